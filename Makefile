@@ -1,0 +1,22 @@
+# Everything a developer does, one word each. CONTRIBUTING.md says when.
+RUN = uv run
+
+.PHONY: check test snap sim bench run
+
+check:  ## style, types and import contracts
+	$(RUN) pytest -q tests/quality
+
+test:  ## everything, as CI does
+	$(RUN) pytest
+
+snap:  ## accept the screens as they are now; look at snapshot_report.html first
+	$(RUN) pytest -q tests/console --snapshot-update
+
+sim:  ## many fault schedules; MINUTES=60 make sim
+	$(RUN) python -m tests.simulation --minutes $(or $(MINUTES),10)
+
+bench:  ## all figures of docs/performance.md
+	$(RUN) python -m bench
+
+run:  ## the console from this checkout
+	$(RUN) opsconsole

@@ -1,0 +1,51 @@
+"""Deadlines, at most one for each attempt, in a heap that forgets what was cancelled."""
+
+import heapq
+
+from opsconsole_protocol.ids import AttemptId
+
+_SLACK = 64
+
+
+class Deadlines:
+    """Times in milliseconds on whatever clock the owner uses."""
+
+    def __init__(self) -> None:
+        self._at_ms: dict[AttemptId, int] = {}
+        self._heap: list[tuple[int, AttemptId]] = []
+
+    def set(self, attempt_id: AttemptId, at_ms: int | None) -> None:
+        """Replace the attempt's deadline; None takes it away."""
+        if at_ms is None:
+            self._at_ms.pop(attempt_id, None)
+        elif self._at_ms.get(attempt_id) != at_ms:
+            self._at_ms[attempt_id] = at_ms
+            heapq.heappush(self._heap, (at_ms, attempt_id))
+        if len(self._heap) > 2 * len(self._at_ms) + _SLACK:
+            self._rebuild()
+
+    def due(self, now_ms: int) -> list[AttemptId]:
+        """Whose deadline has come; it is taken away from them."""
+        found: list[AttemptId] = []
+        while self._heap and self._heap[0][0] <= now_ms:
+            at_ms, attempt_id = heapq.heappop(self._heap)
+            if self._at_ms.get(attempt_id) == at_ms:
+                del self._at_ms[attempt_id]
+                found.append(attempt_id)
+        return found
+
+    @property
+    def next_ms(self) -> int | None:
+        """The nearest deadline."""
+        while self._heap and self._at_ms.get(self._heap[0][1]) != self._heap[0][0]:
+            heapq.heappop(self._heap)
+        return self._heap[0][0] if self._heap else None
+
+    def shift(self, delta_ms: int) -> None:
+        """The clock was moved by so much."""
+        self._at_ms = {attempt_id: at_ms + delta_ms for attempt_id, at_ms in self._at_ms.items()}
+        self._rebuild()
+
+    def _rebuild(self) -> None:
+        self._heap = [(at_ms, attempt_id) for attempt_id, at_ms in self._at_ms.items()]
+        heapq.heapify(self._heap)

@@ -1,0 +1,93 @@
+"""How an attempt ended, in a state and in words."""
+
+import re
+import signal
+from typing import NamedTuple
+
+from opsconsole_agent.core.event import ProcessExited
+from opsconsole_agent.core.intent import Stop, StopCause
+from opsconsole_protocol.state import AttemptState
+
+_STATE_OF_CAUSE = {
+    StopCause.WANTED: AttemptState.KILLED,
+    StopCause.TIMEOUT: AttemptState.FAILED,
+    StopCause.FENCE: AttemptState.WORKER_FAILED,
+}
+_CUDA_OUT_OF_MEMORY = re.compile(
+    r"CUDA(?: error:)? out of memory|CUDA_ERROR_OUT_OF_MEMORY|cudaErrorMemoryAllocation"
+    r"|torch(?:\.cuda)?\.OutOfMemoryError|RESOURCE_EXHAUSTED: Out of memory",
+    re.IGNORECASE,
+)
+_NOT_FOUND, _NOT_EXECUTABLE = 127, 126
+"""The codes that shells give to commands that aren't there or can't be started."""
+
+
+class Ending(NamedTuple):
+    """The end of an attempt, as it is reported."""
+
+    state: AttemptState
+    exit_code: int | None
+    error: str
+    stopped: bool = False
+    """Whether it ended because the agent ended it."""
+
+
+def ending(exited: ProcessExited, stop: Stop | None, stderr_tail: str = "") -> Ending:
+    """Judge an exit. A stop counts only if its TERM was sent before the process had ended."""
+    exit_code = _exit_code(exited)
+    if stop is not None and exited.at_ms >= stop.at_ms:
+        return Ending(_STATE_OF_CAUSE[stop.cause], exit_code, _with_leftovers(stop.reason, exited), stopped=True)
+    if exited.host_restarted:
+        return Ending(AttemptState.WORKER_FAILED, None, exited.error or "the host restarted")
+    if not exited.exit_known:
+        why = exited.error or "nobody saw how it ended"
+        return Ending(AttemptState.FAILED, None, f"exit code unknown: {why}")
+    if exit_code == 0 and not exited.error:
+        return Ending(AttemptState.SUCCEEDED, 0, "")
+    error = exited.error or _words(exited, stderr_tail)
+    return Ending(AttemptState.FAILED, exit_code, _with_leftovers(error, exited))
+
+
+def signal_words(number: int) -> str:
+    """`signal 9 (SIGKILL)`; just the number for one without a name."""
+    try:
+        return f"signal {number} ({signal.Signals(number).name})"
+    except ValueError:
+        return f"signal {number}"
+
+
+def duration_words(duration_ms: int) -> str:
+    """`2h`, `1h30m`, `90s` as `1m30s`, `500ms`: as people write it."""
+    if duration_ms < 1_000:
+        return f"{duration_ms}ms"
+    seconds, rest_ms = divmod(duration_ms, 1_000)
+    parts: list[str] = []
+    for unit, length_s in (("d", 86_400), ("h", 3_600), ("m", 60)):
+        count, seconds = divmod(seconds, length_s)
+        if count:
+            parts.append(f"{count}{unit}")
+    if rest_ms and not parts:
+        parts.append(f"{seconds + rest_ms / 1_000:g}s")
+    elif seconds:
+        parts.append(f"{seconds}s")
+    return "".join(parts)
+
+
+def _exit_code(exited: ProcessExited) -> int | None:
+    if exited.exit_code is None and exited.error:
+        if exited.error.startswith("command not found"):
+            return _NOT_FOUND
+        if exited.error.startswith("permission denied"):
+            return _NOT_EXECUTABLE
+    return exited.exit_code
+
+
+def _words(exited: ProcessExited, stderr_tail: str) -> str:
+    if exited.out_of_memory:
+        return "killed by the kernel: out of memory"
+    words = f"exit code {exited.exit_code}" if exited.signal is None else f"killed by {signal_words(exited.signal)}"
+    return f"{words}: CUDA out of memory" if _CUDA_OUT_OF_MEMORY.search(stderr_tail) else words
+
+
+def _with_leftovers(error: str, exited: ProcessExited) -> str:
+    return error if exited.all_gone else f"{error}; some of its processes could not be killed"

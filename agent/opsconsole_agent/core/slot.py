@@ -1,0 +1,77 @@
+"""Slots and GPUs: who has them, who waits for them, and what is in the way."""
+
+from collections import OrderedDict
+
+from opsconsole_protocol.ids import AttemptId
+
+
+class Slots:
+    """One slot an attempt, at most `limit` of them; a GPU belongs to one attempt at a time. First come, first served,
+    but an attempt whose GPUs are taken holds up nobody who comes after it."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._taken: dict[AttemptId, tuple[str, ...]] = {}
+        self._gpu_owner: dict[str, AttemptId] = {}
+        self._queue: OrderedDict[AttemptId, tuple[str, ...]] = OrderedDict()
+
+    @property
+    def taken(self) -> frozenset[AttemptId]:
+        """Who has a slot."""
+        return frozenset(self._taken)
+
+    @property
+    def has_waiting(self) -> bool:
+        """Whether anybody waits for a slot."""
+        return bool(self._queue)
+
+    def holds(self, attempt_id: AttemptId) -> bool:
+        """Whether this attempt has a slot."""
+        return attempt_id in self._taken
+
+    def take(self, attempt_id: AttemptId, gpu_ids: tuple[str, ...]) -> None:
+        """Give it a slot and its GPUs; what was found alive takes them even when they aren't free."""
+        self._queue.pop(attempt_id, None)
+        self._taken[attempt_id] = gpu_ids
+        for gpu_id in gpu_ids:
+            self._gpu_owner.setdefault(gpu_id, attempt_id)
+
+    def enqueue(self, attempt_id: AttemptId, gpu_ids: tuple[str, ...]) -> None:
+        """Let it wait behind all others; nothing changes for one that waits already."""
+        self._queue.setdefault(attempt_id, gpu_ids)
+
+    def leave(self, attempt_id: AttemptId) -> None:
+        """Take it out of the queue, and give back whatever it has."""
+        self._queue.pop(attempt_id, None)
+        for gpu_id in self._taken.pop(attempt_id, ()):
+            if self._gpu_owner.get(gpu_id) == attempt_id:
+                del self._gpu_owner[gpu_id]
+
+    def admit(self) -> tuple[list[AttemptId], list[AttemptId]]:
+        """Give slots to who can have them now, in order; returns them, and who was passed over for want of a GPU."""
+        admitted: list[AttemptId] = []
+        passed: list[AttemptId] = []
+        free = self.limit - len(self._taken)
+        if free <= 0 or not self._queue:
+            return admitted, passed
+        claimed: set[str] = set()
+        for attempt_id, gpu_ids in self._queue.items():
+            if any(gpu_id in self._gpu_owner or gpu_id in claimed for gpu_id in gpu_ids):
+                passed.append(attempt_id)
+                continue
+            claimed.update(gpu_ids)
+            admitted.append(attempt_id)
+            if len(admitted) == free:
+                break
+        for attempt_id in admitted:
+            self.take(attempt_id, self._queue[attempt_id])
+        return admitted, passed
+
+    def obstacle(self, gpu_ids: tuple[str, ...]) -> str:
+        """What keeps somebody who wants these GPUs from starting, in words."""
+        if len(self._taken) >= self.limit:
+            return f"waiting for a slot: max_concurrent_jobs is {self.limit}"
+        for gpu_id in gpu_ids:
+            if gpu_id in self._gpu_owner:
+                return f"waiting for GPU {gpu_id}: {self._gpu_owner[gpu_id]} has it"
+        return "waiting for its turn"

@@ -1,0 +1,142 @@
+"""Who this agent is: a worker id and a secret that it makes itself, kept in the state folder.
+
+The secret is made before the first join, so a join whose answer got lost can be repeated with the same one. A lock
+on the folder keeps a second agent from being the same worker.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import secrets
+import socket
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from opsconsole_protocol.error import Conflict, OpsconsoleError
+from opsconsole_protocol.ids import ALPHABET, WorkerId, spell
+from opsconsole_protocol.private_file import PrivateFileError, read_private, write_private
+from opsconsole_protocol.secret import SECRET_BYTES, hash_secret, is_secret, new_secret
+
+CREDENTIAL_FILE = "credential.json"
+LOCK_FILE = "agent.lock"
+_ID_LENGTH = 8
+_PREFIX = "worker-"
+
+
+class StateFolderInUse(Conflict):
+    """Another agent, alive, has this state folder."""
+
+
+class StateFolderError(OpsconsoleError):
+    """A state folder that can't be used."""
+
+    code = "state_folder"
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """The worker's id and the secret that proves it; the coordinator keeps `hash` alone."""
+
+    worker_id: WorkerId
+    secret: str = field(repr=False)
+
+    @property
+    def hash(self) -> str:
+        """The SHA-256 of the secret, 64 hexadecimal digits."""
+        return hash_secret(self.secret)
+
+
+def ensure_credential(state_dir: Path) -> Credential:
+    """The credential of this state folder, made on the first call and the same ever after.
+
+    Raises PrivateFileError if it is damaged, or readable by others. Hold the folder's lock when calling.
+    """
+    path = state_dir / CREDENTIAL_FILE
+    text = read_private(path)
+    if text is not None:
+        return _parse(path, text)
+    worker_id = WorkerId(_PREFIX + spell(secrets.randbits(5 * _ID_LENGTH), _ID_LENGTH))
+    credential = Credential(worker_id, new_secret(secrets.token_bytes(SECRET_BYTES)))
+    write_private(path, json.dumps({"worker_id": worker_id, "secret": credential.secret}) + "\n")
+    return credential
+
+
+class StateLock:
+    """Holds a state folder for one agent until `release`, or until the process ends, however it ends.
+
+    Child processes don't inherit it: a keeper that outlives its agent doesn't block the next one.
+    """
+
+    def __init__(self, state_dir: Path) -> None:
+        """Make the folder if needed and lock it; raises StateFolderInUse or StateFolderError."""
+        path = state_dir / LOCK_FILE
+        try:
+            state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise StateFolderError(
+                f"the state folder {state_dir} can't be used ({error.strerror}): check its owner, or name another "
+                "with --state-dir"
+            ) from None
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = _holder(self._descriptor)
+            os.close(self._descriptor)
+            raise StateFolderInUse(
+                f"another agent runs with this state folder ({holder}): "
+                "stop it, or give this one its own with --state-dir"
+            ) from None
+        except OSError as error:
+            os.close(self._descriptor)
+            raise StateFolderError(
+                f"{path} can't be locked ({error.strerror}): name a folder on a local disk with --state-dir"
+            ) from None
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, f"{os.getpid()} {socket.gethostname()}\n".encode(), 0)
+
+    def release(self) -> None:
+        """Let the next agent in. The file stays: removing it would let two agents hold locks on two files."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+
+def _holder(descriptor: int) -> str:
+    """`pid N`, with the host where that is another one: a home folder may be shared over the network."""
+    pid, _, host = os.pread(descriptor, 300, 0).decode(errors="replace").strip().partition(" ")
+    if not pid.isdigit():
+        return "pid unknown"
+    return f"pid {pid}" if host == socket.gethostname() else f"pid {pid} on {host!a}"
+
+
+def _parse(path: Path, text: str) -> Credential:
+    try:
+        values = json.loads(text)
+        worker_id, secret = values["worker_id"], values["secret"]
+    except (ValueError, KeyError, TypeError):
+        worker_id = secret = None
+    if not isinstance(secret, str) or not is_secret(secret) or not _is_worker_id(worker_id):
+        raise PrivateFileError(
+            f"{path} is damaged: restore it from a backup, or remove it and join again with a new invitation"
+        )
+    return Credential(WorkerId(worker_id), secret)
+
+
+def _is_worker_id(value: object) -> bool:
+    if not isinstance(value, str) or not value.startswith(_PREFIX):
+        return False
+    tail = value.removeprefix(_PREFIX)
+    return len(tail) == _ID_LENGTH and all(sign in ALPHABET for sign in tail)

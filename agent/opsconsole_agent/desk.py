@@ -1,0 +1,263 @@
+"""The agent as its link sees it: introduces it, takes what the coordinator says, answers what it asks."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib import metadata
+from typing import Any
+
+from opsconsole_agent.conductor import Conductor
+from opsconsole_agent.core import Contact, Event, LinkDown, LinkUp
+from opsconsole_agent.log.shipper import LogShipper
+from opsconsole_agent.probe.gpu import GpuReport
+from opsconsole_agent.probe.host import HostIdentity
+from opsconsole_agent.probe.io_path import InputRefused, WorkerIOConfig, inspect_input
+from opsconsole_agent.state import StateFolder, StoreMark, check_attempt_id
+from opsconsole_agent.telemetry import Telemetry
+from opsconsole_protocol import PROTOCOL_VERSION
+from opsconsole_protocol.error import InvalidRequest, OpsconsoleError
+from opsconsole_protocol.frame import Source
+from opsconsole_protocol.ids import WorkerId
+from opsconsole_protocol.link import (
+    CoordinatorMessage,
+    Desired,
+    DesiredSet,
+    FileExists,
+    FileNotFound,
+    Forget,
+    Heartbeat,
+    HeartbeatAck,
+    InputFile,
+    JobAssignment,
+    LogAck,
+    Message,
+    MetadataUpdated,
+    Observe,
+    PeerError,
+    Register,
+    Registered,
+    SetWant,
+    UpdateMetadata,
+)
+
+_CHECKS_MAX = 4
+_PATIENCE_S = 2.0
+_SOURCES = {str(source): source for source in Source}
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What an agent says of itself that doesn't change while it runs. `properties`: the user's own."""
+
+    worker_id: WorkerId
+    name: str
+    run_id: str
+    host: HostIdentity
+    io: WorkerIOConfig
+    max_concurrent_jobs: int
+    tags: tuple[str, ...] = ()
+    properties: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_properties(self, gpus: GpuReport) -> dict[str, Any]:
+        """Everything a job can ask for, by the seeds' names; what is measured beats what is claimed."""
+        return {
+            **self.properties,
+            **self.host.to_properties(),
+            "cpu_count": self.host.cpu_count,
+            **gpus.to_properties(),
+            "max_concurrent_jobs": self.max_concurrent_jobs,
+            "io_paths": self.io.to_properties(),
+        }
+
+
+class Desk:
+    """See the module; a `link.Peer`."""
+
+    def __init__(
+        self,
+        description: Description,
+        conductor: Conductor,
+        state: StateFolder,
+        shipper: LogShipper,
+        telemetry: Telemetry,
+        say: Callable[[str], None],
+    ) -> None:
+        self._description = description
+        self._conductor = conductor
+        self._state = state
+        self._shipper = shipper
+        self._telemetry = telemetry
+        self._say = say
+        self._store = state.load_store_mark()
+        self._properties: dict[str, Any] = {}
+        self._events: list[Event] = []
+        self._checks = asyncio.Semaphore(_CHECKS_MAX)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._handlers: dict[type, Callable[[Any], None]] = {
+            DesiredSet: self._on_desired_set,
+            JobAssignment: self._on_job_assignment,
+            SetWant: self._events.append,
+            Forget: self._events.append,
+            Observe: self._events.append,
+            HeartbeatAck: self._on_heartbeat_ack,
+            LogAck: self._on_log_ack,
+            InputFile: self._on_input_file,
+            PeerError: self._on_error,
+            MetadataUpdated: lambda _: None,
+            Registered: lambda _: None,
+        }
+
+    async def close(self) -> None:
+        """Drop what is under way."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    # --- what the link asks ----------------------------------------------------------------------------------------
+
+    def registration(self) -> Register:
+        """See link.Peer."""
+        one = self._description
+        self._properties = one.to_properties(self._telemetry.gpu_report)
+        return Register(
+            protocol=PROTOCOL_VERSION,
+            agent_version=_version(),
+            worker_id=one.worker_id,
+            name=one.name,
+            run_id=one.run_id,
+            boot_id=one.host.boot_id,
+            tags=one.tags,
+            properties=self._properties,
+            max_concurrent_jobs=one.max_concurrent_jobs,
+            gpus=self._telemetry.gpus,
+            gpu_message=self._telemetry.gpu_report.message,
+            store_id=self._store.store_id,
+            store_seq=self._store.store_seq,
+            observed=self._conductor.begin_exchange(),
+        )
+
+    def connected(self, registered: Registered) -> None:
+        """See link.Peer."""
+        self._remember(registered.store_id, registered.store_seq)
+        self._conductor.tell([LinkUp()])
+
+    def disconnected(self) -> None:
+        """See link.Peer."""
+        self._events.clear()
+        self._conductor.tell([LinkDown()])
+
+    def receive(self, message: CoordinatorMessage) -> None:
+        """See link.Peer."""
+        self._handlers[type(message)](message)
+
+    def settle(self) -> None:
+        """See link.Peer."""
+        if self._events:
+            events = self._events[:]
+            self._events.clear()
+            self._conductor.tell(events)
+
+    def overflowed(self) -> None:
+        """See link.Peer."""
+        asyncio.get_running_loop().call_soon(self._conductor.tell, [Observe(exchange=0)])
+
+    def shipped(self) -> None:
+        """See link.Peer."""
+        self._conductor.correct_log_sizes()
+
+    async def heartbeat(self) -> Heartbeat:
+        """See link.Peer."""
+        pids: Mapping[str, list[int]] = {}
+        if self._conductor.core.processes():
+            try:
+                async with asyncio.timeout(_PATIENCE_S):
+                    pids = {str(key): held for key, held in (await self._conductor.engine.pids()).items()}
+            except (OpsconsoleError, TimeoutError) as error:
+                _log.info("this heartbeat goes without usage: %s", error)
+        heartbeat = await self._telemetry.heartbeat(pids, _PATIENCE_S)
+        self._update_metadata()
+        return heartbeat
+
+    def _update_metadata(self) -> None:
+        """GPUs may fall off the bus, and drivers be updated, while we run."""
+        properties = self._description.to_properties(self._telemetry.gpu_report)
+        changed = {key: value for key, value in properties.items() if self._properties.get(key) != value}
+        if changed:
+            self._properties |= changed
+            self._send(UpdateMetadata(properties=changed))
+
+    # --- what the coordinator says ---------------------------------------------------------------------------------
+
+    def _on_desired_set(self, message: DesiredSet) -> None:
+        self._events.append(
+            DesiredSet(
+                seq=message.seq,
+                attempts=tuple(desired for desired in message.attempts if self._is_sound(desired)),
+                adopting=message.adopting,
+            )
+        )
+        self._conductor.outlet.allow_shipping()
+
+    def _on_job_assignment(self, message: JobAssignment) -> None:
+        if self._is_sound(message.desired):
+            self._events.append(message)
+
+    def _is_sound(self, desired: Desired) -> bool:
+        """An attempt's id becomes the name of a folder: a coordinator doesn't get to choose just any."""
+        try:
+            check_attempt_id(desired.attempt_id)
+        except InvalidRequest as error:
+            self._send(PeerError(code=error.code, message=error.message))
+            return False
+        return True
+
+    def _on_heartbeat_ack(self, message: HeartbeatAck) -> None:
+        self._remember(self._store.store_id, message.store_seq)
+        self._events.append(Contact())
+
+    def _remember(self, store_id: str, store_seq: int) -> None:
+        """The highest sequence of the store heard of last."""
+        if store_id == self._store.store_id and store_seq <= self._store.store_seq:
+            return
+        self._store = StoreMark(store_id, store_seq)
+        try:
+            self._state.save_store_mark(self._store)
+        except OSError as error:
+            _log.warning("the store's sequence can't be remembered: %s", error.strerror)
+
+    def _on_log_ack(self, message: LogAck) -> None:
+        for attempt_id, source, offset in message.offsets:
+            if source in _SOURCES:
+                self._shipper.acknowledge(attempt_id, _SOURCES[source], offset)
+        self._conductor.outlet.wake_shipping()
+
+    def _on_error(self, message: PeerError) -> None:
+        self._say(f"the coordinator says: {message.message}")
+
+    def _on_input_file(self, message: InputFile) -> None:
+        task = asyncio.create_task(self._check_input(message))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _check_input(self, message: InputFile) -> None:
+        async with self._checks:
+            try:
+                found = await asyncio.to_thread(inspect_input, self._description.io, message.filename)
+            except InputRefused as refusal:
+                self._send(FileNotFound(check_id=message.check_id, reason=refusal.message))
+            else:
+                self._send(FileExists(check_id=message.check_id, path=str(found.path), size_bytes=found.size_bytes))
+
+    def _send(self, message: Message) -> None:
+        self._conductor.outlet.send(message)
+
+
+def _version() -> str:
+    try:
+        return metadata.version("opsconsole")
+    except metadata.PackageNotFoundError:
+        return "unknown"

@@ -1,0 +1,102 @@
+"""The environment of a task: the agent's own without its secrets, the submitter's on top, who the task is above all.
+
+Pure: the agent's own environment is handed in.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from opsconsole_protocol.ids import AttemptId, WorkerId
+from opsconsole_protocol.link import Launch
+
+MARK = "OPSCONSOLE_ATTEMPT_UID"
+"""Marks every process of an attempt for the keeper; the keeper adds it itself, too."""
+
+_OWN = ("OPSCONSOLE_", "IRIS_")
+_NO_UUID = "unknown-"
+"""Before the index of a card that has no readable UUID; an index is what CUDA takes then."""
+_NO_GPU = {"CUDA_VISIBLE_DEVICES": "", "NVIDIA_VISIBLE_DEVICES": "void", "HIP_VISIBLE_DEVICES": ""}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What a task's environment says of the place where it runs."""
+
+    worker_id: WorkerId
+    controller_address: str
+    bind_host: str = "127.0.0.1"
+    output_path: str | None = None
+    input_path: str | None = None
+    input_files: tuple[str, ...] = ()
+    ports: Mapping[str, int] = field(default_factory=dict)
+
+
+def base_environment(own: Mapping[str, str]) -> dict[str, str]:
+    """What of the agent's `own` environment all its tasks get.
+
+    Nothing of ours is passed on: an agent may run inside a task of another coordinator, or hold an operator's token.
+    """
+    base = {key: value for key, value in own.items() if not key.startswith(_OWN)}
+    base["PYTHONUNBUFFERED"] = "1"  # or a task's lines would come when it has written 8 KiB of them
+    return base
+
+
+def task_environment(base: Mapping[str, str], attempt_id: AttemptId, launch: Launch, place: Place) -> dict[str, str]:
+    """The whole environment of one attempt, on top of `base_environment`.
+
+    The submitter may set everything but who the task is, its token, and which GPUs are its own. Identities go by
+    `OPSCONSOLE_*` and, so that scripts written for Iris run unchanged, `IRIS_*`.
+    """
+    environment = {**base, **launch.environment}
+    environment.update(_gpus(launch))
+    for key, value in _identity(launch, place).items():
+        environment[f"OPSCONSOLE_{key}"] = environment[f"IRIS_{key}"] = value
+    environment[MARK] = attempt_id
+    if launch.job_token:
+        environment["OPSCONSOLE_JOB_TOKEN"] = launch.job_token
+    environment.update(_files(place))
+    return environment
+
+
+def _identity(launch: Launch, place: Place) -> dict[str, str]:
+    identity = {
+        "JOB_ID": launch.job_id,
+        "TASK_ID": launch.task_id,
+        "TASK_INDEX": str(launch.task_index),
+        "NUM_TASKS": str(launch.num_tasks),
+        "ATTEMPT_ID": str(launch.attempt),
+        "WORKER_ID": place.worker_id,
+        "CONTROLLER_ADDRESS": place.controller_address,
+        "BIND_HOST": place.bind_host,
+    }
+    bundle = launch.environment.get("OPSCONSOLE_BUNDLE_GCS_PATH") or launch.environment.get("IRIS_BUNDLE_GCS_PATH")
+    if bundle:
+        identity["BUNDLE_GCS_PATH"] = bundle
+    for name, port in place.ports.items():
+        identity[f"PORT_{name.upper()}"] = str(port)
+    return identity
+
+
+def _gpus(launch: Launch) -> dict[str, str]:
+    """GPUs by UUID, which stay with the card when the driver renumbers; none for a task that asked for none."""
+    if not launch.gpu_ids:
+        return _NO_GPU
+    visible = ",".join(gpu_id.removeprefix(_NO_UUID) for gpu_id in launch.gpu_ids)
+    return {
+        "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
+        "CUDA_VISIBLE_DEVICES": visible,
+        "NVIDIA_VISIBLE_DEVICES": visible,
+    }
+
+
+def _files(place: Place) -> dict[str, str]:
+    files: dict[str, str] = {}
+    if place.output_path is not None:
+        files["OPSCONSOLE_OUTPUT_PATH"] = place.output_path
+    if place.input_path is not None:
+        files["OPSCONSOLE_INPUT_PATH"] = place.input_path
+    if place.input_files:
+        files["OPSCONSOLE_INPUT_FILE"] = place.input_files[0]
+    for number, path in enumerate(place.input_files):
+        files[f"OPSCONSOLE_INPUT_FILE_{number}"] = path
+    return files

@@ -1,0 +1,177 @@
+"""What agent and keeper say to each other, as the agent sees it. One JSON object a line; see `service` for the rules."""
+
+import json
+from typing import Final
+
+import msgspec
+
+from opsconsole_protocol.error import VersionMismatch
+from opsconsole_protocol.ids import AttemptId
+
+PROTOCOL_MAJOR: Final = 1
+
+
+class StartCommand(msgspec.Struct, frozen=True):
+    """Start an attempt. `env` is complete, nothing is inherited; paths are absolute; output is appended to its files."""
+
+    attempt_id: AttemptId
+    argv: list[str]
+    cwd: str
+    env: dict[str, str]
+    stdout: str
+    stderr: str
+
+
+class LiveAttempt(msgspec.Struct, frozen=True):
+    """One line of the hello. `ending`: its leader has ended and leftovers are being ended.
+
+    `exit_known` is False for one adopted from a keeper that died: its exit code will not be known.
+    """
+
+    attempt_id: AttemptId
+    pid: int
+    start_time: int
+    started_at_ms: int
+    frozen: bool
+    ending: bool
+    exit_known: bool
+
+
+class AttemptStarted(msgspec.Struct, frozen=True, tag_field="kind", tag="started"):
+    """It runs. `start_time` is in clock ticks since boot: with pid and boot id it names the process for good."""
+
+    attempt_id: AttemptId
+    pid: int
+    start_time: int
+    at_ms: int
+
+
+class AttemptExited(msgspec.Struct, frozen=True, tag_field="kind", tag="exited"):
+    """It ended, and nothing of it lives: `proof`, which is False where a process may be its own or another attempt's,
+    or has become another user's.
+
+    One of `exit_code`, `signal` and `error` is set. `error` with `exit_known`: it never became a process; without: how
+    it ended can't be known. `at_ms` is its leader's end; times and memory count what was waited for; `leftovers` is
+    the number of processes that outlived the leader and were ended. `oom_kill` is None when it can't be told.
+    """
+
+    attempt_id: AttemptId
+    pid: int | None
+    exit_code: int | None
+    signal: int | None
+    exit_known: bool
+    error: str | None
+    at_ms: int
+    started_at_ms: int | None
+    user_s: float
+    system_s: float
+    max_rss_mb: float
+    oom_kill: bool | None
+    leftovers: int
+    proof: bool
+
+
+class AttemptFrozen(msgspec.Struct, frozen=True, tag_field="kind", tag="frozen"):
+    """No process of it runs."""
+
+    attempt_id: AttemptId
+    at_ms: int
+
+
+class AttemptThawed(msgspec.Struct, frozen=True, tag_field="kind", tag="thawed"):
+    """It runs again."""
+
+    attempt_id: AttemptId
+    at_ms: int
+
+
+class KeeperHello(msgspec.Struct, frozen=True, tag_field="kind", tag="hello"):
+    """First on every connection: the whole truth."""
+
+    version: str
+    pid: int
+    boot_id: str
+    started_ms: int
+    live: list[LiveAttempt]
+    exits: list[AttemptExited]
+
+
+class KeeperLost(msgspec.Struct, frozen=True):
+    """The connection is gone. A hello follows, from the same keeper or a new one, unless `final`."""
+
+    reason: str
+    final: bool = False
+
+
+class Replaced(msgspec.Struct, frozen=True, tag_field="kind", tag="replaced"):
+    """Another agent has taken this keeper over."""
+
+
+class Reply(msgspec.Struct, frozen=True, tag_field="kind", tag="reply"):
+    """A command was carried out; which field is set depends on it."""
+
+    re: int
+    processes: int | None = None
+    forgotten: int | None = None
+    found: bool | None = None
+    pids: dict[AttemptId, list[int]] | None = None
+
+
+class ErrorReply(msgspec.Struct, frozen=True, tag_field="kind", tag="error"):
+    """A command was refused."""
+
+    re: int | None
+    code: str
+    text: str
+
+
+KeeperEvent = KeeperHello | AttemptStarted | AttemptExited | AttemptFrozen | AttemptThawed | KeeperLost
+KeeperMessage = (
+    KeeperHello | AttemptStarted | AttemptExited | AttemptFrozen | AttemptThawed | Replaced | Reply | ErrorReply
+)
+
+_decoder: msgspec.json.Decoder[KeeperMessage] = msgspec.json.Decoder(KeeperMessage)
+_kind_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_KINDS = {
+    b'"hello"', b'"started"', b'"exited"', b'"frozen"', b'"thawed"', b'"replaced"', b'"reply"', b'"error"',
+}  # fmt: skip
+
+
+class _Head(msgspec.Struct):
+    """What a hello of any version has."""
+
+    version: str = "0"
+    pid: int = 0
+
+
+_head_decoder = msgspec.json.Decoder(_Head)
+
+
+def check_version(line: bytes) -> None:
+    """Raises VersionMismatch when this hello comes from a keeper whose protocol we don't speak."""
+    head = _head_decoder.decode(line)
+    if head.version.partition(".")[0] != str(PROTOCOL_MAJOR):
+        raise VersionMismatch(
+            f"the running keeper speaks protocol {head.version}, this agent {PROTOCOL_MAJOR}.x: "
+            f"let its tasks end under the agent that started it, then end process {head.pid} and try again"
+        )
+
+
+def decode(line: bytes) -> KeeperMessage | None:
+    """The message on a line; None for a kind that a newer keeper made up; raises msgspec.DecodeError."""
+    try:
+        return _decoder.decode(line)
+    except msgspec.ValidationError:
+        kind = _kind_decoder.decode(line).get("kind")
+        if kind is not None and bytes(kind) not in _KINDS:
+            return None
+        raise
+
+
+def encode(kind: str, fields: dict[str, object]) -> bytes:
+    """A command as a line."""
+    command = {"kind": kind, **fields}
+    try:
+        return msgspec.json.encode(command) + b"\n"
+    except UnicodeEncodeError:  # names that aren't UTF-8 travel as lone surrogates, as os.fsdecode makes them
+        return json.dumps(command).encode() + b"\n"

@@ -1,0 +1,398 @@
+"""Ships the logs of all attempts of one agent, in fair turns and in bounded memory.
+
+Nothing is buffered here: bytes stay in their files until there is room in the window of bytes that the coordinator
+hasn't acknowledged, and are read again when it asks. So a slow or absent coordinator costs no memory and slows no task.
+
+Files are polled: waiting for the kernel to report each write slows a busy writer several times more. A file that grows
+is looked at every `poll_ms`, a quiet one ever more rarely, up to `idle_poll_ms`.
+
+The owner calls `poll` from its loop at `next_poll_ms`, and sooner after an acknowledgement. No threads, no sleeping.
+"""
+
+import os
+from collections import deque
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+
+import msgspec
+
+from opsconsole_agent.log.follow import LogFollower, NoteFollower
+from opsconsole_protocol.frame import PAYLOAD_BYTES_MAX, LogChunk
+from opsconsole_protocol.log import Source
+
+_MIB = 1024 * 1024
+_NOTES_NAME = "error"
+_SMALLEST_PIECE = 16 * 1024
+"""Room for less than this is not filled: many small chunks cost both sides more than they carry."""
+
+
+class SettledLog(msgspec.Struct, frozen=True):
+    """All of a finished attempt's log that can be shipped is with the coordinator; `sizes` in bytes."""
+
+    attempt_id: str
+    sizes: dict[Source, int]
+
+
+@dataclass(slots=True, eq=False)
+class _File:
+    """One source of one attempt. `follower.offset` is what was sent, `acknowledged` what has arrived."""
+
+    attempt: "_Attempt"
+    follower: LogFollower
+    acknowledged: int
+    pause: int = 0
+    due_ms: int = 0
+    ready: bool = False
+    scheduled: bool = False
+    end: int | None = None
+    size_at_finish: int | None = None
+    told: set[str] = field(default_factory=set)
+
+    @property
+    def in_flight(self) -> int:
+        return self.follower.offset - self.acknowledged
+
+    @property
+    def unread(self) -> int:
+        size = self.follower.size if self.end is None else min(self.follower.size, self.end)
+        return max(0, size - self.follower.offset)
+
+
+@dataclass(slots=True, eq=False)
+class _Attempt:
+    attempt_id: str
+    notes: NoteFollower | None = None
+    files: dict[Source, _File] = field(default_factory=dict)
+    finished: bool = False
+    settled: bool = False
+
+    @property
+    def sent_bytes(self) -> int:
+        return sum(file.follower.offset for source, file in self.files.items() if source is not Source.ERROR)
+
+
+class LogShipper:
+    """See the module. All sizes in bytes; `attempt_bytes_max` bounds what is shipped of one attempt."""
+
+    def __init__(
+        self,
+        *,
+        window_bytes: int = 8 * _MIB,
+        file_window_bytes: int = 2 * _MIB,
+        block_bytes: int = PAYLOAD_BYTES_MAX,
+        poll_ms: int = 50,
+        idle_poll_ms: int = 500,
+        attempt_bytes_max: int = 4096 * _MIB,
+    ) -> None:
+        if not 1 <= block_bytes <= PAYLOAD_BYTES_MAX:
+            raise ValueError(f"block_bytes is 1 to {PAYLOAD_BYTES_MAX}, not {block_bytes}")
+        self._window_bytes = window_bytes
+        self._file_window_bytes = file_window_bytes
+        self._block_bytes = block_bytes
+        self._attempt_bytes_max = attempt_bytes_max
+        self._attempts: dict[str, _Attempt] = {}
+        self._ready: deque[_File] = deque()
+        self._pauses_ms = _pauses(poll_ms, idle_poll_ms)
+        # One queue a pause: files join at the back with the latest due time, so each queue is sorted for nothing.
+        self._queues: list[deque[_File]] = [deque() for _ in self._pauses_ms]
+        self._now_ms = 0
+        self._in_flight = 0
+        self._settled: dict[str, _Attempt] = {}
+
+    # --- what to follow ----------------------------------------------------------------------------------------
+
+    def watch(self, attempt_id: str, source: Source, path: Path, from_offset: int = 0) -> None:
+        """Follow `path` as `source` of an attempt, from a byte that the coordinator doesn't have yet.
+
+        The file need not exist yet. Lines of the agent's own go to the file `error` beside it, unless the source
+        `error` was watched before. Watching the same source again only moves the offset.
+        """
+        attempt = self._attempts.setdefault(attempt_id, _Attempt(attempt_id))
+        if source in attempt.files:
+            self.rewind(attempt_id, source, from_offset)
+            return
+        if source is Source.ERROR:
+            self._watch_notes(attempt, path, from_offset)
+        else:
+            self._add(attempt, source, LogFollower(source, path, from_offset))
+            beside = path.with_name(_NOTES_NAME)
+            if attempt.notes is None and os.path.lexists(beside):
+                # An earlier life of the agent had something to say.
+                self._watch_notes(attempt, beside, 0)
+
+    def note(self, attempt_id: str, text: str) -> None:
+        """Add one line to the source `error` of a watched attempt; the same line only once."""
+        attempt = self._attempts.get(attempt_id)
+        if attempt is None or not attempt.files:
+            return
+        if attempt.notes is None:
+            beside = next(iter(attempt.files.values())).follower.path
+            self._watch_notes(attempt, beside.with_name(_NOTES_NAME), 0)
+        if attempt.notes is not None:
+            attempt.notes.add(text)
+            file = attempt.files[Source.ERROR]
+            file.end = file.follower.size if attempt.finished else None
+            self._make_ready(file)
+            self._settle(attempt)
+
+    def finish(self, attempt_id: str) -> dict[Source, int]:
+        """The attempt has ended: read its files to their present end and then no further. Their sizes in bytes.
+
+        What is written from now on by whoever survived is left out. Sizes are what *will* be shipped: a file that
+        can't be read ends where reading stopped.
+        """
+        attempt = self._attempts.get(attempt_id)
+        if attempt is None:
+            return {}
+        if not attempt.finished:
+            attempt.finished = True
+            for file in list(attempt.files.values()):
+                self._look(file)
+            for file in list(attempt.files.values()):
+                self._end(file)
+            self._settle(attempt)
+        return self.final_sizes(attempt_id)
+
+    def final_sizes(self, attempt_id: str) -> dict[Source, int]:
+        """The sizes of a finished attempt's sources as known now; a note or a lost file may still change them."""
+        attempt = self._attempts.get(attempt_id)
+        if attempt is None:
+            return {}
+        return {source: file.end for source, file in attempt.files.items() if file.end is not None}
+
+    def take_settled(self) -> list[SettledLog]:
+        """Finished attempts whose last byte has been acknowledged since the last call."""
+        taken, self._settled = self._settled, {}
+        return [SettledLog(attempt_id, self.final_sizes(attempt_id)) for attempt_id in taken]
+
+    def drop(self, attempt_id: str) -> None:
+        """Follow no file of this attempt any more, whatever is left unread."""
+        attempt = self._attempts.pop(attempt_id, None)
+        if attempt is None:
+            return
+        self._settled.pop(attempt_id, None)
+        for file in attempt.files.values():
+            self._in_flight -= file.in_flight
+            file.end = file.acknowledged = file.follower.offset
+        attempt.files.clear()
+
+    # --- what the coordinator says -----------------------------------------------------------------------------
+
+    def acknowledge(self, attempt_id: str, source: Source, offset: int) -> None:
+        """The coordinator has this source up to `offset`. What is not known (any more) is ignored."""
+        file = self._file(attempt_id, source)
+        if file is None or offset == file.acknowledged:
+            return
+        if not file.acknowledged < offset <= file.follower.offset:
+            # It has more than was ever sent in this life, since an earlier one did; or it has lost some.
+            self._move(file, offset)
+        else:
+            self._in_flight -= offset - file.acknowledged
+            file.acknowledged = offset
+            self._make_ready(file)
+        self._settle(file.attempt)
+
+    def rewind(self, attempt_id: str, source: Source, offset: int) -> None:
+        """Send this source again from `offset`: the coordinator refused a gap, or has come back with less (or more)."""
+        file = self._file(attempt_id, source)
+        if file is not None:
+            self._move(file, offset)
+            self._settle(file.attempt)
+
+    def rewind_all(self) -> None:
+        """The connection is gone: whatever wasn't acknowledged is to be sent again."""
+        for attempt in self._attempts.values():
+            for file in attempt.files.values():
+                self._move(file, file.acknowledged)
+
+    # --- what to send ------------------------------------------------------------------------------------------
+
+    @property
+    def pending_bytes(self) -> int:
+        """Bytes known to be in files and not acknowledged yet."""
+        return self._in_flight + sum(file.unread for one in self._attempts.values() for file in one.files.values())
+
+    @property
+    def in_flight_bytes(self) -> int:
+        """Bytes sent and not acknowledged yet: at most the window."""
+        return self._in_flight
+
+    @property
+    def next_poll_ms(self) -> int | None:
+        """When `poll` may find something without an acknowledgement in between; None when nothing is followed."""
+        if self._ready and self._window_bytes - self._in_flight >= min(_SMALLEST_PIECE, self._window_bytes):
+            return self._now_ms
+        return min((queue[0].due_ms for queue in self._queues if queue), default=None)
+
+    def poll(self, now_ms: int) -> list[LogChunk]:
+        """What may be sent now, in sending order: one block a file and turn, as far as the window has room.
+
+        `now_ms`: Unix time, also the chunks' time stamp.
+        """
+        if now_ms < self._now_ms:
+            # The clock was set back: everything is due, or nothing would be looked at until it has caught up.
+            for file in chain.from_iterable(self._queues):
+                file.due_ms = now_ms
+        self._now_ms = now_ms
+        self._look_at_due(now_ms)
+        chunks: list[LogChunk] = []
+        while self._ready:
+            file = self._ready[0]
+            room = min(self._window_bytes - self._in_flight, self._block_bytes)
+            if room < min(_SMALLEST_PIECE, file.unread, self._window_bytes, self._block_bytes):
+                break
+            self._ready.popleft()
+            file.ready = False
+            chunk = self._read(file, room)
+            if chunk is not None:
+                chunks.append(chunk)
+                self._in_flight += len(chunk.data)
+            self._make_ready(file)
+        return chunks
+
+    def _look_at_due(self, now_ms: int) -> None:
+        longest = len(self._queues) - 1
+        for queue in self._queues:
+            # Files that come back into the same queue are not looked at twice.
+            for _ in range(len(queue)):
+                if queue[0].due_ms > now_ms:
+                    break
+                file = queue.popleft()
+                file.scheduled = False
+                if file.end is not None:
+                    continue  # Nothing to look for, unless a rewind wakes it.
+                if file.ready:
+                    file.pause = 0
+                elif file.follower.look():
+                    file.pause = 0
+                    self._make_ready(file)
+                else:
+                    file.pause = min(file.pause + 1, longest)
+                if file.follower.trouble:
+                    self._tell_trouble(file)
+                self._schedule(file)
+
+    def _look(self, file: _File) -> None:
+        file.follower.look()
+        self._tell_trouble(file)
+
+    def _read(self, file: _File, room: int) -> LogChunk | None:
+        follower = file.follower
+        room = min(room, file.unread, self._file_window_bytes - file.in_flight)
+        if follower.source is not Source.ERROR:
+            room = min(room, self._attempt_bytes_max - file.attempt.sent_bytes)
+            if room <= 0 < file.unread:
+                self._tell_limit(file)
+                self._settle(file.attempt)
+        if room <= 0:
+            return None
+        offset = follower.offset
+        data = follower.read(room)
+        self._tell_trouble(file)
+        if data is None:
+            if file.end is not None:
+                file.end = offset
+                self._settle(file.attempt)
+            return None
+        return LogChunk(file.attempt.attempt_id, follower.source, offset, self._now_ms, data)
+
+    # --- what goes wrong ---------------------------------------------------------------------------------------
+
+    def _tell_trouble(self, file: _File) -> None:
+        trouble = file.follower.trouble
+        if trouble and trouble not in file.told:
+            file.told.add(trouble)
+            source, path = file.follower.source, file.follower.path
+            self.note(
+                file.attempt.attempt_id,
+                f"opsconsole: the {source} file of this task {trouble}; what is missing here can't be shown ({path})",
+            )
+
+    def _tell_limit(self, file: _File) -> None:
+        self.note(
+            file.attempt.attempt_id,
+            f"opsconsole: this log has reached its limit of {self._attempt_bytes_max} bytes; "
+            f"the rest of {file.follower.source} stays on the worker in {file.follower.path}",
+        )
+        file.end = file.follower.offset
+
+    # --- bookkeeping -------------------------------------------------------------------------------------------
+
+    def _file(self, attempt_id: str, source: Source) -> _File | None:
+        attempt = self._attempts.get(attempt_id)
+        return None if attempt is None else attempt.files.get(source)
+
+    def _watch_notes(self, attempt: _Attempt, path: Path, from_offset: int) -> None:
+        attempt.notes = NoteFollower(path, from_offset)
+        self._add(attempt, Source.ERROR, attempt.notes)
+
+    def _add(self, attempt: _Attempt, source: Source, follower: LogFollower) -> None:
+        file = _File(attempt, follower, follower.offset)
+        attempt.files[source] = file
+        attempt.settled = False
+        if attempt.finished:
+            follower.look()
+            self._end(file)
+        else:
+            self._look(file)
+            self._make_ready(file)
+            self._schedule(file)
+
+    def _end(self, file: _File) -> None:
+        """Fix where a finished attempt's file ends for the log."""
+        if file.size_at_finish is None and file.follower.source is not Source.ERROR:
+            file.size_at_finish = file.follower.size
+        size = file.follower.size if file.size_at_finish is None else min(file.follower.size, file.size_at_finish)
+        size = max(size, file.follower.offset)
+        others = [one for one in file.attempt.files.values() if one is not file and one.follower.source != Source.ERROR]
+        room = self._attempt_bytes_max - sum(one.follower.offset if one.end is None else one.end for one in others)
+        if file.follower.source is Source.ERROR or size <= room:
+            file.end = size
+        else:
+            self._tell_limit(file)
+            file.end = max(room, file.follower.offset)
+        self._make_ready(file)
+
+    def _schedule(self, file: _File) -> None:
+        if not file.scheduled:
+            file.scheduled = True
+            file.due_ms = self._now_ms + self._pauses_ms[file.pause]
+            self._queues[file.pause].append(file)
+
+    def _make_ready(self, file: _File) -> None:
+        unread, room = file.unread, self._file_window_bytes - file.in_flight
+        if not file.ready and unread > 0 and room >= min(_SMALLEST_PIECE, unread, self._file_window_bytes):
+            file.ready = True
+            self._ready.append(file)
+
+    def _move(self, file: _File, offset: int) -> None:
+        self._in_flight -= file.in_flight
+        file.follower.seek(offset)
+        file.acknowledged = offset
+        self._look(file)
+        if file.attempt.finished:
+            self._end(file)
+        else:
+            file.end = None
+            self._make_ready(file)
+            self._schedule(file)
+
+    def _settle(self, attempt: _Attempt) -> None:
+        """Note whether all of a finished attempt has arrived; said again each time that it comes true again."""
+        if not attempt.finished:
+            return
+        settled = all(file.end is not None and file.acknowledged >= file.end for file in attempt.files.values())
+        if settled and not attempt.settled:
+            self._settled[attempt.attempt_id] = attempt
+        elif not settled:
+            self._settled.pop(attempt.attempt_id, None)
+        attempt.settled = settled
+
+
+def _pauses(shortest_ms: int, longest_ms: int) -> list[int]:
+    """Doubling from the shortest, at last the longest."""
+    pauses = [shortest_ms]
+    while pauses[-1] < longest_ms:
+        pauses.append(min(2 * pauses[-1], longest_ms))
+    return pauses

@@ -1,0 +1,300 @@
+"""The GPUs of this host: what they are, how busy they are, who uses them, and what to do when one fails."""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from opsconsole_agent.probe import nvml
+from opsconsole_agent.probe.nvml import Nvml, NvmlError, Share
+from opsconsole_agent.probe.patience import Patience
+
+_log = logging.getLogger(__name__)
+
+_RETRY_FIRST_S, _RETRY_LAST_S = 5.0, 60.0
+_PCI_DEVICES = Path("/sys/bus/pci/devices")
+_PCI_VENDOR_NVIDIA = "0x10de"
+
+
+@dataclass(frozen=True, slots=True)
+class GpuProcess:
+    """A process that holds memory of a GPU; `name` is empty where it can't be seen, None means not known."""
+
+    pid: int
+    name: str
+    memory_mb: int | None
+    utilization_percent: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GpuSample:
+    """One GPU. Memory in MiB; readings that the card doesn't support are None.
+
+    `index` stays with the `uuid` for as long as the probe lives, also when the driver renumbers the GPUs behind a
+    lost one: name GPUs to CUDA by uuid. A GPU that is `lost` or in `error` keeps its identity, has no readings,
+    and a `message` that says what to do. An `ok` one may carry a message too (memory errors).
+    """
+
+    index: int
+    uuid: str
+    name: str
+    memory_total_mb: int | None = None
+    memory_used_mb: int | None = None
+    utilization_percent: int | None = None
+    temperature_c: int | None = None
+    power_w: float | None = None
+    power_limit_w: float | None = None
+    ecc_errors: int | None = None
+    """Uncorrected memory errors since the driver was loaded."""
+    state: Literal["ok", "lost", "error"] = "ok"
+    message: str = ""
+    processes: tuple[GpuProcess, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GpuReport:
+    """All GPUs. `state` is about the driver: `ok`, `none` (it sees no GPU), `no_driver` or `error`.
+
+    `message` says why, in one line; with `ok` it is the first thing wrong with a GPU, else empty.
+    """
+
+    state: Literal["ok", "none", "no_driver", "error"]
+    message: str = ""
+    driver_version: str | None = None
+    cuda_version: str | None = None
+    """The newest CUDA that the driver can run, as `13.0`."""
+    gpus: tuple[GpuSample, ...] = ()
+
+    def to_properties(self) -> dict[str, object]:
+        """What a worker advertises: `gpu_count`, `gpu_model`, `gpu_memory_mb` (of the largest), `cuda_version`, …
+
+        Only GPUs that work count; what isn't there is left out, so a requirement on it doesn't match.
+        """
+        working = [gpu for gpu in self.gpus if gpu.state == "ok"]
+        properties: dict[str, object] = {"gpu_count": len(working)}
+        if working:
+            largest = max(working, key=lambda gpu: gpu.memory_total_mb or 0)
+            properties |= {"gpu_model": largest.name, "gpu_memory_mb": largest.memory_total_mb}
+        properties |= {"cuda_version": self.cuda_version, "driver_version": self.driver_version}
+        return {key: value for key, value in properties.items() if value is not None}
+
+
+@dataclass(slots=True)
+class _Identity:
+    """What outlives a sample: which GPUs there were, and the last process sample seen of each."""
+
+    gpus: dict[str, GpuSample] = field(default_factory=dict)
+    stamps_us: dict[str, int] = field(default_factory=dict)
+
+    def at(self, index: int, seen: set[str]) -> GpuSample:
+        """The GPU that must be meant by one the driver lists at `index` and can't identify."""
+        for gpu in self.gpus.values():
+            if gpu.index == index and gpu.uuid not in seen:
+                return gpu
+        return GpuSample(self.free_index(index), "", "unknown GPU")
+
+    def free_index(self, wish: int) -> int:
+        taken = {gpu.index for gpu in self.gpus.values()}
+        return wish if wish not in taken else max(taken) + 1
+
+
+class GpuProbe:
+    """Samples through NVML: some 0.2 ms a GPU, cheap enough for every second. Never raises, never hangs."""
+
+    def __init__(self, *, timeout_s: float = 5.0, clock: Callable[[], float] = time.monotonic) -> None:
+        """Load nothing before the first sample. A driver that takes longer than `timeout_s` is reported as hung."""
+        self._clock = clock
+        self._timeout_s = timeout_s
+        self._patience = Patience(self._look, timeout_s)
+        self._nvml: Nvml | None = None
+        self._known = _Identity()
+        self._report = GpuReport("none")
+        self._retry_at = 0.0
+        self._retry_s = _RETRY_FIRST_S
+
+    def sample(self) -> GpuReport:
+        """Read all GPUs. After trouble with the driver the last report stands until it is tried again (5 s to 60 s)."""
+        if self._clock() < self._retry_at:
+            return self._report
+        try:
+            nvml.binding()
+            self._report = self._patience.call()
+        except TimeoutError:
+            late = f"the NVIDIA driver did not answer within {self._timeout_s:g} s"
+            self._report = self._trouble("error", f"{late}: look at dmesg, reboot the host if it stays so")
+            return self._report
+        except ImportError:
+            self._report = self._trouble("error", "nvidia-ml-py is not installed: install opsconsole anew")
+        except NvmlError as error:
+            self._report = self._trouble(*_explain(error))
+        except Exception as error:  # noqa: BLE001 – a binding that surprises us must not end the agent
+            _log.exception("the GPU probe failed")
+            self._report = self._trouble("error", f"the GPU probe failed: {error!r}")
+        self._plan_retry(self._nvml is None)
+        return self._report
+
+    def close(self) -> None:
+        """Let go of the driver. The probe may be used again."""
+        try:
+            Patience(self._drop, self._timeout_s).call()
+        except TimeoutError:
+            _log.warning("the NVIDIA driver did not let go within %g s", self._timeout_s)
+
+    def _plan_retry(self, failed: bool) -> None:
+        if not failed:
+            self._retry_at, self._retry_s = 0.0, _RETRY_FIRST_S
+            return
+        self._retry_at = self._clock() + self._retry_s
+        self._retry_s = min(2 * self._retry_s, _RETRY_LAST_S)
+
+    def _trouble(self, state: Literal["no_driver", "error"], message: str) -> GpuReport:
+        gpus = tuple(_without_readings(gpu, "error", message) for gpu in self._known.gpus.values())
+        return replace(self._report, state=state, message=message, gpus=tuple(sorted(gpus, key=lambda gpu: gpu.index)))
+
+    # --- in the probe's own thread -------------------------------------------------------------------------------
+
+    def _look(self) -> GpuReport:
+        try:
+            if self._nvml is None:
+                self._nvml = Nvml()
+            report = self._read(self._nvml)
+        except BaseException:
+            self._drop()
+            raise
+        if not any(gpu.state == "ok" for gpu in report.gpus):
+            self._drop()  # GPUs that come (back) are listed only after a fresh start of the library
+        return report
+
+    def _drop(self) -> None:
+        library, self._nvml = self._nvml, None
+        if library is not None:
+            library.close()
+
+    def _read(self, library: Nvml) -> GpuReport:
+        gpus: list[GpuSample] = []
+        unidentified: list[tuple[int, NvmlError]] = []
+        for index in range(library.count()):
+            try:
+                gpus.append(self._read_gpu(library, index))
+            except NvmlError as error:
+                if error.code in nvml.DRIVER_WIDE:
+                    raise
+                unidentified.append((index, error))
+        seen = {gpu.uuid for gpu in gpus}
+        for index, failure in unidentified:
+            gpu = self._known.at(index, seen)
+            seen.add(gpu.uuid)
+            gpus.append(_failed(gpu, failure))
+        missing = [gpu for uuid, gpu in self._known.gpus.items() if uuid not in seen]
+        gpus += [_without_readings(gpu, "lost", _gone(gpu.index)) for gpu in missing]
+        gpus.sort(key=lambda gpu: gpu.index)
+        message = next((gpu.message for gpu in gpus if gpu.message), "") if gpus else "the NVIDIA driver sees no GPU"
+        state: Literal["ok", "none"] = "ok" if gpus else "none"
+        return GpuReport(state, message, library.driver_version(), library.cuda_version(), tuple(gpus))
+
+    def _read_gpu(self, library: Nvml, index: int) -> GpuSample:
+        """Raises NvmlError for a GPU whose very identity can't be read; later trouble is in the sample."""
+        device = library.device(index)
+        uuid = library.uuid(device) or f"unknown-{index}"
+        gpu = self._known.gpus.get(uuid)
+        if gpu is None:
+            gpu = GpuSample(self._known.free_index(index), uuid, library.name(device) or "unknown GPU")
+            self._known.gpus[uuid] = gpu
+        try:
+            memory = library.memory(device)
+            if memory is not None:
+                gpu = self._known.gpus[uuid] = replace(gpu, memory_total_mb=nvml.mebibytes(memory.total))
+            ecc_errors = library.ecc_errors(device)
+            return replace(
+                gpu,
+                memory_used_mb=None if memory is None else nvml.mebibytes(memory.used),
+                utilization_percent=library.utilization_percent(device),
+                temperature_c=library.temperature_c(device),
+                power_w=library.power_w(device),
+                power_limit_w=library.power_limit_w(device),
+                ecc_errors=ecc_errors,
+                message=_memory_errors(gpu.index, ecc_errors) if ecc_errors else "",
+                processes=self._processes(library, device, uuid),
+            )
+        except NvmlError as error:
+            if error.code in nvml.DRIVER_WIDE:
+                raise
+            return _failed(gpu, error)
+
+    def _processes(self, library: Nvml, device: Any, uuid: str) -> tuple[GpuProcess, ...]:
+        held = library.processes(device)
+        if not held:
+            return ()
+        shares = library.shares(device, self._known.stamps_us.get(uuid, 0))
+        if shares:
+            self._known.stamps_us[uuid] = max(share.stamp_us for share in shares)
+        percents = None if shares is None else _mean_percents(shares)
+        return tuple(
+            GpuProcess(
+                pid, _process_name(pid), nvml.mebibytes(size), None if percents is None else percents.get(pid, 0)
+            )
+            for pid, size in sorted(held.items())
+        )
+
+
+def _mean_percents(shares: list[Share]) -> dict[int, int]:
+    samples: dict[int, list[int]] = {}
+    for share in shares:
+        samples.setdefault(share.pid, []).append(share.percent)
+    return {pid: round(sum(percents) / len(percents)) for pid, percents in samples.items()}
+
+
+def _process_name(pid: int) -> str:
+    """Empty for a process of another PID namespace, and for one that has just ended."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def _without_readings(gpu: GpuSample, state: Literal["lost", "error"], message: str) -> GpuSample:
+    return GpuSample(gpu.index, gpu.uuid, gpu.name, gpu.memory_total_mb, state=state, message=message)
+
+
+def _failed(gpu: GpuSample, error: NvmlError) -> GpuSample:
+    reset = f"drain this worker, then reset it (nvidia-smi --gpu-reset -i {gpu.index}) or reboot the host"
+    if error.code == nvml.GPU_IS_LOST:
+        return _without_readings(gpu, "lost", f"GPU {gpu.index} fell off the bus: {reset}")
+    if error.code == nvml.RESET_REQUIRED:
+        return _without_readings(gpu, "error", f"GPU {gpu.index} needs a reset: {reset}")
+    return _without_readings(gpu, "error", f"GPU {gpu.index} can't be read, the driver says {str(error)!r}: {reset}")
+
+
+def _gone(index: int) -> str:
+    return f"GPU {index} is no longer listed by the driver: reboot the host, or restart the agent if it was taken out"
+
+
+def _memory_errors(index: int, count: int) -> str:
+    return f"GPU {index} has had {count} uncorrected memory errors: results may be wrong, reset it before the next job"
+
+
+def _explain(error: NvmlError) -> tuple[Literal["no_driver", "error"], str]:
+    if error.code == nvml.LIBRARY_NOT_FOUND:
+        if _nvidia_on_the_bus():
+            return (
+                "no_driver",
+                "there is an NVIDIA device, but no driver library (libnvidia-ml.so.1): install the driver",
+            )
+        return "no_driver", "no NVIDIA driver on this host (libnvidia-ml.so.1 not found)"
+    if error.code == nvml.DRIVER_NOT_LOADED:
+        return "no_driver", "the NVIDIA driver is installed but not loaded: run modprobe nvidia, or reboot the host"
+    if error.code == nvml.VERSION_MISMATCH:
+        return "error", "the NVIDIA driver was updated while its old kernel module runs: reboot the host"
+    if error.code == nvml.NO_PERMISSION:
+        return "error", "the NVIDIA driver refuses this user: let it open /dev/nvidiactl and /dev/nvidia0 and so on"
+    return "error", f"the NVIDIA driver can't be used, it says {str(error)!r}: look at dmesg, or reboot the host"
+
+
+def _nvidia_on_the_bus() -> bool:
+    try:
+        vendors = [(device / "vendor").read_text().strip() for device in _PCI_DEVICES.iterdir()]
+    except OSError:
+        return False
+    return _PCI_VENDOR_NVIDIA in vendors

@@ -1,0 +1,184 @@
+"""What touches I/O paths. Also a program: a question as JSON on stdin, its answer as JSON on stdout.
+
+A mount that hangs takes whoever touches it along, beyond the reach of signals. So the agent has these functions run in
+a process of their own, as `python -I -S io_child.py`, and gives up on it (`io_path`). Standard library only, and little
+of it: a start takes some 20 ms.
+"""
+
+# os.path, as pathlib would take a third of the program's start:
+# ruff: noqa: PTH108, PTH114, PTH116, PTH118
+
+import contextlib
+import errno
+import json
+import os
+import stat
+import sys
+from collections.abc import Callable, Iterable
+
+_NO_FSYNC = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}
+"""What filesystems answer that have no fsync: the write itself has succeeded then."""
+
+_PATTERN = b"opsconsole checks that this folder can be written\n"
+
+
+class Refused(Exception):
+    """No, and why, in one line."""
+
+
+def check_input(folder: str) -> list[str]:
+    """The problems of an input folder: it must be there, be a folder, and be readable."""
+    try:
+        _must_be_folder(folder)
+        with os.scandir(folder) as entries:
+            next(entries, None)
+        os.stat(f"{folder}/.")  # listing alone doesn't mean that files in it can be opened
+    except Refused as refusal:
+        return [f"input path {folder} {refusal}, or change --input-path"]
+    except OSError as error:
+        return [
+            f"input path {folder} can't be read ({error.strerror}): let the worker's user read it, or change --input-path"
+        ]
+    return []
+
+
+def check_output(folder: str) -> list[str]:
+    """The problems of an output folder: it must be there, be a folder, and take a real write."""
+    try:
+        _must_be_folder(folder)
+        _write_and_remove(f"{folder}/.opsconsole-check-{os.getpid()}-{os.urandom(8).hex()}")
+    except Refused as refusal:
+        return [f"output path {folder} {refusal}, or change --output-path"]
+    except OSError as error:
+        return [f"output path {folder} can't be written ({error.strerror}): {_advice(error)}, or change --output-path"]
+    return []
+
+
+def find_file(folder: str, name: str) -> tuple[str, int]:
+    """Return path and size in bytes of the regular, readable file `name` under `folder`, or raise Refused.
+
+    The name is taken to be a plain file name. What it links to is resolved first: whether a file outside exists is not told.
+    """
+    try:
+        base = os.path.realpath(folder, strict=True)
+    except OSError as error:
+        raise Refused(f"the input folder {folder} can't be reached ({error.strerror})") from error
+    plain = os.path.join(base, name)
+    path = os.path.realpath(plain)
+    if not path.startswith(f"{base.rstrip('/')}/"):
+        raise Refused(f"{name!r} is a link that leads out of the input folder {folder}: place the file itself there")
+    try:
+        return (os.path.join(folder, name) if path == plain else path), _size_of_readable(path, name)
+    except FileNotFoundError as error:
+        if os.path.islink(plain):
+            raise Refused(f"{name!r} in {folder} is a link to a file that does not exist") from error
+        raise Refused(f"{name!r} not found in {folder}: place it there first") from error
+    except OSError as error:
+        raise Refused(f"{name!r} in {folder} can't be read by the worker ({error.strerror})") from error
+
+
+def make_output(folder: str, job_id: str, subfolders: Iterable[str]) -> str:
+    """Make `{folder}/jobs/{job_id}` with its subfolders, or raise Refused. What exists already is kept.
+
+    Below `folder` every step is taken from the one before and none is a link, so nothing is ever made elsewhere.
+    """
+    opened: list[int] = []
+    try:
+        try:
+            opened.append(os.open(folder, os.O_PATH | os.O_DIRECTORY))
+        except OSError as error:
+            raise Refused(f"the output folder {folder} can't be reached ({error.strerror})") from error
+        path = folder
+        for name in ("jobs", job_id):
+            path = os.path.join(path, name)
+            opened.append(_enter(opened[-1], name, path))
+        for name in subfolders:
+            os.close(_enter(opened[-1], name, os.path.join(path, name)))
+        return path
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
+
+
+def _advice(error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "make room there"
+    if error.errno == errno.EROFS:
+        return "mount it writable"
+    return "let the worker's user write there"
+
+
+def _must_be_folder(path: str) -> None:
+    try:
+        if not stat.S_ISDIR(os.stat(path).st_mode):
+            raise Refused("is not a folder: name one")
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise Refused("does not exist: create it") from error
+
+
+def _write_and_remove(path: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    try:
+        try:
+            os.write(descriptor, _PATTERN)
+            _sync(descriptor)
+        finally:
+            os.close(descriptor)
+    finally:
+        os.unlink(path)
+
+
+def _sync(descriptor: int) -> None:
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_FSYNC:
+            raise
+
+
+def _size_of_readable(path: str, name: str) -> int:
+    """Open for reading, which is the only proof that it can be; never anything but a regular file, which may have effects."""
+    kind = os.lstat(path).st_mode
+    if stat.S_ISDIR(kind):
+        raise Refused(f"{name!r} is a folder, not a file")
+    if not stat.S_ISREG(kind):
+        raise Refused(f"{name!r} is not a regular file")
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        return os.fstat(descriptor).st_size
+    finally:
+        os.close(descriptor)
+
+
+def _enter(parent: int, name: str, path: str) -> int:
+    try:
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(name, dir_fd=parent)
+        return os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
+    except (NotADirectoryError, FileNotFoundError) as error:
+        raise Refused(f"{path} is a link or a file where a folder of the job belongs: remove it") from error
+    except OSError as error:
+        raise Refused(f"{path} can't be made ({error.strerror}): {_advice(error)}") from error
+
+
+_ANSWERS: dict[str, Callable[..., object]] = {
+    "check_input": check_input,
+    "check_output": check_output,
+    "find_file": find_file,
+    "make_output": make_output,
+}
+
+
+def _main() -> None:
+    question, *arguments = json.load(sys.stdin)
+    try:
+        answer = {"answer": _ANSWERS[question](*arguments)}
+    except Refused as refusal:
+        answer = {"refused": str(refusal)}
+    json.dump(answer, sys.stdout)
+    sys.stdout.flush()
+    os._exit(0)  # nothing that is left to do may hang
+
+
+if __name__ == "__main__":
+    _main()

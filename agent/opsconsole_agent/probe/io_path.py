@@ -1,0 +1,194 @@
+"""Where a worker reads inputs and writes outputs: checked at start, asked for files, given folders for jobs."""
+
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from opsconsole_agent.probe import io_child
+from opsconsole_agent.probe.errand import Errand
+from opsconsole_agent.probe.mount import LOCAL, filesystem_label
+from opsconsole_protocol.error import InvalidRequest
+
+PROGRAM = Path(io_child.__file__)
+JOB_SUBFOLDERS = ("models", "logs")
+
+_NAME_BYTES_MAX = 255
+_JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
+
+
+class InputRefused(InvalidRequest):
+    """A file that this worker can't offer as a job's input; `message` is the reason, in one line."""
+
+
+class OutputRefused(InvalidRequest):
+    """A job's output folder that can't be made; `message` is the reason, in one line."""
+
+
+@dataclass(frozen=True)
+class WorkerIOConfig:
+    """A worker's I/O paths, absolute, and the label of the filesystem that they are on. None: not configured."""
+
+    input_path: Path | None = None
+    output_path: Path | None = None
+    filesystem: str = LOCAL
+
+    @classmethod
+    def of(
+        cls,
+        input_path: str | Path | None = None,
+        output_path: str | Path | None = None,
+        filesystem: str | None = None,
+    ) -> "WorkerIOConfig":
+        """From flags or file: relative paths are made absolute, a missing label is read from the mount table."""
+        paths = [None if not path else Path(path).expanduser().absolute() for path in (input_path, output_path)]
+        labels = [filesystem_label(path) for path in paths if path is not None]
+        # With inputs and outputs on different filesystems, the shared one is what people ask about.
+        found = next((label for label in labels if label != LOCAL), LOCAL)
+        return cls(paths[0], paths[1], filesystem or found)
+
+    def to_properties(self) -> dict[str, str | None]:
+        """`{input, output, filesystem}`, as advertised in `properties.io_paths`."""
+        return {
+            "input": None if self.input_path is None else str(self.input_path),
+            "output": None if self.output_path is None else str(self.output_path),
+            "filesystem": self.filesystem,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class InputFile:
+    """A regular file that can be read, under the input path."""
+
+    path: Path
+    size_bytes: int
+
+
+def check(config: WorkerIOConfig, timeout_s: float = 5.0, *, program: Path = PROGRAM) -> list[str]:
+    """Return the problems with the paths, one line each; none: all is well. Takes some 30 ms, `timeout_s` at the most.
+
+    The output path is tried with a real write. Both are tried at once, each in a process of its own, which is given up
+    on when the mount hangs.
+    """
+    deadline = time.monotonic() + timeout_s
+    started = [
+        (kind, path, Errand(program, [f"check_{kind}", str(path)], hangs_on=str(path)))
+        for kind, path in (("input", config.input_path), ("output", config.output_path))
+        if path is not None
+    ]
+    problems: list[str] = []
+    for kind, path, errand in started:
+        try:
+            problems += errand.answer(deadline)["answer"]
+        except TimeoutError:
+            problems.append(f"{kind} path {path} {_late(timeout_s)}")
+        except OSError as error:
+            problems.append(f"{kind} path {path} could not be checked: {error}")
+    return problems
+
+
+def resolve_input(config: WorkerIOConfig, filename: str) -> InputFile:
+    """Find the input file of that name or raise InputRefused. Touches the mount itself: prefer `inspect_input`."""
+    folder = _input_folder(config, filename)
+    try:
+        path, size_bytes = io_child.find_file(folder, filename)
+    except io_child.Refused as refusal:
+        raise InputRefused(str(refusal)) from refusal
+    return InputFile(Path(path), size_bytes)
+
+
+def inspect_input(
+    config: WorkerIOConfig, filename: str, timeout_s: float = 5.0, *, program: Path = PROGRAM
+) -> InputFile:
+    """The same in a process that is given up on after `timeout_s`, when the mount hangs."""
+    folder = _input_folder(config, filename)
+    try:
+        path, size_bytes = _ask(program, ["find_file", folder, filename], folder, timeout_s)
+    except io_child.Refused as refusal:
+        raise InputRefused(str(refusal)) from refusal
+    except TimeoutError as error:
+        raise InputRefused(f"the input folder {folder} {_late(timeout_s)}") from error
+    except OSError as error:
+        raise InputRefused(f"the input folder {folder} could not be searched: {error}") from error
+    return InputFile(Path(path), int(size_bytes))
+
+
+def make_output(config: WorkerIOConfig, job_id: str, subfolders: Sequence[str] = JOB_SUBFOLDERS) -> Path:
+    """Make `{output_path}/jobs/{job_id}` with `models` and `logs`, or raise OutputRefused. Doing it again is fine.
+
+    Never leaves the output path through a link. Takes 0.1 ms, but touches the mount itself: see `prepare_output`.
+    """
+    folder = _output_folder(config, job_id)
+    try:
+        return Path(io_child.make_output(folder, job_id, subfolders))
+    except io_child.Refused as refusal:
+        raise OutputRefused(str(refusal)) from refusal
+
+
+def prepare_output(
+    config: WorkerIOConfig,
+    job_id: str,
+    timeout_s: float = 5.0,
+    *,
+    subfolders: Sequence[str] = JOB_SUBFOLDERS,
+    program: Path = PROGRAM,
+) -> Path:
+    """The same in a process that is given up on after `timeout_s`, when the mount hangs."""
+    folder = _output_folder(config, job_id)
+    try:
+        return Path(_ask(program, ["make_output", folder, job_id, list(subfolders)], folder, timeout_s))
+    except io_child.Refused as refusal:
+        raise OutputRefused(str(refusal)) from refusal
+    except TimeoutError as error:
+        raise OutputRefused(f"the output folder {folder} {_late(timeout_s)}") from error
+    except OSError as error:
+        raise OutputRefused(f"the output folder {folder} could not be written: {error}") from error
+
+
+def _ask(program: Path, question: Sequence[object], folder: str, timeout_s: float) -> Any:
+    deadline = time.monotonic() + timeout_s
+    answer = Errand(program, question, hangs_on=folder).answer(deadline)
+    if "refused" in answer:
+        raise io_child.Refused(answer["refused"])
+    return answer["answer"]
+
+
+def _late(timeout_s: float) -> str:
+    return f"did not answer within {timeout_s:g} s (is the mount hung?)"
+
+
+def _input_folder(config: WorkerIOConfig, filename: str) -> str:
+    """The input folder, once the name has passed all that can be told from the name alone."""
+    if config.input_path is None:
+        raise InputRefused("this worker has no input path: give its agent one with --input-path")
+    if not filename:
+        raise InputRefused("the file name is empty")
+    shown = repr(filename if len(filename) <= 80 else f"{filename[:80]}…")
+    if "\0" in filename:
+        raise InputRefused(f"{shown} contains a NUL character")
+    if filename.startswith("/"):
+        raise InputRefused(f"{shown} is an absolute path: give the name of a file in {config.input_path}")
+    parts = re.split(r"[/\\]", filename)
+    if ".." in parts:
+        raise InputRefused(f"{shown} leads out of the input folder: give the name of a file in {config.input_path}")
+    if len(parts) > 1:
+        raise InputRefused(f"{shown} contains a folder: give the name of a file directly in {config.input_path}")
+    if filename == ".":
+        raise InputRefused(f"{shown} is a folder, not a file")
+    try:
+        size = len(filename.encode())
+    except UnicodeEncodeError as error:
+        raise InputRefused(f"{shown} is not valid Unicode") from error
+    if size > _NAME_BYTES_MAX:
+        raise InputRefused(f"{shown} is longer than {_NAME_BYTES_MAX} bytes: no file can have this name")
+    return str(config.input_path)
+
+
+def _output_folder(config: WorkerIOConfig, job_id: str) -> str:
+    if config.output_path is None:
+        raise OutputRefused("this worker has no output path: give its agent one with --output-path")
+    if _JOB_ID.fullmatch(job_id) is None:
+        raise OutputRefused(f"{job_id[:80]!r} can't name a job's output folder")
+    return str(config.output_path)

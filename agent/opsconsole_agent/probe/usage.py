@@ -1,0 +1,141 @@
+"""What the processes of each attempt use: memory, CPU, disk, and their part of the GPUs."""
+
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from opsconsole_agent.probe.disk import DiskProbe
+from opsconsole_agent.probe.gpu import GpuProcess, GpuReport, GpuSample
+from opsconsole_agent.probe.process import TICKS_PER_S, ProcessSample, read_process
+from opsconsole_protocol.link import TaskUsage
+
+_INTERVAL_MIN_S = 0.2
+"""CPU time is counted in ticks of 10 ms: over less than this, a percentage would be noise."""
+
+
+class UsageProbe:
+    """Samples attempts; some 30 µs a process, 60 where its memory changes.
+
+    Memory is resident memory with the shared part counted once: the private (anonymous) pages of all processes, and the
+    largest sum of mapped files and shared memory among them. So 8 data loaders on one array in shared memory count it
+    once. It isn't PSS, whose reading stops a large process for milliseconds; pages that forked processes share
+    unwritten do count in each.
+    """
+
+    def __init__(
+        self,
+        *,
+        disk: DiskProbe | None = None,
+        read: Callable[[int, ProcessSample | None], ProcessSample | None] = read_process,
+        clock: Callable[[], float] = lambda: time.clock_gettime(time.CLOCK_BOOTTIME),
+    ) -> None:
+        """`clock` counts seconds since boot, as the start times of processes do."""
+        self._disk = disk or DiskProbe()
+        self._read = read
+        self._clock = clock
+        self._attempts: dict[str, _Attempt] = {}
+
+    def sample(
+        self, attempts: Mapping[str, Collection[int]], gpu: GpuReport, folders: Mapping[str, Path]
+    ) -> dict[str, TaskUsage]:
+        """Measure each attempt by the pids of its live processes. An attempt that is left out once is forgotten."""
+        for key in self._attempts.keys() - attempts.keys():
+            del self._attempts[key]
+        disks = self._disk.sample({key: folder for key, folder in folders.items() if key in attempts})
+        usage: dict[str, TaskUsage] = {}
+        for key, pids in attempts.items():
+            attempt = self._attempts.setdefault(key, _Attempt())
+            known = {process.pid: process for process in attempt.processes.values()}
+            processes = [process for pid in set(pids) if (process := self._read(pid, known.get(pid))) is not None]
+            attempt.take(processes, self._clock())
+            alive = {process.pid for process in processes if not process.zombie}
+            gpu_memory_mb, gpu_utilization_percent = _gpu_part(alive, gpu.gpus)
+            usage[key] = TaskUsage(
+                current_memory_mb=attempt.current_kb >> 10,
+                peak_memory_mb=attempt.peak_kb >> 10,
+                cpu_percent=attempt.cpu_percent,
+                process_count=len(alive),
+                disk_mb=disks.get(key),
+                gpu_memory_mb=gpu_memory_mb,
+                gpu_utilization_percent=gpu_utilization_percent,
+            )
+        return usage
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """What is remembered of one attempt from sample to sample."""
+
+    current_kb: int = 0
+    peak_kb: int = 0
+    cpu_percent: float = 0.0
+    sampled_at: float | None = None
+    processes: dict[tuple[int, int], ProcessSample] = field(default_factory=dict)
+    """As last seen, by pid and start time."""
+    owed: dict[tuple[int, int], int] = field(default_factory=dict)
+    """By parent: ticks of its children that ended, counted already, and still to come in its `children_ticks`."""
+
+    def take(self, processes: Collection[ProcessSample], now: float) -> None:
+        """Take a fresh sample of all processes into account."""
+        shared = max((process.shared_kb for process in processes), default=0)
+        self.current_kb = sum(process.private_kb for process in processes) + shared
+        highest = max((process.peak_kb for process in processes), default=0)
+        self.peak_kb = max(self.peak_kb, self.current_kb, highest)
+        if self.sampled_at is None or now - self.sampled_at >= _INTERVAL_MIN_S:
+            self._take_cpu({(process.pid, process.start_ticks): process for process in processes}, now)
+
+    def _take_cpu(self, processes: dict[tuple[int, int], ProcessSample], now: float) -> None:
+        self._note_ended(processes)
+        rates = [self._rate(identity, process, now) for identity, process in processes.items()]
+        self.cpu_percent = round(100 * sum(rates), 1)
+        self.processes = processes
+        self.owed = {identity: ticks for identity, ticks in self.owed.items() if ticks and identity in processes}
+        self.sampled_at = now
+
+    def _note_ended(self, processes: Mapping[tuple[int, int], ProcessSample]) -> None:
+        """When a child has ended, its whole time goes to its parent, though most of it was counted before."""
+        by_pid = {process.pid: identity for identity, process in processes.items()}
+        for identity, process in self.processes.items():
+            parent = by_pid.get(process.parent)
+            if identity not in processes and parent is not None:
+                self.owed[parent] = self.owed.get(parent, 0) + process.cpu_ticks + process.children_ticks
+
+    def _rate(self, identity: tuple[int, int], process: ProcessSample, now: float) -> float:
+        """CPUs kept busy by a process and its ended children, since the last sample or its own start."""
+        before = self.processes.get(identity)
+        if before is not None and self.sampled_at is not None:
+            came = max(0, process.children_ticks - before.children_ticks)
+            counted = min(came, self.owed.get(identity, 0))
+            self.owed[identity] = self.owed.get(identity, 0) - counted
+            ticks = process.cpu_ticks - before.cpu_ticks + came - counted
+            return max(0, ticks) / TICKS_PER_S / (now - self.sampled_at)
+        age = max(now - process.start_ticks / TICKS_PER_S, _INTERVAL_MIN_S)
+        interval = age if self.sampled_at is None else max(age, now - self.sampled_at)
+        return (process.cpu_ticks + process.children_ticks) / TICKS_PER_S / interval
+
+
+def _gpu_part(pids: Collection[int], gpus: Iterable[GpuSample]) -> tuple[int | None, int | None]:
+    """MiB that the processes hold on all GPUs, and their share in percent of those GPUs; None if not known.
+
+    (0, None) without a process on a GPU; (None, None) on a host that has none.
+    """
+    gpus = [gpu for gpu in gpus if gpu.state == "ok"]
+    if not gpus:
+        return None, None
+    own = [(gpu, mine) for gpu in gpus if (mine := [process for process in gpu.processes if process.pid in pids])]
+    memory = [process.memory_mb for _, mine in own for process in mine]
+    known = [size for size in memory if size is not None]
+    shares = [share for gpu, mine in own if (share := _share(gpu, mine)) is not None]
+    return (
+        sum(known) if known or not memory else None,
+        round(sum(shares) / len(shares)) if shares else None,
+    )
+
+
+def _share(gpu: GpuSample, own: Collection[GpuProcess]) -> int | None:
+    """Where the driver doesn't tell by process, a GPU that is used by nobody else tells it all the same."""
+    percents = [process.utilization_percent for process in own if process.utilization_percent is not None]
+    if percents:
+        return min(100, sum(percents))
+    return gpu.utilization_percent if len(own) == len(gpu.processes) else None

@@ -1,0 +1,200 @@
+"""The agent: everything wired together, and nothing decided here."""
+
+import asyncio
+import logging
+import os
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from opsconsole_agent.conductor import Conductor
+from opsconsole_agent.core import AgentCore, StopAll
+from opsconsole_agent.credential import Credential, StateLock, ensure_credential
+from opsconsole_agent.desk import Description, Desk
+from opsconsole_agent.engine import ProcessEngine
+from opsconsole_agent.keeper.link import KeeperLink
+from opsconsole_agent.link import CoordinatorLink, Target
+from opsconsole_agent.log.shipper import LogShipper
+from opsconsole_agent.probe.io_path import WorkerIOConfig, check
+from opsconsole_agent.staging import Home, Staging
+from opsconsole_agent.state import StateFolder
+from opsconsole_agent.telemetry import Telemetry
+from opsconsole_protocol.error import InvalidRequest
+from opsconsole_protocol.ids import AttemptId
+
+STOP_TIMEOUT_S = 60.0
+FAREWELL_S = 5.0
+_SWEEP_EVERY_S = 24 * 3600.0
+_POLL_S = 0.02
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class AgentConfig:
+    """What an agent is told. `token`: an invitation (`id.secret`) or an operator's token, for the first join.
+
+    `max_concurrent_jobs` None: as many as GPUs, or 1. `tags`: `K` or `K=V`. `properties`: any, besides those measured.
+    `stop_tasks`: leave nothing running behind. `project`: advertised as a property.
+    """
+
+    url: str
+    certificate_hash: str | None
+    token: str | None = field(repr=False)
+    name: str
+    state_dir: Path
+    io: WorkerIOConfig = field(default_factory=WorkerIOConfig)
+    max_concurrent_jobs: int | None = None
+    tags: tuple[str, ...] = ()
+    properties: Mapping[str, Any] = field(default_factory=dict)
+    stop_tasks: bool = False
+    project: str | None = None
+
+
+class Agent:
+    """One agent. `say` is told what a person should know, one line at a time."""
+
+    def __init__(self, config: AgentConfig, say: Callable[[str], None]) -> None:
+        self._config = config
+        self._say = say
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Join and serve until `stop` is set; tasks go on unless `stop_tasks`.
+
+        Raises OpsconsoleError, one line that says what to do, when the agent can't start or may not go on.
+        """
+        problems = await asyncio.to_thread(check, self._config.io)
+        if problems:
+            raise InvalidRequest("; ".join(problems))
+        with StateLock(self._config.state_dir):
+            credential = ensure_credential(self._config.state_dir)
+            state = StateFolder(self._config.state_dir)
+            telemetry = Telemetry(self._config.state_dir, state.work)
+            keeper = await KeeperLink.connect(self._config.state_dir)
+            try:
+                service = await _Service.make(self._config, self._say, credential, state, telemetry, keeper)
+                await service.run(stop)
+            finally:
+                await keeper.close()
+                telemetry.close()
+
+
+class _Service:
+    """The parts of a running agent."""
+
+    def __init__(
+        self,
+        config: AgentConfig,
+        say: Callable[[str], None],
+        state: StateFolder,
+        description: Description,
+        link_headers: Mapping[str, str],
+        telemetry: Telemetry,
+        keeper: KeeperLink,
+    ) -> None:
+        self._config = config
+        self._say = say
+        self._state = state
+        self._core = AgentCore(description.max_concurrent_jobs)
+        shipper = LogShipper()
+        self._conductor = Conductor(self._core, state, shipper)
+        self._desk = Desk(description, self._conductor, state, shipper, telemetry, say)
+        target = Target(config.url, config.certificate_hash, link_headers, config.token)
+        self._link = CoordinatorLink(target, self._desk, shipper, say)
+        home = Home(description.worker_id, config.url, dict(os.environ), config.io)
+        self._engine = ProcessEngine(
+            keeper, Staging(home, state), self._conductor.tell, self._expected, self._unsure(description.host.boot_id)
+        )
+        self._conductor.engine = self._engine
+        self._conductor.outlet = self._link
+
+    @classmethod
+    async def make(
+        cls,
+        config: AgentConfig,
+        say: Callable[[str], None],
+        credential: Credential,
+        state: StateFolder,
+        telemetry: Telemetry,
+        keeper: KeeperLink,
+    ) -> "_Service":
+        """Look at the host first: what there is decides how much is taken on."""
+        host = await telemetry.identify()
+        own = {"project": config.project} if config.project else {}
+        description = Description(
+            worker_id=credential.worker_id,
+            name=config.name,
+            run_id=secrets.token_hex(8),
+            host=host,
+            io=config.io,
+            max_concurrent_jobs=config.max_concurrent_jobs or len(telemetry.gpus) or 1,
+            tags=config.tags,
+            properties={**config.properties, **own},
+        )
+        headers = {"Authorization": f"Bearer {credential.secret}", "Opsconsole-Worker": credential.worker_id}
+        return cls(config, say, state, description, headers, telemetry, keeper)
+
+    def _expected(self) -> list[AttemptId]:
+        return [attempt.attempt_id for attempt in self._core.processes()]
+
+    def _unsure(self, boot_id: str) -> frozenset[AttemptId]:
+        """Attempts of which the keeper's log, never synced, may have lost the start when the host went down."""
+        if self._state.same_boot(boot_id):
+            return frozenset()
+        return frozenset(intent.attempt_id for intent in self._state.load()[0])
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until told to stop, or something fails for good."""
+        for attempt in self._conductor.recover():
+            self._engine.keep_ports(attempt.attempt_id, attempt.ports.values())
+        works = [asyncio.create_task(self._engine.run(), name="keeper news")]
+        try:
+            # Before the keeper has spoken, what runs would be registered as what never started.
+            await _first_of(works, self._conductor.knows_processes)
+            if found := len(self._core.observed()):
+                self._say(f"found {found} attempts of an earlier run, {len(self._core.processes())} of them running")
+            works += [asyncio.create_task(self._link.run(), name="link"), asyncio.create_task(self._sweep())]
+            await _first_of(works, stop)
+            if self._config.stop_tasks:
+                await self._stop_tasks()
+        finally:
+            for work in works:
+                work.cancel()
+            await asyncio.gather(*works, return_exceptions=True)
+            self._conductor.close()
+            await self._desk.close()
+            await self._engine.close()
+        if left := len(self._core.processes()):
+            self._say(f"{left} tasks go on; start the agent again to have them reported")
+
+    async def _stop_tasks(self) -> None:
+        """End them, and let the coordinator hear of it while it listens."""
+        self._conductor.tell([StopAll(reason="its agent was told to stop its tasks")])
+        await _until(lambda: not self._core.occupied(), STOP_TIMEOUT_S)
+        await _until(lambda: not self._link.is_up or not self._core.observed(), FAREWELL_S)
+
+    async def _sweep(self) -> None:
+        while True:
+            if removed := await asyncio.to_thread(self._state.sweep, time.time()):
+                _log.info("removed %d old working folders", removed)
+            await asyncio.sleep(_SWEEP_EVERY_S)
+
+
+async def _first_of(works: list[asyncio.Task[None]], event: asyncio.Event) -> None:
+    """Return when the event is set; raise what one of the works raises before that."""
+    waiting = asyncio.create_task(event.wait())
+    try:
+        done, _ = await asyncio.wait([waiting, *works], return_when=asyncio.FIRST_COMPLETED)
+        for work in done:
+            work.result()
+    finally:
+        waiting.cancel()
+
+
+async def _until(condition: Callable[[], bool], timeout_s: float) -> None:
+    give_up_at_s = time.monotonic() + timeout_s
+    while not condition() and time.monotonic() < give_up_at_s:  # noqa: ASYNC110  (once, on the way out)
+        await asyncio.sleep(_POLL_S)

@@ -1,0 +1,160 @@
+"""What a process needs before it can start: folders, its job's output folder, its input files, its environment.
+
+Where results go. A worker with an output path makes `{output_path}/jobs/{job_id}/` with `models/` and `logs/`, and
+that is where the first attempt of a job with a single task writes, for people look there. Two attempts never write to
+one folder: a later attempt, and every task of a job with several, gets `attempts/{task}.{attempt}.{mark}/` below it, to
+be published to the job's folder when its result is accepted. Without an output path there is no
+OPSCONSOLE_OUTPUT_PATH.
+
+Folders on a network mount can hang whoever touches them, beyond the reach of signals. They are touched by processes
+that can be given up on, which takes tens of milliseconds; local ones directly.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from opsconsole_agent.environment import Place, base_environment, task_environment
+from opsconsole_agent.keeper.message import StartCommand
+from opsconsole_agent.probe.io_path import (
+    JOB_SUBFOLDERS,
+    WorkerIOConfig,
+    inspect_input,
+    make_output,
+    prepare_output,
+    resolve_input,
+)
+from opsconsole_agent.probe.mount import LOCAL, filesystem_label
+from opsconsole_agent.probe.patience import Patience
+from opsconsole_agent.state import StateFolder
+from opsconsole_protocol.error import InvalidRequest
+from opsconsole_protocol.frame import Source
+from opsconsole_protocol.ids import AttemptId, WorkerId
+from opsconsole_protocol.link import Launch
+
+_PATIENCE_S = 5.0
+_LABEL_GOOD_FOR_S = 30.0
+_LABELS_MAX = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """What all attempts of one agent have in common. `environment` is the agent's own."""
+
+    worker_id: WorkerId
+    controller_address: str
+    environment: Mapping[str, str]
+    io: WorkerIOConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A process that is ready to start."""
+
+    command: StartCommand
+    output_path: str | None
+
+
+class Staging:
+    """See the module."""
+
+    def __init__(self, home: Home, state: StateFolder) -> None:
+        self._home = home
+        self._state = state
+        self._environment = base_environment(home.environment)
+        self._labels: dict[str, tuple[float, bool]] = {}
+        self._folders: dict[str, _FolderCheck] = {}
+
+    def is_quick(self, launch: Launch) -> bool:
+        """Whether nothing that could hang has to be touched, so that `stage` may be called from a loop."""
+        paths = [] if launch.workdir is None else [launch.workdir]
+        if self._home.io.output_path is not None:
+            paths.append(str(self._home.io.output_path))
+        if launch.inputs and self._home.io.input_path is not None:
+            paths.append(str(self._home.io.input_path))
+        return all(self._is_local(path) for path in paths)
+
+    def stage(self, attempt_id: AttemptId, launch: Launch, ports: Mapping[str, int], *, quick: bool) -> Prepared:
+        """Prepare an attempt; raises OpsconsoleError or OSError with the reason why it can't be started.
+
+        Unless `quick`, call it from a thread: it may take as long as a mount takes.
+        """
+        self._state.make(attempt_id)
+        workdir = self._state.work(attempt_id)
+        if launch.workdir is not None:
+            workdir = launch.workdir
+            self._check_workdir(workdir, quick=quick)
+        io = self._home.io
+        inputs = tuple(
+            str((resolve_input(io, name) if quick else inspect_input(io, name)).path) for name in launch.inputs
+        )
+        output_path = self._make_output(attempt_id, launch, quick=quick)
+        place = Place(
+            self._home.worker_id,
+            self._home.controller_address,
+            output_path=output_path,
+            input_path=None if io.input_path is None else str(io.input_path),
+            input_files=inputs,
+            ports=ports,
+        )
+        command = StartCommand(
+            attempt_id=attempt_id,
+            argv=list(launch.command),
+            cwd=workdir,
+            env=task_environment(self._environment, attempt_id, launch, place),
+            stdout=self._state.log_file(attempt_id, Source.STDOUT),
+            stderr=self._state.log_file(attempt_id, Source.STDERR),
+        )
+        return Prepared(command, output_path)
+
+    def _make_output(self, attempt_id: AttemptId, launch: Launch, *, quick: bool) -> str | None:
+        if self._home.io.output_path is None:
+            return None
+        own = "" if launch.num_tasks == 1 and launch.attempt == 0 else _own_folder(attempt_id, launch)
+        folders = ["attempts", own, *(f"{own}/{name}" for name in JOB_SUBFOLDERS)] if own else list(JOB_SUBFOLDERS)
+        make = make_output if quick else prepare_output
+        job_folder = make(self._home.io, launch.job_id, subfolders=folders)
+        return str(job_folder / own) if own else str(job_folder)
+
+    def _check_workdir(self, workdir: str, *, quick: bool) -> None:
+        try:
+            is_there = os.path.isdir(workdir) if quick else self._folder_check(workdir).is_there()  # noqa: PTH112
+        except TimeoutError:
+            raise InvalidRequest(f"the working folder {workdir} doesn't answer: is the mount hung?") from None
+        if not is_there:
+            raise InvalidRequest(f"the working folder {workdir} is not on this worker: make it, or change --workdir")
+
+    def _folder_check(self, folder: str) -> "_FolderCheck":
+        if len(self._folders) > _LABELS_MAX:
+            self._folders.clear()
+        return self._folders.setdefault(folder, _FolderCheck(folder))
+
+    def _is_local(self, path: str) -> bool:
+        now_s = time.monotonic()
+        known = self._labels.get(path)
+        if known is None or known[0] < now_s:
+            if len(self._labels) > _LABELS_MAX:
+                self._labels.clear()
+            known = (now_s + _LABEL_GOOD_FOR_S, filesystem_label(Path(path)) == LOCAL)
+            self._labels[path] = known
+        return known[1]
+
+
+class _FolderCheck:
+    """Whether a folder is there, asked by any number of threads at a cost of one when it hangs."""
+
+    def __init__(self, folder: str) -> None:
+        self._patience = Patience(lambda: os.path.isdir(folder), _PATIENCE_S)  # noqa: PTH112
+        self._lock = threading.Lock()
+
+    def is_there(self) -> bool:
+        with self._lock:
+            return self._patience.call()
+
+
+def _own_folder(attempt_id: AttemptId, launch: Launch) -> str:
+    """The attempt's number in the job and the mark that makes it unique, even after a restored backup."""
+    return f"attempts/{attempt_id.removeprefix(f'{launch.job_id}.')}"

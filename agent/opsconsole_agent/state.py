@@ -1,0 +1,279 @@
+"""The agent's memory on disk: one folder an attempt, and the newest sequence heard of from the coordinator's store.
+
+    STATE_DIR/attempts/<attempt id>/spec.json        what was wanted, mode 0600: it holds the job's token
+                                    stdout stderr    written by the task itself
+                                    work/            its working folder, unless the job names another
+    STATE_DIR/store.json boot
+
+Nothing is synced to the disk. What is written survives the end of any process, which is all that is promised: with the
+host its tasks are gone too, and a spec that a power cut took along describes nothing that still runs. A sync would
+cost more than the start of a small task.
+
+A spec is written whole or not at all: a new one in one write before anybody hears of the attempt (so an empty one was
+never started and never reported), a changed one through a rename.
+"""
+
+# Paths are strings here: with pathlib the bookkeeping of a small task would take twice as long.
+# ruff: noqa: PTH102, PTH103, PTH104, PTH106, PTH108, PTH120, PTH123, PTH208
+
+import contextlib
+import errno
+import logging
+import os
+import re
+import shutil
+import stat
+from pathlib import Path
+
+import msgspec
+
+from opsconsole_agent.core import Intent
+from opsconsole_protocol.error import InvalidRequest, OpsconsoleError
+from opsconsole_protocol.frame import Source
+from opsconsole_protocol.ids import AttemptId
+
+SPEC_VERSION = 1
+WORK_KEPT_S = 7 * 24 * 3600
+"""Working folders are scratch space; one that wasn't left empty is kept this long after its attempt was forgotten."""
+
+_SPEC = "spec.json"
+_WORK = "work"
+_SPARE_MAX = 64
+_MODES = {_WORK: stat.S_IFDIR | 0o700} | dict.fromkeys(map(str, (Source.STDOUT, Source.STDERR)), stat.S_IFREG | 0o600)
+_ATTEMPT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+
+_log = logging.getLogger(__name__)
+
+
+class StateFolderBroken(OpsconsoleError):
+    """A state folder in which attempts can't be kept."""
+
+    code = "state_folder"
+
+
+class _Spec(msgspec.Struct, frozen=True):
+    version: int
+    intent: Intent
+
+
+class StoreMark(msgspec.Struct, frozen=True):
+    """The coordinator's store that was heard of last, and the highest sequence it had committed then."""
+
+    store_id: str = ""
+    store_seq: int = 0
+
+
+def check_attempt_id(text: str) -> AttemptId:
+    """Return `text` if it can name a folder; raises InvalidRequest."""
+    if _ATTEMPT_ID.fullmatch(text) is None:
+        raise InvalidRequest(f"{text[:60]!r} is not an attempt id: letters, digits, dots, dashes and underscores")
+    return AttemptId(text)
+
+
+class StateFolder:
+    """See the module."""
+
+    def __init__(self, state_dir: Path) -> None:
+        """Make the folders; raises StateFolderBroken."""
+        self.path = state_dir
+        self._attempts = str(state_dir / "attempts")
+        self._store = state_dir / "store.json"
+        self._encoder = msgspec.json.Encoder()
+        self._written: set[AttemptId] = set()
+        self._spare: list[str] = []
+        try:
+            os.makedirs(self._attempts, mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise StateFolderBroken(
+                f"{self._attempts} can't be made ({error.strerror}): check its owner, or name another --state-dir"
+            ) from None
+
+    # --- paths -----------------------------------------------------------------------------------------------------
+
+    def folder(self, attempt_id: AttemptId) -> str:
+        """The attempt's folder."""
+        return f"{self._attempts}/{attempt_id}"
+
+    def work(self, attempt_id: AttemptId) -> str:
+        """Where it runs unless its job says otherwise."""
+        return f"{self._attempts}/{attempt_id}/{_WORK}"
+
+    def log_file(self, attempt_id: AttemptId, source: Source) -> str:
+        """The file of one of its logs."""
+        return f"{self._attempts}/{attempt_id}/{source}"
+
+    def make(self, attempt_id: AttemptId) -> None:
+        """Make its folders, of spare ones where there are some; raises OSError."""
+        folder = self.folder(attempt_id)
+        if self._spare:
+            try:
+                os.rename(self._spare.pop(), folder)
+            except OSError as error:
+                _log.info("a spare folder is of no use: %s", error)
+            else:
+                return
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(folder, 0o700)
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(f"{folder}/{_WORK}", 0o700)
+
+    # --- intents ---------------------------------------------------------------------------------------------------
+
+    def write_intent(self, intent: Intent) -> None:
+        """Keep it across restarts of the agent; raises OSError, and then what was kept before still is."""
+        path = f"{self.folder(intent.attempt_id)}/{_SPEC}"
+        data = self._encoder.encode(_Spec(SPEC_VERSION, intent))
+        if intent.attempt_id not in self._written:
+            with contextlib.suppress(FileExistsError):
+                self._write_new(path, data)
+                self._written.add(intent.attempt_id)
+                return
+        fresh = f"{path}.new"
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(fresh)
+        self._write_new(fresh, data)
+        os.rename(fresh, path)
+
+    def load(self) -> tuple[tuple[Intent, ...], tuple[tuple[AttemptId, str], ...]]:
+        """All intents, and the ids of those that can't be read with the reason why."""
+        intents: list[Intent] = []
+        damaged: list[tuple[AttemptId, str]] = []
+        for name in sorted(os.listdir(self._attempts)):
+            if _ATTEMPT_ID.fullmatch(name) is None:
+                continue
+            attempt_id = AttemptId(name)
+            try:
+                intent = self._read(attempt_id)
+            except (OSError, msgspec.DecodeError, ValueError) as error:
+                why = error.strerror if isinstance(error, OSError) else str(error)
+                path = f"{self.folder(attempt_id)}/{_SPEC}"
+                damaged.append((attempt_id, f"what was to run is unreadable in {path} ({why})"))
+                continue
+            if intent is not None:
+                intents.append(intent)
+                self._written.add(attempt_id)
+        return tuple(intents), tuple(damaged)
+
+    def remove(self, attempt_id: AttemptId, *, clean: bool = False) -> None:
+        """Forget an attempt: its spec and logs go, and its working folder if that is empty. Raises OSError.
+
+        `clean`: no process can be left in it. Then a folder in which nothing was written is kept for an attempt to come:
+        on some filesystems making and removing folders takes longer than all else that a small task needs.
+        """
+        folder = self.folder(attempt_id)
+        self._written.discard(attempt_id)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(f"{folder}/{_SPEC}")
+        if clean and len(self._spare) < _SPARE_MAX and _is_as_made(folder):
+            self._spare.append(folder)
+            return
+        for source in Source:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(f"{folder}/{source}")
+        # Not empty: somebody's results, for all we know. `sweep` takes them when they are old.
+        with contextlib.suppress(OSError):
+            os.rmdir(f"{folder}/{_WORK}")
+            os.rmdir(folder)
+
+    def sweep(self, now_s: float) -> int:
+        """Remove working folders that have been left over for long; returns how many. May take its time."""
+        removed = 0
+        for entry in list(os.scandir(self._attempts)):
+            if entry.path in self._spare:
+                continue
+            try:
+                is_old = now_s - entry.stat(follow_symlinks=False).st_mtime > WORK_KEPT_S
+                if is_old and not os.path.lexists(f"{entry.path}/{_SPEC}"):
+                    shutil.rmtree(entry.path)
+                    removed += 1
+            except OSError as error:
+                _log.warning("the old folder %s can't be removed: %s", entry.path, error.strerror)
+        return removed
+
+    # --- the coordinator's store -----------------------------------------------------------------------------------
+
+    def load_store_mark(self) -> StoreMark:
+        """What was heard of last; nothing, when that can't be read: then no restored backup is recognised."""
+        try:
+            return msgspec.json.decode(self._store.read_bytes(), type=StoreMark)
+        except FileNotFoundError:
+            return StoreMark()
+        except (OSError, msgspec.DecodeError) as error:
+            _log.warning("%s can't be read and is left out: %s", self._store, error)
+            return StoreMark()
+
+    def save_store_mark(self, mark: StoreMark) -> None:
+        """Remember it. Raises OSError."""
+        fresh = f"{self._store}.new"
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(fresh)
+        self._write_new(fresh, msgspec.json.encode(mark))
+        os.rename(fresh, self._store)
+
+    def same_boot(self, boot_id: str) -> bool:
+        """Whether the host still runs as it did when the last agent was here; remembers `boot_id` for the next one."""
+        path = self.path / "boot"
+        try:
+            before = path.read_text()
+        except (OSError, ValueError):
+            before = ""
+        if before == boot_id:
+            return True
+        try:
+            path.write_text(boot_id)
+        except OSError as error:
+            _log.warning("%s can't be written: %s", path, error.strerror)
+        return before == ""
+
+    # --- files -----------------------------------------------------------------------------------------------------
+
+    def _read(self, attempt_id: AttemptId) -> Intent | None:
+        try:
+            with open(f"{self.folder(attempt_id)}/{_SPEC}", "rb") as file:
+                data = file.read()
+        except (FileNotFoundError, NotADirectoryError):
+            return None  # a working folder that was left over
+        if not data:
+            return None
+        spec = msgspec.json.decode(data, type=_Spec)
+        if spec.version != SPEC_VERSION or spec.intent.attempt_id != attempt_id:
+            raise ValueError(f"version {spec.version} of {spec.intent.attempt_id}")
+        return spec.intent
+
+    def _write_new(self, path: str, data: bytes) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        try:
+            descriptor = os.open(path, flags, 0o600)
+        except FileNotFoundError:
+            os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+            descriptor = os.open(path, flags, 0o600)
+        try:
+            _write_all(descriptor, data)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+            raise
+        finally:
+            os.close(descriptor)
+
+
+def _is_as_made(folder: str) -> bool:
+    """Whether an attempt left its folder as it found it: nothing written, nothing added, no rights changed."""
+    try:
+        names = os.listdir(folder)
+        if _WORK not in names or os.listdir(f"{folder}/{_WORK}"):
+            return False
+        return all(name in _MODES and _is_untouched(f"{folder}/{name}", _MODES[name]) for name in names)
+    except OSError:
+        return False
+
+
+def _is_untouched(path: str, mode: int) -> bool:
+    found = os.lstat(path)
+    return found.st_mode == mode and (stat.S_ISDIR(mode) or (found.st_size == 0 and found.st_nlink == 1))
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    """In one call: a part of a spec is worth nothing."""
+    if os.write(descriptor, data) != len(data):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

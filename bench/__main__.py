@@ -1,0 +1,46 @@
+"""`python -m bench [NAME…] [--folder DIR] [--out DIR]`: all figures of docs/performance.md, or some of them.
+
+Names: throughput, startup, logs, fleet, key. `--folder` decides which disk is measured. Every row is printed as it comes;
+`results.json` and `results.md` go to `--out`.
+"""
+
+import argparse
+import importlib
+import sys
+import time
+from pathlib import Path
+
+from bench.row import Row, machine, write
+
+NAMES = ("throughput", "startup", "logs", "fleet", "key")
+
+
+def main() -> int:
+    """Run what was named; 0 also where bars aren't met, for a busy machine meets none."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(NAMES))
+    parser.add_argument("--folder", type=Path, default=Path("/var/tmp"), help="where data goes (%(default)s)")  # noqa: S108
+    parser.add_argument("--out", type=Path, default=Path("build/bench"), help="where results go (%(default)s)")
+    options = parser.parse_args()
+    if unknown := set(options.names) - set(NAMES):
+        parser.error(f"no bench is named {', '.join(sorted(unknown))}: there are {', '.join(NAMES)}")
+    where = machine(options.folder)
+    print(where.line(), flush=True)
+    began_s = time.monotonic()
+    rows: list[Row] = []
+    notes: list[str] = []
+    for name in options.names or NAMES:
+        try:
+            for row in importlib.import_module(f"bench.{name}").run(options.folder):
+                rows.append(row)
+                print(row.line(), flush=True)
+        except Exception as error:  # noqa: BLE001  (the other benches go on; this one is shown as broken)
+            notes.append(f"{name} broke off: {type(error).__name__}: {error}")
+            print(notes[-1], file=sys.stderr)
+    write(options.out, where, rows, notes)
+    print(f"{time.monotonic() - began_s:.0f} s; written to {options.out}/results.md and results.json")
+    return 1 if notes else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,106 @@
+"""The real thing to measure: `opsconsole serve` and `opsconsole agent` as processes of their own, on a real disk."""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Self
+
+import psutil
+
+from opsconsole import SyncClient
+from opsconsole_protocol.error import Unavailable
+
+OPSCONSOLE = (sys.executable, "-m", "opsconsole_console")
+WORKER = "bench"
+_PATIENCE_S = 60.0
+
+
+def wait_for(condition: Callable[[], bool], what: str, timeout_s: float = _PATIENCE_S) -> None:
+    """Poll until it is so; raises TimeoutError that says what didn't come."""
+    until_s = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > until_s:
+            raise TimeoutError(f"{what} didn't come within {timeout_s:g} s")
+        time.sleep(0.01)
+
+
+class Stand:
+    """A coordinator and, once asked for, an agent; both end with the context, and their folder is removed."""
+
+    def __init__(self, base: Path) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="opsconsole-bench-", dir=base))
+        self.data_dir = self.folder / "data"
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self._environ = {key: value for key, value in os.environ.items() if not key.startswith("OPSCONSOLE_")}
+        self._environ |= {
+            "HOME": str(self.folder),
+            "OPSCONSOLE_DATA_DIR": str(self.data_dir),
+            "OPSCONSOLE_CONFIG": str(self.folder / "config.toml"),
+        }
+        (self.folder / "config.toml").touch()
+
+    def __enter__(self) -> Self:
+        self.coordinator = self._start("serve", "--listen", "127.0.0.1:0")
+        endpoint = self.data_dir / "endpoint.json"
+        wait_for(lambda: endpoint.exists() or self.coordinator.poll() is not None, "the coordinator")
+        self.client = SyncClient.connect(data_dir=self.data_dir, patience_s=5)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(Unavailable):
+            self.client.close()
+        for process in reversed(self._processes):
+            process.terminate()
+        for process in reversed(self._processes):
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+        for pid in self.keepers():
+            os.kill(pid, signal.SIGTERM)
+        wait_for(lambda: not any(self.keepers()), "the keeper's end")
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def add_agent(self, slots: int) -> subprocess.Popen[bytes]:
+        """Start an agent on this machine and wait until it is connected."""
+        agent = self._start(
+            "agent", "--name", WORKER, "--state-dir", str(self.folder / "state"), "--max-concurrent-jobs", str(slots)
+        )
+        wait_for(lambda: any(row.connection == "connected" for row in self.client.workers()), "the agent")
+        return agent
+
+    @staticmethod
+    def cpu_s(pid: int) -> float:
+        """Processor time of a process so far."""
+        times = psutil.Process(pid).cpu_times()
+        return float(times.user + times.system)
+
+    @staticmethod
+    def memory_mb(pid: int) -> float:
+        """Resident memory in MB."""
+        return float(psutil.Process(pid).memory_info().rss) / 1e6
+
+    def keepers(self) -> Iterator[int]:
+        """Keepers of this stand's agents."""
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                command = process.cmdline()
+                is_keeper = any(part.endswith("keeper/main.py") for part in command)
+                if is_keeper and str(self.folder / "state") in command and process.status() != psutil.STATUS_ZOMBIE:
+                    yield process.pid
+
+    def _start(self, name: str, *arguments: str) -> subprocess.Popen[bytes]:
+        with (self.folder / f"{name}.log").open("ab") as log:
+            process = subprocess.Popen(
+                (*OPSCONSOLE, name, *arguments), stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self._environ,
+                cwd=self.folder,
+            )  # fmt: skip
+        self._processes.append(process)
+        return process

@@ -1,0 +1,96 @@
+"""Many agents that have nothing to do but to be there: `python -m bench.swarm URL TOKEN COUNT SECONDS`.
+
+Prints `up` once all are registered, then beats every heartbeat period until the time is over, then one JSON object
+with the heartbeats sent and answered.
+"""
+
+import asyncio
+import json
+import secrets
+import sys
+import time
+
+from opsconsole_protocol import PROTOCOL_VERSION, codec, link
+from opsconsole_protocol.dial import dial
+from opsconsole_protocol.ids import WorkerId
+
+DIALLING_MAX = 32
+GPUS = 4
+
+
+class Agent:
+    """One simulated agent with a few GPUs."""
+
+    sent = 0
+    answered = 0
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+        self._codec = codec.agent_side()
+        self._gpus = tuple(
+            link.Gpu(
+                index=index, uuid=f"GPU-{number}-{index}", name="NVIDIA A100", memory_total_mb=81_920,
+                memory_used_mb=10_000 + index, utilization_percent=number % 100, temperature_c=50, power_w=200.5,
+            )
+            for index in range(GPUS)
+        )  # fmt: skip
+
+    async def join(self, url: str, token: str) -> None:
+        """Connect and register."""
+        worker_id = WorkerId(f"w-{self._number:06}")
+        headers = {
+            "Authorization": f"Bearer {secrets.token_urlsafe(32)}",
+            "Opsconsole-Worker": worker_id,
+            "Opsconsole-Invitation": token,
+        }
+        self._socket = await dial(
+            url, path="/agent", headers=headers, max_size=codec.FRAME_BYTES_MAX, open_timeout_s=60
+        )
+        register = link.Register(
+            protocol=PROTOCOL_VERSION, agent_version="bench", worker_id=worker_id, name=f"box{self._number:04}",
+            run_id=secrets.token_hex(8), gpus=self._gpus, max_concurrent_jobs=GPUS,
+            properties={"hostname": f"box{self._number:04}", "memory_mb": 512_000, "cpu_count": 64},
+        )  # fmt: skip
+        await self._socket.send(self._codec.encode([register]))
+        await self._socket.recv()
+
+    async def beat(self, period_s: float, until_s: float) -> None:
+        """Heartbeats, each at its own place in the period."""
+        listener = asyncio.create_task(self._listen())
+        await asyncio.sleep(period_s * (self._number % 97) / 97)
+        while time.monotonic() < until_s:
+            began_s = time.monotonic()
+            message = link.Heartbeat(
+                at_ms=time.time_ns() // 1_000_000, host=link.Host(cpu_percent=12.5, load1=1.0), gpus=self._gpus
+            )
+            await self._socket.send(self._codec.encode([message]))
+            Agent.sent += 1
+            await asyncio.sleep(max(0.0, min(period_s, until_s - began_s)))
+        listener.cancel()
+        self._socket.transport.abort()
+
+    async def _listen(self) -> None:
+        while True:
+            for message in self._codec.decode(await self._socket.recv(decode=False)):
+                Agent.answered += isinstance(message, link.HeartbeatAck)
+
+
+async def main() -> None:
+    """See the module."""
+    url, token, count, seconds = sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4])
+    agents = [Agent(number) for number in range(count)]
+    room = asyncio.Semaphore(DIALLING_MAX)
+
+    async def join(agent: Agent) -> None:
+        async with room:
+            await agent.join(url, token)
+
+    await asyncio.gather(*(join(agent) for agent in agents))
+    print("up", flush=True)
+    until_s = time.monotonic() + seconds
+    await asyncio.gather(*(agent.beat(link.HEARTBEAT_MS / 1000, until_s) for agent in agents))
+    print(json.dumps({"sent": Agent.sent, "answered": Agent.answered}), flush=True)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,64 @@
+"""Submit jobs, look at workers and read logs from Python.
+
+    import opsconsole
+
+    with opsconsole.SyncClient.connect() as client:
+        job, = client.submit(opsconsole.JobSpec(command=("python", "train.py"), resources=opsconsole.Resources(gpus=1)))
+        client.wait_for_success(job.id)
+
+On the coordinator's own machine nothing else is needed; elsewhere OPSCONSOLE_URL and OPSCONSOLE_TOKEN say where.
+Everything is loaded on first use, so that importing this costs next to nothing.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from opsconsole.client import Client
+    from opsconsole.sync_client import SyncClient
+    from opsconsole.target import Target
+    from opsconsole_protocol.error import (
+        JobFailedError,
+        NoWorkersAcceptedError,
+        NoWorkersAvailableError,
+        OpsconsoleError,
+    )
+    from opsconsole_protocol.spec import JobSpec, Resources
+
+_WHERE = {
+    "Client": "opsconsole.client",
+    "JobFailedError": "opsconsole_protocol.error",
+    "JobSpec": "opsconsole_protocol.spec",
+    "NoWorkersAcceptedError": "opsconsole_protocol.error",
+    "NoWorkersAvailableError": "opsconsole_protocol.error",
+    "OpsconsoleError": "opsconsole_protocol.error",
+    "Resources": "opsconsole_protocol.spec",
+    "SyncClient": "opsconsole.sync_client",
+    "Target": "opsconsole.target",
+}
+
+__all__ = [
+    "Client",
+    "JobFailedError",
+    "JobSpec",
+    "NoWorkersAcceptedError",
+    "NoWorkersAvailableError",
+    "OpsconsoleError",
+    "Resources",
+    "SyncClient",
+    "Target",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name on its first use (PEP 562)."""
+    module = _WHERE.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(module), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_WHERE])

@@ -1,0 +1,354 @@
+"""The asynchronous client: everything that a person or a script can ask of a coordinator."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self, TypeVar
+
+from opsconsole.connection import Connection
+from opsconsole.log_follow import follow_attempts
+from opsconsole.outcome import is_settled
+from opsconsole.target import TargetSource, current, resolve
+from opsconsole_protocol import api
+from opsconsole_protocol.error import InvalidRequest, JobFailedError, ProtocolError, Unavailable
+from opsconsole_protocol.ids import JobId, job_id
+from opsconsole_protocol.log import LogLine, LogQuery
+from opsconsole_protocol.spec import JobSpec, check_spec
+from opsconsole_protocol.state import TaskState
+
+A = TypeVar("A", bound=api.Answered)
+
+WAIT_SLICE_MS = 30_000
+"""A long wait is asked for in slices, so that a dead connection is noticed in between."""
+
+_RETRY_FIRST_S = 0.1
+_RETRY_MAX_S = 3.0
+
+
+class ConnectionSource(Protocol):
+    """Where a client gets the connection for its next call."""
+
+    async def connection(self) -> Connection:
+        """An open connection; raises OpsconsoleError when there is none to be had."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of it."""
+        ...
+
+
+class Dialer:
+    """Opens a connection when one is needed and the last one is gone."""
+
+    def __init__(self, target: TargetSource) -> None:
+        self._target = target
+        self._connection: Connection | None = None
+        self._lock = asyncio.Lock()
+
+    async def connection(self) -> Connection:
+        """The open connection, made if need be."""
+        async with self._lock:
+            if self._connection is None or not self._connection.is_open:
+                await self.close()
+                self._connection = await Connection.open(current(self._target))
+            return self._connection
+
+    async def close(self) -> None:
+        """Close the connection, if there is one."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()
+
+
+class Client:
+    """An operator's or a script's way to a coordinator. Use as `async with await Client.connect() as client`.
+
+    `patience_s`: how long a call that lost its connection tries to get it back before it raises Unavailable.
+    Repeating a call does no harm: submissions carry their ids. Every method raises OpsconsoleError and its kinds.
+    """
+
+    def __init__(
+        self, source: ConnectionSource, *, patience_s: float = 0.0, on_retry: Callable[[str], None] | None = None
+    ) -> None:
+        self._source = source
+        self.patience_s = patience_s
+        self._on_retry = on_retry
+
+    @classmethod
+    async def connect(
+        cls,
+        url: str | None = None,
+        token: str | None = None,
+        certificate_hash: str | None = None,
+        data_dir: Path | None = None,
+        *,
+        patience_s: float = 0.0,
+    ) -> Self:
+        """Connect to the coordinator that the arguments, the environment or the data folder name.
+
+        See `target.resolve`. Raises what that raises, and what `Connection.open` raises.
+        """
+        return await cls.open(lambda: resolve(url, token, certificate_hash, data_dir), patience_s=patience_s)
+
+    @classmethod
+    async def open(
+        cls, target: TargetSource, *, patience_s: float = 0.0, on_retry: Callable[[str], None] | None = None
+    ) -> Self:
+        """Connect to a target that is known already."""
+        source = Dialer(target)
+        await source.connection()
+        return cls(source, patience_s=patience_s, on_retry=on_retry)
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._source.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    # --- asking ------------------------------------------------------------------------------------------------
+
+    async def request(self, request: api.AnyRequest) -> api.AnyAnswer:
+        """Ask anything and return whatever is answered."""
+        deadline = asyncio.get_running_loop().time() + self.patience_s
+        pause_s = _RETRY_FIRST_S
+        while True:
+            try:
+                connection = await self._source.connection()
+                answer = await connection.call(request)
+            except Unavailable as error:
+                if asyncio.get_running_loop().time() + pause_s > deadline or not _is_repeatable(request):
+                    raise
+                if self._on_retry is not None:
+                    self._on_retry(error.message)
+            else:
+                return answer
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, _RETRY_MAX_S)
+
+    async def _ask(self, request: api.AnyRequest, kind: type[A]) -> A:
+        answer = await self.request(request)
+        if not isinstance(answer, kind):
+            raise ProtocolError(f"{type(answer).__name__} came where {kind.__name__} is due: upgrade the older side")
+        return answer
+
+    # --- jobs --------------------------------------------------------------------------------------------------
+
+    async def submit(
+        self, specs: JobSpec | Iterable[JobSpec], job_ids: JobId | Sequence[JobId] | None = None
+    ) -> list[api.JobRow]:
+        """Submit one job or several, all or none; their rows, in the same order.
+
+        The same ids again are the same jobs, so a submission whose answer got lost may be repeated.
+        """
+        many = (specs,) if isinstance(specs, JobSpec) else tuple(specs)
+        if job_ids is None:
+            ids: Sequence[JobId] = [new_job_id() for _ in many]
+        else:
+            ids = [JobId(job_ids)] if isinstance(job_ids, str) else job_ids
+        if len(ids) != len(many):
+            raise InvalidRequest(f"{len(ids)} ids for {len(many)} jobs")
+        for spec in many:
+            check_spec(spec)
+        submissions = tuple(api.Submission(one, spec) for one, spec in zip(ids, many, strict=True))
+        return list((await self._ask(api.SubmitJobs(submissions=submissions), api.JobList)).jobs)
+
+    async def jobs(self, filter: str = "", project: str = "", limit: int = 100) -> list[api.JobRow]:  # noqa: A002
+        """The newest jobs that match a line of requirements, newest first."""
+        return [row async for row in self.iter_jobs(filter, project, limit)]
+
+    async def iter_jobs(self, filter: str = "", project: str = "", limit: int = 100) -> AsyncIterator[api.JobRow]:  # noqa: A002
+        """The same, page by page, however many `limit` allows."""
+        before_ms, before_id, left = None, "", limit
+        while left > 0:
+            asked = api.ListJobs(
+                filter=filter, project=project, limit=min(left, api.PAGE_MAX), before_ms=before_ms, before_id=before_id
+            )
+            page = await self._ask(asked, api.JobList)
+            for row in page.jobs:
+                yield row
+            left -= len(page.jobs)
+            if not page.more or not page.jobs:
+                return
+            before_ms, before_id = page.jobs[-1].created_at_ms, page.jobs[-1].id
+
+    async def show(
+        self, id: str, tasks_from: int = 0, tasks_limit: int = 100_000, events_limit: int = 1_000  # noqa: A002
+    ) -> api.JobDetail:  # fmt: skip
+        """A job with its tasks and events. Raises NotFound or Ambiguous."""
+        asked = api.ShowJob(id=id, tasks_from=tasks_from, tasks_limit=tasks_limit, events_limit=events_limit)
+        return (await self._ask(asked, api.DetailAnswer)).detail
+
+    async def act(self, verb: str, ids: Sequence[str], reason: str = "") -> list[tuple[str, str]]:
+        """`verb` is pause, resume, cancel, retry, hold or release; `(id, what happened)` for each id."""
+        return list((await self._ask(api.Act(verb=verb, ids=tuple(ids), reason=reason), api.ActResult)).results)
+
+    async def pause(self, *ids: str, reason: str = "") -> list[tuple[str, str]]:
+        """Freeze running jobs or tasks."""
+        return await self.act("pause", ids, reason)
+
+    async def resume(self, *ids: str, reason: str = "") -> list[tuple[str, str]]:
+        """Let paused ones go on."""
+        return await self.act("resume", ids, reason)
+
+    async def cancel(self, *ids: str, reason: str = "") -> list[tuple[str, str]]:
+        """End them, with the grace time that the job asked for."""
+        return await self.act("cancel", ids, reason)
+
+    async def retry(self, *ids: str, reason: str = "") -> list[tuple[str, str]]:
+        """Run failed ones again."""
+        return await self.act("retry", ids, reason)
+
+    async def hold(self, *ids: str, reason: str = "") -> list[tuple[str, str]]:
+        """Keep waiting ones from being started."""
+        return await self.act("hold", ids, reason)
+
+    async def release(self, *ids: str, reason: str = "") -> list[tuple[str, str]]:
+        """Undo `hold`."""
+        return await self.act("release", ids, reason)
+
+    async def set_priority(self, id: str, priority: int, *, relative: bool = False) -> str:  # noqa: A002
+        """Change a waiting job's priority; with `relative`, add to it. What happened, in one line."""
+        return (await self._ask(api.SetPriority(id=id, priority=priority, relative=relative), api.Done)).text
+
+    async def wait(self, *ids: str, timeout_s: float | None = None) -> list[api.JobRow]:
+        """Wait until all have ended or are blocked, or the time is over; their rows as they stand then."""
+        loop = asyncio.get_running_loop()
+        deadline = None if timeout_s is None else loop.time() + timeout_s
+        while True:
+            left_ms = WAIT_SLICE_MS if deadline is None else round(1000 * (deadline - loop.time()))
+            asked = api.WaitJobs(ids=ids, timeout_ms=max(0, min(left_ms, WAIT_SLICE_MS)))
+            rows = list((await self._ask(asked, api.JobList)).jobs)
+            if all(is_settled(row) for row in rows) or left_ms <= 0:
+                return rows
+
+    async def wait_for_success(self, *ids: str, timeout_s: float | None = None) -> list[api.JobRow]:
+        """The same, but raise JobFailedError unless all have succeeded."""
+        rows = await self.wait(*ids, timeout_s=timeout_s)
+        if bad := [row for row in rows if row.state != TaskState.SUCCEEDED]:
+            raise JobFailedError("; ".join(f"{row.id} {row.state}{': ' * bool(row.reason)}{row.reason}" for row in bad))
+        return rows
+
+    async def why(self, id: str) -> api.WhyAnswer:  # noqa: A002
+        """Why a job stands where it stands."""
+        return await self._ask(api.Why(id=id), api.WhyAnswer)
+
+    async def candidates(self, spec: JobSpec) -> api.Candidates:
+        """What every worker says to this job, best first."""
+        check_spec(spec)
+        return await self._ask(api.AskCandidates(spec=spec), api.Candidates)
+
+    # --- logs --------------------------------------------------------------------------------------------------
+
+    async def read_log(
+        self,
+        id: str,  # noqa: A002
+        query: LogQuery | None = None,
+        *,
+        task_index: int | None = None,
+        attempt: int | None = None,
+        wait_ms: int = 0,
+    ) -> api.LogAnswer:
+        """One page of a task's log. `attempt` None is the latest; `wait_ms` up to 60,000 waits for more at the end."""
+        asked = api.ReadLog(
+            id=id, task_index=task_index, attempt=attempt, query=query or LogQuery(), wait_ms=wait_ms
+        )  # fmt: skip
+        return await self._ask(asked, api.LogAnswer)
+
+    async def follow_log(
+        self,
+        id: str,  # noqa: A002
+        query: LogQuery | None = None,
+        *,
+        task_index: int | None = None,
+        attempt: int | None = None,
+    ) -> AsyncGenerator[LogLine, None]:
+        """Every fragment of a task's log as it comes, until the task has ended and its log is complete.
+
+        Without `attempt` it goes on with the next attempt when the task is retried.
+        """
+        pages = follow_attempts(self, id, query or LogQuery(), task_index=task_index, attempt=attempt)
+        async with contextlib.aclosing(pages):
+            async for answer in pages:
+                for line in answer.page.lines:
+                    yield line
+
+    # --- the fleet ---------------------------------------------------------------------------------------------
+
+    async def workers(self, filter: str = "") -> list[api.WorkerRow]:  # noqa: A002
+        """The workers that match a line of requirements, by name."""
+        return list((await self._ask(api.ListWorkers(filter=filter), api.WorkerList)).workers)
+
+    async def set_worker(self, name: str, action: str) -> list[api.WorkerRow]:
+        """`action` is drain, undrain or revoke; the worker's row afterwards."""
+        return list((await self._ask(api.SetWorker(name=name, action=action), api.WorkerList)).workers)
+
+    async def invite(
+        self,
+        role: str = "worker",
+        *,
+        ttl_ms: int = 3_600_000,
+        uses: int = 1,
+        name: str = "",
+        tags: Sequence[str] = (),
+    ) -> api.Invited:
+        """A line that lets one worker (or person, by `role`) in."""
+        return await self._ask(
+            api.Invite(role=role, ttl_ms=ttl_ms, uses=uses, name=name, tags=tuple(tags)), api.Invited
+        )
+
+    async def projects(self) -> list[api.ProjectRow]:
+        """All projects, by name."""
+        return list((await self._ask(api.ListProjects(), api.ProjectList)).projects)
+
+    async def set_project(self, name: str, *, description: str | None = None, status: str | None = None) -> str:
+        """Create or change a project; `status` is active, paused or archived. What happened, in one line."""
+        answer = await self.request(api.SetProject(name=name, description=description, status=status))
+        return answer.text if isinstance(answer, api.Done) else ""
+
+    async def templates(self) -> list[api.TemplateRow]:
+        """All templates, by name."""
+        return list((await self._ask(api.ListTemplates(), api.TemplateList)).templates)
+
+    async def set_template(self, template: api.TemplateRow) -> str:
+        """Create or replace a template. What happened, in one line."""
+        answer = await self.request(api.SetTemplate(template=template))
+        return answer.text if isinstance(answer, api.Done) else ""
+
+    async def events(
+        self, subject: str = "", *, limit: int = 200, before_seq: int | None = None
+    ) -> list[api.EventRow]:  # fmt: skip
+        """What happened, newest first."""
+        asked = api.ListEvents(subject=subject, before_seq=before_seq, limit=limit)
+        return list((await self._ask(asked, api.EventList)).events)
+
+    async def confirm_restore(self) -> str:
+        """After a restored backup: let the coordinator stop what it doesn't know. What happened, in one line."""
+        return (await self._ask(api.ConfirmRestore(), api.Done)).text
+
+    async def backup(self, path: str) -> str:
+        """Copy the coordinator's store to a new file on its machine; what was done, in words."""
+        return (await self._ask(api.Backup(path=path), api.Done)).text
+
+    async def health(self) -> api.Health:
+        """How the coordinator is."""
+        return await self._ask(api.AskHealth(), api.Health)
+
+
+def new_job_id() -> JobId:
+    """A fresh job id."""
+    return job_id(secrets.randbits(50))
+
+
+def _is_repeatable(request: api.AnyRequest) -> bool:
+    return not (isinstance(request, api.SetPriority) and request.relative)

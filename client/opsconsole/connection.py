@@ -1,0 +1,196 @@
+"""One websocket to a coordinator: calls out, answers and updates in.
+
+Every call has a number; its answer carries the same one, in whatever order answers come. When the connection is
+lost, every call that still waits fails with Unavailable, and the connection is of no more use.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from opsconsole.target import Target
+from opsconsole_protocol import PROTOCOL_VERSION
+from opsconsole_protocol.api import Answer, AnyAnswer, AnyRequest, Call, Failure, Hello, ServerMessage, Update, Welcome
+from opsconsole_protocol.codec import FRAME_BYTES_MAX, Codec, client_side
+from opsconsole_protocol.error import OpsconsoleError, ProtocolError, Unavailable, VersionMismatch, from_code
+
+if TYPE_CHECKING:
+    from websockets.asyncio.client import ClientConnection
+
+OPERATOR_PATH = "/operator"
+CREDENTIAL_HEADER = "X-Opsconsole-Credential"
+"""Carries the hash of the credential that an invitation is traded for."""
+
+CALLS_MAX = 256
+"""Calls in flight; one more waits until an answer has come."""
+
+OPEN_TIMEOUT_S = 10.0
+_CLIENT = "opsconsole/1"
+
+OnUpdate = Callable[[Update], None]
+
+
+class Connection:
+    """An open, greeted connection. Made by `open`; belongs to the event loop that it was opened on."""
+
+    def __init__(self, socket: ClientConnection, welcome: Welcome, codec: Codec[ServerMessage], url: str) -> None:
+        self.welcome = welcome
+        self.url = url
+        self.on_update: OnUpdate | None = None
+        """Called from the reader with every Update, in order; must not block."""
+        self._socket = socket
+        self._codec = codec
+        self._number = 0
+        self._pending: dict[int, asyncio.Future[AnyAnswer]] = {}
+        self._room = asyncio.Semaphore(CALLS_MAX)
+        self._lost: OpsconsoleError | None = None
+        self._heard_at = asyncio.get_running_loop().time()
+        self._reader = asyncio.create_task(self._read(), name=f"read {url}")
+
+    @classmethod
+    async def open(cls, target: Target, client: str = _CLIENT) -> Connection:
+        """Connect and greet. Raises what `dial` raises, Unavailable, VersionMismatch, or the server's refusal."""
+        from opsconsole_protocol.dial import dial
+
+        headers = {"Authorization": f"Bearer {target.token}"}
+        if target.credential_hash is not None:
+            headers[CREDENTIAL_HEADER] = target.credential_hash
+        socket = await dial(
+            target.url,
+            path=OPERATOR_PATH,
+            certificate_hash=target.certificate_hash,
+            headers=headers,
+            max_size=FRAME_BYTES_MAX,
+            open_timeout_s=OPEN_TIMEOUT_S,
+        )
+        codec = client_side()
+        try:
+            welcome = await _greet(socket, codec, target.url, client)
+        except BaseException:
+            await socket.close()
+            raise
+        return cls(socket, welcome, codec, target.url)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether calls can still be made."""
+        return self._lost is None
+
+    @property
+    def silent_for_s(self) -> float:
+        """Seconds since anything at all came from the coordinator."""
+        return asyncio.get_running_loop().time() - self._heard_at
+
+    async def call(self, request: AnyRequest) -> AnyAnswer:
+        """Ask and wait for the answer. Raises the coordinator's error, or Unavailable when the connection is lost."""
+        async with self._room:
+            if self._lost is not None:
+                raise self._lost
+            self._number += 1
+            number = self._number
+            future: asyncio.Future[AnyAnswer] = asyncio.get_running_loop().create_future()
+            self._pending[number] = future
+            try:
+                await self._send(Call(number, request))
+                return await future
+            finally:
+                self._pending.pop(number, None)
+
+    async def wait_closed(self) -> OpsconsoleError:
+        """Wait for the end of the connection; why it ended."""
+        await asyncio.wait((self._reader,))
+        return self._lost or _gone(self.url)
+
+    async def close(self, reason: OpsconsoleError | None = None) -> None:
+        """Close, failing the calls that wait with `reason`."""
+        self._fail(reason or Unavailable("the connection was closed"))
+        await self._socket.close()
+        await asyncio.wait((self._reader,))
+
+    async def _send(self, message: Call) -> None:
+        from websockets.exceptions import ConnectionClosed
+
+        frame = self._codec.encode((message,))
+        if len(frame) > FRAME_BYTES_MAX:
+            raise ProtocolError(f"this request is too large ({len(frame) >> 20} MiB): split it")
+        try:
+            await self._socket.send(frame)
+        except ConnectionClosed:
+            raise self._lost or _gone(self.url) from None
+
+    async def _read(self) -> None:
+        from websockets.exceptions import ConnectionClosed
+
+        try:
+            while True:
+                frame = await self._socket.recv()
+                self._heard_at = asyncio.get_running_loop().time()
+                for message in _decode(self._codec, frame):
+                    self._take(message)
+        except ConnectionClosed as closed:
+            reason = closed.rcvd.reason if closed.rcvd is not None else ""
+            self._fail(Unavailable(f"{self.url} closed the connection: {reason}") if reason else _gone(self.url))
+        except OpsconsoleError as error:
+            self._fail(error)
+            await self._socket.close()
+        finally:
+            self._fail(_gone(self.url))  # also after a fault of our own, which the task then shows
+
+    def _take(self, message: ServerMessage) -> None:
+        match message:
+            case Answer(number=number, answer=answer):
+                if (future := self._pending.get(number)) is not None and not future.done():
+                    future.set_result(answer)
+            case Failure(number=0, code=code, message=text):
+                raise from_code(code, text)
+            case Failure(number=number, code=code, message=text):
+                if (future := self._pending.get(number)) is not None and not future.done():
+                    future.set_exception(from_code(code, text))
+            case Update():
+                if self.on_update is not None:
+                    self.on_update(message)
+            case Welcome():
+                raise ProtocolError(f"{self.url} greets twice: it is no opsconsole coordinator of this version")
+
+    def _fail(self, error: OpsconsoleError) -> None:
+        if self._lost is None:
+            self._lost = error
+        for future in self._pending.values():
+            if not future.done():
+                future.set_exception(self._lost)
+
+
+async def _greet(socket: ClientConnection, codec: Codec[ServerMessage], url: str, client: str) -> Welcome:
+    from websockets.exceptions import ConnectionClosed
+
+    try:
+        await socket.send(codec.encode((Hello(PROTOCOL_VERSION, client),)))
+        async with asyncio.timeout(OPEN_TIMEOUT_S):
+            batch = _decode(codec, await socket.recv())
+    except TimeoutError:
+        raise Unavailable(f"{url} accepts the connection, but doesn't greet: is it overloaded? Try again") from None
+    except ConnectionClosed as closed:
+        reason = closed.rcvd.reason if closed.rcvd is not None else ""
+        raise Unavailable(f"{url} closed the connection at once{': ' + reason if reason else ''}") from None
+    match batch:
+        case [Welcome() as welcome]:
+            if welcome.protocol != PROTOCOL_VERSION:
+                raise VersionMismatch(
+                    f"{url} speaks protocol {welcome.protocol}, this opsconsole {PROTOCOL_VERSION}: upgrade the older"
+                )
+            return welcome
+        case [Failure(code=code, message=text)]:
+            raise from_code(code, text)
+    raise ProtocolError(f"{url} doesn't greet as an opsconsole coordinator does")
+
+
+def _decode(codec: Codec[ServerMessage], frame: bytes | str) -> list[ServerMessage]:
+    if isinstance(frame, str):
+        raise ProtocolError("the coordinator sent text where messages are expected")
+    return codec.decode(frame)
+
+
+def _gone(url: str) -> Unavailable:
+    return Unavailable(f"the connection to {url} is lost: try again")

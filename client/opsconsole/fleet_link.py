@@ -1,0 +1,140 @@
+"""Keeps a fleet in step with its coordinator: connect, subscribe, fold, and all over again when the connection is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from typing import Literal
+
+from opsconsole.client import Client
+from opsconsole.connection import Connection
+from opsconsole.fleet import Change, Fleet
+from opsconsole.target import TargetSource, current
+from opsconsole_protocol.api import AskHealth, SnapshotAnswer, Subscribe, Update, Welcome
+from opsconsole_protocol.error import (
+    Forbidden,
+    InvalidRequest,
+    OpsconsoleError,
+    ProtocolError,
+    Unauthenticated,
+    Unavailable,
+    VersionMismatch,
+)
+
+ConnectionState = Literal["connecting", "connected", "lost"]
+OnChange = Callable[[Change], None]
+OnConnection = Callable[[ConnectionState, str], None]
+
+BACKOFF_FIRST_S = 0.1
+BACKOFF_MAX_S = 5.0
+BACKOFF_HOPELESS_S = 30.0
+"""Between attempts when trying again can't help until somebody has mended something."""
+
+PROBE_AFTER_S = 8.0
+"""After so long a silence the coordinator is asked whether it is there; after as long again it counts as lost."""
+
+_HOPELESS = (Forbidden, InvalidRequest, Unauthenticated, VersionMismatch)
+
+
+class FleetLink:
+    """A subscription that heals itself. `await run()` until cancelled; callbacks come from its loop, and must not block.
+
+    `fleet` is the view, `client` makes calls over the same connection and fails at once while there is none.
+    `on_connection(state, message)`: state is connecting, connected or lost; the message says to whom, or why.
+    """
+
+    def __init__(
+        self,
+        target: TargetSource,
+        *,
+        on_change: OnChange,
+        on_connection: OnConnection,
+        fleet: Fleet | None = None,
+        finished_limit: int = 200,
+    ) -> None:
+        self.fleet = fleet if fleet is not None else Fleet()
+        self.client = Client(self)
+        self.welcome: Welcome | None = None
+        """Who answered last: its name, version, and the role that this token has there."""
+        self._target = target
+        self._on_change = on_change
+        self._on_connection = on_connection
+        self._finished_limit = finished_limit
+        self._connection: Connection | None = None
+        self._why_not = "not connected yet: try again"
+
+    async def connection(self) -> Connection:
+        """The connection at hand. Raises Unavailable while there is none."""
+        if self._connection is None or not self._connection.is_open:
+            raise Unavailable(self._why_not)
+        return self._connection
+
+    async def close(self) -> None:
+        """Close the connection at hand; `run` opens another unless it is cancelled."""
+        if self._connection is not None:
+            await self._connection.close()
+
+    async def run(self) -> None:
+        """Keep the fleet in step until cancelled."""
+        pause_s = BACKOFF_FIRST_S
+        while True:
+            try:
+                await self._stay_connected()
+            except OpsconsoleError as error:
+                hopeless = isinstance(error, _HOPELESS) or not getattr(error, "temporary", True)
+                self._why_not = error.message
+                self._on_connection("lost", error.message)
+            else:  # it was a working connection that ended
+                hopeless, pause_s = False, BACKOFF_FIRST_S
+            wait_s = BACKOFF_HOPELESS_S if hopeless else pause_s * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load
+            await asyncio.sleep(wait_s)
+            pause_s = min(2 * pause_s, BACKOFF_MAX_S)
+
+    async def _stay_connected(self) -> None:
+        """One connection, from its opening to its end. Raises OpsconsoleError when none comes about."""
+        target = current(self._target)
+        self._on_connection("connecting", target.url)
+        connection = await Connection.open(target)
+        early: list[Update] = []
+        connection.on_update = early.append
+        try:
+            answer = await connection.call(Subscribe(finished_limit=self._finished_limit))
+            if not isinstance(answer, SnapshotAnswer):
+                raise ProtocolError(f"{target.url} doesn't answer a subscription with a snapshot")
+            self._connection, self.welcome = connection, connection.welcome
+            self._on_connection("connected", target.url)
+            self._on_change(self.fleet.reset(answer.snapshot))
+            for update in early:
+                self._fold(update)
+            connection.on_update = self._fold
+            reason = await self._until_lost(connection)
+            self._why_not = reason.message
+            self._on_connection("lost", reason.message)
+        finally:
+            self._connection = None
+            await connection.close()
+
+    def _fold(self, update: Update) -> None:
+        if change := self.fleet.fold(update):
+            self._on_change(change)
+
+    async def _until_lost(self, connection: Connection) -> OpsconsoleError:
+        """Wait for the end of the connection, and bring it about when the coordinator is silent for too long."""
+        closed = asyncio.ensure_future(connection.wait_closed())
+        try:
+            while True:
+                await asyncio.wait((closed,), timeout=PROBE_AFTER_S)
+                if closed.done():
+                    return closed.result()
+                if connection.silent_for_s < PROBE_AFTER_S:
+                    continue
+                try:
+                    async with asyncio.timeout(PROBE_AFTER_S):
+                        await connection.call(AskHealth())
+                except TimeoutError:
+                    return Unavailable(f"{connection.url} doesn't answer any more: trying again")
+                except OpsconsoleError:
+                    continue  # it is closed, or answers with an error, which is an answer
+        finally:
+            closed.cancel()

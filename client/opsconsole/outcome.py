@@ -1,0 +1,43 @@
+"""How jobs end, in numbers that a shell understands."""
+
+from collections.abc import Iterable
+
+from opsconsole_protocol.api import JobRow, TaskRow
+from opsconsole_protocol.state import TaskState, is_task_finished
+
+EXIT_FAILED = 1
+SIGNAL_BASE = 128
+_FINISHED = frozenset(state for state in TaskState if is_task_finished(state))
+
+
+def is_finished_state(state: str) -> bool:
+    """Whether this is an end; a state that this version doesn't know is not."""
+    return state in _FINISHED
+
+
+def is_settled(row: JobRow) -> bool:
+    """Whether a job will not move any more by itself: ended, or blocked by another's failure."""
+    return row.state == TaskState.BLOCKED or is_finished_state(row.state)
+
+
+def exit_code(tasks: Iterable[TaskRow]) -> int:
+    """0 when all succeeded; else the first failing task's exit code, 128 + n for signal n, 1 where there is neither.
+
+    First is what failed first. A task that was killed because another had failed isn't what failed.
+    """
+    failing = [task for task in tasks if task.state != TaskState.SUCCEEDED]
+    if not failing:
+        return 0
+    return _task_exit_code(min(failing, key=_failing_order))
+
+
+def _failing_order(task: TaskRow) -> tuple[bool, bool, int, int]:
+    ended_at_ms = task.finished_at_ms
+    return (task.state != TaskState.FAILED, ended_at_ms is None, ended_at_ms or 0, task.index)
+
+
+def _task_exit_code(task: TaskRow) -> int:
+    last = task.attempts[-1] if task.attempts else None
+    if last is not None and last.signal:
+        return SIGNAL_BASE + last.signal
+    return task.exit_code or EXIT_FAILED

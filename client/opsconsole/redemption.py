@@ -1,0 +1,88 @@
+"""How a person's invitation becomes a credential of their own, kept for the next time.
+
+The secret is made here and written down before it is first used, so a trade whose answer got lost is repeated with
+the same one. A credential that works is replaced only by one that was accepted.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from pathlib import Path
+
+import msgspec
+
+from opsconsole.target import Target
+from opsconsole_protocol.invitation import Invitation
+from opsconsole_protocol.private_file import PrivateFileError, read_private, write_private
+from opsconsole_protocol.secret import SECRET_BYTES, hash_secret, new_secret
+
+
+class Redemption(msgspec.Struct, frozen=True, kw_only=True):
+    """A credential for one coordinator and the invitation that it was made for."""
+
+    url: str
+    certificate_hash: str | None
+    invitation_id: str
+    secret: str
+
+    def __repr__(self) -> str:
+        return f"Redemption({self.url}, {self.invitation_id})"
+
+
+def load(url: str) -> Redemption | None:
+    """The accepted credential for the coordinator at `url`, if there is one. Raises PrivateFileError."""
+    return _read(_path(url))
+
+
+async def redeem(invitation: Invitation) -> Target:
+    """Trade an invitation for a credential, unless that was done before; the target to use from now on.
+
+    Raises what `Connection.open` raises, and PrivateFileError.
+    """
+    known = load(invitation.url)
+    if known is None or known.invitation_id != invitation.invitation_id:
+        known = await _trade(invitation)
+    return Target(known.url, known.secret, known.certificate_hash)
+
+
+async def _trade(invitation: Invitation) -> Redemption:
+    from opsconsole.connection import Connection
+
+    pending_path = _path(invitation.url).with_suffix(".pending")
+    pending = _read(pending_path)
+    if pending is None or pending.invitation_id != invitation.invitation_id:
+        pending = Redemption(
+            url=invitation.url,
+            certificate_hash=invitation.certificate_hash,
+            invitation_id=invitation.invitation_id,
+            secret=new_secret(secrets.token_bytes(SECRET_BYTES)),
+        )
+        _write(pending_path, pending)
+    target = Target(invitation.url, invitation.token, invitation.certificate_hash, hash_secret(pending.secret))
+    connection = await Connection.open(target)
+    await connection.close()
+    _write(_path(invitation.url), pending)
+    pending_path.unlink(missing_ok=True)
+    return pending
+
+
+def _path(url: str) -> Path:
+    import platformdirs
+
+    folder = Path(platformdirs.user_state_dir("opsconsole", appauthor=False)) / "operator"
+    return folder / (re.sub(r"[^a-z0-9.-]+", "_", url.partition("://")[2]) + ".json")
+
+
+def _read(path: Path) -> Redemption | None:
+    text = read_private(path)
+    if text is None:
+        return None
+    try:
+        return msgspec.json.decode(text, type=Redemption)
+    except (msgspec.ValidationError, msgspec.DecodeError):
+        raise PrivateFileError(f"{path} is damaged: remove it and connect with a new invitation") from None
+
+
+def _write(path: Path, redemption: Redemption) -> None:
+    write_private(path, msgspec.json.encode(redemption).decode() + "\n")

@@ -1,0 +1,30 @@
+"""A sweep: one job, a task for every combination of values. Pure."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+
+from opsconsole_protocol.error import InvalidRequest
+from opsconsole_protocol.spec import NUM_TASKS_MAX
+
+
+def combinations(axes: Mapping[str, Sequence[str]]) -> list[dict[str, str]]:
+    """Every combination, the last axis changing fastest. Raises InvalidRequest when there are too many."""
+    number = 1
+    for values in axes.values():
+        number *= len(values)
+    if number > NUM_TASKS_MAX:
+        raise InvalidRequest(f"this sweep has {number:,} tasks, the limit is {NUM_TASKS_MAX:,}: split it")
+    return [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
+
+
+def read_axis(text: str) -> tuple[str, list[str]]:
+    """Name and values of `lr=0.1,0.01`. Raises InvalidRequest."""
+    name, equals, values = text.partition("=")
+    if not equals or not name.isidentifier():
+        raise InvalidRequest(f"{text!r} is not a sweep: write for example --sweep lr=0.1,0.01")
+    found = values.split(",")
+    if not all(found):
+        raise InvalidRequest(f"--sweep {name} has an empty value: write for example {name}=0.1,0.01")
+    if len(set(found)) != len(found):
+        raise InvalidRequest(f"--sweep {name} has a value twice")
+    return name, found

@@ -1,0 +1,124 @@
+"""The client without `await`: an event loop of its own on a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Coroutine, Iterable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from opsconsole.client import Client
+from opsconsole_protocol import api
+from opsconsole_protocol.ids import JobId
+from opsconsole_protocol.log import LogLine, LogQuery
+from opsconsole_protocol.spec import JobSpec
+
+T = TypeVar("T")
+
+
+class SyncClient:
+    """`Client`, blocking; usable from several threads at once. Methods that aren't here: `run(client.client.…())`."""
+
+    def __init__(self, client: Client, loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:
+        self.client = client
+        self._loop = loop
+        self._thread = thread
+
+    @classmethod
+    def connect(
+        cls,
+        url: str | None = None,
+        token: str | None = None,
+        certificate_hash: str | None = None,
+        data_dir: Path | None = None,
+        *,
+        patience_s: float = 0.0,
+    ) -> Self:
+        """As `Client.connect`."""
+        loop = asyncio.new_event_loop()
+        thread = threading.Thread(target=loop.run_forever, name="opsconsole client", daemon=True)
+        thread.start()
+        opening = Client.connect(url, token, certificate_hash, data_dir, patience_s=patience_s)
+        try:
+            client = asyncio.run_coroutine_threadsafe(opening, loop).result()
+        except BaseException:
+            _end(loop, thread)
+            raise
+        return cls(client, loop, thread)
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run one of `self.client`'s coroutines to its end."""
+        future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    def close(self) -> None:
+        """Close the connection and end the thread."""
+        if self._thread.is_alive():
+            self.run(self.client.close())
+            _end(self._loop, self._thread)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def submit(
+        self, specs: JobSpec | Iterable[JobSpec], job_ids: JobId | Sequence[JobId] | None = None
+    ) -> list[api.JobRow]:
+        """As `Client.submit`."""
+        return self.run(self.client.submit(specs, job_ids))
+
+    def wait(self, *ids: str, timeout_s: float | None = None) -> list[api.JobRow]:
+        """As `Client.wait`."""
+        return self.run(self.client.wait(*ids, timeout_s=timeout_s))
+
+    def wait_for_success(self, *ids: str, timeout_s: float | None = None) -> list[api.JobRow]:
+        """As `Client.wait_for_success`."""
+        return self.run(self.client.wait_for_success(*ids, timeout_s=timeout_s))
+
+    def show(self, id: str) -> api.JobDetail:  # noqa: A002
+        """As `Client.show`."""
+        return self.run(self.client.show(id))
+
+    def jobs(self, filter: str = "", project: str = "", limit: int = 100) -> list[api.JobRow]:  # noqa: A002
+        """As `Client.jobs`."""
+        return self.run(self.client.jobs(filter, project, limit))
+
+    def workers(self, filter: str = "") -> list[api.WorkerRow]:  # noqa: A002
+        """As `Client.workers`."""
+        return self.run(self.client.workers(filter))
+
+    def act(self, verb: str, ids: Sequence[str], reason: str = "") -> list[tuple[str, str]]:
+        """As `Client.act`."""
+        return self.run(self.client.act(verb, ids, reason))
+
+    def follow_log(
+        self,
+        id: str,  # noqa: A002
+        query: LogQuery | None = None,
+        *,
+        task_index: int | None = None,
+        attempt: int | None = None,
+    ) -> Iterator[LogLine]:
+        """As `Client.follow_log`."""
+        lines = self.client.follow_log(id, query, task_index=task_index, attempt=attempt)
+        try:
+            while (line := self.run(anext(lines, None))) is not None:
+                yield line
+        finally:
+            self.run(lines.aclose())
+
+
+def _end(loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()

@@ -1,0 +1,167 @@
+"""The command line behind `:`: what can be typed, what it completes to, what it means. Pure.
+
+`:jobs project=pose`, `:workers gpu_memory_mb>=40000`, `:pause 42f`. A line is read into a `Command`; completions are
+whole lines that the one typed so far could become.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from opsconsole_protocol.error import InvalidRequest
+
+Argument: TypeAlias = Literal["", "filter", "job", "worker", "theme", "project"]
+
+COMPLETIONS_MAX = 200
+
+
+@dataclass(frozen=True)
+class CommandKind:
+    """A command's name, what follows it, and what it does; `verb`: it changes something."""
+
+    name: str
+    argument: Argument
+    help: str
+    verb: bool = False
+    optional: bool = False
+
+
+KINDS: tuple[CommandKind, ...] = (
+    CommandKind("jobs", "filter", "the jobs, filtered", optional=True),
+    CommandKind("workers", "filter", "the workers, filtered", optional=True),
+    CommandKind("project", "project", "the jobs of one project"),
+    CommandKind("new", "", "a new job", verb=True),
+    CommandKind("again", "job", "a job again, with changes", verb=True),
+    CommandKind("logs", "job", "follow a job's log"),
+    CommandKind("show", "job", "open a job"),
+    CommandKind("worker", "worker", "open a worker"),
+    CommandKind("why", "job", "why a job stands where it stands"),
+    CommandKind("describe", "job", "a job's whole spec"),
+    CommandKind("pause", "job", "pause a job", verb=True),
+    CommandKind("resume", "job", "resume a paused job", verb=True),
+    CommandKind("hold", "job", "hold a waiting job back", verb=True),
+    CommandKind("release", "job", "release a held job", verb=True),
+    CommandKind("cancel", "job", "cancel a job", verb=True),
+    CommandKind("retry", "job", "retry what failed", verb=True),
+    CommandKind("drain", "worker", "give a worker no more tasks", verb=True),
+    CommandKind("undrain", "worker", "give a drained worker tasks again", verb=True),
+    CommandKind("events", "filter", "who did what, when and why", optional=True),
+    CommandKind("invite", "", "a line to paste on a new GPU host", verb=True),
+    CommandKind("theme", "theme", "change the colours"),
+    CommandKind("help", "", "all keys"),
+    CommandKind("quit", "", "leave the console"),
+)
+
+_BY_NAME = {kind.name: kind for kind in KINDS}
+_ALIASES = {"q": "quit", "?": "help", "w": "workers", "j": "jobs", "e": "events"}
+_FILTER_KEYS: Mapping[str, tuple[str, ...]] = {
+    "jobs": ("state=", "project=", "name~", "worker=", "priority>=", "submitted_by=", "num_tasks>="),
+    "workers": ("gpu_memory_mb>=", "gpu_model~", "gpus_free>=", "status=", "connection=", "tags=", "filesystem="),
+    "events": ("actor=", "kind~", "subject="),
+}
+
+
+@dataclass(frozen=True)
+class Command:
+    """What was typed, understood."""
+
+    kind: CommandKind
+    argument: str = ""
+
+
+@dataclass(frozen=True)
+class Completion:
+    """A line that could be meant, and what it would do or name."""
+
+    line: str
+    help: str = ""
+
+
+@dataclass(frozen=True)
+class Names:
+    """What arguments can name: `(what is typed, what it is)`."""
+
+    jobs: Sequence[tuple[str, str]] = ()
+    workers: Sequence[tuple[str, str]] = ()
+    themes: Sequence[str] = ()
+    projects: Sequence[str] = ()
+    values: Mapping[str, Iterable[str]] = field(default_factory=dict)
+
+
+def parse(line: str, *, read_only: bool = False) -> Command:
+    """Read a line. Raises InvalidRequest that says what to type instead."""
+    name, _, argument = line.strip().removeprefix(":").strip().partition(" ")
+    name, argument = _ALIASES.get(name, name), argument.strip()
+    kind = _BY_NAME.get(name)
+    if kind is None:
+        near = _nearest(name)
+        raise InvalidRequest(f"there is no command {name!r}" + (f": did you mean {near}?" if near else ""))
+    if kind.verb and read_only:
+        raise InvalidRequest(f"this console is read-only: {kind.name} is not possible here")
+    if kind.argument and not argument and not kind.optional:
+        raise InvalidRequest(f"{kind.name} what? Write :{kind.name} {kind.argument.upper()}")
+    if not kind.argument and argument:
+        raise InvalidRequest(f":{kind.name} takes nothing after it")
+    return Command(kind, argument)
+
+
+def is_complete(line: str) -> bool:
+    """Whether a line can be done as it stands: its argument may be left out, and is."""
+    kind = _BY_NAME.get(line.strip())
+    return kind is not None and (kind.optional or not kind.argument)
+
+
+def complete(line: str, names: Names, *, read_only: bool = False) -> list[Completion]:
+    """Lines that `line` could become, the likeliest first."""
+    text = line.lstrip().removeprefix(":")
+    name, space, argument = text.partition(" ")
+    name = _ALIASES.get(name, name) if space else name
+    if not space:
+        return [
+            Completion(kind.name + (" " if kind.argument else ""), kind.help)
+            for kind in KINDS
+            if kind.name.startswith(name) and not (kind.verb and read_only)
+        ]
+    kind = _BY_NAME.get(name)
+    if kind is None or (kind.verb and read_only):
+        return []
+    if kind.argument == "filter":
+        return _complete_filter(kind.name, argument, names)
+    candidates: Iterable[tuple[str, str]] = {
+        "job": names.jobs,
+        "worker": names.workers,
+        "theme": [(theme, "") for theme in names.themes],
+        "project": [(project, "") for project in names.projects],
+    }.get(kind.argument, ())
+    return _matching(f"{kind.name} ", argument.strip(), candidates)
+
+
+def _matching(head: str, start: str, candidates: Iterable[tuple[str, str]]) -> list[Completion]:
+    folded = start.casefold()
+    first: list[Completion] = []
+    later: list[Completion] = []
+    for typed, about in candidates:
+        if typed.casefold().startswith(folded):
+            first.append(Completion(head + typed, about))
+        elif folded and (folded in about.casefold() or folded in typed.casefold()):
+            later.append(Completion(head + typed, about))
+        if len(first) >= COMPLETIONS_MAX:
+            break
+    return (first + later)[:COMPLETIONS_MAX]
+
+
+def _complete_filter(command: str, argument: str, names: Names) -> list[Completion]:
+    before, _, word = argument.rpartition(" ")
+    head = f"{command} {before} " if before else f"{command} "
+    for key in _FILTER_KEYS.get(command, ()):
+        if word.startswith(key):
+            bare = key.rstrip("=~<>")
+            return _matching(head + key, word[len(key) :], [(value, "") for value in names.values.get(bare, ())])
+    return [Completion(head + key) for key in _FILTER_KEYS.get(command, ()) if key.startswith(word)]
+
+
+def _nearest(name: str) -> str:
+    import difflib
+
+    found = difflib.get_close_matches(name, list(_BY_NAME), n=1, cutoff=0.5)
+    return found[0] if found else ""

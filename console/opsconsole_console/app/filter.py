@@ -1,0 +1,82 @@
+"""The filter line of a table: requirements, free text, and what to leave out.
+
+`project=pose state in running,paused lr !sweep` shows what is of project pose, runs or is paused, contains "lr" and
+doesn't contain "sweep". Words with an operator are the protocol's requirement language; bare words are free text.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from opsconsole_protocol import requirement
+from opsconsole_protocol.requirement import Requirement
+
+RowT = TypeVar("RowT")
+
+_CONDITION = re.compile(
+    r"""(?P<condition>[A-Za-z_][\w.-]*(?:\s*(?:>=|<=|!=|==|=|>|<|~|:)\s*(?:"[^"]*"|\S+)|\s+in\s+(?:"[^"]*"|\S+)))(?=\s|$)
+    |(?P<word>!?(?:"[^"]*"|\S+))""",
+    re.VERBOSE,
+)
+
+
+@dataclass(frozen=True)
+class Filter:
+    """What a row must meet to be shown. Empty: everything is."""
+
+    text: str = ""
+    inverted: bool = False
+    conditions: tuple[Requirement, ...] = ()
+    words: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+
+    @property
+    def empty(self) -> bool:
+        """Whether it lets everything through."""
+        return not (self.conditions or self.words or self.without)
+
+    @property
+    def label(self) -> str:
+        """How a pane's title names it."""
+        if self.empty:
+            return ""
+        return f"filter: {'not ' if self.inverted else ''}{self.text}"
+
+    def keeper(
+        self, properties: Callable[[RowT], Mapping[str, Any]], haystack: Callable[[RowT], str]
+    ) -> Callable[[RowT], bool] | None:
+        """What tells whether a row is shown, given its properties and its text in lower case; None: all are."""
+        if self.empty:
+            return None
+        by_words, by_conditions = bool(self.words or self.without), self.conditions
+
+        def keeps(row: RowT) -> bool:
+            # Only what is asked for is made of a row: there may be very many.
+            met = not by_words or self._has_words(haystack(row))
+            if met and by_conditions:
+                found = properties(row)
+                met = all(condition.matches(found) for condition in by_conditions)
+            return met != self.inverted
+
+        return keeps
+
+    def _has_words(self, text: str) -> bool:
+        return all(word in text for word in self.words) and not any(word in text for word in self.without)
+
+
+def parse(text: str, *, inverted: bool = False) -> Filter:
+    """Read a filter line. Raises InvalidRequest for a condition that can't be, such as a broken regular expression."""
+    conditions: list[Requirement] = []
+    words: list[str] = []
+    without: list[str] = []
+    for match in _CONDITION.finditer(text):
+        if match["condition"] is not None:
+            conditions.extend(requirement.parse(match["condition"]))
+            continue
+        word = match["word"]
+        target = without if word.startswith("!") else words
+        plain = word.removeprefix("!").strip('"').casefold()
+        if plain:
+            target.append(plain)
+    return Filter(text.strip(), inverted, tuple(conditions), tuple(words), tuple(without))

@@ -1,0 +1,78 @@
+"""One key after the other: what a key does is done before the next one is sent on its way.
+
+Textual sends a key to whoever has the focus when it arrives, and looks for a binding once nobody has wanted it and it
+has bubbled back to the app. So of `/prod` typed fast or pasted by a slow link in one piece, `p` would still go to the
+table and come back as "pause". Here it waits until `/` has moved the focus.
+"""
+
+from collections import deque
+from collections.abc import Awaitable, Callable
+
+from textual.app import App
+from textual.dom import DOMNode
+from textual.events import Key
+from textual.timer import Timer
+
+PATIENCE_S = 0.5
+"""How long a key is waited for. One whose widget went away meanwhile never comes back."""
+
+
+class KeyGate:
+    """Lets the keys of an app through one at a time. `send` is what the app does with a key that just came in."""
+
+    def __init__(self, app: App[int], send: Callable[[Key], Awaitable[None]]) -> None:
+        self._app = app
+        self._send = send
+        self._waiting: deque[Key] = deque()
+        self._number = 0
+        self._is_open = True
+        self._rescue: Timer | None = None
+
+    async def take(self, key: Key) -> None:
+        """A key came in: it goes on now, or in its turn."""
+        if self._is_open:
+            await self._pass(key)
+            return
+        self._waiting.append(key)
+        self._watch()
+
+    def _watch(self) -> None:
+        if self._waiting and self._rescue is None:
+            self._rescue = self._app.set_timer(PATIENCE_S, self._open_by_force)
+
+    async def _pass(self, key: Key) -> None:
+        self._is_open = False
+        self._number += 1
+        way = self._app.focused or self._app.screen
+        await self._send(key)
+        self._follow(way, self._number, way)
+
+    def _follow(self, node: DOMNode | None, number: int, again: DOMNode | None) -> None:
+        """Go the way of the key, behind it: every stop has done with it by then. Then `again`, behind what it caused."""
+        while node is not None and node is not self._app:
+            if node.call_later(self._follow, node.parent, number, again):
+                return
+            node = node.parent
+        if again is not None:
+            self._app.call_later(self._follow, again, number, None)
+            return
+        # Twice to the end of the app's queue: first behind the key itself, then behind what its action put there.
+        self._app.call_later(self._app.call_later, self._arrived, number)
+
+    async def _arrived(self, number: int) -> None:
+        if number == self._number:
+            await self._next()
+
+    async def _open_by_force(self) -> None:
+        self._rescue = None
+        await self._next()
+        self._watch()
+
+    async def _next(self) -> None:
+        if self._waiting:
+            await self._pass(self._waiting.popleft())
+        else:
+            self._is_open = True
+            if self._rescue is not None:
+                self._rescue.stop()
+                self._rescue = None

@@ -1,0 +1,44 @@
+"""A running coordinator as a `FleetSource`."""
+
+from opsconsole.fleet import Fleet
+from opsconsole.fleet_link import ConnectionState, FleetLink
+from opsconsole.target import TargetSource, current
+from opsconsole_console.app.source import Contact, OnChange, OnContact
+from opsconsole_protocol.api import AnyAnswer, AnyRequest
+from opsconsole_protocol.error import OpsconsoleError, Unavailable
+
+
+class LiveSource:
+    """Owns the link to one coordinator."""
+
+    def __init__(self, target: TargetSource) -> None:
+        self.fleet = Fleet()
+        self._target = target
+        self._link: FleetLink | None = None
+
+    @property
+    def address(self) -> str:
+        """The coordinator's address, as of now: one that restarted may have another."""
+        try:
+            return current(self._target).url
+        except OpsconsoleError:
+            return ""
+
+    async def run(self, on_change: OnChange, on_contact: OnContact) -> None:
+        """Connect, and again whenever the connection is lost, until cancelled."""
+
+        def tell(state: ConnectionState, text: str) -> None:
+            welcome = None if self._link is None else self._link.welcome
+            on_contact(Contact(state, text, "" if welcome is None else welcome.role))
+
+        self._link = FleetLink(self._target, on_change=on_change, on_connection=tell, fleet=self.fleet)
+        try:
+            await self._link.run()
+        finally:
+            await self._link.close()
+
+    async def request(self, request: AnyRequest) -> AnyAnswer:
+        """Ask over the connection at hand."""
+        if self._link is None:
+            raise Unavailable("not connected yet: try again")
+        return await self._link.client.request(request)

@@ -1,0 +1,111 @@
+"""What the screens show: the folded fleet plus what only a console knows (histories, short ids, fetched pages).
+
+Changes are gathered here as they come and handed out once per tick: a burst of updates costs one repaint.
+"""
+
+import heapq
+from collections.abc import Iterable
+
+from opsconsole.fleet import Change, Fleet
+from opsconsole_console.app.clock import Clock
+from opsconsole_console.app.history import UtilisationHistory
+from opsconsole_console.app.short_id import ShortIds
+from opsconsole_console.app.source import Contact
+from opsconsole_protocol.api import JobRow, WorkerRow
+
+
+class Model:
+    """The view model. `contact_since_ms` is when the console last came into the state it is in."""
+
+    def __init__(self, fleet: Fleet, clock: Clock) -> None:
+        self.fleet = fleet
+        self.clock = clock
+        self.contact = Contact("connecting")
+        self.contact_since_ms = clock()
+        self.heard_ms: int | None = None
+        """When the fleet last was known to be as shown."""
+        self.utilisation = UtilisationHistory()
+        self.short_ids = ShortIds()
+        self.all_fetched = False
+        """Whether every job that the coordinator has is here."""
+        self._older: dict[str, JobRow] = {}
+        self._pending = Change(reset=True)
+        self._contact_changed = True
+
+    def note(self, change: Change) -> None:
+        """Remember that rows changed; nothing is painted yet."""
+        now_ms = self.clock()
+        for worker_id in change.workers:
+            self.utilisation.add(self.fleet.workers[worker_id], now_ms)
+        for worker_id in change.workers_removed:
+            self.utilisation.forget(worker_id)
+        known = self.short_ids.length
+        self.short_ids.add(change.jobs)
+        if self.short_ids.length != known:
+            change = change | Change(reset=True)
+        self._pending = self._pending | change
+
+    def meet(self, contact: Contact) -> None:
+        """Remember how the console stands with its coordinator."""
+        if (self.contact.state == "connected") != (contact.state == "connected"):
+            self.contact_since_ms = self.clock()
+        if self.contact.state == "connected":
+            self.heard_ms = self.clock()
+        self.contact = contact
+        self._contact_changed = True
+
+    def take(self) -> Change | None:
+        """What to repaint since the last time; None when nothing is."""
+        change, self._pending = self._pending, Change()
+        contact_changed, self._contact_changed = self._contact_changed, False
+        return change if change or contact_changed else None
+
+    def add_older(self, rows: Iterable[JobRow]) -> int:
+        """Let finished jobs that were fetched by page join; how many of them are new here."""
+        fresh = {row.id: row for row in rows if row.id not in self.fleet.jobs and row.id not in self._older}
+        self._older.update(fresh)
+        if fresh:
+            self.note(Change(jobs=frozenset(fresh)))
+        return len(fresh)
+
+    @property
+    def jobs_missing(self) -> int:
+        """How many jobs the coordinator has that aren't here."""
+        if self.all_fetched:
+            return 0
+        here = len(self.fleet.jobs) + sum(1 for job_id in self._older if job_id not in self.fleet.jobs)
+        return max(0, self.fleet.jobs_total - here)
+
+    def job(self, job_id: str) -> JobRow | None:
+        """A job's row, live or fetched."""
+        return self.fleet.jobs.get(job_id) or self._older.get(job_id)
+
+    def jobs(self) -> dict[str, JobRow]:
+        """All jobs at hand, by id, in no order."""
+        return {**self._older, **self.fleet.jobs}
+
+    def newest_jobs(self, number: int) -> list[JobRow]:
+        """So many jobs at most, newest first."""
+        return heapq.nlargest(number, self.jobs().values(), key=lambda job: (job.created_at_ms, job.id))
+
+    def jobs_named(self, text: str) -> list[JobRow]:
+        """The jobs that a typed id, prefix or exact name means."""
+        rows = self.jobs()
+        if text in rows:
+            return [rows[text]]
+        return [row for row in rows.values() if row.id.startswith(text)] or [
+            row for row in rows.values() if row.name == text
+        ]
+
+    def worker_named(self, name: str) -> WorkerRow | None:
+        """A worker by the name that jobs and tasks carry, or by its id."""
+        return self.fleet.workers.get(name) or next(
+            (worker for worker in self.fleet.workers.values() if worker.name == name), None
+        )
+
+
+def worker_kind(worker: WorkerRow) -> str:
+    """What matters most about a worker: lost, silent, draining or up."""
+    if worker.connection in {"lost", "silent"}:
+        return worker.connection
+    return "draining" if worker.status == "maintenance" else "up"

@@ -1,0 +1,278 @@
+"""Going from screen to screen: what keys, the command line and the palette open."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+from textual.app import App
+
+from opsconsole_console.app import command as commands
+from opsconsole_console.app.command import Command, Names
+from opsconsole_console.app.log_feeder import LogTarget
+from opsconsole_console.app.model import Model
+from opsconsole_console.app.operation import Operations, Severity
+from opsconsole_console.app.source import FleetSource, ask
+from opsconsole_protocol.api import DetailAnswer, Invite, Invited, JobList, JobRow, ListJobs, ShowJob
+from opsconsole_protocol.error import InvalidRequest, NotFound, OpsconsoleError
+
+if TYPE_CHECKING:
+    from opsconsole_console.screen.main.main_screen import MainScreen
+
+_PAGE_JOBS = 500
+_JOBS_COMPLETED = 2_000
+_LOGS_OPENED_MAX = 4
+
+
+class Navigation(App[int]):
+    """The app's ways. Screens are imported when they are first opened."""
+
+    source: FleetSource
+    model: Model
+    operations: Operations
+    main: "MainScreen"
+    _fetching_older = False
+    _page_before: tuple[int | None, str] = (None, "")
+
+    @property
+    def read_only(self) -> bool:
+        """Whether this console may only look."""
+        raise NotImplementedError
+
+    def say(self, text: str, severity: Severity = "information") -> None:
+        """Show a toast."""
+        raise NotImplementedError
+
+    def do(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Do something in the background."""
+        raise NotImplementedError
+
+    def set_theme(self, name: str) -> None:
+        """Change the colours."""
+        raise NotImplementedError
+
+    # -- screens --------------------------------------------------------------------------------------------------
+
+    def open_job(self, job_id: str) -> None:
+        """One job."""
+        from opsconsole_console.screen.job.job_screen import JobScreen
+
+        self.push_screen(JobScreen(self.model, self.source, job_id))
+
+    def open_worker(self, worker_id: str) -> None:
+        """One worker."""
+        from opsconsole_console.screen.worker.worker_screen import WorkerScreen
+
+        self.push_screen(WorkerScreen(self.model, self.source, worker_id))
+
+    def open_why(self, job_id: str) -> None:
+        """Why a job stands where it stands."""
+        from opsconsole_console.screen.why_screen import WhyScreen
+
+        self.push_screen(WhyScreen(self.model, self.source, job_id))
+
+    def open_spec(self, job_id: str) -> None:
+        """A job's whole spec."""
+        from opsconsole_console.screen.text_screen import spec_screen
+
+        async def show() -> None:
+            detail = (await ask(self.source, ShowJob(id=job_id, tasks_limit=0, events_limit=0), DetailAnswer)).detail
+            self.push_screen(spec_screen(detail))
+
+        self.do(show)
+
+    def open_properties(self, worker_id: str) -> None:
+        """All that a worker says about itself."""
+        from opsconsole_console.screen.text_screen import properties_screen
+
+        worker = self.model.fleet.workers.get(worker_id)
+        if worker is not None:
+            self.push_screen(properties_screen(worker))
+
+    def open_events(self, filter_text: str = "") -> None:
+        """Who did what, when and why."""
+        from opsconsole_console.screen.event_screen import EventScreen
+
+        self.push_screen(EventScreen(self.model, self.source, filter_text))
+
+    def open_again(self, job_id: str) -> None:
+        """The new-job dialog, filled in from a job."""
+
+        async def show() -> None:
+            detail = (await ask(self.source, ShowJob(id=job_id, tasks_limit=0, events_limit=0), DetailAnswer)).detail
+            from opsconsole_console.app.draft import from_spec
+            from opsconsole_console.screen.new_job.new_job_screen import NewJobScreen
+
+            self.push_screen(NewJobScreen(self.model, self.source, from_spec(detail.spec)))
+
+        self.do(show)
+
+    def action_new_job(self) -> None:
+        from opsconsole_console.screen.new_job.new_job_screen import NewJobScreen
+
+        if self.read_only:
+            self.say("this console is read-only: it can't make jobs", "warning")
+            return
+        self.push_screen(NewJobScreen(self.model, self.source))
+
+    def submitted(self, jobs: Sequence[JobRow]) -> None:
+        """Say what was submitted, and show it."""
+        for job in jobs:
+            self.say(f"submitted {job.name} ({job.id}) to project {job.project}")
+            self.call_later(self.main.job_pane.show_job, job.id)
+
+    def action_help(self) -> None:
+        from opsconsole_console.screen.help_screen import HelpScreen, keys_of
+        from opsconsole_console.screen.main.log_pane import LogPane
+        from opsconsole_console.widget.log_view import LogView
+
+        also = (LogPane, LogView) if self.screen is self.main else ()
+        self.push_screen(HelpScreen(keys_of(self.screen, also)))
+
+    def open_logs(self, job_id: str, task_index: int | None = None, attempt: int | None = None) -> None:
+        """A log pane on the first screen."""
+        job = self.model.job(job_id)
+        name = job_id if job is None else job.name
+        tasks = 1 if job is None else job.num_tasks
+        while self.screen is not self.main:
+            self.pop_screen()
+        self.main.log_deck.open(LogTarget(job_id, name, tasks, task_index, attempt))
+
+    def open_worker_logs(self, worker_name: str) -> None:
+        """Log panes on what runs on a worker."""
+        from opsconsole_console.screen.worker.worker_task import tasks_on
+
+        async def show() -> None:
+            tasks = list((await tasks_on(self.source, self.model, worker_name)).values())
+            if not tasks:
+                self.say(f"nothing runs on {worker_name}", "warning")
+            for task in tasks[:_LOGS_OPENED_MAX]:
+                self.open_logs(task.job.id, task.index)
+
+        self.do(show)
+
+    # -- the command line -------------------------------------------------------------------------------------------
+
+    def action_command_line(self) -> None:
+        from opsconsole_console.screen.command_screen import CommandScreen
+
+        self.push_screen(CommandScreen(self.names(), read_only=self.read_only), self.run_line)
+
+    def run_line(self, line: str | None) -> None:
+        """Do what was typed on the command line."""
+        if not line or not line.strip(" :"):
+            return
+        try:
+            self.run_command(commands.parse(line, read_only=self.read_only))
+        except OpsconsoleError as error:
+            self.say(error.message, "warning")
+
+    def names(self) -> Names:
+        """What the command line can complete."""
+        jobs, fleet = self.model.newest_jobs(_JOBS_COMPLETED), self.model.fleet
+        return Names(
+            jobs=[(self.model.short_ids.show(job.id), f"{job.name}  {job.state}") for job in jobs],
+            workers=[(worker.name, worker.connection) for worker in fleet.workers.values()],
+            themes=sorted(self.available_themes),
+            projects=sorted(fleet.projects.keys() | {job.project for job in jobs}),
+            values={
+                "state": sorted({job.state for job in jobs}),
+                "project": sorted({job.project for job in jobs}),
+                "worker": sorted(worker.name for worker in fleet.workers.values()),
+                "submitted_by": sorted({job.submitted_by for job in jobs}),
+                "status": ("available", "busy", "reserved", "maintenance"),
+                "connection": ("connected", "silent", "lost"),
+                "tags": sorted({tag for worker in fleet.workers.values() for tag in worker.tags}),
+            },
+        )
+
+    def run_command(self, command: Command) -> None:
+        """Do what was typed. Raises OpsconsoleError where it names nothing."""
+        name, argument = command.kind.name, command.argument
+        match command.kind.argument:
+            case "job":
+                self._run_on_job(name, argument)
+            case "worker":
+                self._run_on_worker(name, argument)
+            case "filter" if name == "events":
+                self.open_events(argument)
+            case "filter":
+                self._show_filtered(name, argument)
+            case "project":
+                self._show_filtered("jobs", f"project={argument}")
+            case "theme":
+                self.set_theme(argument)
+            case _:
+                self._run_plain(name)
+
+    def _run_plain(self, name: str) -> None:
+        match name:
+            case "new":
+                self.action_new_job()
+            case "help":
+                self.action_help()
+            case "invite":
+                self.do(self._invite)
+            case "quit":
+                self.call_later(self.run_action, "app.quit")
+
+    def _run_on_job(self, name: str, text: str) -> None:
+        job = self._one_job(text)
+        ways = {"logs": self.open_logs, "show": self.open_job, "why": self.open_why, "describe": self.open_spec,
+                "again": self.open_again}  # fmt: skip
+        way = ways.get(name)
+        if way is not None:
+            way(job.id)
+        else:
+            self.do(partial(self.operations.act, name, [job]))
+
+    def _run_on_worker(self, name: str, text: str) -> None:
+        worker = self.model.worker_named(text)
+        if worker is None:
+            raise NotFound(f"there is no worker {text!r}")
+        if name == "worker":
+            self.open_worker(worker.id)
+        else:
+            self.do(partial(self.operations.drain, worker, name))
+
+    def _show_filtered(self, table: str, text: str) -> None:
+        while self.screen is not self.main:
+            self.pop_screen()
+        pane = self.main.worker_pane if table == "workers" else self.main.job_pane
+        pane.set_filter(text, inverted=False)
+        self.main.show_table(pane)
+
+    def _one_job(self, text: str) -> JobRow:
+        found = self.model.jobs_named(text)
+        if not found:
+            raise NotFound(f"there is no job {text!r} here")
+        if len(found) > 1:
+            raise InvalidRequest(f"{text!r} could be any of {len(found)} jobs: type more of the id")
+        return found[0]
+
+    async def _invite(self) -> None:
+        from opsconsole_console.screen.text_screen import invitation_screen
+
+        self.push_screen(invitation_screen(await ask(self.source, Invite(), Invited)))
+
+    # -- pages ----------------------------------------------------------------------------------------------------
+
+    def fetch_older_jobs(self) -> None:
+        """Fetch the next page of jobs that aren't here yet, one page at a time."""
+        if self._fetching_older or self.model.all_fetched:
+            return
+        self._fetching_older = True
+        self.do(self._fetch_older)
+
+    async def _fetch_older(self) -> None:
+        try:
+            while not self.model.all_fetched:
+                before_ms, before_id = self._page_before
+                request = ListJobs(limit=_PAGE_JOBS, before_ms=before_ms, before_id=before_id)
+                answer = await ask(self.source, request, JobList)
+                if answer.jobs:
+                    self._page_before = (answer.jobs[-1].created_at_ms, answer.jobs[-1].id)
+                self.model.all_fetched = not answer.more
+                if self.model.add_older(answer.jobs):
+                    return
+        finally:
+            self._fetching_older = False

@@ -1,0 +1,58 @@
+"""The palette on ctrl+p: the command line's commands, jobs and workers by any part of their name."""
+
+from collections.abc import Iterator
+from functools import partial
+from typing import NamedTuple, cast
+
+from textual.command import DiscoveryHit, Hit, Hits, Provider
+
+from opsconsole_console.app.command import KINDS
+from opsconsole_console.app.navigation import Navigation
+
+_JOBS_MAX = 1_000
+
+
+class Offer(NamedTuple):
+    """What can be chosen, what it does, and the command line that does it."""
+
+    text: str
+    help: str
+    line: str
+
+
+class ConsoleCommands(Provider):
+    """Offers what the command line offers."""
+
+    async def discover(self) -> Hits:
+        for offer in self._plain():
+            yield DiscoveryHit(offer.text, partial(self._run, offer.line), help=offer.help)
+
+    async def search(self, query: str) -> Hits:
+        matcher = self.matcher(query)
+        for offer in (*self._plain(), *self._named()):
+            score = matcher.match(offer.text)
+            if score > 0:
+                yield Hit(score, matcher.highlight(offer.text), partial(self._run, offer.line), help=offer.help)
+
+    @property
+    def _console(self) -> Navigation:
+        return cast("Navigation", self.app)
+
+    def _plain(self) -> Iterator[Offer]:
+        for kind in KINDS:
+            if not kind.argument or kind.optional:
+                if kind.verb and self._console.read_only:
+                    continue
+                yield Offer(kind.name.capitalize(), kind.help, kind.name)
+
+    def _named(self) -> Iterator[Offer]:
+        model = self._console.model
+        for theme in sorted(self._console.available_themes):
+            yield Offer(f"Theme {theme}", "change the colours", f"theme {theme}")
+        for worker in model.fleet.workers.values():
+            yield Offer(f"Worker {worker.name}", worker.status, f"worker {worker.id}")
+        for job in model.newest_jobs(_JOBS_MAX):
+            yield Offer(f"Job {job.name} {model.short_ids.show(job.id)}", job.state, f"show {job.id}")
+
+    def _run(self, line: str) -> None:
+        self._console.run_line(line)

@@ -1,0 +1,31 @@
+"""Starting the console on a coordinator."""
+
+import os
+from collections.abc import Callable, Mapping
+
+from opsconsole.target import Target, TargetSource
+
+__all__ = ["Target", "run_app"]
+
+
+def run_app(
+    target: TargetSource,
+    *,
+    read_only: bool = False,
+    quit_note: Callable[[], str] | None = None,
+    theme: str | None = None,
+    keymap: Mapping[str, str] | None = None,
+) -> int:
+    """Show the console until the operator leaves; its exit code.
+
+    `target` is a coordinator, or what finds it anew at every connection. `quit_note` says what goes on running after
+    leaving; it is printed then. `keymap` maps binding ids to keys, several separated by commas.
+    """
+    from opsconsole_console.app.app import ConsoleApp
+    from opsconsole_console.app.live_source import LiveSource
+
+    for name in ("COLUMNS", "LINES"):
+        os.environ.pop(name, None)  # what a shell once exported would be believed over the terminal, for ever
+    app = ConsoleApp(LiveSource(target), read_only=read_only, quit_note=quit_note, theme=theme, keymap=keymap)
+    result = app.run()
+    return app.return_code or result or 0

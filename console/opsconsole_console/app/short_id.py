@@ -1,0 +1,32 @@
+"""Job ids as short as they can be told apart: what is shown can be typed."""
+
+from collections.abc import Iterable
+
+_LENGTH_MIN = 4
+_LENGTH_MAX = 10
+
+
+class ShortIds:
+    """The shortest common prefix length at which all known ids differ. It only grows, so the eye keeps its marks."""
+
+    def __init__(self) -> None:
+        self.length = _LENGTH_MIN
+        self._ids: set[str] = set()
+        self._prefixes: set[str] = set()
+
+    def add(self, ids: Iterable[str]) -> bool:
+        """Take ids into account; whether the length changed."""
+        before = self.length
+        for job_id in ids:
+            if job_id in self._ids:
+                continue
+            self._ids.add(job_id)
+            while job_id[: self.length] in self._prefixes and self.length < _LENGTH_MAX:
+                self.length += 1
+                self._prefixes = {known[: self.length] for known in self._ids if known != job_id}
+            self._prefixes.add(job_id[: self.length])
+        return self.length != before
+
+    def show(self, job_id: str) -> str:
+        """The id as it is shown."""
+        return job_id[: self.length]

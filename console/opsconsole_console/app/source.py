@@ -1,0 +1,55 @@
+"""What the console needs of a fleet, live or recorded: the folded view, news of changes, and requests.
+
+The console is handed a `FleetSource`: the one behind a live coordinator is made in `live_source.py`, a recorded one
+lives with the tests. All callbacks come on the console's own event loop.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, Protocol, TypeAlias, TypeVar
+
+from opsconsole.fleet import Change, Fleet
+from opsconsole_protocol.api import Answered, AnyAnswer, AnyRequest
+from opsconsole_protocol.error import ProtocolError
+
+AnswerT = TypeVar("AnswerT", bound=Answered)
+ConnectionState: TypeAlias = Literal["connecting", "connected", "lost"]
+
+
+@dataclass(frozen=True)
+class Contact:
+    """How the console stands with its coordinator. `text` says with whom, or why not; `role` is what the token may do."""
+
+    state: ConnectionState
+    text: str = ""
+    role: str = ""
+
+
+OnChange: TypeAlias = Callable[[Change], None]
+OnContact: TypeAlias = Callable[[Contact], None]
+
+
+class FleetSource(Protocol):
+    """A fleet to look at and to ask."""
+
+    @property
+    def address(self) -> str:
+        """Where the coordinator is, for people."""
+
+    @property
+    def fleet(self) -> Fleet:
+        """The fleet as last heard of."""
+
+    async def run(self, on_change: OnChange, on_contact: OnContact) -> None:
+        """Keep the fleet in step, through lost connections too, until cancelled."""
+
+    async def request(self, request: AnyRequest) -> AnyAnswer:
+        """Ask the coordinator. Raises OpsconsoleError; Unavailable while there is no connection."""
+
+
+async def ask(source: FleetSource, request: AnyRequest, answer: type[AnswerT]) -> AnswerT:
+    """Ask and expect one kind of answer. Raises OpsconsoleError."""
+    found = await source.request(request)
+    if not isinstance(found, answer):
+        raise ProtocolError(f"{type(found).__name__} came where {answer.__name__} is due: upgrade the older side")
+    return found

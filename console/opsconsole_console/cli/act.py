@@ -1,0 +1,59 @@
+"""`opsconsole pause | resume | cancel | retry | hold | release ID…` and `priority`."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from opsconsole_console.cli.output import clean, put, put_json
+from opsconsole_console.cli.parser import Group
+
+if TYPE_CHECKING:
+    from opsconsole.client import Client
+
+_VERBS = ("pause", "resume", "cancel", "retry", "hold", "release")
+
+
+def add(group: Group) -> None:
+    """The verbs of this file."""
+    for verb in _VERBS:
+        parser = group.verb(verb, act)
+        parser.set_defaults(verb=verb)
+        parser.add_argument("ids", nargs="+", metavar="ID", help="a job, its first characters, or JOB/task-N")
+        parser.add_argument("--reason", metavar="TEXT", default="", help="why, for whoever looks at the job later")
+        parser.add_argument("--json", action="store_true", help="one JSON object a line: id, result")
+    parser = group.verb("priority", set_priority)
+    parser.add_argument("id", metavar="ID", help="a job, or its first characters")
+    parser.add_argument("priority", metavar="N", help="the new priority; +N or -N changes it by so much")
+
+
+def act(args: argparse.Namespace) -> int:
+    """Do the verb to all ids, and say what happened to each."""
+    from opsconsole_console.cli.session import with_client
+
+    async def work(client: Client) -> list[tuple[str, str]]:
+        return await client.act(args.verb, args.ids, args.reason)
+
+    for one, text in with_client(args, work):
+        if args.json:
+            put_json({"id": one, "result": text})
+        else:
+            put(clean(f"{one}  {text}"))
+    return 0
+
+
+def set_priority(args: argparse.Namespace) -> int:
+    """`opsconsole priority`."""
+    from opsconsole_console.cli.session import with_client
+    from opsconsole_protocol.error import InvalidRequest
+
+    try:
+        number = int(args.priority)
+    except ValueError:
+        raise InvalidRequest(f"{args.priority!r} is not a priority: write 10, +5 or -5") from None
+
+    async def work(client: Client) -> str:
+        return await client.set_priority(args.id, number, relative=args.priority[0] in "+-")
+
+    put(clean(with_client(args, work)))
+    return 0

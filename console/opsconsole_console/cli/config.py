@@ -1,0 +1,30 @@
+"""`opsconsole config example | path | check`."""
+
+from __future__ import annotations
+
+import argparse
+
+from opsconsole_console.cli.output import put
+from opsconsole_console.cli.parser import Group
+
+
+def add(group: Group) -> None:
+    """The verbs of this file."""
+    parser = group.verb("config", config)
+    parser.add_argument("action", choices=("example", "path", "check"), metavar="ACTION", help="example | path | check")
+
+
+def config(args: argparse.Namespace) -> int:
+    """`opsconsole config`."""
+    from opsconsole_console.config import EXAMPLE_FILE, config_path, load_config
+
+    if args.action == "example":
+        put(EXAMPLE_FILE.read_text(encoding="utf-8").rstrip("\n"))
+        return 0
+    path = config_path(args.config)
+    if args.action == "path":
+        put(str(path))
+        return 0
+    load_config(args.config)
+    put(f"{path} is fine" if path.exists() else f"{path} doesn't exist: all defaults")
+    return 0

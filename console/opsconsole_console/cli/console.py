@@ -1,0 +1,89 @@
+"""`opsconsole` alone: the console in this terminal."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from opsconsole_console.cli.agent import add_worker_options, worker_arguments
+from opsconsole_console.cli.serve import add_serve_options
+from opsconsole_protocol.error import InvalidRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from opsconsole.target import TargetSource
+    from opsconsole_console.config import Config
+
+_NO_TERMINAL = (
+    "the console needs a terminal, for its errors too: use `opsconsole serve` for a coordinator, `opsconsole run -- CMD` for one job, "
+    "or see `opsconsole --help`"
+)
+_QUIT_NOTE = (
+    "The coordinator and the worker in this console stop. Running tasks go on, and are found again at the next start."
+)
+_DETACH_NOTE = "The coordinator, its workers and their tasks go on; this was only a view of them."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `opsconsole` without a verb."""
+    parser.add_argument("--no-agent", action="store_true", help="no worker of its own")
+    parser.add_argument("--read-only", action="store_true", help="look, don't touch")
+    parser.add_argument("--theme", metavar="T", help="the theme to use")
+    add_serve_options(parser)
+    add_worker_options(parser)
+
+
+def open_console(args: argparse.Namespace) -> int:
+    """`opsconsole` without a verb."""
+    if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
+        raise InvalidRequest(_NO_TERMINAL)
+    from opsconsole_console.config import load_config
+
+    config = load_config(args.config)
+    return _open_remote(args, config) if _is_remote(args) else _open_local(args, config)
+
+
+def _is_remote(args: argparse.Namespace) -> bool:
+    return args.connect is not None or (args.data_dir is None and bool(os.environ.get("OPSCONSOLE_URL")))
+
+
+def _open_remote(args: argparse.Namespace, config: Config) -> int:
+    import asyncio
+
+    from opsconsole_console.cli.session import target_source
+
+    if args.listen or args.advertise or args.no_agent:
+        raise InvalidRequest(
+            "--connect uses a coordinator that runs already: leave out --listen, --advertise, --no-agent"
+        )
+    return _show(asyncio.run(target_source(args)), args, config, lambda: _DETACH_NOTE)
+
+
+def _open_local(args: argparse.Namespace, config: Config) -> int:
+    from opsconsole_console import composition
+
+    data_dir = composition.named_data_dir(args.data_dir, args.config, config)
+    if composition.is_running(data_dir):
+        return _show(composition.attached(data_dir), args, config, lambda: _DETACH_NOTE)
+    coordinator = composition.coordinator_config(
+        data_dir, config, listen=args.listen, tls=args.tls, advertise=args.advertise, name=args.name
+    )
+    with_agent = config.console.agent and not args.no_agent
+    arguments = worker_arguments(args) if with_agent else None
+    with composition.embedded(coordinator, agent_arguments=arguments) as target:
+        return _show(target, args, config, lambda: _QUIT_NOTE)
+
+
+def _show(target: TargetSource, args: argparse.Namespace, config: Config, quit_note: Callable[[], str]) -> int:
+    from opsconsole_console.app import run_app
+
+    return run_app(
+        target,
+        read_only=args.read_only or config.console.read_only,
+        quit_note=quit_note,
+        theme=args.theme or config.console.theme,
+        keymap=config.console.keys,
+    )

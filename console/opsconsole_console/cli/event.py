@@ -1,0 +1,86 @@
+"""`opsconsole events` and `opsconsole health`."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from typing import TYPE_CHECKING
+
+from opsconsole_console.cli.output import put, put_json, put_table, say
+from opsconsole_console.cli.parser import Group, at_least
+
+if TYPE_CHECKING:
+    from opsconsole.client import Client
+    from opsconsole_protocol.api import EventRow, Health
+
+
+def add(group: Group) -> None:
+    """The verbs of this file."""
+    parser = group.verb("events", list_events)
+    parser.add_argument("subject", nargs="?", default="", metavar="SUBJECT", help="only about this job, task or worker")
+    parser.add_argument(
+        "-n", "--limit", metavar="N", type=at_least(1), default=50, help="at most so many (%(default)s)"
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    parser = group.verb("health", health)
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+
+
+def list_events(args: argparse.Namespace) -> int:
+    """`opsconsole events`."""
+    from opsconsole_console.cli.session import with_client
+    from opsconsole_protocol.api import PAGE_MAX
+
+    async def work(client: Client) -> list[EventRow]:
+        rows: list[EventRow] = []
+        while len(rows) < args.limit:
+            before_seq = rows[-1].seq if rows else None
+            asked = min(PAGE_MAX, args.limit - len(rows))
+            page = await client.events(args.subject, limit=asked, before_seq=before_seq)
+            rows += page
+            if len(page) < asked:
+                break
+        return rows
+
+    rows = with_client(args, work)[::-1]
+    if args.json:
+        put_json(*rows)
+    elif rows:
+        put_table(("TIME", "ACTOR", "KIND", "SUBJECT", "TEXT"), (event_cells(row) for row in rows))
+    else:
+        say("no events")
+    return 0
+
+
+def event_cells(row: EventRow) -> tuple[str, ...]:
+    """An event as a table shows it."""
+    return stamp(row.at_ms), row.actor, row.kind, row.subject, row.text
+
+
+def stamp(at_ms: int) -> str:
+    """Local date and time, to the second."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at_ms / 1000))
+
+
+def health(args: argparse.Namespace) -> int:
+    """`opsconsole health`."""
+    from opsconsole_console.cli.session import with_client
+    from opsconsole_console.widget import format as fmt
+
+    async def work(client: Client) -> Health:
+        return await client.health()
+
+    found = with_client(args, work)
+    if args.json:
+        put_json(found)
+    else:
+        state = "healthy" if found.healthy else "not healthy"
+        put(
+            f"{state}, up {fmt.duration_exact(found.uptime_ms)}, {fmt.plural(found.workers, 'worker')}, "
+            f"{fmt.plural(found.running_tasks, 'task')} running, {found.pending_tasks:,} waiting"
+        )
+        if found.adopting:
+            say(
+                "restored from a backup: it stops nothing that it doesn't know until you say `opsconsole confirm-restore`"
+            )
+    return 0 if found.healthy else 1

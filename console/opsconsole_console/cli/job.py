@@ -1,0 +1,137 @@
+"""`opsconsole show ID`: a job with its tasks and events."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from typing import TYPE_CHECKING, Any
+
+from opsconsole_console.cli.event import stamp
+from opsconsole_console.cli.output import clean, plain, put, put_json, put_table
+from opsconsole_console.cli.parser import Group
+from opsconsole_console.widget import format as fmt
+
+if TYPE_CHECKING:
+    from opsconsole.client import Client
+    from opsconsole_protocol.api import JobDetail, TaskRow
+
+_EVENTS_SHOWN = 20
+_TASKS_SHOWN = 200
+
+
+def add(group: Group) -> None:
+    """The verbs of this file."""
+    parser = group.verb("show", show)
+    parser.add_argument("id", metavar="ID", help="a job, its first characters, or JOB/task-N")
+    parser.add_argument("--json", action="store_true", help="one JSON object: the job with tasks, events and spec")
+
+
+def show(args: argparse.Namespace) -> int:
+    """`opsconsole show`."""
+    from opsconsole_console.cli.session import with_client
+    from opsconsole_protocol.ids import split_task_id
+
+    job, index = split_task_id(args.id)
+
+    async def work(client: Client) -> JobDetail:
+        if index is None:
+            return await client.show(job)
+        return await client.show(job, tasks_from=index, tasks_limit=1)
+
+    detail = with_client(args, work)
+    if args.json:
+        put_json(detail_object(detail))
+    else:
+        _put_job(detail)
+        _put_tasks(detail.tasks)
+        _put_events(detail)
+    return 0
+
+
+def detail_object(detail: JobDetail) -> dict[str, Any]:
+    """A job as `show --json` prints it."""
+    found: dict[str, Any] = plain(detail.job)
+    tasks: list[dict[str, Any]] = plain(detail.tasks)
+    for task in tasks:
+        task["resource_usage"] = task["resource_usage"] or {}
+    return found | {"tasks": tasks, "events": plain(detail.events), "spec": plain(detail.spec)}
+
+
+def _put_job(detail: JobDetail) -> None:
+    import shlex
+
+    row, spec = detail.job, detail.spec
+    now_ms = time.time_ns() // 1_000_000
+    ran_ms = None if row.started_at_ms is None else (row.finished_at_ms or now_ms) - row.started_at_ms
+    facts = [
+        ("Job", f"{row.id}  {row.name}"),
+        ("State", f"{row.state}{': ' + row.reason if row.reason else ''}"),
+        ("Project", f"{row.project}, priority {row.priority}"),
+        ("Command", shlex.join(spec.command) + (f"   and {row.num_tasks - 1} more" if spec.task_commands else "")),
+        ("Worker", row.worker or ""),
+        ("Input", ", ".join(spec.inputs)),
+        ("Output", row.output_path or ""),
+        ("After", ", ".join(spec.after)),
+        ("Needs", ", ".join((*_needs(detail), *spec.requirements))),
+        ("Submitted", f"{stamp(row.created_at_ms)} by {row.submitted_by}"),
+        (
+            "Started",
+            "" if row.started_at_ms is None else f"{stamp(row.started_at_ms)}, ran {fmt.duration_exact(ran_ms)}",
+        ),
+        ("Ended", "" if row.finished_at_ms is None else stamp(row.finished_at_ms)),
+    ]
+    for name, text in facts:
+        if text:
+            put(f"{name + ':':11}{clean(text)}")
+
+
+def _needs(detail: JobDetail) -> list[str]:
+    resources = detail.spec.resources
+    found: list[str] = []
+    if resources.gpus:
+        found.append(fmt.plural(resources.gpus, "GPU"))
+    if resources.gpu_memory_mb:
+        found.append(f"{fmt.gibibytes(resources.gpu_memory_mb)}G of GPU memory")
+    if resources.cpus:
+        found.append(f"{resources.cpus:g} CPUs")
+    if resources.memory_mb:
+        found.append(f"{fmt.gibibytes(resources.memory_mb)}G of memory")
+    return found
+
+
+def _put_tasks(tasks: tuple[TaskRow, ...]) -> None:
+    if not tasks:
+        return
+    put("")
+    header = ("TASK", "STATE", "WORKER", "ATTEMPT", "EXIT", "TIME", "MEMORY", "WHAT")
+    put_table(header, (_task_cells(task) for task in tasks[:_TASKS_SHOWN]), states=frozenset({"STATE"}))
+    if len(tasks) > _TASKS_SHOWN:
+        put(f"… and {len(tasks) - _TASKS_SHOWN:,} more (--json prints all)")
+
+
+def _task_cells(task: TaskRow) -> tuple[str, ...]:
+    now_ms = time.time_ns() // 1_000_000
+    ran_ms = None if task.started_at_ms is None else (task.finished_at_ms or now_ms) - task.started_at_ms
+    last = task.attempts[-1] if task.attempts else None
+    ended = str(task.exit_code) if task.exit_code is not None else ""
+    if last is not None and last.signal:
+        ended = f"signal {last.signal}"
+    used_mb = task.resource_usage.current_memory_mb if task.resource_usage else last.peak_memory_mb if last else None
+    return (
+        f"task-{task.index}",
+        task.state,
+        task.worker or "",
+        "" if task.attempt is None else str(task.attempt),
+        ended,
+        fmt.duration_exact(ran_ms),
+        "" if used_mb is None else f"{used_mb:,}M",
+        task.error or task.reason,
+    )
+
+
+def _put_events(detail: JobDetail) -> None:
+    events = sorted(detail.events, key=lambda row: row.seq)[-_EVENTS_SHOWN:]
+    if not events:
+        return
+    put("")
+    put_table(("TIME", "ACTOR", "WHAT"), ((stamp(row.at_ms), row.actor, row.text or row.kind) for row in events))

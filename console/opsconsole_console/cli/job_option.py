@@ -1,0 +1,238 @@
+"""The options that say what a job is, and the spec that they make."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from opsconsole_console.cli.parser import at_least, key_value, typed
+from opsconsole_protocol.error import InvalidRequest
+from opsconsole_protocol.quantity import duration_ms, size_mb
+
+if TYPE_CHECKING:
+    from opsconsole_protocol.api import TemplateRow
+    from opsconsole_protocol.spec import JobSpec, Resources
+
+_milliseconds = typed(duration_ms)
+_mebibytes = typed(size_mb)
+
+TEMPLATE_DEFAULTS = (
+    "name", "project", "tasks", "gpus", "cpus", "memory", "gpu_memory", "requirement", "inputs", "priority", "workdir",
+    "retries", "timeout", "grace",
+)  # fmt: skip
+"""What a template can have defaults for, each kept as the text that a person would type."""
+
+_DEST = {"requirement": "require", "inputs": "input", "retries": "max_retries_failure"}
+_MANY = frozenset({"requirement", "inputs"})
+
+
+def add_job_options(parser: argparse.ArgumentParser) -> None:
+    """Everything that says what a job is. Options that aren't given are None, or empty lists."""
+    what = parser.add_argument_group("what to run")
+    what.add_argument("--name", metavar="N", help="what to call the job; else the program's name")
+    what.add_argument("--project", metavar="P", help="the queue it belongs to (default)")
+    what.add_argument("--tasks", metavar="N", type=at_least(1), help="run the command so many times, as one job (1)")
+    what.add_argument("--template", metavar="T", help="take the command from this template")
+    what.add_argument(
+        "--set", metavar="K=V", type=key_value, action="append", default=[], help="a template's parameter"
+    )
+    what.add_argument("--sweep", metavar="K=A,B,C", action="append", default=[],
+                      help="a task for each value of {K} in the command; repeated: for each combination")  # fmt: skip
+    what.add_argument("--workdir", metavar="DIR", help="run there, on the worker; else in the attempt's own folder")
+    what.add_argument("--env", metavar="K[=V]", action="append", default=[],
+                      help="set an environment variable; without =V it is taken from here")  # fmt: skip
+    what.add_argument("--input", metavar="FILE", action="append", default=[],
+                      help="a file that must be in the worker's input folder; repeatable")  # fmt: skip
+    what.add_argument("--port", metavar="NAME", action="append", default=[],
+                      help="a free port, told as OPSCONSOLE_PORT_NAME; repeatable")  # fmt: skip
+    _add_where(parser.add_argument_group("where and when"))
+    _add_ends(parser.add_argument_group("when it goes wrong"))
+
+
+def _add_where(where: argparse._ArgumentGroup) -> None:
+    where.add_argument("--worker", metavar="NAME", help="on this worker and no other")
+    where.add_argument("--require", metavar="R", action="append", default=[],
+                       help="what the worker must have, for example 'gpu_memory_mb>=20000'; repeatable")  # fmt: skip
+    where.add_argument("--gpus", metavar="N", type=at_least(0), help="GPUs for each task (0)")
+    where.add_argument("--cpus", metavar="N", type=_cpus, help="processors for each task")
+    where.add_argument("--memory", metavar="8G", type=_mebibytes, help="memory for each task")
+    where.add_argument("--gpu-memory", metavar="20G", type=_mebibytes, help="memory that each GPU must have")
+    where.add_argument("--priority", metavar="N", type=int, help="higher goes first (0)")
+    where.add_argument("--after", metavar="JOB", action="append", default=[],
+                       help="only once this job has succeeded; repeatable")  # fmt: skip
+    where.add_argument("--hold", action="store_true", help="don't start it before `opsconsole release`")
+
+
+def _add_ends(ends: argparse._ArgumentGroup) -> None:
+    ends.add_argument("--max-retries-failure", metavar="N", type=at_least(0), help="run a failed task again (0)")
+    ends.add_argument("--max-retries-preemption", metavar="N", type=at_least(0), help="and a lost one (100)")
+    ends.add_argument(
+        "--max-task-failures", metavar="N", type=at_least(0), help="failed tasks that are put up with (0)"
+    )
+    ends.add_argument("--timeout", metavar="2h", type=_milliseconds, help="end a task that runs for longer")
+    ends.add_argument("--scheduling-timeout", metavar="1h", type=_milliseconds, help="give up when it can't be started")
+    ends.add_argument("--grace", metavar="5s", type=_milliseconds, help="from TERM to KILL (5s)")
+    ends.add_argument("--lost-after", metavar="60s", type=_milliseconds, help="silence that makes a worker lost (60s)")
+    ends.add_argument("--fence-after", metavar="T", type=_milliseconds,
+                      help="the worker ends the task when it hears nothing from here for so long")  # fmt: skip
+
+
+def make_spec(args: argparse.Namespace, command: Sequence[str] | None, template: TemplateRow | None) -> JobSpec:
+    """The spec of what was asked for. Raises InvalidRequest."""
+    from opsconsole_protocol.spec import JobSpec, check_spec
+
+    if template is not None:
+        apply_defaults(args, template.defaults)
+    words = _command(command, template)
+    found: dict[str, Any] = {
+        "name": args.name,
+        "project": args.project,
+        "num_tasks": args.tasks,
+        "priority": args.priority,
+        "worker": args.worker,
+        "requirements": tuple(args.require),
+        "resources": _resources(args),
+        "inputs": tuple(args.input),
+        "after": tuple(args.after),
+        "max_retries_failure": args.max_retries_failure,
+        "max_retries_preemption": args.max_retries_preemption,
+        "max_task_failures": args.max_task_failures,
+        "timeout_ms": args.timeout,
+        "scheduling_timeout_ms": args.scheduling_timeout,
+        "grace_ms": args.grace,
+        "lost_after_ms": args.lost_after,
+        "fence_after_ms": args.fence_after,
+        "workdir": args.workdir,
+        "environment": environment_of(args.env, os.environ),
+        "ports": tuple(args.port),
+        "held": args.hold,
+    }
+    given = {name: value for name, value in found.items() if value is not None}
+    spec = _checked(JobSpec, {**given, **_tasks(args, words, template)})
+    check_spec(spec)
+    return spec
+
+
+def apply_defaults(args: argparse.Namespace, defaults: Mapping[str, Any]) -> None:
+    """Take from a template what wasn't given on the command line. Raises InvalidRequest for what can't be read."""
+    readers: dict[str, Any] = {
+        "tasks": at_least(1), "gpus": at_least(0), "cpus": _cpus, "memory": _mebibytes, "gpu_memory": _mebibytes,
+        "priority": int, "retries": at_least(0), "timeout": _milliseconds, "grace": _milliseconds,
+    }  # fmt: skip
+    for name, value in defaults.items():
+        if name not in TEMPLATE_DEFAULTS:
+            continue  # a newer version's
+        dest = _DEST.get(name, name)
+        if getattr(args, dest) not in (None, []):
+            continue
+        text = str(value)
+        try:
+            setattr(args, dest, text.split() if name in _MANY else readers.get(name, str)(text))
+        except (argparse.ArgumentTypeError, ValueError) as error:
+            raise InvalidRequest(f"the template's default for {name} can't be used: {error}") from None
+
+
+def environment_of(words: Sequence[str], environ: Mapping[str, str]) -> dict[str, str]:
+    """`K=V` as it is, `K` from `environ`. Raises InvalidRequest when it isn't set there."""
+    found: dict[str, str] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals:
+            if key not in environ:
+                raise InvalidRequest(f"--env {key}: it is not set here, so say what it is: --env {key}=VALUE")
+            value = environ[key]
+        found[key] = value
+    return found
+
+
+def _command(command: Sequence[str] | None, template: TemplateRow | None) -> tuple[str, ...]:
+    if template is not None:
+        if command:
+            raise InvalidRequest(f"template {template.name} has a command already: leave out what stands behind --")
+        return template.command
+    if not command:
+        raise InvalidRequest(
+            "there is no command: give it after --, for example `opsconsole submit -- python train.py`"
+        )
+    return tuple(command)
+
+
+def _tasks(args: argparse.Namespace, words: tuple[str, ...], template: TemplateRow | None) -> dict[str, Any]:
+    """Command, parameters and number of tasks."""
+    from opsconsole.sweep import combinations
+    from opsconsole.template import fill, read_values
+
+    if args.sweep and args.tasks is not None:
+        raise InvalidRequest("--tasks and --sweep exclude each other: a sweep has a task for each combination")
+    axes = _axes(args, words, template)
+    points = combinations(axes) if axes else [{}]
+    if template is None:
+        if args.set:
+            raise InvalidRequest("--set gives a template's parameters: name it with --template")
+        values: list[dict[str, Any]] = [dict(point) for point in points]
+    else:
+        given = dict(args.set)
+        values = [read_values(template, {**given, **point}) for point in points]
+    commands = [fill(words, value) for value in values]
+    found: dict[str, Any] = {"command": commands[0]}
+    if template is not None:
+        found["template"] = template.name
+    if axes:
+        found |= {"num_tasks": len(points), "task_commands": tuple(commands), "parameters": tuple(values)}
+    elif template is not None:
+        found["parameters"] = (values[0],) * (args.tasks or 1)
+    return found
+
+
+def _axes(
+    args: argparse.Namespace, words: tuple[str, ...], template: TemplateRow | None
+) -> dict[str, list[str]]:  # fmt: skip
+    from opsconsole.sweep import read_axis
+    from opsconsole.template import places
+
+    axes: dict[str, list[str]] = {}
+    for text in args.sweep:
+        name, values = read_axis(text)
+        if name in axes:
+            raise InvalidRequest(f"--sweep {name} is given twice: write all its values in one")
+        if name in dict(args.set):
+            raise InvalidRequest(f"{name} is both set and swept: leave one out")
+        if template is None and name not in places(words):
+            raise InvalidRequest(f"--sweep {name}: write {{{name}}} in the command where its values go")
+        axes[name] = values
+    return axes
+
+
+def _resources(args: argparse.Namespace) -> Resources:
+    from opsconsole_protocol.spec import Resources
+
+    given = {
+        "gpus": args.gpus, "cpus": args.cpus, "memory_mb": args.memory, "gpu_memory_mb": args.gpu_memory
+    }  # fmt: skip
+    return Resources(**{name: value for name, value in given.items() if value is not None})
+
+
+def _checked(kind: type[JobSpec], fields: dict[str, Any]) -> JobSpec:
+    """A spec whose fields keep to their limits. Raises InvalidRequest that names the first that doesn't."""
+    import msgspec
+
+    try:
+        return msgspec.convert(msgspec.to_builtins(fields), kind)
+    except msgspec.ValidationError as error:
+        reason, _, path = str(error).partition(" - at `$.")
+        name = path.rstrip("`").replace("_", " ")
+        raise InvalidRequest(f"{name}: {reason[:1].lower()}{reason[1:]}" if name else reason) from None
+    except UnicodeEncodeError:
+        raise InvalidRequest("the command or the environment is not UTF-8: such text can't be sent") from None
+
+
+def _cpus(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+    if not 0 <= number <= 100_000:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of processors")
+    return number

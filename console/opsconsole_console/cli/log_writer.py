@@ -1,0 +1,88 @@
+"""Log lines on stdout and stderr: the task's own bytes, each on the stream that it came from."""
+
+from __future__ import annotations
+
+import datetime as dt
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TextIO
+
+import msgspec
+
+from opsconsole_protocol.frame import Source
+from opsconsole_protocol.log import LogLine
+
+
+@dataclass
+class _Open:
+    """The line that a stream stands in, if its newline hasn't come."""
+
+    key: tuple[str, int, int] | None = None
+
+
+class LogWriter:
+    """Writes the fragments of one or of several tasks' logs.
+
+    stdout goes to stdout, all else to stderr. A fragment goes on where the last one of its line stopped; when another
+    line came in between, it stands on a line of its own. `prefix`: name the task before each line.
+    """
+
+    def __init__(
+        self, *, json: bool = False, timestamps: bool = False, prefix: bool = False,
+        out: TextIO | None = None, err: TextIO | None = None,
+    ) -> None:  # fmt: skip
+        self._json = json
+        self._timestamps = timestamps
+        self._prefix = prefix
+        self._out = out if out is not None else sys.stdout
+        self._err = err if err is not None else sys.stderr
+        self._open: dict[TextIO, _Open] = {}
+        self._encoder = msgspec.json.Encoder()
+
+    def write(self, lines: Iterable[LogLine], task_id: str, attempt: int) -> None:
+        """Write a page, and flush."""
+        for line in lines:
+            if self._json:
+                self._write_json(line, task_id, attempt)
+            else:
+                self._write_text(line, task_id, attempt)
+        self.flush()
+
+    def close(self) -> None:
+        """End what is still open, where a person looks on; a pipe gets the task's bytes and no more."""
+        for stream, place in self._open.items():
+            if place.key is not None and stream.isatty():
+                stream.write("\n")
+                place.key = None
+        self.flush()
+
+    def flush(self) -> None:
+        """Let readers have it now."""
+        self._out.flush()
+        self._err.flush()
+
+    def _write_json(self, line: LogLine, task_id: str, attempt: int) -> None:
+        fields = {
+            "task": task_id, "attempt": attempt, "line_number": line.line_number, "source": line.source,
+            "data": line.data, "timestamp_ms": line.timestamp_ms, "start": line.start, "partial": line.partial,
+        }  # fmt: skip
+        self._out.write(self._encoder.encode(fields).decode() + "\n")
+
+    def _write_text(self, line: LogLine, task_id: str, attempt: int) -> None:
+        stream = self._out if line.source is Source.STDOUT else self._err
+        place = self._open.setdefault(stream, _Open())
+        key = (task_id, attempt, line.line_number)
+        if place.key != key:
+            if place.key is not None:
+                stream.write("\n")
+            stream.write(self._head(line, task_id))
+        stream.write(line.data if line.partial else line.data + "\n")
+        place.key = key if line.partial else None
+
+    def _head(self, line: LogLine, task_id: str) -> str:
+        head = f"[{task_id.rpartition('/task-')[2]}] " if self._prefix else ""
+        if self._timestamps:
+            moment = dt.datetime.fromtimestamp(line.timestamp_ms / 1000, dt.UTC)
+            head += moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{line.timestamp_ms % 1000:03}Z "
+        return head

@@ -1,0 +1,57 @@
+"""`opsconsole run -- CMD`: one job here and now, without a terminal, a coordinator or a worker to begin with."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from opsconsole_console.cli.job_option import add_job_options, make_spec
+from opsconsole_console.cli.parser import Group, at_least
+from opsconsole_protocol.error import InvalidRequest
+
+if TYPE_CHECKING:
+    from opsconsole_protocol.spec import JobSpec
+
+_USAGE = "opsconsole run [options] -- CMD [ARG…]"
+_LOST_AFTER_MS = 24 * 3_600_000
+"""A laptop that slept comes back to its job."""
+_NOT_HERE = {"worker": "--worker", "after": "--after", "hold": "--hold", "template": "--template"}
+
+
+def add(group: Group) -> None:
+    """The verbs of this file."""
+    parser = group.verb(
+        "run", run, usage=_USAGE,
+        epilog="The job has this folder and this environment. Ctrl-C cancels it, a second one kills it; when this\n"
+        "command dies, however it dies, so does the job.",
+    )  # fmt: skip
+    parser.set_defaults(takes_command=True)
+    add_job_options(parser)
+    parser.add_argument(
+        "--max-concurrent-jobs", metavar="N", type=at_least(1), help="tasks at a time (one per GPU, else 1)"
+    )
+    parser.add_argument("-v", "--verbose", action="store_true", help="tell on stderr what happens")
+
+
+def run(args: argparse.Namespace) -> int:
+    """`opsconsole run`."""
+    for dest, flag in _NOT_HERE.items():
+        if getattr(args, dest):
+            raise InvalidRequest(f"{flag} goes with `opsconsole submit`: a run has a coordinator of its own")
+    spec = make_run_spec(args, Path.cwd())
+
+    import asyncio
+
+    from opsconsole.client import new_job_id
+    from opsconsole_console.cli.foreground import Foreground
+
+    return asyncio.run(Foreground(spec, new_job_id(), args).main())
+
+
+def make_run_spec(args: argparse.Namespace, cwd: Path) -> JobSpec:
+    """The spec of a job that runs in `cwd`; its environment is the worker's, which is ours. Raises InvalidRequest."""
+    args.workdir = str(cwd / args.workdir) if args.workdir else str(cwd)
+    if args.lost_after is None:
+        args.lost_after = _LOST_AFTER_MS
+    return make_spec(args, args.command, None)

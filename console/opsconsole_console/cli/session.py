@@ -1,0 +1,102 @@
+"""From parsed arguments to a connected client."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from opsconsole_console.cli.output import say
+from opsconsole_protocol.error import InvalidRequest
+
+if TYPE_CHECKING:
+    from opsconsole.client import Client
+    from opsconsole.target import TargetSource
+
+T = TypeVar("T")
+
+PATIENCE_S = 60.0
+"""How long a waiting command tries to get a lost coordinator back: a restart takes seconds."""
+
+
+def with_client(
+    args: argparse.Namespace, work: Callable[[Client], Coroutine[Any, Any, T]], *, patience_s: float = 0.0
+) -> T:
+    """Connect, do `work`, close."""
+
+    async def connected() -> T:
+        async with await open_client(args, patience_s=patience_s) as client:
+            return await work(client)
+
+    return asyncio.run(connected())
+
+
+async def open_client(args: argparse.Namespace, *, patience_s: float = 0.0) -> Client:
+    """A client of the coordinator that arguments, environment, config or data folder name."""
+    from opsconsole.client import Client
+
+    told: set[str] = set()
+
+    def on_retry(message: str) -> None:
+        if message not in told:
+            told.add(message)
+            say(f"opsconsole: {message.removesuffix(': try again')}: trying for {patience_s:g} s to get it back")
+
+    return await Client.open(await target_source(args), patience_s=patience_s, on_retry=on_retry)
+
+
+async def target_source(args: argparse.Namespace) -> TargetSource:
+    """What finds the coordinator; an invitation in `--connect` is traded here for a credential of one's own."""
+    from opsconsole.target import resolve
+    from opsconsole_console.composition import named_data_dir
+
+    token = read_token(args)
+    if args.connect is not None:
+        from opsconsole.redemption import redeem
+        from opsconsole_protocol.invitation import parse_url
+
+        invitation = parse_url(args.connect).invitation
+        if invitation is not None:
+            return await redeem(invitation)
+        return resolve(args.connect, token)
+    data_dir = args.data_dir
+    if data_dir is None and not os.environ.get("OPSCONSOLE_URL"):
+        data_dir = named_data_dir(args.data_dir, args.config)
+    return lambda: resolve(None, token, None, data_dir)
+
+
+def read_token(args: argparse.Namespace) -> str | None:
+    """The token from --token or --token-file; None where neither is given."""
+    if args.token is not None and args.token_file is not None:
+        raise InvalidRequest("--token and --token-file are two ways to say one thing: give one of them")
+    if args.token_file is None:
+        return args.token or None
+    return read_line_of(args.token_file)
+
+
+def read_line_of(path: Path) -> str:
+    """The first line of a file that holds a secret. Raises InvalidRequest."""
+    try:
+        text = path.expanduser().read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise InvalidRequest(f"{path} can't be read: {reason}") from None
+    if not text:
+        raise InvalidRequest(f"{path} is empty: put the token there")
+    return text.splitlines()[0].strip()
+
+
+async def first_of(*works: Awaitable[Any]) -> None:
+    """Wait until one of several has ended, then cancel the others; raises what the one raised."""
+    tasks = [asyncio.ensure_future(work) for work in works]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,171 @@
+"""`opsconsole submit [options] -- CMD`."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from opsconsole_console.cli.job_option import add_job_options, make_spec
+from opsconsole_console.cli.output import put, put_json, say
+from opsconsole_console.cli.parser import Group
+from opsconsole_protocol.error import NotFound, OpsconsoleError
+
+if TYPE_CHECKING:
+    from opsconsole.client import Client
+    from opsconsole_console.cli.narrator import Narrator
+    from opsconsole_protocol.api import JobDetail, TemplateRow
+    from opsconsole_protocol.ids import JobId
+    from opsconsole_protocol.spec import JobSpec
+
+_USAGE = "opsconsole submit [options] -- CMD [ARG…]"
+_STEP_S = 1.0
+"""How often a watched job is looked at; its end is heard of at once."""
+_CANDIDATES_S = 5.0
+
+
+def add(group: Group) -> None:
+    """The verbs of this file."""
+    parser = group.verb(
+        "submit", submit, usage=_USAGE,
+        epilog="CMD is run without a shell, its stdin is empty. Exit code with --wait or --follow: the task's own,\n"
+        "128+n for signal n; of several tasks the first failing one's.",
+    )  # fmt: skip
+    parser.set_defaults(takes_command=True)
+    add_job_options(parser)
+    how = parser.add_argument_group("how to go on")
+    how.add_argument("--wait", action="store_true", help="until it has ended, and exit with its code")
+    how.add_argument("--follow", action="store_true", help="the same, with its log on stdout instead of the id")
+    how.add_argument("--dry-run", action="store_true", help="only ask every worker whether it would take the job")
+    how.add_argument("-q", "--quiet", action="store_true", help="nothing on stderr but errors")
+    how.add_argument("--json", action="store_true", help="the job as one JSON object; with --wait as it ended")
+
+
+def submit(args: argparse.Namespace) -> int:
+    """`opsconsole submit`."""
+    from opsconsole.client import new_job_id
+    from opsconsole_console.cli.session import PATIENCE_S, with_client
+
+    job_id = new_job_id()
+    watched = args.wait or args.follow
+
+    async def work(client: Client) -> int:
+        return await _submit(client, args, job_id)
+
+    try:
+        return with_client(args, work, patience_s=PATIENCE_S if watched else 5.0)
+    except KeyboardInterrupt:
+        if watched:
+            say(
+                f"\n{job_id} goes on: `opsconsole logs -f {job_id}` shows its log, `opsconsole cancel {job_id}` ends it"
+            )
+        raise
+
+
+async def _submit(client: Client, args: argparse.Namespace, job_id: JobId) -> int:
+    from opsconsole_console.cli.narrator import Narrator
+
+    template = await find_template(client, args.template) if args.template is not None else None
+    spec = make_spec(args, args.command, template)
+    narrator = Narrator(say_nothing if args.quiet else say)
+    if args.dry_run:
+        return await _dry_run(client, args, spec)
+    if not args.quiet:
+        await tell_candidates(client, spec, narrator)
+    row = (await client.submit(spec, job_id))[0]
+    narrator.submitted(row)
+    if not (args.wait or args.follow):
+        put_json(row) if args.json else put(row.id)
+        return 0
+    if not args.follow and not args.json:
+        put(row.id)
+    code, detail = await watch(client, row.id, narrator, follow=args.follow, json=args.json)
+    if args.json:
+        put_json(detail.job)
+    return code
+
+
+async def find_template(client: Client, name: str) -> TemplateRow:
+    """The template of that name. Raises NotFound that names the nearest one."""
+    templates = {template.name: template for template in await client.templates()}
+    if name in templates:
+        return templates[name]
+    import difflib
+
+    near = difflib.get_close_matches(name, templates, 1)
+    raise NotFound(
+        f"there is no template {name!r}: {f'did you mean {near[0]}?' if near else 'see opsconsole templates'}"
+    )
+
+
+async def tell_candidates(client: Client, spec: JobSpec, narrator: Narrator) -> None:
+    """Tell who would take the job. That nobody can say isn't a reason not to submit it."""
+    import asyncio
+
+    try:
+        async with asyncio.timeout(_CANDIDATES_S):
+            answer = await client.candidates(spec)
+            workers = await client.workers()
+    except TimeoutError:
+        return
+    except OpsconsoleError as error:
+        if error.code in ("invalid", "unavailable"):
+            raise
+        return
+    narrator.candidates(answer, workers)
+
+
+async def _dry_run(client: Client, args: argparse.Namespace, spec: JobSpec) -> int:
+    from opsconsole_console.cli.wait import put_verdicts
+
+    answer = await client.candidates(spec)
+    if args.json:
+        put_json({"text": answer.text, "verdicts": answer.verdicts})
+    else:
+        put_verdicts(answer.verdicts)
+        say(answer.text)
+    return 0 if any(verdict.accepted for verdict in answer.verdicts) else 1
+
+
+async def watch(
+    client: Client, job_id: str, narrator: Narrator, *, follow: bool, json: bool = False
+) -> tuple[int, JobDetail]:
+    """Tell of a job until it has ended, with `follow` printing its log; its exit code and how it stands then."""
+    import asyncio
+
+    from opsconsole.outcome import exit_code, is_settled
+
+    printing = asyncio.create_task(_print_log(client, job_id, json=json)) if follow else None
+    try:
+        while True:
+            row = (await client.wait(job_id, timeout_s=_STEP_S))[0]
+            if is_settled(row):
+                break
+            narrator.moved(row)
+            if printing is not None and printing.done():
+                printing.result()
+        if printing is not None and row.state != "blocked":
+            await printing
+    finally:
+        if printing is not None:
+            printing.cancel()
+            await asyncio.gather(printing, return_exceptions=True)
+    detail = await client.show(job_id, events_limit=0)
+    narrator.ended(detail)
+    return exit_code(detail.tasks), detail
+
+
+async def _print_log(client: Client, job_id: str, *, json: bool) -> None:
+    from opsconsole_console.cli.log_writer import LogWriter
+    from opsconsole_console.cli.logs import follow_tasks
+    from opsconsole_protocol.log import LogQuery
+
+    number = (await client.show(job_id, tasks_limit=0, events_limit=0)).job.num_tasks
+    writer = LogWriter(json=json, prefix=number > 1)
+    try:
+        await follow_tasks(client, job_id, list(range(number)), LogQuery(), writer)
+    finally:
+        writer.close()
+
+
+def say_nothing(_: str) -> None:
+    """For --quiet."""

@@ -1,0 +1,33 @@
+"""All verbs: the module of each, and what it does in one line. `--help` needs nothing else, so it loads nothing else."""
+
+VERBS = {
+    "run": ("run", "run one job here, with its log on stdout and stderr, and exit with its code"),
+    "submit": ("submit", "submit a job; its id alone on stdout"),
+    "jobs": ("fleet", "list jobs, newest first"),
+    "workers": ("fleet", "list workers: GPUs, what they do, where their files are"),
+    "projects": ("fleet", "list projects"),
+    "templates": ("fleet", "list templates"),
+    "show": ("job", "show a job: its tasks, their attempts, what happened"),
+    "logs": ("logs", "print a task's log: stdout on stdout, all else on stderr"),
+    "pause": ("act", "freeze running jobs where they are"),
+    "resume": ("act", "let paused jobs go on"),
+    "cancel": ("act", "end jobs: TERM, a grace time, KILL"),
+    "retry": ("act", "run failed, killed or lost tasks again"),
+    "hold": ("act", "keep waiting jobs from being started"),
+    "release": ("act", "let held jobs be started"),
+    "priority": ("act", "change a waiting job's priority"),
+    "wait": ("wait", "wait until jobs have ended; 0 when all have succeeded, else 1"),
+    "why": ("wait", "say why a job stands where it stands, worker by worker"),
+    "worker": ("worker", "drain, undrain or revoke workers"),
+    "invite": ("invite", "print the one line to paste on a new worker"),
+    "serve": ("serve", "run a coordinator without a screen"),
+    "agent": ("agent", "run a worker on this machine"),
+    "project": ("project", "create or change a project"),
+    "template": ("template", "create, replace or show a template"),
+    "events": ("event", "list who did what, when and why; the newest last"),
+    "health": ("event", "say how the coordinator is; 0 when it is healthy"),
+    "backup": ("backup", "copy the coordinator's store to a file while it is in use"),
+    "confirm-restore": ("backup", "after a restored backup: let the coordinator stop what it doesn't know"),
+    "config": ("config", "print an example of config.toml, its place, or check it"),
+}
+"""Verb: its module in this package, its help."""

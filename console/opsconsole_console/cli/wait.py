@@ -1,0 +1,87 @@
+"""`opsconsole wait ID…` and `opsconsole why ID`."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from opsconsole_console.cli.output import clean, put, put_json, put_table, say
+from opsconsole_console.cli.parser import Group, milliseconds
+
+if TYPE_CHECKING:
+    from opsconsole.client import Client
+    from opsconsole_protocol.api import JobRow, Verdict, WhyAnswer
+
+
+def add(group: Group) -> None:
+    """The verbs of this file."""
+    parser = group.verb("wait", wait)
+    parser.add_argument("ids", nargs="+", metavar="ID", help="a job, or its first characters")
+    parser.add_argument("--timeout", metavar="T", type=milliseconds, help="give up after so long, for example 2h")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line: the jobs as they stand then")
+    parser = group.verb("why", why)
+    parser.add_argument("id", metavar="ID", help="a job, or its first characters")
+    parser.add_argument("--json", action="store_true", help="one JSON object: job, text, verdicts")
+
+
+def wait(args: argparse.Namespace) -> int:
+    """`opsconsole wait`."""
+    from opsconsole.outcome import is_settled
+    from opsconsole_console.cli.session import PATIENCE_S, with_client
+
+    timeout_s = None if args.timeout is None else args.timeout / 1000
+
+    async def work(client: Client) -> list[JobRow]:
+        return await client.wait(*args.ids, timeout_s=timeout_s)
+
+    rows = with_client(args, work, patience_s=PATIENCE_S)
+    for row in rows:
+        if args.json:
+            put_json(row)
+        else:
+            put(clean(f"{row.id}  {row.state}{'  ' * bool(row.reason)}{row.reason}"))
+    late = [row.id for row in rows if not is_settled(row)]
+    if late:
+        say(f"opsconsole: not ended in time: {' '.join(late)}")
+    return 0 if all(row.state == "succeeded" for row in rows) else 1
+
+
+def why(args: argparse.Namespace) -> int:
+    """`opsconsole why`."""
+    from opsconsole_console.cli.session import with_client
+
+    async def work(client: Client) -> WhyAnswer:
+        return await client.why(args.id)
+
+    answer = with_client(args, work)
+    if args.json:
+        put_json({"job": answer.job, "text": answer.text, "verdicts": answer.verdicts})
+        return 0
+    put(clean(f"{answer.job.id}  {answer.job.state}: {answer.text}"))
+    put_verdicts(answer.verdicts)
+    return 0
+
+
+def put_verdicts(verdicts: tuple[Verdict, ...]) -> None:
+    """What each worker says, in a table."""
+    if verdicts:
+        put_table(("WORKER", "", "REASON"), (_cells(verdict) for verdict in verdicts))
+
+
+def _cells(verdict: Verdict) -> tuple[str, str, str]:
+    failed = [f"{words} ({has})" if has else words for words, met, has in verdict.checks if not met]
+    reason = verdict.reason or "; ".join(failed)
+    parts = [part for part in (reason, verdict.input, estimate(verdict)) if part]
+    return verdict.worker, "yes" if verdict.accepted else "no", "; ".join(parts)
+
+
+def estimate(verdict: Verdict) -> str:
+    """When a worker could start, and for how long it would take."""
+    from opsconsole_console.widget import format as fmt
+
+    parts: list[str] = []
+    if verdict.estimated_start_ms:
+        parts.append(f"could start in {fmt.duration(verdict.estimated_start_ms)}")
+    if verdict.estimated_duration_ms is not None:
+        parts.append(f"estimate: {fmt.duration_exact(verdict.estimated_duration_ms)}")
+    return ", ".join(parts)

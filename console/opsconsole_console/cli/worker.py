@@ -1,0 +1,47 @@
+"""`opsconsole worker drain | undrain | revoke NAME…`."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from opsconsole_console.cli.output import clean, put, put_json
+from opsconsole_console.cli.parser import Group
+
+if TYPE_CHECKING:
+    from opsconsole.client import Client
+    from opsconsole_protocol.api import WorkerRow
+
+_ACTIONS = {
+    "drain": "give it nothing new; what runs there goes on",
+    "undrain": "let it take tasks again",
+    "revoke": "shut it out for good: its credential is no longer accepted",
+}
+
+
+def add(group: Group) -> None:
+    """The verbs of this file."""
+    parser = group.verb(
+        "worker",
+        set_worker,
+        epilog="\n".join(f"  {action:8} {what}" for action, what in _ACTIONS.items()),
+    )
+    parser.add_argument("action", choices=tuple(_ACTIONS), metavar="ACTION", help=" | ".join(_ACTIONS))
+    parser.add_argument("names", nargs="+", metavar="NAME", help="a worker's name or id")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line: the workers afterwards")
+
+
+def set_worker(args: argparse.Namespace) -> int:
+    """Do the action to every worker named."""
+    from opsconsole_console.cli.fleet import worker_object
+    from opsconsole_console.cli.session import with_client
+
+    async def work(client: Client) -> list[WorkerRow]:
+        return [row for name in args.names for row in await client.set_worker(name, args.action)]
+
+    for row in with_client(args, work):
+        if args.json:
+            put_json(worker_object(row))
+        else:
+            put(clean(f"{row.name}  {row.status}  {row.running_tasks} tasks running"))
+    return 0

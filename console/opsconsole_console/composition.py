@@ -1,0 +1,224 @@
+"""The one place where everything is put together: which data folder, whose coordinator, which worker.
+
+The lock on a data folder is the truth about whether a coordinator runs there. Where it is free, the console runs a
+coordinator on a thread of its own and a worker as a child process; where it is held, the console attaches.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import logging.handlers
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from opsconsole_protocol.data_folder import LOCK_FILE
+from opsconsole_protocol.error import NotFound, Unavailable
+
+if TYPE_CHECKING:
+    from opsconsole.target import Target
+    from opsconsole_console.config import Config
+    from opsconsole_coordinator.runtime import CoordinatorConfig
+    from opsconsole_coordinator.server.retention import Keep
+
+AGENT_FOLDER = "agent"
+AGENT_LOG = "agent.log"
+CONSOLE_LOG = "console.log"
+LOG_BYTES_MAX = 4 * 1024 * 1024
+AGENT_STOP_S = 10.0
+_RESTART_FIRST_S = 1.0
+_RESTART_MAX_S = 30.0
+DEFAULT_LISTEN = "127.0.0.1:7373"
+
+
+def named_data_dir(flag: Path | None, config_flag: Path | None, config: Config | None = None) -> Path:
+    """The data folder: from the flag, the environment, the config file, or the user's own."""
+    from opsconsole.target import default_data_dir
+
+    if flag is not None:
+        return flag.expanduser().absolute()
+    if not os.environ.get("OPSCONSOLE_DATA_DIR"):
+        if config is None:
+            from opsconsole_console.config import load_config
+
+            config = load_config(config_flag)
+        if config.coordinator.data_dir:
+            return Path(config.coordinator.data_dir).expanduser().absolute()
+    return default_data_dir()
+
+
+def coordinator_config(
+    data_dir: Path, config: Config, *, listen: str | None, tls: str | None, advertise: str | None, name: str | None
+) -> CoordinatorConfig:
+    """What to start a coordinator with: flags, then the file, then defaults."""
+    from opsconsole_coordinator.runtime import CoordinatorConfig
+
+    file = config.coordinator
+    return CoordinatorConfig(
+        data_dir=data_dir,
+        listen=listen or file.listen or DEFAULT_LISTEN,
+        tls=tls or file.tls or "auto",
+        advertise=advertise or file.advertise,
+        name=name or file.name,
+        keep=_keep(file.keep_finished_days, file.keep_log_gb),
+    )
+
+
+def is_running(data_dir: Path) -> bool:
+    """Whether a coordinator holds this data folder."""
+    try:
+        descriptor = os.open(data_dir / LOCK_FILE, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def _keep(finished_days: float | None, log_gb: float | None) -> Keep:
+    """How much history stays: 0 means all of it, None the default."""
+    from opsconsole_coordinator.server.retention import Keep
+
+    usual = Keep()
+    return Keep(
+        finished_days=usual.finished_days if finished_days is None else finished_days or None,
+        log_bytes=usual.log_bytes if log_gb is None else round(log_gb * (1 << 30)) or None,
+    )
+
+
+class AgentProcess:
+    """The console's own worker: a child that is started again should it end, and that ends when the console does.
+
+    It is told of the console's end by its stdin closing, so a killed console leaves no agent behind. Its tasks belong
+    to its keeper and go on; the next agent with the same state folder finds them again.
+    """
+
+    def __init__(self, arguments: Sequence[str], log_path: Path, environ: Mapping[str, str] | None = None) -> None:
+        self._command = [sys.executable, "-m", "opsconsole_console", "agent", *arguments, "--while-stdin"]
+        self._log_path = log_path
+        self._environ = dict(os.environ if environ is None else environ)
+        self._stopping = threading.Event()
+        self._child: subprocess.Popen[bytes] | None = None
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._keep, name="agent process", daemon=True)
+
+    @property
+    def pid(self) -> int | None:
+        """The child's, while it lives."""
+        child = self._child
+        return child.pid if child is not None and child.poll() is None else None
+
+    def start(self) -> None:
+        """Start it, and keep it started."""
+        self._log_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the agent, not its tasks; returns when it has ended."""
+        self._stopping.set()
+        with self._lock:
+            child = self._child
+        if child is not None:
+            _end(child)
+        self._thread.join()
+
+    def _keep(self) -> None:
+        pause_s = _RESTART_FIRST_S
+        while not self._stopping.is_set():
+            with self._lock:
+                if self._stopping.is_set():
+                    return
+                self._child = child = self._spawn()
+            child.wait()
+            if child.stdin is not None:
+                child.stdin.close()
+            if self._stopping.wait(pause_s):
+                return
+            pause_s = min(2 * pause_s, _RESTART_MAX_S)
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        if self._log_path.exists() and self._log_path.stat().st_size > LOG_BYTES_MAX:
+            self._log_path.replace(self._log_path.with_suffix(".log.1"))
+        with self._log_path.open("ab") as log:
+            # A group of its own: Ctrl-C in the terminal is meant for the console.
+            return subprocess.Popen(
+                self._command, stdin=subprocess.PIPE, stdout=log, stderr=log, env=self._environ, process_group=0
+            )
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    child.send_signal(signal.SIGTERM)
+    try:
+        child.wait(AGENT_STOP_S)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
+
+
+@contextmanager
+def embedded(config: CoordinatorConfig, *, agent_arguments: Sequence[str] | None) -> Iterator[Callable[[], Target]]:
+    """A coordinator on a thread of this process and, unless `agent_arguments` is None, a worker beside it.
+
+    Raises OpsconsoleError when the coordinator can't start.
+    """
+    from opsconsole_coordinator.runtime import CoordinatorThread
+
+    log = log_to(config.data_dir / CONSOLE_LOG)
+    coordinator = CoordinatorThread(config)
+    coordinator.start()
+    agent: AgentProcess | None = None
+    try:
+        if agent_arguments is not None:
+            folder = config.data_dir / AGENT_FOLDER
+            common = ["--data-dir", str(config.data_dir), "--state-dir", str(folder)]
+            agent = AgentProcess([*common, *agent_arguments], folder / AGENT_LOG, _without_address())
+            agent.start()
+        yield attached(config.data_dir)
+    finally:
+        if agent is not None:
+            agent.stop()
+        coordinator.stop()
+        logging.getLogger().removeHandler(log)
+        log.close()
+
+
+def log_to(path: Path) -> logging.Handler:
+    """Send what the coordinator logs into a file: on the console's screen it would stand between the panes."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    handler = logging.handlers.RotatingFileHandler(path, maxBytes=LOG_BYTES_MAX, backupCount=1, delay=True)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.getLogger().addHandler(handler)
+    return handler
+
+
+def attached(data_dir: Path) -> Callable[[], Target]:
+    """What finds the coordinator of this data folder, each time anew: one that restarts may get another port.
+
+    Raises Unavailable while it is just starting or stopping.
+    """
+    from opsconsole.target import resolve
+
+    def find() -> Target:
+        try:
+            return resolve(None, None, None, data_dir)
+        except NotFound:
+            raise Unavailable(f"the coordinator on {data_dir} is starting or stopping: try again") from None
+
+    find()
+    return find
+
+
+def _without_address() -> dict[str, str]:
+    """The environment for an agent that is to join this very coordinator."""
+    return {key: value for key, value in os.environ.items() if key not in {"OPSCONSOLE_URL", "OPSCONSOLE_TOKEN"}}

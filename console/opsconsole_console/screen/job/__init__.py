@@ -1,0 +1,1 @@
+"""One job: its tasks, attempts, spec and events."""

@@ -1,0 +1,115 @@
+"""What is known about a job, as lines. Pure."""
+
+import shlex
+from collections.abc import Sequence
+
+from opsconsole_console.screen.main import job_cell
+from opsconsole_console.screen.part.facts import LABEL_CELLS, facts, side_by_side
+from opsconsole_console.screen.part.sheet import Line
+from opsconsole_console.widget import bar
+from opsconsole_console.widget import format as fmt
+from opsconsole_console.widget.cell import Cell, cell, crop
+from opsconsole_console.widget.sign import sign, tally
+from opsconsole_protocol.api import JobRow, TaskRow
+from opsconsole_protocol.spec import JobSpec
+
+_TWO_COLUMNS_CELLS = 100
+_WHERE_NARROW = frozenset({"state", "progress", "took", "worker", "output", "command"})
+_GRID_LINES_MAX = 3
+_BLOCK = "■"
+
+
+def job_facts(job: JobRow, spec: JobSpec | None, now_ms: int, cells: int) -> list[Line]:
+    """State, times, place; in two columns where there is room."""
+    state = sign(job.state).cell
+    if job.reason:
+        state = state + cell(f"  {job.reason}", "text-muted")
+    left = facts(
+        (
+            ("state", state),
+            ("progress", _progress(job, now_ms)),
+            ("submitted", f"{fmt.age(job.created_at_ms, now_ms)} ago by {job.submitted_by} to {job.project}"),
+            ("started", _moment(job.started_at_ms, now_ms)),
+            ("ended", _moment(job.finished_at_ms, now_ms)),
+            ("took" if job.finished_at_ms else "for", _took(job, now_ms)),
+        )
+    )
+    usual = job.duration_ms_estimate
+    right = facts(
+        (
+            ("worker", job.worker or job_cell.where(job) or fmt.NOTHING),
+            (
+                "output",
+                cell(job.output_path or _no_output(job), "bold primary" if job.output_path else "text-muted"),
+            ),
+            ("priority", f"{job.priority:,}"),
+            ("tasks", tally(job.task_counts) if job.num_tasks > 1 else ""),
+            ("usually", f"like jobs took {fmt.duration_exact(usual)}" if usual else ""),
+        )
+    )
+    if spec is not None:
+        room = max(20, (cells // 2 if cells >= _TWO_COLUMNS_CELLS else cells) - LABEL_CELLS - 4)
+        right += facts((("command", cell(crop(shlex.join(spec.command), room), "bold")),))
+    if cells >= _TWO_COLUMNS_CELLS:
+        return side_by_side(left, right, cells // 2)
+    return [line for line in left + right if label_of(line) in _WHERE_NARROW]
+
+
+def label_of(line: Line) -> str:
+    """The label of a line of facts."""
+    return line.left.spans[0][0].strip()
+
+
+def task_grid(tasks: Sequence[TaskRow], cells: int) -> list[Line]:
+    """One block a task, coloured by its state; several tasks a block where there are very many."""
+    if len(tasks) < 2 or cells < 4:
+        return []
+    room = cells * _GRID_LINES_MAX
+    step = -(-len(tasks) // room)
+    shown = [_worst(tasks[at : at + step]) for at in range(0, len(tasks), step)]
+    lines = []
+    for at in range(0, len(shown), cells):
+        spans: list[tuple[str, str]] = []
+        for state in shown[at : at + cells]:
+            tone = sign(state).tone
+            if spans and spans[-1][1] == tone:
+                spans[-1] = (spans[-1][0] + _BLOCK, tone)
+            else:
+                spans.append((_BLOCK, tone))
+        lines.append(Line(Cell(tuple(spans))))
+    return lines
+
+
+_ORDER = ("failed", "worker_failed", "unschedulable", "killed", "preempted", "blocked", "paused", "running", "building",
+          "assigned", "held", "pending", "succeeded")  # fmt: skip
+
+
+def _worst(tasks: Sequence[TaskRow]) -> str:
+    """Of several tasks in one block the state that somebody should see."""
+    states = {task.state for task in tasks}
+    return next((state for state in _ORDER if state in states), tasks[0].state)
+
+
+def _progress(job: JobRow, now_ms: int) -> Cell | str:
+    found = job_cell.progress(job, now_ms)
+    if found.fraction is None:
+        return ""
+    left = "" if found.remaining_ms is None else f"  about {fmt.duration_exact(found.remaining_ms)} left"
+    meter = bar.meter(found.fraction, 20)
+    return meter + Cell(((f"  {'~' if found.guessed else ''}{fmt.percent(found.fraction)}", ""), (left, "text-muted")))
+
+
+def _no_output(job: JobRow) -> str:
+    if job.num_tasks > 1:
+        return "one folder a task"
+    return "" if job.started_at_ms is None else "none: its worker has no output folder"
+
+
+def _moment(at_ms: int | None, now_ms: int) -> str:
+    return "" if at_ms is None else f"{fmt.clock(at_ms)}, {fmt.age(at_ms, now_ms)} ago"
+
+
+def _took(job: JobRow, now_ms: int) -> str:
+    if job.started_at_ms is None:
+        return ""
+    return fmt.duration_exact((job.finished_at_ms or now_ms) - job.started_at_ms)

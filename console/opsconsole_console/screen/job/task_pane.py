@@ -1,0 +1,91 @@
+"""A job's tasks and attempts."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+
+from opsconsole_console.app.clock import Clock
+from opsconsole_console.screen.job.job_facts import task_grid
+from opsconsole_console.screen.job.task_line import TaskLine, task_columns, task_lines
+from opsconsole_console.screen.part.home import home
+from opsconsole_console.screen.part.sheet import Sheet
+from opsconsole_console.screen.part.table_pane import TablePane, sort_bindings
+from opsconsole_console.widget import format as fmt
+from opsconsole_console.widget.column import Column
+from opsconsole_console.widget.live_table import LiveTable
+from opsconsole_protocol.api import TaskRow
+
+_HOTKEYS = {"task": "T", "state": "S", "where": "W", "time": "I", "memory": "M"}
+
+
+class TaskPane(TablePane[TaskLine]):
+    """One row a task, earlier attempts under it; a block a task above them where there are several."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *sort_bindings("tasks", _HOTKEYS),
+        Binding("l", "logs", "Logs", tooltip="Of this task or attempt", id="task.logs"),
+        Binding("y", "copy", "Copy path", show=False, tooltip="Its output folder", id="task.copy_path"),
+    ]
+
+    def __init__(self, clock: Clock, job_id: str) -> None:
+        self._clock = clock
+        self._job_id = job_id
+        self._grid = Sheet(id="task-grid")
+        self._tasks: Sequence[TaskRow] = ()
+        super().__init__(number=1, title="Tasks", id="tasks")
+
+    def make_table(self) -> LiveTable[str, TaskLine]:
+        return LiveTable(self.columns(80), empty="No tasks", flush_hz=None, id="task-table")
+
+    def compose(self) -> ComposeResult:
+        yield self._grid
+        yield from super().compose()
+
+    def columns(self, width: int) -> Sequence[Column[TaskLine]]:  # noqa: ARG002 - the same at every width
+        return task_columns(self._clock)
+
+    def properties(self, row: TaskLine) -> Mapping[str, Any]:
+        task = row.task
+        return {"index": task.index, "state": row.state, "worker": task.worker, "exit_code": task.exit_code,
+                "error": task.error or None, "attempt": task.attempt, **task.parameters}  # fmt: skip
+
+    def haystack(self, row: TaskLine) -> str:
+        task = row.task
+        return f"task {task.index} {row.state} {task.worker} {task.error} {task.reason} {task.parameters}".casefold()
+
+    def show_tasks(self, tasks: Sequence[TaskRow], total: int) -> None:
+        """Show these tasks of `total`."""
+        self._tasks = tasks
+        self.table.set_rows(task_lines(tasks))
+        self.subject = f"first {len(tasks):,} of {total:,}" if len(tasks) < total else fmt.plural(total, "task")
+        self._show_grid()
+
+    def on_resize(self) -> None:
+        super().on_resize()
+        self._show_grid()
+
+    def _show_grid(self) -> None:
+        self._grid.show(task_grid(self._tasks, self.size.width - 4))
+
+    @property
+    def marked_tasks(self) -> list[str]:
+        """Ids of the tasks that are marked."""
+        rows = (self.table.row(row_id) for row_id in self.table.marked)
+        return list(dict.fromkeys(row.task.id for row in rows if row is not None))
+
+    def action_logs(self) -> None:
+        line = self.table.cursor_row
+        if line is not None:
+            attempt = None if line.attempt is None else line.attempt.attempt
+            home(self).open_logs(self._job_id, line.task.index, attempt)
+
+    def action_copy(self) -> None:
+        line = self.table.cursor_row
+        if line is None:
+            return
+        if line.output_path:
+            home(self).copy(line.output_path, "the output path")
+        else:
+            home(self).say(f"task {line.task.index} has no output folder yet", "warning")

@@ -1,0 +1,1 @@
+"""The first screen: workers, jobs and logs side by side."""

@@ -1,0 +1,141 @@
+"""How a job's facts are written. Pure."""
+
+from typing import NamedTuple
+
+from opsconsole_console.widget import bar
+from opsconsole_console.widget import format as fmt
+from opsconsole_console.widget.cell import Cell, cell
+from opsconsole_console.widget.sign import TASK_SIGNS, sign
+from opsconsole_protocol.api import JobRow
+
+_MOVING = frozenset({"running", "paused"})
+
+
+class Progress(NamedTuple):
+    """How far a job is: `fraction` from 0 to 1, `guessed` where it comes from like jobs' durations alone."""
+
+    fraction: float | None
+    guessed: bool
+    remaining_ms: float | None
+
+
+def progress(job: JobRow, now_ms: int) -> Progress:
+    """From finished tasks where there are several, else from how long like jobs took."""
+    if job.started_at_ms is None or job.finished_at_ms is not None:
+        return Progress(None, False, None)
+    elapsed_ms = max(0, now_ms - job.started_at_ms)
+    remaining_ms: float | None = None
+    if job.progress:
+        if job.state == "running":
+            remaining_ms = elapsed_ms * (1 - job.progress) / job.progress
+        return Progress(job.progress, False, remaining_ms)
+    estimate_ms = job.duration_ms_estimate
+    if not estimate_ms:
+        return Progress(job.progress if job.num_tasks > 1 else None, False, None)
+    if job.num_tasks > 1:
+        return Progress(job.progress, False, None)
+    if job.state == "running":
+        remaining_ms = max(0, estimate_ms - elapsed_ms)
+    return Progress(min(0.99, elapsed_ms / estimate_ms), True, remaining_ms)
+
+
+def progress_cell(job: JobRow, now_ms: int, cells: int) -> Cell:
+    """A bar and its figure; `~` before a guess; the time so far where nothing else is known."""
+    if job.started_at_ms is None or job.finished_at_ms is not None:
+        return cell("")
+    found = progress(job, now_ms)
+    if found.fraction is None:
+        return cell(f"{fmt.duration(now_ms - job.started_at_ms)} so far", "text-muted")
+    tone = "bar" if job.state == "running" else "text-disabled"
+    label = ("~" if found.guessed else "") + fmt.percent(found.fraction)
+    room = max(0, cells - 6)
+    label_tone = "text-muted" if found.guessed else ""
+    return Cell(((bar.bar(found.fraction, room), tone), (label.rjust(cells - room), label_tone)))
+
+
+def state_cell(job: JobRow) -> Cell:
+    """A sign and a word; for several tasks in several states how many are in which."""
+    counts = {state: number for state, number in job.task_counts.items() if number}
+    if len(counts) <= 1:
+        return sign(job.state).cell
+    spans: list[tuple[str, str]] = []
+    for state, shown in TASK_SIGNS.items():
+        if counts.get(state):
+            spans.append((f"{' ' if spans else ''}{shown.glyph} {fmt.count(counts[state])}", shown.tone))
+    return Cell(tuple(spans))
+
+
+def name_cell(job: JobRow) -> Cell:
+    """The name, and how many tasks where there are several."""
+    tone = "text-muted" if job.finished_at_ms is not None else ""
+    if job.num_tasks == 1:
+        return cell(job.name, tone)
+    return Cell(((job.name, tone), (f" ({fmt.count(job.num_tasks)})", "text-muted")))
+
+
+def where(job: JobRow) -> str:
+    """The worker, or on how many tasks it is at work."""
+    if job.worker:
+        return job.worker
+    live = sum(job.task_counts.get(state, 0) for state in ("running", "paused", "building", "assigned"))
+    return fmt.plural(live, "task") if live else ""
+
+
+def eta_cell(job: JobRow, now_ms: int) -> Cell:
+    """What is left; a dash where nobody knows."""
+    if job.state != "running":
+        return cell("")
+    remaining_ms = progress(job, now_ms).remaining_ms
+    if remaining_ms is None:
+        return cell(fmt.NOTHING, "text-disabled")
+    if remaining_ms <= 0:
+        return cell("late", "state-paused")
+    return cell(fmt.duration(remaining_ms))
+
+
+def remark(job: JobRow, now_ms: int) -> Cell | None:
+    """What a job that isn't at work says instead of progress: why it waits, or how it ended and when."""
+    if job.state in _MOVING:
+        return None
+    if job.finished_at_ms is None:
+        if job.state in {"building", "assigned"}:
+            return cell(" · ".join(part for part in (job.reason, f"on {job.worker}" if job.worker else "") if part)
+                        or "starting", "text-muted")  # fmt: skip
+        tone = "state-blocked" if job.state == "blocked" else "text-muted"
+        return cell(job.reason or "waiting for its turn", tone)
+    spans: list[tuple[str, str]] = []
+    if job.reason:
+        spans.append((job.reason, "state-failed" if job.state == "failed" else "text-muted"))
+    took = None if job.started_at_ms is None else job.finished_at_ms - job.started_at_ms
+    parts = []
+    if took is not None and job.state == "succeeded":
+        parts.append(f"took {fmt.duration(took)}")
+    parts.append(f"{fmt.age(job.finished_at_ms, now_ms)} ago")
+    if job.worker and not job.reason:
+        parts.append(f"on {job.worker}")
+    spans.append(((" · " if spans else "") + " · ".join(parts), "text-muted"))
+    return Cell(tuple(spans))
+
+
+def haystack(job: JobRow) -> str:
+    """What free text is looked for in, lower case."""
+    words = (job.id, job.name, job.project, job.state, job.worker or "", job.submitted_by, job.reason)
+    return " ".join(words).casefold()
+
+
+def properties(job: JobRow) -> dict[str, object]:
+    """What filter conditions look at."""
+    return {
+        "id": job.id,
+        "name": job.name,
+        "project": job.project,
+        "state": job.state,
+        "reason": job.reason or None,
+        "priority": job.priority,
+        "num_tasks": job.num_tasks,
+        "tasks": dict(job.task_counts),
+        "worker": job.worker,
+        "submitted_by": job.submitted_by,
+        "progress": job.progress,
+        "created_at_ms": job.created_at_ms,
+    }

@@ -1,0 +1,88 @@
+"""Pane 2: the jobs."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from textual import on
+
+from opsconsole.fleet import Change
+from opsconsole_console.app.model import Model
+from opsconsole_console.screen.main import job_cell
+from opsconsole_console.screen.main.job_column import DEFAULT_SORT, HOTKEYS, SPILL_FROM, job_columns
+from opsconsole_console.screen.part.home import home
+from opsconsole_console.screen.part.job_action import JobActions
+from opsconsole_console.screen.part.spill_table import BelowTable, SpillTable
+from opsconsole_console.screen.part.table_pane import TablePane, sort_bindings
+from opsconsole_console.widget.column import Column
+from opsconsole_console.widget.live_table import LiveTable
+from opsconsole_protocol.api import JobRow
+
+_EMPTY = "No jobs yet\n\nn makes one;  opsconsole submit does the same from a shell"
+_NEAR_END_ROWS = 20
+
+
+class JobPane(TablePane[JobRow], JobActions):
+    """Every unfinished job and the newest finished ones; older ones are fetched as the cursor comes near the end."""
+
+    BINDINGS = sort_bindings("jobs", HOTKEYS)
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        super().__init__(number=2, title="Jobs", id="jobs")
+
+    def make_table(self) -> SpillTable[str, JobRow]:
+        table: SpillTable[str, JobRow] = SpillTable(
+            self.columns(80),
+            spill=lambda job: job_cell.remark(job, self._model.clock()),
+            spill_from=lambda _job: SPILL_FROM,
+            empty=_EMPTY,
+            id="job-table",
+        )
+        table.sort_by(DEFAULT_SORT, reverse=False)
+        return table
+
+    def columns(self, width: int) -> Sequence[Column[JobRow]]:
+        return job_columns(self._model, width)
+
+    def properties(self, row: JobRow) -> Mapping[str, Any]:
+        return job_cell.properties(row)
+
+    def haystack(self, row: JobRow) -> str:
+        return job_cell.haystack(row)
+
+    def selected_jobs(self) -> Sequence[JobRow]:
+        ids = self.table.marked or ([self.table.cursor_id] if self.table.cursor_id is not None else [])
+        return [row for row in map(self._model.job, ids) if row is not None]
+
+    def apply(self, change: Change) -> None:
+        """Show what changed."""
+        if change.reset:
+            self.fit_columns(anew=True)
+            self.table.set_rows(self._model.jobs())
+        else:
+            self._fold(change)
+        self.subject = self._counted()
+        if not self.filter.empty:
+            self.show_state()
+
+    def show_job(self, job_id: str) -> None:
+        """Put the cursor on a job as soon as it is there."""
+        home(self).repaint()
+        self.table.move_to(job_id)
+
+    def _fold(self, change: Change) -> None:
+        self.table.upsert({job_id: row for job_id in change.jobs if (row := self._model.job(job_id)) is not None})
+        self.table.discard(change.jobs_removed)
+        self.table.apply_pending()
+
+    def _counted(self) -> str:
+        missing = self._model.jobs_missing
+        return f"{missing:,} older below" if missing and self.table.total else ""
+
+    @on(LiveTable.RowHighlighted)
+    def _near_the_end(self) -> None:
+        table = self.table
+        if not isinstance(table, BelowTable):
+            return
+        if table.sorted_by == DEFAULT_SORT and self._model.jobs_missing and table.rows_below < _NEAR_END_ROWS:
+            home(self).fetch_older_jobs()

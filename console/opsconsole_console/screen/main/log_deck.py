@@ -1,0 +1,124 @@
+"""The right side: as many log panes as fit, each following its own task."""
+
+from collections.abc import Sequence
+
+from textual import events, on
+from textual.containers import Container
+from textual.message import Message
+
+from opsconsole_console.app.log_feeder import LogTarget
+from opsconsole_console.screen.main.log_pane import LogPane
+
+FIRST_NUMBER = 3
+"""Panes 1 and 2 are the tables."""
+
+
+class LogDeck(Container):
+    """A grid of log panes. What doesn't fit stays open, unseen, until there is room or it is focused."""
+
+    DEFAULT_CSS = """
+    LogDeck {
+        layout: grid;
+        grid-size: 1;
+        width: 1fr;
+        height: 1fr;
+        display: none;
+        &.-open { display: block; }
+    }
+    """
+
+    class Changed(Message):
+        """A pane was opened or closed."""
+
+    def __init__(self) -> None:
+        super().__init__(id="logs")
+        self._panes: list[LogPane] = []
+        self._used: list[LogPane] = []
+        self._fitting = 1
+
+    @property
+    def opened(self) -> int:
+        """How many panes are open."""
+        return len(self._panes)
+
+    @property
+    def panes(self) -> Sequence[LogPane]:
+        """The open panes, by number."""
+        return tuple(self._panes)
+
+    def open(self, target: LogTarget, *, again: bool = False) -> LogPane:
+        """A pane on this log: the one that has it already, unless `again`, or a new one. Focuses it."""
+        if not again:
+            for pane in self._panes:
+                if pane.target == target:
+                    self.show_pane(pane)
+                    return pane
+        pane = LogPane(target, number=FIRST_NUMBER + len(self._panes))
+        self._panes.append(pane)
+        self._used.append(pane)
+        self.mount(pane)
+        self.add_class("-open")
+        self.post_message(self.Changed())
+        self.call_after_refresh(self.show_pane, pane)
+        return pane
+
+    @on(LogPane.Closed)
+    async def _close_pane(self, event: LogPane.Closed) -> None:
+        event.stop()
+        await self.close(event.pane)
+
+    @on(LogPane.Split)
+    def _split_pane(self, event: LogPane.Split) -> None:
+        event.stop()
+        self.open(event.pane.target, again=True)
+
+    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
+        for pane in self._panes:
+            if pane in event.widget.ancestors_with_self:
+                self.touch(pane)
+
+    async def close(self, pane: LogPane) -> None:
+        """Close a pane; the one used before it gets the focus."""
+        self._panes.remove(pane)
+        self._used.remove(pane)
+        await pane.remove()
+        for index, left in enumerate(self._panes):
+            left.renumber(FIRST_NUMBER + index)
+        self.set_class(bool(self._panes), "-open")
+        self.post_message(self.Changed())
+        if self._used:
+            self.show_pane(self._used[-1])
+
+    def focus_pane(self, number: int) -> None:
+        """Focus the pane with this number, if it is open."""
+        index = number - FIRST_NUMBER
+        if 0 <= index < len(self._panes):
+            self.show_pane(self._panes[index])
+
+    def show_pane(self, pane: LogPane) -> None:
+        """Bring a pane into sight and focus it."""
+        if pane not in self._panes:
+            return
+        self.touch(pane)
+        self._show_fitting()
+        pane.focus_log()
+
+    def touch(self, pane: LogPane) -> None:
+        """This pane is used now: others give way first."""
+        if pane in self._used:
+            self._used.remove(pane)
+            self._used.append(pane)
+
+    def lay_out(self, columns: int, fitting: int) -> None:
+        """Show the `fitting` panes used last, in `columns` columns."""
+        self.styles.grid_size_columns = max(1, columns)
+        self._fitting = max(1, fitting)
+        self._show_fitting()
+
+    def _show_fitting(self) -> None:
+        shown = set(self._used[-self._fitting :])
+        for pane in self._panes:
+            pane.display = pane in shown
+        hidden = len(self._panes) - len(shown)
+        for pane in self._panes:
+            pane.show_hidden(hidden)

@@ -1,0 +1,49 @@
+"""The fields of the new-job form, as data."""
+
+from typing import NamedTuple
+
+
+class Field(NamedTuple):
+    """One text to type. `name` is the draft's attribute; `hint` stands in the empty box."""
+
+    name: str
+    label: str
+    hint: str = ""
+
+
+class Group(NamedTuple):
+    """Rows of one or two fields under a heading."""
+
+    heading: str
+    rows: tuple[tuple[Field, ...], ...]
+
+
+COMMAND = Field("command", "command", "python train.py --lr 3e-4")
+
+GROUPS: tuple[Group, ...] = (
+    Group(
+        "what",
+        (
+            (Field("name", "name", "the command's name"), Field("project", "project", "default")),
+            (Field("inputs", "inputs", "file names in the worker's input folder"),),
+            (Field("tasks", "tasks", "1"), Field("priority", "priority", "0")),
+        ),
+    ),
+    Group(
+        "each task needs",
+        (
+            (Field("gpus", "GPUs", "0"), Field("gpu_memory", "GPU mem", "40G")),
+            (Field("cpus", "CPUs", "any"), Field("memory", "memory", "32G")),
+            (Field("requirement", "require", "gpu_memory_mb>=40000 tags=train"),),
+        ),
+    ),
+    Group(
+        "how",
+        (
+            (Field("workdir", "workdir", "the attempt's own folder"),),
+            (Field("env", "env", "KEY=VALUE OTHER=VALUE"),),
+            (Field("after", "after", "ids of jobs"), Field("retries", "retries", "0")),
+            (Field("timeout", "timeout", "none"), Field("grace", "grace", "5s")),
+        ),
+    ),
+)

@@ -1,0 +1,163 @@
+"""The left side of the new-job dialog: everything that makes a job, as texts."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Container, Horizontal, VerticalScroll
+from textual.message import Message
+from textual.widgets import Input, Label, Select
+
+from opsconsole_console.app.draft import PARAMETER_PREFIX, Draft, with_template
+from opsconsole_console.screen.new_job.field import COMMAND, GROUPS, Field
+from opsconsole_console.screen.new_job.form_row import FieldBox, FormRow
+from opsconsole_protocol.api import Parameter, TemplateRow
+
+_NO_TEMPLATE = "a command"
+
+
+class JobForm(VerticalScroll):
+    """Tells the whole draft at every change."""
+
+    can_focus = False
+
+    @dataclass
+    class Changed(Message):
+        """Something was typed or chosen."""
+
+        draft: Draft
+
+    def __init__(self, draft: Draft, projects: Iterable[str], jobs: Iterable[str]) -> None:
+        super().__init__(id="job-form")
+        self._draft = draft
+        self._suggestions = {"project": list(projects), "after": list(jobs)}
+        self._templates: dict[str, TemplateRow] = {}
+        self._touched: set[str] = set()
+        self._complaining = False
+
+    @property
+    def draft(self) -> Draft:
+        """What stands in the form."""
+        return self._draft
+
+    @property
+    def template(self) -> TemplateRow | None:
+        """The template that is chosen."""
+        return self._templates.get(self._draft.template)
+
+    def compose(self) -> ComposeResult:
+        yield Label("run", classes="heading")
+        with Horizontal(id="template-row"):
+            yield Label("template")
+            yield Select([(_NO_TEMPLATE, "")], value="", allow_blank=False, compact=True, id="template")
+        values = _values(self._draft)
+        yield FormRow((COMMAND,), values, id="command-row")
+        yield Container(id="parameters")
+        for group in GROUPS:
+            yield Label(group.heading, classes="heading")
+            for fields in group.rows:
+                yield FormRow(fields, values, self._suggestions)
+
+    def offer_templates(self, templates: Iterable[TemplateRow]) -> None:
+        """Let these be chosen."""
+        self._templates = {template.name: template for template in templates}
+        select = self.query_one("#template", Select)
+        select.set_options(
+            [(_NO_TEMPLATE, ""), *((_about(template), template.name) for template in self._templates.values())]
+        )
+        self.query_one("#template-row").display = bool(self._templates)
+        if self._draft.template in self._templates:
+            select.value = self._draft.template
+
+    def choose_worker(self, worker: str) -> None:
+        """Another worker was chosen; empty for automatic."""
+        self._draft = replace(self._draft, worker=worker)
+        self.post_message(self.Changed(self._draft))
+
+    def complain(self, errors: Mapping[str, str], *, everywhere: bool = False) -> None:
+        """Show what is wrong with what was typed; `everywhere`: also where nothing was typed yet."""
+        self._complaining = self._complaining or everywhere
+        shown = {
+            name: text for name, text in errors.items() if self._complaining or name in self._touched
+        }  # fmt: skip
+        for row in self.query(FormRow):
+            row.complain(shown)
+
+    def focus_first(self, names: Iterable[str]) -> None:
+        """Put the cursor into the first of these fields, in the order of the form."""
+        wanted = set(names)
+        for box in self.query(FieldBox):
+            if box.field.name in wanted:
+                box.input.focus()
+                return
+
+    @on(Select.Changed, "#template")
+    async def _template_chosen(self, event: Select.Changed) -> None:
+        event.stop()
+        name = str(event.value)
+        if name == self._draft.template:
+            return
+        template = self._templates.get(name)
+        self._draft = replace(self._draft, template="", parameters={}) if template is None else with_template(
+            self._draft, template
+        )  # fmt: skip
+        self.query_one("#command-row").display = template is None
+        place = self.query_one("#parameters", Container)
+        await place.remove_children()
+        if template is not None:
+            await place.mount_all(_parameter_rows(template.parameters))
+            self._show_values()
+        self.post_message(self.Changed(self._draft))
+
+    @on(Input.Changed)
+    def _typed(self, event: Input.Changed) -> None:
+        event.stop()
+        box = event.input.parent
+        if not isinstance(box, FieldBox):
+            return
+        name = box.field.name
+        if name.startswith(PARAMETER_PREFIX):
+            key = name.removeprefix(PARAMETER_PREFIX)
+            if self._draft.parameters.get(key, "") == event.value:
+                return
+            self._draft = replace(self._draft, parameters={**self._draft.parameters, key: event.value})
+        else:
+            if getattr(self._draft, name) == event.value:
+                return
+            typed: dict[str, Any] = {name: event.value}
+            self._draft = replace(self._draft, **typed)
+        self._touched.add(name)
+        self.post_message(self.Changed(self._draft))
+
+    @on(Input.Submitted)
+    def _next(self, event: Input.Submitted) -> None:
+        event.stop()
+        self.screen.focus_next()
+
+    def _show_values(self) -> None:
+        values = _values(self._draft)
+        for box in self.query(FieldBox):
+            if box.field.name in values and box.input.value != values[box.field.name]:
+                box.input.value = values[box.field.name]
+
+
+def _values(draft: Draft) -> dict[str, str]:
+    fields = (field.name for group in GROUPS for row in group.rows for field in row)
+    return {name: getattr(draft, name) for name in ("command", *fields)}
+
+
+def _parameter_rows(parameters: Iterable[Parameter]) -> Iterator[FormRow]:
+    for parameter in parameters:
+        choices = [str(choice) for choice in parameter.choices]
+        hint = "" if parameter.default is None else str(parameter.default)
+        about = " | ".join(choices) or parameter.help or ("" if not parameter.required else parameter.kind)
+        name = PARAMETER_PREFIX + parameter.name
+        yield FormRow(
+            (Field(name, parameter.name, f"{hint}   {about}".strip()),), {}, {name: choices} if choices else None
+        )
+
+
+def _about(template: TemplateRow) -> str:
+    return f"{template.name}   {template.description}" if template.description else template.name

@@ -1,0 +1,237 @@
+"""The dialog that makes a job. Nothing that can be checked before submission is left to fail after it."""
+
+import shlex
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Container, Horizontal, Vertical
+from textual.screen import ModalScreen
+from textual.timer import Timer
+from textual.widgets import Button
+
+from opsconsole.client import new_job_id
+from opsconsole_console.app import draft as drafts
+from opsconsole_console.app.draft import Checked, Draft
+from opsconsole_console.app.model import Model
+from opsconsole_console.app.source import FleetSource, ask
+from opsconsole_console.screen.main.io_line import IoLine
+from opsconsole_console.screen.new_job.candidate_table import Candidate, CandidateTable, candidates
+from opsconsole_console.screen.new_job.job_form import JobForm
+from opsconsole_console.screen.part.facts import wrapped
+from opsconsole_console.screen.part.home import begin, home
+from opsconsole_console.screen.part.key_bar import KeyBar
+from opsconsole_console.screen.part.sheet import Line, Sheet
+from opsconsole_console.screen.part.spec_text import resources_text
+from opsconsole_console.widget import format as fmt
+from opsconsole_console.widget.cell import Cell, cell
+from opsconsole_console.widget.live_table import LiveTable
+from opsconsole_protocol.api import (
+    AskCandidates,
+    Candidates,
+    JobList,
+    ListTemplates,
+    Submission,
+    SubmitJobs,
+    TemplateList,
+    WorkerRow,
+)
+from opsconsole_protocol.error import OpsconsoleError
+
+DEBOUNCE_S = 0.3
+ASK_AGAIN_S = 2.0
+_COMMAND_LINES_MAX = 4
+
+
+class NewJobScreen(ModalScreen[None]):
+    """A form on the left, every worker's answer on the right, what will run below."""
+
+    AUTO_FOCUS = "#field-command"
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (120, "-wide")]  # noqa: RUF012 - Textual's own type
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+s", "submit", "Submit", priority=True, id="new.submit"),
+        Binding("escape", "app.pop_screen", "Cancel", id="new.cancel"),
+        Binding("ctrl+w", "workers", "Choose a worker", id="new.workers", priority=True),
+        Binding("ctrl+t", "template", "Template", show=False, id="new.template", priority=True),
+    ]
+
+    def __init__(self, model: Model, source: FleetSource, draft: Draft | None = None) -> None:
+        super().__init__()
+        self._model = model
+        self._source = source
+        self._job_id = new_job_id()
+        fleet = model.fleet
+        known = sorted(fleet.projects.keys() | {job.project for job in fleet.jobs.values()})
+        self._form = JobForm(draft or Draft(), known, (job.id for job in fleet.jobs.values()))
+        self._checked: Checked = drafts.check(self._form.draft)
+        self._answer: Candidates | None = None
+        self._table = CandidateTable()
+        self._io = IoLine()
+        self._preview = Sheet(id="new-preview")
+        self._status = Sheet(id="new-status")
+        self._debounce: Timer | None = None
+        self._refusal = ""
+        self._is_again = draft is not None
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialog large", id="new-job") as dialog:
+            dialog.border_title = "Again, with changes" if self._is_again else "New job"
+            with Container(id="new-body"):
+                yield self._form
+                with Vertical(id="new-workers"):
+                    yield self._table
+                    yield self._io
+            yield self._preview
+            with Horizontal(id="new-end"):
+                yield self._status
+                yield Button("Submit", id="submit", variant="primary", compact=True)
+                yield Button("Cancel", id="cancel", compact=True)
+        yield KeyBar()
+
+    def on_mount(self) -> None:
+        self._form.query_one("#template-row").display = False
+        home(self).do(self._fetch_templates)
+        self.set_interval(ASK_AGAIN_S, self._ask)
+        self._ask()
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self._show_checked)
+
+    async def _fetch_templates(self) -> None:
+        self._form.offer_templates((await ask(self._source, ListTemplates(), TemplateList)).templates)
+
+    # -- what was typed ---------------------------------------------------------------------------------------------
+
+    @on(JobForm.Changed)
+    def _changed(self, event: JobForm.Changed) -> None:
+        event.stop()
+        self._checked = drafts.check(self._form.draft, self._form.template)
+        self._refusal = ""
+        self._show_checked()
+        self._show_candidates()
+        if self._debounce is not None:
+            self._debounce.stop()
+        self._debounce = self.set_timer(DEBOUNCE_S, self._ask)
+
+    def _show_checked(self) -> None:
+        self._form.complain(self._checked.errors)
+        cells = max(30, self.size.width - 14)
+        command = shlex.join(self._checked.command)
+        lines = wrapped(command, cells, "bold", first="runs  ", rest="      ") if command else []
+        if len(lines) > _COMMAND_LINES_MAX:
+            more = fmt.plural(len(lines) - _COMMAND_LINES_MAX, "more line")
+            lines = [*lines[:_COMMAND_LINES_MAX], Line(cell(f"      … {more}", "text-muted"))]
+        if not lines:
+            lines = [Line(cell("runs  nothing yet: type a command or choose a template", "text-muted"))]
+        self._preview.show([*lines, Line(cell("      " + self._terms(), "text-muted"))])
+        self._show_status()
+
+    def _terms(self) -> str:
+        spec = self._checked.likely
+        each = ", each" if spec.num_tasks > 1 else " with"
+        parts = [
+            f"{fmt.plural(spec.num_tasks, 'task')}{each} {resources_text(spec.resources)}",
+            f"project {spec.project}",
+            f"in {spec.workdir}" if spec.workdir else "",
+            " ".join(f"{key}={value}" for key, value in spec.environment.items()),
+            f"at most {drafts.spell_duration(spec.timeout_ms)}" if spec.timeout_ms else "",
+        ]
+        return " · ".join(part for part in parts if part)
+
+    # -- what workers say -------------------------------------------------------------------------------------------
+
+    def _ask(self) -> None:
+        begin(self, self._fetch_candidates, "candidates")
+
+    async def _fetch_candidates(self) -> None:
+        try:
+            self._answer = await ask(self._source, AskCandidates(spec=self._checked.likely), Candidates)
+        except OpsconsoleError as error:
+            self._status.show([Line(cell(error.message, "state-failed"))])
+            return
+        self._show_candidates()
+        self._show_status()
+
+    def _show_candidates(self) -> None:
+        if self._answer is None:
+            return
+        inputs = bool(self._checked.likely.inputs)
+        self._table.set_rows(candidates(self._answer, self._model, self._form.draft.worker, inputs=inputs))
+        self._tell_folders()
+
+    @on(LiveTable.RowHighlighted)
+    def _tell_folders(self) -> None:
+        row = self._table.cursor_row
+        self._io.tell(self._folders_of(row))
+
+    def _folders_of(self, row: Candidate | None) -> WorkerRow | None:
+        if row is not None and row.worker is not None:
+            return row.worker
+        accepted = next((one for one in self._answer.verdicts if one.accepted), None) if self._answer else None
+        return None if accepted is None else self._model.fleet.workers.get(accepted.worker_id)
+
+    def _show_status(self) -> None:
+        errors = self._checked.errors
+        if self._refusal:
+            self._status.show([Line(cell(self._refusal, "state-failed"))])
+            return
+        if errors:
+            self._status.show([Line(cell(fmt.plural(len(errors), "field") + " to complete", "text-muted"))])
+            return
+        chosen = self._form.draft.worker
+        answer = self._answer
+        if answer is None:
+            return
+        if not chosen:
+            self._status.show([Line(cell(answer.text, "text-muted"))])
+            return
+        verdict = next((one for one in answer.verdicts if one.worker == chosen), None)
+        if verdict is None:
+            self._status.show([Line(cell(f"{chosen} is not known here: the job would wait for it", "state-paused"))])
+        elif verdict.accepted:
+            self._status.show([Line(Cell((("✓ ", "state-succeeded"), (f"{chosen} takes it", ""))))])
+        else:
+            self._status.show([Line(cell(f"✗ {chosen}: {verdict.reason}; the job would wait", "state-paused"))])
+
+    @on(LiveTable.RowSelected)
+    def _choose(self, event: LiveTable.RowSelected) -> None:
+        event.stop()
+        row = self._table.cursor_row
+        if row is not None:
+            self._form.choose_worker(row.name if row.verdict is not None else "")
+
+    # -- actions --------------------------------------------------------------------------------------------------
+
+    def action_workers(self) -> None:
+        self._table.focus()
+
+    def action_template(self) -> None:
+        self._form.query_one("#template").focus()
+
+    @on(Button.Pressed, "#submit")
+    def action_submit(self) -> None:
+        spec = self._checked.spec
+        if spec is None:
+            self._form.complain(self._checked.errors, everywhere=True)
+            self._form.focus_first(self._checked.errors)
+            return
+        begin(self, self._submit, "submit")
+
+    @on(Button.Pressed, "#cancel")
+    def _cancel(self) -> None:
+        self.dismiss()
+
+    async def _submit(self) -> None:
+        spec = self._checked.spec
+        if spec is None:
+            return
+        request = SubmitJobs(submissions=(Submission(self._job_id, spec),))
+        try:
+            jobs = (await ask(self._source, request, JobList)).jobs
+        except OpsconsoleError as error:
+            self._refusal = error.message
+            self._show_status()
+            return
+        home(self).submitted(jobs)
+        self.dismiss()

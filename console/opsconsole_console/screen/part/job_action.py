@@ -1,0 +1,100 @@
+"""What can be done with jobs wherever they are shown: keys, and the actions behind them."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import ClassVar
+
+from textual.binding import Binding, BindingType
+from textual.widget import Widget
+
+from opsconsole_console.screen.part.home import home
+from opsconsole_protocol.api import JobRow
+
+JOB_VERBS = frozenset({"job_pause", "job_cancel", "job_retry", "job_hold", "job_priority", "job_again"})
+"""Actions that change something: not there in a read-only console."""
+
+JOB_BINDINGS: list[BindingType] = [
+    Binding("n", "app.new_job", "New", tooltip="A new job", id="job.new"),
+    Binding("l", "job_logs", "Logs", tooltip="Follow the log beside the tables", id="job.logs"),
+    Binding("p", "job_pause", "Pause", tooltip="Pause what runs, resume what is paused", id="job.pause"),
+    Binding("c", "job_cancel", "Cancel", tooltip="End it, after a question", id="job.cancel"),
+    Binding("w", "job_why", "Why", tooltip="Why it stands where it stands", id="job.why"),
+    Binding("d", "job_describe", "Describe", show=False, tooltip="The whole spec", id="job.describe"),
+    Binding("e", "job_again", "Again", show=False, tooltip="A new job from this one, with changes", id="job.again"),
+    Binding("r", "job_retry", "Retry", show=False, tooltip="Run what failed again", id="job.retry"),
+    Binding("h", "job_hold", "Hold", show=False, tooltip="Hold what waits, release what is held", id="job.hold"),
+    Binding("plus", "job_priority(1)", "Priority up", show=False, key_display="+", id="job.priority_up"),
+    Binding("minus", "job_priority(-1)", "Priority down", show=False, key_display="-", id="job.priority_down"),
+    Binding("y", "job_copy", "Copy id", show=False, id="job.copy_id"),
+    Binding("Y", "job_copy_path", "Copy output path", show=False, id="job.copy_path"),
+]
+
+
+class JobActions(Widget):
+    """Mix into what shows jobs; `selected_jobs` says which ones are meant."""
+
+    BINDINGS: ClassVar[list[BindingType]] = JOB_BINDINGS
+
+    def selected_jobs(self) -> Sequence[JobRow]:
+        """The marked jobs, or else the one under the cursor."""
+        raise NotImplementedError
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Hide verbs from those who may only look."""
+        if action in JOB_VERBS and home(self).read_only:
+            return False
+        return super().check_action(action, parameters)
+
+    def action_job_pause(self) -> None:
+        self._carry_out(home(self).operations.pause)
+
+    def action_job_cancel(self) -> None:
+        self._carry_out(home(self).operations.cancel)
+
+    def action_job_retry(self) -> None:
+        self._carry_out(home(self).operations.retry)
+
+    def action_job_hold(self) -> None:
+        self._carry_out(home(self).operations.hold)
+
+    def action_job_priority(self, by: int) -> None:
+        self._carry_out(lambda jobs: home(self).operations.change_priority(jobs, by))
+
+    def action_job_logs(self) -> None:
+        for job in self.selected_jobs():
+            home(self).open_logs(job.id)
+
+    def action_job_why(self) -> None:
+        if (job := self._one()) is not None:
+            home(self).open_why(job.id)
+
+    def action_job_describe(self) -> None:
+        if (job := self._one()) is not None:
+            home(self).open_spec(job.id)
+
+    def action_job_again(self) -> None:
+        if (job := self._one()) is not None:
+            home(self).open_again(job.id)
+
+    def action_job_copy(self) -> None:
+        if jobs := self.selected_jobs():
+            home(self).copy(" ".join(job.id for job in jobs), "the id of " + jobs[0].name if len(jobs) == 1 else "ids")
+
+    def action_job_copy_path(self) -> None:
+        job = self._one()
+        if job is None:
+            return
+        if job.output_path is None:
+            several = "its tasks have one each: open it with enter" if job.num_tasks > 1 else "it hasn't started"
+            home(self).say(f"{job.name} has no output folder: {several}", "warning")
+            return
+        home(self).copy(job.output_path, "the output path")
+
+    def _one(self) -> JobRow | None:
+        jobs = self.selected_jobs()
+        return jobs[0] if jobs else None
+
+    def _carry_out(self, do: Callable[[Sequence[JobRow]], Awaitable[None]]) -> None:
+        jobs = self.selected_jobs()
+        if jobs:
+            home(self).do(partial(do, jobs))

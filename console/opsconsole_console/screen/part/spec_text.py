@@ -1,0 +1,87 @@
+"""A job's spec as a page of text. Pure."""
+
+import shlex
+
+from opsconsole_console.app.draft import spell_duration, spell_size
+from opsconsole_console.screen.part.facts import LABEL_CELLS, fact, facts, wrapped
+from opsconsole_console.screen.part.sheet import BLANK, Line
+from opsconsole_console.widget import format as fmt
+from opsconsole_console.widget.cell import cell
+from opsconsole_protocol.spec import JobSpec, Resources
+
+_COMMANDS_MAX = 200
+_MEBIBYTES_BELOW = 512
+
+
+def spec_lines(spec: JobSpec, cells: int) -> list[Line]:
+    """Everything that was asked for; what was left at its default only where it matters."""
+    lead = " " * (LABEL_CELLS + 2)
+    head = f"{'command':>{LABEL_CELLS}}  "
+    lines = wrapped(shlex.join(spec.command), cells, "bold", first=head, rest=lead)
+    lines += facts(
+        (
+            ("name", spec.name),
+            ("project", spec.project),
+            ("tasks", fmt.count(spec.num_tasks)),
+            ("each needs", resources_text(spec.resources)),
+            ("priority", str(spec.priority)),
+            ("worker", spec.worker or "automatic"),
+            ("require", " ".join(spec.requirements)),
+            ("inputs", ", ".join(spec.inputs)),
+            ("after", " ".join(spec.after)),
+            ("workdir", spec.workdir or "the attempt's own folder"),
+            ("ports", " ".join(spec.ports)),
+            ("template", spec.template or ""),
+            ("held", "yes, until released" if spec.held else ""),
+        )
+    )
+    lines.append(BLANK)
+    lines += facts(
+        (
+            ("retries", f"{spec.max_retries_failure} after failures, {spec.max_retries_preemption} after lost workers"),
+            ("may fail", f"{spec.max_task_failures} tasks" if spec.max_task_failures else ""),
+            ("timeout", spell_duration(spec.timeout_ms) or "none"),
+            ("start by", spell_duration(spec.scheduling_timeout_ms)),
+            ("grace", spell_duration(spec.grace_ms)),
+            ("lost after", spell_duration(spec.lost_after_ms)),
+            ("fence after", spell_duration(spec.fence_after_ms)),
+        )
+    )
+    if spec.environment:
+        lines.append(BLANK)
+        for place, (key, value) in enumerate(sorted(spec.environment.items())):
+            first = f"{'environment' if not place else '':>{LABEL_CELLS}}  "
+            lines += wrapped(f"{key}={value}", cells, first=first, rest=lead)
+    return lines + _task_lines(spec, cells, lead)
+
+
+def used_text(memory_mb: int) -> str:
+    """Memory in use in a few cells: `17G`, `0.5G`, `40M`."""
+    return f"{memory_mb}M" if memory_mb < _MEBIBYTES_BELOW else f"{fmt.gibibytes(memory_mb)}G"
+
+
+def resources_text(resources: Resources) -> str:
+    """`1 GPU with 40G, 8 CPUs, 32G memory`; `a slot` where nothing was asked for."""
+    parts = []
+    if resources.gpus:
+        with_memory = f" with {spell_size(resources.gpu_memory_mb)}" if resources.gpu_memory_mb else ""
+        parts.append(fmt.plural(resources.gpus, "GPU") + with_memory)
+    elif resources.gpu_memory_mb:
+        parts.append(f"GPU memory {spell_size(resources.gpu_memory_mb)}")
+    if resources.cpus:
+        parts.append(f"{resources.cpus:g} CPU{'' if resources.cpus == 1 else 's'}")
+    if resources.memory_mb:
+        parts.append(f"{spell_size(resources.memory_mb)} memory")
+    return ", ".join(parts) or "a slot, no GPU"
+
+
+def _task_lines(spec: JobSpec, cells: int, lead: str) -> list[Line]:
+    if not spec.task_commands:
+        return []
+    lines: list[Line] = [BLANK]
+    for index, command in enumerate(spec.task_commands[:_COMMANDS_MAX]):
+        lines += wrapped(shlex.join(command), cells, first=f"{f'task {index}':>{LABEL_CELLS}}  ", rest=lead)
+    more = len(spec.task_commands) - _COMMANDS_MAX
+    if more > 0:
+        lines.append(fact("", cell(f"and {more:,} more", "text-muted")))
+    return lines

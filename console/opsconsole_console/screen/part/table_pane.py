@@ -1,0 +1,139 @@
+"""A pane with a table that can be filtered and sorted from the keyboard."""
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Generic, TypeVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+
+from opsconsole_console.app import filter as filters
+from opsconsole_console.app.filter import Filter
+from opsconsole_console.screen.part.filter_bar import FilterBar
+from opsconsole_console.widget.column import Column
+from opsconsole_console.widget.live_table import LiveTable
+from opsconsole_console.widget.pane import Pane
+from opsconsole_protocol.error import InvalidRequest
+
+RowT = TypeVar("RowT")
+
+
+def sort_bindings(group: str, hotkeys: Mapping[str, str]) -> list[BindingType]:
+    """`shift` and a letter sort by the column whose title has that letter underlined."""
+    return [
+        Binding(letter, f"sort('{key}')", f"Sort by {key}", show=False, id=f"{group}.sort.{key}")
+        for key, letter in hotkeys.items()
+    ]
+
+
+class TablePane(Pane, Generic[RowT]):
+    """What every table pane has: `/` filter, `!` invert, escape to undo, sorting, its columns fitted to its width."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("slash", "filter", "Filter", key_display="/", id="table.filter"),
+        Binding("exclamation_mark", "invert", "Invert filter", show=False, key_display="!", id="table.invert"),
+        Binding("escape", "back", "Undo", show=False, id="table.back"),
+    ]
+
+    def __init__(self, *, number: int, title: str, id: str) -> None:  # noqa: A002 - Textual's name
+        super().__init__(number=number, title=title, id=id)
+        self.filter = Filter()
+        self.table: LiveTable[str, RowT] = self.make_table()
+        self._columns_for = 0
+
+    @abstractmethod
+    def make_table(self) -> LiveTable[str, RowT]:
+        """The table, empty."""
+
+    @abstractmethod
+    def columns(self, width: int) -> Sequence[Column[RowT]]:
+        """The table's columns at a width in cells."""
+
+    @abstractmethod
+    def properties(self, row: RowT) -> Mapping[str, Any]:
+        """What filter conditions look at."""
+
+    @abstractmethod
+    def haystack(self, row: RowT) -> str:
+        """What free text is looked for in, lower case."""
+
+    def compose(self) -> ComposeResult:
+        yield self.table
+        yield FilterBar(placeholder=self.filter_hint)
+
+    filter_hint: ClassVar[str] = "words, key=value, key>=number, key~regex, !without"
+
+    # -- filter ---------------------------------------------------------------------------------------------------
+
+    def set_filter(self, text: str, *, inverted: bool | None = None) -> None:
+        """Show only what the line lets through. Raises InvalidRequest where it can't be read."""
+        inverted = self.filter.inverted if inverted is None else inverted
+        self.filter = filters.parse(text, inverted=inverted)
+        self.table.set_filter(self.filter.keeper(self.properties, self.haystack))
+        self.show_state()
+
+    def show_state(self) -> None:
+        """Say in the frame what is filtered, marked and sorted."""
+        parts = [self.filter.label] if not self.filter.empty else []
+        marked = len(self.table.marked)
+        if marked:
+            parts.insert(0, f"{marked} marked")
+        if not self.filter.empty:
+            parts.append(f"{self.table.shown:,} of {self.table.total:,}")
+        self.state = "  ".join(parts)
+        self.refresh_bindings()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Escape goes on to whoever is outside where there is nothing to undo here."""
+        if action == "back":
+            return self.zoomed or bool(self.table.marked) or not self.filter.empty
+        return super().check_action(action, parameters)
+
+    def action_filter(self) -> None:
+        self.query_one(FilterBar).ask(self.filter.text)
+
+    def action_invert(self) -> None:
+        if self.filter.empty:
+            self.app.notify("there is no filter to invert: type one with /", severity="warning")
+            return
+        self.set_filter(self.filter.text, inverted=not self.filter.inverted)
+
+    def action_back(self) -> None:
+        if self.zoomed:
+            self.zoom(False)
+        elif self.table.marked:
+            self.table.clear_marks()
+        elif not self.filter.empty:
+            self.set_filter("", inverted=False)
+
+    def action_sort(self, key: str) -> None:
+        self.table.sort_by(key)
+
+    @on(FilterBar.Typed)
+    def _filter_typed(self, event: FilterBar.Typed) -> None:
+        event.stop()
+        try:
+            self.set_filter(event.text)
+        except InvalidRequest as error:
+            self.state = error.message
+            if event.final:
+                self.app.notify(error.message, severity="warning")
+        if event.final:
+            self.table.focus()
+
+    @on(LiveTable.RowsMarked)
+    def _marked(self) -> None:
+        self.show_state()
+
+    # -- width ----------------------------------------------------------------------------------------------------
+
+    def on_resize(self) -> None:
+        self.fit_columns()
+
+    def fit_columns(self, *, anew: bool = False) -> None:
+        """Give the table the columns for the pane's width; `anew` also where it has them already."""
+        width = self.size.width
+        if width and (anew or width != self._columns_for):
+            self._columns_for = width
+            self.table.set_columns(self.columns(width))

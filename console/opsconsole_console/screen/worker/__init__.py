@@ -1,0 +1,1 @@
+"""One worker: its GPUs, tasks, folders and history."""

@@ -1,0 +1,384 @@
+"""The body of a log pane: keeps lines, follows them, paints those in sight."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import tzinfo
+from pathlib import Path
+from typing import ClassVar
+
+from textual import events
+from textual.geometry import Offset
+from textual.message import Message
+from textual.selection import Selection
+from textual.strip import Strip
+
+from opsconsole_console.widget import format as fmt
+from opsconsole_console.widget.cell import split
+from opsconsole_console.widget.log_painter import Layout, LogLook, LogPainter, PaintedLine
+from opsconsole_console.widget.log_ring import LogRing
+from opsconsole_console.widget.log_sight import LogSight, shown_text, wrapped
+from opsconsole_console.widget.virtual_view import VirtualView, highlighted
+from opsconsole_protocol.log import LogLine
+
+LINES_MAX = 50_000
+BYTES_MAX = 64 * 1024 * 1024
+_PAINTED_MAX = 2_048
+_DIGITS_MIN = 5
+
+
+class LogBody(VirtualView):
+    """What `LogView` is made on: lines, following and painting; the keys, searching and filtering are there."""
+
+    ALLOW_SELECT = True
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"log-view--gutter", "log-view--match", "log-view--match-current"}
+    DEFAULT_CSS = """
+    LogBody {
+        overflow-y: scroll;
+        background: $surface;
+        color: $foreground;
+        & > .log-view--gutter { color: $foreground 45%; }
+        & > .log-view--match { background: $warning 30%; }
+        & > .log-view--match-current { background: $warning; color: $background; }
+    }
+    """
+
+    @dataclass
+    class HistoryWanted(Message, namespace="log_view"):
+        """Somebody reads at the top: lines with numbers below `before_line` are wanted, the newest of them first."""
+
+        view: "LogBody"
+        before_line: int
+
+        @property
+        def control(self) -> "LogBody":
+            return self.view
+
+    @dataclass
+    class StateChanged(Message, namespace="log_view"):
+        """How the pane stands is said with other words now, for its frame."""
+
+        view: "LogBody"
+        text: str
+
+        @property
+        def control(self) -> "LogBody":
+            return self.view
+
+    def __init__(
+        self,
+        *,
+        lines_max: int = LINES_MAX,
+        bytes_max: int = BYTES_MAX,
+        flush_hz: float | None = 15.0,
+        zone: tzinfo | None = None,
+        id: str | None = None,  # noqa: A002 - Textual's name
+        classes: str | None = None,
+    ) -> None:
+        """`zone` is for the clock in front of lines (None: this machine's); `flush_hz` as in `LiveTable`."""
+        super().__init__(flush_hz=flush_hz, id=id, classes=classes)
+        self.following = True
+        self._ring = LogRing(lines_max, bytes_max)
+        self._sight = LogSight(self._ring)
+        self._layout = Layout(0, zone=zone)
+        self._painter: LogPainter | None = None
+        self._painted: dict[int, PaintedLine] = {}
+        self._pattern: re.Pattern[str] | None = None
+        self._current: int | None = None
+        self._note = ""
+        self._told = ""
+        self._shift = 0
+        self._history_asked = False
+        self._history_ended = False
+        self._is_ours = False
+        self._height = 0
+
+    # -- lines ----------------------------------------------------------------------------------------------------
+
+    def feed(self, lines: Sequence[LogLine]) -> None:
+        """Take in lines and fragments, in the order of their numbers; painted with the next flush."""
+        change = self._ring.feed(lines)
+        self._sight.apply(change)
+        if change.moved:
+            self._painted.clear()
+        for index in change.changed:
+            self._painted.pop(index, None)
+        self.schedule_flush()
+
+    def prepend(self, lines: Sequence[LogLine]) -> None:
+        """The answer to `HistoryWanted`: older lines. None of them: there are none, and nobody asks again."""
+        self._history_asked = False
+        rows = self._sight.rows
+        if not self._ring.prepend(lines):
+            self._history_ended = True
+            return
+        self._sight.rebuild()
+        self._painted.clear()
+        top = self.scroll_offset.y + self._sight.rows - rows
+        self.resize_content(self._sight.rows)
+        self._go(self.max_scroll_y if self.following else top)
+        self.refresh_view()
+
+    def clear(self) -> None:
+        """Forget all lines, as for another attempt; what is searched and filtered for stays."""
+        self._ring = LogRing(self._ring.lines_max, self._ring.bytes_max)
+        old, self._sight = self._sight, LogSight(self._ring)
+        self._sight.pattern, self._sight.invert, self._sight.sources = old.pattern, old.invert, old.sources
+        self._history_asked = self._history_ended = False
+        self._current = None
+        self._shift = 0
+        self.following = True
+        self._rearrange()
+
+    def apply_pending(self) -> None:
+        top = self.scroll_offset.y
+        if self._ring.trim():
+            top -= self._sight.trimmed()
+        if self._layout.digits and self._digits() != self._layout.digits:
+            self._rearrange(replace(self._layout, digits=self._digits()))
+        self.resize_content(self._sight.rows)
+        self._go(self.max_scroll_y if self.following else top)
+        self.refresh_view()
+        self._tell_state()
+
+    @property
+    def line_count(self) -> int:
+        """Lines kept, seen or not."""
+        return len(self._ring.lines)
+
+    @property
+    def seen_count(self) -> int:
+        """Lines that pass the filters."""
+        return self._sight.count
+
+    def save(self, path: Path) -> int:
+        """Write the lines seen as plain text and return their number. Raises OSError."""
+        lines = [shown_text(line) for line in self._sight.seen_lines()]
+        path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        return len(lines)
+
+    # -- following ------------------------------------------------------------------------------------------------
+
+    def set_note(self, note: str) -> None:
+        """What the log does, said while nothing is missed: "paused", "ended: exit 0"; "" while it simply runs."""
+        self._note = note
+        self._tell_state()
+
+    @property
+    def behind(self) -> int:
+        """Lines that came below what is in sight."""
+        last_row = self.scroll_offset.y + self.view_size.height
+        if last_row >= self._sight.rows:
+            return self._ring.waiting
+        return self._sight.count - self._sight.at(last_row)[0] + self._ring.waiting
+
+    @property
+    def state_text(self) -> str:
+        """How the pane stands: `follow`, `12,034 behind`, `paused`, `ended: exit 0`; a filter is said too."""
+        text = state_text(self._note, following=self.following, behind=self.behind)
+        if self._sight.is_filtered:
+            text += f" · {fmt.count(self._sight.count)} of {fmt.count(len(self._ring.lines))}"
+        return text
+
+    def follow(self) -> None:
+        """Go to the end and stay there."""
+        self.following = True
+        if self._ring.release():
+            self._painted.clear()
+            self._sight.rebuild()
+        self.flush()
+
+    def stay(self) -> None:
+        """Stop following: what is in sight stays in sight."""
+        if self.following:
+            self.following = False
+            self._ring.hold()
+            self._tell_state()
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        super().watch_scroll_y(old_value, new_value)
+        # A new size moves the view too, but decides nothing.
+        if self._is_ours or round(old_value) == round(new_value) or self._height != self.view_size.height:
+            return
+        if new_value < self.max_scroll_y:
+            self.stay()
+            self._want_history()
+        elif not self.following:
+            self.follow()
+        self._tell_state()
+
+    def _go(self, row: int) -> None:
+        """Scroll by our own doing."""
+        self._is_ours = True
+        self.jump(row)
+        self._is_ours = False
+
+    def _want_history(self) -> None:
+        lines = self._ring.lines
+        if self._history_asked or self._history_ended or not lines or self._ring.full or self.scroll_offset.y > 0:
+            return
+        if lines[0].line_number > 0:
+            self._history_asked = True
+            self.post_message(self.HistoryWanted(self, lines[0].line_number))
+
+    def _tell_state(self) -> None:
+        text = self.state_text
+        if text != self._told:
+            self._told = text
+            self.post_message(self.StateChanged(self, text))
+
+    # -- layout -----------------------------------------------------------------------------------------------------
+
+    def _digits(self) -> int:
+        lines = self._ring.lines
+        return max(_DIGITS_MIN, len(str(lines[-1].line_number))) if lines else _DIGITS_MIN
+
+    def _rearrange(self, layout: Layout | None = None) -> None:
+        """Lay everything out anew, the line at the top of the view staying there."""
+        sight = self._sight
+        index = sight.index_at(sight.at(self.scroll_offset.y)[0]) if self.scroll_offset.y < sight.rows else None
+        if layout is not None:
+            self._layout = layout
+        sight.wrap_cells = self._layout.content_cells if self._layout.wrap else 0
+        sight.rebuild()
+        self._painter = None
+        self._painted.clear()
+        if not self.is_running:
+            return
+        self.resize_content(sight.rows)
+        if self.following or index is None:
+            self._go(self.max_scroll_y)
+        else:
+            self._go(sight.row_of(sight.count_before(index)))
+        self.refresh_view()
+        self._tell_state()
+
+    def on_resize(self) -> None:
+        cells = self.view_size.width
+        self._height = self.view_size.height
+        if cells != self._layout.cells:
+            self._rearrange(replace(self._layout, cells=cells))
+        elif self.following:
+            self._go(self.max_scroll_y)
+
+    def on_mount(self) -> None:
+        self.flush()
+
+    # -- painting -------------------------------------------------------------------------------------------------
+
+    def render_line(self, y: int) -> Strip:
+        painter, sight = self._line_painter, self._sight
+        row = self.scroll_offset.y + y
+        if row >= sight.rows:
+            return Strip.blank(self.view_size.width, painter.look.base)
+        place, part = sight.at(row)
+        painted = self._painted_line(place)
+        content = painted.rows[part] if part < len(painted.rows) else painter.blank_gutter
+        row_number = sight.row_base + row
+        selection = self.text_selection
+        if selection is not None and (span := selection.get_span(row_number)) is not None:
+            content = highlighted(content, *span, painter.look.selection)
+        cells = max(0, self.view_size.width - painter.layout.gutter_cells)
+        shifted = content.crop_extend(self._shift, self._shift + cells, painter.look.base)
+        hidden = len(split(content.text, self._shift)[0]) if self._shift else 0
+        shifted = self.with_offsets(shifted, hidden, row_number)
+        if content.cell_length > self._shift + cells > 0:
+            shifted = Strip.join([shifted.crop(0, cells - 1), painter.more])
+        gutter = painter.blank_gutter if part else painted.gutter
+        return Strip.join([gutter, shifted])
+
+    def _painted_line(self, place: int) -> PaintedLine:
+        index = self._sight.index_at(place)
+        painted = self._painted.get(index)
+        if painted is None:
+            if len(self._painted) >= _PAINTED_MAX:
+                self._painted.clear()
+            before_ms = self._ring.get(self._sight.index_at(place - 1)).timestamp_ms if place else None
+            is_current = index == self._current
+            painted = self._line_painter.paint(self._ring.get(index), before_ms, is_current=is_current)
+            self._painted[index] = painted
+        return painted
+
+    @property
+    def _line_painter(self) -> LogPainter:
+        if self._painter is None:
+            style = self.get_component_rich_style
+            look = LogLook(
+                base=self.palette.base,
+                gutter=style("log-view--gutter"),
+                match=style("log-view--match", partial=True),
+                match_current=style("log-view--match-current", partial=True),
+                selection=self.screen.get_component_rich_style("screen--selection"),
+            )
+            self._painter = LogPainter(self.palette, look, self._layout)
+            self._painter.pattern = self._pattern
+        return self._painter
+
+    def _repaint(self) -> None:
+        """Paint everything in sight anew, where it is."""
+        self._painter = None
+        self._painted.clear()
+        self.refresh_view()
+
+    def notify_style_update(self) -> None:
+        super().notify_style_update()
+        self._painter = None
+        self._painted.clear()
+
+    # -- selection ------------------------------------------------------------------------------------------------
+
+    def get_selection(self, selection: Selection) -> tuple[str, str] | None:
+        base = self._sight.row_base
+        start = 0 if selection.start is None else selection.start.y - base
+        end = self._sight.rows if selection.end is None else selection.end.y - base + 1
+        return self._text(max(0, start), min(end, self._sight.rows), selection), "\n"
+
+    def selection_updated(self, selection: Selection | None) -> None:  # noqa: ARG002 - Textual's signature
+        self.refresh_view()
+
+    def text_in_view(self) -> str:
+        """The rows in sight as plain text."""
+        top = self.scroll_offset.y
+        return self._text(top, min(top + self.view_size.height, self._sight.rows), Selection(None, None))
+
+    def on_click(self, event: events.Click) -> None:
+        """A double click selects its row, not the whole log."""
+        if event.chain < 2:
+            return
+        event.prevent_default()
+        offset = event.get_content_offset(self)
+        row = -1 if offset is None else self.scroll_offset.y + offset.y
+        if 0 <= row < self._sight.rows:
+            number = self._sight.row_base + row
+            selection = Selection(Offset(0, number), Offset(len(self._row_text(row)), number))
+            self.screen.selections = {self: selection}
+
+    def _text(self, start: int, end: int, selection: Selection) -> str:
+        """Rows as text; rows that one line was broken into become one again."""
+        pieces: list[str] = []
+        for row in range(start, end):
+            span = selection.get_span(self._sight.row_base + row)
+            if span is None:
+                continue
+            first, last = span
+            if pieces and self._sight.at(row)[1] == 0:
+                pieces.append("\n")
+            pieces.append(self._row_text(row)[first : None if last == -1 else last])
+        return "".join(pieces)
+
+    def _row_text(self, row: int) -> str:
+        place, part = self._sight.at(row)
+        text = shown_text(self._ring.get(self._sight.index_at(place)))
+        if not self._layout.wrap:
+            return text
+        rows = wrapped(text, self._layout.content_cells)
+        return rows[part] if part < len(rows) else ""
+
+
+def state_text(note: str, *, following: bool, behind: int) -> str:
+    """How a pane stands, in a word or two."""
+    if following:
+        return note or "follow"
+    if behind:
+        return f"{fmt.count(behind)} behind"
+    return note or "paused"

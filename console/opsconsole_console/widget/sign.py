@@ -1,0 +1,69 @@
+"""A sign and a word for every state, so none depends on its colour. Pure.
+
+Signs take one cell, have no emoji form that a terminal would draw two cells wide, and are in the fonts terminals ship
+with. That rules out ⏸, ⚠ and ⛔.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from opsconsole_console.widget import format as fmt
+from opsconsole_console.widget.cell import Cell, joined
+
+
+class Sign(NamedTuple):
+    """How a state is shown: one cell, a word, a tone of the theme."""
+
+    glyph: str
+    word: str
+    tone: str
+
+    @property
+    def cell(self) -> Cell:
+        """`▶ running`."""
+        return Cell(((f"{self.glyph} {self.word}", self.tone),))
+
+
+TASK_SIGNS: Mapping[str, Sign] = {
+    "running": Sign("▶", "running", "state-running"),
+    "paused": Sign("‖", "paused", "state-paused"),
+    "building": Sign("◔", "building", "state-building"),
+    "assigned": Sign("→", "assigned", "state-building"),
+    "succeeded": Sign("✓", "succeeded", "state-succeeded"),
+    "failed": Sign("✗", "failed", "state-failed"),
+    "killed": Sign("⊘", "killed", "state-killed"),
+    "worker_failed": Sign("↯", "worker failed", "state-lost"),
+    "preempted": Sign("↶", "preempted", "state-lost"),
+    "unschedulable": Sign("∅", "unschedulable", "state-failed"),
+    "pending": Sign("⋯", "pending", "state-pending"),
+    "held": Sign("◇", "held", "state-held"),
+    "blocked": Sign("⊠", "blocked", "state-blocked"),
+}
+"""States of attempts, tasks and jobs, in the order in which a summary names them."""
+
+WORKER_SIGNS: Mapping[str, Sign] = {
+    "available": Sign("●", "available", "state-available"),
+    "busy": Sign("◉", "busy", "state-running"),
+    "reserved": Sign("◑", "reserved", "state-building"),
+    "maintenance": Sign("◐", "maintenance", "state-draining"),
+    "draining": Sign("◐", "draining", "state-draining"),
+    "connected": Sign("●", "up", "state-available"),
+    "silent": Sign("◌", "silent", "state-silent"),
+    "lost": Sign("↯", "lost", "state-lost"),
+}
+"""Status and connection of workers."""
+
+_SIGNS: Mapping[str, Sign] = {**TASK_SIGNS, **WORKER_SIGNS}
+
+
+def sign(state: str) -> Sign:
+    """The sign of a task's, job's, attempt's or worker's state; a state of a newer version shows as itself."""
+    known = _SIGNS.get(state)
+    return known if known is not None else Sign("?", state.replace("_", " "), "text-muted")
+
+
+def tally(counts: Mapping[str, int]) -> Cell:
+    """How many are in which state, zeros left out: `▶ 4  ✓ 11  ⋯ 17`."""
+    order = [state for state in _SIGNS if counts.get(state)] + [s for s in counts if s not in _SIGNS and counts[s]]
+    cells = (Cell(((f"{sign(state).glyph} {fmt.count(counts[state])}", sign(state).tone),)) for state in order)
+    return joined(cells, "  ")

@@ -1,0 +1,58 @@
+"""After a restored backup: attempts that workers have, and that this store has forgotten, find their tasks again."""
+
+import re
+
+from opsconsole_coordinator.core.ending import replace_lost
+from opsconsole_coordinator.core.fleet import SYSTEM, Fleet
+from opsconsole_coordinator.core.model import Attempt, Job, Task, Worker
+from opsconsole_coordinator.core.schedule import enter
+from opsconsole_protocol import link
+from opsconsole_protocol.ids import JobId
+from opsconsole_protocol.link import Observed
+from opsconsole_protocol.state import TaskState
+
+_ATTEMPT_ID = re.compile(r"([0-9a-z]+)\.([0-9]{1,9})\.([0-9]{1,9})\.[0-9a-z]+")
+
+
+def adopt(fleet: Fleet, worker: Worker, observed: Observed, now_ms: int) -> Attempt | None:
+    """Take in an attempt that is newer than what the store knows of its task; None where there is no such task."""
+    found = _find(fleet, observed)
+    if found is None:
+        return None
+    job, task, number = found
+    replace_lost(fleet, job, task, now_ms)
+    attempt = Attempt(
+        id=observed.attempt_id,
+        job_id=job.id,
+        index=task.index,
+        number=number,
+        worker_id=worker.id,
+        worker_name=worker.name,
+        gpu_ids=tuple(gpu.uuid for gpu in worker.gpus if _uses(gpu, observed)),
+        assigned_at_ms=now_ms,
+        want=link.Want(grace_ms=job.spec.grace_ms),
+        reported=True,
+    )
+    task.held = False
+    enter(fleet, job, task, worker, attempt)
+    text = f"attempt {number} on {worker.name} adopted: it is newer than this store"
+    fleet.audit(now_ms, SYSTEM, "adopted", text, job.task_id(task.index))
+    return attempt
+
+
+def _find(fleet: Fleet, observed: Observed) -> tuple[Job, Task, int] | None:
+    """The waiting task that an attempt's id names, and the attempt's number in it."""
+    match = _ATTEMPT_ID.fullmatch(observed.attempt_id)
+    if match is None:
+        return None
+    job, index, number = fleet.jobs.get(JobId(match[1])), int(match[2]), int(match[3])
+    if job is None or index >= len(job.tasks):
+        return None
+    task = job.tasks[index]
+    if task.state not in {TaskState.PENDING, TaskState.HELD} or number < task.attempts:
+        return None
+    return job, task, number
+
+
+def _uses(gpu: link.Gpu, observed: Observed) -> bool:
+    return any(user.attempt_id == observed.attempt_id for user in gpu.processes)

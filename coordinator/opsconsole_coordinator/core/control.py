@@ -1,0 +1,209 @@
+"""What operators do to jobs and tasks. Every function says in one line what it did, and the audit log who did it."""
+
+from collections.abc import Callable, Sequence
+
+from opsconsole_coordinator.core.dependency import apply_dependencies
+from opsconsole_coordinator.core.ending import end_attempt, forget, settle_job, stop_job, stop_task
+from opsconsole_coordinator.core.fleet import Fleet
+from opsconsole_coordinator.core.model import Attempt, Job, Task, Worker
+from opsconsole_coordinator.core.schedule import set_want
+from opsconsole_protocol import link
+from opsconsole_protocol.error import Conflict, InvalidRequest, NotFound
+from opsconsole_protocol.ids import JobId
+from opsconsole_protocol.spec import PRIORITY_MAX
+from opsconsole_protocol.state import AttemptState, TaskState, is_task_finished, is_task_live
+
+VERBS = ("pause", "resume", "cancel", "retry", "hold", "release")
+
+
+def act(fleet: Fleet, verb: str, job_id: JobId, index: int | None, actor: str, reason: str, now_ms: int) -> str:
+    """Do a verb to a job, or to one of its tasks. Raises NotFound, InvalidRequest or Conflict, and then nothing changed."""
+    job = fleet.jobs.get(job_id)
+    if job is None:
+        raise NotFound(f"there is no live job {job_id}")
+    if index is not None and index >= len(job.tasks):
+        raise NotFound(f"job {job_id} has {len(job.tasks)} tasks, from task-0 to task-{len(job.tasks) - 1}")
+    if verb not in _ACTIONS:
+        raise InvalidRequest(f"{verb!r} is not a verb: use one of {', '.join(VERBS)}")
+    tasks = job.tasks if index is None else [job.tasks[index]]
+    words = _ACTIONS[verb](fleet, job, tasks, index is None, actor, reason, now_ms)
+    settle_job(fleet, job, now_ms)
+    return words
+
+
+def _cancel(fleet: Fleet, job: Job, tasks: Sequence[Task], is_whole: bool, actor: str, reason: str, now_ms: int) -> str:
+    if all(is_task_finished(task.state) for task in tasks):
+        return f"had ended already: {job.state if is_whole else tasks[0].state}"
+    words = f"cancelled by {actor}{': ' + reason if reason else ''}"
+    if is_whole:
+        stop_job(fleet, job, words, actor, now_ms)
+        return f"{words}; {job.state}" if job.is_finished else f"{words}; ending"
+    task = tasks[0]
+    fleet.audit(now_ms, actor, "cancel", words, job.task_id(task.index))
+    stop_task(fleet, job, task, words, now_ms)
+    return words
+
+
+def _pause(fleet: Fleet, job: Job, tasks: Sequence[Task], is_whole: bool, actor: str, reason: str, now_ms: int) -> str:
+    del is_whole, reason
+    words = f"paused by {actor}"
+    live = _with_live(fleet, tasks)
+    for attempt in live:
+        if attempt.want.mode is not link.Mode.PAUSE:
+            set_want(fleet, attempt, link.Want(mode=link.Mode.PAUSE, reason=words, grace_ms=job.spec.grace_ms))
+    held = _hold_waiting(fleet, job, tasks, words)
+    if not live and not held:
+        raise Conflict(_nothing(job, "pause", "nothing of it runs or waits"))
+    fleet.audit(now_ms, actor, "pause", words, job.id)
+    return words + (f" ({held} waiting tasks held)" if held and live else "")
+
+
+def _resume(fleet: Fleet, job: Job, tasks: Sequence[Task], is_whole: bool, actor: str, reason: str, now_ms: int) -> str:
+    del is_whole, reason
+    words = f"resumed by {actor}"
+    paused = [one for one in _with_live(fleet, tasks) if one.want.mode is link.Mode.PAUSE]
+    for attempt in paused:
+        set_want(fleet, attempt, link.Want(reason=words, grace_ms=job.spec.grace_ms))
+    released = _release_held(fleet, job, tasks, now_ms)
+    if not paused and not released:
+        raise Conflict(_nothing(job, "resume", "nothing of it is paused or held"))
+    fleet.audit(now_ms, actor, "resume", words, job.id)
+    return words
+
+
+def _hold(fleet: Fleet, job: Job, tasks: Sequence[Task], is_whole: bool, actor: str, reason: str, now_ms: int) -> str:
+    del is_whole
+    words = f"held by {actor}{': ' + reason if reason else ''}"
+    if not _hold_waiting(fleet, job, tasks, words):
+        raise Conflict(_nothing(job, "hold", "none of its tasks is waiting (pause stops running ones)"))
+    fleet.audit(now_ms, actor, "hold", words, job.id)
+    return words
+
+
+def _release(
+    fleet: Fleet, job: Job, tasks: Sequence[Task], is_whole: bool, actor: str, reason: str, now_ms: int
+) -> str:
+    del is_whole, reason
+    if not _release_held(fleet, job, tasks, now_ms):
+        raise Conflict(_nothing(job, "release", "none of its tasks is held"))
+    words = f"released by {actor}"
+    fleet.audit(now_ms, actor, "release", words, job.id)
+    return words
+
+
+def _retry(fleet: Fleet, job: Job, tasks: Sequence[Task], is_whole: bool, actor: str, reason: str, now_ms: int) -> str:
+    del reason
+    again = [task for task in tasks if is_task_finished(task.state) and task.state is not TaskState.SUCCEEDED]
+    if not again:
+        raise Conflict(_nothing(job, "retry", "none of its tasks has failed"))
+    if is_whole or job.is_finished:
+        job.stop_reason = ""
+    job.failed_tasks -= sum(task.state is TaskState.FAILED for task in again)
+    job.reason = ""
+    for task in again:
+        task.failures = task.preemptions = task.not_before_ms = 0
+        task.held = False
+        task.pending_since_ms = now_ms
+        task.avoid = ()
+        fleet.set_task(job, task, TaskState.PENDING)
+    words = f"retried by {actor}" + (f" ({len(again)} tasks)" if len(job.tasks) > 1 else "")
+    fleet.audit(now_ms, actor, "retry", words, job.id)
+    if job.blocked_by or job.waiting_on:
+        apply_dependencies(fleet, job, now_ms)
+    return words
+
+
+_ACTIONS: dict[str, Callable[[Fleet, Job, Sequence[Task], bool, str, str, int], str]] = {
+    "pause": _pause,
+    "resume": _resume,
+    "cancel": _cancel,
+    "retry": _retry,
+    "hold": _hold,
+    "release": _release,
+}
+
+
+def set_priority(fleet: Fleet, job_id: JobId, priority: int, actor: str, now_ms: int, *, relative: bool) -> str:
+    """Change a job's priority. Raises NotFound or Conflict."""
+    job = fleet.jobs.get(job_id)
+    if job is None or job.is_finished:
+        raise Conflict(f"job {job_id} has ended: its priority means nothing any more")
+    wanted = job.priority + priority if relative else priority
+    if abs(wanted) > PRIORITY_MAX:
+        raise InvalidRequest(f"a priority lies between -{PRIORITY_MAX} and {PRIORITY_MAX}, not at {wanted}")
+    job.priority = wanted
+    if job.id in fleet.order:
+        fleet.queue(job)
+    fleet.touch_job(job)
+    words = f"priority set to {job.priority} by {actor}"
+    fleet.audit(now_ms, actor, "priority", words, job.id)
+    return words
+
+
+def set_maintenance(fleet: Fleet, name: str, action: str, actor: str, now_ms: int) -> str:
+    """Drain, undrain or revoke a worker by name or id. Raises NotFound or InvalidRequest."""
+    worker = find_worker(fleet, name)
+    match action:
+        case "drain":
+            worker.maintenance = True
+            words = f"drained by {actor}: {len(worker.live)} tasks go on, none is added"
+        case "undrain":
+            worker.maintenance = False
+            worker.avoided_until_ms = worker.failures_in_row = 0
+            words = f"undrained by {actor}"
+        case "revoke":
+            worker.revoked = True
+            words = f"credential revoked by {actor}"
+            fleet.close(worker, "unauthenticated", f"this worker's credential was revoked by {actor}")
+            _give_up(fleet, worker, now_ms)
+        case _:
+            raise InvalidRequest(f"{action!r} is not something to do to a worker: drain, undrain or revoke")
+    fleet.audit(now_ms, actor, action, words, worker.name)
+    fleet.touch_worker(worker)
+    fleet.must_schedule = True
+    return words
+
+
+def find_worker(fleet: Fleet, name: str) -> Worker:
+    """A worker by name or id; of several with one name the one that isn't revoked. Raises NotFound."""
+    found = [one for one in fleet.workers.values() if name in {one.name, one.id}]
+    if not found:
+        raise NotFound(f"there is no worker {name} (opsconsole workers lists them)")
+    return min(found, key=lambda one: one.revoked)
+
+
+def _give_up(fleet: Fleet, worker: Worker, now_ms: int) -> None:
+    """A revoked worker won't come back: nothing that it holds is waited for any more."""
+    for attempt in list(worker.live.values()):
+        end_attempt(fleet, attempt, AttemptState.WORKER_FAILED, f"worker {worker.name} was revoked", now_ms)
+    for attempt in list(worker.ended.values()):
+        forget(fleet, attempt)
+        settle_job(fleet, fleet.jobs[attempt.job_id], now_ms)
+
+
+def _with_live(fleet: Fleet, tasks: Sequence[Task]) -> list[Attempt]:
+    found = (fleet.current(task) for task in tasks if is_task_live(task.state))
+    return [attempt for attempt in found if attempt is not None and attempt.want.mode is not link.Mode.STOP]
+
+
+def _hold_waiting(fleet: Fleet, job: Job, tasks: Sequence[Task], reason: str) -> int:
+    waiting = [task for task in tasks if task.state is TaskState.PENDING]
+    for task in waiting:
+        task.held = True
+        fleet.set_task(job, task, TaskState.HELD, reason)
+    return len(waiting)
+
+
+def _release_held(fleet: Fleet, job: Job, tasks: Sequence[Task], now_ms: int) -> int:
+    held = [task for task in tasks if task.state is TaskState.HELD]
+    for task in held:
+        task.held = False
+        task.pending_since_ms = now_ms
+        fleet.set_task(job, task, TaskState.PENDING)
+    if held and (job.blocked_by or job.waiting_on):
+        apply_dependencies(fleet, job, now_ms)
+    return len(held)
+
+
+def _nothing(job: Job, verb: str, why: str) -> str:
+    return f"can't {verb} job {job.id}: it is {job.state}, {why}"

@@ -1,0 +1,86 @@
+"""Jobs that wait for jobs: ready when all have succeeded, blocked when one can't any more, transitively."""
+
+from collections.abc import Mapping, Sequence
+
+from opsconsole_coordinator.core.fleet import SYSTEM, Fleet
+from opsconsole_coordinator.core.model import Job
+from opsconsole_protocol.error import InvalidRequest
+from opsconsole_protocol.ids import JobId
+from opsconsole_protocol.state import TaskState, is_task_finished
+
+
+def check_cycle(after: Mapping[JobId, Sequence[JobId]]) -> None:
+    """Raise InvalidRequest where jobs submitted together wait for each other in a circle."""
+    done: set[JobId] = set()
+    for start in after:
+        path: list[JobId] = []
+        on_path: set[JobId] = set()
+        stack: list[tuple[JobId, bool]] = [(start, False)]
+        while stack:
+            job, is_left = stack.pop()
+            if is_left:
+                on_path.discard(path.pop())
+                done.add(job)
+                continue
+            if job in on_path:
+                circle = " → ".join([*path[path.index(job) :], job])
+                raise InvalidRequest(f"these jobs wait for each other: {circle}")
+            if job in done or job not in after:
+                continue
+            path.append(job)
+            on_path.add(job)
+            stack.append((job, True))
+            stack.extend((other, False) for other in after[job])
+
+
+def note_dependency(job: Job, other: JobId, state: TaskState) -> None:
+    """Where the job stands towards one that it comes after."""
+    job.waiting_on.discard(other)
+    job.blocked_by.discard(other)
+    if state is TaskState.BLOCKED or (is_task_finished(state) and state is not TaskState.SUCCEEDED):
+        job.blocked_by.add(other)
+    elif not is_task_finished(state):
+        job.waiting_on.add(other)
+
+
+def job_changed(fleet: Fleet, job: Job, now_ms: int) -> None:
+    """Tell the jobs that come after this one, and those that come after them."""
+    changed = [job]
+    while changed:  # no recursion: chains may be thousands of jobs long
+        first = changed.pop()
+        for dependent_id in sorted(fleet.dependents.get(first.id, ())):
+            dependent = fleet.jobs.get(dependent_id)
+            if dependent is None:
+                continue
+            before = (set(dependent.waiting_on), set(dependent.blocked_by))
+            note_dependency(dependent, first.id, first.state)
+            # One that has ended only takes note: a retry has to know.
+            if before != (dependent.waiting_on, dependent.blocked_by) and not dependent.is_finished:
+                _apply(fleet, dependent, now_ms)
+                changed.append(dependent)
+
+
+def apply_dependencies(fleet: Fleet, job: Job, now_ms: int) -> None:
+    """Block the job's waiting tasks, or unblock them, as its dependencies stand, and tell the jobs after it."""
+    _apply(fleet, job, now_ms)
+    job_changed(fleet, job, now_ms)
+
+
+def _apply(fleet: Fleet, job: Job, now_ms: int) -> None:
+    is_blocked = bool(job.blocked_by)
+    reason = f"{', '.join(sorted(job.blocked_by))} didn't succeed (retry it to unblock)" if is_blocked else ""
+    changed = 0
+    for task in job.tasks:
+        if is_blocked and task.state in {TaskState.PENDING, TaskState.HELD}:
+            fleet.set_task(job, task, TaskState.BLOCKED, reason)
+            changed += 1
+        elif not is_blocked and task.state is TaskState.BLOCKED:
+            task.pending_since_ms = now_ms
+            fleet.set_task(job, task, TaskState.HELD if task.held else TaskState.PENDING)
+            changed += 1
+    job.reason = reason
+    if changed:
+        fleet.audit(now_ms, SYSTEM, "blocked" if is_blocked else "unblocked", reason or "dependencies are met", job.id)
+    if job.ready:
+        fleet.queue(job)
+    fleet.touch_job(job)

@@ -1,0 +1,34 @@
+"""What the core gives to its shell: rows to commit, messages to release afterwards, rows to show."""
+
+from dataclasses import dataclass, field
+
+from opsconsole_coordinator.core.model import Attempt, Job, Task, Worker
+from opsconsole_protocol.api import EventRow
+from opsconsole_protocol.ids import AttemptId, JobId, SessionId, WorkerId
+from opsconsole_protocol.link import CoordinatorMessage
+
+
+@dataclass(slots=True)
+class Batch:
+    """Everything since the last drain. `seq` is the last event's sequence number."""
+
+    seq: int
+    jobs_added: list[Job] = field(default_factory=list)
+    jobs: list[Job] = field(default_factory=list)
+    tasks: list[tuple[JobId, Task]] = field(default_factory=list)
+    attempts: list[Attempt] = field(default_factory=list)
+    workers: list[Worker] = field(default_factory=list)
+    workers_shown: list[WorkerId] = field(default_factory=list)
+    """Workers whose row changed in ways that aren't stored, too."""
+    events: list[EventRow] = field(default_factory=list)
+    sends: list[tuple[WorkerId, SessionId, CoordinatorMessage]] = field(default_factory=list)
+    closes: list[tuple[WorkerId, SessionId, str, str]] = field(default_factory=list)
+    """Sessions to end, with an error code and message."""
+    forgotten: list[AttemptId] = field(default_factory=list)
+    adopting: bool = False
+    """The store was restored from a backup, and nobody has confirmed that yet."""
+
+    @property
+    def must_commit(self) -> bool:
+        """Whether anything has to be durable before the messages go out."""
+        return bool(self.jobs_added or self.jobs or self.tasks or self.attempts or self.workers or self.events)

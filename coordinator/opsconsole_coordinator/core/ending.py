@@ -1,0 +1,201 @@
+"""How an attempt's end becomes its task's state: retries within two budgets, failure limits, dependants."""
+
+from opsconsole_coordinator.core import history
+from opsconsole_coordinator.core.dependency import job_changed
+from opsconsole_coordinator.core.fleet import SYSTEM, Fleet
+from opsconsole_coordinator.core.model import Attempt, Job, Task, Worker
+from opsconsole_coordinator.core.schedule import set_want
+from opsconsole_protocol import link
+from opsconsole_protocol.state import AttemptState, TaskState, is_task_finished, is_task_waiting
+
+BACKOFF_FIRST_MS = 1_000
+BACKOFF_MAX_MS = 60_000
+AVOID_AFTER_FAILURES = 3
+AVOID_MS = 60_000
+
+
+def end_attempt(fleet: Fleet, attempt: Attempt, state: AttemptState, error: str, now_ms: int) -> None:
+    """An attempt has ended in `state`; decide what becomes of its task."""
+    job = fleet.jobs[attempt.job_id]
+    task = job.tasks[attempt.index]
+    was_lost = attempt.lost  # then the loss is counted already, and the task waits
+    fleet.set_attempt(attempt, state)
+    attempt.error = error
+    attempt.finished_at_ms = now_ms
+    attempt.lost = False
+    fleet.release_slot(attempt)
+    _judge_worker(fleet, attempt, now_ms)
+    if task.current == attempt.id and not was_lost and not is_task_finished(task.state):
+        _move_task(fleet, job, task, attempt, now_ms)
+    if state is AttemptState.WORKER_FAILED or attempt.is_log_complete:
+        forget(fleet, attempt)
+    settle_job(fleet, job, now_ms)
+
+
+def forget(fleet: Fleet, attempt: Attempt) -> None:
+    """The end is noted and the log complete: tell the worker that it may forget."""
+    fleet.close_attempt(attempt)
+    worker = fleet.workers.get(attempt.worker_id)
+    if worker is not None:
+        fleet.send(worker, link.Forget(seq=fleet.next_seq(worker), attempt_ids=(attempt.id,)))
+
+
+def _move_task(fleet: Fleet, job: Job, task: Task, attempt: Attempt, now_ms: int) -> None:
+    where = f"on {attempt.worker_name}"
+    subject = job.task_id(task.index)
+    match attempt.state:
+        case AttemptState.SUCCEEDED:
+            fleet.set_task(job, task, TaskState.SUCCEEDED)
+            history.record(fleet, job, attempt)
+            fleet.audit(
+                now_ms, attempt.worker_name, "succeeded", f"attempt {attempt.number} succeeded {where}", subject
+            )
+        case AttemptState.FAILED:
+            fleet.audit(
+                now_ms,
+                attempt.worker_name,
+                "failed",
+                f"attempt {attempt.number} failed {where}: {attempt.error}",
+                subject,
+            )
+            task.failures += 1
+            may_retry = not job.stop_reason and attempt.want.mode is not link.Mode.STOP
+            if task.failures <= job.spec.max_retries_failure and may_retry:
+                _retry(
+                    fleet, job, task, attempt, now_ms, f"failed {task.failures} of {job.spec.max_retries_failure + 1}"
+                )
+            else:
+                fleet.set_task(job, task, TaskState.FAILED, attempt.error)
+                _count_failed_task(fleet, job, now_ms)
+        case AttemptState.KILLED:
+            fleet.audit(now_ms, SYSTEM, "killed", f"attempt {attempt.number} ended {where}: {attempt.error}", subject)
+            fleet.set_task(job, task, TaskState.KILLED, attempt.error)
+        case AttemptState.WORKER_FAILED | AttemptState.PREEMPTED:
+            _lose(fleet, job, task, attempt, now_ms)
+        case _:
+            raise AssertionError(attempt.state)
+
+
+def _lose(fleet: Fleet, job: Job, task: Task, attempt: Attempt, now_ms: int) -> None:
+    """A loss or preemption. One that happened before the start costs no budget."""
+    subject = job.task_id(task.index)
+    is_preempted = attempt.state is AttemptState.PREEMPTED
+    if attempt.want.mode is link.Mode.RETRACT:
+        fleet.audit(now_ms, SYSTEM, "retracted", f"attempt {attempt.number} taken back before its start", subject)
+        await_turn(fleet, job, task, attempt)
+        return
+    kind = "preempted" if is_preempted else "lost"
+    fleet.audit(now_ms, SYSTEM, kind, f"attempt {attempt.number} {kind}: {attempt.error}", subject)
+    if attempt.want.mode is link.Mode.STOP:
+        fleet.set_task(job, task, TaskState.KILLED, attempt.want.reason)
+        return
+    if attempt.has_started or attempt.state is not AttemptState.WORKER_FAILED:
+        task.preemptions += 1
+    if task.preemptions <= job.spec.max_retries_preemption:
+        _retry(fleet, job, task, attempt, now_ms, f"{kind} {task.preemptions} times", costs=attempt.has_started)
+    else:
+        end = TaskState.PREEMPTED if is_preempted else TaskState.WORKER_FAILED
+        fleet.set_task(job, task, end, f"{attempt.error} (all {job.spec.max_retries_preemption} retries are used up)")
+
+
+def _retry(fleet: Fleet, job: Job, task: Task, attempt: Attempt, now_ms: int, why: str, *, costs: bool = True) -> None:
+    tries = task.failures + task.preemptions
+    delay_ms = min(BACKOFF_MAX_MS, BACKOFF_FIRST_MS << min(max(tries - 1, 0), 10)) if costs else 0
+    task.not_before_ms = now_ms + delay_ms
+    task.pending_since_ms = now_ms
+    if attempt.state is AttemptState.FAILED and attempt.worker_id not in task.avoid:
+        task.avoid = (*task.avoid, attempt.worker_id)
+    wait = f", again in {delay_ms // 1000} s" if delay_ms else ""
+    await_turn(fleet, job, task, attempt, f"{attempt.error} ({why}{wait})")
+
+
+def await_turn(fleet: Fleet, job: Job, task: Task, attempt: Attempt, reason: str = "") -> None:
+    """The task waits for another attempt; or for an operator, if this one was paused: pausing isn't undone by a loss."""
+    if attempt.want.mode is link.Mode.PAUSE:
+        task.held = True
+        reason = f"{attempt.want.reason}; {reason}" if reason else attempt.want.reason
+    fleet.set_task(job, task, TaskState.HELD if task.held else TaskState.PENDING, reason)
+
+
+def _count_failed_task(fleet: Fleet, job: Job, now_ms: int) -> None:
+    job.failed_tasks += 1
+    limit = job.spec.max_task_failures
+    if job.failed_tasks <= limit or job.stop_reason or job.is_finished:
+        return
+    allowed = f"{limit} may" if limit else "none may"
+    stop_job(fleet, job, f"{job.failed_tasks} of {len(job.tasks)} tasks failed, {allowed}", SYSTEM, now_ms)
+
+
+def stop_job(fleet: Fleet, job: Job, reason: str, actor: str, now_ms: int) -> None:
+    """End all tasks of a job: waiting ones at once, live ones by their workers."""
+    job.stop_reason = reason
+    fleet.audit(now_ms, actor, "cancel", reason, job.id)
+    for task in job.tasks:
+        stop_task(fleet, job, task, reason, now_ms)
+    settle_job(fleet, job, now_ms)
+
+
+def stop_task(fleet: Fleet, job: Job, task: Task, reason: str, now_ms: int) -> bool:
+    """End one task; returns whether there was anything to end."""
+    if is_task_waiting(task.state):
+        lost = fleet.current(task)
+        fleet.set_task(job, task, TaskState.KILLED, reason)
+        if lost is not None and lost.lost:
+            end_attempt(fleet, lost, AttemptState.WORKER_FAILED, lost.error, now_ms)
+        return True
+    attempt = fleet.current(task)
+    if attempt is None or attempt.is_finished:
+        return False
+    set_want(fleet, attempt, link.Want(mode=link.Mode.STOP, reason=reason, grace_ms=job.spec.grace_ms))
+    task.reason = f"ending: {reason}"
+    fleet.set_task(job, task, task.state, task.reason)
+    return True
+
+
+def replace_lost(fleet: Fleet, job: Job, task: Task, now_ms: int) -> None:
+    """A replacement is about to be assigned: the lost attempt before it can't come back any more."""
+    attempt = fleet.current(task)
+    if attempt is not None and attempt.lost:
+        fleet.set_attempt(attempt, AttemptState.WORKER_FAILED)
+        attempt.finished_at_ms = now_ms
+        attempt.lost = False
+        fleet.release_slot(attempt)
+        forget(fleet, attempt)
+        fleet.audit(
+            now_ms, SYSTEM, "replaced", f"attempt {attempt.number} on {attempt.worker_name} is replaced",
+            job.task_id(task.index),
+        )  # fmt: skip
+
+
+def settle_job(fleet: Fleet, job: Job, now_ms: int) -> None:
+    """The job's counts may have changed: note its end or its new beginning, and tell its dependants."""
+    if job.is_finished and job.finished_at_ms is None:
+        job.finished_at_ms = now_ms
+        job.reason = ""
+        fleet.order.discard(job)
+        fleet.audit(now_ms, SYSTEM, "finished", f"job {job.state}", job.id)
+    elif not job.is_finished and job.finished_at_ms is not None:
+        job.finished_at_ms = None
+    fleet.touch_job(job)
+    job_changed(fleet, job, now_ms)
+
+
+def _judge_worker(fleet: Fleet, attempt: Attempt, now_ms: int) -> None:
+    """A worker that fails attempts again and again, of whatever job, is avoided for a while, and shown."""
+    worker: Worker | None = fleet.workers.get(attempt.worker_id)
+    if worker is None:
+        return
+    if attempt.state is AttemptState.SUCCEEDED:
+        worker.failures_in_row = 0
+        worker.failed_jobs.clear()
+    elif attempt.state is AttemptState.FAILED:
+        worker.failures_in_row += 1
+        worker.failed_jobs.add(attempt.job_id)
+        # One bad job says nothing about a worker; several different ones do.
+        if worker.failures_in_row >= AVOID_AFTER_FAILURES and len(worker.failed_jobs) >= AVOID_AFTER_FAILURES:
+            worker.avoided_until_ms = now_ms + AVOID_MS
+            fleet.audit(
+                now_ms, SYSTEM, "avoided", f"{worker.failures_in_row} attempts of {len(worker.failed_jobs)} jobs failed in a row",
+                worker.name,
+            )  # fmt: skip
+            fleet.show_worker(worker)

@@ -1,0 +1,274 @@
+"""The fleet in memory, and the notes of what changed. All rules live in the sibling modules."""
+
+from collections.abc import Callable, Iterable
+from heapq import heappush
+
+from opsconsole_coordinator.core.effect import Batch
+from opsconsole_coordinator.core.model import Attempt, Job, Task, Worker
+from opsconsole_coordinator.core.order import Order
+from opsconsole_protocol import link
+from opsconsole_protocol.api import EventRow
+from opsconsole_protocol.ids import AttemptId, JobId, SessionId, WorkerId
+from opsconsole_protocol.state import (
+    AttemptState,
+    TaskState,
+    check_attempt_move,
+    check_task_move,
+    is_task_finished,
+)
+
+STORY_LENGTH = 8
+SYSTEM = "coordinator"
+
+
+class Fleet:
+    """All live entities by id, the waiting jobs in order, and what became dirty since the last drain.
+
+    `random_bits(n)` hands in chance; the clock comes with every call as `now_ms`.
+    """
+
+    def __init__(self, random_bits: Callable[[int], int], seq: int = 0, store_id: str = "", name: str = "") -> None:
+        self.random_bits = random_bits
+        self.store_id = store_id
+        self.name = name
+        self.seq = seq
+        self.adopting = False
+        """The store was restored from a backup: what it doesn't know is left alone until an operator confirms."""
+        self.restore_confirmed = False
+        self.jobs: dict[JobId, Job] = {}
+        self.workers: dict[WorkerId, Worker] = {}
+        self.attempts: dict[AttemptId, Attempt] = {}
+        self.dependents: dict[JobId, set[JobId]] = {}
+        self.order = Order()
+        self.paused_projects: set[str] = set()
+        self.inputs: dict[tuple[WorkerId, str], tuple[bool | None, str, int]] = {}
+        """What a worker said of an input file: found (null: asked), detail, when."""
+        self.must_schedule = False
+        self.job_seq = 0
+        self.durations: dict[str, dict[WorkerId, float]] = {}
+        """Mean durations in milliseconds by kind of job and worker."""
+        self._checks: dict[int, tuple[WorkerId, str]] = {}
+        self._check_number = 0
+        self._stories: dict[str, list[str]] = {}
+        self._reset_notes()
+
+    # --- notes -------------------------------------------------------------------------------------------------
+
+    def _reset_notes(self) -> None:
+        self._jobs_added: dict[JobId, None] = {}
+        self._jobs: dict[JobId, None] = {}
+        self._tasks: dict[tuple[JobId, int], None] = {}
+        self._attempts: dict[AttemptId, Attempt] = {}
+        self._workers: dict[WorkerId, None] = {}
+        self._workers_shown: dict[WorkerId, None] = {}
+        self._events: list[EventRow] = []
+        self._sends: list[tuple[WorkerId, SessionId, link.CoordinatorMessage]] = []
+        self._closes: list[tuple[WorkerId, SessionId, str, str]] = []
+        self._forgotten: list[AttemptId] = []
+
+    @property
+    def is_dirty(self) -> bool:
+        """Whether a drain would give anything."""
+        return bool(self._jobs or self._events or self._sends or self._workers_shown or self._attempts or self._closes)
+
+    def drain(self) -> Batch:
+        """Hand over all notes and begin new ones."""
+        batch = Batch(
+            seq=self.seq,
+            jobs_added=[self.jobs[job] for job in self._jobs_added],
+            jobs=[self.jobs[job] for job in self._jobs],
+            tasks=[(job, self.jobs[job].tasks[index]) for job, index in self._tasks if job not in self._jobs_added],
+            attempts=list(self._attempts.values()),
+            workers=[self.workers[worker] for worker in self._workers if worker in self.workers],
+            workers_shown=list(self._workers_shown),
+            events=self._events,
+            sends=self._sends,
+            closes=self._closes,
+            forgotten=self._forgotten,
+            adopting=self.adopting,
+        )
+        self._reset_notes()
+        return batch
+
+    def audit(self, now_ms: int, actor: str, kind: str, text: str, subject: str) -> None:
+        """Note an event row: who, when, what, why."""
+        self.seq += 1
+        self._events.append(EventRow(seq=self.seq, at_ms=now_ms, actor=actor, kind=kind, text=text, subject=subject))
+        story = self._stories.setdefault(subject, [])
+        story.append(text)
+        del story[:-STORY_LENGTH]
+
+    def story(self, subject: str) -> str:
+        """The recent events of a job, task or worker, oldest first."""
+        return "; ".join(self._stories.get(subject, ()))
+
+    def send(self, worker: Worker, message: link.CoordinatorMessage) -> None:
+        """Note a message to a connected worker; without a session the next whole exchange will tell it."""
+        if worker.session is not None:
+            self._sends.append((worker.id, worker.session, message))
+
+    def close(self, worker: Worker, code: str, message: str) -> None:
+        """Note that the worker's session shall end."""
+        if worker.session is not None:
+            self._closes.append((worker.id, worker.session, code, message))
+            worker.session = None
+        self.show_worker(worker)
+
+    def next_seq(self, worker: Worker) -> int:
+        """The next number of a message that changes the worker's desired set."""
+        worker.seq += 1
+        return worker.seq
+
+    def touch_job(self, job: Job) -> None:
+        """The job's row changed."""
+        self._jobs[job.id] = None
+
+    def touch_attempt(self, attempt: Attempt) -> None:
+        """The attempt's row changed."""
+        self._attempts[attempt.id] = attempt
+
+    def touch_worker(self, worker: Worker) -> None:
+        """The worker's stored row changed."""
+        self._workers[worker.id] = None
+        self._workers_shown[worker.id] = None
+
+    def show_worker(self, worker: Worker) -> None:
+        """What is shown of the worker changed, but nothing that is stored."""
+        self._workers_shown[worker.id] = None
+
+    def check_id(self, worker_id: WorkerId, filename: str) -> int:
+        """A number for a question about an input file; the same question has the same number."""
+        for number, asked in self._checks.items():
+            if asked == (worker_id, filename):
+                return number
+        self._check_number += 1
+        self._checks[self._check_number] = (worker_id, filename)
+        return self._check_number
+
+    def answer_input(
+        self, check_id: int, found: bool, detail: str, now_ms: int, worker_id: WorkerId | None = None
+    ) -> None:
+        """A worker's answer about an input file; where `worker_id` is given, only that worker can have been asked."""
+        asked = self._checks.get(check_id)
+        if asked is not None and worker_id in {None, asked[0]}:
+            del self._checks[check_id]
+            self.inputs[asked] = (found, detail, now_ms)
+            self.must_schedule = True
+
+    # --- entities ----------------------------------------------------------------------------------------------
+
+    def add_job(self, job: Job) -> None:
+        """A job joins, with all its tasks in their first state."""
+        self.jobs[job.id] = job
+        self._jobs_added[job.id] = None
+        self._jobs[job.id] = None
+        for other in job.after:
+            self.dependents.setdefault(other, set()).add(job.id)
+
+    def task_of(self, attempt: Attempt) -> Task | None:
+        """The attempt's task, while its job is in memory."""
+        job = self.jobs.get(attempt.job_id)
+        return job.tasks[attempt.index] if job is not None else None
+
+    def current(self, task: Task) -> Attempt | None:
+        """The task's live or last attempt, while it is in memory."""
+        return self.attempts.get(task.current) if task.current is not None else None
+
+    def live_attempts(self, job: Job) -> list[Attempt]:
+        """The job's attempts that haven't ended."""
+        found = (self.attempts[one] for one in job.open_attempts)
+        return [attempt for attempt in found if not attempt.is_finished]
+
+    def set_task(self, job: Job, task: Task, state: TaskState, reason: str = "") -> None:
+        """Move a task along the table. Raises IllegalTransition and changes nothing where the table has no such move."""
+        if task.state is not state:
+            check_task_move(job.task_id(task.index), task.state, state, self.story(job.task_id(task.index)))
+        self._tasks[job.id, task.index] = None
+        self._jobs[job.id] = None
+        task.reason = reason
+        if task.state is state:
+            return
+        left = job.counts[task.state] - 1
+        if left:
+            job.counts[task.state] = left
+        else:
+            del job.counts[task.state]
+        job.counts[state] = job.counts.get(state, 0) + 1
+        task.state = state
+        if state is TaskState.PENDING:
+            heappush(job.ready, task.index)
+            self.queue(job)
+
+    def queue(self, job: Job) -> None:
+        """Put a job with pending tasks where the scheduler looks."""
+        self.order.add(job)
+        self.must_schedule = True
+
+    def set_attempt(self, attempt: Attempt, state: AttemptState) -> None:
+        """Move an attempt along the table. Raises IllegalTransition."""
+        if attempt.state is not state:
+            subject = f"{attempt.job_id}/task-{attempt.index}"
+            check_attempt_move(f"attempt {attempt.id}", attempt.state, state, self.story(subject))
+            attempt.state = state
+        self.touch_attempt(attempt)
+
+    def release_slot(self, attempt: Attempt) -> None:
+        """The attempt's slot and GPUs are free again: nothing of it lives, or nobody can tell any more."""
+        worker = self.workers.get(attempt.worker_id)
+        if worker is not None and worker.live.pop(attempt.id, None) is not None:
+            worker.ended[attempt.id] = attempt
+            self.show_worker(worker)
+            self.must_schedule = True
+
+    def close_attempt(self, attempt: Attempt) -> None:
+        """Both sides are done with the attempt: it leaves memory once this is committed."""
+        attempt.open = False
+        self.touch_attempt(attempt)
+        job = self.jobs.get(attempt.job_id)
+        if job is not None:
+            job.open_attempts.discard(attempt.id)
+        self._forgotten.append(attempt.id)
+        worker = self.workers.get(attempt.worker_id)
+        if worker is not None:
+            worker.ended.pop(attempt.id, None)
+
+    def let_go(self, task: Task) -> None:
+        """The task's last attempt is about to be replaced: it leaves memory, if both sides are done with it."""
+        last = self.current(task)
+        if last is not None and not last.open:
+            self._forgotten.append(last.id)
+
+    def evict(self, forgotten: Iterable[AttemptId], jobs: Iterable[JobId]) -> None:
+        """After the commit: drop what is finished and known to the store."""
+        for attempt_id in forgotten:
+            attempt = self.attempts.get(attempt_id)
+            if attempt is not None and attempt.is_finished and not attempt.open:
+                job = self.jobs.get(attempt.job_id)
+                if job is None or job.tasks[attempt.index].current != attempt_id:
+                    del self.attempts[attempt_id]
+        for job_id in jobs:
+            job = self.jobs.get(job_id)
+            if job is not None and job.is_finished and not job.open_attempts and not self._is_noted(job_id):
+                self._evict_job(job)
+
+    def _is_noted(self, job_id: JobId) -> bool:
+        return job_id in self._jobs or job_id in self._jobs_added
+
+    def _evict_job(self, job: Job) -> None:
+        self.order.discard(job)
+        for task in job.tasks:
+            if task.current is not None:
+                self.attempts.pop(task.current, None)
+            self._stories.pop(job.task_id(task.index), None)
+        self._stories.pop(job.id, None)
+        for other in job.after:
+            dependents = self.dependents.get(other)
+            if dependents is not None:
+                dependents.discard(job.id)
+                if not dependents:
+                    del self.dependents[other]
+        del self.jobs[job.id]
+
+    def is_done(self, task: Task) -> bool:
+        """Whether the task has ended."""
+        return is_task_finished(task.state)

@@ -1,0 +1,49 @@
+"""How long like jobs took, from what this fleet has seen itself."""
+
+from opsconsole_coordinator.core.fleet import Fleet
+from opsconsole_coordinator.core.model import Attempt, Job
+from opsconsole_protocol.ids import WorkerId
+from opsconsole_protocol.spec import JobSpec
+
+KINDS_MAX = 2_000
+WEIGHT = 0.3
+"""How much the newest duration counts in the running mean."""
+
+
+def kind_of(spec: JobSpec) -> str:
+    """Jobs of one kind are expected to take alike: same project, and same template or name."""
+    return f"{spec.project}\0{spec.template or spec.title}"
+
+
+def record(fleet: Fleet, job: Job, attempt: Attempt) -> None:
+    """A succeeded attempt's duration joins the means of its kind, and of its job."""
+    seen = attempt.seen
+    if seen is None or seen.started_at_ms is None or seen.finished_at_ms is None:
+        return
+    took_ms = float(max(0, seen.finished_at_ms - seen.started_at_ms))
+    job.mean_duration_ms = _mean(job.mean_duration_ms, took_ms)
+    kind = kind_of(job.spec)
+    workers = fleet.durations.pop(kind, {})
+    workers[attempt.worker_id] = _mean(workers.get(attempt.worker_id), took_ms)
+    fleet.durations[kind] = workers
+    if len(fleet.durations) > KINDS_MAX:
+        del fleet.durations[next(iter(fleet.durations))]
+
+
+def estimates(fleet: Fleet, spec: JobSpec) -> dict[str, float]:
+    """Milliseconds by worker id, for the workers that ran this kind before."""
+    return {str(worker): took_ms for worker, took_ms in fleet.durations.get(kind_of(spec), {}).items()}
+
+
+def estimate(fleet: Fleet, spec: JobSpec, worker_id: WorkerId | None = None) -> float | None:
+    """Milliseconds that a task of this spec is expected to take on a worker, or on any; None when nobody knows."""
+    known = fleet.durations.get(kind_of(spec))
+    if not known:
+        return None
+    if worker_id is not None and worker_id in known:
+        return known[worker_id]
+    return sum(known.values()) / len(known)
+
+
+def _mean(mean: float | None, value: float) -> float:
+    return value if mean is None else mean + WEIGHT * (value - mean)

@@ -1,0 +1,123 @@
+"""Time passes: workers fall silent and are lost, waits and time-outs end."""
+
+from opsconsole_coordinator.core.ending import await_turn, end_attempt, settle_job
+from opsconsole_coordinator.core.fleet import SYSTEM, Fleet
+from opsconsole_coordinator.core.model import Attempt, Worker
+from opsconsole_coordinator.core.schedule import retract_waiting, schedule
+from opsconsole_protocol import link
+from opsconsole_protocol.ids import AttemptId, SessionId
+from opsconsole_protocol.link import SILENT_AFTER_MS, Mode
+from opsconsole_protocol.state import AttemptState, TaskState
+
+WORKER_LOST_AFTER_MS = 60_000
+TICK_MS = 500
+
+
+def heartbeat(fleet: Fleet, worker: Worker, message: link.Heartbeat, now_ms: int) -> None:
+    """A worker lives; its readings are kept in memory only."""
+    worker.heard_at_ms = worker.last_seen_ms = now_ms
+    worker.host = message.host
+    worker.gpu_message = message.gpu_message
+    if message.gpus is not None:
+        if [(gpu.uuid, gpu.state) for gpu in message.gpus] != [(gpu.uuid, gpu.state) for gpu in worker.gpus]:
+            fleet.must_schedule = True
+        worker.gpus = message.gpus
+    for attempt_id, usage in message.usage.items():
+        attempt = worker.live.get(AttemptId(attempt_id))
+        if attempt is not None:
+            attempt.usage = usage
+    if worker.connection != "connected":
+        if worker.connection == "lost":
+            fleet.audit(now_ms, worker.name, "returned", f"worker {worker.name} answers again", worker.name)
+        worker.connection = "connected"
+        fleet.must_schedule = True
+        if any(attempt.lost for attempt in worker.live.values()):
+            # Its whole set will say what became of those that were given up.
+            fleet.send(worker, link.Observe(exchange=worker.seq))
+    fleet.show_worker(worker)
+
+
+def disconnected(fleet: Fleet, worker: Worker, session: SessionId) -> None:
+    """A session ended. That alone means nothing: the worker's silence counts from its last heartbeat."""
+    if worker.session == session:
+        worker.session = None
+        fleet.show_worker(worker)
+
+
+def tick(fleet: Fleet, now_ms: int) -> None:
+    """Everything that time alone brings about. Called every TICK_MS."""
+    for worker in fleet.workers.values():
+        _watch(fleet, worker, now_ms)
+    _expire(fleet, now_ms)
+    retract_waiting(fleet, now_ms)
+    schedule(fleet, now_ms, refresh_reasons=True)
+
+
+def _watch(fleet: Fleet, worker: Worker, now_ms: int) -> None:
+    silence_ms = now_ms - worker.heard_at_ms
+    connection = worker.connection
+    if silence_ms > WORKER_LOST_AFTER_MS:
+        connection = "lost"
+    elif silence_ms > SILENT_AFTER_MS:
+        connection = "silent"
+    if connection != worker.connection and worker.connection != "lost":
+        worker.connection = connection
+        fleet.show_worker(worker)
+        fleet.audit(
+            now_ms,
+            SYSTEM,
+            connection,
+            f"worker {worker.name} is {connection}: nothing heard for {silence_ms // 1000} s",
+            worker.name,
+        )
+    if silence_ms <= SILENT_AFTER_MS:
+        return
+    for attempt in list(worker.live.values()):
+        job = fleet.jobs[attempt.job_id]
+        if not attempt.lost and silence_ms > job.spec.lost_after_ms:
+            _lose(fleet, worker, attempt, silence_ms, now_ms)
+
+
+def _lose(fleet: Fleet, worker: Worker, attempt: Attempt, silence_ms: int, now_ms: int) -> None:
+    """Give an attempt up: its task may run elsewhere. Until that happens, the attempt may still come back."""
+    job = fleet.jobs[attempt.job_id]
+    task = job.tasks[attempt.index]
+    error = f"worker {worker.name} is lost: nothing heard for {silence_ms // 1000} s"
+    is_last = task.preemptions >= job.spec.max_retries_preemption and attempt.reported
+    if is_last or attempt.want.mode is Mode.STOP or not attempt.reported:
+        end_attempt(fleet, attempt, AttemptState.WORKER_FAILED, error, now_ms)
+        return
+    attempt.lost = True
+    attempt.error = error
+    fleet.touch_attempt(attempt)
+    if attempt.has_started:
+        task.preemptions += 1
+    task.pending_since_ms = now_ms
+    fleet.audit(now_ms, SYSTEM, "lost", f"attempt {attempt.number}: {error}", job.task_id(task.index))
+    await_turn(fleet, job, task, attempt, error)
+    settle_job(fleet, job, now_ms)
+
+
+def _expire(fleet: Fleet, now_ms: int) -> None:
+    """Waits with a limit: tasks that could not be placed in time are unschedulable."""
+    for job_id in fleet.order:
+        job = fleet.jobs[job_id]
+        limit_ms = job.spec.scheduling_timeout_ms
+        if limit_ms is None:
+            continue
+        if job.waiting_on or job.spec.project in fleet.paused_projects or fleet.adopting:
+            job.ready_since_ms = now_ms  # it isn't for want of a worker that it waits
+            continue
+        late = [
+            task
+            for task in job.tasks
+            if task.state is TaskState.PENDING
+            and not task.attempts
+            and now_ms - max(task.pending_since_ms, job.ready_since_ms) > limit_ms
+        ]
+        for task in late:
+            words = f"found no worker within {limit_ms // 1000} s: {job.reason or 'no free slot'}"
+            fleet.set_task(job, task, TaskState.UNSCHEDULABLE, words)
+            fleet.audit(now_ms, SYSTEM, "unschedulable", words, job.task_id(task.index))
+        if late:
+            settle_job(fleet, job, now_ms)

@@ -1,0 +1,183 @@
+"""What the coordinator knows, entity by entity. Times in Unix milliseconds of the coordinator's steady clock."""
+
+from typing import Any
+
+import msgspec
+
+from opsconsole_protocol.ids import AttemptId, JobId, SessionId, TaskId, WorkerId, task_id
+from opsconsole_protocol.link import Gpu, Host, Observed, TaskUsage, Want
+from opsconsole_protocol.requirement import Requirement
+from opsconsole_protocol.spec import JobSpec
+from opsconsole_protocol.state import AttemptState, TaskState, is_attempt_finished, is_task_finished, job_state
+
+
+class Attempt(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """One execution of a task on one worker. Everything but the last group is stored."""
+
+    id: AttemptId
+    job_id: JobId
+    index: int
+    number: int
+    worker_id: WorkerId
+    worker_name: str
+    state: AttemptState = AttemptState.ASSIGNED
+    want: Want = Want()
+    gpu_ids: tuple[str, ...] = ()
+    promised: dict[str, float] = {}
+    """What it asked for of its worker's `cpus` and `memory_mb`."""
+    assigned_at_ms: int = 0
+    reported: bool = False
+    """The agent has confirmed that it has this attempt: from now on its absence is a loss."""
+    lost: bool = False
+    """Its worker was given up on; it still counts if the worker returns before a replacement is assigned."""
+    seen: Observed | None = None
+    """The latest report."""
+    error: str = ""
+    finished_at_ms: int | None = None
+    open: bool = True
+    """The agent still holds it: its end isn't committed yet, or its logs aren't complete."""
+    log_offsets: dict[str, int] = {}
+    usage: TaskUsage | None = None
+    assigned_seq: int = 0
+    """The `seq` of the message that assigned it, in the present session."""
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether it has ended."""
+        return is_attempt_finished(self.state)
+
+    @property
+    def has_started(self) -> bool:
+        """Whether a process of it ever ran."""
+        return self.seen is not None and self.seen.started_at_ms is not None
+
+    @property
+    def is_log_complete(self) -> bool:
+        """Whether every byte that the agent announced is stored here."""
+        sizes = self.seen.log_sizes if self.seen is not None else {}
+        return all(self.log_offsets.get(source, 0) >= size for source, size in sizes.items())
+
+
+class Task(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """One unit of a job. `current` is the live attempt, or the last one."""
+
+    index: int
+    state: TaskState = TaskState.PENDING
+    attempts: int = 0
+    failures: int = 0
+    preemptions: int = 0
+    not_before_ms: int = 0
+    pending_since_ms: int = 0
+    avoid: tuple[WorkerId, ...] = ()
+    """Workers where this task failed for reasons that are likely the worker's."""
+    current: AttemptId | None = None
+    reason: str = ""
+    held: bool = False
+    """An operator wants it to wait, also where something else keeps it from running at the moment."""
+
+
+class Job(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A submitted job. The spec is stored once; the last group is derived."""
+
+    id: JobId
+    spec: JobSpec
+    seq: int
+    submitted_by: str
+    created_at_ms: int
+    priority: int
+    after: tuple[JobId, ...] = ()
+    started_at_ms: int | None = None
+    finished_at_ms: int | None = None
+    failed_tasks: int = 0
+    stop_reason: str = ""
+    ready_since_ms: int = 0
+    """Since when nothing but a free worker is missing; kept where there is a `scheduling_timeout`."""
+    tasks: list[Task] = []
+    counts: dict[TaskState, int] = {}
+    waiting_on: set[JobId] = set()
+    blocked_by: set[JobId] = set()
+    ready: list[int] = []
+    """A heap of the indices of pending tasks."""
+    requirements: tuple[Requirement, ...] = ()
+    open_attempts: set[AttemptId] = set()
+    worker_names: set[str] = set()
+    mean_duration_ms: float | None = None
+    reason: str = ""
+
+    @property
+    def state(self) -> TaskState:
+        """Derived from the tasks."""
+        return job_state(self.counts)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether all tasks have ended."""
+        return is_task_finished(self.state)
+
+    def task_id(self, index: int) -> TaskId:
+        """The id of one of its tasks."""
+        return task_id(self.id, index)
+
+
+class Worker(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A host's agent as the coordinator sees it. The last group isn't stored."""
+
+    id: WorkerId
+    name: str
+    tags: tuple[str, ...] = ()
+    properties: dict[str, Any] = {}
+    max_concurrent_jobs: int = 1
+    gpus: tuple[Gpu, ...] = ()
+    maintenance: bool = False
+    is_named: bool = False
+    """An invitation gave it its name; what the agent calls itself doesn't count."""
+    revoked: bool = False
+    boot_id: str = ""
+    joined_at_ms: int = 0
+    last_seen_ms: int = 0
+    session: SessionId | None = None
+    run_id: str = ""
+    seq: int = 0
+    heard_at_ms: int = 0
+    connection: str = "silent"
+    host: Host = Host()
+    gpu_message: str = ""
+    live: dict[AttemptId, Attempt] = {}
+    """Attempts that hold a slot here: assigned and not ended, the lost ones too."""
+    ended: dict[AttemptId, Attempt] = {}
+    """Attempts that have ended, but that the worker still holds: parts of their logs are outstanding."""
+    failures_in_row: int = 0
+    failed_jobs: set[JobId] = set()
+    avoided_until_ms: int = 0
+
+    def facts(self) -> dict[str, Any]:
+        """What requirements are matched against: the properties, and the worker's own fields under their names."""
+        tags: dict[str, Any] = {}
+        for tag in self.tags:
+            key, _, value = tag.partition("=")
+            tags[key] = value or True
+        return {
+            **tags,
+            **self.properties,
+            "name": self.name,
+            "id": self.id,
+            "tags": self.tags,
+            "status": self.status,
+            "connection": self.connection,
+        }
+
+    @property
+    def status(self) -> str:
+        """`maintenance`, `busy` (no slot is free) or `available`."""
+        if self.maintenance:
+            return "maintenance"
+        return "busy" if len(self.live) >= self.max_concurrent_jobs else "available"
+
+    def promised(self, key: str) -> dict[AttemptId, float]:
+        """What live attempts asked for of a capacity: `cpus` or `memory_mb`."""
+        return {one.id: one.promised.get(key, 0) for one in self.live.values() if one.promised}
+
+    @property
+    def gpus_taken(self) -> set[str]:
+        """The UUIDs of the GPUs that live attempts have for themselves."""
+        return {gpu for attempt in self.live.values() for gpu in attempt.gpu_ids}

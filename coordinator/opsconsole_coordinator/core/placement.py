@@ -1,0 +1,214 @@
+"""Whether a worker can take a task of a job now, and which worker shall. Every decision comes with its reason."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from opsconsole_coordinator.core.fleet import Fleet
+from opsconsole_coordinator.core.model import Job, Task, Worker
+from opsconsole_protocol import link
+from opsconsole_protocol.link import Gpu
+from opsconsole_protocol.requirement import Requirement
+from opsconsole_protocol.spec import JobSpec
+
+FOREIGN_MEMORY_MB_MAX = 512
+"""A GPU on which other people's processes hold more than this isn't free."""
+INPUT_ANSWER_MS_MAX = 15_000
+"""An answer about an input file is asked for again after this time."""
+SHORT_TASK_MS = 100
+"""Tasks that end this soon are assigned ahead of a free slot, so that none waits for a round trip; about so much work."""
+PREFETCH_MAX = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What is to be placed, once per job."""
+
+    spec: JobSpec
+    requirements: tuple[Requirement, ...]
+    prefetch: int = 0
+    avoid: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """One worker's answer: accepted with the GPUs it would give, or the reason why not."""
+
+    worker: Worker
+    accepted: bool
+    reason: str
+    gpu_ids: tuple[str, ...] = ()
+    permanent: bool = False
+    """Waiting wouldn't help: the worker itself would have to change."""
+
+
+def demand_of(job: Job, task: Task | None = None) -> Demand:
+    """What placing one of the job's tasks asks for."""
+    return Demand(job.spec, job.requirements, _prefetch(job), task.avoid if task is not None else ())
+
+
+def _prefetch(job: Job) -> int:
+    """How many tasks beyond a worker's slots: as much work as takes SHORT_TASK_MS, one after the other."""
+    if job.mean_duration_ms is None or job.mean_duration_ms >= SHORT_TASK_MS or job.spec.resources.gpus:
+        return 0
+    return min(PREFETCH_MAX, int(SHORT_TASK_MS / max(job.mean_duration_ms, 1)))
+
+
+def judge(fleet: Fleet, worker: Worker, demand: Demand, now_ms: int) -> Offer:
+    """One worker's answer. What waiting can't change is said first: it is the better reason."""
+    unfit = _unfit(worker, demand)
+    if unfit:
+        return Offer(worker, False, unfit, permanent=True)
+    occupied = _absent(worker, demand, now_ms) or _occupied(worker, demand)
+    if occupied:
+        return Offer(worker, False, occupied)
+    gpus, reason = _choose_gpus(worker, demand)
+    if gpus is None:
+        return Offer(worker, False, reason)
+    for filename in demand.spec.inputs:
+        found, detail = ask_input(fleet, worker, filename, now_ms)
+        if found is not True:
+            return Offer(worker, False, f"{filename}: {detail}")
+    return Offer(worker, True, "free", gpus)
+
+
+def ask_input(fleet: Fleet, worker: Worker, filename: str, now_ms: int) -> tuple[bool | None, str]:
+    """What the worker last said of an input file; asks it (again) when that is old or unknown."""
+    known = fleet.inputs.get((worker.id, filename))
+    if known is None or now_ms - known[2] > INPUT_ANSWER_MS_MAX:
+        before = known if known is not None else (None, "asking the worker", now_ms)
+        fleet.inputs[worker.id, filename] = (before[0], before[1], now_ms)
+        fleet.send(worker, link.InputFile(check_id=fleet.check_id(worker.id, filename), filename=filename))
+        return before[0], before[1]
+    return known[0], known[1]
+
+
+def rank(offer: Offer, estimates: dict[str, float]) -> tuple[float, float, int, str]:
+    """What makes an offer better (lower): the shorter estimate, the emptier worker, the fewer GPUs, the name."""
+    worker = offer.worker
+    unknown = sum(estimates.values()) / len(estimates) if estimates else 0.0
+    load = len(worker.live) / worker.max_concurrent_jobs
+    return (round(estimates.get(worker.id, unknown), -2), load, len(worker.gpus), worker.name)
+
+
+def choose(offers: Iterable[Offer], estimates: dict[str, float] | None = None) -> Offer | None:
+    """The best of the accepted offers."""
+    known = estimates or {}
+    return min((one for one in offers if one.accepted), key=lambda one: rank(one, known), default=None)
+
+
+def free_gpus(worker: Worker, memory_mb: int = 0) -> tuple[list[Gpu], list[str]]:
+    """The GPUs that could be given away, and for each other one why not."""
+    taken = worker.gpus_taken
+    free: list[Gpu] = []
+    refusals: list[str] = []
+    for gpu in worker.gpus:
+        reason = _gpu_refusal(gpu, taken, memory_mb)
+        if reason is None:
+            free.append(gpu)
+        else:
+            refusals.append(f"GPU {gpu.index} {reason}")
+    return free, refusals
+
+
+def _gpu_refusal(gpu: Gpu, taken: set[str], memory_mb: int) -> str | None:
+    if gpu.uuid in taken:
+        return "has a task"
+    if gpu.state != "ok":
+        return f"is {gpu.state}{': ' + gpu.message if gpu.message else ''}"
+    foreign = [user for user in gpu.processes if not user.attempt_id]
+    held = sum(user.memory_mb or 0 for user in foreign)
+    if held > FOREIGN_MEMORY_MB_MAX:
+        return f"is used by pid {foreign[0].pid} ({foreign[0].name}), not ours"
+    if memory_mb and (gpu.memory_total_mb or 0) < memory_mb:
+        return f"has {gpu.memory_total_mb or 0} MB of the {memory_mb} MB needed"
+    return None
+
+
+def _unfit(worker: Worker, demand: Demand) -> str:
+    """Why this worker will never do as it is; empty when it might."""
+    spec, needs = demand.spec, demand.spec.resources
+    if spec.worker is not None and spec.worker not in {worker.name, worker.id}:
+        return f"the job asks for worker {spec.worker}"
+    if worker.revoked:
+        return "its credential was revoked"
+    facts = worker.facts() if demand.requirements else {}
+    for one in demand.requirements:
+        if not one.matches(facts):
+            return one.explain(facts)
+    if spec.inputs and not (worker.properties.get("io_paths") or {}).get("input"):
+        return "has no input folder (start its agent with --input-path)"
+    for need, key, label in capacities(demand):
+        if total(worker, key) < need:
+            return f"needs {need:g} {label}; it has {total(worker, key):g}"
+    count = gpu_count(demand)
+    if len(worker.gpus) < count:
+        detail = f" ({worker.gpu_message})" if worker.gpu_message and not worker.gpus else ""
+        return f"needs {_gpus(count)}; it has {len(worker.gpus)}{detail}"
+    if sum((gpu.memory_total_mb or 0) >= needs.gpu_memory_mb for gpu in worker.gpus) < count:
+        return f"needs {_gpus(count)} of {needs.gpu_memory_mb} MB; its largest has {_largest_mb(worker)} MB"
+    return ""
+
+
+def _absent(worker: Worker, demand: Demand, now_ms: int) -> str:
+    """Why this worker takes nothing at the moment."""
+    if worker.connection != "connected" or worker.session is None:
+        return f"is {worker.connection if worker.connection != 'connected' else 'reconnecting'}"
+    if worker.maintenance:
+        return "is in maintenance (undrain it to use it)"
+    if worker.avoided_until_ms > now_ms:
+        # No countdown: a reason is stored with every job that waits, and must not change every second.
+        return f"is avoided for a while after {worker.failures_in_row} failures in a row"
+    if worker.id in demand.avoid:
+        return "failed this task before"
+    return ""
+
+
+def _occupied(worker: Worker, demand: Demand) -> str:
+    """What of this worker is taken at the moment."""
+    if len(worker.live) >= worker.max_concurrent_jobs + demand.prefetch:
+        return f"busy: {len(worker.live)} of {worker.max_concurrent_jobs} slots taken (max_concurrent_jobs)"
+    for need, key, label in capacities(demand):
+        free = total(worker, key) - sum(worker.promised(key).values())
+        if free < need:
+            return f"needs {need:g} {label}; {free:g} of {total(worker, key):g} are free"
+    return ""
+
+
+def capacities(demand: Demand) -> list[tuple[float, str, str]]:
+    """What is asked for of the worker's capacities: how much, of which property, in words."""
+    needs = demand.spec.resources
+    asked = ((needs.cpus, "cpus", "CPUs"), (float(needs.memory_mb), "memory_mb", "MB of memory"))
+    return [one for one in asked if one[0]]
+
+
+def total(worker: Worker, key: str) -> float:
+    """How much a worker has of a capacity, by the property's name; 0 when it didn't say."""
+    found = worker.properties.get(key)
+    return float(found) if isinstance(found, (int, float)) else 0.0
+
+
+def gpu_count(demand: Demand) -> int:
+    """How many GPUs a task gets: asking for GPU memory asks for a GPU."""
+    needs = demand.spec.resources
+    return needs.gpus or (1 if needs.gpu_memory_mb else 0)
+
+
+def _gpus(count: int) -> str:
+    return f"{count} GPU{'s' if count > 1 else ''}"
+
+
+def _largest_mb(worker: Worker) -> int:
+    return max((gpu.memory_total_mb or 0 for gpu in worker.gpus), default=0)
+
+
+def _choose_gpus(worker: Worker, demand: Demand) -> tuple[tuple[str, ...] | None, str]:
+    """The GPUs to give, or why not enough are free."""
+    count = gpu_count(demand)
+    if not count:
+        return (), ""
+    free, refusals = free_gpus(worker, demand.spec.resources.gpu_memory_mb)
+    if len(free) < count:
+        return None, f"needs {count} free GPU{'s' if count > 1 else ''}, {len(free)} free: {'; '.join(refusals)}"
+    # The smallest GPUs that suffice, so that large ones stay free for those who need them.
+    free.sort(key=lambda gpu: (gpu.memory_total_mb or 0, gpu.index))
+    return tuple(gpu.uuid for gpu in free[:count]), ""

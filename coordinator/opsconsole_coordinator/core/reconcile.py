@@ -1,0 +1,345 @@
+"""Desired against observed: what a worker says it has, held against what it should have."""
+
+from collections.abc import Collection, Iterable
+from typing import Any
+
+import msgspec
+
+from opsconsole_coordinator.core.adoption import adopt
+from opsconsole_coordinator.core.ending import end_attempt, forget, settle_job
+from opsconsole_coordinator.core.fleet import SYSTEM, Fleet
+from opsconsole_coordinator.core.model import Attempt, Worker
+from opsconsole_coordinator.core.schedule import desired_of, set_want
+from opsconsole_protocol import PROTOCOL_VERSION, link
+from opsconsole_protocol.error import Conflict, ProtocolError, Unavailable, VersionMismatch
+from opsconsole_protocol.ids import AttemptId, SessionId
+from opsconsole_protocol.link import HEARTBEAT_MS, SILENT_AFTER_MS, Mode, Observed
+from opsconsole_protocol.state import (
+    ATTEMPT_MOVES,
+    AttemptState,
+    TaskState,
+    is_attempt_finished,
+    is_task_waiting,
+)
+
+
+def register(
+    fleet: Fleet,
+    session: SessionId,
+    message: link.Register,
+    finished: Collection[AttemptId],
+    now_ms: int,
+    name: str = "",
+) -> Worker:
+    """An agent introduces itself with its whole observed set; it is answered with its whole desired set.
+
+    `finished` are those of its attempts that the store knows as ended; `name` is what its invitation calls it, if it
+    does. Raises VersionMismatch, Conflict or Unavailable, and then nothing changed.
+    """
+    worker = fleet.workers.get(message.worker_id)
+    if not name and worker is not None and worker.is_named:
+        name = worker.name
+    message = msgspec.structs.replace(message, name=name or message.name)
+    check_register(fleet, message, now_ms)
+    if worker is None:
+        worker = Worker(id=message.worker_id, name=message.name, joined_at_ms=now_ms)
+        fleet.workers[worker.id] = worker
+        fleet.audit(now_ms, message.name, "joined", f"worker {message.name} joined", message.name)
+    elif worker.session is not None:
+        fleet.close(worker, "conflict", "this worker has connected anew")
+    if worker.connection == "lost":
+        fleet.audit(now_ms, worker.name, "returned", f"worker {worker.name} is back", worker.name)
+    worker.is_named = worker.is_named or bool(name)
+    _take_description(worker, message, session, now_ms)
+    fleet.touch_worker(worker)
+    fleet.must_schedule = True
+    if _knows_more(fleet, message, finished):
+        _begin_adopting(fleet, worker, message.store_seq, now_ms)
+    fleet.send(
+        worker,
+        link.Registered(
+            protocol=PROTOCOL_VERSION,
+            coordinator=fleet.name,
+            store_id=fleet.store_id,
+            store_seq=fleet.seq,
+            heartbeat_ms=HEARTBEAT_MS,
+        ),
+    )
+    _reconcile(fleet, worker, message.observed, finished, now_ms, seen=None)
+    send_desired(fleet, worker)
+    return worker
+
+
+def check_register(fleet: Fleet, message: link.Register, now_ms: int) -> None:
+    """Whether this agent may register at all."""
+    if message.protocol != PROTOCOL_VERSION:
+        raise VersionMismatch(
+            f"the agent speaks protocol {message.protocol} and the coordinator {PROTOCOL_VERSION}: install the same version on both"
+        )
+    checked_properties(message.properties)
+    others = (one for one in fleet.workers.values() if one.id != message.worker_id and not one.revoked)
+    if any(one.name == message.name for one in others):
+        raise Conflict(f"there is a worker named {message.name} already: start this agent with another --name")
+    worker = fleet.workers.get(message.worker_id)
+    is_heard = worker is not None and worker.session is not None and now_ms - worker.heard_at_ms < SILENT_AFTER_MS
+    if worker is not None and is_heard and worker.run_id != message.run_id:
+        raise Unavailable(
+            f"another agent with the identity of {worker.name} is connected; was its state folder copied? delete the copy"
+        )
+
+
+def checked_properties(properties: dict[str, Any]) -> dict[str, Any]:
+    """The properties, if those that are looked into have their shape. Raises ProtocolError."""
+    try:
+        msgspec.convert(properties.get("io_paths") or {}, link.IoPaths)
+    except msgspec.ValidationError as error:
+        raise ProtocolError(f"the property io_paths has the wrong shape: {error}") from None
+    return properties
+
+
+def _take_description(worker: Worker, message: link.Register, session: SessionId, now_ms: int) -> None:
+    worker.name = message.name
+    worker.tags = message.tags
+    worker.properties = checked_properties(message.properties)
+    worker.max_concurrent_jobs = message.max_concurrent_jobs
+    worker.gpus = message.gpus
+    worker.gpu_message = message.gpu_message
+    worker.boot_id = message.boot_id
+    worker.run_id = message.run_id
+    worker.revoked = False
+    worker.session = session
+    worker.seq = 0
+    worker.heard_at_ms = worker.last_seen_ms = now_ms
+    worker.connection = "connected"
+
+
+def _knows_more(fleet: Fleet, message: link.Register, finished: Collection[AttemptId]) -> bool:
+    """Whether this agent remembers what our store doesn't: a later state of it, or attempts that it never assigned."""
+    if message.store_id != fleet.store_id or fleet.adopting or fleet.restore_confirmed:
+        return False
+    known = (one.attempt_id in fleet.attempts or one.attempt_id in finished for one in message.observed)
+    return message.store_seq > fleet.seq or not all(known)
+
+
+def _begin_adopting(fleet: Fleet, worker: Worker, seen_seq: int, now_ms: int) -> None:
+    fleet.adopting = True
+    fleet.seq = max(fleet.seq, seen_seq)
+    fleet.audit(
+        now_ms, SYSTEM, "restored",
+        f"{worker.name} remembers what this store doesn't know: it was restored from a backup. "
+        "Nothing unknown is stopped until an operator confirms", fleet.name,
+    )  # fmt: skip
+
+
+def send_desired(fleet: Fleet, worker: Worker) -> None:
+    """Tell a worker its whole desired set."""
+    wanted = [
+        desired_of(fleet.jobs[attempt.job_id], attempt)
+        for attempt in worker.live.values()
+        if not attempt.is_finished and not attempt.lost
+    ]
+    seq = fleet.next_seq(worker)
+    for attempt in worker.live.values():
+        attempt.assigned_seq = seq
+    fleet.send(worker, link.DesiredSet(seq=seq, attempts=tuple(wanted), adopting=fleet.adopting))
+
+
+def observation(
+    fleet: Fleet, worker: Worker, message: link.Observation, finished: Collection[AttemptId], now_ms: int
+) -> None:
+    """A whole observed set in the middle of a session; what it hasn't `seen` yet can't be missing from it."""
+    _reconcile(fleet, worker, message.attempts, finished, now_ms, seen=message.seen)
+
+
+def report(fleet: Fleet, worker: Worker, message: link.Report, finished: Collection[AttemptId], now_ms: int) -> None:
+    """Attempts whose observed state changed."""
+    for observed in message.attempts:
+        _take(fleet, worker, observed, finished, now_ms)
+
+
+def _reconcile(
+    fleet: Fleet, worker: Worker, observed: Iterable[Observed], finished: Collection[AttemptId], now_ms: int,
+    seen: int | None,
+) -> None:  # fmt: skip
+    there: set[AttemptId] = set()
+    for one in observed:
+        there.add(one.attempt_id)
+        _take(fleet, worker, one, finished, now_ms)
+    for attempt in list(worker.live.values()):
+        if attempt.id in there or attempt.is_finished:
+            continue
+        if seen is not None and attempt.assigned_seq > seen:
+            continue
+        if attempt.reported:
+            reason = f"{worker.name} no longer has it"
+            end_attempt(fleet, attempt, AttemptState.WORKER_FAILED, reason, now_ms)
+        elif attempt.want.mode in {Mode.STOP, Mode.RETRACT}:
+            _end_unstarted(fleet, attempt, now_ms)
+        elif seen is not None:
+            attempt.assigned_seq = fleet.next_seq(worker)
+            desired = desired_of(fleet.jobs[attempt.job_id], attempt)
+            fleet.send(worker, link.JobAssignment(seq=attempt.assigned_seq, desired=desired))
+    for attempt in _without_rest(worker, there):
+        forget(fleet, attempt)
+        settle_job(fleet, fleet.jobs[attempt.job_id], now_ms)
+
+
+def _without_rest(worker: Worker, there: Collection[AttemptId]) -> list[Attempt]:
+    """Ended attempts whose logs were still outstanding, but which their worker has no more: nothing will come."""
+    return [attempt for attempt in worker.ended.values() if attempt.id not in there]
+
+
+def _end_unstarted(fleet: Fleet, attempt: Attempt, now_ms: int) -> None:
+    is_retracted = attempt.want.mode is Mode.RETRACT
+    state = AttemptState.WORKER_FAILED if is_retracted else AttemptState.KILLED
+    end_attempt(fleet, attempt, state, attempt.want.reason, now_ms)
+
+
+def _take(fleet: Fleet, worker: Worker, observed: Observed, finished: Collection[AttemptId], now_ms: int) -> None:
+    attempt = fleet.attempts.get(observed.attempt_id)
+    if attempt is None and fleet.adopting and observed.attempt_id not in finished:
+        attempt = adopt(fleet, worker, observed, now_ms)
+    if attempt is None or attempt.worker_id != worker.id:
+        _take_unknown(fleet, worker, observed, finished)
+    elif attempt.is_finished:
+        if not attempt.open:
+            _answer_finished(fleet, worker, observed)
+        else:
+            if attempt.seen is None or attempt.seen.log_sizes != observed.log_sizes:
+                attempt.seen = observed
+            check_logs(fleet, attempt)  # all of it may have been stored just before we were restarted
+    else:
+        _apply(fleet, attempt, observed, now_ms)
+
+
+def _take_unknown(fleet: Fleet, worker: Worker, observed: Observed, finished: Collection[AttemptId]) -> None:
+    if observed.attempt_id in finished:
+        _answer_finished(fleet, worker, observed)
+    elif is_attempt_finished(observed.state) and not fleet.adopting:
+        fleet.send(worker, link.Forget(seq=fleet.next_seq(worker), attempt_ids=(observed.attempt_id,)))
+    elif not fleet.adopting:
+        stop = link.Want(mode=Mode.STOP, reason="the coordinator doesn't know this attempt")
+        fleet.send(worker, link.SetWant(seq=fleet.next_seq(worker), attempt_id=observed.attempt_id, want=stop))
+
+
+def _answer_finished(fleet: Fleet, worker: Worker, observed: Observed) -> None:
+    """Its end is committed here. If it still lives there it was replaced meanwhile, and is stopped."""
+    if is_attempt_finished(observed.state):
+        fleet.send(worker, link.Forget(seq=fleet.next_seq(worker), attempt_ids=(observed.attempt_id,)))
+    else:
+        stop = link.Want(mode=Mode.STOP, reason="it was given up for lost and has been replaced")
+        fleet.send(worker, link.SetWant(seq=fleet.next_seq(worker), attempt_id=observed.attempt_id, want=stop))
+
+
+def _apply(fleet: Fleet, attempt: Attempt, observed: Observed, now_ms: int) -> None:
+    if observed.state is not attempt.state and observed.state not in ATTEMPT_MOVES[attempt.state]:
+        return  # an older report that arrives late changes nothing
+    is_news = attempt.seen != observed
+    attempt.reported = True
+    if attempt.lost:
+        _welcome_back(fleet, attempt, now_ms)
+    if not is_news:
+        return
+    attempt.seen = observed
+    fleet.touch_attempt(attempt)
+    job = fleet.jobs[attempt.job_id]
+    if observed.started_at_ms is not None and job.started_at_ms is None:
+        job.started_at_ms = now_ms
+        fleet.touch_job(job)
+    if is_attempt_finished(observed.state):
+        state, error = _outcome(attempt, observed)
+        end_attempt(fleet, attempt, state, error, now_ms)
+    else:
+        _follow(fleet, attempt, observed, now_ms)
+
+
+def _follow(fleet: Fleet, attempt: Attempt, observed: Observed, now_ms: int) -> None:
+    job = fleet.jobs[attempt.job_id]
+    task = job.tasks[attempt.index]
+    if observed.state is not attempt.state:
+        subject = job.task_id(attempt.index)
+        fleet.audit(
+            now_ms, attempt.worker_name, str(observed.state), f"{observed.state} on {attempt.worker_name}", subject
+        )
+        fleet.set_attempt(attempt, observed.state)
+    if attempt.want.mode is Mode.RETRACT and observed.state is not AttemptState.ASSIGNED:
+        set_want(fleet, attempt, link.Want(grace_ms=job.spec.grace_ms))  # too late: it has started
+    reason = attempt.want.reason if attempt.want.mode is not Mode.RUN else observed.reason
+    fleet.set_task(job, task, TaskState(observed.state), reason)
+
+
+def _outcome(attempt: Attempt, observed: Observed) -> tuple[AttemptState, str]:
+    """What a reported end means here: who asked for it decides between killed, taken back and lost."""
+    if observed.state is not AttemptState.KILLED:
+        return observed.state, observed.error
+    if attempt.want.mode is Mode.RETRACT:
+        return AttemptState.WORKER_FAILED, attempt.want.reason
+    if attempt.want.mode is Mode.STOP:
+        return AttemptState.KILLED, attempt.want.reason
+    return AttemptState.WORKER_FAILED, observed.error or observed.reason or "stopped by its worker"
+
+
+def _welcome_back(fleet: Fleet, attempt: Attempt, now_ms: int) -> None:
+    job = fleet.jobs[attempt.job_id]
+    task = job.tasks[attempt.index]
+    attempt.lost = False
+    attempt.error = ""
+    fleet.touch_attempt(attempt)
+    if is_task_waiting(task.state) and task.current == attempt.id:
+        if attempt.has_started:
+            task.preemptions -= 1  # as if nothing had been
+        _want_as_held(fleet, attempt, task.held, task.reason)
+        task.held = False
+        fleet.set_task(job, task, TaskState(attempt.state))
+        subject = job.task_id(task.index)
+        fleet.audit(
+            now_ms,
+            attempt.worker_name,
+            "adopted",
+            f"{attempt.worker_name} is back with attempt {attempt.number}",
+            subject,
+        )
+
+
+def _want_as_held(fleet: Fleet, attempt: Attempt, held: bool, reason: str) -> None:
+    """What an operator did to the task while its attempt was out of reach is now done to the attempt."""
+    grace_ms = attempt.want.grace_ms
+    if held and attempt.want.mode is Mode.RUN:
+        set_want(fleet, attempt, link.Want(mode=Mode.PAUSE, reason=reason, grace_ms=grace_ms))
+    elif not held and attempt.want.mode is Mode.PAUSE:
+        set_want(fleet, attempt, link.Want(grace_ms=grace_ms))
+
+
+def check_logs(fleet: Fleet, attempt: Attempt) -> None:
+    """Once the whole log of an ended attempt is stored, its worker may forget it."""
+    if attempt.is_finished and attempt.open and attempt.is_log_complete:
+        forget(fleet, attempt)
+        job = fleet.jobs.get(attempt.job_id)
+        if job is not None:
+            fleet.touch_job(job)
+
+
+def logs_stored(fleet: Fleet, attempt_id: AttemptId, source: str, offset: int) -> None:
+    """So many bytes of a source are stored."""
+    attempt = fleet.attempts.get(attempt_id)
+    if attempt is not None:
+        attempt.log_offsets[source] = offset
+        check_logs(fleet, attempt)
+
+
+def update_metadata(fleet: Fleet, worker: Worker, message: link.UpdateMetadata, actor: str, now_ms: int) -> None:
+    """Tags, properties or status change. Raises ProtocolError for a status that isn't one."""
+    properties = dict(message.properties)
+    status = properties.pop("status", None)
+    if status is not None:
+        if status not in {"available", "reserved", "busy", "maintenance"}:
+            raise ProtocolError(f"{status!r} is not a status: available, reserved, busy or maintenance")
+        if (status == "maintenance") != worker.maintenance:
+            worker.maintenance = status == "maintenance"
+            fleet.audit(now_ms, actor, str(status), f"{worker.name} is {status}", worker.name)
+    worker.properties = {**worker.properties, **checked_properties(properties)}
+    if message.tags is not None:
+        worker.tags = message.tags
+    fleet.touch_worker(worker)
+    fleet.send(worker, link.MetadataUpdated())
+    fleet.must_schedule = True

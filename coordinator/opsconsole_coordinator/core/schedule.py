@@ -1,0 +1,288 @@
+"""Placing pending tasks: jobs in order, each task to the best worker that accepts it."""
+
+from heapq import heapify, heappop, heappush
+
+from opsconsole_coordinator.core import history
+from opsconsole_coordinator.core.fleet import SYSTEM, Fleet
+from opsconsole_coordinator.core.model import Attempt, Job, Task, Worker
+from opsconsole_coordinator.core.placement import Demand, Offer, choose, demand_of, judge, rank
+from opsconsole_protocol import link
+from opsconsole_protocol.ids import WorkerId, attempt_id
+from opsconsole_protocol.state import AttemptState, TaskState
+
+_Ranked = tuple[tuple[float, float, int, str], int, Offer]
+
+RETRACT_AFTER_MS = 2_000
+AVOID_PATIENCE_MS = 60_000
+"""How long a task waits for a worker where it hasn't failed yet, if there is one."""
+
+
+def schedule(fleet: Fleet, now_ms: int, *, refresh_reasons: bool = False) -> None:
+    """Assign as much as fits, jobs in order.
+
+    Where no slot is free nothing is judged, so a pass is cheap; `refresh_reasons` asks nevertheless, to say
+    why each job waits.
+    """
+    fleet.must_schedule = False
+    if fleet.adopting:
+        _wait_for_confirmation(fleet)
+        return
+    free = [worker for worker in fleet.workers.values() if has_slot(worker)]
+    refused: dict[tuple[object, ...], str] = {}
+    for job_id in fleet.order:
+        job = fleet.jobs[job_id]
+        if not _is_runnable(fleet, job, now_ms):
+            continue
+        demand = demand_of(job)
+        if not free and not demand.prefetch and not refresh_reasons and job.reason:
+            continue
+        key = _signature(job, demand)
+        if key in refused:
+            note_reason(fleet, job, refused[key])
+            continue
+        reason = _place_job(fleet, job, demand, now_ms)
+        if reason:
+            refused[key] = reason
+        free = [worker for worker in free if has_slot(worker)]
+
+
+def has_slot(worker: Worker) -> bool:
+    """Whether the worker could start one more task at once."""
+    return worker.session is not None and len(worker.live) < worker.max_concurrent_jobs
+
+
+def _is_runnable(fleet: Fleet, job: Job, now_ms: int) -> bool:
+    while job.ready and job.tasks[job.ready[0]].state is not TaskState.PENDING:
+        heappop(job.ready)
+    if not job.ready:
+        fleet.order.discard(job)
+        return False
+    if job.spec.project in fleet.paused_projects:
+        note_reason(fleet, job, f"project {job.spec.project} is paused")
+        return False
+    if job.waiting_on:
+        note_reason(fleet, job, f"waits for {', '.join(sorted(job.waiting_on))}")
+        return False
+    return any(job.tasks[index].not_before_ms <= now_ms for index in job.ready)
+
+
+def _signature(job: Job, demand: Demand) -> tuple[object, ...]:
+    """Jobs of one signature get the same answers; one whose next task avoids workers stands alone."""
+    spec = job.spec
+    alone = job.id if job.tasks[job.ready[0]].avoid else ""
+    return (alone, spec.worker, spec.requirements, spec.resources, spec.inputs, demand.prefetch)
+
+
+def _place_job(fleet: Fleet, job: Job, demand: Demand, now_ms: int) -> str:
+    """Place the job's tasks one after the other; returns the reason why the next one didn't fit, or nothing.
+
+    Every worker is asked once; then only the one that was just given a task is asked again.
+    """
+    known = history.estimates(fleet, job.spec)
+    offers, ranked = _ask_all(fleet, demand, known, now_ms)
+    later: set[int] = set()
+    while job.ready and ranked:
+        index = heappop(job.ready)
+        task = job.tasks[index]
+        if task.state is not TaskState.PENDING or index in later:
+            continue
+        if task.not_before_ms > now_ms or (task.avoid and not _place_avoiding(fleet, job, task, now_ms)):
+            later.add(index)
+            continue
+        if task.avoid:
+            offers, ranked = _ask_all(fleet, demand, known, now_ms)  # one of them has just been given a task
+            continue
+        _, place, offer = heappop(ranked)
+        assign(fleet, job, task, offer, now_ms)
+        again = judge(fleet, offer.worker, demand, now_ms)
+        offers[place] = again
+        if again.accepted:
+            heappush(ranked, (rank(again, known), place, again))
+    is_waiting = any(job.tasks[index].not_before_ms <= now_ms for index in job.ready)
+    for index in later:
+        heappush(job.ready, index)
+    if not job.ready:
+        fleet.order.discard(job)
+    reason = explain(offers, demand) if is_waiting else ""
+    note_reason(fleet, job, reason)
+    return reason
+
+
+def _ask_all(fleet: Fleet, demand: Demand, known: dict[str, float], now_ms: int) -> tuple[list[Offer], list[_Ranked]]:
+    """Every worker's offer, and a heap of the accepted ones with their places, the best first."""
+    offers = [judge(fleet, worker, demand, now_ms) for worker in fleet.workers.values()]
+    ranked = [(rank(offer, known), place, offer) for place, offer in enumerate(offers) if offer.accepted]
+    heapify(ranked)
+    return offers, ranked
+
+
+def _place_avoiding(fleet: Fleet, job: Job, task: Task, now_ms: int) -> bool:
+    """Place a task that has workers to avoid; where there is no other worker at all, it takes what there is."""
+    demand = demand_of(job, task)
+    offers = [judge(fleet, worker, demand, now_ms) for worker in fleet.workers.values()]
+    is_patient = now_ms - task.pending_since_ms <= AVOID_PATIENCE_MS
+    if not is_patient or not any(_may_take_later(offer, task) for offer in offers):
+        demand = demand_of(job)
+        offers = [judge(fleet, worker, demand, now_ms) for worker in fleet.workers.values()]
+    best = choose(offers, history.estimates(fleet, job.spec))
+    if best is None:
+        reason = explain(offers, demand)
+        if task.reason != reason:
+            fleet.set_task(job, task, task.state, reason)
+        return False
+    assign(fleet, job, task, best, now_ms)
+    return True
+
+
+def _may_take_later(offer: Offer, task: Task) -> bool:
+    """Whether it makes sense to wait for this worker rather than go back to one where the task failed."""
+    worker = offer.worker
+    is_there = worker.connection == "connected" and not worker.maintenance
+    return is_there and not offer.permanent and worker.id not in task.avoid
+
+
+def _wait_for_confirmation(fleet: Fleet) -> None:
+    """After a restored backup nothing new is started: much of what seems to wait may have run already."""
+    for job_id in fleet.order:
+        note_reason(fleet, fleet.jobs[job_id], "the store was restored from a backup: an admin has to confirm that")
+
+
+def note_reason(fleet: Fleet, job: Job, reason: str) -> None:
+    """Say why the job's next task waits."""
+    if job.reason != reason:
+        job.reason = reason
+        fleet.touch_job(job)
+
+
+def explain(offers: list[Offer], demand: Demand) -> str:
+    """Why nobody accepted, in one line: the reasons of those who could at some time, counted."""
+    if not offers:
+        return "no worker has joined yet (opsconsole invite prints the line that joins one)"
+    if demand.spec.worker is not None:
+        named = [one for one in offers if demand.spec.worker in {one.worker.name, one.worker.id}]
+        if not named:
+            return f"no worker is named {demand.spec.worker}"
+        return f"{named[0].worker.name} {named[0].reason}"
+    hopeful = [one for one in offers if not one.permanent] or offers
+    counted: dict[str, list[str]] = {}
+    for one in hopeful:
+        counted.setdefault(one.reason, []).append(one.worker.name)
+    words = [
+        f"{names[0]} {reason}" if len(names) == 1 else f"{len(names)} workers: {reason}"
+        for reason, names in sorted(counted.items(), key=lambda item: -len(item[1]))[:3]
+    ]
+    prefix = "" if any(not one.permanent for one in offers) else "no worker fits: "
+    return prefix + "; ".join(words)
+
+
+def assign(fleet: Fleet, job: Job, task: Task, offer: Offer, now_ms: int) -> Attempt:
+    """Make the task's next attempt on a worker and put it into the worker's desired set."""
+    from opsconsole_coordinator.core.ending import replace_lost
+
+    replace_lost(fleet, job, task, now_ms)
+    worker = offer.worker
+    number = task.attempts
+    resources = job.spec.resources
+    attempt = Attempt(
+        id=attempt_id(job.id, task.index, number, fleet.random_bits(20)),
+        job_id=job.id,
+        index=task.index,
+        number=number,
+        worker_id=worker.id,
+        worker_name=worker.name,
+        gpu_ids=offer.gpu_ids,
+        promised={
+            key: float(need) for key, need in (("cpus", resources.cpus), ("memory_mb", resources.memory_mb)) if need
+        },
+        assigned_at_ms=now_ms,
+        want=link.Want(grace_ms=job.spec.grace_ms),
+    )
+    enter(fleet, job, task, worker, attempt)
+    gpus = f" with {len(offer.gpu_ids)} GPU{'s' if len(offer.gpu_ids) > 1 else ''}" if offer.gpu_ids else ""
+    fleet.audit(
+        now_ms, SYSTEM, "assigned", f"attempt {number} assigned to {worker.name}{gpus}", job.task_id(task.index)
+    )
+    attempt.assigned_seq = fleet.next_seq(worker)
+    fleet.send(worker, link.JobAssignment(seq=attempt.assigned_seq, desired=desired_of(job, attempt)))
+    return attempt
+
+
+def enter(fleet: Fleet, job: Job, task: Task, worker: Worker, attempt: Attempt) -> None:
+    """A task's new attempt takes its place, and its slot on the worker."""
+    fleet.let_go(task)
+    fleet.attempts[attempt.id] = attempt
+    job.open_attempts.add(attempt.id)
+    job.worker_names.add(worker.name)
+    worker.live[attempt.id] = attempt
+    task.attempts = attempt.number + 1
+    task.current = attempt.id
+    fleet.set_task(job, task, TaskState.ASSIGNED)
+    fleet.touch_attempt(attempt)
+    fleet.show_worker(worker)
+
+
+def desired_of(job: Job, attempt: Attempt) -> link.Desired:
+    """The attempt as its worker is told of it."""
+    spec = job.spec
+    return link.Desired(
+        attempt_id=attempt.id,
+        want=attempt.want,
+        log_offsets=dict(attempt.log_offsets),
+        launch=link.Launch(
+            job_id=job.id,
+            task_id=job.task_id(attempt.index),
+            task_index=attempt.index,
+            num_tasks=spec.num_tasks,
+            attempt=attempt.number,
+            command=spec.command_of(attempt.index),
+            name=spec.title,
+            environment=spec.environment,
+            workdir=spec.workdir,
+            resources=spec.resources,
+            gpu_ids=attempt.gpu_ids,
+            inputs=spec.inputs,
+            ports=spec.ports,
+            timeout_ms=spec.timeout_ms,
+            fence_after_ms=spec.fence_after_ms,
+        ),
+    )
+
+
+def retract_waiting(fleet: Fleet, now_ms: int) -> None:
+    """Take back attempts that wait behind others on a worker while another worker could start them."""
+    taken: dict[WorkerId, int] = {}
+    for worker in fleet.workers.values():
+        if len(worker.live) <= worker.max_concurrent_jobs:
+            continue
+        for attempt in list(worker.live.values()):
+            if attempt.state is not AttemptState.ASSIGNED or now_ms - attempt.assigned_at_ms < RETRACT_AFTER_MS:
+                continue
+            job = fleet.jobs.get(attempt.job_id)
+            if job is None or attempt.want.mode is not link.Mode.RUN:
+                continue
+            demand = Demand(job.spec, job.requirements)
+            others = (judge(fleet, other, demand, now_ms) for other in fleet.workers.values() if other is not worker)
+            best = choose(others)
+            if best is None:
+                break
+            room = best.worker.max_concurrent_jobs - len(best.worker.live)
+            if taken.get(best.worker.id, 0) >= room:
+                break
+            taken[best.worker.id] = taken.get(best.worker.id, 0) + 1
+            set_want(fleet, attempt, link.Want(mode=link.Mode.RETRACT, reason="moves to a free worker"))
+
+
+def set_want(fleet: Fleet, attempt: Attempt, want: link.Want) -> None:
+    """Change what is wanted of a live attempt, and tell its worker."""
+    if attempt.want == want:
+        return
+    attempt.want = want
+    fleet.touch_attempt(attempt)
+    worker = fleet.workers.get(attempt.worker_id)
+    if worker is not None:
+        fleet.send(worker, link.SetWant(seq=fleet.next_seq(worker), attempt_id=attempt.id, want=want))
+
+
+def waiting_tasks(job: Job) -> list[Task]:
+    """The job's tasks that have no attempt and haven't ended."""
+    return [task for task in job.tasks if task.state in {TaskState.PENDING, TaskState.HELD, TaskState.BLOCKED}]

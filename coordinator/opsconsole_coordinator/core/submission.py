@@ -1,0 +1,90 @@
+"""Jobs come in: all of a batch or none, and the same submission twice is one job."""
+
+from collections.abc import Mapping, Sequence
+
+from opsconsole_coordinator.core.dependency import apply_dependencies, check_cycle, note_dependency
+from opsconsole_coordinator.core.fleet import Fleet
+from opsconsole_coordinator.core.model import Job, Task
+from opsconsole_protocol import requirement
+from opsconsole_protocol.api import Submission
+from opsconsole_protocol.error import Conflict, InvalidRequest
+from opsconsole_protocol.ids import JobId, check_job_id
+from opsconsole_protocol.spec import JobSpec, check_spec
+from opsconsole_protocol.state import TaskState
+
+PENDING_TASKS_MAX = 1_000_000
+"""More waiting tasks than this are refused: a runaway loop shall not eat the coordinator's memory."""
+
+
+def submit(
+    fleet: Fleet, submissions: Sequence[Submission], after: Mapping[JobId, TaskState], actor: str, now_ms: int
+) -> list[Job]:
+    """Add jobs. `after` says how the jobs named in `spec.after` stand, by their whole ids, in memory or in the store.
+
+    Returns the jobs, those already there included. Raises InvalidRequest or Conflict and adds nothing.
+    """
+    _check(fleet, submissions, after)
+    jobs: list[Job] = []
+    added: list[Job] = []
+    for submission in submissions:
+        job = fleet.jobs.get(submission.job_id)
+        if job is None:
+            job = _make(fleet, submission.job_id, submission.spec, actor, now_ms)
+            fleet.add_job(job)
+            fleet.audit(now_ms, actor, "submitted", _headline(job), job.id)
+            added.append(job)
+        jobs.append(job)
+    for job in added:
+        for other in job.after:
+            live = fleet.jobs.get(other)
+            note_dependency(job, other, live.state if live is not None else after[other])
+        if job.blocked_by or job.waiting_on:
+            apply_dependencies(fleet, job, now_ms)
+        if job.ready:
+            fleet.queue(job)
+    return jobs
+
+
+def _headline(job: Job) -> str:
+    tasks = f", {len(job.tasks)} tasks" if len(job.tasks) > 1 else ""
+    return f"{job.spec.title}{tasks}, priority {job.priority}"
+
+
+def _check(fleet: Fleet, submissions: Sequence[Submission], after: Mapping[JobId, TaskState]) -> None:
+    batch = {submission.job_id: submission.spec for submission in submissions}
+    if len(batch) != len(submissions):
+        raise InvalidRequest("two jobs of one batch have the same id")
+    new_tasks = 0
+    for submission in submissions:
+        check_job_id(submission.job_id)
+        check_spec(submission.spec)
+        known = fleet.jobs.get(submission.job_id)
+        if known is not None and known.spec != submission.spec:
+            raise Conflict(f"job {submission.job_id} exists already with another spec: a new job needs a new id")
+        for other in submission.spec.after:
+            if other not in batch and JobId(other) not in after and JobId(other) not in fleet.jobs:
+                raise InvalidRequest(f"--after {other}: there is no such job")
+        new_tasks += submission.spec.num_tasks if known is None else 0
+    check_cycle({job: [JobId(other) for other in spec.after] for job, spec in batch.items()})
+    waiting = sum(job.counts.get(TaskState.PENDING, 0) for job in fleet.jobs.values())
+    if waiting + new_tasks > PENDING_TASKS_MAX:
+        raise Conflict(f"{waiting} tasks wait already and at most {PENDING_TASKS_MAX} may: wait or cancel some")
+
+
+def _make(fleet: Fleet, job_id: JobId, spec: JobSpec, actor: str, now_ms: int) -> Job:
+    fleet.job_seq += 1
+    first = TaskState.HELD if spec.held else TaskState.PENDING
+    count = spec.num_tasks
+    return Job(
+        id=job_id,
+        spec=spec,
+        seq=fleet.job_seq,
+        submitted_by=actor,
+        created_at_ms=now_ms,
+        priority=spec.priority,
+        after=tuple(JobId(other) for other in dict.fromkeys(spec.after)),
+        tasks=[Task(index=index, state=first, pending_since_ms=now_ms, held=spec.held) for index in range(count)],
+        counts={first: count},
+        ready=list(range(count)) if first is TaskState.PENDING else [],
+        requirements=requirement.parse_all(spec.requirements),
+    )

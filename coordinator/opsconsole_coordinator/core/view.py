@@ -1,0 +1,189 @@
+"""Rows for people and scripts, from entities in memory or from the store alike."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from opsconsole_coordinator.core import history
+from opsconsole_coordinator.core.fleet import Fleet
+from opsconsole_coordinator.core.model import Attempt, Job, Task, Worker
+from opsconsole_coordinator.core.placement import Demand, choose, demand_of, free_gpus, judge, rank
+from opsconsole_coordinator.core.schedule import explain
+from opsconsole_coordinator.core.verdict import verdict
+from opsconsole_protocol import requirement
+from opsconsole_protocol.api import AttemptRow, JobRow, TaskRow, Verdict, WorkerRow
+from opsconsole_protocol.spec import JobSpec
+from opsconsole_protocol.state import TaskState, is_task_finished, is_task_waiting
+
+RUNNING = frozenset({TaskState.RUNNING, TaskState.PAUSED, TaskState.BUILDING})
+LIVE = RUNNING | {TaskState.ASSIGNED}
+
+
+def worker_row(fleet: Fleet, worker: Worker, now_ms: int) -> WorkerRow:
+    """A worker as it stands."""
+    properties = {
+        **worker.properties,
+        "status": worker.status,
+        "max_concurrent_jobs": worker.max_concurrent_jobs,
+    }
+    properties.setdefault("io_paths", {"input": None, "output": None, "filesystem": ""})
+    return WorkerRow(
+        id=worker.id,
+        name=worker.name,
+        status=worker.status,
+        connection=worker.connection,
+        tags=worker.tags,
+        properties=properties,
+        gpus=worker.gpus,
+        running_tasks=min(len(worker.live), worker.max_concurrent_jobs),
+        last_seen_ms=worker.last_seen_ms or None,
+        max_concurrent_jobs=worker.max_concurrent_jobs,
+        gpus_free=tuple(gpu.uuid for gpu in free_gpus(worker)[0]),
+        gpu_message=worker.gpu_message,
+        host=worker.host,
+        attention=_attention(fleet, worker, now_ms),
+    )
+
+
+def _attention(fleet: Fleet, worker: Worker, now_ms: int) -> str:
+    if worker.revoked:
+        return "its credential was revoked"
+    if fleet.adopting:
+        return "the store was restored from a backup: confirm with `opsconsole confirm-restore`"
+    if worker.avoided_until_ms > now_ms:
+        return f"avoided after {worker.failures_in_row} failures in a row"
+    broken = [gpu for gpu in worker.gpus if gpu.state != "ok"]
+    if broken:
+        return f"GPU {broken[0].index} {broken[0].state}: {broken[0].message}"
+    if not worker.gpus and worker.gpu_message:
+        return worker.gpu_message
+    return ""
+
+
+def job_row(fleet: Fleet, job: Job) -> JobRow:
+    """A job as it stands."""
+    counts = job.counts
+    total = len(job.tasks)
+    ended = sum(count for state, count in counts.items() if is_task_finished(state))
+    single = fleet.current(job.tasks[0]) if total == 1 else None
+    output = single.seen.output_path if single is not None and single.seen is not None else None
+    names = job.worker_names
+    estimate_ms = history.estimate(fleet, job.spec)
+    return JobRow(
+        id=job.id,
+        name=job.spec.title,
+        project=job.spec.project,
+        state=str(job.state),
+        reason=_job_reason(fleet, job),
+        priority=job.priority,
+        num_tasks=total,
+        task_counts={str(state): count for state, count in sorted(counts.items())},
+        worker=next(iter(names)) if len(names) == 1 else None,
+        output_path=output,
+        submitted_by=job.submitted_by,
+        created_at_ms=job.created_at_ms,
+        started_at_ms=job.started_at_ms,
+        finished_at_ms=job.finished_at_ms,
+        progress=ended / total if total > 1 or ended else None,
+        duration_ms_estimate=round(estimate_ms) if estimate_ms is not None else None,
+    )
+
+
+def _job_reason(fleet: Fleet, job: Job) -> str:
+    """Why it stands where it stands: its own reason, or that of the first task in the state that names the job's."""
+    state = job.state
+    if job.stop_reason and not job.is_finished:
+        return f"ending: {job.stop_reason}"
+    if state in {TaskState.PENDING, TaskState.BLOCKED} and job.reason:
+        return job.reason
+    if len(job.tasks) == 1:
+        return job.tasks[0].reason
+    if state is TaskState.SUCCEEDED:
+        return ""
+    return next((task.reason for task in _tasks_in(fleet, job, state) if task.state is state and task.reason), "")
+
+
+def _tasks_in(fleet: Fleet, job: Job, state: TaskState) -> list[Task]:
+    """The tasks among which those in this state are; only few of a large job's tasks have a live attempt."""
+    if state not in LIVE:
+        return job.tasks
+    held = (fleet.attempts.get(one) for one in job.open_attempts)
+    return [job.tasks[index] for index in sorted({one.index for one in held if one is not None})]
+
+
+def attempt_row(attempt: Attempt) -> AttemptRow:
+    """An attempt as it stands."""
+    seen = attempt.seen
+    return AttemptRow(
+        attempt=attempt.number,
+        attempt_id=attempt.id,
+        state=str(attempt.state),
+        worker=attempt.worker_name,
+        exit_code=seen.exit_code if seen is not None else None,
+        signal=seen.signal if seen is not None else None,
+        error=attempt.error,
+        started_at_ms=seen.started_at_ms if seen is not None else None,
+        finished_at_ms=(seen.finished_at_ms if seen is not None else None) or attempt.finished_at_ms,
+        output_path=seen.output_path if seen is not None else None,
+        gpu_ids=attempt.gpu_ids,
+        peak_memory_mb=seen.peak_memory_mb if seen is not None else None,
+        cpu_seconds=seen.cpu_seconds if seen is not None else None,
+        ports=seen.ports if seen is not None else {},
+    )
+
+
+def task_row(job: Job, task: Task, attempts: Sequence[Attempt]) -> TaskRow:
+    """A task with its attempts, oldest first; what is shown of the task is its last attempt's."""
+    rows = tuple(attempt_row(attempt) for attempt in attempts)
+    last = rows[-1] if rows else None
+    current = attempts[-1] if attempts else None
+    is_waiting = is_task_waiting(task.state)
+    parameters: dict[str, Any] = dict(job.spec.parameters[task.index]) if job.spec.parameters else {}
+    return TaskRow(
+        id=job.task_id(task.index),
+        index=task.index,
+        state=str(task.state),
+        reason=task.reason or (job.reason if is_waiting else ""),
+        exit_code=last.exit_code if last is not None and not is_waiting else None,
+        error=last.error if last is not None else (task.reason if is_task_finished(task.state) else ""),
+        worker=last.worker if last is not None else None,
+        attempt=last.attempt if last is not None else None,
+        attempt_id=last.attempt_id if last is not None else None,
+        started_at_ms=last.started_at_ms if last is not None else None,
+        finished_at_ms=last.finished_at_ms if last is not None and not is_waiting else None,
+        output_path=last.output_path if last is not None else None,
+        resource_usage=current.usage if current is not None else None,
+        parameters=parameters,
+        attempts=rows,
+    )
+
+
+def candidates(fleet: Fleet, spec: JobSpec, now_ms: int) -> tuple[tuple[Verdict, ...], str]:
+    """Every worker's verdict on a spec, best first, and the decision of automatic placement in one line."""
+    demand = Demand(spec, requirement.parse_all(spec.requirements))
+    return _verdicts(fleet, demand, now_ms)
+
+
+def why(fleet: Fleet, job: Job, now_ms: int) -> tuple[str, tuple[Verdict, ...]]:
+    """Why a job stands where it stands, and what each worker says to it while it waits."""
+    if not is_task_waiting(job.state) or job.state is TaskState.HELD:
+        return _job_reason(fleet, job) or str(job.state), ()
+    waiting = next((task for task in job.tasks if task.state is TaskState.PENDING), None)
+    verdicts, text = _verdicts(fleet, demand_of(job, waiting), now_ms)
+    is_paused = job.spec.project in fleet.paused_projects
+    held_up = job.state is TaskState.BLOCKED or job.waiting_on or is_paused or fleet.adopting
+    return (job.reason if held_up and job.reason else text), verdicts
+
+
+def _verdicts(fleet: Fleet, demand: Demand, now_ms: int) -> tuple[tuple[Verdict, ...], str]:
+    known = history.estimates(fleet, demand.spec)
+    offers = [judge(fleet, worker, demand, now_ms) for worker in fleet.workers.values()]
+    offers.sort(key=lambda offer: (not offer.accepted, offer.permanent, rank(offer, known)))
+    rows = tuple(
+        verdict(fleet, offer, demand, history.estimate(fleet, demand.spec, offer.worker.id)) for offer in offers
+    )
+    best = choose(offers, known)
+    if best is None:
+        return rows, explain(offers, demand)
+    accepted = sum(offer.accepted for offer in offers)
+    others = f"the best of {accepted}" if accepted > 1 else "the only one that accepts"
+    return rows, f"{best.worker.name}: {others}"

@@ -1,0 +1,290 @@
+"""Starting and stopping a coordinator, alone or inside another program."""
+
+import asyncio
+import contextlib
+import fcntl
+import gc
+import getpass
+import logging
+import os
+import resource
+import secrets
+import sqlite3
+import threading
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from socket import gethostname
+
+import msgspec
+
+from opsconsole_coordinator.server import web
+from opsconsole_coordinator.server.desk import Desk
+from opsconsole_coordinator.server.hub import Hub
+from opsconsole_coordinator.server.identity import Identities
+from opsconsole_coordinator.server.kernel import Kernel
+from opsconsole_coordinator.server.log_room import LogRoom
+from opsconsole_coordinator.server.retention import Keep, Retention
+from opsconsole_coordinator.store import query
+from opsconsole_coordinator.store.database import FILE_NAME, Database
+from opsconsole_coordinator.trust import certificate, token_file
+from opsconsole_protocol.address import is_loopback
+from opsconsole_protocol.data_folder import ENDPOINT_FILE, LOCK_FILE
+from opsconsole_protocol.endpoint import Endpoint
+from opsconsole_protocol.error import Conflict, InvalidRequest, Unavailable
+from opsconsole_protocol.ids import spell
+from opsconsole_protocol.private_file import write_private
+
+log = logging.getLogger("opsconsole.coordinator")
+
+STORE_ID_LENGTH = 16
+FILES_MAX = 16_384
+
+
+@dataclass(frozen=True, slots=True)
+class CoordinatorConfig:
+    """How a coordinator runs. `listen` is HOST:PORT, port 0 for any; `tls` is auto (off on loopback only) or on."""
+
+    data_dir: Path
+    listen: str = "127.0.0.1:7373"
+    tls: str = "auto"
+    advertise: str | None = None
+    name: str | None = None
+    keep: Keep = field(default_factory=Keep)
+
+
+class DataFolderInUse(Conflict):
+    """Another coordinator runs on this data folder."""
+
+
+class Coordinator:
+    """A coordinator on the running event loop."""
+
+    def __init__(self, config: CoordinatorConfig) -> None:
+        self._config = config
+        self._lock = -1
+        self._database: Database | None = None
+        self._logs: LogRoom | None = None
+        self._web: web.Web | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._server: asyncio.Task[None] | None = None
+        self.endpoint: Endpoint | None = None
+
+    async def start(self) -> Endpoint:
+        """Take the data folder, open the store, listen. Raises OpsconsoleError with one line, and leaves nothing behind."""
+        try:
+            return await self._start()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def _start(self) -> Endpoint:
+        config = self._config
+        host, port = _split(config.listen)
+        _check_advertise(host, config.advertise)
+        self._take_folder()
+        _raise_file_limit()
+        listener = web.bind(host, port)
+        try:
+            endpoint = await self._open(host, listener.getsockname()[1])
+        except BaseException:
+            listener.close()
+            raise
+        assert self._web is not None  # noqa: S101 - made by _open
+        files = certificate.CertificateFiles.of(config.data_dir) if endpoint.certificate_hash else None
+        self._server = asyncio.create_task(self._web.serve([listener], files), name="web")
+        listening = asyncio.create_task(self._web.listening.wait(), name="wait for the web")
+        await asyncio.wait((self._server, listening), return_when=asyncio.FIRST_COMPLETED)
+        if not listening.done():
+            listening.cancel()
+            raise Unavailable("the web server ended before it began")
+        write_private(config.data_dir / ENDPOINT_FILE, msgspec.json.encode(endpoint).decode() + "\n")
+        self.endpoint = endpoint
+        gc.collect()
+        gc.freeze()  # what exists now lives as long as the process: no full collection needs to look at it
+        return endpoint
+
+    async def _open(self, host: str, port: int) -> Endpoint:
+        config = self._config
+        name = config.name or gethostname()
+        token = token_file.ensure_token(config.data_dir)
+        uses_tls = config.tls == "on" or not is_loopback(host)
+        digest = self._certificate() if uses_tls else None
+        database = self._database = Database(config.data_dir / FILE_NAME)
+        await database.open()
+        kernel = Kernel(database, name)
+        self._logs = logs = LogRoom(config.data_dir / "logs", kernel)
+        kernel.log_offsets = logs.offsets
+        store_id = await _ensure_store_id(database)
+        await kernel.load()
+        identities = Identities(database, token, getpass.getuser())
+        await identities.load()
+        scheme = "wss" if uses_tls else "ws"
+        reach = config.advertise or f"{_reachable(host)}:{port}"
+        join_url = f"{scheme}://{reach}#{digest or '-'}."
+        hub = Hub(kernel)
+        desk = Desk(kernel, logs, identities, lambda: join_url)
+        self._web = web.Web(kernel, hub, desk, logs, identities, _version())
+        retention = Retention(kernel, logs, config.keep)
+        loops = (
+            (kernel.run, "commit"), (kernel.tick, "tick"), (logs.run, "sync logs"), (retention.run, "let go of history"),
+        )  # fmt: skip
+        for loop, label in loops:
+            task = asyncio.create_task(loop(), name=label)
+            task.add_done_callback(_report)
+            self._tasks.append(task)
+        return Endpoint(
+            url=f"{scheme}://{'127.0.0.1' if host in _ANY else _bracket(host)}:{port}",
+            certificate_hash=digest,
+            pid=os.getpid(),
+            store_id=store_id,
+            name=name,
+        )
+
+    async def stop(self) -> None:
+        """Stop serving, fold the store together, let go of the data folder. Running tasks go on."""
+        if self._web is not None:
+            self._web.stop()
+        if self._server is not None:
+            await asyncio.gather(self._server, return_exceptions=True)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._logs is not None:
+            await asyncio.to_thread(self._logs.close)
+        if self._database is not None:
+            await self._database.close()
+        if self.endpoint is not None:
+            (self._config.data_dir / ENDPOINT_FILE).unlink(missing_ok=True)
+            self.endpoint = None
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+        self._tasks, self._server, self._web, self._logs, self._database = [], None, None, None, None
+
+    def _take_folder(self) -> None:
+        folder = self._config.data_dir
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._lock = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DataFolderInUse(
+                f"a coordinator runs on {folder} already: use it (`opsconsole` attaches), or choose another --data-dir"
+            ) from None
+        except OSError as error:
+            raise InvalidRequest(f"can't use the data folder {folder}: {error.strerror}") from None
+
+    def _certificate(self) -> str:
+        advertised = self._config.advertise.rpartition(":")[0] if self._config.advertise else ""
+        files = certificate.ensure_certificate(self._config.data_dir, certificate.machine_names(advertised))
+        return certificate.fingerprint(files.cert)
+
+
+class CoordinatorThread:
+    """A coordinator on a thread and loop of its own, which shares nothing with the program around it."""
+
+    def __init__(self, config: CoordinatorConfig) -> None:
+        self._config = config
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._ready = threading.Event()
+        self._stop: asyncio.Event | None = None
+        self._result: Endpoint | BaseException | None = None
+
+    def start(self) -> Endpoint:
+        """Start and wait until it listens. Raises OpsconsoleError."""
+        self._thread = threading.Thread(target=self._main, name="coordinator", daemon=True)
+        self._thread.start()
+        self._ready.wait()
+        if isinstance(self._result, BaseException):
+            self._thread.join()
+            raise self._result
+        assert isinstance(self._result, Endpoint)  # noqa: S101 - one of the two was set
+        return self._result
+
+    def stop(self) -> None:
+        """Stop and wait for the end."""
+        if self._thread is None or not self._thread.is_alive():
+            return
+        if self._loop is not None and self._stop is not None:
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join()
+
+    def _main(self) -> None:
+        try:
+            asyncio.run(self._run())
+        except BaseException as error:
+            if self._result is None:
+                self._result = error
+            else:
+                log.critical("the coordinator's thread has ended", exc_info=error)
+        finally:
+            self._ready.set()
+
+    async def _run(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stop = asyncio.Event()
+        coordinator = Coordinator(self._config)
+        self._result = await coordinator.start()
+        self._ready.set()
+        await self._stop.wait()
+        await coordinator.stop()
+
+
+_ANY = ("0.0.0.0", "::", "")  # noqa: S104 - compared with, not listened on
+
+
+def _split(listen: str) -> tuple[str, int]:
+    host, separator, port = listen.rpartition(":")
+    if not separator or not port.isdigit() or int(port) > 65535:
+        raise InvalidRequest(f"--listen {listen!r} is not HOST:PORT: write for example 0.0.0.0:7373")
+    return host.strip("[]"), int(port)
+
+
+def _check_advertise(host: str, advertise: str | None) -> None:
+    if advertise is not None:
+        _split(advertise)
+        if is_loopback(host):
+            raise InvalidRequest(f"--advertise needs a --listen address that others reach; {host} is this machine only")
+
+
+def _bracket(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _reachable(host: str) -> str:
+    return gethostname() if host in _ANY else _bracket(host)
+
+
+def _version() -> str:
+    try:
+        return version("opsconsole")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def _report(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.critical("%s has ended by a fault of our own", task.get_name(), exc_info=error)
+
+
+def _raise_file_limit() -> None:
+    """Each agent and console is an open file, and the usual soft limit of 1,024 is less than a fleet."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILES_MAX if hard == resource.RLIM_INFINITY else min(FILES_MAX, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+async def _ensure_store_id(database: Database) -> str:
+    def write(connection: sqlite3.Connection) -> str:
+        known = query.meta(connection, "store_id")
+        if known:
+            return known
+        made = spell(secrets.randbits(5 * STORE_ID_LENGTH), STORE_ID_LENGTH)
+        connection.execute("INSERT INTO meta VALUES ('store_id', ?)", (made,))
+        return made
+
+    return await database.write(write)

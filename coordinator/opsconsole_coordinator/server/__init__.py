@@ -1,0 +1,1 @@
+"""The coordinator's shell: it owns the sockets, the files, the clock and SQLite, and decides nothing."""

@@ -1,0 +1,211 @@
+"""One agent's connection: messages in, desired state out, log bytes to the store."""
+
+import asyncio
+import logging
+from itertools import count
+
+import msgspec
+from starlette.websockets import WebSocket
+
+from opsconsole_coordinator.core import liveness, reconcile
+from opsconsole_coordinator.core.model import Worker
+from opsconsole_coordinator.server.kernel import Kernel
+from opsconsole_coordinator.server.log_room import LogRoom
+from opsconsole_coordinator.server.outbox import Closed, Outbox, receive
+from opsconsole_protocol import codec, link
+from opsconsole_protocol.error import OpsconsoleError, ProtocolError
+from opsconsole_protocol.frame import LogChunk, decode_frame
+from opsconsole_protocol.ids import AttemptId, SessionId, WorkerId
+from opsconsole_protocol.link import SILENT_AFTER_MS
+
+log = logging.getLogger("opsconsole.coordinator.agent")
+
+OUTBOX_MAX = 20_000
+CHUNKS_MAX = 64
+REGISTER_TIMEOUT_S = 10.0
+DEAD_AFTER_MS = 2 * SILENT_AFTER_MS
+_numbers = count(1)
+
+
+class AgentSession:
+    """Lives as long as its websocket. `worker_id` was authenticated; the first message must be `register`."""
+
+    def __init__(
+        self,
+        socket: WebSocket,
+        kernel: Kernel,
+        logs: LogRoom,
+        worker_id: WorkerId,
+        name: str = "",
+        tags: tuple[str, ...] = (),
+    ) -> None:
+        self.id = SessionId(next(_numbers))
+        self._socket = socket
+        self._kernel = kernel
+        self._logs = logs
+        self._worker_id = worker_id
+        self._name = name
+        self._tags = tags
+        self._codec = codec.coordinator_side()
+        self._outbox = Outbox(socket, self._codec.encode, OUTBOX_MAX, self._resend)
+        self._chunks: asyncio.Queue[LogChunk] = asyncio.Queue(CHUNKS_MAX)
+        self._is_registered = False
+        self._is_ended = False
+
+    def send(self, message: link.CoordinatorMessage) -> None:
+        """Queue a message; never blocks."""
+        self._outbox.put(message)
+
+    def end(self, code: str, message: str) -> None:
+        """Say why, and close."""
+        if not self._is_ended:
+            self._is_ended = True
+            self._outbox.end(link.PeerError(code=code, message=message))
+
+    async def run(self) -> None:
+        """Serve the connection to its end."""
+        sender = asyncio.create_task(self._outbox.run(), name=f"send to {self._worker_id}")
+        storer = asyncio.create_task(self._store_logs(), name=f"logs of {self._worker_id}")
+        receiver = asyncio.create_task(self._receive(), name=f"receive from {self._worker_id}")
+        watcher = asyncio.create_task(self._watch(), name=f"watch {self._worker_id}")
+        tasks = (sender, storer, receiver, watcher)
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            if self._is_ended:
+                await asyncio.wait((sender,), timeout=2)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            worker = self._kernel.fleet.workers.get(self._worker_id)
+            if worker is not None:
+                liveness.disconnected(self._kernel.fleet, worker, self.id)
+                self._kernel.changed()
+            if self._kernel.sessions.get(self._worker_id) is self:
+                del self._kernel.sessions[self._worker_id]
+
+    async def _receive(self) -> None:
+        try:
+            async with asyncio.timeout(REGISTER_TIMEOUT_S):
+                await self._register()
+            while not self._is_ended:
+                await self._take_frame(await receive(self._socket))
+        except Closed:
+            return
+        except TimeoutError:
+            self.end("protocol", "nothing was registered in time: is this an opsconsole agent?")
+        except OpsconsoleError as error:
+            self.end(error.code, str(error))
+        except Exception:
+            log.exception("a message of %s was too much for us", self._worker_id)
+            self.end("internal", "the coordinator made a mistake over this; its log says more. Please report it")
+
+    async def _register(self) -> None:
+        match self._codec.decode(await receive(self._socket)):
+            case [link.Register() as message]:
+                if message.worker_id != self._worker_id:
+                    raise ProtocolError("the registered worker id isn't the authenticated one")
+                tags = tuple(dict.fromkeys((*message.tags, *self._tags)))
+                await self._kernel.register(self, msgspec.structs.replace(message, tags=tags), self._name)
+                self._is_registered = True
+            case _:
+                raise ProtocolError("the first message has to be `register`, alone")
+
+    async def _take_frame(self, frame: bytes) -> None:
+        if not codec.is_batch(frame):
+            await self._chunks.put(decode_frame(frame))
+            return
+        try:
+            messages = self._codec.decode(frame)
+        except ProtocolError as error:
+            # The peer is told and goes on: what it wanted to say is still a difference that it repeats.
+            self.send(link.PeerError(code=error.code, message=str(error)))
+            return
+        for message in messages:
+            finished: set[AttemptId] = set()
+            if isinstance(message, link.Report | link.Observation):
+                finished = await self._kernel.finished(message.attempts)
+            worker = self._worker()  # after the wait: this may no longer be its session
+            if worker is None:
+                return
+            self._take(worker, message, finished)
+        if not all(isinstance(message, link.Heartbeat) for message in messages):
+            self._kernel.changed()  # of readings the next tick tells: a thousand workers have many
+
+    def _worker(self) -> Worker | None:
+        """The worker, while this is its present session."""
+        worker = self._kernel.fleet.workers.get(self._worker_id)
+        return worker if worker is not None and worker.session == self.id else None
+
+    def _take(self, worker: Worker, message: link.AgentMessage, finished: set[AttemptId]) -> None:
+        kernel = self._kernel
+        match message:
+            case link.Report():
+                reconcile.report(kernel.fleet, worker, message, finished, kernel.clock.now_ms())
+            case link.Heartbeat():
+                liveness.heartbeat(kernel.fleet, worker, message, kernel.clock.now_ms())
+                self.send(link.HeartbeatAck(at_ms=message.at_ms, store_seq=kernel.committed_seq))
+            case link.Observation():
+                reconcile.observation(kernel.fleet, worker, message, finished, kernel.clock.now_ms())
+            case link.UpdateMetadata():
+                reconcile.update_metadata(kernel.fleet, worker, message, worker.name, kernel.clock.now_ms())
+            case link.FileExists(check_id=check_id, size_bytes=size):
+                kernel.fleet.answer_input(check_id, True, f"found, {_size(size)}", kernel.clock.now_ms(), worker.id)
+            case link.FileNotFound(check_id=check_id, reason=reason):
+                kernel.fleet.answer_input(check_id, False, reason, kernel.clock.now_ms(), worker.id)
+            case link.PeerError(code=code, message=text):
+                log.warning("%s says %s: %s", worker.name, code, text)
+            case link.Register():
+                self.send(link.PeerError(code="protocol", message="already registered: reconnect to register anew"))
+            case link.JobOutputPath():
+                pass  # every report carries the same; the message is for peers that know only the seeds' words
+
+    async def _store_logs(self) -> None:
+        """Write what has come together in one go, then acknowledge it."""
+        while True:
+            chunks = [await self._chunks.get()]
+            while not self._chunks.empty():
+                chunks.append(self._chunks.get_nowait())
+            ours = [chunk for chunk in chunks if self._is_ours(AttemptId(chunk.attempt_id))]
+            if not ours:
+                continue
+            try:
+                offsets = await self._logs.append(ours)
+            except OpsconsoleError as error:
+                self.end(error.code, str(error))
+                return
+            fleet = self._kernel.fleet
+            for (attempt_id, source), offset in offsets.items():
+                reconcile.logs_stored(fleet, attempt_id, source, offset)
+            self.send(link.LogAck(offsets=tuple((one, source, offset) for (one, source), offset in offsets.items())))
+            if fleet.is_dirty:
+                self._kernel.changed()
+
+    def _is_ours(self, attempt_id: AttemptId) -> bool:
+        attempt = self._kernel.fleet.attempts.get(attempt_id)
+        return attempt is not None and attempt.worker_id == self._worker_id and attempt.open
+
+    def _resend(self) -> None:
+        worker = self._worker()
+        if worker is not None:
+            reconcile.send_desired(self._kernel.fleet, worker)
+            self._kernel.changed()
+
+    async def _watch(self) -> None:
+        """Give a connection up on which no heartbeat comes any more."""
+        while True:
+            await asyncio.sleep(DEAD_AFTER_MS / 4000)
+            worker = self._worker()
+            if worker is None and self._is_registered:
+                return
+            if worker is not None and self._kernel.clock.now_ms() - worker.heard_at_ms > DEAD_AFTER_MS:
+                return
+
+
+def _size(size_bytes: int) -> str:
+    size = float(size_bytes)
+    for unit in ("B", "KB", "MB", "GB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} TB"

@@ -1,0 +1,99 @@
+"""Projects and templates: small tables that only operators change."""
+
+import sqlite3
+
+import msgspec
+
+from opsconsole_coordinator.server.kernel import Kernel
+from opsconsole_coordinator.store import query
+from opsconsole_coordinator.store.database import Database
+from opsconsole_protocol.api import ProjectRow, SetProject, TemplateRow
+from opsconsole_protocol.error import InvalidRequest
+from opsconsole_protocol.ids import JobId
+from opsconsole_protocol.spec import JobSpec
+
+STATUSES = ("active", "paused", "archived")
+
+
+def with_after(spec: JobSpec, resolved: dict[JobId, JobId]) -> JobSpec:
+    """The spec with whole job ids where prefixes were typed."""
+    if not spec.after:
+        return spec
+    return msgspec.structs.replace(spec, after=tuple(resolved.get(JobId(one), JobId(one)) for one in spec.after))
+
+
+async def projects(database: Database) -> tuple[ProjectRow, ...]:
+    """Every project that was made or has jobs, by name, with its jobs counted by state."""
+
+    def read(connection: sqlite3.Connection) -> tuple[ProjectRow, ...]:
+        made = dict(connection.execute("SELECT name, data FROM projects").fetchall())
+        counts = query.count_jobs(connection)
+        rows = []
+        for name in sorted({*made, *counts}):
+            row = _decode(name, made.get(name))
+            rows.append(msgspec.structs.replace(row, job_counts=counts.get(name, {})))
+        return tuple(rows)
+
+    return await database.read(read)
+
+
+async def set_project(kernel: Kernel, request: SetProject, actor: str) -> str:
+    """Make or change a project. Raises InvalidRequest."""
+    if request.status is not None and request.status not in STATUSES:
+        raise InvalidRequest(f"{request.status!r} is not a project's status: use one of {', '.join(STATUSES)}")
+    now_ms = kernel.clock.now_ms()
+
+    def write(connection: sqlite3.Connection) -> ProjectRow:
+        found = connection.execute("SELECT data FROM projects WHERE name = ?", (request.name,)).fetchone()
+        row = _decode(request.name, found[0] if found else None)
+        row = msgspec.structs.replace(
+            row,
+            description=request.description if request.description is not None else row.description,
+            status=request.status or row.status,
+            created_at_ms=row.created_at_ms or now_ms,
+            updated_at_ms=now_ms,
+        )
+        connection.execute("INSERT OR REPLACE INTO projects VALUES (?,?)", (row.name, msgspec.msgpack.encode(row)))
+        return row
+
+    row = await kernel.database.write(write)
+    if row.status == "active":
+        kernel.fleet.paused_projects.discard(row.name)
+    else:
+        kernel.fleet.paused_projects.add(row.name)
+    kernel.fleet.must_schedule = True
+    words = f"project {row.name} is {row.status}"
+    kernel.fleet.audit(now_ms, actor, "project", words, row.name)
+    return words
+
+
+async def templates(database: Database) -> tuple[TemplateRow, ...]:
+    """Every template, by name."""
+
+    def read(connection: sqlite3.Connection) -> tuple[TemplateRow, ...]:
+        rows = connection.execute("SELECT data FROM templates ORDER BY name")
+        return tuple(msgspec.msgpack.decode(data, type=TemplateRow) for (data,) in rows)
+
+    return await database.read(read)
+
+
+async def set_template(kernel: Kernel, template: TemplateRow, actor: str) -> str:
+    """Make or replace a template. Raises InvalidRequest where its words name parameters that it doesn't declare."""
+    if not template.name or not template.command:
+        raise InvalidRequest("a template needs a name and a command")
+    now_ms = kernel.clock.now_ms()
+    row = msgspec.structs.replace(template, created_by=actor, created_at_ms=now_ms)
+
+    def write(connection: sqlite3.Connection) -> None:
+        connection.execute("INSERT OR REPLACE INTO templates VALUES (?,?)", (row.name, msgspec.msgpack.encode(row)))
+
+    await kernel.database.write(write)
+    words = f"template {row.name} set"
+    kernel.fleet.audit(now_ms, actor, "template", words, row.name)
+    return words
+
+
+def _decode(name: str, data: bytes | None) -> ProjectRow:
+    if data is not None:
+        return msgspec.msgpack.decode(data, type=ProjectRow)
+    return ProjectRow(name=name, description="", status="active", created_at_ms=0, updated_at_ms=0, job_counts={})

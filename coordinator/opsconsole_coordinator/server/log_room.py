@@ -1,0 +1,189 @@
+"""The log store behind the event loop: one thread that appends and syncs, a few that read, and waiting readers."""
+
+import asyncio
+import contextlib
+import logging
+import sqlite3
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from copy import copy
+from pathlib import Path
+
+from opsconsole_coordinator.core.model import Attempt
+from opsconsole_coordinator.log.store import LogKey, LogStore, Outcome
+from opsconsole_coordinator.server.directory import resolve
+from opsconsole_coordinator.server.kernel import Kernel
+from opsconsole_coordinator.store import query
+from opsconsole_protocol.api import LogAnswer, ReadLog
+from opsconsole_protocol.error import NotFound, Unavailable
+from opsconsole_protocol.frame import LogChunk
+from opsconsole_protocol.ids import AttemptId, JobId, task_id
+from opsconsole_protocol.log import LogPage
+from opsconsole_protocol.state import TaskState, is_task_finished
+
+log = logging.getLogger("opsconsole.coordinator.log")
+
+SYNC_EVERY_S = 1.0
+READERS = 2
+
+
+def key_of(attempt_id: AttemptId) -> LogKey:
+    """Which log an attempt's bytes belong to; the id says it all."""
+    job_id, index, number, _ = attempt_id.split(".")
+    return LogKey(job_id, int(index), int(number), attempt_id)
+
+
+class LogRoom:
+    """Appends chunks, reads pages, wakes those who wait for more."""
+
+    def __init__(self, folder: Path, kernel: Kernel) -> None:
+        self._store = LogStore(folder)
+        self._kernel = kernel
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="log-writer")
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="log-reader")
+        self._waiting: dict[AttemptId, set[asyncio.Event]] = {}
+        self._is_dirty = False
+
+    def offsets(self, attempt_id: AttemptId) -> dict[str, int]:
+        """How much of each source is stored; for the start, when nothing else runs yet."""
+        return {str(source): offset for source, offset in self._store.offsets(key_of(attempt_id)).items()}
+
+    async def append(self, chunks: Sequence[LogChunk]) -> dict[tuple[AttemptId, str], int]:
+        """Store chunks; the offset that each source has now. Raises Unavailable where the disk refuses."""
+        items = [(key_of(AttemptId(chunk.attempt_id)), chunk) for chunk in chunks]
+        loop = asyncio.get_running_loop()
+        results = await loop.run_in_executor(self._writer, self._store.append_many, items)
+        self._is_dirty = True
+        offsets: dict[tuple[AttemptId, str], int] = {}
+        for result in results:
+            if result.outcome is Outcome.FAILED:
+                raise Unavailable(result.error)
+            offsets[AttemptId(result.key.attempt_id), str(result.source)] = result.durable_offset
+        for attempt_id, _ in offsets:
+            for event in self._waiting.get(attempt_id, ()):
+                event.set()
+        return offsets
+
+    async def run(self) -> None:
+        """Make what was appended durable, every now and then, for ever."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(SYNC_EVERY_S)
+            if self._is_dirty:
+                self._is_dirty = False
+                try:
+                    await loop.run_in_executor(self._writer, self._store.sync)
+                except OSError as error:
+                    log.error("logs can't be made durable: %s", error)
+
+    async def delete(self, job_id: str) -> None:
+        """Delete all logs of a job. Raises OSError."""
+        await asyncio.get_running_loop().run_in_executor(self._writer, self._store.delete, job_id)
+
+    async def usage(self) -> dict[str, int]:
+        """Bytes of logs on disk by job."""
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self._store.usage)
+
+    def close(self) -> None:
+        """Make everything durable and let go of the threads."""
+        self._writer.shutdown()
+        self._readers.shutdown()
+        try:
+            self._store.close()
+        except OSError as error:
+            log.error("logs can't be made durable: %s", error)
+
+    async def read(self, request: ReadLog) -> LogAnswer:
+        """A page of one attempt's log; an empty one waits up to `wait_ms` for more. Raises NotFound, LogQueryError."""
+        job_id, index = await resolve(self._kernel, request.id)
+        index = request.task_index if request.task_index is not None else (index or 0)
+        deadline = asyncio.get_running_loop().time() + request.wait_ms / 1000
+        with self._kernel.watch([job_id]) as changed:
+            while True:
+                answer, attempt_id = await self._answer(request, job_id, index)
+                is_news = answer.page.lines or answer.finished or not answer.page.end
+                left_s = deadline - asyncio.get_running_loop().time()
+                if is_news or left_s <= 0:
+                    return answer
+                with self._wait(attempt_id, changed):
+                    # What came between the page and the registration is seen by the next page: look once more.
+                    again, _ = await self._answer(request, job_id, index)
+                    if again.page.lines or again.finished:
+                        return again
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(left_s):
+                            await changed.wait()
+                    changed.clear()
+
+    @contextlib.contextmanager
+    def _wait(self, attempt_id: AttemptId | None, event: asyncio.Event) -> Iterator[None]:
+        if attempt_id is None:
+            yield
+            return
+        self._waiting.setdefault(attempt_id, set()).add(event)
+        try:
+            yield
+        finally:
+            waiting = self._waiting[attempt_id]
+            waiting.discard(event)
+            if not waiting:
+                del self._waiting[attempt_id]
+
+    async def _answer(self, request: ReadLog, job_id: JobId, index: int) -> tuple[LogAnswer, AttemptId | None]:
+        task_state, attempts = await self._attempts(job_id, index)
+        attempt = _pick(attempts, request.attempt)
+        if attempt is None:
+            if request.attempt is not None:
+                raise NotFound(f"{task_id(job_id, index)} has no attempt {request.attempt}: it has {len(attempts)}")
+            page = LogPage(lines=(), next_cursor=request.query.cursor or "", end=True)
+            return self._dress(job_id, index, page, None, task_state), None
+        # As it stands before the page is read: an end that comes meanwhile may come with lines that the page lacks.
+        before = copy(attempt)
+        is_over = before.is_finished and not before.open
+        loop = asyncio.get_running_loop()
+        key = key_of(attempt.id)
+        asked = request.query
+        page = await loop.run_in_executor(self._readers, lambda: self._store.read(key, asked, ended=is_over))
+        return self._dress(job_id, index, page, before, task_state), attempt.id
+
+    def _dress(self, job_id: JobId, index: int, page: LogPage, attempt: Attempt | None, state: TaskState) -> LogAnswer:
+        is_over = attempt is None or (attempt.is_finished and (not attempt.open or self._is_out_of_reach(attempt)))
+        return LogAnswer(
+            page=page,
+            task_id=task_id(job_id, index),
+            attempt=attempt.number if attempt is not None else 0,
+            attempt_state=str(attempt.state) if attempt is not None else str(state),
+            worker=attempt.worker_name if attempt is not None else None,
+            finished=is_task_finished(state) and is_over and page.end,
+        )
+
+    def _is_out_of_reach(self, attempt: Attempt) -> bool:
+        """Whether the rest of the log may never come: nobody shall wait for it."""
+        worker = self._kernel.fleet.workers.get(attempt.worker_id)
+        return worker is None or worker.connection == "lost"
+
+    async def _attempts(self, job_id: JobId, index: int) -> tuple[TaskState, list[Attempt]]:
+        """The task's state and its attempts, oldest first, as committed or as they live."""
+        live = self._kernel.fleet.jobs.get(job_id)
+        if live is not None and index < len(live.tasks):
+            task = live.tasks[index]
+            current = self._kernel.fleet.current(task)
+            if task.attempts <= 1 and (current is not None or not task.attempts):
+                return task.state, [current] if current is not None else []
+
+        def read(connection: sqlite3.Connection) -> tuple[TaskState | None, list[Attempt]]:
+            return query.task_state(connection, job_id, index), query.attempts(connection, job_id, index, 1).get(
+                index, []
+            )
+
+        state, attempts = await self._kernel.database.read(read)
+        if state is None:
+            raise NotFound(f"job {job_id} has no task {index}")
+        in_memory = self._kernel.fleet.attempts
+        return state, [in_memory.get(attempt.id, attempt) for attempt in attempts]
+
+
+def _pick(attempts: list[Attempt], number: int | None) -> Attempt | None:
+    if number is None:
+        return attempts[-1] if attempts else None
+    return next((attempt for attempt in attempts if attempt.number == number), None)

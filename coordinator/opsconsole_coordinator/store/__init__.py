@@ -1,0 +1,1 @@
+"""The store: SQLite through aiosqlite, one writer, readers of their own. What it acknowledged is durable."""

@@ -1,0 +1,123 @@
+"""Connections: one for the writer, one for readers, each with a thread of its own (aiosqlite's)."""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import aiosqlite
+
+from opsconsole_coordinator.store.schema import StoreError, prepare
+
+R = TypeVar("R")
+
+FILE_NAME = "opsconsole.db"
+
+
+class Database:
+    """Opens the store's file and runs whole functions against it, each in one go on the connection's thread."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._writer: aiosqlite.Connection | None = None
+        self._reader: aiosqlite.Connection | None = None
+
+    async def open(self) -> None:
+        """Open, check and migrate. Raises StoreError with one line; the file is then as it was."""
+        try:
+            self._writer = await _connect(self.path)
+            await self._call(self._writer, _check)
+            await self._call(self._writer, prepare)
+            self._reader = await _connect(f"{self.path.absolute().as_uri()}?mode=ro", uri=True)
+            await self._call(self._reader, lambda connection: connection.execute("PRAGMA query_only = ON"))
+        except sqlite3.Error as error:
+            await self.close()
+            raise StoreError(f"can't use {self.path}: {explain(error)}") from None
+        except StoreError as error:
+            await self.close()
+            raise StoreError(f"can't use {self.path}: {error}") from None
+
+    async def close(self) -> None:
+        """Close both connections; the WAL is folded into the file."""
+        for connection in (self._reader, self._writer):
+            if connection is not None:
+                await connection.close()
+        self._reader = self._writer = None
+
+    async def write(self, transaction: Callable[[sqlite3.Connection], R]) -> R:
+        """Run a function inside BEGIN IMMEDIATE … COMMIT. Raises StoreError; then nothing of it was written."""
+        if self._writer is None:
+            raise StoreError("the store is closed")
+        try:
+            return await self._call(self._writer, lambda connection: _transact(connection, transaction))
+        except sqlite3.Error as error:
+            raise StoreError(f"can't write to {self.path}: {explain(error)}") from None
+
+    async def read(self, query: Callable[[sqlite3.Connection], R]) -> R:
+        """Run a function on the read-only connection, in one snapshot. Raises StoreError."""
+        if self._reader is None:
+            raise StoreError("the store is closed")
+        try:
+            return await self._call(self._reader, lambda connection: _snapshot(connection, query))
+        except sqlite3.Error as error:
+            raise StoreError(f"can't read {self.path}: {explain(error)}") from None
+
+    @staticmethod
+    async def _call(connection: aiosqlite.Connection, function: Callable[[sqlite3.Connection], R]) -> R:
+        # aiosqlite's own way to run something on the connection's thread; a call each statement would cost 0.1 ms.
+        result: R = await connection._execute(function, connection._conn)  # type: ignore[no-untyped-call]  # noqa: SLF001
+        return result
+
+
+async def _connect(target: Path | str, *, uri: bool = False) -> aiosqlite.Connection:
+    connection = aiosqlite.connect(target, uri=uri, isolation_level=None, cached_statements=64)
+    try:
+        return await connection
+    except BaseException:
+        # Its thread speaks to the loop once more before it ends: the loop has to be there.
+        await asyncio.to_thread(connection._thread.join)  # noqa: SLF001
+        raise
+
+
+def _transact(connection: sqlite3.Connection, transaction: Callable[[sqlite3.Connection], R]) -> R:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        result = transaction(connection)
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    return result
+
+
+def _snapshot(connection: sqlite3.Connection, query: Callable[[sqlite3.Connection], R]) -> R:
+    connection.execute("BEGIN")
+    try:
+        return query(connection)
+    finally:
+        if connection.in_transaction:
+            connection.execute("COMMIT")
+
+
+def _check(connection: sqlite3.Connection) -> None:
+    """A quick look at a file that was not closed well; raises sqlite3.DatabaseError for one that is no database."""
+    connection.execute("PRAGMA schema_version").fetchone()
+
+
+def explain(error: sqlite3.Error) -> str:
+    """What an SQLite error means and what to do, in a few words."""
+    text = str(error)
+    for sign, advice in (
+        ("disk is full", "the disk is full: free some space"),
+        ("readonly", "it is read-only: check its owner and mode"),
+        ("unable to open", "it can't be opened: check the folder's owner and mode"),
+        ("locked", "another program holds it locked"),
+        ("malformed", "it is damaged: restore a backup (opsconsole backup makes them)"),
+        ("not a database", "it is not a database: move it away or choose another --data-dir"),
+        ("I/O", "the disk reports an error: look at the kernel's log"),
+    ):
+        if sign in text:
+            return f"{advice} ({text})"
+    return text

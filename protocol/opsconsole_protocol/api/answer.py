@@ -1,0 +1,126 @@
+"""What it answers."""
+
+import msgspec
+
+from opsconsole_protocol.api.row import (
+    EventRow,
+    JobDetail,
+    JobRow,
+    ProjectRow,
+    Snapshot,
+    TemplateRow,
+    Verdict,
+    WorkerRow,
+)
+from opsconsole_protocol.log import LogPage
+
+
+class Answered(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of all answers."""
+
+
+class Done(Answered, frozen=True, kw_only=True, tag="done"):
+    """It is done; `text` says what."""
+
+    text: str = ""
+
+
+class WorkerList(Answered, frozen=True, kw_only=True, tag="worker_list"):
+    """Workers, ordered by name."""
+
+    workers: tuple[WorkerRow, ...]
+
+
+class JobList(Answered, frozen=True, kw_only=True, tag="job_list"):
+    """Jobs, in the order asked for; `more` when a further page exists."""
+
+    jobs: tuple[JobRow, ...]
+    more: bool = False
+
+
+class ProjectList(Answered, frozen=True, kw_only=True, tag="project_list"):
+    """Projects, ordered by name."""
+
+    projects: tuple[ProjectRow, ...]
+
+
+class TemplateList(Answered, frozen=True, kw_only=True, tag="template_list"):
+    """Templates, ordered by name."""
+
+    templates: tuple[TemplateRow, ...]
+
+
+class DetailAnswer(Answered, frozen=True, kw_only=True, tag="detail"):
+    """The answer to `show`."""
+
+    detail: JobDetail
+
+
+class ActResult(Answered, frozen=True, kw_only=True, tag="acted"):
+    """One line for each id: `(id, what happened)`. A job that was already there isn't an error."""
+
+    results: tuple[tuple[str, str], ...]
+
+
+class WhyAnswer(Answered, frozen=True, kw_only=True, tag="why_answer"):
+    """Why a job stands where it stands: one line, and each worker's verdict while it waits."""
+
+    job: JobRow
+    text: str
+    verdicts: tuple[Verdict, ...] = ()
+
+
+class Candidates(Answered, frozen=True, kw_only=True, tag="job_response"):
+    """Every worker's verdict, best first; `text` says which one automatic placement would take, or why none."""
+
+    verdicts: tuple[Verdict, ...]
+    text: str
+
+
+class LogAnswer(Answered, frozen=True, kw_only=True, tag="log_page"):
+    """A page of one attempt's log. `attempt_state` tells a follower when to stop."""
+
+    page: LogPage
+    task_id: str
+    attempt: int
+    attempt_state: str
+    worker: str | None = None
+    finished: bool = False
+    """The task has ended, all its log is here, and this page reaches the end."""
+
+
+class EventList(Answered, frozen=True, kw_only=True, tag="event_list"):
+    """Events, newest first."""
+
+    events: tuple[EventRow, ...]
+
+
+class Invited(Answered, frozen=True, kw_only=True, tag="invited"):
+    """The one line to paste."""
+
+    line: str
+    expires_at_ms: int
+
+
+class SnapshotAnswer(Answered, frozen=True, kw_only=True, tag="snapshot"):
+    """The answer to `subscribe`."""
+
+    snapshot: Snapshot
+
+
+class Health(Answered, frozen=True, kw_only=True, tag="health"):
+    """How the coordinator is: seconds up, queue depths, store."""
+
+    healthy: bool
+    uptime_ms: int
+    workers: int
+    running_tasks: int
+    pending_tasks: int
+    store_seq: int
+    adopting: bool = False
+
+
+AnyAnswer = (
+    Done | WorkerList | JobList | ProjectList | TemplateList | DetailAnswer | ActResult | WhyAnswer | Candidates
+    | LogAnswer | EventList | Invited | SnapshotAnswer | Health
+)  # fmt: skip

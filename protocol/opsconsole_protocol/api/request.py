@@ -1,0 +1,179 @@
+"""What can be asked of the coordinator."""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from opsconsole_protocol.api.row import TemplateRow
+from opsconsole_protocol.ids import JobId
+from opsconsole_protocol.log import LogQuery
+from opsconsole_protocol.spec import PRIORITY_MAX, JobSpec
+
+PAGE_MAX = 1_000
+TTL_MS_MAX = 10 * 366 * 24 * 3_600_000
+
+Moment = Annotated[int, Meta(ge=0, le=1 << 53)]
+"""Milliseconds, or a place in a sequence, that fits the store."""
+Label = Annotated[str, Meta(max_length=200)]
+
+
+class Request(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """Base of everything that can be asked."""
+
+
+class Submission(msgspec.Struct, frozen=True):
+    """A job and the id that the client made for it: the same submission twice is one job."""
+
+    job_id: JobId
+    spec: JobSpec
+
+
+class SubmitJobs(Request, frozen=True, kw_only=True, tag="submit"):
+    """All or none. Answered by JobList."""
+
+    submissions: Annotated[tuple[Submission, ...], Meta(min_length=1, max_length=10_000)]
+
+
+class ListWorkers(Request, frozen=True, kw_only=True, tag="workers"):
+    """Answered by WorkerList. `filter` is a line of requirements."""
+
+    filter: str = ""
+
+
+class ListJobs(Request, frozen=True, kw_only=True, tag="jobs"):
+    """Newest first; `before_ms` and `before_id` page. Answered by JobList."""
+
+    filter: str = ""
+    project: str = ""
+    limit: Annotated[int, Meta(ge=1, le=PAGE_MAX)] = 100
+    before_ms: Moment | None = None
+    before_id: str = ""
+
+
+class ListProjects(Request, frozen=True, kw_only=True, tag="projects"):
+    """Answered by ProjectList."""
+
+
+class ListTemplates(Request, frozen=True, kw_only=True, tag="templates"):
+    """Answered by TemplateList."""
+
+
+class SetTemplate(Request, frozen=True, kw_only=True, tag="set_template"):
+    """Create or replace a template."""
+
+    template: TemplateRow
+
+
+class SetProject(Request, frozen=True, kw_only=True, tag="set_project"):
+    """Create or change a project; `status` is active, paused or archived."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=100)]
+    description: str | None = None
+    status: str | None = None
+
+
+class ShowJob(Request, frozen=True, kw_only=True, tag="show"):
+    """`id` is a job's, or any unambiguous prefix. Answered by JobDetail."""
+
+    id: str
+    tasks_from: Annotated[int, Meta(ge=0, le=100_000)] = 0
+    tasks_limit: Annotated[int, Meta(ge=0, le=100_000)] = 100_000
+    events_limit: Annotated[int, Meta(ge=0, le=10_000)] = 1_000
+
+
+class Act(Request, frozen=True, kw_only=True, tag="act"):
+    """Pause, resume, cancel, retry, hold or release jobs or single tasks (`JOB/task-N`). Answered by ActResult."""
+
+    verb: str
+    ids: Annotated[tuple[str, ...], Meta(min_length=1, max_length=10_000)]
+    reason: str = ""
+
+
+class SetPriority(Request, frozen=True, kw_only=True, tag="set_priority"):
+    """Change a waiting job's priority; `relative` adds to it."""
+
+    id: str
+    priority: Annotated[int, Meta(ge=-PRIORITY_MAX, le=PRIORITY_MAX)]
+    relative: bool = False
+
+
+class WaitJobs(Request, frozen=True, kw_only=True, tag="wait"):
+    """Answered by JobList when all have ended, or are blocked, or `timeout_ms` has passed."""
+
+    ids: Annotated[tuple[str, ...], Meta(min_length=1, max_length=10_000)]
+    timeout_ms: Moment | None = None
+
+
+class Why(Request, frozen=True, kw_only=True, tag="why"):
+    """Answered by WhyAnswer."""
+
+    id: str
+
+
+class AskCandidates(Request, frozen=True, kw_only=True, tag="job_request"):
+    """Ask every worker whether it would take this job now. Answered by Candidates."""
+
+    spec: JobSpec
+
+
+class ReadLog(Request, frozen=True, kw_only=True, tag="logs"):
+    """Read a page of a task's log; with `wait_ms` an empty page waits that long for more. Answered by LogAnswer."""
+
+    id: str
+    task_index: int | None = None
+    attempt: int | None = None
+    query: LogQuery
+    wait_ms: Annotated[int, Meta(ge=0, le=60_000)] = 0
+
+
+class ListEvents(Request, frozen=True, kw_only=True, tag="events"):
+    """Newest first. Answered by EventList."""
+
+    subject: str = ""
+    before_seq: Moment | None = None
+    limit: Annotated[int, Meta(ge=1, le=PAGE_MAX)] = 200
+
+
+class SetWorker(Request, frozen=True, kw_only=True, tag="set_worker"):
+    """Drain, undrain or revoke a worker, by name or id. Answered by WorkerList."""
+
+    name: str
+    action: str
+
+
+class Invite(Request, frozen=True, kw_only=True, tag="invite"):
+    """Answered by Invited. `role` is worker, viewer, operator or admin."""
+
+    role: str = "worker"
+    ttl_ms: Annotated[int, Meta(ge=1, le=TTL_MS_MAX)] = 3_600_000
+    uses: Annotated[int, Meta(ge=1, le=10_000)] = 1
+    name: Label = ""
+    tags: tuple[Label, ...] = ()
+
+
+class Subscribe(Request, frozen=True, kw_only=True, tag="subscribe"):
+    """Answered by Snapshot; Updates follow. `finished_limit` is how many finished jobs to start with."""
+
+    finished_limit: Annotated[int, Meta(ge=0, le=PAGE_MAX)] = 200
+
+
+class ConfirmRestore(Request, frozen=True, kw_only=True, tag="confirm_restore"):
+    """After a restored backup: let the coordinator stop what it doesn't know."""
+
+
+class Backup(Request, frozen=True, kw_only=True, tag="backup"):
+    """Copy the store, online, to a new file on the coordinator's machine. Answered by Done."""
+
+    path: Annotated[str, Meta(min_length=1, max_length=4096)]
+
+
+class AskHealth(Request, frozen=True, kw_only=True, tag="health"):
+    """Answered by Health."""
+
+
+AnyRequest = (
+    SubmitJobs | ListWorkers | ListJobs | ListProjects | ListTemplates | SetTemplate | SetProject | ShowJob | Act
+    | SetPriority | WaitJobs | Why | AskCandidates | ReadLog | ListEvents | SetWorker | Invite | Subscribe
+    | ConfirmRestore | Backup | AskHealth
+)  # fmt: skip

@@ -1,0 +1,178 @@
+"""What is shown of the fleet, and printed by `--json`."""
+
+from typing import Any
+
+import msgspec
+
+from opsconsole_protocol.link import Gpu, Host, TaskUsage
+from opsconsole_protocol.spec import JobSpec
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of what is shown: every field is always present."""
+
+
+class WorkerRow(Row, frozen=True, kw_only=True):
+    """A worker. `status` is available, reserved, busy or maintenance; `connection` is connected, silent or lost."""
+
+    id: str
+    name: str
+    status: str
+    connection: str
+    tags: tuple[str, ...]
+    properties: dict[str, Any]
+    gpus: tuple[Gpu, ...]
+    running_tasks: int
+    last_seen_ms: int | None
+    max_concurrent_jobs: int = 1
+    gpus_free: tuple[str, ...] = ()
+    gpu_message: str = ""
+    host: Host = Host()
+    attention: str = ""
+    """What an operator should know about this worker, in one line; empty when all is well."""
+
+
+class JobRow(Row, frozen=True, kw_only=True):
+    """A job. `worker` and `output_path` are null where there are several."""
+
+    id: str
+    name: str
+    project: str
+    state: str
+    reason: str
+    priority: int
+    num_tasks: int
+    task_counts: dict[str, int]
+    worker: str | None
+    output_path: str | None
+    submitted_by: str
+    created_at_ms: int
+    started_at_ms: int | None
+    finished_at_ms: int | None
+    progress: float | None = None
+    """0 to 1, from finished tasks."""
+    duration_ms_estimate: int | None = None
+    """How long like jobs of this project took, from history."""
+
+
+class AttemptRow(Row, frozen=True, kw_only=True):
+    """One execution."""
+
+    attempt: int
+    attempt_id: str
+    state: str
+    worker: str
+    exit_code: int | None
+    signal: int | None
+    error: str
+    started_at_ms: int | None
+    finished_at_ms: int | None
+    output_path: str | None = None
+    gpu_ids: tuple[str, ...] = ()
+    peak_memory_mb: int | None = None
+    cpu_seconds: float | None = None
+    ports: dict[str, int] = {}
+
+
+class TaskRow(Row, frozen=True, kw_only=True):
+    """A task with its latest attempt."""
+
+    id: str
+    index: int
+    state: str
+    reason: str
+    exit_code: int | None
+    error: str
+    worker: str | None
+    attempt: int | None
+    attempt_id: str | None
+    started_at_ms: int | None
+    finished_at_ms: int | None
+    output_path: str | None = None
+    resource_usage: TaskUsage | None = None
+    parameters: dict[str, Any] = {}
+    attempts: tuple[AttemptRow, ...] = ()
+
+
+class EventRow(Row, frozen=True, kw_only=True):
+    """Who did what, when and why. `subject` is a job id, a task id or a worker name."""
+
+    seq: int
+    at_ms: int
+    actor: str
+    kind: str
+    text: str
+    subject: str = ""
+
+
+class ProjectRow(Row, frozen=True, kw_only=True):
+    """A named queue of jobs."""
+
+    name: str
+    description: str
+    status: str
+    created_at_ms: int
+    updated_at_ms: int
+    job_counts: dict[str, int]
+
+
+class Parameter(Row, frozen=True, kw_only=True):
+    """A typed parameter of a template; `kind` is str, int, float or bool."""
+
+    name: str
+    kind: str = "str"
+    default: Any = None
+    required: bool = True
+    choices: tuple[Any, ...] = ()
+    help: str = ""
+
+
+class TemplateRow(Row, frozen=True, kw_only=True):
+    """A named command with typed parameters, written `{name}` in its words."""
+
+    name: str
+    command: tuple[str, ...]
+    parameters: tuple[Parameter, ...] = ()
+    description: str = ""
+    defaults: dict[str, Any] = {}
+    created_by: str = ""
+    created_at_ms: int = 0
+
+
+class Verdict(Row, frozen=True, kw_only=True):
+    """What one worker says to one job, or would say: `accepted`, or the reason why not.
+
+    `estimated_start_ms` is from now; `input` says what the worker found for the job's input files.
+    """
+
+    worker_id: str
+    worker: str
+    accepted: bool
+    reason: str
+    estimated_start_ms: int | None = None
+    estimated_duration_ms: int | None = None
+    gpus_free: int = 0
+    input: str = ""
+    checks: tuple[tuple[str, bool, str], ...] = ()
+    """Each requirement: its words, whether it holds, what the worker has."""
+
+
+class JobDetail(Row, frozen=True, kw_only=True):
+    """`show`: a job with its tasks and events."""
+
+    job: JobRow
+    spec: JobSpec
+    tasks: tuple[TaskRow, ...]
+    events: tuple[EventRow, ...]
+
+
+class Snapshot(Row, frozen=True, kw_only=True):
+    """Where a subscriber starts: all workers, all unfinished jobs, the newest finished ones and the newest events."""
+
+    seq: int
+    coordinator: str
+    workers: tuple[WorkerRow, ...]
+    jobs: tuple[JobRow, ...]
+    events: tuple[EventRow, ...]
+    jobs_total: int
+    projects: tuple[ProjectRow, ...] = ()

@@ -1,0 +1,71 @@
+"""Messages to bytes and back. A frame holds a batch: a msgpack array of tagged structs.
+
+Binary log frames (`frame.py`) share the connection; their first byte can't begin a msgpack array.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from opsconsole_protocol import api, link
+from opsconsole_protocol.error import ProtocolError
+
+FRAME_BYTES_MAX = 16 * 1024 * 1024
+"""A batch larger than this is refused and its sender told so."""
+
+M = TypeVar("M")
+
+
+class Codec(Generic[M]):
+    """Encodes batches of any message and decodes batches of one direction's messages."""
+
+    def __init__(self, incoming: Any) -> None:
+        self._encoder = msgspec.msgpack.Encoder()
+        self._decoder: msgspec.msgpack.Decoder[list[M]] = msgspec.msgpack.Decoder(list[incoming])
+
+    def encode(self, batch: Sequence[msgspec.Struct]) -> bytes:
+        """One frame for a batch."""
+        return self._encoder.encode(batch)
+
+    def decode(self, frame: bytes) -> list[M]:
+        """The batch of a frame. Raises ProtocolError with one line that says what is wrong."""
+        if len(frame) > FRAME_BYTES_MAX:
+            raise ProtocolError(f"a frame of {len(frame)} bytes is over the limit of {FRAME_BYTES_MAX}")
+        try:
+            return self._decoder.decode(frame)
+        except msgspec.ValidationError as error:
+            raise ProtocolError(f"a message has the wrong shape: {_line(error)}") from None
+        except (msgspec.DecodeError, ValueError, TypeError, RecursionError) as error:
+            # TypeError: a mapping among free-form properties whose keys can't be keys.
+            raise ProtocolError(f"a frame can't be decoded: {_line(error)}") from None
+
+
+def _line(error: Exception) -> str:
+    """One short line of what may quote the peer."""
+    return " ".join(str(error).split())[:300]
+
+
+def is_batch(frame: bytes) -> bool:
+    """Whether a binary frame holds a batch of messages rather than log bytes."""
+    return bool(frame) and (0x90 <= frame[0] <= 0x9F or frame[0] in {0xDC, 0xDD})
+
+
+def agent_side() -> Codec[link.CoordinatorMessage]:
+    """What an agent uses."""
+    return Codec(link.CoordinatorMessage)
+
+
+def coordinator_side() -> Codec[link.AgentMessage]:
+    """What the coordinator uses towards agents."""
+    return Codec(link.AgentMessage)
+
+
+def client_side() -> Codec[api.ServerMessage]:
+    """What consoles and command lines use."""
+    return Codec(api.ServerMessage)
+
+
+def server_side() -> Codec[api.ClientMessage]:
+    """What the coordinator uses towards clients."""
+    return Codec(api.ClientMessage)

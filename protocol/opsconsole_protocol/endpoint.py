@@ -1,0 +1,13 @@
+"""Where a coordinator listens."""
+
+import msgspec
+
+
+class Endpoint(msgspec.Struct, frozen=True):
+    """A running coordinator, as it wrote itself down in its data folder. `certificate_hash` is null without TLS."""
+
+    url: str
+    certificate_hash: str | None
+    pid: int
+    store_id: str
+    name: str

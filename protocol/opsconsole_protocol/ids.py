@@ -1,0 +1,57 @@
+"""Identities. Each is a string on the wire and a type of its own in the code."""
+
+import re
+from typing import NewType
+
+from opsconsole_protocol.error import InvalidRequest
+
+JobId = NewType("JobId", str)
+TaskId = NewType("TaskId", str)
+AttemptId = NewType("AttemptId", str)
+WorkerId = NewType("WorkerId", str)
+SessionId = NewType("SessionId", int)
+"""One connection of one agent; a later connection of the same worker has a higher number."""
+
+ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+"""Crockford's base 32: no i, l, o, u, so that an id read aloud is an id typed right."""
+
+JOB_ID_LENGTH = 10
+_JOB_ID = re.compile(f"[{ALPHABET}]{{{JOB_ID_LENGTH}}}")
+_TASK_ID = re.compile(rf"([{ALPHABET}]{{1,{JOB_ID_LENGTH}}})/task-(0|[1-9][0-9]{{0,8}})")
+
+
+def spell(number: int, length: int) -> str:
+    """Write the lowest `5 * length` bits of `number` in the alphabet."""
+    return "".join(ALPHABET[(number >> (5 * place)) & 31] for place in reversed(range(length)))
+
+
+def job_id(random_bits: int) -> JobId:
+    """Make a job id from at least 50 random bits: unique across coordinators for all practical purposes."""
+    return JobId(spell(random_bits, JOB_ID_LENGTH))
+
+
+def check_job_id(text: str) -> JobId:
+    """Return `text` as a whole job id or raise InvalidRequest."""
+    if _JOB_ID.fullmatch(text) is None:
+        raise InvalidRequest(f"{text[:40]!r} is not a job id: {JOB_ID_LENGTH} characters of {ALPHABET} are expected")
+    return JobId(text)
+
+
+def task_id(job: JobId, index: int) -> TaskId:
+    """`{job_id}/task-{index}`."""
+    return TaskId(f"{job}/task-{index}")
+
+
+def split_task_id(text: str) -> tuple[str, int | None]:
+    """Split `JOB` or `JOB/task-N`, where JOB may be a prefix, into job prefix and task index."""
+    if "/" not in text:
+        return text, None
+    match = _TASK_ID.fullmatch(text)
+    if match is None:
+        raise InvalidRequest(f"{text[:60]!r} is neither a job id nor a task id of the form JOB/task-N")
+    return match[1], int(match[2])
+
+
+def attempt_id(job: JobId, index: int, attempt: int, random_bits: int) -> AttemptId:
+    """`{job_id}.{index}.{attempt}.{4 random characters}`: unique even after a restored backup; a valid file name."""
+    return AttemptId(f"{job}.{index}.{attempt}.{spell(random_bits, 4)}")

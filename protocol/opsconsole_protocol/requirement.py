@@ -1,0 +1,200 @@
+"""The one filter language: for `--require`, the console's filter line and `discover_peers`.
+
+A requirement is `KEY`, `!KEY`, or `KEY OP VALUE` with OP one of `= != >= <= > <`, `KEY in A,B,C`, or `KEY ~ REGEX`.
+Several requirements in one line are separated by spaces and must all hold. On the wire the same is
+`{"gpu_memory_mb": {"$gte": 20000}}` with `$eq $ne $gt $gte $lt $lte $in $exists`. Keys reach into nested properties
+with dots (`io_paths.filesystem`). A value with spaces stands in double quotes. Numbers compare as numbers, all else as
+text without regard to case.
+"""
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from opsconsole_protocol.error import InvalidRequest
+
+_KEY = r"[A-Za-z_][\w.-]*"
+_VALUE = r'"(?:[^"\\]|\\.)*"|[^\s"=<>]\S*'
+_WORD = re.compile(
+    rf"""\s*(?:(?P<absent>!)?(?P<key>{_KEY})
+    (?:\s*(?P<op>>=|<=|!=|==|=|>|<|~|:)\s*(?P<value>{_VALUE})|\s+in\s+(?P<set>{_VALUE}))?)(?=\s|$)""",
+    re.VERBOSE | re.DOTALL,
+)
+_PLAIN = re.compile(r'[^\s"=<>]\S*')
+_WIRE_OPS = {"$eq": "=", "$ne": "!=", "$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
+_MISSING: Any = object()
+
+
+class Requirement(msgspec.Struct, frozen=True):
+    """One condition on a property. `op` is one of `= != > >= < <= ~ in exists absent`."""
+
+    key: str
+    op: str
+    value: str = ""
+
+    def __str__(self) -> str:
+        match self.op:
+            case "exists":
+                return self.key
+            case "absent":
+                return f"!{self.key}"
+            case "in":
+                return f"{self.key} in {_quoted(self.value)}"
+            case _:
+                return f"{self.key}{self.op}{_quoted(self.value)}"
+
+    def matches(self, properties: Mapping[str, Any]) -> bool:
+        """Whether `properties` (nested mappings of plain values) meet this condition."""
+        found = look_up(properties, self.key)
+        if self.op == "exists":
+            return found is not _MISSING and found is not None
+        if self.op == "absent":
+            return found is _MISSING or found is None
+        if found is _MISSING or found is None:
+            return self.op == "!="
+        if isinstance(found, (list, tuple, set, frozenset)):
+            met = any(_compare(one, "=" if self.op == "!=" else self.op, self.value) for one in found)
+            return not met if self.op == "!=" else met
+        return _compare(found, self.op, self.value)
+
+    def explain(self, properties: Mapping[str, Any]) -> str:
+        """Why `properties` don't meet this condition, in a few words."""
+        return f"needs {self}; {self.finding(properties)}"
+
+    def finding(self, properties: Mapping[str, Any]) -> str:
+        """What `properties` have for this condition's key, in a few words."""
+        found = look_up(properties, self.key)
+        return f"{self.key} is {'not set' if found is _MISSING or found is None else _show(found)}"
+
+
+def look_up(properties: Mapping[str, Any], key: str) -> Any:
+    """The value under a dotted key, or a private marker when there is none."""
+    if key in properties:
+        return properties[key]
+    here: Any = properties
+    for part in key.split("."):
+        if not isinstance(here, Mapping) or part not in here:
+            return _MISSING
+        here = here[part]
+    return here
+
+
+def parse(text: str) -> tuple[Requirement, ...]:
+    """Parse one line of requirements. Raises InvalidRequest that points at the first word not understood."""
+    found: list[Requirement] = []
+    place = 0
+    while text[place:].strip():
+        match = _WORD.match(text, place)
+        if match is None:
+            raise InvalidRequest(
+                f"can't read {text[place:].strip()[:60]!r}: write for example gpu_memory_mb>=20000, zone=a, "
+                "gpu_model~A100, status in available,busy or !key"
+            )
+        found.append(_requirement(match))
+        place = match.end()
+    return tuple(found)
+
+
+def parse_all(lines: Iterable[str]) -> tuple[Requirement, ...]:
+    """Parse several lines into one conjunction."""
+    return tuple(requirement for line in lines for requirement in parse(line))
+
+
+def from_wire(filters: Mapping[str, Any]) -> tuple[Requirement, ...]:
+    """Read the `$gte`-style mapping of `discover_peers`. Raises InvalidRequest."""
+    found: list[Requirement] = []
+    for key, condition in filters.items():
+        if re.fullmatch(_KEY, key) is None:
+            raise InvalidRequest(f"{key[:60]!r} is not the name of a property")
+        if not isinstance(condition, Mapping):
+            found.append(Requirement(key, "=", _show(condition)))
+            continue
+        for op, value in condition.items():
+            if op == "$exists":
+                found.append(Requirement(key, "exists" if value else "absent"))
+            elif op == "$in" and isinstance(value, (list, tuple)):
+                found.append(Requirement(key, "in", ",".join(_show(one) for one in value)))
+            elif op in _WIRE_OPS:
+                found.append(Requirement(key, _WIRE_OPS[op], _show(value)))
+            else:
+                raise InvalidRequest(f"{op!r} is not an operator: use $eq $ne $gt $gte $lt $lte $in $exists")
+    return tuple(found)
+
+
+def _requirement(match: re.Match[str]) -> Requirement:
+    key, op, value = match["key"], match["op"], match["value"]
+    if match["set"] is not None:
+        return Requirement(key, "in", _bare(match["set"]))
+    if op is None:
+        return Requirement(key, "absent" if match["absent"] else "exists")
+    if match["absent"]:
+        raise InvalidRequest(f"!{key} takes no value: write {key}!={value} instead")
+    op = {"==": "=", ":": "="}.get(op, op)
+    value = _bare(value)
+    if op == "~":
+        try:
+            re.compile(value)
+        except re.error as error:
+            raise InvalidRequest(f"{value!r} is not a regular expression: {error}") from None
+    return Requirement(key, op, value)
+
+
+def _quoted(value: str) -> str:
+    """The value as `parse` reads it back: in quotes where it would fall apart without."""
+    if _PLAIN.fullmatch(value) is not None:
+        return value
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def _bare(word: str) -> str:
+    """The value of a word: inside quotes a backslash keeps a quote or a backslash as it is."""
+    return re.sub(r'\\(["\\])', r"\1", word[1:-1]) if word.startswith('"') else word
+
+
+def _number(value: Any) -> float | None:
+    """A number, where it is one. Text from a worker isn't: 12.10 comes after 12.9 where it names a version."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return None if math.isnan(number) else number
+
+
+def _show(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return ",".join(_show(one) for one in value)
+    return str(value)
+
+
+def _compare(found: Any, op: str, wanted: str) -> bool:
+    if op == "in":
+        return any(_compare(found, "=", one) for one in wanted.split(","))
+    if op == "~":
+        return re.search(wanted, _show(found), re.IGNORECASE) is not None
+    left, right = (None if isinstance(found, str) else _number(found)), _number(wanted)
+    if left is not None and right is not None:
+        return _ordered(op, (left > right) - (left < right))
+    if op in {"=", "!="}:
+        return (_show(found).casefold() == wanted.casefold()) == (op == "=")
+    if left is not None:
+        return False  # a number is neither more nor less than a word
+    first, second = _show(found).casefold(), wanted.casefold()
+    # Versions such as 12.4 and 12.10 are compared piece by piece, as their authors mean them.
+    one, two = _pieces(first), _pieces(second)
+    return _ordered(op, (one > two) - (one < two))
+
+
+def _pieces(text: str) -> list[tuple[int, int, str]]:
+    return [(1, int(piece), "") if piece.isdecimal() else (0, 0, piece) for piece in re.split(r"[.\-+_]", text)]
+
+
+def _ordered(op: str, sign: int) -> bool:
+    return {
+        "=": sign == 0, "!=": sign != 0, ">": sign > 0, ">=": sign >= 0, "<": sign < 0, "<=": sign <= 0,
+    }[op]  # fmt: skip

@@ -1,0 +1,46 @@
+"""Secrets: 256 random bits, spelled so that they survive a terminal, a shell and a double click.
+
+A plain SHA-256 is enough to keep them by: slow, salted hashes exist to protect what people choose, which can be
+guessed. Nobody guesses 256 random bits, and a fast hash lets a coordinator authenticate a thousand agents that come
+back at once.
+"""
+
+import hashlib
+import hmac
+import re
+
+from opsconsole_protocol.ids import ALPHABET, spell
+
+SECRET_BYTES = 32
+SECRET_LENGTH = 52
+"""Characters: the fewest of five bits each that hold 256 bits."""
+
+_SECRET = re.compile(f"[{ALPHABET}]{{{SECRET_LENGTH}}}")
+_HASH = re.compile("[0-9a-f]{64}")
+
+
+def new_secret(random_bytes: bytes) -> str:
+    """Spell exactly 32 bytes from the system's random source; ValueError for any other number of them."""
+    if len(random_bytes) != SECRET_BYTES:
+        raise ValueError(f"a secret is made from {SECRET_BYTES} random bytes, not {len(random_bytes)}")
+    return spell(int.from_bytes(random_bytes), SECRET_LENGTH)
+
+
+def is_secret(text: str) -> bool:
+    """Whether `text` has the shape of a secret."""
+    return _SECRET.fullmatch(text) is not None
+
+
+def hash_secret(secret: str) -> str:
+    """The SHA-256 of a secret, 64 hexadecimal digits: what is kept, compared and named in records."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def is_hash(text: str) -> bool:
+    """Whether `text` has the shape of a SHA-256 in lower-case hexadecimal digits."""
+    return _HASH.fullmatch(text) is not None
+
+
+def matches(secret: str, secret_hash: str) -> bool:
+    """Whether `secret` hashes to `secret_hash`, in a time that doesn't tell how nearly."""
+    return hmac.compare_digest(hash_secret(secret), secret_hash)

@@ -1,0 +1,106 @@
+"""What a submitter says: the spec of a job."""
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from opsconsole_protocol import requirement
+from opsconsole_protocol.error import InvalidRequest
+
+COMMAND_BYTES_MAX = 128 * 1024
+ENVIRONMENT_BYTES_MAX = 1024 * 1024
+NUM_TASKS_MAX = 100_000
+PRIORITY_MAX = 1_000_000
+
+Count = Annotated[int, Meta(ge=0, le=1_000_000)]
+Milliseconds = Annotated[int, Meta(ge=0, le=10_000_000_000_000)]
+
+
+class Resources(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What one task needs for itself. A slot of the worker always comes with it."""
+
+    gpus: Annotated[int, Meta(ge=0, le=1024)] = 0
+    cpus: Annotated[float, Meta(ge=0, le=100_000)] = 0
+    memory_mb: Annotated[int, Meta(ge=0, le=1 << 40)] = 0
+    gpu_memory_mb: Annotated[int, Meta(ge=0, le=1 << 40)] = 0
+
+
+class JobSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """A job as it is submitted. `command` is an argument list, run without a shell."""
+
+    command: Annotated[tuple[str, ...], Meta(min_length=1, max_length=10_000)]
+    name: Annotated[str, Meta(max_length=200)] = ""
+    project: Annotated[str, Meta(min_length=1, max_length=100)] = "default"
+    num_tasks: Annotated[int, Meta(ge=1, le=NUM_TASKS_MAX)] = 1
+    priority: Annotated[int, Meta(ge=-PRIORITY_MAX, le=PRIORITY_MAX)] = 0
+    worker: str | None = None
+    requirements: tuple[str, ...] = ()
+    resources: Resources = Resources()
+    inputs: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+    max_retries_failure: Count = 0
+    max_retries_preemption: Count = 100
+    max_task_failures: Count = 0
+    timeout_ms: Milliseconds | None = None
+    scheduling_timeout_ms: Milliseconds | None = None
+    grace_ms: Milliseconds = 5_000
+    lost_after_ms: Milliseconds = 60_000
+    fence_after_ms: Milliseconds | None = None
+    workdir: str | None = None
+    environment: dict[str, str] = {}
+    ports: tuple[Annotated[str, Meta(pattern="^[A-Za-z_][A-Za-z0-9_]{0,63}$")], ...] = ()
+    template: str | None = None
+    parameters: tuple[dict[str, Any], ...] = ()
+    """For a template or a sweep: the values of each task, in the order of their indices."""
+    task_commands: tuple[tuple[str, ...], ...] = ()
+    """For a sweep: each task's own argument list; else every task runs `command`."""
+    held: bool = False
+
+    @property
+    def title(self) -> str:
+        """The name, or else the command's last path component."""
+        return self.name or self.command[0].rsplit("/", 1)[-1]
+
+    def command_of(self, index: int) -> tuple[str, ...]:
+        """The argument list of one task."""
+        return self.task_commands[index] if self.task_commands else self.command
+
+
+def check_spec(spec: JobSpec) -> None:
+    """Raise InvalidRequest for what types alone can't say."""
+    for command in (spec.command, *spec.task_commands):
+        _check_command(command)
+    if spec.task_commands and len(spec.task_commands) != spec.num_tasks:
+        raise InvalidRequest(f"{len(spec.task_commands)} task commands for {spec.num_tasks} tasks")
+    if spec.parameters and len(spec.parameters) != spec.num_tasks:
+        raise InvalidRequest(f"{len(spec.parameters)} sets of parameters for {spec.num_tasks} tasks")
+    _check_environment(spec.environment)
+    if spec.workdir is not None and (not spec.workdir.startswith("/") or "\0" in spec.workdir):
+        raise InvalidRequest(f"--workdir {spec.workdir[:200]!r} is not absolute: it names a folder on the worker")
+    if len(set(spec.ports)) != len(spec.ports):
+        raise InvalidRequest(f"two ports of one task have the same name: {', '.join(spec.ports)}")
+    requirement.parse_all(spec.requirements)
+
+
+def _check_command(command: tuple[str, ...]) -> None:
+    if not command or not command[0]:
+        raise InvalidRequest("the command is empty: give the program and its arguments after --")
+    if any("\0" in word for word in command):
+        raise InvalidRequest("the command contains a NUL character")
+    try:
+        size = sum(len(word.encode()) + 1 for word in command)
+    except UnicodeEncodeError:
+        raise InvalidRequest("the command is not UTF-8: put such bytes into a file or a script") from None
+    if size > COMMAND_BYTES_MAX:
+        raise InvalidRequest(f"the command is longer than {COMMAND_BYTES_MAX} bytes: put long input into a file")
+
+
+def _check_environment(environment: dict[str, str]) -> None:
+    size = 0
+    for key, value in environment.items():
+        if not key or "=" in key or "\0" in key or "\0" in value:
+            raise InvalidRequest(f"{key[:40]!r} is not a name for an environment variable")
+        size += len(key) + len(value) + 2
+    if size > ENVIRONMENT_BYTES_MAX:
+        raise InvalidRequest(f"the environment is larger than {ENVIRONMENT_BYTES_MAX} bytes")

@@ -1,0 +1,77 @@
+"""Ends in words."""
+
+from typing import Any
+
+import pytest
+
+from opsconsole_agent.core import ProcessExited, Stop, StopCause
+from opsconsole_agent.core.ending import duration_words, ending, signal_words
+from opsconsole_protocol.ids import AttemptId
+
+
+def exited(**fields: Any) -> ProcessExited:
+    """An exit at 100 ms."""
+    return ProcessExited(attempt_id=AttemptId("a"), at_ms=100, **fields)
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"exit_code": 0}, ("succeeded", 0, "")),
+        ({"exit_code": 3}, ("failed", 3, "exit code 3")),
+        ({"signal": 9}, ("failed", None, "killed by signal 9 (SIGKILL)")),
+        ({"signal": 11}, ("failed", None, "killed by signal 11 (SIGSEGV)")),
+        ({"signal": 9, "out_of_memory": True}, ("failed", None, "killed by the kernel: out of memory")),
+        ({"error": "command not found: foo"}, ("failed", 127, "command not found: foo")),
+        ({"error": "permission denied: ./x is not executable"}, ("failed", 126, "permission denied: ./x is not executable")),
+        ({"error": "working folder not found: /x"}, ("failed", None, "working folder not found: /x")),
+        ({"exit_known": False}, ("failed", None, "exit code unknown: nobody saw how it ended")),
+        ({"exit_known": False, "error": "the host restarted"}, ("failed", None, "exit code unknown: the host restarted")),
+        ({"exit_code": 1, "all_gone": False}, ("failed", 1, "exit code 1; some of its processes could not be killed")),
+    ],
+)  # fmt: skip
+def test_every_end_has_a_state_a_code_and_words(fields: dict[str, Any], expected: tuple[str, int | None, str]) -> None:
+    assert ending(exited(**fields), None)[:3] == expected
+
+
+@pytest.mark.parametrize(
+    "tail",
+    [
+        "torch.cuda.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB\n",
+        "RuntimeError: CUDA error: out of memory",
+        "CUDA_ERROR_OUT_OF_MEMORY: out of memory",
+        "jaxlib.xla_extension.XlaRuntimeError: RESOURCE_EXHAUSTED: Out of memory while trying to allocate",
+    ],
+)
+def test_a_gpu_that_ran_out_of_memory_is_recognised(tail: str) -> None:
+    assert ending(exited(exit_code=1), None, tail).error == "exit code 1: CUDA out of memory"
+    assert ending(exited(exit_code=0), None, tail).error == ""
+
+
+@pytest.mark.parametrize(
+    ("cause", "state"),
+    [(StopCause.WANTED, "killed"), (StopCause.TIMEOUT, "failed"), (StopCause.FENCE, "worker_failed")],
+)
+def test_an_end_that_we_made_says_why(cause: StopCause, state: str) -> None:
+    made = ending(exited(exit_code=0), Stop(cause, "because", 100, 5_000))
+    assert (made.state, made.error, made.stopped) == (state, "because", True)
+    natural = ending(exited(exit_code=0), Stop(cause, "because", 101, 5_000))
+    assert (natural.state, natural.stopped) == ("succeeded", False)
+
+
+def test_an_out_of_memory_kill_is_not_taken_for_a_user_s_when_it_came_first() -> None:
+    stop = Stop(StopCause.WANTED, "cancelled by ana", 101, 5_000)
+    assert ending(exited(signal=9, out_of_memory=True), stop).error == "killed by the kernel: out of memory"
+
+
+@pytest.mark.parametrize(
+    ("ms", "words"),
+    [(500, "500ms"), (1_500, "1.5s"), (90_000, "1m30s"), (5_400_000, "1h30m"), (7_200_000, "2h"), (86_400_000, "1d")],
+)
+def test_durations_are_written_as_people_write_them(ms: int, words: str) -> None:
+    assert duration_words(ms) == words
+
+
+def test_a_signal_without_a_name_is_a_number() -> None:
+    assert signal_words(40).startswith("signal 40")
+    assert signal_words(200) == "signal 200"

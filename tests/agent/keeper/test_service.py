@@ -1,0 +1,319 @@
+"""The keeper as a process: alone in its folder, small, deaf to signals, patient with nonsense, gone when idle."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from opsconsole_agent.keeper import link
+from opsconsole_agent.keeper import main as keeper_main
+from opsconsole_agent.keeper.connection import LINE_BYTES_MAX
+from opsconsole_agent.keeper.link import KeeperLink
+from opsconsole_agent.keeper.message import AttemptExited, KeeperHello, KeeperLost
+from opsconsole_agent.keeper.startup import EXIT_LOCKED, EXIT_USAGE
+from opsconsole_protocol.error import Conflict, Unavailable, VersionMismatch
+from tests.agent.keeper.house import AGENT_ROOT, House, alive, proc, resident_kb
+from tests.waiting import until
+
+pytestmark = pytest.mark.process
+
+
+def run_keeper(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-I", "-S", keeper_main.__file__, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+
+
+def standard_files(pid: int) -> list[Path]:
+    return [Path(f"/proc/{pid}/fd/{number}").readlink() for number in range(3)]
+
+
+class Raw:
+    """A connection without manners."""
+
+    def __init__(self, home: House) -> None:
+        self.socket = socket.socket(socket.AF_UNIX)
+        folder = os.open(home.state_dir, os.O_RDONLY)
+        self.socket.connect(f"/proc/self/fd/{folder}/keeper.sock")
+        os.close(folder)
+        self.socket.settimeout(10)
+        self._lines = self.socket.makefile("rb")
+        self.hello = self.read()
+
+    def read(self) -> dict[str, object]:
+        line = json.loads(self._lines.readline())
+        assert isinstance(line, dict)
+        return line
+
+    def ask(self, line: bytes) -> dict[str, object]:
+        self.socket.sendall(line + b"\n")
+        return self.read()
+
+    def close(self) -> None:
+        self._lines.close()
+        self.socket.close()
+
+
+async def test_a_second_keeper_is_refused(home: House) -> None:
+    refused = await asyncio.to_thread(run_keeper, str(home.state_dir))
+    assert refused.returncode == EXIT_LOCKED
+    assert await home.link.pids() == {}
+
+
+def test_wrong_usage_is_explained() -> None:
+    for arguments in [(), ("/tmp", "soon"), ("/tmp", "1", "2")]:
+        wrong = run_keeper(*arguments)
+        assert wrong.returncode == EXIT_USAGE
+        assert "usage" in wrong.stderr
+    missing = run_keeper("/no/such/folder")
+    assert (missing.returncode, missing.stderr) == (
+        EXIT_USAGE,
+        "keeper: can't enter /no/such/folder: No such file or directory\n",
+    )
+
+
+async def test_a_keeper_that_cannot_start_says_why(empty_house: House) -> None:
+    (empty_house.state_dir / "exit.log").mkdir()
+    with pytest.raises(Unavailable, match="Is a directory"):
+        await empty_house.connect()
+
+
+async def test_a_folder_that_cannot_be_one_is_named(empty_house: House) -> None:
+    empty_house.state_dir = empty_house.folder / "file" / "state"
+    (empty_house.folder / "file").touch()
+    with pytest.raises(Unavailable, match=r"no keeper can work in .*/file/state: Not a directory"):
+        await empty_house.connect()
+
+
+async def test_an_idle_keeper_goes_away_and_leaves_nothing(empty_house: House) -> None:
+    home = await empty_house.connect(idle_s=0.2)
+    pid = home.keeper_pid
+    ended = await home.run("one", "true")
+    await home.disconnect()
+    await asyncio.sleep(0.5)
+    assert alive(pid), "an exit isn't forgotten yet"
+    await home.connect(idle_s=0.2)
+    assert home.keeper_pid == pid
+    home.link.forget([ended.attempt_id])
+    await home.link.pids()
+    await asyncio.sleep(0.5)
+    assert alive(pid), "an agent is connected"
+    await home.disconnect()
+    await until(lambda: not alive(pid))
+    assert not (home.state_dir / "keeper.sock").exists()
+
+
+async def test_signals_do_not_end_it_while_it_has_work(home: House) -> None:
+    attempt = await home.start("a", "sleep", "600")
+    for signum in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM):
+        os.killpg(home.keeper_pid, signum)
+    assert await home.link.pids() == {attempt: [home.started(attempt).pid]}
+    await home.link.kill(attempt)
+    await home.ended(attempt)
+    os.kill(home.keeper_pid, signal.SIGTERM)
+    assert attempt not in await home.link.pids()
+    home.link.forget([attempt])
+    await home.link.pids()
+    pid = home.keeper_pid
+    os.kill(pid, signal.SIGTERM)
+    await until(lambda: not alive(pid))
+
+
+async def test_quit_ends_it_unless_something_lives(home: House) -> None:
+    attempt = await home.start("a", "sleep", "600")
+    with pytest.raises(Conflict, match="1 attempts are alive"):
+        await home.link.quit()
+    await home.link.kill(attempt)
+    ended = await home.ended(attempt)
+    pid = home.keeper_pid
+    await home.link.quit()
+    await until(lambda: not alive(pid))
+    assert not home.link.connected
+    await home.connect()
+    assert home.hello is not None
+    assert home.hello.exits == [ended]
+
+
+async def test_it_is_detached_small_and_made_of_the_standard_library(home: House) -> None:
+    pid = home.keeper_pid
+    assert os.getsid(pid) == pid
+    log = home.state_dir / "keeper.log"
+    assert standard_files(pid) == [Path("/dev/null"), log, log]
+    assert resident_kb(pid) < 16_000
+    assert "site-packages" not in proc(pid, "maps")
+
+
+def test_its_modules_are_light() -> None:
+    script = (
+        f"import sys; sys.path.append({str(AGENT_ROOT)!r}); import opsconsole_agent.keeper.startup; "
+        "print(*sys.modules, sep='\\n')"
+    )
+    out = subprocess.run([sys.executable, "-I", "-S", "-c", script], capture_output=True, text=True, check=True).stdout
+    loaded = set(out.split())
+    heavy = {"asyncio", "typing", "pathlib", "dataclasses", "subprocess", "logging", "msgspec", "traceback", "inspect"}
+    assert loaded & heavy == set()
+    ours = {name for name in loaded if name.startswith("opsconsole")}
+    assert all(name == "opsconsole_agent" or name.startswith("opsconsole_agent.keeper") for name in ours)
+    assert "resource" in loaded, "os.wait4 would import it later, from a Python that may be gone by then"
+
+
+async def test_nothing_but_its_owner_can_reach_it(home: House) -> None:
+    for name in ("keeper.sock", "keeper.lock", "keeper.log", "exit.log"):
+        assert stat.S_IMODE((home.state_dir / name).stat().st_mode) == 0o600
+
+
+async def test_secrets_are_in_no_log_and_no_command_line(home: House) -> None:
+    secret = "correct-horse-battery"
+    await home.link.start(home.command("s", "sleep", "600", env={"PATH": "/bin:/usr/bin", "TOKEN": secret}))
+    await home.link.start(home.command("e", "no-such-program", env={"PATH": "/bin", "TOKEN": secret}))
+    await home.ended(home.id("e"))
+    for file in home.state_dir.iterdir():
+        if file.is_file():
+            assert secret not in file.read_text()
+    for pid in (home.keeper_pid, home.started(home.id("s")).pid):
+        assert secret not in proc(pid, "cmdline")
+    assert secret not in proc(home.keeper_pid, "environ")
+    await home.link.kill(home.id("s"))
+    await home.ended(home.id("s"))
+
+
+async def test_tokens_of_the_agent_do_not_reach_the_keeper(empty_house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPSCONSOLE_TOKEN", "correct-horse-battery")
+    home = await empty_house.connect()
+    assert "correct-horse-battery" not in proc(home.keeper_pid, "environ")
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        (b"", "malformed"),
+        (b"hello", "malformed"),
+        (b"\xff\xfe\x00", "malformed"),
+        (b"[" * 100_000, "malformed"),
+        (b"[]", "malformed"),
+        (b"{}", "malformed"),
+        (b'{"kind": 7}', "malformed"),
+        (b'{"kind": "dance"}', "unknown_command"),
+        (b'{"kind": "pids", "n": "one"}', "malformed"),
+        (b'{"kind": "start", "attempt_id": "../../etc"}', "malformed"),
+        (b'{"kind": "start", "attempt_id": "a", "argv": "ls", "env": {}}', "malformed"),
+        (b'{"kind": "start", "attempt_id": "a", "argv": ["ls"], "env": {"A": 1}}', "malformed"),
+        (b'{"kind": "signal", "attempt_id": "a", "action": "hug"}', "malformed"),
+        (b'{"kind": "signal", "attempt_id": "a", "action": "kill"}', "unknown_attempt"),
+        (b'{"kind": "signal", "attempt_id": "a", "action": "term", "grace_ms": -1}', "malformed"),
+        (b'{"kind": "forget", "attempt_ids": "all"}', "malformed"),
+        (b'{"kind": "adopt", "attempt_id": "a", "pid": true}', "malformed"),
+        (b"x" * (LINE_BYTES_MAX + 100), "too_long"),
+    ],
+    ids=lambda value: repr(value)[:50],
+)
+async def test_nonsense_is_answered_with_an_error(home: House, line: bytes, code: str) -> None:
+    attempt = await home.start("a", "sleep", "600")
+    await home.disconnect()
+    raw = Raw(home)
+    answer = await asyncio.to_thread(raw.ask, line)
+    assert (answer["kind"], answer["code"]) == ("error", code)
+    assert isinstance(answer["text"], str)
+    assert "\n" not in answer["text"]
+    # It goes on as if nothing had been.
+    assert raw.ask(b'{"kind": "pids", "n": 3}')["re"] == 3
+    raw.close()
+    await home.connect()
+    await home.link.kill(attempt)
+    await home.ended(attempt)
+
+
+async def test_a_large_environment_fits(home: House) -> None:
+    env = {f"V{number}": "x" * 100_000 for number in range(15)}
+    await home.link.start(home.command("big", "/usr/bin/env", env=env))
+    assert (await home.ended(home.id("big"))).exit_code == 0
+    assert len(home.output("big")) > 1_500_000
+
+
+async def test_a_new_agent_replaces_the_old_one(home: House) -> None:
+    attempt = await home.start("a", "sleep", "600")
+    old_events = home.events
+    second = await KeeperLink.connect(home.state_dir)
+    await until(lambda: isinstance(old_events[-1], KeeperLost))
+    lost = old_events[-1]
+    assert isinstance(lost, KeeperLost)
+    assert lost.final
+    assert "another agent" in lost.reason
+    assert await second.pids() == {attempt: [home.started(attempt).pid]}
+    with pytest.raises(Unavailable):
+        await home.link.pids()
+    await second.kill(attempt)
+    await second.close()
+
+
+async def test_an_agent_that_does_not_read_stops_nothing(home: House) -> None:
+    await home.disconnect()
+    raw = Raw(home)
+    raw.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    raw.socket.setblocking(False)
+    flood = b'{"kind": "dance"}\n' * 5_000
+    refused = 0
+    while refused < 20:  # until the keeper has stopped reading for good
+        try:
+            raw.socket.send(flood)
+            refused = 0
+        except BlockingIOError:
+            refused += 1
+            await asyncio.sleep(0.01)
+    assert resident_kb(home.keeper_pid) < 64_000
+    raw.close()
+    await home.connect()
+    assert (await home.run("still", "true")).exit_code == 0
+
+
+async def test_a_slow_reader_gets_everything_in_the_end(empty_house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link, "_UNREAD_MOST", 10)
+    ours = await KeeperLink.connect(empty_house.state_dir, idle_s=30)
+    commands = [empty_house.command(f"n{number}", "true") for number in range(100)]
+    for command in commands:
+        await ours.start(command)  # is answered though nobody reads the events
+    exits = 0
+    async for event in ours.events():
+        if isinstance(event, KeeperHello):
+            empty_house.keeper_pids.add(event.pid)
+        exits += isinstance(event, AttemptExited)
+        if exits == len(commands):
+            break
+    await ours.close()
+
+
+async def test_a_long_path_is_no_obstacle(empty_house: House) -> None:
+    deep = empty_house.state_dir / ("d" * 100) / ("e" * 100)
+    empty_house.state_dir = deep
+    await empty_house.connect()
+    assert (await empty_house.run("a", "true")).exit_code == 0
+
+
+async def test_two_agents_at_once_share_one_keeper(empty_house: House) -> None:
+    links = await asyncio.gather(*(KeeperLink.connect(empty_house.state_dir, idle_s=30) for _ in range(3)))
+    for each in links:
+        await each.close()
+    await empty_house.connect()
+    starts = (empty_house.state_dir / "keeper.log").read_text().count("started")
+    assert starts == 1
+
+
+async def test_another_protocol_is_refused_by_name(empty_house: House) -> None:
+    async def future_keeper(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b'{"kind":"hello","version":"2.0","pid":4711,"live":{"shape":"unknown"}}\n')
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_unix_server(future_keeper, empty_house.state_dir / "keeper.sock")
+    try:
+        with pytest.raises(VersionMismatch, match=r"protocol 2\.0.*end process 4711"):
+            await empty_house.connect()
+    finally:
+        server.close()
+        await server.wait_closed()

@@ -1,0 +1,200 @@
+"""Starting and ending, told as it was."""
+
+import os
+import signal
+import stat
+from pathlib import Path
+
+import pytest
+
+from opsconsole_agent.keeper.process import MARK, look
+from opsconsole_protocol.error import Conflict, InvalidRequest, NotFound
+from tests.agent.keeper.house import House, alive
+from tests.waiting import until
+
+pytestmark = pytest.mark.process
+
+
+async def test_an_exit_code_is_reported(home: House) -> None:
+    ended = await home.run("seven", "/bin/sh", "-c", "exit 7")
+    assert (ended.exit_code, ended.signal, ended.error, ended.exit_known) == (7, None, None, True)
+    assert ended.proof
+    assert ended.leftovers == 0
+    assert ended.oom_kill is False
+    assert ended.started_at_ms is not None
+    assert ended.started_at_ms <= ended.at_ms
+
+
+async def test_a_signal_is_reported(home: House) -> None:
+    ended = await home.run("killed", "/bin/sh", "-c", "kill -TERM $$")
+    assert (ended.exit_code, ended.signal) == (None, signal.SIGTERM)
+
+
+async def test_what_was_used_is_reported(home: House) -> None:
+    ended = await home.run("busy", "/bin/sh", "-c", "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done")
+    assert ended.user_s > 0.01
+    assert ended.max_rss_mb > 0.5
+
+
+async def test_the_start_names_the_process(home: House) -> None:
+    attempt_id = await home.start("sleeper", "sleep", "60")
+    started = home.started(attempt_id)
+    process = look(started.pid)
+    assert process is not None
+    assert process.start_time == started.start_time
+    assert process.session == started.pid
+    assert await home.link.pids() == {attempt_id: [started.pid]}
+    await home.link.kill(attempt_id)
+    assert (await home.ended(attempt_id)).signal == signal.SIGKILL
+
+
+async def test_start_times_are_the_kernels(home: House) -> None:
+    for number in range(30):  # some of them fall on the edge of a clock tick
+        started = home.started(await home.start(f"s{number}", "sleep", "60"))
+        process = look(started.pid)
+        assert process is not None
+        assert process.start_time == started.start_time
+    for number in range(30):
+        await home.link.kill(home.id(f"s{number}"))
+    for number in range(30):
+        await home.ended(home.id(f"s{number}"))
+
+
+async def test_output_is_appended_to_private_files(home: House) -> None:
+    (home.folder / "two.out").write_text("before\n")
+    await home.run("two", "/bin/sh", "-c", "echo out; echo err >&2")
+    assert home.output("two") == "before\nout\n"
+    errors = home.folder / "two.err"
+    assert errors.read_text() == "err\n"
+    assert stat.S_IMODE(errors.stat().st_mode) == 0o600
+
+
+async def test_both_outputs_may_share_a_file(home: House) -> None:
+    path = str(home.folder / "both")
+    command = home.command("both", "/bin/sh", "-c", "echo out; echo err >&2")
+    await home.link.start(type(command)(command.attempt_id, command.argv, command.cwd, command.env, path, path))
+    await home.ended(command.attempt_id)
+    assert (home.folder / "both").read_text() == "out\nerr\n"
+
+
+async def test_the_environment_is_exactly_what_was_asked_for_and_the_mark(home: House) -> None:
+    await home.link.start(home.command("env", "/usr/bin/env", env={"A": "1", MARK: "somebody else's"}))
+    await home.ended(home.id("env"))
+    assert sorted(home.output("env").split()) == ["A=1", f"{MARK}={home.id('env')}"]
+
+
+async def test_standard_input_is_empty_and_signals_are_default(home: House) -> None:
+    await home.run("in", "/bin/sh", "-c", "cat; grep -E '^Sig(Blk|Ign)' /proc/self/status")
+    own_of_the_c_library = 0b11 << 31
+    masks = [int(line.split()[1], 16) & ~own_of_the_c_library for line in home.output("in").splitlines()]
+    assert masks == [0, 0]
+
+
+async def test_nothing_of_the_keeper_is_inherited(home: House) -> None:
+    await home.run("fds", "/bin/sh", "-c", "ls /proc/$$/fd; umask")
+    before = os.umask(0o22)
+    os.umask(before)
+    assert home.output("fds").split() == ["0", "1", "2", f"{before:04o}"]
+
+
+async def test_programs_are_found_on_the_path_that_was_given(home: House) -> None:
+    own = home.folder / "bin"
+    own.mkdir()
+    (own / "greet").write_text("#!/bin/sh\necho hello\n")
+    (own / "greet").chmod(0o755)
+    await home.link.start(home.command("greet", "greet", env={"PATH": f"/nowhere:{own}"}))
+    assert (await home.ended(home.id("greet"))).exit_code == 0
+    assert home.output("greet") == "hello\n"
+
+
+async def test_a_relative_program_and_a_script_without_interpreter_line_run(home: House) -> None:
+    (home.folder / "plain").write_text('echo "plain $1"\n')
+    (home.folder / "plain").chmod(0o755)
+    assert (await home.run("plain", "./plain", "one")).exit_code == 0
+    assert home.output("plain") == "plain one\n"
+
+
+async def test_what_is_missing_is_named(home: House) -> None:
+    async def error(name: str, *argv: str, cwd: Path | None = None) -> str | None:
+        await home.link.start(home.command(name, *argv, cwd=cwd))
+        ended = await home.ended(home.id(name))
+        assert (ended.pid, ended.exit_code, ended.signal, ended.exit_known) == (None, None, None, True)
+        return ended.error
+
+    (home.folder / "data").write_text("x")
+    (home.folder / "script").write_text("#!/no/such/shell\n")
+    (home.folder / "script").chmod(0o755)
+    assert await error("e1", "no-such-program") == "command not found: no-such-program"
+    assert await error("e2", "./none") == "command not found: ./none"
+    assert await error("e3", "./data") == "permission denied: ./data is not executable"
+    assert await error("e4", "./") == "./ is a folder, not a program"
+    assert await error("e5", "true", cwd=home.folder / "gone") == f"working folder not found: {home.folder}/gone"
+    assert await error("e6", "true", cwd=home.folder / "data") == (
+        f"can't enter the working folder {home.folder}/data: Not a directory"
+    )
+    assert await error("e7", "./script") == "can't start ./script: the interpreter that ./script names does not exist"
+    assert await error("e8", "") == "the command's name is empty"
+    assert "longer than this system allows" in (await error("e9", "true", "x" * 200_000) or "")
+    command = home.command("e10", "true")
+    nowhere = str(home.folder / "no" / "out")
+    await home.link.start(type(command)(command.attempt_id, command.argv, command.cwd, {}, nowhere, nowhere))
+    assert (await home.ended(home.id("e10"))).error == f"can't write the output to {nowhere}: No such file or directory"
+
+
+async def test_a_secret_in_a_bad_environment_is_not_repeated(home: House) -> None:
+    await home.link.start(home.command("nul", "true", env={"TOKEN": "hunter2\0"}))
+    error = (await home.ended(home.id("nul"))).error or ""
+    assert "null character" in error
+    assert "hunter2" not in error
+
+
+async def test_names_that_are_not_utf8_arrive(home: House) -> None:
+    odd = os.fsdecode(b"caf\xe9")
+    await home.link.start(home.command("odd", "/bin/sh", "-c", 'printf %s "$0$ODD"', odd, env={"ODD": odd}))
+    await home.ended(home.id("odd"))
+    assert (home.folder / "odd.out").read_bytes() == b"caf\xe9" * 2
+
+
+async def test_an_attempt_starts_once(home: House) -> None:
+    attempt_id = await home.start("once", "true")
+    with pytest.raises(Conflict, match="was started before"):
+        await home.link.start(home.command("once", "true"))
+    await home.ended(attempt_id)
+    with pytest.raises(Conflict, match="was started before"):
+        await home.link.start(home.command("once", "true"))
+
+
+async def test_impossible_requests_are_refused(home: House) -> None:
+    command = home.command("bad", "true")
+    with pytest.raises(InvalidRequest, match="stdout is an absolute path"):
+        await home.link.start(type(command)(command.attempt_id, ["true"], "/", {}, "out", "/tmp/err"))
+    with pytest.raises(InvalidRequest, match="at least one"):
+        await home.link.start(type(command)(command.attempt_id, [], "/", {}, "/tmp/out", "/tmp/err"))
+    with pytest.raises(NotFound):
+        await home.link.kill(home.id("never"))
+    await home.run("over", "true")
+    with pytest.raises(Conflict, match="has ended"):
+        await home.link.freeze(home.id("over"))
+
+
+async def test_many_at_once_all_end(home: House) -> None:
+    names = [f"n{number}" for number in range(200)]
+    starts = [home.link.start(home.command(name, "true")) for name in names]
+    for start in starts:
+        await start
+    for name in names:
+        assert (await home.ended(home.id(name))).exit_code == 0
+    home.link.forget([home.id(name) for name in names])
+    await home.disconnect()
+    await home.connect()
+    assert home.hello is not None
+    assert home.hello.exits == []
+
+
+async def test_term_is_an_ordinary_end(home: House) -> None:
+    attempt_id = await home.shell("polite", "trap 'echo bye; exit 3' TERM; echo up; while :; do sleep 0.05; done")
+    await until(lambda: home.output("polite") == "up\n")
+    assert await home.link.term(attempt_id) >= 1
+    assert (await home.ended(attempt_id)).exit_code == 3
+    assert home.output("polite") == "up\nbye\n"
+    assert not alive(home.started(attempt_id).pid)

@@ -1,0 +1,116 @@
+"""Finding the coordinator: arguments, environment, data folder, kept credentials."""
+
+import asyncio
+import stat
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from opsconsole import redemption
+from opsconsole.endpoint import EndpointError
+from opsconsole.target import Target, default_data_dir, resolve
+from opsconsole_protocol.data_folder import ENDPOINT_FILE, TOKEN_FILE
+from opsconsole_protocol.endpoint import Endpoint
+from opsconsole_protocol.error import InvalidRequest, NotFound, OpsconsoleError, Unauthenticated
+from opsconsole_protocol.invitation import parse_join_line
+from opsconsole_protocol.private_file import write_private
+from opsconsole_protocol.secret import hash_secret
+from tests.client.fake_server import TOKEN, FakeServer
+
+SECRET = "0" * 52
+
+
+@pytest.fixture(autouse=True)
+def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+
+
+def write_data_dir(folder: Path, url: str = "ws://127.0.0.1:7373") -> Path:
+    write_private(folder / ENDPOINT_FILE, msgspec.json.encode(Endpoint(url, None, 1, "s", "lab")).decode())
+    write_private(folder / TOKEN_FILE, "local-token\n")
+    return folder
+
+
+def test_the_default_data_folder(tmp_path: Path) -> None:
+    assert default_data_dir({}) == tmp_path / "data" / "opsconsole"
+    assert default_data_dir({"OPSCONSOLE_DATA_DIR": "/srv/ops"}) == Path("/srv/ops")
+
+
+def test_the_data_folder_has_address_and_token(tmp_path: Path) -> None:
+    assert resolve(data_dir=write_data_dir(tmp_path), environ={}) == Target("ws://127.0.0.1:7373", "local-token")
+
+
+def test_a_flag_beats_the_environment_and_that_beats_the_data_folder(tmp_path: Path) -> None:
+    write_data_dir(tmp_path / "data" / "opsconsole")
+    environ = {"OPSCONSOLE_URL": "wss://far:1", "OPSCONSOLE_TOKEN": "env-token"}
+    assert resolve("wss://flag:1", "flag-token", environ=environ) == Target("wss://flag:1", "flag-token")
+    assert resolve(environ=environ) == Target("wss://far:1", "env-token")
+    assert resolve(data_dir=write_data_dir(tmp_path / "other"), environ={"OPSCONSOLE_URL": "wss://far:1"}).url == (
+        "ws://127.0.0.1:7373"
+    )
+    assert resolve(environ={}).token == "local-token"
+
+
+def test_the_own_machines_address_needs_no_token(tmp_path: Path) -> None:
+    write_data_dir(tmp_path / "data" / "opsconsole")
+    assert resolve("127.0.0.1:7373", environ={}).token == "local-token"
+
+
+def test_what_is_missing_is_said_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match="opsconsole serve"):
+        resolve(data_dir=tmp_path, environ={})
+    with pytest.raises(Unauthenticated, match="opsconsole invite --role operator"):
+        resolve("wss://far:1", environ={})
+    (write_data_dir(tmp_path) / TOKEN_FILE).unlink()
+    with pytest.raises(Unauthenticated, match=TOKEN_FILE):
+        resolve(data_dir=tmp_path, environ={})
+
+
+def test_a_damaged_endpoint_is_one_line(tmp_path: Path) -> None:
+    write_private(tmp_path / ENDPOINT_FILE, "{")
+    with pytest.raises(EndpointError, match="damaged"):
+        resolve(data_dir=tmp_path, environ={})
+
+
+def test_an_invitation_is_no_address_to_keep_using() -> None:
+    with pytest.raises(InvalidRequest, match="use it once"):
+        resolve(f"ws://127.0.0.1:7373#-.abcdefgh.{SECRET}", environ={})
+
+
+async def test_an_invitation_is_traded_once_and_kept(tmp_path: Path) -> None:
+    with FakeServer() as server:
+        server.tokens.add(f"abcdefgh.{SECRET}")
+        invitation = parse_join_line(f"{server.url}#-.abcdefgh.{SECRET}")
+        target = await redemption.redeem(invitation)
+        assert target.token not in {TOKEN, invitation.token}
+        assert server.headers[-1]["x-opsconsole-credential"] == hash_secret(target.token)
+        again = await redemption.redeem(invitation)
+        assert again == target
+        assert len(server.headers) == 1
+        assert resolve(server.url, environ={}) == target
+    kept = list((tmp_path / "state").rglob("*.json"))
+    assert [stat.S_IMODE(path.stat().st_mode) for path in kept] == [0o600]
+
+
+async def test_a_trade_whose_answer_got_lost_is_repeated_with_the_same_credential() -> None:
+    with FakeServer() as server:
+        line = f"{server.url}#-.abcdefgh.{SECRET}"
+        with pytest.raises(OpsconsoleError):
+            await redemption.redeem(parse_join_line(line))  # not let in: the same as an answer that didn't come
+        first = server.headers[-1]["x-opsconsole-credential"]
+        with pytest.raises(Unauthenticated):
+            resolve(server.url, environ={})
+        server.tokens.add(f"abcdefgh.{SECRET}")
+        target = await redemption.redeem(parse_join_line(line))
+        assert hash_secret(target.token) == first
+
+
+async def test_a_refused_invitation_leaves_the_working_credential_alone() -> None:
+    with FakeServer() as server:
+        server.tokens.add(f"abcdefgh.{SECRET}")
+        target = await redemption.redeem(parse_join_line(f"{server.url}#-.abcdefgh.{SECRET}"))
+        with pytest.raises(OpsconsoleError):
+            await redemption.redeem(parse_join_line(f"{server.url}#-.hhhhhhhh.{SECRET}"))
+        assert await asyncio.to_thread(resolve, server.url, environ={}) == target

@@ -1,0 +1,78 @@
+"""Typed parameters, and commands with values filled in."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from opsconsole.sweep import combinations, read_axis
+from opsconsole.template import check_template, fill, read_values
+from opsconsole_protocol.api import Parameter, TemplateRow
+from opsconsole_protocol.error import InvalidRequest
+
+TEMPLATE = TemplateRow(
+    name="train",
+    command=("python", "train.py", "--lr={lr}", "{extra}", "--opt", "{opt}", "--json={}"),
+    parameters=(
+        Parameter(name="lr", kind="float"),
+        Parameter(name="epochs", kind="int", default=10, required=False),
+        Parameter(name="opt", default="adam", required=False, choices=("adam", "sgd")),
+        Parameter(name="extra", required=False),
+        Parameter(name="amp", kind="bool", default=False, required=False),
+    ),
+)
+
+
+def test_values_are_typed_and_defaults_fill_the_rest() -> None:
+    values = read_values(TEMPLATE, {"lr": "1e-3", "amp": "Yes"})
+    assert values == {"lr": 0.001, "epochs": 10, "opt": "adam", "extra": None, "amp": True}
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        ({}, "lr is missing"),
+        ({"lr": "fast"}, "lr is a number, not 'fast'"),
+        ({"lr": "1", "epochs": "1.5"}, "epochs is a whole number"),
+        ({"lr": "1", "opt": "lion"}, "opt is one of adam, sgd"),
+        ({"lr": "1", "amp": "maybe"}, "amp is true or false"),
+        ({"lr": "1", "lrr": "1"}, "no parameter 'lrr'"),
+    ],
+)
+def test_a_wrong_value_names_its_parameter(texts: dict[str, str], message: str) -> None:
+    with pytest.raises(InvalidRequest, match=message):
+        read_values(TEMPLATE, texts)
+
+
+def test_filling_replaces_known_names_only_and_leaves_out_empty_words() -> None:
+    filled = fill(TEMPLATE.command, read_values(TEMPLATE, {"lr": "0.1"}))
+    assert filled == ("python", "train.py", "--lr=0.1", "--opt", "adam", "--json={}")
+
+
+@given(st.text(), st.text())
+def test_a_value_stays_one_word_whatever_it_holds(value: str, other: str) -> None:
+    assert fill(("run", "{a}", "x{b}y"), {"a": value, "b": other}) == ("run", value, f"x{other}y")
+
+
+def test_a_template_must_declare_what_it_names() -> None:
+    check_template(TEMPLATE)
+    with pytest.raises(InvalidRequest, match=r"names \{lr\}"):
+        check_template(TemplateRow(name="t", command=("x", "{lr}")))
+    with pytest.raises(InvalidRequest, match="'floot' is no type"):
+        check_template(TemplateRow(name="t", command=("x",), parameters=(Parameter(name="lr", kind="floot"),)))
+
+
+def test_a_sweep_has_every_combination_in_order() -> None:
+    points = combinations({"lr": ["0.1", "0.2"], "seed": ["1", "2"]})
+    assert [tuple(point.values()) for point in points] == [("0.1", "1"), ("0.1", "2"), ("0.2", "1"), ("0.2", "2")]
+
+
+@pytest.mark.parametrize("text", ["lr", "=1", "l r=1", "lr=", "lr=1,,2", "lr=1,1"])
+def test_a_bad_axis_is_refused(text: str) -> None:
+    with pytest.raises(InvalidRequest):
+        read_axis(text)
+
+
+def test_a_sweep_is_not_larger_than_a_job_may_be() -> None:
+    axes = {name: [str(number) for number in range(1_000)] for name in "abc"}
+    with pytest.raises(InvalidRequest, match="1,000,000,000 tasks"):
+        combinations(axes)

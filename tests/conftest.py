@@ -1,0 +1,16 @@
+"""Shared by every test: the repository's root is importable, so tests can share modules as `tests.…`."""
+
+import os
+import sys
+from pathlib import Path
+
+from hypothesis import settings
+
+ROOT = Path(__file__).resolve().parent.parent
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))
+
+# No deadlines: what takes 200 ms on a busy machine isn't wrong. `HYPOTHESIS_PROFILE=thorough` looks longer.
+settings.register_profile("moderate", deadline=None, max_examples=50)
+settings.register_profile("thorough", deadline=None, max_examples=2_000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "moderate"))

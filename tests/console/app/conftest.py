@@ -1,0 +1,30 @@
+"""The console on the recorded fleet, its clock standing still."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.console.app.source import RecordedSource
+
+
+@pytest.fixture(autouse=True)
+def _utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Clocks on the screen are local time: everywhere the same one here."""
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.fixture(autouse=True)
+def _colour(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TEXTUAL_ANIMATIONS", "none")
+
+
+@pytest.fixture
+def source() -> RecordedSource:
+    """The recorded fleet."""
+    return RecordedSource()

@@ -1,0 +1,188 @@
+"""A `FleetSource` that plays the recorded fleet and writes down what it is asked."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from opsconsole.fleet import Fleet
+from opsconsole_console.app.source import Contact, OnChange, OnContact
+from opsconsole_protocol import api
+from opsconsole_protocol.error import Conflict, NotFound, OpsconsoleError, Unavailable
+from tests.console.app import recorded, recorded_log
+
+
+@dataclass
+class Clock:
+    """A clock that stands still until it is told."""
+
+    now_ms: int = recorded.NOW_MS
+
+    def __call__(self) -> int:
+        return self.now_ms
+
+
+class RecordedSource:
+    """`requests` has everything asked but for logs, in order; `refuse` makes the next request of a kind fail."""
+
+    address = "wss://10.77.0.1:7373"
+
+    def __init__(self, clock: Clock | None = None, *, snapshot: api.Snapshot | None = None, role: str = "operator"):
+        self.clock = clock or Clock()
+        self.fleet = Fleet()
+        self.requests: list[api.AnyRequest] = []
+        self.log_requests: list[api.ReadLog] = []
+        self.refuse: tuple[type, OpsconsoleError] | None = None
+        self.older: list[api.JobRow] = []
+        self.snapshot = snapshot or recorded.snapshot()
+        self.log = recorded_log.RecordedLog()
+        self.connected = True
+        self._role = role
+        self._on_change: OnChange | None = None
+        self._on_contact: OnContact | None = None
+
+    async def run(self, on_change: OnChange, on_contact: OnContact) -> None:
+        self._on_change, self._on_contact = on_change, on_contact
+        now_ms, self.clock.now_ms = self.clock.now_ms, self.clock.now_ms - (recorded.HEARTBEATS + 1) * 5_000
+        on_contact(Contact("connected", self.address, self._role))
+        on_change(self.fleet.reset(self.snapshot))
+        self._play_history(now_ms)
+        await asyncio.Event().wait()
+
+    def _play_history(self, now_ms: int) -> None:
+        """Two minutes of heartbeats, so that sparklines have something to show."""
+        for step, update in enumerate(recorded.heartbeats(self.snapshot)):
+            self.clock.now_ms = now_ms - (recorded.HEARTBEATS - step) * 5_000
+            self.push(update)
+        self.clock.now_ms = now_ms
+
+    def push(self, update: api.Update) -> None:
+        """Let an update come from the coordinator."""
+        assert self._on_change is not None
+        self._on_change(self.fleet.fold(update))
+
+    def change_jobs(self, *rows: api.JobRow) -> None:
+        """Let jobs change."""
+        self.push(api.Update(seq=self.fleet.seq + 1, jobs=rows))
+
+    def change_workers(self, *rows: api.WorkerRow) -> None:
+        """Let workers change."""
+        self.push(api.Update(seq=self.fleet.seq + 1, workers=rows))
+
+    def lose(self, why: str = "the connection was reset") -> None:
+        """Lose the connection."""
+        self.connected = False
+        assert self._on_contact is not None
+        self._on_contact(Contact("lost", why, self._role))
+
+    def regain(self) -> None:
+        """Have it back."""
+        self.connected = True
+        assert self._on_contact is not None
+        assert self._on_change is not None
+        self._on_contact(Contact("connected", self.address, self._role))
+        self._on_change(self.fleet.reset(self.snapshot))
+
+    async def request(self, request: api.AnyRequest) -> api.AnyAnswer:
+        await asyncio.sleep(0)
+        if not self.connected:
+            raise Unavailable("no connection to the coordinator")
+        if isinstance(request, api.ReadLog):
+            self.log_requests.append(request)
+            return await self.log.read(request, self.fleet)
+        self.requests.append(request)
+        if self.refuse is not None and isinstance(request, self.refuse[0]):
+            refusal, self.refuse = self.refuse[1], None
+            raise refusal
+        answer = _ANSWERS.get(type(request))
+        if answer is None:
+            raise Conflict(f"the recorded fleet has no answer to {type(request).__name__}")
+        return answer(self, request)
+
+    def asked(self, kind: type[api.AnyRequest]) -> list[api.AnyRequest]:
+        """The requests of one kind."""
+        return [request for request in self.requests if isinstance(request, kind)]
+
+
+def _work(job_id: str) -> recorded.Work:
+    found = next((work for work in recorded.all_work() if work.id.startswith(job_id)), None)
+    if found is None:
+        raise NotFound(f"there is no job {job_id}")
+    return found
+
+
+def _act(source: RecordedSource, request: api.Act) -> api.ActResult:
+    said = {"pause": "paused", "resume": "resumed", "cancel": "cancelling", "retry": "will be retried", "hold": "held",
+            "release": "released"}  # fmt: skip
+    return api.ActResult(results=tuple((job_id, said[request.verb]) for job_id in request.ids))
+
+
+def _show(source: RecordedSource, request: api.ShowJob) -> api.DetailAnswer:
+    work = _work(request.id)
+    events = tuple(event for event in recorded.events() if event.subject == work.id)
+    tasks = recorded.tasks_of(work)[request.tasks_from : request.tasks_from + request.tasks_limit]
+    row = source.fleet.jobs.get(work.id) or recorded.job_row(work)
+    return api.DetailAnswer(
+        detail=api.JobDetail(job=row, spec=recorded.spec_of(work), tasks=tasks, events=events[: request.events_limit])
+    )
+
+
+def _why(source: RecordedSource, request: api.Why) -> api.WhyAnswer:
+    work = _work(request.id)
+    waiting = work.state in {"pending", "held", "unschedulable"}
+    return api.WhyAnswer(
+        job=source.fleet.jobs[work.id],
+        text=work.reason or f"it is {work.state}",
+        verdicts=recorded.verdicts(recorded.spec_of(work)) if waiting else (),
+    )
+
+
+def _candidates(source: RecordedSource, request: api.AskCandidates) -> api.Candidates:
+    verdicts = recorded.verdicts(request.spec)
+    accepted = [verdict for verdict in verdicts if verdict.accepted]
+    text = f"would start on {accepted[0].worker} now" if accepted else "no worker can take it now; it would wait"
+    return api.Candidates(verdicts=verdicts, text=text)
+
+
+def _submit(source: RecordedSource, request: api.SubmitJobs) -> api.JobList:
+    rows = []
+    for submission in request.submissions:
+        spec = submission.spec
+        rows.append(
+            api.JobRow(
+                id=submission.job_id, name=spec.title, project=spec.project, state="pending", reason="",
+                priority=spec.priority, num_tasks=spec.num_tasks, task_counts={"pending": spec.num_tasks},
+                worker=None, output_path=None, submitted_by="ana", created_at_ms=source.clock.now_ms,
+                started_at_ms=None, finished_at_ms=None,
+            )
+        )  # fmt: skip
+    source.change_jobs(*rows)
+    return api.JobList(jobs=tuple(rows))
+
+
+def _events(source: RecordedSource, request: api.ListEvents) -> api.EventList:
+    rows = [event for event in recorded.events() if request.subject in ("", event.subject)]
+    if request.before_seq is not None:
+        rows = [event for event in rows if event.seq < request.before_seq]
+    return api.EventList(events=tuple(rows[: request.limit]))
+
+
+def _jobs(source: RecordedSource, request: api.ListJobs) -> api.JobList:
+    return api.JobList(jobs=tuple(source.older), more=False)
+
+
+_ANSWERS: dict[type, Callable[..., api.AnyAnswer]] = {
+    api.Act: _act,
+    api.AskCandidates: _candidates,
+    api.Invite: lambda _s, _r: api.Invited(
+        line="opsconsole agent --join 'wss://10.77.0.1:7373#5d41402abc4b2a76b9719d911017c592.k3f9.9hj2kq7vtm4w8x1c'",
+        expires_at_ms=recorded.NOW_MS + 3_600_000,
+    ),
+    api.ListEvents: _events,
+    api.ListJobs: _jobs,
+    api.ListTemplates: lambda _s, _r: api.TemplateList(templates=recorded.templates()),
+    api.SetPriority: lambda _s, r: api.Done(text=f"{r.id[:4]} has priority {r.priority:+d}"),
+    api.SetWorker: lambda _s, _r: api.WorkerList(workers=()),
+    api.ShowJob: _show,
+    api.SubmitJobs: _submit,
+    api.Why: _why,
+}

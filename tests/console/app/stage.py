@@ -1,0 +1,118 @@
+"""Running the console in a test, and waiting for what it shows."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from textual._compositor import LayoutUpdate
+from textual.message import Message
+from textual.pilot import Pilot
+from textual.strip import Strip
+from textual.widget import Widget
+from textual.widgets import Input
+
+from opsconsole_console.app.app import ConsoleApp
+from tests.console.app.source import RecordedSource
+from tests.waiting import until
+
+USUAL = (120, 32)
+"""Large enough for logs beside tables; painting more only takes time."""
+SMALL = (80, 24)
+
+
+class Stage:
+    """The app with its pilot."""
+
+    pilot: Pilot[int]
+
+    def __init__(self, app: ConsoleApp, source: RecordedSource) -> None:
+        self.app = app
+        self.source = source
+        self.toasts: list[str] = []
+        """What was said, newest last; toasts themselves go after a while."""
+        notify = app.notify
+
+        def note(message: str, **options: Any) -> None:
+            self.toasts.append(message)
+            notify(message, **options)
+
+        app.notify = note  # type: ignore[method-assign]
+
+    async def press(self, *keys: str) -> None:
+        """Press keys and let everything they cause happen."""
+        await self.pilot.press(*keys)
+        await self.settle()
+
+    async def type(self, text: str) -> None:
+        """Type into the focused box."""
+        box = self.app.focused
+        assert isinstance(box, Input), f"{box} is no box to type into"
+        box.insert_text_at_cursor(text)
+        await self.settle()
+
+    async def line(self, text: str) -> None:
+        """Do what a command line says."""
+        self.app.run_line(text)
+        await self.settle()
+
+    async def settle(self) -> None:
+        """Let what is pending happen, and be painted."""
+        await self.pilot.pause()
+        self.app.repaint()
+        await self.pilot.pause()
+
+    async def until(self, condition: Callable[[], object], what: str = "") -> None:
+        """Wait for something that comes by itself."""
+        await until(condition, what=what)
+        await self.settle()
+
+    def job(self, job_id: str) -> None:
+        """Put the cursor on a job."""
+        full = next(known for known in self.source.fleet.jobs if known.startswith(job_id))
+        assert self.app.main.job_pane.table.move_to(full)
+
+    def worker(self, name: str) -> None:
+        """Put the cursor on a worker."""
+        table = self.app.main.worker_pane.table
+        found = self.app.model.worker_named(name)
+        assert found is not None
+        assert table.move_to(found.id)
+        table.focus()
+
+    def has_focus(self, widget: Widget) -> bool:
+        """Whether a widget has the keyboard."""
+        return self.app.focused is widget
+
+    @property
+    def screen_name(self) -> str:
+        """The class of the screen on top."""
+        return type(self.app.screen).__name__
+
+    def text(self) -> str:
+        """What stands on the screen, line by line."""
+        return "\n".join(strip.text for strip in self.strips())
+
+    def strips(self) -> list[Strip]:
+        """What stands on the screen, screens that shine through included, painted anew."""
+        screen = self.app.screen
+        screen._styles_cache.clear()
+        update = screen._compositor.render_update(full=True, screen_stack=self.app._background_screens)
+        assert isinstance(update, LayoutUpdate)
+        return [Strip.join(line) for line in update.strips]
+
+
+@asynccontextmanager
+async def stage(
+    source: RecordedSource,
+    size: tuple[int, int] = USUAL,
+    message_hook: Callable[[Message], None] | None = None,
+    **options: Any,
+) -> AsyncIterator[Stage]:
+    """The console on a source, its first fleet on the screen."""
+    app = ConsoleApp(source, clock=source.clock, **options)
+    there = Stage(app, source)
+    async with app.run_test(size=size, notifications=True, message_hook=message_hook) as pilot:
+        there.pilot = pilot
+        await until(lambda: app.main.job_pane.table.total > 0 or not source.snapshot.jobs, what="the first fleet")
+        await there.settle()
+        yield there

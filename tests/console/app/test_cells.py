@@ -1,0 +1,210 @@
+"""How workers, jobs and tasks are written."""
+
+import pytest
+from msgspec.structs import replace
+
+from opsconsole_console.screen.job.job_facts import job_facts, task_grid
+from opsconsole_console.screen.job.task_line import task_lines
+from opsconsole_console.screen.main import job_cell, worker_cell
+from opsconsole_console.screen.main.io_line import io_lines
+from opsconsole_console.screen.part.facts import side_by_side, wrapped
+from opsconsole_console.screen.part.sheet import Line
+from opsconsole_console.screen.part.spec_text import resources_text, spec_lines
+from opsconsole_console.screen.worker.gpu_lines import gpu_lines
+from opsconsole_console.screen.worker.worker_facts import worker_facts
+from opsconsole_console.widget.cell import cell
+from opsconsole_protocol.api import JobRow, WorkerRow
+from opsconsole_protocol.link import Gpu
+from opsconsole_protocol.spec import JobSpec, Resources
+from tests.console.app import recorded
+from tests.console.app.recorded import NOW_MS
+
+WORKERS = {box.name: recorded.worker_row(box) for box in recorded.BOXES}
+WORK = {work.name: work for work in recorded.all_work()}
+
+
+def job(name: str) -> JobRow:
+    return recorded.job_row(WORK[name])
+
+
+def text(lines: list[Line]) -> str:
+    return "\n".join(line.left.text + (line.right.text if line.right else "") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("name", "memory_mb", "label"),
+    [
+        ("NVIDIA A100-SXM4-80GB", 81_920, "A100-80"),
+        ("NVIDIA H100 80GB HBM3", 81_559, "H100-80"),
+        ("NVIDIA GeForce RTX 4090", 24_564, "RTX 4090"),
+        ("NVIDIA RTX A6000", 49_140, "RTX A6000"),
+        ("Tesla V100-SXM2-32GB", 32_768, "V100-32"),
+        ("Tesla T4", 15_360, "T4"),
+        ("NVIDIA L40S", 46_068, "L40S"),
+        ("NVIDIA", None, "NVIDIA"),
+    ],
+)
+def test_cards_are_named_as_people_name_them(name: str, memory_mb: int | None, label: str) -> None:
+    assert worker_cell.model_label(Gpu(index=0, uuid="u", name=name, memory_total_mb=memory_mb)) == label
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "gpus", "memory"),
+    [
+        ("gpu-a", "◉ busy 1/2", "2×A100-80", "62/160G"),
+        ("gpu-b", "● available", "4×H100-80", "3.8/319G"),
+        ("cloud-t4", "◌ silent", "1×T4", "5.9/15G"),
+        ("v100-old", "◐ draining 1", "4×V100-32", "18/128G"),
+        ("cpu-01", "◉ busy 3/16", "no GPU", "–"),
+        ("spare-node-with-a-long-name", "↯ lost", "2×A100-80", "0/160G"),
+    ],
+)
+def test_a_worker_in_a_line(name: str, status: str, gpus: str, memory: str) -> None:
+    worker = WORKERS[name]
+    assert worker_cell.status_cell(worker).text == status
+    assert worker_cell.gpu_label(worker) == gpus
+    assert worker_cell.memory_cell(worker).text == memory
+
+
+def test_a_drained_worker_without_tasks_says_drained() -> None:
+    assert worker_cell.status_cell(replace(WORKERS["v100-old"], running_tasks=0)).text == "◐ drained"
+
+
+def folders(worker: WorkerRow | None, cells: int) -> str:
+    return text(io_lines(worker, cells))
+
+
+def test_folders_are_said_in_full_where_they_fit() -> None:
+    line = folders(WORKERS["gpu-a"], 80)
+    assert "/mnt/vast/inputs  ← place your files here" in line
+    assert "/mnt/vast/outputs" in line
+    assert "no input or output folder" in folders(WORKERS["cloud-t4"], 80)
+    assert "python3 of another user" in folders(WORKERS["rtx-03"], 80)
+    assert "no NVIDIA driver" in folders(WORKERS["cpu-01"], 80)
+    assert folders(None, 80) == ""
+
+
+@pytest.mark.parametrize("cells", [20, 40, 50, 60, 100])
+def test_folders_fit_any_width(cells: int) -> None:
+    first = io_lines(WORKERS["gpu-a"], cells)[0]
+    assert first.left.text.lstrip().startswith("/mnt")
+
+
+def test_progress_comes_from_tasks_or_else_from_like_jobs() -> None:
+    sweep = job_cell.progress(job("sweep"), NOW_MS)
+    assert (round(sweep.fraction or 0, 2), sweep.guessed) == (0.34, False)
+    train = job_cell.progress(job("train-lr3"), NOW_MS)
+    assert (round(train.fraction or 0, 2), train.guessed) == (0.41, True)
+    assert job_cell.eta_cell(job("train-lr3"), NOW_MS).text == "18m"
+    assert job_cell.progress_cell(job("train-lr3"), NOW_MS, 16).text.endswith("~41 %")
+    assert job_cell.progress(job("eval"), NOW_MS).fraction is None
+    assert job_cell.eta_cell(job("segment-v2"), NOW_MS).text == "", "paused time has no end"
+    assert job_cell.eta_cell(job("résumé-模型"), NOW_MS).text == "late"
+
+
+def test_a_job_of_unknown_length_says_how_long_it_runs() -> None:
+    unknown = replace(job("train-lr3"), duration_ms_estimate=None)
+    assert job_cell.progress_cell(unknown, NOW_MS, 16).text == "12m so far"
+    assert job_cell.eta_cell(unknown, NOW_MS).text == "–"
+
+
+@pytest.mark.parametrize(
+    ("name", "state", "said"),
+    [
+        ("eval", "⋯ pending", "needs 40 GB free; gpu-b in 18m"),
+        ("build-env", "◔ building", "on gpu-b"),
+        ("train-lr2", "✗ failed", "exit code 1: CUDA out of memory · 1h ago"),
+        ("train-lr1", "✓ succeeded", "took 32m · 3h ago · on gpu-d"),
+        ("report", "⊠ blocked", "train-lr2 (c0p) failed"),
+        ("sweep", "▶ 4 ✓ 11 ⋯ 17", None),
+        ("segment-v2", "‖ paused", None),
+    ],
+)
+def test_a_job_in_a_line(name: str, state: str, said: str | None) -> None:
+    assert job_cell.state_cell(job(name)).text == state
+    remark = job_cell.remark(job(name), NOW_MS)
+    assert (None if remark is None else remark.text) == said
+
+
+def test_where_a_job_is() -> None:
+    assert job_cell.where(job("train-lr3")) == "gpu-a"
+    assert job_cell.where(job("sweep")) == "4 tasks"
+    assert job_cell.where(job("eval")) == ""
+
+
+def test_earlier_attempts_stand_under_their_task() -> None:
+    lines = task_lines(recorded.tasks_of(WORK["train-lr3"]))
+    assert list(lines) == ["0", "0.0"]
+    assert lines["0"].state == "running"
+    assert lines["0.0"].state == "worker_failed"
+    assert lines["0"].output_path == "/mnt/vast/outputs/jobs/42f0k9x2mq/task-0"
+
+
+def test_the_grid_has_a_block_a_task_and_shows_the_worst_of_many() -> None:
+    tasks = recorded.tasks_of(WORK["sweep"])
+    assert text(task_grid(tasks, 40)) == "■" * 32
+    assert task_grid(tasks[:1], 40) == []
+    bad = recorded.tasks_of(WORK["grid-ablation-with-a-rather-long-name"])
+    squeezed = task_grid((*bad, *tasks, *tasks), 10)
+    assert len(squeezed) <= 3
+    assert squeezed[0].left.spans[0][1] == "state-failed"
+
+
+def test_facts_of_a_job_in_one_or_two_columns() -> None:
+    row, spec = job("train-lr3"), recorded.spec_of(WORK["train-lr3"])
+    wide, narrow = text(job_facts(row, spec, NOW_MS, 150)), text(job_facts(row, spec, NOW_MS, 78))
+    for said in ("about 18m 06s left", "/mnt/vast/outputs/jobs/42f0k9x2mq", "16m ago by ana to pose", "gpu-a"):
+        assert said in wide
+    assert "submitted" not in narrow
+    assert "/mnt/vast/outputs/jobs/42f0k9x2mq" in narrow
+
+
+def test_facts_of_a_worker() -> None:
+    said = text(worker_facts(WORKERS["rtx-03"], NOW_MS, 150))
+    for word in ("/nas/ml/in", "/nas/ml/out", "another user", "rtx-03.lab.example", "1.9 TB free", "cuda 12.4"):
+        assert word in said
+
+
+def test_every_card_with_its_users_foreign_ones_too() -> None:
+    worker = WORKERS["rtx-03"]
+    lines = text(gpu_lines(worker.gpus, worker.gpus_free, lambda attempt: f"name of {attempt}", 90))
+    assert "not one of ours" in lines
+    assert "Xorg" in lines
+    assert "free" in lines
+    ours = WORKERS["gpu-a"]
+    assert "name of 42f0k9x2mq.0.0.k3f9" in text(gpu_lines(ours.gpus, ours.gpus_free, lambda a: f"name of {a}", 60))
+
+
+def test_a_lost_card_says_so() -> None:
+    gpu = Gpu(index=0, uuid="u", name="NVIDIA L40S", state="lost", message="fell off the bus")
+    assert "✗ lost: fell off the bus" in text(gpu_lines((gpu,), (), str, 90))
+
+
+def test_a_spec_is_told_whole() -> None:
+    spec = JobSpec(
+        command=("python", "x y.py"), task_commands=(("a",), ("b",)), num_tasks=2, ports=("http",), held=True,
+        environment={"K": "v"}, requirements=("zone=a",), worker="gpu-a",
+    )  # fmt: skip
+    said = text(spec_lines(spec, 80))
+    for word in ("python 'x y.py'", "task 1", "zone=a", "K=v", "http", "until released", "100 after lost workers"):
+        assert word in said
+
+
+def test_resources_in_words() -> None:
+    assert resources_text(Resources()) == "a slot, no GPU"
+    assert resources_text(Resources(gpus=2, gpu_memory_mb=40_960, cpus=1, memory_mb=512)) == (
+        "2 GPUs with 40G, 1 CPU, 512M memory"
+    )
+
+
+def test_long_text_is_wrapped_at_spaces_and_loses_nothing() -> None:
+    lines = wrapped("one two three four five six", 12, first="> ", rest="  ")
+    assert " ".join(line.left.text[2:] for line in lines) == "one two three four five six"
+    assert max(len(line.left.text) for line in lines) <= 12
+    whole = wrapped("x" * 50, 20)
+    assert "".join(line.left.text for line in whole) == "x" * 50
+
+
+def test_two_columns_stand_side_by_side() -> None:
+    lines = side_by_side([Line(cell("a"))], [Line(cell("b")), Line(cell("c"))], 10)
+    assert [line.left.text for line in lines] == ["a         b", "          c"]

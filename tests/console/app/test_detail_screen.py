@@ -1,0 +1,189 @@
+"""Screens about one thing: a job, a worker, why, events, texts."""
+
+from msgspec.structs import replace
+
+from opsconsole_console.screen.event_screen import EventPane
+from opsconsole_console.screen.job.job_screen import JobScreen
+from opsconsole_console.screen.job.task_pane import TaskPane
+from opsconsole_console.screen.why_screen import WhyScreen, checks_of
+from opsconsole_console.screen.worker.worker_screen import WorkerScreen
+from opsconsole_protocol.api import Act, EventRow, ListEvents, ShowJob, Update, Why
+from tests.console.app import recorded
+from tests.console.app.source import RecordedSource
+from tests.console.app.stage import SMALL, Stage, stage
+
+
+async def opened_job(there: Stage, job: str) -> JobScreen:
+    """A job's screen, its tasks there."""
+    there.job(job)
+    await there.press("enter")
+    screen = there.app.screen
+    assert isinstance(screen, JobScreen)
+    await there.until(lambda: screen.query_one(TaskPane).table.total, "tasks")
+    return screen
+
+
+async def test_a_job_shows_tasks_attempts_spec_and_events(source: RecordedSource) -> None:
+    async with stage(source) as there:
+        screen = await opened_job(there, "42f")
+        await there.until(lambda: screen.query_one(EventPane).table.total == 3)
+        text = there.text()
+        for said in ("train-lr3", "└ try 0", "worker fai", "gpu_memory_mb>=40000", "submitted train-lr3", "~41 %",
+                     "/mnt/vast/outputs/jobs/42f0k9x2mq"):  # fmt: skip
+            assert said in text
+        await there.press("escape")
+        assert there.screen_name == "MainScreen"
+
+
+async def test_a_jobs_paths_are_copied_and_its_logs_opened(source: RecordedSource) -> None:
+    async with stage(source) as there:
+        await opened_job(there, "42f")
+        await there.press("y")
+        assert there.app.clipboard == "/mnt/vast/outputs/jobs/42f0k9x2mq/task-0"
+        await there.press("down", "l")
+        assert there.screen_name == "MainScreen"
+        target = there.app.main.log_deck.panes[0].target
+        assert (target.job_id, target.task_index, target.attempt) == ("42f0k9x2mq", 0, 0)
+
+
+async def test_verbs_on_a_job_mean_it_or_its_marked_tasks(source: RecordedSource) -> None:
+    async with stage(source) as there:
+        screen = await opened_job(there, "51c")
+        await there.press("p")
+        await there.until(lambda: source.asked(Act))
+        assert source.asked(Act) == [Act(verb="pause", ids=("51c7hh3d0v",))]
+        table = screen.query_one(TaskPane).table
+        table.toggle_mark("11")
+        table.toggle_mark("12")
+        await there.press("c")
+        assert "Cancel 2 tasks of sweep?" in there.text()
+        await there.press("y")
+        await there.until(lambda: len(source.asked(Act)) == 2)
+        assert source.asked(Act)[-1] == Act(verb="cancel", ids=("51c7hh3d0v/task-11", "51c7hh3d0v/task-12"))
+
+
+async def test_a_job_that_changes_is_asked_for_anew(source: RecordedSource) -> None:
+    async with stage(source) as there:
+        await opened_job(there, "42f")
+        before = len(source.asked(ShowJob))
+        job = source.fleet.jobs["42f0k9x2mq"]
+        source.change_jobs(replace(job, state="paused", task_counts={"paused": 1}, reason="paused by ben"))
+        await there.until(lambda: len(source.asked(ShowJob)) > before)
+        assert "paused by ben" in there.text()
+
+
+async def test_a_small_terminal_shows_one_pane_at_a_time(source: RecordedSource) -> None:
+    async with stage(source, SMALL) as there:
+        screen = await opened_job(there, "51c")
+        assert "1 Tasks  2 Spec  3 Events" in there.text().splitlines()[0]
+        assert not screen.query_one(EventPane).region.height
+        await there.press("3")
+        await there.settle()
+        assert screen.query_one(EventPane).region.height
+        assert not screen.query_one(TaskPane).region.height
+
+
+async def test_a_worker_shows_cards_their_users_tasks_and_history(source: RecordedSource) -> None:
+    async with stage(source) as there:
+        there.worker("gpu-d")
+        await there.press("enter")
+        screen = there.app.screen
+        assert isinstance(screen, WorkerScreen)
+        await there.until(lambda: "4 tasks" in there.text())
+        text = there.text()
+        for said in ("A100-40", "178/250 W", "51c7/task-11", "/mnt/vast/inputs", "4 of 4 slots taken"):
+            assert said in text
+        await there.press("m")
+        await there.until(lambda: any("gpu-d gets no more tasks" in toast for toast in there.toasts))
+        await there.press("enter")
+        await there.until(lambda: there.screen_name == "JobScreen")
+
+
+async def test_a_worker_that_goes_away_says_so(source: RecordedSource) -> None:
+    async with stage(source) as there:
+        there.worker("gpu-d")
+        await there.press("enter")
+        found = there.app.model.worker_named("gpu-d")
+        assert found is not None
+        source.push(Update(seq=source.fleet.seq + 1, workers_removed=(found.id,)))
+        await there.settle()
+        assert "gpu-d is no longer known" in there.text()
+
+
+async def test_foreign_processes_are_seen(source: RecordedSource) -> None:
+    async with stage(source) as there:
+        there.worker("rtx-03")
+        await there.press("enter")
+        await there.until(lambda: "not one of ours" in there.text())
+        assert "python3 of another user" in there.text()
+
+
+async def test_why_holds_each_worker_against_each_requirement(source: RecordedSource) -> None:
+    async with stage(source, (160, 45)) as there:
+        there.job("6a0")
+        await there.press("w")
+        screen = there.app.screen
+        assert isinstance(screen, WhyScreen)
+        await there.until(lambda: "3 of 13 workers could take it" in there.text())
+        text = there.text()
+        for said in (
+            "needs 40 GB free; gpu-b in 18m",
+            "gpu_memory_mb>=40000",
+            "✗ 24564",
+            "✗ is silent",
+            "would take it",
+        ):
+            assert said in text
+        assert source.asked(Why)[0] == Why(id="6a0rj8w5te")
+        await there.press("escape")
+        assert there.screen_name == "MainScreen"
+
+
+async def test_why_of_a_job_that_doesnt_wait_is_a_line(source: RecordedSource) -> None:
+    async with stage(source) as there:
+        there.job("42f")
+        await there.press("w")
+        await there.until(lambda: "it is running" in there.text())
+
+
+def test_what_keeps_most_workers_away_comes_first() -> None:
+    work = next(work for work in recorded.WORKS if work.name == "eval")
+    verdicts = recorded.verdicts(recorded.spec_of(work))
+    checks = checks_of(verdicts)
+    failing = [sum(not met for v in verdicts for words, met, _ in v.checks if words == check) for check in checks]
+    assert failing == sorted(failing, reverse=True)
+
+
+async def test_events_are_listed_filtered_and_opened(source: RecordedSource) -> None:
+    async with stage(source) as there:
+        there.app.run_line("events actor=ana")
+        await there.until(lambda: there.screen_name == "EventScreen")
+        pane = there.app.screen.query_one(EventPane)
+        await there.until(lambda: source.asked(ListEvents))
+        assert pane.table.shown == 2
+        source.push(
+            Update(
+                seq=source.fleet.seq + 1,
+                events=(
+                    EventRow(seq=2_000, at_ms=recorded.NOW_MS, actor="ana", kind="job_paused", text="p", subject="6a0"),
+                ),
+            )
+        )
+        await there.settle()
+        assert pane.table.shown == 3
+        await there.press("down", "enter")
+        await there.until(lambda: there.screen_name == "JobScreen")
+
+
+async def test_describe_tells_the_whole_spec_and_copies_it(source: RecordedSource) -> None:
+    async with stage(source) as there:
+        there.job("42f")
+        await there.press("d")
+        await there.until(lambda: there.screen_name == "TextScreen")
+        assert "WANDB_MODE=offline" in there.text()
+        await there.press("y")
+        assert '"command"' in there.app.clipboard
+        await there.press("escape")
+        there.worker("gpu-a")
+        await there.press("d")
+        await there.until(lambda: "io_paths.filesystem" in there.text())

@@ -1,0 +1,66 @@
+"""The filter line."""
+
+import pytest
+
+from opsconsole_console.app import filter as filters
+from opsconsole_console.screen.main import job_cell, worker_cell
+from opsconsole_protocol.api import JobRow
+from opsconsole_protocol.error import InvalidRequest
+from tests.console.app import recorded
+
+JOBS = [recorded.job_row(work) for work in recorded.all_work()]
+
+
+def kept(text: str, *, inverted: bool = False) -> set[str]:
+    keeps = filters.parse(text, inverted=inverted).keeper(job_cell.properties, job_cell.haystack)
+    return {job.name for job in JOBS if keeps is None or keeps(job)}
+
+
+def test_nothing_typed_shows_everything() -> None:
+    assert filters.parse("  ").empty
+    assert filters.parse("").keeper(job_cell.properties, job_cell.haystack) is None
+
+
+def test_conditions_words_and_exclusions_all_hold() -> None:
+    assert kept("project=pose state=running") == {"train-lr3", "sweep"}
+    assert kept("project=pose state=running !sweep") == {"train-lr3"}
+    assert kept("TRAIN-LR") == {"train-lr1", "train-lr2", "train-lr3", "report"}, "its reason names train-lr2"
+    assert kept("train-lr state in failed,succeeded") == {"train-lr1", "train-lr2"}
+    assert kept("priority>=10 state=running") == {"train-lr3", "llm-finetune"}
+    assert kept("name~^fold-[0-2]$") == {"fold-0", "fold-1", "fold-2"}
+
+
+def test_inverted_shows_the_others() -> None:
+    assert kept("project=pose", inverted=True) == {job.name for job in JOBS if job.project != "pose"}
+
+
+def test_quotes_hold_words_together() -> None:
+    assert kept('"data not ready"') == {"nightly-eval"}
+
+
+def test_a_broken_expression_says_so() -> None:
+    with pytest.raises(InvalidRequest, match="regular expression"):
+        filters.parse("name~[")
+
+
+def test_only_what_is_asked_for_is_made_of_a_row() -> None:
+    def never(_row: JobRow) -> dict[str, object]:
+        raise AssertionError("no condition was given")
+
+    keeps = filters.parse("sweep").keeper(never, job_cell.haystack)
+    assert keeps is not None
+    assert [job.name for job in JOBS if keeps(job)] == ["sweep"]
+
+
+def test_workers_are_filtered_by_their_properties() -> None:
+    keeps = filters.parse("gpu_memory_mb>=40000 tags=train connection=connected").keeper(
+        worker_cell.properties, worker_cell.haystack
+    )
+    assert keeps is not None
+    names = [box.name for box in recorded.BOXES if keeps(recorded.worker_row(box))]
+    assert names == ["gpu-a", "gpu-b", "gpu-c", "gpu-d"]
+
+
+def test_the_label_names_the_filter() -> None:
+    assert filters.parse("project=pose").label == "filter: project=pose"
+    assert filters.parse("project=pose", inverted=True).label == "filter: not project=pose"

@@ -1,0 +1,159 @@
+"""Verbs: each key asks the coordinator for the right thing and says what was done."""
+
+from functools import partial
+
+import pytest
+
+from opsconsole_protocol.api import Act, ListJobs, SetPriority, SetWorker, ShowJob, SubmitJobs
+from opsconsole_protocol.error import Conflict
+from tests.console.app.source import RecordedSource
+from tests.console.app.stage import Stage, stage
+
+WRITES = (Act, SetPriority, SetWorker, SubmitJobs)
+
+
+def said_somewhere(there: Stage, text: str) -> bool:
+    """Whether a toast has this in it."""
+    return any(text in toast for toast in there.toasts)
+
+
+def asked(there: Stage) -> list[object]:
+    """What was asked for that changes something."""
+    return [request for request in there.source.requests if isinstance(request, WRITES)]
+
+
+async def test_every_verb_asks_for_what_the_jobs_state_allows(source: RecordedSource) -> None:
+    async with stage(source) as there:
+        steps = (
+            ("42f", "p", Act(verb="pause", ids=("42f0k9x2mq",)), "train-lr3: paused"),
+            ("80a", "p", Act(verb="resume", ids=("80abt6m9cw",)), "segment-v2: resumed"),
+            ("6a0", "h", Act(verb="hold", ids=("6a0rj8w5te",)), "eval: held"),
+            ("a3h", "h", Act(verb="release", ids=("a3h8v6r1qx",)), "nightly-eval: released"),
+            ("c0p", "r", Act(verb="retry", ids=("c0p3x7d4ne",)), "train-lr2: will be retried"),
+            ("6a0", "plus", SetPriority(id="6a0rj8w5te", priority=1, relative=True), "priority +1"),
+            ("6a0", "minus", SetPriority(id="6a0rj8w5te", priority=-1, relative=True), "priority -1"),
+        )
+        for job, key, request, said in steps:
+            there.job(job)
+            await there.press(key)
+            await there.until(partial(said_somewhere, there, said), said)
+            assert asked(there)[-1] == request
+        assert len(asked(there)) == len(steps)
+
+
+async def test_cancel_asks_first_and_names_the_job(source: RecordedSource) -> None:
+    async with stage(source) as there:
+        there.job("42f")
+        await there.press("c")
+        assert there.screen_name == "ConfirmScreen"
+        assert "Cancel train-lr3?" in there.text()
+        await there.press("n")
+        assert there.screen_name == "MainScreen"
+        await there.press("c", "enter")
+        assert there.screen_name == "MainScreen"
+        assert asked(there) == [], "what is safe has the focus"
+        await there.press("c", "y")
+        await there.until(lambda: asked(there))
+        assert asked(there) == [Act(verb="cancel", ids=("42f0k9x2mq",))]
+
+
+async def test_verbs_apply_to_all_that_is_marked(source: RecordedSource) -> None:
+    async with stage(source) as there:
+        table = there.app.main.job_pane.table
+        for job in ("42f0k9x2mq", "7xk2p4n1zd", "6a0rj8w5te"):
+            table.toggle_mark(job)
+        await there.press("p")
+        await there.until(lambda: asked(there))
+        (request,) = asked(there)
+        assert isinstance(request, Act)
+        assert set(request.ids) == {"42f0k9x2mq", "7xk2p4n1zd"}, "what only waits is left out"
+        assert there.toasts[-1] == "2 jobs paused"
+        await there.press("c")
+        assert "Cancel 3 jobs?" in there.text()
+
+
+async def test_what_cant_be_done_is_said_without_asking(source: RecordedSource) -> None:
+    async with stage(source) as there:
+        there.job("6a0")
+        await there.press("p")
+        await there.until(lambda: there.toasts)
+        assert "hold it with h" in there.toasts[-1]
+        assert asked(there) == []
+
+
+async def test_a_refusal_is_shown_as_it_stands(source: RecordedSource) -> None:
+    async with stage(source) as there:
+        there.job("42f")
+        source.refuse = (Act, Conflict("train-lr3 has just ended"))
+        await there.press("p")
+        await there.until(lambda: there.toasts)
+        assert there.toasts == ["train-lr3 has just ended"]
+
+
+async def test_without_a_connection_verbs_say_so(source: RecordedSource) -> None:
+    async with stage(source) as there:
+        source.connected = False
+        await there.press("p")
+        await there.until(lambda: there.toasts)
+        assert "no connection" in there.toasts[-1]
+
+
+async def test_a_worker_is_drained_and_undrained(source: RecordedSource) -> None:
+    async with stage(source) as there:
+        there.worker("gpu-a")
+        await there.press("m")
+        await there.until(lambda: there.toasts)
+        assert asked(there) == [SetWorker(name="gpu-a", action="drain")]
+        assert there.toasts[-1] == "gpu-a gets no more tasks; its 1 running go on"
+        there.worker("v100-old")
+        await there.press("m")
+        await there.until(lambda: len(asked(there)) == 2)
+        assert asked(there)[-1] == SetWorker(name="v100-old", action="undrain")
+
+
+async def test_ids_and_paths_are_copied(source: RecordedSource) -> None:
+    async with stage(source) as there:
+        there.job("42f")
+        await there.press("y")
+        assert there.app.clipboard == "42f0k9x2mq"
+        await there.press("Y")
+        assert there.app.clipboard == "/mnt/vast/outputs/jobs/42f0k9x2mq"
+        assert "the output path" in there.toasts[-1]
+        there.job("51c")
+        await there.press("Y")
+        assert "its tasks have one each" in there.toasts[-1]
+        there.worker("gpu-a")
+        await there.press("y")
+        assert there.app.clipboard == "/mnt/vast/inputs"
+        there.worker("cloud-t4")
+        await there.press("y")
+        assert "has no input folder" in there.toasts[-1]
+
+
+@pytest.mark.parametrize("how", ["asked for", "a viewer's token"])
+async def test_a_read_only_console_has_no_verbs(how: str) -> None:
+    source = RecordedSource(role="viewer" if how != "asked for" else "operator")
+    async with stage(source, read_only=how == "asked for") as there:
+        text = there.text()
+        assert "Pause" not in text.splitlines()[-1]
+        assert "New" not in text.splitlines()[-1]
+        assert "Logs" in text.splitlines()[-1]
+        assert "read-only" in text.splitlines()[0]
+        await there.press("p", "c", "r", "h", "plus", "e", "n")
+        there.worker("gpu-a")
+        await there.press("m")
+        assert asked(there) == []
+        assert there.screen_name == "MainScreen"
+        await there.press("question_mark")
+        assert "Pause: pause what runs" not in there.text()
+        assert "Logs: follow" in there.text()
+
+
+async def test_again_fills_the_dialog_from_the_job(source: RecordedSource) -> None:
+    async with stage(source) as there:
+        there.job("42f")
+        await there.press("e")
+        await there.until(lambda: there.screen_name == "NewJobScreen")
+        assert isinstance(source.asked(ShowJob)[0], ShowJob)
+        assert "'clips of may.h5'" in there.text()
+        assert not source.asked(ListJobs)

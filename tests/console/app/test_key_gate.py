@@ -1,0 +1,56 @@
+"""Keys that come in one piece: each does what it would have done alone."""
+
+import asyncio
+
+import pytest
+from textual.events import Key
+from textual.widgets import Input
+
+from opsconsole_console.app import key_gate
+from opsconsole_console.screen.part.filter_bar import FilterBar
+from opsconsole_protocol.api import Act
+from tests.console.app.source import RecordedSource
+from tests.console.app.stage import Stage, stage
+
+
+async def burst(there: Stage, text: str) -> None:
+    """All keys at once, as a pasted line or a slow link brings them."""
+    for sign in text:
+        key = {"/": "slash", ":": "colon", "\r": "enter", "?": "question_mark"}.get(sign, sign)
+        there.app.post_message(Key(key, sign))
+    await asyncio.sleep(0)
+    await there.until(lambda: not there.app._keys._waiting, "the keys to be taken")
+
+
+async def test_a_filter_typed_in_one_go_does_nothing_else(source: RecordedSource) -> None:
+    async with stage(source) as there:
+        await burst(there, "/cpylr")
+        box = there.app.main.job_pane.query_one(FilterBar).query_one(Input)
+        await there.until(lambda: box.value == "cpylr", "the text")
+        assert there.screen_name == "MainScreen"
+        assert there.app.main.log_deck.opened == 0
+        assert not [request for request in source.requests if isinstance(request, Act)]
+
+
+async def test_keys_keep_their_order_and_their_meaning(source: RecordedSource) -> None:
+    async with stage(source) as there:
+        await burst(there, "1j2jj/a\r")
+        await there.until(lambda: there.has_focus(there.app.main.job_pane.table), "the end of typing")
+        await burst(there, "1kj?")
+        await there.until(lambda: there.screen_name == "HelpScreen", "the last key's screen")
+        assert there.app.main.worker_pane.filter.text == ""
+        assert there.app.main.job_pane.filter.text == "a"
+
+
+async def test_a_key_that_never_comes_back_holds_nobody_up(
+    source: RecordedSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(key_gate, "PATIENCE_S", 0.05)
+    async with stage(source) as there:
+        monkeypatch.setattr(there.app._keys, "_follow", lambda *_: None)
+        await there.press("j")
+        for _ in range(3):
+            there.app.post_message(Key("question_mark", "?"))
+        taken = there.app._keys._number + 3
+        await there.until(lambda: there.app._keys._number == taken, "all keys to be taken")
+        await there.until(lambda: there.screen_name == "HelpScreen", "the last key's screen")

@@ -1,0 +1,196 @@
+"""The new-job dialog."""
+
+import pytest
+from textual.widgets import Input, Select
+
+from opsconsole_console.screen.main.io_line import IoLine
+from opsconsole_console.screen.new_job import new_job_screen
+from opsconsole_console.screen.new_job.candidate_table import CandidateTable
+from opsconsole_console.screen.new_job.new_job_screen import NewJobScreen
+from opsconsole_protocol.api import AskCandidates, SubmitJobs
+from opsconsole_protocol.error import Conflict
+from tests.console.app.source import RecordedSource
+from tests.console.app.stage import Stage, stage
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(new_job_screen, "DEBOUNCE_S", 0.01)
+    monkeypatch.setattr(new_job_screen, "ASK_AGAIN_S", 3_600)
+
+
+async def dialog(there: Stage) -> NewJobScreen:
+    """The dialog, every worker's answer there."""
+    await there.press("n")
+    screen = there.app.screen
+    assert isinstance(screen, NewJobScreen)
+    await there.until(lambda: screen.query_one(CandidateTable).total == 14, "candidates")
+    return screen
+
+
+async def fill(there: Stage, field: str, text: str) -> None:
+    """Type into a field of the form."""
+    box = there.app.screen.query_one(f"#field-{field}", Input)
+    box.focus()
+    box.value = ""
+    await there.settle()
+    await there.type(text)
+
+
+def asked(source: RecordedSource) -> AskCandidates:
+    """The newest question to all workers."""
+    request = source.asked(AskCandidates)[-1]
+    assert isinstance(request, AskCandidates)
+    return request
+
+
+async def test_a_job_is_typed_checked_and_submitted(source: RecordedSource) -> None:
+    async with stage(source) as there:
+        screen = await dialog(there)
+        await there.type("python train.py --data 'a b.h5'")
+        await fill(there, "name", "mine")
+        await fill(there, "gpus", "1")
+        assert "runs  python train.py --data 'a b.h5'" in there.text()
+        await there.until(lambda: asked(source).spec.resources.gpus == 1)
+        assert "would start on" in there.text()
+        await there.press("ctrl+s")
+        await there.until(lambda: there.screen_name == "MainScreen")
+        (request,) = source.asked(SubmitJobs)
+        assert isinstance(request, SubmitJobs)
+        (submission,) = request.submissions
+        assert submission.spec.command == ("python", "train.py", "--data", "a b.h5")
+        assert submission.spec.worker is None
+        assert submission.job_id == screen._job_id
+        await there.until(lambda: there.app.main.job_pane.table.cursor_id == submission.job_id)
+        assert "submitted mine" in there.toasts[-1]
+
+
+async def test_workers_say_what_they_found_while_one_types(source: RecordedSource) -> None:
+    async with stage(source, (160, 45)) as there:
+        await dialog(there)
+        await there.type("x")
+        await fill(there, "inputs", "'clips of may.h5'")
+        await there.until(lambda: "found, 3.2 GB" in there.text())
+        assert asked(source).spec.inputs == ("clips of may.h5",)
+        text = there.text()
+        assert "no input folder" in text
+        await fill(there, "requirement", "gpu_memory_mb>=40000")
+        await there.until(lambda: asked(source).spec.requirements == ("gpu_memory_mb>=40000",))
+
+
+async def test_nobody_is_asked_while_one_types(source: RecordedSource, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(new_job_screen, "DEBOUNCE_S", 3_600)
+    async with stage(source) as there:
+        await dialog(there)
+        before = len(source.asked(AskCandidates))
+        for letter in "python":
+            await there.type(letter)
+        assert len(source.asked(AskCandidates)) == before
+
+
+async def test_workers_are_asked_again_by_and_by(source: RecordedSource, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(new_job_screen, "ASK_AGAIN_S", 0.05)
+    async with stage(source) as there:
+        await dialog(there)
+        await there.until(lambda: len(source.asked(AskCandidates)) >= 4)
+
+
+async def test_a_worker_is_chosen_and_its_folders_shown(source: RecordedSource) -> None:
+    async with stage(source) as there:
+        screen = await dialog(there)
+        await there.type("true")
+        await there.press("ctrl+w", "down", "down")
+        table = screen.query_one(CandidateTable)
+        row = table.cursor_row
+        assert row is not None
+        assert "/mnt/vast/inputs  ←" in screen.query_one(IoLine).text
+        await there.press("space")
+        await there.until(lambda: asked(source).spec.worker == row.name)
+        assert f"✓ {row.name} takes it" in there.text()
+        await there.press("ctrl+s")
+        await there.until(lambda: source.asked(SubmitJobs))
+        (request,) = source.asked(SubmitJobs)
+        assert isinstance(request, SubmitJobs)
+        assert request.submissions[0].spec.worker == row.name
+
+
+async def test_a_worker_that_refuses_can_be_chosen_but_it_is_said(source: RecordedSource) -> None:
+    async with stage(source, (160, 45)) as there:
+        screen = await dialog(there)
+        await there.type("true")
+        await there.press("ctrl+w")
+        table = screen.query_one(CandidateTable)
+        refusing = next(one for one in table.shown_ids if (row := table.row(one)) and row.name == "rtx-01")
+        table.move_to(refusing)
+        await there.press("enter")
+        assert "✗ rtx-01:" in there.text()
+        assert "the job would wait" in there.text()
+
+
+async def test_what_is_wrong_is_said_at_the_field(source: RecordedSource) -> None:
+    async with stage(source) as there:
+        await dialog(there)
+        assert "say what to run" not in there.text(), "nobody is told off before having typed"
+        await fill(there, "memory", "32X")
+        assert "is not a size" in there.text()
+        await there.press("ctrl+s")
+        assert source.asked(SubmitJobs) == []
+        assert "say what to run" in there.text()
+        focused = there.app.focused
+        assert focused is not None
+        assert focused.id == "field-command"
+
+
+async def test_a_refused_submission_keeps_the_dialog_and_its_id(source: RecordedSource) -> None:
+    async with stage(source) as there:
+        await dialog(there)
+        await there.type("true")
+        source.refuse = (SubmitJobs, Conflict("project default is paused"))
+        await there.press("ctrl+s")
+        await there.until(lambda: "project default is paused" in there.text())
+        await there.press("ctrl+s")
+        await there.until(lambda: there.screen_name == "MainScreen")
+        first, second = source.asked(SubmitJobs)
+        assert isinstance(first, SubmitJobs)
+        assert isinstance(second, SubmitJobs)
+        assert first.submissions[0].job_id == second.submissions[0].job_id
+
+
+async def test_a_template_brings_its_parameters_and_defaults(source: RecordedSource) -> None:
+    async with stage(source) as there:
+        screen = await dialog(there)
+        await there.until(lambda: screen.query_one("#template-row").display)
+        screen.query_one("#template", Select).value = "train"
+        await there.until(lambda: screen.query("#field-parameter-epochs"))
+        assert screen.query_one("#field-project", Input).value == "pose"
+        assert "--epochs '<epochs>'" in there.text()
+        await fill(there, "parameter-epochs", "many")
+        assert "a whole number" in there.text()
+        await fill(there, "parameter-epochs", "40")
+        assert "python train.py --lr 0.0003 --epochs 40 --model=base" in there.text()
+        await there.press("ctrl+s")
+        await there.until(lambda: source.asked(SubmitJobs))
+        (request,) = source.asked(SubmitJobs)
+        assert isinstance(request, SubmitJobs)
+        assert request.submissions[0].spec.template == "train"
+
+
+async def test_enter_goes_on_and_escape_leaves_without_a_word(source: RecordedSource) -> None:
+    async with stage(source) as there:
+        await dialog(there)
+        await there.press("enter")
+        focused = there.app.focused
+        assert focused is not None
+        assert focused.id == "field-name"
+        await there.press("escape")
+        assert there.screen_name == "MainScreen"
+        assert source.asked(SubmitJobs) == []
+
+
+async def test_enter_on_the_button_submits(source: RecordedSource) -> None:
+    async with stage(source) as there:
+        screen = await dialog(there)
+        await there.type("true")
+        screen.query_one("#submit").focus()
+        await there.press("enter")
+        await there.until(lambda: source.asked(SubmitJobs))

@@ -1,0 +1,174 @@
+"""What every screen looks like, in every size and kind of theme. `--snapshot-update` takes the pictures anew."""
+
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
+
+import pytest
+from syrupy.assertion import SnapshotAssertion
+from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
+from textual.widgets import Select
+
+from opsconsole_console.screen import command_screen
+from opsconsole_console.screen.event_screen import EventPane
+from opsconsole_console.screen.job.task_pane import TaskPane
+from opsconsole_console.screen.new_job import new_job_screen
+from opsconsole_console.screen.new_job.candidate_table import CandidateTable
+from tests.console.app.picture import picture
+from tests.console.app.source import RecordedSource
+from tests.console.app.stage import Stage, stage
+
+SIZES = ((80, 24), (120, 40), (160, 45))
+THEMES = ("opsconsole-dark", "opsconsole-light", "opsconsole-contrast")
+Scene: TypeAlias = Callable[[Stage], Awaitable[None]]
+
+
+class TextFile(SingleFileSnapshotExtension):
+    """One readable file a picture."""
+
+    _write_mode = WriteMode.TEXT
+    _file_extension = "txt"
+
+
+async def fleet(there: Stage) -> None:
+    """The first screen as it comes up, some jobs marked."""
+    for job in ("42f0k9x2mq", "80abt6m9cw"):
+        there.app.main.job_pane.table.toggle_mark(job)
+
+
+async def logs(there: Stage) -> None:
+    """Two logs beside the tables, one of them being searched."""
+    await there.press("l")
+    await there.press("2")
+    there.job("42f")
+    await there.press("l")
+    panes = there.app.main.log_deck.panes
+    await there.until(lambda: all(pane.view.line_count >= 1_000 for pane in panes))
+    panes[-1].view.find("epoch 39 done")
+    for pane in panes:
+        pane.view.apply_pending()
+
+
+async def filtered(there: Stage) -> None:
+    """A filter being typed, the connection lost."""
+    await there.press("slash")
+    await there.type("project=pose")
+    there.source.clock.now_ms += 12_000
+    there.source.lose("the network is unreachable")
+    await there.settle()
+    there.app.clear_notifications()
+    there.app.main.tick()
+
+
+async def job(there: Stage) -> None:
+    """A job with many tasks."""
+    await there.line("show 51c")
+    await there.until(lambda: there.app.screen.query_one(TaskPane).table.total == 32)
+
+
+async def worker(there: Stage) -> None:
+    """A worker with tasks on every card."""
+    await there.line("worker gpu-d")
+    await there.until(lambda: there.app.screen.query_one("#worker-task-table").total == 4)  # type: ignore[attr-defined]
+
+
+async def new_job(there: Stage) -> None:
+    """The dialog with something wrong in it."""
+    await there.press("n")
+    await there.until(lambda: there.app.screen.query_one(CandidateTable).total == 14)
+    await there.type("python train.py --data 'clips of may.h5'")
+    there.app.screen.query_one("#field-inputs").focus()
+    await there.type("'clips of may.h5'")
+    there.app.screen.query_one("#field-memory").focus()
+    await there.type("32X")
+    table = there.app.screen.query_one(CandidateTable)
+    await there.until(lambda: any(found_input(table, one) for one in table.shown_ids))
+
+
+def found_input(table: CandidateTable, row_id: str) -> bool:
+    """Whether a worker has found the input file."""
+    row = table.row(row_id)
+    return row is not None and row.verdict is not None and row.verdict.input.startswith("found")
+
+
+async def template(there: Stage) -> None:
+    """The dialog with a template chosen."""
+    await there.press("n")
+    screen = there.app.screen
+    await there.until(lambda: screen.query_one(CandidateTable).total == 14)
+    await there.until(lambda: screen.query_one("#template-row").display)
+    screen.query_one("#template", Select).value = "train"
+    await there.until(lambda: screen.query("#field-parameter-epochs"))
+
+
+async def why(there: Stage) -> None:
+    """A waiting job against every worker."""
+    await there.line("why 6a0")
+    await there.until(lambda: "workers could take it" in there.text())
+
+
+async def events(there: Stage) -> None:
+    """What was done."""
+    await there.line("events")
+    await there.until(lambda: there.app.screen.query_one(EventPane).table.total == 13)
+
+
+async def describe(there: Stage) -> None:
+    """A spec."""
+    await there.line("describe 42f")
+    await there.until(lambda: there.screen_name == "TextScreen")
+
+
+async def help_(there: Stage) -> None:
+    """All keys."""
+    await there.press("question_mark")
+
+
+async def command(there: Stage) -> None:
+    """The command line, completing."""
+    await there.press("colon")
+    await there.type("jobs state=")
+
+
+async def confirm(there: Stage) -> None:
+    """The question before cancelling."""
+    there.job("51c")
+    await there.press("c")
+
+
+SCENES: tuple[Scene, ...] = (
+    fleet, logs, filtered, job, worker, new_job, why, events, describe, help_, command, confirm,
+)  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _steady(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command_screen, "_history", [])
+    monkeypatch.setattr(new_job_screen, "DEBOUNCE_S", 0.01)
+    monkeypatch.setattr(new_job_screen, "ASK_AGAIN_S", 3_600)
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.__name__.rstrip("_"))
+async def test_screens(
+    source: RecordedSource, snapshot: SnapshotAssertion, scene: Scene, size: tuple[int, int]
+) -> None:
+    async with stage(source, size) as there:
+        await scene(there)
+        for theme in THEMES:
+            there.app.theme = theme
+            assert snapshot(name=theme.removeprefix("opsconsole-"), extension_class=TextFile) == await picture(there)
+
+
+async def test_a_template_in_the_dialog(source: RecordedSource, snapshot: SnapshotAssertion) -> None:
+    async with stage(source, SIZES[1]) as there:
+        await template(there)
+        assert snapshot(extension_class=TextFile) == await picture(there)
+
+
+async def test_without_colour(
+    source: RecordedSource, snapshot: SnapshotAssertion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    async with stage(source, SIZES[1]) as there:
+        await fleet(there)
+        assert snapshot(extension_class=TextFile) == await picture(there)

@@ -1,0 +1,282 @@
+"""Lists and single things, for people and as JSON."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from opsconsole_protocol import api
+from opsconsole_protocol.api import Parameter, ProjectRow, TemplateRow
+from tests.client.fake_server import FakeServer
+from tests.client.row import NOW_MS, event_row, gpu
+from tests.console.cli.conftest import Run
+
+JOB = "aaaaaaaaaa"
+_JOB_FIELDS = [
+    "id",
+    "name",
+    "project",
+    "state",
+    "reason",
+    "priority",
+    "num_tasks",
+    "task_counts",
+    "worker",
+    "output_path",
+    "submitted_by",
+    "created_at_ms",
+    "started_at_ms",
+    "finished_at_ms",
+]
+_WORKER_FIELDS = ["id", "name", "status", "connection", "tags", "properties", "gpus", "running_tasks", "last_seen_ms"]
+_GPU_FIELDS = [
+    "index",
+    "uuid",
+    "name",
+    "memory_total_mb",
+    "memory_used_mb",
+    "utilization_percent",
+    "temperature_c",
+    "power_w",
+]
+_TASK_FIELDS = [
+    "id",
+    "index",
+    "state",
+    "exit_code",
+    "error",
+    "worker",
+    "attempt",
+    "attempt_id",
+    "started_at_ms",
+    "finished_at_ms",
+    "resource_usage",
+    "attempts",
+]
+
+
+def test_workers_say_where_to_place_files(run: Run, server: FakeServer) -> None:
+    server.add_worker("gpu-a")
+    ran = run("workers")
+    assert ran.out.splitlines() == [
+        "gpu-a  available  0/1 tasks  [lab]",
+        "  GPU 0:  A100-80GB  1/80G  7 %  41 °C",
+        "  Filesystem: vast",
+        "  Input:  /mnt/vast/inputs  <- Place your files here",
+        "  Output: /mnt/vast/outputs",
+    ]
+
+
+def test_a_worker_without_gpu_and_paths_says_so(run: Run, server: FakeServer) -> None:
+    server.add_worker(
+        "cpu", gpus=(), properties={}, gpu_message="no NVIDIA driver", connection="silent", attention="old"
+    )
+    assert run("workers").out.splitlines() == [
+        "cpu  available, silent  0/1 tasks  [lab]",
+        "  GPU:    none (no NVIDIA driver)",
+        "  Note:   old",
+    ]
+
+
+def test_workers_as_json_have_every_stable_field(run: Run, server: FakeServer) -> None:
+    server.add_worker("gpu-a")
+    server.add_worker("cpu", properties={}, gpus=(gpu(memory_used_mb=None, power_w=None),))
+    rows = [json.loads(line) for line in run("workers", "--json").out.splitlines()]
+    for row in rows:
+        assert set(_WORKER_FIELDS) <= set(row)
+        assert set(row["properties"]["io_paths"]) == {"input", "output", "filesystem"}
+        assert set(_GPU_FIELDS) <= set(row["gpus"][0])
+    assert rows[1]["gpus"][0]["memory_used_mb"] is None
+    assert rows[1]["properties"]["io_paths"]["input"] is None
+
+
+def test_jobs_for_people_and_as_json(run: Run, server: FakeServer) -> None:
+    server.add_job(JOB, reason="needs 40G free")
+    table = run("jobs").out.splitlines()
+    assert table[0].split() == ["ID", "NAME", "PROJECT", "STATE", "PRIO", "TASKS", "WORKER", "AGE", "TIME", "REASON"]
+    assert table[1].split()[:4] == [JOB, "true", "default", "pending"]
+    assert "needs 40G free" in table[1]
+    (line,) = run("jobs", "--json").out.splitlines()
+    row = json.loads(line)
+    assert set(_JOB_FIELDS) <= set(row)
+    assert row["state"] == "pending"
+    assert row["created_at_ms"] == NOW_MS
+    assert row["worker"] is None
+
+
+def test_filters_are_handed_on(run: Run, server: FakeServer) -> None:
+    run("jobs", "state=running", "priority>=5", "--project", "pose", "-n", "7")
+    run("workers", "gpu_memory_mb>=40000")
+    asked = [one for one in server.asked if isinstance(one, (api.ListJobs, api.ListWorkers))]
+    assert asked[0] == api.ListJobs(filter="state=running priority>=5", project="pose", limit=7)
+    assert asked[1] == api.ListWorkers(filter="gpu_memory_mb>=40000")
+
+
+def test_nothing_to_list_says_so_on_stderr_and_prints_nothing(run: Run, server: FakeServer) -> None:
+    for verb in ("jobs", "workers", "projects", "templates", "events"):
+        ran = run(verb)
+        assert ran.code == 0
+        assert ran.out == ""
+        assert ran.err.startswith("no ")
+        assert run(verb, "--json").out == ""
+
+
+def test_a_name_cant_steer_the_terminal(run: Run, server: FakeServer) -> None:
+    server.add_job(JOB, reason="\x1b[2Jgone\nsecond line")
+    out = run("jobs").out
+    assert "\x1b" not in out
+    assert len(out.splitlines()) == 2
+
+
+def test_columns_line_up_for_wide_characters(run: Run, server: FakeServer) -> None:
+    from opsconsole_console.cli.output import width_of
+    from opsconsole_protocol.spec import JobSpec
+
+    server.add_job("aaaaaaaaaa", JobSpec(command=("x",), name="学習"))
+    server.add_job("bbbbbbbbbb", JobSpec(command=("x",), name="train"))
+    places = {width_of(line[: line.index("default")]) for line in run("jobs").out.splitlines()[1:]}
+    assert len(places) == 1
+
+
+def test_projects_and_templates(run: Run, server: FakeServer) -> None:
+    server.projects.append(
+        ProjectRow(name="pose", description="d", status="paused", created_at_ms=1, updated_at_ms=2,
+                   job_counts={"running": 2})
+    )  # fmt: skip
+    lr = Parameter(name="lr", kind="float", default=0.1, required=False)
+    server.templates.append(TemplateRow(name="train", command=("python", "{lr}"), parameters=(lr,)))
+    assert run("projects").out.splitlines()[1].split() == ["pose", "paused", "2", "running", "d"]
+    assert "lr:float=0.1" in run("templates").out
+    assert json.loads(run("projects", "--json").out)["job_counts"] == {"running": 2}
+    assert json.loads(run("templates", "--json").out)["parameters"][0]["default"] == 0.1
+
+
+def test_show_as_json_has_tasks_attempts_and_events(run: Run, server: FakeServer) -> None:
+    server.add_job(JOB)
+    server.finish(JOB, exit_code=3, error="exit code 3")
+    server.events.append(event_row(1, subject=JOB))
+    (line,) = run("show", "aaa", "--json").out.splitlines()
+    found = json.loads(line)
+    assert set(_JOB_FIELDS) | {"tasks", "events"} <= set(found)
+    (task,) = found["tasks"]
+    assert set(_TASK_FIELDS) <= set(task)
+    assert (task["exit_code"], task["resource_usage"]) == (3, {})
+    assert task["attempts"][0]["worker"] == "gpu-a"
+    assert {"at_ms", "actor", "kind", "text"} <= set(found["events"][0])
+
+
+def test_show_for_people(run: Run, server: FakeServer) -> None:
+    from opsconsole_protocol.spec import JobSpec, Resources
+
+    spec = JobSpec(command=("python", "a b.py"), resources=Resources(gpus=2, memory_mb=8192), requirements=("zone=a",))
+    server.add_job(JOB, spec)
+    server.finish(JOB, exit_code=None, signal=9, error="out of memory")
+    server.events.append(event_row(1, subject=JOB))
+    out = run("show", JOB).out
+    assert "Command:   python 'a b.py'" in out
+    assert "Needs:     2 GPUs, 8G of memory, zone=a" in out
+    assert "signal 9" in out
+    assert "out of memory" in out
+    assert "event 1" in out
+
+
+def test_one_task_can_be_shown(run: Run, server: FakeServer) -> None:
+    from opsconsole_protocol.spec import JobSpec
+
+    server.add_job(JOB, JobSpec(command=("x",), num_tasks=3))
+    found = json.loads(run("show", f"{JOB}/task-1", "--json").out)
+    assert [task["index"] for task in found["tasks"]] == [1]
+
+
+def test_events_are_paged_and_the_newest_comes_last(run: Run, server: FakeServer) -> None:
+    server.events = [event_row(number) for number in range(1_500)]
+    lines = run("events", "--limit", "1200").out.splitlines()
+    assert len(lines) == 1_201
+    assert lines[-1].endswith("event 1499")
+    assert lines[1].endswith("event 300")
+
+
+def test_health(run: Run, server: FakeServer) -> None:
+    ran = run("health")
+    assert (ran.code, ran.out) == (0, "healthy, up 1m 01s, 1 worker, 0 tasks running, 0 waiting\n")
+    assert json.loads(run("health", "--json").out)["healthy"] is True
+
+
+@pytest.mark.parametrize("verb", ["pause", "resume", "cancel", "retry", "hold", "release"])
+def test_verbs_say_what_happened_to_each(run: Run, server: FakeServer, verb: str) -> None:
+    server.add_job(JOB)
+    server.add_job("bbbbbbbbbb")
+    ran = run(verb, "aaa", "bbb", "--reason", "tea")
+    assert ran.out.splitlines() == [f"{JOB}  {verb} done", f"bbbbbbbbbb  {verb} done"]
+    assert server.asked[-1] == api.Act(verb=verb, ids=("aaa", "bbb"), reason="tea")
+    assert json.loads(run(verb, "aaa", "--json").out) == {"id": JOB, "result": f"{verb} done"}
+
+
+@pytest.mark.parametrize(("text", "number", "relative"), [("7", 7, False), ("+2", 2, True), ("-3", -3, True)])
+def test_priority(run: Run, server: FakeServer, text: str, number: int, relative: bool) -> None:
+    assert run("priority", JOB, text).code == 0
+    assert server.asked[-1] == api.SetPriority(id=JOB, priority=number, relative=relative)
+
+
+def test_wait_is_1_unless_all_succeeded(run: Run, server: FakeServer) -> None:
+    server.add_job(JOB)
+    server.add_job("bbbbbbbbbb")
+    server.finish(JOB)
+    assert run("wait", JOB).code == 0
+    late = run("wait", JOB, "bbb", "--timeout", "50ms")
+    assert late.code == 1
+    assert late.err == "opsconsole: not ended in time: bbbbbbbbbb\n"
+    server.move("bbbbbbbbbb", state="blocked")
+    assert run("wait", JOB, "bbb").code == 1
+
+
+def test_why(run: Run, server: FakeServer) -> None:
+    server.add_job(JOB)
+    verdict = api.Verdict(
+        worker_id="w",
+        worker="gpu-a",
+        accepted=False,
+        reason="",
+        checks=(("gpus>=2", False, "has 1"), ("zone=a", True, "")),
+    )
+    server.answers[api.Why] = lambda fake, _: api.WhyAnswer(job=fake.jobs[JOB], text="waits", verdicts=(verdict,))
+    out = run("why", JOB).out
+    assert out.splitlines()[0] == f"{JOB}  pending: waits"
+    assert "gpus>=2 (has 1)" in out
+    assert "zone=a" not in out
+    assert json.loads(run("why", JOB, "--json").out)["text"] == "waits"
+
+
+def test_workers_are_drained_by_name(run: Run, server: FakeServer) -> None:
+    server.add_worker("gpu-a")
+    server.add_worker("gpu-b")
+    assert run("worker", "drain", "gpu-a", "gpu-b").out.count("maintenance") == 2
+    assert run("worker", "undrain", "gpu-a").out == "gpu-a  available  0 tasks running\n"
+    missing = run("worker", "revoke", "gpu-z")
+    assert (missing.code, missing.err) == (1, "opsconsole: there is no worker gpu-z\n")
+
+
+def test_invite_prints_the_line_to_paste_and_nothing_else_on_stdout(run: Run, server: FakeServer) -> None:
+    ran = run("invite", "--ttl", "10m", "--uses", "2", "--name", "gpu-a", "--tag", "lab", "--tag", "zone=a")
+    assert ran.out == f"opsconsole agent --join '{server.url}#-.abcdefgh.{'0' * 52}'\n"
+    assert server.asked[-1] == api.Invite(ttl_ms=600_000, uses=2, name="gpu-a", tags=("lab", "zone=a"))
+    assert "--listen 0.0.0.0:7373" in ran.err
+    person = run("invite", "--role", "viewer")
+    assert person.out.startswith("opsconsole --connect 'ws://")
+    assert json.loads(run("invite", "--json").out)["role"] == "worker"
+
+
+def test_projects_are_set(run: Run, server: FakeServer) -> None:
+    assert run("project", "set", "pose", "--status", "paused").out == "project pose set\n"
+    assert server.asked[-1] == api.SetProject(name="pose", status="paused")
+
+
+def test_config_example_path_and_check(run: Run, tmp_path: Path) -> None:
+    assert "[worker.io]" in run("config", "example").out
+    path = run("config", "path").out.strip()
+    assert path.endswith("opsconsole/config.toml")
+    assert run("config", "check").out == f"{path} doesn't exist: all defaults\n"
+    Path(path).parent.mkdir(parents=True)
+    Path(path).write_text("[worker]\nnmae = 'x'\n")
+    ran = run("config", "check")
+    assert (ran.code, ran.err) == (2, f"opsconsole: {path} line 2: [worker] has no key 'nmae': did you mean 'name'?\n")

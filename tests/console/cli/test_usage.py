@@ -1,0 +1,201 @@
+"""What every command line does alike: errors in one line, exit codes, quiet ends, a fast --help."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from opsconsole_console.cli import build_parser
+from opsconsole_console.cli.verb import VERBS
+from tests.client.fake_server import FakeServer
+from tests.console.cli.conftest import Run
+
+_HEAVY = (
+    "textual",
+    "rich",
+    "starlette",
+    "uvicorn",
+    "websockets",
+    "sqlite3",
+    "aiosqlite",
+    "asyncio",
+    "msgspec",
+    "psutil",
+)
+_CONTRACT = [
+    "run",
+    "serve",
+    "agent",
+    "invite",
+    "submit",
+    "jobs",
+    "workers",
+    "projects",
+    "templates",
+    "show",
+    "logs",
+    "pause",
+    "resume",
+    "cancel",
+    "retry",
+    "hold",
+    "release",
+    "wait",
+    "why",
+    "worker",
+]
+_FLAGS = {
+    "serve": "--listen --data-dir --tls --advertise",
+    "agent": "--join --connect --token --name --state-dir --input-path --output-path --filesystem "
+    "--max-concurrent-jobs --tag --stop-tasks",
+    "invite": "--ttl --uses --name --tag --role",
+    "submit": "--json --wait --follow --name --project --priority --tasks --worker --require --gpus --cpus --memory "
+    "--input --after --max-retries-failure --max-retries-preemption --timeout --grace --lost-after --workdir --env "
+    "--template --set --sweep --fence-after",
+    "run": "--name --project --priority --tasks --require --gpus --cpus --memory --input --timeout --grace --workdir --env",
+    "logs": "-f --task --attempt --source --tail --start-line --grep --since",
+    "jobs": "--json",
+    "workers": "--json",
+    "projects": "--json",
+    "templates": "--json",
+    "show": "--json",
+}
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = (
+        "import sys; from opsconsole_console.cli import main; code = main(['--help']);"
+        f"print([name for name in {_HEAVY!r} if name in sys.modules], file=sys.stderr); sys.exit(code)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.strip() == "[]"
+    assert all(f"    {verb} " in done.stdout or f"    {verb}\n" in done.stdout for verb in VERBS)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_help_of_a_verb_loads_no_screen_and_no_server(verb: str) -> None:
+    heavy = ("textual", "rich", "starlette", "uvicorn", "sqlite3", "websockets")
+    code = (
+        f"import sys; from opsconsole_console.cli import main; code = main([{verb!r}, '--help']);"
+        f"print([name for name in {heavy!r} if name in sys.modules], file=sys.stderr); sys.exit(code)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.strip() == "[]"
+    assert verb in done.stdout
+
+
+def test_no_verb_or_flag_of_the_contract_is_missing() -> None:
+    assert set(_CONTRACT) <= set(VERBS)
+    for verb, flags in _FLAGS.items():
+        actions = build_parser([verb])._subparsers._group_actions[0].choices[verb]._actions  # type: ignore[union-attr, index]
+        known = {option for action in actions for option in action.option_strings}
+        assert set(flags.split()) <= known, verb
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["jbs"], "opsconsole: there is no command 'jbs': did you mean jobs?"),
+        (["qqqq"], "opsconsole: there is no command 'qqqq': see opsconsole --help"),
+        (["submit", "python", "x.py"], "opsconsole submit: unknown argument 'python': a command goes after --"),
+        (["jobs", "--frob"], "opsconsole jobs: unknown argument '--frob': see opsconsole jobs --help"),
+        (["jobs", "--limit", "0"], "argument -n/--limit: 0 is too small: it is at least 1"),
+        (["jobs", "--lim", "1"], "unknown argument '--lim'"),
+        (["submit"], "opsconsole: there is no command: give it after --"),
+        (["jobs", "--", "x"], "a command after -- goes with submit, run or template set"),
+        (["submit", "--memory", "8Q", "--", "x"], "'8Q' is not a size"),
+        (["submit", "--timeout", "soon", "--", "x"], "'soon' is not a duration"),
+        (["submit", "--set", "lr", "--", "x"], "'lr' is not of the form NAME=VALUE"),
+        (["invite", "--role", "king"], "invalid choice: 'king'"),
+        (["worker", "explode", "gpu-a"], "invalid choice: 'explode'"),
+        (["run", "--worker", "gpu-a", "--", "x"], "--worker goes with `opsconsole submit`"),
+        (["run"], "there is no command"),
+        (["serve", "--connect", "x"], "serve starts a coordinator"),
+        (["agent", "--join", "a", "--connect", "b"], "--join and --connect both"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_exit_code_2(run: Run, words: list[str], message: str, server: FakeServer) -> None:
+    ran = run(*words)
+    assert ran.code == 2
+    assert message in ran.err
+    assert ran.err.count("\n") == 1
+    assert ran.out == ""
+
+
+def test_a_config_file_that_was_named_must_be_there(run: Run) -> None:
+    ran = run("jobs", "--config", "/nowhere/c.toml")
+    assert ran.code == 2
+    assert "/nowhere/c.toml doesn't exist" in ran.err
+
+
+def test_no_coordinator_is_one_line_and_exit_code_1(run: Run, tmp_path: Path) -> None:
+    ran = run("jobs", "--data-dir", str(tmp_path))
+    assert ran.code == 1
+    assert re.fullmatch(r"opsconsole: no coordinator runs on .*: start `opsconsole` .*\n", ran.err)
+
+
+def test_the_servers_error_is_one_line_and_debug_adds_the_traceback(run: Run, server: FakeServer) -> None:
+    ran = run("show", "zz")
+    assert (ran.code, ran.err) == (1, "opsconsole: there is no job zz\n")
+    assert "Traceback" in run("show", "zz", "--debug").err
+
+
+def test_control_characters_in_an_error_dont_reach_the_terminal(run: Run, server: FakeServer) -> None:
+    assert "\x1b" not in run("show", "\x1b[31mzz").err
+
+
+def test_a_fault_of_ours_is_one_line_too(run: Run, server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stumble(_args: object) -> int:
+        raise ZeroDivisionError("oops")
+
+    monkeypatch.setattr("opsconsole_console.cli.fleet.list_jobs", stumble)
+    ran = run("jobs")
+    assert (ran.code, ran.err) == (1, "opsconsole: internal error, please report it (ZeroDivisionError: oops)\n")
+
+
+def test_without_a_terminal_the_console_says_what_to_use_instead(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "opsconsole_console"]
+    environ = {**os.environ, "HOME": str(tmp_path)}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environ, stdin=subprocess.DEVNULL)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "opsconsole serve" in done.stderr
+
+
+def test_the_version(run: Run) -> None:
+    ran = run("--version")
+    assert ran.code == 0
+    assert re.fullmatch(r"opsconsole \d+\.\d+\.\d+\n", ran.out)
+
+
+def test_a_reader_that_leaves_early_is_no_error(server: FakeServer, tmp_path: Path) -> None:
+    for number in range(3_000):
+        server.add_job(f"{number:010}")
+    command = f"{sys.executable} -m opsconsole_console jobs --limit 3000 | head -n 1; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, timeout=60)
+    assert done.stderr == ""
+    assert done.stdout.splitlines()[-1] == "141"
+
+
+def test_an_interruption_is_quiet(server: FakeServer) -> None:
+    import signal
+
+    from opsconsole_protocol.api import WaitJobs
+    from tests.waiting import until_sync
+
+    server.add_job("aaaaaaaaaa")
+    child = subprocess.Popen(
+        [sys.executable, "-m", "opsconsole_console", "wait", "aaaaaaaaaa"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        until_sync(lambda: any(isinstance(one, WaitJobs) for one in server.asked), 30)
+        child.send_signal(signal.SIGINT)
+        out, err = child.communicate(timeout=30)
+    finally:
+        child.kill()
+        child.wait()
+    assert (child.returncode, out, err) == (130, "", "")

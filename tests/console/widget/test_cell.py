@@ -1,0 +1,82 @@
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from opsconsole_console.widget.cell import Cell, Span, cell, clean, crop, fit, joined, split, width
+
+
+def test_clean_leaves_printable_text_alone() -> None:
+    text = "loss 0.1934 – größer 数 ▶"
+    assert clean(text) is text
+
+
+@pytest.mark.parametrize(
+    ("raw", "text"),
+    [
+        ("a\tb", "a       b"),
+        ("a\nb", "a b"),
+        ("a\r\nb", "a b"),
+        ("\x1b[31mred", "�[31mred"),
+        ("bell\x07", "bell�"),
+        ("c1\x9b2J", "c1�2J"),
+        ("\u202eevil", "�evil"),
+        ("zero\u200bwidth", "zero�width"),
+        ("half \ud83d", "half �"),
+    ],
+)
+def test_clean_replaces_what_could_move_or_hide(raw: str, text: str) -> None:
+    assert clean(raw) == text
+
+
+@given(st.text(alphabet=st.characters()))
+def test_clean_text_has_no_controls_and_can_be_encoded(raw: str) -> None:
+    text = clean(raw)
+    assert not [c for c in text if unicodedata.category(c) in {"Cc", "Cs"}]
+    text.encode()
+
+
+@pytest.mark.parametrize(
+    ("text", "cells", "cropped"),
+    [
+        ("train", 5, "train"),
+        ("train", 4, "tra…"),
+        ("train", 1, "…"),
+        ("train", 0, ""),
+        ("数据集", 4, "数…"),
+        ("数据", 4, "数据"),
+    ],
+)
+def test_crop(text: str, cells: int, cropped: str) -> None:
+    assert crop(text, cells) == cropped
+
+
+def test_split_never_halves_a_wide_character() -> None:
+    assert split("数据", 3) == ("数", "据")
+    assert split("abc", 2) == ("ab", "c")
+    assert split("é", 9) == ("é", "")
+
+
+spans = st.lists(st.tuples(st.text(alphabet="ab …数\t\x1b", max_size=6), st.sampled_from(["", "x"])), max_size=4)
+
+
+@given(spans, st.integers(0, 12), st.sampled_from(["left", "right"]))
+def test_fit_is_exactly_as_wide_as_asked(parts: list[Span], cells: int, align: str) -> None:
+    fitted = fit(parts, cells, "right" if align == "right" else "left")
+    assert sum(width(text) for text, _ in fitted) == cells
+
+
+def test_fit_pads_on_the_side_it_is_told() -> None:
+    assert fit([("ab", "x")], 4) == [("ab", "x"), ("  ", "")]
+    assert fit([("ab", "x")], 4, "right") == [("  ", ""), ("ab", "x")]
+
+
+def test_fit_shows_that_something_is_missing() -> None:
+    assert "".join(text for text, _ in fit([("abcd", "x"), ("e", "y")], 4)) == "abc…"
+    assert fit([("ab", "x"), ("cdef", "y")], 4) == [("ab", "x"), ("c…", "y")]
+
+
+def test_cells_join() -> None:
+    assert (cell("a", "x") + cell("b")).text == "ab"
+    assert joined([cell("a"), cell("b")], "  ") == Cell((("a", ""), ("  ", ""), ("b", "")))

@@ -1,0 +1,143 @@
+"""What is true of a fleet after every batch, whatever happened."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from opsconsole_coordinator.core.fleet import Fleet
+from opsconsole_coordinator.core.model import Job, Task, Worker
+from opsconsole_coordinator.core.placement import PREFETCH_MAX, demand_of, judge
+from opsconsole_protocol.state import TaskState, is_task_finished, is_task_live, is_task_waiting
+
+
+def check(fleet: Fleet) -> list[str]:
+    """One line for everything that isn't as it has to be."""
+    found: list[str] = []
+    for job in fleet.jobs.values():
+        found += _check_job(fleet, job)
+        for task in job.tasks:
+            found += (f"{job.task_id(task.index)}: {line}" for line in _check_task(fleet, job, task))
+    for worker in fleet.workers.values():
+        found += (f"worker {worker.name}: {line}" for line in _check_worker(fleet, worker))
+    found += _check_attempts(fleet)
+    found += _check_order(fleet)
+    return found
+
+
+def check_idle(fleet: Fleet, now_ms: int) -> list[str]:
+    """After a scheduling pass: nobody waits for what is free."""
+    found: list[str] = []
+    for job_id in fleet.order:
+        job = fleet.jobs[job_id]
+        if fleet.adopting or job.waiting_on or job.spec.project in fleet.paused_projects:
+            continue
+        due = [task for task in job.tasks if task.state is TaskState.PENDING and task.not_before_ms <= now_ms]
+        for task in due[:1]:
+            offers = [judge(fleet, worker, demand_of(job, task), now_ms) for worker in fleet.workers.values()]
+            found += [
+                f"{job.task_id(task.index)} waits though {one.worker.name} is free" for one in offers if one.accepted
+            ]
+    return found
+
+
+def _check_job(fleet: Fleet, job: Job) -> Iterator[str]:
+    name = f"job {job.id}"
+    if job.counts != dict(Counter(task.state for task in job.tasks)):
+        yield f"{name}: counts are {job.counts}"
+    if job.failed_tasks != job.counts.get(TaskState.FAILED, 0):
+        yield f"{name}: {job.failed_tasks} failed tasks counted"
+    if (job.finished_at_ms is not None) != job.is_finished:
+        yield f"{name}: {job.state}, but finished at {job.finished_at_ms}"
+    opened = {one.id for one in fleet.attempts.values() if one.job_id == job.id and one.open}
+    if job.open_attempts != opened:
+        yield f"{name}: open attempts {job.open_attempts}, but {opened} are"
+    if job.is_finished and not job.open_attempts:
+        yield f"{name}: should have left memory"
+    for other in job.after:
+        live = fleet.jobs.get(other)
+        if job.id not in fleet.dependents.get(other, ()):
+            yield f"{name}: {other} doesn't know that it comes after it"
+        if live is None:
+            continue
+        blocks = live.state is TaskState.BLOCKED or (live.is_finished and live.state is not TaskState.SUCCEEDED)
+        if (other in job.blocked_by) != blocks or (other in job.waiting_on) != (not blocks and not live.is_finished):
+            yield f"{name}: waits on {job.waiting_on}, blocked by {job.blocked_by}, while {other} is {live.state}"
+    if job.blocked_by and job.counts.get(TaskState.PENDING):
+        yield f"{name}: blocked, yet tasks are pending"
+    if not job.blocked_by and job.counts.get(TaskState.BLOCKED):
+        yield f"{name}: nothing blocks it, yet tasks are blocked"
+
+
+def _check_task(fleet: Fleet, job: Job, task: Task) -> Iterator[str]:
+    current = fleet.current(task)
+    unfinished = [
+        one for one in fleet.attempts.values()
+        if one.job_id == job.id and one.index == task.index and not one.is_finished
+    ]  # fmt: skip
+    if len(unfinished) > 1:
+        yield f"{len(unfinished)} attempts have not ended"
+    if any(one is not current for one in unfinished):
+        yield "an attempt that has not ended isn't the current one"
+    if is_task_live(task.state):
+        if current is None or current.lost or TaskState(current.state) is not task.state:
+            yield f"{task.state}, but its attempt is {current and (current.state, current.lost)}"
+    elif current is not None and not current.is_finished and not (is_task_waiting(task.state) and current.lost):
+        yield f"{task.state}, but its attempt is {current.state}"
+    if (task.current is None) != (task.attempts == 0):
+        yield f"{task.attempts} attempts, current {task.current}"
+    if task.state is TaskState.HELD and not task.held:
+        yield "held by nobody"
+    if task.preemptions < 0 or task.failures < 0:
+        yield f"{task.failures} failures, {task.preemptions} preemptions"
+
+
+def _check_worker(fleet: Fleet, worker: Worker) -> Iterator[str]:
+    live = list(worker.live.values())
+    if any(one.is_finished or one.worker_id != worker.id for one in live):
+        yield "an attempt that has ended has a slot"
+    if any(not one.is_finished or not one.open for one in worker.ended.values()):
+        yield "an attempt that hasn't ended, or is forgotten, counts as ended"
+    gpus = [gpu for one in live for gpu in one.gpu_ids]
+    if len(gpus) != len(set(gpus)):
+        yield f"a GPU is shared: {sorted(gpus)}"
+    ahead = len(live) - worker.max_concurrent_jobs
+    # Whether a job's tasks are short may look different now than when they were assigned ahead.
+    short = sum(fleet.jobs[one.job_id].mean_duration_ms is not None and not one.gpu_ids for one in live)
+    if ahead > min(short, PREFETCH_MAX):
+        yield f"{len(live)} attempts in {worker.max_concurrent_jobs} slots"
+    for key, total in (("cpus", "cpus"), ("memory_mb", "memory_mb")):
+        used = sum(worker.promised(key).values())
+        if used and used > worker.properties.get(total, 0):
+            yield f"{used} {key} promised"
+
+
+def _check_attempts(fleet: Fleet) -> Iterator[str]:
+    for attempt in fleet.attempts.values():
+        worker = fleet.workers[attempt.worker_id]
+        if (attempt.id in worker.live) != (not attempt.is_finished):
+            yield f"attempt {attempt.id} is {attempt.state}, {'with' if attempt.id in worker.live else 'without'} a slot"
+        if (attempt.id in worker.ended) != (attempt.is_finished and attempt.open):
+            yield f"attempt {attempt.id} is {attempt.state}, open {attempt.open}, and wrongly filed"
+        if attempt.lost and (attempt.is_finished or not attempt.reported):
+            yield f"attempt {attempt.id} is lost, but {attempt.state}, reported {attempt.reported}"
+        job = fleet.jobs.get(attempt.job_id)
+        if job is None:
+            yield f"attempt {attempt.id} stayed behind its job"
+        elif not attempt.open and job.tasks[attempt.index].current != attempt.id:
+            yield f"attempt {attempt.id} should have left memory"
+
+
+def _check_order(fleet: Fleet) -> Iterator[str]:
+    order = list(fleet.order)
+    keys = [(-fleet.jobs[job].priority, fleet.jobs[job].seq) for job in order]
+    if keys != sorted(keys) or len(set(order)) != len(order):
+        yield f"the order is {order}"
+    for job in fleet.jobs.values():
+        pending = {task.index for task in job.tasks if task.state is TaskState.PENDING}
+        if pending and job.id not in order:
+            yield f"job {job.id} has pending tasks and is in no queue"
+        if not pending <= set(job.ready):
+            yield f"job {job.id}: tasks {pending - set(job.ready)} would be pending for ever"
+        if any(job.ready[(place - 1) // 2] > job.ready[place] for place in range(1, len(job.ready))):
+            yield f"job {job.id}: the heap of ready tasks is none: {job.ready}"
+        if any(is_task_finished(task.state) and task.held for task in job.tasks if task.state is TaskState.SUCCEEDED):
+            yield f"job {job.id}: a task that succeeded is held"

@@ -1,0 +1,157 @@
+"""Jobs that wait for jobs."""
+
+import pytest
+
+from opsconsole_coordinator.core import submission
+from opsconsole_coordinator.core.dependency import check_cycle
+from opsconsole_protocol import link
+from opsconsole_protocol.api import Submission
+from opsconsole_protocol.error import InvalidRequest
+from opsconsole_protocol.ids import JobId
+from opsconsole_protocol.spec import JobSpec
+from opsconsole_protocol.state import TaskState
+from tests.coordinator.core.world import World, state, task_of
+
+
+def test_a_job_runs_only_when_all_that_it_comes_after_have_succeeded(world: World) -> None:
+    worker = world.worker(slots=2)
+    first, second = world.submit(), world.submit()
+    third = world.submit(after=(first, second))
+    one, two = worker.started(), worker.started()
+    assert third.state is TaskState.PENDING
+    assert world.why(third) == f"waits for {first.id}, {second.id}"
+    worker.succeed(one)
+    assert not worker.inbox
+    worker.report(two, two.state.SUCCEEDED, exit_code=0)
+    worker.take(link.Forget)
+    worker.succeed(worker.started())
+
+
+def test_a_failure_blocks_everything_after_it(world: World) -> None:
+    worker = world.worker()
+    first = world.submit()
+    second = world.submit(after=(first,))
+    third = world.submit(after=(second,))
+    other = world.submit(held=True)
+    worker.fail(worker.started())
+    assert [job.state for job in (first, second, third, other)] == ["failed", "blocked", "blocked", "held"]
+    assert world.why(third) == f"{second.id} didn't succeed (retry it to unblock)"
+
+
+def test_retrying_the_failed_one_unblocks(world: World) -> None:
+    worker = world.worker()
+    first = world.submit(max_retries_failure=0)
+    second = world.submit(after=(first,))
+    attempt = worker.started()
+    worker.report(attempt, attempt.state.FAILED, exit_code=1, log_sizes={"stdout": 1})  # so that it stays in memory
+    assert state(second) == "blocked"
+    world.act("retry", first)
+    assert (state(first), state(second)) == ("assigned", "pending")
+    worker.report(worker.started(), attempt.state.SUCCEEDED, exit_code=0)
+    worker.take(link.Forget)
+    worker.succeed(worker.started())
+    assert state(second) == "succeeded"
+    worker.rest(attempt)
+
+
+def test_a_job_after_one_that_has_failed_is_blocked_from_the_start(world: World) -> None:
+    worker = world.worker()
+    first = world.submit()
+    worker.fail(worker.started())
+    assert first.id not in world.fleet.jobs
+    assert world.submit(after=(first,)).state is TaskState.BLOCKED
+
+
+def test_a_job_after_one_that_has_succeeded_runs_at_once(world: World) -> None:
+    worker = world.worker()
+    first = world.submit()
+    worker.succeed(worker.started())
+    world.submit(after=(first,))
+    worker.succeed(worker.started())
+
+
+def test_a_held_job_stays_held_through_blocking_and_unblocking(world: World) -> None:
+    worker = world.worker()
+    first = world.submit()
+    second = world.submit(after=(first,), held=True)
+    attempt = worker.started()
+    worker.report(attempt, attempt.state.FAILED, exit_code=1, log_sizes={"stdout": 1})
+    assert state(second) == "blocked"
+    world.act("retry", first)
+    assert state(second) == "held"
+    worker.report(worker.started(), attempt.state.SUCCEEDED, exit_code=0)
+    worker.take(link.Forget)
+    assert state(second) == "held"
+    world.act("release", second)
+    worker.succeed(worker.started())
+    worker.rest(attempt)
+
+
+def test_a_job_released_while_it_is_blocked_stays_blocked(world: World) -> None:
+    worker = world.worker()
+    first = world.submit()
+    second = world.submit(after=(first,), held=True)
+    world.act("release", second)
+    worker.fail(worker.started())
+    assert state(second) == "blocked"
+
+
+def test_a_cancelled_dependent_that_is_retried_waits_again(world: World) -> None:
+    worker = world.worker()
+    first = world.submit()
+    second = world.submit(after=(first,), num_tasks=2)
+    attempt = worker.started()
+    worker.report(attempt, attempt.state.FAILED, exit_code=1, log_sizes={"stdout": 1})
+    world.act("cancel", second, 0)
+    assert task_of(second, 0).state is TaskState.KILLED
+    world.act("retry", second, 0)
+    assert second.counts == {TaskState.BLOCKED: 2}
+    world.act("retry", first)
+    assert second.counts == {TaskState.PENDING: 2}
+    worker.succeed(worker.started())
+    worker.succeed(worker.started())
+    worker.succeed(worker.started())
+    worker.rest(attempt)
+    assert state(second) == "succeeded"
+
+
+def test_a_chain_of_thousands_of_jobs_is_blocked_and_unblocked(world: World) -> None:
+    worker = world.worker()
+    ids = [world.new_id() for _ in range(3_000)]
+    batch = [
+        Submission(job, JobSpec(command=("a",), after=(ids[place - 1],) if place else ()))
+        for place, job in enumerate(ids)
+    ]
+    jobs = submission.submit(world.fleet, batch, {}, "ana", world.now_ms)
+    world.turn()
+    attempt = worker.started()
+    worker.report(attempt, attempt.state.FAILED, exit_code=1, log_sizes={"stdout": 1})
+    assert {job.state for job in jobs[1:]} == {TaskState.BLOCKED}
+    world.act("retry", jobs[0])
+    assert {job.state for job in jobs[1:]} == {TaskState.PENDING}
+    worker.started()
+    world.fleet = type(world.fleet)(world.random.getrandbits)  # 3,000 jobs are not worth checking one by one
+    world.workers.clear()
+
+
+@pytest.mark.parametrize(
+    ("after", "circle"),
+    [
+        ({"a": ["a"]}, "a → a"),
+        ({"a": ["b"], "b": ["a"]}, "a → b → a"),
+        ({"x": ["a"], "a": ["b"], "b": ["c"], "c": ["a"]}, "a → b → c → a"),
+        ({"a": ["b", "c"], "b": ["d"], "c": ["d"], "d": ["a"]}, "a → c → d → a"),
+    ],
+)
+def test_a_circle_is_refused_and_shown(after: dict[str, list[str]], circle: str) -> None:
+    with pytest.raises(InvalidRequest, match=f"these jobs wait for each other: {circle}$"):
+        check_cycle({JobId(job): [JobId(one) for one in others] for job, others in after.items()})
+
+
+def test_a_diamond_is_no_circle() -> None:
+    after = {"a": ["b", "c"], "b": ["d"], "c": ["d"], "d": [], "e": ["a", "d", "elsewhere"]}
+    check_cycle({JobId(job): [JobId(one) for one in others] for job, others in after.items()})
+
+
+def test_a_long_chain_is_checked_without_recursion() -> None:
+    check_cycle({JobId(str(place)): [JobId(str(place + 1))] for place in range(10_000)})

@@ -1,0 +1,152 @@
+"""How an attempt's end becomes its task's and its job's state."""
+
+import pytest
+
+from opsconsole_coordinator.core.ending import BACKOFF_MAX_MS
+from opsconsole_protocol import link
+from opsconsole_protocol.state import AttemptState, TaskState
+from tests.coordinator.core.world import World, state, task_of
+
+
+def test_failures_have_a_budget(world: World) -> None:
+    worker = world.worker()
+    job = world.submit(max_retries_failure=2)
+    for number in range(3):
+        worker.fail(worker.started(), f"exit code {number}")
+        world.pass_ms(BACKOFF_MAX_MS)
+    assert (state(job), task_of(job).failures, task_of(job).attempts) == ("failed", 3, 3)
+    assert world.rows[job.id].reason == "exit code 2"
+
+
+def test_losses_have_a_budget_of_their_own(world: World) -> None:
+    worker = world.worker()
+    job = world.submit(max_retries_preemption=1)
+    for _ in range(2):
+        attempt = worker.started()
+        worker.report(attempt, AttemptState.PREEMPTED, error="made way for another")
+        worker.forget(attempt)
+        world.pass_ms(BACKOFF_MAX_MS)
+    assert (state(job), task_of(job).failures, task_of(job).preemptions) == ("preempted", 0, 2)
+    assert world.rows[job.id].reason == "made way for another (all 1 retries are used up)"
+
+
+def test_a_lost_worker_with_no_retries_left_ends_the_task(world: World) -> None:
+    worker = world.worker()
+    job = world.submit(max_retries_preemption=0)
+    worker.started()
+    worker.disconnect()
+    world.pass_ms(61_000)
+    assert state(job) == "worker_failed"
+
+
+def test_retries_wait_longer_each_time_up_to_a_minute(world: World) -> None:
+    worker = world.worker()
+    job = world.submit(max_retries_failure=9)
+    waits = []
+    for _ in range(9):
+        worker.fail(worker.started())
+        waits.append(task_of(job).not_before_ms - world.now_ms)
+        world.pass_ms(waits[-1] - 500)
+        assert not worker.inbox
+        world.pass_ms(BACKOFF_MAX_MS)
+    assert waits == [1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000, 60_000]
+    worker.succeed(worker.started())
+
+
+def test_a_retry_says_why_and_when(world: World) -> None:
+    worker = world.worker()
+    job = world.submit(max_retries_failure=2)
+    worker.fail(worker.started(), "exit code 3")
+    assert task_of(job).reason == "exit code 3 (failed 1 of 3, again in 1 s)"
+
+
+def test_a_task_is_tried_elsewhere_first(world: World) -> None:
+    one, two = world.worker("w1"), world.worker("w2")
+    world.submit(max_retries_failure=1)
+    one.fail(one.started())
+    world.pass_ms(2_000)
+    two.succeed(two.started())
+
+
+def test_one_failed_task_ends_a_job_that_allows_none(world: World) -> None:
+    worker = world.worker(slots=2)
+    job = world.submit(num_tasks=4)
+    first, second = worker.started(), worker.started()
+    worker.report(first, AttemptState.FAILED, exit_code=1, error="exit code 1")
+    assert worker.stop(second).reason == "1 of 4 tasks failed, none may"
+    worker.forget(first)
+    assert job.counts == {TaskState.FAILED: 1, TaskState.RUNNING: 1, TaskState.KILLED: 2}
+    worker.killed(second)
+    assert state(job) == "failed"
+
+
+def test_a_job_may_allow_some_of_its_tasks_to_fail(world: World) -> None:
+    worker = world.worker()
+    job = world.submit(num_tasks=3, max_task_failures=1)
+    worker.fail(worker.started())
+    assert state(job) == "assigned"
+    worker.fail(worker.started())
+    assert job.counts == {TaskState.FAILED: 2, TaskState.KILLED: 1}
+    assert task_of(job, 2).reason == "2 of 3 tasks failed, 1 may"
+
+
+def test_retries_end_with_their_job(world: World) -> None:
+    worker = world.worker(slots=2)
+    job = world.submit(num_tasks=2, max_retries_failure=5)
+    first, second = worker.started(), worker.started()
+    world.act("cancel", job)
+    worker.stop(first)
+    worker.stop(second)
+    worker.fail(first)
+    worker.killed(second)
+    assert job.counts == {TaskState.FAILED: 1, TaskState.KILLED: 1}
+
+
+@pytest.mark.parametrize(("end", "kind"), [("succeed", "succeeded"), ("fail", "failed")])
+def test_the_audit_log_tells_the_story(world: World, end: str, kind: str) -> None:
+    worker = world.worker()
+    job = world.submit()
+    getattr(worker, end)(worker.started())
+    kinds = [event.kind for event in world.events if event.subject.startswith(job.id)]
+    assert kinds == ["submitted", "assigned", "running", kind, "finished"]
+    assert [event.seq for event in world.events] == list(range(1, len(world.events) + 1))
+
+
+def test_several_jobs_failing_in_a_row_make_a_worker_avoided_and_seen(world: World) -> None:
+    from opsconsole_coordinator.core import view
+
+    one, two = world.worker("w1"), world.worker("w2")
+    for _ in range(3):
+        world.submit(worker="w1")
+        one.fail(one.started())
+    assert view.worker_row(world.fleet, one.record, world.now_ms).attention == "avoided after 3 failures in a row"
+    world.submit()
+    two.succeed(two.started())
+
+
+def test_one_bad_job_says_nothing_about_its_worker(world: World) -> None:
+    worker = world.worker()
+    world.submit(num_tasks=5, max_task_failures=5)
+    for _ in range(5):
+        worker.fail(worker.started())
+    world.submit()
+    worker.succeed(worker.started())
+
+
+def test_an_end_with_logs_outstanding_keeps_the_attempt_but_frees_its_slot(world: World) -> None:
+    worker = world.worker()
+    job = world.submit()
+    attempt = worker.started()
+    worker.report(attempt, AttemptState.SUCCEEDED, exit_code=0, log_sizes={"stdout": 9})
+    assert state(job) == "succeeded"
+    assert attempt.id in worker.record.ended
+    world.submit()
+    second = worker.started()
+    worker.disconnect()
+    del worker.attempts[attempt.id]  # its disk is gone: the rest of the log will never come
+    worker.connect()
+    worker.take(link.Registered)
+    worker.forget(attempt)
+    worker.take(link.DesiredSet)
+    assert job.id not in world.fleet.jobs
+    worker.succeed(second)

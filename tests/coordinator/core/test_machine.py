@@ -1,0 +1,127 @@
+"""Any history at all: the invariants hold after every step, and in the end everything settles."""
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from opsconsole_coordinator.core.control import VERBS
+from opsconsole_protocol.state import AttemptState
+from tests.coordinator.core.storm import Storm
+
+AGENT = st.integers(0, 2)
+PLACE = st.integers(0, 5)
+ENDS = st.sampled_from([AttemptState.SUCCEEDED] * 3 + [AttemptState.FAILED] * 2 + [AttemptState.PREEMPTED])
+STATES = st.sampled_from([AttemptState.RUNNING, AttemptState.BUILDING, AttemptState.SUCCEEDED, AttemptState.KILLED])
+
+
+class FleetMachine(RuleBasedStateMachine):
+    """What Hypothesis draws from; see `Storm` for what it does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.storm = Storm()
+
+    @initialize(there=st.lists(AGENT, unique=True))
+    def begin(self, there: list[int]) -> None:
+        for place in there:
+            self.storm.connect(self.storm.agents[place])
+
+    @rule(
+        tasks=st.integers(1, 3),
+        kind=st.sampled_from(["plain", "gpu", "two_gpus", "zone", "fast", "memory", "named", "urgent"]),
+        after=st.lists(PLACE, max_size=2, unique=True),
+        retries=st.integers(0, 2),
+        losses=st.sampled_from([0, 1, 100]),
+        failures=st.integers(0, 2),
+        lost_after_ms=st.sampled_from([13_000, 60_000]),
+        held=st.sampled_from([False, False, False, True]),
+        timeout_ms=st.sampled_from([None, None, 5_000]),
+    )
+    def submit(
+        self, tasks: int, kind: str, after: list[int], retries: int, losses: int, failures: int, lost_after_ms: int,
+        held: bool, timeout_ms: int | None,
+    ) -> None:  # fmt: skip
+        self.storm.submit(
+            tasks, kind, after, max_retries_failure=retries, max_retries_preemption=losses,
+            max_task_failures=failures, lost_after_ms=lost_after_ms, held=held, scheduling_timeout_ms=timeout_ms,
+        )  # fmt: skip
+
+    @rule(place=PLACE)
+    def submit_again(self, place: int) -> None:
+        self.storm.submit_again(place)
+
+    @rule(verb=st.sampled_from(VERBS), place=PLACE, index=st.none() | st.integers(0, 2))
+    def act(self, verb: str, place: int, index: int | None) -> None:
+        self.storm.act(verb, place, index)
+
+    @rule(place=PLACE, priority=st.integers(-3, 3))
+    def set_priority(self, place: int, priority: int) -> None:
+        self.storm.set_priority(place, priority)
+
+    @rule(agent=AGENT, action=st.sampled_from(["drain", "undrain", "undrain", "revoke"]))
+    def set_worker(self, agent: int, action: str) -> None:
+        self.storm.set_worker(self.storm.agents[agent], action)
+
+    @rule(paused=st.booleans())
+    def pause_project(self, paused: bool) -> None:
+        self.storm.pause_project(paused=paused)
+
+    @rule(agent=AGENT)
+    def connect(self, agent: int) -> None:
+        self.storm.connect(self.storm.agents[agent])
+
+    @rule(agent=AGENT)
+    def disconnect(self, agent: int) -> None:
+        self.storm.disconnect(self.storm.agents[agent])
+
+    @rule(agent=AGENT)
+    def crash(self, agent: int) -> None:
+        self.storm.agents[agent].crash()
+
+    @rule(agent=AGENT)
+    def obey(self, agent: int) -> None:
+        self.storm.agents[agent].obey()
+
+    @rule(agent=AGENT)
+    def step(self, agent: int) -> None:
+        self.storm.step(self.storm.agents[agent])
+
+    @rule()
+    def step_all(self) -> None:
+        for agent in self.storm.agents:
+            self.storm.step(agent)
+
+    @rule(agent=AGENT, state=ENDS, log_bytes=st.sampled_from([0, 0, 7]))
+    def end(self, agent: int, state: AttemptState, log_bytes: int) -> None:
+        self.storm.agents[agent].end(state, log_bytes)
+
+    @rule(agent=AGENT)
+    def flush(self, agent: int) -> None:
+        self.storm.agents[agent].flush()
+
+    @rule(agent=AGENT)
+    def store_logs(self, agent: int) -> None:
+        self.storm.agents[agent].store_logs()
+
+    @rule(agent=AGENT, place=PLACE)
+    def repeat(self, agent: int, place: int) -> None:
+        self.storm.repeat(self.storm.agents[agent], place)
+
+    @rule(agent=AGENT, place=PLACE, state=STATES)
+    def lie(self, agent: int, place: int, state: AttemptState) -> None:
+        self.storm.lie(self.storm.agents[agent], place, state)
+
+    @rule(milliseconds=st.sampled_from([500, 3_000, 15_000, 61_000]), beating=st.sampled_from([True, True, False]))
+    def pass_time(self, milliseconds: int, beating: bool) -> None:
+        self.storm.world.pass_ms(milliseconds, beating=beating)
+
+    @invariant()
+    def holds(self) -> None:
+        self.storm.check()
+
+    def teardown(self) -> None:
+        self.storm.settle()
+
+
+TestFleet = FleetMachine.TestCase
+TestFleet.settings = settings(stateful_step_count=40, suppress_health_check=[HealthCheck.too_slow])

@@ -1,0 +1,203 @@
+"""Whether a worker can take a task, which worker shall, and how every refusal reads."""
+
+from typing import Any
+
+import pytest
+
+from opsconsole_coordinator.core.placement import FOREIGN_MEMORY_MB_MAX, INPUT_ANSWER_MS_MAX
+from opsconsole_protocol import link
+from opsconsole_protocol.spec import Resources
+from tests.coordinator.core.world import World, gpus
+
+INPUT = {"io_paths": {"input": "/in", "output": "/out", "filesystem": "vast"}}
+
+
+@pytest.mark.parametrize(
+    ("worker", "job", "words"),
+    [
+        ({}, {"worker": "w2"}, "no worker is named w2"),
+        ({}, {"requirements": ("zone=a",)}, "no worker fits: w1 needs zone=a; zone is not set"),
+        (
+            {"properties": {"gpu_memory_mb": 8000}},
+            {"requirements": ("gpu_memory_mb>=20000",)},
+            "no worker fits: w1 needs gpu_memory_mb>=20000; gpu_memory_mb is 8000",
+        ),
+        ({}, {"resources": Resources(gpus=1)}, "no worker fits: w1 needs 1 GPU; it has 0"),
+        (
+            {"gpu_message": "no NVIDIA driver"},
+            {"resources": Resources(gpus=2)},
+            "no worker fits: w1 needs 2 GPUs; it has 0 (no NVIDIA driver)",
+        ),
+        (
+            {"gpus": gpus(2, memory_mb=8000)},
+            {"resources": Resources(gpus=1, gpu_memory_mb=9000)},
+            "no worker fits: w1 needs 1 GPU of 9000 MB; its largest has 8000 MB",
+        ),
+        ({}, {"resources": Resources(memory_mb=10)}, "no worker fits: w1 needs 10 MB of memory; it has 0"),
+        (
+            {"properties": {"memory_mb": 100}},
+            {"resources": Resources(memory_mb=200)},
+            "no worker fits: w1 needs 200 MB of memory; it has 100",
+        ),
+        ({}, {"inputs": ("data.slp",)}, "no worker fits: w1 has no input folder (start its agent with --input-path)"),
+    ],
+)
+def test_a_refusal_says_what_is_needed_and_what_there_is(
+    world: World, worker: dict[str, Any], job: dict[str, Any], words: str
+) -> None:
+    world.worker("w1", **worker)
+    submitted = world.submit(**job)
+    assert world.why(submitted) == words
+    assert world.rows[submitted.id].reason == words
+
+
+def test_without_workers_it_says_how_to_get_one(world: World) -> None:
+    job = world.submit()
+    assert world.why(job) == "no worker has joined yet (opsconsole invite prints the line that joins one)"
+
+
+def test_each_gpu_has_one_task(world: World) -> None:
+    worker = world.worker(slots=9, gpus=gpus(3))
+    world.submit(gpus=2)
+    world.submit(gpus=1)
+    third = world.submit(gpus=1)
+    taken = [worker.started().gpu_ids for _ in range(2)]
+    assert taken == [("GPU-0", "GPU-1"), ("GPU-2",)]
+    assert world.why(third) == (
+        "w1 needs 1 free GPU, 0 free: GPU 0 has a task; GPU 1 has a task; GPU 2 has a task"
+    )  # fmt: skip
+
+
+def test_the_smallest_gpu_that_suffices_is_given(world: World) -> None:
+    cards = tuple(
+        link.Gpu(index=index, uuid=f"GPU-{index}", name="x", memory_total_mb=memory_mb)
+        for index, memory_mb in enumerate((80_000, 24_000, 40_000))
+    )
+    worker = world.worker(slots=3, gpus=cards)
+    for memory_mb in (30_000, 0, 0):
+        world.submit(resources=Resources(gpus=1, gpu_memory_mb=memory_mb))
+    assert [worker.started().gpu_ids for _ in range(3)] == [("GPU-2",), ("GPU-1",), ("GPU-0",)]
+
+
+def test_asking_for_gpu_memory_is_asking_for_a_gpu(world: World) -> None:
+    worker = world.worker(gpus=gpus(1))
+    world.submit(resources=Resources(gpu_memory_mb=1_000))
+    assert worker.started().gpu_ids == ("GPU-0",)
+
+
+def test_a_task_without_gpus_gets_none(world: World) -> None:
+    worker = world.worker(gpus=gpus(1))
+    world.submit()
+    assert worker.started().gpu_ids == ()
+
+
+def test_gpus_that_others_use_are_not_free(world: World) -> None:
+    def card(memory_mb: int, attempt_id: str = "") -> tuple[link.Gpu, ...]:
+        user = link.GpuUser(pid=7, name="python", memory_mb=memory_mb, attempt_id=attempt_id)
+        return (link.Gpu(index=0, uuid="GPU-0", name="A100", memory_total_mb=24_000, processes=(user,)),)
+
+    worker = world.worker(gpus=card(FOREIGN_MEMORY_MB_MAX + 1))
+    job = world.submit(gpus=1)
+    assert world.why(job) == "w1 needs 1 free GPU, 0 free: GPU 0 is used by pid 7 (python), not ours"
+    worker.heartbeat(gpus=card(FOREIGN_MEMORY_MB_MAX))
+    world.pass_ms(1_000)
+    worker.started()
+
+
+def test_a_broken_gpu_is_not_given_and_heals(world: World) -> None:
+    def card(state: str, message: str = "") -> tuple[link.Gpu, ...]:
+        return (link.Gpu(index=0, uuid="GPU-0", name="A100", state=state, message=message),)
+
+    worker = world.worker(gpus=card("lost", "fell off the bus"))
+    job = world.submit(gpus=1)
+    assert world.why(job) == "w1 needs 1 free GPU, 0 free: GPU 0 is lost: fell off the bus"
+    worker.heartbeat(gpus=card("ok"))
+    worker.started()
+
+
+def test_memory_and_cpus_are_promised_once(world: World) -> None:
+    worker = world.worker(slots=9, properties={"cpus": 8, "memory_mb": 1_000})
+    first = world.submit(resources=Resources(cpus=5, memory_mb=300))
+    by_cpu = world.submit(resources=Resources(cpus=4))
+    by_memory = world.submit(resources=Resources(memory_mb=800))
+    fits = world.submit(resources=Resources(cpus=3, memory_mb=700))
+    attempts = {attempt.job_id: attempt for attempt in (worker.started(), worker.started())}
+    assert set(attempts) == {first.id, fits.id}
+    assert world.why(by_cpu) == "w1 needs 4 CPUs; 0 of 8 are free"
+    assert world.why(by_memory) == "w1 needs 800 MB of memory; 0 of 1000 are free"
+    worker.succeed(attempts[first.id])
+    assert worker.started().job_id == by_cpu.id
+    worker.succeed(attempts[fits.id])
+    assert worker.started().job_id == by_memory.id
+
+
+def test_the_emptier_worker_the_fewer_gpus_the_first_name_in_this_order(world: World) -> None:
+    big = world.worker("a-big", slots=2, gpus=gpus(2))
+    plain, other = world.worker("b-plain", slots=2), world.worker("c-other", slots=2)
+    order = []
+    for _ in range(6):
+        world.submit()
+        [worker] = [one for one in (big, plain, other) if one.inbox]
+        worker.started()
+        order.append(worker.name)
+    assert order == ["b-plain", "c-other", "a-big"] * 2
+
+
+def test_history_decides_between_workers(world: World) -> None:
+    slow, fast = world.worker("a-slow"), world.worker("b-fast")
+    for worker, took_ms in ((slow, 60_000), (fast, 20_000)):
+        world.submit(name="train", worker=worker.name)
+        attempt = worker.assigned()
+        worker.report(attempt, attempt.state.RUNNING, started_at_ms=0)
+        worker.report(attempt, attempt.state.SUCCEEDED, started_at_ms=0, finished_at_ms=took_ms)
+        worker.forget(attempt)
+    world.submit(name="train")
+    fast.started()
+    world.submit(name="other")
+    slow.started()
+
+
+def test_an_input_file_is_asked_for_before_anything_is_assigned(world: World) -> None:
+    worker = world.worker(properties=INPUT)
+    job = world.submit(inputs=("data.slp",))
+    question = worker.take(link.InputFile)
+    assert (question.filename, state_of_input(world, job)) == ("data.slp", "w1 data.slp: asking the worker")
+    world.fleet.answer_input(question.check_id, True, "found, 1 KB", world.now_ms)
+    world.turn()
+    assert worker.started().job_id == job.id
+
+
+def state_of_input(world: World, job: Any) -> str:
+    return world.why(job)
+
+
+def test_a_missing_input_is_said_and_asked_for_again(world: World) -> None:
+    worker = world.worker(properties=INPUT)
+    job = world.submit(inputs=("data.slp",))
+    question = worker.take(link.InputFile)
+    world.fleet.answer_input(question.check_id, False, "there is no such file", world.now_ms)
+    world.turn()
+    assert world.why(job) == "w1 data.slp: there is no such file"
+    world.pass_ms(INPUT_ANSWER_MS_MAX - 1_000)
+    assert not worker.inbox
+    world.pass_ms(2_000)
+    again = worker.take(link.InputFile)
+    world.fleet.answer_input(again.check_id, True, "found", world.now_ms)
+    world.fleet.answer_input(again.check_id, False, "late", world.now_ms)
+    world.fleet.answer_input(99, False, "never asked", world.now_ms)
+    world.turn()
+    worker.started()
+
+
+def test_a_worker_that_reconnects_can_take_work_only_then(world: World) -> None:
+    worker = world.worker()
+    worker.disconnect()
+    job = world.submit()
+    assert world.why(job) == "w1 is reconnecting"
+    world.pass_ms(13_000)
+    assert world.why(job) == "w1 is silent"
+    world.pass_ms(60_000)
+    assert world.why(job) == "w1 is lost"
+    worker.connect()
+    worker.take(link.Registered)
+    worker.started()

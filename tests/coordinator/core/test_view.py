@@ -1,0 +1,145 @@
+"""What people and scripts are shown."""
+
+from opsconsole_coordinator.core import view
+from opsconsole_protocol import link
+from opsconsole_protocol.link import Observed
+from opsconsole_protocol.spec import JobSpec, Resources
+from opsconsole_protocol.state import AttemptState
+from tests.coordinator.core.world import World, gpus, task_of
+
+
+def spec(**fields: object) -> JobSpec:
+    return JobSpec(**{"command": ("/bin/true",), **fields})  # type: ignore[arg-type]
+
+
+def test_candidates_are_every_workers_verdict_best_first(world: World) -> None:
+    world.worker("a-busy", gpus=gpus(1), properties={"zone": "a"})
+    world.submit(gpus=1)
+    world.workers["a-busy"].started()
+    world.worker("b-free", gpus=gpus(2), properties={"zone": "a"})
+    world.worker("c-wrong", gpus=gpus(2), properties={"zone": "b"})
+    world.worker("d-free", gpus=gpus(2), properties={"zone": "a"})
+    verdicts, text = view.candidates(
+        world.fleet, spec(requirements=("zone=a",), resources=Resources(gpus=1)), world.now_ms
+    )
+    assert [(one.worker, one.accepted) for one in verdicts] == [
+        ("b-free", True), ("d-free", True), ("a-busy", False), ("c-wrong", False),
+    ]  # fmt: skip
+    assert text == "b-free: the best of 2"
+    assert verdicts[0].gpus_free == 2
+    assert verdicts[0].estimated_start_ms == 0
+    assert ("zone=a", False, "zone is b") in verdicts[3].checks
+    assert verdicts[3].reason == "needs zone=a; zone is b"
+
+
+def test_a_check_of_a_value_with_a_semicolon_reads_well(world: World) -> None:
+    world.worker(properties={"note": "x"})
+    [verdict] = view.candidates(world.fleet, spec(requirements=('note="a; b"',)), world.now_ms)[0]
+    assert ('note="a; b"', False, "note is x") in verdict.checks
+
+
+def test_asking_for_candidates_assigns_nothing(world: World) -> None:
+    worker = world.worker(properties={"io_paths": {"input": "/in"}})
+    verdicts, _ = view.candidates(world.fleet, spec(inputs=("a.slp",)), world.now_ms)
+    assert verdicts[0].input == "a.slp: asking the worker"
+    world.turn()
+    worker.take(link.InputFile)
+
+
+def test_why_a_running_job_runs_is_its_state(world: World) -> None:
+    worker = world.worker()
+    job = world.submit()
+    worker.started()
+    assert view.why(world.fleet, job, world.now_ms) == ("running", ())
+
+
+def test_why_counts_equal_refusals(world: World) -> None:
+    for number in range(3):
+        world.worker(f"w{number}")
+        world.submit(worker=f"w{number}")
+        world.workers[f"w{number}"].started()
+    job = world.submit()
+    assert world.why(job) == "3 workers: busy: 1 of 1 slots taken (max_concurrent_jobs)"
+
+
+def test_a_worker_row_shows_the_workers_own_state_whatever_its_properties_say(world: World) -> None:
+    worker = world.worker(slots=2, properties={"status": "reserved", "max_concurrent_jobs": 9, "sleap_version": "1.4"})
+    row = view.worker_row(world.fleet, worker.record, world.now_ms)
+    assert (row.status, row.connection, row.running_tasks, row.max_concurrent_jobs) == ("available", "connected", 0, 2)
+    assert row.properties == {
+        "status": "available", "max_concurrent_jobs": 2, "sleap_version": "1.4",
+        "io_paths": {"input": None, "output": None, "filesystem": ""},
+    }  # fmt: skip
+
+
+def test_a_worker_row_shows_free_gpus_and_what_needs_attention(world: World) -> None:
+    cards = (gpus(2)[0], link.Gpu(index=1, uuid="GPU-1", name="A100", state="lost", message="off the bus"))
+    worker = world.worker(gpus=cards)
+    row = view.worker_row(world.fleet, worker.record, world.now_ms)
+    assert (row.gpus_free, row.attention) == (("GPU-0",), "GPU 1 lost: off the bus")
+
+
+def test_a_job_row_names_worker_and_output_where_there_is_one(world: World) -> None:
+    one, two = world.worker("w1"), world.worker("w2")
+    single, double = world.submit(), world.submit(num_tasks=2)
+    attempt = one.assigned()
+    one.report(attempt, AttemptState.RUNNING, started_at_ms=1, output_path="/out/jobs/a")
+    row = world.rows[single.id]
+    assert (row.worker, row.output_path, row.progress) == ("w1", "/out/jobs/a", None)
+    two.succeed(two.started())
+    row = world.rows[double.id]
+    assert (row.worker, row.output_path, row.progress) == ("w2", None, 0.5)
+    one.succeed(attempt)
+    one.succeed(one.started()) if one.inbox else two.succeed(two.started())
+    assert world.rows[double.id].progress == 1.0
+
+
+def test_a_task_row_shows_its_last_attempt_and_all_before(world: World) -> None:
+    worker = world.worker(gpus=gpus(1))
+    job = world.submit(gpus=1, max_retries_failure=1, parameters=({"lr": 0.1},))
+    first = worker.started()
+    worker.fail(first, "exit code 1", peak_memory_mb=7)
+    waiting = view.task_row(job, task_of(job), [world.attempts[first.id]])
+    assert (waiting.state, waiting.exit_code, waiting.finished_at_ms, waiting.error) == (
+        "pending", None, None, "exit code 1",
+    )  # fmt: skip
+    world.pass_ms(2_000)
+    second = worker.started()
+    row = view.task_row(job, task_of(job), [world.attempts[first.id], second])
+    assert (row.state, row.attempt, row.worker, row.parameters) == ("running", 1, "w1", {"lr": 0.1})
+    assert [(one.state, one.exit_code, one.peak_memory_mb) for one in row.attempts] == [
+        ("failed", 1, 7), ("running", None, None),
+    ]  # fmt: skip
+    assert row.attempts[0].gpu_ids == ("GPU-0",)
+
+
+def test_a_task_that_never_ran_has_a_row_too(world: World) -> None:
+    job = world.submit(num_tasks=2)
+    world.act("cancel", job)
+    row = view.task_row(job, task_of(job, 1), [])
+    assert (row.state, row.error, row.worker, row.attempts) == ("killed", "cancelled by ana", None, ())
+
+
+def test_the_estimate_of_a_kind_of_job_is_shown_with_the_next(world: World) -> None:
+    worker = world.worker()
+    world.submit(name="train")
+    attempt = worker.assigned()
+    worker.say(Observed(attempt_id=attempt.id, state=AttemptState.SUCCEEDED, started_at_ms=0, finished_at_ms=9_000))
+    worker.forget(attempt)
+    job = world.submit(name="train")
+    assert world.rows[job.id].duration_ms_estimate == 9_000
+    verdicts, _ = view.candidates(world.fleet, job.spec, world.now_ms)
+    assert verdicts[0].estimated_duration_ms == 9_000
+    worker.started()
+
+
+def test_a_verdict_checks_everything_that_was_asked_for(world: World) -> None:
+    world.worker("a")
+    asked = spec(resources=Resources(gpus=2, cpus=4), worker="b")
+    (found,), _ = view.candidates(world.fleet, asked, world.now_ms)
+    checks = {words: (is_met, has) for words, is_met, has in found.checks}
+    assert checks["up"] == (True, "connected")
+    assert checks["a slot"] == (True, "0 of 1 taken")
+    assert checks["2 GPUs"] == (False, "0 of 0 free")
+    assert checks["b"] == (False, "a")
+    assert not checks["4 CPUs"][0]

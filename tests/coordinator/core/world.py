@@ -1,0 +1,353 @@
+"""A fleet with a fake clock and fake workers: every test drains what it expects, and then nothing else was sent.
+
+`World` plays the shell: it drains batches, "commits" them, delivers what is to be sent, and lets go of what has
+ended. A `FakeWorker` plays an agent by hand: tests say what it reports, and see what it was told.
+"""
+
+from collections.abc import Callable, Sequence
+from random import Random
+from typing import Any, TypeVar
+
+import msgspec
+
+from opsconsole_coordinator.core import control, liveness, reconcile, submission, view
+from opsconsole_coordinator.core.effect import Batch
+from opsconsole_coordinator.core.fleet import Fleet
+from opsconsole_coordinator.core.model import Attempt, Job, Task, Worker
+from opsconsole_coordinator.core.schedule import schedule
+from opsconsole_protocol import PROTOCOL_VERSION, link
+from opsconsole_protocol.api import EventRow, JobRow, Submission
+from opsconsole_protocol.ids import AttemptId, JobId, SessionId, WorkerId, job_id
+from opsconsole_protocol.link import HEARTBEAT_MS, Mode, Observed
+from opsconsole_protocol.spec import JobSpec, Resources
+from opsconsole_protocol.state import AttemptState, TaskState
+from tests.coordinator.core import invariant
+
+M = TypeVar("M")
+START_MS = 1_700_000_000_000
+
+
+def gpus(count: int, memory_mb: int = 24_000) -> tuple[link.Gpu, ...]:
+    """So many free GPUs."""
+    return tuple(
+        link.Gpu(index=index, uuid=f"GPU-{index}", name="A100", memory_total_mb=memory_mb) for index in range(count)
+    )
+
+
+class World:
+    """See the module."""
+
+    def __init__(self, seed: int = 0) -> None:
+        self.random = Random(seed)  # noqa: S311 - chance that repeats itself
+        self.fleet = Fleet(self.random.getrandbits, store_id="store", name="lab")
+        self.now_ms = START_MS
+        self.workers: dict[str, FakeWorker] = {}
+        self.events: list[EventRow] = []
+        self.rows: dict[JobId, JobRow] = {}
+        """As the store has them."""
+        self.attempts: dict[AttemptId, Attempt] = {}
+        """Every attempt that was ever committed."""
+        self.on_commit: Callable[[Batch, dict[JobId, JobRow]], None] = lambda *_: None
+        self._sessions = 0
+        self._jobs = 0
+
+    # --- the shell's part --------------------------------------------------------------------------------------
+
+    def turn(self) -> None:
+        """Schedule, commit, release: once or until nothing changes any more."""
+        turns = 0
+        while self.fleet.must_schedule or self.fleet.is_dirty:
+            turns += 1
+            assert turns < 50, f"it never comes to rest: {self.events[-6:]}"
+            if self.fleet.must_schedule:
+                schedule(self.fleet, self.now_ms)
+            self.commit()
+
+    def commit(self) -> None:
+        """Drain one batch and release it."""
+        batch = self.fleet.drain()
+        rows = {job.id: view.job_row(self.fleet, job) for job in batch.jobs}
+        self.rows.update(rows)
+        self.attempts.update((attempt.id, msgspec.structs.replace(attempt)) for attempt in batch.attempts)
+        self.events += batch.events
+        self.on_commit(batch, rows)
+        by_id = {worker.id: worker for worker in self.workers.values()}
+        for worker_id, session, message in batch.sends:
+            by_id[worker_id].deliver(session, message)
+        for worker_id, session, code, text in batch.closes:
+            by_id[worker_id].closed(session, code, text)
+        self.fleet.evict(batch.forgotten, rows)
+
+    def pass_ms(self, milliseconds: int, *, beating: bool = True) -> None:
+        """Let time pass in ticks; connected workers send their heartbeats unless not `beating`."""
+        end_ms = self.now_ms + milliseconds
+        while self.now_ms < end_ms:
+            self.now_ms = min(end_ms, self.now_ms + liveness.TICK_MS)
+            if beating:
+                for worker in self.workers.values():
+                    if worker.session is not None and self.now_ms - worker.record.heard_at_ms >= HEARTBEAT_MS:
+                        worker.heartbeat()
+            liveness.tick(self.fleet, self.now_ms)
+            self.turn()
+
+    def check(self) -> None:
+        """Nothing else was sent than what was taken, and all that is always true is true."""
+        self.turn()
+        for worker in self.workers.values():
+            assert not worker.inbox, f"{worker.name} was told {worker.inbox}"
+            assert not worker.ends, f"{worker.name} was disconnected: {worker.ends}"
+        self.check_invariants()
+
+    def check_invariants(self) -> None:
+        """All that is always true is true."""
+        wrong = invariant.check(self.fleet) + invariant.check_idle(self.fleet, self.now_ms)
+        assert not wrong, "\n".join(wrong)
+
+    def stored_states(self, ids: Sequence[str]) -> dict[JobId, TaskState]:
+        """How jobs stand in the store."""
+        return {JobId(one): TaskState(self.rows[JobId(one)].state) for one in ids if one in self.rows}
+
+    def known(self, observed: Sequence[Observed]) -> set[AttemptId]:
+        """Which of the observed attempts are only in the store."""
+        return {one.attempt_id for one in observed if one.attempt_id in self.attempts} - set(self.fleet.attempts)
+
+    # --- operators ---------------------------------------------------------------------------------------------
+
+    def new_id(self) -> JobId:
+        """An id for the next job: the first is 000000000a, and so on."""
+        self._jobs += 1
+        return job_id(self._jobs + 9)
+
+    def submit(self, *, gpus: int = 0, id: JobId | None = None, turn: bool = True, **fields: Any) -> Job:  # noqa: A002
+        """Submit one job."""
+        fields.setdefault("command", ("/bin/true",))
+        fields.setdefault("resources", Resources(gpus=gpus))
+        fields["after"] = tuple(one.id if isinstance(one, Job) else one for one in fields.get("after", ()))
+        spec = JobSpec(**fields)
+        one = Submission(id or self.new_id(), spec)
+        job = submission.submit(self.fleet, [one], self.stored_states(spec.after), "ana", self.now_ms)[0]
+        if turn:
+            self.turn()
+        return job
+
+    def act(self, verb: str, job: Job, index: int | None = None, reason: str = "") -> str:
+        """Do a verb as ana."""
+        words = control.act(self.fleet, verb, job.id, index, "ana", reason, self.now_ms)
+        self.turn()
+        return words
+
+    def why(self, job: Job) -> str:
+        """Why a job stands where it stands."""
+        return view.why(self.fleet, job, self.now_ms)[0]
+
+    # --- workers -----------------------------------------------------------------------------------------------
+
+    def worker(self, name: str = "w1", slots: int = 1, **fields: Any) -> "FakeWorker":
+        """A worker that has joined and taken note of its empty desired set."""
+        worker = FakeWorker(self, name, slots, **fields)
+        self.workers[name] = worker
+        worker.connect()
+        worker.take(link.Registered)
+        return worker
+
+    def next_session(self) -> SessionId:
+        """A number that no connection had before."""
+        self._sessions += 1
+        return SessionId(self._sessions)
+
+
+class FakeWorker:
+    """An agent played by hand."""
+
+    def __init__(self, world: World, name: str, slots: int = 1, **fields: Any) -> None:
+        self.world = world
+        self.name = name
+        self.id = WorkerId(f"id-of-{name}")
+        self.session: SessionId | None = None
+        self.inbox: list[link.CoordinatorMessage] = []
+        self.ends: list[tuple[str, str]] = []
+        self.attempts: dict[AttemptId, Observed] = {}
+        """What exists here."""
+        self.desired: dict[AttemptId, link.Desired] = {}
+        self.seen = 0
+        self.run_id = "run-1"
+        self.store_seq = 0
+        self.fields = {"max_concurrent_jobs": slots, **fields}
+
+    @property
+    def record(self) -> Worker:
+        """The worker as the coordinator sees it."""
+        return self.world.fleet.workers[self.id]
+
+    # --- the link ----------------------------------------------------------------------------------------------
+
+    def connect(self, **fields: Any) -> None:
+        """Register with the whole observed set."""
+        world = self.world
+        session = world.next_session()
+        message = link.Register(**{
+            "protocol": PROTOCOL_VERSION, "agent_version": "1", "worker_id": self.id, "name": self.name,
+            "run_id": self.run_id, "observed": tuple(self.attempts.values()), "store_id": "store",
+            "store_seq": self.store_seq, **self.fields, **fields,
+        })  # fmt: skip
+        reconcile.register(world.fleet, session, message, world.known(message.observed), world.now_ms)
+        self.inbox.clear()
+        self.session = session
+        self.seen = 0
+        world.turn()
+
+    def disconnect(self) -> None:
+        """The socket is closed."""
+        assert self.session is not None
+        liveness.disconnected(self.world.fleet, self.record, self.session)
+        self.session = None
+        self.inbox.clear()
+        self.world.turn()
+
+    def deliver(self, session: SessionId, message: link.CoordinatorMessage) -> None:
+        """A message arrives; one for an older connection is lost with it."""
+        if session == self.session or self.session is None or session > self.session:
+            self.inbox.append(message)
+
+    def closed(self, session: SessionId, code: str, text: str) -> None:
+        """The coordinator ends a connection."""
+        if session == self.session:
+            self.session = None
+            self.ends.append((code, text))
+
+    def take(self, kind: type[M]) -> M:
+        """The next message, which has to be of this kind. After `registered` an empty desired set is taken along."""
+        assert self.inbox, f"{self.name} was told nothing"
+        message = self.inbox.pop(0)
+        assert isinstance(message, kind), f"{self.name} was told {message}"
+        self._note(message)
+        if isinstance(message, link.Registered) and self.inbox[:1] == [link.DesiredSet(seq=1)]:
+            self.take(link.DesiredSet)
+        return message
+
+    def take_all(self) -> list[link.CoordinatorMessage]:
+        """Whatever there is."""
+        taken = []
+        while self.inbox:
+            message = self.inbox.pop(0)
+            self._note(message)
+            taken.append(message)
+        return taken
+
+    def _note(self, message: link.CoordinatorMessage) -> None:
+        self.seen = max(self.seen, getattr(message, "seq", 0))
+        match message:
+            case link.JobAssignment(desired=desired):
+                self._want(desired)
+            case link.DesiredSet(attempts=attempts):
+                self.desired = {}
+                for desired in attempts:
+                    self._want(desired)
+            case link.Forget(attempt_ids=ids):
+                for one in ids:
+                    self.attempts.pop(one, None)
+                    self.desired.pop(one, None)
+            case link.SetWant(attempt_id=attempt_id, want=want) if attempt_id in self.desired:
+                self.desired[attempt_id] = msgspec.structs.replace(self.desired[attempt_id], want=want)
+            case _:
+                pass
+
+    def _want(self, desired: link.Desired) -> None:
+        self.desired[desired.attempt_id] = desired
+        self.attempts.setdefault(
+            desired.attempt_id, Observed(attempt_id=desired.attempt_id, state=AttemptState.ASSIGNED)
+        )
+
+    # --- what it says ------------------------------------------------------------------------------------------
+
+    def heartbeat(self, **fields: Any) -> None:
+        """A sign of life."""
+        world = self.world
+        liveness.heartbeat(world.fleet, self.record, link.Heartbeat(at_ms=0, **fields), world.now_ms)
+        world.turn()
+
+    def say(self, *observed: Observed) -> None:
+        """Report attempts, as they are."""
+        world = self.world
+        message = link.Report(seen=self.seen, attempts=observed)
+        reconcile.report(world.fleet, self.record, message, world.known(observed), world.now_ms)
+        world.turn()
+
+    def report(self, attempt: Attempt | AttemptId, state: AttemptState, **fields: Any) -> Observed:
+        """Report one attempt's new state."""
+        attempt_id = attempt if isinstance(attempt, str) else attempt.id
+        before = self.attempts.get(attempt_id, Observed(attempt_id=attempt_id, state=AttemptState.ASSIGNED))
+        observed = msgspec.structs.replace(before, state=state, **fields)
+        self.attempts[attempt_id] = observed
+        self.say(observed)
+        return observed
+
+    def observe(self, *, seen: int | None = None) -> None:
+        """Send the whole observed set."""
+        world = self.world
+        attempts = tuple(self.attempts.values())
+        message = link.Observation(exchange=0, seen=self.seen if seen is None else seen, attempts=attempts)
+        reconcile.observation(world.fleet, self.record, message, world.known(attempts), world.now_ms)
+        world.turn()
+
+    # --- what it does ------------------------------------------------------------------------------------------
+
+    def assigned(self) -> Attempt:
+        """Take the next assignment and confirm it."""
+        message = self.take(link.JobAssignment)
+        attempt = self.world.fleet.attempts[message.desired.attempt_id]
+        self.report(attempt, AttemptState.ASSIGNED)
+        return attempt
+
+    def started(self) -> Attempt:
+        """Take the next assignment and run it."""
+        attempt = self.assigned()
+        self.run(attempt)
+        return attempt
+
+    def run(self, attempt: Attempt) -> Observed:
+        """The process starts."""
+        return self.report(attempt, AttemptState.RUNNING, started_at_ms=self.world.now_ms)
+
+    def succeed(self, attempt: Attempt, **fields: Any) -> None:
+        """The process ends well, and the coordinator has it all."""
+        self.report(attempt, AttemptState.SUCCEEDED, exit_code=0, finished_at_ms=self.world.now_ms, **fields)
+        self.forget(attempt)
+
+    def fail(self, attempt: Attempt, error: str = "exit code 1", **fields: Any) -> None:
+        """The process ends badly, and the coordinator has it all."""
+        self.report(attempt, AttemptState.FAILED, exit_code=1, error=error, finished_at_ms=self.world.now_ms, **fields)
+        self.forget(attempt)
+
+    def killed(self, attempt: Attempt) -> None:
+        """The process was ended as asked, and the coordinator has it all."""
+        self.report(attempt, AttemptState.KILLED, finished_at_ms=self.world.now_ms)
+        self.forget(attempt)
+
+    def rest(self, attempt: Attempt) -> None:
+        """The rest of the log of an attempt that has ended arrives."""
+        assert attempt.seen is not None
+        for source, size in attempt.seen.log_sizes.items():
+            reconcile.logs_stored(self.world.fleet, attempt.id, source, size)
+        self.world.turn()
+        self.forget(attempt)
+
+    def forget(self, attempt: Attempt) -> None:
+        """The next message says that this attempt may be forgotten."""
+        assert self.take(link.Forget).attempt_ids == (attempt.id,)
+
+    def stop(self, attempt: Attempt) -> link.Want:
+        """The next message says that this attempt has to end."""
+        message = self.take(link.SetWant)
+        assert (message.attempt_id, message.want.mode) == (attempt.id, Mode.STOP)
+        return message.want
+
+
+def task_of(job: Job, index: int = 0) -> Task:
+    """One of its tasks."""
+    return job.tasks[index]
+
+
+def state(job: Job) -> str:
+    """How a job stands, as a word: a type checker takes it for granted that a property doesn't change."""
+    return str(job.state)

@@ -1,0 +1,1 @@
+"""Stores as older versions wrote them: they open for ever."""

@@ -1,0 +1,165 @@
+"""Pages of history: their order, their ends, and that none of them reads the whole store."""
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from opsconsole_coordinator.store import query
+from opsconsole_coordinator.store.schema import prepare
+from opsconsole_protocol.ids import AttemptId
+from opsconsole_protocol.state import TaskState
+from tests.coordinator.core.world import World
+from tests.coordinator.store.direct import Direct
+
+
+@pytest.fixture(scope="module")
+def store() -> Direct:
+    """Thirty jobs in two projects, five of them live; some with the same time."""
+    made, world = Direct(), World()
+    world.on_commit = made.commit
+    worker = world.worker(slots=40)
+    jobs = []
+    for number in range(30):
+        world.now_ms += number % 3
+        jobs.append(world.submit(name=f"job-{number}", project="ab"[number % 2], max_retries_failure=1))
+        attempt = worker.started()
+        if number == 7:
+            worker.fail(attempt)
+            world.pass_ms(2_000)
+            attempt = worker.started()
+        if number < 25:
+            worker.succeed(attempt)
+    return made
+
+
+def names(rows: Any) -> list[str]:
+    return [row.name for row in rows]
+
+
+def test_pages_are_newest_first_and_meet_without_gap_or_repetition(store: Direct) -> None:
+    everything = list(query.job_rows(store.connection, limit=1_000))
+    assert [(row.created_at_ms, row.id) for row in everything] == sorted(
+        ((row.created_at_ms, row.id) for row in everything), reverse=True
+    )
+    assert len(everything) == 30
+    paged: list[str] = []
+    before: dict[str, Any] = {}
+    while page := list(query.job_rows(store.connection, limit=7, **before)):
+        paged += names(page)
+        before = {"before_ms": page[-1].created_at_ms, "before_id": page[-1].id}
+    assert paged == names(everything)
+
+
+def test_pages_of_a_project_or_of_what_has_ended(store: Direct) -> None:
+    of_project = list(query.job_rows(store.connection, project="a", limit=100))
+    assert {row.project for row in of_project} == {"a"}
+    assert len(of_project) == 15
+    ended = list(query.job_rows(store.connection, ended_only=True, limit=100))
+    assert {row.state for row in ended} == {"succeeded"}
+    assert len(ended) == 25
+
+
+def test_before_a_time_without_an_id_is_before_that_time_inclusive(store: Direct) -> None:
+    newest = next(iter(query.job_rows(store.connection, limit=1)))
+    assert next(iter(query.job_rows(store.connection, before_ms=newest.created_at_ms, limit=1))) == newest
+
+
+def test_events_are_newest_first_by_job_by_subject_or_all(store: Direct) -> None:
+    everything = query.events(store.connection, limit=10_000)
+    assert [event.seq for event in everything] == list(range(len(everything), 0, -1))
+    first = query.events(store.connection, limit=5)
+    assert query.events(store.connection, before_seq=first[-1].seq, limit=5) == everything[5:10]
+    job = next(row for row in query.job_rows(store.connection, limit=100) if row.name == "job-7")
+    kinds = [event.kind for event in query.events(store.connection, job_id=job.id)]
+    assert kinds == ["finished", "succeeded", "running", "assigned", "failed", "running", "assigned", "submitted"]
+    of_task = query.events(store.connection, subject=f"{job.id}/task-0")
+    assert len(of_task) == len(kinds) - 2
+    assert [event.kind for event in query.events(store.connection, subject="w1")] == ["joined"]
+
+
+def test_a_job_comes_back_with_its_attempts(store: Direct) -> None:
+    row = next(row for row in query.job_rows(store.connection, limit=100) if row.name == "job-7")
+    found = query.detail(store.connection, row.id, 0, 10, 3)
+    assert found is not None
+    job, attempts, events = found
+    assert (job.id, job.state, job.spec.name) == (row.id, TaskState.SUCCEEDED, "job-7")
+    assert [attempt.number for attempt in attempts[0]] == [0, 1]
+    assert len(events) == 3
+    ids = [attempt.id for attempt in attempts[0]]
+    assert query.ended(store.connection, [*ids, AttemptId("unknown")]) == set(ids)
+    assert query.task_state(store.connection, row.id, 0) is TaskState.SUCCEEDED
+    assert query.task_state(store.connection, row.id, 1) is None
+    assert query.detail(store.connection, "nothing", 0, 10, 3) is None
+    assert query.job_row(store.connection, row.id) == row
+    assert query.job_row(store.connection, "nothing") is None
+
+
+def test_prefixes_find_their_jobs(store: Direct) -> None:
+    assert len(query.ids_with_prefix(store.connection, "00000000", limit=100)) == 30
+    assert len(query.ids_with_prefix(store.connection, "0", limit=10)) == 10
+    assert query.ids_with_prefix(store.connection, "000000000a") == ["000000000a"]
+    assert query.ids_with_prefix(store.connection, "1") == []
+
+
+def test_jobs_are_counted_by_project_and_state(store: Direct) -> None:
+    counts = query.count_jobs(store.connection)
+    assert sum(counts["a"].values()) == sum(counts["b"].values()) == 15
+    assert {state for found in counts.values() for state in found} == {"succeeded", "running"}
+
+
+# --- plans ---------------------------------------------------------------------------------------------------------
+
+
+class Explaining(sqlite3.Connection):
+    """Notes how SQLite would go about every statement."""
+
+    plans: list[str]
+
+    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+        if sql.startswith("SELECT"):
+            self.plans += (row[3] for row in super().execute("EXPLAIN QUERY PLAN " + sql, parameters))
+        return super().execute(sql, parameters)
+
+
+@pytest.mark.parametrize(
+    ("ask", "index"),
+    [
+        (lambda one: list(query.job_rows(one, limit=5)), "jobs_by_age"),
+        (lambda one: list(query.job_rows(one, before_ms=5, before_id="x", limit=5)), "jobs_by_age"),
+        (lambda one: list(query.job_rows(one, ended_only=True, limit=5)), "jobs_by_age"),
+        (lambda one: list(query.job_rows(one, project="a", limit=5)), "jobs_by_project"),
+        (lambda one: list(query.job_rows(one, project="a", before_ms=5, limit=5)), "jobs_by_project"),
+        (query.live_jobs, "jobs_live"),
+        (lambda one: query.job(one, "a"), "PRIMARY KEY"),
+        (lambda one: query.attempts(one, "a"), "attempts_by_task"),
+        (lambda one: query.ended(one, [AttemptId("a")]), "PRIMARY KEY"),
+        (lambda one: query.ids_with_prefix(one, "a"), "PRIMARY KEY"),
+        (lambda one: query.states(one, ["a"]), "PRIMARY KEY"),
+        (query.count_jobs, "COVERING INDEX jobs_by_state"),
+        (query.live_rows, "jobs_live"),
+        (lambda one: query.events(one, limit=5), "events"),
+        (lambda one: query.events(one, job_id="a", limit=5), "events_by_job"),
+        (lambda one: query.events(one, job_id="a", before_seq=5, limit=5), "events_by_job"),
+        (lambda one: query.events(one, subject="a", limit=5), "events_by_subject"),
+    ],
+)
+def test_every_question_has_its_index(ask: Callable[[sqlite3.Connection], object], index: str, tmp_path: Path) -> None:
+    connection = sqlite3.connect(tmp_path / "a.db", factory=Explaining, isolation_level=None)
+    connection.plans = []
+    prepare(connection)
+    connection.plans.clear()
+    ask(connection)
+    plans = " | ".join(connection.plans)
+    assert index in plans
+    assert "TEMP B-TREE" not in plans, "rows come in order, nothing has to be sorted"
+    connection.close()
+
+
+def test_a_blob_of_a_newer_version_is_read_by_an_older_one() -> None:
+    """New fields are skipped, missing ones have defaults."""
+    task = msgspec.msgpack.encode({"index": 3, "state": "pending", "new_field": [1, 2]})
+    assert query._task(task).index == 3

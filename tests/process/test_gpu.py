@@ -1,0 +1,90 @@
+"""GPUs that aren't there, through the real binding: shown, given to one task each, avoided when lost or taken."""
+
+import re
+from typing import Any
+
+from tests.nvml import FakeGpus
+from tests.process.lab import Lab
+
+HOLD = 'echo "gpus: $CUDA_VISIBLE_DEVICES"; echo "pid: $$"; while [ ! -e "$GO" ]; do sleep 0.05; done'
+
+
+def shown(lab: Lab, job_id: str, task: int, key: str) -> str:
+    """What a task printed after `key: `."""
+    found: list[str] = []
+
+    def look() -> bool:
+        found[:] = [line.partition(": ")[2] for line in lab.lines(job_id, task=task) if line.startswith(f"{key}: ")]
+        return bool(found)
+
+    lab.wait(look, f"task {task} to print its {key}")
+    return found[0]
+
+
+def test_each_task_has_its_gpus_for_itself(lab: Lab) -> None:
+    gpus = FakeGpus(lab.folder, count=4)
+    gpus.set(0, memory_used_mb=2_048, utilization_percent=30, temperature_c=55, power_w=120.5)
+    lab.serve()
+    lab.agent("gpu-a", slots=None, environ=gpus.environment())
+    row = lab.rows("workers")[0]
+    assert len(row["gpus"]) == 4
+    assert row["gpus"][0].items() >= {
+        "index": 0, "uuid": gpus.gpus[0].uuid, "name": "NVIDIA Test 24GB", "memory_total_mb": 24_576,
+        "memory_used_mb": 2_048, "utilization_percent": 30, "temperature_c": 55, "power_w": 120.5,
+    }.items()  # fmt: skip
+    assert row["max_concurrent_jobs"] == 4, "one slot per GPU"
+    assert row["properties"].keys() >= {"gpu_model", "gpu_memory_mb", "gpu_count", "driver_version", "cuda_version"}
+
+    go = {"GO": f"{lab.folder}/go"}
+    pair = lab.submit("--gpus", "1", "--tasks", "2", "--env", f"GO={lab.folder}/go", "--", "sh", "-c", HOLD)
+    given = [shown(lab, pair, index, "gpus") for index in range(2)]
+    assert len(set(given)) == 2
+    assert set(given) < {gpu.uuid for gpu in gpus.gpus}
+    without = lab.give(HOLD, environment=go)
+    assert shown(lab, without, 0, "gpus") == ""
+
+    # One heartbeat later: a task's own process is shown as its own, a lost GPU as lost, a foreign process is avoided.
+    free = [index for index, gpu in enumerate(gpus.gpus) if gpu.uuid not in given]
+    used = next(index for index, gpu in enumerate(gpus.gpus) if gpu.uuid == given[0])
+    gpus.process(used, int(shown(lab, pair, 0, "pid")), 4_000, 80)
+    gpus.lose(free[0])
+    gpus.process(free[1], 1, 9_000)
+    now = lab.worker("gpu-a")["last_seen_ms"]
+    lab.wait(lambda: gpu_of(lab, free[0])["state"] == "lost", "the GPU to be shown as lost")
+    assert lab.worker("gpu-a")["last_seen_ms"] > now
+    assert [user["attempt_id"] for user in gpu_of(lab, free[1])["processes"]] == [""]
+    assert gpu_of(lab, used)["processes"][0]["attempt_id"] == lab.job(pair)["tasks"][0]["attempt_id"]
+    assert lab.job(pair)["tasks"][0]["resource_usage"]["gpu_memory_mb"] == 4_000
+
+    third = lab.give(HOLD, environment=go, resources={"gpus": 1})
+    lab.wait(lambda: "GPU" in lab.job(third)["reason"], "a reason")
+    reason = lab.job(third)["reason"]
+    assert f"GPU {free[0]} is lost" in reason
+    assert re.search(rf"GPU {free[1]} is used by pid 1 \(.*\), not ours", reason), reason
+    too_many = lab.give("true", resources={"gpus": 8})
+    lab.wait(lambda: "needs 8 GPUs; it has 4" in lab.job(too_many)["reason"], "a reason")
+    lab.act("cancel", too_many)
+    gpus.recover(free[0])
+    assert shown(lab, third, 0, "gpus") == gpus.gpus[free[0]].uuid
+    (lab.folder / "go").touch()
+    for job_id in (pair, without, third):
+        lab.wait_state(job_id, "succeeded")
+
+
+def gpu_of(lab: Lab, index: int) -> dict[str, Any]:
+    """One GPU as the coordinator shows it."""
+    found: dict[str, Any] = lab.worker("gpu-a")["gpus"][index]
+    return found
+
+
+def test_a_driver_that_fails_is_shown_and_hurts_nobody(lab: Lab) -> None:
+    gpus = FakeGpus(lab.folder, count=1)
+    gpus.driver(init=9)
+    lab.serve()
+    lab.agent("gpu-a", slots=None, environ=gpus.environment())
+    worker = lab.worker("gpu-a")
+    assert worker["gpus"] == []
+    assert worker["gpu_message"]
+    assert "Traceback" not in lab.said("gpu-a")
+    job_id = lab.give("true")
+    lab.wait_state(job_id, "succeeded")

@@ -1,0 +1,122 @@
+"""Workers that fall silent, are lost, come back, or lose their keeper: said as it is, and no task runs more than it must."""
+
+import contextlib
+import signal
+
+import psutil
+
+from tests.process.lab import Lab
+
+COUNT = 'echo "$OPSCONSOLE_WORKER_ID $$" >> $LAB/starts; while [ ! -e $LAB/go ]; do sleep 0.05; done; echo done'
+
+
+def keeper_of(lab: Lab, name: str) -> psutil.Process:
+    """The keeper beside an agent."""
+    folder = str(lab.state_dir(name))
+    found: list[psutil.Process] = []
+    for one in lab.left():
+        with contextlib.suppress(psutil.NoSuchProcess):  # tasks' own children come and go
+            if one.cwd() == folder and "keeper" in " ".join(one.cmdline()):
+                found.append(one)
+    assert len(found) == 1, found
+    return found[0]
+
+
+def test_silence_is_shown_and_a_lost_workers_task_runs_elsewhere_once(lab: Lab) -> None:
+    lab.serve()
+    for name, slots in (("asleep", 2), ("one", 1), ("two", 1)):
+        lab.agent(name, slots=slots, join=False)
+    for name in ("asleep", "one", "two"):
+        lab.wait_connected(name)
+    environment = {"LAB": str(lab.folder)}
+    patient = lab.give(COUNT, worker="asleep", environment=environment)
+    moving = lab.give(COUNT, requirements=("name!=asleep",), environment=environment, lost_after_ms=3_000)
+    lab.wait(lambda: (lab.folder / "starts").exists() and len(starts(lab)) == 2, "both tasks")
+    first = lab.job(moving)["worker"]
+    other = {"one": "two", "two": "one"}[first]
+    lab.kill(lab.processes[first])
+    lab.processes["asleep"].send_signal(signal.SIGSTOP)
+    began = lab.worker("asleep")["last_seen_ms"]
+    lab.wait(lambda: lab.worker("asleep")["connection"] == "silent", "the silence to be shown", 20)
+    told = lab.ask(lambda client: client.run(client.client.events("asleep")))
+    silent = next(event for event in told if event.kind == "silent")
+    assert silent.at_ms - began <= 15_000
+    assert lab.state(patient) == "running", "silence alone changes nothing"
+
+    lab.wait(lambda: len(starts(lab)) == 3, "the task to run elsewhere", 20)
+    assert lab.job(moving)["tasks"][0]["worker"] == other
+    lab.wait(lambda: lab.state(moving) == "running", "the second attempt to be reported")
+    lab.processes["asleep"].send_signal(signal.SIGCONT)
+    lab.wait_connected("asleep")
+    assert lab.job(patient)["tasks"][0]["attempt"] == 0
+
+    # The lost worker comes back: what was replaced is stopped there, and what runs elsewhere goes on.
+    old_pid = next(int(line.split()[1]) for line in starts(lab) if line.split()[0] == lab.worker(first)["id"])
+    assert psutil.pid_exists(old_pid)
+    lab.agent(first)
+    lab.wait(lambda: not alive(old_pid), "the replaced attempt to be stopped")
+    (lab.folder / "go").touch()
+    for job_id in (patient, moving):
+        lab.wait_state(job_id, "succeeded")
+    assert len(starts(lab)) == 3
+    attempts = lab.job(moving)["tasks"][0]["attempts"]
+    assert [attempt["state"] for attempt in attempts] == ["worker_failed", "succeeded"]
+    assert [attempt["worker"] for attempt in attempts] == [first, other]
+    lab.wait_lines(moving, "done")
+
+
+def starts(lab: Lab) -> list[str]:
+    """One line for each start of a task: its worker's id and its pid."""
+    return (lab.folder / "starts").read_text().splitlines()
+
+
+def alive(pid: int) -> bool:
+    """Whether a process lives; a zombie doesn't."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def test_an_exit_that_nobody_saw_is_told_as_unknown(lab: Lab) -> None:
+    lab.serve()
+    agent = lab.agent("gpu-a")
+    environment = {"LAB": str(lab.folder)}
+    job_id = lab.give(COUNT, environment=environment)
+    survivor = lab.give(COUNT, environment=environment)
+    lab.wait(lambda: (lab.folder / "starts").exists() and len(starts(lab)) == 2, "the tasks")
+    pids = {lab.job(one)["tasks"][0]["attempt_id"]: one for one in (job_id, survivor)}
+    assert len(pids) == 2
+    keeper = keeper_of(lab, "gpu-a")
+    lab.kill(agent)
+    keeper.kill()
+    keeper.wait(10)
+    (lab.folder / "go").touch()  # both end while nobody looks
+    lab.wait(lambda: not any(alive(int(line.split()[1])) for line in starts(lab)), "the tasks to end")
+    lab.agent("gpu-a")
+    for one in (job_id, survivor):
+        task = lab.wait_state(one, "failed")["tasks"][0]
+        assert task["exit_code"] is None
+        assert "exit" in task["error"], task["error"]
+        lab.wait_lines(one, "done")
+    assert len(starts(lab)) == 2
+    fresh = lab.give("true")
+    lab.wait_state(fresh, "succeeded")
+
+
+def test_tasks_that_outlive_their_keeper_are_not_started_twice(lab: Lab) -> None:
+    lab.serve()
+    agent = lab.agent("gpu-a")
+    job_id = lab.give(COUNT, environment={"LAB": str(lab.folder)})
+    lab.wait(lambda: (lab.folder / "starts").exists() and len(starts(lab)) == 1, "the task")
+    keeper = keeper_of(lab, "gpu-a")
+    lab.kill(agent)
+    keeper.kill()
+    keeper.wait(10)
+    lab.agent("gpu-a")
+    pid = int(starts(lab)[0].split()[1])
+    assert alive(pid)
+    lab.act("cancel", job_id)
+    lab.wait_state(job_id, "killed", "failed")
+    assert not alive(pid)
+    assert len(starts(lab)) == 1

@@ -1,0 +1,1 @@
+"""Wire frames that were once sent: they stay readable for ever."""

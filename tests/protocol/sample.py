@@ -1,0 +1,195 @@
+"""One message of every kind with every field set, under the name of the golden file that holds it.
+
+Add; never change or remove: what was once sent stays readable for ever. A message with a new field gets a second
+sample under a new name.
+"""
+
+from typing import Any
+
+import msgspec
+
+from opsconsole_protocol import api, link
+from opsconsole_protocol.ids import AttemptId, JobId, TaskId, WorkerId
+from opsconsole_protocol.log import LogLine, LogPage, LogQuery, Source
+from opsconsole_protocol.spec import JobSpec, Resources
+from opsconsole_protocol.state import AttemptState
+
+JOB, TASK, ATTEMPT = JobId("7k3m9q2w4t"), TaskId("7k3m9q2w4t/task-3"), AttemptId("7k3m9q2w4t.3.1.ab12")
+WORKER = WorkerId("worker-0abc1234")
+AT = 1_700_000_000_000
+
+GPU = link.Gpu(
+    index=1, uuid="GPU-1", name="A100", memory_total_mb=81_920, memory_used_mb=1_024, utilization_percent=97,
+    temperature_c=61, power_w=301.5, power_limit_w=400.0, state="error", message="ECC",
+    processes=(link.GpuUser(pid=7, name="python", memory_mb=900, attempt_id=ATTEMPT),),
+)  # fmt: skip
+HOST = link.Host(cpu_percent=12.5, load1=0.75, memory_used_mb=9_000, memory_available_mb=50_000, disk_free_mb=77)
+USAGE = link.TaskUsage(
+    current_memory_mb=1, peak_memory_mb=2, cpu_percent=99.5, process_count=3, disk_mb=4, gpu_memory_mb=5,
+    gpu_utilization_percent=6,
+)  # fmt: skip
+SPEC = JobSpec(
+    command=("python", "train.py"), name="train", project="vision", num_tasks=2, priority=5, worker="gpu1",
+    requirements=("gpu_memory_mb>=20000",), resources=Resources(gpus=1, cpus=2.5, memory_mb=8_192, gpu_memory_mb=20_000),
+    inputs=("data.slp",), after=("0000000001",), max_retries_failure=2, max_retries_preemption=3, max_task_failures=1,
+    timeout_ms=7_200_000, scheduling_timeout_ms=60_000, grace_ms=9_000, lost_after_ms=30_000, fence_after_ms=600_000,
+    workdir="/work", environment={"LR": "0.1"}, ports=("http",), template="train",
+    parameters=({"lr": 0.1}, {"lr": 0.2}), task_commands=(("a", "1"), ("a", "2")), held=True,
+)  # fmt: skip
+WANT = link.Want(mode=link.Mode.STOP, reason="cancelled by ana", grace_ms=1_000)
+DESIRED = link.Desired(
+    attempt_id=ATTEMPT,
+    launch=link.Launch(
+        job_id=JOB, task_id=TASK, task_index=3, num_tasks=4, attempt=1, command=("python", "train.py"), name="train",
+        environment={"LR": "0.1"}, workdir="/work", resources=Resources(gpus=1), gpu_ids=("GPU-1",),
+        inputs=("data.slp",), ports=("http",), timeout_ms=1_000, fence_after_ms=2_000, job_token="t",
+    ),
+    want=WANT,
+    log_offsets={"stdout": 12},
+)  # fmt: skip
+OBSERVED = link.Observed(
+    attempt_id=ATTEMPT, state=AttemptState.FAILED, reason="why", exit_code=1, signal=9, exit_known=False,
+    error="out of memory", started_at_ms=AT, finished_at_ms=AT + 1, output_path="/out/jobs/7k3m9q2w4t",
+    ports={"http": 8080}, log_sizes={"stdout": 12, "stderr": 0}, peak_memory_mb=7, cpu_seconds=1.5,
+    build_started_ms=AT, build_finished_ms=AT + 1, build_from_cache=True, image_tag="img:1",
+)  # fmt: skip
+
+AGENT: dict[str, Any] = {
+    "agent_register_1": link.Register(
+        protocol=1, agent_version="0.1.0", worker_id=WORKER, name="gpu1", run_id="r1", boot_id="b1", role="client",
+        tags=("fast", "lab=3"), properties={"gpu_memory_mb": 81_920, "io_paths": {"input": "/in"}, "x": [1, None, True]},
+        max_concurrent_jobs=2, gpus=(GPU,), gpu_message="m", store_id="s1", store_seq=99, observed=(OBSERVED,),
+    ),
+    "agent_update_metadata_1": link.UpdateMetadata(tags=("slow",), properties={"status": "maintenance"}),
+    "agent_observed_1": link.Observation(exchange=4, seen=5, attempts=(OBSERVED,)),
+    "agent_job_status_1": link.Report(seen=5, attempts=(OBSERVED,)),
+    "agent_heartbeat_1": link.Heartbeat(at_ms=AT, host=HOST, gpus=(GPU,), gpu_message="m", usage={ATTEMPT: USAGE}),
+    "agent_file_exists_1": link.FileExists(check_id=1, path="/in/data.slp", size_bytes=123),
+    "agent_file_not_found_1": link.FileNotFound(check_id=1, reason="no such file"),
+    "agent_job_output_path_1": link.JobOutputPath(attempt_id=ATTEMPT, path="/out"),
+    "agent_error_1": link.PeerError(code="protocol", message="what?"),
+}  # fmt: skip
+
+COORDINATOR: dict[str, Any] = {
+    "coordinator_registered_1": link.Registered(
+        protocol=1, coordinator="lab", store_id="s1", store_seq=99, heartbeat_ms=1_000
+    ),
+    "coordinator_desired_1": link.DesiredSet(seq=1, attempts=(DESIRED,), adopting=True),
+    "coordinator_job_assignment_1": link.JobAssignment(seq=2, desired=DESIRED),
+    "coordinator_set_want_1": link.SetWant(seq=3, attempt_id=ATTEMPT, want=WANT),
+    "coordinator_forget_1": link.Forget(seq=4, attempt_ids=(ATTEMPT,)),
+    "coordinator_observe_1": link.Observe(exchange=5),
+    "coordinator_heartbeat_ack_1": link.HeartbeatAck(at_ms=AT, store_seq=99),
+    "coordinator_metadata_updated_1": link.MetadataUpdated(),
+    "coordinator_input_file_1": link.InputFile(check_id=1, filename="data.slp"),
+    "coordinator_log_ack_1": link.LogAck(offsets=((ATTEMPT, "stdout", 12),)),
+    "coordinator_error_1": link.PeerError(code="conflict", message="no"),
+}
+
+QUERY = LogQuery(
+    sources=(Source.STDOUT,), start_line=3, tail=4, before_line=5, since_ms=AT, until_ms=AT + 1, grep="loss.*",
+    max_lines=10, max_bytes=1_000, cursor="c",
+)  # fmt: skip
+TEMPLATE = api.TemplateRow(
+    name="train", command=("python", "train.py", "--lr", "{lr}"),
+    parameters=(api.Parameter(name="lr", kind="float", default=0.1, required=False, choices=(0.1, 1), help="rate"),),
+    description="d", defaults={"gpus": 1}, created_by="ana", created_at_ms=AT,
+)  # fmt: skip
+# The order numbers the calls: new ones go to the end.
+REQUESTS: dict[str, Any] = {
+    "submit": api.SubmitJobs(submissions=(api.Submission(JOB, SPEC),)),
+    "workers": api.ListWorkers(filter="zone=a"),
+    "jobs": api.ListJobs(filter="state=failed", project="vision", limit=7, before_ms=AT, before_id=JOB),
+    "projects": api.ListProjects(),
+    "templates": api.ListTemplates(),
+    "set_template": api.SetTemplate(template=TEMPLATE),
+    "set_project": api.SetProject(name="vision", description="d", status="paused"),
+    "show": api.ShowJob(id="7k3", tasks_from=1, tasks_limit=2, events_limit=3),
+    "act": api.Act(verb="cancel", ids=("7k3",), reason="why"),
+    "set_priority": api.SetPriority(id="7k3", priority=-3, relative=True),
+    "wait": api.WaitJobs(ids=("7k3",), timeout_ms=1),
+    "why": api.Why(id="7k3"),
+    "job_request": api.AskCandidates(spec=SPEC),
+    "logs": api.ReadLog(id="7k3", task_index=1, attempt=2, query=QUERY, wait_ms=3),
+    "events": api.ListEvents(subject="gpu1", before_seq=9, limit=8),
+    "set_worker": api.SetWorker(name="gpu1", action="drain"),
+    "invite": api.Invite(role="viewer", ttl_ms=1_000, uses=2, name="n", tags=("a",)),
+    "subscribe": api.Subscribe(finished_limit=5),
+    "confirm_restore": api.ConfirmRestore(),
+    "health": api.AskHealth(),
+    "backup": api.Backup(path="/backups/opsconsole.db"),
+}
+CLIENT: dict[str, Any] = {
+    "client_hello_1": api.Hello(1, "opsconsole/1"),
+    **{f"client_call_{tag}_1": api.Call(number, request) for number, (tag, request) in enumerate(REQUESTS.items(), 1)},
+}
+
+WORKER_ROW = api.WorkerRow(
+    id=WORKER, name="gpu1", status="busy", connection="silent", tags=("fast",), properties={"gpu_memory_mb": 1},
+    gpus=(GPU,), running_tasks=1, last_seen_ms=AT, max_concurrent_jobs=2, gpus_free=("GPU-2",), gpu_message="m",
+    host=HOST, attention="look",
+)  # fmt: skip
+JOB_ROW = api.JobRow(
+    id=JOB, name="train", project="vision", state="running", reason="r", priority=5, num_tasks=4,
+    task_counts={"running": 4}, worker="gpu1", output_path="/out", submitted_by="ana", created_at_ms=AT,
+    started_at_ms=AT + 1, finished_at_ms=AT + 2, progress=0.5, duration_ms_estimate=9,
+)  # fmt: skip
+ATTEMPT_ROW = api.AttemptRow(
+    attempt=1, attempt_id=ATTEMPT, state="failed", worker="gpu1", exit_code=1, signal=9, error="e", started_at_ms=AT,
+    finished_at_ms=AT + 1, output_path="/out", gpu_ids=("GPU-1",), peak_memory_mb=7, cpu_seconds=1.5,
+    ports={"http": 8080},
+)  # fmt: skip
+TASK_ROW = api.TaskRow(
+    id=TASK, index=3, state="failed", reason="r", exit_code=1, error="e", worker="gpu1", attempt=1, attempt_id=ATTEMPT,
+    started_at_ms=AT, finished_at_ms=AT + 1, output_path="/out", resource_usage=USAGE, parameters={"lr": 0.1},
+    attempts=(ATTEMPT_ROW,),
+)  # fmt: skip
+EVENT_ROW = api.EventRow(seq=9, at_ms=AT, actor="ana", kind="cancel", text="cancelled by ana", subject=JOB)
+PROJECT_ROW = api.ProjectRow(
+    name="vision", description="d", status="active", created_at_ms=AT, updated_at_ms=AT, job_counts={"failed": 1}
+)
+VERDICT = api.Verdict(
+    worker_id=WORKER, worker="gpu1", accepted=False, reason="busy", estimated_start_ms=1, estimated_duration_ms=2,
+    gpus_free=3, input="data.slp: found, 1 KB", checks=(("gpu_memory_mb>=1", True, ""),),
+)  # fmt: skip
+ANSWERS: dict[str, Any] = {
+    "done": api.Done(text="t"),
+    "worker_list": api.WorkerList(workers=(WORKER_ROW,)),
+    "job_list": api.JobList(jobs=(JOB_ROW,), more=True),
+    "project_list": api.ProjectList(projects=(PROJECT_ROW,)),
+    "template_list": api.TemplateList(templates=(TEMPLATE,)),
+    "detail": api.DetailAnswer(detail=api.JobDetail(job=JOB_ROW, spec=SPEC, tasks=(TASK_ROW,), events=(EVENT_ROW,))),
+    "acted": api.ActResult(results=((JOB, "cancelled by ana"),)),
+    "why_answer": api.WhyAnswer(job=JOB_ROW, text="t", verdicts=(VERDICT,)),
+    "job_response": api.Candidates(verdicts=(VERDICT,), text="t"),
+    "log_page": api.LogAnswer(
+        page=LogPage(
+            lines=(LogLine(3, Source.STDERR, "data", AT, True, 1, 2),), next_cursor="c", end=True, first_line=3,
+            total_lines=4, note="n",
+        ),
+        task_id=TASK, attempt=1, attempt_state="failed", worker="gpu1", finished=True,
+    ),
+    "event_list": api.EventList(events=(EVENT_ROW,)),
+    "invited": api.Invited(line="ws://h:1#-.a.b", expires_at_ms=AT),
+    "snapshot": api.SnapshotAnswer(
+        snapshot=api.Snapshot(
+            seq=9, coordinator="lab", workers=(WORKER_ROW,), jobs=(JOB_ROW,), events=(EVENT_ROW,), jobs_total=1,
+            projects=(PROJECT_ROW,),
+        )
+    ),
+    "health": api.Health(
+        healthy=True, uptime_ms=1, workers=2, running_tasks=3, pending_tasks=4, store_seq=5, adopting=True
+    ),
+}  # fmt: skip
+SERVER: dict[str, Any] = {
+    "server_welcome_1": api.Welcome(
+        protocol=1, coordinator="lab", version="0.1.0", store_id="s1", role="admin", actor="ana"
+    ),
+    "server_failure_1": api.Failure(3, "not_found", "no"),
+    "server_update_1": api.Update(
+        seq=9, workers=(WORKER_ROW,), workers_removed=("w",), jobs=(JOB_ROW,), events=(EVENT_ROW,)
+    ),
+    **{f"server_answer_{tag}_1": api.Answer(number, answer) for number, (tag, answer) in enumerate(ANSWERS.items(), 1)},
+}
+
+SAMPLES: dict[str, msgspec.Struct] = {**AGENT, **COORDINATOR, **CLIENT, **SERVER}

@@ -1,0 +1,329 @@
+"""What must hold, whatever happens. Knows the truth of every host and what is committed; knows nothing of the rules
+by which coordinator and agents decide."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from opsconsole_agent.core import Effect, ForgetAttempt, PersistIntent, Terminate
+from opsconsole_coordinator.core.model import Attempt, Task
+from opsconsole_protocol.frame import LogChunk
+from opsconsole_protocol.ids import AttemptId, JobId
+from opsconsole_protocol.link import Mode
+from opsconsole_protocol.state import AttemptState, TaskState, is_task_finished
+from tests.simulation.agent import AgentProcess
+from tests.simulation.host import Host, Process
+from tests.simulation.store import Disk, Facts
+from tests.simulation.virtual import Loop
+
+Key = tuple[JobId, int]
+_GIVEN_UP = frozenset({AttemptState.WORKER_FAILED, AttemptState.PREEMPTED})
+_PROVEN = frozenset({AttemptState.SUCCEEDED, AttemptState.FAILED, AttemptState.KILLED})
+_UNDOES = {
+    "cancel": {"retry"},
+    "pause": {"resume", "release", "retry"},
+    "hold": {"release", "resume", "retry"},
+}
+
+
+@dataclass
+class Truth:
+    """What really happened to an attempt on its host."""
+
+    host: Host
+    starts: int = 0
+    is_stopped: bool = False
+    """Its agent has decided on its end, whether or not a signal has arrived."""
+    keeper_died_over_start: bool = False
+    died_with_host: bool = False
+    exit_code: int | None = None
+    by_itself: bool = False
+    ended_ms: int = 0
+    keeper_was_lost: bool = False
+
+
+@dataclass
+class Ledger:
+    """What is committed, and what operators were told. Goes back in time with a restored backup."""
+
+    tasks: dict[Key, Task] = field(default_factory=dict)
+    attempts: dict[AttemptId, Attempt] = field(default_factory=dict)
+    by_task: dict[Key, tuple[AttemptId, ...]] = field(default_factory=dict)
+    after: dict[JobId, tuple[JobId, ...]] = field(default_factory=dict)
+    submitted: tuple[JobId, ...] = ()
+    acts: tuple[tuple[str, JobId, int], ...] = ()
+    """Acknowledged, task by task, and not undone since by anything that was asked for."""
+
+    def copy(self) -> "Ledger":
+        """As it stands."""
+        return Ledger(
+            dict(self.tasks), dict(self.attempts), dict(self.by_task), dict(self.after), self.submitted, self.acts
+        )  # fmt: skip
+
+
+class Checker:
+    """Notes violations; a run ends with the first."""
+
+    def __init__(self, loop: Loop, disk: Disk, say: Callable[[str], None]) -> None:
+        self.violations: list[str] = []
+        self.ledger = Ledger()
+        self.truth: dict[AttemptId, Truth] = {}
+        self.hosts: dict[str, Host] = {}
+        self.boots: dict[AttemptId, int] = {}
+        self.gpus: dict[AttemptId, tuple[str, ...]] = {}
+        self.is_connected: Callable[[str], bool] = lambda _: False
+        self.was_restored = False
+        self.is_unconfirmed = False
+        self.checks: Counter[str] = Counter()
+        self._loop = loop
+        self._disk = disk
+        self._say = say
+        self.retried: set[JobId] = set()
+        self._told_ms: dict[Key, int] = {}
+        self._asked: dict[tuple[JobId, int | None], list[str]] = {}
+
+    def fail(self, text: str) -> None:
+        """Something isn't as promised."""
+        self.violations.append(text)
+        self._say(f"VIOLATION: {text}")
+        self._loop.errors.append(AssertionError(text))
+
+    def require(self, holds: bool, kind: str, text: str) -> None:
+        """Check."""
+        self.checks[kind] += 1
+        if not holds:
+            self.fail(f"{kind}: {text}")
+
+    # --- what operators were told ----------------------------------------------------------------------------------
+
+    def acknowledged_submission(self, job_id: JobId) -> None:
+        """A submission was acknowledged."""
+        self.ledger.submitted = (*self.ledger.submitted, job_id)
+        self.require((job_id, 0) in self.ledger.tasks, "acknowledged means durable", f"{job_id} isn't in the store")
+
+    def asked(self, verb: str, job_id: JobId, index: int | None) -> None:
+        """Something is asked for, and may take effect from now on."""
+        if verb == "retry":
+            self.retried.add(job_id)
+        self.ledger.acts = tuple(
+            act for act in self.ledger.acts if not (act[1] == job_id and verb in _UNDOES.get(act[0], ()))
+        )
+        self._asked.setdefault((job_id, index), []).append(verb)
+
+    def acknowledged_act(self, verb: str, job_id: JobId, index: int | None) -> None:
+        """It was done, and stays so unless something asked for since undoes it."""
+        undone = _UNDOES.get(verb)
+        if undone is None:
+            return
+        rest = [one for (job, _), verbs in self._asked.items() if job == job_id for one in verbs]
+        if undone & set(rest):
+            return
+        for (job, number), task in self.ledger.tasks.items():
+            if job == job_id and index in {None, number} and (verb == "cancel" or self._stands_still(task)):
+                self.ledger.acts = (*self.ledger.acts, (verb, job, number))
+                self._told_ms[job, number] = self._loop.now_ms
+
+    def _stands_still(self, task: Task) -> bool:
+        """Whether a pause or hold has got hold of a task: later attempts of others are none of its business."""
+        attempt = self.ledger.attempts.get(task.current) if task.current is not None else None
+        is_paused = attempt is not None and not attempt.is_finished and attempt.want.mode is Mode.PAUSE
+        return task.state is TaskState.HELD or is_paused
+
+    def told(self, key: Key, *verbs: str) -> list[str]:
+        """What operators were told about a task, and what still stands."""
+        return [verb for verb, job_id, index in self.ledger.acts if verb in verbs and (job_id, index) == key]
+
+    # --- what is committed -----------------------------------------------------------------------------------------
+
+    def committed(self, facts: Facts) -> None:
+        """A transaction is through."""
+        ledger = self.ledger
+        for job_id, after in facts.jobs:
+            ledger.after[job_id] = after
+        for job_id, task in facts.tasks:
+            self._check_task(job_id, task)
+            ledger.tasks[job_id, task.index] = task
+        for attempt in facts.attempts:
+            before = ledger.attempts.get(attempt.id)
+            if before is None:
+                self._check_assignment(attempt)
+                key = (attempt.job_id, attempt.index)
+                ledger.by_task[key] = (*ledger.by_task.get(key, ()), attempt.id)
+            if attempt.is_finished and (before is None or not before.is_finished):
+                self._check_end(attempt)
+            if before is not None and before.is_finished:
+                same = before.state is attempt.state
+                self.require(same, "an end is final", f"{attempt.id} was {before.state} and is {attempt.state}")
+            ledger.attempts[attempt.id] = attempt
+        if any(attempt.gpu_ids and not attempt.is_finished for attempt in facts.attempts):
+            self._check_gpus()
+        for job_id, task in facts.tasks:
+            self._check_attempts_of((job_id, task.index), task)
+
+    def _check_assignment(self, attempt: Attempt) -> None:
+        key = (attempt.job_id, attempt.index)
+        self.boots[attempt.id] = self.hosts[attempt.worker_id].boot
+        if attempt.seen is not None:
+            return  # found on its worker by a coordinator from a backup, not assigned
+        for other in self.ledger.after.get(attempt.job_id, ()):
+            states = {task.state for (job, _), task in self.ledger.tasks.items() if job == other}
+            self.require(states <= {TaskState.SUCCEEDED}, "dependencies", f"{attempt.id} before {other} had succeeded")
+        self.gpus[attempt.id] = attempt.gpu_ids
+        told = self.told(key, "cancel", "pause", "hold")
+        self.require(not told, "no acknowledged fact lost", f"{attempt.id} assigned after an acknowledged {told}")
+
+    def _check_gpus(self) -> None:
+        """No GPU is promised to two attempts, whatever became of the promise in memory."""
+        live = [one for one in self.ledger.attempts.values() if not one.is_finished]
+        given = Counter(gpu for one in live for gpu in self.gpus.get(one.id, ()))
+        self.require(max(given.values(), default=0) <= 1, "GPUs", f"given away twice: {given.most_common(1)}")
+
+    def _check_end(self, attempt: Attempt) -> None:
+        truth = self.truth.get(attempt.id)
+        is_alive = truth is not None and attempt.id in truth.host.processes
+        if attempt.state in _PROVEN:
+            self.require(not is_alive, "ended means dead", f"{attempt.id} is {attempt.state} and its process lives")
+        if attempt.state is AttemptState.SUCCEEDED:
+            is_true = truth is not None and truth.exit_code == 0
+            self.require(is_true, "results are true", f"{attempt.id} succeeded, its process didn't")
+        if truth is not None and truth.by_itself and truth.exit_code == 0 and not truth.keeper_was_lost:
+            is_told = attempt.state in {AttemptState.SUCCEEDED} | _GIVEN_UP
+            self.require(is_told, "results are true", f"{attempt.id} ended well and is told as {attempt.state}")
+        if truth is not None and truth.died_with_host and attempt.state is AttemptState.FAILED:
+            self.require(
+                truth.is_stopped, "results are true", f"{attempt.id} was lost with its host and is told as failed"
+            )
+        if attempt.state is AttemptState.WORKER_FAILED:
+            self._check_loss(attempt, is_alive)
+
+    def _check_loss(self, attempt: Attempt, is_alive: bool) -> None:
+        host = self.hosts[attempt.worker_id]
+        if "no longer has it" in attempt.error and not self.was_restored:
+            has_reason = host.boot != self.boots.get(attempt.id, host.boot)
+            self.require(has_reason, "losses are real", f"{attempt.id} taken for lost without a reboot")
+        is_kept = is_alive and self.is_connected(host.name)
+        self.require(not is_kept, "losses are real", f"{attempt.id} given up while its connected worker runs it")
+
+    def _check_task(self, job_id: JobId, task: Task) -> None:
+        before = self.ledger.tasks.get((job_id, task.index))
+        if before is not None and is_task_finished(before.state) and job_id not in self.retried:
+            text = f"{job_id}/task-{task.index} was {before.state} and is {task.state}"
+            self.require(task.state is before.state, "no acknowledged fact lost", text)
+
+    def _check_attempts_of(self, key: Key, task: Task) -> None:
+        attempts = [self.ledger.attempts[one] for one in self.ledger.by_task.get(key, ())]
+        name = f"{key[0]}/task-{key[1]}"
+        live = [one.id for one in attempts if not one.is_finished]
+        self.require(len(live) <= 1, "one live attempt", f"{name} has {live}")
+        won = [one.id for one in attempts if one.state is AttemptState.SUCCEEDED]
+        self.require(len(won) <= 1, "one success", f"{name} succeeded as {won}")
+        is_right = (task.state is TaskState.SUCCEEDED) == bool(won)
+        self.require(is_right, "one success", f"{name} is {task.state}, its successes are {won}")
+        lost = sum(one.state in _GIVEN_UP or one.lost for one in attempts)
+        self.require(task.preemptions <= lost, "losses count once", f"{name}: {task.preemptions} counted, {lost} lost")
+        failed = sum(one.state is AttemptState.FAILED for one in attempts)
+        self.require(task.failures <= failed, "failures count once", f"{name}: {task.failures} counted of {failed}")
+
+    # --- backups ---------------------------------------------------------------------------------------------------
+
+    def restored(self, ledger: Ledger) -> None:
+        """An older store is in place: what was acknowledged since its backup is lost, as promised."""
+        acts, self.ledger = self.ledger.acts, ledger.copy()
+        self.ledger.acts = tuple(act for act in self.ledger.acts if act in acts)
+        self.was_restored = self.is_unconfirmed = True
+
+    # --- what happens on hosts -------------------------------------------------------------------------------------
+
+    def process_started(self, host: Host, process: Process) -> None:
+        """A process begins."""
+        truth = self.truth.setdefault(process.attempt_id, Truth(host))
+        truth.starts += 1
+        is_written = process.attempt_id in host.disk.intents
+        self.require(is_written, "intent first", f"{process.attempt_id} is started and not written down")
+        # A store from before its start may want it again, of an agent that has been restarted since.
+        is_first = truth.starts == 1 or truth.keeper_died_over_start or self.was_restored
+        self.require(is_first, "no attempt twice", f"{process.attempt_id} was started {truth.starts} times")
+        alive = list(host.processes.values())
+        self.require(len(alive) <= host.slots, "slots", f"{host.name} runs {[one.attempt_id for one in alive]}")
+        gpus = Counter(gpu for one in alive for gpu in one.launch.gpu_ids)
+        self.require(max(gpus.values(), default=0) <= 1, "GPUs", f"{host.name} shares {gpus}")
+
+    def look(self, host: Host) -> None:
+        """Now and then: a connected worker ends what was cancelled."""
+        if not self.ledger.acts or self.was_restored or not self.is_connected(host.name):
+            return
+        for attempt_id in host.processes:
+            row = self.ledger.attempts.get(attempt_id)
+            if row is None or self._loop.now_ms - self._told_ms.get((row.job_id, row.index), 1 << 60) < 15_000:
+                continue
+            told = self.told((row.job_id, row.index), "cancel")
+            text = f"{attempt_id} was cancelled and goes on on {host.name}"
+            self.require(not told or self.truth[attempt_id].is_stopped, "cancelled means dead", text)
+
+    def keeper_died_over(self, attempt_id: AttemptId) -> None:
+        """A keeper was killed between starting a process and noting it: if that is over soon, nobody can tell."""
+        if attempt_id in self.truth:
+            self.truth[attempt_id].keeper_died_over_start = True
+
+    def process_ended(self, host: Host, process: Process, exit_code: int | None, signal: int | None) -> None:
+        """Nothing of it lives any more."""
+        truth = self.truth[process.attempt_id]
+        truth.ended_ms = self._loop.now_ms
+        truth.exit_code = exit_code
+        truth.by_itself = exit_code is not None and not truth.is_stopped
+        truth.died_with_host = exit_code is None and signal is None
+        keeper = host.keeper
+        truth.keeper_was_lost = keeper is None or process.attempt_id not in keeper.children
+
+    def effect(self, agent: AgentProcess, effect: Effect) -> None:
+        """An agent is about to do something."""
+        match effect:
+            case PersistIntent(intent=intent) if intent.stop is not None:
+                self._note_stop(intent.attempt_id)
+            case Terminate(attempt_id=attempt_id):
+                self._note_stop(attempt_id)
+                if self.is_unconfirmed:
+                    is_known = attempt_id in self.ledger.attempts
+                    stop = agent.core.attempt(attempt_id)
+                    is_own = stop is not None and stop.stop is not None and stop.stop.cause != "wanted"
+                    text = f"{attempt_id} is stopped, and nobody has confirmed the restored store"
+                    self.require(is_known or is_own, "a backup stops nothing", text)
+            case ForgetAttempt(attempt_id=attempt_id):
+                self._check_forgetting(agent.host, attempt_id)
+            case _:
+                pass
+
+    def _note_stop(self, attempt_id: AttemptId) -> None:
+        truth = self.truth.get(attempt_id)
+        if truth is not None:
+            truth.is_stopped = True
+            if truth.ended_ms == self._loop.now_ms:
+                truth.by_itself = False  # which came first within a millisecond is not for us to say
+
+    def _check_forgetting(self, host: Host, attempt_id: AttemptId) -> None:
+        row = self.ledger.attempts.get(attempt_id)
+        is_excused = self.was_restored or host.boot != self.boots.get(attempt_id, host.boot)
+        if row is None:
+            self.require(is_excused, "forget what is committed", f"{attempt_id} is forgotten and not in the store")
+            return
+        is_safe = row.is_finished and not row.open
+        self.require(is_safe or is_excused, "forget what is committed", f"{attempt_id} is forgotten as {row.state}")
+        truth = self.truth.get(attempt_id)
+        file = host.disk.files.get(attempt_id)
+        if row.state in _GIVEN_UP or truth is None or is_excused or file is None:
+            return  # without a file it was forgotten before, by an agent or a keeper that died over it
+        size = len(file)
+        stored = len(self._disk.logs.get((attempt_id, "stdout"), b""))
+        self.require(stored == size, "every log byte once", f"{attempt_id}: {stored} of {size} bytes at its end")
+        if truth.by_itself and not truth.keeper_was_lost:
+            code = row.seen.exit_code if row.seen is not None else None
+            self.require(code == truth.exit_code, "results are true", f"{attempt_id}: {code} for {truth.exit_code}")
+
+    def log_stored(self, chunk: LogChunk) -> None:
+        """Bytes of a log were appended."""
+        attempt_id = AttemptId(chunk.attempt_id)
+        truth = self.truth.get(attempt_id)
+        stored = self._disk.logs[attempt_id, str(chunk.source)]
+        written = truth.host.disk.files.get(attempt_id, b"") if truth is not None else b""
+        is_right = stored[chunk.offset : chunk.end] == written[chunk.offset : chunk.end]
+        self.require(is_right, "every log byte once", f"{attempt_id} differs at {chunk.offset}")

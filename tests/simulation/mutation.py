@@ -1,0 +1,201 @@
+"""Bugs planted on purpose. Each replaces one real function; the simulator has to find every one of them."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
+from typing import Any
+from unittest import mock
+
+import msgspec
+
+from opsconsole_agent.core import AgentCore
+from opsconsole_agent.core.attempt import Phase
+from opsconsole_agent.core.lifecycle import Lifecycle
+from opsconsole_coordinator.core import ending, reconcile, schedule, submission
+from opsconsole_coordinator.core.model import Attempt
+from opsconsole_coordinator.server import kernel
+from opsconsole_coordinator.store import rebuild
+from opsconsole_protocol import link
+from opsconsole_protocol.ids import JobId
+from tests.simulation.store import NotingJournal
+
+Patch = Callable[[], AbstractContextManager[object]]
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """A bug, the kinds of faults that bring it to light, and within how many seeds they have to."""
+
+    name: str
+    plant: Patch
+    faults: tuple[str, ...]
+    seeds: int = 150
+
+
+def _wrap(owner: Any, name: str, make: Callable[[Any], Any]) -> Patch:
+    """Replace `owner.name` by what `make` makes of it."""
+    return lambda: mock.patch.object(owner, name, make(getattr(owner, name)))
+
+
+def _effects_before_commit() -> AbstractContextManager[object]:
+    real = NotingJournal.commit
+
+    async def commit(self: NotingJournal, database: Any, batch: Any, rows: Any, **meta: str) -> None:
+        for worker_id, session_id, message in batch.sends:
+            session = self.sessions.get(worker_id)
+            if session is not None and session.id == session_id:
+                session.send(message)
+        batch.sends = []
+        await real(self, database, batch, rows, **meta)
+
+    return mock.patch.object(NotingJournal, "commit", commit)
+
+
+def _failed_commit_acknowledged(real: Any) -> Any:
+    async def recover(self: kernel.Kernel, error: Any, waiters: Any) -> None:
+        for waiter in waiters:
+            waiter.set_result(None)
+        await real(self, error, [])
+
+    return recover
+
+
+def _stale_report(real: Any) -> Any:
+    def take(fleet: Any, worker: Any, observed: link.Observed, *rest: Any) -> None:
+        job_id, index, _, _ = observed.attempt_id.split(".")
+        job = fleet.jobs.get(JobId(job_id))
+        current = fleet.current(job.tasks[int(index)]) if job is not None else None
+        if current is not None and not current.is_finished and current.id != observed.attempt_id:
+            observed = msgspec.structs.replace(observed, attempt_id=current.id)
+            worker = fleet.workers[current.worker_id]
+        real(fleet, worker, observed, *rest)
+
+    return take
+
+
+def _snapshot_crossing(real: Any) -> Any:
+    def compare(fleet: Any, worker: Any, *rest: Any, **named: Any) -> None:
+        for attempt in worker.live.values():
+            attempt.reported = True
+        real(fleet, worker, *rest, **named)
+
+    return compare
+
+
+def _loss_counted_twice(real: Any) -> Any:
+    def replace_lost(fleet: Any, job: Any, task: Any, now_ms: int) -> None:
+        lost = fleet.current(task)
+        if lost is not None and lost.lost:
+            task.preemptions += 1
+        real(fleet, job, task, now_ms)
+
+    return replace_lost
+
+
+def _loss_counted_though_over(real: Any) -> Any:
+    def welcome_back(fleet: Any, attempt: Attempt, now_ms: int) -> None:
+        task = fleet.task_of(attempt)
+        before = task.preemptions
+        real(fleet, attempt, now_ms)
+        task.preemptions = before
+
+    return welcome_back
+
+
+def _cancel_lost(real: Any) -> Any:
+    def desired_of(job: Any, attempt: Any) -> link.Desired:
+        desired: link.Desired = real(job, attempt)
+        return msgspec.structs.replace(desired, want=link.Want())
+
+    return desired_of
+
+
+def _slot_freed_early() -> AbstractContextManager[object]:
+    real_stop, real_want = Lifecycle._begin_stop, schedule.set_want
+
+    def begin_stop(self: Lifecycle, attempt: Any, cause: Any, reason: str, now_ms: int) -> None:
+        real_stop(self, attempt, cause, reason, now_ms)
+        self.slots.leave(attempt.attempt_id)
+        self._fill_slots(now_ms)
+
+    def set_want(fleet: Any, attempt: Attempt, want: link.Want) -> None:
+        real_want(fleet, attempt, want)
+        if want.mode is link.Mode.STOP:
+            fleet.release_slot(attempt)
+
+    stack = ExitStack()
+    stack.enter_context(mock.patch.object(Lifecycle, "_begin_stop", begin_stop))
+    stack.enter_context(mock.patch.object(ending, "set_want", set_want))
+    return stack
+
+
+def _exit_forgotten(real: Any) -> Any:
+    def take(self: AgentCore) -> Any:
+        effects = real(self)
+        for attempt in list(self._life.attempts.values()):
+            if attempt.phase is Phase.ENDED and self._connected:
+                self._life.forget(attempt)
+        return [*effects, *real(self)]
+
+    return take
+
+
+def _started_twice(real: Any) -> Any:
+    def desire(self: AgentCore, desired: link.Desired, now_ms: int) -> None:
+        self._life.attempts.pop(desired.attempt_id, None)
+        real(self, desired, now_ms)
+
+    return desire
+
+
+def _gpu_forgotten(real: Any) -> Any:
+    def enter(fleet: Any, attempt: Attempt) -> None:
+        attempt.gpu_ids = ()
+        real(fleet, attempt)
+
+    return enter
+
+
+def _intent_not_written(_: Any) -> Any:
+    def persist(self: Lifecycle, attempt: Any) -> None:
+        del self
+        attempt.written = True
+
+    return persist
+
+
+def _retry_ignores_budget(real: Any) -> Any:
+    def move(fleet: Any, job: Any, task: Any, attempt: Attempt, now_ms: int) -> None:
+        real(fleet, job, task, attempt, now_ms)
+        task.failures += attempt.state == "failed"
+
+    return move
+
+
+def _nothing(_: Any) -> Any:
+    return lambda *_args, **_named: None
+
+
+_RESTARTS = ("coordinator_crash", "crash_after_commit")
+_SILENCE = ("stall", "stall_up", "half_open", "cut")
+
+MUTATIONS = (
+    Mutation("effects released before the commit", _effects_before_commit, ("slow_disk", "coordinator_crash", "commit_failure")),
+    Mutation("a failed commit acknowledged", _wrap(kernel.Kernel, "_recover", _failed_commit_acknowledged), ("commit_failure",)),
+    Mutation("a stale report accepted", _wrap(reconcile, "_take", _stale_report), (*_SILENCE, "reboot")),
+    Mutation("a snapshot that crosses an assignment taken for a loss", _wrap(reconcile, "_reconcile", _snapshot_crossing), (*_SILENCE, "slow_net")),
+    Mutation("a restored backup that stops live work", _wrap(reconcile, "_begin_adopting", _nothing), ("restore",)),
+    Mutation("a loss counted twice", _wrap(ending, "replace_lost", _loss_counted_twice), _SILENCE),
+    Mutation("a loss that still counts once it is over", _wrap(reconcile, "_welcome_back", _loss_counted_though_over), _SILENCE),
+    Mutation("a slot freed before the kill is proven", _slot_freed_early, ()),
+    Mutation("an exit forgotten before it is committed", _wrap(AgentCore, "take", _exit_forgotten), ("slow_disk",)),
+    Mutation("logs forgotten before they are complete", lambda: mock.patch.object(Attempt, "is_log_complete", True), ("cut",)),
+    Mutation("a repeated assignment started twice", _wrap(AgentCore, "_desire", _started_twice), ("cut", "flap")),
+    Mutation("a cancel lost across a reconnection", _wrap(reconcile, "desired_of", _cancel_lost), (*_SILENCE, *_RESTARTS), 300),
+    Mutation("an adopted attempt replaced anyway", _wrap(reconcile, "_welcome_back", _nothing), (*_SILENCE, *_RESTARTS)),
+    Mutation("a GPU given away twice after a rebuild", _wrap(rebuild, "_enter_attempt", _gpu_forgotten), _RESTARTS),
+    Mutation("a start that isn't written down first", _wrap(Lifecycle, "_persist", _intent_not_written), ()),
+    Mutation("a reconnection that hides what exists", _wrap(AgentCore, "begin_exchange", lambda _: lambda _self: ()), ("cut",)),
+    Mutation("dependencies that nobody waits for", _wrap(submission, "note_dependency", _nothing), ()),
+    Mutation("a failure counted twice", _wrap(ending, "_move_task", _retry_ignores_budget), ()),
+)  # fmt: skip

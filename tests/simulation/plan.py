@@ -1,0 +1,154 @@
+"""What one seed means: hosts, jobs, what operators do, and what goes wrong. Plain data, so that it can be shrunk."""
+
+import random
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+
+from opsconsole_protocol.ids import JobId, job_id
+from opsconsole_protocol.spec import JobSpec, Resources
+
+FAULTS = (
+    "cut", "half_open", "stall", "stall_up", "stall_down", "slow_net", "flap",
+    "coordinator_crash", "crash_after_commit", "commit_failure", "slow_disk", "log_disk_failure",
+    "agent_crash", "agent_crash_mid_effects", "agent_disk_full", "keeper_crash", "keeper_crash_at_start",
+    "reboot", "clock_step", "suspend", "restore",
+)  # fmt: skip
+FAULTS_AT_ONCE_MAX = 10
+
+
+@dataclass(frozen=True)
+class HostPlan:
+    """One worker."""
+
+    name: str
+    slots: int
+    gpus: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class JobPlan:
+    """One submission, and how its tasks behave. Rates are between 0 and 1."""
+
+    at_ms: int
+    job_id: JobId
+    spec: JobSpec
+    duration_ms: tuple[int, int]
+    failure_rate: float
+    stubborn_rate: float
+    log_bytes: int
+
+
+@dataclass(frozen=True)
+class ActPlan:
+    """What an operator does at some time to a job or one of its tasks."""
+
+    at_ms: int
+    verb: str
+    job: int
+    task: int | None
+
+
+@dataclass(frozen=True)
+class FaultPlan:
+    """Something goes wrong; `duration_ms` where that means anything."""
+
+    at_ms: int
+    kind: str
+    host: int
+    duration_ms: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that happens from outside. What is left to chance inside comes from `seed`, too."""
+
+    seed: int
+    hosts: tuple[HostPlan, ...]
+    jobs: tuple[JobPlan, ...]
+    acts: tuple[ActPlan, ...] = ()
+    faults: tuple[FaultPlan, ...] = ()
+    chaos_ms: int = 60_000
+    notes: tuple[str, ...] = field(default=())
+
+
+def make_plan(
+    seed: int, without: Collection[str] = (), *, only: Sequence[str] | None = None, size: float = 1.0
+) -> Plan:
+    """The plan of a seed. `without` leaves out kinds of faults, and `acts`; the rest stays as it is.
+
+    `only` draws all faults from these kinds instead. `size` multiplies the number of jobs.
+    """
+    rng = random.Random(f"plan {seed}")  # noqa: S311 – chance that repeats itself
+    hosts = tuple(_host(rng, number) for number in range(rng.choice((1, 1, 2, 2, 3, 3, 4, 5))))
+    chaos_ms = rng.choice((20_000, 60_000, 120_000))
+    jobs = _jobs(rng, hosts, chaos_ms, max(1, round(size * rng.randrange(1, 6))))
+    acts = tuple(sorted((_act(rng, jobs, chaos_ms) for _ in range(rng.randrange(6))), key=lambda act: act.at_ms))
+    faults = tuple(fault for fault in _faults(rng, hosts, chaos_ms, only) if fault.kind not in without)
+    return Plan(seed, hosts, jobs, () if "acts" in without else acts, faults, chaos_ms)
+
+
+def _host(rng: random.Random, number: int) -> HostPlan:
+    slots = rng.choice((1, 1, 2, 3))
+    gpus = tuple(f"gpu-{number}-{index}" for index in range(rng.choice((0, 1, 2))))
+    return HostPlan(f"host{number}", slots, gpus)
+
+
+def _jobs(rng: random.Random, hosts: tuple[HostPlan, ...], chaos_ms: int, count: int) -> tuple[JobPlan, ...]:
+    jobs: list[JobPlan] = []
+    gpus_max = max(len(host.gpus) for host in hosts)
+    for _ in range(count):
+        after = tuple(one.job_id for one in jobs if rng.random() < 0.2)
+        spec = JobSpec(
+            command=("work",),
+            num_tasks=rng.choice((1, 1, 2, 3, 5)),
+            priority=rng.choice((0, 0, 0, 5)),
+            worker=rng.choice(hosts).name if rng.random() < 0.1 else None,
+            resources=Resources(gpus=rng.randrange(gpus_max + 1) if rng.random() < 0.4 else 0),
+            after=after,
+            max_retries_failure=rng.choice((0, 0, 1, 3)),
+            max_retries_preemption=rng.choice((100, 100, 1, 0)),
+            max_task_failures=rng.choice((0, 0, 1)),
+            timeout_ms=rng.choice((None, None, None, 4_000)),
+            grace_ms=rng.choice((0, 500, 5_000)),
+            lost_after_ms=rng.choice((14_000, 20_000, 60_000)),
+            fence_after_ms=rng.choice((None, None, None, None, 30_000)),
+            held=rng.random() < 0.05,
+        )
+        shortest = rng.choice((10, 100, 2_000, 10_000))
+        jobs.append(
+            JobPlan(
+                at_ms=0 if not jobs else rng.randrange(chaos_ms // 2),
+                job_id=job_id(rng.getrandbits(50)),
+                spec=spec,
+                duration_ms=(shortest, shortest * rng.choice((1, 3, 10))),
+                failure_rate=rng.choice((0.0, 0.0, 0.2, 0.5)),
+                stubborn_rate=rng.choice((0.0, 0.3)),
+                log_bytes=rng.choice((0, 30, 300, 1_500)),
+            )
+        )
+    return tuple(jobs)
+
+
+def _act(rng: random.Random, jobs: tuple[JobPlan, ...], chaos_ms: int) -> ActPlan:
+    verb = rng.choice(("cancel", "cancel", "pause", "pause", "resume", "hold", "release", "retry", "drain", "priority"))
+    job = rng.randrange(len(jobs))
+    tasks = jobs[job].spec.num_tasks
+    return ActPlan(rng.randrange(chaos_ms), verb, job, rng.randrange(tasks) if rng.random() < 0.3 else None)
+
+
+def _faults(
+    rng: random.Random, hosts: tuple[HostPlan, ...], chaos_ms: int, only: Sequence[str] | None
+) -> list[FaultPlan]:
+    kinds = rng.sample(FAULTS, rng.randrange(1, 6)) if only is None else only
+    if not kinds:
+        return []
+    faults = [
+        FaultPlan(
+            at_ms=rng.randrange(chaos_ms),
+            kind=rng.choice(kinds),
+            host=rng.randrange(len(hosts)),
+            duration_ms=rng.choice((rng.randrange(500), rng.randrange(10_000), rng.randrange(30_000, 100_000))),
+        )
+        for _ in range(rng.randrange(FAULTS_AT_ONCE_MAX))
+    ]
+    return sorted(faults, key=lambda fault: fault.at_ms)

@@ -1,0 +1,80 @@
+"""Operators: they submit, act, repeat what was not answered, and remember what was."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from opsconsole_protocol import api
+from opsconsole_protocol.error import Conflict, InvalidRequest, NotFound, OpsconsoleError
+from tests.simulation.checker import Checker
+from tests.simulation.coordinator import Coordinator
+from tests.simulation.plan import ActPlan, JobPlan, Plan
+from tests.simulation.virtual import Loop
+
+_FINAL = (Conflict, InvalidRequest, NotFound)
+
+
+class Operators:
+    """Carry out a plan's submissions and acts."""
+
+    def __init__(
+        self, loop: Loop, coordinator: Coordinator, plan: Plan, checker: Checker, say: Callable[[str], None]
+    ) -> None:
+        self._loop = loop
+        self._coordinator = coordinator
+        self._plan = plan
+        self._checker = checker
+        self._say = say
+        self.waiting = 0
+
+    def begin(self) -> None:
+        """Plan everything."""
+        for job in self._plan.jobs:
+            self._loop.at(job.at_ms, partial(self.submit, job))
+        for act in self._plan.acts:
+            self._loop.at(act.at_ms, partial(self._act, act))
+
+    def submit(self, job: JobPlan) -> None:
+        """Submit a job until it is taken; the id makes it safe to repeat."""
+        request = api.SubmitJobs(submissions=(api.Submission(job.job_id, job.spec),))
+        self.ask(request, f"submit {job.job_id}", lambda _: self._checker.acknowledged_submission(job.job_id))
+
+    def ask(self, request: api.AnyRequest, words: str, then: Callable[[Any], None] = lambda _: None) -> None:
+        """Ask until there is an answer or a final refusal."""
+        self.waiting += 1
+
+        def answered(found: Any) -> None:
+            self.waiting -= 1
+            self._say(f"ana: {words}: done")
+            then(found)
+
+        def failed(error: OpsconsoleError) -> None:
+            is_early = words.startswith("submit") and "there is no" in error.message
+            if is_early and not self._checker.was_restored:
+                self._say(f"ana: {words}: {error.message[:80]}; later")
+            elif isinstance(error, _FINAL):
+                self.waiting -= 1
+                self._say(f"ana: {words}: refused: {error.message[:100]}")
+                return
+            else:
+                self._say(f"ana: {words}: {error.message[:80]}; again")
+            self._loop.at(1_500, ask)
+
+        def ask() -> None:
+            self._coordinator.ask(request, answered, failed)
+
+        ask()
+
+    def _act(self, act: ActPlan) -> None:
+        job = self._plan.jobs[act.job]
+        subject = job.job_id if act.task is None else f"{job.job_id}/task-{act.task}"
+        match act.verb:
+            case "drain":
+                name = self._plan.hosts[act.job % len(self._plan.hosts)].name
+                self.ask(api.SetWorker(name=name, action="drain"), f"drain {name}")
+            case "priority":
+                self.ask(api.SetPriority(id=job.job_id, priority=7), f"priority {job.job_id}")
+            case verb:
+                self._checker.asked(verb, job.job_id, act.task)
+                done = lambda _: self._checker.acknowledged_act(verb, job.job_id, act.task)  # noqa: E731
+                self.ask(api.Act(verb=verb, ids=(subject,)), f"{verb} {subject}", done)
