@@ -25,6 +25,8 @@ A = TypeVar("A", bound=api.Answered)
 
 WAIT_SLICE_MS = 30_000
 """A long wait is asked for in slices, so that a dead connection is noticed in between."""
+SETTLE_MS = 5_000
+"""How long the last lines of an attempt that has ended are waited for. They are on their way as long as its worker lives."""
 
 _RETRY_FIRST_S = 0.1
 _RETRY_MAX_S = 3.0
@@ -258,10 +260,14 @@ class Client:
         task_index: int | None = None,
         attempt: int | None = None,
         wait_ms: int = 0,
+        settle_ms: int = SETTLE_MS,
     ) -> api.LogAnswer:
-        """One page of a task's log. `attempt` None is the latest; `wait_ms` up to 60,000 waits for more at the end."""
+        """One page of a task's log. `attempt` None is the latest; `wait_ms` up to 60,000 waits for more at the end.
+
+        The last lines of an attempt that has ended are waited for, `settle_ms` at most: what follows a `wait` is whole.
+        """
         asked = api.ReadLog(
-            id=id, task_index=task_index, attempt=attempt, query=query or LogQuery(), wait_ms=wait_ms
+            id=id, task_index=task_index, attempt=attempt, query=query or LogQuery(), wait_ms=wait_ms, settle_ms=settle_ms
         )  # fmt: skip
         return await self._ask(asked, api.LogAnswer)
 

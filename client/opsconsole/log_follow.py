@@ -40,7 +40,7 @@ async def follow_attempts(
     clock = asyncio.get_running_loop().time
     heard_at = clock()
     while True:
-        answer = await client.read_log(job, here, task_index=index, attempt=number, wait_ms=wait_ms)
+        answer = await client.read_log(job, here, task_index=index, attempt=number, wait_ms=wait_ms, settle_ms=0)
         if not _has_begun(answer):
             # The task still waits for its first attempt, and may end without one.
             task = await _task(client, job, index)
@@ -79,7 +79,9 @@ async def _last_words(
     client: Client, job: str, here: LogQuery, index: int | None, attempt: int
 ) -> AsyncGenerator[LogAnswer, None]:
     while True:
-        answer = await client.read_log(job, here, task_index=index, attempt=attempt, wait_ms=_LAST_WORDS_MS)
+        answer = await client.read_log(
+            job, here, task_index=index, attempt=attempt, wait_ms=_LAST_WORDS_MS, settle_ms=0
+        )
         yield answer
         if answer.finished or (answer.page.end and not answer.page.lines):
             return

@@ -122,6 +122,7 @@ REQUESTS: dict[str, Any] = {
 CLIENT: dict[str, Any] = {
     "client_hello_1": api.Hello(1, "opsconsole/1"),
     **{f"client_call_{tag}_1": api.Call(number, request) for number, (tag, request) in enumerate(REQUESTS.items(), 1)},
+    "client_call_logs_2": api.Call(1, api.ReadLog(id="7k3", query=QUERY, wait_ms=3, settle_ms=4)),
 }
 
 WORKER_ROW = api.WorkerRow(

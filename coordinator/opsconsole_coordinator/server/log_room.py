@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from opsconsole_coordinator.core.model import Attempt
 from opsconsole_coordinator.log.store import LogKey, LogStore, Outcome
 from opsconsole_coordinator.server.directory import resolve
@@ -99,8 +101,11 @@ class LogRoom:
         index = request.task_index if request.task_index is not None else (index or 0)
         deadline = asyncio.get_running_loop().time() + request.wait_ms / 1000
         with self._kernel.watch([job_id]) as changed:
+            note = await self._settle(request, job_id, index, changed) if request.settle_ms else ""
             while True:
                 answer, attempt_id = await self._answer(request, job_id, index)
+                if note:
+                    return replace(answer, page=replace(answer.page, note=note))
                 is_news = answer.page.lines or answer.finished or not answer.page.end
                 left_s = deadline - asyncio.get_running_loop().time()
                 if is_news or left_s <= 0:
@@ -114,6 +119,20 @@ class LogRoom:
                         async with asyncio.timeout(left_s):
                             await changed.wait()
                     changed.clear()
+
+    async def _settle(self, request: ReadLog, job_id: JobId, index: int, changed: asyncio.Event) -> str:
+        """Wait while the attempt is one that has ended with a part of its log still on the way; what to say of it."""
+        worker = ""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(request.settle_ms / 1000):
+                while True:
+                    attempt = _pick((await self._attempts(job_id, index))[1], request.attempt)
+                    if attempt is None or not attempt.is_finished or self._is_over(attempt):
+                        return ""
+                    worker = attempt.worker_name
+                    await changed.wait()
+                    changed.clear()
+        return f"the end of this log isn't here yet: it is on {worker}" if worker else ""
 
     @contextlib.contextmanager
     def _wait(self, attempt_id: AttemptId | None, event: asyncio.Event) -> Iterator[None]:
@@ -147,7 +166,7 @@ class LogRoom:
         return self._dress(job_id, index, page, before, task_state), attempt.id
 
     def _dress(self, job_id: JobId, index: int, page: LogPage, attempt: Attempt | None, state: TaskState) -> LogAnswer:
-        is_over = attempt is None or (attempt.is_finished and (not attempt.open or self._is_out_of_reach(attempt)))
+        is_over = attempt is None or self._is_over(attempt)
         return LogAnswer(
             page=page,
             task_id=task_id(job_id, index),
@@ -157,10 +176,10 @@ class LogRoom:
             finished=is_task_finished(state) and is_over and page.end,
         )
 
-    def _is_out_of_reach(self, attempt: Attempt) -> bool:
-        """Whether the rest of the log may never come: nobody shall wait for it."""
+    def _is_over(self, attempt: Attempt) -> bool:
+        """Whether it has ended with its whole log here, or with a rest that may never come: nobody shall wait for it."""
         worker = self._kernel.fleet.workers.get(attempt.worker_id)
-        return worker is None or worker.connection == "lost"
+        return attempt.is_finished and (not attempt.open or worker is None or worker.connection == "lost")
 
     async def _attempts(self, job_id: JobId, index: int) -> tuple[TaskState, list[Attempt]]:
         """The task's state and its attempts, oldest first, as committed or as they live."""

@@ -118,13 +118,18 @@ class AskCandidates(Request, frozen=True, kw_only=True, tag="job_request"):
 
 
 class ReadLog(Request, frozen=True, kw_only=True, tag="logs"):
-    """Read a page of a task's log; with `wait_ms` an empty page waits that long for more. Answered by LogAnswer."""
+    """Read a page of a task's log; with `wait_ms` an empty page waits that long for more. Answered by LogAnswer.
+
+    The last lines of an attempt may still be on their way when its end is known: `settle_ms` waits that long for them
+    before the page is read.
+    """
 
     id: str
     task_index: int | None = None
     attempt: int | None = None
     query: LogQuery
     wait_ms: Annotated[int, Meta(ge=0, le=60_000)] = 0
+    settle_ms: Annotated[int, Meta(ge=0, le=60_000)] = 0
 
 
 class ListEvents(Request, frozen=True, kw_only=True, tag="events"):

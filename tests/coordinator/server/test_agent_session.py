@@ -13,6 +13,7 @@ from opsconsole_protocol import api, link
 from opsconsole_protocol.codec import FRAME_BYTES_MAX, agent_side
 from opsconsole_protocol.ids import AttemptId, WorkerId
 from opsconsole_protocol.link import Observed
+from opsconsole_protocol.log import LogQuery
 from opsconsole_protocol.state import AttemptState
 from tests.coordinator.server.peer import Agent, Site, some_secret
 from tests.waiting import until
@@ -243,6 +244,31 @@ async def test_an_ended_attempt_is_forgotten_when_its_log_is_here(site: Site) ->
         await agent.log(attempt_id, b"hello\n")
         assert (await agent.take(link.Forget)).attempt_ids == (attempt_id,)
         await until(lambda: job.id not in site.kernel.fleet.jobs)
+
+
+async def test_who_reads_the_log_of_what_has_ended_gets_its_last_lines_too(site: Site) -> None:
+    async with await registered(site) as agent, await site.operator() as operator:
+        job = await operator.submit()
+        attempt_id = await agent.run_one(log_sizes={"stdout": 6})
+        assert (await operator.wait(job.id))[0].state == "succeeded"
+        read = api.ReadLog(id=job.id, query=LogQuery(), settle_ms=60_000)
+        question = await operator.ask(read)
+        await operator.call(api.AskHealth())  # the coordinator has taken the question up, and its answer waits
+        await agent.log(attempt_id, b"hello\n")
+        page = (await operator.answer(question)).page
+        assert ([line.data for line in page.lines], page.end, page.note) == (["hello"], True, "")
+
+
+async def test_last_lines_that_do_not_come_are_named(site: Site) -> None:
+    async with await registered(site, "w1") as agent, await site.operator() as operator:
+        job = await operator.submit()
+        attempt_id = await agent.run_one(log_sizes={"stdout": 12})
+        await operator.wait(job.id)
+        await agent.log(attempt_id, b"hello\n")
+        await agent.take(link.LogAck)
+        page = (await operator.call(api.ReadLog(id=job.id, query=LogQuery(), settle_ms=1))).page
+        assert [line.data for line in page.lines] == ["hello"]
+        assert page.note == "the end of this log isn't here yet: it is on w1"
 
 
 async def test_after_a_gap_the_agent_is_told_where_to_go_on(site: Site) -> None:
