@@ -14,8 +14,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -166,31 +166,42 @@ def _end(child: subprocess.Popen[bytes]) -> None:
         child.wait()
 
 
-@contextmanager
-def embedded(config: CoordinatorConfig, *, agent_arguments: Sequence[str] | None) -> Iterator[Callable[[], Target]]:
+class Embedded:
     """A coordinator on a thread of this process and, unless `agent_arguments` is None, a worker beside it.
 
-    Raises OpsconsoleError when the coordinator can't start.
+    `start` may take its time on another thread while the console is shown already; `close` ends what was started.
     """
-    from opsconsole_coordinator.runtime import CoordinatorThread
 
-    log = log_to(config.data_dir / CONSOLE_LOG)
-    coordinator = CoordinatorThread(config)
-    coordinator.start()
-    agent: AgentProcess | None = None
-    try:
-        if agent_arguments is not None:
-            folder = config.data_dir / AGENT_FOLDER
-            common = ["--data-dir", str(config.data_dir), "--state-dir", str(folder)]
-            agent = AgentProcess([*common, *agent_arguments], folder / AGENT_LOG, _without_address())
-            agent.start()
-        yield attached(config.data_dir)
-    finally:
-        if agent is not None:
-            agent.stop()
-        coordinator.stop()
-        logging.getLogger().removeHandler(log)
-        log.close()
+    def __init__(
+        self, data_dir: Path, config: Callable[[], CoordinatorConfig], *, agent_arguments: Sequence[str] | None
+    ) -> None:
+        self._data_dir = data_dir
+        self._config = config
+        self._agent_arguments = agent_arguments
+        self._closing = ExitStack()
+        self._lock = threading.Lock()
+        """`close` may be called while `start` is at work: by who leaves at once."""
+
+    def start(self) -> None:
+        """Start both. Blocks. Raises OpsconsoleError when the coordinator can't start."""
+        with self._lock:
+            from opsconsole_coordinator.runtime import CoordinatorThread
+
+            self._closing.callback(end_log, log_to(self._data_dir / CONSOLE_LOG))
+            coordinator = CoordinatorThread(self._config())
+            coordinator.start()
+            self._closing.callback(coordinator.stop)
+            if self._agent_arguments is not None:
+                folder = self._data_dir / AGENT_FOLDER
+                common = ["--data-dir", str(self._data_dir), "--state-dir", str(folder)]
+                agent = AgentProcess([*common, *self._agent_arguments], folder / AGENT_LOG, _without_address())
+                agent.start()
+                self._closing.callback(agent.stop)
+
+    def close(self) -> None:
+        """End the worker, then the coordinator; running tasks go on. Blocks."""
+        with self._lock:
+            self._closing.close()
 
 
 def log_to(path: Path) -> logging.Handler:
@@ -202,10 +213,16 @@ def log_to(path: Path) -> logging.Handler:
     return handler
 
 
+def end_log(handler: logging.Handler) -> None:
+    """Undo `log_to`."""
+    logging.getLogger().removeHandler(handler)
+    handler.close()
+
+
 def attached(data_dir: Path) -> Callable[[], Target]:
     """What finds the coordinator of this data folder, each time anew: one that restarts may get another port.
 
-    Raises Unavailable while it is just starting or stopping.
+    It raises Unavailable while the coordinator is just starting or stopping.
     """
     from opsconsole.target import resolve
 
@@ -215,7 +232,6 @@ def attached(data_dir: Path) -> Callable[[], Target]:
         except NotFound:
             raise Unavailable(f"the coordinator on {data_dir} is starting or stopping: try again") from None
 
-    find()
     return find
 
 

@@ -3,6 +3,7 @@
 import fcntl
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,10 +12,18 @@ from pathlib import Path
 import pytest
 
 from opsconsole_console import composition
-from opsconsole_console.composition import AgentProcess, attached, coordinator_config, is_running, named_data_dir
+from opsconsole_console.composition import (
+    AgentProcess,
+    Embedded,
+    attached,
+    coordinator_config,
+    is_running,
+    named_data_dir,
+)
 from opsconsole_console.config import parse_config
+from opsconsole_coordinator.runtime import CoordinatorConfig
 from opsconsole_protocol.data_folder import LOCK_FILE
-from opsconsole_protocol.error import Unavailable
+from opsconsole_protocol.error import OpsconsoleError, Unavailable
 from tests.client.fake_server import FakeServer
 from tests.waiting import until_sync
 
@@ -65,11 +74,35 @@ def test_the_lock_is_the_truth(tmp_path: Path) -> None:
 
 
 def test_attaching_to_what_doesnt_say_where_it_is_yet(tmp_path: Path) -> None:
+    find = attached(tmp_path)
     with pytest.raises(Unavailable, match="starting or stopping"):
-        attached(tmp_path)
+        find()
     with FakeServer() as server:
         server.write_data_dir(tmp_path)
-        assert attached(tmp_path)().url == server.url
+        assert find().url == server.url
+
+
+def test_what_was_started_is_ended_and_a_start_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    def config(listen: str) -> CoordinatorConfig:
+        return coordinator_config(tmp_path / "data", NO_CONFIG, listen=listen, tls=None, advertise=None, name=None)
+
+    embedded = Embedded(tmp_path / "data", lambda: config("127.0.0.1:0"), agent_arguments=None)
+    embedded.start()
+    address = attached(tmp_path / "data")().url
+    assert is_running(tmp_path / "data")
+    embedded.close()
+    assert not is_running(tmp_path / "data")
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert not address.endswith(f":{port}")
+        failing = Embedded(tmp_path / "data", lambda: config(f"127.0.0.1:{port}"), agent_arguments=())
+        with pytest.raises(OpsconsoleError, match=f"{port}.*--listen"):
+            failing.start()
+        failing.close()
+    assert not is_running(tmp_path / "data")
 
 
 # --- the agent process -----------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """The real console in a real terminal: keys typed, screens read, jobs run."""
 
 import signal
+import socket
 
 import psutil
 
@@ -145,6 +146,22 @@ def test_leaving_ends_no_task_and_the_next_console_finds_it(lab: Lab, terminal: 
     lab.wait(lambda: lab.state(job_id) == "running", "the task to be found again")
     lab.act("cancel", job_id)
     assert len(lab.wait_state(job_id, "killed")["tasks"][0]["attempts"]) == 1
+
+
+def test_a_coordinator_that_can_not_start_ends_the_console_with_one_line(lab: Lab, terminal: Open) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        screen = terminal(120, 30)
+        screen.start((*OPSCONSOLE, "--listen", f"127.0.0.1:{port}"), lab.environ, lab.folder)
+        shown = screen.until("ended ")
+    said = [line for line in shown.splitlines() if line]
+    assert len(said) == 2, shown
+    assert str(port) in said[0]
+    assert "--listen" in said[0]
+    assert said[1] == "ended 2"
+    assert not lab.programs()
 
 
 def test_a_killed_console_leaves_no_agent_behind(lab: Lab, terminal: Open) -> None:

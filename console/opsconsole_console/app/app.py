@@ -1,7 +1,6 @@
 """The console: its mode, bindings, theme and link. What is shown where is the screens' business."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from functools import partial
 from typing import Any, ClassVar
 
 from textual import events
@@ -69,6 +68,8 @@ class ConsoleApp(Navigation):
         for one in shipped.themes:
             self.register_theme(one)
         self._theme_wanted = theme
+        self.failure: OpsconsoleError | None = None
+        """Why there is nothing to show, and so no console."""
         self._was_connected = False
         self._clashes: set[str] = set()
         self.theme = themes.DEFAULT_THEME
@@ -97,7 +98,7 @@ class ConsoleApp(Navigation):
             self.set_theme(self._theme_wanted)
         for problem in self._theme_problems:
             self.say(problem, "warning")
-        begin(self, partial(self.source.run, self._note, self._meet), "link")
+        self.call_after_refresh(begin, self, self._link, "link")  # starting a coordinator can wait for the first paint
         self.set_interval(1 / REPAINT_HZ, self.repaint)
         self.set_interval(_TICK_S, self._tick)
 
@@ -115,6 +116,13 @@ class ConsoleApp(Navigation):
                 self.say(f"{binding.id} lost its key {binding.key} to your keymap: give it another", "warning")
 
     # -- the fleet ------------------------------------------------------------------------------------------------
+
+    async def _link(self) -> None:
+        try:
+            await self.source.run(self._note, self._meet)
+        except OpsconsoleError as error:
+            self.failure = error
+            self.exit()
 
     def _note(self, change: Change) -> None:
         self.model.note(change)

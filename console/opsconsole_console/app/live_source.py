@@ -1,5 +1,8 @@
 """A running coordinator as a `FleetSource`."""
 
+import asyncio
+from collections.abc import Callable
+
 from opsconsole.fleet import Fleet
 from opsconsole.fleet_link import ConnectionState, FleetLink
 from opsconsole.target import TargetSource, current
@@ -9,11 +12,12 @@ from opsconsole_protocol.error import OpsconsoleError, Unavailable
 
 
 class LiveSource:
-    """Owns the link to one coordinator."""
+    """Owns the link to one coordinator, which `start` starts if it has to be; that blocks, on a thread of its own."""
 
-    def __init__(self, target: TargetSource) -> None:
+    def __init__(self, target: TargetSource, start: Callable[[], None] | None = None) -> None:
         self.fleet = Fleet()
         self._target = target
+        self._start = start
         self._link: FleetLink | None = None
 
     @property
@@ -25,7 +29,9 @@ class LiveSource:
             return ""
 
     async def run(self, on_change: OnChange, on_contact: OnContact) -> None:
-        """Connect, and again whenever the connection is lost, until cancelled."""
+        """Connect, and again whenever the connection is lost, until cancelled. Raises OpsconsoleError out of `start`."""
+        if self._start is not None:
+            await asyncio.to_thread(self._start)
 
         def tell(state: ConnectionState, text: str) -> None:
             welcome = None if self._link is None else self._link.welcome

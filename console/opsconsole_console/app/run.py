@@ -11,14 +11,16 @@ __all__ = ["Target", "run_app"]
 def run_app(
     target: TargetSource,
     *,
+    start: Callable[[], None] | None = None,
     read_only: bool = False,
     quit_note: Callable[[], str] | None = None,
     theme: str | None = None,
     keymap: Mapping[str, str] | None = None,
 ) -> int:
-    """Show the console until the operator leaves; its exit code.
+    """Show the console until the operator leaves; its exit code. Raises the OpsconsoleError that `start` raised.
 
-    `target` is a coordinator, or what finds it anew at every connection. `quit_note` says what goes on running after
+    `target` is a coordinator, or what finds it anew at every connection. `start`, where there is one, starts it: on
+    another thread, once the console is painted. `quit_note` says what goes on running after
     leaving; it is printed then. `keymap` maps binding ids to keys, several separated by commas.
     """
     from opsconsole_console.app.app import ConsoleApp
@@ -26,6 +28,8 @@ def run_app(
 
     for name in ("COLUMNS", "LINES"):
         os.environ.pop(name, None)  # what a shell once exported would be believed over the terminal, for ever
-    app = ConsoleApp(LiveSource(target), read_only=read_only, quit_note=quit_note, theme=theme, keymap=keymap)
+    app = ConsoleApp(LiveSource(target, start), read_only=read_only, quit_note=quit_note, theme=theme, keymap=keymap)
     result = app.run()
+    if app.failure is not None:
+        raise app.failure
     return app.return_code or result or 0

@@ -41,7 +41,10 @@ class FleetSource(Protocol):
         """The fleet as last heard of."""
 
     async def run(self, on_change: OnChange, on_contact: OnContact) -> None:
-        """Keep the fleet in step, through lost connections too, until cancelled."""
+        """Keep the fleet in step, through lost connections too, until cancelled.
+
+        Raises OpsconsoleError when there can be none: a coordinator that was to be started didn't start.
+        """
 
     async def request(self, request: AnyRequest) -> AnyAnswer:
         """Ask the coordinator. Raises OpsconsoleError; Unavailable while there is no connection."""

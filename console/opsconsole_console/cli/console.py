@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from opsconsole.target import TargetSource
     from opsconsole_console.config import Config
+    from opsconsole_coordinator.runtime import CoordinatorConfig
 
 _NO_TERMINAL = (
     "the console needs a terminal, for its errors too: use `opsconsole serve` for a coordinator, `opsconsole run -- CMD` for one job, "
@@ -66,22 +67,37 @@ def _open_local(args: argparse.Namespace, config: Config) -> int:
     from opsconsole_console import composition
 
     data_dir = composition.named_data_dir(args.data_dir, args.config, config)
+    target = composition.attached(data_dir)
     if composition.is_running(data_dir):
-        return _show(composition.attached(data_dir), args, config, lambda: _DETACH_NOTE)
-    coordinator = composition.coordinator_config(
-        data_dir, config, listen=args.listen, tls=args.tls, advertise=args.advertise, name=args.name
-    )
+        target()
+        return _show(target, args, config, lambda: _DETACH_NOTE)
+
+    def coordinator() -> CoordinatorConfig:
+        return composition.coordinator_config(
+            data_dir, config, listen=args.listen, tls=args.tls, advertise=args.advertise, name=args.name
+        )
+
     with_agent = config.console.agent and not args.no_agent
     arguments = worker_arguments(args) if with_agent else None
-    with composition.embedded(coordinator, agent_arguments=arguments) as target:
-        return _show(target, args, config, lambda: _QUIT_NOTE)
+    embedded = composition.Embedded(data_dir, coordinator, agent_arguments=arguments)
+    try:
+        return _show(target, args, config, lambda: _QUIT_NOTE, embedded.start)
+    finally:
+        embedded.close()
 
 
-def _show(target: TargetSource, args: argparse.Namespace, config: Config, quit_note: Callable[[], str]) -> int:
+def _show(
+    target: TargetSource,
+    args: argparse.Namespace,
+    config: Config,
+    quit_note: Callable[[], str],
+    start: Callable[[], None] | None = None,
+) -> int:
     from opsconsole_console.app import run_app
 
     return run_app(
         target,
+        start=start,
         read_only=args.read_only or config.console.read_only,
         quit_note=quit_note,
         theme=args.theme or config.console.theme,

@@ -106,4 +106,4 @@ def lost_line(model: Model, address: str, cells: int) -> Line:
 def _connecting(model: Model, address: str) -> str:
     if model.contact.state == "lost":
         return f"↯ {model.contact.text}"
-    return f"◔ connecting to {address}"
+    return f"◔ connecting to {address}" if address else "◔ starting the coordinator"
