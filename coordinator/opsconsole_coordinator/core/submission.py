@@ -47,7 +47,7 @@ def submit(
 
 def _headline(job: Job) -> str:
     tasks = f", {len(job.tasks)} tasks" if len(job.tasks) > 1 else ""
-    return f"{job.spec.title}{tasks}, priority {job.priority}"
+    return f"submitted {job.spec.title}{tasks}, priority {job.priority}"
 
 
 def _check(fleet: Fleet, submissions: Sequence[Submission], after: Mapping[JobId, TaskState]) -> None:

@@ -166,12 +166,20 @@ def candidates(fleet: Fleet, spec: JobSpec, now_ms: int) -> tuple[tuple[Verdict,
 def why(fleet: Fleet, job: Job, now_ms: int) -> tuple[str, tuple[Verdict, ...]]:
     """Why a job stands where it stands, and what each worker says to it while it waits."""
     if not is_task_waiting(job.state) or job.state is TaskState.HELD:
-        return _job_reason(fleet, job) or str(job.state), ()
+        return _job_reason(fleet, job) or _standing(job), ()
     waiting = next((task for task in job.tasks if task.state is TaskState.PENDING), None)
     verdicts, text = _verdicts(fleet, demand_of(job, waiting), now_ms)
     is_paused = job.spec.project in fleet.paused_projects
     held_up = job.state is TaskState.BLOCKED or job.waiting_on or is_paused or fleet.adopting
     return (job.reason if held_up and job.reason else text), verdicts
+
+
+def _standing(job: Job) -> str:
+    """Where a job stands that nothing has to be said about: by state, and where its tasks are or were."""
+    names = sorted(job.worker_names)
+    shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    counts = ", ".join(f"{count} {state}" for state, count in job.counts.items() if count)
+    return (str(job.state) if len(job.tasks) == 1 else counts) + (f" on {shown}" if shown else "")
 
 
 def _verdicts(fleet: Fleet, demand: Demand, now_ms: int) -> tuple[tuple[Verdict, ...], str]:

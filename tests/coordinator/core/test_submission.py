@@ -101,4 +101,5 @@ def test_a_runaway_loop_is_stopped(world: World, monkeypatch: pytest.MonkeyPatch
 def test_the_audit_log_says_who_submitted_what(world: World) -> None:
     submit(world, one(A, name="train", num_tasks=3, priority=2))
     [event] = world.events
-    assert (event.actor, event.kind, event.text, event.subject) == ("ana", "submitted", "train, 3 tasks, priority 2", A)
+    text = "submitted train, 3 tasks, priority 2"
+    assert (event.actor, event.kind, event.text, event.subject) == ("ana", "submitted", text, A)

@@ -46,11 +46,18 @@ def test_asking_for_candidates_assigns_nothing(world: World) -> None:
     worker.take(link.InputFile)
 
 
-def test_why_a_running_job_runs_is_its_state(world: World) -> None:
+def test_why_a_running_job_runs_is_its_state_and_where(world: World) -> None:
     worker = world.worker()
     job = world.submit()
     worker.started()
-    assert view.why(world.fleet, job, world.now_ms) == ("running", ())
+    assert view.why(world.fleet, job, world.now_ms) == ("running on w1", ())
+
+
+def test_why_a_job_of_many_tasks_stands_where_it_stands_is_counted(world: World) -> None:
+    world.worker(slots=1)
+    job = world.submit(num_tasks=3)
+    world.workers["w1"].started()
+    assert view.why(world.fleet, job, world.now_ms) == ("2 pending, 1 running on w1", ())
 
 
 def test_why_counts_equal_refusals(world: World) -> None:
