@@ -151,5 +151,5 @@ def _why_not(offers: Sequence[Offer], demand: Demand, count: int, claims: Sequen
     else:
         fits = f"{fitting or 'none'} fit{'' if fitting > 1 else 's'} now"
     used = {claim.worker.id for claim in claims[:fitting]}
-    others = [offer for offer in offers if offer.worker.id not in used]
+    others = [offer for offer in offers if offer.worker.id not in used and not (claims and offer.permanent)]
     return f"gang of {count}: {fits}" + (f"; {explain(others, demand)}" if others or not offers else "")

@@ -30,7 +30,8 @@ OLD = Path(__file__).parent / "old"
 def job_as_stored(job: Job) -> dict[str, Any]:
     fields = msgspec.structs.asdict(job)
     # Kept for time-outs only, where nothing else changes with it.
-    del fields["ready_since_ms"]
+    for only_timed in ("ready_since_ms", "turn_until_ms", "turns"):
+        del fields[only_timed]
     fields["ready"] = sorted(task.index for task in job.tasks if task.state is TaskState.PENDING)
     return fields
 
