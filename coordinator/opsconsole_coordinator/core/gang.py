@@ -34,7 +34,9 @@ def keep_together(fleet: Fleet, job: Job, now_ms: int, cause: str = "") -> None:
         return
     broken = next((task for task in job.tasks if _waits_anew(fleet, task)), None)
     if broken is not None:
-        start_over(fleet, job, cause or f"task-{broken.index} of its gang starts over", now_ms)
+        last = fleet.current(broken)
+        known = last.want.reason if last is not None and starts_over(last) else ""
+        start_over(fleet, job, cause or known or f"task-{broken.index} of its gang starts over", now_ms)
 
 
 def _waits_anew(fleet: Fleet, task: Task) -> bool:

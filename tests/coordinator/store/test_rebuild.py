@@ -70,6 +70,7 @@ def as_stored(fleet: Fleet) -> dict[str, Any]:
         "attempts": {one.id: attempt_as_stored(one) for one in fleet.attempts.values()},
         "workers": {one.id: worker_as_stored(one) for one in fleet.workers.values()},
         "dependents": fleet.dependents,
+        "timed_jobs": set(fleet.timed_jobs),
         "order": [job for job in fleet.order if fleet.jobs[job].counts.get(TaskState.PENDING)],
     }
 
@@ -88,7 +89,11 @@ def history(random: Random, steps: int) -> tuple[Storm, Direct]:
             case "submit":
                 kind = random.choice(["plain", "gpu", "zone", "memory", "urgent"])
                 after = [random.randrange(6) for _ in range(random.randrange(3))]
-                storm.submit(random.randint(1, 3), kind, after, max_retries_failure=1, held=random.random() < 0.1)
+                # Every third length of a history has gangs and time-outs; without, chance is drawn as it always was.
+                gangs = {"gang": random.random() < 0.5, "job_timeout_ms": random.choice([None, 20_000])} if steps % 3 == 0 else {}
+                storm.submit(
+                    random.randint(1, 3), kind, after, max_retries_failure=1, held=random.random() < 0.1, **gangs
+                )
             case "step":
                 storm.step(agent)
             case "end":
