@@ -11,8 +11,9 @@ import msgspec
 from opsconsole_agent.core import AgentCore
 from opsconsole_agent.core.attempt import Phase
 from opsconsole_agent.core.lifecycle import Lifecycle
-from opsconsole_coordinator.core import ending, gang, reconcile, reservation, schedule, submission
+from opsconsole_coordinator.core import ending, gang, placement, reconcile, reservation, schedule, submission
 from opsconsole_coordinator.core.model import Attempt
+from opsconsole_coordinator.core.rehearsal import Rehearsal
 from opsconsole_coordinator.server import kernel
 from opsconsole_coordinator.store import rebuild
 from opsconsole_protocol import link
@@ -174,13 +175,12 @@ def _retry_ignores_budget(real: Any) -> Any:
 
 def _gang_in_part(real: Any) -> Any:
     def place(fleet: Any, job: Any, tasks: Any, now_ms: int, **named: Any) -> None:
-        demand = gang.demand_of(job)
-        with gang.Rehearsal(fleet, job, demand, now_ms) as rehearsal:
+        with Rehearsal(fleet, job, placement.demand_of(job), now_ms) as rehearsal:
             rehearsal.claim(len(tasks))
         if not rehearsal.claims:
             real(fleet, job, tasks, now_ms, **named)
         for task, offer in zip(tasks, rehearsal.claims, strict=False):
-            gang.assign(fleet, job, task, offer, now_ms)
+            schedule.assign(fleet, job, task, offer, now_ms)
 
     return place
 

@@ -144,7 +144,9 @@ def _with_gangs(seed: int, hosts: tuple[HostPlan, ...], jobs: tuple[JobPlan, ...
     if rng.random() < 0.5:
         return jobs
     # The first keeps a slot for so long that whoever waits for all of them waits in vain.
-    spec = msgspec.structs.replace(jobs[0].spec, gang=False, num_tasks=1, timeout_ms=None, held=False, resources=Resources())
+    spec = msgspec.structs.replace(
+        jobs[0].spec, gang=False, num_tasks=1, timeout_ms=None, held=False, resources=Resources()
+    )
     return (replace(jobs[0], spec=spec, duration_ms=(60_000, 200_000)), *jobs[1:])
 
 

@@ -34,7 +34,9 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--name", metavar="N", help="what to call the job; else the program's name")
     what.add_argument("--project", metavar="P", help="the queue it belongs to (default)")
     what.add_argument("--tasks", metavar="N", type=at_least(1), help="run the command so many times, as one job (1)")
-    what.add_argument("--gang", action="store_true", help="start all tasks at once or none, and run none without the others")
+    what.add_argument(
+        "--gang", action="store_true", help="start all tasks at once or none, and run none without the others"
+    )
     what.add_argument("--template", metavar="T", help="take the command from this template")
     what.add_argument(
         "--set", metavar="K=V", type=key_value, action="append", default=[], help="a template's parameter"

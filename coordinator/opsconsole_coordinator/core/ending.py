@@ -12,6 +12,7 @@ BACKOFF_FIRST_MS = 1_000
 BACKOFF_MAX_MS = 60_000
 AVOID_AFTER_FAILURES = 3
 AVOID_MS = 60_000
+_HOW_ENDED = {AttemptState.FAILED: "failed", AttemptState.PREEMPTED: "was preempted", AttemptState.KILLED: "was killed"}
 
 
 def end_attempt(fleet: Fleet, attempt: Attempt, state: AttemptState, error: str, now_ms: int) -> None:
@@ -138,8 +139,8 @@ def _end_stopped(fleet: Fleet, job: Job, task: Task, reason: str, stopped_as: At
 def _mind_gang(fleet: Fleet, job: Job, attempt: Attempt, now_ms: int) -> None:
     """None of a gang goes on without the others: they end with it, or start over together."""
     task = job.tasks[attempt.index]
-    how = f"failed: {attempt.error}" if attempt.state is AttemptState.FAILED else f"is lost: {attempt.error}"
-    cause = f"task-{task.index} of its gang {how}"
+    how = _HOW_ENDED.get(attempt.state, "is lost")
+    cause = f"task-{task.index} of its gang {how}{': ' + attempt.error if attempt.error else ''}"
     if not is_task_finished(task.state):
         gang.keep_together(fleet, job, now_ms, cause)
     elif task.state is not TaskState.SUCCEEDED and not job.stop_reason and not job.is_finished:

@@ -104,7 +104,8 @@ def _await_living(fleet: Fleet, job: Job, waiting: Sequence[Task], living: Seque
             rehearsal.leave_out(living)
             rehearsal.claim(len(waiting) + len(living))
         if len(rehearsal.claims) < len(waiting) + len(living) or any(task.held for task in waiting):
-            note_reason(fleet, job, f"task-{lost.index} of its gang is lost: it may return, and there is no room for all anew")
+            words = f"task-{lost.index} of its gang is lost: it may return, and there is no room for all anew"
+            note_reason(fleet, job, words)
             return
         start_over(fleet, job, f"task-{lost.index} of its gang is lost", now_ms)
     note_reason(fleet, job, "it starts over once the rest of its gang has ended")

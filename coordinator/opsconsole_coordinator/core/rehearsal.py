@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from heapq import heappop, heappush
 from types import TracebackType
+from typing import Self
 
 from opsconsole_coordinator.core import history
 from opsconsole_coordinator.core.fleet import Fleet
@@ -23,7 +24,7 @@ class Rehearsal:
         self._known = history.estimates(fleet, job.spec)
         self._real: dict[WorkerId, dict[AttemptId, Attempt]] = {}
 
-    def __enter__(self) -> "Rehearsal":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:

@@ -15,6 +15,8 @@ def check(fleet: Fleet) -> list[str]:
     found: list[str] = []
     for job in fleet.jobs.values():
         found += _check_job(fleet, job)
+        if job.spec.gang and not fleet.adopting:
+            found += _check_gang(fleet, job)
         for task in job.tasks:
             found += (f"{job.task_id(task.index)}: {line}" for line in _check_task(fleet, job, task))
     for worker in fleet.workers.values():
@@ -106,8 +108,6 @@ def _check_job(fleet: Fleet, job: Job) -> Iterator[str]:
         blocks = live.state is TaskState.BLOCKED or (live.is_finished and live.state is not TaskState.SUCCEEDED)
         if (other in job.blocked_by) != blocks or (other in job.waiting_on) != (not blocks and not live.is_finished):
             yield f"{name}: waits on {job.waiting_on}, blocked by {job.blocked_by}, while {other} is {live.state}"
-    if job.spec.gang and not fleet.adopting:
-        yield from _check_gang(fleet, job)
     if job.blocked_by and job.counts.get(TaskState.PENDING):
         yield f"{name}: blocked, yet tasks are pending"
     if not job.blocked_by and job.counts.get(TaskState.BLOCKED):

@@ -1,5 +1,7 @@
 """Gangs: all at once or none, none without the others, and why they wait."""
 
+from typing import Any
+
 import pytest
 
 from opsconsole_coordinator.core.model import Attempt, Job
@@ -13,12 +15,12 @@ from tests.coordinator.core.world import FakeWorker, World, gpus, state, task_of
 LOST_AFTER_MS = 20_000
 
 
-def gang(world: World, tasks: int = 2, **fields: object) -> Job:
+def gang(world: World, tasks: int = 2, **fields: Any) -> Job:
     """Submit a gang."""
     return world.submit(num_tasks=tasks, gang=True, **fields)
 
 
-def pair(world: World, **fields: object) -> tuple[Job, FakeWorker, Attempt, FakeWorker, Attempt]:
+def pair(world: World, **fields: Any) -> tuple[Job, FakeWorker, Attempt, FakeWorker, Attempt]:
     """A gang of two that runs on two workers."""
     one, two = world.worker("w1"), world.worker("w2")
     job = gang(world, **fields)
@@ -55,9 +57,7 @@ def test_why_says_how_many_fit_and_what_the_others_say(world: World) -> None:
 def test_a_gang_that_no_fleet_has_room_for_says_so(world: World) -> None:
     world.worker("w1", slots=2)
     job = gang(world, 3)
-    assert world.why(job) == (
-        "gang of 3: at most 2 fit on the workers that are here"
-    )
+    assert world.why(job) == "gang of 3: at most 2 fit on the workers that are here"
     far = gang(world, 2, requirements=("zone=b",))
     assert world.why(far) == "gang of 2: none fits; no worker fits: w1 needs zone=b; zone is not set"
 
@@ -373,7 +373,7 @@ def test_a_scheduling_timeout_takes_all_of_a_gang(world: World) -> None:
 
 
 def test_a_gang_avoids_where_it_failed_if_there_is_room_elsewhere(world: World) -> None:
-    job, one, first, two, second = pair(world, max_retries_failure=1)
+    _, one, first, two, second = pair(world, max_retries_failure=1)
     three = world.worker("w3")
     one.fail(first)
     two.stop(second)

@@ -1,5 +1,7 @@
 """Time-outs of whole jobs: over all tasks and retries, not while it stands still, and as failures."""
 
+from typing import Any
+
 from opsconsole_coordinator.core.model import Job
 from opsconsole_protocol import link
 from opsconsole_protocol.state import AttemptState
@@ -8,7 +10,7 @@ from tests.coordinator.core.world import FakeWorker, World, state, task_of
 LIMIT_MS = 10_000
 
 
-def timed(world: World, **fields: object) -> Job:
+def timed(world: World, **fields: Any) -> Job:
     return world.submit(job_timeout_ms=LIMIT_MS, **fields)
 
 
