@@ -44,6 +44,8 @@ class JobSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     max_task_failures: Count = 0
     timeout_ms: Milliseconds | None = None
     scheduling_timeout_ms: Milliseconds | None = None
+    job_timeout_ms: Milliseconds | None = None
+    """For the whole job from its first start, over all tasks and retries; while all that lives is paused it stands still."""
     grace_ms: Milliseconds = 5_000
     lost_after_ms: Milliseconds = 60_000
     fence_after_ms: Milliseconds | None = None
@@ -56,6 +58,8 @@ class JobSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     task_commands: tuple[tuple[str, ...], ...] = ()
     """For a sweep: each task's own argument list; else every task runs `command`."""
     held: bool = False
+    gang: bool = False
+    """All tasks start at once or none does, and none goes on without the others."""
 
     @property
     def title(self) -> str:
@@ -75,6 +79,8 @@ def check_spec(spec: JobSpec) -> None:
         raise InvalidRequest(f"{len(spec.task_commands)} task commands for {spec.num_tasks} tasks")
     if spec.parameters and len(spec.parameters) != spec.num_tasks:
         raise InvalidRequest(f"{len(spec.parameters)} sets of parameters for {spec.num_tasks} tasks")
+    if spec.gang and spec.max_task_failures:
+        raise InvalidRequest("a gang ends with its first failed task: leave out --max-task-failures, or --gang")
     _check_environment(spec.environment)
     if spec.workdir is not None and (not spec.workdir.startswith("/") or "\0" in spec.workdir):
         raise InvalidRequest(f"--workdir {spec.workdir[:200]!r} is not absolute: it names a folder on the worker")

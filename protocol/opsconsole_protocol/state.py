@@ -77,9 +77,10 @@ _LAST = frozenset({_T.SUCCEEDED, _T.FAILED, _T.KILLED, _T.WORKER_FAILED, _T.PREE
 
 TASK_MOVES: Mapping[TaskState, frozenset[TaskState]] = {
     # A lost worker that returns before its attempt was replaced brings a waiting task straight back to life.
-    _T.PENDING: frozenset({_T.HELD, _T.BLOCKED, _T.KILLED, _T.UNSCHEDULABLE, _T.WORKER_FAILED}) | _LIVE,
-    _T.HELD: frozenset({_T.PENDING, _T.BLOCKED, _T.KILLED}) | _LIVE,
-    _T.BLOCKED: frozenset({_T.PENDING, _T.HELD, _T.KILLED}),
+    # One that waits fails when its job times out.
+    _T.PENDING: frozenset({_T.HELD, _T.BLOCKED, _T.FAILED, _T.KILLED, _T.UNSCHEDULABLE, _T.WORKER_FAILED}) | _LIVE,
+    _T.HELD: frozenset({_T.PENDING, _T.BLOCKED, _T.FAILED, _T.KILLED}) | _LIVE,
+    _T.BLOCKED: frozenset({_T.PENDING, _T.HELD, _T.FAILED, _T.KILLED}),
     _T.ASSIGNED: frozenset({_T.BUILDING, _T.RUNNING, _T.PAUSED, _T.PENDING, _T.HELD}) | (_LAST - {_T.UNSCHEDULABLE}),
     _T.BUILDING: frozenset({_T.RUNNING, _T.PAUSED, _T.PENDING, _T.HELD}) | (_LAST - {_T.UNSCHEDULABLE}),
     _T.RUNNING: frozenset({_T.PAUSED, _T.PENDING, _T.HELD}) | (_LAST - {_T.UNSCHEDULABLE}),

@@ -36,6 +36,7 @@ SPEC = JobSpec(
     workdir="/work", environment={"LR": "0.1"}, ports=("http",), template="train",
     parameters=({"lr": 0.1}, {"lr": 0.2}), task_commands=(("a", "1"), ("a", "2")), held=True,
 )  # fmt: skip
+GANG = msgspec.structs.replace(SPEC, max_task_failures=0, gang=True, job_timeout_ms=86_400_000)
 WANT = link.Want(mode=link.Mode.STOP, reason="cancelled by ana", grace_ms=1_000)
 DESIRED = link.Desired(
     attempt_id=ATTEMPT,
@@ -123,6 +124,7 @@ CLIENT: dict[str, Any] = {
     "client_hello_1": api.Hello(1, "opsconsole/1"),
     **{f"client_call_{tag}_1": api.Call(number, request) for number, (tag, request) in enumerate(REQUESTS.items(), 1)},
     "client_call_logs_2": api.Call(1, api.ReadLog(id="7k3", query=QUERY, wait_ms=3, settle_ms=4)),
+    "client_call_submit_gang_1": api.Call(1, api.SubmitJobs(submissions=(api.Submission(JOB, GANG),))),
 }
 
 WORKER_ROW = api.WorkerRow(

@@ -2,7 +2,7 @@
 by which coordinator and agents decide."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from opsconsole_agent.core import Effect, ForgetAttempt, PersistIntent, Terminate
@@ -10,6 +10,7 @@ from opsconsole_coordinator.core.model import Attempt, Task
 from opsconsole_protocol.frame import LogChunk
 from opsconsole_protocol.ids import AttemptId, JobId
 from opsconsole_protocol.link import Mode
+from opsconsole_protocol.spec import JobSpec
 from opsconsole_protocol.state import AttemptState, TaskState, is_task_finished
 from tests.simulation.agent import AgentProcess
 from tests.simulation.host import Host, Process
@@ -18,7 +19,10 @@ from tests.simulation.virtual import Loop
 
 Key = tuple[JobId, int]
 _GIVEN_UP = frozenset({AttemptState.WORKER_FAILED, AttemptState.PREEMPTED})
-_PROVEN = frozenset({AttemptState.SUCCEEDED, AttemptState.FAILED, AttemptState.KILLED})
+_PROVEN = frozenset({AttemptState.SUCCEEDED, AttemptState.FAILED, AttemptState.KILLED, AttemptState.PREEMPTED})
+_TURN_MS, _SLACK_MS = 60_000, 3_000
+_LATE_MS = 15_000
+"""How long it may take until a stop has arrived at a connected worker."""
 _UNDOES = {
     "cancel": {"retry"},
     "pause": {"resume", "release", "retry"},
@@ -74,12 +78,17 @@ class Checker:
         self.is_connected: Callable[[str], bool] = lambda _: False
         self.was_restored = False
         self.is_unconfirmed = False
+        self.specs: dict[JobId, JobSpec] = {}
+        """What was planned to be submitted."""
         self.checks: Counter[str] = Counter()
         self._loop = loop
         self._disk = disk
         self._say = say
         self.retried: set[JobId] = set()
         self._told_ms: dict[Key, int] = {}
+        self._first_start_ms: dict[JobId, int] = {}
+        self._turns: dict[JobId, tuple[int, int]] = {}
+        """When a gang was first seen to have workers reserved for it, in its present turn, and when last."""
         self._asked: dict[tuple[JobId, int | None], list[str]] = {}
 
     def fail(self, text: str) -> None:
@@ -138,6 +147,7 @@ class Checker:
     def committed(self, facts: Facts) -> None:
         """A transaction is through."""
         ledger = self.ledger
+        known = {attempt.id for attempt in facts.attempts if attempt.id in ledger.attempts}
         for job_id, after in facts.jobs:
             ledger.after[job_id] = after
         for job_id, task in facts.tasks:
@@ -159,6 +169,22 @@ class Checker:
             self._check_gpus()
         for job_id, task in facts.tasks:
             self._check_attempts_of((job_id, task.index), task)
+        self._check_gangs(facts, known)
+        for attempt in facts.attempts:
+            if attempt.seen is not None and attempt.seen.started_at_ms is not None:
+                self._first_start_ms.setdefault(attempt.job_id, self._loop.now_ms)
+
+    def _check_gangs(self, facts: Facts, known: Collection[AttemptId]) -> None:
+        """Of a gang's tasks that have anything left to do, all are assigned in one transaction or none is."""
+        new = {one.id: one for one in facts.attempts if one.id not in known and one.seen is None}
+        for job_id in dict.fromkeys(one.job_id for one in new.values()):
+            spec = self.specs[job_id]
+            if not spec.gang:
+                continue
+            left = [self.ledger.tasks[job_id, index] for index in range(spec.num_tasks)]
+            behind = [task.index for task in left if not is_task_finished(task.state) and task.current not in new]
+            self.require(not behind, "gangs start together", f"{list(new)} assigned without tasks {behind}")
+            self._turns.pop(job_id, None)
 
     def _check_assignment(self, attempt: Attempt) -> None:
         key = (attempt.job_id, attempt.index)
@@ -248,8 +274,42 @@ class Checker:
         gpus = Counter(gpu for one in alive for gpu in one.launch.gpu_ids)
         self.require(max(gpus.values(), default=0) <= 1, "GPUs", f"{host.name} shares {gpus}")
 
+    def look_at_reserved(self, jobs: Collection[JobId]) -> None:
+        """Every second: a gang has workers reserved for a minute at most, and then not for as long."""
+        now_ms = self._loop.now_ms
+        for job_id in jobs:
+            first_ms, last_ms = self._turns.get(job_id, (now_ms, now_ms))
+            if now_ms - max(last_ms, first_ms + _TURN_MS) >= _TURN_MS - _SLACK_MS:
+                first_ms = now_ms
+            text = f"{job_id} has workers reserved {now_ms - first_ms} ms after its turn began"
+            self.require(now_ms - first_ms <= _TURN_MS + _SLACK_MS, "reservations expire", text)
+            self._turns[job_id] = (first_ms, now_ms)
+
+    def coordinator_died(self) -> None:
+        """What was reserved isn't stored: a new coordinator begins anew."""
+        self._turns.clear()
+
+    def _look_at_limit(self, host: Host, attempt_id: AttemptId) -> None:
+        """A connected worker ends what belongs to a job whose time is over; unless operators paused it or gave it more."""
+        row = self.ledger.attempts.get(attempt_id)
+        spec = self.specs[row.job_id] if row is not None else None
+        limit_ms = spec.job_timeout_ms if spec is not None else None
+        if row is None or spec is None or limit_ms is None or spec.held or self._is_touched(row.job_id):
+            return
+        late_ms = self._loop.now_ms - self._first_start_ms.get(row.job_id, 1 << 60) - limit_ms
+        text = f"{attempt_id} goes on on {host.name} {late_ms} ms after its job's time"
+        self.require(late_ms <= _LATE_MS or self.truth[attempt_id].is_stopped, "job time-outs", text)
+
+    def _is_touched(self, job_id: JobId) -> bool:
+        """Whether an operator asked for something that makes a job's clock stand still or begin anew."""
+        verbs = {verb for (job, _), asked in self._asked.items() if job == job_id for verb in asked}
+        return bool(verbs & {"pause", "hold", "retry"})
+
     def look(self, host: Host) -> None:
-        """Now and then: a connected worker ends what was cancelled."""
+        """Now and then: a connected worker ends what was cancelled, and what has no time left."""
+        if not self.was_restored and self.is_connected(host.name):
+            for attempt_id in host.processes:
+                self._look_at_limit(host, attempt_id)
         if not self.ledger.acts or self.was_restored or not self.is_connected(host.name):
             return
         for attempt_id in host.processes:

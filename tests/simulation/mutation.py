@@ -11,8 +11,9 @@ import msgspec
 from opsconsole_agent.core import AgentCore
 from opsconsole_agent.core.attempt import Phase
 from opsconsole_agent.core.lifecycle import Lifecycle
-from opsconsole_coordinator.core import ending, reconcile, schedule, submission
+from opsconsole_coordinator.core import ending, gang, placement, reconcile, reservation, schedule, submission
 from opsconsole_coordinator.core.model import Attempt
+from opsconsole_coordinator.core.rehearsal import Rehearsal
 from opsconsole_coordinator.server import kernel
 from opsconsole_coordinator.store import rebuild
 from opsconsole_protocol import link
@@ -172,6 +173,28 @@ def _retry_ignores_budget(real: Any) -> Any:
     return move
 
 
+def _gang_in_part(real: Any) -> Any:
+    def place(fleet: Any, job: Any, tasks: Any, now_ms: int, **named: Any) -> None:
+        with Rehearsal(fleet, job, placement.demand_of(job), now_ms) as rehearsal:
+            rehearsal.claim(len(tasks))
+        if not rehearsal.claims:
+            real(fleet, job, tasks, now_ms, **named)
+        for task, offer in zip(tasks, rehearsal.claims, strict=False):
+            schedule.assign(fleet, job, task, offer, now_ms)
+
+    return place
+
+
+def _limit_forgotten(real: Any) -> Any:
+    def load(*args: Any) -> Any:
+        fleet = real(*args)
+        for job in fleet.jobs.values():
+            job.limit_from_ms = None
+        return fleet
+
+    return load
+
+
 def _nothing(_: Any) -> Any:
     return lambda *_args, **_named: None
 
@@ -197,5 +220,8 @@ MUTATIONS = (
     Mutation("a start that isn't written down first", _wrap(Lifecycle, "_persist", _intent_not_written), ()),
     Mutation("a reconnection that hides what exists", _wrap(AgentCore, "begin_exchange", lambda _: lambda _self: ()), ("cut",)),
     Mutation("dependencies that nobody waits for", _wrap(submission, "note_dependency", _nothing), ()),
+    Mutation("a gang assigned in part", _wrap(gang, "_place_all", _gang_in_part), ()),
+    Mutation("a reservation that never expires", lambda: mock.patch.object(reservation, "RESERVATION_MS", 1 << 40), (), 300),
+    Mutation("a job time-out that a restart forgets", _wrap(rebuild, "load", _limit_forgotten), _RESTARTS, 300),
     Mutation("a failure counted twice", _wrap(ending, "_move_task", _retry_ignores_budget), ()),
 )  # fmt: skip

@@ -2,7 +2,9 @@
 
 import random
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+
+import msgspec
 
 from opsconsole_protocol.ids import JobId, job_id
 from opsconsole_protocol.spec import JobSpec, Resources
@@ -84,6 +86,7 @@ def make_plan(
     jobs = _jobs(rng, hosts, chaos_ms, max(1, round(size * rng.randrange(1, 6))))
     acts = tuple(sorted((_act(rng, jobs, chaos_ms) for _ in range(rng.randrange(6))), key=lambda act: act.at_ms))
     faults = tuple(fault for fault in _faults(rng, hosts, chaos_ms, only) if fault.kind not in without)
+    jobs = _with_gangs(seed, hosts, jobs)
     return Plan(seed, hosts, jobs, () if "acts" in without else acts, faults, chaos_ms)
 
 
@@ -127,6 +130,40 @@ def _jobs(rng: random.Random, hosts: tuple[HostPlan, ...], chaos_ms: int, count:
             )
         )
     return tuple(jobs)
+
+
+def _with_gangs(seed: int, hosts: tuple[HostPlan, ...], jobs: tuple[JobPlan, ...]) -> tuple[JobPlan, ...]:
+    """Some plans have gangs and time-outs of whole jobs.
+
+    They have chance of their own, so that the rest of a plan stays as it was, and leave the pinned seeds' plans alone.
+    """
+    rng = random.Random(f"gang plan {seed}")  # noqa: S311 – the same
+    if rng.random() < 0.65:
+        return jobs
+    jobs = tuple(replace(job, spec=_with_gang(rng, hosts, job.spec)) for job in jobs)
+    if rng.random() < 0.5:
+        return jobs
+    # The first keeps a slot for so long that whoever waits for all of them waits in vain.
+    spec = msgspec.structs.replace(
+        jobs[0].spec, gang=False, num_tasks=1, timeout_ms=None, held=False, resources=Resources()
+    )
+    return (replace(jobs[0], spec=spec, duration_ms=(60_000, 200_000)), *jobs[1:])
+
+
+def _with_gang(rng: random.Random, hosts: tuple[HostPlan, ...], spec: JobSpec) -> JobSpec:
+    room = room_for(hosts, spec)
+    count = rng.choice((spec.num_tasks, min(spec.num_tasks, max(1, room)), max(1, room), max(1, room)))
+    if rng.random() < 0.5:
+        spec = msgspec.structs.replace(spec, gang=True, num_tasks=count, max_task_failures=0)
+    limit_ms = rng.choice((None, None, None, 3_000, 15_000, 40_000))
+    return msgspec.structs.replace(spec, job_timeout_ms=limit_ms)
+
+
+def room_for(hosts: Sequence[HostPlan], spec: JobSpec) -> int:
+    """How many tasks of a job run at once where nothing else does."""
+    gpus = spec.resources.gpus
+    allowed = [host for host in hosts if spec.worker in {None, host.name}]
+    return sum(min(host.slots, len(host.gpus) // gpus if gpus else host.slots) for host in allowed)
 
 
 def _act(rng: random.Random, jobs: tuple[JobPlan, ...], chaos_ms: int) -> ActPlan:

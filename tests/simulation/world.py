@@ -24,7 +24,7 @@ from tests.simulation.coordinator import Coordinator
 from tests.simulation.fault import Machine, Nemesis
 from tests.simulation.host import Behaviour, Host, Process
 from tests.simulation.network import Network
-from tests.simulation.plan import JobPlan, Plan
+from tests.simulation.plan import JobPlan, Plan, room_for
 from tests.simulation.store import Disk
 from tests.simulation.virtual import Loop
 from tests.simulation.workload import Operators
@@ -59,6 +59,7 @@ class World:
         self._jobs = {job.job_id: job for job in plan.jobs}
         self.disk = Disk(self.loop, self.rng)
         self.checker = Checker(self.loop, self.disk, self.say)
+        self.checker.specs = {job.job_id: job.spec for job in plan.jobs}
         self.disk.on_commit = self.checker.committed
         self.network = Network(self.loop, self.rng)
         self.coordinator = Coordinator(self.loop, self.network, self.disk, self.rng, self.checker.log_stored)
@@ -67,6 +68,7 @@ class World:
         self.nemesis = Nemesis(self.loop, self.network, self.coordinator, self.machines, self.checker, self.say)
         self.checker.is_connected = self._is_connected
         self._up_since_ms: dict[str, int] = {}
+        self._fleet: Fleet | None = None
 
     def say(self, text: str) -> None:
         """Add to the story."""
@@ -141,6 +143,12 @@ class World:
             else:
                 self._up_since_ms.pop(name, None)
             self.checker.look(machine.host)
+        if fleet is not self._fleet:
+            self._fleet = fleet
+            self.checker.coordinator_died()
+        if fleet is not None:
+            held = (worker.reserved for worker in fleet.workers.values() if worker.status == "reserved")
+            self.checker.look_at_reserved(sorted({one.job_id for one in held if one is not None}))
         self.loop.at(1_000, self._watch)
 
     # --- running ---------------------------------------------------------------------------------------------------
@@ -263,6 +271,9 @@ class World:
         if waiting == {TaskState.PENDING} and not job.open_attempts:
             if any(other in fleet.jobs for other in job.waiting_on):
                 return ""  # then that one has to settle, or be explained
+            left = sum(not is_task_finished(task.state) for task in job.tasks)
+            if job.spec.gang and left > room_for(self.plan.hosts, job.spec):
+                return ""
             demand = placement.demand_of(job)
             offers = [placement.judge(fleet, worker, demand, 1 << 60) for worker in fleet.workers.values()]
             if all(offer.permanent for offer in offers):

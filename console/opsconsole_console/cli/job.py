@@ -14,6 +14,7 @@ from opsconsole_console.widget import format as fmt
 if TYPE_CHECKING:
     from opsconsole.client import Client
     from opsconsole_protocol.api import JobDetail, TaskRow
+    from opsconsole_protocol.spec import JobSpec
 
 _EVENTS_SHOWN = 20
 _TASKS_SHOWN = 200
@@ -68,11 +69,13 @@ def _put_job(detail: JobDetail) -> None:
         ("State", f"{row.state}{': ' + row.reason if row.reason else ''}"),
         ("Project", f"{row.project}, priority {row.priority}"),
         ("Command", shlex.join(spec.command) + (f"   and {row.num_tasks - 1} more" if spec.task_commands else "")),
+        ("Gang", f"{row.num_tasks} tasks, all at once or none" if spec.gang else ""),
         ("Worker", row.worker or ""),
         ("Input", ", ".join(spec.inputs)),
         ("Output", row.output_path or ""),
         ("After", ", ".join(spec.after)),
         ("Needs", ", ".join((*_needs(detail), *spec.requirements))),
+        ("Time-out", _limits(spec)),
         ("Submitted", f"{stamp(row.created_at_ms)} by {row.submitted_by}"),
         (
             "Started",
@@ -83,6 +86,11 @@ def _put_job(detail: JobDetail) -> None:
     for name, text in facts:
         if text:
             put(f"{name + ':':11}{clean(text)}")
+
+
+def _limits(spec: JobSpec) -> str:
+    limits = ((spec.timeout_ms, "for a task"), (spec.job_timeout_ms, "for the whole job"))
+    return ", ".join(f"{fmt.duration_exact(limit_ms)} {what}" for limit_ms, what in limits if limit_ms is not None)
 
 
 def _needs(detail: JobDetail) -> list[str]:

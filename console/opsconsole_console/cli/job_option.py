@@ -34,6 +34,9 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--name", metavar="N", help="what to call the job; else the program's name")
     what.add_argument("--project", metavar="P", help="the queue it belongs to (default)")
     what.add_argument("--tasks", metavar="N", type=at_least(1), help="run the command so many times, as one job (1)")
+    what.add_argument(
+        "--gang", action="store_true", help="start all tasks at once or none, and run none without the others"
+    )
     what.add_argument("--template", metavar="T", help="take the command from this template")
     what.add_argument(
         "--set", metavar="K=V", type=key_value, action="append", default=[], help="a template's parameter"
@@ -72,6 +75,8 @@ def _add_ends(ends: argparse._ArgumentGroup) -> None:
         "--max-task-failures", metavar="N", type=at_least(0), help="failed tasks that are put up with (0)"
     )
     ends.add_argument("--timeout", metavar="2h", type=_milliseconds, help="end a task that runs for longer")
+    ends.add_argument("--job-timeout", metavar="T", type=_milliseconds,
+                      help="end the job so long after its first start, over all tasks and retries")  # fmt: skip
     ends.add_argument("--scheduling-timeout", metavar="1h", type=_milliseconds, help="give up when it can't be started")
     ends.add_argument("--grace", metavar="5s", type=_milliseconds, help="from TERM to KILL (5s)")
     ends.add_argument("--lost-after", metavar="60s", type=_milliseconds, help="silence that makes a worker lost (60s)")
@@ -100,6 +105,7 @@ def make_spec(args: argparse.Namespace, command: Sequence[str] | None, template:
         "max_retries_preemption": args.max_retries_preemption,
         "max_task_failures": args.max_task_failures,
         "timeout_ms": args.timeout,
+        "job_timeout_ms": args.job_timeout,
         "scheduling_timeout_ms": args.scheduling_timeout,
         "grace_ms": args.grace,
         "lost_after_ms": args.lost_after,
@@ -108,6 +114,7 @@ def make_spec(args: argparse.Namespace, command: Sequence[str] | None, template:
         "environment": environment_of(args.env, os.environ),
         "ports": tuple(args.port),
         "held": args.hold,
+        "gang": args.gang,
     }
     given = {name: value for name, value in found.items() if value is not None}
     spec = _checked(JobSpec, {**given, **_tasks(args, words, template)})

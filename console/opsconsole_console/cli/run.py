@@ -40,6 +40,8 @@ def run(args: argparse.Namespace) -> int:
         if getattr(args, dest):
             raise InvalidRequest(f"{flag} goes with `opsconsole submit`: a run has a coordinator of its own")
     spec = make_run_spec(args, Path.cwd())
+    if spec.gang:
+        args.max_concurrent_jobs = gang_slots(spec, args.max_concurrent_jobs)
 
     import asyncio
 
@@ -47,6 +49,15 @@ def run(args: argparse.Namespace) -> int:
     from opsconsole_console.cli.foreground import Foreground
 
     return asyncio.run(Foreground(spec, new_job_id(), args).main())
+
+
+def gang_slots(spec: JobSpec, given: int | None) -> int:
+    """A gang needs a slot for each task, here. Raises InvalidRequest when it was given fewer."""
+    if given is not None and given < spec.num_tasks:
+        raise InvalidRequest(
+            f"a gang of {spec.num_tasks} needs as many slots: leave out --max-concurrent-jobs, or --gang"
+        )
+    return given or spec.num_tasks
 
 
 def make_run_spec(args: argparse.Namespace, cwd: Path) -> JobSpec:

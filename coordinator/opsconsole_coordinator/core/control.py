@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from opsconsole_coordinator.core.dependency import apply_dependencies
 from opsconsole_coordinator.core.ending import end_attempt, forget, settle_job, stop_job, stop_task
 from opsconsole_coordinator.core.fleet import Fleet
+from opsconsole_coordinator.core.gang import starts_over
 from opsconsole_coordinator.core.model import Attempt, Job, Task, Worker
 from opsconsole_coordinator.core.schedule import set_want
 from opsconsole_protocol import link
@@ -25,10 +26,11 @@ def act(fleet: Fleet, verb: str, job_id: JobId, index: int | None, actor: str, r
         raise NotFound(f"job {job_id} has {len(job.tasks)} tasks, from task-0 to task-{len(job.tasks) - 1}")
     if verb not in _ACTIONS:
         raise InvalidRequest(f"{verb!r} is not a verb: use one of {', '.join(VERBS)}")
-    tasks = job.tasks if index is None else [job.tasks[index]]
-    words = _ACTIONS[verb](fleet, job, tasks, index is None, actor, reason, now_ms)
+    is_whole = index is None or job.spec.gang  # what is done to one of a gang is done to all
+    tasks = job.tasks if is_whole or index is None else [job.tasks[index]]
+    words = _ACTIONS[verb](fleet, job, tasks, is_whole, actor, reason, now_ms)
     settle_job(fleet, job, now_ms)
-    return words
+    return words if index is None or not is_whole else f"{words} (all tasks of its gang)"
 
 
 def _cancel(fleet: Fleet, job: Job, tasks: Sequence[Task], is_whole: bool, actor: str, reason: str, now_ms: int) -> str:
@@ -96,6 +98,10 @@ def _retry(fleet: Fleet, job: Job, tasks: Sequence[Task], is_whole: bool, actor:
     again = [task for task in tasks if is_task_finished(task.state) and task.state is not TaskState.SUCCEEDED]
     if not again:
         raise Conflict(_nothing(job, "retry", "none of its tasks has failed"))
+    if job.spec.gang and not job.is_finished:
+        raise Conflict(_nothing(job, "retry", "others of its gang are still ending"))
+    if job.is_finished or job.stop_reason:
+        job.limit_from_ms = job.still_since_ms = None  # it has its whole time again
     if is_whole or job.is_finished:
         job.stop_reason = ""
     job.failed_tasks -= sum(task.state is TaskState.FAILED for task in again)
@@ -191,7 +197,17 @@ def _hold_waiting(fleet: Fleet, job: Job, tasks: Sequence[Task], reason: str) ->
     for task in waiting:
         task.held = True
         fleet.set_task(job, task, TaskState.HELD, reason)
-    return len(waiting)
+    return len(waiting) + len(_note_held(fleet, job, tasks, held=True))
+
+
+def _note_held(fleet: Fleet, job: Job, tasks: Sequence[Task], *, held: bool) -> list[Task]:
+    """What is held or released of a gang's tasks that wait again once their attempts have ended."""
+    found = [(task, fleet.current(task)) for task in tasks if task.held is not held and is_task_live(task.state)]
+    changed = [task for task, attempt in found if attempt is not None and starts_over(attempt)]
+    for task in changed:
+        task.held = held
+        fleet.set_task(job, task, task.state, task.reason)
+    return changed
 
 
 def _release_held(fleet: Fleet, job: Job, tasks: Sequence[Task], now_ms: int) -> int:
@@ -202,7 +218,7 @@ def _release_held(fleet: Fleet, job: Job, tasks: Sequence[Task], now_ms: int) ->
         fleet.set_task(job, task, TaskState.PENDING)
     if held and (job.blocked_by or job.waiting_on):
         apply_dependencies(fleet, job, now_ms)
-    return len(held)
+    return len(held) + len(_note_held(fleet, job, tasks, held=False))
 
 
 def _nothing(job: Job, verb: str, why: str) -> str:

@@ -1,6 +1,6 @@
 """How an attempt's end becomes its task's state: retries within two budgets, failure limits, dependants."""
 
-from opsconsole_coordinator.core import history
+from opsconsole_coordinator.core import gang, history
 from opsconsole_coordinator.core.dependency import job_changed
 from opsconsole_coordinator.core.fleet import SYSTEM, Fleet
 from opsconsole_coordinator.core.model import Attempt, Job, Task, Worker
@@ -12,6 +12,7 @@ BACKOFF_FIRST_MS = 1_000
 BACKOFF_MAX_MS = 60_000
 AVOID_AFTER_FAILURES = 3
 AVOID_MS = 60_000
+_HOW_ENDED = {AttemptState.FAILED: "failed", AttemptState.PREEMPTED: "was preempted", AttemptState.KILLED: "was killed"}
 
 
 def end_attempt(fleet: Fleet, attempt: Attempt, state: AttemptState, error: str, now_ms: int) -> None:
@@ -27,6 +28,8 @@ def end_attempt(fleet: Fleet, attempt: Attempt, state: AttemptState, error: str,
     _judge_worker(fleet, attempt, now_ms)
     if task.current == attempt.id and not was_lost and not is_task_finished(task.state):
         _move_task(fleet, job, task, attempt, now_ms)
+    if job.spec.gang:
+        _mind_gang(fleet, job, attempt, now_ms)
     if state is AttemptState.WORKER_FAILED or attempt.is_log_complete:
         forget(fleet, attempt)
     settle_job(fleet, job, now_ms)
@@ -45,6 +48,7 @@ def _move_task(fleet: Fleet, job: Job, task: Task, attempt: Attempt, now_ms: int
     subject = job.task_id(task.index)
     match attempt.state:
         case AttemptState.SUCCEEDED:
+            task.held = False
             fleet.set_task(job, task, TaskState.SUCCEEDED)
             history.record(fleet, job, attempt)
             fleet.audit(
@@ -58,6 +62,9 @@ def _move_task(fleet: Fleet, job: Job, task: Task, attempt: Attempt, now_ms: int
                 f"attempt {attempt.number} failed {where}: {attempt.error}",
                 subject,
             )
+            if gang.starts_over(attempt):
+                await_turn(fleet, job, task, attempt, attempt.want.reason)
+                return
             task.failures += 1
             may_retry = not job.stop_reason and attempt.want.mode is not link.Mode.STOP
             if task.failures <= job.spec.max_retries_failure and may_retry:
@@ -84,10 +91,15 @@ def _lose(fleet: Fleet, job: Job, task: Task, attempt: Attempt, now_ms: int) -> 
         fleet.audit(now_ms, SYSTEM, "retracted", f"attempt {attempt.number} taken back before its start", subject)
         await_turn(fleet, job, task, attempt)
         return
+    if gang.starts_over(attempt):
+        text = f"attempt {attempt.number} ended on {attempt.worker_name}: {attempt.want.reason}"
+        fleet.audit(now_ms, SYSTEM, "preempted", text, subject)
+        await_turn(fleet, job, task, attempt, attempt.want.reason)
+        return
     kind = "preempted" if is_preempted else "lost"
     fleet.audit(now_ms, SYSTEM, kind, f"attempt {attempt.number} {kind}: {attempt.error}", subject)
     if attempt.want.mode is link.Mode.STOP:
-        fleet.set_task(job, task, TaskState.KILLED, attempt.want.reason)
+        _end_stopped(fleet, job, task, attempt.want.reason, attempt.stopped_as)
         return
     if attempt.has_started or attempt.state is not AttemptState.WORKER_FAILED:
         task.preemptions += 1
@@ -117,35 +129,64 @@ def await_turn(fleet: Fleet, job: Job, task: Task, attempt: Attempt, reason: str
     fleet.set_task(job, task, TaskState.HELD if task.held else TaskState.PENDING, reason)
 
 
+def _end_stopped(fleet: Fleet, job: Job, task: Task, reason: str, stopped_as: AttemptState) -> None:
+    """End a task that was to be stopped and has no attempt that could report it: failed by a time-out, else killed."""
+    is_failed = stopped_as is AttemptState.FAILED
+    fleet.set_task(job, task, TaskState.FAILED if is_failed else TaskState.KILLED, reason)
+    job.failed_tasks += is_failed
+
+
+def _mind_gang(fleet: Fleet, job: Job, attempt: Attempt, now_ms: int) -> None:
+    """None of a gang goes on without the others: they end with it, or start over together."""
+    task = job.tasks[attempt.index]
+    how = _HOW_ENDED.get(attempt.state, "is lost")
+    cause = f"task-{task.index} of its gang {how}{': ' + attempt.error if attempt.error else ''}"
+    if not is_task_finished(task.state):
+        gang.keep_together(fleet, job, now_ms, cause)
+    elif task.state is not TaskState.SUCCEEDED and not job.stop_reason and not job.is_finished:
+        stop_job(fleet, job, cause, SYSTEM, now_ms)
+
+
 def _count_failed_task(fleet: Fleet, job: Job, now_ms: int) -> None:
     job.failed_tasks += 1
     limit = job.spec.max_task_failures
+    if job.spec.gang:
+        return  # it ends with its first
     if job.failed_tasks <= limit or job.stop_reason or job.is_finished:
         return
     allowed = f"{limit} may" if limit else "none may"
     stop_job(fleet, job, f"{job.failed_tasks} of {len(job.tasks)} tasks failed, {allowed}", SYSTEM, now_ms)
 
 
-def stop_job(fleet: Fleet, job: Job, reason: str, actor: str, now_ms: int) -> None:
-    """End all tasks of a job: waiting ones at once, live ones by their workers."""
+def stop_job(
+    fleet: Fleet, job: Job, reason: str, actor: str, now_ms: int, stopped_as: AttemptState = AttemptState.KILLED
+) -> None:
+    """End all tasks of a job: waiting ones at once, live ones by their workers. They are killed, or `stopped_as` failed."""
     job.stop_reason = reason
-    fleet.audit(now_ms, actor, "cancel", reason, job.id)
+    fleet.audit(now_ms, actor, "cancel" if stopped_as is AttemptState.KILLED else "timeout", reason, job.id)
     for task in job.tasks:
-        stop_task(fleet, job, task, reason, now_ms)
+        stop_task(fleet, job, task, reason, now_ms, stopped_as)
     settle_job(fleet, job, now_ms)
 
 
-def stop_task(fleet: Fleet, job: Job, task: Task, reason: str, now_ms: int) -> bool:
+def stop_task(
+    fleet: Fleet, job: Job, task: Task, reason: str, now_ms: int, stopped_as: AttemptState = AttemptState.KILLED
+) -> bool:
     """End one task; returns whether there was anything to end."""
     if is_task_waiting(task.state):
         lost = fleet.current(task)
-        fleet.set_task(job, task, TaskState.KILLED, reason)
+        _end_stopped(fleet, job, task, reason, stopped_as)
         if lost is not None and lost.lost:
             end_attempt(fleet, lost, AttemptState.WORKER_FAILED, lost.error, now_ms)
         return True
     attempt = fleet.current(task)
     if attempt is None or attempt.is_finished:
         return False
+    is_cancelled = attempt.want.mode is link.Mode.STOP and attempt.stopped_as is AttemptState.KILLED
+    if is_cancelled and stopped_as is not AttemptState.KILLED:
+        return False  # it was cancelled before
+    attempt.stopped_as = stopped_as
+    fleet.touch_attempt(attempt)
     set_want(fleet, attempt, link.Want(mode=link.Mode.STOP, reason=reason, grace_ms=job.spec.grace_ms))
     task.reason = f"ending: {reason}"
     fleet.set_task(job, task, task.state, task.reason)
@@ -188,7 +229,7 @@ def _judge_worker(fleet: Fleet, attempt: Attempt, now_ms: int) -> None:
     if attempt.state is AttemptState.SUCCEEDED:
         worker.failures_in_row = 0
         worker.failed_jobs.clear()
-    elif attempt.state is AttemptState.FAILED:
+    elif attempt.state is AttemptState.FAILED and attempt.want.mode is not link.Mode.STOP:
         worker.failures_in_row += 1
         worker.failed_jobs.add(attempt.job_id)
         # One bad job says nothing about a worker; several different ones do.

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from heapq import heappush
 
 from opsconsole_coordinator.core.effect import Batch
-from opsconsole_coordinator.core.model import Attempt, Job, Task, Worker
+from opsconsole_coordinator.core.model import Attempt, Job, Reserved, Task, Worker
 from opsconsole_coordinator.core.order import Order
 from opsconsole_protocol import link
 from opsconsole_protocol.api import EventRow
@@ -44,6 +44,12 @@ class Fleet:
         self.inputs: dict[tuple[WorkerId, str], tuple[bool | None, str, int]] = {}
         """What a worker said of an input file: found (null: asked), detail, when."""
         self.must_schedule = False
+        self.timed_jobs: dict[JobId, None] = {}
+        """Jobs with a `job_timeout`."""
+        self.reserved: dict[WorkerId, Reserved] = {}
+        """What is kept free for a gang, by worker; each worker knows its own."""
+        self.turn_until_ms = 0
+        """When the last gang's turn to reserve workers ends, or ended."""
         self.job_seq = 0
         self.durations: dict[str, dict[WorkerId, float]] = {}
         """Mean durations in milliseconds by kind of job and worker."""
@@ -162,8 +168,14 @@ class Fleet:
         self.jobs[job.id] = job
         self._jobs_added[job.id] = None
         self._jobs[job.id] = None
+        self.take_in(job)
+
+    def take_in(self, job: Job) -> None:
+        """File a job where it is looked for by others."""
         for other in job.after:
             self.dependents.setdefault(other, set()).add(job.id)
+        if job.spec.job_timeout_ms is not None:
+            self.timed_jobs[job.id] = None
 
     def task_of(self, attempt: Attempt) -> Task | None:
         """The attempt's task, while its job is in memory."""
@@ -267,6 +279,7 @@ class Fleet:
                 dependents.discard(job.id)
                 if not dependents:
                     del self.dependents[other]
+        self.timed_jobs.pop(job.id, None)
         del self.jobs[job.id]
 
     def is_done(self, task: Task) -> bool:

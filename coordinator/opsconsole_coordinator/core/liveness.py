@@ -1,9 +1,10 @@
 """Time passes: workers fall silent and are lost, waits and time-outs end."""
 
-from opsconsole_coordinator.core.ending import await_turn, end_attempt, settle_job
+from opsconsole_coordinator.core.ending import await_turn, end_attempt, settle_job, stop_job
 from opsconsole_coordinator.core.fleet import SYSTEM, Fleet
 from opsconsole_coordinator.core.model import Attempt, Worker
 from opsconsole_coordinator.core.schedule import retract_waiting, schedule
+from opsconsole_coordinator.core.time_limit import watch_limits
 from opsconsole_protocol import link
 from opsconsole_protocol.ids import AttemptId, SessionId
 from opsconsole_protocol.link import SILENT_AFTER_MS, Mode
@@ -49,6 +50,7 @@ def tick(fleet: Fleet, now_ms: int) -> None:
     for worker in fleet.workers.values():
         _watch(fleet, worker, now_ms)
     _expire(fleet, now_ms)
+    watch_limits(fleet, now_ms)
     retract_waiting(fleet, now_ms)
     schedule(fleet, now_ms, refresh_reasons=True)
 
@@ -119,5 +121,7 @@ def _expire(fleet: Fleet, now_ms: int) -> None:
             words = f"found no worker within {limit_ms // 1000} s: {job.reason or 'no free slot'}"
             fleet.set_task(job, task, TaskState.UNSCHEDULABLE, words)
             fleet.audit(now_ms, SYSTEM, "unschedulable", words, job.task_id(task.index))
+        if late and job.spec.gang and not job.is_finished:
+            stop_job(fleet, job, f"task-{late[0].index} of its gang found no worker in time", SYSTEM, now_ms)
         if late:
             settle_job(fleet, job, now_ms)

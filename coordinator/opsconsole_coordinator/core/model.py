@@ -22,6 +22,8 @@ class Attempt(msgspec.Struct, kw_only=True, omit_defaults=True):
     worker_name: str
     state: AttemptState = AttemptState.ASSIGNED
     want: Want = Want()
+    stopped_as: AttemptState = AttemptState.KILLED
+    """What its end counts as once it was told to stop: killed; failed (its job timed out); preempted (its gang starts over)."""
     gpu_ids: tuple[str, ...] = ()
     promised: dict[str, float] = {}
     """What it asked for of its worker's `cpus` and `memory_mb`."""
@@ -92,6 +94,10 @@ class Job(msgspec.Struct, kw_only=True, omit_defaults=True):
     stop_reason: str = ""
     ready_since_ms: int = 0
     """Since when nothing but a free worker is missing; kept where there is a `scheduling_timeout`."""
+    limit_from_ms: int | None = None
+    """Since when its `job_timeout` counts: its first start, moved on by the time that it stood still."""
+    still_since_ms: int | None = None
+    """Since when all of it that lives is paused; kept where there is a `job_timeout`."""
     tasks: list[Task] = []
     counts: dict[TaskState, int] = {}
     waiting_on: set[JobId] = set()
@@ -103,6 +109,10 @@ class Job(msgspec.Struct, kw_only=True, omit_defaults=True):
     worker_names: set[str] = set()
     mean_duration_ms: float | None = None
     reason: str = ""
+    turn_until_ms: int = 0
+    """When a gang's turn to reserve workers ends, or ended."""
+    turns: int = 0
+    """How many turns it has had in vain."""
 
     @property
     def state(self) -> TaskState:
@@ -117,6 +127,16 @@ class Job(msgspec.Struct, kw_only=True, omit_defaults=True):
     def task_id(self, index: int) -> TaskId:
         """The id of one of its tasks."""
         return task_id(self.id, index)
+
+
+class Reserved(msgspec.Struct, frozen=True):
+    """What is kept free on a worker for a gang that doesn't fit yet."""
+
+    job_id: JobId
+    slots: int
+    gpu_ids: frozenset[str]
+    promised: dict[str, float]
+    """As an attempt's, for all those tasks together."""
 
 
 class Worker(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -149,6 +169,7 @@ class Worker(msgspec.Struct, kw_only=True, omit_defaults=True):
     failures_in_row: int = 0
     failed_jobs: set[JobId] = set()
     avoided_until_ms: int = 0
+    reserved: Reserved | None = None
 
     def facts(self) -> dict[str, Any]:
         """What requirements are matched against: the properties, and the worker's own fields under their names."""
@@ -168,10 +189,13 @@ class Worker(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     @property
     def status(self) -> str:
-        """`maintenance`, `busy` (no slot is free) or `available`."""
+        """`maintenance`, `busy` (no slot is free), `reserved` (what is free is kept for a gang) or `available`."""
         if self.maintenance:
             return "maintenance"
-        return "busy" if len(self.live) >= self.max_concurrent_jobs else "available"
+        free = self.max_concurrent_jobs - len(self.live)
+        if free <= 0:
+            return "busy"
+        return "reserved" if self.reserved is not None and self.reserved.slots >= free else "available"
 
     def promised(self, key: str) -> dict[AttemptId, float]:
         """What live attempts asked for of a capacity: `cpus` or `memory_mb`."""

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from heapq import heapify
 
 from opsconsole_coordinator.core.fleet import Fleet
-from opsconsole_coordinator.core.model import Job, Task, Worker
+from opsconsole_coordinator.core.model import Job, Reserved, Task, Worker
 from opsconsole_protocol import link
+from opsconsole_protocol.ids import JobId
 from opsconsole_protocol.link import Gpu
 from opsconsole_protocol.requirement import Requirement
 from opsconsole_protocol.spec import JobSpec
@@ -27,6 +29,8 @@ class Demand:
     requirements: tuple[Requirement, ...]
     prefetch: int = 0
     avoid: tuple[str, ...] = ()
+    job_id: JobId | None = None
+    """Whose it is: what is reserved for it is free to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +45,21 @@ class Offer:
     """Waiting wouldn't help: the worker itself would have to change."""
 
 
+Ranked = tuple[tuple[float, float, int, str], int, Offer]
+"""An accepted offer with its rank and its place among all."""
+
+
 def demand_of(job: Job, task: Task | None = None) -> Demand:
     """What placing one of the job's tasks asks for."""
-    return Demand(job.spec, job.requirements, _prefetch(job), task.avoid if task is not None else ())
+    return Demand(job.spec, job.requirements, _prefetch(job), task.avoid if task is not None else (), job.id)
 
 
 def _prefetch(job: Job) -> int:
     """How many tasks beyond a worker's slots: as much work as takes SHORT_TASK_MS, one after the other."""
     if job.mean_duration_ms is None or job.mean_duration_ms >= SHORT_TASK_MS or job.spec.resources.gpus:
         return 0
+    if job.spec.gang:
+        return 0  # its tasks start together
     return min(PREFETCH_MAX, int(SHORT_TASK_MS / max(job.mean_duration_ms, 1)))
 
 
@@ -88,6 +98,14 @@ def rank(offer: Offer, estimates: dict[str, float]) -> tuple[float, float, int, 
     unknown = sum(estimates.values()) / len(estimates) if estimates else 0.0
     load = len(worker.live) / worker.max_concurrent_jobs
     return (round(estimates.get(worker.id, unknown), -2), load, len(worker.gpus), worker.name)
+
+
+def ask_all(fleet: Fleet, demand: Demand, known: dict[str, float], now_ms: int) -> tuple[list[Offer], list[Ranked]]:
+    """Every worker's offer, and a heap of the accepted ones with their places, the best first."""
+    offers = [judge(fleet, worker, demand, now_ms) for worker in fleet.workers.values()]
+    ranked = [(rank(offer, known), place, offer) for place, offer in enumerate(offers) if offer.accepted]
+    heapify(ranked)
+    return offers, ranked
 
 
 def choose(offers: Iterable[Offer], estimates: dict[str, float] | None = None) -> Offer | None:
@@ -171,7 +189,23 @@ def _occupied(worker: Worker, demand: Demand) -> str:
         free = total(worker, key) - sum(worker.promised(key).values())
         if free < need:
             return f"needs {need:g} {label}; {free:g} of {total(worker, key):g} are free"
-    return ""
+    kept = _kept(worker, demand)
+    return _reserved(worker, demand, kept) if kept is not None else ""
+
+
+def _kept(worker: Worker, demand: Demand) -> Reserved | None:
+    """What is kept free on this worker for another job."""
+    kept = worker.reserved
+    return None if kept is None or kept.job_id == demand.job_id else kept
+
+
+def _reserved(worker: Worker, demand: Demand, kept: Reserved) -> str:
+    """Whether too little is left beside what is kept free for a gang; nothing is prefetched there."""
+    is_left = len(worker.live) + kept.slots < worker.max_concurrent_jobs
+    for need, key, _ in capacities(demand):
+        free = total(worker, key) - sum(worker.promised(key).values()) - kept.promised.get(key, 0)
+        is_left = is_left and free >= need
+    return "" if is_left else f"is reserved for gang {kept.job_id}"
 
 
 def capacities(demand: Demand) -> list[tuple[float, str, str]]:
@@ -179,6 +213,12 @@ def capacities(demand: Demand) -> list[tuple[float, str, str]]:
     needs = demand.spec.resources
     asked = ((needs.cpus, "cpus", "CPUs"), (float(needs.memory_mb), "memory_mb", "MB of memory"))
     return [one for one in asked if one[0]]
+
+
+def promised_of(spec: JobSpec) -> dict[str, float]:
+    """What one task is promised of its worker's capacities."""
+    asked = (("cpus", spec.resources.cpus), ("memory_mb", spec.resources.memory_mb))
+    return {key: float(need) for key, need in asked if need}
 
 
 def total(worker: Worker, key: str) -> float:
@@ -207,6 +247,10 @@ def _choose_gpus(worker: Worker, demand: Demand) -> tuple[tuple[str, ...] | None
     if not count:
         return (), ""
     free, refusals = free_gpus(worker, demand.spec.resources.gpu_memory_mb)
+    kept = _kept(worker, demand)
+    if kept is not None:
+        refusals += [f"GPU {gpu.index} is reserved for gang {kept.job_id}" for gpu in free if gpu.uuid in kept.gpu_ids]
+        free = [gpu for gpu in free if gpu.uuid not in kept.gpu_ids]
     if len(free) < count:
         return None, f"needs {count} free GPU{'s' if count > 1 else ''}, {len(free)} free: {'; '.join(refusals)}"
     # The smallest GPUs that suffice, so that large ones stay free for those who need them.

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from opsconsole_coordinator.core import gang
 from opsconsole_coordinator.core.adoption import adopt
 from opsconsole_coordinator.core.ending import end_attempt, forget, settle_job
 from opsconsole_coordinator.core.fleet import SYSTEM, Fleet
@@ -191,7 +192,7 @@ def _without_rest(worker: Worker, there: Collection[AttemptId]) -> list[Attempt]
 
 def _end_unstarted(fleet: Fleet, attempt: Attempt, now_ms: int) -> None:
     is_retracted = attempt.want.mode is Mode.RETRACT
-    state = AttemptState.WORKER_FAILED if is_retracted else AttemptState.KILLED
+    state = AttemptState.WORKER_FAILED if is_retracted else attempt.stopped_as
     end_attempt(fleet, attempt, state, attempt.want.reason, now_ms)
 
 
@@ -246,6 +247,9 @@ def _apply(fleet: Fleet, attempt: Attempt, observed: Observed, now_ms: int) -> N
     if observed.started_at_ms is not None and job.started_at_ms is None:
         job.started_at_ms = now_ms
         fleet.touch_job(job)
+    if observed.started_at_ms is not None and job.limit_from_ms is None and job.spec.job_timeout_ms is not None:
+        job.limit_from_ms = now_ms
+        fleet.touch_job(job)
     if is_attempt_finished(observed.state):
         state, error = _outcome(attempt, observed)
         end_attempt(fleet, attempt, state, error, now_ms)
@@ -275,7 +279,7 @@ def _outcome(attempt: Attempt, observed: Observed) -> tuple[AttemptState, str]:
     if attempt.want.mode is Mode.RETRACT:
         return AttemptState.WORKER_FAILED, attempt.want.reason
     if attempt.want.mode is Mode.STOP:
-        return AttemptState.KILLED, attempt.want.reason
+        return attempt.stopped_as, attempt.want.reason
     return AttemptState.WORKER_FAILED, observed.error or observed.reason or "stopped by its worker"
 
 
@@ -299,6 +303,8 @@ def _welcome_back(fleet: Fleet, attempt: Attempt, now_ms: int) -> None:
             f"{attempt.worker_name} is back with attempt {attempt.number}",
             subject,
         )
+        if job.spec.gang:
+            gang.keep_together(fleet, job, now_ms)
 
 
 def _want_as_held(fleet: Fleet, attempt: Attempt, held: bool, reason: str) -> None:

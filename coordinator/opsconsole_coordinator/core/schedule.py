@@ -1,16 +1,14 @@
 """Placing pending tasks: jobs in order, each task to the best worker that accepts it."""
 
-from heapq import heapify, heappop, heappush
+from heapq import heappop, heappush
 
-from opsconsole_coordinator.core import history
+from opsconsole_coordinator.core import history, reservation
 from opsconsole_coordinator.core.fleet import SYSTEM, Fleet
-from opsconsole_coordinator.core.model import Attempt, Job, Task, Worker
-from opsconsole_coordinator.core.placement import Demand, Offer, choose, demand_of, judge, rank
+from opsconsole_coordinator.core.model import Attempt, Job, Reserved, Task, Worker
+from opsconsole_coordinator.core.placement import Demand, Offer, ask_all, choose, demand_of, judge, promised_of, rank
 from opsconsole_protocol import link
 from opsconsole_protocol.ids import WorkerId, attempt_id
 from opsconsole_protocol.state import AttemptState, TaskState
-
-_Ranked = tuple[tuple[float, float, int, str], int, Offer]
 
 RETRACT_AFTER_MS = 2_000
 AVOID_PATIENCE_MS = 60_000
@@ -24,14 +22,27 @@ def schedule(fleet: Fleet, now_ms: int, *, refresh_reasons: bool = False) -> Non
     why each job waits.
     """
     fleet.must_schedule = False
+    kept = reservation.lift(fleet) if fleet.reserved else {}
     if fleet.adopting:
         _wait_for_confirmation(fleet)
-        return
+    else:
+        _place_jobs(fleet, kept, now_ms, refresh_reasons=refresh_reasons)
+    if kept or fleet.reserved:
+        reservation.show(fleet, kept)
+
+
+def _place_jobs(fleet: Fleet, kept: dict[WorkerId, Reserved], now_ms: int, *, refresh_reasons: bool) -> None:
+    from opsconsole_coordinator.core import gang
+
     free = [worker for worker in fleet.workers.values() if has_slot(worker)]
     refused: dict[tuple[object, ...], str] = {}
     for job_id in fleet.order:
         job = fleet.jobs[job_id]
         if not _is_runnable(fleet, job, now_ms):
+            continue
+        if job.spec.gang:
+            gang.place(fleet, job, kept, now_ms, may_fit=bool(free), refresh=refresh_reasons)
+            free = [worker for worker in free if has_slot(worker)]
             continue
         demand = demand_of(job)
         if not free and not demand.prefetch and not refresh_reasons and job.reason:
@@ -79,7 +90,7 @@ def _place_job(fleet: Fleet, job: Job, demand: Demand, now_ms: int) -> str:
     Every worker is asked once; then only the one that was just given a task is asked again.
     """
     known = history.estimates(fleet, job.spec)
-    offers, ranked = _ask_all(fleet, demand, known, now_ms)
+    offers, ranked = ask_all(fleet, demand, known, now_ms)
     later: set[int] = set()
     while job.ready and ranked:
         index = heappop(job.ready)
@@ -90,7 +101,7 @@ def _place_job(fleet: Fleet, job: Job, demand: Demand, now_ms: int) -> str:
             later.add(index)
             continue
         if task.avoid:
-            offers, ranked = _ask_all(fleet, demand, known, now_ms)  # one of them has just been given a task
+            offers, ranked = ask_all(fleet, demand, known, now_ms)  # one of them has just been given a task
             continue
         _, place, offer = heappop(ranked)
         assign(fleet, job, task, offer, now_ms)
@@ -106,14 +117,6 @@ def _place_job(fleet: Fleet, job: Job, demand: Demand, now_ms: int) -> str:
     reason = explain(offers, demand) if is_waiting else ""
     note_reason(fleet, job, reason)
     return reason
-
-
-def _ask_all(fleet: Fleet, demand: Demand, known: dict[str, float], now_ms: int) -> tuple[list[Offer], list[_Ranked]]:
-    """Every worker's offer, and a heap of the accepted ones with their places, the best first."""
-    offers = [judge(fleet, worker, demand, now_ms) for worker in fleet.workers.values()]
-    ranked = [(rank(offer, known), place, offer) for place, offer in enumerate(offers) if offer.accepted]
-    heapify(ranked)
-    return offers, ranked
 
 
 def _place_avoiding(fleet: Fleet, job: Job, task: Task, now_ms: int) -> bool:
@@ -182,7 +185,6 @@ def assign(fleet: Fleet, job: Job, task: Task, offer: Offer, now_ms: int) -> Att
     replace_lost(fleet, job, task, now_ms)
     worker = offer.worker
     number = task.attempts
-    resources = job.spec.resources
     attempt = Attempt(
         id=attempt_id(job.id, task.index, number, fleet.random_bits(20)),
         job_id=job.id,
@@ -191,9 +193,7 @@ def assign(fleet: Fleet, job: Job, task: Task, offer: Offer, now_ms: int) -> Att
         worker_id=worker.id,
         worker_name=worker.name,
         gpu_ids=offer.gpu_ids,
-        promised={
-            key: float(need) for key, need in (("cpus", resources.cpus), ("memory_mb", resources.memory_mb)) if need
-        },
+        promised=promised_of(job.spec),
         assigned_at_ms=now_ms,
         want=link.Want(grace_ms=job.spec.grace_ms),
     )
@@ -258,7 +258,7 @@ def retract_waiting(fleet: Fleet, now_ms: int) -> None:
             if attempt.state is not AttemptState.ASSIGNED or now_ms - attempt.assigned_at_ms < RETRACT_AFTER_MS:
                 continue
             job = fleet.jobs.get(attempt.job_id)
-            if job is None or attempt.want.mode is not link.Mode.RUN:
+            if job is None or job.spec.gang or attempt.want.mode is not link.Mode.RUN:
                 continue
             demand = Demand(job.spec, job.requirements)
             others = (judge(fleet, other, demand, now_ms) for other in fleet.workers.values() if other is not worker)

@@ -170,7 +170,7 @@ def why(fleet: Fleet, job: Job, now_ms: int) -> tuple[str, tuple[Verdict, ...]]:
     waiting = next((task for task in job.tasks if task.state is TaskState.PENDING), None)
     verdicts, text = _verdicts(fleet, demand_of(job, waiting), now_ms)
     is_paused = job.spec.project in fleet.paused_projects
-    held_up = job.state is TaskState.BLOCKED or job.waiting_on or is_paused or fleet.adopting
+    held_up = job.state is TaskState.BLOCKED or job.waiting_on or is_paused or fleet.adopting or job.spec.gang
     return (job.reason if held_up and job.reason else text), verdicts
 
 

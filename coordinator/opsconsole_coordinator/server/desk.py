@@ -74,7 +74,7 @@ class Desk:
 
     async def _submit(self, request: api.SubmitJobs, caller: Caller) -> api.JobList:
         kernel = self._kernel
-        wanted = {JobId(other) for one in request.submissions for other in one.spec.after}
+        wanted = dict.fromkeys(JobId(other) for one in request.submissions for other in one.spec.after)
         batch = {one.job_id for one in request.submissions}
         resolved = {other: (await resolve(kernel, other))[0] for other in wanted if other not in batch}
         submissions = [

@@ -32,6 +32,8 @@ class StoredJob(msgspec.Struct, omit_defaults=True):
     failed_tasks: int = 0
     stop_reason: str = ""
     ready_since_ms: int = 0
+    limit_from_ms: int | None = None
+    still_since_ms: int | None = None
     counts: dict[str, int] = {}
     worker_names: tuple[str, ...] = ()
     mean_duration_ms: float | None = None
@@ -87,6 +89,8 @@ def _stored_job(job: Job) -> bytes:
             failed_tasks=job.failed_tasks,
             stop_reason=job.stop_reason,
             ready_since_ms=job.ready_since_ms,
+            limit_from_ms=job.limit_from_ms,
+            still_since_ms=job.still_since_ms,
             counts={str(state): count for state, count in job.counts.items()},
             worker_names=tuple(job.worker_names),
             mean_duration_ms=job.mean_duration_ms,
@@ -138,6 +142,6 @@ def _event(event: EventRow) -> tuple[object, ...]:
 _JOB_EVENTS = frozenset(
     {
         "submitted", "cancel", "pause", "resume", "hold", "release", "retry", "priority", "finished", "blocked",
-        "unblocked",
+        "unblocked", "timeout", "gang",
     }
 )  # fmt: skip

@@ -209,6 +209,8 @@ def _job(row: tuple[str, int, int, int | None, bytes, bytes]) -> Job:
         failed_tasks=stored.failed_tasks,
         stop_reason=stored.stop_reason,
         ready_since_ms=stored.ready_since_ms,
+        limit_from_ms=stored.limit_from_ms,
+        still_since_ms=stored.still_since_ms,
         worker_names=set(stored.worker_names),
         mean_duration_ms=stored.mean_duration_ms,
         reason=stored.reason,

@@ -40,8 +40,7 @@ def enter(fleet: Fleet, job: Job, attempts: list[Attempt], after: Mapping[JobId,
     `after` says how the jobs that it comes after stand in the store.
     """
     fleet.jobs[job.id] = job
-    for other in job.after:
-        fleet.dependents.setdefault(other, set()).add(job.id)
+    fleet.take_in(job)
     for attempt in attempts:
         _enter_attempt(fleet, attempt)
     if job.ready:

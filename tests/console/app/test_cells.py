@@ -183,10 +183,13 @@ def test_a_lost_card_says_so() -> None:
 def test_a_spec_is_told_whole() -> None:
     spec = JobSpec(
         command=("python", "x y.py"), task_commands=(("a",), ("b",)), num_tasks=2, ports=("http",), held=True,
-        environment={"K": "v"}, requirements=("zone=a",), worker="gpu-a",
+        environment={"K": "v"}, requirements=("zone=a",), worker="gpu-a", gang=True, job_timeout_ms=5_400_000,
     )  # fmt: skip
     said = text(spec_lines(spec, 80))
-    for word in ("python 'x y.py'", "task 1", "zone=a", "K=v", "http", "until released", "100 after lost workers"):
+    for word in (
+        "python 'x y.py'", "task 1", "zone=a", "K=v", "http", "until released", "100 after lost workers",
+        "all start at once or none does", "1h30m",
+    ):  # fmt: skip
         assert word in said
 
 

@@ -109,10 +109,10 @@ def test_a_spec_survives_the_form_unchanged() -> None:
     spec = JobSpec(
         command=("python", "a b.py"), name="n", project="p", num_tasks=2, priority=4, worker="gpu-a",
         requirements=("gpu_memory_mb>=1",), resources=Resources(gpus=1, cpus=2.5, memory_mb=1_500, gpu_memory_mb=1_024),
-        inputs=("x y",), after=("42f0k9x2mq",), max_retries_failure=3, max_retries_preemption=7, max_task_failures=1,
+        inputs=("x y",), after=("42f0k9x2mq",), max_retries_failure=3, max_retries_preemption=7,
         timeout_ms=90_000, scheduling_timeout_ms=5_000, grace_ms=1_500, lost_after_ms=9_000, fence_after_ms=1_000,
         workdir="/w", environment={"K": "v w"}, ports=("http",), parameters=({"a": 1}, {"a": 2}),
-        task_commands=(("a",), ("b",)), held=True,
+        task_commands=(("a",), ("b",)), held=True, gang=True, job_timeout_ms=8_000,
     )  # fmt: skip
     draft = drafts.from_spec(spec)
     assert draft.command == "a"

@@ -168,13 +168,16 @@ def test_show_as_json_has_tasks_attempts_and_events(run: Run, server: FakeServer
 def test_show_for_people(run: Run, server: FakeServer) -> None:
     from opsconsole_protocol.spec import JobSpec, Resources
 
-    spec = JobSpec(command=("python", "a b.py"), resources=Resources(gpus=2, memory_mb=8192), requirements=("zone=a",))
+    spec = JobSpec(command=("python", "a b.py"), resources=Resources(gpus=2, memory_mb=8192), requirements=("zone=a",),
+                   num_tasks=4, gang=True, timeout_ms=90_000, job_timeout_ms=7_200_000)  # fmt: skip
     server.add_job(JOB, spec)
     server.finish(JOB, exit_code=None, signal=9, error="out of memory")
     server.events.append(event_row(1, subject=JOB))
     out = run("show", JOB).out
     assert "Command:   python 'a b.py'" in out
     assert "Needs:     2 GPUs, 8G of memory, zone=a" in out
+    assert "Gang:      4 tasks, all at once or none" in out
+    assert "Time-out:  1m 30s for a task, 2h 00m for the whole job" in out
     assert "signal 9" in out
     assert "out of memory" in out
     assert "event 1" in out

@@ -72,7 +72,8 @@ def test_every_option_reaches_the_spec(run: Run, server: FakeServer, monkeypatch
         "--name n --project p --priority -3 --tasks 4 --worker w --require gpu_memory_mb>=20000 --require zone=a --gpus 2 "
         "--cpus 1.5 --memory 8G --gpu-memory 20G --input a.slp --input b.slp --after zz --max-retries-failure 1 "
         "--max-retries-preemption 2 --max-task-failures 3 --timeout 2h --scheduling-timeout 1h --grace 7s --lost-after 90s "
-        "--fence-after 5m --workdir /w --env A=1=2 --env FROM_HERE --port HTTP --hold"
+        "--fence-after 5m --workdir /w --env A=1=2 --env FROM_HERE --port HTTP --hold "
+        "--job-timeout 3h"
     )
     assert run("submit", *options.split(), "--", "python", "-c", "x", "--").code == 0
     assert submitted(server) == JobSpec(
@@ -81,8 +82,23 @@ def test_every_option_reaches_the_spec(run: Run, server: FakeServer, monkeypatch
         resources=Resources(gpus=2, cpus=1.5, memory_mb=8192, gpu_memory_mb=20480), inputs=("a.slp", "b.slp"),
         after=("zz",), max_retries_failure=1, max_retries_preemption=2, max_task_failures=3, timeout_ms=7_200_000,
         scheduling_timeout_ms=3_600_000, grace_ms=7_000, lost_after_ms=90_000, fence_after_ms=300_000, workdir="/w",
-        environment={"A": "1=2", "FROM_HERE": "yes"}, ports=("HTTP",), held=True,
+        environment={"A": "1=2", "FROM_HERE": "yes"}, ports=("HTTP",), held=True, job_timeout_ms=10_800_000,
     )  # fmt: skip
+
+
+def test_a_gang_is_asked_for(run: Run, server: FakeServer) -> None:
+    assert run("submit", "--gang", "--tasks", "4", "--", "x").code == 0
+    assert submitted(server) == JobSpec(command=("x",), num_tasks=4, gang=True)
+
+
+def test_a_run_has_a_slot_for_each_of_a_gang(run: Run) -> None:
+    from opsconsole_console.cli.run import gang_slots
+
+    spec = JobSpec(command=("x",), num_tasks=4, gang=True)
+    assert (gang_slots(spec, None), gang_slots(spec, 6)) == (4, 6)
+    ran = run("run", "--gang", "--tasks", "4", "--max-concurrent-jobs", "2", "--", "x")
+    assert ran.code == 2
+    assert "a gang of 4 needs as many slots" in ran.err
 
 
 def test_what_isnt_given_is_the_protocols_default(run: Run, server: FakeServer) -> None:
@@ -100,6 +116,7 @@ def test_what_isnt_given_is_the_protocols_default(run: Run, server: FakeServer) 
         (["--require", ">=5"], "can't read '>=5'"),
         (["--port", "a-b"], "ports"),
         (["--sweep", "lr=1,2", "--tasks", "3"], "--tasks and --sweep exclude each other"),
+        (["--gang", "--tasks", "2", "--max-task-failures", "1"], "a gang ends with its first failed task"),
         (["--sweep", "lr=1,2"], "--sweep lr: write {lr} in the command"),
         (["--set", "lr=1"], "name it with --template"),
     ],

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.model import Job, Task, Worker
 from opsconsole_coordinator.core.placement import PREFETCH_MAX, demand_of, judge
+from opsconsole_protocol.link import Mode
 from opsconsole_protocol.state import TaskState, is_task_finished, is_task_live, is_task_waiting
 
 
@@ -14,6 +15,8 @@ def check(fleet: Fleet) -> list[str]:
     found: list[str] = []
     for job in fleet.jobs.values():
         found += _check_job(fleet, job)
+        if job.spec.gang and not fleet.adopting:
+            found += _check_gang(fleet, job)
         for task in job.tasks:
             found += (f"{job.task_id(task.index)}: {line}" for line in _check_task(fleet, job, task))
     for worker in fleet.workers.values():
@@ -31,12 +34,56 @@ def check_idle(fleet: Fleet, now_ms: int) -> list[str]:
         if fleet.adopting or job.waiting_on or job.spec.project in fleet.paused_projects:
             continue
         due = [task for task in job.tasks if task.state is TaskState.PENDING and task.not_before_ms <= now_ms]
+        if job.spec.gang:
+            found += _check_idle_gang(fleet, job, due, now_ms)
+            continue
         for task in due[:1]:
             offers = [judge(fleet, worker, demand_of(job, task), now_ms) for worker in fleet.workers.values()]
             found += [
                 f"{job.task_id(task.index)} waits though {one.worker.name} is free" for one in offers if one.accepted
             ]
     return found
+
+
+def _check_idle_gang(fleet: Fleet, job: Job, due: list[Task], now_ms: int) -> Iterator[str]:
+    """A gang waits only where not all of it fits, or not all of it may start."""
+    if len(due) < sum(not is_task_finished(task.state) for task in job.tasks):
+        return
+    offers = [judge(fleet, worker, demand_of(job), now_ms) for worker in fleet.workers.values()]
+    room = sum(_room(fleet, offer.worker, job) for offer in offers if offer.accepted)
+    avoids = any(task.avoid for task in due)
+    if room >= len(due) and not avoids:
+        yield f"gang {job.id} waits though {room} tasks of it fit and {len(due)} are due"
+
+
+def _room(fleet: Fleet, worker: Worker, job: Job) -> int:
+    """How many tasks of a job fit on a worker that takes one."""
+    needs, kept = job.spec.resources, worker.reserved
+    if kept is not None and kept.job_id != job.id:
+        return 1
+    room = worker.max_concurrent_jobs - len(worker.live)
+    if needs.gpus:
+        room = min(room, (len(worker.gpus) - len(worker.gpus_taken)) // needs.gpus)
+    if needs.memory_mb:
+        left = worker.properties.get("memory_mb", 0) - sum(worker.promised("memory_mb").values())
+        room = min(room, int(left // needs.memory_mb))
+    return room
+
+
+def _check_gang(fleet: Fleet, job: Job) -> Iterator[str]:
+    """None goes on without the others, but while one that is lost may return."""
+    going_on = waiting = 0
+    for task in job.tasks:
+        current = fleet.current(task)
+        if is_task_live(task.state):
+            going_on += current is not None and current.want.mode is not Mode.STOP
+        elif not is_task_finished(task.state):
+            waiting += current is None or not current.lost
+    if going_on and waiting:
+        yield f"gang {job.id}: {going_on} tasks go on while {waiting} wait"
+    ended = sum(is_task_finished(task.state) and task.state is not TaskState.SUCCEEDED for task in job.tasks)
+    if going_on and ended:
+        yield f"gang {job.id}: {going_on} tasks go on though {ended} have ended without success"
 
 
 def _check_job(fleet: Fleet, job: Job) -> Iterator[str]:
@@ -97,6 +144,8 @@ def _check_worker(fleet: Fleet, worker: Worker) -> Iterator[str]:
     if any(not one.is_finished or not one.open for one in worker.ended.values()):
         yield "an attempt that hasn't ended, or is forgotten, counts as ended"
     gpus = [gpu for one in live for gpu in one.gpu_ids]
+    if fleet.reserved.get(worker.id) != worker.reserved:
+        yield f"reserved is {worker.reserved}, but {fleet.reserved.get(worker.id)} is noted"
     if len(gpus) != len(set(gpus)):
         yield f"a GPU is shared: {sorted(gpus)}"
     ahead = len(live) - worker.max_concurrent_jobs

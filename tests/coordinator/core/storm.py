@@ -16,9 +16,12 @@ from opsconsole_protocol.error import Conflict, InvalidRequest
 from opsconsole_protocol.ids import AttemptId
 from opsconsole_protocol.link import Mode, Observed
 from opsconsole_protocol.spec import Resources
-from opsconsole_protocol.state import AttemptState, TaskState, is_attempt_finished
+from opsconsole_protocol.state import AttemptState, TaskState, is_attempt_finished, is_task_finished
 from tests.coordinator.core.world import FakeWorker, World, gpus
 
+_ROOM = {("gpus", 1): 2, ("gpus", 2): 1, ("memory_mb", 600): 3}
+_ROOM_ON = {"w3": 3, "tags=fast": 1, "zone=a": 5}
+"""How many tasks of a kind fit at once, where fewer than all six slots are good for it."""
 _OBEYED = {Mode.RUN: AttemptState.RUNNING, Mode.PAUSE: AttemptState.PAUSED}
 
 
@@ -135,6 +138,19 @@ class Agent(FakeWorker):
 
 def _runs(observed: Observed) -> bool:
     return observed.started_at_ms is not None and not is_attempt_finished(observed.state)
+
+
+def _never_fits(job: Job) -> bool:
+    """Whether it is a gang of more tasks than all agents together have room for."""
+    needs = job.spec.resources
+    words = (*job.spec.requirements, job.spec.worker or "")
+    room = min(
+        6,
+        *(_ROOM_ON.get(word, 6) for word in words),
+        _ROOM.get(("gpus", needs.gpus), 6),
+        _ROOM.get(("memory_mb", needs.memory_mb), 6),
+    )
+    return job.spec.gang and sum(not is_task_finished(task.state) for task in job.tasks) > room
 
 
 class Storm:
@@ -273,7 +289,7 @@ class Storm:
                     agent.ends.clear()
                 self.check()
             for job in list(world.fleet.jobs.values()):
-                if job.state is TaskState.BLOCKED:
+                if job.state is TaskState.BLOCKED or (job.state is TaskState.PENDING and _never_fits(job)):
                     world.act("cancel", job)
             world.pass_ms(20_000)
         left = [f"{job.id} {job.state}: {world.why(job)}, {job.tasks}" for job in world.fleet.jobs.values()]

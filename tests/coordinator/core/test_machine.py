@@ -36,14 +36,16 @@ class FleetMachine(RuleBasedStateMachine):
         lost_after_ms=st.sampled_from([13_000, 60_000]),
         held=st.sampled_from([False, False, False, True]),
         timeout_ms=st.sampled_from([None, None, 5_000]),
+        gang=st.sampled_from([False, False, True]),
+        job_timeout_ms=st.sampled_from([None, None, None, 20_000]),
     )
     def submit(
         self, tasks: int, kind: str, after: list[int], retries: int, losses: int, failures: int, lost_after_ms: int,
-        held: bool, timeout_ms: int | None,
+        held: bool, timeout_ms: int | None, gang: bool, job_timeout_ms: int | None,
     ) -> None:  # fmt: skip
         self.storm.submit(
             tasks, kind, after, max_retries_failure=retries, max_retries_preemption=losses,
-            max_task_failures=failures, lost_after_ms=lost_after_ms, held=held, scheduling_timeout_ms=timeout_ms,
+            max_task_failures=0 if gang else failures, gang=gang, job_timeout_ms=job_timeout_ms, lost_after_ms=lost_after_ms, held=held, scheduling_timeout_ms=timeout_ms,
         )  # fmt: skip
 
     @rule(place=PLACE)

@@ -22,6 +22,7 @@ from opsconsole_protocol.api import ProjectRow, TemplateRow
 from opsconsole_protocol.state import AttemptState, TaskState
 from tests.coordinator.core import invariant
 from tests.coordinator.core.storm import Storm
+from tests.coordinator.core.world import FakeWorker, World
 from tests.coordinator.store.direct import Direct
 
 OLD = Path(__file__).parent / "old"
@@ -30,7 +31,8 @@ OLD = Path(__file__).parent / "old"
 def job_as_stored(job: Job) -> dict[str, Any]:
     fields = msgspec.structs.asdict(job)
     # Kept for time-outs only, where nothing else changes with it.
-    del fields["ready_since_ms"]
+    for only_timed in ("ready_since_ms", "turn_until_ms", "turns"):
+        del fields[only_timed]
     fields["ready"] = sorted(task.index for task in job.tasks if task.state is TaskState.PENDING)
     return fields
 
@@ -69,6 +71,7 @@ def as_stored(fleet: Fleet) -> dict[str, Any]:
         "attempts": {one.id: attempt_as_stored(one) for one in fleet.attempts.values()},
         "workers": {one.id: worker_as_stored(one) for one in fleet.workers.values()},
         "dependents": fleet.dependents,
+        "timed_jobs": set(fleet.timed_jobs),
         "order": [job for job in fleet.order if fleet.jobs[job].counts.get(TaskState.PENDING)],
     }
 
@@ -87,7 +90,13 @@ def history(random: Random, steps: int) -> tuple[Storm, Direct]:
             case "submit":
                 kind = random.choice(["plain", "gpu", "zone", "memory", "urgent"])
                 after = [random.randrange(6) for _ in range(random.randrange(3))]
-                storm.submit(random.randint(1, 3), kind, after, max_retries_failure=1, held=random.random() < 0.1)
+                # Every third length of a history has gangs and time-outs; without, chance is drawn as it always was.
+                gangs: dict[str, Any] = {}
+                if steps % 3 == 0:
+                    gangs = {"gang": random.random() < 0.5, "job_timeout_ms": random.choice([None, 20_000])}
+                storm.submit(
+                    random.randint(1, 3), kind, after, max_retries_failure=1, held=random.random() < 0.1, **gangs
+                )
             case "step":
                 storm.step(agent)
             case "end":
@@ -145,6 +154,73 @@ def test_a_restart_counts_workers_as_heard_of_now() -> None:
     fleet = rebuild.load(store.connection, storm.world.random.getrandbits, "lab", later)
     assert {one.heard_at_ms for one in fleet.workers.values()} == {later}
     assert fleet.must_schedule
+    store.connection.close()
+
+
+def restart(world: World, store: Direct, *workers: FakeWorker) -> None:
+    """The coordinator starts anew, and the workers come back."""
+    world.fleet = rebuild.load(store.connection, world.random.getrandbits, "lab", world.now_ms)
+    for worker in workers:
+        worker.session = None
+        worker.connect()
+        worker.take_all()
+
+
+def test_a_job_time_out_goes_on_counting_after_a_restart() -> None:
+    world, store = World(), Direct()
+    world.on_commit = store.commit
+    worker = world.worker()
+    job = world.submit(job_timeout_ms=10_000)
+    attempt = worker.started()
+    world.pass_ms(6_000)
+    world.act("pause", job)
+    worker.take_all()
+    worker.report(attempt, AttemptState.PAUSED)
+    world.pass_ms(1_000)
+    world.now_ms += 60_000
+    restart(world, store, worker)
+    world.act("resume", world.fleet.jobs[job.id])
+    worker.take_all()
+    worker.report(attempt, AttemptState.RUNNING)
+    world.pass_ms(3_000)
+    assert world.fleet.jobs[job.id].state == "running", "it stood still, also while the coordinator was gone"
+    world.pass_ms(2_000)
+    assert worker.stop(attempt).reason == "job timed out after 10 s"
+    restart(world, store, worker)
+    worker.report(attempt, AttemptState.KILLED)
+    assert world.rows[job.id].state == "failed"
+    store.connection.close()
+
+
+def test_a_gang_that_starts_over_does_so_after_a_restart() -> None:
+    world, store = World(), Direct()
+    world.on_commit = store.commit
+    one, two = world.worker("w1"), world.worker("w2")
+    job = world.submit(num_tasks=2, gang=True, max_retries_failure=1)
+    first, second = one.started(), two.started()
+    one.fail(first)
+    two.stop(second)
+    restart(world, store, one, two)
+    two.killed(second)
+    again = world.fleet.jobs[job.id]
+    assert [str(task.state) for task in again.tasks] == ["pending", "pending"]
+    assert [(task.failures, task.preemptions) for task in again.tasks] == [(1, 0), (0, 0)]
+    world.pass_ms(2_000)
+    assert again.state == "assigned"
+    store.connection.close()
+
+
+def test_what_is_kept_free_for_a_gang_is_not_stored() -> None:
+    world, store = World(), Direct()
+    world.on_commit = store.commit
+    one, two = world.worker("w1"), world.worker("w2")
+    world.submit(worker="w1")
+    one.started()
+    world.submit(num_tasks=2, gang=True)
+    assert set(world.fleet.reserved) == {one.id, two.id}
+    fleet = rebuild.load(store.connection, world.random.getrandbits, "lab", world.now_ms)
+    assert not fleet.reserved
+    assert all(worker.reserved is None for worker in fleet.workers.values())
     store.connection.close()
 
 

@@ -1,0 +1,158 @@
+"""Gangs: jobs whose tasks start all at once or not at all, and of which none goes on without the others.
+
+A gang's round begins with all its unfinished tasks assigned in one pass. When one of them ends and is tried again, the
+others are ended too, at no cost to their budgets, and the next round has all of them. A task that has succeeded is
+done: a success is final, in a gang too. While a lost attempt may still come back, the others go on, until all of them
+could be placed anew.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from opsconsole_coordinator.core.fleet import SYSTEM, Fleet
+from opsconsole_coordinator.core.model import Attempt, Job, Reserved, Task
+from opsconsole_coordinator.core.placement import Demand, Offer, demand_of
+from opsconsole_coordinator.core.rehearsal import Rehearsal
+from opsconsole_coordinator.core.reservation import end_turn, keep, may_reserve, reserve
+from opsconsole_coordinator.core.schedule import AVOID_PATIENCE_MS, assign, explain, note_reason, set_want
+from opsconsole_protocol import link
+from opsconsole_protocol.ids import WorkerId
+from opsconsole_protocol.link import Mode
+from opsconsole_protocol.state import AttemptState, TaskState, is_task_finished, is_task_live
+
+
+def starts_over(attempt: Attempt) -> bool:
+    """Whether it was told to end because its gang starts over."""
+    return attempt.want.mode is Mode.STOP and attempt.stopped_as is AttemptState.PREEMPTED
+
+
+# --- staying together ----------------------------------------------------------------------------------------------
+
+
+def keep_together(fleet: Fleet, job: Job, now_ms: int, cause: str = "") -> None:
+    """Where a task of a gang waits for a new round, end those that still go on; `cause` says why it waits."""
+    if fleet.adopting or job.stop_reason:
+        return
+    broken = next((task for task in job.tasks if _waits_anew(fleet, task)), None)
+    if broken is not None:
+        last = fleet.current(broken)
+        known = last.want.reason if last is not None and starts_over(last) else ""
+        start_over(fleet, job, cause or known or f"task-{broken.index} of its gang starts over", now_ms)
+
+
+def _waits_anew(fleet: Fleet, task: Task) -> bool:
+    """Whether the task's last attempt is over, or about to be, and it hasn't ended itself."""
+    if is_task_finished(task.state):
+        return False
+    attempt = fleet.current(task)
+    return attempt is None or attempt.is_finished or starts_over(attempt)
+
+
+def start_over(fleet: Fleet, job: Job, reason: str, now_ms: int) -> None:
+    """End what lives of a gang; its tasks wait for the next round, and those that were paused for an operator."""
+    rest = [one for one in _living(fleet, job) if one.want.mode is not Mode.STOP]
+    for attempt in rest:
+        task = job.tasks[attempt.index]
+        task.held = task.held or attempt.want.mode is Mode.PAUSE
+        attempt.stopped_as = AttemptState.PREEMPTED
+        set_want(fleet, attempt, link.Want(mode=Mode.STOP, reason=reason, grace_ms=job.spec.grace_ms))
+        fleet.set_task(job, task, task.state, f"ending: {reason}")
+    if rest:
+        fleet.audit(now_ms, SYSTEM, "gang", f"starts over: {reason}", job.id)
+
+
+def _living(fleet: Fleet, job: Job) -> list[Attempt]:
+    """Attempts of tasks that live; not the lost ones."""
+    found = (fleet.current(task) for task in job.tasks if is_task_live(task.state))
+    return [attempt for attempt in found if attempt is not None]
+
+
+# --- starting together ---------------------------------------------------------------------------------------------
+
+
+def place(
+    fleet: Fleet, job: Job, kept: Mapping[WorkerId, Reserved], now_ms: int, *, may_fit: bool, refresh: bool
+) -> None:
+    """Assign all of a gang's tasks, or none and say why.
+
+    `kept` is what was reserved before this pass, `may_fit` whether any slot is free; `refresh` asks every worker anyway.
+    """
+    waiting = [task for task in job.tasks if not is_task_finished(task.state) and not is_task_live(task.state)]
+    living = _living(fleet, job)
+    if living:
+        if refresh:
+            _await_living(fleet, job, waiting, living, now_ms)
+        return
+    absent = next((one for one in waiting if one.state is not TaskState.PENDING or one.not_before_ms > now_ms), None)
+    if absent is not None:
+        why = "it is tried again after a while" if absent.state is TaskState.PENDING else f"it is {absent.state}"
+        note_reason(fleet, job, f"its gang waits for task-{absent.index}: {why}")
+        return
+    if may_fit or refresh or not job.reason:
+        _place_all(fleet, job, waiting, now_ms, explains=refresh or not job.reason)
+    elif not fleet.reserved:
+        for worker_id, reserved in kept.items():
+            if reserved.job_id == job.id:
+                keep(fleet, worker_id, reserved)
+
+
+def _await_living(fleet: Fleet, job: Job, waiting: Sequence[Task], living: Sequence[Attempt], now_ms: int) -> None:
+    """Some tasks wait while others live: these have to end first; where a lost one may return, only if all fit anew."""
+    keep_together(fleet, job, now_ms)
+    if not any(attempt.want.mode is Mode.STOP for attempt in living):
+        lost = waiting[0]  # else the others would have been ended
+        with Rehearsal(fleet, job, demand_of(job), now_ms) as rehearsal:
+            rehearsal.leave_out(living)
+            rehearsal.claim(len(waiting) + len(living))
+        if len(rehearsal.claims) < len(waiting) + len(living) or any(task.held for task in waiting):
+            words = f"task-{lost.index} of its gang is lost: it may return, and there is no room for all anew"
+            note_reason(fleet, job, words)
+            return
+        start_over(fleet, job, f"task-{lost.index} of its gang is lost", now_ms)
+    note_reason(fleet, job, "it starts over once the rest of its gang has ended")
+
+
+def _place_all(fleet: Fleet, job: Job, tasks: Sequence[Task], now_ms: int, *, explains: bool) -> None:
+    demand = _demand(fleet, job, tasks, now_ms)
+    count = len(tasks)
+    with Rehearsal(fleet, job, demand, now_ms) as rehearsal:
+        offers = rehearsal.claim(count)
+        fitting = len(rehearsal.claims)
+        if fitting < count:
+            is_turn = may_reserve(fleet, job, now_ms)
+            if is_turn or explains:
+                rehearsal.leave_out_all()
+                rehearsal.claim(count - fitting)
+                if len(rehearsal.claims) == count and is_turn:
+                    reserve(fleet, job, rehearsal.claims, now_ms)
+                note_reason(fleet, job, _why_not(offers, demand, count, rehearsal.claims, fitting))
+            return
+    for task, offer in zip(tasks, rehearsal.claims, strict=True):
+        assign(fleet, job, task, offer, now_ms)
+    job.ready.clear()
+    fleet.order.discard(job)
+    end_turn(fleet, job, now_ms)
+    note_reason(fleet, job, "")
+
+
+def _demand(fleet: Fleet, job: Job, tasks: Sequence[Task], now_ms: int) -> Demand:
+    """What one task asks for. All avoid where one has failed, for a while, if there is room for all elsewhere."""
+    demand = demand_of(job)
+    avoid = tuple(dict.fromkeys(worker for task in tasks for worker in task.avoid))
+    if not avoid or now_ms - max(task.pending_since_ms for task in tasks) > AVOID_PATIENCE_MS:
+        return demand
+    elsewhere = Demand(demand.spec, demand.requirements, avoid=avoid, job_id=job.id)
+    with Rehearsal(fleet, job, elsewhere, now_ms) as rehearsal:
+        rehearsal.leave_out_all()
+        rehearsal.claim(len(tasks))
+    return elsewhere if len(rehearsal.claims) == len(tasks) else demand
+
+
+def _why_not(offers: Sequence[Offer], demand: Demand, count: int, claims: Sequence[Offer], fitting: int) -> str:
+    """How many of the gang's tasks fit, and what the other workers say."""
+    if len(claims) < count:
+        fits = f"at most {len(claims)} fit on the workers that are here" if claims else "none fits"
+    else:
+        fits = f"{fitting or 'none'} fit{'' if fitting > 1 else 's'} now"
+    used = {claim.worker.id for claim in claims[:fitting]}
+    others = [offer for offer in offers if offer.worker.id not in used and not (claims and offer.permanent)]
+    return f"gang of {count}: {fits}" + (f"; {explain(others, demand)}" if others or not offers else "")

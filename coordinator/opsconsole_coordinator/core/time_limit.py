@@ -1,0 +1,43 @@
+"""Time-outs of whole jobs: from their first start, over all tasks and retries. While all that lives is paused they stand still."""
+
+from opsconsole_coordinator.core.ending import stop_job
+from opsconsole_coordinator.core.fleet import SYSTEM, Fleet
+from opsconsole_coordinator.core.model import Job
+from opsconsole_protocol.state import AttemptState, TaskState
+
+_GOES_ON = (TaskState.RUNNING, TaskState.BUILDING, TaskState.ASSIGNED)
+
+
+def watch_limits(fleet: Fleet, now_ms: int) -> None:
+    """End the jobs whose time is over; their tasks have failed. After a restored backup nothing is ended."""
+    if fleet.adopting:
+        return
+    for job_id in list(fleet.timed_jobs):
+        job = fleet.jobs[job_id]
+        limit_ms = job.spec.job_timeout_ms
+        if limit_ms is None or job.limit_from_ms is None or job.is_finished or job.stop_reason:
+            continue
+        _follow(fleet, job, now_ms)
+        if job.still_since_ms is None and now_ms - job.limit_from_ms > limit_ms:
+            stop_job(fleet, job, f"job timed out after {limit_ms / 1000:g} s", SYSTEM, now_ms, AttemptState.FAILED)
+
+
+def _follow(fleet: Fleet, job: Job, now_ms: int) -> None:
+    """Note the beginning of a time that doesn't count, and at its end move the clock on by it."""
+    is_still = _stands_still(job)
+    if is_still and job.still_since_ms is None:
+        job.still_since_ms = now_ms
+        fleet.touch_job(job)
+    elif not is_still and job.still_since_ms is not None and job.limit_from_ms is not None:
+        job.limit_from_ms += now_ms - job.still_since_ms
+        job.still_since_ms = None
+        fleet.touch_job(job)
+
+
+def _stands_still(job: Job) -> bool:
+    """Whether an operator has paused all that lives of it, or holds all that is left."""
+    counts = job.counts
+    if any(counts.get(state) for state in _GOES_ON):
+        return False
+    is_held = bool(counts.get(TaskState.HELD)) and not counts.get(TaskState.PENDING)
+    return bool(counts.get(TaskState.PAUSED)) or is_held
