@@ -36,6 +36,9 @@ SPEC_VERSION = 1
 WORK_KEPT_S = 7 * 24 * 3600
 """Working folders are scratch space; one that wasn't left empty is kept this long after its attempt was forgotten."""
 
+FULL_BELOW_BYTES = 64 * 1024
+"""A disk with less room than this counts as full."""
+
 _SPEC = "spec.json"
 _WORK = "work"
 _SPARE_MAX = 64
@@ -63,6 +66,11 @@ class StoreMark(msgspec.Struct, frozen=True):
     store_seq: int = 0
 
 
+def is_disk_full(error: OSError) -> bool:
+    """Whether it is for want of room, or of the user's share of it."""
+    return error.errno in {errno.ENOSPC, errno.EDQUOT}
+
+
 def check_attempt_id(text: str) -> AttemptId:
     """Return `text` if it can name a folder; raises InvalidRequest."""
     if _ATTEMPT_ID.fullmatch(text) is None:
@@ -87,6 +95,16 @@ class StateFolder:
             raise StateFolderBroken(
                 f"{self._attempts} can't be made ({error.strerror}): check its owner, or name another --state-dir"
             ) from None
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there is no room left for what tasks may have to say. False where that can't be told."""
+        try:
+            found = os.statvfs(self._attempts)
+        except OSError:
+            return False
+        blocks = found.f_bavail if os.geteuid() else found.f_bfree
+        return blocks * found.f_frsize < FULL_BELOW_BYTES
 
     # --- paths -----------------------------------------------------------------------------------------------------
 

@@ -32,8 +32,11 @@ class Ending(NamedTuple):
     """Whether it ended because the agent ended it."""
 
 
-def ending(exited: ProcessExited, stop: Stop | None, stderr_tail: str = "") -> Ending:
-    """Judge an exit. A stop counts only if its TERM was sent before the process had ended."""
+def ending(exited: ProcessExited, stop: Stop | None, stderr_tail: str = "", full_disk: str = "") -> Ending:
+    """Judge an exit. A stop counts only if its TERM was sent before the process had ended.
+
+    `full_disk`: the folder on whose disk there is no room, which may well be what it failed of.
+    """
     exit_code = _exit_code(exited)
     if stop is not None and exited.at_ms >= stop.at_ms:
         return Ending(_STATE_OF_CAUSE[stop.cause], exit_code, _with_leftovers(stop.reason, exited), stopped=True)
@@ -45,6 +48,8 @@ def ending(exited: ProcessExited, stop: Stop | None, stderr_tail: str = "") -> E
     if exit_code == 0 and not exited.error:
         return Ending(AttemptState.SUCCEEDED, 0, "")
     error = exited.error or _words(exited, stderr_tail)
+    if full_disk:
+        error += f"; the worker's disk is full: make room in {full_disk}"
     return Ending(AttemptState.FAILED, exit_code, _with_leftovers(error, exited))
 
 
