@@ -261,9 +261,9 @@ class Conductor:
             self._shipper.note(attempt_id, f"opsconsole: {_MAY_LACK_LINES}: make room in {self._state.path}")
         sizes = {str(source): size for source, size in self._shipper.finish(attempt_id).items()}
         self.outlet.wake_shipping()
-        tail = self._stderr_tail(attempt_id) if effect.failed else ""
+        tail = "\n".join(self._tail(attempt_id, one) for one in _WRITTEN_BY_TASKS) if effect.failed else ""
         full_disk = str(self._state.path) if is_full else ""
-        self._inbox.append(LogComplete(attempt_id=attempt_id, sizes=sizes, stderr_tail=tail, full_disk=full_disk))
+        self._inbox.append(LogComplete(attempt_id=attempt_id, sizes=sizes, last_lines=tail, full_disk=full_disk))
 
     def _wrote_nothing(self, attempt_id: AttemptId) -> bool:
         try:
@@ -283,11 +283,9 @@ class Conductor:
         if events:
             self.tell(events)
 
-    def _stderr_tail(self, attempt_id: AttemptId) -> str:
+    def _tail(self, attempt_id: AttemptId, source: Source) -> str:
         try:
-            descriptor = os.open(
-                self._state.log_file(attempt_id, Source.STDERR), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
-            )
+            descriptor = os.open(self._state.log_file(attempt_id, source), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         except OSError:
             return ""
         try:
