@@ -303,11 +303,12 @@ class Conductor:
     def _forget(self, effect: ForgetAttempt) -> None:
         attempt_id = effect.attempt_id
         self._to_watch.discard(attempt_id)
+        is_cut = self._shipper.is_cut(attempt_id)
         if attempt_id in self._watched:
             self._watched.discard(attempt_id)
             self._shipper.drop(attempt_id)
         try:
-            self._state.remove(attempt_id, clean=effect.clean)
+            self._state.remove(attempt_id, clean=effect.clean, keep_logs=is_cut)
         except OSError as error:
             _log.warning("the folder of %s can't be cleared: %s", attempt_id, error.strerror)
         self.engine.forget(attempt_id)

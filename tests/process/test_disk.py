@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from opsconsole_protocol.log import Source
 from tests.process.lab import Lab
 
 
@@ -114,7 +115,7 @@ def test_a_task_that_fills_its_own_log_says_so(full: Lab, code: int) -> None:
     job = full.wait_state(job_id, "failed", "succeeded")
     note = f"the disk of this worker was full when the task ended, so its log may lack lines: make room in {small}"
     full.wait(
-        lambda: any(note in line for line in full.lines(job_id, sources=("error",), max_lines=10)), "the log's note"
+        lambda: any(note in line for line in full.lines(job_id, sources=(Source.ERROR,), max_lines=10)), "the log's note"
     )
     assert full.lines(job_id, max_lines=1) == ["0123456789"]
     if code:
