@@ -308,7 +308,9 @@ def _words(error: OpsconsoleError | OSError) -> str:
     if isinstance(error, OpsconsoleError):
         return error.message
     advice = ": make room there" if is_disk_full(error) else ""
-    return f"{error.filename} can't be made ({error.strerror}){advice}" if error.filename else str(error.strerror or error)
+    return (
+        f"{error.filename} can't be made ({error.strerror}){advice}" if error.filename else str(error.strerror or error)
+    )
 
 
 def _now_ms() -> int:

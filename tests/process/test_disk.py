@@ -72,7 +72,9 @@ def test_new_work_fails_with_the_reason_and_the_other_worker_goes_on(full: Lab) 
     ballast = fill(small)
 
     failed = full.wait_state(full.give("echo hello", worker="small"), "failed")
-    reason = f"it was not started, for the worker can't keep a record of it (No space left on device): make room in {small}"
+    reason = (
+        f"it was not started, for the worker can't keep a record of it (No space left on device): make room in {small}"
+    )
     assert failed["tasks"][0]["error"] == reason
     assert reason in full.run("show", failed["id"]).stdout
     full.wait_state(full.give("true", worker="other"), "succeeded")
@@ -115,7 +117,8 @@ def test_a_task_that_fills_its_own_log_says_so(full: Lab, code: int) -> None:
     job = full.wait_state(job_id, "failed", "succeeded")
     note = f"the disk of this worker was full when the task ended, so its log may lack lines: make room in {small}"
     full.wait(
-        lambda: any(note in line for line in full.lines(job_id, sources=(Source.ERROR,), max_lines=10)), "the log's note"
+        lambda: any(note in line for line in full.lines(job_id, sources=(Source.ERROR,), max_lines=10)),
+        "the log's note",
     )
     assert full.lines(job_id, max_lines=1) == ["0123456789"]
     if code:

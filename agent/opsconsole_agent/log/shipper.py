@@ -23,6 +23,8 @@ from opsconsole_protocol.link import ATTEMPT_LOG_BYTES
 from opsconsole_protocol.log import Source
 
 _MIB = 1024 * 1024
+WINDOW_BYTES = 8 * _MIB
+FILE_WINDOW_BYTES = 2 * _MIB
 _NOTES_NAME = "error"
 CUT_LOG_KEPT_DAYS = 7
 _SMALLEST_PIECE = 16 * 1024
@@ -81,8 +83,8 @@ class LogShipper:
     def __init__(
         self,
         *,
-        window_bytes: int = 8 * _MIB,
-        file_window_bytes: int = 2 * _MIB,
+        window_bytes: int = WINDOW_BYTES,
+        file_window_bytes: int = FILE_WINDOW_BYTES,
         block_bytes: int = PAYLOAD_BYTES_MAX,
         poll_ms: int = 50,
         idle_poll_ms: int = 500,

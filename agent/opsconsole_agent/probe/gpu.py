@@ -173,7 +173,9 @@ class GpuProbe:
                 is_grave = self._known.xids.note(uuid, number, self._wall())
                 _log.log(logging.WARNING if is_grave else logging.INFO, "GPU %s reported Xid %d", uuid, number)
             gpus = [self._mark(gpu) for gpu in gpus]
-            message = next((gpu.message for gpu in gpus if gpu.message), "") if gpus else "the NVIDIA driver sees no GPU"
+            message = (
+                next((gpu.message for gpu in gpus if gpu.message), "") if gpus else "the NVIDIA driver sees no GPU"
+            )
             state: Literal["ok", "none"] = "ok" if gpus else "none"
             versions = self._nvml.driver_version(), self._nvml.cuda_version()
         except BaseException:

@@ -277,10 +277,13 @@ def test_xids_that_the_driver_does_not_tell_cost_one_question(
     import pynvml
 
     asked: list[str] = []
-    register = pynvml.nvmlDeviceRegisterEvents
-    monkeypatch.setattr(
-        pynvml, "nvmlDeviceRegisterEvents", lambda *given: (asked.append("register"), register(*given))[1]
-    )
+    real = pynvml.nvmlDeviceRegisterEvents
+
+    def register(*given: object) -> None:
+        asked.append("register")
+        real(*given)
+
+    monkeypatch.setattr(pynvml, "nvmlDeviceRegisterEvents", register)
     monkeypatch.setattr(pynvml, "nvmlEventSetWait", lambda *_: asked.append("wait"))
     for index in range(2):
         gpus.fail(index, "register")
