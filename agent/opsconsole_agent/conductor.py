@@ -52,6 +52,7 @@ _REPORT_PAUSE_S = 0.002
 """At most one report in this time: each costs both sides a frame, and the coordinator a commit."""
 _REPORT_PAUSE_BUSY_S = 0.01
 """The same while there are attempts here that wait for a slot: then nothing waits for the coordinator's answer."""
+_MAY_LACK_LINES = "the disk of this worker was full when the task ended, so its log may lack lines"
 _WRITTEN_BY_TASKS = (Source.STDOUT, Source.STDERR)
 
 _log = logging.getLogger(__name__)
@@ -251,14 +252,18 @@ class Conductor:
     def _finish_log(self, effect: FinishLog) -> None:
         attempt_id = effect.attempt_id
         self._to_watch.discard(attempt_id)
-        if attempt_id not in self._watched and self._wrote_nothing(attempt_id):
+        is_full = self._state.is_full
+        if attempt_id not in self._watched and not is_full and self._wrote_nothing(attempt_id):
             self._inbox.append(LogComplete(attempt_id=attempt_id))
             return
         self._watch(attempt_id)
+        if is_full:
+            self._shipper.note(attempt_id, f"opsconsole: {_MAY_LACK_LINES}: make room in {self._state.path}")
         sizes = {str(source): size for source, size in self._shipper.finish(attempt_id).items()}
         self.outlet.wake_shipping()
-        tail = self._stderr_tail(attempt_id) if effect.failed else ""
-        self._inbox.append(LogComplete(attempt_id=attempt_id, sizes=sizes, stderr_tail=tail))
+        tail = "\n".join(self._tail(attempt_id, one) for one in _WRITTEN_BY_TASKS) if effect.failed else ""
+        full_disk = str(self._state.path) if is_full else ""
+        self._inbox.append(LogComplete(attempt_id=attempt_id, sizes=sizes, last_lines=tail, full_disk=full_disk))
 
     def _wrote_nothing(self, attempt_id: AttemptId) -> bool:
         try:
@@ -278,11 +283,9 @@ class Conductor:
         if events:
             self.tell(events)
 
-    def _stderr_tail(self, attempt_id: AttemptId) -> str:
+    def _tail(self, attempt_id: AttemptId, source: Source) -> str:
         try:
-            descriptor = os.open(
-                self._state.log_file(attempt_id, Source.STDERR), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
-            )
+            descriptor = os.open(self._state.log_file(attempt_id, source), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         except OSError:
             return ""
         try:
@@ -300,11 +303,12 @@ class Conductor:
     def _forget(self, effect: ForgetAttempt) -> None:
         attempt_id = effect.attempt_id
         self._to_watch.discard(attempt_id)
+        is_cut = self._shipper.is_cut(attempt_id)
         if attempt_id in self._watched:
             self._watched.discard(attempt_id)
             self._shipper.drop(attempt_id)
         try:
-            self._state.remove(attempt_id, clean=effect.clean)
+            self._state.remove(attempt_id, clean=effect.clean, keep_logs=is_cut)
         except OSError as error:
             _log.warning("the folder of %s can't be cleared: %s", attempt_id, error.strerror)
         self.engine.forget(attempt_id)

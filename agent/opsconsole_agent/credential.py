@@ -6,6 +6,7 @@ on the folder keeps a second agent from being the same worker.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -97,7 +98,8 @@ class StateLock:
                 f"{path} can't be locked ({error.strerror}): name a folder on a local disk with --state-dir"
             ) from None
         os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, f"{os.getpid()} {socket.gethostname()}\n".encode(), 0)
+        with contextlib.suppress(OSError):  # who holds it is for people only: a full disk keeps no agent from its tasks
+            os.pwrite(self._descriptor, f"{os.getpid()} {socket.gethostname()}\n".encode(), 0)
 
     def release(self) -> None:
         """Let the next agent in. The file stays: removing it would let two agents hold locks on two files."""

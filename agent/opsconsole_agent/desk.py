@@ -143,6 +143,7 @@ class Desk:
     def connected(self, registered: Registered) -> None:
         """See link.Peer."""
         self._remember(registered.store_id, registered.store_seq)
+        self._shipper.attempt_bytes_max = registered.attempt_log_bytes
         self._conductor.tell([LinkUp()])
 
     def disconnected(self) -> None:

@@ -25,6 +25,7 @@ from opsconsole_agent.keeper.attempt import HOST_RESTARTED
 from opsconsole_agent.keeper.link import KeeperLink
 from opsconsole_agent.probe.port import allocate_ports
 from opsconsole_agent.staging import Prepared, Staging
+from opsconsole_agent.state import is_disk_full
 from opsconsole_protocol.error import Conflict, NotFound, OpsconsoleError, Unavailable
 from opsconsole_protocol.ids import AttemptId
 from opsconsole_protocol.link import Launch
@@ -306,7 +307,10 @@ def _exited(said: keeper_says.AttemptExited) -> ProcessExited:
 def _words(error: OpsconsoleError | OSError) -> str:
     if isinstance(error, OpsconsoleError):
         return error.message
-    return f"{error.filename} can't be made ({error.strerror})" if error.filename else str(error.strerror or error)
+    advice = ": make room there" if is_disk_full(error) else ""
+    return (
+        f"{error.filename} can't be made ({error.strerror}){advice}" if error.filename else str(error.strerror or error)
+    )
 
 
 def _now_ms() -> int:

@@ -28,13 +28,17 @@ from pathlib import Path
 import msgspec
 
 from opsconsole_agent.core import Intent
+from opsconsole_agent.log.shipper import CUT_LOG_KEPT_DAYS
 from opsconsole_protocol.error import InvalidRequest, OpsconsoleError
 from opsconsole_protocol.frame import Source
 from opsconsole_protocol.ids import AttemptId
 
 SPEC_VERSION = 1
-WORK_KEPT_S = 7 * 24 * 3600
+WORK_KEPT_S = CUT_LOG_KEPT_DAYS * 24 * 3600
 """Working folders are scratch space; one that wasn't left empty is kept this long after its attempt was forgotten."""
+
+FULL_BELOW_BYTES = 64 * 1024
+"""A disk with less room than this counts as full."""
 
 _SPEC = "spec.json"
 _WORK = "work"
@@ -63,6 +67,11 @@ class StoreMark(msgspec.Struct, frozen=True):
     store_seq: int = 0
 
 
+def is_disk_full(error: OSError) -> bool:
+    """Whether it is for want of room, or of the user's share of it."""
+    return error.errno in {errno.ENOSPC, errno.EDQUOT}
+
+
 def check_attempt_id(text: str) -> AttemptId:
     """Return `text` if it can name a folder; raises InvalidRequest."""
     if _ATTEMPT_ID.fullmatch(text) is None:
@@ -87,6 +96,16 @@ class StateFolder:
             raise StateFolderBroken(
                 f"{self._attempts} can't be made ({error.strerror}): check its owner, or name another --state-dir"
             ) from None
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there is no room left for what tasks may have to say. False where that can't be told."""
+        try:
+            found = os.statvfs(self._attempts)
+        except OSError:
+            return False
+        blocks = found.f_bavail if os.geteuid() else found.f_bfree
+        return blocks * found.f_frsize < FULL_BELOW_BYTES
 
     # --- paths -----------------------------------------------------------------------------------------------------
 
@@ -154,8 +173,10 @@ class StateFolder:
                 self._written.add(attempt_id)
         return tuple(intents), tuple(damaged)
 
-    def remove(self, attempt_id: AttemptId, *, clean: bool = False) -> None:
+    def remove(self, attempt_id: AttemptId, *, clean: bool = False, keep_logs: bool = False) -> None:
         """Forget an attempt: its spec and logs go, and its working folder if that is empty. Raises OSError.
+
+        `keep_logs`: not all of them is stored elsewhere, so they go like a working folder that isn't empty.
 
         `clean`: no process can be left in it. Then a folder in which nothing was written is kept for an attempt to come:
         on some filesystems making and removing folders takes longer than all else that a small task needs.
@@ -164,6 +185,8 @@ class StateFolder:
         self._written.discard(attempt_id)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(f"{folder}/{_SPEC}")
+        if keep_logs:
+            return
         if clean and len(self._spare) < _SPARE_MAX and _is_as_made(folder):
             self._spare.append(folder)
             return

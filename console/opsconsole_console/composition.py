@@ -59,8 +59,10 @@ def coordinator_config(
 ) -> CoordinatorConfig:
     """What to start a coordinator with: flags, then the file, then defaults."""
     from opsconsole_coordinator.runtime import CoordinatorConfig
+    from opsconsole_protocol.link import ATTEMPT_LOG_BYTES
 
     file = config.coordinator
+    log_mb = file.max_task_log_mb
     return CoordinatorConfig(
         data_dir=data_dir,
         listen=listen or file.listen or DEFAULT_LISTEN,
@@ -68,6 +70,7 @@ def coordinator_config(
         advertise=advertise or file.advertise,
         name=name or file.name,
         keep=_keep(file.keep_finished_days, file.keep_log_gb),
+        attempt_log_bytes=ATTEMPT_LOG_BYTES if log_mb is None else log_mb << 20,
     )
 
 

@@ -33,6 +33,7 @@ from opsconsole_protocol.data_folder import ENDPOINT_FILE, LOCK_FILE
 from opsconsole_protocol.endpoint import Endpoint
 from opsconsole_protocol.error import Conflict, InvalidRequest, Unavailable
 from opsconsole_protocol.ids import spell
+from opsconsole_protocol.link import ATTEMPT_LOG_BYTES
 from opsconsole_protocol.private_file import write_private
 
 log = logging.getLogger("opsconsole.coordinator")
@@ -51,6 +52,7 @@ class CoordinatorConfig:
     advertise: str | None = None
     name: str | None = None
     keep: Keep = field(default_factory=Keep)
+    attempt_log_bytes: int = ATTEMPT_LOG_BYTES
 
 
 class DataFolderInUse(Conflict):
@@ -115,6 +117,7 @@ class Coordinator:
         kernel = Kernel(database, name)
         self._logs = logs = LogRoom(config.data_dir / "logs", kernel)
         kernel.log_offsets = logs.offsets
+        kernel.attempt_log_bytes = config.attempt_log_bytes
         store_id = await _ensure_store_id(database)
         await kernel.load()
         identities = Identities(database, token, getpass.getuser())

@@ -22,6 +22,9 @@ from opsconsole_protocol.state import AttemptState
 
 HEARTBEAT_MS = 5_000
 SILENT_AFTER_MS = 12_000
+SLOTS_MAX = 10_000
+ATTEMPT_LOG_BYTES = 4 << 30
+"""How much of an attempt's log is shipped, all sources together, unless the coordinator is told otherwise."""
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
 
 
@@ -184,7 +187,7 @@ class Register(Message, frozen=True, kw_only=True, tag="register"):
     role: str = "worker"
     tags: tuple[Annotated[str, Meta(max_length=200)], ...] = ()
     properties: dict[str, Any] = {}
-    max_concurrent_jobs: Annotated[int, Meta(ge=1, le=10_000)] = 1
+    max_concurrent_jobs: Annotated[int, Meta(ge=1, le=SLOTS_MAX)] = 1
     gpus: tuple[Gpu, ...] = ()
     gpu_message: str = ""
     store_id: str = ""
@@ -258,6 +261,8 @@ class Registered(Message, frozen=True, kw_only=True, tag="registered"):
     store_id: str
     store_seq: int
     heartbeat_ms: int = HEARTBEAT_MS
+    attempt_log_bytes: int = ATTEMPT_LOG_BYTES
+    """What is beyond this of an attempt's log stays on the worker."""
 
 
 class DesiredSet(Message, frozen=True, kw_only=True, tag="desired"):

@@ -12,6 +12,8 @@ COMMAND_BYTES_MAX = 128 * 1024
 ENVIRONMENT_BYTES_MAX = 1024 * 1024
 NUM_TASKS_MAX = 100_000
 PRIORITY_MAX = 1_000_000
+COMMAND_WORDS_MAX = 10_000
+NAME_CHARACTERS_MAX = 200
 
 Count = Annotated[int, Meta(ge=0, le=1_000_000)]
 Milliseconds = Annotated[int, Meta(ge=0, le=10_000_000_000_000)]
@@ -29,8 +31,8 @@ class Resources(msgspec.Struct, frozen=True, omit_defaults=True):
 class JobSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """A job as it is submitted. `command` is an argument list, run without a shell."""
 
-    command: Annotated[tuple[str, ...], Meta(min_length=1, max_length=10_000)]
-    name: Annotated[str, Meta(max_length=200)] = ""
+    command: Annotated[tuple[str, ...], Meta(min_length=1, max_length=COMMAND_WORDS_MAX)]
+    name: Annotated[str, Meta(max_length=NAME_CHARACTERS_MAX)] = ""
     project: Annotated[str, Meta(min_length=1, max_length=100)] = "default"
     num_tasks: Annotated[int, Meta(ge=1, le=NUM_TASKS_MAX)] = 1
     priority: Annotated[int, Meta(ge=-PRIORITY_MAX, le=PRIORITY_MAX)] = 0

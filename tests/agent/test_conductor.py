@@ -158,7 +158,7 @@ async def test_the_size_of_a_log_is_told_with_the_end(stage: Stage) -> None:
     await until(lambda: stage.outlet.observed()[-1].finished_at_ms is not None)
     observed = stage.outlet.observed()[-1]
     assert observed.log_sizes == {"stdout": 4, "stderr": 48}
-    assert observed.error == "exit code 1: CUDA out of memory"
+    assert observed.error == "exit code 1: ran out of GPU memory"
 
 
 async def test_an_empty_log_is_never_opened(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -57,6 +57,8 @@ class FakeGpu:
     power_w: float = 60.0
     power_limit_w: float = 350.0
     ecc_errors: int | None = None
+    worn: bool = False
+    """Whether a broken row of its memory could not be remapped."""
     lost: bool = False
     failing: dict[str, int] = field(default_factory=dict)
     processes: dict[int, tuple[int, int]] = field(default_factory=dict)
@@ -73,6 +75,7 @@ class FakeGpu:
         lines += [f"process {index} {pid} {mb} {share}" for pid, (mb, share) in self.processes.items()]
         lines += [f"fail {index} {reading} {code}" for reading, code in self.failing.items()]
         lines += [f"ecc {index} {self.ecc_errors}"] if self.ecc_errors is not None else []
+        lines += [f"worn {index}"] if self.worn else []
         return lines + ([f"lost {index}"] if self.lost else [])
 
 
@@ -84,6 +87,7 @@ class FakeGpus:
         self.path = folder / "gpus.txt"
         self.gpus = [FakeGpu(f"GPU-{index:08x}-0000-0000-0000-000000000000") for index in range(count)]
         self._driver: dict[str, int] = {}
+        self._xids: list[tuple[int, int]] = []
         self._write()
 
     def set(self, index: int, **changes: object) -> None:
@@ -109,6 +113,11 @@ class FakeGpus:
     def fail(self, index: int, reading: str, code: int = NOT_SUPPORTED) -> None:
         """Let one reading of GPU `index` answer an error code; 0 ends it."""
         self.set(index, failing={**self.gpus[index].failing, reading: code})
+
+    def xid(self, index: int, number: int) -> None:
+        """Let the driver report an Xid error of GPU `index` to whoever listens by now."""
+        self._xids.append((index, number))
+        self._write()
 
     def process(self, gpu: int, pid: int, memory_mb: int, utilization_percent: int = -1) -> None:
         """Put a process on a GPU, or change what it uses there."""
@@ -159,6 +168,7 @@ class FakeGpus:
         lines = [f"{word} {value}" for word, value in self._driver.items() if value]
         for index, gpu in enumerate(self.gpus):
             lines += gpu.lines(index)
+        lines += [f"xid {index} {number}" for index, number in self._xids]
         fresh = self.path.with_suffix(".new")
         fresh.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
         fresh.replace(self.path)

@@ -9,7 +9,11 @@
      lost INDEX                               every call about it answers GPU_IS_LOST
      fail INDEX READING CODE                  one reading of it answers CODE (3: not supported); READING is one of
                                               handle uuid name memory utilization temperature power limit ecc processes shares
+                                              rows register
      ecc INDEX COUNT                          uncorrected errors; without it ECC is not supported
+     worn INDEX                               a broken row of its memory could not be remapped; else rows are supported
+     xid INDEX NUMBER                         an Xid error: heard once by each event set that the GPU is registered with
+                                              before the line is there; lines are only ever added
      init CODE                                what initialisation answers (9: driver not loaded, 18: version mismatch)
      driver CODE                              what every other call answers
      slow MILLISECONDS                        how long the calls init and count take
@@ -23,21 +27,22 @@
 typedef int Result;
 typedef void *Device;
 typedef unsigned long long U64;
-enum { OK = 0, UNINITIALIZED = 1, INVALID = 2, NOT_SUPPORTED = 3, NOT_FOUND = 6, TOO_SMALL = 7, NOT_LOADED = 9, LOST = 15 };
-enum { GPUS = 64, PROCESSES = 512, READINGS = 11, TEXT = 128 };
+enum { OK = 0, UNINITIALIZED = 1, INVALID = 2, NOT_SUPPORTED = 3, NOT_FOUND = 6, TOO_SMALL = 7, NOT_LOADED = 9, TIMEOUT = 10, LOST = 15 };
+enum { GPUS = 64, PROCESSES = 512, XIDS = 256, READINGS = 13, TEXT = 128 };
 
 static const char *const READING[READINGS] = {"handle", "uuid",  "name", "memory",    "utilization", "temperature",
-                                              "power",  "limit", "ecc",  "processes", "shares"};
-enum { HANDLE, UUID, NAME, MEMORY, UTILIZATION, TEMPERATURE, POWER, LIMIT, ECC, PROCESS_LIST, SHARES };
+                                              "power",  "limit", "ecc",  "processes", "shares", "rows",  "register"};
+enum { HANDLE, UUID, NAME, MEMORY, UTILIZATION, TEMPERATURE, POWER, LIMIT, ECC, PROCESS_LIST, SHARES, ROWS, REGISTER };
 
 typedef struct {
   char name[TEXT], uuid[TEXT];
   U64 total, used, ecc;
   unsigned util, temp, power, limit;
-  int lost, has_ecc, fail[READINGS];
+  int lost, has_ecc, worn, fail[READINGS];
 } Gpu;
 typedef struct { unsigned gpu, pid; long long memory; int util; } Process;
-typedef struct { Gpu gpu[GPUS]; Process process[PROCESSES]; unsigned gpus, processes; int init, driver; long slow; } Host;
+typedef struct { unsigned gpu, number; } Xid;
+typedef struct { Gpu gpu[GPUS]; Process process[PROCESSES]; Xid xid[XIDS]; unsigned gpus, processes, xids; int init, driver; long slow; } Host;
 
 static _Thread_local Host host;
 static int initialized;
@@ -65,6 +70,10 @@ static void statement(char *line) {
       if (!strcmp(word, READING[r])) host.gpu[i].fail[r] = code;
   } else if (sscanf(line, "ecc %u %llu", &i, &total) == 2 && i < GPUS) {
     host.gpu[i].ecc = total, host.gpu[i].has_ecc = 1;
+  } else if (sscanf(line, "worn %u", &i) == 1 && i < GPUS) {
+    host.gpu[i].worn = 1;
+  } else if (sscanf(line, "xid %u %u", &i, &pid) == 2 && i < GPUS && host.xids < XIDS) {
+    host.xid[host.xids++] = (Xid){i, pid};
   } else if (sscanf(line, "init %d", &code) == 1) {
     host.init = code;
   } else if (sscanf(line, "driver %d", &code) == 1) {
@@ -196,6 +205,47 @@ Result nvmlDeviceGetTotalEccErrors(Device device, int type, int counter, U64 *co
   *count = type == 1 && counter == 0 ? g->ecc : 0; /* uncorrected, volatile */
   return OK;
 }
+
+/* An event set hears what comes after a GPU was registered with it. */
+typedef struct { unsigned heard; unsigned from[GPUS]; } EventSet;
+typedef struct { Device device; U64 type, data; unsigned gpu_instance, compute_instance; } EventData;
+Result nvmlEventSetCreate(EventSet **set) {
+  Result result = driver();
+  if (result) return result;
+  *set = malloc(sizeof **set);
+  (*set)->heard = host.xids;
+  for (int i = 0; i < GPUS; i++) (*set)->from[i] = XIDS;
+  return OK;
+}
+Result nvmlEventSetFree(EventSet *set) {
+  free(set);
+  return OK;
+}
+Result nvmlDeviceRegisterEvents(Device device, U64 types, EventSet *set) {
+  GPU(REGISTER);
+  if (types != 8) return INVALID; /* nvmlEventTypeXidCriticalError */
+  set->from[g - host.gpu] = host.xids;
+  return OK;
+}
+#ifndef OLD_DRIVER
+Result nvmlEventSetWait_v2(EventSet *set, EventData *data, unsigned timeout) {
+  Result result = driver();
+  if (result) return result;
+  while (set->heard < host.xids) {
+    Xid *x = &host.xid[set->heard++];
+    if (set->heard <= set->from[x->gpu]) continue;
+    *data = (EventData){(Device)(U64)(x->gpu + 1), 8, x->number, ~0u, ~0u};
+    return OK;
+  }
+  return timeout ? INVALID : TIMEOUT;
+}
+Result nvmlDeviceGetRemappedRows(Device device, unsigned *corrected, unsigned *uncorrected, unsigned *pending, unsigned *failed) {
+  GPU(ROWS);
+  *corrected = *uncorrected = *pending = 0;
+  *failed = (unsigned)g->worn;
+  return OK;
+}
+#endif
 
 typedef struct { unsigned pid; U64 memory; unsigned gpu_instance, compute_instance; } Running;
 static Result running(Device device, unsigned *count, Running *list) {

@@ -88,3 +88,40 @@ def test_a_driver_that_fails_is_shown_and_hurts_nobody(lab: Lab) -> None:
     assert "Traceback" not in lab.said("gpu-a")
     job_id = lab.give("true")
     lab.wait_state(job_id, "succeeded")
+
+
+def test_a_gpu_that_reports_broken_hardware_is_shown_and_gets_no_new_work(lab: Lab) -> None:
+    gpus = FakeGpus(lab.folder, count=2)
+    lab.serve()
+    agent = lab.agent("gpu-a", environ=gpus.environment())
+    one = {"resources": {"gpus": 1}}
+    gpus.xid(0, 31)  # a program's own fault
+    gpus.xid(1, 79)
+    lab.wait(lambda: gpu_of(lab, 1)["state"] == "error", "the GPU to be shown as broken")
+    assert gpu_of(lab, 0)["state"] == "ok"
+    assert "GPU 1 reported Xid 79 on" in lab.worker("gpu-a")["attention"]
+    assert "it has fallen off the bus: reset it" in lab.run("workers").stdout
+    assert any("GPU 1 reported Xid 79" in line for line in lab.events("gpu-a"))
+
+    bad = lab.give("exit 3", **one)
+    assert lab.wait_state(bad, "failed")["tasks"][0]["error"] == "exit code 3"
+    assert not lab.worker("gpu-a")["attention"].startswith("avoided"), "it ran on the good GPU"
+    pair = lab.give("true", resources={"gpus": 2})
+    lab.wait(lambda: "GPU 1 is in error: GPU 1 reported Xid 79" in lab.job(pair)["reason"], "a reason")
+
+    agent.terminate()
+    lab.wait_ended(agent)
+    lab.agent("gpu-a", environ=gpus.environment())
+    lab.wait_state(pair, "succeeded")
+    assert gpu_of(lab, 1)["state"] == "ok", "a restarted agent takes the GPU for mended"
+
+
+def test_a_failure_just_before_its_gpu_reports_broken_hardware_is_the_workers(lab: Lab) -> None:
+    gpus = FakeGpus(lab.folder, count=1)
+    lab.serve()
+    lab.agent("gpu-a", environ=gpus.environment())
+    job_id = lab.give("exit 1", resources={"gpus": 1})
+    lab.wait_state(job_id, "failed")
+    gpus.xid(0, 48)
+    attention = "avoided after a failure on GPU 0, which is in trouble"
+    lab.wait(lambda: lab.worker("gpu-a")["attention"] == attention, "the worker to be avoided")

@@ -4,6 +4,7 @@ import os
 import subprocess
 from pathlib import Path
 
+from opsconsole_protocol.log import Source
 from tests.process.lab import OPSCONSOLE, Lab, words
 
 MILLION = "".join(f"{number}\n" for number in range(1, 1_000_001)).encode()
@@ -98,3 +99,21 @@ def test_a_log_outlives_its_folder_on_the_worker(house: Lab, tmp_path: Path) -> 
     house.wait_lines(job_id, "here")
     assert str(house.state_dir("gpu-a")) in (tmp_path / "place").read_text()
     assert house.lines(job_id, sources=("stderr",)) == []
+
+
+def test_a_log_over_its_limit_is_cut_and_the_rest_stays_on_the_worker(lab: Lab) -> None:
+    (lab.folder / "config.toml").write_text("[coordinator]\nmax_task_log_mb = 1\n")
+    lab.serve()
+    lab.agent("gpu-a")
+    job_id = lab.give("yes 0123456789abcde | head -n 200000; exit 3")
+    lab.wait_state(job_id, "failed")
+    attempts = lab.state_dir("gpu-a") / "attempts"
+    lab.wait(lambda: not [*attempts.glob("*/spec.json")], "the worker to be told that it may forget")
+    [note] = lab.lines(job_id, sources=(Source.ERROR,))
+    path = next(attempts.glob(f"{job_id}.*/stdout"))
+    assert note == (
+        "opsconsole: log cut, it has reached its limit of 1048576 bytes (max_task_log_mb); "
+        f"the rest of stdout stays on the worker for 7 days: {path}"
+    )
+    assert path.stat().st_size == 200_000 * 16
+    assert len(lab.lines(job_id, sources=(Source.STDOUT,))) == (1 << 20) // 16

@@ -75,6 +75,9 @@ COORDINATOR: dict[str, Any] = {
     "coordinator_registered_1": link.Registered(
         protocol=1, coordinator="lab", store_id="s1", store_seq=99, heartbeat_ms=1_000
     ),
+    "coordinator_registered_2": link.Registered(
+        protocol=1, coordinator="lab", store_id="s1", store_seq=99, attempt_log_bytes=1_000
+    ),
     "coordinator_desired_1": link.DesiredSet(seq=1, attempts=(DESIRED,), adopting=True),
     "coordinator_job_assignment_1": link.JobAssignment(seq=2, desired=DESIRED),
     "coordinator_set_want_1": link.SetWant(seq=3, attempt_id=ATTEMPT, want=WANT),

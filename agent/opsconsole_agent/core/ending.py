@@ -13,9 +13,9 @@ _STATE_OF_CAUSE = {
     StopCause.TIMEOUT: AttemptState.FAILED,
     StopCause.FENCE: AttemptState.WORKER_FAILED,
 }
-_CUDA_OUT_OF_MEMORY = re.compile(
-    r"CUDA(?: error:)? out of memory|CUDA_ERROR_OUT_OF_MEMORY|cudaErrorMemoryAllocation"
-    r"|torch(?:\.cuda)?\.OutOfMemoryError|RESOURCE_EXHAUSTED: Out of memory",
+_GPU_OUT_OF_MEMORY = re.compile(
+    r"(?:CUDA|HIP)(?: error:)? out of memory|CUDA_ERROR_OUT_OF_MEMORY|cudaErrorMemoryAllocation"
+    r"|torch(?:\.cuda)?\.OutOfMemoryError|(?:CUBLAS|CUDNN)_STATUS_ALLOC_FAILED|RESOURCE_EXHAUSTED: Out of memory",
     re.IGNORECASE,
 )
 _NOT_FOUND, _NOT_EXECUTABLE = 127, 126
@@ -32,8 +32,11 @@ class Ending(NamedTuple):
     """Whether it ended because the agent ended it."""
 
 
-def ending(exited: ProcessExited, stop: Stop | None, stderr_tail: str = "") -> Ending:
-    """Judge an exit. A stop counts only if its TERM was sent before the process had ended."""
+def ending(exited: ProcessExited, stop: Stop | None, last_lines: str = "", full_disk: str = "") -> Ending:
+    """Judge an exit. A stop counts only if its TERM was sent before the process had ended.
+
+    `full_disk`: the folder on whose disk there is no room, which may well be what it failed of.
+    """
     exit_code = _exit_code(exited)
     if stop is not None and exited.at_ms >= stop.at_ms:
         return Ending(_STATE_OF_CAUSE[stop.cause], exit_code, _with_leftovers(stop.reason, exited), stopped=True)
@@ -44,7 +47,9 @@ def ending(exited: ProcessExited, stop: Stop | None, stderr_tail: str = "") -> E
         return Ending(AttemptState.FAILED, None, f"exit code unknown: {why}")
     if exit_code == 0 and not exited.error:
         return Ending(AttemptState.SUCCEEDED, 0, "")
-    error = exited.error or _words(exited, stderr_tail)
+    error = exited.error or _words(exited, last_lines)
+    if full_disk:
+        error += f"; the worker's disk is full: make room in {full_disk}"
     return Ending(AttemptState.FAILED, exit_code, _with_leftovers(error, exited))
 
 
@@ -82,11 +87,11 @@ def _exit_code(exited: ProcessExited) -> int | None:
     return exited.exit_code
 
 
-def _words(exited: ProcessExited, stderr_tail: str) -> str:
+def _words(exited: ProcessExited, last_lines: str) -> str:
     if exited.out_of_memory:
         return "killed by the kernel: out of memory"
     words = f"exit code {exited.exit_code}" if exited.signal is None else f"killed by {signal_words(exited.signal)}"
-    return f"{words}: CUDA out of memory" if _CUDA_OUT_OF_MEMORY.search(stderr_tail) else words
+    return f"{words}: ran out of GPU memory" if _GPU_OUT_OF_MEMORY.search(last_lines) else words
 
 
 def _with_leftovers(error: str, exited: ProcessExited) -> str:

@@ -146,14 +146,15 @@ class FreezeFailed(Fact, frozen=True, kw_only=True):
 
 
 class LogComplete(Fact, frozen=True, kw_only=True):
-    """The log files of an ended attempt grow no more: bytes per source, and the last lines of its stderr.
+    """The log files of an ended attempt grow no more: bytes per source, and the last lines of a failed one.
 
-    Said again with other sizes when a file was lost before it could be shipped.
+    `full_disk` is the folder, if there was no room left in it for what the task may have wanted to say. Said again with other sizes when a file was lost before it could be shipped.
     """
 
     attempt_id: AttemptId
     sizes: dict[str, int] = {}
-    stderr_tail: str = ""
+    last_lines: str = ""
+    full_disk: str = ""
 
 
 class StopAll(Fact, frozen=True, kw_only=True):

@@ -367,7 +367,7 @@ class Lifecycle:
         attempt.phase = Phase.ENDED
         attempt.log_sizes = event.sizes
         attempt.frozen = False
-        attempt.ending = ending(attempt.exited, attempt.stop, event.stderr_tail)
+        attempt.ending = ending(attempt.exited, attempt.stop, event.last_lines, event.full_disk)
         attempt.reason = attempt.stop.reason if attempt.stop and attempt.ending.stopped else ""
         if attempt.unrecorded:
             self._settle_end(attempt, attempt.observed(), now_ms)

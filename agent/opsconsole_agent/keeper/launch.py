@@ -70,7 +70,8 @@ def _open_output(path: str) -> int:
     try:
         return os.open(path, _OUTPUT, 0o600)
     except OSError as error:
-        raise LaunchError(f"can't write the output to {path}: {_words(error)}") from None
+        advice = "; make room there" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+        raise LaunchError(f"can't write the output to {path}: {_words(error)}{advice}") from None
     except ValueError:
         raise LaunchError("the path of an output file contains a null character") from None
 

@@ -196,6 +196,8 @@ class Supervisor:
         if ended:
             self._drain(ended, now_s)
         self._retirement.retry(now_s)
+        if self.live:
+            self._oom.keep_up(now_s)
 
     def _look_at_running(self, one: Attempt, now_s: float) -> None:
         """One that is being killed and hasn't died yet, or an adopted one that can only be polled."""
@@ -210,6 +212,8 @@ class Supervisor:
     def next_due_s(self) -> float | None:
         """When `tick` is wanted next, on the monotonic clock."""
         due_s = self._retirement.due_s
+        if self.live:
+            due_s = self._oom.due_s if due_s is None else min(due_s, self._oom.due_s)
         for one in self._waiting.values():
             due_s = one.look_at_s if due_s is None else min(due_s, one.look_at_s)
         return due_s

@@ -17,7 +17,7 @@ from opsconsole_protocol.log import Source
 
 _READ_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
 _APPEND_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-_NOTES_BYTES_MAX = 256 * 1024
+NOTES_BYTES_MAX = 256 * 1024
 
 
 class LogFollower:
@@ -127,7 +127,7 @@ class NoteFollower(LogFollower):
                 self._add_to_file(data)
             except OSError:
                 self._fall_back()
-        fits = len(self._memory) + len(data) <= _NOTES_BYTES_MAX
+        fits = len(self._memory) + len(data) <= NOTES_BYTES_MAX
         if self._memory_start is not None and fits and data not in self._memory:
             self._memory += data
         self.look()
@@ -162,7 +162,7 @@ class NoteFollower(LogFollower):
     def _add_to_file(self, data: bytes) -> None:
         with suppress(FileNotFoundError):
             known = _read_small(self._path)
-            if b"\n" + data in b"\n" + known or len(known) + len(data) > _NOTES_BYTES_MAX:
+            if b"\n" + data in b"\n" + known or len(known) + len(data) > NOTES_BYTES_MAX:
                 return
         descriptor = os.open(self._path, _APPEND_FLAGS, 0o644)
         try:
@@ -178,6 +178,6 @@ class NoteFollower(LogFollower):
 def _read_small(path: str) -> bytes:
     descriptor = os.open(path, _READ_FLAGS)
     try:
-        return os.pread(descriptor, _NOTES_BYTES_MAX, 0)
+        return os.pread(descriptor, NOTES_BYTES_MAX, 0)
     finally:
         os.close(descriptor)

@@ -19,10 +19,14 @@ import msgspec
 
 from opsconsole_agent.log.follow import LogFollower, NoteFollower
 from opsconsole_protocol.frame import PAYLOAD_BYTES_MAX, LogChunk
+from opsconsole_protocol.link import ATTEMPT_LOG_BYTES
 from opsconsole_protocol.log import Source
 
 _MIB = 1024 * 1024
+WINDOW_BYTES = 8 * _MIB
+FILE_WINDOW_BYTES = 2 * _MIB
 _NOTES_NAME = "error"
+CUT_LOG_KEPT_DAYS = 7
 _SMALLEST_PIECE = 16 * 1024
 """Room for less than this is not filled: many small chunks cost both sides more than they carry."""
 
@@ -66,6 +70,7 @@ class _Attempt:
     files: dict[Source, _File] = field(default_factory=dict)
     finished: bool = False
     settled: bool = False
+    cut: bool = False
 
     @property
     def sent_bytes(self) -> int:
@@ -78,19 +83,20 @@ class LogShipper:
     def __init__(
         self,
         *,
-        window_bytes: int = 8 * _MIB,
-        file_window_bytes: int = 2 * _MIB,
+        window_bytes: int = WINDOW_BYTES,
+        file_window_bytes: int = FILE_WINDOW_BYTES,
         block_bytes: int = PAYLOAD_BYTES_MAX,
         poll_ms: int = 50,
         idle_poll_ms: int = 500,
-        attempt_bytes_max: int = 4096 * _MIB,
+        attempt_bytes_max: int = ATTEMPT_LOG_BYTES,
     ) -> None:
         if not 1 <= block_bytes <= PAYLOAD_BYTES_MAX:
             raise ValueError(f"block_bytes is 1 to {PAYLOAD_BYTES_MAX}, not {block_bytes}")
         self._window_bytes = window_bytes
         self._file_window_bytes = file_window_bytes
         self._block_bytes = block_bytes
-        self._attempt_bytes_max = attempt_bytes_max
+        self.attempt_bytes_max = attempt_bytes_max
+        """May be changed at any time: what was sent already stays sent."""
         self._attempts: dict[str, _Attempt] = {}
         self._ready: deque[_File] = deque()
         self._pauses_ms = _pauses(poll_ms, idle_poll_ms)
@@ -165,6 +171,11 @@ class LogShipper:
         """Finished attempts whose last byte has been acknowledged since the last call."""
         taken, self._settled = self._settled, {}
         return [SettledLog(attempt_id, self.final_sizes(attempt_id)) for attempt_id in taken]
+
+    def is_cut(self, attempt_id: str) -> bool:
+        """Whether a part of this attempt's log is too much to be shipped."""
+        attempt = self._attempts.get(attempt_id)
+        return attempt is not None and attempt.cut
 
     def drop(self, attempt_id: str) -> None:
         """Follow no file of this attempt any more, whatever is left unread."""
@@ -281,7 +292,7 @@ class LogShipper:
         follower = file.follower
         room = min(room, file.unread, self._file_window_bytes - file.in_flight)
         if follower.source is not Source.ERROR:
-            room = min(room, self._attempt_bytes_max - file.attempt.sent_bytes)
+            room = min(room, self.attempt_bytes_max - file.attempt.sent_bytes)
             if room <= 0 < file.unread:
                 self._tell_limit(file)
                 self._settle(file.attempt)
@@ -312,9 +323,10 @@ class LogShipper:
     def _tell_limit(self, file: _File) -> None:
         self.note(
             file.attempt.attempt_id,
-            f"opsconsole: this log has reached its limit of {self._attempt_bytes_max} bytes; "
-            f"the rest of {file.follower.source} stays on the worker in {file.follower.path}",
+            f"opsconsole: log cut, it has reached its limit of {self.attempt_bytes_max} bytes (max_task_log_mb); "
+            f"the rest of {file.follower.source} stays on the worker for {CUT_LOG_KEPT_DAYS} days: {file.follower.path}",
         )
+        file.attempt.cut = True
         file.end = file.follower.offset
 
     # --- bookkeeping -------------------------------------------------------------------------------------------
@@ -346,7 +358,7 @@ class LogShipper:
         size = file.follower.size if file.size_at_finish is None else min(file.follower.size, file.size_at_finish)
         size = max(size, file.follower.offset)
         others = [one for one in file.attempt.files.values() if one is not file and one.follower.source != Source.ERROR]
-        room = self._attempt_bytes_max - sum(one.follower.offset if one.end is None else one.end for one in others)
+        room = self.attempt_bytes_max - sum(one.follower.offset if one.end is None else one.end for one in others)
         if file.follower.source is Source.ERROR or size <= room:
             file.end = size
         else:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from opsconsole_agent.probe import nvml
 from opsconsole_agent.probe.nvml import Nvml, NvmlError, Share
 from opsconsole_agent.probe.patience import Patience
+from opsconsole_agent.probe.xid import XidBook
 
 _log = logging.getLogger(__name__)
 
@@ -33,8 +34,8 @@ class GpuSample:
     """One GPU. Memory in MiB; readings that the card doesn't support are None.
 
     `index` stays with the `uuid` for as long as the probe lives, also when the driver renumbers the GPUs behind a
-    lost one: name GPUs to CUDA by uuid. A GPU that is `lost` or in `error` keeps its identity, has no readings,
-    and a `message` that says what to do. An `ok` one may carry a message too (memory errors).
+    lost one: name GPUs to CUDA by uuid. A GPU that is `lost` or in `error` keeps its identity and has a `message`
+    that says what to do; it has readings only where it could still be read.
     """
 
     index: int
@@ -47,7 +48,7 @@ class GpuSample:
     power_w: float | None = None
     power_limit_w: float | None = None
     ecc_errors: int | None = None
-    """Uncorrected memory errors since the driver was loaded."""
+    """Uncorrected memory errors since the driver was loaded or the GPU reset."""
     state: Literal["ok", "lost", "error"] = "ok"
     message: str = ""
     processes: tuple[GpuProcess, ...] = ()
@@ -83,10 +84,11 @@ class GpuReport:
 
 @dataclass(slots=True)
 class _Identity:
-    """What outlives a sample: which GPUs there were, and the last process sample seen of each."""
+    """What outlives a sample: which GPUs there were, the last process sample of each, and what they reported."""
 
     gpus: dict[str, GpuSample] = field(default_factory=dict)
     stamps_us: dict[str, int] = field(default_factory=dict)
+    xids: XidBook = field(default_factory=XidBook)
 
     def at(self, index: int, seen: set[str]) -> GpuSample:
         """The GPU that must be meant by one the driver lists at `index` and can't identify."""
@@ -103,9 +105,16 @@ class _Identity:
 class GpuProbe:
     """Samples through NVML: some 0.2 ms a GPU, cheap enough for every second. Never raises, never hangs."""
 
-    def __init__(self, *, timeout_s: float = 5.0, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        *,
+        timeout_s: float = 5.0,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
         """Load nothing before the first sample. A driver that takes longer than `timeout_s` is reported as hung."""
         self._clock = clock
+        self._wall = wall
         self._timeout_s = timeout_s
         self._patience = Patience(self._look, timeout_s)
         self._nvml: Nvml | None = None
@@ -159,20 +168,37 @@ class GpuProbe:
         try:
             if self._nvml is None:
                 self._nvml = Nvml()
-            report = self._read(self._nvml)
+            gpus = self._read(self._nvml)
+            for uuid, number in self._nvml.xids():
+                is_grave = self._known.xids.note(uuid, number, self._wall())
+                _log.log(logging.WARNING if is_grave else logging.INFO, "GPU %s reported Xid %d", uuid, number)
+            gpus = [self._mark(gpu) for gpu in gpus]
+            message = (
+                next((gpu.message for gpu in gpus if gpu.message), "") if gpus else "the NVIDIA driver sees no GPU"
+            )
+            state: Literal["ok", "none"] = "ok" if gpus else "none"
+            versions = self._nvml.driver_version(), self._nvml.cuda_version()
         except BaseException:
             self._drop()
             raise
-        if not any(gpu.state == "ok" for gpu in report.gpus):
+        if not any(gpu.state == "ok" or gpu.memory_used_mb is not None for gpu in gpus):
             self._drop()  # GPUs that come (back) are listed only after a fresh start of the library
-        return report
+        return GpuReport(state, message, *versions, tuple(gpus))
+
+    def _mark(self, gpu: GpuSample) -> GpuSample:
+        """Nothing new should run on a GPU that has reported broken hardware, also if it seems to work."""
+        trouble = self._known.xids.trouble(gpu.uuid)
+        if trouble is None:
+            return gpu
+        state: Literal["lost", "error"] = "lost" if gpu.state == "lost" else "error"
+        return replace(gpu, state=state, message=trouble.words(gpu.index))
 
     def _drop(self) -> None:
         library, self._nvml = self._nvml, None
         if library is not None:
             library.close()
 
-    def _read(self, library: Nvml) -> GpuReport:
+    def _read(self, library: Nvml) -> list[GpuSample]:
         gpus: list[GpuSample] = []
         unidentified: list[tuple[int, NvmlError]] = []
         for index in range(library.count()):
@@ -189,10 +215,7 @@ class GpuProbe:
             gpus.append(_failed(gpu, failure))
         missing = [gpu for uuid, gpu in self._known.gpus.items() if uuid not in seen]
         gpus += [_without_readings(gpu, "lost", _gone(gpu.index)) for gpu in missing]
-        gpus.sort(key=lambda gpu: gpu.index)
-        message = next((gpu.message for gpu in gpus if gpu.message), "") if gpus else "the NVIDIA driver sees no GPU"
-        state: Literal["ok", "none"] = "ok" if gpus else "none"
-        return GpuReport(state, message, library.driver_version(), library.cuda_version(), tuple(gpus))
+        return sorted(gpus, key=lambda gpu: gpu.index)
 
     def _read_gpu(self, library: Nvml, index: int) -> GpuSample:
         """Raises NvmlError for a GPU whose very identity can't be read; later trouble is in the sample."""
@@ -206,7 +229,9 @@ class GpuProbe:
             memory = library.memory(device)
             if memory is not None:
                 gpu = self._known.gpus[uuid] = replace(gpu, memory_total_mb=nvml.mebibytes(memory.total))
+            library.watch(uuid, device)
             ecc_errors = library.ecc_errors(device)
+            message = _memory_trouble(gpu.index, ecc_errors or 0, library.is_memory_worn(device))
             return replace(
                 gpu,
                 memory_used_mb=None if memory is None else nvml.mebibytes(memory.used),
@@ -215,7 +240,8 @@ class GpuProbe:
                 power_w=library.power_w(device),
                 power_limit_w=library.power_limit_w(device),
                 ecc_errors=ecc_errors,
-                message=_memory_errors(gpu.index, ecc_errors) if ecc_errors else "",
+                state="error" if message else "ok",
+                message=message,
                 processes=self._processes(library, device, uuid),
             )
         except NvmlError as error:
@@ -271,8 +297,13 @@ def _gone(index: int) -> str:
     return f"GPU {index} is no longer listed by the driver: reboot the host, or restart the agent if it was taken out"
 
 
-def _memory_errors(index: int, count: int) -> str:
-    return f"GPU {index} has had {count} uncorrected memory errors: results may be wrong, reset it before the next job"
+def _memory_trouble(index: int, uncorrected: int, is_worn: bool) -> str:
+    if is_worn:
+        return f"GPU {index} has run out of spare memory rows for a broken one: have it replaced"
+    if uncorrected:
+        errors = f"{uncorrected} uncorrected memory error{'s' if uncorrected > 1 else ''}"
+        return f"GPU {index} has had {errors}: reset it (nvidia-smi --gpu-reset -i {index}) or reboot the host"
+    return ""
 
 
 def _explain(error: NvmlError) -> tuple[Literal["no_driver", "error"], str]:

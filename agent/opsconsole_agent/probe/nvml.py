@@ -4,6 +4,7 @@ The binding is imported lazily: it costs about 150 ms, and most hosts of a coord
 bindings of many years are in use together, so every function is looked up by name and may be missing on either side.
 """
 
+import ctypes
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -25,6 +26,8 @@ _UNSUPPORTED = {3, NO_PERMISSION, 13, 21, 25, 26}
 _GRAVE = DRIVER_WIDE | {GPU_IS_LOST, RESET_REQUIRED}
 
 _ECC_UNCORRECTED, _ECC_VOLATILE = 1, 0
+_XID_EVENT = 8
+_XIDS_AT_ONCE = 64
 _MIB = 1 << 20
 
 
@@ -68,11 +71,16 @@ class Nvml:
     def __init__(self) -> None:
         """Load and initialise it; raises NvmlError, or ImportError when nvidia-ml-py isn't installed."""
         pynvml = self._binding = binding()
+        self._events: Any = None
+        self._watched: dict[int | None, str] = {}
+        self._hears_xids = False
         self._errors = (pynvml.NVMLError, getattr(pynvml, "NVMLLibraryMismatchError", pynvml.NVMLError))
         self._do("nvmlInit")
 
     def close(self) -> None:
         """Let go of the driver. Never raises."""
+        if self._events is not None:
+            self._try("nvmlEventSetFree", self._events)
         self._try("nvmlShutdown")
 
     def driver_version(self) -> str | None:
@@ -134,9 +142,46 @@ class Nvml:
         return _watts(self._glance("nvmlDeviceGetEnforcedPowerLimit", device))
 
     def ecc_errors(self, device: Any) -> int | None:
-        """Uncorrected memory errors since the driver was loaded."""
+        """Uncorrected memory errors since the driver was loaded or the GPU reset."""
         found = self._glance("nvmlDeviceGetTotalEccErrors", device, _ECC_UNCORRECTED, _ECC_VOLATILE)
         return None if found is None else int(found)
+
+    def is_memory_worn(self, device: Any) -> bool:
+        """Whether a broken row of its memory could not be replaced by a spare one."""
+        found = self._glance("nvmlDeviceGetRemappedRows", device)
+        return found is not None and bool(found[3])
+
+    def watch(self, uuid: str, device: Any) -> None:
+        """Have this GPU's Xid errors kept for `xids` from now on; asked once, as not every driver can."""
+        address = _address(device)
+        if address in self._watched:
+            return
+        if self._events is None:
+            self._events = self._glance("nvmlEventSetCreate")
+        if self._events is not None:
+            try:
+                self._do("nvmlDeviceRegisterEvents", device, _XID_EVENT, self._events)
+                self._hears_xids = True
+            except NvmlError as error:
+                if error.code in _GRAVE:
+                    raise
+        self._watched[address] = uuid
+
+    def xids(self) -> list[tuple[str, int]]:
+        """The Xid errors of watched GPUs since the last call: uuid and number. Never waits."""
+        found: list[tuple[str, int]] = []
+        while self._hears_xids and len(found) < _XIDS_AT_ONCE:
+            try:
+                event = self._do("nvmlEventSetWait", self._events, 0)
+            except NvmlError as error:
+                if error.code in DRIVER_WIDE:
+                    raise
+                self._hears_xids = error.code not in _UNSUPPORTED
+                break
+            uuid = self._watched.get(_address(event.device))
+            if uuid is not None and event.eventType == _XID_EVENT:
+                found.append((uuid, int(event.eventData)))
+        return found
 
     def processes(self, device: Any) -> dict[int, int | None] | None:
         """Bytes held by each process id, compute and graphics together; a process that does both counts once."""
@@ -172,9 +217,9 @@ class Nvml:
                 return found
         return None
 
-    def _try(self, name: str) -> Any:
+    def _try(self, name: str, *arguments: Any) -> Any:
         try:
-            return self._do(name)
+            return self._do(name, *arguments)
         except NvmlError:
             return None
 
@@ -209,6 +254,11 @@ class Nvml:
 def _text(answer: str | bytes | None) -> str | None:
     """Older bindings answer bytes."""
     return answer.decode(errors="replace") if isinstance(answer, bytes) else answer
+
+
+def _address(device: Any) -> int | None:
+    """What makes two handles the same; the GPU itself may not be able to tell any more."""
+    return ctypes.cast(device, ctypes.c_void_p).value
 
 
 def _watts(milliwatts: int | None) -> float | None:

@@ -13,7 +13,7 @@ from opsconsole_console.widget import format as fmt
 
 if TYPE_CHECKING:
     from opsconsole.client import Client
-    from opsconsole_protocol.api import JobDetail, TaskRow
+    from opsconsole_protocol.api import EventRow, JobDetail, TaskRow
     from opsconsole_protocol.spec import JobSpec
 
 _EVENTS_SHOWN = 20
@@ -133,8 +133,16 @@ def _task_cells(task: TaskRow) -> tuple[str, ...]:
         ended,
         fmt.duration_exact(ran_ms),
         "" if used_mb is None else f"{used_mb:,}M",
-        task.error or task.reason,
+        _what(task),
     )
+
+
+def _what(task: TaskRow) -> str:
+    """Why it is as it is; of one that was ended on somebody's word also when."""
+    words = task.error or task.reason
+    if task.state == "killed" and task.finished_at_ms is not None:
+        return f"{words}, ended {stamp(task.finished_at_ms)}"
+    return words
 
 
 def _put_events(detail: JobDetail) -> None:
@@ -142,4 +150,11 @@ def _put_events(detail: JobDetail) -> None:
     if not events:
         return
     put("")
-    put_table(("TIME", "ACTOR", "WHAT"), ((stamp(row.at_ms), row.actor, row.text or row.kind) for row in events))
+    is_one_task = detail.job.num_tasks == 1
+    put_table(("TIME", "ACTOR", "WHAT"), ((stamp(row.at_ms), row.actor, _happened(row, is_one_task)) for row in events))
+
+
+def _happened(row: EventRow, is_one_task: bool) -> str:
+    words = row.text or row.kind
+    _, found, task = row.subject.rpartition("/")
+    return words if is_one_task or not found else f"{task}: {words}"

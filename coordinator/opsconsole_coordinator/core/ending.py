@@ -1,17 +1,16 @@
 """How an attempt's end becomes its task's state: retries within two budgets, failure limits, dependants."""
 
 from opsconsole_coordinator.core import gang, history
+from opsconsole_coordinator.core.blame import judge_end
 from opsconsole_coordinator.core.dependency import job_changed
 from opsconsole_coordinator.core.fleet import SYSTEM, Fleet
-from opsconsole_coordinator.core.model import Attempt, Job, Task, Worker
+from opsconsole_coordinator.core.model import Attempt, Job, Task
 from opsconsole_coordinator.core.schedule import set_want
 from opsconsole_protocol import link
 from opsconsole_protocol.state import AttemptState, TaskState, is_task_finished, is_task_waiting
 
 BACKOFF_FIRST_MS = 1_000
 BACKOFF_MAX_MS = 60_000
-AVOID_AFTER_FAILURES = 3
-AVOID_MS = 60_000
 _HOW_ENDED = {AttemptState.FAILED: "failed", AttemptState.PREEMPTED: "was preempted", AttemptState.KILLED: "was killed"}
 
 
@@ -25,7 +24,7 @@ def end_attempt(fleet: Fleet, attempt: Attempt, state: AttemptState, error: str,
     attempt.finished_at_ms = now_ms
     attempt.lost = False
     fleet.release_slot(attempt)
-    _judge_worker(fleet, attempt, now_ms)
+    judge_end(fleet, attempt, now_ms)
     if task.current == attempt.id and not was_lost and not is_task_finished(task.state):
         _move_task(fleet, job, task, attempt, now_ms)
     if job.spec.gang:
@@ -219,24 +218,3 @@ def settle_job(fleet: Fleet, job: Job, now_ms: int) -> None:
         job.finished_at_ms = None
     fleet.touch_job(job)
     job_changed(fleet, job, now_ms)
-
-
-def _judge_worker(fleet: Fleet, attempt: Attempt, now_ms: int) -> None:
-    """A worker that fails attempts again and again, of whatever job, is avoided for a while, and shown."""
-    worker: Worker | None = fleet.workers.get(attempt.worker_id)
-    if worker is None:
-        return
-    if attempt.state is AttemptState.SUCCEEDED:
-        worker.failures_in_row = 0
-        worker.failed_jobs.clear()
-    elif attempt.state is AttemptState.FAILED and attempt.want.mode is not link.Mode.STOP:
-        worker.failures_in_row += 1
-        worker.failed_jobs.add(attempt.job_id)
-        # One bad job says nothing about a worker; several different ones do.
-        if worker.failures_in_row >= AVOID_AFTER_FAILURES and len(worker.failed_jobs) >= AVOID_AFTER_FAILURES:
-            worker.avoided_until_ms = now_ms + AVOID_MS
-            fleet.audit(
-                now_ms, SYSTEM, "avoided", f"{worker.failures_in_row} attempts of {len(worker.failed_jobs)} jobs failed in a row",
-                worker.name,
-            )  # fmt: skip
-            fleet.show_worker(worker)

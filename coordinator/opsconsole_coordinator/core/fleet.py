@@ -31,6 +31,7 @@ class Fleet:
         self.random_bits = random_bits
         self.store_id = store_id
         self.name = name
+        self.attempt_log_bytes = link.ATTEMPT_LOG_BYTES
         self.seq = seq
         self.adopting = False
         """The store was restored from a backup: what it doesn't know is left alone until an operator confirms."""

@@ -1,5 +1,6 @@
 """Time passes: workers fall silent and are lost, waits and time-outs end."""
 
+from opsconsole_coordinator.core.blame import gpus_heard
 from opsconsole_coordinator.core.ending import await_turn, end_attempt, settle_job, stop_job
 from opsconsole_coordinator.core.fleet import SYSTEM, Fleet
 from opsconsole_coordinator.core.model import Attempt, Worker
@@ -22,6 +23,7 @@ def heartbeat(fleet: Fleet, worker: Worker, message: link.Heartbeat, now_ms: int
     if message.gpus is not None:
         if [(gpu.uuid, gpu.state) for gpu in message.gpus] != [(gpu.uuid, gpu.state) for gpu in worker.gpus]:
             fleet.must_schedule = True
+            gpus_heard(fleet, worker, message.gpus, now_ms)
         worker.gpus = message.gpus
     for attempt_id, usage in message.usage.items():
         attempt = worker.live.get(AttemptId(attempt_id))

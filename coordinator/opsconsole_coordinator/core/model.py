@@ -168,8 +168,11 @@ class Worker(msgspec.Struct, kw_only=True, omit_defaults=True):
     """Attempts that have ended, but that the worker still holds: parts of their logs are outstanding."""
     failures_in_row: int = 0
     failed_jobs: set[JobId] = set()
+    failed_gpus: dict[str, int] = {}
+    """When an attempt failed on a GPU, by the GPU's UUID; lately ones only."""
     avoided_until_ms: int = 0
     reserved: Reserved | None = None
+    avoided_after: str = ""
 
     def facts(self) -> dict[str, Any]:
         """What requirements are matched against: the properties, and the worker's own fields under their names."""

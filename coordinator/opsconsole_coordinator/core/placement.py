@@ -132,7 +132,8 @@ def _gpu_refusal(gpu: Gpu, taken: set[str], memory_mb: int) -> str | None:
     if gpu.uuid in taken:
         return "has a task"
     if gpu.state != "ok":
-        return f"is {gpu.state}{': ' + gpu.message if gpu.message else ''}"
+        state = "in error" if gpu.state == "error" else gpu.state
+        return f"is {state}{': ' + gpu.message if gpu.message else ''}"
     foreign = [user for user in gpu.processes if not user.attempt_id]
     held = sum(user.memory_mb or 0 for user in foreign)
     if held > FOREIGN_MEMORY_MB_MAX:
@@ -175,7 +176,7 @@ def _absent(worker: Worker, demand: Demand, now_ms: int) -> str:
         return "is in maintenance (undrain it to use it)"
     if worker.avoided_until_ms > now_ms:
         # No countdown: a reason is stored with every job that waits, and must not change every second.
-        return f"is avoided for a while after {worker.failures_in_row} failures in a row"
+        return f"is avoided for a while after {worker.avoided_after}"
     if worker.id in demand.avoid:
         return "failed this task before"
     return ""

@@ -64,6 +64,7 @@ def register(
             store_id=fleet.store_id,
             store_seq=fleet.seq,
             heartbeat_ms=HEARTBEAT_MS,
+            attempt_log_bytes=fleet.attempt_log_bytes,
         ),
     )
     _reconcile(fleet, worker, message.observed, finished, now_ms, seen=None)

@@ -7,10 +7,10 @@ from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.model import Job, Task
 from opsconsole_protocol import requirement
 from opsconsole_protocol.api import Submission
-from opsconsole_protocol.error import Conflict, InvalidRequest
+from opsconsole_protocol.error import Conflict, InvalidRequest, LimitExceeded
 from opsconsole_protocol.ids import JobId, check_job_id
 from opsconsole_protocol.spec import JobSpec, check_spec
-from opsconsole_protocol.state import TaskState
+from opsconsole_protocol.state import TaskState, is_task_waiting
 
 PENDING_TASKS_MAX = 1_000_000
 """More waiting tasks than this are refused: a runaway loop shall not eat the coordinator's memory."""
@@ -21,7 +21,7 @@ def submit(
 ) -> list[Job]:
     """Add jobs. `after` says how the jobs named in `spec.after` stand, by their whole ids, in memory or in the store.
 
-    Returns the jobs, those already there included. Raises InvalidRequest or Conflict and adds nothing.
+    Returns the jobs, those already there included. Raises InvalidRequest, Conflict or LimitExceeded and adds nothing.
     """
     _check(fleet, submissions, after)
     jobs: list[Job] = []
@@ -66,9 +66,10 @@ def _check(fleet: Fleet, submissions: Sequence[Submission], after: Mapping[JobId
                 raise InvalidRequest(f"--after {other}: there is no such job")
         new_tasks += submission.spec.num_tasks if known is None else 0
     check_cycle({job: [JobId(other) for other in spec.after] for job, spec in batch.items()})
-    waiting = sum(job.counts.get(TaskState.PENDING, 0) for job in fleet.jobs.values())
+    counts = (counted for job in fleet.jobs.values() for counted in job.counts.items())
+    waiting = sum(count for state, count in counts if is_task_waiting(state))
     if waiting + new_tasks > PENDING_TASKS_MAX:
-        raise Conflict(f"{waiting} tasks wait already and at most {PENDING_TASKS_MAX} may: wait or cancel some")
+        raise LimitExceeded(f"{waiting} tasks wait already and at most {PENDING_TASKS_MAX} may: wait or cancel some")
 
 
 def _make(fleet: Fleet, job_id: JobId, spec: JobSpec, actor: str, now_ms: int) -> Job:

@@ -50,7 +50,7 @@ def _attention(fleet: Fleet, worker: Worker, now_ms: int) -> str:
     if fleet.adopting:
         return "the store was restored from a backup: confirm with `opsconsole confirm-restore`"
     if worker.avoided_until_ms > now_ms:
-        return f"avoided after {worker.failures_in_row} failures in a row"
+        return f"avoided after {worker.avoided_after}"
     broken = [gpu for gpu in worker.gpus if gpu.state != "ok"]
     if broken:
         return f"GPU {broken[0].index} {broken[0].state}: {broken[0].message}"

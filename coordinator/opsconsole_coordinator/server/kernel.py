@@ -24,6 +24,7 @@ from opsconsole_protocol import link
 from opsconsole_protocol.api import EventRow, JobRow
 from opsconsole_protocol.error import OpsconsoleError, Unavailable
 from opsconsole_protocol.ids import AttemptId, JobId, SessionId, WorkerId
+from opsconsole_protocol.link import ATTEMPT_LOG_BYTES
 
 log = logging.getLogger("opsconsole.coordinator")
 
@@ -59,6 +60,7 @@ class Kernel:
         self.fleet = Fleet(secrets.randbits)
         self.sessions: dict[WorkerId, Session] = {}
         self.audience: list[Audience] = []
+        self.attempt_log_bytes = ATTEMPT_LOG_BYTES
         self.log_offsets: Callable[[AttemptId], dict[str, int]] = lambda _: {}
         self.trouble: str = ""
         """Why nothing can be committed at the moment; empty when all is well."""
@@ -76,6 +78,7 @@ class Kernel:
             return rebuild.load(connection, secrets.randbits, self.name, self.clock.now_ms())
 
         self.fleet = await self.database.read(read)
+        self.fleet.attempt_log_bytes = self.attempt_log_bytes
         self.committed_seq = self.fleet.seq
         for attempt in self.fleet.attempts.values():
             if attempt.open:

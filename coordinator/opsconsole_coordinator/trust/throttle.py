@@ -11,11 +11,14 @@ from collections import OrderedDict
 
 from opsconsole_protocol.address import is_loopback
 
+BURST = 20
+REFILL_MS = 2_000
+
 
 class Throttle:
     """Failures per address, the oldest forgotten when there are too many addresses. The clock is handed in."""
 
-    def __init__(self, *, burst: int = 20, refill_ms: int = 2_000, addresses_max: int = 4_096) -> None:
+    def __init__(self, *, burst: int = BURST, refill_ms: int = REFILL_MS, addresses_max: int = 4_096) -> None:
         """Allow `burst` failures at once and one more every `refill_ms`; remember `addresses_max` addresses."""
         self._burst = burst
         self._refill_ms = refill_ms

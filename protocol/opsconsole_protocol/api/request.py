@@ -11,6 +11,9 @@ from opsconsole_protocol.log import LogQuery
 from opsconsole_protocol.spec import PRIORITY_MAX, JobSpec
 
 PAGE_MAX = 1_000
+SUBMISSIONS_MAX = 10_000
+IDS_MAX = 10_000
+USES_MAX = 10_000
 TTL_MS_MAX = 10 * 366 * 24 * 3_600_000
 
 Moment = Annotated[int, Meta(ge=0, le=1 << 53)]
@@ -32,7 +35,7 @@ class Submission(msgspec.Struct, frozen=True):
 class SubmitJobs(Request, frozen=True, kw_only=True, tag="submit"):
     """All or none. Answered by JobList."""
 
-    submissions: Annotated[tuple[Submission, ...], Meta(min_length=1, max_length=10_000)]
+    submissions: Annotated[tuple[Submission, ...], Meta(min_length=1, max_length=SUBMISSIONS_MAX)]
 
 
 class ListWorkers(Request, frozen=True, kw_only=True, tag="workers"):
@@ -86,7 +89,7 @@ class Act(Request, frozen=True, kw_only=True, tag="act"):
     """Pause, resume, cancel, retry, hold or release jobs or single tasks (`JOB/task-N`). Answered by ActResult."""
 
     verb: str
-    ids: Annotated[tuple[str, ...], Meta(min_length=1, max_length=10_000)]
+    ids: Annotated[tuple[str, ...], Meta(min_length=1, max_length=IDS_MAX)]
     reason: str = ""
 
 
@@ -101,7 +104,7 @@ class SetPriority(Request, frozen=True, kw_only=True, tag="set_priority"):
 class WaitJobs(Request, frozen=True, kw_only=True, tag="wait"):
     """Answered by JobList when all have ended, or are blocked, or `timeout_ms` has passed."""
 
-    ids: Annotated[tuple[str, ...], Meta(min_length=1, max_length=10_000)]
+    ids: Annotated[tuple[str, ...], Meta(min_length=1, max_length=IDS_MAX)]
     timeout_ms: Moment | None = None
 
 
@@ -152,7 +155,7 @@ class Invite(Request, frozen=True, kw_only=True, tag="invite"):
 
     role: str = "worker"
     ttl_ms: Annotated[int, Meta(ge=1, le=TTL_MS_MAX)] = 3_600_000
-    uses: Annotated[int, Meta(ge=1, le=10_000)] = 1
+    uses: Annotated[int, Meta(ge=1, le=USES_MAX)] = 1
     name: Label = ""
     tags: tuple[Label, ...] = ()
 

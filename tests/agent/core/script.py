@@ -112,11 +112,11 @@ class Script:
         self.prepared(attempt_id)
         self.started(attempt_id)
 
-    def exited(self, attempt_id: str, exit_code: int | None = 0, stderr_tail: str = "", **exit_: Any) -> None:
+    def exited(self, attempt_id: str, exit_code: int | None = 0, last_lines: str = "", **exit_: Any) -> None:
         """Nothing of it lives, and its log is measured."""
         identity = AttemptId(attempt_id)
         self.tell(ProcessExited(attempt_id=identity, at_ms=self.now_ms, exit_code=exit_code, **exit_))
-        self.tell(LogComplete(attempt_id=identity, sizes={"stdout": 3}, stderr_tail=stderr_tail))
+        self.tell(LogComplete(attempt_id=identity, sizes={"stdout": 3}, last_lines=last_lines))
 
     # --- what is seen ----------------------------------------------------------------------------------------------
 

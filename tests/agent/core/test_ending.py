@@ -40,11 +40,13 @@ def test_every_end_has_a_state_a_code_and_words(fields: dict[str, Any], expected
         "torch.cuda.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB\n",
         "RuntimeError: CUDA error: out of memory",
         "CUDA_ERROR_OUT_OF_MEMORY: out of memory",
+        "torch.OutOfMemoryError: HIP out of memory. Tried to allocate 2.00 GiB",
+        "RuntimeError: CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
         "jaxlib.xla_extension.XlaRuntimeError: RESOURCE_EXHAUSTED: Out of memory while trying to allocate",
     ],
 )
 def test_a_gpu_that_ran_out_of_memory_is_recognised(tail: str) -> None:
-    assert ending(exited(exit_code=1), None, tail).error == "exit code 1: CUDA out of memory"
+    assert ending(exited(exit_code=1), None, tail).error == "exit code 1: ran out of GPU memory"
     assert ending(exited(exit_code=0), None, tail).error == ""
 
 

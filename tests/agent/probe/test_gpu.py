@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -211,8 +212,92 @@ def test_a_gpu_that_needs_a_reset_or_cannot_be_read(gpus: FakeGpus, probe: GpuPr
 def test_memory_errors_are_told(gpus: FakeGpus, probe: GpuProbe) -> None:
     gpus.set(1, ecc_errors=3)
     report = probe.sample()
-    assert (report.gpus[1].state, report.gpus[1].ecc_errors) == ("ok", 3)
-    assert "3 uncorrected memory errors" in report.gpus[1].message
+    assert states(report) == ["ok", "error"]
+    assert report.gpus[1].ecc_errors == 3
+    assert report.gpus[1].memory_used_mb == 512, "it can be read all the same"
+    assert "3 uncorrected memory errors: reset it" in report.message
+    gpus.set(1, ecc_errors=0)  # as a reset leaves it
+    assert states(probe.sample()) == ["ok", "ok"]
+
+
+def test_a_memory_row_that_cannot_be_remapped_is_told(gpus: FakeGpus, probe: GpuProbe) -> None:
+    gpus.set(0, worn=True)
+    report = probe.sample()
+    assert states(report) == ["error", "ok"]
+    assert "have it replaced" in report.message
+
+
+@pytest.mark.parametrize("number", [48, 62, 63, 64, 74, 79, 92, 94, 95, 119, 120])
+def test_an_xid_of_the_hardware_marks_its_gpu_for_good(gpus: FakeGpus, clock: Clock, number: int) -> None:
+    at_s = 1_764_072_240.0
+    probe = GpuProbe(clock=clock, wall=lambda: at_s)
+    assert states(probe.sample()) == ["ok", "ok"]
+    gpus.xid(1, number)
+    report = probe.sample()
+    assert states(report) == ["ok", "error"]
+    when = time.strftime("%d %b at %H:%M", time.localtime(at_s))
+    assert report.message.startswith(f"GPU 1 reported Xid {number} on {when}, ")
+    assert report.gpus[1].memory_used_mb == 512, "it can be read all the same"
+    assert probe.sample() == report, "it stays"
+    gpus.lose(1)
+    assert states(probe.sample()) == ["ok", "lost"]
+    gpus.recover(1)
+    assert probe.sample() == report, "whatever the driver does"
+    probe.close()
+    assert states(probe.sample()) == ["ok", "error"], "also if the library is started afresh"
+    probe.close()
+    fresh = GpuProbe(clock=clock)
+    assert states(fresh.sample()) == ["ok", "ok"], "the next agent begins anew"
+    fresh.close()
+
+
+@pytest.mark.parametrize("number", [8, 13, 31, 32, 43, 45, 68, 69, 137, 99_999])
+def test_an_xid_of_a_program_says_nothing_of_the_gpu(gpus: FakeGpus, probe: GpuProbe, number: int) -> None:
+    probe.sample()
+    gpus.xid(0, number)
+    assert states(probe.sample()) == ["ok", "ok"]
+
+
+def test_xids_of_all_gpus_are_heard_in_one_sample(gpus: FakeGpus, probe: GpuProbe) -> None:
+    probe.sample()
+    for _ in range(20):
+        gpus.xid(0, 31)
+    gpus.xid(0, 63)
+    gpus.xid(1, 79)
+    gpus.lose(1)
+    report = probe.sample()
+    assert states(report) == ["error", "lost"]
+    assert "Xid 63" in report.gpus[0].message
+    assert "Xid 79" in report.gpus[1].message
+
+
+def test_xids_that_the_driver_does_not_tell_cost_one_question(
+    gpus: FakeGpus, probe: GpuProbe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import pynvml
+
+    asked: list[str] = []
+    real = pynvml.nvmlDeviceRegisterEvents
+
+    def register(*given: object) -> None:
+        asked.append("register")
+        real(*given)
+
+    monkeypatch.setattr(pynvml, "nvmlDeviceRegisterEvents", register)
+    monkeypatch.setattr(pynvml, "nvmlEventSetWait", lambda *_: asked.append("wait"))
+    for index in range(2):
+        gpus.fail(index, "register")
+    for _ in range(3):
+        assert states(probe.sample()) == ["ok", "ok"]
+    assert asked == ["register", "register"]
+
+
+def test_a_binding_without_events(gpus: FakeGpus, probe: GpuProbe, monkeypatch: pytest.MonkeyPatch) -> None:
+    import pynvml
+
+    monkeypatch.delattr(pynvml, "nvmlEventSetWait")
+    for _ in range(2):
+        assert states(probe.sample()) == ["ok", "ok"]
 
 
 def test_a_host_without_gpu_is_none(tmp_path: Path, probe: GpuProbe) -> None:

@@ -1,11 +1,13 @@
 """How an attempt's end becomes its task's and its job's state."""
 
+import msgspec
 import pytest
 
+from opsconsole_coordinator.core.blame import AVOID_MS, GPU_BLAME_MS
 from opsconsole_coordinator.core.ending import BACKOFF_MAX_MS
 from opsconsole_protocol import link
 from opsconsole_protocol.state import AttemptState, TaskState
-from tests.coordinator.core.world import World, state, task_of
+from tests.coordinator.core.world import World, gpus, state, task_of
 
 
 def test_failures_have_a_budget(world: World) -> None:
@@ -131,6 +133,45 @@ def test_one_bad_job_says_nothing_about_its_worker(world: World) -> None:
         worker.fail(worker.started())
     world.submit()
     worker.succeed(worker.started())
+
+
+@pytest.mark.parametrize("heard_first", [True, False])
+def test_a_failure_on_a_gpu_in_trouble_makes_its_worker_avoided_at_once(world: World, heard_first: bool) -> None:
+    worker = world.worker("w1", gpus=gpus(2), slots=2)
+    world.submit(gpus=1)
+    attempt = worker.started()
+    index = int(attempt.gpu_ids[0][-1])
+    broken = tuple(
+        msgspec.structs.replace(gpu, state="error", message="Xid 79") if gpu.index == index else gpu for gpu in gpus(2)
+    )
+    if heard_first:
+        worker.heartbeat(gpus=broken)
+        assert not worker.record.avoided_until_ms, "its other GPU is good"
+        worker.fail(attempt)
+    else:
+        worker.fail(attempt)
+        world.pass_ms(GPU_BLAME_MS - 1_000)
+        worker.heartbeat(gpus=broken)
+    job = world.submit()
+    assert f"is avoided for a while after a failure on GPU {index}, which is in trouble" in world.why(job)
+    assert f"GPU {index} of w1: Xid 79" in [event.text for event in world.events]
+    world.pass_ms(AVOID_MS + 1_000)
+    worker.succeed(worker.started())
+    alone = world.submit(gpus=2)
+    assert f"GPU {index} is in error: Xid 79" in world.why(alone), "the GPU stays out of use"
+
+
+def test_a_gpu_that_breaks_long_after_a_failure_explains_nothing(world: World) -> None:
+    worker = world.worker("w1", gpus=gpus(1))
+    world.submit(gpus=1)
+    worker.fail(worker.started())
+    world.pass_ms(GPU_BLAME_MS + 1_000)
+    worker.heartbeat(gpus=tuple(msgspec.structs.replace(gpu, state="lost") for gpu in gpus(1)))
+    world.submit()
+    worker.succeed(worker.started())
+    worker.heartbeat(gpus=gpus(1))
+    texts = [event.text for event in world.events if event.subject == "w1"]
+    assert texts[-2:] == ["GPU 0 of w1: lost", "GPU 0 of w1 is ok again"]
 
 
 def test_an_end_with_logs_outstanding_keeps_the_attempt_but_frees_its_slot(world: World) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from opsconsole_coordinator.core import submission
 from opsconsole_protocol.api import Submission
-from opsconsole_protocol.error import Conflict, InvalidRequest
+from opsconsole_protocol.error import Conflict, InvalidRequest, LimitExceeded
 from opsconsole_protocol.ids import JobId
 from opsconsole_protocol.spec import JobSpec
 from opsconsole_protocol.state import TaskState
@@ -92,10 +92,10 @@ def test_naming_a_dependency_twice_is_naming_it_once(world: World) -> None:
 
 def test_a_runaway_loop_is_stopped(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(submission, "PENDING_TASKS_MAX", 10)
-    submit(world, one(A, num_tasks=8))
-    with pytest.raises(Conflict, match="8 tasks wait already and at most 10 may"):
+    submit(world, one(A, num_tasks=8, held=True))
+    with pytest.raises(LimitExceeded, match="8 tasks wait already and at most 10 may"):
         submit(world, one(B, num_tasks=3))
-    submit(world, one(B, num_tasks=2), one(A, num_tasks=8))
+    submit(world, one(B, num_tasks=2), one(A, num_tasks=8, held=True))
 
 
 def test_the_audit_log_says_who_submitted_what(world: World) -> None:

@@ -1,0 +1,62 @@
+"""Whether failures are a worker's fault. One that seems to be at fault is avoided for a while, and shown."""
+
+from opsconsole_coordinator.core.fleet import SYSTEM, Fleet
+from opsconsole_coordinator.core.model import Attempt, Worker
+from opsconsole_protocol.link import Gpu, Mode
+from opsconsole_protocol.state import AttemptState
+
+AVOID_AFTER_FAILURES = 3
+AVOID_MS = 60_000
+GPU_BLAME_MS = 30_000
+"""A GPU's trouble may be heard this long after the failure that it caused: it comes with a heartbeat."""
+
+
+def judge_end(fleet: Fleet, attempt: Attempt, now_ms: int) -> None:
+    """An attempt has ended: what does that say about its worker?"""
+    worker: Worker | None = fleet.workers.get(attempt.worker_id)
+    if worker is None:
+        return
+    if attempt.state is AttemptState.SUCCEEDED:
+        worker.failures_in_row = 0
+        worker.failed_jobs.clear()
+    elif attempt.state is AttemptState.FAILED and attempt.want.mode is not Mode.STOP:  # else its job was out of time
+        worker.failures_in_row += 1
+        worker.failed_jobs.add(attempt.job_id)
+        worker.failed_gpus |= dict.fromkeys(attempt.gpu_ids, now_ms)
+        broken = next((gpu for gpu in worker.gpus if gpu.uuid in attempt.gpu_ids and gpu.state != "ok"), None)
+        # One bad job says nothing about a worker; several different ones do, and a broken GPU says enough.
+        if broken is not None:
+            _blame_gpu(fleet, worker, broken, now_ms)
+        elif worker.failures_in_row >= AVOID_AFTER_FAILURES and len(worker.failed_jobs) >= AVOID_AFTER_FAILURES:
+            words = f"{worker.failures_in_row} attempts of {len(worker.failed_jobs)} jobs failed in a row"
+            _avoid(fleet, worker, f"{worker.failures_in_row} failures in a row", words, now_ms)
+
+
+def gpus_heard(fleet: Fleet, worker: Worker, now: tuple[Gpu, ...], now_ms: int) -> None:
+    """Fresh readings, before they replace the old ones: tell what broke or came back, and what that explains."""
+    before = {gpu.uuid: gpu.state for gpu in worker.gpus}
+    for gpu in now:
+        if gpu.state == before.get(gpu.uuid, "ok"):
+            continue
+        if gpu.state == "ok":
+            fleet.audit(now_ms, worker.name, "gpu", f"GPU {gpu.index} of {worker.name} is ok again", worker.name)
+            continue
+        words = f"GPU {gpu.index} of {worker.name}: {gpu.message or gpu.state}"
+        fleet.audit(now_ms, worker.name, "gpu", words, worker.name)
+        failed_at_ms = worker.failed_gpus.get(gpu.uuid)
+        if failed_at_ms is not None and now_ms - failed_at_ms <= GPU_BLAME_MS:
+            _blame_gpu(fleet, worker, gpu, now_ms)
+    if worker.failed_gpus:
+        worker.failed_gpus = {gpu: at_ms for gpu, at_ms in worker.failed_gpus.items() if now_ms - at_ms <= GPU_BLAME_MS}
+
+
+def _blame_gpu(fleet: Fleet, worker: Worker, gpu: Gpu, now_ms: int) -> None:
+    words = f"an attempt failed on GPU {gpu.index}, which is in trouble: {gpu.message or gpu.state}"
+    _avoid(fleet, worker, f"a failure on GPU {gpu.index}, which is in trouble", words, now_ms)
+
+
+def _avoid(fleet: Fleet, worker: Worker, why: str, words: str, now_ms: int) -> None:
+    worker.avoided_until_ms = now_ms + AVOID_MS
+    worker.avoided_after = why
+    fleet.audit(now_ms, SYSTEM, "avoided", words, worker.name)
+    fleet.show_worker(worker)

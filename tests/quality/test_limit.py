@@ -1,0 +1,76 @@
+"""docs/limits.md names every limit, with the value that it has in the code."""
+
+import importlib
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = ROOT / "docs" / "limits.md"
+PACKAGES = {
+    "protocol": "opsconsole_protocol",
+    "coordinator": "opsconsole_coordinator",
+    "agent": "opsconsole_agent",
+    "client": "opsconsole",
+    "console": "opsconsole_console",
+}
+# By the ending of the constant's name: what one of the page's units is in the constant's own.
+UNITS = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "d": 24 * 3600 * 1000, "": 1}
+NO_LIMITS = {
+    "agent.core.machine.FORGOTTEN_MAX": "a cache",
+    "coordinator.core.ending.BACKOFF_MAX_MS": "a time",
+    "coordinator.core.history.KINDS_MAX": "a cache",
+    "coordinator.core.placement.INPUT_ANSWER_MS_MAX": "a time",
+    "protocol.frame.FRAME_BYTES_MAX": "follows from PAYLOAD_BYTES_MAX",
+    "client.fleet_link.BACKOFF_MAX_S": "a time",
+}
+_ROW = re.compile(r"^\| [^|]+ \| (?P<limit>[^|]+) \| [^|]+ \| `(?P<name>[^`|]+)` \|$", re.MULTILINE)
+_CONSTANT = re.compile(r"^([A-Z][A-Z_]*_MAX(?:_[A-Z]+)?)\b[^=\n]* = ", re.MULTILINE)
+
+
+def rows() -> dict[str, str]:
+    """The limits of the page by their names in the code."""
+    return {row["name"]: row["limit"].strip() for row in _ROW.finditer(PAGE.read_text())}
+
+
+def in_code(name: str) -> float:
+    """The value of `package.module.NAME`, or of `package.module.Class.field` the default."""
+    package, *path = name.split(".")
+    depth = next(index for index, part in enumerate(path) if part[0].isupper())
+    found: Any = importlib.import_module(".".join((PACKAGES[package], *path[:depth])))
+    for part in path[depth:]:
+        found = getattr(found() if isinstance(found, type) else found, part)
+    assert isinstance(found, (int, float)), name
+    return found
+
+
+def on_page(limit: str, name: str) -> float:
+    """`16 MiB`, `100,000`, `3660 d` as a number in the constant's unit."""
+    number, _, unit = limit.partition(" ")
+    whole = int(number.replace(",", "")) * UNITS[unit]
+    return whole >> 20 if "_MB" in name else whole
+
+
+@pytest.mark.parametrize(("name", "limit"), rows().items())
+def test_a_limit_has_the_value_that_the_page_gives(name: str, limit: str) -> None:
+    assert on_page(limit, name) == in_code(name)
+
+
+def test_every_row_of_the_page_names_its_limit() -> None:
+    lines = [line for line in PAGE.read_text().splitlines() if line.startswith("|")]
+    heads = sum(line.startswith(("| what |", "| --- |")) for line in lines)
+    assert len(rows()) == len(lines) - heads
+
+
+def test_every_limit_of_the_code_is_on_the_page() -> None:
+    found = {
+        f"{folder}.{'.'.join(path.relative_to(ROOT / folder / package).with_suffix('').parts)}.{constant}"
+        for folder, package in PACKAGES.items()
+        if folder != "console"
+        for path in (ROOT / folder / package).rglob("*.py")
+        for constant in _CONSTANT.findall(path.read_text())
+    }
+    assert found - rows().keys() - NO_LIMITS.keys() == set(), "a new limit: say in docs/limits.md when it bites"
+    assert found >= NO_LIMITS.keys(), "what isn't there any more needs no excuse"
