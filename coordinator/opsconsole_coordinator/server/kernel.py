@@ -76,6 +76,7 @@ class Kernel:
             return rebuild.load(connection, secrets.randbits, self.name, self.clock.now_ms())
 
         self.fleet = await self.database.read(read)
+        self.fleet.stored_logs = self.log_offsets
         self.committed_seq = self.fleet.seq
         for attempt in self.fleet.attempts.values():
             if attempt.open:
