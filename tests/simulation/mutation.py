@@ -172,6 +172,19 @@ def _retry_ignores_budget(real: Any) -> Any:
     return move
 
 
+def _repeated_report(real: Any) -> Any:
+    def take(fleet: Any, worker: Any, observed: link.Observed, *rest: Any) -> None:
+        attempt = fleet.attempts.get(observed.attempt_id)
+        is_repeated = attempt is not None and attempt.is_finished and attempt.open
+        real(fleet, worker, observed, *rest)
+        if attempt is not None and is_repeated and observed.state == "failed":
+            task = fleet.task_of(attempt)
+            task.failures += 1
+            fleet.set_task(fleet.jobs[attempt.job_id], task, task.state)
+
+    return take
+
+
 def _nothing(_: Any) -> Any:
     return lambda *_args, **_named: None
 
@@ -197,5 +210,6 @@ MUTATIONS = (
     Mutation("a start that isn't written down first", _wrap(Lifecycle, "_persist", _intent_not_written), ()),
     Mutation("a reconnection that hides what exists", _wrap(AgentCore, "begin_exchange", lambda _: lambda _self: ()), ("cut",)),
     Mutation("dependencies that nobody waits for", _wrap(submission, "note_dependency", _nothing), ()),
+    Mutation("a report that comes twice counted twice", _wrap(reconcile, "_take", _repeated_report), ("duplicate",)),
     Mutation("a failure counted twice", _wrap(ending, "_move_task", _retry_ignores_budget), ()),
 )  # fmt: skip
