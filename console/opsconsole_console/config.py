@@ -60,6 +60,7 @@ class Coordinator(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     data_dir: str | None = None
     keep_finished_days: Annotated[float, Meta(ge=0)] | None = None
     keep_log_gb: Annotated[float, Meta(ge=0)] | None = None
+    keep_store_gb: Annotated[float, Meta(ge=0)] | None = None
 
 
 class Console(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
