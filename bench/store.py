@@ -107,7 +107,8 @@ def _questions(connection: sqlite3.Connection, jobs: list[JobId]) -> Iterator[Ro
         "events of a large job": lambda one: query.events(one, job_id=large, limit=200),
         "events of a task": lambda one: query.events(one, subject=f"{large}/task-77777", limit=200),
         "what is too old": lambda one: removal.ended(one, NOW_MS - 20_000_000_000, 20),
-        "old events of no job": lambda one: removal.old_events(one, NOW_MS - 20_000_000_000, 1_000),
+        "how many events are too old": lambda one: removal.events_before(one, NOW_MS - 20_000_000_000),
+        "which of 10,000 belong to no job": lambda one: removal.loose_events(one, range(1_000_000, 1_010_000)),
         "how much of the file is used": removal.used_bytes,
     }
     for what, ask in asks.items():

@@ -5,6 +5,7 @@ import asyncio
 import logging
 import sqlite3
 from dataclasses import dataclass
+from functools import partial
 
 from opsconsole_coordinator.core.fleet import SYSTEM
 from opsconsole_coordinator.server.kernel import Kernel
@@ -20,6 +21,8 @@ EVERY_S = 3600.0
 JOBS_AT_ONCE = 20
 ROWS_AT_ONCE = 1_000
 """What one transaction removes: everybody else's waits for it."""
+EVENTS_AT_ONCE = 10_000
+"""What one read looks at."""
 PAUSE_S = 0.05
 
 
@@ -68,12 +71,18 @@ class Retention:
         while batch := await self._ended(before_ms):
             await self._remove(batch)
             gone += len(batch)
-        database = self._kernel.database
-        while seqs := await database.read(lambda one: removal.old_events(one, before_ms, ROWS_AT_ONCE)):
-            await database.write(lambda one, seqs=seqs: removal.remove_events(one, seqs))  # type: ignore[misc]
-            await asyncio.sleep(PAUSE_S)
+        await self._remove_loose_events(before_ms)
         self._tell(gone, f"ended more than {self._keep.finished_days:g} days ago")
         return gone
+
+    async def _remove_loose_events(self, before_ms: int) -> None:
+        database = self._kernel.database
+        numbers = await database.read(lambda one: removal.events_before(one, before_ms))
+        for start in range(0, len(numbers), EVENTS_AT_ONCE):
+            seqs = await database.read(partial(removal.loose_events, numbers=numbers[start : start + EVENTS_AT_ONCE]))
+            if seqs:
+                await database.write(partial(removal.remove_events, seqs=seqs))
+            await asyncio.sleep(PAUSE_S)
 
     async def _shrink_store(self, limit: int) -> int:
         """Remove the jobs that ended longest ago until the rest fits."""

@@ -56,11 +56,24 @@ def go_on(connection: sqlite3.Connection, rows_max: int) -> bool:
     return False
 
 
-def old_events(connection: sqlite3.Connection, before_ms: int, limit: int) -> list[int]:
-    """The oldest events before a time that belong to no job: what workers and operators did."""
+def events_before(connection: sqlite3.Connection, at_ms: int) -> range:
+    """The numbers of all events before a time, by halving: numbers grow with time, and no index is needed."""
+    first, last = connection.execute("SELECT coalesce(min(seq), 0), coalesce(max(seq) + 1, 0) FROM events").fetchone()
+    low, high = first, last
+    while low < high:
+        middle = (low + high) // 2
+        found = connection.execute("SELECT at_ms FROM events WHERE seq >= ? ORDER BY seq LIMIT 1", (middle,)).fetchone()
+        if found is None or found[0] >= at_ms:
+            high = middle
+        else:
+            low = middle + 1
+    return range(first, low)
+
+
+def loose_events(connection: sqlite3.Connection, numbers: range) -> list[int]:
+    """Which of these events belong to no job: they tell what workers and operators did."""
     rows = connection.execute(
-        "SELECT seq FROM events WHERE seq < ? AND job_id = '' ORDER BY seq LIMIT ?",
-        (_first_since(connection, before_ms), limit),
+        "SELECT seq FROM events WHERE seq >= ? AND seq < ? AND job_id = ''", (numbers.start, numbers.stop)
     )
     return [row[0] for row in rows]
 
@@ -76,19 +89,6 @@ def used_bytes(connection: sqlite3.Connection) -> int:
         connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
     )
     return int((count - free) * size)
-
-
-def _first_since(connection: sqlite3.Connection, at_ms: int) -> int:
-    """The number of the first event since a time, by halving: numbers grow with time, and no index is needed."""
-    low, high = connection.execute("SELECT coalesce(min(seq), 0), coalesce(max(seq) + 1, 0) FROM events").fetchone()
-    while low < high:
-        middle = (low + high) // 2
-        found = connection.execute("SELECT at_ms FROM events WHERE seq >= ? ORDER BY seq LIMIT 1", (middle,)).fetchone()
-        if found is None or found[0] >= at_ms:
-            high = middle
-        else:
-            low = middle + 1
-    return int(low)
 
 
 def _left(connection: sqlite3.Connection) -> list[str]:
