@@ -69,7 +69,7 @@ def coordinator_config(
         tls=tls or file.tls or "auto",
         advertise=advertise or file.advertise,
         name=name or file.name,
-        keep=_keep(file.keep_finished_days, file.keep_log_gb),
+        keep=_keep(file.keep_finished_days, file.keep_log_gb, file.keep_store_gb),
         attempt_log_bytes=ATTEMPT_LOG_BYTES if log_mb is None else log_mb << 20,
     )
 
@@ -89,7 +89,7 @@ def is_running(data_dir: Path) -> bool:
     return False
 
 
-def _keep(finished_days: float | None, log_gb: float | None) -> Keep:
+def _keep(finished_days: float | None, log_gb: float | None, store_gb: float | None) -> Keep:
     """How much history stays: 0 means all of it, None the default."""
     from opsconsole_coordinator.server.retention import Keep
 
@@ -97,6 +97,7 @@ def _keep(finished_days: float | None, log_gb: float | None) -> Keep:
     return Keep(
         finished_days=usual.finished_days if finished_days is None else finished_days or None,
         log_bytes=usual.log_bytes if log_gb is None else round(log_gb * (1 << 30)) or None,
+        store_bytes=usual.store_bytes if store_gb is None else round(store_gb * (1 << 30)) or None,
     )
 
 

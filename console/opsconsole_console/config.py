@@ -61,6 +61,7 @@ class Coordinator(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     keep_finished_days: Annotated[float, Meta(ge=0)] | None = None
     keep_log_gb: Annotated[float, Meta(ge=0)] | None = None
     max_task_log_mb: Annotated[int, Meta(ge=1)] | None = None
+    keep_store_gb: Annotated[float, Meta(ge=0)] | None = None
 
 
 class Console(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

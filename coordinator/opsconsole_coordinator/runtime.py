@@ -173,7 +173,8 @@ class Coordinator:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise DataFolderInUse(
-                f"a coordinator runs on {folder} already: use it (`opsconsole` attaches), or choose another --data-dir"
+                f"a coordinator{_whereabouts(folder)} runs on {folder} already: use it (`opsconsole` attaches), "
+                "or choose another --data-dir"
             ) from None
         except OSError as error:
             raise InvalidRequest(f"can't use the data folder {folder}: {error.strerror}") from None
@@ -259,6 +260,15 @@ def _bracket(host: str) -> str:
 
 def _reachable(host: str) -> str:
     return gethostname() if host in _ANY else _bracket(host)
+
+
+def _whereabouts(folder: Path) -> str:
+    """Which coordinator holds a folder, as far as it has written itself down."""
+    try:
+        endpoint = msgspec.json.decode((folder / ENDPOINT_FILE).read_bytes(), type=Endpoint)
+    except (OSError, msgspec.DecodeError):
+        return ""
+    return f" (process {endpoint.pid}, {endpoint.url})"
 
 
 def _version() -> str:

@@ -148,7 +148,8 @@ class Observed(Message, frozen=True, kw_only=True):
     """One attempt that exists on the worker. Times in Unix milliseconds, the worker's clock.
 
     `exit_known` is false when nobody saw how the process ended. `log_sizes` (bytes per source) is final once the
-    attempt has ended: the coordinator says `forget` only when it has all of them.
+    attempt has ended: the coordinator says `forget` only when it has all of them. `gpu_ids` are those that it has for
+    itself until then.
     """
 
     attempt_id: AttemptId
@@ -169,6 +170,7 @@ class Observed(Message, frozen=True, kw_only=True):
     build_finished_ms: int | None = None
     build_from_cache: bool = False
     image_tag: str = ""
+    gpu_ids: tuple[str, ...] = ()
 
 
 # --- agent to coordinator --------------------------------------------------------------------------------------

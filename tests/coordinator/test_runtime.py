@@ -1,6 +1,7 @@
 """Starting and stopping: what is taken, what is refused, what is left behind."""
 
 import json
+import os
 import socket
 import stat
 import threading
@@ -53,6 +54,10 @@ async def test_all_that_was_acknowledged_is_there_after_a_restart(tmp_path: Path
 
 async def test_a_second_coordinator_on_the_same_folder_is_refused(tmp_path: Path) -> None:
     async with site(tmp_path) as running:
+        here = rf"a coordinator \(process {os.getpid()}, ws://127.0.0.1:\d+\) runs on .* already: use it"
+        with pytest.raises(DataFolderInUse, match=here):
+            await Coordinator(config(tmp_path)).start()
+        (tmp_path / "endpoint.json").write_text('{"url": 5')
         with pytest.raises(DataFolderInUse, match=r"a coordinator runs on .* already: use it"):
             await Coordinator(config(tmp_path)).start()
         async with await running.operator() as operator:

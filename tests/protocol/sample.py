@@ -54,6 +54,7 @@ OBSERVED = link.Observed(
     ports={"http": 8080}, log_sizes={"stdout": 12, "stderr": 0}, peak_memory_mb=7, cpu_seconds=1.5,
     build_started_ms=AT, build_finished_ms=AT + 1, build_from_cache=True, image_tag="img:1",
 )  # fmt: skip
+OBSERVED_WITH_GPUS = link.Observed(attempt_id=ATTEMPT, state=AttemptState.RUNNING, gpu_ids=("GPU-1",))
 
 AGENT: dict[str, Any] = {
     "agent_register_1": link.Register(
@@ -64,6 +65,7 @@ AGENT: dict[str, Any] = {
     "agent_update_metadata_1": link.UpdateMetadata(tags=("slow",), properties={"status": "maintenance"}),
     "agent_observed_1": link.Observation(exchange=4, seen=5, attempts=(OBSERVED,)),
     "agent_job_status_1": link.Report(seen=5, attempts=(OBSERVED,)),
+    "agent_job_status_gpus_1": link.Report(seen=5, attempts=(OBSERVED_WITH_GPUS,)),
     "agent_heartbeat_1": link.Heartbeat(at_ms=AT, host=HOST, gpus=(GPU,), gpu_message="m", usage={ATTEMPT: USAGE}),
     "agent_file_exists_1": link.FileExists(check_id=1, path="/in/data.slp", size_bytes=123),
     "agent_file_not_found_1": link.FileNotFound(check_id=1, reason="no such file"),

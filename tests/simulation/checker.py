@@ -38,6 +38,7 @@ class Truth:
     starts: int = 0
     is_stopped: bool = False
     """Its agent has decided on its end, whether or not a signal has arrived."""
+    stopped_ms: int = 0
     keeper_died_over_start: bool = False
     died_with_host: bool = False
     exit_code: int | None = None
@@ -77,6 +78,7 @@ class Checker:
         self.gpus: dict[AttemptId, tuple[str, ...]] = {}
         self.is_connected: Callable[[str], bool] = lambda _: False
         self.was_restored = False
+        self.restored_ms = 0
         self.is_unconfirmed = False
         self.specs: dict[JobId, JobSpec] = {}
         """What was planned to be submitted."""
@@ -85,6 +87,8 @@ class Checker:
         self._disk = disk
         self._say = say
         self.retried: set[JobId] = set()
+        self._unwritten: set[AttemptId] = set()
+        """Taken in by an agent whose disk was full: they end with it."""
         self._told_ms: dict[Key, int] = {}
         self._first_start_ms: dict[JobId, int] = {}
         self._turns: dict[JobId, tuple[int, int]] = {}
@@ -213,7 +217,10 @@ class Checker:
             is_true = truth is not None and truth.exit_code == 0
             self.require(is_true, "results are true", f"{attempt.id} succeeded, its process didn't")
         if truth is not None and truth.by_itself and truth.exit_code == 0 and not truth.keeper_was_lost:
-            is_told = attempt.state in {AttemptState.SUCCEEDED} | _GIVEN_UP
+            is_older = (
+                self.was_restored and truth.ended_ms <= self.restored_ms
+            )  # an end that the backup has not heard of
+            is_told = is_older or attempt.state in {AttemptState.SUCCEEDED} | _GIVEN_UP
             self.require(is_told, "results are true", f"{attempt.id} ended well and is told as {attempt.state}")
         if truth is not None and truth.died_with_host and attempt.state is AttemptState.FAILED:
             self.require(
@@ -225,7 +232,7 @@ class Checker:
     def _check_loss(self, attempt: Attempt, is_alive: bool) -> None:
         host = self.hosts[attempt.worker_id]
         if "no longer has it" in attempt.error and not self.was_restored:
-            has_reason = host.boot != self.boots.get(attempt.id, host.boot)
+            has_reason = host.boot != self.boots.get(attempt.id, host.boot) or attempt.id in self._unwritten
             self.require(has_reason, "losses are real", f"{attempt.id} taken for lost without a reboot")
         is_kept = is_alive and self.is_connected(host.name)
         self.require(not is_kept, "losses are real", f"{attempt.id} given up while its connected worker runs it")
@@ -257,6 +264,7 @@ class Checker:
         acts, self.ledger = self.ledger.acts, ledger.copy()
         self.ledger.acts = tuple(act for act in self.ledger.acts if act in acts)
         self.was_restored = self.is_unconfirmed = True
+        self.restored_ms = self._loop.now_ms
 
     # --- what happens on hosts -------------------------------------------------------------------------------------
 
@@ -337,6 +345,8 @@ class Checker:
 
     def effect(self, agent: AgentProcess, effect: Effect) -> None:
         """An agent is about to do something."""
+        if isinstance(effect, PersistIntent):
+            self._note_written(effect.intent.attempt_id, is_written=not agent.disk_is_full)
         match effect:
             case PersistIntent(intent=intent) if intent.stop is not None:
                 self._note_stop(intent.attempt_id)
@@ -346,17 +356,26 @@ class Checker:
                     is_known = attempt_id in self.ledger.attempts
                     stop = agent.core.attempt(attempt_id)
                     is_own = stop is not None and stop.stop is not None and stop.stop.cause != "wanted"
+                    truth = self.truth.get(attempt_id)
+                    is_older = truth is not None and truth.stopped_ms < self.restored_ms
                     text = f"{attempt_id} is stopped, and nobody has confirmed the restored store"
-                    self.require(is_known or is_own, "a backup stops nothing", text)
+                    self.require(is_known or is_own or is_older, "a backup stops nothing", text)
             case ForgetAttempt(attempt_id=attempt_id):
                 self._check_forgetting(agent.host, attempt_id)
             case _:
                 pass
 
+    def _note_written(self, attempt_id: AttemptId, *, is_written: bool) -> None:
+        if is_written:
+            self._unwritten.discard(attempt_id)
+        else:
+            self._unwritten.add(attempt_id)
+
     def _note_stop(self, attempt_id: AttemptId) -> None:
         truth = self.truth.get(attempt_id)
         if truth is not None:
-            truth.is_stopped = True
+            if not truth.is_stopped:
+                truth.is_stopped, truth.stopped_ms = True, self._loop.now_ms
             if truth.ended_ms == self._loop.now_ms:
                 truth.by_itself = False  # which came first within a millisecond is not for us to say
 
@@ -370,6 +389,8 @@ class Checker:
         self.require(is_safe or is_excused, "forget what is committed", f"{attempt_id} is forgotten as {row.state}")
         truth = self.truth.get(attempt_id)
         file = host.disk.files.get(attempt_id)
+        if truth is not None and truth.keeper_died_over_start and (row.seen is None or row.seen.started_at_ms is None):
+            return  # nobody knows that it was started, and it ended before that could be found out
         if row.state in _GIVEN_UP or truth is None or is_excused or file is None:
             return  # without a file it was forgotten before, by an agent or a keeper that died over it
         size = len(file)

@@ -62,6 +62,7 @@ class Nemesis:
         disk = self._coordinator.disk
         disk.fail_next, disk.crash_after_next, disk.commit_ms = False, None, 2
         self._network.slow_ms.clear()
+        self._network.doubled.clear()
         self._coordinator.start()
         for machine in self._machines:
             self._network.heal(machine.host.name)
@@ -112,6 +113,14 @@ class Nemesis:
     def _flap(self, machine: Machine, duration_ms: int) -> None:
         for number in range(4):
             self._later(number * (500 + duration_ms // 8), lambda: self._cut(machine, duration_ms))
+
+    def _duplicate(self, machine: Machine, duration_ms: int) -> None:
+        self._network.doubled.add(machine.host.name)
+        self._later(duration_ms, lambda: self._network.doubled.discard(machine.host.name))
+
+    def _late(self, machine: Machine, duration_ms: int) -> None:
+        for connection in self._network.of(machine.host.name):
+            connection.leave_behind(duration_ms % 3_000, duration_ms % 20_000)
 
     # --- coordinator -----------------------------------------------------------------------------------------------
 

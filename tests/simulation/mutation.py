@@ -195,6 +195,19 @@ def _limit_forgotten(real: Any) -> Any:
     return load
 
 
+def _repeated_report(real: Any) -> Any:
+    def take(fleet: Any, worker: Any, observed: link.Observed, *rest: Any) -> None:
+        attempt = fleet.attempts.get(observed.attempt_id)
+        is_repeated = attempt is not None and attempt.is_finished and attempt.open
+        real(fleet, worker, observed, *rest)
+        if attempt is not None and is_repeated and observed.state == "failed":
+            task = fleet.task_of(attempt)
+            task.failures += 1
+            fleet.set_task(fleet.jobs[attempt.job_id], task, task.state)
+
+    return take
+
+
 def _nothing(_: Any) -> Any:
     return lambda *_args, **_named: None
 
@@ -223,5 +236,6 @@ MUTATIONS = (
     Mutation("a gang assigned in part", _wrap(gang, "_place_all", _gang_in_part), ()),
     Mutation("a reservation that never expires", lambda: mock.patch.object(reservation, "RESERVATION_MS", 1 << 40), (), 300),
     Mutation("a job time-out that a restart forgets", _wrap(rebuild, "load", _limit_forgotten), _RESTARTS, 300),
+    Mutation("a report that comes twice counted twice", _wrap(reconcile, "_take", _repeated_report), ("duplicate",)),
     Mutation("a failure counted twice", _wrap(ending, "_move_task", _retry_ignores_budget), ()),
 )  # fmt: skip

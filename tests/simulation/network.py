@@ -1,4 +1,7 @@
-"""Connections between hosts and the coordinator: in order while they stand, cut off or stalled as the faults say."""
+"""Connections between hosts and the coordinator: in order while they stand, cut off or stalled as the faults say.
+
+A frame may come twice, and what an old connection still had under way may come when a new one has begun.
+"""
 
 import random
 from collections import deque
@@ -7,6 +10,7 @@ from collections.abc import Callable
 from tests.simulation.virtual import Loop
 
 _LOST_NOTICE_MS = 400
+_TWICE = 0.3
 
 
 class End:
@@ -42,6 +46,8 @@ class Pipe:
 
     def __init__(self, network: "Network", host: str, target: End) -> None:
         self.is_cut = False
+        self.is_held = False
+        self.is_greeted = False
         self._network = network
         self._key = (host, target.is_agent)
         self._host = host
@@ -57,6 +63,9 @@ class Pipe:
         now_ms = self._network.loop.now_ms
         self._last_ms = max(self._last_ms, now_ms + self._network.latency_ms(self._host))
         self._frames.append((self._last_ms, frame))
+        if self.is_greeted and self._network.is_doubled(self._host) and frame is not None:
+            self._frames.append((self._last_ms, frame))
+        self.is_greeted = True  # a second greeting would be another connection's
         if not self._is_pumping:
             self._is_pumping = True
             self._network.loop.at(self._last_ms - now_ms, self.pump)
@@ -65,7 +74,7 @@ class Pipe:
         """Deliver what has arrived."""
         self._is_pumping = False
         network = self._network
-        while self._frames and not self.is_cut:
+        while self._frames and not self.is_cut and not self.is_held:
             if self._key in network.stalled or (self._target.is_agent and self._host in network.asleep):
                 return  # whoever ends that pumps again
             due_ms, frame = self._frames[0]
@@ -115,6 +124,22 @@ class Connection:
         if server_notices:
             self._network.loop.at(rng.randrange(_LOST_NOTICE_MS), self.server.lose)
 
+    def leave_behind(self, lost_ms: int, late_ms: int) -> None:
+        """The agent's side gives it up; what it has sent until then arrives, and its end is heard of, much later."""
+
+        def give_up() -> None:
+            self._down.cut()
+            self.agent.lose()
+
+        def arrive() -> None:
+            self._up.is_held = False
+            self._up.put(None)
+            self._up.pump()
+
+        self._up.is_held = True
+        self._network.loop.at(lost_ms, give_up)
+        self._network.loop.at(lost_ms + late_ms, arrive)
+
 
 class Network:
     """All connections. `stalled` holds (host, towards the agent?); `asleep` hosts take nothing from the wire."""
@@ -125,12 +150,17 @@ class Network:
         self.stalled: set[tuple[str, bool]] = set()
         self.asleep: set[str] = set()
         self.slow_ms: dict[str, int] = {}
+        self.doubled: set[str] = set()
         self.accept: Callable[[Connection], bool] = lambda _: False
         self._connections: list[Connection] = []
 
     def latency_ms(self, host: str) -> int:
         """How long a frame is under way."""
         return self.rng.randrange(1, 12) + (self.rng.randrange(self.slow_ms[host]) if host in self.slow_ms else 0)
+
+    def is_doubled(self, host: str) -> bool:
+        """Whether the frame that sets out now comes twice."""
+        return host in self.doubled and self.rng.random() < _TWICE
 
     def dial(self, host: str, then: Callable[[End | None], object]) -> None:
         """Connect a host's agent with the coordinator: an open end, or None when nobody answers."""

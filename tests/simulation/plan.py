@@ -10,7 +10,7 @@ from opsconsole_protocol.ids import JobId, job_id
 from opsconsole_protocol.spec import JobSpec, Resources
 
 FAULTS = (
-    "cut", "half_open", "stall", "stall_up", "stall_down", "slow_net", "flap",
+    "cut", "half_open", "stall", "stall_up", "stall_down", "slow_net", "flap", "duplicate", "late",
     "coordinator_crash", "crash_after_commit", "commit_failure", "slow_disk", "log_disk_failure",
     "agent_crash", "agent_crash_mid_effects", "agent_disk_full", "keeper_crash", "keeper_crash_at_start",
     "reboot", "clock_step", "suspend", "restore",
@@ -71,6 +71,14 @@ class Plan:
     faults: tuple[FaultPlan, ...] = ()
     chaos_ms: int = 60_000
     notes: tuple[str, ...] = field(default=())
+
+    @property
+    def over_ms(self) -> int:
+        """When all that is planned has happened."""
+        times = [fault.at_ms + fault.duration_ms + 2_000 for fault in self.faults]
+        times += [job.at_ms + 2_000 for job in self.jobs]
+        times += [act.at_ms + 2_000 for act in self.acts]
+        return min(self.chaos_ms, max(times))
 
 
 def make_plan(

@@ -163,5 +163,5 @@ class MemoryLogs:
 
 async def _pause(loop: Loop, delay_ms: int) -> None:
     future: Future[None] = Future()
-    loop.at(delay_ms, lambda: future.set_result(None))
+    loop.at(delay_ms, future.wake)
     await future

@@ -9,8 +9,8 @@ import pytest
 from tests.simulation.plan import FAULTS, make_plan
 from tests.simulation.world import run
 
-SCHEDULES = 600
-_CHUNK = 50
+SCHEDULES = 2_000
+_CHUNK = 100
 PINNED: tuple[tuple[int, tuple[str, ...], str], ...] = (
     (42, ("crash_after_commit",), "requests that a crash leaves unanswered are asked again"),
     (75, ("commit_failure",), "a log that was complete when the coordinator started over is complete"),

@@ -33,43 +33,70 @@ class Timer:
         """Don't do it."""
         self.action = None
 
+    def fire(self) -> None:
+        """Do it, unless it was cancelled."""
+        if self.action is not None:
+            self.action()
+
 
 class Loop:
-    """Whole virtual milliseconds; what is due at the same time happens in the order in which it was asked for."""
+    """Whole virtual milliseconds; what is due at the same time happens in the order in which it was asked for.
+
+    What is to be done at once waits in a queue of its own, which is most of what is done at all: whatever the heap
+    holds for the present millisecond was asked for in an earlier one, and comes first.
+    """
 
     def __init__(self) -> None:
         self.now_ms = 0
         self.steps = 0
         self.errors: list[BaseException] = []
         self._heap: list[tuple[int, int, Timer]] = []
+        self._ready: deque[Callable[[], object]] = deque()
         self._count = 0
+        self.soon = self._ready.append
 
     def at(self, delay_ms: float, action: Callable[[], object]) -> Timer:
         """Do something after so many milliseconds."""
-        self._count += 1
         timer = Timer(action)
-        heapq.heappush(self._heap, (self.now_ms + max(0, round(delay_ms)), self._count, timer))
+        delay_ms = round(delay_ms)
+        if delay_ms > 0:
+            self._count += 1
+            heapq.heappush(self._heap, (self.now_ms + delay_ms, self._count, timer))
+        else:
+            self.soon(timer.fire)
         return timer
 
     def run(self, until_ms: int) -> None:
         """Let time pass up to `until_ms`, or until an error is noted."""
-        while self._heap and self._heap[0][0] <= until_ms and not self.errors:
-            self.now_ms, _, timer = heapq.heappop(self._heap)
-            if timer.action is not None:
-                self.steps += 1
-                timer.action()
-        if not self.errors:
+        heap, ready, errors = self._heap, self._ready, self.errors
+        while not errors:
+            if heap and (heap[0][0] <= self.now_ms or not ready):
+                if heap[0][0] > until_ms:
+                    break
+                self.now_ms, _, timer = heapq.heappop(heap)
+                action = timer.action
+                if action is None:
+                    continue
+            elif ready:
+                action = ready.popleft()
+            else:
+                break
+            self.steps += 1
+            action()
+        if not errors:
             self.now_ms = until_ms
 
 
 class Future(Generic[T]):
     """A result that comes later."""
 
+    __slots__ = ("_callbacks", "_error", "_is_done", "_result")
+
     def __init__(self) -> None:
         self._is_done = False
         self._result: T | None = None
         self._error: BaseException | None = None
-        self._callbacks: list[Callable[[], object]] = []
+        self._callbacks: list[Callable[[Future[T]], object]] = []
 
     def done(self) -> bool:
         """Whether it has come."""
@@ -78,6 +105,10 @@ class Future(Generic[T]):
     def set_result(self, result: T) -> None:
         """It has come."""
         self._result = result
+        self._finish()
+
+    def wake(self) -> None:
+        """It has come, and is nothing."""
         self._finish()
 
     def set_exception(self, error: BaseException) -> None:
@@ -91,10 +122,10 @@ class Future(Generic[T]):
             raise self._error
         return cast("T", self._result)
 
-    def add_callback(self, callback: Callable[[], object]) -> None:
-        """Call when done."""
+    def add_callback(self, callback: "Callable[[Future[T]], object]") -> None:
+        """Call with this when done."""
         if self._is_done:
-            callback()
+            callback(self)
         else:
             self._callbacks.append(callback)
 
@@ -102,16 +133,20 @@ class Future(Generic[T]):
         self._is_done = True
         callbacks, self._callbacks = self._callbacks, []
         for callback in callbacks:
-            callback()
+            callback(self)
 
     def __await__(self) -> Generator[Any, None, T]:
         if not self._is_done:
             yield self
-        return self.result()
+        if self._error is not None:
+            raise self._error
+        return cast("T", self._result)
 
 
 class Task(Future[T]):
     """A coroutine that is stepped by the loop."""
+
+    __slots__ = ("_aio", "_running", "_thrown", "_waiting", "_work", "name")
 
     def __init__(self, aio: "Aio", work: Coroutine[Any, Any, T], name: str) -> None:
         super().__init__()
@@ -121,14 +156,14 @@ class Task(Future[T]):
         self._waiting: Future[Any] | None = None
         self._thrown: BaseException | None = None
         self._running = False
-        aio.soon(self._step)
+        aio.loop.soon(self._step)
 
     def cancel(self) -> None:
         """Raise CancelledError where it waits."""
         if not self._is_done:
             self._thrown = CancelledError()
             self._waiting = None
-            self._aio.soon(self._step)
+            self._aio.loop.soon(self._step)
 
     def kill(self) -> None:
         """Its process is gone: nothing of it may run any more."""
@@ -144,10 +179,10 @@ class Task(Future[T]):
     def _wake(self, future: Future[Any]) -> None:
         if self._waiting is future:
             self._waiting = None
-            self._aio.soon(self._step)
+            self._aio.loop.soon(self._step)
 
     def _step(self) -> None:
-        if self._is_done or self._waiting is not None:
+        if self._is_done or self._waiting is not None or self._aio.is_dead:
             return
         thrown, self._thrown = self._thrown, None
         before, self._aio.current, self._running = self._aio.current, self, True
@@ -168,7 +203,7 @@ class Task(Future[T]):
         else:
             if not self._is_done:
                 self._waiting = future
-                future.add_callback(lambda: self._wake(future))
+                future.add_callback(self._wake)
         finally:
             self._aio.current, self._running = before, False
 
@@ -274,16 +309,12 @@ class Aio:
     def __init__(self, loop: Loop) -> None:
         self.loop = loop
         self.current: Task[Any] | None = None
+        self.is_dead = False
         self._tasks: list[Task[Any]] = []
-        self._is_dead = False
-
-    def soon(self, step: Callable[[], object]) -> None:
-        """Step a task, unless this life is over."""
-        self.loop.at(0, lambda: None if self._is_dead else step())
 
     def kill(self) -> None:
         """End this life: nothing of it runs any more."""
-        self._is_dead = True
+        self.is_dead = True
         tasks, self._tasks = self._tasks, []
         for task in tasks:
             if not task.done():
@@ -314,7 +345,7 @@ class Aio:
     async def sleep(self, delay_s: float) -> None:
         """Wait."""
         future: Future[None] = Future()
-        self.loop.at(delay_s * 1000, lambda: future.set_result(None))
+        self.loop.at(delay_s * 1000, future.wake)
         await future
 
     def timeout(self, delay_s: float | None) -> _Timeout:
@@ -333,7 +364,7 @@ class Aio:
             raise NotImplementedError
         future: Future[None] = Future()
 
-        def wake() -> None:
+        def wake(_: object = None) -> None:
             if not future.done():
                 future.set_result(None)
 

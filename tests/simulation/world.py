@@ -1,10 +1,11 @@
 """One schedule from its plan to its end: chaos, calm, and then everything has to settle."""
 
+import gc
 import random
 import sys
 from collections import Counter, deque
-from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from unittest import mock
 
@@ -30,6 +31,7 @@ from tests.simulation.virtual import Loop
 from tests.simulation.workload import Operators
 
 CALM_MS = 75_000
+QUIET_MS = 10_000
 SETTLE_MS = 1_800_000
 STORY_MAX = 20_000
 
@@ -178,10 +180,10 @@ class World:
         self.operators.begin()
         self.nemesis.begin(self.plan.faults)
         self._watch()
-        self._advance(self.plan.chaos_ms)
+        self._advance(self.plan.over_ms)
         self.say("--- calm")
         self.nemesis.heal()
-        self._advance(CALM_MS if self.plan.acts else 5_000)
+        self._calm_down()
         self._check_calm()
         self.say("--- settling")
         self._let_go()
@@ -201,6 +203,15 @@ class World:
             self.loop.run(self.loop.now_ms + duration_ms)
         except Exception as error:  # noqa: BLE001 – a bug in an agent's core, to be shown with the story
             self.loop.errors.append(error)
+
+    def _calm_down(self) -> None:
+        """A minute in which nothing goes wrong; no longer than that is of interest once nothing is left to do."""
+        awake_ms = max(self.loop.now_ms, *(machine.host.wakes_at_ms for machine in self.machines))
+        until_ms = awake_ms + (CALM_MS if self.plan.acts else 5_000)
+        settled_ms = 0
+        while self.loop.now_ms < until_ms and settled_ms < QUIET_MS and not self.loop.errors:
+            self._advance(2_000)
+            settled_ms = 0 if self._unsettled() else settled_ms + 2_000
 
     def _let_go(self) -> None:
         """Operators undo what makes things wait."""
@@ -357,6 +368,19 @@ def run(
 ) -> Outcome:
     """Run one schedule, with a planted bug if one is given."""
     with ExitStack() as stack:
+        stack.enter_context(_without_collector())
         if mutate is not None:
             stack.enter_context(mutate())
         return World(plan, with_story=with_story).run()
+
+
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """A schedule is over before it is worth looking for cycles, which costs a tenth of its time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()

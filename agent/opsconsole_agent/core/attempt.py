@@ -127,6 +127,7 @@ class Attempt:
             build_finished_ms=self.build_finished_ms,
             build_from_cache=self.build_from_cache,
             image_tag=self.image_tag,
+            gpu_ids=() if self.phase in (Phase.EXITED, Phase.ENDED) else self.gpu_ids,
         )
 
     def intent(self) -> Intent:

@@ -387,7 +387,9 @@ class Lifecycle:
         """End an attempt that never was a process."""
         self._unschedule(attempt)
         attempt.reason = error if state is AttemptState.KILLED else ""
-        settled = msgspec.structs.replace(attempt.observed(), state=state, error=error, finished_at_ms=now_ms)
+        settled = msgspec.structs.replace(
+            attempt.observed(), state=state, error=error, finished_at_ms=now_ms, gpu_ids=()
+        )
         self._settle_end(attempt, settled, now_ms)
         self._fill_slots(now_ms)
 

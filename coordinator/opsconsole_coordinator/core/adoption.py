@@ -32,6 +32,7 @@ def adopt(fleet: Fleet, worker: Worker, observed: Observed, now_ms: int) -> Atte
         assigned_at_ms=now_ms,
         want=link.Want(grace_ms=job.spec.grace_ms),
         reported=True,
+        log_offsets=fleet.stored_logs(observed.attempt_id),
     )
     task.held = False
     enter(fleet, job, task, worker, attempt)
@@ -55,4 +56,4 @@ def _find(fleet: Fleet, observed: Observed) -> tuple[Job, Task, int] | None:
 
 
 def _uses(gpu: link.Gpu, observed: Observed) -> bool:
-    return any(user.attempt_id == observed.attempt_id for user in gpu.processes)
+    return gpu.uuid in observed.gpu_ids or any(user.attempt_id == observed.attempt_id for user in gpu.processes)

@@ -54,6 +54,8 @@ class Fleet:
         self.job_seq = 0
         self.durations: dict[str, dict[WorkerId, float]] = {}
         """Mean durations in milliseconds by kind of job and worker."""
+        self.stored_logs: Callable[[AttemptId], dict[str, int]] = lambda _: {}
+        """How much of each source of an attempt's log is stored here, also of one that a restored store has forgotten."""
         self._checks: dict[int, tuple[WorkerId, str]] = {}
         self._check_number = 0
         self._stories: dict[str, list[str]] = {}

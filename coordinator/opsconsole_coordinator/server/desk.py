@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from opsconsole_coordinator.core import control, submission, view
-from opsconsole_coordinator.core.model import Attempt, Job
+from opsconsole_coordinator.core.model import Attempt, Job, Task
 from opsconsole_coordinator.server import catalog
 from opsconsole_coordinator.server.directory import bring, let_go, resolve
 from opsconsole_coordinator.server.identity import Caller, Identities
@@ -134,22 +134,20 @@ class Desk:
         )
         if found is None or row is None:
             raise NotFound(f"there is no job {job_id}")
-        job, attempts, events = found
-        if index is not None and index >= len(job.tasks):
-            raise NotFound(f"job {job_id} has {len(job.tasks)} tasks, from task-0 to task-{len(job.tasks) - 1}")
-        tasks = tuple(
-            self._task(job, task.index, attempts.get(task.index, [])) for task in job.tasks[first : first + limit]
-        )
+        job, tasks, attempts, events = found
+        if index is not None and index >= row.num_tasks:
+            raise NotFound(f"job {job_id} has {row.num_tasks} tasks, from task-0 to task-{row.num_tasks - 1}")
+        rows = tuple(self._task(job, task, attempts.get(task.index, [])) for task in tasks)
         return api.DetailAnswer(
-            detail=api.JobDetail(job=row, spec=_visible(job.spec, caller), tasks=tasks, events=tuple(reversed(events)))
+            detail=api.JobDetail(job=row, spec=_visible(job.spec, caller), tasks=rows, events=tuple(reversed(events)))
         )
 
-    def _task(self, job: Job, index: int, attempts: list[Attempt]) -> api.TaskRow:
+    def _task(self, job: Job, task: Task, attempts: list[Attempt]) -> api.TaskRow:
         for attempt in attempts:
             live = self._kernel.fleet.attempts.get(attempt.id)
             if live is not None:
                 attempt.usage = live.usage
-        return view.task_row(job, job.tasks[index], attempts)
+        return view.task_row(job, task, attempts)
 
     async def _row(self, job_id: JobId) -> api.JobRow:
         row = await self._kernel.database.read(lambda connection: query.job_row(connection, job_id))

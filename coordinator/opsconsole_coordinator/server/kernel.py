@@ -79,6 +79,7 @@ class Kernel:
 
         self.fleet = await self.database.read(read)
         self.fleet.attempt_log_bytes = self.attempt_log_bytes
+        self.fleet.stored_logs = self.log_offsets
         self.committed_seq = self.fleet.seq
         for attempt in self.fleet.attempts.values():
             if attempt.open:

@@ -1,29 +1,38 @@
-"""Letting go of old history: ended jobs by age, logs by their size in all. Little by little, off the hot path."""
+"""Letting go of old history: ended jobs by age and by the store's size, logs by their size in all. Little by little,
+off the hot path."""
 
 import asyncio
 import logging
 import sqlite3
 from dataclasses import dataclass
+from functools import partial
 
+from opsconsole_coordinator.core.fleet import SYSTEM
 from opsconsole_coordinator.server.kernel import Kernel
 from opsconsole_coordinator.server.log_room import LogRoom
+from opsconsole_coordinator.store import removal
+from opsconsole_coordinator.store.schema import analyze
 from opsconsole_protocol.error import OpsconsoleError
 
 log = logging.getLogger("opsconsole.coordinator.retention")
 
 DAY_MS = 24 * 3600 * 1000
 EVERY_S = 3600.0
-JOBS_AT_ONCE = 100
+JOBS_AT_ONCE = 20
+ROWS_AT_ONCE = 1_000
+"""What one transaction removes: everybody else's waits for it."""
+EVENTS_AT_ONCE = 10_000
+"""What one read looks at."""
 PAUSE_S = 0.05
-_TABLES = ("events", "attempts", "tasks", "jobs")
 
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """How much history stays: days of ended jobs, and bytes of logs in all; None keeps everything."""
+    """How much history stays: days of ended jobs, bytes of the store and of logs in all; None keeps everything."""
 
     finished_days: float | None = 365
     log_bytes: int | None = 50 << 30
+    store_bytes: int | None = 20 << 30
 
 
 class Retention:
@@ -39,42 +48,73 @@ class Retention:
         while True:
             try:
                 await self.sweep()
+                await self._kernel.database.write(analyze)
             except (OpsconsoleError, OSError) as error:
                 log.warning("old history stays for now: %s", error)
             await asyncio.sleep(EVERY_S)
 
     async def sweep(self) -> int:
         """Let go of what is too old or too much now; the number of jobs whose history or logs went."""
+        await self._finish()  # what an earlier life began
         gone = 0
         if self._keep.finished_days is not None:
             before_ms = self._kernel.clock.now_ms() - round(self._keep.finished_days * DAY_MS)
-            while batch := await self._ended(before_ms):
-                await self._delete(batch)
-                gone += len(batch)
-                await asyncio.sleep(PAUSE_S)
+            gone += await self._remove_before(before_ms)
+        if self._keep.store_bytes is not None:
+            gone += await self._shrink_store(self._keep.store_bytes)
         if self._keep.log_bytes is not None:
             gone += await self._shrink_logs(self._keep.log_bytes)
         return gone
 
-    async def _ended(self, before_ms: int) -> list[str]:
-        def read(connection: sqlite3.Connection) -> list[str]:
-            rows = connection.execute(
-                "SELECT job_id FROM jobs WHERE is_live = 0 AND finished_at_ms < ? ORDER BY finished_at_ms LIMIT ?",
-                (before_ms, JOBS_AT_ONCE),
-            )
-            return [row[0] for row in rows if row[0] not in self._kernel.fleet.jobs]
+    async def _remove_before(self, before_ms: int) -> int:
+        gone = 0
+        while batch := await self._ended(before_ms):
+            await self._remove(batch)
+            gone += len(batch)
+        await self._remove_loose_events(before_ms)
+        self._tell(gone, f"ended more than {self._keep.finished_days:g} days ago")
+        return gone
 
-        return await self._kernel.database.read(read)
+    async def _remove_loose_events(self, before_ms: int) -> None:
+        database = self._kernel.database
+        numbers = await database.read(lambda one: removal.events_before(one, before_ms))
+        for start in range(0, len(numbers), EVENTS_AT_ONCE):
+            seqs = await database.read(partial(removal.loose_events, numbers=numbers[start : start + EVENTS_AT_ONCE]))
+            if seqs:
+                await database.write(partial(removal.remove_events, seqs=seqs))
+            await asyncio.sleep(PAUSE_S)
 
-    async def _delete(self, jobs: list[str]) -> None:
+    async def _shrink_store(self, limit: int) -> int:
+        """Remove the jobs that ended longest ago until the rest fits."""
+        gone = 0
+        while await self._kernel.database.read(removal.used_bytes) > limit and (batch := await self._ended(None)):
+            await self._remove(batch)
+            gone += len(batch)
+        self._tell(gone, f"ended longest ago, and the store is to stay below {limit / 1e9:g} GB")
+        return gone
+
+    async def _ended(self, before_ms: int | None) -> list[str]:
+        found = await self._kernel.database.read(lambda one: removal.ended(one, before_ms, JOBS_AT_ONCE))
+        return [job_id for job_id in found if job_id not in self._kernel.fleet.jobs]
+
+    async def _remove(self, jobs: list[str]) -> None:
         for job_id in jobs:
             await self._logs.delete(job_id)
+        await self._kernel.database.write(lambda one: removal.begin(one, jobs))
+        await self._finish()
 
-        def write(connection: sqlite3.Connection) -> None:
-            for table in _TABLES:
-                connection.executemany(f"DELETE FROM {table} WHERE job_id = ?", [(job_id,) for job_id in jobs])
+    async def _finish(self) -> None:
+        is_left = True
+        while is_left:
+            is_left = await self._kernel.database.write(lambda one: removal.go_on(one, ROWS_AT_ONCE))
+            await asyncio.sleep(PAUSE_S)
 
-        await self._kernel.database.write(write)
+    def _tell(self, gone: int, why: str) -> None:
+        if gone:
+            text = f"{gone} jobs removed: they {why}"
+            log.info(text)
+            self._kernel.fleet.audit(self._kernel.clock.now_ms(), SYSTEM, "removed", text, self._kernel.fleet.name)
+            self._kernel.changed()
 
     async def _shrink_logs(self, limit: int) -> int:
         """Delete the logs of the jobs that ended longest ago until the rest fits; their history stays."""
@@ -94,4 +134,6 @@ class Retention:
             await self._logs.delete(job_id)
             excess -= sizes[job_id]
             gone += 1
+        if gone:
+            log.info("the logs of %d jobs removed: all logs are to stay below %.3g GB", gone, limit / 1e9)
         return gone

@@ -1,7 +1,7 @@
 """Reading: the live state at start, and pages of history. Plain functions on a connection."""
 
 import sqlite3
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -21,7 +21,10 @@ _worker = msgspec.msgpack.Decoder(Worker).decode
 _row = msgspec.msgpack.Decoder(JobRow).decode
 _project = msgspec.msgpack.Decoder(ProjectRow).decode
 
+_PORTION = 500
 _JOB = "job_id, seq, created_at_ms, finished_at_ms, spec, data"
+_LIVE = "jobs INDEXED BY jobs_live WHERE is_live = 1"
+"""Said, for a planner that saw the table while it was small would read all of it."""
 
 
 def meta(connection: sqlite3.Connection, key: str, default: str = "") -> str:
@@ -43,7 +46,7 @@ def paused_projects(connection: sqlite3.Connection) -> set[str]:
 
 def live_jobs(connection: sqlite3.Connection) -> tuple[list[Job], list[Attempt]]:
     """What has to be in memory: unfinished jobs and those with open attempts, and the attempts that belong there."""
-    jobs = [_job(row) for row in connection.execute(f"SELECT {_JOB} FROM jobs WHERE is_live = 1 ORDER BY seq")]
+    jobs = [_job(row) for row in connection.execute(f"SELECT {_JOB} FROM {_LIVE} ORDER BY seq")]
     attempts: list[Attempt] = []
     for job in jobs:
         attempts += _fill(connection, job)
@@ -52,11 +55,8 @@ def live_jobs(connection: sqlite3.Connection) -> tuple[list[Job], list[Attempt]]
 
 def job(connection: sqlite3.Connection, job_id: str) -> tuple[Job, list[Attempt]] | None:
     """One job with its tasks and the attempts that belong in memory, live or not."""
-    row = connection.execute(f"SELECT {_JOB} FROM jobs WHERE job_id = ?", (job_id,)).fetchone()
-    if row is None:
-        return None
-    found = _job(row)
-    return found, _fill(connection, found)
+    found = _head(connection, job_id)
+    return (found, _fill(connection, found)) if found is not None else None
 
 
 def attempts(
@@ -77,9 +77,9 @@ def attempts(
 def ended(connection: sqlite3.Connection, attempt_ids: Collection[AttemptId]) -> set[AttemptId]:
     """Which of these attempts the store knows; whoever isn't in memory has ended."""
     found: set[AttemptId] = set()
-    for attempt_id in attempt_ids:
-        if connection.execute("SELECT 1 FROM attempts WHERE attempt_id = ?", (attempt_id,)).fetchone():
-            found.add(attempt_id)
+    for some, marks in _portions(attempt_ids):
+        sql = f"SELECT attempt_id FROM attempts WHERE attempt_id IN ({marks})"
+        found.update(AttemptId(one) for (one,) in connection.execute(sql, some))
     return found
 
 
@@ -118,7 +118,7 @@ def job_rows(
 
 def live_rows(connection: sqlite3.Connection) -> list[JobRow]:
     """The rows of all jobs that are live, first come first."""
-    return [_row(data) for (data,) in connection.execute("SELECT row FROM jobs WHERE is_live = 1 ORDER BY seq")]
+    return [_row(data) for (data,) in connection.execute(f"SELECT row FROM {_LIVE} ORDER BY seq")]
 
 
 def job_row(connection: sqlite3.Connection, job_id: str) -> JobRow | None:
@@ -135,15 +135,25 @@ def task_state(connection: sqlite3.Connection, job_id: str, index: int) -> TaskS
     return TaskState(found[0]) if found is not None else None
 
 
+def tasks(connection: sqlite3.Connection, job_id: str, first: int = 0, limit: int = 1_000_000) -> list[Task]:
+    """Some of a job's tasks, by index."""
+    rows = connection.execute(
+        "SELECT data FROM tasks WHERE job_id = ? AND task_index >= ? AND task_index < ? ORDER BY task_index",
+        (job_id, first, first + limit),
+    )
+    return [_task(data) for (data,) in rows]
+
+
 def detail(
     connection: sqlite3.Connection, job_id: str, first: int, limit: int, events_limit: int
-) -> tuple[Job, dict[int, list[Attempt]], list[EventRow]] | None:
-    """A job with all its tasks, the attempts of some of them, and its newest events, newest first."""
-    found = job(connection, job_id)
+) -> tuple[Job, list[Task], dict[int, list[Attempt]], list[EventRow]] | None:
+    """A job without its tasks; some of them, and their attempts; and its newest events, newest first."""
+    found = _head(connection, job_id)
     if found is None:
         return None
     return (
-        found[0],
+        found,
+        tasks(connection, job_id, first, limit),
         attempts(connection, job_id, first, limit),
         events(connection, job_id=job_id, limit=events_limit),
     )
@@ -152,10 +162,9 @@ def detail(
 def states(connection: sqlite3.Connection, job_ids: Sequence[str]) -> dict[JobId, TaskState]:
     """The states of some jobs."""
     found: dict[JobId, TaskState] = {}
-    for job_id in job_ids:
-        row = connection.execute("SELECT state FROM jobs WHERE job_id = ?", (job_id,)).fetchone()
-        if row is not None:
-            found[JobId(job_id)] = TaskState(row[0])
+    for some, marks in _portions(job_ids):
+        for job_id, state in connection.execute(f"SELECT job_id, state FROM jobs WHERE job_id IN ({marks})", some):
+            found[JobId(job_id)] = TaskState(state)
     return found
 
 
@@ -193,6 +202,20 @@ def events(
     ]
 
 
+def _head(connection: sqlite3.Connection, job_id: str) -> Job | None:
+    """A job without its tasks."""
+    row = connection.execute(f"SELECT {_JOB} FROM jobs WHERE job_id = ?", (job_id,)).fetchone()
+    return _job(row) if row is not None else None
+
+
+def _portions(values: Collection[str]) -> Iterator[tuple[list[str], str]]:
+    """Values as many at a time as a statement takes well, with as many question marks."""
+    rest = list(values)
+    for start in range(0, len(rest), _PORTION):
+        some = rest[start : start + _PORTION]
+        yield some, ",".join("?" * len(some))
+
+
 def _job(row: tuple[str, int, int, int | None, bytes, bytes]) -> Job:
     job_id, seq, created_at_ms, finished_at_ms, spec_data, data = row
     spec, stored = _spec(spec_data), _stored(data)
@@ -219,16 +242,15 @@ def _job(row: tuple[str, int, int, int | None, bytes, bytes]) -> Job:
 
 
 def _fill(connection: sqlite3.Connection, found: Job) -> list[Attempt]:
-    rows = connection.execute("SELECT data FROM tasks WHERE job_id = ? ORDER BY task_index", (found.id,))
-    found.tasks = [_task(data) for (data,) in rows]
+    found.tasks = tasks(connection, found.id)
     counts: dict[TaskState, int] = {}
     for task in found.tasks:
         counts[task.state] = counts.get(task.state, 0) + 1
     found.counts = counts
     found.ready = [task.index for task in found.tasks if task.state is TaskState.PENDING]
     current = {task.current for task in found.tasks if task.current is not None}
-    kept: list[Attempt] = []
-    for of_task in attempts(connection, found.id).values():
-        kept += [attempt for attempt in of_task if attempt.open or attempt.id in current]
+    rows = connection.execute("SELECT data FROM attempts WHERE job_id = ? ORDER BY task_index, number", (found.id,))
+    everything = (_attempt(data) for (data,) in rows)
+    kept = [attempt for attempt in everything if attempt.open or attempt.id in current]
     found.open_attempts = {attempt.id for attempt in kept if attempt.open}
     return kept

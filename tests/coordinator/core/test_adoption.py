@@ -1,5 +1,6 @@
 """A store restored from a backup: recognised, nothing stopped, and what is found finds its task."""
 
+import msgspec
 import pytest
 
 from opsconsole_protocol import link
@@ -61,6 +62,17 @@ def test_what_runs_is_adopted_and_goes_on(world: World) -> None:
     assert state(job) == "succeeded"
 
 
+def test_what_has_not_touched_its_gpu_yet_has_it_all_the_same(world: World) -> None:
+    """Its agent knows what it gave away, whatever the driver shows."""
+    world.submit(gpus=1)
+    worker = remembering(world, gpus=gpus(2))
+    attempt_id = AttemptId("000000000a.0.3.abcd")
+    card = worker.fields["gpus"][1].uuid
+    worker.attempts[attempt_id] = msgspec.structs.replace(running(attempt_id), gpu_ids=(card, "GPU-gone"))
+    come(worker)
+    assert world.fleet.attempts[attempt_id].gpu_ids == (card,)
+
+
 def test_what_has_ended_is_accepted(world: World) -> None:
     job = world.submit()
     worker = remembering(world)
@@ -85,6 +97,22 @@ def test_what_has_no_task_here_is_left_alone(world: World, attempt_id: str) -> N
     worker.say(running(attempt_id))
     assert not worker.inbox, "it is neither stopped nor forgotten"
     assert state(job) == "held"
+
+
+def test_what_has_ended_and_whose_log_is_stored_already_is_forgotten(world: World) -> None:
+    """Its agent takes all of the log for acknowledged and won't send it again."""
+    job = world.submit()
+    world.fleet.stored_logs = lambda _: {"stdout": 20}
+    worker = remembering(world)
+    attempt_id = AttemptId("000000000a.0.0.abcd")
+    worker.attempts[attempt_id] = Observed(
+        attempt_id=attempt_id, state=AttemptState.FAILED, exit_code=1, log_sizes={"stdout": 20}
+    )
+    worker.connect()
+    worker.take(link.Registered)
+    assert worker.take(link.Forget).attempt_ids == (attempt_id,)
+    worker.take(link.DesiredSet)
+    assert state(job) == "failed"
 
 
 def test_an_attempt_older_than_the_tasks_last_is_not_adopted(world: World) -> None:

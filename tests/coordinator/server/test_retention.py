@@ -1,17 +1,27 @@
 """Old history goes by age, old logs by size; what lives stays."""
 
+import asyncio
 import secrets
+import sqlite3
+from collections.abc import AsyncIterator
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from opsconsole_coordinator.core import submission
+from opsconsole_coordinator.server import retention
 from opsconsole_coordinator.server.kernel import Kernel
 from opsconsole_coordinator.server.log_room import LogRoom
 from opsconsole_coordinator.server.retention import DAY_MS, Keep, Retention
-from opsconsole_coordinator.store import query
+from opsconsole_coordinator.store import query, removal
 from opsconsole_coordinator.store.database import Database
+from opsconsole_coordinator.store.schema import analyze, prepare
 from opsconsole_protocol.api import Submission
 from opsconsole_protocol.ids import JobId, job_id
 from opsconsole_protocol.spec import JobSpec
+from tests.coordinator.store.history import fill
 
 
 async def _job(kernel: Kernel, *, days_ago: float) -> JobId:
@@ -39,12 +49,117 @@ async def test_ended_jobs_go_by_age_and_live_ones_stay(tmp_path: Path) -> None:
         assert await Retention(kernel, logs, Keep(finished_days=30, log_bytes=None)).sweep() == 120
         left = await database.read(lambda connection: query.states(connection, [*old, new, live]))
         assert set(left) == {new, live}
-        tasks = await database.read(lambda one: one.execute("SELECT count(*) FROM tasks").fetchone()[0])
-        assert tasks == 2
+        assert await rows_of(database, "tasks") == 2
         assert not await database.read(lambda one: query.events(one, job_id=old[0]))
+        await kernel._turn()
+        [told, *_] = await database.read(query.events)
+        assert told.text == "120 jobs removed: they ended more than 30 days ago"
     finally:
         logs.close()
         await database.close()
+
+
+@pytest.fixture
+async def retained(tmp_path: Path) -> AsyncIterator[tuple[Kernel, LogRoom]]:
+    """A kernel over a store with 300 finished tasks in 61 jobs, all of them old."""
+    connection = sqlite3.connect(tmp_path / "opsconsole.db", isolation_level=None)
+    prepare(connection)
+    fill(connection, 300)
+    connection.close()
+    database = Database(tmp_path / "opsconsole.db")
+    await database.open()
+    kernel = Kernel(database, "lab")
+    await kernel.load()
+    logs = LogRoom(tmp_path / "logs", kernel)
+    yield kernel, logs
+    logs.close()
+    await database.close()
+
+
+async def rows_of(database: Database, table: str) -> int:
+    return await database.read(lambda one: int(one.execute(f"SELECT count(*) FROM {table}").fetchone()[0]))
+
+
+async def test_a_large_job_goes_a_few_rows_at_a_time(
+    retained: tuple[Kernel, LogRoom], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kernel, logs = retained
+    counts = [await total(kernel.database)]
+
+    async def write(transaction: Any) -> Any:
+        result = await Database.write(kernel.database, transaction)
+        counts.append(await total(kernel.database))
+        return result
+
+    monkeypatch.setattr(kernel.database, "write", write)
+    monkeypatch.setattr(retention, "ROWS_AT_ONCE", 40)
+    monkeypatch.setattr(retention, "PAUSE_S", 0)
+    jobs = await rows_of(kernel.database, "jobs")
+    assert await Retention(kernel, logs, Keep(finished_days=0.001)).sweep() == jobs
+    assert counts[-1] == 0
+    assert max(before - after for before, after in pairwise(counts)) <= 40
+
+
+async def total(database: Database) -> int:
+    return sum([await rows_of(database, table) for table in ("jobs", "tasks", "attempts", "events")])
+
+
+async def test_what_a_crash_left_half_removed_is_not_found_and_goes_later(
+    retained: tuple[Kernel, LogRoom],
+) -> None:
+    kernel, logs = retained
+    [job] = await kernel.database.read(lambda one: removal.ended(one, None, 1))
+    await kernel.database.write(lambda one: removal.begin(one, [job]))
+    assert await kernel.database.write(lambda one: removal.go_on(one, 1))
+    assert await kernel.database.read(lambda one: query.job(one, job)) is None
+    assert await kernel.database.read(lambda one: query.ids_with_prefix(one, job)) == []
+    left = await total(kernel.database)
+    assert await Retention(kernel, logs, Keep(finished_days=None)).sweep() == 0
+    assert await total(kernel.database) < left
+    found = "SELECT 1 FROM tasks WHERE job_id = ?1 UNION SELECT 1 FROM attempts WHERE job_id = ?1"
+    assert not await kernel.database.read(lambda one: one.execute(found, (job,)).fetchall())
+
+
+async def test_the_oldest_jobs_go_until_the_store_is_small_enough(retained: tuple[Kernel, LogRoom]) -> None:
+    kernel, logs = retained
+    database = kernel.database
+    used = await database.read(removal.used_bytes)
+    newest = await database.read(lambda one: list(query.job_rows(one, limit=1)))
+    keep = Keep(finished_days=None, log_bytes=None, store_bytes=used - 30_000)
+    gone = await Retention(kernel, logs, keep).sweep()
+    assert 0 < gone < 61
+    assert await database.read(removal.used_bytes) <= used - 30_000
+    assert await database.read(lambda one: list(query.job_rows(one, limit=1))) == newest
+
+
+async def test_events_of_workers_go_with_their_time(retained: tuple[Kernel, LogRoom]) -> None:
+    kernel, logs = retained
+    now_ms = kernel.clock.now_ms()
+    for days in (50, 40, 20):
+        kernel.fleet.audit(now_ms - days * DAY_MS, "ana", "drained", f"{days}", "w1")
+    await kernel._turn()
+    await Retention(kernel, logs, Keep(finished_days=30)).sweep()
+    assert [event.text for event in await kernel.database.read(lambda one: query.events(one, subject="w1"))] == ["20"]
+
+
+async def test_the_tables_are_looked_at_for_the_planner(
+    retained: tuple[Kernel, LogRoom], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kernel, logs = retained
+    looked = asyncio.Event()
+    write = kernel.database.write
+
+    async def note(transaction: Any) -> Any:
+        result = await write(transaction)
+        if transaction is analyze:
+            looked.set()
+        return result
+
+    monkeypatch.setattr(kernel.database, "write", note)
+    looking = asyncio.create_task(Retention(kernel, logs, Keep(finished_days=None)).run())
+    await asyncio.wait_for(looked.wait(), 10)
+    looking.cancel()
+    assert await rows_of(kernel.database, "sqlite_stat1") > 5
 
 
 async def test_logs_go_oldest_first_until_the_rest_fits(tmp_path: Path) -> None:

@@ -53,6 +53,7 @@ def pragma(connection: sqlite3.Connection, name: str) -> object:
         ("foreign_keys", 1, "nothing refers to what isn't there"),
         ("temp_store", 2, "sorting touches no other disk"),
         ("cache_size", -32_768, "memory is bounded: 32 MiB"),
+        ("analysis_limit", 400, "statistics take milliseconds, whatever the store holds"),
     ],
 )
 async def test_settings_of_the_writer(path: Path, name: str, value: object, why: str) -> None:
