@@ -6,7 +6,7 @@ from contextlib import ExitStack, closing
 
 import pytest
 
-from opsconsole_protocol.spec import JobSpec
+from opsconsole_protocol.spec import FENCE_AFTER_MIN_MS, JobSpec
 from tests.chaos.fleet import Fleet
 from tests.chaos.ledger import is_alive
 from tests.chaos.namespace import Impossible, Town
@@ -16,7 +16,6 @@ from tests.process.lab import Lab
 PORT = 7373
 HOSTS = ("one", "two", "unheard", "deafened", "fenced")
 LOST_AFTER_MS = 15_000
-FENCE_AFTER_MS = 8_000
 
 
 @pytest.fixture(name="town")
@@ -38,8 +37,7 @@ def _fleet(town: Town, lab: Lab) -> Iterator[Fleet]:
         lab.serve("--advertise", f"{town.address('lab')}:{PORT}", listen=f"0.0.0.0:{PORT}")
 
     def arguments(name: str) -> Sequence[str]:
-        line = lab.invite(name=name, tags=("pair",) if name in {"one", "two"} else ())
-        return ("--join", line.split("'")[1] if "'" in line else line)
+        return ("--join", lab.invite(name=name, tags=("pair",) if name in {"one", "two"} else ()))
 
     with ExitStack() as stack:
         made = Fleet(lab, 0, dict.fromkeys(HOSTS, 2), arguments, within=town.command, serve=serve)
@@ -56,7 +54,7 @@ def test_a_silent_partition_loses_nothing_and_starts_nothing_twice(lab: Lab, tow
     }  # fmt: skip
     moving = submit(JobSpec(command=waiting, name="moving", requirements=("pair",), lost_after_ms=LOST_AFTER_MS))
     fenced = submit(
-        JobSpec(command=waiting, name="fenced", worker="fenced", fence_after_ms=FENCE_AFTER_MS, grace_ms=500)
+        JobSpec(command=waiting, name="fenced", worker="fenced", fence_after_ms=FENCE_AFTER_MIN_MS, grace_ms=500)
     )
     lab.wait(lambda: {*patient.values(), moving, fenced} <= fleet.started(), "all to start")
     victim = lab.job(moving)["worker"]
