@@ -1,12 +1,9 @@
 """A real fleet under load: struck as a schedule says, healed, settled and checked."""
 
-import heapq
-import random
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from opsconsole import SyncClient
@@ -16,35 +13,14 @@ from opsconsole_protocol.state import TaskState, is_task_finished
 from tests.chaos import ledger
 from tests.chaos.checker import Checker, Story
 from tests.chaos.operator import PATIENCE_S, Operators, Record
+from tests.chaos.proxy import Proxy
 from tests.process.lab import Lab
 from tests.waiting import until_sync
 
 COORDINATOR = "serve"
-KEEPER = "keeper of "
 _PAUSED = frozenset({TaskState.PAUSED, TaskState.HELD})
 SETTLE_S = 90.0
 """How long a healed fleet may take on a busy machine."""
-
-
-@dataclass(frozen=True)
-class Strike:
-    """`kill -9` on a part, so long after the beginning; it comes back so much later."""
-
-    at_s: float
-    part: str
-    down_s: float
-
-
-def plan(seed: int, agents: Iterable[str], *, keepers: bool, over_s: float, every_s: float) -> list[Strike]:
-    """A schedule: all kinds of parts, any number of them down at once."""
-    rng = random.Random(f"strikes {seed}")  # noqa: S311 – chance that repeats itself
-    names = list(agents)
-    parts = [COORDINATOR, COORDINATOR, *names, *(KEEPER + name for name in names if keepers)]
-    strikes, at_s = list[Strike](), rng.uniform(0.2, 1.0)
-    while at_s < over_s:
-        strikes.append(Strike(at_s, rng.choice(parts), rng.choice((0.0, rng.uniform(0, 1.5)))))
-        at_s += rng.uniform(0.1, 2 * every_s)
-    return strikes
 
 
 class Fleet:
@@ -58,21 +34,27 @@ class Fleet:
         arguments: Callable[[str], Sequence[str]] = lambda _: (),
         within: Callable[[str], Sequence[str]] = lambda _: (),
         serve: Callable[[], object] | None = None,
+        *,
+        behind_proxies: bool = False,
     ) -> None:
         """`slots` by agent; `arguments` are an agent's own, asked for when the coordinator runs.
 
         `within`: a command that becomes an agent. `serve`: starts the coordinator; else it listens on loopback.
+        `behind_proxies`: each agent's network is one that can be broken.
         """
         self.lab = lab
         self.slots = slots
         self._arguments = arguments
         self._within = within
         self._serve = serve or lab.serve
+        self._behind_proxies = behind_proxies
+        self.proxies: dict[str, Proxy] = {}
+        self.keepers_killed: list[tuple[str, int]] = []
+        """Name and time, Unix milliseconds."""
         self.story: list[str] = []
         self.out_of_reach: list[str] = []
         self.operators = Operators(lab.folder, seed, self.say)
         self._began_s = time.monotonic()
-        self._keepers_killed: list[tuple[str, int]] = []
         self._client: SyncClient | None = None
         self._listen = ""
 
@@ -92,7 +74,9 @@ class Fleet:
         self._serve()
         self._listen = f"127.0.0.1:{self.lab.port}"
         for name in self.slots:
-            self._start(name)
+            if self._behind_proxies:
+                self.proxies[name] = Proxy(self.lab.port)
+            self.start(name)
         for name in self.slots:
             self.lab.wait_connected(name)
         self._client = SyncClient.connect(data_dir=self.lab.data_dir, patience_s=PATIENCE_S)
@@ -102,6 +86,11 @@ class Fleet:
     def token(self) -> str:
         """An operator's."""
         return (self.lab.data_dir / "operator.token").read_text().strip()
+
+    @property
+    def database(self) -> Path:
+        """The store's file."""
+        return self.lab.data_dir / "opsconsole.db"
 
     def started(self) -> set[JobId]:
         """The jobs of which anything has started."""
@@ -124,57 +113,27 @@ class Fleet:
         """Hang up."""
         if self._client is not None:
             self._client.close()
+        for proxy in self.proxies.values():
+            proxy.close()
 
-    def _start(self, part: str) -> None:
+    def start(self, part: str) -> None:
+        """Start a part, without waiting for it."""
         if part == COORDINATOR:
             self.lab.start(COORDINATOR, "serve", "--listen", self._listen)
-        else:
-            arguments, within = self._arguments(part), self._within(part)
-            self.lab.agent(part, *arguments, slots=self.slots[part], join=False, within=within)
+            return
+        arguments, environ = list(self._arguments(part)), dict[str, str]()
+        if part in self.proxies:
+            arguments += ["--connect", f"ws://127.0.0.1:{self.proxies[part].port}"]
+            environ["OPSCONSOLE_TOKEN"] = self.token
+        self.lab.agent(
+            part, *arguments, slots=self.slots[part], environ=environ, join=False, within=self._within(part)
+        )  # fmt: skip
 
-    # --- chaos -------------------------------------------------------------------------------------------------
-
-    def suffer(self, strikes: Iterable[Strike]) -> None:
-        """Carry out a schedule; afterwards everything is up."""
-        began_s = time.monotonic()
-        due: list[tuple[float, int, str, Strike | None]] = []
-        for number, strike in enumerate(strikes):
-            heapq.heappush(due, (strike.at_s, number, strike.part, strike))
-        down: set[str] = set()
-        while due:
-            at_s, number, part, planned = heapq.heappop(due)
-            time.sleep(max(0.0, began_s + at_s - time.monotonic()))
-            if planned is None:
-                down.remove(part)
-                self.say(f"start {part}")
-                self._start(part)
-            elif part.startswith(KEEPER):
-                self._kill_keeper(part.removeprefix(KEEPER))
-            elif part not in down:
-                down.add(part)
-                self._kill(part)
-                heapq.heappush(due, (at_s + planned.down_s, number, part, None))
-        self.check_alive()
-
-    def _kill(self, part: str) -> None:
-        self.say(f"kill {part}")
-        self._check_alive(part)
-        self.lab.kill(self.lab.processes[part])
-
-    def _kill_keeper(self, name: str) -> None:
-        self.say(f"kill the keeper of {name}")
-        self._keepers_killed.append((name, time.time_ns() // 1_000_000))
-        for keeper in self.lab.keepers(name):
-            keeper.kill()
-
-    def check_alive(self) -> None:
-        """Nothing has ended but by our hand."""
-        for part in (COORDINATOR, *self.slots):
-            self._check_alive(part)
-
-    def _check_alive(self, part: str) -> None:
-        process = self.lab.processes[part]
-        assert process.poll() is None, f"{part} ended with {process.returncode}: {self.lab.said(part)[-2000:]}"
+    def check_alive(self, *parts: str) -> None:
+        """These parts, or all, run."""
+        for part in parts or (COORDINATOR, *self.slots):
+            process = self.lab.processes[part]
+            assert process.poll() is None, f"{part} ended with {process.returncode}: {self.lab.said(part)[-2000:]}"
 
     # --- calm --------------------------------------------------------------------------------------------------
 
@@ -196,7 +155,7 @@ class Fleet:
 
     def _state(self, job_id: JobId) -> TaskState:
         assert self._client is not None
-        return self._client.show(job_id).job.state
+        return TaskState(self._client.show(job_id).job.state)
 
     def _written(self, job_id: JobId) -> list[int]:
         """The sizes of the files that its attempts write to."""
@@ -207,15 +166,17 @@ class Fleet:
 
     def settle(self) -> None:
         """Wait until nothing goes on: every job has ended, and workers have forgotten it."""
-        database = self.lab.data_dir / "opsconsole.db"
-        until_sync(lambda: not _unsettled(database), SETTLE_S, "the fleet to settle")
+        until_sync(lambda: not _unsettled(self.database), SETTLE_S, "the fleet to settle")
         self.check_alive()
+
+    def told(self) -> Story:
+        """What was done, for a checker."""
+        return Story(self.record, self.slots, tuple(self.keepers_killed), self.out_of_reach)
 
     def check(self) -> Counter[str]:
         """Hold everything against the ledger; what was checked how often. Raises AssertionError with all violations."""
-        story = Story(self.record, self.slots, tuple(self._keepers_killed), self.out_of_reach)
-        checker = Checker(story, ledger.read(self.lab.folder / "ledger"))
-        checker.check(self.lab.data_dir / "opsconsole.db", self._read_log)
+        checker = Checker(self.told(), ledger.read(self.lab.folder / "ledger"))
+        checker.check(self.database, self.read_log)
         checker.check_dead()
         for name in self.slots:
             self._check_host(checker, name)
@@ -230,7 +191,8 @@ class Fleet:
         keepers = self.lab.keepers(name)
         checker.require(len(keepers) <= 1, "one keeper", f"{name} has {keepers}")
 
-    def _read_log(self, job_id: JobId, index: int, attempt: int) -> list[str]:
+    def read_log(self, job_id: JobId, index: int, attempt: int) -> list[str]:
+        """One attempt's whole lines, as the coordinator gives them out."""
         assert self._client is not None
         client, lines, query = self._client, dict[int, str](), LogQuery()
         while True:

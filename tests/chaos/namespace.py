@@ -83,7 +83,9 @@ class Town:
             self._in(name, "link", "set", "lo", "up")
         for number, host in enumerate(hosts, 1):
             space, router = self._space(host), self._space("router")
-            self._ip("link", "add", "cable", "netns", space, "type", "veth", "peer", "name", f"to{number}", "netns", router)
+            self._ip(
+                "link", "add", "cable", "netns", space, "type", "veth", "peer", "name", f"to{number}", "netns", router
+            )
             self._in(host, "addr", "add", f"{_NET}.{number}.2/24", "dev", "cable")
             self._in("router", "addr", "add", f"{_NET}.{number}.1/24", "dev", f"to{number}")
             self._in(host, "link", "set", "cable", "up")

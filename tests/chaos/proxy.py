@@ -11,10 +11,12 @@ import threading
 from collections.abc import Callable
 from typing import Any, Literal
 
-UP, DOWN = "up", "down"
-"""Towards the coordinator, and away from it."""
 Direction = Literal["up", "down"]
 Side = Literal["agent", "coordinator"]
+UP: Direction = "up"
+"""Towards the coordinator."""
+DOWN: Direction = "down"
+"""Away from it."""
 
 _RESET = struct.pack("ii", 1, 0)
 _BLOCK_BYTES = 16 * 1024
@@ -28,7 +30,7 @@ class Line:
     def __init__(self) -> None:
         self.delay_s = 0.0
         self.bytes_per_s: float | None = None
-        self.open = {UP: asyncio.Event(), DOWN: asyncio.Event()}
+        self.open: dict[Direction, asyncio.Event] = {UP: asyncio.Event(), DOWN: asyncio.Event()}
         for gate in self.open.values():
             gate.set()
 
@@ -60,20 +62,20 @@ class Proxy:
     def stall(self, *directions: Direction) -> None:
         """Hold all bytes of these directions, silently; without any, of both. New connections too: they open, and hang."""
         for direction in directions or (UP, DOWN):
-            self._call(lambda direction=direction: self._line.open[direction].clear())
+            self._call(self._line.open[direction].clear)
 
     def heal(self) -> None:
         """Hold nothing any more: what was held arrives now."""
-        for direction in (UP, DOWN):
-            self._call(lambda direction=direction: self._line.open[direction].set())
+        for gate in self._line.open.values():
+            self._call(gate.set)
 
     def cut(self) -> None:
         """Reset every connection, on both sides."""
-        self._call(lambda: [one.abort("agent", "coordinator") for one in list(self._connections)])
+        self._call(lambda: self._abort("agent", "coordinator"))
 
     def half_open(self, noticed_by: Side) -> None:
         """Reset every connection on one side only: the other takes it for open, and hears nothing any more."""
-        self._call(lambda: [one.abort(noticed_by) for one in list(self._connections)])
+        self._call(lambda: self._abort(noticed_by))
 
     def close(self) -> None:
         """End everything."""
@@ -112,10 +114,13 @@ class Proxy:
         finally:
             self._connections.discard(connection)
 
+    def _abort(self, *sides: Side) -> None:
+        for connection in list(self._connections):
+            connection.abort(*sides)
+
     async def _shut(self) -> None:
         self._server.close()
-        for connection in list(self._connections):
-            connection.abort("agent", "coordinator")
+        self._abort("agent", "coordinator")
         while self._connections:  # noqa: ASYNC110  (they end at once, each by its own task)
             await asyncio.sleep(0)
 
@@ -182,6 +187,8 @@ class _Connection:
                 return
             if self._line.bytes_per_s is not None:
                 await asyncio.sleep(len(block) / self._line.bytes_per_s)
+            if sink in self._lost:
+                continue
             with contextlib.suppress(OSError):
                 self._writers[sink].write(block)
                 await self._writers[sink].drain()

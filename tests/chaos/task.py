@@ -7,6 +7,9 @@ the last one is for all later). A deaf one ignores TERM; one that waits doesn't 
 end. How many other tasks its worker runs at its start it knows by locks, which the kernel takes from whoever dies.
 """
 
+# It starts in a few milliseconds, as hundreds of them have to: without pathlib.
+# ruff: noqa: PTH103, PTH104, PTH108, PTH110, PTH208
+
 import contextlib
 import fcntl
 import os

@@ -2,10 +2,15 @@
 
 import pytest
 
-from tests.chaos.scenario import kill
+from tests.chaos.scenario import chaos
+from tests.chaos.strike import HANGS, KEEPERS, KILLS, NETWORK
 from tests.process.lab import Lab
 
 
-@pytest.mark.parametrize(("seed", "keepers"), [(1, False), (2, True)])
-def test_whatever_is_killed_nothing_is_lost_and_nothing_counts_twice(lab: Lab, seed: int, *, keepers: bool) -> None:
-    kill(lab, seed, keepers=keepers)
+@pytest.mark.parametrize(
+    ("seed", "hows"), [(1, KILLS), (2, (*KILLS, *HANGS, *NETWORK, *KEEPERS))], ids=["kills", "everything"]
+)
+def test_whatever_is_killed_nothing_is_lost_and_nothing_counts_twice(
+    lab: Lab, seed: int, hows: tuple[str, ...]
+) -> None:
+    chaos(lab, seed, hows)

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing
+from contextlib import closing
 
 import pytest
 
@@ -39,9 +39,7 @@ def _fleet(town: Town, lab: Lab) -> Iterator[Fleet]:
     def arguments(name: str) -> Sequence[str]:
         return ("--join", lab.invite(name=name, tags=("pair",) if name in {"one", "two"} else ()))
 
-    with ExitStack() as stack:
-        made = Fleet(lab, 0, dict.fromkeys(HOSTS, 2), arguments, within=town.command, serve=serve)
-        stack.enter_context(closing(made))
+    with closing(Fleet(lab, 0, dict.fromkeys(HOSTS, 2), arguments, within=town.command, serve=serve)) as made:
         made.begin()
         yield made
 

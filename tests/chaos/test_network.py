@@ -1,7 +1,7 @@
 """Networks that are slow, silent, flapping or half open, and agents that live behind them."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing
+from contextlib import closing
 
 import pytest
 
@@ -9,7 +9,7 @@ from opsconsole_protocol.spec import JobSpec
 from tests.chaos.fleet import Fleet
 from tests.chaos.ledger import is_alive
 from tests.chaos.operator import words
-from tests.chaos.proxy import DOWN, UP, Proxy
+from tests.chaos.proxy import DOWN, UP
 from tests.process.lab import Lab
 
 PAIR = ("one", "two")
@@ -18,34 +18,18 @@ OTHERS = ("slow", "unheard", "deafened", "flapping", "half")
 LOST_AFTER_MS = 15_000
 
 
-class Town(dict[str, Proxy]):
-    """Every agent behind a proxy of its own."""
+@pytest.fixture(name="fleet")
+def _fleet(lab: Lab) -> Iterator[Fleet]:
+    def arguments(name: str) -> Sequence[str]:
+        return ("--tag", "pair") if name in PAIR else ()
 
-    def __init__(self, lab: Lab, stack: ExitStack) -> None:
-        super().__init__()
-        self.fleet = stack.enter_context(closing(Fleet(lab, 0, dict.fromkeys((*PAIR, *OTHERS), 2), self._way)))
-        self._lab = lab
-        self._stack = stack
-
-    def _way(self, name: str) -> Sequence[str]:
-        """An agent's way to the coordinator."""
-        if not self:
-            self._lab.environ["OPSCONSOLE_TOKEN"] = self.fleet.token
-        if name not in self:
-            self[name] = self._stack.enter_context(closing(Proxy(self._lab.port)))
-        return ("--connect", f"ws://127.0.0.1:{self[name].port}", *(("--tag", "pair") if name in PAIR else ()))
-
-
-@pytest.fixture(name="town")
-def _town(lab: Lab) -> Iterator[Town]:
-    with ExitStack() as stack:
-        made = Town(lab, stack)
-        made.fleet.begin()
+    with closing(Fleet(lab, 0, dict.fromkeys((*PAIR, *OTHERS), 2), arguments, behind_proxies=True)) as made:
+        made.begin()
         yield made
 
 
-def test_what_a_network_does_loses_nothing_and_starts_nothing_twice(lab: Lab, town: Town) -> None:
-    fleet = town.fleet
+def test_what_a_network_does_loses_nothing_and_starts_nothing_twice(lab: Lab, fleet: Fleet) -> None:
+    town = fleet.proxies
     town["slow"].slow(0.2)
     waiting = words(lab.folder, lines=100, seconds=2, manners="waits")
     patient = {name: fleet.operators.submit(JobSpec(command=waiting, name=name, worker=name)) for name in OTHERS}
@@ -88,4 +72,3 @@ def test_what_a_network_does_loses_nothing_and_starts_nothing_twice(lab: Lab, to
     assert [attempt["state"] for attempt in attempts] == ["worker_failed", "succeeded"]
     assert [attempt["worker"] for attempt in attempts] == [victim, other]
     fleet.check()
-

@@ -115,10 +115,9 @@ def test_a_cut_is_noticed_by_both_and_a_half_open_end_by_one(far: socket.socket,
         agent.recv(100)
     coordinator.sendall(b"into the void")
     assert is_silent(coordinator)
-    with socket.create_connection(("127.0.0.1", proxy.port)) as again:
-        with far.accept()[0] as fresh:
-            again.sendall(b"others go on")
-            assert fresh.recv(100) == b"others go on"
+    with socket.create_connection(("127.0.0.1", proxy.port)) as again, far.accept()[0] as fresh:
+        again.sendall(b"others go on")
+        assert fresh.recv(100) == b"others go on"
     proxy.cut()
     with pytest.raises(ConnectionResetError):
         coordinator.recv(100)
