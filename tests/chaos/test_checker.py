@@ -133,10 +133,10 @@ def test_operators_were_told_otherwise(fleet: Fleet) -> None:
 
 def rewrite(database: Path, table: str, change: Callable[[Task | Attempt], bool]) -> None:
     """Change the first stored entity that `change` says it has changed."""
-    kind = Task if table == "tasks" else Attempt
+    kind: type[Task | Attempt] = Task if table == "tasks" else Attempt
     with closing(sqlite3.connect(database)) as connection, connection:
         for (data,) in connection.execute(f"SELECT data FROM {table}").fetchall():
-            found: Task | Attempt = msgspec.msgpack.decode(data, type=kind)
+            found = msgspec.msgpack.decode(data, type=kind)
             if change(found):
                 connection.execute(f"UPDATE {table} SET data = ? WHERE data = ?", (msgspec.msgpack.encode(found), data))
                 return

@@ -68,7 +68,12 @@ def test_the_launch_says_all_that_an_agent_needs(world: World) -> None:
         {"A": "b"},
         "/work",
     )
-    assert (launch.gpu_ids, launch.ports, launch.timeout_ms, launch.fence_after_ms) == (("GPU-0",), ("http",), 7, 10_000)
+    assert (launch.gpu_ids, launch.ports, launch.timeout_ms, launch.fence_after_ms) == (
+        ("GPU-0",),
+        ("http",),
+        7,
+        10_000,
+    )
 
 
 def test_short_tasks_are_assigned_ahead(world: World) -> None:
