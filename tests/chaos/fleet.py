@@ -1,6 +1,8 @@
 """A real fleet under load: struck as a schedule says, healed, settled and checked."""
 
+import re
 import sqlite3
+import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -19,6 +21,7 @@ from tests.waiting import until_sync
 
 COORDINATOR = "serve"
 _PAUSED = frozenset({TaskState.PAUSED, TaskState.HELD})
+_LINE = re.compile(r"\d+ \d+/\d+")
 SETTLE_S = 90.0
 """How long a healed fleet may take on a busy machine."""
 
@@ -53,7 +56,8 @@ class Fleet:
         """Name and time, Unix milliseconds."""
         self.story: list[str] = []
         self.out_of_reach: list[str] = []
-        self.operators = Operators(lab.folder, seed, self.say)
+        self.operators = Operators(lab.folder, seed, self.say, self.watch)
+        self._watchers: dict[JobId, tuple[subprocess.Popen[bytes], Path]] = {}
         self._began_s = time.monotonic()
         self._client: SyncClient | None = None
         self._listen = ""
@@ -91,6 +95,11 @@ class Fleet:
     def database(self) -> Path:
         """The store's file."""
         return self.lab.data_dir / "opsconsole.db"
+
+    def watch(self, job_id: JobId) -> None:
+        """Follow a job's log with the command line, whatever happens to the coordinator meanwhile."""
+        process, path = self._watchers[job_id] = self.lab.follow(f"watch-{job_id}", "logs", job_id, "--follow")
+        self.lab.wait(lambda: path.stat().st_size or process.poll() is not None, f"{job_id} to be followed")
 
     def started(self) -> set[JobId]:
         """The jobs of which anything has started."""
@@ -180,6 +189,8 @@ class Fleet:
         checker.check_dead()
         for name in self.slots:
             self._check_host(checker, name)
+        for job_id, (process, path) in self._watchers.items():
+            self._check_watcher(checker, job_id, process, path)
         if checker.violations:
             raise AssertionError("\n".join([f"{len(checker.violations)} violations", *checker.violations[:40]]))
         return checker.checks
@@ -190,6 +201,14 @@ class Fleet:
         checker.require(not specs, "forget what is committed", f"{name} remembers {specs}")
         keepers = self.lab.keepers(name)
         checker.require(len(keepers) <= 1, "one keeper", f"{name} has {keepers}")
+
+    def _check_watcher(self, checker: Checker, job_id: JobId, process: subprocess.Popen[bytes], path: Path) -> None:
+        """Whoever followed a log has seen every line once, whatever else he was told in between."""
+        code = self.lab.wait_ended(process)
+        seen = [line for line in path.read_text().splitlines() if _LINE.fullmatch(line)]
+        stored = self.read_log(job_id, 0, 0)
+        text = f"{len(seen)} of {len(stored)} lines of {job_id} were followed: {path.read_text()[-500:]}"
+        checker.require((code, seen) == (0, stored), "every log line once", text)
 
     def read_log(self, job_id: JobId, index: int, attempt: int) -> list[str]:
         """One attempt's whole lines, as the coordinator gives them out."""

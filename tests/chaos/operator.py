@@ -25,6 +25,9 @@ FOREVER_S = 600
 """Of a long task: only a cancel that holds lets the fleet settle before it is over."""
 
 
+Action = Callable[[], object]
+
+
 @dataclass(frozen=True)
 class Told:
     """Something an operator did, and when it was acknowledged."""
@@ -61,8 +64,10 @@ def new_id() -> JobId:
 class Operators:
     """Carry out a load that a seed makes, as fast as they are let; `run` is for a thread."""
 
-    def __init__(self, folder: Path, seed: int, say: Callable[[str], None]) -> None:
+    def __init__(self, folder: Path, seed: int, say: Callable[[str], None], watch: Callable[[JobId], None]) -> None:
+        """`watch` has somebody follow a job's log."""
         self.record = Record()
+        self._watch = watch
         self.error: BaseException | None = None
         self._folder = folder
         self._rng = random.Random(f"operators {seed}")  # noqa: S311 – chance that repeats itself
@@ -75,8 +80,11 @@ class Operators:
         self._client = client
 
     def begin(self, over_s: float) -> None:
-        """Start, and spread what is to be done over some seconds."""
-        self._began_s, self._over_s = time.monotonic(), over_s
+        """Do what comes first, and start with the rest, to be spread over some seconds."""
+        first, self._rest = self._plan(over_s)
+        for action in first:
+            action()
+        self._began_s = time.monotonic()
         self._thread.start()
 
     def finish(self) -> None:
@@ -88,7 +96,7 @@ class Operators:
 
     def _run(self) -> None:
         try:
-            for at_s, action in self._plan():
+            for at_s, action in self._rest:
                 time.sleep(max(0.0, self._began_s + at_s - time.monotonic()))  # late after a call that had to wait
                 action()
         except (OpsconsoleError, AssertionError) as error:
@@ -121,21 +129,23 @@ class Operators:
 
     # --- the plan ----------------------------------------------------------------------------------------------
 
-    def _plan(self) -> list[tuple[float, Callable[[], object]]]:
-        """When to do what. Long jobs and those to be paused come first, so that there are some whatever is killed."""
+    def _plan(self, over_s: float) -> tuple[list[Action], list[tuple[float, Action]]]:
+        """What comes first: there shall be long jobs, and some to be paused, whatever is killed. Then when to do what."""
         rng = self._rng
         long = [(new_id(), self._long(deaf=number == 0)) for number in range(LONG_JOBS)]
         patient = [(new_id(), self._patient()) for _ in range(2)]
-        first = [partial(self.submit, spec, job) for job, spec in (*long, *patient)]
+        loud = [(new_id(), self._loud()) for _ in range(2)]
+        first: list[Action] = [partial(self.submit, spec, job) for job, spec in (*long, *patient, *loud)]
+        first += [partial(self._watch, job) for job in (patient[0][0], loud[0][0])]
         short = [partial(self.submit, self._short(number), new_id()) for number in range(SHORT_JOBS)]
-        rest: list[Callable[[], object]] = [*short]
+        rest: list[Action] = [*short]
         for job, _ in long:
             rest.insert(rng.randrange(1, len(rest) + 1), partial(self.act, "cancel", job))
         for job, _ in patient:
             rest.insert(rng.randrange(1, 3), partial(self.act, "pause", job))
         rest.append(partial(self.act, "resume", patient[0][0]))
-        times = sorted(rng.uniform(0, self._over_s) for _ in rest)
-        return [(0.0, action) for action in first] + list(zip(times, rest, strict=True))
+        times = sorted(rng.uniform(0, over_s) for _ in rest)
+        return first, list(zip(times, rest, strict=True))
 
     def _short(self, number: int) -> JobSpec:
         """Some of its tasks fail for good, some at first only."""
@@ -152,6 +162,10 @@ class Operators:
     def _long(self, *, deaf: bool) -> JobSpec:
         command = words(self._folder, lines=20 * FOREVER_S, seconds=FOREVER_S, manners="deaf" if deaf else "")
         return JobSpec(command=command, name="long", grace_ms=300)
+
+    def _loud(self) -> JobSpec:
+        """Its log is on its way all the time."""
+        return JobSpec(command=words(self._folder, lines=4_000, seconds=3), name="loud")
 
     def _patient(self) -> JobSpec:
         """It would be over before the chaos is, were it not paused."""

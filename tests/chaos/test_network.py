@@ -33,7 +33,9 @@ def test_what_a_network_does_loses_nothing_and_starts_nothing_twice(lab: Lab, fl
     town["slow"].slow(0.2)
     waiting = words(lab.folder, lines=100, seconds=2, manners="waits")
     patient = {name: fleet.operators.submit(JobSpec(command=waiting, name=name, worker=name)) for name in OTHERS}
-    spec = JobSpec(command=waiting, name="moving", requirements=("pair",), lost_after_ms=LOST_AFTER_MS)
+    # Deaf, so that it still has its slot there for a while when its worker is back and gets other work.
+    stubborn = words(lab.folder, lines=100, seconds=2, manners="waits deaf")
+    spec = JobSpec(command=stubborn, name="moving", requirements=("pair",), lost_after_ms=LOST_AFTER_MS, grace_ms=1_000)
     moving = fleet.operators.submit(spec)
     short = words(lab.folder, lines=20, seconds=0.1)
     for name in ("slow", "flapping", "half"):
@@ -59,6 +61,7 @@ def test_what_a_network_does_loses_nothing_and_starts_nothing_twice(lab: Lab, fl
     for proxy in town.values():
         proxy.heal()
     fleet.out_of_reach.append(victim)
+    fleet.operators.submit(JobSpec(command=short, num_tasks=6, name="new work", worker=victim))
     uid, start = fleet.first_start(moving)
     lab.wait(lambda: not is_alive(start, uid), "the replaced attempt to be stopped", 40)
     for name in town:
