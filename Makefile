@@ -1,7 +1,7 @@
 # Everything a developer does, one word each. CONTRIBUTING.md says when.
 RUN = uv run
 
-.PHONY: check test snap sim bench run
+.PHONY: check test snap sim chaos bench run
 
 check:  ## style, types and import contracts
 	$(RUN) pytest -q tests/quality
@@ -14,6 +14,9 @@ snap:  ## accept the screens as they are now; look at snapshot_report.html first
 
 sim:  ## many fault schedules; MINUTES=60 make sim
 	$(RUN) python -m tests.simulation --minutes $(or $(MINUTES),10)
+
+chaos:  ## real fleets, killed and cut off; MINUTES=60 make chaos
+	$(RUN) python -m tests.chaos --minutes $(or $(MINUTES),10)
 
 bench:  ## all figures of docs/performance.md
 	$(RUN) python -m bench

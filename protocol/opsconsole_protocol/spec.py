@@ -14,6 +14,8 @@ NUM_TASKS_MAX = 100_000
 PRIORITY_MAX = 1_000_000
 COMMAND_WORDS_MAX = 10_000
 NAME_CHARACTERS_MAX = 200
+FENCE_AFTER_MIN_MS = 10_000
+"""Two heartbeats. An agent hears from an idle coordinator once a heartbeat; a fence must not take that for silence."""
 
 Count = Annotated[int, Meta(ge=0, le=1_000_000)]
 Milliseconds = Annotated[int, Meta(ge=0, le=10_000_000_000_000)]
@@ -86,6 +88,11 @@ def check_spec(spec: JobSpec) -> None:
     _check_environment(spec.environment)
     if spec.workdir is not None and (not spec.workdir.startswith("/") or "\0" in spec.workdir):
         raise InvalidRequest(f"--workdir {spec.workdir[:200]!r} is not absolute: it names a folder on the worker")
+    if spec.fence_after_ms is not None and spec.fence_after_ms < FENCE_AFTER_MIN_MS:
+        raise InvalidRequest(
+            f"--fence-after {spec.fence_after_ms}ms is less than a healthy link may be silent for: "
+            f"give {FENCE_AFTER_MIN_MS // 1000}s or more"
+        )
     if len(set(spec.ports)) != len(spec.ports):
         raise InvalidRequest(f"two ports of one task have the same name: {', '.join(spec.ports)}")
     requirement.parse_all(spec.requirements)

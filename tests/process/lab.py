@@ -48,11 +48,13 @@ class Lab:
 
     # --- processes ---------------------------------------------------------------------------------------------
 
-    def start(self, name: str, *arguments: str, environ: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
-        """Start `opsconsole ARGUMENTS`; what it says goes to NAME.log."""
+    def start(
+        self, name: str, *arguments: str, environ: dict[str, str] | None = None, within: Sequence[str] = ()
+    ) -> subprocess.Popen[bytes]:
+        """Start `opsconsole ARGUMENTS`; what it says goes to NAME.log. `within`: a command that becomes it."""
         with (self.folder / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
-                (*OPSCONSOLE, *arguments),
+                (*within, *OPSCONSOLE, *arguments),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -78,11 +80,12 @@ class Lab:
         slots: int | None = 2,
         environ: dict[str, str] | None = None,
         join: bool = True,
+        within: Sequence[str] = (),
     ) -> subprocess.Popen[bytes]:
         """Start an agent and wait until it is shown as connected."""
         own = ["--name", name, "--state-dir", str(self.state_dir(name))]
         own += ["--max-concurrent-jobs", str(slots)] if slots is not None else []
-        process = self.start(name, "agent", *own, *arguments, environ=environ)
+        process = self.start(name, "agent", *own, *arguments, environ=environ, within=within)
         if join:
             self.wait_connected(name)
         return process
@@ -90,6 +93,15 @@ class Lab:
     def state_dir(self, name: str) -> Path:
         """The agent's folder."""
         return self.folder / f"state-{name}"
+
+    def keepers(self, name: str) -> list[psutil.Process]:
+        """The keepers beside an agent: one, or none when it has had nothing to keep for a while."""
+        folder = str(self.state_dir(name))
+        return [
+            process
+            for process in psutil.process_iter(["cmdline"])
+            if (line := process.info["cmdline"] or []) and folder in line and "keeper/main.py" in " ".join(line)
+        ]
 
     def said(self, name: str) -> str:
         """What a started process printed."""

@@ -1,6 +1,5 @@
 """Workers that fall silent, are lost, come back, or lose their keeper: said as it is, and no task runs more than it must."""
 
-import contextlib
 import signal
 
 import psutil
@@ -8,18 +7,6 @@ import psutil
 from tests.process.lab import Lab
 
 COUNT = 'echo "$OPSCONSOLE_WORKER_ID $$" >> $LAB/starts; while [ ! -e $LAB/go ]; do sleep 0.05; done; echo done'
-
-
-def keeper_of(lab: Lab, name: str) -> psutil.Process:
-    """The keeper beside an agent."""
-    folder = str(lab.state_dir(name))
-    found: list[psutil.Process] = []
-    for one in lab.left():
-        with contextlib.suppress(psutil.NoSuchProcess):  # tasks' own children come and go
-            if one.cwd() == folder and "keeper" in " ".join(one.cmdline()):
-                found.append(one)
-    assert len(found) == 1, found
-    return found[0]
 
 
 def test_silence_is_shown_and_a_lost_workers_task_runs_elsewhere_once(lab: Lab) -> None:
@@ -87,7 +74,7 @@ def test_an_exit_that_nobody_saw_is_told_as_unknown(lab: Lab) -> None:
     lab.wait(lambda: (lab.folder / "starts").exists() and len(starts(lab)) == 2, "the tasks")
     pids = {lab.job(one)["tasks"][0]["attempt_id"]: one for one in (job_id, survivor)}
     assert len(pids) == 2
-    keeper = keeper_of(lab, "gpu-a")
+    [keeper] = lab.keepers("gpu-a")
     lab.kill(agent)
     keeper.kill()
     keeper.wait(10)
@@ -109,7 +96,7 @@ def test_tasks_that_outlive_their_keeper_are_not_started_twice(lab: Lab) -> None
     agent = lab.agent("gpu-a")
     job_id = lab.give(COUNT, environment={"LAB": str(lab.folder)})
     lab.wait(lambda: (lab.folder / "starts").exists() and len(starts(lab)) == 1, "the task")
-    keeper = keeper_of(lab, "gpu-a")
+    [keeper] = lab.keepers("gpu-a")
     lab.kill(agent)
     keeper.kill()
     keeper.wait(10)

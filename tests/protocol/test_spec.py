@@ -6,7 +6,15 @@ import msgspec
 import pytest
 
 from opsconsole_protocol.error import InvalidRequest
-from opsconsole_protocol.spec import COMMAND_BYTES_MAX, NUM_TASKS_MAX, JobSpec, Resources, check_spec
+from opsconsole_protocol.link import HEARTBEAT_MS
+from opsconsole_protocol.spec import (
+    COMMAND_BYTES_MAX,
+    FENCE_AFTER_MIN_MS,
+    NUM_TASKS_MAX,
+    JobSpec,
+    Resources,
+    check_spec,
+)
 
 
 def spec(**fields: Any) -> JobSpec:
@@ -68,6 +76,13 @@ def test_what_types_cannot_say(fields: dict[str, Any], words: str) -> None:
 def test_what_types_say_is_checked_at_the_edge(fields: dict[str, Any]) -> None:
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert({"command": ["/bin/true"], **fields}, JobSpec)
+
+
+def test_a_fence_is_longer_than_a_healthy_link_is_silent() -> None:
+    assert FENCE_AFTER_MIN_MS >= 2 * HEARTBEAT_MS
+    check_spec(spec(fence_after_ms=FENCE_AFTER_MIN_MS))
+    with pytest.raises(InvalidRequest, match=r"--fence-after 9999ms .* give 10s or more"):
+        check_spec(spec(fence_after_ms=FENCE_AFTER_MIN_MS - 1))
 
 
 def test_a_job_without_a_name_is_called_after_its_program() -> None:

@@ -12,14 +12,13 @@ from opsconsole_protocol.ids import AttemptId, JobId
 from opsconsole_protocol.link import Mode
 from opsconsole_protocol.spec import JobSpec
 from opsconsole_protocol.state import AttemptState, TaskState, is_task_finished
+from tests.simulation import rule
 from tests.simulation.agent import AgentProcess
 from tests.simulation.host import Host, Process
 from tests.simulation.store import Disk, Facts
 from tests.simulation.virtual import Loop
 
 Key = tuple[JobId, int]
-_GIVEN_UP = frozenset({AttemptState.WORKER_FAILED, AttemptState.PREEMPTED})
-_PROVEN = frozenset({AttemptState.SUCCEEDED, AttemptState.FAILED, AttemptState.KILLED, AttemptState.PREEMPTED})
 _TURN_MS, _SLACK_MS = 60_000, 3_000
 _LATE_MS = 15_000
 """How long it may take until a stop has arrived at a connected worker."""
@@ -30,21 +29,11 @@ _UNDOES = {
 }
 
 
-@dataclass
-class Truth:
-    """What really happened to an attempt on its host."""
+@dataclass(kw_only=True)
+class Truth(rule.Fate):
+    """What really happened to an attempt, and where."""
 
     host: Host
-    starts: int = 0
-    is_stopped: bool = False
-    """Its agent has decided on its end, whether or not a signal has arrived."""
-    stopped_ms: int = 0
-    keeper_died_over_start: bool = False
-    died_with_host: bool = False
-    exit_code: int | None = None
-    by_itself: bool = False
-    ended_ms: int = 0
-    keeper_was_lost: bool = False
 
 
 @dataclass
@@ -211,21 +200,8 @@ class Checker:
     def _check_end(self, attempt: Attempt) -> None:
         truth = self.truth.get(attempt.id)
         is_alive = truth is not None and attempt.id in truth.host.processes
-        if attempt.state in _PROVEN:
-            self.require(not is_alive, "ended means dead", f"{attempt.id} is {attempt.state} and its process lives")
-        if attempt.state is AttemptState.SUCCEEDED:
-            is_true = truth is not None and truth.exit_code == 0
-            self.require(is_true, "results are true", f"{attempt.id} succeeded, its process didn't")
-        if truth is not None and truth.by_itself and truth.exit_code == 0 and not truth.keeper_was_lost:
-            is_older = (
-                self.was_restored and truth.ended_ms <= self.restored_ms
-            )  # an end that the backup has not heard of
-            is_told = is_older or attempt.state in {AttemptState.SUCCEEDED} | _GIVEN_UP
-            self.require(is_told, "results are true", f"{attempt.id} ended well and is told as {attempt.state}")
-        if truth is not None and truth.died_with_host and attempt.state is AttemptState.FAILED:
-            self.require(
-                truth.is_stopped, "results are true", f"{attempt.id} was lost with its host and is told as failed"
-            )
+        is_older = truth is not None and self.was_restored and truth.ended_ms <= self.restored_ms
+        rule.check_end(self.require, attempt, truth, is_alive=is_alive, is_older=is_older)
         if attempt.state is AttemptState.WORKER_FAILED:
             self._check_loss(attempt, is_alive)
 
@@ -245,17 +221,7 @@ class Checker:
 
     def _check_attempts_of(self, key: Key, task: Task) -> None:
         attempts = [self.ledger.attempts[one] for one in self.ledger.by_task.get(key, ())]
-        name = f"{key[0]}/task-{key[1]}"
-        live = [one.id for one in attempts if not one.is_finished]
-        self.require(len(live) <= 1, "one live attempt", f"{name} has {live}")
-        won = [one.id for one in attempts if one.state is AttemptState.SUCCEEDED]
-        self.require(len(won) <= 1, "one success", f"{name} succeeded as {won}")
-        is_right = (task.state is TaskState.SUCCEEDED) == bool(won)
-        self.require(is_right, "one success", f"{name} is {task.state}, its successes are {won}")
-        lost = sum(one.state in _GIVEN_UP or one.lost for one in attempts)
-        self.require(task.preemptions <= lost, "losses count once", f"{name}: {task.preemptions} counted, {lost} lost")
-        failed = sum(one.state is AttemptState.FAILED for one in attempts)
-        self.require(task.failures <= failed, "failures count once", f"{name}: {task.failures} counted of {failed}")
+        rule.check_attempts(self.require, f"{key[0]}/task-{key[1]}", task, attempts)
 
     # --- backups ---------------------------------------------------------------------------------------------------
 
@@ -270,7 +236,7 @@ class Checker:
 
     def process_started(self, host: Host, process: Process) -> None:
         """A process begins."""
-        truth = self.truth.setdefault(process.attempt_id, Truth(host))
+        truth = self.truth.setdefault(process.attempt_id, Truth(host=host))
         truth.starts += 1
         is_written = process.attempt_id in host.disk.intents
         self.require(is_written, "intent first", f"{process.attempt_id} is started and not written down")
@@ -391,14 +357,12 @@ class Checker:
         file = host.disk.files.get(attempt_id)
         if truth is not None and truth.keeper_died_over_start and (row.seen is None or row.seen.started_at_ms is None):
             return  # nobody knows that it was started, and it ended before that could be found out
-        if row.state in _GIVEN_UP or truth is None or is_excused or file is None:
+        if row.state in rule.GIVEN_UP or truth is None or is_excused or file is None:
             return  # without a file it was forgotten before, by an agent or a keeper that died over it
         size = len(file)
         stored = len(self._disk.logs.get((attempt_id, "stdout"), b""))
         self.require(stored == size, "every log byte once", f"{attempt_id}: {stored} of {size} bytes at its end")
-        if truth.by_itself and not truth.keeper_was_lost:
-            code = row.seen.exit_code if row.seen is not None else None
-            self.require(code == truth.exit_code, "results are true", f"{attempt_id}: {code} for {truth.exit_code}")
+        rule.check_exit_code(self.require, row, truth)
 
     def log_stored(self, chunk: LogChunk) -> None:
         """Bytes of a log were appended."""

@@ -81,7 +81,7 @@ def _add_ends(ends: argparse._ArgumentGroup) -> None:
     ends.add_argument("--grace", metavar="5s", type=_milliseconds, help="from TERM to KILL (5s)")
     ends.add_argument("--lost-after", metavar="60s", type=_milliseconds, help="silence that makes a worker lost (60s)")
     ends.add_argument("--fence-after", metavar="T", type=_milliseconds,
-                      help="the worker ends the task when it hears nothing from here for so long")  # fmt: skip
+                      help="the worker ends the task when it hears nothing from here for so long (10s or more)")  # fmt: skip
 
 
 def make_spec(args: argparse.Namespace, command: Sequence[str] | None, template: TemplateRow | None) -> JobSpec:

@@ -56,7 +56,7 @@ def test_the_launch_says_all_that_an_agent_needs(world: World) -> None:
     worker = world.worker(gpus=gpus(1))
     world.submit(
         num_tasks=2, task_commands=(("a", "1"), ("a", "2")), name="sweep", gpus=1, environment={"A": "b"},
-        workdir="/work", ports=("http",), timeout_ms=7, fence_after_ms=8, grace_ms=9,
+        workdir="/work", ports=("http",), timeout_ms=7, fence_after_ms=10_000, grace_ms=9,
     )  # fmt: skip
     message = worker.take(link.JobAssignment)
     launch = message.desired.launch
@@ -68,7 +68,12 @@ def test_the_launch_says_all_that_an_agent_needs(world: World) -> None:
         {"A": "b"},
         "/work",
     )
-    assert (launch.gpu_ids, launch.ports, launch.timeout_ms, launch.fence_after_ms) == (("GPU-0",), ("http",), 7, 8)
+    assert (launch.gpu_ids, launch.ports, launch.timeout_ms, launch.fence_after_ms) == (
+        ("GPU-0",),
+        ("http",),
+        7,
+        10_000,
+    )
 
 
 def test_short_tasks_are_assigned_ahead(world: World) -> None:
