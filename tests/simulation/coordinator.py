@@ -118,6 +118,14 @@ class Coordinator:
         """The fleet of the present life."""
         return self.life.kernel.fleet if self.life is not None and self.life.is_serving else None
 
+    @property
+    def is_committed(self) -> bool:
+        """Whether everything noted in the fleet is in the store."""
+        fleet = self.fleet
+        if fleet is None or self.life is None:
+            return False
+        return not fleet.is_dirty and self.life.kernel.committed_seq == fleet.seq
+
     def start(self) -> None:
         """Start, unless one runs."""
         if self.life is None:

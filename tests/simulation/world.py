@@ -149,7 +149,7 @@ class World:
             self._fleet = fleet
             self.checker.coordinator_died()
         if fleet is not None:
-            held = (worker.reserved for worker in fleet.workers.values() if worker.status == "reserved")
+            held = (worker.reserved for worker in fleet.workers.values())
             self.checker.look_at_reserved(sorted({one.job_id for one in held if one is not None}))
         self.loop.at(1_000, self._watch)
 
@@ -255,6 +255,8 @@ class World:
         fleet = self.coordinator.fleet
         if fleet is None:
             return ["no coordinator"]
+        if not self.coordinator.is_committed:
+            found.append("a commit is on its way")
         if self.operators.waiting:
             found.append(f"{self.operators.waiting} requests are unanswered")
         found += [why for job in list(fleet.jobs.values()) if (why := self._why_unfinished(fleet, job))]
