@@ -16,6 +16,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 
 from opsconsole_coordinator.server.agent_session import AgentSession
 from opsconsole_coordinator.server.desk import Desk
+from opsconsole_coordinator.server.door import Door
 from opsconsole_coordinator.server.hub import Hub
 from opsconsole_coordinator.server.identity import Identities
 from opsconsole_coordinator.server.kernel import Kernel
@@ -63,7 +64,7 @@ class Web:
         """Serve until `stop`."""
         config = uvicorn.Config(
             self.app(),
-            http="h11",
+            http=Door,
             ws=_Protocol,
             ws_per_message_deflate=False,
             ws_max_size=FRAME_BYTES_MAX,

@@ -228,10 +228,11 @@ async def test_a_heartbeat_is_answered_with_what_is_committed(site: Site) -> Non
 
 
 async def test_a_connection_without_heartbeats_is_given_up(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(agent_session, "DEAD_AFTER_MS", 40)
+    monkeypatch.setattr(agent_session, "DEAD_AFTER_MS", 2_000)
     async with await registered(site) as agent:
+        worker = site.kernel.fleet.workers[agent.worker_id]
+        worker.heard_at_ms -= 3_000
         await agent.ended()
-    worker = site.kernel.fleet.workers[agent.worker_id]
     await until(lambda: worker.session is None)
 
 

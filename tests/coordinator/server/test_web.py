@@ -1,5 +1,7 @@
 """Who is let in, and what those are told who aren't."""
 
+import asyncio
+import contextlib
 import json
 import urllib.error
 import urllib.request
@@ -8,7 +10,7 @@ from asyncio import to_thread
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from opsconsole_coordinator.server import web
+from opsconsole_coordinator.server import door, web
 from opsconsole_protocol import api, link
 from opsconsole_protocol.dial import Refused
 from opsconsole_protocol.error import Forbidden, OpsconsoleError
@@ -22,6 +24,10 @@ async def refusal(site: Site, path: str, **headers: str) -> tuple[int, str]:
     with pytest.raises(Refused) as error:
         await site.connect(path, **headers)
     return error.value.status, error.value.reason
+
+
+def port_of(site: Site) -> int:
+    return int(site.endpoint.url.rpartition(":")[2])
 
 
 # --- tokens --------------------------------------------------------------------------------------------------------
@@ -83,6 +89,29 @@ async def test_connections_have_a_limit(site: Site, monkeypatch: pytest.MonkeyPa
     async with await site.operator():
         status, line = await refusal(site, "/operator", Authorization=f"Bearer {site.token}")
         assert (status, "has its 1 connections" in line) == (503, True)
+
+
+async def test_who_says_nothing_holds_no_place(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(door, "REQUEST_TIMEOUT_S", 0.2)
+    async with await site.operator() as operator:
+        for words in (b"", b"GET /health HTTP/1.1\r\nHost:"):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port_of(site))
+            writer.write(words)
+            with contextlib.suppress(ConnectionError):
+                assert await asyncio.wait_for(reader.read(), 20) == b""
+            writer.close()
+        assert await operator.call(api.AskHealth()), "who has said what it wants stays"
+
+
+async def test_sockets_have_a_limit(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(door, "SOCKETS_MAX", 1)
+    async with await site.operator() as operator:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port_of(site))
+        answer = await asyncio.wait_for(reader.read(), 20)
+        writer.close()
+        assert answer.startswith(b"HTTP/1.1 503 ")
+        assert b"has its 1 sockets: close some and try again" in answer
+        assert await operator.call(api.AskHealth())
 
 
 # --- invitations ---------------------------------------------------------------------------------------------------
