@@ -128,7 +128,7 @@ def _parse(path: Path, text: str) -> Credential:
     try:
         values = json.loads(text)
         worker_id, secret = values["worker_id"], values["secret"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         worker_id = secret = None
     if not isinstance(secret, str) or not is_secret(secret) or not _is_worker_id(worker_id):
         raise PrivateFileError(

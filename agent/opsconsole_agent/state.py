@@ -163,7 +163,7 @@ class StateFolder:
             attempt_id = AttemptId(name)
             try:
                 intent = self._read(attempt_id)
-            except (OSError, msgspec.DecodeError, ValueError) as error:
+            except (OSError, msgspec.DecodeError, ValueError, RecursionError) as error:
                 why = error.strerror if isinstance(error, OSError) else str(error)
                 path = f"{self.folder(attempt_id)}/{_SPEC}"
                 damaged.append((attempt_id, f"what was to run is unreadable in {path} ({why})"))
@@ -221,7 +221,7 @@ class StateFolder:
             return msgspec.json.decode(self._store.read_bytes(), type=StoreMark)
         except FileNotFoundError:
             return StoreMark()
-        except (OSError, msgspec.DecodeError) as error:
+        except (OSError, msgspec.DecodeError, ValueError, RecursionError) as error:
             _log.warning("%s can't be read and is left out: %s", self._store, error)
             return StoreMark()
 

@@ -24,5 +24,7 @@ def read_endpoint(path: Path) -> Endpoint | None:
         return None
     try:
         return msgspec.json.decode(text, type=Endpoint)
-    except (msgspec.ValidationError, msgspec.DecodeError) as error:
-        raise EndpointError(f"{path} is damaged ({error}): restart the coordinator, which writes it anew") from None
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise EndpointError(
+            f"{path} is damaged ({str(error)[:200]}): restart the coordinator, which writes it anew"
+        ) from None

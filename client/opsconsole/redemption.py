@@ -80,7 +80,7 @@ def _read(path: Path) -> Redemption | None:
         return None
     try:
         return msgspec.json.decode(text, type=Redemption)
-    except (msgspec.ValidationError, msgspec.DecodeError):
+    except (msgspec.DecodeError, RecursionError):
         raise PrivateFileError(f"{path} is damaged: remove it and connect with a new invitation") from None
 
 

@@ -47,7 +47,7 @@ def read_value(parameter: Parameter, text: str) -> Any:
     value = _typed(parameter, text)
     if parameter.choices and value not in parameter.choices:
         choices = ", ".join(str(choice) for choice in parameter.choices)
-        raise InvalidRequest(f"{parameter.name} is one of {choices}, not {text!r}")
+        raise InvalidRequest(f"{parameter.name} is one of {choices}, not {text[:60]!r}")
     return value
 
 
@@ -86,11 +86,11 @@ def _typed(parameter: Parameter, text: str) -> Any:
         if parameter.kind == "float":
             return float(text)
     except ValueError:
-        raise InvalidRequest(f"{parameter.name} is {_ARTICLE[parameter.kind]}, not {text!r}") from None
+        raise InvalidRequest(f"{parameter.name} is {_ARTICLE[parameter.kind]}, not {text[:60]!r}") from None
     if parameter.kind == "bool":
         folded = text.casefold()
         if folded not in _TRUE | _FALSE:
-            raise InvalidRequest(f"{parameter.name} is true or false, not {text!r}")
+            raise InvalidRequest(f"{parameter.name} is true or false, not {text[:60]!r}")
         return folded in _TRUE
     return text
 

@@ -266,7 +266,7 @@ def _whereabouts(folder: Path) -> str:
     """Which coordinator holds a folder, as far as it has written itself down."""
     try:
         endpoint = msgspec.json.decode((folder / ENDPOINT_FILE).read_bytes(), type=Endpoint)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, ValueError, RecursionError):
         return ""
     return f" (process {endpoint.pid}, {endpoint.url})"
 

@@ -5,6 +5,8 @@ import re
 
 from opsconsole_protocol.error import InvalidRequest
 
+LENGTH_MAX = 300
+"""More than any address needs: a host's name has at most 253 characters."""
 DEFAULT_PORT = 7373
 
 _ADDRESS = re.compile(
@@ -34,7 +36,7 @@ def normal_url(text: str) -> str:
 
     Without a scheme it is ws:// on loopback and wss:// elsewhere; without a port, 7373.
     """
-    match = _ADDRESS.fullmatch(text)
+    match = _ADDRESS.fullmatch(text) if len(text) <= LENGTH_MAX else None
     if match is None:
         raise InvalidAddress(_what_is_wrong(text))
     host, port = match["host"].lower(), int(match["port"] or DEFAULT_PORT)

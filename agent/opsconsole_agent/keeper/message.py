@@ -1,7 +1,7 @@
 """What agent and keeper say to each other, as the agent sees it. One JSON object a line; see `service` for the rules."""
 
 import json
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -9,6 +9,8 @@ from opsconsole_protocol.error import VersionMismatch
 from opsconsole_protocol.ids import AttemptId
 
 PROTOCOL_MAJOR: Final = 1
+
+T = TypeVar("T")
 
 
 class StartCommand(msgspec.Struct, frozen=True):
@@ -149,7 +151,7 @@ _head_decoder = msgspec.json.Decoder(_Head)
 
 def check_version(line: bytes) -> None:
     """Raises VersionMismatch when this hello comes from a keeper whose protocol we don't speak."""
-    head = _head_decoder.decode(line)
+    head = _decoded(_head_decoder, line)
     if head.version.partition(".")[0] != str(PROTOCOL_MAJOR):
         raise VersionMismatch(
             f"the running keeper speaks protocol {head.version}, this agent {PROTOCOL_MAJOR}.x: "
@@ -160,12 +162,20 @@ def check_version(line: bytes) -> None:
 def decode(line: bytes) -> KeeperMessage | None:
     """The message on a line; None for a kind that a newer keeper made up; raises msgspec.DecodeError."""
     try:
-        return _decoder.decode(line)
+        return _decoded(_decoder, line)
     except msgspec.ValidationError:
-        kind = _kind_decoder.decode(line).get("kind")
+        kind = _decoded(_kind_decoder, line).get("kind")
         if kind is not None and bytes(kind) not in _KINDS:
             return None
         raise
+
+
+def _decoded(decoder: msgspec.json.Decoder[T], line: bytes) -> T:
+    """What a line says; raises msgspec.DecodeError, whatever is wrong with it."""
+    try:
+        return decoder.decode(line)
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise msgspec.DecodeError(str(error)) from None
 
 
 def encode(kind: str, fields: dict[str, object]) -> bytes:

@@ -94,6 +94,8 @@ class Wire(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Called by the loop."""
+        if self.lost.done():
+            return
         *whole, rest = data.split(b"\n")
         if whole and self._partial:
             whole[0] = b"".join([*self._partial, whole[0]])
@@ -130,7 +132,8 @@ class Wire(asyncio.Protocol):
             case message.Replaced():
                 self.replaced = True
             case KeeperHello():
-                self.ready.set_result(received)
+                if not self.ready.done():
+                    self.ready.set_result(received)
                 self._publish(received)
             case _:
                 self._publish(received)

@@ -92,12 +92,14 @@ def read_parameter(text: str) -> Parameter:
     declared, equals, default = text.partition("=")
     name, _, kind = declared.partition(":")
     if not name.isidentifier():
-        raise InvalidRequest(f"--param {text!r}: write NAME, NAME:TYPE or NAME:TYPE=DEFAULT")
+        raise InvalidRequest(f"--param {text[:60]!r}: write NAME, NAME:TYPE or NAME:TYPE=DEFAULT")
     choices: tuple[Any, ...] = ()
     if "|" in kind:
         kind, choices = "str", tuple(kind.split("|"))
     elif kind and kind not in KINDS:
-        raise InvalidRequest(f"--param {name}: {kind!r} is no type, use {', '.join(KINDS)} or choices as in a|b|c")
+        raise InvalidRequest(
+            f"--param {name[:60]}: {kind[:60]!r} is no type, use {', '.join(KINDS)} or choices as in a|b|c"
+        )
     bare = Parameter(name=name, kind=kind or "str", choices=choices, required=not equals)
     if not equals:
         return bare

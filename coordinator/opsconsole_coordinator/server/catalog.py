@@ -6,6 +6,7 @@ import msgspec
 
 from opsconsole_coordinator.server.kernel import Kernel
 from opsconsole_coordinator.store import query
+from opsconsole_coordinator.store.blob import reader
 from opsconsole_coordinator.store.database import Database
 from opsconsole_protocol.api import ProjectRow, SetProject, TemplateRow
 from opsconsole_protocol.error import InvalidRequest
@@ -13,6 +14,8 @@ from opsconsole_protocol.ids import JobId
 from opsconsole_protocol.spec import JobSpec
 
 STATUSES = ("active", "paused", "archived")
+_project = reader(ProjectRow, "a project")
+_template = reader(TemplateRow, "a template")
 
 
 def with_after(spec: JobSpec, resolved: dict[JobId, JobId]) -> JobSpec:
@@ -72,7 +75,7 @@ async def templates(database: Database) -> tuple[TemplateRow, ...]:
 
     def read(connection: sqlite3.Connection) -> tuple[TemplateRow, ...]:
         rows = connection.execute("SELECT data FROM templates ORDER BY name")
-        return tuple(msgspec.msgpack.decode(data, type=TemplateRow) for (data,) in rows)
+        return tuple(_template(data) for (data,) in rows)
 
     return await database.read(read)
 
@@ -95,5 +98,5 @@ async def set_template(kernel: Kernel, template: TemplateRow, actor: str) -> str
 
 def _decode(name: str, data: bytes | None) -> ProjectRow:
     if data is not None:
-        return msgspec.msgpack.decode(data, type=ProjectRow)
+        return _project(data)
     return ProjectRow(name=name, description="", status="active", created_at_ms=0, updated_at_ms=0, job_counts={})

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from opsconsole_coordinator.store.blob import reader
 from opsconsole_coordinator.store.database import Database
 from opsconsole_coordinator.trust import credential
 from opsconsole_coordinator.trust.credential import (
@@ -22,6 +23,8 @@ from opsconsole_protocol.invitation import InvitationId, split_token
 from opsconsole_protocol.secret import SECRET_BYTES
 
 LOCAL_ACTOR = "local"
+_credential = reader(CredentialRecord, "a credential")
+_invitation = reader(InvitationRecord, "an invitation")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,19 +53,9 @@ class Identities:
     async def load(self) -> None:
         """Read what the store has."""
 
-        def read(connection: sqlite3.Connection) -> tuple[list[bytes], list[bytes]]:
-            return (
-                [row[0] for row in connection.execute("SELECT data FROM credentials")],
-                [row[0] for row in connection.execute("SELECT data FROM invitations")],
-            )
-
-        credentials, invitations = await self._database.read(read)
-        for data in credentials:
-            held = msgspec.msgpack.decode(data, type=CredentialRecord)
-            self._credentials[held.hash] = held
-        for data in invitations:
-            invited = msgspec.msgpack.decode(data, type=InvitationRecord)
-            self._invitations[invited.id] = invited
+        credentials, invitations = await self._database.read(_stored)
+        self._credentials.update({held.hash: held for held in credentials})
+        self._invitations.update({invited.id: invited for invited in invitations})
 
     async def operator(self, token: str, credential_hash: str, now_ms: int) -> Caller:
         """The operator behind a token. With an invitation as token, it is traded for `credential_hash`.
@@ -180,3 +173,10 @@ class Identities:
         """Take back every credential of a worker."""
         for record in [one for one in self._credentials.values() if one.subject == worker_id]:
             await self._keep(credential.revoke(record, now_ms))
+
+
+def _stored(connection: sqlite3.Connection) -> tuple[list[CredentialRecord], list[InvitationRecord]]:
+    return (
+        [_credential(row[0]) for row in connection.execute("SELECT data FROM credentials")],
+        [_invitation(row[0]) for row in connection.execute("SELECT data FROM invitations")],
+    )

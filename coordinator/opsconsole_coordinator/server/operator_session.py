@@ -170,7 +170,7 @@ class OperatorSession:
                 query.live_rows(connection),
                 list(query.job_rows(connection, ended_only=True, limit=request.finished_limit)),
                 query.events(connection, limit=EVENTS_AT_START),
-                int(query.meta(connection, "seq", "0")),
+                query.committed_seq(connection),
             )
 
         live, ended, events, seq = await kernel.database.read(read)

@@ -13,6 +13,8 @@ from opsconsole_coordinator.store.schema import StoreError, prepare
 R = TypeVar("R")
 
 FILE_NAME = "opsconsole.db"
+FAULTS = (sqlite3.Error, UnicodeDecodeError)
+"""What comes of a file that can't be used; the latter where the texts of a damaged one are none."""
 
 
 class Database:
@@ -31,7 +33,7 @@ class Database:
             await self._call(self._writer, prepare)
             self._reader = await _connect(f"{self.path.absolute().as_uri()}?mode=ro", uri=True)
             await self._call(self._reader, lambda connection: connection.execute("PRAGMA query_only = ON"))
-        except sqlite3.Error as error:
+        except FAULTS as error:
             await self.close()
             raise StoreError(f"can't use {self.path}: {explain(error)}") from None
         except StoreError as error:
@@ -51,7 +53,7 @@ class Database:
             raise StoreError("the store is closed")
         try:
             return await self._call(self._writer, lambda connection: _transact(connection, transaction))
-        except sqlite3.Error as error:
+        except FAULTS as error:
             raise StoreError(f"can't write to {self.path}: {explain(error)}") from None
 
     async def read(self, query: Callable[[sqlite3.Connection], R]) -> R:
@@ -60,8 +62,10 @@ class Database:
             raise StoreError("the store is closed")
         try:
             return await self._call(self._reader, lambda connection: _snapshot(connection, query))
-        except sqlite3.Error as error:
+        except FAULTS as error:
             raise StoreError(f"can't read {self.path}: {explain(error)}") from None
+        except StoreError as error:
+            raise StoreError(f"can't read {self.path}: {error}") from None
 
     @staticmethod
     async def _call(connection: aiosqlite.Connection, function: Callable[[sqlite3.Connection], R]) -> R:
@@ -106,9 +110,9 @@ def _check(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA schema_version").fetchone()
 
 
-def explain(error: sqlite3.Error) -> str:
+def explain(error: Exception) -> str:
     """What an SQLite error means and what to do, in a few words."""
-    text = str(error)
+    text = "database disk image is malformed" if isinstance(error, UnicodeDecodeError) else str(error)
     for sign, advice in (
         ("disk is full", "the disk is full: free some space"),
         ("readonly", "it is read-only: check its owner and mode"),

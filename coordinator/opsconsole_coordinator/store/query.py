@@ -3,23 +3,25 @@
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
-import msgspec
-
 from opsconsole_coordinator.core.model import Attempt, Job, Task, Worker
+from opsconsole_coordinator.store.blob import damaged, reader, row_reader
 from opsconsole_coordinator.store.journal import StoredJob
 from opsconsole_protocol import requirement
 from opsconsole_protocol.api import EventRow, JobRow, ProjectRow
+from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.ids import AttemptId, JobId
 from opsconsole_protocol.spec import JobSpec
 from opsconsole_protocol.state import TaskState
 
-_spec = msgspec.msgpack.Decoder(JobSpec).decode
-_stored = msgspec.msgpack.Decoder(StoredJob).decode
-_task = msgspec.msgpack.Decoder(Task).decode
-_attempt = msgspec.msgpack.Decoder(Attempt).decode
-_worker = msgspec.msgpack.Decoder(Worker).decode
-_row = msgspec.msgpack.Decoder(JobRow).decode
-_project = msgspec.msgpack.Decoder(ProjectRow).decode
+_spec = reader(JobSpec, "a job")
+_stored = reader(StoredJob, "a job")
+_task = reader(Task, "a task")
+_attempt = reader(Attempt, "an attempt")
+_worker = reader(Worker, "a worker")
+_row = reader(JobRow, "a job")
+_project = reader(ProjectRow, "a project")
+_job_columns = row_reader(tuple[str, int, int, int | None, bytes, bytes], "a job")
+_event_columns = row_reader(tuple[int, int, str, str, str, str], "an event")
 
 _PORTION = 500
 _JOB = "job_id, seq, created_at_ms, finished_at_ms, spec, data"
@@ -31,6 +33,14 @@ def meta(connection: sqlite3.Connection, key: str, default: str = "") -> str:
     """A value of the meta table."""
     found = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
     return str(found[0]) if found is not None else default
+
+
+def committed_seq(connection: sqlite3.Connection) -> int:
+    """The number of the last event."""
+    text = meta(connection, "seq", "0")
+    if not (text.isascii() and text.isdigit() and len(text) < 20):
+        raise damaged("the last event's number")
+    return int(text)
 
 
 def workers(connection: sqlite3.Connection) -> list[Worker]:
@@ -132,7 +142,7 @@ def task_state(connection: sqlite3.Connection, job_id: str, index: int) -> TaskS
     found = connection.execute(
         "SELECT state FROM tasks WHERE job_id = ? AND task_index = ?", (job_id, index)
     ).fetchone()
-    return TaskState(found[0]) if found is not None else None
+    return _state(found[0]) if found is not None else None
 
 
 def tasks(connection: sqlite3.Connection, job_id: str, first: int = 0, limit: int = 1_000_000) -> list[Task]:
@@ -164,7 +174,7 @@ def states(connection: sqlite3.Connection, job_ids: Sequence[str]) -> dict[JobId
     found: dict[JobId, TaskState] = {}
     for some, marks in _portions(job_ids):
         for job_id, state in connection.execute(f"SELECT job_id, state FROM jobs WHERE job_id IN ({marks})", some):
-            found[JobId(job_id)] = TaskState(state)
+            found[JobId(job_id)] = _state(state)
     return found
 
 
@@ -198,7 +208,7 @@ def events(
     sql = f"SELECT seq, at_ms, actor, kind, text, subject FROM events WHERE {' AND '.join(where)} ORDER BY seq DESC LIMIT ?"
     return [
         EventRow(seq=seq, at_ms=at_ms, actor=actor, kind=kind, text=text, subject=subject_)
-        for seq, at_ms, actor, kind, text, subject_ in connection.execute(sql, (*values, limit))
+        for seq, at_ms, actor, kind, text, subject_ in map(_event_columns, connection.execute(sql, (*values, limit)))
     ]
 
 
@@ -216,8 +226,8 @@ def _portions(values: Collection[str]) -> Iterator[tuple[list[str], str]]:
         yield some, ",".join("?" * len(some))
 
 
-def _job(row: tuple[str, int, int, int | None, bytes, bytes]) -> Job:
-    job_id, seq, created_at_ms, finished_at_ms, spec_data, data = row
+def _job(row: tuple[object, ...]) -> Job:
+    job_id, seq, created_at_ms, finished_at_ms, spec_data, data = _job_columns(row)
     spec, stored = _spec(spec_data), _stored(data)
     return Job(
         id=JobId(job_id),
@@ -237,12 +247,28 @@ def _job(row: tuple[str, int, int, int | None, bytes, bytes]) -> Job:
         worker_names=set(stored.worker_names),
         mean_duration_ms=stored.mean_duration_ms,
         reason=stored.reason,
-        requirements=requirement.parse_all(spec.requirements),
+        requirements=_requirements(spec),
     )
+
+
+def _requirements(spec: JobSpec) -> tuple[requirement.Requirement, ...]:
+    try:
+        return requirement.parse_all(spec.requirements)
+    except InvalidRequest:
+        raise damaged("a job") from None
+
+
+def _state(text: str) -> TaskState:
+    try:
+        return TaskState(text)
+    except ValueError:
+        raise damaged("a state") from None
 
 
 def _fill(connection: sqlite3.Connection, found: Job) -> list[Attempt]:
     found.tasks = tasks(connection, found.id)
+    if [task.index for task in found.tasks] != list(range(found.spec.num_tasks)):
+        raise damaged("a job's list of tasks")
     counts: dict[TaskState, int] = {}
     for task in found.tasks:
         counts[task.state] = counts.get(task.state, 0) + 1
@@ -252,5 +278,7 @@ def _fill(connection: sqlite3.Connection, found: Job) -> list[Attempt]:
     rows = connection.execute("SELECT data FROM attempts WHERE job_id = ? ORDER BY task_index, number", (found.id,))
     everything = (_attempt(data) for (data,) in rows)
     kept = [attempt for attempt in everything if attempt.open or attempt.id in current]
+    if any(attempt.job_id != found.id or attempt.index >= len(found.tasks) for attempt in kept):
+        raise damaged("an attempt")
     found.open_attempts = {attempt.id for attempt in kept if attempt.open}
     return kept

@@ -1,0 +1,40 @@
+"""What is kept as one msgpack blob, read back; and what isn't one, said."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import msgspec
+
+from opsconsole_coordinator.store.schema import StoreError
+
+T = TypeVar("T")
+
+
+def damaged(what: str) -> StoreError:
+    """What to say where the file is whole for SQLite, but not for us."""
+    return StoreError(f"{what} in it is damaged: restore a backup (opsconsole backup makes them)")
+
+
+def reader(kind: type[T], what: str) -> Callable[[bytes], T]:
+    """A function that decodes blobs of this kind. It raises StoreError, which calls them `what`."""
+    decode = msgspec.msgpack.Decoder(kind).decode
+
+    def read(data: bytes) -> T:
+        try:
+            return decode(data)
+        except (msgspec.DecodeError, ValueError, TypeError, RecursionError):
+            raise damaged(what) from None
+
+    return read
+
+
+def row_reader(kind: type[T], what: str) -> Callable[[tuple[object, ...]], T]:
+    """The same for rows, where `kind` is a tuple: SQLite keeps in a column whatever was put there."""
+
+    def read(row: tuple[object, ...]) -> T:
+        try:
+            return msgspec.convert(row, kind)
+        except msgspec.ValidationError:
+            raise damaged(what) from None
+
+    return read

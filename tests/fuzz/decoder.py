@@ -1,0 +1,311 @@
+"""Every decoder of the product: how to feed it bytes, the errors that it may answer with, and samples that it takes.
+
+`tests/quality/test_fuzz.py` sees to it that a module which decodes anything is named here, or says why not.
+"""
+
+import asyncio
+import contextlib
+import json
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from textual.color import ColorParseError
+
+from opsconsole import endpoint, redemption, sweep, template
+from opsconsole_agent import credential, state
+from opsconsole_agent.keeper import command, journal, message, wire
+from opsconsole_agent.keeper.attempt import Attempt, exited_line, frozen_line, started_line
+from opsconsole_agent.keeper.fault import Refused
+from opsconsole_console import config, theme
+from opsconsole_console.cli.template import read_parameter
+from opsconsole_console.widget import ansi, palette
+from opsconsole_coordinator.core import reconcile
+from opsconsole_coordinator.log.log_file import LogFile
+from opsconsole_coordinator.log.record import read_file_head
+from opsconsole_coordinator.store import query
+from opsconsole_coordinator.store.schema import StoreError
+from opsconsole_coordinator.trust import token_file
+from opsconsole_protocol import address, codec, frame, ids, invitation, private_file, quantity, requirement
+from opsconsole_protocol.error import InvalidRequest, OpsconsoleError, ProtocolError, VersionMismatch
+
+GOLDEN = Path(__file__).resolve().parent.parent / "protocol" / "golden"
+EXAMPLE = Path(config.__file__).with_name("config.example.toml")
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """One decoder. `refusals`: what it may raise. `module`: the file it is in."""
+
+    name: str
+    module: str
+    feed: Callable[[bytes], object]
+    refusals: tuple[type[Exception], ...]
+    samples: tuple[bytes, ...]
+
+
+# --- words and lines ---------------------------------------------------------------------------------------------
+
+
+def _text(read: Callable[[str], object]) -> Callable[[bytes], object]:
+    return lambda data: read(data.decode(errors="surrogateescape"))
+
+
+def _words() -> Iterator[Decoder]:
+    secret = "0123456789abcdefghjkmnpqrstvwxyz0123456789abcdefghjk"
+    line = f"wss://lab:7373#{'0' * 64}.0123abcd.{secret}".encode()
+    refused = (InvalidRequest, OpsconsoleError)
+    for name, module, read, samples in (
+        ("join line", invitation, invitation.parse_join_line, (line, b"ws://127.0.0.1:7373#-.0123abcd.x")),
+        ("url", invitation, invitation.parse_url, (line, b"lab:7373", b"wss://[::1]:7373#" + b"0" * 64)),
+        ("token", invitation, invitation.split_token, (b"0123abcd." + secret.encode(),)),
+        ("address", address, address.normal_url, (b"lab", b"ws://[2001:db8::1]:80", b"https://a.b:65536/x")),
+        ("loopback", address, address.is_loopback, (b"127.0.0.1", b"::1", b"localhost", b"::ffff:127.0.0.1")),
+        (
+            "requirements",
+            requirement,
+            requirement.parse,
+            (b"gpu_memory_mb>=20000, zone=a, !b", b"status in a,b or x~y"),
+        ),
+        ("duration", quantity, quantity.duration_ms, (b"1h30m", b"500ms", b"1.5d", b"9" * 400)),
+        ("size", quantity, quantity.size_mb, (b"1.5T", b"8G", b"512M", b"9" * 400 + b"G")),
+        ("job id", ids, ids.check_job_id, (b"7k3m9q2w4t",)),
+        ("task id", ids, ids.split_task_id, (b"7k3m9q2w4t/task-3", b"7k/task-99999999999999999999")),
+        ("sweep", sweep, sweep.read_axis, (b"lr=0.1,0.01",)),
+        ("parameter", template, read_parameter, (b"lr:float=0.1", b"opt:adam|sgd=adam", b"n:int=" + b"9" * 5_000)),
+    ):
+        yield Decoder(name, module.__name__, _text(read), refused, samples)
+    yield Decoder(
+        "colour",
+        palette.__name__,
+        _text(palette.parse_color),
+        (ColorParseError,),
+        (b"#00ff00", b"auto 60%", b"rgb(1,2,3)"),
+    )
+    yield Decoder(
+        "a terminal's bytes",
+        ansi.__name__,
+        _text(_paint),
+        (),
+        (b"\x1b[31mred\x1b[0m", b"\x1b]8;;http://a\x07x\x1b[", b"a\rb\tc"),
+    )
+
+
+def _paint(text: str) -> None:
+    """One line, as a log pane shows it."""
+    ansi.paint(text)
+    ansi.plain(text)
+
+
+# --- the wire ----------------------------------------------------------------------------------------------------
+
+
+def _wires() -> Iterator[Decoder]:
+    sides: dict[str, codec.Codec[Any]] = {
+        "agent": codec.coordinator_side(), "coordinator": codec.agent_side(), "client": codec.server_side(),
+        "server": codec.client_side(),
+    }  # fmt: skip
+    for side, decoder in sides.items():
+        samples = tuple(path.read_bytes() for path in sorted(GOLDEN.glob(f"{side}_*.msgpack")))
+        yield Decoder(f"messages of the {side}", codec.__name__, decoder.decode, (ProtocolError,), samples)
+    yield Decoder(
+        "a worker's properties", reconcile.__name__, _properties, (ProtocolError,), (b"\x81\xa5input\xa3/in", b"\x80")
+    )
+    frames = tuple(path.read_bytes() for path in sorted(GOLDEN.glob("log_*.bin")))
+    yield Decoder("log frame", frame.__name__, frame.decode_frame, (ProtocolError,), frames)
+
+
+def _properties(data: bytes) -> None:
+    """The one of the free-form properties that is looked into."""
+    try:
+        value = msgspec.msgpack.decode(data)
+    except (msgspec.DecodeError, ValueError, TypeError, RecursionError):
+        return  # the codec refuses it
+    reconcile.checked_properties({"io_paths": value})
+
+
+# --- the keeper --------------------------------------------------------------------------------------------------
+
+
+def _keeper_lines() -> tuple[bytes, ...]:
+    one = Attempt("a.0.0.zzzz", 10, 20, 30, child=True)
+    one.ended_at_ms = 40
+    hello = {"kind": "hello", "version": "1.0", "pid": 1, "boot_id": "b", "started_ms": 1, "live": [], "exits": []}
+    lines = [json.dumps(hello), started_line(one), frozen_line(one, 5), exited_line(one)]
+    lines += ['{"kind":"reply","re":1,"pids":{"a":[1]}}', '{"kind":"error","re":null,"code":"x","text":"y"}']
+    return tuple(line.encode() for line in lines)
+
+
+def _keeper() -> Iterator[Decoder]:
+    lines = _keeper_lines()
+    start = {
+        "kind": "start", "n": 1, "attempt_id": "a.0.0.b", "argv": ["true"], "env": {"A": "b"}, "cwd": "/", "stdout": "/o",
+        "stderr": "/e",
+    }  # fmt: skip
+    commands = (
+        json.dumps(start).encode(),
+        b'{"kind":"signal","attempt_id":"a","action":"term"}',
+        b'{"kind":"forget","attempt_ids":["a"]}',
+    )
+    yield Decoder("keeper's line", message.__name__, message.decode, (msgspec.DecodeError,), lines)
+    yield Decoder(
+        "keeper's version", message.__name__, message.check_version, (msgspec.DecodeError, VersionMismatch), lines
+    )
+    yield Decoder("keeper's bytes", wire.__name__, _receive, (), (b"\n".join(lines) + b"\n",))
+    yield Decoder("keeper's command", command.__name__, _command, (Refused,), commands)
+    log = b"".join(
+        line + b"\n"
+        for line in (
+            b'{"kind":"keeper","boot_id":"b"}',
+            *lines[1:],
+            b'{"kind":"forgotten","attempt_ids":["a.0.0.zzzz"]}',
+        )
+    )
+    yield Decoder("keeper's exit log", journal.__name__, _history, (), (log,))
+
+
+def _receive(data: bytes) -> None:
+    async def receive() -> None:
+        connection = wire.Wire(lambda _: None)
+        connection.data_received(data)
+        connection.data_received(data + b"\n")
+
+    asyncio.run(receive())
+
+
+def _command(line: bytes) -> None:
+    """All that the keeper does with a line before it acts."""
+    fields = command.parse(line)
+    command.request_number(fields)
+    for look in (command.launch_of, command.action_of, command.attempt_ids_of, command.attempt_id_of):
+        with contextlib.suppress(Refused):
+            look(fields)
+
+
+def _history(data: bytes) -> None:
+    with folder() as here:
+        (here / "exit.log").write_bytes(data)
+        log = journal.Journal(str(here))
+        log.open()
+        log.close()
+
+
+# --- files -------------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def folder() -> Iterator[Path]:
+    """A folder in memory, where there is such a place."""
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as name:
+        yield Path(name)
+
+
+def _file(read: Callable[[Path], object], name: str = "file") -> Callable[[bytes], object]:
+    def feed(data: bytes) -> None:
+        with folder() as here:
+            path = here / name
+            path.write_bytes(data)
+            path.chmod(0o600)
+            read(path)
+
+    return feed
+
+
+def _intents(path: Path) -> None:
+    kept = state.StateFolder(path.parent)
+    kept.folder(ids.AttemptId("a"))
+    kept.make(ids.AttemptId("a"))
+    path.rename(Path(kept.folder(ids.AttemptId("a"))) / "spec.json")
+    kept.load()
+
+
+def _mark(path: Path) -> None:
+    kept = state.StateFolder(path.parent)
+    kept.load_store_mark()
+    kept.same_boot("b")
+
+
+def _log_file(path: Path) -> None:
+    log = LogFile(path, "a")
+    log.snapshot()
+    log.append([(0, 1, b"more\n")])
+    log.snapshot()
+    log.close()
+
+
+def _log_head(path: Path) -> None:
+    with path.open("rb") as file:
+        read_file_head(file.fileno())
+
+
+def _log_sample() -> bytes:
+    with folder() as here:
+        log = LogFile(here / "log", "a")
+        log.append([(0, 1, b"first\nsec"), (1, 2, b"oops\n"), (0, 3, b"ond\n")])
+        log.close()
+        return (here / "log").read_bytes()
+
+
+def _files() -> Iterator[Decoder]:
+    secret = "0123456789abcdefghjkmnpqrstvwxyz0123456789abcdefghjk"
+    intent = b'{"version":1,"intent":{"attempt_id":"a","launch":null,"released":true}}'
+    identity = json.dumps({"worker_id": "worker-0abc1234", "secret": secret}).encode()
+    where = b'{"url":"ws://127.0.0.1:1","certificate_hash":null,"pid":1,"store_id":"s","name":"n"}'
+    themes = tuple(path.read_bytes() for path in sorted(theme.shipped_folder().glob("*.toml")))
+    log = _log_sample()
+    refused = (OpsconsoleError,)
+    yield Decoder("private file", private_file.__name__, _file(private_file.read_private), refused, (b"a\n",))
+    yield Decoder("intent", state.__name__, _file(_intents), (), (intent,))
+    yield Decoder("store mark", state.__name__, _file(_mark, "store.json"), (), (b'{"store_id":"s","store_seq":9}',))
+    yield Decoder("boot", state.__name__, _file(_mark, "boot"), (), (b"b",))
+    yield Decoder(
+        "identity", credential.__name__, _file(lambda path: credential._parse(path, private_file.read_private(path) or "")), refused, (identity,)
+    )  # fmt: skip
+    yield Decoder("endpoint", endpoint.__name__, _file(endpoint.read_endpoint), refused, (where,))
+    yield Decoder(
+        "redemption",
+        redemption.__name__,
+        _file(redemption._read),
+        refused,
+        (b'{"url":"ws://a:1","certificate_hash":null,"invitation_id":"a","secret":"b"}',),
+    )
+    yield Decoder(
+        "operator's token",
+        token_file.__name__,
+        _file(lambda path: token_file.read_token(path.parent), "operator.token"),
+        refused,
+        (secret.encode(),),
+    )
+    yield Decoder("log file", LogFile.__module__, _file(_log_file), (OSError,), (log,))
+    yield Decoder("log file's head", read_file_head.__module__, _file(_log_head), (), (log,))
+    yield Decoder(
+        "config file",
+        config.__name__,
+        _text(config.parse_config),
+        refused,
+        (EXAMPLE.read_bytes(), b'[worker.io]\ninput_path = "/a"'),
+    )
+    yield Decoder("theme", theme.__name__, _file(theme.load_theme, "a.toml"), refused, themes)
+
+
+# --- the store ---------------------------------------------------------------------------------------------------
+
+
+def _store_blobs() -> Iterator[Decoder]:
+    """Each reader of a blob by itself; whole stores are in test_store.py."""
+    from tests.fuzz.store import blobs
+
+    for table, readers in blobs().items():
+        for name, (read, samples) in readers.items():
+            yield Decoder(f"store: {table}.{name}", query.__name__, read, (StoreError,), samples)
+
+
+@cache
+def decoders() -> tuple[Decoder, ...]:
+    """All of them."""
+    return (*_words(), *_wires(), *_keeper(), *_files(), *_store_blobs())
