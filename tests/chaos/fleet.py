@@ -21,6 +21,7 @@ from tests.waiting import until_sync
 
 COORDINATOR = "serve"
 _PAUSED = frozenset({TaskState.PAUSED, TaskState.HELD})
+_SURPRISES = ("Traceback", "ignored: ", "never retrieved", "of our own")
 _LINE = re.compile(r"\d+ \d+/\d+")
 SETTLE_S = 90.0
 """How long a healed fleet may take on a busy machine."""
@@ -152,6 +153,7 @@ class Fleet:
         resumed = {one.job_id for one in told if one.verb == "resume"}
         for job_id in [one.job_id for one in told if one.verb == "pause" and one.job_id not in resumed]:
             self.lab.wait(lambda job_id=job_id: self._is_at_rest(job_id), f"{job_id} to stand still", SETTLE_S)
+            self.say(f"{job_id} is {self._state(job_id)}")
             if self._state(job_id) in _PAUSED:
                 before = self._written(job_id)
                 self.lab.wait_state(self.lab.give("true"), "succeeded")
@@ -189,6 +191,8 @@ class Fleet:
         checker.check_dead()
         for name in self.slots:
             self._check_host(checker, name)
+        for said in (*self.lab.folder.glob("*.log"), *self.lab.folder.glob("state-*/keeper.log")):
+            _check_said(checker, said)
         for job_id, (process, path) in self._watchers.items():
             self._check_watcher(checker, job_id, process, path)
         if checker.violations:
@@ -221,6 +225,13 @@ class Fleet:
             if answer.page.end:
                 return [lines[number] for number in sorted(lines)]
             query = LogQuery(cursor=answer.page.next_cursor)
+
+
+def _check_said(checker: Checker, path: Path) -> None:
+    """No part was surprised by what happened to another."""
+    text = path.read_text(errors="replace")
+    strange = [line for line in text.splitlines() if any(word in line for word in _SURPRISES)]
+    checker.require(not strange, "no surprise", f"{path.name} says {strange[:3]}\n{text[-3000:]}")
 
 
 def _unsettled(database: Path) -> int:

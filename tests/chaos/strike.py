@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from tests.chaos.fleet import COORDINATOR, Fleet
 from tests.chaos.proxy import DOWN, UP
 
-KILLS = ("kill", "kill_coordinator")
+KILLS = ("kill", "kill_coordinator", "kill_on_answer")
 HANGS = ("freeze", "freeze_coordinator", "freeze_keeper")
 NETWORK = ("cut", "half_open", "stall", "slow")
 KEEPERS = ("kill_keeper",)
@@ -84,6 +84,23 @@ class Nemesis:
 
     def _kill_coordinator(self, _: str) -> Undo | None:
         return self._kill(COORDINATOR)
+
+    def _kill_on_answer(self, _: str) -> Undo | None:
+        """The coordinator dies the moment it has acknowledged something, or a little later where nobody asks."""
+        if COORDINATOR in self._down:
+            return None
+        self._fleet.check_alive(COORDINATOR)
+        self._down.add(COORDINATOR)
+        process, operators = self._lab.processes[COORDINATOR], self._fleet.operators
+        operators.on_answer = process.kill
+
+        def start() -> None:
+            operators.on_answer = lambda: None
+            self._lab.kill(process)
+            self._down.remove(COORDINATOR)
+            self._fleet.start(COORDINATOR)
+
+        return start
 
     def _freeze(self, part: str) -> Undo:
         """It hangs: its connections stand, and nothing comes. Whoever was killed and started meanwhile isn't hurt by CONT."""
