@@ -13,7 +13,7 @@ from opsconsole_protocol.ids import AttemptId, JobId
 from opsconsole_protocol.log import LogQuery
 from opsconsole_protocol.state import TaskState, is_task_finished
 from tests.chaos import ledger
-from tests.chaos.checker import Checker, Story
+from tests.chaos.checker import Checker, KeeperDeath, Story
 from tests.chaos.operator import PATIENCE_S, Operators, Record
 from tests.chaos.proxy import Proxy
 from tests.process.lab import Lab
@@ -53,8 +53,7 @@ class Fleet:
         self._serve = serve or lab.serve
         self._behind_proxies = behind_proxies
         self.proxies: dict[str, Proxy] = {}
-        self.keepers_killed: list[tuple[str, int]] = []
-        """Name and time, Unix milliseconds."""
+        self.keepers_killed: list[KeeperDeath] = []
         self.story: list[str] = []
         self.out_of_reach: list[str] = []
         self.operators = Operators(lab.folder, seed, self.say, self.watch)
@@ -178,7 +177,11 @@ class Fleet:
     def settle(self) -> None:
         """Wait until nothing goes on: every job has ended, and workers have forgotten it."""
         until_sync(lambda: not _unsettled(self.database), SETTLE_S, "the fleet to settle")
+        until_sync(lambda: not self._remembered(), SETTLE_S, "workers to forget what is committed")
         self.check_alive()
+
+    def _remembered(self) -> list[Path]:
+        return [path for name in self.slots for path in self.lab.state_dir(name).glob("attempts/*/spec.json")]
 
     def told(self) -> Story:
         """What was done, for a checker."""
@@ -190,7 +193,8 @@ class Fleet:
         checker.check(self.database, self.read_log)
         checker.check_dead()
         for name in self.slots:
-            self._check_host(checker, name)
+            keepers = self.lab.keepers(name)
+            checker.require(len(keepers) <= 1, "one keeper", f"{name} has {keepers}")
         for said in (*self.lab.folder.glob("*.log"), *self.lab.folder.glob("state-*/keeper.log")):
             _check_said(checker, said)
         for job_id, (process, path) in self._watchers.items():
@@ -198,13 +202,6 @@ class Fleet:
         if checker.violations:
             raise AssertionError("\n".join([f"{len(checker.violations)} violations", *checker.violations[:40]]))
         return checker.checks
-
-    def _check_host(self, checker: Checker, name: str) -> None:
-        """A worker with nothing to do has forgotten all; and never has two keepers."""
-        specs = list(self.lab.state_dir(name).glob("attempts/*/spec.json"))
-        checker.require(not specs, "forget what is committed", f"{name} remembers {specs}")
-        keepers = self.lab.keepers(name)
-        checker.require(len(keepers) <= 1, "one keeper", f"{name} has {keepers}")
 
     def _check_watcher(self, checker: Checker, job_id: JobId, process: subprocess.Popen[bytes], path: Path) -> None:
         """Whoever followed a log has seen every line once, whatever else he was told in between."""

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from tests.chaos.checker import KeeperDeath
 from tests.chaos.fleet import COORDINATOR, Fleet
 from tests.chaos.proxy import DOWN, UP
 
@@ -47,6 +48,8 @@ class Nemesis:
         self._fleet = fleet
         self._lab = fleet.lab
         self._down: set[str] = set()
+        self._stopped_ms: dict[str, int] = {}
+        """Since when a keeper has been stopped."""
 
     def strike(self, strikes: Iterable[Strike]) -> None:
         """Carry out a schedule; afterwards everything is up, and nothing has ended but by our hand."""
@@ -115,16 +118,19 @@ class Nemesis:
             self._lab.processes[part].send_signal(number)
 
     def _kill_keeper(self, name: str) -> None:
-        self._fleet.keepers_killed.append((name, time.time_ns() // 1_000_000))
+        now_ms = time.time_ns() // 1_000_000
+        self._fleet.keepers_killed.append(KeeperDeath(name, self._stopped_ms.get(name, now_ms), now_ms))
         for keeper in self._lab.keepers(name):
             keeper.kill()
 
     def _freeze_keeper(self, name: str) -> Undo:
         frozen = self._lab.keepers(name)
+        self._stopped_ms.setdefault(name, time.time_ns() // 1_000_000)
         for keeper in frozen:
             keeper.suspend()
 
         def thaw() -> None:
+            self._stopped_ms.pop(name, None)
             for keeper in frozen:
                 if keeper.is_running():
                     keeper.resume()
