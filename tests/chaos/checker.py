@@ -28,14 +28,26 @@ ReadLog = Callable[[JobId, int, int], list[str]]
 
 
 @dataclass(frozen=True)
+class KeeperDeath:
+    """A worker's keeper was killed, having done nothing `since_ms` (it was stopped before); Unix milliseconds."""
+
+    worker: str
+    since_ms: int
+    at_ms: int
+
+    def is_near(self, from_ms: int, to_ms: int) -> bool:
+        """Whether it may have missed something of what happened in this time."""
+        return self.since_ms - _AROUND_MS < to_ms and from_ms < self.at_ms + _AROUND_MS
+
+
+@dataclass(frozen=True)
 class Story:
     """What was done to a fleet, and what it may be excused for."""
 
     record: Record
     slots: dict[str, int]
     """By worker name."""
-    keepers_killed: tuple[tuple[str, int], ...] = ()
-    """Worker name and time, Unix milliseconds."""
+    keepers_killed: tuple[KeeperDeath, ...] = ()
     out_of_reach: Collection[str] = ()
     """Workers that were cut off for longer than a job has patience: their attempts may be lost."""
 
@@ -127,17 +139,17 @@ class Checker:
 
     def _fate(self, job: Job, attempt: Attempt) -> rule.Fate:
         starts, ends = self.ledger.starts.get(attempt.id, []), self.ledger.ends.get(attempt.id, [])
-        kills = [at_ms for name, at_ms in self.story.keepers_killed if name == attempt.worker_name]
+        deaths = [one for one in self.story.keepers_killed if one.worker == attempt.worker_name]
         began_ms = min((start.at_ms for start in starts), default=0)
         ended_ms = max((end.at_ms for end in ends), default=attempt.finished_at_ms or 0)
         return rule.Fate(
             starts=len(starts),
             is_stopped=self.story.record.was_asked("cancel", job.id) or attempt.want.mode is Mode.STOP,
-            keeper_died_over_start=any(abs(at_ms - began_ms) < _AROUND_MS for at_ms in kills),
+            keeper_died_over_start=any(one.is_near(began_ms, began_ms) for one in deaths),
             exit_code=ends[-1].code if ends else None,
             by_itself=bool(ends) and not self.story.record.was_asked("cancel", job.id),
             ended_ms=ended_ms,
-            keeper_was_lost=any(began_ms - _AROUND_MS < at_ms < ended_ms + _AROUND_MS for at_ms in kills),
+            keeper_was_lost=any(one.is_near(began_ms, ended_ms) for one in deaths),
         )
 
     def _check_log(self, attempt: Attempt, lines: list[str]) -> None:

@@ -13,7 +13,7 @@ from opsconsole_protocol.ids import AttemptId, JobId
 from opsconsole_protocol.log import LogQuery
 from opsconsole_protocol.state import TaskState, is_task_finished
 from tests.chaos import ledger
-from tests.chaos.checker import Checker, Story
+from tests.chaos.checker import Checker, KeeperDeath, Story
 from tests.chaos.operator import PATIENCE_S, Operators, Record
 from tests.chaos.proxy import Proxy
 from tests.process.lab import Lab
@@ -21,6 +21,7 @@ from tests.waiting import until_sync
 
 COORDINATOR = "serve"
 _PAUSED = frozenset({TaskState.PAUSED, TaskState.HELD})
+_SURPRISES = ("Traceback", "ignored: ", "never retrieved", "of our own")
 _LINE = re.compile(r"\d+ \d+/\d+")
 SETTLE_S = 90.0
 """How long a healed fleet may take on a busy machine."""
@@ -52,8 +53,7 @@ class Fleet:
         self._serve = serve or lab.serve
         self._behind_proxies = behind_proxies
         self.proxies: dict[str, Proxy] = {}
-        self.keepers_killed: list[tuple[str, int]] = []
-        """Name and time, Unix milliseconds."""
+        self.keepers_killed: list[KeeperDeath] = []
         self.story: list[str] = []
         self.out_of_reach: list[str] = []
         self.operators = Operators(lab.folder, seed, self.say, self.watch)
@@ -152,6 +152,7 @@ class Fleet:
         resumed = {one.job_id for one in told if one.verb == "resume"}
         for job_id in [one.job_id for one in told if one.verb == "pause" and one.job_id not in resumed]:
             self.lab.wait(lambda job_id=job_id: self._is_at_rest(job_id), f"{job_id} to stand still", SETTLE_S)
+            self.say(f"{job_id} is {self._state(job_id)}")
             if self._state(job_id) in _PAUSED:
                 before = self._written(job_id)
                 self.lab.wait_state(self.lab.give("true"), "succeeded")
@@ -176,7 +177,11 @@ class Fleet:
     def settle(self) -> None:
         """Wait until nothing goes on: every job has ended, and workers have forgotten it."""
         until_sync(lambda: not _unsettled(self.database), SETTLE_S, "the fleet to settle")
+        until_sync(lambda: not self._remembered(), SETTLE_S, "workers to forget what is committed")
         self.check_alive()
+
+    def _remembered(self) -> list[Path]:
+        return [path for name in self.slots for path in self.lab.state_dir(name).glob("attempts/*/spec.json")]
 
     def told(self) -> Story:
         """What was done, for a checker."""
@@ -188,19 +193,15 @@ class Fleet:
         checker.check(self.database, self.read_log)
         checker.check_dead()
         for name in self.slots:
-            self._check_host(checker, name)
+            keepers = self.lab.keepers(name)
+            checker.require(len(keepers) <= 1, "one keeper", f"{name} has {keepers}")
+        for said in (*self.lab.folder.glob("*.log"), *self.lab.folder.glob("state-*/keeper.log")):
+            _check_said(checker, said)
         for job_id, (process, path) in self._watchers.items():
             self._check_watcher(checker, job_id, process, path)
         if checker.violations:
             raise AssertionError("\n".join([f"{len(checker.violations)} violations", *checker.violations[:40]]))
         return checker.checks
-
-    def _check_host(self, checker: Checker, name: str) -> None:
-        """A worker with nothing to do has forgotten all; and never has two keepers."""
-        specs = list(self.lab.state_dir(name).glob("attempts/*/spec.json"))
-        checker.require(not specs, "forget what is committed", f"{name} remembers {specs}")
-        keepers = self.lab.keepers(name)
-        checker.require(len(keepers) <= 1, "one keeper", f"{name} has {keepers}")
 
     def _check_watcher(self, checker: Checker, job_id: JobId, process: subprocess.Popen[bytes], path: Path) -> None:
         """Whoever followed a log has seen every line once, whatever else he was told in between."""
@@ -221,6 +222,13 @@ class Fleet:
             if answer.page.end:
                 return [lines[number] for number in sorted(lines)]
             query = LogQuery(cursor=answer.page.next_cursor)
+
+
+def _check_said(checker: Checker, path: Path) -> None:
+    """No part was surprised by what happened to another."""
+    text = path.read_text(errors="replace")
+    strange = [line for line in text.splitlines() if any(word in line for word in _SURPRISES)]
+    checker.require(not strange, "no surprise", f"{path.name} says {strange[:3]}\n{text[-3000:]}")
 
 
 def _unsettled(database: Path) -> int:

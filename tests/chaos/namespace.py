@@ -30,6 +30,7 @@ class Town:
             raise Impossible("network namespaces need root")
         if shutil.which("ip") is None:
             raise Impossible("network namespaces need iproute2 (apt-get install iproute2)")
+        _sweep()
         self._mark = f"oc{os.getpid()}"
         self._names = ["router", *hosts]
         self._blocked: list[tuple[str, ...]] = []
@@ -108,6 +109,14 @@ class Town:
 
     def _ip(self, *words: str) -> None:
         _run("ip", *words)
+
+
+def _sweep() -> None:
+    """Take down what a run that was killed has left."""
+    for path in Path("/run/netns").glob("oc*-*"):
+        pid = path.name.removeprefix("oc").partition("-")[0]
+        if pid.isdigit() and not Path(f"/proc/{pid}").exists():
+            _run("ip", "netns", "del", path.name)
 
 
 def _run(*words: str) -> None:

@@ -67,6 +67,8 @@ class Operators:
     def __init__(self, folder: Path, seed: int, say: Callable[[str], None], watch: Callable[[JobId], None]) -> None:
         """`watch` has somebody follow a job's log."""
         self.record = Record()
+        self.on_answer: Action = lambda: None
+        """Called the moment that something is acknowledged."""
         self._watch = watch
         self.error: BaseException | None = None
         self._folder = folder
@@ -125,14 +127,16 @@ class Operators:
 
     def _ask(self, question: Callable[[SyncClient], Any]) -> Any:
         assert self._client is not None
-        return question(self._client)
+        answer = question(self._client)
+        self.on_answer()
+        return answer
 
     # --- the plan ----------------------------------------------------------------------------------------------
 
     def _plan(self, over_s: float) -> tuple[list[Action], list[tuple[float, Action]]]:
         """What comes first: there shall be long jobs, and some to be paused, whatever is killed. Then when to do what."""
         rng = self._rng
-        long = [(new_id(), self._long(deaf=number == 0)) for number in range(LONG_JOBS)]
+        long = [(new_id(), self._long()) for _ in range(LONG_JOBS)]
         patient = [(new_id(), self._patient()) for _ in range(2)]
         loud = [(new_id(), self._loud()) for _ in range(2)]
         first: list[Action] = [partial(self.submit, spec, job) for job, spec in (*long, *patient, *loud)]
@@ -150,8 +154,9 @@ class Operators:
     def _short(self, number: int) -> JobSpec:
         """Some of its tasks fail for good, some at first only."""
         rng = self._rng
+        most_s = 0.4 if number % 2 else 0.0  # quick ones are assigned ahead of free slots
         commands = tuple(
-            words(self._folder, lines=rng.randint(1, 30), seconds=rng.uniform(0, 0.4), codes=codes)
+            words(self._folder, lines=rng.randint(1, 30), seconds=rng.uniform(0, most_s), codes=codes)
             for codes in rng.choices(("0", "3", "7,0"), weights=(8, 1, 1), k=SHORT_TASKS)
         )
         return JobSpec(
@@ -159,9 +164,10 @@ class Operators:
             max_retries_failure=rng.randint(0, 1), max_task_failures=SHORT_TASKS,
         )  # fmt: skip
 
-    def _long(self, *, deaf: bool) -> JobSpec:
-        command = words(self._folder, lines=20 * FOREVER_S, seconds=FOREVER_S, manners="deaf" if deaf else "")
-        return JobSpec(command=command, name="long", grace_ms=300)
+    def _long(self) -> JobSpec:
+        """It has its slot for a while yet when it is told to end."""
+        command = words(self._folder, lines=20 * FOREVER_S, seconds=FOREVER_S, manners="deaf")
+        return JobSpec(command=command, name="long", grace_ms=500)
 
     def _loud(self) -> JobSpec:
         """Its log is on its way all the time."""

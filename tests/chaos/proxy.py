@@ -187,8 +187,8 @@ class _Connection:
                 return
             if self._line.bytes_per_s is not None:
                 await asyncio.sleep(len(block) / self._line.bytes_per_s)
-            if sink in self._lost:
-                continue
+            if self._writers[sink].transport.is_closing():
+                continue  # into the void
             with contextlib.suppress(OSError):
                 self._writers[sink].write(block)
                 await self._writers[sink].drain()

@@ -8,7 +8,7 @@ from tests.chaos.fleet import Fleet
 from tests.chaos.strike import Nemesis, Strike, plan
 from tests.process.lab import Lab
 
-OVER_S = 7.0
+OVER_S = 5.0
 EVERY_S = 0.4
 SLOTS = {"gpu-a": 4, "gpu-b": 4, "gpu-c": 4}
 

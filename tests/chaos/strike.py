@@ -7,10 +7,11 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from tests.chaos.checker import KeeperDeath
 from tests.chaos.fleet import COORDINATOR, Fleet
 from tests.chaos.proxy import DOWN, UP
 
-KILLS = ("kill", "kill_coordinator")
+KILLS = ("kill", "kill_coordinator", "kill_on_answer")
 HANGS = ("freeze", "freeze_coordinator", "freeze_keeper")
 NETWORK = ("cut", "half_open", "stall", "slow")
 KEEPERS = ("kill_keeper",)
@@ -47,6 +48,8 @@ class Nemesis:
         self._fleet = fleet
         self._lab = fleet.lab
         self._down: set[str] = set()
+        self._stopped_ms: dict[str, int] = {}
+        """Since when a keeper has been stopped."""
 
     def strike(self, strikes: Iterable[Strike]) -> None:
         """Carry out a schedule; afterwards everything is up, and nothing has ended but by our hand."""
@@ -85,6 +88,23 @@ class Nemesis:
     def _kill_coordinator(self, _: str) -> Undo | None:
         return self._kill(COORDINATOR)
 
+    def _kill_on_answer(self, _: str) -> Undo | None:
+        """The coordinator dies the moment it has acknowledged something, or a little later where nobody asks."""
+        if COORDINATOR in self._down:
+            return None
+        self._fleet.check_alive(COORDINATOR)
+        self._down.add(COORDINATOR)
+        process, operators = self._lab.processes[COORDINATOR], self._fleet.operators
+        operators.on_answer = process.kill
+
+        def start() -> None:
+            operators.on_answer = lambda: None
+            self._lab.kill(process)
+            self._down.remove(COORDINATOR)
+            self._fleet.start(COORDINATOR)
+
+        return start
+
     def _freeze(self, part: str) -> Undo:
         """It hangs: its connections stand, and nothing comes. Whoever was killed and started meanwhile isn't hurt by CONT."""
         self._signal(part, signal.SIGSTOP)
@@ -98,16 +118,19 @@ class Nemesis:
             self._lab.processes[part].send_signal(number)
 
     def _kill_keeper(self, name: str) -> None:
-        self._fleet.keepers_killed.append((name, time.time_ns() // 1_000_000))
+        now_ms = time.time_ns() // 1_000_000
+        self._fleet.keepers_killed.append(KeeperDeath(name, self._stopped_ms.get(name, now_ms), now_ms))
         for keeper in self._lab.keepers(name):
             keeper.kill()
 
     def _freeze_keeper(self, name: str) -> Undo:
         frozen = self._lab.keepers(name)
+        self._stopped_ms.setdefault(name, time.time_ns() // 1_000_000)
         for keeper in frozen:
             keeper.suspend()
 
         def thaw() -> None:
+            self._stopped_ms.pop(name, None)
             for keeper in frozen:
                 if keeper.is_running():
                     keeper.resume()

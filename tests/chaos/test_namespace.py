@@ -18,6 +18,9 @@ HOSTS = ("one", "two", "unheard", "deafened", "fenced")
 LOST_AFTER_MS = 15_000
 
 
+pytestmark = pytest.mark.timeout(300)  # a quarter of a minute or half, on a machine with nothing else to do
+
+
 @pytest.fixture(name="town")
 def _town() -> Iterator[Town]:
     try:

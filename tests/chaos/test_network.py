@@ -18,6 +18,9 @@ OTHERS = ("slow", "unheard", "deafened", "flapping", "half")
 LOST_AFTER_MS = 15_000
 
 
+pytestmark = pytest.mark.timeout(300)  # a quarter of a minute or half, on a machine with nothing else to do
+
+
 @pytest.fixture(name="fleet")
 def _fleet(lab: Lab) -> Iterator[Fleet]:
     def arguments(name: str) -> Sequence[str]:

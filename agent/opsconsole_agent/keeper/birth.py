@@ -18,7 +18,10 @@ _born: set[int] = set()
 
 
 async def start_keeper(state_dir: Path, idle_s: float | None, timeout_s: float) -> bool:
-    """Start a keeper for this folder; False when another one holds its lock. Raises Unavailable with what it said."""
+    """Start a keeper for this folder; False when there is to be another look, for somebody else's or for a new one.
+
+    Raises Unavailable with what it said.
+    """
     bury()
     arguments = [sys.executable, "-I", "-S", "-X", "utf8", keeper_main.__file__, str(state_dir)]
     if idle_s is not None:
@@ -42,7 +45,7 @@ async def start_keeper(state_dir: Path, idle_s: float | None, timeout_s: float) 
         _born.add(pid)
         return True
     code = _exit_code(pid)
-    if code == EXIT_LOCKED:
+    if code == EXIT_LOCKED or code < 0:  # another one lives; or this one was killed, which is no fault of the next
         return False
     raise Unavailable(f"the keeper ended with code {code}: {_tail(state_dir / LOG_NAME)}")
 

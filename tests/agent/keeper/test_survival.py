@@ -5,6 +5,7 @@ import signal
 
 import pytest
 
+from opsconsole_agent.keeper import main as keeper_main
 from opsconsole_agent.keeper.attempt import HOST_RESTARTED, KEEPER_DIED
 from opsconsole_agent.keeper.message import AttemptThawed, KeeperHello, KeeperLost
 from opsconsole_agent.keeper.process import boot_id, look
@@ -37,6 +38,30 @@ async def test_tasks_outlive_an_agent_that_is_killed(empty_house: House) -> None
     assert (await home.ended(later)).exit_code == 5
     await home.link.kill(long)
     assert (await home.ended(long)).signal == signal.SIGKILL
+
+
+KILLED_ONCE = """
+import os, sys
+marker, real = {marker!r}, {real!r}
+if not os.path.exists(marker):
+    open(marker, "w").close()
+    os.kill(os.getpid(), 9)
+os.execv(sys.executable, [sys.executable, "-I", "-S", real, *sys.argv[1:]])
+"""
+"""A keeper that is killed before it says anything; the next one lives."""
+
+
+async def test_a_keeper_that_is_killed_while_it_starts_is_started_again(
+    empty_house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = empty_house
+    marker = home.folder / "killed"
+    script = home.folder / "main.py"
+    script.write_text(KILLED_ONCE.format(marker=str(marker), real=keeper_main.__file__))
+    monkeypatch.setattr(keeper_main, "__file__", str(script))
+    await home.connect()
+    assert marker.exists()
+    assert (await home.run("first", "/bin/sh", "-c", "exit 3")).exit_code == 3
 
 
 async def test_exits_are_told_until_they_are_forgotten(home: House) -> None:
