@@ -253,7 +253,7 @@ class Checker:
         now_ms = self._loop.now_ms
         for job_id in jobs:
             first_ms, last_ms = self._turns.get(job_id, (now_ms, now_ms))
-            if now_ms - max(last_ms, first_ms + _TURN_MS) >= _TURN_MS - _SLACK_MS:
+            if now_ms - last_ms >= _TURN_MS - _SLACK_MS:
                 first_ms = now_ms
             text = f"{job_id} has workers reserved {now_ms - first_ms} ms after its turn began"
             self.require(now_ms - first_ms <= _TURN_MS + _SLACK_MS, "reservations expire", text)
