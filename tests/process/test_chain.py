@@ -51,6 +51,33 @@ def test_time_runs_out(house: Lab) -> None:
     assert house.run("wait", asleep, code=1).returncode == 1
 
 
+def test_the_time_of_a_whole_job_runs_out(house: Lab) -> None:
+    job_id = house.submit("--job-timeout", "0.5s", "--tasks", "6", *words("sleep 60"))
+    job = house.wait_state(job_id, "failed")
+    assert {task["state"] for task in job["tasks"]} == {"failed"}
+    assert {task["reason"] for task in job["tasks"]} == {"job timed out after 0.5 s"}
+
+
+def test_a_gang_meets_and_starts_over_together(house: Lab) -> None:
+    meet = house.folder / "meet"
+    meet.mkdir()
+    script = (
+        "n=$OPSCONSOLE_ATTEMPT_ID; touch $MEET/$n-$OPSCONSOLE_TASK_INDEX; "
+        "while [ $(ls $MEET | grep -c ^$n-) -lt 3 ]; do sleep 0.02; done; echo met; "
+        "[ $n = 1 ] && exit 0; [ $OPSCONSOLE_TASK_INDEX = 1 ] && exit 3; sleep 60"
+    )
+    job_id = house.submit(
+        "--gang", "--tasks", "3", "--max-retries-failure", "1", "--env", f"MEET={meet}", *words(script)
+    )
+    job = house.wait_state(job_id, "succeeded")
+    ends = [[attempt["state"] for attempt in task["attempts"]] for task in job["tasks"]]
+    assert ends == [["preempted", "succeeded"], ["failed", "succeeded"], ["preempted", "succeeded"]]
+    assert job["tasks"][0]["attempts"][0]["error"] == "task-1 of its gang failed: exit code 3"
+    big = house.submit("--gang", "--tasks", "9", *words("true"))
+    house.wait(lambda: "at most 4 fit" in house.run("why", big).stdout, "the gang says why it waits")
+    house.run("cancel", big)
+
+
 def test_a_sweep_has_a_task_for_each_combination(house: Lab) -> None:
     job_id = house.submit("--sweep", "lr=0.1,0.2", "--sweep", "seed=1,2,3", "--", "echo", "lr {lr}", "{seed}")
     job = house.wait_state(job_id, "succeeded")
