@@ -25,9 +25,8 @@ def test_silence_is_shown_and_a_lost_workers_task_runs_elsewhere_once(lab: Lab) 
     lab.processes["asleep"].send_signal(signal.SIGSTOP)
     began = lab.worker("asleep")["last_seen_ms"]
     lab.wait(lambda: lab.worker("asleep")["connection"] == "silent", "the silence to be shown", 20)
-    told = lab.ask(lambda client: client.run(client.client.events("asleep")))
-    silent = next(event for event in told if event.kind == "silent")
-    assert silent.at_ms - began <= 15_000
+    lab.wait(lambda: told_ms(lab, "asleep", "silent"), "the event, which is shown once it is committed")
+    assert told_ms(lab, "asleep", "silent")[0] - began <= 15_000
     assert lab.state(patient) == "running", "silence alone changes nothing"
 
     lab.wait(lambda: len(starts(lab)) == 3, "the task to run elsewhere", 20)
@@ -50,6 +49,12 @@ def test_silence_is_shown_and_a_lost_workers_task_runs_elsewhere_once(lab: Lab) 
     assert [attempt["state"] for attempt in attempts] == ["worker_failed", "succeeded"]
     assert [attempt["worker"] for attempt in attempts] == [first, other]
     lab.wait_lines(moving, "done")
+
+
+def told_ms(lab: Lab, subject: str, kind: str) -> list[int]:
+    """When events of this kind happened."""
+    rows = lab.ask(lambda client: client.run(client.client.events(subject)))
+    return [row.at_ms for row in rows if row.kind == kind]
 
 
 def starts(lab: Lab) -> list[str]:
