@@ -50,6 +50,8 @@ class Draft:
     retries: str = "0"
     timeout: str = ""
     grace: str = "5s"
+    job_timeout: str = ""
+    gang: str = ""
     worker: str = ""
     base: JobSpec | None = None
     """The spec that `e` started from: what the form doesn't show is kept."""
@@ -90,6 +92,8 @@ def from_spec(spec: JobSpec) -> Draft:
         retries=str(spec.max_retries_failure),
         timeout=spell_duration(spec.timeout_ms),
         grace=spell_duration(spec.grace_ms),
+        job_timeout=spell_duration(spec.job_timeout_ms),
+        gang="yes" if spec.gang else "",
         worker=spec.worker or "",
         base=spec,
     )
@@ -197,6 +201,8 @@ def _changed(draft: Draft, reader: _Reader, command: tuple[str, ...], base: JobS
         "max_retries_failure": read("retries", lambda: _whole(draft.retries, 0, _RETRIES_MAX), 0),
         "timeout_ms": read("timeout", lambda: _duration_ms(draft.timeout), None),
         "grace_ms": read("grace", lambda: _duration_ms(draft.grace), None) or 0 if draft.grace.strip() else 5_000,
+        "job_timeout_ms": read("job_timeout", lambda: _duration_ms(draft.job_timeout), None),
+        "gang": read("gang", lambda: _yes(draft.gang), False),
         "workdir": read("workdir", lambda: _absolute(draft.workdir), None),
         "environment": read("env", lambda: _environment(draft.env), _NO_VARIABLES),
         "held": False if draft.base is None else base.held,
@@ -243,6 +249,13 @@ def _size_mb(text: str) -> int:
 
 def _duration_ms(text: str) -> int | None:
     return quantity.duration_ms(text) if text.strip() else None
+
+
+def _yes(text: str) -> bool:
+    answer = text.strip().lower()
+    if answer not in {"", "n", "no", "y", "yes"}:
+        raise InvalidRequest(f"yes or no, not {text!r}")
+    return answer.startswith("y")
 
 
 def _requirements(text: str) -> tuple[str, ...]:

@@ -32,6 +32,8 @@ def test_everything_typed_reaches_the_spec() -> None:
             retries="2",
             timeout="1h30m",
             grace="10s",
+            job_timeout="2h",
+            gang="yes",
             worker="gpu-a",
         )
     )
@@ -50,6 +52,8 @@ def test_everything_typed_reaches_the_spec() -> None:
         max_retries_failure=2,
         timeout_ms=5_400_000,
         grace_ms=10_000,
+        job_timeout_ms=7_200_000,
+        gang=True,
         workdir="/srv/code",
         environment={"A": "1", "B": "x y"},
     )
@@ -69,6 +73,8 @@ def test_everything_typed_reaches_the_spec() -> None:
         ("workdir", "code", "absolute"),
         ("env", "A", "KEY=VALUE"),
         ("timeout", "soon", "not a duration"),
+        ("job_timeout", "soon", "not a duration"),
+        ("gang", "maybe", "yes or no"),
     ],
 )
 def test_each_field_complains_for_itself(field: str, text: str, said: str) -> None:
@@ -110,7 +116,7 @@ def test_a_spec_survives_the_form_unchanged() -> None:
         command=("python", "a b.py"), name="n", project="p", num_tasks=2, priority=4, worker="gpu-a",
         requirements=("gpu_memory_mb>=1",), resources=Resources(gpus=1, cpus=2.5, memory_mb=1_500, gpu_memory_mb=1_024),
         inputs=("x y",), after=("42f0k9x2mq",), max_retries_failure=3, max_retries_preemption=7,
-        timeout_ms=90_000, scheduling_timeout_ms=5_000, grace_ms=1_500, lost_after_ms=9_000, fence_after_ms=1_000,
+        timeout_ms=90_000, scheduling_timeout_ms=5_000, grace_ms=1_500, lost_after_ms=9_000, fence_after_ms=11_000,
         workdir="/w", environment={"K": "v w"}, ports=("http",), parameters=({"a": 1}, {"a": 2}),
         task_commands=(("a",), ("b",)), held=True, gang=True, job_timeout_ms=8_000,
     )  # fmt: skip
