@@ -44,7 +44,7 @@ GROUPS: tuple[Group, ...] = (
             (Field("env", "env", "KEY=VALUE OTHER=VALUE"),),
             (Field("after", "after", "ids of jobs"), Field("retries", "retries", "0")),
             (Field("timeout", "timeout", "none"), Field("grace", "grace", "5s")),
-            (Field("job_timeout", "all tasks", "no time-out"), Field("gang", "gang", "no; yes: together")),
+            (Field("job_timeout", "job time", "no time-out"), Field("gang", "gang", "no; yes: together")),
         ),
     ),
 )
