@@ -64,6 +64,8 @@ class Kernel:
         """Why nothing can be committed at the moment; empty when all is well."""
         self.committed_seq = 0
         """How far the store is: what agents may remember of it."""
+        self._logs_unread: set[WorkerId] = set()
+        """Workers that haven't been back since the start: how much of their logs is stored wasn't looked up yet."""
         self._fault: Exception | None = None
         self._wake = asyncio.Event()
         self._waiters: list[asyncio.Future[None]] = []
@@ -77,9 +79,7 @@ class Kernel:
 
         self.fleet = await self.database.read(read)
         self.committed_seq = self.fleet.seq
-        for attempt in self.fleet.attempts.values():
-            if attempt.open:
-                attempt.log_offsets = self.log_offsets(attempt.id)
+        self._logs_unread = set(self.fleet.workers)
 
     # --- inputs ------------------------------------------------------------------------------------------------
 
@@ -214,12 +214,24 @@ class Kernel:
         finished = await self.finished(message.observed)
         if self.trouble:
             raise Unavailable(self.trouble)
+        self._look_up_logs(message.worker_id)
         reconcile.register(self.fleet, session.id, message, finished, self.clock.now_ms(), name)
         old = self.sessions.get(message.worker_id)
         if old is not None:
             old.end("conflict", "this worker has connected anew")
         self.sessions[message.worker_id] = session
         self.changed()
+
+    def _look_up_logs(self, worker_id: WorkerId) -> None:
+        """How much of its attempts' logs is stored: from the files, once a start, and only when it is to be told.
+
+        For all workers at the start it would hold up serving, with 10,000 live attempts by half a second.
+        """
+        if worker_id in self._logs_unread:
+            self._logs_unread.discard(worker_id)
+            worker = self.fleet.workers[worker_id]
+            for attempt in (*worker.live.values(), *worker.ended.values()):
+                attempt.log_offsets = self.log_offsets(attempt.id)
 
 
 def _probe(connection: sqlite3.Connection) -> None:
