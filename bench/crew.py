@@ -51,6 +51,7 @@ class Hand(Agent):
         self.registrations = 0
         self.agreed_at_s = 0.0
         """When it was last told its whole set, on this machine's monotonic clock."""
+        self.beats = self.acks = 0
         self.ack_ms_max = 0.0
         self.is_failed = False
         self.is_up = asyncio.Event()
@@ -88,7 +89,7 @@ class Hand(Agent):
         while not self.is_failed:
             with contextlib.suppress(ConnectionClosed):
                 await self._socket.send(self._codec.encode([self.heartbeat()]))
-                Agent.sent += 1
+                self.beats += 1
             await asyncio.sleep(period_s)
 
     async def _take(self, message: link.CoordinatorMessage) -> None:
@@ -96,7 +97,7 @@ class Hand(Agent):
             return
         match message:
             case link.HeartbeatAck(at_ms=at_ms):
-                Agent.answered += 1
+                self.acks += 1
                 self.ack_ms_max = max(self.ack_ms_max, time.time_ns() / 1e6 - at_ms)
             case link.DesiredSet(seq=seq, attempts=attempts):
                 self._seen = seq
@@ -186,8 +187,8 @@ class Crew:
             "connected": sum(hand.is_up.is_set() for hand in hands),
             "registrations_min": min(hand.registrations for hand in hands),
             "agreed_at_s": max(hand.agreed_at_s for hand in hands),
-            "sent": Agent.sent,
-            "answered": Agent.answered,
+            "beats": sum(hand.beats for hand in hands),
+            "unanswered": sum(hand.beats - hand.acks for hand in hands),
             "ack_ms_max": max(hand.ack_ms_max for hand in hands),
         }
 
