@@ -113,11 +113,15 @@ class Kernel:
     async def tick(self) -> None:
         """Let time pass for ever."""
         while True:
+            due_ms = self.clock.now_ms() + liveness.TICK_MS
             await asyncio.sleep(liveness.TICK_MS / 1000)
             if self.trouble:
                 continue  # agents can't be heard meanwhile: their silence means nothing
             try:
-                liveness.tick(self.fleet, self.clock.now_ms())
+                now_ms = self.clock.now_ms()
+                if now_ms - due_ms > liveness.TICK_MS:
+                    liveness.excuse(self.fleet, now_ms - due_ms, now_ms)
+                liveness.tick(self.fleet, now_ms)
             except Exception as error:  # noqa: BLE001 - the same
                 self._fault = error
             if self.fleet.is_dirty or self._fault is not None:
