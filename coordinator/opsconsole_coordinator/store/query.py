@@ -2,8 +2,10 @@
 
 import sqlite3
 from collections.abc import Collection, Iterable, Sequence
+from typing import NamedTuple
 
 import msgspec
+from msgspec import Raw
 
 from opsconsole_coordinator.core.model import Attempt, Job, Task, Worker
 from opsconsole_coordinator.store.journal import StoredJob
@@ -20,6 +22,17 @@ _attempt = msgspec.msgpack.Decoder(Attempt).decode
 _worker = msgspec.msgpack.Decoder(Worker).decode
 _row = msgspec.msgpack.Decoder(JobRow).decode
 _project = msgspec.msgpack.Decoder(ProjectRow).decode
+
+
+class Detail(NamedTuple):
+    """What is shown of one job: itself without its tasks, a page of them with all their attempts, its newest events."""
+
+    job: Job
+    row: JobRow
+    tasks: list[Task]
+    attempts: dict[int, list[Attempt]]
+    events: list[EventRow]
+
 
 _JOB = "job_id, seq, created_at_ms, finished_at_ms, spec, data"
 
@@ -102,6 +115,22 @@ def job_rows(
     limit: int = 100,
 ) -> Iterable[JobRow]:
     """Rows of jobs, newest first. Lazy: the caller stops when it has enough."""
+    found = encoded_job_rows(
+        connection, project=project, ended_only=ended_only, before_ms=before_ms, before_id=before_id, limit=limit
+    )
+    return map(_row, found)
+
+
+def encoded_job_rows(
+    connection: sqlite3.Connection,
+    *,
+    project: str = "",
+    ended_only: bool = False,
+    before_ms: int | None = None,
+    before_id: str = "",
+    limit: int = 100,
+) -> Iterable[Raw]:
+    """The same, as they are stored, which is how they are told."""
     where, values = ["1"], list[object]()
     if project:
         where.append("project = ?")
@@ -113,12 +142,12 @@ def job_rows(
         values += [before_ms, before_id or "~"]
     sql = f"SELECT row FROM jobs WHERE {' AND '.join(where)} ORDER BY created_at_ms DESC, job_id DESC LIMIT ?"
     for (data,) in connection.execute(sql, (*values, limit)):
-        yield _row(data)
+        yield Raw(data)
 
 
-def live_rows(connection: sqlite3.Connection) -> list[JobRow]:
-    """The rows of all jobs that are live, first come first."""
-    return [_row(data) for (data,) in connection.execute("SELECT row FROM jobs WHERE is_live = 1 ORDER BY seq")]
+def encoded_live_rows(connection: sqlite3.Connection) -> list[Raw]:
+    """The rows of all jobs that are live as they are stored, first come first."""
+    return [Raw(data) for (data,) in connection.execute("SELECT row FROM jobs WHERE is_live = 1 ORDER BY seq")]
 
 
 def job_row(connection: sqlite3.Connection, job_id: str) -> JobRow | None:
@@ -135,17 +164,21 @@ def task_state(connection: sqlite3.Connection, job_id: str, index: int) -> TaskS
     return TaskState(found[0]) if found is not None else None
 
 
-def detail(
-    connection: sqlite3.Connection, job_id: str, first: int, limit: int, events_limit: int
-) -> tuple[Job, dict[int, list[Attempt]], list[EventRow]] | None:
-    """A job with all its tasks, the attempts of some of them, and its newest events, newest first."""
-    found = job(connection, job_id)
+def detail(connection: sqlite3.Connection, job_id: str, first: int, limit: int, events_limit: int) -> Detail | None:
+    """A job, some of its tasks with their attempts, and its newest events, newest first."""
+    found = connection.execute(f"SELECT {_JOB}, row FROM jobs WHERE job_id = ?", (job_id,)).fetchone()
     if found is None:
         return None
-    return (
-        found[0],
-        attempts(connection, job_id, first, limit),
-        events(connection, job_id=job_id, limit=events_limit),
+    tasks = connection.execute(
+        "SELECT data FROM tasks WHERE job_id = ? AND task_index >= ? AND task_index < ? ORDER BY task_index",
+        (job_id, first, first + limit),
+    )
+    return Detail(
+        job=_job(found[:-1]),
+        row=_row(found[-1]),
+        tasks=[_task(data) for (data,) in tasks],
+        attempts=attempts(connection, job_id, first, limit),
+        events=events(connection, job_id=job_id, limit=events_limit),
     )
 
 
