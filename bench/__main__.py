@@ -1,7 +1,7 @@
 """`python -m bench [NAME…] [--folder DIR] [--out DIR]`: all figures of docs/performance.md, or some of them.
 
-Names: throughput, startup, logs, fleet, key, store. `--folder` decides which disk is measured. Every row is printed as it comes;
-`results.json` and `results.md` go to `--out`.
+Names: throughput, startup, logs, fleet, recovery, heavy, key, store. `--folder` decides which disk is measured. Every row is
+printed as it comes; `results.json` and `results.md` go to `--out`.
 """
 
 import argparse
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bench.row import Row, machine, write
 
-NAMES = ("throughput", "startup", "logs", "fleet", "key", "store")
+NAMES = ("throughput", "startup", "logs", "fleet", "recovery", "heavy", "key", "store")
 
 
 def main() -> int:

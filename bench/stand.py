@@ -1,6 +1,7 @@
 """The real thing to measure: `opsconsole serve` and `opsconsole agent` as processes of their own, on a real disk."""
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -22,13 +23,15 @@ WORKER = "bench"
 _PATIENCE_S = 60.0
 
 
-def wait_for(condition: Callable[[], bool], what: str, timeout_s: float = _PATIENCE_S) -> None:
+def wait_for(
+    condition: Callable[[], bool], what: str, timeout_s: float = _PATIENCE_S, interval_s: float = 0.01
+) -> None:
     """Poll until it is so; raises TimeoutError that says what didn't come."""
     until_s = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > until_s:
             raise TimeoutError(f"{what} didn't come within {timeout_s:g} s")
-        time.sleep(0.01)
+        time.sleep(interval_s)
 
 
 class Stand:
@@ -67,6 +70,18 @@ class Stand:
             os.kill(pid, signal.SIGTERM)
         wait_for(lambda: not any(self.keepers()), "the keeper's end")
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def restart(self) -> float:
+        """Kill the coordinator with SIGKILL and start it on the same port; when that was, on the monotonic clock."""
+        endpoint = self.data_dir / "endpoint.json"
+        address = json.loads(endpoint.read_text())["url"].partition("://")[2]
+        self.coordinator.kill()
+        self.coordinator.wait()
+        endpoint.unlink()
+        began_s = time.monotonic()
+        self.coordinator = self._start("serve", "--listen", address)
+        wait_for(lambda: endpoint.exists() or self.coordinator.poll() is not None, "the coordinator")
+        return began_s
 
     def add_agent(self, slots: int) -> subprocess.Popen[bytes]:
         """Start an agent on this machine and wait until it is connected."""

@@ -94,7 +94,7 @@ def _questions(connection: sqlite3.Connection, jobs: list[JobId]) -> Iterator[Ro
             query.job_rows(one, before_ms=NOW_MS - 15_768_000_000, limit=200)
         ),
         "a page of a rare project": lambda one: list(query.job_rows(one, project="speech", ended_only=True, limit=200)),
-        "the live jobs": query.live_rows,
+        "the live jobs": query.encoded_live_rows,
         "jobs counted by project and state": query.count_jobs,
         "a prefix of an id": lambda one: query.ids_with_prefix(one, some[:3]),
         "a job of 200 tasks": lambda one: query.job(one, some),

@@ -9,10 +9,14 @@ import json
 import secrets
 import sys
 import time
+from typing import TYPE_CHECKING
 
 from opsconsole_protocol import PROTOCOL_VERSION, codec, link
 from opsconsole_protocol.dial import dial
 from opsconsole_protocol.ids import WorkerId
+
+if TYPE_CHECKING:
+    from websockets.asyncio.client import ClientConnection
 
 DIALLING_MAX = 32
 GPUS = 4
@@ -26,6 +30,10 @@ class Agent:
 
     def __init__(self, number: int) -> None:
         self._number = number
+        self.worker_id = WorkerId(f"w-{number:06}")
+        self.name = f"box{number:04}"
+        self._credential = secrets.token_urlsafe(32)
+        self._run_id = secrets.token_hex(8)
         self._codec = codec.agent_side()
         self._gpus = tuple(
             link.Gpu(
@@ -37,22 +45,32 @@ class Agent:
 
     async def join(self, url: str, token: str) -> None:
         """Connect and register."""
-        worker_id = WorkerId(f"w-{self._number:06}")
+        self._socket = await self.dial(url, token)
+        await self._socket.send(self._codec.encode([self.registration()]))
+        await self._socket.recv()
+
+    async def dial(self, url: str, token: str) -> "ClientConnection":
+        """A connection that is let in, by an invitation the first time."""
         headers = {
-            "Authorization": f"Bearer {secrets.token_urlsafe(32)}",
-            "Opsconsole-Worker": worker_id,
+            "Authorization": f"Bearer {self._credential}",
+            "Opsconsole-Worker": self.worker_id,
             "Opsconsole-Invitation": token,
         }
-        self._socket = await dial(
-            url, path="/agent", headers=headers, max_size=codec.FRAME_BYTES_MAX, open_timeout_s=60
-        )
-        register = link.Register(
-            protocol=PROTOCOL_VERSION, agent_version="bench", worker_id=worker_id, name=f"box{self._number:04}",
-            run_id=secrets.token_hex(8), gpus=self._gpus, max_concurrent_jobs=GPUS,
-            properties={"hostname": f"box{self._number:04}", "memory_mb": 512_000, "cpu_count": 64},
+        return await dial(url, path="/agent", headers=headers, max_size=codec.FRAME_BYTES_MAX, open_timeout_s=60)
+
+    def registration(self, slots: int = GPUS, observed: tuple[link.Observed, ...] = ()) -> link.Register:
+        """Who it is, and what it has."""
+        return link.Register(
+            protocol=PROTOCOL_VERSION, agent_version="bench", worker_id=self.worker_id, name=self.name,
+            run_id=self._run_id, gpus=self._gpus, max_concurrent_jobs=slots, observed=observed,
+            properties={"hostname": self.name, "memory_mb": 512_000, "cpu_count": 64},
         )  # fmt: skip
-        await self._socket.send(self._codec.encode([register]))
-        await self._socket.recv()
+
+    def heartbeat(self) -> link.Heartbeat:
+        """One with readings."""
+        return link.Heartbeat(
+            at_ms=time.time_ns() // 1_000_000, host=link.Host(cpu_percent=12.5, load1=1.0), gpus=self._gpus
+        )
 
     async def beat(self, period_s: float, until_s: float) -> None:
         """Heartbeats, each at its own place in the period."""
@@ -60,10 +78,7 @@ class Agent:
         await asyncio.sleep(period_s * (self._number % 97) / 97)
         while time.monotonic() < until_s:
             began_s = time.monotonic()
-            message = link.Heartbeat(
-                at_ms=time.time_ns() // 1_000_000, host=link.Host(cpu_percent=12.5, load1=1.0), gpus=self._gpus
-            )
-            await self._socket.send(self._codec.encode([message]))
+            await self._socket.send(self._codec.encode([self.heartbeat()]))
             Agent.sent += 1
             await asyncio.sleep(max(0.0, min(period_s, until_s - began_s)))
         listener.cancel()

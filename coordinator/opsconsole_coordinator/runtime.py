@@ -10,6 +10,7 @@ import os
 import resource
 import secrets
 import sqlite3
+import sys
 import threading
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -25,6 +26,7 @@ from opsconsole_coordinator.server.identity import Identities
 from opsconsole_coordinator.server.kernel import Kernel
 from opsconsole_coordinator.server.log_room import LogRoom
 from opsconsole_coordinator.server.retention import Keep, Retention
+from opsconsole_coordinator.server.shelf import Shelf
 from opsconsole_coordinator.store import query
 from opsconsole_coordinator.store.database import FILE_NAME, Database
 from opsconsole_coordinator.trust import certificate, token_file
@@ -40,6 +42,9 @@ log = logging.getLogger("opsconsole.coordinator")
 
 STORE_ID_LENGTH = 16
 FILES_MAX = 16_384
+SWITCH_INTERVAL_S = 0.001
+"""How long the loop keeps the interpreter while the store's threads want it. They let go of it at every row, so with
+Python's 5 ms a page of 100 rows could take half a second whenever the loop is busy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +91,7 @@ class Coordinator:
         _check_advertise(host, config.advertise)
         self._take_folder()
         _raise_file_limit()
+        sys.setswitchinterval(min(sys.getswitchinterval(), SWITCH_INTERVAL_S))
         listener = web.bind(host, port)
         try:
             endpoint = await self._open(host, listener.getsockname()[1])
@@ -125,8 +131,9 @@ class Coordinator:
         scheme = "wss" if uses_tls else "ws"
         reach = config.advertise or f"{_reachable(host)}:{port}"
         join_url = f"{scheme}://{reach}#{digest or '-'}."
-        hub = Hub(kernel)
-        desk = Desk(kernel, logs, identities, lambda: join_url)
+        shelf = Shelf(kernel)
+        hub = Hub(kernel, shelf)
+        desk = Desk(kernel, logs, identities, shelf, lambda: join_url)
         self._web = web.Web(kernel, hub, desk, logs, identities, _version())
         retention = Retention(kernel, logs, config.keep)
         loops = (

@@ -24,8 +24,8 @@ class Codec(Generic[M]):
         self._encoder = msgspec.msgpack.Encoder()
         self._decoder: msgspec.msgpack.Decoder[list[M]] = msgspec.msgpack.Decoder(list[incoming])
 
-    def encode(self, batch: Sequence[msgspec.Struct]) -> bytes:
-        """One frame for a batch."""
+    def encode(self, batch: Sequence[msgspec.Struct | msgspec.Raw]) -> bytes:
+        """One frame for a batch; what is encoded already is taken as it is."""
         return self._encoder.encode(batch)
 
     def decode(self, frame: bytes) -> list[M]:

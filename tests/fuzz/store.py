@@ -54,7 +54,7 @@ def read_everything(connection: sqlite3.Connection) -> None:
     ids = query.ids_with_prefix(connection, "", limit=20)
     list(query.job_rows(connection, limit=100))
     list(query.job_rows(connection, project="p", ended_only=True, before_ms=5, limit=100))
-    query.live_rows(connection)
+    query.encoded_live_rows(connection)
     query.count_jobs(connection)
     query.events(connection)
     query.states(connection, ids)

@@ -47,6 +47,12 @@ def disconnected(fleet: Fleet, worker: Worker, session: SessionId) -> None:
         fleet.show_worker(worker)
 
 
+def excuse(fleet: Fleet, held_up_ms: int, now_ms: int) -> None:
+    """The coordinator itself was held up for so long: what it didn't hear meanwhile is nobody's silence."""
+    for worker in fleet.workers.values():
+        worker.heard_at_ms = min(now_ms, worker.heard_at_ms + held_up_ms)
+
+
 def tick(fleet: Fleet, now_ms: int) -> None:
     """Everything that time alone brings about. Called every TICK_MS."""
     for worker in fleet.workers.values():

@@ -25,19 +25,15 @@ def with_after(spec: JobSpec, resolved: dict[JobId, JobId]) -> JobSpec:
     return msgspec.structs.replace(spec, after=tuple(resolved.get(JobId(one), JobId(one)) for one in spec.after))
 
 
-async def projects(database: Database) -> tuple[ProjectRow, ...]:
+def read_projects(connection: sqlite3.Connection) -> tuple[ProjectRow, ...]:
     """Every project that was made or has jobs, by name, with its jobs counted by state."""
-
-    def read(connection: sqlite3.Connection) -> tuple[ProjectRow, ...]:
-        made = dict(connection.execute("SELECT name, data FROM projects").fetchall())
-        counts = query.count_jobs(connection)
-        rows = []
-        for name in sorted({*made, *counts}):
-            row = _decode(name, made.get(name))
-            rows.append(msgspec.structs.replace(row, job_counts=counts.get(name, {})))
-        return tuple(rows)
-
-    return await database.read(read)
+    made = dict(connection.execute("SELECT name, data FROM projects").fetchall())
+    counts = query.count_jobs(connection)
+    rows = []
+    for name in sorted({*made, *counts}):
+        row = _decode(name, made.get(name))
+        rows.append(msgspec.structs.replace(row, job_counts=counts.get(name, {})))
+    return tuple(rows)
 
 
 async def set_project(kernel: Kernel, request: SetProject, actor: str) -> str:

@@ -4,18 +4,21 @@ import asyncio
 import contextlib
 import sqlite3
 from collections.abc import Awaitable, Callable
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
+from msgspec import Raw
 
 from opsconsole_coordinator.core import control, submission, view
 from opsconsole_coordinator.core.model import Attempt, Job, Task
-from opsconsole_coordinator.server import catalog
+from opsconsole_coordinator.server import catalog, encoded
 from opsconsole_coordinator.server.directory import bring, let_go, resolve
 from opsconsole_coordinator.server.identity import Caller, Identities
 from opsconsole_coordinator.server.kernel import Kernel
 from opsconsole_coordinator.server.log_room import LogRoom
+from opsconsole_coordinator.server.shelf import Shelf
 from opsconsole_coordinator.store import backup, query
 from opsconsole_coordinator.trust.credential import Role
 from opsconsole_protocol import api, requirement
@@ -33,10 +36,13 @@ SCAN_MAX = 20_000
 class Desk:
     """Answers one caller after the other; holds nothing of its own."""
 
-    def __init__(self, kernel: Kernel, logs: LogRoom, identities: Identities, join_url: Callable[[], str]) -> None:
+    def __init__(
+        self, kernel: Kernel, logs: LogRoom, identities: Identities, shelf: Shelf, join_url: Callable[[], str]
+    ) -> None:
         self._kernel = kernel
         self._logs = logs
         self._identities = identities
+        self._shelf = shelf
         self._join_url = join_url
         self._answers: dict[type[Any], tuple[Role, Callable[[Any, Caller], Awaitable[api.AnyAnswer]]]] = {
             api.SubmitJobs: (Role.OPERATOR, self._submit),
@@ -97,50 +103,50 @@ class Desk:
     async def _stored_states(self, job_ids: list[JobId]) -> dict[JobId, TaskState]:
         return await self._kernel.database.read(lambda connection: query.states(connection, job_ids))
 
-    async def _jobs(self, request: api.ListJobs, caller: Caller) -> api.JobList:
+    async def _jobs(self, request: api.ListJobs, caller: Caller) -> api.AnyAnswer:
         del caller
         wanted = requirement.parse(request.filter)
         limit = request.limit
-        scan = SCAN_MAX if wanted else limit + 1
+        page: dict[str, Any] = {
+            "project": request.project, "before_ms": request.before_ms, "before_id": request.before_id,
+        }  # fmt: skip
 
-        def read(connection: sqlite3.Connection) -> list[api.JobRow]:
-            found: list[api.JobRow] = []
-            rows = query.job_rows(
-                connection,
-                project=request.project,
-                before_ms=request.before_ms,
-                before_id=request.before_id,
-                limit=scan,
-            )
-            for row in rows:
-                if all(one.matches(msgspec.structs.asdict(row)) for one in wanted):
-                    found.append(row)
-                    if len(found) > limit:
-                        break
-            return found
+        def read(connection: sqlite3.Connection) -> list[api.JobRow] | list[Raw]:
+            if not wanted:
+                return list(query.encoded_job_rows(connection, **page, limit=limit + 1))
+            rows = query.job_rows(connection, **page, limit=SCAN_MAX)
+            matching = (row for row in rows if all(one.matches(msgspec.structs.asdict(row)) for one in wanted))
+            return list(islice(matching, limit + 1))
 
-        found = await self._kernel.database.read(read)
-        return api.JobList(jobs=tuple(found[:limit]), more=len(found) > limit)
+        def finish(found: list[api.JobRow] | list[Raw]) -> api.AnyAnswer:
+            jobs = cast("list[api.JobRow]", found[:limit])
+            return encoded.answer(api.JobList(jobs=tuple(jobs), more=len(found) > limit))
 
-    async def _show(self, request: api.ShowJob, caller: Caller) -> api.DetailAnswer:
+        return await self._kernel.database.share(request, read, finish)
+
+    async def _show(self, request: api.ShowJob, caller: Caller) -> api.AnyAnswer:
         kernel = self._kernel
         job_id, index = await resolve(kernel, request.id)
         first, limit = (request.tasks_from, request.tasks_limit) if index is None else (index, 1)
-        found, row = await kernel.database.read(
-            lambda connection: (
-                query.detail(connection, job_id, first, limit, request.events_limit),
-                query.job_row(connection, job_id),
+
+        def read(connection: sqlite3.Connection) -> query.Detail | None:
+            return query.detail(connection, job_id, first, limit, request.events_limit)
+
+        def finish(found: query.Detail | None) -> api.AnyAnswer:
+            if found is None:
+                raise NotFound(f"there is no job {job_id}")
+            number = found.row.num_tasks
+            if index is not None and index >= number:
+                raise NotFound(f"job {job_id} has {number} tasks, from task-0 to task-{number - 1}")
+            detail = api.JobDetail(
+                job=found.row,
+                spec=_visible(found.job.spec, caller),
+                tasks=tuple(self._task(found.job, task, found.attempts.get(task.index, [])) for task in found.tasks),
+                events=tuple(reversed(found.events)),
             )
-        )
-        if found is None or row is None:
-            raise NotFound(f"there is no job {job_id}")
-        job, tasks, attempts, events = found
-        if index is not None and index >= row.num_tasks:
-            raise NotFound(f"job {job_id} has {row.num_tasks} tasks, from task-0 to task-{row.num_tasks - 1}")
-        rows = tuple(self._task(job, task, attempts.get(task.index, [])) for task in tasks)
-        return api.DetailAnswer(
-            detail=api.JobDetail(job=row, spec=_visible(job.spec, caller), tasks=rows, events=tuple(reversed(events)))
-        )
+            return encoded.answer(api.DetailAnswer(detail=detail))
+
+        return await kernel.database.share((request, caller.role), read, finish)
 
     def _task(self, job: Job, task: Task, attempts: list[Attempt]) -> api.TaskRow:
         for attempt in attempts:
@@ -239,14 +245,12 @@ class Desk:
 
     # --- workers and the rest ----------------------------------------------------------------------------------
 
-    async def _workers(self, request: api.ListWorkers, caller: Caller) -> api.WorkerList:
+    async def _workers(self, request: api.ListWorkers, caller: Caller) -> api.AnyAnswer:
         del caller
-        kernel = self._kernel
         wanted = requirement.parse(request.filter)
-        now_ms = kernel.clock.now_ms()
-        found = [one for one in kernel.fleet.workers.values() if all(need.matches(one.facts()) for need in wanted)]
-        found.sort(key=lambda worker: worker.name)
-        return api.WorkerList(workers=tuple(view.worker_row(kernel.fleet, worker, now_ms) for worker in found))
+        if not wanted:
+            return self._shelf.everyone()
+        return self._shelf.those(lambda worker: all(need.matches(worker.facts()) for need in wanted))
 
     async def _set_worker(self, request: api.SetWorker, caller: Caller) -> api.WorkerList:
         if request.action == "revoke":
@@ -277,22 +281,25 @@ class Desk:
         await kernel.committed()
         return api.Invited(line=self._join_url() + token, expires_at_ms=expires_at_ms)
 
-    async def _events(self, request: api.ListEvents, caller: Caller) -> api.EventList:
+    async def _events(self, request: api.ListEvents, caller: Caller) -> api.AnyAnswer:
         del caller
         job_id, subject = "", request.subject
         if subject and not any(worker.name == subject for worker in self._kernel.fleet.workers.values()):
             job, index = await resolve(self._kernel, subject)
             job_id, subject = (job, "") if index is None else ("", f"{job}/task-{index}")
-        events = await self._kernel.database.read(
+        return await self._kernel.database.share(
+            request,
             lambda connection: query.events(
                 connection, job_id=job_id, subject=subject, before_seq=request.before_seq, limit=request.limit
-            )
+            ),
+            lambda events: encoded.answer(api.EventList(events=tuple(events))),
         )
-        return api.EventList(events=tuple(events))
 
     async def _projects(self, request: api.ListProjects, caller: Caller) -> api.ProjectList:
-        del request, caller
-        return api.ProjectList(projects=await catalog.projects(self._kernel.database))
+        del caller
+        return await self._kernel.database.share(
+            request, catalog.read_projects, lambda projects: api.ProjectList(projects=projects)
+        )
 
     async def _set_project(self, request: api.SetProject, caller: Caller) -> api.Done:
         words = await catalog.set_project(self._kernel, request, caller.actor)

@@ -1,107 +1,171 @@
-"""Fanning committed changes out to consoles. A subscriber holds at most one row of each entity: slow ones see fewer steps."""
+"""Fanning committed changes out to consoles.
+
+There is one ledger of what changed, with at most one row of each entity, and a mark for each subscriber of how far it
+was told. Slow ones see fewer steps. All are told at the same beat, so those with the same mark share one encoded update:
+a hundred who keep up cost little more than one.
+"""
 
 import asyncio
 from collections import deque
 from collections.abc import Iterable
-from itertools import islice
+from typing import Literal
 
-from opsconsole_coordinator.core import view
+from msgspec import Raw
+
+from opsconsole_coordinator.server import encoded
 from opsconsole_coordinator.server.kernel import Kernel
+from opsconsole_coordinator.server.shelf import Shelf
+from opsconsole_protocol import api
 from opsconsole_protocol.api import EventRow, JobRow, Update
 from opsconsole_protocol.ids import JobId, WorkerId
 
-EVENTS_MAX = 500
+EVENTS_MAX = 2_000
+"""As many as a view keeps (`client/fleet.py`): of those before, it would keep none."""
 INTERVAL_S = 0.05
+ROWS_PER_S = 2_000
+"""Nobody sees more: after an update of many rows the next waits longer."""
 ROWS_MAX = 5_000
-"""Of jobs in one update, or snapshot: more would not fit a frame. The rest follows."""
+"""In one update, or of jobs in a snapshot: more would not fit a frame. The rest follows."""
 ROWS_WAITING_MAX = 100_000
-"""Of jobs kept for a subscriber that doesn't read."""
+"""Kept for subscribers that don't read."""
+
+_Key = tuple[Literal["job"], JobId] | tuple[Literal["worker"], WorkerId]
 
 
 class Subscriber:
-    """What one console hasn't been told yet."""
+    """How far one console was told."""
 
-    def __init__(self, hub: "Hub") -> None:
+    def __init__(self, hub: "Hub", mark: int) -> None:
         self._hub = hub
-        self.is_behind = False
+        self.mark = mark
+        self.wake = asyncio.Event()
+
+    @property
+    def is_behind(self) -> bool:
         """So much was missed that only a new snapshot helps."""
-        self._jobs: dict[JobId, JobRow] = {}
-        self._workers: dict[WorkerId, None] = {}
-        self._events: deque[EventRow] = deque(maxlen=EVENTS_MAX)
-        self._seq = 0
-        self._wake = asyncio.Event()
+        return self.mark < self._hub.floor
 
-    def note(self, jobs: dict[JobId, JobRow], workers: Iterable[WorkerId], events: list[EventRow], seq: int) -> None:
-        """Take a committed batch into what is to be told."""
-        self._jobs.update(jobs)
-        if len(self._jobs) > ROWS_WAITING_MAX:
-            self._jobs.clear()
-            self.is_behind = True
-        for worker in workers:
-            self._workers[worker] = None
-        self._events.extend(events)
-        self._seq = seq
-        self._wake.set()
+    async def news(self) -> None:
+        """Wait for something to tell, and for the beat at which it is told."""
+        while self.mark >= self._hub.mark:
+            self.wake.clear()
+            await self.wake.wait()
+        await self._hub.beat()
 
-    def begin(self, rest: list[JobRow]) -> None:
-        """The snapshot has gone out, without these rows: they follow, unless something newer is known already."""
-        self._jobs = {**{JobId(row.id): row for row in rest}, **self._jobs}
-        if self._jobs:
-            self._wake.set()
-
-    async def next(self) -> Update:
-        """Wait for news and gather them; bursts within INTERVAL_S become one update."""
-        await self._wake.wait()
-        await asyncio.sleep(INTERVAL_S)
-        self._wake.clear()
-        jobs, self._jobs = self._jobs, {}
-        if len(jobs) > ROWS_MAX:
-            some = dict(islice(jobs.items(), ROWS_MAX))
-            self._jobs = {job: row for job, row in jobs.items() if job not in some}
-            jobs = some
-            self._wake.set()
-        workers, self._workers = self._workers, {}
-        events = tuple(self._events)
-        self._events.clear()
-        return self._hub.update(jobs, workers, events, self._seq)
+    def take(self) -> Raw:
+        """The next update, encoded."""
+        update, self.mark = self._hub.update(self.mark)
+        return update
 
 
 class Hub:
-    """All subscribers. Worker rows are made when they are told, so heartbeats cost nothing while nobody looks."""
+    """All subscribers, and what they are told."""
 
-    def __init__(self, kernel: Kernel) -> None:
-        self._kernel = kernel
+    def __init__(self, kernel: Kernel, shelf: Shelf) -> None:
+        self.shelf = shelf
         self._subscribers: set[Subscriber] = set()
+        self.mark = 0
+        """Counts changes."""
+        self.floor = 0
+        """Whoever was told less misses changes that are kept no longer."""
+        self._seq = 0
+        self._ledger: dict[_Key, tuple[int, Raw | None]] = {}
+        """The mark of each entity's last change, oldest first, and a job's row."""
+        self._events: deque[tuple[int, Raw]] = deque(maxlen=EVENTS_MAX)
+        self._updates: dict[int, tuple[Raw, int]] = {}
+        """Those made for the present mark, by the mark that they go on from."""
+        self._rows_told = 0
+        self._beat: asyncio.Future[None] | None = None
         kernel.audience.append(self)
 
     def subscribe(self) -> Subscriber:
-        """A new subscriber; end it with `unsubscribe`."""
-        subscriber = Subscriber(self)
+        """A new subscriber, to be told what changes from now on; end it with `unsubscribe`."""
+        subscriber = Subscriber(self, self.mark)
         self._subscribers.add(subscriber)
         return subscriber
 
     def unsubscribe(self, subscriber: Subscriber) -> None:
         """Forget a subscriber."""
         self._subscribers.discard(subscriber)
+        if not self._subscribers:
+            self._ledger.clear()
+            self._events.clear()
+            self._updates.clear()
 
     def publish(self, jobs: dict[JobId, JobRow], workers: Iterable[WorkerId], events: list[EventRow], seq: int) -> None:
         """Take note of a committed batch."""
-        workers = tuple(workers)
-        if not (jobs or workers or events):
+        before, self._seq = self.mark, seq
+        if not self._subscribers:
             return
+        for job, row in jobs.items():
+            self._note(("job", job), encoded.encode(row))
+        for worker in workers:
+            self._note(("worker", worker), None)
+        for event in events:
+            self.mark += 1
+            self._events.append((self.mark, encoded.encode(event)))
+        if self.mark == before:
+            return
+        self._updates.clear()
+        self._let_go()
         for subscriber in self._subscribers:
-            subscriber.note(jobs, workers, events, seq)
+            subscriber.wake.set()
 
-    def update(
-        self, jobs: dict[JobId, JobRow], workers: Iterable[WorkerId], events: tuple[EventRow, ...], seq: int
-    ) -> Update:
-        """Whole rows for what changed."""
-        fleet, now_ms = self._kernel.fleet, self._kernel.clock.now_ms()
-        known = [fleet.workers[worker] for worker in workers if worker in fleet.workers]
-        return Update(
-            seq=seq,
-            workers=tuple(view.worker_row(fleet, worker, now_ms) for worker in known),
-            workers_removed=tuple(worker for worker in workers if worker not in fleet.workers),
-            jobs=tuple(jobs.values()),
-            events=events,
+    def _note(self, key: _Key, row: Raw | None) -> None:
+        self.mark += 1
+        self._ledger.pop(key, None)
+        self._ledger[key] = (self.mark, row)
+
+    def _let_go(self) -> None:
+        """Of what everybody was told, and of the oldest where too much waits."""
+        told = min((one.mark for one in self._subscribers if not one.is_behind), default=self.mark)
+        excess = len(self._ledger) - ROWS_WAITING_MAX
+        while self._ledger:
+            key = next(iter(self._ledger))
+            mark, _ = self._ledger[key]
+            if mark > told and excess <= 0:
+                return
+            if mark > told:
+                self.floor = mark
+            del self._ledger[key]
+            excess -= 1
+
+    async def beat(self) -> None:
+        """Wait for the next moment at which updates are made: the same for all who wait."""
+        if self._beat is None:
+            loop = asyncio.get_running_loop()
+            self._beat = loop.create_future()
+            loop.call_later(max(INTERVAL_S, self._rows_told / ROWS_PER_S), self._strike, self._beat)
+        await asyncio.shield(self._beat)
+
+    def _strike(self, beat: asyncio.Future[None]) -> None:
+        self._beat, self._rows_told = None, 0
+        beat.set_result(None)
+
+    def update(self, since: int) -> tuple[Raw, int]:
+        """Whole rows for what changed since a mark, and the mark that this leads to."""
+        if since not in self._updates:
+            self._updates[since] = self._make_update(since)
+        return self._updates[since]
+
+    def _make_update(self, since: int) -> tuple[Raw, int]:
+        changed: list[tuple[_Key, int, Raw | None]] = []
+        for key, (mark, row) in reversed(self._ledger.items()):
+            if mark <= since:
+                break
+            changed.append((key, mark, row))
+        changed.reverse()
+        until = self.mark
+        if len(changed) > ROWS_MAX:
+            del changed[ROWS_MAX:]
+            until = changed[-1][1]
+        self._rows_told = max(self._rows_told, len(changed))
+        workers = {key[1]: self.shelf.row(key[1]) for key, _, _ in changed if key[0] == "worker"}
+        update = Update(
+            seq=self._seq,
+            workers=encoded.rows((row for row in workers.values() if row is not None), api.WorkerRow),
+            workers_removed=tuple(worker for worker, row in workers.items() if row is None),
+            jobs=encoded.rows((row for _, _, row in changed if row is not None), api.JobRow),
+            events=encoded.rows((event for mark, event in self._events if since < mark <= until), api.EventRow),
         )
+        return encoded.encode(update), until

@@ -2,19 +2,17 @@
 
 import asyncio
 import logging
-import sqlite3
 from collections.abc import Callable
 
+from msgspec import Raw
 from starlette.websockets import WebSocket
 
-from opsconsole_coordinator.core import view
-from opsconsole_coordinator.server import catalog
+from opsconsole_coordinator.server import encoded, snapshot
 from opsconsole_coordinator.server.desk import Desk
-from opsconsole_coordinator.server.hub import ROWS_MAX, Hub, Subscriber
+from opsconsole_coordinator.server.hub import Hub, Subscriber
 from opsconsole_coordinator.server.identity import Caller
 from opsconsole_coordinator.server.kernel import Kernel
 from opsconsole_coordinator.server.outbox import Closed, Outbox, receive
-from opsconsole_coordinator.store import query
 from opsconsole_protocol import PROTOCOL_VERSION, api, codec
 from opsconsole_protocol.codec import FRAME_BYTES_MAX
 from opsconsole_protocol.error import LimitExceeded, OpsconsoleError, ProtocolError, VersionMismatch
@@ -25,7 +23,8 @@ CALLS_MAX = 64
 WAITS_MAX = 1_000
 OUTBOX_MAX = 1_000
 GREET_TIMEOUT_S = 10.0
-EVENTS_AT_START = 200
+ENVELOPE_BYTES = 1_024
+"""More than there is of an answer's frame around the answer."""
 
 
 class OperatorSession:
@@ -129,8 +128,7 @@ class OperatorSession:
                 await self._subscribe(call.number, call.request)
                 return
             answer = api.Answer(call.number, await self._desk.answer(call.request, self._caller))
-            if isinstance(answer.answer, api.DetailAnswer):
-                self._check_size(answer)
+            _check_size(answer)
             self._outbox.put(answer)
         except OpsconsoleError as error:
             self._outbox.put(api.Failure(call.number, error.code, str(error)))
@@ -139,65 +137,42 @@ class OperatorSession:
             text = "the coordinator made a mistake over this; its log says more. Please report it"
             self._outbox.put(api.Failure(call.number, "internal", text))
 
-    def _check_size(self, answer: api.Answer) -> None:
-        size = len(self._codec.encode([answer]))
-        if size > FRAME_BYTES_MAX:
-            raise LimitExceeded(f"the answer has {size >> 20} MiB: ask for a page (tasks_from, tasks_limit)")
-
     async def _subscribe(self, number: int, request: api.Subscribe) -> None:
         """Answer with a snapshot, and let updates follow; another subscription begins anew."""
         if self._pusher is not None:
             self._pusher.cancel()
         if self._subscriber is not None:
             self._hub.unsubscribe(self._subscriber)
-        # Changes are gathered from before the snapshot is read: what is in both folds to the same. But none is told
+        # Changes are told from before the snapshot is read: what is in both folds to the same. But none is told
         # before the snapshot, which would overwrite it.
         subscriber = self._subscriber = self._hub.subscribe()
-        snapshot, rest = await self._snapshot(request)
-        self._outbox.put(api.Answer(number, api.SnapshotAnswer(snapshot=snapshot)))
-        subscriber.begin(rest)
-        pusher = self._pusher = asyncio.create_task(self._push(subscriber), name="push updates")
+        answer, rest = await snapshot.take(self._kernel, self._hub.shelf, request.finished_limit)
+        self._outbox.put(api.Answer(number, answer))
+        pusher = self._pusher = asyncio.create_task(self._push(subscriber, rest), name="push updates")
         self._tasks.add(pusher)
         pusher.add_done_callback(self._tasks.discard)
 
-    async def _snapshot(self, request: api.Subscribe) -> tuple[api.Snapshot, list[api.JobRow]]:
-        """What is committed, and the live jobs that don't fit the first frame."""
-        kernel = self._kernel
-        projects = await catalog.projects(kernel.database)
-
-        def read(connection: sqlite3.Connection) -> tuple[list[api.JobRow], list[api.JobRow], list[api.EventRow], int]:
-            return (
-                query.live_rows(connection),
-                list(query.job_rows(connection, ended_only=True, limit=request.finished_limit)),
-                query.events(connection, limit=EVENTS_AT_START),
-                query.committed_seq(connection),
-            )
-
-        live, ended, events, seq = await kernel.database.read(read)
-        fleet, now_ms = kernel.fleet, kernel.clock.now_ms()
-        snapshot = api.Snapshot(
-            seq=seq,
-            coordinator=kernel.name,
-            workers=tuple(view.worker_row(fleet, worker, now_ms) for worker in fleet.workers.values()),
-            jobs=(*live[:ROWS_MAX], *ended),
-            events=tuple(reversed(events)),
-            jobs_total=sum(sum(row.job_counts.values()) for row in projects),
-            projects=projects,
-        )
-        return snapshot, live[ROWS_MAX:]
-
-    async def _push(self, subscriber: Subscriber) -> None:
+    async def _push(self, subscriber: Subscriber, rest: list[Raw]) -> None:
+        for update in rest:
+            await self._outbox.drained()
+            self._outbox.put(update)
         while True:
-            update = await subscriber.next()
+            await subscriber.news()
             await self._outbox.drained()
             if subscriber.is_behind:
                 self._overflowed()
                 return
-            self._outbox.put(update)
+            self._outbox.put(subscriber.take())
 
     def _overflowed(self) -> None:
         """Answers were dropped: the only clean way on is a new connection, with a new snapshot."""
         self._outbox.end(api.Failure(0, "unavailable", "this connection doesn't read fast enough; connect again"))
+
+
+def _check_size(answer: api.Answer) -> None:
+    size = encoded.size(answer.answer)
+    if size is not None and size > FRAME_BYTES_MAX - ENVELOPE_BYTES:
+        raise LimitExceeded(f"the answer has {size >> 20} MiB: ask for a page (tasks_from, tasks_limit)")
 
 
 def _waits(request: api.AnyRequest) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
+from msgspec import Raw
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from opsconsole_protocol.codec import FRAME_BYTES_MAX
@@ -22,7 +23,7 @@ class Outbox:
     def __init__(
         self,
         socket: WebSocket,
-        encode: Callable[[Sequence[msgspec.Struct]], bytes],
+        encode: Callable[[Sequence[msgspec.Struct | Raw]], bytes],
         limit: int,
         on_overflow: Callable[[], None],
     ) -> None:
@@ -30,7 +31,7 @@ class Outbox:
         self._encode = encode
         self._limit = limit
         self._on_overflow = on_overflow
-        self._queue: list[msgspec.Struct] = []
+        self._queue: list[msgspec.Struct | Raw] = []
         self._has_overflowed = False
         self._wake = asyncio.Event()
         self._is_ending = False
@@ -42,8 +43,8 @@ class Outbox:
         """Whether a last message is on its way."""
         return self._is_ending
 
-    def put(self, message: msgspec.Struct) -> None:
-        """Queue a message; never blocks."""
+    def put(self, message: msgspec.Struct | Raw) -> None:
+        """Queue a message, encoded already or not; never blocks."""
         if len(self._queue) >= self._limit:
             self._queue.clear()
             self._has_overflowed = True
@@ -81,7 +82,7 @@ class Outbox:
             self._on_overflow()
         self._idle.set()
 
-    async def _send(self, batch: list[msgspec.Struct]) -> None:
+    async def _send(self, batch: list[msgspec.Struct | Raw]) -> None:
         """As one frame; as several where one would be larger than the peer takes."""
         frame = self._encode(batch)
         if len(frame) <= FRAME_BYTES_MAX or len(batch) == 1:

@@ -31,6 +31,9 @@ from opsconsole_protocol.ids import WorkerId
 CONNECTIONS_MAX = 4_096
 BACKLOG = 1_024
 STOP_TIMEOUT_S = 3
+MESSAGES_AHEAD_MAX = 16
+SMALL_BYTES = 64 * 1024
+"""A peer has at most so many messages of this size waiting here, and what one read of its socket gives."""
 _STATUS = {"unauthenticated": 401, "forbidden": 403, "conflict": 409, "invalid": 400, "version": 426}
 
 
@@ -148,10 +151,23 @@ async def _deny(socket: WebSocket, error: OpsconsoleError) -> None:
 
 
 class _Protocol(WebSocketsSansIOProtocol):
-    """A peer that never reads isn't closed politely: there is no room in its socket for politeness."""
+    """A peer that never reads isn't closed politely: there is no room in its socket for politeness.
+
+    Small messages that nobody has taken yet don't stop the reading until there are many. Stopping it after every message,
+    as uvicorn does, costs two calls of the kernel a message: a tenth of all that a thousand agents cost.
+    """
 
     def keepalive_timeout(self) -> None:
         self.transport.abort()
+
+    def send_receive_event_to_app(self) -> None:
+        reads_on = not self.read_paused and self.queue.qsize() < MESSAGES_AHEAD_MAX
+        if reads_on and sum(map(len, self.frames)) <= SMALL_BYTES:
+            self.read_paused = True  # what is paused already isn't paused
+            super().send_receive_event_to_app()
+            self.read_paused = False
+        else:
+            super().send_receive_event_to_app()
 
 
 class _Server(uvicorn.Server):

@@ -2,15 +2,16 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import aiosqlite
 
 from opsconsole_coordinator.store.schema import StoreError, prepare
 
 R = TypeVar("R")
+S = TypeVar("S")
 
 FILE_NAME = "opsconsole.db"
 FAULTS = (sqlite3.Error, UnicodeDecodeError)
@@ -24,6 +25,7 @@ class Database:
         self.path = path
         self._writer: aiosqlite.Connection | None = None
         self._reader: aiosqlite.Connection | None = None
+        self._shared: dict[Hashable, asyncio.Task[Any]] = {}
 
     async def open(self) -> None:
         """Open, check and migrate. Raises StoreError with one line; the file is then as it was."""
@@ -66,6 +68,30 @@ class Database:
             raise StoreError(f"can't read {self.path}: {explain(error)}") from None
         except StoreError as error:
             raise StoreError(f"can't read {self.path}: {error}") from None
+
+    async def share(self, key: Hashable, query: Callable[[sqlite3.Connection], R], finish: Callable[[R], S]) -> S:
+        """As `read`, and `finish` with what was read: once for all who ask under one key until the reading begins.
+
+        Whoever comes later has another begun, so everybody sees at least what was committed before they asked.
+        """
+        task = self._shared.get(key)
+        if task is None:
+            task = self._shared[key] = asyncio.create_task(self._read_shared(key, query, finish), name="shared read")
+            task.add_done_callback(lambda done: done.cancelled() or done.exception())  # also when nobody waits any more
+        return await asyncio.shield(task)  # one who goes away takes nothing from the others
+
+    async def _read_shared(
+        self, key: Hashable, query: Callable[[sqlite3.Connection], R], finish: Callable[[R], S]
+    ) -> S:
+        def begin(connection: sqlite3.Connection) -> R:
+            self._shared.pop(key, None)
+            return query(connection)
+
+        try:
+            return finish(await self.read(begin))
+        finally:
+            if self._shared.get(key) is asyncio.current_task():  # it never began
+                del self._shared[key]
 
     @staticmethod
     async def _call(connection: aiosqlite.Connection, function: Callable[[sqlite3.Connection], R]) -> R:

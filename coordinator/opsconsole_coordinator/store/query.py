@@ -2,6 +2,9 @@
 
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from msgspec import Raw
 
 from opsconsole_coordinator.core.model import Attempt, Job, Task, Worker
 from opsconsole_coordinator.store.blob import damaged, reader, row_reader
@@ -23,7 +26,20 @@ _project = reader(ProjectRow, "a project")
 _job_columns = row_reader(tuple[str, int, int, int | None, bytes, bytes], "a job")
 _event_columns = row_reader(tuple[int, int, str, str, str, str], "an event")
 
+
 _PORTION = 500
+
+
+class Detail(NamedTuple):
+    """What is shown of one job: itself without its tasks, a page of them with all their attempts, its newest events."""
+
+    job: Job
+    row: JobRow
+    tasks: list[Task]
+    attempts: dict[int, list[Attempt]]
+    events: list[EventRow]
+
+
 _JOB = "job_id, seq, created_at_ms, finished_at_ms, spec, data"
 _LIVE = "jobs INDEXED BY jobs_live WHERE is_live = 1"
 """Said, for a planner that saw the table while it was small would read all of it."""
@@ -112,6 +128,22 @@ def job_rows(
     limit: int = 100,
 ) -> Iterable[JobRow]:
     """Rows of jobs, newest first. Lazy: the caller stops when it has enough."""
+    found = encoded_job_rows(
+        connection, project=project, ended_only=ended_only, before_ms=before_ms, before_id=before_id, limit=limit
+    )
+    return map(_row, found)
+
+
+def encoded_job_rows(
+    connection: sqlite3.Connection,
+    *,
+    project: str = "",
+    ended_only: bool = False,
+    before_ms: int | None = None,
+    before_id: str = "",
+    limit: int = 100,
+) -> Iterable[Raw]:
+    """The same, as they are stored, which is how they are told."""
     where, values = ["1"], list[object]()
     if project:
         where.append("project = ?")
@@ -123,12 +155,18 @@ def job_rows(
         values += [before_ms, before_id or "~"]
     sql = f"SELECT row FROM jobs WHERE {' AND '.join(where)} ORDER BY created_at_ms DESC, job_id DESC LIMIT ?"
     for (data,) in connection.execute(sql, (*values, limit)):
-        yield _row(data)
+        yield _told(data)
 
 
-def live_rows(connection: sqlite3.Connection) -> list[JobRow]:
-    """The rows of all jobs that are live, first come first."""
-    return [_row(data) for (data,) in connection.execute(f"SELECT row FROM {_LIVE} ORDER BY seq")]
+def encoded_live_rows(connection: sqlite3.Connection) -> list[Raw]:
+    """The rows of all jobs that are live as they are stored, first come first."""
+    return [_told(data) for (data,) in connection.execute(f"SELECT row FROM {_LIVE} ORDER BY seq")]
+
+
+def _told(data: bytes) -> Raw:
+    """A stored row as it is told, looked at first: a damaged one must not reach those who can't read it."""
+    _row(data)
+    return Raw(data)
 
 
 def job_row(connection: sqlite3.Connection, job_id: str) -> JobRow | None:
@@ -154,18 +192,17 @@ def tasks(connection: sqlite3.Connection, job_id: str, first: int = 0, limit: in
     return [_task(data) for (data,) in rows]
 
 
-def detail(
-    connection: sqlite3.Connection, job_id: str, first: int, limit: int, events_limit: int
-) -> tuple[Job, list[Task], dict[int, list[Attempt]], list[EventRow]] | None:
-    """A job without its tasks; some of them, and their attempts; and its newest events, newest first."""
-    found = _head(connection, job_id)
-    if found is None:
+def detail(connection: sqlite3.Connection, job_id: str, first: int, limit: int, events_limit: int) -> Detail | None:
+    """A job, some of its tasks with their attempts, and its newest events, newest first."""
+    head, row = _head(connection, job_id), job_row(connection, job_id)
+    if head is None or row is None:
         return None
-    return (
-        found,
-        tasks(connection, job_id, first, limit),
-        attempts(connection, job_id, first, limit),
-        events(connection, job_id=job_id, limit=events_limit),
+    return Detail(
+        job=head,
+        row=row,
+        tasks=tasks(connection, job_id, first, limit),
+        attempts=attempts(connection, job_id, first, limit),
+        events=events(connection, job_id=job_id, limit=events_limit),
     )
 
 

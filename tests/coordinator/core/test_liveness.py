@@ -2,7 +2,7 @@
 
 import pytest
 
-from opsconsole_coordinator.core.liveness import WORKER_LOST_AFTER_MS
+from opsconsole_coordinator.core.liveness import WORKER_LOST_AFTER_MS, excuse
 from opsconsole_protocol import link
 from opsconsole_protocol.link import SILENT_AFTER_MS, Mode
 from opsconsole_protocol.state import AttemptState
@@ -201,3 +201,15 @@ def test_only_the_first_attempt_has_to_find_a_worker_in_time(world: World) -> No
     worker.disconnect()
     world.pass_ms(120_000)
     assert state(job) == "pending"
+
+
+def test_what_a_held_up_coordinator_did_not_hear_is_nobody_s_silence(world: World) -> None:
+    worker = world.worker()
+    world.now_ms += 300_000
+    excuse(world.fleet, 299_000, world.now_ms)
+    world.pass_ms(500, beating=False)
+    assert worker.record.connection == "connected"
+    world.pass_ms(SILENT_AFTER_MS, beating=False)
+    assert worker.record.connection == "silent"
+    excuse(world.fleet, 10**9, world.now_ms)
+    assert worker.record.heard_at_ms == world.now_ms, "nobody is heard in the future"

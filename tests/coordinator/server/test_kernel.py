@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from opsconsole_coordinator.core import liveness, submission
+from opsconsole_coordinator.core.fleet import Fleet
+from opsconsole_coordinator.core.model import Worker
 from opsconsole_coordinator.server import kernel as kernel_module
 from opsconsole_coordinator.server.kernel import Kernel
 from opsconsole_coordinator.store import journal
@@ -17,7 +19,7 @@ from opsconsole_coordinator.store.database import Database
 from opsconsole_coordinator.store.schema import StoreError
 from opsconsole_protocol.api import Submission
 from opsconsole_protocol.error import Unavailable
-from opsconsole_protocol.ids import JobId, job_id
+from opsconsole_protocol.ids import JobId, WorkerId, job_id
 from opsconsole_protocol.spec import JobSpec
 from tests.waiting import until
 
@@ -104,3 +106,25 @@ async def test_a_mistake_in_the_core_ends_nothing(kernel: Kernel, monkeypatch: p
     await until(lambda: not kernel.trouble)
     done = await submit(kernel)
     assert done in kernel.fleet.jobs
+
+
+async def test_a_coordinator_that_was_held_up_takes_nobody_for_silent(
+    kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped with SIGSTOP, or starved: heartbeats wait in its sockets while its clock goes on."""
+    worker = Worker(id=WorkerId("w1"), name="w1", connection="connected", heard_at_ms=kernel.clock.now_ms())
+    kernel.fleet.workers[worker.id] = worker
+    ticks: list[int] = []
+    tick = liveness.tick
+
+    def noted(fleet: Fleet, now_ms: int) -> None:
+        tick(fleet, now_ms)
+        ticks.append(now_ms)
+
+    monkeypatch.setattr(liveness, "tick", noted)
+    await until(lambda: ticks)
+    kernel.clock._wall_ms += 3_600_000
+    seen = len(ticks)
+    await until(lambda: len(ticks) > seen)
+    assert ticks[-1] - ticks[0] >= 3_600_000
+    assert worker.connection == "connected"

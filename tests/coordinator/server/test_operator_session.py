@@ -7,6 +7,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from opsconsole_coordinator.server import hub, operator_session
+from opsconsole_coordinator.server import snapshot as snapshot_module
 from opsconsole_protocol import api
 from opsconsole_protocol.codec import client_side
 from opsconsole_protocol.error import LimitExceeded, NotFound, OpsconsoleError, Unavailable, VersionMismatch
@@ -175,7 +176,7 @@ async def test_no_update_comes_before_the_snapshot(site: Site, monkeypatch: pyte
 
 async def test_a_large_fleet_comes_in_pieces(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub, "ROWS_MAX", 30)
-    monkeypatch.setattr(operator_session, "ROWS_MAX", 30)
+    monkeypatch.setattr(snapshot_module, "ROWS_MAX", 30)
     async with await site.operator() as operator:
         spec = JobSpec(command=("a",), held=True)
         batch = tuple(api.Submission(some_job_id(), spec) for _ in range(100))

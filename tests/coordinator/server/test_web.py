@@ -14,10 +14,13 @@ from opsconsole_coordinator.server import door, web
 from opsconsole_protocol import api, link
 from opsconsole_protocol.dial import Refused
 from opsconsole_protocol.error import Forbidden, OpsconsoleError
+from opsconsole_protocol.ids import AttemptId
 from opsconsole_protocol.secret import hash_secret
 from opsconsole_protocol.spec import JobSpec
+from opsconsole_protocol.state import AttemptState
 from tests.coordinator.server.peer import Operator, Site, some_job_id, some_secret
 from tests.protocol.sample import REQUESTS
+from tests.waiting import until
 
 
 async def refusal(site: Site, path: str, **headers: str) -> tuple[int, str]:
@@ -295,3 +298,33 @@ async def test_closing_at_once_leaves_nothing_behind(site: Site) -> None:
         await agent.close()
     async with await site.operator() as operator:
         assert (await operator.call(api.ListWorkers())).workers == ()
+
+
+async def test_reading_stops_only_when_many_messages_wait(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    going, go = asyncio.Event(), asyncio.Event()
+
+    async def slow(_: object) -> set[AttemptId]:
+        going.set()
+        await go.wait()
+        return set()
+
+    assert site.coordinator._web is not None
+    assert site.coordinator._web._server is not None
+    async with await site.agent() as agent:
+        await agent.register()
+        [protocol] = (
+            one for one in site.coordinator._web._server.server_state.connections if isinstance(one, web._Protocol)
+        )
+        monkeypatch.setattr(site.kernel, "finished", slow)
+        await agent.report(AttemptId("a.0.0.x"), AttemptState.RUNNING)
+        await going.wait()  # its session is busy, and takes no more for now
+        await agent.send(link.Heartbeat(at_ms=0))
+        await until(lambda: protocol.queue.qsize() == 1)
+        assert not protocol.read_paused
+        for number in range(1, 4 * web.MESSAGES_AHEAD_MAX):
+            await agent.send(link.Heartbeat(at_ms=number))
+        await until(lambda: protocol.read_paused)
+        go.set()
+        answered = [(await agent.take(link.HeartbeatAck)).at_ms for _ in range(4 * web.MESSAGES_AHEAD_MAX)]
+        assert answered == list(range(4 * web.MESSAGES_AHEAD_MAX))
+        assert not protocol.read_paused

@@ -3,6 +3,7 @@
 import copy
 from typing import Any
 
+import msgspec
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -180,7 +181,8 @@ class StoreMachine(RuleBasedStateMachine):
             == [row for row in newest if row.project == "vision"][:2]
         )
         live = {job_id for job_id in rows if self.model.is_live(job_id)}
-        assert {row.id for row in query.live_rows(connection)} == live
+        told = [msgspec.msgpack.decode(row, type=JobRow) for row in query.encoded_live_rows(connection)]
+        assert {row.id for row in told} == live
         ended = [row for row in newest if row.id not in live]
         assert list(query.job_rows(connection, ended_only=True, limit=1_000)) == ended
         counts: dict[str, dict[str, int]] = {}

@@ -87,11 +87,12 @@ def test_a_job_comes_back_with_its_attempts(store: Direct) -> None:
     row = next(row for row in query.job_rows(store.connection, limit=100) if row.name == "job-7")
     found = query.detail(store.connection, row.id, 0, 10, 3)
     assert found is not None
-    job, tasks, attempts, events = found
-    assert (job.id, job.spec.name, [task.state for task in tasks]) == (row.id, "job-7", [TaskState.SUCCEEDED])
-    assert [attempt.number for attempt in attempts[0]] == [0, 1]
-    assert len(events) == 3
-    ids = [attempt.id for attempt in attempts[0]]
+    assert (found.job.id, found.row, found.job.spec.name) == (row.id, row, "job-7")
+    assert [(task.index, task.state) for task in found.tasks] == [(0, TaskState.SUCCEEDED)]
+    assert [attempt.number for attempt in found.attempts[0]] == [0, 1]
+    assert len(found.events) == 3
+    assert not query.detail(store.connection, row.id, 1, 10, 3).tasks  # type: ignore[union-attr]
+    ids = [attempt.id for attempt in found.attempts[0]]
     assert query.ended(store.connection, [*ids, AttemptId("unknown")]) == set(ids)
     assert query.task_state(store.connection, row.id, 0) is TaskState.SUCCEEDED
     assert query.task_state(store.connection, row.id, 1) is None
@@ -159,7 +160,7 @@ class Explaining(sqlite3.Connection):
         (lambda one: query.ids_with_prefix(one, "a"), "PRIMARY KEY"),
         (lambda one: query.states(one, ["a"]), "PRIMARY KEY"),
         (query.count_jobs, "COVERING INDEX jobs_by_state"),
-        (query.live_rows, "jobs_live"),
+        (query.encoded_live_rows, "jobs_live"),
         (lambda one: query.tasks(one, "a", 5, 5), "PRIMARY KEY"),
         (lambda one: query.detail(one, query.ids_with_prefix(one, "", 1)[0], 0, 5, 5), "attempts_by_task"),
         (lambda one: query.job_row(one, "a"), "PRIMARY KEY"),

@@ -1,0 +1,55 @@
+"""What a console begins with: all workers, all live jobs, the newest of what ended. Made once for all who ask at once."""
+
+import sqlite3
+from typing import NamedTuple
+
+from msgspec import Raw
+
+from opsconsole_coordinator.server import catalog, encoded
+from opsconsole_coordinator.server.hub import ROWS_MAX
+from opsconsole_coordinator.server.kernel import Kernel
+from opsconsole_coordinator.server.shelf import Shelf
+from opsconsole_coordinator.store import query
+from opsconsole_protocol import api
+
+EVENTS_AT_START = 200
+
+
+class _Found(NamedTuple):
+    live: list[Raw]
+    ended: list[Raw]
+    events: list[api.EventRow]
+    seq: int
+    projects: tuple[api.ProjectRow, ...]
+
+
+async def take(kernel: Kernel, shelf: Shelf, finished_limit: int) -> tuple[api.AnyAnswer, list[Raw]]:
+    """What is committed, and updates with the live jobs that don't fit the first frame. All of it encoded."""
+
+    def read(connection: sqlite3.Connection) -> _Found:
+        return _Found(
+            live=query.encoded_live_rows(connection),
+            ended=list(query.encoded_job_rows(connection, ended_only=True, limit=finished_limit)),
+            events=query.events(connection, limit=EVENTS_AT_START),
+            seq=int(query.meta(connection, "seq", "0")),
+            projects=catalog.read_projects(connection),
+        )
+
+    return await kernel.database.share(
+        ("snapshot", finished_limit), read, lambda found: _put_together(kernel, shelf, found)
+    )
+
+
+def _put_together(kernel: Kernel, shelf: Shelf, found: _Found) -> tuple[api.AnyAnswer, list[Raw]]:
+    snapshot = api.Snapshot(
+        seq=found.seq,
+        coordinator=kernel.name,
+        workers=encoded.rows(shelf.rows(), api.WorkerRow),
+        jobs=encoded.rows((*found.live[:ROWS_MAX], *found.ended), api.JobRow),
+        events=tuple(reversed(found.events)),
+        jobs_total=sum(sum(row.job_counts.values()) for row in found.projects),
+        projects=found.projects,
+    )
+    pieces = (found.live[place : place + ROWS_MAX] for place in range(ROWS_MAX, len(found.live), ROWS_MAX))
+    rest = [api.Update(seq=found.seq, jobs=encoded.rows(piece, api.JobRow)) for piece in pieces]
+    return encoded.answer(api.SnapshotAnswer(snapshot=snapshot)), [encoded.encode(update) for update in rest]
