@@ -86,6 +86,7 @@ class Desk:
         say: Callable[[str], None],
     ) -> None:
         self._description = description
+        self._dials = 0
         self._conductor = conductor
         self._state = state
         self._shipper = shipper
@@ -122,6 +123,7 @@ class Desk:
     def registration(self) -> Register:
         """See link.Peer."""
         one = self._description
+        self._dials += 1
         self._properties = one.to_properties(self._telemetry.gpu_report)
         return Register(
             protocol=PROTOCOL_VERSION,
@@ -129,6 +131,7 @@ class Desk:
             worker_id=one.worker_id,
             name=one.name,
             run_id=one.run_id,
+            dial=self._dials,
             boot_id=one.host.boot_id,
             tags=one.tags,
             properties=self._properties,

@@ -185,6 +185,8 @@ class Register(Message, frozen=True, kw_only=True, tag="register"):
     name: Name
     run_id: str
     """Unique to this agent process, so a clone of its state folder is told from a reconnection."""
+    dial: Annotated[int, Meta(ge=0, le=1 << 53)] = 0
+    """Grows with every connection of this process: one that arrives late isn't taken for the present one. 0: unknown."""
     boot_id: str = ""
     role: str = "worker"
     tags: tuple[Annotated[str, Meta(max_length=200)], ...] = ()

@@ -66,6 +66,9 @@ AGENT: dict[str, Any] = {
     "agent_observed_1": link.Observation(exchange=4, seen=5, attempts=(OBSERVED,)),
     "agent_job_status_1": link.Report(seen=5, attempts=(OBSERVED,)),
     "agent_job_status_gpus_1": link.Report(seen=5, attempts=(OBSERVED_WITH_GPUS,)),
+    "agent_register_dial_1": link.Register(
+        protocol=1, agent_version="0.1.0", worker_id=WORKER, name="gpu1", run_id="r1", dial=3
+    ),
     "agent_heartbeat_1": link.Heartbeat(at_ms=AT, host=HOST, gpus=(GPU,), gpu_message="m", usage={ATTEMPT: USAGE}),
     "agent_file_exists_1": link.FileExists(check_id=1, path="/in/data.slp", size_bytes=123),
     "agent_file_not_found_1": link.FileNotFound(check_id=1, reason="no such file"),

@@ -26,6 +26,7 @@ class AgentLink:
         self._network = network
         self._end: End | None = None
         self._is_up = False
+        self._dials = 0
         self._may_ship = False
         self._heard_ms = 0
         self._back_off_ms = 200
@@ -59,6 +60,7 @@ class AgentLink:
             self._retry()
             return
         self._end = end
+        self._dials += 1
         end.on_frame = self._receive
         end.on_closed = self._lost
         observed = agent.core.begin_exchange()
@@ -72,6 +74,7 @@ class AgentLink:
             worker_id=WorkerId(agent.host.name),
             name=agent.host.name,
             run_id=agent.run_id,
+            dial=self._dials,
             boot_id=str(agent.host.boot),
             max_concurrent_jobs=agent.host.slots,
             gpus=tuple(link.Gpu(index=n, uuid=uuid, name="A100") for n, uuid in enumerate(agent.host.gpus)),

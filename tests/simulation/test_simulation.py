@@ -17,6 +17,7 @@ PINNED: tuple[tuple[int, tuple[str, ...], str], ...] = (
     (36, ("cut",), "a task that avoids a worker takes its GPU from the offers to the next task"),
     (100137, ("reboot",), "what a reboot took is lost, not failed"),
     (107, ("restore",), "an agent that forgot an end since the backup has no loss to explain"),
+    (743, ("keeper_crash_at_start",), "what a dying keeper started and nobody noted has no log to wait for"),
     (5008, ("restore",), "a restored store that is noticed late can be confirmed late"),
 )
 """Seeds that once found something, with the kinds of their faults."""

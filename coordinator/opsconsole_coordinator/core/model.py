@@ -157,6 +157,7 @@ class Worker(msgspec.Struct, kw_only=True, omit_defaults=True):
     last_seen_ms: int = 0
     session: SessionId | None = None
     run_id: str = ""
+    dial: int = 0
     seq: int = 0
     heard_at_ms: int = 0
     connection: str = "silent"

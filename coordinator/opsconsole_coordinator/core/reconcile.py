@@ -88,6 +88,8 @@ def check_register(fleet: Fleet, message: link.Register, now_ms: int) -> None:
         raise Unavailable(
             f"another agent with the identity of {worker.name} is connected; was its state folder copied? delete the copy"
         )
+    if worker is not None and worker.run_id == message.run_id and 0 < message.dial <= worker.dial:
+        raise Unavailable("this connection is an older one: the agent has dialled again since")
 
 
 def checked_properties(properties: dict[str, Any]) -> dict[str, Any]:
@@ -108,6 +110,7 @@ def _take_description(worker: Worker, message: link.Register, session: SessionId
     worker.gpu_message = message.gpu_message
     worker.boot_id = message.boot_id
     worker.run_id = message.run_id
+    worker.dial = message.dial
     worker.revoked = False
     worker.session = session
     worker.seq = 0

@@ -190,3 +190,16 @@ def test_a_status_that_is_none_is_refused(world: World) -> None:
     with pytest.raises(ProtocolError, match="'asleep' is not a status"):
         reconcile.update_metadata(world.fleet, worker.record, message, "w1", world.now_ms)
     assert worker.record.properties == {}
+
+
+def test_a_registration_that_arrives_late_is_not_taken_for_the_present_one(world: World) -> None:
+    """What it has to tell is old: what was started since is missing from it, and isn't lost."""
+    worker = world.worker()
+    worker.connect(dial=2)
+    worker.take(link.Registered)
+    world.submit()
+    session, attempt = worker.record.session, worker.started()
+    with pytest.raises(Unavailable, match="an older one"):
+        worker.connect(dial=1, observed=())
+    assert worker.record.session == session
+    assert not attempt.is_finished
