@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import fcntl
-import gc
 import getpass
 import logging
 import os
@@ -21,6 +20,7 @@ import msgspec
 
 from opsconsole_coordinator.server import web
 from opsconsole_coordinator.server.desk import Desk
+from opsconsole_coordinator.server.heap import Heap
 from opsconsole_coordinator.server.hub import Hub
 from opsconsole_coordinator.server.identity import Identities
 from opsconsole_coordinator.server.kernel import Kernel
@@ -75,6 +75,7 @@ class Coordinator:
         self._web: web.Web | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._server: asyncio.Task[None] | None = None
+        self._heap = Heap()
         self.endpoint: Endpoint | None = None
 
     async def start(self) -> Endpoint:
@@ -108,8 +109,7 @@ class Coordinator:
             raise Unavailable("the web server ended before it began")
         write_private(config.data_dir / ENDPOINT_FILE, msgspec.json.encode(endpoint).decode() + "\n")
         self.endpoint = endpoint
-        gc.collect()
-        gc.freeze()  # what exists now lives as long as the process: no full collection needs to look at it
+        self._heap.begin()
         return endpoint
 
     async def _open(self, host: str, port: int) -> Endpoint:
@@ -138,6 +138,7 @@ class Coordinator:
         retention = Retention(kernel, logs, config.keep)
         loops = (
             (kernel.run, "commit"), (kernel.tick, "tick"), (logs.run, "sync logs"), (retention.run, "let go of history"),
+            (self._heap.run, "collect garbage"),
         )  # fmt: skip
         for loop, label in loops:
             task = asyncio.create_task(loop(), name=label)
@@ -153,6 +154,7 @@ class Coordinator:
 
     async def stop(self) -> None:
         """Stop serving, fold the store together, let go of the data folder. Running tasks go on."""
+        self._heap.end()
         if self._web is not None:
             self._web.stop()
         if self._server is not None:

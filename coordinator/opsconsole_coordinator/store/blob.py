@@ -7,6 +7,7 @@ import msgspec
 
 from opsconsole_coordinator.store.schema import StoreError
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 
@@ -17,9 +18,16 @@ def damaged(what: str) -> StoreError:
 
 def reader(kind: type[T], what: str) -> Callable[[bytes], T]:
     """A function that decodes blobs of this kind. It raises StoreError, which calls them `what`."""
-    decode = msgspec.msgpack.Decoder(kind).decode
+    return _guarded(msgspec.msgpack.Decoder(kind).decode, what)
 
-    def read(data: bytes) -> T:
+
+def text_reader(kind: type[T], what: str) -> Callable[[str], T]:
+    """The same for JSON, which SQLite makes of rows."""
+    return _guarded(msgspec.json.Decoder(kind).decode, what)
+
+
+def _guarded(decode: Callable[[S], T], what: str) -> Callable[[S], T]:
+    def read(data: S) -> T:
         try:
             return decode(data)
         except (msgspec.DecodeError, ValueError, TypeError, RecursionError):
