@@ -58,10 +58,11 @@ def go_on(connection: sqlite3.Connection, rows_max: int) -> bool:
 
 def events_before(connection: sqlite3.Connection, at_ms: int) -> range:
     """The numbers of all events before a time, by halving: numbers grow with time, and no index is needed."""
-    # Each end by itself: asked for both in one, SQLite reads the whole table.
-    ends = "SELECT coalesce((SELECT min(seq) FROM events), 0), coalesce((SELECT max(seq) FROM events) + 1, 0)"
-    first, last = connection.execute(ends).fetchone()
-    low, high = first, last
+    # Each end by itself: asked for both in one statement, SQLite reads the whole table.
+    first, last = (connection.execute(f"SELECT {end}(seq) FROM events").fetchone()[0] for end in ("min", "max"))
+    if first is None:
+        return range(0)
+    low, high = first, last + 1
     while low < high:
         middle = (low + high) // 2
         found = connection.execute("SELECT at_ms FROM events WHERE seq >= ? ORDER BY seq LIMIT 1", (middle,)).fetchone()
