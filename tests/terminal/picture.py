@@ -4,8 +4,11 @@ A coordinator, three agents and real trainings on this machine, the console in t
 of NVML's library; everything else is what it looks like.
 """
 
+import os
+import shutil
 import sys
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
 from tests.nvml import FakeGpus
@@ -13,6 +16,8 @@ from tests.process.lab import OPSCONSOLE, Lab, lab
 from tests.terminal.tmux import Terminal
 
 ROOT = Path(__file__).resolve().parents[2]
+SHOWN = Path("/mnt/vast")
+"""Where the fleet's folders are while pictures are taken, if that can be: it is to be read in them."""
 TRAIN = (sys.executable, str(ROOT / "examples" / "digits" / "train.py"))
 HOSTS = {"gpu-a": (2, "NVIDIA A100-SXM4-80GB", 81_920), "gpu-b": (4, "NVIDIA H100-80GB-HBM3", 81_559), "lab-4090": (1, "NVIDIA GeForce RTX 4090", 24_564)}  # fmt: skip
 
@@ -90,7 +95,14 @@ def take(room: Lab, folder: Path, name: str, width: int, height: int, *keys: str
 def main(folder: Path) -> None:
     """All pictures."""
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as temporary, lab(Path(temporary)) as room:
+    with ExitStack() as stack:
+        if os.access(SHOWN.parent, os.W_OK) and not SHOWN.exists():
+            SHOWN.mkdir()
+            base = SHOWN
+            stack.callback(shutil.rmtree, SHOWN)
+        else:
+            base = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        room = stack.enter_context(lab(base))
         fleet(room)
         logs = (
             "2",
