@@ -122,17 +122,26 @@ class LogRoom:
 
     async def _settle(self, request: ReadLog, job_id: JobId, index: int, changed: asyncio.Event) -> str:
         """Wait while the attempt is one that has ended with a part of its log still on the way; what to say of it."""
-        worker = ""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(request.settle_ms / 1000):
-                while True:
-                    attempt = _pick((await self._attempts(job_id, index))[1], request.attempt)
-                    if attempt is None or not attempt.is_finished or self._is_over(attempt):
-                        return ""
-                    worker = attempt.worker_name
+                while self._unsettled(request.attempt, job_id, index) is not None:
                     await changed.wait()
                     changed.clear()
-        return f"the end of this log isn't here yet: it is on {worker}" if worker else ""
+        late = self._unsettled(request.attempt, job_id, index)
+        return f"the end of this log isn't here yet: it is on {late.worker_name}" if late is not None else ""
+
+    def _unsettled(self, number: int | None, job_id: JobId, index: int) -> Attempt | None:
+        """The attempt (None: the latest), if it has ended and more of its log will come. Such are in memory."""
+        fleet = self._kernel.fleet
+        job = fleet.jobs.get(job_id)
+        if job is None or index >= len(job.tasks):
+            return None
+        attempt = fleet.current(job.tasks[index])
+        if number is not None and (attempt is None or attempt.number != number):
+            there = (fleet.attempts.get(one) for one in job.open_attempts)
+            attempt = next((one for one in there if one and (one.index, one.number) == (index, number)), None)
+        is_late = attempt is not None and attempt.is_finished and not self._is_over(attempt)
+        return attempt if is_late else None
 
     @contextlib.contextmanager
     def _wait(self, attempt_id: AttemptId | None, event: asyncio.Event) -> Iterator[None]:

@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict, Unpack
 
 from msgspec import Raw
 
@@ -119,23 +119,27 @@ def ids_with_prefix(connection: sqlite3.Connection, prefix: str, limit: int = 10
     return [row[0] for row in rows]
 
 
-def job_rows(
-    connection: sqlite3.Connection,
-    *,
-    project: str = "",
-    ended_only: bool = False,
-    before_ms: int | None = None,
-    before_id: str = "",
-    limit: int = 100,
-) -> Iterable[JobRow]:
+class Page(TypedDict, total=False):
+    """Which jobs, newest first: of a project, those that have ended, those before one of that time and id."""
+
+    project: str
+    ended_only: bool
+    before_ms: int | None
+    before_id: str
+    limit: int
+
+
+def job_rows(connection: sqlite3.Connection, **page: Unpack[Page]) -> Iterable[JobRow]:
     """Rows of jobs, newest first. Lazy: the caller stops when it has enough."""
-    found = encoded_job_rows(
-        connection, project=project, ended_only=ended_only, before_ms=before_ms, before_id=before_id, limit=limit
-    )
-    return map(_row, found)
+    return map(_row, _stored_rows(connection, **page))
 
 
-def encoded_job_rows(
+def encoded_job_rows(connection: sqlite3.Connection, **page: Unpack[Page]) -> Iterable[Raw]:
+    """The same, as they are stored, which is how they are told."""
+    return map(_told, _stored_rows(connection, **page))
+
+
+def _stored_rows(
     connection: sqlite3.Connection,
     *,
     project: str = "",
@@ -143,8 +147,7 @@ def encoded_job_rows(
     before_ms: int | None = None,
     before_id: str = "",
     limit: int = 100,
-) -> Iterable[Raw]:
-    """The same, as they are stored, which is how they are told."""
+) -> Iterator[bytes]:
     where, values = ["1"], list[object]()
     if project:
         where.append("project = ?")
@@ -155,8 +158,7 @@ def encoded_job_rows(
         where.append("(created_at_ms, job_id) < (?, ?)")
         values += [before_ms, before_id or "~"]
     sql = f"SELECT row FROM jobs WHERE {' AND '.join(where)} ORDER BY created_at_ms DESC, job_id DESC LIMIT ?"
-    for (data,) in connection.execute(sql, (*values, limit)):
-        yield _told(data)
+    return (data for (data,) in connection.execute(sql, (*values, limit)))
 
 
 def encoded_live_rows(connection: sqlite3.Connection) -> list[Raw]:
