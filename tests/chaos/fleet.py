@@ -5,7 +5,7 @@ import sqlite3
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from opsconsole import SyncClient
@@ -117,6 +117,22 @@ class Fleet:
     def starts(self) -> dict[AttemptId, list[ledger.Start]]:
         """Of all attempts so far, as they wrote it down themselves."""
         return ledger.read(self.lab.folder / "ledger").starts
+
+    def see_replaced(self, moving: JobId, victim: str, other: str, patient: Mapping[str, JobId]) -> None:
+        """The networks are healed: what was replaced is stopped, what only couldn't be heard goes on; then all may end."""
+        lab = self.lab
+        uid, start = self.first_start(moving)
+        lab.wait(lambda: not ledger.is_alive(start, uid), "the replaced attempt to be stopped", 40)
+        for name in self.slots:
+            lab.wait_connected(name)
+        for name, job_id in patient.items():
+            lab.wait(lambda job_id=job_id: lab.state(job_id) == "running", f"{name} to go on")
+            assert len(lab.job(job_id)["tasks"][0]["attempts"]) == 1
+        (lab.folder / "go").touch()
+        self.settle()
+        attempts = lab.job(moving)["tasks"][0]["attempts"]
+        assert [attempt["state"] for attempt in attempts] == ["worker_failed", "succeeded"]
+        assert [attempt["worker"] for attempt in attempts] == [victim, other]
 
     def close(self) -> None:
         """Hang up."""

@@ -77,17 +77,7 @@ def test_a_silent_partition_loses_nothing_and_starts_nothing_twice(lab: Lab, tow
 
     town.heal()
     fleet.out_of_reach += [victim, "fenced"]
-    lab.wait(lambda: not is_alive(start, uid), "the replaced attempt to be stopped", 40)
-    for name in HOSTS:
-        lab.wait_connected(name)
-    for name, job_id in patient.items():
-        lab.wait(lambda job_id=job_id: lab.state(job_id) == "running", f"{name} to go on")
-        assert len(lab.job(job_id)["tasks"][0]["attempts"]) == 1
-    (lab.folder / "go").touch()
-    fleet.settle()
-    attempts = lab.job(moving)["tasks"][0]["attempts"]
-    assert [attempt["state"] for attempt in attempts] == ["worker_failed", "succeeded"]
-    assert [attempt["worker"] for attempt in attempts] == [victim, other]
+    fleet.see_replaced(moving, victim, other, patient)
     attempts = lab.job(fenced)["tasks"][0]["attempts"]
     assert [attempt["state"] for attempt in attempts] == ["worker_failed", "succeeded"]
     assert "fence" in attempts[0]["error"], attempts

@@ -7,7 +7,6 @@ import pytest
 
 from opsconsole_protocol.spec import JobSpec
 from tests.chaos.fleet import Fleet
-from tests.chaos.ledger import is_alive
 from tests.chaos.operator import words
 from tests.chaos.proxy import DOWN, UP
 from tests.process.lab import Lab
@@ -65,16 +64,5 @@ def test_what_a_network_does_loses_nothing_and_starts_nothing_twice(lab: Lab, fl
         proxy.heal()
     fleet.out_of_reach.append(victim)
     fleet.operators.submit(JobSpec(command=short, num_tasks=6, name="new work", worker=victim))
-    uid, start = fleet.first_start(moving)
-    lab.wait(lambda: not is_alive(start, uid), "the replaced attempt to be stopped", 40)
-    for name in town:
-        lab.wait_connected(name)
-    for name, job_id in patient.items():
-        lab.wait(lambda job_id=job_id: lab.state(job_id) == "running", f"{name} to go on")
-        assert len(lab.job(job_id)["tasks"][0]["attempts"]) == 1
-    (lab.folder / "go").touch()
-    fleet.settle()
-    attempts = lab.job(moving)["tasks"][0]["attempts"]
-    assert [attempt["state"] for attempt in attempts] == ["worker_failed", "succeeded"]
-    assert [attempt["worker"] for attempt in attempts] == [victim, other]
+    fleet.see_replaced(moving, victim, other, patient)
     fleet.check()
