@@ -1,0 +1,78 @@
+"""Regular expressions from outside: the one way to compile and run them.
+
+Python's `re` can take for ever over one line, and nothing can stop it: it even keeps the interpreter's lock. Patterns
+that people and peers write run on RE2 instead, whose time grows with pattern × text and never faster, and whose memory
+is bounded. What it has no word for (look-around, back-references) is refused in one line.
+
+`re` itself stays for patterns that stand in our own code; a test holds every other use to this module.
+"""
+
+from functools import lru_cache
+from typing import Any
+
+from opsconsole_protocol.error import InvalidRequest
+
+PATTERN_CHARACTERS_MAX = 1_000
+_MEMORY_BYTES_MAX = 8 << 20
+_WITHOUT_RE2 = ("invalid perl operator: (?=", "invalid perl operator: (?!", "invalid perl operator: (?<")
+
+
+class Pattern:
+    """A compiled pattern. Made by `compile_pattern`."""
+
+    __slots__ = ("_compiled", "ignore_case", "text")
+
+    def __init__(self, text: str, compiled: Any, *, ignore_case: bool) -> None:
+        self.text = text
+        self.ignore_case = ignore_case
+        self._compiled = compiled
+
+    def search(self, line: str, start: int = 0) -> tuple[int, int] | None:
+        """Where the pattern is first found at or after character `start`, as (first, past the last); None if nowhere."""
+        found = self._compiled.search(_encodable(line), start)
+        return None if found is None else found.span()
+
+    def matches(self, line: str) -> bool:
+        """Whether the pattern is found anywhere in `line`."""
+        return self._compiled.search(_encodable(line)) is not None
+
+
+@lru_cache(maxsize=256)
+def compile_pattern(text: str, *, ignore_case: bool = False) -> Pattern:
+    """Compile a pattern from outside. Raises InvalidRequest in one line that says what to write instead."""
+    if len(text) > PATTERN_CHARACTERS_MAX:
+        raise InvalidRequest(f"a pattern has at most {PATTERN_CHARACTERS_MAX} characters, this one {len(text)}")
+    import re2
+
+    options = re2.Options()
+    options.max_mem = _MEMORY_BYTES_MAX
+    options.log_errors = False
+    options.case_sensitive = not ignore_case
+    try:
+        compiled = re2.compile(_encodable(text), options)
+    except re2.error as error:
+        raise InvalidRequest(_said(text, error)) from None
+    return Pattern(text, compiled, ignore_case=ignore_case)
+
+
+def _said(text: str, error: Exception) -> str:
+    first = error.args[0] if error.args else ""
+    reason = first.decode("utf-8", "replace") if isinstance(first, bytes) else str(first)
+    if reason.startswith(_WITHOUT_RE2):
+        return (
+            f"{text[:100]!r} looks ahead or behind, which patterns here can't: write it without (?=…), (?!…) or (?<…)"
+        )
+    if reason == "invalid escape sequence: \\1":
+        return f"{text[:100]!r} refers back to a group, which patterns here can't: write it without \\1"
+    if "pattern too large" in reason:
+        return "this pattern is too large: write a simpler one"
+    return f"{text[:100]!r} is not a regular expression: {reason[:200]}"
+
+
+def _encodable(text: str) -> str:
+    """The text as UTF-8 can carry it: a lone surrogate (a byte that was no UTF-8) becomes one question mark."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "replace").decode()
+    return text
