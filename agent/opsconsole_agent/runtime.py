@@ -12,7 +12,7 @@ from typing import Any
 
 from opsconsole_agent.conductor import Conductor
 from opsconsole_agent.core import AgentCore, StopAll
-from opsconsole_agent.credential import Credential, StateLock, ensure_credential
+from opsconsole_agent.credential import Credential, StateLock, ensure_credential, keep_joined
 from opsconsole_agent.desk import Description, Desk
 from opsconsole_agent.engine import ProcessEngine
 from opsconsole_agent.keeper.link import KeeperLink
@@ -24,6 +24,7 @@ from opsconsole_agent.state import StateFolder
 from opsconsole_agent.telemetry import Telemetry
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.ids import AttemptId
+from opsconsole_protocol.private_file import PrivateFileError
 
 STOP_TIMEOUT_S = 60.0
 FAREWELL_S = 5.0
@@ -91,7 +92,7 @@ class _Service:
         say: Callable[[str], None],
         state: StateFolder,
         description: Description,
-        link_headers: Mapping[str, str],
+        credential: Credential,
         telemetry: Telemetry,
         keeper: KeeperLink,
     ) -> None:
@@ -102,8 +103,13 @@ class _Service:
         shipper = LogShipper()
         self._conductor = Conductor(self._core, state, shipper)
         self._desk = Desk(description, self._conductor, state, shipper, telemetry, say)
-        target = Target(config.url, config.certificate_hash, link_headers, config.token)
-        self._link = CoordinatorLink(target, self._desk, shipper, say)
+        self._credential = credential
+        headers = {"Authorization": f"Bearer {credential.secret}", "Opsconsole-Worker": credential.worker_id}
+        target = Target(
+            config.url, config.certificate_hash, headers, config.token, credential.secret,
+            credential.has_joined_by(config.token),
+        )  # fmt: skip
+        self._link = CoordinatorLink(target, self._desk, shipper, say, self._taken)
         home = Home(description.worker_id, config.url, dict(os.environ), config.io)
         self._engine = ProcessEngine(
             keeper, Staging(home, state), self._conductor.tell, self._expected, self._unsure(description.host.boot_id)
@@ -134,8 +140,14 @@ class _Service:
             tags=config.tags,
             properties={**config.properties, **own},
         )
-        headers = {"Authorization": f"Bearer {credential.secret}", "Opsconsole-Worker": credential.worker_id}
-        return cls(config, say, state, description, headers, telemetry, keeper)
+        return cls(config, say, state, description, credential, telemetry, keeper)
+
+    def _taken(self) -> None:
+        """From now on, only who knows our credential is our coordinator."""
+        try:
+            keep_joined(self._config.state_dir, self._credential, self._config.token)
+        except PrivateFileError as error:  # a full disk keeps no agent from its tasks
+            self._say(error.message)
 
     def _expected(self) -> list[AttemptId]:
         return [attempt.attempt_id for attempt in self._core.processes()]

@@ -7,6 +7,7 @@ from msgspec import Meta
 
 from opsconsole_protocol import requirement
 from opsconsole_protocol.error import InvalidRequest
+from opsconsole_protocol.name import check_name
 
 COMMAND_BYTES_MAX = 128 * 1024
 ENVIRONMENT_BYTES_MAX = 1024 * 1024
@@ -77,6 +78,7 @@ class JobSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 def check_spec(spec: JobSpec) -> None:
     """Raise InvalidRequest for what types alone can't say."""
+    check_name(spec.project, "a project's name")
     for command in (spec.command, *spec.task_commands):
         _check_command(command)
     if spec.task_commands and len(spec.task_commands) != spec.num_tasks:

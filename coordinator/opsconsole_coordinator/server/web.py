@@ -1,10 +1,11 @@
-"""The one port: `/agent` and `/operator` as websockets, `/health` for monitoring."""
+"""The one port: `/agent` and `/operator` as websockets, `/health` for monitoring, `/proof` for who doubts us."""
 
 import asyncio
 import contextlib
 import errno
 import socket
 from collections.abc import Iterator
+from functools import partial
 
 import uvicorn
 from starlette.applications import Starlette
@@ -24,9 +25,11 @@ from opsconsole_coordinator.server.log_room import LogRoom
 from opsconsole_coordinator.server.operator_session import OperatorSession
 from opsconsole_coordinator.trust.certificate import CertificateFiles, server_context
 from opsconsole_coordinator.trust.gate import Gate
+from opsconsole_protocol import proof
 from opsconsole_protocol.codec import FRAME_BYTES_MAX
 from opsconsole_protocol.error import InvalidRequest, OpsconsoleError, Unauthenticated
 from opsconsole_protocol.ids import WorkerId
+from opsconsole_protocol.invitation import INVITATION_HEADER
 
 CONNECTIONS_MAX = 4_096
 BACKLOG = 1_024
@@ -58,6 +61,7 @@ class Web:
         """The application behind its gate."""
         routes = [
             Route("/health", self._health),
+            Route(proof.PATH, self._proof),
             WebSocketRoute("/agent", self._agent),
             WebSocketRoute("/operator", self._operator),
         ]
@@ -98,31 +102,51 @@ class Web:
         body = {"healthy": not trouble, "uptime_ms": self._kernel.clock.uptime_ms()}
         return JSONResponse(body, status_code=503 if trouble else 200)
 
+    async def _proof(self, request: Request) -> PlainTextResponse:
+        """Prove that we know a secret before it is shown to us."""
+        headers = request.headers
+        try:
+            found = proof.answer(
+                self._identities.by_key, headers.get(proof.NONCE_HEADER, ""), headers.get(proof.KEYS_HEADER, ""),
+                proof.address(request.scope["server"]),
+            )  # fmt: skip
+        except ValueError as error:
+            return PlainTextResponse(str(error), 400)
+        return PlainTextResponse(
+            found or "the token is not valid here: ask for an invitation with `opsconsole invite`",
+            200 if found else 401,
+        )
+
     async def _agent(self, socket: WebSocket) -> None:
         headers = socket.headers
         try:
             worker_id = WorkerId(headers.get("opsconsole-worker", ""))
             if not worker_id or len(worker_id) > 100:
                 raise InvalidRequest("the header Opsconsole-Worker is missing: is this an opsconsole agent?")
+            secret = _bearer(socket)
             invitation = await self._identities.worker(
-                _bearer(socket), headers.get("opsconsole-invitation", ""), worker_id, self._kernel.clock.now_ms()
+                secret, headers.get(INVITATION_HEADER, ""), worker_id, self._kernel.clock.now_ms()
             )
         except OpsconsoleError as error:
             await _deny(socket, error)
             return
         name, tags = (invitation.name, invitation.tags) if invitation is not None else ("", ())
-        await self._hold(socket, AgentSession(socket, self._kernel, self._logs, worker_id, name, tags))
+        session = AgentSession(socket, self._kernel, self._logs, worker_id, name, tags)
+        with self._identities.present(secret, partial(session.end, "unauthenticated")):
+            await self._hold(socket, session)
 
     async def _operator(self, socket: WebSocket) -> None:
         try:
+            secret = _bearer(socket)
             caller = await self._identities.operator(
-                _bearer(socket), socket.headers.get("x-opsconsole-credential", ""), self._kernel.clock.now_ms()
+                secret, socket.headers.get(INVITATION_HEADER, ""), self._kernel.clock.now_ms()
             )
         except OpsconsoleError as error:
             await _deny(socket, error)
             return
-        session = OperatorSession(socket, self._kernel, self._desk, self._hub, caller, self._version)
-        await self._hold(socket, session)
+        session = OperatorSession(socket, self._kernel, self._desk, self._hub, self._identities, caller, self._version)
+        with self._identities.present(secret, session.end):
+            await self._hold(socket, session)
 
     async def _hold(self, socket: WebSocket, session: AgentSession | OperatorSession) -> None:
         if self._connections >= CONNECTIONS_MAX:
