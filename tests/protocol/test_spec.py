@@ -5,10 +5,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from opsconsole_protocol.bound import COMMAND_BYTES_MAX
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.link import HEARTBEAT_MS
 from opsconsole_protocol.spec import (
-    COMMAND_BYTES_MAX,
     FENCE_AFTER_MIN_MS,
     NUM_TASKS_MAX,
     JobSpec,

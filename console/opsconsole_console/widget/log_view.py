@@ -1,6 +1,5 @@
 """A pager over a growing log: it follows, and once somebody scrolls up it stays where they read."""
 
-import re
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import ClassVar
@@ -10,6 +9,7 @@ from textual.binding import Binding, BindingType
 from opsconsole_console.widget.log_body import LogBody
 from opsconsole_console.widget.log_painter import Layout, Timestamps, is_error
 from opsconsole_console.widget.log_sight import compile_pattern, shown_text
+from opsconsole_protocol.pattern import Pattern
 
 _SIDEWAYS_CELLS = 16
 _SOURCES: tuple[frozenset[str] | None, ...] = (None, frozenset({"stdout"}), frozenset({"stderr", "error"}))
@@ -82,7 +82,7 @@ class LogView(LogBody):
 
         return self._go_to_hit(hit, step, self._start_place(step))
 
-    def _search(self, pattern: re.Pattern[str], step: int, *, from_view: bool = False) -> bool:
+    def _search(self, pattern: Pattern, step: int, *, from_view: bool = False) -> bool:
         lines, sight = self._ring.lines, self._sight
 
         def hit(place: int) -> bool:
