@@ -12,9 +12,10 @@ import sys
 from collections.abc import Sequence
 
 from opsconsole_console.cli import console
-from opsconsole_console.cli.output import clean, put, say
+from opsconsole_console.cli.output import put, say
 from opsconsole_console.cli.parser import USAGE, Group, Parser, VerbParser, add_common
 from opsconsole_console.cli.verb import VERBS
+from opsconsole_console.visible import clean
 from opsconsole_protocol.error import InvalidRequest, OpsconsoleError
 
 FAILED = 1
