@@ -89,6 +89,33 @@ class IoPaths(Message, frozen=True, kw_only=True):
     filesystem: str = ""
 
 
+class TroubleCode(StrEnum):
+    """What can be wrong with a worker as a whole. An unknown one is shown by its text."""
+
+    KEEPER_SILENT = "keeper_silent"
+    """Its keeper doesn't answer: nothing can be started or stopped there."""
+    JOURNAL_SPOILT = "journal_spoilt"
+    """The journal of ends can't be read or written: how its tasks end can't be told."""
+    STATE_DAMAGED = "state_damaged"
+    """Something else in its state folder isn't what it should be, and was put aside."""
+    DISK_FULL = "disk_full"
+    """The disk of its state folder or its output folder is (nearly) full."""
+
+
+class Trouble(Message, frozen=True, kw_only=True):
+    """What is wrong with a worker at the moment, as its agent sees it, in one line for people.
+
+    While one that `blocks` lasts, nothing new is assigned to the worker. `code` is a TroubleCode or one of a newer agent.
+    """
+
+    code: Annotated[str, Meta(min_length=1, max_length=40)]
+    text: Annotated[str, Meta(max_length=500)] = ""
+    blocks: bool = True
+
+
+TROUBLES_MAX = 16
+
+
 # --- what should exist -----------------------------------------------------------------------------------------
 
 
@@ -198,6 +225,7 @@ class Register(Message, frozen=True, kw_only=True, tag="register"):
     store_seq: Annotated[int, Meta(ge=0, le=1 << 53)] = 0
     """The highest committed sequence that this agent ever heard of from the store `store_id`."""
     observed: tuple[Observed, ...] = ()
+    troubles: Annotated[tuple[Trouble, ...], Meta(max_length=TROUBLES_MAX)] = ()
 
 
 class UpdateMetadata(Message, frozen=True, kw_only=True, tag="update_metadata"):
@@ -230,6 +258,8 @@ class Heartbeat(Message, frozen=True, kw_only=True, tag="heartbeat"):
     gpus: tuple[Gpu, ...] | None = None
     gpu_message: str = ""
     usage: dict[str, TaskUsage] = {}
+    troubles: Annotated[tuple[Trouble, ...], Meta(max_length=TROUBLES_MAX)] = ()
+    """All that is wrong now; what is no longer named is over."""
 
 
 class FileExists(Message, frozen=True, kw_only=True, tag="FILE_EXISTS"):
