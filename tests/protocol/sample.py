@@ -36,7 +36,7 @@ SPEC = JobSpec(
     workdir="/work", environment={"LR": "0.1"}, ports=("http",), template="train",
     parameters=({"lr": 0.1}, {"lr": 0.2}), task_commands=(("a", "1"), ("a", "2")), held=True,
 )  # fmt: skip
-GANG = msgspec.structs.replace(SPEC, max_task_failures=0, gang=True, job_timeout_ms=86_400_000)
+GANG = msgspec.structs.replace(SPEC, max_task_failures=None, gang=True, job_timeout_ms=86_400_000)
 WANT = link.Want(mode=link.Mode.STOP, reason="cancelled by ana", grace_ms=1_000)
 DESIRED = link.Desired(
     attempt_id=ATTEMPT,
