@@ -11,6 +11,7 @@ from textual.binding import Binding, BindingType
 from opsconsole_console.app import filter as filters
 from opsconsole_console.app.filter import Filter
 from opsconsole_console.screen.part.filter_bar import FilterBar
+from opsconsole_console.screen.part.home import home
 from opsconsole_console.widget.column import Column
 from opsconsole_console.widget.live_table import LiveTable
 from opsconsole_console.widget.pane import Pane
@@ -95,7 +96,7 @@ class TablePane(Pane, Generic[RowT]):
 
     def action_invert(self) -> None:
         if self.filter.empty:
-            self.app.notify("there is no filter to invert: type one with /", severity="warning")
+            home(self).say("there is no filter to invert: type one with /", "warning")
             return
         self.set_filter(self.filter.text, inverted=not self.filter.inverted)
 
@@ -118,7 +119,7 @@ class TablePane(Pane, Generic[RowT]):
         except InvalidRequest as error:
             self.state = error.message
             if event.final:
-                self.app.notify(error.message, severity="warning")
+                home(self).say(error.message, "warning")
         if event.final:
             self.table.focus()
 
