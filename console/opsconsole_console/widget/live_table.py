@@ -46,6 +46,9 @@ class _TableMessage(Message):
 class LiveTable(VirtualView, Generic[IdT, RowT]):
     """Rows by id under columns; the cursor and the marks belong to ids, not to lines.
 
+    The row under the cursor keeps its place whatever becomes of it, until the cursor leaves it: it must not jump away
+    from under a hand that is about to press a key.
+
     `set_rows`, `upsert` and `discard` take batches at any rate; what changed and is in sight is painted at most
     `flush_hz` times a second (None: whenever the app calls `flush`). Rows may be any objects, also ones changed in
     place, as long as every change is told by `upsert`. For rows that show passing time, call `touch` once a second.
@@ -76,6 +79,7 @@ class LiveTable(VirtualView, Generic[IdT, RowT]):
         &:focus > .live-table--cursor-bar { color: $primary; background: $primary 28%; }
     }
     """
+    # fmt: off
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("down,j", "move(1)", "Down", show=False, id="table.down"),
         Binding("up,k", "move(-1)", "Up", show=False, id="table.up"),
@@ -85,15 +89,28 @@ class LiveTable(VirtualView, Generic[IdT, RowT]):
         Binding("ctrl+u", "page(-0.5)", "Half a page up", show=False, id="table.half_page_up"),
         Binding("home,g", "top", "First", show=False, id="table.top"),
         Binding("end,G", "bottom", "Last", show=False, id="table.bottom"),
-        Binding("space", "mark", "Mark", show=False, id="table.mark"),
+        Binding("space", "mark", "Mark", show=False, tooltip="And go on to the next", id="table.mark"),
+        Binding("shift+down", "mark_on(1)", "Mark downward", show=False, id="table.mark_down"),
+        Binding("shift+up", "mark_on(-1)", "Mark upward", show=False, id="table.mark_up"),
+        Binding("V,ctrl+@", "mark_range", "Mark range", show=False, key_display="V ctrl+space",
+                tooltip="From the last mark to here", id="table.mark_range"),
+        Binding("asterisk,ctrl+a", "mark_all", "Mark all", show=False, key_display="* ctrl+a",
+                tooltip="All that are shown", id="table.mark_all"),
+        Binding("tilde", "mark_others", "Mark the others", show=False, key_display="~",
+                tooltip="Instead of the marked ones", id="table.mark_others"),
         Binding("enter", "open", "Open", show=False, id="table.open"),
     ]
+    # fmt: on
 
     @dataclass
     class RowHighlighted(_TableMessage):
-        """The cursor came to another row; None when the table got empty."""
+        """The cursor came to another row; None when the table got empty.
+
+        `left` is the row that it came from, where somebody moved it; else the row under it went away, or was the first.
+        """
 
         row_id: str | None
+        left: str | None = None
 
     @dataclass
     class RowSelected(_TableMessage):
@@ -136,6 +153,7 @@ class LiveTable(VirtualView, Generic[IdT, RowT]):
         self._cursor_id: IdT | None = None
         self._home: IdT | None = None
         self._marks: set[IdT] = set()
+        self._marked_last: IdT | None = None
         self._strips: RowStrips | None = None
 
     # -- rows -----------------------------------------------------------------------------------------------------
@@ -272,15 +290,22 @@ class LiveTable(VirtualView, Generic[IdT, RowT]):
 
     def toggle_mark(self, row_id: IdT) -> None:
         """Mark a row, or unmark it."""
-        self._marks ^= {row_id}
-        self._refresh_rows((row_id,))
-        self._tell_marks()
+        self._marked_last = row_id
+        self._set_marks(self._marks ^ {row_id})
+
+    def unmark(self, row_ids: Iterable[IdT]) -> None:
+        """Unmark these."""
+        self._set_marks(self._marks.difference(row_ids))
 
     def clear_marks(self) -> None:
         """Unmark everything, hidden rows too."""
-        if self._marks:
-            self._marks.clear()
-            self.refresh_view()
+        self._set_marks(set())
+
+    def _set_marks(self, marks: set[IdT]) -> None:
+        changed = self._marks ^ marks
+        if changed:
+            self._marks = marks
+            self._refresh_rows(changed)
             self._tell_marks()
 
     def set_empty(self, text: str) -> None:
@@ -310,6 +335,30 @@ class LiveTable(VirtualView, Generic[IdT, RowT]):
     def action_mark(self) -> None:
         if self._cursor_id is not None:
             self.toggle_mark(self._cursor_id)
+            self.action_move(1)
+
+    def action_mark_on(self, rows: int) -> None:
+        """Mark this row, the next one, and so on for as long as the key is held."""
+        passed = self._cursor_id
+        self.action_move(rows)
+        self._marked_last = self._cursor_id
+        self._set_marks(self._marks.union(one for one in (passed, self._cursor_id) if one is not None))
+
+    def action_mark_range(self) -> None:
+        """Mark from the row marked last to this one; this one alone where there is none."""
+        last = None if self._marked_last is None else self._order.position(self._marked_last)
+        if self._cursor_id is not None:
+            self._mark_between(self._cursor if last is None else last, self._cursor)
+
+    def action_mark_all(self) -> None:
+        self._set_marks(self._marks.union(self._order))
+
+    def action_mark_others(self) -> None:
+        self._set_marks(self._marks.symmetric_difference(self._order))
+
+    def _mark_between(self, one: int, other: int) -> None:
+        self._marked_last = self._cursor_id
+        self._set_marks(self._marks.union(self._order.ids_between(min(one, other), max(one, other) + 1)))
 
     def action_open(self) -> None:
         if self._cursor_id is not None:
@@ -330,7 +379,9 @@ class LiveTable(VirtualView, Generic[IdT, RowT]):
             return
         self._move_cursor(position)
         if event.ctrl:
-            self.action_mark()
+            self.toggle_mark(self._order.id_at(position))
+        elif event.shift:
+            self.action_mark_range()
         elif event.chain == 2:
             self.action_open()
 
@@ -406,15 +457,26 @@ class LiveTable(VirtualView, Generic[IdT, RowT]):
         position = max(0, min(position, len(self._order) - 1))
         self._home = None
         old, self._cursor = self._cursor, position
-        row_id = self._order.id_at(position)
-        changed = row_id != self._cursor_id
+        row_id, left = self._order.id_at(position), self._cursor_id
+        changed = row_id != left
         self._cursor_id = row_id
+        if changed and self._let_go(row_id):
+            self.post_message(self.RowHighlighted(self, row_id, left))
+            return
         top = self.scroll_offset.y
         self._bring_into_view()
         if top == self.scroll_offset.y:
             self._refresh_lines(old, position)
         if changed:
-            self.post_message(self.RowHighlighted(self, row_id))
+            self.post_message(self.RowHighlighted(self, row_id, left))
+
+    def _let_go(self, row_id: IdT) -> bool:
+        """Hold the row that the cursor came to; whether the one that it left took its proper place by that."""
+        place = self._place()
+        if not self._order.hold(row_id):
+            return False
+        self._settle(place, follow_cursor=True)
+        return True
 
     def _bring_into_view(self) -> None:
         top, rows = self.scroll_offset.y, self._rows_in_view
@@ -453,14 +515,21 @@ class LiveTable(VirtualView, Generic[IdT, RowT]):
         order = self._order
         for row_id in (self._home, self._cursor_id):
             if row_id is not None and (position := order.position(row_id)) is not None:
-                self._cursor, self._cursor_id = position, row_id
+                self._put_cursor(position)
                 if row_id == self._home:
                     self._home = None
                 return
         if self._home is None and self._cursor_id is not None and order.get(self._cursor_id) is not None:
             self._home = self._cursor_id
-        self._cursor = max(0, min(fallback, len(order) - 1))
-        self._cursor_id = order.id_at(self._cursor) if len(order) else None
+        self._put_cursor(max(0, min(fallback, len(order) - 1)))
+
+    def _put_cursor(self, position: int) -> None:
+        """The cursor is on the row at this position, and that is held where it is."""
+        order = self._order
+        self._cursor_id = order.id_at(position) if len(order) else None
+        if order.hold(self._cursor_id) and self._cursor_id is not None:
+            position = order.position(self._cursor_id) or 0
+        self._cursor = position
 
     # -- frames ---------------------------------------------------------------------------------------------------
 

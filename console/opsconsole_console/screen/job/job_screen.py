@@ -1,7 +1,6 @@
 """One job: what it is, its tasks and attempts, its spec, and what happened to it."""
 
 from collections.abc import Sequence
-from functools import partial
 from typing import ClassVar
 
 from textual import on
@@ -151,7 +150,13 @@ class JobScreen(DetailScreen, JobActions):
             verb = "resume"
         if verb == "hold" and all(states.get(task_id) == "held" for task_id in ids):
             verb = "release"
-        home(self).do(partial(home(self).operations.act_on_tasks, verb, ids, self._detail.job.name))
+        job_name = self._detail.job.name
+
+        async def carried_out() -> None:
+            if await home(self).operations.act_on_tasks(verb, ids, job_name):
+                self._task_pane.table.clear_marks()
+
+        home(self).do(carried_out)
         return True
 
     @on(LiveTable.RowSelected, "#task-table")
