@@ -207,6 +207,7 @@ SERVER: dict[str, Any] = {
         seq=9, workers=(WORKER_ROW,), workers_removed=("w",), jobs=(JOB_ROW,), events=(EVENT_ROW,)
     ),
     **{f"server_answer_{tag}_1": api.Answer(number, answer) for number, (tag, answer) in enumerate(ANSWERS.items(), 1)},
+    "server_answer_acted_2": api.Answer(6, api.ActResult(results=((JOB, "it has ended"),), refused=(JOB,))),
 }
 
 SAMPLES: dict[str, msgspec.Struct] = {**AGENT, **COORDINATOR, **CLIENT, **SERVER}
