@@ -83,9 +83,6 @@ class LogView(LogBody):
 
         return self._go_to_hit(hit, step, self._start_place(step))
 
-<<<<<<< HEAD
-    def _search(self, pattern: Pattern, step: int, *, from_view: bool = False) -> bool:
-=======
     def jump_failure(self) -> bool:
         """Go to where the failure begins that ended the log, its traceback at the top; False where there is none.
 
@@ -102,7 +99,6 @@ class LogView(LogBody):
         return True
 
     def _search(self, pattern: Pattern, step: int, *, from_view: bool = False) -> bool:
->>>>>>> triage
         lines, sight = self._ring.lines, self._sight
 
         def hit(place: int) -> bool:
