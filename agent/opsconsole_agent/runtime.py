@@ -18,6 +18,7 @@ from opsconsole_agent.engine import ProcessEngine
 from opsconsole_agent.keeper.link import KeeperLink
 from opsconsole_agent.link import CoordinatorLink, Target
 from opsconsole_agent.log.shipper import LogShipper
+from opsconsole_agent.membership import Membership, save_membership
 from opsconsole_agent.probe.io_path import WorkerIOConfig, check
 from opsconsole_agent.staging import Home, Staging
 from opsconsole_agent.state import StateFolder
@@ -39,7 +40,8 @@ class AgentConfig:
     """What an agent is told. `token`: an invitation (`id.secret`) or an operator's token, for the first join.
 
     `max_concurrent_jobs` None: as many as GPUs, or 1. `tags`: `K` or `K=V`. `properties`: any, besides those measured.
-    `stop_tasks`: leave nothing running behind. `project`: advertised as a property.
+    `stop_tasks`: leave nothing running behind. `project`: advertised as a property. `remember`: find this coordinator
+    again without being told; one that is found by its data folder need not be remembered.
     """
 
     url: str
@@ -53,6 +55,7 @@ class AgentConfig:
     properties: Mapping[str, Any] = field(default_factory=dict)
     stop_tasks: bool = False
     project: str | None = None
+    remember: bool = True
 
 
 class Agent:
@@ -102,7 +105,7 @@ class _Service:
         self._core = AgentCore(description.max_concurrent_jobs)
         shipper = LogShipper()
         self._conductor = Conductor(self._core, state, shipper)
-        self._desk = Desk(description, self._conductor, state, shipper, telemetry, say)
+        self._desk = Desk(description, self._conductor, state, shipper, telemetry, say, self._remember)
         self._credential = credential
         headers = {"Authorization": f"Bearer {credential.secret}", "Opsconsole-Worker": credential.worker_id}
         target = Target(
@@ -148,6 +151,15 @@ class _Service:
             keep_joined(self._config.state_dir, self._credential, self._config.token)
         except PrivateFileError as error:  # a full disk keeps no agent from its tasks
             self._say(error.message)
+
+    def _remember(self) -> None:
+        """The coordinator has taken us: come back to it after a reboot without being told."""
+        if not self._config.remember:
+            return
+        try:
+            save_membership(self._config.state_dir, Membership(self._config.url, self._config.certificate_hash))
+        except PrivateFileError as error:
+            self._say(f"the coordinator can't be remembered: {error.message}")
 
     def _expected(self) -> list[AttemptId]:
         return [attempt.attempt_id for attempt in self._core.processes()]
