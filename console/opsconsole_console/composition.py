@@ -62,6 +62,7 @@ def coordinator_config(
 ) -> CoordinatorConfig:
     """What to start a coordinator with: flags, then the file, then defaults."""
     from opsconsole_coordinator.runtime import CoordinatorConfig
+    from opsconsole_coordinator.trust.credential import Role
     from opsconsole_protocol.link import ATTEMPT_LOG_BYTES
 
     file = config.coordinator
@@ -73,6 +74,7 @@ def coordinator_config(
         advertise=advertise or file.advertise,
         name=name or file.name,
         keep=_keep(file.keep_finished_days, file.keep_log_gb, file.keep_store_gb),
+        local_role=Role(file.local_role or Role.ADMIN),
         attempt_log_bytes=ATTEMPT_LOG_BYTES if log_mb is None else log_mb << 20,
     )
 

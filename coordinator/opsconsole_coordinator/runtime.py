@@ -24,12 +24,13 @@ from opsconsole_coordinator.server.heap import Heap
 from opsconsole_coordinator.server.hub import Hub
 from opsconsole_coordinator.server.identity import Identities
 from opsconsole_coordinator.server.kernel import Kernel
-from opsconsole_coordinator.server.log_room import LogRoom
+from opsconsole_coordinator.server.log_room import LOG_FILES, LogRoom
 from opsconsole_coordinator.server.retention import Keep, Retention
 from opsconsole_coordinator.server.shelf import Shelf
 from opsconsole_coordinator.store import folder, query
 from opsconsole_coordinator.store.database import FILE_NAME, Database
 from opsconsole_coordinator.trust import certificate, token_file
+from opsconsole_coordinator.trust.credential import Role
 from opsconsole_protocol.address import is_loopback
 from opsconsole_protocol.data_folder import ENDPOINT_FILE, LOCK_FILE
 from opsconsole_protocol.endpoint import Endpoint
@@ -58,6 +59,8 @@ class CoordinatorConfig:
     name: str | None = None
     keep: Keep = field(default_factory=Keep)
     attempt_log_bytes: int = ATTEMPT_LOG_BYTES
+    local_role: Role = Role.ADMIN
+    """What the token in the data folder reaches."""
 
 
 class DataFolderInUse(Conflict):
@@ -123,12 +126,12 @@ class Coordinator:
         database = self._database = Database(config.data_dir / FILE_NAME)
         await database.open()
         kernel = Kernel(database, name)
-        self._logs = logs = LogRoom(config.data_dir / "logs", kernel)
+        self._logs = logs = LogRoom(config.data_dir / "logs", kernel, _log_files())
         kernel.log_offsets = logs.offsets
         kernel.attempt_log_bytes = config.attempt_log_bytes
         store_id = await _ensure_store_id(database)
         await kernel.load()
-        identities = Identities(database, token, getpass.getuser())
+        identities = Identities(database, token, getpass.getuser(), config.local_role)
         await identities.load()
         scheme = "wss" if uses_tls else "ws"
         reach = config.advertise or f"{_reachable(host)}:{port}"
@@ -300,6 +303,12 @@ def _raise_file_limit() -> None:
     wanted = FILES_MAX if hard == resource.RLIM_INFINITY else min(FILES_MAX, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _log_files() -> int:
+    """How many logs may be open at a time: few where few files may be."""
+    allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return LOG_FILES if allowed == resource.RLIM_INFINITY else max(2, min(LOG_FILES, allowed // 8))
 
 
 async def _ensure_store_id(database: Database) -> str:

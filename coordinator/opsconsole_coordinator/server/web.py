@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 import errno
 import socket
-from collections.abc import Iterator
+import ssl
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import uvicorn
@@ -17,7 +18,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 
 from opsconsole_coordinator.server.agent_session import AgentSession
 from opsconsole_coordinator.server.desk import Desk
-from opsconsole_coordinator.server.door import Door
+from opsconsole_coordinator.server.door import Door, Visitor
 from opsconsole_coordinator.server.hub import Hub
 from opsconsole_coordinator.server.identity import Identities
 from opsconsole_coordinator.server.kernel import Kernel
@@ -53,6 +54,7 @@ class Web:
         self._identities = identities
         self._version = version
         self._connections = 0
+        self._doors: list[Door] = []
         self._server: uvicorn.Server | None = None
         self.listening = asyncio.Event()
         """Set once connections are accepted."""
@@ -71,7 +73,6 @@ class Web:
         """Serve until `stop`."""
         config = uvicorn.Config(
             self.app(),
-            http=Door,
             ws=_Protocol,
             ws_per_message_deflate=False,
             ws_max_size=FRAME_BYTES_MAX,
@@ -84,10 +85,9 @@ class Web:
             access_log=False,
             backlog=BACKLOG,
             timeout_graceful_shutdown=STOP_TIMEOUT_S,
-            ssl_certfile=certificate.cert if certificate is not None else None,
-            ssl_context_factory=(lambda *_: server_context(certificate)) if certificate is not None else None,
         )
-        self._server = _Server(config, self.listening)
+        context = server_context(certificate) if certificate is not None else None
+        self._server = _Server(config, self.listening, context, self._doors)
         await self._server.serve(sockets=sockets)
 
     def stop(self) -> None:
@@ -155,6 +155,8 @@ class Web:
             return
         self._connections += 1
         try:
+            for door in self._doors:
+                door.places.know(tuple(socket.scope["client"]))
             await socket.accept()
             await session.run()
             with contextlib.suppress(RuntimeError, WebSocketDisconnect):  # the peer was first
@@ -181,6 +183,12 @@ class _Protocol(WebSocketsSansIOProtocol):
     as uvicorn does, costs two calls of the kernel a message: a tenth of all that a thousand agents cost.
     """
 
+    gone: Callable[[], None]
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self.gone()
+
     def keepalive_timeout(self) -> None:
         self.transport.abort()
 
@@ -195,15 +203,28 @@ class _Protocol(WebSocketsSansIOProtocol):
 
 
 class _Server(uvicorn.Server):
-    """Signals belong to the program around it, which is also told when the server listens."""
+    """Signals belong to the program around it, which is also told when the server listens; doors accept, not asyncio."""
 
-    def __init__(self, config: uvicorn.Config, listening: asyncio.Event) -> None:
+    def __init__(
+        self, config: uvicorn.Config, listening: asyncio.Event, context: ssl.SSLContext | None, doors: list[Door]
+    ) -> None:
         super().__init__(config)
         self._listening = listening
+        self._context = context
+        self._doors = doors
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        await super().startup([])
+        make = partial(Visitor, config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
+        self._doors += [Door(listener, make, self._context) for listener in sockets or []]
+        for door in self._doors:
+            door.open()
         self._listening.set()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for door in self._doors:
+            door.close()
+        await super().shutdown(sockets)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

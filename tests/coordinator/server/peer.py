@@ -15,6 +15,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from opsconsole_coordinator.runtime import Coordinator, CoordinatorConfig
+from opsconsole_coordinator.server.door import Door
 from opsconsole_coordinator.server.identity import Identities
 from opsconsole_coordinator.server.kernel import Kernel
 from opsconsole_coordinator.trust.token_file import read_token
@@ -208,6 +209,12 @@ class Site:
         """Who may come in, for tests that look behind the door."""
         assert self.coordinator._web is not None
         return self.coordinator._web._identities
+
+    @property
+    def door(self) -> Door:
+        """Where connections are accepted."""
+        assert self.coordinator._web is not None
+        return self.coordinator._web._doors[0]
 
     @property
     def token(self) -> str:

@@ -11,9 +11,10 @@ import pytest
 from websockets.asyncio.client import ClientConnection
 
 from opsconsole_coordinator.store.folder import make_private, tighten
+from opsconsole_coordinator.trust.credential import Role
 from opsconsole_protocol import api, link
 from opsconsole_protocol.dial import Refused
-from opsconsole_protocol.error import Conflict, InvalidRequest, NotFound, Unauthenticated
+from opsconsole_protocol.error import Conflict, Forbidden, InvalidRequest, NotFound, Unauthenticated
 from opsconsole_protocol.proof import hash_of
 from tests.coordinator.server.peer import Site, id_of, site, some_secret
 from tests.waiting import until
@@ -322,3 +323,26 @@ async def test_projects_and_tags_have_names_that_are_seen(site: Site, text: str)
             await admin.call(api.SetProject(name=text))
         with pytest.raises(InvalidRequest):
             await admin.submit(project=text)
+
+
+@pytest.mark.parametrize("role", ["viewer", "operator"])
+async def test_the_token_of_the_data_folder_may_be_less_than_an_admins(tmp_path: Path, role: str) -> None:
+    """Hard use 58: where tasks run as the coordinator's user, they can read it."""
+    secret, credential = some_secret(), some_secret()
+    async with site(tmp_path) as first:
+        token = await first.invite(role="admin", name="ana")
+        await (await first.operator(secret, Opsconsole_Invitation=token)).close()
+        await (await first.agent("w1", secret=credential)).close()
+    async with site(tmp_path, local_role=Role(role)) as second, await second.operator() as local:
+        with pytest.raises(Forbidden, match=f"and you are {role}"):
+            await local.call(api.Invite())
+        with pytest.raises(Forbidden):
+            await local.call(api.RevokePeople(names=("ana",)))
+        said = await attempt(
+            second, "/agent", Authorization=f"Bearer {some_secret()}", Opsconsole_Worker=id_of("w2"),
+            Opsconsole_Invitation=second.token,
+        )  # fmt: skip
+        assert "needs the role admin" in str(said)
+        await (await second.agent("w1", secret=credential, invitation=second.token)).close()
+        async with await second.operator(secret) as ana:
+            assert await ana.call(api.Invite())

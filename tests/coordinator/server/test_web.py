@@ -106,7 +106,7 @@ async def test_who_says_nothing_holds_no_place(site: Site, monkeypatch: pytest.M
 
 
 async def test_sockets_have_a_limit(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(door, "SOCKETS_MAX", 1)
+    monkeypatch.setattr(site.door.places, "limit", 1)
     async with await site.operator() as operator:
         reader, writer = await asyncio.open_connection("127.0.0.1", port_of(site))
         answer = await asyncio.wait_for(reader.read(), 20)
