@@ -11,12 +11,16 @@ from textual.worker import Worker
 
 from opsconsole.fleet import Change
 from opsconsole_console import theme as themes
+from opsconsole_console.app.announcement import Notify
+from opsconsole_console.app.announcer import Announcer
 from opsconsole_console.app.clock import Clock, wall_clock
 from opsconsole_console.app.key_gate import KeyGate
+from opsconsole_console.app.memory import ConsoleState, Memory
 from opsconsole_console.app.model import Model
 from opsconsole_console.app.navigation import Navigation
 from opsconsole_console.app.operation import Operations, Severity
 from opsconsole_console.app.palette import ConsoleCommands
+from opsconsole_console.app.recollection import Recollection
 from opsconsole_console.app.source import Contact, FleetSource
 from opsconsole_console.screen.main.main_screen import MainScreen
 from opsconsole_console.screen.part.confirm_screen import ConfirmScreen
@@ -51,13 +55,17 @@ class ConsoleApp(Navigation):
         read_only: bool = False,
         quit_note: Callable[[], str] | None = None,
         theme: str | None = None,
+        theme_configured: str | None = None,
         keymap: Mapping[str, str] | None = None,
+        notify: Notify = "none",
+        memory: Memory | None = None,
         clock: Clock = wall_clock,
     ) -> None:
         super().__init__()
+        state = ConsoleState() if memory is None else memory.state
         self.source = source
         self.clock = clock
-        self.model = Model(source.fleet, clock)
+        self.model = Model(source.fleet, clock, state.seen)
         self.operations = Operations(source, self.model, self)
         self._read_only = read_only
         self._quit_note = quit_note
@@ -67,7 +75,8 @@ class ConsoleApp(Navigation):
         self._theme_problems = shipped.problems
         for one in shipped.themes:
             self.register_theme(one)
-        self._theme_wanted = theme
+        self._recollection = Recollection(self, memory, theme, theme_configured)
+        self._announcer = Announcer(self, notify)
         self.failure: OpsconsoleError | None = None
         """Why there is nothing to show, and so no console."""
         self._was_connected = False
@@ -94,10 +103,10 @@ class ConsoleApp(Navigation):
 
     def on_mount(self) -> None:
         self.set_keymap(self._keymap_wanted)
-        if self._theme_wanted is not None:
-            self.set_theme(self._theme_wanted)
+        self._recollection.restore_theme()
         for problem in self._theme_problems:
             self.say(problem, "warning")
+        self.call_after_refresh(self._recollection.restore)
         self.call_after_refresh(begin, self, self._link, "link")  # starting a coordinator can wait for the first paint
         self.set_interval(1 / REPAINT_HZ, self.repaint)
         self.set_interval(_TICK_S, self._tick)
@@ -141,6 +150,7 @@ class ConsoleApp(Navigation):
 
     def repaint(self) -> None:
         """Show what changed since the last time, on every screen that shows the fleet."""
+        self._announcer.tell(self.model.take_failed())
         change = self.model.take()
         if change is None:
             return
@@ -150,6 +160,7 @@ class ConsoleApp(Navigation):
                 apply(change)
 
     def _tick(self) -> None:
+        self._recollection.keep()
         # Not `self.screen`: while the app goes away there may be none.
         for screen in self.screen_stack[-1:]:
             tick = getattr(screen, "tick", None)
@@ -192,6 +203,7 @@ class ConsoleApp(Navigation):
 
     async def action_quit(self) -> None:
         """Leave; what goes on running is said on the terminal that one comes back to."""
+        self._recollection.close()
         note = "" if self._quit_note is None else self._quit_note()
         self.exit(0, message=note or None)
 

@@ -19,6 +19,7 @@ from opsconsole_console.widget.cell import Cell, cell
 _HEADINGS = {
     "job": "Jobs",
     "worker": "Workers",
+    "failure": "Failures",
     "log": "Logs",
     "table": "Tables",
     "pane": "Panes",
