@@ -14,6 +14,7 @@ def run_app(
     start: Callable[[], None] | None = None,
     read_only: bool = False,
     quit_note: Callable[[], str] | None = None,
+    own_worker: Callable[[], str | None] | None = None,
     theme: str | None = None,
     keymap: Mapping[str, str] | None = None,
 ) -> int:
@@ -21,14 +22,22 @@ def run_app(
 
     `target` is a coordinator, or what finds it anew at every connection. `start`, where there is one, starts it: on
     another thread, once the console is painted. `quit_note` says what goes on running after
-    leaving; it is printed then. `keymap` maps binding ids to keys, several separated by commas.
+    leaving; it is printed then. `own_worker` is there where the coordinator stops with the console: it tells the id of
+    the worker that stops too, and leaving asks first when others need them. `keymap` maps binding ids to keys, several separated by commas.
     """
     from opsconsole_console.app.app import ConsoleApp
     from opsconsole_console.app.live_source import LiveSource
 
     for name in ("COLUMNS", "LINES"):
         os.environ.pop(name, None)  # what a shell once exported would be believed over the terminal, for ever
-    app = ConsoleApp(LiveSource(target, start), read_only=read_only, quit_note=quit_note, theme=theme, keymap=keymap)
+    app = ConsoleApp(
+        LiveSource(target, start),
+        read_only=read_only,
+        quit_note=quit_note,
+        own_worker=own_worker,
+        theme=theme,
+        keymap=keymap,
+    )
     result = app.run()
     if app.failure is not None:
         raise app.failure
