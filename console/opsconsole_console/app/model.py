@@ -16,15 +16,17 @@ from opsconsole_protocol.api import JobRow, WorkerRow
 
 
 class Model:
-    """The view model. `contact_since_ms` is when the console last came into the state it is in."""
+    """The view model. `contact_since_ms` is when the console last was connected, or last lost its coordinator."""
 
     def __init__(self, fleet: Fleet, clock: Clock, seen: Seen | None = None) -> None:
         self.fleet = fleet
-        self.clock = clock
+        self.wall_clock = clock
         self.contact = Contact("connecting")
         self.contact_since_ms = clock()
         self.heard_ms: int | None = None
-        """When the fleet last was known to be as shown."""
+        """When the fleet last was known to be as shown; None while nothing is shown yet, and now while connected."""
+        self.retry_at_ms: int | None = None
+        """When the coordinator, which isn't reached, is tried again."""
         self.utilisation = UtilisationHistory()
         self.short_ids = ShortIds()
         self.failures = Failures(seen)
@@ -76,12 +78,23 @@ class Model:
 
     def meet(self, contact: Contact) -> None:
         """Remember how the console stands with its coordinator."""
-        if (self.contact.state == "connected") != (contact.state == "connected"):
-            self.contact_since_ms = self.clock()
-        if self.contact.state == "connected":
-            self.heard_ms = self.clock()
+        now_ms, was_live = self.wall_clock(), self.is_live
         self.contact = contact
+        if self.is_live != was_live:
+            self.contact_since_ms = now_ms
+            if was_live:
+                self.heard_ms = now_ms - contact.silent_ms
+        self.retry_at_ms = now_ms + contact.retry_ms if contact.state == "lost" else None
         self._is_dirty = True
+
+    @property
+    def is_live(self) -> bool:
+        """Whether what is shown is so now; otherwise it was so at `heard_ms`."""
+        return self.contact.state == "connected"
+
+    def clock(self) -> int:
+        """The time that what is shown is from: it stands still while nothing is heard, so that nothing seems to run."""
+        return self.wall_clock() if self.is_live or self.heard_ms is None else self.heard_ms
 
     def take(self) -> Change | None:
         """What to repaint since the last time; None when nothing is."""

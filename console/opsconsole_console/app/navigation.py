@@ -13,7 +13,7 @@ from opsconsole_console.app.model import Model
 from opsconsole_console.app.operation import Operations, Severity
 from opsconsole_console.app.source import FleetSource, ask
 from opsconsole_console.widget import format as fmt
-from opsconsole_protocol.api import DetailAnswer, Invite, Invited, JobList, JobRow, ListJobs, ShowJob
+from opsconsole_protocol.api import DetailAnswer, JobList, JobRow, ListJobs, ShowJob
 from opsconsole_protocol.error import InvalidRequest, NotFound, OpsconsoleError
 
 if TYPE_CHECKING:
@@ -45,6 +45,10 @@ class Navigation(App[int]):
 
     def do(self, work: Callable[[], Awaitable[object]]) -> None:
         """Do something in the background."""
+        raise NotImplementedError
+
+    def look_up(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Fetch something that nobody asked for by a key."""
         raise NotImplementedError
 
     def set_theme(self, name: str) -> None:
@@ -114,6 +118,12 @@ class Navigation(App[int]):
         from opsconsole_console.screen.event_screen import EventScreen
 
         self.push_screen(EventScreen(self.model, self.source, filter_text))
+
+    def open_invite(self) -> None:
+        """Somebody new: a host, or a person."""
+        from opsconsole_console.screen.invite_screen import InviteScreen
+
+        self.push_screen(InviteScreen(self.model, self.source))
 
     def open_again(self, job_id: str) -> None:
         """The new-job dialog, filled in from a job."""
@@ -232,7 +242,7 @@ class Navigation(App[int]):
             case "help":
                 self.action_help()
             case "invite":
-                self.do(self._invite)
+                self.open_invite()
             case "quit":
                 self.call_later(self.run_action, "app.quit")
 
@@ -270,11 +280,6 @@ class Navigation(App[int]):
             raise InvalidRequest(f"{text!r} could be any of {len(found)} jobs: type more of the id")
         return found[0]
 
-    async def _invite(self) -> None:
-        from opsconsole_console.screen.text_screen import invitation_screen
-
-        self.push_screen(invitation_screen(await ask(self.source, Invite(), Invited)))
-
     # -- pages ----------------------------------------------------------------------------------------------------
 
     def fetch_older_jobs(self) -> None:
@@ -282,7 +287,7 @@ class Navigation(App[int]):
         if self._fetching_older or self.model.all_fetched:
             return
         self._fetching_older = True
-        self.do(self._fetch_older)
+        self.look_up(self._fetch_older)
 
     async def _fetch_older(self) -> None:
         try:

@@ -22,6 +22,7 @@ def run_app(
     start: Callable[[], None] | None = None,
     read_only: bool = False,
     quit_note: Callable[[], str] | None = None,
+    own_worker: Callable[[], str | None] | None = None,
     theme: str | None = None,
     theme_configured: str | None = None,
     keymap: Mapping[str, str] | None = None,
@@ -32,8 +33,10 @@ def run_app(
 
     `target` is a coordinator, or what finds it anew at every connection. `start`, where there is one, starts it: on
     another thread, once the console is painted. `quit_note` says what goes on running after
-    leaving; it is printed then. `theme` was asked for this time, `theme_configured` is the usual one. `notify` says how
-    failed jobs are announced, `memory` is the file in which the console's state is kept. `keymap` maps binding ids to keys, several separated by commas.
+    leaving; it is printed then. `own_worker` is there where the coordinator stops with the console: it tells the id of
+    the worker that stops too, and leaving asks first when others need them. `theme` was asked for this time,
+    `theme_configured` is the usual one. `notify` says how failed jobs are announced, `memory` is the file in which the
+    console's state is kept. `keymap` maps binding ids to keys, several separated by commas.
     """
     from opsconsole_console.app.app import ConsoleApp
     from opsconsole_console.app.live_source import LiveSource
@@ -45,6 +48,7 @@ def run_app(
         LiveSource(target, start),
         read_only=read_only,
         quit_note=quit_note,
+        own_worker=own_worker,
         theme=theme,
         theme_configured=theme_configured,
         keymap=keymap,

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from opsconsole.target import TargetSource
+    from opsconsole_console.composition import Embedded
     from opsconsole_console.config import Config
     from opsconsole_coordinator.runtime import CoordinatorConfig
 
@@ -83,7 +84,7 @@ def _open_local(args: argparse.Namespace, config: Config) -> int:
     arguments = worker_arguments(args) if with_agent else None
     embedded = composition.Embedded(data_dir, coordinator, agent_arguments=arguments)
     try:
-        return _show(target, args, config, str(data_dir), lambda: _QUIT_NOTE, embedded.start)
+        return _show(target, args, config, str(data_dir), lambda: _QUIT_NOTE, embedded)
     finally:
         embedded.close()
 
@@ -94,14 +95,15 @@ def _show(
     config: Config,
     coordinator: str,
     quit_note: Callable[[], str],
-    start: Callable[[], None] | None = None,
+    embedded: Embedded | None = None,
 ) -> int:
     from opsconsole_console.app import run_app
     from opsconsole_console.app.memory import state_path
 
     return run_app(
         target,
-        start=start,
+        start=None if embedded is None else embedded.start,
+        own_worker=None if embedded is None else lambda: embedded.own_worker,
         read_only=args.read_only or config.console.read_only,
         quit_note=quit_note,
         theme=args.theme,

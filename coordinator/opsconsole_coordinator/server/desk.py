@@ -355,6 +355,7 @@ class Desk:
             pending_tasks=pending,
             store_seq=fleet.seq,
             adopting=fleet.adopting,
+            watchers=tuple(self._kernel.watchers),
         )
 
 

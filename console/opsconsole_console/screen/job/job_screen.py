@@ -29,7 +29,7 @@ from opsconsole_console.widget.live_table import LiveTable
 from opsconsole_console.widget.pane import Pane
 from opsconsole_console.widget.sign import sign
 from opsconsole_protocol.api import DetailAnswer, JobDetail, JobRow, ShowJob
-from opsconsole_protocol.error import OpsconsoleError
+from opsconsole_protocol.error import OpsconsoleError, Unavailable
 
 _TASKS_SHOWN = 5_000
 _ASK_AGAIN_S = 3.0
@@ -114,6 +114,8 @@ class JobScreen(DetailScreen, JobActions):
         request = ShowJob(id=self._job_id, tasks_limit=_TASKS_SHOWN, events_limit=0)
         try:
             self._detail = (await ask(self._source, request, DetailAnswer)).detail
+        except Unavailable:
+            return  # the first line says so, and it is asked again
         except OpsconsoleError as error:
             if self._detail is None:
                 self._facts.show([Line(cell(error.message, "state-failed"))])
