@@ -15,6 +15,7 @@ from opsconsole_console.app.source import FleetSource, ask
 from opsconsole_console.widget import format as fmt
 from opsconsole_protocol.api import DetailAnswer, JobList, JobRow, ListJobs, ShowJob
 from opsconsole_protocol.error import InvalidRequest, NotFound, OpsconsoleError
+from opsconsole_protocol.state import TaskState
 
 if TYPE_CHECKING:
     from opsconsole_console.screen.main.main_screen import MainScreen
@@ -90,10 +91,13 @@ class Navigation(App[int]):
         self.push_screen(WorkerScreen(self.model, self.source, worker_id))
 
     def open_why(self, job_id: str) -> None:
-        """Why a job stands where it stands."""
+        """Why a job stands where it stands, or how it came to its end."""
+        from opsconsole_console.screen.ended_screen import EndedScreen
         from opsconsole_console.screen.why_screen import WhyScreen
 
-        self.push_screen(WhyScreen(self.model, self.source, job_id))
+        job = self.model.job(job_id)
+        has_failed = job is not None and job.finished_at_ms is not None and job.state != TaskState.SUCCEEDED
+        self.push_screen((EndedScreen if has_failed else WhyScreen)(self.model, self.source, job_id))
 
     def open_spec(self, job_id: str) -> None:
         """A job's whole spec."""
