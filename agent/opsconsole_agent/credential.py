@@ -66,6 +66,12 @@ def ensure_credential(state_dir: Path) -> Credential:
     return credential
 
 
+def worker_id_of(state_dir: Path) -> WorkerId | None:
+    """Whose state folder this is; None where no agent has run yet. Raises PrivateFileError."""
+    text = read_private(state_dir / CREDENTIAL_FILE)
+    return None if text is None else _parse(state_dir / CREDENTIAL_FILE, text).worker_id
+
+
 class StateLock:
     """Holds a state folder for one agent until `release`, or until the process ends, however it ends.
 

@@ -206,6 +206,12 @@ SERVER: dict[str, Any] = {
     "server_update_1": api.Update(
         seq=9, workers=(WORKER_ROW,), workers_removed=("w",), jobs=(JOB_ROW,), events=(EVENT_ROW,)
     ),
+    "server_answer_health_2": api.Answer(
+        99,
+        api.Health(
+            healthy=True, uptime_ms=1, workers=2, running_tasks=3, pending_tasks=4, store_seq=5, watchers=("ana", "bo")
+        ),
+    ),
     **{f"server_answer_{tag}_1": api.Answer(number, answer) for number, (tag, answer) in enumerate(ANSWERS.items(), 1)},
     "server_answer_acted_2": api.Answer(6, api.ActResult(results=((JOB, "it has ended"),), refused=(JOB,))),
 }

@@ -356,6 +356,7 @@ class Desk:
             pending_tasks=pending,
             store_seq=fleet.seq,
             adopting=fleet.adopting,
+            watchers=tuple(self._kernel.watchers),
         )
 
 
