@@ -11,12 +11,14 @@ from textual import events
 from textual.binding import Binding, BindingType
 from textual.dom import DOMNode
 from textual.screen import Screen
+from textual.widget import Widget
 from textual.worker import Worker
 
 from opsconsole.fleet import Change
 from opsconsole_console import theme as themes
 from opsconsole_console.app.clipboard import Clipboard
 from opsconsole_console.app.clock import Clock, wall_clock
+from opsconsole_console.app.fault import FILE_NAME, Faults, guard, is_painting
 from opsconsole_console.app.key_gate import KeyGate
 from opsconsole_console.app.leave import Needs, needs, question_detail
 from opsconsole_console.app.model import Model
@@ -34,6 +36,8 @@ from opsconsole_protocol.error import OpsconsoleError, Unavailable
 REPAINT_HZ = 15
 _TICK_S = 1.0
 _COPY_SHOWN_MAX = 60
+_AFTER_FAULT_S = 5.0
+_OWN_FAULT = "the console made a mistake of its own"
 _PATIENCE_S = 2.0
 """How long leaving waits to hear who else is there."""
 
@@ -78,6 +82,9 @@ class ConsoleApp(Navigation):
         self._read_only = read_only
         self._quit_note = quit_note
         self._own_worker = own_worker
+        self.faults = None if state_dir is None else Faults(state_dir / FILE_NAME, self._say_fault)
+        if self.faults is not None:
+            guard(self, self._handle_exception)
         self._terminal_clipboard = Clipboard(self._write, os.environ, state_dir)
         self._keymap_wanted = dict(keymap or {})
         self._keys = KeyGate(self, super().on_event)
@@ -120,6 +127,31 @@ class ConsoleApp(Navigation):
         self.set_interval(1 / REPAINT_HZ, self.repaint)
         self.set_interval(_TICK_S, self._tick)
 
+    # -- the console's own mistakes: see fault.py -------------------------------------------------------------------
+
+    def _register_child(self, parent: DOMNode, child: Widget, before: int | None, after: int | None) -> None:
+        if self.faults is not None:
+            guard(child, self._handle_exception)
+        super()._register_child(parent, child, before, after)
+
+    def _handle_exception(self, error: Exception) -> None:
+        """Note it and go on. Before there is a screen to say it on, and in tests, it ends the app as ever."""
+        if self.faults is None or not self.is_running or not self.screen_stack:
+            super()._handle_exception(error)
+            return
+        self.faults.take(error)
+        if is_painting(error):
+            self._cover(f"{type(error).__name__}: this screen can't be painted.")
+
+    def _cover(self, text: str) -> None:
+        """Take the screen away that can't be painted; the first one stays, covered."""
+        from opsconsole_console.screen.fault_screen import FaultScreen
+
+        if len(self.screen_stack) > 1 and not isinstance(self.screen, FaultScreen):
+            self.call_later(self.pop_screen)
+        elif not isinstance(self.screen, FaultScreen):
+            self.call_later(self.push_screen, FaultScreen(text))
+
     async def on_event(self, event: events.Event) -> None:
         if isinstance(event, events.Key) and not event.is_forwarded:
             await self._keys.take(event)
@@ -136,11 +168,21 @@ class ConsoleApp(Navigation):
     # -- the fleet ------------------------------------------------------------------------------------------------
 
     async def _link(self) -> None:
-        try:
-            await self.source.run(self._note, self._meet)
-        except OpsconsoleError as error:
-            self.failure = error
-            self.exit()
+        while True:
+            try:
+                await self.source.run(self._note, self._meet)
+            except OpsconsoleError as error:
+                self.failure = error
+                self.exit()
+                return
+            except Exception as error:  # noqa: BLE001 - noted, and the link is made anew
+                self._handle_exception(error)
+                if not self._was_connected:  # there is nothing to show, and so no console
+                    self.failure = OpsconsoleError(f"{_OWN_FAULT} at its start: {type(error).__name__}: {error}")
+                    self.exit()
+                    return
+                self._meet(Contact("lost", _OWN_FAULT, retry_ms=round(1000 * _AFTER_FAULT_S)))
+                await asyncio.sleep(_AFTER_FAULT_S)
 
     def _note(self, change: Change) -> None:
         self.model.note(change)
@@ -168,7 +210,10 @@ class ConsoleApp(Navigation):
         for screen in self.screen_stack:
             apply = getattr(screen, "apply", None)
             if apply is not None and screen.is_mounted:
-                apply(change)
+                try:
+                    apply(change)
+                except Exception as error:  # noqa: BLE001 - a mistake of one screen is nothing to the others
+                    self._handle_exception(error)
 
     def _show_contact(self) -> None:
         for screen in self.screen_stack:
@@ -189,6 +234,9 @@ class ConsoleApp(Navigation):
     def say(self, text: str, severity: Severity = "information") -> None:
         """Show a toast."""
         self.notify(text, severity=severity, markup=False)
+
+    def _say_fault(self, text: str) -> None:
+        self.say(text, "error")
 
     async def confirm(self, question: str, detail: str, yes: str) -> bool:
         """Ask before something is destroyed."""

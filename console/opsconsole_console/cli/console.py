@@ -94,6 +94,7 @@ def _show(
     quit_note: Callable[[], str],
     embedded: Embedded | None = None,
 ) -> int:
+    from opsconsole_console import composition
     from opsconsole_console.app import run_app
 
     return run_app(
@@ -102,6 +103,7 @@ def _show(
         own_worker=None if embedded is None else lambda: embedded.own_worker,
         read_only=args.read_only or config.console.read_only,
         quit_note=quit_note,
+        state_dir=composition.named_data_dir(args.data_dir, args.config, config),
         theme=args.theme or config.console.theme,
         keymap=config.console.keys,
     )
