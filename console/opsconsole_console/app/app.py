@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from textual import events
+from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.dom import DOMNode
 from textual.screen import Screen
@@ -26,6 +27,7 @@ from opsconsole_console.app.navigation import Navigation
 from opsconsole_console.app.operation import Operations, Severity
 from opsconsole_console.app.palette import ConsoleCommands
 from opsconsole_console.app.source import Contact, FleetSource, ask
+from opsconsole_console.app.stopped import mend_when_continued
 from opsconsole_console.screen.main.main_screen import MainScreen
 from opsconsole_console.screen.part.confirm_screen import ConfirmScreen
 from opsconsole_console.screen.part.contact_line import show_contact
@@ -60,6 +62,15 @@ class ConsoleApp(Navigation):
         Binding("ctrl+c", "quit", "Quit", show=False, id="app.interrupt"),
         Binding("ctrl+p", "command_palette", "Palette", show=False, id="app.palette"),
         Binding("ctrl+q", "quit", show=False, system=True),
+        Binding(
+            "ctrl+l",
+            "paint_anew",
+            "Paint anew",
+            show=False,
+            priority=True,
+            id="app.paint_anew",
+            tooltip="After a message from elsewhere was written over it",
+        ),
     ]
 
     def __init__(
@@ -123,6 +134,9 @@ class ConsoleApp(Navigation):
             self.set_theme(self._theme_wanted)
         for problem in self._theme_problems:
             self.say(problem, "warning")
+        if self._driver is not None and not self.is_headless:
+            mend_when_continued(self._driver)
+        self.app_resume_signal.subscribe(self, self._came_back)
         self.call_after_refresh(begin, self, self._link, "link")  # starting a coordinator can wait for the first paint
         self.set_interval(1 / REPAINT_HZ, self.repaint)
         self.set_interval(_TICK_S, self._tick)
@@ -183,6 +197,10 @@ class ConsoleApp(Navigation):
                     return
                 self._meet(Contact("lost", _OWN_FAULT, retry_ms=round(1000 * _AFTER_FAULT_S)))
                 await asyncio.sleep(_AFTER_FAULT_S)
+
+    def _came_back(self, _: App[Any]) -> None:
+        """From having been stopped: the terminal was the shell's meanwhile."""
+        self.call_after_refresh(self.action_paint_anew)
 
     def _note(self, change: Change) -> None:
         self.model.note(change)
@@ -273,7 +291,7 @@ class ConsoleApp(Navigation):
         shown = "" if secret else f": {text if len(text) <= _COPY_SHOWN_MAX else text[: _COPY_SHOWN_MAX - 1] + '…'}"
 
         async def put() -> None:
-            self.say((await self._terminal_clipboard.put(text)).told(what) + shown)
+            self.say((await self._terminal_clipboard.put(text)).told(what + shown))
 
         self.do(put)
 
@@ -282,6 +300,14 @@ class ConsoleApp(Navigation):
             self._driver.write(text)
 
     # -- actions --------------------------------------------------------------------------------------------------
+
+    def action_paint_anew(self) -> None:
+        """Write the whole screen, and not only what changed: something else may have written over it."""
+        if self.screen_stack:
+            self.screen.refresh(layout=True)
+            update = self.screen._compositor.render_update(full=True, screen_stack=self._background_screens)  # noqa: SLF001
+            self._write("\x1b[2J")
+            self._display(self.screen, update)
 
     async def action_back_or_quit(self) -> None:
         """Back, from wherever there is a way back."""
