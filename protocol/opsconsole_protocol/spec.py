@@ -22,6 +22,7 @@ from opsconsole_protocol.bound import (
     cut,
 )
 from opsconsole_protocol.error import InvalidRequest
+from opsconsole_protocol.name import check_name
 
 NUM_TASKS_MAX = 100_000
 PRIORITY_MAX = 1_000_000
@@ -94,6 +95,7 @@ class JobSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 def check_spec(spec: JobSpec) -> None:
     """Raise InvalidRequest for what types alone can't say."""
     check_bounds(spec)
+    check_name(spec.project, "a project's name")
     for command in (spec.command, *spec.task_commands):
         _check_command(command)
     if spec.task_commands and len(spec.task_commands) != spec.num_tasks:

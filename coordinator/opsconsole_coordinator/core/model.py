@@ -177,6 +177,11 @@ class Worker(msgspec.Struct, kw_only=True, omit_defaults=True):
     reserved: Reserved | None = None
     avoided_after: str = ""
 
+    @property
+    def actor(self) -> str:
+        """Who did it, in events: no person can be called so."""
+        return f"worker {self.name}"
+
     def facts(self) -> dict[str, Any]:
         """What requirements are matched against: the properties, and the worker's own fields under their names."""
         tags: dict[str, Any] = {}
