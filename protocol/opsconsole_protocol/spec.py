@@ -60,7 +60,8 @@ class JobSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     after: tuple[str, ...] = ()
     max_retries_failure: Count = 0
     max_retries_preemption: Count = 100
-    max_task_failures: Count = 0
+    max_task_failures: Count | None = None
+    """How many may fail before the rest are ended; None: any number. A gang ends with its first."""
     timeout_ms: Milliseconds | None = None
     scheduling_timeout_ms: Milliseconds | None = None
     job_timeout_ms: Milliseconds | None = None

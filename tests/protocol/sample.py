@@ -36,7 +36,7 @@ SPEC = JobSpec(
     workdir="/work", environment={"LR": "0.1"}, ports=("http",), template="train",
     parameters=({"lr": 0.1}, {"lr": 0.2}), task_commands=(("a", "1"), ("a", "2")), held=True,
 )  # fmt: skip
-GANG = msgspec.structs.replace(SPEC, max_task_failures=0, gang=True, job_timeout_ms=86_400_000)
+GANG = msgspec.structs.replace(SPEC, max_task_failures=None, gang=True, job_timeout_ms=86_400_000)
 WANT = link.Want(mode=link.Mode.STOP, reason="cancelled by ana", grace_ms=1_000)
 DESIRED = link.Desired(
     attempt_id=ATTEMPT,
@@ -221,6 +221,7 @@ SERVER: dict[str, Any] = {
         seq=9, workers=(WORKER_ROW,), workers_removed=("w",), jobs=(JOB_ROW,), events=(EVENT_ROW,)
     ),
     **{f"server_answer_{tag}_1": api.Answer(number, answer) for number, (tag, answer) in enumerate(ANSWERS.items(), 1)},
+    "server_answer_acted_2": api.Answer(6, api.ActResult(results=((JOB, "it has ended"),), refused=(JOB,))),
 }
 
 SAMPLES: dict[str, msgspec.Struct] = {**AGENT, **COORDINATOR, **CLIENT, **SERVER}

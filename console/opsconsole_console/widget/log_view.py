@@ -7,6 +7,7 @@ from typing import ClassVar
 from textual.binding import Binding, BindingType
 
 from opsconsole_console.widget.log_body import LogBody
+from opsconsole_console.widget.log_failure import failure_start
 from opsconsole_console.widget.log_painter import Layout, Timestamps, is_error
 from opsconsole_console.widget.log_sight import compile_pattern, shown_text
 from opsconsole_protocol.pattern import Pattern
@@ -81,6 +82,21 @@ class LogView(LogBody):
             return is_error(line, shown_text(line))
 
         return self._go_to_hit(hit, step, self._start_place(step))
+
+    def jump_failure(self) -> bool:
+        """Go to where the failure begins that ended the log, its traceback at the top; False where there is none.
+
+        Where all of it fits below, the view goes on following.
+        """
+        lines = list(self._sight.seen_lines())
+        place = failure_start(lines)
+        if place is None:
+            return False
+        row = self._sight.row_of(place)
+        if row < self.max_scroll_y:
+            self._show(place)
+            self._go(max(0, row - 1))
+        return True
 
     def _search(self, pattern: Pattern, step: int, *, from_view: bool = False) -> bool:
         lines, sight = self._ring.lines, self._sight

@@ -166,6 +166,7 @@ class Desk:
         kernel = self._kernel
         targets = [await resolve(kernel, text) for text in request.ids]
         results: list[tuple[str, str]] = []
+        refused: list[str] = []
         errors: list[OpsconsoleError] = []
         for job_id, index in targets:
             await bring(kernel, job_id)
@@ -177,6 +178,7 @@ class Desk:
                 results.append((name, words))
             except OpsconsoleError as error:
                 results.append((name, str(error)))
+                refused.append(name)
                 errors.append(error)
         try:
             await kernel.committed()
@@ -185,7 +187,7 @@ class Desk:
                 let_go(kernel, job_id)
         if errors and len(errors) == len(targets):
             raise errors[0]
-        return api.ActResult(results=tuple(results))
+        return api.ActResult(results=tuple(results), refused=tuple(refused))
 
     async def _set_priority(self, request: api.SetPriority, caller: Caller) -> api.Done:
         kernel = self._kernel

@@ -1,6 +1,6 @@
 """Pane 2: the jobs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from textual import on
@@ -58,6 +58,9 @@ class JobPane(TablePane[JobRow], JobActions):
     def selected_jobs(self) -> Sequence[JobRow]:
         ids = self.table.marked or ([self.table.cursor_id] if self.table.cursor_id is not None else [])
         return [row for row in map(self._model.job, ids) if row is not None]
+
+    def unmark_jobs(self, job_ids: Collection[str]) -> None:
+        self.table.unmark(job_ids)
 
     def apply(self, change: Change) -> None:
         """Show what changed."""

@@ -9,6 +9,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
 from opsconsole_console.screen.part.filter_bar import FilterBar
+from opsconsole_console.screen.part.home import home
 from opsconsole_console.widget.column import Column
 from opsconsole_console.widget.live_table import LiveTable
 from opsconsole_console.widget.pane import Pane
@@ -99,7 +100,7 @@ class TablePane(Pane, Generic[RowT]):
 
     def action_invert(self) -> None:
         if self.filter.empty:
-            self.app.notify("there is no filter to invert: type one with /", severity="warning")
+            home(self).say("there is no filter to invert: type one with /", "warning")
             return
         self.set_filter(self.filter.text, inverted=not self.filter.inverted)
 
@@ -122,7 +123,7 @@ class TablePane(Pane, Generic[RowT]):
         except InvalidRequest as error:
             self.state = error.message
             if event.final:
-                self.app.notify(error.message, severity="warning")
+                home(self).say(error.message, "warning")
         if event.final:
             self.table.focus()
 
