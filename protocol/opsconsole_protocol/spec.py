@@ -7,6 +7,7 @@ from msgspec import Meta
 
 from opsconsole_protocol import requirement
 from opsconsole_protocol.error import InvalidRequest
+from opsconsole_protocol.title import title_of
 
 COMMAND_BYTES_MAX = 128 * 1024
 ENVIRONMENT_BYTES_MAX = 1024 * 1024
@@ -67,8 +68,8 @@ class JobSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
     @property
     def title(self) -> str:
-        """The name, or else the command's last path component."""
-        return self.name or self.command[0].rsplit("/", 1)[-1]
+        """The name, or else its template's, or what does the work in its command."""
+        return self.name or self.template or title_of(self.command)
 
     def command_of(self, index: int) -> tuple[str, ...]:
         """The argument list of one task."""

@@ -105,9 +105,8 @@ def worker_lines(row: WorkerRow) -> list[str]:
     """A worker for people: one line, then its GPUs and its folders."""
     from opsconsole_console.visible import clean
 
-    link = "" if row.connection == "connected" else f", {row.connection}"
     tags = f"  [{', '.join(row.tags)}]" if row.tags else ""
-    lines = [f"{row.name}  {row.status}{link}  {row.running_tasks}/{row.max_concurrent_jobs} tasks{tags}"]
+    lines = [f"{row.name}  {_standing(row)}  {row.running_tasks}/{row.max_concurrent_jobs} tasks{tags}"]
     lines += [f"  GPU {gpu.index}:  {gpu_text(gpu)}" for gpu in row.gpus]
     if not row.gpus:
         lines.append(f"  GPU:    none{f' ({row.gpu_message})' if row.gpu_message else ''}")
@@ -115,6 +114,22 @@ def worker_lines(row: WorkerRow) -> list[str]:
     if row.attention and (row.gpus or row.attention != row.gpu_message):
         lines.append(f"  Note:   {row.attention}")
     return [clean(line) for line in lines]
+
+
+def _standing(row: WorkerRow) -> str:
+    """Status and connection. Of a lost worker nobody knows what it is free for, only whether it was drained."""
+    if row.connection == "connected":
+        return row.status
+    if row.connection != "lost":
+        return f"{row.status}, {row.connection}"
+    from opsconsole_console.widget import format as fmt
+
+    heard = (
+        ""
+        if row.last_seen_ms is None
+        else f", last heard of {fmt.age(row.last_seen_ms, time.time_ns() // 1_000_000)} ago"
+    )
+    return ("maintenance, " if row.status == "maintenance" else "") + f"lost{heard}"
 
 
 def gpu_text(gpu: Any) -> str:

@@ -81,6 +81,8 @@ async def _submit(client: Client, args: argparse.Namespace, job_id: JobId) -> in
     if not args.follow and not args.json:
         put(row.id)
     code, detail = await watch(client, row.id, narrator, follow=args.follow, json=args.json, raw=args.raw)
+    if code and args.quiet:
+        say(f"opsconsole: {failure(detail)}")
     if args.json:
         put_json(detail.job)
     return code
@@ -154,6 +156,15 @@ async def watch(
     detail = await client.show(job_id, events_limit=0)
     narrator.ended(detail)
     return exit_code(detail.tasks), detail
+
+
+def failure(detail: JobDetail) -> str:
+    """Why a watched job failed, in one line."""
+    from opsconsole.outcome import first_failing
+    from opsconsole_console.cli.narrator import ending
+
+    task = first_failing(detail.tasks)
+    return detail.job.state if task is None else ending(task)
 
 
 async def _print_log(client: Client, job_id: str, *, json: bool, raw: bool) -> None:
