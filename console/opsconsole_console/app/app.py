@@ -171,7 +171,7 @@ class ConsoleApp(Navigation):
         """Ask before something is destroyed."""
         return await self.push_screen_wait(ConfirmScreen(question, detail, yes)) is True
 
-    def do(self, work: Callable[[], Awaitable[None]]) -> None:
+    def do(self, work: Callable[[], Awaitable[object]]) -> None:
         """Do something in the background; what can go wrong is said in a toast."""
 
         async def carried_out() -> None:

@@ -44,6 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         _check_text((*words, *(command or ())))
         _check_command(args)
         return _flushed(args.run(args))
+    except SystemExit as end:  # a verb that parses words of its own has said what is wrong
+        return _flushed(end.code if isinstance(end.code, int) else USAGE)
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
