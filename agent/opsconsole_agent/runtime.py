@@ -41,7 +41,7 @@ class AgentConfig:
 
     `max_concurrent_jobs` None: as many as GPUs, or 1. `tags`: `K` or `K=V`. `properties`: any, besides those measured.
     `stop_tasks`: leave nothing running behind. `project`: advertised as a property. `remember`: find this coordinator
-    again without being told; one that is found by its data folder need not be remembered.
+    again without being told; one that is found by its data folder need not be remembered. `stdin`: what tasks read.
     """
 
     url: str
@@ -56,6 +56,7 @@ class AgentConfig:
     stop_tasks: bool = False
     project: str | None = None
     remember: bool = True
+    stdin: str = os.devnull
 
 
 class Agent:
@@ -108,7 +109,7 @@ class _Service:
         self._desk = Desk(description, self._conductor, state, shipper, telemetry, say, self._remember)
         target = Target(config.url, config.certificate_hash, link_headers, config.token)
         self._link = CoordinatorLink(target, self._desk, shipper, say)
-        home = Home(description.worker_id, config.url, dict(os.environ), config.io)
+        home = Home(description.worker_id, config.url, dict(os.environ), config.io, config.stdin)
         self._engine = ProcessEngine(
             keeper, Staging(home, state), self._conductor.tell, self._expected, self._unsure(description.host.boot_id)
         )

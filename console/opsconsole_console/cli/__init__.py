@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 
 from opsconsole_console.cli import console
+from opsconsole_console.cli.interruption import Terminated
 from opsconsole_console.cli.output import put, say
 from opsconsole_console.cli.parser import USAGE, Group, Parser, VerbParser, add_common
 from opsconsole_console.cli.verb import VERBS
@@ -21,6 +22,7 @@ from opsconsole_protocol.error import InvalidRequest, OpsconsoleError
 
 FAILED = 1
 INTERRUPTED = 130
+TERMINATED = 143
 BROKEN_PIPE = 141
 
 _DESCRIPTION = """\
@@ -32,7 +34,7 @@ coordinator that already runs here.
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command line; its exit code: 0 done, 1 it failed, 2 wrong usage, 130 interrupted, or the task's own."""
+    """Run one command line; its exit code: 0 done, 1 it failed, 2 wrong usage, 130 interrupted, 143 terminated, or the task's own."""
     words, command = _split(list(sys.argv[1:] if argv is None else argv))
     _never_fail_to_encode()
     try:
@@ -46,8 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _flushed(args.run(args))
     except SystemExit as end:  # a verb that parses words of its own has said what is wrong
         return _flushed(end.code if isinstance(end.code, int) else USAGE)
-    except KeyboardInterrupt:
-        return INTERRUPTED
+    except KeyboardInterrupt as end:
+        return TERMINATED if isinstance(end, Terminated) else INTERRUPTED
     except BrokenPipeError:
         return _closed_pipe()
     except OpsconsoleError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import os
 import signal
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from opsconsole_console.cli.narrator import Narrator
 from opsconsole_console.cli.output import say
 from opsconsole_console.cli.submit import failure, say_nothing, watch
 from opsconsole_console.local_run import LocalRun
+from opsconsole_console.own_input import own_input
 from opsconsole_protocol.error import NoWorkersAcceptedError, OpsconsoleError, Unavailable
 from opsconsole_protocol.ids import JobId
 from opsconsole_protocol.spec import JobSpec
@@ -45,6 +47,7 @@ class Foreground:
             grace_ms=self._spec.grace_ms,
             input_path=Path.cwd(),
             max_concurrent_jobs=self._args.max_concurrent_jobs,
+            stdin=own_input() if self._spec.num_tasks == 1 else os.devnull,
         )
         try:
             code = await self._until_interrupted(local)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from opsconsole_console.cli.interruption import explained, goes_on
 from opsconsole_console.cli.job_option import add_job_options, make_spec
 from opsconsole_console.cli.logs import add_raw
 from opsconsole_console.cli.output import put, put_json, say
@@ -53,14 +54,10 @@ def submit(args: argparse.Namespace) -> int:
     async def work(client: Client) -> int:
         return await _submit(client, args, job_id)
 
-    try:
-        return with_client(args, work, patience_s=PATIENCE_S if watched else 5.0)
-    except KeyboardInterrupt:
-        if watched:
-            say(
-                f"\n{job_id} goes on: `opsconsole logs -f {job_id}` shows its log, `opsconsole cancel {job_id}` ends it"
-            )
-        raise
+    if not watched:
+        return with_client(args, work, patience_s=5.0)
+    with explained(goes_on(job_id)):
+        return with_client(args, work, patience_s=PATIENCE_S)
 
 
 async def _submit(client: Client, args: argparse.Namespace, job_id: JobId) -> int:

@@ -199,3 +199,31 @@ def test_an_interruption_is_quiet(server: FakeServer) -> None:
         child.kill()
         child.wait()
     assert (child.returncode, out, err) == (130, "", "")
+
+
+@pytest.mark.parametrize(
+    "words", [["wait", "aaaaaaaaaa"], ["submit", "--wait", "--", "x"], ["submit", "-q", "--follow", "--", "x"]]
+)
+def test_term_is_explained_where_something_is_watched(server: FakeServer, words: list[str]) -> None:
+    """Hard use 35: what was watched goes on, and whoever ended the watching reads how to find it again."""
+    import signal
+
+    from opsconsole_protocol.api import WaitJobs
+    from tests.waiting import until_sync
+
+    server.add_job("aaaaaaaaaa")
+    child = subprocess.Popen(
+        [sys.executable, "-m", "opsconsole_console", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        until_sync(lambda: any(isinstance(one, WaitJobs) for one in server.asked), 30)
+        child.send_signal(signal.SIGTERM)
+        _, err = child.communicate(timeout=30)
+    finally:
+        child.kill()
+        child.wait()
+    assert child.returncode == 143
+    job_id = next(reversed(server.jobs))
+    said = err.splitlines()[-1]
+    assert said.startswith(f"{job_id} goes on: ")
+    assert f"`opsconsole cancel {job_id}` ends" in said

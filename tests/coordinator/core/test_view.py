@@ -108,6 +108,7 @@ def test_a_job_of_one_task_is_where_its_last_attempt_was(world: World) -> None:
     one.fail(attempt)
     one.disconnect()
     two = world.worker("w2")
+    world.pass_ms(120_000)
     two.succeed(two.started())
     assert job.worker_names == {"w1", "w2"}
     assert world.rows[job.id].worker == "w2"
