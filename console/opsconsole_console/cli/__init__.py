@@ -16,6 +16,7 @@ from opsconsole_console.cli import console
 from opsconsole_console.cli.interruption import Terminated
 from opsconsole_console.cli.output import put, say
 from opsconsole_console.cli.parser import USAGE, Group, Parser, VerbParser, add_common
+from opsconsole_console.cli.scope import check_scope, verb_of
 from opsconsole_console.cli.verb import VERBS
 from opsconsole_console.visible import clean
 from opsconsole_protocol.error import InvalidRequest, OpsconsoleError
@@ -37,13 +38,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line; its exit code: 0 done, 1 it failed, 2 wrong usage, 130 interrupted, 143 terminated, or the task's own."""
     words, command = _split(list(sys.argv[1:] if argv is None else argv))
     _never_fail_to_encode()
+    parser = build_parser(words)
     try:
-        args = build_parser(words).parse_args(words)
+        args = parser.parse_args(words)
     except SystemExit as end:
         return _flushed(end.code if isinstance(end.code, int) else USAGE)
     args.command = command
     try:
         _check_text((*words, *(command or ())))
+        check_scope(args, verb_of(words, parser, tuple(VERBS)))
         _check_command(args)
         return _flushed(args.run(args))
     except SystemExit as end:  # a verb that parses words of its own has said what is wrong
