@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import datetime as dt
 import time
 from typing import TYPE_CHECKING, Any
 
+from opsconsole_console.cli.logs import since_ms
 from opsconsole_console.cli.output import plain, put, put_json, put_table, say
-from opsconsole_console.cli.parser import Group, Parser, at_least
+from opsconsole_console.cli.parser import Group, Parser, at_least, typed
 
 if TYPE_CHECKING:
     from opsconsole.client import Client
@@ -21,6 +23,9 @@ def add(group: Group) -> None:
     parser = group.verb("jobs", list_jobs)
     _add_filter(parser, "state=running project=pose")
     parser.add_argument("--project", metavar="P", default="", help="only this project's")
+    parser.add_argument(
+        "--since", metavar="T", type=typed(since_ms), help="submitted since then: 2d (ago), or 2026-01-31T12:00"
+    )
     parser.add_argument(
         "-n", "--limit", metavar="N", type=at_least(1), default=100, help="at most so many (%(default)s)"
     )
@@ -44,7 +49,7 @@ def list_jobs(args: argparse.Namespace) -> int:
     from opsconsole_console.cli.session import with_client
 
     async def work(client: Client) -> list[JobRow]:
-        return await client.jobs(" ".join(args.filter), args.project, args.limit)
+        return await client.jobs(" ".join([*args.filter, *_since(args.since)]), args.project, args.limit)
 
     rows = with_client(args, work)
     if args.json:
@@ -55,8 +60,16 @@ def list_jobs(args: argparse.Namespace) -> int:
         header = ("ID", "NAME", "PROJECT", "STATE", "PRIO", "TASKS", "WORKER", "AGE", "TIME", "REASON")
         put_table(header, (_job_cells(row, now_ms) for row in rows), states=_STATES)
     else:
-        say("no jobs" if not (args.filter or args.project) else "no job matches")
+        say("no jobs" if not (args.filter or args.project or args.since) else "no job matches")
     return 0
+
+
+def _since(since_ms: int | None) -> list[str]:
+    """The condition that --since stands for."""
+    if since_ms is None:
+        return []
+    moment = dt.datetime.fromtimestamp(since_ms / 1000, dt.UTC)
+    return [f'created>="{moment.isoformat(timespec="milliseconds")}"']
 
 
 def _job_cells(row: JobRow, now_ms: int) -> tuple[str, ...]:

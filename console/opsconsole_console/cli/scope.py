@@ -34,6 +34,10 @@ _PAIRS: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("dry_run", "wait", "a dry run submits nothing that could be waited for"),
         ("dry_run", "follow", "a dry run submits nothing that could be followed"),
     ),
+    "clone": (
+        ("dry_run", "wait", "a dry run submits nothing that could be waited for"),
+        ("dry_run", "follow", "a dry run submits nothing that could be followed"),
+    ),
     "logs": (("json", "raw", "JSON says what was printed as it is"),),
     "agent": (
         ("join", "token", "the join line holds a token"),
@@ -45,6 +49,7 @@ _PAIRS: dict[str, tuple[tuple[str, str, str], ...]] = {
 
 _NEEDS: dict[str, tuple[tuple[str, tuple[str, ...], str], ...]] = {
     "submit": (("raw", ("follow",), "--raw is about the log that --follow prints"),),
+    "clone": (("raw", ("follow",), "--raw is about the log that --follow prints"),),
 }
 """An option that means something only beside one of others."""
 

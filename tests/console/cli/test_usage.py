@@ -105,7 +105,7 @@ def test_no_verb_or_flag_of_the_contract_is_missing() -> None:
         (["jobs", "--limit", "0"], "argument -n/--limit: 0 is too small: it is at least 1"),
         (["jobs", "--lim", "1"], "unknown argument '--lim'"),
         (["submit"], "opsconsole: there is no command: give it after --"),
-        (["jobs", "--", "x"], "a command after -- goes with submit, run or template set"),
+        (["jobs", "--", "x"], "a command after -- goes with submit, run, clone or template set"),
         (["submit", "--memory", "8Q", "--", "x"], "'8Q' is not a size"),
         (["submit", "--timeout", "soon", "--", "x"], "'soon' is not a duration"),
         (["submit", "--set", "lr", "--", "x"], "'lr' is not of the form NAME=VALUE"),
@@ -267,6 +267,10 @@ def test_every_verb_is_judged_by_the_table() -> None:
     from opsconsole_console.cli.scope import _USED, _WHY
 
     folder = Path(cli.__file__).parent
-    asks = {verb for verb, (module, _) in VERBS.items() if "with_client" in (folder / f"{module}.py").read_text()}
+    asks = {
+        verb
+        for verb, (module, _) in VERBS.items()
+        if any(one in (folder / f"{module}.py").read_text() for one in ("with_client", "submit_spec"))
+    }
     assert set(_USED) == set(VERBS) - asks - {"agent"}
     assert set(_WHY) == set(_USED)
