@@ -73,10 +73,10 @@ def _open_remote(args: argparse.Namespace, config: Config) -> int:
     from opsconsole.target import current
     from opsconsole_console.cli.session import target_source
 
-    if args.listen or args.advertise or args.no_agent:
-        raise InvalidRequest(
-            "--connect uses a coordinator that runs already: leave out --listen, --advertise, --no-agent"
-        )
+    for option in (*SERVE_OPTIONS, *WORKER_OPTIONS, "no_agent", "tag"):
+        if getattr(args, option):
+            flag = f"--{option.replace('_', '-')}"
+            raise InvalidRequest(f"--connect uses a coordinator that runs already: leave out {flag}")
     target = asyncio.run(target_source(args))
     return _show(target, args, config, current(target).url, lambda: _DETACH_NOTE)
 
