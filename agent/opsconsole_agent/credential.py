@@ -72,6 +72,12 @@ def ensure_credential(state_dir: Path) -> Credential:
     return credential
 
 
+def worker_id_of(state_dir: Path) -> WorkerId | None:
+    """Whose state folder this is; None where no agent has run yet. Raises PrivateFileError."""
+    text = read_private(state_dir / CREDENTIAL_FILE)
+    return None if text is None else _parse(state_dir / CREDENTIAL_FILE, text).worker_id
+
+
 def keep_joined(state_dir: Path, credential: Credential, token: str | None) -> None:
     """Note that a coordinator took us, who came with this token, if any. Raises PrivateFileError."""
     if token and not credential.has_joined_by(token):

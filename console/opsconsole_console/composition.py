@@ -192,6 +192,13 @@ class Embedded:
                 agent.start()
                 self._closing.callback(agent.stop)
 
+    @property
+    def own_worker(self) -> str | None:
+        """The id of the worker that stops with it."""
+        from opsconsole_agent.credential import worker_id_of
+
+        return worker_id_of(self._data_dir / AGENT_FOLDER)
+
     def close(self) -> None:
         """End the worker, then the coordinator; running tasks go on. Blocks."""
         with self._lock:

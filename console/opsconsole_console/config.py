@@ -71,6 +71,7 @@ class Console(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     agent: bool = True
     read_only: bool = False
     theme: str | None = None
+    notify: Literal["none", "bell", "osc9"] = "none"
     keys: dict[str, str] = {}
 
 

@@ -313,6 +313,8 @@ def _log_files() -> int:
 
 async def _ensure_store_id(database: Database) -> str:
     def write(connection: sqlite3.Connection) -> str:
+        # What is told to workers is sealed with a key that only the store and its backups have.
+        connection.execute("INSERT OR IGNORE INTO meta VALUES ('seal_key', ?)", (secrets.token_hex(32),))
         known = query.meta(connection, "store_id")
         if known:
             return known

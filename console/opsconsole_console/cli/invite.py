@@ -6,6 +6,7 @@ import argparse
 import time
 from typing import TYPE_CHECKING
 
+from opsconsole_console.app.invitation import LOOPBACK_ADVICE, ROLES, command_of, is_local
 from opsconsole_console.cli.output import put, put_json, put_table, say
 from opsconsole_console.cli.parser import Group, at_least, milliseconds
 from opsconsole_protocol.error import InvalidRequest
@@ -24,7 +25,7 @@ def add(group: Group) -> None:
     parser.add_argument("--tag", metavar="K[=V]", action="append", default=[], help="a tag for the worker; repeatable")
     parser.add_argument(
         "--role",
-        choices=("worker", "viewer", "operator", "admin"),
+        choices=ROLES,
         default="worker",
         help="invite a person instead: viewer, operator or admin",
     )
@@ -58,8 +59,8 @@ def invite(args: argparse.Namespace) -> int:
     left_ms = invited.expires_at_ms - time.time_ns() // 1_000_000
     uses = "once" if args.uses == 1 else f"{args.uses} times"
     say(f"valid {uses}, for {fmt.duration_exact(max(0, left_ms))}; it holds a secret")
-    if invited.line.startswith("ws://"):
-        say("this coordinator listens on this machine only: restart it with --listen 0.0.0.0:7373 to let others in")
+    if is_local(invited.line):
+        say(LOOPBACK_ADVICE)
     return 0
 
 
@@ -95,8 +96,3 @@ def _cells(row: InvitationRow, now_ms: int) -> tuple[str, ...]:
 
     left = fmt.duration_exact(max(0, row.expires_at_ms - now_ms))
     return (row.id, row.role, row.name, ", ".join(row.tags), str(row.uses_left), left, row.created_by)
-
-
-def command_of(line: str, role: str) -> str:
-    """What to paste into a shell."""
-    return f"opsconsole agent --join '{line}'" if role == "worker" else f"opsconsole --connect '{line}'"

@@ -3,6 +3,7 @@
 VERBS = {
     "run": ("run", "run one job here, with its log on stdout and stderr, and exit with its code"),
     "submit": ("submit", "submit a job; its id alone on stdout"),
+    "clone": ("clone", "submit a job once more, with changes; the new id alone on stdout"),
     "jobs": ("fleet", "list jobs, newest first"),
     "workers": ("fleet", "list workers: GPUs, what they do, where their files are"),
     "projects": ("fleet", "list projects"),

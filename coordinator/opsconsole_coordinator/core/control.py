@@ -97,7 +97,8 @@ def _retry(fleet: Fleet, job: Job, tasks: Sequence[Task], is_whole: bool, actor:
     del reason
     again = [task for task in tasks if is_task_finished(task.state) and task.state is not TaskState.SUCCEEDED]
     if not again:
-        raise Conflict(_nothing(job, "retry", "none of its tasks has failed"))
+        hint = f"; to run it once more: opsconsole clone {job.id}" if job.is_finished else ""
+        raise Conflict(_nothing(job, "retry", f"none of its tasks has failed{hint}"))
     if job.spec.gang and not job.is_finished:
         raise Conflict(_nothing(job, "retry", "others of its gang are still ending"))
     if job.is_finished or job.stop_reason:

@@ -60,6 +60,8 @@ class Kernel:
         self.fleet = Fleet(secrets.randbits)
         self.sessions: dict[WorkerId, Session] = {}
         self.audience: list[Audience] = []
+        self.watchers: list[str] = []
+        """Who has a console open, one name for each."""
         self.attempt_log_bytes = ATTEMPT_LOG_BYTES
         self.log_offsets: Callable[[AttemptId], dict[str, int]] = lambda _: {}
         self.trouble: str = ""

@@ -73,6 +73,7 @@ class OperatorSession:
         finally:
             if self._subscriber is not None:
                 self._hub.unsubscribe(self._subscriber)
+                self._kernel.watchers.remove(self._caller.actor)
             tasks = [sender, receiver, over, *self._tasks]
             for task in tasks:
                 task.cancel()
@@ -162,6 +163,8 @@ class OperatorSession:
             self._pusher.cancel()
         if self._subscriber is not None:
             self._hub.unsubscribe(self._subscriber)
+        else:
+            self._kernel.watchers.append(self._caller.actor)
         # Changes are told from before the snapshot is read: what is in both folds to the same. But none is told
         # before the snapshot, which would overwrite it.
         subscriber = self._subscriber = self._hub.subscribe()

@@ -127,7 +127,10 @@ class SnapshotAnswer(Answered, frozen=True, kw_only=True, tag="snapshot"):
 
 
 class Health(Answered, frozen=True, kw_only=True, tag="health"):
-    """How the coordinator is: seconds up, queue depths, store."""
+    """How the coordinator is: seconds up, queue depths, store.
+
+    `watchers` has the name of whoever has a console open on it, one for each console, the asker's own included.
+    """
 
     healthy: bool
     uptime_ms: int
@@ -136,6 +139,7 @@ class Health(Answered, frozen=True, kw_only=True, tag="health"):
     pending_tasks: int
     store_seq: int
     adopting: bool = False
+    watchers: tuple[str, ...] = ()
 
 
 AnyAnswer = (
