@@ -204,7 +204,7 @@ def _standing(job: Job) -> str:
 
 def _verdicts(fleet: Fleet, demand: Demand, now_ms: int) -> tuple[tuple[Verdict, ...], str]:
     known = history.estimates(fleet, demand.spec)
-    offers = [judge(fleet, worker, demand, now_ms) for worker in fleet.workers.values()]
+    offers = [judge(fleet, worker, demand, now_ms) for worker in fleet.workers.values() if not worker.revoked]
     offers.sort(key=lambda offer: (not offer.accepted, offer.permanent, rank(offer, known)))
     rows = tuple(
         verdict(fleet, offer, demand, history.estimate(fleet, demand.spec, offer.worker.id)) for offer in offers
