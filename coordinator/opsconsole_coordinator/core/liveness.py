@@ -1,6 +1,6 @@
 """Time passes: workers fall silent and are lost, waits and time-outs end."""
 
-from opsconsole_coordinator.core.blame import gpus_heard
+from opsconsole_coordinator.core.blame import forgive, gpus_heard, hear_troubles
 from opsconsole_coordinator.core.ending import await_turn, end_attempt, settle_job, stop_job
 from opsconsole_coordinator.core.fleet import SYSTEM, Fleet
 from opsconsole_coordinator.core.model import Attempt, Worker
@@ -19,6 +19,7 @@ def heartbeat(fleet: Fleet, worker: Worker, message: link.Heartbeat, now_ms: int
     """A worker lives; its readings are kept in memory only."""
     worker.heard_at_ms = worker.last_seen_ms = now_ms
     worker.host = message.host
+    hear_troubles(fleet, worker, message.troubles, now_ms)
     worker.gpu_message = message.gpu_message
     if message.gpus is not None:
         if [(gpu.uuid, gpu.state) for gpu in message.gpus] != [(gpu.uuid, gpu.state) for gpu in worker.gpus]:
@@ -57,6 +58,7 @@ def tick(fleet: Fleet, now_ms: int) -> None:
     """Everything that time alone brings about. Called every TICK_MS."""
     for worker in fleet.workers.values():
         _watch(fleet, worker, now_ms)
+        forgive(fleet, worker, now_ms)
     _expire(fleet, now_ms)
     watch_limits(fleet, now_ms)
     retract_waiting(fleet, now_ms)

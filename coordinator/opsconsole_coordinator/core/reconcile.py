@@ -7,6 +7,7 @@ import msgspec
 
 from opsconsole_coordinator.core import gang
 from opsconsole_coordinator.core.adoption import adopt
+from opsconsole_coordinator.core.blame import hear_troubles
 from opsconsole_coordinator.core.ending import end_attempt, forget, settle_job
 from opsconsole_coordinator.core.fleet import SYSTEM, Fleet
 from opsconsole_coordinator.core.model import Attempt, Worker
@@ -52,6 +53,7 @@ def register(
         fleet.audit(now_ms, worker.name, "returned", f"worker {worker.name} is back", worker.name)
     worker.is_named = worker.is_named or bool(name)
     _take_description(worker, message, session, now_ms)
+    hear_troubles(fleet, worker, message.troubles, now_ms)
     fleet.touch_worker(worker)
     fleet.must_schedule = True
     if _knows_more(fleet, message, finished):
