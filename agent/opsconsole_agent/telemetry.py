@@ -6,11 +6,12 @@ from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from opsconsole_agent.log.progress import Meter
 from opsconsole_agent.probe.gpu import GpuProbe, GpuReport, GpuSample
 from opsconsole_agent.probe.host import HostIdentity, HostProbe, host_identity
 from opsconsole_agent.probe.usage import UsageProbe
 from opsconsole_protocol.ids import AttemptId
-from opsconsole_protocol.link import Gpu, GpuUser, Heartbeat, Host
+from opsconsole_protocol.link import Gpu, GpuUser, Heartbeat, Host, TaskProgress
 
 Pids = Mapping[str, Collection[int]]
 
@@ -18,9 +19,17 @@ Pids = Mapping[str, Collection[int]]
 class Telemetry:
     """Samples on demand, never twice at a time: a sample that is asked for while one is under way is the last one."""
 
-    def __init__(self, state_dir: Path, work_folder: Callable[[AttemptId], str]) -> None:
+    def __init__(
+        self,
+        state_dir: Path,
+        work_folder: Callable[[AttemptId], str],
+        output_ends: Callable[[AttemptId], tuple[bytes, ...]] = lambda _: (),
+    ) -> None:
+        """`output_ends`: the last bytes of what an attempt printed, of each of its outputs."""
         self._state_dir = state_dir
         self._work_folder = work_folder
+        self._output_ends = output_ends
+        self._meters: dict[str, Meter] = {}
         self._gpu_probe = GpuProbe()
         self._host_probe = HostProbe()
         self._usage_probe = UsageProbe()
@@ -55,6 +64,7 @@ class Telemetry:
             gpus=self._last.gpus,
             gpu_message=self._last.gpu_message,
             usage=self._last.usage,
+            progress=self._last.progress,
         )
 
     def close(self) -> None:
@@ -79,7 +89,18 @@ class Telemetry:
             gpus=tuple(_gpu(gpu, owners) for gpu in report.gpus),
             gpu_message=report.message,
             usage=usage,
+            progress=self._progress(pids),
         )
+
+    def _progress(self, pids: Pids) -> dict[str, TaskProgress]:
+        self._meters = {attempt_id: self._meters.get(attempt_id) or Meter() for attempt_id in pids}
+        now_ms = time.time_ns() // 1_000_000
+        found = {key: meter.take(self._output_ends(AttemptId(key)), now_ms) for key, meter in self._meters.items()}
+        return {
+            key: TaskProgress(done=one.done, total=one.total, eta_ms=one.left_ms)
+            for key, one in found.items()
+            if one is not None
+        }
 
 
 def _gpu(gpu: GpuSample, owners: Mapping[int, str]) -> Gpu:

@@ -81,6 +81,14 @@ class TaskUsage(Message, frozen=True, kw_only=True):
     gpu_utilization_percent: int | None = None
 
 
+class TaskProgress(Message, frozen=True, kw_only=True):
+    """How far a task is by its own words, and how long it still takes, if that can be told."""
+
+    done: float
+    total: float
+    eta_ms: int | None = None
+
+
 class IoPaths(Message, frozen=True, kw_only=True):
     """Where a worker reads inputs and writes outputs, and the label of the filesystem they are on."""
 
@@ -230,6 +238,7 @@ class Heartbeat(Message, frozen=True, kw_only=True, tag="heartbeat"):
     gpus: tuple[Gpu, ...] | None = None
     gpu_message: str = ""
     usage: dict[str, TaskUsage] = {}
+    progress: dict[str, TaskProgress] = {}
 
 
 class FileExists(Message, frozen=True, kw_only=True, tag="FILE_EXISTS"):

@@ -56,6 +56,7 @@ OBSERVED = link.Observed(
 )  # fmt: skip
 OBSERVED_WITH_GPUS = link.Observed(attempt_id=ATTEMPT, state=AttemptState.RUNNING, gpu_ids=("GPU-1",))
 
+PROGRESS = link.TaskProgress(done=41, total=100, eta_ms=9_000)
 AGENT: dict[str, Any] = {
     "agent_register_1": link.Register(
         protocol=1, agent_version="0.1.0", worker_id=WORKER, name="gpu1", run_id="r1", boot_id="b1", role="client",
@@ -69,6 +70,7 @@ AGENT: dict[str, Any] = {
     "agent_register_dial_1": link.Register(
         protocol=1, agent_version="0.1.0", worker_id=WORKER, name="gpu1", run_id="r1", dial=3
     ),
+    "agent_heartbeat_progress_1": link.Heartbeat(at_ms=AT, progress={ATTEMPT: PROGRESS}),
     "agent_heartbeat_1": link.Heartbeat(at_ms=AT, host=HOST, gpus=(GPU,), gpu_message="m", usage={ATTEMPT: USAGE}),
     "agent_file_exists_1": link.FileExists(check_id=1, path="/in/data.slp", size_bytes=123),
     "agent_file_not_found_1": link.FileNotFound(check_id=1, reason="no such file"),
@@ -132,6 +134,7 @@ CLIENT: dict[str, Any] = {
     "client_hello_1": api.Hello(1, "opsconsole/1"),
     **{f"client_call_{tag}_1": api.Call(number, request) for number, (tag, request) in enumerate(REQUESTS.items(), 1)},
     "client_call_logs_2": api.Call(1, api.ReadLog(id="7k3", query=QUERY, wait_ms=3, settle_ms=4)),
+    "client_call_logs_whole_1": api.Call(1, api.ReadLog(id="7k3", query=LogQuery(whole=True, latest=True))),
     "client_call_submit_gang_1": api.Call(1, api.SubmitJobs(submissions=(api.Submission(JOB, GANG),))),
 }
 
@@ -201,6 +204,26 @@ SERVER: dict[str, Any] = {
         seq=9, workers=(WORKER_ROW,), workers_removed=("w",), jobs=(JOB_ROW,), events=(EVENT_ROW,)
     ),
     **{f"server_answer_{tag}_1": api.Answer(number, answer) for number, (tag, answer) in enumerate(ANSWERS.items(), 1)},
+    "server_answer_job_list_advance_1": api.Answer(
+        1, api.JobList(jobs=(msgspec.structs.replace(JOB_ROW, advance=PROGRESS),))
+    ),
+    "server_answer_detail_progress_1": api.Answer(
+        1,
+        api.DetailAnswer(
+            detail=api.JobDetail(
+                job=JOB_ROW, spec=SPEC, tasks=(msgspec.structs.replace(TASK_ROW, progress=PROGRESS),), events=()
+            )
+        ),
+    ),
+    "server_answer_log_page_raw_1": api.Answer(
+        1,
+        api.LogAnswer(
+            page=LogPage(lines=(LogLine(0, Source.STDOUT, "\ufffd", AT),), next_cursor="c", end=True, raw={0: b"\xff"}),
+            task_id=TASK,
+            attempt=0,
+            attempt_state="running",
+        ),
+    ),
 }
 
 SAMPLES: dict[str, msgspec.Struct] = {**AGENT, **COORDINATOR, **CLIENT, **SERVER}

@@ -164,7 +164,9 @@ async def _print_log(client: Client, job_id: str, *, json: bool, raw: bool) -> N
     number = (await client.show(job_id, tasks_limit=0, events_limit=0)).job.num_tasks
     writer = LogWriter(json=json, prefix=number > 1, raw=raw)
     try:
-        await follow_tasks(client, job_id, list(range(number)), LogQuery(whole=not json and wants_bytes(raw=raw)), writer)
+        await follow_tasks(
+            client, job_id, list(range(number)), LogQuery(whole=not json and wants_bytes(raw=raw)), writer
+        )
     finally:
         writer.close()
 

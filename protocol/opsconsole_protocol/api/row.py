@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from opsconsole_protocol.link import Gpu, Host, TaskUsage
+from opsconsole_protocol.link import Gpu, Host, TaskProgress, TaskUsage
 from opsconsole_protocol.spec import JobSpec
 
 
@@ -53,6 +53,8 @@ class JobRow(Row, frozen=True, kw_only=True):
     """0 to 1, from finished tasks."""
     duration_ms_estimate: int | None = None
     """How long like jobs of this project took, from history."""
+    advance: TaskProgress | None = None
+    """How far it is by what its tasks print: of one task as it counts, of several in tasks with parts of running ones."""
 
 
 class AttemptRow(Row, frozen=True, kw_only=True):
@@ -90,6 +92,7 @@ class TaskRow(Row, frozen=True, kw_only=True):
     finished_at_ms: int | None
     output_path: str | None = None
     resource_usage: TaskUsage | None = None
+    progress: TaskProgress | None = None
     parameters: dict[str, Any] = {}
     attempts: tuple[AttemptRow, ...] = ()
 
