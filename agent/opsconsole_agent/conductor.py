@@ -38,6 +38,7 @@ from opsconsole_agent.core import (
     Tick,
 )
 from opsconsole_agent.engine import Engine
+from opsconsole_agent.keeper import state_file
 from opsconsole_agent.log.shipper import LogShipper
 from opsconsole_agent.state import StateFolder
 from opsconsole_protocol.error import IllegalTransition
@@ -285,16 +286,9 @@ class Conductor:
 
     def _tail(self, attempt_id: AttemptId, source: Source) -> str:
         try:
-            descriptor = os.open(self._state.log_file(attempt_id, source), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            return state_file.read_end(self._state.log_file(attempt_id, source), _TAIL_BYTES).decode(errors="replace")
         except OSError:
             return ""
-        try:
-            size = os.fstat(descriptor).st_size
-            return os.pread(descriptor, _TAIL_BYTES, max(0, size - _TAIL_BYTES)).decode(errors="replace")
-        except OSError:
-            return ""
-        finally:
-            os.close(descriptor)
 
     def _rewind_log(self, effect: RewindLog) -> None:
         for source in Source:

@@ -76,8 +76,14 @@ class ProcessEngine:
         tell: Tell,
         expected: Callable[[], Iterable[AttemptId]],
         unsure: frozenset[AttemptId] = frozenset(),
+        say: Callable[[str], None] = _log.warning,
     ) -> None:
-        """`expected`: attempts that should have a process. `unsure`: those of them from before the host restarted."""
+        """`expected`: attempts that should have a process. `unsure`: those of them from before the host restarted.
+
+        `say` is told what the keeper found damaged.
+        """
+        self._say = say
+        self._told: set[str] = set()
         self._keeper = keeper
         self._staging = staging
         self._tell = tell
@@ -95,6 +101,7 @@ class ProcessEngine:
             events: list[Event] = []
             for said in batch:
                 if isinstance(said, keeper_says.KeeperHello):
+                    self._tell_notes(said.notes)
                     hello = await self._hello(said)
                     if hello is not None:
                         events.append(hello)
@@ -106,6 +113,13 @@ class ProcessEngine:
                     events.append(_event(said))
             self._tell(events)
         raise Unavailable("the link to the keeper was closed")
+
+    def _tell_notes(self, notes: Iterable[str]) -> None:
+        """Once each, though every hello of a keeper repeats them."""
+        for note in notes:
+            if note not in self._told:
+                self._told.add(note)
+                self._say(f"the keeper says: {note}")
 
     async def close(self) -> None:
         """End what is under way here; no attempt is touched."""

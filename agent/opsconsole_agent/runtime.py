@@ -106,7 +106,12 @@ class _Service:
         self._link = CoordinatorLink(target, self._desk, shipper, say)
         home = Home(description.worker_id, config.url, dict(os.environ), config.io)
         self._engine = ProcessEngine(
-            keeper, Staging(home, state), self._conductor.tell, self._expected, self._unsure(description.host.boot_id)
+            keeper,
+            Staging(home, state),
+            self._conductor.tell,
+            self._expected,
+            self._unsure(description.host.boot_id),
+            say,
         )
         self._conductor.engine = self._engine
         self._conductor.outlet = self._link

@@ -8,13 +8,14 @@ import os
 import signal
 import stat
 
+from opsconsole_agent.keeper import state_file
 from opsconsole_agent.keeper.process import MARK
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_OUTPUT = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY
+_OUTPUT = os.O_WRONLY | os.O_APPEND
 # What we ignore would stay ignored in the program; so would what our own parent ignored.
 _DEFAULT_SIGNALS = sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})
 
@@ -68,7 +69,7 @@ def spawn(launch: Launch, home: int) -> int:
 
 def _open_output(path: str) -> int:
     try:
-        return os.open(path, _OUTPUT, 0o600)
+        return state_file.open_or_renew(path, _OUTPUT)[0]
     except OSError as error:
         advice = "; make room there" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
         raise LaunchError(f"can't write the output to {path}: {_words(error)}{advice}") from None

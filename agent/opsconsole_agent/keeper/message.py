@@ -88,7 +88,11 @@ class AttemptThawed(msgspec.Struct, frozen=True, tag_field="kind", tag="thawed")
 
 
 class KeeperHello(msgspec.Struct, frozen=True, tag_field="kind", tag="hello"):
-    """First on every connection: the whole truth."""
+    """First on every connection: the whole truth.
+
+    `key`: what it seals its log with, for the keeper after it; the link keeps it and takes it out. `notes`: what it
+    found damaged when it started.
+    """
 
     version: str
     pid: int
@@ -96,6 +100,8 @@ class KeeperHello(msgspec.Struct, frozen=True, tag_field="kind", tag="hello"):
     started_ms: int
     live: list[LiveAttempt]
     exits: list[AttemptExited]
+    key: str = ""
+    notes: list[str] = []
 
 
 class KeeperLost(msgspec.Struct, frozen=True):

@@ -16,6 +16,7 @@ from opsconsole_agent.keeper.fault import Refused
 from opsconsole_agent.keeper.journal import COMPACT_BYTES, History, Journal, Record
 from opsconsole_agent.keeper.oom import OomCounter
 from opsconsole_agent.keeper.process import Children, Process, boot_id, look, now_ticks, send
+from opsconsole_agent.keeper.seal import SEAL_LENGTH
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -264,6 +265,15 @@ class Supervisor:
             self._recall_freeze(one, history.frozen.get(attempt_id))
             found.append(one)
         self._adopt(found)
+        if history.forged or not self._journal.is_sealed:
+            try:
+                self.write_truth()
+            except OSError:  # no room: then no later keeper may ask for seals
+                return
+
+    def write_truth(self) -> None:
+        """Write the log anew with all that is still true; raises OSError, old log intact."""
+        self._journal.replace([self._header, *self._truth()])
 
     def adopt(self, attempt_id: str, pid: int | None, start_time: int | None) -> bool:
         """Look for an attempt that the log doesn't know; False when it was never started as far as can be seen."""
@@ -328,11 +338,11 @@ class Supervisor:
     def tidy(self) -> None:
         """Keep the log as short as what is still true; called when the journal has been flushed."""
         if not self.live and not self.exits:
-            if self._journal.size_bytes > len(self._header) + 1:
+            if self._journal.size_bytes > len(self._header) + SEAL_LENGTH + 1:
                 self._journal.clear(self._header)
         elif self._journal.size_bytes > self._compact_at_bytes:
             try:
-                self._journal.replace([self._header, *self._truth()])
+                self.write_truth()
             finally:  # not at once again, whether it is still long or the disk is full
                 self._compact_at_bytes = max(COMPACT_BYTES, 2 * self._journal.size_bytes)
 
