@@ -242,7 +242,8 @@ class Conductor:
         if attempt_id not in self._watched:
             self._watched.add(attempt_id)
             for source in _WRITTEN_BY_TASKS:
-                self._shipper.watch(attempt_id, source, Path(self._state.log_file(attempt_id, source)))
+                path, kept = self._state.log_file(attempt_id, source), self._state.kept_log(attempt_id, source)
+                self._shipper.watch(attempt_id, source, Path(path), kept=Path(kept))
             self.outlet.wake_shipping()
 
     def _watch_processes(self) -> None:
@@ -268,6 +269,9 @@ class Conductor:
 
     def _wrote_nothing(self, attempt_id: AttemptId) -> bool:
         try:
+            # What has a size has its second name too, unless it couldn't be given one; then it has its size.
+            if any(os.path.lexists(self._state.kept_log(attempt_id, source)) for source in _WRITTEN_BY_TASKS):
+                return False
             return not any(os.lstat(self._state.log_file(attempt_id, source)).st_size for source in _WRITTEN_BY_TASKS)
         except OSError:
             return False
@@ -285,8 +289,9 @@ class Conductor:
             self.tell(events)
 
     def _tail(self, attempt_id: AttemptId, source: Source) -> str:
+        path, kept = self._state.log_file(attempt_id, source), self._state.kept_log(attempt_id, source)
         try:
-            return state_file.read_end(self._state.log_file(attempt_id, source), _TAIL_BYTES).decode(errors="replace")
+            return state_file.read_end(kept if os.path.lexists(kept) else path, _TAIL_BYTES).decode(errors="replace")
         except OSError:
             return ""
 

@@ -271,7 +271,7 @@ class ProcessEngine:
             if attempt_id in known:
                 continue
             try:
-                found = await self._keeper.adopt(attempt_id)
+                found = await self._keeper.adopt(attempt_id, paths=self._staging.log_files(attempt_id))
             except Unavailable:
                 return None
             if found:

@@ -77,6 +77,10 @@ class Staging:
             paths.append(str(self._home.io.input_path))
         return all(self._is_local(path) for path in paths)
 
+    def log_files(self, attempt_id: AttemptId) -> tuple[str, str]:
+        """Where its stdout and stderr go."""
+        return self._state.log_file(attempt_id, Source.STDOUT), self._state.log_file(attempt_id, Source.STDERR)
+
     def stage(self, attempt_id: AttemptId, launch: Launch, ports: Mapping[str, int], *, quick: bool) -> Prepared:
         """Prepare an attempt; raises OpsconsoleError or OSError with the reason why it can't be started.
 
@@ -100,13 +104,14 @@ class Staging:
             input_files=inputs,
             ports=ports,
         )
+        stdout, stderr = self.log_files(attempt_id)
         command = StartCommand(
             attempt_id=attempt_id,
             argv=list(launch.command),
             cwd=workdir,
             env=task_environment(self._environment, attempt_id, launch, place),
-            stdout=self._state.log_file(attempt_id, Source.STDOUT),
-            stderr=self._state.log_file(attempt_id, Source.STDERR),
+            stdout=stdout,
+            stderr=stderr,
         )
         return Prepared(command, output_path)
 

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 from collections import deque
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -122,14 +122,26 @@ class KeeperLink:
         if self._wire is not None:
             self._wire.tell("forget", {"attempt_ids": list(attempt_ids)})
 
-    async def adopt(self, attempt_id: AttemptId, pid: int | None = None, start_time: int | None = None) -> bool:
+    async def adopt(
+        self,
+        attempt_id: AttemptId,
+        pid: int | None = None,
+        start_time: int | None = None,
+        paths: Sequence[str] = (),
+    ) -> bool:
         """Have a keeper that doesn't know an attempt look for it, by leader or by its environment mark.
 
-        True: it is live, or its AttemptExited (exit not known) follows. False, only without a pid: it never started.
+        `paths`: where its stdout and stderr belong. True: it is live, or its AttemptExited (exit not known) follows. False, only without a pid: it never started.
         """
         if pid is None:
             pid, start_time = self._leaders.get(attempt_id, (None, None))
-        reply = await self._ask("adopt", {"attempt_id": attempt_id, "pid": pid, "start_time": start_time})
+        fields: dict[str, object] = {
+            "attempt_id": attempt_id,
+            "pid": pid,
+            "start_time": start_time,
+            "paths": list(paths),
+        }
+        reply = await self._ask("adopt", fields)
         return bool(reply.found)
 
     async def pids(self) -> dict[AttemptId, list[int]]:

@@ -116,7 +116,7 @@ class Service:
             self._accept()
         elif self._connection is not None and fd == self._connection.fd:
             self._on_connection(self._connection, events)
-        else:
+        elif not self._supervisor.pump.readable(fd):
             self._supervisor.leader_ended(fd)
 
     def _timeout_s(self) -> float:
@@ -314,6 +314,7 @@ class Service:
             command.attempt_id_of(fields),
             command.whole_number(fields, "pid"),
             command.whole_number(fields, "start_time"),
+            command.paths_of(fields),
         )
         return {"found": found}
 

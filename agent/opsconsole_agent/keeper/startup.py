@@ -9,6 +9,7 @@ import stat
 import sys
 
 from opsconsole_agent.keeper import state_file
+from opsconsole_agent.keeper.launch import take_descriptors
 from opsconsole_agent.keeper.seal import KEY_BYTES
 from opsconsole_agent.keeper.service import LOG_NAME, Service
 
@@ -43,6 +44,7 @@ def run(arguments: list[str]) -> int:
     _detach()
     if set_aside:
         sys.stderr.write(f"{set_aside}\n")
+    take_descriptors()
     service = Service(idle_s, key)
     _announce()
     return service.run()

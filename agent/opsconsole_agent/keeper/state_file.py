@@ -129,7 +129,7 @@ def clear(path: str) -> None:
     """Make room for a new file or socket; raises OSError. A folder in its place is set aside."""
     try:
         os.unlink(path)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return
     except (IsADirectoryError, PermissionError):
         set_aside(path)

@@ -21,6 +21,7 @@ from opsconsole_console.app.source import Contact, FleetSource
 from opsconsole_console.screen.main.main_screen import MainScreen
 from opsconsole_console.screen.part.confirm_screen import ConfirmScreen
 from opsconsole_console.screen.part.home import begin
+from opsconsole_console.visible import clean
 from opsconsole_protocol.error import OpsconsoleError
 
 REPAINT_HZ = 15
@@ -160,13 +161,17 @@ class ConsoleApp(Navigation):
 
     def say(self, text: str, severity: Severity = "information") -> None:
         """Show a toast."""
-        self.notify(text, severity=severity, markup=False)
+        self.notify(text, severity=severity)
+
+    def notify(self, message: str, **options: Any) -> None:
+        """Whoever notifies, it is text and no markup."""
+        super().notify(clean(message), **options | {"markup": False, "title": clean(options.get("title", ""))})
 
     async def confirm(self, question: str, detail: str, yes: str) -> bool:
         """Ask before something is destroyed."""
         return await self.push_screen_wait(ConfirmScreen(question, detail, yes)) is True
 
-    def do(self, work: Callable[[], Awaitable[None]]) -> None:
+    def do(self, work: Callable[[], Awaitable[object]]) -> None:
         """Do something in the background; what can go wrong is said in a toast."""
 
         async def carried_out() -> None:
