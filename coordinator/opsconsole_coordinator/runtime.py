@@ -302,6 +302,8 @@ def _raise_file_limit() -> None:
 
 async def _ensure_store_id(database: Database) -> str:
     def write(connection: sqlite3.Connection) -> str:
+        # What is told to workers is sealed with a key that only the store and its backups have.
+        connection.execute("INSERT OR IGNORE INTO meta VALUES ('seal_key', ?)", (secrets.token_hex(32),))
         known = query.meta(connection, "store_id")
         if known:
             return known

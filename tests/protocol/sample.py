@@ -74,6 +74,10 @@ AGENT: dict[str, Any] = {
     "agent_register_troubles_1": link.Register(
         protocol=1, agent_version="0.1.0", worker_id=WORKER, name="gpu1", run_id="r1", troubles=(TROUBLE,)
     ),
+    "agent_register_seal_1": link.Register(
+        protocol=1, agent_version="0.1.0", worker_id=WORKER, name="gpu1", run_id="r1", store_id="s1", store_seq=99,
+        store_seal="5ea1", observed=(link.Observed(attempt_id=ATTEMPT, state=AttemptState.RUNNING, seal="63.5ea1"),),
+    ),
     "agent_heartbeat_troubles_1": link.Heartbeat(at_ms=AT, troubles=(TROUBLE,)),
     "agent_file_exists_1": link.FileExists(check_id=1, path="/in/data.slp", size_bytes=123),
     "agent_file_not_found_1": link.FileNotFound(check_id=1, reason="no such file"),
@@ -98,6 +102,16 @@ COORDINATOR: dict[str, Any] = {
     "coordinator_input_file_1": link.InputFile(check_id=1, filename="data.slp"),
     "coordinator_log_ack_1": link.LogAck(offsets=((ATTEMPT, "stdout", 12),)),
     "coordinator_error_1": link.PeerError(code="conflict", message="no"),
+    "coordinator_registered_3": link.Registered(
+        protocol=1, coordinator="lab", store_id="s1", store_seq=9, store_seal="5ea1"
+    ),
+    "coordinator_heartbeat_ack_seal_1": link.HeartbeatAck(at_ms=AT, store_seq=9, store_seal="5ea1"),
+    "coordinator_job_assignment_seal_1": link.JobAssignment(
+        seq=7,
+        desired=link.Desired(
+            attempt_id=ATTEMPT, launch=msgspec.structs.replace(DESIRED.launch, seal="63.5ea1"), want=WANT
+        ),
+    ),
 }
 
 QUERY = LogQuery(

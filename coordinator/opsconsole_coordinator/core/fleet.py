@@ -6,6 +6,7 @@ from heapq import heappush
 from opsconsole_coordinator.core.effect import Batch
 from opsconsole_coordinator.core.model import Attempt, Job, Reserved, Task, Worker
 from opsconsole_coordinator.core.order import Order
+from opsconsole_coordinator.core.seal import Seal
 from opsconsole_protocol import link
 from opsconsole_protocol.api import EventRow
 from opsconsole_protocol.bound import cut
@@ -26,12 +27,15 @@ SYSTEM = "coordinator"
 class Fleet:
     """All live entities by id, the waiting jobs in order, and what became dirty since the last drain.
 
-    `random_bits(n)` hands in chance; the clock comes with every call as `now_ms`.
+    `random_bits(n)` hands in chance; the clock comes with every call as `now_ms`. `key` is the store's, for seals.
     """
 
-    def __init__(self, random_bits: Callable[[int], int], seq: int = 0, store_id: str = "", name: str = "") -> None:
+    def __init__(
+        self, random_bits: Callable[[int], int], seq: int = 0, store_id: str = "", name: str = "", key: bytes = b""
+    ) -> None:
         self.random_bits = random_bits
         self.store_id = store_id
+        self.seal = Seal(key)
         self.name = name
         self.attempt_log_bytes = link.ATTEMPT_LOG_BYTES
         self.seq = seq

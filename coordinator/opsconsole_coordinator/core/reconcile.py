@@ -6,11 +6,12 @@ from typing import Any
 import msgspec
 
 from opsconsole_coordinator.core import gang
-from opsconsole_coordinator.core.adoption import adopt
+from opsconsole_coordinator.core.adoption import adopt, find_task
 from opsconsole_coordinator.core.ending import end_attempt, forget, settle_job
 from opsconsole_coordinator.core.fleet import SYSTEM, Fleet
 from opsconsole_coordinator.core.model import Attempt, Worker
 from opsconsole_coordinator.core.schedule import desired_of, set_want
+from opsconsole_coordinator.core.trouble import hear
 from opsconsole_protocol import PROTOCOL_VERSION, link
 from opsconsole_protocol.bound import check_tree, cut
 from opsconsole_protocol.error import Conflict, InvalidRequest, ProtocolError, Unavailable, VersionMismatch
@@ -23,6 +24,9 @@ from opsconsole_protocol.state import (
     is_attempt_finished,
     is_task_waiting,
 )
+
+UNPROVED_MAX = 1_000
+"""How many attempts that a worker can't prove to be its own are counted."""
 
 
 def register(
@@ -53,10 +57,13 @@ def register(
         fleet.audit(now_ms, worker.name, "returned", f"worker {worker.name} is back", worker.name)
     worker.is_named = worker.is_named or bool(name)
     _take_description(worker, message, session, now_ms)
+    hear(fleet, worker, message.troubles, now_ms)
     fleet.touch_worker(worker)
     fleet.must_schedule = True
-    if _knows_more(fleet, message, finished):
-        _begin_adopting(fleet, worker, message.store_seq, now_ms)
+    worker.unproved = set()
+    known_seq = _known_seq(fleet, message, finished)
+    if known_seq is not None:
+        _begin_adopting(fleet, worker, known_seq, now_ms)
     fleet.send(
         worker,
         link.Registered(
@@ -66,6 +73,7 @@ def register(
             store_seq=fleet.seq,
             heartbeat_ms=HEARTBEAT_MS,
             attempt_log_bytes=fleet.attempt_log_bytes,
+            store_seal=fleet.seal.of_seq(worker.id, fleet.seq),
         ),
     )
     _reconcile(fleet, worker, message.observed, finished, now_ms, seen=None)
@@ -125,12 +133,24 @@ def _take_description(worker: Worker, message: link.Register, session: SessionId
     worker.connection = "connected"
 
 
-def _knows_more(fleet: Fleet, message: link.Register, finished: Collection[AttemptId]) -> bool:
-    """Whether this agent remembers what our store doesn't: a later state of it, or attempts that it never assigned."""
+def _known_seq(fleet: Fleet, message: link.Register, finished: Collection[AttemptId]) -> int | None:
+    """How far this store had come, where the worker proves that it was further than it is: it was restored."""
     if message.store_id != fleet.store_id or fleet.adopting or fleet.restore_confirmed:
-        return False
-    known = (one.attempt_id in fleet.attempts or one.attempt_id in finished for one in message.observed)
-    return message.store_seq > fleet.seq or not all(known)
+        return None
+    proved: list[int] = []
+    if message.store_seq > fleet.seq and fleet.seal.proves_seq(
+        message.worker_id, message.store_seq, message.store_seal
+    ):
+        proved.append(message.store_seq)
+    for one in message.observed:
+        if one.attempt_id in fleet.attempts or one.attempt_id in finished:
+            continue
+        seq = fleet.seal.attempt_seq(message.worker_id, one.attempt_id, one.seal)
+        # One that we gave away is missing here though its task waits, or though we never came so far. Else its job
+        # has ended long ago and was removed.
+        if seq is not None and (seq > fleet.seq or find_task(fleet, one) is not None):
+            proved.append(seq)
+    return max(proved, default=None)
 
 
 def _begin_adopting(fleet: Fleet, worker: Worker, seen_seq: int, now_ms: int) -> None:
@@ -146,14 +166,16 @@ def _begin_adopting(fleet: Fleet, worker: Worker, seen_seq: int, now_ms: int) ->
 def send_desired(fleet: Fleet, worker: Worker) -> None:
     """Tell a worker its whole desired set."""
     wanted = [
-        desired_of(fleet.jobs[attempt.job_id], attempt)
+        desired_of(fleet, fleet.jobs[attempt.job_id], attempt)
         for attempt in worker.live.values()
         if not attempt.is_finished and not attempt.lost
     ]
     seq = fleet.next_seq(worker)
     for attempt in worker.live.values():
         attempt.assigned_seq = seq
-    fleet.send(worker, link.DesiredSet(seq=seq, attempts=tuple(wanted), adopting=fleet.adopting))
+    fleet.send(
+        worker, link.DesiredSet(seq=seq, attempts=tuple(wanted), adopting=fleet.adopting or bool(worker.unproved))
+    )
 
 
 def observation(
@@ -189,7 +211,7 @@ def _reconcile(
             _end_unstarted(fleet, attempt, now_ms)
         elif seen is not None:
             attempt.assigned_seq = fleet.next_seq(worker)
-            desired = desired_of(fleet.jobs[attempt.job_id], attempt)
+            desired = desired_of(fleet, fleet.jobs[attempt.job_id], attempt)
             fleet.send(worker, link.JobAssignment(seq=attempt.assigned_seq, desired=desired))
     for attempt in _without_rest(worker, there):
         forget(fleet, attempt)
@@ -227,11 +249,25 @@ def _take(fleet: Fleet, worker: Worker, observed: Observed, finished: Collection
 def _take_unknown(fleet: Fleet, worker: Worker, observed: Observed, finished: Collection[AttemptId]) -> None:
     if observed.attempt_id in finished:
         _answer_finished(fleet, worker, observed)
+    elif fleet.attempts.get(observed.attempt_id) is None and _may_be_ours(fleet, observed):
+        _leave_alone(fleet, worker, observed)
     elif is_attempt_finished(observed.state) and not fleet.adopting:
         fleet.send(worker, link.Forget(seq=fleet.next_seq(worker), attempt_ids=(observed.attempt_id,)))
     elif not fleet.adopting:
         stop = link.Want(mode=Mode.STOP, reason="the coordinator doesn't know this attempt")
         fleet.send(worker, link.SetWant(seq=fleet.next_seq(worker), attempt_id=observed.attempt_id, want=stop))
+
+
+def _may_be_ours(fleet: Fleet, observed: Observed) -> bool:
+    """Whether a task waits here that this might be an attempt of. One that was proved would have been adopted."""
+    return not fleet.restore_confirmed and find_task(fleet, observed) is not None
+
+
+def _leave_alone(fleet: Fleet, worker: Worker, observed: Observed) -> None:
+    """A worker's bare word: it gets no more work and a remark until an operator decides, and nobody else notices."""
+    if len(worker.unproved) < UNPROVED_MAX:
+        worker.unproved.add(observed.attempt_id)
+    fleet.show_worker(worker)
 
 
 def _answer_finished(fleet: Fleet, worker: Worker, observed: Observed) -> None:

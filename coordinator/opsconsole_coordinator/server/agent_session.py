@@ -144,7 +144,9 @@ class AgentSession:
                 reconcile.report(kernel.fleet, worker, message, finished, kernel.clock.now_ms())
             case link.Heartbeat():
                 liveness.heartbeat(kernel.fleet, worker, message, kernel.clock.now_ms())
-                self.send(link.HeartbeatAck(at_ms=message.at_ms, store_seq=kernel.committed_seq))
+                seq = kernel.committed_seq
+                seal = kernel.fleet.seal.of_seq(worker.id, seq)
+                self.send(link.HeartbeatAck(at_ms=message.at_ms, store_seq=seq, store_seal=seal))
             case link.Observation():
                 reconcile.observation(kernel.fleet, worker, message, finished, kernel.clock.now_ms())
             case link.UpdateMetadata():

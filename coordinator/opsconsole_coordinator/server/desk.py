@@ -321,7 +321,7 @@ class Desk:
     async def _confirm_restore(self, request: api.ConfirmRestore, caller: Caller) -> api.Done:
         del request
         kernel = self._kernel
-        if not kernel.fleet.adopting:
+        if not kernel.fleet.adopting and not any(worker.unproved for worker in kernel.fleet.workers.values()):
             raise Conflict("there is nothing to confirm: the store wasn't restored from a backup")
         kernel.fleet.adopting, kernel.fleet.restore_confirmed = False, True
         kernel.fleet.must_schedule = True
