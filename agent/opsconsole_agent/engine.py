@@ -65,6 +65,13 @@ class Engine(Protocol):
     async def pids(self) -> dict[AttemptId, list[int]]:
         """The living processes of every attempt; raises OpsconsoleError."""
 
+    def silence(self) -> str:
+        """Why `pids` isn't answered, in words; empty where that is over in a moment."""
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What was found damaged and set aside."""
+
 
 class ProcessEngine:
     """Starts attempts as processes of this host, through the keeper. `run` brings its news until it is cancelled."""
@@ -83,7 +90,7 @@ class ProcessEngine:
         `say` is told what the keeper found damaged.
         """
         self._say = say
-        self._told: set[str] = set()
+        self._told: dict[str, None] = {}
         self._keeper = keeper
         self._staging = staging
         self._tell = tell
@@ -118,7 +125,7 @@ class ProcessEngine:
         """Once each, though every hello of a keeper repeats them."""
         for note in notes:
             if note not in self._told:
-                self._told.add(note)
+                self._told[note] = None
                 self._say(f"the keeper says: {note}")
 
     async def close(self) -> None:
@@ -250,6 +257,15 @@ class ProcessEngine:
     async def pids(self) -> dict[AttemptId, list[int]]:
         """See Engine."""
         return await self._keeper.pids()
+
+    def silence(self) -> str:
+        """See Engine."""
+        return self._keeper.complaint()
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """See Engine."""
+        return list(self._told)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

@@ -20,6 +20,7 @@ from opsconsole_agent.link import CoordinatorLink, Target
 from opsconsole_agent.log.shipper import LogShipper
 from opsconsole_agent.membership import Membership, save_membership
 from opsconsole_agent.probe.io_path import WorkerIOConfig, check
+from opsconsole_agent.probe.mount import LOCAL, filesystem_label
 from opsconsole_agent.staging import Home, Staging
 from opsconsole_agent.state import StateFolder
 from opsconsole_agent.telemetry import Telemetry
@@ -73,10 +74,13 @@ class Agent:
         problems = await asyncio.to_thread(check, self._config.io)
         if problems:
             raise InvalidRequest("; ".join(problems))
+        self._say(_io_words(self._config.io))
         with StateLock(self._config.state_dir):
             credential = ensure_credential(self._config.state_dir)
             state = StateFolder(self._config.state_dir)
-            telemetry = Telemetry(self._config.state_dir, state.work)
+            telemetry = Telemetry(
+                self._config.state_dir, lambda attempt_id: [state.work(attempt_id)], self._config.io.output_path
+            )
             keeper = await KeeperLink.connect(self._config.state_dir)
             try:
                 service = await _Service.make(self._config, self._say, credential, state, telemetry, keeper)
@@ -118,6 +122,7 @@ class _Service:
             say,
         )
         self._conductor.engine = self._engine
+        telemetry.folders = self._folders
         self._conductor.outlet = self._link
 
     @classmethod
@@ -154,6 +159,13 @@ class _Service:
             save_membership(self._config.state_dir, Membership(self._config.url, self._config.certificate_hash))
         except PrivateFileError as error:
             self._say(f"the coordinator can't be remembered: {error.message}")
+
+    def _folders(self, attempt_id: AttemptId) -> list[str]:
+        """Where an attempt writes: its working folder and, where looking can't hang, its output folder."""
+        attempt = self._core.attempt(attempt_id)
+        output = None if attempt is None else attempt.output_path
+        is_safe = output is not None and filesystem_label(Path(output)) == LOCAL
+        return [self._state.work(attempt_id), *([output] if output is not None and is_safe else [])]
 
     def _expected(self) -> list[AttemptId]:
         return [attempt.attempt_id for attempt in self._core.processes()]
@@ -199,6 +211,13 @@ class _Service:
             if removed := await asyncio.to_thread(self._state.sweep, time.time()):
                 _log.info("removed %d old working folders", removed)
             await asyncio.sleep(_SWEEP_EVERY_S)
+
+
+def _io_words(io: WorkerIOConfig) -> str:
+    """Where it reads and writes, in one line."""
+    if io.input_path is None and io.output_path is None:
+        return "I/O paths: none; --input-path and --output-path name folders"
+    return f"I/O paths: input {io.input_path or 'none'}, output {io.output_path or 'none'} ({io.filesystem})"
 
 
 async def _first_of(works: list[asyncio.Task[None]], event: asyncio.Event) -> None:

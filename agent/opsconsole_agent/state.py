@@ -32,6 +32,7 @@ from opsconsole_agent.core import Intent
 from opsconsole_agent.keeper import state_file
 from opsconsole_agent.keeper.output import KEPT_FOLDER
 from opsconsole_agent.log.shipper import CUT_LOG_KEPT_DAYS
+from opsconsole_agent.probe.room import FULL_BELOW_BYTES
 from opsconsole_protocol.error import InvalidRequest, OpsconsoleError
 from opsconsole_protocol.frame import Source
 from opsconsole_protocol.ids import AttemptId
@@ -39,9 +40,6 @@ from opsconsole_protocol.ids import AttemptId
 SPEC_VERSION = 1
 WORK_KEPT_S = CUT_LOG_KEPT_DAYS * 24 * 3600
 """Working folders are scratch space; one that wasn't left empty is kept this long after its attempt was forgotten."""
-
-FULL_BELOW_BYTES = 64 * 1024
-"""A disk with less room than this counts as full."""
 
 _SPEC = "spec.json"
 _SPEC_BYTES_MAX = 64 << 20

@@ -2,15 +2,16 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from opsconsole_agent.probe.gpu import GpuProbe, GpuReport, GpuSample
 from opsconsole_agent.probe.host import HostIdentity, HostProbe, host_identity
+from opsconsole_agent.probe.room import RoomProbe
 from opsconsole_agent.probe.usage import UsageProbe
 from opsconsole_protocol.ids import AttemptId
-from opsconsole_protocol.link import Gpu, GpuUser, Heartbeat, Host
+from opsconsole_protocol.link import Gpu, GpuUser, Heartbeat, Host, Trouble, TroubleCode
 
 Pids = Mapping[str, Collection[int]]
 
@@ -18,9 +19,13 @@ Pids = Mapping[str, Collection[int]]
 class Telemetry:
     """Samples on demand, never twice at a time: a sample that is asked for while one is under way is the last one."""
 
-    def __init__(self, state_dir: Path, work_folder: Callable[[AttemptId], str]) -> None:
+    def __init__(
+        self, state_dir: Path, folders: Callable[[AttemptId], Sequence[str]], output_path: Path | None = None
+    ) -> None:
+        """`folders`: where an attempt writes, as far as it can be looked through without a risk to hang."""
         self._state_dir = state_dir
-        self._work_folder = work_folder
+        self.folders = folders
+        self._room_probe = RoomProbe([str(path) for path in (state_dir, output_path) if path is not None])
         self._gpu_probe = GpuProbe()
         self._host_probe = HostProbe()
         self._usage_probe = UsageProbe()
@@ -55,6 +60,7 @@ class Telemetry:
             gpus=self._last.gpus,
             gpu_message=self._last.gpu_message,
             usage=self._last.usage,
+            troubles=self._last.troubles,
         )
 
     def close(self) -> None:
@@ -64,7 +70,7 @@ class Telemetry:
     def _sample(self, pids: Pids) -> Heartbeat:
         report = self.gpu_report = self._gpu_probe.sample()
         host = self._host_probe.sample([self._state_dir])
-        folders = {attempt_id: Path(self._work_folder(AttemptId(attempt_id))) for attempt_id in pids}
+        folders = {attempt_id: [Path(folder) for folder in self.folders(AttemptId(attempt_id))] for attempt_id in pids}
         usage = self._usage_probe.sample(pids, report, folders) if pids else {}
         owners = {pid: attempt_id for attempt_id, held in pids.items() for pid in held}
         return Heartbeat(
@@ -79,6 +85,10 @@ class Telemetry:
             gpus=tuple(_gpu(gpu, owners) for gpu in report.gpus),
             gpu_message=report.message,
             usage=usage,
+            troubles=tuple(
+                Trouble(code=TroubleCode.DISK_FULL, text=one.words, blocks=one.is_full)
+                for one in self._room_probe.shortages()
+            ),
         )
 
 

@@ -13,7 +13,7 @@ from opsconsole_agent.telemetry import Telemetry
 
 @pytest.fixture
 async def telemetry(tmp_path: Path) -> AsyncIterator[Telemetry]:
-    one = Telemetry(tmp_path, lambda attempt_id: str(tmp_path / attempt_id))
+    one = Telemetry(tmp_path, lambda attempt_id: [str(tmp_path / attempt_id)])
     yield one
     one.close()
 

@@ -89,6 +89,17 @@ class KeeperLink:
         """Whether a command can be sent now."""
         return self._wire is not None and self._wire.open
 
+    def complaint(self) -> str:
+        """What keeps it from answering, in words; empty where nothing is known to."""
+        if not self.connected:
+            return f"its keeper was lost and no other can be started: {self._absence}" if self._absence else ""
+        process = None if self._identity is None else look(self._identity[0])
+        if process is None or process.identity != self._identity:
+            return ""
+        if process.state in {"T", "t"}:
+            return f"its keeper is stopped: `kill -CONT {process.pid}` on the worker lets it go on"
+        return f"its keeper (pid {process.pid}) doesn't answer; tasks there can't be started or stopped"
+
     # ---- commands ----
 
     def start(self, command: StartCommand) -> asyncio.Future[Reply]:

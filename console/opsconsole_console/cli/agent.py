@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from opsconsole_console.cli.output import say
 from opsconsole_console.cli.parser import Group, at_least
+from opsconsole_protocol.bound import NAME_CHARACTERS_MAX
 from opsconsole_protocol.error import InvalidRequest
 
 if TYPE_CHECKING:
@@ -93,6 +94,10 @@ def make_config(args: argparse.Namespace) -> AgentConfig:
     config = load_config(args.config)
     worker = config.worker
     name = args.name or worker.name
+    if name is not None and len(name) > NAME_CHARACTERS_MAX:
+        raise InvalidRequest(
+            f"the worker's name has {len(name)} characters, at most {NAME_CHARACTERS_MAX} may: shorten it"
+        )
     folder = state_dir(args.state_dir, worker.state_dir, name)
     coordinator, remember = _coordinator(args, config, folder)
     return AgentConfig(
