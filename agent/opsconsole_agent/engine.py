@@ -62,6 +62,9 @@ class Engine(Protocol):
     def forget(self, attempt_id: AttemptId) -> None:
         """How it ended is safe elsewhere."""
 
+    def publish(self, output_path: str) -> None:
+        """What was written there is its task's accepted result: have it where that is looked for."""
+
     async def pids(self) -> dict[AttemptId, list[int]]:
         """The living processes of every attempt; raises OpsconsoleError."""
 
@@ -165,7 +168,15 @@ class ProcessEngine:
     def _accept(self, attempt_id: AttemptId, prepared: Prepared, ports: dict[str, int]) -> None:
         self._ready[attempt_id] = prepared
         self._tell(
-            [AttemptPrepared(attempt_id=attempt_id, at_ms=_now_ms(), output_path=prepared.output_path, ports=ports)]
+            [
+                AttemptPrepared(
+                    attempt_id=attempt_id,
+                    at_ms=_now_ms(),
+                    output_path=prepared.output_path,
+                    workdir=prepared.command.cwd,
+                    ports=ports,
+                )
+            ]
         )
 
     def _refuse(self, attempt_id: AttemptId, error: OpsconsoleError | OSError) -> None:
@@ -254,6 +265,16 @@ class ProcessEngine:
         attempt_ids, self._to_forget = self._to_forget, []
         self._keeper.forget(attempt_ids)
 
+    def publish(self, output_path: str) -> None:
+        """See Engine."""
+        self._spawn(self._publish(output_path))
+
+    async def _publish(self, output_path: str) -> None:
+        try:
+            await asyncio.to_thread(self._staging.publish, output_path)
+        except OpsconsoleError as error:
+            self._say(error.message)
+
     async def pids(self) -> dict[AttemptId, list[int]]:
         """See Engine."""
         return await self._keeper.pids()
@@ -327,6 +348,8 @@ def _exited(said: keeper_says.AttemptExited) -> ProcessExited:
         error=said.error or "",
         out_of_memory=said.oom_kill is True,
         all_gone=said.proof,
+        leftovers=said.leftovers,
+        outlived=tuple(said.outlived),
         host_restarted=said.error == HOST_RESTARTED,
         started_at_ms=said.started_at_ms,
         peak_memory_mb=round(said.max_rss_mb) if said.pid is not None else None,

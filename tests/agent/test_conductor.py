@@ -57,6 +57,9 @@ class FakeEngine:
     def forget(self, attempt_id: AttemptId) -> None:
         self.calls.append(("forget", attempt_id))
 
+    def publish(self, output_path: str) -> None:
+        self.calls.append(("publish", output_path))
+
     async def pids(self) -> dict[AttemptId, list[int]]:
         if self.silent:
             raise Unavailable("no answer")

@@ -115,25 +115,28 @@ async def test_a_task_is_told_who_and_where_it_is(
     assert (Path(observed.output_path) / "models" / "best.txt").read_text() == "done\n"
 
 
-async def test_no_two_attempts_write_to_one_folder(
+async def test_a_retry_finds_what_was_left_and_no_two_that_live_write_to_one_folder(
     coordinator: FakeCoordinator, start_agent: StartAgent, tmp_path: Path
 ) -> None:
+    """Checkpoints were lost with each retry, and results of sweeps lay in `attempts/5.0.aemm` (hard use 21)."""
     (tmp_path / "out").mkdir()
     await start_agent(io=WorkerIOConfig(None, tmp_path / "out"))
     job = tmp_path / "out" / "jobs" / "j0b0000000"
     paths = []
     launches: dict[str, dict[str, Any]] = {
         "j0b0000000.0.0.aaaa": {},
-        "j0b0000000.0.1.bbbb": {"attempt": 1},
-        "j0b0000000.3.0.cccc": {"num_tasks": 4, "task_index": 3},
+        "j0b0000000.0.1.bbbb": {"attempt": 1, "follows": True},
+        "j0b0000000.0.2.cccc": {"attempt": 2},
+        "j0b0000000.3.0.dddd": {"num_tasks": 4, "task_index": 3},
     }
     for attempt_id, launch in launches.items():
-        coordinator.assign(attempt_id, "true", **launch)
+        coordinator.assign(attempt_id, "sh", "-c", 'echo x >> "$OPSCONSOLE_OUTPUT_PATH/models/ck"', **launch)
         observed = await coordinator.until_state(attempt_id, "succeeded")
         assert observed.output_path is not None
         paths.append(Path(observed.output_path))
         assert {path.name for path in paths[-1].iterdir()} >= {"models", "logs"}
-    assert paths == [job, job / "attempts" / "0.1.bbbb", job / "attempts" / "3.0.cccc"]
+    assert paths == [job, job, job / "attempts" / "0.2.cccc", job / "task-3"]
+    assert [(path / "models" / "ck").read_text() for path in paths[1:]] == ["x\nx\n", "x\n", "x\n"]
 
 
 async def test_an_input_that_is_missing_fails_before_the_start(

@@ -58,6 +58,8 @@ class History:
         attempt_id = str(record["attempt_id"])
         if kind == "started":
             self.started[attempt_id] = {name: int(str(record[name])) for name in ("pid", "start_time", "at_ms")}
+            if "limit" in record:
+                self.started[attempt_id]["limit"] = int(str(record["limit"]))
             self.outputs[attempt_id] = _outputs(record.get("outputs"))
         elif kind == "frozen":
             self.frozen[attempt_id] = record

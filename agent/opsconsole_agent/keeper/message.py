@@ -54,7 +54,7 @@ class AttemptExited(msgspec.Struct, frozen=True, tag_field="kind", tag="exited")
 
     One of `exit_code`, `signal` and `error` is set. `error` with `exit_known`: it never became a process; without: how
     it ended can't be known. `at_ms` is its leader's end; times and memory count what was waited for; `leftovers` is
-    the number of processes that outlived the leader and were ended. `oom_kill` is None when it can't be told.
+    the number of processes that outlived the leader and were ended, `outlived` some of them as `PID NAME`. `oom_kill` is None when it can't be told.
     """
 
     attempt_id: AttemptId
@@ -71,6 +71,7 @@ class AttemptExited(msgspec.Struct, frozen=True, tag_field="kind", tag="exited")
     oom_kill: bool | None
     leftovers: int
     proof: bool
+    outlived: list[str] = []
 
 
 class AttemptFrozen(msgspec.Struct, frozen=True, tag_field="kind", tag="frozen"):

@@ -10,13 +10,14 @@ import time
 from opsconsole_agent.keeper import attempt as facts
 from opsconsole_agent.keeper import freezer, launch
 from opsconsole_agent.keeper.attempt import Attempt
+from opsconsole_agent.keeper.brand import Branding, wear
 from opsconsole_agent.keeper.census import Census
 from opsconsole_agent.keeper.control import Control
 from opsconsole_agent.keeper.fault import Refused
 from opsconsole_agent.keeper.journal import COMPACT_BYTES, History, Journal, Record
 from opsconsole_agent.keeper.oom import OomCounter
 from opsconsole_agent.keeper.output import Output, Pump
-from opsconsole_agent.keeper.process import Children, Process, boot_id, look, now_ticks, send
+from opsconsole_agent.keeper.process import Children, Process, boot_id, look, name_of, now_ticks, send
 from opsconsole_agent.keeper.seal import SEAL_LENGTH
 
 TYPE_CHECKING = False
@@ -49,6 +50,8 @@ class Supervisor:
         self._retirement = freezer.Retirement()
         self.pump = Pump(watch, unwatch)
         self._children = Children()
+        self._branding = Branding()
+        self._brands: set[int] = set()
         self.control = Control(self._look, self._tell)
         self._oom = OomCounter()
         self._compact_at_bytes = COMPACT_BYTES
@@ -65,7 +68,9 @@ class Supervisor:
         at_ms = facts.now_ms()
         oom_kills = self._oom.recent(time.monotonic())
         before_ticks = now_ticks()
+        brand = self._branding.next(self._brands)
         try:
+            wear(brand)
             pid, outputs = launch.spawn(spec, self._home)
         except launch.LaunchError as error:
             self._end(spec.attempt_id, facts.unstarted_line(spec.attempt_id, str(error), at_ms))
@@ -78,6 +83,8 @@ class Supervisor:
             start_time = leader.start_time if leader else before_ticks
         one = Attempt(spec.attempt_id, pid, start_time, at_ms, child=True)
         one.oom_kills = oom_kills
+        one.brand = brand
+        self._brands.add(brand)
         one.outputs = outputs
         for output in outputs:
             self.pump.add(output)
@@ -172,7 +179,9 @@ class Supervisor:
                 self._finish(one)
 
     def _end_leftovers(self, one: Attempt, members: list[Process], now_s: float) -> None:
-        one.leftovers.update(process.identity for process in members)
+        for process in members:
+            if process.identity not in one.leftovers:
+                one.leftovers[process.identity] = name_of(process.pid)
         if one.killing or now_s >= one.kill_leftovers_at_s:
             allowed = [send(process, signal.SIGKILL) for process in members]
             if not any(allowed):
@@ -235,7 +244,9 @@ class Supervisor:
         self._end(one.id, facts.exited_line(one))
 
     def _end(self, attempt_id: str, line: str) -> None:
-        self.live.pop(attempt_id, None)
+        one = self.live.pop(attempt_id, None)
+        if one is not None:
+            self._brands.discard(one.brand)
         self.exits[attempt_id] = line
         self._tell(line)
 
@@ -271,6 +282,8 @@ class Supervisor:
                 self._end(attempt_id, facts.lost_line(attempt_id, pid, facts.HOST_RESTARTED, facts.now_ms(), at_ms))
                 continue
             one = Attempt(attempt_id, pid, start_time, at_ms, child=False)
+            one.brand = int(str(record.get("limit", 0)))
+            self._brands.add(one.brand)
             self._recall_freeze(one, history.frozen.get(attempt_id))
             found.append(one)
         self._find_outputs(found, history)
