@@ -255,8 +255,9 @@ class Conductor:
         attempt_id = effect.attempt_id
         self._to_watch.discard(attempt_id)
         is_full = self._state.is_full
+        left = self._state.left_words(attempt_id)
         if attempt_id not in self._watched and not is_full and not effect.note and self._wrote_nothing(attempt_id):
-            self._inbox.append(LogComplete(attempt_id=attempt_id))
+            self._inbox.append(LogComplete(attempt_id=attempt_id, left=left))
             return
         self._watch(attempt_id)
         if is_full:
@@ -267,7 +268,9 @@ class Conductor:
         self.outlet.wake_shipping()
         tail = "\n".join(self._tail(attempt_id, one) for one in _WRITTEN_BY_TASKS) if effect.failed else ""
         full_disk = str(self._state.path) if is_full else ""
-        self._inbox.append(LogComplete(attempt_id=attempt_id, sizes=sizes, last_lines=tail, full_disk=full_disk))
+        self._inbox.append(
+            LogComplete(attempt_id=attempt_id, sizes=sizes, last_lines=tail, full_disk=full_disk, left=left)
+        )
 
     def _wrote_nothing(self, attempt_id: AttemptId) -> bool:
         try:

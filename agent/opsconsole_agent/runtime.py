@@ -17,7 +17,7 @@ from opsconsole_agent.desk import Description, Desk
 from opsconsole_agent.engine import ProcessEngine
 from opsconsole_agent.keeper.link import KeeperLink
 from opsconsole_agent.link import CoordinatorLink, Target
-from opsconsole_agent.log.shipper import LogShipper
+from opsconsole_agent.log.shipper import KEPT_DAYS, LogShipper
 from opsconsole_agent.membership import Membership, save_membership
 from opsconsole_agent.probe.io_path import WorkerIOConfig, check
 from opsconsole_agent.probe.mount import LOCAL, filesystem_label
@@ -41,6 +41,7 @@ class AgentConfig:
     """What an agent is told. `token`: an invitation (`id.secret`) or an operator's token, for the first join.
 
     `max_concurrent_jobs` None: as many as GPUs, or 1. `tags`: `K` or `K=V`. `properties`: any, besides those measured.
+    `keep_attempt_days`: what tasks leave in their working folders stays so long.
     `stop_tasks`: leave nothing running behind. `project`: advertised as a property. `remember`: find this coordinator
     again without being told; one that is found by its data folder need not be remembered.
     """
@@ -54,6 +55,7 @@ class AgentConfig:
     max_concurrent_jobs: int | None = None
     tags: tuple[str, ...] = ()
     properties: Mapping[str, Any] = field(default_factory=dict)
+    keep_attempt_days: float = KEPT_DAYS
     stop_tasks: bool = False
     project: str | None = None
     remember: bool = True
@@ -77,7 +79,7 @@ class Agent:
         self._say(_io_words(self._config.io))
         with StateLock(self._config.state_dir):
             credential = ensure_credential(self._config.state_dir)
-            state = StateFolder(self._config.state_dir)
+            state = StateFolder(self._config.state_dir, self._config.keep_attempt_days)
             telemetry = Telemetry(
                 self._config.state_dir, lambda attempt_id: [state.work(attempt_id)], self._config.io.output_path
             )
@@ -107,7 +109,7 @@ class _Service:
         self._say = say
         self._state = state
         self._core = AgentCore(description.max_concurrent_jobs)
-        shipper = LogShipper()
+        shipper = LogShipper(kept_days=config.keep_attempt_days)
         self._conductor = Conductor(self._core, state, shipper)
         self._desk = Desk(description, self._conductor, state, shipper, telemetry, say, self._remember)
         target = Target(config.url, config.certificate_hash, link_headers, config.token)

@@ -31,16 +31,14 @@ import msgspec
 from opsconsole_agent.core import Intent
 from opsconsole_agent.keeper import state_file
 from opsconsole_agent.keeper.output import KEPT_FOLDER
-from opsconsole_agent.log.shipper import CUT_LOG_KEPT_DAYS
+from opsconsole_agent.log.shipper import KEPT_DAYS
 from opsconsole_agent.probe.room import FULL_BELOW_BYTES
 from opsconsole_protocol.error import InvalidRequest, OpsconsoleError
 from opsconsole_protocol.frame import Source
 from opsconsole_protocol.ids import AttemptId
 
 SPEC_VERSION = 1
-WORK_KEPT_S = CUT_LOG_KEPT_DAYS * 24 * 3600
-"""Working folders are scratch space; one that wasn't left empty is kept this long after its attempt was forgotten."""
-
+DAY_S = 24 * 3600
 _SPEC = "spec.json"
 _SPEC_BYTES_MAX = 64 << 20
 """Several times the largest assignment that fits through the link."""
@@ -88,8 +86,9 @@ def check_attempt_id(text: str) -> AttemptId:
 class StateFolder:
     """See the module."""
 
-    def __init__(self, state_dir: Path) -> None:
-        """Make the folders; raises StateFolderBroken."""
+    def __init__(self, state_dir: Path, kept_days: float = KEPT_DAYS) -> None:
+        """Make the folders; raises StateFolderBroken. `kept_days`: for how long that stays which attempts leave behind."""
+        self._kept_days = kept_days
         self.path = state_dir
         self._attempts = str(state_dir / "attempts")
         self._store = str(state_dir / "store.json")
@@ -127,6 +126,16 @@ class StateFolder:
     def log_file(self, attempt_id: AttemptId, source: Source) -> str:
         """The file of one of its logs."""
         return f"{self._attempts}/{attempt_id}/{source}"
+
+    def left_words(self, attempt_id: AttemptId) -> str:
+        """When that goes which an attempt has left in its working folder; empty where there is nothing."""
+        work = self.work(attempt_id)
+        try:
+            with os.scandir(work) as entries:
+                is_empty = next(entries, None) is None
+        except OSError:
+            return ""
+        return "" if is_empty else f"what it left in {work} is removed after {self._kept_days:g} days"
 
     def kept_log(self, attempt_id: AttemptId, source: Source) -> str:
         """The second name of such a file; there from its first byte on."""
@@ -229,7 +238,7 @@ class StateFolder:
             if entry.path in self._spare:
                 continue
             try:
-                is_old = now_s - entry.stat(follow_symlinks=False).st_mtime > WORK_KEPT_S
+                is_old = now_s - entry.stat(follow_symlinks=False).st_mtime > self._kept_days * DAY_S
                 if is_old and not os.path.lexists(f"{entry.path}/{_SPEC}"):
                     shutil.rmtree(entry.path)
                     removed += 1
@@ -242,7 +251,7 @@ class StateFolder:
         for entry in _entries(self._kept):
             attempt_id = entry.name.rpartition(".")[0]
             try:
-                is_old = now_s - entry.stat(follow_symlinks=False).st_mtime > WORK_KEPT_S
+                is_old = now_s - entry.stat(follow_symlinks=False).st_mtime > self._kept_days * DAY_S
                 if is_old and not os.path.lexists(f"{self._attempts}/{attempt_id}/{_SPEC}"):
                     state_file.clear(entry.path)
             except OSError as error:

@@ -159,6 +159,8 @@ class LogComplete(Fact, frozen=True, kw_only=True):
     sizes: dict[str, int] = {}
     last_lines: str = ""
     full_disk: str = ""
+    left: str = ""
+    """When that goes which the task left on this worker."""
 
 
 class StopAll(Fact, frozen=True, kw_only=True):

@@ -369,6 +369,7 @@ class Lifecycle:
             return
         attempt.phase = Phase.ENDED
         attempt.log_sizes = event.sizes
+        attempt.note = "; ".join(filter(None, (attempt.note, event.left)))
         attempt.frozen = False
         attempt.ending = ending(attempt.exited, attempt.stop, event.last_lines, event.full_disk)
         attempt.reason = attempt.stop.reason if attempt.stop and attempt.ending.stopped else ""

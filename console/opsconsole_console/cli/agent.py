@@ -87,6 +87,7 @@ def make_config(args: argparse.Namespace) -> AgentConfig:
     """The worker that flags, environment and config file describe. Raises InvalidRequest and what `resolve` raises."""
     import socket
 
+    from opsconsole_agent.log.shipper import KEPT_DAYS
     from opsconsole_agent.probe.io_path import WorkerIOConfig
     from opsconsole_agent.runtime import AgentConfig
     from opsconsole_console.config import load_config
@@ -115,6 +116,7 @@ def make_config(args: argparse.Namespace) -> AgentConfig:
         max_concurrent_jobs=args.max_concurrent_jobs or worker.max_concurrent_jobs,
         tags=tuple(args.tag) or worker.tags,
         properties=dict(worker.properties),
+        keep_attempt_days=KEPT_DAYS if worker.keep_attempt_days is None else worker.keep_attempt_days,
         stop_tasks=args.stop_tasks or worker.stop_tasks,
         project=args.project or worker.project,
     )

@@ -60,9 +60,10 @@ def _move_task(fleet: Fleet, job: Job, task: Task, attempt: Attempt, now_ms: int
             task.held = False
             fleet.set_task(job, task, TaskState.SUCCEEDED)
             history.record(fleet, job, attempt)
-            fleet.audit(
-                now_ms, attempt.worker_name, "succeeded", f"attempt {attempt.number} succeeded {where}", subject
-            )
+            words = f"attempt {attempt.number} succeeded {where}"
+            if attempt.seen is not None and attempt.seen.note:
+                words += f"; {attempt.seen.note}"
+            fleet.audit(now_ms, attempt.worker_name, "succeeded", words, subject)
         case AttemptState.FAILED:
             fleet.audit(
                 now_ms,
