@@ -246,6 +246,7 @@ ANSWERS: dict[str, Any] = {
     "health": api.Health(
         healthy=True, uptime_ms=1, workers=2, running_tasks=3, pending_tasks=4, store_seq=5, adopting=True
     ),
+    "worker_list_avoided": api.WorkerList(workers=(msgspec.structs.replace(WORKER_ROW, avoided_until_ms=AT),)),
     "job_list_command": api.JobList(jobs=(msgspec.structs.replace(JOB_ROW, command="python train.py"),), more=True),
     "detail_workdir": api.DetailAnswer(
         detail=api.JobDetail(
