@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from opsconsole_agent.probe import room
 from opsconsole_agent.probe.gpu import GpuProcess, GpuReport, GpuSample
 from opsconsole_agent.telemetry import Telemetry
 
 
 @pytest.fixture
 async def telemetry(tmp_path: Path) -> AsyncIterator[Telemetry]:
-    one = Telemetry(tmp_path, lambda attempt_id: str(tmp_path / attempt_id))
+    one = Telemetry(tmp_path, lambda attempt_id: [str(tmp_path / attempt_id)])
     yield one
     one.close()
 
@@ -59,3 +60,15 @@ async def test_a_host_that_hangs_is_shown_as_it_was_and_asked_only_once(
     finally:
         release.set()
     assert (await telemetry.heartbeat({}, 20)).at_ms > 0
+
+
+async def test_a_disk_with_little_room_is_told_as_a_trouble(
+    tmp_path: Path, telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = {"bytes": room.NEEDED_BYTES_MIN}
+    monkeypatch.setattr(room, "_room", lambda _: (free["bytes"], free["bytes"]))
+    assert (await telemetry.heartbeat({}, 5)).troubles == ()
+    free["bytes"] -= 1
+    (trouble,) = (await telemetry.heartbeat({}, 5)).troubles
+    assert (trouble.code, trouble.blocks) == ("disk_full", True)
+    assert trouble.text == f"its disk is full: make room in {tmp_path}"

@@ -30,6 +30,8 @@ class Ending(NamedTuple):
     error: str
     stopped: bool = False
     """Whether it ended because the agent ended it."""
+    worker_fault: bool = False
+    """Whether it failed of something that is the worker's own."""
 
 
 def ending(exited: ProcessExited, stop: Stop | None, last_lines: str = "", full_disk: str = "") -> Ending:
@@ -44,13 +46,33 @@ def ending(exited: ProcessExited, stop: Stop | None, last_lines: str = "", full_
         return Ending(AttemptState.WORKER_FAILED, None, exited.error or "the host restarted")
     if not exited.exit_known:
         why = exited.error or "nobody saw how it ended"
-        return Ending(AttemptState.FAILED, None, f"exit code unknown: {why}")
+        return Ending(AttemptState.FAILED, None, f"exit code unknown: {why}", worker_fault=True)
     if exit_code == 0 and not exited.error:
         return Ending(AttemptState.SUCCEEDED, 0, "")
     error = exited.error or _words(exited, last_lines)
     if full_disk:
         error += f"; the worker's disk is full: make room in {full_disk}"
-    return Ending(AttemptState.FAILED, exit_code, _with_leftovers(error, exited))
+    note = leftover_words(exited, stop) if exited.all_gone else ""
+    error = f"{error}; {note}" if note else _with_leftovers(error, exited)
+    return Ending(AttemptState.FAILED, exit_code, error, worker_fault=bool(full_disk))
+
+
+def leftover_words(exited: ProcessExited, stop: Stop | None) -> str:
+    """What became of processes that its leader left behind, unless somebody had ended them all; empty for none."""
+    if stop is not None and exited.at_ms >= stop.at_ms:
+        return ""
+    if not exited.all_gone:
+        return "a process that may be of this task lives on: it can't be told from another task's, or isn't ours to end"
+    if not exited.leftovers:
+        return ""
+    named = ", ".join(exited.outlived)
+    more = ", …" if exited.outlived and exited.leftovers > len(exited.outlived) else ""
+    who = (
+        "1 process outlived its parent and was"
+        if exited.leftovers == 1
+        else (f"{exited.leftovers} processes outlived their parent and were")
+    )
+    return f"{who} ended: {named}{more}" if named else f"{who} ended"
 
 
 def signal_words(number: int) -> str:

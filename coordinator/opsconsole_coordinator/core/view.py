@@ -7,14 +7,15 @@ from typing import Any
 from opsconsole_coordinator.core import history
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.model import Attempt, Job, Task, Worker
-from opsconsole_coordinator.core.placement import Demand, choose, demand_of, free_gpus, judge, rank
+from opsconsole_coordinator.core.placement import Demand, ask_each, choose, demand_of, free_gpus, rank
 from opsconsole_coordinator.core.schedule import explain
-from opsconsole_coordinator.core.trouble import holding_up, words
+from opsconsole_coordinator.core.trouble import blocking, holding_up, words
 from opsconsole_coordinator.core.verdict import verdict
 from opsconsole_protocol import requirement
 from opsconsole_protocol.api import AttemptRow, JobRow, TaskRow, Verdict, WorkerRow
+from opsconsole_protocol.link import TaskProgress
 from opsconsole_protocol.spec import JobSpec
-from opsconsole_protocol.state import TaskState, is_task_finished, is_task_waiting
+from opsconsole_protocol.state import AttemptState, TaskState, is_task_finished, is_task_waiting
 
 _COMMAND_SHOWN = 200
 RUNNING = frozenset({TaskState.RUNNING, TaskState.PAUSED, TaskState.BUILDING})
@@ -37,14 +38,21 @@ def worker_row(fleet: Fleet, worker: Worker, now_ms: int) -> WorkerRow:
         tags=worker.tags,
         properties=properties,
         gpus=worker.gpus,
-        running_tasks=min(len(worker.live), worker.max_concurrent_jobs),
+        running_tasks=_running(worker),
         last_seen_ms=worker.last_seen_ms or None,
         max_concurrent_jobs=worker.max_concurrent_jobs,
         gpus_free=tuple(gpu.uuid for gpu in free_gpus(worker)[0]),
         gpu_message=worker.gpu_message,
         host=worker.host,
         attention=_attention(fleet, worker, now_ms),
+        avoided_until_ms=worker.avoided_until_ms if worker.avoided_until_ms > now_ms else None,
     )
+
+
+def _running(worker: Worker) -> int:
+    """Of what was assigned, what has started or has a slot: tasks may be assigned ahead of one."""
+    started = sum(attempt.state is not AttemptState.ASSIGNED for attempt in worker.live.values())
+    return max(started, min(len(worker.live), worker.max_concurrent_jobs))
 
 
 def _attention(fleet: Fleet, worker: Worker, now_ms: int) -> str:
@@ -53,7 +61,8 @@ def _attention(fleet: Fleet, worker: Worker, now_ms: int) -> str:
     if fleet.adopting:
         return "the store was restored from a backup: confirm with `opsconsole confirm-restore`"
     if worker.troubles:
-        return "; ".join(words(one) for one in worker.troubles)
+        said = "; ".join(words(one) for one in worker.troubles)
+        return f"takes no new tasks: {said}" if blocking(worker) else said
     if worker.unproved:
         return (
             f"has {len(worker.unproved)} attempts that this store doesn't know, without proof that they were given to it: "
@@ -96,6 +105,7 @@ def job_row(fleet: Fleet, job: Job) -> JobRow:
         progress=ended / total if total > 1 or ended else None,
         duration_ms_estimate=round(estimate_ms) if estimate_ms is not None else None,
         command=_command(job.spec),
+        advance=_advance(fleet, job, ended),
     )
 
 
@@ -103,6 +113,22 @@ def _command(spec: JobSpec) -> str:
     words = spec.command_of(0)
     text = shlex.join(word[:_COMMAND_SHOWN] for word in words[:_COMMAND_SHOWN])
     return text if len(text) <= _COMMAND_SHOWN else f"{text[: _COMMAND_SHOWN - 1]}…"
+
+
+def _advance(fleet: Fleet, job: Job, ended: int) -> TaskProgress | None:
+    if job.is_finished:
+        return None
+    held = (fleet.attempts.get(one) for one in job.open_attempts)
+    running = [one.progress for one in held if one is not None and not one.is_finished and one.progress is not None]
+    total = len(job.tasks)
+    if total == 1:
+        return running[0] if running else None
+    if not running and not ended:
+        return None
+    parts = sum(one.done / one.total for one in running)
+    known = [one.eta_ms for one in running]
+    eta_ms = max((one for one in known if one is not None), default=None) if len(running) == total - ended else None
+    return TaskProgress(done=min(float(total), ended + parts), total=float(total), eta_ms=eta_ms)
 
 
 def _job_reason(fleet: Fleet, job: Job) -> str:
@@ -142,6 +168,8 @@ def attempt_row(attempt: Attempt) -> AttemptRow:
         started_at_ms=seen.started_at_ms if seen is not None else None,
         finished_at_ms=(seen.finished_at_ms if seen is not None else None) or attempt.finished_at_ms,
         output_path=seen.output_path if seen is not None else None,
+        workdir=seen.workdir if seen is not None else None,
+        note=seen.note if seen is not None else "",
         gpu_ids=attempt.gpu_ids,
         peak_memory_mb=seen.peak_memory_mb if seen is not None else None,
         cpu_seconds=seen.cpu_seconds if seen is not None else None,
@@ -170,6 +198,7 @@ def task_row(job: Job, task: Task, attempts: Sequence[Attempt]) -> TaskRow:
         finished_at_ms=last.finished_at_ms if last is not None and not is_waiting else None,
         output_path=last.output_path if last is not None else None,
         resource_usage=current.usage if current is not None else None,
+        progress=current.progress if current is not None and not current.is_finished else None,
         parameters=parameters,
         attempts=rows,
     )
@@ -204,7 +233,7 @@ def _standing(job: Job) -> str:
 
 def _verdicts(fleet: Fleet, demand: Demand, now_ms: int) -> tuple[tuple[Verdict, ...], str]:
     known = history.estimates(fleet, demand.spec)
-    offers = [judge(fleet, worker, demand, now_ms) for worker in fleet.workers.values() if not worker.revoked]
+    offers = [offer for offer in ask_each(fleet, demand, now_ms) if not offer.worker.revoked]
     offers.sort(key=lambda offer: (not offer.accepted, offer.permanent, rank(offer, known)))
     rows = tuple(
         verdict(fleet, offer, demand, history.estimate(fleet, demand.spec, offer.worker.id)) for offer in offers

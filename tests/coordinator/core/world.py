@@ -118,14 +118,16 @@ class World:
         self._jobs += 1
         return job_id(self._jobs + 9)
 
-    def submit(self, *, gpus: int = 0, id: JobId | None = None, turn: bool = True, **fields: Any) -> Job:  # noqa: A002
+    def submit(
+        self, *, gpus: int = 0, id: JobId | None = None, turn: bool = True, by: str = "ana", **fields: Any  # noqa: A002
+    ) -> Job:  # fmt: skip
         """Submit one job."""
         fields.setdefault("command", ("/bin/true",))
         fields.setdefault("resources", Resources(gpus=gpus))
         fields["after"] = tuple(one.id if isinstance(one, Job) else one for one in fields.get("after", ()))
         spec = JobSpec(**fields)
         one = Submission(id or self.new_id(), spec)
-        job = submission.submit(self.fleet, [one], self.stored_states(spec.after), "ana", self.now_ms)[0]
+        job = submission.submit(self.fleet, [one], self.stored_states(spec.after), by, self.now_ms)[0]
         if turn:
             self.turn()
         return job
@@ -169,6 +171,7 @@ class FakeWorker:
         self.attempts: dict[AttemptId, Observed] = {}
         """What exists here."""
         self.desired: dict[AttemptId, link.Desired] = {}
+        self.forgets: list[link.Forget] = []
         self.seen = 0
         self.run_id = "run-1"
         self.store_seq = 0
@@ -245,6 +248,7 @@ class FakeWorker:
                 for desired in attempts:
                     self._want(desired)
             case link.Forget(attempt_ids=ids):
+                self.forgets.append(message)
                 for one in ids:
                     self.attempts.pop(one, None)
                     self.desired.pop(one, None)
