@@ -108,7 +108,7 @@ class Door:
                 self._loop.remove_reader(self._listener.fileno())
                 self._pause = self._loop.call_later(ACCEPT_PAUSE_S, self.open)
                 return
-            self._receive(connection, peer)
+            self._receive(connection, peer[:2])  # of an IPv6 address there is more, which nobody else has here
 
     def _receive(self, connection: socket.socket, peer: Peer) -> None:
         connection.setblocking(False)

@@ -156,8 +156,9 @@ class Web:
             return
         self._connections += 1
         try:
-            for door in self._doors:
-                door.places.know(tuple(socket.scope["client"]))
+            peer = socket.scope["client"]
+            for door in self._doors if peer is not None else ():  # None: it has just gone
+                door.places.know(tuple(peer))
             await socket.accept()
             await session.run()
             with contextlib.suppress(RuntimeError, WebSocketDisconnect):  # the peer was first

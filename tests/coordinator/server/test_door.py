@@ -13,6 +13,7 @@ from opsconsole_coordinator.server import door
 from opsconsole_coordinator.server.places import Places
 from opsconsole_protocol import api
 from opsconsole_protocol.dial import Refused
+from opsconsole_protocol.error import InvalidRequest
 from tests.coordinator.server.peer import Site, site
 from tests.waiting import until
 
@@ -114,3 +115,13 @@ async def test_who_is_turned_away_fills_no_log(site: Site, caplog: pytest.LogCap
         assert (await asyncio.wait_for(reader.read(), 20)).startswith(b"HTTP/1.1 400 ")
         writer.close()
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1:0", "[::1]:0"])
+async def test_who_has_shown_a_token_is_no_stranger_in_either_kind_of_address(tmp_path: Path, listen: str) -> None:
+    try:
+        async with site(tmp_path, listen=listen) as there, await there.operator() as operator:
+            assert await operator.call(api.AskHealth())
+            assert (len(there.door.places), len(there.door.places._strangers)) == (1, 0)
+    except InvalidRequest:
+        assert "::1" in listen, "a machine without IPv6"
