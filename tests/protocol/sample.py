@@ -211,6 +211,9 @@ ANSWERS: dict[str, Any] = {
         healthy=True, uptime_ms=1, workers=2, running_tasks=3, pending_tasks=4, store_seq=5, adopting=True
     ),
     "job_list_command": api.JobList(jobs=(msgspec.structs.replace(JOB_ROW, command="python train.py"),), more=True),
+    "health_trouble": api.Health(
+        healthy=False, uptime_ms=1, workers=2, running_tasks=3, pending_tasks=4, store_seq=5, trouble="disk full"
+    ),
 }  # fmt: skip
 SERVER: dict[str, Any] = {
     "server_welcome_1": api.Welcome(
