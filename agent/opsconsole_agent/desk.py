@@ -85,9 +85,7 @@ class Desk:
         shipper: LogShipper,
         telemetry: Telemetry,
         say: Callable[[str], None],
-        on_taken: Callable[[], None] = lambda: None,
     ) -> None:
-        self._on_taken = on_taken
         self._description = description
         self._dials = 0
         self._conductor = conductor
@@ -149,7 +147,6 @@ class Desk:
 
     def connected(self, registered: Registered) -> None:
         """See link.Peer."""
-        self._on_taken()
         self._remember(StoreMark(registered.store_id, registered.store_seq, registered.store_seal))
         self._shipper.attempt_bytes_max = registered.attempt_log_bytes
         self._conductor.tell([LinkUp()])

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from opsconsole_coordinator.core.fleet import Fleet
-from opsconsole_coordinator.server import agent_session, desk, kernel, outbox, turns
+from opsconsole_coordinator.server import agent_session, desk, kernel, outbox
 from opsconsole_coordinator.server.identity import Caller
 from opsconsole_coordinator.server.shelf import Shelf
 from opsconsole_coordinator.trust.credential import Role
@@ -18,7 +18,7 @@ from tests.simulation.store import Disk, MemoryDatabase, MemoryLogs, NotingJourn
 from tests.simulation.virtual import Aio, Loop, Queue
 
 EPOCH_MS = 1_700_000_000_000
-_MODULES: tuple[Any, ...] = (kernel, agent_session, outbox, desk, turns)
+_MODULES: tuple[Any, ...] = (kernel, agent_session, outbox, desk)
 
 
 class _Clock:

@@ -33,7 +33,7 @@ def heartbeat(fleet: Fleet, worker: Worker, message: link.Heartbeat, now_ms: int
             attempt.usage = usage
     if worker.connection != "connected":
         if worker.connection == "lost":
-            fleet.audit(now_ms, worker.name, "returned", f"worker {worker.name} answers again", worker.name)
+            fleet.audit(now_ms, worker.actor, "returned", f"worker {worker.name} answers again", worker.name)
         worker.connection = "connected"
         fleet.must_schedule = True
         if any(attempt.lost for attempt in worker.live.values()):

@@ -181,6 +181,11 @@ class Worker(msgspec.Struct, kw_only=True, omit_defaults=True):
     unproved: set[AttemptId] = set()
     """Attempts that it claims to have of tasks that wait, without proof that they were given to it."""
 
+    @property
+    def actor(self) -> str:
+        """Who did it, in events: no person can be called so."""
+        return f"worker {self.name}"
+
     def facts(self) -> dict[str, Any]:
         """What requirements are matched against: the properties, and the worker's own fields under their names."""
         tags: dict[str, Any] = {}

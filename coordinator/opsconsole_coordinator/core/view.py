@@ -87,7 +87,7 @@ def job_row(fleet: Fleet, job: Job) -> JobRow:
         priority=job.priority,
         num_tasks=total,
         task_counts={str(state): count for state, count in sorted(counts.items())},
-        worker=next(iter(names)) if len(names) == 1 else None,
+        worker=single.worker_name if single is not None else next(iter(names)) if len(names) == 1 else None,
         output_path=output,
         submitted_by=job.submitted_by,
         created_at_ms=job.created_at_ms,

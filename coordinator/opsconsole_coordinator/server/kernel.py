@@ -61,6 +61,8 @@ class Kernel:
         self.fleet = Fleet(secrets.randbits)
         self.sessions: dict[WorkerId, Session] = {}
         self.audience: list[Audience] = []
+        self.watchers: list[str] = []
+        """Who has a console open, one name for each."""
         self.attempt_log_bytes = ATTEMPT_LOG_BYTES
         self.log_offsets: Callable[[AttemptId], dict[str, int]] = lambda _: {}
         self.trouble: str = ""
@@ -241,8 +243,8 @@ class Kernel:
         fleet = self.fleet
         found = [AttemptId(one.attempt_id) for one in message.observed if find_task(fleet, one) is not None]
         if message.worker_id in self._logs_unread:
-            worker = fleet.workers[message.worker_id]
-            found += [*worker.live, *worker.ended]
+            worker = fleet.workers.get(message.worker_id)  # it may have been removed since
+            found += [*worker.live, *worker.ended] if worker is not None else []
         if not found:
             return
         offsets = await asyncio.to_thread(lambda: {one: self._stored(one) for one in found})
