@@ -23,6 +23,7 @@ from opsconsole_protocol.bound import (
     cut,
 )
 from opsconsole_protocol.error import InvalidRequest
+from opsconsole_protocol.name import check_name
 from opsconsole_protocol.shape import wrong_shape
 from opsconsole_protocol.title import title_of
 
@@ -112,6 +113,7 @@ def check_fields(spec: JobSpec) -> None:
 def check_spec(spec: JobSpec) -> None:
     """Raise InvalidRequest for what types alone can't say."""
     check_bounds(spec)
+    check_name(spec.project, "a project's name")
     for command in (spec.command, *spec.task_commands):
         _check_command(command)
     if spec.task_commands and len(spec.task_commands) != spec.num_tasks:

@@ -17,6 +17,7 @@ from opsconsole_console.cli.interruption import Terminated
 from opsconsole_console.cli.output import put, say
 from opsconsole_console.cli.parser import USAGE, Group, Parser, VerbParser, add_common
 from opsconsole_console.cli.scope import check_scope, verb_of
+from opsconsole_console.cli.secret_argument import hide
 from opsconsole_console.cli.verb import VERBS
 from opsconsole_console.visible import clean
 from opsconsole_protocol.error import InvalidRequest, OpsconsoleError
@@ -37,6 +38,8 @@ coordinator that already runs here.
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line; its exit code: 0 done, 1 it failed, 2 wrong usage, 130 interrupted, 143 terminated, or the task's own."""
     words, command = _split(list(sys.argv[1:] if argv is None else argv))
+    if argv is None:
+        hide(words)
     _never_fail_to_encode()
     parser = build_parser(words)
     try:

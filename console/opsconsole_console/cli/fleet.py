@@ -31,6 +31,7 @@ def add(group: Group) -> None:
     )
     parser = group.verb("workers", list_workers)
     _add_filter(parser, "'gpu_memory_mb>=40000'")
+    parser.add_argument("--all", action="store_true", help="also workers that were revoked")
     _add_json(group.verb("projects", list_projects))
     _add_json(group.verb("templates", list_templates))
 
@@ -93,7 +94,7 @@ def list_workers(args: argparse.Namespace) -> int:
     from opsconsole_console.cli.session import with_client
 
     async def work(client: Client) -> list[WorkerRow]:
-        return await client.workers(" ".join(args.filter))
+        return await client.workers(" ".join(args.filter), revoked=args.all)
 
     rows = with_client(args, work)
     if args.json:
