@@ -10,6 +10,7 @@ import msgspec
 
 from opsconsole_protocol import api, link
 from opsconsole_protocol.error import ProtocolError
+from opsconsole_protocol.shape import wrong_message
 
 FRAME_BYTES_MAX = 16 * 1024 * 1024
 """A batch larger than this is refused and its sender told so."""
@@ -35,7 +36,7 @@ class Codec(Generic[M]):
         try:
             return self._decoder.decode(frame)
         except msgspec.ValidationError as error:
-            raise ProtocolError(f"a message has the wrong shape: {_line(error)}") from None
+            raise ProtocolError(f"a message has the wrong shape: {wrong_message(error)[:300]}") from None
         except (msgspec.DecodeError, ValueError, TypeError, RecursionError) as error:
             # TypeError: a mapping among free-form properties whose keys can't be keys.
             raise ProtocolError(f"a frame can't be decoded: {_line(error)}") from None
