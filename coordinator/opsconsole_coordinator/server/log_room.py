@@ -28,6 +28,8 @@ log = logging.getLogger("opsconsole.coordinator.log")
 
 SYNC_EVERY_S = 1.0
 READERS = 2
+PATIENCE_S_MAX = 60.0
+STEADY_AFTER_S = 5.0
 
 
 def key_of(attempt_id: AttemptId) -> LogKey:
@@ -53,6 +55,8 @@ class LogRoom:
         self._turns = Turns(READERS, READERS - 1)
         self.trouble = ""
         """Why nothing can be stored at the moment; empty when all is well."""
+        self._patience_s = SYNC_EVERY_S
+        self._try_from_s = self._steady_from_s = 0.0
         self._works = asyncio.Event()
         self._works.set()
 
@@ -99,15 +103,23 @@ class LogRoom:
     def _fail(self, trouble: str) -> None:
         if not self.trouble:
             log.error("no log is stored until this works again: %s", trouble)
+            now_s = asyncio.get_running_loop().time()
+            is_again = now_s < self._steady_from_s
+            self._patience_s = min(2 * self._patience_s, PATIENCE_S_MAX) if is_again else SYNC_EVERY_S
+            self._try_from_s = now_s + self._patience_s
         self.trouble = trouble
         self._works.clear()
 
     async def _try_again(self) -> None:
+        """Where it fails again soon after, the next try comes later: no agent is to connect anew all the time."""
+        if asyncio.get_running_loop().time() < self._try_from_s:
+            return
         try:
             await asyncio.get_running_loop().run_in_executor(self._writer, self._store.probe)
         except OSError:
             return
         log.warning("logs are stored again")
+        self._steady_from_s = asyncio.get_running_loop().time() + 2 * self._patience_s + STEADY_AFTER_S
         self.trouble = ""
         self._works.set()
 

@@ -2,14 +2,18 @@
 
 import errno
 import threading
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
 from opsconsole_coordinator.log.log_file import LogFile
 from opsconsole_coordinator.log.store import LogStore
 from opsconsole_coordinator.server import log_limit, log_room
+from opsconsole_coordinator.server.kernel import Kernel
+from opsconsole_coordinator.server.log_room import LogRoom
 from opsconsole_protocol import api, link
+from opsconsole_protocol.error import Unavailable
 from opsconsole_protocol.frame import LogChunk, encode_frame
 from opsconsole_protocol.ids import AttemptId
 from opsconsole_protocol.log import LogQuery, Source
@@ -145,3 +149,27 @@ async def test_a_time_that_no_calendar_has_is_put_right_at_the_edge(site: Site) 
         await agent.take(link.LogAck)
         page = (await operator.call(api.ReadLog(id=job.id, query=LogQuery()))).page
         assert [line.timestamp_ms for line in page.lines] == [253_402_300_799_999]
+
+
+async def test_a_disk_that_fails_again_and_again_is_tried_ever_less_often(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A quota, or a file that can't grow: a little can be written, and then it fails as before."""
+    disk = Disk(monkeypatch)
+    logs = LogRoom(tmp_path / "logs", cast("Kernel", None))
+    chunk = LogChunk("7k3m9q2w4t.0.0.ab12", Source.STDOUT, 0, 1, b"x")
+    pauses = []
+    try:
+        for _ in range(4):
+            disk.is_full = True
+            with pytest.raises(Unavailable):
+                await logs.append([chunk])
+            assert logs.trouble
+            disk.is_full = False
+            pauses.append(logs._patience_s)
+            logs._try_from_s = 0
+            await logs._try_again()
+            assert not logs.trouble
+    finally:
+        logs.close()
+    assert pauses == [0.02, 0.04, 0.08, 0.16]
