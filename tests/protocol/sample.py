@@ -246,7 +246,6 @@ ANSWERS: dict[str, Any] = {
     "health": api.Health(
         healthy=True, uptime_ms=1, workers=2, running_tasks=3, pending_tasks=4, store_seq=5, adopting=True
     ),
-    "worker_list_avoided": api.WorkerList(workers=(msgspec.structs.replace(WORKER_ROW, avoided_until_ms=AT),)),
     "job_list_command": api.JobList(jobs=(msgspec.structs.replace(JOB_ROW, command="python train.py"),), more=True),
     "detail_workdir": api.DetailAnswer(
         detail=api.JobDetail(
@@ -259,6 +258,10 @@ ANSWERS: dict[str, Any] = {
             events=(EVENT_ROW,),
         )
     ),
+    "health_trouble": api.Health(
+        healthy=False, uptime_ms=1, workers=2, running_tasks=3, pending_tasks=4, store_seq=5, trouble="disk full"
+    ),
+    "worker_list_avoided": api.WorkerList(workers=(msgspec.structs.replace(WORKER_ROW, avoided_until_ms=AT),)),
 }  # fmt: skip
 TRUST_ANSWERS: dict[str, Any] = {
     "person_list": api.PersonList(

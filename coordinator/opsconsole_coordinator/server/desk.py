@@ -20,6 +20,7 @@ from opsconsole_coordinator.server.kernel import Kernel
 from opsconsole_coordinator.server.log_room import LogRoom
 from opsconsole_coordinator.server.registrar import Registrar
 from opsconsole_coordinator.server.shelf import Shelf
+from opsconsole_coordinator.server.turns import Turns
 from opsconsole_coordinator.store import backup, query
 from opsconsole_coordinator.trust.credential import Role
 from opsconsole_protocol import api, job_filter, requirement
@@ -45,6 +46,8 @@ class Desk:
         self._identities = identities
         self._shelf = shelf
         self._join_url = join_url
+        self._turns = Turns(2, 1)
+        """For what takes much memory while it is made."""
         registrar = self._registrar = Registrar(kernel, identities)
         self._answers: dict[type[Any], tuple[Role, Callable[[Any, Caller], Awaitable[api.AnyAnswer]]]] = {
             api.SubmitJobs: (Role.OPERATOR, self._submit),
@@ -133,6 +136,10 @@ class Desk:
         return await self._kernel.database.share(request, read, finish)
 
     async def _show(self, request: api.ShowJob, caller: Caller) -> api.AnyAnswer:
+        async with self._turns.turn(caller.actor):
+            return await self._detail(request, caller)
+
+    async def _detail(self, request: api.ShowJob, caller: Caller) -> api.AnyAnswer:
         kernel = self._kernel
         job_id, index = await resolve(kernel, request.id)
         first, limit = (request.tasks_from, request.tasks_limit) if index is None else (index, 1)
@@ -252,8 +259,7 @@ class Desk:
             await asyncio.sleep(ANSWER_POLL_S)
 
     async def _read_log(self, request: api.ReadLog, caller: Caller) -> api.LogAnswer:
-        del caller
-        return await self._logs.read(request)
+        return await self._logs.read(request, caller.actor)
 
     # --- workers and the rest ----------------------------------------------------------------------------------
 
@@ -362,7 +368,8 @@ class Desk:
         running = sum(len(worker.live) for worker in fleet.workers.values())
         pending = sum(job.counts.get(TaskState.PENDING, 0) for job in fleet.jobs.values())
         return api.Health(
-            healthy=not self._kernel.trouble,
+            healthy=not (self._kernel.trouble or self._logs.trouble),
+            trouble=self._kernel.trouble or self._logs.trouble,
             uptime_ms=self._kernel.clock.uptime_ms(),
             workers=sum(worker.connection == "connected" for worker in fleet.workers.values()),
             running_tasks=running,
