@@ -24,5 +24,4 @@ class FaultScreen(Screen[Any]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog large"):
             yield Words(self._text)
-            yield Words("")
-            yield Words("What runs goes on. enter tries again; ctrl+q leaves the console.")
+            yield Words("What runs goes on. enter tries again; ctrl+q leaves the console.", classes="after")
