@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
-from opsconsole_console.widget.cell import clean, crop
+from opsconsole_console.visible import clean
+from opsconsole_console.widget.cell import crop
 from opsconsole_protocol.api import JobRow
 
 Notify: TypeAlias = Literal["none", "bell", "osc9"]

@@ -6,7 +6,6 @@ from typing import Any, ClassVar
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical
 from textual.screen import ModalScreen
 
 from opsconsole_console.app.model import Model
@@ -21,6 +20,7 @@ from opsconsole_console.screen.part.key_bar import KeyBar
 from opsconsole_console.screen.part.sheet import BLANK, Line, Sheet
 from opsconsole_console.widget.cell import Cell, cell, joined
 from opsconsole_console.widget.sign import sign
+from opsconsole_console.widget.words import Dialog
 from opsconsole_protocol.api import DetailAnswer, JobDetail, JobRow, ShowJob
 from opsconsole_protocol.error import OpsconsoleError, Unavailable
 
@@ -52,8 +52,7 @@ class EndedScreen(ModalScreen[None], JobActions, inherit_bindings=False):
         self._log = TaskLog(job_id, row.name if row else job_id, 0, number=0)
 
     def compose(self) -> ComposeResult:
-        with Vertical(classes="dialog large") as dialog:
-            dialog.border_title = "Why"
+        with Dialog("Why", classes="large"):
             yield self._words
             yield self._log
         yield KeyBar()

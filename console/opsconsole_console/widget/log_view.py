@@ -1,6 +1,5 @@
 """A pager over a growing log: it follows, and once somebody scrolls up it stays where they read."""
 
-import re
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import ClassVar
@@ -11,6 +10,7 @@ from opsconsole_console.widget.log_body import LogBody
 from opsconsole_console.widget.log_failure import failure_start
 from opsconsole_console.widget.log_painter import Layout, Timestamps, is_error
 from opsconsole_console.widget.log_sight import compile_pattern, shown_text
+from opsconsole_protocol.pattern import Pattern
 
 _SIDEWAYS_CELLS = 16
 _SOURCES: tuple[frozenset[str] | None, ...] = (None, frozenset({"stdout"}), frozenset({"stderr", "error"}))
@@ -98,7 +98,7 @@ class LogView(LogBody):
             self._go(max(0, row - 1))
         return True
 
-    def _search(self, pattern: re.Pattern[str], step: int, *, from_view: bool = False) -> bool:
+    def _search(self, pattern: Pattern, step: int, *, from_view: bool = False) -> bool:
         lines, sight = self._ring.lines, self._sight
 
         def hit(place: int) -> bool:

@@ -15,7 +15,9 @@ from opsconsole_console.screen.part.spill_table import BelowTable, SpillTable
 from opsconsole_console.screen.part.table_pane import TablePane, sort_bindings
 from opsconsole_console.widget.column import Column
 from opsconsole_console.widget.live_table import LiveTable
+from opsconsole_protocol import job_filter
 from opsconsole_protocol.api import JobRow
+from opsconsole_protocol.filter import Filter
 
 _EMPTY = "No jobs yet\n\nn makes one;  opsconsole submit does the same from a shell"
 _NEAR_END_ROWS = 20
@@ -45,10 +47,13 @@ class JobPane(TablePane[JobRow], JobActions):
         return job_columns(self._model, width)
 
     def properties(self, row: JobRow) -> Mapping[str, Any]:
-        return job_cell.properties(row)
+        return job_filter.properties(row, self._model.clock())
 
     def haystack(self, row: JobRow) -> str:
-        return job_cell.haystack(row)
+        return job_filter.haystack(row)
+
+    def read_filter(self, text: str, *, inverted: bool) -> Filter:
+        return job_filter.parse(text, inverted=inverted)
 
     def selected_jobs(self) -> Sequence[JobRow]:
         ids = self.table.marked or ([self.table.cursor_id] if self.table.cursor_id is not None else [])

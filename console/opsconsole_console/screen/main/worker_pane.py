@@ -81,4 +81,5 @@ class WorkerPane(TablePane[WorkerRow], WorkerActions):
 
     @on(LiveTable.RowHighlighted)
     def _tell_folders(self) -> None:
-        self.query_one(IoLine).tell(self.table.cursor_row)
+        for line in self.query(IoLine):  # none while the pane comes or goes
+            line.tell(self.table.cursor_row)
