@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from textual import events
+from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.dom import DOMNode
 from textual.screen import Screen
+from textual.widget import Widget
 from textual.worker import Worker
 
 from opsconsole.fleet import Change
@@ -19,6 +21,7 @@ from opsconsole_console.app.announcement import Notify
 from opsconsole_console.app.announcer import Announcer
 from opsconsole_console.app.clipboard import Clipboard
 from opsconsole_console.app.clock import Clock, wall_clock
+from opsconsole_console.app.fault import FILE_NAME, Faults, guard, is_painting
 from opsconsole_console.app.key_gate import KeyGate
 from opsconsole_console.app.leave import Needs, needs, question_detail
 from opsconsole_console.app.memory import ConsoleState, Memory
@@ -28,6 +31,7 @@ from opsconsole_console.app.operation import Operations, Severity
 from opsconsole_console.app.palette import ConsoleCommands
 from opsconsole_console.app.recollection import Recollection
 from opsconsole_console.app.source import Contact, FleetSource, ask
+from opsconsole_console.app.stopped import mend_when_continued
 from opsconsole_console.screen.main.main_screen import MainScreen
 from opsconsole_console.screen.part.confirm_screen import ConfirmScreen
 from opsconsole_console.screen.part.contact_line import show_contact
@@ -39,6 +43,8 @@ from opsconsole_protocol.error import OpsconsoleError, Unavailable
 REPAINT_HZ = 15
 _TICK_S = 1.0
 _COPY_SHOWN_MAX = 60
+_AFTER_FAULT_S = 5.0
+_OWN_FAULT = "the console made a mistake of its own"
 _PATIENCE_S = 2.0
 """How long leaving waits to hear who else is there."""
 
@@ -61,6 +67,15 @@ class ConsoleApp(Navigation):
         Binding("ctrl+c", "quit", "Quit", show=False, id="app.interrupt"),
         Binding("ctrl+p", "command_palette", "Palette", show=False, id="app.palette"),
         Binding("ctrl+q", "quit", show=False, system=True),
+        Binding(
+            "ctrl+l",
+            "paint_anew",
+            "Paint anew",
+            show=False,
+            priority=True,
+            id="app.paint_anew",
+            tooltip="After a message from elsewhere was written over it",
+        ),
     ]
 
     def __init__(
@@ -87,6 +102,9 @@ class ConsoleApp(Navigation):
         self._read_only = read_only
         self._quit_note = quit_note
         self._own_worker = own_worker
+        self.faults = None if state_dir is None else Faults(state_dir / FILE_NAME, self._say_fault)
+        if self.faults is not None:
+            guard(self, self._handle_exception)
         self._terminal_clipboard = Clipboard(self._write, os.environ, state_dir)
         self._keymap_wanted = dict(keymap or {})
         self._keys = KeyGate(self, super().on_event)
@@ -125,10 +143,38 @@ class ConsoleApp(Navigation):
         self._recollection.restore_theme()
         for problem in self._theme_problems:
             self.say(problem, "warning")
+        if self._driver is not None and not self.is_headless:
+            mend_when_continued(self._driver)
+        self.app_resume_signal.subscribe(self, self._came_back)
         self.call_after_refresh(self._recollection.restore)
         self.call_after_refresh(begin, self, self._link, "link")  # starting a coordinator can wait for the first paint
         self.set_interval(1 / REPAINT_HZ, self.repaint)
         self.set_interval(_TICK_S, self._tick)
+
+    # -- the console's own mistakes: see fault.py -------------------------------------------------------------------
+
+    def _register_child(self, parent: DOMNode, child: Widget, before: int | None, after: int | None) -> None:
+        if self.faults is not None:
+            guard(child, self._handle_exception)
+        super()._register_child(parent, child, before, after)
+
+    def _handle_exception(self, error: Exception) -> None:
+        """Note it and go on. Before there is a screen to say it on, and in tests, it ends the app as ever."""
+        if self.faults is None or not self.is_running or not self.screen_stack:
+            super()._handle_exception(error)
+            return
+        self.faults.take(error)
+        if is_painting(error):
+            self._cover(f"{type(error).__name__}: this screen can't be painted.")
+
+    def _cover(self, text: str) -> None:
+        """Take the screen away that can't be painted; the first one stays, covered."""
+        from opsconsole_console.screen.fault_screen import FaultScreen
+
+        if len(self.screen_stack) > 1 and not isinstance(self.screen, FaultScreen):
+            self.call_later(self.pop_screen)
+        elif not isinstance(self.screen, FaultScreen):
+            self.call_later(self.push_screen, FaultScreen(text))
 
     async def on_event(self, event: events.Event) -> None:
         if isinstance(event, events.Key) and not event.is_forwarded:
@@ -146,11 +192,25 @@ class ConsoleApp(Navigation):
     # -- the fleet ------------------------------------------------------------------------------------------------
 
     async def _link(self) -> None:
-        try:
-            await self.source.run(self._note, self._meet)
-        except OpsconsoleError as error:
-            self.failure = error
-            self.exit()
+        while True:
+            try:
+                await self.source.run(self._note, self._meet)
+            except OpsconsoleError as error:
+                self.failure = error
+                self.exit()
+                return
+            except Exception as error:  # noqa: BLE001 - noted, and the link is made anew
+                self._handle_exception(error)
+                if not self._was_connected:  # there is nothing to show, and so no console
+                    self.failure = OpsconsoleError(f"{_OWN_FAULT} at its start: {type(error).__name__}: {error}")
+                    self.exit()
+                    return
+                self._meet(Contact("lost", _OWN_FAULT, retry_ms=round(1000 * _AFTER_FAULT_S)))
+                await asyncio.sleep(_AFTER_FAULT_S)
+
+    def _came_back(self, _: App[Any]) -> None:
+        """From having been stopped: the terminal was the shell's meanwhile."""
+        self.call_after_refresh(self.action_paint_anew)
 
     def _note(self, change: Change) -> None:
         self.model.note(change)
@@ -179,7 +239,10 @@ class ConsoleApp(Navigation):
         for screen in self.screen_stack:
             apply = getattr(screen, "apply", None)
             if apply is not None and screen.is_mounted:
-                apply(change)
+                try:
+                    apply(change)
+                except Exception as error:  # noqa: BLE001 - a mistake of one screen is nothing to the others
+                    self._handle_exception(error)
 
     def _show_contact(self) -> None:
         for screen in self.screen_stack:
@@ -205,6 +268,9 @@ class ConsoleApp(Navigation):
     def notify(self, message: str, **options: Any) -> None:
         """Whoever notifies, it is text and no markup."""
         super().notify(clean(message), **options | {"markup": False, "title": clean(options.get("title", ""))})
+
+    def _say_fault(self, text: str) -> None:
+        self.say(text, "error")
 
     async def confirm(self, question: str, detail: str, yes: str) -> bool:
         """Ask before something is destroyed."""
@@ -241,7 +307,7 @@ class ConsoleApp(Navigation):
         shown = "" if secret else f": {text if len(text) <= _COPY_SHOWN_MAX else text[: _COPY_SHOWN_MAX - 1] + '…'}"
 
         async def put() -> None:
-            self.say((await self._terminal_clipboard.put(text)).told(what) + shown)
+            self.say((await self._terminal_clipboard.put(text)).told(what + shown))
 
         self.do(put)
 
@@ -250,6 +316,14 @@ class ConsoleApp(Navigation):
             self._driver.write(text)
 
     # -- actions --------------------------------------------------------------------------------------------------
+
+    def action_paint_anew(self) -> None:
+        """Write the whole screen, and not only what changed: something else may have written over it."""
+        if self.screen_stack:
+            self.screen.refresh(layout=True)
+            update = self.screen._compositor.render_update(full=True, screen_stack=self._background_screens)  # noqa: SLF001
+            self._write("\x1b[2J")
+            self._display(self.screen, update)
 
     async def action_back_or_quit(self) -> None:
         """Back, from wherever there is a way back."""

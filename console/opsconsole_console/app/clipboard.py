@@ -34,10 +34,10 @@ class Copied:
         """What to say."""
         match self.kind:
             case "copied":
-                return f"copied {what}{self.where}"
+                return f"copied{self.where} {what}"
             case "sent":
-                return f"sent {what} to the terminal, to be pasted if it takes it"
-        return f"saved {what} in {self.where}: this terminal has no clipboard"
+                return f"sent to the terminal: {what}"
+        return f"this terminal has no clipboard, so it is in {self.where}: {what}"
 
 
 class Clipboard:
@@ -71,7 +71,7 @@ class Clipboard:
         _, features = await self._tmux("", "display-message", "-p", "#{client_termfeatures}")
         if "clipboard" in features.strip().split(","):
             return Copied("copied")
-        return Copied("copied", " into tmux: its prefix and ] paste it")
+        return Copied("copied", " (prefix ] in tmux pastes it)")
 
     async def _tmux(self, text: str, *words: str) -> tuple[int, str]:
         child = await asyncio.create_subprocess_exec(

@@ -30,8 +30,9 @@ class LiveSource:
 
     async def run(self, on_change: OnChange, on_contact: OnContact) -> None:
         """Connect, and again whenever the connection is lost, until cancelled. Raises OpsconsoleError out of `start`."""
-        if self._start is not None:
-            await asyncio.to_thread(self._start)
+        start, self._start = self._start, None
+        if start is not None:
+            await asyncio.to_thread(start)
 
         def tell(told: Connectivity) -> None:
             welcome = None if self._link is None else self._link.welcome

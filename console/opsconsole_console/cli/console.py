@@ -23,6 +23,11 @@ _NO_TERMINAL = (
     "the console needs a terminal, for its errors too: use `opsconsole serve` for a coordinator, `opsconsole run -- CMD` for one job, "
     "or see `opsconsole --help`"
 )
+_TOO_PLAIN = ("dumb", "unknown")
+_NO_SCREEN = (
+    "this terminal says that it can only print lines (TERM={}): set TERM to what it is, say xterm-256color, or use "
+    "`opsconsole jobs`, `opsconsole logs` and the other verbs of `opsconsole --help`"
+)
 _QUIT_NOTE = (
     "The coordinator and the worker in this console stop. Running tasks go on, and are found again at the next start."
 )
@@ -42,6 +47,8 @@ def open_console(args: argparse.Namespace) -> int:
     """`opsconsole` without a verb."""
     if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
         raise InvalidRequest(_NO_TERMINAL)
+    if os.environ.get("TERM", "") in _TOO_PLAIN:
+        raise InvalidRequest(_NO_SCREEN.format(os.environ["TERM"]))
     from opsconsole_console.config import load_config
 
     config = load_config(args.config)
@@ -66,10 +73,10 @@ def _open_remote(args: argparse.Namespace, config: Config) -> int:
     from opsconsole.target import current
     from opsconsole_console.cli.session import target_source
 
-    if args.listen or args.advertise or args.no_agent:
-        raise InvalidRequest(
-            "--connect uses a coordinator that runs already: leave out --listen, --advertise, --no-agent"
-        )
+    for option in (*SERVE_OPTIONS, *WORKER_OPTIONS, "no_agent", "tag"):
+        if getattr(args, option):
+            flag = f"--{option.replace('_', '-')}"
+            raise InvalidRequest(f"--connect uses a coordinator that runs already: leave out {flag}")
     target = asyncio.run(target_source(args))
     return _show(target, args, config, current(target).url, lambda: _DETACH_NOTE)
 
@@ -106,6 +113,7 @@ def _show(
     quit_note: Callable[[], str],
     embedded: Embedded | None = None,
 ) -> int:
+    from opsconsole_console import composition
     from opsconsole_console.app import run_app
     from opsconsole_console.app.memory import state_path
 
@@ -115,6 +123,7 @@ def _show(
         own_worker=None if embedded is None else lambda: embedded.own_worker,
         read_only=args.read_only or config.console.read_only,
         quit_note=quit_note,
+        state_dir=composition.named_data_dir(args.data_dir, args.config, config),
         theme=args.theme,
         theme_configured=config.console.theme,
         keymap=config.console.keys,

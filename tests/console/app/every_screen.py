@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from textual.screen import Screen
 
 from opsconsole_console import screen as screens
+from opsconsole_console.screen.fault_screen import FaultScreen
 from tests.console.app.stage import Stage
 
 Open = Callable[[Stage], Awaitable[None]]
@@ -33,6 +34,10 @@ async def _properties(there: Stage) -> None:
     await there.press("d")
 
 
+async def _fault(there: Stage) -> None:
+    await there.app.push_screen(FaultScreen("it can't be painted"))
+
+
 OPENED: dict[str, tuple[str, Open]] = {
     "job": ("JobScreen", _line("show 42f")),
     "worker": ("WorkerScreen", _line("worker gpu-a")),
@@ -46,6 +51,7 @@ OPENED: dict[str, tuple[str, Open]] = {
     "again": ("NewJobScreen", _keys("e")),
     "help": ("HelpScreen", _keys("question_mark")),
     "command line": ("CommandScreen", _keys("colon")),
+    "fault": ("FaultScreen", _fault),
     "question": ("ConfirmScreen", _keys("c")),
 }
 """What is opened, its class, and how, from the first screen."""

@@ -118,14 +118,16 @@ class World:
         self._jobs += 1
         return job_id(self._jobs + 9)
 
-    def submit(self, *, gpus: int = 0, id: JobId | None = None, turn: bool = True, **fields: Any) -> Job:  # noqa: A002
+    def submit(
+        self, *, gpus: int = 0, id: JobId | None = None, turn: bool = True, by: str = "ana", **fields: Any  # noqa: A002
+    ) -> Job:  # fmt: skip
         """Submit one job."""
         fields.setdefault("command", ("/bin/true",))
         fields.setdefault("resources", Resources(gpus=gpus))
         fields["after"] = tuple(one.id if isinstance(one, Job) else one for one in fields.get("after", ()))
         spec = JobSpec(**fields)
         one = Submission(id or self.new_id(), spec)
-        job = submission.submit(self.fleet, [one], self.stored_states(spec.after), "ana", self.now_ms)[0]
+        job = submission.submit(self.fleet, [one], self.stored_states(spec.after), by, self.now_ms)[0]
         if turn:
             self.turn()
         return job
@@ -172,6 +174,7 @@ class FakeWorker:
         self.seen = 0
         self.run_id = "run-1"
         self.store_seq = 0
+        self.store_seal = ""
         self.fields = {"max_concurrent_jobs": slots, **fields}
 
     @property
@@ -188,7 +191,7 @@ class FakeWorker:
         message = link.Register(**{
             "protocol": PROTOCOL_VERSION, "agent_version": "1", "worker_id": self.id, "name": self.name,
             "run_id": self.run_id, "observed": tuple(self.attempts.values()), "store_id": "store",
-            "store_seq": self.store_seq, **self.fields, **fields,
+            "store_seq": self.store_seq, "store_seal": self.store_seal, **self.fields, **fields,
         })  # fmt: skip
         reconcile.register(world.fleet, session, message, world.known(message.observed), world.now_ms)
         self.inbox.clear()
