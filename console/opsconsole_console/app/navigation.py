@@ -160,10 +160,15 @@ class Navigation(App[int]):
     def action_help(self) -> None:
         from opsconsole_console.screen.help_screen import HelpScreen, keys_of
         from opsconsole_console.screen.main.log_pane import LogPane
+        from opsconsole_console.screen.part.table_pane import TablePane
         from opsconsole_console.widget.log_view import LogView
+        from opsconsole_console.widget.pane import Pane
 
         also = (LogPane, LogView) if self.screen is self.main else ()
-        self.push_screen(HelpScreen(keys_of(self.screen, also)))
+        fields = {
+            pane.title: pane.fields for pane in self.screen.query(Pane) if isinstance(pane, TablePane) and pane.fields
+        }
+        self.push_screen(HelpScreen(keys_of(self.screen, also), fields))
 
     def open_logs(self, job_id: str, task_index: int | None = None, attempt: int | None = None) -> None:
         """A log pane on the first screen."""

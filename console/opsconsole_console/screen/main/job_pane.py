@@ -67,6 +67,10 @@ class JobPane(TablePane[JobRow], JobActions):
     def read_filter(self, text: str, *, inverted: bool) -> Filter:
         return job_filter.parse(text, inverted=inverted)
 
+    @property
+    def fields(self) -> Sequence[str]:
+        return sorted(job_filter.FIELDS)
+
     def selected_jobs(self) -> Sequence[JobRow]:
         ids = self.table.marked or ([self.table.cursor_id] if self.table.cursor_id is not None else [])
         return [row for row in map(self._model.job, ids) if row is not None]

@@ -19,6 +19,7 @@ from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.filter import Filter
 
 RowT = TypeVar("RowT")
+_ROWS_ASKED_MAX = 200
 
 
 def sort_bindings(group: str, hotkeys: Mapping[str, str]) -> list[BindingType]:
@@ -65,6 +66,13 @@ class TablePane(Pane, Generic[RowT]):
     def read_filter(self, text: str, *, inverted: bool) -> Filter:
         """What the filter line says. Raises InvalidRequest where it can't be read."""
         return filters.parse(text, inverted=inverted)
+
+    @property
+    def fields(self) -> Sequence[str]:
+        """What conditions can name, as far as the rows at hand tell."""
+        ids = self.table.shown_ids[:_ROWS_ASKED_MAX]
+        rows = (row for row in map(self.table.row, ids) if row is not None)
+        return sorted({name for row in rows for name in self.properties(row)})
 
     def compose(self) -> ComposeResult:
         yield self.table
