@@ -23,7 +23,7 @@ SYNTAX: tuple[tuple[str, str], ...] = (
     ("priority>=10", "also >, <, <="),
     ("state in a,b", "is one of these"),
     ("name~^train", "matches the pattern"),
-    ("tasks.failed>0", "a dot reaches into what has parts"),
+    ("tasks.failed>0", "a dot reaches into the parts of a field"),
     ("created<1h", "a time: younger than an hour, or a date"),
 )
 """The language by example, as help shows it: what to write, and what it lets through. All that is written must hold."""
