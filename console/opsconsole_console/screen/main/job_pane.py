@@ -85,6 +85,8 @@ class JobPane(TablePane[JobRow], JobActions):
             self.table.set_rows(self._model.jobs())
         else:
             self._fold(change)
+        if self.table.cursor_id in change.jobs:
+            self.refresh_bindings()
         self.subject = self._counted()
         self._hold()
         if not self.filter.empty:
@@ -97,6 +99,7 @@ class JobPane(TablePane[JobRow], JobActions):
 
     @on(LiveTable.RowHighlighted)
     def _look(self, event: LiveTable.RowHighlighted) -> None:
+        self.refresh_bindings()
         if event.row_id is not None and event.left is not None:
             self._model.look(event.row_id)
 
