@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from opsconsole_console.app import template as templates
+from opsconsole_console.app.draft_again import again, shown_command
 from opsconsole_protocol import quantity, requirement
 from opsconsole_protocol.api import TemplateRow
 from opsconsole_protocol.error import InvalidRequest
@@ -75,7 +76,7 @@ def from_spec(spec: JobSpec) -> Draft:
     """A draft that would submit the same job again."""
     resources = spec.resources
     return Draft(
-        command=shlex.join(spec.command_of(0)),
+        command=shlex.join(shown_command(spec)),
         name=spec.name,
         project=spec.project,
         tasks=str(spec.num_tasks),
@@ -119,10 +120,11 @@ def check(draft: Draft, template: TemplateRow | None = None) -> Checked:
     changed = _changed(draft, reader, command, base)
     if template is not None:
         changed |= {"template": template.name, "parameters": (values,) * changed["num_tasks"], "task_commands": ()}
-    elif draft.base is not None and command == base.command_of(0) and changed["num_tasks"] == base.num_tasks:
-        changed["command"] = base.command
+    elif draft.base is not None and (
+        kept := reader.read("command", lambda: again(command, changed["num_tasks"], base), None)
+    ):
+        changed |= kept
     else:
-        # A sweep's own commands belong to the command and number of tasks that it was made with.
         changed |= {"task_commands": (), "parameters": (), "template": None}
     spec = msgspec.structs.replace(base, **changed)
     likely = spec if command else msgspec.structs.replace(spec, command=_STAND_IN)
