@@ -16,6 +16,7 @@ from opsconsole_agent.probe.io_path import InputRefused, WorkerIOConfig, inspect
 from opsconsole_agent.state import StateFolder, StoreMark, check_attempt_id
 from opsconsole_agent.telemetry import Telemetry
 from opsconsole_protocol import PROTOCOL_VERSION
+from opsconsole_protocol.bound import cut
 from opsconsole_protocol.error import InvalidRequest, OpsconsoleError
 from opsconsole_protocol.frame import Source
 from opsconsole_protocol.ids import WorkerId
@@ -84,7 +85,9 @@ class Desk:
         shipper: LogShipper,
         telemetry: Telemetry,
         say: Callable[[str], None],
+        on_taken: Callable[[], None] = lambda: None,
     ) -> None:
+        self._on_taken = on_taken
         self._description = description
         self._dials = 0
         self._conductor = conductor
@@ -145,6 +148,7 @@ class Desk:
 
     def connected(self, registered: Registered) -> None:
         """See link.Peer."""
+        self._on_taken()
         self._remember(registered.store_id, registered.store_seq)
         self._shipper.attempt_bytes_max = registered.attempt_log_bytes
         self._conductor.tell([LinkUp()])
@@ -252,7 +256,7 @@ class Desk:
             try:
                 found = await asyncio.to_thread(inspect_input, self._description.io, message.filename)
             except InputRefused as refusal:
-                self._send(FileNotFound(check_id=message.check_id, reason=refusal.message))
+                self._send(FileNotFound(check_id=message.check_id, reason=cut(refusal.message)))
             else:
                 self._send(FileExists(check_id=message.check_id, path=str(found.path), size_bytes=found.size_bytes))
 

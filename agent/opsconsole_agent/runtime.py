@@ -18,12 +18,14 @@ from opsconsole_agent.engine import ProcessEngine
 from opsconsole_agent.keeper.link import KeeperLink
 from opsconsole_agent.link import CoordinatorLink, Target
 from opsconsole_agent.log.shipper import LogShipper
+from opsconsole_agent.membership import Membership, save_membership
 from opsconsole_agent.probe.io_path import WorkerIOConfig, check
 from opsconsole_agent.staging import Home, Staging
 from opsconsole_agent.state import StateFolder
 from opsconsole_agent.telemetry import Telemetry
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.ids import AttemptId
+from opsconsole_protocol.private_file import PrivateFileError
 
 STOP_TIMEOUT_S = 60.0
 FAREWELL_S = 5.0
@@ -38,7 +40,8 @@ class AgentConfig:
     """What an agent is told. `token`: an invitation (`id.secret`) or an operator's token, for the first join.
 
     `max_concurrent_jobs` None: as many as GPUs, or 1. `tags`: `K` or `K=V`. `properties`: any, besides those measured.
-    `stop_tasks`: leave nothing running behind. `project`: advertised as a property.
+    `stop_tasks`: leave nothing running behind. `project`: advertised as a property. `remember`: find this coordinator
+    again without being told; one that is found by its data folder need not be remembered.
     """
 
     url: str
@@ -52,6 +55,7 @@ class AgentConfig:
     properties: Mapping[str, Any] = field(default_factory=dict)
     stop_tasks: bool = False
     project: str | None = None
+    remember: bool = True
 
 
 class Agent:
@@ -101,7 +105,7 @@ class _Service:
         self._core = AgentCore(description.max_concurrent_jobs)
         shipper = LogShipper()
         self._conductor = Conductor(self._core, state, shipper)
-        self._desk = Desk(description, self._conductor, state, shipper, telemetry, say)
+        self._desk = Desk(description, self._conductor, state, shipper, telemetry, say, self._remember)
         target = Target(config.url, config.certificate_hash, link_headers, config.token)
         self._link = CoordinatorLink(target, self._desk, shipper, say)
         home = Home(description.worker_id, config.url, dict(os.environ), config.io)
@@ -136,6 +140,15 @@ class _Service:
         )
         headers = {"Authorization": f"Bearer {credential.secret}", "Opsconsole-Worker": credential.worker_id}
         return cls(config, say, state, description, headers, telemetry, keeper)
+
+    def _remember(self) -> None:
+        """The coordinator has taken us: come back to it after a reboot without being told."""
+        if not self._config.remember:
+            return
+        try:
+            save_membership(self._config.state_dir, Membership(self._config.url, self._config.certificate_hash))
+        except PrivateFileError as error:
+            self._say(f"the coordinator can't be remembered: {error.message}")
 
     def _expected(self) -> list[AttemptId]:
         return [attempt.attempt_id for attempt in self._core.processes()]

@@ -6,7 +6,6 @@ coordinator on a thread of its own and a worker as a child process; where it is 
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import logging.handlers
 import os
@@ -19,7 +18,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from opsconsole_protocol.data_folder import LOCK_FILE
 from opsconsole_protocol.error import NotFound, Unavailable
 
 if TYPE_CHECKING:
@@ -42,16 +40,20 @@ def named_data_dir(flag: Path | None, config_flag: Path | None, config: Config |
     """The data folder: from the flag, the environment, the config file, or the user's own."""
     from opsconsole.target import default_data_dir
 
+    return told_data_dir(flag, config_flag, config) or default_data_dir()
+
+
+def told_data_dir(flag: Path | None, config_flag: Path | None, config: Config | None = None) -> Path | None:
+    """The data folder from the flag, the environment or the config file; None where none of them names one."""
     if flag is not None:
         return flag.expanduser().absolute()
-    if not os.environ.get("OPSCONSOLE_DATA_DIR"):
-        if config is None:
-            from opsconsole_console.config import load_config
+    if told := os.environ.get("OPSCONSOLE_DATA_DIR"):
+        return Path(told).expanduser().absolute()
+    if config is None:
+        from opsconsole_console.config import load_config
 
-            config = load_config(config_flag)
-        if config.coordinator.data_dir:
-            return Path(config.coordinator.data_dir).expanduser().absolute()
-    return default_data_dir()
+        config = load_config(config_flag)
+    return Path(config.coordinator.data_dir).expanduser().absolute() if config.coordinator.data_dir else None
 
 
 def coordinator_config(
@@ -72,21 +74,6 @@ def coordinator_config(
         keep=_keep(file.keep_finished_days, file.keep_log_gb, file.keep_store_gb),
         attempt_log_bytes=ATTEMPT_LOG_BYTES if log_mb is None else log_mb << 20,
     )
-
-
-def is_running(data_dir: Path) -> bool:
-    """Whether a coordinator holds this data folder."""
-    try:
-        descriptor = os.open(data_dir / LOCK_FILE, os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
 
 
 def _keep(finished_days: float | None, log_gb: float | None, store_gb: float | None) -> Keep:

@@ -16,8 +16,8 @@ from typing import Any
 import msgspec
 from textual.color import ColorParseError
 
-from opsconsole import endpoint, redemption, sweep, template
-from opsconsole_agent import credential, state
+from opsconsole import endpoint, redemption, saved, sweep, template
+from opsconsole_agent import credential, membership, state
 from opsconsole_agent.keeper import command, journal, message, wire
 from opsconsole_agent.keeper.attempt import Attempt, exited_line, frozen_line, started_line
 from opsconsole_agent.keeper.fault import Refused
@@ -273,6 +273,16 @@ def _files() -> Iterator[Decoder]:
         _file(redemption._read),
         refused,
         (b'{"url":"ws://a:1","certificate_hash":null,"invitation_id":"a","secret":"b"}',),
+    )
+    yield Decoder(
+        "default coordinator", saved.__name__, _file(saved._read), refused, (b'{"name":"lab","chosen":true}',)
+    )
+    yield Decoder(
+        "membership",
+        membership.__name__,
+        _file(lambda path: membership.load_membership(path.parent), membership.MEMBERSHIP_FILE),
+        refused,
+        (b'{"url":"wss://lab:7373","certificate_hash":null,"invitation":null}',),
     )
     yield Decoder(
         "operator's token",

@@ -36,7 +36,7 @@ SPEC = JobSpec(
     workdir="/work", environment={"LR": "0.1"}, ports=("http",), template="train",
     parameters=({"lr": 0.1}, {"lr": 0.2}), task_commands=(("a", "1"), ("a", "2")), held=True,
 )  # fmt: skip
-GANG = msgspec.structs.replace(SPEC, max_task_failures=0, gang=True, job_timeout_ms=86_400_000)
+GANG = msgspec.structs.replace(SPEC, max_task_failures=None, gang=True, job_timeout_ms=86_400_000)
 WANT = link.Want(mode=link.Mode.STOP, reason="cancelled by ana", grace_ms=1_000)
 DESIRED = link.Desired(
     attempt_id=ATTEMPT,
@@ -54,6 +54,7 @@ OBSERVED = link.Observed(
     ports={"http": 8080}, log_sizes={"stdout": 12, "stderr": 0}, peak_memory_mb=7, cpu_seconds=1.5,
     build_started_ms=AT, build_finished_ms=AT + 1, build_from_cache=True, image_tag="img:1",
 )  # fmt: skip
+TROUBLE = link.Trouble(code="keeper_silent", text="its keeper doesn't answer", blocks=False)
 OBSERVED_WITH_GPUS = link.Observed(attempt_id=ATTEMPT, state=AttemptState.RUNNING, gpu_ids=("GPU-1",))
 
 AGENT: dict[str, Any] = {
@@ -70,6 +71,10 @@ AGENT: dict[str, Any] = {
         protocol=1, agent_version="0.1.0", worker_id=WORKER, name="gpu1", run_id="r1", dial=3
     ),
     "agent_heartbeat_1": link.Heartbeat(at_ms=AT, host=HOST, gpus=(GPU,), gpu_message="m", usage={ATTEMPT: USAGE}),
+    "agent_register_troubles_1": link.Register(
+        protocol=1, agent_version="0.1.0", worker_id=WORKER, name="gpu1", run_id="r1", troubles=(TROUBLE,)
+    ),
+    "agent_heartbeat_troubles_1": link.Heartbeat(at_ms=AT, troubles=(TROUBLE,)),
     "agent_file_exists_1": link.FileExists(check_id=1, path="/in/data.slp", size_bytes=123),
     "agent_file_not_found_1": link.FileNotFound(check_id=1, reason="no such file"),
     "agent_job_output_path_1": link.JobOutputPath(attempt_id=ATTEMPT, path="/out"),
@@ -191,6 +196,7 @@ ANSWERS: dict[str, Any] = {
     "health": api.Health(
         healthy=True, uptime_ms=1, workers=2, running_tasks=3, pending_tasks=4, store_seq=5, adopting=True
     ),
+    "job_list_command": api.JobList(jobs=(msgspec.structs.replace(JOB_ROW, command="python train.py"),), more=True),
 }  # fmt: skip
 SERVER: dict[str, Any] = {
     "server_welcome_1": api.Welcome(
@@ -207,6 +213,7 @@ SERVER: dict[str, Any] = {
         ),
     ),
     **{f"server_answer_{tag}_1": api.Answer(number, answer) for number, (tag, answer) in enumerate(ANSWERS.items(), 1)},
+    "server_answer_acted_2": api.Answer(6, api.ActResult(results=((JOB, "it has ended"),), refused=(JOB,))),
 }
 
 SAMPLES: dict[str, msgspec.Struct] = {**AGENT, **COORDINATOR, **CLIENT, **SERVER}

@@ -5,10 +5,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from opsconsole_protocol.bound import COMMAND_BYTES_MAX
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.link import HEARTBEAT_MS
 from opsconsole_protocol.spec import (
-    COMMAND_BYTES_MAX,
     FENCE_AFTER_MIN_MS,
     NUM_TASKS_MAX,
     JobSpec,
@@ -100,7 +100,7 @@ def test_defaults_are_the_documented_ones() -> None:
     plain = spec()
     assert plain.max_retries_failure == 0
     assert plain.max_retries_preemption == 100
-    assert plain.max_task_failures == 0
+    assert plain.max_task_failures is None
     assert plain.grace_ms == 5_000
     assert plain.lost_after_ms == 60_000
     assert plain.resources == Resources(gpus=0)

@@ -32,6 +32,7 @@ from opsconsole_console.screen.main.main_screen import MainScreen
 from opsconsole_console.screen.part.confirm_screen import ConfirmScreen
 from opsconsole_console.screen.part.contact_line import show_contact
 from opsconsole_console.screen.part.home import begin
+from opsconsole_console.visible import clean
 from opsconsole_protocol.api import AskHealth, Health
 from opsconsole_protocol.error import OpsconsoleError, Unavailable
 
@@ -251,7 +252,11 @@ class ConsoleApp(Navigation):
 
     def say(self, text: str, severity: Severity = "information") -> None:
         """Show a toast."""
-        self.notify(text, severity=severity, markup=False)
+        self.notify(text, severity=severity)
+
+    def notify(self, message: str, **options: Any) -> None:
+        """Whoever notifies, it is text and no markup."""
+        super().notify(clean(message), **options | {"markup": False, "title": clean(options.get("title", ""))})
 
     def _say_fault(self, text: str) -> None:
         self.say(text, "error")
@@ -260,7 +265,7 @@ class ConsoleApp(Navigation):
         """Ask before something is destroyed."""
         return await self.push_screen_wait(ConfirmScreen(question, detail, yes)) is True
 
-    def do(self, work: Callable[[], Awaitable[None]]) -> None:
+    def do(self, work: Callable[[], Awaitable[object]]) -> None:
         """Do something in the background; what can go wrong is said in a toast."""
 
         async def carried_out() -> None:

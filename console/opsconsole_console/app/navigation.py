@@ -42,7 +42,7 @@ class Navigation(App[int]):
         """Show a toast."""
         raise NotImplementedError
 
-    def do(self, work: Callable[[], Awaitable[None]]) -> None:
+    def do(self, work: Callable[[], Awaitable[object]]) -> None:
         """Do something in the background."""
         raise NotImplementedError
 

@@ -7,8 +7,8 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from opsconsole_console.cli.agent import add_worker_options, worker_arguments
-from opsconsole_console.cli.serve import add_serve_options
+from opsconsole_console.cli.agent import WORKER_OPTIONS, add_worker_options, worker_arguments
+from opsconsole_console.cli.serve import SERVE_OPTIONS, add_serve_options
 from opsconsole_protocol.error import InvalidRequest
 
 if TYPE_CHECKING:
@@ -52,11 +52,19 @@ def open_console(args: argparse.Namespace) -> int:
     from opsconsole_console.config import load_config
 
     config = load_config(args.config)
-    return _open_remote(args, config) if _is_remote(args) else _open_local(args, config)
+    return _open_remote(args, config) if _is_remote(args, config) else _open_local(args, config)
 
 
-def _is_remote(args: argparse.Namespace) -> bool:
-    return args.connect is not None or (args.data_dir is None and bool(os.environ.get("OPSCONSOLE_URL")))
+def _is_remote(args: argparse.Namespace, config: Config) -> bool:
+    if args.connect is not None:
+        return True
+    if args.data_dir is None and os.environ.get("OPSCONSOLE_URL"):
+        return True
+    from opsconsole.target import default_url
+    from opsconsole_console.composition import told_data_dir
+
+    wants_own = any(getattr(args, option) for option in (*SERVE_OPTIONS, *WORKER_OPTIONS, "no_agent", "tag"))
+    return not wants_own and told_data_dir(args.data_dir, args.config, config) is None and default_url() is not None
 
 
 def _open_remote(args: argparse.Namespace, config: Config) -> int:
@@ -72,11 +80,12 @@ def _open_remote(args: argparse.Namespace, config: Config) -> int:
 
 
 def _open_local(args: argparse.Namespace, config: Config) -> int:
+    from opsconsole.endpoint import is_running
     from opsconsole_console import composition
 
     data_dir = composition.named_data_dir(args.data_dir, args.config, config)
     target = composition.attached(data_dir)
-    if composition.is_running(data_dir):
+    if is_running(data_dir):
         target()
         return _show(target, args, config, lambda: _DETACH_NOTE)
 

@@ -103,7 +103,7 @@ def worker_object(row: WorkerRow) -> dict[str, Any]:
 
 def worker_lines(row: WorkerRow) -> list[str]:
     """A worker for people: one line, then its GPUs and its folders."""
-    from opsconsole_console.cli.output import clean
+    from opsconsole_console.visible import clean
 
     link = "" if row.connection == "connected" else f", {row.connection}"
     tags = f"  [{', '.join(row.tags)}]" if row.tags else ""

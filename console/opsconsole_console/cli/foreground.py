@@ -76,7 +76,7 @@ class Foreground:
             await self._check_placement(client)
             narrator.submitted((await client.submit(self._spec, self._job_id))[0])
             self._client = client
-            code, detail = await watch(client, self._job_id, narrator, follow=True)
+            code, detail = await watch(client, self._job_id, narrator, follow=True, raw=self._args.raw)
         if code and not self._args.verbose and self._interrupted_by is None:
             failing = [task for task in detail.tasks if task.state != "succeeded"]
             say(f"opsconsole: {ending(failing[0])}" if failing else f"opsconsole: {detail.job.state}")

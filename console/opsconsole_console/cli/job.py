@@ -7,8 +7,9 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from opsconsole_console.cli.event import stamp
-from opsconsole_console.cli.output import clean, plain, put, put_json, put_table
+from opsconsole_console.cli.output import plain, put, put_json, put_table
 from opsconsole_console.cli.parser import Group
+from opsconsole_console.visible import clean
 from opsconsole_console.widget import format as fmt
 
 if TYPE_CHECKING:

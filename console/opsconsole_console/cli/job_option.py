@@ -72,7 +72,10 @@ def _add_ends(ends: argparse._ArgumentGroup) -> None:
     ends.add_argument("--max-retries-failure", metavar="N", type=at_least(0), help="run a failed task again (0)")
     ends.add_argument("--max-retries-preemption", metavar="N", type=at_least(0), help="and a lost one (100)")
     ends.add_argument(
-        "--max-task-failures", metavar="N", type=at_least(0), help="failed tasks that are put up with (0)"
+        "--max-task-failures",
+        metavar="N",
+        type=at_least(0),
+        help="end the rest once more tasks than this have failed (never)",
     )
     ends.add_argument("--timeout", metavar="2h", type=_milliseconds, help="end a task that runs for longer")
     ends.add_argument("--job-timeout", metavar="T", type=_milliseconds,

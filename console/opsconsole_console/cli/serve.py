@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from opsconsole_coordinator.runtime import CoordinatorConfig
 
 
+SERVE_OPTIONS = ("listen", "tls", "advertise", "name")
+
+
 def add(group: Group) -> None:
     """The verbs of this file."""
     add_serve_options(group.verb("serve", serve))

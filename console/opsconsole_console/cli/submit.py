@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from opsconsole_console.cli.job_option import add_job_options, make_spec
+from opsconsole_console.cli.logs import add_raw
 from opsconsole_console.cli.output import put, put_json, say
 from opsconsole_console.cli.parser import Group
 from opsconsole_protocol.error import NotFound, OpsconsoleError
@@ -35,6 +36,7 @@ def add(group: Group) -> None:
     how = parser.add_argument_group("how to go on")
     how.add_argument("--wait", action="store_true", help="until it has ended, and exit with its code")
     how.add_argument("--follow", action="store_true", help="the same, with its log on stdout instead of the id")
+    add_raw(how)
     how.add_argument("--dry-run", action="store_true", help="only ask every worker whether it would take the job")
     how.add_argument("-q", "--quiet", action="store_true", help="nothing on stderr but errors")
     how.add_argument("--json", action="store_true", help="the job as one JSON object; with --wait as it ended")
@@ -78,7 +80,7 @@ async def _submit(client: Client, args: argparse.Namespace, job_id: JobId) -> in
         return 0
     if not args.follow and not args.json:
         put(row.id)
-    code, detail = await watch(client, row.id, narrator, follow=args.follow, json=args.json)
+    code, detail = await watch(client, row.id, narrator, follow=args.follow, json=args.json, raw=args.raw)
     if args.json:
         put_json(detail.job)
     return code
@@ -127,14 +129,14 @@ async def _dry_run(client: Client, args: argparse.Namespace, spec: JobSpec) -> i
 
 
 async def watch(
-    client: Client, job_id: str, narrator: Narrator, *, follow: bool, json: bool = False
+    client: Client, job_id: str, narrator: Narrator, *, follow: bool, json: bool = False, raw: bool = False
 ) -> tuple[int, JobDetail]:
     """Tell of a job until it has ended, with `follow` printing its log; its exit code and how it stands then."""
     import asyncio
 
     from opsconsole.outcome import exit_code, is_settled
 
-    printing = asyncio.create_task(_print_log(client, job_id, json=json)) if follow else None
+    printing = asyncio.create_task(_print_log(client, job_id, json=json, raw=raw)) if follow else None
     try:
         while True:
             row = (await client.wait(job_id, timeout_s=_STEP_S))[0]
@@ -154,13 +156,13 @@ async def watch(
     return exit_code(detail.tasks), detail
 
 
-async def _print_log(client: Client, job_id: str, *, json: bool) -> None:
+async def _print_log(client: Client, job_id: str, *, json: bool, raw: bool) -> None:
     from opsconsole_console.cli.log_writer import LogWriter
     from opsconsole_console.cli.logs import follow_tasks
     from opsconsole_protocol.log import LogQuery
 
     number = (await client.show(job_id, tasks_limit=0, events_limit=0)).job.num_tasks
-    writer = LogWriter(json=json, prefix=number > 1)
+    writer = LogWriter(json=json, prefix=number > 1, raw=raw)
     try:
         await follow_tasks(client, job_id, list(range(number)), LogQuery(), writer)
     finally:

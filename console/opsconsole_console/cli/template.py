@@ -6,8 +6,9 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from opsconsole_console.cli.job_option import TEMPLATE_DEFAULTS
-from opsconsole_console.cli.output import clean, put
+from opsconsole_console.cli.output import put
 from opsconsole_console.cli.parser import Group
+from opsconsole_console.visible import clean
 from opsconsole_protocol.error import InvalidRequest
 
 if TYPE_CHECKING:

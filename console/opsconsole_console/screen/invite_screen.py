@@ -6,9 +6,9 @@ from typing import ClassVar
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical
+from textual.containers import Horizontal
 from textual.screen import ModalScreen
-from textual.widgets import Button, Input, Label, Select
+from textual.widgets import Button, Input, Select
 
 from opsconsole_console.app.invitation import LOOPBACK_ADVICE, ROLES, command_of, is_local
 from opsconsole_console.app.model import Model
@@ -21,6 +21,8 @@ from opsconsole_console.screen.part.key_bar import KeyBar
 from opsconsole_console.screen.part.sheet import BLANK, Line, Sheet
 from opsconsole_console.widget import format as fmt
 from opsconsole_console.widget.cell import cell
+from opsconsole_console.widget.drop_down import DropDown
+from opsconsole_console.widget.words import Caption, Choice, Dialog
 from opsconsole_protocol import quantity
 from opsconsole_protocol.api import Invite, Invited
 from opsconsole_protocol.error import InvalidRequest, OpsconsoleError
@@ -48,9 +50,7 @@ class InviteScreen(ModalScreen[None]):
         super().__init__()
         self._model = model
         self._source = source
-        self._role: Select[str] = Select(
-            [(_FOR[role], role) for role in ROLES], value=ROLES[0], allow_blank=False, compact=True, id="role"
-        )
+        self._role = DropDown([(_FOR[role], role) for role in ROLES], value=ROLES[0], id="role")
         self._ttl = FieldBox(Field("ttl", "valid for", "1h"), "1h")
         self._uses = FieldBox(Field("uses", "uses", "1"), "1")
         self._called = FieldBox(Field("name", "name", "the host's own"), "")
@@ -59,17 +59,16 @@ class InviteScreen(ModalScreen[None]):
         self._invited: Invited | None = None
 
     def compose(self) -> ComposeResult:
-        with Vertical(classes="dialog large") as dialog:
-            dialog.border_title = "Invite"
+        with Dialog("Invite", classes="large"):
             with Horizontal(id="role-row"):
-                yield Label("for")
+                yield Caption("for")
                 yield self._role
             with Horizontal(classes="field-row"):
                 yield self._ttl
                 yield self._uses
                 yield self._called
             with Horizontal(classes="buttons"):
-                yield Button("Make the invitation", id="make", variant="primary", compact=True)
+                yield Choice("Make the invitation", id="make", variant="primary")
             yield self._told
         yield KeyBar()
 

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import msgspec
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical, VerticalScroll
+from textual.containers import VerticalScroll
 from textual.screen import ModalScreen
 
 from opsconsole_console.screen.part.facts import fact, wrapped
@@ -15,6 +15,7 @@ from opsconsole_console.screen.part.key_bar import KeyBar
 from opsconsole_console.screen.part.sheet import BLANK, Line, Sheet
 from opsconsole_console.screen.part.spec_text import spec_lines
 from opsconsole_console.widget import format as fmt
+from opsconsole_console.widget.words import Dialog
 from opsconsole_protocol.api import JobDetail, WorkerRow
 
 
@@ -37,10 +38,8 @@ class TextScreen(ModalScreen[None]):
         self._sheet = Sheet()
 
     def compose(self) -> ComposeResult:
-        with Vertical(classes="dialog large") as dialog:
-            dialog.border_title = self._title
-            with VerticalScroll():
-                yield self._sheet
+        with Dialog(self._title, classes="large"), VerticalScroll():
+            yield self._sheet
         yield KeyBar()
 
     def on_mount(self) -> None:

@@ -112,7 +112,8 @@ def _retry(fleet: Fleet, job: Job, tasks: Sequence[Task], is_whole: bool, actor:
         task.pending_since_ms = now_ms
         task.avoid = ()
         fleet.set_task(job, task, TaskState.PENDING)
-    words = f"retried by {actor}" + (f" ({len(again)} tasks)" if len(job.tasks) > 1 else "")
+    count = f" ({len(again)} task{'s' if len(again) > 1 else ''})" if len(job.tasks) > 1 else ""
+    words = f"retried by {actor}{count}"
     fleet.audit(now_ms, actor, "retry", words, job.id)
     if job.blocked_by or job.waiting_on:
         apply_dependencies(fleet, job, now_ms)

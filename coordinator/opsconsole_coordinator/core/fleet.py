@@ -8,6 +8,7 @@ from opsconsole_coordinator.core.model import Attempt, Job, Reserved, Task, Work
 from opsconsole_coordinator.core.order import Order
 from opsconsole_protocol import link
 from opsconsole_protocol.api import EventRow
+from opsconsole_protocol.bound import cut
 from opsconsole_protocol.ids import AttemptId, JobId, SessionId, WorkerId
 from opsconsole_protocol.state import (
     AttemptState,
@@ -18,6 +19,7 @@ from opsconsole_protocol.state import (
 )
 
 STORY_LENGTH = 8
+EVENT_CHARACTERS_MAX = 1_000
 SYSTEM = "coordinator"
 
 
@@ -101,6 +103,7 @@ class Fleet:
 
     def audit(self, now_ms: int, actor: str, kind: str, text: str, subject: str) -> None:
         """Note an event row: who, when, what, why."""
+        text = cut(text, EVENT_CHARACTERS_MAX)
         self.seq += 1
         self._events.append(EventRow(seq=self.seq, at_ms=now_ms, actor=actor, kind=kind, text=text, subject=subject))
         story = self._stories.setdefault(subject, [])

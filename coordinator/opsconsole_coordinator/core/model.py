@@ -105,6 +105,8 @@ class Job(msgspec.Struct, kw_only=True, omit_defaults=True):
     ready: list[int] = []
     """A heap of the indices of pending tasks."""
     requirements: tuple[Requirement, ...] = ()
+    fault: str = ""
+    """What in its stored spec can't be used as it is: none of its tasks is placed any more."""
     open_attempts: set[AttemptId] = set()
     worker_names: set[str] = set()
     mean_duration_ms: float | None = None

@@ -12,7 +12,8 @@ from opsconsole_coordinator.core.fleet import SYSTEM, Fleet
 from opsconsole_coordinator.core.model import Attempt, Worker
 from opsconsole_coordinator.core.schedule import desired_of, set_want
 from opsconsole_protocol import PROTOCOL_VERSION, link
-from opsconsole_protocol.error import Conflict, ProtocolError, Unavailable, VersionMismatch
+from opsconsole_protocol.bound import check_tree, cut
+from opsconsole_protocol.error import Conflict, InvalidRequest, ProtocolError, Unavailable, VersionMismatch
 from opsconsole_protocol.ids import AttemptId, SessionId
 from opsconsole_protocol.link import HEARTBEAT_MS, SILENT_AFTER_MS, Mode, Observed
 from opsconsole_protocol.state import (
@@ -93,11 +94,17 @@ def check_register(fleet: Fleet, message: link.Register, now_ms: int) -> None:
 
 
 def checked_properties(properties: dict[str, Any]) -> dict[str, Any]:
-    """The properties, if those that are looked into have their shape. Raises ProtocolError."""
+    """The properties, if they can be told to everybody, and those that are looked into have their shape.
+
+    Raises ProtocolError.
+    """
     try:
+        check_tree("a worker's properties", properties)
         msgspec.convert(properties.get("io_paths") or {}, link.IoPaths)
     except msgspec.ValidationError as error:
         raise ProtocolError(f"the property io_paths has the wrong shape: {error}") from None
+    except InvalidRequest as error:
+        raise ProtocolError(error.message) from None
     return properties
 
 
@@ -341,13 +348,14 @@ def update_metadata(fleet: Fleet, worker: Worker, message: link.UpdateMetadata, 
     """Tags, properties or status change. Raises ProtocolError for a status that isn't one."""
     properties = dict(message.properties)
     status = properties.pop("status", None)
+    described = checked_properties({**worker.properties, **properties})
     if status is not None:
-        if status not in {"available", "reserved", "busy", "maintenance"}:
-            raise ProtocolError(f"{status!r} is not a status: available, reserved, busy or maintenance")
+        if status not in ("available", "reserved", "busy", "maintenance"):
+            raise ProtocolError(f"{cut(str(status), 40)!r} is not a status: available, reserved, busy or maintenance")
         if (status == "maintenance") != worker.maintenance:
             worker.maintenance = status == "maintenance"
             fleet.audit(now_ms, actor, str(status), f"{worker.name} is {status}", worker.name)
-    worker.properties = {**worker.properties, **checked_properties(properties)}
+    worker.properties = described
     if message.tags is not None:
         worker.tags = message.tags
     fleet.touch_worker(worker)

@@ -68,6 +68,9 @@ def _is_runnable(fleet: Fleet, job: Job, now_ms: int) -> bool:
     if not job.ready:
         fleet.order.discard(job)
         return False
+    if job.fault:
+        note_reason(fleet, job, job.fault)
+        return False
     if job.spec.project in fleet.paused_projects:
         note_reason(fleet, job, f"project {job.spec.project} is paused")
         return False
@@ -258,7 +261,7 @@ def retract_waiting(fleet: Fleet, now_ms: int) -> None:
             if attempt.state is not AttemptState.ASSIGNED or now_ms - attempt.assigned_at_ms < RETRACT_AFTER_MS:
                 continue
             job = fleet.jobs.get(attempt.job_id)
-            if job is None or job.spec.gang or attempt.want.mode is not link.Mode.RUN:
+            if job is None or job.spec.gang or job.fault or attempt.want.mode is not link.Mode.RUN:
                 continue
             demand = Demand(job.spec, job.requirements)
             others = (judge(fleet, other, demand, now_ms) for other in fleet.workers.values() if other is not worker)

@@ -1,5 +1,6 @@
 """Rows for people and scripts, from entities in memory or from the store alike."""
 
+import shlex
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from opsconsole_protocol.api import AttemptRow, JobRow, TaskRow, Verdict, Worker
 from opsconsole_protocol.spec import JobSpec
 from opsconsole_protocol.state import TaskState, is_task_finished, is_task_waiting
 
+_COMMAND_SHOWN = 200
 RUNNING = frozenset({TaskState.RUNNING, TaskState.PAUSED, TaskState.BUILDING})
 LIVE = RUNNING | {TaskState.ASSIGNED}
 
@@ -85,7 +87,14 @@ def job_row(fleet: Fleet, job: Job) -> JobRow:
         finished_at_ms=job.finished_at_ms,
         progress=ended / total if total > 1 or ended else None,
         duration_ms_estimate=round(estimate_ms) if estimate_ms is not None else None,
+        command=_command(job.spec),
     )
+
+
+def _command(spec: JobSpec) -> str:
+    words = spec.command_of(0)
+    text = shlex.join(word[:_COMMAND_SHOWN] for word in words[:_COMMAND_SHOWN])
+    return text if len(text) <= _COMMAND_SHOWN else f"{text[: _COMMAND_SHOWN - 1]}…"
 
 
 def _job_reason(fleet: Fleet, job: Job) -> str:
@@ -170,7 +179,9 @@ def why(fleet: Fleet, job: Job, now_ms: int) -> tuple[str, tuple[Verdict, ...]]:
     waiting = next((task for task in job.tasks if task.state is TaskState.PENDING), None)
     verdicts, text = _verdicts(fleet, demand_of(job, waiting), now_ms)
     is_paused = job.spec.project in fleet.paused_projects
-    held_up = job.state is TaskState.BLOCKED or job.waiting_on or is_paused or fleet.adopting or job.spec.gang
+    held_up = (
+        job.state is TaskState.BLOCKED or job.waiting_on or is_paused or fleet.adopting or job.spec.gang or job.fault
+    )
     return (job.reason if held_up and job.reason else text), verdicts
 
 

@@ -21,7 +21,7 @@ from opsconsole_coordinator.server.log_room import LogRoom
 from opsconsole_coordinator.server.shelf import Shelf
 from opsconsole_coordinator.store import backup, query
 from opsconsole_coordinator.trust.credential import Role
-from opsconsole_protocol import api, requirement
+from opsconsole_protocol import api, job_filter, requirement
 from opsconsole_protocol.error import Conflict, InvalidRequest, NotFound, OpsconsoleError
 from opsconsole_protocol.ids import JobId
 from opsconsole_protocol.spec import JobSpec, check_spec
@@ -105,18 +105,19 @@ class Desk:
 
     async def _jobs(self, request: api.ListJobs, caller: Caller) -> api.AnyAnswer:
         del caller
-        wanted = requirement.parse(request.filter)
+        keeps = job_filter.parse(request.filter).keeper(
+            job_filter.looker(self._kernel.clock.now_ms), job_filter.haystack
+        )
         limit = request.limit
         page: dict[str, Any] = {
             "project": request.project, "before_ms": request.before_ms, "before_id": request.before_id,
         }  # fmt: skip
 
         def read(connection: sqlite3.Connection) -> list[api.JobRow] | list[Raw]:
-            if not wanted:
+            if keeps is None:
                 return list(query.encoded_job_rows(connection, **page, limit=limit + 1))
             rows = query.job_rows(connection, **page, limit=SCAN_MAX)
-            matching = (row for row in rows if all(one.matches(msgspec.structs.asdict(row)) for one in wanted))
-            return list(islice(matching, limit + 1))
+            return list(islice(filter(keeps, rows), limit + 1))
 
         def finish(found: list[api.JobRow] | list[Raw]) -> api.AnyAnswer:
             jobs = cast("list[api.JobRow]", found[:limit])
@@ -165,6 +166,7 @@ class Desk:
         kernel = self._kernel
         targets = [await resolve(kernel, text) for text in request.ids]
         results: list[tuple[str, str]] = []
+        refused: list[str] = []
         errors: list[OpsconsoleError] = []
         for job_id, index in targets:
             await bring(kernel, job_id)
@@ -176,6 +178,7 @@ class Desk:
                 results.append((name, words))
             except OpsconsoleError as error:
                 results.append((name, str(error)))
+                refused.append(name)
                 errors.append(error)
         try:
             await kernel.committed()
@@ -184,7 +187,7 @@ class Desk:
                 let_go(kernel, job_id)
         if errors and len(errors) == len(targets):
             raise errors[0]
-        return api.ActResult(results=tuple(results))
+        return api.ActResult(results=tuple(results), refused=tuple(refused))
 
     async def _set_priority(self, request: api.SetPriority, caller: Caller) -> api.Done:
         kernel = self._kernel

@@ -57,9 +57,13 @@ class DetailAnswer(Answered, frozen=True, kw_only=True, tag="detail"):
 
 
 class ActResult(Answered, frozen=True, kw_only=True, tag="acted"):
-    """One line for each id: `(id, what happened)`. A job that was already there isn't an error."""
+    """One line for each id: `(id, what happened)`. A job that was already there isn't an error.
+
+    `refused` are the ids whose line says why nothing happened.
+    """
 
     results: tuple[tuple[str, str], ...]
+    refused: tuple[str, ...] = ()
 
 
 class WhyAnswer(Answered, frozen=True, kw_only=True, tag="why_answer"):

@@ -53,6 +53,8 @@ class JobRow(Row, frozen=True, kw_only=True):
     """0 to 1, from finished tasks."""
     duration_ms_estimate: int | None = None
     """How long like jobs of this project took, from history."""
+    command: str = ""
+    """What its first task runs, as a shell would read it, cut where it is long."""
 
 
 class AttemptRow(Row, frozen=True, kw_only=True):

@@ -6,8 +6,9 @@ from opsconsole_console.app.model import Model
 from opsconsole_console.app.source import FleetSource
 from opsconsole_console.screen.part.contact_line import ContactLine
 from opsconsole_console.screen.part.sheet import Line
+from opsconsole_console.visible import clean
 from opsconsole_console.widget import format as fmt
-from opsconsole_console.widget.cell import Cell, cell, clean, joined, width
+from opsconsole_console.widget.cell import Cell, cell, joined, width
 from opsconsole_console.widget.sign import sign
 
 _BRAND = "opsconsole"

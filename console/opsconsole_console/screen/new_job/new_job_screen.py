@@ -27,6 +27,7 @@ from opsconsole_console.screen.part.spec_text import resources_text
 from opsconsole_console.widget import format as fmt
 from opsconsole_console.widget.cell import Cell, cell
 from opsconsole_console.widget.live_table import LiveTable
+from opsconsole_console.widget.words import Choice, Dialog
 from opsconsole_protocol.api import (
     AskCandidates,
     Candidates,
@@ -75,8 +76,7 @@ class NewJobScreen(ModalScreen[None]):
         self._is_again = draft is not None
 
     def compose(self) -> ComposeResult:
-        with Vertical(classes="dialog large", id="new-job") as dialog:
-            dialog.border_title = "Again, with changes" if self._is_again else "New job"
+        with Dialog("Again, with changes" if self._is_again else "New job", classes="large", id="new-job"):
             with Container(id="new-body"):
                 yield self._form
                 with Vertical(id="new-workers"):
@@ -85,8 +85,8 @@ class NewJobScreen(ModalScreen[None]):
             yield self._preview
             with Horizontal(id="new-end"):
                 yield self._status
-                yield Button("Submit", id="submit", variant="primary", compact=True)
-                yield Button("Cancel", id="cancel", compact=True)
+                yield Choice("Submit", id="submit", variant="primary")
+                yield Choice("Cancel", id="cancel")
         yield KeyBar()
 
     def on_mount(self) -> None:

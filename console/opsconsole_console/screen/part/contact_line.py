@@ -11,8 +11,9 @@ from textual.screen import Screen
 from opsconsole_console.app.model import Model
 from opsconsole_console.app.source import FleetSource
 from opsconsole_console.screen.part.sheet import Line, Sheet
+from opsconsole_console.visible import clean
 from opsconsole_console.widget import format as fmt
-from opsconsole_console.widget.cell import cell, clean, width
+from opsconsole_console.widget.cell import cell, width
 from opsconsole_console.widget.live_table import LiveTable
 
 STALE = "-stale"
