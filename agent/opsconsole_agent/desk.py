@@ -85,9 +85,7 @@ class Desk:
         shipper: LogShipper,
         telemetry: Telemetry,
         say: Callable[[str], None],
-        on_taken: Callable[[], None] = lambda: None,
     ) -> None:
-        self._on_taken = on_taken
         self._description = description
         self._dials = 0
         self._conductor = conductor
@@ -143,13 +141,13 @@ class Desk:
             gpu_message=self._telemetry.gpu_report.message,
             store_id=self._store.store_id,
             store_seq=self._store.store_seq,
+            store_seal=self._store.store_seal,
             observed=self._conductor.begin_exchange(),
         )
 
     def connected(self, registered: Registered) -> None:
         """See link.Peer."""
-        self._on_taken()
-        self._remember(registered.store_id, registered.store_seq)
+        self._remember(StoreMark(registered.store_id, registered.store_seq, registered.store_seal))
         self._shipper.attempt_bytes_max = registered.attempt_log_bytes
         self._conductor.tell([LinkUp()])
 
@@ -224,14 +222,16 @@ class Desk:
         return True
 
     def _on_heartbeat_ack(self, message: HeartbeatAck) -> None:
-        self._remember(self._store.store_id, message.store_seq)
+        self._remember(StoreMark(self._store.store_id, message.store_seq, message.store_seal))
         self._events.append(Contact())
 
-    def _remember(self, store_id: str, store_seq: int) -> None:
-        """The highest sequence of the store heard of last."""
-        if store_id == self._store.store_id and store_seq <= self._store.store_seq:
+    def _remember(self, told: StoreMark) -> None:
+        """The highest sequence of the store heard of last, with its seal."""
+        known = self._store
+        is_later = (told.store_seq, bool(told.store_seal)) > (known.store_seq, bool(known.store_seal))
+        if told.store_id == known.store_id and not is_later:
             return
-        self._store = StoreMark(store_id, store_seq)
+        self._store = told
         try:
             self._state.save_store_mark(self._store)
         except OSError as error:

@@ -182,6 +182,8 @@ class Launch(Message, frozen=True, kw_only=True):
     timeout_ms: Whole | None = None
     fence_after_ms: Whole | None = None
     job_token: Label = ""
+    seal: Label = ""
+    """The coordinator's proof that this attempt is this worker's, to be said back with what is observed of it."""
 
 
 class Desired(Message, frozen=True, kw_only=True):
@@ -223,6 +225,8 @@ class Observed(Message, frozen=True, kw_only=True):
     build_from_cache: bool = False
     image_tag: Label = ""
     gpu_ids: _Gpus = ()
+    seal: Label = ""
+    """As it came with the launch."""
 
 
 # --- agent to coordinator --------------------------------------------------------------------------------------
@@ -249,6 +253,8 @@ class Register(Message, frozen=True, kw_only=True, tag="register"):
     store_id: Id = ""
     store_seq: Whole = 0
     """The highest committed sequence that this agent ever heard of from the store `store_id`."""
+    store_seal: Label = ""
+    """As it came with `store_seq`: without it the number is no more than a claim."""
     observed: Annotated[tuple[Observed, ...], Meta(max_length=ATTEMPTS_MAX)] = ()
     troubles: Annotated[tuple[Trouble, ...], Meta(max_length=TROUBLES_MAX)] = ()
 
@@ -322,6 +328,8 @@ class Registered(Message, frozen=True, kw_only=True, tag="registered"):
     heartbeat_ms: Whole = HEARTBEAT_MS
     attempt_log_bytes: Whole = ATTEMPT_LOG_BYTES
     """What is beyond this of an attempt's log stays on the worker."""
+    store_seal: Label = ""
+    """To be kept, and said back, with `store_seq`."""
 
 
 class DesiredSet(Message, frozen=True, kw_only=True, tag="desired"):
@@ -365,6 +373,7 @@ class HeartbeatAck(Message, frozen=True, kw_only=True, tag="heartbeat_ack"):
 
     at_ms: Signed
     store_seq: Whole
+    store_seal: Label = ""
 
 
 class MetadataUpdated(Message, frozen=True, kw_only=True, tag="metadata_updated"):

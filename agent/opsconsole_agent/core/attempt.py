@@ -129,6 +129,7 @@ class Attempt:
             build_from_cache=self.build_from_cache,
             image_tag=self.image_tag,
             gpu_ids=() if self.phase in (Phase.EXITED, Phase.ENDED) else self.gpu_ids,
+            seal="" if self.launch is None else self.launch.seal,
         )
 
     def intent(self) -> Intent:

@@ -17,15 +17,19 @@ from textual.worker import Worker
 
 from opsconsole.fleet import Change
 from opsconsole_console import theme as themes
+from opsconsole_console.app.announcement import Notify
+from opsconsole_console.app.announcer import Announcer
 from opsconsole_console.app.clipboard import Clipboard
 from opsconsole_console.app.clock import Clock, wall_clock
 from opsconsole_console.app.fault import FILE_NAME, Faults, guard, is_painting
 from opsconsole_console.app.key_gate import KeyGate
 from opsconsole_console.app.leave import Needs, needs, question_detail
+from opsconsole_console.app.memory import ConsoleState, Memory
 from opsconsole_console.app.model import Model
 from opsconsole_console.app.navigation import Navigation
 from opsconsole_console.app.operation import Operations, Severity
 from opsconsole_console.app.palette import ConsoleCommands
+from opsconsole_console.app.recollection import Recollection
 from opsconsole_console.app.source import Contact, FleetSource, ask
 from opsconsole_console.app.stopped import mend_when_continued
 from opsconsole_console.screen.main.main_screen import MainScreen
@@ -83,13 +87,17 @@ class ConsoleApp(Navigation):
         own_worker: Callable[[], str | None] | None = None,
         state_dir: Path | None = None,
         theme: str | None = None,
+        theme_configured: str | None = None,
         keymap: Mapping[str, str] | None = None,
+        notify: Notify = "none",
+        memory: Memory | None = None,
         clock: Clock = wall_clock,
     ) -> None:
         super().__init__()
+        state = ConsoleState() if memory is None else memory.state
         self.source = source
         self.clock = clock
-        self.model = Model(source.fleet, clock)
+        self.model = Model(source.fleet, clock, state.seen)
         self.operations = Operations(source, self.model, self)
         self._read_only = read_only
         self._quit_note = quit_note
@@ -104,7 +112,8 @@ class ConsoleApp(Navigation):
         self._theme_problems = shipped.problems
         for one in shipped.themes:
             self.register_theme(one)
-        self._theme_wanted = theme
+        self._recollection = Recollection(self, memory, theme, theme_configured)
+        self._announcer = Announcer(self, notify)
         self.failure: OpsconsoleError | None = None
         """Why there is nothing to show, and so no console."""
         self._was_connected = False
@@ -131,13 +140,13 @@ class ConsoleApp(Navigation):
 
     def on_mount(self) -> None:
         self.set_keymap(self._keymap_wanted)
-        if self._theme_wanted is not None:
-            self.set_theme(self._theme_wanted)
+        self._recollection.restore_theme()
         for problem in self._theme_problems:
             self.say(problem, "warning")
         if self._driver is not None and not self.is_headless:
             mend_when_continued(self._driver)
         self.app_resume_signal.subscribe(self, self._came_back)
+        self.call_after_refresh(self._recollection.restore)
         self.call_after_refresh(begin, self, self._link, "link")  # starting a coordinator can wait for the first paint
         self.set_interval(1 / REPAINT_HZ, self.repaint)
         self.set_interval(_TICK_S, self._tick)
@@ -220,6 +229,7 @@ class ConsoleApp(Navigation):
 
     def repaint(self) -> None:
         """Show what changed since the last time, on every screen that shows the fleet."""
+        self._announcer.tell(self.model.take_failed())
         change = self.model.take()
         if change is None:
             if not self.model.is_live:
@@ -240,6 +250,7 @@ class ConsoleApp(Navigation):
                 show_contact(screen, self.model, self.source)
 
     def _tick(self) -> None:
+        self._recollection.keep()
         if not self.model.is_live:
             return  # time stands still in what is shown
         # Not `self.screen`: while the app goes away there may be none.
@@ -348,6 +359,7 @@ class ConsoleApp(Navigation):
 
     def _leave(self) -> None:
         """What goes on running is said on the terminal that one comes back to."""
+        self._recollection.close()
         note = "" if self._quit_note is None else self._quit_note()
         self.exit(0, message=note or None)
 

@@ -12,8 +12,10 @@ from opsconsole_console.app.log_feeder import LogTarget
 from opsconsole_console.app.model import Model
 from opsconsole_console.app.operation import Operations, Severity
 from opsconsole_console.app.source import FleetSource, ask
+from opsconsole_console.widget import format as fmt
 from opsconsole_protocol.api import DetailAnswer, JobList, JobRow, ListJobs, ShowJob
 from opsconsole_protocol.error import InvalidRequest, NotFound, OpsconsoleError
+from opsconsole_protocol.state import TaskState
 
 if TYPE_CHECKING:
     from opsconsole_console.screen.main.main_screen import MainScreen
@@ -62,6 +64,26 @@ class Navigation(App[int]):
 
         self.push_screen(JobScreen(self.model, self.source, job_id))
 
+    def action_failure(self, step: int) -> None:
+        """Go to the next job that failed unseen, or back: on the first screen with the cursor, else to its own screen."""
+        from opsconsole_console.screen.job.job_screen import JobScreen
+
+        job_id = self.model.failures.step(step)
+        if job_id is None:
+            self.say("nothing failed unseen" if step > 0 else "this is the first failure gone to")
+            return
+        self.model.look(job_id)
+        if self.screen is not self.main:
+            self.switch_screen(JobScreen(self.model, self.source, job_id))
+        elif self.main.job_pane.show_job(job_id):
+            self.main.show_table(self.main.job_pane)
+        else:
+            self.open_job(job_id)  # a filter hides it, or it is among the older ones
+
+    def action_failures_seen(self) -> None:
+        number = self.model.look_at_all()
+        self.say(f"{fmt.plural(number, 'failure')} seen" if number else "nothing failed unseen")
+
     def open_worker(self, worker_id: str) -> None:
         """One worker."""
         from opsconsole_console.screen.worker.worker_screen import WorkerScreen
@@ -69,10 +91,13 @@ class Navigation(App[int]):
         self.push_screen(WorkerScreen(self.model, self.source, worker_id))
 
     def open_why(self, job_id: str) -> None:
-        """Why a job stands where it stands."""
+        """Why a job stands where it stands, or how it came to its end."""
+        from opsconsole_console.screen.ended_screen import EndedScreen
         from opsconsole_console.screen.why_screen import WhyScreen
 
-        self.push_screen(WhyScreen(self.model, self.source, job_id))
+        job = self.model.job(job_id)
+        has_failed = job is not None and job.finished_at_ms is not None and job.state != TaskState.SUCCEEDED
+        self.push_screen((EndedScreen if has_failed else WhyScreen)(self.model, self.source, job_id))
 
     def open_spec(self, job_id: str) -> None:
         """A job's whole spec."""

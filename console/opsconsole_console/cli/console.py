@@ -70,13 +70,15 @@ def _is_remote(args: argparse.Namespace, config: Config) -> bool:
 def _open_remote(args: argparse.Namespace, config: Config) -> int:
     import asyncio
 
+    from opsconsole.target import current
     from opsconsole_console.cli.session import target_source
 
-    if args.listen or args.advertise or args.no_agent:
-        raise InvalidRequest(
-            "--connect uses a coordinator that runs already: leave out --listen, --advertise, --no-agent"
-        )
-    return _show(asyncio.run(target_source(args)), args, config, lambda: _DETACH_NOTE)
+    for option in (*SERVE_OPTIONS, *WORKER_OPTIONS, "no_agent", "tag"):
+        if getattr(args, option):
+            flag = f"--{option.replace('_', '-')}"
+            raise InvalidRequest(f"--connect uses a coordinator that runs already: leave out {flag}")
+    target = asyncio.run(target_source(args))
+    return _show(target, args, config, current(target).url, lambda: _DETACH_NOTE)
 
 
 def _open_local(args: argparse.Namespace, config: Config) -> int:
@@ -87,7 +89,7 @@ def _open_local(args: argparse.Namespace, config: Config) -> int:
     target = composition.attached(data_dir)
     if is_running(data_dir):
         target()
-        return _show(target, args, config, lambda: _DETACH_NOTE)
+        return _show(target, args, config, str(data_dir), lambda: _DETACH_NOTE)
 
     def coordinator() -> CoordinatorConfig:
         return composition.coordinator_config(
@@ -98,7 +100,7 @@ def _open_local(args: argparse.Namespace, config: Config) -> int:
     arguments = worker_arguments(args) if with_agent else None
     embedded = composition.Embedded(data_dir, coordinator, agent_arguments=arguments)
     try:
-        return _show(target, args, config, lambda: _QUIT_NOTE, embedded)
+        return _show(target, args, config, str(data_dir), lambda: _QUIT_NOTE, embedded)
     finally:
         embedded.close()
 
@@ -107,11 +109,13 @@ def _show(
     target: TargetSource,
     args: argparse.Namespace,
     config: Config,
+    coordinator: str,
     quit_note: Callable[[], str],
     embedded: Embedded | None = None,
 ) -> int:
     from opsconsole_console import composition
     from opsconsole_console.app import run_app
+    from opsconsole_console.app.memory import state_path
 
     return run_app(
         target,
@@ -120,6 +124,9 @@ def _show(
         read_only=args.read_only or config.console.read_only,
         quit_note=quit_note,
         state_dir=composition.named_data_dir(args.data_dir, args.config, config),
-        theme=args.theme or config.console.theme,
+        theme=args.theme,
+        theme_configured=config.console.theme,
         keymap=config.console.keys,
+        notify=config.console.notify,
+        memory=state_path(coordinator),
     )

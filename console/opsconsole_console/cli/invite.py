@@ -1,4 +1,4 @@
-"""`opsconsole invite`: the one line that lets a worker, or a person, in."""
+"""`opsconsole invite`: the one line that lets a worker, or a person, in; and the lines that are still good."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import time
 from typing import TYPE_CHECKING
 
 from opsconsole_console.app.invitation import LOOPBACK_ADVICE, ROLES, command_of, is_local
-from opsconsole_console.cli.output import put, put_json, say
+from opsconsole_console.cli.output import put, put_json, put_table, say
 from opsconsole_console.cli.parser import Group, at_least, milliseconds
+from opsconsole_protocol.error import InvalidRequest
 
 if TYPE_CHECKING:
     from opsconsole.client import Client
-    from opsconsole_protocol.api import Invited
+    from opsconsole_protocol.api import InvitationRow, Invited
 
 
 def add(group: Group) -> None:
@@ -28,11 +29,21 @@ def add(group: Group) -> None:
         default="worker",
         help="invite a person instead: viewer, operator or admin",
     )
+    parser.add_argument("--list", action="store_true", help="list the invitations that still let somebody in, instead")
+    parser.add_argument(
+        "--revoke",
+        metavar="ID",
+        action="append",
+        default=[],
+        help="take one back, by its id or `all`, instead; repeatable",
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object: line, command, role, expires_at_ms")
 
 
 def invite(args: argparse.Namespace) -> int:
     """`opsconsole invite`."""
+    if args.list or args.revoke:
+        return _manage(args)
     from opsconsole_console.cli.session import with_client
     from opsconsole_console.widget import format as fmt
 
@@ -51,3 +62,37 @@ def invite(args: argparse.Namespace) -> int:
     if is_local(invited.line):
         say(LOOPBACK_ADVICE)
     return 0
+
+
+def _manage(args: argparse.Namespace) -> int:
+    """`--list` and `--revoke`."""
+    from opsconsole_console.cli.session import with_client
+
+    if args.list and args.revoke:
+        raise InvalidRequest("--list and --revoke are two things to do: one after the other")
+
+    async def work(client: Client) -> list[InvitationRow]:
+        if args.list:
+            return await client.invitations()
+        if "all" in args.revoke:
+            return await client.revoke_invitations(everything=True)
+        return await client.revoke_invitations(*args.revoke)
+
+    rows = with_client(args, work)
+    if args.json:
+        put_json(*rows)
+    elif rows:
+        now_ms = time.time_ns() // 1_000_000
+        put_table(("ID", "ROLE", "NAME", "TAGS", "USES", "GOOD FOR", "BY"), (_cells(row, now_ms) for row in rows))
+    if args.revoke:
+        say(f"{len(rows)} taken back; who came in by them stays")
+    elif not rows:
+        say("no invitation is open")
+    return 0
+
+
+def _cells(row: InvitationRow, now_ms: int) -> tuple[str, ...]:
+    from opsconsole_console.widget import format as fmt
+
+    left = fmt.duration_exact(max(0, row.expires_at_ms - now_ms))
+    return (row.id, row.role, row.name, ", ".join(row.tags), str(row.uses_left), left, row.created_by)

@@ -6,6 +6,7 @@ from heapq import heappush
 from opsconsole_coordinator.core.effect import Batch
 from opsconsole_coordinator.core.model import Attempt, Job, Reserved, Task, Worker
 from opsconsole_coordinator.core.order import Order
+from opsconsole_coordinator.core.seal import Seal
 from opsconsole_protocol import link
 from opsconsole_protocol.api import EventRow
 from opsconsole_protocol.bound import cut
@@ -26,12 +27,15 @@ SYSTEM = "coordinator"
 class Fleet:
     """All live entities by id, the waiting jobs in order, and what became dirty since the last drain.
 
-    `random_bits(n)` hands in chance; the clock comes with every call as `now_ms`.
+    `random_bits(n)` hands in chance; the clock comes with every call as `now_ms`. `key` is the store's, for seals.
     """
 
-    def __init__(self, random_bits: Callable[[int], int], seq: int = 0, store_id: str = "", name: str = "") -> None:
+    def __init__(
+        self, random_bits: Callable[[int], int], seq: int = 0, store_id: str = "", name: str = "", key: bytes = b""
+    ) -> None:
         self.random_bits = random_bits
         self.store_id = store_id
+        self.seal = Seal(key)
         self.name = name
         self.attempt_log_bytes = link.ATTEMPT_LOG_BYTES
         self.seq = seq
@@ -72,6 +76,7 @@ class Fleet:
         self._attempts: dict[AttemptId, Attempt] = {}
         self._workers: dict[WorkerId, None] = {}
         self._workers_shown: dict[WorkerId, None] = {}
+        self._workers_removed: dict[WorkerId, None] = {}
         self._events: list[EventRow] = []
         self._sends: list[tuple[WorkerId, SessionId, link.CoordinatorMessage]] = []
         self._closes: list[tuple[WorkerId, SessionId, str, str]] = []
@@ -92,6 +97,7 @@ class Fleet:
             attempts=list(self._attempts.values()),
             workers=[self.workers[worker] for worker in self._workers if worker in self.workers],
             workers_shown=list(self._workers_shown),
+            workers_removed=list(self._workers_removed),
             events=self._events,
             sends=self._sends,
             closes=self._closes,
@@ -142,6 +148,13 @@ class Fleet:
     def touch_worker(self, worker: Worker) -> None:
         """The worker's stored row changed."""
         self._workers[worker.id] = None
+        self._workers_shown[worker.id] = None
+
+    def remove_worker(self, worker: Worker) -> None:
+        """It is known no longer. Its attempts have ended, and nothing of them is waited for."""
+        self.reserved.pop(worker.id, None)
+        del self.workers[worker.id]
+        self._workers_removed[worker.id] = None
         self._workers_shown[worker.id] = None
 
     def show_worker(self, worker: Worker) -> None:

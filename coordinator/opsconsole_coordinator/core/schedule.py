@@ -206,7 +206,7 @@ def assign(fleet: Fleet, job: Job, task: Task, offer: Offer, now_ms: int) -> Att
         now_ms, SYSTEM, "assigned", f"attempt {number} assigned to {worker.name}{gpus}", job.task_id(task.index)
     )
     attempt.assigned_seq = fleet.next_seq(worker)
-    fleet.send(worker, link.JobAssignment(seq=attempt.assigned_seq, desired=desired_of(job, attempt)))
+    fleet.send(worker, link.JobAssignment(seq=attempt.assigned_seq, desired=desired_of(fleet, job, attempt)))
     return attempt
 
 
@@ -224,7 +224,7 @@ def enter(fleet: Fleet, job: Job, task: Task, worker: Worker, attempt: Attempt) 
     fleet.show_worker(worker)
 
 
-def desired_of(job: Job, attempt: Attempt) -> link.Desired:
+def desired_of(fleet: Fleet, job: Job, attempt: Attempt) -> link.Desired:
     """The attempt as its worker is told of it."""
     spec = job.spec
     return link.Desired(
@@ -247,6 +247,7 @@ def desired_of(job: Job, attempt: Attempt) -> link.Desired:
             ports=spec.ports,
             timeout_ms=spec.timeout_ms,
             fence_after_ms=spec.fence_after_ms,
+            seal=fleet.seal.of_attempt(attempt.worker_id, attempt.id, fleet.seq),
         ),
     )
 

@@ -9,6 +9,7 @@ from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.model import Attempt, Job, Task, Worker
 from opsconsole_coordinator.core.placement import Demand, choose, demand_of, free_gpus, judge, rank
 from opsconsole_coordinator.core.schedule import explain
+from opsconsole_coordinator.core.trouble import holding_up, words
 from opsconsole_coordinator.core.verdict import verdict
 from opsconsole_protocol import requirement
 from opsconsole_protocol.api import AttemptRow, JobRow, TaskRow, Verdict, WorkerRow
@@ -51,6 +52,13 @@ def _attention(fleet: Fleet, worker: Worker, now_ms: int) -> str:
         return "its credential was revoked"
     if fleet.adopting:
         return "the store was restored from a backup: confirm with `opsconsole confirm-restore`"
+    if worker.troubles:
+        return "; ".join(words(one) for one in worker.troubles)
+    if worker.unproved:
+        return (
+            f"has {len(worker.unproved)} attempts that this store doesn't know, without proof that they were given to it: "
+            "`opsconsole confirm-restore` has them stopped"
+        )
     if worker.avoided_until_ms > now_ms:
         return f"avoided after {worker.avoided_after}"
     broken = [gpu for gpu in worker.gpus if gpu.state != "ok"]
@@ -79,7 +87,7 @@ def job_row(fleet: Fleet, job: Job) -> JobRow:
         priority=job.priority,
         num_tasks=total,
         task_counts={str(state): count for state, count in sorted(counts.items())},
-        worker=next(iter(names)) if len(names) == 1 else None,
+        worker=single.worker_name if single is not None else next(iter(names)) if len(names) == 1 else None,
         output_path=output,
         submitted_by=job.submitted_by,
         created_at_ms=job.created_at_ms,
@@ -101,7 +109,8 @@ def _job_reason(fleet: Fleet, job: Job) -> str:
     """Why it stands where it stands: its own reason, or that of the first task in the state that names the job's."""
     state = job.state
     if job.stop_reason and not job.is_finished:
-        return f"ending: {job.stop_reason}"
+        held_up = holding_up(fleet, job)
+        return f"ending: {job.stop_reason}" + (f" (waits for {held_up})" if held_up else "")
     if state in {TaskState.PENDING, TaskState.BLOCKED} and job.reason:
         return job.reason
     if len(job.tasks) == 1:

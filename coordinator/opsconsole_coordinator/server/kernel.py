@@ -239,7 +239,9 @@ class Kernel:
         """
         if worker_id in self._logs_unread:
             self._logs_unread.discard(worker_id)
-            worker = self.fleet.workers[worker_id]
+            worker = self.fleet.workers.get(worker_id)
+            if worker is None:
+                return  # removed since
             for attempt in (*worker.live.values(), *worker.ended.values()):
                 attempt.log_offsets = self.log_offsets(attempt.id)
 

@@ -4,8 +4,10 @@ import msgspec
 
 from opsconsole_protocol.api.row import (
     EventRow,
+    InvitationRow,
     JobDetail,
     JobRow,
+    PersonRow,
     ProjectRow,
     Snapshot,
     TemplateRow,
@@ -106,6 +108,18 @@ class Invited(Answered, frozen=True, kw_only=True, tag="invited"):
     expires_at_ms: int
 
 
+class PersonList(Answered, frozen=True, kw_only=True, tag="person_list"):
+    """People, ordered by name."""
+
+    people: tuple[PersonRow, ...]
+
+
+class InvitationList(Answered, frozen=True, kw_only=True, tag="invitation_list"):
+    """Open invitations, by the end of their time."""
+
+    invitations: tuple[InvitationRow, ...]
+
+
 class SnapshotAnswer(Answered, frozen=True, kw_only=True, tag="snapshot"):
     """The answer to `subscribe`."""
 
@@ -130,5 +144,5 @@ class Health(Answered, frozen=True, kw_only=True, tag="health"):
 
 AnyAnswer = (
     Done | WorkerList | JobList | ProjectList | TemplateList | DetailAnswer | ActResult | WhyAnswer | Candidates
-    | LogAnswer | EventList | Invited | SnapshotAnswer | Health
+    | LogAnswer | EventList | Invited | SnapshotAnswer | Health | PersonList | InvitationList
 )  # fmt: skip

@@ -118,6 +118,33 @@ class ProjectRow(Row, frozen=True, kw_only=True):
     job_counts: dict[str, int]
 
 
+class PersonRow(Row, frozen=True, kw_only=True):
+    """Somebody who came in by an invitation, or (`is_local`) who has the token in the coordinator's data folder.
+
+    `role` is what they reach, or reached: `revoked_at_ms` is null unless all that they held was taken back.
+    """
+
+    name: str
+    role: str
+    is_local: bool = False
+    credentials: int = 1
+    connections: int = 0
+    joined_at_ms: int | None = None
+    revoked_at_ms: int | None = None
+
+
+class InvitationRow(Row, frozen=True, kw_only=True):
+    """An open invitation; `role` is worker, viewer, operator or admin. Its secret nobody knows but who was given it."""
+
+    id: str
+    role: str
+    name: str
+    tags: tuple[str, ...]
+    uses_left: int
+    expires_at_ms: int
+    created_by: str
+
+
 class Parameter(Row, frozen=True, kw_only=True):
     """A typed parameter of a template; `kind` is str, int, float or bool."""
 

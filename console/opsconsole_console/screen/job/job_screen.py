@@ -18,6 +18,7 @@ from opsconsole_console.screen.job.job_facts import job_facts
 from opsconsole_console.screen.job.task_log import TaskLog
 from opsconsole_console.screen.job.task_pane import TaskPane
 from opsconsole_console.screen.part.detail_screen import DetailScreen
+from opsconsole_console.screen.part.failure_binding import FAILURE_BINDINGS
 from opsconsole_console.screen.part.home import begin, home
 from opsconsole_console.screen.part.job_action import JobActions
 from opsconsole_console.screen.part.key_bar import KeyBar
@@ -40,7 +41,10 @@ class JobScreen(DetailScreen, JobActions):
 
     AUTO_FOCUS = "#task-table"
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]  # noqa: RUF012 - Textual's own type
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("n", "app.new_job", "New", show=False, id="job.new")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *FAILURE_BINDINGS,
+        Binding("n", "app.new_job", "New", show=False, id="job.new"),
+    ]
 
     def __init__(self, model: Model, source: FleetSource, job_id: str) -> None:
         super().__init__()
@@ -71,6 +75,7 @@ class JobScreen(DetailScreen, JobActions):
         yield KeyBar()
 
     def on_mount(self) -> None:
+        self._model.look(self._job_id)
         self._ask()
         self.set_interval(_ASK_AGAIN_S, self._ask_while_live)
 
@@ -86,6 +91,8 @@ class JobScreen(DetailScreen, JobActions):
         """Show what changed."""
         self._event_pane.apply(change)
         if change.reset or self._job_id in change.jobs:
+            if self.is_current:
+                self._model.look(self._job_id)
             self._show()
             self._ask()
 

@@ -42,11 +42,19 @@ class Header(ContactLine):
 
     def _counts(self, name: str, *, words: bool, brand: bool) -> Cell:
         head = cell(f" {_BRAND}", "bold primary") if brand else cell("")
-        return joined([head, cell(name, "bold"), cell(""), *counted(self._model, words=words)], "  ")
+        failed = failed_cells(self._model)
+        return joined([head, cell(name, "bold"), *failed, cell(""), *counted(self._model, words=words)], "  ")
 
 
 def _width(one: Cell) -> int:
     return width(clean(one.text))
+
+
+def failed_cells(model: Model) -> list[Cell]:
+    """How many jobs failed that nobody looked at."""
+    number = len(model.failures.new)
+    shown = sign("failed")
+    return [cell(f"{shown.glyph} {fmt.count(number)} new", f"bold {shown.tone}")] if number else []
 
 
 def counted(model: Model, *, words: bool) -> list[Cell]:
