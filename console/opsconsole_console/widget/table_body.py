@@ -245,13 +245,6 @@ class TableBody(VirtualView, Generic[IdT, RowT]):
         if not len(self._order):
             self.refresh_view()
 
-    def set_unknown(self, text: str) -> None:
-        """Say this where there are no rows, for as long as nobody knows whether there are; empty once it is known."""
-        if text != self._unknown:
-            self._unknown = text
-            if not len(self._order):
-                self.refresh_view()
-
     # -- painting -------------------------------------------------------------------------------------------------
 
     def render_line(self, y: int) -> Strip:

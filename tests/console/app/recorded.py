@@ -10,6 +10,7 @@ import msgspec
 from opsconsole_protocol.api import (
     AttemptRow,
     EventRow,
+    InputCheck,
     JobRow,
     Parameter,
     ProjectRow,
@@ -405,11 +406,13 @@ def verdicts(spec: JobSpec) -> tuple[Verdict, ...]:
             ("gpu_memory_mb>=40000", memory >= 40_000, f"{memory}"),
             ("a slot free", row.running_tasks < row.max_concurrent_jobs, f"{row.running_tasks} of {row.max_concurrent_jobs} taken"),
         ]  # fmt: skip
-        there = ""
+        there, said = "", []
         if spec.inputs:
             there = "no input folder" if box.paths is None else (
                 "found, 3.2 GB" if box.filesystem == "vast" else f"{spec.inputs[0]} is not there"
             )  # fmt: skip
+            state = "no_folder" if box.paths is None else "found" if there.startswith("found") else "missing"
+            said = [InputCheck(name=name, state=state, detail=there) for name in spec.inputs]
             checks.append((f"input {spec.inputs[0]}", there.startswith("found"), there))
         broken = [check for check in checks if not check[1]]
         reason = "" if not broken else f"{broken[0][0]}: {broken[0][2]}"
@@ -418,7 +421,7 @@ def verdicts(spec: JobSpec) -> tuple[Verdict, ...]:
                 worker_id=row.id, worker=row.name, accepted=not broken, reason=reason, gpus_free=free, input=there,
                 estimated_start_ms=0 if not broken else (18 * MINUTE_MS if free == 0 and row.gpus else None),
                 estimated_duration_ms=None if memory < 20_000 else 2 * HOUR_MS * 81_920 // memory // 2,
-                checks=tuple(checks),
+                checks=tuple(checks), inputs=tuple(said),
             )
         )  # fmt: skip
     return tuple(sorted(found, key=lambda verdict: (not verdict.accepted, verdict.worker)))

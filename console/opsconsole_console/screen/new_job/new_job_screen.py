@@ -1,5 +1,6 @@
 """The dialog that makes a job. Nothing that can be checked before submission is left to fail after it."""
 
+import asyncio
 import shlex
 from typing import ClassVar
 
@@ -42,6 +43,10 @@ from opsconsole_protocol.error import OpsconsoleError, Unavailable
 
 DEBOUNCE_S = 0.3
 ASK_AGAIN_S = 2.0
+ANSWER_WAIT_MS = 250
+"""How long a question waits for what workers say of input files: those who have said it are shown after that."""
+OPEN_S = 0.25
+"""Between questions while somebody still has to answer."""
 _COMMAND_LINES_MAX = 4
 
 
@@ -92,7 +97,6 @@ class NewJobScreen(ModalScreen[None]):
     def on_mount(self) -> None:
         self._form.query_one("#template-row").display = False
         home(self).look_up(self._fetch_templates)
-        self.set_interval(ASK_AGAIN_S, self._ask)
         self._ask()
 
     def on_resize(self) -> None:
@@ -142,24 +146,34 @@ class NewJobScreen(ModalScreen[None]):
     # -- what workers say -------------------------------------------------------------------------------------------
 
     def _ask(self) -> None:
-        begin(self, self._fetch_candidates, "candidates")
+        begin(self, self._keep_asking, "candidates")
 
-    async def _fetch_candidates(self) -> None:
-        try:
-            self._answer = await ask(self._source, AskCandidates(spec=self._checked.likely), Candidates)
-        except Unavailable:
-            return  # the first line says so, and it is asked again
-        except OpsconsoleError as error:
-            self._status.show([Line(cell(error.message, "state-failed"))])
-            return
-        self._show_candidates()
-        self._show_status()
+    async def _keep_asking(self) -> None:
+        """One question after the other about the job as it stands: none breaks off another, so every answer counts."""
+        while True:
+            spec = self._checked.likely
+            try:
+                self._answer = await ask(self._source, AskCandidates(spec=spec, wait_ms=ANSWER_WAIT_MS), Candidates)
+            except Unavailable:
+                pass  # the first line says so
+            except OpsconsoleError as error:
+                self._status.show([Line(cell(error.message, "state-failed"))])
+            else:
+                self._show_candidates()
+                self._show_status()
+            await asyncio.sleep(OPEN_S if self._is_open else ASK_AGAIN_S)
+
+    @property
+    def _is_open(self) -> bool:
+        """Whether some worker still has to say whether it has the inputs."""
+        rows = () if self._answer is None else self._answer.verdicts
+        return any(check.state == "asking" for verdict in rows for check in verdict.inputs)
 
     def _show_candidates(self) -> None:
         if self._answer is None:
             return
-        inputs = bool(self._checked.likely.inputs)
-        self._table.set_rows(candidates(self._answer, self._model, self._form.draft.worker, inputs=inputs))
+        chosen, inputs = self._form.draft.worker, self._checked.likely.inputs
+        self._table.set_rows(candidates(self._answer, self._model, chosen, inputs))
         self._tell_folders()
 
     @on(LiveTable.RowHighlighted)
