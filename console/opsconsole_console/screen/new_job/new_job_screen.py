@@ -4,6 +4,7 @@ import asyncio
 import shlex
 from typing import ClassVar
 
+from msgspec.structs import replace
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -128,6 +129,10 @@ class NewJobScreen(ModalScreen[None]):
             lines = [*lines[:_COMMAND_LINES_MAX], Line(cell(f"      … {more}", "text-muted"))]
         if not lines:
             lines = [Line(cell("runs  nothing yet: type a command or choose a template", "text-muted"))]
+        spec = self._checked.likely
+        if len(spec.task_commands) > 1 and len(lines) < _COMMAND_LINES_MAX:
+            last = shlex.join(spec.task_commands[-1])
+            lines += wrapped(last, cells, first=f"  {len(spec.task_commands) - 1:,} more, to  ")[:1]
         self._preview.show([*lines, Line(cell("      " + self._terms(), "text-muted"))])
         self._show_status()
 
@@ -140,6 +145,9 @@ class NewJobScreen(ModalScreen[None]):
             f"in {spec.workdir}" if spec.workdir else "",
             " ".join(f"{key}={value}" for key, value in spec.environment.items()),
             f"at most {drafts.spell_duration(spec.timeout_ms)}" if spec.timeout_ms else "",
+            f"ports {' '.join(spec.ports)}" if spec.ports else "",
+            f"starts within {drafts.spell_duration(spec.scheduling_timeout_ms)}" if spec.scheduling_timeout_ms else "",
+            "held until released" if spec.held else "",
         ]
         return " · ".join(part for part in parts if part)
 
@@ -151,7 +159,8 @@ class NewJobScreen(ModalScreen[None]):
     async def _keep_asking(self) -> None:
         """One question after the other about the job as it stands: none breaks off another, so every answer counts."""
         while True:
-            spec = self._checked.likely
+            # What each task of a sweep runs is nothing to the choice of a worker, and may be much.
+            spec = replace(self._checked.likely, task_commands=(), parameters=())
             try:
                 self._answer = await ask(self._source, AskCandidates(spec=spec, wait_ms=ANSWER_WAIT_MS), Candidates)
             except Unavailable:
