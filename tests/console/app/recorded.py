@@ -11,8 +11,10 @@ from opsconsole_protocol.api import (
     AttemptRow,
     EventRow,
     InputCheck,
+    InvitationRow,
     JobRow,
     Parameter,
+    PersonRow,
     ProjectRow,
     Snapshot,
     TaskRow,
@@ -31,6 +33,7 @@ JOIN_LINE = f"wss://10.77.0.1:7373#{'5d41402abc4b2a76' * 4}.k3f9ab2q.{'9hj2kq7vt
 
 MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS
+DAY_MS = 24 * HOUR_MS
 
 
 @dataclass(frozen=True)
@@ -368,6 +371,23 @@ def snapshot() -> Snapshot:
         seq=900, coordinator="lab-coordinator", workers=tuple(worker_row(box) for box in BOXES),
         jobs=tuple(sorted((job_row(work) for work in all_work()), key=lambda row: -row.created_at_ms)),
         events=events(), jobs_total=len(all_work()) + 3, projects=projects(),
+    )  # fmt: skip
+
+
+def people() -> tuple[PersonRow, ...]:
+    """Who may do what."""
+    return (
+        PersonRow(name="root", role="admin", is_local=True, connections=1),
+        PersonRow(name="ana", role="operator", connections=2, credentials=2, joined_at_ms=NOW_MS - 3 * DAY_MS),
+        PersonRow(name="bo", role="viewer", joined_at_ms=NOW_MS - DAY_MS, revoked_at_ms=NOW_MS - HOUR_MS),
+    )
+
+
+def invitations() -> tuple[InvitationRow, ...]:
+    """Those that are open."""
+    return (
+        InvitationRow(id="k3f9ab2q", role="worker", name="", tags=("zone=a",), uses_left=19,
+                      expires_at_ms=NOW_MS + HOUR_MS, created_by="root"),
     )  # fmt: skip
 
 
