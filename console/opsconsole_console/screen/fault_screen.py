@@ -23,4 +23,4 @@ class FaultScreen(Screen[Any]):
     def compose(self) -> ComposeResult:
         with Dialog("A mistake of the console's own", classes="large"):
             yield Words(self._text)
-            yield Words("\nWhat runs goes on. enter tries again; ctrl+q leaves the console.")
+            yield Words("What runs goes on. enter tries again; ctrl+q leaves the console.", classes="after")

@@ -64,7 +64,7 @@ class CandidateTable(SpillTable[str, Candidate]):
         super().__init__(
             _columns(),
             spill=_refusal,
-            spill_from=lambda row: "gpus" if row.verdict is None else "start",
+            spill_from=lambda row: "verdict" if row.verdict is None else "start",
             empty="asking every worker …",
             id="candidate-table",
         )
