@@ -185,6 +185,7 @@ CLIENT: dict[str, Any] = {
     **{f"client_call_{tag}_1": api.Call(1, request) for tag, request in TRUST_REQUESTS.items()},
     "client_call_set_worker_everybody_1": api.Call(1, api.SetWorker(name="", action="revoke", everybody=True)),
     "client_call_workers_revoked_1": api.Call(1, api.ListWorkers(filter="zone=a", revoked=True)),
+    "client_call_job_request_2": api.Call(1, api.AskCandidates(spec=SPEC, wait_ms=250)),
     "client_call_logs_2": api.Call(1, api.ReadLog(id="7k3", query=QUERY, wait_ms=3, settle_ms=4)),
     "client_call_logs_whole_1": api.Call(1, api.ReadLog(id="7k3", query=LogQuery(whole=True, latest=True))),
     "client_call_submit_gang_1": api.Call(1, api.SubmitJobs(submissions=(api.Submission(JOB, GANG),))),
@@ -286,6 +287,17 @@ SERVER: dict[str, Any] = {
     "server_failure_1": api.Failure(3, "not_found", "no"),
     "server_update_1": api.Update(
         seq=9, workers=(WORKER_ROW,), workers_removed=("w",), jobs=(JOB_ROW,), events=(EVENT_ROW,)
+    ),
+    "server_answer_job_response_2": api.Answer(
+        98,
+        api.Candidates(
+            text="t",
+            verdicts=(
+                msgspec.structs.replace(
+                    VERDICT, inputs=(api.InputCheck(name="a.npy", state="missing", detail="is not there"),)
+                ),
+            ),
+        ),
     ),
     "server_answer_health_2": api.Answer(
         99,

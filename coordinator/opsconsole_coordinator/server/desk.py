@@ -258,11 +258,11 @@ class Desk:
         del caller
         kernel = self._kernel
         check_spec(request.spec)
-        deadline = asyncio.get_running_loop().time() + ANSWER_WAIT_S
+        deadline = asyncio.get_running_loop().time() + min(ANSWER_WAIT_S, request.wait_ms / 1000)
         while True:
             verdicts, text = view.candidates(kernel.fleet, request.spec, kernel.clock.now_ms())
             kernel.changed()
-            is_open = any("asking the worker" in one.input or "asking the worker" in one.reason for one in verdicts)
+            is_open = any(check.state == "asking" for one in verdicts for check in one.inputs)
             if not is_open or asyncio.get_running_loop().time() > deadline:
                 return api.Candidates(verdicts=verdicts, text=text)
             await asyncio.sleep(ANSWER_POLL_S)
