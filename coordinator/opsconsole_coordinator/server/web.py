@@ -99,7 +99,7 @@ class Web:
     async def _health(self, request: Request) -> JSONResponse:
         """No secrets, no names: for load balancers and monitoring."""
         del request
-        trouble = self._kernel.trouble
+        trouble = self._kernel.trouble or self._logs.trouble
         body = {"healthy": not trouble, "uptime_ms": self._kernel.clock.uptime_ms()}
         return JSONResponse(body, status_code=503 if trouble else 200)
 
