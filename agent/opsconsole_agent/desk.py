@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from importlib import metadata
 from typing import Any
 
+import msgspec
+
 from opsconsole_agent.conductor import Conductor
 from opsconsole_agent.core import Contact, Event, LinkDown, LinkUp
 from opsconsole_agent.log.shipper import LogShipper
@@ -22,6 +24,7 @@ from opsconsole_protocol.fit import fitted
 from opsconsole_protocol.frame import Source
 from opsconsole_protocol.ids import WorkerId
 from opsconsole_protocol.link import (
+    TROUBLES_MAX,
     CoordinatorMessage,
     Desired,
     DesiredSet,
@@ -40,11 +43,14 @@ from opsconsole_protocol.link import (
     Register,
     Registered,
     SetWant,
+    Trouble,
+    TroubleCode,
     UpdateMetadata,
 )
 
 _CHECKS_MAX = 4
 _PATIENCE_S = 2.0
+_TROUBLE_CHARACTERS = 500
 _SOURCES = {str(source): source for source in Source}
 
 _log = logging.getLogger(__name__)
@@ -64,12 +70,12 @@ class Description:
     properties: Mapping[str, Any] = field(default_factory=dict)
 
     def to_properties(self, gpus: GpuReport) -> dict[str, Any]:
-        """Everything a job can ask for, by the seeds' names; what is measured beats what is claimed."""
+        """Everything a job can ask for, by the seeds' names; the user's word beats what is measured."""
         return {
-            **self.properties,
             **self.host.to_properties(),
             "cpu_count": self.host.cpu_count,
             **gpus.to_properties(),
+            **self.properties,
             "max_concurrent_jobs": self.max_concurrent_jobs,
             "io_paths": self.io.to_properties(),
         }
@@ -180,17 +186,24 @@ class Desk:
         self._conductor.correct_log_sizes()
 
     async def heartbeat(self) -> Heartbeat:
-        """See link.Peer."""
+        """See link.Peer. The keeper is asked each time: that is how its silence is noticed."""
         pids: Mapping[str, list[int]] = {}
-        if self._conductor.core.processes():
-            try:
-                async with asyncio.timeout(_PATIENCE_S):
-                    pids = {str(key): held for key, held in (await self._conductor.engine.pids()).items()}
-            except (OpsconsoleError, TimeoutError) as error:
-                _log.info("this heartbeat goes without usage: %s", error)
+        engine = self._conductor.engine
+        troubles = [
+            Trouble(code=TroubleCode.STATE_DAMAGED, text=cut(note, _TROUBLE_CHARACTERS), blocks=False)
+            for note in engine.notes
+        ]
+        try:
+            async with asyncio.timeout(_PATIENCE_S):
+                pids = {str(key): held for key, held in (await engine.pids()).items()}
+        except (OpsconsoleError, TimeoutError) as error:
+            _log.info("this heartbeat goes without usage: %s", error)
+            if words := engine.silence():
+                troubles.insert(0, Trouble(code=TroubleCode.KEEPER_SILENT, text=cut(words, _TROUBLE_CHARACTERS)))
         heartbeat = await self._telemetry.heartbeat(pids, _PATIENCE_S)
         self._update_metadata()
-        return fitted(heartbeat)
+        said = msgspec.structs.replace(heartbeat, troubles=(*heartbeat.troubles, *troubles)[:TROUBLES_MAX])
+        return fitted(said)
 
     def _update_metadata(self) -> None:
         """GPUs may fall off the bus, and drivers be updated, while we run."""

@@ -168,6 +168,8 @@ def attempt_row(attempt: Attempt) -> AttemptRow:
         started_at_ms=seen.started_at_ms if seen is not None else None,
         finished_at_ms=(seen.finished_at_ms if seen is not None else None) or attempt.finished_at_ms,
         output_path=seen.output_path if seen is not None else None,
+        workdir=seen.workdir if seen is not None else None,
+        note=seen.note if seen is not None else "",
         gpu_ids=attempt.gpu_ids,
         peak_memory_mb=seen.peak_memory_mb if seen is not None else None,
         cpu_seconds=seen.cpu_seconds if seen is not None else None,

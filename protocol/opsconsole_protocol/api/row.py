@@ -74,6 +74,8 @@ class AttemptRow(Row, frozen=True, kw_only=True):
     started_at_ms: int | None
     finished_at_ms: int | None
     output_path: str | None = None
+    workdir: str | None = None
+    note: str = ""
     gpu_ids: tuple[str, ...] = ()
     peak_memory_mb: int | None = None
     cpu_seconds: float | None = None
