@@ -119,6 +119,8 @@ def _wires() -> Iterator[Decoder]:
     for side, decoder in sides.items():
         samples = tuple(path.read_bytes() for path in sorted(GOLDEN.glob(f"{side}_*.msgpack")))
         yield Decoder(f"messages of the {side}", codec.__name__, decoder.decode, (ProtocolError,), samples)
+    calls = tuple(path.read_bytes() for path in sorted(GOLDEN.glob("client_call_*.msgpack")))
+    yield Decoder("calls out of their limits", codec.__name__, codec.read_calls, (ProtocolError,), calls)
     yield Decoder(
         "a worker's properties", reconcile.__name__, _properties, (ProtocolError,), (b"\x81\xa5input\xa3/in", b"\x80")
     )
