@@ -202,8 +202,7 @@ class Desk:
                 troubles.insert(0, Trouble(code=TroubleCode.KEEPER_SILENT, text=cut(words, _TROUBLE_CHARACTERS)))
         heartbeat = await self._telemetry.heartbeat(pids, _PATIENCE_S)
         self._update_metadata()
-        said = msgspec.structs.replace(heartbeat, troubles=(*heartbeat.troubles, *troubles)[:TROUBLES_MAX])
-        return fitted(said)
+        return fitted(msgspec.structs.replace(heartbeat, troubles=(*heartbeat.troubles, *troubles)[:TROUBLES_MAX]))
 
     def _update_metadata(self) -> None:
         """GPUs may fall off the bus, and drivers be updated, while we run."""

@@ -10,7 +10,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self, TypeVar
 
+import msgspec
+
 from opsconsole.connection import Connection
+from opsconsole.job_page import after
 from opsconsole.log_follow import follow_attempts
 from opsconsole.outcome import exit_code, is_finished_state, is_settled
 from opsconsole.target import TargetSource, current, resolve
@@ -200,18 +203,17 @@ class Client:
 
     async def iter_jobs(self, filter: str = "", project: str = "", limit: int = 100) -> AsyncIterator[api.JobRow]:  # noqa: A002
         """The same, page by page, however many `limit` allows."""
-        before_ms, before_id, left = None, "", limit
+        left = limit
+        asked = api.ListJobs(filter=filter, project=project)
         while left > 0:
-            asked = api.ListJobs(
-                filter=filter, project=project, limit=min(left, api.PAGE_MAX), before_ms=before_ms, before_id=before_id
-            )
+            asked = msgspec.structs.replace(asked, limit=min(left, api.PAGE_MAX))
             page = await self._ask(asked, api.JobList)
             for row in page.jobs:
                 yield row
             left -= len(page.jobs)
-            if not page.more or not page.jobs:
+            if not page.more:
                 return
-            before_ms, before_id = page.jobs[-1].created_at_ms, page.jobs[-1].id
+            asked = after(asked, page)
 
     async def show(
         self, id: str, tasks_from: int = 0, tasks_limit: int = 100_000, events_limit: int = 1_000  # noqa: A002

@@ -185,6 +185,7 @@ CLIENT: dict[str, Any] = {
     **{f"client_call_{tag}_1": api.Call(1, request) for tag, request in TRUST_REQUESTS.items()},
     "client_call_set_worker_everybody_1": api.Call(1, api.SetWorker(name="", action="revoke", everybody=True)),
     "client_call_workers_revoked_1": api.Call(1, api.ListWorkers(filter="zone=a", revoked=True)),
+    "client_call_job_request_2": api.Call(1, api.AskCandidates(spec=SPEC, wait_ms=250)),
     "client_call_logs_2": api.Call(1, api.ReadLog(id="7k3", query=QUERY, wait_ms=3, settle_ms=4)),
     "client_call_logs_whole_1": api.Call(1, api.ReadLog(id="7k3", query=LogQuery(whole=True, latest=True))),
     "client_call_submit_gang_1": api.Call(1, api.SubmitJobs(submissions=(api.Submission(JOB, GANG),))),
@@ -261,6 +262,7 @@ ANSWERS: dict[str, Any] = {
     "health_trouble": api.Health(
         healthy=False, uptime_ms=1, workers=2, running_tasks=3, pending_tasks=4, store_seq=5, trouble="disk full"
     ),
+    "worker_list_avoided": api.WorkerList(workers=(msgspec.structs.replace(WORKER_ROW, avoided_until_ms=AT),)),
 }  # fmt: skip
 TRUST_ANSWERS: dict[str, Any] = {
     "person_list": api.PersonList(
@@ -286,6 +288,17 @@ SERVER: dict[str, Any] = {
     "server_update_1": api.Update(
         seq=9, workers=(WORKER_ROW,), workers_removed=("w",), jobs=(JOB_ROW,), events=(EVENT_ROW,)
     ),
+    "server_answer_job_response_2": api.Answer(
+        98,
+        api.Candidates(
+            text="t",
+            verdicts=(
+                msgspec.structs.replace(
+                    VERDICT, inputs=(api.InputCheck(name="a.npy", state="missing", detail="is not there"),)
+                ),
+            ),
+        ),
+    ),
     "server_answer_health_2": api.Answer(
         99,
         api.Health(
@@ -293,6 +306,7 @@ SERVER: dict[str, Any] = {
         ),
     ),
     **{f"server_answer_{tag}_1": api.Answer(number, answer) for number, (tag, answer) in enumerate(ANSWERS.items(), 1)},
+    "server_answer_job_list_2": api.Answer(3, api.JobList(jobs=(), more=True, next_ms=AT, next_id=JOB)),
     "server_answer_acted_2": api.Answer(6, api.ActResult(results=((JOB, "it has ended"),), refused=(JOB,))),
     **{f"server_answer_{tag}_1": api.Answer(1, answer) for tag, answer in TRUST_ANSWERS.items()},
     "server_answer_job_list_advance_1": api.Answer(

@@ -6,6 +6,7 @@ from typing import Any
 
 from opsconsole_coordinator.core import history
 from opsconsole_coordinator.core.fleet import Fleet
+from opsconsole_coordinator.core.input_check import ask_for_inputs
 from opsconsole_coordinator.core.model import Attempt, Job, Task, Worker
 from opsconsole_coordinator.core.placement import Demand, ask_each, choose, demand_of, free_gpus, rank
 from opsconsole_coordinator.core.schedule import explain
@@ -207,6 +208,7 @@ def task_row(job: Job, task: Task, attempts: Sequence[Attempt]) -> TaskRow:
 def candidates(fleet: Fleet, spec: JobSpec, now_ms: int) -> tuple[tuple[Verdict, ...], str]:
     """Every worker's verdict on a spec, best first, and the decision of automatic placement in one line."""
     demand = Demand(spec, requirement.parse_all(spec.requirements))
+    ask_for_inputs(fleet, spec, now_ms)
     return _verdicts(fleet, demand, now_ms)
 
 
