@@ -31,7 +31,7 @@ from opsconsole_coordinator.log.record import read_file_head
 from opsconsole_coordinator.store import query
 from opsconsole_coordinator.store.schema import StoreError
 from opsconsole_coordinator.trust import token_file
-from opsconsole_protocol import address, codec, frame, ids, invitation, private_file, quantity, requirement
+from opsconsole_protocol import address, codec, frame, ids, invitation, job_filter, private_file, quantity, requirement
 from opsconsole_protocol.error import InvalidRequest, OpsconsoleError, ProtocolError, VersionMismatch
 
 GOLDEN = Path(__file__).resolve().parent.parent / "protocol" / "golden"
@@ -71,6 +71,12 @@ def _words() -> Iterator[Decoder]:
             requirement,
             requirement.parse,
             (b"gpu_memory_mb>=20000, zone=a, !b", b"status in a,b or x~y"),
+        ),
+        (
+            "job filter",
+            job_filter,
+            job_filter.parse,
+            (b"created>1d user=ana !sweep lr", b"state in a,b finished<2026-01-31", b"name~(a+)+$"),
         ),
         ("duration", quantity, quantity.duration_ms, (b"1h30m", b"500ms", b"1.5d", b"9" * 400)),
         ("size", quantity, quantity.size_mb, (b"1.5T", b"8G", b"512M", b"9" * 400 + b"G")),
@@ -113,6 +119,8 @@ def _wires() -> Iterator[Decoder]:
     for side, decoder in sides.items():
         samples = tuple(path.read_bytes() for path in sorted(GOLDEN.glob(f"{side}_*.msgpack")))
         yield Decoder(f"messages of the {side}", codec.__name__, decoder.decode, (ProtocolError,), samples)
+    calls = tuple(path.read_bytes() for path in sorted(GOLDEN.glob("client_call_*.msgpack")))
+    yield Decoder("calls out of their limits", codec.__name__, codec.read_calls, (ProtocolError,), calls)
     yield Decoder(
         "a worker's properties", reconcile.__name__, _properties, (ProtocolError,), (b"\x81\xa5input\xa3/in", b"\x80")
     )

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from msgspec import Raw
 from starlette.websockets import WebSocket
@@ -87,14 +87,27 @@ class OperatorSession:
             async with asyncio.timeout(GREET_TIMEOUT_S):
                 await self._greet()
             while True:
-                for message in self._codec.decode(await receive(self._socket)):
-                    await self._take(message)
+                for message in self._decode(await receive(self._socket)):
+                    if isinstance(message, api.Failure):
+                        self._outbox.put(message)
+                    else:
+                        await self._take(message)
         except Closed:
             return
         except TimeoutError:
             self._outbox.end(api.Failure(0, "protocol", "no greeting came in time"))
         except OpsconsoleError as error:
             self._outbox.end(api.Failure(0, error.code, str(error)))
+
+    def _decode(self, frame: bytes) -> Sequence[api.ClientMessage | api.Failure]:
+        """The messages of a frame; a call that is out of its limits is answered so, and costs no connection."""
+        try:
+            return self._codec.decode(frame)
+        except ProtocolError as error:
+            try:
+                return codec.read_calls(frame)
+            except ProtocolError:
+                raise error from None
 
     async def _greet(self) -> None:
         match self._codec.decode(await receive(self._socket)):

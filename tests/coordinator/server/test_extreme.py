@@ -53,3 +53,21 @@ def _about(request: Any, job_id: str) -> Any:
     if isinstance(request, api.WaitJobs):
         changes |= {"ids": (job_id,), "timeout_ms": 1}
     return msgspec.structs.replace(request, **changes)
+
+
+@pytest.mark.parametrize(
+    ("request_", "words"),
+    [
+        (api.ShowJob(id="x" * 100_000), "id: must have at most 128 characters"),
+        (api.ReadLog(id="a", task_index=2**63, query=LogQuery()), "task_index"),
+        (api.ReadLog(id="a", query=LogQuery(since_ms=2**62)), "since_ms"),
+        (api.ListJobs(filter="x" * 1_000_000), "filter: must have at most 4000 characters"),
+    ],
+)
+async def test_what_is_out_of_its_limits_on_the_wire_is_an_answer_in_words(
+    site: Site, request_: api.AnyRequest, words: str
+) -> None:
+    async with await site.operator() as operator:
+        with pytest.raises(InvalidRequest, match=words):
+            await operator.call(request_)
+        assert (await operator.call(api.AskHealth())).healthy
