@@ -131,6 +131,12 @@ class Navigation(App[int]):
 
         self.push_screen(InviteScreen(self.model, self.source))
 
+    def open_people(self) -> None:
+        """Who may do what."""
+        from opsconsole_console.screen.people.people_screen import PeopleScreen
+
+        self.push_screen(PeopleScreen(self.model, self.source))
+
     def open_again(self, job_id: str) -> None:
         """The new-job dialog, filled in from a job."""
 
@@ -254,6 +260,8 @@ class Navigation(App[int]):
                 self.action_help()
             case "invite":
                 self.open_invite()
+            case "people":
+                self.open_people()
             case "quit":
                 self.call_later(self.run_action, "app.quit")
 

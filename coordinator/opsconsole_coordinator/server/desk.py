@@ -18,6 +18,7 @@ from opsconsole_coordinator.server.kernel import Kernel
 from opsconsole_coordinator.server.log_room import LogRoom
 from opsconsole_coordinator.server.registrar import Registrar
 from opsconsole_coordinator.server.shelf import Shelf
+from opsconsole_coordinator.server.turns import Turns
 from opsconsole_coordinator.store import backup, query
 from opsconsole_coordinator.trust.credential import Role
 from opsconsole_protocol import api, job_filter, requirement
@@ -43,6 +44,8 @@ class Desk:
         self._identities = identities
         self._shelf = shelf
         self._join_url = join_url
+        self._turns = Turns(2, 1)
+        """For what takes much memory while it is made."""
         registrar = self._registrar = Registrar(kernel, identities)
         self._answers: dict[type[Any], tuple[Role, Callable[[Any, Caller], Awaitable[api.AnyAnswer]]]] = {
             api.SubmitJobs: (Role.OPERATOR, self._submit),
@@ -142,6 +145,10 @@ class Desk:
         return await self._kernel.database.share(request, read, finish)
 
     async def _show(self, request: api.ShowJob, caller: Caller) -> api.AnyAnswer:
+        async with self._turns.turn(caller.actor):
+            return await self._detail(request, caller)
+
+    async def _detail(self, request: api.ShowJob, caller: Caller) -> api.AnyAnswer:
         kernel = self._kernel
         job_id, index = await resolve(kernel, request.id)
         first, limit = (request.tasks_from, request.tasks_limit) if index is None else (index, 1)
@@ -251,18 +258,17 @@ class Desk:
         del caller
         kernel = self._kernel
         check_spec(request.spec)
-        deadline = asyncio.get_running_loop().time() + ANSWER_WAIT_S
+        deadline = asyncio.get_running_loop().time() + min(ANSWER_WAIT_S, request.wait_ms / 1000)
         while True:
             verdicts, text = view.candidates(kernel.fleet, request.spec, kernel.clock.now_ms())
             kernel.changed()
-            is_open = any("asking the worker" in one.input or "asking the worker" in one.reason for one in verdicts)
+            is_open = any(check.state == "asking" for one in verdicts for check in one.inputs)
             if not is_open or asyncio.get_running_loop().time() > deadline:
                 return api.Candidates(verdicts=verdicts, text=text)
             await asyncio.sleep(ANSWER_POLL_S)
 
     async def _read_log(self, request: api.ReadLog, caller: Caller) -> api.LogAnswer:
-        del caller
-        return await self._logs.read(request)
+        return await self._logs.read(request, caller.actor)
 
     # --- workers and the rest ----------------------------------------------------------------------------------
 
@@ -371,7 +377,8 @@ class Desk:
         running = sum(len(worker.live) for worker in fleet.workers.values())
         pending = sum(job.counts.get(TaskState.PENDING, 0) for job in fleet.jobs.values())
         return api.Health(
-            healthy=not self._kernel.trouble,
+            healthy=not (self._kernel.trouble or self._logs.trouble),
+            trouble=self._kernel.trouble or self._logs.trouble,
             uptime_ms=self._kernel.clock.uptime_ms(),
             workers=sum(worker.connection == "connected" for worker in fleet.workers.values()),
             running_tasks=running,

@@ -145,6 +145,8 @@ class Health(Answered, frozen=True, kw_only=True, tag="health"):
     pending_tasks: int
     store_seq: int
     adopting: bool = False
+    trouble: str = ""
+    """Why it isn't healthy, in one line."""
     watchers: tuple[str, ...] = ()
 
 

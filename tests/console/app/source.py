@@ -45,6 +45,8 @@ class RecordedSource:
         self.log = recorded_log.RecordedLog()
         self.connected = True
         self.join_line = recorded.JOIN_LINE
+        self.people = list(recorded.people())
+        self.invitations = list(recorded.invitations())
         self.unreachable = ""
         """Why nobody answers from the start on; empty where somebody does."""
         self.watchers: tuple[str, ...] = ("ana",)
@@ -215,6 +217,11 @@ _ANSWERS: dict[type, Callable[..., api.AnyAnswer]] = {
     ),
     api.ListEvents: _events,
     api.ListJobs: _jobs,
+    api.ListInvitations: lambda s, _r: api.InvitationList(invitations=tuple(s.invitations)),
+    api.ListPeople: lambda s, _r: api.PersonList(people=tuple(s.people)),
+    api.RenamePerson: lambda s, _r: api.PersonList(people=tuple(s.people[:1])),
+    api.RevokeInvitations: lambda s, _r: api.InvitationList(invitations=tuple(s.invitations)),
+    api.RevokePeople: lambda s, _r: api.PersonList(people=tuple(s.people)),
     api.ListTemplates: lambda _s, _r: api.TemplateList(templates=recorded.templates()),
     api.SetPriority: lambda _s, r: api.Done(text=f"{r.id[:4]} has priority {r.priority:+d}"),
     api.SetWorker: lambda _s, _r: api.WorkerList(workers=()),
