@@ -144,7 +144,12 @@ def check(draft: Draft, template: TemplateRow | None = None) -> Checked:
     likely = spec if command else msgspec.structs.replace(spec, command=_STAND_IN)
     if not reader.errors:
         reader.read("command", lambda: check_spec(spec), None)
-    return Checked(None if reader.errors else spec, reader.errors, likely, spec.command if points else command)
+    return Checked(
+        None if reader.errors else spec,
+        reader.errors,
+        likely,
+        spec.command if points or spec.task_commands else command,
+    )
 
 
 def spell_size(size_mb: int) -> str:

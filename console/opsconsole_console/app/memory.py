@@ -65,6 +65,7 @@ class Memory:
         self.problem = ""
         self.state = self._read()
         self._written = self.state
+        self._is_given_up = False
 
     def _read(self) -> ConsoleState:
         try:
@@ -84,9 +85,13 @@ class Memory:
 
     def is_stale(self, state: ConsoleState) -> bool:
         """Whether this differs from what is on disk."""
-        return state != self._written
+        return state != self._written and not self._is_given_up
 
     def write(self, state: ConsoleState) -> None:
         """Keep this, whole or not at all. Blocks. Raises PrivateFileError, once: then it isn't tried again."""
         self._written = self.state = msgspec.structs.replace(state, logs=state.logs[:_LOGS_MAX])
-        write_private(self._path, msgspec.json.encode(self._written).decode())
+        try:
+            write_private(self._path, msgspec.json.encode(self._written).decode())
+        except OpsconsoleError:
+            self._is_given_up = True
+            raise

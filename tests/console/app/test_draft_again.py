@@ -25,6 +25,7 @@ def test_its_command_shows_the_places_and_as_it_is_it_is_the_same() -> None:
     draft = drafts.from_spec(SWEEP)
     assert draft.command == "python train.py '--lr={lr}' --seed '{seed}'"
     assert drafts.check(draft).spec == SWEEP
+    assert drafts.check(draft).command == ("python", "train.py", "--lr=0.1", "--seed", "0"), "what its first task runs"
 
 
 def test_one_character_changed_changes_every_point() -> None:

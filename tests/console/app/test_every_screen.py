@@ -13,7 +13,8 @@ from tests.console.app.every_screen import OPENED, open_screen, screen_classes
 from tests.console.app.source import RecordedSource
 from tests.console.app.stage import SMALL, stage
 
-EMPTY_PROMISES = ("No workers yet", "No jobs yet", "No tasks", "Nothing runs here", "Nothing happened yet")
+EMPTY_PROMISES = ("No workers yet", "No jobs yet", "No tasks", "Nothing runs here", "Nothing happened yet", "Nobody yet",
+                  "None is open")  # fmt: skip
 
 
 def test_no_screen_is_left_out() -> None:

@@ -8,9 +8,12 @@ from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
 from textual.widgets import Select
 
+from opsconsole_console.app.holding import ALL
 from opsconsole_console.screen import command_screen
 from opsconsole_console.screen.event_screen import EventPane
+from opsconsole_console.screen.job.task_log import TaskLog
 from opsconsole_console.screen.job.task_pane import TaskPane
+from opsconsole_console.screen.main import job_pane
 from opsconsole_console.screen.new_job import new_job_screen
 from opsconsole_console.screen.new_job.candidate_table import CandidateTable
 from tests.console.app.picture import picture
@@ -62,13 +65,19 @@ async def filtered(there: Stage) -> None:
 async def job(there: Stage) -> None:
     """A job with many tasks."""
     await there.line("show 51c")
-    await there.until(lambda: there.app.screen.query_one(TaskPane).table.total == 32)
+    screen = there.app.screen
+    await there.until(lambda: screen.query_one(TaskPane).table.total == 32)
+    await there.until(lambda: screen.query_one(EventPane).holding == ALL)
+    view = screen.query_one(TaskLog).view
+    await there.until(lambda: view.line_count >= 1_000)
+    view.apply_pending()
 
 
 async def worker(there: Stage) -> None:
     """A worker with tasks on every card."""
     await there.line("worker gpu-d")
     await there.until(lambda: there.app.screen.query_one("#worker-task-table").total == 4)  # type: ignore[attr-defined]
+    await there.until(lambda: there.app.screen.query_one(EventPane).holding == ALL)
 
 
 async def new_job(there: Stage) -> None:
@@ -145,6 +154,7 @@ def _steady(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(command_screen, "_history", [])
     monkeypatch.setattr(new_job_screen, "DEBOUNCE_S", 0.01)
     monkeypatch.setattr(new_job_screen, "ASK_AGAIN_S", 3_600)
+    monkeypatch.setattr(job_pane, "PAUSE_S", 3_600)
 
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")

@@ -26,7 +26,7 @@ from opsconsole_protocol.filter import Filter
 
 _FOUND_MAX = 5_000
 """So many older ones are looked for and shown at most."""
-_PAUSE_S = 0.3
+PAUSE_S = 0.3
 """So long nothing is typed before older jobs are looked through."""
 _AGAIN_S = 2.0
 _NEAR_END_ROWS = 20
@@ -128,7 +128,7 @@ class JobPane(TablePane[JobRow], JobActions):
 
     async def _look_through(self) -> None:
         """Have the coordinator look through all jobs for what the filter wants: only the newest are here."""
-        await asyncio.sleep(_PAUSE_S)
+        await asyncio.sleep(PAUSE_S)
         keep = self.filter.keeper(self.properties, self.haystack)
         asked = "" if self.filter.inverted else self.filter.text
         request, found = ListJobs(filter=asked, limit=_PAGE_JOBS), 0

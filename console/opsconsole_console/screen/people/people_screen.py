@@ -8,6 +8,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container
 
 from opsconsole.fleet import Change
+from opsconsole_console.app.holding import ALL
 from opsconsole_console.app.model import Model
 from opsconsole_console.app.source import FleetSource, ask
 from opsconsole_console.screen.part.detail_screen import DetailScreen
@@ -83,8 +84,10 @@ class PeopleScreen(DetailScreen):
     async def _fetch(self) -> None:
         people = (await ask(self._source, ListPeople(), PersonList)).people
         self._people.table.set_rows({row.name: row for row in people})
+        self._people.hold(ALL)
         invitations = (await ask(self._source, ListInvitations(), InvitationList)).invitations
         self._invitations.table.set_rows({row.id: row for row in invitations})
+        self._invitations.hold(ALL)
 
     # -- actions --------------------------------------------------------------------------------------------------
 

@@ -15,12 +15,14 @@ from opsconsole_protocol.api import InvitationRow, PersonRow
 class PersonPane(TablePane[PersonRow]):
     """People by name; those who were shut out stay, pale."""
 
+    nothing = "Nobody yet"
+
     def __init__(self, model: Model) -> None:
         self._model = model
         super().__init__(number=1, title="People", id="people")
 
     def make_table(self) -> LiveTable[str, PersonRow]:
-        return LiveTable(self.columns(80), empty="Nobody yet", flush_hz=None, id="person-table")
+        return LiveTable(self.columns(80), flush_hz=None, id="person-table")
 
     def columns(self, width: int) -> Sequence[Column[PersonRow]]:  # noqa: ARG002 - the same at every width
         now = self._model.clock
@@ -43,12 +45,14 @@ class PersonPane(TablePane[PersonRow]):
 class InvitationPane(TablePane[InvitationRow]):
     """Open invitations, the next to end first."""
 
+    nothing = "None is open"
+
     def __init__(self, model: Model) -> None:
         self._model = model
         super().__init__(number=2, title="Open invitations", id="invitations")
 
     def make_table(self) -> LiveTable[str, InvitationRow]:
-        return LiveTable(self.columns(80), empty="None is open", flush_hz=None, id="invitation-table")
+        return LiveTable(self.columns(80), flush_hz=None, id="invitation-table")
 
     def columns(self, width: int) -> Sequence[Column[InvitationRow]]:  # noqa: ARG002 - the same at every width
         now = self._model.clock
