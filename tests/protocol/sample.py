@@ -259,6 +259,10 @@ ANSWERS: dict[str, Any] = {
             events=(EVENT_ROW,),
         )
     ),
+    "health_trouble": api.Health(
+        healthy=False, uptime_ms=1, workers=2, running_tasks=3, pending_tasks=4, store_seq=5, trouble="disk full"
+    ),
+    "worker_list_avoided": api.WorkerList(workers=(msgspec.structs.replace(WORKER_ROW, avoided_until_ms=AT),)),
 }  # fmt: skip
 TRUST_ANSWERS: dict[str, Any] = {
     "person_list": api.PersonList(
@@ -302,6 +306,7 @@ SERVER: dict[str, Any] = {
         ),
     ),
     **{f"server_answer_{tag}_1": api.Answer(number, answer) for number, (tag, answer) in enumerate(ANSWERS.items(), 1)},
+    "server_answer_job_list_2": api.Answer(3, api.JobList(jobs=(), more=True, next_ms=AT, next_id=JOB)),
     "server_answer_acted_2": api.Answer(6, api.ActResult(results=((JOB, "it has ended"),), refused=(JOB,))),
     **{f"server_answer_{tag}_1": api.Answer(1, answer) for tag, answer in TRUST_ANSWERS.items()},
     "server_answer_job_list_advance_1": api.Answer(

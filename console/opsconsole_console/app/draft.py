@@ -10,6 +10,7 @@ import msgspec
 
 from opsconsole_console.app import draft_sweep as sweeps
 from opsconsole_console.app import template as templates
+from opsconsole_console.app.draft_again import again, shown_command
 from opsconsole_protocol import quantity, requirement
 from opsconsole_protocol.api import TemplateRow
 from opsconsole_protocol.error import InvalidRequest
@@ -81,7 +82,7 @@ def from_spec(spec: JobSpec) -> Draft:
     """A draft that would submit the same job again."""
     resources = spec.resources
     return Draft(
-        command=shlex.join(spec.command_of(0)),
+        command=shlex.join(shown_command(spec)),
         name=spec.name,
         project=spec.project,
         tasks=str(spec.num_tasks),
@@ -133,10 +134,11 @@ def check(draft: Draft, template: TemplateRow | None = None) -> Checked:
         changed["num_tasks"] = len(points)
     elif template is not None:
         changed |= {"template": template.name, "parameters": (values,) * changed["num_tasks"], "task_commands": ()}
-    elif draft.base is not None and command == base.command_of(0) and changed["num_tasks"] == base.num_tasks:
-        changed["command"] = base.command
+    elif draft.base is not None and (
+        kept := reader.read("command", lambda: again(command, changed["num_tasks"], base), None)
+    ):
+        changed |= kept
     else:
-        # A sweep's own commands belong to the command and number of tasks that it was made with.
         changed |= {"task_commands": (), "parameters": (), "template": None}
     spec = msgspec.structs.replace(base, **changed)
     likely = spec if command else msgspec.structs.replace(spec, command=_STAND_IN)

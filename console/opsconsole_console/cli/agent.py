@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from opsconsole_console.cli.output import say
 from opsconsole_console.cli.parser import Group, at_least
-from opsconsole_protocol.bound import NAME_CHARACTERS_MAX
 from opsconsole_protocol.error import InvalidRequest
+from opsconsole_protocol.name import check_worker_name
 
 if TYPE_CHECKING:
     import asyncio
@@ -91,6 +91,7 @@ def make_config(args: argparse.Namespace) -> AgentConfig:
     from opsconsole_agent.probe.io_path import WorkerIOConfig
     from opsconsole_agent.runtime import AgentConfig
     from opsconsole_console.config import load_config
+    from opsconsole_protocol.bound import NAME_CHARACTERS_MAX
 
     config = load_config(args.config)
     worker = config.worker
@@ -106,7 +107,7 @@ def make_config(args: argparse.Namespace) -> AgentConfig:
         certificate_hash=coordinator.certificate_hash,
         token=coordinator.invitation or "",
         remember=remember,
-        name=name or socket.gethostname(),
+        name=check_worker_name(name or socket.gethostname()),
         state_dir=folder,
         io=WorkerIOConfig.of(
             args.input_path or worker.io.input_path,
