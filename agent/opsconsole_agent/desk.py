@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -10,9 +11,11 @@ from typing import Any
 from opsconsole_agent.conductor import Conductor
 from opsconsole_agent.core import Contact, Event, LinkDown, LinkUp
 from opsconsole_agent.log.shipper import LogShipper
+from opsconsole_agent.probe.folder import Folders, at_home
 from opsconsole_agent.probe.gpu import GpuReport
 from opsconsole_agent.probe.host import HostIdentity
 from opsconsole_agent.probe.io_path import InputRefused, WorkerIOConfig, inspect_input
+from opsconsole_agent.probe.rest import AGAIN_MS, RestWatch
 from opsconsole_agent.state import StateFolder, StoreMark, check_attempt_id
 from opsconsole_agent.telemetry import Telemetry
 from opsconsole_protocol import PROTOCOL_VERSION
@@ -30,6 +33,7 @@ from opsconsole_protocol.link import (
     HeartbeatAck,
     InputFile,
     JobAssignment,
+    Kind,
     LogAck,
     Message,
     MetadataUpdated,
@@ -96,6 +100,8 @@ class Desk:
         self._properties: dict[str, Any] = {}
         self._events: list[Event] = []
         self._checks = asyncio.Semaphore(_CHECKS_MAX)
+        self._rest = RestWatch()
+        self._folders = Folders()
         self._tasks: set[asyncio.Task[None]] = set()
         self._handlers: dict[type, Callable[[Any], None]] = {
             DesiredSet: self._on_desired_set,
@@ -250,12 +256,31 @@ class Desk:
 
     async def _check_input(self, message: InputFile) -> None:
         async with self._checks:
-            try:
-                found = await asyncio.to_thread(inspect_input, self._description.io, message.filename)
-            except InputRefused as refusal:
-                self._send(FileNotFound(check_id=message.check_id, reason=refusal.message))
+            if message.kind is Kind.FOLDER:
+                self._send(await asyncio.to_thread(self._look_for_folder, message))
             else:
-                self._send(FileExists(check_id=message.check_id, path=str(found.path), size_bytes=found.size_bytes))
+                self._send(await asyncio.to_thread(self._look_for_input, message))
+
+    def _look_for_input(self, message: InputFile) -> FileExists | FileNotFound:
+        try:
+            found = inspect_input(self._description.io, message.filename)
+        except InputRefused as refusal:
+            return FileNotFound(check_id=message.check_id, reason=refusal.message)
+        restless = self._rest.look(
+            str(found.path), found.size_bytes, found.changed_ns, time.time_ns(), time.monotonic()
+        )  # fmt: skip
+        if restless:
+            return FileNotFound(check_id=message.check_id, reason=restless, again_ms=AGAIN_MS)
+        return FileExists(check_id=message.check_id, path=str(found.path), size_bytes=found.size_bytes)
+
+    def _look_for_folder(self, message: InputFile) -> FileExists | FileNotFound:
+        path = at_home(message.filename)
+        try:
+            if self._folders.is_there(path):
+                return FileExists(check_id=message.check_id, path=path, size_bytes=0)
+        except TimeoutError:
+            return FileNotFound(check_id=message.check_id, reason="this folder doesn't answer: is the mount hung?")
+        return FileNotFound(check_id=message.check_id, reason="there is no such folder on this worker")
 
     def _send(self, message: Message) -> None:
         self._conductor.outlet.send(message)

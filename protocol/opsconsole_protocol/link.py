@@ -273,10 +273,11 @@ class FileExists(Message, frozen=True, kw_only=True, tag="FILE_EXISTS"):
 
 
 class FileNotFound(Message, frozen=True, kw_only=True, tag="FILE_NOT_FOUND"):
-    """The file asked for can't be used, and why."""
+    """The file asked for can't be used, and why. `again_ms`: after so long it may be another answer."""
 
     check_id: int
     reason: str
+    again_ms: Annotated[int, Meta(ge=0, le=3_600_000)] | None = None
 
 
 class JobOutputPath(Message, frozen=True, kw_only=True, tag="JOB_OUTPUT_PATH"):
@@ -348,11 +349,21 @@ class MetadataUpdated(Message, frozen=True, kw_only=True, tag="metadata_updated"
     """The answer to `update_metadata`."""
 
 
+class Kind(StrEnum):
+    """What is asked for."""
+
+    INPUT = "input"
+    """A file in the worker's input folder, by its name."""
+    FOLDER = "folder"
+    """A folder on the worker, by its path."""
+
+
 class InputFile(Message, frozen=True, kw_only=True, tag="INPUT_FILE"):
-    """Ask whether a file is in the worker's input folder. A file name only; no bytes are sent."""
+    """Ask whether a file is in the worker's input folder, or whether a folder is there. No bytes are sent."""
 
     check_id: int
     filename: Annotated[str, Meta(max_length=4096)]
+    kind: Kind = Kind.INPUT
 
 
 class LogAck(Message, frozen=True, kw_only=True, tag="log_ack"):

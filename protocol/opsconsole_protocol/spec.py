@@ -7,6 +7,7 @@ from msgspec import Meta
 
 from opsconsole_protocol import requirement
 from opsconsole_protocol.error import InvalidRequest
+from opsconsole_protocol.input_name import check_input_name
 
 COMMAND_BYTES_MAX = 128 * 1024
 ENVIRONMENT_BYTES_MAX = 1024 * 1024
@@ -39,6 +40,8 @@ class JobSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     num_tasks: Annotated[int, Meta(ge=1, le=NUM_TASKS_MAX)] = 1
     priority: Annotated[int, Meta(ge=-PRIORITY_MAX, le=PRIORITY_MAX)] = 0
     worker: str | None = None
+    workers: tuple[str, ...] = ()
+    """Any of these will do; `worker`, where it is given, counts as one more."""
     requirements: tuple[str, ...] = ()
     resources: Resources = Resources()
     inputs: tuple[str, ...] = ()
@@ -55,6 +58,7 @@ class JobSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     lost_after_ms: Milliseconds = 60_000
     fence_after_ms: Milliseconds | None = None
     workdir: str | None = None
+    """A folder on the worker, from the root or from `~`, the home of its user. A worker without it won't do."""
     environment: dict[str, str] = {}
     ports: tuple[Annotated[str, Meta(pattern="^[A-Za-z_][A-Za-z0-9_]{0,63}$")], ...] = ()
     template: str | None = None
@@ -70,6 +74,11 @@ class JobSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     def title(self) -> str:
         """The name, or else the command's last path component."""
         return self.name or self.command[0].rsplit("/", 1)[-1]
+
+    @property
+    def named_workers(self) -> tuple[str, ...]:
+        """The names or ids of the workers that it may run on; none: on any."""
+        return self.workers if self.worker is None else tuple(dict.fromkeys((self.worker, *self.workers)))
 
     def command_of(self, index: int) -> tuple[str, ...]:
         """The argument list of one task."""
@@ -87,8 +96,11 @@ def check_spec(spec: JobSpec) -> None:
     if spec.gang and spec.max_task_failures:
         raise InvalidRequest("a gang ends with its first failed task: leave out --max-task-failures, or --gang")
     _check_environment(spec.environment)
-    if spec.workdir is not None and (not spec.workdir.startswith("/") or "\0" in spec.workdir):
-        raise InvalidRequest(f"--workdir {spec.workdir[:200]!r} is not absolute: it names a folder on the worker")
+    _check_workdir(spec.workdir)
+    for name in spec.inputs:
+        _check_input(name)
+    if not all(spec.named_workers):
+        raise InvalidRequest("--worker is empty: name a worker, or leave it out")
     if spec.fence_after_ms is not None and spec.fence_after_ms < FENCE_AFTER_MIN_MS:
         raise InvalidRequest(
             f"--fence-after {spec.fence_after_ms}ms is less than a healthy link may be silent for: "
@@ -97,6 +109,25 @@ def check_spec(spec: JobSpec) -> None:
     if len(set(spec.ports)) != len(spec.ports):
         raise InvalidRequest(f"two ports of one task have the same name: {', '.join(spec.ports)}")
     requirement.parse_all(spec.requirements)
+
+
+def _check_workdir(workdir: str | None) -> None:
+    if workdir is None:
+        return
+    shown = repr(workdir[:200])
+    if "\0" in workdir:
+        raise InvalidRequest(f"--workdir {shown} contains a NUL character")
+    if not workdir.startswith(("/", "~/")) and workdir != "~":
+        raise InvalidRequest(
+            f"--workdir {shown} is not absolute: it names a folder on the worker, from / or from ~/, its user's home"
+        )
+
+
+def _check_input(name: str) -> None:
+    try:
+        check_input_name(name)
+    except InvalidRequest as error:
+        raise InvalidRequest(f"--input: {error.message}") from None
 
 
 def _check_command(command: tuple[str, ...]) -> None:

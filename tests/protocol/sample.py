@@ -54,6 +54,8 @@ OBSERVED = link.Observed(
     ports={"http": 8080}, log_sizes={"stdout": 12, "stderr": 0}, peak_memory_mb=7, cpu_seconds=1.5,
     build_started_ms=AT, build_finished_ms=AT + 1, build_from_cache=True, image_tag="img:1",
 )  # fmt: skip
+OBSERVED_AT_FAULT = link.Observed(attempt_id=ATTEMPT, state=AttemptState.FAILED, error="disk full", worker_fault=True)
+EITHER = JobSpec(command=("train",), workers=("gpu1", "gpu2"), workdir="~/work", max_task_failures=0)
 OBSERVED_WITH_GPUS = link.Observed(attempt_id=ATTEMPT, state=AttemptState.RUNNING, gpu_ids=("GPU-1",))
 
 AGENT: dict[str, Any] = {
@@ -65,6 +67,7 @@ AGENT: dict[str, Any] = {
     "agent_update_metadata_1": link.UpdateMetadata(tags=("slow",), properties={"status": "maintenance"}),
     "agent_observed_1": link.Observation(exchange=4, seen=5, attempts=(OBSERVED,)),
     "agent_job_status_1": link.Report(seen=5, attempts=(OBSERVED,)),
+    "agent_job_status_fault_1": link.Report(seen=6, attempts=(OBSERVED_AT_FAULT,)),
     "agent_job_status_gpus_1": link.Report(seen=5, attempts=(OBSERVED_WITH_GPUS,)),
     "agent_register_dial_1": link.Register(
         protocol=1, agent_version="0.1.0", worker_id=WORKER, name="gpu1", run_id="r1", dial=3
@@ -72,6 +75,7 @@ AGENT: dict[str, Any] = {
     "agent_heartbeat_1": link.Heartbeat(at_ms=AT, host=HOST, gpus=(GPU,), gpu_message="m", usage={ATTEMPT: USAGE}),
     "agent_file_exists_1": link.FileExists(check_id=1, path="/in/data.slp", size_bytes=123),
     "agent_file_not_found_1": link.FileNotFound(check_id=1, reason="no such file"),
+    "agent_file_not_found_again_1": link.FileNotFound(check_id=1, reason="is still growing, 1 GB", again_ms=500),
     "agent_job_output_path_1": link.JobOutputPath(attempt_id=ATTEMPT, path="/out"),
     "agent_error_1": link.PeerError(code="protocol", message="what?"),
 }  # fmt: skip
@@ -91,6 +95,7 @@ COORDINATOR: dict[str, Any] = {
     "coordinator_heartbeat_ack_1": link.HeartbeatAck(at_ms=AT, store_seq=99),
     "coordinator_metadata_updated_1": link.MetadataUpdated(),
     "coordinator_input_file_1": link.InputFile(check_id=1, filename="data.slp"),
+    "coordinator_input_file_folder_1": link.InputFile(check_id=2, filename="/data", kind=link.Kind.FOLDER),
     "coordinator_log_ack_1": link.LogAck(offsets=((ATTEMPT, "stdout", 12),)),
     "coordinator_error_1": link.PeerError(code="conflict", message="no"),
 }
@@ -132,6 +137,7 @@ CLIENT: dict[str, Any] = {
     "client_hello_1": api.Hello(1, "opsconsole/1"),
     **{f"client_call_{tag}_1": api.Call(number, request) for number, (tag, request) in enumerate(REQUESTS.items(), 1)},
     "client_call_logs_2": api.Call(1, api.ReadLog(id="7k3", query=QUERY, wait_ms=3, settle_ms=4)),
+    "client_call_submit_either_1": api.Call(1, api.SubmitJobs(submissions=(api.Submission(JOB, EITHER),))),
     "client_call_submit_gang_1": api.Call(1, api.SubmitJobs(submissions=(api.Submission(JOB, GANG),))),
 }
 
@@ -199,6 +205,16 @@ SERVER: dict[str, Any] = {
     "server_failure_1": api.Failure(3, "not_found", "no"),
     "server_update_1": api.Update(
         seq=9, workers=(WORKER_ROW,), workers_removed=("w",), jobs=(JOB_ROW,), events=(EVENT_ROW,)
+    ),
+    "server_answer_worker_list_avoided_1": api.Answer(
+        1, api.WorkerList(workers=(msgspec.structs.replace(WORKER_ROW, avoided_until_ms=AT),))
+    ),
+    "server_answer_job_response_asking_1": api.Answer(
+        1,
+        api.Candidates(
+            text="none",
+            verdicts=(api.Verdict(worker_id=WORKER, worker="gpu1", accepted=False, reason="asking", asking=True),),
+        ),
     ),
     **{f"server_answer_{tag}_1": api.Answer(number, answer) for number, (tag, answer) in enumerate(ANSWERS.items(), 1)},
 }

@@ -1,6 +1,6 @@
 """What the coordinator knows, entity by entity. Times in Unix milliseconds of the coordinator's steady clock."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -9,6 +9,14 @@ from opsconsole_protocol.link import Gpu, Host, Observed, TaskUsage, Trouble, Wa
 from opsconsole_protocol.requirement import Requirement
 from opsconsole_protocol.spec import JobSpec
 from opsconsole_protocol.state import AttemptState, TaskState, is_attempt_finished, is_task_finished, job_state
+
+
+class Answer(NamedTuple):
+    """What a worker said of an input file or a folder: whether it is there (null: it was asked), in words, how long that counts."""
+
+    found: bool | None
+    detail: str
+    good_until_ms: int
 
 
 class Attempt(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -107,6 +115,8 @@ class Job(msgspec.Struct, kw_only=True, omit_defaults=True):
     requirements: tuple[Requirement, ...] = ()
     open_attempts: set[AttemptId] = set()
     worker_names: set[str] = set()
+    output_folders: set[tuple[str, str]] = set()
+    """The job's folders under its workers' output paths, with the filesystem that each is on."""
     mean_duration_ms: float | None = None
     reason: str = ""
     turn_until_ms: int = 0

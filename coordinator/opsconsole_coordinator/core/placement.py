@@ -4,18 +4,16 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from heapq import heapify
 
-from opsconsole_coordinator.core.fleet import Fleet
-from opsconsole_coordinator.core.model import Job, Reserved, Task, Worker
+from opsconsole_coordinator.core.fleet import INPUT_ANSWER_MS_MAX, Fleet
+from opsconsole_coordinator.core.model import Answer, Job, Reserved, Task, Worker
 from opsconsole_protocol import link
 from opsconsole_protocol.ids import JobId
-from opsconsole_protocol.link import Gpu, Trouble
+from opsconsole_protocol.link import Gpu, Kind, Trouble
 from opsconsole_protocol.requirement import Requirement
 from opsconsole_protocol.spec import JobSpec
 
 FOREIGN_MEMORY_MB_MAX = 512
 """A GPU on which other people's processes hold more than this isn't free."""
-INPUT_ANSWER_MS_MAX = 15_000
-"""An answer about an input file is asked for again after this time."""
 SHORT_TASK_MS = 100
 """Tasks that end this soon are assigned ahead of a free slot, so that none waits for a round trip; about so much work."""
 PREFETCH_MAX = 64
@@ -51,6 +49,8 @@ class Offer:
     """It is refused, or was taken where nobody else will do, for what failed there lately."""
 
 
+UNASKED = Answer(None, "asking the worker", 0)
+
 Ranked = tuple[tuple[float, float, int, str], int, Offer]
 """An accepted offer with its rank and its place among all."""
 
@@ -77,7 +77,7 @@ def judge(fleet: Fleet, worker: Worker, demand: Demand, now_ms: int) -> Offer:
     absent = _absent(worker, demand)
     if absent:
         return Offer(worker, False, absent)
-    avoided = worker.avoided_until_ms > now_ms and demand.spec.worker is None
+    avoided = worker.avoided_until_ms > now_ms and not demand.spec.named_workers
     if avoided and not demand.takes_avoided:
         # No countdown: a reason is stored with every job that waits, and must not change every second.
         return Offer(worker, False, f"is avoided for a while after {worker.avoided_after}", avoided=True)
@@ -111,23 +111,28 @@ def _with_avoided(demand: Demand) -> Demand:
 
 
 def missing_input(fleet: Fleet, worker: Worker, spec: JobSpec, now_ms: int) -> tuple[bool | None, str] | None:
-    """The first of a job's input files that the worker hasn't said it has: whether it was found (null: asked), and why."""
-    for filename in spec.inputs:
-        found, detail = ask_input(fleet, worker, filename, now_ms)
-        if found is not True:
-            return found, f"{filename}: {detail}"
+    """The first of what a job has to find that the worker hasn't said it has: whether it is there (null: asked), and why."""
+    for kind, name in wanted_files(spec):
+        answer = _ask(fleet, worker, kind, name, now_ms)
+        if answer.found is not True:
+            return answer.found, f"{name}: {answer.detail}"
     return None
 
 
-def ask_input(fleet: Fleet, worker: Worker, filename: str, now_ms: int) -> tuple[bool | None, str]:
-    """What the worker last said of an input file; asks it (again) when that is old or unknown."""
-    known = fleet.inputs.get((worker.id, filename))
-    if known is None or now_ms - known[2] > INPUT_ANSWER_MS_MAX:
-        before = known if known is not None else (None, "asking the worker", now_ms)
-        fleet.inputs[worker.id, filename] = (before[0], before[1], now_ms)
-        fleet.send(worker, link.InputFile(check_id=fleet.check_id(worker.id, filename), filename=filename))
-        return before[0], before[1]
-    return known[0], known[1]
+def wanted_files(spec: JobSpec) -> list[tuple[Kind, str]]:
+    """What a job has to find on its worker: its working folder and its input files."""
+    found = [] if spec.workdir is None else [(Kind.FOLDER, spec.workdir)]
+    return found + [(Kind.INPUT, name) for name in spec.inputs]
+
+
+def _ask(fleet: Fleet, worker: Worker, kind: Kind, name: str, now_ms: int) -> Answer:
+    """What the worker last said of a file or folder; asks it (again) when that is old or unknown."""
+    question = (worker.id, kind, name)
+    known = fleet.inputs.get(question, UNASKED)
+    if known.good_until_ms <= now_ms:
+        known = fleet.inputs[question] = known._replace(good_until_ms=now_ms + INPUT_ANSWER_MS_MAX)
+        fleet.send(worker, link.InputFile(check_id=fleet.check_id(question), filename=name, kind=kind))
+    return known
 
 
 def rank(offer: Offer, estimates: dict[str, float]) -> tuple[float, float, int, str]:
@@ -186,18 +191,32 @@ def _gpu_refusal(gpu: Gpu, taken: Collection[str], memory_mb: int) -> str | None
     return None
 
 
+def has_input_folder(worker: Worker) -> bool:
+    """Whether it can have input files at all."""
+    return bool((worker.properties.get("io_paths") or {}).get("input"))
+
+
+def is_named(worker: Worker, names: Collection[str]) -> bool:
+    """Whether these names or ids mean this worker, too."""
+    return worker.name in names or worker.id in names
+
+
 def _unfit(worker: Worker, demand: Demand) -> str:
     """Why this worker will never do as it is; empty when it might."""
     spec, needs = demand.spec, demand.spec.resources
-    if spec.worker is not None and spec.worker not in {worker.name, worker.id}:
-        return f"the job asks for worker {spec.worker}"
+    named = spec.named_workers
+    if named and not is_named(worker, named):
+        return f"the job asks for worker {' or '.join(named)}"
+    project = worker.properties.get("project")
+    if project and project != spec.project:
+        return f"takes jobs of project {project} only"
     if worker.revoked:
         return "its credential was revoked"
     facts = worker.facts() if demand.requirements else {}
     for one in demand.requirements:
         if not one.matches(facts):
             return one.explain(facts)
-    if spec.inputs and not (worker.properties.get("io_paths") or {}).get("input"):
+    if spec.inputs and not has_input_folder(worker):
         return "has no input folder (start its agent with --input-path)"
     for need, key, label in capacities(demand):
         if total(worker, key) < need:

@@ -13,6 +13,7 @@ from opsconsole_coordinator.core.placement import (
     choose,
     demand_of,
     has_gpus,
+    is_named,
     judge,
     judge_again,
     promised_of,
@@ -108,7 +109,8 @@ def _is_runnable(fleet: Fleet, job: Job, now_ms: int) -> bool:
         fleet.order.discard(job)
         return False
     if job.spec.project in fleet.paused_projects:
-        note_reason(fleet, job, f"project {job.spec.project} is paused")
+        status = "archived" if job.spec.project in fleet.archived_projects else "paused"
+        note_reason(fleet, job, f"project {job.spec.project} is {status}")
         return False
     if job.waiting_on:
         note_reason(fleet, job, f"waits for {', '.join(sorted(job.waiting_on))}")
@@ -120,7 +122,8 @@ def _signature(job: Job, demand: Demand) -> tuple[object, ...]:
     """Jobs of one signature get the same answers; one whose next task avoids workers stands alone."""
     spec = job.spec
     alone = job.id if job.tasks[job.ready[0]].avoid else ""
-    return (alone, spec.worker, spec.requirements, spec.resources, spec.inputs, demand.prefetch)
+    where = (spec.named_workers, spec.project, spec.workdir)
+    return (alone, where, spec.requirements, spec.resources, spec.inputs, demand.prefetch)
 
 
 def _place_job(fleet: Fleet, job: Job, demand: Demand, before: Worker | None, now_ms: int) -> str:
@@ -203,18 +206,20 @@ def explain(offers: list[Offer], demand: Demand) -> str:
     """Why nobody accepted, in one line: the reasons of those who could at some time, counted."""
     if not offers:
         return "no worker has joined yet (opsconsole invite prints the line that joins one)"
-    if demand.spec.worker is not None:
-        named = [one for one in offers if demand.spec.worker in {one.worker.name, one.worker.id}]
-        if not named:
-            return f"no worker is named {demand.spec.worker}"
-        return f"{named[0].worker.name} {named[0].reason}"
+    names = demand.spec.named_workers
+    if names:
+        offers = [one for one in offers if is_named(one.worker, names)]
+        if not offers:
+            return f"no worker is named {' or '.join(names)}"
+        if len(offers) == 1:
+            return f"{offers[0].worker.name} {offers[0].reason}"
     hopeful = [one for one in offers if not one.permanent] or offers
     counted: dict[str, list[str]] = {}
     for one in hopeful:
         counted.setdefault(one.reason, []).append(one.worker.name)
     words = [
-        f"{names[0]} {reason}" if len(names) == 1 else f"{len(names)} workers: {reason}"
-        for reason, names in sorted(counted.items(), key=lambda item: -len(item[1]))[:3]
+        f"{those[0]} {reason}" if len(those) == 1 else f"{len(those)} workers: {reason}"
+        for reason, those in sorted(counted.items(), key=lambda item: -len(item[1]))[:3]
     ]
     prefix = "" if any(not one.permanent for one in offers) else "no worker fits: "
     return prefix + "; ".join(words)

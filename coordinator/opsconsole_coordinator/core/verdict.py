@@ -1,22 +1,32 @@
 """What a worker says to a job, requirement by requirement, for people to read."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from opsconsole_coordinator.core.fleet import Fleet
-from opsconsole_coordinator.core.model import Worker
-from opsconsole_coordinator.core.placement import Demand, Offer, capacities, free_gpus, gpu_count, total
+from opsconsole_coordinator.core.model import Answer, Worker
+from opsconsole_coordinator.core.placement import (
+    UNASKED,
+    Demand,
+    Offer,
+    capacities,
+    free_gpus,
+    gpu_count,
+    has_input_folder,
+    is_named,
+    total,
+    wanted_files,
+)
 from opsconsole_protocol.api import Verdict
+from opsconsole_protocol.link import Kind
 
 Check = tuple[str, bool, str]
 """A requirement in words, whether the worker meets it now, and what it has."""
-
-_UNASKED = (None, "asking the worker", 0)
 
 
 def verdict(fleet: Fleet, offer: Offer, demand: Demand, estimate_ms: float | None) -> Verdict:
     """An offer as people and scripts see it."""
     worker = offer.worker
-    inputs = [f"{name}: {fleet.inputs.get((worker.id, name), _UNASKED)[1]}" for name in demand.spec.inputs]
+    answers = [(name, _answer(fleet, worker, kind, name)) for kind, name in wanted_files(demand.spec)]
     return Verdict(
         worker_id=worker.id,
         worker=worker.name,
@@ -25,18 +35,26 @@ def verdict(fleet: Fleet, offer: Offer, demand: Demand, estimate_ms: float | Non
         estimated_start_ms=0 if offer.accepted else None,
         estimated_duration_ms=round(estimate_ms) if estimate_ms is not None else None,
         gpus_free=len(free_gpus(worker)[0]),
-        input="; ".join(inputs),
-        checks=tuple(_checks(fleet, worker, demand)),
+        input="; ".join(f"{name}: {answer.detail}" for name, answer in answers),
+        checks=tuple(_checks(worker, demand, answers)),
+        asking=not offer.permanent and any(answer.found is None and answer.good_until_ms for _, answer in answers),
     )
 
 
-def _checks(fleet: Fleet, worker: Worker, demand: Demand) -> Iterator[Check]:
+def _answer(fleet: Fleet, worker: Worker, kind: Kind, name: str) -> Answer:
+    if kind is Kind.INPUT and not has_input_folder(worker):
+        return Answer(False, "no input folder", 0)
+    return fleet.inputs.get((worker.id, kind, name), UNASKED)
+
+
+def _checks(worker: Worker, demand: Demand, answers: Iterable[tuple[str, Answer]]) -> Iterator[Check]:
     is_up = worker.connection == "connected" and worker.session is not None
     yield "up", is_up and not worker.maintenance, "in maintenance" if worker.maintenance else worker.connection
     left, slots = worker.slots_left(with_gpus=gpu_count(demand) > 0), worker.max_concurrent_jobs
     yield "a slot", left > 0, f"{slots - left} of {slots} taken"
-    if demand.spec.worker is not None:
-        yield demand.spec.worker, demand.spec.worker in {worker.name, worker.id}, worker.name
+    named = demand.spec.named_workers
+    if named:
+        yield " or ".join(named), is_named(worker, named), worker.name
     count = gpu_count(demand)
     if count:
         memory_mb = demand.spec.resources.gpu_memory_mb
@@ -50,6 +68,5 @@ def _checks(fleet: Fleet, worker: Worker, demand: Demand) -> Iterator[Check]:
     for one in demand.requirements:
         is_met = one.matches(facts)
         yield str(one), is_met, "" if is_met else one.finding(facts)
-    for name in demand.spec.inputs:
-        found, detail, _ = fleet.inputs.get((worker.id, name), _UNASKED)
-        yield name, found is True, detail
+    for name, answer in answers:
+        yield name, answer.found is True, answer.detail

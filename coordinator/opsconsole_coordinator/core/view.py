@@ -79,6 +79,8 @@ def job_row(fleet: Fleet, job: Job) -> JobRow:
     ended = sum(count for state, count in counts.items() if is_task_finished(state))
     single = fleet.current(job.tasks[0]) if total == 1 else None
     output = single.seen.output_path if single is not None and single.seen is not None else None
+    if len(job.output_folders) == 1:
+        output, _ = next(iter(job.output_folders))
     names = job.worker_names
     estimate_ms = history.estimate(fleet, job.spec)
     return JobRow(

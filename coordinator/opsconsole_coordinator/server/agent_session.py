@@ -17,6 +17,7 @@ from opsconsole_protocol.error import OpsconsoleError, ProtocolError
 from opsconsole_protocol.frame import LogChunk, decode_frame
 from opsconsole_protocol.ids import AttemptId, SessionId, WorkerId
 from opsconsole_protocol.link import SILENT_AFTER_MS
+from opsconsole_protocol.quantity import size_words
 
 log = logging.getLogger("opsconsole.coordinator.agent")
 
@@ -150,9 +151,11 @@ class AgentSession:
             case link.UpdateMetadata():
                 reconcile.update_metadata(kernel.fleet, worker, message, worker.name, kernel.clock.now_ms())
             case link.FileExists(check_id=check_id, size_bytes=size):
-                kernel.fleet.answer_input(check_id, True, f"found, {_size(size)}", kernel.clock.now_ms(), worker.id)
-            case link.FileNotFound(check_id=check_id, reason=reason):
-                kernel.fleet.answer_input(check_id, False, reason, kernel.clock.now_ms(), worker.id)
+                kernel.fleet.answer_input(
+                    check_id, True, f"found, {size_words(size)}", kernel.clock.now_ms(), worker.id
+                )
+            case link.FileNotFound(check_id=check_id, reason=reason, again_ms=again_ms):
+                kernel.fleet.answer_input(check_id, False, reason, kernel.clock.now_ms(), worker.id, again_ms)
             case link.PeerError(code=code, message=text):
                 log.warning("%s says %s: %s", worker.name, code, text)
             case link.Register():
@@ -200,12 +203,3 @@ class AgentSession:
                 return
             if worker is not None and self._kernel.clock.now_ms() - worker.heard_at_ms > DEAD_AFTER_MS:
                 return
-
-
-def _size(size_bytes: int) -> str:
-    size = float(size_bytes)
-    for unit in ("B", "KB", "MB", "GB"):
-        if size < 1024:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1024
-    return f"{size:.1f} TB"

@@ -28,11 +28,19 @@ def with_after(spec: JobSpec, resolved: dict[JobId, JobId]) -> JobSpec:
 def read_projects(connection: sqlite3.Connection) -> tuple[ProjectRow, ...]:
     """Every project that was made or has jobs, by name, with its jobs counted by state."""
     made = dict(connection.execute("SELECT name, data FROM projects").fetchall())
-    counts = query.count_jobs(connection)
+    counts, first_ms = query.count_jobs(connection), query.first_jobs(connection)
     rows = []
     for name in sorted({*made, *counts}):
         row = _decode(name, made.get(name))
-        rows.append(msgspec.structs.replace(row, job_counts=counts.get(name, {})))
+        since_ms = row.created_at_ms or first_ms.get(name, 0)
+        rows.append(
+            msgspec.structs.replace(
+                row,
+                job_counts=counts.get(name, {}),
+                created_at_ms=since_ms,
+                updated_at_ms=row.updated_at_ms or since_ms,
+            )
+        )
     return tuple(rows)
 
 
@@ -56,10 +64,9 @@ async def set_project(kernel: Kernel, request: SetProject, actor: str) -> str:
         return row
 
     row = await kernel.database.write(write)
-    if row.status == "active":
-        kernel.fleet.paused_projects.discard(row.name)
-    else:
-        kernel.fleet.paused_projects.add(row.name)
+    fleet = kernel.fleet
+    (fleet.paused_projects.discard if row.status == "active" else fleet.paused_projects.add)(row.name)
+    (fleet.archived_projects.add if row.status == "archived" else fleet.archived_projects.discard)(row.name)
     kernel.fleet.must_schedule = True
     words = f"project {row.name} is {row.status}"
     kernel.fleet.audit(now_ms, actor, "project", words, row.name)

@@ -234,7 +234,7 @@ class Desk:
         while True:
             verdicts, text = view.candidates(kernel.fleet, request.spec, kernel.clock.now_ms())
             kernel.changed()
-            is_open = any("asking the worker" in one.input or "asking the worker" in one.reason for one in verdicts)
+            is_open = any(one.asking for one in verdicts)
             if not is_open or asyncio.get_running_loop().time() > deadline:
                 return api.Candidates(verdicts=verdicts, text=text)
             await asyncio.sleep(ANSWER_POLL_S)

@@ -241,6 +241,24 @@ async def test_a_paused_project_waits_also_after_a_restart(site: Site) -> None:
         await agent.close()
 
 
+async def test_a_project_that_nobody_made_is_as_old_as_its_first_job(site: Site) -> None:
+    """Hard use 44."""
+    async with await site.operator() as operator:
+        first = await operator.submit()
+        await operator.submit()
+        (project,) = (await operator.call(api.ListProjects())).projects
+        assert (project.name, project.created_at_ms) == ("default", first.created_at_ms)
+
+
+async def test_an_archived_project_refuses_work_also_after_a_restart(site: Site) -> None:
+    """Hard use 42."""
+    async with await site.operator() as operator:
+        await operator.call(api.SetProject(name="default", status="archived"))
+        await site.kernel.load()
+        with pytest.raises(Conflict, match="project default is archived and takes no work"):
+            await operator.submit()
+
+
 async def test_pages_of_jobs_meet(site: Site) -> None:
     async with await site.operator() as operator:
         spec = JobSpec(command=("a",), held=True)
