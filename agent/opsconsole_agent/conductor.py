@@ -241,7 +241,8 @@ class Conductor:
         if attempt_id not in self._watched:
             self._watched.add(attempt_id)
             for source in _WRITTEN_BY_TASKS:
-                self._shipper.watch(attempt_id, source, Path(self._state.log_file(attempt_id, source)))
+                path, kept = self._state.log_file(attempt_id, source), self._state.kept_log(attempt_id, source)
+                self._shipper.watch(attempt_id, source, Path(path), kept=Path(kept))
             self.outlet.wake_shipping()
 
     def _watch_processes(self) -> None:
@@ -267,6 +268,9 @@ class Conductor:
 
     def _wrote_nothing(self, attempt_id: AttemptId) -> bool:
         try:
+            # What has a size has its second name too, unless it couldn't be given one; then it has its size.
+            if any(os.path.lexists(self._state.kept_log(attempt_id, source)) for source in _WRITTEN_BY_TASKS):
+                return False
             return not any(os.lstat(self._state.log_file(attempt_id, source)).st_size for source in _WRITTEN_BY_TASKS)
         except OSError:
             return False
@@ -284,8 +288,11 @@ class Conductor:
             self.tell(events)
 
     def _tail(self, attempt_id: AttemptId, source: Source) -> str:
+        path, kept = self._state.log_file(attempt_id, source), self._state.kept_log(attempt_id, source)
         try:
-            descriptor = os.open(self._state.log_file(attempt_id, source), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            descriptor = os.open(
+                kept if os.path.lexists(kept) else path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            )
         except OSError:
             return ""
         try:

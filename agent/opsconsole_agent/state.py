@@ -1,8 +1,9 @@
 """The agent's memory on disk: one folder an attempt, and the newest sequence heard of from the coordinator's store.
 
     STATE_DIR/attempts/<attempt id>/spec.json        what was wanted, mode 0600: it holds the job's token
-                                    stdout stderr    written by the task itself
+                                    stdout stderr    what the task wrote
                                     work/            its working folder, unless the job names another
+    STATE_DIR/logs/<attempt id>.<source>             a second name of the same, for a task that removes the first
     STATE_DIR/store.json boot
 
 Nothing is synced to the disk. What is written survives the end of any process, which is all that is promised: with the
@@ -28,6 +29,7 @@ from pathlib import Path
 import msgspec
 
 from opsconsole_agent.core import Intent
+from opsconsole_agent.keeper.output import KEPT_FOLDER
 from opsconsole_agent.log.shipper import CUT_LOG_KEPT_DAYS
 from opsconsole_protocol.error import InvalidRequest, OpsconsoleError
 from opsconsole_protocol.frame import Source
@@ -43,7 +45,8 @@ FULL_BELOW_BYTES = 64 * 1024
 _SPEC = "spec.json"
 _WORK = "work"
 _SPARE_MAX = 64
-_MODES = {_WORK: stat.S_IFDIR | 0o700} | dict.fromkeys(map(str, (Source.STDOUT, Source.STDERR)), stat.S_IFREG | 0o600)
+_WRITTEN_BY_TASKS = (Source.STDOUT, Source.STDERR)
+_MODES = {_WORK: stat.S_IFDIR | 0o700} | dict.fromkeys(map(str, _WRITTEN_BY_TASKS), stat.S_IFREG | 0o600)
 _ATTEMPT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 _log = logging.getLogger(__name__)
@@ -65,6 +68,8 @@ class StoreMark(msgspec.Struct, frozen=True):
 
     store_id: str = ""
     store_seq: int = 0
+    store_seal: str = ""
+    """The coordinator's proof that it told us so."""
 
 
 def is_disk_full(error: OSError) -> bool:
@@ -86,6 +91,7 @@ class StateFolder:
         """Make the folders; raises StateFolderBroken."""
         self.path = state_dir
         self._attempts = str(state_dir / "attempts")
+        self._kept = str(state_dir / KEPT_FOLDER)
         self._store = state_dir / "store.json"
         self._encoder = msgspec.json.Encoder()
         self._written: set[AttemptId] = set()
@@ -120,6 +126,10 @@ class StateFolder:
     def log_file(self, attempt_id: AttemptId, source: Source) -> str:
         """The file of one of its logs."""
         return f"{self._attempts}/{attempt_id}/{source}"
+
+    def kept_log(self, attempt_id: AttemptId, source: Source) -> str:
+        """The second name of such a file; there from its first byte on."""
+        return f"{self._kept}/{attempt_id}.{source}"
 
     def make(self, attempt_id: AttemptId) -> None:
         """Make its folders, of spare ones where there are some; raises OSError."""
@@ -186,10 +196,13 @@ class StateFolder:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(f"{folder}/{_SPEC}")
         if keep_logs:
-            return
+            return  # with both names: `sweep` takes either
         if clean and len(self._spare) < _SPARE_MAX and _is_as_made(folder):
             self._spare.append(folder)
             return
+        for source in _WRITTEN_BY_TASKS:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self.kept_log(attempt_id, source))
         for source in Source:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(f"{folder}/{source}")
@@ -211,7 +224,19 @@ class StateFolder:
                     removed += 1
             except OSError as error:
                 _log.warning("the old folder %s can't be removed: %s", entry.path, error.strerror)
+        self._sweep_kept(now_s)
         return removed
+
+    def _sweep_kept(self, now_s: float) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            for entry in list(os.scandir(self._kept)):
+                attempt_id = entry.name.rpartition(".")[0]
+                try:
+                    is_old = now_s - entry.stat(follow_symlinks=False).st_mtime > WORK_KEPT_S
+                    if is_old and not os.path.lexists(f"{self._attempts}/{attempt_id}/{_SPEC}"):
+                        os.unlink(entry.path)
+                except OSError as error:
+                    _log.warning("the old log %s can't be removed: %s", entry.path, error.strerror)
 
     # --- the coordinator's store -----------------------------------------------------------------------------------
 

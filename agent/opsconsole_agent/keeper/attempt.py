@@ -12,6 +12,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from opsconsole_agent.keeper.output import Output
+
 encode = JSONEncoder(separators=(",", ":")).encode
 
 KEEPER_DIED = "its keeper was killed while it ran: how it ended can't be known"
@@ -31,7 +33,7 @@ class Attempt:
     __slots__ = (
         "cgroup", "child", "doubts", "ended_at_ms", "exit_status", "frozen", "id", "interval_s", "kill_leftovers_at_s",
         "killing", "known", "leader_gone", "leftovers", "look_at_s", "looked_at_s", "max_rss_kb", "oom_kill",
-        "oom_kills", "pid", "pidfd", "proof", "start_time", "started_at_ms", "stopped_before", "system_s", "termed", "user_s",
+        "oom_kills", "outputs", "pid", "pidfd", "proof", "start_time", "started_at_ms", "stopped_before", "system_s", "termed", "user_s",
     )  # fmt: skip
 
     def __init__(self, attempt_id: str, pid: int, start_time: int, started_at_ms: int, *, child: bool) -> None:
@@ -49,6 +51,7 @@ class Attempt:
         self.max_rss_kb = 0
         self.oom_kills: int | None = None  # the kernel's count when it started
         self.oom_kill: bool | None = None
+        self.outputs: list[Output] = []
         self.frozen = False
         self.cgroup: Cgroup | None = None
         self.stopped_before: set[Identity] = set()  # stopped by somebody else before we froze it: not ours to thaw
@@ -78,9 +81,10 @@ class Attempt:
 def started_line(attempt: Attempt) -> str:
     """The fact that it started."""
     # By hand, on the hot path: an attempt id needs no quoting.
+    outputs = ",".join(f"[{encode(output.path)},{output.number}]" for output in attempt.outputs if output.number)
     return (
         f'{{"kind":"started","attempt_id":"{attempt.id}","pid":{attempt.pid},'
-        f'"start_time":{attempt.start_time},"at_ms":{attempt.started_at_ms}}}'
+        f'"start_time":{attempt.start_time},"at_ms":{attempt.started_at_ms},"outputs":[{outputs}]}}'
     )
 
 

@@ -27,6 +27,7 @@ class History:
     def __init__(self) -> None:
         self.boot_id = ""
         self.started: dict[str, Record] = {}
+        self.outputs: dict[str, list[tuple[str, int]]] = {}
         self.frozen: dict[str, Record] = {}
         self.exits: dict[str, str] = {}
         self.damaged = 0
@@ -50,14 +51,21 @@ class History:
         attempt_id = str(record["attempt_id"])
         if kind == "started":
             self.started[attempt_id] = {name: int(str(record[name])) for name in ("pid", "start_time", "at_ms")}
+            self.outputs[attempt_id] = _outputs(record.get("outputs"))
         elif kind == "frozen":
             self.frozen[attempt_id] = record
         elif kind == "thawed":
             self.frozen.pop(attempt_id, None)
         elif kind == "exited":
             self.started.pop(attempt_id, None)
+            self.outputs.pop(attempt_id, None)
             self.frozen.pop(attempt_id, None)
             self.exits[attempt_id] = line
+
+
+def _outputs(value: object) -> "list[tuple[str, int]]":
+    """Paths and numbers of pipes; a keeper from before there were pipes wrote none."""
+    return [(str(path), int(number)) for path, number in value] if isinstance(value, list) else []
 
 
 def _strings(value: object) -> "Iterable[str]":

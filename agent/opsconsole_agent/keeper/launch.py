@@ -1,20 +1,23 @@
-"""Start a program: its own session, nothing on stdin, output appended to files, and errors that say what is missing."""
+"""Start a program: its own session, nothing on stdin unless it is told what, output into pipes, and errors that say what is missing."""
 
 # The keeper doesn't import pathlib.
 # ruff: noqa: PTH116
 
 import errno
 import os
+import resource
 import signal
 import stat
 
+from opsconsole_agent.keeper.output import Output
 from opsconsole_agent.keeper.process import MARK
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_OUTPUT = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY
+_DESCRIPTORS = resource.getrlimit(resource.RLIMIT_NOFILE)
+_DESCRIPTORS_WANTED = 1 << 16
 # What we ignore would stay ignored in the program; so would what our own parent ignored.
 _DEFAULT_SIGNALS = sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})
 
@@ -26,7 +29,7 @@ class LaunchError(Exception):
 class Launch:
     """A program to start. `env` is complete: nothing is inherited, and the attempt's mark is added to it."""
 
-    __slots__ = ("argv", "attempt_id", "cwd", "env", "stderr", "stdout")
+    __slots__ = ("argv", "attempt_id", "cwd", "env", "stderr", "stdin", "stdout")
 
     def __init__(
         self,
@@ -36,6 +39,7 @@ class Launch:
         env: "Mapping[str, str]",
         stdout: str,
         stderr: str,
+        stdin: str = os.devnull,
     ) -> None:
         self.attempt_id = attempt_id
         self.argv = argv
@@ -43,32 +47,47 @@ class Launch:
         self.env = env
         self.stdout = stdout
         self.stderr = stderr
+        self.stdin = stdin
 
 
-def spawn(launch: Launch, home: int) -> int:
-    """Start it and return its pid; raises LaunchError.
+def take_descriptors() -> None:
+    """Be allowed as many as the system grants: an attempt costs four. Programs get the limit that we were given."""
+    hard = _DESCRIPTORS[1]
+    wanted = _DESCRIPTORS_WANTED if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS_WANTED)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(wanted, _DESCRIPTORS[0]), hard))
+
+
+def spawn(launch: Launch, home: int) -> tuple[int, list[Output]]:
+    """Start it; its pid, and where its output arrives: to be moved on, and closed in the end. Raises LaunchError.
 
     Changes the working folder meanwhile and goes back to the open folder `home`: only for single-threaded processes.
     """
-    stdout = _open_output(launch.stdout)
+    outputs: list[Output] = []
     try:
-        stderr = stdout if launch.stderr == launch.stdout else _open_output(launch.stderr)
+        for path in dict.fromkeys((launch.stdout, launch.stderr)):
+            outputs.append(_make_output(launch.attempt_id, path))  # noqa: PERF401  (those made before are to be closed)
+        _enter(launch.cwd)
         try:
-            _enter(launch.cwd)
-            try:
-                return _spawn_here(launch, stdout, stderr)
-            finally:
-                os.fchdir(home)
+            pid = _spawn_here(launch, outputs[0].writer, outputs[-1].writer)
         finally:
-            if stderr != stdout:
-                os.close(stderr)
-    finally:
-        os.close(stdout)
+            os.fchdir(home)
+    except LaunchError:
+        for output in outputs:
+            output.close()
+        raise
+    for output in outputs:
+        output.hand_over()
+    return pid, outputs
 
 
-def _open_output(path: str) -> int:
+def _make_output(attempt_id: str, path: str) -> Output:
     try:
-        return os.open(path, _OUTPUT, 0o600)
+        try:
+            return Output.make(attempt_id, path)
+        except OSError as error:
+            if error.errno not in (errno.EMFILE, errno.ENFILE):
+                raise
+            return Output.make_plain(path)
     except OSError as error:
         advice = "; make room there" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
         raise LaunchError(f"can't write the output to {path}: {_words(error)}{advice}") from None
@@ -107,19 +126,24 @@ def _spawn_here(launch: Launch, stdout: int, stderr: int) -> int:
 
 
 def _posix_spawn(path: str, argv: list[str], launch: Launch, stdout: int, stderr: int) -> int:
-    return os.posix_spawn(
-        path,
-        argv,
-        {**launch.env, MARK: launch.attempt_id},
-        file_actions=[
-            (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
-            (os.POSIX_SPAWN_DUP2, stdout, 1),
-            (os.POSIX_SPAWN_DUP2, stderr, 2),
-        ],
-        setsid=True,
-        setsigmask=(),
-        setsigdef=_DEFAULT_SIGNALS,
-    )
+    ours = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, _DESCRIPTORS)
+    try:
+        return os.posix_spawn(
+            path,
+            argv,
+            {**launch.env, MARK: launch.attempt_id},
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, launch.stdin, os.O_RDONLY | os.O_NOCTTY, 0),
+                (os.POSIX_SPAWN_DUP2, stdout, 1),
+                (os.POSIX_SPAWN_DUP2, stderr, 2),
+            ],
+            setsid=True,
+            setsigmask=(),
+            setsigdef=_DEFAULT_SIGNALS,
+        )
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, ours)
 
 
 def find_program(name: str, env: "Mapping[str, str]") -> str:

@@ -111,7 +111,7 @@ class Service:
             self._accept()
         elif self._connection is not None and fd == self._connection.fd:
             self._on_connection(self._connection, events)
-        else:
+        elif not self._supervisor.pump.readable(fd):
             self._supervisor.leader_ended(fd)
 
     def _timeout_s(self) -> float:

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 
+from opsconsole_agent.keeper.launch import take_descriptors
 from opsconsole_agent.keeper.service import LOG_NAME, Service
 
 IDLE_S = 60.0
@@ -38,6 +39,7 @@ def run(arguments: list[str]) -> int:
     except BlockingIOError:
         return EXIT_LOCKED
     _detach()
+    take_descriptors()
     service = Service(idle_s)
     _announce()
     return service.run()

@@ -15,6 +15,7 @@ from opsconsole_agent.keeper.control import Control
 from opsconsole_agent.keeper.fault import Refused
 from opsconsole_agent.keeper.journal import COMPACT_BYTES, History, Journal, Record
 from opsconsole_agent.keeper.oom import OomCounter
+from opsconsole_agent.keeper.output import Output, Pump
 from opsconsole_agent.keeper.process import Children, Process, boot_id, look, now_ticks, send
 
 TYPE_CHECKING = False
@@ -45,6 +46,7 @@ class Supervisor:
         self._pidfds: dict[int, Attempt] = {}
         self._waiting: dict[str, Attempt] = {}  # to be looked at when their time comes
         self._retirement = freezer.Retirement()
+        self.pump = Pump(watch, unwatch)
         self._children = Children()
         self.control = Control(self._look, self._tell)
         self._oom = OomCounter()
@@ -63,7 +65,7 @@ class Supervisor:
         oom_kills = self._oom.recent(time.monotonic())
         before_ticks = now_ticks()
         try:
-            pid = launch.spawn(spec, self._home)
+            pid, outputs = launch.spawn(spec, self._home)
         except launch.LaunchError as error:
             self._end(spec.attempt_id, facts.unstarted_line(spec.attempt_id, str(error), at_ms))
             return
@@ -75,6 +77,9 @@ class Supervisor:
             start_time = leader.start_time if leader else before_ticks
         one = Attempt(spec.attempt_id, pid, start_time, at_ms, child=True)
         one.oom_kills = oom_kills
+        one.outputs = outputs
+        for output in outputs:
+            self.pump.add(output)
         self.live[one.id] = self._leaders[pid] = one
         self._tell(facts.started_line(one))
 
@@ -196,6 +201,7 @@ class Supervisor:
         if ended:
             self._drain(ended, now_s)
         self._retirement.retry(now_s)
+        self.pump.tick(now_s)
         if self.live:
             self._oom.keep_up(now_s)
 
@@ -212,6 +218,8 @@ class Supervisor:
     def next_due_s(self) -> float | None:
         """When `tick` is wanted next, on the monotonic clock."""
         due_s = self._retirement.due_s
+        if self.pump.due_s is not None:
+            due_s = self.pump.due_s if due_s is None else min(due_s, self.pump.due_s)
         if self.live:
             due_s = self._oom.due_s if due_s is None else min(due_s, self._oom.due_s)
         for one in self._waiting.values():
@@ -222,6 +230,7 @@ class Supervisor:
         self._waiting.pop(one.id, None)
         if one.cgroup is not None:
             self._retirement.add(one.cgroup, time.monotonic())
+        self.pump.finish(one.outputs)
         self._end(one.id, facts.exited_line(one))
 
     def _end(self, attempt_id: str, line: str) -> None:
@@ -263,7 +272,20 @@ class Supervisor:
             one = Attempt(attempt_id, pid, start_time, at_ms, child=False)
             self._recall_freeze(one, history.frozen.get(attempt_id))
             found.append(one)
+        self._find_outputs(found, history)
         self._adopt(found)
+
+    def _find_outputs(self, found: list[Attempt], history: History) -> None:
+        """Take up the pipes that their processes write to; those that ended meanwhile took theirs along."""
+        if not any(history.outputs.values()):
+            return
+        census = Census(found, self._orphans)
+        for one in found:
+            pids = [process.pid for process in census.members(one)]
+            outputs = (Output.find(one.id, path, number, pids) for path, number in history.outputs.get(one.id, ()))
+            one.outputs = list(filter(None, outputs))
+            for output in one.outputs:
+                self.pump.add(output)
 
     def adopt(self, attempt_id: str, pid: int | None, start_time: int | None) -> bool:
         """Look for an attempt that the log doesn't know; False when it was never started as far as can be seen."""

@@ -10,14 +10,18 @@ agent read something else, only a plain file is read, never through a link, and 
 
 import os
 import stat
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
 from opsconsole_protocol.log import Source
 
 _READ_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
 _APPEND_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 NOTES_BYTES_MAX = 256 * 1024
+
+T = TypeVar("T")
 
 
 class LogFollower:
@@ -27,14 +31,16 @@ class LogFollower:
     that the same trouble reads the same.
     """
 
-    __slots__ = ("_identity", "_path", "offset", "size", "source", "trouble")
+    __slots__ = ("_identity", "_kept", "_path", "offset", "size", "source", "trouble")
 
-    def __init__(self, source: Source, path: Path, offset: int = 0) -> None:
+    def __init__(self, source: Source, path: Path, offset: int = 0, kept: Path | None = None) -> None:
+        """`kept`: a second name of the same file, which counts where it exists."""
         self.source = source
         self.offset = offset
         self.size = 0
         self.trouble = ""
         self._path = os.fspath(path)
+        self._kept = "" if kept is None else os.fspath(kept)
         self._identity: tuple[int, int] | None = None
 
     @property
@@ -55,7 +61,7 @@ class LogFollower:
     def look(self) -> bool:
         """See how large the file is now, without opening it; whether there is something to read."""
         try:
-            self._see(os.lstat(self._path))
+            self._see(self._at_a_name(os.lstat))
         except OSError as error:
             self._lose(error)
         return self.size > self.offset
@@ -63,7 +69,7 @@ class LogFollower:
     def read(self, limit_bytes: int) -> bytes | None:
         """The next bytes, at most `limit_bytes`, and step past them; None when there are none or they can't be read."""
         try:
-            descriptor = os.open(self._path, _READ_FLAGS)
+            descriptor = self._at_a_name(_open)
         except OSError as error:
             self._lose(error)
             return None
@@ -83,6 +89,13 @@ class LogFollower:
     def seek(self, offset: int) -> None:
         """Go on reading at `offset`."""
         self.offset = offset
+
+    def _at_a_name(self, do: Callable[[str], T]) -> T:
+        """Do it with the file, by whichever name it still has. Raises OSError."""
+        if self._kept:
+            with suppress(FileNotFoundError):
+                return do(self._kept)
+        return do(self._path)
 
     def _see(self, found: os.stat_result) -> None:
         identity = (found.st_dev, found.st_ino)
@@ -173,6 +186,10 @@ class NoteFollower(LogFollower):
                 raise OSError(f"{self._path} took only part of a line")
         finally:
             os.close(descriptor)
+
+
+def _open(path: str) -> int:
+    return os.open(path, _READ_FLAGS)
 
 
 def _read_small(path: str) -> bytes:

@@ -108,11 +108,13 @@ class LogShipper:
 
     # --- what to follow ----------------------------------------------------------------------------------------
 
-    def watch(self, attempt_id: str, source: Source, path: Path, from_offset: int = 0) -> None:
+    def watch(
+        self, attempt_id: str, source: Source, path: Path, from_offset: int = 0, kept: Path | None = None
+    ) -> None:
         """Follow `path` as `source` of an attempt, from a byte that the coordinator doesn't have yet.
 
         The file need not exist yet. Lines of the agent's own go to the file `error` beside it, unless the source
-        `error` was watched before. Watching the same source again only moves the offset.
+        `error` was watched before. Watching the same source again only moves the offset. `kept`: a second name.
         """
         attempt = self._attempts.setdefault(attempt_id, _Attempt(attempt_id))
         if source in attempt.files:
@@ -121,7 +123,7 @@ class LogShipper:
         if source is Source.ERROR:
             self._watch_notes(attempt, path, from_offset)
         else:
-            self._add(attempt, source, LogFollower(source, path, from_offset))
+            self._add(attempt, source, LogFollower(source, path, from_offset, kept))
             beside = path.with_name(_NOTES_NAME)
             if attempt.notes is None and os.path.lexists(beside):
                 # An earlier life of the agent had something to say.

@@ -5,9 +5,12 @@ from functools import partial
 from typing import NamedTuple, cast
 
 from textual.command import DiscoveryHit, Hit, Hits, Provider
+from textual.content import Content
+from textual.fuzzy import Matcher
 
 from opsconsole_console.app.command import KINDS
 from opsconsole_console.app.navigation import Navigation
+from opsconsole_console.widget.words import plain
 
 _JOBS_MAX = 1_000
 
@@ -25,14 +28,15 @@ class ConsoleCommands(Provider):
 
     async def discover(self) -> Hits:
         for offer in self._plain():
-            yield DiscoveryHit(offer.text, partial(self._run, offer.line), help=offer.help)
+            yield DiscoveryHit(plain(offer.text), partial(self._run, offer.line), offer.text, _help(offer))
 
     async def search(self, query: str) -> Hits:
         matcher = self.matcher(query)
         for offer in (*self._plain(), *self._named()):
             score = matcher.match(offer.text)
             if score > 0:
-                yield Hit(score, matcher.highlight(offer.text), partial(self._run, offer.line), help=offer.help)
+                shown = _highlighted(matcher, offer.text)
+                yield Hit(score, shown, partial(self._run, offer.line), offer.text, _help(offer))
 
     @property
     def _console(self) -> Navigation:
@@ -56,3 +60,17 @@ class ConsoleCommands(Provider):
 
     def _run(self, line: str) -> None:
         self._console.run_line(line)
+
+
+def _highlighted(matcher: Matcher, text: str) -> Content:
+    """What `matcher.highlight` does, for text that is no markup."""
+    shown = plain(text)
+    _, places = matcher.fuzzy_search.match(matcher.query, shown.plain)
+    for place in places:
+        shown = shown.stylize(matcher.match_style, place, place + 1)
+    return shown
+
+
+def _help(offer: Offer) -> str:
+    """Textual reads help as markup where it is a `str`; content it takes as it is."""
+    return cast("str", plain(offer.help))

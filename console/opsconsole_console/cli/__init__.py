@@ -7,18 +7,24 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
 
 from opsconsole_console.cli import console
-from opsconsole_console.cli.output import clean, put, say
+from opsconsole_console.cli.interruption import Terminated
+from opsconsole_console.cli.output import put, say
 from opsconsole_console.cli.parser import USAGE, Group, Parser, VerbParser, add_common
+from opsconsole_console.cli.scope import check_scope, verb_of
+from opsconsole_console.cli.secret_argument import hide
 from opsconsole_console.cli.verb import VERBS
+from opsconsole_console.visible import clean
 from opsconsole_protocol.error import InvalidRequest, OpsconsoleError
 
 FAILED = 1
 INTERRUPTED = 130
+TERMINATED = 143
 BROKEN_PIPE = 141
 
 _DESCRIPTION = """\
@@ -30,22 +36,32 @@ coordinator that already runs here.
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command line; its exit code: 0 done, 1 it failed, 2 wrong usage, 130 interrupted, or the task's own."""
+    """Run one command line; its exit code: 0 done, 1 it failed, 2 wrong usage, 130 interrupted, 143 terminated, or the task's own."""
     words, command = _split(list(sys.argv[1:] if argv is None else argv))
+    if argv is None:
+        hide(words)
+    _never_fail_to_encode()
+    parser = build_parser(words)
     try:
-        args = build_parser(words).parse_args(words)
+        args = parser.parse_args(words)
     except SystemExit as end:
         return _flushed(end.code if isinstance(end.code, int) else USAGE)
     args.command = command
     try:
+        _check_text((*words, *(command or ())))
+        check_scope(args, verb_of(words, parser, tuple(VERBS)))
         _check_command(args)
         return _flushed(args.run(args))
-    except KeyboardInterrupt:
-        return INTERRUPTED
+    except SystemExit as end:  # a verb that parses words of its own has said what is wrong
+        return _flushed(end.code if isinstance(end.code, int) else USAGE)
+    except KeyboardInterrupt as end:
+        return TERMINATED if isinstance(end, Terminated) else INTERRUPTED
     except BrokenPipeError:
         return _closed_pipe()
     except OpsconsoleError as error:
         return _complain(args, error.message, USAGE if isinstance(error, InvalidRequest) else FAILED)
+    except UnicodeEncodeError as error:
+        return _complain(args, f"{_near(error)} is not UTF-8, so it can't be sent: use another name for it", USAGE)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         return _complain(args, f"{where}{error.strerror or error}", FAILED)
@@ -90,9 +106,30 @@ def _split(words: list[str]) -> tuple[list[str], list[str] | None]:
     return words[:place], words[place + 1 :]
 
 
+def _never_fail_to_encode() -> None:
+    """Signs that this locale can't say become question marks: a list with one odd name in it is still a list."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def _check_text(words: Sequence[str]) -> None:
+    """Bytes that are no text reach us as lone surrogates, which nothing behind us could send or store."""
+    for word in words:
+        try:
+            word.encode()
+        except UnicodeEncodeError:
+            raise InvalidRequest(f"{word[:60]!r} is not UTF-8: write it in UTF-8, or use another name") from None
+
+
+def _near(error: UnicodeEncodeError) -> str:
+    """What stands around the sign that can't be sent."""
+    return repr(error.object[max(0, error.start - 30) : error.end + 10])
+
+
 def _check_command(args: argparse.Namespace) -> None:
     if args.command is not None and not getattr(args, "takes_command", False):
-        raise InvalidRequest("a command after -- goes with submit, run or template set")
+        raise InvalidRequest("a command after -- goes with submit, run, clone or template set")
 
 
 def _complain(args: argparse.Namespace, message: str, code: int) -> int:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from opsconsole_console.cli.output import clean, put, put_json
+from opsconsole_console.cli.output import put, put_json
 from opsconsole_console.cli.parser import Group
+from opsconsole_console.visible import clean
 
 if TYPE_CHECKING:
     from opsconsole.client import Client

@@ -10,31 +10,37 @@ from typing import TextIO
 
 import msgspec
 
+from opsconsole_console.cli.terminal_text import TerminalText
+from opsconsole_console.visible import escape_json
 from opsconsole_protocol.frame import Source
 from opsconsole_protocol.log import LogLine
 
 
 @dataclass
 class _Open:
-    """The line that a stream stands in, if its newline hasn't come."""
+    """The line that a stream stands in, if its newline hasn't come; `text` where a person looks on."""
 
     key: tuple[str, int, int] | None = None
+    text: TerminalText | None = None
 
 
 class LogWriter:
     """Writes the fragments of one or of several tasks' logs.
+
+    A terminal gets text and colours only, unless it is `raw`; a file or a pipe gets the task's own bytes.
 
     stdout goes to stdout, all else to stderr. A fragment goes on where the last one of its line stopped; when another
     line came in between, it stands on a line of its own. `prefix`: name the task before each line.
     """
 
     def __init__(
-        self, *, json: bool = False, timestamps: bool = False, prefix: bool = False,
+        self, *, json: bool = False, timestamps: bool = False, prefix: bool = False, raw: bool = False,
         out: TextIO | None = None, err: TextIO | None = None,
     ) -> None:  # fmt: skip
         self._json = json
         self._timestamps = timestamps
         self._prefix = prefix
+        self._raw = raw
         self._out = out if out is not None else sys.stdout
         self._err = err if err is not None else sys.stderr
         self._open: dict[TextIO, _Open] = {}
@@ -53,7 +59,7 @@ class LogWriter:
         """End what is still open, where a person looks on; a pipe gets the task's bytes and no more."""
         for stream, place in self._open.items():
             if place.key is not None and stream.isatty():
-                stream.write("\n")
+                stream.write(_end(place) + "\n")
                 place.key = None
         self.flush()
 
@@ -67,17 +73,22 @@ class LogWriter:
             "task": task_id, "attempt": attempt, "line_number": line.line_number, "source": line.source,
             "data": line.data, "timestamp_ms": line.timestamp_ms, "start": line.start, "partial": line.partial,
         }  # fmt: skip
-        self._out.write(self._encoder.encode(fields).decode() + "\n")
+        text = self._encoder.encode(fields).decode()
+        self._out.write(escape_json(text, self._out.encoding or "utf-8") + "\n")
 
     def _write_text(self, line: LogLine, task_id: str, attempt: int) -> None:
         stream = self._out if line.source is Source.STDOUT else self._err
-        place = self._open.setdefault(stream, _Open())
+        place = self._open.get(stream)
+        if place is None:
+            place = self._open[stream] = _Open(text=TerminalText() if stream.isatty() and not self._raw else None)
         key = (task_id, attempt, line.line_number)
+        head = self._head(line, task_id)
         if place.key != key:
             if place.key is not None:
-                stream.write("\n")
-            stream.write(self._head(line, task_id))
-        stream.write(line.data if line.partial else line.data + "\n")
+                stream.write(_end(place) + "\n")
+            stream.write(head)
+        data = line.data if place.text is None else place.text.feed(line.data, head=head)
+        stream.write(data if line.partial else data + _end(place) + "\n")
         place.key = key if line.partial else None
 
     def _head(self, line: LogLine, task_id: str) -> str:
@@ -86,3 +97,7 @@ class LogWriter:
             moment = dt.datetime.fromtimestamp(line.timestamp_ms / 1000, dt.UTC)
             head += moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{line.timestamp_ms % 1000:03}Z "
         return head
+
+
+def _end(place: _Open) -> str:
+    return "" if place.text is None else place.text.end()

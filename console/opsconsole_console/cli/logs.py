@@ -41,7 +41,17 @@ def add(group: Group) -> None:
     )
     parser.add_argument("--until", metavar="T", type=typed(since_ms), help="up to then")
     parser.add_argument("-t", "--timestamps", action="store_true", help="put the time before each line (UTC)")
+    add_raw(parser)
     parser.add_argument("--json", action="store_true", help="one JSON object a line, everything on stdout")
+
+
+def add_raw(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
+    """The option of everything that prints a log."""
+    parser.add_argument(
+        "--raw",
+        action="store_true",
+        help="a terminal too gets what was printed as it is, not its text and colours only",
+    )
 
 
 def logs(args: argparse.Namespace) -> int:
@@ -65,10 +75,9 @@ def make_query(args: argparse.Namespace) -> LogQuery:
     if args.tail is not None and args.start_line is not None:
         raise InvalidRequest("--tail and --start-line exclude each other: a negative --start-line is a tail")
     if args.grep is not None:
-        try:
-            re.compile(args.grep)
-        except re.error as error:
-            raise InvalidRequest(f"--grep {args.grep!r} is not a regular expression: {error}") from None
+        from opsconsole_protocol.pattern import compile_pattern
+
+        compile_pattern(args.grep)
     return LogQuery(
         sources=tuple(Source(name) for name in args.source),
         start_line=args.start_line,
@@ -108,7 +117,7 @@ async def print_job(client: Client, args: argparse.Namespace, query: LogQuery) -
     if index is None:
         row = (await client.show(job, tasks_limit=0, events_limit=0)).job
         job, tasks = row.id, list(range(row.num_tasks))
-    writer = LogWriter(json=args.json, timestamps=args.timestamps, prefix=len(tasks) > 1)
+    writer = LogWriter(json=args.json, timestamps=args.timestamps, prefix=len(tasks) > 1, raw=args.raw)
     try:
         if args.follow:
             await follow_tasks(client, job, tasks, query, writer, args.attempt)

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterable
 from typing import Any, TextIO
 
+from opsconsole_console.visible import clean, escape_json
+
 
 def put(text: str) -> None:
     """A line on stdout."""
@@ -25,7 +27,7 @@ def put_json(*objects: Any) -> None:
 
     encoder = msgspec.json.Encoder()
     for one in objects:
-        put(encoder.encode(plain(one)).decode())
+        put(escape_json(encoder.encode(plain(one)).decode(), sys.stdout.encoding or "utf-8"))
 
 
 def plain(value: Any) -> Any:
@@ -39,13 +41,6 @@ def plain(value: Any) -> Any:
     if isinstance(value, (list, tuple, set, frozenset)):
         return [plain(one) for one in value]
     return value
-
-
-def clean(text: str) -> str:
-    """One line of text from elsewhere, without what could steer the terminal."""
-    if text.isprintable():
-        return text
-    return "".join(sign if sign.isprintable() else " " if sign.isspace() else "\ufffd" for sign in text)
 
 
 def is_coloured(stream: TextIO) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from opsconsole_console.cli.job_option import add_job_options, make_spec
+from opsconsole_console.cli.logs import add_raw
 from opsconsole_console.cli.parser import Group, at_least
 from opsconsole_protocol.error import InvalidRequest
 
@@ -23,7 +24,7 @@ def add(group: Group) -> None:
     """The verbs of this file."""
     parser = group.verb(
         "run", run, usage=_USAGE,
-        epilog="The job has this folder and this environment. Ctrl-C cancels it, a second one kills it; when this\n"
+        epilog="The job has this folder, this environment and, unless it has several tasks, this stdin. Ctrl-C cancels it, a second one kills it; when this\n"
         "command dies, however it dies, so does the job.",
     )  # fmt: skip
     parser.set_defaults(takes_command=True)
@@ -31,6 +32,7 @@ def add(group: Group) -> None:
     parser.add_argument(
         "--max-concurrent-jobs", metavar="N", type=at_least(1), help="tasks at a time (one per GPU, else 1)"
     )
+    add_raw(parser)
     parser.add_argument("-v", "--verbose", action="store_true", help="tell on stderr what happens")
 
 

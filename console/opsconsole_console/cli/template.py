@@ -6,8 +6,9 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from opsconsole_console.cli.job_option import TEMPLATE_DEFAULTS
-from opsconsole_console.cli.output import clean, put
+from opsconsole_console.cli.output import put
 from opsconsole_console.cli.parser import Group
+from opsconsole_console.visible import clean
 from opsconsole_protocol.error import InvalidRequest
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ def template(args: argparse.Namespace) -> int:
         return 0
     if args.command is not None:
         raise InvalidRequest("`template show` takes no command: to change it, use `template set`")
+    if args.param or args.description or args.default:
+        raise InvalidRequest("`template show` takes nothing but a name: to change it, use `template set`")
 
     async def find(client: Client) -> TemplateRow:
         from opsconsole_console.cli.submit import find_template

@@ -7,12 +7,13 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
-from textual.widgets import Input, Label
+from textual.widgets import Input
 
 from opsconsole_console.app import command as commands
 from opsconsole_console.app.command import Completion, Names
 from opsconsole_console.widget.column import Column
 from opsconsole_console.widget.live_table import LiveTable
+from opsconsole_console.widget.words import Caption, TextBox
 
 _SHOWN_MAX = 12
 _history: list[str] = []
@@ -23,7 +24,7 @@ class CommandScreen(ModalScreen[str]):
 
     AUTO_FOCUS = "Input"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "leave", "Back", id="command.back"),
+        Binding("escape,q", "leave", "Back", id="command.back"),
         Binding("tab", "complete", "Complete", id="command.complete", priority=True),
         Binding("down,ctrl+n", "choose(1)", "Next", show=False, id="command.next", priority=True),
         Binding("up,ctrl+p", "choose(-1)", "Previous", show=False, id="command.previous", priority=True),
@@ -47,8 +48,8 @@ class CommandScreen(ModalScreen[str]):
         with Vertical(id="command"):
             yield self._table
             with Horizontal(id="command-line"):
-                yield Label(":")
-                yield Input(compact=True, placeholder="command, tab completes")
+                yield Caption(":")
+                yield TextBox(placeholder="command, tab completes")
 
     def on_mount(self) -> None:
         self._complete("")

@@ -5,7 +5,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingsMap, BindingType
-from textual.containers import Vertical, VerticalScroll
+from textual.containers import VerticalScroll
 from textual.dom import DOMNode
 from textual.screen import ModalScreen, Screen
 from textual.widget import Widget
@@ -15,10 +15,12 @@ from opsconsole_console.screen.part.facts import side_by_side
 from opsconsole_console.screen.part.key_bar import KeyBar
 from opsconsole_console.screen.part.sheet import BLANK, Line, Sheet
 from opsconsole_console.widget.cell import Cell, cell
+from opsconsole_console.widget.words import Dialog
 
 _HEADINGS = {
     "job": "Jobs",
     "worker": "Workers",
+    "failure": "Failures",
     "log": "Logs",
     "table": "Tables",
     "pane": "Panes",
@@ -60,10 +62,8 @@ class HelpScreen(ModalScreen[None]):
         self._sheet = Sheet()
 
     def compose(self) -> ComposeResult:
-        with Vertical(classes="dialog large") as dialog:
-            dialog.border_title = "Help"
-            with VerticalScroll():
-                yield self._sheet
+        with Dialog("Help", classes="large"), VerticalScroll():
+            yield self._sheet
         yield KeyBar()
 
     def on_mount(self) -> None:

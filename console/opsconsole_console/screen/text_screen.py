@@ -1,4 +1,4 @@
-"""A page of text that can be read, scrolled and copied: specs, properties, an invitation."""
+"""A page of text that can be read, scrolled and copied: specs, properties."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import msgspec
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical, VerticalScroll
+from textual.containers import VerticalScroll
 from textual.screen import ModalScreen
 
 from opsconsole_console.screen.part.facts import fact, wrapped
@@ -15,8 +15,8 @@ from opsconsole_console.screen.part.key_bar import KeyBar
 from opsconsole_console.screen.part.sheet import BLANK, Line, Sheet
 from opsconsole_console.screen.part.spec_text import spec_lines
 from opsconsole_console.widget import format as fmt
-from opsconsole_console.widget.cell import cell
-from opsconsole_protocol.api import Invited, JobDetail, WorkerRow
+from opsconsole_console.widget.words import Dialog
+from opsconsole_protocol.api import JobDetail, WorkerRow
 
 
 class TextScreen(ModalScreen[None]):
@@ -38,10 +38,8 @@ class TextScreen(ModalScreen[None]):
         self._sheet = Sheet()
 
     def compose(self) -> ComposeResult:
-        with Vertical(classes="dialog large") as dialog:
-            dialog.border_title = self._title
-            with VerticalScroll():
-                yield self._sheet
+        with Dialog(self._title, classes="large"), VerticalScroll():
+            yield self._sheet
         yield KeyBar()
 
     def on_mount(self) -> None:
@@ -80,23 +78,6 @@ def properties_screen(worker: WorkerRow) -> TextScreen:
 
     text = msgspec.json.format(msgspec.json.encode(worker), indent=2).decode()
     return TextScreen(f"Worker {worker.name}", lines, text, "the worker as JSON")
-
-
-def invitation_screen(invited: Invited) -> TextScreen:
-    """The line to paste on a new GPU host."""
-
-    def lines(cells: int) -> list[Line]:
-        return [
-            Line(cell("Paste this on the GPU host. It works once.", "bold")),
-            BLANK,
-            *wrapped(invited.line, cells, "primary"),
-            BLANK,
-            Line(
-                cell(f"Valid until {fmt.clock(invited.expires_at_ms)}. It holds a secret: y copies it.", "text-muted")
-            ),
-        ]
-
-    return TextScreen("A new worker", lines, invited.line, "the invitation")
 
 
 def _flat(head: str, value: Any) -> list[tuple[str, str]]:

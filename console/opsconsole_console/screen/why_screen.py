@@ -7,7 +7,6 @@ from typing import ClassVar
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical
 from textual.screen import ModalScreen
 
 from opsconsole_console.app.model import Model
@@ -21,8 +20,9 @@ from opsconsole_console.widget.cell import Cell, cell
 from opsconsole_console.widget.column import Column
 from opsconsole_console.widget.live_table import LiveTable
 from opsconsole_console.widget.sign import sign
+from opsconsole_console.widget.words import Dialog
 from opsconsole_protocol.api import Verdict, Why, WhyAnswer
-from opsconsole_protocol.error import OpsconsoleError
+from opsconsole_protocol.error import OpsconsoleError, Unavailable
 
 _ASK_AGAIN_S = 2.0
 _CHECK_CELLS_MAX = 22
@@ -48,8 +48,7 @@ class WhyScreen(ModalScreen[None]):
         self._checks: tuple[str, ...] = ()
 
     def compose(self) -> ComposeResult:
-        with Vertical(classes="dialog large") as dialog:
-            dialog.border_title = "Why"
+        with Dialog("Why", classes="large"):
             yield self._head
             yield self._table
             yield self._explained
@@ -69,6 +68,9 @@ class WhyScreen(ModalScreen[None]):
     async def _fetch(self) -> None:
         try:
             self._answer = await ask(self._source, Why(id=self._job_id), WhyAnswer)
+        except Unavailable:
+            if self._answer is None:
+                self._head.show([Line(cell("the coordinator is not reached", "text-muted"))])
         except OpsconsoleError as error:
             self._head.show([Line(cell(error.message, "state-failed"))])
         else:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from rich.color import Color
 from rich.style import Style
 
-from opsconsole_console.widget.cell import clean
+from opsconsole_console.visible import clean
 
 RAW_CHARACTERS_MAX = 32_768
 """Of one line no more than this is looked at, after the last carriage return."""
@@ -58,7 +58,7 @@ def last_state(raw: str) -> str:
 
 def plain(raw: str) -> str:
     """The clean text of a line, without its colours."""
-    if raw.isprintable() and len(raw) <= RAW_CHARACTERS_MAX:
+    if raw.isascii() and raw.isprintable() and len(raw) <= RAW_CHARACTERS_MAX:
         return raw
     raw = last_state(raw)[:RAW_CHARACTERS_MAX]
     return clean(_ESCAPE.sub("", raw))
@@ -70,7 +70,7 @@ def paint(raw: str) -> Painted:
     left_out = max(0, len(raw) - RAW_CHARACTERS_MAX)
     raw = raw[:RAW_CHARACTERS_MAX]
     if raw.isprintable():
-        return Painted(raw, (), left_out)
+        return Painted(clean(raw), (), left_out)
     pieces: list[str] = []
     spans: list[tuple[int, int, Style]] = []
     length = 0

@@ -4,7 +4,6 @@ A `Cell` is text with tones: a tone names what the text means (`state-failed`, `
 `Palette` turns it into a colour of the theme. So cells can be made, compared and tested without a theme.
 """
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -12,16 +11,13 @@ from typing import Literal, TypeAlias
 from rich.cells import cell_len, get_character_cell_size
 from rich.style import Style
 
+from opsconsole_console.visible import clean
+
 Align: TypeAlias = Literal["left", "right"]
 Tone: TypeAlias = str | Style
 Span: TypeAlias = tuple[str, Tone]
 
 ELLIPSIS = "…"
-
-# C0, C1, lone surrogates, line and paragraph separators, and the marks that reorder or hide what follows them.
-_UNSAFE = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff]"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,19 +47,6 @@ def joined(cells: Iterable[Cell], gap: str = " ") -> Cell:
             spans.append((gap, ""))
         spans.extend(one.spans)
     return Cell(tuple(spans))
-
-
-def clean(text: str) -> str:
-    """Text that can't move the cursor, colour the terminal or hide its neighbours: a sign for each bad character.
-
-    Tabs become spaces to the next multiple of eight, line ends one space.
-    """
-    if text.isprintable():
-        return text
-    if "\t" in text:
-        text = text.expandtabs(8)
-    text = text.replace("\r\n", " ").replace("\n", " ")
-    return _UNSAFE.sub("\ufffd", text)
 
 
 def width(text: str) -> int:

@@ -11,7 +11,8 @@ from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
 
-from opsconsole_console.widget.cell import clean, crop, width
+from opsconsole_console.visible import clean
+from opsconsole_console.widget.cell import crop, width
 
 _EDGE = "─"
 _LEFT, _RIGHT = "╭", "╮"

@@ -9,7 +9,8 @@ from rich.style import Style
 from rich.text import Text
 from textual.strip import Strip
 
-from opsconsole_console.widget.cell import Cell, Span, clean, crop, fit, width
+from opsconsole_console.visible import clean
+from opsconsole_console.widget.cell import Cell, Span, crop, fit, width
 from opsconsole_console.widget.column import CellContent, Column, Slot
 from opsconsole_console.widget.palette import Palette
 

@@ -7,7 +7,8 @@ from rich.console import Console
 from rich.style import Style
 from textual.strip import Strip
 
-from opsconsole_console.widget.cell import clean, crop, width
+from opsconsole_console.visible import clean
+from opsconsole_console.widget.cell import crop, width
 from opsconsole_console.widget.column import Column, arrange
 from opsconsole_console.widget.palette import Palette
 from opsconsole_console.widget.row_painter import RowPainter

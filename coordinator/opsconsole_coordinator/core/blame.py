@@ -7,8 +7,7 @@ nothing: three typos are three typos.
 
 from opsconsole_coordinator.core.fleet import SYSTEM, Fleet
 from opsconsole_coordinator.core.model import Attempt, Worker
-from opsconsole_coordinator.core.placement import trouble_of
-from opsconsole_protocol.link import Gpu, Mode, Trouble
+from opsconsole_protocol.link import Gpu, Mode
 from opsconsole_protocol.state import AttemptState
 
 AVOID_AFTER_JOBS = 3
@@ -63,26 +62,15 @@ def gpus_heard(fleet: Fleet, worker: Worker, now: tuple[Gpu, ...], now_ms: int) 
         if gpu.state == before.get(gpu.uuid, "ok"):
             continue
         if gpu.state == "ok":
-            fleet.audit(now_ms, worker.name, "gpu", f"GPU {gpu.index} of {worker.name} is ok again", worker.name)
+            fleet.audit(now_ms, worker.actor, "gpu", f"GPU {gpu.index} of {worker.name} is ok again", worker.name)
             continue
         words = f"GPU {gpu.index} of {worker.name}: {gpu.message or gpu.state}"
-        fleet.audit(now_ms, worker.name, "gpu", words, worker.name)
+        fleet.audit(now_ms, worker.actor, "gpu", words, worker.name)
         failed_at_ms = worker.failed_gpus.get(gpu.uuid)
         if failed_at_ms is not None and now_ms - failed_at_ms <= GPU_BLAME_MS:
             _blame_gpu(fleet, worker, gpu, now_ms)
     if worker.failed_gpus:
         worker.failed_gpus = {gpu: at_ms for gpu, at_ms in worker.failed_gpus.items() if now_ms - at_ms <= GPU_BLAME_MS}
-
-
-def hear_troubles(fleet: Fleet, worker: Worker, now: tuple[Trouble, ...], now_ms: int) -> None:
-    """What its agent says is wrong with the worker: tell when that keeps new tasks away, and when it no longer does."""
-    before, after = trouble_of(worker.troubles), trouble_of(now)
-    worker.troubles = now
-    if before != after:
-        text = f"takes no new tasks: {after}" if after else "takes new tasks again"
-        fleet.audit(now_ms, worker.name, "trouble", f"{worker.name} {text}", worker.name)
-        fleet.show_worker(worker)
-        fleet.must_schedule = True
 
 
 def forgive(fleet: Fleet, worker: Worker, now_ms: int) -> None:

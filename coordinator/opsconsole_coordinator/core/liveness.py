@@ -1,11 +1,12 @@
 """Time passes: workers fall silent and are lost, waits and time-outs end."""
 
-from opsconsole_coordinator.core.blame import forgive, gpus_heard, hear_troubles
+from opsconsole_coordinator.core.blame import forgive, gpus_heard
 from opsconsole_coordinator.core.ending import await_turn, end_attempt, settle_job, stop_job
 from opsconsole_coordinator.core.fleet import SYSTEM, Fleet
 from opsconsole_coordinator.core.model import Attempt, Worker
 from opsconsole_coordinator.core.schedule import retract_waiting, schedule
 from opsconsole_coordinator.core.time_limit import watch_limits
+from opsconsole_coordinator.core.trouble import hear
 from opsconsole_protocol import link
 from opsconsole_protocol.ids import AttemptId, SessionId
 from opsconsole_protocol.link import SILENT_AFTER_MS, Mode
@@ -19,8 +20,8 @@ def heartbeat(fleet: Fleet, worker: Worker, message: link.Heartbeat, now_ms: int
     """A worker lives; its readings are kept in memory only."""
     worker.heard_at_ms = worker.last_seen_ms = now_ms
     worker.host = message.host
-    hear_troubles(fleet, worker, message.troubles, now_ms)
     worker.gpu_message = message.gpu_message
+    hear(fleet, worker, message.troubles, now_ms)
     if message.gpus is not None:
         if [(gpu.uuid, gpu.state) for gpu in message.gpus] != [(gpu.uuid, gpu.state) for gpu in worker.gpus]:
             fleet.must_schedule = True
@@ -32,7 +33,7 @@ def heartbeat(fleet: Fleet, worker: Worker, message: link.Heartbeat, now_ms: int
             attempt.usage = usage
     if worker.connection != "connected":
         if worker.connection == "lost":
-            fleet.audit(now_ms, worker.name, "returned", f"worker {worker.name} answers again", worker.name)
+            fleet.audit(now_ms, worker.actor, "returned", f"worker {worker.name} answers again", worker.name)
         worker.connection = "connected"
         fleet.must_schedule = True
         if any(attempt.lost for attempt in worker.live.values()):
@@ -82,6 +83,9 @@ def _watch(fleet: Fleet, worker: Worker, now_ms: int) -> None:
             f"worker {worker.name} is {connection}: nothing heard for {silence_ms // 1000} s",
             worker.name,
         )
+        for attempt in worker.live.values():
+            if (job := fleet.jobs.get(attempt.job_id)) is not None and job.stop_reason:
+                fleet.touch_job(job)  # what its end waits for is said with it
     if silence_ms <= SILENT_AFTER_MS:
         return
     for attempt in list(worker.live.values()):

@@ -113,6 +113,8 @@ class Job(msgspec.Struct, kw_only=True, omit_defaults=True):
     ready: list[int] = []
     """A heap of the indices of pending tasks."""
     requirements: tuple[Requirement, ...] = ()
+    fault: str = ""
+    """What in its stored spec can't be used as it is: none of its tasks is placed any more."""
     open_attempts: set[AttemptId] = set()
     worker_names: set[str] = set()
     output_folders: set[tuple[str, str]] = set()
@@ -192,7 +194,14 @@ class Worker(msgspec.Struct, kw_only=True, omit_defaults=True):
     avoided_after: str = ""
     reserved: Reserved | None = None
     troubles: tuple[Trouble, ...] = ()
-    """What its agent says is wrong with it at the moment."""
+    """All that its agent says is wrong with it."""
+    unproved: set[AttemptId] = set()
+    """Attempts that it claims to have of tasks that wait, without proof that they were given to it."""
+
+    @property
+    def actor(self) -> str:
+        """Who did it, in events: no person can be called so."""
+        return f"worker {self.name}"
 
     def facts(self) -> dict[str, Any]:
         """What requirements are matched against: the properties, and the worker's own fields under their names."""
@@ -212,11 +221,11 @@ class Worker(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     @property
     def status(self) -> str:
-        """`maintenance`, `busy` (no slot is free), `reserved` (what is free is kept for a gang) or `available`."""
+        """`maintenance`, `busy` (no slot is free, or can be used), `reserved` (what is free is kept for a gang) or `available`."""
         if self.maintenance:
             return "maintenance"
         free = self.max_concurrent_jobs - len(self.live)
-        if free <= 0:
+        if free <= 0 or any(one.blocks for one in self.troubles):
             return "busy"
         kept = self.reserved
         is_kept = kept is not None and not kept.with_gpus and kept.slots >= free

@@ -6,9 +6,10 @@ from heapq import heapify
 
 from opsconsole_coordinator.core.fleet import INPUT_ANSWER_MS_MAX, Fleet
 from opsconsole_coordinator.core.model import Answer, Job, Reserved, Task, Worker
+from opsconsole_coordinator.core.trouble import blocking
 from opsconsole_protocol import link
 from opsconsole_protocol.ids import JobId
-from opsconsole_protocol.link import Gpu, Kind, Trouble
+from opsconsole_protocol.link import Gpu, Kind
 from opsconsole_protocol.requirement import Requirement
 from opsconsole_protocol.spec import JobSpec
 
@@ -230,20 +231,16 @@ def _unfit(worker: Worker, demand: Demand) -> str:
     return ""
 
 
-def trouble_of(troubles: Iterable[Trouble]) -> str:
-    """What is wrong with a worker as a whole, so that it gets no new tasks; empty when nothing is."""
-    return next((one.text or one.code for one in troubles if one.blocks), "")
-
-
 def _absent(worker: Worker, demand: Demand) -> str:
     """Why this worker takes nothing at the moment."""
     if worker.connection != "connected" or worker.session is None:
         return f"is {worker.connection if worker.connection != 'connected' else 'reconnecting'}"
     if worker.maintenance:
         return "is in maintenance (undrain it to use it)"
-    trouble = trouble_of(worker.troubles)
-    if trouble:
-        return f"takes no new tasks: {trouble}"
+    if trouble := blocking(worker):
+        return f"is in trouble: {trouble}"
+    if worker.unproved:
+        return "has attempts that this store doesn't know (look at its attention in `opsconsole workers`)"
     if worker.id in demand.avoid:
         return "failed this task before"
     return ""

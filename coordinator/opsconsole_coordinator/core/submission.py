@@ -49,7 +49,7 @@ def check_project(fleet: Fleet, project: str) -> None:
     """Raise Conflict where a project takes no work any more."""
     if project in fleet.archived_projects:
         raise Conflict(
-            f"project {project} is archived and takes no work: `opsconsole project {project} --status active` opens it again"
+            f"project {project} is archived and takes no work: `opsconsole project set {project} --status active` opens it again"
         )
 
 

@@ -1,40 +1,8 @@
-import unicodedata
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opsconsole_console.widget.cell import Cell, Span, cell, clean, crop, fit, joined, split, width
-
-
-def test_clean_leaves_printable_text_alone() -> None:
-    text = "loss 0.1934 – größer 数 ▶"
-    assert clean(text) is text
-
-
-@pytest.mark.parametrize(
-    ("raw", "text"),
-    [
-        ("a\tb", "a       b"),
-        ("a\nb", "a b"),
-        ("a\r\nb", "a b"),
-        ("\x1b[31mred", "�[31mred"),
-        ("bell\x07", "bell�"),
-        ("c1\x9b2J", "c1�2J"),
-        ("\u202eevil", "�evil"),
-        ("zero\u200bwidth", "zero�width"),
-        ("half \ud83d", "half �"),
-    ],
-)
-def test_clean_replaces_what_could_move_or_hide(raw: str, text: str) -> None:
-    assert clean(raw) == text
-
-
-@given(st.text(alphabet=st.characters()))
-def test_clean_text_has_no_controls_and_can_be_encoded(raw: str) -> None:
-    text = clean(raw)
-    assert not [c for c in text if unicodedata.category(c) in {"Cc", "Cs"}]
-    text.encode()
+from opsconsole_console.widget.cell import Cell, Span, cell, crop, fit, joined, split, width
 
 
 @pytest.mark.parametrize(

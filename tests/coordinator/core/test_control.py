@@ -333,7 +333,9 @@ def test_an_archived_project_takes_no_work(world: World) -> None:
     world.fleet.paused_projects.add("default")
     world.fleet.archived_projects.add("default")
     waiting = held
-    words = "project default is archived and takes no work: `opsconsole project default --status active` opens it again"
+    words = (
+        "project default is archived and takes no work: `opsconsole project set default --status active` opens it again"
+    )
     with pytest.raises(Conflict, match=words):
         world.submit()
     with pytest.raises(Conflict, match=words):

@@ -1,13 +1,15 @@
 """One or two labelled boxes in a line, with what is wrong with them below."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
-from textual.suggester import SuggestFromList
-from textual.widgets import Input, Label, Static
 
 from opsconsole_console.screen.new_job.field import Field
+from opsconsole_console.widget.words import Caption, TextBox, Words
+
+_ODD = re.compile("[^A-Za-z0-9_]")
 
 
 class FieldBox(Horizontal):
@@ -22,18 +24,16 @@ class FieldBox(Horizontal):
     def __init__(self, field: Field, value: str, suggestions: Iterable[str] = ()) -> None:
         super().__init__()
         self.field = field
-        names = list(suggestions)
-        self.input = Input(
+        self.input = TextBox(
             value,
             placeholder=field.hint,
-            compact=True,
-            id=f"field-{field.name.replace('.', '-')}",
-            suggester=SuggestFromList(names, case_sensitive=False) if names else None,
+            id="field-" + widget_id(field.name),
+            suggestions=suggestions,
             select_on_focus=False,
         )
 
     def compose(self) -> ComposeResult:
-        yield Label(self.field.label, markup=False)
+        yield Caption(self.field.label)
         yield self.input
 
 
@@ -58,7 +58,7 @@ class FormRow(Vertical):
         super().__init__(id=id)
         known = suggestions or {}
         self.boxes = [FieldBox(field, values.get(field.name, ""), known.get(field.name, ())) for field in fields]
-        self._complaint = Static("", markup=False)
+        self._complaint = Words()
 
     def compose(self) -> ComposeResult:
         with Horizontal():
@@ -73,4 +73,10 @@ class FormRow(Vertical):
             box.set_class(box.field.name in errors, "-wrong")
         if wrong:
             several = len(self.boxes) > 1
-            self._complaint.update("; ".join(f"{box.field.label}: {text}" if several else text for box, text in wrong))
+            self._complaint.say("; ".join(f"{box.field.label}: {text}" if several else text for box, text in wrong))
+
+
+def widget_id(name: str) -> str:
+    """A field's name as Textual wants ids: a template's parameter may be called anything."""
+    group, dot, rest = name.partition(".")
+    return group + "-" * len(dot) + _ODD.sub(lambda sign: f"-{ord(sign[0]):x}-", rest)

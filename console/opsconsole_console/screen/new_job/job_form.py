@@ -8,11 +8,13 @@ from textual import on
 from textual.app import ComposeResult
 from textual.containers import Container, Horizontal, VerticalScroll
 from textual.message import Message
-from textual.widgets import Input, Label, Select
+from textual.widgets import Input, Select
 
 from opsconsole_console.app.draft import PARAMETER_PREFIX, Draft, with_template
 from opsconsole_console.screen.new_job.field import COMMAND, GROUPS, Field
 from opsconsole_console.screen.new_job.form_row import FieldBox, FormRow
+from opsconsole_console.widget.drop_down import DropDown
+from opsconsole_console.widget.words import Caption
 from opsconsole_protocol.api import Parameter, TemplateRow
 
 _NO_TEMPLATE = "a command"
@@ -48,23 +50,23 @@ class JobForm(VerticalScroll):
         return self._templates.get(self._draft.template)
 
     def compose(self) -> ComposeResult:
-        yield Label("run", classes="heading")
+        yield Caption("run", classes="heading")
         with Horizontal(id="template-row"):
-            yield Label("template")
-            yield Select([(_NO_TEMPLATE, "")], value="", allow_blank=False, compact=True, id="template")
+            yield Caption("template")
+            yield DropDown([(_NO_TEMPLATE, "")], value="", id="template")
         values = _values(self._draft)
         yield FormRow((COMMAND,), values, id="command-row")
         yield Container(id="parameters")
         for group in GROUPS:
-            yield Label(group.heading, classes="heading")
+            yield Caption(group.heading, classes="heading")
             for fields in group.rows:
                 yield FormRow(fields, values, self._suggestions)
 
     def offer_templates(self, templates: Iterable[TemplateRow]) -> None:
         """Let these be chosen."""
         self._templates = {template.name: template for template in templates}
-        select = self.query_one("#template", Select)
-        select.set_options(
+        select = self.query_one("#template", DropDown)
+        select.offer(
             [(_NO_TEMPLATE, ""), *((_about(template), template.name) for template in self._templates.values())]
         )
         self.query_one("#template-row").display = bool(self._templates)
@@ -149,7 +151,7 @@ def _values(draft: Draft) -> dict[str, str]:
 
 
 def _parameter_rows(parameters: Iterable[Parameter]) -> Iterator[FormRow]:
-    for parameter in parameters:
+    for parameter in {one.name: one for one in parameters}.values():
         choices = [str(choice) for choice in parameter.choices]
         hint = "" if parameter.default is None else str(parameter.default)
         about = " | ".join(choices) or parameter.help or ("" if not parameter.required else parameter.kind)

@@ -27,6 +27,7 @@ from opsconsole_console.screen.part.spec_text import resources_text
 from opsconsole_console.widget import format as fmt
 from opsconsole_console.widget.cell import Cell, cell
 from opsconsole_console.widget.live_table import LiveTable
+from opsconsole_console.widget.words import Choice, Dialog
 from opsconsole_protocol.api import (
     AskCandidates,
     Candidates,
@@ -37,7 +38,7 @@ from opsconsole_protocol.api import (
     TemplateList,
     WorkerRow,
 )
-from opsconsole_protocol.error import OpsconsoleError
+from opsconsole_protocol.error import OpsconsoleError, Unavailable
 
 DEBOUNCE_S = 0.3
 ASK_AGAIN_S = 2.0
@@ -51,7 +52,7 @@ class NewJobScreen(ModalScreen[None]):
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (120, "-wide")]  # noqa: RUF012 - Textual's own type
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+s", "submit", "Submit", priority=True, id="new.submit"),
-        Binding("escape", "app.pop_screen", "Cancel", id="new.cancel"),
+        Binding("escape,q", "app.pop_screen", "Cancel", id="new.cancel"),
         Binding("ctrl+w", "workers", "Choose a worker", id="new.workers", priority=True),
         Binding("ctrl+t", "template", "Template", show=False, id="new.template", priority=True),
     ]
@@ -75,8 +76,7 @@ class NewJobScreen(ModalScreen[None]):
         self._is_again = draft is not None
 
     def compose(self) -> ComposeResult:
-        with Vertical(classes="dialog large", id="new-job") as dialog:
-            dialog.border_title = "Again, with changes" if self._is_again else "New job"
+        with Dialog("Again, with changes" if self._is_again else "New job", classes="large", id="new-job"):
             with Container(id="new-body"):
                 yield self._form
                 with Vertical(id="new-workers"):
@@ -85,13 +85,13 @@ class NewJobScreen(ModalScreen[None]):
             yield self._preview
             with Horizontal(id="new-end"):
                 yield self._status
-                yield Button("Submit", id="submit", variant="primary", compact=True)
-                yield Button("Cancel", id="cancel", compact=True)
+                yield Choice("Submit", id="submit", variant="primary")
+                yield Choice("Cancel", id="cancel")
         yield KeyBar()
 
     def on_mount(self) -> None:
         self._form.query_one("#template-row").display = False
-        home(self).do(self._fetch_templates)
+        home(self).look_up(self._fetch_templates)
         self.set_interval(ASK_AGAIN_S, self._ask)
         self._ask()
 
@@ -147,6 +147,8 @@ class NewJobScreen(ModalScreen[None]):
     async def _fetch_candidates(self) -> None:
         try:
             self._answer = await ask(self._source, AskCandidates(spec=self._checked.likely), Candidates)
+        except Unavailable:
+            return  # the first line says so, and it is asked again
         except OpsconsoleError as error:
             self._status.show([Line(cell(error.message, "state-failed"))])
             return

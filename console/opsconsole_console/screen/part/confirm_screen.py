@@ -7,7 +7,9 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
-from textual.widgets import Button, Static
+from textual.widgets import Button
+
+from opsconsole_console.widget.words import Choice, Words
 
 
 class ConfirmScreen(ModalScreen[bool]):
@@ -16,7 +18,7 @@ class ConfirmScreen(ModalScreen[bool]):
     AUTO_FOCUS = "#no"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("y", "answer(True)", "Yes", id="confirm.yes"),
-        Binding("n,escape", "answer(False)", "No", id="confirm.no"),
+        Binding("n,escape,q", "answer(False)", "No", id="confirm.no"),
         Binding("left,right,h,l", "app.focus_next", "Other answer", show=False, id="confirm.other"),
     ]
 
@@ -28,11 +30,11 @@ class ConfirmScreen(ModalScreen[bool]):
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog question"):
-            yield Static(self._question, classes="question--title", markup=False)
-            yield Static(self._detail, classes="question--detail", markup=False)
+            yield Words(self._question, classes="question--title")
+            yield Words(self._detail, classes="question--detail")
             with Horizontal(classes="buttons"):
-                yield Button(f"{self._yes}  y", id="yes", variant="error", compact=True)
-                yield Button("Keep it  n", id="no", compact=True)
+                yield Choice(f"{self._yes}  y", id="yes", variant="error")
+                yield Choice("Keep it  n", id="no")
 
     def action_answer(self, answer: bool) -> None:
         self.dismiss(answer)

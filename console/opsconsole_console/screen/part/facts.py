@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Sequence
 
 from opsconsole_console.screen.part.sheet import BLANK, Line
-from opsconsole_console.widget.cell import Cell, cell, clean, fit, joined, split, width
+from opsconsole_console.visible import clean
+from opsconsole_console.widget.cell import Cell, cell, fit, joined, split, width
 
 LABEL_CELLS = 11
 

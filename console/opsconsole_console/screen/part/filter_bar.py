@@ -8,7 +8,9 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.message import Message
-from textual.widgets import Input, Label
+from textual.widgets import Input
+
+from opsconsole_console.widget.words import Caption, TextBox
 
 
 class FilterBar(Horizontal):
@@ -41,12 +43,12 @@ class FilterBar(Horizontal):
         self._before = ""
 
     def compose(self) -> ComposeResult:
-        yield Label("/", markup=False)
-        yield Input(placeholder=self._placeholder, compact=True, select_on_focus=False)
+        yield Caption("/")
+        yield TextBox(placeholder=self._placeholder, select_on_focus=False)
 
     def ask(self, text: str, sign: str = "/") -> None:
         """Open with this text to change, `sign` before it."""
-        self.query_one(Label).update(sign)
+        self.query_one(Caption).say(sign)
         self._before = text
         box = self.query_one(Input)
         self.add_class("-asking")

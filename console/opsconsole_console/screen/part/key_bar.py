@@ -9,7 +9,8 @@ from textual.screen import Screen
 from textual.strip import Strip
 from textual.widget import Widget
 
-from opsconsole_console.widget.cell import clean, width
+from opsconsole_console.visible import clean
+from opsconsole_console.widget.cell import width
 
 _GAP_CELLS = 2
 

@@ -9,7 +9,8 @@ from textual.selection import Selection
 from textual.strip import Strip
 from textual.widget import Widget
 
-from opsconsole_console.widget.cell import Cell, Span, cell, clean, fit, width
+from opsconsole_console.visible import clean
+from opsconsole_console.widget.cell import Cell, Span, cell, fit, width
 from opsconsole_console.widget.palette import Palette
 from opsconsole_console.widget.virtual_view import highlighted
 

@@ -1,0 +1,93 @@
+"""A task's output on a terminal (hard use 4): its text and colours, nothing that acts, however it is cut into pieces."""
+
+import io
+import re
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from opsconsole_console.cli.log_writer import LogWriter
+from opsconsole_console.cli.terminal_text import RESET, TerminalText
+from opsconsole_protocol.frame import Source
+from opsconsole_protocol.log import LogLine
+
+_SGR = re.compile(r"\x1b\[[0-9;:]*m")
+
+
+@pytest.mark.parametrize(
+    ("raw", "shown"),
+    [
+        ("plain", "plain"),
+        ("\x1b[31mred", f"\x1b[31mred{RESET}"),
+        ("\x1b[31mred\x1b[0m", "\x1b[31mred\x1b[0m"),
+        ("\x1b[1;38;2;1;2;3mrgb\x1b[m", "\x1b[1;38;2;1;2;3mrgb\x1b[m"),
+        ("\x1b[38:2::1:2:3mx\x1b[0;1m", f"\x1b[38:2::1:2:3mx\x1b[0;1m{RESET}"),
+        ("\x1b]0;title\x07after", "after"),
+        ("\x1b]52;c;aGk=\x1b\\after", "after"),
+        ("\x1bP$q\x1b\\after", "after"),
+        ("\x1b[2J\x1b[6n\x1b[c\x1b[?1049hx", "x"),
+        ("\x1b[>4;2mx", "x"),
+        ("\x1b[?1mx", "x"),
+        ("\x1b[5 mx", "x"),
+        ("\x1bcx\x1b(0y", "xy"),
+        ("10%\r20%\r30%", "10%\r20%\r30%"),
+        ("a\tb\bc", "a\tb\bc"),
+        ("\x9b6n\x9d0;t\x9c\x85", "�6n�0;t��"),
+        ("bell\x07 \u202eevil", "bell� �evil"),
+        ("cut \x1b[3", "cut "),
+        ("half title \x1b]0;abc", "half title "),
+    ],
+)
+def test_what_reaches_a_terminal(raw: str, shown: str) -> None:
+    text = TerminalText()
+    assert text.feed(raw) + text.end() == shown
+    pieces = TerminalText()
+    assert "".join(pieces.feed(sign) for sign in raw) + pieces.end() == shown
+
+
+@given(st.lists(st.text(alphabet=st.sampled_from("\x1b[]0;m?>2J6n\x07\\\x9b\x9c\rxP \x00"))))
+def test_nothing_that_acts_comes_through(pieces: list[str]) -> None:
+    text = TerminalText()
+    shown = "".join(text.feed(piece) for piece in pieces) + text.end()
+    left = _SGR.sub("", shown)
+    assert not [sign for sign in left if unicodedata.category(sign) == "Cc" and sign not in "\r\t\b"]
+
+
+class Screen(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def written(*lines: LogLine, raw: bool = False, prefix: bool = False) -> str:
+    screen = Screen()
+    writer = LogWriter(out=screen, err=screen, raw=raw, prefix=prefix)
+    writer.write(lines, "aaaaaaaaaa/task-3", 0)
+    writer.close()
+    return screen.getvalue()
+
+
+def line(number: int, data: str, *, partial: bool = False) -> LogLine:
+    return LogLine(number, Source.STDOUT, data, 0, partial)
+
+
+def test_colours_end_with_their_line() -> None:
+    assert written(line(0, "\x1b[31mred"), line(1, "plain")) == f"\x1b[31mred{RESET}\nplain\n"
+    assert written(line(0, "\x1b[7mopen", partial=True)) == f"\x1b[7mopen{RESET}\n"
+
+
+def test_an_escape_over_two_fragments_is_one() -> None:
+    assert written(line(0, "a\x1b]0;ti", partial=True), line(0, "tle\x07b")) == "ab\n"
+
+
+def test_a_progress_line_keeps_its_head() -> None:
+    assert (
+        written(line(0, "10%\r20%", partial=True), line(0, "\r30%\r"), prefix=True) == "[3] 10%\r[3] 20%\r[3] 30%\r\n"
+    )
+
+
+def test_raw_is_as_it_was() -> None:
+    assert written(line(0, "\x1b[6n\x07"), raw=True) == "\x1b[6n\x07\n"
