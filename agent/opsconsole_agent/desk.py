@@ -11,6 +11,7 @@ from typing import Any
 from opsconsole_agent.conductor import Conductor
 from opsconsole_agent.core import Contact, Event, LinkDown, LinkUp
 from opsconsole_agent.log.shipper import LogShipper
+from opsconsole_agent.probe.address import reachable_address
 from opsconsole_agent.probe.folder import Folders, at_home
 from opsconsole_agent.probe.gpu import GpuReport
 from opsconsole_agent.probe.host import HostIdentity
@@ -20,7 +21,7 @@ from opsconsole_agent.state import StateFolder, StoreMark, check_attempt_id
 from opsconsole_agent.telemetry import Telemetry
 from opsconsole_protocol import PROTOCOL_VERSION
 from opsconsole_protocol.bound import cut
-from opsconsole_protocol.error import InvalidRequest, OpsconsoleError
+from opsconsole_protocol.error import InvalidRequest, LimitExceeded, OpsconsoleError
 from opsconsole_protocol.frame import Source
 from opsconsole_protocol.ids import WorkerId
 from opsconsole_protocol.link import (
@@ -29,6 +30,7 @@ from opsconsole_protocol.link import (
     DesiredSet,
     FileExists,
     FileNotFound,
+    FindPort,
     Forget,
     Heartbeat,
     HeartbeatAck,
@@ -40,6 +42,7 @@ from opsconsole_protocol.link import (
     MetadataUpdated,
     Observe,
     PeerError,
+    PortFound,
     Register,
     Registered,
     SetWant,
@@ -99,6 +102,7 @@ class Desk:
         self._say = say
         self._store = state.load_store_mark()
         self._properties: dict[str, Any] = {}
+        self._address: dict[str, str] = {}
         self._events: list[Event] = []
         self._checks = asyncio.Semaphore(_CHECKS_MAX)
         self._rest = RestWatch()
@@ -113,6 +117,7 @@ class Desk:
             HeartbeatAck: self._on_heartbeat_ack,
             LogAck: self._on_log_ack,
             InputFile: self._on_input_file,
+            FindPort: self._on_find_port,
             PeerError: self._on_error,
             MetadataUpdated: lambda _: None,
             Registered: lambda _: None,
@@ -127,11 +132,12 @@ class Desk:
 
     # --- what the link asks ----------------------------------------------------------------------------------------
 
-    def registration(self) -> Register:
+    def registration(self, reached_from: str) -> Register:
         """See link.Peer."""
         one = self._description
         self._dials += 1
-        self._properties = one.to_properties(self._telemetry.gpu_report)
+        self._address = {"advertise_host": reachable_address(reached_from)}
+        self._properties = {**self._address, **one.to_properties(self._telemetry.gpu_report)}
         return Register(
             protocol=PROTOCOL_VERSION,
             agent_version=_version(),
@@ -197,7 +203,7 @@ class Desk:
 
     def _update_metadata(self) -> None:
         """GPUs may fall off the bus, and drivers be updated, while we run."""
-        properties = self._description.to_properties(self._telemetry.gpu_report)
+        properties = {**self._address, **self._description.to_properties(self._telemetry.gpu_report)}
         changed = {key: value for key, value in properties.items() if self._properties.get(key) != value}
         if changed:
             self._properties |= changed
@@ -257,6 +263,14 @@ class Desk:
         task = asyncio.create_task(self._check_input(message))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def _on_find_port(self, message: FindPort) -> None:
+        try:
+            port = self._conductor.engine.free_port()
+        except LimitExceeded as error:
+            self._send(PeerError(code=error.code, message=error.message))
+        else:
+            self._send(PortFound(check_id=message.check_id, port=port))
 
     async def _check_input(self, message: InputFile) -> None:
         async with self._checks:

@@ -162,6 +162,26 @@ class Want(Message, frozen=True, kw_only=True):
     grace_ms: Whole = 5_000
 
 
+GANG_HOSTS_MAX = 4_096
+"""A larger gang isn't told all of its hosts: they would not fit into an environment variable."""
+
+
+class Gang(Message, frozen=True, kw_only=True):
+    """Where an attempt stands among the tasks of its gang that start with it.
+
+    `hosts`: the address of each, in the order of their ranks, where there aren't too many; `address`: that of rank 0, and
+    `port`: its first named port, chosen before any of them starts.
+    """
+
+    rank: Whole
+    size: Whole
+    address: Label
+    host: Label
+    """This one's own."""
+    hosts: Annotated[tuple[Label, ...], Meta(max_length=GANG_HOSTS_MAX)] = ()
+    port: Annotated[int, Meta(ge=1, le=65_535)] | None = None
+
+
 class Launch(Message, frozen=True, kw_only=True):
     """All that an agent needs to start an attempt."""
 
@@ -184,6 +204,7 @@ class Launch(Message, frozen=True, kw_only=True):
     job_token: Label = ""
     seal: Label = ""
     """The coordinator's proof that this attempt is this worker's, to be said back with what is observed of it."""
+    gang: Gang | None = None
 
 
 class Desired(Message, frozen=True, kw_only=True):
@@ -311,6 +332,13 @@ class FileNotFound(Message, frozen=True, kw_only=True, tag="FILE_NOT_FOUND"):
     again_ms: Annotated[int, Meta(ge=0, le=3_600_000)] | None = None
 
 
+class PortFound(Message, frozen=True, kw_only=True, tag="port_found"):
+    """The answer to `find_port`."""
+
+    check_id: Whole
+    port: Annotated[int, Meta(ge=1, le=65_535)]
+
+
 class JobOutputPath(Message, frozen=True, kw_only=True, tag="JOB_OUTPUT_PATH"):
     """Where an attempt writes its results."""
 
@@ -390,6 +418,8 @@ class Kind(StrEnum):
     """A file in the worker's input folder, by its name."""
     FOLDER = "folder"
     """A folder on the worker, by its path."""
+    PORT = "port"
+    """A free port, for a gang by its job's id."""
 
 
 class InputFile(Message, frozen=True, kw_only=True, tag="INPUT_FILE"):
@@ -398,6 +428,12 @@ class InputFile(Message, frozen=True, kw_only=True, tag="INPUT_FILE"):
     check_id: Whole
     filename: Path
     kind: Kind = Kind.INPUT
+
+
+class FindPort(Message, frozen=True, kw_only=True, tag="find_port"):
+    """Ask for a TCP port that is free at the moment, for a gang whose first task is about to be assigned here."""
+
+    check_id: Whole
 
 
 class LogAck(Message, frozen=True, kw_only=True, tag="log_ack"):
@@ -419,7 +455,16 @@ class PeerError(Message, frozen=True, kw_only=True, tag="error"):
 
 
 AgentMessage = (
-    Register | UpdateMetadata | Observation | Report | Heartbeat | FileExists | FileNotFound | JobOutputPath | PeerError
+    Register
+    | UpdateMetadata
+    | Observation
+    | Report
+    | Heartbeat
+    | FileExists
+    | FileNotFound
+    | PortFound
+    | JobOutputPath
+    | PeerError
 )
 CoordinatorMessage = (
     Registered
@@ -431,6 +476,7 @@ CoordinatorMessage = (
     | HeartbeatAck
     | MetadataUpdated
     | InputFile
+    | FindPort
     | LogAck
     | PeerError
 )

@@ -85,6 +85,7 @@ AGENT: dict[str, Any] = {
     "agent_file_exists_1": link.FileExists(check_id=1, path="/in/data.slp", size_bytes=123),
     "agent_file_not_found_1": link.FileNotFound(check_id=1, reason="no such file"),
     "agent_file_not_found_again_1": link.FileNotFound(check_id=1, reason="is still growing, 1 GB", again_ms=500),
+    "agent_port_found_1": link.PortFound(check_id=3, port=29_500),
     "agent_job_output_path_1": link.JobOutputPath(attempt_id=ATTEMPT, path="/out"),
     "agent_error_1": link.PeerError(code="protocol", message="what?"),
 }  # fmt: skip
@@ -104,6 +105,19 @@ COORDINATOR: dict[str, Any] = {
     "coordinator_heartbeat_ack_1": link.HeartbeatAck(at_ms=AT, store_seq=99),
     "coordinator_metadata_updated_1": link.MetadataUpdated(),
     "coordinator_input_file_1": link.InputFile(check_id=1, filename="data.slp"),
+    "coordinator_find_port_1": link.FindPort(check_id=3),
+    "coordinator_job_assignment_gang_1": link.JobAssignment(
+        seq=8,
+        desired=link.Desired(
+            attempt_id=ATTEMPT,
+            launch=msgspec.structs.replace(
+                DESIRED.launch,
+                gang=link.Gang(
+                    rank=1, size=2, address="10.0.0.1", host="10.0.0.2", hosts=("10.0.0.1", "10.0.0.2"), port=29_500
+                ),
+            ),
+        ),
+    ),
     "coordinator_input_file_folder_1": link.InputFile(check_id=2, filename="/data", kind=link.Kind.FOLDER),
     "coordinator_log_ack_1": link.LogAck(offsets=((ATTEMPT, "stdout", 12),)),
     "coordinator_error_1": link.PeerError(code="conflict", message="no"),

@@ -186,13 +186,14 @@ class Fleet:
         now_ms: int,
         worker_id: WorkerId | None = None,
         good_for_ms: int | None = None,
+        port: int | None = None,
     ) -> None:
         """A worker's answer to a question; where `worker_id` is given, only that worker can have been asked."""
         asked = self._checks.get(check_id)
         if asked is not None and worker_id in {None, asked[0]}:
             del self._checks[check_id], self._check_ids[asked]
             good_for_ms = INPUT_ANSWER_MS_MAX if good_for_ms is None else min(good_for_ms, INPUT_ANSWER_MS_MAX)
-            self.inputs[asked] = Answer(found, detail, now_ms + good_for_ms)
+            self.inputs[asked] = Answer(found, detail, now_ms + good_for_ms, port)
             self.must_schedule = True
 
     # --- entities ----------------------------------------------------------------------------------------------

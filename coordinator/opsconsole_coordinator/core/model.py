@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from opsconsole_protocol.ids import AttemptId, JobId, SessionId, TaskId, WorkerId, task_id
-from opsconsole_protocol.link import Gpu, Host, Observed, TaskUsage, Trouble, Want
+from opsconsole_protocol.link import Gang, Gpu, Host, Observed, TaskUsage, Trouble, Want
 from opsconsole_protocol.requirement import Requirement
 from opsconsole_protocol.spec import JobSpec
 from opsconsole_protocol.state import AttemptState, TaskState, is_attempt_finished, is_task_finished, job_state
@@ -17,6 +17,7 @@ class Answer(NamedTuple):
     found: bool | None
     detail: str
     good_until_ms: int
+    port: int | None = None
 
 
 class Attempt(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -33,6 +34,8 @@ class Attempt(msgspec.Struct, kw_only=True, omit_defaults=True):
     stopped_as: AttemptState = AttemptState.KILLED
     """What its end counts as once it was told to stop: killed; failed (its job timed out); preempted (its gang starts over)."""
     gpu_ids: tuple[str, ...] = ()
+    gang: Gang | None = None
+    """Where it stands among those of its gang that were assigned with it."""
     promised: dict[str, float] = {}
     """What it asked for of its worker's `cpus` and `memory_mb`."""
     assigned_at_ms: int = 0

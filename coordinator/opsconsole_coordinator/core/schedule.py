@@ -228,7 +228,9 @@ def explain(offers: list[Offer], demand: Demand) -> str:
     return prefix + "; ".join(words)
 
 
-def assign(fleet: Fleet, job: Job, task: Task, offer: Offer, now_ms: int) -> Attempt:
+def assign(
+    fleet: Fleet, job: Job, task: Task, offer: Offer, now_ms: int, gang: link.Gang | None = None
+) -> Attempt:  # fmt: skip
     """Make the task's next attempt on a worker and put it into the worker's desired set."""
     from opsconsole_coordinator.core.ending import replace_lost
 
@@ -243,6 +245,7 @@ def assign(fleet: Fleet, job: Job, task: Task, offer: Offer, now_ms: int) -> Att
         worker_id=worker.id,
         worker_name=worker.name,
         gpu_ids=offer.gpu_ids,
+        gang=gang,
         promised=promised_of(job.spec),
         assigned_at_ms=now_ms,
         want=link.Want(grace_ms=job.spec.grace_ms),
@@ -294,6 +297,7 @@ def desired_of(fleet: Fleet, job: Job, attempt: Attempt) -> link.Desired:
             ports=spec.ports,
             timeout_ms=spec.timeout_ms,
             fence_after_ms=spec.fence_after_ms,
+            gang=attempt.gang,
             seal=fleet.seal.of_attempt(attempt.worker_id, attempt.id, fleet.seq),
         ),
     )

@@ -7,7 +7,7 @@ from itertools import count
 import msgspec
 from starlette.websockets import WebSocket
 
-from opsconsole_coordinator.core import liveness, reconcile
+from opsconsole_coordinator.core import gang, liveness, reconcile
 from opsconsole_coordinator.core.model import Worker
 from opsconsole_coordinator.server.kernel import Kernel
 from opsconsole_coordinator.server.log_room import LogRoom
@@ -158,6 +158,10 @@ class AgentSession:
                 )
             case link.FileNotFound(check_id=check_id, reason=reason, again_ms=again_ms):
                 kernel.fleet.answer_input(check_id, False, reason, kernel.clock.now_ms(), worker.id, again_ms)
+            case link.PortFound(check_id=check_id, port=port):
+                kernel.fleet.answer_input(
+                    check_id, True, "free", kernel.clock.now_ms(), worker.id, gang.PORT_ANSWER_MS_MAX, port
+                )
             case link.PeerError(code=code, message=text):
                 log.warning("%s says %s: %s", worker.name, code, text)
             case link.Register():
