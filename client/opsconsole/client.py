@@ -18,7 +18,7 @@ from opsconsole_protocol import api
 from opsconsole_protocol.error import InvalidRequest, JobFailedError, ProtocolError, Unavailable
 from opsconsole_protocol.ids import JobId, job_id
 from opsconsole_protocol.log import LogLine, LogQuery
-from opsconsole_protocol.spec import JobSpec, check_spec
+from opsconsole_protocol.spec import JobSpec, check_shape, check_spec
 from opsconsole_protocol.state import TaskState
 
 A = TypeVar("A", bound=api.Answered)
@@ -161,7 +161,7 @@ class Client:
         if len(ids) != len(many):
             raise InvalidRequest(f"{len(ids)} ids for {len(many)} jobs")
         for spec in many:
-            check_spec(spec)
+            check_spec(check_shape(spec))
         submissions = tuple(api.Submission(one, spec) for one, spec in zip(ids, many, strict=True))
         return list((await self._ask(api.SubmitJobs(submissions=submissions), api.JobList)).jobs)
 
@@ -247,7 +247,7 @@ class Client:
 
     async def candidates(self, spec: JobSpec) -> api.Candidates:
         """What every worker says to this job, best first."""
-        check_spec(spec)
+        check_spec(check_shape(spec))
         return await self._ask(api.AskCandidates(spec=spec), api.Candidates)
 
     # --- logs --------------------------------------------------------------------------------------------------

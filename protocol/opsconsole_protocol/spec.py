@@ -103,6 +103,19 @@ class JobSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         return self.task_commands[index] if self.task_commands else self.command
 
 
+def check_shape(fields: JobSpec | dict[str, Any]) -> JobSpec:
+    """A spec whose fields keep to their types and limits. Raises InvalidRequest that names the first that doesn't."""
+    try:
+        return msgspec.convert(msgspec.to_builtins(fields), JobSpec)
+    except msgspec.ValidationError as error:
+        reason, _, path = str(error).partition(" - at `$.")
+        name = path.rstrip("`").replace("_", " ")
+        raise InvalidRequest(f"{name}: {reason[:1].lower()}{reason[1:]}" if name else reason) from None
+    except (UnicodeEncodeError, TypeError) as error:
+        what = "is not UTF-8" if isinstance(error, UnicodeEncodeError) else f"can't be sent ({error})"
+        raise InvalidRequest(f"the command, the environment or a parameter {what}") from None
+
+
 def check_spec(spec: JobSpec) -> None:
     """Raise InvalidRequest for what types alone can't say."""
     check_bounds(spec)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from opsconsole_coordinator.core import history
+from opsconsole_coordinator.core.dependency import blocked_words
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.model import Attempt, Job, Task, Worker
 from opsconsole_coordinator.core.placement import Demand, ask_each, choose, demand_of, free_gpus, rank
@@ -200,6 +201,8 @@ def why(fleet: Fleet, job: Job, now_ms: int) -> tuple[str, tuple[Verdict, ...]]:
     held_up = (
         job.state is TaskState.BLOCKED or job.waiting_on or is_paused or fleet.adopting or job.spec.gang or job.fault
     )
+    if job.state is TaskState.BLOCKED and job.blocked_by:
+        return blocked_words(fleet, job), verdicts  # what is at the root of it may have changed since
     return (job.reason if held_up and job.reason else text), verdicts
 
 

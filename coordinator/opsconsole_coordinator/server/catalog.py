@@ -1,6 +1,7 @@
 """Projects and templates: small tables that only operators change."""
 
 import sqlite3
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -8,7 +9,7 @@ from opsconsole_coordinator.server.kernel import Kernel
 from opsconsole_coordinator.store import query
 from opsconsole_coordinator.store.blob import reader
 from opsconsole_coordinator.store.database import Database
-from opsconsole_protocol.api import ProjectRow, SetProject, TemplateRow
+from opsconsole_protocol.api import ProjectRow, SetProject, Submission, TemplateRow
 from opsconsole_protocol.bound import (
     COMMAND_BYTES_MAX,
     COMMAND_WORDS_MAX,
@@ -22,6 +23,8 @@ from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.ids import JobId
 from opsconsole_protocol.name import check_name
 from opsconsole_protocol.spec import JobSpec
+from opsconsole_protocol.template import check_template as check_places
+from opsconsole_protocol.template import filled
 
 PARAMETERS_MAX = 100
 STATUSES = ("active", "paused", "archived")
@@ -34,6 +37,23 @@ def with_after(spec: JobSpec, resolved: dict[JobId, JobId]) -> JobSpec:
     if not spec.after:
         return spec
     return msgspec.structs.replace(spec, after=tuple(resolved.get(JobId(one), JobId(one)) for one in spec.after))
+
+
+async def with_templates(database: Database, submissions: Sequence[Submission]) -> list[Submission]:
+    """The submissions with what their templates say filled in. Raises InvalidRequest that names what doesn't fit."""
+    if not any(one.spec.template is not None for one in submissions):
+        return list(submissions)
+    known = {row.name: row for row in await templates(database)}
+    return [
+        one if one.spec.template is None else Submission(one.job_id, filled(one.spec, _named(known, one.spec.template)))
+        for one in submissions
+    ]
+
+
+def _named(known: Mapping[str, TemplateRow], name: str) -> TemplateRow:
+    if name not in known:
+        raise InvalidRequest(f"there is no template {name[:200]!r} (opsconsole templates lists them)")
+    return known[name]
 
 
 def read_projects(connection: sqlite3.Connection) -> tuple[ProjectRow, ...]:
@@ -100,6 +120,7 @@ async def set_template(kernel: Kernel, template: TemplateRow, actor: str) -> str
     if not template.name or not template.command:
         raise InvalidRequest("a template needs a name and a command")
     check_template(template)
+    check_places(template)
     now_ms = kernel.clock.now_ms()
     row = msgspec.structs.replace(template, created_by=actor, created_at_ms=now_ms)
 

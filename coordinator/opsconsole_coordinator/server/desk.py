@@ -93,6 +93,7 @@ class Desk:
         submissions = [
             api.Submission(one.job_id, catalog.with_after(one.spec, resolved)) for one in request.submissions
         ]
+        submissions = await catalog.with_templates(kernel.database, submissions)
         stored = await self._stored_states([*resolved.values(), *batch])
         again = [one for one in submissions if one.job_id in stored and one.job_id not in kernel.fleet.jobs]
         while missing := [one for one in again if one.job_id not in kernel.fleet.jobs]:
