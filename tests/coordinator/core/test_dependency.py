@@ -35,7 +35,8 @@ def test_a_failure_blocks_everything_after_it(world: World) -> None:
     other = world.submit(held=True)
     worker.fail(worker.started())
     assert [job.state for job in (first, second, third, other)] == ["failed", "blocked", "blocked", "held"]
-    assert world.why(third) == f"{second.id} didn't succeed (retry it to unblock)"
+    words = f"{first.id} didn't succeed (retry it to unblock); {second.id} is blocked by that, too"
+    assert world.why(third) == words, "the one in between can't be retried"
 
 
 def test_retrying_the_failed_one_unblocks(world: World) -> None:
