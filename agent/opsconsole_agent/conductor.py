@@ -288,20 +288,7 @@ class Conductor:
             self.tell(events)
 
     def _tail(self, attempt_id: AttemptId, source: Source) -> str:
-        path, kept = self._state.log_file(attempt_id, source), self._state.kept_log(attempt_id, source)
-        try:
-            descriptor = os.open(
-                kept if os.path.lexists(kept) else path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-            )
-        except OSError:
-            return ""
-        try:
-            size = os.fstat(descriptor).st_size
-            return os.pread(descriptor, _TAIL_BYTES, max(0, size - _TAIL_BYTES)).decode(errors="replace")
-        except OSError:
-            return ""
-        finally:
-            os.close(descriptor)
+        return self._state.tail(attempt_id, source, _TAIL_BYTES).decode(errors="replace")
 
     def _rewind_log(self, effect: RewindLog) -> None:
         for source in Source:

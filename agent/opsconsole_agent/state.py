@@ -30,6 +30,7 @@ import msgspec
 
 from opsconsole_agent.core import Intent
 from opsconsole_agent.keeper.output import KEPT_FOLDER
+from opsconsole_agent.log.progress import LOOKED_AT_BYTES
 from opsconsole_agent.log.shipper import CUT_LOG_KEPT_DAYS
 from opsconsole_protocol.error import InvalidRequest, OpsconsoleError
 from opsconsole_protocol.frame import Source
@@ -130,6 +131,26 @@ class StateFolder:
     def kept_log(self, attempt_id: AttemptId, source: Source) -> str:
         """The second name of such a file; there from its first byte on."""
         return f"{self._kept}/{attempt_id}.{source}"
+
+    def tail(self, attempt_id: AttemptId, source: Source, size: int) -> bytes:
+        """The last bytes of one of its logs; nothing where there is none to be read."""
+        for path in (self.kept_log(attempt_id, source), self.log_file(attempt_id, source)):
+            try:
+                descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            except OSError:
+                continue
+            try:
+                if stat.S_ISREG((found := os.fstat(descriptor)).st_mode):
+                    return os.pread(descriptor, size, max(0, found.st_size - size))
+            except OSError:
+                continue
+            finally:
+                os.close(descriptor)
+        return b""
+
+    def output_ends(self, attempt_id: AttemptId) -> tuple[bytes, ...]:
+        """The last bytes of what it printed, where progress is looked for: bars go to stderr."""
+        return tuple(self.tail(attempt_id, source, LOOKED_AT_BYTES) for source in (Source.STDERR, Source.STDOUT))
 
     def make(self, attempt_id: AttemptId) -> None:
         """Make its folders, of spare ones where there are some; raises OSError."""

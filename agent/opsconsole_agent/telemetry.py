@@ -6,11 +6,12 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from opsconsole_agent.log.progress import Meter
 from opsconsole_agent.probe.gpu import GpuProbe, GpuReport, GpuSample
 from opsconsole_agent.probe.host import HostIdentity, HostProbe, host_identity
 from opsconsole_agent.probe.usage import UsageProbe
 from opsconsole_protocol.ids import AttemptId
-from opsconsole_protocol.link import Gpu, GpuUser, Heartbeat, Host, Trouble, TroubleCode
+from opsconsole_protocol.link import Gpu, GpuUser, Heartbeat, Host, TaskProgress, Trouble, TroubleCode
 
 Pids = Mapping[str, Collection[int]]
 DISK_FREE_MB_MIN = 16
@@ -20,11 +21,19 @@ DISK_FREE_MB_MIN = 16
 class Telemetry:
     """Samples on demand, never twice at a time: a sample that is asked for while one is under way is the last one."""
 
-    def __init__(self, state_dir: Path, work_folder: Callable[[AttemptId], str], output: Path | None = None) -> None:
-        """`output`: where results are written, if anywhere."""
+    def __init__(
+        self,
+        state_dir: Path,
+        work_folder: Callable[[AttemptId], str],
+        output: Path | None = None,
+        output_ends: Callable[[AttemptId], tuple[bytes, ...]] = lambda _: (),
+    ) -> None:
+        """`output`: where results are written, if anywhere; `output_ends`: the last bytes of each thing that an attempt printed."""
         self._state_dir = state_dir
         self._output = output
         self._work_folder = work_folder
+        self._output_ends = output_ends
+        self._meters: dict[str, Meter] = {}
         self._gpu_probe = GpuProbe()
         self._host_probe = HostProbe()
         self._usage_probe = UsageProbe()
@@ -65,6 +74,7 @@ class Telemetry:
             gpu_message=self._last.gpu_message,
             usage=self._last.usage,
             troubles=self._last.troubles,
+            progress=self._last.progress,
         )
 
     def close(self) -> None:
@@ -91,7 +101,18 @@ class Telemetry:
             gpu_message=report.message,
             usage=usage,
             troubles=tuple(_full_disks(host.disk_free_mb)),
+            progress=self._progress(pids),
         )
+
+    def _progress(self, pids: Pids) -> dict[str, TaskProgress]:
+        self._meters = {attempt_id: self._meters.get(attempt_id) or Meter() for attempt_id in pids}
+        now_ms = time.time_ns() // 1_000_000
+        found = {key: meter.take(self._output_ends(AttemptId(key)), now_ms) for key, meter in self._meters.items()}
+        return {
+            key: TaskProgress(done=one.done, total=one.total, eta_ms=one.left_ms)
+            for key, one in found.items()
+            if one is not None
+        }
 
 
 def _full_disks(free_mb: Mapping[str, int | None]) -> Iterator[Trouble]:

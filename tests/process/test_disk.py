@@ -66,7 +66,7 @@ WAIT = 'echo begun; while [ ! -e "$GO" ]; do sleep 0.05; done; '
 
 def wait_full(lab: Lab, folder: Path) -> str:
     """Until the worker `small` says that it takes nothing more; what it says."""
-    words = f"its disk is full: make room in {folder}"
+    words = f"takes no new tasks: its disk is full: make room in {folder}"
     lab.wait(lambda: lab.worker("small")["attention"] == words, "the worker to say that its disk is full")
     return words
 
@@ -82,7 +82,7 @@ def test_new_work_goes_elsewhere_and_what_runs_goes_on(full: Lab) -> None:
     words = wait_full(full, small)
     assert words in full.run("workers").stdout
     waiting = full.give("echo hello", worker="small")
-    full.wait(lambda: full.job(waiting)["reason"] == f"small is in trouble: {words}", "a reason")
+    full.wait(lambda: full.job(waiting)["reason"] == f"small {words}", "a reason")
 
     agent = full.processes["small"]
     full.kill(agent)
@@ -105,7 +105,7 @@ def test_a_disk_without_room_for_a_file_name(full: Lab) -> None:
     ballast = fill_names(small)
     words = wait_full(full, small)
     waiting = full.give("echo hello", worker="small")
-    full.wait(lambda: full.job(waiting)["reason"] == f"small is in trouble: {words}", "a reason")
+    full.wait(lambda: full.job(waiting)["reason"] == f"small {words}", "a reason")
     full.wait_state(full.give("true"), "succeeded")
     for path in ballast:
         path.unlink()
@@ -142,7 +142,7 @@ def test_an_output_folder_without_room(lab: Lab) -> None:
         ballast = fill_names(output)
         words = wait_full(lab, output)
         waiting = lab.give('echo hello > "$OPSCONSOLE_OUTPUT_PATH/result"')
-        lab.wait(lambda: lab.job(waiting)["reason"] == f"small is in trouble: {words}", "a reason")
+        lab.wait(lambda: lab.job(waiting)["reason"] == f"small {words}", "a reason")
         for path in ballast:
             path.unlink()
         lab.wait_state(waiting, "succeeded")

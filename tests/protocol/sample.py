@@ -59,6 +59,7 @@ EITHER = JobSpec(command=("train",), workers=("gpu1", "gpu2"), workdir="~/work",
 TROUBLE = link.Trouble(code="keeper_silent", text="its keeper doesn't answer", blocks=False)
 OBSERVED_WITH_GPUS = link.Observed(attempt_id=ATTEMPT, state=AttemptState.RUNNING, gpu_ids=("GPU-1",))
 
+PROGRESS = link.TaskProgress(done=41, total=100, eta_ms=9_000)
 AGENT: dict[str, Any] = {
     "agent_register_1": link.Register(
         protocol=1, agent_version="0.1.0", worker_id=WORKER, name="gpu1", run_id="r1", boot_id="b1", role="client",
@@ -73,6 +74,7 @@ AGENT: dict[str, Any] = {
     "agent_register_dial_1": link.Register(
         protocol=1, agent_version="0.1.0", worker_id=WORKER, name="gpu1", run_id="r1", dial=3
     ),
+    "agent_heartbeat_progress_1": link.Heartbeat(at_ms=AT, progress={ATTEMPT: PROGRESS}),
     "agent_heartbeat_1": link.Heartbeat(at_ms=AT, host=HOST, gpus=(GPU,), gpu_message="m", usage={ATTEMPT: USAGE}),
     "agent_register_troubles_1": link.Register(
         protocol=1, agent_version="0.1.0", worker_id=WORKER, name="gpu1", run_id="r1", troubles=(TROUBLE,)
@@ -80,6 +82,9 @@ AGENT: dict[str, Any] = {
     "agent_register_seal_1": link.Register(
         protocol=1, agent_version="0.1.0", worker_id=WORKER, name="gpu1", run_id="r1", store_id="s1", store_seq=99,
         store_seal="5ea1", observed=(link.Observed(attempt_id=ATTEMPT, state=AttemptState.RUNNING, seal="63.5ea1"),),
+    ),
+    "agent_observed_worker_fault_1": link.Report(
+        seen=5, attempts=(link.Observed(attempt_id=ATTEMPT, state=AttemptState.FAILED, worker_fault=True),)
     ),
     "agent_heartbeat_troubles_1": link.Heartbeat(at_ms=AT, troubles=(TROUBLE,)),
     "agent_file_exists_1": link.FileExists(check_id=1, path="/in/data.slp", size_bytes=123),
@@ -181,6 +186,7 @@ CLIENT: dict[str, Any] = {
     "client_call_workers_revoked_1": api.Call(1, api.ListWorkers(filter="zone=a", revoked=True)),
     "client_call_logs_2": api.Call(1, api.ReadLog(id="7k3", query=QUERY, wait_ms=3, settle_ms=4)),
     "client_call_submit_either_1": api.Call(1, api.SubmitJobs(submissions=(api.Submission(JOB, EITHER),))),
+    "client_call_logs_whole_1": api.Call(1, api.ReadLog(id="7k3", query=LogQuery(whole=True, latest=True))),
     "client_call_submit_gang_1": api.Call(1, api.SubmitJobs(submissions=(api.Submission(JOB, GANG),))),
 }
 
@@ -285,6 +291,26 @@ SERVER: dict[str, Any] = {
     **{f"server_answer_{tag}_1": api.Answer(number, answer) for number, (tag, answer) in enumerate(ANSWERS.items(), 1)},
     "server_answer_acted_2": api.Answer(6, api.ActResult(results=((JOB, "it has ended"),), refused=(JOB,))),
     **{f"server_answer_{tag}_1": api.Answer(1, answer) for tag, answer in TRUST_ANSWERS.items()},
+    "server_answer_job_list_advance_1": api.Answer(
+        1, api.JobList(jobs=(msgspec.structs.replace(JOB_ROW, advance=PROGRESS),))
+    ),
+    "server_answer_detail_progress_1": api.Answer(
+        1,
+        api.DetailAnswer(
+            detail=api.JobDetail(
+                job=JOB_ROW, spec=SPEC, tasks=(msgspec.structs.replace(TASK_ROW, progress=PROGRESS),), events=()
+            )
+        ),
+    ),
+    "server_answer_log_page_raw_1": api.Answer(
+        1,
+        api.LogAnswer(
+            page=LogPage(lines=(LogLine(0, Source.STDOUT, "\ufffd", AT),), next_cursor="c", end=True, raw={0: b"\xff"}),
+            task_id=TASK,
+            attempt=0,
+            attempt_state="running",
+        ),
+    ),
 }
 
 SAMPLES: dict[str, msgspec.Struct] = {**AGENT, **COORDINATOR, **CLIENT, **SERVER}

@@ -6,7 +6,8 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import Screen
-from textual.widgets import Static
+
+from opsconsole_console.widget.words import Words
 
 
 class FaultScreen(Screen[Any]):
@@ -22,5 +23,5 @@ class FaultScreen(Screen[Any]):
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog large"):
-            yield Static(self._text, markup=False)
-            yield Static("\nWhat runs goes on. enter tries again; ctrl+q leaves the console.", markup=False)
+            yield Words(self._text)
+            yield Words("What runs goes on. enter tries again; ctrl+q leaves the console.", classes="after")

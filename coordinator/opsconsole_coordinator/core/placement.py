@@ -238,7 +238,7 @@ def _absent(worker: Worker, demand: Demand) -> str:
     if worker.maintenance:
         return "is in maintenance (undrain it to use it)"
     if trouble := blocking(worker):
-        return f"is in trouble: {trouble}"
+        return f"takes no new tasks: {trouble}"
     if worker.unproved:
         return "has attempts that this store doesn't know (look at its attention in `opsconsole workers`)"
     if worker.id in demand.avoid:

@@ -147,8 +147,10 @@ class Desk:
             number = found.row.num_tasks
             if index is not None and index >= number:
                 raise NotFound(f"job {job_id} has {number} tasks, from task-0 to task-{number - 1}")
+            live = kernel.fleet.jobs.get(found.job.id)
+            advance = None if live is None else view.job_row(kernel.fleet, live).advance
             detail = api.JobDetail(
-                job=found.row,
+                job=msgspec.structs.replace(found.row, advance=advance),
                 spec=_visible(found.job.spec, caller),
                 tasks=tuple(self._task(found.job, task, found.attempts.get(task.index, [])) for task in found.tasks),
                 events=tuple(reversed(found.events)),
@@ -161,7 +163,7 @@ class Desk:
         for attempt in attempts:
             live = self._kernel.fleet.attempts.get(attempt.id)
             if live is not None:
-                attempt.usage = live.usage
+                attempt.usage, attempt.progress = live.usage, live.progress
         return view.task_row(job, task, attempts)
 
     async def _row(self, job_id: JobId) -> api.JobRow:

@@ -169,8 +169,9 @@ class Kernel:
             if session is not None and session.id == session_id:
                 session.end(code, text)
         self.fleet.evict(batch.forgotten, rows)
+        shown = {job.id: view.job_row(self.fleet, job) for job in batch.jobs_shown if job.id in self.fleet.jobs}
         for audience in self.audience:
-            audience.publish(rows, batch.workers_shown, batch.events, batch.seq)
+            audience.publish(rows | shown, batch.workers_shown, batch.events, batch.seq)
         for job_id in rows:
             for event in self._watchers.get(job_id, ()):
                 event.set()

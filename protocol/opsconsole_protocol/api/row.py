@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from opsconsole_protocol.link import Gpu, Host, TaskUsage
+from opsconsole_protocol.link import Gpu, Host, TaskProgress, TaskUsage
 from opsconsole_protocol.spec import JobSpec
 
 
@@ -57,6 +57,8 @@ class JobRow(Row, frozen=True, kw_only=True):
     """How long like jobs of this project took, from history."""
     command: str = ""
     """What its first task runs, as a shell would read it, cut where it is long."""
+    advance: TaskProgress | None = None
+    """How far it is by what its tasks print: of one task as it counts, of several in tasks with parts of running ones."""
 
 
 class AttemptRow(Row, frozen=True, kw_only=True):
@@ -94,6 +96,7 @@ class TaskRow(Row, frozen=True, kw_only=True):
     finished_at_ms: int | None
     output_path: str | None = None
     resource_usage: TaskUsage | None = None
+    progress: TaskProgress | None = None
     parameters: dict[str, Any] = {}
     attempts: tuple[AttemptRow, ...] = ()
 

@@ -204,16 +204,16 @@ def test_a_worker_in_trouble_gets_no_new_tasks_and_says_so(world: World) -> None
     one, two = world.worker("w1"), world.worker("w2")
     full = link.Trouble(code="disk_full", text="its disk is full: make room in /state")
     one.heartbeat(troubles=(full,))
-    words = "its disk is full: make room in /state"
+    words = "takes no new tasks: its disk is full: make room in /state"
     assert view.worker_row(world.fleet, one.record, world.now_ms).attention == words
     world.submit()
     held = two.started()
     job = world.submit(worker="w1")
-    assert world.why(job) == f"w1 is in trouble: {words}"
+    assert world.why(job) == f"w1 {words}"
     one.heartbeat()
     one.succeed(one.started())
-    texts = [event.text for event in world.events if event.kind in {"trouble", "recovered"}]
-    assert texts == [f"w1: {words}", f"w1: over is: {words}"]
+    said = [event.text for event in world.events if event.kind in {"trouble", "recovered"}]
+    assert said == [f"w1: {full.text}", f"w1: no longer: {full.text}"]
     two.succeed(held)
     silent = link.Trouble(code="keeper_silent", text="its keeper doesn't answer")
     one.heartbeat(troubles=(silent, link.Trouble(code="other", text="something else", blocks=False)))
