@@ -116,7 +116,7 @@ def test_a_disk_without_room_for_a_file_name(full: Lab) -> None:
 @pytest.mark.parametrize("code", [1, 0])
 def test_a_task_that_fills_its_own_log_says_so(full: Lab, code: int) -> None:
     small = full.state_dir("small")
-    job_id = full.give(f"yes 0123456789 | head -c 8000000; exit {code}", worker="small")
+    job_id = full.give(f"yes 0123456789 | head -c 60000000; exit {code}", worker="small")
     job = full.wait_state(job_id, "failed", "succeeded")
     note = f"the disk of this worker was full when the task ended, so its log may lack lines: make room in {small}"
     full.wait(
