@@ -12,7 +12,8 @@ working.
 There is one reservation on a worker. None of this is stored.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from heapq import heapify, heappop
 
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.model import Job, Reserved, Worker
@@ -31,6 +32,8 @@ from opsconsole_protocol.ids import WorkerId
 RESERVATION_MS = 60_000
 _DOUBLINGS_MAX = 3
 _SUMS_MAX = 256
+HELD_MAX = 16
+"""So many jobs at a time have room kept for their next task."""
 
 
 def may_reserve(fleet: Fleet, job: Job, now_ms: int) -> bool:
@@ -49,14 +52,13 @@ def hold(
     """Keep room for the next task of a job on one of the workers that would take it later; returns which. `before`: where it was."""
     if not (demand.spec.resources.cpus or demand.spec.resources.memory_mb or gpu_count(demand)):
         return None  # the next slot that is free is its own
+    if before is None and len(fleet.reserved) >= HELD_MAX:
+        return None
     avoid = job.tasks[job.ready[0]].avoid if job.ready else ()
     full = [one.worker for one in offers if one.soon and one.worker.reserved is None and one.worker.id not in avoid]
-    for worker in (
-        [before]
-        if before is not None and before in full
-        else sorted(full, key=lambda one: (_lack(one, demand), one.name))
-    ):
-        if len(fit_gpus(worker, demand.spec.resources.gpu_memory_mb)) < gpu_count(demand):
+    memory_mb, count = demand.spec.resources.gpu_memory_mb, gpu_count(demand)
+    for worker in [before] if before is not None and before in full else _best_first(full, demand):
+        if count and len(fit_gpus(worker, memory_mb)) < count:
             continue
         missing = missing_input(fleet, worker, demand.spec, now_ms)
         if missing is None:
@@ -65,6 +67,14 @@ def hold(
         if missing[0] is None:
             return None  # it was asked just now
     return None
+
+
+def _best_first(workers: Sequence[Worker], demand: Demand) -> Iterator[Worker]:
+    """Those that lack least, first; mostly one is enough."""
+    ranked = [(_lack(one, demand), one.name, place) for place, one in enumerate(workers)]
+    heapify(ranked)
+    while ranked:
+        yield workers[heappop(ranked)[2]]
 
 
 def _lack(worker: Worker, demand: Demand) -> float:
@@ -81,7 +91,7 @@ def _lack(worker: Worker, demand: Demand) -> float:
 
 
 def _free(worker: Worker, key: str) -> float:
-    return total(worker, key) - sum(worker.promised(key).values())
+    return total(worker, key) - sum(one.promised.get(key, 0) for one in worker.live.values())
 
 
 def _room(worker: Worker, demand: Demand, job: Job) -> Reserved:
