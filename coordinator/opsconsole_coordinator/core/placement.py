@@ -1,7 +1,7 @@
 """Whether a worker can take a task of a job now, and which worker shall. Every decision comes with its reason."""
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from heapq import heapify
 
 from opsconsole_coordinator.core.fleet import INPUT_ANSWER_MS_MAX, Fleet
@@ -32,6 +32,26 @@ class Demand:
     """Whose it is: what is reserved for it is free to it."""
     takes_avoided: bool = False
     """Nobody else will do: it takes workers that are avoided for a while, too."""
+    # Worked out once, for thousands of workers are asked:
+    named: tuple[str, ...] = field(init=False)
+    gpus: int = field(init=False)
+    """How many GPUs a task gets: asking for GPU memory asks for a GPU."""
+    capacities: tuple[tuple[float, str, str], ...] = field(init=False)
+    """What is asked for of a worker's capacities: how much, of which property, in words."""
+    files: tuple[tuple[Kind, str], ...] = field(init=False)
+    """What it has to find on its worker: its working folder and its input files."""
+
+    def __post_init__(self) -> None:
+        spec, needs = self.spec, self.spec.resources
+        asked = ((needs.cpus, "cpus", "CPUs"), (float(needs.memory_mb), "memory_mb", "MB of memory"))
+        folder = () if spec.workdir is None else ((Kind.FOLDER, spec.workdir),)
+        for name, value in (
+            ("named", spec.named_workers),
+            ("gpus", needs.gpus or (1 if needs.gpu_memory_mb else 0)),
+            ("capacities", tuple(one for one in asked if one[0])),
+            ("files", folder + tuple((Kind.INPUT, one) for one in spec.inputs)),
+        ):
+            object.__setattr__(self, name, value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +78,10 @@ Ranked = tuple[tuple[float, float, int, str], int, Offer]
 
 def demand_of(job: Job, task: Task | None = None) -> Demand:
     """What placing one of the job's tasks asks for."""
-    return Demand(job.spec, job.requirements, _prefetch(job), task.avoid if task is not None else (), job.id)
+    return Demand(job.spec, job.requirements, prefetch_of(job), task.avoid if task is not None else (), job.id)
 
 
-def _prefetch(job: Job) -> int:
+def prefetch_of(job: Job) -> int:
     """How many tasks beyond a worker's slots: as much work as takes SHORT_TASK_MS, one after the other."""
     if job.mean_duration_ms is None or job.mean_duration_ms >= SHORT_TASK_MS or job.spec.resources.gpus:
         return 0
@@ -78,7 +98,7 @@ def judge(fleet: Fleet, worker: Worker, demand: Demand, now_ms: int) -> Offer:
     absent = _absent(worker, demand)
     if absent:
         return Offer(worker, False, absent)
-    avoided = worker.avoided_until_ms > now_ms and not demand.spec.named_workers
+    avoided = worker.avoided_until_ms > now_ms and not demand.named
     if avoided and not demand.takes_avoided:
         # No countdown: a reason is stored with every job that waits, and must not change every second.
         return Offer(worker, False, f"is avoided for a while after {worker.avoided_after}", avoided=True)
@@ -88,7 +108,7 @@ def judge(fleet: Fleet, worker: Worker, demand: Demand, now_ms: int) -> Offer:
     gpus, reason = _choose_gpus(worker, demand)
     if gpus is None:
         return Offer(worker, False, reason, soon=True, avoided=avoided)
-    missing = missing_input(fleet, worker, demand.spec, now_ms)
+    missing = missing_input(fleet, worker, demand, now_ms)
     if missing is not None:
         return Offer(worker, False, missing[1], soon=missing[0] is None, avoided=avoided)
     return Offer(worker, True, "free", gpus, avoided=avoided)
@@ -111,19 +131,13 @@ def _with_avoided(demand: Demand) -> Demand:
     return replace(demand, takes_avoided=True)
 
 
-def missing_input(fleet: Fleet, worker: Worker, spec: JobSpec, now_ms: int) -> tuple[bool | None, str] | None:
+def missing_input(fleet: Fleet, worker: Worker, demand: Demand, now_ms: int) -> tuple[bool | None, str] | None:
     """The first of what a job has to find that the worker hasn't said it has: whether it is there (null: asked), and why."""
-    for kind, name in wanted_files(spec):
+    for kind, name in demand.files:
         answer = _ask(fleet, worker, kind, name, now_ms)
         if answer.found is not True:
             return answer.found, f"{name}: {answer.detail}"
     return None
-
-
-def wanted_files(spec: JobSpec) -> list[tuple[Kind, str]]:
-    """What a job has to find on its worker: its working folder and its input files."""
-    found = [] if spec.workdir is None else [(Kind.FOLDER, spec.workdir)]
-    return found + [(Kind.INPUT, name) for name in spec.inputs]
 
 
 def _ask(fleet: Fleet, worker: Worker, kind: Kind, name: str, now_ms: int) -> Answer:
@@ -205,7 +219,7 @@ def is_named(worker: Worker, names: Collection[str]) -> bool:
 def _unfit(worker: Worker, demand: Demand) -> str:
     """Why this worker will never do as it is; empty when it might."""
     spec, needs = demand.spec, demand.spec.resources
-    named = spec.named_workers
+    named = demand.named
     if named and not is_named(worker, named):
         return f"the job asks for worker {' or '.join(named)}"
     project = worker.properties.get("project")
@@ -219,10 +233,10 @@ def _unfit(worker: Worker, demand: Demand) -> str:
             return one.explain(facts)
     if spec.inputs and not has_input_folder(worker):
         return "has no input folder (start its agent with --input-path)"
-    for need, key, label in capacities(demand):
+    for need, key, label in demand.capacities:
         if total(worker, key) < need:
             return f"needs {need:g} {label}; it has {total(worker, key):g}"
-    count = gpu_count(demand)
+    count = demand.gpus
     if len(worker.gpus) < count:
         detail = f" ({worker.gpu_message})" if worker.gpu_message and not worker.gpus else ""
         return f"needs {_gpus(count)}; it has {len(worker.gpus)}{detail}"
@@ -237,7 +251,7 @@ def _absent(worker: Worker, demand: Demand) -> str:
         return f"is {worker.connection if worker.connection != 'connected' else 'reconnecting'}"
     if worker.maintenance:
         return "is in maintenance (undrain it to use it)"
-    if trouble := blocking(worker):
+    if worker.troubles and (trouble := blocking(worker)):
         return f"takes no new tasks: {trouble}"
     if worker.unproved:
         return "has attempts that this store doesn't know (look at its attention in `opsconsole workers`)"
@@ -248,13 +262,13 @@ def _absent(worker: Worker, demand: Demand) -> str:
 
 def _occupied(worker: Worker, demand: Demand) -> str:
     """What of this worker is taken at the moment."""
-    with_gpus = has_gpus(demand.spec)
+    with_gpus = demand.gpus > 0
     left = worker.slots_left(with_gpus=with_gpus)
     if left + demand.prefetch <= 0:
         by = " by tasks with GPUs" if with_gpus else ""
         limit = worker.max_concurrent_jobs
         return f"busy: {limit - left} of {limit} slots taken{by} (max_concurrent_jobs)"
-    for need, key, label in capacities(demand):
+    for need, key, label in demand.capacities:
         free = total(worker, key) - sum(worker.promised(key).values())
         if free < need:
             return f"needs {need:g} {label}; {free:g} of {total(worker, key):g} are free"
@@ -271,10 +285,10 @@ def _kept(worker: Worker, demand: Demand) -> Reserved | None:
 def _reserved(worker: Worker, demand: Demand, kept: Reserved) -> str:
     """Whether too little is left beside what is kept free; nothing is assigned ahead of a slot that is."""
     if kept.with_gpus:
-        is_left = not has_gpus(demand.spec) or worker.slots_left(with_gpus=True) > kept.slots
+        is_left = not demand.gpus or worker.slots_left(with_gpus=True) > kept.slots
     else:
         is_left = len(worker.live) + kept.slots < worker.max_concurrent_jobs
-    for need, key, _ in capacities(demand):
+    for need, key, _ in demand.capacities:
         free = total(worker, key) - sum(worker.promised(key).values()) - kept.promised.get(key, 0)
         is_left = is_left and free >= need
     return "" if is_left else f"is {_for_whom(kept)}"
@@ -282,13 +296,6 @@ def _reserved(worker: Worker, demand: Demand, kept: Reserved) -> str:
 
 def _for_whom(kept: Reserved) -> str:
     return f"reserved for gang {kept.job_id}" if kept.gang else f"kept for job {kept.job_id}, which is next in line"
-
-
-def capacities(demand: Demand) -> list[tuple[float, str, str]]:
-    """What is asked for of the worker's capacities: how much, of which property, in words."""
-    needs = demand.spec.resources
-    asked = ((needs.cpus, "cpus", "CPUs"), (float(needs.memory_mb), "memory_mb", "MB of memory"))
-    return [one for one in asked if one[0]]
 
 
 def promised_of(spec: JobSpec) -> dict[str, float]:
@@ -301,12 +308,6 @@ def total(worker: Worker, key: str) -> float:
     """How much a worker has of a capacity, by the property's name; 0 when it didn't say."""
     found = worker.properties.get(key)
     return float(found) if isinstance(found, (int, float)) else 0.0
-
-
-def gpu_count(demand: Demand) -> int:
-    """How many GPUs a task gets: asking for GPU memory asks for a GPU."""
-    needs = demand.spec.resources
-    return needs.gpus or (1 if needs.gpu_memory_mb else 0)
 
 
 def has_gpus(spec: JobSpec) -> bool:
@@ -324,7 +325,7 @@ def _largest_mb(worker: Worker) -> int:
 
 def _choose_gpus(worker: Worker, demand: Demand) -> tuple[tuple[str, ...] | None, str]:
     """The GPUs to give, or why not enough are free."""
-    count = gpu_count(demand)
+    count = demand.gpus
     if not count:
         return (), ""
     free, refusals = free_gpus(worker, demand.spec.resources.gpu_memory_mb)

@@ -16,6 +16,7 @@ from opsconsole_coordinator.core.placement import (
     is_named,
     judge,
     judge_again,
+    prefetch_of,
     promised_of,
     rank,
 )
@@ -54,17 +55,18 @@ def _place_jobs(fleet: Fleet, kept: dict[WorkerId, Reserved], now_ms: int, *, re
         job = fleet.jobs[job_id]
         if not _is_runnable(fleet, job, now_ms):
             continue
+        may_fit = room.is_left(with_gpus=has_gpus(job.spec))
         if job.spec.gang:
-            may_fit = room.is_left(with_gpus=has_gpus(job.spec))
             gang.place(fleet, job, kept, now_ms, may_fit=may_fit, refresh=refresh_reasons)
             room.look_again()
             continue
-        demand = demand_of(job)
-        may_fit = room.is_left(with_gpus=has_gpus(job.spec)) or demand.prefetch > 0
         before = held.get(job_id)
-        if not may_fit and not refresh_reasons and job.reason:
-            if before is not None:
-                reservation.hold(fleet, job, demand, [judge(fleet, before, demand, now_ms)], before, now_ms)
+        is_idle = not may_fit and not refresh_reasons and job.reason and not prefetch_of(job)
+        if is_idle and before is None:
+            continue
+        demand = demand_of(job)
+        if is_idle and before is not None:
+            reservation.hold(fleet, job, demand, [judge(fleet, before, demand, now_ms)], before, now_ms)
             continue
         key = _signature(job, demand)
         if key in refused:
@@ -125,7 +127,7 @@ def _signature(job: Job, demand: Demand) -> tuple[object, ...]:
     """Jobs of one signature get the same answers; one whose next task avoids workers stands alone."""
     spec = job.spec
     alone = job.id if job.tasks[job.ready[0]].avoid else ""
-    where = (spec.named_workers, spec.project, spec.workdir)
+    where = (demand.named, spec.project, spec.workdir)
     return (alone, where, spec.requirements, spec.resources, spec.inputs, demand.prefetch)
 
 
@@ -209,7 +211,7 @@ def explain(offers: list[Offer], demand: Demand) -> str:
     """Why nobody accepted, in one line: the reasons of those who could at some time, counted."""
     if not offers:
         return "no worker has joined yet (opsconsole invite prints the line that joins one)"
-    names = demand.spec.named_workers
+    names = demand.named
     if names:
         offers = [one for one in offers if is_named(one.worker, names)]
         if not offers:

@@ -8,13 +8,10 @@ from opsconsole_coordinator.core.placement import (
     UNASKED,
     Demand,
     Offer,
-    capacities,
     free_gpus,
-    gpu_count,
     has_input_folder,
     is_named,
     total,
-    wanted_files,
 )
 from opsconsole_protocol.api import Verdict
 from opsconsole_protocol.link import Kind
@@ -26,7 +23,7 @@ Check = tuple[str, bool, str]
 def verdict(fleet: Fleet, offer: Offer, demand: Demand, estimate_ms: float | None) -> Verdict:
     """An offer as people and scripts see it."""
     worker = offer.worker
-    answers = [(name, _answer(fleet, worker, kind, name)) for kind, name in wanted_files(demand.spec)]
+    answers = [(name, _answer(fleet, worker, kind, name)) for kind, name in demand.files]
     return Verdict(
         worker_id=worker.id,
         worker=worker.name,
@@ -50,18 +47,18 @@ def _answer(fleet: Fleet, worker: Worker, kind: Kind, name: str) -> Answer:
 def _checks(worker: Worker, demand: Demand, answers: Iterable[tuple[str, Answer]]) -> Iterator[Check]:
     is_up = worker.connection == "connected" and worker.session is not None
     yield "up", is_up and not worker.maintenance, "in maintenance" if worker.maintenance else worker.connection
-    left, slots = worker.slots_left(with_gpus=gpu_count(demand) > 0), worker.max_concurrent_jobs
+    left, slots = worker.slots_left(with_gpus=demand.gpus > 0), worker.max_concurrent_jobs
     yield "a slot", left > 0, f"{slots - left} of {slots} taken"
-    named = demand.spec.named_workers
+    named = demand.named
     if named:
         yield " or ".join(named), is_named(worker, named), worker.name
-    count = gpu_count(demand)
+    count = demand.gpus
     if count:
         memory_mb = demand.spec.resources.gpu_memory_mb
         words = f"{count} GPU{'s' if count > 1 else ''}" + (f" of {memory_mb} MB" if memory_mb else "")
         free = len(free_gpus(worker, memory_mb)[0])
         yield words, free >= count, f"{free} of {len(worker.gpus)} free"
-    for need, key, label in capacities(demand):
+    for need, key, label in demand.capacities:
         free_capacity = total(worker, key) - sum(worker.promised(key).values())
         yield f"{need:g} {label}", free_capacity >= need, f"{free_capacity:g} free"
     facts = worker.facts() if demand.requirements else {}
