@@ -215,6 +215,8 @@ class Launch(Message, frozen=True, kw_only=True):
     timeout_ms: Whole | None = None
     fence_after_ms: Whole | None = None
     job_token: Label = ""
+    follows: bool = False
+    """No earlier attempt of its task can still be writing where it will: it goes on in the task's own output folder."""
     seal: Label = ""
     """The coordinator's proof that this attempt is this worker's, to be said back with what is observed of it."""
     gang: Gang | None = None
@@ -251,6 +253,10 @@ class Observed(Message, frozen=True, kw_only=True):
     started_at_ms: Moment | None = None
     finished_at_ms: Moment | None = None
     output_path: Path | None = None
+    workdir: Path | None = None
+    """Where it runs; a folder of its own below the agent's state folder is removed some days after its end."""
+    note: Text = ""
+    """What else is to be known of its end, also of a good one."""
     ports: Annotated[dict[Label, Whole], Meta(max_length=PORTS_MAX)] = {}
     log_sizes: _Offsets = {}
     peak_memory_mb: Signed | None = None
@@ -401,10 +407,14 @@ class SetWant(Message, frozen=True, kw_only=True, tag="set_want"):
 
 
 class Forget(Message, frozen=True, kw_only=True, tag="forget"):
-    """These attempts' ends are committed and their logs complete: they leave both sets."""
+    """These attempts' ends are committed and their logs complete: they leave both sets.
+
+    `accepted`: those of them whose result is their task's. One that wrote to a folder of its own is published.
+    """
 
     seq: Whole
     attempt_ids: Annotated[tuple[_Attempt, ...], Meta(max_length=ATTEMPTS_MAX)]
+    accepted: Annotated[tuple[_Attempt, ...], Meta(max_length=ATTEMPTS_MAX)] = ()
 
 
 class Observe(Message, frozen=True, kw_only=True, tag="observe"):

@@ -1,5 +1,6 @@
 """What a submitter says: the spec of a job."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import msgspec
@@ -24,6 +25,7 @@ from opsconsole_protocol.bound import (
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.input_name import check_input_name
 from opsconsole_protocol.name import check_name
+from opsconsole_protocol.shape import wrong_shape
 from opsconsole_protocol.title import title_of
 
 NUM_TASKS_MAX = 100_000
@@ -103,17 +105,19 @@ class JobSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         return self.task_commands[index] if self.task_commands else self.command
 
 
-def check_shape(fields: JobSpec | dict[str, Any]) -> JobSpec:
+def checked_spec(fields: Mapping[str, Any]) -> JobSpec:
     """A spec whose fields keep to their types and limits. Raises InvalidRequest that names the first that doesn't."""
     try:
         return msgspec.convert(msgspec.to_builtins(fields), JobSpec)
     except msgspec.ValidationError as error:
-        reason, _, path = str(error).partition(" - at `$.")
-        name = path.rstrip("`").replace("_", " ")
-        raise InvalidRequest(f"{name}: {reason[:1].lower()}{reason[1:]}" if name else reason) from None
-    except (UnicodeEncodeError, TypeError) as error:
-        what = "is not UTF-8" if isinstance(error, UnicodeEncodeError) else f"can't be sent ({error})"
-        raise InvalidRequest(f"the command, the environment or a parameter {what}") from None
+        raise InvalidRequest(wrong_shape(error)) from None
+    except (TypeError, UnicodeEncodeError) as error:
+        raise InvalidRequest(f"the job can't be sent: {error}") from None
+
+
+def check_fields(spec: JobSpec) -> None:
+    """Raise InvalidRequest where a field of a spec that was made by hand doesn't keep to its type and limits."""
+    checked_spec({name: getattr(spec, name) for name in spec.__struct_fields__})
 
 
 def check_spec(spec: JobSpec) -> None:

@@ -92,13 +92,13 @@ def _add_ends(ends: argparse._ArgumentGroup) -> None:
 
 def make_spec(args: argparse.Namespace, command: Sequence[str] | None, template: TemplateRow | None) -> JobSpec:
     """The spec of what was asked for. Raises InvalidRequest."""
-    from opsconsole_protocol.spec import check_shape, check_spec
+    from opsconsole_protocol.spec import check_spec, checked_spec
 
     if template is not None:
         apply_defaults(args, template.defaults)
     words = _command(command, template)
     given = {name: value for name, value in _fields(args).items() if value is not None}
-    spec = check_shape({**given, **_tasks(args, words, template)})
+    spec = checked_spec({**given, **_tasks(args, words, template)})
     check_spec(spec)
     return spec
 
@@ -111,7 +111,7 @@ def changed_spec(base: JobSpec, index: int | None, args: argparse.Namespace, com
     """
     import msgspec
 
-    from opsconsole_protocol.spec import check_shape, check_spec
+    from opsconsole_protocol.spec import check_spec, checked_spec
 
     base = base if index is None else _task_alone(base, index)
     if args.template is not None and template is not None:
@@ -131,7 +131,7 @@ def changed_spec(base: JobSpec, index: int | None, args: argparse.Namespace, com
         if base.task_commands:
             raise InvalidRequest("a sweep has a task for each combination: give --sweep, or a command after --")
         fields["parameters"] = base.parameters[:1] * args.tasks
-    spec = check_shape(fields)
+    spec = checked_spec(fields)
     check_spec(spec)
     return spec
 

@@ -121,7 +121,7 @@ def judge_again(fleet: Fleet, offer: Offer, demand: Demand, now_ms: int) -> Offe
 
 def ask_each(fleet: Fleet, demand: Demand, now_ms: int) -> list[Offer]:
     """Every worker's answer. Those that are avoided count where nobody else will take it, now or soon."""
-    offers = [judge(fleet, worker, demand, now_ms) for worker in fleet.workers.values()]
+    offers = [judge(fleet, worker, demand, now_ms) for worker in fleet.workers.values() if not worker.revoked]
     if any(one.avoided for one in offers) and not any(one.accepted or one.soon for one in offers):
         return [judge(fleet, one.worker, _with_avoided(demand), now_ms) if one.avoided else one for one in offers]
     return offers
@@ -134,13 +134,13 @@ def _with_avoided(demand: Demand) -> Demand:
 def missing_input(fleet: Fleet, worker: Worker, demand: Demand, now_ms: int) -> tuple[bool | None, str] | None:
     """The first of what a job has to find that the worker hasn't said it has: whether it is there (null: asked), and why."""
     for kind, name in demand.files:
-        answer = _ask(fleet, worker, kind, name, now_ms)
+        answer = ask(fleet, worker, kind, name, now_ms)
         if answer.found is not True:
             return answer.found, f"{name}: {answer.detail}"
     return None
 
 
-def _ask(fleet: Fleet, worker: Worker, kind: Kind, name: str, now_ms: int) -> Answer:
+def ask(fleet: Fleet, worker: Worker, kind: Kind, name: str, now_ms: int) -> Answer:
     """What the worker last said of a file or folder; asks it (again) when that is old or unknown."""
     question = (worker.id, kind, name)
     known = fleet.inputs.get(question, UNASKED)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from opsconsole_coordinator.core.fleet import Fleet
+from opsconsole_coordinator.core.input_check import input_checks
 from opsconsole_coordinator.core.model import Answer, Worker
 from opsconsole_coordinator.core.placement import (
     UNASKED,
@@ -35,6 +36,7 @@ def verdict(fleet: Fleet, offer: Offer, demand: Demand, estimate_ms: float | Non
         input="; ".join(f"{name}: {answer.detail}" for name, answer in answers),
         checks=tuple(_checks(worker, demand, answers)),
         asking=not offer.permanent and any(answer.found is None and answer.good_until_ms for _, answer in answers),
+        inputs=input_checks(fleet, worker, demand.spec),
     )
 
 

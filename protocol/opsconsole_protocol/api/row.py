@@ -74,6 +74,8 @@ class AttemptRow(Row, frozen=True, kw_only=True):
     started_at_ms: int | None
     finished_at_ms: int | None
     output_path: str | None = None
+    workdir: str | None = None
+    note: str = ""
     gpu_ids: tuple[str, ...] = ()
     peak_memory_mb: int | None = None
     cpu_seconds: float | None = None
@@ -173,6 +175,18 @@ class TemplateRow(Row, frozen=True, kw_only=True):
     created_at_ms: int = 0
 
 
+class InputCheck(Row, frozen=True, kw_only=True):
+    """What one worker says of one input file.
+
+    `state` is found, missing (it looked, `detail` says why), no_folder (it has none for inputs), unreachable, or asking:
+    it hasn't answered yet.
+    """
+
+    name: str
+    state: str
+    detail: str = ""
+
+
 class Verdict(Row, frozen=True, kw_only=True):
     """What one worker says to one job, or would say: `accepted`, or the reason why not.
 
@@ -191,6 +205,8 @@ class Verdict(Row, frozen=True, kw_only=True):
     """Each requirement: its words, whether it holds, what the worker has."""
     asking: bool = False
     """It was asked for a file or folder and hasn't answered yet."""
+    inputs: tuple[InputCheck, ...] = ()
+    """What the worker says of each input file, in the order of the spec."""
 
 
 class JobDetail(Row, frozen=True, kw_only=True):
