@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -12,14 +13,17 @@ import msgspec
 from opsconsole_agent.conductor import Conductor
 from opsconsole_agent.core import Contact, Event, LinkDown, LinkUp
 from opsconsole_agent.log.shipper import LogShipper
+from opsconsole_agent.probe.address import reachable_address
+from opsconsole_agent.probe.folder import Folders, at_home
 from opsconsole_agent.probe.gpu import GpuReport
 from opsconsole_agent.probe.host import HostIdentity
 from opsconsole_agent.probe.io_path import InputRefused, WorkerIOConfig, inspect_input
+from opsconsole_agent.probe.rest import AGAIN_MS, RestWatch
 from opsconsole_agent.state import StateFolder, StoreMark, check_attempt_id
 from opsconsole_agent.telemetry import Telemetry
 from opsconsole_protocol import PROTOCOL_VERSION
 from opsconsole_protocol.bound import cut
-from opsconsole_protocol.error import InvalidRequest, OpsconsoleError
+from opsconsole_protocol.error import InvalidRequest, LimitExceeded, OpsconsoleError
 from opsconsole_protocol.fit import fitted
 from opsconsole_protocol.frame import Source
 from opsconsole_protocol.ids import WorkerId
@@ -30,16 +34,19 @@ from opsconsole_protocol.link import (
     DesiredSet,
     FileExists,
     FileNotFound,
+    FindPort,
     Forget,
     Heartbeat,
     HeartbeatAck,
     InputFile,
     JobAssignment,
+    Kind,
     LogAck,
     Message,
     MetadataUpdated,
     Observe,
     PeerError,
+    PortFound,
     Register,
     Registered,
     SetWant,
@@ -102,8 +109,11 @@ class Desk:
         self._say = say
         self._store = state.load_store_mark()
         self._properties: dict[str, Any] = {}
+        self._address: dict[str, str] = {}
         self._events: list[Event] = []
         self._checks = asyncio.Semaphore(_CHECKS_MAX)
+        self._rest = RestWatch()
+        self._folders = Folders()
         self._tasks: set[asyncio.Task[None]] = set()
         self._handlers: dict[type, Callable[[Any], None]] = {
             DesiredSet: self._on_desired_set,
@@ -114,6 +124,7 @@ class Desk:
             HeartbeatAck: self._on_heartbeat_ack,
             LogAck: self._on_log_ack,
             InputFile: self._on_input_file,
+            FindPort: self._on_find_port,
             PeerError: self._on_error,
             MetadataUpdated: lambda _: None,
             Registered: lambda _: None,
@@ -128,11 +139,12 @@ class Desk:
 
     # --- what the link asks ----------------------------------------------------------------------------------------
 
-    def registration(self) -> Register:
+    def registration(self, reached_from: str) -> Register:
         """See link.Peer."""
         one = self._description
         self._dials += 1
-        self._properties = one.to_properties(self._telemetry.gpu_report)
+        self._address = {"advertise_host": reachable_address(reached_from)}
+        self._properties = {**self._address, **one.to_properties(self._telemetry.gpu_report)}
         return fitted(
             Register(
                 protocol=PROTOCOL_VERSION,
@@ -206,7 +218,7 @@ class Desk:
 
     def _update_metadata(self) -> None:
         """GPUs may fall off the bus, and drivers be updated, while we run."""
-        properties = self._description.to_properties(self._telemetry.gpu_report)
+        properties = {**self._address, **self._description.to_properties(self._telemetry.gpu_report)}
         changed = {key: value for key, value in properties.items() if self._properties.get(key) != value}
         if changed:
             self._properties |= changed
@@ -267,14 +279,41 @@ class Desk:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    def _on_find_port(self, message: FindPort) -> None:
+        try:
+            port = self._conductor.engine.free_port()
+        except LimitExceeded as error:
+            self._send(PeerError(code=error.code, message=error.message))
+        else:
+            self._send(PortFound(check_id=message.check_id, port=port))
+
     async def _check_input(self, message: InputFile) -> None:
         async with self._checks:
-            try:
-                found = await asyncio.to_thread(inspect_input, self._description.io, message.filename)
-            except InputRefused as refusal:
-                self._send(FileNotFound(check_id=message.check_id, reason=cut(refusal.message)))
+            if message.kind is Kind.FOLDER:
+                self._send(await asyncio.to_thread(self._look_for_folder, message))
             else:
-                self._send(FileExists(check_id=message.check_id, path=str(found.path), size_bytes=found.size_bytes))
+                self._send(await asyncio.to_thread(self._look_for_input, message))
+
+    def _look_for_input(self, message: InputFile) -> FileExists | FileNotFound:
+        try:
+            found = inspect_input(self._description.io, message.filename)
+        except InputRefused as refusal:
+            return FileNotFound(check_id=message.check_id, reason=cut(refusal.message))
+        restless = self._rest.look(
+            str(found.path), found.size_bytes, found.changed_ns, time.time_ns(), time.monotonic()
+        )  # fmt: skip
+        if restless:
+            return FileNotFound(check_id=message.check_id, reason=restless, again_ms=AGAIN_MS)
+        return FileExists(check_id=message.check_id, path=str(found.path), size_bytes=found.size_bytes)
+
+    def _look_for_folder(self, message: InputFile) -> FileExists | FileNotFound:
+        path = at_home(message.filename)
+        try:
+            if self._folders.is_there(path):
+                return FileExists(check_id=message.check_id, path=path, size_bytes=0)
+        except TimeoutError:
+            return FileNotFound(check_id=message.check_id, reason="this folder doesn't answer: is the mount hung?")
+        return FileNotFound(check_id=message.check_id, reason="there is no such folder on this worker")
 
     def _send(self, message: Message) -> None:
         self._conductor.outlet.send(message)

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, Protocol
 
+import msgspec
+
 from opsconsole_agent.core import (
     AttemptPrepared,
     BuildStarted,
@@ -24,7 +26,7 @@ from opsconsole_agent.keeper import message as keeper_says
 from opsconsole_agent.keeper.attempt import HOST_RESTARTED
 from opsconsole_agent.keeper.link import KeeperLink
 from opsconsole_agent.probe.io_path import OutputRefused
-from opsconsole_agent.probe.port import allocate_ports
+from opsconsole_agent.probe.port import PortTaken, allocate_ports, is_listened_on
 from opsconsole_agent.staging import Prepared, Staging
 from opsconsole_agent.state import is_disk_full
 from opsconsole_protocol.error import Conflict, LimitExceeded, NotFound, OpsconsoleError, Unavailable
@@ -62,6 +64,9 @@ class Engine(Protocol):
 
     def forget(self, attempt_id: AttemptId) -> None:
         """How it ended is safe elsewhere."""
+
+    def free_port(self) -> int:
+        """A port that is free now; raises LimitExceeded."""
 
     def publish(self, output_path: str) -> None:
         """What was written there is its task's accepted result: have it where that is looked for."""
@@ -121,7 +126,7 @@ class ProcessEngine:
                         raise Unavailable(f"the keeper can't be used any more: {said.reason}")
                     _log.warning("the keeper was lost and is looked for: %s", said.reason)
                 else:
-                    events.append(_event(said))
+                    events.append(self._look_at_ports(_event(said)))
             self._tell(events)
         raise Unavailable("the link to the keeper was closed")
 
@@ -182,18 +187,35 @@ class ProcessEngine:
 
     def _refuse(self, attempt_id: AttemptId, error: OpsconsoleError | OSError) -> None:
         self._ports.pop(attempt_id, None)
-        is_ours = isinstance(error, OSError | OutputRefused | LimitExceeded | Unavailable)
+        again = isinstance(error, PortTaken)
+        is_ours = isinstance(error, OSError | OutputRefused | LimitExceeded | Unavailable) and not again
         self._tell(
-            [PreparationFailed(attempt_id=attempt_id, at_ms=_now_ms(), error=_words(error), worker_fault=is_ours)]
+            [
+                PreparationFailed(
+                    attempt_id=attempt_id, at_ms=_now_ms(), error=_words(error), worker_fault=is_ours, again=again
+                )
+            ]
         )
 
     def _take_ports(self, attempt_id: AttemptId, launch: Launch) -> dict[str, int]:
         if not launch.ports:
             return {}
         taken = {port for ports in self._ports.values() for port in ports}
-        ports = allocate_ports(launch.ports, taken)
+        chosen = launch.gang.port if launch.gang is not None and launch.gang.rank == 0 else None
+        ports = allocate_ports(launch.ports, taken, chosen)
         self._ports[attempt_id] = tuple(ports.values())
         return ports
+
+    def _look_at_ports(self, event: Event) -> Event:
+        """Of a failure tell whether somebody else has the port that was chosen for it."""
+        if not isinstance(event, ProcessExited) or event.exit_code in {0, None} or not event.all_gone:
+            return event
+        taken = next((one for one in self._ports.get(event.attempt_id, ()) if is_listened_on(one)), None)
+        return event if taken is None else msgspec.structs.replace(event, taken_port=taken)
+
+    def free_port(self) -> int:
+        """A port that is free now; raises LimitExceeded."""
+        return allocate_ports(("gang",), {port for ports in self._ports.values() for port in ports})["gang"]
 
     def keep_ports(self, attempt_id: AttemptId, ports: Iterable[int]) -> None:
         """An attempt found alive has these."""

@@ -47,7 +47,7 @@ def task_environment(base: Mapping[str, str], attempt_id: AttemptId, launch: Lau
     The submitter may set everything but who the task is, its token, and which GPUs are its own. Identities go by
     `OPSCONSOLE_*` and, so that scripts written for Iris run unchanged, `IRIS_*`.
     """
-    environment = {**base, **launch.environment}
+    environment = {**base, **_rendezvous(launch), **launch.environment}
     environment.update(_gpus(launch))
     for key, value in _identity(launch, place).items():
         environment[f"OPSCONSOLE_{key}"] = environment[f"IRIS_{key}"] = value
@@ -56,6 +56,12 @@ def task_environment(base: Mapping[str, str], attempt_id: AttemptId, launch: Lau
         environment["OPSCONSOLE_JOB_TOKEN"] = launch.job_token
     environment.update(_files(place))
     return environment
+
+
+def _rendezvous(launch: Launch) -> dict[str, str]:
+    """The same as `OPSCONSOLE_GANG_*` under the names that PyTorch and others look for; the submitter's own win."""
+    names = {"RANK": "RANK", "SIZE": "WORLD_SIZE", "ADDRESS": "MASTER_ADDR", "PORT": "MASTER_PORT"}
+    return {names[key]: value for key, value in _gang(launch).items() if key in names}
 
 
 def _identity(launch: Launch, place: Place) -> dict[str, str]:
@@ -67,14 +73,26 @@ def _identity(launch: Launch, place: Place) -> dict[str, str]:
         "ATTEMPT_ID": str(launch.attempt),
         "WORKER_ID": place.worker_id,
         "CONTROLLER_ADDRESS": place.controller_address,
-        "BIND_HOST": place.bind_host,
+        "BIND_HOST": place.bind_host if launch.gang is None else launch.gang.host,
     }
     bundle = launch.environment.get("OPSCONSOLE_BUNDLE_GCS_PATH") or launch.environment.get("IRIS_BUNDLE_GCS_PATH")
     if bundle:
         identity["BUNDLE_GCS_PATH"] = bundle
     for name, port in place.ports.items():
         identity[f"PORT_{name.upper()}"] = str(port)
-    return identity
+    return identity | {f"GANG_{key}": value for key, value in _gang(launch).items()}
+
+
+def _gang(launch: Launch) -> dict[str, str]:
+    gang = launch.gang
+    if gang is None:
+        return {}
+    told = {"RANK": str(gang.rank), "SIZE": str(gang.size), "ADDRESS": gang.address}
+    if gang.hosts:
+        told["HOSTS"] = ",".join(gang.hosts)
+    if gang.port is not None:
+        told["PORT"] = str(gang.port)
+    return told
 
 
 def _gpus(launch: Launch) -> dict[str, str]:

@@ -53,8 +53,8 @@ _FATAL_STATUS = frozenset({401, 403, 426})
 class Peer(Protocol):
     """The agent, as its link sees it. All but `heartbeat` return at once."""
 
-    def registration(self) -> Register:
-        """What to introduce it with now."""
+    def registration(self, reached_from: str) -> Register:
+        """What to introduce it with now; `reached_from` is this host's own address on the connection."""
 
     def connected(self, registered: Registered) -> None:
         """The coordinator has taken it."""
@@ -225,7 +225,7 @@ class CoordinatorLink:
     async def _register(self, socket: "ClientConnection") -> tuple[Registered, list[CoordinatorMessage]]:
         try:
             async with asyncio.timeout(REGISTER_TIMEOUT_S):
-                await socket.send(self._codec.encode([self._peer.registration()]))
+                await socket.send(self._codec.encode([self._peer.registration(_own_address(socket))]))
                 frame = await socket.recv(decode=False)
         except TimeoutError:
             raise Unavailable(f"{self._target.url} doesn't answer the registration") from None
@@ -306,6 +306,11 @@ async def _send(socket: "ClientConnection", frame: bytes, url: str) -> None:
         await socket.send(frame)
     except _closed() as error:
         raise _why_closed(url, error) from None
+
+
+def _own_address(socket: "ClientConnection") -> str:
+    found = socket.local_address
+    return str(found[0]) if isinstance(found, tuple) else ""
 
 
 async def _first_to_fail(*works: Awaitable[None]) -> None:

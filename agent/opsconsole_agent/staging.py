@@ -12,7 +12,6 @@ that can be given up on, which takes tens of milliseconds; local ones directly.
 """
 
 import os
-import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from pathlib import Path
 
 from opsconsole_agent.environment import Place, base_environment, task_environment
 from opsconsole_agent.keeper.message import StartCommand
+from opsconsole_agent.probe.folder import Folders, at_home
 from opsconsole_agent.probe.io_path import (
     ATTEMPTS_FOLDER,
     JOB_SUBFOLDERS,
@@ -31,14 +31,12 @@ from opsconsole_agent.probe.io_path import (
     resolve_input,
 )
 from opsconsole_agent.probe.mount import LOCAL, filesystem_label
-from opsconsole_agent.probe.patience import Patience
 from opsconsole_agent.state import StateFolder
 from opsconsole_protocol.error import InvalidRequest, Unavailable
 from opsconsole_protocol.frame import Source
 from opsconsole_protocol.ids import AttemptId, WorkerId
 from opsconsole_protocol.link import Launch
 
-_PATIENCE_S = 5.0
 _LABEL_GOOD_FOR_S = 30.0
 _LABELS_MAX = 1_000
 
@@ -70,11 +68,11 @@ class Staging:
         self._state = state
         self._environment = base_environment(home.environment)
         self._labels: dict[str, tuple[float, bool]] = {}
-        self._folders: dict[str, _FolderCheck] = {}
+        self._folders = Folders()
 
     def is_quick(self, launch: Launch) -> bool:
         """Whether nothing that could hang has to be touched, so that `stage` may be called from a loop."""
-        paths = [] if launch.workdir is None else [launch.workdir]
+        paths = [] if launch.workdir is None else [at_home(launch.workdir)]
         if self._home.io.output_path is not None:
             paths.append(str(self._home.io.output_path))
         if launch.inputs and self._home.io.input_path is not None:
@@ -93,7 +91,7 @@ class Staging:
         self._state.make(attempt_id)
         workdir = self._state.work(attempt_id)
         if launch.workdir is not None:
-            workdir = launch.workdir
+            workdir = at_home(launch.workdir)
             self._check_workdir(workdir, quick=quick)
         io = self._home.io
         inputs = tuple(
@@ -139,16 +137,11 @@ class Staging:
 
     def _check_workdir(self, workdir: str, *, quick: bool) -> None:
         try:
-            is_there = os.path.isdir(workdir) if quick else self._folder_check(workdir).is_there()  # noqa: PTH112
+            is_there = os.path.isdir(workdir) if quick else self._folders.is_there(workdir)  # noqa: PTH112
         except TimeoutError:
             raise Unavailable(f"the working folder {workdir} doesn't answer: is the mount hung?") from None
         if not is_there:
             raise InvalidRequest(f"the working folder {workdir} is not on this worker: make it, or change --workdir")
-
-    def _folder_check(self, folder: str) -> "_FolderCheck":
-        if len(self._folders) > _LABELS_MAX:
-            self._folders.clear()
-        return self._folders.setdefault(folder, _FolderCheck(folder))
 
     def _is_local(self, path: str) -> bool:
         now_s = time.monotonic()
@@ -159,18 +152,6 @@ class Staging:
             known = (now_s + _LABEL_GOOD_FOR_S, filesystem_label(Path(path)) == LOCAL)
             self._labels[path] = known
         return known[1]
-
-
-class _FolderCheck:
-    """Whether a folder is there, asked by any number of threads at a cost of one when it hangs."""
-
-    def __init__(self, folder: str) -> None:
-        self._patience = Patience(lambda: os.path.isdir(folder), _PATIENCE_S)  # noqa: PTH112
-        self._lock = threading.Lock()
-
-    def is_there(self) -> bool:
-        with self._lock:
-            return self._patience.call()
 
 
 def _output_folder(attempt_id: AttemptId, launch: Launch) -> str:

@@ -175,6 +175,26 @@ class Want(Message, frozen=True, kw_only=True):
     grace_ms: Whole = 5_000
 
 
+GANG_HOSTS_MAX = 4_096
+"""A larger gang isn't told all of its hosts: they would not fit into an environment variable."""
+
+
+class Gang(Message, frozen=True, kw_only=True):
+    """Where an attempt stands among the tasks of its gang that start with it.
+
+    `hosts`: the address of each, in the order of their ranks, where there aren't too many; `address`: that of rank 0, and
+    `port`: its first named port, chosen before any of them starts.
+    """
+
+    rank: Whole
+    size: Whole
+    address: Label
+    host: Label
+    """This one's own."""
+    hosts: Annotated[tuple[Label, ...], Meta(max_length=GANG_HOSTS_MAX)] = ()
+    port: Annotated[int, Meta(ge=1, le=65_535)] | None = None
+
+
 class Launch(Message, frozen=True, kw_only=True):
     """All that an agent needs to start an attempt."""
 
@@ -199,6 +219,7 @@ class Launch(Message, frozen=True, kw_only=True):
     """No earlier attempt of its task can still be writing where it will: it goes on in the task's own output folder."""
     seal: Label = ""
     """The coordinator's proof that this attempt is this worker's, to be said back with what is observed of it."""
+    gang: Gang | None = None
 
 
 class Desired(Message, frozen=True, kw_only=True):
@@ -324,10 +345,18 @@ class FileExists(Message, frozen=True, kw_only=True, tag="FILE_EXISTS"):
 
 
 class FileNotFound(Message, frozen=True, kw_only=True, tag="FILE_NOT_FOUND"):
-    """The file asked for can't be used, and why."""
+    """The file asked for can't be used, and why. `again_ms`: after so long it may be another answer."""
 
     check_id: Whole
     reason: Text
+    again_ms: Annotated[int, Meta(ge=0, le=3_600_000)] | None = None
+
+
+class PortFound(Message, frozen=True, kw_only=True, tag="port_found"):
+    """The answer to `find_port`."""
+
+    check_id: Whole
+    port: Annotated[int, Meta(ge=1, le=65_535)]
 
 
 class JobOutputPath(Message, frozen=True, kw_only=True, tag="JOB_OUTPUT_PATH"):
@@ -406,11 +435,29 @@ class MetadataUpdated(Message, frozen=True, kw_only=True, tag="metadata_updated"
     """The answer to `update_metadata`."""
 
 
+class Kind(StrEnum):
+    """What is asked for."""
+
+    INPUT = "input"
+    """A file in the worker's input folder, by its name."""
+    FOLDER = "folder"
+    """A folder on the worker, by its path."""
+    PORT = "port"
+    """A free port, for a gang by its job's id."""
+
+
 class InputFile(Message, frozen=True, kw_only=True, tag="INPUT_FILE"):
-    """Ask whether a file is in the worker's input folder. A file name only; no bytes are sent."""
+    """Ask whether a file is in the worker's input folder, or whether a folder is there. No bytes are sent."""
 
     check_id: Whole
     filename: Path
+    kind: Kind = Kind.INPUT
+
+
+class FindPort(Message, frozen=True, kw_only=True, tag="find_port"):
+    """Ask for a TCP port that is free at the moment, for a gang whose first task is about to be assigned here."""
+
+    check_id: Whole
 
 
 class LogAck(Message, frozen=True, kw_only=True, tag="log_ack"):
@@ -432,7 +479,16 @@ class PeerError(Message, frozen=True, kw_only=True, tag="error"):
 
 
 AgentMessage = (
-    Register | UpdateMetadata | Observation | Report | Heartbeat | FileExists | FileNotFound | JobOutputPath | PeerError
+    Register
+    | UpdateMetadata
+    | Observation
+    | Report
+    | Heartbeat
+    | FileExists
+    | FileNotFound
+    | PortFound
+    | JobOutputPath
+    | PeerError
 )
 CoordinatorMessage = (
     Registered
@@ -444,6 +500,7 @@ CoordinatorMessage = (
     | HeartbeatAck
     | MetadataUpdated
     | InputFile
+    | FindPort
     | LogAck
     | PeerError
 )

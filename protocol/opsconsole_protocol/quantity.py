@@ -39,6 +39,16 @@ def size_mb(text: str) -> int:
     return -(-size_bytes(text) // (1 << 20))
 
 
+def size_words(bytes_: int) -> str:
+    """`512 B`, `1.2 GB`, in powers of 1,024."""
+    size = float(bytes_)
+    for unit in ("B", "KB", "MB", "GB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} TB"
+
+
 def _whole(value: float, text: str) -> int:
     if value > _MAX:
         raise InvalidRequest(f"{text[:40]!r} is too much: nothing here is that long or that large")

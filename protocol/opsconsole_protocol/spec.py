@@ -23,6 +23,7 @@ from opsconsole_protocol.bound import (
     cut,
 )
 from opsconsole_protocol.error import InvalidRequest
+from opsconsole_protocol.input_name import check_input_name
 from opsconsole_protocol.name import check_name
 from opsconsole_protocol.shape import wrong_shape
 from opsconsole_protocol.title import title_of
@@ -30,6 +31,7 @@ from opsconsole_protocol.title import title_of
 NUM_TASKS_MAX = 100_000
 PRIORITY_MAX = 1_000_000
 AFTER_MAX = 10_000
+WORKERS_MAX = 1_000
 FENCE_AFTER_MIN_MS = 10_000
 """Two heartbeats. An agent hears from an idle coordinator once a heartbeat; a fence must not take that for silence."""
 
@@ -58,6 +60,8 @@ class JobSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     num_tasks: Annotated[int, Meta(ge=1, le=NUM_TASKS_MAX)] = 1
     priority: Annotated[int, Meta(ge=-PRIORITY_MAX, le=PRIORITY_MAX)] = 0
     worker: str | None = None
+    workers: tuple[str, ...] = ()
+    """Any of these will do; `worker`, where it is given, counts as one more."""
     requirements: tuple[str, ...] = ()
     resources: Resources = Resources()
     inputs: tuple[str, ...] = ()
@@ -74,6 +78,7 @@ class JobSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     lost_after_ms: Milliseconds = 60_000
     fence_after_ms: Milliseconds | None = None
     workdir: str | None = None
+    """A folder on the worker, from the root or from `~`, the home of its user. A worker without it won't do."""
     environment: dict[str, str] = {}
     ports: tuple[Annotated[str, Meta(pattern="^[A-Za-z_][A-Za-z0-9_]{0,63}$")], ...] = ()
     template: str | None = None
@@ -89,6 +94,11 @@ class JobSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     def title(self) -> str:
         """The name, or else its template's, or what does the work in its command."""
         return cut(self.name or self.template or title_of(self.command), NAME_CHARACTERS_MAX)
+
+    @property
+    def named_workers(self) -> tuple[str, ...]:
+        """The names or ids of the workers that it may run on; none: on any."""
+        return self.workers if self.worker is None else tuple(dict.fromkeys((self.worker, *self.workers)))
 
     def command_of(self, index: int) -> tuple[str, ...]:
         """The argument list of one task."""
@@ -123,8 +133,11 @@ def check_spec(spec: JobSpec) -> None:
     if spec.gang and spec.max_task_failures:
         raise InvalidRequest("a gang ends with its first failed task: leave out --max-task-failures, or --gang")
     _check_environment(spec.environment)
-    if spec.workdir is not None and (not spec.workdir.startswith("/") or "\0" in spec.workdir):
-        raise InvalidRequest(f"--workdir {spec.workdir[:200]!r} is not absolute: it names a folder on the worker")
+    _check_workdir(spec.workdir)
+    for name in spec.inputs:
+        _check_input(name)
+    if not all(spec.named_workers):
+        raise InvalidRequest("--worker is empty: name a worker, or leave it out")
     if spec.fence_after_ms is not None and spec.fence_after_ms < FENCE_AFTER_MIN_MS:
         raise InvalidRequest(
             f"--fence-after {spec.fence_after_ms}ms is less than a healthy link may be silent for: "
@@ -138,6 +151,9 @@ def check_spec(spec: JobSpec) -> None:
 def check_bounds(spec: JobSpec) -> None:
     """Raise InvalidRequest where something is longer than any worker would take it."""
     check_length("--worker", spec.worker or "", NAME_CHARACTERS_MAX)
+    check_count("workers", spec.workers, WORKERS_MAX)
+    for name in spec.workers:
+        check_length("--worker", name, NAME_CHARACTERS_MAX)
     check_length("--workdir", spec.workdir or "", PATH_CHARACTERS_MAX)
     check_length("--template", spec.template or "", NAME_CHARACTERS_MAX)
     check_count("requirements", spec.requirements, requirement.CONDITIONS_MAX)
@@ -157,6 +173,25 @@ def check_bounds(spec: JobSpec) -> None:
         check_count("words of a task's command", command, COMMAND_WORDS_MAX)
     for parameters in spec.parameters:
         check_tree("the parameters of a task", parameters)
+
+
+def _check_workdir(workdir: str | None) -> None:
+    if workdir is None:
+        return
+    shown = repr(workdir[:200])
+    if "\0" in workdir:
+        raise InvalidRequest(f"--workdir {shown} contains a NUL character")
+    if not workdir.startswith(("/", "~/")) and workdir != "~":
+        raise InvalidRequest(
+            f"--workdir {shown} is not absolute: it names a folder on the worker, from / or from ~/, its user's home"
+        )
+
+
+def _check_input(name: str) -> None:
+    try:
+        check_input_name(name)
+    except InvalidRequest as error:
+        raise InvalidRequest(f"--input: {error.message}") from None
 
 
 def _check_command(command: tuple[str, ...]) -> None:

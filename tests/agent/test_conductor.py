@@ -32,6 +32,9 @@ class FakeEngine:
         self.silent = ""
         self.notes: Sequence[str] = []
 
+    def free_port(self) -> int:
+        return 31_000
+
     def prepare(self, attempt_id: AttemptId, launch: Launch) -> None:  # noqa: ARG002
         assert self.conductor is not None
         self.conductor.tell([AttemptPrepared(attempt_id=attempt_id, at_ms=1)])

@@ -53,8 +53,9 @@ def test_the_store_heard_of_last_is_remembered_at_its_highest(tmp_path: Path) ->
         marks.append(StateFolder(tmp_path).load_store_mark())
     assert marks == [StoreMark("one", 5), StoreMark("one", 9), StoreMark("one", 9), StoreMark("two", 3)]
     desk.receive(link.HeartbeatAck(at_ms=1, store_seq=8))
-    register = make_desk(tmp_path).registration()
+    register = make_desk(tmp_path).registration("10.0.0.7")
     assert (register.store_id, register.store_seq) == ("two", 8)
+    assert register.properties["advertise_host"] == "10.0.0.7"
 
 
 def test_messages_of_a_lost_connection_are_not_taken_into_the_next(tmp_path: Path) -> None:

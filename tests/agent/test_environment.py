@@ -4,6 +4,7 @@ from typing import Any
 
 from opsconsole_agent.environment import Place, base_environment, task_environment
 from opsconsole_protocol.ids import AttemptId, JobId, TaskId, WorkerId
+from opsconsole_protocol.link import Gang
 from tests.agent.core.script import make_launch
 
 ATTEMPT = AttemptId("j0b0000000.3.1.abcd")
@@ -85,3 +86,17 @@ def test_files_are_named_where_there_are_some() -> None:
     assert made["OPSCONSOLE_INPUT_FILE"] == made["OPSCONSOLE_INPUT_FILE_0"] == "/in/a"
     assert made["OPSCONSOLE_INPUT_FILE_1"] == "/in/b"
     assert not any(key.startswith(("OPSCONSOLE_INPUT", "OPSCONSOLE_OUTPUT")) for key in environment())
+
+
+def test_a_gang_is_told_what_torchrun_mpi_and_gloo_need() -> None:
+    """Hard use 34."""
+    place = Gang(rank=1, size=2, address="10.0.0.1", host="10.0.0.2", hosts=("10.0.0.1", "10.0.0.2"), port=29_500)
+    made = environment(gang=place)
+    told = {"HOSTS": "10.0.0.1,10.0.0.2", "RANK": "1", "SIZE": "2", "ADDRESS": "10.0.0.1", "PORT": "29500"}
+    assert {key: made[f"OPSCONSOLE_GANG_{key}"] for key in told} == told
+    assert made["OPSCONSOLE_BIND_HOST"] == "10.0.0.2"
+    names = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+    assert [made[name] for name in names] == ["1", "2", "10.0.0.1", "29500"]
+    own = environment(gang=place, environment={"MASTER_PORT": "1234"})
+    assert (own["MASTER_PORT"], own["OPSCONSOLE_GANG_PORT"]) == ("1234", "29500")
+    assert "RANK" not in environment()

@@ -31,7 +31,8 @@ class FakePeer:
     connections: int = 0
     overflows: int = 0
 
-    def registration(self) -> link.Register:
+    def registration(self, reached_from: str) -> link.Register:
+        del reached_from
         return link.Register(
             protocol=PROTOCOL_VERSION, agent_version="1", worker_id=WorkerId("worker-1"), name="w", run_id="r"
         )

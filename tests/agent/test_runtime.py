@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from opsconsole_agent.probe.io_path import WorkerIOConfig
+from opsconsole_agent.probe.rest import AGAIN_MS
 from opsconsole_protocol import link
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.link import Mode, Want
@@ -150,9 +151,33 @@ async def test_an_input_that_is_missing_fails_before_the_start(
     assert observed.started_at_ms is None
 
 
+async def test_a_fresh_file_is_found_once_it_is_at_rest_and_folders_are_answered(
+    coordinator: FakeCoordinator, start_agent: StartAgent, tmp_path: Path
+) -> None:
+    """Hard use 17, 18."""
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "half.npy").write_text("12")
+    await start_agent(io=WorkerIOConfig(tmp_path / "in", None))
+    for number, path in enumerate((tmp_path / "in", tmp_path / "nowhere", "~"), 10):
+        coordinator.send(link.InputFile(check_id=number, filename=str(path), kind=link.Kind.FOLDER))
+    coordinator.send(link.InputFile(check_id=1, filename="half.npy"))
+    await until(lambda: len(coordinator.others) == 4)
+    answers: dict[int, Any] = {getattr(answer, "check_id", 0): answer for answer in coordinator.others}
+    assert [isinstance(answers[number], link.FileExists) for number in (10, 11, 12)] == [True, False, True]
+    assert answers[11].reason == "there is no such folder on this worker"
+    assert (answers[1].reason, answers[1].again_ms) == ("was written a moment ago, 2 B", AGAIN_MS)
+    (tmp_path / "in" / "half.npy").write_text("1234")
+    coordinator.send(link.InputFile(check_id=2, filename="half.npy"))
+    await until(lambda: len(coordinator.others) == 5)
+    last = coordinator.others[-1]
+    assert isinstance(last, link.FileNotFound)
+    assert last.reason == "is still growing, 4 B"
+
+
 async def test_input_file_is_answered(coordinator: FakeCoordinator, start_agent: StartAgent, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "data.csv").write_text("1,2\n")
+    os.utime(tmp_path / "in" / "data.csv", (1_700_000_000, 1_700_000_000))
     await start_agent(io=WorkerIOConfig(tmp_path / "in", None))
     coordinator.send(link.InputFile(check_id=1, filename="data.csv"))
     coordinator.send(link.InputFile(check_id=2, filename="other.csv"))

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from opsconsole_agent import staging as staging_module
+from opsconsole_agent.probe import folder
 from opsconsole_agent.probe.io_path import WorkerIOConfig
 from opsconsole_agent.staging import Home, Prepared, Staging
 from opsconsole_agent.state import StateFolder
@@ -54,7 +55,7 @@ def test_a_working_folder_must_be_there(tmp_path: Path, quick: bool) -> None:
 
 def test_a_working_folder_that_hangs_is_given_up_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     release = threading.Event()
-    monkeypatch.setattr(staging_module, "_PATIENCE_S", 0.05)
+    monkeypatch.setattr(folder, "_PATIENCE_S", 0.05)
     monkeypatch.setattr("os.path.isdir", lambda _: release.wait(20))
     staging = make_staging(tmp_path)
     try:

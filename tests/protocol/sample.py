@@ -54,6 +54,8 @@ OBSERVED = link.Observed(
     ports={"http": 8080}, log_sizes={"stdout": 12, "stderr": 0}, peak_memory_mb=7, cpu_seconds=1.5,
     build_started_ms=AT, build_finished_ms=AT + 1, build_from_cache=True, image_tag="img:1",
 )  # fmt: skip
+OBSERVED_AT_FAULT = link.Observed(attempt_id=ATTEMPT, state=AttemptState.FAILED, error="disk full", worker_fault=True)
+EITHER = JobSpec(command=("train",), workers=("gpu1", "gpu2"), workdir="~/work", max_task_failures=0)
 TROUBLE = link.Trouble(code="keeper_silent", text="its keeper doesn't answer", blocks=False)
 OBSERVED_WITH_GPUS = link.Observed(attempt_id=ATTEMPT, state=AttemptState.RUNNING, gpu_ids=("GPU-1",))
 
@@ -67,6 +69,7 @@ AGENT: dict[str, Any] = {
     "agent_update_metadata_1": link.UpdateMetadata(tags=("slow",), properties={"status": "maintenance"}),
     "agent_observed_1": link.Observation(exchange=4, seen=5, attempts=(OBSERVED,)),
     "agent_job_status_1": link.Report(seen=5, attempts=(OBSERVED,)),
+    "agent_job_status_fault_1": link.Report(seen=6, attempts=(OBSERVED_AT_FAULT,)),
     "agent_job_status_gpus_1": link.Report(seen=5, attempts=(OBSERVED_WITH_GPUS,)),
     "agent_register_dial_1": link.Register(
         protocol=1, agent_version="0.1.0", worker_id=WORKER, name="gpu1", run_id="r1", dial=3
@@ -90,6 +93,8 @@ AGENT: dict[str, Any] = {
     "agent_heartbeat_troubles_1": link.Heartbeat(at_ms=AT, troubles=(TROUBLE,)),
     "agent_file_exists_1": link.FileExists(check_id=1, path="/in/data.slp", size_bytes=123),
     "agent_file_not_found_1": link.FileNotFound(check_id=1, reason="no such file"),
+    "agent_file_not_found_again_1": link.FileNotFound(check_id=1, reason="is still growing, 1 GB", again_ms=500),
+    "agent_port_found_1": link.PortFound(check_id=3, port=29_500),
     "agent_job_output_path_1": link.JobOutputPath(attempt_id=ATTEMPT, path="/out"),
     "agent_error_1": link.PeerError(code="protocol", message="what?"),
 }  # fmt: skip
@@ -109,6 +114,20 @@ COORDINATOR: dict[str, Any] = {
     "coordinator_heartbeat_ack_1": link.HeartbeatAck(at_ms=AT, store_seq=99),
     "coordinator_metadata_updated_1": link.MetadataUpdated(),
     "coordinator_input_file_1": link.InputFile(check_id=1, filename="data.slp"),
+    "coordinator_find_port_1": link.FindPort(check_id=3),
+    "coordinator_job_assignment_gang_1": link.JobAssignment(
+        seq=8,
+        desired=link.Desired(
+            attempt_id=ATTEMPT,
+            launch=msgspec.structs.replace(
+                DESIRED.launch,
+                gang=link.Gang(
+                    rank=1, size=2, address="10.0.0.1", host="10.0.0.2", hosts=("10.0.0.1", "10.0.0.2"), port=29_500
+                ),
+            ),
+        ),
+    ),
+    "coordinator_input_file_folder_1": link.InputFile(check_id=2, filename="/data", kind=link.Kind.FOLDER),
     "coordinator_log_ack_1": link.LogAck(offsets=((ATTEMPT, "stdout", 12),)),
     "coordinator_error_1": link.PeerError(code="conflict", message="no"),
     "coordinator_registered_3": link.Registered(
@@ -187,6 +206,7 @@ CLIENT: dict[str, Any] = {
     "client_call_workers_revoked_1": api.Call(1, api.ListWorkers(filter="zone=a", revoked=True)),
     "client_call_job_request_2": api.Call(1, api.AskCandidates(spec=SPEC, wait_ms=250)),
     "client_call_logs_2": api.Call(1, api.ReadLog(id="7k3", query=QUERY, wait_ms=3, settle_ms=4)),
+    "client_call_submit_either_1": api.Call(1, api.SubmitJobs(submissions=(api.Submission(JOB, EITHER),))),
     "client_call_logs_whole_1": api.Call(1, api.ReadLog(id="7k3", query=LogQuery(whole=True, latest=True))),
     "client_call_submit_gang_1": api.Call(1, api.SubmitJobs(submissions=(api.Submission(JOB, GANG),))),
 }
@@ -287,6 +307,13 @@ SERVER: dict[str, Any] = {
     "server_failure_1": api.Failure(3, "not_found", "no"),
     "server_update_1": api.Update(
         seq=9, workers=(WORKER_ROW,), workers_removed=("w",), jobs=(JOB_ROW,), events=(EVENT_ROW,)
+    ),
+    "server_answer_job_response_asking_1": api.Answer(
+        1,
+        api.Candidates(
+            text="none",
+            verdicts=(api.Verdict(worker_id=WORKER, worker="gpu1", accepted=False, reason="asking", asking=True),),
+        ),
     ),
     "server_answer_job_response_2": api.Answer(
         98,

@@ -27,6 +27,7 @@ from opsconsole_protocol.bound import (
 )
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.ids import AttemptId, JobId, TaskId
+from opsconsole_protocol.input_name import NAME_BYTES_MAX
 from opsconsole_protocol.spec import JobSpec, check_spec
 from tests.protocol.refusal import may_refuse
 
@@ -86,7 +87,7 @@ def test_a_field_without_a_bound_is_seen() -> None:
 
 LONG = "x" * 5_000
 EVERY_SIZE: dict[str, Any] = {
-    "command": ("x" * 200_000,), "name": "x" * 201, "project": "x" * 101, "worker": LONG, "requirements": (LONG,),
+    "command": ("x" * 200_000,), "name": "x" * 201, "project": "x" * 101, "worker": LONG, "workers": (LONG,), "requirements": (LONG,),
     "inputs": (LONG,), "after": (LONG,), "workdir": f"/{LONG}", "environment": {"A": "x" * ENVIRONMENT_BYTES_MAX},
     "ports": tuple(f"p{number}" for number in range(bound.PORTS_MAX + 1)), "template": LONG,
     "parameters": ({"a": "x" * TREE_BYTES_MAX},), "task_commands": (("x",) * 20_000,),
@@ -119,7 +120,7 @@ def test_the_longest_that_a_spec_may_hold_passes_the_agents_edge() -> None:
     spec = JobSpec(
         command=("x" * 100_000,),
         name="n" * 200,
-        inputs=(path,) * INPUTS_MAX,
+        inputs=("x" * NAME_BYTES_MAX,) * INPUTS_MAX,
         workdir=path,
         environment={"A": "x" * (ENVIRONMENT_BYTES_MAX - 10)},
         ports=tuple(f"p{number}" for number in range(bound.PORTS_MAX)),

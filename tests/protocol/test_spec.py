@@ -13,6 +13,7 @@ from opsconsole_protocol.spec import (
     NUM_TASKS_MAX,
     JobSpec,
     Resources,
+    check_fields,
     check_spec,
 )
 
@@ -104,3 +105,12 @@ def test_defaults_are_the_documented_ones() -> None:
     assert plain.grace_ms == 5_000
     assert plain.lost_after_ms == 60_000
     assert plain.resources == Resources(gpus=0)
+
+
+def test_a_value_that_is_out_of_its_limits_is_refused_by_its_name() -> None:
+    """Hard use 41: what is made in Python isn't checked by its types yet."""
+    with pytest.raises(InvalidRequest, match=r"^num_tasks: must be at least 1$"):
+        check_fields(spec(num_tasks=0))
+    with pytest.raises(InvalidRequest, match=r"^priority: "):
+        check_fields(spec(priority=10**9))
+    check_fields(spec(num_tasks=2))

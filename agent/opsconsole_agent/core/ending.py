@@ -22,6 +22,10 @@ _NOT_FOUND, _NOT_EXECUTABLE = 127, 126
 """The codes that shells give to commands that aren't there or can't be started."""
 
 
+PORT_TAKEN_WITHIN_MS = 60_000
+"""A task that fails later than this has had its port: who listens on it then came after it."""
+
+
 class Ending(NamedTuple):
     """The end of an attempt, as it is reported."""
 
@@ -49,6 +53,9 @@ def ending(exited: ProcessExited, stop: Stop | None, last_lines: str = "", full_
         return Ending(AttemptState.FAILED, None, f"exit code unknown: {why}", worker_fault=True)
     if exit_code == 0 and not exited.error:
         return Ending(AttemptState.SUCCEEDED, 0, "")
+    if exited.taken_port is not None and exited.at_ms - (exited.started_at_ms or 0) <= PORT_TAKEN_WITHIN_MS:
+        error = f"port {exited.taken_port} was taken by another program: it is tried again with others"
+        return Ending(AttemptState.WORKER_FAILED, exit_code, error)
     error = exited.error or _words(exited, last_lines)
     if full_disk:
         error += f"; the worker's disk is full: make room in {full_disk}"

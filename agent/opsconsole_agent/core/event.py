@@ -50,9 +50,10 @@ class LiveProcess(Fact, frozen=True, kw_only=True):
 class ProcessExited(Fact, frozen=True, kw_only=True):
     """Nothing of the attempt lives any more. Of `exit_code` and `signal` one is set, when the exit is known.
 
-    `error`: why there never was a process, or why the exit isn't known. `all_gone` is false when the keeper couldn't
-    prove the end of every process. `outlived` of `leftovers` processes, which were ended after their leader, are named.
-    `host_restarted`: it was lost together with its host.
+    `taken_port`: one of its named ports that another program listens on, now that nothing of it lives. `error`: why there
+    never was a process, or why the exit isn't known. `all_gone` is false when the keeper couldn't prove the end of every
+    process. `outlived` of `leftovers` processes, which were ended after their leader, are named. `host_restarted`: it was
+    lost together with its host.
     """
 
     attempt_id: AttemptId
@@ -69,6 +70,7 @@ class ProcessExited(Fact, frozen=True, kw_only=True):
     started_at_ms: int | None = None
     peak_memory_mb: int | None = None
     cpu_seconds: float | None = None
+    taken_port: int | None = None
 
 
 class KeeperHello(Fact, frozen=True, kw_only=True):
@@ -112,6 +114,8 @@ class PreparationFailed(Fact, frozen=True, kw_only=True):
     at_ms: int
     error: str
     worker_fault: bool = False
+    again: bool = False
+    """Nothing is to blame but the moment: it is to be tried again, at no cost."""
 
 
 class ProcessStarted(Fact, frozen=True, kw_only=True):

@@ -225,7 +225,8 @@ class Lifecycle:
     def _on_preparation_failed(self, event: saw.PreparationFailed, now_ms: int) -> None:
         attempt = self._prepared_one(event)
         if attempt is not None:
-            self._end_unstarted(attempt, AttemptState.FAILED, event.error, now_ms, worker_fault=event.worker_fault)
+            state = AttemptState.WORKER_FAILED if event.again else AttemptState.FAILED
+            self._end_unstarted(attempt, state, event.error, now_ms, worker_fault=event.worker_fault)
 
     def _prepared_one(self, event: saw.BuildStarted | saw.AttemptPrepared | saw.PreparationFailed) -> Attempt | None:
         """The attempt being prepared; None if its preparation was abandoned meanwhile."""

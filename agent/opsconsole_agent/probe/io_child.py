@@ -54,8 +54,8 @@ def check_output(folder: str) -> list[str]:
     return []
 
 
-def find_file(folder: str, name: str) -> tuple[str, int]:
-    """Return path and size in bytes of the regular, readable file `name` under `folder`, or raise Refused.
+def find_file(folder: str, name: str) -> tuple[str, int, int]:
+    """Return path, size in bytes and time of change in nanoseconds of the regular, readable file `name` under `folder`, or raise Refused.
 
     The name is taken to be a plain file name. What it links to is resolved first: whether a file outside exists is not told.
     """
@@ -68,7 +68,7 @@ def find_file(folder: str, name: str) -> tuple[str, int]:
     if not path.startswith(f"{base.rstrip('/')}/"):
         raise Refused(f"{name!r} is a link that leads out of the input folder {folder}: place the file itself there")
     try:
-        return (os.path.join(folder, name) if path == plain else path), _size_of_readable(path, name)
+        return (os.path.join(folder, name) if path == plain else path), *_look_at_readable(path, name)
     except FileNotFoundError as error:
         if os.path.islink(plain):
             raise Refused(f"{name!r} in {folder} is a link to a file that does not exist") from error
@@ -136,7 +136,7 @@ def _sync(descriptor: int) -> None:
             raise
 
 
-def _size_of_readable(path: str, name: str) -> int:
+def _look_at_readable(path: str, name: str) -> tuple[int, int]:
     """Open for reading, which is the only proof that it can be; never anything but a regular file, which may have effects."""
     kind = os.lstat(path).st_mode
     if stat.S_ISDIR(kind):
@@ -145,7 +145,8 @@ def _size_of_readable(path: str, name: str) -> int:
         raise Refused(f"{name!r} is not a regular file")
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
-        return os.fstat(descriptor).st_size
+        found = os.fstat(descriptor)
+        return found.st_size, found.st_mtime_ns
     finally:
         os.close(descriptor)
 

@@ -3,7 +3,7 @@
 import re
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,13 @@ from opsconsole_agent.probe import io_child
 from opsconsole_agent.probe.errand import Errand
 from opsconsole_agent.probe.mount import LOCAL, filesystem_label
 from opsconsole_protocol.error import InvalidRequest
+from opsconsole_protocol.input_name import check_input_name
 
 PROGRAM = Path(io_child.__file__)
 JOB_SUBFOLDERS = ("models", "logs")
 ATTEMPTS_FOLDER = "attempts"
 """Below a task's folder: of attempts that couldn't write into it."""
 
-_NAME_BYTES_MAX = 255
 _JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 
 
@@ -66,6 +66,8 @@ class InputFile:
 
     path: Path
     size_bytes: int
+    changed_ns: int = field(default=0, compare=False)
+    """When it was last written to, by the clock of whoever keeps it."""
 
 
 def check(config: WorkerIOConfig, timeout_s: float = 5.0, *, program: Path = PROGRAM) -> list[str]:
@@ -95,10 +97,10 @@ def resolve_input(config: WorkerIOConfig, filename: str) -> InputFile:
     """Find the input file of that name or raise InputRefused. Touches the mount itself: prefer `inspect_input`."""
     folder = _input_folder(config, filename)
     try:
-        path, size_bytes = io_child.find_file(folder, filename)
+        path, size_bytes, changed_ns = io_child.find_file(folder, filename)
     except io_child.Refused as refusal:
         raise InputRefused(str(refusal)) from refusal
-    return InputFile(Path(path), size_bytes)
+    return InputFile(Path(path), size_bytes, changed_ns)
 
 
 def inspect_input(
@@ -107,14 +109,14 @@ def inspect_input(
     """The same in a process that is given up on after `timeout_s`, when the mount hangs."""
     folder = _input_folder(config, filename)
     try:
-        path, size_bytes = _ask(program, ["find_file", folder, filename], folder, timeout_s)
+        path, size_bytes, changed_ns = _ask(program, ["find_file", folder, filename], folder, timeout_s)
     except io_child.Refused as refusal:
         raise InputRefused(str(refusal)) from refusal
     except TimeoutError as error:
         raise InputRefused(f"the input folder {folder} {_late(timeout_s)}") from error
     except OSError as error:
         raise InputRefused(f"the input folder {folder} could not be searched: {error}") from error
-    return InputFile(Path(path), int(size_bytes))
+    return InputFile(Path(path), int(size_bytes), int(changed_ns))
 
 
 def make_output(config: WorkerIOConfig, job_id: str, subfolders: Sequence[str] = JOB_SUBFOLDERS) -> Path:
@@ -179,26 +181,10 @@ def _input_folder(config: WorkerIOConfig, filename: str) -> str:
     """The input folder, once the name has passed all that can be told from the name alone."""
     if config.input_path is None:
         raise InputRefused("this worker has no input path: give its agent one with --input-path")
-    if not filename:
-        raise InputRefused("the file name is empty")
-    shown = repr(filename if len(filename) <= 80 else f"{filename[:80]}…")
-    if "\0" in filename:
-        raise InputRefused(f"{shown} contains a NUL character")
-    if filename.startswith("/"):
-        raise InputRefused(f"{shown} is an absolute path: give the name of a file in {config.input_path}")
-    parts = re.split(r"[/\\]", filename)
-    if ".." in parts:
-        raise InputRefused(f"{shown} leads out of the input folder: give the name of a file in {config.input_path}")
-    if len(parts) > 1:
-        raise InputRefused(f"{shown} contains a folder: give the name of a file directly in {config.input_path}")
-    if filename == ".":
-        raise InputRefused(f"{shown} is a folder, not a file")
     try:
-        size = len(filename.encode())
-    except UnicodeEncodeError as error:
-        raise InputRefused(f"{shown} is not valid Unicode") from error
-    if size > _NAME_BYTES_MAX:
-        raise InputRefused(f"{shown} is longer than {_NAME_BYTES_MAX} bytes: no file can have this name")
+        check_input_name(filename, str(config.input_path))
+    except InvalidRequest as error:
+        raise InputRefused(error.message) from None
     return str(config.input_path)
 
 

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
-from opsconsole_protocol.error import InvalidRequest, LimitExceeded
+from opsconsole_protocol.error import InvalidRequest, LimitExceeded, Unavailable
 
 FIRST_PORT, LAST_PORT = 20_000, 60_999
 
@@ -15,13 +15,17 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _EPHEMERAL_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
-def allocate_ports(names: Iterable[str], taken: Collection[int] = ()) -> dict[str, int]:
+class PortTaken(Unavailable):
+    """A port that was chosen before isn't free any more."""
+
+
+def allocate_ports(names: Iterable[str], taken: Collection[int] = (), first: int | None = None) -> dict[str, int]:
     """Return a free port for each name, all different and none of `taken` (ports promised to other tasks).
 
     A port is free if nothing listens on it on any address, IPv4 or IPv6. It isn't held: the task may find it taken
     after all, and is then started again with others. So ports are picked at random, and outside the range that the
     kernel takes for outgoing connections. Raises InvalidRequest for a name that can't be part of an environment
-    variable, LimitExceeded if no port is free.
+    variable, LimitExceeded if no port is free, PortTaken where `first`, chosen before for the first name, isn't any more.
     """
     wanted = list(names)
     for name in wanted:
@@ -32,12 +36,24 @@ def allocate_ports(names: Iterable[str], taken: Collection[int] = ()) -> dict[st
     if not wanted:
         return {}
     ports: dict[str, int] = {}
+    if first is not None:
+        if first in taken or not _is_free(first):
+            raise PortTaken(f"port {first}, chosen for {wanted[0]}, was taken by another program before the start")
+        ports[wanted[0]] = first
+        taken = {*taken, first}
+    if len(ports) == len(wanted):
+        return ports
     for port in _candidates(taken):
         if _is_free(port):
             ports[wanted[len(ports)]] = port
             if len(ports) == len(wanted):
                 return ports
     raise LimitExceeded(f"only {len(ports)} of {len(wanted)} TCP ports are free on this host: end some listeners")
+
+
+def is_listened_on(port: int) -> bool:
+    """Whether a program listens on it at the moment, on any address."""
+    return not _is_free(port, reuse=True)
 
 
 def _candidates(taken: Collection[int]) -> Iterable[int]:
@@ -58,11 +74,13 @@ def _ephemeral_range() -> tuple[int, int]:
         return 32_768, 60_999
 
 
-def _is_free(port: int) -> bool:
-    """Whether it can be bound on every address, without SO_REUSEADDR."""
+def _is_free(port: int, *, reuse: bool = False) -> bool:
+    """Whether it can be bound on every address; with `reuse` connections that have ended don't count."""
     for family, address in ((socket.AF_INET6, "::"), (socket.AF_INET, "0.0.0.0")):  # noqa: S104 – bound, never listened on
         try:
             with socket.socket(family, socket.SOCK_STREAM) as probe:
+                if reuse:
+                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 if family == socket.AF_INET6:
                     probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
                 probe.bind((address, port))

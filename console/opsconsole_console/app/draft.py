@@ -238,6 +238,7 @@ def _changed(draft: Draft, reader: _Reader, command: tuple[str, ...]) -> dict[st
         "num_tasks": read("tasks", lambda: _whole(draft.tasks, 1, NUM_TASKS_MAX, empty=1), 1),
         "priority": read("priority", lambda: _whole(draft.priority, -_PRIORITY_MAX, _PRIORITY_MAX), 0),
         "worker": draft.worker or None,
+        "workers": () if draft.worker or draft.base is None else draft.base.workers,
         "requirements": read("requirement", lambda: _requirements(draft.requirement), _NO_WORDS),
         "resources": resources,
         "inputs": read("inputs", lambda: _words(draft.inputs), _NO_WORDS),

@@ -43,7 +43,9 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
     )
     what.add_argument("--sweep", metavar="K=A,B,C", action="append", default=[],
                       help="a task for each value of {K} in the command; repeated: for each combination")  # fmt: skip
-    what.add_argument("--workdir", metavar="DIR", help="run there, on the worker; else in the attempt's own folder")
+    what.add_argument(
+        "--workdir", metavar="DIR", help="run in this folder of the worker, from / or ~/; else in the attempt's own"
+    )
     what.add_argument("--env", metavar="K[=V]", action="append", default=[],
                       help="set an environment variable; without =V it is taken from here")  # fmt: skip
     what.add_argument("--input", metavar="FILE", action="append", default=[],
@@ -55,7 +57,8 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_where(where: argparse._ArgumentGroup) -> None:
-    where.add_argument("--worker", metavar="NAME", help="on this worker and no other")
+    where.add_argument("--worker", metavar="NAME", action="append", default=[],
+                       help="on this worker and no other; repeated: on any of these")  # fmt: skip
     where.add_argument("--require", metavar="R", action="append", default=[],
                        help="what the worker must have, for example 'gpu_memory_mb>=20000'; repeatable")  # fmt: skip
     where.add_argument("--gpus", metavar="N", type=at_least(0), help="GPUs for each task (0)")
@@ -147,7 +150,7 @@ def _task_alone(spec: JobSpec, index: int) -> JobSpec:
 
 def _set_anew(base: JobSpec, args: argparse.Namespace, template: TemplateRow | None) -> dict[str, Any]:
     """The commands of a template's job with some parameters given anew, each task's others as they were."""
-    from opsconsole.template import fill, read_values, spell_value
+    from opsconsole_protocol.template import fill, read_values, spell_value
 
     if template is None:
         raise InvalidRequest("--set gives a template's parameters: this job has none, name one with --template")
@@ -170,7 +173,8 @@ def _fields(args: argparse.Namespace) -> dict[str, Any]:
         "project": args.project,
         "num_tasks": args.tasks,
         "priority": args.priority,
-        "worker": args.worker,
+        "worker": args.worker[0] if len(args.worker) == 1 else None,
+        "workers": tuple(args.worker) if len(args.worker) > 1 else None,
         "requirements": tuple(args.require),
         "resources": _resources(args),
         "inputs": tuple(args.input),
@@ -239,7 +243,7 @@ def _command(command: Sequence[str] | None, template: TemplateRow | None) -> tup
 def _tasks(args: argparse.Namespace, words: tuple[str, ...], template: TemplateRow | None) -> dict[str, Any]:
     """Command, parameters and number of tasks."""
     from opsconsole.sweep import combinations
-    from opsconsole.template import fill, read_values
+    from opsconsole_protocol.template import fill, read_values
 
     if args.sweep and args.tasks is not None:
         raise InvalidRequest("--tasks and --sweep exclude each other: a sweep has a task for each combination")
@@ -267,7 +271,7 @@ def _axes(
     args: argparse.Namespace, words: tuple[str, ...], template: TemplateRow | None
 ) -> dict[str, list[str]]:  # fmt: skip
     from opsconsole.sweep import read_axis
-    from opsconsole.template import places
+    from opsconsole_protocol.template import places
 
     axes: dict[str, list[str]] = {}
     for text in args.sweep:

@@ -73,7 +73,8 @@ def put_verdicts(verdicts: tuple[Verdict, ...]) -> None:
 def _cells(verdict: Verdict) -> tuple[str, str, str]:
     failed = [f"{words} ({has})" if has else words for words, met, has in verdict.checks if not met]
     reason = verdict.reason or "; ".join(failed)
-    parts = [part for part in (reason, verdict.input, estimate(verdict)) if part]
+    files = verdict.input if verdict.input not in reason else ""  # what it is refused for is said once
+    parts = [part for part in (reason, files, estimate(verdict)) if part]
     return verdict.worker, "yes" if verdict.accepted else "no", "; ".join(parts)
 
 

@@ -9,6 +9,7 @@ from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.gang import starts_over
 from opsconsole_coordinator.core.model import Attempt, Job, Task, Worker
 from opsconsole_coordinator.core.schedule import set_want
+from opsconsole_coordinator.core.submission import check_project
 from opsconsole_protocol import link
 from opsconsole_protocol.error import Conflict, InvalidRequest, NotFound
 from opsconsole_protocol.ids import JobId
@@ -27,6 +28,8 @@ def act(fleet: Fleet, verb: str, job_id: JobId, index: int | None, actor: str, r
         raise NotFound(f"job {job_id} has {len(job.tasks)} tasks, from task-0 to task-{len(job.tasks) - 1}")
     if verb not in _ACTIONS:
         raise InvalidRequest(f"{verb!r} is not a verb: use one of {', '.join(VERBS)}")
+    if verb in {"retry", "release", "resume"}:
+        check_project(fleet, job.spec.project)
     is_whole = index is None or job.spec.gang  # what is done to one of a gang is done to all
     tasks = job.tasks if is_whole or index is None else [job.tasks[index]]
     words = _ACTIONS[verb](fleet, job, tasks, is_whole, actor, reason, now_ms)

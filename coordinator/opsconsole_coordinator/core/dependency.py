@@ -60,6 +60,26 @@ def job_changed(fleet: Fleet, job: Job, now_ms: int) -> None:
                 changed.append(dependent)
 
 
+def blocked_words(fleet: Fleet, job: Job) -> str:
+    """Which jobs at the root of it didn't succeed: those can be retried, unlike those that are only blocked themselves."""
+    roots: dict[JobId, None] = {}
+    seen: set[JobId] = set()
+    left = sorted(job.blocked_by)
+    while left:
+        other_id = left.pop(0)
+        if other_id in seen:
+            continue
+        seen.add(other_id)
+        other = fleet.jobs.get(other_id)
+        if other is not None and other.state is TaskState.BLOCKED and other.blocked_by:
+            left += sorted(other.blocked_by)
+        else:
+            roots[other_id] = None
+    names, through = ", ".join(sorted(roots)), ", ".join(sorted(job.blocked_by - roots.keys()))
+    retry = "retry it" if len(roots) == 1 else "retry them"
+    return f"{names} didn't succeed ({retry} to unblock)" + (f"; {through} is blocked by that, too" if through else "")
+
+
 def apply_dependencies(fleet: Fleet, job: Job, now_ms: int) -> None:
     """Block the job's waiting tasks, or unblock them, as its dependencies stand, and tell the jobs after it."""
     _apply(fleet, job, now_ms)
@@ -68,7 +88,7 @@ def apply_dependencies(fleet: Fleet, job: Job, now_ms: int) -> None:
 
 def _apply(fleet: Fleet, job: Job, now_ms: int) -> None:
     is_blocked = bool(job.blocked_by)
-    reason = f"{', '.join(sorted(job.blocked_by))} didn't succeed (retry it to unblock)" if is_blocked else ""
+    reason = blocked_words(fleet, job) if is_blocked else ""
     changed = 0
     for task in job.tasks:
         if is_blocked and task.state in {TaskState.PENDING, TaskState.HELD}:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from heapq import heappush
 
 from opsconsole_coordinator.core.effect import Batch
-from opsconsole_coordinator.core.model import Attempt, Job, Reserved, Task, Worker
+from opsconsole_coordinator.core.model import Answer, Attempt, Job, Reserved, Task, Worker
 from opsconsole_coordinator.core.order import Order
 from opsconsole_coordinator.core.seal import Seal
 from opsconsole_protocol import link
@@ -20,6 +20,10 @@ from opsconsole_protocol.state import (
 )
 
 STORY_LENGTH = 8
+INPUT_ANSWER_MS_MAX = 15_000
+"""An answer about an input file or a folder is asked for again after this time."""
+Question = tuple[WorkerId, link.Kind, str]
+"""Which worker is asked for what, by name or path."""
 EVENT_CHARACTERS_MAX = 1_000
 SYSTEM = "coordinator"
 
@@ -48,8 +52,11 @@ class Fleet:
         self.dependents: dict[JobId, set[JobId]] = {}
         self.order = Order()
         self.paused_projects: set[str] = set()
-        self.inputs: dict[tuple[WorkerId, str], tuple[bool | None, str, int]] = {}
-        """What a worker said of an input file: found (null: asked), detail, when."""
+        """Projects whose jobs wait."""
+        self.archived_projects: set[str] = set()
+        """Those of them that take no work any more."""
+        self.inputs: dict[Question, Answer] = {}
+        """What workers said of input files and folders."""
         self.must_schedule = False
         self.timed_jobs: dict[JobId, None] = {}
         """Jobs with a `job_timeout`."""
@@ -62,7 +69,8 @@ class Fleet:
         """Mean durations in milliseconds by kind of job and worker."""
         self.stored_logs: Callable[[AttemptId], dict[str, int]] = lambda _: {}
         """How much of each source of an attempt's log is stored here, also of one that a restored store has forgotten."""
-        self._checks: dict[int, tuple[WorkerId, str]] = {}
+        self._checks: dict[int, Question] = {}
+        self._check_ids: dict[Question, int] = {}
         self._check_number = 0
         self._stories: dict[str, list[str]] = {}
         self._reset_notes()
@@ -167,23 +175,31 @@ class Fleet:
         """What is shown of the job changed, but nothing that is stored."""
         self._jobs_shown[job.id] = None
 
-    def check_id(self, worker_id: WorkerId, filename: str) -> int:
-        """A number for a question about an input file; the same question has the same number."""
-        for number, asked in self._checks.items():
-            if asked == (worker_id, filename):
-                return number
-        self._check_number += 1
-        self._checks[self._check_number] = (worker_id, filename)
-        return self._check_number
+    def check_id(self, question: Question) -> int:
+        """A number for a question about an input file or a folder; the same question has the same number."""
+        number = self._check_ids.get(question)
+        if number is None:
+            self._check_number += 1
+            number = self._check_ids[question] = self._check_number
+            self._checks[number] = question
+        return number
 
     def answer_input(
-        self, check_id: int, found: bool, detail: str, now_ms: int, worker_id: WorkerId | None = None
+        self,
+        check_id: int,
+        found: bool,
+        detail: str,
+        now_ms: int,
+        worker_id: WorkerId | None = None,
+        good_for_ms: int | None = None,
+        port: int | None = None,
     ) -> None:
-        """A worker's answer about an input file; where `worker_id` is given, only that worker can have been asked."""
+        """A worker's answer to a question; where `worker_id` is given, only that worker can have been asked."""
         asked = self._checks.get(check_id)
         if asked is not None and worker_id in {None, asked[0]}:
-            del self._checks[check_id]
-            self.inputs[asked] = (found, detail, now_ms)
+            del self._checks[check_id], self._check_ids[asked]
+            good_for_ms = INPUT_ANSWER_MS_MAX if good_for_ms is None else min(good_for_ms, INPUT_ANSWER_MS_MAX)
+            self.inputs[asked] = Answer(found, detail, now_ms + good_for_ms, port)
             self.must_schedule = True
 
     # --- entities ----------------------------------------------------------------------------------------------

@@ -6,10 +6,11 @@ done: a success is final, in a gang too. While a lost attempt may still come bac
 could be placed anew.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 
 from opsconsole_coordinator.core.fleet import SYSTEM, Fleet
-from opsconsole_coordinator.core.model import Attempt, Job, Reserved, Task
+from opsconsole_coordinator.core.model import Answer, Attempt, Job, Reserved, Task, Worker
 from opsconsole_coordinator.core.placement import Demand, Offer, demand_of
 from opsconsole_coordinator.core.rehearsal import Rehearsal
 from opsconsole_coordinator.core.reservation import end_turn, keep, may_reserve, reserve
@@ -18,6 +19,9 @@ from opsconsole_protocol import link
 from opsconsole_protocol.ids import WorkerId
 from opsconsole_protocol.link import Mode
 from opsconsole_protocol.state import AttemptState, TaskState, is_task_finished, is_task_live
+
+PORT_ANSWER_MS_MAX = 5_000
+_HOST = re.compile(r"[A-Za-z0-9.:_%-]{1,200}")
 
 
 def starts_over(attempt: Attempt) -> bool:
@@ -127,12 +131,54 @@ def _place_all(fleet: Fleet, job: Job, tasks: Sequence[Task], now_ms: int, *, ex
                     reserve(fleet, job, rehearsal.claims, now_ms)
                 note_reason(fleet, job, _why_not(offers, demand, count, rehearsal.claims, fitting))
             return
-    for task, offer in zip(tasks, rehearsal.claims, strict=True):
-        assign(fleet, job, task, offer, now_ms)
+        claims = side_by_side(rehearsal.claims)
+        port = _port(fleet, claims[0].worker, job, now_ms) if job.spec.ports else None
+        if job.spec.ports and port is None:
+            if not any(claim.worker.id in fleet.reserved for claim in claims):
+                reserve(fleet, job, claims, now_ms)
+            note_reason(fleet, job, f"asks {claims[0].worker.name} for a free port")
+            return
+    for task, offer, known in zip(tasks, claims, places(claims, port), strict=True):
+        assign(fleet, job, task, offer, now_ms, known)
     job.ready.clear()
     fleet.order.discard(job)
     end_turn(fleet, job, now_ms)
     note_reason(fleet, job, "")
+
+
+def side_by_side(claims: Sequence[Offer]) -> list[Offer]:
+    """The tasks of one worker one after the other, as their ranks are counted."""
+    order = {worker: place for place, worker in enumerate(dict.fromkeys(claim.worker.id for claim in claims))}
+    return sorted(claims, key=lambda claim: order[claim.worker.id])
+
+
+def places(claims: Sequence[Offer], port: int | None) -> list[link.Gang]:
+    """What each task of a gang is told of the others."""
+    hosts = tuple(_address(claim.worker) for claim in claims)
+    told = hosts if len(hosts) <= link.GANG_HOSTS_MAX else ()
+    return [
+        link.Gang(rank=rank, size=len(hosts), address=hosts[0], host=host, hosts=told, port=port)
+        for rank, host in enumerate(hosts)
+    ]
+
+
+def _address(worker: Worker) -> str:
+    """Where other hosts reach a worker: as its agent says, or its name."""
+    told = worker.properties.get("advertise_host")
+    return told if isinstance(told, str) and _HOST.fullmatch(told) else worker.name
+
+
+def _port(fleet: Fleet, worker: Worker, job: Job, now_ms: int) -> int | None:
+    """A port of the worker of rank 0 that was free just now, good for one round; asks for it."""
+    question = (worker.id, link.Kind.PORT, str(job.id))
+    answer = fleet.inputs.pop(question, None)
+    if answer is not None and answer.port is not None and answer.good_until_ms > now_ms:
+        return answer.port
+    if answer is None or answer.port is not None or answer.good_until_ms <= now_ms:
+        answer = Answer(None, "asking", now_ms + PORT_ANSWER_MS_MAX)
+        fleet.send(worker, link.FindPort(check_id=fleet.check_id(question)))
+    fleet.inputs[question] = answer
+    return None
 
 
 def _demand(fleet: Fleet, job: Job, tasks: Sequence[Task], now_ms: int) -> Demand:

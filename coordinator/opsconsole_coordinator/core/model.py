@@ -1,14 +1,23 @@
 """What the coordinator knows, entity by entity. Times in Unix milliseconds of the coordinator's steady clock."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from opsconsole_protocol.ids import AttemptId, JobId, SessionId, TaskId, WorkerId, task_id
-from opsconsole_protocol.link import Gpu, Host, Observed, TaskProgress, TaskUsage, Trouble, Want
+from opsconsole_protocol.link import Gang, Gpu, Host, Observed, TaskProgress, TaskUsage, Trouble, Want
 from opsconsole_protocol.requirement import Requirement
 from opsconsole_protocol.spec import JobSpec
 from opsconsole_protocol.state import AttemptState, TaskState, is_attempt_finished, is_task_finished, job_state
+
+
+class Answer(NamedTuple):
+    """What a worker said of an input file or a folder: whether it is there (null: it was asked), in words, how long that counts."""
+
+    found: bool | None
+    detail: str
+    good_until_ms: int
+    port: int | None = None
 
 
 class Attempt(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -25,6 +34,8 @@ class Attempt(msgspec.Struct, kw_only=True, omit_defaults=True):
     stopped_as: AttemptState = AttemptState.KILLED
     """What its end counts as once it was told to stop: killed; failed (its job timed out); preempted (its gang starts over)."""
     gpu_ids: tuple[str, ...] = ()
+    gang: Gang | None = None
+    """Where it stands among those of its gang that were assigned with it."""
     promised: dict[str, float] = {}
     """What it asked for of its worker's `cpus` and `memory_mb`."""
     assigned_at_ms: int = 0
@@ -112,6 +123,8 @@ class Job(msgspec.Struct, kw_only=True, omit_defaults=True):
     """What in its stored spec can't be used as it is: none of its tasks is placed any more."""
     open_attempts: set[AttemptId] = set()
     worker_names: set[str] = set()
+    output_folders: set[tuple[str, str]] = set()
+    """The job's folders under its workers' output paths, with the filesystem that each is on."""
     mean_duration_ms: float | None = None
     reason: str = ""
     turn_until_ms: int = 0

@@ -1,22 +1,20 @@
 """Whether a worker can take a task of a job now, and which worker shall. Every decision comes with its reason."""
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from heapq import heapify
 
-from opsconsole_coordinator.core.fleet import Fleet
-from opsconsole_coordinator.core.model import Job, Reserved, Task, Worker
+from opsconsole_coordinator.core.fleet import INPUT_ANSWER_MS_MAX, Fleet
+from opsconsole_coordinator.core.model import Answer, Job, Reserved, Task, Worker
 from opsconsole_coordinator.core.trouble import blocking
 from opsconsole_protocol import link
 from opsconsole_protocol.ids import JobId
-from opsconsole_protocol.link import Gpu
+from opsconsole_protocol.link import Gpu, Kind
 from opsconsole_protocol.requirement import Requirement
 from opsconsole_protocol.spec import JobSpec
 
 FOREIGN_MEMORY_MB_MAX = 512
 """A GPU on which other people's processes hold more than this isn't free."""
-INPUT_ANSWER_MS_MAX = 15_000
-"""An answer about an input file is asked for again after this time."""
 SHORT_TASK_MS = 100
 """Tasks that end this soon are assigned ahead of a free slot, so that none waits for a round trip; about so much work."""
 PREFETCH_MAX = 64
@@ -34,6 +32,26 @@ class Demand:
     """Whose it is: what is reserved for it is free to it."""
     takes_avoided: bool = False
     """Nobody else will do: it takes workers that are avoided for a while, too."""
+    # Worked out once, for thousands of workers are asked:
+    named: tuple[str, ...] = field(init=False)
+    gpus: int = field(init=False)
+    """How many GPUs a task gets: asking for GPU memory asks for a GPU."""
+    capacities: tuple[tuple[float, str, str], ...] = field(init=False)
+    """What is asked for of a worker's capacities: how much, of which property, in words."""
+    files: tuple[tuple[Kind, str], ...] = field(init=False)
+    """What it has to find on its worker: its working folder and its input files."""
+
+    def __post_init__(self) -> None:
+        spec, needs = self.spec, self.spec.resources
+        asked = ((needs.cpus, "cpus", "CPUs"), (float(needs.memory_mb), "memory_mb", "MB of memory"))
+        folder = () if spec.workdir is None else ((Kind.FOLDER, spec.workdir),)
+        for name, value in (
+            ("named", spec.named_workers),
+            ("gpus", needs.gpus or (1 if needs.gpu_memory_mb else 0)),
+            ("capacities", tuple(one for one in asked if one[0])),
+            ("files", folder + tuple((Kind.INPUT, one) for one in spec.inputs)),
+        ):
+            object.__setattr__(self, name, value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +70,18 @@ class Offer:
     """It is refused, or was taken where nobody else will do, for what failed there lately."""
 
 
+UNASKED = Answer(None, "asking the worker", 0)
+
 Ranked = tuple[tuple[float, float, int, str], int, Offer]
 """An accepted offer with its rank and its place among all."""
 
 
 def demand_of(job: Job, task: Task | None = None) -> Demand:
     """What placing one of the job's tasks asks for."""
-    return Demand(job.spec, job.requirements, _prefetch(job), task.avoid if task is not None else (), job.id)
+    return Demand(job.spec, job.requirements, prefetch_of(job), task.avoid if task is not None else (), job.id)
 
 
-def _prefetch(job: Job) -> int:
+def prefetch_of(job: Job) -> int:
     """How many tasks beyond a worker's slots: as much work as takes SHORT_TASK_MS, one after the other."""
     if job.mean_duration_ms is None or job.mean_duration_ms >= SHORT_TASK_MS or job.spec.resources.gpus:
         return 0
@@ -78,7 +98,7 @@ def judge(fleet: Fleet, worker: Worker, demand: Demand, now_ms: int) -> Offer:
     absent = _absent(worker, demand)
     if absent:
         return Offer(worker, False, absent)
-    avoided = worker.avoided_until_ms > now_ms and demand.spec.worker is None
+    avoided = worker.avoided_until_ms > now_ms and not demand.named
     if avoided and not demand.takes_avoided:
         # No countdown: a reason is stored with every job that waits, and must not change every second.
         return Offer(worker, False, f"is avoided for a while after {worker.avoided_after}", avoided=True)
@@ -88,7 +108,7 @@ def judge(fleet: Fleet, worker: Worker, demand: Demand, now_ms: int) -> Offer:
     gpus, reason = _choose_gpus(worker, demand)
     if gpus is None:
         return Offer(worker, False, reason, soon=True, avoided=avoided)
-    missing = missing_input(fleet, worker, demand.spec, now_ms)
+    missing = missing_input(fleet, worker, demand, now_ms)
     if missing is not None:
         return Offer(worker, False, missing[1], soon=missing[0] is None, avoided=avoided)
     return Offer(worker, True, "free", gpus, avoided=avoided)
@@ -111,24 +131,23 @@ def _with_avoided(demand: Demand) -> Demand:
     return replace(demand, takes_avoided=True)
 
 
-def missing_input(fleet: Fleet, worker: Worker, spec: JobSpec, now_ms: int) -> tuple[bool | None, str] | None:
-    """The first of a job's input files that the worker hasn't said it has: whether it was found (null: asked), and why."""
-    for filename in spec.inputs:
-        found, detail = ask_input(fleet, worker, filename, now_ms)
-        if found is not True:
-            return found, f"{filename}: {detail}"
+def missing_input(fleet: Fleet, worker: Worker, demand: Demand, now_ms: int) -> tuple[bool | None, str] | None:
+    """The first of what a job has to find that the worker hasn't said it has: whether it is there (null: asked), and why."""
+    for kind, name in demand.files:
+        answer = ask(fleet, worker, kind, name, now_ms)
+        if answer.found is not True:
+            return answer.found, f"{name}: {answer.detail}"
     return None
 
 
-def ask_input(fleet: Fleet, worker: Worker, filename: str, now_ms: int) -> tuple[bool | None, str]:
-    """What the worker last said of an input file; asks it (again) when that is old or unknown."""
-    known = fleet.inputs.get((worker.id, filename))
-    if known is None or now_ms - known[2] > INPUT_ANSWER_MS_MAX:
-        before = known if known is not None else (None, "asking the worker", now_ms)
-        fleet.inputs[worker.id, filename] = (before[0], before[1], now_ms)
-        fleet.send(worker, link.InputFile(check_id=fleet.check_id(worker.id, filename), filename=filename))
-        return before[0], before[1]
-    return known[0], known[1]
+def ask(fleet: Fleet, worker: Worker, kind: Kind, name: str, now_ms: int) -> Answer:
+    """What the worker last said of a file or folder; asks it (again) when that is old or unknown."""
+    question = (worker.id, kind, name)
+    known = fleet.inputs.get(question, UNASKED)
+    if known.good_until_ms <= now_ms:
+        known = fleet.inputs[question] = known._replace(good_until_ms=now_ms + INPUT_ANSWER_MS_MAX)
+        fleet.send(worker, link.InputFile(check_id=fleet.check_id(question), filename=name, kind=kind))
+    return known
 
 
 def rank(offer: Offer, estimates: dict[str, float]) -> tuple[float, float, int, str]:
@@ -187,23 +206,37 @@ def _gpu_refusal(gpu: Gpu, taken: Collection[str], memory_mb: int) -> str | None
     return None
 
 
+def has_input_folder(worker: Worker) -> bool:
+    """Whether it can have input files at all."""
+    return bool((worker.properties.get("io_paths") or {}).get("input"))
+
+
+def is_named(worker: Worker, names: Collection[str]) -> bool:
+    """Whether these names or ids mean this worker, too."""
+    return worker.name in names or worker.id in names
+
+
 def _unfit(worker: Worker, demand: Demand) -> str:
     """Why this worker will never do as it is; empty when it might."""
     spec, needs = demand.spec, demand.spec.resources
-    if spec.worker is not None and spec.worker not in {worker.name, worker.id}:
-        return f"the job asks for worker {spec.worker}"
+    named = demand.named
+    if named and not is_named(worker, named):
+        return f"the job asks for worker {' or '.join(named)}"
+    project = worker.properties.get("project")
+    if project and project != spec.project:
+        return f"takes jobs of project {project} only"
     if worker.revoked:
         return "its credential was revoked"
     facts = worker.facts() if demand.requirements else {}
     for one in demand.requirements:
         if not one.matches(facts):
             return one.explain(facts)
-    if spec.inputs and not (worker.properties.get("io_paths") or {}).get("input"):
+    if spec.inputs and not has_input_folder(worker):
         return "has no input folder (start its agent with --input-path)"
-    for need, key, label in capacities(demand):
+    for need, key, label in demand.capacities:
         if total(worker, key) < need:
             return f"needs {need:g} {label}; it has {total(worker, key):g}"
-    count = gpu_count(demand)
+    count = demand.gpus
     if len(worker.gpus) < count:
         detail = f" ({worker.gpu_message})" if worker.gpu_message and not worker.gpus else ""
         return f"needs {_gpus(count)}; it has {len(worker.gpus)}{detail}"
@@ -218,7 +251,7 @@ def _absent(worker: Worker, demand: Demand) -> str:
         return f"is {worker.connection if worker.connection != 'connected' else 'reconnecting'}"
     if worker.maintenance:
         return "is in maintenance (undrain it to use it)"
-    if trouble := blocking(worker):
+    if worker.troubles and (trouble := blocking(worker)):
         return f"takes no new tasks: {trouble}"
     if worker.unproved:
         return "has attempts that this store doesn't know (look at its attention in `opsconsole workers`)"
@@ -229,13 +262,13 @@ def _absent(worker: Worker, demand: Demand) -> str:
 
 def _occupied(worker: Worker, demand: Demand) -> str:
     """What of this worker is taken at the moment."""
-    with_gpus = has_gpus(demand.spec)
+    with_gpus = demand.gpus > 0
     left = worker.slots_left(with_gpus=with_gpus)
     if left + demand.prefetch <= 0:
         by = " by tasks with GPUs" if with_gpus else ""
         limit = worker.max_concurrent_jobs
         return f"busy: {limit - left} of {limit} slots taken{by} (max_concurrent_jobs)"
-    for need, key, label in capacities(demand):
+    for need, key, label in demand.capacities:
         free = total(worker, key) - sum(worker.promised(key).values())
         if free < need:
             return f"needs {need:g} {label}; {free:g} of {total(worker, key):g} are free"
@@ -252,10 +285,10 @@ def _kept(worker: Worker, demand: Demand) -> Reserved | None:
 def _reserved(worker: Worker, demand: Demand, kept: Reserved) -> str:
     """Whether too little is left beside what is kept free; nothing is assigned ahead of a slot that is."""
     if kept.with_gpus:
-        is_left = not has_gpus(demand.spec) or worker.slots_left(with_gpus=True) > kept.slots
+        is_left = not demand.gpus or worker.slots_left(with_gpus=True) > kept.slots
     else:
         is_left = len(worker.live) + kept.slots < worker.max_concurrent_jobs
-    for need, key, _ in capacities(demand):
+    for need, key, _ in demand.capacities:
         free = total(worker, key) - sum(worker.promised(key).values()) - kept.promised.get(key, 0)
         is_left = is_left and free >= need
     return "" if is_left else f"is {_for_whom(kept)}"
@@ -263,13 +296,6 @@ def _reserved(worker: Worker, demand: Demand, kept: Reserved) -> str:
 
 def _for_whom(kept: Reserved) -> str:
     return f"reserved for gang {kept.job_id}" if kept.gang else f"kept for job {kept.job_id}, which is next in line"
-
-
-def capacities(demand: Demand) -> list[tuple[float, str, str]]:
-    """What is asked for of the worker's capacities: how much, of which property, in words."""
-    needs = demand.spec.resources
-    asked = ((needs.cpus, "cpus", "CPUs"), (float(needs.memory_mb), "memory_mb", "MB of memory"))
-    return [one for one in asked if one[0]]
 
 
 def promised_of(spec: JobSpec) -> dict[str, float]:
@@ -282,12 +308,6 @@ def total(worker: Worker, key: str) -> float:
     """How much a worker has of a capacity, by the property's name; 0 when it didn't say."""
     found = worker.properties.get(key)
     return float(found) if isinstance(found, (int, float)) else 0.0
-
-
-def gpu_count(demand: Demand) -> int:
-    """How many GPUs a task gets: asking for GPU memory asks for a GPU."""
-    needs = demand.spec.resources
-    return needs.gpus or (1 if needs.gpu_memory_mb else 0)
 
 
 def has_gpus(spec: JobSpec) -> bool:
@@ -305,7 +325,7 @@ def _largest_mb(worker: Worker) -> int:
 
 def _choose_gpus(worker: Worker, demand: Demand) -> tuple[tuple[str, ...] | None, str]:
     """The GPUs to give, or why not enough are free."""
-    count = gpu_count(demand)
+    count = demand.gpus
     if not count:
         return (), ""
     free, refusals = free_gpus(worker, demand.spec.resources.gpu_memory_mb)

@@ -301,6 +301,7 @@ def _apply(fleet: Fleet, attempt: Attempt, observed: Observed, now_ms: int) -> N
         return
     attempt.seen = observed
     fleet.touch_attempt(attempt)
+    _note_output(fleet, attempt, observed)
     job = fleet.jobs[attempt.job_id]
     if observed.started_at_ms is not None and job.started_at_ms is None:
         job.started_at_ms = now_ms
@@ -313,6 +314,20 @@ def _apply(fleet: Fleet, attempt: Attempt, observed: Observed, now_ms: int) -> N
         end_attempt(fleet, attempt, state, error, now_ms)
     else:
         _follow(fleet, attempt, observed, now_ms)
+
+
+def _note_output(fleet: Fleet, attempt: Attempt, observed: Observed) -> None:
+    """Every attempt writes at or below `…/jobs/{job_id}`: where that is the same for all, it is the job's."""
+    job = fleet.jobs[attempt.job_id]
+    if len(job.tasks) == 1 or observed.output_path is None:
+        return
+    before, mark, _ = f"{observed.output_path}/".partition(f"/jobs/{job.id}/")
+    worker = fleet.workers.get(attempt.worker_id)
+    paths = (worker.properties.get("io_paths") or {}) if worker is not None else {}
+    filesystem = str(paths.get("filesystem") or "local")
+    if mark:
+        place = attempt.worker_id if filesystem == "local" else filesystem
+        job.output_folders.add((f"{before}/jobs/{job.id}", place))
 
 
 def _follow(fleet: Fleet, attempt: Attempt, observed: Observed, now_ms: int) -> None:

@@ -12,16 +12,15 @@ working.
 There is one reservation on a worker. None of this is stored.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from heapq import heapify, heappop
 
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.model import Job, Reserved, Worker
 from opsconsole_coordinator.core.placement import (
     Demand,
     Offer,
-    capacities,
     fit_gpus,
-    gpu_count,
     missing_input,
     promised_of,
     total,
@@ -31,6 +30,8 @@ from opsconsole_protocol.ids import WorkerId
 RESERVATION_MS = 60_000
 _DOUBLINGS_MAX = 3
 _SUMS_MAX = 256
+HELD_MAX = 16
+"""So many jobs at a time have room kept for their next task."""
 
 
 def may_reserve(fleet: Fleet, job: Job, now_ms: int) -> bool:
@@ -47,18 +48,17 @@ def hold(
     fleet: Fleet, job: Job, demand: Demand, offers: Iterable[Offer], before: Worker | None, now_ms: int
 ) -> Worker | None:
     """Keep room for the next task of a job on one of the workers that would take it later; returns which. `before`: where it was."""
-    if not (demand.spec.resources.cpus or demand.spec.resources.memory_mb or gpu_count(demand)):
+    if not (demand.spec.resources.cpus or demand.spec.resources.memory_mb or demand.gpus):
         return None  # the next slot that is free is its own
+    if before is None and len(fleet.reserved) >= HELD_MAX:
+        return None
     avoid = job.tasks[job.ready[0]].avoid if job.ready else ()
     full = [one.worker for one in offers if one.soon and one.worker.reserved is None and one.worker.id not in avoid]
-    for worker in (
-        [before]
-        if before is not None and before in full
-        else sorted(full, key=lambda one: (_lack(one, demand), one.name))
-    ):
-        if len(fit_gpus(worker, demand.spec.resources.gpu_memory_mb)) < gpu_count(demand):
+    memory_mb, count = demand.spec.resources.gpu_memory_mb, demand.gpus
+    for worker in [before] if before is not None and before in full else _best_first(full, demand):
+        if count and len(fit_gpus(worker, memory_mb)) < count:
             continue
-        missing = missing_input(fleet, worker, demand.spec, now_ms)
+        missing = missing_input(fleet, worker, demand, now_ms)
         if missing is None:
             keep(fleet, worker.id, _room(worker, demand, job))
             return worker
@@ -67,10 +67,18 @@ def hold(
     return None
 
 
+def _best_first(workers: Sequence[Worker], demand: Demand) -> Iterator[Worker]:
+    """Those that lack least, first; mostly one is enough."""
+    ranked = [(_lack(one, demand), one.name, place) for place, one in enumerate(workers)]
+    heapify(ranked)
+    while ranked:
+        yield workers[heappop(ranked)[2]]
+
+
 def _lack(worker: Worker, demand: Demand) -> float:
     """What is missing for the task, as the largest share of what the worker has of it."""
-    lacks = [(need - _free(worker, key)) / total(worker, key) for need, key, _ in capacities(demand)]
-    count = gpu_count(demand)
+    lacks = [(need - _free(worker, key)) / total(worker, key) for need, key, _ in demand.capacities]
+    count = demand.gpus
     if count:
         fit = fit_gpus(worker, demand.spec.resources.gpu_memory_mb)
         taken = worker.gpus_taken
@@ -81,17 +89,17 @@ def _lack(worker: Worker, demand: Demand) -> float:
 
 
 def _free(worker: Worker, key: str) -> float:
-    return total(worker, key) - sum(worker.promised(key).values())
+    return total(worker, key) - sum(one.promised.get(key, 0) for one in worker.live.values())
 
 
 def _room(worker: Worker, demand: Demand, job: Job) -> Reserved:
     """What of the worker's free room nobody else may have, so that the task doesn't wait for them, too."""
     live = list(worker.live.values())
     promised: dict[str, float] = {}
-    for need, key, _ in capacities(demand):
+    for need, key, _ in demand.capacities:
         free = _free(worker, key)
         promised[key] = free - _spare(free, need, [one.promised.get(key, 0) for one in live])
-    count = gpu_count(demand)
+    count = demand.gpus
     gpu_ids: frozenset[str] = frozenset()
     if count:
         fit = sorted(fit_gpus(worker, demand.spec.resources.gpu_memory_mb), key=lambda gpu: gpu.memory_total_mb or 0)

@@ -13,8 +13,10 @@ from opsconsole_coordinator.core.placement import (
     choose,
     demand_of,
     has_gpus,
+    is_named,
     judge,
     judge_again,
+    prefetch_of,
     promised_of,
     rank,
 )
@@ -55,17 +57,18 @@ def _place_jobs(fleet: Fleet, kept: dict[WorkerId, Reserved], now_ms: int, *, re
         job = fleet.jobs[job_id]
         if not _is_runnable(fleet, job, now_ms):
             continue
+        may_fit = room.is_left(with_gpus=has_gpus(job.spec))
         if job.spec.gang:
-            may_fit = room.is_left(with_gpus=has_gpus(job.spec))
             gang.place(fleet, job, kept, now_ms, may_fit=may_fit, refresh=refresh_reasons)
             room.look_again()
             continue
-        demand = demand_of(job)
-        may_fit = room.is_left(with_gpus=has_gpus(job.spec)) or demand.prefetch > 0
         before = held.get(job_id)
-        if not may_fit and not refresh_reasons and job.reason:
-            if before is not None:
-                reservation.hold(fleet, job, demand, [judge(fleet, before, demand, now_ms)], before, now_ms)
+        is_idle = not may_fit and not refresh_reasons and job.reason and not prefetch_of(job)
+        if is_idle and before is None:
+            continue
+        demand = demand_of(job)
+        if is_idle and before is not None:
+            reservation.hold(fleet, job, demand, [judge(fleet, before, demand, now_ms)], before, now_ms)
             continue
         key = _signature(job, demand)
         if key in refused:
@@ -113,7 +116,8 @@ def _is_runnable(fleet: Fleet, job: Job, now_ms: int) -> bool:
         note_reason(fleet, job, job.fault)
         return False
     if job.spec.project in fleet.paused_projects:
-        note_reason(fleet, job, f"project {job.spec.project} is paused")
+        status = "archived" if job.spec.project in fleet.archived_projects else "paused"
+        note_reason(fleet, job, f"project {job.spec.project} is {status}")
         return False
     if job.waiting_on:
         note_reason(fleet, job, f"waits for {', '.join(sorted(job.waiting_on))}")
@@ -125,7 +129,8 @@ def _signature(job: Job, demand: Demand) -> tuple[object, ...]:
     """Jobs of one signature get the same answers; one whose next task avoids workers stands alone."""
     spec = job.spec
     alone = job.id if job.tasks[job.ready[0]].avoid else ""
-    return (alone, spec.worker, spec.requirements, spec.resources, spec.inputs, demand.prefetch)
+    where = (demand.named, spec.project, spec.workdir)
+    return (alone, where, spec.requirements, spec.resources, spec.inputs, demand.prefetch)
 
 
 def _place_job(fleet: Fleet, job: Job, demand: Demand, before: Worker | None, now_ms: int) -> str:
@@ -208,24 +213,28 @@ def explain(offers: list[Offer], demand: Demand) -> str:
     """Why nobody accepted, in one line: the reasons of those who could at some time, counted."""
     if not offers:
         return "no worker has joined yet (opsconsole invite prints the line that joins one)"
-    if demand.spec.worker is not None:
-        named = [one for one in offers if demand.spec.worker in {one.worker.name, one.worker.id}]
-        if not named:
-            return f"no worker is named {demand.spec.worker}"
-        return f"{named[0].worker.name} {named[0].reason}"
+    names = demand.named
+    if names:
+        offers = [one for one in offers if is_named(one.worker, names)]
+        if not offers:
+            return f"no worker is named {' or '.join(names)}"
+        if len(offers) == 1:
+            return f"{offers[0].worker.name} {offers[0].reason}"
     hopeful = [one for one in offers if not one.permanent] or offers
     counted: dict[str, list[str]] = {}
     for one in hopeful:
         counted.setdefault(one.reason, []).append(one.worker.name)
     words = [
-        f"{names[0]} {reason}" if len(names) == 1 else f"{len(names)} workers: {reason}"
-        for reason, names in sorted(counted.items(), key=lambda item: -len(item[1]))[:3]
+        f"{those[0]} {reason}" if len(those) == 1 else f"{len(those)} workers: {reason}"
+        for reason, those in sorted(counted.items(), key=lambda item: -len(item[1]))[:3]
     ]
     prefix = "" if any(not one.permanent for one in offers) else "no worker fits: "
     return prefix + "; ".join(words)
 
 
-def assign(fleet: Fleet, job: Job, task: Task, offer: Offer, now_ms: int) -> Attempt:
+def assign(
+    fleet: Fleet, job: Job, task: Task, offer: Offer, now_ms: int, gang: link.Gang | None = None
+) -> Attempt:  # fmt: skip
     """Make the task's next attempt on a worker and put it into the worker's desired set."""
     from opsconsole_coordinator.core.ending import replace_lost
 
@@ -240,6 +249,7 @@ def assign(fleet: Fleet, job: Job, task: Task, offer: Offer, now_ms: int) -> Att
         worker_id=worker.id,
         worker_name=worker.name,
         gpu_ids=offer.gpu_ids,
+        gang=gang,
         promised=promised_of(job.spec),
         assigned_at_ms=now_ms,
         want=link.Want(grace_ms=job.spec.grace_ms),
@@ -300,6 +310,7 @@ def desired_of(fleet: Fleet, job: Job, attempt: Attempt) -> link.Desired:
             ports=spec.ports,
             timeout_ms=spec.timeout_ms,
             fence_after_ms=spec.fence_after_ms,
+            gang=attempt.gang,
             follows=_follows(fleet, job.tasks[attempt.index], attempt),
             seal=fleet.seal.of_attempt(attempt.worker_id, attempt.id, fleet.seq),
         ),

@@ -45,6 +45,14 @@ def submit(
     return jobs
 
 
+def check_project(fleet: Fleet, project: str) -> None:
+    """Raise Conflict where a project takes no work any more."""
+    if project in fleet.archived_projects:
+        raise Conflict(
+            f"project {project} is archived and takes no work: `opsconsole project set {project} --status active` opens it again"
+        )
+
+
 def _headline(job: Job) -> str:
     tasks = f", {len(job.tasks)} tasks" if len(job.tasks) > 1 else ""
     return f"submitted {job.spec.title}{tasks}, priority {job.priority}"
@@ -61,6 +69,8 @@ def _check(fleet: Fleet, submissions: Sequence[Submission], after: Mapping[JobId
         known = fleet.jobs.get(submission.job_id)
         if known is not None and known.spec != submission.spec:
             raise Conflict(f"job {submission.job_id} exists already with another spec: a new job needs a new id")
+        if known is None:
+            check_project(fleet, submission.spec.project)
         for other in submission.spec.after:
             if other not in batch and JobId(other) not in after and JobId(other) not in fleet.jobs:
                 raise InvalidRequest(f"--after {other}: there is no such job")

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from opsconsole_coordinator.core import history
+from opsconsole_coordinator.core.dependency import blocked_words
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.input_check import ask_for_inputs
 from opsconsole_coordinator.core.model import Attempt, Job, Task, Worker
@@ -86,6 +87,8 @@ def job_row(fleet: Fleet, job: Job) -> JobRow:
     ended = sum(count for state, count in counts.items() if is_task_finished(state))
     single = fleet.current(job.tasks[0]) if total == 1 else None
     output = single.seen.output_path if single is not None and single.seen is not None else None
+    if len(job.output_folders) == 1:
+        output, _ = next(iter(job.output_folders))
     names = job.worker_names
     estimate_ms = history.estimate(fleet, job.spec)
     return JobRow(
@@ -222,6 +225,8 @@ def why(fleet: Fleet, job: Job, now_ms: int) -> tuple[str, tuple[Verdict, ...]]:
     held_up = (
         job.state is TaskState.BLOCKED or job.waiting_on or is_paused or fleet.adopting or job.spec.gang or job.fault
     )
+    if job.state is TaskState.BLOCKED and job.blocked_by:
+        return blocked_words(fleet, job), verdicts  # what is at the root of it may have changed since
     return (job.reason if held_up and job.reason else text), verdicts
 
 

@@ -7,7 +7,7 @@ from itertools import count
 import msgspec
 from starlette.websockets import WebSocket
 
-from opsconsole_coordinator.core import liveness, reconcile
+from opsconsole_coordinator.core import gang, liveness, reconcile
 from opsconsole_coordinator.core.model import Worker
 from opsconsole_coordinator.server.kernel import Kernel
 from opsconsole_coordinator.server.log_limit import within
@@ -19,6 +19,7 @@ from opsconsole_protocol.error import OpsconsoleError, ProtocolError
 from opsconsole_protocol.frame import LogChunk, decode_frame
 from opsconsole_protocol.ids import AttemptId, SessionId, WorkerId
 from opsconsole_protocol.link import SILENT_AFTER_MS
+from opsconsole_protocol.quantity import size_words
 
 log = logging.getLogger("opsconsole.coordinator.agent")
 
@@ -162,9 +163,15 @@ class AgentSession:
             case link.UpdateMetadata():
                 reconcile.update_metadata(kernel.fleet, worker, message, worker.actor, kernel.clock.now_ms())
             case link.FileExists(check_id=check_id, size_bytes=size):
-                kernel.fleet.answer_input(check_id, True, f"found, {_size(size)}", kernel.clock.now_ms(), worker.id)
-            case link.FileNotFound(check_id=check_id, reason=reason):
-                kernel.fleet.answer_input(check_id, False, reason, kernel.clock.now_ms(), worker.id)
+                kernel.fleet.answer_input(
+                    check_id, True, f"found, {size_words(size)}", kernel.clock.now_ms(), worker.id
+                )
+            case link.FileNotFound(check_id=check_id, reason=reason, again_ms=again_ms):
+                kernel.fleet.answer_input(check_id, False, reason, kernel.clock.now_ms(), worker.id, again_ms)
+            case link.PortFound(check_id=check_id, port=port):
+                kernel.fleet.answer_input(
+                    check_id, True, "free", kernel.clock.now_ms(), worker.id, gang.PORT_ANSWER_MS_MAX, port
+                )
             case link.PeerError(code=code, message=text):
                 log.warning("%s says %s: %s", worker.name, code, text)
             case link.Register():
@@ -230,12 +237,3 @@ def _dated(chunk: LogChunk) -> LogChunk:
     """The chunk with a time that a calendar has: a worker's clock may show anything."""
     at_ms = min(max(chunk.at_ms, 0), TIME_MS_MAX)
     return chunk if at_ms == chunk.at_ms else msgspec.structs.replace(chunk, at_ms=at_ms)
-
-
-def _size(size_bytes: int) -> str:
-    size = float(size_bytes)
-    for unit in ("B", "KB", "MB", "GB"):
-        if size < 1024:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1024
-    return f"{size:.1f} TB"

@@ -1,6 +1,7 @@
 """Projects and templates: small tables that only operators change."""
 
 import sqlite3
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -8,7 +9,7 @@ from opsconsole_coordinator.server.kernel import Kernel
 from opsconsole_coordinator.store import query
 from opsconsole_coordinator.store.blob import reader
 from opsconsole_coordinator.store.database import Database
-from opsconsole_protocol.api import ProjectRow, SetProject, TemplateRow
+from opsconsole_protocol.api import ProjectRow, SetProject, Submission, TemplateRow
 from opsconsole_protocol.bound import (
     COMMAND_BYTES_MAX,
     COMMAND_WORDS_MAX,
@@ -22,6 +23,8 @@ from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.ids import JobId
 from opsconsole_protocol.name import check_name
 from opsconsole_protocol.spec import JobSpec
+from opsconsole_protocol.template import check_template as check_places
+from opsconsole_protocol.template import filled
 
 PARAMETERS_MAX = 100
 STATUSES = ("active", "paused", "archived")
@@ -36,14 +39,39 @@ def with_after(spec: JobSpec, resolved: dict[JobId, JobId]) -> JobSpec:
     return msgspec.structs.replace(spec, after=tuple(resolved.get(JobId(one), JobId(one)) for one in spec.after))
 
 
+async def with_templates(database: Database, submissions: Sequence[Submission]) -> list[Submission]:
+    """The submissions with what their templates say filled in. Raises InvalidRequest that names what doesn't fit."""
+    if not any(one.spec.template is not None for one in submissions):
+        return list(submissions)
+    known = {row.name: row for row in await templates(database)}
+    return [
+        one if one.spec.template is None else Submission(one.job_id, filled(one.spec, _named(known, one.spec.template)))
+        for one in submissions
+    ]
+
+
+def _named(known: Mapping[str, TemplateRow], name: str) -> TemplateRow:
+    if name not in known:
+        raise InvalidRequest(f"there is no template {name[:200]!r} (opsconsole templates lists them)")
+    return known[name]
+
+
 def read_projects(connection: sqlite3.Connection) -> tuple[ProjectRow, ...]:
     """Every project that was made or has jobs, by name, with its jobs counted by state."""
     made = dict(connection.execute("SELECT name, data FROM projects").fetchall())
-    counts = query.count_jobs(connection)
+    counts, first_ms = query.count_jobs(connection), query.first_jobs(connection)
     rows = []
     for name in sorted({*made, *counts}):
         row = _decode(name, made.get(name))
-        rows.append(msgspec.structs.replace(row, job_counts=counts.get(name, {})))
+        since_ms = row.created_at_ms or first_ms.get(name, 0)
+        rows.append(
+            msgspec.structs.replace(
+                row,
+                job_counts=counts.get(name, {}),
+                created_at_ms=since_ms,
+                updated_at_ms=row.updated_at_ms or since_ms,
+            )
+        )
     return tuple(rows)
 
 
@@ -68,10 +96,9 @@ async def set_project(kernel: Kernel, request: SetProject, actor: str) -> str:
         return row
 
     row = await kernel.database.write(write)
-    if row.status == "active":
-        kernel.fleet.paused_projects.discard(row.name)
-    else:
-        kernel.fleet.paused_projects.add(row.name)
+    fleet = kernel.fleet
+    (fleet.paused_projects.discard if row.status == "active" else fleet.paused_projects.add)(row.name)
+    (fleet.archived_projects.add if row.status == "archived" else fleet.archived_projects.discard)(row.name)
     kernel.fleet.must_schedule = True
     words = f"project {row.name} is {row.status}"
     kernel.fleet.audit(now_ms, actor, "project", words, row.name)
@@ -93,6 +120,7 @@ async def set_template(kernel: Kernel, template: TemplateRow, actor: str) -> str
     if not template.name or not template.command:
         raise InvalidRequest("a template needs a name and a command")
     check_template(template)
+    check_places(template)
     now_ms = kernel.clock.now_ms()
     row = msgspec.structs.replace(template, created_by=actor, created_at_ms=now_ms)
 

@@ -94,6 +94,7 @@ class Desk:
         submissions = [
             api.Submission(one.job_id, catalog.with_after(one.spec, resolved)) for one in request.submissions
         ]
+        submissions = await catalog.with_templates(kernel.database, submissions)
         stored = await self._stored_states([*resolved.values(), *batch])
         again = [one for one in submissions if one.job_id in stored and one.job_id not in kernel.fleet.jobs]
         while missing := [one for one in again if one.job_id not in kernel.fleet.jobs]:
@@ -262,7 +263,7 @@ class Desk:
         while True:
             verdicts, text = view.candidates(kernel.fleet, request.spec, kernel.clock.now_ms())
             kernel.changed()
-            is_open = any(check.state == "asking" for one in verdicts for check in one.inputs)
+            is_open = any(one.asking for one in verdicts)
             if not is_open or asyncio.get_running_loop().time() > deadline:
                 return api.Candidates(verdicts=verdicts, text=text)
             await asyncio.sleep(ANSWER_POLL_S)

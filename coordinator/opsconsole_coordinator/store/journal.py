@@ -36,6 +36,7 @@ class StoredJob(msgspec.Struct, omit_defaults=True):
     still_since_ms: int | None = None
     counts: dict[str, int] = {}
     worker_names: tuple[str, ...] = ()
+    output_folders: tuple[tuple[str, str], ...] = ()
     mean_duration_ms: float | None = None
     reason: str = ""
 
@@ -96,6 +97,7 @@ def _stored_job(job: Job) -> bytes:
             still_since_ms=job.still_since_ms,
             counts={str(state): count for state, count in job.counts.items()},
             worker_names=tuple(job.worker_names),
+            output_folders=tuple(job.output_folders),
             mean_duration_ms=job.mean_duration_ms,
             reason=job.reason,
         )

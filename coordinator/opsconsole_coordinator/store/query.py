@@ -65,10 +65,10 @@ def workers(connection: sqlite3.Connection) -> list[Worker]:
     return [_worker(data) for (data,) in connection.execute("SELECT data FROM workers ORDER BY name")]
 
 
-def paused_projects(connection: sqlite3.Connection) -> set[str]:
-    """The names of the projects whose jobs wait: all that were made and aren't active."""
-    rows = (_project(data) for (data,) in connection.execute("SELECT data FROM projects"))
-    return {row.name for row in rows if row.status != "active"}
+def paused_projects(connection: sqlite3.Connection) -> tuple[set[str], set[str]]:
+    """The names of the projects whose jobs wait, all that were made and aren't active; and of those that are archived."""
+    rows = [_project(data) for (data,) in connection.execute("SELECT data FROM projects")]
+    return {row.name for row in rows if row.status != "active"}, {row.name for row in rows if row.status == "archived"}
 
 
 def live_jobs(connection: sqlite3.Connection) -> tuple[list[Job], list[Attempt]]:
@@ -218,6 +218,11 @@ def states(connection: sqlite3.Connection, job_ids: Sequence[str]) -> dict[JobId
     return found
 
 
+def first_jobs(connection: sqlite3.Connection) -> dict[str, int]:
+    """When the first of each project's jobs was submitted, of those that are kept."""
+    return dict(connection.execute("SELECT project, min(created_at_ms) FROM jobs GROUP BY project"))
+
+
 def count_jobs(connection: sqlite3.Connection) -> dict[str, dict[str, int]]:
     """Jobs by project and state."""
     found: dict[str, dict[str, int]] = {}
@@ -285,6 +290,7 @@ def _job(row: tuple[object, ...]) -> Job:
         limit_from_ms=stored.limit_from_ms,
         still_since_ms=stored.still_since_ms,
         worker_names=set(stored.worker_names),
+        output_folders=set(stored.output_folders),
         mean_duration_ms=stored.mean_duration_ms,
         reason=stored.reason,
         requirements=requirements,

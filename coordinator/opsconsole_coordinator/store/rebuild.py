@@ -24,7 +24,7 @@ def load(connection: sqlite3.Connection, random_bits: Callable[[int], int], name
         key=query.meta(connection, "seal_key").encode(),
     )
     fleet.adopting = query.meta(connection, "adopting") == "1"
-    fleet.paused_projects = query.paused_projects(connection)
+    fleet.paused_projects, fleet.archived_projects = query.paused_projects(connection)
     for worker in query.workers(connection):
         worker.heard_at_ms = now_ms
         worker.connection = "silent"

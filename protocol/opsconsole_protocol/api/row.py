@@ -203,6 +203,8 @@ class Verdict(Row, frozen=True, kw_only=True):
     input: str = ""
     checks: tuple[tuple[str, bool, str], ...] = ()
     """Each requirement: its words, whether it holds, what the worker has."""
+    asking: bool = False
+    """It was asked for a file or folder and hasn't answered yet."""
     inputs: tuple[InputCheck, ...] = ()
     """What the worker says of each input file, in the order of the spec."""
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from opsconsole_agent.core import ProcessExited, Stop, StopCause
-from opsconsole_agent.core.ending import duration_words, ending, leftover_words, signal_words
+from opsconsole_agent.core.ending import PORT_TAKEN_WITHIN_MS, duration_words, ending, leftover_words, signal_words
 from opsconsole_protocol.ids import AttemptId
 
 
@@ -102,3 +102,13 @@ def test_durations_are_written_as_people_write_them(ms: int, words: str) -> None
 def test_a_signal_without_a_name_is_a_number() -> None:
     assert signal_words(40).startswith("signal 40")
     assert signal_words(200) == "signal 200"
+
+
+def test_a_failure_for_want_of_its_port_is_nobodys() -> None:
+    """Hard use 43."""
+    taken = exited(exit_code=1, started_at_ms=50, taken_port=31_000)
+    end = ending(taken, None)
+    assert (end.state, end.exit_code) == ("worker_failed", 1)
+    assert end.error == "port 31000 was taken by another program: it is tried again with others"
+    late = exited(exit_code=1, started_at_ms=100 - PORT_TAKEN_WITHIN_MS - 1, taken_port=31_000)
+    assert ending(late, None).state == "failed", "it had its port"

@@ -84,3 +84,25 @@ def test_a_host_without_ipv6(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(socket, "socket", only_ipv4)
     assert allocate_ports(["a"])["a"] >= port.FIRST_PORT
+
+
+def test_a_port_that_was_chosen_before_is_taken_or_missed() -> None:
+    """Hard use 34, 43."""
+    (chosen,) = allocate_ports(["master"]).values()
+    assert not port.is_listened_on(chosen)
+    ports = allocate_ports(["master", "other"], first=chosen)
+    assert ports["master"] == chosen
+    assert ports["other"] != chosen
+    with socket.create_server(("127.0.0.1", chosen)):
+        assert port.is_listened_on(chosen)
+        with pytest.raises(port.PortTaken, match=f"port {chosen}, chosen for master, was taken by another program"):
+            allocate_ports(["master"], first=chosen)
+
+
+def test_a_connection_that_has_ended_takes_no_port() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        number = server.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", number)):
+            accepted, _ = server.accept()
+            accepted.close()  # this side waits for a while, for what may still be under way
+    assert not port.is_listened_on(number)

@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 from opsconsole.sweep import combinations
-from opsconsole.template import fill
 from opsconsole_console.app import draft as drafts
 from opsconsole_protocol.spec import JobSpec
+from opsconsole_protocol.template import fill
 
 
 def sweep(*command: str, **axes: list[str]) -> JobSpec:

@@ -323,3 +323,33 @@ def test_workers_are_known_by_name_or_id_and_by_three_actions(world: World) -> N
         set_worker(world, "nobody", "drain")
     with pytest.raises(InvalidRequest, match="drain, undrain or revoke"):
         set_worker(world, "w1", "explode")
+
+
+def test_an_archived_project_takes_no_work(world: World) -> None:
+    """Hard use 42."""
+    worker = world.worker()
+    held, failed = world.submit(held=True), world.submit()
+    attempt = worker.started()
+    world.fleet.paused_projects.add("default")
+    world.fleet.archived_projects.add("default")
+    waiting = held
+    words = (
+        "project default is archived and takes no work: `opsconsole project set default --status active` opens it again"
+    )
+    with pytest.raises(Conflict, match=words):
+        world.submit()
+    with pytest.raises(Conflict, match=words):
+        world.act("release", waiting)
+    worker.report(attempt, AttemptState.FAILED, exit_code=1, error="exit code 1", log_sizes={"stdout": 1})
+    with pytest.raises(Conflict, match=words):
+        world.act("retry", failed)
+    world.act("cancel", held)
+    worker.rest(attempt)
+
+
+def test_what_waits_in_an_archived_project_says_so(world: World) -> None:
+    job = world.submit()
+    world.fleet.paused_projects.add("default")
+    world.fleet.archived_projects.add("default")
+    world.pass_ms(500)
+    assert world.why(job) == "project default is archived"

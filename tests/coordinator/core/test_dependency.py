@@ -35,7 +35,8 @@ def test_a_failure_blocks_everything_after_it(world: World) -> None:
     other = world.submit(held=True)
     worker.fail(worker.started())
     assert [job.state for job in (first, second, third, other)] == ["failed", "blocked", "blocked", "held"]
-    assert world.why(third) == f"{second.id} didn't succeed (retry it to unblock)"
+    words = f"{first.id} didn't succeed (retry it to unblock); {second.id} is blocked by that, too"
+    assert world.why(third) == words, "the one in between can't be retried"
 
 
 def test_retrying_the_failed_one_unblocks(world: World) -> None:
@@ -155,3 +156,15 @@ def test_a_diamond_is_no_circle() -> None:
 
 def test_a_long_chain_is_checked_without_recursion() -> None:
     check_cycle({JobId(str(place)): [JobId(str(place + 1))] for place in range(10_000)})
+
+
+def test_a_chain_names_the_job_at_its_root_that_can_be_retried(world: World) -> None:
+    """Hard use 29."""
+    worker = world.worker()
+    first = world.submit()
+    second = world.submit(after=(first,))
+    third = world.submit(after=(second,))
+    worker.fail(worker.started())
+    assert world.why(second) == f"{first.id} didn't succeed (retry it to unblock)"
+    expected = f"{first.id} didn't succeed (retry it to unblock); {second.id} is blocked by that, too"
+    assert (world.why(third), world.rows[third.id].reason) == (expected, expected)

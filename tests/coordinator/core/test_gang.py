@@ -108,6 +108,51 @@ def test_inputs_are_asked_for_before_any_is_assigned(world: World) -> None:
     two.started()
 
 
+def answer_port(worker: FakeWorker, port: int) -> None:
+    asked, world = worker.take(link.FindPort), worker.world
+    world.fleet.answer_input(asked.check_id, True, "free", world.now_ms, worker.id, 5_000, port)
+    world.turn()
+
+
+def test_all_are_told_the_addresses_and_the_port_of_the_first_before_any_starts(world: World) -> None:
+    """Hard use 34."""
+    one = world.worker("w1", slots=2, properties={"advertise_host": "10.0.0.1"})
+    two = world.worker("w2", properties={"advertise_host": "not an address"})
+    job = gang(world, 3, ports=("master",))
+    small = world.submit()
+    assert (states(job), world.rows[job.id].reason) == (["pending"] * 3, "asks w1 for a free port")
+    assert str(small.state) == "pending", "nobody gets in between"
+    answer_port(one, 29_500)
+    launches = [worker.take(link.JobAssignment).desired.launch for worker in (one, one, two)]
+    places = [launch.gang for launch in launches]
+    assert [place and (place.rank, place.size, place.host, place.address, place.port) for place in places] == [
+        (0, 3, "10.0.0.1", "10.0.0.1", 29_500),
+        (1, 3, "10.0.0.1", "10.0.0.1", 29_500),
+        (2, 3, "w2", "10.0.0.1", 29_500),
+    ]
+    assert {place.hosts for place in places if place is not None} == {("10.0.0.1", "10.0.0.1", "w2")}
+    assert [launch.task_index for launch in launches] == [0, 1, 2]
+
+
+def test_a_port_that_was_taken_meanwhile_costs_nothing_and_is_chosen_again(world: World) -> None:
+    """Hard use 43."""
+    one, two = world.worker("w1"), world.worker("w2")
+    job = gang(world, ports=("master",))
+    answer_port(one, 29_500)
+    first, second = one.assigned(), two.assigned()
+    one.report(first, AttemptState.WORKER_FAILED, error="port 29500, chosen for master, was taken by another program")
+    one.take(link.Forget)
+    two.stop(second)
+    two.report(second, AttemptState.KILLED, finished_at_ms=world.now_ms)
+    two.take(link.Forget)
+    answer_port(one, 29_501)
+    assert [one.assigned().gang, two.assigned().gang] == [
+        link.Gang(rank=rank, size=2, address="w1", host=host, hosts=("w1", "w2"), port=29_501)
+        for rank, host in enumerate(("w1", "w2"))
+    ]
+    assert [(task.failures, task.preemptions) for task in job.tasks] == [(0, 0)] * 2
+
+
 # --- ending together -----------------------------------------------------------------------------------------------
 
 

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from opsconsole_coordinator.core import view
-from opsconsole_coordinator.core.placement import FOREIGN_MEMORY_MB_MAX, INPUT_ANSWER_MS_MAX
+from opsconsole_coordinator.core.fleet import INPUT_ANSWER_MS_MAX
+from opsconsole_coordinator.core.placement import FOREIGN_MEMORY_MB_MAX
 from opsconsole_protocol import link
 from opsconsole_protocol.spec import Resources
 from opsconsole_protocol.state import AttemptState
@@ -221,3 +222,51 @@ def test_a_worker_that_reconnects_can_take_work_only_then(world: World) -> None:
     worker.connect()
     worker.take(link.Registered)
     worker.started()
+
+
+def test_a_working_folder_is_part_of_the_choice(world: World) -> None:
+    """Hard use 17."""
+    one, two = world.worker("gpu-a"), world.worker("gpu-b")
+    job = world.submit(workdir="/data/onlyb", max_retries_failure=2)
+    asked = one.answer(False, "there is no such folder on this worker")
+    assert (asked.kind, asked.filename) == (link.Kind.FOLDER, "/data/onlyb")
+    assert "gpu-a /data/onlyb: there is no such folder on this worker" in world.why(job)
+    two.answer(True)
+    assert two.started().job_id == job.id
+
+
+def test_an_input_that_is_still_being_written_is_waited_for(world: World) -> None:
+    """Hard use 18."""
+    worker = world.worker(properties=INPUT)
+    job = world.submit(inputs=("f.npy",))
+    worker.answer(False, "is still growing, 1.2 GB", again_ms=500)
+    assert world.why(job) == "w1 f.npy: is still growing, 1.2 GB"
+    world.pass_ms(500)
+    worker.answer(False, "is still growing, 1.9 GB", again_ms=500)
+    assert world.rows[job.id].reason == "w1 f.npy: is still growing, 1.9 GB"
+    world.pass_ms(500)
+    worker.answer(True)
+    worker.started()
+
+
+def test_either_of_several_named_workers_will_do(world: World) -> None:
+    """Hard use 20."""
+    one, two, three = (world.worker(name) for name in ("w1", "w2", "w3"))
+    jobs = [world.submit(workers=("w2", "w3")) for _ in range(3)]
+    two.started(), three.started()
+    assert world.why(jobs[2]) == "2 workers: busy: 1 of 1 slots taken (max_concurrent_jobs)"
+    verdicts = view.why(world.fleet, jobs[2], world.now_ms)[1]
+    assert [one.reason for one in verdicts if one.worker == "w1"] == ["the job asks for worker w2 or w3"]
+    nobody = world.submit(workers=("x", "y"))
+    assert world.why(nobody) == "no worker is named x or y"
+    assert not one.record.live
+
+
+def test_a_worker_of_one_project_takes_only_its_jobs(world: World) -> None:
+    """Hard use 38."""
+    worker = world.worker("w1", properties={"project": "pose"})
+    other = world.submit()
+    assert world.why(other) == "no worker fits: w1 takes jobs of project pose only"
+    own = world.submit(project="pose")
+    assert worker.started().job_id == own.id
+    assert state(other) == "pending"

@@ -58,6 +58,7 @@ def test_the_launch_says_all_that_an_agent_needs(world: World) -> None:
         num_tasks=2, task_commands=(("a", "1"), ("a", "2")), name="sweep", gpus=1, environment={"A": "b"},
         workdir="/work", ports=("http",), timeout_ms=7, fence_after_ms=10_000, grace_ms=9,
     )  # fmt: skip
+    worker.answer(True)
     message = worker.take(link.JobAssignment)
     launch = message.desired.launch
     assert message.desired.want == link.Want(grace_ms=9)

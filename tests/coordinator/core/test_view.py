@@ -163,3 +163,19 @@ def test_a_verdict_checks_everything_that_was_asked_for(world: World) -> None:
     assert checks["2 GPUs"] == (False, "0 of 0 free")
     assert checks["b"] == (False, "a")
     assert not checks["4 CPUs"][0]
+
+
+def test_tasks_that_share_a_folder_have_their_jobs(world: World) -> None:
+    """Hard use 44."""
+    shared = {"io_paths": {"input": None, "output": "/out", "filesystem": "vast"}}
+    local = {"io_paths": {"input": None, "output": "/out", "filesystem": "local"}}
+    one, two = world.worker("w1", properties=shared), world.worker("w2", properties=shared)
+    three = world.worker("w3", properties=local)
+    job = world.submit(num_tasks=3)
+    for worker in (one, two, three):
+        attempt = worker.started()
+        assert (worker is not three) == (attempt.worker_name != "w3")
+        path = f"/out/jobs/{job.id}/attempts/{attempt.index}.0.abcd"
+        worker.report(attempt, AttemptState.RUNNING, started_at_ms=1, output_path=path)
+        expected = None if worker is three else f"/out/jobs/{job.id}"
+        assert view.job_row(world.fleet, job).output_path == expected, "another disk, another folder of the same name"

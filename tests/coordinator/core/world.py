@@ -271,6 +271,13 @@ class FakeWorker:
         liveness.heartbeat(world.fleet, self.record, link.Heartbeat(at_ms=0, **fields), world.now_ms)
         world.turn()
 
+    def answer(self, found: bool, detail: str = "found", again_ms: int | None = None) -> link.InputFile:
+        """Take the next question about a file or folder, and answer it."""
+        world, asked = self.world, self.take(link.InputFile)
+        world.fleet.answer_input(asked.check_id, found, detail, world.now_ms, self.id, again_ms)
+        world.turn()
+        return asked
+
     def say(self, *observed: Observed) -> None:
         """Report attempts, as they are."""
         world = self.world

@@ -1,7 +1,9 @@
 """Whole stories through the wire: submit, run, read, wait, retry."""
 
 import asyncio
+from typing import Any
 
+import msgspec
 import pytest
 
 from opsconsole.job_page import after
@@ -243,6 +245,24 @@ async def test_a_paused_project_waits_also_after_a_restart(site: Site) -> None:
         await agent.close()
 
 
+async def test_a_project_that_nobody_made_is_as_old_as_its_first_job(site: Site) -> None:
+    """Hard use 44."""
+    async with await site.operator() as operator:
+        first = await operator.submit()
+        await operator.submit()
+        (project,) = (await operator.call(api.ListProjects())).projects
+        assert (project.name, project.created_at_ms) == ("default", first.created_at_ms)
+
+
+async def test_an_archived_project_refuses_work_also_after_a_restart(site: Site) -> None:
+    """Hard use 42."""
+    async with await site.operator() as operator:
+        await operator.call(api.SetProject(name="default", status="archived"))
+        await site.kernel.load()
+        with pytest.raises(Conflict, match="project default is archived and takes no work"):
+            await operator.submit()
+
+
 async def test_pages_of_jobs_meet(site: Site) -> None:
     async with await site.operator() as operator:
         spec = JobSpec(command=("a",), held=True)
@@ -302,3 +322,34 @@ async def test_a_restored_store_is_confirmed_once(site: Site) -> None:
             assert not site.kernel.fleet.adopting
         [job] = (await operator.call(api.ListJobs())).jobs
         assert job.state == "assigned"
+
+
+async def test_templates_are_checked_and_filled_here(site: Site) -> None:
+    """Hard use 41."""
+    template = api.TemplateRow(
+        name="train", command=("train", "--lr={lr}"), parameters=(api.Parameter(name="lr", kind="float"),)
+    )
+
+    def spec(**fields: Any) -> JobSpec:
+        return JobSpec(**{"command": template.command, "template": "train", "held": True, **fields})
+
+    async with await site.operator() as operator:
+        await operator.call(api.SetTemplate(template=template))
+        undeclared = msgspec.structs.replace(template, command=("train", "{y}"))
+        with pytest.raises(InvalidRequest, match=r"names \{y\}: declare it"):
+            await operator.call(api.SetTemplate(template=undeclared))
+        for wrong, words in (
+            ({"command": ("echo", "{x}"), "template": "nosuch"}, "there is no template 'nosuch'"),
+            ({}, "lr is missing"),
+            ({"parameters": ({"lr": "fast"},)}, "lr is a number, not 'fast'"),
+            ({"parameters": ({"lr": 0.1, "y": 1},)}, "has no parameter 'y'"),
+            ({"command": ("echo", "{x}"), "parameters": ({"lr": 0.1},)}, "isn't that of template train"),
+        ):
+            with pytest.raises(InvalidRequest, match=words):
+                await operator.call(api.SubmitJobs(submissions=(api.Submission(some_job_id(), spec(**wrong)),)))
+        made = api.Submission(some_job_id(), spec(num_tasks=2, parameters=({"lr": 0.1}, {"lr": "0.2"})))
+        await operator.call(api.SubmitJobs(submissions=(made,)))
+        (row,) = (await operator.call(api.SubmitJobs(submissions=(made,)))).jobs  # the same again is the same job
+        kept = site.kernel.fleet.jobs[made.job_id].spec
+        assert [kept.command_of(index) for index in range(2)] == [("train", "--lr=0.1"), ("train", "--lr=0.2")]
+        assert (kept.parameters, row.num_tasks) == (({"lr": 0.1}, {"lr": 0.2}), 2)

@@ -109,7 +109,7 @@ def remark(job: JobRow, now_ms: int) -> Cell | None:
             return cell(" · ".join(part for part in (job.reason, f"on {job.worker}" if job.worker else "") if part)
                         or "starting", "text-muted")  # fmt: skip
         tone = "state-blocked" if job.state == "blocked" else "text-muted"
-        return cell(job.reason or "waiting for its turn", tone)
+        return cell(job.reason or ("waiting for its turn" if job.state == "pending" else job.state), tone)
     spans: list[tuple[str, str]] = []
     if job.reason:
         spans.append((job.reason, "state-failed" if job.state == "failed" else "text-muted"))

@@ -26,7 +26,7 @@ def spec_lines(spec: JobSpec, cells: int) -> list[Line]:
             ("gang", "all start at once or none does" if spec.gang else ""),
             ("each needs", resources_text(spec.resources)),
             ("priority", str(spec.priority)),
-            ("worker", spec.worker or "automatic"),
+            ("worker", " or ".join(spec.named_workers) or "automatic"),
             ("require", " ".join(spec.requirements)),
             ("inputs", ", ".join(spec.inputs)),
             ("after", " ".join(spec.after)),

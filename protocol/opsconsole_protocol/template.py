@@ -7,8 +7,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from opsconsole_protocol.api import Parameter, TemplateRow
 from opsconsole_protocol.error import InvalidRequest
+from opsconsole_protocol.spec import JobSpec
 
 KINDS = ("str", "int", "float", "bool")
 _PLACE = re.compile(r"\{([A-Za-z_]\w*)\}")
@@ -49,6 +52,38 @@ def read_value(parameter: Parameter, text: str) -> Any:
         choices = ", ".join(str(choice) for choice in parameter.choices)
         raise InvalidRequest(f"{parameter.name} is one of {choices}, not {text[:60]!r}")
     return value
+
+
+def filled(spec: JobSpec, template: TemplateRow) -> JobSpec:
+    """A spec that names a template, with every task's values read and the template's command filled in with them.
+
+    Its own command is the template's, or already what comes of it. Raises InvalidRequest for anything else, and for values
+    that don't fit, by their names.
+    """
+    sets = spec.parameters or ({},) * spec.num_tasks
+    if len(sets) != spec.num_tasks:
+        raise InvalidRequest(f"{len(sets)} sets of parameters for {spec.num_tasks} tasks")
+    check_template(template)
+    if all(one == sets[0] for one in sets[1:]) and not spec.task_commands:
+        values = (_read_again(template, sets[0]),) * len(sets)
+        commands: tuple[tuple[str, ...], ...] = (fill(template.command, values[0]),)
+        made = msgspec.structs.replace(spec, command=commands[0], parameters=values)
+    else:
+        values = tuple(_read_again(template, one) for one in sets)
+        commands = tuple(fill(template.command, one) for one in values)
+        made = msgspec.structs.replace(spec, command=commands[0], task_commands=commands, parameters=values)
+    given = spec.task_commands or (spec.command,)
+    if spec.command != template.command and given != commands:
+        raise InvalidRequest(
+            f"the command isn't that of template {template.name} with these parameters: give the template's own, "
+            f"or leave the template out"
+        )
+    return made
+
+
+def _read_again(template: TemplateRow, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values that may have been read before."""
+    return read_values(template, {name: spell_value(value) for name, value in values.items() if value is not None})
 
 
 def fill(command: tuple[str, ...], values: Mapping[str, Any]) -> tuple[str, ...]:
