@@ -16,6 +16,7 @@ from opsconsole_agent.probe.io_path import InputRefused, WorkerIOConfig, inspect
 from opsconsole_agent.state import StateFolder, StoreMark, check_attempt_id
 from opsconsole_agent.telemetry import Telemetry
 from opsconsole_protocol import PROTOCOL_VERSION
+from opsconsole_protocol.bound import cut
 from opsconsole_protocol.error import InvalidRequest, OpsconsoleError
 from opsconsole_protocol.frame import Source
 from opsconsole_protocol.ids import WorkerId
@@ -140,12 +141,13 @@ class Desk:
             gpu_message=self._telemetry.gpu_report.message,
             store_id=self._store.store_id,
             store_seq=self._store.store_seq,
+            store_seal=self._store.store_seal,
             observed=self._conductor.begin_exchange(),
         )
 
     def connected(self, registered: Registered) -> None:
         """See link.Peer."""
-        self._remember(registered.store_id, registered.store_seq)
+        self._remember(StoreMark(registered.store_id, registered.store_seq, registered.store_seal))
         self._shipper.attempt_bytes_max = registered.attempt_log_bytes
         self._conductor.tell([LinkUp()])
 
@@ -220,14 +222,16 @@ class Desk:
         return True
 
     def _on_heartbeat_ack(self, message: HeartbeatAck) -> None:
-        self._remember(self._store.store_id, message.store_seq)
+        self._remember(StoreMark(self._store.store_id, message.store_seq, message.store_seal))
         self._events.append(Contact())
 
-    def _remember(self, store_id: str, store_seq: int) -> None:
-        """The highest sequence of the store heard of last."""
-        if store_id == self._store.store_id and store_seq <= self._store.store_seq:
+    def _remember(self, told: StoreMark) -> None:
+        """The highest sequence of the store heard of last, with its seal."""
+        known = self._store
+        is_later = (told.store_seq, bool(told.store_seal)) > (known.store_seq, bool(known.store_seal))
+        if told.store_id == known.store_id and not is_later:
             return
-        self._store = StoreMark(store_id, store_seq)
+        self._store = told
         try:
             self._state.save_store_mark(self._store)
         except OSError as error:
@@ -252,7 +256,7 @@ class Desk:
             try:
                 found = await asyncio.to_thread(inspect_input, self._description.io, message.filename)
             except InputRefused as refusal:
-                self._send(FileNotFound(check_id=message.check_id, reason=refusal.message))
+                self._send(FileNotFound(check_id=message.check_id, reason=cut(refusal.message)))
             else:
                 self._send(FileExists(check_id=message.check_id, path=str(found.path), size_bytes=found.size_bytes))
 

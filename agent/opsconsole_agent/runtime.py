@@ -12,18 +12,20 @@ from typing import Any
 
 from opsconsole_agent.conductor import Conductor
 from opsconsole_agent.core import AgentCore, StopAll
-from opsconsole_agent.credential import Credential, StateLock, ensure_credential
+from opsconsole_agent.credential import Credential, StateLock, ensure_credential, keep_joined
 from opsconsole_agent.desk import Description, Desk
 from opsconsole_agent.engine import ProcessEngine
 from opsconsole_agent.keeper.link import KeeperLink
 from opsconsole_agent.link import CoordinatorLink, Target
 from opsconsole_agent.log.shipper import LogShipper
+from opsconsole_agent.membership import Membership, save_membership
 from opsconsole_agent.probe.io_path import WorkerIOConfig, check
 from opsconsole_agent.staging import Home, Staging
 from opsconsole_agent.state import StateFolder
 from opsconsole_agent.telemetry import Telemetry
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.ids import AttemptId
+from opsconsole_protocol.private_file import PrivateFileError
 
 STOP_TIMEOUT_S = 60.0
 FAREWELL_S = 5.0
@@ -38,7 +40,8 @@ class AgentConfig:
     """What an agent is told. `token`: an invitation (`id.secret`) or an operator's token, for the first join.
 
     `max_concurrent_jobs` None: as many as GPUs, or 1. `tags`: `K` or `K=V`. `properties`: any, besides those measured.
-    `stop_tasks`: leave nothing running behind. `project`: advertised as a property.
+    `stop_tasks`: leave nothing running behind. `project`: advertised as a property. `remember`: find this coordinator
+    again without being told; one that is found by its data folder need not be remembered. `stdin`: what tasks read.
     """
 
     url: str
@@ -52,6 +55,8 @@ class AgentConfig:
     properties: Mapping[str, Any] = field(default_factory=dict)
     stop_tasks: bool = False
     project: str | None = None
+    remember: bool = True
+    stdin: str = os.devnull
 
 
 class Agent:
@@ -91,7 +96,7 @@ class _Service:
         say: Callable[[str], None],
         state: StateFolder,
         description: Description,
-        link_headers: Mapping[str, str],
+        credential: Credential,
         telemetry: Telemetry,
         keeper: KeeperLink,
     ) -> None:
@@ -102,9 +107,14 @@ class _Service:
         shipper = LogShipper()
         self._conductor = Conductor(self._core, state, shipper)
         self._desk = Desk(description, self._conductor, state, shipper, telemetry, say)
-        target = Target(config.url, config.certificate_hash, link_headers, config.token)
-        self._link = CoordinatorLink(target, self._desk, shipper, say)
-        home = Home(description.worker_id, config.url, dict(os.environ), config.io)
+        self._credential = credential
+        headers = {"Authorization": f"Bearer {credential.secret}", "Opsconsole-Worker": credential.worker_id}
+        target = Target(
+            config.url, config.certificate_hash, headers, config.token, credential.secret,
+            credential.has_joined_by(config.token),
+        )  # fmt: skip
+        self._link = CoordinatorLink(target, self._desk, shipper, say, self._taken)
+        home = Home(description.worker_id, config.url, dict(os.environ), config.io, config.stdin)
         self._engine = ProcessEngine(
             keeper, Staging(home, state), self._conductor.tell, self._expected, self._unsure(description.host.boot_id)
         )
@@ -134,8 +144,17 @@ class _Service:
             tags=config.tags,
             properties={**config.properties, **own},
         )
-        headers = {"Authorization": f"Bearer {credential.secret}", "Opsconsole-Worker": credential.worker_id}
-        return cls(config, say, state, description, headers, telemetry, keeper)
+        return cls(config, say, state, description, credential, telemetry, keeper)
+
+    def _taken(self) -> None:
+        """The coordinator has let us in: only who knows our credential is it from now on, and it is found without a flag."""
+        config = self._config
+        try:
+            keep_joined(config.state_dir, self._credential, config.token)
+            if config.remember:
+                save_membership(config.state_dir, Membership(config.url, config.certificate_hash))
+        except PrivateFileError as error:  # a full disk keeps no agent from its tasks
+            self._say(error.message)
 
     def _expected(self) -> list[AttemptId]:
         return [attempt.attempt_id for attempt in self._core.processes()]

@@ -42,12 +42,13 @@ _LABELS_MAX = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """What all attempts of one agent have in common. `environment` is the agent's own."""
+    """What all attempts of one agent have in common. `environment` is the agent's own; `stdin` is what all read."""
 
     worker_id: WorkerId
     controller_address: str
     environment: Mapping[str, str]
     io: WorkerIOConfig
+    stdin: str = os.devnull
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +108,7 @@ class Staging:
             env=task_environment(self._environment, attempt_id, launch, place),
             stdout=self._state.log_file(attempt_id, Source.STDOUT),
             stderr=self._state.log_file(attempt_id, Source.STDERR),
+            stdin=self._home.stdin,
         )
         return Prepared(command, output_path)
 

@@ -69,6 +69,8 @@ class StoreMark(msgspec.Struct, frozen=True):
 
     store_id: str = ""
     store_seq: int = 0
+    store_seal: str = ""
+    """The coordinator's proof that it told us so."""
 
 
 def is_disk_full(error: OSError) -> bool:

@@ -1,11 +1,14 @@
-"""Where the coordinator of a data folder listens, as it wrote it down when it started."""
+"""Where the coordinator of a data folder listens, as it wrote it down when it started, and whether it runs."""
 
 from __future__ import annotations
 
+import fcntl
+import os
 from pathlib import Path
 
 import msgspec
 
+from opsconsole_protocol.data_folder import LOCK_FILE
 from opsconsole_protocol.endpoint import Endpoint
 from opsconsole_protocol.error import OpsconsoleError
 from opsconsole_protocol.private_file import read_private
@@ -28,3 +31,18 @@ def read_endpoint(path: Path) -> Endpoint | None:
         raise EndpointError(
             f"{path} is damaged ({str(error)[:200]}): restart the coordinator, which writes it anew"
         ) from None
+
+
+def is_running(data_dir: Path) -> bool:
+    """Whether a coordinator holds this data folder."""
+    try:
+        descriptor = os.open(data_dir / LOCK_FILE, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False

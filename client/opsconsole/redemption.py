@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -15,7 +16,7 @@ import msgspec
 from opsconsole.target import Target
 from opsconsole_protocol.invitation import Invitation
 from opsconsole_protocol.private_file import PrivateFileError, read_private, write_private
-from opsconsole_protocol.secret import SECRET_BYTES, hash_secret, new_secret
+from opsconsole_protocol.secret import SECRET_BYTES, new_secret
 
 
 class Redemption(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,6 +26,11 @@ class Redemption(msgspec.Struct, frozen=True, kw_only=True):
     certificate_hash: str | None
     invitation_id: str
     secret: str
+    name: str = ""
+    """What the user calls the coordinator."""
+    actor: str = ""
+    role: str = ""
+    """Who the user is there, as of the trade."""
 
     def __repr__(self) -> str:
         return f"Redemption({self.url}, {self.invitation_id})"
@@ -35,18 +41,44 @@ def load(url: str) -> Redemption | None:
     return _read(_path(url))
 
 
-async def redeem(invitation: Invitation) -> Target:
+def load_all() -> list[Redemption]:
+    """Every accepted credential. Raises PrivateFileError."""
+    found = [_read(path) for path in sorted(folder().glob("*.json"))]
+    return [one for one in found if one is not None]
+
+
+def save(one: Redemption) -> None:
+    """Write it down for its coordinator. Raises PrivateFileError."""
+    _write(_path(one.url), one)
+
+
+def remove(url: str) -> None:
+    """Forget the credential for the coordinator at `url`."""
+    _path(url).unlink(missing_ok=True)
+
+
+async def redeem(invitation: Invitation, say: Callable[[str], None] = lambda _: None) -> Target:
     """Trade an invitation for a credential, unless that was done before; the target to use from now on.
 
-    Raises what `Connection.open` raises, and PrivateFileError.
+    `say` is told, in one line, under which name the coordinator is kept. Raises what `Connection.open` raises, and PrivateFileError.
     """
     known = load(invitation.url)
     if known is None or known.invitation_id != invitation.invitation_id:
+        from opsconsole import saved
+
         known = await _trade(invitation)
+        is_default = saved.offer(known.name)
+        later = (
+            "what commands use from now on"
+            if is_default
+            else f"`opsconsole coordinator use {known.name}` makes it the default"
+        )
+        say(f"this coordinator is kept as {known.name}: {later}")
     return Target(known.url, known.secret, known.certificate_hash)
 
 
 async def _trade(invitation: Invitation) -> Redemption:
+    from opsconsole import saved
     from opsconsole.connection import Connection
 
     pending_path = _path(invitation.url).with_suffix(".pending")
@@ -59,19 +91,27 @@ async def _trade(invitation: Invitation) -> Redemption:
             secret=new_secret(secrets.token_bytes(SECRET_BYTES)),
         )
         _write(pending_path, pending)
-    target = Target(invitation.url, invitation.token, invitation.certificate_hash, hash_secret(pending.secret))
+    target = Target(invitation.url, pending.secret, invitation.certificate_hash, invitation.token)
     connection = await Connection.open(target)
+    welcome = connection.welcome
     await connection.close()
-    _write(_path(invitation.url), pending)
+    former = load(invitation.url)
+    name = former.name if former is not None and former.name else saved.free_name(welcome.coordinator)
+    accepted = msgspec.structs.replace(pending, name=name, actor=welcome.actor, role=welcome.role)
+    save(accepted)
     pending_path.unlink(missing_ok=True)
-    return pending
+    return accepted
+
+
+def folder() -> Path:
+    """Where credentials are kept."""
+    import platformdirs
+
+    return Path(platformdirs.user_state_dir("opsconsole", appauthor=False)) / "operator"
 
 
 def _path(url: str) -> Path:
-    import platformdirs
-
-    folder = Path(platformdirs.user_state_dir("opsconsole", appauthor=False)) / "operator"
-    return folder / (re.sub(r"[^a-z0-9.-]+", "_", url.partition("://")[2]) + ".json")
+    return folder() / (re.sub(r"[^a-z0-9.-]+", "_", url.partition("://")[2]) + ".json")
 
 
 def _read(path: Path) -> Redemption | None:

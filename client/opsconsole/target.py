@@ -15,13 +15,13 @@ from opsconsole_protocol.error import InvalidRequest, NotFound, Unauthenticated
 class Target:
     """A coordinator's address, the token to show it, and its certificate's hash where it has one of its own.
 
-    `credential_hash` is sent along when `token` is an invitation: the credential that it is traded for.
+    `invitation` is sent along until the coordinator knows `token`, which it is traded for.
     """
 
     url: str
     token: str = field(repr=False)
     certificate_hash: str | None = None
-    credential_hash: str | None = None
+    invitation: str | None = field(default=None, repr=False)
 
 
 TargetSource = Target | Callable[[], Target]
@@ -50,25 +50,50 @@ def resolve(
     data_dir: Path | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> Target:
-    """Find the coordinator: arguments first, then OPSCONSOLE_URL and OPSCONSOLE_TOKEN, then the data folder.
+    """Find the coordinator: arguments first, then OPSCONSOLE_URL and OPSCONSOLE_TOKEN, then the default among the
+    saved ones, then the data folder.
 
-    `url` may be whatever `--connect` takes but for a join line, which `redemption.redeem` trades first.
+    `url` may be whatever `--connect` takes: an address or the name of a saved coordinator, but no join line, which
+    `redemption.redeem` trades first.
     Raises NotFound, Unauthenticated, InvalidRequest or PrivateFileError, each saying what to do.
     """
     environ = os.environ if environ is None else environ
     if url is None and data_dir is None:
         url = environ.get("OPSCONSOLE_URL") or None
     token = token or environ.get("OPSCONSOLE_TOKEN") or None
+    if url is None and data_dir is None and not environ.get("OPSCONSOLE_DATA_DIR"):
+        url = default_url(environ)
     if url is None:
         return _of_data_dir(data_dir or default_data_dir(environ), token)
     return _of_url(url, token, certificate_hash, environ)
 
 
+def default_url(environ: Mapping[str, str] | None = None) -> str | None:
+    """The address of the saved coordinator that is used when none is named; None: this machine's own.
+
+    One that became the default just by being the first steps back while a coordinator runs on this machine.
+    Raises PrivateFileError.
+    """
+    from opsconsole import saved
+    from opsconsole.endpoint import is_running
+
+    default = saved.read_default()
+    if default is None or default.name == saved.LOCAL:
+        return None
+    if not default.chosen and is_running(default_data_dir(environ)):
+        return None
+    one = saved.find(default.name)
+    return None if one is None else one.url
+
+
 def _of_url(url: str, token: str | None, certificate_hash: str | None, environ: Mapping[str, str]) -> Target:
-    from opsconsole import redemption
+    from opsconsole import redemption, saved
     from opsconsole_protocol.invitation import parse_url
 
-    address = parse_url(url)
+    if url == saved.LOCAL:
+        return _of_data_dir(default_data_dir(environ), token)
+    named = saved.find(url)
+    address = parse_url(url if named is None else named.url)
     if address.invitation is not None:
         raise InvalidRequest("this is an invitation: use it once with `opsconsole --connect`, later the address alone")
     certificate_hash = certificate_hash or address.certificate_hash

@@ -6,7 +6,6 @@ coordinator on a thread of its own and a worker as a child process; where it is 
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import logging.handlers
 import os
@@ -16,10 +15,10 @@ import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from opsconsole_protocol.data_folder import LOCK_FILE
 from opsconsole_protocol.error import NotFound, Unavailable
 
 if TYPE_CHECKING:
@@ -42,16 +41,20 @@ def named_data_dir(flag: Path | None, config_flag: Path | None, config: Config |
     """The data folder: from the flag, the environment, the config file, or the user's own."""
     from opsconsole.target import default_data_dir
 
+    return told_data_dir(flag, config_flag, config) or default_data_dir()
+
+
+def told_data_dir(flag: Path | None, config_flag: Path | None, config: Config | None = None) -> Path | None:
+    """The data folder from the flag, the environment or the config file; None where none of them names one."""
     if flag is not None:
         return flag.expanduser().absolute()
-    if not os.environ.get("OPSCONSOLE_DATA_DIR"):
-        if config is None:
-            from opsconsole_console.config import load_config
+    if told := os.environ.get("OPSCONSOLE_DATA_DIR"):
+        return Path(told).expanduser().absolute()
+    if config is None:
+        from opsconsole_console.config import load_config
 
-            config = load_config(config_flag)
-        if config.coordinator.data_dir:
-            return Path(config.coordinator.data_dir).expanduser().absolute()
-    return default_data_dir()
+        config = load_config(config_flag)
+    return Path(config.coordinator.data_dir).expanduser().absolute() if config.coordinator.data_dir else None
 
 
 def coordinator_config(
@@ -59,6 +62,7 @@ def coordinator_config(
 ) -> CoordinatorConfig:
     """What to start a coordinator with: flags, then the file, then defaults."""
     from opsconsole_coordinator.runtime import CoordinatorConfig
+    from opsconsole_coordinator.trust.credential import Role
     from opsconsole_protocol.link import ATTEMPT_LOG_BYTES
 
     file = config.coordinator
@@ -70,23 +74,9 @@ def coordinator_config(
         advertise=advertise or file.advertise,
         name=name or file.name,
         keep=_keep(file.keep_finished_days, file.keep_log_gb, file.keep_store_gb),
+        local_role=Role(file.local_role or Role.ADMIN),
         attempt_log_bytes=ATTEMPT_LOG_BYTES if log_mb is None else log_mb << 20,
     )
-
-
-def is_running(data_dir: Path) -> bool:
-    """Whether a coordinator holds this data folder."""
-    try:
-        descriptor = os.open(data_dir / LOCK_FILE, os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
 
 
 def _keep(finished_days: float | None, log_gb: float | None, store_gb: float | None) -> Keep:
@@ -154,7 +144,7 @@ class AgentProcess:
     def _spawn(self) -> subprocess.Popen[bytes]:
         if self._log_path.exists() and self._log_path.stat().st_size > LOG_BYTES_MAX:
             self._log_path.replace(self._log_path.with_suffix(".log.1"))
-        with self._log_path.open("ab") as log:
+        with open(self._log_path, "ab", opener=_private) as log:
             # A group of its own: Ctrl-C in the terminal is meant for the console.
             return subprocess.Popen(
                 self._command, stdin=subprocess.PIPE, stdout=log, stderr=log, env=self._environ, process_group=0
@@ -202,6 +192,13 @@ class Embedded:
                 agent.start()
                 self._closing.callback(agent.stop)
 
+    @property
+    def own_worker(self) -> str | None:
+        """The id of the worker that stops with it."""
+        from opsconsole_agent.credential import worker_id_of
+
+        return worker_id_of(self._data_dir / AGENT_FOLDER)
+
     def close(self) -> None:
         """End the worker, then the coordinator; running tasks go on. Blocks."""
         with self._lock:
@@ -211,10 +208,22 @@ class Embedded:
 def log_to(path: Path) -> logging.Handler:
     """Send what the coordinator logs into a file: on the console's screen it would stand between the panes."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    handler = logging.handlers.RotatingFileHandler(path, maxBytes=LOG_BYTES_MAX, backupCount=1, delay=True)
+    handler = _PrivateLog(path, maxBytes=LOG_BYTES_MAX, backupCount=1, delay=True)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.getLogger().addHandler(handler)
     return handler
+
+
+class _PrivateLog(logging.handlers.RotatingFileHandler):
+    """For its owner alone, also after it was rotated."""
+
+    def _open(self) -> TextIOWrapper:
+        descriptor = os.open(self.baseFilename, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        return os.fdopen(descriptor, "a", encoding="utf-8")
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def end_log(handler: logging.Handler) -> None:

@@ -11,11 +11,32 @@ A report is repeated until the coordinator has committed it and says `forget`. L
 """
 
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
+from opsconsole_protocol.bound import (
+    ATTEMPTS_MAX,
+    GPU_USERS_MAX,
+    GPUS_MAX,
+    ID_CHARACTERS_MAX,
+    PORTS_MAX,
+    Command,
+    Environment,
+    Id,
+    Inputs,
+    Label,
+    Moment,
+    Name,
+    Path,
+    PortName,
+    Signed,
+    Tags,
+    Text,
+    Tree,
+    Whole,
+)
 from opsconsole_protocol.ids import AttemptId, JobId, TaskId, WorkerId
 from opsconsole_protocol.spec import Resources
 from opsconsole_protocol.state import AttemptState
@@ -25,7 +46,11 @@ SILENT_AFTER_MS = 12_000
 SLOTS_MAX = 10_000
 ATTEMPT_LOG_BYTES = 4 << 30
 """How much of an attempt's log is shipped, all sources together, unless the coordinator is told otherwise."""
-Name = Annotated[str, Meta(min_length=1, max_length=200)]
+LOG_SOURCES_MAX = 16
+
+_Attempt = Annotated[AttemptId, Meta(max_length=ID_CHARACTERS_MAX)]
+_Offsets = Annotated[dict[Annotated[str, Meta(max_length=20)], Whole], Meta(max_length=LOG_SOURCES_MAX)]
+_Gpus = Annotated[tuple[Label, ...], Meta(max_length=GPUS_MAX)]
 
 
 class Message(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -35,28 +60,28 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 class GpuUser(Message, frozen=True, kw_only=True):
     """A process that holds memory of a GPU; `attempt_id` is empty for a foreign one."""
 
-    pid: int
-    name: str
-    memory_mb: int | None = None
-    attempt_id: str = ""
+    pid: Whole
+    name: Label
+    memory_mb: Whole | None = None
+    attempt_id: Id = ""
 
 
 class Gpu(Message, frozen=True, kw_only=True):
     """One GPU as last sampled. Readings that the card doesn't support are null. Memory in MiB, power in watts."""
 
-    index: int
-    uuid: str
-    name: str
-    memory_total_mb: int | None = None
-    memory_used_mb: int | None = None
-    utilization_percent: int | None = None
-    temperature_c: int | None = None
+    index: Whole
+    uuid: Label
+    name: Label
+    memory_total_mb: Signed | None = None
+    memory_used_mb: Signed | None = None
+    utilization_percent: Signed | None = None
+    temperature_c: Signed | None = None
     power_w: float | None = None
     power_limit_w: float | None = None
-    state: str = "ok"
+    state: Label = "ok"
     """`ok`, `lost` (fell off the bus) or `error`."""
-    message: str = ""
-    processes: tuple[GpuUser, ...] = ()
+    message: Text = ""
+    processes: Annotated[tuple[GpuUser, ...], Meta(max_length=GPU_USERS_MAX)] = ()
 
 
 class Host(Message, frozen=True, kw_only=True):
@@ -64,21 +89,21 @@ class Host(Message, frozen=True, kw_only=True):
 
     cpu_percent: float = 0.0
     load1: float = 0.0
-    memory_used_mb: int = 0
-    memory_available_mb: int = 0
-    disk_free_mb: int | None = None
+    memory_used_mb: Signed = 0
+    memory_available_mb: Signed = 0
+    disk_free_mb: Signed | None = None
 
 
 class TaskUsage(Message, frozen=True, kw_only=True):
     """What the processes of one attempt use. Memory in MiB, CPU in percent of one core."""
 
-    current_memory_mb: int = 0
-    peak_memory_mb: int = 0
+    current_memory_mb: Signed = 0
+    peak_memory_mb: Signed = 0
     cpu_percent: float = 0.0
-    process_count: int = 0
-    disk_mb: int | None = None
-    gpu_memory_mb: int | None = None
-    gpu_utilization_percent: int | None = None
+    process_count: Signed = 0
+    disk_mb: Signed | None = None
+    gpu_memory_mb: Signed | None = None
+    gpu_utilization_percent: Signed | None = None
 
 
 class TaskProgress(Message, frozen=True, kw_only=True):
@@ -86,15 +111,42 @@ class TaskProgress(Message, frozen=True, kw_only=True):
 
     done: float
     total: float
-    eta_ms: int | None = None
+    eta_ms: Signed | None = None
 
 
 class IoPaths(Message, frozen=True, kw_only=True):
     """Where a worker reads inputs and writes outputs, and the label of the filesystem they are on."""
 
-    input: str | None = None
-    output: str | None = None
-    filesystem: str = ""
+    input: Path | None = None
+    output: Path | None = None
+    filesystem: Label = ""
+
+
+class TroubleCode(StrEnum):
+    """What can be wrong with a worker as a whole. An unknown one is shown by its text."""
+
+    KEEPER_SILENT = "keeper_silent"
+    """Its keeper doesn't answer: nothing can be started or stopped there."""
+    JOURNAL_SPOILT = "journal_spoilt"
+    """The journal of ends can't be read or written: how its tasks end can't be told."""
+    STATE_DAMAGED = "state_damaged"
+    """Something else in its state folder isn't what it should be, and was put aside."""
+    DISK_FULL = "disk_full"
+    """The disk of its state folder or its output folder is (nearly) full."""
+
+
+class Trouble(Message, frozen=True, kw_only=True):
+    """What is wrong with a worker at the moment, as its agent sees it, in one line for people.
+
+    While one that `blocks` lasts, nothing new is assigned to the worker. `code` is a TroubleCode or one of a newer agent.
+    """
+
+    code: Annotated[str, Meta(min_length=1, max_length=40)]
+    text: Annotated[str, Meta(max_length=500)] = ""
+    blocks: bool = True
+
+
+TROUBLES_MAX = 16
 
 
 # --- what should exist -----------------------------------------------------------------------------------------
@@ -114,39 +166,41 @@ class Want(Message, frozen=True, kw_only=True):
     """The desired state of one attempt; `reason` is for people (`cancelled by ana`), `grace_ms` for a stop."""
 
     mode: Mode = Mode.RUN
-    reason: str = ""
-    grace_ms: int = 5_000
+    reason: Text = ""
+    grace_ms: Whole = 5_000
 
 
 class Launch(Message, frozen=True, kw_only=True):
     """All that an agent needs to start an attempt."""
 
-    job_id: JobId
-    task_id: TaskId
-    task_index: int
-    num_tasks: int
-    attempt: int
-    command: tuple[str, ...]
-    name: str = ""
-    environment: dict[str, str] = {}
-    workdir: str | None = None
+    job_id: Annotated[JobId, Meta(max_length=ID_CHARACTERS_MAX)]
+    task_id: Annotated[TaskId, Meta(max_length=ID_CHARACTERS_MAX)]
+    task_index: Whole
+    num_tasks: Whole
+    attempt: Whole
+    command: Command
+    name: Label = ""
+    environment: Environment = {}
+    workdir: Path | None = None
     resources: Resources = Resources()
-    gpu_ids: tuple[str, ...] = ()
+    gpu_ids: _Gpus = ()
     """UUIDs of the GPUs that this attempt has for itself."""
-    inputs: tuple[str, ...] = ()
-    ports: tuple[str, ...] = ()
-    timeout_ms: int | None = None
-    fence_after_ms: int | None = None
-    job_token: str = ""
+    inputs: Inputs = ()
+    ports: Annotated[tuple[PortName, ...], Meta(max_length=PORTS_MAX)] = ()
+    timeout_ms: Whole | None = None
+    fence_after_ms: Whole | None = None
+    job_token: Label = ""
+    seal: Label = ""
+    """The coordinator's proof that this attempt is this worker's, to be said back with what is observed of it."""
 
 
 class Desired(Message, frozen=True, kw_only=True):
     """One attempt that should exist on the worker, and how. `log_offsets`: how much of each source is stored."""
 
-    attempt_id: AttemptId
+    attempt_id: _Attempt
     launch: Launch
     want: Want = Want()
-    log_offsets: dict[str, int] = {}
+    log_offsets: _Offsets = {}
 
 
 # --- what does exist -------------------------------------------------------------------------------------------
@@ -160,25 +214,27 @@ class Observed(Message, frozen=True, kw_only=True):
     itself until then.
     """
 
-    attempt_id: AttemptId
+    attempt_id: _Attempt
     state: AttemptState
-    reason: str = ""
-    exit_code: int | None = None
-    signal: int | None = None
+    reason: Text = ""
+    exit_code: Signed | None = None
+    signal: Signed | None = None
     exit_known: bool = True
-    error: str = ""
-    started_at_ms: int | None = None
-    finished_at_ms: int | None = None
-    output_path: str | None = None
-    ports: dict[str, int] = {}
-    log_sizes: dict[str, int] = {}
-    peak_memory_mb: int | None = None
+    error: Text = ""
+    started_at_ms: Moment | None = None
+    finished_at_ms: Moment | None = None
+    output_path: Path | None = None
+    ports: Annotated[dict[Label, Whole], Meta(max_length=PORTS_MAX)] = {}
+    log_sizes: _Offsets = {}
+    peak_memory_mb: Signed | None = None
     cpu_seconds: float | None = None
-    build_started_ms: int | None = None
-    build_finished_ms: int | None = None
+    build_started_ms: Moment | None = None
+    build_finished_ms: Moment | None = None
     build_from_cache: bool = False
-    image_tag: str = ""
-    gpu_ids: tuple[str, ...] = ()
+    image_tag: Label = ""
+    gpu_ids: _Gpus = ()
+    seal: Label = ""
+    """As it came with the launch."""
 
 
 # --- agent to coordinator --------------------------------------------------------------------------------------
@@ -187,80 +243,85 @@ class Observed(Message, frozen=True, kw_only=True):
 class Register(Message, frozen=True, kw_only=True, tag="register"):
     """The first message of an agent: who it is, what it has, what exists."""
 
-    protocol: int
-    agent_version: str
-    worker_id: WorkerId
+    protocol: Signed
+    agent_version: Label
+    worker_id: Annotated[WorkerId, Meta(max_length=ID_CHARACTERS_MAX)]
     name: Name
-    run_id: str
+    run_id: Id
     """Unique to this agent process, so a clone of its state folder is told from a reconnection."""
-    dial: Annotated[int, Meta(ge=0, le=1 << 53)] = 0
+    dial: Whole = 0
     """Grows with every connection of this process: one that arrives late isn't taken for the present one. 0: unknown."""
-    boot_id: str = ""
-    role: str = "worker"
-    tags: tuple[Annotated[str, Meta(max_length=200)], ...] = ()
-    properties: dict[str, Any] = {}
+    boot_id: Id = ""
+    role: Label = "worker"
+    tags: Tags = ()
+    properties: Tree = {}
     max_concurrent_jobs: Annotated[int, Meta(ge=1, le=SLOTS_MAX)] = 1
-    gpus: tuple[Gpu, ...] = ()
-    gpu_message: str = ""
-    store_id: str = ""
-    store_seq: Annotated[int, Meta(ge=0, le=1 << 53)] = 0
+    gpus: Annotated[tuple[Gpu, ...], Meta(max_length=GPUS_MAX)] = ()
+    gpu_message: Text = ""
+    store_id: Id = ""
+    store_seq: Whole = 0
     """The highest committed sequence that this agent ever heard of from the store `store_id`."""
-    observed: tuple[Observed, ...] = ()
+    store_seal: Label = ""
+    """As it came with `store_seq`: without it the number is no more than a claim."""
+    observed: Annotated[tuple[Observed, ...], Meta(max_length=ATTEMPTS_MAX)] = ()
+    troubles: Annotated[tuple[Trouble, ...], Meta(max_length=TROUBLES_MAX)] = ()
 
 
 class UpdateMetadata(Message, frozen=True, kw_only=True, tag="update_metadata"):
     """Properties, tags or status that changed since `register`."""
 
-    tags: tuple[str, ...] | None = None
-    properties: dict[str, Any] = {}
+    tags: Tags | None = None
+    properties: Tree = {}
 
 
 class Observation(Message, frozen=True, kw_only=True, tag="observed"):
     """The whole observed set, in answer to `observe`."""
 
-    exchange: int
-    seen: int
-    attempts: tuple[Observed, ...] = ()
+    exchange: Whole
+    seen: Whole
+    attempts: Annotated[tuple[Observed, ...], Meta(max_length=ATTEMPTS_MAX)] = ()
 
 
 class Report(Message, frozen=True, kw_only=True, tag="job_status"):
     """Attempts whose observed state changed."""
 
-    seen: int
-    attempts: tuple[Observed, ...]
+    seen: Whole
+    attempts: Annotated[tuple[Observed, ...], Meta(max_length=ATTEMPTS_MAX)]
 
 
 class Heartbeat(Message, frozen=True, kw_only=True, tag="heartbeat"):
     """Sent every `heartbeat_ms`; the only proof of life that counts."""
 
-    at_ms: int
+    at_ms: Signed
     host: Host = Host()
-    gpus: tuple[Gpu, ...] | None = None
-    gpu_message: str = ""
-    usage: dict[str, TaskUsage] = {}
-    progress: dict[str, TaskProgress] = {}
+    gpus: Annotated[tuple[Gpu, ...], Meta(max_length=GPUS_MAX)] | None = None
+    gpu_message: Text = ""
+    usage: Annotated[dict[Id, TaskUsage], Meta(max_length=ATTEMPTS_MAX)] = {}
+    troubles: Annotated[tuple[Trouble, ...], Meta(max_length=TROUBLES_MAX)] = ()
+    """All that is wrong now; what is no longer named is over."""
+    progress: Annotated[dict[Id, TaskProgress], Meta(max_length=ATTEMPTS_MAX)] = {}
 
 
 class FileExists(Message, frozen=True, kw_only=True, tag="FILE_EXISTS"):
     """The file asked for is there."""
 
-    check_id: int
-    path: str
-    size_bytes: int
+    check_id: Whole
+    path: Path
+    size_bytes: Whole
 
 
 class FileNotFound(Message, frozen=True, kw_only=True, tag="FILE_NOT_FOUND"):
     """The file asked for can't be used, and why."""
 
-    check_id: int
-    reason: str
+    check_id: Whole
+    reason: Text
 
 
 class JobOutputPath(Message, frozen=True, kw_only=True, tag="JOB_OUTPUT_PATH"):
     """Where an attempt writes its results."""
 
-    attempt_id: AttemptId
-    path: str
+    attempt_id: _Attempt
+    path: Path
 
 
 # --- coordinator to agent --------------------------------------------------------------------------------------
@@ -269,56 +330,59 @@ class JobOutputPath(Message, frozen=True, kw_only=True, tag="JOB_OUTPUT_PATH"):
 class Registered(Message, frozen=True, kw_only=True, tag="registered"):
     """The answer to `register`."""
 
-    protocol: int
-    coordinator: str
-    store_id: str
-    store_seq: int
-    heartbeat_ms: int = HEARTBEAT_MS
-    attempt_log_bytes: int = ATTEMPT_LOG_BYTES
+    protocol: Signed
+    coordinator: Text
+    store_id: Id
+    store_seq: Whole
+    heartbeat_ms: Whole = HEARTBEAT_MS
+    attempt_log_bytes: Whole = ATTEMPT_LOG_BYTES
     """What is beyond this of an attempt's log stays on the worker."""
+    store_seal: Label = ""
+    """To be kept, and said back, with `store_seq`."""
 
 
 class DesiredSet(Message, frozen=True, kw_only=True, tag="desired"):
     """The whole desired set. What isn't in it shall be stopped, unless `adopting`: then the coordinator can't tell."""
 
-    seq: int
-    attempts: tuple[Desired, ...] = ()
+    seq: Whole
+    attempts: Annotated[tuple[Desired, ...], Meta(max_length=ATTEMPTS_MAX)] = ()
     adopting: bool = False
 
 
 class JobAssignment(Message, frozen=True, kw_only=True, tag="job_assignment"):
     """An attempt joins the desired set. There is no other way to start work."""
 
-    seq: int
+    seq: Whole
     desired: Desired
 
 
 class SetWant(Message, frozen=True, kw_only=True, tag="set_want"):
     """The desired state of one attempt changes."""
 
-    seq: int
-    attempt_id: AttemptId
+    seq: Whole
+    attempt_id: _Attempt
     want: Want
 
 
 class Forget(Message, frozen=True, kw_only=True, tag="forget"):
     """These attempts' ends are committed and their logs complete: they leave both sets."""
 
-    seq: int
-    attempt_ids: tuple[AttemptId, ...]
+    seq: Whole
+    attempt_ids: Annotated[tuple[_Attempt, ...], Meta(max_length=ATTEMPTS_MAX)]
 
 
 class Observe(Message, frozen=True, kw_only=True, tag="observe"):
     """Ask for the whole observed set."""
 
-    exchange: int
+    exchange: Whole
 
 
 class HeartbeatAck(Message, frozen=True, kw_only=True, tag="heartbeat_ack"):
     """The answer to a heartbeat."""
 
-    at_ms: int
-    store_seq: int
+    at_ms: Signed
+    store_seq: Whole
+    store_seal: Label = ""
 
 
 class MetadataUpdated(Message, frozen=True, kw_only=True, tag="metadata_updated"):
@@ -328,14 +392,16 @@ class MetadataUpdated(Message, frozen=True, kw_only=True, tag="metadata_updated"
 class InputFile(Message, frozen=True, kw_only=True, tag="INPUT_FILE"):
     """Ask whether a file is in the worker's input folder. A file name only; no bytes are sent."""
 
-    check_id: int
-    filename: Annotated[str, Meta(max_length=4096)]
+    check_id: Whole
+    filename: Path
 
 
 class LogAck(Message, frozen=True, kw_only=True, tag="log_ack"):
     """How much of each source the coordinator has: `(attempt_id, source, offset)`."""
 
-    offsets: tuple[tuple[AttemptId, str, int], ...]
+    offsets: Annotated[
+        tuple[tuple[_Attempt, Annotated[str, Meta(max_length=20)], Whole], ...], Meta(max_length=ATTEMPTS_MAX)
+    ]
 
 
 # --- both ways -------------------------------------------------------------------------------------------------
@@ -344,8 +410,8 @@ class LogAck(Message, frozen=True, kw_only=True, tag="log_ack"):
 class PeerError(Message, frozen=True, kw_only=True, tag="error"):
     """The last thing said before closing, or the answer to a message that couldn't be taken."""
 
-    code: str
-    message: str
+    code: Label
+    message: Text
 
 
 AgentMessage = (

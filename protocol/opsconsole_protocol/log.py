@@ -16,6 +16,9 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from opsconsole_protocol.bound import Label, Signed, Whole
+from opsconsole_protocol.pattern import PATTERN_CHARACTERS_MAX
+
 LINE_BYTES_MAX = 64 * 1024
 """Of a longer line only this much is in pages, unless they are asked for `whole`; its `length` says how long it is.
 
@@ -25,7 +28,6 @@ STATE_BYTES_MAX = 8 * 1024
 
 PAGE_LINES_MAX = 100_000
 PAGE_BYTES_MAX = 8 * 1024 * 1024
-GREP_CHARACTERS_MAX = 1000
 
 
 class Source(StrEnum):
@@ -60,23 +62,23 @@ class LogQuery(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
     Without anything: from the first line on. `start_line` ≥ 0: from that number on; negative, or `tail`: the last
     lines that fit the other conditions. `since_ms` ≤ a line's time < `until_ms`; line numbers < `before_line` (with
-    `tail`: scrolling back). `grep` is a regular expression (Python's `re`, searched in each line). `cursor` continues
+    `tail`: scrolling back). `grep` is a regular expression (`pattern.py`, searched in each line). `cursor` continues
     after an earlier page of the same query; where to start is then no longer looked at. The cursor of another attempt's
     log leads to the first line of this one, so that a task can be followed into its next attempt. `whole`: nothing is cut,
     a long line comes in as many fragments as it takes, and bytes that aren't UTF-8 are in the page's `raw`.
     `latest`: of a long line that keeps starting over only the last state, in `whole` pages too.
     """
 
-    sources: tuple[Source, ...] = ()
-    start_line: int | None = None
-    tail: Annotated[int, Meta(ge=0)] | None = None
-    before_line: int | None = None
-    since_ms: int | None = None
-    until_ms: int | None = None
-    grep: Annotated[str, Meta(max_length=GREP_CHARACTERS_MAX)] | None = None
+    sources: Annotated[tuple[Source, ...], Meta(max_length=16)] = ()
+    start_line: Signed | None = None
+    tail: Whole | None = None
+    before_line: Whole | None = None
+    since_ms: Signed | None = None
+    until_ms: Signed | None = None
+    grep: Annotated[str, Meta(max_length=PATTERN_CHARACTERS_MAX)] | None = None
     max_lines: Annotated[int, Meta(ge=1, le=PAGE_LINES_MAX)] = 5_000
     max_bytes: Annotated[int, Meta(ge=1, le=PAGE_BYTES_MAX)] = 1024 * 1024
-    cursor: str | None = None
+    cursor: Label | None = None
     whole: bool = False
     latest: bool = False
 

@@ -7,6 +7,8 @@ is bounded. What it has no word for (look-around, back-references) is refused in
 `re` itself stays for patterns that stand in our own code; a test holds every other use to this module.
 """
 
+import re
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -32,6 +34,11 @@ class Pattern:
         found = self._compiled.search(_encodable(line), start)
         return None if found is None else found.span()
 
+    def spans(self, line: str) -> Iterator[tuple[int, int]]:
+        """Every place where something of at least one character is found, from left to right."""
+        found = (match.span() for match in self._compiled.finditer(_encodable(line)))
+        return ((first, end) for first, end in found if first < end)
+
     def matches(self, line: str) -> bool:
         """Whether the pattern is found anywhere in `line`."""
         return self._compiled.search(_encodable(line)) is not None
@@ -53,6 +60,11 @@ def compile_pattern(text: str, *, ignore_case: bool = False) -> Pattern:
     except re2.error as error:
         raise InvalidRequest(_said(text, error)) from None
     return Pattern(text, compiled, ignore_case=ignore_case)
+
+
+def escaped(text: str) -> str:
+    """The pattern that finds `text` as it stands."""
+    return re.escape(text)
 
 
 def _said(text: str, error: Exception) -> str:

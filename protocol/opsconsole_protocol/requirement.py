@@ -4,7 +4,8 @@ A requirement is `KEY`, `!KEY`, or `KEY OP VALUE` with OP one of `= != >= <= > <
 Several requirements in one line are separated by spaces and must all hold. On the wire the same is
 `{"gpu_memory_mb": {"$gte": 20000}}` with `$eq $ne $gt $gte $lt $lte $in $exists`. Keys reach into nested properties
 with dots (`io_paths.filesystem`). A value with spaces stands in double quotes. Numbers compare as numbers, all else as
-text without regard to case.
+text without regard to case. A regex is one of `pattern.py`. A line has at most LINE_CHARACTERS_MAX characters, a job at
+most CONDITIONS_MAX conditions: they are matched against every worker, over and over.
 """
 
 import math
@@ -15,14 +16,20 @@ from typing import Any
 import msgspec
 
 from opsconsole_protocol.error import InvalidRequest
+from opsconsole_protocol.pattern import compile_pattern
 
-_KEY = r"[A-Za-z_][\w.-]*"
-_VALUE = r'"(?:[^"\\]|\\.)*"|[^\s"=<>]\S*'
-_WORD = re.compile(
-    rf"""\s*(?:(?P<absent>!)?(?P<key>{_KEY})
-    (?:\s*(?P<op>>=|<=|!=|==|=|>|<|~|:)\s*(?P<value>{_VALUE})|\s+in\s+(?P<set>{_VALUE}))?)(?=\s|$)""",
-    re.VERBOSE | re.DOTALL,
-)
+LINE_CHARACTERS_MAX = 4_000
+CONDITIONS_MAX = 100
+KEY = r"[A-Za-z_][\w.-]*"
+VALUE = r'"(?:[^"\\]|\\.)*"|[^\s"=<>]\S*'
+CONDITION = rf"""(?P<key>{KEY})
+    (?:\s*(?P<op>>=|<=|!=|==|=|>|<|~|:)\s*(?P<value>{VALUE})|\s+in\s+(?P<set>{VALUE}))"""
+"""For a verbose pattern."""
+_WORD = re.compile(rf"\s*(?P<absent>!)?(?:{CONDITION}|(?P<flag>{KEY}))(?=\s|$)", re.VERBOSE | re.DOTALL)
+_REST = re.compile(r"\s*\Z")
+_KEY = re.compile(KEY)
+_SHOWN_MAX = 100
+_SHOWN_WHOLE = 10**1_000
 _PLAIN = re.compile(r'[^\s"=<>]\S*')
 _WIRE_OPS = {"$eq": "=", "$ne": "!=", "$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
 _MISSING: Any = object()
@@ -67,7 +74,7 @@ class Requirement(msgspec.Struct, frozen=True):
     def finding(self, properties: Mapping[str, Any]) -> str:
         """What `properties` have for this condition's key, in a few words."""
         found = look_up(properties, self.key)
-        return f"{self.key} is {'not set' if found is _MISSING or found is None else _show(found)}"
+        return f"{self.key} is {'not set' if found is _MISSING or found is None else _shortened(_show(found))}"
 
 
 def look_up(properties: Mapping[str, Any], key: str) -> Any:
@@ -86,7 +93,8 @@ def parse(text: str) -> tuple[Requirement, ...]:
     """Parse one line of requirements. Raises InvalidRequest that points at the first word not understood."""
     found: list[Requirement] = []
     place = 0
-    while text[place:].strip():
+    check_length(text)
+    while _REST.match(text, place) is None:
         match = _WORD.match(text, place)
         if match is None:
             raise InvalidRequest(
@@ -95,19 +103,34 @@ def parse(text: str) -> tuple[Requirement, ...]:
             )
         found.append(_requirement(match))
         place = match.end()
+    return counted(found)
+
+
+def check_length(text: str) -> None:
+    """Raise InvalidRequest for a line that is too long to be one that a person wrote."""
+    if len(text) > LINE_CHARACTERS_MAX:
+        raise InvalidRequest(f"a line of conditions has at most {LINE_CHARACTERS_MAX} characters, this one {len(text)}")
+
+
+def counted(found: list[Requirement]) -> tuple[Requirement, ...]:
+    """Conditions as a tuple; InvalidRequest where they are too many."""
+    if len(found) > CONDITIONS_MAX:
+        raise InvalidRequest(
+            f"{len(found)} conditions are more than the {CONDITIONS_MAX} that are looked at: leave some out"
+        )
     return tuple(found)
 
 
 def parse_all(lines: Iterable[str]) -> tuple[Requirement, ...]:
     """Parse several lines into one conjunction."""
-    return tuple(requirement for line in lines for requirement in parse(line))
+    return counted([requirement for line in lines for requirement in parse(line)])
 
 
 def from_wire(filters: Mapping[str, Any]) -> tuple[Requirement, ...]:
     """Read the `$gte`-style mapping of `discover_peers`. Raises InvalidRequest."""
     found: list[Requirement] = []
     for key, condition in filters.items():
-        if re.fullmatch(_KEY, key) is None:
+        if _KEY.fullmatch(key) is None:
             raise InvalidRequest(f"{key[:60]!r} is not the name of a property")
         if not isinstance(condition, Mapping):
             found.append(Requirement(key, "=", _show(condition)))
@@ -120,26 +143,28 @@ def from_wire(filters: Mapping[str, Any]) -> tuple[Requirement, ...]:
             elif op in _WIRE_OPS:
                 found.append(Requirement(key, _WIRE_OPS[op], _show(value)))
             else:
-                raise InvalidRequest(f"{op!r} is not an operator: use $eq $ne $gt $gte $lt $lte $in $exists")
-    return tuple(found)
+                raise InvalidRequest(f"{str(op)[:60]!r} is not an operator: use $eq $ne $gt $gte $lt $lte $in $exists")
+    return counted(found)
 
 
 def _requirement(match: re.Match[str]) -> Requirement:
-    key, op, value = match["key"], match["op"], match["value"]
-    if match["set"] is not None:
-        return Requirement(key, "in", _bare(match["set"]))
-    if op is None:
-        return Requirement(key, "absent" if match["absent"] else "exists")
+    if match["flag"] is not None:
+        return Requirement(match["flag"], "absent" if match["absent"] else "exists")
     if match["absent"]:
-        raise InvalidRequest(f"!{key} takes no value: write {key}!={value} instead")
-    op = {"==": "=", ":": "="}.get(op, op)
-    value = _bare(value)
+        value = match["value"] if match["set"] is None else match["set"]
+        raise InvalidRequest(f"!{match['key']} takes no value: write {match['key']}!={value[:60]} instead")
+    return condition(match)
+
+
+def condition(match: re.Match[str]) -> Requirement:
+    """What a match of CONDITION says. Raises InvalidRequest for a regular expression that is none."""
+    if match["set"] is not None:
+        return Requirement(match["key"], "in", _bare(match["set"]))
+    op = {"==": "=", ":": "="}.get(match["op"], match["op"])
+    value = _bare(match["value"])
     if op == "~":
-        try:
-            re.compile(value)
-        except re.error as error:
-            raise InvalidRequest(f"{value!r} is not a regular expression: {error}") from None
-    return Requirement(key, op, value)
+        compile_pattern(value, ignore_case=True)
+    return Requirement(match["key"], op, value)
 
 
 def _quoted(value: str) -> str:
@@ -164,9 +189,17 @@ def _number(value: Any) -> float | None:
     return None if math.isnan(number) else number
 
 
+def _shortened(text: str) -> str:
+    return text if len(text) <= _SHOWN_MAX else f"{text[: _SHOWN_MAX - 1]}…"
+
+
 def _show(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, int):
+        return (
+            str(value) if -_SHOWN_WHOLE < value < _SHOWN_WHOLE else hex(value)
+        )  # Python writes no number of any length
     if isinstance(value, (list, tuple, set, frozenset)):
         return ",".join(_show(one) for one in value)
     return str(value)
@@ -176,7 +209,7 @@ def _compare(found: Any, op: str, wanted: str) -> bool:
     if op == "in":
         return any(_compare(found, "=", one) for one in wanted.split(","))
     if op == "~":
-        return re.search(wanted, _show(found), re.IGNORECASE) is not None
+        return compile_pattern(wanted, ignore_case=True).matches(_show(found))
     left, right = (None if isinstance(found, str) else _number(found)), _number(wanted)
     if left is not None and right is not None:
         return _ordered(op, (left > right) - (left < right))
@@ -191,7 +224,15 @@ def _compare(found: Any, op: str, wanted: str) -> bool:
 
 
 def _pieces(text: str) -> list[tuple[int, int, str]]:
-    return [(1, int(piece), "") if piece.isdecimal() else (0, 0, piece) for piece in re.split(r"[.\-+_]", text)]
+    return [_piece(one) for one in re.split(r"[.\-+_]", text)]
+
+
+def _piece(text: str) -> tuple[int, int, str]:
+    """A word, or a number that comes after all words: the one with more digits is the larger, however many they are."""
+    if not (text.isascii() and text.isdigit()):
+        return 0, 0, text
+    digits = text.lstrip("0")
+    return 1, len(digits), digits
 
 
 def _ordered(op: str, sign: int) -> bool:

@@ -6,14 +6,28 @@ import msgspec
 from msgspec import Meta
 
 from opsconsole_protocol import requirement
+from opsconsole_protocol.bound import (
+    COMMAND_BYTES_MAX,
+    COMMAND_WORDS_MAX,
+    ENVIRONMENT_BYTES_MAX,
+    ID_CHARACTERS_MAX,
+    INPUTS_MAX,
+    NAME_CHARACTERS_MAX,
+    PATH_CHARACTERS_MAX,
+    PORTS_MAX,
+    VARIABLES_MAX,
+    check_count,
+    check_length,
+    check_tree,
+    cut,
+)
 from opsconsole_protocol.error import InvalidRequest
+from opsconsole_protocol.name import check_name
+from opsconsole_protocol.title import title_of
 
-COMMAND_BYTES_MAX = 128 * 1024
-ENVIRONMENT_BYTES_MAX = 1024 * 1024
 NUM_TASKS_MAX = 100_000
 PRIORITY_MAX = 1_000_000
-COMMAND_WORDS_MAX = 10_000
-NAME_CHARACTERS_MAX = 200
+AFTER_MAX = 10_000
 FENCE_AFTER_MIN_MS = 10_000
 """Two heartbeats. An agent hears from an idle coordinator once a heartbeat; a fence must not take that for silence."""
 
@@ -31,7 +45,10 @@ class Resources(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class JobSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """A job as it is submitted. `command` is an argument list, run without a shell."""
+    """A job as it is submitted. `command` is an argument list, run without a shell.
+
+    What was stored once has to stay readable: a limit that its type doesn't have yet goes to `check_bounds`.
+    """
 
     command: Annotated[tuple[str, ...], Meta(min_length=1, max_length=COMMAND_WORDS_MAX)]
     name: Annotated[str, Meta(max_length=NAME_CHARACTERS_MAX)] = ""
@@ -45,7 +62,8 @@ class JobSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     after: tuple[str, ...] = ()
     max_retries_failure: Count = 0
     max_retries_preemption: Count = 100
-    max_task_failures: Count = 0
+    max_task_failures: Count | None = None
+    """How many may fail before the rest are ended; None: any number. A gang ends with its first."""
     timeout_ms: Milliseconds | None = None
     scheduling_timeout_ms: Milliseconds | None = None
     job_timeout_ms: Milliseconds | None = None
@@ -67,8 +85,8 @@ class JobSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
     @property
     def title(self) -> str:
-        """The name, or else the command's last path component."""
-        return self.name or self.command[0].rsplit("/", 1)[-1]
+        """The name, or else its template's, or what does the work in its command."""
+        return cut(self.name or self.template or title_of(self.command), NAME_CHARACTERS_MAX)
 
     def command_of(self, index: int) -> tuple[str, ...]:
         """The argument list of one task."""
@@ -77,6 +95,8 @@ class JobSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 def check_spec(spec: JobSpec) -> None:
     """Raise InvalidRequest for what types alone can't say."""
+    check_bounds(spec)
+    check_name(spec.project, "a project's name")
     for command in (spec.command, *spec.task_commands):
         _check_command(command)
     if spec.task_commands and len(spec.task_commands) != spec.num_tasks:
@@ -96,6 +116,30 @@ def check_spec(spec: JobSpec) -> None:
     if len(set(spec.ports)) != len(spec.ports):
         raise InvalidRequest(f"two ports of one task have the same name: {', '.join(spec.ports)}")
     requirement.parse_all(spec.requirements)
+
+
+def check_bounds(spec: JobSpec) -> None:
+    """Raise InvalidRequest where something is longer than any worker would take it."""
+    check_length("--worker", spec.worker or "", NAME_CHARACTERS_MAX)
+    check_length("--workdir", spec.workdir or "", PATH_CHARACTERS_MAX)
+    check_length("--template", spec.template or "", NAME_CHARACTERS_MAX)
+    check_count("requirements", spec.requirements, requirement.CONDITIONS_MAX)
+    check_count("inputs", spec.inputs, INPUTS_MAX)
+    check_count("jobs to come after", spec.after, AFTER_MAX)
+    check_count("ports", spec.ports, PORTS_MAX)
+    check_count("environment variables", spec.environment, VARIABLES_MAX)
+    check_count("sets of parameters", spec.parameters, NUM_TASKS_MAX)
+    check_count("task commands", spec.task_commands, NUM_TASKS_MAX)
+    for line in spec.requirements:
+        requirement.check_length(line)
+    for name in spec.inputs:
+        check_length("--input", name, PATH_CHARACTERS_MAX)
+    for other in spec.after:
+        check_length("--after", other, ID_CHARACTERS_MAX)
+    for command in spec.task_commands:
+        check_count("words of a task's command", command, COMMAND_WORDS_MAX)
+    for parameters in spec.parameters:
+        check_tree("the parameters of a task", parameters)
 
 
 def _check_command(command: tuple[str, ...]) -> None:

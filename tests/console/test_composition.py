@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from opsconsole.endpoint import is_running
 from opsconsole_console import composition
 from opsconsole_console.composition import (
     AgentProcess,
     Embedded,
     attached,
     coordinator_config,
-    is_running,
     named_data_dir,
 )
 from opsconsole_console.config import parse_config

@@ -16,12 +16,13 @@ from typing import Any
 import msgspec
 from textual.color import ColorParseError
 
-from opsconsole import endpoint, redemption, sweep, template
-from opsconsole_agent import credential, state
+from opsconsole import endpoint, redemption, saved, sweep, template
+from opsconsole_agent import credential, membership, state
 from opsconsole_agent.keeper import command, journal, message, wire
 from opsconsole_agent.keeper.attempt import Attempt, exited_line, frozen_line, started_line
 from opsconsole_agent.keeper.fault import Refused
 from opsconsole_console import config, theme
+from opsconsole_console.app import memory
 from opsconsole_console.cli.template import read_parameter
 from opsconsole_console.widget import ansi, palette
 from opsconsole_coordinator.core import reconcile
@@ -275,11 +276,28 @@ def _files() -> Iterator[Decoder]:
         (b'{"url":"ws://a:1","certificate_hash":null,"invitation_id":"a","secret":"b"}',),
     )
     yield Decoder(
+        "default coordinator", saved.__name__, _file(saved._read), refused, (b'{"name":"lab","chosen":true}',)
+    )
+    yield Decoder(
+        "membership",
+        membership.__name__,
+        _file(lambda path: membership.load_membership(path.parent), membership.MEMBERSHIP_FILE),
+        refused,
+        (b'{"url":"wss://lab:7373","certificate_hash":null,"invitation":null}',),
+    )
+    yield Decoder(
         "operator's token",
         token_file.__name__,
         _file(lambda path: token_file.read_token(path.parent), "operator.token"),
         refused,
         (secret.encode(),),
+    )
+    yield Decoder(
+        "what the console remembers",
+        memory.__name__,
+        _file(memory.Memory),
+        (),
+        (b'{"pane":2,"logs":[{"job_id":"a","name":"b"}],"seen":{"to_ms":5,"jobs":{"a":7}},"jobs":{"filter":"x=1"}}',),
     )
     yield Decoder("log file", LogFile.__module__, _file(_log_file), (OSError,), (log,))
     yield Decoder("log file's head", read_file_head.__module__, _file(_log_head), (), (log,))

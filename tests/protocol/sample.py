@@ -36,7 +36,7 @@ SPEC = JobSpec(
     workdir="/work", environment={"LR": "0.1"}, ports=("http",), template="train",
     parameters=({"lr": 0.1}, {"lr": 0.2}), task_commands=(("a", "1"), ("a", "2")), held=True,
 )  # fmt: skip
-GANG = msgspec.structs.replace(SPEC, max_task_failures=0, gang=True, job_timeout_ms=86_400_000)
+GANG = msgspec.structs.replace(SPEC, max_task_failures=None, gang=True, job_timeout_ms=86_400_000)
 WANT = link.Want(mode=link.Mode.STOP, reason="cancelled by ana", grace_ms=1_000)
 DESIRED = link.Desired(
     attempt_id=ATTEMPT,
@@ -54,6 +54,7 @@ OBSERVED = link.Observed(
     ports={"http": 8080}, log_sizes={"stdout": 12, "stderr": 0}, peak_memory_mb=7, cpu_seconds=1.5,
     build_started_ms=AT, build_finished_ms=AT + 1, build_from_cache=True, image_tag="img:1",
 )  # fmt: skip
+TROUBLE = link.Trouble(code="keeper_silent", text="its keeper doesn't answer", blocks=False)
 OBSERVED_WITH_GPUS = link.Observed(attempt_id=ATTEMPT, state=AttemptState.RUNNING, gpu_ids=("GPU-1",))
 
 PROGRESS = link.TaskProgress(done=41, total=100, eta_ms=9_000)
@@ -72,6 +73,14 @@ AGENT: dict[str, Any] = {
     ),
     "agent_heartbeat_progress_1": link.Heartbeat(at_ms=AT, progress={ATTEMPT: PROGRESS}),
     "agent_heartbeat_1": link.Heartbeat(at_ms=AT, host=HOST, gpus=(GPU,), gpu_message="m", usage={ATTEMPT: USAGE}),
+    "agent_register_troubles_1": link.Register(
+        protocol=1, agent_version="0.1.0", worker_id=WORKER, name="gpu1", run_id="r1", troubles=(TROUBLE,)
+    ),
+    "agent_register_seal_1": link.Register(
+        protocol=1, agent_version="0.1.0", worker_id=WORKER, name="gpu1", run_id="r1", store_id="s1", store_seq=99,
+        store_seal="5ea1", observed=(link.Observed(attempt_id=ATTEMPT, state=AttemptState.RUNNING, seal="63.5ea1"),),
+    ),
+    "agent_heartbeat_troubles_1": link.Heartbeat(at_ms=AT, troubles=(TROUBLE,)),
     "agent_file_exists_1": link.FileExists(check_id=1, path="/in/data.slp", size_bytes=123),
     "agent_file_not_found_1": link.FileNotFound(check_id=1, reason="no such file"),
     "agent_job_output_path_1": link.JobOutputPath(attempt_id=ATTEMPT, path="/out"),
@@ -95,6 +104,16 @@ COORDINATOR: dict[str, Any] = {
     "coordinator_input_file_1": link.InputFile(check_id=1, filename="data.slp"),
     "coordinator_log_ack_1": link.LogAck(offsets=((ATTEMPT, "stdout", 12),)),
     "coordinator_error_1": link.PeerError(code="conflict", message="no"),
+    "coordinator_registered_3": link.Registered(
+        protocol=1, coordinator="lab", store_id="s1", store_seq=9, store_seal="5ea1"
+    ),
+    "coordinator_heartbeat_ack_seal_1": link.HeartbeatAck(at_ms=AT, store_seq=9, store_seal="5ea1"),
+    "coordinator_job_assignment_seal_1": link.JobAssignment(
+        seq=7,
+        desired=link.Desired(
+            attempt_id=ATTEMPT, launch=msgspec.structs.replace(DESIRED.launch, seal="63.5ea1"), want=WANT
+        ),
+    ),
 }
 
 QUERY = LogQuery(
@@ -130,9 +149,19 @@ REQUESTS: dict[str, Any] = {
     "health": api.AskHealth(),
     "backup": api.Backup(path="/backups/opsconsole.db"),
 }
+TRUST_REQUESTS: dict[str, Any] = {
+    "people": api.ListPeople(),
+    "rename_person": api.RenamePerson(name="ana", new="anna"),
+    "revoke_people": api.RevokePeople(names=("ana",), everybody=True),
+    "invitations": api.ListInvitations(),
+    "revoke_invitations": api.RevokeInvitations(ids=("7k3m9q2x",), everything=True),
+}
 CLIENT: dict[str, Any] = {
     "client_hello_1": api.Hello(1, "opsconsole/1"),
     **{f"client_call_{tag}_1": api.Call(number, request) for number, (tag, request) in enumerate(REQUESTS.items(), 1)},
+    **{f"client_call_{tag}_1": api.Call(1, request) for tag, request in TRUST_REQUESTS.items()},
+    "client_call_set_worker_everybody_1": api.Call(1, api.SetWorker(name="", action="revoke", everybody=True)),
+    "client_call_workers_revoked_1": api.Call(1, api.ListWorkers(filter="zone=a", revoked=True)),
     "client_call_logs_2": api.Call(1, api.ReadLog(id="7k3", query=QUERY, wait_ms=3, settle_ms=4)),
     "client_call_logs_whole_1": api.Call(1, api.ReadLog(id="7k3", query=LogQuery(whole=True, latest=True))),
     "client_call_submit_gang_1": api.Call(1, api.SubmitJobs(submissions=(api.Submission(JOB, GANG),))),
@@ -194,7 +223,24 @@ ANSWERS: dict[str, Any] = {
     "health": api.Health(
         healthy=True, uptime_ms=1, workers=2, running_tasks=3, pending_tasks=4, store_seq=5, adopting=True
     ),
+    "job_list_command": api.JobList(jobs=(msgspec.structs.replace(JOB_ROW, command="python train.py"),), more=True),
 }  # fmt: skip
+TRUST_ANSWERS: dict[str, Any] = {
+    "person_list": api.PersonList(
+        people=(
+            api.PersonRow(
+                name="ana", role="admin", is_local=True, credentials=2, connections=1, joined_at_ms=AT, revoked_at_ms=AT
+            ),
+        )
+    ),
+    "invitation_list": api.InvitationList(
+        invitations=(
+            api.InvitationRow(
+                id="7k3m9q2x", role="worker", name="gpu1", tags=("a",), uses_left=3, expires_at_ms=AT, created_by="ana"
+            ),
+        )
+    ),
+}
 SERVER: dict[str, Any] = {
     "server_welcome_1": api.Welcome(
         protocol=1, coordinator="lab", version="0.1.0", store_id="s1", role="admin", actor="ana"
@@ -202,6 +248,12 @@ SERVER: dict[str, Any] = {
     "server_failure_1": api.Failure(3, "not_found", "no"),
     "server_update_1": api.Update(
         seq=9, workers=(WORKER_ROW,), workers_removed=("w",), jobs=(JOB_ROW,), events=(EVENT_ROW,)
+    ),
+    "server_answer_health_2": api.Answer(
+        99,
+        api.Health(
+            healthy=True, uptime_ms=1, workers=2, running_tasks=3, pending_tasks=4, store_seq=5, watchers=("ana", "bo")
+        ),
     ),
     **{f"server_answer_{tag}_1": api.Answer(number, answer) for number, (tag, answer) in enumerate(ANSWERS.items(), 1)},
     "server_answer_job_list_advance_1": api.Answer(
@@ -224,6 +276,8 @@ SERVER: dict[str, Any] = {
             attempt_state="running",
         ),
     ),
+    "server_answer_acted_2": api.Answer(6, api.ActResult(results=((JOB, "it has ended"),), refused=(JOB,))),
+    **{f"server_answer_{tag}_1": api.Answer(1, answer) for tag, answer in TRUST_ANSWERS.items()},
 }
 
 SAMPLES: dict[str, msgspec.Struct] = {**AGENT, **COORDINATOR, **CLIENT, **SERVER}

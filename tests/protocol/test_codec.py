@@ -127,7 +127,7 @@ def test_unknown_fields_are_skipped_so_that_newer_peers_can_add_some() -> None:
         (msgspec.msgpack.encode([{"type": "obey"}]), "Invalid value 'obey'"),
         (msgspec.msgpack.encode([{"type": "observe"}]), "missing required field `exchange`"),
         (msgspec.msgpack.encode([{"type": "observe", "exchange": "1"}]), "Expected `int`, got `str`"),
-        (msgspec.msgpack.encode([{"type": "observe", "exchange": 2**64 - 1}]) + b"\0", "trailing"),
+        (msgspec.msgpack.encode([{"type": "observe", "exchange": 7}]) + b"\0", "trailing"),
         (msgspec.msgpack.encode([{"type": "x\n" * 100_000}]), "wrong shape"),
     ],
 )

@@ -5,10 +5,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from opsconsole_protocol.bound import COMMAND_BYTES_MAX
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.link import HEARTBEAT_MS
 from opsconsole_protocol.spec import (
-    COMMAND_BYTES_MAX,
     FENCE_AFTER_MIN_MS,
     NUM_TASKS_MAX,
     JobSpec,
@@ -86,7 +86,7 @@ def test_a_fence_is_longer_than_a_healthy_link_is_silent() -> None:
 
 
 def test_a_job_without_a_name_is_called_after_its_program() -> None:
-    assert spec(command=("/usr/bin/python3", "train.py")).title == "python3"
+    assert spec(command=("/usr/bin/python3", "train.py")).title == "train.py"
     assert spec(name="train").title == "train"
 
 
@@ -100,7 +100,7 @@ def test_defaults_are_the_documented_ones() -> None:
     plain = spec()
     assert plain.max_retries_failure == 0
     assert plain.max_retries_preemption == 100
-    assert plain.max_task_failures == 0
+    assert plain.max_task_failures is None
     assert plain.grace_ms == 5_000
     assert plain.lost_after_ms == 60_000
     assert plain.resources == Resources(gpus=0)

@@ -67,7 +67,7 @@ class AgentLink:
         agent.carry_out(agent.core.take())
         if agent.is_dead:
             return
-        store_id, store_seq = agent.host.disk.mark
+        store_id, store_seq, store_seal = agent.host.disk.mark
         register = link.Register(
             protocol=PROTOCOL_VERSION,
             agent_version="1",
@@ -80,6 +80,7 @@ class AgentLink:
             gpus=tuple(link.Gpu(index=n, uuid=uuid, name="A100") for n, uuid in enumerate(agent.host.gpus)),
             store_id=store_id,
             store_seq=store_seq,
+            store_seal=store_seal,
             observed=observed,
         )
         self._heard_ms = agent.host.monotonic_ms
@@ -128,11 +129,11 @@ class AgentLink:
                 self._may_ship = False
                 agent.say(f"link up, store at {message.store_seq}")
                 self._back_off_ms = 200
-                self._remember(message.store_id, message.store_seq)
+                self._remember(message.store_id, message.store_seq, message.store_seal)
                 agent.tell([LinkUp()])
                 self._beat(self._end)
             case link.HeartbeatAck():
-                self._remember(agent.host.disk.mark[0], message.store_seq)
+                self._remember(agent.host.disk.mark[0], message.store_seq, message.store_seal)
                 events.append(Contact())
             case link.LogAck():
                 for attempt_id, source, offset in message.offsets:
@@ -150,10 +151,10 @@ class AgentLink:
             case _:
                 pass
 
-    def _remember(self, store_id: str, store_seq: int) -> None:
+    def _remember(self, store_id: str, store_seq: int, store_seal: str) -> None:
         disk = self._agent.host.disk
-        known = disk.mark[1] if disk.mark[0] == store_id else 0
-        disk.mark = (store_id, max(known, store_seq))
+        if disk.mark[0] != store_id or disk.mark[1] < store_seq:
+            disk.mark = (store_id, store_seq, store_seal)
 
     def _beat(self, end: End | None) -> None:
         if self._end is not end or not self._is_up:

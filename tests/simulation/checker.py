@@ -218,6 +218,12 @@ class Checker:
         if before is not None and is_task_finished(before.state) and job_id not in self.retried:
             text = f"{job_id}/task-{task.index} was {before.state} and is {task.state}"
             self.require(task.state is before.state, "no acknowledged fact lost", text)
+        if task.state is TaskState.KILLED:
+            spec = self.specs[job_id]
+            is_cancelled = any("cancel" in asked for (job, _), asked in self._asked.items() if job == job_id)
+            may_end = is_cancelled or spec.gang or spec.max_task_failures is not None or self.was_restored
+            text = f"{job_id}/task-{task.index} was ended, and nobody asked for that: {task.reason}"
+            self.require(may_end, "tasks are independent", text)
 
     def _check_attempts_of(self, key: Key, task: Task) -> None:
         attempts = [self.ledger.attempts[one] for one in self.ledger.by_task.get(key, ())]

@@ -56,7 +56,7 @@ class HostDisk:
     keeper_log: dict[AttemptId, ProcessExited | None] = field(default_factory=dict)
     """By attempt: None once started, how it ended once it has, nothing when it was forgotten."""
     frozen: set[AttemptId] = field(default_factory=set)
-    mark: tuple[str, int] = ("", 0)
+    mark: tuple[str, int, str] = ("", 0, "")
     log_boot: int = 0
 
 

@@ -208,6 +208,15 @@ def _repeated_report(real: Any) -> Any:
     return take
 
 
+def _failures_end_all(real: Any) -> Any:
+    def count(fleet: Any, job: Any, now_ms: int) -> None:
+        if job.spec.max_task_failures is None:
+            job.spec = msgspec.structs.replace(job.spec, max_task_failures=0)
+        real(fleet, job, now_ms)
+
+    return count
+
+
 def _nothing(_: Any) -> Any:
     return lambda *_args, **_named: None
 
@@ -237,5 +246,6 @@ MUTATIONS = (
     Mutation("a reservation that never expires", lambda: mock.patch.object(reservation, "RESERVATION_MS", 1 << 40), (), 300),
     Mutation("a job time-out that a restart forgets", _wrap(rebuild, "load", _limit_forgotten), _RESTARTS, 300),
     Mutation("a report that comes twice counted twice", _wrap(reconcile, "_take", _repeated_report), ("duplicate",)),
+    Mutation("a failure that ends its neighbours", _wrap(ending, "_count_failed_task", _failures_end_all), ()),
     Mutation("a failure counted twice", _wrap(ending, "_move_task", _retry_ignores_budget), ()),
 )  # fmt: skip

@@ -118,7 +118,7 @@ def _jobs(rng: random.Random, hosts: tuple[HostPlan, ...], chaos_ms: int, count:
             after=after,
             max_retries_failure=rng.choice((0, 0, 1, 3)),
             max_retries_preemption=rng.choice((100, 100, 1, 0)),
-            max_task_failures=rng.choice((0, 0, 1)),
+            max_task_failures=rng.choice((None, 0, 1)),
             timeout_ms=rng.choice((None, None, None, 4_000)),
             grace_ms=rng.choice((0, 500, 5_000)),
             lost_after_ms=rng.choice((14_000, 20_000, 60_000)),

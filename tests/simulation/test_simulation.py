@@ -51,7 +51,7 @@ def test_schedules_check_everything_that_is_promised() -> None:
         "acknowledged means durable", "no acknowledged fact lost", "one live attempt", "one success", "ended means dead",
         "results are true", "losses count once", "losses are real", "slots", "GPUs", "every log byte once",
         "forget what is committed", "no attempt twice", "intent first", "memory is the store", "dependencies",
-        "cancelled means dead", "gangs start together", "reservations expire", "job time-outs",
+        "cancelled means dead", "gangs start together", "reservations expire", "job time-outs", "tasks are independent",
     }  # fmt: skip
 
 

@@ -6,6 +6,7 @@ from enum import StrEnum
 from opsconsole_agent.core.ending import Ending
 from opsconsole_agent.core.event import ProcessExited
 from opsconsole_agent.core.intent import Intent, Stop
+from opsconsole_protocol.bound import cut
 from opsconsole_protocol.ids import AttemptId
 from opsconsole_protocol.link import Launch, Mode, Observed, Want
 from opsconsole_protocol.state import AttemptState
@@ -111,11 +112,11 @@ class Attempt:
         return Observed(
             attempt_id=self.attempt_id,
             state=self.state,
-            reason=self.reason,
+            reason=cut(self.reason),
             exit_code=None if ending is None else ending.exit_code,
             signal=None if exited is None else exited.signal,
             exit_known=exited is None or exited.exit_known,
-            error="" if ending is None else ending.error,
+            error="" if ending is None else cut(ending.error),
             started_at_ms=self.started_at_ms,
             finished_at_ms=None if exited is None else exited.at_ms,
             output_path=self.output_path,
@@ -128,6 +129,7 @@ class Attempt:
             build_from_cache=self.build_from_cache,
             image_tag=self.image_tag,
             gpu_ids=() if self.phase in (Phase.EXITED, Phase.ENDED) else self.gpu_ids,
+            seal="" if self.launch is None else self.launch.seal,
         )
 
     def intent(self) -> Intent:

@@ -16,24 +16,35 @@ from opsconsole_protocol.error import InvalidRequest
 if TYPE_CHECKING:
     import asyncio
 
+    from opsconsole_agent.membership import Membership
     from opsconsole_agent.runtime import AgentConfig
     from opsconsole_console.config import Config
+
+
+WORKER_OPTIONS = ("input_path", "output_path", "filesystem", "max_concurrent_jobs")
+"""Those with one value, as attributes of the parsed arguments."""
 
 
 def add(group: Group) -> None:
     """The verbs of this file."""
     parser = group.verb(
         "agent", agent,
-        epilog="Without --join and --connect it joins the coordinator of this machine's data folder. Sent TERM, it\n"
-        "leaves its tasks running; the next agent with the same state folder finds them again.",
+        epilog="Without --join and --connect it goes back to the coordinator that it joined before, else to the one of this\n"
+        "machine's data folder. Sent TERM, it leaves its tasks running; the next agent with the same state folder\n"
+        "finds them again.",
     )  # fmt: skip
+    add_agent_options(parser)
+    parser.add_argument("--while-stdin", action="store_true", help=argparse.SUPPRESS)
+
+
+def add_agent_options(parser: argparse.ArgumentParser) -> None:
+    """What an agent is; also taken by `opsconsole service install agent`."""
     parser.add_argument("--join", metavar="LINE", help="what `opsconsole invite` printed (OPSCONSOLE_JOIN)")
     parser.add_argument("--name", metavar="N", help="what operators call it; else the host's name")
     parser.add_argument("--state-dir", metavar="DIR", type=Path, help="its identity and its running tasks")
     add_worker_options(parser)
     parser.add_argument("--project", metavar="P", help="run this project's jobs only")
     parser.add_argument("--stop-tasks", action="store_true", help="end the tasks when told to stop")
-    parser.add_argument("--while-stdin", action="store_true", help=argparse.SUPPRESS)
 
 
 def add_worker_options(parser: argparse.ArgumentParser) -> None:
@@ -51,7 +62,7 @@ def add_worker_options(parser: argparse.ArgumentParser) -> None:
 def worker_arguments(args: argparse.Namespace) -> list[str]:
     """The same options again, for a child process."""
     found: list[str] = []
-    for option in ("input_path", "output_path", "filesystem", "max_concurrent_jobs"):
+    for option in WORKER_OPTIONS:
         value = getattr(args, option)
         if value is not None:
             found += [f"--{option.replace('_', '-')}", str(value)]
@@ -82,13 +93,15 @@ def make_config(args: argparse.Namespace) -> AgentConfig:
     config = load_config(args.config)
     worker = config.worker
     name = args.name or worker.name
-    url, certificate_hash, token = _coordinator(args, config)
+    folder = state_dir(args.state_dir, worker.state_dir, name)
+    coordinator, remember = _coordinator(args, config, folder)
     return AgentConfig(
-        url=url,
-        certificate_hash=certificate_hash,
-        token=token,
+        url=coordinator.url,
+        certificate_hash=coordinator.certificate_hash,
+        token=coordinator.invitation or "",
+        remember=remember,
         name=name or socket.gethostname(),
-        state_dir=state_dir(args.state_dir, worker.state_dir, name),
+        state_dir=folder,
         io=WorkerIOConfig.of(
             args.input_path or worker.io.input_path,
             args.output_path or worker.io.output_path,
@@ -114,29 +127,33 @@ def state_dir(flag: Path | None, configured: str | None, name: str | None) -> Pa
     return Path(platformdirs.user_state_dir("opsconsole", appauthor=False)) / folder
 
 
-def _coordinator(args: argparse.Namespace, config: Config) -> tuple[str, str | None, str]:
-    """Address, certificate hash and token."""
+def _coordinator(args: argparse.Namespace, config: Config, state_dir: Path) -> tuple[Membership, bool]:
+    """Where to go and with what, and whether to remember it: flags, environment, the last join, the data folder."""
     from opsconsole.target import resolve
+    from opsconsole_agent.membership import Membership, load_membership
     from opsconsole_console.cli.session import read_token
     from opsconsole_console.composition import named_data_dir
     from opsconsole_protocol.invitation import parse_join_line, parse_url
 
     if args.join is not None and args.connect is not None:
         raise InvalidRequest("--join and --connect both say where to go: give one of them")
-    token = read_token(args) or os.environ.get("OPSCONSOLE_TOKEN") or ""
+    token = read_token(args) or os.environ.get("OPSCONSOLE_TOKEN") or None
     join = args.join or (os.environ.get("OPSCONSOLE_JOIN") if args.connect is None else None)
     if join:
         invitation = parse_join_line(join)
-        return invitation.url, invitation.certificate_hash, invitation.token
+        return Membership(invitation.url, invitation.certificate_hash, invitation.token), True
     url = args.connect or (os.environ.get("OPSCONSOLE_URL") if args.data_dir is None else None)
+    known = load_membership(state_dir) if args.data_dir is None else None
     if url:
         address = parse_url(url)
-        if address.invitation is not None:
-            token = address.invitation.token
         # Without a token: an agent that joined before has its own credential.
-        return address.url, address.certificate_hash, token
-    target = resolve(None, token or None, None, named_data_dir(args.data_dir, args.config, config))
-    return target.url, target.certificate_hash, target.token
+        invited = token if address.invitation is None else address.invitation.token
+        pinned = known.certificate_hash if known is not None and known.url == address.url else None
+        return Membership(address.url, address.certificate_hash or pinned, invited), True
+    if known is not None:
+        return known, True
+    target = resolve(None, token, None, named_data_dir(args.data_dir, args.config, config))
+    return Membership(target.url, target.certificate_hash, target.token), False
 
 
 async def _run(config: AgentConfig, *, while_stdin: bool) -> None:

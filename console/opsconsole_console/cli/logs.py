@@ -76,10 +76,9 @@ def make_query(args: argparse.Namespace) -> LogQuery:
     if args.tail is not None and args.start_line is not None:
         raise InvalidRequest("--tail and --start-line exclude each other: a negative --start-line is a tail")
     if args.grep is not None:
-        try:
-            re.compile(args.grep)
-        except re.error as error:
-            raise InvalidRequest(f"--grep {args.grep!r} is not a regular expression: {error}") from None
+        from opsconsole_protocol.pattern import compile_pattern
+
+        compile_pattern(args.grep)
     return LogQuery(
         sources=tuple(Source(name) for name in args.source),
         start_line=args.start_line,

@@ -76,7 +76,12 @@ class Group:
 def add_common(parser: argparse.ArgumentParser, default: Any) -> None:
     """Which coordinator to talk to, and how to complain."""
     group = parser.add_argument_group("coordinator")
-    group.add_argument("--connect", metavar="URL", default=default, help="use the coordinator there (OPSCONSOLE_URL)")
+    group.add_argument(
+        "--connect",
+        metavar="URL|NAME",
+        default=default,
+        help="use the coordinator at an address, or a saved one by its name (OPSCONSOLE_URL)",
+    )
     group.add_argument("--token", metavar="T", default=default, help="the token to show it (OPSCONSOLE_TOKEN)")
     group.add_argument("--token-file", metavar="FILE", type=Path, default=default, help="a file with the token")
     group.add_argument(

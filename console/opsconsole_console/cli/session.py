@@ -51,20 +51,21 @@ async def open_client(args: argparse.Namespace, *, patience_s: float = 0.0) -> C
 async def target_source(args: argparse.Namespace) -> TargetSource:
     """What finds the coordinator; an invitation in `--connect` is traded here for a credential of one's own."""
     from opsconsole.target import resolve
-    from opsconsole_console.composition import named_data_dir
+    from opsconsole_console.composition import told_data_dir
 
     token = read_token(args)
     if args.connect is not None:
-        from opsconsole.redemption import redeem
-        from opsconsole_protocol.invitation import parse_url
+        if "#" in args.connect:
+            from opsconsole.redemption import redeem
+            from opsconsole_protocol.invitation import parse_url
 
-        invitation = parse_url(args.connect).invitation
-        if invitation is not None:
-            return await redeem(invitation)
+            invitation = parse_url(args.connect).invitation
+            if invitation is not None:
+                return await redeem(invitation, lambda line: say(f"opsconsole: {line}"))
         return resolve(args.connect, token)
     data_dir = args.data_dir
     if data_dir is None and not os.environ.get("OPSCONSOLE_URL"):
-        data_dir = named_data_dir(args.data_dir, args.config)
+        data_dir = told_data_dir(args.data_dir, args.config)
     return lambda: resolve(None, token, None, data_dir)
 
 

@@ -1,6 +1,5 @@
 """The body of a log pane: keeps lines, follows them, paints those in sight."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import tzinfo
@@ -20,6 +19,7 @@ from opsconsole_console.widget.log_ring import LogRing
 from opsconsole_console.widget.log_sight import LogSight, shown_text, wrapped
 from opsconsole_console.widget.virtual_view import VirtualView, highlighted
 from opsconsole_protocol.log import LogLine
+from opsconsole_protocol.pattern import Pattern
 
 LINES_MAX = 50_000
 BYTES_MAX = 64 * 1024 * 1024
@@ -83,7 +83,7 @@ class LogBody(VirtualView):
         self._layout = Layout(0, zone=zone)
         self._painter: LogPainter | None = None
         self._painted: dict[int, PaintedLine] = {}
-        self._pattern: re.Pattern[str] | None = None
+        self._pattern: Pattern | None = None
         self._current: int | None = None
         self._note = ""
         self._told = ""

@@ -18,6 +18,7 @@ from opsconsole_console.widget.cell import width
 from opsconsole_console.widget.log_sight import CELLS_MAX, cut, wrapped
 from opsconsole_console.widget.palette import Palette
 from opsconsole_protocol.log import LogLine
+from opsconsole_protocol.pattern import Pattern
 
 _SOURCE_TONES = {"stderr": "log-stderr", "build": "log-build", "error": "log-error"}
 
@@ -85,7 +86,7 @@ class LogPainter:
     def __init__(self, palette: Palette, look: LogLook, layout: Layout) -> None:
         self.look = look
         self.layout = layout
-        self.pattern: re.Pattern[str] | None = None
+        self.pattern: Pattern | None = None
         self._palette = palette
         self.blank_gutter = Strip.blank(layout.gutter_cells, look.base)
         self.more = Strip([Segment(_MORE, look.gutter)], 1)
@@ -103,7 +104,7 @@ class LogPainter:
             layers += self._level(text)
         if self.pattern is not None:
             found = self.look.match_current if is_current else self.look.match
-            layers += [(*match.span(), found) for match in self.pattern.finditer(text) if match.end() > match.start()]
+            layers += [(*span, found) for span in self.pattern.spans(text)]
         segments = _layered(text, base, layers)
         strip = Strip(segments, width(text))
         return PaintedLine(self._gutter(line, before_ms), self._rows(strip, text))

@@ -4,7 +4,6 @@ Rows count from the top of what is seen. `row_base` is the number the first of t
 `row_base + row` names the same row before and after trimming.
 """
 
-import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Iterator
 from itertools import accumulate
@@ -12,7 +11,10 @@ from itertools import accumulate
 from opsconsole_console.widget.ansi import plain
 from opsconsole_console.widget.cell import split, width
 from opsconsole_console.widget.log_ring import Change, LogRing
+from opsconsole_protocol import pattern as patterns
+from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.log import LogLine
+from opsconsole_protocol.pattern import Pattern
 
 CELLS_MAX = 4_096
 """A line shows no more cells than this."""
@@ -22,13 +24,13 @@ class PatternError(ValueError):
     """A regular expression that can't be used; one line."""
 
 
-def compile_pattern(text: str, *, regex: bool = True) -> re.Pattern[str]:
+def compile_pattern(text: str, *, regex: bool = True) -> Pattern:
     """A pattern to search with: case matters only where it has a capital letter. Raises PatternError."""
-    flags = re.NOFLAG if any(map(str.isupper, text)) else re.IGNORECASE
+    ignore_case = not any(map(str.isupper, text))
     try:
-        return re.compile(text if regex else re.escape(text), flags)
-    except (re.error, OverflowError, RecursionError) as error:
-        raise PatternError(f"not a regular expression: {error}") from error
+        return patterns.compile_pattern(text if regex else patterns.escaped(text), ignore_case=ignore_case)
+    except InvalidRequest as error:
+        raise PatternError(error.message) from None
 
 
 def shown_text(line: LogLine) -> str:
@@ -71,7 +73,7 @@ class LogSight:
     def __init__(self, ring: LogRing) -> None:
         self.ring = ring
         self.row_base = 0
-        self.pattern: re.Pattern[str] | None = None
+        self.pattern: Pattern | None = None
         self.invert = False
         self.sources: Collection[str] | None = None
         self.wrap_cells = 0
@@ -178,7 +180,7 @@ class LogSight:
             return place
         return (self._ends[place - 1] if place else self.row_base) - self.row_base
 
-    def search(self, pattern: re.Pattern[str], place: int, step: int) -> int | None:
+    def search(self, pattern: Pattern, place: int, step: int) -> int | None:
         """The nearest place with a match from `place` on, downward (`step` 1) or upward (-1), without going round."""
         lines = self.ring.lines
         base = self.ring.base

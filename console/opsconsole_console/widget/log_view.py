@@ -1,6 +1,5 @@
 """A pager over a growing log: it follows, and once somebody scrolls up it stays where they read."""
 
-import re
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import ClassVar
@@ -8,8 +7,10 @@ from typing import ClassVar
 from textual.binding import Binding, BindingType
 
 from opsconsole_console.widget.log_body import LogBody
+from opsconsole_console.widget.log_failure import failure_start
 from opsconsole_console.widget.log_painter import Layout, Timestamps, is_error
 from opsconsole_console.widget.log_sight import compile_pattern, shown_text
+from opsconsole_protocol.pattern import Pattern
 
 _SIDEWAYS_CELLS = 16
 _SOURCES: tuple[frozenset[str] | None, ...] = (None, frozenset({"stdout"}), frozenset({"stderr", "error"}))
@@ -82,7 +83,22 @@ class LogView(LogBody):
 
         return self._go_to_hit(hit, step, self._start_place(step))
 
-    def _search(self, pattern: re.Pattern[str], step: int, *, from_view: bool = False) -> bool:
+    def jump_failure(self) -> bool:
+        """Go to where the failure begins that ended the log, its traceback at the top; False where there is none.
+
+        Where all of it fits below, the view goes on following.
+        """
+        lines = list(self._sight.seen_lines())
+        place = failure_start(lines)
+        if place is None:
+            return False
+        row = self._sight.row_of(place)
+        if row < self.max_scroll_y:
+            self._show(place)
+            self._go(max(0, row - 1))
+        return True
+
+    def _search(self, pattern: Pattern, step: int, *, from_view: bool = False) -> bool:
         lines, sight = self._ring.lines, self._sight
 
         def hit(place: int) -> bool:

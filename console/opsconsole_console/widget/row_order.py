@@ -37,6 +37,7 @@ class RowOrder(Generic[IdT, RowT]):
         self._unknown: SortedIds[IdT] = SortedIds([], [], [])
         # The sort value of each shown row; None while every row is shown as it came.
         self._values: dict[IdT, Any] | None = None
+        self._held: IdT | None = None
 
     def __len__(self) -> int:
         return len(self._known) + len(self._unknown)
@@ -118,14 +119,26 @@ class RowOrder(Generic[IdT, RowT]):
             del self._rows[row_id], self._ages[row_id]
         return bool(shown)
 
+    def hold(self, row_id: IdT | None) -> bool:
+        """Keep one row where it is, whatever becomes of it, instead of the one held before; whether that one moved.
+
+        A row keeps the sort value that it has now, and stays shown where the filter no longer lets it through.
+        """
+        before, self._held = self._held, row_id
+        if before is None or before == row_id or before not in self or self._values is None:
+            return False
+        return self.upsert({before: self._rows[before]})
+
     def sort(self, sort_key: Callable[[RowT], Any] | None, *, reverse: bool = False) -> None:
         """Sort by a value of each row; None: in the order in which rows came."""
+        self._held = None
         self._sort_key = sort_key
         self._reverse = reverse
         self._rebuild()
 
     def filter(self, keep: Callable[[RowT], bool] | None, *, invert: bool = False) -> None:
         """Show only rows for which `keep` is true (`invert`: false); None shows all."""
+        self._held = None
         self._keep = keep
         self._invert = invert and keep is not None
         self._rebuild()
@@ -140,11 +153,20 @@ class RowOrder(Generic[IdT, RowT]):
         """The sort value of each of these rows, or that it is hidden."""
         keep, invert, sort_key = self._keep, self._invert, self._sort_key
         if keep is None:
-            return {i: 0 if sort_key is None else sort_key(row) for i, row in rows.items()}
-        return {
-            i: _HIDDEN if bool(keep(row)) is invert else 0 if sort_key is None else sort_key(row)
-            for i, row in rows.items()
-        }
+            found = {i: 0 if sort_key is None else sort_key(row) for i, row in rows.items()}
+        else:
+            found = {
+                i: _HIDDEN if bool(keep(row)) is invert else 0 if sort_key is None else sort_key(row)
+                for i, row in rows.items()
+            }
+        return found | self._held_value(rows)
+
+    def _held_value(self, rows: Mapping[IdT, RowT]) -> dict[IdT, Any]:
+        """The value that the held row keeps, where it is among these and shown."""
+        held = self._held
+        if held is None or held not in rows or self._values is None or held not in self._values:
+            return {}
+        return {held: self._values[held]}
 
     def _rebuild(self) -> None:
         """Sort and filter everything."""
@@ -154,12 +176,13 @@ class RowOrder(Generic[IdT, RowT]):
             self._unknown = SortedIds([], [], [])
             return
         rows, keep, invert = self._rows, self._keep, self._invert
+        kept = self._held_value(rows)
         if keep is not None:
-            rows = {row_id: row for row_id, row in rows.items() if bool(keep(row)) is not invert}
+            rows = {row_id: row for row_id, row in rows.items() if row_id in kept or bool(keep(row)) is not invert}
         values: dict[IdT, Any] = dict.fromkeys(rows, 0)
         if self._sort_key is not None:
             values = dict(zip(rows, map(self._sort_key, rows.values()), strict=True))
-        self._arrange(values)
+        self._arrange(values | kept)
 
     def _arrange(self, values: dict[IdT, Any]) -> None:
         """Put rows with these sort values in order; they are given by age."""

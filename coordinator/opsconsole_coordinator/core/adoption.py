@@ -15,8 +15,13 @@ _ATTEMPT_ID = re.compile(r"([0-9a-z]+)\.([0-9]{1,9})\.([0-9]{1,9})\.[0-9a-z]+")
 
 
 def adopt(fleet: Fleet, worker: Worker, observed: Observed, now_ms: int) -> Attempt | None:
-    """Take in an attempt that is newer than what the store knows of its task; None where there is no such task."""
-    found = _find(fleet, observed)
+    """Take in an attempt that is newer than what the store knows of its task; None where there is no such task.
+
+    Only one that was given to this very worker.
+    """
+    if fleet.seal.attempt_seq(worker.id, observed.attempt_id, observed.seal) is None:
+        return None  # anybody could say so
+    found = find_task(fleet, observed)
     if found is None:
         return None
     job, task, number = found
@@ -41,7 +46,7 @@ def adopt(fleet: Fleet, worker: Worker, observed: Observed, now_ms: int) -> Atte
     return attempt
 
 
-def _find(fleet: Fleet, observed: Observed) -> tuple[Job, Task, int] | None:
+def find_task(fleet: Fleet, observed: Observed) -> tuple[Job, Task, int] | None:
     """The waiting task that an attempt's id names, and the attempt's number in it."""
     match = _ATTEMPT_ID.fullmatch(observed.attempt_id)
     if match is None:

@@ -39,10 +39,10 @@ def gpus_heard(fleet: Fleet, worker: Worker, now: tuple[Gpu, ...], now_ms: int) 
         if gpu.state == before.get(gpu.uuid, "ok"):
             continue
         if gpu.state == "ok":
-            fleet.audit(now_ms, worker.name, "gpu", f"GPU {gpu.index} of {worker.name} is ok again", worker.name)
+            fleet.audit(now_ms, worker.actor, "gpu", f"GPU {gpu.index} of {worker.name} is ok again", worker.name)
             continue
         words = f"GPU {gpu.index} of {worker.name}: {gpu.message or gpu.state}"
-        fleet.audit(now_ms, worker.name, "gpu", words, worker.name)
+        fleet.audit(now_ms, worker.actor, "gpu", words, worker.name)
         failed_at_ms = worker.failed_gpus.get(gpu.uuid)
         if failed_at_ms is not None and now_ms - failed_at_ms <= GPU_BLAME_MS:
             _blame_gpu(fleet, worker, gpu, now_ms)

@@ -22,6 +22,7 @@ class Batch:
     """Workers whose row changed in ways that aren't stored, too."""
     jobs_shown: list[Job] = field(default_factory=list)
     """Jobs whose row changed in nothing that is stored."""
+    workers_removed: list[WorkerId] = field(default_factory=list)
     events: list[EventRow] = field(default_factory=list)
     sends: list[tuple[WorkerId, SessionId, CoordinatorMessage]] = field(default_factory=list)
     closes: list[tuple[WorkerId, SessionId, str, str]] = field(default_factory=list)
@@ -33,4 +34,12 @@ class Batch:
     @property
     def must_commit(self) -> bool:
         """Whether anything has to be durable before the messages go out."""
-        return bool(self.jobs_added or self.jobs or self.tasks or self.attempts or self.workers or self.events)
+        return bool(
+            self.jobs_added
+            or self.jobs
+            or self.tasks
+            or self.attempts
+            or self.workers
+            or self.events
+            or self.workers_removed
+        )

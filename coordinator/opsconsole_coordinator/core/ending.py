@@ -149,8 +149,8 @@ def _mind_gang(fleet: Fleet, job: Job, attempt: Attempt, now_ms: int) -> None:
 def _count_failed_task(fleet: Fleet, job: Job, now_ms: int) -> None:
     job.failed_tasks += 1
     limit = job.spec.max_task_failures
-    if job.spec.gang:
-        return  # it ends with its first
+    if limit is None or job.spec.gang:
+        return  # they are independent; or it ends with its first
     if job.failed_tasks <= limit or job.stop_reason or job.is_finished:
         return
     allowed = f"{limit} may" if limit else "none may"

@@ -6,8 +6,10 @@ from heapq import heappush
 from opsconsole_coordinator.core.effect import Batch
 from opsconsole_coordinator.core.model import Attempt, Job, Reserved, Task, Worker
 from opsconsole_coordinator.core.order import Order
+from opsconsole_coordinator.core.seal import Seal
 from opsconsole_protocol import link
 from opsconsole_protocol.api import EventRow
+from opsconsole_protocol.bound import cut
 from opsconsole_protocol.ids import AttemptId, JobId, SessionId, WorkerId
 from opsconsole_protocol.state import (
     AttemptState,
@@ -18,18 +20,22 @@ from opsconsole_protocol.state import (
 )
 
 STORY_LENGTH = 8
+EVENT_CHARACTERS_MAX = 1_000
 SYSTEM = "coordinator"
 
 
 class Fleet:
     """All live entities by id, the waiting jobs in order, and what became dirty since the last drain.
 
-    `random_bits(n)` hands in chance; the clock comes with every call as `now_ms`.
+    `random_bits(n)` hands in chance; the clock comes with every call as `now_ms`. `key` is the store's, for seals.
     """
 
-    def __init__(self, random_bits: Callable[[int], int], seq: int = 0, store_id: str = "", name: str = "") -> None:
+    def __init__(
+        self, random_bits: Callable[[int], int], seq: int = 0, store_id: str = "", name: str = "", key: bytes = b""
+    ) -> None:
         self.random_bits = random_bits
         self.store_id = store_id
+        self.seal = Seal(key)
         self.name = name
         self.attempt_log_bytes = link.ATTEMPT_LOG_BYTES
         self.seq = seq
@@ -71,6 +77,7 @@ class Fleet:
         self._workers: dict[WorkerId, None] = {}
         self._workers_shown: dict[WorkerId, None] = {}
         self._jobs_shown: dict[JobId, None] = {}
+        self._workers_removed: dict[WorkerId, None] = {}
         self._events: list[EventRow] = []
         self._sends: list[tuple[WorkerId, SessionId, link.CoordinatorMessage]] = []
         self._closes: list[tuple[WorkerId, SessionId, str, str]] = []
@@ -92,6 +99,7 @@ class Fleet:
             workers=[self.workers[worker] for worker in self._workers if worker in self.workers],
             workers_shown=list(self._workers_shown),
             jobs_shown=[self.jobs[job] for job in self._jobs_shown if job in self.jobs and job not in self._jobs],
+            workers_removed=list(self._workers_removed),
             events=self._events,
             sends=self._sends,
             closes=self._closes,
@@ -103,6 +111,7 @@ class Fleet:
 
     def audit(self, now_ms: int, actor: str, kind: str, text: str, subject: str) -> None:
         """Note an event row: who, when, what, why."""
+        text = cut(text, EVENT_CHARACTERS_MAX)
         self.seq += 1
         self._events.append(EventRow(seq=self.seq, at_ms=now_ms, actor=actor, kind=kind, text=text, subject=subject))
         story = self._stories.setdefault(subject, [])
@@ -141,6 +150,13 @@ class Fleet:
     def touch_worker(self, worker: Worker) -> None:
         """The worker's stored row changed."""
         self._workers[worker.id] = None
+        self._workers_shown[worker.id] = None
+
+    def remove_worker(self, worker: Worker) -> None:
+        """It is known no longer. Its attempts have ended, and nothing of them is waited for."""
+        self.reserved.pop(worker.id, None)
+        del self.workers[worker.id]
+        self._workers_removed[worker.id] = None
         self._workers_shown[worker.id] = None
 
     def show_worker(self, worker: Worker) -> None:

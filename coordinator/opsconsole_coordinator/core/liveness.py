@@ -6,6 +6,7 @@ from opsconsole_coordinator.core.fleet import SYSTEM, Fleet
 from opsconsole_coordinator.core.model import Attempt, Worker
 from opsconsole_coordinator.core.schedule import retract_waiting, schedule
 from opsconsole_coordinator.core.time_limit import watch_limits
+from opsconsole_coordinator.core.trouble import hear
 from opsconsole_protocol import link
 from opsconsole_protocol.ids import AttemptId, SessionId
 from opsconsole_protocol.link import SILENT_AFTER_MS, Mode
@@ -13,6 +14,7 @@ from opsconsole_protocol.state import AttemptState, TaskState
 
 WORKER_LOST_AFTER_MS = 60_000
 TICK_MS = 500
+_COUNTED_MAX = 1e15
 
 
 def heartbeat(fleet: Fleet, worker: Worker, message: link.Heartbeat, now_ms: int) -> None:
@@ -20,6 +22,7 @@ def heartbeat(fleet: Fleet, worker: Worker, message: link.Heartbeat, now_ms: int
     worker.heard_at_ms = worker.last_seen_ms = now_ms
     worker.host = message.host
     worker.gpu_message = message.gpu_message
+    hear(fleet, worker, message.troubles, now_ms)
     if message.gpus is not None:
         if [(gpu.uuid, gpu.state) for gpu in message.gpus] != [(gpu.uuid, gpu.state) for gpu in worker.gpus]:
             fleet.must_schedule = True
@@ -31,18 +34,23 @@ def heartbeat(fleet: Fleet, worker: Worker, message: link.Heartbeat, now_ms: int
             attempt.usage = usage
     for attempt_id, progress in message.progress.items():
         attempt = worker.live.get(AttemptId(attempt_id))
-        if attempt is not None and attempt.progress != progress and 0 <= progress.done <= progress.total > 0:
+        if attempt is not None and attempt.progress != progress and is_sound(progress):
             attempt.progress = progress
             fleet.show_job(fleet.jobs[attempt.job_id])
     if worker.connection != "connected":
         if worker.connection == "lost":
-            fleet.audit(now_ms, worker.name, "returned", f"worker {worker.name} answers again", worker.name)
+            fleet.audit(now_ms, worker.actor, "returned", f"worker {worker.name} answers again", worker.name)
         worker.connection = "connected"
         fleet.must_schedule = True
         if any(attempt.lost for attempt in worker.live.values()):
             # Its whole set will say what became of those that were given up.
             fleet.send(worker, link.Observe(exchange=worker.seq))
     fleet.show_worker(worker)
+
+
+def is_sound(progress: link.TaskProgress) -> bool:
+    """Whether it can be shown: a worker may say anything, also what is no number."""
+    return 0 <= progress.done <= progress.total and 0 < progress.total <= _COUNTED_MAX
 
 
 def disconnected(fleet: Fleet, worker: Worker, session: SessionId) -> None:
@@ -85,6 +93,9 @@ def _watch(fleet: Fleet, worker: Worker, now_ms: int) -> None:
             f"worker {worker.name} is {connection}: nothing heard for {silence_ms // 1000} s",
             worker.name,
         )
+        for attempt in worker.live.values():
+            if (job := fleet.jobs.get(attempt.job_id)) is not None and job.stop_reason:
+                fleet.touch_job(job)  # what its end waits for is said with it
     if silence_ms <= SILENT_AFTER_MS:
         return
     for attempt in list(worker.live.values()):

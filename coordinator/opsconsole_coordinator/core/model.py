@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from opsconsole_protocol.ids import AttemptId, JobId, SessionId, TaskId, WorkerId, task_id
-from opsconsole_protocol.link import Gpu, Host, Observed, TaskProgress, TaskUsage, Want
+from opsconsole_protocol.link import Gpu, Host, Observed, TaskProgress, TaskUsage, Trouble, Want
 from opsconsole_protocol.requirement import Requirement
 from opsconsole_protocol.spec import JobSpec
 from opsconsole_protocol.state import AttemptState, TaskState, is_attempt_finished, is_task_finished, job_state
@@ -106,6 +106,8 @@ class Job(msgspec.Struct, kw_only=True, omit_defaults=True):
     ready: list[int] = []
     """A heap of the indices of pending tasks."""
     requirements: tuple[Requirement, ...] = ()
+    fault: str = ""
+    """What in its stored spec can't be used as it is: none of its tasks is placed any more."""
     open_attempts: set[AttemptId] = set()
     worker_names: set[str] = set()
     mean_duration_ms: float | None = None
@@ -175,6 +177,15 @@ class Worker(msgspec.Struct, kw_only=True, omit_defaults=True):
     avoided_until_ms: int = 0
     reserved: Reserved | None = None
     avoided_after: str = ""
+    troubles: tuple[Trouble, ...] = ()
+    """All that its agent says is wrong with it."""
+    unproved: set[AttemptId] = set()
+    """Attempts that it claims to have of tasks that wait, without proof that they were given to it."""
+
+    @property
+    def actor(self) -> str:
+        """Who did it, in events: no person can be called so."""
+        return f"worker {self.name}"
 
     def facts(self) -> dict[str, Any]:
         """What requirements are matched against: the properties, and the worker's own fields under their names."""
@@ -194,11 +205,11 @@ class Worker(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     @property
     def status(self) -> str:
-        """`maintenance`, `busy` (no slot is free), `reserved` (what is free is kept for a gang) or `available`."""
+        """`maintenance`, `busy` (no slot is free, or can be used), `reserved` (what is free is kept for a gang) or `available`."""
         if self.maintenance:
             return "maintenance"
         free = self.max_concurrent_jobs - len(self.live)
-        if free <= 0:
+        if free <= 0 or any(one.blocks for one in self.troubles):
             return "busy"
         return "reserved" if self.reserved is not None and self.reserved.slots >= free else "available"
 

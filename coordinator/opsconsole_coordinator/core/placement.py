@@ -6,6 +6,7 @@ from heapq import heapify
 
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.model import Job, Reserved, Task, Worker
+from opsconsole_coordinator.core.trouble import blocking
 from opsconsole_protocol import link
 from opsconsole_protocol.ids import JobId
 from opsconsole_protocol.link import Gpu
@@ -174,6 +175,10 @@ def _absent(worker: Worker, demand: Demand, now_ms: int) -> str:
         return f"is {worker.connection if worker.connection != 'connected' else 'reconnecting'}"
     if worker.maintenance:
         return "is in maintenance (undrain it to use it)"
+    if trouble := blocking(worker):
+        return f"is in trouble: {trouble}"
+    if worker.unproved:
+        return "has attempts that this store doesn't know (look at its attention in `opsconsole workers`)"
     if worker.avoided_until_ms > now_ms:
         # No countdown: a reason is stored with every job that waits, and must not change every second.
         return f"is avoided for a while after {worker.avoided_after}"

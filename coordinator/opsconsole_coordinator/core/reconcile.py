@@ -6,15 +6,18 @@ from typing import Any
 import msgspec
 
 from opsconsole_coordinator.core import gang
-from opsconsole_coordinator.core.adoption import adopt
+from opsconsole_coordinator.core.adoption import adopt, find_task
 from opsconsole_coordinator.core.ending import end_attempt, forget, settle_job
 from opsconsole_coordinator.core.fleet import SYSTEM, Fleet
 from opsconsole_coordinator.core.model import Attempt, Worker
 from opsconsole_coordinator.core.schedule import desired_of, set_want
+from opsconsole_coordinator.core.trouble import hear
 from opsconsole_protocol import PROTOCOL_VERSION, link
-from opsconsole_protocol.error import Conflict, ProtocolError, Unavailable, VersionMismatch
+from opsconsole_protocol.bound import check_tree, cut
+from opsconsole_protocol.error import Conflict, InvalidRequest, ProtocolError, Unavailable, VersionMismatch
 from opsconsole_protocol.ids import AttemptId, SessionId
 from opsconsole_protocol.link import HEARTBEAT_MS, SILENT_AFTER_MS, Mode, Observed
+from opsconsole_protocol.name import check_name, check_worker_name
 from opsconsole_protocol.state import (
     ATTEMPT_MOVES,
     AttemptState,
@@ -22,6 +25,9 @@ from opsconsole_protocol.state import (
     is_attempt_finished,
     is_task_waiting,
 )
+
+UNPROVED_MAX = 1_000
+"""How many attempts that a worker can't prove to be its own are counted."""
 
 
 def register(
@@ -45,17 +51,20 @@ def register(
     if worker is None:
         worker = Worker(id=message.worker_id, name=message.name, joined_at_ms=now_ms)
         fleet.workers[worker.id] = worker
-        fleet.audit(now_ms, message.name, "joined", f"worker {message.name} joined", message.name)
+        fleet.audit(now_ms, worker.actor, "joined", f"worker {message.name} joined", message.name)
     elif worker.session is not None:
         fleet.close(worker, "conflict", "this worker has connected anew")
     if worker.connection == "lost":
-        fleet.audit(now_ms, worker.name, "returned", f"worker {worker.name} is back", worker.name)
+        fleet.audit(now_ms, worker.actor, "returned", f"worker {worker.name} is back", worker.name)
     worker.is_named = worker.is_named or bool(name)
     _take_description(worker, message, session, now_ms)
+    hear(fleet, worker, message.troubles, now_ms)
     fleet.touch_worker(worker)
     fleet.must_schedule = True
-    if _knows_more(fleet, message, finished):
-        _begin_adopting(fleet, worker, message.store_seq, now_ms)
+    worker.unproved = set()
+    known_seq = _known_seq(fleet, message, finished)
+    if known_seq is not None:
+        _begin_adopting(fleet, worker, known_seq, now_ms)
     fleet.send(
         worker,
         link.Registered(
@@ -65,6 +74,7 @@ def register(
             store_seq=fleet.seq,
             heartbeat_ms=HEARTBEAT_MS,
             attempt_log_bytes=fleet.attempt_log_bytes,
+            store_seal=fleet.seal.of_seq(worker.id, fleet.seq),
         ),
     )
     _reconcile(fleet, worker, message.observed, finished, now_ms, seen=None)
@@ -79,7 +89,11 @@ def check_register(fleet: Fleet, message: link.Register, now_ms: int) -> None:
             f"the agent speaks protocol {message.protocol} and the coordinator {PROTOCOL_VERSION}: install the same version on both"
         )
     checked_properties(message.properties)
-    others = (one for one in fleet.workers.values() if one.id != message.worker_id and not one.revoked)
+    check_worker_name(message.name, message.worker_id)
+    check_tags(message.tags)
+    others = [one for one in fleet.workers.values() if one.id != message.worker_id and not one.revoked]
+    if any(message.name == one.id or message.worker_id == one.name for one in others):
+        raise Conflict(f"{message.name} is another worker's id, or the other way round: start it with another --name")
     if any(one.name == message.name for one in others):
         raise Conflict(f"there is a worker named {message.name} already: start this agent with another --name")
     worker = fleet.workers.get(message.worker_id)
@@ -92,12 +106,24 @@ def check_register(fleet: Fleet, message: link.Register, now_ms: int) -> None:
         raise Unavailable("this connection is an older one: the agent has dialled again since")
 
 
+def check_tags(tags: Iterable[str]) -> None:
+    """Raise InvalidRequest for what can't be a tag."""
+    for tag in tags:
+        check_name(tag, "a tag")
+
+
 def checked_properties(properties: dict[str, Any]) -> dict[str, Any]:
-    """The properties, if those that are looked into have their shape. Raises ProtocolError."""
+    """The properties, if they can be told to everybody, and those that are looked into have their shape.
+
+    Raises ProtocolError.
+    """
     try:
+        check_tree("a worker's properties", properties)
         msgspec.convert(properties.get("io_paths") or {}, link.IoPaths)
     except msgspec.ValidationError as error:
         raise ProtocolError(f"the property io_paths has the wrong shape: {error}") from None
+    except InvalidRequest as error:
+        raise ProtocolError(error.message) from None
     return properties
 
 
@@ -118,12 +144,24 @@ def _take_description(worker: Worker, message: link.Register, session: SessionId
     worker.connection = "connected"
 
 
-def _knows_more(fleet: Fleet, message: link.Register, finished: Collection[AttemptId]) -> bool:
-    """Whether this agent remembers what our store doesn't: a later state of it, or attempts that it never assigned."""
+def _known_seq(fleet: Fleet, message: link.Register, finished: Collection[AttemptId]) -> int | None:
+    """How far this store had come, where the worker proves that it was further than it is: it was restored."""
     if message.store_id != fleet.store_id or fleet.adopting or fleet.restore_confirmed:
-        return False
-    known = (one.attempt_id in fleet.attempts or one.attempt_id in finished for one in message.observed)
-    return message.store_seq > fleet.seq or not all(known)
+        return None
+    proved: list[int] = []
+    if message.store_seq > fleet.seq and fleet.seal.proves_seq(
+        message.worker_id, message.store_seq, message.store_seal
+    ):
+        proved.append(message.store_seq)
+    for one in message.observed:
+        if one.attempt_id in fleet.attempts or one.attempt_id in finished:
+            continue
+        seq = fleet.seal.attempt_seq(message.worker_id, one.attempt_id, one.seal)
+        # One that we gave away is missing here though its task waits, or though we never came so far. Else its job
+        # has ended long ago and was removed.
+        if seq is not None and (seq > fleet.seq or find_task(fleet, one) is not None):
+            proved.append(seq)
+    return max(proved, default=None)
 
 
 def _begin_adopting(fleet: Fleet, worker: Worker, seen_seq: int, now_ms: int) -> None:
@@ -139,14 +177,16 @@ def _begin_adopting(fleet: Fleet, worker: Worker, seen_seq: int, now_ms: int) ->
 def send_desired(fleet: Fleet, worker: Worker) -> None:
     """Tell a worker its whole desired set."""
     wanted = [
-        desired_of(fleet.jobs[attempt.job_id], attempt)
+        desired_of(fleet, fleet.jobs[attempt.job_id], attempt)
         for attempt in worker.live.values()
         if not attempt.is_finished and not attempt.lost
     ]
     seq = fleet.next_seq(worker)
     for attempt in worker.live.values():
         attempt.assigned_seq = seq
-    fleet.send(worker, link.DesiredSet(seq=seq, attempts=tuple(wanted), adopting=fleet.adopting))
+    fleet.send(
+        worker, link.DesiredSet(seq=seq, attempts=tuple(wanted), adopting=fleet.adopting or bool(worker.unproved))
+    )
 
 
 def observation(
@@ -182,7 +222,7 @@ def _reconcile(
             _end_unstarted(fleet, attempt, now_ms)
         elif seen is not None:
             attempt.assigned_seq = fleet.next_seq(worker)
-            desired = desired_of(fleet.jobs[attempt.job_id], attempt)
+            desired = desired_of(fleet, fleet.jobs[attempt.job_id], attempt)
             fleet.send(worker, link.JobAssignment(seq=attempt.assigned_seq, desired=desired))
     for attempt in _without_rest(worker, there):
         forget(fleet, attempt)
@@ -220,11 +260,25 @@ def _take(fleet: Fleet, worker: Worker, observed: Observed, finished: Collection
 def _take_unknown(fleet: Fleet, worker: Worker, observed: Observed, finished: Collection[AttemptId]) -> None:
     if observed.attempt_id in finished:
         _answer_finished(fleet, worker, observed)
+    elif fleet.attempts.get(observed.attempt_id) is None and _may_be_ours(fleet, observed):
+        _leave_alone(fleet, worker, observed)
     elif is_attempt_finished(observed.state) and not fleet.adopting:
         fleet.send(worker, link.Forget(seq=fleet.next_seq(worker), attempt_ids=(observed.attempt_id,)))
     elif not fleet.adopting:
         stop = link.Want(mode=Mode.STOP, reason="the coordinator doesn't know this attempt")
         fleet.send(worker, link.SetWant(seq=fleet.next_seq(worker), attempt_id=observed.attempt_id, want=stop))
+
+
+def _may_be_ours(fleet: Fleet, observed: Observed) -> bool:
+    """Whether a task waits here that this might be an attempt of. One that was proved would have been adopted."""
+    return not fleet.restore_confirmed and find_task(fleet, observed) is not None
+
+
+def _leave_alone(fleet: Fleet, worker: Worker, observed: Observed) -> None:
+    """A worker's bare word: it gets no more work and a remark until an operator decides, and nobody else notices."""
+    if len(worker.unproved) < UNPROVED_MAX:
+        worker.unproved.add(observed.attempt_id)
+    fleet.show_worker(worker)
 
 
 def _answer_finished(fleet: Fleet, worker: Worker, observed: Observed) -> None:
@@ -341,14 +395,16 @@ def update_metadata(fleet: Fleet, worker: Worker, message: link.UpdateMetadata, 
     """Tags, properties or status change. Raises ProtocolError for a status that isn't one."""
     properties = dict(message.properties)
     status = properties.pop("status", None)
+    described = checked_properties({**worker.properties, **properties})
     if status is not None:
-        if status not in {"available", "reserved", "busy", "maintenance"}:
-            raise ProtocolError(f"{status!r} is not a status: available, reserved, busy or maintenance")
+        if status not in ("available", "reserved", "busy", "maintenance"):
+            raise ProtocolError(f"{cut(str(status), 40)!r} is not a status: available, reserved, busy or maintenance")
         if (status == "maintenance") != worker.maintenance:
             worker.maintenance = status == "maintenance"
             fleet.audit(now_ms, actor, str(status), f"{worker.name} is {status}", worker.name)
-    worker.properties = {**worker.properties, **checked_properties(properties)}
+    worker.properties = described
     if message.tags is not None:
+        check_tags(message.tags)
         worker.tags = message.tags
     fleet.touch_worker(worker)
     fleet.send(worker, link.MetadataUpdated())

@@ -68,6 +68,9 @@ def _is_runnable(fleet: Fleet, job: Job, now_ms: int) -> bool:
     if not job.ready:
         fleet.order.discard(job)
         return False
+    if job.fault:
+        note_reason(fleet, job, job.fault)
+        return False
     if job.spec.project in fleet.paused_projects:
         note_reason(fleet, job, f"project {job.spec.project} is paused")
         return False
@@ -203,7 +206,7 @@ def assign(fleet: Fleet, job: Job, task: Task, offer: Offer, now_ms: int) -> Att
         now_ms, SYSTEM, "assigned", f"attempt {number} assigned to {worker.name}{gpus}", job.task_id(task.index)
     )
     attempt.assigned_seq = fleet.next_seq(worker)
-    fleet.send(worker, link.JobAssignment(seq=attempt.assigned_seq, desired=desired_of(job, attempt)))
+    fleet.send(worker, link.JobAssignment(seq=attempt.assigned_seq, desired=desired_of(fleet, job, attempt)))
     return attempt
 
 
@@ -221,7 +224,7 @@ def enter(fleet: Fleet, job: Job, task: Task, worker: Worker, attempt: Attempt) 
     fleet.show_worker(worker)
 
 
-def desired_of(job: Job, attempt: Attempt) -> link.Desired:
+def desired_of(fleet: Fleet, job: Job, attempt: Attempt) -> link.Desired:
     """The attempt as its worker is told of it."""
     spec = job.spec
     return link.Desired(
@@ -244,6 +247,7 @@ def desired_of(job: Job, attempt: Attempt) -> link.Desired:
             ports=spec.ports,
             timeout_ms=spec.timeout_ms,
             fence_after_ms=spec.fence_after_ms,
+            seal=fleet.seal.of_attempt(attempt.worker_id, attempt.id, fleet.seq),
         ),
     )
 
@@ -258,7 +262,7 @@ def retract_waiting(fleet: Fleet, now_ms: int) -> None:
             if attempt.state is not AttemptState.ASSIGNED or now_ms - attempt.assigned_at_ms < RETRACT_AFTER_MS:
                 continue
             job = fleet.jobs.get(attempt.job_id)
-            if job is None or job.spec.gang or attempt.want.mode is not link.Mode.RUN:
+            if job is None or job.spec.gang or job.fault or attempt.want.mode is not link.Mode.RUN:
                 continue
             demand = Demand(job.spec, job.requirements)
             others = (judge(fleet, other, demand, now_ms) for other in fleet.workers.values() if other is not worker)

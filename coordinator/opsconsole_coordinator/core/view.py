@@ -1,5 +1,6 @@
 """Rows for people and scripts, from entities in memory or from the store alike."""
 
+import shlex
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,6 +9,7 @@ from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.model import Attempt, Job, Task, Worker
 from opsconsole_coordinator.core.placement import Demand, choose, demand_of, free_gpus, judge, rank
 from opsconsole_coordinator.core.schedule import explain
+from opsconsole_coordinator.core.trouble import holding_up, words
 from opsconsole_coordinator.core.verdict import verdict
 from opsconsole_protocol import requirement
 from opsconsole_protocol.api import AttemptRow, JobRow, TaskRow, Verdict, WorkerRow
@@ -15,6 +17,7 @@ from opsconsole_protocol.link import TaskProgress
 from opsconsole_protocol.spec import JobSpec
 from opsconsole_protocol.state import TaskState, is_task_finished, is_task_waiting
 
+_COMMAND_SHOWN = 200
 RUNNING = frozenset({TaskState.RUNNING, TaskState.PAUSED, TaskState.BUILDING})
 LIVE = RUNNING | {TaskState.ASSIGNED}
 
@@ -50,6 +53,13 @@ def _attention(fleet: Fleet, worker: Worker, now_ms: int) -> str:
         return "its credential was revoked"
     if fleet.adopting:
         return "the store was restored from a backup: confirm with `opsconsole confirm-restore`"
+    if worker.troubles:
+        return "; ".join(words(one) for one in worker.troubles)
+    if worker.unproved:
+        return (
+            f"has {len(worker.unproved)} attempts that this store doesn't know, without proof that they were given to it: "
+            "`opsconsole confirm-restore` has them stopped"
+        )
     if worker.avoided_until_ms > now_ms:
         return f"avoided after {worker.avoided_after}"
     broken = [gpu for gpu in worker.gpus if gpu.state != "ok"]
@@ -78,7 +88,7 @@ def job_row(fleet: Fleet, job: Job) -> JobRow:
         priority=job.priority,
         num_tasks=total,
         task_counts={str(state): count for state, count in sorted(counts.items())},
-        worker=next(iter(names)) if len(names) == 1 else None,
+        worker=single.worker_name if single is not None else next(iter(names)) if len(names) == 1 else None,
         output_path=output,
         submitted_by=job.submitted_by,
         created_at_ms=job.created_at_ms,
@@ -87,7 +97,14 @@ def job_row(fleet: Fleet, job: Job) -> JobRow:
         progress=ended / total if total > 1 or ended else None,
         duration_ms_estimate=round(estimate_ms) if estimate_ms is not None else None,
         advance=_advance(fleet, job, ended),
+        command=_command(job.spec),
     )
+
+
+def _command(spec: JobSpec) -> str:
+    words = spec.command_of(0)
+    text = shlex.join(word[:_COMMAND_SHOWN] for word in words[:_COMMAND_SHOWN])
+    return text if len(text) <= _COMMAND_SHOWN else f"{text[: _COMMAND_SHOWN - 1]}…"
 
 
 def _advance(fleet: Fleet, job: Job, ended: int) -> TaskProgress | None:
@@ -110,7 +127,8 @@ def _job_reason(fleet: Fleet, job: Job) -> str:
     """Why it stands where it stands: its own reason, or that of the first task in the state that names the job's."""
     state = job.state
     if job.stop_reason and not job.is_finished:
-        return f"ending: {job.stop_reason}"
+        held_up = holding_up(fleet, job)
+        return f"ending: {job.stop_reason}" + (f" (waits for {held_up})" if held_up else "")
     if state in {TaskState.PENDING, TaskState.BLOCKED} and job.reason:
         return job.reason
     if len(job.tasks) == 1:
@@ -189,7 +207,9 @@ def why(fleet: Fleet, job: Job, now_ms: int) -> tuple[str, tuple[Verdict, ...]]:
     waiting = next((task for task in job.tasks if task.state is TaskState.PENDING), None)
     verdicts, text = _verdicts(fleet, demand_of(job, waiting), now_ms)
     is_paused = job.spec.project in fleet.paused_projects
-    held_up = job.state is TaskState.BLOCKED or job.waiting_on or is_paused or fleet.adopting or job.spec.gang
+    held_up = (
+        job.state is TaskState.BLOCKED or job.waiting_on or is_paused or fleet.adopting or job.spec.gang or job.fault
+    )
     return (job.reason if held_up and job.reason else text), verdicts
 
 

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from opsconsole_coordinator.log.grep import Matcher, MatcherPool
+from opsconsole_coordinator.log.grep import Matcher
 from opsconsole_coordinator.log.index import count_wanted
 from opsconsole_coordinator.log.locate import Locator, Range, line_range
 from opsconsole_coordinator.log.log_file import Snapshot
@@ -24,9 +24,9 @@ class LogReadError(Unavailable):
     """A log that can't be read from the coordinator's disk; one line that names the file."""
 
 
-def read_page(snapshot: Snapshot, query: LogQuery, matchers: MatcherPool, *, ended: bool) -> LogPage:
+def read_page(snapshot: Snapshot, query: LogQuery, *, ended: bool) -> LogPage:
     """The page that `query` asks for. `ended`: the attempt writes no more. LogQueryError, LogReadError."""
-    matcher = None if query.grep is None else matchers.get(query.grep)
+    matcher = None if query.grep is None else Matcher(query.grep)
     with _reader(snapshot) as reader:
         return _Reading(snapshot, reader, query, matcher, ended=ended).page()
 

@@ -16,7 +16,6 @@ from enum import StrEnum
 from itertools import islice
 from pathlib import Path
 
-from opsconsole_coordinator.log.grep import MatcherPool
 from opsconsole_coordinator.log.log_file import LogFile, Snapshot
 from opsconsole_coordinator.log.page import LogReadError, read_bytes, read_page
 from opsconsole_coordinator.log.record import CODES, SOURCES
@@ -73,7 +72,6 @@ class LogStore:
         self._lock = threading.Lock()
         self._logs: OrderedDict[LogKey, LogFile] = OrderedDict()
         self._opened: OrderedDict[LogKey, LogFile] = OrderedDict()
-        self._matchers = MatcherPool()
 
     # --- writing -----------------------------------------------------------------------------------------------
 
@@ -137,11 +135,10 @@ class LogStore:
             shutil.rmtree(folder)
 
     def close(self) -> None:
-        """Make everything durable, close all files, end all searches. Raises OSError."""
+        """Make everything durable, close all files. Raises OSError."""
         try:
             self.sync()
         finally:
-            self._matchers.close()
             with self._lock:
                 logs = list(self._logs.values())
                 self._logs.clear()
@@ -157,7 +154,7 @@ class LogStore:
 
         At the end of a log the page is empty and the cursor stays the same until more comes.
         """
-        return read_page(self._snapshot(key), query, self._matchers, ended=ended)
+        return read_page(self._snapshot(key), query, ended=ended)
 
     def read_bytes(self, key: LogKey, source: Source, offset: int, limit: int) -> bytes:
         """Up to `limit` bytes of a source from `offset`, exactly as written; empty at its end. LogReadError."""

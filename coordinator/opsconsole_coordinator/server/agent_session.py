@@ -144,11 +144,13 @@ class AgentSession:
                 reconcile.report(kernel.fleet, worker, message, finished, kernel.clock.now_ms())
             case link.Heartbeat():
                 liveness.heartbeat(kernel.fleet, worker, message, kernel.clock.now_ms())
-                self.send(link.HeartbeatAck(at_ms=message.at_ms, store_seq=kernel.committed_seq))
+                seq = kernel.committed_seq
+                seal = kernel.fleet.seal.of_seq(worker.id, seq)
+                self.send(link.HeartbeatAck(at_ms=message.at_ms, store_seq=seq, store_seal=seal))
             case link.Observation():
                 reconcile.observation(kernel.fleet, worker, message, finished, kernel.clock.now_ms())
             case link.UpdateMetadata():
-                reconcile.update_metadata(kernel.fleet, worker, message, worker.name, kernel.clock.now_ms())
+                reconcile.update_metadata(kernel.fleet, worker, message, worker.actor, kernel.clock.now_ms())
             case link.FileExists(check_id=check_id, size_bytes=size):
                 kernel.fleet.answer_input(check_id, True, f"found, {_size(size)}", kernel.clock.now_ms(), worker.id)
             case link.FileNotFound(check_id=check_id, reason=reason):

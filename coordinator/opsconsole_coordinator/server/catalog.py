@@ -9,10 +9,21 @@ from opsconsole_coordinator.store import query
 from opsconsole_coordinator.store.blob import reader
 from opsconsole_coordinator.store.database import Database
 from opsconsole_protocol.api import ProjectRow, SetProject, TemplateRow
+from opsconsole_protocol.bound import (
+    COMMAND_BYTES_MAX,
+    COMMAND_WORDS_MAX,
+    NAME_CHARACTERS_MAX,
+    TEXT_CHARACTERS_MAX,
+    check_count,
+    check_length,
+    check_tree,
+)
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.ids import JobId
+from opsconsole_protocol.name import check_name
 from opsconsole_protocol.spec import JobSpec
 
+PARAMETERS_MAX = 100
 STATUSES = ("active", "paused", "archived")
 _project = reader(ProjectRow, "a project")
 _template = reader(TemplateRow, "a template")
@@ -38,6 +49,7 @@ def read_projects(connection: sqlite3.Connection) -> tuple[ProjectRow, ...]:
 
 async def set_project(kernel: Kernel, request: SetProject, actor: str) -> str:
     """Make or change a project. Raises InvalidRequest."""
+    check_name(request.name, "a project's name")
     if request.status is not None and request.status not in STATUSES:
         raise InvalidRequest(f"{request.status!r} is not a project's status: use one of {', '.join(STATUSES)}")
     now_ms = kernel.clock.now_ms()
@@ -80,6 +92,7 @@ async def set_template(kernel: Kernel, template: TemplateRow, actor: str) -> str
     """Make or replace a template. Raises InvalidRequest where its words name parameters that it doesn't declare."""
     if not template.name or not template.command:
         raise InvalidRequest("a template needs a name and a command")
+    check_template(template)
     now_ms = kernel.clock.now_ms()
     row = msgspec.structs.replace(template, created_by=actor, created_at_ms=now_ms)
 
@@ -90,6 +103,22 @@ async def set_template(kernel: Kernel, template: TemplateRow, actor: str) -> str
     words = f"template {row.name} set"
     kernel.fleet.audit(now_ms, actor, "template", words, row.name)
     return words
+
+
+def check_template(template: TemplateRow) -> None:
+    """Raise InvalidRequest where something is longer than anybody would read, or can't be told to everybody."""
+    check_length("the template's name", template.name, NAME_CHARACTERS_MAX)
+    check_length("the template's description", template.description, TEXT_CHARACTERS_MAX)
+    check_count("words of a command", template.command, COMMAND_WORDS_MAX)
+    for word in template.command:
+        check_length("the word", word, COMMAND_BYTES_MAX)
+    check_count("parameters", template.parameters, PARAMETERS_MAX)
+    for one in template.parameters:
+        check_length("the parameter's name", one.name, NAME_CHARACTERS_MAX)
+        check_length("the parameter's kind", one.kind, NAME_CHARACTERS_MAX)
+        check_length("the parameter's help", one.help, TEXT_CHARACTERS_MAX)
+        check_tree("a parameter's default and choices", [one.default, *one.choices])
+    check_tree("a template's defaults", template.defaults)
 
 
 def _decode(name: str, data: bytes | None) -> ProjectRow:

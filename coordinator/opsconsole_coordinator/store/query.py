@@ -13,7 +13,7 @@ from opsconsole_protocol import requirement
 from opsconsole_protocol.api import EventRow, JobRow, ProjectRow
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.ids import AttemptId, JobId
-from opsconsole_protocol.spec import JobSpec
+from opsconsole_protocol.spec import JobSpec, check_bounds
 from opsconsole_protocol.state import TaskState
 
 _spec = reader(JobSpec, "a job")
@@ -268,6 +268,7 @@ def _portions(values: Collection[str]) -> Iterator[tuple[list[str], str]]:
 def _job(row: tuple[object, ...]) -> Job:
     job_id, seq, created_at_ms, finished_at_ms, spec_data, data = _job_columns(row)
     spec, stored = _spec(spec_data), _stored(data)
+    requirements, fault = _usable(spec)
     return Job(
         id=JobId(job_id),
         spec=spec,
@@ -286,15 +287,18 @@ def _job(row: tuple[object, ...]) -> Job:
         worker_names=set(stored.worker_names),
         mean_duration_ms=stored.mean_duration_ms,
         reason=stored.reason,
-        requirements=_requirements(spec),
+        requirements=requirements,
+        fault=fault,
     )
 
 
-def _requirements(spec: JobSpec) -> tuple[requirement.Requirement, ...]:
+def _usable(spec: JobSpec) -> tuple[tuple[requirement.Requirement, ...], str]:
+    """The spec's requirements, or why no worker may see it: what was once accepted must not stop a start."""
     try:
-        return requirement.parse_all(spec.requirements)
-    except InvalidRequest:
-        raise damaged("a job") from None
+        check_bounds(spec)
+        return requirement.parse_all(spec.requirements), ""
+    except InvalidRequest as error:
+        return (), f"can't be placed: {error}. Cancel it and submit it anew"
 
 
 def _state(text: str) -> TaskState:

@@ -14,7 +14,11 @@ from opsconsole_protocol.state import TaskState
 def load(connection: sqlite3.Connection, random_bits: Callable[[int], int], name: str, now_ms: int) -> Fleet:
     """Everything that is live. Workers count as heard of now: they get the time to come back."""
     fleet = Fleet(
-        random_bits, seq=query.committed_seq(connection), store_id=query.meta(connection, "store_id"), name=name
+        random_bits,
+        seq=query.committed_seq(connection),
+        store_id=query.meta(connection, "store_id"),
+        name=name,
+        key=query.meta(connection, "seal_key").encode(),
     )
     fleet.adopting = query.meta(connection, "adopting") == "1"
     fleet.paused_projects = query.paused_projects(connection)

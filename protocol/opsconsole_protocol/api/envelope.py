@@ -5,19 +5,20 @@ import msgspec
 from opsconsole_protocol.api.answer import AnyAnswer
 from opsconsole_protocol.api.request import AnyRequest
 from opsconsole_protocol.api.row import EventRow, JobRow, WorkerRow
+from opsconsole_protocol.bound import Label, Signed, Whole
 
 
 class Hello(msgspec.Struct, frozen=True, tag="hello"):
     """The client's first message."""
 
-    protocol: int
-    client: str
+    protocol: Signed
+    client: Label
 
 
 class Call(msgspec.Struct, frozen=True, tag="call"):
     """A request and its number, unique within the connection."""
 
-    number: int
+    number: Whole
     request: AnyRequest
 
 

@@ -6,9 +6,11 @@ import msgspec
 from msgspec import Meta
 
 from opsconsole_protocol.api.row import TemplateRow
+from opsconsole_protocol.bound import ID_CHARACTERS_MAX, Id, Label, Moment, Path, Tags, Text, Whole
 from opsconsole_protocol.ids import JobId
 from opsconsole_protocol.log import LogQuery
-from opsconsole_protocol.spec import PRIORITY_MAX, JobSpec
+from opsconsole_protocol.requirement import LINE_CHARACTERS_MAX
+from opsconsole_protocol.spec import NUM_TASKS_MAX, PRIORITY_MAX, JobSpec
 
 PAGE_MAX = 1_000
 SUBMISSIONS_MAX = 10_000
@@ -16,9 +18,8 @@ IDS_MAX = 10_000
 USES_MAX = 10_000
 TTL_MS_MAX = 10 * 366 * 24 * 3_600_000
 
-Moment = Annotated[int, Meta(ge=0, le=1 << 53)]
-"""Milliseconds, or a place in a sequence, that fits the store."""
-Label = Annotated[str, Meta(max_length=200)]
+Line = Annotated[str, Meta(max_length=LINE_CHARACTERS_MAX)]
+Ids = Annotated[tuple[Id, ...], Meta(min_length=1, max_length=IDS_MAX)]
 
 
 class Request(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -28,7 +29,7 @@ class Request(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 class Submission(msgspec.Struct, frozen=True):
     """A job and the id that the client made for it: the same submission twice is one job."""
 
-    job_id: JobId
+    job_id: Annotated[JobId, Meta(max_length=ID_CHARACTERS_MAX)]
     spec: JobSpec
 
 
@@ -39,19 +40,20 @@ class SubmitJobs(Request, frozen=True, kw_only=True, tag="submit"):
 
 
 class ListWorkers(Request, frozen=True, kw_only=True, tag="workers"):
-    """Answered by WorkerList. `filter` is a line of requirements."""
+    """Answered by WorkerList. `filter` is a line of requirements; `revoked`: those that were revoked, too."""
 
-    filter: str = ""
+    filter: Line = ""
+    revoked: bool = False
 
 
 class ListJobs(Request, frozen=True, kw_only=True, tag="jobs"):
     """Newest first; `before_ms` and `before_id` page. Answered by JobList."""
 
-    filter: str = ""
-    project: str = ""
+    filter: Line = ""
+    project: Label = ""
     limit: Annotated[int, Meta(ge=1, le=PAGE_MAX)] = 100
     before_ms: Moment | None = None
-    before_id: str = ""
+    before_id: Id = ""
 
 
 class ListProjects(Request, frozen=True, kw_only=True, tag="projects"):
@@ -72,14 +74,14 @@ class SetProject(Request, frozen=True, kw_only=True, tag="set_project"):
     """Create or change a project; `status` is active, paused or archived."""
 
     name: Annotated[str, Meta(min_length=1, max_length=100)]
-    description: str | None = None
-    status: str | None = None
+    description: Text | None = None
+    status: Label | None = None
 
 
 class ShowJob(Request, frozen=True, kw_only=True, tag="show"):
     """`id` is a job's, or any unambiguous prefix. Answered by JobDetail."""
 
-    id: str
+    id: Id
     tasks_from: Annotated[int, Meta(ge=0, le=100_000)] = 0
     tasks_limit: Annotated[int, Meta(ge=0, le=100_000)] = 100_000
     events_limit: Annotated[int, Meta(ge=0, le=10_000)] = 1_000
@@ -88,15 +90,15 @@ class ShowJob(Request, frozen=True, kw_only=True, tag="show"):
 class Act(Request, frozen=True, kw_only=True, tag="act"):
     """Pause, resume, cancel, retry, hold or release jobs or single tasks (`JOB/task-N`). Answered by ActResult."""
 
-    verb: str
-    ids: Annotated[tuple[str, ...], Meta(min_length=1, max_length=IDS_MAX)]
-    reason: str = ""
+    verb: Label
+    ids: Ids
+    reason: Text = ""
 
 
 class SetPriority(Request, frozen=True, kw_only=True, tag="set_priority"):
     """Change a waiting job's priority; `relative` adds to it."""
 
-    id: str
+    id: Id
     priority: Annotated[int, Meta(ge=-PRIORITY_MAX, le=PRIORITY_MAX)]
     relative: bool = False
 
@@ -104,14 +106,14 @@ class SetPriority(Request, frozen=True, kw_only=True, tag="set_priority"):
 class WaitJobs(Request, frozen=True, kw_only=True, tag="wait"):
     """Answered by JobList when all have ended, or are blocked, or `timeout_ms` has passed."""
 
-    ids: Annotated[tuple[str, ...], Meta(min_length=1, max_length=IDS_MAX)]
+    ids: Ids
     timeout_ms: Moment | None = None
 
 
 class Why(Request, frozen=True, kw_only=True, tag="why"):
     """Answered by WhyAnswer."""
 
-    id: str
+    id: Id
 
 
 class AskCandidates(Request, frozen=True, kw_only=True, tag="job_request"):
@@ -127,9 +129,9 @@ class ReadLog(Request, frozen=True, kw_only=True, tag="logs"):
     before the page is read.
     """
 
-    id: str
-    task_index: int | None = None
-    attempt: int | None = None
+    id: Id
+    task_index: Annotated[int, Meta(ge=0, lt=NUM_TASKS_MAX)] | None = None
+    attempt: Whole | None = None
     query: LogQuery
     wait_ms: Annotated[int, Meta(ge=0, le=60_000)] = 0
     settle_ms: Annotated[int, Meta(ge=0, le=60_000)] = 0
@@ -138,26 +140,62 @@ class ReadLog(Request, frozen=True, kw_only=True, tag="logs"):
 class ListEvents(Request, frozen=True, kw_only=True, tag="events"):
     """Newest first. Answered by EventList."""
 
-    subject: str = ""
-    before_seq: Moment | None = None
+    subject: Label = ""
+    before_seq: Whole | None = None
     limit: Annotated[int, Meta(ge=1, le=PAGE_MAX)] = 200
 
 
 class SetWorker(Request, frozen=True, kw_only=True, tag="set_worker"):
-    """Drain, undrain or revoke a worker, by name or id. Answered by WorkerList."""
+    """Drain, undrain, revoke or remove a worker, by name or id. Answered by WorkerList, as it is or last was.
 
-    name: str
-    action: str
+    `everybody`, for revoke alone: all workers, and no name.
+    """
+
+    name: Label
+    action: Label
+    everybody: bool = False
+
+
+class ListPeople(Request, frozen=True, kw_only=True, tag="people"):
+    """Who may do what here, by name. Answered by PersonList."""
+
+
+class RenamePerson(Request, frozen=True, kw_only=True, tag="rename_person"):
+    """Call somebody otherwise from now on. Answered by PersonList."""
+
+    name: Label
+    new: Label
+
+
+class RevokePeople(Request, frozen=True, kw_only=True, tag="revoke_people"):
+    """Take back what these people hold, or what everybody holds and all open invitations. Answered by PersonList.
+
+    Their open connections end at once. The token in the coordinator's data folder stays.
+    """
+
+    names: Annotated[tuple[Label, ...], Meta(max_length=IDS_MAX)] = ()
+    everybody: bool = False
+
+
+class ListInvitations(Request, frozen=True, kw_only=True, tag="invitations"):
+    """Those that still let somebody in. Answered by InvitationList."""
+
+
+class RevokeInvitations(Request, frozen=True, kw_only=True, tag="revoke_invitations"):
+    """Let nobody in by these any more, by none with `everything`. Answered by InvitationList: those that were open."""
+
+    ids: Annotated[tuple[Label, ...], Meta(max_length=IDS_MAX)] = ()
+    everything: bool = False
 
 
 class Invite(Request, frozen=True, kw_only=True, tag="invite"):
     """Answered by Invited. `role` is worker, viewer, operator or admin."""
 
-    role: str = "worker"
+    role: Label = "worker"
     ttl_ms: Annotated[int, Meta(ge=1, le=TTL_MS_MAX)] = 3_600_000
     uses: Annotated[int, Meta(ge=1, le=USES_MAX)] = 1
     name: Label = ""
-    tags: tuple[Label, ...] = ()
+    tags: Tags = ()
 
 
 class Subscribe(Request, frozen=True, kw_only=True, tag="subscribe"):
@@ -173,7 +211,7 @@ class ConfirmRestore(Request, frozen=True, kw_only=True, tag="confirm_restore"):
 class Backup(Request, frozen=True, kw_only=True, tag="backup"):
     """Copy the store, online, to a new file on the coordinator's machine. Answered by Done."""
 
-    path: Annotated[str, Meta(min_length=1, max_length=4096)]
+    path: Annotated[Path, Meta(min_length=1)]
 
 
 class AskHealth(Request, frozen=True, kw_only=True, tag="health"):
@@ -183,5 +221,6 @@ class AskHealth(Request, frozen=True, kw_only=True, tag="health"):
 AnyRequest = (
     SubmitJobs | ListWorkers | ListJobs | ListProjects | ListTemplates | SetTemplate | SetProject | ShowJob | Act
     | SetPriority | WaitJobs | Why | AskCandidates | ReadLog | ListEvents | SetWorker | Invite | Subscribe
-    | ConfirmRestore | Backup | AskHealth
+    | ConfirmRestore | Backup | AskHealth | ListPeople | RenamePerson | RevokePeople | ListInvitations
+    | RevokeInvitations
 )  # fmt: skip

@@ -55,6 +55,8 @@ class JobRow(Row, frozen=True, kw_only=True):
     """How long like jobs of this project took, from history."""
     advance: TaskProgress | None = None
     """How far it is by what its tasks print: of one task as it counts, of several in tasks with parts of running ones."""
+    command: str = ""
+    """What its first task runs, as a shell would read it, cut where it is long."""
 
 
 class AttemptRow(Row, frozen=True, kw_only=True):
@@ -117,6 +119,33 @@ class ProjectRow(Row, frozen=True, kw_only=True):
     created_at_ms: int
     updated_at_ms: int
     job_counts: dict[str, int]
+
+
+class PersonRow(Row, frozen=True, kw_only=True):
+    """Somebody who came in by an invitation, or (`is_local`) who has the token in the coordinator's data folder.
+
+    `role` is what they reach, or reached: `revoked_at_ms` is null unless all that they held was taken back.
+    """
+
+    name: str
+    role: str
+    is_local: bool = False
+    credentials: int = 1
+    connections: int = 0
+    joined_at_ms: int | None = None
+    revoked_at_ms: int | None = None
+
+
+class InvitationRow(Row, frozen=True, kw_only=True):
+    """An open invitation; `role` is worker, viewer, operator or admin. Its secret nobody knows but who was given it."""
+
+    id: str
+    role: str
+    name: str
+    tags: tuple[str, ...]
+    uses_left: int
+    expires_at_ms: int
+    created_by: str
 
 
 class Parameter(Row, frozen=True, kw_only=True):

@@ -33,6 +33,8 @@ class RecordedLog:
     def __init__(self) -> None:
         self.lines: list[LogLine] = [training_line(number) for number in range(LINES)]
         self.finished = False
+        self.state = "succeeded"
+        """How the task ended, once it has."""
         self._more = asyncio.Event()
 
     def say(self, *texts: str, source: Source = Source.STDOUT) -> None:
@@ -58,7 +60,7 @@ class RecordedLog:
             page = self._page(request)
         index = request.task_index or 0
         attempt = request.attempt if request.attempt is not None else (1 if job.name == "train-lr3" else 0)
-        state = "succeeded" if self.finished else "running"
+        state = self.state if self.finished else "running"
         return api.LogAnswer(
             page=page, task_id=f"{job.id}/task-{index}", attempt=attempt, attempt_state=state,
             worker=job.worker or "gpu-d", finished=self.finished and page.end,

@@ -1,9 +1,12 @@
 """Screens about one thing: a job, a worker, why, events, texts."""
 
+import pytest
 from msgspec.structs import replace
 
+from opsconsole.fleet import Change
 from opsconsole_console.screen.event_screen import EventPane
 from opsconsole_console.screen.job.job_screen import JobScreen
+from opsconsole_console.screen.job.task_log import TaskLog
 from opsconsole_console.screen.job.task_pane import TaskPane
 from opsconsole_console.screen.why_screen import WhyScreen, checks_of
 from opsconsole_console.screen.worker.worker_screen import WorkerScreen
@@ -72,15 +75,91 @@ async def test_a_job_that_changes_is_asked_for_anew(source: RecordedSource) -> N
         assert "paused by ben" in there.text()
 
 
-async def test_a_small_terminal_shows_one_pane_at_a_time(source: RecordedSource) -> None:
+async def test_a_small_terminal_shows_tasks_with_their_log_and_the_rest_by_number(source: RecordedSource) -> None:
     async with stage(source, SMALL) as there:
         screen = await opened_job(there, "51c")
-        assert "1 Tasks  2 Spec  3 Events" in there.text().splitlines()[0]
-        assert not screen.query_one(EventPane).region.height
-        await there.press("3")
+        assert "1 Tasks  2 Log  3 Spec  4 Events" in there.text().splitlines()[0]
+        log, tasks, events = screen.query_one(TaskLog), screen.query_one(TaskPane), screen.query_one(EventPane)
+        assert log.region.y >= tasks.region.bottom
+        assert log.region.height >= 8
+        assert not events.region.height
+        await there.press("4")
         await there.settle()
-        assert screen.query_one(EventPane).region.height
-        assert not screen.query_one(TaskPane).region.height
+        assert events.region.height >= 8
+        assert not log.region.height
+        assert tasks.region.height
+        await there.press("2")
+        await there.settle()
+        assert there.has_focus(log.view)
+        assert not events.region.height
+
+
+@pytest.mark.parametrize(("size", "beside"), [((160, 45), True), ((120, 40), False), ((80, 24), False)])
+async def test_a_jobs_log_stands_beside_or_below_its_tasks(
+    source: RecordedSource, size: tuple[int, int], beside: bool
+) -> None:
+    async with stage(source, size) as there:
+        screen = await opened_job(there, "42f")
+        await there.settle()
+        log, tasks = screen.query_one(TaskLog), screen.query_one(TaskPane)
+        assert (log.region.x >= tasks.region.right) is beside
+        assert (log.region.y >= tasks.region.bottom) is not beside
+        assert log.region.area > 0.4 * size[0] * size[1], "a job of one task gives most room to its log"
+
+
+async def test_the_log_of_the_task_under_the_cursor_is_shown(source: RecordedSource) -> None:
+    async with stage(source, (160, 45)) as there:
+        screen = await opened_job(there, "51c")
+        log, table = screen.query_one(TaskLog), screen.query_one(TaskPane).table
+        row = table.cursor_row
+        assert row is not None
+        assert row.task.state == "running", "the one that is most likely meant"
+        await there.until(lambda: log.view.line_count >= 1_000)
+        assert log.view.following
+        asked = len(source.log_requests)
+        await there.press("j", "j", "j")
+        await there.until(lambda: log.target.task_index == int(table.cursor_id or ""))
+        opened = {request.task_index for request in source.log_requests[asked:]}
+        assert opened == {log.target.task_index}, "those that it passed weren't asked for"
+        await there.press("enter")
+        assert there.has_focus(log.view)
+        await there.press("full_stop")
+        screen.apply(Change(jobs=frozenset({"51c7hh3d0v"})))  # the job changes while the cursor comes to rest
+        assert there.has_focus(log.view)
+        await there.until(lambda: log.target.task_index == int(table.cursor_id or ""))
+        await there.press("escape")
+        assert there.has_focus(table)
+        await there.press("escape")
+        assert there.screen_name == "MainScreen"
+
+
+async def test_a_failed_task_is_shown_at_its_traceback(source: RecordedSource) -> None:
+    source.log.say("Traceback (most recent call last):", *(f'  File "train.py", line {n}' for n in range(60)),
+                   "ValueError: loss is NaN", *("cleaning up" for _ in range(60)))  # fmt: skip
+    source.log.state = "failed"
+    source.log.finish()
+    async with stage(source, (160, 45)) as there:
+        screen = await opened_job(there, "c0p")
+        log = screen.query_one(TaskLog)
+        await there.until(lambda: "Traceback" in log.view.text_in_view())
+        assert log.view.text_in_view().splitlines()[1] == "Traceback (most recent call last):"
+        assert not log.view.following
+
+
+async def test_back_from_a_job_everything_is_as_it_was(source: RecordedSource) -> None:
+    async with stage(source, SMALL) as there:
+        pane = there.app.main.job_pane
+        await there.press("slash")
+        await there.type("fold")
+        await there.press("enter", "G", "k")
+        before = (pane.table.cursor_id, pane.table.scroll_offset.y, pane.filter.text)
+        await there.press("enter")
+        assert there.screen_name == "JobScreen"
+        source.change_jobs(replace(source.fleet.jobs[str(before[0])], state="running", task_counts={"running": 1}))
+        await there.settle()
+        await there.press("escape")
+        assert (pane.table.cursor_id, pane.table.scroll_offset.y, pane.filter.text) == before
+        assert there.has_focus(pane.table)
 
 
 async def test_a_worker_shows_cards_their_users_tasks_and_history(source: RecordedSource) -> None:

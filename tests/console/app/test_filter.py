@@ -2,8 +2,9 @@
 
 import pytest
 
-from opsconsole_console.app import filter as filters
-from opsconsole_console.screen.main import job_cell, worker_cell
+from opsconsole_console.screen.main import worker_cell
+from opsconsole_protocol import filter as filters
+from opsconsole_protocol import job_filter
 from opsconsole_protocol.api import JobRow
 from opsconsole_protocol.error import InvalidRequest
 from tests.console.app import recorded
@@ -12,13 +13,15 @@ JOBS = [recorded.job_row(work) for work in recorded.all_work()]
 
 
 def kept(text: str, *, inverted: bool = False) -> set[str]:
-    keeps = filters.parse(text, inverted=inverted).keeper(job_cell.properties, job_cell.haystack)
+    keeps = job_filter.parse(text, inverted=inverted).keeper(
+        job_filter.looker(lambda: recorded.NOW_MS), job_filter.haystack
+    )
     return {job.name for job in JOBS if keeps is None or keeps(job)}
 
 
 def test_nothing_typed_shows_everything() -> None:
     assert filters.parse("  ").empty
-    assert filters.parse("").keeper(job_cell.properties, job_cell.haystack) is None
+    assert filters.parse("").keeper(job_filter.looker(lambda: 0), job_filter.haystack) is None
 
 
 def test_conditions_words_and_exclusions_all_hold() -> None:
@@ -47,7 +50,7 @@ def test_only_what_is_asked_for_is_made_of_a_row() -> None:
     def never(_row: JobRow) -> dict[str, object]:
         raise AssertionError("no condition was given")
 
-    keeps = filters.parse("sweep").keeper(never, job_cell.haystack)
+    keeps = filters.parse("sweep").keeper(never, job_filter.haystack)
     assert keeps is not None
     assert [job.name for job in JOBS if keeps(job)] == ["sweep"]
 

@@ -67,9 +67,29 @@ async def test_verbs_apply_to_all_that_is_marked(source: RecordedSource) -> None
         (request,) = asked(there)
         assert isinstance(request, Act)
         assert set(request.ids) == {"42f0k9x2mq", "7xk2p4n1zd"}, "what only waits is left out"
-        assert there.toasts[-1] == "2 jobs paused"
+        assert there.toasts[-1] == "2 jobs paused; 1 waits"
+        assert table.marked == [], "the marks were for this one verb"
+
+
+async def test_marks_stay_where_nothing_was_done(source: RecordedSource) -> None:
+    """Hard use 23: marks end with the verb, and only with it."""
+    async with stage(source) as there:
+        table = there.app.main.job_pane.table
+        for job in ("42f0k9x2mq", "7xk2p4n1zd", "c0p3x7d4ne"):
+            table.toggle_mark(job)
         await there.press("c")
-        assert "Cancel 3 jobs?" in there.text()
+        assert "Cancel 2 jobs?" in there.text()
+        assert "1 has ended already" in there.text()
+        await there.press("n")
+        assert len(table.marked) == 3
+        source.refuse = (Act, Conflict("the coordinator is stopping"))
+        await there.press("c", "y")
+        await there.until(lambda: there.toasts)
+        assert len(table.marked) == 3
+        await there.press("plus")
+        await there.until(lambda: len(there.toasts) == 2)
+        assert there.toasts[-1] == "priority +1 for 2 jobs; 1 has ended already"
+        assert table.marked == []
 
 
 async def test_what_cant_be_done_is_said_without_asking(source: RecordedSource) -> None:

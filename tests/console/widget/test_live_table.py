@@ -319,7 +319,7 @@ async def test_emptied_and_filled_again() -> None:
 async def test_marks_belong_to_rows() -> None:
     app = TableApp(10)
     async with app.run_test(size=SIZE) as pilot:
-        await pilot.press("j", "space", "j", "j", "space", "g", "space", "space")
+        await pilot.press("j", "space", "j", "space", "g", "space", "g", "space")
         assert app.table.marked == ["r001", "r003"]
         assert app.drawn()[2].startswith("◆r001")
         app.table.sort_by("name", reverse=True)
@@ -333,6 +333,57 @@ async def test_marks_belong_to_rows() -> None:
         await pilot.pause()
         assert app.table.marked == []
         assert app.messages[-2:] == [("marked", ("r001",)), ("marked", ())]
+
+
+async def test_space_marks_and_moves_on() -> None:
+    app = TableApp(5)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("space", "space")
+        assert app.table.marked == ["r000", "r001"]
+        assert app.table.cursor_id == "r002"
+        await pilot.press("G", "space")
+        assert app.table.cursor_id == "r004", "there is no further one"
+
+
+async def test_ranges_all_and_the_others_are_marked() -> None:
+    """Hard use, triage: several rows are marked without a key for each."""
+    app = TableApp(8)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("space", "j", "j", "V")
+        assert app.table.marked == ["r000", "r001", "r002", "r003"]
+        await pilot.press("j", "j", "ctrl+@")
+        assert app.table.marked[-1] == "r005", "from where the last range ended"
+        await pilot.press("tilde")
+        assert app.table.marked == ["r006", "r007"]
+        app.table.clear_marks()
+        await pilot.press("g", "shift+down", "shift+down")
+        assert app.table.marked == ["r000", "r001", "r002"]
+        app.table.clear_marks()
+        app.table.set_filter(lambda row: row.load == 1)
+        await pilot.press("asterisk")
+        app.table.set_filter(None)
+        assert app.table.marked == ["r001"], "all that the filter showed, and no other"
+
+
+async def test_the_row_under_the_cursor_stays_in_its_place_until_the_cursor_leaves_it() -> None:
+    """Hard use 31: a row must not go away from under the hand. By any change of any row, with and without a filter."""
+    app = TableApp(30)
+    async with app.run_test(size=SIZE) as pilot:
+        app.table.sort_by("load", reverse=False)
+        app.table.set_filter(lambda row: row.load != 9)
+        app.table.move_to("r007")
+        assert app.table.shown_ids[:3] == ["r000", "r007", "r014"]
+        for load in (6, 9):
+            app.table.upsert({"r007": Row("r007", load), "r001": Row("r001", 0)})
+            app.table.flush()
+            assert app.table.shown_ids.index("r007") <= 2
+            assert app.table.cursor_id == "r007"
+        app.table.set_rows(rows(30) | {"r007": Row("r007", 9)})
+        assert app.table.cursor_id == "r007", "also where all rows come anew"
+        assert app.table.scroll_offset.y == 0
+        await pilot.press("k")
+        assert "r007" not in app.table.shown_ids, "it takes its place once the cursor goes"
+        assert app.table.cursor_id == "r000"
 
 
 async def test_setting_rows_forgets_marks_of_rows_that_are_gone() -> None:

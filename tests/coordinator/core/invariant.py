@@ -31,7 +31,7 @@ def check_idle(fleet: Fleet, now_ms: int) -> list[str]:
     found: list[str] = []
     for job_id in fleet.order:
         job = fleet.jobs[job_id]
-        if fleet.adopting or job.waiting_on or job.spec.project in fleet.paused_projects:
+        if fleet.adopting or job.fault or job.waiting_on or job.spec.project in fleet.paused_projects:
             continue
         due = [task for task in job.tasks if task.state is TaskState.PENDING and task.not_before_ms <= now_ms]
         if job.spec.gang:

@@ -70,9 +70,29 @@ def test_a_task_is_tried_elsewhere_first(world: World) -> None:
     two.succeed(two.started())
 
 
+def test_a_failure_ends_none_of_the_other_tasks(world: World) -> None:
+    worker = world.worker(slots=6)
+    job = world.submit(num_tasks=6)
+    for attempt in [worker.started() for _ in range(6)]:
+        (worker.fail if attempt.index == 2 else worker.succeed)(attempt)
+    assert job.counts == {TaskState.SUCCEEDED: 5, TaskState.FAILED: 1}
+    assert state(job) == "failed"
+
+
+def test_what_failed_runs_again_and_nothing_else(world: World) -> None:
+    worker = world.worker(slots=2)
+    job = world.submit(num_tasks=2)
+    first, second = worker.started(), worker.started()
+    worker.fail(first)
+    assert state(job) == "running", "the other goes on"
+    assert world.act("retry", job) == "retried by ana (1 task)"
+    assert worker.started().index == 0
+    worker.succeed(second)
+
+
 def test_one_failed_task_ends_a_job_that_allows_none(world: World) -> None:
     worker = world.worker(slots=2)
-    job = world.submit(num_tasks=4)
+    job = world.submit(num_tasks=4, max_task_failures=0)
     first, second = worker.started(), worker.started()
     worker.report(first, AttemptState.FAILED, exit_code=1, error="exit code 1")
     assert worker.stop(second).reason == "1 of 4 tasks failed, none may"

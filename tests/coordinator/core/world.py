@@ -172,6 +172,7 @@ class FakeWorker:
         self.seen = 0
         self.run_id = "run-1"
         self.store_seq = 0
+        self.store_seal = ""
         self.fields = {"max_concurrent_jobs": slots, **fields}
 
     @property
@@ -188,7 +189,7 @@ class FakeWorker:
         message = link.Register(**{
             "protocol": PROTOCOL_VERSION, "agent_version": "1", "worker_id": self.id, "name": self.name,
             "run_id": self.run_id, "observed": tuple(self.attempts.values()), "store_id": "store",
-            "store_seq": self.store_seq, **self.fields, **fields,
+            "store_seq": self.store_seq, "store_seal": self.store_seal, **self.fields, **fields,
         })  # fmt: skip
         reconcile.register(world.fleet, session, message, world.known(message.observed), world.now_ms)
         self.inbox.clear()

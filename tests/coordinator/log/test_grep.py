@@ -1,11 +1,9 @@
-"""Patterns from outside: wrong ones, and ones that would never come to an end."""
-
-import time
+"""Patterns from outside in log searches: what they find, and how wrong ones are refused (hard use 3, 53, 64)."""
 
 import pytest
 
 from opsconsole_coordinator.log import LogQueryError
-from opsconsole_coordinator.log.grep import Matcher, MatcherPool
+from opsconsole_coordinator.log.grep import Matcher
 
 LINES = ["all is well", "an error: 42", "größer", ""]
 
@@ -24,12 +22,11 @@ LINES = ["all is well", "an error: 42", "größer", ""]
         ("[[a]", [True, True, False, False]),
     ],
 )
-def test_matches_here_or_in_a_child(pattern: str, expected: list[bool]) -> None:
+def test_matches(pattern: str, expected: list[bool]) -> None:
     matcher = Matcher(pattern)
     assert matcher.matches(LINES) == expected
     assert matcher.matches([]) == []
     assert matcher.matches(LINES[::-1]) == expected[::-1]
-    matcher.close()
 
 
 @pytest.mark.parametrize(
@@ -50,13 +47,11 @@ def test_what_each_match_must_hold(pattern: str, needle: bytes) -> None:
     assert Matcher(pattern).needle == needle
 
 
-def test_lone_surrogates_and_zeros_do_not_break_the_pipe() -> None:
-    matcher = Matcher("\ud800?\0+")
-    assert matcher.matches(["a\0b", "ab", "\ud800"]) == [True, False, False]
-    matcher.close()
+def test_zeros_and_lone_surrogates_are_characters_like_others() -> None:
+    assert Matcher("a\0+").matches(["a\0b", "ab", "\ud800"]) == [True, False, False]
 
 
-@pytest.mark.parametrize("pattern", ["(", "a{2,1}", "*", "[a", "(?P<x>a)(?P<x>b)", "\\", "(?<=a+)b"])
+@pytest.mark.parametrize("pattern", ["(", "a{2,1}", "*", "[a", "(?P<x", "\\", "(?<=a+)b", r"(a)\1"])
 def test_a_wrong_pattern_is_one_line(pattern: str) -> None:
     with pytest.raises(LogQueryError, match="grep: ") as caught:
         Matcher(pattern)
@@ -64,46 +59,9 @@ def test_a_wrong_pattern_is_one_line(pattern: str) -> None:
 
 
 def test_a_huge_pattern_is_refused() -> None:
-    with pytest.raises(LogQueryError, match="1000 characters"):
+    with pytest.raises(LogQueryError, match="grep: a pattern has at most 1000 characters, this one 1001"):
         Matcher("a" * 1001)
 
 
-def test_a_pattern_that_never_ends_is_ended() -> None:
-    matcher = Matcher("(a+)+$", timeout_s=0.3)
-    start = time.monotonic()
-    with pytest.raises(LogQueryError, match="too long"):
-        matcher.matches(["a" * 40 + "b"])
-    # Far from the hours that it would take.
-    assert time.monotonic() - start < 60
-    # It can still be asked something easier.
-    matcher = Matcher("(a+)+$")
-    assert matcher.matches(["aaa", "b"]) == [True, False]
-    matcher.close()
-
-
-def test_a_child_that_dies_is_an_error_and_then_replaced() -> None:
-    matcher = Matcher("a+")
-    assert matcher.matches(["a"]) == [True]
-    child = matcher._child
-    assert child is not None
-    child.kill()
-    child.wait()
-    with pytest.raises(LogQueryError, match="try again"):
-        matcher.matches(["a"])
-    assert matcher.matches(["a"]) == [True]
-    matcher.close()
-
-
-def test_the_pool_keeps_few_children_and_ends_them() -> None:
-    pool = MatcherPool(size=2)
-    matchers = [pool.get(pattern) for pattern in ("a+", "b+")]
-    for matcher in matchers:
-        matcher.matches(["a"])
-    assert pool.get("a+") is matchers[0]
-    children = [matcher._child for matcher in matchers]
-    third = pool.get("c+")
-    assert matchers[1]._child is None
-    assert matchers[0]._child is children[0]
-    third.matches(["c"])
-    pool.close()
-    assert all(child is not None and child.returncode is not None for child in children)
+def test_a_pattern_that_never_ends_elsewhere_is_answered() -> None:
+    assert Matcher("(a+)+$").matches(["a" * 50_000 + "b", "aaa"]) == [False, True]

@@ -266,14 +266,15 @@ async def test_a_restored_store_is_confirmed_once(site: Site) -> None:
             await operator.call(api.ConfirmRestore())
         secret = some_secret()
         agent = await site.agent(secret=secret)
-        desired = await agent.register(store_id=site.endpoint.store_id, store_seq=10_000)
+        seal = site.kernel.fleet.seal.of_seq(agent.worker_id, 10_000)
+        desired = await agent.register(store_id=site.endpoint.store_id, store_seq=10_000, store_seal=seal)
         assert desired.adopting
         assert (await operator.call(api.AskHealth())).adopting
         await operator.submit()
         await operator.call(api.ConfirmRestore())
         await agent.ended()
         async with await site.agent(secret=secret) as again:
-            await again.register(store_id=site.endpoint.store_id, store_seq=10_000)
+            await again.register(store_id=site.endpoint.store_id, store_seq=10_000, store_seal=seal)
             assert not site.kernel.fleet.adopting
         [job] = (await operator.call(api.ListJobs())).jobs
         assert job.state == "assigned"

@@ -254,3 +254,27 @@ async def test_a_store_of_an_old_version_opens(version: int, tmp_path: Path) -> 
         rows = await database.read(partial(fetch_all, statement))
         assert [type(msgspec.msgpack.decode(data, type=kind)) for (data,) in rows] == [kind]
     await database.close()
+
+
+@pytest.mark.parametrize(
+    "poison",
+    [
+        {"requirements": ("name~(a",)},
+        {"requirements": ("x" * 100_000,)},
+        {"requirements": ("name~(?=a)b",)},
+        {"inputs": ("x" * 5_000,)},
+        {"parameters": ({"a": {"b": "x" * 100_000}},)},
+    ],
+    ids=["pattern", "line", "look-ahead", "input", "tree"],
+)
+def test_a_stored_spec_that_is_no_longer_taken_stops_no_start(poison: dict[str, Any]) -> None:
+    """Hard use 53: what was accepted once is unplaceable, and says so."""
+    world, store = World(), Direct()
+    world.on_commit = store.commit
+    job = world.submit(turn=False)
+    job.spec = msgspec.structs.replace(job.spec, **poison)
+    world.commit()
+    fleet = rebuild.load(store.connection, world.random.getrandbits, "lab", world.now_ms)
+    assert fleet.jobs[job.id].fault.startswith("can't be placed: ")
+    assert fleet.jobs[job.id].requirements == ()
+    store.connection.close()

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from opsconsole_console.screen.main import job_cell
 from opsconsole_console.screen.part.facts import LABEL_CELLS, facts, side_by_side
 from opsconsole_console.screen.part.sheet import Line
+from opsconsole_console.screen.part.spec_text import resources_text
 from opsconsole_console.widget import bar
 from opsconsole_console.widget import format as fmt
 from opsconsole_console.widget.cell import Cell, cell, crop
@@ -49,7 +50,13 @@ def job_facts(job: JobRow, spec: JobSpec | None, now_ms: int, cells: int) -> lis
     )
     if spec is not None:
         room = max(20, (cells // 2 if cells >= _TWO_COLUMNS_CELLS else cells) - LABEL_CELLS - 4)
-        right += facts((("command", cell(crop(shlex.join(spec.command), room), "bold")),))
+        right += facts(
+            (
+                ("needs", cell(crop(resources_text(spec.resources), room))),
+                ("require", cell(crop(" ".join(spec.requirements), room))),
+                ("command", cell(crop(shlex.join(spec.command), room), "bold")),
+            )
+        )
     if cells >= _TWO_COLUMNS_CELLS:
         return side_by_side(left, right, cells // 2)
     return [line for line in left + right if label_of(line) in _WHERE_NARROW]

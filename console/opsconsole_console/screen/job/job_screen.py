@@ -1,7 +1,6 @@
-"""One job: what it is, its tasks and attempts, its spec, and what happened to it."""
+"""One job: what it is, its tasks and the log of the one under the cursor, its spec, and what happened to it."""
 
 from collections.abc import Sequence
-from functools import partial
 from typing import ClassVar
 
 from textual import on
@@ -10,12 +9,16 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container, VerticalScroll
 
 from opsconsole.fleet import Change
+from opsconsole_console.app.log_feeder import likely_task
 from opsconsole_console.app.model import Model
 from opsconsole_console.app.source import FleetSource, ask
 from opsconsole_console.screen.event_screen import EventPane
+from opsconsole_console.screen.job.arrangement import Arrangement, arrange
 from opsconsole_console.screen.job.job_facts import job_facts
+from opsconsole_console.screen.job.task_log import TaskLog
 from opsconsole_console.screen.job.task_pane import TaskPane
 from opsconsole_console.screen.part.detail_screen import DetailScreen
+from opsconsole_console.screen.part.failure_binding import FAILURE_BINDINGS
 from opsconsole_console.screen.part.home import begin, home
 from opsconsole_console.screen.part.job_action import JobActions
 from opsconsole_console.screen.part.key_bar import KeyBar
@@ -26,7 +29,7 @@ from opsconsole_console.widget.live_table import LiveTable
 from opsconsole_console.widget.pane import Pane
 from opsconsole_console.widget.sign import sign
 from opsconsole_protocol.api import DetailAnswer, JobDetail, JobRow, ShowJob
-from opsconsole_protocol.error import OpsconsoleError
+from opsconsole_protocol.error import OpsconsoleError, Unavailable
 
 _TASKS_SHOWN = 5_000
 _ASK_AGAIN_S = 3.0
@@ -37,7 +40,11 @@ class JobScreen(DetailScreen, JobActions):
     """Verbs mean the whole job, or its marked tasks."""
 
     AUTO_FOCUS = "#task-table"
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("n", "app.new_job", "New", show=False, id="job.new")]
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]  # noqa: RUF012 - Textual's own type
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *FAILURE_BINDINGS,
+        Binding("n", "app.new_job", "New", show=False, id="job.new"),
+    ]
 
     def __init__(self, model: Model, source: FleetSource, job_id: str) -> None:
         super().__init__()
@@ -48,26 +55,33 @@ class JobScreen(DetailScreen, JobActions):
         self._facts = Sheet(id="job-facts")
         self._head = Pane(self._facts, title="Job", id="detail-head")
         self._task_pane = TaskPane(model.clock, job_id)
-        self._task_pane.add_class("-chosen")
+        row = model.job(job_id)
+        self._log = TaskLog(job_id, row.name if row else job_id, row.num_tasks if row else 0, number=2)
         self._spec = Sheet(id="job-spec")
-        self._event_pane = EventPane(model, source, subject=job_id, number=3)
+        self._spec_pane = Pane(number=3, title="Spec", id="job-spec-pane", classes="scrolled")
+        self._event_pane = EventPane(model, source, subject=job_id, number=4)
+        self._chosen: Pane = self._log
+        self._arranged: tuple[Arrangement, Pane] | None = None
 
     def compose(self) -> ComposeResult:
         yield self._head
-        with Container(classes="detail-body"):
-            yield self._task_pane
-            with Container(classes="detail-side"):
-                with Pane(number=2, title="Spec", id="job-spec-pane", classes="scrolled"), VerticalScroll():
+        with Container(id="job-body"):
+            with Container(id="job-tasks"):
+                yield self._task_pane
+                with self._spec_pane, VerticalScroll():
                     yield self._spec
                 yield self._event_pane
+            yield self._log
         yield KeyBar()
 
     def on_mount(self) -> None:
+        self._model.look(self._job_id)
         self._ask()
         self.set_interval(_ASK_AGAIN_S, self._ask_while_live)
 
     def on_resize(self) -> None:
         self._show()
+        self.call_after_refresh(self.lay_out)
 
     def selected_jobs(self) -> Sequence[JobRow]:
         row = self._model.job(self._job_id) or (self._detail.job if self._detail is not None else None)
@@ -77,6 +91,8 @@ class JobScreen(DetailScreen, JobActions):
         """Show what changed."""
         self._event_pane.apply(change)
         if change.reset or self._job_id in change.jobs:
+            if self.is_current:
+                self._model.look(self._job_id)
             self._show()
             self._ask()
 
@@ -98,6 +114,8 @@ class JobScreen(DetailScreen, JobActions):
         request = ShowJob(id=self._job_id, tasks_limit=_TASKS_SHOWN, events_limit=0)
         try:
             self._detail = (await ask(self._source, request, DetailAnswer)).detail
+        except Unavailable:
+            return  # the first line says so, and it is asked again
         except OpsconsoleError as error:
             if self._detail is None:
                 self._facts.show([Line(cell(error.message, "state-failed"))])
@@ -109,7 +127,12 @@ class JobScreen(DetailScreen, JobActions):
         detail = self._detail
         if detail is None:
             return
+        is_first = not self._task_pane.table.total
         self._task_pane.show_tasks(detail.tasks, detail.job.num_tasks)
+        if is_first and detail.job.num_tasks > 1:
+            self._task_pane.table.move_to(str(likely_task(detail.tasks)))
+        self._follow_cursor()
+        self.call_after_refresh(self.lay_out)
         self._spec.show(spec_lines(detail.spec, max(30, self._spec.size.width)))
 
     def _show_facts(self) -> None:
@@ -122,6 +145,64 @@ class JobScreen(DetailScreen, JobActions):
         self._head.state = f"{self.panes_hint}{shown.glyph} {shown.word}"
         spec = None if self._detail is None else self._detail.spec
         self._facts.show(job_facts(job, spec, self._model.clock(), self.size.width - 4))
+
+    # -- the log --------------------------------------------------------------------------------------------------
+
+    @on(LiveTable.RowHighlighted, "#task-table")
+    def _follow_cursor(self) -> None:
+        line, detail = self._task_pane.table.cursor_row, self._detail
+        if line is not None and detail is not None:
+            self._log.show_task(line, detail.job.name, detail.job.num_tasks)
+
+    @on(LiveTable.RowSelected, "#task-table")
+    def _read_log(self) -> None:
+        self.action_pane(self._log.number)
+
+    @on(TaskLog.Stepped)
+    def _step(self, event: TaskLog.Stepped) -> None:
+        event.stop()
+        self._task_pane.table.action_move(event.step)
+
+    @on(TaskLog.Left)
+    def _back_to_tasks(self, event: TaskLog.Left) -> None:
+        event.stop()
+        self._task_pane.table.focus()
+
+    # -- layout ---------------------------------------------------------------------------------------------------
+
+    def lay_out(self) -> None:
+        """Give every pane the room that it has at the present size, for this many tasks."""
+        body, tasks = self.query_one("#job-body"), self.query_one("#job-tasks")
+        plan = arrange(self.size.width, body.size.height, self._task_pane.wanted_lines)
+        if (plan, self._chosen) == self._arranged:
+            return
+        self._arranged = plan, self._chosen
+        instead = self._chosen is not self._log and not plan.more
+        in_a_column = plan.beside or instead
+        body.styles.layout = "horizontal" if plan.beside else "vertical"
+        tasks.styles.layout = "vertical" if in_a_column else "horizontal"
+        tasks.styles.width = plan.tasks_cells if plan.tasks_cells is not None else "1fr"
+        tasks.styles.height = plan.tasks_lines if plan.tasks_lines is not None and not instead else "1fr"
+        lines = plan.tasks_lines if instead else plan.list_lines
+        self._task_pane.styles.height = lines if lines is not None else "1fr"
+        more = self._spec_pane if self._chosen is self._spec_pane else self._event_pane
+        for pane in (self._spec_pane, self._event_pane):
+            pane.display = pane is more and (plan.more or instead)
+        self._log.display = not instead
+        self._show_facts()
+
+    @property
+    def panes_hint(self) -> str:
+        panes = sorted((pane for pane in self.query(Pane) if pane.number), key=lambda pane: pane.number)
+        hidden = [pane for pane in panes if not pane.display]
+        return "".join(f"{pane.number} {pane.title}  " for pane in (panes if len(hidden) > 1 else hidden))
+
+    def action_pane(self, number: int) -> None:
+        chosen = next((pane for pane in (self._log, self._spec_pane, self._event_pane) if pane.number == number), None)
+        if chosen is not None:
+            self._chosen = chosen
+            self.lay_out()
+        super().action_pane(number)
 
     # -- verbs on marked tasks --------------------------------------------------------------------------------------
 
@@ -151,9 +232,11 @@ class JobScreen(DetailScreen, JobActions):
             verb = "resume"
         if verb == "hold" and all(states.get(task_id) == "held" for task_id in ids):
             verb = "release"
-        home(self).do(partial(home(self).operations.act_on_tasks, verb, ids, self._detail.job.name))
-        return True
+        job_name = self._detail.job.name
 
-    @on(LiveTable.RowSelected, "#task-table")
-    def _open_task(self) -> None:
-        self._task_pane.action_logs()
+        async def carried_out() -> None:
+            if await home(self).operations.act_on_tasks(verb, ids, job_name):
+                self._task_pane.table.clear_marks()
+
+        home(self).do(carried_out)
+        return True

@@ -17,6 +17,8 @@ from opsconsole_console.widget.column import Column
 from opsconsole_console.widget.live_table import LiveTable
 from opsconsole_protocol.api import TaskRow
 
+_FRAME_LINES = 3
+"""Edges and header."""
 _HOTKEYS = {"task": "T", "state": "S", "where": "W", "time": "I", "memory": "M"}
 
 
@@ -68,6 +70,11 @@ class TaskPane(TablePane[TaskLine]):
 
     def _show_grid(self) -> None:
         self._grid.show(task_grid(self._tasks, self.size.width - 4))
+
+    @property
+    def wanted_lines(self) -> int:
+        """How high the pane would be with every task in sight."""
+        return _FRAME_LINES + len(self._grid.lines) + max(1, self.table.shown)
 
     @property
     def marked_tasks(self) -> list[str]:

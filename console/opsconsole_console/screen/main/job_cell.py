@@ -122,27 +122,3 @@ def remark(job: JobRow, now_ms: int) -> Cell | None:
         parts.append(f"on {job.worker}")
     spans.append(((" · " if spans else "") + " · ".join(parts), "text-muted"))
     return Cell(tuple(spans))
-
-
-def haystack(job: JobRow) -> str:
-    """What free text is looked for in, lower case."""
-    words = (job.id, job.name, job.project, job.state, job.worker or "", job.submitted_by, job.reason)
-    return " ".join(words).casefold()
-
-
-def properties(job: JobRow) -> dict[str, object]:
-    """What filter conditions look at."""
-    return {
-        "id": job.id,
-        "name": job.name,
-        "project": job.project,
-        "state": job.state,
-        "reason": job.reason or None,
-        "priority": job.priority,
-        "num_tasks": job.num_tasks,
-        "tasks": dict(job.task_counts),
-        "worker": job.worker,
-        "submitted_by": job.submitted_by,
-        "progress": job.progress,
-        "created_at_ms": job.created_at_ms,
-    }

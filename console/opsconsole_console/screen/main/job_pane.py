@@ -1,6 +1,6 @@
 """Pane 2: the jobs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from textual import on
@@ -15,7 +15,9 @@ from opsconsole_console.screen.part.spill_table import BelowTable, SpillTable
 from opsconsole_console.screen.part.table_pane import TablePane, sort_bindings
 from opsconsole_console.widget.column import Column
 from opsconsole_console.widget.live_table import LiveTable
+from opsconsole_protocol import job_filter
 from opsconsole_protocol.api import JobRow
+from opsconsole_protocol.filter import Filter
 
 _EMPTY = "No jobs yet\n\nn makes one;  opsconsole submit does the same from a shell"
 _NEAR_END_ROWS = 20
@@ -45,14 +47,20 @@ class JobPane(TablePane[JobRow], JobActions):
         return job_columns(self._model, width)
 
     def properties(self, row: JobRow) -> Mapping[str, Any]:
-        return job_cell.properties(row)
+        return job_filter.properties(row, self._model.clock())
 
     def haystack(self, row: JobRow) -> str:
-        return job_cell.haystack(row)
+        return job_filter.haystack(row)
+
+    def read_filter(self, text: str, *, inverted: bool) -> Filter:
+        return job_filter.parse(text, inverted=inverted)
 
     def selected_jobs(self) -> Sequence[JobRow]:
         ids = self.table.marked or ([self.table.cursor_id] if self.table.cursor_id is not None else [])
         return [row for row in map(self._model.job, ids) if row is not None]
+
+    def unmark_jobs(self, job_ids: Collection[str]) -> None:
+        self.table.unmark(job_ids)
 
     def apply(self, change: Change) -> None:
         """Show what changed."""
@@ -65,10 +73,15 @@ class JobPane(TablePane[JobRow], JobActions):
         if not self.filter.empty:
             self.show_state()
 
-    def show_job(self, job_id: str) -> None:
-        """Put the cursor on a job as soon as it is there."""
+    def show_job(self, job_id: str) -> bool:
+        """Put the cursor on a job; False where it isn't shown."""
         home(self).repaint()
-        self.table.move_to(job_id)
+        return self.table.move_to(job_id)
+
+    @on(LiveTable.RowHighlighted)
+    def _look(self, event: LiveTable.RowHighlighted) -> None:
+        if event.row_id is not None and event.left is not None:
+            self._model.look(event.row_id)
 
     def _fold(self, change: Change) -> None:
         self.table.upsert({job_id: row for job_id in change.jobs if (row := self._model.job(job_id)) is not None})

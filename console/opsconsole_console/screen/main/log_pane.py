@@ -1,6 +1,5 @@
 """Panes 3 and up: each follows one task's log."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -21,8 +20,9 @@ from opsconsole_console.widget.log_view import LogView
 from opsconsole_console.widget.pane import Pane
 from opsconsole_console.widget.sign import sign
 from opsconsole_protocol.api import LogAnswer
-from opsconsole_protocol.error import OpsconsoleError
+from opsconsole_protocol.error import InvalidRequest, OpsconsoleError
 from opsconsole_protocol.log import LogLine
+from opsconsole_protocol.pattern import compile_pattern
 from opsconsole_protocol.state import AttemptState, is_attempt_finished
 
 HOLD_LINES = 20_000
@@ -261,7 +261,7 @@ class LogPane(Pane):
 def is_regex(text: str) -> bool:
     """Whether what was typed can be read as a regular expression; else it is searched for as it stands."""
     try:
-        re.compile(text)
-    except re.error:
+        compile_pattern(text)
+    except InvalidRequest:
         return False
     return True

@@ -1,6 +1,6 @@
 """Pane 1: the workers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
 from textual import on
@@ -57,6 +57,9 @@ class WorkerPane(TablePane[WorkerRow], WorkerActions):
     def selected_workers(self) -> Sequence[WorkerRow]:
         ids = self.table.marked or ([self.table.cursor_id] if self.table.cursor_id is not None else [])
         return [self._model.fleet.workers[one] for one in ids if one in self._model.fleet.workers]
+
+    def unmark_workers(self, worker_ids: Collection[str]) -> None:
+        self.table.unmark(worker_ids)
 
     def apply(self, change: Change) -> None:
         """Show what changed."""

@@ -1,7 +1,6 @@
 """What can be done with jobs wherever they are shown: keys, and the actions behind them."""
 
-from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
@@ -38,6 +37,9 @@ class JobActions(Widget):
     def selected_jobs(self) -> Sequence[JobRow]:
         """The marked jobs, or else the one under the cursor."""
         raise NotImplementedError
+
+    def unmark_jobs(self, job_ids: Collection[str]) -> None:
+        """Something was done with these: they needn't be marked any more."""
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Hide verbs from those who may only look."""
@@ -94,7 +96,12 @@ class JobActions(Widget):
         jobs = self.selected_jobs()
         return jobs[0] if jobs else None
 
-    def _carry_out(self, do: Callable[[Sequence[JobRow]], Awaitable[None]]) -> None:
+    def _carry_out(self, do: Callable[[Sequence[JobRow]], Awaitable[bool]]) -> None:
         jobs = self.selected_jobs()
+
+        async def carried_out() -> None:
+            if await do(jobs):
+                self.unmark_jobs({job.id for job in jobs})
+
         if jobs:
-            home(self).do(partial(do, jobs))
+            home(self).do(carried_out)

@@ -40,7 +40,7 @@ def spec_lines(spec: JobSpec, cells: int) -> list[Line]:
     lines += facts(
         (
             ("retries", f"{spec.max_retries_failure} after failures, {spec.max_retries_preemption} after lost workers"),
-            ("may fail", f"{spec.max_task_failures} tasks" if spec.max_task_failures else ""),
+            ("may fail", _may_fail(spec.max_task_failures)),
             ("timeout", spell_duration(spec.timeout_ms) or "none"),
             ("job timeout", spell_duration(spec.job_timeout_ms)),
             ("start by", spell_duration(spec.scheduling_timeout_ms)),
@@ -75,6 +75,10 @@ def resources_text(resources: Resources) -> str:
     if resources.memory_mb:
         parts.append(f"{spell_size(resources.memory_mb)} memory")
     return ", ".join(parts) or "a slot, no GPU"
+
+
+def _may_fail(limit: int | None) -> str:
+    return "" if limit is None else fmt.plural(limit, "task") if limit else "no task"
 
 
 def _task_lines(spec: JobSpec, cells: int, lead: str) -> list[Line]:

@@ -8,14 +8,14 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
-from opsconsole_console.app import filter as filters
-from opsconsole_console.app.filter import Filter
 from opsconsole_console.screen.part.filter_bar import FilterBar
 from opsconsole_console.screen.part.home import home
 from opsconsole_console.widget.column import Column
 from opsconsole_console.widget.live_table import LiveTable
 from opsconsole_console.widget.pane import Pane
+from opsconsole_protocol import filter as filters
 from opsconsole_protocol.error import InvalidRequest
+from opsconsole_protocol.filter import Filter
 
 RowT = TypeVar("RowT")
 
@@ -59,6 +59,10 @@ class TablePane(Pane, Generic[RowT]):
     def haystack(self, row: RowT) -> str:
         """What free text is looked for in, lower case."""
 
+    def read_filter(self, text: str, *, inverted: bool) -> Filter:
+        """What the filter line says. Raises InvalidRequest where it can't be read."""
+        return filters.parse(text, inverted=inverted)
+
     def compose(self) -> ComposeResult:
         yield self.table
         yield FilterBar(placeholder=self.filter_hint)
@@ -70,7 +74,7 @@ class TablePane(Pane, Generic[RowT]):
     def set_filter(self, text: str, *, inverted: bool | None = None) -> None:
         """Show only what the line lets through. Raises InvalidRequest where it can't be read."""
         inverted = self.filter.inverted if inverted is None else inverted
-        self.filter = filters.parse(text, inverted=inverted)
+        self.filter = self.read_filter(text, inverted=inverted)
         self.table.set_filter(self.filter.keeper(self.properties, self.haystack))
         self.show_state()
 

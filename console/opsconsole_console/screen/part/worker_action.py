@@ -1,6 +1,6 @@
 """What can be done with workers wherever they are shown: keys, and the actions behind them."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from typing import ClassVar
 
@@ -37,9 +37,16 @@ class WorkerActions(Widget):
             return False
         return super().check_action(action, parameters)
 
+    def unmark_workers(self, worker_ids: Collection[str]) -> None:
+        """Something was done with these: they needn't be marked any more."""
+
     def action_worker_drain(self) -> None:
         for worker in self.selected_workers():
-            home(self).do(partial(home(self).operations.drain, worker))
+            home(self).do(partial(self._drain, worker))
+
+    async def _drain(self, worker: WorkerRow) -> None:
+        if await home(self).operations.drain(worker):
+            self.unmark_workers({worker.id})
 
     def action_worker_describe(self) -> None:
         for worker in self.selected_workers()[:1]:

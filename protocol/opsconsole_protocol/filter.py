@@ -1,7 +1,8 @@
-"""The filter line of a table: requirements, free text, and what to leave out.
+"""The filter language: conditions, free text, and what to leave out.
 
 `project=pose state in running,paused lr !sweep` shows what is of project pose, runs or is paused, contains "lr" and
-doesn't contain "sweep". Words with an operator are the protocol's requirement language; bare words are free text.
+doesn't contain "sweep". Words with an operator are conditions as in `requirement.py`; bare words are free text. The
+console's filter line and the coordinator's lists read the same.
 """
 
 import re
@@ -10,15 +11,11 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from opsconsole_protocol import requirement
-from opsconsole_protocol.requirement import Requirement
+from opsconsole_protocol.requirement import CONDITION, Requirement
 
 RowT = TypeVar("RowT")
 
-_CONDITION = re.compile(
-    r"""(?P<condition>[A-Za-z_][\w.-]*(?:\s*(?:>=|<=|!=|==|=|>|<|~|:)\s*(?:"[^"]*"|\S+)|\s+in\s+(?:"[^"]*"|\S+)))(?=\s|$)
-    |(?P<word>!?(?:"[^"]*"|\S+))""",
-    re.VERBOSE,
-)
+_TOKEN = re.compile(rf"""(?:{CONDITION})(?=\s|$)|(?P<word>!?(?:"[^"]*"|\S+))""", re.VERBOSE | re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -65,18 +62,24 @@ class Filter:
         return all(word in text for word in self.words) and not any(word in text for word in self.without)
 
 
-def parse(text: str, *, inverted: bool = False) -> Filter:
-    """Read a filter line. Raises InvalidRequest for a condition that can't be, such as a broken regular expression."""
+def parse(
+    text: str, *, inverted: bool = False, check: Callable[[Requirement], Requirement] = lambda one: one
+) -> Filter:
+    """Read a filter line. Raises InvalidRequest for a condition that can't be, such as a broken regular expression.
+
+    `check` is shown every condition, and may refuse it or put another in its place: where the fields are known.
+    """
+    requirement.check_length(text)
     conditions: list[Requirement] = []
     words: list[str] = []
     without: list[str] = []
-    for match in _CONDITION.finditer(text):
-        if match["condition"] is not None:
-            conditions.extend(requirement.parse(match["condition"]))
-            continue
+    for match in _TOKEN.finditer(text):
         word = match["word"]
+        if word is None:
+            conditions.append(check(requirement.condition(match)))
+            continue
         target = without if word.startswith("!") else words
         plain = word.removeprefix("!").strip('"').casefold()
         if plain:
             target.append(plain)
-    return Filter(text.strip(), inverted, tuple(conditions), tuple(words), tuple(without))
+    return Filter(text.strip(), inverted, requirement.counted(conditions), tuple(words), tuple(without))

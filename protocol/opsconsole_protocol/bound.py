@@ -1,0 +1,114 @@
+"""How long what comes from outside may be: one set of lengths, from the command line to the wire to a worker.
+
+What passes the operator's edge (`spec.py`, `api/request.py`) passes the agent's (`link.py`), since both are written in
+these words. A *tree* is free-form: nested mappings and lists of plain values, bounded as a whole.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Any
+
+from msgspec import Meta
+
+from opsconsole_protocol.error import InvalidRequest
+
+ID_CHARACTERS_MAX = 128
+NAME_CHARACTERS_MAX = 200
+TEXT_CHARACTERS_MAX = 2_000
+"""Of an error, a reason or any other words for people."""
+PATH_CHARACTERS_MAX = 4_096
+COMMAND_BYTES_MAX = 128 * 1024
+COMMAND_WORDS_MAX = 10_000
+ENVIRONMENT_BYTES_MAX = 1024 * 1024
+VARIABLES_MAX = 10_000
+INPUTS_MAX = 1_000
+PORTS_MAX = 100
+TAGS_MAX = 100
+GPUS_MAX = 256
+GPU_USERS_MAX = 64
+ATTEMPTS_MAX = 100_000
+"""On one worker: those that live, and those whose ends the coordinator hasn't confirmed."""
+TREE_DEPTH_MAX = 16
+TREE_BYTES_MAX = 16 * 1024
+WHOLE_MAX = 1 << 53
+"""Of a count, a time in milliseconds, a place in a sequence: fits the store, and JSON's readers."""
+TIME_MS_MAX = 253_402_300_799_999
+"""The end of the year 9999: no calendar goes on."""
+
+Id = Annotated[str, Meta(max_length=ID_CHARACTERS_MAX)]
+Label = Annotated[str, Meta(max_length=NAME_CHARACTERS_MAX)]
+Name = Annotated[str, Meta(min_length=1, max_length=NAME_CHARACTERS_MAX)]
+Text = Annotated[str, Meta(max_length=TEXT_CHARACTERS_MAX)]
+Path = Annotated[str, Meta(max_length=PATH_CHARACTERS_MAX)]
+Whole = Annotated[int, Meta(ge=0, le=WHOLE_MAX)]
+Moment = Annotated[int, Meta(ge=0, le=TIME_MS_MAX)]
+Signed = Annotated[int, Meta(ge=-WHOLE_MAX, le=WHOLE_MAX)]
+Tags = Annotated[tuple[Label, ...], Meta(max_length=TAGS_MAX)]
+Word = Annotated[str, Meta(max_length=COMMAND_BYTES_MAX)]
+Command = Annotated[tuple[Word, ...], Meta(max_length=COMMAND_WORDS_MAX)]
+Environment = Annotated[
+    dict[
+        Annotated[str, Meta(max_length=ENVIRONMENT_BYTES_MAX)], Annotated[str, Meta(max_length=ENVIRONMENT_BYTES_MAX)]
+    ],
+    Meta(max_length=VARIABLES_MAX),
+]
+Inputs = Annotated[tuple[Path, ...], Meta(max_length=INPUTS_MAX)]
+PortName = Annotated[str, Meta(pattern="^[A-Za-z_][A-Za-z0-9_]{0,63}$", max_length=64)]
+Tree = Annotated[dict[Label, Any], Meta(max_length=TREE_BYTES_MAX)]
+"""To be held to `check_tree` by whoever takes it in."""
+
+
+def cut(text: str, characters: int = TEXT_CHARACTERS_MAX) -> str:
+    """The text, or its beginning with a sign that more was said."""
+    return text if len(text) <= characters else f"{text[: characters - 1]}…"
+
+
+def check_length(what: str, text: str, characters: int) -> None:
+    """Raise InvalidRequest for a text that is too long."""
+    if len(text) > characters:
+        raise InvalidRequest(f"{what} {text[:40]!r}… has {len(text)} characters, at most {characters} are taken")
+
+
+def check_count(what: str, items: Sequence[object] | Mapping[Any, object], count: int) -> None:
+    """Raise InvalidRequest for a list that is too long."""
+    if len(items) > count:
+        raise InvalidRequest(f"{len(items)} {what} are too many: at most {count} are taken")
+
+
+def check_tree(what: str, tree: object) -> None:
+    """Raise InvalidRequest for a tree that is too deep or too large, or holds what isn't a plain value.
+
+    Plain is what JSON has words for; msgpack could also carry times, bytes and types of the sender's own.
+    """
+    room = TREE_BYTES_MAX
+    level: list[object] = [tree]
+    for _ in range(TREE_DEPTH_MAX):
+        below: list[object] = []
+        for value in level:
+            room -= _size(what, value)
+            if room < 0:
+                raise InvalidRequest(f"{what} are larger than {TREE_BYTES_MAX // 1024} KiB: leave something out")
+            below.extend(_children(what, value))
+        if not below:
+            return
+        level = below
+    raise InvalidRequest(f"{what} are nested more than {TREE_DEPTH_MAX} deep: flatten them")
+
+
+def _size(what: str, value: object) -> int:
+    if isinstance(value, str):
+        return 1 + len(value.encode("utf-8", "replace"))
+    if value is None or isinstance(value, (bool, float, list, tuple, dict)):
+        return 9
+    if isinstance(value, int) and -(1 << 63) <= value < 1 << 64:
+        return 9
+    raise InvalidRequest(
+        f"{what} hold a value of a kind that JSON has no word for ({type(value).__name__}): leave it out"
+    )
+
+
+def _children(what: str, value: object) -> Iterable[object]:
+    if isinstance(value, dict):
+        if not all(isinstance(key, str) for key in value):
+            raise InvalidRequest(f"{what} have a key that is no text: name everything by words")
+        return (*value, *value.values())
+    return value if isinstance(value, (list, tuple)) else ()

@@ -1,0 +1,75 @@
+"""Filtering jobs: which fields there are, what they hold of a job's row, and what free text is looked for in.
+
+A time is compared with a duration as an age (`created>1d`: longer than a day ago) or with a date as a time
+(`created>2026-01-31`: after it; UTC where it has no zone).
+"""
+
+import datetime as dt
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from msgspec.structs import asdict, replace
+
+from opsconsole_protocol import filter as filters
+from opsconsole_protocol.api.row import JobRow
+from opsconsole_protocol.error import InvalidRequest
+from opsconsole_protocol.filter import Filter
+from opsconsole_protocol.quantity import duration_ms
+from opsconsole_protocol.requirement import Requirement
+
+TIMES = {"created": "created_at_ms", "started": "started_at_ms", "finished": "finished_at_ms"}
+OTHER_NAMES = {"user": "submitted_by", "tasks": "task_counts"}
+FIELDS = (*(name for name in JobRow.__struct_fields__), *TIMES, *OTHER_NAMES)
+
+
+def parse(text: str, *, inverted: bool = False) -> Filter:
+    """Read a filter line for jobs. Raises InvalidRequest, also for a field that no job has."""
+    return filters.parse(text, inverted=inverted, check=_checked)
+
+
+def looker(clock: Callable[[], int]) -> Callable[[JobRow], Mapping[str, Any]]:
+    """What tells of a job's row what conditions look at, at the time by the clock."""
+    return lambda row: properties(row, clock())
+
+
+def properties(row: JobRow, now_ms: int) -> dict[str, Any]:
+    """What conditions look at: the row's fields, those with an everyday name, and how old its times are."""
+    found: dict[str, Any] = asdict(row)
+    found |= {name: found[field] for name, field in OTHER_NAMES.items()}
+    for name, field in TIMES.items():
+        found[name] = None if found[field] is None else now_ms - found[field]
+    for name in ("reason", "command"):
+        found[name] = found[name] or None
+    return found
+
+
+def haystack(row: JobRow) -> str:
+    """What free text is looked for in, lower case."""
+    words = (row.id, row.name, row.project, row.state, row.worker or "", row.submitted_by, row.reason, row.command)
+    return " ".join(words).casefold()
+
+
+def _checked(one: Requirement) -> Requirement:
+    name = one.key.split(".", 1)[0]
+    if name not in FIELDS:
+        near = get_close_matches(name, FIELDS, 1, 0.5)
+        hint = f"did you mean {near[0]}?" if near else f"the fields are {', '.join(sorted(FIELDS))}"
+        raise InvalidRequest(f"a job has no field {name[:60]}: {hint}")
+    return _timed(one) if one.key in TIMES else one
+
+
+def _timed(one: Requirement) -> Requirement:
+    words = f"write for example {one.key}>1d (more than a day ago), {one.key}<1h or {one.key}>2026-01-31"
+    if one.op not in {">", ">=", "<", "<="}:
+        raise InvalidRequest(f"{one.key} is a time: {words}")
+    try:
+        return replace(one, value=str(duration_ms(one.value)))
+    except InvalidRequest:
+        pass
+    try:
+        at = dt.datetime.fromisoformat(one.value)
+        at_ms = (at if at.tzinfo is not None else at.replace(tzinfo=dt.UTC)).timestamp() * 1000
+    except (ValueError, OverflowError):
+        raise InvalidRequest(f"{one.key} is a time, and {one.value[:60]!r} is none: {words}") from None
+    return Requirement(TIMES[one.key], one.op, str(round(at_ms)))
