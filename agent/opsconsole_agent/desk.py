@@ -139,6 +139,7 @@ class Desk:
             max_concurrent_jobs=one.max_concurrent_jobs,
             gpus=self._telemetry.gpus,
             gpu_message=self._telemetry.gpu_report.message,
+            troubles=self._telemetry.troubles,
             store_id=self._store.store_id,
             store_seq=self._store.store_seq,
             store_seal=self._store.store_seal,

@@ -77,7 +77,7 @@ class Agent:
         with StateLock(self._config.state_dir):
             credential = ensure_credential(self._config.state_dir)
             state = StateFolder(self._config.state_dir)
-            telemetry = Telemetry(self._config.state_dir, state.work, state.output_ends)
+            telemetry = Telemetry(self._config.state_dir, state.work, self._config.io.output_path, state.output_ends)
             keeper = await KeeperLink.connect(self._config.state_dir)
             try:
                 service = await _Service.make(self._config, self._say, credential, state, telemetry, keeper)

@@ -30,7 +30,7 @@ from opsconsole_agent.probe.io_path import (
 from opsconsole_agent.probe.mount import LOCAL, filesystem_label
 from opsconsole_agent.probe.patience import Patience
 from opsconsole_agent.state import StateFolder
-from opsconsole_protocol.error import InvalidRequest
+from opsconsole_protocol.error import InvalidRequest, Unavailable
 from opsconsole_protocol.frame import Source
 from opsconsole_protocol.ids import AttemptId, WorkerId
 from opsconsole_protocol.link import Launch
@@ -125,7 +125,7 @@ class Staging:
         try:
             is_there = os.path.isdir(workdir) if quick else self._folder_check(workdir).is_there()  # noqa: PTH112
         except TimeoutError:
-            raise InvalidRequest(f"the working folder {workdir} doesn't answer: is the mount hung?") from None
+            raise Unavailable(f"the working folder {workdir} doesn't answer: is the mount hung?") from None
         if not is_there:
             raise InvalidRequest(f"the working folder {workdir} is not on this worker: make it, or change --workdir")
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,9 +11,11 @@ from opsconsole_agent.probe.gpu import GpuProbe, GpuReport, GpuSample
 from opsconsole_agent.probe.host import HostIdentity, HostProbe, host_identity
 from opsconsole_agent.probe.usage import UsageProbe
 from opsconsole_protocol.ids import AttemptId
-from opsconsole_protocol.link import Gpu, GpuUser, Heartbeat, Host, TaskProgress
+from opsconsole_protocol.link import Gpu, GpuUser, Heartbeat, Host, TaskProgress, Trouble, TroubleCode
 
 Pids = Mapping[str, Collection[int]]
+DISK_FREE_MB_MIN = 16
+"""With less room than this in its state folder or its output folder, a worker takes no new tasks."""
 
 
 class Telemetry:
@@ -23,10 +25,12 @@ class Telemetry:
         self,
         state_dir: Path,
         work_folder: Callable[[AttemptId], str],
+        output: Path | None = None,
         output_ends: Callable[[AttemptId], tuple[bytes, ...]] = lambda _: (),
     ) -> None:
-        """`output_ends`: the last bytes of what an attempt printed, of each of its outputs."""
+        """`output`: where results are written, if anywhere. `output_ends`: the last bytes of what an attempt printed, of each of its outputs."""
         self._state_dir = state_dir
+        self._output = output
         self._work_folder = work_folder
         self._output_ends = output_ends
         self._meters: dict[str, Meter] = {}
@@ -49,6 +53,11 @@ class Telemetry:
         """The GPUs as last sampled."""
         return self._last.gpus or ()
 
+    @property
+    def troubles(self) -> tuple[Trouble, ...]:
+        """What was wrong with the host when it was last sampled."""
+        return self._last.troubles
+
     async def heartbeat(self, pids: Pids, patience_s: float) -> Heartbeat:
         """A fresh heartbeat, or the last readings if the host takes longer than `patience_s` to tell."""
         loop = asyncio.get_running_loop()
@@ -65,6 +74,7 @@ class Telemetry:
             gpu_message=self._last.gpu_message,
             usage=self._last.usage,
             progress=self._last.progress,
+            troubles=self._last.troubles,
         )
 
     def close(self) -> None:
@@ -73,7 +83,8 @@ class Telemetry:
 
     def _sample(self, pids: Pids) -> Heartbeat:
         report = self.gpu_report = self._gpu_probe.sample()
-        host = self._host_probe.sample([self._state_dir])
+        folders_written = [self._state_dir] if self._output is None else [self._state_dir, self._output]
+        host = self._host_probe.sample(folders_written)
         folders = {attempt_id: Path(self._work_folder(AttemptId(attempt_id))) for attempt_id in pids}
         usage = self._usage_probe.sample(pids, report, folders) if pids else {}
         owners = {pid: attempt_id for attempt_id, held in pids.items() for pid in held}
@@ -90,6 +101,7 @@ class Telemetry:
             gpu_message=report.message,
             usage=usage,
             progress=self._progress(pids),
+            troubles=tuple(_full_disks(host.disk_free_mb)),
         )
 
     def _progress(self, pids: Pids) -> dict[str, TaskProgress]:
@@ -101,6 +113,12 @@ class Telemetry:
             for key, one in found.items()
             if one is not None
         }
+
+
+def _full_disks(free_mb: Mapping[str, int | None]) -> Iterator[Trouble]:
+    for path, free in free_mb.items():
+        if free is not None and free < DISK_FREE_MB_MIN:
+            yield Trouble(code=TroubleCode.DISK_FULL, text=f"its disk is full: make room in {path}")
 
 
 def _gpu(gpu: GpuSample, owners: Mapping[int, str]) -> Gpu:

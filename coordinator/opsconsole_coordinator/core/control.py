@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+from opsconsole_coordinator.core.blame import clear
 from opsconsole_coordinator.core.dependency import apply_dependencies
 from opsconsole_coordinator.core.ending import end_attempt, forget, settle_job, stop_job, stop_task
 from opsconsole_coordinator.core.fleet import Fleet
@@ -157,7 +158,8 @@ def set_maintenance(fleet: Fleet, name: str, action: str, actor: str, now_ms: in
             words = f"drained by {actor}: {len(worker.live)} tasks go on, none is added"
         case "undrain":
             worker.maintenance = False
-            worker.avoided_until_ms = worker.failures_in_row = 0
+            worker.avoided_until_ms = 0
+            clear(worker)
             words = f"undrained by {actor}"
         case "revoke":
             worker.revoked = True

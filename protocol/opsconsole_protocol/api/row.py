@@ -30,6 +30,8 @@ class WorkerRow(Row, frozen=True, kw_only=True):
     host: Host = Host()
     attention: str = ""
     """What an operator should know about this worker, in one line; empty when all is well."""
+    avoided_until_ms: int | None = None
+    """Until when jobs go elsewhere where they can, for what failed here lately."""
 
 
 class JobRow(Row, frozen=True, kw_only=True):
