@@ -5,6 +5,7 @@ from opsconsole_coordinator.core.ending import await_turn, end_attempt, settle_j
 from opsconsole_coordinator.core.fleet import SYSTEM, Fleet
 from opsconsole_coordinator.core.model import Attempt, Worker
 from opsconsole_coordinator.core.schedule import retract_waiting, schedule
+from opsconsole_coordinator.core.skew import note_clock
 from opsconsole_coordinator.core.time_limit import watch_limits
 from opsconsole_coordinator.core.trouble import hear
 from opsconsole_protocol import link
@@ -20,6 +21,7 @@ _COUNTED_MAX = 1e15
 def heartbeat(fleet: Fleet, worker: Worker, message: link.Heartbeat, now_ms: int) -> None:
     """A worker lives; its readings are kept in memory only."""
     worker.heard_at_ms = worker.last_seen_ms = now_ms
+    note_clock(worker, message.at_ms, now_ms)
     worker.host = message.host
     worker.gpu_message = message.gpu_message
     hear(fleet, worker, message.troubles, now_ms)

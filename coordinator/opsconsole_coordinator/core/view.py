@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Sequence
 from typing import Any
 
-from opsconsole_coordinator.core import history
+from opsconsole_coordinator.core import history, skew
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.model import Attempt, Job, Task, Worker
 from opsconsole_coordinator.core.placement import Demand, ask_each, choose, demand_of, free_gpus, rank
@@ -75,7 +75,7 @@ def _attention(fleet: Fleet, worker: Worker, now_ms: int) -> str:
         return f"GPU {broken[0].index} {broken[0].state}: {broken[0].message}"
     if not worker.gpus and worker.gpu_message:
         return worker.gpu_message
-    return ""
+    return skew.remark(worker)
 
 
 def job_row(fleet: Fleet, job: Job) -> JobRow:

@@ -5,9 +5,10 @@ import logging
 from itertools import count
 
 import msgspec
+from msgspec.structs import replace
 from starlette.websockets import WebSocket
 
-from opsconsole_coordinator.core import liveness, reconcile
+from opsconsole_coordinator.core import liveness, reconcile, skew
 from opsconsole_coordinator.core.model import Worker
 from opsconsole_coordinator.server.kernel import Kernel
 from opsconsole_coordinator.server.log_room import LogRoom
@@ -171,6 +172,8 @@ class AgentSession:
             ours = [chunk for chunk in chunks if self._is_ours(AttemptId(chunk.attempt_id))]
             if not ours:
                 continue
+            worker, now_ms = self._worker(), self._kernel.clock.now_ms()
+            ours = [replace(chunk, at_ms=skew.here_ms(worker, chunk.at_ms, now_ms)) for chunk in ours]
             try:
                 offsets = await self._logs.append(ours)
             except OpsconsoleError as error:
