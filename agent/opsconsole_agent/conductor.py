@@ -254,17 +254,22 @@ class Conductor:
         attempt_id = effect.attempt_id
         self._to_watch.discard(attempt_id)
         is_full = self._state.is_full
-        if attempt_id not in self._watched and not is_full and self._wrote_nothing(attempt_id):
-            self._inbox.append(LogComplete(attempt_id=attempt_id))
+        left = self._state.left_words(attempt_id)
+        if attempt_id not in self._watched and not is_full and not effect.note and self._wrote_nothing(attempt_id):
+            self._inbox.append(LogComplete(attempt_id=attempt_id, left=left))
             return
         self._watch(attempt_id)
         if is_full:
             self._shipper.note(attempt_id, f"opsconsole: {_MAY_LACK_LINES}: make room in {self._state.path}")
+        if effect.note:
+            self._shipper.note(attempt_id, f"opsconsole: {effect.note}")
         sizes = {str(source): size for source, size in self._shipper.finish(attempt_id).items()}
         self.outlet.wake_shipping()
         tail = "\n".join(self._tail(attempt_id, one) for one in _WRITTEN_BY_TASKS) if effect.failed else ""
         full_disk = str(self._state.path) if is_full else ""
-        self._inbox.append(LogComplete(attempt_id=attempt_id, sizes=sizes, last_lines=tail, full_disk=full_disk))
+        self._inbox.append(
+            LogComplete(attempt_id=attempt_id, sizes=sizes, last_lines=tail, full_disk=full_disk, left=left)
+        )
 
     def _wrote_nothing(self, attempt_id: AttemptId) -> bool:
         try:
@@ -305,6 +310,8 @@ class Conductor:
             self._state.remove(attempt_id, clean=effect.clean, keep_logs=is_cut)
         except OSError as error:
             _log.warning("the folder of %s can't be cleared: %s", attempt_id, error.strerror)
+        if effect.publish is not None:
+            self.engine.publish(effect.publish)
         self.engine.forget(attempt_id)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import logging
 import os
 import secrets
 import socket
@@ -17,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from opsconsole_agent.keeper import state_file
 from opsconsole_protocol.error import Conflict, OpsconsoleError
 from opsconsole_protocol.ids import WorkerId, spell
 from opsconsole_protocol.name import WORKER_ID_LENGTH, WORKER_ID_PREFIX, is_worker_id
@@ -25,6 +27,8 @@ from opsconsole_protocol.secret import SECRET_BYTES, hash_secret, is_secret, new
 
 CREDENTIAL_FILE = "credential.json"
 LOCK_FILE = "agent.lock"
+
+_log = logging.getLogger(__name__)
 
 
 class StateFolderInUse(Conflict):
@@ -63,6 +67,8 @@ def ensure_credential(state_dir: Path) -> Credential:
     Raises PrivateFileError if it is damaged, or readable by others. Hold the folder's lock when calling.
     """
     path = state_dir / CREDENTIAL_FILE
+    if path.is_symlink():
+        raise PrivateFileError(f"{path} is a link: put the file itself there, or join again with a new invitation")
     text = read_private(path)
     if text is not None:
         return _parse(path, text)
@@ -95,12 +101,14 @@ class StateLock:
         path = state_dir / LOCK_FILE
         try:
             state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._descriptor, words = state_file.open_or_renew(str(path), os.O_RDWR)
         except OSError as error:
             raise StateFolderError(
                 f"the state folder {state_dir} can't be used ({error.strerror}): check its owner, or name another "
                 "with --state-dir"
             ) from None
+        if words:
+            _log.error("%s", words)
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from importlib import metadata
 from typing import Any
 
+import msgspec
+
 from opsconsole_agent.conductor import Conductor
 from opsconsole_agent.core import Contact, Event, LinkDown, LinkUp
 from opsconsole_agent.log.shipper import LogShipper
@@ -18,9 +20,11 @@ from opsconsole_agent.telemetry import Telemetry
 from opsconsole_protocol import PROTOCOL_VERSION
 from opsconsole_protocol.bound import cut
 from opsconsole_protocol.error import InvalidRequest, OpsconsoleError
+from opsconsole_protocol.fit import fitted
 from opsconsole_protocol.frame import Source
 from opsconsole_protocol.ids import WorkerId
 from opsconsole_protocol.link import (
+    TROUBLES_MAX,
     CoordinatorMessage,
     Desired,
     DesiredSet,
@@ -39,11 +43,14 @@ from opsconsole_protocol.link import (
     Register,
     Registered,
     SetWant,
+    Trouble,
+    TroubleCode,
     UpdateMetadata,
 )
 
 _CHECKS_MAX = 4
 _PATIENCE_S = 2.0
+_TROUBLE_CHARACTERS = 500
 _SOURCES = {str(source): source for source in Source}
 
 _log = logging.getLogger(__name__)
@@ -63,12 +70,12 @@ class Description:
     properties: Mapping[str, Any] = field(default_factory=dict)
 
     def to_properties(self, gpus: GpuReport) -> dict[str, Any]:
-        """Everything a job can ask for, by the seeds' names; what is measured beats what is claimed."""
+        """Everything a job can ask for, by the seeds' names; the user's word beats what is measured."""
         return {
-            **self.properties,
             **self.host.to_properties(),
             "cpu_count": self.host.cpu_count,
             **gpus.to_properties(),
+            **self.properties,
             "max_concurrent_jobs": self.max_concurrent_jobs,
             "io_paths": self.io.to_properties(),
         }
@@ -126,24 +133,26 @@ class Desk:
         one = self._description
         self._dials += 1
         self._properties = one.to_properties(self._telemetry.gpu_report)
-        return Register(
-            protocol=PROTOCOL_VERSION,
-            agent_version=_version(),
-            worker_id=one.worker_id,
-            name=one.name,
-            run_id=one.run_id,
-            dial=self._dials,
-            boot_id=one.host.boot_id,
-            tags=one.tags,
-            properties=self._properties,
-            max_concurrent_jobs=one.max_concurrent_jobs,
-            gpus=self._telemetry.gpus,
-            gpu_message=self._telemetry.gpu_report.message,
-            troubles=self._telemetry.troubles,
-            store_id=self._store.store_id,
-            store_seq=self._store.store_seq,
-            store_seal=self._store.store_seal,
-            observed=self._conductor.begin_exchange(),
+        return fitted(
+            Register(
+                protocol=PROTOCOL_VERSION,
+                agent_version=_version(),
+                worker_id=one.worker_id,
+                name=one.name,
+                run_id=one.run_id,
+                dial=self._dials,
+                boot_id=one.host.boot_id,
+                tags=one.tags,
+                properties=self._properties,
+                max_concurrent_jobs=one.max_concurrent_jobs,
+                gpus=self._telemetry.gpus,
+                gpu_message=self._telemetry.gpu_report.message,
+                troubles=self._telemetry.troubles,
+                store_id=self._store.store_id,
+                store_seq=self._store.store_seq,
+                store_seal=self._store.store_seal,
+                observed=self._conductor.begin_exchange(),
+            )
         )
 
     def connected(self, registered: Registered) -> None:
@@ -177,17 +186,23 @@ class Desk:
         self._conductor.correct_log_sizes()
 
     async def heartbeat(self) -> Heartbeat:
-        """See link.Peer."""
+        """See link.Peer. The keeper is asked each time: that is how its silence is noticed."""
         pids: Mapping[str, list[int]] = {}
-        if self._conductor.core.processes():
-            try:
-                async with asyncio.timeout(_PATIENCE_S):
-                    pids = {str(key): held for key, held in (await self._conductor.engine.pids()).items()}
-            except (OpsconsoleError, TimeoutError) as error:
-                _log.info("this heartbeat goes without usage: %s", error)
+        engine = self._conductor.engine
+        troubles = [
+            Trouble(code=TroubleCode.STATE_DAMAGED, text=cut(note, _TROUBLE_CHARACTERS), blocks=False)
+            for note in engine.notes
+        ]
+        try:
+            async with asyncio.timeout(_PATIENCE_S):
+                pids = {str(key): held for key, held in (await engine.pids()).items()}
+        except (OpsconsoleError, TimeoutError) as error:
+            _log.info("this heartbeat goes without usage: %s", error)
+            if words := engine.silence():
+                troubles.insert(0, Trouble(code=TroubleCode.KEEPER_SILENT, text=cut(words, _TROUBLE_CHARACTERS)))
         heartbeat = await self._telemetry.heartbeat(pids, _PATIENCE_S)
         self._update_metadata()
-        return heartbeat
+        return fitted(msgspec.structs.replace(heartbeat, troubles=(*heartbeat.troubles, *troubles)[:TROUBLES_MAX]))
 
     def _update_metadata(self) -> None:
         """GPUs may fall off the bus, and drivers be updated, while we run."""

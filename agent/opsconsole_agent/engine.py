@@ -63,8 +63,18 @@ class Engine(Protocol):
     def forget(self, attempt_id: AttemptId) -> None:
         """How it ended is safe elsewhere."""
 
+    def publish(self, output_path: str) -> None:
+        """What was written there is its task's accepted result: have it where that is looked for."""
+
     async def pids(self) -> dict[AttemptId, list[int]]:
         """The living processes of every attempt; raises OpsconsoleError."""
+
+    def silence(self) -> str:
+        """Why `pids` isn't answered, in words; empty where that is over in a moment."""
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What was found damaged and set aside."""
 
 
 class ProcessEngine:
@@ -77,8 +87,14 @@ class ProcessEngine:
         tell: Tell,
         expected: Callable[[], Iterable[AttemptId]],
         unsure: frozenset[AttemptId] = frozenset(),
+        say: Callable[[str], None] = _log.warning,
     ) -> None:
-        """`expected`: attempts that should have a process. `unsure`: those of them from before the host restarted."""
+        """`expected`: attempts that should have a process. `unsure`: those of them from before the host restarted.
+
+        `say` is told what the keeper found damaged.
+        """
+        self._say = say
+        self._told: dict[str, None] = {}
         self._keeper = keeper
         self._staging = staging
         self._tell = tell
@@ -96,6 +112,7 @@ class ProcessEngine:
             events: list[Event] = []
             for said in batch:
                 if isinstance(said, keeper_says.KeeperHello):
+                    self._tell_notes(said.notes)
                     hello = await self._hello(said)
                     if hello is not None:
                         events.append(hello)
@@ -107,6 +124,13 @@ class ProcessEngine:
                     events.append(_event(said))
             self._tell(events)
         raise Unavailable("the link to the keeper was closed")
+
+    def _tell_notes(self, notes: Iterable[str]) -> None:
+        """Once each, though every hello of a keeper repeats them."""
+        for note in notes:
+            if note not in self._told:
+                self._told[note] = None
+                self._say(f"the keeper says: {note}")
 
     async def close(self) -> None:
         """End what is under way here; no attempt is touched."""
@@ -145,7 +169,15 @@ class ProcessEngine:
     def _accept(self, attempt_id: AttemptId, prepared: Prepared, ports: dict[str, int]) -> None:
         self._ready[attempt_id] = prepared
         self._tell(
-            [AttemptPrepared(attempt_id=attempt_id, at_ms=_now_ms(), output_path=prepared.output_path, ports=ports)]
+            [
+                AttemptPrepared(
+                    attempt_id=attempt_id,
+                    at_ms=_now_ms(),
+                    output_path=prepared.output_path,
+                    workdir=prepared.command.cwd,
+                    ports=ports,
+                )
+            ]
         )
 
     def _refuse(self, attempt_id: AttemptId, error: OpsconsoleError | OSError) -> None:
@@ -237,9 +269,28 @@ class ProcessEngine:
         attempt_ids, self._to_forget = self._to_forget, []
         self._keeper.forget(attempt_ids)
 
+    def publish(self, output_path: str) -> None:
+        """See Engine."""
+        self._spawn(self._publish(output_path))
+
+    async def _publish(self, output_path: str) -> None:
+        try:
+            await asyncio.to_thread(self._staging.publish, output_path)
+        except OpsconsoleError as error:
+            self._say(error.message)
+
     async def pids(self) -> dict[AttemptId, list[int]]:
         """See Engine."""
         return await self._keeper.pids()
+
+    def silence(self) -> str:
+        """See Engine."""
+        return self._keeper.complaint()
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """See Engine."""
+        return list(self._told)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -261,7 +312,7 @@ class ProcessEngine:
             if attempt_id in known:
                 continue
             try:
-                found = await self._keeper.adopt(attempt_id)
+                found = await self._keeper.adopt(attempt_id, paths=self._staging.log_files(attempt_id))
             except Unavailable:
                 return None
             if found:
@@ -301,6 +352,8 @@ def _exited(said: keeper_says.AttemptExited) -> ProcessExited:
         error=said.error or "",
         out_of_memory=said.oom_kill is True,
         all_gone=said.proof,
+        leftovers=said.leftovers,
+        outlived=tuple(said.outlived),
         host_restarted=said.error == HOST_RESTARTED,
         started_at_ms=said.started_at_ms,
         peak_memory_mb=round(said.max_rss_mb) if said.pid is not None else None,

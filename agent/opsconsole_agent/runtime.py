@@ -17,9 +17,10 @@ from opsconsole_agent.desk import Description, Desk
 from opsconsole_agent.engine import ProcessEngine
 from opsconsole_agent.keeper.link import KeeperLink
 from opsconsole_agent.link import CoordinatorLink, Target
-from opsconsole_agent.log.shipper import LogShipper
+from opsconsole_agent.log.shipper import KEPT_DAYS, LogShipper
 from opsconsole_agent.membership import Membership, save_membership
 from opsconsole_agent.probe.io_path import WorkerIOConfig, check
+from opsconsole_agent.probe.mount import LOCAL, filesystem_label
 from opsconsole_agent.staging import Home, Staging
 from opsconsole_agent.state import StateFolder
 from opsconsole_agent.telemetry import Telemetry
@@ -40,6 +41,7 @@ class AgentConfig:
     """What an agent is told. `token`: an invitation (`id.secret`) or an operator's token, for the first join.
 
     `max_concurrent_jobs` None: as many as GPUs, or 1. `tags`: `K` or `K=V`. `properties`: any, besides those measured.
+    `keep_attempt_days`: what tasks leave in their working folders stays so long.
     `stop_tasks`: leave nothing running behind. `project`: advertised as a property. `remember`: find this coordinator
     again without being told; one that is found by its data folder need not be remembered. `stdin`: what tasks read.
     """
@@ -53,6 +55,7 @@ class AgentConfig:
     max_concurrent_jobs: int | None = None
     tags: tuple[str, ...] = ()
     properties: Mapping[str, Any] = field(default_factory=dict)
+    keep_attempt_days: float = KEPT_DAYS
     stop_tasks: bool = False
     project: str | None = None
     remember: bool = True
@@ -74,10 +77,16 @@ class Agent:
         problems = await asyncio.to_thread(check, self._config.io)
         if problems:
             raise InvalidRequest("; ".join(problems))
+        self._say(_io_words(self._config.io))
         with StateLock(self._config.state_dir):
             credential = ensure_credential(self._config.state_dir)
-            state = StateFolder(self._config.state_dir)
-            telemetry = Telemetry(self._config.state_dir, state.work, self._config.io.output_path, state.output_ends)
+            state = StateFolder(self._config.state_dir, self._config.keep_attempt_days)
+            telemetry = Telemetry(
+                self._config.state_dir,
+                lambda attempt_id: [state.work(attempt_id)],
+                self._config.io.output_path,
+                state.output_ends,
+            )
             keeper = await KeeperLink.connect(self._config.state_dir)
             try:
                 service = await _Service.make(self._config, self._say, credential, state, telemetry, keeper)
@@ -104,7 +113,7 @@ class _Service:
         self._say = say
         self._state = state
         self._core = AgentCore(description.max_concurrent_jobs)
-        shipper = LogShipper()
+        shipper = LogShipper(kept_days=config.keep_attempt_days)
         self._conductor = Conductor(self._core, state, shipper)
         self._desk = Desk(description, self._conductor, state, shipper, telemetry, say)
         self._credential = credential
@@ -116,9 +125,15 @@ class _Service:
         self._link = CoordinatorLink(target, self._desk, shipper, say, self._taken)
         home = Home(description.worker_id, config.url, dict(os.environ), config.io, config.stdin)
         self._engine = ProcessEngine(
-            keeper, Staging(home, state), self._conductor.tell, self._expected, self._unsure(description.host.boot_id)
+            keeper,
+            Staging(home, state),
+            self._conductor.tell,
+            self._expected,
+            self._unsure(description.host.boot_id),
+            say,
         )
         self._conductor.engine = self._engine
+        telemetry.folders = self._folders
         self._conductor.outlet = self._link
 
     @classmethod
@@ -155,6 +170,13 @@ class _Service:
                 save_membership(config.state_dir, Membership(config.url, config.certificate_hash))
         except PrivateFileError as error:  # a full disk keeps no agent from its tasks
             self._say(error.message)
+
+    def _folders(self, attempt_id: AttemptId) -> list[str]:
+        """Where an attempt writes: its working folder and, where looking can't hang, its output folder."""
+        attempt = self._core.attempt(attempt_id)
+        output = None if attempt is None else attempt.output_path
+        is_safe = output is not None and filesystem_label(Path(output)) == LOCAL
+        return [self._state.work(attempt_id), *([output] if output is not None and is_safe else [])]
 
     def _expected(self) -> list[AttemptId]:
         return [attempt.attempt_id for attempt in self._core.processes()]
@@ -200,6 +222,13 @@ class _Service:
             if removed := await asyncio.to_thread(self._state.sweep, time.time()):
                 _log.info("removed %d old working folders", removed)
             await asyncio.sleep(_SWEEP_EVERY_S)
+
+
+def _io_words(io: WorkerIOConfig) -> str:
+    """Where it reads and writes, in one line."""
+    if io.input_path is None and io.output_path is None:
+        return "I/O paths: none; --input-path and --output-path name folders"
+    return f"I/O paths: input {io.input_path or 'none'}, output {io.output_path or 'none'} ({io.filesystem})"
 
 
 async def _first_of(works: list[asyncio.Task[None]], event: asyncio.Event) -> None:

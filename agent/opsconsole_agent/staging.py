@@ -1,10 +1,11 @@
 """What a process needs before it can start: folders, its job's output folder, its input files, its environment.
 
-Where results go. A worker with an output path makes `{output_path}/jobs/{job_id}/` with `models/` and `logs/`, and
-that is where the first attempt of a job with a single task writes, for people look there. Two attempts never write to
-one folder: a later attempt, and every task of a job with several, gets `attempts/{task}.{attempt}.{mark}/` below it, to
-be published to the job's folder when its result is accepted. Without an output path there is no
-OPSCONSOLE_OUTPUT_PATH.
+Where results go. A worker with an output path makes `{output_path}/jobs/{job_id}/` with `models/` and `logs/` for a job
+of one task; each task of a job with several has such a folder of its own below it, `task-{index}/`. A retry goes on in
+its task's folder and finds what the attempt before it left, a checkpoint for example. Only where an earlier attempt may
+still be writing (its worker was given up on, and the disk may be the same) it gets `attempts/{task}.{attempt}.{mark}/`
+below that, which takes the task folder's place once its result is accepted: two that live never write to one folder.
+Without an output path there is no OPSCONSOLE_OUTPUT_PATH.
 
 Folders on a network mount can hang whoever touches them, beyond the reach of signals. They are touched by processes
 that can be given up on, which takes tens of milliseconds; local ones directly.
@@ -20,11 +21,13 @@ from pathlib import Path
 from opsconsole_agent.environment import Place, base_environment, task_environment
 from opsconsole_agent.keeper.message import StartCommand
 from opsconsole_agent.probe.io_path import (
+    ATTEMPTS_FOLDER,
     JOB_SUBFOLDERS,
     WorkerIOConfig,
     inspect_input,
     make_output,
     prepare_output,
+    publish_output,
     resolve_input,
 )
 from opsconsole_agent.probe.mount import LOCAL, filesystem_label
@@ -78,6 +81,10 @@ class Staging:
             paths.append(str(self._home.io.input_path))
         return all(self._is_local(path) for path in paths)
 
+    def log_files(self, attempt_id: AttemptId) -> tuple[str, str]:
+        """Where its stdout and stderr go."""
+        return self._state.log_file(attempt_id, Source.STDOUT), self._state.log_file(attempt_id, Source.STDERR)
+
     def stage(self, attempt_id: AttemptId, launch: Launch, ports: Mapping[str, int], *, quick: bool) -> Prepared:
         """Prepare an attempt; raises OpsconsoleError or OSError with the reason why it can't be started.
 
@@ -101,13 +108,14 @@ class Staging:
             input_files=inputs,
             ports=ports,
         )
+        stdout, stderr = self.log_files(attempt_id)
         command = StartCommand(
             attempt_id=attempt_id,
             argv=list(launch.command),
             cwd=workdir,
             env=task_environment(self._environment, attempt_id, launch, place),
-            stdout=self._state.log_file(attempt_id, Source.STDOUT),
-            stderr=self._state.log_file(attempt_id, Source.STDERR),
+            stdout=stdout,
+            stderr=stderr,
             stdin=self._home.stdin,
         )
         return Prepared(command, output_path)
@@ -115,11 +123,19 @@ class Staging:
     def _make_output(self, attempt_id: AttemptId, launch: Launch, *, quick: bool) -> str | None:
         if self._home.io.output_path is None:
             return None
-        own = "" if launch.num_tasks == 1 and launch.attempt == 0 else _own_folder(attempt_id, launch)
-        folders = ["attempts", own, *(f"{own}/{name}" for name in JOB_SUBFOLDERS)] if own else list(JOB_SUBFOLDERS)
+        own = _output_folder(attempt_id, launch)
+        parts = own.split("/") if own else []
+        above = ["/".join(parts[:length]) for length in range(1, len(parts) + 1)]
         make = make_output if quick else prepare_output
-        job_folder = make(self._home.io, launch.job_id, subfolders=folders)
+        job_folder = make(
+            self._home.io, launch.job_id, subfolders=[*above, *("/".join((*parts, name)) for name in JOB_SUBFOLDERS)]
+        )
         return str(job_folder / own) if own else str(job_folder)
+
+    def publish(self, output_path: str) -> None:
+        """Put an accepted result into its task's folder, if it isn't there. Call it from a thread; raises OutputRefused."""
+        if Path(output_path).parent.name == ATTEMPTS_FOLDER:
+            publish_output(output_path)
 
     def _check_workdir(self, workdir: str, *, quick: bool) -> None:
         try:
@@ -157,6 +173,11 @@ class _FolderCheck:
             return self._patience.call()
 
 
-def _own_folder(attempt_id: AttemptId, launch: Launch) -> str:
-    """The attempt's number in the job and the mark that makes it unique, even after a restored backup."""
-    return f"attempts/{attempt_id.removeprefix(f'{launch.job_id}.')}"
+def _output_folder(attempt_id: AttemptId, launch: Launch) -> str:
+    """Where it writes, below the job's folder."""
+    task = "" if launch.num_tasks == 1 else f"task-{launch.task_index}"
+    if launch.attempt == 0 or launch.follows:
+        return task
+    # Its number in the job, and the mark that makes it unique, even after a restored backup.
+    own = f"{ATTEMPTS_FOLDER}/{attempt_id.removeprefix(f'{launch.job_id}.')}"
+    return f"{task}/{own}" if task else own

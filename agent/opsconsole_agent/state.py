@@ -15,7 +15,7 @@ never started and never reported), a changed one through a rename.
 """
 
 # Paths are strings here: with pathlib the bookkeeping of a small task would take twice as long.
-# ruff: noqa: PTH102, PTH103, PTH104, PTH106, PTH108, PTH120, PTH123, PTH208
+# ruff: noqa: PTH102, PTH104, PTH106, PTH208
 
 import contextlib
 import errno
@@ -29,21 +29,20 @@ from pathlib import Path
 import msgspec
 
 from opsconsole_agent.core import Intent
+from opsconsole_agent.keeper import state_file
 from opsconsole_agent.keeper.output import KEPT_FOLDER
 from opsconsole_agent.log.progress import LOOKED_AT_BYTES
-from opsconsole_agent.log.shipper import CUT_LOG_KEPT_DAYS
+from opsconsole_agent.log.shipper import KEPT_DAYS
+from opsconsole_agent.probe.room import FULL_BELOW_BYTES
 from opsconsole_protocol.error import InvalidRequest, OpsconsoleError
 from opsconsole_protocol.frame import Source
 from opsconsole_protocol.ids import AttemptId
 
 SPEC_VERSION = 1
-WORK_KEPT_S = CUT_LOG_KEPT_DAYS * 24 * 3600
-"""Working folders are scratch space; one that wasn't left empty is kept this long after its attempt was forgotten."""
-
-FULL_BELOW_BYTES = 64 * 1024
-"""A disk with less room than this counts as full."""
-
+DAY_S = 24 * 3600
 _SPEC = "spec.json"
+_SPEC_BYTES_MAX = 64 << 20
+"""Several times the largest assignment that fits through the link."""
 _WORK = "work"
 _SPARE_MAX = 64
 _WRITTEN_BY_TASKS = (Source.STDOUT, Source.STDERR)
@@ -88,17 +87,18 @@ def check_attempt_id(text: str) -> AttemptId:
 class StateFolder:
     """See the module."""
 
-    def __init__(self, state_dir: Path) -> None:
-        """Make the folders; raises StateFolderBroken."""
+    def __init__(self, state_dir: Path, kept_days: float = KEPT_DAYS) -> None:
+        """Make the folders; raises StateFolderBroken. `kept_days`: for how long that stays which attempts leave behind."""
+        self._kept_days = kept_days
         self.path = state_dir
         self._attempts = str(state_dir / "attempts")
+        self._store = str(state_dir / "store.json")
         self._kept = str(state_dir / KEPT_FOLDER)
-        self._store = state_dir / "store.json"
         self._encoder = msgspec.json.Encoder()
         self._written: set[AttemptId] = set()
         self._spare: list[str] = []
         try:
-            os.makedirs(self._attempts, mode=0o700, exist_ok=True)
+            self._mend()
         except OSError as error:
             raise StateFolderBroken(
                 f"{self._attempts} can't be made ({error.strerror}): check its owner, or name another --state-dir"
@@ -128,6 +128,16 @@ class StateFolder:
         """The file of one of its logs."""
         return f"{self._attempts}/{attempt_id}/{source}"
 
+    def left_words(self, attempt_id: AttemptId) -> str:
+        """When that goes which an attempt has left in its working folder; empty where there is nothing."""
+        work = self.work(attempt_id)
+        try:
+            with os.scandir(work) as entries:
+                is_empty = next(entries, None) is None
+        except OSError:
+            return ""
+        return "" if is_empty else f"what it left in {work} is removed after {self._kept_days:g} days"
+
     def kept_log(self, attempt_id: AttemptId, source: Source) -> str:
         """The second name of such a file; there from its first byte on."""
         return f"{self._kept}/{attempt_id}.{source}"
@@ -136,16 +146,9 @@ class StateFolder:
         """The last bytes of one of its logs; nothing where there is none to be read."""
         for path in (self.kept_log(attempt_id, source), self.log_file(attempt_id, source)):
             try:
-                descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+                return state_file.read_end(path, size)
             except OSError:
                 continue
-            try:
-                if stat.S_ISREG((found := os.fstat(descriptor)).st_mode):
-                    return os.pread(descriptor, size, max(0, found.st_size - size))
-            except OSError:
-                continue
-            finally:
-                os.close(descriptor)
         return b""
 
     def output_ends(self, attempt_id: AttemptId) -> tuple[bytes, ...]:
@@ -154,6 +157,20 @@ class StateFolder:
 
     def make(self, attempt_id: AttemptId) -> None:
         """Make its folders, of spare ones where there are some; raises OSError."""
+        try:
+            self._make(attempt_id)
+        except (FileNotFoundError, NotADirectoryError, PermissionError):
+            self._mend()
+            self._make(attempt_id)
+
+    def _mend(self) -> None:
+        """Have a folder for attempts, whatever a task may have put in its place. Raises OSError."""
+        if words := state_file.make_folder(self._attempts):
+            self._spare.clear()
+            self._written.clear()
+            _log.error("%s; the attempts in it are lost", words)
+
+    def _make(self, attempt_id: AttemptId) -> None:
         folder = self.folder(attempt_id)
         if self._spare:
             try:
@@ -162,10 +179,12 @@ class StateFolder:
                 _log.info("a spare folder is of no use: %s", error)
             else:
                 return
-        with contextlib.suppress(FileExistsError):
-            os.mkdir(folder, 0o700)
-        with contextlib.suppress(FileExistsError):
-            os.mkdir(f"{folder}/{_WORK}", 0o700)
+        for path in (folder, f"{folder}/{_WORK}"):
+            try:
+                os.mkdir(path, 0o700)
+            except FileExistsError:
+                if words := state_file.make_folder(path):
+                    _log.error("%s", words)
 
     # --- intents ---------------------------------------------------------------------------------------------------
 
@@ -175,14 +194,10 @@ class StateFolder:
         data = self._encoder.encode(_Spec(SPEC_VERSION, intent))
         if intent.attempt_id not in self._written:
             with contextlib.suppress(FileExistsError):
-                self._write_new(path, data)
+                self._write_new(intent.attempt_id, path, data)
                 self._written.add(intent.attempt_id)
                 return
-        fresh = f"{path}.new"
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(fresh)
-        self._write_new(fresh, data)
-        os.rename(fresh, path)
+        state_file.replace_file(path, data)
 
     def load(self) -> tuple[tuple[Intent, ...], tuple[tuple[AttemptId, str], ...]]:
         """All intents, and the ids of those that can't be read with the reason why."""
@@ -196,6 +211,7 @@ class StateFolder:
                 intent = self._read(attempt_id)
             except (OSError, msgspec.DecodeError, ValueError, RecursionError) as error:
                 why = error.strerror if isinstance(error, OSError) else str(error)
+                # It stays until the attempt is forgotten, so that another life hears of it as well.
                 path = f"{self.folder(attempt_id)}/{_SPEC}"
                 damaged.append((attempt_id, f"what was to run is unreadable in {path} ({why})"))
                 continue
@@ -214,19 +230,16 @@ class StateFolder:
         """
         folder = self.folder(attempt_id)
         self._written.discard(attempt_id)
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(f"{folder}/{_SPEC}")
+        state_file.clear(f"{folder}/{_SPEC}")
         if keep_logs:
             return  # with both names: `sweep` takes either
         if clean and len(self._spare) < _SPARE_MAX and _is_as_made(folder):
             self._spare.append(folder)
             return
         for source in _WRITTEN_BY_TASKS:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(self.kept_log(attempt_id, source))
+            state_file.clear(self.kept_log(attempt_id, source))
         for source in Source:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(f"{folder}/{source}")
+            state_file.clear(f"{folder}/{source}")
         # Not empty: somebody's results, for all we know. `sweep` takes them when they are old.
         with contextlib.suppress(OSError):
             os.rmdir(f"{folder}/{_WORK}")
@@ -235,11 +248,11 @@ class StateFolder:
     def sweep(self, now_s: float) -> int:
         """Remove working folders that have been left over for long; returns how many. May take its time."""
         removed = 0
-        for entry in list(os.scandir(self._attempts)):
+        for entry in _entries(self._attempts):
             if entry.path in self._spare:
                 continue
             try:
-                is_old = now_s - entry.stat(follow_symlinks=False).st_mtime > WORK_KEPT_S
+                is_old = now_s - entry.stat(follow_symlinks=False).st_mtime > self._kept_days * DAY_S
                 if is_old and not os.path.lexists(f"{entry.path}/{_SPEC}"):
                     shutil.rmtree(entry.path)
                     removed += 1
@@ -249,22 +262,21 @@ class StateFolder:
         return removed
 
     def _sweep_kept(self, now_s: float) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            for entry in list(os.scandir(self._kept)):
-                attempt_id = entry.name.rpartition(".")[0]
-                try:
-                    is_old = now_s - entry.stat(follow_symlinks=False).st_mtime > WORK_KEPT_S
-                    if is_old and not os.path.lexists(f"{self._attempts}/{attempt_id}/{_SPEC}"):
-                        os.unlink(entry.path)
-                except OSError as error:
-                    _log.warning("the old log %s can't be removed: %s", entry.path, error.strerror)
+        for entry in _entries(self._kept):
+            attempt_id = entry.name.rpartition(".")[0]
+            try:
+                is_old = now_s - entry.stat(follow_symlinks=False).st_mtime > self._kept_days * DAY_S
+                if is_old and not os.path.lexists(f"{self._attempts}/{attempt_id}/{_SPEC}"):
+                    state_file.clear(entry.path)
+            except OSError as error:
+                _log.warning("the old log %s can't be removed: %s", entry.path, error.strerror)
 
     # --- the coordinator's store -----------------------------------------------------------------------------------
 
     def load_store_mark(self) -> StoreMark:
         """What was heard of last; nothing, when that can't be read: then no restored backup is recognised."""
         try:
-            return msgspec.json.decode(self._store.read_bytes(), type=StoreMark)
+            return msgspec.json.decode(state_file.read_file(self._store), type=StoreMark)
         except FileNotFoundError:
             return StoreMark()
         except (OSError, msgspec.DecodeError, ValueError, RecursionError) as error:
@@ -273,23 +285,19 @@ class StateFolder:
 
     def save_store_mark(self, mark: StoreMark) -> None:
         """Remember it. Raises OSError."""
-        fresh = f"{self._store}.new"
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(fresh)
-        self._write_new(fresh, msgspec.json.encode(mark))
-        os.rename(fresh, self._store)
+        state_file.replace_file(self._store, msgspec.json.encode(mark))
 
     def same_boot(self, boot_id: str) -> bool:
         """Whether the host still runs as it did when the last agent was here; remembers `boot_id` for the next one."""
-        path = self.path / "boot"
+        path = str(self.path / "boot")
         try:
-            before = path.read_text()
+            before = state_file.read_file(path).decode()
         except (OSError, ValueError):
             before = ""
         if before == boot_id:
             return True
         try:
-            path.write_text(boot_id)
+            state_file.replace_file(path, boot_id.encode())
         except OSError as error:
             _log.warning("%s can't be written: %s", path, error.strerror)
         return before == ""
@@ -297,10 +305,12 @@ class StateFolder:
     # --- files -----------------------------------------------------------------------------------------------------
 
     def _read(self, attempt_id: AttemptId) -> Intent | None:
+        folder = self.folder(attempt_id)
+        if not stat.S_ISDIR(os.lstat(folder).st_mode):
+            return None  # no folder of ours; `make` sets it aside should its name be wanted
         try:
-            with open(f"{self.folder(attempt_id)}/{_SPEC}", "rb") as file:
-                data = file.read()
-        except (FileNotFoundError, NotADirectoryError):
+            data = state_file.read_file(f"{folder}/{_SPEC}", _SPEC_BYTES_MAX)
+        except FileNotFoundError:
             return None  # a working folder that was left over
         if not data:
             return None
@@ -309,21 +319,21 @@ class StateFolder:
             raise ValueError(f"version {spec.version} of {spec.intent.attempt_id}")
         return spec.intent
 
-    def _write_new(self, path: str, data: bytes) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    def _write_new(self, attempt_id: AttemptId, path: str, data: bytes) -> None:
         try:
-            descriptor = os.open(path, flags, 0o600)
-        except FileNotFoundError:
-            os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-            descriptor = os.open(path, flags, 0o600)
-        try:
-            _write_all(descriptor, data)
-        except OSError:
-            with contextlib.suppress(OSError):
-                os.unlink(path)
-            raise
-        finally:
-            os.close(descriptor)
+            state_file.write_new(path, data)
+        except (FileNotFoundError, NotADirectoryError):
+            self.make(attempt_id)
+            state_file.write_new(path, data)
+
+
+def _entries(folder: str) -> list[os.DirEntry[str]]:
+    try:
+        return list(os.scandir(folder))
+    except OSError as error:
+        if not isinstance(error, FileNotFoundError):
+            _log.warning("%s can't be looked through: %s", folder, error.strerror)
+        return []
 
 
 def _is_as_made(folder: str) -> bool:
@@ -340,9 +350,3 @@ def _is_as_made(folder: str) -> bool:
 def _is_untouched(path: str, mode: int) -> bool:
     found = os.lstat(path)
     return found.st_mode == mode and (stat.S_ISDIR(mode) or (found.st_size == 0 and found.st_nlink == 1))
-
-
-def _write_all(descriptor: int, data: bytes) -> None:
-    """In one call: a part of a spec is worth nothing."""
-    if os.write(descriptor, data) != len(data):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

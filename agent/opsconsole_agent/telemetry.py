@@ -2,20 +2,19 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from opsconsole_agent.log.progress import Meter
 from opsconsole_agent.probe.gpu import GpuProbe, GpuReport, GpuSample
 from opsconsole_agent.probe.host import HostIdentity, HostProbe, host_identity
+from opsconsole_agent.probe.room import RoomProbe
 from opsconsole_agent.probe.usage import UsageProbe
 from opsconsole_protocol.ids import AttemptId
 from opsconsole_protocol.link import Gpu, GpuUser, Heartbeat, Host, TaskProgress, Trouble, TroubleCode
 
 Pids = Mapping[str, Collection[int]]
-DISK_FREE_MB_MIN = 16
-"""With less room than this in its state folder or its output folder, a worker takes no new tasks."""
 
 
 class Telemetry:
@@ -24,14 +23,15 @@ class Telemetry:
     def __init__(
         self,
         state_dir: Path,
-        work_folder: Callable[[AttemptId], str],
-        output: Path | None = None,
+        folders: Callable[[AttemptId], Sequence[str]],
+        output_path: Path | None = None,
         output_ends: Callable[[AttemptId], tuple[bytes, ...]] = lambda _: (),
     ) -> None:
-        """`output`: where results are written, if anywhere. `output_ends`: the last bytes of what an attempt printed, of each of its outputs."""
+        """`folders`: where an attempt writes, as far as it can be looked through without a risk to hang. `output_ends`: the
+        last bytes of each thing that it printed."""
         self._state_dir = state_dir
-        self._output = output
-        self._work_folder = work_folder
+        self.folders = folders
+        self._room_probe = RoomProbe([str(path) for path in (state_dir, output_path) if path is not None])
         self._output_ends = output_ends
         self._meters: dict[str, Meter] = {}
         self._gpu_probe = GpuProbe()
@@ -73,8 +73,8 @@ class Telemetry:
             gpus=self._last.gpus,
             gpu_message=self._last.gpu_message,
             usage=self._last.usage,
-            progress=self._last.progress,
             troubles=self._last.troubles,
+            progress=self._last.progress,
         )
 
     def close(self) -> None:
@@ -83,9 +83,8 @@ class Telemetry:
 
     def _sample(self, pids: Pids) -> Heartbeat:
         report = self.gpu_report = self._gpu_probe.sample()
-        folders_written = [self._state_dir] if self._output is None else [self._state_dir, self._output]
-        host = self._host_probe.sample(folders_written)
-        folders = {attempt_id: Path(self._work_folder(AttemptId(attempt_id))) for attempt_id in pids}
+        host = self._host_probe.sample([self._state_dir])
+        folders = {attempt_id: [Path(folder) for folder in self.folders(AttemptId(attempt_id))] for attempt_id in pids}
         usage = self._usage_probe.sample(pids, report, folders) if pids else {}
         owners = {pid: attempt_id for attempt_id, held in pids.items() for pid in held}
         return Heartbeat(
@@ -100,8 +99,11 @@ class Telemetry:
             gpus=tuple(_gpu(gpu, owners) for gpu in report.gpus),
             gpu_message=report.message,
             usage=usage,
+            troubles=tuple(
+                Trouble(code=TroubleCode.DISK_FULL, text=one.words, blocks=one.is_full)
+                for one in self._room_probe.shortages()
+            ),
             progress=self._progress(pids),
-            troubles=tuple(_full_disks(host.disk_free_mb)),
         )
 
     def _progress(self, pids: Pids) -> dict[str, TaskProgress]:
@@ -113,12 +115,6 @@ class Telemetry:
             for key, one in found.items()
             if one is not None
         }
-
-
-def _full_disks(free_mb: Mapping[str, int | None]) -> Iterator[Trouble]:
-    for path, free in free_mb.items():
-        if free is not None and free < DISK_FREE_MB_MIN:
-            yield Trouble(code=TroubleCode.DISK_FULL, text=f"its disk is full: make room in {path}")
 
 
 def _gpu(gpu: GpuSample, owners: Mapping[int, str]) -> Gpu:

@@ -106,12 +106,17 @@ class TaskUsage(Message, frozen=True, kw_only=True):
     gpu_utilization_percent: Signed | None = None
 
 
+_LEAST_COUNT = 1e-9
+_COUNT_MAX = 1e15
+"""More than any task counts to, and no infinity, with which nothing can be computed."""
+
+
 class TaskProgress(Message, frozen=True, kw_only=True):
     """How far a task is by its own words, and how long it still takes, if that can be told."""
 
-    done: float
-    total: float
-    eta_ms: Signed | None = None
+    done: Annotated[float, Meta(ge=0, le=_COUNT_MAX)]
+    total: Annotated[float, Meta(ge=_LEAST_COUNT, le=_COUNT_MAX)]
+    eta_ms: Moment | None = None
 
 
 class IoPaths(Message, frozen=True, kw_only=True):
@@ -190,6 +195,8 @@ class Launch(Message, frozen=True, kw_only=True):
     timeout_ms: Whole | None = None
     fence_after_ms: Whole | None = None
     job_token: Label = ""
+    follows: bool = False
+    """No earlier attempt of its task can still be writing where it will: it goes on in the task's own output folder."""
     seal: Label = ""
     """The coordinator's proof that this attempt is this worker's, to be said back with what is observed of it."""
 
@@ -225,6 +232,10 @@ class Observed(Message, frozen=True, kw_only=True):
     started_at_ms: Moment | None = None
     finished_at_ms: Moment | None = None
     output_path: Path | None = None
+    workdir: Path | None = None
+    """Where it runs; a folder of its own below the agent's state folder is removed some days after its end."""
+    note: Text = ""
+    """What else is to be known of its end, also of a good one."""
     ports: Annotated[dict[Label, Whole], Meta(max_length=PORTS_MAX)] = {}
     log_sizes: _Offsets = {}
     peak_memory_mb: Signed | None = None
@@ -367,10 +378,14 @@ class SetWant(Message, frozen=True, kw_only=True, tag="set_want"):
 
 
 class Forget(Message, frozen=True, kw_only=True, tag="forget"):
-    """These attempts' ends are committed and their logs complete: they leave both sets."""
+    """These attempts' ends are committed and their logs complete: they leave both sets.
+
+    `accepted`: those of them whose result is their task's. One that wrote to a folder of its own is published.
+    """
 
     seq: Whole
     attempt_ids: Annotated[tuple[_Attempt, ...], Meta(max_length=ATTEMPTS_MAX)]
+    accepted: Annotated[tuple[_Attempt, ...], Meta(max_length=ATTEMPTS_MAX)] = ()
 
 
 class Observe(Message, frozen=True, kw_only=True, tag="observe"):

@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from opsconsole_agent.conductor import Conductor
 from opsconsole_agent.core import AgentCore, AttemptPrepared, Intent, LinkUp, ProcessExited, ProcessStarted
 from opsconsole_agent.log.shipper import LogShipper
 from opsconsole_agent.state import StateFolder
+from opsconsole_protocol.error import Unavailable
 from opsconsole_protocol.ids import AttemptId
 from opsconsole_protocol.link import DesiredSet, Forget, JobAssignment, Launch, Message, Observed, Report
 from tests.agent.core.script import desired
@@ -27,6 +29,8 @@ class FakeEngine:
     def __init__(self) -> None:
         self.conductor: Conductor | None = None
         self.calls: list[tuple[Any, ...]] = []
+        self.silent = ""
+        self.notes: Sequence[str] = []
 
     def prepare(self, attempt_id: AttemptId, launch: Launch) -> None:  # noqa: ARG002
         assert self.conductor is not None
@@ -53,8 +57,16 @@ class FakeEngine:
     def forget(self, attempt_id: AttemptId) -> None:
         self.calls.append(("forget", attempt_id))
 
+    def publish(self, output_path: str) -> None:
+        self.calls.append(("publish", output_path))
+
     async def pids(self) -> dict[AttemptId, list[int]]:
+        if self.silent:
+            raise Unavailable("no answer")
         return {}
+
+    def silence(self) -> str:
+        return self.silent
 
 
 class FakeOutlet:

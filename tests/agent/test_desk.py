@@ -26,18 +26,21 @@ def make_desk(tmp_path: Path) -> Desk:
     state, shipper = StateFolder(tmp_path), LogShipper()
     conductor = Conductor(AgentCore(3), state, shipper)
     conductor.engine, conductor.outlet = FakeEngine(), FakeOutlet()
-    telemetry = Telemetry(tmp_path, state.work)
+    telemetry = Telemetry(tmp_path, lambda attempt_id: [state.work(attempt_id)])
     return Desk(describe(), conductor, state, shipper, telemetry, lambda _: None)
 
 
-def test_what_is_measured_beats_what_is_claimed() -> None:
+def test_the_users_word_beats_what_is_measured() -> None:
+    """The documented `cuda_version` was silently replaced by the driver's (hard use 40)."""
     report = GpuReport("ok", "", "550.1", "12.4", (GpuSample(0, "GPU-1", "RTX 4090", 24_564),))
-    properties = describe(gpu_model="claimed", supported_models=["base"]).to_properties(report)
-    assert properties["supported_models"] == ["base"]
+    own = {"cuda_version": "11.8", "hostname": "my-box", "supported_models": ["base"]}
+    properties = describe(**own, io_paths="mine", max_concurrent_jobs=99).to_properties(report)
+    assert {key: properties[key] for key in own} == own
     assert (properties["gpu_model"], properties["gpu_memory_mb"], properties["gpu_count"]) == ("RTX 4090", 24_564, 1)
-    assert (properties["cuda_version"], properties["driver_version"]) == ("12.4", "550.1")
-    assert properties["max_concurrent_jobs"] == 3
+    assert properties["driver_version"] == "550.1"
     assert properties["cpu_count"] >= 1
+    # What placement lives by is told by what tells it elsewhere, not twice.
+    assert properties["max_concurrent_jobs"] == 3
     assert properties["io_paths"] == {"input": None, "output": None, "filesystem": "local"}
 
 
@@ -62,3 +65,28 @@ def test_messages_of_a_lost_connection_are_not_taken_into_the_next(tmp_path: Pat
     outlet = desk._conductor.outlet
     assert isinstance(outlet, FakeOutlet)
     assert outlet.sent == []
+
+
+# --- what is wrong with it (hard use 16, 61) ---------------------------------------------------------------------------
+
+
+async def test_a_keeper_that_does_not_answer_is_a_trouble(tmp_path: Path) -> None:
+    desk = make_desk(tmp_path)
+    engine = desk._conductor.engine
+    assert isinstance(engine, FakeEngine)
+    assert (await desk.heartbeat()).troubles == ()
+    engine.silent = "its keeper is stopped: `kill -CONT 7` on the worker lets it go on"
+    (trouble,) = (await desk.heartbeat()).troubles
+    assert (trouble.code, trouble.text, trouble.blocks) == (link.TroubleCode.KEEPER_SILENT, engine.silent, True)
+    engine.silent = ""
+    assert (await desk.heartbeat()).troubles == ()
+
+
+async def test_what_was_set_aside_is_a_trouble_that_keeps_nobody_out(tmp_path: Path) -> None:
+    desk = make_desk(tmp_path)
+    engine = desk._conductor.engine
+    assert isinstance(engine, FakeEngine)
+    engine.notes = ["x" * 1_000]
+    (trouble,) = (await desk.heartbeat()).troubles
+    assert (trouble.code, trouble.blocks) == (link.TroubleCode.STATE_DAMAGED, False)
+    assert len(trouble.text) <= 500

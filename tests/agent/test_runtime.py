@@ -115,25 +115,28 @@ async def test_a_task_is_told_who_and_where_it_is(
     assert (Path(observed.output_path) / "models" / "best.txt").read_text() == "done\n"
 
 
-async def test_no_two_attempts_write_to_one_folder(
+async def test_a_retry_finds_what_was_left_and_no_two_that_live_write_to_one_folder(
     coordinator: FakeCoordinator, start_agent: StartAgent, tmp_path: Path
 ) -> None:
+    """Checkpoints were lost with each retry, and results of sweeps lay in `attempts/5.0.aemm` (hard use 21)."""
     (tmp_path / "out").mkdir()
     await start_agent(io=WorkerIOConfig(None, tmp_path / "out"))
     job = tmp_path / "out" / "jobs" / "j0b0000000"
     paths = []
     launches: dict[str, dict[str, Any]] = {
         "j0b0000000.0.0.aaaa": {},
-        "j0b0000000.0.1.bbbb": {"attempt": 1},
-        "j0b0000000.3.0.cccc": {"num_tasks": 4, "task_index": 3},
+        "j0b0000000.0.1.bbbb": {"attempt": 1, "follows": True},
+        "j0b0000000.0.2.cccc": {"attempt": 2},
+        "j0b0000000.3.0.dddd": {"num_tasks": 4, "task_index": 3},
     }
     for attempt_id, launch in launches.items():
-        coordinator.assign(attempt_id, "true", **launch)
+        coordinator.assign(attempt_id, "sh", "-c", 'echo x >> "$OPSCONSOLE_OUTPUT_PATH/models/ck"', **launch)
         observed = await coordinator.until_state(attempt_id, "succeeded")
         assert observed.output_path is not None
         paths.append(Path(observed.output_path))
         assert {path.name for path in paths[-1].iterdir()} >= {"models", "logs"}
-    assert paths == [job, job / "attempts" / "0.1.bbbb", job / "attempts" / "3.0.cccc"]
+    assert paths == [job, job, job / "attempts" / "0.2.cccc", job / "task-3"]
+    assert [(path / "models" / "ck").read_text() for path in paths[1:]] == ["x\nx\n", "x\n", "x\n"]
 
 
 async def test_an_input_that_is_missing_fails_before_the_start(
@@ -359,7 +362,7 @@ async def test_the_highest_sequence_of_a_store_is_remembered(
 async def test_it_introduces_itself_and_presents_its_invitation_once(
     coordinator: FakeCoordinator, start_agent: StartAgent
 ) -> None:
-    await start_agent(tags=("fast", "rack=3"), properties={"sleap_version": "1.4", "cpu_model": "forged"})
+    await start_agent(tags=("fast", "rack=3"), properties={"sleap_version": "1.4", "cpu_model": "ours"})
     await until(lambda: coordinator.heartbeats)  # it knows that it was taken
     coordinator.drop()
     await until(lambda: len(coordinator.registers) == 2)
@@ -367,7 +370,7 @@ async def test_it_introduces_itself_and_presents_its_invitation_once(
     assert (first.name, first.tags, first.max_concurrent_jobs) == ("worker", ("fast", "rack=3"), 2)
     assert first.run_id == second.run_id
     assert first.properties["sleap_version"] == "1.4"
-    assert first.properties["cpu_model"] != "forged"
+    assert first.properties["cpu_model"] == "ours", "the user's word wins (hard use 40)"
     assert first.properties["io_paths"] == {"input": None, "output": None, "filesystem": "local"}
     measured = {"hostname", "cpu_count", "memory_mb", "os", "python_version", "max_concurrent_jobs", "gpu_count"}
     assert measured <= first.properties.keys()
@@ -422,16 +425,17 @@ async def test_a_coordinator_that_is_not_there_yet_is_waited_for_with_one_line(
 ) -> None:
     await coordinator.close()
     agent = await start_agent(wait=False)
-    await until(lambda: agent.said)
+    await until(lambda: len(agent.said) == 2)
     coordinator.refusal = (503, "it is starting")
     await coordinator.open()
     await until(lambda: len(coordinator.headers) >= 3, 20)
     coordinator.refusal = None
     await coordinator.until_connected()
-    await until(lambda: len(agent.said) == 3)
-    assert "nothing listens on" in agent.said[0]
-    assert "it is starting" in agent.said[1]
-    assert agent.said[2] == f"connected to {coordinator.url}"
+    await until(lambda: len(agent.said) == 4)
+    assert agent.said[0].startswith("I/O paths: ")
+    assert "nothing listens on" in agent.said[1]
+    assert "it is starting" in agent.said[2]
+    assert agent.said[3] == f"connected to {coordinator.url}"
 
 
 async def test_an_agent_that_is_told_to_stop_leaves_its_tasks_running(
@@ -500,3 +504,29 @@ async def test_a_damaged_spec_is_a_failed_attempt(coordinator: FakeCoordinator, 
     assert coordinator.state("a") == "running"
     coordinator.want("a", Mode.STOP)
     await coordinator.until_state("a", "killed")
+
+
+async def test_a_stopped_keeper_is_told_with_the_next_heartbeat(
+    coordinator: FakeCoordinator, start_agent: StartAgent
+) -> None:
+    """The worker stayed available and its tasks assigned, for ever and without a word (hard use 61)."""
+    coordinator.heartbeat_ms = 200
+    agent = await start_agent()
+    pid = keeper_pid(agent.config.state_dir)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        await until(lambda: coordinator.heartbeats and coordinator.heartbeats[-1].troubles, 20, "a trouble")
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    (trouble,) = coordinator.heartbeats[-1].troubles
+    assert (trouble.code, trouble.blocks) == ("keeper_silent", True)
+    assert trouble.text == f"its keeper is stopped: `kill -CONT {pid}` on the worker lets it go on"
+    await until(lambda: not coordinator.heartbeats[-1].troubles, 20, "the end of it")
+
+
+async def test_an_agent_says_where_it_reads_and_writes(
+    coordinator: FakeCoordinator, start_agent: StartAgent, tmp_path: Path
+) -> None:
+    (tmp_path / "out").mkdir()
+    agent = await start_agent(io=WorkerIOConfig(None, tmp_path / "out"))
+    assert f"I/O paths: input none, output {tmp_path / 'out'} (local)" in agent.said

@@ -79,8 +79,12 @@ def test_inputs_are_found_and_refused(tmp_path: Path, quick: bool) -> None:
     ("launch", "below"),
     [
         ({}, ""),
+        ({"attempt": 2, "follows": True}, ""),
+        ({"num_tasks": 3, "task_index": 2}, "task-2"),
+        ({"num_tasks": 3, "task_index": 2, "attempt": 1, "follows": True}, "task-2"),
+        # An earlier attempt may live.
         ({"attempt": 2}, "attempts/0.0.aaaa"),
-        ({"num_tasks": 3}, "attempts/0.0.aaaa"),
+        ({"num_tasks": 3, "task_index": 2, "attempt": 1}, "task-2/attempts/0.0.aaaa"),
     ],
 )
 def test_results_go_where_nobody_else_writes(tmp_path: Path, quick: bool, launch: dict[str, Any], below: str) -> None:
@@ -89,6 +93,25 @@ def test_results_go_where_nobody_else_writes(tmp_path: Path, quick: bool, launch
     expected = tmp_path / "out" / "jobs" / "j0b0000000" / below
     assert prepared.output_path == prepared.command.env["OPSCONSOLE_OUTPUT_PATH"] == str(expected)
     assert sorted(path.name for path in expected.iterdir()) == ["logs", "models"]
+
+
+@pytest.mark.parametrize("launch", [{}, {"num_tasks": 3, "task_index": 2}])
+def test_an_accepted_result_takes_the_place_of_what_was_there(tmp_path: Path, launch: dict[str, Any]) -> None:
+    """Also when it is done again, after a crash of the agent in between (hard use 21)."""
+    (tmp_path / "out").mkdir()
+    staging = make_staging(tmp_path, WorkerIOConfig(None, tmp_path / "out"))
+    first = Path(stage(staging, quick=True, **launch).output_path or "")
+    (first / "models" / "half").write_text("of the one that was lost")
+    own = stage(staging, quick=True, attempt=1, **launch).output_path
+    assert own is not None
+    (Path(own) / "models" / "best").write_text("whole")
+    for _ in range(2):
+        staging.publish(own)
+        assert [path.name for path in (first / "models").iterdir()] == ["best"]
+        assert (Path(own) / "models" / "best").read_text() == "whole", "the path that was told goes on leading there"
+        assert (Path(f"{own}.replaced") / "models" / "half").exists()
+    staging.publish(str(first))  # nothing to do
+    assert (first / "models" / "best").exists()
 
 
 def test_only_what_is_local_is_touched_directly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from opsconsole_agent.core import Intent, Stop, StopCause
-from opsconsole_agent.state import WORK_KEPT_S, StateFolder, StateFolderBroken, StoreMark, check_attempt_id
+from opsconsole_agent.state import DAY_S, StateFolder, StateFolderBroken, StoreMark, check_attempt_id
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.frame import Source
 from opsconsole_protocol.ids import AttemptId
@@ -139,7 +139,7 @@ def test_left_over_work_goes_when_it_is_old_and_living_attempts_never(state: Sta
     state.write_intent(INTENT)
     (Path(state.work(B)) / "model.pt").write_text("precious")
     assert state.sweep(time.time()) == 0
-    assert state.sweep(time.time() + WORK_KEPT_S + 60) == 1
+    assert state.sweep(time.time() + 7 * DAY_S + 60) == 1
     assert Path(state.folder(A)).exists()
     assert not Path(state.folder(B)).exists()
 
@@ -174,3 +174,16 @@ def test_only_what_can_name_a_folder_is_an_attempt_id(text: str) -> None:
     with pytest.raises(InvalidRequest):
         check_attempt_id(text)
     assert check_attempt_id(A) == A
+
+
+def test_what_is_left_in_a_working_folder_is_told_before_it_goes(tmp_path: Path) -> None:
+    """A model written there was removed after a week without a word (hard use 22)."""
+    state = StateFolder(tmp_path / "state", kept_days=2)
+    state.make(A)
+    assert state.left_words(A) == ""
+    model = Path(state.work(A)) / "model.pt"
+    model.write_text("x")
+    assert state.left_words(A) == f"what it left in {state.work(A)} is removed after 2 days"
+    assert state.sweep(time.time() + 1.9 * DAY_S) == 0
+    assert model.exists()
+    assert state.sweep(time.time() + 2.1 * DAY_S) == 1

@@ -80,6 +80,13 @@ AGENT: dict[str, Any] = {
         protocol=1, agent_version="0.1.0", worker_id=WORKER, name="gpu1", run_id="r1", store_id="s1", store_seq=99,
         store_seal="5ea1", observed=(link.Observed(attempt_id=ATTEMPT, state=AttemptState.RUNNING, seal="63.5ea1"),),
     ),
+    "agent_observed_worker_fault_1": link.Report(
+        seen=5, attempts=(link.Observed(attempt_id=ATTEMPT, state=AttemptState.FAILED, worker_fault=True),)
+    ),
+    "agent_job_status_workdir_1": link.Report(
+        seen=5,
+        attempts=(link.Observed(attempt_id=ATTEMPT, state=AttemptState.SUCCEEDED, workdir="/state/work", note="n"),),
+    ),
     "agent_heartbeat_troubles_1": link.Heartbeat(at_ms=AT, troubles=(TROUBLE,)),
     "agent_file_exists_1": link.FileExists(check_id=1, path="/in/data.slp", size_bytes=123),
     "agent_file_not_found_1": link.FileNotFound(check_id=1, reason="no such file"),
@@ -108,6 +115,22 @@ COORDINATOR: dict[str, Any] = {
         protocol=1, coordinator="lab", store_id="s1", store_seq=9, store_seal="5ea1"
     ),
     "coordinator_heartbeat_ack_seal_1": link.HeartbeatAck(at_ms=AT, store_seq=9, store_seal="5ea1"),
+    "coordinator_forget_accepted_1": link.Forget(seq=4, attempt_ids=(ATTEMPT,), accepted=(ATTEMPT,)),
+    "coordinator_job_assignment_follows_1": link.JobAssignment(
+        seq=8,
+        desired=link.Desired(
+            attempt_id=ATTEMPT,
+            launch=link.Launch(
+                job_id=JobId("7k3m9q2w4t"),
+                task_id=TaskId("7k3m9q2w4t/task-0"),
+                task_index=0,
+                num_tasks=1,
+                attempt=1,
+                command=("true",),
+                follows=True,
+            ),
+        ),
+    ),
     "coordinator_job_assignment_seal_1": link.JobAssignment(
         seq=7,
         desired=link.Desired(
@@ -162,6 +185,7 @@ CLIENT: dict[str, Any] = {
     **{f"client_call_{tag}_1": api.Call(1, request) for tag, request in TRUST_REQUESTS.items()},
     "client_call_set_worker_everybody_1": api.Call(1, api.SetWorker(name="", action="revoke", everybody=True)),
     "client_call_workers_revoked_1": api.Call(1, api.ListWorkers(filter="zone=a", revoked=True)),
+    "client_call_job_request_2": api.Call(1, api.AskCandidates(spec=SPEC, wait_ms=250)),
     "client_call_logs_2": api.Call(1, api.ReadLog(id="7k3", query=QUERY, wait_ms=3, settle_ms=4)),
     "client_call_logs_whole_1": api.Call(1, api.ReadLog(id="7k3", query=LogQuery(whole=True, latest=True))),
     "client_call_submit_gang_1": api.Call(1, api.SubmitJobs(submissions=(api.Submission(JOB, GANG),))),
@@ -224,6 +248,21 @@ ANSWERS: dict[str, Any] = {
         healthy=True, uptime_ms=1, workers=2, running_tasks=3, pending_tasks=4, store_seq=5, adopting=True
     ),
     "job_list_command": api.JobList(jobs=(msgspec.structs.replace(JOB_ROW, command="python train.py"),), more=True),
+    "detail_workdir": api.DetailAnswer(
+        detail=api.JobDetail(
+            job=JOB_ROW, spec=SPEC,
+            tasks=(
+                msgspec.structs.replace(
+                    TASK_ROW, attempts=(msgspec.structs.replace(ATTEMPT_ROW, workdir="/state/work", note="n"),)
+                ),
+            ),
+            events=(EVENT_ROW,),
+        )
+    ),
+    "health_trouble": api.Health(
+        healthy=False, uptime_ms=1, workers=2, running_tasks=3, pending_tasks=4, store_seq=5, trouble="disk full"
+    ),
+    "worker_list_avoided": api.WorkerList(workers=(msgspec.structs.replace(WORKER_ROW, avoided_until_ms=AT),)),
 }  # fmt: skip
 TRUST_ANSWERS: dict[str, Any] = {
     "person_list": api.PersonList(
@@ -249,6 +288,17 @@ SERVER: dict[str, Any] = {
     "server_update_1": api.Update(
         seq=9, workers=(WORKER_ROW,), workers_removed=("w",), jobs=(JOB_ROW,), events=(EVENT_ROW,)
     ),
+    "server_answer_job_response_2": api.Answer(
+        98,
+        api.Candidates(
+            text="t",
+            verdicts=(
+                msgspec.structs.replace(
+                    VERDICT, inputs=(api.InputCheck(name="a.npy", state="missing", detail="is not there"),)
+                ),
+            ),
+        ),
+    ),
     "server_answer_health_2": api.Answer(
         99,
         api.Health(
@@ -256,6 +306,9 @@ SERVER: dict[str, Any] = {
         ),
     ),
     **{f"server_answer_{tag}_1": api.Answer(number, answer) for number, (tag, answer) in enumerate(ANSWERS.items(), 1)},
+    "server_answer_job_list_2": api.Answer(3, api.JobList(jobs=(), more=True, next_ms=AT, next_id=JOB)),
+    "server_answer_acted_2": api.Answer(6, api.ActResult(results=((JOB, "it has ended"),), refused=(JOB,))),
+    **{f"server_answer_{tag}_1": api.Answer(1, answer) for tag, answer in TRUST_ANSWERS.items()},
     "server_answer_job_list_advance_1": api.Answer(
         1, api.JobList(jobs=(msgspec.structs.replace(JOB_ROW, advance=PROGRESS),))
     ),
@@ -276,8 +329,6 @@ SERVER: dict[str, Any] = {
             attempt_state="running",
         ),
     ),
-    "server_answer_acted_2": api.Answer(6, api.ActResult(results=((JOB, "it has ended"),), refused=(JOB,))),
-    **{f"server_answer_{tag}_1": api.Answer(1, answer) for tag, answer in TRUST_ANSWERS.items()},
 }
 
 SAMPLES: dict[str, msgspec.Struct] = {**AGENT, **COORDINATOR, **CLIENT, **SERVER}

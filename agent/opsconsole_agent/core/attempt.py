@@ -55,6 +55,8 @@ class Attempt:
     timer_from_ms: int | None = None
     paused_at_ms: int | None = None
     output_path: str | None = None
+    workdir: str | None = None
+    note: str = ""
     ports: dict[str, int] = field(default_factory=dict)
     build_started_ms: int | None = None
     build_finished_ms: int | None = None
@@ -120,6 +122,8 @@ class Attempt:
             started_at_ms=self.started_at_ms,
             finished_at_ms=None if exited is None else exited.at_ms,
             output_path=self.output_path,
+            workdir=self.workdir,
+            note=self.note,
             ports=self.ports,
             log_sizes=self.log_sizes,
             peak_memory_mb=None if exited is None else exited.peak_memory_mb,
@@ -142,6 +146,7 @@ class Attempt:
             stop=self.stop,
             end=self.settled,
             output_path=self.output_path,
+            workdir=self.workdir,
             ports=self.ports,
             timer_from_ms=self.timer_from_ms,
             paused_at_ms=self.paused_at_ms,
@@ -163,6 +168,7 @@ def recovered(intent: Intent) -> Attempt:
         released=intent.released,
         stop=intent.stop,
         output_path=intent.output_path,
+        workdir=intent.workdir,
         ports=intent.ports,
         timer_from_ms=intent.timer_from_ms,
         paused_at_ms=intent.paused_at_ms,

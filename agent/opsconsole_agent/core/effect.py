@@ -67,6 +67,8 @@ class FinishLog(Command, frozen=True):
     attempt_id: AttemptId
     failed: bool
     """Whether the last lines of stderr may tell why."""
+    note: str = ""
+    """For the log: what else is to be known of the end."""
 
 
 class RewindLog(Command, frozen=True):
@@ -77,10 +79,14 @@ class RewindLog(Command, frozen=True):
 
 
 class ForgetAttempt(Command, frozen=True):
-    """Remove the attempt's folder; then the keeper may forget its exit. `clean`: surely no process is left in it."""
+    """Remove the attempt's folder; then the keeper may forget its exit. `clean`: surely no process is left in it.
+
+    `publish`: its output folder, when its result is its task's.
+    """
 
     attempt_id: AttemptId
     clean: bool
+    publish: str | None = None
 
 
 class SendReport(Command, frozen=True):

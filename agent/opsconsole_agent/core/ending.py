@@ -52,7 +52,27 @@ def ending(exited: ProcessExited, stop: Stop | None, last_lines: str = "", full_
     error = exited.error or _words(exited, last_lines)
     if full_disk:
         error += f"; the worker's disk is full: make room in {full_disk}"
-    return Ending(AttemptState.FAILED, exit_code, _with_leftovers(error, exited), worker_fault=bool(full_disk))
+    note = leftover_words(exited, stop) if exited.all_gone else ""
+    error = f"{error}; {note}" if note else _with_leftovers(error, exited)
+    return Ending(AttemptState.FAILED, exit_code, error, worker_fault=bool(full_disk))
+
+
+def leftover_words(exited: ProcessExited, stop: Stop | None) -> str:
+    """What became of processes that its leader left behind, unless somebody had ended them all; empty for none."""
+    if stop is not None and exited.at_ms >= stop.at_ms:
+        return ""
+    if not exited.all_gone:
+        return "a process that may be of this task lives on: it can't be told from another task's, or isn't ours to end"
+    if not exited.leftovers:
+        return ""
+    named = ", ".join(exited.outlived)
+    more = ", …" if exited.outlived and exited.leftovers > len(exited.outlived) else ""
+    who = (
+        "1 process outlived its parent and was"
+        if exited.leftovers == 1
+        else (f"{exited.leftovers} processes outlived their parent and were")
+    )
+    return f"{who} ended: {named}{more}" if named else f"{who} ended"
 
 
 def signal_words(number: int) -> str:

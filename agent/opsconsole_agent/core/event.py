@@ -51,7 +51,8 @@ class ProcessExited(Fact, frozen=True, kw_only=True):
     """Nothing of the attempt lives any more. Of `exit_code` and `signal` one is set, when the exit is known.
 
     `error`: why there never was a process, or why the exit isn't known. `all_gone` is false when the keeper couldn't
-    prove the end of every process. `host_restarted`: it was lost together with its host.
+    prove the end of every process. `outlived` of `leftovers` processes, which were ended after their leader, are named.
+    `host_restarted`: it was lost together with its host.
     """
 
     attempt_id: AttemptId
@@ -62,6 +63,8 @@ class ProcessExited(Fact, frozen=True, kw_only=True):
     error: str = ""
     out_of_memory: bool = False
     all_gone: bool = True
+    leftovers: int = 0
+    outlived: tuple[str, ...] = ()
     host_restarted: bool = False
     started_at_ms: int | None = None
     peak_memory_mb: int | None = None
@@ -96,6 +99,7 @@ class AttemptPrepared(Fact, frozen=True, kw_only=True):
     attempt_id: AttemptId
     at_ms: int
     output_path: str | None = None
+    workdir: str | None = None
     ports: dict[str, int] = {}
     from_cache: bool = False
     image_tag: str = ""
@@ -156,6 +160,8 @@ class LogComplete(Fact, frozen=True, kw_only=True):
     sizes: dict[str, int] = {}
     last_lines: str = ""
     full_disk: str = ""
+    left: str = ""
+    """When that goes which the task left on this worker."""
 
 
 class StopAll(Fact, frozen=True, kw_only=True):

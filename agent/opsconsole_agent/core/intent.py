@@ -42,6 +42,7 @@ class Intent(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     stop: Stop | None = None
     end: Observed | None = None
     output_path: str | None = None
+    workdir: str | None = None
     ports: dict[str, int] = {}
     timer_from_ms: int | None = None
     paused_at_ms: int | None = None

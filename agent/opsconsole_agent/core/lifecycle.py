@@ -14,7 +14,7 @@ from opsconsole_agent.core import effect as do
 from opsconsole_agent.core import event as saw
 from opsconsole_agent.core.attempt import Attempt, Phase
 from opsconsole_agent.core.deadline import Deadlines
-from opsconsole_agent.core.ending import Ending, duration_words, ending
+from opsconsole_agent.core.ending import Ending, duration_words, ending, leftover_words
 from opsconsole_agent.core.intent import Stop, StopCause
 from opsconsole_agent.core.slot import Slots
 from opsconsole_protocol.error import IllegalTransition
@@ -102,13 +102,14 @@ class Lifecycle:
             want = Want(mode=Mode.STOP, reason="the coordinator no longer wants it", grace_ms=grace_ms)
             self.set_want(attempt, want, now_ms)
 
-    def forget(self, attempt: Attempt) -> None:
-        """Its end is known elsewhere and its log complete."""
+    def forget(self, attempt: Attempt, *, accepted: bool = False) -> None:
+        """Its end is known elsewhere and its log complete; `accepted`: and is its task's."""
         del self.attempts[attempt.attempt_id]
         self.changed.pop(attempt.attempt_id, None)
         exited = attempt.exited
         clean = exited is not None and exited.exit_known and exited.all_gone
-        self.effects.append(do.ForgetAttempt(attempt.attempt_id, clean))
+        publish = attempt.output_path if accepted else None
+        self.effects.append(do.ForgetAttempt(attempt.attempt_id, clean, publish))
 
     def observed(self) -> tuple[Observed, ...]:
         """All attempts that exist here. They are written down first: what was reported must not vanish in a restart."""
@@ -206,6 +207,7 @@ class Lifecycle:
         if attempt is None:
             return
         attempt.output_path = event.output_path
+        attempt.workdir = event.workdir
         attempt.ports = event.ports
         attempt.image_tag = event.image_tag
         if attempt.build_started_ms is not None:
@@ -348,7 +350,8 @@ class Lifecycle:
         if attempt.started_at_ms is None:
             attempt.started_at_ms = event.started_at_ms
         attempt.tell(now_ms, f"exited: code {event.exit_code}, signal {event.signal} {event.error}".rstrip())
-        self.effects.append(do.FinishLog(attempt.attempt_id, failed=event.exit_code != 0))
+        attempt.note = leftover_words(event, attempt.stop)
+        self.effects.append(do.FinishLog(attempt.attempt_id, failed=event.exit_code != 0, note=attempt.note))
         self._fill_slots(now_ms)
 
     def _unschedule(self, attempt: Attempt) -> None:
@@ -366,6 +369,7 @@ class Lifecycle:
             return
         attempt.phase = Phase.ENDED
         attempt.log_sizes = event.sizes
+        attempt.note = "; ".join(filter(None, (attempt.note, event.left)))
         attempt.frozen = False
         attempt.ending = ending(attempt.exited, attempt.stop, event.last_lines, event.full_disk)
         attempt.reason = attempt.stop.reason if attempt.stop and attempt.ending.stopped else ""

@@ -177,7 +177,7 @@ class AgentCore:
             if attempt.phase is not Phase.ENDED:
                 self._life.unwant(attempt, now_ms)
                 continue
-            self._life.forget(attempt)
+            self._life.forget(attempt, accepted=attempt_id in message.accepted)
             self._forgotten[attempt_id] = None
             if len(self._forgotten) > FORGOTTEN_MAX:
                 self._forgotten.popitem(last=False)

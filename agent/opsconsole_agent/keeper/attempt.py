@@ -19,6 +19,7 @@ encode = JSONEncoder(separators=(",", ":")).encode
 KEEPER_DIED = "its keeper was killed while it ran: how it ended can't be known"
 _KEEPER_DIED = encode(KEEPER_DIED)
 _JSON: "Mapping[bool | None, str]" = {True: "true", False: "false", None: "null"}
+_NAMED_MOST = 5
 HOST_RESTARTED = "the host restarted"
 
 
@@ -31,7 +32,7 @@ class Attempt:
     """One attempt from its start to the proof that nothing of it lives."""
 
     __slots__ = (
-        "cgroup", "child", "doubts", "ended_at_ms", "exit_status", "frozen", "id", "interval_s", "kill_leftovers_at_s",
+        "brand", "cgroup", "child", "doubts", "ended_at_ms", "exit_status", "frozen", "id", "interval_s", "kill_leftovers_at_s",
         "killing", "known", "leader_gone", "leftovers", "look_at_s", "looked_at_s", "max_rss_kb", "oom_kill",
         "oom_kills", "outputs", "pid", "pidfd", "proof", "start_time", "started_at_ms", "stopped_before", "system_s", "termed", "user_s",
     )  # fmt: skip
@@ -42,6 +43,7 @@ class Attempt:
         self.start_time = start_time
         self.started_at_ms = started_at_ms
         self.child = child  # False: adopted from a keeper that died; its exit status goes to somebody else
+        self.brand = 0  # the limit that its processes carry
         self.pidfd = -1
         self.leader_gone = False
         self.ended_at_ms = 0
@@ -59,7 +61,7 @@ class Attempt:
         self.killing = False
         self.termed = False
         self.kill_leftovers_at_s = 0.0  # on the monotonic clock, as are the next two
-        self.leftovers: set[Identity] = set()
+        self.leftovers: dict[Identity, str] = {}  # with the name of each
         self.proof = True
         self.look_at_s = 0.0
         self.looked_at_s = 0.0
@@ -84,7 +86,8 @@ def started_line(attempt: Attempt) -> str:
     outputs = ",".join(f"[{encode(output.path)},{output.number}]" for output in attempt.outputs if output.number)
     return (
         f'{{"kind":"started","attempt_id":"{attempt.id}","pid":{attempt.pid},'
-        f'"start_time":{attempt.start_time},"at_ms":{attempt.started_at_ms},"outputs":[{outputs}]}}'
+        f'"start_time":{attempt.start_time},"at_ms":{attempt.started_at_ms},"outputs":[{outputs}],'
+        f'"limit":{attempt.brand}}}'
     )
 
 
@@ -124,8 +127,16 @@ def exited_line(attempt: Attempt) -> str:
         f'"at_ms":{attempt.ended_at_ms},"started_at_ms":{attempt.started_at_ms},'
         f'"user_s":{attempt.user_s:.6f},"system_s":{attempt.system_s:.6f},'
         f'"max_rss_mb":{attempt.max_rss_kb / 1024:.1f},"oom_kill":{_JSON[attempt.oom_kill]},'
-        f'"leftovers":{len(attempt.leftovers)},"proof":{_JSON[attempt.proof]}}}'
+        f'"leftovers":{len(attempt.leftovers)},"proof":{_JSON[attempt.proof]}{_outlived(attempt)}}}'
     )
+
+
+def _outlived(attempt: Attempt) -> str:
+    """Who was left, as far as it helps somebody who looks for a mistake."""
+    if not attempt.leftovers:
+        return ""
+    named = [f"{pid} {name}" for (pid, _), name in attempt.leftovers.items()]
+    return f',"outlived":{encode(sorted(named)[:_NAMED_MOST])}'
 
 
 def unstarted_line(attempt_id: str, error: str, at_ms: int) -> str:

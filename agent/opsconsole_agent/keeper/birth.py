@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from opsconsole_agent.keeper import main as keeper_main
+from opsconsole_agent.keeper import state_file
 from opsconsole_agent.keeper.process import MARK
 from opsconsole_agent.keeper.service import LOG_NAME
 from opsconsole_agent.keeper.startup import EXIT_LOCKED
@@ -17,20 +18,24 @@ _LOG_TAIL_BYTES = 400
 _born: set[int] = set()
 
 
-async def start_keeper(state_dir: Path, idle_s: float | None, timeout_s: float) -> bool:
+async def start_keeper(state_dir: Path, idle_s: float | None, timeout_s: float, key: str = "") -> bool:
     """Start a keeper for this folder; False when there is to be another look, for somebody else's or for a new one.
 
-    Raises Unavailable with what it said.
+    `key`: what the one before sealed its log with, in hexadecimal. Raises Unavailable with what it said, and OSError.
     """
     bury()
     arguments = [sys.executable, "-I", "-S", "-X", "utf8", keeper_main.__file__, str(state_dir)]
     if idle_s is not None:
         arguments.append(str(idle_s))
+    log, _ = state_file.open_or_renew(str(state_dir / LOG_NAME), os.O_WRONLY | os.O_APPEND)
     reader, writer = os.pipe()
+    key_reader, key_writer = os.pipe()
     try:
-        pid = _spawn(arguments, writer, state_dir / LOG_NAME)
+        os.write(key_writer, key.encode())  # a pipe holds far more
+        pid = _spawn(arguments, key_reader, writer, log)
     finally:
-        os.close(writer)
+        for descriptor in (writer, key_reader, key_writer, log):
+            os.close(descriptor)
     try:
         said = await asyncio.wait_for(_read_all(reader, READY), timeout_s)
     except asyncio.CancelledError:
@@ -66,7 +71,12 @@ def _exit_code(pid: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
-def _spawn(arguments: list[str], output: int, log: Path) -> int:
+def is_our_child(pid: int) -> bool:
+    """Whether this is a keeper that we have started ourselves."""
+    return pid in _born
+
+
+def _spawn(arguments: list[str], key: int, output: int, log: int) -> int:
     """In a session of its own, and not through subprocess, which would take its outliving us for a mistake."""
     # Our own variables hold tokens, and no keeper needs them; except the mark, if we run within an attempt ourselves.
     env = {name: value for name, value in os.environ.items() if not name.startswith(_OWN_PREFIX) or name == MARK}
@@ -75,9 +85,9 @@ def _spawn(arguments: list[str], output: int, log: Path) -> int:
         arguments,
         env,
         file_actions=[
-            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_DUP2, key, 0),
             (os.POSIX_SPAWN_DUP2, output, 1),
-            (os.POSIX_SPAWN_OPEN, 2, str(log), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600),
+            (os.POSIX_SPAWN_DUP2, log, 2),
         ],
         setsid=True,
     )
@@ -104,6 +114,6 @@ async def _read_all(descriptor: int, enough: bytes) -> bytes:
 
 def _tail(log: Path) -> str:
     try:
-        return log.read_bytes()[-_LOG_TAIL_BYTES:].decode(errors="replace").strip().splitlines()[-1]
+        return state_file.read_end(str(log), _LOG_TAIL_BYTES).decode(errors="replace").strip().splitlines()[-1]
     except (OSError, IndexError):
         return f"see {log}"

@@ -1,13 +1,15 @@
 """Which process belongs to which attempt.
 
 Evidence, strongest first: being the leader; having been known before; descent; the environment mark; the leader's
-session. A daemon that scrubbed its environment is one of our own adopted children (we are the sub-reaper): it belongs
-to the one attempt that can have made it; while there are several, to none, so that ending one never touches another.
+session; the limit that it carries. A daemon that got rid of all that is one of our own adopted children (we are the
+sub-reaper): it belongs to the one attempt that can have made it; while there are several, to none, so that ending one
+never touches another.
 """
 
 import os
 
 from opsconsole_agent.keeper.attempt import Attempt
+from opsconsole_agent.keeper.brand import read_brand
 from opsconsole_agent.keeper.process import Process, look, look_at_all, read_mark
 
 TYPE_CHECKING = False
@@ -26,6 +28,8 @@ class Evidence:
         for attempt in self._attempts:
             for identity in attempt.known:
                 self._by_identity.setdefault(identity, attempt)
+        self._by_brand = {attempt.brand: attempt for attempt in self._attempts if attempt.brand}
+        self._has_adopted = not all(attempt.child for attempt in self._attempts)
         self._oldest = min((attempt.start_time for attempt in self._attempts), default=0)
         self.unsure = False  # some process was between two programs, where no environment can be read
 
@@ -34,7 +38,7 @@ class Evidence:
         return self._by_identity.get(process.identity)
 
     def claim(self, process: Process) -> Attempt | None:
-        """By identity, mark or session."""
+        """By identity, mark, session or limit."""
         owner = self._by_identity.get(process.identity)
         if owner is not None or process.start_time < self._oldest:
             return owner
@@ -43,7 +47,10 @@ class Evidence:
             self.unsure = True
         if mark:
             return self._by_id.get(mark)
-        return self._by_session_of(process)
+        owner = self._by_session_of(process)
+        if owner is None and (self._has_adopted or process.parent == os.getpid()):
+            owner = self._by_brand.get(read_brand(process.pid))
+        return owner
 
     def _by_session_of(self, process: Process) -> Attempt | None:
         """A session keeps its number while anybody is in it; a new leader with that number means it is another one.

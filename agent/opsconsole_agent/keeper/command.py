@@ -76,6 +76,14 @@ def launch_of(fields: Fields) -> Launch:
     )
 
 
+def paths_of(fields: Fields) -> list[str]:
+    """Absolute paths, none where an older agent names none; raises Refused."""
+    value = fields.get("paths") or []
+    if isinstance(value, list) and all(isinstance(path, str) and path.startswith("/") for path in value):
+        return value
+    raise Refused("malformed", "paths is a list of absolute paths")
+
+
 def _all_strings(values: "Iterable[object]") -> bool:
     """Environments are long and starts are many: join looks at the types ten times faster than a loop here."""
     try:

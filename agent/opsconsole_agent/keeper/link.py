@@ -1,16 +1,27 @@
 """The agent's link to its keeper: found or started, spoken to in batches, and found again whenever it is lost."""
 
 import asyncio
+import logging
 import os
 from collections import deque
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
 from typing import Self
 
 import msgspec
 
-from opsconsole_agent.keeper.birth import bury, start_keeper
-from opsconsole_agent.keeper.message import KeeperEvent, KeeperHello, KeeperLost, Reply, StartCommand
+from opsconsole_agent.keeper import state_file
+from opsconsole_agent.keeper.birth import bury, is_our_child, start_keeper
+from opsconsole_agent.keeper.message import (
+    AttemptExited,
+    AttemptStarted,
+    KeeperEvent,
+    KeeperHello,
+    KeeperLost,
+    Reply,
+    StartCommand,
+)
+from opsconsole_agent.keeper.process import MARK, Identity, look, read_mark
 from opsconsole_agent.keeper.service import SOCKET_NAME
 from opsconsole_agent.keeper.wire import Wire
 from opsconsole_protocol.error import OpsconsoleError, Unavailable, VersionMismatch
@@ -21,6 +32,8 @@ _RETRY_FIRST_S = 0.01
 _RETRY_MOST_S = 5.0
 _UNREAD_MOST = 20_000
 """Events kept for a slow reader before the keeper's socket is left unread."""
+
+_log = logging.getLogger(__name__)
 
 
 class KeeperLink:
@@ -41,6 +54,10 @@ class KeeperLink:
         self._closed = False
         self._quitting = False
         self._keeping: asyncio.Task[None] | None = None
+        self._key = ""
+        self._identity: Identity | None = None
+        self._absence = ""
+        self._leaders: dict[AttemptId, Identity] = {}
 
     @classmethod
     async def connect(cls, state_dir: Path, *, idle_s: float | None = None) -> Self:
@@ -71,6 +88,17 @@ class KeeperLink:
     def connected(self) -> bool:
         """Whether a command can be sent now."""
         return self._wire is not None and self._wire.open
+
+    def complaint(self) -> str:
+        """What keeps it from answering, in words; empty where nothing is known to."""
+        if not self.connected:
+            return f"its keeper was lost and no other can be started: {self._absence}" if self._absence else ""
+        process = None if self._identity is None else look(self._identity[0])
+        if process is None or process.identity != self._identity:
+            return ""
+        if process.state in {"T", "t"}:
+            return f"its keeper is stopped: `kill -CONT {process.pid}` on the worker lets it go on"
+        return f"its keeper (pid {process.pid}) doesn't answer; tasks there can't be started or stopped"
 
     # ---- commands ----
 
@@ -105,12 +133,26 @@ class KeeperLink:
         if self._wire is not None:
             self._wire.tell("forget", {"attempt_ids": list(attempt_ids)})
 
-    async def adopt(self, attempt_id: AttemptId, pid: int | None = None, start_time: int | None = None) -> bool:
+    async def adopt(
+        self,
+        attempt_id: AttemptId,
+        pid: int | None = None,
+        start_time: int | None = None,
+        paths: Sequence[str] = (),
+    ) -> bool:
         """Have a keeper that doesn't know an attempt look for it, by leader or by its environment mark.
 
-        True: it is live, or its AttemptExited (exit not known) follows. False, only without a pid: it never started.
+        `paths`: where its stdout and stderr belong. True: it is live, or its AttemptExited (exit not known) follows. False, only without a pid: it never started.
         """
-        reply = await self._ask("adopt", {"attempt_id": attempt_id, "pid": pid, "start_time": start_time})
+        if pid is None:
+            pid, start_time = self._leaders.get(attempt_id, (None, None))
+        fields: dict[str, object] = {
+            "attempt_id": attempt_id,
+            "pid": pid,
+            "start_time": start_time,
+            "paths": list(paths),
+        }
+        reply = await self._ask("adopt", fields)
         return bool(reply.found)
 
     async def pids(self) -> dict[AttemptId, list[int]]:
@@ -161,6 +203,15 @@ class KeeperLink:
             yield batch
 
     def _publish(self, event: KeeperEvent) -> None:
+        match event:  # who leads what: a keeper whose log is gone has to be told
+            case AttemptStarted():
+                self._leaders[event.attempt_id] = (event.pid, event.start_time)
+            case AttemptExited():
+                self._leaders.pop(event.attempt_id, None)
+            case KeeperHello():
+                self._leaders |= {one.attempt_id: (one.pid, one.start_time) for one in event.live}
+                for exited in event.exits:
+                    self._leaders.pop(exited.attempt_id, None)
         self._unread.append(event)
         self._news.set()
         if len(self._unread) > _UNREAD_MOST and self._wire is not None:
@@ -188,7 +239,8 @@ class KeeperLink:
                 except VersionMismatch as error:
                     self._end(error.message)
                     return
-                except (Unavailable, OSError):
+                except (Unavailable, OSError) as error:
+                    self._absence = error.message if isinstance(error, Unavailable) else (error.strerror or str(error))
                     await asyncio.sleep(pause_s)
                     pause_s = min(_RETRY_MOST_S, 2 * pause_s)
 
@@ -207,7 +259,7 @@ class KeeperLink:
                 return wire
             if loop.time() > give_up_at_s:
                 raise Unavailable(f"the keeper of {self._state_dir} doesn't answer; end it and try again")
-            if await start_keeper(self._state_dir, self._idle_s, _START_TIMEOUT_S):
+            if await start_keeper(self._state_dir, self._idle_s, _START_TIMEOUT_S, self._key):
                 wire = await self._dial()
                 if wire is not None:
                     return wire
@@ -233,6 +285,12 @@ class KeeperLink:
             return None
         finally:
             os.close(folder)
+        identity = self._identity_of(wire)
+        if identity is None:
+            wire.hang_up()
+            aside = state_file.set_aside(str(self._state_dir / SOCKET_NAME))
+            _log.error("who listened in place of the keeper is none: its socket was set aside as %s", aside)
+            return None
         try:
             await asyncio.wait([wire.ready], timeout=_START_TIMEOUT_S)
         finally:
@@ -246,4 +304,20 @@ class KeeperLink:
             raise VersionMismatch(f"{error.message} (in {self._state_dir})") from None
         except Unavailable:
             return None
+        self._identity = identity
+        self._key = wire.key
+        self._absence = ""
         return wire
+
+    def _identity_of(self, wire: Wire) -> Identity | None:
+        """Who answered, if that can be a keeper: the one before, one that we started, or at first any that is no task.
+
+        Whoever has the rights of the agent can listen on a socket of that name, once the keeper is killed.
+        """
+        pid, user = wire.peer
+        process = look(pid)
+        if user not in {0, os.geteuid(), os.stat(self._state_dir).st_uid} or process is None:  # noqa: PTH116
+            return None
+        if self._identity is not None:
+            return process.identity if process.identity == self._identity or is_our_child(pid) else None
+        return process.identity if (read_mark(pid) or "") in {"", os.environ.get(MARK, "")} else None

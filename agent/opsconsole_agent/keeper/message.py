@@ -58,7 +58,7 @@ class AttemptExited(msgspec.Struct, frozen=True, tag_field="kind", tag="exited")
 
     One of `exit_code`, `signal` and `error` is set. `error` with `exit_known`: it never became a process; without: how
     it ended can't be known. `at_ms` is its leader's end; times and memory count what was waited for; `leftovers` is
-    the number of processes that outlived the leader and were ended. `oom_kill` is None when it can't be told.
+    the number of processes that outlived the leader and were ended, `outlived` some of them as `PID NAME`. `oom_kill` is None when it can't be told.
     """
 
     attempt_id: AttemptId
@@ -75,6 +75,7 @@ class AttemptExited(msgspec.Struct, frozen=True, tag_field="kind", tag="exited")
     oom_kill: bool | None
     leftovers: int
     proof: bool
+    outlived: list[str] = []
 
 
 class AttemptFrozen(msgspec.Struct, frozen=True, tag_field="kind", tag="frozen"):
@@ -92,7 +93,11 @@ class AttemptThawed(msgspec.Struct, frozen=True, tag_field="kind", tag="thawed")
 
 
 class KeeperHello(msgspec.Struct, frozen=True, tag_field="kind", tag="hello"):
-    """First on every connection: the whole truth."""
+    """First on every connection: the whole truth.
+
+    `key`: what it seals its log with, for the keeper after it; the link keeps it and takes it out. `notes`: what it
+    found damaged when it started.
+    """
 
     version: str
     pid: int
@@ -100,6 +105,8 @@ class KeeperHello(msgspec.Struct, frozen=True, tag_field="kind", tag="hello"):
     started_ms: int
     live: list[LiveAttempt]
     exits: list[AttemptExited]
+    key: str = ""
+    notes: list[str] = []
 
 
 class KeeperLost(msgspec.Struct, frozen=True):

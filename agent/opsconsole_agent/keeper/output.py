@@ -14,13 +14,15 @@ file without passing through us, some milliseconds later. That is faster for the
 """
 
 # The keeper doesn't import pathlib.
-# ruff: noqa: PTH103, PTH115, PTH208
+# ruff: noqa: PTH115, PTH208
 
 import errno
 import fcntl
 import os
 import select
 import time
+
+from opsconsole_agent.keeper import state_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,7 +36,6 @@ _WIDEN_FROM_BYTES = 1 << 14
 _TURN_BYTES_MAX = 8 << 20
 _WAIT_FOR_ROOM_S = 2.0
 _RETRY_S = 0.05
-_FILE = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY
 _ONE_NAME_ONLY = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP)
 """The file lies on another filesystem, or on one without hard links."""
 
@@ -65,7 +66,7 @@ class Output:
     @classmethod
     def make(cls, attempt_id: str, path: str) -> "Output":
         """A new pipe to the end of the file at `path`. Raises OSError, ValueError."""
-        file = os.open(path, _FILE, 0o600)
+        file, _ = state_file.open_or_renew(path, os.O_WRONLY)
         try:
             reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         except OSError:
@@ -86,7 +87,7 @@ class Output:
     @classmethod
     def make_plain(cls, path: str) -> "Output":
         """No pipe, only the file, which the program appends to itself. Raises OSError."""
-        file = os.open(path, _FILE | os.O_APPEND, 0o600)
+        file, _ = state_file.open_or_renew(path, os.O_WRONLY | os.O_APPEND)
         output = cls(path, "", -1, file, 0)
         output.writer, output.file = file, -1
         output.ended = True
@@ -99,14 +100,26 @@ class Output:
         if not reader:
             return None
         kept = kept_name(attempt_id, path)
-        for name in (kept, path):
+        try:
             try:
-                file = os.open(name, (os.O_WRONLY if name is kept else _FILE) | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+                file = state_file.open_file(kept, os.O_WRONLY)
             except OSError:
-                continue
-            return cls(path, kept, reader, file, number)
-        os.close(reader)
-        return None
+                file, _ = state_file.open_or_renew(path, os.O_WRONLY)
+        except OSError:
+            os.close(reader)
+            return None
+        return cls(path, kept, reader, file, number)
+
+    @classmethod
+    def find_standard(cls, attempt_id: str, path: str, pid: int, descriptor: int) -> "Output | None":
+        """The pipe that a process has as its stdout (1) or stderr (2), where no log knows its number."""
+        try:
+            name = os.readlink(f"/proc/{pid}/fd/{descriptor}")
+        except OSError:
+            return None
+        if not name.startswith("pipe:["):
+            return None
+        return cls.find(attempt_id, path, int(name[6:-1]), [pid])
 
     def hand_over(self) -> None:
         """The program has its end of the pipe."""
@@ -168,9 +181,9 @@ class Output:
     def _secure(self) -> None:
         """Before the first byte: see that the file keeps a name whatever becomes of its path. Raises OSError."""
         self._secured = True
-        os.makedirs(KEPT_FOLDER, 0o700, exist_ok=True)
+        state_file.make_folder(KEPT_FOLDER)
         if os.fstat(self.file).st_nlink == 0:
-            fresh = os.open(self._kept, _FILE | os.O_NOFOLLOW, 0o600)
+            fresh, _ = state_file.open_or_renew(self._kept, os.O_WRONLY)
             os.dup2(fresh, self.file, inheritable=False)
             os.close(fresh)
             return
@@ -293,7 +306,7 @@ def _open_pipe(pid: int, number: int) -> int:
     try:
         for name in os.listdir(folder):
             if os.readlink(f"{folder}/{name}") == wanted:
-                return os.open(f"{folder}/{name}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+                return os.open(f"/proc/{pid}/fd/{name}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return 0  # it has ended, or isn't ours to look into
     return 0

@@ -60,6 +60,20 @@ def look(pid: int) -> Process | None:
     return Process(pid, line[line.rindex(b")") + 2 :].split(b" ", 20))
 
 
+def name_of(pid: int) -> str:
+    """What the kernel calls it; "?" when it has just ended."""
+    try:
+        descriptor = os.open(b"/proc/%d/comm" % pid, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return "?"
+    try:
+        return os.read(descriptor, 64).decode(errors="replace").strip() or "?"
+    except OSError:
+        return "?"
+    finally:
+        os.close(descriptor)
+
+
 def look_at_all() -> dict[int, Process]:
     """Every process that we may see, by pid."""
     found: dict[int, Process] = {}

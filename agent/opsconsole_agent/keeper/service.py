@@ -6,9 +6,6 @@ attempt and every exit that isn't forgotten; then `started`, `exited`, `frozen`,
 keeper: `start`, `signal`, `forget`, `adopt`, `pids`, `quit`.
 """
 
-# The keeper doesn't import pathlib.
-# ruff: noqa: PTH108
-
 import os
 import select
 import signal
@@ -18,11 +15,11 @@ import sys
 import time
 
 from opsconsole_agent.keeper import attempt as facts
-from opsconsole_agent.keeper import command
+from opsconsole_agent.keeper import command, state_file
 from opsconsole_agent.keeper.connection import BACKLOG_BYTES_MAX, Connection
 from opsconsole_agent.keeper.fault import Refused
 from opsconsole_agent.keeper.journal import Journal
-from opsconsole_agent.keeper.process import boot_id
+from opsconsole_agent.keeper.process import boot_id, look, read_mark
 from opsconsole_agent.keeper.supervisor import Supervisor
 
 TYPE_CHECKING = False
@@ -40,6 +37,8 @@ VERSION = "1.0"
 SOCKET_NAME = "keeper.sock"
 LOG_NAME = "keeper.log"
 _AFTER_FAULT_S = 0.05
+_MEND_EVERY_S = 5.0
+_ANCESTORS_MAX = 1_000
 _BACKLOG = 16
 _CREDENTIALS = struct.Struct("3i")
 
@@ -47,7 +46,7 @@ _CREDENTIALS = struct.Struct("3i")
 class Service:
     """Socket, signals and timers around a Supervisor; works in the present folder."""
 
-    def __init__(self, idle_s: float) -> None:
+    def __init__(self, idle_s: float, key: bytes | None = None) -> None:
         self._idle_s = idle_s
         self._idle_since_s: float | None = None
         self._leaving = False
@@ -58,15 +57,19 @@ class Service:
         self._poll = select.epoll()
         self._signals = _signal_pipe()
         self._poll.register(self._signals, select.EPOLLIN)
-        self._journal = Journal()
+        self._journal = Journal(key=key)
         history = self._journal.open()
         if history.damaged:
             _log(f"left out {history.damaged} damaged lines of the exit log")
+        self._notes = history.notes
+        for note in history.notes:
+            _log(note)
         home = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._supervisor = Supervisor(self._journal, home, self._watch, self._poll.unregister)
         self._supervisor.recover(history)
-        self._listener = _listen()
+        self._listener, self._address = _listen()
         self._poll.register(self._listener.fileno(), select.EPOLLIN)
+        self._mend_at_s = time.monotonic() + _MEND_EVERY_S
         self._handlers: dict[str, Callable[[command.Fields], Answer]] = {
             "start": self._start,
             "signal": self._signal,
@@ -85,8 +88,10 @@ class Service:
                 self._guard(self._dispatch, fd, events)
             if self._supervisor.next_due_s() is not None:
                 self._guard(self._supervisor.tick, time.monotonic())
+            if not self._empty and time.monotonic() >= self._mend_at_s:
+                self._guard(self._mend)
             self._flush()
-        os.unlink(SOCKET_NAME)
+        state_file.clear(SOCKET_NAME)
         _log("keeper left: nothing to keep")
         return 0
 
@@ -119,6 +124,8 @@ class Service:
         if self._idle_since_s is not None:
             idle_until_s = self._idle_since_s + self._idle_s
             due_s = idle_until_s if due_s is None else min(due_s, idle_until_s)
+        if not self._empty:
+            due_s = self._mend_at_s if due_s is None else min(due_s, self._mend_at_s)
         if self._journal.behind:
             return _AFTER_FAULT_S if due_s is None else min(_AFTER_FAULT_S, max(0.0, due_s - time.monotonic()))
         return -1 if due_s is None else max(0.0, due_s - time.monotonic())
@@ -143,6 +150,19 @@ class Service:
         if signal.SIGTERM in numbers and self._empty:
             self._leaving = True
 
+    def _mend(self) -> None:
+        """Have log and socket where they belong, should a task have taken them away. The agent is not to notice."""
+        self._mend_at_s = time.monotonic() + _MEND_EVERY_S
+        if not self._journal.is_ours:
+            _log("the exit log was changed by somebody else: it is written again")
+            self._supervisor.write_truth()
+        if _place(SOCKET_NAME) != self._address:
+            _log("the socket was taken away by somebody else: it is made again")
+            self._poll.unregister(self._listener.fileno())
+            self._listener.close()
+            self._listener, self._address = _listen()
+            self._poll.register(self._listener.fileno(), select.EPOLLIN)
+
     def _flush(self) -> None:
         """First to the log, then to the agent."""
         self._journal.flush()
@@ -160,8 +180,9 @@ class Service:
     def _accept(self) -> None:
         sock, _ = self._listener.accept()
         credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-        _, user, _ = _CREDENTIALS.unpack(credentials)
-        if user not in {0, os.getuid()}:
+        pid, user, _ = _CREDENTIALS.unpack(credentials)
+        if user not in {0, os.getuid()} or self._is_task(pid):
+            _log(f"process {pid} of user {user} is no agent, and was not let in")
             sock.close()
             return
         if self._connection is not None:
@@ -174,6 +195,19 @@ class Service:
         self._journal.flush()
         self._connection.send(self._hello().encode())
 
+    def _is_task(self, pid: int) -> bool:
+        """Whether a process belongs to what we keep: such a one is no agent, but may want to pass for it."""
+        if read_mark(pid) in self._supervisor.live:
+            return True
+        for _ in range(_ANCESTORS_MAX):
+            process = look(pid)
+            if process is None or process.parent <= 1:
+                return False
+            if process.parent == os.getpid():
+                return True
+            pid = process.parent
+        return True
+
     def _hello(self) -> str:
         head = facts.encode(
             {
@@ -182,6 +216,8 @@ class Service:
                 "pid": os.getpid(),
                 "boot_id": self._boot_id,
                 "started_ms": self._started_ms,
+                "key": self._journal.key.hex() if self._journal.is_sealed else "",
+                "notes": self._notes,
                 "live": [facts.live_entry(one) for one in self._supervisor.live.values()],
             }
         )
@@ -278,6 +314,7 @@ class Service:
             command.attempt_id_of(fields),
             command.whole_number(fields, "pid"),
             command.whole_number(fields, "start_time"),
+            command.paths_of(fields),
         )
         return {"found": found}
 
@@ -312,10 +349,9 @@ def _signal_pipe() -> int:
     return reader
 
 
-def _listen() -> socket.socket:
-    """Our socket, for our own user only; by a relative name, since a unix socket's path is at most 107 bytes long."""
-    if os.path.lexists(SOCKET_NAME):
-        os.unlink(SOCKET_NAME)
+def _listen() -> tuple[socket.socket, "tuple[int, int] | None"]:
+    """Our socket, for our own user only, and its place; by a relative name, since a path is at most 107 bytes long."""
+    state_file.clear(SOCKET_NAME)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
     before = os.umask(0o177)
     try:
@@ -323,4 +359,13 @@ def _listen() -> socket.socket:
     finally:
         os.umask(before)
     listener.listen(_BACKLOG)
-    return listener
+    return listener, _place(SOCKET_NAME)
+
+
+def _place(path: str) -> "tuple[int, int] | None":
+    """What tells this very file from another of that name; None where there is none."""
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

@@ -1,15 +1,16 @@
 """From a command line to a keeper that nothing but its own idleness ends."""
 
-# The keeper doesn't import pathlib.
-# ruff: noqa: PTH110, PTH202
-
 import ctypes
 import fcntl
 import os
+import select
 import signal
+import stat
 import sys
 
+from opsconsole_agent.keeper import state_file
 from opsconsole_agent.keeper.launch import take_descriptors
+from opsconsole_agent.keeper.seal import KEY_BYTES
 from opsconsole_agent.keeper.service import LOG_NAME, Service
 
 IDLE_S = 60.0
@@ -19,6 +20,7 @@ EXIT_LOCKED = 3
 _LOG_BYTES_MAX = 1 << 20
 _FD_MAX = 1 << 16
 _PR_SET_CHILD_SUBREAPER = 36
+_PR_SET_DUMPABLE = 4
 
 
 def run(arguments: list[str]) -> int:
@@ -32,15 +34,18 @@ def run(arguments: list[str]) -> int:
     except OSError as error:
         sys.stderr.write(f"keeper: can't enter {arguments[0]}: {os.strerror(error.errno or 0)}\n")
         return EXIT_USAGE
+    key = _handed_key()
     os.closerange(3, _FD_MAX)
-    lock = os.open(LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    lock, set_aside = state_file.open_or_renew(LOCK_NAME, os.O_RDWR)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return EXIT_LOCKED
     _detach()
+    if set_aside:
+        sys.stderr.write(f"{set_aside}\n")
     take_descriptors()
-    service = Service(idle_s)
+    service = Service(idle_s, key)
     _announce()
     return service.run()
 
@@ -52,16 +57,29 @@ def _is_seconds(text: str) -> bool:
         return False
 
 
+def _handed_key() -> bytes | None:
+    """What the agent has put into our stdin before it started us; nothing else in there is waited for."""
+    try:
+        if not stat.S_ISFIFO(os.fstat(0).st_mode) or not select.select([0], [], [], 0)[0]:
+            return None
+        key = bytes.fromhex(os.read(0, 2 * KEY_BYTES + 1).decode())
+    except (OSError, ValueError):
+        return None
+    return key if len(key) == KEY_BYTES else None
+
+
 def _detach() -> None:
-    """Become nobody's job: own session, deaf to the terminal, parent of every orphan below us."""
+    """Become nobody's job: own session, deaf to the terminal, parent of every orphan below us, closed to debuggers."""
     if os.getpid() != os.getpgrp():  # no group leader may; such a one, started by a shell, ignores signals all the same
         os.setsid()
     for signum in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGPIPE):
         signal.signal(signum, signal.SIG_IGN)
-    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    if os.path.exists(LOG_NAME) and os.path.getsize(LOG_NAME) > _LOG_BYTES_MAX:
-        os.truncate(LOG_NAME, 0)
+    control = ctypes.CDLL(None).prctl
+    control(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    control(_PR_SET_DUMPABLE, 0, 0, 0, 0)  # our memory holds the key of the exit log
     _redirect(2)
+    if os.fstat(2).st_size > _LOG_BYTES_MAX:
+        os.ftruncate(2, 0)
 
 
 def _announce() -> None:
@@ -77,6 +95,6 @@ def _announce() -> None:
 
 
 def _redirect(descriptor: int) -> None:
-    log = os.open(LOG_NAME, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    log, _ = state_file.open_or_renew(LOG_NAME, os.O_WRONLY | os.O_APPEND)
     os.dup2(log, descriptor)
     os.close(log)

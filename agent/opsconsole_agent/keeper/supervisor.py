@@ -10,13 +10,15 @@ import time
 from opsconsole_agent.keeper import attempt as facts
 from opsconsole_agent.keeper import freezer, launch
 from opsconsole_agent.keeper.attempt import Attempt
+from opsconsole_agent.keeper.brand import Branding, wear
 from opsconsole_agent.keeper.census import Census
 from opsconsole_agent.keeper.control import Control
 from opsconsole_agent.keeper.fault import Refused
 from opsconsole_agent.keeper.journal import COMPACT_BYTES, History, Journal, Record
 from opsconsole_agent.keeper.oom import OomCounter
 from opsconsole_agent.keeper.output import Output, Pump
-from opsconsole_agent.keeper.process import Children, Process, boot_id, look, now_ticks, send
+from opsconsole_agent.keeper.process import Children, Process, boot_id, look, name_of, now_ticks, send
+from opsconsole_agent.keeper.seal import SEAL_LENGTH
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,6 +50,8 @@ class Supervisor:
         self._retirement = freezer.Retirement()
         self.pump = Pump(watch, unwatch)
         self._children = Children()
+        self._branding = Branding()
+        self._brands: set[int] = set()
         self.control = Control(self._look, self._tell)
         self._oom = OomCounter()
         self._compact_at_bytes = COMPACT_BYTES
@@ -64,7 +68,9 @@ class Supervisor:
         at_ms = facts.now_ms()
         oom_kills = self._oom.recent(time.monotonic())
         before_ticks = now_ticks()
+        brand = self._branding.next(self._brands)
         try:
+            wear(brand)
             pid, outputs = launch.spawn(spec, self._home)
         except launch.LaunchError as error:
             self._end(spec.attempt_id, facts.unstarted_line(spec.attempt_id, str(error), at_ms))
@@ -77,6 +83,8 @@ class Supervisor:
             start_time = leader.start_time if leader else before_ticks
         one = Attempt(spec.attempt_id, pid, start_time, at_ms, child=True)
         one.oom_kills = oom_kills
+        one.brand = brand
+        self._brands.add(brand)
         one.outputs = outputs
         for output in outputs:
             self.pump.add(output)
@@ -171,7 +179,9 @@ class Supervisor:
                 self._finish(one)
 
     def _end_leftovers(self, one: Attempt, members: list[Process], now_s: float) -> None:
-        one.leftovers.update(process.identity for process in members)
+        for process in members:
+            if process.identity not in one.leftovers:
+                one.leftovers[process.identity] = name_of(process.pid)
         if one.killing or now_s >= one.kill_leftovers_at_s:
             allowed = [send(process, signal.SIGKILL) for process in members]
             if not any(allowed):
@@ -234,7 +244,9 @@ class Supervisor:
         self._end(one.id, facts.exited_line(one))
 
     def _end(self, attempt_id: str, line: str) -> None:
-        self.live.pop(attempt_id, None)
+        one = self.live.pop(attempt_id, None)
+        if one is not None:
+            self._brands.discard(one.brand)
         self.exits[attempt_id] = line
         self._tell(line)
 
@@ -270,10 +282,21 @@ class Supervisor:
                 self._end(attempt_id, facts.lost_line(attempt_id, pid, facts.HOST_RESTARTED, facts.now_ms(), at_ms))
                 continue
             one = Attempt(attempt_id, pid, start_time, at_ms, child=False)
+            one.brand = int(str(record.get("limit", 0)))
+            self._brands.add(one.brand)
             self._recall_freeze(one, history.frozen.get(attempt_id))
             found.append(one)
         self._find_outputs(found, history)
         self._adopt(found)
+        if history.forged or not self._journal.is_sealed:
+            try:
+                self.write_truth()
+            except OSError:  # no room: then no later keeper may ask for seals
+                return
+
+    def write_truth(self) -> None:
+        """Write the log anew with all that is still true; raises OSError, old log intact."""
+        self._journal.replace([self._header, *self._truth()])
 
     def _find_outputs(self, found: list[Attempt], history: History) -> None:
         """Take up the pipes that their processes write to; those that ended meanwhile took theirs along."""
@@ -287,8 +310,11 @@ class Supervisor:
             for output in one.outputs:
                 self.pump.add(output)
 
-    def adopt(self, attempt_id: str, pid: int | None, start_time: int | None) -> bool:
-        """Look for an attempt that the log doesn't know; False when it was never started as far as can be seen."""
+    def adopt(self, attempt_id: str, pid: int | None, start_time: int | None, paths: "Iterable[str]" = ()) -> bool:
+        """Look for an attempt that the log doesn't know; False when it was never started as far as can be seen.
+
+        `paths`: where its stdout and stderr belong.
+        """
         if attempt_id in self.live or attempt_id in self.exits:
             return True
         one = Attempt(attempt_id, pid or 0, start_time or 0, facts.now_ms(), child=False)
@@ -296,6 +322,11 @@ class Supervisor:
         one.frozen = leader is not None and leader.state == "T"
         if pid is None and not Census([*self.live.values(), one], self._orphans).members(one):
             return False
+        if leader is not None:
+            found = (Output.find_standard(one.id, path, leader.pid, fd) for fd, path in enumerate(paths, 1))
+            one.outputs = list(filter(None, found))
+            for output in one.outputs:
+                self.pump.add(output)
         self._journal.append(facts.started_line(one))
         self._adopt([one])
         return True
@@ -350,11 +381,11 @@ class Supervisor:
     def tidy(self) -> None:
         """Keep the log as short as what is still true; called when the journal has been flushed."""
         if not self.live and not self.exits:
-            if self._journal.size_bytes > len(self._header) + 1:
+            if self._journal.size_bytes > len(self._header) + SEAL_LENGTH + 1:
                 self._journal.clear(self._header)
         elif self._journal.size_bytes > self._compact_at_bytes:
             try:
-                self._journal.replace([self._header, *self._truth()])
+                self.write_truth()
             finally:  # not at once again, whether it is still long or the disk is full
                 self._compact_at_bytes = max(COMPACT_BYTES, 2 * self._journal.size_bytes)
 

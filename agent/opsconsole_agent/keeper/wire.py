@@ -1,6 +1,8 @@
 """One connection to a keeper: commands out in batches, lines in to the answers and events they are."""
 
 import asyncio
+import socket
+import struct
 from collections.abc import Callable
 
 import msgspec
@@ -30,6 +32,9 @@ _ERRORS: dict[str, type[OpsconsoleError]] = {
 }
 
 
+_CREDENTIALS = struct.Struct("3i")
+
+
 class Wire(asyncio.Protocol):
     """Made for `create_unix_connection`. `ready` and `lost` are done when the hello has come, and when it is over."""
 
@@ -38,6 +43,7 @@ class Wire(asyncio.Protocol):
         self.ready: asyncio.Future[KeeperHello] = loop.create_future()
         self.lost: asyncio.Future[str] = loop.create_future()
         self.replaced = False
+        self.key = ""
         self._loop = loop
         self._publish = publish
         self._transport: asyncio.Transport | None = None
@@ -45,6 +51,14 @@ class Wire(asyncio.Protocol):
         self._number = 0
         self._unsent: list[bytes] = []
         self._partial: list[bytes] = []
+
+    @property
+    def peer(self) -> tuple[int, int]:
+        """Process and user at the other end, as the kernel knows them."""
+        assert self._transport is not None  # noqa: S101  (connected)
+        sock = self._transport.get_extra_info("socket")
+        pid, user, _ = _CREDENTIALS.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
+        return pid, user
 
     @property
     def open(self) -> bool:
@@ -132,6 +146,8 @@ class Wire(asyncio.Protocol):
             case message.Replaced():
                 self.replaced = True
             case KeeperHello():
+                self.key = received.key
+                received = msgspec.structs.replace(received, key="")  # nobody else needs it, nor should a log show it
                 if not self.ready.done():
                     self.ready.set_result(received)
                 self._publish(received)

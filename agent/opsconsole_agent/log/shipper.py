@@ -26,7 +26,8 @@ _MIB = 1024 * 1024
 WINDOW_BYTES = 8 * _MIB
 FILE_WINDOW_BYTES = 2 * _MIB
 _NOTES_NAME = "error"
-CUT_LOG_KEPT_DAYS = 7
+KEPT_DAYS = 7.0
+"""For how long what is nowhere else stays on the worker, unless the agent is told otherwise."""
 _SMALLEST_PIECE = 16 * 1024
 """Room for less than this is not filled: many small chunks cost both sides more than they carry."""
 
@@ -89,7 +90,9 @@ class LogShipper:
         poll_ms: int = 50,
         idle_poll_ms: int = 500,
         attempt_bytes_max: int = ATTEMPT_LOG_BYTES,
+        kept_days: float = KEPT_DAYS,
     ) -> None:
+        self._kept_days = kept_days
         if not 1 <= block_bytes <= PAYLOAD_BYTES_MAX:
             raise ValueError(f"block_bytes is 1 to {PAYLOAD_BYTES_MAX}, not {block_bytes}")
         self._window_bytes = window_bytes
@@ -326,7 +329,7 @@ class LogShipper:
         self.note(
             file.attempt.attempt_id,
             f"opsconsole: log cut, it has reached its limit of {self.attempt_bytes_max} bytes (max_task_log_mb); "
-            f"the rest of {file.follower.source} stays on the worker for {CUT_LOG_KEPT_DAYS} days: {file.follower.path}",
+            f"the rest of {file.follower.source} stays on the worker for {self._kept_days:g} days: {file.follower.path}",
         )
         file.attempt.cut = True
         file.end = file.follower.offset

@@ -14,6 +14,8 @@ from opsconsole_protocol.error import InvalidRequest
 
 PROGRAM = Path(io_child.__file__)
 JOB_SUBFOLDERS = ("models", "logs")
+ATTEMPTS_FOLDER = "attempts"
+"""Below a task's folder: of attempts that couldn't write into it."""
 
 _NAME_BYTES_MAX = 255
 _JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
@@ -145,6 +147,20 @@ def prepare_output(
         raise OutputRefused(f"the output folder {folder} {_late(timeout_s)}") from error
     except OSError as error:
         raise OutputRefused(f"the output folder {folder} could not be written: {error}") from error
+
+
+def publish_output(own: str, timeout_s: float = 60.0, *, program: Path = PROGRAM) -> None:
+    """Have the results of an attempt's own folder take the place of those in its task's folder; raises OutputRefused.
+
+    In a process that is given up on after `timeout_s`. What was there is kept in `attempts/`; the own folder becomes a
+    link to the task's.
+    """
+    try:
+        _ask(program, ["publish", own], own, timeout_s)
+    except io_child.Refused as refusal:
+        raise OutputRefused(str(refusal)) from refusal
+    except (TimeoutError, OSError) as error:
+        raise OutputRefused(f"the results in {own} could not be moved to the task's folder: {error}") from error
 
 
 def _ask(program: Path, question: Sequence[object], folder: str, timeout_s: float) -> Any:

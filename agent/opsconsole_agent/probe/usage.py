@@ -1,7 +1,7 @@
 """What the processes of each attempt use: memory, CPU, disk, and their part of the GPUs."""
 
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -37,12 +37,12 @@ class UsageProbe:
         self._attempts: dict[str, _Attempt] = {}
 
     def sample(
-        self, attempts: Mapping[str, Collection[int]], gpu: GpuReport, folders: Mapping[str, Path]
+        self, attempts: Mapping[str, Collection[int]], gpu: GpuReport, folders: Mapping[str, Sequence[Path]]
     ) -> dict[str, TaskUsage]:
         """Measure each attempt by the pids of its live processes. An attempt that is left out once is forgotten."""
         for key in self._attempts.keys() - attempts.keys():
             del self._attempts[key]
-        disks = self._disk.sample({key: folder for key, folder in folders.items() if key in attempts})
+        disks = self._disks({key: folders[key] for key in folders.keys() & attempts.keys()})
         usage: dict[str, TaskUsage] = {}
         for key, pids in attempts.items():
             attempt = self._attempts.setdefault(key, _Attempt())
@@ -61,6 +61,15 @@ class UsageProbe:
                 gpu_utilization_percent=gpu_utilization_percent,
             )
         return usage
+
+    def _disks(self, folders: Mapping[str, Sequence[Path]]) -> dict[str, int | None]:
+        """MiB in all folders of each attempt; None until each of them was walked once."""
+        walked = self._disk.sample({f"{key}/{path}": path for key, paths in folders.items() for path in paths})
+        sizes: dict[str, int | None] = {}
+        for key, paths in folders.items():
+            known = [size for path in paths if (size := walked[f"{key}/{path}"]) is not None]
+            sizes[key] = sum(known) if len(known) == len(paths) else None
+        return sizes
 
 
 @dataclass(slots=True)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from opsconsole_console.cli.output import say
 from opsconsole_console.cli.parser import Group, at_least
 from opsconsole_protocol.error import InvalidRequest
+from opsconsole_protocol.name import check_worker_name
 
 if TYPE_CHECKING:
     import asyncio
@@ -86,13 +87,19 @@ def make_config(args: argparse.Namespace) -> AgentConfig:
     """The worker that flags, environment and config file describe. Raises InvalidRequest and what `resolve` raises."""
     import socket
 
+    from opsconsole_agent.log.shipper import KEPT_DAYS
     from opsconsole_agent.probe.io_path import WorkerIOConfig
     from opsconsole_agent.runtime import AgentConfig
     from opsconsole_console.config import load_config
+    from opsconsole_protocol.bound import NAME_CHARACTERS_MAX
 
     config = load_config(args.config)
     worker = config.worker
     name = args.name or worker.name
+    if name is not None and len(name) > NAME_CHARACTERS_MAX:
+        raise InvalidRequest(
+            f"the worker's name has {len(name)} characters, at most {NAME_CHARACTERS_MAX} may: shorten it"
+        )
     folder = state_dir(args.state_dir, worker.state_dir, name)
     coordinator, remember = _coordinator(args, config, folder)
     return AgentConfig(
@@ -100,7 +107,7 @@ def make_config(args: argparse.Namespace) -> AgentConfig:
         certificate_hash=coordinator.certificate_hash,
         token=coordinator.invitation or "",
         remember=remember,
-        name=name or socket.gethostname(),
+        name=check_worker_name(name or socket.gethostname()),
         state_dir=folder,
         io=WorkerIOConfig.of(
             args.input_path or worker.io.input_path,
@@ -110,6 +117,7 @@ def make_config(args: argparse.Namespace) -> AgentConfig:
         max_concurrent_jobs=args.max_concurrent_jobs or worker.max_concurrent_jobs,
         tags=tuple(args.tag) or worker.tags,
         properties=dict(worker.properties),
+        keep_attempt_days=KEPT_DAYS if worker.keep_attempt_days is None else worker.keep_attempt_days,
         stop_tasks=args.stop_tasks or worker.stop_tasks,
         project=args.project or worker.project,
     )

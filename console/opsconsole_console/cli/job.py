@@ -94,6 +94,8 @@ def _put_job(detail: JobDetail, index: int | None) -> None:
     row, spec = detail.job, detail.spec
     now_ms = time.time_ns() // 1_000_000
     ran_ms = None if row.started_at_ms is None else (row.finished_at_ms or now_ms) - row.started_at_ms
+    only = detail.tasks[0] if len(detail.tasks) == 1 else None
+    last = only.attempts[-1] if only is not None and only.attempts else None
     facts = [
         ("Job", f"{row.id}  {row.name}"),
         ("State", f"{row.state}{': ' + row.reason if row.reason else ''}"),
@@ -102,8 +104,10 @@ def _put_job(detail: JobDetail, index: int | None) -> None:
         ("Gang", f"{row.num_tasks} tasks, all at once or none" if spec.gang else ""),
         ("Worker", row.worker or ""),
         ("Input", ", ".join(spec.inputs)),
-        ("Output", row.output_path or ""),
+        ("Output", row.output_path or (only.output_path if only is not None else None) or ""),
         ("Ports", _ports(detail.tasks)),
+        ("Ran in", last.workdir or "" if last is not None else ""),
+        ("Note", last.note if last is not None else ""),
         ("After", ", ".join(spec.after)),
         ("Needs", ", ".join((*_needs(detail), *spec.requirements))),
         ("Time-out", _limits(spec)),
@@ -170,7 +174,7 @@ def _task_cells(task: TaskRow) -> tuple[str, ...]:
 
 def _what(task: TaskRow) -> str:
     """Why it is as it is; of one that was ended on somebody's word also when."""
-    words = task.error or task.reason
+    words = task.error or task.reason or (task.attempts[-1].note if task.attempts else "")
     if len(task.attempts) and task.attempts[-1].ports and not words:
         return "ports " + " ".join(f"{name}={port}" for name, port in task.attempts[-1].ports.items())
     if task.state == "killed" and task.finished_at_ms is not None:

@@ -13,6 +13,7 @@ import msgspec
 
 from opsconsole_console.cli.terminal_text import TerminalText
 from opsconsole_console.visible import escape_json
+from opsconsole_protocol.bound import TIME_MS_MAX
 from opsconsole_protocol.frame import Source
 from opsconsole_protocol.log import LogLine
 
@@ -108,8 +109,9 @@ class LogWriter:
     def _head(self, line: LogLine, task_id: str) -> str:
         head = f"[{task_id.rpartition('/task-')[2]}] " if self._prefix else ""
         if self._timestamps:
-            moment = dt.datetime.fromtimestamp(line.timestamp_ms / 1000, dt.UTC)
-            head += moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{line.timestamp_ms % 1000:03}Z "
+            at_ms = min(max(line.timestamp_ms, 0), TIME_MS_MAX)  # a worker's clock may show anything
+            moment = dt.datetime.fromtimestamp(at_ms // 1000, dt.UTC)
+            head += moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{at_ms % 1000:03}Z "
         return head
 
 

@@ -102,7 +102,7 @@ def since_ms(text: str) -> int:
 
     from opsconsole_protocol.quantity import duration_ms
 
-    if re.fullmatch(r"\d{9,}(\.\d+)?", text):
+    if re.fullmatch(r"[0-9]{9,15}(\.[0-9]{1,9})?", text):
         return round(float(text) * 1000)
     try:
         return time.time_ns() // 1_000_000 - duration_ms(text)
@@ -110,8 +110,8 @@ def since_ms(text: str) -> int:
         pass
     try:
         return round(dt.datetime.fromisoformat(text).astimezone().timestamp() * 1000)
-    except ValueError:
-        raise InvalidRequest(f"{text!r} is no time: write 10m for ten minutes ago, or 2026-01-31T12:00") from None
+    except (ValueError, OverflowError):
+        raise InvalidRequest(f"{text[:60]!r} is no time: write 10m for ten minutes ago, or 2026-01-31T12:00") from None
 
 
 async def print_job(client: Client, args: argparse.Namespace, query: LogQuery) -> None:

@@ -39,7 +39,17 @@ def forget(fleet: Fleet, attempt: Attempt) -> None:
     fleet.close_attempt(attempt)
     worker = fleet.workers.get(attempt.worker_id)
     if worker is not None:
-        fleet.send(worker, link.Forget(seq=fleet.next_seq(worker), attempt_ids=(attempt.id,)))
+        accepted = (attempt.id,) if _is_to_be_published(fleet, attempt) else ()
+        fleet.send(worker, link.Forget(seq=fleet.next_seq(worker), attempt_ids=(attempt.id,), accepted=accepted))
+
+
+def _is_to_be_published(fleet: Fleet, attempt: Attempt) -> bool:
+    """Whether its result is its task's, and may lie in a folder of its own."""
+    job = fleet.jobs.get(attempt.job_id)
+    if job is None or attempt.state is not AttemptState.SUCCEEDED:
+        return False
+    task = job.tasks[attempt.index]
+    return task.current == attempt.id and bool(task.strays)
 
 
 def _move_task(fleet: Fleet, job: Job, task: Task, attempt: Attempt, now_ms: int) -> None:
@@ -50,9 +60,10 @@ def _move_task(fleet: Fleet, job: Job, task: Task, attempt: Attempt, now_ms: int
             task.held = False
             fleet.set_task(job, task, TaskState.SUCCEEDED)
             history.record(fleet, job, attempt)
-            fleet.audit(
-                now_ms, attempt.worker_name, "succeeded", f"attempt {attempt.number} succeeded {where}", subject
-            )
+            words = f"attempt {attempt.number} succeeded {where}"
+            if attempt.seen is not None and attempt.seen.note:
+                words += f"; {attempt.seen.note}"
+            fleet.audit(now_ms, attempt.worker_name, "succeeded", words, subject)
         case AttemptState.FAILED:
             fleet.audit(
                 now_ms,
@@ -196,6 +207,8 @@ def replace_lost(fleet: Fleet, job: Job, task: Task, now_ms: int) -> None:
     """A replacement is about to be assigned: the lost attempt before it can't come back any more."""
     attempt = fleet.current(task)
     if attempt is not None and attempt.lost:
+        if attempt.worker_id not in task.strays:
+            task.strays = (*task.strays, attempt.worker_id)
         fleet.set_attempt(attempt, AttemptState.WORKER_FAILED)
         attempt.finished_at_ms = now_ms
         attempt.lost = False

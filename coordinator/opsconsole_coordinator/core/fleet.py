@@ -76,8 +76,8 @@ class Fleet:
         self._attempts: dict[AttemptId, Attempt] = {}
         self._workers: dict[WorkerId, None] = {}
         self._workers_shown: dict[WorkerId, None] = {}
-        self._jobs_shown: dict[JobId, None] = {}
         self._workers_removed: dict[WorkerId, None] = {}
+        self._jobs_shown: dict[JobId, None] = {}
         self._events: list[EventRow] = []
         self._sends: list[tuple[WorkerId, SessionId, link.CoordinatorMessage]] = []
         self._closes: list[tuple[WorkerId, SessionId, str, str]] = []
@@ -98,8 +98,8 @@ class Fleet:
             attempts=list(self._attempts.values()),
             workers=[self.workers[worker] for worker in self._workers if worker in self.workers],
             workers_shown=list(self._workers_shown),
-            jobs_shown=[self.jobs[job] for job in self._jobs_shown if job in self.jobs and job not in self._jobs],
             workers_removed=list(self._workers_removed),
+            jobs_shown=[self.jobs[job] for job in self._jobs_shown if job in self.jobs and job not in self._jobs],
             events=self._events,
             sends=self._sends,
             closes=self._closes,

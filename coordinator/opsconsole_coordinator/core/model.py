@@ -73,6 +73,8 @@ class Task(msgspec.Struct, kw_only=True, omit_defaults=True):
     pending_since_ms: int = 0
     avoid: tuple[WorkerId, ...] = ()
     """Workers where this task failed for reasons that are likely the worker's."""
+    strays: tuple[WorkerId, ...] = ()
+    """Workers that were given up on while an attempt of this task ran there: it may still be writing its results."""
     current: AttemptId | None = None
     reason: str = ""
     held: bool = False

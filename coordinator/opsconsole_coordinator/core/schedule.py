@@ -22,6 +22,8 @@ from opsconsole_protocol import link
 from opsconsole_protocol.ids import WorkerId, attempt_id
 from opsconsole_protocol.state import AttemptState, TaskState
 
+LOCAL_FILESYSTEM = "local"
+"""What agents call folders that no other host sees."""
 RETRACT_AFTER_MS = 2_000
 AVOID_PATIENCE_MS = 60_000
 """How long a task waits for a worker where it hasn't failed yet, if there is one."""
@@ -266,6 +268,15 @@ def enter(fleet: Fleet, job: Job, task: Task, worker: Worker, attempt: Attempt) 
     fleet.show_worker(worker)
 
 
+def _follows(fleet: Fleet, task: Task, attempt: Attempt) -> bool:
+    """Whether no earlier attempt can still be writing where this one will: all have ended, or have another disk."""
+    if not task.strays:
+        return True
+    worker = fleet.workers.get(attempt.worker_id)
+    paths = {} if worker is None else worker.properties.get("io_paths") or {}
+    return attempt.worker_id not in task.strays and paths.get("filesystem") == LOCAL_FILESYSTEM
+
+
 def desired_of(fleet: Fleet, job: Job, attempt: Attempt) -> link.Desired:
     """The attempt as its worker is told of it."""
     spec = job.spec
@@ -289,6 +300,7 @@ def desired_of(fleet: Fleet, job: Job, attempt: Attempt) -> link.Desired:
             ports=spec.ports,
             timeout_ms=spec.timeout_ms,
             fence_after_ms=spec.fence_after_ms,
+            follows=_follows(fleet, job.tasks[attempt.index], attempt),
             seal=fleet.seal.of_attempt(attempt.worker_id, attempt.id, fleet.seq),
         ),
     )

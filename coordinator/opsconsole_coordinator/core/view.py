@@ -6,6 +6,7 @@ from typing import Any
 
 from opsconsole_coordinator.core import history, skew
 from opsconsole_coordinator.core.fleet import Fleet
+from opsconsole_coordinator.core.input_check import ask_for_inputs
 from opsconsole_coordinator.core.model import Attempt, Job, Task, Worker
 from opsconsole_coordinator.core.placement import Demand, ask_each, choose, demand_of, free_gpus, rank
 from opsconsole_coordinator.core.schedule import explain
@@ -168,6 +169,8 @@ def attempt_row(attempt: Attempt) -> AttemptRow:
         started_at_ms=seen.started_at_ms if seen is not None else None,
         finished_at_ms=(seen.finished_at_ms if seen is not None else None) or attempt.finished_at_ms,
         output_path=seen.output_path if seen is not None else None,
+        workdir=seen.workdir if seen is not None else None,
+        note=seen.note if seen is not None else "",
         gpu_ids=attempt.gpu_ids,
         peak_memory_mb=seen.peak_memory_mb if seen is not None else None,
         cpu_seconds=seen.cpu_seconds if seen is not None else None,
@@ -205,6 +208,7 @@ def task_row(job: Job, task: Task, attempts: Sequence[Attempt]) -> TaskRow:
 def candidates(fleet: Fleet, spec: JobSpec, now_ms: int) -> tuple[tuple[Verdict, ...], str]:
     """Every worker's verdict on a spec, best first, and the decision of automatic placement in one line."""
     demand = Demand(spec, requirement.parse_all(spec.requirements))
+    ask_for_inputs(fleet, spec, now_ms)
     return _verdicts(fleet, demand, now_ms)
 
 

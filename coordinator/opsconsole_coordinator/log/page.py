@@ -1,6 +1,7 @@
 """Answering questions about one log: pages of lines, and the raw bytes of a source."""
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -18,6 +19,8 @@ _GREP_BACK_BYTES_MAX = 32 * 1024 * 1024
 _BATCH_LINES = 20_000
 _BATCH_BYTES = 1024 * 1024
 _BLOCK_ENTRIES = 4
+_SEARCH_SECONDS_MAX = 1.0
+"""A search that takes longer ends its page: others wait for their turn, and it goes on from its cursor."""
 
 
 class LogReadError(Unavailable):
@@ -88,6 +91,7 @@ class _Reading:
         self._lines_max = max(1, min(query.max_lines, PAGE_LINES_MAX))
         self._bytes_max = max(1, min(query.max_bytes, PAGE_BYTES_MAX))
         self._note = ""
+        self._until = time.monotonic() + _SEARCH_SECONDS_MAX
         self._raw: dict[tuple[int, int], bytes] = {}
 
     def page(self) -> LogPage:
@@ -173,7 +177,7 @@ class _Reading:
                 found.append(line)
                 size += line.length
             cursor = scan.cursor
-            if scan.end or spent > _GREP_BYTES_MAX:
+            if scan.end or spent > _GREP_BYTES_MAX or time.monotonic() > self._until:
                 return found, cursor, scan.end
 
     def _last_matches(self, asked: Range, count: int, matcher: Matcher) -> int:
@@ -188,7 +192,7 @@ class _Reading:
             first = sum(entry.lines_by_source)
             if first >= before:
                 continue
-            if spent > _GREP_BACK_BYTES_MAX:
+            if spent > _GREP_BACK_BYTES_MAX or time.monotonic() > self._until:
                 self._note = f"grep: lines before {before} were not searched; give a line or a time to start at"
                 return numbers[0] if numbers else before
             following = index.entry(place + _BLOCK_ENTRIES) if place + _BLOCK_ENTRIES < len(index) else None

@@ -71,6 +71,7 @@ from opsconsole_protocol.api.request import (
 from opsconsole_protocol.api.row import (
     AttemptRow,
     EventRow,
+    InputCheck,
     InvitationRow,
     JobDetail,
     JobRow,
@@ -109,6 +110,7 @@ __all__ = [
     "Failure",
     "Health",
     "Hello",
+    "InputCheck",
     "InvitationList",
     "InvitationRow",
     "Invite",

@@ -55,10 +55,10 @@ class JobRow(Row, frozen=True, kw_only=True):
     """0 to 1, from finished tasks."""
     duration_ms_estimate: int | None = None
     """How long like jobs of this project took, from history."""
-    advance: TaskProgress | None = None
-    """How far it is by what its tasks print: of one task as it counts, of several in tasks with parts of running ones."""
     command: str = ""
     """What its first task runs, as a shell would read it, cut where it is long."""
+    advance: TaskProgress | None = None
+    """How far it is by what its tasks print: of one task as it counts, of several in tasks with parts of running ones."""
 
 
 class AttemptRow(Row, frozen=True, kw_only=True):
@@ -74,6 +74,8 @@ class AttemptRow(Row, frozen=True, kw_only=True):
     started_at_ms: int | None
     finished_at_ms: int | None
     output_path: str | None = None
+    workdir: str | None = None
+    note: str = ""
     gpu_ids: tuple[str, ...] = ()
     peak_memory_mb: int | None = None
     cpu_seconds: float | None = None
@@ -173,6 +175,18 @@ class TemplateRow(Row, frozen=True, kw_only=True):
     created_at_ms: int = 0
 
 
+class InputCheck(Row, frozen=True, kw_only=True):
+    """What one worker says of one input file.
+
+    `state` is found, missing (it looked, `detail` says why), no_folder (it has none for inputs), unreachable, or asking:
+    it hasn't answered yet.
+    """
+
+    name: str
+    state: str
+    detail: str = ""
+
+
 class Verdict(Row, frozen=True, kw_only=True):
     """What one worker says to one job, or would say: `accepted`, or the reason why not.
 
@@ -189,6 +203,8 @@ class Verdict(Row, frozen=True, kw_only=True):
     input: str = ""
     checks: tuple[tuple[str, bool, str], ...] = ()
     """Each requirement: its words, whether it holds, what the worker has."""
+    inputs: tuple[InputCheck, ...] = ()
+    """What the worker says of each input file, in the order of the spec."""
 
 
 class JobDetail(Row, frozen=True, kw_only=True):

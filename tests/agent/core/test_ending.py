@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from opsconsole_agent.core import ProcessExited, Stop, StopCause
-from opsconsole_agent.core.ending import duration_words, ending, signal_words
+from opsconsole_agent.core.ending import duration_words, ending, leftover_words, signal_words
 from opsconsole_protocol.ids import AttemptId
 
 
@@ -64,6 +64,31 @@ def test_an_end_that_we_made_says_why(cause: StopCause, state: str) -> None:
 def test_an_out_of_memory_kill_is_not_taken_for_a_user_s_when_it_came_first() -> None:
     stop = Stop(StopCause.WANTED, "cancelled by ana", 101, 5_000)
     assert ending(exited(signal=9, out_of_memory=True), stop).error == "killed by the kernel: out of memory"
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"leftovers": 1, "outlived": ("7 sleep",)}, "1 process outlived its parent and was ended: 7 sleep"),
+        (
+            {"leftovers": 7, "outlived": ("1 a", "2 b")},
+            "7 processes outlived their parent and were ended: 1 a, 2 b, …",
+        ),
+        ({"leftovers": 2}, "2 processes outlived their parent and were ended"),
+    ],
+)
+def test_who_outlived_its_parent_is_told_with_a_good_end_and_a_bad_one(fields: dict[str, Any], words: str) -> None:
+    """It was ended without a word (hard use 30)."""
+    assert leftover_words(exited(exit_code=0, **fields), None) == words
+    assert ending(exited(exit_code=0, **fields), None).error == ""
+    assert ending(exited(exit_code=2, **fields), None).error == f"exit code 2; {words}"
+    cancelled = Stop(StopCause.WANTED, "cancelled by ana", 50, 5_000)
+    assert leftover_words(exited(exit_code=0, **fields), cancelled) == "", "all of them were to end"
+
+
+def test_what_cannot_be_known_is_said() -> None:
+    """`succeeded`, while a process of it may live on (hard use 50)."""
+    assert "may be of this task lives on" in leftover_words(exited(exit_code=0, all_gone=False), None)
 
 
 @pytest.mark.parametrize(

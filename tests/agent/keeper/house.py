@@ -179,9 +179,9 @@ class House:
         await self.link.start(self.command(name, *argv))
         return self.id(name)
 
-    async def shell(self, name: str, script: str) -> AttemptId:
+    async def shell(self, name: str, script: str, program: str = "/bin/sh") -> AttemptId:
         """Start a shell script."""
-        return await self.start(name, "/bin/sh", "-c", script)
+        return await self.start(name, program, "-c", script)
 
     async def run(self, name: str, *argv: str) -> AttemptExited:
         """Start it and wait for its end."""

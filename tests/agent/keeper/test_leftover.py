@@ -6,7 +6,9 @@ import time
 
 import pytest
 
-from tests.agent.keeper.house import House, alive
+from opsconsole_agent.keeper.process import look
+from opsconsole_protocol.ids import AttemptId
+from tests.agent.keeper.house import House, alive, proc
 from tests.waiting import until
 
 pytestmark = pytest.mark.process
@@ -96,11 +98,60 @@ async def test_a_daemon_without_mark_goes_with_its_attempt(home: House) -> None:
     assert not alive(pid)
 
 
+SCRUB = (
+    "(env -i /usr/bin/setsid /bin/sh -c 'echo $$ > pid; exec sleep 600' &) ; while [ ! -s pid ]; do sleep 0.01; done"
+)
+
+
+async def test_a_scrubbed_daemon_is_ended_while_others_live(home: House) -> None:
+    """Forked twice, out of the session, without the mark: its task had `succeeded` while it lived on (hard use 50)."""
+    long = await home.shell("long", "echo up; exec sleep 600")
+    await until(lambda: home.output("long") == "up\n")
+    ended = await home.ended(await home.shell("scrub", f"{SCRUB}; exit 0"))
+    assert (ended.exit_code, ended.leftovers, ended.proof) == (0, 1, True)
+    pid = pid_in(home, "pid")
+    assert ended.outlived == [f"{pid} sleep"]
+    assert not alive(pid)
+    assert home.exit_of(long) is None
+
+
+async def test_pause_stops_a_scrubbed_daemon_too(home: House) -> None:
+    await home.shell("long", "echo up; exec sleep 600")
+    scrub = await home.shell("scrub", f"{SCRUB}; exec sleep 600")
+    pid = await until_written(home, "pid")
+    assert await home.link.freeze(scrub) == 2
+    found = look(pid)
+    assert found is not None
+    assert found.stopped or "opsconsole-" in proc(pid, "cgroup")
+    await home.link.kill(scrub)
+    await home.ended(scrub)
+    assert not alive(pid)
+
+
+async def test_the_next_keeper_knows_a_scrubbed_daemon(home: House) -> None:
+    await home.shell("long", "echo up; exec sleep 600")
+    scrub = await home.shell("scrub", f"{SCRUB}; exec sleep 600")
+    pid = await until_written(home, "pid")
+    await home.kill_keeper_and_wait()
+    await until_pids(home, scrub, pid)
+    await home.link.kill(scrub)
+    await home.ended(scrub)
+    assert not alive(pid)
+
+
+async def until_pids(home: House, attempt_id: AttemptId, pid: int) -> None:
+    assert pid in (await home.link.pids())[attempt_id]
+
+
 async def test_a_daemon_that_may_be_anothers_is_left_until_the_last_of_them_ends(home: House) -> None:
+    """One that took a new limit on purpose, too: there is nothing left to know it by."""
     long = await home.shell("long", "echo up; sleep 600")
     await until(lambda: home.output("long") == "up\n")
     scrub = await home.shell(
-        "scrub", "(env -i /usr/bin/setsid /bin/sh -c 'echo $$ > pid; exec sleep 600' &) ; sleep 0.3; exit 0"
+        "scrub",
+        "ulimit -S -q $(ulimit -H -q); "
+        "(env -i /usr/bin/setsid /bin/sh -c 'echo $$ > pid; exec sleep 600' &) ; sleep 0.3; exit 0",
+        program="/bin/bash",
     )
     pid = await until_written(home, "pid")
     ended = await home.ended(scrub)

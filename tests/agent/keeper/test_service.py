@@ -78,9 +78,11 @@ def test_wrong_usage_is_explained() -> None:
     )
 
 
-async def test_a_keeper_that_cannot_start_says_why(empty_house: House) -> None:
-    (empty_house.state_dir / "exit.log").mkdir()
-    with pytest.raises(Unavailable, match="Is a directory"):
+async def test_a_keeper_that_cannot_start_says_why(empty_house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = empty_house.folder / "main.py"
+    broken.write_text("raise OSError(28, 'No space left on device')")
+    monkeypatch.setattr(keeper_main, "__file__", str(broken))
+    with pytest.raises(Unavailable, match="No space left on device"):
         await empty_house.connect()
 
 

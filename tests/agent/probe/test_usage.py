@@ -239,7 +239,7 @@ def test_real_processes(workers: list[subprocess.Popen[bytes]], tmp_path: Path) 
     probe = UsageProbe(disk=DiskProbe(budget_s=10))
     pids = {"a": [worker.pid for worker in workers]}
     before = time.monotonic()
-    usage = probe.sample(pids, NO_GPU, {"a": tmp_path})["a"]
+    usage = probe.sample(pids, NO_GPU, {"a": [tmp_path]})["a"]
     after = time.monotonic()
     assert usage.process_count == 3
     assert usage.disk_mb in (3, 4)

@@ -8,6 +8,8 @@ import pytest
 from opsconsole_coordinator.core import view
 from opsconsole_coordinator.core.blame import AVOID_MS, GPU_BLAME_MS
 from opsconsole_coordinator.core.ending import BACKOFF_MAX_MS
+from opsconsole_coordinator.core.model import Attempt
+from opsconsole_coordinator.core.schedule import desired_of
 from opsconsole_protocol import link
 from opsconsole_protocol.state import AttemptState, TaskState
 from tests.coordinator.core.world import FakeWorker, World, gpus, state, task_of
@@ -291,3 +293,60 @@ def test_an_end_with_logs_outstanding_keeps_the_attempt_but_frees_its_slot(world
     worker.take(link.DesiredSet)
     assert job.id not in world.fleet.jobs
     worker.succeed(second)
+
+
+# --- where results are (hard use 21) -----------------------------------------------------------------------------------
+
+
+def launch_of(world: World, attempt: Attempt) -> link.Launch:
+    return desired_of(world.fleet, world.fleet.jobs[attempt.job_id], attempt).launch
+
+
+def test_a_retry_after_an_end_goes_on_in_the_same_folder(world: World) -> None:
+    worker = world.worker()
+    world.submit(max_retries_failure=1)
+    first = worker.started()
+    assert launch_of(world, first).follows
+    worker.fail(first)
+    world.pass_ms(BACKOFF_MAX_MS)
+    second = worker.started()
+    assert launch_of(world, second).follows
+    worker.succeed(second)
+    assert [one.accepted for one in worker.forgets] == [(), ()], "its folder is the task's already"
+
+
+@pytest.mark.parametrize(("filesystem", "follows"), [("local", True), ("nfs", False), (None, False)])
+def test_where_a_lost_one_may_still_be_writing_there_is_another_folder(
+    world: World, filesystem: str | None, follows: bool
+) -> None:
+    one = world.worker("w1")
+    world.submit()
+    first = one.started()
+    two = world.worker(
+        "w2", properties={"io_paths": {"output": "/out", "filesystem": filesystem}} if filesystem else {}
+    )
+    one.disconnect()
+    world.pass_ms(61_000)
+    second = two.started()
+    assert (first.number, second.number) == (0, 1)
+    assert launch_of(world, second).follows is follows
+    two.succeed(second)
+    assert two.forgets[-1].accepted == (second.id,)
+
+
+def test_the_worker_that_was_lost_itself_gets_another_folder(world: World) -> None:
+    one = world.worker("w1")
+    job = world.submit(max_retries_failure=1)
+    one.started()
+    two = world.worker("w2")
+    one.disconnect()
+    world.pass_ms(61_000)
+    two.fail(two.started())
+    assert task_of(job).strays == (one.record.id,)
+    two.disconnect()
+    one.connect()
+    one.take_all()
+    world.pass_ms(BACKOFF_MAX_MS)
+    third = one.assigned()
+    assert third.number == 2
+    assert not launch_of(world, third).follows

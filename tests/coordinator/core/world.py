@@ -171,6 +171,7 @@ class FakeWorker:
         self.attempts: dict[AttemptId, Observed] = {}
         """What exists here."""
         self.desired: dict[AttemptId, link.Desired] = {}
+        self.forgets: list[link.Forget] = []
         self.seen = 0
         self.run_id = "run-1"
         self.store_seq = 0
@@ -247,6 +248,7 @@ class FakeWorker:
                 for desired in attempts:
                     self._want(desired)
             case link.Forget(attempt_ids=ids):
+                self.forgets.append(message)
                 for one in ids:
                     self.attempts.pop(one, None)
                     self.desired.pop(one, None)

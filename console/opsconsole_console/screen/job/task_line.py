@@ -118,6 +118,8 @@ def _said(line: TaskLine) -> Cell:
         return cell(error, "state-failed")
     if line.attempt is None and line.task.reason:
         return cell(line.task.reason, "text-muted")
+    if latest is not None and latest.note:
+        return cell(latest.note, "text-muted")
     if line.attempt is None and line.task.parameters:
         return cell(" ".join(f"{key}={value}" for key, value in line.task.parameters.items()), "text-muted")
     if latest is not None and latest.ports:

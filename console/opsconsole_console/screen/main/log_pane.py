@@ -19,6 +19,7 @@ from opsconsole_console.widget.log_painter import Timestamps
 from opsconsole_console.widget.log_view import LogView
 from opsconsole_console.widget.pane import Pane
 from opsconsole_console.widget.sign import sign
+from opsconsole_console.widget.words import say_below
 from opsconsole_protocol.api import LogAnswer
 from opsconsole_protocol.error import InvalidRequest, OpsconsoleError
 from opsconsole_protocol.log import LogLine
@@ -190,7 +191,7 @@ class LogPane(Pane):
         first, last = self._view.kept_range
         total = 0 if self._feeder is None else self._feeder.total_lines
         is_part = self._grep is None and last >= first and last - first + 1 < total
-        self.border_subtitle = f"lines {first + 1:,}–{last + 1:,} of {total:,}" if is_part else None
+        say_below(self, f"lines {first + 1:,}–{last + 1:,} of {total:,}" if is_part else "")
 
     def show_place(self, answer: LogAnswer) -> None:
         self._attempt = answer.attempt
