@@ -1,7 +1,7 @@
 """Follows one task's log for one pane: page by page, through retries and lost connections, no faster than it is read."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -66,10 +66,32 @@ class LogFeeder:
         self._pinned = target.attempt
         self.task_index = target.task_index
         self.attempt = target.attempt
+        self._grep: str | None = None
         self._query = LogQuery(tail=TAIL_LINES, max_lines=PAGE_LINES)
+        self._is_placed = False
         self._read_to = 0
         self._total = 0
         self._room = asyncio.Event()
+        self._room.set()
+
+    @property
+    def total_lines(self) -> int:
+        """Lines of the whole log, as far as was heard."""
+        return self._total
+
+    @property
+    def is_placed(self) -> bool:
+        """Whether reading began at a place that somebody chose, rather than at the end."""
+        return self._is_placed
+
+    def start_at(self, line: int | None, grep: str | None = None) -> None:
+        """Before the next `run`: begin at a line, or at the end; with `grep` only lines with that pattern come."""
+        self._is_placed = line is not None
+        self._grep = grep
+        self._query = LogQuery(
+            start_line=line, tail=TAIL_LINES if line is None else None, max_lines=PAGE_LINES, grep=grep
+        )
+        self._read_to = self._total if line is None else line
         self._room.set()
 
     def hold(self) -> None:
@@ -98,8 +120,18 @@ class LogFeeder:
 
     async def history(self, before_line: int) -> list[LogLine]:
         """The lines before a number, in their order. Raises OpsconsoleError."""
-        query = LogQuery(tail=TAIL_LINES, before_line=before_line, max_lines=TAIL_LINES)
+        query = LogQuery(tail=TAIL_LINES, before_line=before_line, max_lines=TAIL_LINES, grep=self._grep)
         return list((await self._read(query, 0)).page.lines)
+
+    async def search(self, pattern: str) -> AsyncIterator[list[int]]:
+        """The numbers of all lines with a pattern, as they are found. Raises OpsconsoleError."""
+        query = LogQuery(grep=pattern, max_lines=PAGE_LINES)
+        while True:
+            page = (await self._read(query, 0)).page
+            yield [line.line_number for line in page.lines if line.start == 0]
+            if page.end:
+                return
+            query = replace(query, cursor=page.next_cursor)
 
     async def _choose_task(self) -> None:
         if self.task_index is not None or self._num_tasks == 1:
@@ -112,7 +144,7 @@ class LogFeeder:
         wait_ms = 0
         while True:
             await self._room.wait()
-            if self._total - self._read_to > JUMP_LINES:
+            if self._total - self._read_to > JUMP_LINES and not self._is_placed and self._grep is None:
                 self._jump()
             answer = await self._read(self._query, wait_ms)
             if answer.attempt < 0 or answer.attempt_state not in _STATES:
@@ -135,11 +167,11 @@ class LogFeeder:
         page = answer.page
         self.attempt = answer.attempt
         self.task_index = split_task_id(answer.task_id)[1] if self.task_index is None else self.task_index
+        self._total = page.total_lines
         self._sink.show_place(answer)
         if page.lines:
             self._sink.show_lines(page.lines)
             self._read_to = page.lines[-1].line_number + 1
-        self._total = page.total_lines
         if page.end:
             self._read_to = self._total
         self._query = replace(self._query, cursor=page.next_cursor)
@@ -158,7 +190,8 @@ class LogFeeder:
             return False
         self._sink.start_over()
         self.attempt = task.attempt
-        self._query = LogQuery(max_lines=PAGE_LINES)
+        self._query = LogQuery(max_lines=PAGE_LINES, grep=self._grep)
+        self._is_placed = False
         self._read_to = self._total = 0
         return True
 

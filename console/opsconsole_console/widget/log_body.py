@@ -1,8 +1,10 @@
 """The body of a log pane: keeps lines, follows them, paints those in sight."""
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import tzinfo
+from operator import attrgetter
 from pathlib import Path
 from typing import ClassVar
 
@@ -55,6 +57,17 @@ class LogBody(VirtualView):
             return self.view
 
     @dataclass
+    class PlaceWanted(Message, namespace="log_view"):
+        """A place that isn't among the lines kept is wanted: a line, the end (None)."""
+
+        view: "LogBody"
+        line: int | None
+
+        @property
+        def control(self) -> "LogBody":
+            return self.view
+
+    @dataclass
     class StateChanged(Message, namespace="log_view"):
         """How the pane stands is said with other words now, for its frame."""
 
@@ -92,6 +105,10 @@ class LogBody(VirtualView):
         self._history_ended = False
         self._is_ours = False
         self._height = 0
+        self.filter_note: str | None = None
+        """How much passes the filter, where that isn't told by the lines kept."""
+        self._goal: int | None = None
+        self._is_apart = False
 
     # -- lines ----------------------------------------------------------------------------------------------------
 
@@ -127,8 +144,42 @@ class LogBody(VirtualView):
         self._history_asked = self._history_ended = False
         self._current = None
         self._shift = 0
+        self._goal, self._is_apart = None, False
         self.following = True
         self._rearrange()
+
+    def clear_for(self, line: int) -> None:
+        """Forget all lines; those from about `line` on come, which is shown as soon as it is there."""
+        self.clear()
+        self.stay()
+        self._goal, self._is_apart = line, True
+
+    def reach(self, line: int) -> bool:
+        """Bring a line into sight if it is kept and seen; False where it isn't."""
+        lines = self._ring.lines
+        if not lines or not lines[0].line_number <= line <= lines[-1].line_number:
+            return False
+        index = self._ring.base + bisect_left(lines, line, key=attrgetter("line_number"))
+        place = self._sight.count_before(index)
+        if place >= self._sight.count:
+            return False
+        self.show_place(place)
+        return True
+
+    def show_place(self, place: int) -> None:
+        """Bring the `place`-th line seen into sight, and stay there."""
+        self.stay()
+        row, top, height = self._sight.row_of(place), self.scroll_offset.y, self.view_size.height
+        if not top <= row < top + height:
+            self._go(row - height // 3)
+        self.refresh_view()
+        self._tell_state()
+
+    @property
+    def kept_range(self) -> tuple[int, int]:
+        """The numbers of the first and the last line kept; the last before the first where there is none."""
+        lines = self._ring.lines
+        return (lines[0].line_number, lines[-1].line_number) if lines else (0, -1)
 
     def apply_pending(self) -> None:
         top = self.scroll_offset.y
@@ -138,6 +189,8 @@ class LogBody(VirtualView):
             self._rearrange(replace(self._layout, digits=self._digits()))
         self.resize_content(self._sight.rows)
         self._go(self.max_scroll_y if self.following else top)
+        if self._goal is not None and self.reach(self._goal):
+            self._goal = None
         self.refresh_view()
         self._tell_state()
 
@@ -176,12 +229,17 @@ class LogBody(VirtualView):
     def state_text(self) -> str:
         """How the pane stands: `follow`, `12,034 behind`, `paused`, `ended: exit 0`; a filter is said too."""
         text = state_text(self._note, following=self.following, behind=self.behind)
-        if self._sight.is_filtered:
+        if self.filter_note is not None:
+            text += f" · {self.filter_note}" if self.filter_note else ""
+        elif self._sight.is_filtered:
             text += f" · {fmt.count(self._sight.count)} of {fmt.count(len(self._ring.lines))}"
         return text
 
     def follow(self) -> None:
         """Go to the end and stay there."""
+        if self._is_apart:
+            self.post_message(self.PlaceWanted(self, None))
+            return
         self.following = True
         if self._ring.release():
             self._painted.clear()
@@ -200,7 +258,7 @@ class LogBody(VirtualView):
         # A new size moves the view too, but decides nothing.
         if self._is_ours or round(old_value) == round(new_value) or self._height != self.view_size.height:
             return
-        if new_value < self.max_scroll_y:
+        if new_value < self.max_scroll_y or self._is_apart:
             self.stay()
             self._want_history()
         elif not self.following:

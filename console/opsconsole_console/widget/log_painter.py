@@ -20,7 +20,10 @@ from opsconsole_console.widget.palette import Palette
 from opsconsole_protocol.log import LogLine
 from opsconsole_protocol.pattern import Pattern
 
-_SOURCE_TONES = {"stderr": "log-stderr", "build": "log-build", "error": "log-error"}
+_SOURCE_TONES = {"build": "log-build", "error": "log-error"}
+_STDERR_TONE = "log-stderr"
+_STDERR_SIGN = "▏"
+"""Stands in the gutter: what tqdm and logging write to stderr is no error, and looks like none."""
 
 ERROR = re.compile(
     r"\b(?:ERROR|FATAL|CRITICAL|PANIC|panic|fatal error|Traceback|[A-Z]\w*(?:Error|Exception)|Segmentation fault"
@@ -98,7 +101,10 @@ class LogPainter:
         cells = width(text)
         if cells > CELLS_MAX or painted.left_out:
             text = cut(text, cells, painted.left_out) if cells > CELLS_MAX else f"{text}…(+{painted.left_out:,})"
-        base = self._palette.style(_SOURCE_TONES.get(line.source, ""))
+        tone = _SOURCE_TONES.get(line.source, "")
+        if line.source == "stderr" and not self.layout.gutter_cells:
+            tone = _STDERR_TONE  # nothing else tells it apart then
+        base = self._palette.style(tone)
         layers: list[tuple[int, int, Style]] = list(painted.spans)
         if not layers:
             layers += self._level(text)
@@ -136,7 +142,11 @@ class LogPainter:
         elif layout.timestamps == Timestamps.DELTA:
             since = "" if before_ms is None else fmt.delta(line.timestamp_ms - before_ms)
             text += f"{since:>{_CLOCK_CELLS}}  "
-        return Strip([Segment(text, self.look.gutter)]).adjust_cell_length(layout.gutter_cells, self.look.gutter)
+        gutter = Strip([Segment(text, self.look.gutter)]).adjust_cell_length(layout.gutter_cells, self.look.gutter)
+        if line.source != "stderr":
+            return gutter
+        sign = Segment(_STDERR_SIGN, self.look.gutter + Style(color=self._palette.style(_STDERR_TONE).color))
+        return Strip([*gutter.crop(0, layout.gutter_cells - 1), sign], layout.gutter_cells)
 
 
 def is_error(line: LogLine, text: str) -> bool:

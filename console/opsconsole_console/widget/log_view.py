@@ -1,6 +1,7 @@
 """A pager over a growing log: it follows, and once somebody scrolls up it stays where they read."""
 
-from collections.abc import Callable, Collection
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import ClassVar
 
@@ -47,6 +48,9 @@ class LogView(LogBody):
         Binding("y", "copy", "Copy", show=False, id="log.copy"),
     ]
 
+    hits: Sequence[int] | None = None
+    """See `set_hits`."""
+
     # -- searching ------------------------------------------------------------------------------------------------
 
     def find(self, text: str, *, regex: bool = True) -> int:
@@ -72,6 +76,28 @@ class LogView(LogBody):
     def find_previous(self) -> bool:
         """Go to the match before, from the first one round to the last."""
         return self._pattern is not None and self._search(self._pattern, -1)
+
+    def set_hits(self, numbers: Sequence[int] | None) -> None:
+        """The numbers of all lines that match, kept or not, in rising order; None: those kept are all there are."""
+        self.hits = numbers
+
+    def go_to_line(self, line: int) -> None:
+        """Show a line; one that isn't kept is asked for with `PlaceWanted`."""
+        if not self.reach(line):
+            self.post_message(self.PlaceWanted(self, line))
+
+    def _step_hit(self, step: int) -> None:
+        if not self.hits:
+            if step > 0:
+                self.find_next()
+            else:
+                self.find_previous()
+            return
+        here = self.current_line if self.current_line is not None else self.top_line
+        if here is None:
+            here = self.kept_range[0]
+        place = bisect_right(self.hits, here) if step > 0 else bisect_left(self.hits, here) - 1
+        self.go_to_line(self.hits[place % len(self.hits)])
 
     def jump_error(self, step: int = 1) -> bool:
         """Go to the next error line (`step` -1: the one before), round the ends; False where there is none."""
@@ -136,15 +162,30 @@ class LogView(LogBody):
 
     def _show(self, place: int) -> None:
         """Make a line the current one and bring it into sight, a third down where the view has to move."""
-        self.stay()
         self._painted.pop(self._current if self._current is not None else -1, None)
         self._current = self._sight.index_at(place)
         self._painted.pop(self._current, None)
-        row, top, height = self._sight.row_of(place), self.scroll_offset.y, self.view_size.height
-        if not top <= row < top + height:
-            self._go(row - height // 3)
-        self.refresh_view()
-        self._tell_state()
+        self.show_place(place)
+
+    def show_place(self, place: int) -> None:
+        if self._pattern is not None and self._current != self._sight.index_at(place):
+            self._show(place)
+        else:
+            super().show_place(place)
+
+    @property
+    def current_line(self) -> int | None:
+        """The number of the line that the search stands on."""
+        if self._current is None or not self._ring.base <= self._current < self._ring.end:
+            return None
+        return self._ring.get(self._current).line_number
+
+    @property
+    def top_line(self) -> int | None:
+        """The number of the first line in sight."""
+        if not self._sight.rows:
+            return None
+        return self._ring.get(self._sight.index_at(self._view_place(1))).line_number
 
     # -- what is seen ---------------------------------------------------------------------------------------------
 
@@ -186,9 +227,11 @@ class LogView(LogBody):
         self.action_lines(int(pages * max(1, self.view_size.height - 1)))
 
     def action_top(self) -> None:
+        """To the very first line, which may have to be fetched."""
         self.stay()
+        if self.kept_range[0] > 0:
+            self.post_message(self.PlaceWanted(self, 0))
         self.jump(0)
-        self._want_history()
 
     def action_follow(self) -> None:
         self.follow()
@@ -205,10 +248,10 @@ class LogView(LogBody):
             self.refresh_view()
 
     def action_find_next(self) -> None:
-        self.find_next()
+        self._step_hit(1)
 
     def action_find_previous(self) -> None:
-        self.find_previous()
+        self._step_hit(-1)
 
     def action_error(self, step: int) -> None:
         self.jump_error(step)

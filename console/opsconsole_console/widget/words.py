@@ -11,6 +11,7 @@ from rich.text import Text
 from textual.containers import Vertical
 from textual.content import Content
 from textual.suggester import SuggestFromList
+from textual.widget import Widget
 from textual.widgets import Button, Input, Label, Static
 
 from opsconsole_console.visible import clean, is_clean, signs
@@ -70,6 +71,11 @@ class TextBox(Input):
     @property
     def _value(self) -> Text:
         return Text(signs(self.value), no_wrap=True, overflow="ignore", end="")
+
+
+def say_below(widget: Widget, text: str) -> None:
+    """Show a text in the lower edge of a widget's frame; an empty one shows nothing."""
+    widget.border_subtitle = plain(text) if text else None
 
 
 class Dialog(Vertical):

@@ -5,6 +5,7 @@ from opsconsole_coordinator.core.ending import await_turn, end_attempt, settle_j
 from opsconsole_coordinator.core.fleet import SYSTEM, Fleet
 from opsconsole_coordinator.core.model import Attempt, Worker
 from opsconsole_coordinator.core.schedule import retract_waiting, schedule
+from opsconsole_coordinator.core.skew import note_clock
 from opsconsole_coordinator.core.time_limit import watch_limits
 from opsconsole_coordinator.core.trouble import hear
 from opsconsole_protocol import link
@@ -14,11 +15,13 @@ from opsconsole_protocol.state import AttemptState, TaskState
 
 WORKER_LOST_AFTER_MS = 60_000
 TICK_MS = 500
+_COUNTED_MAX = 1e15
 
 
 def heartbeat(fleet: Fleet, worker: Worker, message: link.Heartbeat, now_ms: int) -> None:
     """A worker lives; its readings are kept in memory only."""
     worker.heard_at_ms = worker.last_seen_ms = now_ms
+    note_clock(worker, message.at_ms, now_ms)
     worker.host = message.host
     worker.gpu_message = message.gpu_message
     hear(fleet, worker, message.troubles, now_ms)
@@ -33,7 +36,7 @@ def heartbeat(fleet: Fleet, worker: Worker, message: link.Heartbeat, now_ms: int
             attempt.usage = usage
     for attempt_id, progress in message.progress.items():
         attempt = worker.live.get(AttemptId(attempt_id))
-        if attempt is not None and attempt.progress != progress and 0 <= progress.done <= progress.total > 0:
+        if attempt is not None and attempt.progress != progress and is_sound(progress):
             attempt.progress = progress
             fleet.show_job(fleet.jobs[attempt.job_id])
     if worker.connection != "connected":
@@ -45,6 +48,11 @@ def heartbeat(fleet: Fleet, worker: Worker, message: link.Heartbeat, now_ms: int
             # Its whole set will say what became of those that were given up.
             fleet.send(worker, link.Observe(exchange=worker.seq))
     fleet.show_worker(worker)
+
+
+def is_sound(progress: link.TaskProgress) -> bool:
+    """Whether it can be shown: a worker may say anything, also what is no number."""
+    return 0 <= progress.done <= progress.total and 0 < progress.total <= _COUNTED_MAX
 
 
 def disconnected(fleet: Fleet, worker: Worker, session: SessionId) -> None:

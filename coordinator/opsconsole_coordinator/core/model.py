@@ -181,6 +181,8 @@ class Worker(msgspec.Struct, kw_only=True, omit_defaults=True):
     dial: int = 0
     seq: int = 0
     heard_at_ms: int = 0
+    clock_behind_ms: int = 0
+    """How far its clock was behind ours at its last heartbeat."""
     connection: str = "silent"
     host: Host = Host()
     gpu_message: str = ""

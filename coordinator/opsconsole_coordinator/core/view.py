@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Sequence
 from typing import Any
 
-from opsconsole_coordinator.core import history
+from opsconsole_coordinator.core import history, skew
 from opsconsole_coordinator.core.dependency import blocked_words
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.input_check import ask_for_inputs
@@ -77,7 +77,7 @@ def _attention(fleet: Fleet, worker: Worker, now_ms: int) -> str:
         return f"GPU {broken[0].index} {broken[0].state}: {broken[0].message}"
     if not worker.gpus and worker.gpu_message:
         return worker.gpu_message
-    return ""
+    return skew.remark(worker)
 
 
 def job_row(fleet: Fleet, job: Job) -> JobRow:
@@ -108,8 +108,8 @@ def job_row(fleet: Fleet, job: Job) -> JobRow:
         finished_at_ms=job.finished_at_ms,
         progress=ended / total if total > 1 or ended else None,
         duration_ms_estimate=round(estimate_ms) if estimate_ms is not None else None,
-        command=_command(job.spec),
         advance=_advance(fleet, job, ended),
+        command=_command(job.spec),
     )
 
 

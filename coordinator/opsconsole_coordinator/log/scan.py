@@ -106,6 +106,8 @@ class _Fragment:
         """Add bytes; how many of them are kept."""
         self.length += len(piece)
         room = len(piece) if self.whole else LINE_BYTES_MAX - self.start - self.kept
+        if self.state_start >= 0:
+            room = 0
         kept = piece[: max(0, room)]
         if kept:
             self.pieces.append(kept)

@@ -5,9 +5,10 @@ import logging
 from itertools import count
 
 import msgspec
+from msgspec.structs import replace
 from starlette.websockets import WebSocket
 
-from opsconsole_coordinator.core import gang, liveness, reconcile
+from opsconsole_coordinator.core import gang, liveness, reconcile, skew
 from opsconsole_coordinator.core.model import Worker
 from opsconsole_coordinator.server.kernel import Kernel
 from opsconsole_coordinator.server.log_limit import within
@@ -188,6 +189,8 @@ class AgentSession:
             ours = [chunk for chunk in chunks if self._is_ours(AttemptId(chunk.attempt_id))]
             if not ours:
                 continue
+            worker, now_ms = self._worker(), self._kernel.clock.now_ms()
+            ours = [replace(chunk, at_ms=skew.here_ms(worker, chunk.at_ms, now_ms)) for chunk in ours]
             fleet = self._kernel.fleet
             kept, offsets = within(ours, self._stored, fleet.attempt_log_bytes)
             try:

@@ -6,6 +6,7 @@ from opsconsole.fleet import Fleet
 from opsconsole_protocol import api
 from opsconsole_protocol.error import NotFound
 from opsconsole_protocol.log import LogLine, LogPage, Source
+from opsconsole_protocol.pattern import compile_pattern
 from tests.console.app import recorded
 
 LINES = 3_000
@@ -69,6 +70,9 @@ class RecordedLog:
     def _page(self, request: api.ReadLog) -> LogPage:
         query = request.query
         lines = [line for line in self.lines if not query.sources or line.source in query.sources]
+        if query.grep is not None:
+            pattern = compile_pattern(query.grep)
+            lines = [line for line in lines if pattern.matches(line.data)]
         if query.cursor is not None:
             lines = [line for line in lines if line.line_number >= int(query.cursor)]
         elif query.tail is not None:

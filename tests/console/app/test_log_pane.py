@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from opsconsole_console.screen.main.log_pane import LogPane, is_regex
+from opsconsole_protocol.log import LogLine, Source
+from tests.console.app import recorded
 from tests.console.app.source import RecordedSource
 from tests.console.app.stage import Stage, stage
 
@@ -77,11 +79,18 @@ async def test_find_filter_and_invert(source: RecordedSource) -> None:
         await there.press("ampersand")
         await there.type("WARNING")
         await there.press("enter")
-        assert 0 < pane.view.seen_count < 10
-        seen = pane.view.seen_count
+        await there.until(lambda: pane.view.seen_count == 14, "all of the log's warnings")
         assert pane.state.startswith("WARNING")
+        await there.until(lambda: "14 of 3,000" in pane.state, "their number")
         await there.press("exclamation_mark")
-        assert pane.view.seen_count == pane.view.line_count - seen
+        await there.until(
+            lambda: (
+                0
+                < sum("WARNING" in line.data for line in pane.view._ring.lines)
+                == pane.view.line_count - pane.view.seen_count
+            ),
+            "the other lines",
+        )
         await there.press("escape")
         assert pane.view.seen_count == pane.view.line_count
 
@@ -92,7 +101,7 @@ async def test_what_isnt_there_is_said(source: RecordedSource) -> None:
         await there.press("slash")
         await there.type("no such [thing")
         await there.press("enter")
-        assert "is not in the lines at hand" in there.toasts[-1]
+        await there.until(lambda: there.toasts and "is not in the log" in there.toasts[-1], "a word")
 
 
 async def test_attempts_and_tasks_before_and_after(source: RecordedSource) -> None:
@@ -117,7 +126,7 @@ async def test_attempts_and_tasks_before_and_after(source: RecordedSource) -> No
 async def test_scrolling_up_stops_following_and_fetches_history(source: RecordedSource) -> None:
     async with stage(source) as there:
         pane = await opened(there)
-        await there.press("g")
+        pane.view.jump(0)
         await there.until(lambda: pane.view.line_count == 2_000, "history")
         assert not pane.view.following
         assert "behind" in pane.state
@@ -171,3 +180,65 @@ async def test_logs_of_a_worker_are_those_of_its_tasks(source: RecordedSource) -
 def test_what_is_no_expression_is_searched_for_as_it_stands() -> None:
     assert is_regex("epoch \\d+")
     assert not is_regex("[")
+
+
+class TestALargeLog:
+    """What isn't loaded can be reached, found and counted (hard use 10). The kind: a pane that takes what it holds for all."""
+
+    LINES = 60_000
+
+    @pytest.fixture
+    def source(self, source: RecordedSource) -> RecordedSource:
+        """A log of which the pane holds a sixtieth; every 300th line says `needle`."""
+        source.log.lines = [
+            LogLine(number, Source.STDOUT, f"line {number}{' needle' * (number % 300 == 0)}", recorded.NOW_MS)
+            for number in range(self.LINES)
+        ]
+        return source
+
+    async def test_the_first_line_and_the_end_are_one_press_away(self, source: RecordedSource) -> None:
+        async with stage(source) as there:
+            pane = await opened(there)
+            assert pane.border_subtitle == "lines 59,001–60,000 of 60,000"
+            await there.press("g")
+            await there.until(lambda: pane.view.kept_range[0] == 0, "the first line")
+            await there.until(lambda: pane.view.top_line == 0, "it in sight")
+            assert not pane.view.following
+            await there.press("G")
+            await there.until(lambda: pane.view.kept_range == (59_000, 59_999), "the end")
+            assert pane.view.following
+            source.log.say("later")
+            await there.until(lambda: pane.view.kept_range[1] == self.LINES, "what comes")
+
+    async def test_all_hits_are_counted_and_walked_through(self, source: RecordedSource) -> None:
+        async with stage(source) as there:
+            pane = await opened(there)
+            await there.press("slash")
+            await there.type("needle")
+            await there.press("enter")
+            await there.until(lambda: "200 hits" in pane.state, "the count")
+            assert pane.view.current_line == 59_700
+            seen = [59_700]
+            for _ in range(5):
+                await there.press("N")
+                await there.until(lambda: pane.view.current_line != seen[-1], "the hit before")
+                seen.append(pane.view.current_line or 0)
+            assert seen == [59_700, 59_400, 59_100, 58_800, 58_500, 58_200]
+            await there.press("g")
+            await there.until(lambda: pane.view.top_line == 0, "the first line")
+            await there.press("n")
+            await there.until(lambda: pane.view.current_line in {0, 300}, "a hit at the top")
+            await there.press("escape")
+            assert "hits" not in pane.state
+
+    async def test_a_filter_is_over_all_of_it(self, source: RecordedSource) -> None:
+        async with stage(source) as there:
+            pane = await opened(there)
+            await there.press("ampersand")
+            await there.type("needle")
+            await there.press("enter")
+            await there.until(lambda: "200 of 60,000" in pane.state, "the count")
+            await there.until(lambda: pane.view.line_count == 200, "every hit")
+            await there.press("escape")
+            await there.until(lambda: pane.view.line_count == 1_000, "the end of the log")
+            assert "of 60,000" not in pane.state

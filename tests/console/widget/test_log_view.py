@@ -542,3 +542,16 @@ async def test_a_theme_change_repaints() -> None:
         app.theme = "opsconsole-light"
         await pilot.pause()
         assert [segment.style for segment in app.view.render_line(0)] != dark
+
+
+async def test_stderr_is_marked_in_the_gutter_and_not_painted() -> None:
+    """The kind: what tqdm and logging write to stderr looks like an error (hard use 9)."""
+    app = LogApp()
+    async with app.run_test(size=SIZE):
+        app.view.set_timestamps(Timestamps.CLOCK)
+        app.view.feed([log_line(0, "to stdout"), log_line(1, "to stderr", source=Source.STDERR)])
+        app.view.flush()
+        strips = [app.view.render_line(row) for row in (0, 1)]
+        assert [strip.text[9] for strip in strips] == [" ", "▏"]
+        colours = [next(segment.style.color for segment in strip if "to std" in segment.text) for strip in strips]  # type: ignore[union-attr]
+        assert colours[0] == colours[1]

@@ -39,6 +39,6 @@ def test_a_claim_about_others_work_or_beyond_all_measure_changes_nothing(world: 
     other = liar if attempt.worker_name == "w1" else worker
     other.heartbeat(progress={attempt.id: TaskProgress(done=1, total=2)})
     mine = worker if other is liar else liar
-    for done, total in ((3, 2), (-1, 2), (1, 0), (float("nan"), 2)):
+    for done, total in ((3, 2), (-1, 2), (1, 0), (float("nan"), 2), (float("inf"), float("inf"))):
         mine.heartbeat(progress={attempt.id: TaskProgress(done=done, total=total)})
     assert view.job_row(world.fleet, job).advance is None

@@ -73,9 +73,14 @@ _MARKER = re.compile(r" … \[cut: [0-9,]+ bytes( so far)?\]$")
 def expected(line: Line) -> Row:
     """What a reader who has put fragments together knows of a line."""
     text = line.data[:LINE_BYTES_MAX].decode(errors="replace")
-    if len(line.data) > LINE_BYTES_MAX and b"\r" in line.data:
+    if starts_over(line):
         text = _state(line.data.decode(errors="replace"))
     return line.number, line.source, text, line.at_ms, not line.closed, len(line.data)
+
+
+def starts_over(line: Line) -> bool:
+    """Whether only the last state of it is shown."""
+    return len(line.data) > LINE_BYTES_MAX and b"\r" in line.data
 
 
 def _state(text: str) -> str:

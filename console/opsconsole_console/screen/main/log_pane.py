@@ -19,16 +19,19 @@ from opsconsole_console.widget.log_painter import Timestamps
 from opsconsole_console.widget.log_view import LogView
 from opsconsole_console.widget.pane import Pane
 from opsconsole_console.widget.sign import sign
+from opsconsole_console.widget.words import say_below
 from opsconsole_protocol.api import LogAnswer
 from opsconsole_protocol.error import InvalidRequest, OpsconsoleError
 from opsconsole_protocol.log import LogLine
-from opsconsole_protocol.pattern import compile_pattern
+from opsconsole_protocol.pattern import compile_pattern, escaped
 from opsconsole_protocol.state import AttemptState, is_attempt_finished
 
 HOLD_LINES = 20_000
 """So far behind, reading on is left until somebody wants to see the end."""
 
 _ENDED = frozenset(state for state in AttemptState if is_attempt_finished(state))
+_BEFORE_LINES = 200
+"""So many lines before the one that is wanted are fetched with it."""
 Asking = Literal["find", "filter", "save"]
 
 
@@ -74,6 +77,11 @@ class LogPane(Pane):
         self._inverted = False
         self._hidden = 0
         self._finding = False
+        self._searcher: Worker[None] | None = None
+        self._hits: list[int] = []
+        self._searched = False
+        self._sought = ""
+        self._grep: str | None = None
         self._attempt: int | None = target.attempt
         self._task_index = target.task_index or 0
 
@@ -96,13 +104,94 @@ class LogPane(Pane):
             self._view.clear()
         self.target = target
         self._attempt, self._task_index = target.attempt, target.task_index or 0
+        self._end_search()
         self._feeder = LogFeeder(home(self).source, target, self)
+        if self._grep is not None:
+            self._feeder.start_at(None, self._grep)
         self._worker = begin(self, self._feeder.run, "log")
+
+    def _read_from(self, line: int | None) -> None:
+        """Fetch lines from somewhere else: some before a line and what follows, or the end."""
+        if self._feeder is None:
+            return
+        if self._worker is not None:
+            self._worker.cancel()
+        if line is None:
+            self._view.clear()
+        else:
+            self._view.clear_for(line)
+        self._feeder.start_at(None if line is None else max(0, line - _BEFORE_LINES), self._grep)
+        self._worker = begin(self, self._feeder.run, "log")
+
+    @on(LogView.PlaceWanted)
+    def _go_elsewhere(self, event: LogView.PlaceWanted) -> None:
+        event.stop()
+        self._read_from(event.line)
+
+    # -- searching all of it ------------------------------------------------------------------------------------------
+
+    @property
+    def _is_all_here(self) -> bool:
+        """Whether every line of the log is among those kept."""
+        first, last = self._view.kept_range
+        return self._feeder is None or (first == 0 and self._grep is None and last + 1 >= self._feeder.total_lines)
+
+    def _search_all(self, text: str) -> None:
+        """Let the coordinator find what isn't here; n and N then go through all of it."""
+        self._end_search()
+        self._sought = text
+        if text and not self._is_all_here:
+            self._searcher = begin(self, partial(self._search, remote_pattern(text), is_jumping=True), "search")
+
+    def _end_search(self) -> None:
+        if self._searcher is not None:
+            self._searcher.cancel()
+        self._searcher, self._hits, self._searched = None, [], False
+        self._view.set_hits(None)
+
+    async def _search(self, pattern: str, *, is_jumping: bool) -> None:
+        if self._feeder is None:
+            return
+        try:
+            async for numbers in self._feeder.search(pattern):
+                self._hits += numbers
+                self._view.set_hits(self._hits)
+                self._say_state()
+        except OpsconsoleError as error:
+            home(self).say(error.message, "warning")
+            return
+        self._searched = True
+        self._say_state()
+        if is_jumping and self._view.current_line is None:
+            if self._hits:
+                self._view.go_to_line(self._hits[-1])
+            else:
+                home(self).say(f"{self._sought!r} is not in the log", "warning")
+
+    def _filter_all(self, text: str, *, inverted: bool) -> None:
+        """Let the coordinator filter where not all lines are here; what doesn't match is looked for here only."""
+        wanted = remote_pattern(text) if text and not inverted and (self._grep or not self._is_all_here) else None
+        if wanted == self._grep:
+            return
+        self._grep = wanted
+        self._view.filter_note = None if wanted is None else ""
+        self._end_search()
+        self._read_from(None)
+        if wanted is not None:
+            self._searcher = begin(self, partial(self._search, wanted, is_jumping=False), "search")
 
     # -- the feeder's sink ------------------------------------------------------------------------------------------
 
     def show_lines(self, lines: Sequence[LogLine]) -> None:
         self._view.feed(lines)
+        self._say_range()
+
+    def _say_range(self) -> None:
+        """Which lines are here, where that isn't all of them."""
+        first, last = self._view.kept_range
+        total = 0 if self._feeder is None else self._feeder.total_lines
+        is_part = self._grep is None and last >= first and last - first + 1 < total
+        say_below(self, f"lines {first + 1:,}–{last + 1:,} of {total:,}" if is_part else "")
 
     def show_place(self, answer: LogAnswer) -> None:
         self._attempt = answer.attempt
@@ -149,6 +238,11 @@ class LogPane(Pane):
 
     def _say_state(self) -> None:
         more = f"{self._hidden} more hidden · " if self._hidden else ""
+        if self._grep is not None and self._feeder is not None:
+            sign_ = "" if self._searched else "+"
+            self._view.filter_note = f"{len(self._hits):,}{sign_} of {self._feeder.total_lines:,}"
+        elif self._finding and self._view.hits is not None:
+            more += f"{len(self._hits):,}{'' if self._searched else '+'} hits · "
         inverted = "not " if self._inverted and self._filter else ""
         filtered = f"{inverted}{self._filter} · " if self._filter else ""
         self.state = more + filtered + self._view.state_text
@@ -192,9 +286,12 @@ class LogPane(Pane):
             self.zoom(False)
         elif self._filter:
             self._set_filter("", inverted=False)
+            self._filter_all("", inverted=False)
         else:
             self._view.find("")
+            self._end_search()
             self._finding = False
+            self._say_state()
 
     def action_attempt(self, step: int) -> None:
         if self._attempt is None:
@@ -217,6 +314,7 @@ class LogPane(Pane):
             home(self).say("there is no filter to invert: type one with &", "warning")
             return
         self._set_filter(self._filter, inverted=not self._inverted)
+        self._filter_all(self._filter, inverted=self._inverted)
 
     def action_ask(self, what: Asking) -> None:
         self._asking = what
@@ -231,11 +329,15 @@ class LogPane(Pane):
                 self._save(event.text)
         elif self._asking == "filter":
             self._set_filter(event.text, inverted=self._inverted)
+            if event.final:
+                self._filter_all(event.text, inverted=self._inverted)
         else:
             self._finding = bool(event.text)
             found = self._view.find(event.text, regex=is_regex(event.text))
-            if event.final and event.text and not found:
-                home(self).say(f"{event.text!r} is not in the lines at hand", "warning")
+            if event.final and event.text and not found and self._is_all_here:
+                home(self).say(f"{event.text!r} is not in the log", "warning")
+            if event.final:
+                self._search_all(event.text)
         if event.final:
             self.focus_log()
 
@@ -256,6 +358,12 @@ class LogPane(Pane):
             home(self).say(f"can't write {path}: {error.strerror}", "error")
         else:
             home(self).say(f"saved {lines:,} lines to {path}")
+
+
+def remote_pattern(text: str) -> str:
+    """The same pattern for the coordinator: case matters only where it has a capital letter."""
+    pattern = text if is_regex(text) else escaped(text)
+    return pattern if any(map(str.isupper, text)) else f"(?i){pattern}"
 
 
 def is_regex(text: str) -> bool:
