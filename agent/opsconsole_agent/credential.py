@@ -13,21 +13,20 @@ import logging
 import os
 import secrets
 import socket
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from opsconsole_agent.keeper import state_file
 from opsconsole_protocol.error import Conflict, OpsconsoleError
-from opsconsole_protocol.ids import ALPHABET, WorkerId, spell
+from opsconsole_protocol.ids import WorkerId, spell
+from opsconsole_protocol.name import WORKER_ID_LENGTH, WORKER_ID_PREFIX, is_worker_id
 from opsconsole_protocol.private_file import PrivateFileError, read_private, write_private
 from opsconsole_protocol.secret import SECRET_BYTES, hash_secret, is_secret, new_secret
 
 CREDENTIAL_FILE = "credential.json"
 LOCK_FILE = "agent.lock"
-_ID_LENGTH = 8
-_PREFIX = "worker-"
 
 _log = logging.getLogger(__name__)
 
@@ -48,11 +47,18 @@ class Credential:
 
     worker_id: WorkerId
     secret: str = field(repr=False)
+    joined_by: str = field(default="", repr=False)
+    """The hash of the token that it joined with; empty before that."""
 
     @property
     def hash(self) -> str:
         """The SHA-256 of the secret, 64 hexadecimal digits."""
         return hash_secret(self.secret)
+
+    def has_joined_by(self, token: str | None) -> bool:
+        """Whether a coordinator took it with this token, without one: ever. Then who doesn't know this credential is
+        not that coordinator."""
+        return self.joined_by == hash_secret(token) if token else bool(self.joined_by)
 
 
 def ensure_credential(state_dir: Path) -> Credential:
@@ -66,10 +72,22 @@ def ensure_credential(state_dir: Path) -> Credential:
     text = read_private(path)
     if text is not None:
         return _parse(path, text)
-    worker_id = WorkerId(_PREFIX + spell(secrets.randbits(5 * _ID_LENGTH), _ID_LENGTH))
+    worker_id = WorkerId(WORKER_ID_PREFIX + spell(secrets.randbits(5 * WORKER_ID_LENGTH), WORKER_ID_LENGTH))
     credential = Credential(worker_id, new_secret(secrets.token_bytes(SECRET_BYTES)))
-    write_private(path, json.dumps({"worker_id": worker_id, "secret": credential.secret}) + "\n")
+    _write(path, credential)
     return credential
+
+
+def worker_id_of(state_dir: Path) -> WorkerId | None:
+    """Whose state folder this is; None where no agent has run yet. Raises PrivateFileError."""
+    text = read_private(state_dir / CREDENTIAL_FILE)
+    return None if text is None else _parse(state_dir / CREDENTIAL_FILE, text).worker_id
+
+
+def keep_joined(state_dir: Path, credential: Credential, token: str | None) -> None:
+    """Note that a coordinator took us, who came with this token, if any. Raises PrivateFileError."""
+    if token and not credential.has_joined_by(token):
+        _write(state_dir / CREDENTIAL_FILE, replace(credential, joined_by=hash_secret(token)))
 
 
 class StateLock:
@@ -132,21 +150,20 @@ def _holder(descriptor: int) -> str:
     return f"pid {pid}" if host == socket.gethostname() else f"pid {pid} on {host!a}"
 
 
+def _write(path: Path, credential: Credential) -> None:
+    fields = {"worker_id": credential.worker_id, "secret": credential.secret, "joined_by": credential.joined_by}
+    write_private(path, json.dumps({name: value for name, value in fields.items() if value}) + "\n")
+
+
 def _parse(path: Path, text: str) -> Credential:
     try:
         values = json.loads(text)
-        worker_id, secret = values["worker_id"], values["secret"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        worker_id = secret = None
-    if not isinstance(secret, str) or not is_secret(secret) or not _is_worker_id(worker_id):
+        worker_id, secret, joined_by = values["worker_id"], values["secret"], values.get("joined_by", "")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        worker_id = secret = joined_by = None
+    texts = all(isinstance(value, str) for value in (worker_id, secret, joined_by))
+    if not texts or not is_secret(secret) or not is_worker_id(worker_id):
         raise PrivateFileError(
             f"{path} is damaged: restore it from a backup, or remove it and join again with a new invitation"
         )
-    return Credential(WorkerId(worker_id), secret)
-
-
-def _is_worker_id(value: object) -> bool:
-    if not isinstance(value, str) or not value.startswith(_PREFIX):
-        return False
-    tail = value.removeprefix(_PREFIX)
-    return len(tail) == _ID_LENGTH and all(sign in ALPHABET for sign in tail)
+    return Credential(WorkerId(worker_id), secret, joined_by)

@@ -91,9 +91,7 @@ class Desk:
         shipper: LogShipper,
         telemetry: Telemetry,
         say: Callable[[str], None],
-        on_taken: Callable[[], None] = lambda: None,
     ) -> None:
-        self._on_taken = on_taken
         self._description = description
         self._dials = 0
         self._conductor = conductor
@@ -147,6 +145,7 @@ class Desk:
             max_concurrent_jobs=one.max_concurrent_jobs,
             gpus=self._telemetry.gpus,
             gpu_message=self._telemetry.gpu_report.message,
+            troubles=self._telemetry.troubles,
             store_id=self._store.store_id,
             store_seq=self._store.store_seq,
             store_seal=self._store.store_seal,
@@ -155,7 +154,6 @@ class Desk:
 
     def connected(self, registered: Registered) -> None:
         """See link.Peer."""
-        self._on_taken()
         self._remember(StoreMark(registered.store_id, registered.store_seq, registered.store_seal))
         self._shipper.attempt_bytes_max = registered.attempt_log_bytes
         self._conductor.tell([LinkUp()])

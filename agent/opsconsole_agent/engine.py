@@ -23,10 +23,11 @@ from opsconsole_agent.core import (
 from opsconsole_agent.keeper import message as keeper_says
 from opsconsole_agent.keeper.attempt import HOST_RESTARTED
 from opsconsole_agent.keeper.link import KeeperLink
+from opsconsole_agent.probe.io_path import OutputRefused
 from opsconsole_agent.probe.port import allocate_ports
 from opsconsole_agent.staging import Prepared, Staging
 from opsconsole_agent.state import is_disk_full
-from opsconsole_protocol.error import Conflict, NotFound, OpsconsoleError, Unavailable
+from opsconsole_protocol.error import Conflict, LimitExceeded, NotFound, OpsconsoleError, Unavailable
 from opsconsole_protocol.ids import AttemptId
 from opsconsole_protocol.link import Launch
 
@@ -181,7 +182,10 @@ class ProcessEngine:
 
     def _refuse(self, attempt_id: AttemptId, error: OpsconsoleError | OSError) -> None:
         self._ports.pop(attempt_id, None)
-        self._tell([PreparationFailed(attempt_id=attempt_id, at_ms=_now_ms(), error=_words(error))])
+        is_ours = isinstance(error, OSError | OutputRefused | LimitExceeded | Unavailable)
+        self._tell(
+            [PreparationFailed(attempt_id=attempt_id, at_ms=_now_ms(), error=_words(error), worker_fault=is_ours)]
+        )
 
     def _take_ports(self, attempt_id: AttemptId, launch: Launch) -> dict[str, int]:
         if not launch.ports:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 from opsconsole_agent.log.shipper import LogShipper
 from opsconsole_protocol import codec
 from opsconsole_protocol.address import InvalidAddress
-from opsconsole_protocol.dial import Refused, WrongCertificate, dial
+from opsconsole_protocol.dial import Refused, Unproven, WrongCertificate, dial
 from opsconsole_protocol.error import (
     Conflict,
     Forbidden,
@@ -46,7 +46,7 @@ _LOG_PAUSE_S = 0.02
 """New files and acknowledgements are looked at together when they come closer than this."""
 
 _FATAL_EVER = (Unauthenticated, Forbidden, VersionMismatch)
-_FATAL_AT_FIRST = (*_FATAL_EVER, Conflict, InvalidRequest, InvalidAddress, ProtocolError, WrongCertificate)
+_FATAL_AT_FIRST = (*_FATAL_EVER, Conflict, InvalidRequest, InvalidAddress, ProtocolError, Unproven, WrongCertificate)
 _FATAL_STATUS = frozenset({401, 403, 426})
 
 
@@ -87,12 +87,26 @@ class Target:
     headers: Mapping[str, str] = field(repr=False)
     invitation: str | None = field(default=None, repr=False)
     """Sent until the coordinator has taken this agent once."""
+    secret: str = field(default="", repr=False)
+    """The credential in `headers`."""
+    is_known: bool = False
+    """A coordinator took us with this invitation before: who doesn't know the credential isn't that one."""
 
 
 class CoordinatorLink:
-    """One agent's link; `run` keeps it up. `say` is told, in one line, when its state changes."""
+    """One agent's link; `run` keeps it up.
 
-    def __init__(self, target: Target, peer: Peer, shipper: LogShipper, say: Callable[[str], None]) -> None:
+    `say` is told, in one line, when its state changes; `taken` is called when a coordinator has taken us.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        peer: Peer,
+        shipper: LogShipper,
+        say: Callable[[str], None],
+        taken: Callable[[], None] = lambda: None,
+    ) -> None:
         self._target = target
         self._peer = peer
         self._shipper = shipper
@@ -102,7 +116,9 @@ class CoordinatorLink:
         self._outbox_news = asyncio.Event()
         self._log_news = asyncio.Event()
         self._may_ship = asyncio.Event()
+        self._taken = taken
         self._was_taken = False
+        self._is_known = target.is_known
         self._is_up = False
         self._said = ""
         self._heard_at_s = 0.0
@@ -145,7 +161,8 @@ class CoordinatorLink:
             try:
                 await self._connect()
             except OpsconsoleError as error:
-                if _is_fatal(error, first=not self._was_taken):
+                is_unproven = isinstance(error, Unproven) and self._is_known  # it may be anybody
+                if not is_unproven and _is_fatal(error, first=not self._was_taken):
                     raise
                 self._narrate(error.message)
             if time.monotonic() - began_s > BACK_OFF_LAST_S:
@@ -170,6 +187,7 @@ class CoordinatorLink:
             path=PATH,
             certificate_hash=target.certificate_hash,
             headers=headers,
+            secrets=self._secrets(),
             max_size=codec.FRAME_BYTES_MAX,
         )
         try:
@@ -183,9 +201,16 @@ class CoordinatorLink:
             # A closing handshake with a peer that may be gone would only cost time.
             socket.transport.abort()
 
+    def _secrets(self) -> tuple[str, ...]:
+        """Of what over ws:// one has to be known to the coordinator already, before any is sent."""
+        target = self._target
+        invitation = "" if self._is_known else target.invitation or ""
+        return tuple(secret for secret in (target.secret, invitation) if secret)
+
     async def _serve(self, socket: "ClientConnection") -> None:
         registered, rest = await self._register(socket)
-        self._was_taken = self._is_up = True
+        self._was_taken = self._is_known = self._is_up = True
+        self._taken()
         self._said = ""
         self._heard_at_s = time.monotonic()
         self._may_ship.clear()

@@ -12,7 +12,7 @@ from typing import Any
 
 from opsconsole_agent.conductor import Conductor
 from opsconsole_agent.core import AgentCore, StopAll
-from opsconsole_agent.credential import Credential, StateLock, ensure_credential
+from opsconsole_agent.credential import Credential, StateLock, ensure_credential, keep_joined
 from opsconsole_agent.desk import Description, Desk
 from opsconsole_agent.engine import ProcessEngine
 from opsconsole_agent.keeper.link import KeeperLink
@@ -43,7 +43,7 @@ class AgentConfig:
     `max_concurrent_jobs` None: as many as GPUs, or 1. `tags`: `K` or `K=V`. `properties`: any, besides those measured.
     `keep_attempt_days`: what tasks leave in their working folders stays so long.
     `stop_tasks`: leave nothing running behind. `project`: advertised as a property. `remember`: find this coordinator
-    again without being told; one that is found by its data folder need not be remembered.
+    again without being told; one that is found by its data folder need not be remembered. `stdin`: what tasks read.
     """
 
     url: str
@@ -59,6 +59,7 @@ class AgentConfig:
     stop_tasks: bool = False
     project: str | None = None
     remember: bool = True
+    stdin: str = os.devnull
 
 
 class Agent:
@@ -101,7 +102,7 @@ class _Service:
         say: Callable[[str], None],
         state: StateFolder,
         description: Description,
-        link_headers: Mapping[str, str],
+        credential: Credential,
         telemetry: Telemetry,
         keeper: KeeperLink,
     ) -> None:
@@ -111,10 +112,15 @@ class _Service:
         self._core = AgentCore(description.max_concurrent_jobs)
         shipper = LogShipper(kept_days=config.keep_attempt_days)
         self._conductor = Conductor(self._core, state, shipper)
-        self._desk = Desk(description, self._conductor, state, shipper, telemetry, say, self._remember)
-        target = Target(config.url, config.certificate_hash, link_headers, config.token)
-        self._link = CoordinatorLink(target, self._desk, shipper, say)
-        home = Home(description.worker_id, config.url, dict(os.environ), config.io)
+        self._desk = Desk(description, self._conductor, state, shipper, telemetry, say)
+        self._credential = credential
+        headers = {"Authorization": f"Bearer {credential.secret}", "Opsconsole-Worker": credential.worker_id}
+        target = Target(
+            config.url, config.certificate_hash, headers, config.token, credential.secret,
+            credential.has_joined_by(config.token),
+        )  # fmt: skip
+        self._link = CoordinatorLink(target, self._desk, shipper, say, self._taken)
+        home = Home(description.worker_id, config.url, dict(os.environ), config.io, config.stdin)
         self._engine = ProcessEngine(
             keeper,
             Staging(home, state),
@@ -150,17 +156,17 @@ class _Service:
             tags=config.tags,
             properties={**config.properties, **own},
         )
-        headers = {"Authorization": f"Bearer {credential.secret}", "Opsconsole-Worker": credential.worker_id}
-        return cls(config, say, state, description, headers, telemetry, keeper)
+        return cls(config, say, state, description, credential, telemetry, keeper)
 
-    def _remember(self) -> None:
-        """The coordinator has taken us: come back to it after a reboot without being told."""
-        if not self._config.remember:
-            return
+    def _taken(self) -> None:
+        """The coordinator has let us in: only who knows our credential is it from now on, and it is found without a flag."""
+        config = self._config
         try:
-            save_membership(self._config.state_dir, Membership(self._config.url, self._config.certificate_hash))
-        except PrivateFileError as error:
-            self._say(f"the coordinator can't be remembered: {error.message}")
+            keep_joined(config.state_dir, self._credential, config.token)
+            if config.remember:
+                save_membership(config.state_dir, Membership(config.url, config.certificate_hash))
+        except PrivateFileError as error:  # a full disk keeps no agent from its tasks
+            self._say(error.message)
 
     def _folders(self, attempt_id: AttemptId) -> list[str]:
         """Where an attempt writes: its working folder and, where looking can't hang, its output folder."""

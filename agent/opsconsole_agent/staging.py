@@ -33,7 +33,7 @@ from opsconsole_agent.probe.io_path import (
 from opsconsole_agent.probe.mount import LOCAL, filesystem_label
 from opsconsole_agent.probe.patience import Patience
 from opsconsole_agent.state import StateFolder
-from opsconsole_protocol.error import InvalidRequest
+from opsconsole_protocol.error import InvalidRequest, Unavailable
 from opsconsole_protocol.frame import Source
 from opsconsole_protocol.ids import AttemptId, WorkerId
 from opsconsole_protocol.link import Launch
@@ -45,12 +45,13 @@ _LABELS_MAX = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """What all attempts of one agent have in common. `environment` is the agent's own."""
+    """What all attempts of one agent have in common. `environment` is the agent's own; `stdin` is what all read."""
 
     worker_id: WorkerId
     controller_address: str
     environment: Mapping[str, str]
     io: WorkerIOConfig
+    stdin: str = os.devnull
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +116,7 @@ class Staging:
             env=task_environment(self._environment, attempt_id, launch, place),
             stdout=stdout,
             stderr=stderr,
+            stdin=self._home.stdin,
         )
         return Prepared(command, output_path)
 
@@ -139,7 +141,7 @@ class Staging:
         try:
             is_there = os.path.isdir(workdir) if quick else self._folder_check(workdir).is_there()  # noqa: PTH112
         except TimeoutError:
-            raise InvalidRequest(f"the working folder {workdir} doesn't answer: is the mount hung?") from None
+            raise Unavailable(f"the working folder {workdir} doesn't answer: is the mount hung?") from None
         if not is_there:
             raise InvalidRequest(f"the working folder {workdir} is not on this worker: make it, or change --workdir")
 

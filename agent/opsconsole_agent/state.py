@@ -32,13 +32,15 @@ from opsconsole_agent.core import Intent
 from opsconsole_agent.keeper import state_file
 from opsconsole_agent.keeper.output import KEPT_FOLDER
 from opsconsole_agent.log.shipper import KEPT_DAYS
-from opsconsole_agent.probe.room import FULL_BELOW_BYTES
 from opsconsole_protocol.error import InvalidRequest, OpsconsoleError
 from opsconsole_protocol.frame import Source
 from opsconsole_protocol.ids import AttemptId
 
 SPEC_VERSION = 1
 DAY_S = 24 * 3600
+FULL_BELOW_BYTES = 64 * 1024
+"""A disk with less room than this counts as full."""
+
 _SPEC = "spec.json"
 _SPEC_BYTES_MAX = 64 << 20
 """Several times the largest assignment that fits through the link."""

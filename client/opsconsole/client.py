@@ -291,13 +291,40 @@ class Client:
 
     # --- the fleet ---------------------------------------------------------------------------------------------
 
-    async def workers(self, filter: str = "") -> list[api.WorkerRow]:  # noqa: A002
-        """The workers that match a line of requirements, by name."""
-        return list((await self._ask(api.ListWorkers(filter=filter), api.WorkerList)).workers)
+    async def workers(self, filter: str = "", *, revoked: bool = False) -> list[api.WorkerRow]:  # noqa: A002
+        """The workers that match a line of requirements, by name; with `revoked` also those that were."""
+        return list((await self._ask(api.ListWorkers(filter=filter, revoked=revoked), api.WorkerList)).workers)
 
     async def set_worker(self, name: str, action: str) -> list[api.WorkerRow]:
-        """`action` is drain, undrain or revoke; the worker's row afterwards."""
+        """`action` is drain, undrain, revoke or remove; the worker's row afterwards, of a removed one as it last was."""
         return list((await self._ask(api.SetWorker(name=name, action=action), api.WorkerList)).workers)
+
+    async def revoke_all_workers(self) -> list[api.WorkerRow]:
+        """Shut every worker out for good; their rows afterwards."""
+        asked = api.SetWorker(name="", action="revoke", everybody=True)
+        return list((await self._ask(asked, api.WorkerList)).workers)
+
+    async def people(self) -> list[api.PersonRow]:
+        """Who may do what, or once might; first who has the token in the coordinator's data folder."""
+        return list((await self._ask(api.ListPeople(), api.PersonList)).people)
+
+    async def rename_person(self, name: str, new: str) -> api.PersonRow:
+        """Call somebody otherwise from now on."""
+        return (await self._ask(api.RenamePerson(name=name, new=new), api.PersonList)).people[0]
+
+    async def revoke_people(self, *names: str, everybody: bool = False) -> list[api.PersonRow]:
+        """Take back what these people hold and end their connections; of everybody, open invitations too."""
+        asked = api.RevokePeople(names=names, everybody=everybody)
+        return list((await self._ask(asked, api.PersonList)).people)
+
+    async def invitations(self) -> list[api.InvitationRow]:
+        """Those that still let somebody in."""
+        return list((await self._ask(api.ListInvitations(), api.InvitationList)).invitations)
+
+    async def revoke_invitations(self, *ids: str, everything: bool = False) -> list[api.InvitationRow]:
+        """Let nobody in by these any more; those that were open."""
+        asked = api.RevokeInvitations(ids=ids, everything=everything)
+        return list((await self._ask(asked, api.InvitationList)).invitations)
 
     async def invite(
         self,

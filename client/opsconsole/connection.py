@@ -15,14 +15,12 @@ from opsconsole_protocol import PROTOCOL_VERSION
 from opsconsole_protocol.api import Answer, AnyAnswer, AnyRequest, Call, Failure, Hello, ServerMessage, Update, Welcome
 from opsconsole_protocol.codec import FRAME_BYTES_MAX, Codec, client_side
 from opsconsole_protocol.error import OpsconsoleError, ProtocolError, Unavailable, VersionMismatch, from_code
+from opsconsole_protocol.invitation import INVITATION_HEADER
 
 if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
 
 OPERATOR_PATH = "/operator"
-CREDENTIAL_HEADER = "X-Opsconsole-Credential"
-"""Carries the hash of the credential that an invitation is traded for."""
-
 CALLS_MAX = 256
 """Calls in flight; one more waits until an answer has come."""
 
@@ -55,13 +53,14 @@ class Connection:
         from opsconsole_protocol.dial import dial
 
         headers = {"Authorization": f"Bearer {target.token}"}
-        if target.credential_hash is not None:
-            headers[CREDENTIAL_HEADER] = target.credential_hash
+        if target.invitation is not None:
+            headers[INVITATION_HEADER] = target.invitation
         socket = await dial(
             target.url,
             path=OPERATOR_PATH,
             certificate_hash=target.certificate_hash,
             headers=headers,
+            secrets=[target.token] if target.invitation is None else [target.token, target.invitation],
             max_size=FRAME_BYTES_MAX,
             open_timeout_s=OPEN_TIMEOUT_S,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal
 
 from opsconsole.client import Client
@@ -24,7 +25,23 @@ from opsconsole_protocol.error import (
 
 ConnectionState = Literal["connecting", "connected", "lost"]
 OnChange = Callable[[Change], None]
-OnConnection = Callable[[ConnectionState, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Connectivity:
+    """How the link stands. `text` says with whom, or why not.
+
+    While it is lost, `retry_ms` is how long after this was told the next attempt begins, and `silent_ms` for how long
+    nothing had been heard by then: zero where there never was a connection.
+    """
+
+    state: ConnectionState
+    text: str = ""
+    retry_ms: int = 0
+    silent_ms: int = 0
+
+
+OnConnection = Callable[[Connectivity], None]
 
 BACKOFF_FIRST_S = 0.1
 BACKOFF_MAX_S = 5.0
@@ -41,7 +58,7 @@ class FleetLink:
     """A subscription that heals itself. `await run()` until cancelled; callbacks come from its loop, and must not block.
 
     `fleet` is the view, `client` makes calls over the same connection and fails at once while there is none.
-    `on_connection(state, message)`: state is connecting, connected or lost; the message says to whom, or why.
+    `on_connection` is told of every change: that it connects, that it is connected, that it is lost and until when.
     """
 
     def __init__(
@@ -79,22 +96,26 @@ class FleetLink:
         """Keep the fleet in step until cancelled."""
         pause_s = BACKOFF_FIRST_S
         while True:
+            silent_s, hopeless = 0.0, False
             try:
-                await self._stay_connected()
+                reason, silent_s = await self._stay_connected()
+                pause_s = BACKOFF_FIRST_S  # it was a working connection that ended
             except OpsconsoleError as error:
                 hopeless = isinstance(error, _HOPELESS) or not getattr(error, "temporary", True)
-                self._why_not = error.message
-                self._on_connection("lost", error.message)
-            else:  # it was a working connection that ended
-                hopeless, pause_s = False, BACKOFF_FIRST_S
+                reason = error
             wait_s = BACKOFF_HOPELESS_S if hopeless else pause_s * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load
+            self._why_not = reason.message
+            self._on_connection(Connectivity("lost", reason.message, round(1000 * wait_s), round(1000 * silent_s)))
             await asyncio.sleep(wait_s)
             pause_s = min(2 * pause_s, BACKOFF_MAX_S)
 
-    async def _stay_connected(self) -> None:
-        """One connection, from its opening to its end. Raises OpsconsoleError when none comes about."""
+    async def _stay_connected(self) -> tuple[OpsconsoleError, float]:
+        """One connection, from its opening to its end: why it ended, and for how many seconds it had been silent.
+
+        Raises OpsconsoleError when none comes about.
+        """
         target = current(self._target)
-        self._on_connection("connecting", target.url)
+        self._on_connection(Connectivity("connecting", target.url))
         connection = await Connection.open(target)
         early: list[Update] = []
         connection.on_update = early.append
@@ -103,14 +124,12 @@ class FleetLink:
             if not isinstance(answer, SnapshotAnswer):
                 raise ProtocolError(f"{target.url} doesn't answer a subscription with a snapshot")
             self._connection, self.welcome = connection, connection.welcome
-            self._on_connection("connected", target.url)
+            self._on_connection(Connectivity("connected", target.url))
             self._on_change(self.fleet.reset(answer.snapshot))
             for update in early:
                 self._fold(update)
             connection.on_update = self._fold
-            reason = await self._until_lost(connection)
-            self._why_not = reason.message
-            self._on_connection("lost", reason.message)
+            return await self._until_lost(connection), connection.silent_for_s
         finally:
             self._connection = None
             await connection.close()

@@ -25,10 +25,13 @@ def exit_code(tasks: Iterable[TaskRow]) -> int:
 
     First is what failed first. A task that was killed because another had failed isn't what failed.
     """
-    failing = [task for task in tasks if task.state != TaskState.SUCCEEDED]
-    if not failing:
-        return 0
-    return _task_exit_code(min(failing, key=_failing_order))
+    failing = first_failing(tasks)
+    return 0 if failing is None else _task_exit_code(failing)
+
+
+def first_failing(tasks: Iterable[TaskRow]) -> TaskRow | None:
+    """The task that failed first; None when all succeeded."""
+    return min((task for task in tasks if task.state != TaskState.SUCCEEDED), key=_failing_order, default=None)
 
 
 def _failing_order(task: TaskRow) -> tuple[bool, bool, int, int]:

@@ -16,7 +16,7 @@ import msgspec
 from opsconsole.target import Target
 from opsconsole_protocol.invitation import Invitation
 from opsconsole_protocol.private_file import PrivateFileError, read_private, write_private
-from opsconsole_protocol.secret import SECRET_BYTES, hash_secret, new_secret
+from opsconsole_protocol.secret import SECRET_BYTES, new_secret
 
 
 class Redemption(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,7 +91,7 @@ async def _trade(invitation: Invitation) -> Redemption:
             secret=new_secret(secrets.token_bytes(SECRET_BYTES)),
         )
         _write(pending_path, pending)
-    target = Target(invitation.url, invitation.token, invitation.certificate_hash, hash_secret(pending.secret))
+    target = Target(invitation.url, pending.secret, invitation.certificate_hash, invitation.token)
     connection = await Connection.open(target)
     welcome = connection.welcome
     await connection.close()

@@ -15,13 +15,13 @@ from opsconsole_protocol.error import InvalidRequest, NotFound, Unauthenticated
 class Target:
     """A coordinator's address, the token to show it, and its certificate's hash where it has one of its own.
 
-    `credential_hash` is sent along when `token` is an invitation: the credential that it is traded for.
+    `invitation` is sent along until the coordinator knows `token`, which it is traded for.
     """
 
     url: str
     token: str = field(repr=False)
     certificate_hash: str | None = None
-    credential_hash: str | None = None
+    invitation: str | None = field(default=None, repr=False)
 
 
 TargetSource = Target | Callable[[], Target]

@@ -15,6 +15,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,6 +62,7 @@ def coordinator_config(
 ) -> CoordinatorConfig:
     """What to start a coordinator with: flags, then the file, then defaults."""
     from opsconsole_coordinator.runtime import CoordinatorConfig
+    from opsconsole_coordinator.trust.credential import Role
     from opsconsole_protocol.link import ATTEMPT_LOG_BYTES
 
     file = config.coordinator
@@ -72,6 +74,7 @@ def coordinator_config(
         advertise=advertise or file.advertise,
         name=name or file.name,
         keep=_keep(file.keep_finished_days, file.keep_log_gb, file.keep_store_gb),
+        local_role=Role(file.local_role or Role.ADMIN),
         attempt_log_bytes=ATTEMPT_LOG_BYTES if log_mb is None else log_mb << 20,
     )
 
@@ -141,7 +144,7 @@ class AgentProcess:
     def _spawn(self) -> subprocess.Popen[bytes]:
         if self._log_path.exists() and self._log_path.stat().st_size > LOG_BYTES_MAX:
             self._log_path.replace(self._log_path.with_suffix(".log.1"))
-        with self._log_path.open("ab") as log:
+        with open(self._log_path, "ab", opener=_private) as log:
             # A group of its own: Ctrl-C in the terminal is meant for the console.
             return subprocess.Popen(
                 self._command, stdin=subprocess.PIPE, stdout=log, stderr=log, env=self._environ, process_group=0
@@ -189,6 +192,13 @@ class Embedded:
                 agent.start()
                 self._closing.callback(agent.stop)
 
+    @property
+    def own_worker(self) -> str | None:
+        """The id of the worker that stops with it."""
+        from opsconsole_agent.credential import worker_id_of
+
+        return worker_id_of(self._data_dir / AGENT_FOLDER)
+
     def close(self) -> None:
         """End the worker, then the coordinator; running tasks go on. Blocks."""
         with self._lock:
@@ -198,10 +208,22 @@ class Embedded:
 def log_to(path: Path) -> logging.Handler:
     """Send what the coordinator logs into a file: on the console's screen it would stand between the panes."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    handler = logging.handlers.RotatingFileHandler(path, maxBytes=LOG_BYTES_MAX, backupCount=1, delay=True)
+    handler = _PrivateLog(path, maxBytes=LOG_BYTES_MAX, backupCount=1, delay=True)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.getLogger().addHandler(handler)
     return handler
+
+
+class _PrivateLog(logging.handlers.RotatingFileHandler):
+    """For its owner alone, also after it was rotated."""
+
+    def _open(self) -> TextIOWrapper:
+        descriptor = os.open(self.baseFilename, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        return os.fdopen(descriptor, "a", encoding="utf-8")
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def end_log(handler: logging.Handler) -> None:

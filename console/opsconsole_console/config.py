@@ -59,6 +59,7 @@ class Coordinator(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     advertise: str | None = None
     name: str | None = None
     data_dir: str | None = None
+    local_role: Literal["viewer", "operator", "admin"] | None = None
     keep_finished_days: Annotated[float, Meta(ge=0)] | None = None
     keep_log_gb: Annotated[float, Meta(ge=0)] | None = None
     max_task_log_mb: Annotated[int, Meta(ge=1)] | None = None
@@ -71,6 +72,7 @@ class Console(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     agent: bool = True
     read_only: bool = False
     theme: str | None = None
+    notify: Literal["none", "bell", "osc9"] = "none"
     keys: dict[str, str] = {}
 
 

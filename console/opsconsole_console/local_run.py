@@ -6,6 +6,7 @@ Both live in this process on threads of their own, so that a reader who doesn't 
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 import subprocess
 import threading
@@ -29,11 +30,14 @@ _GUARD_S = 30.0
 class LocalRun:
     """Everything that a job needs, started by `start`, taken down by `close`, gone when this process is."""
 
-    def __init__(self, job_id: str, *, grace_ms: int, input_path: Path, max_concurrent_jobs: int | None) -> None:
+    def __init__(
+        self, job_id: str, *, grace_ms: int, input_path: Path, max_concurrent_jobs: int | None, stdin: str = os.devnull
+    ) -> None:
         self.job_id = job_id
         self.folder = _new_folder()
         self._input_path = input_path
         self._max_concurrent_jobs = max_concurrent_jobs
+        self._stdin = stdin
         self._guard: subprocess.Popen[bytes] = start_guard(job_id, self.folder, grace_ms)
         self._coordinator: CoordinatorThread | None = None
         self._agent: AgentThread | None = None
@@ -65,6 +69,7 @@ class LocalRun:
                 io=WorkerIOConfig(input_path=self._input_path),
                 max_concurrent_jobs=self._max_concurrent_jobs,
                 stop_tasks=True,
+                stdin=self._stdin,
             )
         )
         self._agent.start()

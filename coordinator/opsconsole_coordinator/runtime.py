@@ -24,12 +24,13 @@ from opsconsole_coordinator.server.heap import Heap
 from opsconsole_coordinator.server.hub import Hub
 from opsconsole_coordinator.server.identity import Identities
 from opsconsole_coordinator.server.kernel import Kernel
-from opsconsole_coordinator.server.log_room import LogRoom
+from opsconsole_coordinator.server.log_room import LOG_FILES, LogRoom
 from opsconsole_coordinator.server.retention import Keep, Retention
 from opsconsole_coordinator.server.shelf import Shelf
-from opsconsole_coordinator.store import query
+from opsconsole_coordinator.store import folder, query
 from opsconsole_coordinator.store.database import FILE_NAME, Database
 from opsconsole_coordinator.trust import certificate, token_file
+from opsconsole_coordinator.trust.credential import Role
 from opsconsole_protocol.address import is_loopback
 from opsconsole_protocol.data_folder import ENDPOINT_FILE, LOCK_FILE
 from opsconsole_protocol.endpoint import Endpoint
@@ -58,6 +59,8 @@ class CoordinatorConfig:
     name: str | None = None
     keep: Keep = field(default_factory=Keep)
     attempt_log_bytes: int = ATTEMPT_LOG_BYTES
+    local_role: Role = Role.ADMIN
+    """What the token in the data folder reaches."""
 
 
 class DataFolderInUse(Conflict):
@@ -91,6 +94,8 @@ class Coordinator:
         host, port = _split(config.listen)
         _check_advertise(host, config.advertise)
         self._take_folder()
+        if word := folder.tighten(config.data_dir, config.data_dir / FILE_NAME):
+            log.warning(word)
         _raise_file_limit()
         sys.setswitchinterval(min(sys.getswitchinterval(), SWITCH_INTERVAL_S))
         listener = web.bind(host, port)
@@ -121,12 +126,12 @@ class Coordinator:
         database = self._database = Database(config.data_dir / FILE_NAME)
         await database.open()
         kernel = Kernel(database, name)
-        self._logs = logs = LogRoom(config.data_dir / "logs", kernel)
+        self._logs = logs = LogRoom(config.data_dir / "logs", kernel, _log_files())
         kernel.log_offsets = logs.offsets
         kernel.attempt_log_bytes = config.attempt_log_bytes
         store_id = await _ensure_store_id(database)
         await kernel.load()
-        identities = Identities(database, token, getpass.getuser())
+        identities = Identities(database, token, getpass.getuser(), config.local_role)
         await identities.load()
         scheme = "wss" if uses_tls else "ws"
         reach = config.advertise or f"{_reachable(host)}:{port}"
@@ -175,18 +180,18 @@ class Coordinator:
         self._tasks, self._server, self._web, self._logs, self._database = [], None, None, None, None
 
     def _take_folder(self) -> None:
-        folder = self._config.data_dir
+        data_dir = self._config.data_dir
         try:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._lock = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._lock = os.open(data_dir / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise DataFolderInUse(
-                f"a coordinator{_whereabouts(folder)} runs on {folder} already: use it (`opsconsole` attaches), "
+                f"a coordinator{_whereabouts(data_dir)} runs on {data_dir} already: use it (`opsconsole` attaches), "
                 "or choose another --data-dir"
             ) from None
         except OSError as error:
-            raise InvalidRequest(f"can't use the data folder {folder}: {error.strerror}") from None
+            raise InvalidRequest(f"can't use the data folder {data_dir}: {error.strerror}") from None
 
     def _certificate(self) -> str:
         advertised = self._config.advertise.rpartition(":")[0] if self._config.advertise else ""
@@ -271,10 +276,10 @@ def _reachable(host: str) -> str:
     return gethostname() if host in _ANY else _bracket(host)
 
 
-def _whereabouts(folder: Path) -> str:
+def _whereabouts(data_dir: Path) -> str:
     """Which coordinator holds a folder, as far as it has written itself down."""
     try:
-        endpoint = msgspec.json.decode((folder / ENDPOINT_FILE).read_bytes(), type=Endpoint)
+        endpoint = msgspec.json.decode((data_dir / ENDPOINT_FILE).read_bytes(), type=Endpoint)
     except (OSError, ValueError, RecursionError):
         return ""
     return f" (process {endpoint.pid}, {endpoint.url})"
@@ -298,6 +303,12 @@ def _raise_file_limit() -> None:
     wanted = FILES_MAX if hard == resource.RLIM_INFINITY else min(FILES_MAX, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _log_files() -> int:
+    """How many logs may be open at a time: few where few files may be."""
+    allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return LOG_FILES if allowed == resource.RLIM_INFINITY else max(2, min(LOG_FILES, allowed // 8))
 
 
 async def _ensure_store_id(database: Database) -> str:

@@ -17,6 +17,8 @@ from opsconsole_protocol.secret import SECRET_LENGTH, is_hash, is_secret
 
 InvitationId = NewType("InvitationId", str)
 
+INVITATION_HEADER = "Opsconsole-Invitation"
+"""Carries `<id>.<secret>`, beside the credential that the invitation is traded for."""
 INVITATION_ID_LENGTH = 8
 _INVITATION_ID = re.compile(f"[{ALPHABET}]{{{INVITATION_ID_LENGTH}}}")
 _QUOTES = "'\"`‘’“”"

@@ -205,7 +205,8 @@ class Observed(Message, frozen=True, kw_only=True):
 
     `exit_known` is false when nobody saw how the process ended. `log_sizes` (bytes per source) is final once the
     attempt has ended: the coordinator says `forget` only when it has all of them. `gpu_ids` are those that it has for
-    itself until then.
+    itself until then. `worker_fault`: it failed of something that is the worker's own: it couldn't be started or prepared
+    there, its disk was full, or nobody saw its end.
     """
 
     attempt_id: _Attempt
@@ -233,6 +234,7 @@ class Observed(Message, frozen=True, kw_only=True):
     gpu_ids: _Gpus = ()
     seal: Label = ""
     """As it came with the launch."""
+    worker_fault: bool = False
 
 
 # --- agent to coordinator --------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ SECRET_BYTES = 32
 SECRET_LENGTH = 52
 """Characters: the fewest of five bits each that hold 256 bits."""
 
+DIFFERENT_MIN = 10
 _SECRET = re.compile(f"[{ALPHABET}]{{{SECRET_LENGTH}}}")
 _HASH = re.compile("[0-9a-f]{64}")
 
@@ -29,6 +30,14 @@ def new_secret(random_bytes: bytes) -> str:
 def is_secret(text: str) -> bool:
     """Whether `text` has the shape of a secret."""
     return _SECRET.fullmatch(text) is not None
+
+
+def is_random(text: str) -> bool:
+    """Whether `text` has the shape of a secret and is none that a person typed: a secret has some 26 different signs.
+
+    Of 10^18 secrets not one has fewer than DIFFERENT_MIN.
+    """
+    return is_secret(text) and len(set(text)) >= DIFFERENT_MIN
 
 
 def hash_secret(secret: str) -> str:

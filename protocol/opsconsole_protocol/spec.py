@@ -22,6 +22,8 @@ from opsconsole_protocol.bound import (
     cut,
 )
 from opsconsole_protocol.error import InvalidRequest
+from opsconsole_protocol.name import check_name
+from opsconsole_protocol.title import title_of
 
 NUM_TASKS_MAX = 100_000
 PRIORITY_MAX = 1_000_000
@@ -83,8 +85,8 @@ class JobSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
     @property
     def title(self) -> str:
-        """The name, or else the command's last path component."""
-        return cut(self.name or self.command[0].rsplit("/", 1)[-1], NAME_CHARACTERS_MAX)
+        """The name, or else its template's, or what does the work in its command."""
+        return cut(self.name or self.template or title_of(self.command), NAME_CHARACTERS_MAX)
 
     def command_of(self, index: int) -> tuple[str, ...]:
         """The argument list of one task."""
@@ -94,6 +96,7 @@ class JobSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 def check_spec(spec: JobSpec) -> None:
     """Raise InvalidRequest for what types alone can't say."""
     check_bounds(spec)
+    check_name(spec.project, "a project's name")
     for command in (spec.command, *spec.task_commands):
         _check_command(command)
     if spec.task_commands and len(spec.task_commands) != spec.num_tasks:

@@ -13,7 +13,7 @@ import pytest
 
 from opsconsole_agent.probe.io_path import WorkerIOConfig
 from opsconsole_agent.runtime import Agent, AgentConfig
-from tests.agent.fake_coordinator import FakeCoordinator
+from tests.agent.fake_coordinator import TOKEN, FakeCoordinator
 from tests.waiting import until
 
 EndKeepers = Callable[[], None]
@@ -63,7 +63,7 @@ async def start_agent(coordinator: FakeCoordinator, tmp_path: Path) -> AsyncIter
     config = AgentConfig(
         url=coordinator.url,
         certificate_hash=None,
-        token="invited.secret",
+        token=TOKEN,
         name="worker",
         state_dir=tmp_path / "state",
         io=WorkerIOConfig(),

@@ -15,7 +15,10 @@ from opsconsole_protocol.ids import AttemptId
 from opsconsole_protocol.link import Desired, Mode, Observed, Want
 from opsconsole_protocol.state import AttemptState, is_attempt_finished
 from tests.agent.core.script import make_launch
+from tests.proving import proving
 from tests.waiting import until
+
+TOKEN = "invited.secret"
 
 
 class FakeCoordinator:
@@ -43,6 +46,8 @@ class FakeCoordinator:
         self.forgotten: list[str] = []
         self.logs: dict[tuple[str, str], bytes] = {}
         self.on_report: Callable[[Observed], None] = lambda _: None
+        self.tokens = {TOKEN}
+        """What it knows, the credentials of agents that it let in among them."""
         self.port = 0
         self._codec = codec.coordinator_side()
         self._server: Server | None = None
@@ -63,7 +68,13 @@ class FakeCoordinator:
     async def open(self) -> None:
         """Listen, on the same port as before if there was one."""
         self._server = await serve(
-            self._serve, "127.0.0.1", self.port, process_request=self._admit, compression=None, max_size=None
+            self._serve,
+            "127.0.0.1",
+            self.port,
+            process_request=self._admit,
+            compression=None,
+            max_size=None,
+            create_connection=proving(lambda: self.tokens),
         )
         self.port = next(iter(self._server.sockets)).getsockname()[1]
 
@@ -142,6 +153,7 @@ class FakeCoordinator:
 
     def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
         self.headers.append(dict(request.headers.raw_items()))
+        self.tokens.add(request.headers.get("Authorization", "").removeprefix("Bearer "))
         if self.refusal is not None:
             status, line = self.refusal
             return connection.respond(HTTPStatus(status), line + "\n")

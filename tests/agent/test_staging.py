@@ -10,7 +10,7 @@ from opsconsole_agent import staging as staging_module
 from opsconsole_agent.probe.io_path import WorkerIOConfig
 from opsconsole_agent.staging import Home, Prepared, Staging
 from opsconsole_agent.state import StateFolder
-from opsconsole_protocol.error import InvalidRequest
+from opsconsole_protocol.error import InvalidRequest, Unavailable
 from opsconsole_protocol.ids import AttemptId, WorkerId
 from tests.agent.core.script import make_launch
 
@@ -59,7 +59,7 @@ def test_a_working_folder_that_hangs_is_given_up_on(tmp_path: Path, monkeypatch:
     staging = make_staging(tmp_path)
     try:
         for _ in range(2):
-            with pytest.raises(InvalidRequest, match="doesn't answer: is the mount hung"):
+            with pytest.raises(Unavailable, match="doesn't answer: is the mount hung"):
                 stage(staging, quick=False, workdir="/mnt/hung")
     finally:
         release.set()

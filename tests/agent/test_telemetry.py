@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from opsconsole_agent.probe import host
 from opsconsole_agent.probe.gpu import GpuProcess, GpuReport, GpuSample
-from opsconsole_agent.telemetry import Telemetry
+from opsconsole_agent.telemetry import DISK_FREE_MB_MIN, Telemetry
 
 
 @pytest.fixture
@@ -59,3 +60,15 @@ async def test_a_host_that_hangs_is_shown_as_it_was_and_asked_only_once(
     finally:
         release.set()
     assert (await telemetry.heartbeat({}, 20)).at_ms > 0
+
+
+async def test_a_disk_with_little_room_is_told_as_a_trouble(
+    tmp_path: Path, telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = {"bytes": DISK_FREE_MB_MIN << 20}
+    monkeypatch.setattr(host, "_free_bytes", lambda _: free["bytes"])
+    assert (await telemetry.heartbeat({}, 5)).troubles == ()
+    free["bytes"] -= 1
+    (trouble,) = (await telemetry.heartbeat({}, 5)).troubles
+    assert (trouble.code, trouble.blocks) == ("disk_full", True)
+    assert trouble.text == f"its disk is full: make room in {tmp_path}"

@@ -50,7 +50,9 @@ class Fleet:
         self.slots = slots
         self._arguments = arguments
         self._within = within
-        self._serve = serve or lab.serve
+        # A coordinator without TLS proves itself for its own port alone; who is in between is taken for an impostor.
+        self._tls = ("--tls", "on") if behind_proxies else ()
+        self._serve = serve or (lambda: lab.serve(*self._tls))
         self._behind_proxies = behind_proxies
         self.proxies: dict[str, Proxy] = {}
         self.keepers_killed: list[KeeperDeath] = []
@@ -144,11 +146,12 @@ class Fleet:
     def start(self, part: str) -> None:
         """Start a part, without waiting for it."""
         if part == COORDINATOR:
-            self.lab.start(COORDINATOR, "serve", "--listen", self._listen)
+            self.lab.start(COORDINATOR, "serve", "--listen", self._listen, *self._tls)
             return
         arguments, environ = list(self._arguments(part)), dict[str, str]()
         if part in self.proxies:
-            arguments += ["--connect", f"ws://127.0.0.1:{self.proxies[part].port}"]
+            pinned = self.lab.endpoint["certificate_hash"]
+            arguments += ["--connect", f"wss://127.0.0.1:{self.proxies[part].port}#{pinned}"]
             environ["OPSCONSOLE_TOKEN"] = self.token
         self.lab.agent(
             part, *arguments, slots=self.slots[part], environ=environ, join=False, within=self._within(part)

@@ -19,7 +19,6 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from opsconsole.connection import CREDENTIAL_HEADER
 from opsconsole.target import Target
 from opsconsole_protocol import PROTOCOL_VERSION, api
 from opsconsole_protocol.codec import server_side
@@ -27,11 +26,13 @@ from opsconsole_protocol.data_folder import ENDPOINT_FILE, TOKEN_FILE
 from opsconsole_protocol.endpoint import Endpoint
 from opsconsole_protocol.error import InvalidRequest, NotFound, OpsconsoleError
 from opsconsole_protocol.frame import Source
+from opsconsole_protocol.invitation import INVITATION_HEADER
 from opsconsole_protocol.log import LogLine, LogPage, LogQuery
 from opsconsole_protocol.private_file import write_private
 from opsconsole_protocol.spec import JobSpec
 from opsconsole_protocol.state import TaskState, is_task_finished
 from tests.client.row import NOW_MS, job_row, task_row, worker_row
+from tests.proving import proving
 
 TOKEN = "0123456789abcdef"
 T = TypeVar("T")
@@ -63,6 +64,7 @@ class FakeServer:
         self.on_submit: Callable[[str, JobSpec], None] = lambda _id, _spec: None
         self.headers: list[dict[str, str]] = []
         self.tokens = {TOKEN}
+        self.lets_in = True
         self.protocol = PROTOCOL_VERSION
         self.greets = True
         self.is_deaf = False
@@ -183,7 +185,13 @@ class FakeServer:
 
     async def _listen(self) -> None:
         self._server = await serve(
-            self._serve, "127.0.0.1", self._port, process_request=self._admit, compression=None, close_timeout=0.2
+            self._serve,
+            "127.0.0.1",
+            self._port,
+            process_request=self._admit,
+            compression=None,
+            close_timeout=0.2,
+            create_connection=proving(lambda: self.tokens),
         )
         self._port = next(iter(self._server.sockets)).getsockname()[1]
         self.url = f"ws://127.0.0.1:{self._port}"
@@ -201,9 +209,12 @@ class FakeServer:
     async def _admit(self, socket: ServerConnection, request: Request) -> Response | None:
         self.headers.append({name.lower(): value for name, value in request.headers.raw_items()})
         token = request.headers.get("Authorization", "").removeprefix("Bearer ")
-        if CREDENTIAL_HEADER in request.headers and token in self.tokens:
-            return None
+        if not self.lets_in:
+            return socket.respond(HTTPStatus.UNAUTHORIZED, "nobody is let in\n")
         if token in self.tokens:
+            return None
+        if request.headers.get(INVITATION_HEADER) in self.tokens:
+            self.tokens.add(token)
             return None
         return socket.respond(HTTPStatus.UNAUTHORIZED, "the token is not valid here\n")
 

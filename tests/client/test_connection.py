@@ -147,10 +147,13 @@ async def test_a_server_that_never_greets_is_not_waited_for_for_ever(
         await Connection.open(server.target)
 
 
-async def test_an_invitation_travels_with_the_hash_of_the_credential(server: FakeServer) -> None:
-    connection = await Connection.open(Target(server.url, server.target.token, None, "ab" * 32))
+async def test_an_invitation_travels_with_the_credential_that_it_is_traded_for(server: FakeServer) -> None:
+    invitation = f"abcdefgh.{'s' * 52}"
+    server.tokens.add(invitation)
+    connection = await Connection.open(Target(server.url, "a-credential", None, invitation))
     await connection.close()
-    assert server.headers[-1]["x-opsconsole-credential"] == "ab" * 32
+    assert server.headers[-1]["authorization"] == "Bearer a-credential"
+    assert server.headers[-1]["opsconsole-invitation"] == invitation
 
 
 async def test_a_request_that_is_too_large_is_refused_here(

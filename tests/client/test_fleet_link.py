@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from opsconsole.fleet import Change
-from opsconsole.fleet_link import FleetLink
+from opsconsole.fleet_link import Connectivity, FleetLink
 from opsconsole.target import Target
 from opsconsole_protocol import api
 from opsconsole_protocol.error import Unavailable
@@ -20,14 +20,16 @@ class Watcher:
 
     def __init__(self, target: Target) -> None:
         self.changes: list[Change] = []
+        self.told: list[Connectivity] = []
         self.states: list[str] = []
         self.messages: list[str] = []
         self.link = FleetLink(target, on_change=self.changes.append, on_connection=self._note)
         self.task = asyncio.create_task(self.link.run())
 
-    def _note(self, state: str, message: str) -> None:
-        self.states.append(state)
-        self.messages.append(message)
+    def _note(self, told: Connectivity) -> None:
+        self.told.append(told)
+        self.states.append(told.state)
+        self.messages.append(told.text)
 
     async def connected(self, times: int = 1) -> None:
         await until(lambda: self.states.count("connected") >= times, what="a connection")

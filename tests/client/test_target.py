@@ -15,7 +15,6 @@ from opsconsole_protocol.endpoint import Endpoint
 from opsconsole_protocol.error import InvalidRequest, NotFound, OpsconsoleError, Unauthenticated
 from opsconsole_protocol.invitation import parse_join_line
 from opsconsole_protocol.private_file import write_private
-from opsconsole_protocol.secret import hash_secret
 from tests.client.fake_server import TOKEN, FakeServer
 
 SECRET = "0" * 52
@@ -85,7 +84,8 @@ async def test_an_invitation_is_traded_once_and_kept(tmp_path: Path) -> None:
         invitation = parse_join_line(f"{server.url}#-.abcdefgh.{SECRET}")
         target = await redemption.redeem(invitation)
         assert target.token not in {TOKEN, invitation.token}
-        assert server.headers[-1]["x-opsconsole-credential"] == hash_secret(target.token)
+        assert server.headers[-1]["authorization"] == f"Bearer {target.token}"
+        assert server.headers[-1]["opsconsole-invitation"] == invitation.token
         again = await redemption.redeem(invitation)
         assert again == target
         assert len(server.headers) == 1
@@ -97,14 +97,16 @@ async def test_an_invitation_is_traded_once_and_kept(tmp_path: Path) -> None:
 async def test_a_trade_whose_answer_got_lost_is_repeated_with_the_same_credential() -> None:
     with FakeServer() as server:
         line = f"{server.url}#-.abcdefgh.{SECRET}"
+        server.tokens.add(f"abcdefgh.{SECRET}")
+        server.lets_in = False
         with pytest.raises(OpsconsoleError):
             await redemption.redeem(parse_join_line(line))  # not let in: the same as an answer that didn't come
-        first = server.headers[-1]["x-opsconsole-credential"]
+        first = server.headers[-1]["authorization"]
         with pytest.raises(Unauthenticated):
             resolve(server.url, environ={})
-        server.tokens.add(f"abcdefgh.{SECRET}")
+        server.lets_in = True
         target = await redemption.redeem(parse_join_line(line))
-        assert hash_secret(target.token) == first
+        assert f"Bearer {target.token}" == first
 
 
 async def test_a_refused_invitation_leaves_the_working_credential_alone() -> None:

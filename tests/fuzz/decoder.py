@@ -22,6 +22,7 @@ from opsconsole_agent.keeper import command, journal, message, wire
 from opsconsole_agent.keeper.attempt import Attempt, exited_line, frozen_line, started_line
 from opsconsole_agent.keeper.fault import Refused
 from opsconsole_console import config, theme
+from opsconsole_console.app import memory
 from opsconsole_console.cli.template import read_parameter
 from opsconsole_console.widget import ansi, palette
 from opsconsole_coordinator.core import reconcile
@@ -290,6 +291,13 @@ def _files() -> Iterator[Decoder]:
         _file(lambda path: token_file.read_token(path.parent), "operator.token"),
         refused,
         (secret.encode(),),
+    )
+    yield Decoder(
+        "what the console remembers",
+        memory.__name__,
+        _file(memory.Memory),
+        (),
+        (b'{"pane":2,"logs":[{"job_id":"a","name":"b"}],"seen":{"to_ms":5,"jobs":{"a":7}},"jobs":{"filter":"x=1"}}',),
     )
     yield Decoder("log file", LogFile.__module__, _file(_log_file), (OSError,), (log,))
     yield Decoder("log file's head", read_file_head.__module__, _file(_log_head), (), (log,))

@@ -35,4 +35,4 @@ def test_show_names_the_working_folder_and_who_was_left(lab: Lab) -> None:
     assert attempt["workdir"] in shown
     assert "outlived its parent" in shown
     assert any("is removed after 7 days" in event["text"] for event in job["events"])
-    assert "outlived its parent" in lab.run("logs", job["id"], "--source", "error").stdout
+    assert "outlived its parent" in lab.run("logs", job["id"], "--source", "error").stderr

@@ -1,11 +1,17 @@
 """`opsconsole run -- CMD`: one job here and now, its code and streams as if it had been run directly."""
 
+import contextlib
+import os
+import pty
+import shlex
 import signal
+import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.process.lab import Lab, words
+from tests.process.lab import OPSCONSOLE, Lab, words
 
 
 def gone(lab: Lab) -> bool:
@@ -84,3 +90,52 @@ def test_it_needs_no_terminal_and_no_coordinator_and_disturbs_none(lab: Lab) -> 
     assert lab.run("run", *words("echo hi"), environ={"NO_COLOR": "1", "TERM": "dumb"}).stdout == "hi\n"
     assert {process.pid for process in lab.left()} == running
     assert lab.ask(lambda client: client.jobs()) == []
+
+
+def test_stdin_is_given_to_the_command(lab: Lab) -> None:
+    """Hard use 35: a pipe, a file that is partly read, a named pipe; none and several tasks read nothing."""
+    run = [*OPSCONSOLE, "run"]
+
+    def out(*command: str, script: str, **how: Any) -> str:
+        shell = f"{script.replace('RUN', shlex.join([*run, *command]))}"
+        done: subprocess.CompletedProcess[str] = subprocess.run(
+            ["bash", "-c", shell],
+            capture_output=True,
+            text=True,
+            env=lab.environ,
+            cwd=lab.folder,
+            timeout=60,
+            check=True,
+            **how,
+        )
+        return done.stdout
+
+    assert out("--", "cat", script="echo hello | RUN") == "hello\n"
+    (lab.folder / "in.txt").write_text("one\ntwo\nthree\n")
+    assert out("--", "cat", script="{ read first; RUN; } < in.txt") == "two\nthree\n"
+    assert out("--", "cat", script="mkfifo p; (echo late > p) & RUN < p") == "late\n"
+    assert out("--", "cat", script="RUN < /dev/null") == ""
+    assert out("--", "cat", script="RUN <&-") == ""
+    assert out("--tasks", "2", "--", "cat", script="echo hello | RUN") == ""
+    assert out("--", "head", "-c", "3", script="yes | RUN") == "y\ny"
+    assert gone(lab)
+
+
+def test_a_terminal_is_given_to_the_command_and_gets_its_text_and_colours_only(lab: Lab) -> None:
+    """Hard use 4, 35: what is typed reaches the command; what it prints can't ask or change the terminal."""
+    script = r"""read line; printf '\033]0;title\007\033[2J\033[6n\033[31mgot %s\033[>4;2m\n' "$line" """
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [*OPSCONSOLE, "run", "--", "bash", "-c", script], stdin=theirs, stdout=theirs, stderr=theirs, env=lab.environ,
+        cwd=lab.folder, start_new_session=True,
+    )  # fmt: skip
+    os.close(theirs)
+    os.write(ours, b"typed\n")
+    shown = b""
+    with contextlib.suppress(OSError):  # the other end is closed
+        while data := os.read(ours, 4096):
+            shown += data
+    os.close(ours)
+    assert process.wait(60) == 0
+    assert shown == b"typed\r\n\x1b[31mgot typed\x1b[0m\r\n"
+    assert gone(lab)

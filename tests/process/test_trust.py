@@ -206,6 +206,27 @@ def assert_no_secrets(lab: Lab, *others: str) -> None:
         assert not any(secret in text for text in told)
 
 
+def test_a_secret_in_the_arguments_or_the_environment_is_not_there_to_read(door: Lab) -> None:
+    """Hard use 58: `/proc/PID/cmdline` is everybody's, and a task's user is its agent's."""
+    token, line = (door.data_dir / "operator.token").read_text().strip(), door.invite()
+    address = f"wss://127.0.0.1:{door.port}#{door.endpoint['certificate_hash']}"
+    agents = [
+        door.agent("by-flag", "--connect", address, "--token", token),
+        door.agent("by-equals", "--connect", address, f"--token={token}"),
+        door.agent("by-line", "--join", line),
+        door.agent("by-connect", "--connect", door.invite()),
+        door.agent("by-environment", "--connect", address, environ={"OPSCONSOLE_TOKEN": token}),
+    ]
+    secret = line.rpartition(".")[2]
+    for agent in agents:
+        seen = [Path(f"/proc/{agent.pid}/{name}").read_bytes().decode() for name in ("cmdline", "environ")]
+        assert not any(one in text for text in seen for one in (token, secret))
+    assert "xxxxxxxx" in Path(f"/proc/{agents[0].pid}/cmdline").read_text()
+    job_id = door.give("cat /proc/$PPID/environ /proc/*/cmdline; env", worker="by-environment")
+    door.wait_state(job_id, "succeeded", "failed")
+    assert not any(token in text for text in door.lines(job_id))
+
+
 def test_the_operators_token_is_nowhere_to_be_seen(door: Lab) -> None:
     assert (door.data_dir / "operator.token").stat().st_mode & 0o077 == 0
     assert door.data_dir.stat().st_mode & 0o077 == 0

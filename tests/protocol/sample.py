@@ -167,9 +167,19 @@ REQUESTS: dict[str, Any] = {
     "health": api.AskHealth(),
     "backup": api.Backup(path="/backups/opsconsole.db"),
 }
+TRUST_REQUESTS: dict[str, Any] = {
+    "people": api.ListPeople(),
+    "rename_person": api.RenamePerson(name="ana", new="anna"),
+    "revoke_people": api.RevokePeople(names=("ana",), everybody=True),
+    "invitations": api.ListInvitations(),
+    "revoke_invitations": api.RevokeInvitations(ids=("7k3m9q2x",), everything=True),
+}
 CLIENT: dict[str, Any] = {
     "client_hello_1": api.Hello(1, "opsconsole/1"),
     **{f"client_call_{tag}_1": api.Call(number, request) for number, (tag, request) in enumerate(REQUESTS.items(), 1)},
+    **{f"client_call_{tag}_1": api.Call(1, request) for tag, request in TRUST_REQUESTS.items()},
+    "client_call_set_worker_everybody_1": api.Call(1, api.SetWorker(name="", action="revoke", everybody=True)),
+    "client_call_workers_revoked_1": api.Call(1, api.ListWorkers(filter="zone=a", revoked=True)),
     "client_call_logs_2": api.Call(1, api.ReadLog(id="7k3", query=QUERY, wait_ms=3, settle_ms=4)),
     "client_call_submit_gang_1": api.Call(1, api.SubmitJobs(submissions=(api.Submission(JOB, GANG),))),
 }
@@ -243,6 +253,22 @@ ANSWERS: dict[str, Any] = {
         )
     ),
 }  # fmt: skip
+TRUST_ANSWERS: dict[str, Any] = {
+    "person_list": api.PersonList(
+        people=(
+            api.PersonRow(
+                name="ana", role="admin", is_local=True, credentials=2, connections=1, joined_at_ms=AT, revoked_at_ms=AT
+            ),
+        )
+    ),
+    "invitation_list": api.InvitationList(
+        invitations=(
+            api.InvitationRow(
+                id="7k3m9q2x", role="worker", name="gpu1", tags=("a",), uses_left=3, expires_at_ms=AT, created_by="ana"
+            ),
+        )
+    ),
+}
 SERVER: dict[str, Any] = {
     "server_welcome_1": api.Welcome(
         protocol=1, coordinator="lab", version="0.1.0", store_id="s1", role="admin", actor="ana"
@@ -251,8 +277,15 @@ SERVER: dict[str, Any] = {
     "server_update_1": api.Update(
         seq=9, workers=(WORKER_ROW,), workers_removed=("w",), jobs=(JOB_ROW,), events=(EVENT_ROW,)
     ),
+    "server_answer_health_2": api.Answer(
+        99,
+        api.Health(
+            healthy=True, uptime_ms=1, workers=2, running_tasks=3, pending_tasks=4, store_seq=5, watchers=("ana", "bo")
+        ),
+    ),
     **{f"server_answer_{tag}_1": api.Answer(number, answer) for number, (tag, answer) in enumerate(ANSWERS.items(), 1)},
     "server_answer_acted_2": api.Answer(6, api.ActResult(results=((JOB, "it has ended"),), refused=(JOB,))),
+    **{f"server_answer_{tag}_1": api.Answer(1, answer) for tag, answer in TRUST_ANSWERS.items()},
 }
 
 SAMPLES: dict[str, msgspec.Struct] = {**AGENT, **COORDINATOR, **CLIENT, **SERVER}

@@ -86,7 +86,7 @@ def test_a_fence_is_longer_than_a_healthy_link_is_silent() -> None:
 
 
 def test_a_job_without_a_name_is_called_after_its_program() -> None:
-    assert spec(command=("/usr/bin/python3", "train.py")).title == "python3"
+    assert spec(command=("/usr/bin/python3", "train.py")).title == "train.py"
     assert spec(name="train").title == "train"
 
 

@@ -250,7 +250,8 @@ class Checker:
         is_first = truth.starts == 1 or truth.keeper_died_over_start or self.was_restored
         self.require(is_first, "no attempt twice", f"{process.attempt_id} was started {truth.starts} times")
         alive = list(host.processes.values())
-        self.require(len(alive) <= host.slots, "slots", f"{host.name} runs {[one.attempt_id for one in alive]}")
+        counted = [one for one in alive if bool(one.launch.gpu_ids) is bool(process.launch.gpu_ids)]
+        self.require(len(counted) <= host.slots, "slots", f"{host.name} runs {[one.attempt_id for one in counted]}")
         gpus = Counter(gpu for one in alive for gpu in one.launch.gpu_ids)
         self.require(max(gpus.values(), default=0) <= 1, "GPUs", f"{host.name} shares {gpus}")
 

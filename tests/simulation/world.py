@@ -150,7 +150,7 @@ class World:
             self.checker.coordinator_died()
         if fleet is not None:
             held = (worker.reserved for worker in fleet.workers.values())
-            self.checker.look_at_reserved(sorted({one.job_id for one in held if one is not None}))
+            self.checker.look_at_reserved(sorted({one.job_id for one in held if one is not None and one.gang}))
         self.loop.at(1_000, self._watch)
 
     # --- running ---------------------------------------------------------------------------------------------------

@@ -125,6 +125,8 @@ def test_leaving_ends_no_task_and_the_next_console_finds_it(lab: Lab, terminal: 
     job_id = lab.give(COUNT, environment={"PLACE": str(place)})
     screen.until("running")
     screen.type("q")
+    screen.until("Stop this coordinator?", "jobs at work")
+    screen.type("y")
     screen.until("ended 0", "Running tasks go on")
     lab.wait(lambda: not lab.programs(), "the console's end")
     counted = int(place.read_text() or 0)

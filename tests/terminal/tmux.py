@@ -67,6 +67,14 @@ class Terminal:
         self._size = (width, height)
         self._tmux("resize-window", "-x", str(width), "-y", str(height))
 
+    def scribble(self, text: str) -> None:
+        """Write into the terminal past the program, as `wall` and a shell do."""
+        Path(self._tmux("display-message", "-p", "#{pane_tty}").strip()).write_text(text)
+
+    def buffer(self) -> str:
+        """What was copied into tmux last."""
+        return self._tmux("show-buffer")
+
     def screen(self) -> str:
         """What is shown now, as text."""
         return self._tmux("capture-pane", "-p")

@@ -132,6 +132,7 @@ class Attempt:
             build_finished_ms=self.build_finished_ms,
             build_from_cache=self.build_from_cache,
             image_tag=self.image_tag,
+            worker_fault=ending is not None and ending.worker_fault,
             gpu_ids=() if self.phase in (Phase.EXITED, Phase.ENDED) else self.gpu_ids,
             seal="" if self.launch is None else self.launch.seal,
         )

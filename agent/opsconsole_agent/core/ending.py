@@ -30,6 +30,8 @@ class Ending(NamedTuple):
     error: str
     stopped: bool = False
     """Whether it ended because the agent ended it."""
+    worker_fault: bool = False
+    """Whether it failed of something that is the worker's own."""
 
 
 def ending(exited: ProcessExited, stop: Stop | None, last_lines: str = "", full_disk: str = "") -> Ending:
@@ -44,14 +46,15 @@ def ending(exited: ProcessExited, stop: Stop | None, last_lines: str = "", full_
         return Ending(AttemptState.WORKER_FAILED, None, exited.error or "the host restarted")
     if not exited.exit_known:
         why = exited.error or "nobody saw how it ended"
-        return Ending(AttemptState.FAILED, None, f"exit code unknown: {why}")
+        return Ending(AttemptState.FAILED, None, f"exit code unknown: {why}", worker_fault=True)
     if exit_code == 0 and not exited.error:
         return Ending(AttemptState.SUCCEEDED, 0, "")
     error = exited.error or _words(exited, last_lines)
     if full_disk:
         error += f"; the worker's disk is full: make room in {full_disk}"
     note = leftover_words(exited, stop) if exited.all_gone else ""
-    return Ending(AttemptState.FAILED, exit_code, f"{error}; {note}" if note else _with_leftovers(error, exited))
+    error = f"{error}; {note}" if note else _with_leftovers(error, exited)
+    return Ending(AttemptState.FAILED, exit_code, error, worker_fault=bool(full_disk))
 
 
 def leftover_words(exited: ProcessExited, stop: Stop | None) -> str:

@@ -106,11 +106,12 @@ class AttemptPrepared(Fact, frozen=True, kw_only=True):
 
 
 class PreparationFailed(Fact, frozen=True, kw_only=True):
-    """It can't be started; `error` is one line for the submitter."""
+    """It can't be started; `error` is one line for the submitter. `worker_fault`: on another worker it might be."""
 
     attempt_id: AttemptId
     at_ms: int
     error: str
+    worker_fault: bool = False
 
 
 class ProcessStarted(Fact, frozen=True, kw_only=True):

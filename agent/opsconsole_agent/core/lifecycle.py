@@ -225,7 +225,7 @@ class Lifecycle:
     def _on_preparation_failed(self, event: saw.PreparationFailed, now_ms: int) -> None:
         attempt = self._prepared_one(event)
         if attempt is not None:
-            self._end_unstarted(attempt, AttemptState.FAILED, event.error, now_ms)
+            self._end_unstarted(attempt, AttemptState.FAILED, event.error, now_ms, worker_fault=event.worker_fault)
 
     def _prepared_one(self, event: saw.BuildStarted | saw.AttemptPrepared | saw.PreparationFailed) -> Attempt | None:
         """The attempt being prepared; None if its preparation was abandoned meanwhile."""
@@ -247,7 +247,7 @@ class Lifecycle:
     def _on_start_failed(self, event: saw.StartFailed, now_ms: int) -> None:
         attempt = self._known(event)
         self._expect(attempt, event, Phase.STARTING)
-        self._end_unstarted(attempt, AttemptState.FAILED, event.error, now_ms)
+        self._end_unstarted(attempt, AttemptState.FAILED, event.error, now_ms, worker_fault=True)
 
     def _on_process_started(self, event: saw.ProcessStarted, now_ms: int) -> None:
         attempt = self._known(event)
@@ -387,12 +387,14 @@ class Lifecycle:
                 attempt.settled = msgspec.structs.replace(attempt.settled, log_sizes=sizes)
             self._mark(attempt)
 
-    def _end_unstarted(self, attempt: Attempt, state: AttemptState, error: str, now_ms: int) -> None:
+    def _end_unstarted(
+        self, attempt: Attempt, state: AttemptState, error: str, now_ms: int, *, worker_fault: bool = False
+    ) -> None:
         """End an attempt that never was a process."""
         self._unschedule(attempt)
         attempt.reason = error if state is AttemptState.KILLED else ""
         settled = msgspec.structs.replace(
-            attempt.observed(), state=state, error=error, finished_at_ms=now_ms, gpu_ids=()
+            attempt.observed(), state=state, error=error, finished_at_ms=now_ms, gpu_ids=(), worker_fault=worker_fault
         )
         self._settle_end(attempt, settled, now_ms)
         self._fill_slots(now_ms)

@@ -7,11 +7,17 @@ from opsconsole_protocol.ids import AttemptId
 
 class Slots:
     """One slot an attempt, at most `limit` of them; a GPU belongs to one attempt at a time. First come, first served,
-    but an attempt whose GPUs are taken holds up nobody who comes after it."""
+    but an attempt whose GPUs are taken holds up nobody who comes after it.
+
+    An attempt with GPUs doesn't wait for a slot that one without has: a GPU shall not idle over that. Those with GPUs are
+    `limit` at most, and one without starts only where fewer than `limit` live in all.
+    """
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self._taken: dict[AttemptId, tuple[str, ...]] = {}
+        self._taken_with_gpus = 0
+        self._waiting_with_gpus = 0
         self._gpu_owner: dict[str, AttemptId] = {}
         self._queue: OrderedDict[AttemptId, tuple[str, ...]] = OrderedDict()
 
@@ -31,19 +37,24 @@ class Slots:
 
     def take(self, attempt_id: AttemptId, gpu_ids: tuple[str, ...]) -> None:
         """Give it a slot and its GPUs; what was found alive takes them even when they aren't free."""
-        self._queue.pop(attempt_id, None)
+        self.leave(attempt_id)
         self._taken[attempt_id] = gpu_ids
+        self._taken_with_gpus += bool(gpu_ids)
         for gpu_id in gpu_ids:
             self._gpu_owner.setdefault(gpu_id, attempt_id)
 
     def enqueue(self, attempt_id: AttemptId, gpu_ids: tuple[str, ...]) -> None:
         """Let it wait behind all others; nothing changes for one that waits already."""
-        self._queue.setdefault(attempt_id, gpu_ids)
+        if attempt_id not in self._queue:
+            self._queue[attempt_id] = gpu_ids
+            self._waiting_with_gpus += bool(gpu_ids)
 
     def leave(self, attempt_id: AttemptId) -> None:
         """Take it out of the queue, and give back whatever it has."""
-        self._queue.pop(attempt_id, None)
-        for gpu_id in self._taken.pop(attempt_id, ()):
+        self._waiting_with_gpus -= bool(self._queue.pop(attempt_id, ()))
+        given = self._taken.pop(attempt_id, ())
+        self._taken_with_gpus -= bool(given)
+        for gpu_id in given:
             if self._gpu_owner.get(gpu_id) == attempt_id:
                 del self._gpu_owner[gpu_id]
 
@@ -51,17 +62,21 @@ class Slots:
         """Give slots to who can have them now, in order; returns them, and who was passed over for want of a GPU."""
         admitted: list[AttemptId] = []
         passed: list[AttemptId] = []
-        free = self.limit - len(self._taken)
-        if free <= 0 or not self._queue:
+        taken, with_gpus = len(self._taken), self._taken_with_gpus
+        if with_gpus >= self.limit or (taken >= self.limit and not self._waiting_with_gpus):
             return admitted, passed
         claimed: set[str] = set()
         for attempt_id, gpu_ids in self._queue.items():
+            if (with_gpus if gpu_ids else taken) >= self.limit:
+                continue
             if any(gpu_id in self._gpu_owner or gpu_id in claimed for gpu_id in gpu_ids):
                 passed.append(attempt_id)
                 continue
             claimed.update(gpu_ids)
             admitted.append(attempt_id)
-            if len(admitted) == free:
+            taken += 1
+            with_gpus += bool(gpu_ids)
+            if with_gpus >= self.limit or (taken >= self.limit and not self._waiting_with_gpus):
                 break
         for attempt_id in admitted:
             self.take(attempt_id, self._queue[attempt_id])
@@ -69,7 +84,7 @@ class Slots:
 
     def obstacle(self, gpu_ids: tuple[str, ...]) -> str:
         """What keeps somebody who wants these GPUs from starting, in words."""
-        if len(self._taken) >= self.limit:
+        if (self._taken_with_gpus if gpu_ids else len(self._taken)) >= self.limit:
             return f"waiting for a slot: max_concurrent_jobs is {self.limit}"
         for gpu_id in gpu_ids:
             if gpu_id in self._gpu_owner:

@@ -66,7 +66,13 @@ def launch_of(fields: Fields) -> Launch:
     if not isinstance(env, dict) or not _all_strings(env.values()):  # its keys are, in JSON
         raise Refused("malformed", "env is an object of strings")
     return Launch(
-        attempt_id_of(fields), argv, _path(fields, "cwd"), env, _path(fields, "stdout"), _path(fields, "stderr")
+        attempt_id_of(fields),
+        argv,
+        _path(fields, "cwd"),
+        env,
+        _path(fields, "stdout"),
+        _path(fields, "stderr"),
+        _path(fields, "stdin") if "stdin" in fields else "/dev/null",
     )
 
 

@@ -1,4 +1,4 @@
-"""Start a program: its own session, nothing on stdin, output into pipes, and errors that say what is missing."""
+"""Start a program: its own session, nothing on stdin unless it is told what, output into pipes, and errors that say what is missing."""
 
 # The keeper doesn't import pathlib.
 # ruff: noqa: PTH116
@@ -29,7 +29,7 @@ class LaunchError(Exception):
 class Launch:
     """A program to start. `env` is complete: nothing is inherited, and the attempt's mark is added to it."""
 
-    __slots__ = ("argv", "attempt_id", "cwd", "env", "stderr", "stdout")
+    __slots__ = ("argv", "attempt_id", "cwd", "env", "stderr", "stdin", "stdout")
 
     def __init__(
         self,
@@ -39,6 +39,7 @@ class Launch:
         env: "Mapping[str, str]",
         stdout: str,
         stderr: str,
+        stdin: str = os.devnull,
     ) -> None:
         self.attempt_id = attempt_id
         self.argv = argv
@@ -46,6 +47,7 @@ class Launch:
         self.env = env
         self.stdout = stdout
         self.stderr = stderr
+        self.stdin = stdin
 
 
 def take_descriptors() -> None:
@@ -132,7 +134,7 @@ def _posix_spawn(path: str, argv: list[str], launch: Launch, stdout: int, stderr
             argv,
             {**launch.env, MARK: launch.attempt_id},
             file_actions=[
-                (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_OPEN, 0, launch.stdin, os.O_RDONLY | os.O_NOCTTY, 0),
                 (os.POSIX_SPAWN_DUP2, stdout, 1),
                 (os.POSIX_SPAWN_DUP2, stderr, 2),
             ],

@@ -14,7 +14,10 @@ T = TypeVar("T")
 
 
 class StartCommand(msgspec.Struct, frozen=True):
-    """Start an attempt. `env` is complete, nothing is inherited; paths are absolute; output is appended to its files."""
+    """Start an attempt. `env` is complete, nothing is inherited; paths are absolute; output is appended to its files.
+
+    `stdin`: what it reads; opened when it starts.
+    """
 
     attempt_id: AttemptId
     argv: list[str]
@@ -22,6 +25,7 @@ class StartCommand(msgspec.Struct, frozen=True):
     env: dict[str, str]
     stdout: str
     stderr: str
+    stdin: str = "/dev/null"
 
 
 class LiveAttempt(msgspec.Struct, frozen=True):

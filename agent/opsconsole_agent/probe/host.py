@@ -130,8 +130,13 @@ class HostProbe:
             return None
 
 
+_NAMES_MIN = 16
+
+
 def _free_bytes(path: str) -> int:
     state = os.statvfs(path)
+    if state.f_files and state.f_favail < _NAMES_MIN:
+        return 0  # there may be room, but for no more files
     return state.f_bavail * state.f_frsize
 
 

@@ -1,35 +1,59 @@
 """The console: its mode, bindings, theme and link. What is shown where is the screens' business."""
 
+import asyncio
+import os
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, ClassVar
 
 from textual import events
+from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.dom import DOMNode
 from textual.screen import Screen
+from textual.widget import Widget
 from textual.worker import Worker
 
 from opsconsole.fleet import Change
 from opsconsole_console import theme as themes
+from opsconsole_console.app.announcement import Notify
+from opsconsole_console.app.announcer import Announcer
+from opsconsole_console.app.clipboard import Clipboard
 from opsconsole_console.app.clock import Clock, wall_clock
+from opsconsole_console.app.fault import FILE_NAME, Faults, guard, is_painting
 from opsconsole_console.app.key_gate import KeyGate
+from opsconsole_console.app.leave import Needs, needs, question_detail
+from opsconsole_console.app.memory import ConsoleState, Memory
 from opsconsole_console.app.model import Model
 from opsconsole_console.app.navigation import Navigation
 from opsconsole_console.app.operation import Operations, Severity
 from opsconsole_console.app.palette import ConsoleCommands
-from opsconsole_console.app.source import Contact, FleetSource
+from opsconsole_console.app.recollection import Recollection
+from opsconsole_console.app.source import Contact, FleetSource, ask
+from opsconsole_console.app.stopped import mend_when_continued
 from opsconsole_console.screen.main.main_screen import MainScreen
 from opsconsole_console.screen.part.confirm_screen import ConfirmScreen
+from opsconsole_console.screen.part.contact_line import show_contact
 from opsconsole_console.screen.part.home import begin
 from opsconsole_console.visible import clean
-from opsconsole_protocol.error import OpsconsoleError
+from opsconsole_protocol.api import AskHealth, Health
+from opsconsole_protocol.error import OpsconsoleError, Unavailable
 
 REPAINT_HZ = 15
 _TICK_S = 1.0
+_COPY_SHOWN_MAX = 60
+_AFTER_FAULT_S = 5.0
+_OWN_FAULT = "the console made a mistake of its own"
+_PATIENCE_S = 2.0
+"""How long leaving waits to hear who else is there."""
 
 
 class ConsoleApp(Navigation):
-    """Shows a `FleetSource`. `keymap` remaps bindings by id; `quit_note` says what goes on running after quitting."""
+    """Shows a `FleetSource`. `keymap` remaps bindings by id; `quit_note` says what goes on running after quitting.
+
+    `own_worker` is there where the coordinator stops with the console, `state_dir` is for files: see `run_app`.
+    """
 
     TITLE = "opsconsole"
     CSS_PATH: ClassVar[Any] = [themes.stylesheet_path(), themes.shipped_folder() / "screen.tcss"]
@@ -39,10 +63,19 @@ class ConsoleApp(Navigation):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("colon", "command_line", "Command", key_display=":", id="app.command"),
         Binding("question_mark", "help", "Help", key_display="?", id="app.help"),
-        Binding("q", "quit", "Quit", show=False, id="app.quit"),
+        Binding("q", "back_or_quit", "Quit", show=False, id="app.quit"),
         Binding("ctrl+c", "quit", "Quit", show=False, id="app.interrupt"),
         Binding("ctrl+p", "command_palette", "Palette", show=False, id="app.palette"),
         Binding("ctrl+q", "quit", show=False, system=True),
+        Binding(
+            "ctrl+l",
+            "paint_anew",
+            "Paint anew",
+            show=False,
+            priority=True,
+            id="app.paint_anew",
+            tooltip="After a message from elsewhere was written over it",
+        ),
     ]
 
     def __init__(
@@ -51,24 +84,36 @@ class ConsoleApp(Navigation):
         *,
         read_only: bool = False,
         quit_note: Callable[[], str] | None = None,
+        own_worker: Callable[[], str | None] | None = None,
+        state_dir: Path | None = None,
         theme: str | None = None,
+        theme_configured: str | None = None,
         keymap: Mapping[str, str] | None = None,
+        notify: Notify = "none",
+        memory: Memory | None = None,
         clock: Clock = wall_clock,
     ) -> None:
         super().__init__()
+        state = ConsoleState() if memory is None else memory.state
         self.source = source
         self.clock = clock
-        self.model = Model(source.fleet, clock)
+        self.model = Model(source.fleet, clock, state.seen)
         self.operations = Operations(source, self.model, self)
         self._read_only = read_only
         self._quit_note = quit_note
+        self._own_worker = own_worker
+        self.faults = None if state_dir is None else Faults(state_dir / FILE_NAME, self._say_fault)
+        if self.faults is not None:
+            guard(self, self._handle_exception)
+        self._terminal_clipboard = Clipboard(self._write, os.environ, state_dir)
         self._keymap_wanted = dict(keymap or {})
         self._keys = KeyGate(self, super().on_event)
         shipped = themes.load_themes()
         self._theme_problems = shipped.problems
         for one in shipped.themes:
             self.register_theme(one)
-        self._theme_wanted = theme
+        self._recollection = Recollection(self, memory, theme, theme_configured)
+        self._announcer = Announcer(self, notify)
         self.failure: OpsconsoleError | None = None
         """Why there is nothing to show, and so no console."""
         self._was_connected = False
@@ -95,13 +140,41 @@ class ConsoleApp(Navigation):
 
     def on_mount(self) -> None:
         self.set_keymap(self._keymap_wanted)
-        if self._theme_wanted is not None:
-            self.set_theme(self._theme_wanted)
+        self._recollection.restore_theme()
         for problem in self._theme_problems:
             self.say(problem, "warning")
+        if self._driver is not None and not self.is_headless:
+            mend_when_continued(self._driver)
+        self.app_resume_signal.subscribe(self, self._came_back)
+        self.call_after_refresh(self._recollection.restore)
         self.call_after_refresh(begin, self, self._link, "link")  # starting a coordinator can wait for the first paint
         self.set_interval(1 / REPAINT_HZ, self.repaint)
         self.set_interval(_TICK_S, self._tick)
+
+    # -- the console's own mistakes: see fault.py -------------------------------------------------------------------
+
+    def _register_child(self, parent: DOMNode, child: Widget, before: int | None, after: int | None) -> None:
+        if self.faults is not None:
+            guard(child, self._handle_exception)
+        super()._register_child(parent, child, before, after)
+
+    def _handle_exception(self, error: Exception) -> None:
+        """Note it and go on. Before there is a screen to say it on, and in tests, it ends the app as ever."""
+        if self.faults is None or not self.is_running or not self.screen_stack:
+            super()._handle_exception(error)
+            return
+        self.faults.take(error)
+        if is_painting(error):
+            self._cover(f"{type(error).__name__}: this screen can't be painted.")
+
+    def _cover(self, text: str) -> None:
+        """Take the screen away that can't be painted; the first one stays, covered."""
+        from opsconsole_console.screen.fault_screen import FaultScreen
+
+        if len(self.screen_stack) > 1 and not isinstance(self.screen, FaultScreen):
+            self.call_later(self.pop_screen)
+        elif not isinstance(self.screen, FaultScreen):
+            self.call_later(self.push_screen, FaultScreen(text))
 
     async def on_event(self, event: events.Event) -> None:
         if isinstance(event, events.Key) and not event.is_forwarded:
@@ -119,11 +192,25 @@ class ConsoleApp(Navigation):
     # -- the fleet ------------------------------------------------------------------------------------------------
 
     async def _link(self) -> None:
-        try:
-            await self.source.run(self._note, self._meet)
-        except OpsconsoleError as error:
-            self.failure = error
-            self.exit()
+        while True:
+            try:
+                await self.source.run(self._note, self._meet)
+            except OpsconsoleError as error:
+                self.failure = error
+                self.exit()
+                return
+            except Exception as error:  # noqa: BLE001 - noted, and the link is made anew
+                self._handle_exception(error)
+                if not self._was_connected:  # there is nothing to show, and so no console
+                    self.failure = OpsconsoleError(f"{_OWN_FAULT} at its start: {type(error).__name__}: {error}")
+                    self.exit()
+                    return
+                self._meet(Contact("lost", _OWN_FAULT, retry_ms=round(1000 * _AFTER_FAULT_S)))
+                await asyncio.sleep(_AFTER_FAULT_S)
+
+    def _came_back(self, _: App[Any]) -> None:
+        """From having been stopped: the terminal was the shell's meanwhile."""
+        self.call_after_refresh(self.action_paint_anew)
 
     def _note(self, change: Change) -> None:
         self.model.note(change)
@@ -135,22 +222,37 @@ class ConsoleApp(Navigation):
             for screen in self.screen_stack[-1:]:
                 screen.refresh_bindings()
         if before == "connected" and contact.state == "lost":
-            self.say(f"lost the connection: {contact.text}", "warning")
+            self.say(f"{self.model.fleet.coordinator or 'the coordinator'} is not reached: {contact.text}", "warning")
         elif contact.state == "connected" and self._was_connected and before != "connected":
             self.say("connected again")
         self._was_connected = self._was_connected or contact.state == "connected"
 
     def repaint(self) -> None:
         """Show what changed since the last time, on every screen that shows the fleet."""
+        self._announcer.tell(self.model.take_failed())
         change = self.model.take()
         if change is None:
+            if not self.model.is_live:
+                self._show_contact()  # on a screen that was opened meanwhile too
             return
+        self._show_contact()
         for screen in self.screen_stack:
             apply = getattr(screen, "apply", None)
             if apply is not None and screen.is_mounted:
-                apply(change)
+                try:
+                    apply(change)
+                except Exception as error:  # noqa: BLE001 - a mistake of one screen is nothing to the others
+                    self._handle_exception(error)
+
+    def _show_contact(self) -> None:
+        for screen in self.screen_stack:
+            if screen.is_mounted:
+                show_contact(screen, self.model, self.source)
 
     def _tick(self) -> None:
+        self._recollection.keep()
+        if not self.model.is_live:
+            return  # time stands still in what is shown
         # Not `self.screen`: while the app goes away there may be none.
         for screen in self.screen_stack[-1:]:
             tick = getattr(screen, "tick", None)
@@ -167,6 +269,9 @@ class ConsoleApp(Navigation):
         """Whoever notifies, it is text and no markup."""
         super().notify(clean(message), **options | {"markup": False, "title": clean(options.get("title", ""))})
 
+    def _say_fault(self, text: str) -> None:
+        self.say(text, "error")
+
     async def confirm(self, question: str, detail: str, yes: str) -> bool:
         """Ask before something is destroyed."""
         return await self.push_screen_wait(ConfirmScreen(question, detail, yes)) is True
@@ -182,21 +287,79 @@ class ConsoleApp(Navigation):
 
         _: Worker[None] = self.run_worker(carried_out, group="operations")
 
-    def copy_to_clipboard(self, text: str) -> None:
-        """Put text into the terminal's clipboard, through ssh and tmux too, and say so."""
-        super().copy_to_clipboard(text)
-        lines = text.count("\n") + 1
-        self.say("copied" if lines == 1 else f"copied {lines:,} lines")
+    def look_up(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Fetch something that nobody asked for by a key: while the coordinator isn't reached, the first line says so."""
 
-    def copy(self, text: str, what: str) -> None:
-        """The same with a name for it."""
-        super().copy_to_clipboard(text)
-        self.say(f"copied {what}: {text if len(text) <= 60 else text[:59] + '…'}")
+        async def looked_up() -> None:
+            with suppress(Unavailable):
+                await work()
+
+        self.do(looked_up)
+
+    def copy_to_clipboard(self, text: str) -> None:
+        """Put text where it can be pasted from, through ssh and tmux too, and say what became of it."""
+        lines = text.count("\n") + 1
+        self.copy(text, "it" if lines == 1 else f"{lines:,} lines", secret=True)
+
+    def copy(self, text: str, what: str, *, secret: bool = False) -> None:
+        """The same with a name for it; it is shown too unless it is a secret."""
+        self._clipboard = text  # what is pasted within the console
+        shown = "" if secret else f": {text if len(text) <= _COPY_SHOWN_MAX else text[: _COPY_SHOWN_MAX - 1] + '…'}"
+
+        async def put() -> None:
+            self.say((await self._terminal_clipboard.put(text)).told(what + shown))
+
+        self.do(put)
+
+    def _write(self, text: str) -> None:
+        if self._driver is not None:
+            self._driver.write(text)
 
     # -- actions --------------------------------------------------------------------------------------------------
 
+    def action_paint_anew(self) -> None:
+        """Write the whole screen, and not only what changed: something else may have written over it."""
+        if self.screen_stack:
+            self.screen.refresh(layout=True)
+            update = self.screen._compositor.render_update(full=True, screen_stack=self._background_screens)  # noqa: SLF001
+            self._write("\x1b[2J")
+            self._display(self.screen, update)
+
+    async def action_back_or_quit(self) -> None:
+        """Back, from wherever there is a way back."""
+        if len(self.screen_stack) > 1:
+            self.pop_screen()
+        elif self.screen.maximized is not None:
+            self.screen.minimize()
+        else:
+            await self.action_quit()
+
     async def action_quit(self) -> None:
-        """Leave; what goes on running is said on the terminal that one comes back to."""
+        """Leave; asks first where a coordinator that others need would stop."""
+        if self._own_worker is None or not self.model.is_live:
+            self._leave()
+        elif not isinstance(self.screen, ConfirmScreen):
+            self.do(self._leave_if_agreed)
+
+    async def _leave_if_agreed(self) -> None:
+        found = await self._needs()
+        if found and not await self.confirm("Stop this coordinator?", question_detail(found), "Stop it"):
+            return
+        self._leave()
+
+    async def _needs(self) -> Needs:
+        watchers: tuple[str, ...] = ()
+        with suppress(OpsconsoleError, TimeoutError):
+            async with asyncio.timeout(_PATIENCE_S):
+                watchers = (await ask(self.source, AskHealth(), Health)).watchers
+        own_worker = None if self._own_worker is None else self._own_worker()
+        return needs(
+            self.model.fleet, own_worker=own_worker, watchers=watchers, own_name=self.model.contact.actor
+        )  # fmt: skip
+
+    def _leave(self) -> None:
+        """What goes on running is said on the terminal that one comes back to."""
+        self._recollection.close()
         note = "" if self._quit_note is None else self._quit_note()
         self.exit(0, message=note or None)
 

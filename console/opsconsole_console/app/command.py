@@ -46,7 +46,7 @@ KINDS: tuple[CommandKind, ...] = (
     CommandKind("drain", "worker", "give a worker no more tasks", verb=True),
     CommandKind("undrain", "worker", "give a drained worker tasks again", verb=True),
     CommandKind("events", "filter", "who did what, when and why", optional=True),
-    CommandKind("invite", "", "a line to paste on a new GPU host", verb=True),
+    CommandKind("invite", "", "let a new GPU host in, or a person", verb=True),
     CommandKind("theme", "theme", "change the colours"),
     CommandKind("help", "", "all keys"),
     CommandKind("quit", "", "leave the console"),

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 from opsconsole.fleet import Fleet
-from opsconsole.fleet_link import ConnectionState, FleetLink
+from opsconsole.fleet_link import Connectivity, FleetLink
 from opsconsole.target import TargetSource, current
 from opsconsole_console.app.source import Contact, OnChange, OnContact
 from opsconsole_protocol.api import AnyAnswer, AnyRequest
@@ -30,12 +30,14 @@ class LiveSource:
 
     async def run(self, on_change: OnChange, on_contact: OnContact) -> None:
         """Connect, and again whenever the connection is lost, until cancelled. Raises OpsconsoleError out of `start`."""
-        if self._start is not None:
-            await asyncio.to_thread(self._start)
+        start, self._start = self._start, None
+        if start is not None:
+            await asyncio.to_thread(start)
 
-        def tell(state: ConnectionState, text: str) -> None:
+        def tell(told: Connectivity) -> None:
             welcome = None if self._link is None else self._link.welcome
-            on_contact(Contact(state, text, "" if welcome is None else welcome.role))
+            role, actor = ("", "") if welcome is None else (welcome.role, welcome.actor)
+            on_contact(Contact(told.state, told.text, role, actor, told.retry_ms, told.silent_ms))
 
         self._link = FleetLink(self._target, on_change=on_change, on_connection=tell, fleet=self.fleet)
         try:

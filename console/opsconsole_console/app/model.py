@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from opsconsole.fleet import Change, Fleet
 from opsconsole_console.app.clock import Clock
+from opsconsole_console.app.failure import Failures, Seen
 from opsconsole_console.app.history import UtilisationHistory
 from opsconsole_console.app.short_id import ShortIds
 from opsconsole_console.app.source import Contact
@@ -15,22 +16,26 @@ from opsconsole_protocol.api import JobRow, WorkerRow
 
 
 class Model:
-    """The view model. `contact_since_ms` is when the console last came into the state it is in."""
+    """The view model. `contact_since_ms` is when the console last was connected, or last lost its coordinator."""
 
-    def __init__(self, fleet: Fleet, clock: Clock) -> None:
+    def __init__(self, fleet: Fleet, clock: Clock, seen: Seen | None = None) -> None:
         self.fleet = fleet
-        self.clock = clock
+        self.wall_clock = clock
         self.contact = Contact("connecting")
         self.contact_since_ms = clock()
         self.heard_ms: int | None = None
-        """When the fleet last was known to be as shown."""
+        """When the fleet last was known to be as shown; None while nothing is shown yet, and now while connected."""
+        self.retry_at_ms: int | None = None
+        """When the coordinator, which isn't reached, is tried again."""
         self.utilisation = UtilisationHistory()
         self.short_ids = ShortIds()
+        self.failures = Failures(seen)
         self.all_fetched = False
         """Whether every job that the coordinator has is here."""
         self._older: dict[str, JobRow] = {}
+        self._failed: list[JobRow] | None = None
         self._pending = Change(reset=True)
-        self._contact_changed = True
+        self._is_dirty = True
 
     def note(self, change: Change) -> None:
         """Remember that rows changed; nothing is painted yet."""
@@ -39,26 +44,63 @@ class Model:
             self.utilisation.add(self.fleet.workers[worker_id], now_ms)
         for worker_id in change.workers_removed:
             self.utilisation.forget(worker_id)
+        self._note_failures(change)
         known = self.short_ids.length
         self.short_ids.add(change.jobs)
         if self.short_ids.length != known:
             change = change | Change(reset=True)
         self._pending = self._pending | change
 
+    def _note_failures(self, change: Change) -> None:
+        jobs = self.fleet.jobs
+        if change.reset:
+            fresh = self.failures.begin(jobs.values())
+            self._failed = [] if self._failed is None else self._failed + fresh
+            return
+        self.failures.forget(change.jobs_removed)
+        fresh = self.failures.note(row for job_id in change.jobs if (row := jobs.get(job_id)) is not None)
+        if self._failed is not None:
+            self._failed += fresh
+
+    def take_failed(self) -> list[JobRow]:
+        """The jobs that failed since the last time; not those that had before the console came."""
+        fresh, self._failed = self._failed or [], self._failed and []
+        return fresh
+
+    def look(self, job_id: str) -> None:
+        """Somebody looks at a job: its failure isn't new any more."""
+        self._is_dirty |= self.failures.look(job_id)
+
+    def look_at_all(self) -> int:
+        """Nothing is new any more; how many failures were."""
+        self._is_dirty = True
+        return self.failures.look_at_all()
+
     def meet(self, contact: Contact) -> None:
         """Remember how the console stands with its coordinator."""
-        if (self.contact.state == "connected") != (contact.state == "connected"):
-            self.contact_since_ms = self.clock()
-        if self.contact.state == "connected":
-            self.heard_ms = self.clock()
+        now_ms, was_live = self.wall_clock(), self.is_live
         self.contact = contact
-        self._contact_changed = True
+        if self.is_live != was_live:
+            self.contact_since_ms = now_ms
+            if was_live:
+                self.heard_ms = now_ms - contact.silent_ms
+        self.retry_at_ms = now_ms + contact.retry_ms if contact.state == "lost" else None
+        self._is_dirty = True
+
+    @property
+    def is_live(self) -> bool:
+        """Whether what is shown is so now; otherwise it was so at `heard_ms`."""
+        return self.contact.state == "connected"
+
+    def clock(self) -> int:
+        """The time that what is shown is from: it stands still while nothing is heard, so that nothing seems to run."""
+        return self.wall_clock() if self.is_live or self.heard_ms is None else self.heard_ms
 
     def take(self) -> Change | None:
         """What to repaint since the last time; None when nothing is."""
         change, self._pending = self._pending, Change()
-        contact_changed, self._contact_changed = self._contact_changed, False
-        return change if change or contact_changed else None
+        is_dirty, self._is_dirty = self._is_dirty, False
+        return change if change or is_dirty else None
 
     def add_older(self, rows: Iterable[JobRow]) -> int:
         """Let finished jobs that were fetched by page join; how many of them are new here."""

@@ -12,8 +12,10 @@ from opsconsole_console.app.log_feeder import LogTarget
 from opsconsole_console.app.model import Model
 from opsconsole_console.app.operation import Operations, Severity
 from opsconsole_console.app.source import FleetSource, ask
-from opsconsole_protocol.api import DetailAnswer, Invite, Invited, JobList, JobRow, ListJobs, ShowJob
+from opsconsole_console.widget import format as fmt
+from opsconsole_protocol.api import DetailAnswer, JobList, JobRow, ListJobs, ShowJob
 from opsconsole_protocol.error import InvalidRequest, NotFound, OpsconsoleError
+from opsconsole_protocol.state import TaskState
 
 if TYPE_CHECKING:
     from opsconsole_console.screen.main.main_screen import MainScreen
@@ -46,6 +48,10 @@ class Navigation(App[int]):
         """Do something in the background."""
         raise NotImplementedError
 
+    def look_up(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Fetch something that nobody asked for by a key."""
+        raise NotImplementedError
+
     def set_theme(self, name: str) -> None:
         """Change the colours."""
         raise NotImplementedError
@@ -58,6 +64,26 @@ class Navigation(App[int]):
 
         self.push_screen(JobScreen(self.model, self.source, job_id))
 
+    def action_failure(self, step: int) -> None:
+        """Go to the next job that failed unseen, or back: on the first screen with the cursor, else to its own screen."""
+        from opsconsole_console.screen.job.job_screen import JobScreen
+
+        job_id = self.model.failures.step(step)
+        if job_id is None:
+            self.say("nothing failed unseen" if step > 0 else "this is the first failure gone to")
+            return
+        self.model.look(job_id)
+        if self.screen is not self.main:
+            self.switch_screen(JobScreen(self.model, self.source, job_id))
+        elif self.main.job_pane.show_job(job_id):
+            self.main.show_table(self.main.job_pane)
+        else:
+            self.open_job(job_id)  # a filter hides it, or it is among the older ones
+
+    def action_failures_seen(self) -> None:
+        number = self.model.look_at_all()
+        self.say(f"{fmt.plural(number, 'failure')} seen" if number else "nothing failed unseen")
+
     def open_worker(self, worker_id: str) -> None:
         """One worker."""
         from opsconsole_console.screen.worker.worker_screen import WorkerScreen
@@ -65,10 +91,13 @@ class Navigation(App[int]):
         self.push_screen(WorkerScreen(self.model, self.source, worker_id))
 
     def open_why(self, job_id: str) -> None:
-        """Why a job stands where it stands."""
+        """Why a job stands where it stands, or how it came to its end."""
+        from opsconsole_console.screen.ended_screen import EndedScreen
         from opsconsole_console.screen.why_screen import WhyScreen
 
-        self.push_screen(WhyScreen(self.model, self.source, job_id))
+        job = self.model.job(job_id)
+        has_failed = job is not None and job.finished_at_ms is not None and job.state != TaskState.SUCCEEDED
+        self.push_screen((EndedScreen if has_failed else WhyScreen)(self.model, self.source, job_id))
 
     def open_spec(self, job_id: str) -> None:
         """A job's whole spec."""
@@ -93,6 +122,12 @@ class Navigation(App[int]):
         from opsconsole_console.screen.event_screen import EventScreen
 
         self.push_screen(EventScreen(self.model, self.source, filter_text))
+
+    def open_invite(self) -> None:
+        """Somebody new: a host, or a person."""
+        from opsconsole_console.screen.invite_screen import InviteScreen
+
+        self.push_screen(InviteScreen(self.model, self.source))
 
     def open_again(self, job_id: str) -> None:
         """The new-job dialog, filled in from a job."""
@@ -211,7 +246,7 @@ class Navigation(App[int]):
             case "help":
                 self.action_help()
             case "invite":
-                self.do(self._invite)
+                self.open_invite()
             case "quit":
                 self.call_later(self.run_action, "app.quit")
 
@@ -249,11 +284,6 @@ class Navigation(App[int]):
             raise InvalidRequest(f"{text!r} could be any of {len(found)} jobs: type more of the id")
         return found[0]
 
-    async def _invite(self) -> None:
-        from opsconsole_console.screen.text_screen import invitation_screen
-
-        self.push_screen(invitation_screen(await ask(self.source, Invite(), Invited)))
-
     # -- pages ----------------------------------------------------------------------------------------------------
 
     def fetch_older_jobs(self) -> None:
@@ -261,7 +291,7 @@ class Navigation(App[int]):
         if self._fetching_older or self.model.all_fetched:
             return
         self._fetching_older = True
-        self.do(self._fetch_older)
+        self.look_up(self._fetch_older)
 
     async def _fetch_older(self) -> None:
         try:

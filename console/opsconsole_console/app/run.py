@@ -1,9 +1,18 @@
 """Starting the console on a coordinator."""
 
+from __future__ import annotations
+
 import os
-from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from opsconsole.target import Target, TargetSource
+from opsconsole_protocol.error import OpsconsoleError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from opsconsole_console.app.announcement import Notify
 
 __all__ = ["Target", "run_app"]
 
@@ -14,22 +23,45 @@ def run_app(
     start: Callable[[], None] | None = None,
     read_only: bool = False,
     quit_note: Callable[[], str] | None = None,
+    own_worker: Callable[[], str | None] | None = None,
+    state_dir: Path | None = None,
     theme: str | None = None,
+    theme_configured: str | None = None,
     keymap: Mapping[str, str] | None = None,
+    notify: Notify = "none",
+    memory: Path | None = None,
 ) -> int:
     """Show the console until the operator leaves; its exit code. Raises the OpsconsoleError that `start` raised.
 
     `target` is a coordinator, or what finds it anew at every connection. `start`, where there is one, starts it: on
-    another thread, once the console is painted. `quit_note` says what goes on running after
-    leaving; it is printed then. `keymap` maps binding ids to keys, several separated by commas.
+    another thread, once the console is painted. `quit_note` says what goes on running after leaving; it is printed
+    then. `own_worker` is there where the coordinator stops with the console: it tells the id of the worker that stops
+    too, and leaving asks first when others need them. In `state_dir` the console's own mistakes are noted, and what is
+    copied where there is no clipboard. `theme` was asked for this time, `theme_configured` is the usual one. `notify`
+    says how failed jobs are announced, `memory` is the file in which the console's state is kept. `keymap` maps binding
+    ids to keys, several separated by commas.
     """
     from opsconsole_console.app.app import ConsoleApp
     from opsconsole_console.app.live_source import LiveSource
+    from opsconsole_console.app.memory import Memory
 
     for name in ("COLUMNS", "LINES"):
         os.environ.pop(name, None)  # what a shell once exported would be believed over the terminal, for ever
-    app = ConsoleApp(LiveSource(target, start), read_only=read_only, quit_note=quit_note, theme=theme, keymap=keymap)
+    app = ConsoleApp(
+        LiveSource(target, start),
+        read_only=read_only,
+        quit_note=quit_note,
+        own_worker=own_worker,
+        state_dir=state_dir,
+        theme=theme,
+        theme_configured=theme_configured,
+        keymap=keymap,
+        notify=notify,
+        memory=None if memory is None else Memory(memory),
+    )
     result = app.run()
     if app.failure is not None:
         raise app.failure
+    if app.faults is not None and result is None and app.faults.count:
+        raise OpsconsoleError(f"the console ended over its own mistake: {app.faults.path} says more")
     return app.return_code or result or 0

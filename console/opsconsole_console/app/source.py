@@ -18,11 +18,17 @@ ConnectionState: TypeAlias = Literal["connecting", "connected", "lost"]
 
 @dataclass(frozen=True)
 class Contact:
-    """How the console stands with its coordinator. `text` says with whom, or why not; `role` is what the token may do."""
+    """How the console stands with its coordinator. `text` says with whom, or why not; `role` is what the token may do, `actor` its name.
+
+    Where it is lost, `retry_ms` is the time to the next attempt and `silent_ms` how long nothing had been heard before.
+    """
 
     state: ConnectionState
     text: str = ""
     role: str = ""
+    actor: str = ""
+    retry_ms: int = 0
+    silent_ms: int = 0
 
 
 OnChange: TypeAlias = Callable[[Change], None]

@@ -13,14 +13,18 @@ import sys
 from collections.abc import Sequence
 
 from opsconsole_console.cli import console
+from opsconsole_console.cli.interruption import Terminated
 from opsconsole_console.cli.output import put, say
 from opsconsole_console.cli.parser import USAGE, Group, Parser, VerbParser, add_common
+from opsconsole_console.cli.scope import check_scope, verb_of
+from opsconsole_console.cli.secret_argument import hide
 from opsconsole_console.cli.verb import VERBS
 from opsconsole_console.visible import clean
 from opsconsole_protocol.error import InvalidRequest, OpsconsoleError
 
 FAILED = 1
 INTERRUPTED = 130
+TERMINATED = 143
 BROKEN_PIPE = 141
 
 _DESCRIPTION = """\
@@ -32,22 +36,26 @@ coordinator that already runs here.
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command line; its exit code: 0 done, 1 it failed, 2 wrong usage, 130 interrupted, or the task's own."""
+    """Run one command line; its exit code: 0 done, 1 it failed, 2 wrong usage, 130 interrupted, 143 terminated, or the task's own."""
     words, command = _split(list(sys.argv[1:] if argv is None else argv))
+    if argv is None:
+        hide(words)
     _never_fail_to_encode()
+    parser = build_parser(words)
     try:
-        args = build_parser(words).parse_args(words)
+        args = parser.parse_args(words)
     except SystemExit as end:
         return _flushed(end.code if isinstance(end.code, int) else USAGE)
     args.command = command
     try:
         _check_text((*words, *(command or ())))
+        check_scope(args, verb_of(words, parser, tuple(VERBS)))
         _check_command(args)
         return _flushed(args.run(args))
     except SystemExit as end:  # a verb that parses words of its own has said what is wrong
         return _flushed(end.code if isinstance(end.code, int) else USAGE)
-    except KeyboardInterrupt:
-        return INTERRUPTED
+    except KeyboardInterrupt as end:
+        return TERMINATED if isinstance(end, Terminated) else INTERRUPTED
     except BrokenPipeError:
         return _closed_pipe()
     except OpsconsoleError as error:
@@ -121,7 +129,7 @@ def _near(error: UnicodeEncodeError) -> str:
 
 def _check_command(args: argparse.Namespace) -> None:
     if args.command is not None and not getattr(args, "takes_command", False):
-        raise InvalidRequest("a command after -- goes with submit, run or template set")
+        raise InvalidRequest("a command after -- goes with submit, run, clone or template set")
 
 
 def _complain(args: argparse.Namespace, message: str, code: int) -> int:

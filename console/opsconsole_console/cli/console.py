@@ -15,12 +15,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from opsconsole.target import TargetSource
+    from opsconsole_console.composition import Embedded
     from opsconsole_console.config import Config
     from opsconsole_coordinator.runtime import CoordinatorConfig
 
 _NO_TERMINAL = (
     "the console needs a terminal, for its errors too: use `opsconsole serve` for a coordinator, `opsconsole run -- CMD` for one job, "
     "or see `opsconsole --help`"
+)
+_TOO_PLAIN = ("dumb", "unknown")
+_NO_SCREEN = (
+    "this terminal says that it can only print lines (TERM={}): set TERM to what it is, say xterm-256color, or use "
+    "`opsconsole jobs`, `opsconsole logs` and the other verbs of `opsconsole --help`"
 )
 _QUIT_NOTE = (
     "The coordinator and the worker in this console stop. Running tasks go on, and are found again at the next start."
@@ -41,6 +47,8 @@ def open_console(args: argparse.Namespace) -> int:
     """`opsconsole` without a verb."""
     if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
         raise InvalidRequest(_NO_TERMINAL)
+    if os.environ.get("TERM", "") in _TOO_PLAIN:
+        raise InvalidRequest(_NO_SCREEN.format(os.environ["TERM"]))
     from opsconsole_console.config import load_config
 
     config = load_config(args.config)
@@ -62,13 +70,15 @@ def _is_remote(args: argparse.Namespace, config: Config) -> bool:
 def _open_remote(args: argparse.Namespace, config: Config) -> int:
     import asyncio
 
+    from opsconsole.target import current
     from opsconsole_console.cli.session import target_source
 
-    if args.listen or args.advertise or args.no_agent:
-        raise InvalidRequest(
-            "--connect uses a coordinator that runs already: leave out --listen, --advertise, --no-agent"
-        )
-    return _show(asyncio.run(target_source(args)), args, config, lambda: _DETACH_NOTE)
+    for option in (*SERVE_OPTIONS, *WORKER_OPTIONS, "no_agent", "tag"):
+        if getattr(args, option):
+            flag = f"--{option.replace('_', '-')}"
+            raise InvalidRequest(f"--connect uses a coordinator that runs already: leave out {flag}")
+    target = asyncio.run(target_source(args))
+    return _show(target, args, config, current(target).url, lambda: _DETACH_NOTE)
 
 
 def _open_local(args: argparse.Namespace, config: Config) -> int:
@@ -79,7 +89,7 @@ def _open_local(args: argparse.Namespace, config: Config) -> int:
     target = composition.attached(data_dir)
     if is_running(data_dir):
         target()
-        return _show(target, args, config, lambda: _DETACH_NOTE)
+        return _show(target, args, config, str(data_dir), lambda: _DETACH_NOTE)
 
     def coordinator() -> CoordinatorConfig:
         return composition.coordinator_config(
@@ -90,7 +100,7 @@ def _open_local(args: argparse.Namespace, config: Config) -> int:
     arguments = worker_arguments(args) if with_agent else None
     embedded = composition.Embedded(data_dir, coordinator, agent_arguments=arguments)
     try:
-        return _show(target, args, config, lambda: _QUIT_NOTE, embedded.start)
+        return _show(target, args, config, str(data_dir), lambda: _QUIT_NOTE, embedded)
     finally:
         embedded.close()
 
@@ -99,16 +109,24 @@ def _show(
     target: TargetSource,
     args: argparse.Namespace,
     config: Config,
+    coordinator: str,
     quit_note: Callable[[], str],
-    start: Callable[[], None] | None = None,
+    embedded: Embedded | None = None,
 ) -> int:
+    from opsconsole_console import composition
     from opsconsole_console.app import run_app
+    from opsconsole_console.app.memory import state_path
 
     return run_app(
         target,
-        start=start,
+        start=None if embedded is None else embedded.start,
+        own_worker=None if embedded is None else lambda: embedded.own_worker,
         read_only=args.read_only or config.console.read_only,
         quit_note=quit_note,
-        theme=args.theme or config.console.theme,
+        state_dir=composition.named_data_dir(args.data_dir, args.config, config),
+        theme=args.theme,
+        theme_configured=config.console.theme,
         keymap=config.console.keys,
+        notify=config.console.notify,
+        memory=state_path(coordinator),
     )

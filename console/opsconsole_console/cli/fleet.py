@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import datetime as dt
 import time
 from typing import TYPE_CHECKING, Any
 
+from opsconsole_console.cli.logs import since_ms
 from opsconsole_console.cli.output import plain, put, put_json, put_table, say
-from opsconsole_console.cli.parser import Group, Parser, at_least
+from opsconsole_console.cli.parser import Group, Parser, at_least, typed
 
 if TYPE_CHECKING:
     from opsconsole.client import Client
@@ -22,10 +24,14 @@ def add(group: Group) -> None:
     _add_filter(parser, "state=running project=pose")
     parser.add_argument("--project", metavar="P", default="", help="only this project's")
     parser.add_argument(
+        "--since", metavar="T", type=typed(since_ms), help="submitted since then: 2d (ago), or 2026-01-31T12:00"
+    )
+    parser.add_argument(
         "-n", "--limit", metavar="N", type=at_least(1), default=100, help="at most so many (%(default)s)"
     )
     parser = group.verb("workers", list_workers)
     _add_filter(parser, "'gpu_memory_mb>=40000'")
+    parser.add_argument("--all", action="store_true", help="also workers that were revoked")
     _add_json(group.verb("projects", list_projects))
     _add_json(group.verb("templates", list_templates))
 
@@ -44,7 +50,7 @@ def list_jobs(args: argparse.Namespace) -> int:
     from opsconsole_console.cli.session import with_client
 
     async def work(client: Client) -> list[JobRow]:
-        return await client.jobs(" ".join(args.filter), args.project, args.limit)
+        return await client.jobs(" ".join([*args.filter, *_since(args.since)]), args.project, args.limit)
 
     rows = with_client(args, work)
     if args.json:
@@ -55,8 +61,16 @@ def list_jobs(args: argparse.Namespace) -> int:
         header = ("ID", "NAME", "PROJECT", "STATE", "PRIO", "TASKS", "WORKER", "AGE", "TIME", "REASON")
         put_table(header, (_job_cells(row, now_ms) for row in rows), states=_STATES)
     else:
-        say("no jobs" if not (args.filter or args.project) else "no job matches")
+        say("no jobs" if not (args.filter or args.project or args.since) else "no job matches")
     return 0
+
+
+def _since(since_ms: int | None) -> list[str]:
+    """The condition that --since stands for."""
+    if since_ms is None:
+        return []
+    moment = dt.datetime.fromtimestamp(since_ms / 1000, dt.UTC)
+    return [f'created>="{moment.isoformat(timespec="milliseconds")}"']
 
 
 def _job_cells(row: JobRow, now_ms: int) -> tuple[str, ...]:
@@ -80,7 +94,7 @@ def list_workers(args: argparse.Namespace) -> int:
     from opsconsole_console.cli.session import with_client
 
     async def work(client: Client) -> list[WorkerRow]:
-        return await client.workers(" ".join(args.filter))
+        return await client.workers(" ".join(args.filter), revoked=args.all)
 
     rows = with_client(args, work)
     if args.json:
@@ -105,9 +119,8 @@ def worker_lines(row: WorkerRow) -> list[str]:
     """A worker for people: one line, then its GPUs and its folders."""
     from opsconsole_console.visible import clean
 
-    link = "" if row.connection == "connected" else f", {row.connection}"
     tags = f"  [{', '.join(row.tags)}]" if row.tags else ""
-    lines = [f"{row.name}  {row.status}{link}  {row.running_tasks}/{row.max_concurrent_jobs} tasks{tags}"]
+    lines = [f"{row.name}  {_standing(row)}  {row.running_tasks}/{row.max_concurrent_jobs} tasks{tags}"]
     lines += [f"  GPU {gpu.index}:  {gpu_text(gpu)}" for gpu in row.gpus]
     if not row.gpus:
         lines.append(f"  GPU:    none{f' ({row.gpu_message})' if row.gpu_message else ''}")
@@ -115,6 +128,22 @@ def worker_lines(row: WorkerRow) -> list[str]:
     if row.attention and (row.gpus or row.attention != row.gpu_message):
         lines.append(f"  Note:   {row.attention}")
     return [clean(line) for line in lines]
+
+
+def _standing(row: WorkerRow) -> str:
+    """Status and connection. Of a lost worker nobody knows what it is free for, only whether it was drained."""
+    if row.connection == "connected":
+        return row.status
+    if row.connection != "lost":
+        return f"{row.status}, {row.connection}"
+    from opsconsole_console.widget import format as fmt
+
+    heard = (
+        ""
+        if row.last_seen_ms is None
+        else f", last heard of {fmt.age(row.last_seen_ms, time.time_ns() // 1_000_000)} ago"
+    )
+    return ("maintenance, " if row.status == "maintenance" else "") + f"lost{heard}"
 
 
 def gpu_text(gpu: Any) -> str:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import os
 import signal
 from pathlib import Path
 
 from opsconsole.client import Client
-from opsconsole_console.cli.narrator import Narrator, ending
+from opsconsole_console.cli.narrator import Narrator
 from opsconsole_console.cli.output import say
-from opsconsole_console.cli.submit import say_nothing, watch
+from opsconsole_console.cli.submit import failure, say_nothing, watch
 from opsconsole_console.local_run import LocalRun
+from opsconsole_console.own_input import own_input
 from opsconsole_protocol.error import NoWorkersAcceptedError, OpsconsoleError, Unavailable
 from opsconsole_protocol.ids import JobId
 from opsconsole_protocol.spec import JobSpec
@@ -45,6 +47,7 @@ class Foreground:
             grace_ms=self._spec.grace_ms,
             input_path=Path.cwd(),
             max_concurrent_jobs=self._args.max_concurrent_jobs,
+            stdin=own_input() if self._spec.num_tasks == 1 else os.devnull,
         )
         try:
             code = await self._until_interrupted(local)
@@ -78,8 +81,7 @@ class Foreground:
             self._client = client
             code, detail = await watch(client, self._job_id, narrator, follow=True, raw=self._args.raw)
         if code and not self._args.verbose and self._interrupted_by is None:
-            failing = [task for task in detail.tasks if task.state != "succeeded"]
-            say(f"opsconsole: {ending(failing[0])}" if failing else f"opsconsole: {detail.job.state}")
+            say(f"opsconsole: {failure(detail)}")
         return code
 
     async def _wait_for_worker(self, client: Client, local: LocalRun) -> None:

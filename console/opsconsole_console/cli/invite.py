@@ -1,4 +1,4 @@
-"""`opsconsole invite`: the one line that lets a worker, or a person, in."""
+"""`opsconsole invite`: the one line that lets a worker, or a person, in; and the lines that are still good."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import argparse
 import time
 from typing import TYPE_CHECKING
 
-from opsconsole_console.cli.output import put, put_json, say
+from opsconsole_console.app.invitation import LOOPBACK_ADVICE, ROLES, command_of, is_local
+from opsconsole_console.cli.output import put, put_json, put_table, say
 from opsconsole_console.cli.parser import Group, at_least, milliseconds
+from opsconsole_protocol.error import InvalidRequest
 
 if TYPE_CHECKING:
     from opsconsole.client import Client
-    from opsconsole_protocol.api import Invited
+    from opsconsole_protocol.api import InvitationRow, Invited
 
 
 def add(group: Group) -> None:
@@ -23,15 +25,25 @@ def add(group: Group) -> None:
     parser.add_argument("--tag", metavar="K[=V]", action="append", default=[], help="a tag for the worker; repeatable")
     parser.add_argument(
         "--role",
-        choices=("worker", "viewer", "operator", "admin"),
+        choices=ROLES,
         default="worker",
         help="invite a person instead: viewer, operator or admin",
+    )
+    parser.add_argument("--list", action="store_true", help="list the invitations that still let somebody in, instead")
+    parser.add_argument(
+        "--revoke",
+        metavar="ID",
+        action="append",
+        default=[],
+        help="take one back, by its id or `all`, instead; repeatable",
     )
     parser.add_argument("--json", action="store_true", help="one JSON object: line, command, role, expires_at_ms")
 
 
 def invite(args: argparse.Namespace) -> int:
     """`opsconsole invite`."""
+    if args.list or args.revoke:
+        return _manage(args)
     from opsconsole_console.cli.session import with_client
     from opsconsole_console.widget import format as fmt
 
@@ -47,11 +59,40 @@ def invite(args: argparse.Namespace) -> int:
     left_ms = invited.expires_at_ms - time.time_ns() // 1_000_000
     uses = "once" if args.uses == 1 else f"{args.uses} times"
     say(f"valid {uses}, for {fmt.duration_exact(max(0, left_ms))}; it holds a secret")
-    if invited.line.startswith("ws://"):
-        say("this coordinator listens on this machine only: restart it with --listen 0.0.0.0:7373 to let others in")
+    if is_local(invited.line):
+        say(LOOPBACK_ADVICE)
     return 0
 
 
-def command_of(line: str, role: str) -> str:
-    """What to paste into a shell."""
-    return f"opsconsole agent --join '{line}'" if role == "worker" else f"opsconsole --connect '{line}'"
+def _manage(args: argparse.Namespace) -> int:
+    """`--list` and `--revoke`."""
+    from opsconsole_console.cli.session import with_client
+
+    if args.list and args.revoke:
+        raise InvalidRequest("--list and --revoke are two things to do: one after the other")
+
+    async def work(client: Client) -> list[InvitationRow]:
+        if args.list:
+            return await client.invitations()
+        if "all" in args.revoke:
+            return await client.revoke_invitations(everything=True)
+        return await client.revoke_invitations(*args.revoke)
+
+    rows = with_client(args, work)
+    if args.json:
+        put_json(*rows)
+    elif rows:
+        now_ms = time.time_ns() // 1_000_000
+        put_table(("ID", "ROLE", "NAME", "TAGS", "USES", "GOOD FOR", "BY"), (_cells(row, now_ms) for row in rows))
+    if args.revoke:
+        say(f"{len(rows)} taken back; who came in by them stays")
+    elif not rows:
+        say("no invitation is open")
+    return 0
+
+
+def _cells(row: InvitationRow, now_ms: int) -> tuple[str, ...]:
+    from opsconsole_console.widget import format as fmt
+
+    left = fmt.duration_exact(max(0, row.expires_at_ms - now_ms))
+    return (row.id, row.role, row.name, ", ".join(row.tags), str(row.uses_left), left, row.created_by)

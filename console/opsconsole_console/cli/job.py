@@ -44,7 +44,7 @@ def show(args: argparse.Namespace) -> int:
     if args.json:
         put_json(detail_object(detail))
     else:
-        _put_job(detail)
+        _put_job(detail, index)
         _put_tasks(detail.tasks)
         _put_events(detail)
     return 0
@@ -59,8 +59,23 @@ def detail_object(detail: JobDetail) -> dict[str, Any]:
     return found | {"tasks": tasks, "events": plain(detail.events), "spec": plain(detail.spec)}
 
 
-def _put_job(detail: JobDetail) -> None:
+def _command(detail: JobDetail, index: int | None) -> str:
+    """What the task that was named runs, or the first, and how many others run something else."""
     import shlex
+
+    spec = detail.spec
+    if index is not None:
+        return shlex.join(spec.command_of(index))
+    return shlex.join(spec.command) + (f"   and {detail.job.num_tasks - 1} more" if spec.task_commands else "")
+
+
+def _ports(tasks: tuple[TaskRow, ...]) -> str:
+    """Of one task: a table of several says each one's own."""
+    ports = tasks[0].attempts[-1].ports if len(tasks) == 1 and tasks[0].attempts else {}
+    return ", ".join(f"{name} {port}" for name, port in ports.items())
+
+
+def _put_job(detail: JobDetail, index: int | None) -> None:
 
     row, spec = detail.job, detail.spec
     now_ms = time.time_ns() // 1_000_000
@@ -71,13 +86,14 @@ def _put_job(detail: JobDetail) -> None:
         ("Job", f"{row.id}  {row.name}"),
         ("State", f"{row.state}{': ' + row.reason if row.reason else ''}"),
         ("Project", f"{row.project}, priority {row.priority}"),
-        ("Command", shlex.join(spec.command) + (f"   and {row.num_tasks - 1} more" if spec.task_commands else "")),
+        ("Command", _command(detail, index)),
         ("Gang", f"{row.num_tasks} tasks, all at once or none" if spec.gang else ""),
         ("Worker", row.worker or ""),
         ("Input", ", ".join(spec.inputs)),
         ("Output", row.output_path or (only.output_path if only is not None else None) or ""),
         ("Ran in", last.workdir or "" if last is not None else ""),
         ("Note", last.note if last is not None else ""),
+        ("Ports", _ports(detail.tasks)),
         ("After", ", ".join(spec.after)),
         ("Needs", ", ".join((*_needs(detail), *spec.requirements))),
         ("Time-out", _limits(spec)),
@@ -145,6 +161,8 @@ def _task_cells(task: TaskRow) -> tuple[str, ...]:
 def _what(task: TaskRow) -> str:
     """Why it is as it is; of one that was ended on somebody's word also when."""
     words = task.error or task.reason or (task.attempts[-1].note if task.attempts else "")
+    if len(task.attempts) and task.attempts[-1].ports and not words:
+        return "ports " + " ".join(f"{name}={port}" for name, port in task.attempts[-1].ports.items())
     if task.state == "killed" and task.finished_at_ms is not None:
         return f"{words}, ended {stamp(task.finished_at_ms)}"
     return words

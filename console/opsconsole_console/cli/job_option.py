@@ -94,7 +94,78 @@ def make_spec(args: argparse.Namespace, command: Sequence[str] | None, template:
     if template is not None:
         apply_defaults(args, template.defaults)
     words = _command(command, template)
-    found: dict[str, Any] = {
+    given = {name: value for name, value in _fields(args).items() if value is not None}
+    spec = _checked(JobSpec, {**given, **_tasks(args, words, template)})
+    check_spec(spec)
+    return spec
+
+
+def changed_spec(base: JobSpec, index: int | None, args: argparse.Namespace, command: Sequence[str] | None,
+                 template: TemplateRow | None) -> JobSpec:  # fmt: skip
+    """`base` (of one task: as a job of its own) with everything that was given put in its place. Raises InvalidRequest.
+
+    `template`: the one that was named, or that `base` was made from where its parameters are set anew.
+    """
+    import msgspec
+
+    from opsconsole_protocol.spec import JobSpec, check_spec
+
+    base = base if index is None else _task_alone(base, index)
+    if args.template is not None and template is not None:
+        apply_defaults(args, template.defaults)
+    fields = {name: getattr(base, name) for name in base.__struct_fields__}
+    fields |= {name: value for name, value in _fields(args).items() if value or (value == 0 and value is not False)}
+    fields["resources"] = {**msgspec.to_builtins(base.resources), **msgspec.to_builtins(_resources(args))}
+    fields["environment"] = {**base.environment, **environment_of(args.env, os.environ)}
+    if command or args.template is not None or args.sweep:
+        if template is None and not command:
+            raise InvalidRequest("--sweep needs a command with {K} in it: give it after --")
+        fields |= {"num_tasks": args.tasks or 1, "template": None, "parameters": (), "task_commands": ()}
+        fields |= _tasks(args, _command(command, template), template)
+    elif args.set:
+        fields |= _set_anew(base, args, template)
+    elif args.tasks is not None and args.tasks != base.num_tasks:
+        if base.task_commands:
+            raise InvalidRequest("a sweep has a task for each combination: give --sweep, or a command after --")
+        fields["parameters"] = base.parameters[:1] * args.tasks
+    spec = _checked(JobSpec, fields)
+    check_spec(spec)
+    return spec
+
+
+def _task_alone(spec: JobSpec, index: int) -> JobSpec:
+    """One task of a job as a job."""
+    from msgspec.structs import replace
+
+    if index >= spec.num_tasks:
+        raise InvalidRequest(f"the job has {spec.num_tasks} tasks, from task-0 to task-{spec.num_tasks - 1}")
+    return replace(
+        spec, command=spec.command_of(index), num_tasks=1, task_commands=(), gang=False,
+        parameters=spec.parameters[index : index + 1],
+    )  # fmt: skip
+
+
+def _set_anew(base: JobSpec, args: argparse.Namespace, template: TemplateRow | None) -> dict[str, Any]:
+    """The commands of a template's job with some parameters given anew, each task's others as they were."""
+    from opsconsole.template import fill, read_values, spell_value
+
+    if template is None:
+        raise InvalidRequest("--set gives a template's parameters: this job has none, name one with --template")
+    known = {parameter.name for parameter in template.parameters}
+    values = [
+        read_values(template, {name: spell_value(one) for name, one in point.items() if name in known} | dict(args.set))
+        for point in base.parameters or ({},)
+    ]
+    if args.tasks is not None and not base.task_commands:
+        values = values[:1] * args.tasks
+    commands = tuple(fill(template.command, value) for value in values)
+    found: dict[str, Any] = {"command": commands[0], "parameters": tuple(values), "num_tasks": len(values)}
+    return found | {"task_commands": commands if base.task_commands else ()}
+
+
+def _fields(args: argparse.Namespace) -> dict[str, Any]:
+    """Every field of a spec but those of its commands; None where nothing was given."""
+    return {
         "name": args.name,
         "project": args.project,
         "num_tasks": args.tasks,
@@ -119,10 +190,6 @@ def make_spec(args: argparse.Namespace, command: Sequence[str] | None, template:
         "held": args.hold,
         "gang": args.gang,
     }
-    given = {name: value for name, value in found.items() if value is not None}
-    spec = _checked(JobSpec, {**given, **_tasks(args, words, template)})
-    check_spec(spec)
-    return spec
 
 
 def apply_defaults(args: argparse.Namespace, defaults: Mapping[str, Any]) -> None:

@@ -24,7 +24,7 @@ def add(group: Group) -> None:
     """The verbs of this file."""
     parser = group.verb(
         "run", run, usage=_USAGE,
-        epilog="The job has this folder and this environment. Ctrl-C cancels it, a second one kills it; when this\n"
+        epilog="The job has this folder, this environment and, unless it has several tasks, this stdin. Ctrl-C cancels it, a second one kills it; when this\n"
         "command dies, however it dies, so does the job.",
     )  # fmt: skip
     parser.set_defaults(takes_command=True)

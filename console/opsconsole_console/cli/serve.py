@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from opsconsole_console.cli.output import say
 from opsconsole_console.cli.parser import Group
-from opsconsole_protocol.error import InvalidRequest
 
 if TYPE_CHECKING:
     from opsconsole_coordinator.runtime import CoordinatorConfig
@@ -33,8 +32,6 @@ def add_serve_options(parser: argparse.ArgumentParser) -> None:
 
 def serve(args: argparse.Namespace) -> int:
     """`opsconsole serve`."""
-    if args.connect is not None:
-        raise InvalidRequest("serve starts a coordinator: --connect goes without it, as `opsconsole --connect URL`")
     import asyncio
 
     config = make_config(args)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from opsconsole_console.cli.interruption import explained, goes_on
 from opsconsole_console.cli.job_option import add_job_options, make_spec
 from opsconsole_console.cli.logs import add_raw
 from opsconsole_console.cli.output import put, put_json, say
@@ -12,6 +13,8 @@ from opsconsole_console.cli.parser import Group
 from opsconsole_protocol.error import NotFound, OpsconsoleError
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from opsconsole.client import Client
     from opsconsole_console.cli.narrator import Narrator
     from opsconsole_protocol.api import JobDetail, TemplateRow
@@ -33,6 +36,11 @@ def add(group: Group) -> None:
     )  # fmt: skip
     parser.set_defaults(takes_command=True)
     add_job_options(parser)
+    add_how(parser)
+
+
+def add_how(parser: argparse.ArgumentParser) -> None:
+    """What is done once the job is submitted."""
     how = parser.add_argument_group("how to go on")
     how.add_argument("--wait", action="store_true", help="until it has ended, and exit with its code")
     how.add_argument("--follow", action="store_true", help="the same, with its log on stdout instead of the id")
@@ -44,6 +52,16 @@ def add(group: Group) -> None:
 
 def submit(args: argparse.Namespace) -> int:
     """`opsconsole submit`."""
+
+    async def spec(client: Client) -> JobSpec:
+        template = await find_template(client, args.template) if args.template is not None else None
+        return make_spec(args, args.command, template)
+
+    return submit_spec(args, spec)
+
+
+def submit_spec(args: argparse.Namespace, spec: Callable[[Client], Awaitable[JobSpec]]) -> int:
+    """Submit what `spec` gives and go on as `add_how` says; the exit code."""
     from opsconsole.client import new_job_id
     from opsconsole_console.cli.session import PATIENCE_S, with_client
 
@@ -51,23 +69,17 @@ def submit(args: argparse.Namespace) -> int:
     watched = args.wait or args.follow
 
     async def work(client: Client) -> int:
-        return await _submit(client, args, job_id)
+        return await _submit(client, args, await spec(client), job_id)
 
-    try:
-        return with_client(args, work, patience_s=PATIENCE_S if watched else 5.0)
-    except KeyboardInterrupt:
-        if watched:
-            say(
-                f"\n{job_id} goes on: `opsconsole logs -f {job_id}` shows its log, `opsconsole cancel {job_id}` ends it"
-            )
-        raise
+    if not watched:
+        return with_client(args, work, patience_s=5.0)
+    with explained(goes_on(job_id)):
+        return with_client(args, work, patience_s=PATIENCE_S)
 
 
-async def _submit(client: Client, args: argparse.Namespace, job_id: JobId) -> int:
+async def _submit(client: Client, args: argparse.Namespace, spec: JobSpec, job_id: JobId) -> int:
     from opsconsole_console.cli.narrator import Narrator
 
-    template = await find_template(client, args.template) if args.template is not None else None
-    spec = make_spec(args, args.command, template)
     narrator = Narrator(say_nothing if args.quiet else say)
     if args.dry_run:
         return await _dry_run(client, args, spec)
@@ -81,6 +93,8 @@ async def _submit(client: Client, args: argparse.Namespace, job_id: JobId) -> in
     if not args.follow and not args.json:
         put(row.id)
     code, detail = await watch(client, row.id, narrator, follow=args.follow, json=args.json, raw=args.raw)
+    if code and args.quiet:
+        say(f"opsconsole: {failure(detail)}")
     if args.json:
         put_json(detail.job)
     return code
@@ -154,6 +168,15 @@ async def watch(
     detail = await client.show(job_id, events_limit=0)
     narrator.ended(detail)
     return exit_code(detail.tasks), detail
+
+
+def failure(detail: JobDetail) -> str:
+    """Why a watched job failed, in one line."""
+    from opsconsole.outcome import first_failing
+    from opsconsole_console.cli.narrator import ending
+
+    task = first_failing(detail.tasks)
+    return detail.job.state if task is None else ending(task)
 
 
 async def _print_log(client: Client, job_id: str, *, json: bool, raw: bool) -> None:

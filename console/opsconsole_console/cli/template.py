@@ -52,6 +52,8 @@ def template(args: argparse.Namespace) -> int:
         return 0
     if args.command is not None:
         raise InvalidRequest("`template show` takes no command: to change it, use `template set`")
+    if args.param or args.description or args.default:
+        raise InvalidRequest("`template show` takes nothing but a name: to change it, use `template set`")
 
     async def find(client: Client) -> TemplateRow:
         from opsconsole_console.cli.submit import find_template

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from opsconsole_console.cli.interruption import explained, go_on
 from opsconsole_console.cli.output import put, put_json, put_table, say
 from opsconsole_console.cli.parser import Group, milliseconds
 from opsconsole_console.visible import clean
@@ -35,7 +36,8 @@ def wait(args: argparse.Namespace) -> int:
     async def work(client: Client) -> list[JobRow]:
         return await client.wait(*args.ids, timeout_s=timeout_s)
 
-    rows = with_client(args, work, patience_s=PATIENCE_S)
+    with explained(go_on(args.ids), of_interrupt=False):
+        rows = with_client(args, work, patience_s=PATIENCE_S)
     for row in rows:
         if args.json:
             put_json(row)

@@ -1,4 +1,4 @@
-"""`opsconsole worker drain | undrain | revoke NAME…`."""
+"""`opsconsole worker drain | undrain | revoke | remove NAME…`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from opsconsole_console.cli.output import put, put_json
 from opsconsole_console.cli.parser import Group
 from opsconsole_console.visible import clean
+from opsconsole_protocol.error import InvalidRequest
 
 if TYPE_CHECKING:
     from opsconsole.client import Client
@@ -17,6 +18,7 @@ _ACTIONS = {
     "drain": "give it nothing new; what runs there goes on",
     "undrain": "let it take tasks again",
     "revoke": "shut it out for good: its credential is no longer accepted",
+    "remove": "forget it, with its credential: one that is gone for good, or was revoked",
 }
 
 
@@ -28,7 +30,8 @@ def add(group: Group) -> None:
         epilog="\n".join(f"  {action:8} {what}" for action, what in _ACTIONS.items()),
     )
     parser.add_argument("action", choices=tuple(_ACTIONS), metavar="ACTION", help=" | ".join(_ACTIONS))
-    parser.add_argument("names", nargs="+", metavar="NAME", help="a worker's name or id")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="a worker's name or id")
+    parser.add_argument("--all", action="store_true", help="with revoke: every worker, instead of names")
     parser.add_argument("--json", action="store_true", help="one JSON object a line: the workers afterwards")
 
 
@@ -37,12 +40,20 @@ def set_worker(args: argparse.Namespace) -> int:
     from opsconsole_console.cli.fleet import worker_object
     from opsconsole_console.cli.session import with_client
 
+    if args.all is bool(args.names):
+        raise InvalidRequest("name a worker, or with revoke say --all and no name")
+    if args.all and args.action != "revoke":
+        raise InvalidRequest(f"--all goes with revoke: name the workers to {args.action}")
+
     async def work(client: Client) -> list[WorkerRow]:
+        if args.all:
+            return await client.revoke_all_workers()
         return [row for name in args.names for row in await client.set_worker(name, args.action)]
 
     for row in with_client(args, work):
         if args.json:
             put_json(worker_object(row))
         else:
-            put(clean(f"{row.name}  {row.status}  {row.running_tasks} tasks running"))
+            done = {"revoke": "revoked", "remove": "removed"}.get(args.action)
+            put(clean(f"{row.name}  {done or f'{row.status}  {row.running_tasks} tasks running'}"))
     return 0

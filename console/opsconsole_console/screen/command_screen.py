@@ -24,7 +24,7 @@ class CommandScreen(ModalScreen[str]):
 
     AUTO_FOCUS = "Input"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "leave", "Back", id="command.back"),
+        Binding("escape,q", "leave", "Back", id="command.back"),
         Binding("tab", "complete", "Complete", id="command.complete", priority=True),
         Binding("down,ctrl+n", "choose(1)", "Next", show=False, id="command.next", priority=True),
         Binding("up,ctrl+p", "choose(-1)", "Previous", show=False, id="command.previous", priority=True),

@@ -65,6 +65,8 @@ class EventPane(TablePane[EventRow]):
     def apply(self, change: Change) -> None:
         """Show what happened since."""
         self.add([event for event in change.events if self._is_meant(event)])
+        if change.reset:
+            self._fetch_near_end()  # it may have been asked for in vain
 
     def add(self, events: Sequence[EventRow]) -> None:
         """Show these too."""
@@ -86,7 +88,7 @@ class EventPane(TablePane[EventRow]):
         table = self.table
         if isinstance(table, BelowTable) and not self._all and not self._fetching and table.rows_below < _NEAR_END_ROWS:
             self._fetching = True
-            home(self).do(self._fetch)
+            home(self).look_up(self._fetch)
 
     async def _fetch(self) -> None:
         try:
@@ -102,8 +104,6 @@ class EventPane(TablePane[EventRow]):
 
 class EventScreen(DetailScreen):
     """`:events`."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("q", "app.pop_screen", "Back", show=False, id="events.back")]
 
     def __init__(self, model: Model, source: FleetSource, filter_text: str = "") -> None:
         super().__init__()

@@ -20,6 +20,7 @@ from opsconsole_console.widget.words import Dialog
 _HEADINGS = {
     "job": "Jobs",
     "worker": "Workers",
+    "failure": "Failures",
     "log": "Logs",
     "table": "Tables",
     "pane": "Panes",

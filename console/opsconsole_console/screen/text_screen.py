@@ -1,4 +1,4 @@
-"""A page of text that can be read, scrolled and copied: specs, properties, an invitation."""
+"""A page of text that can be read, scrolled and copied: specs, properties."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
@@ -15,9 +15,8 @@ from opsconsole_console.screen.part.key_bar import KeyBar
 from opsconsole_console.screen.part.sheet import BLANK, Line, Sheet
 from opsconsole_console.screen.part.spec_text import spec_lines
 from opsconsole_console.widget import format as fmt
-from opsconsole_console.widget.cell import cell
 from opsconsole_console.widget.words import Dialog
-from opsconsole_protocol.api import Invited, JobDetail, WorkerRow
+from opsconsole_protocol.api import JobDetail, WorkerRow
 
 
 class TextScreen(ModalScreen[None]):
@@ -79,23 +78,6 @@ def properties_screen(worker: WorkerRow) -> TextScreen:
 
     text = msgspec.json.format(msgspec.json.encode(worker), indent=2).decode()
     return TextScreen(f"Worker {worker.name}", lines, text, "the worker as JSON")
-
-
-def invitation_screen(invited: Invited) -> TextScreen:
-    """The line to paste on a new GPU host."""
-
-    def lines(cells: int) -> list[Line]:
-        return [
-            Line(cell("Paste this on the GPU host. It works once.", "bold")),
-            BLANK,
-            *wrapped(invited.line, cells, "primary"),
-            BLANK,
-            Line(
-                cell(f"Valid until {fmt.clock(invited.expires_at_ms)}. It holds a secret: y copies it.", "text-muted")
-            ),
-        ]
-
-    return TextScreen("A new worker", lines, invited.line, "the invitation")
 
 
 def _flat(head: str, value: Any) -> list[tuple[str, str]]:

@@ -22,7 +22,7 @@ from opsconsole_console.widget.live_table import LiveTable
 from opsconsole_console.widget.sign import sign
 from opsconsole_console.widget.words import Dialog
 from opsconsole_protocol.api import Verdict, Why, WhyAnswer
-from opsconsole_protocol.error import OpsconsoleError
+from opsconsole_protocol.error import OpsconsoleError, Unavailable
 
 _ASK_AGAIN_S = 2.0
 _CHECK_CELLS_MAX = 22
@@ -68,6 +68,9 @@ class WhyScreen(ModalScreen[None]):
     async def _fetch(self) -> None:
         try:
             self._answer = await ask(self._source, Why(id=self._job_id), WhyAnswer)
+        except Unavailable:
+            if self._answer is None:
+                self._head.show([Line(cell("the coordinator is not reached", "text-muted"))])
         except OpsconsoleError as error:
             self._head.show([Line(cell(error.message, "state-failed"))])
         else:

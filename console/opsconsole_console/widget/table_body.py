@@ -90,6 +90,7 @@ class TableBody(VirtualView, Generic[IdT, RowT]):
         self.sorted_by: str | None = None
         self.reverse = False
         self._empty = empty
+        self._unknown = ""
         self._order: RowOrder[IdT, RowT] = RowOrder()
         self._pending: dict[IdT, RowT] = {}
         self._gone: set[IdT] = set()
@@ -237,6 +238,13 @@ class TableBody(VirtualView, Generic[IdT, RowT]):
         if not len(self._order):
             self.refresh_view()
 
+    def set_unknown(self, text: str) -> None:
+        """Say this where there are no rows, for as long as nobody knows whether there are; empty once it is known."""
+        if text != self._unknown:
+            self._unknown = text
+            if not len(self._order):
+                self.refresh_view()
+
     # -- painting -------------------------------------------------------------------------------------------------
 
     def render_line(self, y: int) -> Strip:
@@ -245,7 +253,7 @@ class TableBody(VirtualView, Generic[IdT, RowT]):
             return strips.header(self.sorted_by, reverse=self.reverse)
         position = y - HEADER_LINES + self.scroll_offset.y
         if position >= len(self._order):
-            text = "" if len(self._order) else self._empty
+            text = "" if len(self._order) else self._unknown or self._empty
             return strips.message(text, y - HEADER_LINES, self._rows_in_view)
         strip = self._row_strip(self._order.id_at(position))
         selection = self.text_selection

@@ -1,11 +1,18 @@
-"""Whether failures are a worker's fault. One that seems to be at fault is avoided for a while, and shown."""
+"""Whether failures are a worker's fault. One that seems to be at fault is avoided for a while, and shown.
+
+A failure says something about the worker when it is of the worker's own kind (nothing can be started there, its disk is
+full, its GPU is broken), or when jobs of different people fail one after the other. What one person's jobs do says
+nothing: three typos are three typos.
+"""
 
 from opsconsole_coordinator.core.fleet import SYSTEM, Fleet
 from opsconsole_coordinator.core.model import Attempt, Worker
 from opsconsole_protocol.link import Gpu, Mode
 from opsconsole_protocol.state import AttemptState
 
-AVOID_AFTER_FAILURES = 3
+AVOID_AFTER_JOBS = 3
+AVOID_AFTER_PEOPLE = 2
+AVOID_AFTER_FAULTS = 2
 AVOID_MS = 60_000
 GPU_BLAME_MS = 30_000
 """A GPU's trouble may be heard this long after the failure that it caused: it comes with a heartbeat."""
@@ -17,19 +24,35 @@ def judge_end(fleet: Fleet, attempt: Attempt, now_ms: int) -> None:
     if worker is None:
         return
     if attempt.state is AttemptState.SUCCEEDED:
-        worker.failures_in_row = 0
-        worker.failed_jobs.clear()
+        clear(worker)
     elif attempt.state is AttemptState.FAILED and attempt.want.mode is not Mode.STOP:  # else its job was out of time
-        worker.failures_in_row += 1
-        worker.failed_jobs.add(attempt.job_id)
-        worker.failed_gpus |= dict.fromkeys(attempt.gpu_ids, now_ms)
-        broken = next((gpu for gpu in worker.gpus if gpu.uuid in attempt.gpu_ids and gpu.state != "ok"), None)
-        # One bad job says nothing about a worker; several different ones do, and a broken GPU says enough.
-        if broken is not None:
-            _blame_gpu(fleet, worker, broken, now_ms)
-        elif worker.failures_in_row >= AVOID_AFTER_FAILURES and len(worker.failed_jobs) >= AVOID_AFTER_FAILURES:
-            words = f"{worker.failures_in_row} attempts of {len(worker.failed_jobs)} jobs failed in a row"
-            _avoid(fleet, worker, f"{worker.failures_in_row} failures in a row", words, now_ms)
+        _judge_failure(fleet, worker, attempt, now_ms)
+
+
+def clear(worker: Worker) -> None:
+    """Nothing that happened before is held against the worker."""
+    worker.faults_in_row = 0
+    worker.failed_jobs.clear()
+    worker.failed_people.clear()
+
+
+def _judge_failure(fleet: Fleet, worker: Worker, attempt: Attempt, now_ms: int) -> None:
+    worker.failed_gpus |= dict.fromkeys(attempt.gpu_ids, now_ms)
+    broken = next((gpu for gpu in worker.gpus if gpu.uuid in attempt.gpu_ids and gpu.state != "ok"), None)
+    if broken is not None:
+        _blame_gpu(fleet, worker, broken, now_ms)
+        return
+    if attempt.seen is not None and attempt.seen.worker_fault:
+        worker.faults_in_row += 1
+        if worker.faults_in_row >= AVOID_AFTER_FAULTS:
+            why = f"{worker.faults_in_row} failures of its own in a row"
+            _avoid(fleet, worker, why, f"{why}, the last one: {attempt.error}", now_ms)
+        return
+    worker.failed_jobs.add(attempt.job_id)
+    worker.failed_people.add(fleet.jobs[attempt.job_id].submitted_by)
+    if len(worker.failed_jobs) >= AVOID_AFTER_JOBS and len(worker.failed_people) >= AVOID_AFTER_PEOPLE:
+        why = f"{len(worker.failed_jobs)} jobs of {len(worker.failed_people)} people failed in a row"
+        _avoid(fleet, worker, why, why, now_ms)
 
 
 def gpus_heard(fleet: Fleet, worker: Worker, now: tuple[Gpu, ...], now_ms: int) -> None:
@@ -39,15 +62,24 @@ def gpus_heard(fleet: Fleet, worker: Worker, now: tuple[Gpu, ...], now_ms: int) 
         if gpu.state == before.get(gpu.uuid, "ok"):
             continue
         if gpu.state == "ok":
-            fleet.audit(now_ms, worker.name, "gpu", f"GPU {gpu.index} of {worker.name} is ok again", worker.name)
+            fleet.audit(now_ms, worker.actor, "gpu", f"GPU {gpu.index} of {worker.name} is ok again", worker.name)
             continue
         words = f"GPU {gpu.index} of {worker.name}: {gpu.message or gpu.state}"
-        fleet.audit(now_ms, worker.name, "gpu", words, worker.name)
+        fleet.audit(now_ms, worker.actor, "gpu", words, worker.name)
         failed_at_ms = worker.failed_gpus.get(gpu.uuid)
         if failed_at_ms is not None and now_ms - failed_at_ms <= GPU_BLAME_MS:
             _blame_gpu(fleet, worker, gpu, now_ms)
     if worker.failed_gpus:
         worker.failed_gpus = {gpu: at_ms for gpu, at_ms in worker.failed_gpus.items() if now_ms - at_ms <= GPU_BLAME_MS}
+
+
+def forgive(fleet: Fleet, worker: Worker, now_ms: int) -> None:
+    """The time for which a worker is avoided may be over."""
+    if worker.avoided_until_ms and worker.avoided_until_ms <= now_ms:
+        worker.avoided_until_ms = 0
+        fleet.audit(now_ms, SYSTEM, "used again", f"{worker.name} is no longer avoided", worker.name)
+        fleet.show_worker(worker)
+        fleet.must_schedule = True
 
 
 def _blame_gpu(fleet: Fleet, worker: Worker, gpu: Gpu, now_ms: int) -> None:
@@ -58,5 +90,6 @@ def _blame_gpu(fleet: Fleet, worker: Worker, gpu: Gpu, now_ms: int) -> None:
 def _avoid(fleet: Fleet, worker: Worker, why: str, words: str, now_ms: int) -> None:
     worker.avoided_until_ms = now_ms + AVOID_MS
     worker.avoided_after = why
-    fleet.audit(now_ms, SYSTEM, "avoided", words, worker.name)
+    text = f"avoided for {AVOID_MS // 1000} s, where there is another worker: {words}"
+    fleet.audit(now_ms, SYSTEM, "avoided", text, worker.name)
     fleet.show_worker(worker)

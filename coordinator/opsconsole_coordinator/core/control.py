@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+from opsconsole_coordinator.core.blame import clear
 from opsconsole_coordinator.core.dependency import apply_dependencies
 from opsconsole_coordinator.core.ending import end_attempt, forget, settle_job, stop_job, stop_task
 from opsconsole_coordinator.core.fleet import Fleet
@@ -97,7 +98,8 @@ def _retry(fleet: Fleet, job: Job, tasks: Sequence[Task], is_whole: bool, actor:
     del reason
     again = [task for task in tasks if is_task_finished(task.state) and task.state is not TaskState.SUCCEEDED]
     if not again:
-        raise Conflict(_nothing(job, "retry", "none of its tasks has failed"))
+        hint = f"; to run it once more: opsconsole clone {job.id}" if job.is_finished else ""
+        raise Conflict(_nothing(job, "retry", f"none of its tasks has failed{hint}"))
     if job.spec.gang and not job.is_finished:
         raise Conflict(_nothing(job, "retry", "others of its gang are still ending"))
     if job.is_finished or job.stop_reason:
@@ -156,7 +158,8 @@ def set_maintenance(fleet: Fleet, name: str, action: str, actor: str, now_ms: in
             words = f"drained by {actor}: {len(worker.live)} tasks go on, none is added"
         case "undrain":
             worker.maintenance = False
-            worker.avoided_until_ms = worker.failures_in_row = 0
+            worker.avoided_until_ms = 0
+            clear(worker)
             words = f"undrained by {actor}"
         case "revoke":
             worker.revoked = True
@@ -164,19 +167,45 @@ def set_maintenance(fleet: Fleet, name: str, action: str, actor: str, now_ms: in
             fleet.close(worker, "unauthenticated", f"this worker's credential was revoked by {actor}")
             _give_up(fleet, worker, now_ms)
         case _:
-            raise InvalidRequest(f"{action!r} is not something to do to a worker: drain, undrain or revoke")
+            raise InvalidRequest(f"{action!r} is not something to do to a worker: remove, drain, undrain or revoke")
     fleet.audit(now_ms, actor, action, words, worker.name)
     fleet.touch_worker(worker)
     fleet.must_schedule = True
     return words
 
 
+def find_removable(fleet: Fleet, name: str) -> Worker:
+    """The worker that `remove` means: of several with one name one that was revoked. Raises NotFound or Conflict."""
+    found = _called(fleet, name)
+    worker = max(found, key=lambda one: one.revoked)
+    if worker.session is not None:
+        raise Conflict(f"worker {worker.name} is connected: revoke it first, which also ends that connection")
+    if worker.live:
+        raise Conflict(
+            f"worker {worker.name} has {len(worker.live)} tasks and may come back with them: "
+            "revoke it first, if it won't; they are then run elsewhere"
+        )
+    return worker
+
+
+def remove_worker(fleet: Fleet, name: str, actor: str, now_ms: int) -> None:
+    """Forget a worker that is gone for good. Raises NotFound or Conflict."""
+    worker = find_removable(fleet, name)
+    _give_up(fleet, worker, now_ms)
+    fleet.remove_worker(worker)
+    fleet.audit(now_ms, actor, "remove", f"removed by {actor}", worker.name)
+
+
 def find_worker(fleet: Fleet, name: str) -> Worker:
     """A worker by name or id; of several with one name the one that isn't revoked. Raises NotFound."""
+    return min(_called(fleet, name), key=lambda one: one.revoked)
+
+
+def _called(fleet: Fleet, name: str) -> list[Worker]:
     found = [one for one in fleet.workers.values() if name in {one.name, one.id}]
     if not found:
         raise NotFound(f"there is no worker {name} (opsconsole workers lists them)")
-    return min(found, key=lambda one: one.revoked)
+    return found
 
 
 def _give_up(fleet: Fleet, worker: Worker, now_ms: int) -> None:

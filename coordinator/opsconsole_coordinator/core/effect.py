@@ -20,6 +20,7 @@ class Batch:
     workers: list[Worker] = field(default_factory=list)
     workers_shown: list[WorkerId] = field(default_factory=list)
     """Workers whose row changed in ways that aren't stored, too."""
+    workers_removed: list[WorkerId] = field(default_factory=list)
     events: list[EventRow] = field(default_factory=list)
     sends: list[tuple[WorkerId, SessionId, CoordinatorMessage]] = field(default_factory=list)
     closes: list[tuple[WorkerId, SessionId, str, str]] = field(default_factory=list)
@@ -31,4 +32,12 @@ class Batch:
     @property
     def must_commit(self) -> bool:
         """Whether anything has to be durable before the messages go out."""
-        return bool(self.jobs_added or self.jobs or self.tasks or self.attempts or self.workers or self.events)
+        return bool(
+            self.jobs_added
+            or self.jobs
+            or self.tasks
+            or self.attempts
+            or self.workers
+            or self.events
+            or self.workers_removed
+        )

@@ -76,6 +76,7 @@ class Fleet:
         self._attempts: dict[AttemptId, Attempt] = {}
         self._workers: dict[WorkerId, None] = {}
         self._workers_shown: dict[WorkerId, None] = {}
+        self._workers_removed: dict[WorkerId, None] = {}
         self._events: list[EventRow] = []
         self._sends: list[tuple[WorkerId, SessionId, link.CoordinatorMessage]] = []
         self._closes: list[tuple[WorkerId, SessionId, str, str]] = []
@@ -96,6 +97,7 @@ class Fleet:
             attempts=list(self._attempts.values()),
             workers=[self.workers[worker] for worker in self._workers if worker in self.workers],
             workers_shown=list(self._workers_shown),
+            workers_removed=list(self._workers_removed),
             events=self._events,
             sends=self._sends,
             closes=self._closes,
@@ -146,6 +148,13 @@ class Fleet:
     def touch_worker(self, worker: Worker) -> None:
         """The worker's stored row changed."""
         self._workers[worker.id] = None
+        self._workers_shown[worker.id] = None
+
+    def remove_worker(self, worker: Worker) -> None:
+        """It is known no longer. Its attempts have ended, and nothing of them is waited for."""
+        self.reserved.pop(worker.id, None)
+        del self.workers[worker.id]
+        self._workers_removed[worker.id] = None
         self._workers_shown[worker.id] = None
 
     def show_worker(self, worker: Worker) -> None:

@@ -89,9 +89,9 @@ def place(
         return
     if may_fit or refresh or not job.reason:
         _place_all(fleet, job, waiting, now_ms, explains=refresh or not job.reason)
-    elif not fleet.reserved:
+    else:
         for worker_id, reserved in kept.items():
-            if reserved.job_id == job.id:
+            if reserved.job_id == job.id and worker_id not in fleet.reserved:
                 keep(fleet, worker_id, reserved)
 
 
@@ -122,7 +122,8 @@ def _place_all(fleet: Fleet, job: Job, tasks: Sequence[Task], now_ms: int, *, ex
             if is_turn or explains:
                 rehearsal.leave_out_all()
                 rehearsal.claim(count - fitting)
-                if len(rehearsal.claims) == count and is_turn:
+                is_free = not any(claim.worker.id in fleet.reserved for claim in rehearsal.claims)
+                if len(rehearsal.claims) == count and is_turn and is_free:
                     reserve(fleet, job, rehearsal.claims, now_ms)
                 note_reason(fleet, job, _why_not(offers, demand, count, rehearsal.claims, fitting))
             return

@@ -1,6 +1,6 @@
 """Time passes: workers fall silent and are lost, waits and time-outs end."""
 
-from opsconsole_coordinator.core.blame import gpus_heard
+from opsconsole_coordinator.core.blame import forgive, gpus_heard
 from opsconsole_coordinator.core.ending import await_turn, end_attempt, settle_job, stop_job
 from opsconsole_coordinator.core.fleet import SYSTEM, Fleet
 from opsconsole_coordinator.core.model import Attempt, Worker
@@ -33,7 +33,7 @@ def heartbeat(fleet: Fleet, worker: Worker, message: link.Heartbeat, now_ms: int
             attempt.usage = usage
     if worker.connection != "connected":
         if worker.connection == "lost":
-            fleet.audit(now_ms, worker.name, "returned", f"worker {worker.name} answers again", worker.name)
+            fleet.audit(now_ms, worker.actor, "returned", f"worker {worker.name} answers again", worker.name)
         worker.connection = "connected"
         fleet.must_schedule = True
         if any(attempt.lost for attempt in worker.live.values()):
@@ -59,6 +59,7 @@ def tick(fleet: Fleet, now_ms: int) -> None:
     """Everything that time alone brings about. Called every TICK_MS."""
     for worker in fleet.workers.values():
         _watch(fleet, worker, now_ms)
+        forgive(fleet, worker, now_ms)
     _expire(fleet, now_ms)
     watch_limits(fleet, now_ms)
     retract_waiting(fleet, now_ms)

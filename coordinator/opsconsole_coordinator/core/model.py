@@ -134,13 +134,16 @@ class Job(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class Reserved(msgspec.Struct, frozen=True):
-    """What is kept free on a worker for a gang that doesn't fit yet."""
+    """What is kept free on a worker for a job that doesn't fit yet: for several tasks of a gang, or for one task."""
 
     job_id: JobId
     slots: int
     gpu_ids: frozenset[str]
     promised: dict[str, float]
     """As an attempt's, for all those tasks together."""
+    gang: bool = True
+    with_gpus: bool = False
+    """The slot is kept from tasks with GPUs only: this one doesn't wait for those without."""
 
 
 class Worker(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -171,17 +174,26 @@ class Worker(msgspec.Struct, kw_only=True, omit_defaults=True):
     """Attempts that hold a slot here: assigned and not ended, the lost ones too."""
     ended: dict[AttemptId, Attempt] = {}
     """Attempts that have ended, but that the worker still holds: parts of their logs are outstanding."""
-    failures_in_row: int = 0
     failed_jobs: set[JobId] = set()
+    """Whose attempts failed here since one succeeded, for reasons that may be their own."""
+    failed_people: set[str] = set()
+    """Who submitted those."""
+    faults_in_row: int = 0
+    """How many failed since of something that is this worker's own."""
     failed_gpus: dict[str, int] = {}
     """When an attempt failed on a GPU, by the GPU's UUID; lately ones only."""
     avoided_until_ms: int = 0
-    reserved: Reserved | None = None
     avoided_after: str = ""
+    reserved: Reserved | None = None
     troubles: tuple[Trouble, ...] = ()
     """All that its agent says is wrong with it."""
     unproved: set[AttemptId] = set()
     """Attempts that it claims to have of tasks that wait, without proof that they were given to it."""
+
+    @property
+    def actor(self) -> str:
+        """Who did it, in events: no person can be called so."""
+        return f"worker {self.name}"
 
     def facts(self) -> dict[str, Any]:
         """What requirements are matched against: the properties, and the worker's own fields under their names."""
@@ -207,7 +219,15 @@ class Worker(msgspec.Struct, kw_only=True, omit_defaults=True):
         free = self.max_concurrent_jobs - len(self.live)
         if free <= 0 or any(one.blocks for one in self.troubles):
             return "busy"
-        return "reserved" if self.reserved is not None and self.reserved.slots >= free else "available"
+        kept = self.reserved
+        is_kept = kept is not None and not kept.with_gpus and kept.slots >= free
+        return "reserved" if is_kept else "available"
+
+    def slots_left(self, *, with_gpus: bool = False) -> int:
+        """How many more tasks could start. One with GPUs doesn't wait for the slot of one without: see agent/core/slot."""
+        if not with_gpus:
+            return self.max_concurrent_jobs - len(self.live)
+        return self.max_concurrent_jobs - sum(bool(attempt.gpu_ids) for attempt in self.live.values())
 
     def promised(self, key: str) -> dict[AttemptId, float]:
         """What live attempts asked for of a capacity: `cpus` or `memory_mb`."""

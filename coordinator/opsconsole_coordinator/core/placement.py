@@ -1,7 +1,7 @@
 """Whether a worker can take a task of a job now, and which worker shall. Every decision comes with its reason."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
 from heapq import heapify
 
 from opsconsole_coordinator.core.fleet import Fleet
@@ -32,6 +32,8 @@ class Demand:
     avoid: tuple[str, ...] = ()
     job_id: JobId | None = None
     """Whose it is: what is reserved for it is free to it."""
+    takes_avoided: bool = False
+    """Nobody else will do: it takes workers that are avoided for a while, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,10 @@ class Offer:
     gpu_ids: tuple[str, ...] = ()
     permanent: bool = False
     """Waiting wouldn't help: the worker itself would have to change."""
+    soon: bool = False
+    """It would take it once others have ended there, or once it has answered."""
+    avoided: bool = False
+    """It is refused, or was taken where nobody else will do, for what failed there lately."""
 
 
 Ranked = tuple[tuple[float, float, int, str], int, Offer]
@@ -69,17 +75,49 @@ def judge(fleet: Fleet, worker: Worker, demand: Demand, now_ms: int) -> Offer:
     unfit = _unfit(worker, demand)
     if unfit:
         return Offer(worker, False, unfit, permanent=True)
-    occupied = _absent(worker, demand, now_ms) or _occupied(worker, demand)
+    absent = _absent(worker, demand)
+    if absent:
+        return Offer(worker, False, absent)
+    avoided = worker.avoided_until_ms > now_ms and demand.spec.worker is None
+    if avoided and not demand.takes_avoided:
+        # No countdown: a reason is stored with every job that waits, and must not change every second.
+        return Offer(worker, False, f"is avoided for a while after {worker.avoided_after}", avoided=True)
+    occupied = _occupied(worker, demand)
     if occupied:
-        return Offer(worker, False, occupied)
+        return Offer(worker, False, occupied, soon=True, avoided=avoided)
     gpus, reason = _choose_gpus(worker, demand)
     if gpus is None:
-        return Offer(worker, False, reason)
-    for filename in demand.spec.inputs:
+        return Offer(worker, False, reason, soon=True, avoided=avoided)
+    missing = missing_input(fleet, worker, demand.spec, now_ms)
+    if missing is not None:
+        return Offer(worker, False, missing[1], soon=missing[0] is None, avoided=avoided)
+    return Offer(worker, True, "free", gpus, avoided=avoided)
+
+
+def judge_again(fleet: Fleet, offer: Offer, demand: Demand, now_ms: int) -> Offer:
+    """The answer of a worker that has just been given a task."""
+    return judge(fleet, offer.worker, _with_avoided(demand) if offer.avoided else demand, now_ms)
+
+
+def ask_each(fleet: Fleet, demand: Demand, now_ms: int) -> list[Offer]:
+    """Every worker's answer. Those that are avoided count where nobody else will take it, now or soon."""
+    offers = [judge(fleet, worker, demand, now_ms) for worker in fleet.workers.values()]
+    if any(one.avoided for one in offers) and not any(one.accepted or one.soon for one in offers):
+        return [judge(fleet, one.worker, _with_avoided(demand), now_ms) if one.avoided else one for one in offers]
+    return offers
+
+
+def _with_avoided(demand: Demand) -> Demand:
+    return replace(demand, takes_avoided=True)
+
+
+def missing_input(fleet: Fleet, worker: Worker, spec: JobSpec, now_ms: int) -> tuple[bool | None, str] | None:
+    """The first of a job's input files that the worker hasn't said it has: whether it was found (null: asked), and why."""
+    for filename in spec.inputs:
         found, detail = ask_input(fleet, worker, filename, now_ms)
         if found is not True:
-            return Offer(worker, False, f"{filename}: {detail}")
-    return Offer(worker, True, "free", gpus)
+            return found, f"{filename}: {detail}"
+    return None
 
 
 def ask_input(fleet: Fleet, worker: Worker, filename: str, now_ms: int) -> tuple[bool | None, str]:
@@ -103,7 +141,7 @@ def rank(offer: Offer, estimates: dict[str, float]) -> tuple[float, float, int, 
 
 def ask_all(fleet: Fleet, demand: Demand, known: dict[str, float], now_ms: int) -> tuple[list[Offer], list[Ranked]]:
     """Every worker's offer, and a heap of the accepted ones with their places, the best first."""
-    offers = [judge(fleet, worker, demand, now_ms) for worker in fleet.workers.values()]
+    offers = ask_each(fleet, demand, now_ms)
     ranked = [(rank(offer, known), place, offer) for place, offer in enumerate(offers) if offer.accepted]
     heapify(ranked)
     return offers, ranked
@@ -129,7 +167,12 @@ def free_gpus(worker: Worker, memory_mb: int = 0) -> tuple[list[Gpu], list[str]]
     return free, refusals
 
 
-def _gpu_refusal(gpu: Gpu, taken: set[str], memory_mb: int) -> str | None:
+def fit_gpus(worker: Worker, memory_mb: int = 0) -> list[Gpu]:
+    """The GPUs that could be given away if no task of ours had any."""
+    return [gpu for gpu in worker.gpus if _gpu_refusal(gpu, frozenset(), memory_mb) is None]
+
+
+def _gpu_refusal(gpu: Gpu, taken: Collection[str], memory_mb: int) -> str | None:
     if gpu.uuid in taken:
         return "has a task"
     if gpu.state != "ok":
@@ -169,19 +212,16 @@ def _unfit(worker: Worker, demand: Demand) -> str:
     return ""
 
 
-def _absent(worker: Worker, demand: Demand, now_ms: int) -> str:
+def _absent(worker: Worker, demand: Demand) -> str:
     """Why this worker takes nothing at the moment."""
     if worker.connection != "connected" or worker.session is None:
         return f"is {worker.connection if worker.connection != 'connected' else 'reconnecting'}"
     if worker.maintenance:
         return "is in maintenance (undrain it to use it)"
     if trouble := blocking(worker):
-        return f"is in trouble: {trouble}"
+        return f"takes no new tasks: {trouble}"
     if worker.unproved:
         return "has attempts that this store doesn't know (look at its attention in `opsconsole workers`)"
-    if worker.avoided_until_ms > now_ms:
-        # No countdown: a reason is stored with every job that waits, and must not change every second.
-        return f"is avoided for a while after {worker.avoided_after}"
     if worker.id in demand.avoid:
         return "failed this task before"
     return ""
@@ -189,8 +229,12 @@ def _absent(worker: Worker, demand: Demand, now_ms: int) -> str:
 
 def _occupied(worker: Worker, demand: Demand) -> str:
     """What of this worker is taken at the moment."""
-    if len(worker.live) >= worker.max_concurrent_jobs + demand.prefetch:
-        return f"busy: {len(worker.live)} of {worker.max_concurrent_jobs} slots taken (max_concurrent_jobs)"
+    with_gpus = has_gpus(demand.spec)
+    left = worker.slots_left(with_gpus=with_gpus)
+    if left + demand.prefetch <= 0:
+        by = " by tasks with GPUs" if with_gpus else ""
+        limit = worker.max_concurrent_jobs
+        return f"busy: {limit - left} of {limit} slots taken{by} (max_concurrent_jobs)"
     for need, key, label in capacities(demand):
         free = total(worker, key) - sum(worker.promised(key).values())
         if free < need:
@@ -206,12 +250,19 @@ def _kept(worker: Worker, demand: Demand) -> Reserved | None:
 
 
 def _reserved(worker: Worker, demand: Demand, kept: Reserved) -> str:
-    """Whether too little is left beside what is kept free for a gang; nothing is prefetched there."""
-    is_left = len(worker.live) + kept.slots < worker.max_concurrent_jobs
+    """Whether too little is left beside what is kept free; nothing is assigned ahead of a slot that is."""
+    if kept.with_gpus:
+        is_left = not has_gpus(demand.spec) or worker.slots_left(with_gpus=True) > kept.slots
+    else:
+        is_left = len(worker.live) + kept.slots < worker.max_concurrent_jobs
     for need, key, _ in capacities(demand):
         free = total(worker, key) - sum(worker.promised(key).values()) - kept.promised.get(key, 0)
         is_left = is_left and free >= need
-    return "" if is_left else f"is reserved for gang {kept.job_id}"
+    return "" if is_left else f"is {_for_whom(kept)}"
+
+
+def _for_whom(kept: Reserved) -> str:
+    return f"reserved for gang {kept.job_id}" if kept.gang else f"kept for job {kept.job_id}, which is next in line"
 
 
 def capacities(demand: Demand) -> list[tuple[float, str, str]]:
@@ -239,6 +290,11 @@ def gpu_count(demand: Demand) -> int:
     return needs.gpus or (1 if needs.gpu_memory_mb else 0)
 
 
+def has_gpus(spec: JobSpec) -> bool:
+    """Whether its tasks get any GPUs."""
+    return bool(spec.resources.gpus or spec.resources.gpu_memory_mb)
+
+
 def _gpus(count: int) -> str:
     return f"{count} GPU{'s' if count > 1 else ''}"
 
@@ -255,7 +311,7 @@ def _choose_gpus(worker: Worker, demand: Demand) -> tuple[tuple[str, ...] | None
     free, refusals = free_gpus(worker, demand.spec.resources.gpu_memory_mb)
     kept = _kept(worker, demand)
     if kept is not None:
-        refusals += [f"GPU {gpu.index} is reserved for gang {kept.job_id}" for gpu in free if gpu.uuid in kept.gpu_ids]
+        refusals += [f"GPU {gpu.index} is {_for_whom(kept)}" for gpu in free if gpu.uuid in kept.gpu_ids]
         free = [gpu for gpu in free if gpu.uuid not in kept.gpu_ids]
     if len(free) < count:
         return None, f"needs {count} free GPU{'s' if count > 1 else ''}, {len(free)} free: {'; '.join(refusals)}"

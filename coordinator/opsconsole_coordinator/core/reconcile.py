@@ -17,6 +17,7 @@ from opsconsole_protocol.bound import check_tree, cut
 from opsconsole_protocol.error import Conflict, InvalidRequest, ProtocolError, Unavailable, VersionMismatch
 from opsconsole_protocol.ids import AttemptId, SessionId
 from opsconsole_protocol.link import HEARTBEAT_MS, SILENT_AFTER_MS, Mode, Observed
+from opsconsole_protocol.name import check_name, check_worker_name
 from opsconsole_protocol.state import (
     ATTEMPT_MOVES,
     AttemptState,
@@ -50,11 +51,11 @@ def register(
     if worker is None:
         worker = Worker(id=message.worker_id, name=message.name, joined_at_ms=now_ms)
         fleet.workers[worker.id] = worker
-        fleet.audit(now_ms, message.name, "joined", f"worker {message.name} joined", message.name)
+        fleet.audit(now_ms, worker.actor, "joined", f"worker {message.name} joined", message.name)
     elif worker.session is not None:
         fleet.close(worker, "conflict", "this worker has connected anew")
     if worker.connection == "lost":
-        fleet.audit(now_ms, worker.name, "returned", f"worker {worker.name} is back", worker.name)
+        fleet.audit(now_ms, worker.actor, "returned", f"worker {worker.name} is back", worker.name)
     worker.is_named = worker.is_named or bool(name)
     _take_description(worker, message, session, now_ms)
     hear(fleet, worker, message.troubles, now_ms)
@@ -88,7 +89,11 @@ def check_register(fleet: Fleet, message: link.Register, now_ms: int) -> None:
             f"the agent speaks protocol {message.protocol} and the coordinator {PROTOCOL_VERSION}: install the same version on both"
         )
     checked_properties(message.properties)
-    others = (one for one in fleet.workers.values() if one.id != message.worker_id and not one.revoked)
+    check_worker_name(message.name, message.worker_id)
+    check_tags(message.tags)
+    others = [one for one in fleet.workers.values() if one.id != message.worker_id and not one.revoked]
+    if any(message.name == one.id or message.worker_id == one.name for one in others):
+        raise Conflict(f"{message.name} is another worker's id, or the other way round: start it with another --name")
     if any(one.name == message.name for one in others):
         raise Conflict(f"there is a worker named {message.name} already: start this agent with another --name")
     worker = fleet.workers.get(message.worker_id)
@@ -99,6 +104,12 @@ def check_register(fleet: Fleet, message: link.Register, now_ms: int) -> None:
         )
     if worker is not None and worker.run_id == message.run_id and 0 < message.dial <= worker.dial:
         raise Unavailable("this connection is an older one: the agent has dialled again since")
+
+
+def check_tags(tags: Iterable[str]) -> None:
+    """Raise InvalidRequest for what can't be a tag."""
+    for tag in tags:
+        check_name(tag, "a tag")
 
 
 def checked_properties(properties: dict[str, Any]) -> dict[str, Any]:
@@ -393,6 +404,7 @@ def update_metadata(fleet: Fleet, worker: Worker, message: link.UpdateMetadata, 
             fleet.audit(now_ms, actor, str(status), f"{worker.name} is {status}", worker.name)
     worker.properties = described
     if message.tags is not None:
+        check_tags(message.tags)
         worker.tags = message.tags
     fleet.touch_worker(worker)
     fleet.send(worker, link.MetadataUpdated())

@@ -8,7 +8,7 @@ from typing import Self
 from opsconsole_coordinator.core import history
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.model import Attempt, Job, Worker
-from opsconsole_coordinator.core.placement import Demand, Offer, ask_all, judge, promised_of, rank
+from opsconsole_coordinator.core.placement import Demand, Offer, ask_all, judge_again, promised_of, rank
 from opsconsole_protocol.ids import AttemptId, WorkerId
 
 
@@ -52,7 +52,7 @@ class Rehearsal:
         while ranked and len(self.claims) < wanted:
             _, place, offer = heappop(ranked)
             self._take(offer)
-            again = judge(self._fleet, offer.worker, self._demand, self._now_ms)
+            again = judge_again(self._fleet, offer, self._demand, self._now_ms)
             offers[place] = again
             if again.accepted:
                 heappush(ranked, (rank(again, self._known), place, again))

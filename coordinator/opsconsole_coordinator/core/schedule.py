@@ -5,7 +5,19 @@ from heapq import heappop, heappush
 from opsconsole_coordinator.core import history, reservation
 from opsconsole_coordinator.core.fleet import SYSTEM, Fleet
 from opsconsole_coordinator.core.model import Attempt, Job, Reserved, Task, Worker
-from opsconsole_coordinator.core.placement import Demand, Offer, ask_all, choose, demand_of, judge, promised_of, rank
+from opsconsole_coordinator.core.placement import (
+    Demand,
+    Offer,
+    ask_all,
+    ask_each,
+    choose,
+    demand_of,
+    has_gpus,
+    judge,
+    judge_again,
+    promised_of,
+    rank,
+)
 from opsconsole_protocol import link
 from opsconsole_protocol.ids import WorkerId, attempt_id
 from opsconsole_protocol.state import AttemptState, TaskState
@@ -36,32 +48,59 @@ def schedule(fleet: Fleet, now_ms: int, *, refresh_reasons: bool = False) -> Non
 def _place_jobs(fleet: Fleet, kept: dict[WorkerId, Reserved], now_ms: int, *, refresh_reasons: bool) -> None:
     from opsconsole_coordinator.core import gang
 
-    free = [worker for worker in fleet.workers.values() if has_slot(worker)]
+    room = _Room(fleet)
+    held = {one.job_id: fleet.workers[worker_id] for worker_id, one in kept.items() if not one.gang}
     refused: dict[tuple[object, ...], str] = {}
     for job_id in fleet.order:
         job = fleet.jobs[job_id]
         if not _is_runnable(fleet, job, now_ms):
             continue
         if job.spec.gang:
-            gang.place(fleet, job, kept, now_ms, may_fit=bool(free), refresh=refresh_reasons)
-            free = [worker for worker in free if has_slot(worker)]
+            may_fit = room.is_left(with_gpus=has_gpus(job.spec))
+            gang.place(fleet, job, kept, now_ms, may_fit=may_fit, refresh=refresh_reasons)
+            room.look_again()
             continue
         demand = demand_of(job)
-        if not free and not demand.prefetch and not refresh_reasons and job.reason:
+        may_fit = room.is_left(with_gpus=has_gpus(job.spec)) or demand.prefetch > 0
+        before = held.get(job_id)
+        if not may_fit and not refresh_reasons and job.reason:
+            if before is not None:
+                reservation.hold(fleet, job, demand, [judge(fleet, before, demand, now_ms)], before, now_ms)
             continue
         key = _signature(job, demand)
         if key in refused:
             note_reason(fleet, job, refused[key])
             continue
-        reason = _place_job(fleet, job, demand, now_ms)
+        reason = _place_job(fleet, job, demand, before, now_ms)
         if reason:
             refused[key] = reason
-        free = [worker for worker in free if has_slot(worker)]
+        room.look_again()
 
 
-def has_slot(worker: Worker) -> bool:
-    """Whether the worker could start one more task at once."""
-    return worker.session is not None and len(worker.live) < worker.max_concurrent_jobs
+class _Room:
+    """Whether any worker could start one more task at once; looked at as far as there is somebody to ask."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+        self._free: dict[bool, list[Worker]] = {}
+
+    def is_left(self, *, with_gpus: bool) -> bool:
+        """Whether there is room for a task with or without GPUs."""
+        if with_gpus not in self._free:
+            workers = self._fleet.workers.values()
+            self._free[with_gpus] = [one for one in workers if _has_room(one, with_gpus=with_gpus)]
+        return bool(self._free[with_gpus])
+
+    def look_again(self) -> None:
+        """Something was placed since."""
+        for with_gpus, free in self._free.items():
+            self._free[with_gpus] = [one for one in free if _has_room(one, with_gpus=with_gpus)]
+
+
+def _has_room(worker: Worker, *, with_gpus: bool) -> bool:
+    if worker.session is None or (with_gpus and len(worker.gpus) <= len(worker.gpus_taken)):
+        return False
+    return worker.slots_left(with_gpus=with_gpus) > 0
 
 
 def _is_runnable(fleet: Fleet, job: Job, now_ms: int) -> bool:
@@ -89,8 +128,10 @@ def _signature(job: Job, demand: Demand) -> tuple[object, ...]:
     return (alone, spec.worker, spec.requirements, spec.resources, spec.inputs, demand.prefetch)
 
 
-def _place_job(fleet: Fleet, job: Job, demand: Demand, now_ms: int) -> str:
+def _place_job(fleet: Fleet, job: Job, demand: Demand, before: Worker | None, now_ms: int) -> str:
     """Place the job's tasks one after the other; returns the reason why the next one didn't fit, or nothing.
+
+    Room for the next one is kept, where it is `before` if that will still do.
 
     Every worker is asked once; then only the one that was just given a task is asked again.
     """
@@ -110,7 +151,7 @@ def _place_job(fleet: Fleet, job: Job, demand: Demand, now_ms: int) -> str:
             continue
         _, place, offer = heappop(ranked)
         assign(fleet, job, task, offer, now_ms)
-        again = judge(fleet, offer.worker, demand, now_ms)
+        again = judge_again(fleet, offer, demand, now_ms)
         offers[place] = again
         if again.accepted:
             heappush(ranked, (rank(again, known), place, again))
@@ -120,18 +161,19 @@ def _place_job(fleet: Fleet, job: Job, demand: Demand, now_ms: int) -> str:
     if not job.ready:
         fleet.order.discard(job)
     reason = explain(offers, demand) if is_waiting else ""
-    note_reason(fleet, job, reason)
+    kept_on = reservation.hold(fleet, job, demand, offers, before, now_ms) if reason else None
+    note_reason(fleet, job, f"{reason}; {kept_on.name} keeps room for it" if kept_on is not None else reason)
     return reason
 
 
 def _place_avoiding(fleet: Fleet, job: Job, task: Task, now_ms: int) -> bool:
     """Place a task that has workers to avoid; where there is no other worker at all, it takes what there is."""
     demand = demand_of(job, task)
-    offers = [judge(fleet, worker, demand, now_ms) for worker in fleet.workers.values()]
+    offers = ask_each(fleet, demand, now_ms)
     is_patient = now_ms - task.pending_since_ms <= AVOID_PATIENCE_MS
     if not is_patient or not any(_may_take_later(offer, task) for offer in offers):
         demand = demand_of(job)
-        offers = [judge(fleet, worker, demand, now_ms) for worker in fleet.workers.values()]
+        offers = ask_each(fleet, demand, now_ms)
     best = choose(offers, history.estimates(fleet, job.spec))
     if best is None:
         reason = explain(offers, demand)
@@ -281,7 +323,7 @@ def retract_waiting(fleet: Fleet, now_ms: int) -> None:
             best = choose(others)
             if best is None:
                 break
-            room = best.worker.max_concurrent_jobs - len(best.worker.live)
+            room = best.worker.slots_left()
             if taken.get(best.worker.id, 0) >= room:
                 break
             taken[best.worker.id] = taken.get(best.worker.id, 0) + 1

@@ -15,7 +15,7 @@ def hear(fleet: Fleet, worker: Worker, troubles: tuple[Trouble, ...], now_ms: in
     for code in now.keys() - before.keys():
         fleet.audit(now_ms, worker.name, "trouble", f"{worker.name}: {words(now[code])}", worker.name)
     for code in before.keys() - now.keys():
-        fleet.audit(now_ms, worker.name, "recovered", f"{worker.name}: over is: {words(before[code])}", worker.name)
+        fleet.audit(now_ms, worker.name, "recovered", f"{worker.name}: no longer: {words(before[code])}", worker.name)
     said = blocking(worker)
     worker.troubles = troubles
     fleet.show_worker(worker)

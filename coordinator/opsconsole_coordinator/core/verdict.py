@@ -33,8 +33,8 @@ def verdict(fleet: Fleet, offer: Offer, demand: Demand, estimate_ms: float | Non
 def _checks(fleet: Fleet, worker: Worker, demand: Demand) -> Iterator[Check]:
     is_up = worker.connection == "connected" and worker.session is not None
     yield "up", is_up and not worker.maintenance, "in maintenance" if worker.maintenance else worker.connection
-    taken, slots = len(worker.live), worker.max_concurrent_jobs
-    yield "a slot", taken < slots, f"{taken} of {slots} taken"
+    left, slots = worker.slots_left(with_gpus=gpu_count(demand) > 0), worker.max_concurrent_jobs
+    yield "a slot", left > 0, f"{slots - left} of {slots} taken"
     if demand.spec.worker is not None:
         yield demand.spec.worker, demand.spec.worker in {worker.name, worker.id}, worker.name
     count = gpu_count(demand)

@@ -7,14 +7,14 @@ from typing import Any
 from opsconsole_coordinator.core import history
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.model import Attempt, Job, Task, Worker
-from opsconsole_coordinator.core.placement import Demand, choose, demand_of, free_gpus, judge, rank
+from opsconsole_coordinator.core.placement import Demand, ask_each, choose, demand_of, free_gpus, rank
 from opsconsole_coordinator.core.schedule import explain
-from opsconsole_coordinator.core.trouble import holding_up, words
+from opsconsole_coordinator.core.trouble import blocking, holding_up, words
 from opsconsole_coordinator.core.verdict import verdict
 from opsconsole_protocol import requirement
 from opsconsole_protocol.api import AttemptRow, JobRow, TaskRow, Verdict, WorkerRow
 from opsconsole_protocol.spec import JobSpec
-from opsconsole_protocol.state import TaskState, is_task_finished, is_task_waiting
+from opsconsole_protocol.state import AttemptState, TaskState, is_task_finished, is_task_waiting
 
 _COMMAND_SHOWN = 200
 RUNNING = frozenset({TaskState.RUNNING, TaskState.PAUSED, TaskState.BUILDING})
@@ -37,14 +37,21 @@ def worker_row(fleet: Fleet, worker: Worker, now_ms: int) -> WorkerRow:
         tags=worker.tags,
         properties=properties,
         gpus=worker.gpus,
-        running_tasks=min(len(worker.live), worker.max_concurrent_jobs),
+        running_tasks=_running(worker),
         last_seen_ms=worker.last_seen_ms or None,
         max_concurrent_jobs=worker.max_concurrent_jobs,
         gpus_free=tuple(gpu.uuid for gpu in free_gpus(worker)[0]),
         gpu_message=worker.gpu_message,
         host=worker.host,
         attention=_attention(fleet, worker, now_ms),
+        avoided_until_ms=worker.avoided_until_ms if worker.avoided_until_ms > now_ms else None,
     )
+
+
+def _running(worker: Worker) -> int:
+    """Of what was assigned, what has started or has a slot: tasks may be assigned ahead of one."""
+    started = sum(attempt.state is not AttemptState.ASSIGNED for attempt in worker.live.values())
+    return max(started, min(len(worker.live), worker.max_concurrent_jobs))
 
 
 def _attention(fleet: Fleet, worker: Worker, now_ms: int) -> str:
@@ -53,7 +60,8 @@ def _attention(fleet: Fleet, worker: Worker, now_ms: int) -> str:
     if fleet.adopting:
         return "the store was restored from a backup: confirm with `opsconsole confirm-restore`"
     if worker.troubles:
-        return "; ".join(words(one) for one in worker.troubles)
+        said = "; ".join(words(one) for one in worker.troubles)
+        return f"takes no new tasks: {said}" if blocking(worker) else said
     if worker.unproved:
         return (
             f"has {len(worker.unproved)} attempts that this store doesn't know, without proof that they were given to it: "
@@ -87,7 +95,7 @@ def job_row(fleet: Fleet, job: Job) -> JobRow:
         priority=job.priority,
         num_tasks=total,
         task_counts={str(state): count for state, count in sorted(counts.items())},
-        worker=next(iter(names)) if len(names) == 1 else None,
+        worker=single.worker_name if single is not None else next(iter(names)) if len(names) == 1 else None,
         output_path=output,
         submitted_by=job.submitted_by,
         created_at_ms=job.created_at_ms,
@@ -206,7 +214,7 @@ def _standing(job: Job) -> str:
 
 def _verdicts(fleet: Fleet, demand: Demand, now_ms: int) -> tuple[tuple[Verdict, ...], str]:
     known = history.estimates(fleet, demand.spec)
-    offers = [judge(fleet, worker, demand, now_ms) for worker in fleet.workers.values()]
+    offers = ask_each(fleet, demand, now_ms)
     offers.sort(key=lambda offer: (not offer.accepted, offer.permanent, rank(offer, known)))
     rows = tuple(
         verdict(fleet, offer, demand, history.estimate(fleet, demand.spec, offer.worker.id)) for offer in offers

@@ -150,7 +150,7 @@ class AgentSession:
             case link.Observation():
                 reconcile.observation(kernel.fleet, worker, message, finished, kernel.clock.now_ms())
             case link.UpdateMetadata():
-                reconcile.update_metadata(kernel.fleet, worker, message, worker.name, kernel.clock.now_ms())
+                reconcile.update_metadata(kernel.fleet, worker, message, worker.actor, kernel.clock.now_ms())
             case link.FileExists(check_id=check_id, size_bytes=size):
                 kernel.fleet.answer_input(check_id, True, f"found, {_size(size)}", kernel.clock.now_ms(), worker.id)
             case link.FileNotFound(check_id=check_id, reason=reason):

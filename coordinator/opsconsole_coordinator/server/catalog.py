@@ -20,6 +20,7 @@ from opsconsole_protocol.bound import (
 )
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.ids import JobId
+from opsconsole_protocol.name import check_name
 from opsconsole_protocol.spec import JobSpec
 
 PARAMETERS_MAX = 100
@@ -48,6 +49,7 @@ def read_projects(connection: sqlite3.Connection) -> tuple[ProjectRow, ...]:
 
 async def set_project(kernel: Kernel, request: SetProject, actor: str) -> str:
     """Make or change a project. Raises InvalidRequest."""
+    check_name(request.name, "a project's name")
     if request.status is not None and request.status not in STATUSES:
         raise InvalidRequest(f"{request.status!r} is not a project's status: use one of {', '.join(STATUSES)}")
     now_ms = kernel.clock.now_ms()

@@ -18,6 +18,7 @@ from opsconsole_coordinator.server.directory import bring, let_go, resolve
 from opsconsole_coordinator.server.identity import Caller, Identities
 from opsconsole_coordinator.server.kernel import Kernel
 from opsconsole_coordinator.server.log_room import LogRoom
+from opsconsole_coordinator.server.registrar import Registrar
 from opsconsole_coordinator.server.shelf import Shelf
 from opsconsole_coordinator.store import backup, query
 from opsconsole_coordinator.trust.credential import Role
@@ -44,6 +45,7 @@ class Desk:
         self._identities = identities
         self._shelf = shelf
         self._join_url = join_url
+        registrar = self._registrar = Registrar(kernel, identities)
         self._answers: dict[type[Any], tuple[Role, Callable[[Any, Caller], Awaitable[api.AnyAnswer]]]] = {
             api.SubmitJobs: (Role.OPERATOR, self._submit),
             api.ListWorkers: (Role.VIEWER, self._workers),
@@ -65,6 +67,11 @@ class Desk:
             api.ConfirmRestore: (Role.ADMIN, self._confirm_restore),
             api.Backup: (Role.ADMIN, self._backup),
             api.AskHealth: (Role.VIEWER, self._health),
+            api.ListPeople: (Role.ADMIN, registrar.people),
+            api.RenamePerson: (Role.ADMIN, registrar.rename),
+            api.RevokePeople: (Role.ADMIN, registrar.revoke_people),
+            api.ListInvitations: (Role.ADMIN, registrar.invitations),
+            api.RevokeInvitations: (Role.ADMIN, registrar.revoke_invitations),
         }
 
     async def answer(self, request: api.AnyRequest, caller: Caller) -> api.AnyAnswer:
@@ -251,19 +258,25 @@ class Desk:
     async def _workers(self, request: api.ListWorkers, caller: Caller) -> api.AnyAnswer:
         del caller
         wanted = requirement.parse(request.filter)
-        if not wanted:
+        if not wanted and not request.revoked:
             return self._shelf.everyone()
-        return self._shelf.those(lambda worker: all(need.matches(worker.facts()) for need in wanted))
+        shown = (request.revoked, False)
+        return self._shelf.those(
+            lambda worker: worker.revoked in shown and all(need.matches(worker.facts()) for need in wanted)
+        )
 
     async def _set_worker(self, request: api.SetWorker, caller: Caller) -> api.WorkerList:
-        if request.action == "revoke":
-            caller.require(Role.ADMIN)
         kernel = self._kernel
-        now_ms = kernel.clock.now_ms()
+        if request.action in {"revoke", "remove"} or request.everybody:
+            caller.require(Role.ADMIN)
+        if request.everybody and (request.action != "revoke" or request.name):
+            raise InvalidRequest("only revoke is done to all workers, and then without a name")
+        if request.action == "remove":
+            return await self._registrar.remove_worker(request.name, caller)
         if request.action == "revoke":
-            # First its credentials, then its connection: it mustn't come back in between.
-            worker_id = control.find_worker(kernel.fleet, request.name).id
-            await self._identities.revoke_worker(worker_id, now_ms)
+            wanted = None if request.everybody else control.find_worker(kernel.fleet, request.name)
+            return await self._registrar.revoke_workers(wanted, caller)
+        now_ms = kernel.clock.now_ms()
         control.set_maintenance(kernel.fleet, request.name, request.action, caller.actor, now_ms)
         worker = control.find_worker(kernel.fleet, request.name)
         await kernel.committed()
@@ -271,9 +284,7 @@ class Desk:
 
     async def _invite(self, request: api.Invite, caller: Caller) -> api.Invited:
         kernel = self._kernel
-        roles = ("worker", *Role)
-        if request.role not in roles:
-            raise InvalidRequest(f"{request.role!r} is not a role: use one of {', '.join(roles)}")
+        self._registrar.check_invite(request)
         now_ms = kernel.clock.now_ms()
         expires_at_ms = now_ms + request.ttl_ms
         token = await self._identities.invite(
@@ -356,6 +367,7 @@ class Desk:
             pending_tasks=pending,
             store_seq=fleet.seq,
             adopting=fleet.adopting,
+            watchers=tuple(self._kernel.watchers),
         )
 
 

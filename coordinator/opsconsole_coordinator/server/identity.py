@@ -1,8 +1,17 @@
-"""Who may come in: credentials and invitations, kept in the store, looked up in memory."""
+"""Who may come in: credentials and invitations, kept in the store, looked up in memory.
 
+Whether an invitation may be used is looked up and its use written down in one transaction: of forty who bring it at
+once, as many get in as it has uses. Whoever brings an invitation brings the credential itself that it is traded for, as
+its token; a hash, which stands in the store and in every backup, proves nothing.
+"""
+
+import asyncio
 import secrets
 import sqlite3
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import msgspec
 
@@ -17,22 +26,27 @@ from opsconsole_coordinator.trust.credential import (
     hash_secret,
     new_secret,
 )
-from opsconsole_protocol.error import Forbidden, Unauthenticated
+from opsconsole_protocol.error import Conflict, Forbidden, Unauthenticated
 from opsconsole_protocol.ids import WorkerId, spell
 from opsconsole_protocol.invitation import InvitationId, split_token
-from opsconsole_protocol.secret import SECRET_BYTES
+from opsconsole_protocol.name import is_worker_id
+from opsconsole_protocol.proof import key_id
+from opsconsole_protocol.secret import SECRET_BYTES, is_random
 
 LOCAL_ACTOR = "local"
+REVOKED = "this token was revoked: ask an admin for a new invitation"
+T = TypeVar("T")
 _credential = reader(CredentialRecord, "a credential")
 _invitation = reader(InvitationRecord, "an invitation")
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """An authenticated operator."""
+    """An authenticated operator; `hash` is the credential's."""
 
     actor: str
     role: Role
+    hash: str = ""
 
     def require(self, role: Role) -> None:
         """Raise Forbidden unless the role reaches."""
@@ -40,38 +54,74 @@ class Caller:
             raise Forbidden(f"this needs the role {role}, and you are {self.role}: ask an admin for an invitation")
 
 
-class Identities:
-    """All credentials and open invitations. The local operator's token is an admin's."""
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What a transaction wrote."""
 
-    def __init__(self, database: Database, local_token: str, local_actor: str = LOCAL_ACTOR) -> None:
+    credentials: tuple[CredentialRecord, ...] = ()
+    invitations: tuple[InvitationRecord, ...] = ()
+
+
+class Identities:
+    """All credentials and invitations. The token in the data folder has `local_role`, an admin's unless told otherwise."""
+
+    def __init__(
+        self,
+        database: Database,
+        local_token: str,
+        local_actor: str = LOCAL_ACTOR,
+        local_role: Role = Role.ADMIN,
+    ) -> None:
         self._database = database
-        self._local = hash_secret(local_token)
-        self._local_actor = local_actor
+        self._local = Caller(local_actor, local_role, hash_secret(local_token))
         self._credentials: dict[str, CredentialRecord] = {}
         self._invitations: dict[str, InvitationRecord] = {}
+        self._invitation_of: dict[str, InvitationId] = {}
+        """By the hash of a credential, what it came with."""
+        self.by_key: dict[str, str] = {key_id(self._local.hash): self._local.hash}
+        """Every hash that can be proven to be known, by its key id."""
+        self._present: dict[str, set[Callable[[str], None]]] = {}
 
     async def load(self) -> None:
         """Read what the store has."""
 
         credentials, invitations = await self._database.read(_stored)
-        self._credentials.update({held.hash: held for held in credentials})
-        self._invitations.update({invited.id: invited for invited in invitations})
+        for held in credentials:
+            self._note(held)
+        for invited in invitations:
+            self._note_invitation(invited)
 
-    async def operator(self, token: str, credential_hash: str, now_ms: int) -> Caller:
-        """The operator behind a token. With an invitation as token, it is traded for `credential_hash`.
+    # --- who is it ---------------------------------------------------------------------------------------------
+
+    async def operator(self, token: str, invitation_token: str, now_ms: int) -> Caller:
+        """The operator behind a token, which may be one of their own making that an invitation comes with.
 
         Raises Unauthenticated.
         """
-        if hash_secret(token) == self._local:
-            return Caller(self._local_actor, Role.ADMIN)
-        invitation = split_token(token)
-        if invitation is None:
-            record = credential.authenticate(self._credentials.get(hash_secret(token)))
-        else:
-            record = await self._redeem(invitation, credential_hash, CredentialKind.OPERATOR, "", now_ms)
+        hashed = hash_secret(token)
+        if hashed == self._local.hash:
+            return self._local
+        known = self._credentials.get(hashed)
+        if known is None and invitation_token:
+            invitation = split_token(invitation_token)
+            if invitation is None:
+                raise Unauthenticated("what came as an invitation is none: paste the whole line")
+            known = await self._redeem(invitation, token, CredentialKind.OPERATOR, "", now_ms)
+        elif known is None and split_token(token) is not None:
+            raise Unauthenticated(
+                "an invitation alone lets nobody in: update opsconsole on this machine and use the line again"
+            )
+        record = credential.authenticate(known)
         if record.role is None:
             raise Unauthenticated("this is an agent's credential: operators need a token of their own")
-        return Caller(record.subject, record.role)
+        return Caller(record.subject, record.role, record.hash)
+
+    def again(self, caller: Caller) -> Caller:
+        """The same caller as of now, who may have another name since. Raises CredentialRevoked."""
+        if caller.hash == self._local.hash:
+            return self._local
+        record = credential.authenticate(self._credentials.get(caller.hash))
+        return Caller(record.subject, record.role or caller.role, record.hash)
 
     async def worker(
         self, secret: str, invitation_token: str, worker_id: WorkerId, now_ms: int
@@ -83,66 +133,63 @@ class Identities:
         """
         hashed = hash_secret(secret)
         known = self._credentials.get(hashed)
+        if known is None and not invitation_token:
+            credential.authenticate(None)
+        if known is None and hash_secret(invitation_token) == self._local.hash:
+            self._local.require(Role.ADMIN)
+            await self._keep(lambda connection: _add_worker(connection, secret, worker_id, now_ms))
+        elif known is None:
+            invitation = split_token(invitation_token)
+            if invitation is None:
+                raise Unauthenticated(
+                    "the token is neither an invitation nor the operator's: paste the whole join line"
+                )
+            known = await self._redeem(invitation, secret, CredentialKind.WORKER, worker_id, now_ms)
         if known is not None:
             held = credential.authenticate(known)
             if held.kind is not CredentialKind.WORKER or held.subject != worker_id:
                 raise Unauthenticated("this credential belongs to another worker: was a state folder mixed up?")
-            return next((one for one in self._invitations.values() if hashed in one.used_by), None)
-        if not invitation_token:
-            credential.authenticate(None)
-        if hash_secret(invitation_token) == self._local:
-            await self._keep(CredentialRecord(
-                hash=hashed, kind=CredentialKind.WORKER, subject=worker_id, created_at_ms=now_ms
-            ))  # fmt: skip
-            return None
-        invitation = split_token(invitation_token)
-        if invitation is None:
-            raise Unauthenticated("the token is neither an invitation nor the operator's: paste the whole join line")
-        if any(one.subject == worker_id and one.revoked_at_ms is None for one in self._credentials.values()):
-            # An invitation lets a new worker in; it doesn't make anybody a worker that is there already.
-            raise Unauthenticated(
-                f"worker {worker_id} has another credential: start the agent with a new --state-dir, or revoke the worker"
-            )
-        await self._redeem(invitation, hashed, CredentialKind.WORKER, worker_id, now_ms)
-        return self._invitations.get(invitation[0])
+        came_with = self._invitation_of.get(hashed)
+        return self._invitations[came_with] if came_with is not None else None
 
     async def _redeem(
-        self,
-        invitation: tuple[InvitationId, str],
-        credential_hash: str,
-        kind: CredentialKind,
-        subject: str,
-        now_ms: int,
+        self, invitation: tuple[InvitationId, str], secret: str, kind: CredentialKind, subject: str, now_ms: int
     ) -> CredentialRecord:
-        invitation_id, secret = invitation
-        record = self._invitations.get(invitation_id)
-        after = credential.redeem(record, secret=secret, credential_hash=credential_hash, now_ms=now_ms)
-        if after.kind is not kind:
-            raise Unauthenticated(f"this invitation is for {after.kind}s: ask for one with `opsconsole invite --role`")
-        known = self._credentials.get(credential_hash)
-        if known is not None:
-            return credential.authenticate(known)
-        subject = subject or after.name or f"{after.role}-{after.id[:4]}"
-        made = credential.credential_of(after, credential_hash=credential_hash, subject=subject, now_ms=now_ms)
-        await self._keep(made, after)
-        return made
+        # What is wrong for certain needs no transaction: strangers mustn't be able to keep the writer busy.
+        record = self._invitations.get(invitation[0])
+        credential.redeem(record, secret=invitation[1], credential_hash=hash_secret(secret), now_ms=now_ms)
 
-    async def _keep(self, record: CredentialRecord, invitation: InvitationRecord | None = None) -> None:
-        def write(connection: sqlite3.Connection) -> None:
-            connection.execute(
-                "INSERT OR REPLACE INTO credentials VALUES (?,?,?,?)",
-                (record.hash, str(record.kind), record.subject, msgspec.msgpack.encode(record)),
-            )
-            if invitation is not None:
-                connection.execute(
-                    "INSERT OR REPLACE INTO invitations VALUES (?,?)",
-                    (invitation.id, msgspec.msgpack.encode(invitation)),
-                )
+        def write(connection: sqlite3.Connection) -> Kept:
+            return _redeem(connection, invitation, secret, kind, subject, now_ms)
 
-        await self._database.write(write)
+        return (await self._keep(write)).credentials[0]
+
+    # --- changes -----------------------------------------------------------------------------------------------
+
+    async def _keep(self, write: Callable[[sqlite3.Connection], Kept]) -> Kept:
+        """Write in one transaction, then take what was written into memory, also when nobody waits any more."""
+
+        async def both() -> Kept:
+            kept = await self._database.write(write)
+            for record in kept.credentials:
+                self._note(record)
+            for invited in kept.invitations:
+                self._note_invitation(invited)
+            return kept
+
+        return await finish(both())
+
+    def _note(self, record: CredentialRecord) -> None:
         self._credentials[record.hash] = record
-        if invitation is not None:
-            self._invitations[invitation.id] = invitation
+        self.by_key[key_id(record.hash)] = record.hash
+        if record.revoked_at_ms is not None:
+            for end in list(self._present.get(record.hash, ())):
+                end(REVOKED)
+
+    def _note_invitation(self, record: InvitationRecord) -> None:
+        self._invitations[record.id] = record
+        self.by_key[key_id(record.secret_hash)] = record.secret_hash
+        self._invitation_of.update(dict.fromkeys(record.used_by, record.id))
 
     async def invite(
         self, *, role: str, uses: int, name: str, tags: tuple[str, ...], expires_at_ms: int, created_by: str
@@ -150,6 +197,8 @@ class Identities:
         """Make an invitation; returns the token `id.secret`. Raises ValueError for an unknown role."""
         secret = new_secret(secrets.token_bytes(SECRET_BYTES))
         is_worker = role == CredentialKind.WORKER
+        if not is_worker and name == self._local.actor:
+            raise Conflict(f"{name} is who has the token in the data folder: choose another name")
         record = InvitationRecord(
             id=InvitationId(spell(secrets.randbits(40), 8)),
             secret_hash=hash_secret(secret),
@@ -162,17 +211,186 @@ class Identities:
             created_by=created_by,
         )
 
-        def write(connection: sqlite3.Connection) -> None:
+        def write(connection: sqlite3.Connection) -> Kept:
             connection.execute("INSERT INTO invitations VALUES (?,?)", (record.id, msgspec.msgpack.encode(record)))
+            return Kept(invitations=(record,))
 
-        await self._database.write(write)
-        self._invitations[record.id] = record
+        await self._keep(write)
         return f"{record.id}.{secret}"
 
-    async def revoke_worker(self, worker_id: WorkerId, now_ms: int) -> None:
-        """Take back every credential of a worker."""
-        for record in [one for one in self._credentials.values() if one.subject == worker_id]:
-            await self._keep(credential.revoke(record, now_ms))
+    async def revoke_worker(self, worker_id: WorkerId | None, now_ms: int) -> None:
+        """Take back every credential of a worker, of all workers where `worker_id` is None."""
+
+        def write(connection: sqlite3.Connection) -> Kept:
+            if worker_id is not None:
+                return _revoke(connection, _of_subject(connection, CredentialKind.WORKER, worker_id), now_ms)
+            return _revoke(connection, [one for one in _stored(connection)[0] if one.role is None], now_ms)
+
+        await self._keep(write)
+
+    async def revoke_people(self, names: tuple[str, ...] | None, now_ms: int) -> list[CredentialRecord]:
+        """Take back every credential of these people, of all of them where `names` is None; those of them held before.
+
+        What a person holds is found in the transaction, so one who comes in meanwhile is met too.
+        """
+
+        def write(connection: sqlite3.Connection) -> Kept:
+            held = _stored(connection)[0]
+            theirs = [one for one in held if one.role is not None and (names is None or one.subject in names)]
+            return _revoke(connection, theirs, now_ms)
+
+        return list((await self._keep(write)).credentials)
+
+    async def revoke_invitations(self, ids: tuple[str, ...] | None, now_ms: int) -> list[InvitationRecord]:
+        """Let nobody in by these invitations any more, by none where `ids` is None; those that were open."""
+
+        def write(connection: sqlite3.Connection) -> Kept:
+            wanted = [one for one in _stored(connection)[1] if ids is None or one.id in ids]
+            ended = tuple(credential.withdraw(one, now_ms) for one in wanted if credential.is_open(one, now_ms))
+            _put_invitations(connection, ended)
+            return Kept(invitations=ended)
+
+        return list((await self._keep(write)).invitations)
+
+    async def rename_person(self, name: str, new: str) -> None:
+        """Call a person otherwise from now on. Raises Conflict where somebody is called so."""
+
+        def write(connection: sqlite3.Connection) -> Kept:
+            if new == self._local.actor or _of_subject(connection, CredentialKind.OPERATOR, new):
+                raise Conflict(f"there is a {new} already: choose another name")
+            held = _of_subject(connection, CredentialKind.OPERATOR, name)
+            return _put_credentials(connection, [replace(one, subject=new) for one in held])
+
+        await self._keep(write)
+
+    # --- lists -------------------------------------------------------------------------------------------------
+
+    @property
+    def local(self) -> Caller:
+        """Who has the token in the data folder."""
+        return self._local
+
+    def people(self) -> dict[str, list[CredentialRecord]]:
+        """Everybody who ever came in as an operator, by name, with all of their credentials."""
+        found: dict[str, list[CredentialRecord]] = {}
+        for one in self._credentials.values():
+            if one.kind is CredentialKind.OPERATOR:
+                found.setdefault(one.subject, []).append(one)
+        return dict(sorted(found.items()))
+
+    def invitations(self, now_ms: int) -> list[InvitationRecord]:
+        """Those that still let somebody in, by the end of their time."""
+        found = [one for one in self._invitations.values() if credential.is_open(one, now_ms)]
+        return sorted(found, key=lambda one: (one.expires_at_ms, one.id))
+
+    @contextmanager
+    def present(self, secret: str, end: Callable[[str], None]) -> Iterator[None]:
+        """While this lasts who showed `secret` has a connection, which `end` ends once the secret is taken back."""
+        hashed = hash_secret(secret)
+        ends = self._present.setdefault(hashed, set())
+        ends.add(end)
+        record = self._credentials.get(hashed)
+        if record is not None and record.revoked_at_ms is not None:
+            end(REVOKED)  # since it was looked at
+        try:
+            yield
+        finally:
+            ends.discard(end)
+            if not ends:
+                self._present.pop(hashed, None)
+
+    def connections(self, record_hash: str) -> int:
+        """How many connections a credential has."""
+        return len(self._present.get(record_hash, ()))
+
+
+def _redeem(
+    connection: sqlite3.Connection,
+    invitation: tuple[InvitationId, str],
+    secret: str,
+    kind: CredentialKind,
+    subject: str,
+    now_ms: int,
+) -> Kept:
+    """The whole trade, within one transaction."""
+    hashed = hash_secret(secret)
+    known = _one(connection, "SELECT data FROM credentials WHERE hash = ?", hashed, _credential)
+    if known is not None:
+        return Kept(credentials=(known,))
+    invitation_id, invited_secret = invitation
+    record = _one(connection, "SELECT data FROM invitations WHERE id = ?", invitation_id, _invitation)
+    after = credential.redeem(record, secret=invited_secret, credential_hash=hashed, now_ms=now_ms)
+    if after.kind is not kind:
+        raise Unauthenticated(f"this invitation is for {after.kind}s: ask for one with `opsconsole invite --role`")
+    if kind is CredentialKind.WORKER:
+        _check_new_worker(connection, subject)
+    _check_secret(secret)
+    subject = subject or after.name or f"{after.role}-{after.id[:4]}"
+    made = credential.credential_of(after, credential_hash=hashed, subject=subject, now_ms=now_ms)
+    _put_invitations(connection, (after,))
+    _put_credentials(connection, [made])
+    return Kept((made,), (after,))
+
+
+def _add_worker(connection: sqlite3.Connection, secret: str, worker_id: WorkerId, now_ms: int) -> Kept:
+    """A worker that comes with the token in the data folder."""
+    _check_new_worker(connection, worker_id)
+    _check_secret(secret)
+    made = CredentialRecord(
+        hash=hash_secret(secret), kind=CredentialKind.WORKER, subject=worker_id, created_at_ms=now_ms
+    )
+    return _put_credentials(connection, [made])
+
+
+def _check_new_worker(connection: sqlite3.Connection, worker_id: str) -> None:
+    """An invitation lets a new worker in; it doesn't make anybody a worker that is there already, or takes a name for id."""
+    if not is_worker_id(worker_id):
+        raise Unauthenticated("the header Opsconsole-Worker is no worker's id: is this an opsconsole agent?")
+    held = _of_subject(connection, CredentialKind.WORKER, worker_id)
+    if any(one.revoked_at_ms is None for one in held):
+        raise Unauthenticated(
+            f"worker {worker_id} has another credential: start the agent with a new --state-dir, or revoke the worker"
+        )
+
+
+def _check_secret(secret: str) -> None:
+    if not is_random(secret):
+        raise Unauthenticated("this is no credential: one is 256 random bits, as opsconsole makes them by itself")
+
+
+def _revoke(connection: sqlite3.Connection, held: list[CredentialRecord], now_ms: int) -> Kept:
+    return _put_credentials(connection, [credential.revoke(one, now_ms) for one in held if one.revoked_at_ms is None])
+
+
+def _put_credentials(connection: sqlite3.Connection, records: list[CredentialRecord]) -> Kept:
+    connection.executemany(
+        "INSERT OR REPLACE INTO credentials VALUES (?,?,?,?)",
+        [(one.hash, str(one.kind), one.subject, msgspec.msgpack.encode(one)) for one in records],
+    )
+    return Kept(credentials=tuple(records))
+
+
+def _put_invitations(connection: sqlite3.Connection, records: tuple[InvitationRecord, ...]) -> None:
+    connection.executemany(
+        "INSERT OR REPLACE INTO invitations VALUES (?,?)", [(one.id, msgspec.msgpack.encode(one)) for one in records]
+    )
+
+
+def _of_subject(connection: sqlite3.Connection, kind: CredentialKind, subject: str) -> list[CredentialRecord]:
+    rows = connection.execute("SELECT data FROM credentials WHERE kind = ? AND subject = ?", (str(kind), subject))
+    return [_credential(row[0]) for row in rows]
+
+
+def _one(connection: sqlite3.Connection, statement: str, key: str, read: Callable[[bytes], T]) -> T | None:
+    row = connection.execute(statement, (key,)).fetchone()
+    return None if row is None else read(row[0])
+
+
+async def finish(work: Awaitable[T]) -> T:
+    """Bring it to its end, although who waits for it may be cancelled: by what it does to their own connection, even."""
+    task = asyncio.ensure_future(work)
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())
+    return await asyncio.shield(task)
 
 
 def _stored(connection: sqlite3.Connection) -> tuple[list[CredentialRecord], list[InvitationRecord]]:

@@ -60,6 +60,8 @@ class Kernel:
         self.fleet = Fleet(secrets.randbits)
         self.sessions: dict[WorkerId, Session] = {}
         self.audience: list[Audience] = []
+        self.watchers: list[str] = []
+        """Who has a console open, one name for each."""
         self.attempt_log_bytes = ATTEMPT_LOG_BYTES
         self.log_offsets: Callable[[AttemptId], dict[str, int]] = lambda _: {}
         self.trouble: str = ""
@@ -237,7 +239,9 @@ class Kernel:
         """
         if worker_id in self._logs_unread:
             self._logs_unread.discard(worker_id)
-            worker = self.fleet.workers[worker_id]
+            worker = self.fleet.workers.get(worker_id)
+            if worker is None:
+                return  # removed since
             for attempt in (*worker.live.values(), *worker.ended.values()):
                 attempt.log_offsets = self.log_offsets(attempt.id)
 

@@ -35,11 +35,15 @@ def key_of(attempt_id: AttemptId) -> LogKey:
     return LogKey(job_id, int(index), int(number), attempt_id)
 
 
+LOG_FILES = 128
+"""As many logs are kept open, where the system allows many files."""
+
+
 class LogRoom:
     """Appends chunks, reads pages, wakes those who wait for more."""
 
-    def __init__(self, folder: Path, kernel: Kernel) -> None:
-        self._store = LogStore(folder)
+    def __init__(self, folder: Path, kernel: Kernel, open_files_max: int = LOG_FILES) -> None:
+        self._store = LogStore(folder, open_files_max=open_files_max)
         self._kernel = kernel
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="log-writer")
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="log-reader")

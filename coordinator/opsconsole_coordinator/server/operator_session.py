@@ -10,7 +10,7 @@ from starlette.websockets import WebSocket
 from opsconsole_coordinator.server import encoded, snapshot
 from opsconsole_coordinator.server.desk import Desk
 from opsconsole_coordinator.server.hub import Hub, Subscriber
-from opsconsole_coordinator.server.identity import Caller
+from opsconsole_coordinator.server.identity import Caller, Identities
 from opsconsole_coordinator.server.kernel import Kernel
 from opsconsole_coordinator.server.outbox import Closed, Outbox, receive
 from opsconsole_protocol import PROTOCOL_VERSION, api, codec
@@ -30,11 +30,21 @@ ENVELOPE_BYTES = 1_024
 class OperatorSession:
     """Lives as long as its websocket."""
 
-    def __init__(self, socket: WebSocket, kernel: Kernel, desk: Desk, hub: Hub, caller: Caller, version: str) -> None:
+    def __init__(
+        self,
+        socket: WebSocket,
+        kernel: Kernel,
+        desk: Desk,
+        hub: Hub,
+        identities: Identities,
+        caller: Caller,
+        version: str,
+    ) -> None:
         self._socket = socket
         self._kernel = kernel
         self._desk = desk
         self._hub = hub
+        self._identities = identities
         self._caller = caller
         self._version = version
         self._codec = codec.server_side()
@@ -44,19 +54,27 @@ class OperatorSession:
         self._subscriber: Subscriber | None = None
         self._pusher: asyncio.Task[None] | None = None
         self._waiting = 0
+        self._is_over = asyncio.Event()
+
+    def end(self, reason: str) -> None:
+        """The credential was taken back: say so, and close, also on a peer that doesn't read."""
+        self._outbox.end(api.Failure(0, "unauthenticated", reason))
+        self._is_over.set()
 
     async def run(self) -> None:
         """Serve the connection to its end."""
         sender = asyncio.create_task(self._outbox.run(), name="send to operator")
         receiver = asyncio.create_task(self._receive(), name="receive from operator")
+        over = asyncio.create_task(self._is_over.wait(), name="operator shut out")
         try:
-            await asyncio.wait((sender, receiver), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((sender, receiver, over), return_when=asyncio.FIRST_COMPLETED)
             if self._outbox.is_ending and not sender.done():
                 await asyncio.wait((sender,), timeout=1)
         finally:
             if self._subscriber is not None:
                 self._hub.unsubscribe(self._subscriber)
-            tasks = [sender, receiver, *self._tasks]
+                self._kernel.watchers.remove(self._caller.actor)
+            tasks = [sender, receiver, over, *self._tasks]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -127,7 +145,9 @@ class OperatorSession:
             if isinstance(call.request, api.Subscribe):
                 await self._subscribe(call.number, call.request)
                 return
-            answer = api.Answer(call.number, await self._desk.answer(call.request, self._caller))
+            answer = api.Answer(
+                call.number, await self._desk.answer(call.request, self._identities.again(self._caller))
+            )
             _check_size(answer)
             self._outbox.put(answer)
         except OpsconsoleError as error:
@@ -143,6 +163,8 @@ class OperatorSession:
             self._pusher.cancel()
         if self._subscriber is not None:
             self._hub.unsubscribe(self._subscriber)
+        else:
+            self._kernel.watchers.append(self._caller.actor)
         # Changes are told from before the snapshot is read: what is in both folds to the same. But none is told
         # before the snapshot, which would overwrite it.
         subscriber = self._subscriber = self._hub.subscribe()

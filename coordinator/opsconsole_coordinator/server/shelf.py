@@ -32,23 +32,25 @@ class Shelf:
             self._everyone = None
 
     def row(self, worker_id: WorkerId) -> Raw | None:
-        """One worker's row; None where there is no such worker any more."""
+        """One worker's row; None where there is no such worker any more, or it was revoked."""
         self._check()
         worker = self._fleet.workers.get(worker_id)
-        return self._row(worker) if worker is not None else None
+        return self._row(worker) if worker is not None and not worker.revoked else None
 
     def rows(self) -> tuple[Raw, ...]:
-        """All workers' rows."""
+        """The rows of all workers that weren't revoked."""
         self._check()
-        return tuple(self._row(worker) for worker in self._fleet.workers.values())
+        return tuple(self._row(worker) for worker in self._fleet.workers.values() if not worker.revoked)
 
     def everyone(self) -> api.AnyAnswer:
-        """The list of all workers by name, encoded as a whole."""
+        """The list of all workers that weren't revoked by name, encoded as a whole."""
         self._check()
         if self._everyone is not None:
             return self._everyone
-        found = self.those(lambda _: True)
-        if len(self._rows) == len(self._fleet.workers):  # all of them stay as they are until somebody says otherwise
+        found = self.those(lambda worker: not worker.revoked)
+        if all(
+            worker.revoked or worker.id in self._rows for worker in self._fleet.workers.values()
+        ):  # all of them stay as they are until somebody says otherwise
             self._everyone = found
         return found
 

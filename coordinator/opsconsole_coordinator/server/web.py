@@ -1,10 +1,12 @@
-"""The one port: `/agent` and `/operator` as websockets, `/health` for monitoring."""
+"""The one port: `/agent` and `/operator` as websockets, `/health` for monitoring, `/proof` for who doubts us."""
 
 import asyncio
 import contextlib
 import errno
 import socket
-from collections.abc import Iterator
+import ssl
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import uvicorn
 from starlette.applications import Starlette
@@ -16,7 +18,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 
 from opsconsole_coordinator.server.agent_session import AgentSession
 from opsconsole_coordinator.server.desk import Desk
-from opsconsole_coordinator.server.door import Door
+from opsconsole_coordinator.server.door import Door, Visitor
 from opsconsole_coordinator.server.hub import Hub
 from opsconsole_coordinator.server.identity import Identities
 from opsconsole_coordinator.server.kernel import Kernel
@@ -24,9 +26,11 @@ from opsconsole_coordinator.server.log_room import LogRoom
 from opsconsole_coordinator.server.operator_session import OperatorSession
 from opsconsole_coordinator.trust.certificate import CertificateFiles, server_context
 from opsconsole_coordinator.trust.gate import Gate
+from opsconsole_protocol import proof
 from opsconsole_protocol.codec import FRAME_BYTES_MAX
 from opsconsole_protocol.error import InvalidRequest, OpsconsoleError, Unauthenticated
 from opsconsole_protocol.ids import WorkerId
+from opsconsole_protocol.invitation import INVITATION_HEADER
 
 CONNECTIONS_MAX = 4_096
 BACKLOG = 1_024
@@ -50,6 +54,7 @@ class Web:
         self._identities = identities
         self._version = version
         self._connections = 0
+        self._doors: list[Door] = []
         self._server: uvicorn.Server | None = None
         self.listening = asyncio.Event()
         """Set once connections are accepted."""
@@ -58,6 +63,7 @@ class Web:
         """The application behind its gate."""
         routes = [
             Route("/health", self._health),
+            Route(proof.PATH, self._proof),
             WebSocketRoute("/agent", self._agent),
             WebSocketRoute("/operator", self._operator),
         ]
@@ -67,7 +73,6 @@ class Web:
         """Serve until `stop`."""
         config = uvicorn.Config(
             self.app(),
-            http=Door,
             ws=_Protocol,
             ws_per_message_deflate=False,
             ws_max_size=FRAME_BYTES_MAX,
@@ -80,10 +85,9 @@ class Web:
             access_log=False,
             backlog=BACKLOG,
             timeout_graceful_shutdown=STOP_TIMEOUT_S,
-            ssl_certfile=certificate.cert if certificate is not None else None,
-            ssl_context_factory=(lambda *_: server_context(certificate)) if certificate is not None else None,
         )
-        self._server = _Server(config, self.listening)
+        context = server_context(certificate) if certificate is not None else None
+        self._server = _Server(config, self.listening, context, self._doors)
         await self._server.serve(sockets=sockets)
 
     def stop(self) -> None:
@@ -98,31 +102,51 @@ class Web:
         body = {"healthy": not trouble, "uptime_ms": self._kernel.clock.uptime_ms()}
         return JSONResponse(body, status_code=503 if trouble else 200)
 
+    async def _proof(self, request: Request) -> PlainTextResponse:
+        """Prove that we know a secret before it is shown to us."""
+        headers = request.headers
+        try:
+            found = proof.answer(
+                self._identities.by_key, headers.get(proof.NONCE_HEADER, ""), headers.get(proof.KEYS_HEADER, ""),
+                proof.address(request.scope["server"]),
+            )  # fmt: skip
+        except ValueError as error:
+            return PlainTextResponse(str(error), 400)
+        return PlainTextResponse(
+            found or "the token is not valid here: ask for an invitation with `opsconsole invite`",
+            200 if found else 401,
+        )
+
     async def _agent(self, socket: WebSocket) -> None:
         headers = socket.headers
         try:
             worker_id = WorkerId(headers.get("opsconsole-worker", ""))
             if not worker_id or len(worker_id) > 100:
                 raise InvalidRequest("the header Opsconsole-Worker is missing: is this an opsconsole agent?")
+            secret = _bearer(socket)
             invitation = await self._identities.worker(
-                _bearer(socket), headers.get("opsconsole-invitation", ""), worker_id, self._kernel.clock.now_ms()
+                secret, headers.get(INVITATION_HEADER, ""), worker_id, self._kernel.clock.now_ms()
             )
         except OpsconsoleError as error:
             await _deny(socket, error)
             return
         name, tags = (invitation.name, invitation.tags) if invitation is not None else ("", ())
-        await self._hold(socket, AgentSession(socket, self._kernel, self._logs, worker_id, name, tags))
+        session = AgentSession(socket, self._kernel, self._logs, worker_id, name, tags)
+        with self._identities.present(secret, partial(session.end, "unauthenticated")):
+            await self._hold(socket, session)
 
     async def _operator(self, socket: WebSocket) -> None:
         try:
+            secret = _bearer(socket)
             caller = await self._identities.operator(
-                _bearer(socket), socket.headers.get("x-opsconsole-credential", ""), self._kernel.clock.now_ms()
+                secret, socket.headers.get(INVITATION_HEADER, ""), self._kernel.clock.now_ms()
             )
         except OpsconsoleError as error:
             await _deny(socket, error)
             return
-        session = OperatorSession(socket, self._kernel, self._desk, self._hub, caller, self._version)
-        await self._hold(socket, session)
+        session = OperatorSession(socket, self._kernel, self._desk, self._hub, self._identities, caller, self._version)
+        with self._identities.present(secret, session.end):
+            await self._hold(socket, session)
 
     async def _hold(self, socket: WebSocket, session: AgentSession | OperatorSession) -> None:
         if self._connections >= CONNECTIONS_MAX:
@@ -131,6 +155,8 @@ class Web:
             return
         self._connections += 1
         try:
+            for door in self._doors:
+                door.places.know(tuple(socket.scope["client"]))
             await socket.accept()
             await session.run()
             with contextlib.suppress(RuntimeError, WebSocketDisconnect):  # the peer was first
@@ -157,6 +183,12 @@ class _Protocol(WebSocketsSansIOProtocol):
     as uvicorn does, costs two calls of the kernel a message: a tenth of all that a thousand agents cost.
     """
 
+    gone: Callable[[], None]
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self.gone()
+
     def keepalive_timeout(self) -> None:
         self.transport.abort()
 
@@ -171,15 +203,28 @@ class _Protocol(WebSocketsSansIOProtocol):
 
 
 class _Server(uvicorn.Server):
-    """Signals belong to the program around it, which is also told when the server listens."""
+    """Signals belong to the program around it, which is also told when the server listens; doors accept, not asyncio."""
 
-    def __init__(self, config: uvicorn.Config, listening: asyncio.Event) -> None:
+    def __init__(
+        self, config: uvicorn.Config, listening: asyncio.Event, context: ssl.SSLContext | None, doors: list[Door]
+    ) -> None:
         super().__init__(config)
         self._listening = listening
+        self._context = context
+        self._doors = doors
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        await super().startup([])
+        make = partial(Visitor, config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
+        self._doors += [Door(listener, make, self._context) for listener in sockets or []]
+        for door in self._doors:
+            door.open()
         self._listening.set()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for door in self._doors:
+            door.close()
+        await super().shutdown(sockets)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -1,6 +1,7 @@
 """Connections: one for the writer, one for readers, each with a thread of its own (aiosqlite's)."""
 
 import asyncio
+import contextlib
 import sqlite3
 from collections.abc import Callable, Hashable
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any, TypeVar
 
 import aiosqlite
 
+from opsconsole_coordinator.store.folder import make_private
 from opsconsole_coordinator.store.schema import StoreError, prepare
 
 R = TypeVar("R")
@@ -30,6 +32,8 @@ class Database:
     async def open(self) -> None:
         """Open, check and migrate. Raises StoreError with one line; the file is then as it was."""
         try:
+            with contextlib.suppress(OSError):  # SQLite says better what is wrong
+                make_private(self.path)
             self._writer = await _connect(self.path)
             await self._call(self._writer, _check)
             await self._call(self._writer, prepare)

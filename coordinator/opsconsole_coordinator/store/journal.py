@@ -52,6 +52,7 @@ async def commit(database: Database, batch: Batch, rows: dict[str, JobRow], **me
     tasks += [(job.id, task.index, str(task.state), _pack(task)) for job in batch.jobs_added for task in job.tasks]
     attempts = [_attempt(attempt) for attempt in batch.attempts]
     workers = [(worker.id, worker.name, _pack(_stored_worker(worker))) for worker in batch.workers]
+    removed = [(worker,) for worker in batch.workers_removed]
     events = [_event(event) for event in batch.events]
     pairs = [*meta.items(), ("seq", str(batch.seq)), ("adopting", str(int(batch.adopting)))]
 
@@ -65,6 +66,8 @@ async def commit(database: Database, batch: Batch, rows: dict[str, JobRow], **me
             many(_PUT_TASK, tasks)
         if attempts:
             many(_PUT_ATTEMPT, attempts)
+        if removed:
+            many("DELETE FROM workers WHERE worker_id = ?", removed)
         if workers:
             many("INSERT OR REPLACE INTO workers VALUES (?,?,?)", workers)
         if events:

@@ -2,8 +2,9 @@
 
 An invitation is open for a short time and for a number of uses, one by default. Whoever joins brings a credential
 that it made itself, and the coordinator keeps the hash. So a join whose answer got lost is repeated with the same
-credential and finds itself already let in, whatever became of the invitation meanwhile. Letting the same hash in
-again never undoes a revocation: that stands in the credential's own record, which `authenticate` reads.
+credential and finds itself already let in, whatever became of the invitation meanwhile. It is the credential that is
+shown, never its hash: who reads a hash in a backup can do nothing with it. Letting the same one in again never undoes
+a revocation: that stands in the credential's own record, which `authenticate` reads.
 """
 
 from dataclasses import dataclass, replace
@@ -21,16 +22,19 @@ __all__ = [
     "InvitationExpired",
     "InvitationRecord",
     "InvitationUsed",
+    "InvitationWithdrawn",
     "InvitationWrong",
     "Role",
     "authenticate",
     "credential_of",
     "hash_secret",
+    "is_open",
     "is_secret",
     "matches",
     "new_secret",
     "redeem",
     "revoke",
+    "withdraw",
 ]
 
 _NO_HASH = "0" * 64
@@ -81,6 +85,10 @@ class InvitationUsed(Unauthenticated):
     """The invitation has no uses left."""
 
 
+class InvitationWithdrawn(Unauthenticated):
+    """An invitation that an admin took back."""
+
+
 class CredentialUnknown(Unauthenticated):
     """A credential that this coordinator never accepted."""
 
@@ -104,6 +112,7 @@ class InvitationRecord:
     created_by: str
     used_by: tuple[str, ...] = ()
     """The hashes of the credentials it was traded for."""
+    withdrawn_at_ms: int | None = None
 
     def __post_init__(self) -> None:
         _check_role(self.kind, self.role)
@@ -141,11 +150,23 @@ def redeem(record: InvitationRecord | None, *, secret: str, credential_hash: str
         raise InvalidRequest("a credential's hash is 64 hexadecimal digits: update the agent")
     if credential_hash in record.used_by:
         return record
+    if record.withdrawn_at_ms is not None:
+        raise InvitationWithdrawn("the invitation was taken back: ask for a new one with `opsconsole invite`")
     if now_ms >= record.expires_at_ms:
         raise InvitationExpired("the invitation has expired: ask for a new one with `opsconsole invite`")
     if record.uses_left < 1:
         raise InvitationUsed("the invitation was used already: ask for a new one with `opsconsole invite`")
     return replace(record, uses_left=record.uses_left - 1, used_by=(*record.used_by, credential_hash))
+
+
+def is_open(record: InvitationRecord, now_ms: int) -> bool:
+    """Whether the invitation still lets somebody in."""
+    return record.withdrawn_at_ms is None and record.uses_left > 0 and now_ms < record.expires_at_ms
+
+
+def withdraw(record: InvitationRecord, now_ms: int) -> InvitationRecord:
+    """Take an invitation back, for good. Who came in by it stays."""
+    return replace(record, withdrawn_at_ms=now_ms)
 
 
 def credential_of(record: InvitationRecord, *, credential_hash: str, subject: str, now_ms: int) -> CredentialRecord:

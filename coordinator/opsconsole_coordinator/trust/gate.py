@@ -2,8 +2,9 @@
 
 Browsers send `Origin`, agents and consoles never do: refusing it keeps a web page from reaching a coordinator on
 the visitor's own machine. Whoever an address claims to forward for is nobody's business: such headers are dropped.
-An address that presented too many wrong secrets waits. The application answers a wrong secret with status 401, and
-that is what is counted.
+An address that presented too many wrong secrets waits before the next wrong one is looked at any closer; a right one
+gets in at any time, for several may share an address. The application answers a wrong secret with status 401: that is
+what is counted, and what becomes a 429 meanwhile.
 
 uvicorn must run with `proxy_headers=False`, or it would believe those headers before they get here.
 """
@@ -44,14 +45,24 @@ class Gate:
         address = _address(scope)
         if any(name == b"origin" for name, _ in scope["headers"]):
             await _refuse(scope, receive, send, 403, _ORIGIN)
-        elif wait_ms := self._throttle.wait_ms(address, self._now_ms()):
-            await _refuse(scope, receive, send, 429, _WAIT, retry_after_s=-(-wait_ms // 1000))
         else:
             await self._app(_without_forwarded(scope), receive, self._counting(send, address))
 
     def _counting(self, send: Send, address: str) -> Send:
+        is_replaced = False
+
         async def counted(message: Message) -> None:
+            nonlocal is_replaced
+            if is_replaced:
+                return
             if message["type"] in _STARTS and message["status"] == 401:
+                wait_ms = self._throttle.wait_ms(address, self._now_ms())
+                if wait_ms:
+                    is_replaced = True
+                    await _answer(
+                        send, message["type"].removesuffix(".response.start"), 429, _WAIT, -(-wait_ms // 1000)
+                    )
+                    return
                 self._throttle.failed(address, self._now_ms())
             await send(message)
 
@@ -72,13 +83,7 @@ def _without_forwarded(scope: Scope) -> Scope:
     return {**scope, "headers": headers}
 
 
-async def _refuse(
-    scope: Scope, receive: Receive, send: Send, status: int, line: str, retry_after_s: int | None = None
-) -> None:
-    body = line.encode() + b"\n"
-    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(body)).encode())]
-    if retry_after_s is not None:
-        headers.append((b"retry-after", str(retry_after_s).encode()))
+async def _refuse(scope: Scope, receive: Receive, send: Send, status: int, line: str) -> None:
     prefix = "http"
     if scope["type"] == "websocket":
         await receive()  # websocket.connect
@@ -86,6 +91,14 @@ async def _refuse(
         if "websocket.http.response" not in scope.get("extensions", {}):
             await send({"type": "websocket.close", "code": 1008, "reason": line})
             return
+    await _answer(send, prefix, status, line)
+
+
+async def _answer(send: Send, prefix: str, status: int, line: str, retry_after_s: int | None = None) -> None:
+    body = line.encode() + b"\n"
+    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(body)).encode())]
+    if retry_after_s is not None:
+        headers.append((b"retry-after", str(retry_after_s).encode()))
     start: dict[str, Any] = {"type": f"{prefix}.response.start", "status": status, "headers": headers}
     await send(start)
     await send({"type": f"{prefix}.response.body", "body": body})

@@ -4,8 +4,10 @@ import msgspec
 
 from opsconsole_protocol.api.row import (
     EventRow,
+    InvitationRow,
     JobDetail,
     JobRow,
+    PersonRow,
     ProjectRow,
     Snapshot,
     TemplateRow,
@@ -106,6 +108,18 @@ class Invited(Answered, frozen=True, kw_only=True, tag="invited"):
     expires_at_ms: int
 
 
+class PersonList(Answered, frozen=True, kw_only=True, tag="person_list"):
+    """People, ordered by name."""
+
+    people: tuple[PersonRow, ...]
+
+
+class InvitationList(Answered, frozen=True, kw_only=True, tag="invitation_list"):
+    """Open invitations, by the end of their time."""
+
+    invitations: tuple[InvitationRow, ...]
+
+
 class SnapshotAnswer(Answered, frozen=True, kw_only=True, tag="snapshot"):
     """The answer to `subscribe`."""
 
@@ -113,7 +127,10 @@ class SnapshotAnswer(Answered, frozen=True, kw_only=True, tag="snapshot"):
 
 
 class Health(Answered, frozen=True, kw_only=True, tag="health"):
-    """How the coordinator is: seconds up, queue depths, store."""
+    """How the coordinator is: seconds up, queue depths, store.
+
+    `watchers` has the name of whoever has a console open on it, one for each console, the asker's own included.
+    """
 
     healthy: bool
     uptime_ms: int
@@ -122,9 +139,10 @@ class Health(Answered, frozen=True, kw_only=True, tag="health"):
     pending_tasks: int
     store_seq: int
     adopting: bool = False
+    watchers: tuple[str, ...] = ()
 
 
 AnyAnswer = (
     Done | WorkerList | JobList | ProjectList | TemplateList | DetailAnswer | ActResult | WhyAnswer | Candidates
-    | LogAnswer | EventList | Invited | SnapshotAnswer | Health
+    | LogAnswer | EventList | Invited | SnapshotAnswer | Health | PersonList | InvitationList
 )  # fmt: skip

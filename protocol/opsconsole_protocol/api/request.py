@@ -40,9 +40,10 @@ class SubmitJobs(Request, frozen=True, kw_only=True, tag="submit"):
 
 
 class ListWorkers(Request, frozen=True, kw_only=True, tag="workers"):
-    """Answered by WorkerList. `filter` is a line of requirements."""
+    """Answered by WorkerList. `filter` is a line of requirements; `revoked`: those that were revoked, too."""
 
     filter: Line = ""
+    revoked: bool = False
 
 
 class ListJobs(Request, frozen=True, kw_only=True, tag="jobs"):
@@ -145,10 +146,46 @@ class ListEvents(Request, frozen=True, kw_only=True, tag="events"):
 
 
 class SetWorker(Request, frozen=True, kw_only=True, tag="set_worker"):
-    """Drain, undrain or revoke a worker, by name or id. Answered by WorkerList."""
+    """Drain, undrain, revoke or remove a worker, by name or id. Answered by WorkerList, as it is or last was.
+
+    `everybody`, for revoke alone: all workers, and no name.
+    """
 
     name: Label
     action: Label
+    everybody: bool = False
+
+
+class ListPeople(Request, frozen=True, kw_only=True, tag="people"):
+    """Who may do what here, by name. Answered by PersonList."""
+
+
+class RenamePerson(Request, frozen=True, kw_only=True, tag="rename_person"):
+    """Call somebody otherwise from now on. Answered by PersonList."""
+
+    name: Label
+    new: Label
+
+
+class RevokePeople(Request, frozen=True, kw_only=True, tag="revoke_people"):
+    """Take back what these people hold, or what everybody holds and all open invitations. Answered by PersonList.
+
+    Their open connections end at once. The token in the coordinator's data folder stays.
+    """
+
+    names: Annotated[tuple[Label, ...], Meta(max_length=IDS_MAX)] = ()
+    everybody: bool = False
+
+
+class ListInvitations(Request, frozen=True, kw_only=True, tag="invitations"):
+    """Those that still let somebody in. Answered by InvitationList."""
+
+
+class RevokeInvitations(Request, frozen=True, kw_only=True, tag="revoke_invitations"):
+    """Let nobody in by these any more, by none with `everything`. Answered by InvitationList: those that were open."""
+
+    ids: Annotated[tuple[Label, ...], Meta(max_length=IDS_MAX)] = ()
+    everything: bool = False
 
 
 class Invite(Request, frozen=True, kw_only=True, tag="invite"):
@@ -184,5 +221,6 @@ class AskHealth(Request, frozen=True, kw_only=True, tag="health"):
 AnyRequest = (
     SubmitJobs | ListWorkers | ListJobs | ListProjects | ListTemplates | SetTemplate | SetProject | ShowJob | Act
     | SetPriority | WaitJobs | Why | AskCandidates | ReadLog | ListEvents | SetWorker | Invite | Subscribe
-    | ConfirmRestore | Backup | AskHealth
+    | ConfirmRestore | Backup | AskHealth | ListPeople | RenamePerson | RevokePeople | ListInvitations
+    | RevokeInvitations
 )  # fmt: skip

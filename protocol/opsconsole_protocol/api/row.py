@@ -30,6 +30,8 @@ class WorkerRow(Row, frozen=True, kw_only=True):
     host: Host = Host()
     attention: str = ""
     """What an operator should know about this worker, in one line; empty when all is well."""
+    avoided_until_ms: int | None = None
+    """Until when jobs go elsewhere where they can, for what failed here lately."""
 
 
 class JobRow(Row, frozen=True, kw_only=True):
@@ -118,6 +120,33 @@ class ProjectRow(Row, frozen=True, kw_only=True):
     created_at_ms: int
     updated_at_ms: int
     job_counts: dict[str, int]
+
+
+class PersonRow(Row, frozen=True, kw_only=True):
+    """Somebody who came in by an invitation, or (`is_local`) who has the token in the coordinator's data folder.
+
+    `role` is what they reach, or reached: `revoked_at_ms` is null unless all that they held was taken back.
+    """
+
+    name: str
+    role: str
+    is_local: bool = False
+    credentials: int = 1
+    connections: int = 0
+    joined_at_ms: int | None = None
+    revoked_at_ms: int | None = None
+
+
+class InvitationRow(Row, frozen=True, kw_only=True):
+    """An open invitation; `role` is worker, viewer, operator or admin. Its secret nobody knows but who was given it."""
+
+    id: str
+    role: str
+    name: str
+    tags: tuple[str, ...]
+    uses_left: int
+    expires_at_ms: int
+    created_by: str
 
 
 class Parameter(Row, frozen=True, kw_only=True):

@@ -28,6 +28,32 @@ def test_two_that_want_the_same_gpu_are_not_admitted_together() -> None:
     assert slots.admit() == ([B], [])
 
 
+def test_gpus_do_not_wait_for_slots_that_tasks_without_have() -> None:
+    """Hard use 14."""
+    slots = Slots(2)
+    for one, gpu_ids in ((A, ()), (B, ()), (C, ()), (D, ("g1",))):
+        slots.enqueue(one, gpu_ids)
+    assert slots.admit() == ([A, B, D], [])
+    slots.leave(A)
+    assert slots.admit() == ([], []), "two live: the one with the GPU counts for those without"
+    assert slots.obstacle(()) == "waiting for a slot: max_concurrent_jobs is 2"
+    slots.leave(B)
+    assert slots.admit() == ([C], [])
+
+
+def test_tasks_with_gpus_keep_to_the_limit_among_themselves() -> None:
+    slots = Slots(1)
+    slots.enqueue(A, ("g1",))
+    slots.enqueue(B, ("g2",))
+    assert slots.admit() == ([A], [])
+    assert slots.obstacle(("g2",)) == "waiting for a slot: max_concurrent_jobs is 1"
+    slots.leave(A)
+    assert slots.admit() == ([B], [])
+    slots.leave(B)
+    slots.enqueue(C, ("g1",))
+    assert slots.admit() == ([C], [])
+
+
 def test_who_leaves_the_queue_is_not_admitted() -> None:
     slots = Slots(1)
     slots.enqueue(A, ())

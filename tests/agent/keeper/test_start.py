@@ -6,6 +6,7 @@ import stat
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from opsconsole_agent.keeper.process import MARK, look
 from opsconsole_protocol.error import Conflict, InvalidRequest, NotFound
@@ -88,6 +89,18 @@ async def test_standard_input_is_empty_and_signals_are_default(home: House) -> N
     own_of_the_c_library = 0b11 << 31
     masks = [int(line.split()[1], 16) & ~own_of_the_c_library for line in home.output("in").splitlines()]
     assert masks == [0, 0]
+
+
+async def test_standard_input_can_be_another_process_s_own(home: House) -> None:
+    """Hard use 35: what `run` reads is read by its command."""
+    reader, writer = os.pipe()
+    os.write(writer, b"handed on\n")
+    os.close(writer)
+    command = replace(home.command("given", "/bin/cat"), stdin=f"/proc/{os.getpid()}/fd/{reader}")
+    await home.link.start(command)
+    await home.ended(home.id("given"))
+    os.close(reader)
+    assert home.output("given") == "handed on\n"
 
 
 async def test_nothing_of_the_keeper_is_inherited(home: House) -> None:

@@ -28,3 +28,11 @@ def _colour(monkeypatch: pytest.MonkeyPatch) -> None:
 def source() -> RecordedSource:
     """The recorded fleet."""
     return RecordedSource()
+
+
+@pytest.fixture(autouse=True)
+def _terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is copied goes to the terminal that the test has, not to one that the tests run in."""
+    for name in ("TMUX", "STY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color")

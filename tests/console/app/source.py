@@ -36,14 +36,21 @@ class RecordedSource:
         self.snapshot = snapshot or recorded.snapshot()
         self.log = recorded_log.RecordedLog()
         self.connected = True
+        self.join_line = recorded.JOIN_LINE
+        self.unreachable = ""
+        """Why nobody answers from the start on; empty where somebody does."""
+        self.watchers: tuple[str, ...] = ("ana",)
         self._role = role
         self._on_change: OnChange | None = None
         self._on_contact: OnContact | None = None
 
     async def run(self, on_change: OnChange, on_contact: OnContact) -> None:
         self._on_change, self._on_contact = on_change, on_contact
+        if self.unreachable:
+            self.lose(self.unreachable)
+            await asyncio.Event().wait()
         now_ms, self.clock.now_ms = self.clock.now_ms, self.clock.now_ms - (recorded.HEARTBEATS + 1) * 5_000
-        on_contact(Contact("connected", self.address, self._role))
+        on_contact(Contact("connected", self.address, self._role, "ana"))
         on_change(self.fleet.reset(self.snapshot))
         self._play_history(now_ms)
         await asyncio.Event().wait()
@@ -68,18 +75,18 @@ class RecordedSource:
         """Let workers change."""
         self.push(api.Update(seq=self.fleet.seq + 1, workers=rows))
 
-    def lose(self, why: str = "the connection was reset") -> None:
+    def lose(self, why: str = "the connection was reset", *, retry_ms: int = 0) -> None:
         """Lose the connection."""
         self.connected = False
         assert self._on_contact is not None
-        self._on_contact(Contact("lost", why, self._role))
+        self._on_contact(Contact("lost", why, self._role, retry_ms=retry_ms))
 
     def regain(self) -> None:
         """Have it back."""
         self.connected = True
         assert self._on_contact is not None
         assert self._on_change is not None
-        self._on_contact(Contact("connected", self.address, self._role))
+        self._on_contact(Contact("connected", self.address, self._role, "ana"))
         self._on_change(self.fleet.reset(self.snapshot))
 
     async def request(self, request: api.AnyRequest) -> api.AnyAnswer:
@@ -173,8 +180,11 @@ def _jobs(source: RecordedSource, request: api.ListJobs) -> api.JobList:
 _ANSWERS: dict[type, Callable[..., api.AnyAnswer]] = {
     api.Act: _act,
     api.AskCandidates: _candidates,
+    api.AskHealth: lambda s, _r: api.Health(
+        healthy=True, uptime_ms=1, workers=1, running_tasks=0, pending_tasks=0, store_seq=1, watchers=s.watchers
+    ),
     api.Invite: lambda _s, _r: api.Invited(
-        line="opsconsole agent --join 'wss://10.77.0.1:7373#5d41402abc4b2a76b9719d911017c592.k3f9.9hj2kq7vtm4w8x1c'",
+        line=_s.join_line,
         expires_at_ms=recorded.NOW_MS + 3_600_000,
     ),
     api.ListEvents: _events,

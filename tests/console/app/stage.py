@@ -113,6 +113,7 @@ async def stage(
     there = Stage(app, source)
     async with app.run_test(size=size, notifications=True, message_hook=message_hook) as pilot:
         there.pilot = pilot
-        await until(lambda: app.main.job_pane.table.total > 0 or not source.snapshot.jobs, what="the first fleet")
+        nothing_comes = source.unreachable or not source.snapshot.jobs
+        await until(lambda: app.main.job_pane.table.total > 0 or nothing_comes, what="the first fleet")
         await there.settle()
         yield there

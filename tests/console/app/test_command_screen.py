@@ -3,10 +3,12 @@
 from functools import partial
 
 import pytest
+from textual.widgets import Select
 
 from opsconsole_console.screen import command_screen
 from opsconsole_console.screen.command_screen import CommandScreen
 from opsconsole_protocol.api import Act, Invite, SetWorker
+from tests.console.app import recorded
 from tests.console.app.source import RecordedSource
 from tests.console.app.stage import Stage, stage
 
@@ -105,11 +107,35 @@ async def test_lines_lead_everywhere(source: RecordedSource) -> None:
 async def test_an_invitation_is_shown_and_copied(source: RecordedSource) -> None:
     async with stage(source) as there:
         there.app.run_line("invite")
-        await there.until(lambda: there.screen_name == "TextScreen")
+        await there.until(lambda: there.screen_name == "InviteScreen")
+        assert not source.asked(Invite), "a secret is made when somebody says so"
+        await there.press("enter")
+        await there.until(lambda: source.asked(Invite))
         assert source.asked(Invite) == [Invite()]
-        assert "opsconsole agent --join" in there.text()
+        await there.until(lambda: "opsconsole agent --join 'wss://" in there.text())
+        assert "listens on this machine only" not in there.text()
         await there.press("y")
-        assert there.app.clipboard.startswith("opsconsole agent --join 'wss://")
+        assert there.app.clipboard == f"opsconsole agent --join '{recorded.JOIN_LINE}'"
+        secret = recorded.JOIN_LINE.rpartition(".")[2]
+        assert not [said for said in there.toasts if secret in said]
+        there.app.screen.query_one("#role", Select).value = "operator"
+        await there.settle()
+        assert secret not in there.text(), "it was for somebody else"
+        there.app.screen.query_one("#field-uses").focus()
+        await there.press("backspace", "3", "ctrl+s")
+        await there.until(lambda: "opsconsole --connect 'wss://" in there.text())
+        assert source.asked(Invite)[-1] == Invite(role="operator", uses=3)
+        assert "It works 3 times, for 1h" in there.text()
+
+
+async def test_an_invitation_that_no_other_host_can_use_says_so(source: RecordedSource) -> None:
+    source.join_line = f"ws://127.0.0.1:7373#-.{recorded.JOIN_LINE.partition('.k3')[2].join(('k3', ''))}"
+    async with stage(source, (80, 24)) as there:
+        there.app.run_line("invite")
+        await there.until(lambda: there.screen_name == "InviteScreen")
+        await there.press("enter")
+        await there.until(lambda: "listens on this machine only" in there.text())
+        assert "--listen 0.0.0.0:7373" in there.text()
 
 
 async def test_themes_change_at_once(source: RecordedSource) -> None:

@@ -175,10 +175,10 @@ async def test_a_lost_connection_is_loud_and_keeps_the_fleet(source: RecordedSou
         there.app.main.tick()
         header = there.app.query_one(Header)
         assert header.has_class("-lost")
-        assert "no connection to lab-coordinator for 12s" in header.text
+        assert "lab-coordinator not reached for 12s" in header.text
         assert "as of 11:04:11" in header.text
         assert there.app.main.job_pane.table.total > 0
-        assert "lost the connection" in there.toasts[-1]
+        assert "lab-coordinator is not reached: the network" in there.toasts[-1]
         source.regain()
         await there.settle()
         assert not header.has_class("-lost")

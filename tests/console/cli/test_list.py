@@ -191,6 +191,35 @@ def test_one_task_can_be_shown(run: Run, server: FakeServer) -> None:
     assert [task["index"] for task in found["tasks"]] == [1]
 
 
+def test_a_task_of_a_sweep_is_shown_with_its_own_command(run: Run, server: FakeServer) -> None:
+    from opsconsole_protocol.spec import JobSpec
+
+    commands = tuple(("train", "--lr", str(place)) for place in range(6))
+    server.add_job(JOB, JobSpec(command=commands[0], task_commands=commands, num_tasks=6))
+    assert "Command:   train --lr 4\n" in run("show", f"{JOB}/task-4").out
+    assert "Command:   train --lr 0   and 5 more\n" in run("show", JOB).out
+
+
+def test_ports_are_shown(run: Run, server: FakeServer) -> None:
+    from msgspec.structs import replace
+
+    server.add_job(JOB)
+    server.move(JOB, state="running", attempt=0, worker="gpu-a")
+    (task,) = server.tasks[JOB]
+    server.tasks[JOB] = [replace(task, attempts=(replace(task.attempts[0], ports={"http": 4711}),))]
+    out = run("show", JOB).out
+    assert "Ports:     http 4711" in out
+    assert "ports http=4711" in out
+
+
+def test_a_lost_worker_is_not_available(run: Run, server: FakeServer) -> None:
+    server.add_worker("gone", connection="lost", running_tasks=1, max_concurrent_jobs=2, last_seen_ms=None)
+    server.add_worker("left", connection="lost", status="maintenance", last_seen_ms=NOW_MS)
+    gone, left = (line for line in run("workers").out.splitlines() if not line.startswith(" "))
+    assert gone == "gone  lost  1/2 tasks  [lab]"
+    assert left.startswith("left  maintenance, lost, last heard of ")
+
+
 def test_events_are_paged_and_the_newest_comes_last(run: Run, server: FakeServer) -> None:
     server.events = [event_row(number) for number in range(1_500)]
     lines = run("events", "--limit", "1200").out.splitlines()

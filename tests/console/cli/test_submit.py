@@ -50,7 +50,7 @@ def test_the_id_alone_is_on_stdout_and_the_story_on_stderr(run: Run, server: Fak
         "  Filesystem: vast",
         "  Input:  /mnt/vast/inputs  <- Place your files here",
         "  Output: /mnt/vast/outputs",
-        f"Submitted {job_id} (python)",
+        f"Submitted {job_id} (train.py)",
     ]
 
 
@@ -204,6 +204,14 @@ def test_follow_prints_the_log_alone_on_stdout(run: Run, server: FakeServer) -> 
     assert "to stderr\n" in ran.err
     assert "Job completed successfully!" in ran.err
     assert "Duration: 1s" in ran.err
+
+
+@pytest.mark.parametrize("how", ["--follow", "--wait"])
+def test_a_quiet_one_still_says_why_it_failed(run: Run, server: FakeServer, how: str) -> None:
+    finish_with(server, exit_code=127, error="nosuchcmd: not found")
+    ran = run("submit", "-q", how, "--", "nosuchcmd")
+    assert ran.code == 127
+    assert ran.err == "opsconsole: failed on gpu-a: nosuchcmd: not found\n"
 
 
 def test_tasks_of_a_followed_job_are_told_apart(run: Run, server: FakeServer) -> None:

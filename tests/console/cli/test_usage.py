@@ -105,7 +105,7 @@ def test_no_verb_or_flag_of_the_contract_is_missing() -> None:
         (["jobs", "--limit", "0"], "argument -n/--limit: 0 is too small: it is at least 1"),
         (["jobs", "--lim", "1"], "unknown argument '--lim'"),
         (["submit"], "opsconsole: there is no command: give it after --"),
-        (["jobs", "--", "x"], "a command after -- goes with submit, run or template set"),
+        (["jobs", "--", "x"], "a command after -- goes with submit, run, clone or template set"),
         (["submit", "--memory", "8Q", "--", "x"], "'8Q' is not a size"),
         (["submit", "--timeout", "soon", "--", "x"], "'soon' is not a duration"),
         (["submit", "--set", "lr", "--", "x"], "'lr' is not of the form NAME=VALUE"),
@@ -199,3 +199,78 @@ def test_an_interruption_is_quiet(server: FakeServer) -> None:
         child.kill()
         child.wait()
     assert (child.returncode, out, err) == (130, "", "")
+
+
+@pytest.mark.parametrize(
+    "words", [["wait", "aaaaaaaaaa"], ["submit", "--wait", "--", "x"], ["submit", "-q", "--follow", "--", "x"]]
+)
+def test_term_is_explained_where_something_is_watched(server: FakeServer, words: list[str]) -> None:
+    """Hard use 35: what was watched goes on, and whoever ended the watching reads how to find it again."""
+    import signal
+
+    from opsconsole_protocol.api import WaitJobs
+    from tests.waiting import until_sync
+
+    server.add_job("aaaaaaaaaa")
+    child = subprocess.Popen(
+        [sys.executable, "-m", "opsconsole_console", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        until_sync(lambda: any(isinstance(one, WaitJobs) for one in server.asked), 30)
+        child.send_signal(signal.SIGTERM)
+        _, err = child.communicate(timeout=30)
+    finally:
+        child.kill()
+        child.wait()
+    assert child.returncode == 143
+    job_id = next(reversed(server.jobs))
+    said = err.splitlines()[-1]
+    assert said.startswith(f"{job_id} goes on: ")
+    assert f"`opsconsole cancel {job_id}` ends" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["run", "--connect", "wss://lab:7373", "--", "hostname"], "--connect means nothing to `opsconsole run`"),
+        (["--connect", "wss://lab:7373", "run", "--", "hostname"], "--connect means nothing to `opsconsole run`"),
+        (["run", "--data-dir", "/x", "--", "true"], "--data-dir means nothing to `opsconsole run`"),
+        (["run", "--token", "t", "--", "true"], "--token means nothing to `opsconsole run`"),
+        (["run", "--config", "c", "--", "true"], "--config means nothing to `opsconsole run`"),
+        (["serve", "--token", "t"], "--token means nothing to `opsconsole serve`"),
+        (["config", "path", "--connect", "wss://x:1"], "--connect means nothing to `opsconsole config`"),
+        (["coordinators", "--data-dir", "/x"], "--data-dir means nothing to `opsconsole coordinators`"),
+        (["jobs", "--connect", "wss://x:1", "--data-dir", "/x"], "--connect and --data-dir both say which"),
+        (["--listen", "0.0.0.0:1", "jobs"], "--listen before a command means nothing"),
+        (["--read-only", "cancel", "x"], "--read-only before a command means nothing"),
+        (["--name=x", "submit", "--", "true"], "--name before a command means nothing"),
+        (["submit", "--dry-run", "--wait", "--", "true"], "--dry-run and --wait exclude each other"),
+        (["submit", "--raw", "--", "true"], "--raw is about the log that --follow prints"),
+        (["logs", "x", "--json", "--raw"], "--json and --raw exclude each other"),
+        (["agent", "--join", "a", "--token", "t"], "--join and --token exclude each other"),
+        (["template", "show", "x", "--param", "a"], "`template show` takes nothing but a name"),
+    ],
+)
+def test_what_would_be_ignored_is_refused(run: Run, words: list[str], message: str, server: FakeServer) -> None:
+    """Hard use 28."""
+    ran = run(*words)
+    assert (ran.code, ran.out) == (2, "")
+    assert message in ran.err
+    assert ran.err.count("\n") == 1
+
+
+def test_every_verb_is_judged_by_the_table() -> None:
+    """A verb that uses no client must say in `scope` which common options it uses."""
+    from pathlib import Path
+
+    import opsconsole_console.cli as cli
+    from opsconsole_console.cli.scope import _USED, _WHY
+
+    folder = Path(cli.__file__).parent
+    asks = {
+        verb
+        for verb, (module, _) in VERBS.items()
+        if any(one in (folder / f"{module}.py").read_text() for one in ("with_client", "submit_spec"))
+    }
+    assert set(_USED) == set(VERBS) - asks - {"agent"}
+    assert set(_WHY) == set(_USED)

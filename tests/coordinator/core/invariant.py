@@ -61,7 +61,7 @@ def _room(fleet: Fleet, worker: Worker, job: Job) -> int:
     needs, kept = job.spec.resources, worker.reserved
     if kept is not None and kept.job_id != job.id:
         return 1
-    room = worker.max_concurrent_jobs - len(worker.live)
+    room = worker.slots_left(with_gpus=needs.gpus > 0)
     if needs.gpus:
         room = min(room, (len(worker.gpus) - len(worker.gpus_taken)) // needs.gpus)
     if needs.memory_mb:
@@ -148,7 +148,10 @@ def _check_worker(fleet: Fleet, worker: Worker) -> Iterator[str]:
         yield f"reserved is {worker.reserved}, but {fleet.reserved.get(worker.id)} is noted"
     if len(gpus) != len(set(gpus)):
         yield f"a GPU is shared: {sorted(gpus)}"
-    ahead = len(live) - worker.max_concurrent_jobs
+    with_gpus = sum(bool(one.gpu_ids) for one in live)
+    if with_gpus > worker.max_concurrent_jobs:
+        yield f"{with_gpus} attempts with GPUs in {worker.max_concurrent_jobs} slots"
+    ahead = len(live) - with_gpus - worker.max_concurrent_jobs
     # Whether a job's tasks are short may look different now than when they were assigned ahead.
     short = sum(fleet.jobs[one.job_id].mean_duration_ms is not None and not one.gpu_ids for one in live)
     if ahead > min(short, PREFETCH_MAX):

@@ -1,15 +1,18 @@
 """How an attempt's end becomes its task's and its job's state."""
 
+from typing import Any
+
 import msgspec
 import pytest
 
+from opsconsole_coordinator.core import view
 from opsconsole_coordinator.core.blame import AVOID_MS, GPU_BLAME_MS
 from opsconsole_coordinator.core.ending import BACKOFF_MAX_MS
 from opsconsole_coordinator.core.model import Attempt
 from opsconsole_coordinator.core.schedule import desired_of
 from opsconsole_protocol import link
 from opsconsole_protocol.state import AttemptState, TaskState
-from tests.coordinator.core.world import World, gpus, state, task_of
+from tests.coordinator.core.world import FakeWorker, World, gpus, state, task_of
 
 
 def test_failures_have_a_budget(world: World) -> None:
@@ -136,16 +139,89 @@ def test_the_audit_log_tells_the_story(world: World, end: str, kind: str) -> Non
     assert [event.seq for event in world.events] == list(range(1, len(world.events) + 1))
 
 
-def test_several_jobs_failing_in_a_row_make_a_worker_avoided_and_seen(world: World) -> None:
-    from opsconsole_coordinator.core import view
+def fail_in_a_row(world: World, worker: FakeWorker, *people: str, **fields: Any) -> None:
+    """One job after the other fails on a worker that they ask for."""
+    for one in people:
+        world.submit(worker=worker.name, by=one)
+        worker.fail(worker.started(), **fields)
 
+
+def test_jobs_of_different_people_failing_in_a_row_make_a_worker_avoided_and_seen(world: World) -> None:
+    """Hard use 15."""
     one, two = world.worker("w1"), world.worker("w2")
-    for _ in range(3):
-        world.submit(worker="w1")
-        one.fail(one.started())
-    assert view.worker_row(world.fleet, one.record, world.now_ms).attention == "avoided after 3 failures in a row"
+    fail_in_a_row(world, one, "ana", "ben", "ana")
+    row = view.worker_row(world.fleet, one.record, world.now_ms)
+    assert row.attention == "avoided after 3 jobs of 2 people failed in a row"
+    assert row.avoided_until_ms == world.now_ms + AVOID_MS
     world.submit()
     two.succeed(two.started())
+    world.pass_ms(AVOID_MS + 1_000)
+    kinds = [(event.kind, event.text) for event in world.events if event.subject == "w1"]
+    assert kinds[-2:] == [
+        ("avoided", "avoided for 60 s, where there is another worker: 3 jobs of 2 people failed in a row"),
+        ("used again", "w1 is no longer avoided"),
+    ]
+    assert view.worker_row(world.fleet, one.record, world.now_ms).avoided_until_ms is None
+
+
+def test_the_typing_errors_of_one_person_say_nothing_about_a_worker(world: World) -> None:
+    """Hard use 15."""
+    worker = world.worker()
+    fail_in_a_row(world, worker, *["ana"] * 9)
+    assert not worker.record.avoided_until_ms
+
+
+def test_failures_of_the_workers_own_kind_make_it_avoided_whoever_had_them(world: World) -> None:
+    """Hard use 15."""
+    one, two = world.worker("w1"), world.worker("w2")
+    fail_in_a_row(world, one, "ana", worker_fault=True)
+    assert not one.record.avoided_until_ms
+    fail_in_a_row(world, one, "ana", error="can't be made (No space left on device)", worker_fault=True)
+    assert "2 failures of its own in a row" in view.worker_row(world.fleet, one.record, world.now_ms).attention
+    world.submit()
+    two.succeed(two.started())
+
+
+def test_who_names_a_worker_gets_it_and_who_has_no_other_too(world: World) -> None:
+    """Hard use 15."""
+    one, two = world.worker("w1", gpus=gpus(1)), world.worker("w2")
+    fail_in_a_row(world, one, "ana", "ana", worker_fault=True)
+    until_ms = one.record.avoided_until_ms
+    world.submit(worker="w1")
+    one.succeed(one.started())
+    one.record.avoided_until_ms = until_ms
+    world.submit(gpus=1)
+    one.succeed(one.started())
+    one.record.avoided_until_ms = until_ms
+    world.submit()
+    busy = two.started()
+    waiting = world.submit()
+    assert world.why(waiting).startswith("w1 is avoided for a while after 2 failures"), "the other one ends some time"
+    two.succeed(busy)
+    two.succeed(two.started())
+
+
+def test_a_worker_in_trouble_gets_no_new_tasks_and_says_so(world: World) -> None:
+    """Hard use 16."""
+    one, two = world.worker("w1"), world.worker("w2")
+    full = link.Trouble(code="disk_full", text="its disk is full: make room in /state")
+    one.heartbeat(troubles=(full,))
+    words = "takes no new tasks: its disk is full: make room in /state"
+    assert view.worker_row(world.fleet, one.record, world.now_ms).attention == words
+    world.submit()
+    held = two.started()
+    job = world.submit(worker="w1")
+    assert world.why(job) == f"w1 {words}"
+    one.heartbeat()
+    one.succeed(one.started())
+    said = [event.text for event in world.events if event.kind in {"trouble", "recovered"}]
+    assert said == [f"w1: {full.text}", f"w1: no longer: {full.text}"]
+    two.succeed(held)
+    silent = link.Trouble(code="keeper_silent", text="its keeper doesn't answer")
+    one.heartbeat(troubles=(silent, link.Trouble(code="other", text="something else", blocks=False)))
+    world.submit()
+    two.succeed(two.started())
+    assert "its keeper doesn't answer" in view.worker_row(world.fleet, one.record, world.now_ms).attention
 
 
 def test_one_bad_job_says_nothing_about_its_worker(world: World) -> None:
@@ -174,11 +250,15 @@ def test_a_failure_on_a_gpu_in_trouble_makes_its_worker_avoided_at_once(world: W
         worker.fail(attempt)
         world.pass_ms(GPU_BLAME_MS - 1_000)
         worker.heartbeat(gpus=broken)
+    other = world.worker("w2")
+    world.submit()
+    held = other.started()
     job = world.submit()
     assert f"is avoided for a while after a failure on GPU {index}, which is in trouble" in world.why(job)
     assert f"GPU {index} of w1: Xid 79" in [event.text for event in world.events]
     world.pass_ms(AVOID_MS + 1_000)
     worker.succeed(worker.started())
+    other.succeed(held)
     alone = world.submit(gpus=2)
     assert f"GPU {index} is in error: Xid 79" in world.why(alone), "the GPU stays out of use"
 

@@ -4,10 +4,12 @@ from typing import Any
 
 import pytest
 
+from opsconsole_coordinator.core import view
 from opsconsole_coordinator.core.placement import FOREIGN_MEMORY_MB_MAX, INPUT_ANSWER_MS_MAX
 from opsconsole_protocol import link
 from opsconsole_protocol.spec import Resources
-from tests.coordinator.core.world import World, gpus
+from opsconsole_protocol.state import AttemptState
+from tests.coordinator.core.world import World, gpus, state
 
 INPUT = {"io_paths": {"input": "/in", "output": "/out", "filesystem": "vast"}}
 
@@ -66,6 +68,24 @@ def test_each_gpu_has_one_task(world: World) -> None:
     assert world.why(third) == (
         "w1 needs 1 free GPU, 0 free: GPU 0 has a task; GPU 1 has a task; GPU 2 has a task"
     )  # fmt: skip
+
+
+def test_a_free_gpu_does_not_wait_for_slots_that_tasks_without_have(world: World) -> None:
+    """Hard use 14."""
+    worker = world.worker(slots=2, gpus=gpus(2))
+    sleepers = [world.submit() for _ in range(8)]
+    first, _ = worker.started(), worker.started()
+    urgent = world.submit(gpus=1, priority=100)
+    assert worker.started().job_id == urgent.id
+    row = view.worker_row(world.fleet, worker.record, world.now_ms)
+    assert (row.running_tasks, row.status) == (3, "busy")
+    worker.report(first, AttemptState.SUCCEEDED, exit_code=0, finished_at_ms=world.now_ms + 60_000)
+    worker.forget(first)
+    assert [state(job) for job in sleepers[2:]] == ["pending"] * 6, "tasks without GPUs only fill what is left"
+    world.submit(gpus=1)
+    worker.started()
+    third = world.submit(gpus=1)
+    assert world.why(third) == "w1 busy: 2 of 2 slots taken by tasks with GPUs (max_concurrent_jobs)"
 
 
 def test_the_smallest_gpu_that_suffices_is_given(world: World) -> None:

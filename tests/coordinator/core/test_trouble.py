@@ -29,7 +29,7 @@ def job_row(world: World, job_id: str) -> JobRow:
 def test_it_is_shown_and_nothing_new_goes_there(world: World) -> None:
     worker = world.worker()
     beat(worker, SILENT)
-    assert row(world, worker).attention == SILENT.text
+    assert row(world, worker).attention == f"takes no new tasks: {SILENT.text}"
     assert row(world, worker).status == "busy"
     assert world.events[-1].kind == "trouble"
     job = world.submit()

@@ -101,6 +101,19 @@ def test_a_job_row_names_worker_and_output_where_there_is_one(world: World) -> N
     assert world.rows[double.id].progress == 1.0
 
 
+def test_a_job_of_one_task_is_where_its_last_attempt_was(world: World) -> None:
+    one = world.worker("w1")
+    job = world.submit(max_retries_failure=1)
+    attempt = one.started()
+    one.fail(attempt)
+    one.disconnect()
+    two = world.worker("w2")
+    world.pass_ms(120_000)
+    two.succeed(two.started())
+    assert job.worker_names == {"w1", "w2"}
+    assert world.rows[job.id].worker == "w2"
+
+
 def test_a_task_row_shows_its_last_attempt_and_all_before(world: World) -> None:
     worker = world.worker(gpus=gpus(1))
     job = world.submit(gpus=1, max_retries_failure=1, parameters=({"lr": 0.1},))

@@ -118,14 +118,16 @@ class World:
         self._jobs += 1
         return job_id(self._jobs + 9)
 
-    def submit(self, *, gpus: int = 0, id: JobId | None = None, turn: bool = True, **fields: Any) -> Job:  # noqa: A002
+    def submit(
+        self, *, gpus: int = 0, id: JobId | None = None, turn: bool = True, by: str = "ana", **fields: Any  # noqa: A002
+    ) -> Job:  # fmt: skip
         """Submit one job."""
         fields.setdefault("command", ("/bin/true",))
         fields.setdefault("resources", Resources(gpus=gpus))
         fields["after"] = tuple(one.id if isinstance(one, Job) else one for one in fields.get("after", ()))
         spec = JobSpec(**fields)
         one = Submission(id or self.new_id(), spec)
-        job = submission.submit(self.fleet, [one], self.stored_states(spec.after), "ana", self.now_ms)[0]
+        job = submission.submit(self.fleet, [one], self.stored_states(spec.after), by, self.now_ms)[0]
         if turn:
             self.turn()
         return job

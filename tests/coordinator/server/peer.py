@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import secrets
+import zlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,8 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from opsconsole_coordinator.runtime import Coordinator, CoordinatorConfig
+from opsconsole_coordinator.server.door import Door
+from opsconsole_coordinator.server.identity import Identities
 from opsconsole_coordinator.server.kernel import Kernel
 from opsconsole_coordinator.trust.token_file import read_token
 from opsconsole_protocol import PROTOCOL_VERSION, api, link
@@ -22,7 +25,7 @@ from opsconsole_protocol.dial import dial
 from opsconsole_protocol.endpoint import Endpoint
 from opsconsole_protocol.error import from_code
 from opsconsole_protocol.frame import LogChunk, encode_frame
-from opsconsole_protocol.ids import AttemptId, JobId, WorkerId, job_id
+from opsconsole_protocol.ids import AttemptId, JobId, WorkerId, job_id, spell
 from opsconsole_protocol.link import Observed
 from opsconsole_protocol.log import Source
 from opsconsole_protocol.secret import SECRET_BYTES, new_secret
@@ -36,6 +39,11 @@ TIMEOUT_S = 10.0
 def some_secret() -> str:
     """A secret that nobody knows yet."""
     return new_secret(secrets.token_bytes(SECRET_BYTES))
+
+
+def id_of(name: str) -> str:
+    """The id of the worker that is called so."""
+    return f"worker-{spell(zlib.crc32(name.encode()), 8)}"
 
 
 def some_job_id() -> JobId:
@@ -197,6 +205,18 @@ class Site:
         return self.coordinator._web._kernel
 
     @property
+    def identities(self) -> Identities:
+        """Who may come in, for tests that look behind the door."""
+        assert self.coordinator._web is not None
+        return self.coordinator._web._identities
+
+    @property
+    def door(self) -> Door:
+        """Where connections are accepted."""
+        assert self.coordinator._web is not None
+        return self.coordinator._web._doors[0]
+
+    @property
     def token(self) -> str:
         """The local operator's."""
         token = read_token(self.data_dir)
@@ -220,7 +240,7 @@ class Site:
         worker_id: str | None = None,
     ) -> Agent:
         """An agent that is let in, and hasn't registered."""
-        worker = WorkerId(worker_id or f"id-of-{name}")
+        worker = WorkerId(worker_id or id_of(name))
         socket = await self.connect(
             "/agent",
             Authorization=f"Bearer {secret or some_secret()}",
@@ -244,11 +264,9 @@ class Site:
 
     async def operator_of(self, role: str) -> Operator:
         """An operator with a role."""
-        from opsconsole_protocol.secret import hash_secret
-
         secret = some_secret()
         token = await self.invite(role=role, name=f"the-{role}")
-        first = await self.operator(token, X_Opsconsole_Credential=hash_secret(secret))
+        first = await self.operator(secret, Opsconsole_Invitation=token)
         await first.close()
         return await self.operator(secret)
 

@@ -15,7 +15,7 @@ from opsconsole_protocol.ids import AttemptId, WorkerId
 from opsconsole_protocol.link import Observed
 from opsconsole_protocol.log import LogQuery
 from opsconsole_protocol.state import AttemptState
-from tests.coordinator.server.peer import Agent, Site, some_secret
+from tests.coordinator.server.peer import Agent, Site, id_of, some_secret
 from tests.waiting import until
 
 HELLO = link.Heartbeat(at_ms=1)
@@ -78,7 +78,7 @@ async def test_who_says_nothing_is_not_waited_for(site: Site, monkeypatch: pytes
 
 
 async def test_two_agents_of_one_name(site: Site) -> None:
-    async with await registered(site, "w1") as first, await site.agent("w1", worker_id="another") as second:
+    async with await registered(site, "w1") as first, await site.agent("w1", worker_id=id_of("another")) as second:
         with pytest.raises(ConnectionClosed):
             await second.register()
         await first.send(HELLO)

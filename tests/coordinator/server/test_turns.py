@@ -75,8 +75,7 @@ async def test_who_goes_away_leaves_the_room_to_others(when: str) -> None:
         crowd.inside.pop(0)[1].set()
     else:
         crowd.inside.pop(0)[1].set()
-        while not first.done():
-            await asyncio.sleep(0)
+        await asyncio.wait([first])
         second.cancel()
     await crowd.settle()
     crowd.inside.clear()

@@ -18,6 +18,7 @@ from opsconsole_console.screen.job.job_facts import job_facts
 from opsconsole_console.screen.job.task_log import TaskLog
 from opsconsole_console.screen.job.task_pane import TaskPane
 from opsconsole_console.screen.part.detail_screen import DetailScreen
+from opsconsole_console.screen.part.failure_binding import FAILURE_BINDINGS
 from opsconsole_console.screen.part.home import begin, home
 from opsconsole_console.screen.part.job_action import JobActions
 from opsconsole_console.screen.part.key_bar import KeyBar
@@ -28,7 +29,7 @@ from opsconsole_console.widget.live_table import LiveTable
 from opsconsole_console.widget.pane import Pane
 from opsconsole_console.widget.sign import sign
 from opsconsole_protocol.api import DetailAnswer, JobDetail, JobRow, ShowJob
-from opsconsole_protocol.error import OpsconsoleError
+from opsconsole_protocol.error import OpsconsoleError, Unavailable
 
 _TASKS_SHOWN = 5_000
 _ASK_AGAIN_S = 3.0
@@ -40,7 +41,10 @@ class JobScreen(DetailScreen, JobActions):
 
     AUTO_FOCUS = "#task-table"
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]  # noqa: RUF012 - Textual's own type
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("n", "app.new_job", "New", show=False, id="job.new")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *FAILURE_BINDINGS,
+        Binding("n", "app.new_job", "New", show=False, id="job.new"),
+    ]
 
     def __init__(self, model: Model, source: FleetSource, job_id: str) -> None:
         super().__init__()
@@ -71,6 +75,7 @@ class JobScreen(DetailScreen, JobActions):
         yield KeyBar()
 
     def on_mount(self) -> None:
+        self._model.look(self._job_id)
         self._ask()
         self.set_interval(_ASK_AGAIN_S, self._ask_while_live)
 
@@ -86,6 +91,8 @@ class JobScreen(DetailScreen, JobActions):
         """Show what changed."""
         self._event_pane.apply(change)
         if change.reset or self._job_id in change.jobs:
+            if self.is_current:
+                self._model.look(self._job_id)
             self._show()
             self._ask()
 
@@ -107,6 +114,8 @@ class JobScreen(DetailScreen, JobActions):
         request = ShowJob(id=self._job_id, tasks_limit=_TASKS_SHOWN, events_limit=0)
         try:
             self._detail = (await ask(self._source, request, DetailAnswer)).detail
+        except Unavailable:
+            return  # the first line says so, and it is asked again
         except OpsconsoleError as error:
             if self._detail is None:
                 self._facts.show([Line(cell(error.message, "state-failed"))])

@@ -115,8 +115,7 @@ def _said(line: TaskLine) -> Cell:
     latest = line.latest
     error = line.task.error if line.attempt is None else latest.error if latest else ""
     if error:
-        code = line.task.exit_code if line.attempt is None else latest.exit_code if latest else None
-        return cell(f"exit {code}: {error}" if code else error, "state-failed")
+        return cell(error, "state-failed")
     if line.attempt is None and line.task.reason:
         return cell(line.task.reason, "text-muted")
     if latest is not None and latest.note:

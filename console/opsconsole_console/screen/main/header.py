@@ -1,10 +1,11 @@
-"""The first line: which coordinator, and the fleet in numbers. Says loudly and calmly when nothing is heard of it."""
+"""The first line: which coordinator, and the fleet in numbers; or that nothing is heard of it."""
 
 from collections.abc import Callable
 
 from opsconsole_console.app.model import Model
 from opsconsole_console.app.source import FleetSource
-from opsconsole_console.screen.part.sheet import Line, Sheet
+from opsconsole_console.screen.part.contact_line import ContactLine
+from opsconsole_console.screen.part.sheet import Line
 from opsconsole_console.visible import clean
 from opsconsole_console.widget import format as fmt
 from opsconsole_console.widget.cell import Cell, cell, joined, width
@@ -13,7 +14,7 @@ from opsconsole_console.widget.sign import sign
 _BRAND = "opsconsole"
 
 
-class Header(Sheet):
+class Header(ContactLine):
     """Shows the model's totals; drops what matters least where there is little room."""
 
     DEFAULT_CSS = """
@@ -21,34 +22,15 @@ class Header(Sheet):
         height: 1;
         background: $panel;
         color: $foreground;
-        &.-lost { background: $state-silent; color: $background; text-style: bold; }
     }
     """
 
     def __init__(self, model: Model, source: FleetSource, read_only: Callable[[], bool]) -> None:
-        super().__init__(id="header")
-        self._model = model
-        self._source = source
+        super().__init__(model, source, id="header")
         self._read_only = read_only
 
-    def update(self) -> None:
-        """Show what the model says now."""
-        contact = self._model.contact
-        lost = contact.state != "connected" and self._model.heard_ms is not None
-        self.set_class(lost, "-lost")
-        cells = self.size.width or 80
-        line = lost_line(self._model, self._source.address, cells) if lost else self._counts_line(cells)
-        self.show([line])
-
-    def on_resize(self) -> None:
-        self.update()
-
-    def _counts_line(self, cells: int) -> Line:
+    def live_line(self, cells: int) -> Line:
         name = self._model.fleet.coordinator
-        if self._model.contact.state != "connected":
-            return Line(
-                joined((cell(f" {_BRAND}", "bold"), cell(_connecting(self._model, self._source.address))), "  ")
-            )
         read_only = [cell("read-only ", "state-draining")] * self._read_only()
         where = joined([*read_only, cell(self._source.address + " ", "text-muted")], "  ")
         tag = joined(read_only)
@@ -60,11 +42,19 @@ class Header(Sheet):
 
     def _counts(self, name: str, *, words: bool, brand: bool) -> Cell:
         head = cell(f" {_BRAND}", "bold primary") if brand else cell("")
-        return joined([head, cell(name, "bold"), cell(""), *counted(self._model, words=words)], "  ")
+        failed = failed_cells(self._model)
+        return joined([head, cell(name, "bold"), *failed, cell(""), *counted(self._model, words=words)], "  ")
 
 
 def _width(one: Cell) -> int:
     return width(clean(one.text))
+
+
+def failed_cells(model: Model) -> list[Cell]:
+    """How many jobs failed that nobody looked at."""
+    number = len(model.failures.new)
+    shown = sign("failed")
+    return [cell(f"{shown.glyph} {fmt.count(number)} new", f"bold {shown.tone}")] if number else []
 
 
 def counted(model: Model, *, words: bool) -> list[Cell]:
@@ -92,19 +82,3 @@ def counted(model: Model, *, words: bool) -> list[Cell]:
         if number or state != "paused":
             found.append(cell(f"{shown.glyph} {fmt.count(number)}{word}", shown.tone))
     return found
-
-
-def lost_line(model: Model, address: str, cells: int) -> Line:
-    """Since when nothing was heard, and that what is shown is from then."""
-    since = fmt.duration(model.clock() - model.contact_since_ms)
-    seen = "" if model.heard_ms is None else f"as of {fmt.clock(model.heard_ms)}"
-    why = model.contact.text if model.contact.state == "lost" else "connecting again"
-    long = f" ↯ no connection to {model.fleet.coordinator or address} for {since}; showing the fleet {seen}; {why}"
-    short = f" ↯ no connection for {since}; fleet {seen}"
-    return Line(cell(long if len(long) <= cells else short))
-
-
-def _connecting(model: Model, address: str) -> str:
-    if model.contact.state == "lost":
-        return f"↯ {model.contact.text}"
-    return f"◔ connecting to {address}" if address else "◔ starting the coordinator"

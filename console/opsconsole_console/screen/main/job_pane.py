@@ -73,10 +73,15 @@ class JobPane(TablePane[JobRow], JobActions):
         if not self.filter.empty:
             self.show_state()
 
-    def show_job(self, job_id: str) -> None:
-        """Put the cursor on a job as soon as it is there."""
+    def show_job(self, job_id: str) -> bool:
+        """Put the cursor on a job; False where it isn't shown."""
         home(self).repaint()
-        self.table.move_to(job_id)
+        return self.table.move_to(job_id)
+
+    @on(LiveTable.RowHighlighted)
+    def _look(self, event: LiveTable.RowHighlighted) -> None:
+        if event.row_id is not None and event.left is not None:
+            self._model.look(event.row_id)
 
     def _fold(self, change: Change) -> None:
         self.table.upsert({job_id: row for job_id in change.jobs if (row := self._model.job(job_id)) is not None})

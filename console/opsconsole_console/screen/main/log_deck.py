@@ -46,8 +46,8 @@ class LogDeck(Container):
         """The open panes, by number."""
         return tuple(self._panes)
 
-    def open(self, target: LogTarget, *, again: bool = False) -> LogPane:
-        """A pane on this log: the one that has it already, unless `again`, or a new one. Focuses it."""
+    def open(self, target: LogTarget, *, again: bool = False, focus: bool = True) -> LogPane:
+        """A pane on this log: the one that has it already, unless `again`, or a new one. Focuses it unless told not to."""
         if not again:
             for pane in self._panes:
                 if pane.target == target:
@@ -59,7 +59,8 @@ class LogDeck(Container):
         self.mount(pane)
         self.add_class("-open")
         self.post_message(self.Changed())
-        self.call_after_refresh(self.show_pane, pane)
+        if focus:
+            self.call_after_refresh(self.show_pane, pane)
         return pane
 
     @on(LogPane.Closed)

@@ -17,6 +17,7 @@ from opsconsole_console.screen.main.header import Header
 from opsconsole_console.screen.main.job_pane import JobPane
 from opsconsole_console.screen.main.log_deck import LogDeck
 from opsconsole_console.screen.main.worker_pane import WorkerPane
+from opsconsole_console.screen.part.failure_binding import FAILURE_BINDINGS
 from opsconsole_console.screen.part.home import home
 from opsconsole_console.screen.part.key_bar import KeyBar
 from opsconsole_console.widget.live_table import LiveTable
@@ -28,6 +29,7 @@ class MainScreen(Screen[None]):
 
     AUTO_FOCUS = "#job-table"
     BINDINGS: ClassVar[list[BindingType]] = [
+        *FAILURE_BINDINGS,
         *(Binding(str(n), f"pane({n})", f"Pane {n}", show=False, id=f"pane.{n}") for n in range(1, 10)),
     ]
 

@@ -38,7 +38,7 @@ from opsconsole_protocol.api import (
     TemplateList,
     WorkerRow,
 )
-from opsconsole_protocol.error import OpsconsoleError
+from opsconsole_protocol.error import OpsconsoleError, Unavailable
 
 DEBOUNCE_S = 0.3
 ASK_AGAIN_S = 2.0
@@ -52,7 +52,7 @@ class NewJobScreen(ModalScreen[None]):
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (120, "-wide")]  # noqa: RUF012 - Textual's own type
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+s", "submit", "Submit", priority=True, id="new.submit"),
-        Binding("escape", "app.pop_screen", "Cancel", id="new.cancel"),
+        Binding("escape,q", "app.pop_screen", "Cancel", id="new.cancel"),
         Binding("ctrl+w", "workers", "Choose a worker", id="new.workers", priority=True),
         Binding("ctrl+t", "template", "Template", show=False, id="new.template", priority=True),
     ]
@@ -91,7 +91,7 @@ class NewJobScreen(ModalScreen[None]):
 
     def on_mount(self) -> None:
         self._form.query_one("#template-row").display = False
-        home(self).do(self._fetch_templates)
+        home(self).look_up(self._fetch_templates)
         self.set_interval(ASK_AGAIN_S, self._ask)
         self._ask()
 
@@ -147,6 +147,8 @@ class NewJobScreen(ModalScreen[None]):
     async def _fetch_candidates(self) -> None:
         try:
             self._answer = await ask(self._source, AskCandidates(spec=self._checked.likely), Candidates)
+        except Unavailable:
+            return  # the first line says so, and it is asked again
         except OpsconsoleError as error:
             self._status.show([Line(cell(error.message, "state-failed"))])
             return

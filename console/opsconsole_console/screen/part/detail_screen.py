@@ -10,10 +10,10 @@ from opsconsole_console.widget.pane import Pane
 
 
 class DetailScreen(Screen[None]):
-    """Escape goes back, once nothing is zoomed, filtered or marked any more."""
+    """Escape goes back, once nothing is zoomed, filtered or marked any more; `q` does at once."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "app.pop_screen", "Back", id="detail.back"),
+        Binding("escape,q", "app.pop_screen", "Back", id="detail.back"),
         *(Binding(str(n), f"pane({n})", f"Pane {n}", show=False, id=f"pane.{n}") for n in range(1, 10)),
     ]
 

@@ -29,7 +29,7 @@ from opsconsole_console.widget.column import Column
 from opsconsole_console.widget.live_table import LiveTable
 from opsconsole_console.widget.pane import Pane
 from opsconsole_protocol.api import JobRow, WorkerRow
-from opsconsole_protocol.error import OpsconsoleError
+from opsconsole_protocol.error import OpsconsoleError, Unavailable
 
 _ASK_AGAIN_S = 5.0
 
@@ -131,6 +131,8 @@ class WorkerScreen(DetailScreen, WorkerActions):
     async def _fetch(self) -> None:
         try:
             tasks = await tasks_on(self._source, self._model, self._worker_name)
+        except Unavailable:
+            return  # the first line says so, and it is asked again
         except OpsconsoleError as error:
             self._tasks.state = error.message
         else:

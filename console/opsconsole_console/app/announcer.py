@@ -1,0 +1,42 @@
+"""Announces failed jobs, as asked for and not too often."""
+
+import os
+from collections.abc import Sequence
+
+from textual.app import App
+from textual.timer import Timer
+
+from opsconsole_console.app.announcement import GAP_S, Notify, announcement, sequence
+from opsconsole_protocol.api import JobRow
+
+
+class Announcer:
+    """`tell` may be called as often as one likes."""
+
+    def __init__(self, app: App[int], notify: Notify) -> None:
+        self._app = app
+        self._notify = notify
+        self._waiting: list[JobRow] = []
+        self._gap: Timer | None = None
+
+    def tell(self, jobs: Sequence[JobRow]) -> None:
+        """These failed."""
+        if self._notify == "none" or not jobs:
+            return
+        self._waiting += jobs
+        if self._gap is None:
+            self._announce()
+
+    def _announce(self) -> None:
+        self._gap = None
+        if not self._waiting:
+            return
+        self._gap = self._app.set_timer(GAP_S, self._announce)
+        text, self._waiting = announcement(self._waiting), []
+        self.write(sequence(self._notify, text, in_tmux=bool(os.environ.get("TMUX"))))
+
+    def write(self, text: str) -> None:
+        """To the terminal, between two frames: the driver writes whole texts, one after the other."""
+        driver = self._app._driver  # noqa: SLF001 - as Textual itself rings its bell
+        if driver is not None:
+            driver.write(text)

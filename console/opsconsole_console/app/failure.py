@@ -1,0 +1,114 @@
+"""Which failed jobs nobody has looked at yet. Pure.
+
+A failure is new until somebody puts the cursor on the job, opens it, or says that all are seen. What was seen is kept
+as a moment, up to which every failure is, and single jobs after it.
+"""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from opsconsole_protocol.api import JobRow
+from opsconsole_protocol.state import TaskState
+
+LOOKED_MAX = 500
+
+_FAILED = frozenset({TaskState.FAILED, TaskState.WORKER_FAILED, TaskState.UNSCHEDULABLE})
+"""What was cancelled isn't news to who cancelled it."""
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """What is remembered: all failures up to `to_ms` (None: there is no memory yet), and these jobs' by when they ended."""
+
+    to_ms: int | None = None
+    jobs: dict[str, int] = {}
+
+
+class Failures:
+    """`new` has the jobs that failed unseen, and when, oldest first."""
+
+    def __init__(self, seen: Seen | None = None) -> None:
+        seen = seen or Seen()
+        self.new: dict[str, int] = {}
+        self._to_ms = seen.to_ms
+        self._looked = dict(seen.jobs)
+        self._trail: list[str] = []
+        self._place = -1
+
+    @property
+    def seen(self) -> Seen:
+        """What to remember."""
+        return Seen(self._to_ms, dict(self._looked))
+
+    def begin(self, rows: Iterable[JobRow]) -> list[JobRow]:
+        """All jobs at hand; those of them that failed unheard of. The first time of all none is, whatever has failed."""
+        rows = list(rows)
+        if self._to_ms is None:
+            self._to_ms = max((row.finished_at_ms or 0 for row in rows), default=0)
+        known = {row.id for row in rows}
+        self.new = {job_id: at_ms for job_id, at_ms in self.new.items() if job_id in known}
+        return self.note(rows)
+
+    def note(self, rows: Iterable[JobRow]) -> list[JobRow]:
+        """Jobs changed; those of them that failed just now."""
+        fresh = []
+        for row in rows:
+            is_new = self._is_new(row)
+            if is_new and self.new.get(row.id) != row.finished_at_ms:
+                self.new[row.id] = row.finished_at_ms or 0
+                fresh.append(row)
+            elif not is_new:
+                self.new.pop(row.id, None)
+        if fresh:
+            self.new = dict(sorted(self.new.items(), key=lambda one: one[1]))
+        return fresh
+
+    def forget(self, job_ids: Iterable[str]) -> None:
+        """These are no longer here."""
+        for job_id in job_ids:
+            self.new.pop(job_id, None)
+
+    def look(self, job_id: str) -> bool:
+        """Somebody looks at this job; whether its failure was new."""
+        at_ms = self.new.pop(job_id, None)
+        if at_ms is None:
+            return False
+        self._looked[job_id] = at_ms
+        if not self.new or len(self._looked) > LOOKED_MAX:
+            self._settle()
+        return True
+
+    def look_at_all(self) -> int:
+        """All are seen; how many of them were new."""
+        number = len(self.new)
+        self._looked |= self.new
+        self.new = {}
+        self._settle()
+        return number
+
+    def step(self, step: int) -> str | None:
+        """The job to go to: the next new failure (1), or the one gone to before (-1); None where there is none."""
+        place = self._place + step
+        if 0 <= place < len(self._trail):
+            self._place = place
+            return self._trail[place]
+        if step < 0 or not self.new:
+            return None
+        self._trail.append(next(iter(self.new)))
+        self._place = len(self._trail) - 1
+        return self._trail[-1]
+
+    def _is_new(self, row: JobRow) -> bool:
+        at_ms = row.finished_at_ms
+        if at_ms is None or row.state not in _FAILED or self._to_ms is None or at_ms <= self._to_ms:
+            return False
+        return self._looked.get(row.id) != at_ms
+
+    def _settle(self) -> None:
+        """Move the moment on to where everything before it was seen."""
+        first_new = min(self.new.values(), default=None)
+        passed = {i: at_ms for i, at_ms in self._looked.items() if first_new is None or at_ms < first_new}
+        self._to_ms = max(self._to_ms or 0, *passed.values(), 0) if passed else self._to_ms
+        self._looked = {i: at_ms for i, at_ms in self._looked.items() if i not in passed}
+        while len(self._looked) > LOOKED_MAX:
+            del self._looked[next(iter(self._looked))]

@@ -1,0 +1,42 @@
+"""`opsconsole clone ID [options] [-- CMD]`: a job once more, with changes."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from opsconsole_console.cli.job_option import add_job_options, changed_spec
+from opsconsole_console.cli.parser import Group
+from opsconsole_console.cli.submit import add_how, find_template, submit_spec
+
+if TYPE_CHECKING:
+    from opsconsole.client import Client
+    from opsconsole_protocol.spec import JobSpec
+
+
+def add(group: Group) -> None:
+    """The verbs of this file."""
+    parser = group.verb(
+        "clone", clone, usage="opsconsole clone ID [options] [-- CMD [ARG…]]",
+        epilog="Everything is as it was for ID but what is given here; --env adds to its environment, --set to its\n"
+        "template's parameters. Of JOB/task-N only that task is submitted. The new job's id is printed.",
+    )  # fmt: skip
+    parser.set_defaults(takes_command=True)
+    parser.add_argument("id", metavar="ID", help="a job, its first characters, or JOB/task-N")
+    add_job_options(parser)
+    add_how(parser)
+
+
+def clone(args: argparse.Namespace) -> int:
+    """`opsconsole clone`."""
+    from opsconsole_protocol.ids import split_task_id
+
+    job, index = split_task_id(args.id)
+
+    async def spec(client: Client) -> JobSpec:
+        base = (await client.show(job, tasks_limit=0, events_limit=0)).spec
+        named = args.template or (base.template if args.set and not args.command else None)
+        template = await find_template(client, named) if named is not None else None
+        return changed_spec(base, index, args, args.command, template)
+
+    return submit_spec(args, spec)

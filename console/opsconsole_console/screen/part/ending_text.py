@@ -1,0 +1,90 @@
+"""How a job came to its end, in words. Pure."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from opsconsole_console.screen.part.spec_text import used_text
+from opsconsole_console.widget import format as fmt
+from opsconsole_console.widget.sign import sign
+from opsconsole_protocol.api import AttemptRow, JobDetail, TaskRow
+from opsconsole_protocol.state import TaskState
+
+_FAILED = (TaskState.FAILED, TaskState.WORKER_FAILED, TaskState.UNSCHEDULABLE)
+_NAMED = 8
+
+_CODES = {
+    2: "often wrong arguments, or a file that isn't there",
+    126: "the command is there, but may not be run: is it executable?",
+    127: "the command wasn't found on that worker",
+    134: "it gave up by itself (SIGABRT): an assertion, most likely",
+    137: "something in it was killed (SIGKILL), most often for want of memory",
+    139: "it touched memory that isn't its own (SIGSEGV)",
+    143: "something asked it to end (SIGTERM)",
+}
+_SIGNALS = {
+    4: "it met an instruction that this processor doesn't have: built for another one?",
+    6: "it gave up by itself: an assertion, most likely",
+    7: "it touched memory that couldn't be had: is /dev/shm or a disk full?",
+    9: "nothing can refuse this one; nobody here sent it",
+    11: "it touched memory that isn't its own",
+}
+
+
+def first_to_fail(tasks: Sequence[TaskRow]) -> TaskRow | None:
+    """The task that failed first; where none did, one that was stopped."""
+    for states in (_FAILED, (TaskState.KILLED, TaskState.PREEMPTED)):
+        ended = [task for task in tasks if task.state in states]
+        if ended:
+            return min(ended, key=lambda task: (task.finished_at_ms or 0, task.index))
+    return tasks[0] if tasks else None
+
+
+def ending_words(detail: JobDetail) -> list[str]:
+    """Sentences: what happened, what that means, where and after how long, and what became of the others."""
+    job, task = detail.job, first_to_fail(detail.tasks)
+    if task is None:
+        return [job.reason or sign(job.state).word]
+    last = task.attempts[-1] if task.attempts else None
+    said = [task.error or job.reason or sign(task.state).word]
+    if meaning := _meaning(last):
+        said.append(meaning)
+    said.append(_where(detail, task, last))
+    if job.num_tasks > 1:
+        said.append(_others(detail))
+    return said
+
+
+def _meaning(last: AttemptRow | None) -> str:
+    if last is None or last.state == TaskState.KILLED:
+        return ""
+    if last.signal is not None:
+        return _SIGNALS.get(last.signal, "")
+    return _CODES.get(last.exit_code or 0, "")
+
+
+def _where(detail: JobDetail, task: TaskRow, last: AttemptRow | None) -> str:
+    parts = [f"task {task.index}"] if detail.job.num_tasks > 1 else []
+    if last is None:
+        return "  ".join([*parts, "it never started"])
+    parts.append(f"on {last.worker}")
+    if last.started_at_ms is not None and last.finished_at_ms is not None:
+        parts.append(f"after {fmt.duration_exact(last.finished_at_ms - last.started_at_ms)}")
+    if last.peak_memory_mb:
+        parts.append(f"with up to {used_text(last.peak_memory_mb)} of memory")
+    if len(task.attempts) > 1:
+        parts.append(f"at the {fmt.count(len(task.attempts))}. attempt")
+    elif not detail.spec.max_retries_failure:
+        parts.append("no retries were asked for")
+    return ", ".join(parts)
+
+
+def _others(detail: JobDetail) -> str:
+    counts = Counter(task.state for task in detail.tasks)
+    parts = []
+    for state in _FAILED:
+        indexes = [str(task.index) for task in detail.tasks if task.state == state]
+        if indexes:
+            more = f" and {len(indexes) - _NAMED} more" if len(indexes) > _NAMED else ""
+            parts.append(f"{len(indexes)} {sign(state).word}: task {', '.join(indexes[:_NAMED])}{more}")
+    parts += [f"{number} {sign(state).word}" for state, number in counts.items() if state not in _FAILED]
+    return f"of {fmt.plural(detail.job.num_tasks, 'task')} " + "; ".join(parts)

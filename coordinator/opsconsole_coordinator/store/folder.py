@@ -1,0 +1,57 @@
+"""The data folder is its owner's alone: the hashes in it, what people submitted and what their tasks printed."""
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+PUBLIC = Path("tls", "cert.pem")
+_OTHERS = 0o077
+
+
+def tighten(folder: Path, store: Path) -> str:
+    """Take from group and others what they may do here; a word where that can't be, else nothing.
+
+    Where the folder itself kept them out there is no need to look at all that is in it, but for the store's files:
+    they get copied. Raises OSError where not even the folder can be looked at.
+    """
+    status = folder.stat()
+    is_shared = bool(status.st_mode & stat.S_ISVTX)
+    was_open = bool(status.st_mode & _OTHERS) and not is_shared
+    try:
+        if was_open:
+            folder.chmod(stat.S_IMODE(status.st_mode) & ~_OTHERS)
+        for path in _files(folder) if was_open else _store_files(store):
+            _tighten_one(path)
+    except PermissionError as error:
+        return f"{error.filename} belongs to another user and stays readable for others: give it to {os.geteuid()}"
+    if is_shared:
+        return f"{folder} is a folder for everybody: others may look what it holds; choose another --data-dir"
+    return ""
+
+
+def make_private(path: Path) -> None:
+    """Make an empty file with mode 0600 unless there is one: what SQLite puts beside it gets the same mode."""
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
+
+
+def _store_files(store: Path) -> list[Path]:
+    return [store.with_name(store.name + ending) for ending in ("", "-wal", "-shm", "-journal")]
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """All below the folder, links not followed."""
+    for parent, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            path = Path(parent, name)
+            if path.relative_to(folder) != PUBLIC:
+                yield path
+
+
+def _tighten_one(path: Path) -> None:
+    try:
+        mode = path.lstat().st_mode
+        if mode & _OTHERS and (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            path.chmod(stat.S_IMODE(mode) & ~_OTHERS)
+    except FileNotFoundError:
+        return  # SQLite's come and go

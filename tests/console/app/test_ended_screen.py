@@ -1,0 +1,97 @@
+"""Why a job failed: in words, with the log where it tells of it, and what to do next. Hard use, triage."""
+
+import pytest
+from msgspec.structs import replace
+
+from opsconsole_console.screen.job.task_log import TaskLog
+from opsconsole_console.screen.part.ending_text import ending_words
+from opsconsole_protocol.api import Act, JobDetail
+from tests.console.app import recorded
+from tests.console.app.source import RecordedSource
+from tests.console.app.stage import SMALL, stage
+
+
+def detail(name: str) -> JobDetail:
+    work = next(work for work in recorded.all_work() if work.name == name)
+    return JobDetail(
+        job=recorded.job_row(work), spec=recorded.spec_of(work), tasks=recorded.tasks_of(work), events=()
+    )  # fmt: skip
+
+
+def with_attempt(**changes: object) -> JobDetail:
+    """A job of one task whose only attempt ended so."""
+    found = detail("train-lr2")
+    task = found.tasks[0]
+    attempt = replace(task.attempts[0], **changes)
+    task = replace(task, attempts=(attempt,), error=attempt.error, exit_code=attempt.exit_code)
+    return replace(found, tasks=(task,))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"error": "exit code 127", "exit_code": 127}, "wasn't found on that worker"),
+        ({"error": "exit code 137", "exit_code": 137}, "want of memory"),
+        ({"error": "killed by SIGSEGV", "exit_code": None, "signal": 11}, "memory that isn't its own"),
+        ({"error": "killed by the kernel: out of memory", "exit_code": None, "signal": 9}, "out of memory"),
+        ({"error": "gpu-e was lost for 5m", "exit_code": None, "state": "worker_failed"}, "gpu-e was lost"),
+        ({"error": "cancelled by ana", "exit_code": None, "signal": 9, "state": "killed"}, "cancelled by ana"),
+    ],
+)
+def test_what_happened_is_said_in_words(changes: dict[str, object], said: str) -> None:
+    words = ending_words(with_attempt(**changes))
+    assert words[0] == changes["error"]
+    assert said in " ".join(words)
+    assert "on gpu-d, after " in " ".join(words)
+
+
+def test_who_cancelled_is_no_riddle() -> None:
+    words = ending_words(with_attempt(error="cancelled by ana", exit_code=None, signal=9, state="killed"))
+    assert not [text for text in words if "nobody here sent it" in text]
+
+
+def test_of_many_tasks_those_that_failed_are_named() -> None:
+    words = ending_words(detail("grid-ablation-with-a-rather-long-name"))
+    assert words[-1] == "of 8 tasks 1 failed: task 0; 2 running; 5 pending"
+
+
+def test_one_that_never_started_says_so() -> None:
+    found = detail("train-lr2")
+    task = replace(found.tasks[0], attempts=(), error="", state="unschedulable", exit_code=None)
+    job = replace(found.job, state="unschedulable", reason="no worker could take it within 1h")
+    assert ending_words(replace(found, job=job, tasks=(task,))) == [
+        "no worker could take it within 1h", "it never started",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("size", [SMALL, (160, 45)])
+async def test_a_failed_jobs_why_shows_its_log_at_the_failure_and_what_to_do(
+    source: RecordedSource, size: tuple[int, int]
+) -> None:
+    source.log.say("Traceback (most recent call last):", "ValueError: loss is NaN", *["cleaning up"] * 50)
+    source.log.state = "failed"
+    source.log.finish()
+    async with stage(source, size) as there:
+        there.job("c0p")
+        await there.press("w")
+        log = there.app.screen.query_one(TaskLog)
+        await there.until(lambda: "ValueError: loss is NaN" in log.view.text_in_view())
+        text = there.text()
+        for said in ("CUDA out of memory", "on gpu-d, after 57m", "r retry", "e again", "l logs"):
+            assert said in text
+        await there.press("r")
+        await there.until(lambda: source.asked(Act))
+        assert source.asked(Act) == [Act(verb="retry", ids=("c0p3x7d4ne",))]
+        await there.until(lambda: there.screen_name == "MainScreen")
+        await there.press("w", "e")
+        await there.until(lambda: there.screen_name == "NewJobScreen")
+
+
+async def test_a_read_only_console_offers_only_to_look() -> None:
+    async with stage(RecordedSource(), read_only=True) as there:
+        there.job("c0p")
+        await there.press("w")
+        await there.until(lambda: "on gpu-d" in there.text())
+        assert "l logs" in there.text()
+        assert "r retry" not in there.text()
+        assert "e again" not in there.text()
