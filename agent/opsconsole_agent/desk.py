@@ -2,13 +2,15 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
 from typing import Any
 
 import msgspec
 
+from opsconsole_agent import leaving
 from opsconsole_agent.conductor import Conductor
 from opsconsole_agent.core import Contact, Event, LinkDown, LinkUp
 from opsconsole_agent.log.shipper import LogShipper
@@ -23,6 +25,7 @@ from opsconsole_protocol.error import InvalidRequest, OpsconsoleError
 from opsconsole_protocol.frame import Source
 from opsconsole_protocol.ids import WorkerId
 from opsconsole_protocol.link import (
+    LEAVINGS_MAX,
     TROUBLES_MAX,
     CoordinatorMessage,
     Desired,
@@ -34,13 +37,16 @@ from opsconsole_protocol.link import (
     HeartbeatAck,
     InputFile,
     JobAssignment,
+    Leavings,
     LogAck,
+    LookForLeavings,
     Message,
     MetadataUpdated,
     Observe,
     PeerError,
     Register,
     Registered,
+    RemoveLeavings,
     SetWant,
     Trouble,
     TroubleCode,
@@ -113,6 +119,8 @@ class Desk:
             HeartbeatAck: self._on_heartbeat_ack,
             LogAck: self._on_log_ack,
             InputFile: self._on_input_file,
+            LookForLeavings: lambda message: self._answer_later(self._look_for_leavings(message)),
+            RemoveLeavings: lambda message: self._answer_later(self._remove_leavings(message)),
             PeerError: self._on_error,
             MetadataUpdated: lambda _: None,
             Registered: lambda _: None,
@@ -260,9 +268,30 @@ class Desk:
         self._say(f"the coordinator says: {message.message}")
 
     def _on_input_file(self, message: InputFile) -> None:
-        task = asyncio.create_task(self._check_input(message))
+        self._answer_later(self._check_input(message))
+
+    def _answer_later(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    async def _look_for_leavings(self, message: LookForLeavings) -> None:
+        before_ms = time.time_ns() // 1_000_000 - message.older_than_ms
+        found = await asyncio.to_thread(leaving.look, self._state, before_ms)
+        named = tuple(found[:LEAVINGS_MAX])
+        self._send(Leavings(check_id=message.check_id, leavings=named, more=len(found) > len(named)))
+
+    async def _remove_leavings(self, message: RemoveLeavings) -> None:
+        removed, troubles = await asyncio.to_thread(leaving.remove, self._state, frozenset(message.names))
+        if removed:
+            self._say(f"{len(removed)} things that ended tasks had left were removed by an operator's `clean`")
+        self._send(
+            Leavings(
+                check_id=message.check_id,
+                leavings=tuple(removed[:LEAVINGS_MAX]),
+                troubles=tuple(cut(text, _TROUBLE_CHARACTERS) for text in troubles[:TROUBLES_MAX]),
+            )
+        )
 
     async def _check_input(self, message: InputFile) -> None:
         async with self._checks:

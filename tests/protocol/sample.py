@@ -85,6 +85,10 @@ AGENT: dict[str, Any] = {
     "agent_heartbeat_troubles_1": link.Heartbeat(at_ms=AT, troubles=(TROUBLE,)),
     "agent_file_exists_1": link.FileExists(check_id=1, path="/in/data.slp", size_bytes=123),
     "agent_file_not_found_1": link.FileNotFound(check_id=1, reason="no such file"),
+    "agent_leavings_1": link.Leavings(
+        check_id=1, leavings=(link.Leaving(name="attempts/a", path="/s/attempts/a", why="w", bytes=5, at_ms=AT),),
+        more=True, troubles=("t",),
+    ),
     "agent_job_output_path_1": link.JobOutputPath(attempt_id=ATTEMPT, path="/out"),
     "agent_error_1": link.PeerError(code="protocol", message="what?"),
 }  # fmt: skip
@@ -104,6 +108,8 @@ COORDINATOR: dict[str, Any] = {
     "coordinator_heartbeat_ack_1": link.HeartbeatAck(at_ms=AT, store_seq=99),
     "coordinator_metadata_updated_1": link.MetadataUpdated(),
     "coordinator_input_file_1": link.InputFile(check_id=1, filename="data.slp"),
+    "coordinator_look_for_leavings_1": link.LookForLeavings(check_id=1, older_than_ms=5),
+    "coordinator_remove_leavings_1": link.RemoveLeavings(check_id=2, names=("attempts/a",)),
     "coordinator_log_ack_1": link.LogAck(offsets=((ATTEMPT, "stdout", 12),)),
     "coordinator_error_1": link.PeerError(code="conflict", message="no"),
     "coordinator_registered_3": link.Registered(
@@ -173,6 +179,7 @@ TRUST_REQUESTS: dict[str, Any] = {
     "revoke_people": api.RevokePeople(names=("ana",), everybody=True),
     "invitations": api.ListInvitations(),
     "revoke_invitations": api.RevokeInvitations(ids=("7k3m9q2x",), everything=True),
+    "clean": api.Clean(workers=("gpu1",), older_than_ms=5, remove=True),
 }
 CLIENT: dict[str, Any] = {
     "client_hello_1": api.Hello(1, "opsconsole/1"),
@@ -267,6 +274,11 @@ TRUST_ANSWERS: dict[str, Any] = {
                 id="7k3m9q2x", role="worker", name="gpu1", tags=("a",), uses_left=3, expires_at_ms=AT, created_by="ana"
             ),
         )
+    ),
+    "cleaned": api.Cleaned(
+        leavings=(api.LeavingRow(worker="gpu1", path="/s/attempts/a", why="w", bytes=5, at_ms=AT),),
+        removed=True,
+        remarks=("r",),
     ),
 }
 SERVER: dict[str, Any] = {

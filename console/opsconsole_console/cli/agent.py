@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from opsconsole_console.cli.output import say
 from opsconsole_console.cli.parser import Group, at_least
-from opsconsole_protocol.bound import NAME_CHARACTERS_MAX
 from opsconsole_protocol.error import InvalidRequest
 
 if TYPE_CHECKING:
@@ -91,6 +90,7 @@ def make_config(args: argparse.Namespace) -> AgentConfig:
     from opsconsole_agent.probe.io_path import WorkerIOConfig
     from opsconsole_agent.runtime import AgentConfig
     from opsconsole_console.config import load_config
+    from opsconsole_protocol.bound import NAME_CHARACTERS_MAX
 
     config = load_config(args.config)
     worker = config.worker

@@ -155,6 +155,8 @@ class AgentSession:
                 kernel.fleet.answer_input(check_id, True, f"found, {_size(size)}", kernel.clock.now_ms(), worker.id)
             case link.FileNotFound(check_id=check_id, reason=reason):
                 kernel.fleet.answer_input(check_id, False, reason, kernel.clock.now_ms(), worker.id)
+            case link.Leavings():
+                kernel.take_leavings(worker.id, message)
             case link.PeerError(code=code, message=text):
                 log.warning("%s says %s: %s", worker.name, code, text)
             case link.Register():

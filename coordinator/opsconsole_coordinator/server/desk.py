@@ -14,6 +14,7 @@ from msgspec import Raw
 from opsconsole_coordinator.core import control, submission, view
 from opsconsole_coordinator.core.model import Attempt, Job, Task
 from opsconsole_coordinator.server import catalog, encoded
+from opsconsole_coordinator.server.cleaning import Cleaning
 from opsconsole_coordinator.server.directory import bring, let_go, resolve
 from opsconsole_coordinator.server.identity import Caller, Identities
 from opsconsole_coordinator.server.kernel import Kernel
@@ -45,6 +46,8 @@ class Desk:
         self._identities = identities
         self._shelf = shelf
         self._join_url = join_url
+        self._cleaning = Cleaning(kernel)
+        kernel.take_leavings = self._cleaning.answer
         registrar = self._registrar = Registrar(kernel, identities)
         self._answers: dict[type[Any], tuple[Role, Callable[[Any, Caller], Awaitable[api.AnyAnswer]]]] = {
             api.SubmitJobs: (Role.OPERATOR, self._submit),
@@ -65,6 +68,7 @@ class Desk:
             api.SetWorker: (Role.OPERATOR, self._set_worker),
             api.Invite: (Role.ADMIN, self._invite),
             api.ConfirmRestore: (Role.ADMIN, self._confirm_restore),
+            api.Clean: (Role.OPERATOR, self._clean),
             api.Backup: (Role.ADMIN, self._backup),
             api.AskHealth: (Role.VIEWER, self._health),
             api.ListPeople: (Role.ADMIN, registrar.people),
@@ -342,6 +346,19 @@ class Desk:
             session.end("unavailable", "the restored store was confirmed; connect again")
         await kernel.committed()
         return api.Done(text=words)
+
+    async def _clean(self, request: api.Clean, caller: Caller) -> api.Cleaned:
+        kernel = self._kernel
+        named = [control.find_worker(kernel.fleet, name) for name in request.workers]
+        cleaned = await self._cleaning.clean(named or list(kernel.fleet.workers.values()), request)
+        if cleaned.removed:
+            for name in dict.fromkeys(one.worker for one in cleaned.leavings):
+                gone = [one for one in cleaned.leavings if one.worker == name]
+                size_mb = sum(one.bytes for one in gone) >> 20
+                words = f"{len(gone)} things that ended tasks had left were removed ({size_mb:,} MB)"
+                kernel.fleet.audit(kernel.clock.now_ms(), caller.actor, "cleaned", words, name)
+            await kernel.committed()
+        return cleaned
 
     async def _backup(self, request: api.Backup, caller: Caller) -> api.Done:
         target = Path(request.path)
