@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from opsconsole_protocol import PROTOCOL_VERSION, codec, link
 from opsconsole_protocol.dial import dial
-from opsconsole_protocol.ids import WorkerId
+from opsconsole_protocol.ids import WorkerId, spell
+from opsconsole_protocol.secret import SECRET_BYTES, new_secret
 
 if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
@@ -30,9 +31,9 @@ class Agent:
 
     def __init__(self, number: int) -> None:
         self._number = number
-        self.worker_id = WorkerId(f"w-{number:06}")
+        self.worker_id = WorkerId(f"worker-{spell(number, 8)}")
         self.name = f"box{number:04}"
-        self._credential = secrets.token_urlsafe(32)
+        self._credential = new_secret(secrets.token_bytes(SECRET_BYTES))
         self._run_id = secrets.token_hex(8)
         self._codec = codec.agent_side()
         self._gpus = tuple(

@@ -38,7 +38,6 @@ from opsconsole_agent.core import (
     Tick,
 )
 from opsconsole_agent.engine import Engine
-from opsconsole_agent.keeper import state_file
 from opsconsole_agent.log.shipper import LogShipper
 from opsconsole_agent.state import StateFolder
 from opsconsole_protocol.error import IllegalTransition
@@ -294,11 +293,7 @@ class Conductor:
             self.tell(events)
 
     def _tail(self, attempt_id: AttemptId, source: Source) -> str:
-        path, kept = self._state.log_file(attempt_id, source), self._state.kept_log(attempt_id, source)
-        try:
-            return state_file.read_end(kept if os.path.lexists(kept) else path, _TAIL_BYTES).decode(errors="replace")
-        except OSError:
-            return ""
+        return self._state.tail(attempt_id, source, _TAIL_BYTES).decode(errors="replace")
 
     def _rewind_log(self, effect: RewindLog) -> None:
         for source in Source:

@@ -22,6 +22,7 @@ from opsconsole_agent.telemetry import Telemetry
 from opsconsole_protocol import PROTOCOL_VERSION
 from opsconsole_protocol.bound import cut
 from opsconsole_protocol.error import InvalidRequest, OpsconsoleError
+from opsconsole_protocol.fit import fitted
 from opsconsole_protocol.frame import Source
 from opsconsole_protocol.ids import WorkerId
 from opsconsole_protocol.link import (
@@ -140,24 +141,26 @@ class Desk:
         one = self._description
         self._dials += 1
         self._properties = one.to_properties(self._telemetry.gpu_report)
-        return Register(
-            protocol=PROTOCOL_VERSION,
-            agent_version=_version(),
-            worker_id=one.worker_id,
-            name=one.name,
-            run_id=one.run_id,
-            dial=self._dials,
-            boot_id=one.host.boot_id,
-            tags=one.tags,
-            properties=self._properties,
-            max_concurrent_jobs=one.max_concurrent_jobs,
-            gpus=self._telemetry.gpus,
-            gpu_message=self._telemetry.gpu_report.message,
-            troubles=self._telemetry.troubles,
-            store_id=self._store.store_id,
-            store_seq=self._store.store_seq,
-            store_seal=self._store.store_seal,
-            observed=self._conductor.begin_exchange(),
+        return fitted(
+            Register(
+                protocol=PROTOCOL_VERSION,
+                agent_version=_version(),
+                worker_id=one.worker_id,
+                name=one.name,
+                run_id=one.run_id,
+                dial=self._dials,
+                boot_id=one.host.boot_id,
+                tags=one.tags,
+                properties=self._properties,
+                max_concurrent_jobs=one.max_concurrent_jobs,
+                gpus=self._telemetry.gpus,
+                gpu_message=self._telemetry.gpu_report.message,
+                troubles=self._telemetry.troubles,
+                store_id=self._store.store_id,
+                store_seq=self._store.store_seq,
+                store_seal=self._store.store_seal,
+                observed=self._conductor.begin_exchange(),
+            )
         )
 
     def connected(self, registered: Registered) -> None:
@@ -207,7 +210,7 @@ class Desk:
                 troubles.insert(0, Trouble(code=TroubleCode.KEEPER_SILENT, text=cut(words, _TROUBLE_CHARACTERS)))
         heartbeat = await self._telemetry.heartbeat(pids, _PATIENCE_S)
         self._update_metadata()
-        return msgspec.structs.replace(heartbeat, troubles=(*heartbeat.troubles, *troubles)[:TROUBLES_MAX])
+        return fitted(msgspec.structs.replace(heartbeat, troubles=(*heartbeat.troubles, *troubles)[:TROUBLES_MAX]))
 
     def _update_metadata(self) -> None:
         """GPUs may fall off the bus, and drivers be updated, while we run."""

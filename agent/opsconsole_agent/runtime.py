@@ -82,7 +82,10 @@ class Agent:
             credential = ensure_credential(self._config.state_dir)
             state = StateFolder(self._config.state_dir, self._config.keep_attempt_days)
             telemetry = Telemetry(
-                self._config.state_dir, lambda attempt_id: [state.work(attempt_id)], self._config.io.output_path
+                self._config.state_dir,
+                lambda attempt_id: [state.work(attempt_id)],
+                self._config.io.output_path,
+                state.output_ends,
             )
             keeper = await KeeperLink.connect(self._config.state_dir)
             try:

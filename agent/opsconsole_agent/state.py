@@ -31,16 +31,15 @@ import msgspec
 from opsconsole_agent.core import Intent
 from opsconsole_agent.keeper import state_file
 from opsconsole_agent.keeper.output import KEPT_FOLDER
+from opsconsole_agent.log.progress import LOOKED_AT_BYTES
 from opsconsole_agent.log.shipper import KEPT_DAYS
+from opsconsole_agent.probe.room import FULL_BELOW_BYTES
 from opsconsole_protocol.error import InvalidRequest, OpsconsoleError
 from opsconsole_protocol.frame import Source
 from opsconsole_protocol.ids import AttemptId
 
 SPEC_VERSION = 1
 DAY_S = 24 * 3600
-FULL_BELOW_BYTES = 64 * 1024
-"""A disk with less room than this counts as full."""
-
 _SPEC = "spec.json"
 _SPEC_BYTES_MAX = 64 << 20
 """Several times the largest assignment that fits through the link."""
@@ -147,6 +146,19 @@ class StateFolder:
     def kept_log(self, attempt_id: AttemptId, source: Source) -> str:
         """The second name of such a file; there from its first byte on."""
         return f"{self._kept}/{attempt_id}.{source}"
+
+    def tail(self, attempt_id: AttemptId, source: Source, size: int) -> bytes:
+        """The last bytes of one of its logs; nothing where there is none to be read."""
+        for path in (self.kept_log(attempt_id, source), self.log_file(attempt_id, source)):
+            try:
+                return state_file.read_end(path, size)
+            except OSError:
+                continue
+        return b""
+
+    def output_ends(self, attempt_id: AttemptId) -> tuple[bytes, ...]:
+        """The last bytes of what it printed, where progress is looked for: bars go to stderr."""
+        return tuple(self.tail(attempt_id, source, LOOKED_AT_BYTES) for source in (Source.STDERR, Source.STDOUT))
 
     def make(self, attempt_id: AttemptId) -> None:
         """Make its folders, of spare ones where there are some; raises OSError."""

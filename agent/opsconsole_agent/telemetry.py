@@ -2,34 +2,38 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from opsconsole_agent.log.progress import Meter
 from opsconsole_agent.probe.gpu import GpuProbe, GpuReport, GpuSample
 from opsconsole_agent.probe.host import HostIdentity, HostProbe, host_identity
+from opsconsole_agent.probe.room import RoomProbe
 from opsconsole_agent.probe.usage import UsageProbe
 from opsconsole_protocol.ids import AttemptId
-from opsconsole_protocol.link import Gpu, GpuUser, Heartbeat, Host, Trouble, TroubleCode
+from opsconsole_protocol.link import Gpu, GpuUser, Heartbeat, Host, TaskProgress, Trouble, TroubleCode
 
 Pids = Mapping[str, Collection[int]]
-DISK_FREE_MB_MIN = 16
-"""With less room than this in its state folder or its output folder, a worker takes no new tasks."""
 
 
 class Telemetry:
     """Samples on demand, never twice at a time: a sample that is asked for while one is under way is the last one."""
 
     def __init__(
-        self, state_dir: Path, folders: Callable[[AttemptId], Sequence[str]], output: Path | None = None
+        self,
+        state_dir: Path,
+        folders: Callable[[AttemptId], Sequence[str]],
+        output_path: Path | None = None,
+        output_ends: Callable[[AttemptId], tuple[bytes, ...]] = lambda _: (),
     ) -> None:
-        """`folders`: where an attempt writes, as far as it can be looked through without a risk to hang.
-
-        `output`: where results are written, if anywhere.
-        """
+        """`folders`: where an attempt writes, as far as it can be looked through without a risk to hang. `output_ends`: the
+        last bytes of each thing that it printed."""
         self._state_dir = state_dir
-        self._output = output
         self.folders = folders
+        self._room_probe = RoomProbe([str(path) for path in (state_dir, output_path) if path is not None])
+        self._output_ends = output_ends
+        self._meters: dict[str, Meter] = {}
         self._gpu_probe = GpuProbe()
         self._host_probe = HostProbe()
         self._usage_probe = UsageProbe()
@@ -70,6 +74,7 @@ class Telemetry:
             gpu_message=self._last.gpu_message,
             usage=self._last.usage,
             troubles=self._last.troubles,
+            progress=self._last.progress,
         )
 
     def close(self) -> None:
@@ -78,8 +83,7 @@ class Telemetry:
 
     def _sample(self, pids: Pids) -> Heartbeat:
         report = self.gpu_report = self._gpu_probe.sample()
-        folders_written = [self._state_dir] if self._output is None else [self._state_dir, self._output]
-        host = self._host_probe.sample(folders_written)
+        host = self._host_probe.sample([self._state_dir])
         folders = {attempt_id: [Path(folder) for folder in self.folders(AttemptId(attempt_id))] for attempt_id in pids}
         usage = self._usage_probe.sample(pids, report, folders) if pids else {}
         owners = {pid: attempt_id for attempt_id, held in pids.items() for pid in held}
@@ -95,14 +99,22 @@ class Telemetry:
             gpus=tuple(_gpu(gpu, owners) for gpu in report.gpus),
             gpu_message=report.message,
             usage=usage,
-            troubles=tuple(_full_disks(host.disk_free_mb)),
+            troubles=tuple(
+                Trouble(code=TroubleCode.DISK_FULL, text=one.words, blocks=one.is_full)
+                for one in self._room_probe.shortages()
+            ),
+            progress=self._progress(pids),
         )
 
-
-def _full_disks(free_mb: Mapping[str, int | None]) -> Iterator[Trouble]:
-    for path, free in free_mb.items():
-        if free is not None and free < DISK_FREE_MB_MIN:
-            yield Trouble(code=TroubleCode.DISK_FULL, text=f"its disk is full: make room in {path}")
+    def _progress(self, pids: Pids) -> dict[str, TaskProgress]:
+        self._meters = {attempt_id: self._meters.get(attempt_id) or Meter() for attempt_id in pids}
+        now_ms = time.time_ns() // 1_000_000
+        found = {key: meter.take(self._output_ends(AttemptId(key)), now_ms) for key, meter in self._meters.items()}
+        return {
+            key: TaskProgress(done=one.done, total=one.total, eta_ms=one.left_ms)
+            for key, one in found.items()
+            if one is not None
+        }
 
 
 def _gpu(gpu: GpuSample, owners: Mapping[int, str]) -> Gpu:

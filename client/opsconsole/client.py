@@ -10,15 +10,25 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self, TypeVar
 
+import msgspec
+
 from opsconsole.connection import Connection
+from opsconsole.job_page import after
 from opsconsole.log_follow import follow_attempts
-from opsconsole.outcome import is_settled
+from opsconsole.outcome import exit_code, is_finished_state, is_settled
 from opsconsole.target import TargetSource, current, resolve
 from opsconsole_protocol import api
-from opsconsole_protocol.error import InvalidRequest, JobFailedError, ProtocolError, Unavailable
+from opsconsole_protocol.error import (
+    InvalidRequest,
+    JobFailedError,
+    NoWorkersAcceptedError,
+    NoWorkersAvailableError,
+    ProtocolError,
+    Unavailable,
+)
 from opsconsole_protocol.ids import JobId, job_id
 from opsconsole_protocol.log import LogLine, LogQuery
-from opsconsole_protocol.spec import JobSpec, check_spec
+from opsconsole_protocol.spec import JobSpec, check_fields, check_spec
 from opsconsole_protocol.state import TaskState
 
 A = TypeVar("A", bound=api.Answered)
@@ -27,6 +37,9 @@ WAIT_SLICE_MS = 30_000
 """A long wait is asked for in slices, so that a dead connection is noticed in between."""
 SETTLE_MS = 5_000
 """How long the last lines of an attempt that has ended are waited for. They are on their way as long as its worker lives."""
+
+_RECOVERABLE = frozenset({TaskState.WORKER_FAILED, TaskState.PREEMPTED, TaskState.UNSCHEDULABLE, TaskState.BLOCKED})
+"""Ends of a job that are not its own fault."""
 
 _RETRY_FIRST_S = 0.1
 _RETRY_MAX_S = 3.0
@@ -161,9 +174,28 @@ class Client:
         if len(ids) != len(many):
             raise InvalidRequest(f"{len(ids)} ids for {len(many)} jobs")
         for spec in many:
-            check_spec(spec)
+            _check(spec)
         submissions = tuple(api.Submission(one, spec) for one, spec in zip(ids, many, strict=True))
         return list((await self._ask(api.SubmitJobs(submissions=submissions), api.JobList)).jobs)
+
+    async def submit_now(self, spec: JobSpec, job_id: JobId | None = None) -> api.JobRow:
+        """Submit a job that some worker takes at once; nothing is submitted where it would have to wait.
+
+        Raises NoWorkersAvailableError where no worker matches what the job requires, and NoWorkersAcceptedError with
+        every worker's reason where those that match decline. Between the question and the start a worker may still be
+        taken by another job; then this one waits.
+        """
+        _check(spec)
+        fitting = [worker for worker in await self.workers(" ".join(spec.requirements)) if _can_take(worker, spec)]
+        if not fitting:
+            raise NoWorkersAvailableError("no worker matches what the job requires: see `opsconsole workers`")
+        asked = {worker.id for worker in fitting}
+        verdicts = [one for one in (await self.candidates(spec)).verdicts if one.worker_id in asked]
+        if not any(verdict.accepted for verdict in verdicts):
+            reasons = {verdict.worker: verdict.reason for verdict in verdicts}
+            said = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
+            raise NoWorkersAcceptedError(f"no worker takes the job now: {said}", reasons)
+        return (await self.submit(spec, job_id))[0]
 
     async def jobs(self, filter: str = "", project: str = "", limit: int = 100) -> list[api.JobRow]:  # noqa: A002
         """The newest jobs that match a line of requirements, newest first."""
@@ -171,18 +203,17 @@ class Client:
 
     async def iter_jobs(self, filter: str = "", project: str = "", limit: int = 100) -> AsyncIterator[api.JobRow]:  # noqa: A002
         """The same, page by page, however many `limit` allows."""
-        before_ms, before_id, left = None, "", limit
+        left = limit
+        asked = api.ListJobs(filter=filter, project=project)
         while left > 0:
-            asked = api.ListJobs(
-                filter=filter, project=project, limit=min(left, api.PAGE_MAX), before_ms=before_ms, before_id=before_id
-            )
+            asked = msgspec.structs.replace(asked, limit=min(left, api.PAGE_MAX))
             page = await self._ask(asked, api.JobList)
             for row in page.jobs:
                 yield row
             left -= len(page.jobs)
-            if not page.more or not page.jobs:
+            if not page.more:
                 return
-            before_ms, before_id = page.jobs[-1].created_at_ms, page.jobs[-1].id
+            asked = after(asked, page)
 
     async def show(
         self, id: str, tasks_from: int = 0, tasks_limit: int = 100_000, events_limit: int = 1_000  # noqa: A002
@@ -238,7 +269,14 @@ class Client:
         """The same, but raise JobFailedError unless all have succeeded."""
         rows = await self.wait(*ids, timeout_s=timeout_s)
         if bad := [row for row in rows if row.state != TaskState.SUCCEEDED]:
-            raise JobFailedError("; ".join(f"{row.id} {row.state}{': ' * bool(row.reason)}{row.reason}" for row in bad))
+            said = "; ".join(f"{row.id} {row.state}{': ' * bool(row.reason)}{row.reason}" for row in bad)
+            first = bad[0]
+            code = (
+                exit_code((await self.show(first.id, events_limit=0)).tasks) if is_finished_state(first.state) else None
+            )
+            raise JobFailedError(
+                said, first.state, recoverable=first.state in _RECOVERABLE, job=first.id, exit_code=code
+            )
         return rows
 
     async def why(self, id: str) -> api.WhyAnswer:  # noqa: A002
@@ -247,7 +285,7 @@ class Client:
 
     async def candidates(self, spec: JobSpec) -> api.Candidates:
         """What every worker says to this job, best first."""
-        check_spec(spec)
+        _check(spec)
         return await self._ask(api.AskCandidates(spec=spec), api.Candidates)
 
     # --- logs --------------------------------------------------------------------------------------------------
@@ -380,6 +418,17 @@ class Client:
     async def health(self) -> api.Health:
         """How the coordinator is."""
         return await self._ask(api.AskHealth(), api.Health)
+
+
+def _check(spec: JobSpec) -> None:
+    check_fields(spec)
+    check_spec(spec)
+
+
+def _can_take(worker: api.WorkerRow, spec: JobSpec) -> bool:
+    """Whether a worker that meets the requirements is one to ask: there, not drained, and large enough."""
+    is_up = worker.connection == "connected" and worker.status != "maintenance"
+    return is_up and spec.worker in {None, worker.name, worker.id} and len(worker.gpus) >= spec.resources.gpus
 
 
 def new_job_id() -> JobId:

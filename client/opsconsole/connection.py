@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from opsconsole.target import Target
 from opsconsole_protocol import PROTOCOL_VERSION
 from opsconsole_protocol.api import Answer, AnyAnswer, AnyRequest, Call, Failure, Hello, ServerMessage, Update, Welcome
-from opsconsole_protocol.codec import FRAME_BYTES_MAX, Codec, client_side
+from opsconsole_protocol.codec import FRAME_BYTES_MAX, Codec, check_request, client_side
 from opsconsole_protocol.error import OpsconsoleError, ProtocolError, Unavailable, VersionMismatch, from_code
 from opsconsole_protocol.invitation import INVITATION_HEADER
 
@@ -83,7 +83,11 @@ class Connection:
         return asyncio.get_running_loop().time() - self._heard_at
 
     async def call(self, request: AnyRequest) -> AnyAnswer:
-        """Ask and wait for the answer. Raises the coordinator's error, or Unavailable when the connection is lost."""
+        """Ask and wait for the answer. Raises the coordinator's error, or Unavailable when the connection is lost.
+
+        InvalidRequest where something in it is out of its limits: such a request never leaves.
+        """
+        check_request(request)
         async with self._room:
             if self._lost is not None:
                 raise self._lost

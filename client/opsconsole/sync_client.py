@@ -77,6 +77,10 @@ class SyncClient:
         """As `Client.submit`."""
         return self.run(self.client.submit(specs, job_ids))
 
+    def submit_now(self, spec: JobSpec, job_id: JobId | None = None) -> api.JobRow:
+        """As `Client.submit_now`."""
+        return self.run(self.client.submit_now(spec, job_id))
+
     def wait(self, *ids: str, timeout_s: float | None = None) -> list[api.JobRow]:
         """As `Client.wait`."""
         return self.run(self.client.wait(*ids, timeout_s=timeout_s))

@@ -5,6 +5,8 @@ import re
 
 from opsconsole_protocol.error import InvalidRequest
 
+_LABEL_LENGTH = 63
+"""Characters between two dots of a host's name."""
 LENGTH_MAX = 300
 """More than any address needs: a host's name has at most 253 characters."""
 DEFAULT_PORT = 7373
@@ -51,6 +53,8 @@ def normal_url(text: str) -> str:
         raise InvalidAddress(f"{port} is not a port: write a number from 1 to 65535")
     if host.startswith("["):
         _check_ipv6(host)
+    elif not all(0 < len(label) <= _LABEL_LENGTH for label in host.removesuffix(".").split(".")):
+        raise InvalidAddress(f"{host[:60]!r} is no host's name: between its dots stand 1 to {_LABEL_LENGTH} characters")
     return f"{scheme}://{host}:{port}"
 
 

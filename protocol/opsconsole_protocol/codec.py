@@ -9,12 +9,15 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from opsconsole_protocol import api, link
-from opsconsole_protocol.error import ProtocolError
+from opsconsole_protocol.error import InvalidRequest, ProtocolError
+from opsconsole_protocol.shape import wrong_message, wrong_shape
 
 FRAME_BYTES_MAX = 16 * 1024 * 1024
 """A batch larger than this is refused and its sender told so."""
 
 M = TypeVar("M")
+_PACK = msgspec.msgpack.Encoder().encode
+_REQUESTS: msgspec.msgpack.Decoder[api.AnyRequest] = msgspec.msgpack.Decoder(api.AnyRequest)
 
 
 class Codec(Generic[M]):
@@ -35,10 +38,20 @@ class Codec(Generic[M]):
         try:
             return self._decoder.decode(frame)
         except msgspec.ValidationError as error:
-            raise ProtocolError(f"a message has the wrong shape: {_line(error)}") from None
+            raise ProtocolError(f"a message has the wrong shape: {wrong_message(error)[:300]}") from None
         except (msgspec.DecodeError, ValueError, TypeError, RecursionError) as error:
             # TypeError: a mapping among free-form properties whose keys can't be keys.
             raise ProtocolError(f"a frame can't be decoded: {_line(error)}") from None
+
+
+def check_request(request: api.AnyRequest) -> None:
+    """Raise InvalidRequest that names the first field which the coordinator wouldn't read."""
+    try:
+        _REQUESTS.decode(_PACK(request))
+    except msgspec.ValidationError as error:
+        raise InvalidRequest(wrong_shape(error)) from None
+    except (UnicodeEncodeError, OverflowError):
+        raise InvalidRequest("a text that is not UTF-8, or a number of more than 64 bits, can't be sent") from None
 
 
 def _line(error: Exception) -> str:

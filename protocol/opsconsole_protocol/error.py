@@ -1,12 +1,12 @@
 """The error tree. Every error is one line that says what to do; `code` is what travels on the wire."""
 
-from typing import ClassVar
+from collections.abc import Mapping
 
 
 class OpsconsoleError(Exception):
     """Root of all errors that are meant for a person."""
 
-    code: ClassVar[str] = "error"
+    code: str = "error"
 
     @property
     def message(self) -> str:
@@ -87,15 +87,38 @@ class NoWorkersAvailableError(OpsconsoleError):
 
 
 class NoWorkersAcceptedError(OpsconsoleError):
-    """Workers match, but each of them declined; the message names every reason (the seeds' name)."""
+    """Workers match, but each of them declined (the seeds' name). `reasons`: what each worker said, by its name."""
 
     code = "no_workers_accepted"
 
+    def __init__(self, message: str, reasons: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.reasons = dict(reasons or {})
+
 
 class JobFailedError(OpsconsoleError):
-    """A job that was waited for has failed (the seeds' name)."""
+    """A job that was waited for has not succeeded (the seeds' name).
+
+    `code` is the job's state (failed, killed, worker_failed, unschedulable, blocked, …), `exit_code` what a shell would
+    say, `job` its id. `recoverable`: nothing is wrong with the job itself, so that trying again may help.
+    """
 
     code = "job_failed"
+
+    def __init__(
+        self,
+        message: str,
+        code: str = "job_failed",
+        *,
+        recoverable: bool = False,
+        job: str = "",
+        exit_code: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.recoverable = recoverable
+        self.job = job
+        self.exit_code = exit_code
 
 
 _BY_CODE: dict[str, type[OpsconsoleError]] = {

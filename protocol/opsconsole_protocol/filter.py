@@ -15,6 +15,19 @@ from opsconsole_protocol.requirement import CONDITION, Requirement
 
 RowT = TypeVar("RowT")
 
+SYNTAX: tuple[tuple[str, str], ...] = (
+    ("lr sweep", "has both words in it, anywhere"),
+    ('"a b"', "has these words side by side"),
+    ("!word", "doesn't have it"),
+    ("state=failed", "is that; != is not"),
+    ("priority>=10", "also >, <, <="),
+    ("state in a,b", "is one of these"),
+    ("name~^train", "matches the pattern"),
+    ("tasks.failed>0", "a dot reaches into the parts of a field"),
+    ("created<1h", "a time: younger than an hour, or a date"),
+)
+"""The language by example, as help shows it: what to write, and what it lets through. All that is written must hold."""
+
 _TOKEN = re.compile(rf"""(?:{CONDITION})(?=\s|$)|(?P<word>!?(?:"[^"]*"|\S+))""", re.VERBOSE | re.DOTALL)
 
 

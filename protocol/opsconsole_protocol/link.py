@@ -106,6 +106,19 @@ class TaskUsage(Message, frozen=True, kw_only=True):
     gpu_utilization_percent: Signed | None = None
 
 
+_LEAST_COUNT = 1e-9
+_COUNT_MAX = 1e15
+"""More than any task counts to, and no infinity, with which nothing can be computed."""
+
+
+class TaskProgress(Message, frozen=True, kw_only=True):
+    """How far a task is by its own words, and how long it still takes, if that can be told."""
+
+    done: Annotated[float, Meta(ge=0, le=_COUNT_MAX)]
+    total: Annotated[float, Meta(ge=_LEAST_COUNT, le=_COUNT_MAX)]
+    eta_ms: Moment | None = None
+
+
 class IoPaths(Message, frozen=True, kw_only=True):
     """Where a worker reads inputs and writes outputs, and the label of the filesystem they are on."""
 
@@ -299,6 +312,7 @@ class Heartbeat(Message, frozen=True, kw_only=True, tag="heartbeat"):
     usage: Annotated[dict[Id, TaskUsage], Meta(max_length=ATTEMPTS_MAX)] = {}
     troubles: Annotated[tuple[Trouble, ...], Meta(max_length=TROUBLES_MAX)] = ()
     """All that is wrong now; what is no longer named is over."""
+    progress: Annotated[dict[Id, TaskProgress], Meta(max_length=ATTEMPTS_MAX)] = {}
 
 
 class FileExists(Message, frozen=True, kw_only=True, tag="FILE_EXISTS"):

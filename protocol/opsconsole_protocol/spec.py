@@ -1,5 +1,6 @@
 """What a submitter says: the spec of a job."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import msgspec
@@ -23,6 +24,7 @@ from opsconsole_protocol.bound import (
 )
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.name import check_name
+from opsconsole_protocol.shape import wrong_shape
 from opsconsole_protocol.title import title_of
 
 NUM_TASKS_MAX = 100_000
@@ -91,6 +93,21 @@ class JobSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     def command_of(self, index: int) -> tuple[str, ...]:
         """The argument list of one task."""
         return self.task_commands[index] if self.task_commands else self.command
+
+
+def checked_spec(fields: Mapping[str, Any]) -> JobSpec:
+    """A spec whose fields keep to their types and limits. Raises InvalidRequest that names the first that doesn't."""
+    try:
+        return msgspec.convert(msgspec.to_builtins(fields), JobSpec)
+    except msgspec.ValidationError as error:
+        raise InvalidRequest(wrong_shape(error)) from None
+    except (TypeError, UnicodeEncodeError) as error:
+        raise InvalidRequest(f"the job can't be sent: {error}") from None
+
+
+def check_fields(spec: JobSpec) -> None:
+    """Raise InvalidRequest where a field of a spec that was made by hand doesn't keep to its type and limits."""
+    checked_spec({name: getattr(spec, name) for name in spec.__struct_fields__})
 
 
 def check_spec(spec: JobSpec) -> None:

@@ -5,13 +5,21 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from opsconsole.client import Client, new_job_id
 from opsconsole_protocol import api
-from opsconsole_protocol.error import InvalidRequest, JobFailedError, NotFound, Unavailable
+from opsconsole_protocol.error import (
+    InvalidRequest,
+    JobFailedError,
+    NotFound,
+    NoWorkersAcceptedError,
+    NoWorkersAvailableError,
+    Unavailable,
+)
 from opsconsole_protocol.ids import check_job_id
 from opsconsole_protocol.log import LogQuery
-from opsconsole_protocol.spec import JobSpec
+from opsconsole_protocol.spec import JobSpec, Resources
 from tests.client.fake_server import FakeServer
 from tests.waiting import until
 
@@ -89,6 +97,50 @@ async def test_a_blocked_job_isnt_waited_for(server: FakeServer, client: Client)
     assert (await client.wait(JOB))[0].state == "blocked"
     with pytest.raises(JobFailedError, match=f"{JOB} blocked"):
         await client.wait_for_success(JOB)
+
+
+async def test_a_failed_job_raises_with_code_and_whether_to_try_again(server: FakeServer, client: Client) -> None:
+    """Hard use 41; seed 003: code, message, recoverable."""
+    server.add_job(JOB)
+    server.finish(JOB, exit_code=3, error="exit code 3")
+    with pytest.raises(JobFailedError) as failed:
+        await client.wait_for_success(JOB)
+    error = failed.value
+    assert (error.code, error.recoverable, error.exit_code, error.job) == ("failed", False, 3, JOB)
+    assert error.message.startswith(f"{JOB} failed")
+    server.add_job("bbbbbbbbbb")
+    server.finish("bbbbbbbbbb", exit_code=None, state="worker_failed")
+    with pytest.raises(JobFailedError) as lost:
+        await client.wait_for_success("bbbbbbbbbb")
+    assert (lost.value.code, lost.value.recoverable) == ("worker_failed", True)
+
+
+async def test_now_or_not_at_all(server: FakeServer, client: Client) -> None:
+    """Hard use 41; seed 003: nobody matches, everybody declines, or the job is submitted."""
+    with pytest.raises(NoWorkersAvailableError, match="no worker matches"):
+        await client.submit_now(SPEC)
+    server.add_worker("gone", connection="lost")
+    server.add_worker("drained", status="maintenance")
+    with pytest.raises(NoWorkersAvailableError):
+        await client.submit_now(SPEC)
+    server.add_worker("gpu-a", status="busy")
+    with pytest.raises(NoWorkersAvailableError):
+        await client.submit_now(replace(SPEC, resources=Resources(gpus=2)))
+    with pytest.raises(NoWorkersAcceptedError, match="gpu-a: busy") as declined:
+        await client.submit_now(SPEC)
+    assert declined.value.reasons == {"gpu-a": "busy"}
+    assert server.jobs == {}
+    server.add_worker("gpu-b")
+    assert (await client.submit_now(SPEC)).id in server.jobs
+
+
+async def test_a_field_is_refused_by_name_before_anything_is_sent(server: FakeServer, client: Client) -> None:
+    for bad in (replace(SPEC, num_tasks=0), replace(SPEC, priority="high")):
+        with pytest.raises(InvalidRequest, match=r"num_tasks: must be at least 1|priority: must be a whole number"):
+            await client.submit(bad)
+        with pytest.raises(InvalidRequest):
+            await client.candidates(bad)
+    assert server.asked == []
 
 
 async def test_waiting_outlives_a_restarted_coordinator(server: FakeServer) -> None:

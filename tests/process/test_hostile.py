@@ -12,13 +12,14 @@ from websockets.sync.client import ClientConnection, connect
 
 from opsconsole_protocol import PROTOCOL_VERSION, api, codec, link
 from opsconsole_protocol.frame import LogChunk, Source, encode_frame
-from opsconsole_protocol.ids import AttemptId, JobId, WorkerId
+from opsconsole_protocol.ids import ALPHABET, AttemptId, JobId, WorkerId
 from opsconsole_protocol.log import LogQuery
 from opsconsole_protocol.state import AttemptState
 from tests.process.lab import Lab
 
 WORK = 'i=0; while [ ! -e "$STOP" ]; do i=$((i+1)); echo "line $i"; sleep 0.02; done'
 FOREIGN = WorkerId("worker-zzzzzzzz")
+CREDENTIAL = (2 * ALPHABET)[:52]
 AGENT_SIDE, CLIENT_SIDE = codec.agent_side(), codec.client_side()
 
 
@@ -50,7 +51,7 @@ class Intruder:
         sent = {"Authorization": f"Bearer {token}"}
         if path == "/agent":
             sent = {
-                "Authorization": f"Bearer {'k' * 52}",
+                "Authorization": f"Bearer {CREDENTIAL}",
                 "Opsconsole-Invitation": token,
                 "Opsconsole-Worker": FOREIGN,
             }

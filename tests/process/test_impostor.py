@@ -72,9 +72,11 @@ def test_nothing_secret_is_said_to_who_took_a_dead_coordinators_port(house: Lab)
     """Command lines, an agent that was connected, one that starts, one that joins, a person who joins."""
     house.agent("a")
     late = house.agent("late")
+    house.wait(lambda: has_joined(house, "late"), "it to know that it was taken")
     house.kill(late)
     worker, person, several = house.invite(), house.invite("viewer"), house.invite(uses=5)
     joined = house.agent("joined", "--join", several)
+    house.wait(lambda: has_joined(house, "joined"), "the other one, too")
     house.kill(joined)
     token = (house.data_dir / "operator.token").read_text().strip()
     credentials = [read_private(house.state_dir(name) / "credential.json") or "" for name in ("a", "late", "joined")]
@@ -104,6 +106,10 @@ def test_nothing_secret_is_said_to_who_took_a_dead_coordinators_port(house: Lab)
     house.serve(listen=f"127.0.0.1:{port}")
     for name in ("a", "late", "joined"):
         house.wait_connected(name)
+
+
+def has_joined(house: Lab, name: str) -> bool:
+    return "joined_by" in (read_private(house.state_dir(name) / "credential.json") or "")
 
 
 def test_who_passes_the_question_on_to_the_real_one_learns_nothing(house: Lab) -> None:

@@ -57,6 +57,7 @@ OBSERVED = link.Observed(
 TROUBLE = link.Trouble(code="keeper_silent", text="its keeper doesn't answer", blocks=False)
 OBSERVED_WITH_GPUS = link.Observed(attempt_id=ATTEMPT, state=AttemptState.RUNNING, gpu_ids=("GPU-1",))
 
+PROGRESS = link.TaskProgress(done=41, total=100, eta_ms=9_000)
 AGENT: dict[str, Any] = {
     "agent_register_1": link.Register(
         protocol=1, agent_version="0.1.0", worker_id=WORKER, name="gpu1", run_id="r1", boot_id="b1", role="client",
@@ -70,6 +71,7 @@ AGENT: dict[str, Any] = {
     "agent_register_dial_1": link.Register(
         protocol=1, agent_version="0.1.0", worker_id=WORKER, name="gpu1", run_id="r1", dial=3
     ),
+    "agent_heartbeat_progress_1": link.Heartbeat(at_ms=AT, progress={ATTEMPT: PROGRESS}),
     "agent_heartbeat_1": link.Heartbeat(at_ms=AT, host=HOST, gpus=(GPU,), gpu_message="m", usage={ATTEMPT: USAGE}),
     "agent_register_troubles_1": link.Register(
         protocol=1, agent_version="0.1.0", worker_id=WORKER, name="gpu1", run_id="r1", troubles=(TROUBLE,)
@@ -77,6 +79,9 @@ AGENT: dict[str, Any] = {
     "agent_register_seal_1": link.Register(
         protocol=1, agent_version="0.1.0", worker_id=WORKER, name="gpu1", run_id="r1", store_id="s1", store_seq=99,
         store_seal="5ea1", observed=(link.Observed(attempt_id=ATTEMPT, state=AttemptState.RUNNING, seal="63.5ea1"),),
+    ),
+    "agent_observed_worker_fault_1": link.Report(
+        seen=5, attempts=(link.Observed(attempt_id=ATTEMPT, state=AttemptState.FAILED, worker_fault=True),)
     ),
     "agent_job_status_workdir_1": link.Report(
         seen=5,
@@ -187,7 +192,9 @@ CLIENT: dict[str, Any] = {
     **{f"client_call_{tag}_1": api.Call(1, request) for tag, request in TRUST_REQUESTS.items()},
     "client_call_set_worker_everybody_1": api.Call(1, api.SetWorker(name="", action="revoke", everybody=True)),
     "client_call_workers_revoked_1": api.Call(1, api.ListWorkers(filter="zone=a", revoked=True)),
+    "client_call_job_request_2": api.Call(1, api.AskCandidates(spec=SPEC, wait_ms=250)),
     "client_call_logs_2": api.Call(1, api.ReadLog(id="7k3", query=QUERY, wait_ms=3, settle_ms=4)),
+    "client_call_logs_whole_1": api.Call(1, api.ReadLog(id="7k3", query=LogQuery(whole=True, latest=True))),
     "client_call_submit_gang_1": api.Call(1, api.SubmitJobs(submissions=(api.Submission(JOB, GANG),))),
 }
 
@@ -259,6 +266,10 @@ ANSWERS: dict[str, Any] = {
             events=(EVENT_ROW,),
         )
     ),
+    "health_trouble": api.Health(
+        healthy=False, uptime_ms=1, workers=2, running_tasks=3, pending_tasks=4, store_seq=5, trouble="disk full"
+    ),
+    "worker_list_avoided": api.WorkerList(workers=(msgspec.structs.replace(WORKER_ROW, avoided_until_ms=AT),)),
 }  # fmt: skip
 TRUST_ANSWERS: dict[str, Any] = {
     "person_list": api.PersonList(
@@ -289,6 +300,17 @@ SERVER: dict[str, Any] = {
     "server_update_1": api.Update(
         seq=9, workers=(WORKER_ROW,), workers_removed=("w",), jobs=(JOB_ROW,), events=(EVENT_ROW,)
     ),
+    "server_answer_job_response_2": api.Answer(
+        98,
+        api.Candidates(
+            text="t",
+            verdicts=(
+                msgspec.structs.replace(
+                    VERDICT, inputs=(api.InputCheck(name="a.npy", state="missing", detail="is not there"),)
+                ),
+            ),
+        ),
+    ),
     "server_answer_health_2": api.Answer(
         99,
         api.Health(
@@ -296,8 +318,29 @@ SERVER: dict[str, Any] = {
         ),
     ),
     **{f"server_answer_{tag}_1": api.Answer(number, answer) for number, (tag, answer) in enumerate(ANSWERS.items(), 1)},
+    "server_answer_job_list_2": api.Answer(3, api.JobList(jobs=(), more=True, next_ms=AT, next_id=JOB)),
     "server_answer_acted_2": api.Answer(6, api.ActResult(results=((JOB, "it has ended"),), refused=(JOB,))),
     **{f"server_answer_{tag}_1": api.Answer(1, answer) for tag, answer in TRUST_ANSWERS.items()},
+    "server_answer_job_list_advance_1": api.Answer(
+        1, api.JobList(jobs=(msgspec.structs.replace(JOB_ROW, advance=PROGRESS),))
+    ),
+    "server_answer_detail_progress_1": api.Answer(
+        1,
+        api.DetailAnswer(
+            detail=api.JobDetail(
+                job=JOB_ROW, spec=SPEC, tasks=(msgspec.structs.replace(TASK_ROW, progress=PROGRESS),), events=()
+            )
+        ),
+    ),
+    "server_answer_log_page_raw_1": api.Answer(
+        1,
+        api.LogAnswer(
+            page=LogPage(lines=(LogLine(0, Source.STDOUT, "\ufffd", AT),), next_cursor="c", end=True, raw={0: b"\xff"}),
+            task_id=TASK,
+            attempt=0,
+            attempt_state="running",
+        ),
+    ),
 }
 
 SAMPLES: dict[str, msgspec.Struct] = {**AGENT, **COORDINATOR, **CLIENT, **SERVER}

@@ -46,6 +46,8 @@ def test_accepted(text: str, url: str) -> None:
         ("-box", "not the address"),
         ("wss://", "not the address"),
         ("wss://box\x1b[2J", "not the address"),
+        ("wss://" + "a" * 64 + ".lab", "1 to 63 characters"),
+        ("wss://lab..org", "1 to 63 characters"),
     ],
 )
 def test_refused(text: str, said: str) -> None:

@@ -17,7 +17,7 @@ _OWNERS = {"json", "msgpack", "toml", "tomllib"}
 ELSEWHERE = {
     "opsconsole_agent.probe.errand": "reads what our own child prints",
     "opsconsole_agent.keeper.service": "credentials come from the kernel",
-    "opsconsole_console.cli.job_option": "values that argparse has read; tests/console/cli/test_submit.py",
+    "opsconsole_protocol.spec": "values that a script or argparse made; tests/protocol/test_shape.py",
     "opsconsole_coordinator.runtime": "its own endpoint file; test_runtime.py spoils it",
     "opsconsole_coordinator.store.blob": "what makes the readers of query, catalog and identity",
     "opsconsole_coordinator.server.catalog": "fuzzed as part of the store",

@@ -23,6 +23,7 @@ NO_LIMITS = {
     "coordinator.core.ending.BACKOFF_MAX_MS": "a time",
     "coordinator.core.history.KINDS_MAX": "a cache",
     "coordinator.core.placement.INPUT_ANSWER_MS_MAX": "a time",
+    "coordinator.server.log_room.PATIENCE_S_MAX": "a time",
     "protocol.bound.TIME_MS_MAX": "the end of the calendar",
     "protocol.frame.FRAME_BYTES_MAX": "follows from PAYLOAD_BYTES_MAX",
     "client.fleet_link.BACKOFF_MAX_S": "a time",

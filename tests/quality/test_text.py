@@ -91,3 +91,22 @@ def test_no_screen_takes_markup_from_data() -> None:
         for fault in faults(path.read_text())
     ]
     assert not found, f"use widget/words.py: {found}"
+
+
+WRITERS = {"output.py", "log_writer.py"}
+"""The only files that write to our streams: the first cleans every line, the second has rules of its own."""
+
+
+def test_every_line_of_the_command_line_goes_through_one_place() -> None:
+    found = [
+        f"{path.name}:{node.lineno}"
+        for path in sorted((CONSOLE / "cli").glob("*.py"))
+        if path.name not in WRITERS
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+        and (
+            (isinstance(node.func, ast.Name) and node.func.id == "print")
+            or (isinstance(node.func, ast.Attribute) and node.func.attr == "write" and "std" in ast.unparse(node.func))
+        )
+    ]
+    assert not found, f"use put, say or put_table: {found}"

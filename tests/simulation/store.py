@@ -139,18 +139,22 @@ class MemoryLogs:
         self._disk = disk
         self._check = check
         self.fail_next = False
+        self.trouble = ""
+
+    async def recovered(self) -> None:
+        """See LogRoom.recovered: a disk that failed works again at once."""
 
     def offsets(self, attempt_id: AttemptId) -> dict[str, int]:
         """How much of each source is stored."""
         return {source: len(data) for (one, source), data in self._disk.logs.items() if one == attempt_id and data}
 
-    async def append(self, chunks: Sequence[LogChunk]) -> dict[tuple[AttemptId, str], int]:
+    async def append(self, chunks: Sequence[LogChunk]) -> dict[tuple[str, str], int]:
         """See LogRoom.append."""
         await _pause(self._disk.loop, self._disk.rng.randrange(self._disk.commit_ms + 1))
         if self.fail_next:
             self.fail_next = False
             raise Unavailable("the disk is full (simulated)")
-        offsets: dict[tuple[AttemptId, str], int] = {}
+        offsets: dict[tuple[str, str], int] = {}
         for chunk in chunks:
             key = (AttemptId(chunk.attempt_id), str(chunk.source))
             stored = self._disk.logs.setdefault(key, bytearray())

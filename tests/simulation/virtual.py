@@ -348,6 +348,10 @@ class Aio:
         self.loop.at(delay_s * 1000, future.wake)
         await future
 
+    async def to_thread(self, work: Callable[[], T]) -> T:
+        """asyncio.to_thread, which here takes no time."""
+        return work()
+
     def timeout(self, delay_s: float | None) -> _Timeout:
         """asyncio.timeout."""
         return _Timeout(self, delay_s)

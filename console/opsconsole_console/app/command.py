@@ -47,6 +47,7 @@ KINDS: tuple[CommandKind, ...] = (
     CommandKind("undrain", "worker", "give a drained worker tasks again", verb=True),
     CommandKind("events", "filter", "who did what, when and why", optional=True),
     CommandKind("invite", "", "let a new GPU host in, or a person", verb=True),
+    CommandKind("people", "", "who may do what, and open invitations"),
     CommandKind("theme", "theme", "change the colours"),
     CommandKind("help", "", "all keys"),
     CommandKind("quit", "", "leave the console"),

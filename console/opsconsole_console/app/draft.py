@@ -8,7 +8,9 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from opsconsole_console.app import draft_sweep as sweeps
 from opsconsole_console.app import template as templates
+from opsconsole_console.app.draft_again import again, shown_command
 from opsconsole_protocol import quantity, requirement
 from opsconsole_protocol.api import TemplateRow
 from opsconsole_protocol.error import InvalidRequest
@@ -21,6 +23,7 @@ PARAMETER_PREFIX = "parameter."
 
 _STAND_IN = ("true",)
 _NO_WORDS: tuple[str, ...] = ()
+_NO_POINTS: list[sweeps.Point] = []
 _NO_VARIABLES: dict[str, str] = {}
 _PRIORITY_MAX = 1_000_000
 _GPUS_MAX = 1_024
@@ -52,6 +55,10 @@ class Draft:
     grace: str = "5s"
     job_timeout: str = ""
     gang: str = ""
+    sweep: str = ""
+    ports: str = ""
+    start_within: str = ""
+    hold: str = ""
     worker: str = ""
     base: JobSpec | None = None
     """The spec that `e` started from: what the form doesn't show is kept."""
@@ -75,7 +82,7 @@ def from_spec(spec: JobSpec) -> Draft:
     """A draft that would submit the same job again."""
     resources = spec.resources
     return Draft(
-        command=shlex.join(spec.command_of(0)),
+        command=shlex.join(shown_command(spec)),
         name=spec.name,
         project=spec.project,
         tasks=str(spec.num_tasks),
@@ -94,6 +101,9 @@ def from_spec(spec: JobSpec) -> Draft:
         grace=spell_duration(spec.grace_ms),
         job_timeout=spell_duration(spec.job_timeout_ms),
         gang="yes" if spec.gang else "",
+        ports=" ".join(spec.ports),
+        start_within=spell_duration(spec.scheduling_timeout_ms),
+        hold="yes" if spec.held else "",
         worker=spec.worker or "",
         base=spec,
     )
@@ -109,26 +119,32 @@ def check(draft: Draft, template: TemplateRow | None = None) -> Checked:
     """Read every field; never raises."""
     reader = _Reader()
     values: dict[str, Any] = {}
+    points = reader.read("sweep", lambda: sweeps.read_points(draft.sweep), _NO_POINTS)
     if template is not None:
-        command, values = _from_template(draft, template, reader)
+        command, values = _from_template(_at(draft, points[0] if points else {}), template, reader)
     else:
         command = reader.read("command", lambda: _words(draft.command), _NO_WORDS)
         if not command and "command" not in reader.errors:
             reader.errors["command"] = "say what to run: a program and its arguments"
     base = draft.base if draft.base is not None else JobSpec(command=("",))
-    changed = _changed(draft, reader, command, base)
-    if template is not None:
+    changed = _changed(draft, reader, command)
+    if points:
+        changed |= _swept(draft, template, reader, command, points)
+        reader.read("tasks", lambda: sweeps.check_tasks(changed["num_tasks"], points), None)
+        changed["num_tasks"] = len(points)
+    elif template is not None:
         changed |= {"template": template.name, "parameters": (values,) * changed["num_tasks"], "task_commands": ()}
-    elif draft.base is not None and command == base.command_of(0) and changed["num_tasks"] == base.num_tasks:
-        changed["command"] = base.command
+    elif draft.base is not None and (
+        kept := reader.read("command", lambda: again(command, changed["num_tasks"], base), None)
+    ):
+        changed |= kept
     else:
-        # A sweep's own commands belong to the command and number of tasks that it was made with.
         changed |= {"task_commands": (), "parameters": (), "template": None}
     spec = msgspec.structs.replace(base, **changed)
     likely = spec if command else msgspec.structs.replace(spec, command=_STAND_IN)
     if not reader.errors:
         reader.read("command", lambda: check_spec(spec), None)
-    return Checked(None if reader.errors else spec, reader.errors, likely, command)
+    return Checked(None if reader.errors else spec, reader.errors, likely, spec.command if points else command)
 
 
 def spell_size(size_mb: int) -> str:
@@ -179,7 +195,30 @@ def _from_template(draft: Draft, template: TemplateRow, reader: _Reader) -> tupl
     return command, values
 
 
-def _changed(draft: Draft, reader: _Reader, command: tuple[str, ...], base: JobSpec) -> dict[str, Any]:
+def _at(draft: Draft, point: sweeps.Point) -> Draft:
+    """The draft with a point's values typed into its parameters."""
+    return replace(draft, parameters={**draft.parameters, **point})
+
+
+def _swept(
+    draft: Draft, template: TemplateRow | None, reader: _Reader, command: tuple[str, ...], points: list[sweeps.Point]
+) -> dict[str, Any]:
+    """A command and values for each task."""
+    if template is None:
+        commands = reader.read("sweep", lambda: sweeps.unfold(command, points), (command,) * len(points))
+        parameters: tuple[dict[str, Any], ...] = tuple(dict(point) for point in points)
+    else:
+        known = {parameter.name for parameter in template.parameters}
+        for name in points[0]:
+            if name not in known:
+                reader.errors.setdefault("sweep", f"{template.name} has no parameter {name}")
+        each = [_from_template(_at(draft, point), template, reader) for point in points]
+        commands, parameters = tuple(words for words, _ in each), tuple(values for _, values in each)
+    return {"command": commands[0], "task_commands": commands, "parameters": parameters,
+            "template": None if template is None else template.name}  # fmt: skip
+
+
+def _changed(draft: Draft, reader: _Reader, command: tuple[str, ...]) -> dict[str, Any]:
     read = reader.read
     resources = Resources(
         gpus=read("gpus", lambda: _whole(draft.gpus, 0, _GPUS_MAX), 0),
@@ -205,7 +244,9 @@ def _changed(draft: Draft, reader: _Reader, command: tuple[str, ...], base: JobS
         "gang": read("gang", lambda: _yes(draft.gang), False),
         "workdir": read("workdir", lambda: _absolute(draft.workdir), None),
         "environment": read("env", lambda: _environment(draft.env), _NO_VARIABLES),
-        "held": False if draft.base is None else base.held,
+        "ports": read("ports", lambda: _ports(draft.ports), _NO_WORDS),
+        "scheduling_timeout_ms": read("start_within", lambda: _duration_ms(draft.start_within), None),
+        "held": read("hold", lambda: _yes(draft.hold), False),
     }
 
 
@@ -256,6 +297,14 @@ def _yes(text: str) -> bool:
     if answer not in {"", "n", "no", "y", "yes"}:
         raise InvalidRequest(f"yes or no, not {text!r}")
     return answer.startswith("y")
+
+
+def _ports(text: str) -> tuple[str, ...]:
+    names = tuple(text.replace(",", " ").split())
+    for name in names:
+        if not name.isascii() or not name.isidentifier():
+            raise InvalidRequest(f"{name!r} is no name for a port: letters, digits and _, such as master")
+    return names
 
 
 def _requirements(text: str) -> tuple[str, ...]:

@@ -111,6 +111,11 @@ class Model:
         return len(fresh)
 
     @property
+    def is_known(self) -> bool:
+        """Whether the coordinator has told of its fleet at all."""
+        return self.fleet.seq >= 0
+
+    @property
     def jobs_missing(self) -> int:
         """How many jobs the coordinator has that aren't here."""
         if self.all_fetched:

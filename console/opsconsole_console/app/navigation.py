@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from textual.app import App
 
+from opsconsole.job_page import after
 from opsconsole_console.app import command as commands
 from opsconsole_console.app.command import Command, Names
 from opsconsole_console.app.log_feeder import LogTarget
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from opsconsole_console.screen.main.main_screen import MainScreen
 
 _PAGE_JOBS = 500
+_SAME_NAME_MAX = 10
 _JOBS_COMPLETED = 2_000
 _LOGS_OPENED_MAX = 4
 
@@ -33,7 +35,7 @@ class Navigation(App[int]):
     operations: Operations
     main: "MainScreen"
     _fetching_older = False
-    _page_before: tuple[int | None, str] = (None, "")
+    _older_page = ListJobs(limit=_PAGE_JOBS)
 
     @property
     def read_only(self) -> bool:
@@ -129,6 +131,12 @@ class Navigation(App[int]):
 
         self.push_screen(InviteScreen(self.model, self.source))
 
+    def open_people(self) -> None:
+        """Who may do what."""
+        from opsconsole_console.screen.people.people_screen import PeopleScreen
+
+        self.push_screen(PeopleScreen(self.model, self.source))
+
     def open_again(self, job_id: str) -> None:
         """The new-job dialog, filled in from a job."""
 
@@ -158,10 +166,15 @@ class Navigation(App[int]):
     def action_help(self) -> None:
         from opsconsole_console.screen.help_screen import HelpScreen, keys_of
         from opsconsole_console.screen.main.log_pane import LogPane
+        from opsconsole_console.screen.part.table_pane import TablePane
         from opsconsole_console.widget.log_view import LogView
+        from opsconsole_console.widget.pane import Pane
 
         also = (LogPane, LogView) if self.screen is self.main else ()
-        self.push_screen(HelpScreen(keys_of(self.screen, also)))
+        fields = {
+            pane.title: pane.fields for pane in self.screen.query(Pane) if isinstance(pane, TablePane) and pane.fields
+        }
+        self.push_screen(HelpScreen(keys_of(self.screen, also), fields))
 
     def open_logs(self, job_id: str, task_index: int | None = None, attempt: int | None = None) -> None:
         """A log pane on the first screen."""
@@ -247,18 +260,55 @@ class Navigation(App[int]):
                 self.action_help()
             case "invite":
                 self.open_invite()
+            case "people":
+                self.open_people()
             case "quit":
                 self.call_later(self.run_action, "app.quit")
 
     def _run_on_job(self, name: str, text: str) -> None:
-        job = self._one_job(text)
         ways = {"logs": self.open_logs, "show": self.open_job, "why": self.open_why, "describe": self.open_spec,
                 "again": self.open_again}  # fmt: skip
-        way = ways.get(name)
-        if way is not None:
+        self.with_job(text, ways.get(name) or partial(self._act_on_job, name))
+
+    def _act_on_job(self, verb: str, job_id: str) -> None:
+        job = self.model.job(job_id)
+        if job is not None:
+            self.do(partial(self.operations.act, verb, [job]))
+
+    def with_job(self, text: str, way: Callable[[str], object]) -> None:
+        """Go a way with the job that an id, its beginning or a name means; one that isn't here is asked for.
+
+        Raises InvalidRequest where it could be several.
+        """
+        job = self._one_job(text)
+        if job is not None:
             way(job.id)
-        else:
-            self.do(partial(self.operations.act, name, [job]))
+            return
+
+        async def go() -> None:
+            way((await self._ask_for_job(text)).id)
+
+        self.do(go)
+
+    async def _ask_for_job(self, text: str) -> JobRow:
+        try:
+            request = ShowJob(id=text, tasks_limit=0, events_limit=0)
+            job = (await ask(self.source, request, DetailAnswer)).detail.job
+        except (NotFound, InvalidRequest):
+            named = f'name="{text}"' if '"' not in text else ""
+            request_all, found = ListJobs(filter=named, limit=_SAME_NAME_MAX), list[JobRow]()
+            more = bool(named)
+            while more and len(found) < _SAME_NAME_MAX:
+                answer = await ask(self.source, request_all, JobList)
+                found += [job for job in answer.jobs if job.name == text]
+                more, request_all = answer.more, after(request_all, answer)
+            if not found:
+                raise NotFound(f"there is no job {text!r}") from None
+            if len(found) > 1:
+                raise _ambiguous(text, len(found)) from None
+            job = found[0]
+        self.model.add_older([job])
+        return job
 
     def _run_on_worker(self, name: str, text: str) -> None:
         worker = self.model.worker_named(text)
@@ -276,13 +326,11 @@ class Navigation(App[int]):
         pane.set_filter(text, inverted=False)
         self.main.show_table(pane)
 
-    def _one_job(self, text: str) -> JobRow:
+    def _one_job(self, text: str) -> JobRow | None:
         found = self.model.jobs_named(text)
-        if not found:
-            raise NotFound(f"there is no job {text!r} here")
         if len(found) > 1:
-            raise InvalidRequest(f"{text!r} could be any of {len(found)} jobs: type more of the id")
-        return found[0]
+            raise _ambiguous(text, len(found))
+        return found[0] if found else None
 
     # -- pages ----------------------------------------------------------------------------------------------------
 
@@ -296,13 +344,14 @@ class Navigation(App[int]):
     async def _fetch_older(self) -> None:
         try:
             while not self.model.all_fetched:
-                before_ms, before_id = self._page_before
-                request = ListJobs(limit=_PAGE_JOBS, before_ms=before_ms, before_id=before_id)
-                answer = await ask(self.source, request, JobList)
-                if answer.jobs:
-                    self._page_before = (answer.jobs[-1].created_at_ms, answer.jobs[-1].id)
+                answer = await ask(self.source, self._older_page, JobList)
+                self._older_page = after(self._older_page, answer)
                 self.model.all_fetched = not answer.more
                 if self.model.add_older(answer.jobs):
                     return
         finally:
             self._fetching_older = False
+
+
+def _ambiguous(text: str, number: int) -> InvalidRequest:
+    return InvalidRequest(f"{text!r} could be any of {number} jobs: type more of the id")

@@ -88,6 +88,21 @@ def plan_priority(jobs: Sequence[JobRow]) -> Plan:
     return Plan("priority", refusal=_refusal(jobs, {_ENDED: "a priority does nothing any more"}))
 
 
+def fitting_verbs(jobs: Sequence[JobRow]) -> frozenset[str]:
+    """The verbs that these jobs are most likely waiting for: what a footer offers."""
+    found: set[str] = set()
+    for job in jobs:
+        failed = any(job.task_counts.get(state) for state in _RETRIABLE) or job.state in _RETRIABLE
+        match _kind(job):
+            case "ended":
+                found |= {"retry", "again"} if failed else {"again"}
+            case "waits" | "held":
+                found |= {"hold", "cancel"}
+            case _:
+                found |= {"pause", "cancel"} | ({"retry"} if failed else set())
+    return frozenset(found)
+
+
 def plan_verb(verb: str, jobs: Sequence[JobRow]) -> Plan:
     """A verb by its name, as typed on the command line. Every job is asked for; the coordinator answers for each."""
     return Plan(verb, tuple(job.id for job in jobs), "" if jobs else "no such job")

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from opsconsole_console.cli.output import put, put_json
 from opsconsole_console.cli.parser import Group
-from opsconsole_console.visible import clean
 
 if TYPE_CHECKING:
     from opsconsole.client import Client
@@ -39,7 +38,7 @@ def act(args: argparse.Namespace) -> int:
         if args.json:
             put_json({"id": one, "result": text})
         else:
-            put(clean(f"{one}  {text}"))
+            put(f"{one}  {text}")
     return 0
 
 
@@ -56,5 +55,5 @@ def set_priority(args: argparse.Namespace) -> int:
     async def work(client: Client) -> str:
         return await client.set_priority(args.id, number, relative=args.priority[0] in "+-")
 
-    put(clean(with_client(args, work)))
+    put(with_client(args, work))
     return 0

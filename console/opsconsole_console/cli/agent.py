@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from opsconsole_console.cli.output import say
 from opsconsole_console.cli.parser import Group, at_least
 from opsconsole_protocol.error import InvalidRequest
+from opsconsole_protocol.name import check_worker_name
 
 if TYPE_CHECKING:
     import asyncio
@@ -106,7 +107,7 @@ def make_config(args: argparse.Namespace) -> AgentConfig:
         certificate_hash=coordinator.certificate_hash,
         token=coordinator.invitation or "",
         remember=remember,
-        name=name or socket.gethostname(),
+        name=check_worker_name(name or socket.gethostname()),
         state_dir=folder,
         io=WorkerIOConfig.of(
             args.input_path or worker.io.input_path,

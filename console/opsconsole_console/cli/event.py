@@ -74,7 +74,7 @@ def health(args: argparse.Namespace) -> int:
     if args.json:
         put_json(found)
     else:
-        state = "healthy" if found.healthy else "not healthy"
+        state = "healthy" if found.healthy else f"not healthy: {found.trouble or 'it does not say why'}"
         put(
             f"{state}, up {fmt.duration_exact(found.uptime_ms)}, {fmt.plural(found.workers, 'worker')}, "
             f"{fmt.plural(found.running_tasks, 'task')} running, {found.pending_tasks:,} waiting"

@@ -96,7 +96,9 @@ class Foreground:
         """A job that this machine can't take would wait for ever."""
         verdicts = (await client.candidates(self._spec)).verdicts
         if verdicts and not any(verdict.accepted for verdict in verdicts):
-            raise NoWorkersAcceptedError(f"this machine can't run it: {verdicts[0].reason}")
+            raise NoWorkersAcceptedError(
+                f"this machine can't run it: {verdicts[0].reason}", {verdicts[0].worker: verdicts[0].reason}
+            )
 
     async def _listen(self, local: LocalRun, job: asyncio.Task[int]) -> None:
         """The first interruption cancels, the second kills, and so does every further one."""

@@ -14,7 +14,7 @@ from opsconsole_console.widget import format as fmt
 
 if TYPE_CHECKING:
     from opsconsole.client import Client
-    from opsconsole_protocol.api import EventRow, JobDetail, TaskRow
+    from opsconsole_protocol.api import EventRow, JobDetail, JobRow, TaskRow
     from opsconsole_protocol.spec import JobSpec
 
 _EVENTS_SHOWN = 20
@@ -53,10 +53,24 @@ def show(args: argparse.Namespace) -> int:
 def detail_object(detail: JobDetail) -> dict[str, Any]:
     """A job as `show --json` prints it."""
     found: dict[str, Any] = plain(detail.job)
+    found["progress"] = _progress(detail.job)
+    del found["advance"]
     tasks: list[dict[str, Any]] = plain(detail.tasks)
     for task in tasks:
         task["resource_usage"] = task["resource_usage"] or {}
     return found | {"tasks": tasks, "events": plain(detail.events), "spec": plain(detail.spec)}
+
+
+def _progress(row: JobRow) -> dict[str, Any] | None:
+    """`{done, total, eta_ms}`; what is left is told from the time so far where the tasks don't say it."""
+    advance = row.advance
+    if advance is None:
+        return None
+    eta_ms = advance.eta_ms
+    if eta_ms is None and row.state == "running" and row.started_at_ms is not None and advance.done > 0:
+        ran_ms = max(0, time.time_ns() // 1_000_000 - row.started_at_ms)
+        eta_ms = round(ran_ms * (advance.total - advance.done) / advance.done)
+    return {"done": advance.done, "total": advance.total, "eta_ms": eta_ms}
 
 
 def _command(detail: JobDetail, index: int | None) -> str:
@@ -91,9 +105,9 @@ def _put_job(detail: JobDetail, index: int | None) -> None:
         ("Worker", row.worker or ""),
         ("Input", ", ".join(spec.inputs)),
         ("Output", row.output_path or (only.output_path if only is not None else None) or ""),
+        ("Ports", _ports(detail.tasks)),
         ("Ran in", last.workdir or "" if last is not None else ""),
         ("Note", last.note if last is not None else ""),
-        ("Ports", _ports(detail.tasks)),
         ("After", ", ".join(spec.after)),
         ("Needs", ", ".join((*_needs(detail), *spec.requirements))),
         ("Time-out", _limits(spec)),

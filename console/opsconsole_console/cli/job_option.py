@@ -89,13 +89,13 @@ def _add_ends(ends: argparse._ArgumentGroup) -> None:
 
 def make_spec(args: argparse.Namespace, command: Sequence[str] | None, template: TemplateRow | None) -> JobSpec:
     """The spec of what was asked for. Raises InvalidRequest."""
-    from opsconsole_protocol.spec import JobSpec, check_spec
+    from opsconsole_protocol.spec import check_spec, checked_spec
 
     if template is not None:
         apply_defaults(args, template.defaults)
     words = _command(command, template)
     given = {name: value for name, value in _fields(args).items() if value is not None}
-    spec = _checked(JobSpec, {**given, **_tasks(args, words, template)})
+    spec = checked_spec({**given, **_tasks(args, words, template)})
     check_spec(spec)
     return spec
 
@@ -108,7 +108,7 @@ def changed_spec(base: JobSpec, index: int | None, args: argparse.Namespace, com
     """
     import msgspec
 
-    from opsconsole_protocol.spec import JobSpec, check_spec
+    from opsconsole_protocol.spec import check_spec, checked_spec
 
     base = base if index is None else _task_alone(base, index)
     if args.template is not None and template is not None:
@@ -128,7 +128,7 @@ def changed_spec(base: JobSpec, index: int | None, args: argparse.Namespace, com
         if base.task_commands:
             raise InvalidRequest("a sweep has a task for each combination: give --sweep, or a command after --")
         fields["parameters"] = base.parameters[:1] * args.tasks
-    spec = _checked(JobSpec, fields)
+    spec = checked_spec(fields)
     check_spec(spec)
     return spec
 
@@ -289,20 +289,6 @@ def _resources(args: argparse.Namespace) -> Resources:
         "gpus": args.gpus, "cpus": args.cpus, "memory_mb": args.memory, "gpu_memory_mb": args.gpu_memory
     }  # fmt: skip
     return Resources(**{name: value for name, value in given.items() if value is not None})
-
-
-def _checked(kind: type[JobSpec], fields: dict[str, Any]) -> JobSpec:
-    """A spec whose fields keep to their limits. Raises InvalidRequest that names the first that doesn't."""
-    import msgspec
-
-    try:
-        return msgspec.convert(msgspec.to_builtins(fields), kind)
-    except msgspec.ValidationError as error:
-        reason, _, path = str(error).partition(" - at `$.")
-        name = path.rstrip("`").replace("_", " ")
-        raise InvalidRequest(f"{name}: {reason[:1].lower()}{reason[1:]}" if name else reason) from None
-    except UnicodeEncodeError:
-        raise InvalidRequest("the command or the environment is not UTF-8: such text can't be sent") from None
 
 
 def _cpus(text: str) -> float:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TextIO
 
@@ -12,6 +13,7 @@ import msgspec
 
 from opsconsole_console.cli.terminal_text import TerminalText
 from opsconsole_console.visible import escape_json
+from opsconsole_protocol.bound import TIME_MS_MAX
 from opsconsole_protocol.frame import Source
 from opsconsole_protocol.log import LogLine
 
@@ -27,7 +29,8 @@ class _Open:
 class LogWriter:
     """Writes the fragments of one or of several tasks' logs.
 
-    A terminal gets text and colours only, unless it is `raw`; a file or a pipe gets the task's own bytes.
+    A terminal gets text and colours only, unless it is `raw`; a file or a pipe gets the task's own bytes. Where both
+    streams lead to the same place (`2>&1`), lines stand there in the order in which they came.
 
     stdout goes to stdout, all else to stderr. A fragment goes on where the last one of its line stopped; when another
     line came in between, it stands on a line of its own. `prefix`: name the task before each line.
@@ -44,15 +47,20 @@ class LogWriter:
         self._out = out if out is not None else sys.stdout
         self._err = err if err is not None else sys.stderr
         self._open: dict[TextIO, _Open] = {}
+        self._are_one = _lead_to_one_place(self._out, self._err)
+        self._last = self._out
         self._encoder = msgspec.json.Encoder()
 
-    def write(self, lines: Iterable[LogLine], task_id: str, attempt: int) -> None:
-        """Write a page, and flush."""
-        for line in lines:
+    def write(
+        self, lines: Iterable[LogLine], task_id: str, attempt: int, raw: Mapping[int, bytes] | None = None
+    ) -> None:
+        """Write a page, and flush. `raw`: by place, the bytes of lines whose text can't tell them."""
+        raw = raw or {}
+        for place, line in enumerate(lines):
             if self._json:
                 self._write_json(line, task_id, attempt)
             else:
-                self._write_text(line, task_id, attempt)
+                self._write_text(line, task_id, attempt, raw.get(place))
         self.flush()
 
     def close(self) -> None:
@@ -76,8 +84,12 @@ class LogWriter:
         text = self._encoder.encode(fields).decode()
         self._out.write(escape_json(text, self._out.encoding or "utf-8") + "\n")
 
-    def _write_text(self, line: LogLine, task_id: str, attempt: int) -> None:
+    def _write_text(self, line: LogLine, task_id: str, attempt: int, raw: bytes | None) -> None:
         stream = self._out if line.source is Source.STDOUT else self._err
+        if stream is not self._last:
+            if self._are_one:
+                self._last.flush()
+            self._last = stream
         place = self._open.get(stream)
         if place is None:
             place = self._open[stream] = _Open(text=TerminalText() if stream.isatty() and not self._raw else None)
@@ -87,17 +99,38 @@ class LogWriter:
             if place.key is not None:
                 stream.write(_end(place) + "\n")
             stream.write(head)
-        data = line.data if place.text is None else place.text.feed(line.data, head=head)
-        stream.write(data if line.partial else data + _end(place) + "\n")
+        if place.text is None:
+            _write_bytes(stream, line.data, raw, end="" if line.partial else "\n")
+        else:
+            data = place.text.feed(line.data, head=head)
+            stream.write(data if line.partial else data + _end(place) + "\n")
         place.key = key if line.partial else None
 
     def _head(self, line: LogLine, task_id: str) -> str:
         head = f"[{task_id.rpartition('/task-')[2]}] " if self._prefix else ""
         if self._timestamps:
-            moment = dt.datetime.fromtimestamp(line.timestamp_ms / 1000, dt.UTC)
-            head += moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{line.timestamp_ms % 1000:03}Z "
+            at_ms = min(max(line.timestamp_ms, 0), TIME_MS_MAX)  # a worker's clock may show anything
+            moment = dt.datetime.fromtimestamp(at_ms // 1000, dt.UTC)
+            head += moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{at_ms % 1000:03}Z "
         return head
 
 
 def _end(place: _Open) -> str:
     return "" if place.text is None else place.text.end()
+
+
+def _write_bytes(stream: TextIO, text: str, raw: bytes | None, *, end: str) -> None:
+    """The task's own bytes, whatever the locale makes of text."""
+    buffer = getattr(stream, "buffer", None)
+    if buffer is None:
+        stream.write(text + end)
+        return
+    stream.flush()  # what was written as text stands in front
+    buffer.write((text.encode(errors="replace") if raw is None else raw) + end.encode())
+
+
+def _lead_to_one_place(out: TextIO, err: TextIO) -> bool:
+    try:
+        return os.path.sameopenfile(out.fileno(), err.fileno())
+    except (OSError, ValueError, AttributeError):
+        return True  # no files: flushing costs nothing

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -85,7 +86,14 @@ def make_query(args: argparse.Namespace) -> LogQuery:
         since_ms=args.since,
         until_ms=args.until,
         grep=args.grep,
+        whole=not args.json and wants_bytes(raw=args.raw),
+        latest=args.tail is not None and not args.raw,
     )
+
+
+def wants_bytes(*, raw: bool) -> bool:
+    """Whether a log is printed byte for byte: `--raw`, or to a file or a pipe; a terminal is spared endless lines."""
+    return raw or not (sys.stdout.isatty() and sys.stderr.isatty())
 
 
 def since_ms(text: str) -> int:
@@ -94,7 +102,7 @@ def since_ms(text: str) -> int:
 
     from opsconsole_protocol.quantity import duration_ms
 
-    if re.fullmatch(r"\d{9,}(\.\d+)?", text):
+    if re.fullmatch(r"[0-9]{9,15}(\.[0-9]{1,9})?", text):
         return round(float(text) * 1000)
     try:
         return time.time_ns() // 1_000_000 - duration_ms(text)
@@ -102,8 +110,8 @@ def since_ms(text: str) -> int:
         pass
     try:
         return round(dt.datetime.fromisoformat(text).astimezone().timestamp() * 1000)
-    except ValueError:
-        raise InvalidRequest(f"{text!r} is no time: write 10m for ten minutes ago, or 2026-01-31T12:00") from None
+    except (ValueError, OverflowError):
+        raise InvalidRequest(f"{text[:60]!r} is no time: write 10m for ten minutes ago, or 2026-01-31T12:00") from None
 
 
 async def print_job(client: Client, args: argparse.Namespace, query: LogQuery) -> None:
@@ -141,7 +149,7 @@ async def follow_tasks(
     async def follow(index: int) -> None:
         async with room:
             async for answer in follow_attempts(client, job, query, task_index=index, attempt=attempt):
-                writer.write(answer.page.lines, answer.task_id, answer.attempt)
+                writer.write(answer.page.lines, answer.task_id, answer.attempt, answer.page.raw)
 
     followers = [asyncio.create_task(follow(index)) for index in tasks]
     try:
@@ -161,7 +169,7 @@ async def _print_task(
 
     while True:
         answer = await client.read_log(job, query, task_index=index, attempt=attempt)
-        writer.write(answer.page.lines, answer.task_id, answer.attempt)
+        writer.write(answer.page.lines, answer.task_id, answer.attempt, answer.page.raw)
         if answer.page.note:
             say(f"opsconsole: {answer.page.note}")
         if answer.page.end:

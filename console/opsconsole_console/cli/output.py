@@ -11,8 +11,12 @@ from opsconsole_console.visible import clean, escape_json
 
 
 def put(text: str) -> None:
-    """A line on stdout."""
-    sys.stdout.write(text + "\n")
+    """A line (or several) on stdout; what would act on a terminal is shown as a sign."""
+    _write("\n".join(clean(line) for line in text.split("\n")))
+
+
+def _write(line: str) -> None:
+    sys.stdout.write(line + "\n")
 
 
 def say(text: str) -> None:
@@ -27,7 +31,7 @@ def put_json(*objects: Any) -> None:
 
     encoder = msgspec.json.Encoder()
     for one in objects:
-        put(escape_json(encoder.encode(plain(one)).decode(), sys.stdout.encoding or "utf-8"))
+        _write(escape_json(encoder.encode(plain(one)).decode(), sys.stdout.encoding or "utf-8"))
 
 
 def plain(value: Any) -> Any:
@@ -73,7 +77,7 @@ def put_table(
                     padded[place] = f"\x1b[1m{padded[place]}\x1b[0m"
                 elif name in states and (colour := _COLOURS.get(row[place].split(" ")[0])):
                     padded[place] = f"\x1b[{colour}m{padded[place]}\x1b[0m"
-        put("  ".join(padded).rstrip())
+        _write("  ".join(padded).rstrip())
 
 
 def width_of(text: str) -> int:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from opsconsole_console.cli.output import put
 from opsconsole_console.cli.parser import Group
-from opsconsole_console.visible import clean
 
 if TYPE_CHECKING:
     from opsconsole.client import Client
@@ -29,5 +28,5 @@ def set_project(args: argparse.Namespace) -> int:
     async def work(client: Client) -> str:
         return await client.set_project(args.name, description=args.description, status=args.status)
 
-    put(clean(with_client(args, work) or f"{args.name} is set"))
+    put(with_client(args, work) or f"{args.name} is set")
     return 0

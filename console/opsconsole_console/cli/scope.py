@@ -58,7 +58,10 @@ def check_scope(args: argparse.Namespace, verb: str | None) -> None:
     """Raise InvalidRequest for the first option that this verb would ignore."""
     if args.connect is not None and args.data_dir is not None:
         raise InvalidRequest("--connect and --data-dir both say which coordinator: give one of them")
-    if args.connect is not None and "#" in args.connect and (args.token or args.token_file):
+    is_invitation = (
+        args.connect is not None and "." in args.connect.partition("#")[2]
+    )  # else it is a certificate's hash
+    if is_invitation and (args.token or args.token_file):
         raise InvalidRequest("--connect with an invitation has its token: leave out --token")
     if verb is None:
         return

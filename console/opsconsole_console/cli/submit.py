@@ -181,13 +181,15 @@ def failure(detail: JobDetail) -> str:
 
 async def _print_log(client: Client, job_id: str, *, json: bool, raw: bool) -> None:
     from opsconsole_console.cli.log_writer import LogWriter
-    from opsconsole_console.cli.logs import follow_tasks
+    from opsconsole_console.cli.logs import follow_tasks, wants_bytes
     from opsconsole_protocol.log import LogQuery
 
     number = (await client.show(job_id, tasks_limit=0, events_limit=0)).job.num_tasks
     writer = LogWriter(json=json, prefix=number > 1, raw=raw)
     try:
-        await follow_tasks(client, job_id, list(range(number)), LogQuery(), writer)
+        await follow_tasks(
+            client, job_id, list(range(number)), LogQuery(whole=not json and wants_bytes(raw=raw)), writer
+        )
     finally:
         writer.close()
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from opsconsole_console.cli.job_option import TEMPLATE_DEFAULTS
 from opsconsole_console.cli.output import put
 from opsconsole_console.cli.parser import Group
-from opsconsole_console.visible import clean
 from opsconsole_protocol.error import InvalidRequest
 
 if TYPE_CHECKING:
@@ -48,7 +47,7 @@ def template(args: argparse.Namespace) -> int:
         async def store(client: Client) -> str:
             return await client.set_template(row)
 
-        put(clean(with_client(args, store) or f"{args.name} is set"))
+        put(with_client(args, store) or f"{args.name} is set")
         return 0
     if args.command is not None:
         raise InvalidRequest("`template show` takes no command: to change it, use `template set`")
@@ -125,11 +124,11 @@ def _defaults(words: list[str]) -> dict[str, Any]:
 def _put_template(row: TemplateRow) -> None:
     import shlex
 
-    put(clean(f"{row.name}  {row.description}".rstrip()))
-    put(clean(f"  {shlex.join(row.command)}"))
+    put(f"{row.name}  {row.description}".rstrip())
+    put(f"  {shlex.join(row.command)}")
     for one in row.parameters:
         about = "|".join(str(choice) for choice in one.choices) or one.kind
         given = f" = {one.default}" if one.default is not None else " (must be given)" if one.required else ""
-        put(clean(f"  {{{one.name}}}: {about}{given}{'  ' + one.help if one.help else ''}"))
+        put(f"  {{{one.name}}}: {about}{given}{'  ' + one.help if one.help else ''}")
     for name, value in row.defaults.items():
-        put(clean(f"  --{name.replace('_', '-')} {value}"))
+        put(f"  --{name.replace('_', '-')} {value}")

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from opsconsole_console.cli.interruption import explained, go_on
 from opsconsole_console.cli.output import put, put_json, put_table, say
 from opsconsole_console.cli.parser import Group, milliseconds
-from opsconsole_console.visible import clean
 
 if TYPE_CHECKING:
     from opsconsole.client import Client
@@ -42,7 +41,7 @@ def wait(args: argparse.Namespace) -> int:
         if args.json:
             put_json(row)
         else:
-            put(clean(f"{row.id}  {row.state}{'  ' * bool(row.reason)}{row.reason}"))
+            put(f"{row.id}  {row.state}{'  ' * bool(row.reason)}{row.reason}")
     late = [row.id for row in rows if not is_settled(row)]
     if late:
         say(f"opsconsole: not ended in time: {' '.join(late)}")
@@ -60,7 +59,7 @@ def why(args: argparse.Namespace) -> int:
     if args.json:
         put_json({"job": answer.job, "text": answer.text, "verdicts": answer.verdicts})
         return 0
-    put(clean(f"{answer.job.id}  {answer.job.state}: {answer.text}"))
+    put(f"{answer.job.id}  {answer.job.state}: {answer.text}")
     put_verdicts(answer.verdicts)
     return 0
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from opsconsole_console.cli.output import put, put_json
 from opsconsole_console.cli.parser import Group
-from opsconsole_console.visible import clean
 from opsconsole_protocol.error import InvalidRequest
 
 if TYPE_CHECKING:
@@ -55,5 +54,5 @@ def set_worker(args: argparse.Namespace) -> int:
             put_json(worker_object(row))
         else:
             done = {"revoke": "revoked", "remove": "removed"}.get(args.action)
-            put(clean(f"{row.name}  {done or f'{row.status}  {row.running_tasks} tasks running'}"))
+            put(f"{row.name}  {done or f'{row.status}  {row.running_tasks} tasks running'}")
     return 0

@@ -65,6 +65,9 @@ class EndedScreen(ModalScreen[None], JobActions, inherit_bindings=False):
     def on_resize(self) -> None:
         self._show()
 
+    def offers(self, action: str) -> bool | None:  # noqa: ARG002 - all of its keys
+        return None
+
     def selected_jobs(self) -> Sequence[JobRow]:
         row = self._model.job(self._job_id) or (self._detail.job if self._detail is not None else None)
         return [] if row is None else [row]

@@ -8,6 +8,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
 from opsconsole.fleet import Change
+from opsconsole_console.app.holding import ALL, Extent, Holding
 from opsconsole_console.app.model import Model
 from opsconsole_console.app.source import FleetSource, ask
 from opsconsole_console.screen.part import event_cell
@@ -27,8 +28,9 @@ _HOTKEYS = {"time": "T", "actor": "W", "kind": "K"}
 
 
 class EventPane(TablePane[EventRow]):
-    """The newest events, and older ones as the cursor comes near the end."""
+    """The newest events, and older ones as the cursor comes near the end: of what a filter lets through where there is one."""
 
+    nothing = "Nothing happened yet"
     BINDINGS: ClassVar[list[BindingType]] = [
         *sort_bindings("events", _HOTKEYS),
         Binding("y", "copy", "Copy line", show=False, id="event.copy"),
@@ -41,10 +43,12 @@ class EventPane(TablePane[EventRow]):
         self._oldest: int | None = None
         self._all = False
         self._fetching = False
+        self._skipped = False
+        """Whether there are gaps: events were fetched that the filter didn't let through."""
         super().__init__(number=number, title="Events", id="events")
 
     def make_table(self) -> LiveTable[str, EventRow]:
-        table: LiveTable[str, EventRow] = BelowTable(self.columns(80), empty="Nothing happened yet", flush_hz=None)
+        table: LiveTable[str, EventRow] = BelowTable(self.columns(80), flush_hz=None)
         table.sort_by("time")
         return table
 
@@ -61,6 +65,16 @@ class EventPane(TablePane[EventRow]):
         super().on_mount()
         self.add([event for event in self._model.fleet.events if self._is_meant(event)])
         self._fetch_near_end()
+
+    def set_filter(self, text: str, *, inverted: bool | None = None) -> None:
+        super().set_filter(text, inverted=inverted)
+        if self._skipped:
+            self._skipped = self._all = False
+            self._oldest = None
+            meant = [event for event in self._model.fleet.events if self._is_meant(event)]
+            self.table.set_rows({str(event.seq): event for event in meant})
+        if self.is_mounted:
+            self._fetch_near_end()
 
     def apply(self, change: Change) -> None:
         """Show what happened since."""
@@ -85,21 +99,43 @@ class EventPane(TablePane[EventRow]):
 
     @on(LiveTable.RowHighlighted)
     def _fetch_near_end(self) -> None:
-        table = self.table
-        if isinstance(table, BelowTable) and not self._all and not self._fetching and table.rows_below < _NEAR_END_ROWS:
+        if not self._fetching and self._is_wanting:
             self._fetching = True
             home(self).look_up(self._fetch)
 
+    @property
+    def _is_wanting(self) -> bool:
+        table = self.table
+        return isinstance(table, BelowTable) and not self._all and table.rows_below < _NEAR_END_ROWS
+
     async def _fetch(self) -> None:
+        """Page by page, until there is enough to see."""
         try:
-            request = ListEvents(subject=self._subject, before_seq=self._oldest, limit=_PAGE_EVENTS)
-            events = (await ask(self._source, request, EventList)).events
-            self._all = len(events) < _PAGE_EVENTS
-            if events:
-                self._oldest = events[-1].seq
-            self.add(events)
+            while self._is_wanting and self.is_attached:
+                await self._fetch_page()
         finally:
             self._fetching = False
+            self._hold()
+
+    async def _fetch_page(self) -> None:
+        request = ListEvents(subject=self._subject, before_seq=self._oldest, limit=_PAGE_EVENTS)
+        events = (await ask(self._source, request, EventList)).events
+        if request.before_seq != self._oldest:
+            return  # another filter came meanwhile, for which everything is looked at anew
+        keeps = self.filter.keeper(self.properties, self.haystack)
+        kept = events if keeps is None else [event for event in events if keeps(event)]
+        self._skipped |= len(kept) < len(events)
+        self._all = len(events) < _PAGE_EVENTS
+        if events:
+            self._oldest = events[-1].seq
+        self.add(kept)
+        self._hold()
+
+    def _hold(self) -> None:
+        if self._all:
+            self.hold(ALL)
+        elif self._oldest is not None:
+            self.hold(Holding(Extent.PART, looking=self._fetching))
 
 
 class EventScreen(DetailScreen):
@@ -139,5 +175,5 @@ class EventScreen(DetailScreen):
         worker = app.model.worker_named(subject)
         if worker is not None:
             app.open_worker(worker.id)
-        elif app.model.job(subject) is not None:
-            app.open_job(subject)
+        elif subject and not subject.isspace():
+            app.with_job(subject, app.open_job)

@@ -4,9 +4,9 @@ from typing import Any, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical
 from textual.screen import Screen
-from textual.widgets import Static
+
+from opsconsole_console.widget.words import Dialog, Words
 
 
 class FaultScreen(Screen[Any]):
@@ -21,6 +21,6 @@ class FaultScreen(Screen[Any]):
         self._text = text
 
     def compose(self) -> ComposeResult:
-        with Vertical(classes="dialog large"):
-            yield Static(self._text, markup=False)
-            yield Static("\nWhat runs goes on. enter tries again; ctrl+q leaves the console.", markup=False)
+        with Dialog("A mistake of the console's own", classes="large"):
+            yield Words(self._text)
+            yield Words("What runs goes on. enter tries again; ctrl+q leaves the console.", classes="after")

@@ -1,6 +1,6 @@
 """All keys of where one is, made from the bindings."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 from textual.app import ComposeResult
@@ -11,16 +11,17 @@ from textual.screen import ModalScreen, Screen
 from textual.widget import Widget
 
 from opsconsole_console.app.command import KINDS
-from opsconsole_console.screen.part.facts import side_by_side
+from opsconsole_console.screen.part.facts import side_by_side, wrapped
 from opsconsole_console.screen.part.key_bar import KeyBar
 from opsconsole_console.screen.part.sheet import BLANK, Line, Sheet
 from opsconsole_console.widget.cell import Cell, cell
 from opsconsole_console.widget.words import Dialog
+from opsconsole_protocol.filter import SYNTAX
 
 _HEADINGS = {
     "job": "Jobs",
-    "worker": "Workers",
     "failure": "Failures",
+    "worker": "Workers",
     "log": "Logs",
     "table": "Tables",
     "pane": "Panes",
@@ -56,9 +57,11 @@ class HelpScreen(ModalScreen[None]):
         Binding("escape,question_mark,q", "app.pop_screen", "Back", id="help.back")
     ]
 
-    def __init__(self, keys: Sequence[Key]) -> None:
+    def __init__(self, keys: Sequence[Key], fields: Mapping[str, Sequence[str]]) -> None:
+        """`fields` are what conditions of filters can name, by what is filtered."""
         super().__init__()
         self._keys = keys
+        self._fields = fields
         self._sheet = Sheet()
 
     def compose(self) -> ComposeResult:
@@ -70,7 +73,7 @@ class HelpScreen(ModalScreen[None]):
         self.query_one(VerticalScroll).focus()
 
     def on_resize(self) -> None:
-        self._sheet.show(help_lines(self._keys, self.size.width - 12))
+        self._sheet.show(help_lines(self._keys, self._fields, self.size.width - 12))
 
 
 def keys_of(screen: Screen[Any], also: Iterable[type[DOMNode]] = ()) -> list[Key]:
@@ -125,19 +128,31 @@ def _allowed(node: DOMNode, binding: Binding) -> bool:
     return node.check_action(action, ()) is not False
 
 
-def help_lines(keys: Sequence[Key], cells: int) -> list[Line]:
-    """Groups under headings, and the commands of the command line."""
+def help_lines(keys: Sequence[Key], fields: Mapping[str, Sequence[str]], cells: int) -> list[Line]:
+    """Groups under headings, the filter language, and the commands of the command line."""
     blocks: list[list[Line]] = []
     order = {group: place for place, group in enumerate(_HEADINGS)}
     headings = {key.group: _HEADINGS.get(key.group, key.group.capitalize()) for key in keys}
     for heading in dict.fromkeys(headings[group] for group in sorted(headings, key=lambda one: order.get(one, 99))):
         rows = [key for key in keys if headings[key.group] == heading]
         blocks.append([_heading(heading), *(_row(key.keys, key.does) for key in rows)])
+    column = cells if cells < 2 * _COLUMN_CELLS else cells // 2 - 2
+    if fields:
+        blocks.insert(min(2, len(blocks)), _filter_block(fields, column))
     commands = [_row(f":{kind.name} {kind.argument.upper()}".rstrip(), kind.help) for kind in KINDS]
     blocks.append([_heading("Command line"), *commands])
     if cells < 2 * _COLUMN_CELLS:
         return [line for block in blocks for line in (*block, BLANK)]
     return _two_columns(blocks, cells // 2)
+
+
+def _filter_block(fields: Mapping[str, Sequence[str]], cells: int) -> list[Line]:
+    """The filter language by example, and what can be named in it."""
+    lines = [_heading("Filters: / and then"), *(_row(example, means) for example, means in SYNTAX)]
+    for title, names in fields.items():
+        lead = f"  {title.lower():<{_KEY_CELLS}} "
+        lines += wrapped(" ".join(names), cells, first=lead, rest=" " * len(lead))
+    return lines
 
 
 def _two_columns(blocks: Sequence[Sequence[Line]], cells: int) -> list[Line]:

@@ -232,18 +232,18 @@ class TableBody(VirtualView, Generic[IdT, RowT]):
             return []
         return [row_id for row_id in self._order if row_id in self._marks]
 
-    def set_empty(self, text: str) -> None:
-        """Say something else where there are no rows."""
-        self._empty = text
-        if not len(self._order):
-            self.refresh_view()
-
     def set_unknown(self, text: str) -> None:
         """Say this where there are no rows, for as long as nobody knows whether there are; empty once it is known."""
         if text != self._unknown:
             self._unknown = text
             if not len(self._order):
                 self.refresh_view()
+
+    def set_empty(self, text: str) -> None:
+        """Say something else where there are no rows."""
+        self._empty = text
+        if not len(self._order):
+            self.refresh_view()
 
     # -- painting -------------------------------------------------------------------------------------------------
 

@@ -21,6 +21,8 @@ class Batch:
     workers_shown: list[WorkerId] = field(default_factory=list)
     """Workers whose row changed in ways that aren't stored, too."""
     workers_removed: list[WorkerId] = field(default_factory=list)
+    jobs_shown: list[Job] = field(default_factory=list)
+    """Jobs whose row changed in nothing that is stored."""
     events: list[EventRow] = field(default_factory=list)
     sends: list[tuple[WorkerId, SessionId, CoordinatorMessage]] = field(default_factory=list)
     closes: list[tuple[WorkerId, SessionId, str, str]] = field(default_factory=list)

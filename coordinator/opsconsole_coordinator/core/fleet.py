@@ -77,6 +77,7 @@ class Fleet:
         self._workers: dict[WorkerId, None] = {}
         self._workers_shown: dict[WorkerId, None] = {}
         self._workers_removed: dict[WorkerId, None] = {}
+        self._jobs_shown: dict[JobId, None] = {}
         self._events: list[EventRow] = []
         self._sends: list[tuple[WorkerId, SessionId, link.CoordinatorMessage]] = []
         self._closes: list[tuple[WorkerId, SessionId, str, str]] = []
@@ -98,6 +99,7 @@ class Fleet:
             workers=[self.workers[worker] for worker in self._workers if worker in self.workers],
             workers_shown=list(self._workers_shown),
             workers_removed=list(self._workers_removed),
+            jobs_shown=[self.jobs[job] for job in self._jobs_shown if job in self.jobs and job not in self._jobs],
             events=self._events,
             sends=self._sends,
             closes=self._closes,
@@ -160,6 +162,10 @@ class Fleet:
     def show_worker(self, worker: Worker) -> None:
         """What is shown of the worker changed, but nothing that is stored."""
         self._workers_shown[worker.id] = None
+
+    def show_job(self, job: Job) -> None:
+        """What is shown of the job changed, but nothing that is stored."""
+        self._jobs_shown[job.id] = None
 
     def check_id(self, worker_id: WorkerId, filename: str) -> int:
         """A number for a question about an input file; the same question has the same number."""

@@ -31,6 +31,11 @@ def heartbeat(fleet: Fleet, worker: Worker, message: link.Heartbeat, now_ms: int
         attempt = worker.live.get(AttemptId(attempt_id))
         if attempt is not None:
             attempt.usage = usage
+    for attempt_id, progress in message.progress.items():
+        attempt = worker.live.get(AttemptId(attempt_id))
+        if attempt is not None and attempt.progress != progress and 0 <= progress.done <= progress.total > 0:
+            attempt.progress = progress
+            fleet.show_job(fleet.jobs[attempt.job_id])
     if worker.connection != "connected":
         if worker.connection == "lost":
             fleet.audit(now_ms, worker.actor, "returned", f"worker {worker.name} answers again", worker.name)

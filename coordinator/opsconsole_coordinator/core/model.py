@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from opsconsole_protocol.ids import AttemptId, JobId, SessionId, TaskId, WorkerId, task_id
-from opsconsole_protocol.link import Gpu, Host, Observed, TaskUsage, Trouble, Want
+from opsconsole_protocol.link import Gpu, Host, Observed, TaskProgress, TaskUsage, Trouble, Want
 from opsconsole_protocol.requirement import Requirement
 from opsconsole_protocol.spec import JobSpec
 from opsconsole_protocol.state import AttemptState, TaskState, is_attempt_finished, is_task_finished, job_state
@@ -40,6 +40,7 @@ class Attempt(msgspec.Struct, kw_only=True, omit_defaults=True):
     """The agent still holds it: its end isn't committed yet, or its logs aren't complete."""
     log_offsets: dict[str, int] = {}
     usage: TaskUsage | None = None
+    progress: TaskProgress | None = None
     assigned_seq: int = 0
     """The `seq` of the message that assigned it, in the present session."""
 

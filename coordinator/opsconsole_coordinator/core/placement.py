@@ -101,7 +101,7 @@ def judge_again(fleet: Fleet, offer: Offer, demand: Demand, now_ms: int) -> Offe
 
 def ask_each(fleet: Fleet, demand: Demand, now_ms: int) -> list[Offer]:
     """Every worker's answer. Those that are avoided count where nobody else will take it, now or soon."""
-    offers = [judge(fleet, worker, demand, now_ms) for worker in fleet.workers.values()]
+    offers = [judge(fleet, worker, demand, now_ms) for worker in fleet.workers.values() if not worker.revoked]
     if any(one.avoided for one in offers) and not any(one.accepted or one.soon for one in offers):
         return [judge(fleet, one.worker, _with_avoided(demand), now_ms) if one.avoided else one for one in offers]
     return offers

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from opsconsole_coordinator.core.fleet import Fleet
+from opsconsole_coordinator.core.input_check import input_checks
 from opsconsole_coordinator.core.model import Worker
 from opsconsole_coordinator.core.placement import Demand, Offer, capacities, free_gpus, gpu_count, total
 from opsconsole_protocol.api import Verdict
@@ -27,6 +28,7 @@ def verdict(fleet: Fleet, offer: Offer, demand: Demand, estimate_ms: float | Non
         gpus_free=len(free_gpus(worker)[0]),
         input="; ".join(inputs),
         checks=tuple(_checks(fleet, worker, demand)),
+        inputs=input_checks(fleet, worker, demand.spec),
     )
 
 

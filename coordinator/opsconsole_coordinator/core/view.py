@@ -6,6 +6,7 @@ from typing import Any
 
 from opsconsole_coordinator.core import history
 from opsconsole_coordinator.core.fleet import Fleet
+from opsconsole_coordinator.core.input_check import ask_for_inputs
 from opsconsole_coordinator.core.model import Attempt, Job, Task, Worker
 from opsconsole_coordinator.core.placement import Demand, ask_each, choose, demand_of, free_gpus, rank
 from opsconsole_coordinator.core.schedule import explain
@@ -13,6 +14,7 @@ from opsconsole_coordinator.core.trouble import blocking, holding_up, words
 from opsconsole_coordinator.core.verdict import verdict
 from opsconsole_protocol import requirement
 from opsconsole_protocol.api import AttemptRow, JobRow, TaskRow, Verdict, WorkerRow
+from opsconsole_protocol.link import TaskProgress
 from opsconsole_protocol.spec import JobSpec
 from opsconsole_protocol.state import AttemptState, TaskState, is_task_finished, is_task_waiting
 
@@ -104,6 +106,7 @@ def job_row(fleet: Fleet, job: Job) -> JobRow:
         progress=ended / total if total > 1 or ended else None,
         duration_ms_estimate=round(estimate_ms) if estimate_ms is not None else None,
         command=_command(job.spec),
+        advance=_advance(fleet, job, ended),
     )
 
 
@@ -111,6 +114,22 @@ def _command(spec: JobSpec) -> str:
     words = spec.command_of(0)
     text = shlex.join(word[:_COMMAND_SHOWN] for word in words[:_COMMAND_SHOWN])
     return text if len(text) <= _COMMAND_SHOWN else f"{text[: _COMMAND_SHOWN - 1]}…"
+
+
+def _advance(fleet: Fleet, job: Job, ended: int) -> TaskProgress | None:
+    if job.is_finished:
+        return None
+    held = (fleet.attempts.get(one) for one in job.open_attempts)
+    running = [one.progress for one in held if one is not None and not one.is_finished and one.progress is not None]
+    total = len(job.tasks)
+    if total == 1:
+        return running[0] if running else None
+    if not running and not ended:
+        return None
+    parts = sum(one.done / one.total for one in running)
+    known = [one.eta_ms for one in running]
+    eta_ms = max((one for one in known if one is not None), default=None) if len(running) == total - ended else None
+    return TaskProgress(done=min(float(total), ended + parts), total=float(total), eta_ms=eta_ms)
 
 
 def _job_reason(fleet: Fleet, job: Job) -> str:
@@ -180,6 +199,7 @@ def task_row(job: Job, task: Task, attempts: Sequence[Attempt]) -> TaskRow:
         finished_at_ms=last.finished_at_ms if last is not None and not is_waiting else None,
         output_path=last.output_path if last is not None else None,
         resource_usage=current.usage if current is not None else None,
+        progress=current.progress if current is not None and not current.is_finished else None,
         parameters=parameters,
         attempts=rows,
     )
@@ -188,6 +208,7 @@ def task_row(job: Job, task: Task, attempts: Sequence[Attempt]) -> TaskRow:
 def candidates(fleet: Fleet, spec: JobSpec, now_ms: int) -> tuple[tuple[Verdict, ...], str]:
     """Every worker's verdict on a spec, best first, and the decision of automatic placement in one line."""
     demand = Demand(spec, requirement.parse_all(spec.requirements))
+    ask_for_inputs(fleet, spec, now_ms)
     return _verdicts(fleet, demand, now_ms)
 
 

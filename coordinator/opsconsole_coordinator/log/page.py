@@ -1,6 +1,7 @@
 """Answering questions about one log: pages of lines, and the raw bytes of a source."""
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -9,15 +10,17 @@ from opsconsole_coordinator.log.index import count_wanted
 from opsconsole_coordinator.log.locate import Locator, Range, line_range
 from opsconsole_coordinator.log.log_file import Snapshot
 from opsconsole_coordinator.log.record import CODES, SOURCES, DamagedRecordError, RecordReader
-from opsconsole_coordinator.log.scan import Cursor, LogQueryError, ScanLimit, scan_page, with_marker
+from opsconsole_coordinator.log.scan import Cursor, LogQueryError, Scan, ScanLimit, scan_page, with_marker
 from opsconsole_protocol.error import Unavailable
-from opsconsole_protocol.log import PAGE_BYTES_MAX, PAGE_LINES_MAX, LogLine, LogPage, LogQuery, Source
+from opsconsole_protocol.log import LINE_BYTES_MAX, PAGE_BYTES_MAX, PAGE_LINES_MAX, LogLine, LogPage, LogQuery, Source
 
 _GREP_BYTES_MAX = 8 * 1024 * 1024
 _GREP_BACK_BYTES_MAX = 32 * 1024 * 1024
 _BATCH_LINES = 20_000
 _BATCH_BYTES = 1024 * 1024
 _BLOCK_ENTRIES = 4
+_SEARCH_SECONDS_MAX = 1.0
+"""A search that takes longer ends its page: others wait for their turn, and it goes on from its cursor."""
 
 
 class LogReadError(Unavailable):
@@ -33,21 +36,22 @@ def read_page(snapshot: Snapshot, query: LogQuery, *, ended: bool) -> LogPage:
 
 def read_bytes(snapshot: Snapshot, source: Source, offset: int, limit: int) -> bytes:
     """Up to `limit` bytes of one source as the task wrote them; empty at the end. LogReadError."""
-    code = CODES[source]
-    parts: list[bytes] = []
-    wanted_end = min(offset + limit, snapshot.tally.offsets[code])
-    entry = snapshot.index.before_offset(code, offset)
-    if entry is None:
-        return b""
     with _reader(snapshot) as reader:
-        position = entry.position
-        while offset < wanted_end and position < snapshot.end:
-            record = reader.record(position)
-            if record.source == code and record.offset + record.length > offset:
-                piece = reader.payload(record)[offset - record.offset : wanted_end - record.offset]
-                parts.append(piece)
-                offset += len(piece)
-            position = record.end
+        return _bytes(snapshot, reader, CODES[source], offset, limit)
+
+
+def _bytes(snapshot: Snapshot, reader: RecordReader, source: int, offset: int, limit: int) -> bytes:
+    parts: list[bytes] = []
+    wanted_end = min(offset + limit, snapshot.tally.offsets[source])
+    entry = snapshot.index.before_offset(source, offset)
+    position = snapshot.end if entry is None else entry.position
+    while offset < wanted_end and position < snapshot.end:
+        record = reader.record(position)
+        if record.source == source and record.offset + record.length > offset:
+            piece = reader.payload(record)[offset - record.offset : wanted_end - record.offset]
+            parts.append(piece)
+            offset += len(piece)
+        position = record.end
     return b"".join(parts)
 
 
@@ -87,17 +91,24 @@ class _Reading:
         self._lines_max = max(1, min(query.max_lines, PAGE_LINES_MAX))
         self._bytes_max = max(1, min(query.max_bytes, PAGE_BYTES_MAX))
         self._note = ""
+        self._until = time.monotonic() + _SEARCH_SECONDS_MAX
+        self._raw: dict[tuple[int, int], bytes] = {}
 
     def page(self) -> LogPage:
         cursor = self._resume(self._query.cursor) if self._query.cursor else self._begin()
         if self._matcher is None:
             scan = scan_page(self._reader, cursor, self._limit(self._lines_max, self._bytes_max))
             lines, cursor, end = scan.lines, scan.cursor, scan.end
+            self._raw |= scan.raw
         else:
             lines, cursor, end = self._search(cursor, self._matcher)
         total = self._snapshot.tally.lines
+        raw = self._raw
         return LogPage(
-            lines=tuple(map(with_marker, lines)),
+            lines=tuple(lines if self._query.whole else map(with_marker, lines)),
+            raw={place: raw[key] for place, line in enumerate(lines) if (key := (line.line_number, line.start)) in raw}
+            if raw
+            else {},
             next_cursor=cursor.spell(self._snapshot.mark),
             end=end,
             first_line=lines[0].line_number if lines else total,
@@ -145,6 +156,8 @@ class _Reading:
             wanted=self._wanted,
             hold_open=hold_open,
             ended=self._ended,
+            whole=self._query.whole,
+            latest=self._query.latest,
             needle=b"" if self._matcher is None else self._matcher.needle,
         )
 
@@ -154,7 +167,8 @@ class _Reading:
         while True:
             scan = scan_page(self._reader, cursor, self._limit(_BATCH_LINES, _BATCH_BYTES, hold_open=True))
             spent += scan.scanned
-            for line in filter(None, _matching(matcher, scan.lines)):
+            self._raw |= scan.raw
+            for line in filter(None, self._matching(matcher, scan)):
                 is_full = len(found) >= self._lines_max or (found and size + line.length > self._bytes_max)
                 if is_full and line.start == 0:
                     # This one and what follows is for the next page: that begins after what came before this line.
@@ -163,7 +177,7 @@ class _Reading:
                 found.append(line)
                 size += line.length
             cursor = scan.cursor
-            if scan.end or spent > _GREP_BYTES_MAX:
+            if scan.end or spent > _GREP_BYTES_MAX or time.monotonic() > self._until:
                 return found, cursor, scan.end
 
     def _last_matches(self, asked: Range, count: int, matcher: Matcher) -> int:
@@ -178,7 +192,7 @@ class _Reading:
             first = sum(entry.lines_by_source)
             if first >= before:
                 continue
-            if spent > _GREP_BACK_BYTES_MAX:
+            if spent > _GREP_BACK_BYTES_MAX or time.monotonic() > self._until:
                 self._note = f"grep: lines before {before} were not searched; give a line or a time to start at"
                 return numbers[0] if numbers else before
             following = index.entry(place + _BLOCK_ENTRIES) if place + _BLOCK_ENTRIES < len(index) else None
@@ -201,15 +215,29 @@ class _Reading:
             limit = self._limit(_BATCH_LINES, _BATCH_BYTES, hold_open=True, before_line=before_line)
             scan = scan_page(self._reader, cursor, limit)
             work += scan.scanned
-            numbers += [line.line_number for line in _matching(matcher, scan.lines) if line is not None]
+            numbers += [
+                line.line_number for line in self._matching(matcher, scan) if line is not None and not line.start
+            ]
             cursor = scan.cursor
             if scan.end or work > _GREP_BACK_BYTES_MAX:
                 return numbers, work
 
+    def _matching(self, matcher: Matcher, scan: Scan) -> list[LogLine | None]:
+        """The lines, with None for those in which nothing was found. What counts is a line's beginning."""
+        if not scan.lines:
+            return []
+        texts = [
+            self._beginning(*scan.line_offsets[line.line_number])
+            if line.start and line.line_number in scan.line_offsets
+            else line.data[:LINE_BYTES_MAX]
+            for line in scan.lines
+        ]
+        found = matcher.matches(texts)
+        return [line if hit else None for line, hit in zip(scan.lines, found, strict=True)]
 
-def _matching(matcher: Matcher, lines: list[LogLine]) -> list[LogLine | None]:
-    """The lines, with None for those in which nothing was found."""
-    if not lines:
-        return []
-    found = matcher.matches([line.data for line in lines])
-    return [line if hit else None for line, hit in zip(lines, found, strict=True)]
+    def _beginning(self, source: int, offset: int) -> str:
+        return (
+            _bytes(self._snapshot, self._reader, source, offset, LINE_BYTES_MAX)
+            .decode(errors="replace")
+            .split("\n", 1)[0]
+        )

@@ -11,14 +11,14 @@ from typing import NamedTuple
 
 from opsconsole_coordinator.log.record import SOURCES, Record, RecordReader
 from opsconsole_protocol.error import InvalidRequest
-from opsconsole_protocol.log import LINE_BYTES_MAX, LogLine
+from opsconsole_protocol.log import LINE_BYTES_MAX, STATE_BYTES_MAX, LogLine
 
 SCAN_BYTES_MAX = 32 * 1024 * 1024
 """Work in one page, in bytes read; a header passed by counts as some."""
 _HEADER_COST = 100
 _LOOKAHEAD_BYTES = 1024 * 1024
 """How far beyond a full page the ends of its lines are looked for, and how long a search waits for a line to end."""
-_CURSOR = re.compile(rf"1(\.[0-9a-f]{{1,16}}){{{3 + len(SOURCES)}}}")
+_CURSOR = re.compile(rf"1(\.[0-9a-f]{{1,16}}){{{3 + len(SOURCES)},{4 + len(SOURCES)}}}")
 _EVERY_SOURCE = (True,) * len(SOURCES)
 
 
@@ -29,31 +29,34 @@ class LogQueryError(InvalidRequest, ValueError):
 class Cursor(NamedTuple):
     """Where to go on: file position, number of the first line of interest, bytes delivered by source.
 
+    `restarting` has a bit for each source whose open line has started over: what follows is a part of its last state.
     As text it also bears the `mark` of the log that it belongs to.
     """
 
     position: int
     first_line: int
     delivered: tuple[int, ...] = (0,) * len(SOURCES)
+    restarting: int = 0
 
     def spell(self, mark: int) -> str:
         """The cursor as clients keep it."""
-        return ".".join(f"{number:x}" for number in (1, mark, self.position, self.first_line, *self.delivered))
+        numbers = (1, mark, self.position, self.first_line, *self.delivered)
+        return ".".join(f"{number:x}" for number in (numbers + (self.restarting,) * bool(self.restarting)))
 
     @classmethod
     def parse(cls, text: str) -> tuple[int, "Cursor"]:
         """The other way: mark and cursor; LogQueryError for what no `spell` has made."""
         if _CURSOR.fullmatch(text) is None:
             raise LogQueryError("this cursor is not one that a log page has given: start again without it")
-        _, mark, position, first_line, *delivered = (int(part, 16) for part in text.split("."))
-        return mark, cls(position, first_line, tuple(delivered))
+        _, mark, position, first_line, *rest = (int(part, 16) for part in text.split("."))
+        return mark, cls(position, first_line, tuple(rest[: len(SOURCES)]), *rest[len(SOURCES) :])
 
 
 class ScanLimit(NamedTuple):
     """When a scan ends: the rest of a line that lies far behind the first line out of range is not looked for.
 
     `hold_open`: lines without an end are left for a later page. `ended`: nothing more will come. `needle`: lines that
-    don't hold these bytes need not be in the page, but may.
+    don't hold these bytes need not be in the page, but may. `whole`: no line is cut. `latest`: of long lines that start over only the last state.
     """
 
     lines_max: int
@@ -64,15 +67,26 @@ class ScanLimit(NamedTuple):
     hold_open: bool = False
     ended: bool = False
     needle: bytes = b""
+    whole: bool = False
+    latest: bool = False
     scan_bytes: int = SCAN_BYTES_MAX
 
 
 class _Fragment:
-    """A line, or what of it this page delivers. `offset` and `position`: where its first byte is."""
+    """A line, or what of it this page delivers. `offset` and `position`: where its first byte is.
 
-    __slots__ = ("at_ms", "closed", "kept", "length", "number", "offset", "pieces", "position", "source", "start")
+    Of what lies beyond the longest length `state` keeps the end, if the line has started over: from its last carriage
+    return on, or what goes on where `pieces` end.
+    """
 
-    def __init__(self, number: int, source: int, start: int, offset: int, record: Record) -> None:
+    __slots__ = (
+        "at_ms", "closed", "kept", "length", "number", "offset", "pieces", "position", "restarted", "source", "start",
+        "state", "state_start", "whole",
+    )  # fmt: skip
+
+    def __init__(
+        self, number: int, source: int, start: int, offset: int, record: Record, *, whole: bool, restarted: bool
+    ) -> None:
         self.number = number
         self.source = source
         self.start = start
@@ -83,35 +97,75 @@ class _Fragment:
         self.kept = 0
         self.length = start
         self.closed = False
+        self.whole = whole
+        self.restarted = restarted
+        self.state = b""
+        self.state_start = -1
 
     def extend(self, piece: bytes) -> int:
         """Add bytes; how many of them are kept."""
         self.length += len(piece)
-        room = LINE_BYTES_MAX - self.start - self.kept
-        if room <= 0 or not piece:
-            return 0
-        kept = piece[:room]
-        self.pieces.append(kept)
-        self.kept += len(kept)
+        room = len(piece) if self.whole else LINE_BYTES_MAX - self.start - self.kept
+        kept = piece[: max(0, room)]
+        if kept:
+            self.pieces.append(kept)
+            self.kept += len(kept)
+        if not self.whole:
+            more = piece[len(kept) :]
+            if not self.restarted and self.length - len(more) > self.start + self.kept:
+                more = more[more.find(b"\r") :] if b"\r" in more else b""  # what stands before was cut
+            self.restarted = self.restarted or b"\r" in piece
+            if self.restarted and more:
+                self._restart(more)
         return len(kept)
 
+    def _restart(self, more: bytes) -> None:
+        if self.state_start < 0:
+            self.state_start = self.length - len(more)
+        known = self.state + more
+        # Carriage returns at the very end have nothing after them yet: what they will be drawn over still stands.
+        last = known.rstrip(b"\r").rfind(b"\r")
+        if last >= 0:
+            if last > 0:
+                self.state_start = self.length - len(known) + last
+            known = known[last:]
+            self.pieces, self.kept = [], 0
+        self.state = known[:STATE_BYTES_MAX]
+
     @property
-    def is_cut(self) -> bool:
-        return self.length > self.start + self.kept
+    def data(self) -> bytes:
+        """What of it there is to deliver."""
+        return b"".join(self.pieces) + self.state
+
+    def keep_latest(self) -> None:
+        """Of a long one that starts over keep the last state only."""
+        data = b"".join(self.pieces)
+        last = data.rstrip(b"\r").rfind(b"\r")
+        if len(data) > LINE_BYTES_MAX and last >= 0:
+            self.state_start = self.start + last
+            self.pieces, self.kept, self.state = [], 0, data[last:]
+
+    @property
+    def shown_start(self) -> int:
+        """The byte of the line at which `data` begins."""
+        return self.start if self.kept or self.state_start < 0 else self.state_start
 
     def text(self, *, final: bool) -> tuple[str, int]:
         """The text, and how many bytes at the end are but part of a character that may become whole."""
-        if final and not self.is_cut:
-            return b"".join(self.pieces).decode(errors="replace"), 0
+        data = self.data
+        is_cut = self.shown_start + len(data) < self.length
+        if final and not is_cut:
+            return data.decode(errors="replace"), 0
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        text = decoder.decode(b"".join(self.pieces))
-        return text, 0 if self.is_cut else len(decoder.getstate()[0])
+        text = decoder.decode(data)
+        return text, 0 if is_cut else len(decoder.getstate()[0])
 
 
 class Scan:
     """One run over records. After `run`: `lines`, `cursor`, `end` (nothing more now) and `scanned` (work done).
 
-    `left_out` counts fragments that took a place in the page and then had nothing to show but part of a character.
+    Of a `whole` one, by line number: `line_offsets`, the source and where the line of a fragment with `start` > 0 begins;
+    and by number and start of a fragment `raw`, the bytes that its text can't tell. `left_out` counts fragments that took a place in the page and then had nothing to show but part of a character.
     """
 
     def __init__(self, reader: RecordReader, cursor: Cursor, limit: ScanLimit) -> None:
@@ -132,6 +186,9 @@ class Scan:
         self._full_at: int | None = None
         self._exhausted = False
         self._tails: dict[int, list[tuple[int, int]]] = {}
+        self._seen_open: set[int] = set()
+        self.line_offsets: dict[int, tuple[int, int]] = {}
+        self.raw: dict[tuple[int, int], bytes] = {}
 
     def run(self) -> "Scan":
         """Read on until the page is full, the work is too much or the log is at its end."""
@@ -183,8 +240,14 @@ class Scan:
                     self._full_at = record.position if self._full_at is None else self._full_at
                     self._block(record)
                     return
-                fragment = self._open[source] = _Fragment(number, source, offset - line_start, offset, record)
-                self._fragments.append(fragment)
+                fragment = self._open[source] = self._begin(number, source, offset - line_start, offset, record)
+            if self._limit.whole and stop - cut > self._room_bytes:
+                room = self._room_bytes
+                self._kept += fragment.extend(payload[cut : cut + room])
+                self._delivered[source] = record.offset + cut + room
+                self._full_at = record.position if self._full_at is None else self._full_at
+                self._block(record)
+                return
             self._kept += fragment.extend(payload[cut:stop])
             if newline < 0:
                 break
@@ -195,6 +258,16 @@ class Scan:
             number = max(number + 1, record.lines_before)
             line_start = record.offset + cut
         self._delivered[source] = record.offset + size
+
+    def _begin(self, number: int, source: int, start: int, offset: int, record: Record) -> _Fragment:
+        whole = self._limit.whole
+        restarted = start > 0 and bool(self.cursor.restarting >> source & 1)
+        fragment = _Fragment(number, source, start, offset, record, whole=whole, restarted=restarted)
+        self._fragments.append(fragment)
+        self._seen_open.add(source)
+        if whole and start > 0:
+            self.line_offsets[number] = (source, offset - start)
+        return fragment
 
     def _take_whole_lines(self, record: Record, block: bytes, number: int) -> tuple[int, int]:
         """The fast way for most lines: those in `block` from its start that are whole and of usual length.
@@ -211,9 +284,11 @@ class Scan:
             return whole, block.rfind(b"\n") + 1
         lines = block.split(b"\n", room)[:-1]
         sizes = list(map(len, lines))
-        if not lines or max(sizes) > LINE_BYTES_MAX:
+        if not lines or (max(sizes) > LINE_BYTES_MAX and (limit.latest or not limit.whole)):
             return 0, 0
         source, at_ms, kept = SOURCES[record.source], record.at_ms, sum(sizes)
+        if limit.whole and not _is_utf8(block[: kept + len(lines)]):
+            self.raw.update(((place, 0), line) for place, line in enumerate(lines, number) if not _is_utf8(line))
         self._fragments += [
             LogLine(place, source, line.decode(errors="replace"), at_ms, False, 0, size)
             for place, line, size in zip(range(number, number + len(lines)), lines, sizes, strict=True)
@@ -261,27 +336,37 @@ class Scan:
         self.lines = list(filter(None, lines))
         self.left_out = len(self._fragments) - len(self.lines)
         resume_at = position if self._resume_at is None else self._resume_at
-        self.cursor = Cursor(resume_at, self._first_line, tuple(self._delivered))
+        restarting = self.cursor.restarting
+        for source in self._seen_open:
+            still = self._open.get(source)
+            bit = 1 << source
+            restarting = restarting | bit if still is not None and still.restarted else restarting & ~bit
+        self.cursor = Cursor(resume_at, self._first_line, tuple(self._delivered), restarting)
 
     def _line(self, fragment: _Fragment, position: int) -> LogLine | None:
         at_end = position >= self._reader.end
+        if self._limit.latest:
+            fragment.keep_latest()
         text, half = fragment.text(final=fragment.closed or (self._limit.ended and at_end))
         if half:
-            offset = fragment.offset + fragment.kept - half
+            offset = fragment.offset + fragment.length - fragment.start - half
             half_at = next(at for start, at in reversed(self._tails[fragment.source]) if start <= offset)
             if not at_end and position - half_at > _LOOKAHEAD_BYTES:
                 text, half = fragment.text(final=True)
             else:
                 self._give_back(fragment.source, offset, half_at)
-        if half and half == fragment.kept:
+        data = fragment.data
+        if half and half == len(data):
             return None
+        if fragment.whole and not _is_utf8(data[: len(data) - half]):
+            self.raw[fragment.number, fragment.shown_start] = data[: len(data) - half]
         return LogLine(
             line_number=fragment.number,
             source=SOURCES[fragment.source],
             data=text,
             timestamp_ms=fragment.at_ms,
             partial=not fragment.closed,
-            start=fragment.start,
+            start=fragment.shown_start,
             length=fragment.length - half,
         )
 
@@ -321,9 +406,17 @@ def _skip_lines(record: Record, payload: bytes, cut: int, number: int, first_lin
     return len(payload) if len(parts) <= ends else len(payload) - len(parts[-1])
 
 
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def with_marker(line: LogLine) -> LogLine:
     """A line of which not all is shown, with words at its end that say so."""
-    if line.length <= LINE_BYTES_MAX or line.start >= LINE_BYTES_MAX:
+    if line.length <= LINE_BYTES_MAX or line.start >= LINE_BYTES_MAX or "\r" in line.data:
         return line
     data = f"{line.data} … [cut: {line.length:,} bytes{' so far' if line.partial else ''}]"
     return LogLine(line.line_number, line.source, data, line.timestamp_ms, line.partial, line.start, line.length)

@@ -22,6 +22,8 @@ from opsconsole_coordinator.log.record import CODES, SOURCES
 from opsconsole_protocol.frame import LogChunk
 from opsconsole_protocol.log import LogPage, LogQuery, Source
 
+_PROBE_BYTES = 1 << 20
+"""As much as comes in one go: a disk with less room would be full again at once."""
 _JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -120,6 +122,20 @@ class LogStore:
                 failed = error
         if failed is not None:
             raise failed
+
+    def probe(self) -> None:
+        """Write a little, and remove it. Raises OSError where the disk takes nothing."""
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = self._folder / ".probe"
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            rest = memoryview(bytes(_PROBE_BYTES))
+            while rest:
+                rest = rest[os.write(descriptor, rest) :]
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+            path.unlink()
 
     def delete(self, job_id: str) -> None:
         """Delete all logs of a job. Raises OSError."""

@@ -10,9 +10,11 @@ from starlette.websockets import WebSocket
 from opsconsole_coordinator.core import liveness, reconcile
 from opsconsole_coordinator.core.model import Worker
 from opsconsole_coordinator.server.kernel import Kernel
+from opsconsole_coordinator.server.log_limit import within
 from opsconsole_coordinator.server.log_room import LogRoom
 from opsconsole_coordinator.server.outbox import Closed, Outbox, receive
 from opsconsole_protocol import codec, link
+from opsconsole_protocol.bound import TIME_MS_MAX
 from opsconsole_protocol.error import OpsconsoleError, ProtocolError
 from opsconsole_protocol.frame import LogChunk, decode_frame
 from opsconsole_protocol.ids import AttemptId, SessionId, WorkerId
@@ -49,6 +51,8 @@ class AgentSession:
         self._codec = codec.coordinator_side()
         self._outbox = Outbox(socket, self._codec.encode, OUTBOX_MAX, self._resend)
         self._chunks: asyncio.Queue[LogChunk] = asyncio.Queue(CHUNKS_MAX)
+        self._has_dropped = asyncio.Event()
+        """Log bytes came that couldn't be stored: their agent has to send them again."""
         self._is_registered = False
         self._is_ended = False
 
@@ -68,7 +72,8 @@ class AgentSession:
         storer = asyncio.create_task(self._store_logs(), name=f"logs of {self._worker_id}")
         receiver = asyncio.create_task(self._receive(), name=f"receive from {self._worker_id}")
         watcher = asyncio.create_task(self._watch(), name=f"watch {self._worker_id}")
-        tasks = (sender, storer, receiver, watcher)
+        asker = asyncio.create_task(self._ask_again(), name=f"ask {self._worker_id} again")
+        tasks = (sender, storer, receiver, watcher, asker)
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             if self._is_ended:
@@ -87,7 +92,8 @@ class AgentSession:
     async def _receive(self) -> None:
         try:
             async with asyncio.timeout(REGISTER_TIMEOUT_S):
-                await self._register()
+                frame = await receive(self._socket)
+            await self._register(frame)
             while not self._is_ended:
                 await self._take_frame(await receive(self._socket))
         except Closed:
@@ -100,8 +106,8 @@ class AgentSession:
             log.exception("a message of %s was too much for us", self._worker_id)
             self.end("internal", "the coordinator made a mistake over this; its log says more. Please report it")
 
-    async def _register(self) -> None:
-        match self._codec.decode(await receive(self._socket)):
+    async def _register(self, frame: bytes) -> None:
+        match self._codec.decode(frame):
             case [link.Register() as message]:
                 if message.worker_id != self._worker_id:
                     raise ProtocolError("the registered worker id isn't the authenticated one")
@@ -113,7 +119,11 @@ class AgentSession:
 
     async def _take_frame(self, frame: bytes) -> None:
         if not codec.is_batch(frame):
-            await self._chunks.put(decode_frame(frame))
+            chunk = decode_frame(frame)
+            if self._logs.trouble:
+                self._has_dropped.set()  # and heartbeats go on: a full disk of ours is nobody's silence
+            else:
+                await self._chunks.put(_dated(chunk))
             return
         try:
             messages = self._codec.decode(frame)
@@ -173,17 +183,29 @@ class AgentSession:
             ours = [chunk for chunk in chunks if self._is_ours(AttemptId(chunk.attempt_id))]
             if not ours:
                 continue
-            try:
-                offsets = await self._logs.append(ours)
-            except OpsconsoleError as error:
-                self.end(error.code, str(error))
-                return
             fleet = self._kernel.fleet
-            for (attempt_id, source), offset in offsets.items():
+            kept, offsets = within(ours, self._stored, fleet.attempt_log_bytes)
+            try:
+                offsets |= await self._logs.append(kept)
+            except OpsconsoleError:
+                self._has_dropped.set()
+                continue
+            told = [(AttemptId(one), source, offset) for (one, source), offset in offsets.items()]
+            for attempt_id, source, offset in told:
                 reconcile.logs_stored(fleet, attempt_id, source, offset)
-            self.send(link.LogAck(offsets=tuple((one, source, offset) for (one, source), offset in offsets.items())))
+            self.send(link.LogAck(offsets=tuple(told)))
             if fleet.is_dirty:
                 self._kernel.changed()
+
+    async def _ask_again(self) -> None:
+        """Once logs can be stored again, let the agent connect anew: then it sends what wasn't acknowledged."""
+        await self._has_dropped.wait()
+        await self._logs.recovered()
+        self.end("unavailable", "logs can be stored again: connect anew to send what is missing")
+
+    def _stored(self, attempt_id: str) -> dict[str, int]:
+        attempt = self._kernel.fleet.attempts.get(AttemptId(attempt_id))
+        return attempt.log_offsets if attempt is not None else {}
 
     def _is_ours(self, attempt_id: AttemptId) -> bool:
         attempt = self._kernel.fleet.attempts.get(attempt_id)
@@ -204,6 +226,12 @@ class AgentSession:
                 return
             if worker is not None and self._kernel.clock.now_ms() - worker.heard_at_ms > DEAD_AFTER_MS:
                 return
+
+
+def _dated(chunk: LogChunk) -> LogChunk:
+    """The chunk with a time that a calendar has: a worker's clock may show anything."""
+    at_ms = min(max(chunk.at_ms, 0), TIME_MS_MAX)
+    return chunk if at_ms == chunk.at_ms else msgspec.structs.replace(chunk, at_ms=at_ms)
 
 
 def _size(size_bytes: int) -> str:

@@ -4,12 +4,10 @@ import asyncio
 import contextlib
 import sqlite3
 from collections.abc import Awaitable, Callable
-from itertools import islice
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import msgspec
-from msgspec import Raw
 
 from opsconsole_coordinator.core import control, submission, view
 from opsconsole_coordinator.core.model import Attempt, Job, Task
@@ -21,6 +19,7 @@ from opsconsole_coordinator.server.kernel import Kernel
 from opsconsole_coordinator.server.log_room import LogRoom
 from opsconsole_coordinator.server.registrar import Registrar
 from opsconsole_coordinator.server.shelf import Shelf
+from opsconsole_coordinator.server.turns import Turns
 from opsconsole_coordinator.store import backup, query
 from opsconsole_coordinator.trust.credential import Role
 from opsconsole_protocol import api, job_filter, requirement
@@ -48,6 +47,8 @@ class Desk:
         self._join_url = join_url
         self._cleaning = Cleaning(kernel)
         kernel.take_leavings = self._cleaning.answer
+        self._turns = Turns(2, 1)
+        """For what takes much memory while it is made."""
         registrar = self._registrar = Registrar(kernel, identities)
         self._answers: dict[type[Any], tuple[Role, Callable[[Any, Caller], Awaitable[api.AnyAnswer]]]] = {
             api.SubmitJobs: (Role.OPERATOR, self._submit),
@@ -124,19 +125,34 @@ class Desk:
             "project": request.project, "before_ms": request.before_ms, "before_id": request.before_id,
         }  # fmt: skip
 
-        def read(connection: sqlite3.Connection) -> list[api.JobRow] | list[Raw]:
+        def read(connection: sqlite3.Connection) -> tuple[list[Any], api.JobRow | None]:
             if keeps is None:
-                return list(query.encoded_job_rows(connection, **page, limit=limit + 1))
-            rows = query.job_rows(connection, **page, limit=SCAN_MAX)
-            return list(islice(filter(keeps, rows), limit + 1))
+                return list(query.encoded_job_rows(connection, **page, limit=limit + 1)), None
+            found: list[api.JobRow] = []
+            row: api.JobRow | None = None
+            left = SCAN_MAX
+            for row in query.job_rows(connection, **page, limit=SCAN_MAX):
+                left -= 1
+                if keeps(row):
+                    found.append(row)
+                if len(found) > limit:
+                    return found, None
+            return found, None if left else row
 
-        def finish(found: list[api.JobRow] | list[Raw]) -> api.AnyAnswer:
-            jobs = cast("list[api.JobRow]", found[:limit])
-            return encoded.answer(api.JobList(jobs=tuple(jobs), more=len(found) > limit))
+        def finish(read_so_far: tuple[list[Any], api.JobRow | None]) -> api.AnyAnswer:
+            found, last = read_so_far
+            answer = api.JobList(jobs=tuple(found[:limit]), more=len(found) > limit or last is not None)
+            if last is not None:
+                answer = msgspec.structs.replace(answer, next_ms=last.created_at_ms, next_id=last.id)
+            return encoded.answer(answer)
 
         return await self._kernel.database.share(request, read, finish)
 
     async def _show(self, request: api.ShowJob, caller: Caller) -> api.AnyAnswer:
+        async with self._turns.turn(caller.actor):
+            return await self._detail(request, caller)
+
+    async def _detail(self, request: api.ShowJob, caller: Caller) -> api.AnyAnswer:
         kernel = self._kernel
         job_id, index = await resolve(kernel, request.id)
         first, limit = (request.tasks_from, request.tasks_limit) if index is None else (index, 1)
@@ -150,8 +166,10 @@ class Desk:
             number = found.row.num_tasks
             if index is not None and index >= number:
                 raise NotFound(f"job {job_id} has {number} tasks, from task-0 to task-{number - 1}")
+            live = kernel.fleet.jobs.get(found.job.id)
+            advance = None if live is None else view.job_row(kernel.fleet, live).advance
             detail = api.JobDetail(
-                job=found.row,
+                job=msgspec.structs.replace(found.row, advance=advance),
                 spec=_visible(found.job.spec, caller),
                 tasks=tuple(self._task(found.job, task, found.attempts.get(task.index, [])) for task in found.tasks),
                 events=tuple(reversed(found.events)),
@@ -164,7 +182,7 @@ class Desk:
         for attempt in attempts:
             live = self._kernel.fleet.attempts.get(attempt.id)
             if live is not None:
-                attempt.usage = live.usage
+                attempt.usage, attempt.progress = live.usage, live.progress
         return view.task_row(job, task, attempts)
 
     async def _row(self, job_id: JobId) -> api.JobRow:
@@ -244,18 +262,17 @@ class Desk:
         del caller
         kernel = self._kernel
         check_spec(request.spec)
-        deadline = asyncio.get_running_loop().time() + ANSWER_WAIT_S
+        deadline = asyncio.get_running_loop().time() + min(ANSWER_WAIT_S, request.wait_ms / 1000)
         while True:
             verdicts, text = view.candidates(kernel.fleet, request.spec, kernel.clock.now_ms())
             kernel.changed()
-            is_open = any("asking the worker" in one.input or "asking the worker" in one.reason for one in verdicts)
+            is_open = any(check.state == "asking" for one in verdicts for check in one.inputs)
             if not is_open or asyncio.get_running_loop().time() > deadline:
                 return api.Candidates(verdicts=verdicts, text=text)
             await asyncio.sleep(ANSWER_POLL_S)
 
     async def _read_log(self, request: api.ReadLog, caller: Caller) -> api.LogAnswer:
-        del caller
-        return await self._logs.read(request)
+        return await self._logs.read(request, caller.actor)
 
     # --- workers and the rest ----------------------------------------------------------------------------------
 
@@ -377,7 +394,8 @@ class Desk:
         running = sum(len(worker.live) for worker in fleet.workers.values())
         pending = sum(job.counts.get(TaskState.PENDING, 0) for job in fleet.jobs.values())
         return api.Health(
-            healthy=not self._kernel.trouble,
+            healthy=not (self._kernel.trouble or self._logs.trouble),
+            trouble=self._kernel.trouble or self._logs.trouble,
             uptime_ms=self._kernel.clock.uptime_ms(),
             workers=sum(worker.connection == "connected" for worker in fleet.workers.values()),
             running_tasks=running,

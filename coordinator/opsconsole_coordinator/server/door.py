@@ -24,6 +24,8 @@ from opsconsole_coordinator.server.places import Places
 
 log = logging.getLogger("opsconsole.coordinator.door")
 
+_http_log = logging.getLogger("opsconsole.coordinator.http")
+_http_log.setLevel(logging.ERROR)  # of each peer that speaks no HTTP there would be a line
 SOCKETS_MAX = 8_192
 """Open connections, those that haven't said yet what they want included: fewer than the files that may be open."""
 FILES_KEPT = 512
@@ -45,6 +47,7 @@ class Visitor(H11Protocol):
 
     def __init__(self, *, gone: Callable[[], None], **options: Any) -> None:
         super().__init__(**options)
+        self.logger = _http_log
         self._gone = gone
 
     def connection_lost(self, exc: Exception | None) -> None:

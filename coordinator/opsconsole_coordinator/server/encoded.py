@@ -30,9 +30,3 @@ def rows(encoded: Iterable[Raw], kind: type[R]) -> tuple[R, ...]:
 def answer(value: api.AnyAnswer) -> api.AnyAnswer:
     """The answer, encoded, in the place of an answer."""
     return cast("api.AnyAnswer", encode(value))
-
-
-def size(value: api.AnyAnswer) -> int | None:
-    """How many bytes an encoded answer has; None for one that isn't encoded."""
-    held: object = value
-    return len(held) if isinstance(held, Raw) else None

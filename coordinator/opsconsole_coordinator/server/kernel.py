@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from opsconsole_coordinator.core import liveness, reconcile, view
+from opsconsole_coordinator.core.adoption import find_task
 from opsconsole_coordinator.core.effect import Batch
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.schedule import schedule
@@ -85,7 +86,7 @@ class Kernel:
 
         self.fleet = await self.database.read(read)
         self.fleet.attempt_log_bytes = self.attempt_log_bytes
-        self.fleet.stored_logs = self.log_offsets
+        self.fleet.stored_logs = self._stored
         self.committed_seq = self.fleet.seq
         self._logs_unread = set(self.fleet.workers)
 
@@ -171,8 +172,9 @@ class Kernel:
             if session is not None and session.id == session_id:
                 session.end(code, text)
         self.fleet.evict(batch.forgotten, rows)
+        shown = {job.id: view.job_row(self.fleet, job) for job in batch.jobs_shown if job.id in self.fleet.jobs}
         for audience in self.audience:
-            audience.publish(rows, batch.workers_shown, batch.events, batch.seq)
+            audience.publish(rows | shown, batch.workers_shown, batch.events, batch.seq)
         for job_id in rows:
             for event in self._watchers.get(job_id, ()):
                 event.set()
@@ -226,7 +228,9 @@ class Kernel:
         finished = await self.finished(message.observed)
         if self.trouble:
             raise Unavailable(self.trouble)
-        self._look_up_logs(message.worker_id)
+        await self._look_up_logs(message)
+        if self.trouble:
+            raise Unavailable(self.trouble)
         reconcile.register(self.fleet, session.id, message, finished, self.clock.now_ms(), name)
         old = self.sessions.get(message.worker_id)
         if old is not None:
@@ -234,18 +238,33 @@ class Kernel:
         self.sessions[message.worker_id] = session
         self.changed()
 
-    def _look_up_logs(self, worker_id: WorkerId) -> None:
+    async def _look_up_logs(self, message: link.Register) -> None:
         """How much of its attempts' logs is stored: from the files, once a start, and only when it is to be told.
 
-        For all workers at the start it would hold up serving, with 10,000 live attempts by half a second.
+        For all workers at the start it would hold up serving, and for one with a huge log it holds up only that one.
         """
-        if worker_id in self._logs_unread:
-            self._logs_unread.discard(worker_id)
-            worker = self.fleet.workers.get(worker_id)
-            if worker is None:
-                return  # removed since
-            for attempt in (*worker.live.values(), *worker.ended.values()):
-                attempt.log_offsets = self.log_offsets(attempt.id)
+        fleet = self.fleet
+        found = [AttemptId(one.attempt_id) for one in message.observed if find_task(fleet, one) is not None]
+        if message.worker_id in self._logs_unread:
+            worker = fleet.workers.get(message.worker_id)  # it may have been removed since
+            found += [*worker.live, *worker.ended] if worker is not None else []
+        if not found:
+            return
+        offsets = await asyncio.to_thread(lambda: {one: self._stored(one) for one in found})
+        if fleet is not self.fleet or message.worker_id not in self._logs_unread:
+            return
+        self._logs_unread.discard(message.worker_id)
+        for attempt_id, reached in offsets.items():
+            attempt = fleet.attempts.get(attempt_id)
+            if attempt is not None:
+                attempt.log_offsets = reached
+
+    def _stored(self, attempt_id: AttemptId) -> dict[str, int]:
+        try:
+            return self.log_offsets(attempt_id)
+        except OpsconsoleError as error:
+            log.error("the log of %s counts as not there: %s", attempt_id, error)
+            return {}
 
 
 def _probe(connection: sqlite3.Connection) -> None:

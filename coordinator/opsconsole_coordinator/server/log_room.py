@@ -15,6 +15,7 @@ from opsconsole_coordinator.core.model import Attempt
 from opsconsole_coordinator.log.store import LogKey, LogStore, Outcome
 from opsconsole_coordinator.server.directory import resolve
 from opsconsole_coordinator.server.kernel import Kernel
+from opsconsole_coordinator.server.turns import Turns
 from opsconsole_coordinator.store import query
 from opsconsole_protocol.api import LogAnswer, ReadLog
 from opsconsole_protocol.error import NotFound, Unavailable
@@ -27,6 +28,8 @@ log = logging.getLogger("opsconsole.coordinator.log")
 
 SYNC_EVERY_S = 1.0
 READERS = 2
+PATIENCE_S_MAX = 60.0
+STEADY_AFTER_S = 5.0
 
 
 def key_of(attempt_id: AttemptId) -> LogKey:
@@ -49,29 +52,41 @@ class LogRoom:
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="log-reader")
         self._waiting: dict[AttemptId, set[asyncio.Event]] = {}
         self._is_dirty = False
+        self._turns = Turns(READERS, READERS - 1)
+        self.trouble = ""
+        """Why nothing can be stored at the moment; empty when all is well."""
+        self._patience_s = SYNC_EVERY_S
+        self._try_from_s = self._steady_from_s = 0.0
+        self._works = asyncio.Event()
+        self._works.set()
+
+    async def recovered(self) -> None:
+        """Wait until logs can be stored."""
+        await self._works.wait()
 
     def offsets(self, attempt_id: AttemptId) -> dict[str, int]:
-        """How much of each source is stored; for the start, when nothing else runs yet."""
+        """How much of each source is stored. The first time it walks through the log: not for the event loop."""
         return {str(source): offset for source, offset in self._store.offsets(key_of(attempt_id)).items()}
 
-    async def append(self, chunks: Sequence[LogChunk]) -> dict[tuple[AttemptId, str], int]:
+    async def append(self, chunks: Sequence[LogChunk]) -> dict[tuple[str, str], int]:
         """Store chunks; the offset that each source has now. Raises Unavailable where the disk refuses."""
         items = [(key_of(AttemptId(chunk.attempt_id)), chunk) for chunk in chunks]
         loop = asyncio.get_running_loop()
         results = await loop.run_in_executor(self._writer, self._store.append_many, items)
         self._is_dirty = True
-        offsets: dict[tuple[AttemptId, str], int] = {}
+        offsets: dict[tuple[str, str], int] = {}
         for result in results:
             if result.outcome is Outcome.FAILED:
+                self._fail(result.error)
                 raise Unavailable(result.error)
-            offsets[AttemptId(result.key.attempt_id), str(result.source)] = result.durable_offset
+            offsets[result.key.attempt_id, str(result.source)] = result.durable_offset
         for attempt_id, _ in offsets:
-            for event in self._waiting.get(attempt_id, ()):
+            for event in self._waiting.get(AttemptId(attempt_id), ()):
                 event.set()
         return offsets
 
     async def run(self) -> None:
-        """Make what was appended durable, every now and then, for ever."""
+        """Make what was appended durable, every now and then, for ever; and see when a disk with a fault works again."""
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(SYNC_EVERY_S)
@@ -80,7 +95,33 @@ class LogRoom:
                 try:
                     await loop.run_in_executor(self._writer, self._store.sync)
                 except OSError as error:
-                    log.error("logs can't be made durable: %s", error)
+                    self._is_dirty = True
+                    self._fail(f"logs can't be made durable: {error.strerror}")
+            elif self.trouble:
+                await self._try_again()
+
+    def _fail(self, trouble: str) -> None:
+        if not self.trouble:
+            log.error("no log is stored until this works again: %s", trouble)
+            now_s = asyncio.get_running_loop().time()
+            is_again = now_s < self._steady_from_s
+            self._patience_s = min(2 * self._patience_s, PATIENCE_S_MAX) if is_again else SYNC_EVERY_S
+            self._try_from_s = now_s + self._patience_s
+        self.trouble = trouble
+        self._works.clear()
+
+    async def _try_again(self) -> None:
+        """Where it fails again soon after, the next try comes later: no agent is to connect anew all the time."""
+        if asyncio.get_running_loop().time() < self._try_from_s:
+            return
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._writer, self._store.probe)
+        except OSError:
+            return
+        log.warning("logs are stored again")
+        self._steady_from_s = asyncio.get_running_loop().time() + 2 * self._patience_s + STEADY_AFTER_S
+        self.trouble = ""
+        self._works.set()
 
     async def delete(self, job_id: str) -> None:
         """Delete all logs of a job. Raises OSError."""
@@ -99,15 +140,18 @@ class LogRoom:
         except OSError as error:
             log.error("logs can't be made durable: %s", error)
 
-    async def read(self, request: ReadLog) -> LogAnswer:
-        """A page of one attempt's log; an empty one waits up to `wait_ms` for more. Raises NotFound, LogQueryError."""
+    async def read(self, request: ReadLog, caller: str) -> LogAnswer:
+        """A page of one attempt's log; an empty one waits up to `wait_ms` for more. Raises NotFound, LogQueryError.
+
+        `caller` is whose turn it takes: who asks for much waits behind those who ask for little.
+        """
         job_id, index = await resolve(self._kernel, request.id)
         index = request.task_index if request.task_index is not None else (index or 0)
         deadline = asyncio.get_running_loop().time() + request.wait_ms / 1000
         with self._kernel.watch([job_id]) as changed:
             note = await self._settle(request, job_id, index, changed) if request.settle_ms else ""
             while True:
-                answer, attempt_id = await self._answer(request, job_id, index)
+                answer, attempt_id = await self._answer(request, caller, job_id, index)
                 if note:
                     return replace(answer, page=replace(answer.page, note=note))
                 is_news = answer.page.lines or answer.finished or not answer.page.end
@@ -116,7 +160,7 @@ class LogRoom:
                     return answer
                 with self._wait(attempt_id, changed):
                     # What came between the page and the registration is seen by the next page: look once more.
-                    again, _ = await self._answer(request, job_id, index)
+                    again, _ = await self._answer(request, caller, job_id, index)
                     if again.page.lines or again.finished:
                         return again
                     with contextlib.suppress(TimeoutError):
@@ -161,7 +205,9 @@ class LogRoom:
             if not waiting:
                 del self._waiting[attempt_id]
 
-    async def _answer(self, request: ReadLog, job_id: JobId, index: int) -> tuple[LogAnswer, AttemptId | None]:
+    async def _answer(
+        self, request: ReadLog, caller: str, job_id: JobId, index: int
+    ) -> tuple[LogAnswer, AttemptId | None]:
         task_state, attempts = await self._attempts(job_id, index)
         attempt = _pick(attempts, request.attempt)
         if attempt is None:
@@ -175,7 +221,8 @@ class LogRoom:
         loop = asyncio.get_running_loop()
         key = key_of(attempt.id)
         asked = request.query
-        page = await loop.run_in_executor(self._readers, lambda: self._store.read(key, asked, ended=is_over))
+        async with self._turns.turn(caller):
+            page = await loop.run_in_executor(self._readers, lambda: self._store.read(key, asked, ended=is_over))
         return self._dress(job_id, index, page, before, task_state), attempt.id
 
     def _dress(self, job_id: JobId, index: int, page: LogPage, attempt: Attempt | None, state: TaskState) -> LogAnswer:

@@ -25,6 +25,8 @@ OUTBOX_MAX = 1_000
 GREET_TIMEOUT_S = 10.0
 ENVELOPE_BYTES = 1_024
 """More than there is of an answer's frame around the answer."""
+_LARGE = (api.ShowJob, api.ListJobs, api.ListEvents)
+"""What may be answered by megabytes."""
 
 
 class OperatorSession:
@@ -54,6 +56,7 @@ class OperatorSession:
         self._subscriber: Subscriber | None = None
         self._pusher: asyncio.Task[None] | None = None
         self._waiting = 0
+        self._large = asyncio.Lock()
         self._is_over = asyncio.Event()
 
     def end(self, reason: str) -> None:
@@ -145,17 +148,28 @@ class OperatorSession:
             if isinstance(call.request, api.Subscribe):
                 await self._subscribe(call.number, call.request)
                 return
-            answer = api.Answer(
-                call.number, await self._desk.answer(call.request, self._identities.again(self._caller))
-            )
-            _check_size(answer)
-            self._outbox.put(answer)
+            if isinstance(call.request, _LARGE):
+                # One after the other, each once the one before is on its way: what a peer doesn't read isn't gathered.
+                async with self._large:
+                    await self._outbox.drained()
+                    self._outbox.put(await self._ask(call))
+            else:
+                self._outbox.put(await self._ask(call))
         except OpsconsoleError as error:
             self._outbox.put(api.Failure(call.number, error.code, str(error)))
         except Exception:
             log.exception("a call failed for a reason of our own: %s", type(call.request).__name__)
             text = "the coordinator made a mistake over this; its log says more. Please report it"
             self._outbox.put(api.Failure(call.number, "internal", text))
+
+    async def _ask(self, call: api.Call) -> Raw:
+        answer = encoded.encode(
+            api.Answer(call.number, await self._desk.answer(call.request, self._identities.again(self._caller)))
+        )
+        if len(answer) > FRAME_BYTES_MAX - ENVELOPE_BYTES:
+            size = len(answer) >> 20
+            raise LimitExceeded(f"the answer has {size} MiB: ask for a page (tasks_from, tasks_limit)")
+        return answer
 
     async def _subscribe(self, number: int, request: api.Subscribe) -> None:
         """Answer with a snapshot, and let updates follow; another subscription begins anew."""
@@ -189,12 +203,6 @@ class OperatorSession:
     def _overflowed(self) -> None:
         """Answers were dropped: the only clean way on is a new connection, with a new snapshot."""
         self._outbox.end(api.Failure(0, "unavailable", "this connection doesn't read fast enough; connect again"))
-
-
-def _check_size(answer: api.Answer) -> None:
-    size = encoded.size(answer.answer)
-    if size is not None and size > FRAME_BYTES_MAX - ENVELOPE_BYTES:
-        raise LimitExceeded(f"the answer has {size >> 20} MiB: ask for a page (tasks_from, tasks_limit)")
 
 
 def _waits(request: api.AnyRequest) -> bool:

@@ -11,12 +11,13 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from opsconsole_protocol.codec import FRAME_BYTES_MAX
 
 BATCH_MAX = 512
+QUEUED_BYTES_MAX = 64 << 20
 
 
 class Outbox:
     """Collects messages and sends what has come together as one frame.
 
-    When more than `limit` messages wait the peer doesn't keep up: they are dropped and `on_overflow` is called once the
+    When more than `limit` messages, or QUEUED_BYTES_MAX, wait the peer doesn't keep up: they are dropped and `on_overflow` is called once the
     peer reads again, to send it a fresh whole set instead.
     """
 
@@ -32,6 +33,7 @@ class Outbox:
         self._limit = limit
         self._on_overflow = on_overflow
         self._queue: list[msgspec.Struct | Raw] = []
+        self._bytes = 0
         self._has_overflowed = False
         self._wake = asyncio.Event()
         self._is_ending = False
@@ -45,11 +47,13 @@ class Outbox:
 
     def put(self, message: msgspec.Struct | Raw) -> None:
         """Queue a message, encoded already or not; never blocks."""
-        if len(self._queue) >= self._limit:
+        if len(self._queue) >= self._limit or self._bytes > QUEUED_BYTES_MAX:
             self._queue.clear()
+            self._bytes = 0
             self._has_overflowed = True
         if not self._has_overflowed:
             self._queue.append(message)
+            self._bytes += _size(message)
         self._idle.clear()
         self._wake.set()
 
@@ -77,6 +81,7 @@ class Outbox:
         while self._queue:
             batch, self._queue = self._queue[:BATCH_MAX], self._queue[BATCH_MAX:]
             await self._send(batch)
+            self._bytes = max(0, self._bytes - sum(map(_size, batch)))
         if self._has_overflowed:
             self._has_overflowed = False
             self._on_overflow()
@@ -91,6 +96,11 @@ class Outbox:
         half = len(batch) // 2
         await self._send(batch[:half])
         await self._send(batch[half:])
+
+
+def _size(message: msgspec.Struct | Raw) -> int:
+    """The bytes that are held by a message; of one that isn't encoded yet they aren't counted: all large ones are."""
+    return len(message) if isinstance(message, Raw) else 0
 
 
 class Closed(Exception):

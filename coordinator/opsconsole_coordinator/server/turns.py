@@ -4,6 +4,13 @@ import asyncio
 from collections import Counter, OrderedDict, deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+
+@dataclass(eq=False, slots=True)
+class _Ticket:
+    future: "asyncio.Future[None]"
+    is_in: bool = False
 
 
 class Turns:
@@ -13,7 +20,7 @@ class Turns:
         self._free = room
         self._each = each
         self._inside: Counter[str] = Counter()
-        self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
+        self._waiting: OrderedDict[str, deque[_Ticket]] = OrderedDict()
 
     @asynccontextmanager
     async def turn(self, caller: str) -> AsyncIterator[None]:
@@ -25,16 +32,16 @@ class Turns:
             self._leave(caller)
 
     async def _enter(self, caller: str) -> None:
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(caller, deque()).append(future)
+        ticket = _Ticket(asyncio.get_running_loop().create_future())
+        self._waiting.setdefault(caller, deque()).append(ticket)
         self._admit()
         try:
-            await future
+            await ticket.future
         except asyncio.CancelledError:
-            if future.cancelled():
-                self._forget(caller, future)
-            else:
+            if ticket.is_in:
                 self._leave(caller)  # it was this one's turn just then
+            else:
+                self._forget(caller, ticket)
             raise
 
     def _leave(self, caller: str) -> None:
@@ -51,17 +58,18 @@ class Turns:
             if caller is None:
                 return
             queue = self._waiting.pop(caller)
-            future = queue.popleft()
+            ticket = queue.popleft()
             if queue:
                 self._waiting[caller] = queue  # behind all others
-            if not future.cancelled():
+            if not ticket.future.done():  # else it was cancelled, and has not heard of it yet
+                ticket.is_in = True
                 self._free -= 1
                 self._inside[caller] += 1
-                future.set_result(None)
+                ticket.future.set_result(None)
 
-    def _forget(self, caller: str, future: asyncio.Future[None]) -> None:
+    def _forget(self, caller: str, ticket: "_Ticket") -> None:
         queue = self._waiting.get(caller)
-        if queue is not None and future in queue:
-            queue.remove(future)
+        if queue is not None and ticket in queue:
+            queue.remove(ticket)
             if not queue:
                 del self._waiting[caller]

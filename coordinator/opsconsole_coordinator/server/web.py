@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
+from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from opsconsole_coordinator.server.agent_session import AgentSession
@@ -98,7 +99,7 @@ class Web:
     async def _health(self, request: Request) -> JSONResponse:
         """No secrets, no names: for load balancers and monitoring."""
         del request
-        trouble = self._kernel.trouble
+        trouble = self._kernel.trouble or self._logs.trouble
         body = {"healthy": not trouble, "uptime_ms": self._kernel.clock.uptime_ms()}
         return JSONResponse(body, status_code=503 if trouble else 200)
 
@@ -184,6 +185,11 @@ class _Protocol(WebSocketsSansIOProtocol):
     """
 
     gone: Callable[[], None]
+
+    async def send(self, message: ASGISendEvent) -> None:
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body" and not message.get("more_body"):
+            self.handshake_complete = True  # it is, by a no; else uvicorn logs a line for each of whom it is told
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)

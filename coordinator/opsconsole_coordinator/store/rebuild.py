@@ -2,11 +2,14 @@
 
 import sqlite3
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from opsconsole_coordinator.core.dependency import note_dependency
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.model import Attempt, Job
 from opsconsole_coordinator.store import query
+from opsconsole_protocol.bound import check_tree
+from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.ids import JobId
 from opsconsole_protocol.state import TaskState
 
@@ -25,6 +28,7 @@ def load(connection: sqlite3.Connection, random_bits: Callable[[int], int], name
     for worker in query.workers(connection):
         worker.heard_at_ms = now_ms
         worker.connection = "silent"
+        worker.properties = _tellable(worker.properties)
         fleet.workers[worker.id] = worker
     jobs, attempts = query.live_jobs(connection)
     for job in jobs:
@@ -36,6 +40,15 @@ def load(connection: sqlite3.Connection, random_bits: Callable[[int], int], name
     fleet.job_seq = max((job.seq for job in jobs), default=0)
     fleet.must_schedule = True
     return fleet
+
+
+def _tellable(properties: dict[str, Any]) -> dict[str, Any]:
+    """A worker's properties, unless they are what would break every list: then it tells them again when it returns."""
+    try:
+        check_tree("a worker's properties", properties)
+    except InvalidRequest:
+        return {}
+    return properties
 
 
 def enter(fleet: Fleet, job: Job, attempts: list[Attempt], after: Mapping[JobId, TaskState] | None = None) -> None:

@@ -73,6 +73,7 @@ from opsconsole_protocol.api.request import (
 from opsconsole_protocol.api.row import (
     AttemptRow,
     EventRow,
+    InputCheck,
     InvitationRow,
     JobDetail,
     JobRow,
@@ -114,6 +115,7 @@ __all__ = [
     "Failure",
     "Health",
     "Hello",
+    "InputCheck",
     "InvitationList",
     "InvitationRow",
     "Invite",

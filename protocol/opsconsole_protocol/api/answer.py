@@ -35,10 +35,16 @@ class WorkerList(Answered, frozen=True, kw_only=True, tag="worker_list"):
 
 
 class JobList(Answered, frozen=True, kw_only=True, tag="job_list"):
-    """Jobs, in the order asked for; `more` when a further page exists."""
+    """Jobs, in the order asked for; `more` when a further page may exist.
+
+    A filter looks at so many jobs for one page and no more: `next_ms` and `next_id` say where it left off. Without them
+    the next page comes after the last job.
+    """
 
     jobs: tuple[JobRow, ...]
     more: bool = False
+    next_ms: int | None = None
+    next_id: str = ""
 
 
 class ProjectList(Answered, frozen=True, kw_only=True, tag="project_list"):
@@ -148,6 +154,8 @@ class Health(Answered, frozen=True, kw_only=True, tag="health"):
     pending_tasks: int
     store_seq: int
     adopting: bool = False
+    trouble: str = ""
+    """Why it isn't healthy, in one line."""
     watchers: tuple[str, ...] = ()
 
 

@@ -117,9 +117,13 @@ class Why(Request, frozen=True, kw_only=True, tag="why"):
 
 
 class AskCandidates(Request, frozen=True, kw_only=True, tag="job_request"):
-    """Ask every worker whether it would take this job now. Answered by Candidates."""
+    """Ask every worker whether it would take this job now. Answered by Candidates.
+
+    What workers say of input files is waited for so long at most; who hasn't answered then is shown as being asked.
+    """
 
     spec: JobSpec
+    wait_ms: Annotated[int, Meta(ge=0, le=60_000)] = 2_000
 
 
 class ReadLog(Request, frozen=True, kw_only=True, tag="logs"):

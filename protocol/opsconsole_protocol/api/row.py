@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from opsconsole_protocol.link import Gpu, Host, TaskUsage
+from opsconsole_protocol.link import Gpu, Host, TaskProgress, TaskUsage
 from opsconsole_protocol.spec import JobSpec
 
 
@@ -57,6 +57,8 @@ class JobRow(Row, frozen=True, kw_only=True):
     """How long like jobs of this project took, from history."""
     command: str = ""
     """What its first task runs, as a shell would read it, cut where it is long."""
+    advance: TaskProgress | None = None
+    """How far it is by what its tasks print: of one task as it counts, of several in tasks with parts of running ones."""
 
 
 class AttemptRow(Row, frozen=True, kw_only=True):
@@ -96,6 +98,7 @@ class TaskRow(Row, frozen=True, kw_only=True):
     finished_at_ms: int | None
     output_path: str | None = None
     resource_usage: TaskUsage | None = None
+    progress: TaskProgress | None = None
     parameters: dict[str, Any] = {}
     attempts: tuple[AttemptRow, ...] = ()
 
@@ -182,6 +185,18 @@ class TemplateRow(Row, frozen=True, kw_only=True):
     created_at_ms: int = 0
 
 
+class InputCheck(Row, frozen=True, kw_only=True):
+    """What one worker says of one input file.
+
+    `state` is found, missing (it looked, `detail` says why), no_folder (it has none for inputs), unreachable, or asking:
+    it hasn't answered yet.
+    """
+
+    name: str
+    state: str
+    detail: str = ""
+
+
 class Verdict(Row, frozen=True, kw_only=True):
     """What one worker says to one job, or would say: `accepted`, or the reason why not.
 
@@ -198,6 +213,8 @@ class Verdict(Row, frozen=True, kw_only=True):
     input: str = ""
     checks: tuple[tuple[str, bool, str], ...] = ()
     """Each requirement: its words, whether it holds, what the worker has."""
+    inputs: tuple[InputCheck, ...] = ()
+    """What the worker says of each input file, in the order of the spec."""
 
 
 class JobDetail(Row, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ from textual.screen import Screen
 
 from opsconsole_console import screen as screens
 from opsconsole_console.screen.fault_screen import FaultScreen
+from opsconsole_console.screen.part.text_prompt import TextPrompt
 from tests.console.app.stage import Stage
 
 Open = Callable[[Stage], Awaitable[None]]
@@ -34,6 +35,10 @@ async def _properties(there: Stage) -> None:
     await there.press("d")
 
 
+async def _prompt(there: Stage) -> None:
+    await there.app.push_screen(TextPrompt("What is it called?"))
+
+
 async def _fault(there: Stage) -> None:
     await there.app.push_screen(FaultScreen("it can't be painted"))
 
@@ -51,6 +56,8 @@ OPENED: dict[str, tuple[str, Open]] = {
     "again": ("NewJobScreen", _keys("e")),
     "help": ("HelpScreen", _keys("question_mark")),
     "command line": ("CommandScreen", _keys("colon")),
+    "people": ("PeopleScreen", _line("people")),
+    "prompt": ("TextPrompt", _prompt),
     "fault": ("FaultScreen", _fault),
     "question": ("ConfirmScreen", _keys("c")),
 }

@@ -10,8 +10,11 @@ import msgspec
 from opsconsole_protocol.api import (
     AttemptRow,
     EventRow,
+    InputCheck,
+    InvitationRow,
     JobRow,
     Parameter,
+    PersonRow,
     ProjectRow,
     Snapshot,
     TaskRow,
@@ -30,6 +33,7 @@ JOIN_LINE = f"wss://10.77.0.1:7373#{'5d41402abc4b2a76' * 4}.k3f9ab2q.{'9hj2kq7vt
 
 MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS
+DAY_MS = 24 * HOUR_MS
 
 
 @dataclass(frozen=True)
@@ -370,6 +374,23 @@ def snapshot() -> Snapshot:
     )  # fmt: skip
 
 
+def people() -> tuple[PersonRow, ...]:
+    """Who may do what."""
+    return (
+        PersonRow(name="root", role="admin", is_local=True, connections=1),
+        PersonRow(name="ana", role="operator", connections=2, credentials=2, joined_at_ms=NOW_MS - 3 * DAY_MS),
+        PersonRow(name="bo", role="viewer", joined_at_ms=NOW_MS - DAY_MS, revoked_at_ms=NOW_MS - HOUR_MS),
+    )
+
+
+def invitations() -> tuple[InvitationRow, ...]:
+    """Those that are open."""
+    return (
+        InvitationRow(id="k3f9ab2q", role="worker", name="", tags=("zone=a",), uses_left=19,
+                      expires_at_ms=NOW_MS + HOUR_MS, created_by="root"),
+    )  # fmt: skip
+
+
 def templates() -> tuple[TemplateRow, ...]:
     """Two commands that the lab has named."""
     return (
@@ -405,11 +426,13 @@ def verdicts(spec: JobSpec) -> tuple[Verdict, ...]:
             ("gpu_memory_mb>=40000", memory >= 40_000, f"{memory}"),
             ("a slot free", row.running_tasks < row.max_concurrent_jobs, f"{row.running_tasks} of {row.max_concurrent_jobs} taken"),
         ]  # fmt: skip
-        there = ""
+        there, said = "", []
         if spec.inputs:
             there = "no input folder" if box.paths is None else (
                 "found, 3.2 GB" if box.filesystem == "vast" else f"{spec.inputs[0]} is not there"
             )  # fmt: skip
+            state = "no_folder" if box.paths is None else "found" if there.startswith("found") else "missing"
+            said = [InputCheck(name=name, state=state, detail=there) for name in spec.inputs]
             checks.append((f"input {spec.inputs[0]}", there.startswith("found"), there))
         broken = [check for check in checks if not check[1]]
         reason = "" if not broken else f"{broken[0][0]}: {broken[0][2]}"
@@ -418,7 +441,7 @@ def verdicts(spec: JobSpec) -> tuple[Verdict, ...]:
                 worker_id=row.id, worker=row.name, accepted=not broken, reason=reason, gpus_free=free, input=there,
                 estimated_start_ms=0 if not broken else (18 * MINUTE_MS if free == 0 and row.gpus else None),
                 estimated_duration_ms=None if memory < 20_000 else 2 * HOUR_MS * 81_920 // memory // 2,
-                checks=tuple(checks),
+                checks=tuple(checks), inputs=tuple(said),
             )
         )  # fmt: skip
     return tuple(sorted(found, key=lambda verdict: (not verdict.accepted, verdict.worker)))

@@ -4,10 +4,13 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from msgspec.structs import replace
+
 from opsconsole.fleet import Fleet
 from opsconsole_console.app.source import Contact, OnChange, OnContact
-from opsconsole_protocol import api
+from opsconsole_protocol import api, job_filter
 from opsconsole_protocol.error import Conflict, NotFound, OpsconsoleError, Unavailable
+from opsconsole_protocol.spec import JobSpec
 from tests.console.app import recorded, recorded_log
 
 
@@ -33,10 +36,17 @@ class RecordedSource:
         self.log_requests: list[api.ReadLog] = []
         self.refuse: tuple[type, OpsconsoleError] | None = None
         self.older: list[api.JobRow] = []
+        self.older_events: list[api.EventRow] = []
+        self.page_rows = 1_000
+        """So many jobs or events are in one answer."""
+        self.silent = False
+        """Whether nothing is answered any more, though the connection is there."""
         self.snapshot = snapshot or recorded.snapshot()
         self.log = recorded_log.RecordedLog()
         self.connected = True
         self.join_line = recorded.JOIN_LINE
+        self.people = list(recorded.people())
+        self.invitations = list(recorded.invitations())
         self.unreachable = ""
         """Why nobody answers from the start on; empty where somebody does."""
         self.watchers: tuple[str, ...] = ("ana",)
@@ -93,6 +103,8 @@ class RecordedSource:
         await asyncio.sleep(0)
         if not self.connected:
             raise Unavailable("no connection to the coordinator")
+        if self.silent:
+            await asyncio.Event().wait()
         if isinstance(request, api.ReadLog):
             self.log_requests.append(request)
             return await self.log.read(request, self.fleet)
@@ -124,6 +136,10 @@ def _act(source: RecordedSource, request: api.Act) -> api.ActResult:
 
 
 def _show(source: RecordedSource, request: api.ShowJob) -> api.DetailAnswer:
+    old = next((job for job in source.older if job.id == request.id), None)
+    if old is not None and not any(work.id == old.id for work in recorded.all_work()):
+        spec = JobSpec(command=("python", "old.py"), name=old.name)
+        return api.DetailAnswer(detail=api.JobDetail(job=old, spec=spec, tasks=(), events=()))
     work = _work(request.id)
     events = tuple(event for event in recorded.events() if event.subject == work.id)
     tasks = recorded.tasks_of(work)[request.tasks_from : request.tasks_from + request.tasks_limit]
@@ -167,14 +183,26 @@ def _submit(source: RecordedSource, request: api.SubmitJobs) -> api.JobList:
 
 
 def _events(source: RecordedSource, request: api.ListEvents) -> api.EventList:
-    rows = [event for event in recorded.events() if request.subject in ("", event.subject)]
+    rows = [*recorded.events(), *source.older_events]
+    rows = [event for event in rows if request.subject in ("", event.subject)]
     if request.before_seq is not None:
         rows = [event for event in rows if event.seq < request.before_seq]
     return api.EventList(events=tuple(rows[: request.limit]))
 
 
 def _jobs(source: RecordedSource, request: api.ListJobs) -> api.JobList:
-    return api.JobList(jobs=tuple(source.older), more=False)
+    """Newest first; a filter looks at one page's jobs and no more."""
+    rows = sorted(source.older, key=lambda job: (-job.created_at_ms, job.id))
+    if request.before_ms is not None:
+        before = (-request.before_ms, request.before_id)
+        rows = [job for job in rows if (-job.created_at_ms, job.id) > before]
+    page, more = rows[: source.page_rows], len(rows) > source.page_rows
+    keeps = job_filter.parse(request.filter).keeper(job_filter.looker(source.clock), job_filter.haystack)
+    kept = tuple(job for job in page if keeps is None or keeps(job))
+    answer = api.JobList(jobs=kept, more=more)
+    if more and kept[-1:] != tuple(page[-1:]):
+        answer = replace(answer, next_ms=page[-1].created_at_ms, next_id=page[-1].id)
+    return answer
 
 
 _ANSWERS: dict[type, Callable[..., api.AnyAnswer]] = {
@@ -189,6 +217,11 @@ _ANSWERS: dict[type, Callable[..., api.AnyAnswer]] = {
     ),
     api.ListEvents: _events,
     api.ListJobs: _jobs,
+    api.ListInvitations: lambda s, _r: api.InvitationList(invitations=tuple(s.invitations)),
+    api.ListPeople: lambda s, _r: api.PersonList(people=tuple(s.people)),
+    api.RenamePerson: lambda s, _r: api.PersonList(people=tuple(s.people[:1])),
+    api.RevokeInvitations: lambda s, _r: api.InvitationList(invitations=tuple(s.invitations)),
+    api.RevokePeople: lambda s, _r: api.PersonList(people=tuple(s.people)),
     api.ListTemplates: lambda _s, _r: api.TemplateList(templates=recorded.templates()),
     api.SetPriority: lambda _s, r: api.Done(text=f"{r.id[:4]} has priority {r.priority:+d}"),
     api.SetWorker: lambda _s, _r: api.WorkerList(workers=()),

@@ -1,5 +1,6 @@
 """Where panes go."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -30,6 +31,23 @@ def test_a_wide_terminal_is_used() -> None:
     plan = arrange(300, 70, logs=4, workers_wanted=17)
     assert plan.log_columns == 2
     assert plan.tables_cells == 136
+
+
+@pytest.mark.parametrize(
+    ("width", "height"), [(80, 24), (100, 30), (120, 40), (139, 45), (160, 45), (220, 60), (300, 70)]
+)
+@pytest.mark.parametrize("logs", range(1, 9))
+def test_a_log_that_is_shown_can_be_read(width: int, height: int, logs: int) -> None:
+    """Hard use 31: four logs at 120 × 40 left 22 characters a pane."""
+    plan = arrange(width, height, logs=logs, workers_wanted=17)
+    room = width if plan.tables_cells is None else width - plan.tables_cells
+    assert room // plan.log_columns >= 58
+    lines = height - 2 - (plan.tables_lines or 0)
+    assert lines // plan.log_rows >= 6
+
+
+def test_four_logs_have_room_at_once_at_120_by_40() -> None:
+    assert arrange(120, 40, logs=4, workers_wanted=17).logs_fitting >= 4
 
 
 @given(st.integers(1, 400), st.integers(1, 120), st.integers(0, 12), st.integers(4, 300))

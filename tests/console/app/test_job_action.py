@@ -3,6 +3,7 @@
 from functools import partial
 
 import pytest
+from msgspec.structs import replace
 
 from opsconsole_protocol.api import Act, ListJobs, SetPriority, SetWorker, ShowJob, SubmitJobs
 from opsconsole_protocol.error import Conflict
@@ -148,6 +149,25 @@ async def test_ids_and_paths_are_copied(source: RecordedSource) -> None:
         there.worker("cloud-t4")
         await there.press("y")
         assert "has no input folder" in there.toasts[-1]
+
+
+async def test_the_footer_offers_what_fits_the_job_under_the_cursor(source: RecordedSource) -> None:
+    """Hard use, triage: of a failed job it offers to retry it, not to pause it."""
+    async with stage(source) as there:
+        for job, offered, left_out in (
+            ("42f", ("p Pause", "c Cancel"), ("Retry", "Hold", "Again")),
+            ("6a0", ("h Hold", "c Cancel"), ("Pause", "Retry")),
+            ("c0p", ("r Retry", "e Again"), ("Pause", "Cancel")),
+        ):
+            there.job(job)
+            await there.settle()
+            footer = there.text().splitlines()[-1]
+            assert all(one in footer for one in offered), footer
+            assert not any(one in footer for one in left_out), footer
+        row = source.fleet.jobs["c0p3x7d4ne"]
+        source.change_jobs(replace(row, state="running", finished_at_ms=None, task_counts={"running": 1}))
+        await there.settle()
+        assert "p Pause" in there.text().splitlines()[-1], "and follows what becomes of it"
 
 
 @pytest.mark.parametrize("how", ["asked for", "a viewer's token"])

@@ -1,5 +1,7 @@
 """The new-job dialog."""
 
+import asyncio
+
 import pytest
 from textual.widgets import Input, Select
 
@@ -7,7 +9,7 @@ from opsconsole_console.screen.main.io_line import IoLine
 from opsconsole_console.screen.new_job import new_job_screen
 from opsconsole_console.screen.new_job.candidate_table import CandidateTable
 from opsconsole_console.screen.new_job.new_job_screen import NewJobScreen
-from opsconsole_protocol.api import AskCandidates, SubmitJobs
+from opsconsole_protocol.api import AnyAnswer, AnyRequest, AskCandidates, SubmitJobs
 from opsconsole_protocol.error import Conflict
 from tests.console.app.source import RecordedSource
 from tests.console.app.stage import Stage, stage
@@ -194,3 +196,66 @@ async def test_enter_on_the_button_submits(source: RecordedSource) -> None:
         screen.query_one("#submit").focus()
         await there.press("enter")
         await there.until(lambda: source.asked(SubmitJobs))
+
+
+async def test_an_answer_for_another_name_is_never_shown(
+    source: RecordedSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hard use 37: the old name's ✓ stayed."""
+    async with stage(source, (160, 45)) as there:
+        screen = await dialog(there)
+        table = screen.query_one(CandidateTable)
+        await there.type("x")
+        await fill(there, "inputs", "clips.h5")
+        await there.until(lambda: "found, 3.2 GB" in there.text())
+        monkeypatch.setattr(new_job_screen, "DEBOUNCE_S", 3_600)
+        await there.type("2")
+        assert "found, 3.2 GB" not in there.text()
+        rows = [row for row_id in table.shown_ids if (row := table.row(row_id)) is not None and row.verdict is not None]
+        assert {check.state for row in rows for check in row.checks} == {"asking"}
+        assert "✓" not in there.text()
+
+
+async def test_a_question_that_takes_long_is_not_broken_off_by_the_next(
+    source: RecordedSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hard use 37: a wait of 2 s against a question every 2 s."""
+    monkeypatch.setattr(new_job_screen, "ASK_AGAIN_S", 0.01)
+    begun = ended = 0
+    whole = source.request
+
+    async def slow(request: AnyRequest) -> AnyAnswer:
+        nonlocal begun, ended
+        if not isinstance(request, AskCandidates):
+            return await whole(request)
+        begun += 1
+        for _ in range(50):
+            await asyncio.sleep(0)
+        ended += 1
+        return await whole(request)
+
+    monkeypatch.setattr(source, "request", slow)
+    async with stage(source) as there:
+        await dialog(there)
+        await there.until(lambda: ended >= 3)
+        assert begun - ended <= 1
+
+
+async def test_a_sweep_ports_a_hold_and_a_time_to_start_can_be_typed(source: RecordedSource) -> None:
+    """Hard use 44: the form lacked them."""
+    async with stage(source, (80, 24)) as there:
+        await dialog(there)
+        await there.type("python train.py --lr {lr}")
+        await fill(there, "sweep", "lr=1,2,3")
+        assert "runs  python train.py --lr 1" in there.text()
+        assert "2 more, to  python train.py --lr 3" in there.text()
+        await fill(there, "ports", "master")
+        await fill(there, "hold", "yes")
+        await fill(there, "start_within", "1h")
+        await there.press("ctrl+s")
+        await there.until(lambda: source.asked(SubmitJobs))
+        (request,) = source.asked(SubmitJobs)
+        assert isinstance(request, SubmitJobs)
+        spec = request.submissions[0].spec
+        assert spec.task_commands[2] == ("python", "train.py", "--lr", "3")
+        assert (spec.num_tasks, spec.ports, spec.held, spec.scheduling_timeout_ms) == (3, ("master",), True, 3_600_000)

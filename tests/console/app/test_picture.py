@@ -87,7 +87,7 @@ async def new_job(there: Stage) -> None:
 def found_input(table: CandidateTable, row_id: str) -> bool:
     """Whether a worker has found the input file."""
     row = table.row(row_id)
-    return row is not None and row.verdict is not None and row.verdict.input.startswith("found")
+    return row is not None and any(check.state == "found" for check in row.checks)
 
 
 async def template(there: Stage) -> None:

@@ -164,3 +164,18 @@ def test_an_unfinished_line_is_ended_on_a_terminal() -> None:
     writer.write([part(0, "50 %", partial=True)], f"{JOB}/task-0", 0)
     writer.close()
     assert out.getvalue() == "50 %\n"
+
+
+@pytest.mark.parametrize("text", ["9" * 400, "9" * 16, "0001-01-01T00:00+23:00", "9999-12-31T23:59:59-23:00"])
+def test_a_time_that_no_calendar_has_is_refused_in_words(text: str) -> None:
+    """Hard use 65."""
+    with pytest.raises(InvalidRequest) as error:
+        since_ms(text)
+    assert len(error.value.message) < 200
+
+
+@pytest.mark.parametrize("at_ms", [-1, 0, 253_402_300_799_999, 253_402_300_800_000, 1 << 62])
+def test_a_line_of_a_worker_whose_clock_is_mad_is_printed_all_the_same(at_ms: int) -> None:
+    """Hard use 65: `logs -t` after the year 9999."""
+    out, _ = written([LogLine(0, Source.STDOUT, "hello", at_ms)], timestamps=True)
+    assert out.endswith("Z hello\n")

@@ -111,8 +111,8 @@ def test_what_isnt_given_is_the_protocols_default(run: Run, server: FakeServer) 
     [
         (["--env", "NOT_SET_HERE"], "--env NOT_SET_HERE: it is not set here"),
         (["--workdir", "here"], "not absolute"),
-        (["--priority", "5000000"], "priority: expected `int` <= 1000000"),
-        (["--name", "n" * 300], "name: expected `str` of length <= 200"),
+        (["--priority", "5000000"], "priority: must be at most 1000000"),
+        (["--name", "n" * 300], "name: must have at most 200 characters"),
         (["--require", ">=5"], "can't read '>=5'"),
         (["--port", "a-b"], "ports"),
         (["--sweep", "lr=1,2", "--tasks", "3"], "--tasks and --sweep exclude each other"),

@@ -73,7 +73,14 @@ _MARKER = re.compile(r" … \[cut: [0-9,]+ bytes( so far)?\]$")
 def expected(line: Line) -> Row:
     """What a reader who has put fragments together knows of a line."""
     text = line.data[:LINE_BYTES_MAX].decode(errors="replace")
+    if len(line.data) > LINE_BYTES_MAX and b"\r" in line.data:
+        text = _state(line.data.decode(errors="replace"))
     return line.number, line.source, text, line.at_ms, not line.closed, len(line.data)
+
+
+def _state(text: str) -> str:
+    """Of a long line that starts over only what it shows in the end is compared, as far as both sides have it."""
+    return text.rstrip("\r").rpartition("\r")[2][: LINE_BYTES_MAX // 4]
 
 
 def put_together(lines: list[LogLine]) -> list[Row]:
@@ -83,19 +90,23 @@ def put_together(lines: list[LogLine]) -> list[Row]:
         line = msgspec.structs.replace(marked, data=_MARKER.sub("", marked.data))
         before = known.get(line.line_number)
         if before is None:
-            assert line.start == 0, "a line begins with its first byte"
+            assert line.start == 0 or line.data.startswith("\r"), "a line begins with its first byte, or starts over"
             known[line.line_number] = line
             continue
         assert before.partial
-        assert line.start == before.length
+        assert line.start == before.length or (line.start > before.length and line.data.startswith("\r"))
         assert line.source == before.source
         known[line.line_number] = LogLine(
             line.line_number, line.source, before.data + line.data, before.timestamp_ms, line.partial, 0, line.length
         )
     return [
-        (number, line.source, line.data, line.timestamp_ms, line.partial, line.length)
+        (number, line.source, _seen(line), line.timestamp_ms, line.partial, line.length)
         for number, line in sorted(known.items())
     ]
+
+
+def _seen(line: LogLine) -> str:
+    return _state(line.data) if line.length > LINE_BYTES_MAX and "\r" in line.data else line.data
 
 
 def read_all(store: LogStore, query: LogQuery, key: LogKey = KEY, *, ended: bool = False) -> list[LogLine]:

@@ -4,6 +4,8 @@ import asyncio
 
 import pytest
 
+from opsconsole.job_page import after
+from opsconsole_coordinator.server import desk
 from opsconsole_protocol import api, link
 from opsconsole_protocol.error import Ambiguous, Conflict, InvalidRequest, NotFound
 from opsconsole_protocol.ids import JobId
@@ -258,6 +260,28 @@ async def test_pages_of_jobs_meet(site: Site) -> None:
         assert len(seen) == len(set(seen))
         filtered = await operator.call(api.ListJobs(filter=f"id={seen[3]}"))
         assert [job.id for job in filtered.jobs] == [seen[3]]
+
+
+async def test_a_filter_says_where_it_left_off_instead_of_none(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hard use 23: "none" was said of what hadn't been looked at."""
+    monkeypatch.setattr(desk, "SCAN_MAX", 10)
+    async with await site.operator() as operator:
+        names = ["wanted", *["other"] * 24]
+        batch = tuple(
+            api.Submission(some_job_id(), JobSpec(command=("a",), name=name, held=True)) for name in reversed(names)
+        )
+        await operator.call(api.SubmitJobs(submissions=batch))
+        oldest = min((await operator.call(api.ListJobs())).jobs, key=lambda job: (job.created_at_ms, job.id))
+        request, found, pages = api.ListJobs(filter=f"id={oldest.id}"), list[str](), 0
+        while True:
+            answer = await operator.call(request)
+            pages += 1
+            found += [job.id for job in answer.jobs]
+            if not answer.more:
+                break
+            request = after(request, answer)
+        assert found == [oldest.id]
+        assert pages == 3
 
 
 async def test_a_restored_store_is_confirmed_once(site: Site) -> None:

@@ -12,6 +12,7 @@ import pytest
 from opsconsole_coordinator.server import door
 from opsconsole_coordinator.server.places import Places
 from opsconsole_protocol import api
+from opsconsole_protocol.dial import Refused
 from tests.coordinator.server.peer import Site, site
 from tests.waiting import until
 
@@ -101,3 +102,15 @@ async def test_strangers_do_not_keep_out_who_is_known(site: Site, monkeypatch: p
         await until(lambda: len(site.door.places) <= 6, 10)
         for _, writer in silent:
             writer.close()
+
+
+async def test_who_is_turned_away_fills_no_log(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    port = site.door._listener.getsockname()[1]
+    for _ in range(5):
+        with pytest.raises(Refused):
+            await site.connect("/operator", Authorization="Bearer wrong")
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"\x00\xff no HTTP at all\r\n\r\n")
+        assert (await asyncio.wait_for(reader.read(), 20)).startswith(b"HTTP/1.1 400 ")
+        writer.close()
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []

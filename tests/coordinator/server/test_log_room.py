@@ -45,7 +45,7 @@ async def test_an_end_that_comes_while_the_page_is_read_belongs_to_the_next_page
     monkeypatch.setattr(logs, "_attempts", attempts)
     monkeypatch.setattr(logs._store, "read", read)
     try:
-        answers = [(await logs._answer(ReadLog(id=JOB, query=LogQuery()), JOB, 0))[0] for _ in range(2)]
+        answers = [(await logs._answer(ReadLog(id=JOB, query=LogQuery()), "ana", JOB, 0))[0] for _ in range(2)]
         assert [answer.finished for answer in answers] == [False, True]
     finally:
         logs.close()

@@ -128,3 +128,16 @@ async def test_a_message_that_is_too_large_by_itself_goes_alone(setup: Setup, mo
         setup.outbox.put(message)
     await setup.outbox.drained()
     assert setup.socket.messages == messages
+
+
+async def test_large_answers_that_nobody_reads_are_not_gathered(setup: Setup) -> None:
+    """Hard use 59: twelve questions of one who doesn't read took 2.7 GB."""
+    setup.socket.open.clear()
+    large = msgspec.Raw(msgspec.msgpack.encode("x" * (outbox_module.QUEUED_BYTES_MAX // 4)))
+    for _ in range(LIMIT):
+        setup.outbox.put(large)
+        await asyncio.sleep(0)
+        held = sum(len(one) for one in setup.outbox._queue if isinstance(one, msgspec.Raw))
+        assert held <= 1.5 * outbox_module.QUEUED_BYTES_MAX
+    setup.socket.open.set()
+    await until(lambda: setup.overflows == 1)

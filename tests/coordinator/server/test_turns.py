@@ -75,7 +75,7 @@ async def test_who_goes_away_leaves_the_room_to_others(when: str) -> None:
         crowd.inside.pop(0)[1].set()
     else:
         crowd.inside.pop(0)[1].set()
-        await asyncio.wait([first])
+        await asyncio.wait((first,))
         second.cancel()
     await crowd.settle()
     crowd.inside.clear()

@@ -278,3 +278,17 @@ def test_a_stored_spec_that_is_no_longer_taken_stops_no_start(poison: dict[str, 
     assert fleet.jobs[job.id].fault.startswith("can't be placed: ")
     assert fleet.jobs[job.id].requirements == ()
     store.connection.close()
+
+
+@pytest.mark.parametrize("tree", [{"a": "x" * 10_000_000}, {"a": msgspec.msgpack.Ext(5, b"x")}], ids=["large", "ext"])
+def test_stored_properties_that_would_break_every_list_are_left_out(tree: dict[str, Any]) -> None:
+    """Hard use 59: a store from before they were refused."""
+    world, store = World(), Direct()
+    world.on_commit = store.commit
+    worker = world.worker()
+    worker.record.properties = tree
+    world.fleet.touch_worker(worker.record)
+    world.commit()
+    fleet = rebuild.load(store.connection, world.random.getrandbits, "lab", world.now_ms)
+    assert fleet.workers[worker.id].properties == {}
+    store.connection.close()

@@ -91,6 +91,7 @@ class JobScreen(DetailScreen, JobActions):
         """Show what changed."""
         self._event_pane.apply(change)
         if change.reset or self._job_id in change.jobs:
+            self.refresh_bindings()
             if self.is_current:
                 self._model.look(self._job_id)
             self._show()
@@ -128,6 +129,8 @@ class JobScreen(DetailScreen, JobActions):
         if detail is None:
             return
         is_first = not self._task_pane.table.total
+        if is_first:
+            self.refresh_bindings()
         self._task_pane.show_tasks(detail.tasks, detail.job.num_tasks)
         if is_first and detail.job.num_tasks > 1:
             self._task_pane.table.move_to(str(likely_task(detail.tasks)))

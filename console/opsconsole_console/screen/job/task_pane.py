@@ -7,6 +7,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
 from opsconsole_console.app.clock import Clock
+from opsconsole_console.app.holding import ALL, Extent, Holding
 from opsconsole_console.screen.job.job_facts import task_grid
 from opsconsole_console.screen.job.task_line import TaskLine, task_columns, task_lines
 from opsconsole_console.screen.part.home import home
@@ -25,6 +26,7 @@ _HOTKEYS = {"task": "T", "state": "S", "where": "W", "time": "I", "memory": "M"}
 class TaskPane(TablePane[TaskLine]):
     """One row a task, earlier attempts under it; a block a task above them where there are several."""
 
+    nothing = "No tasks"
     BINDINGS: ClassVar[list[BindingType]] = [
         *sort_bindings("tasks", _HOTKEYS),
         Binding("l", "logs", "Logs", tooltip="Of this task or attempt", id="task.logs"),
@@ -39,7 +41,7 @@ class TaskPane(TablePane[TaskLine]):
         super().__init__(number=1, title="Tasks", id="tasks")
 
     def make_table(self) -> LiveTable[str, TaskLine]:
-        return LiveTable(self.columns(80), empty="No tasks", flush_hz=None, id="task-table")
+        return LiveTable(self.columns(80), flush_hz=None, id="task-table")
 
     def compose(self) -> ComposeResult:
         yield self._grid
@@ -62,6 +64,8 @@ class TaskPane(TablePane[TaskLine]):
         self._tasks = tasks
         self.table.set_rows(task_lines(tasks))
         self.subject = f"first {len(tasks):,} of {total:,}" if len(tasks) < total else fmt.plural(total, "task")
+        note = f"the first {len(tasks):,} of {total:,} tasks are looked at: `opsconsole show` lists all"
+        self.hold(ALL if len(tasks) >= total else Holding(Extent.PART, note=note))
         self._show_grid()
 
     def on_resize(self) -> None:

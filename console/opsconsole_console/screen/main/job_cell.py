@@ -20,11 +20,18 @@ class Progress(NamedTuple):
 
 
 def progress(job: JobRow, now_ms: int) -> Progress:
-    """From finished tasks where there are several, else from how long like jobs took."""
+    """By what the tasks print and how many have ended, else from how long like jobs took."""
     if job.started_at_ms is None or job.finished_at_ms is not None:
         return Progress(None, False, None)
     elapsed_ms = max(0, now_ms - job.started_at_ms)
     remaining_ms: float | None = None
+    if job.advance is not None:
+        fraction = job.advance.done / job.advance.total
+        if job.state == "running":
+            remaining_ms = job.advance.eta_ms
+            if remaining_ms is None and fraction > 0:
+                remaining_ms = elapsed_ms * (1 - fraction) / fraction
+        return Progress(fraction, False, remaining_ms)
     if job.progress:
         if job.state == "running":
             remaining_ms = elapsed_ms * (1 - job.progress) / job.progress

@@ -1,35 +1,48 @@
 """Pane 2: the jobs."""
 
+import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from textual import on
 
 from opsconsole.fleet import Change
+from opsconsole.job_page import after
+from opsconsole_console.app.holding import ALL, NOTHING_YET, Extent, Holding
 from opsconsole_console.app.model import Model
+from opsconsole_console.app.source import ask
 from opsconsole_console.screen.main import job_cell
 from opsconsole_console.screen.main.job_column import DEFAULT_SORT, HOTKEYS, SPILL_FROM, job_columns
-from opsconsole_console.screen.part.home import home
+from opsconsole_console.screen.part.home import begin, home
 from opsconsole_console.screen.part.job_action import JobActions
 from opsconsole_console.screen.part.spill_table import BelowTable, SpillTable
 from opsconsole_console.screen.part.table_pane import TablePane, sort_bindings
 from opsconsole_console.widget.column import Column
 from opsconsole_console.widget.live_table import LiveTable
 from opsconsole_protocol import job_filter
-from opsconsole_protocol.api import JobRow
+from opsconsole_protocol.api import JobList, JobRow, ListJobs
+from opsconsole_protocol.error import Unavailable
 from opsconsole_protocol.filter import Filter
 
-_EMPTY = "No jobs yet\n\nn makes one;  opsconsole submit does the same from a shell"
+_FOUND_MAX = 5_000
+"""So many older ones are looked for and shown at most."""
+_PAUSE_S = 0.3
+"""So long nothing is typed before older jobs are looked through."""
+_AGAIN_S = 2.0
 _NEAR_END_ROWS = 20
+_PAGE_JOBS = 500
 
 
 class JobPane(TablePane[JobRow], JobActions):
     """Every unfinished job and the newest finished ones; older ones are fetched as the cursor comes near the end."""
 
+    nothing = "No jobs yet\n\nn makes one;  opsconsole submit does the same from a shell"
     BINDINGS = sort_bindings("jobs", HOTKEYS)
 
     def __init__(self, model: Model) -> None:
         self._model = model
+        self._looked = False
+        self._found_all = False
         super().__init__(number=2, title="Jobs", id="jobs")
 
     def make_table(self) -> SpillTable[str, JobRow]:
@@ -37,7 +50,6 @@ class JobPane(TablePane[JobRow], JobActions):
             self.columns(80),
             spill=lambda job: job_cell.remark(job, self._model.clock()),
             spill_from=lambda _job: SPILL_FROM,
-            empty=_EMPTY,
             id="job-table",
         )
         table.sort_by(DEFAULT_SORT, reverse=False)
@@ -55,6 +67,10 @@ class JobPane(TablePane[JobRow], JobActions):
     def read_filter(self, text: str, *, inverted: bool) -> Filter:
         return job_filter.parse(text, inverted=inverted)
 
+    @property
+    def fields(self) -> Sequence[str]:
+        return sorted(job_filter.FIELDS)
+
     def selected_jobs(self) -> Sequence[JobRow]:
         ids = self.table.marked or ([self.table.cursor_id] if self.table.cursor_id is not None else [])
         return [row for row in map(self._model.job, ids) if row is not None]
@@ -69,7 +85,10 @@ class JobPane(TablePane[JobRow], JobActions):
             self.table.set_rows(self._model.jobs())
         else:
             self._fold(change)
+        if self.table.cursor_id in change.jobs:
+            self.refresh_bindings()
         self.subject = self._counted()
+        self._hold()
         if not self.filter.empty:
             self.show_state()
 
@@ -80,6 +99,7 @@ class JobPane(TablePane[JobRow], JobActions):
 
     @on(LiveTable.RowHighlighted)
     def _look(self, event: LiveTable.RowHighlighted) -> None:
+        self.refresh_bindings()
         if event.row_id is not None and event.left is not None:
             self._model.look(event.row_id)
 
@@ -87,6 +107,47 @@ class JobPane(TablePane[JobRow], JobActions):
         self.table.upsert({job_id: row for job_id in change.jobs if (row := self._model.job(job_id)) is not None})
         self.table.discard(change.jobs_removed)
         self.table.apply_pending()
+
+    # -- how much is here -----------------------------------------------------------------------------------------
+
+    def set_filter(self, text: str, *, inverted: bool | None = None) -> None:
+        super().set_filter(text, inverted=inverted)
+        self._looked = self._found_all = False
+        self._hold()
+        if self._model.jobs_missing and self.is_mounted:
+            begin(self, self._look_through, "search")
+
+    def _hold(self) -> None:
+        model = self._model
+        if not model.is_known:
+            self.hold(NOTHING_YET)
+        elif not model.jobs_missing or (not self.filter.empty and self._found_all):
+            self.hold(ALL)
+        elif self.filter.empty or not self._looked:
+            self.hold(Holding(Extent.PART, looking=not self.filter.empty))
+
+    async def _look_through(self) -> None:
+        """Have the coordinator look through all jobs for what the filter wants: only the newest are here."""
+        await asyncio.sleep(_PAUSE_S)
+        keep = self.filter.keeper(self.properties, self.haystack)
+        asked = "" if self.filter.inverted else self.filter.text
+        request, found = ListJobs(filter=asked, limit=_PAGE_JOBS), 0
+        while keep is not None and found < _FOUND_MAX:
+            try:
+                answer = await ask(home(self).source, request, JobList)
+            except Unavailable:
+                await asyncio.sleep(_AGAIN_S)
+                continue
+            kept = [row for row in answer.jobs if keep(row)]
+            found += len(kept)
+            self._model.add_older(kept)
+            if not answer.more:
+                self._found_all = True
+                self._hold()
+                return
+            request = after(request, answer)
+        self._looked = True
+        self.hold(Holding(Extent.PART, note=f"the newest {found:,} that match are shown") if keep else self.holding)
 
     def _counted(self) -> str:
         missing = self._model.jobs_missing
@@ -97,5 +158,6 @@ class JobPane(TablePane[JobRow], JobActions):
         table = self.table
         if not isinstance(table, BelowTable):
             return
-        if table.sorted_by == DEFAULT_SORT and self._model.jobs_missing and table.rows_below < _NEAR_END_ROWS:
+        is_whole = self.filter.empty and table.sorted_by == DEFAULT_SORT
+        if is_whole and self._model.jobs_missing and table.rows_below < _NEAR_END_ROWS:
             home(self).fetch_older_jobs()

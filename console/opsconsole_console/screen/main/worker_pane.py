@@ -8,6 +8,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
 from opsconsole.fleet import Change
+from opsconsole_console.app.holding import ALL, NOTHING_YET
 from opsconsole_console.app.model import Model
 from opsconsole_console.screen.main import worker_cell
 from opsconsole_console.screen.main.io_line import IoLine
@@ -18,7 +19,6 @@ from opsconsole_console.widget.column import Column
 from opsconsole_console.widget.live_table import LiveTable
 from opsconsole_protocol.api import WorkerRow
 
-_EMPTY = "No workers yet\n\n:invite prints the line to paste on a GPU host"
 _FRAME_LINES = 4
 """Edges, header and the line of folders."""
 
@@ -26,6 +26,7 @@ _FRAME_LINES = 4
 class WorkerPane(TablePane[WorkerRow], WorkerActions):
     """Every worker with its load; where to put files for the one under the cursor."""
 
+    nothing = "No workers yet\n\n:invite prints the line to paste on a GPU host"
     BINDINGS: ClassVar[list[BindingType]] = [
         *sort_bindings("workers", HOTKEYS),
         Binding("l", "worker_logs", "Logs", tooltip="Follow what runs there", id="worker.logs"),
@@ -36,7 +37,7 @@ class WorkerPane(TablePane[WorkerRow], WorkerActions):
         super().__init__(number=1, title="Workers", id="workers")
 
     def make_table(self) -> LiveTable[str, WorkerRow]:
-        table: LiveTable[str, WorkerRow] = LiveTable(self.columns(80), empty=_EMPTY, flush_hz=None, id="worker-table")
+        table: LiveTable[str, WorkerRow] = LiveTable(self.columns(80), flush_hz=None, id="worker-table")
         table.sort_by("name", reverse=False)
         return table
 
@@ -70,6 +71,7 @@ class WorkerPane(TablePane[WorkerRow], WorkerActions):
             self.table.upsert({one: workers[one] for one in change.workers if one in workers})
             self.table.discard(change.workers_removed)
             self.table.apply_pending()
+        self.hold(ALL if self._model.is_known else NOTHING_YET)
         self._tell_folders()
         if not self.filter.empty:
             self.show_state()

@@ -12,7 +12,11 @@ from opsconsole_console.screen.part.spill_table import SpillTable
 from opsconsole_console.widget import format as fmt
 from opsconsole_console.widget.cell import Cell, cell
 from opsconsole_console.widget.column import Column
-from opsconsole_protocol.api import Candidates, Verdict, WorkerRow
+from opsconsole_protocol.api import Candidates, InputCheck, Verdict, WorkerRow
+
+_STATES = (("no_folder", "state-failed"), ("missing", "state-failed"), ("unreachable", "text-muted"),
+           ("asking", "text-muted"))  # fmt: skip
+_WORDS = {"no_folder": "no input folder", "unreachable": "not reached", "asking": "asking …"}
 
 AUTOMATIC = ""
 """The id of the row that leaves the choice to the coordinator."""
@@ -27,10 +31,22 @@ class Candidate:
     verdict: Verdict | None = None
     worker: WorkerRow | None = None
     text: str = ""
-    ask_inputs: bool = False
+    inputs: tuple[str, ...] = ()
+    """The input files as they are named now: an answer about others is none about these."""
+
+    @property
+    def checks(self) -> tuple[InputCheck, ...]:
+        """What the worker says of each."""
+        said = {} if self.verdict is None else {check.name: check for check in self.verdict.inputs}
+        return tuple(said.get(name, InputCheck(name=name, state="asking")) for name in self.inputs)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it still has to say something."""
+        return any(check.state == "asking" for check in self.checks)
 
 
-def candidates(answer: Candidates, model: Model, chosen: str, *, inputs: bool) -> dict[str, Candidate]:
+def candidates(answer: Candidates, model: Model, chosen: str, inputs: tuple[str, ...]) -> dict[str, Candidate]:
     """Automatic first, then workers as ranked."""
     rows = {"automatic": Candidate("automatic", not chosen, text=answer.text)}
     for verdict in answer.verdicts:
@@ -48,7 +64,7 @@ class CandidateTable(SpillTable[str, Candidate]):
         super().__init__(
             _columns(),
             spill=_refusal,
-            spill_from=lambda row: "gpus" if row.verdict is None else "start",
+            spill_from=lambda row: "verdict" if row.verdict is None else "start",
             empty="asking every worker …",
             id="candidate-table",
         )
@@ -77,6 +93,8 @@ def _name(row: Candidate) -> Cell:
 def _verdict(row: Candidate) -> Cell:
     if row.verdict is None:
         return cell("")
+    if row.is_open:
+        return cell("◌", "text-muted")
     return cell("✓", "state-succeeded") if row.verdict.accepted else cell("✗", "state-failed")
 
 
@@ -88,13 +106,22 @@ def _free(row: Candidate) -> Cell:
 
 
 def _input(row: Candidate) -> Cell:
-    verdict = row.verdict
-    if verdict is None:
+    if row.verdict is None:
         return cell("")
-    if not row.ask_inputs:
+    if not row.inputs:
         label = worker_cell.io_paths(row.worker)[2] if row.worker is not None else ""
         return cell(label or fmt.NOTHING, "text-muted")
-    return cell(verdict.input, "state-succeeded" if verdict.input.startswith("found") else "state-failed")
+    return input_cell(row.checks)
+
+
+def input_cell(checks: Sequence[InputCheck]) -> Cell:
+    """The first that keeps the job away, or that all is there."""
+    for state, tone in _STATES:
+        for check in checks:
+            if check.state == state:
+                name = f"{check.name}: " if len(checks) > 1 and state != "no_folder" else ""
+                return cell(name + _WORDS.get(state, check.detail), tone)
+    return cell(checks[0].detail if len(checks) == 1 else f"all {len(checks)} found", "state-succeeded")
 
 
 def _start(row: Candidate) -> str:
@@ -113,7 +140,7 @@ def _takes(row: Candidate) -> str:
 def _refusal(row: Candidate) -> Cell | None:
     if row.verdict is None:
         return cell(row.text, "text-muted")
-    if row.verdict.accepted:
+    if row.verdict.accepted or row.is_open:
         return None
     later = _start(row)
     return Cell(((row.verdict.reason, ""), (f"; {later}" if later.startswith("in ") else "", "text-muted")))

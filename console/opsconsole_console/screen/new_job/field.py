@@ -47,4 +47,12 @@ GROUPS: tuple[Group, ...] = (
             (Field("job_timeout", "job time", "no time-out"), Field("gang", "gang", "no; yes: together")),
         ),
     ),
+    Group(
+        "more",
+        (
+            (Field("sweep", "sweep", "lr=0.1,0.01 seed=1,2 with {lr} {seed} in the command"),),
+            (Field("ports", "ports", "names: master"), Field("hold", "hold", "no; yes: until released")),
+            (Field("start_within", "start in", "no time-out"),),
+        ),
+    ),
 )

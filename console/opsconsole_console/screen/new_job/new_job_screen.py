@@ -1,8 +1,10 @@
 """The dialog that makes a job. Nothing that can be checked before submission is left to fail after it."""
 
+import asyncio
 import shlex
 from typing import ClassVar
 
+from msgspec.structs import replace
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -42,6 +44,10 @@ from opsconsole_protocol.error import OpsconsoleError, Unavailable
 
 DEBOUNCE_S = 0.3
 ASK_AGAIN_S = 2.0
+ANSWER_WAIT_MS = 250
+"""How long a question waits for what workers say of input files: those who have said it are shown after that."""
+OPEN_S = 0.25
+"""Between questions while somebody still has to answer."""
 _COMMAND_LINES_MAX = 4
 
 
@@ -92,7 +98,6 @@ class NewJobScreen(ModalScreen[None]):
     def on_mount(self) -> None:
         self._form.query_one("#template-row").display = False
         home(self).look_up(self._fetch_templates)
-        self.set_interval(ASK_AGAIN_S, self._ask)
         self._ask()
 
     def on_resize(self) -> None:
@@ -124,6 +129,10 @@ class NewJobScreen(ModalScreen[None]):
             lines = [*lines[:_COMMAND_LINES_MAX], Line(cell(f"      … {more}", "text-muted"))]
         if not lines:
             lines = [Line(cell("runs  nothing yet: type a command or choose a template", "text-muted"))]
+        spec = self._checked.likely
+        if len(spec.task_commands) > 1 and len(lines) < _COMMAND_LINES_MAX:
+            last = shlex.join(spec.task_commands[-1])
+            lines += wrapped(last, cells, first=f"  {len(spec.task_commands) - 1:,} more, to  ")[:1]
         self._preview.show([*lines, Line(cell("      " + self._terms(), "text-muted"))])
         self._show_status()
 
@@ -136,30 +145,44 @@ class NewJobScreen(ModalScreen[None]):
             f"in {spec.workdir}" if spec.workdir else "",
             " ".join(f"{key}={value}" for key, value in spec.environment.items()),
             f"at most {drafts.spell_duration(spec.timeout_ms)}" if spec.timeout_ms else "",
+            f"ports {' '.join(spec.ports)}" if spec.ports else "",
+            f"starts within {drafts.spell_duration(spec.scheduling_timeout_ms)}" if spec.scheduling_timeout_ms else "",
+            "held until released" if spec.held else "",
         ]
         return " · ".join(part for part in parts if part)
 
     # -- what workers say -------------------------------------------------------------------------------------------
 
     def _ask(self) -> None:
-        begin(self, self._fetch_candidates, "candidates")
+        begin(self, self._keep_asking, "candidates")
 
-    async def _fetch_candidates(self) -> None:
-        try:
-            self._answer = await ask(self._source, AskCandidates(spec=self._checked.likely), Candidates)
-        except Unavailable:
-            return  # the first line says so, and it is asked again
-        except OpsconsoleError as error:
-            self._status.show([Line(cell(error.message, "state-failed"))])
-            return
-        self._show_candidates()
-        self._show_status()
+    async def _keep_asking(self) -> None:
+        """One question after the other about the job as it stands: none breaks off another, so every answer counts."""
+        while True:
+            # What each task of a sweep runs is nothing to the choice of a worker, and may be much.
+            spec = replace(self._checked.likely, task_commands=(), parameters=())
+            try:
+                self._answer = await ask(self._source, AskCandidates(spec=spec, wait_ms=ANSWER_WAIT_MS), Candidates)
+            except Unavailable:
+                pass  # the first line says so
+            except OpsconsoleError as error:
+                self._status.show([Line(cell(error.message, "state-failed"))])
+            else:
+                self._show_candidates()
+                self._show_status()
+            await asyncio.sleep(OPEN_S if self._is_open else ASK_AGAIN_S)
+
+    @property
+    def _is_open(self) -> bool:
+        """Whether some worker still has to say whether it has the inputs."""
+        rows = () if self._answer is None else self._answer.verdicts
+        return any(check.state == "asking" for verdict in rows for check in verdict.inputs)
 
     def _show_candidates(self) -> None:
         if self._answer is None:
             return
-        inputs = bool(self._checked.likely.inputs)
-        self._table.set_rows(candidates(self._answer, self._model, self._form.draft.worker, inputs=inputs))
+        chosen, inputs = self._form.draft.worker, self._checked.likely.inputs
+        self._table.set_rows(candidates(self._answer, self._model, chosen, inputs))
         self._tell_folders()
 
     @on(LiveTable.RowHighlighted)

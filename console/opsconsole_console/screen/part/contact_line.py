@@ -4,6 +4,7 @@ What is shown then is dimmed and as of the last moment that anything was heard. 
 too; for the others `show_contact` puts one there, so that no screen can forget it.
 """
 
+import textwrap
 from typing import Any
 
 from textual.screen import Screen
@@ -16,6 +17,7 @@ from opsconsole_console.widget import format as fmt
 from opsconsole_console.widget.cell import cell, width
 from opsconsole_console.widget.live_table import LiveTable
 
+_WHY_CELLS = 60
 STALE = "-stale"
 """The class of a screen whose rows are no longer known to be so."""
 
@@ -98,7 +100,7 @@ def unknown_text(model: Model) -> str:
     if not is_lost(model):
         return "…"
     why = model.contact.text if model.contact.state == "lost" else ""
-    return "not reached" + (f"\n\n{why}" if why else "")
+    return "\n".join(("not reached", "", *textwrap.wrap(why, _WHY_CELLS)))
 
 
 def trying(model: Model) -> str:

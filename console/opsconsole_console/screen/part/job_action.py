@@ -6,11 +6,14 @@ from typing import ClassVar
 from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
+from opsconsole_console.app import verb as verbs
 from opsconsole_console.screen.part.home import home
 from opsconsole_protocol.api import JobRow
 
 JOB_VERBS = frozenset({"job_pause", "job_cancel", "job_retry", "job_hold", "job_priority", "job_again"})
 """Actions that change something: not there in a read-only console."""
+
+_OFFERED = frozenset({"pause", "cancel", "retry", "again", "hold"})
 
 JOB_BINDINGS: list[BindingType] = [
     Binding("n", "app.new_job", "New", tooltip="A new job", id="job.new"),
@@ -40,6 +43,14 @@ class JobActions(Widget):
 
     def unmark_jobs(self, job_ids: Collection[str]) -> None:
         """Something was done with these: they needn't be marked any more."""
+
+    def offers(self, action: str) -> bool | None:
+        """Whether the footer shows a key for this action now; None: as the binding says."""
+        verb = action.removeprefix("job_")
+        if verb not in _OFFERED:
+            return None
+        jobs = self.selected_jobs()
+        return verb in verbs.fitting_verbs(jobs) if jobs else None
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Hide verbs from those who may only look."""

@@ -4,7 +4,7 @@ from typing import ClassVar, NamedTuple
 
 from rich.segment import Segment
 from textual import events
-from textual.binding import Binding
+from textual.binding import ActiveBinding, Binding
 from textual.screen import Screen
 from textual.strip import Strip
 from textual.widget import Widget
@@ -60,7 +60,7 @@ class KeyBar(Widget):
             return
         shown: dict[str, Binding] = {}
         for active in screen.active_bindings.values():
-            if active.binding.show and active.enabled:
+            if _is_offered(active) and active.enabled:
                 shown.setdefault(active.binding.action, active.binding)
         spots = _placed([(binding, self.app.get_key_display(binding)) for binding in shown.values()], self.size.width)
         if spots != self._spots:
@@ -85,6 +85,13 @@ class KeyBar(Widget):
             if spot.left <= event.x < spot.right:
                 event.stop()
                 self.app.simulate_key(spot.binding.key)
+
+
+def _is_offered(active: ActiveBinding) -> bool:
+    """As the binding says, unless whoever carries it out knows better what fits at the moment."""
+    offers = getattr(active.node, "offers", None)
+    offered = None if offers is None else offers(active.binding.action)
+    return active.binding.show if offered is None else bool(offered)
 
 
 def _placed(keys: list[tuple[Binding, str]], cells: int) -> list[_Spot]:

@@ -8,6 +8,7 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
+from opsconsole_console.app.holding import NOTHING_YET, Holding, empty_text
 from opsconsole_console.screen.part.filter_bar import FilterBar
 from opsconsole_console.screen.part.home import home
 from opsconsole_console.widget.column import Column
@@ -18,6 +19,7 @@ from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.filter import Filter
 
 RowT = TypeVar("RowT")
+_ROWS_ASKED_MAX = 200
 
 
 def sort_bindings(group: str, hotkeys: Mapping[str, str]) -> list[BindingType]:
@@ -41,6 +43,8 @@ class TablePane(Pane, Generic[RowT]):
         super().__init__(number=number, title=title, id=id)
         self.filter = Filter()
         self.table: LiveTable[str, RowT] = self.make_table()
+        self.holding = NOTHING_YET
+        self._say_empty()
         self._columns_for = 0
 
     @abstractmethod
@@ -63,9 +67,19 @@ class TablePane(Pane, Generic[RowT]):
         """What the filter line says. Raises InvalidRequest where it can't be read."""
         return filters.parse(text, inverted=inverted)
 
+    @property
+    def fields(self) -> Sequence[str]:
+        """What conditions can name, as far as the rows at hand tell."""
+        ids = self.table.shown_ids[:_ROWS_ASKED_MAX]
+        rows = (row for row in map(self.table.row, ids) if row is not None)
+        return sorted({name for row in rows for name in self.properties(row)})
+
     def compose(self) -> ComposeResult:
         yield self.table
         yield FilterBar(placeholder=self.filter_hint)
+
+    nothing: ClassVar[str] = ""
+    """What is said where there is no row at all."""
 
     filter_hint: ClassVar[str] = "words, key=value, key>=number, key~regex, !without"
 
@@ -76,7 +90,19 @@ class TablePane(Pane, Generic[RowT]):
         inverted = self.filter.inverted if inverted is None else inverted
         self.filter = self.read_filter(text, inverted=inverted)
         self.table.set_filter(self.filter.keeper(self.properties, self.haystack))
+        self._say_empty()
         self.show_state()
+
+    def hold(self, holding: Holding) -> None:
+        """Say how much of what could be shown is here: what is said of an empty table depends on it."""
+        if holding != self.holding:
+            self.holding = holding
+            self._say_empty()
+            if self.is_mounted:
+                self.show_state()
+
+    def _say_empty(self) -> None:
+        self.table.set_empty(empty_text(self.holding, nothing=self.nothing, filtered=not self.filter.empty))
 
     def show_state(self) -> None:
         """Say in the frame what is filtered, marked and sorted."""
@@ -85,7 +111,7 @@ class TablePane(Pane, Generic[RowT]):
         if marked:
             parts.insert(0, f"{marked} marked")
         if not self.filter.empty:
-            parts.append(f"{self.table.shown:,} of {self.table.total:,}")
+            parts.append(f"{self.table.shown:,} of {self.table.total:,}" + ("…" if self.holding.looking else ""))
         self.state = "  ".join(parts)
         self.refresh_bindings()
 

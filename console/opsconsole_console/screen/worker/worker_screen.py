@@ -9,6 +9,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container, VerticalScroll
 
 from opsconsole.fleet import Change
+from opsconsole_console.app.holding import ALL
 from opsconsole_console.app.model import Model
 from opsconsole_console.app.source import FleetSource
 from opsconsole_console.screen.event_screen import EventPane
@@ -37,6 +38,7 @@ _ASK_AGAIN_S = 5.0
 class WorkerTaskPane(TablePane[WorkerTask], JobActions):
     """What is at work there; the verbs of jobs apply."""
 
+    nothing = "Nothing runs here"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("n", "app.new_job", "New", show=False, id="job.new")]
 
     def __init__(self, model: Model) -> None:
@@ -44,7 +46,7 @@ class WorkerTaskPane(TablePane[WorkerTask], JobActions):
         super().__init__(number=2, title="Tasks", id="worker-tasks")
 
     def make_table(self) -> LiveTable[str, WorkerTask]:
-        return LiveTable(self.columns(80), empty="Nothing runs here", flush_hz=None, id="worker-task-table")
+        return LiveTable(self.columns(80), flush_hz=None, id="worker-task-table")
 
     def columns(self, width: int) -> Sequence[Column[WorkerTask]]:  # noqa: ARG002 - the same at every width
         return worker_task_columns(self._model)
@@ -137,6 +139,7 @@ class WorkerScreen(DetailScreen, WorkerActions):
             self._tasks.state = error.message
         else:
             self._tasks.table.set_rows(tasks)
+            self._tasks.hold(ALL)
             self._tasks.subject = fmt.plural(len(tasks), "task")
 
     def _show(self) -> None:

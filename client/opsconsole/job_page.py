@@ -1,0 +1,14 @@
+"""Going through jobs page by page."""
+
+from msgspec.structs import replace
+
+from opsconsole_protocol.api import JobList, ListJobs
+
+
+def after(request: ListJobs, answer: JobList) -> ListJobs:
+    """What asks for the page after this one, where there may be `more`."""
+    if answer.next_ms is not None:
+        return replace(request, before_ms=answer.next_ms, before_id=answer.next_id)
+    if not answer.jobs:
+        return request
+    return replace(request, before_ms=answer.jobs[-1].created_at_ms, before_id=answer.jobs[-1].id)

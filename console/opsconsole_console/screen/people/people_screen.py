@@ -1,0 +1,128 @@
+"""`:people`: who may do what, and which invitations are open; both can be taken back."""
+
+from functools import partial
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Container
+
+from opsconsole.fleet import Change
+from opsconsole_console.app.model import Model
+from opsconsole_console.app.source import FleetSource, ask
+from opsconsole_console.screen.part.detail_screen import DetailScreen
+from opsconsole_console.screen.part.home import home
+from opsconsole_console.screen.part.key_bar import KeyBar
+from opsconsole_console.screen.part.text_prompt import TextPrompt
+from opsconsole_console.screen.people.person_pane import InvitationPane, PersonPane
+from opsconsole_protocol.api import (
+    InvitationList,
+    InvitationRow,
+    ListInvitations,
+    ListPeople,
+    PersonList,
+    PersonRow,
+    RenamePerson,
+    RevokeInvitations,
+    RevokePeople,
+)
+
+_ASK_AGAIN_S = 5.0
+
+
+class PeopleScreen(DetailScreen):
+    """Keys mean the row under the cursor of the table that has the focus."""
+
+    AUTO_FOCUS = "#person-table"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("n", "invite", "Invite", tooltip="Let somebody in", id="people.invite"),
+        Binding("r", "rename", "Rename", id="people.rename"),
+        Binding("c", "revoke", "Revoke", tooltip="Shut out, or take an invitation back, after a question", id="people.revoke"),
+    ]  # fmt: skip
+
+    def __init__(self, model: Model, source: FleetSource) -> None:
+        super().__init__()
+        self._source = source
+        self._people = PersonPane(model)
+        self._people.add_class("-chosen")
+        self._invitations = InvitationPane(model)
+
+    def compose(self) -> ComposeResult:
+        with Container(classes="detail-body"):
+            yield self._people
+            yield self._invitations
+        yield KeyBar()
+
+    def on_mount(self) -> None:
+        self._ask()
+        self.set_interval(_ASK_AGAIN_S, self._ask)
+
+    def on_screen_resume(self) -> None:
+        self._ask()  # somebody may have been invited meanwhile
+
+    def apply(self, change: Change) -> None:
+        """Ask anew after a lost connection."""
+        if change.reset:
+            self._ask()
+
+    def tick(self) -> None:
+        """A second has passed."""
+        self._people.table.touch()
+        self._invitations.table.touch()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Those who may only look see no verbs."""
+        if action in {"invite", "rename", "revoke"} and home(self).read_only:
+            return False
+        return super().check_action(action, parameters)
+
+    def _ask(self) -> None:
+        if self.is_attached:
+            home(self).look_up(self._fetch)
+
+    async def _fetch(self) -> None:
+        people = (await ask(self._source, ListPeople(), PersonList)).people
+        self._people.table.set_rows({row.name: row for row in people})
+        invitations = (await ask(self._source, ListInvitations(), InvitationList)).invitations
+        self._invitations.table.set_rows({row.id: row for row in invitations})
+
+    # -- actions --------------------------------------------------------------------------------------------------
+
+    def action_invite(self) -> None:
+        home(self).open_invite()
+
+    def action_rename(self) -> None:
+        row = self._people.table.cursor_row
+        if row is not None and self._people.table.has_focus:
+            home(self).do(partial(self._rename, row))
+
+    async def _rename(self, row: PersonRow) -> None:
+        new = await self.app.push_screen_wait(TextPrompt(f"What is {row.name} called from now on?", row.name))
+        if new and new != row.name:
+            await ask(self._source, RenamePerson(name=row.name, new=new), PersonList)
+            home(self).say(f"{row.name} is called {new} now")
+            await self._fetch()
+
+    def action_revoke(self) -> None:
+        if self._invitations.table.has_focus:
+            invitation = self._invitations.table.cursor_row
+            if invitation is not None:
+                home(self).do(partial(self._take_back, invitation))
+            return
+        person = self._people.table.cursor_row
+        if person is not None:
+            home(self).do(partial(self._shut_out, person))
+
+    async def _shut_out(self, row: PersonRow) -> None:
+        here = f" {row.connections} open connections end at once." if row.connections else ""
+        if await home(self).confirm(f"Shut {row.name} out?", f"{row.role}; for good.{here}", "Revoke"):
+            await ask(self._source, RevokePeople(names=(row.name,)), PersonList)
+            home(self).say(f"{row.name} is shut out")
+            await self._fetch()
+
+    async def _take_back(self, row: InvitationRow) -> None:
+        detail = f"for a {row.role}, made by {row.created_by}; nobody comes in by it any more"
+        if await home(self).confirm(f"Take invitation {row.id} back?", detail, "Revoke"):
+            await ask(self._source, RevokeInvitations(ids=(row.id,)), InvitationList)
+            home(self).say(f"invitation {row.id} is taken back")
+            await self._fetch()

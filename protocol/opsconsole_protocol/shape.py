@@ -1,0 +1,62 @@
+"""What is wrong with a value's shape, in words for the person who wrote it: the field's own name, no path into a frame."""
+
+import re
+
+import msgspec
+
+_PLACE = re.compile(r" - at `(?P<path>.*?)`$")
+_STEP = re.compile(r"\.([A-Za-z_]\w*)|\[(\d+|\.\.\.)\]")
+_ENVELOPE = frozenset({"request", "answer", "submissions", "spec", "detail"})
+_KINDS = {
+    "int": "a whole number", "float": "a number", "str": "a text", "bool": "true or false", "array": "a list",
+    "object": "a mapping", "null": "nothing",
+}  # fmt: skip
+
+
+def wrong_shape(error: msgspec.ValidationError) -> str:
+    """One line for whoever wrote the value: `num_tasks: must be at least 1`."""
+    name, what = _split(error)
+    return f"{name}: {_said(what)}" if name else _said(what)
+
+
+def wrong_message(error: msgspec.ValidationError) -> str:
+    """One line for whoever looks after the two sides: `num_tasks: Expected `int` >= 1`."""
+    name, what = _split(error)
+    return f"{name}: {what}" if name else what
+
+
+def _split(error: msgspec.ValidationError) -> tuple[str, str]:
+    text = " ".join(str(error).split())
+    place = _PLACE.search(text)
+    return (_name(place["path"]), text[: place.start()]) if place else ("", text)
+
+
+def _name(path: str) -> str:
+    """`$[0].request.submissions[0].spec.num_tasks` as `num_tasks`."""
+    found = ""
+    for field, index in _STEP.findall(path):
+        if field:
+            found = "" if field in _ENVELOPE else f"{found}.{field}" if found else field
+        elif found and index != "...":
+            found += f"[{index}]"
+    return found
+
+
+def _said(text: str) -> str:
+    if found := re.fullmatch(r"Expected `(?:int|float)` (>=|<=) (-?[\d.]+)", text):
+        return f"must be {'at least' if found[1] == '>=' else 'at most'} {found[2]}"
+    if found := re.fullmatch(r"Expected `(\w+)` of length (>=|<=) (\d+)", text):
+        unit = "characters" if found[1] == "str" else "entries"
+        return f"must have {'at least' if found[2] == '>=' else 'at most'} {found[3]} {unit}"
+    if re.fullmatch(r"Expected `str` matching regex .*", text):
+        return "has characters that can't stand there"
+    if found := re.fullmatch(r"Expected `([\w| ]+)`, got `([\w ]+)`", text):
+        wanted = " or ".join(_kind(kind) for kind in found[1].split(" | "))
+        return f"must be {wanted}, not {_kind(found[2])}"
+    if found := re.fullmatch(r"Object missing required field `(\w+)`", text):
+        return f"{found[1]} is missing"
+    return text[:1].lower() + text[1:].replace("`", "")
+
+
+def _kind(name: str) -> str:
+    return _KINDS.get(name, name)

@@ -1,0 +1,107 @@
+"""What is out of its limits is refused by its name, before the wire (hard use 41, 47, 65): every number, text and list.
+
+Every request with every whole number at its extremes is tried, on the client's edge and on a coordinator.
+"""
+
+from collections.abc import Iterator
+from typing import Any, get_args
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import inspect
+
+from opsconsole_protocol import api
+from opsconsole_protocol.bound import TIME_MS_MAX, WHOLE_MAX
+from opsconsole_protocol.codec import check_request
+from opsconsole_protocol.error import InvalidRequest
+from opsconsole_protocol.log import LogQuery
+from tests.protocol import sample
+from tests.protocol.refusal import may_refuse
+
+EXTREME = (
+    0,
+    -1,
+    1,
+    2**31,
+    WHOLE_MAX,
+    WHOLE_MAX + 1,
+    TIME_MS_MAX,
+    TIME_MS_MAX + 1,
+    -(2**63),
+    2**63 - 1,
+    2**63,
+    2**64 - 1,
+)
+
+
+def whole_numbers(kind: inspect.Type, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Where in a struct whole numbers are."""
+    match kind:
+        case inspect.StructType(fields=fields):
+            for field in fields:
+                yield from whole_numbers(field.type, (*path, field.name))
+        case inspect.UnionType(types=types):
+            for one in types:
+                yield from whole_numbers(one, path)
+        case inspect.IntType():
+            yield path
+
+
+REQUESTS: dict[str, Any] = {**sample.REQUESTS, **sample.TRUST_REQUESTS}
+WRITTEN_BY_US = {("set_template", ("template", "created_at_ms"))}
+PLACES = [
+    (tag, path)
+    for tag, request in REQUESTS.items()
+    for path in whole_numbers(inspect.type_info(type(request)))
+    if (tag, path) not in WRITTEN_BY_US
+]  # fmt: skip
+
+
+def with_number(request: msgspec.Struct, path: tuple[str, ...], number: int) -> Any:
+    name, *rest = path
+    value = with_number(getattr(request, name), tuple(rest), number) if rest else number
+    return msgspec.structs.replace(request, **{name: value})
+
+
+@pytest.mark.parametrize(
+    ("tag", "path"), PLACES, ids=lambda value: value if isinstance(value, str) else ".".join(value)
+)
+def test_a_number_beyond_every_limit_is_refused_by_its_name(tag: str, path: tuple[str, ...]) -> None:
+    for number in (2**63, 2**64 - 1, 2**70):
+        with pytest.raises(InvalidRequest) as error:
+            check_request(with_number(REQUESTS[tag], path, number))
+        assert "\n" not in error.value.message
+        assert path[-1] in error.value.message or number == 2**70
+
+
+@pytest.mark.parametrize("tag", sorted(REQUESTS))
+def test_what_is_within_its_limits_passes(tag: str) -> None:
+    check_request(REQUESTS[tag])
+
+
+@given(st.sampled_from(PLACES), st.sampled_from(EXTREME))
+def test_any_number_passes_or_is_refused_in_one_line(place: tuple[str, tuple[str, ...]], number: int) -> None:
+    tag, path = place
+    with may_refuse(InvalidRequest):
+        check_request(with_number(REQUESTS[tag], path, number))
+
+
+def test_every_kind_of_request_is_tried() -> None:
+    assert {type(request) for request in REQUESTS.values()} >= set(get_args(api.AnyRequest))
+
+
+@pytest.mark.parametrize(
+    ("request_", "words"),
+    [
+        (api.ReadLog(id="a", task_index=2**63, query=LogQuery()), "task_index"),
+        (api.ListJobs(filter="x" * 5_000), "filter: must have at most 4000 characters"),
+        (api.ListJobs(limit=0), "limit: must be at least 1"),
+        (api.Act(verb="cancel", ids=()), "ids: must have at least 1 entries"),
+        (api.ShowJob(id="\udcff"), "not UTF-8"),
+    ],
+)
+def test_the_words_name_the_field(request_: api.AnyRequest, words: str) -> None:
+    with pytest.raises(InvalidRequest, match=words):
+        check_request(request_)

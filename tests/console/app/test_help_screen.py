@@ -1,0 +1,35 @@
+"""Help says what the keys are and how a filter goes, from the one place where each is defined. Hard use, triage."""
+
+import pytest
+
+from opsconsole_console.screen.help_screen import help_lines
+from opsconsole_protocol import filter as filters
+from opsconsole_protocol import job_filter
+from tests.console.app.source import RecordedSource
+from tests.console.app.stage import stage
+
+
+@pytest.mark.parametrize("example", [example for example, _ in filters.SYNTAX])
+def test_every_example_of_the_filter_language_can_be_typed(example: str) -> None:
+    read = job_filter.parse(example)
+    is_text = "has" in dict(filters.SYNTAX)[example]
+    assert bool(read.conditions) is not (is_text or example.startswith("!"))
+    assert not read.empty
+
+
+def test_every_operator_has_an_example() -> None:
+    shown = " ".join(" ".join(pair) for pair in filters.SYNTAX)
+    for operator in ("=", "!=", ">", ">=", "<", "<=", "~", " in ", "!"):
+        assert operator in shown
+
+
+async def test_help_has_the_keys_of_triage_and_the_filter_language(source: RecordedSource) -> None:
+    async with stage(source, (160, 45), keymap={"failure.next": "f8"}) as there:
+        await there.press("question_mark")
+        screen = there.app.screen
+        lines = help_lines(screen._keys, screen._fields, 148)  # type: ignore[attr-defined]
+        text = "\n".join(line.left.text for line in lines)
+        for said in ("f8", "Next failure: to the next job that failed unseen", "Mark all", "name~^train"):
+            assert said in text
+        for field in ("user", "created", "command", "gpu_memory_mb"):
+            assert field in text

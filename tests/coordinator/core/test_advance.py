@@ -1,0 +1,44 @@
+"""Progress that tasks tell of is shown, and never stored (hard use: "progress … shows at once for a first run").
+
+The kind: what heartbeats bring changes rows in memory and costs no commit.
+"""
+
+from opsconsole_coordinator.core import view
+from opsconsole_protocol.link import TaskProgress
+from tests.coordinator.core.world import World
+
+
+def test_one_task_shows_its_own_count_without_a_commit(world: World) -> None:
+    worker, job = world.worker(), world.submit()
+    attempt = worker.started()
+    world.fleet.drain()
+    message = TaskProgress(done=41, total=100, eta_ms=9_000)
+    worker.heartbeat(progress={attempt.id: message})
+    assert view.job_row(world.fleet, job).advance == message
+    assert view.task_row(job, job.tasks[0], [attempt]).progress == message
+    worker.succeed(attempt)
+    assert view.job_row(world.fleet, job).advance is None
+
+
+def test_several_tasks_count_with_parts_of_running_ones(world: World) -> None:
+    worker = world.worker(slots=2)
+    job = world.submit(num_tasks=4)
+    first, second = worker.started(), worker.started()
+    worker.succeed(first)
+    worker.heartbeat(progress={second.id: TaskProgress(done=50, total=100, eta_ms=10)})
+    advance = view.job_row(world.fleet, job).advance
+    assert advance is not None
+    assert (advance.done, advance.total, advance.eta_ms) == (1.5, 4, None)
+    worker.take_all()
+
+
+def test_a_claim_about_others_work_or_beyond_all_measure_changes_nothing(world: World) -> None:
+    worker, liar = world.worker("w1"), world.worker("w2")
+    job = world.submit()
+    attempt = worker.started() if worker.inbox else liar.started()
+    other = liar if attempt.worker_name == "w1" else worker
+    other.heartbeat(progress={attempt.id: TaskProgress(done=1, total=2)})
+    mine = worker if other is liar else liar
+    for done, total in ((3, 2), (-1, 2), (1, 0), (float("nan"), 2)):
+        mine.heartbeat(progress={attempt.id: TaskProgress(done=done, total=total)})
+    assert view.job_row(world.fleet, job).advance is None
