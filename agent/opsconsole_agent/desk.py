@@ -3,13 +3,14 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
 from typing import Any
 
 import msgspec
 
+from opsconsole_agent import leaving
 from opsconsole_agent.conductor import Conductor
 from opsconsole_agent.core import Contact, Event, LinkDown, LinkUp
 from opsconsole_agent.log.shipper import LogShipper
@@ -28,6 +29,7 @@ from opsconsole_protocol.fit import fitted
 from opsconsole_protocol.frame import Source
 from opsconsole_protocol.ids import WorkerId
 from opsconsole_protocol.link import (
+    LEAVINGS_MAX,
     TROUBLES_MAX,
     CoordinatorMessage,
     Desired,
@@ -41,7 +43,9 @@ from opsconsole_protocol.link import (
     InputFile,
     JobAssignment,
     Kind,
+    Leavings,
     LogAck,
+    LookForLeavings,
     Message,
     MetadataUpdated,
     Observe,
@@ -49,6 +53,7 @@ from opsconsole_protocol.link import (
     PortFound,
     Register,
     Registered,
+    RemoveLeavings,
     SetWant,
     Trouble,
     TroubleCode,
@@ -125,6 +130,8 @@ class Desk:
             LogAck: self._on_log_ack,
             InputFile: self._on_input_file,
             FindPort: self._on_find_port,
+            LookForLeavings: lambda message: self._answer_later(self._look_for_leavings(message)),
+            RemoveLeavings: lambda message: self._answer_later(self._remove_leavings(message)),
             PeerError: self._on_error,
             MetadataUpdated: lambda _: None,
             Registered: lambda _: None,
@@ -275,7 +282,10 @@ class Desk:
         self._say(f"the coordinator says: {message.message}")
 
     def _on_input_file(self, message: InputFile) -> None:
-        task = asyncio.create_task(self._check_input(message))
+        self._answer_later(self._check_input(message))
+
+    def _answer_later(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -286,6 +296,24 @@ class Desk:
             self._send(PeerError(code=error.code, message=error.message))
         else:
             self._send(PortFound(check_id=message.check_id, port=port))
+
+    async def _look_for_leavings(self, message: LookForLeavings) -> None:
+        before_ms = time.time_ns() // 1_000_000 - message.older_than_ms
+        found = await asyncio.to_thread(leaving.look, self._state, before_ms)
+        named = tuple(found[:LEAVINGS_MAX])
+        self._send(Leavings(check_id=message.check_id, leavings=named, more=len(found) > len(named)))
+
+    async def _remove_leavings(self, message: RemoveLeavings) -> None:
+        removed, troubles = await asyncio.to_thread(leaving.remove, self._state, frozenset(message.names))
+        if removed:
+            self._say(f"{len(removed)} things that ended tasks had left were removed by an operator's `clean`")
+        self._send(
+            Leavings(
+                check_id=message.check_id,
+                leavings=tuple(removed[:LEAVINGS_MAX]),
+                troubles=tuple(cut(text, _TROUBLE_CHARACTERS) for text in troubles[:TROUBLES_MAX]),
+            )
+        )
 
     async def _check_input(self, message: InputFile) -> None:
         async with self._checks:

@@ -128,6 +128,11 @@ class StateFolder:
         """The file of one of its logs."""
         return f"{self._attempts}/{attempt_id}/{source}"
 
+    def is_needed(self, attempt_id: str) -> bool:
+        """Whether this is an attempt that is written down, or a folder for one to come."""
+        folder = f"{self._attempts}/{attempt_id}"
+        return folder in self._spare or os.path.lexists(f"{folder}/{_SPEC}")
+
     def left_words(self, attempt_id: AttemptId) -> str:
         """When that goes which an attempt has left in its working folder; empty where there is nothing."""
         work = self.work(attempt_id)

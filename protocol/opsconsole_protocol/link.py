@@ -359,6 +359,28 @@ class PortFound(Message, frozen=True, kw_only=True, tag="port_found"):
     port: Annotated[int, Meta(ge=1, le=65_535)]
 
 
+class Leaving(Message, frozen=True, kw_only=True):
+    """Something on a worker that nobody needs any more. `at_ms`: its last change, by the worker's clock."""
+
+    name: Path
+    path: Path
+    why: Text = ""
+    bytes: Whole = 0
+    at_ms: Moment = 0
+
+
+LEAVINGS_MAX = 1_000
+
+
+class Leavings(Message, frozen=True, kw_only=True, tag="leavings"):
+    """What could be removed, or what was: the largest first. `more`: there is more than is named here."""
+
+    check_id: Whole
+    leavings: Annotated[tuple[Leaving, ...], Meta(max_length=LEAVINGS_MAX)] = ()
+    more: bool = False
+    troubles: Annotated[tuple[Text, ...], Meta(max_length=TROUBLES_MAX)] = ()
+
+
 class JobOutputPath(Message, frozen=True, kw_only=True, tag="JOB_OUTPUT_PATH"):
     """Where an attempt writes its results."""
 
@@ -460,6 +482,20 @@ class FindPort(Message, frozen=True, kw_only=True, tag="find_port"):
     check_id: Whole
 
 
+class LookForLeavings(Message, frozen=True, kw_only=True, tag="look_for_leavings"):
+    """Ask what ended attempts left on the worker and nobody has changed for so long. Answered by leavings."""
+
+    check_id: Whole
+    older_than_ms: Whole = 0
+
+
+class RemoveLeavings(Message, frozen=True, kw_only=True, tag="remove_leavings"):
+    """Remove these, as they were named, if they are still of no use. Answered by leavings: those that were removed."""
+
+    check_id: Whole
+    names: Annotated[tuple[Path, ...], Meta(max_length=LEAVINGS_MAX)]
+
+
 class LogAck(Message, frozen=True, kw_only=True, tag="log_ack"):
     """How much of each source the coordinator has: `(attempt_id, source, offset)`."""
 
@@ -487,6 +523,7 @@ AgentMessage = (
     | FileExists
     | FileNotFound
     | PortFound
+    | Leavings
     | JobOutputPath
     | PeerError
 )
@@ -501,6 +538,8 @@ CoordinatorMessage = (
     | MetadataUpdated
     | InputFile
     | FindPort
+    | LookForLeavings
+    | RemoveLeavings
     | LogAck
     | PeerError
 )

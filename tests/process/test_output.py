@@ -35,4 +35,27 @@ def test_show_names_the_working_folder_and_who_was_left(lab: Lab) -> None:
     assert attempt["workdir"] in shown
     assert "outlived its parent" in shown
     assert any("is removed after 7 days" in event["text"] for event in job["events"])
-    assert "outlived its parent" in lab.run("logs", job["id"], "--source", "error").stdout
+    assert "outlived its parent" in lab.run("logs", job["id"], "--source", "error").stderr
+
+
+def test_what_was_left_is_shown_and_removed_when_it_is_asked_for(lab: Lab) -> None:
+    lab.serve()
+    lab.agent("gpu-a")
+    go = lab.folder / "go"
+    live = lab.give('echo x > keep; while [ ! -e "$GO" ]; do sleep 0.05; done', environment={"GO": str(go)})
+    ended = lab.wait_state(lab.give("head -c 3000000 /dev/zero > model.pt"), "succeeded")
+    workdir = Path(ended["tasks"][0]["attempts"][0]["workdir"])
+    lab.wait_state(live, "running")
+    lab.wait(lambda: not (workdir.parent / "spec.json").exists(), "the worker to forget it")
+    assert "nothing that has lain there for 1d" in lab.run("clean").stderr
+    shown = lab.run("clean", "gpu-a", "--older-than", "0s")
+    assert str(workdir.parent) in shown.stdout
+    assert "can go: say --yes" in shown.stderr
+    assert workdir.exists()
+    (row,) = lab.rows("clean", "--older-than", "0s", "--yes")
+    assert (row["worker"], row["path"], row["removed"]) == ("gpu-a", str(workdir.parent), True)
+    assert row["bytes"] >= 3_000_000
+    assert not workdir.exists()
+    assert "1 things that ended tasks had left were removed" in lab.run("events").stdout
+    go.touch()
+    lab.wait_state(live, "succeeded")

@@ -95,6 +95,10 @@ AGENT: dict[str, Any] = {
     "agent_file_not_found_1": link.FileNotFound(check_id=1, reason="no such file"),
     "agent_file_not_found_again_1": link.FileNotFound(check_id=1, reason="is still growing, 1 GB", again_ms=500),
     "agent_port_found_1": link.PortFound(check_id=3, port=29_500),
+    "agent_leavings_1": link.Leavings(
+        check_id=1, leavings=(link.Leaving(name="attempts/a", path="/s/attempts/a", why="w", bytes=5, at_ms=AT),),
+        more=True, troubles=("t",),
+    ),
     "agent_job_output_path_1": link.JobOutputPath(attempt_id=ATTEMPT, path="/out"),
     "agent_error_1": link.PeerError(code="protocol", message="what?"),
 }  # fmt: skip
@@ -128,6 +132,8 @@ COORDINATOR: dict[str, Any] = {
         ),
     ),
     "coordinator_input_file_folder_1": link.InputFile(check_id=2, filename="/data", kind=link.Kind.FOLDER),
+    "coordinator_look_for_leavings_1": link.LookForLeavings(check_id=1, older_than_ms=5),
+    "coordinator_remove_leavings_1": link.RemoveLeavings(check_id=2, names=("attempts/a",)),
     "coordinator_log_ack_1": link.LogAck(offsets=((ATTEMPT, "stdout", 12),)),
     "coordinator_error_1": link.PeerError(code="conflict", message="no"),
     "coordinator_registered_3": link.Registered(
@@ -197,6 +203,7 @@ TRUST_REQUESTS: dict[str, Any] = {
     "revoke_people": api.RevokePeople(names=("ana",), everybody=True),
     "invitations": api.ListInvitations(),
     "revoke_invitations": api.RevokeInvitations(ids=("7k3m9q2x",), everything=True),
+    "clean": api.Clean(workers=("gpu1",), older_than_ms=5, remove=True),
 }
 CLIENT: dict[str, Any] = {
     "client_hello_1": api.Hello(1, "opsconsole/1"),
@@ -298,6 +305,11 @@ TRUST_ANSWERS: dict[str, Any] = {
                 id="7k3m9q2x", role="worker", name="gpu1", tags=("a",), uses_left=3, expires_at_ms=AT, created_by="ana"
             ),
         )
+    ),
+    "cleaned": api.Cleaned(
+        leavings=(api.LeavingRow(worker="gpu1", path="/s/attempts/a", why="w", bytes=5, at_ms=AT),),
+        removed=True,
+        remarks=("r",),
     ),
 }
 SERVER: dict[str, Any] = {

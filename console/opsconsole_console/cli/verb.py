@@ -20,6 +20,7 @@ VERBS = {
     "wait": ("wait", "wait until jobs have ended; 0 when all have succeeded, else 1"),
     "why": ("wait", "say why a job stands where it stands, worker by worker"),
     "worker": ("worker", "drain, undrain, revoke or remove workers"),
+    "clean": ("cleaning", "show what ended tasks left on workers, and remove it with --yes"),
     "invite": ("invite", "print the one line to paste on a new worker; list and take back invitations"),
     "people": ("people", "list who may do what here; rename people, or shut them out"),
     "coordinators": ("coordinator", "list the coordinators that you have connected to, by name"),

@@ -173,6 +173,8 @@ class AgentSession:
                 kernel.fleet.answer_input(
                     check_id, True, "free", kernel.clock.now_ms(), worker.id, gang.PORT_ANSWER_MS_MAX, port
                 )
+            case link.Leavings():
+                kernel.take_leavings(worker.id, message)
             case link.PeerError(code=code, message=text):
                 log.warning("%s says %s: %s", worker.name, code, text)
             case link.Register():

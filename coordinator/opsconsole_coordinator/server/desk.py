@@ -12,6 +12,7 @@ import msgspec
 from opsconsole_coordinator.core import control, submission, view
 from opsconsole_coordinator.core.model import Attempt, Job, Task
 from opsconsole_coordinator.server import catalog, encoded
+from opsconsole_coordinator.server.cleaning import Cleaning
 from opsconsole_coordinator.server.directory import bring, let_go, resolve
 from opsconsole_coordinator.server.identity import Caller, Identities
 from opsconsole_coordinator.server.kernel import Kernel
@@ -44,6 +45,8 @@ class Desk:
         self._identities = identities
         self._shelf = shelf
         self._join_url = join_url
+        self._cleaning = Cleaning(kernel)
+        kernel.take_leavings = self._cleaning.answer
         self._turns = Turns(2, 1)
         """For what takes much memory while it is made."""
         registrar = self._registrar = Registrar(kernel, identities)
@@ -66,6 +69,7 @@ class Desk:
             api.SetWorker: (Role.OPERATOR, self._set_worker),
             api.Invite: (Role.ADMIN, self._invite),
             api.ConfirmRestore: (Role.ADMIN, self._confirm_restore),
+            api.Clean: (Role.OPERATOR, self._clean),
             api.Backup: (Role.ADMIN, self._backup),
             api.AskHealth: (Role.VIEWER, self._health),
             api.ListPeople: (Role.ADMIN, registrar.people),
@@ -360,6 +364,19 @@ class Desk:
             session.end("unavailable", "the restored store was confirmed; connect again")
         await kernel.committed()
         return api.Done(text=words)
+
+    async def _clean(self, request: api.Clean, caller: Caller) -> api.Cleaned:
+        kernel = self._kernel
+        named = [control.find_worker(kernel.fleet, name) for name in request.workers]
+        cleaned = await self._cleaning.clean(named or list(kernel.fleet.workers.values()), request)
+        if cleaned.removed:
+            for name in dict.fromkeys(one.worker for one in cleaned.leavings):
+                gone = [one for one in cleaned.leavings if one.worker == name]
+                size_mb = sum(one.bytes for one in gone) >> 20
+                words = f"{len(gone)} things that ended tasks had left were removed ({size_mb:,} MB)"
+                kernel.fleet.audit(kernel.clock.now_ms(), caller.actor, "cleaned", words, name)
+            await kernel.committed()
+        return cleaned
 
     async def _backup(self, request: api.Backup, caller: Caller) -> api.Done:
         target = Path(request.path)

@@ -61,6 +61,8 @@ class Kernel:
         self.fleet = Fleet(secrets.randbits)
         self.sessions: dict[WorkerId, Session] = {}
         self.audience: list[Audience] = []
+        self.take_leavings: Callable[[WorkerId, link.Leavings], None] = lambda *_: None
+        """Who asked an agent what can be removed there."""
         self.watchers: list[str] = []
         """Who has a console open, one name for each."""
         self.attempt_log_bytes = ATTEMPT_LOG_BYTES

@@ -7,6 +7,7 @@ from opsconsole_protocol.api.row import (
     InvitationRow,
     JobDetail,
     JobRow,
+    LeavingRow,
     PersonRow,
     ProjectRow,
     Snapshot,
@@ -132,6 +133,14 @@ class SnapshotAnswer(Answered, frozen=True, kw_only=True, tag="snapshot"):
     snapshot: Snapshot
 
 
+class Cleaned(Answered, frozen=True, kw_only=True, tag="cleaned"):
+    """What can be removed, or with `removed` what was. `remarks`: what couldn't be asked or done."""
+
+    leavings: tuple[LeavingRow, ...]
+    removed: bool = False
+    remarks: tuple[str, ...] = ()
+
+
 class Health(Answered, frozen=True, kw_only=True, tag="health"):
     """How the coordinator is: seconds up, queue depths, store.
 
@@ -152,5 +161,5 @@ class Health(Answered, frozen=True, kw_only=True, tag="health"):
 
 AnyAnswer = (
     Done | WorkerList | JobList | ProjectList | TemplateList | DetailAnswer | ActResult | WhyAnswer | Candidates
-    | LogAnswer | EventList | Invited | SnapshotAnswer | Health | PersonList | InvitationList
+    | LogAnswer | EventList | Invited | SnapshotAnswer | Health | PersonList | InvitationList | Cleaned
 )  # fmt: skip

@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Meta
 
 from opsconsole_protocol.api.row import TemplateRow
-from opsconsole_protocol.bound import ID_CHARACTERS_MAX, Id, Label, Moment, Path, Tags, Text, Whole
+from opsconsole_protocol.bound import ID_CHARACTERS_MAX, WHOLE_MAX, Id, Label, Moment, Path, Tags, Text, Whole
 from opsconsole_protocol.ids import JobId
 from opsconsole_protocol.log import LogQuery
 from opsconsole_protocol.requirement import LINE_CHARACTERS_MAX
@@ -218,6 +218,17 @@ class Backup(Request, frozen=True, kw_only=True, tag="backup"):
     path: Annotated[Path, Meta(min_length=1)]
 
 
+class Clean(Request, frozen=True, kw_only=True, tag="clean"):
+    """What ended attempts left on these workers (all of them where none is named) and nobody has changed for so long.
+
+    Shown only, unless `remove`. Answered by Cleaned.
+    """
+
+    workers: Annotated[tuple[Label, ...], Meta(max_length=IDS_MAX)] = ()
+    older_than_ms: Annotated[int, Meta(ge=0, le=WHOLE_MAX)] = 0
+    remove: bool = False
+
+
 class AskHealth(Request, frozen=True, kw_only=True, tag="health"):
     """Answered by Health."""
 
@@ -225,6 +236,6 @@ class AskHealth(Request, frozen=True, kw_only=True, tag="health"):
 AnyRequest = (
     SubmitJobs | ListWorkers | ListJobs | ListProjects | ListTemplates | SetTemplate | SetProject | ShowJob | Act
     | SetPriority | WaitJobs | Why | AskCandidates | ReadLog | ListEvents | SetWorker | Invite | Subscribe
-    | ConfirmRestore | Backup | AskHealth | ListPeople | RenamePerson | RevokePeople | ListInvitations
+    | ConfirmRestore | Backup | Clean | AskHealth | ListPeople | RenamePerson | RevokePeople | ListInvitations
     | RevokeInvitations
 )  # fmt: skip

@@ -114,6 +114,16 @@ class EventRow(Row, frozen=True, kw_only=True):
     subject: str = ""
 
 
+class LeavingRow(Row, frozen=True, kw_only=True):
+    """Something on a worker that nobody needs any more."""
+
+    worker: str
+    path: str
+    why: str
+    bytes: int
+    at_ms: int
+
+
 class ProjectRow(Row, frozen=True, kw_only=True):
     """A named queue of jobs."""
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from opsconsole_agent.probe.room import FULL_BELOW_BYTES, RoomProbe, Shortage
+from opsconsole_agent.probe.room import NEEDED_BYTES_MIN, RoomProbe, Shortage
 
 
 class Disk:
@@ -13,7 +13,7 @@ class Disk:
 
     f_frsize = 4096
     f_files = 100
-    f_ffree = 50
+    f_favail = 50
 
     def __init__(self, total: int, free: int) -> None:
         self.f_blocks = total // self.f_frsize
@@ -26,12 +26,12 @@ def shortages(monkeypatch: pytest.MonkeyPatch, disk: Disk) -> list[Shortage]:
 
 
 def test_ample_room_is_no_matter(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert shortages(monkeypatch, Disk(2 << 20, 1 << 20)) == []
+    assert shortages(monkeypatch, Disk(1 << 30, 1 << 29)) == []
     assert shortages(monkeypatch, Disk(1 << 40, 2 << 30)) == []
 
 
 def test_a_full_disk_is_told_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    (one,) = shortages(monkeypatch, Disk(2 << 20, FULL_BELOW_BYTES // 2))
+    (one,) = shortages(monkeypatch, Disk(1 << 30, NEEDED_BYTES_MIN // 2))
     assert one.is_full
     assert one.words == "its disk is full: make room in /state"
 
@@ -44,7 +44,7 @@ def test_little_room_is_told_and_keeps_nobody_out(monkeypatch: pytest.MonkeyPatc
 
 def test_room_without_names_for_files_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     disk = Disk(1 << 40, 1 << 39)
-    disk.f_ffree = 0
+    disk.f_favail = 0
     (one,) = shortages(monkeypatch, disk)
     assert one.is_full
 
