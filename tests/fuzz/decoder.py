@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 from textual.color import ColorParseError
 
-from opsconsole import endpoint, redemption, saved, sweep, template
+from opsconsole import endpoint, redemption, saved, sweep
 from opsconsole_agent import credential, membership, state
 from opsconsole_agent.keeper import command, journal, message, wire
 from opsconsole_agent.keeper.attempt import Attempt, exited_line, frozen_line, started_line
