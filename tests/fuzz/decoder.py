@@ -31,7 +31,18 @@ from opsconsole_coordinator.log.record import read_file_head
 from opsconsole_coordinator.store import query
 from opsconsole_coordinator.store.schema import StoreError
 from opsconsole_coordinator.trust import token_file
-from opsconsole_protocol import address, codec, frame, ids, invitation, job_filter, private_file, quantity, requirement
+from opsconsole_protocol import (
+    address,
+    codec,
+    frame,
+    ids,
+    invitation,
+    job_filter,
+    private_file,
+    quantity,
+    requirement,
+    template,
+)
 from opsconsole_protocol.error import InvalidRequest, OpsconsoleError, ProtocolError, VersionMismatch
 
 GOLDEN = Path(__file__).resolve().parent.parent / "protocol" / "golden"

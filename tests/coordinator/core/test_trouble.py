@@ -13,7 +13,7 @@ NEARLY = Trouble(code=TroubleCode.DISK_FULL, text="1 GB is left of its disk", bl
 
 
 def beat(worker: FakeWorker, *troubles: Trouble) -> None:
-    message = link.Heartbeat(at_ms=1, troubles=troubles)
+    message = link.Heartbeat(at_ms=worker.world.now_ms, troubles=troubles)
     liveness.heartbeat(worker.world.fleet, worker.record, message, worker.world.now_ms)
     worker.world.turn()
 
