@@ -26,7 +26,7 @@ def tighten(folder: Path, store: Path) -> str:
             _tighten_one(path)
     except OSError as error:
         if error.errno == errno.EROFS:
-            return f"{error.filename} stays readable for others: its file system is read-only"
+            return ""  # that is the store's to tell, which can't go on
         if not isinstance(error, PermissionError):
             raise
         return f"{error.filename} belongs to another user and stays readable for others: give it to {os.geteuid()}"
