@@ -58,7 +58,7 @@ def service(args: argparse.Namespace) -> int:
             say(f"stopped, and {path} removed; data, credentials and tasks stay")
             return 0
         case "show":
-            put(_unit(args.kind, inner, is_system=is_system).text().rstrip("\n"))
+            put(*_unit(args.kind, inner, is_system=is_system).text().splitlines())
             return 0
         case _:
             return _status(_name(args.kind, inner), systemd, as_json=inner.json)
