@@ -18,7 +18,7 @@ from opsconsole_agent.keeper.connection import LINE_BYTES_MAX
 from opsconsole_agent.keeper.link import KeeperLink
 from opsconsole_agent.keeper.message import AttemptExited, KeeperHello, KeeperLost
 from opsconsole_agent.keeper.startup import EXIT_LOCKED, EXIT_USAGE
-from opsconsole_protocol.error import Conflict, Unavailable, VersionMismatch
+from opsconsole_protocol.error import Conflict, InvalidRequest, Unavailable, VersionMismatch
 from tests.agent.keeper.house import AGENT_ROOT, House, alive, proc, resident_kb
 from tests.waiting import until
 
@@ -232,6 +232,12 @@ async def test_nonsense_is_answered_with_an_error(home: House, line: bytes, code
     await home.connect()
     await home.link.kill(attempt)
     await home.ended(attempt)
+
+
+async def test_a_keeper_that_has_not_heard_of_a_command_is_said_to_be_older(home: House) -> None:
+    """Never taken for another command: an attempt of another user isn't started as root (hard use 58)."""
+    with pytest.raises(InvalidRequest, match="is older than its agent"):
+        await home.link._ask("start_on_the_moon", {"attempt_id": "a"})
 
 
 async def test_a_large_environment_fits(home: House) -> None:
