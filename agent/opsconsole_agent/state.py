@@ -6,6 +6,9 @@
     STATE_DIR/logs/<attempt id>.<source>             a second name of the same, for a task that removes the first
     STATE_DIR/store.json boot
 
+Where tasks run as another user (`run_as`), the working folders are that user's; the folders above let others pass through
+(0711), and no file in them can be read by anybody else.
+
 Nothing is synced to the disk. What is written survives the end of any process, which is all that is promised: with the
 host its tasks are gone too, and a spec that a power cut took along describes nothing that still runs. A sync would
 cost more than the start of a small task.
@@ -15,7 +18,7 @@ never started and never reported), a changed one through a rename.
 """
 
 # Paths are strings here: with pathlib the bookkeeping of a small task would take twice as long.
-# ruff: noqa: PTH102, PTH104, PTH106, PTH208
+# ruff: noqa: PTH101, PTH102, PTH104, PTH106, PTH208
 
 import contextlib
 import errno
@@ -30,6 +33,7 @@ import msgspec
 
 from opsconsole_agent.core import Intent
 from opsconsole_agent.keeper import state_file
+from opsconsole_agent.keeper.message import User
 from opsconsole_agent.keeper.output import KEPT_FOLDER
 from opsconsole_agent.log.progress import LOOKED_AT_BYTES
 from opsconsole_agent.log.shipper import KEPT_DAYS
@@ -40,10 +44,12 @@ from opsconsole_protocol.ids import AttemptId
 
 SPEC_VERSION = 1
 DAY_S = 24 * 3600
+ATTEMPTS_FOLDER = "attempts"
 _SPEC = "spec.json"
 _SPEC_BYTES_MAX = 64 << 20
 """Several times the largest assignment that fits through the link."""
 _WORK = "work"
+_PASSABLE = 0o711
 _SPARE_MAX = 64
 _WRITTEN_BY_TASKS = (Source.STDOUT, Source.STDERR)
 _MODES = {_WORK: stat.S_IFDIR | 0o700} | dict.fromkeys(map(str, _WRITTEN_BY_TASKS), stat.S_IFREG | 0o600)
@@ -87,11 +93,15 @@ def check_attempt_id(text: str) -> AttemptId:
 class StateFolder:
     """See the module."""
 
-    def __init__(self, state_dir: Path, kept_days: float = KEPT_DAYS) -> None:
-        """Make the folders; raises StateFolderBroken. `kept_days`: for how long that stays which attempts leave behind."""
+    def __init__(self, state_dir: Path, kept_days: float = KEPT_DAYS, user: User | None = None) -> None:
+        """Make the folders; raises StateFolderBroken. `kept_days`: for how long that stays which attempts leave behind.
+
+        `user`: whom tasks run as, if not as we do.
+        """
+        self._user = user
         self._kept_days = kept_days
         self.path = state_dir
-        self._attempts = str(state_dir / "attempts")
+        self._attempts = str(state_dir / ATTEMPTS_FOLDER)
         self._store = str(state_dir / "store.json")
         self._kept = str(state_dir / KEPT_FOLDER)
         self._encoder = msgspec.json.Encoder()
@@ -174,6 +184,9 @@ class StateFolder:
             self._spare.clear()
             self._written.clear()
             _log.error("%s; the attempts in it are lost", words)
+        if self._user is not None:
+            for folder in (self.path, self._attempts):
+                os.chmod(folder, _PASSABLE)
 
     def _make(self, attempt_id: AttemptId) -> None:
         folder = self.folder(attempt_id)
@@ -184,12 +197,22 @@ class StateFolder:
                 _log.info("a spare folder is of no use: %s", error)
             else:
                 return
-        for path in (folder, f"{folder}/{_WORK}"):
-            try:
-                os.mkdir(path, 0o700)
-            except FileExistsError:
-                if words := state_file.make_folder(path):
-                    _log.error("%s", words)
+        self._make_folder(folder)
+        if self._user is None:
+            self._make_folder(f"{folder}/{_WORK}")
+            return
+        os.chmod(folder, _PASSABLE)
+        with contextlib.suppress(FileExistsError):  # the user's own, in a folder that they can't write to
+            os.mkdir(f"{folder}/{_WORK}", 0o700)
+        os.chown(f"{folder}/{_WORK}", self._user.uid, self._user.gid, follow_symlinks=False)
+
+    @staticmethod
+    def _make_folder(path: str) -> None:
+        try:
+            os.mkdir(path, 0o700)
+        except FileExistsError:
+            if words := state_file.make_folder(path):
+                _log.error("%s", words)
 
     # --- intents ---------------------------------------------------------------------------------------------------
 

@@ -46,6 +46,7 @@ class Worker(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     state_dir: str | None = None
     keep_attempt_days: Annotated[float, Meta(ge=0, le=36_500)] | None = None
     stop_tasks: bool = False
+    run_as: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
     project: str | None = None
     properties: dict[str, Scalar | list[Scalar]] = {}
     io: WorkerIo = WorkerIo()

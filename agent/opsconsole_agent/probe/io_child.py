@@ -22,6 +22,10 @@ _NO_FSYNC = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}
 _PATTERN = b"opsconsole checks that this folder can be written\n"
 
 
+User = tuple[int, int, list[int]]
+"""uid, gid, groups."""
+
+
 class Refused(Exception):
     """No, and why, in one line."""
 
@@ -77,9 +81,11 @@ def find_file(folder: str, name: str) -> tuple[str, int, int]:
         raise Refused(f"{name!r} in {folder} can't be read by the worker ({error.strerror})") from error
 
 
-def make_output(folder: str, job_id: str, subfolders: Iterable[str]) -> str:
+def make_output(folder: str, job_id: str, subfolders: Iterable[str], user: User | None = None) -> str:
     """Make `{folder}/jobs/{job_id}` with its subfolders, or raise Refused. What exists already is kept.
 
+    With `user`, all below `jobs` is that user's, and this process in the end, too: what may be theirs already is never
+    touched as root.
     Below `folder` every step is taken from the one before and none is a link, so nothing is ever made elsewhere.
     """
     opened: list[int] = []
@@ -92,12 +98,33 @@ def make_output(folder: str, job_id: str, subfolders: Iterable[str]) -> str:
         for name in ("jobs", job_id):
             path = os.path.join(path, name)
             opened.append(_enter(opened[-1], name, path))
+        if user is not None:
+            _give(opened[-2], job_id, path, user)
+            become(user)
         for name in subfolders:
             os.close(_enter(opened[-1], name, os.path.join(path, name)))
         return path
     finally:
         for descriptor in opened:
             os.close(descriptor)
+
+
+def _give(parent: int, name: str, path: str, user: User) -> None:
+    """In `jobs`, which is ours: nobody else can have put a link to something there."""
+    try:
+        os.chown(name, user[0], user[1], dir_fd=parent, follow_symlinks=False)
+    except OSError as error:
+        raise Refused(
+            f"{path} can't be given to user {user[0]} ({error.strerror}): is it on a mount that refuses root?"
+        ) from error
+
+
+def become(user: User) -> None:
+    """Be this user from now on, for good: for a process that does nothing else."""
+    uid, gid, groups = user
+    os.setgroups(groups)
+    os.setresgid(gid, gid, gid)
+    os.setresuid(uid, uid, uid)
 
 
 def _advice(error: OSError) -> str:
@@ -162,8 +189,10 @@ def _enter(parent: int, name: str, path: str) -> int:
         raise Refused(f"{path} can't be made ({error.strerror}): {_advice(error)}") from error
 
 
-def publish(own: str) -> str:
-    """Move what is in `TASK/attempts/OWN` to TASK, and what was in TASK to `attempts/OWN.replaced`. Doing it again is fine."""
+def publish(own: str, user: User | None = None) -> str:
+    """As `user`, where one is given. Move what is in `TASK/attempts/OWN` to TASK, and what was in TASK to `attempts/OWN.replaced`. Doing it again is fine."""
+    if user is not None:
+        become(user)
     attempts = os.path.dirname(own)
     task = os.path.dirname(attempts)
     try:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from opsconsole_agent.keeper.message import User
 from opsconsole_agent.probe import io_child
 from opsconsole_agent.probe.errand import Errand
 from opsconsole_agent.probe.mount import LOCAL, filesystem_label
@@ -137,12 +138,13 @@ def prepare_output(
     timeout_s: float = 5.0,
     *,
     subfolders: Sequence[str] = JOB_SUBFOLDERS,
+    user: User | None = None,
     program: Path = PROGRAM,
 ) -> Path:
-    """The same in a process that is given up on after `timeout_s`, when the mount hangs."""
+    """The same in a process that is given up on after `timeout_s`, when the mount hangs. The job's folder is `user`'s."""
     folder = _output_folder(config, job_id)
     try:
-        return Path(_ask(program, ["make_output", folder, job_id, list(subfolders)], folder, timeout_s))
+        return Path(_ask(program, ["make_output", folder, job_id, list(subfolders), _ids(user)], folder, timeout_s))
     except io_child.Refused as refusal:
         raise OutputRefused(str(refusal)) from refusal
     except TimeoutError as error:
@@ -151,14 +153,14 @@ def prepare_output(
         raise OutputRefused(f"the output folder {folder} could not be written: {error}") from error
 
 
-def publish_output(own: str, timeout_s: float = 60.0, *, program: Path = PROGRAM) -> None:
+def publish_output(own: str, timeout_s: float = 60.0, *, user: User | None = None, program: Path = PROGRAM) -> None:
     """Have the results of an attempt's own folder take the place of those in its task's folder; raises OutputRefused.
 
     In a process that is given up on after `timeout_s`. What was there is kept in `attempts/`; the own folder becomes a
     link to the task's.
     """
     try:
-        _ask(program, ["publish", own], own, timeout_s)
+        _ask(program, ["publish", own, _ids(user)], own, timeout_s)
     except io_child.Refused as refusal:
         raise OutputRefused(str(refusal)) from refusal
     except (TimeoutError, OSError) as error:
@@ -171,6 +173,10 @@ def _ask(program: Path, question: Sequence[object], folder: str, timeout_s: floa
     if "refused" in answer:
         raise io_child.Refused(answer["refused"])
     return answer["answer"]
+
+
+def _ids(user: User | None) -> list[object] | None:
+    return None if user is None else [user.uid, user.gid, user.groups]
 
 
 def _late(timeout_s: float) -> str:

@@ -335,9 +335,7 @@ def _follow(fleet: Fleet, attempt: Attempt, observed: Observed, now_ms: int) -> 
     task = job.tasks[attempt.index]
     if observed.state is not attempt.state:
         subject = job.task_id(attempt.index)
-        fleet.audit(
-            now_ms, attempt.worker_name, str(observed.state), f"{observed.state} on {attempt.worker_name}", subject
-        )
+        fleet.audit(now_ms, attempt.actor, str(observed.state), f"{observed.state} on {attempt.worker_name}", subject)
         fleet.set_attempt(attempt, observed.state)
     if attempt.want.mode is Mode.RETRACT and observed.state is not AttemptState.ASSIGNED:
         set_want(fleet, attempt, link.Want(grace_ms=job.spec.grace_ms))  # too late: it has started
@@ -371,7 +369,7 @@ def _welcome_back(fleet: Fleet, attempt: Attempt, now_ms: int) -> None:
         subject = job.task_id(task.index)
         fleet.audit(
             now_ms,
-            attempt.worker_name,
+            attempt.actor,
             "adopted",
             f"{attempt.worker_name} is back with attempt {attempt.number}",
             subject,
