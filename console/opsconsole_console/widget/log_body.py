@@ -1,10 +1,8 @@
 """The body of a log pane: keeps lines, follows them, paints those in sight."""
 
-from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import tzinfo
-from operator import attrgetter
 from pathlib import Path
 from typing import ClassVar
 
@@ -138,7 +136,8 @@ class LogBody(VirtualView):
 
     def clear(self) -> None:
         """Forget all lines, as for another attempt; what is searched and filtered for stays."""
-        self._ring = LogRing(self._ring.lines_max, self._ring.bytes_max)
+        folds = self.filter_note is None  # else most lines between aren't here
+        self._ring = LogRing(self._ring.lines_max, self._ring.bytes_max, folds=folds)
         old, self._sight = self._sight, LogSight(self._ring)
         self._sight.pattern, self._sight.invert, self._sight.sources = old.pattern, old.invert, old.sources
         self._history_asked = self._history_ended = False
@@ -156,10 +155,9 @@ class LogBody(VirtualView):
 
     def reach(self, line: int) -> bool:
         """Bring a line into sight if it is kept and seen; False where it isn't."""
-        lines = self._ring.lines
-        if not lines or not lines[0].line_number <= line <= lines[-1].line_number:
+        index = self._ring.index_of(line)
+        if index is None:
             return False
-        index = self._ring.base + bisect_left(lines, line, key=attrgetter("line_number"))
         place = self._sight.count_before(index)
         if place >= self._sight.count:
             return False
@@ -179,7 +177,7 @@ class LogBody(VirtualView):
     def kept_range(self) -> tuple[int, int]:
         """The numbers of the first and the last line kept; the last before the first where there is none."""
         lines = self._ring.lines
-        return (lines[0].line_number, lines[-1].line_number) if lines else (0, -1)
+        return (lines[0].line_number, self._ring.last_number) if lines else (0, -1)
 
     def apply_pending(self) -> None:
         top = self.scroll_offset.y
