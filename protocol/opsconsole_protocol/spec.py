@@ -104,7 +104,10 @@ class JobSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         """The command; of a sweep with the names of its parameters in their places."""
         if len(self.task_commands) < 2:
             return self.command_of(0)
-        first, last = self.task_commands[0], self.task_commands[-1]  # they differ in every parameter that has two values
+        first, last = (
+            self.task_commands[0],
+            self.task_commands[-1],
+        )  # they differ in every parameter that has two values
         if len(first) != len(last):
             return self.command
         values = (self.parameters[0], self.parameters[-1]) if self.parameters else ({}, {})

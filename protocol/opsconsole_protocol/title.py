@@ -104,7 +104,9 @@ def shared_word(first: str, last: str, first_values: Mapping[str, Any], last_val
 
 def _shared(first: str, last: str) -> int:
     """How many characters two texts have in common at their beginning."""
-    return next((place for place, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
+    return next(
+        (place for place, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last))
+    )
 
 
 def _title(command: tuple[str, ...], *, is_script: bool = False) -> str:
