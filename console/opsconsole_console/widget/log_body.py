@@ -6,6 +6,7 @@ from datetime import tzinfo
 from pathlib import Path
 from typing import ClassVar
 
+from rich.segment import Segment
 from textual import events
 from textual.geometry import Offset
 from textual.message import Message
@@ -107,6 +108,7 @@ class LogBody(VirtualView):
         """How much passes the filter, where that isn't told by the lines kept."""
         self._goal: int | None = None
         self._is_apart = False
+        self._empty = ""
 
     # -- lines ----------------------------------------------------------------------------------------------------
 
@@ -207,6 +209,12 @@ class LogBody(VirtualView):
         lines = [shown_text(line) for line in self._sight.seen_lines()]
         path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
         return len(lines)
+
+    def say_empty(self, text: str) -> None:
+        """What stands in place of lines while there are none."""
+        if text != self._empty:
+            self._empty = text
+            self.refresh_view()
 
     # -- following ------------------------------------------------------------------------------------------------
 
@@ -326,7 +334,10 @@ class LogBody(VirtualView):
         painter, sight = self._line_painter, self._sight
         row = self.scroll_offset.y + y
         if row >= sight.rows:
-            return Strip.blank(self.view_size.width, painter.look.base)
+            text = self._empty if row == 0 and not self._ring.lines else ""
+            return Strip([Segment(text, painter.look.gutter)]).adjust_cell_length(
+                self.view_size.width, painter.look.base
+            )
         place, part = sight.at(row)
         painted = self._painted_line(place)
         content = painted.rows[part] if part < len(painted.rows) else painter.blank_gutter

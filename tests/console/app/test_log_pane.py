@@ -91,6 +91,20 @@ async def test_find_filter_and_invert(source: RecordedSource) -> None:
         assert pane.view.seen_count == pane.view.line_count
 
 
+async def test_a_task_that_printed_nothing_says_so(source: RecordedSource) -> None:
+    """Hard use 12: an empty pane leaves open whether something is still to come."""
+    source.log.lines.clear()
+    async with stage(source) as there:
+        there.job("42f")
+        await there.press("l")
+        pane = there.app.main.log_deck.panes[-1]
+        source.log.state = "failed"
+        source.log.finish()
+        await there.until(lambda: pane.state == "failed", "the end")
+        await there.until(lambda: "it printed nothing " in there.text(), "a word")
+        assert "so far" not in there.text()
+
+
 async def test_what_isnt_there_is_said(source: RecordedSource) -> None:
     async with stage(source) as there:
         await opened(there)

@@ -206,6 +206,8 @@ class LogPane(Pane):
             parts.append(answer.worker)
         self.subject = "  ".join(parts)
         ended = answer.attempt_state in _ENDED
+        printed = "" if answer.page.total_lines or not answer.page.end else "it printed nothing"
+        self._view.say_empty(printed if ended or not printed else f"{printed} so far")
         self._view.set_note(sign(answer.attempt_state).word if ended or answer.attempt_state == "paused" else "")
 
     def show_note(self, note: str) -> None:
