@@ -215,6 +215,7 @@ CLIENT: dict[str, Any] = {
     "client_call_logs_2": api.Call(1, api.ReadLog(id="7k3", query=QUERY, wait_ms=3, settle_ms=4)),
     "client_call_submit_either_1": api.Call(1, api.SubmitJobs(submissions=(api.Submission(JOB, EITHER),))),
     "client_call_logs_whole_1": api.Call(1, api.ReadLog(id="7k3", query=LogQuery(whole=True, latest=True))),
+    "client_call_logs_inverted_1": api.Call(1, api.ReadLog(id="7k3", query=LogQuery(grep="a", invert=True))),
     "client_call_submit_gang_1": api.Call(1, api.SubmitJobs(submissions=(api.Submission(JOB, GANG),))),
 }
 

@@ -61,7 +61,8 @@ def check_output(folder: str) -> list[str]:
 def find_file(folder: str, name: str) -> tuple[str, int, int]:
     """Return path, size in bytes and time of change in nanoseconds of the regular, readable file `name` under `folder`, or raise Refused.
 
-    The name is taken to be a plain file name. What it links to is resolved first: whether a file outside exists is not told.
+    The refusal is said of the file and leaves out its name, which whoever asked puts in front. The name is taken to be a
+    plain file name. What it links to is resolved first: whether a file outside exists is not told.
     """
     try:
         base = os.path.realpath(folder, strict=True)
@@ -70,15 +71,15 @@ def find_file(folder: str, name: str) -> tuple[str, int, int]:
     plain = os.path.join(base, name)
     path = os.path.realpath(plain)
     if not path.startswith(f"{base.rstrip('/')}/"):
-        raise Refused(f"{name!r} is a link that leads out of the input folder {folder}: place the file itself there")
+        raise Refused(f"is a link that leads out of the input folder {folder}: place the file itself there")
     try:
-        return (os.path.join(folder, name) if path == plain else path), *_look_at_readable(path, name)
+        return (os.path.join(folder, name) if path == plain else path), *_look_at_readable(path)
     except FileNotFoundError as error:
         if os.path.islink(plain):
-            raise Refused(f"{name!r} in {folder} is a link to a file that does not exist") from error
-        raise Refused(f"{name!r} not found in {folder}: place it there first") from error
+            raise Refused("is a link to a file that does not exist") from error
+        raise Refused(f"not found in {folder}: place it there first") from error
     except OSError as error:
-        raise Refused(f"{name!r} in {folder} can't be read by the worker ({error.strerror})") from error
+        raise Refused(f"can't be read by the worker ({error.strerror})") from error
 
 
 def make_output(folder: str, job_id: str, subfolders: Iterable[str], user: User | None = None) -> str:
@@ -163,13 +164,13 @@ def _sync(descriptor: int) -> None:
             raise
 
 
-def _look_at_readable(path: str, name: str) -> tuple[int, int]:
+def _look_at_readable(path: str) -> tuple[int, int]:
     """Open for reading, which is the only proof that it can be; never anything but a regular file, which may have effects."""
     kind = os.lstat(path).st_mode
     if stat.S_ISDIR(kind):
-        raise Refused(f"{name!r} is a folder, not a file")
+        raise Refused("is a folder, not a file")
     if not stat.S_ISREG(kind):
-        raise Refused(f"{name!r} is not a regular file")
+        raise Refused("is not a regular file")
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
         found = os.fstat(descriptor)

@@ -12,7 +12,7 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.worker import Worker
 
-from opsconsole_console.app.log_feeder import LogFeeder, LogTarget
+from opsconsole_console.app.log_feeder import Grep, LogFeeder, LogTarget
 from opsconsole_console.screen.part.filter_bar import FilterBar
 from opsconsole_console.screen.part.home import begin, home
 from opsconsole_console.widget.log_painter import Timestamps
@@ -81,7 +81,7 @@ class LogPane(Pane):
         self._hits: list[int] = []
         self._searched = False
         self._sought = ""
-        self._grep: str | None = None
+        self._grep: Grep | None = None
         self._attempt: int | None = target.attempt
         self._task_index = target.task_index or 0
 
@@ -141,7 +141,7 @@ class LogPane(Pane):
         self._end_search()
         self._sought = text
         if text and not self._is_all_here:
-            self._searcher = begin(self, partial(self._search, remote_pattern(text), is_jumping=True), "search")
+            self._searcher = begin(self, partial(self._search, Grep(remote_pattern(text)), is_jumping=True), "search")
 
     def _end_search(self) -> None:
         if self._searcher is not None:
@@ -149,11 +149,11 @@ class LogPane(Pane):
         self._searcher, self._hits, self._searched = None, [], False
         self._view.set_hits(None)
 
-    async def _search(self, pattern: str, *, is_jumping: bool) -> None:
+    async def _search(self, grep: Grep, *, is_jumping: bool) -> None:
         if self._feeder is None:
             return
         try:
-            async for numbers in self._feeder.search(pattern):
+            async for numbers in self._feeder.search(grep):
                 self._hits += numbers
                 self._view.set_hits(self._hits)
                 self._say_state()
@@ -169,8 +169,9 @@ class LogPane(Pane):
                 home(self).say(f"{self._sought!r} is not in the log", "warning")
 
     def _filter_all(self, text: str, *, inverted: bool) -> None:
-        """Let the coordinator filter where not all lines are here; what doesn't match is looked for here only."""
-        wanted = remote_pattern(text) if text and not inverted and (self._grep or not self._is_all_here) else None
+        """Let the coordinator filter where not all lines are here."""
+        is_wanted = text and (self._grep is not None or not self._is_all_here)
+        wanted = Grep(remote_pattern(text), inverted) if is_wanted else None
         if wanted == self._grep:
             return
         self._grep = wanted
@@ -205,6 +206,8 @@ class LogPane(Pane):
             parts.append(answer.worker)
         self.subject = "  ".join(parts)
         ended = answer.attempt_state in _ENDED
+        printed = "" if answer.page.total_lines or not answer.page.end else "it printed nothing"
+        self._view.say_empty(printed if ended or not printed else f"{printed} so far")
         self._view.set_note(sign(answer.attempt_state).word if ended or answer.attempt_state == "paused" else "")
 
     def show_note(self, note: str) -> None:
