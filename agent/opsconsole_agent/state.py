@@ -105,6 +105,11 @@ class StateFolder:
             ) from None
 
     @property
+    def kept_days(self) -> float:
+        """For how long that stays which attempts leave behind."""
+        return self._kept_days
+
+    @property
     def is_full(self) -> bool:
         """Whether there is no room left for what tasks may have to say. False where that can't be told."""
         try:
@@ -132,6 +137,11 @@ class StateFolder:
         """Whether this is an attempt that is written down, or a folder for one to come."""
         folder = f"{self._attempts}/{attempt_id}"
         return folder in self._spare or os.path.lexists(f"{folder}/{_SPEC}")
+
+    def jobs_needed(self) -> frozenset[str]:
+        """The jobs of which an attempt is written down here."""
+        found = (entry.name for entry in _entries(self._attempts) if os.path.lexists(f"{entry.path}/{_SPEC}"))
+        return frozenset(name.partition(".")[0] for name in found)
 
     def left_words(self, attempt_id: AttemptId) -> str:
         """When that goes which an attempt has left in its working folder; empty where there is nothing."""
