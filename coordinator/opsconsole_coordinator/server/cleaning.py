@@ -123,7 +123,8 @@ class Cleaning:
         plan = output.plan(folders, workers, [worker.id for worker in meant], up)
         for worker_id, count in plan.unknown.items():
             name = workers[worker_id].name
-            remarks.append(f"{name} isn't connected: what it holds of the outputs of {count:,} ended jobs isn't known")
+            outputs = f"outputs of {count:,} ended job{'s' if count > 1 else ''}"
+            remarks.append(f"{name} isn't connected: what it holds of the {outputs} isn't known")
         asked = [(workers[worker_id], job_ids) for worker_id, job_ids in plan.asked.items()]
         answers = await asyncio.gather(*(self._inquiry.look_for_outputs(*one) for one in asked))
         found: list[Found] = []
