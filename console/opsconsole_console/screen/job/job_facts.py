@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Sequence
 
+from opsconsole_console.screen.job.task_line import TaskLine
 from opsconsole_console.screen.main import job_cell
 from opsconsole_console.screen.part.facts import LABEL_CELLS, facts, side_by_side
 from opsconsole_console.screen.part.sheet import Line
@@ -15,13 +16,15 @@ from opsconsole_protocol.api import JobRow, TaskRow
 from opsconsole_protocol.spec import JobSpec
 
 _TWO_COLUMNS_CELLS = 100
-_WHERE_NARROW = frozenset({"state", "progress", "took", "worker", "output", "command"})
+_WHERE_NARROW = frozenset({"state", "progress", "took", "worker", "output", "ran in", "runs in", "command"})
 _GRID_LINES_MAX = 3
 _BLOCK = "■"
 
 
-def job_facts(job: JobRow, spec: JobSpec | None, now_ms: int, cells: int) -> list[Line]:
-    """State, times, place; in two columns where there is room."""
+def job_facts(job: JobRow, spec: JobSpec | None, now_ms: int, cells: int, shown: TaskLine | None = None) -> list[Line]:
+    """State, times, place; in two columns where there is room. `shown` is the task or attempt under the cursor."""
+    latest = shown.latest if shown is not None else None
+    output_path = (shown.output_path if shown is not None else None) or job.output_path
     state = sign(job.state).cell
     if job.reason:
         state = state + cell(f"  {job.reason}", "text-muted")
@@ -41,7 +44,11 @@ def job_facts(job: JobRow, spec: JobSpec | None, now_ms: int, cells: int) -> lis
             ("worker", job.worker or job_cell.where(job) or fmt.NOTHING),
             (
                 "output",
-                cell(job.output_path or _no_output(job), "bold primary" if job.output_path else "text-muted"),
+                cell(output_path or _no_output(job), "bold primary" if output_path else "text-muted"),
+            ),
+            (
+                "ran in" if latest is not None and latest.finished_at_ms else "runs in",
+                (latest and latest.workdir) or "",
             ),
             ("priority", f"{job.priority:,}"),
             ("tasks", tally(job.task_counts) if job.num_tasks > 1 else ""),
