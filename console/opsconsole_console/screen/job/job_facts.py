@@ -57,11 +57,12 @@ def job_facts(job: JobRow, spec: JobSpec | None, now_ms: int, cells: int, shown:
     )
     if spec is not None:
         room = max(20, (cells // 2 if cells >= _TWO_COLUMNS_CELLS else cells) - LABEL_CELLS - 4)
+        command = spec.command if shown is None else spec.command_of(shown.task.index)
         right += facts(
             (
                 ("needs", cell(crop(resources_text(spec.resources), room))),
                 ("require", cell(crop(" ".join(spec.requirements), room))),
-                ("command", cell(crop(shlex.join(spec.command), room), "bold")),
+                ("command", cell(crop(shlex.join(command), room), "bold")),
             )
         )
     if cells >= _TWO_COLUMNS_CELLS:
