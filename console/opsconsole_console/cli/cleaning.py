@@ -38,6 +38,7 @@ def clean(args: argparse.Namespace) -> int:
     """`opsconsole clean`."""
     from opsconsole_console.cli.event import stamp
     from opsconsole_console.cli.session import with_client
+    from opsconsole_console.widget import format as fmt
     from opsconsole_protocol.quantity import duration_ms
 
     is_wanted = args.yes and not args.dry_run
@@ -62,7 +63,7 @@ def clean(args: argparse.Namespace) -> int:
                 for row in cleaned.leavings
             ),
         )
-    what = f"{len(cleaned.leavings):,} things, {size_mb:,.1f}M"
+    what = f"{fmt.plural(len(cleaned.leavings), 'thing')}, {size_mb:,.1f}M"
     if not cleaned.leavings:
         say(f"nothing that has lain there for {args.older_than}")
     else:
