@@ -169,6 +169,11 @@ def test_facts_name_the_folders_of_the_task_or_attempt_under_the_cursor() -> Non
         said = text(job_facts(row, spec, NOW_MS, cells, TaskLine(task)))
         assert "runs in  /state/attempts/a.0.0/work" in said
         assert "output  /out/a" in said
+    long = replace(
+        attempt, workdir="/home/ana/.local/state/opsconsole/agent/attempts/" + "7xmw2mgwzt.0.0.92cw/work" * 3
+    )
+    narrow = text(job_facts(row, spec, NOW_MS, 78, TaskLine(replace(task, attempts=(long,)))))
+    assert "".join(narrow.split()).endswith("7xmw2mgwzt.0.0.92cw/work"), "a path is never cut"
     ended = TaskLine(task, replace(attempt, finished_at_ms=NOW_MS))
     assert "ran in  /state/attempts/a.0.0/work" in text(job_facts(row, spec, NOW_MS, 150, ended))
 

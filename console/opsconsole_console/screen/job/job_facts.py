@@ -5,18 +5,18 @@ from collections.abc import Sequence
 
 from opsconsole_console.screen.job.task_line import TaskLine
 from opsconsole_console.screen.main import job_cell
-from opsconsole_console.screen.part.facts import LABEL_CELLS, facts, side_by_side
+from opsconsole_console.screen.part.facts import LABEL_CELLS, facts, side_by_side, wrapped
 from opsconsole_console.screen.part.sheet import Line
 from opsconsole_console.screen.part.spec_text import resources_text
 from opsconsole_console.widget import bar
 from opsconsole_console.widget import format as fmt
 from opsconsole_console.widget.cell import Cell, cell, crop
 from opsconsole_console.widget.sign import sign, tally
-from opsconsole_protocol.api import JobRow, TaskRow
+from opsconsole_protocol.api import AttemptRow, JobRow, TaskRow
 from opsconsole_protocol.spec import JobSpec
 
 _TWO_COLUMNS_CELLS = 100
-_WHERE_NARROW = frozenset({"state", "progress", "took", "worker", "output", "ran in", "runs in", "command"})
+_WHERE_NARROW = frozenset({"state", "progress", "took", "worker", "output", "command"})
 _GRID_LINES_MAX = 3
 _BLOCK = "■"
 
@@ -46,10 +46,6 @@ def job_facts(job: JobRow, spec: JobSpec | None, now_ms: int, cells: int, shown:
                 "output",
                 cell(output_path or _no_output(job), "bold primary" if output_path else "text-muted"),
             ),
-            (
-                "ran in" if latest is not None and latest.finished_at_ms else "runs in",
-                (latest and latest.workdir) or "",
-            ),
             ("priority", f"{job.priority:,}"),
             ("tasks", tally(job.task_counts) if job.num_tasks > 1 else ""),
             ("usually", f"like jobs took {fmt.duration_exact(usual)}" if usual else ""),
@@ -65,9 +61,16 @@ def job_facts(job: JobRow, spec: JobSpec | None, now_ms: int, cells: int, shown:
                 ("command", cell(crop(shlex.join(command), room), "bold")),
             )
         )
+    place = _place(latest, cells) if latest is not None and latest.workdir else []
     if cells >= _TWO_COLUMNS_CELLS:
-        return side_by_side(left, right, cells // 2)
-    return [line for line in left + right if label_of(line) in _WHERE_NARROW]
+        return side_by_side(left, right, cells // 2) + place
+    return [line for line in left + right if label_of(line) in _WHERE_NARROW] + place
+
+
+def _place(latest: AttemptRow, cells: int) -> list[Line]:
+    """Its working folder, in full: most often a long path, to be copied."""
+    label = "ran in" if latest.finished_at_ms else "runs in"
+    return wrapped(latest.workdir or "", cells, first=f"{label:>{LABEL_CELLS}}  ", rest=" " * (LABEL_CELLS + 2))
 
 
 def label_of(line: Line) -> str:

@@ -211,7 +211,8 @@ class LogPane(Pane):
             parts.append(answer.worker)
         self.subject = "  ".join(parts)
         ended = answer.attempt_state in _ENDED
-        self._view.set_note(sign(answer.attempt_state).word if ended or answer.attempt_state == "paused" else "")
+        note = sign(answer.attempt_state).word if ended or answer.attempt_state == "paused" else ""
+        self._view.set_note(f"{note}, printed nothing" if answer.finished and not answer.page.total_lines else note)
 
     def show_note(self, note: str) -> None:
         self._view.set_note(note)
