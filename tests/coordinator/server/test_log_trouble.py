@@ -2,6 +2,7 @@
 
 import errno
 import threading
+import time
 from pathlib import Path
 from typing import Any, cast
 
@@ -148,7 +149,8 @@ async def test_a_time_that_no_calendar_has_is_put_right_at_the_edge(site: Site) 
         await agent.socket.send(encode_frame(LogChunk(attempt_id, Source.STDOUT, 0, 1 << 62, b"hello\n")))
         await agent.take(link.LogAck)
         page = (await operator.call(api.ReadLog(id=job.id, query=LogQuery()))).page
-        assert [line.timestamp_ms for line in page.lines] == [253_402_300_799_999]
+        (line,) = page.lines
+        assert abs(line.timestamp_ms - time.time_ns() // 1_000_000) < 60_000  # a line is never of the future
 
 
 async def test_a_disk_that_fails_again_and_again_is_tried_ever_less_often(
