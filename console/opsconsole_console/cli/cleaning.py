@@ -116,10 +116,11 @@ def _words(one: PolicyRow) -> str:
 
 
 def _sum(cleaned: Cleaned, older_than: str) -> str:
+    from opsconsole_console.widget import format as fmt
     from opsconsole_protocol.quantity import size_words
 
     if not cleaned.leavings:
         return f"nothing that has lain there for {older_than}"
     count, size = len(cleaned.leavings), size_words(sum(row.bytes for row in cleaned.leavings))
-    things = f"{count:,} thing{'s' if count > 1 else ''}"
+    things = fmt.plural(count, "thing")
     return f"removed: {things}, {size}" if cleaned.removed else f"{things}: would free {size}; --yes removes it"

@@ -315,7 +315,7 @@ class Desk:
             role=request.role, uses=request.uses, name=request.name, tags=request.tags, expires_at_ms=expires_at_ms,
             created_by=caller.actor,
         )  # fmt: skip
-        kernel.fleet.audit(now_ms, caller.actor, "invited", f"invitation for a {request.role}", kernel.name)
+        kernel.fleet.audit(now_ms, caller.actor, "invited", f"made an invitation for {request.role}s", kernel.name)
         await kernel.committed()
         return api.Invited(line=self._join_url() + token, expires_at_ms=expires_at_ms)
 

@@ -50,7 +50,7 @@ class LogPane(Pane):
         Binding("S", "ask('save')", "Save", show=False, tooltip="What is seen, into a file", id="log.save"),
         Binding("x", "close", "Close", id="log.close"),
         Binding("enter", "open_job", "Open job", show=False, id="log.open_job"),
-        Binding("escape", "back", "Undo", show=False, id="log.back"),
+        Binding("escape", "back", "Back", tooltip="Or undo what was found or filtered", id="log.back"),
     ]
 
     @dataclass
@@ -58,6 +58,9 @@ class LogPane(Pane):
         """It wants to be closed."""
 
         pane: "LogPane"
+
+    class Left(Message):
+        """Escape, and nothing to undo here."""
 
     @dataclass
     class Split(Message):
@@ -104,6 +107,7 @@ class LogPane(Pane):
             self._view.clear()
         self.target = target
         self._attempt, self._task_index = target.attempt, target.task_index or 0
+        self.refresh_bindings()
         self._end_search()
         self._feeder = LogFeeder(home(self).source, target, self)
         if self._grep is not None:
@@ -195,7 +199,9 @@ class LogPane(Pane):
         say_below(self, f"lines {first + 1:,}–{last + 1:,} of {total:,}" if is_part else "")
 
     def show_place(self, answer: LogAnswer) -> None:
-        self._attempt = answer.attempt
+        if answer.attempt != self._attempt:
+            self._attempt = answer.attempt
+            self.refresh_bindings()
         task = answer.task_id.rpartition("-")[2]
         self._task_index = int(task) if task.isdecimal() else 0
         shown = home(self).model.short_ids.show(self.target.job_id)
@@ -269,11 +275,9 @@ class LogPane(Pane):
 
     # -- actions --------------------------------------------------------------------------------------------------
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Escape goes on to whoever is outside where there is nothing to undo here."""
-        if action == "back":
-            return self.zoomed or bool(self._filter) or self._finding
-        return super().check_action(action, parameters)
+    def offers(self, action: str) -> bool | None:
+        """The footer names an earlier attempt only where there is one."""
+        return bool(self._attempt) if action == "attempt(-1)" else None
 
     def action_close(self) -> None:
         self.post_message(self.Closed(self))
@@ -290,11 +294,13 @@ class LogPane(Pane):
         elif self._filter:
             self._set_filter("", inverted=False)
             self._filter_all("", inverted=False)
-        else:
+        elif self._finding:
             self._view.find("")
             self._end_search()
             self._finding = False
             self._say_state()
+        else:
+            self.post_message(self.Left())
 
     def action_attempt(self, step: int) -> None:
         if self._attempt is None:
