@@ -72,7 +72,7 @@ def test_inputs_are_found_and_refused(tmp_path: Path, quick: bool) -> None:
     staging = make_staging(tmp_path, WorkerIOConfig(tmp_path / "in", None))
     env = stage(staging, quick=quick, inputs=("a.csv",)).command.env
     assert env["OPSCONSOLE_INPUT_FILE"] == str(tmp_path / "in" / "a.csv")
-    with pytest.raises(InvalidRequest, match=r"'b\.csv' not found"):
+    with pytest.raises(InvalidRequest, match="not found in"):
         stage(staging, quick=quick, inputs=("a.csv", "b.csv"))
 
 

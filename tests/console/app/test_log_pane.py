@@ -131,18 +131,6 @@ async def test_escape_undoes_and_then_goes_back_to_the_table_it_came_from(source
         await there.until(lambda: there.app.main.worker_pane.table.has_focus)
 
 
-async def test_an_empty_log_says_that_nothing_was_printed_once_that_is_sure(source: RecordedSource) -> None:
-    source.log.lines.clear()
-    async with stage(source) as there:
-        there.job("42f")
-        await there.press("l")
-        [pane] = there.app.main.log_deck.panes
-        await there.until(lambda: source.log_requests)
-        assert "printed nothing" not in pane.state
-        source.log.finish()
-        await there.until(lambda: "succeeded, printed nothing" in pane.state)
-
-
 async def test_attempts_and_tasks_before_and_after(source: RecordedSource) -> None:
     async with stage(source) as there:
         pane = await opened(there)
