@@ -42,7 +42,8 @@ class AgentConfig:
     """What an agent is told. `token`: an invitation (`id.secret`) or an operator's token, for the first join.
 
     `max_concurrent_jobs` None: as many as GPUs, or 1. `tags`: `K` or `K=V`. `properties`: any, besides those measured.
-    `keep_attempt_days`: what tasks leave in their working folders stays so long.
+    `keep_attempt_days`: what tasks leave in their working folders stays so long. `keep_output_days`: outputs of ended
+    jobs do, where it isn't 0.
     `stop_tasks`: leave nothing running behind. `project`: advertised as a property. `remember`: find this coordinator
     again without being told; one that is found by its data folder need not be remembered. `stdin`: what tasks read.
     `run_as`: the user that tasks run as, where the agent is root.
@@ -58,6 +59,7 @@ class AgentConfig:
     tags: tuple[str, ...] = ()
     properties: Mapping[str, Any] = field(default_factory=dict)
     keep_attempt_days: float = KEPT_DAYS
+    keep_output_days: float = 0
     stop_tasks: bool = False
     project: str | None = None
     remember: bool = True
@@ -171,6 +173,7 @@ class _Service:
             max_concurrent_jobs=config.max_concurrent_jobs or len(telemetry.gpus) or 1,
             tags=config.tags,
             properties={**config.properties, **own},
+            keep_output_days=config.keep_output_days,
         )
         return cls(config, say, state, description, credential, telemetry, keeper, user)
 

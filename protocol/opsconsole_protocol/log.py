@@ -62,7 +62,7 @@ class LogQuery(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
     Without anything: from the first line on. `start_line` ≥ 0: from that number on; negative, or `tail`: the last
     lines that fit the other conditions. `since_ms` ≤ a line's time < `until_ms`; line numbers < `before_line` (with
-    `tail`: scrolling back). `grep` is a regular expression (`pattern.py`, searched in each line). `cursor` continues
+    `tail`: scrolling back). `grep` is a regular expression (`pattern.py`, searched in each line), with `invert` of what the lines don't hold. `cursor` continues
     after an earlier page of the same query; where to start is then no longer looked at. The cursor of another attempt's
     log leads to the first line of this one, so that a task can be followed into its next attempt. `whole`: nothing is cut,
     a long line comes in as many fragments as it takes, and bytes that aren't UTF-8 are in the page's `raw`.
@@ -81,6 +81,7 @@ class LogQuery(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     cursor: Label | None = None
     whole: bool = False
     latest: bool = False
+    invert: bool = False
 
 
 class LogPage(msgspec.Struct, frozen=True, kw_only=True):

@@ -26,7 +26,7 @@ from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.input_name import check_input_name
 from opsconsole_protocol.name import check_name
 from opsconsole_protocol.shape import wrong_shape
-from opsconsole_protocol.title import title_of
+from opsconsole_protocol.title import shared_word, title_of
 
 NUM_TASKS_MAX = 100_000
 PRIORITY_MAX = 1_000_000
@@ -93,12 +93,25 @@ class JobSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     @property
     def title(self) -> str:
         """The name, or else its template's, or what does the work in its command."""
-        return cut(self.name or self.template or title_of(self.command), NAME_CHARACTERS_MAX)
+        return cut(self.name or self.template or title_of(self._shared_command()), NAME_CHARACTERS_MAX)
 
     @property
     def named_workers(self) -> tuple[str, ...]:
         """The names or ids of the workers that it may run on; none: on any."""
         return self.workers if self.worker is None else tuple(dict.fromkeys((self.worker, *self.workers)))
+
+    def _shared_command(self) -> tuple[str, ...]:
+        """The command; of a sweep with the names of its parameters in their places."""
+        if len(self.task_commands) < 2:
+            return self.command_of(0)
+        first, last = (
+            self.task_commands[0],
+            self.task_commands[-1],
+        )  # they differ in every parameter that has two values
+        if len(first) != len(last):
+            return self.command
+        values = (self.parameters[0], self.parameters[-1]) if self.parameters else ({}, {})
+        return tuple(a if a == b else shared_word(a, b, *values) for a, b in zip(first, last, strict=True))
 
     def command_of(self, index: int) -> tuple[str, ...]:
         """The argument list of one task."""

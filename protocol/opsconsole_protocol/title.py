@@ -1,6 +1,7 @@
 """What a job without a name is called: the script or program that does the work, whatever it is started through."""
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 TITLE_CHARACTERS_MAX = 40
 
@@ -83,6 +84,29 @@ _CODE = {
 def title_of(command: tuple[str, ...]) -> str:
     """A few words that tell one job from another."""
     return _cropped(_title(command)) or _cropped(_base(command[0])) or "job"
+
+
+def shared_word(first: str, last: str, first_values: Mapping[str, Any], last_values: Mapping[str, Any]) -> str:
+    """A word of two commands with `{name}` for a parameter's value, else with a sign for what isn't shared."""
+    named, other = first, last
+    for name, value in first_values.items():
+        if value != last_values.get(name):
+            named, other = (
+                text.replace(str(one), f"{{{name}}}") if str(one) else text
+                for text, one in ((named, value), (other, last_values.get(name)))
+            )
+    if named == other:
+        return named
+    start = _shared(first, last)
+    end = _shared(first[start:][::-1], last[start:][::-1])
+    return first[:start] + "…" + first[len(first) - end :]
+
+
+def _shared(first: str, last: str) -> int:
+    """How many characters two texts have in common at their beginning."""
+    return next(
+        (place for place, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last))
+    )
 
 
 def _title(command: tuple[str, ...], *, is_script: bool = False) -> str:

@@ -71,3 +71,25 @@ def test_every_command_has_a_title(words: list[str]) -> None:
     title = title_of(tuple(words))
     assert title
     assert len(title) <= TITLE_CHARACTERS_MAX
+
+
+@pytest.mark.parametrize(
+    ("command", "title"),
+    [
+        ("sh -c 'echo {lr}; exit {n}'", "echo {lr}; exit {n}"),
+        ("python train.py --lr={lr}", "train.py"),
+        ("python {n}.py", "{n}.py"),
+    ],
+)
+def test_a_sweep_is_called_by_what_its_tasks_share(command: str, title: str) -> None:
+    points = [{"lr": lr, "n": n} for lr in ("0.1", "0.01") for n in (1, 2)]
+    words = shlex.split(command)
+    commands = tuple(
+        tuple(word.replace("{lr}", str(point["lr"])).replace("{n}", str(point["n"])) for word in words)
+        for point in points
+    )
+    sweep = JobSpec(command=commands[0], task_commands=commands, num_tasks=4, parameters=tuple(points))
+    assert sweep.title == title
+    assert JobSpec(command=commands[0], task_commands=commands, num_tasks=4).title == title.replace(
+        "{lr}; exit {n}", "0.…"
+    ).replace("{n}", "…")

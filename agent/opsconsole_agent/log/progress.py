@@ -23,6 +23,8 @@ _COUNTED = re.compile(
     r"[\s:#=\[(]*(\d{1,15})\s*(?:/|of)\s*(\d{1,15})\b",
     re.IGNORECASE,
 )
+_LEADING_COUNT = re.compile(r"\W{0,9}(?:[\w \-]{1,40}[:\[(#=]\s{0,9})?(\d{1,15})\s?/\s?(\d{1,15})(?![\d/.])")
+_LEADING_PERCENT = re.compile(r"\s{0,40}(?:[\d,.]{1,30}[kKMGT]?\s{1,9})?(\d{1,3}(?:\.\d{1,6})?)\s?%")
 _POWER = {"": 1, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
 
 
@@ -49,7 +51,22 @@ def read_progress(tail: bytes) -> Reading | None:
             # A bar that ends is the last of its epoch; the next epoch begins at nothing.
             return Reading(max(0.0, epoch.done - 1) + inner.done / inner.total, epoch.total)
         bar = bar or found
-    return bar
+    return bar or _rewritten(text)
+
+
+def _rewritten(text: str) -> Reading | None:
+    """A line that is written over and over, led by a count or a per cent that grows, is progress without any bar."""
+    lines = [line for line in text.split("\n") if line.strip()]
+    states = [state for state in lines[-1].split("\r") if state.strip()][-2:] if lines else []
+    if len(states) < 2:
+        return None
+    before, now = (_whole(_LEADING_COUNT.match(state)) for state in states)
+    if before is not None and now is not None:
+        return now if before.total == now.total and before.done <= now.done else None
+    first, last = (_LEADING_PERCENT.match(state) for state in states)
+    if first is None or last is None or not float(first[1]) <= float(last[1]) <= 100:
+        return None
+    return Reading(float(last[1]), 100.0)
 
 
 def _bar(text: str) -> Reading | None:

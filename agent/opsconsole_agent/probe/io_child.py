@@ -14,7 +14,8 @@ import json
 import os
 import stat
 import sys
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Iterator
 
 _NO_FSYNC = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}
 """What filesystems answer that have no fsync: the write itself has succeeded then."""
@@ -61,7 +62,8 @@ def check_output(folder: str) -> list[str]:
 def find_file(folder: str, name: str) -> tuple[str, int, int]:
     """Return path, size in bytes and time of change in nanoseconds of the regular, readable file `name` under `folder`, or raise Refused.
 
-    The name is taken to be a plain file name. What it links to is resolved first: whether a file outside exists is not told.
+    The refusal is said of the file and leaves out its name, which whoever asked puts in front. The name is taken to be a
+    plain file name. What it links to is resolved first: whether a file outside exists is not told.
     """
     try:
         base = os.path.realpath(folder, strict=True)
@@ -70,15 +72,15 @@ def find_file(folder: str, name: str) -> tuple[str, int, int]:
     plain = os.path.join(base, name)
     path = os.path.realpath(plain)
     if not path.startswith(f"{base.rstrip('/')}/"):
-        raise Refused(f"{name!r} is a link that leads out of the input folder {folder}: place the file itself there")
+        raise Refused(f"is a link that leads out of the input folder {folder}: place the file itself there")
     try:
-        return (os.path.join(folder, name) if path == plain else path), *_look_at_readable(path, name)
+        return (os.path.join(folder, name) if path == plain else path), *_look_at_readable(path)
     except FileNotFoundError as error:
         if os.path.islink(plain):
-            raise Refused(f"{name!r} in {folder} is a link to a file that does not exist") from error
-        raise Refused(f"{name!r} not found in {folder}: place it there first") from error
+            raise Refused("is a link to a file that does not exist") from error
+        raise Refused(f"not found in {folder}: place it there first") from error
     except OSError as error:
-        raise Refused(f"{name!r} in {folder} can't be read by the worker ({error.strerror})") from error
+        raise Refused(f"can't be read by the worker ({error.strerror})") from error
 
 
 def make_output(folder: str, job_id: str, subfolders: Iterable[str], user: User | None = None) -> str:
@@ -163,13 +165,13 @@ def _sync(descriptor: int) -> None:
             raise
 
 
-def _look_at_readable(path: str, name: str) -> tuple[int, int]:
+def _look_at_readable(path: str) -> tuple[int, int]:
     """Open for reading, which is the only proof that it can be; never anything but a regular file, which may have effects."""
     kind = os.lstat(path).st_mode
     if stat.S_ISDIR(kind):
-        raise Refused(f"{name!r} is a folder, not a file")
+        raise Refused("is a folder, not a file")
     if not stat.S_ISREG(kind):
-        raise Refused(f"{name!r} is not a regular file")
+        raise Refused("is not a regular file")
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
         found = os.fstat(descriptor)
@@ -213,12 +215,92 @@ def publish(own: str, user: User | None = None) -> str:
     return task
 
 
+def measure_outputs(folder: str, job_ids: Iterable[str], budget_s: float) -> dict[str, object]:
+    """`found`: name, bytes, time of change in nanoseconds and device:inode of each of these jobs' output folders that is
+    there. `more`: after so many seconds some weren't looked at. No link is followed, not even in place of a folder."""
+    end_s = time.monotonic() + budget_s
+    found: list[tuple[str, int, int, str]] = []
+    with _jobs_folder(folder) as jobs:
+        if jobs is None:
+            return {"found": found, "more": False}
+        for job_id in job_ids:
+            if time.monotonic() > end_s:
+                return {"found": found, "more": True}
+            with contextlib.suppress(OSError):
+                seen = os.stat(job_id, dir_fd=jobs, follow_symlinks=False)
+                if stat.S_ISDIR(seen.st_mode):
+                    size = seen.st_blocks * 512 + _bytes_below(job_id, jobs, end_s)
+                    found.append((job_id, size, seen.st_mtime_ns, f"{seen.st_dev}:{seen.st_ino}"))
+    return {"found": found, "more": False}
+
+
+def remove_outputs(folder: str, job_ids: Iterable[str], budget_s: float) -> dict[str, object]:
+    """Remove these jobs' output folders. `removed`: those that have gone; `troubles`: why others haven't, in words.
+
+    `more`: after so many seconds none was begun any more.
+    """
+    import shutil  # only here: it would take a fifth of every other start
+
+    end_s = time.monotonic() + budget_s
+    removed: list[str] = []
+    troubles: list[str] = []
+    with _jobs_folder(folder) as jobs:
+        for job_id in job_ids if jobs is not None else ():
+            if time.monotonic() > end_s:
+                return {"removed": removed, "troubles": troubles, "more": True}
+            try:
+                shutil.rmtree(job_id, dir_fd=jobs)  # by descriptors: it leaves the folder through no link
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                troubles.append(f"{folder}/jobs/{job_id} can't be removed: {error.strerror or error}")
+            else:
+                removed.append(job_id)
+    return {"removed": removed, "troubles": troubles, "more": False}
+
+
+@contextlib.contextmanager
+def _jobs_folder(folder: str) -> Iterator[int | None]:
+    """`folder`'s jobs/, where it is a folder, not a link to one."""
+    opened: list[int] = []
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            opened.append(os.open(folder, os.O_PATH | os.O_DIRECTORY))
+            opened.append(os.open("jobs", os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=opened[0]))
+        yield opened[1] if len(opened) > 1 else None
+    except OSError as error:
+        raise Refused(f"{folder}/jobs can't be reached ({error.strerror})") from error
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
+
+
+def _bytes_below(name: str, parent: int, end_s: float) -> int:
+    """What lies below a folder takes; of a large one what was seen in time."""
+    total = 0
+    seen: set[tuple[int, int]] = set()
+    for _, folders, files, descriptor in os.fwalk(name, dir_fd=parent):
+        for one in (*folders, *files):
+            with contextlib.suppress(OSError):
+                found = os.stat(one, dir_fd=descriptor, follow_symlinks=False)
+                if found.st_nlink > 1 and not stat.S_ISDIR(found.st_mode):
+                    if (found.st_dev, found.st_ino) in seen:
+                        continue
+                    seen.add((found.st_dev, found.st_ino))
+                total += found.st_blocks * 512
+        if time.monotonic() > end_s:
+            break
+    return total
+
+
 _ANSWERS: dict[str, Callable[..., object]] = {
     "check_input": check_input,
     "check_output": check_output,
     "find_file": find_file,
     "make_output": make_output,
     "publish": publish,
+    "measure_outputs": measure_outputs,
+    "remove_outputs": remove_outputs,
 }
 
 

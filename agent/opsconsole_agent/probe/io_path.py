@@ -19,6 +19,11 @@ JOB_SUBFOLDERS = ("models", "logs")
 ATTEMPTS_FOLDER = "attempts"
 """Below a task's folder: of attempts that couldn't write into it."""
 
+MEASURE_S = 20.0
+"""For the output folders of many jobs; what isn't reached in time isn't named."""
+REMOVE_S = 200.0
+"""After that none is begun any more."""
+
 _JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 
 
@@ -165,6 +170,51 @@ def publish_output(own: str, timeout_s: float = 60.0, *, user: User | None = Non
         raise OutputRefused(str(refusal)) from refusal
     except (TimeoutError, OSError) as error:
         raise OutputRefused(f"the results in {own} could not be moved to the task's folder: {error}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class FoundOutput:
+    """A job's output folder, as it is now. `file`: its device and inode."""
+
+    job_id: str
+    path: str
+    size_bytes: int
+    changed_ns: int
+    file: str
+
+
+def measure_outputs(
+    config: WorkerIOConfig, job_ids: Sequence[str], *, budget_s: float = MEASURE_S, program: Path = PROGRAM
+) -> tuple[list[FoundOutput], bool]:
+    """Which of these jobs have an output folder, how large, and whether time was too short for all; OutputRefused."""
+    answer = _ask_outputs("measure_outputs", config, job_ids, budget_s, budget_s + 5, program)
+    folder = config.output_path
+    found = [FoundOutput(name, f"{folder}/jobs/{name}", *rest) for name, *rest in answer["found"]]
+    return found, answer["more"]
+
+
+def remove_outputs(
+    config: WorkerIOConfig, job_ids: Sequence[str], *, budget_s: float = REMOVE_S, program: Path = PROGRAM
+) -> tuple[frozenset[str], list[str], bool]:
+    """Remove these jobs' output folders: which have gone, what couldn't in words, and whether time was too short."""
+    answer = _ask_outputs("remove_outputs", config, job_ids, budget_s, budget_s + 80, program)
+    return frozenset(answer["removed"]), answer["troubles"], answer["more"]
+
+
+def _ask_outputs(
+    question: str, config: WorkerIOConfig, job_ids: Sequence[str], budget_s: float, timeout_s: float, program: Path
+) -> Any:
+    for job_id in job_ids:
+        _output_folder(config, job_id)  # a name that leads elsewhere is refused
+    folder = str(config.output_path)
+    try:
+        return _ask(program, [question, folder, list(job_ids), budget_s], folder, timeout_s)
+    except io_child.Refused as refusal:
+        raise OutputRefused(str(refusal)) from refusal
+    except TimeoutError as error:
+        raise OutputRefused(f"the output folder {folder} {_late(timeout_s)}") from error
+    except OSError as error:
+        raise OutputRefused(f"the output folder {folder} could not be looked through: {error}") from error
 
 
 def _ask(program: Path, question: Sequence[object], folder: str, timeout_s: float) -> Any:

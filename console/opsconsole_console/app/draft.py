@@ -9,12 +9,12 @@ from typing import Any, TypeVar
 import msgspec
 
 from opsconsole_console.app import draft_sweep as sweeps
-from opsconsole_console.app import template as templates
 from opsconsole_console.app.draft_again import again, shown_command
 from opsconsole_protocol import quantity, requirement
 from opsconsole_protocol.api import TemplateRow
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.spec import NUM_TASKS_MAX, JobSpec, Resources, check_spec
+from opsconsole_protocol.template import check_template, fill, read_value
 
 ValueT = TypeVar("ValueT")
 
@@ -190,14 +190,14 @@ class _Reader:
 
 def _from_template(draft: Draft, template: TemplateRow, reader: _Reader) -> tuple[tuple[str, ...], dict[str, Any]]:
     values: dict[str, Any] = {}
+    reader.read("template", partial(check_template, template), None)
     for parameter in template.parameters:
         typed = draft.parameters.get(parameter.name, "")
         values[parameter.name] = reader.read(
-            PARAMETER_PREFIX + parameter.name, partial(templates.read_value, parameter, typed), None
+            PARAMETER_PREFIX + parameter.name, partial(read_value, parameter, typed), None
         )
     missing = {p.name: f"<{p.name}>" for p in template.parameters if PARAMETER_PREFIX + p.name in reader.errors}
-    command = reader.read("template", lambda: templates.fill(template.command, {**values, **missing}), _NO_WORDS)
-    return command, values
+    return fill(template.command, {**values, **missing}), values
 
 
 def _at(draft: Draft, point: sweeps.Point) -> Draft:

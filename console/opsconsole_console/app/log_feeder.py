@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
 
 from msgspec.structs import replace
 
@@ -39,6 +39,13 @@ class LogTarget:
     attempt: int | None = None
 
 
+class Grep(NamedTuple):
+    """Which lines the coordinator is asked for: those with a pattern, or those without it."""
+
+    pattern: str
+    inverted: bool = False
+
+
 class LogSink(Protocol):
     """Where lines go."""
 
@@ -66,7 +73,7 @@ class LogFeeder:
         self._pinned = target.attempt
         self.task_index = target.task_index
         self.attempt = target.attempt
-        self._grep: str | None = None
+        self._grep: Grep | None = None
         self._query = LogQuery(tail=TAIL_LINES, max_lines=PAGE_LINES)
         self._is_placed = False
         self._read_to = 0
@@ -84,12 +91,12 @@ class LogFeeder:
         """Whether reading began at a place that somebody chose, rather than at the end."""
         return self._is_placed
 
-    def start_at(self, line: int | None, grep: str | None = None) -> None:
-        """Before the next `run`: begin at a line, or at the end; with `grep` only lines with that pattern come."""
+    def start_at(self, line: int | None, grep: Grep | None = None) -> None:
+        """Before the next `run`: begin at a line, or at the end; with `grep` only those lines come."""
         self._is_placed = line is not None
         self._grep = grep
         self._query = LogQuery(
-            start_line=line, tail=TAIL_LINES if line is None else None, max_lines=PAGE_LINES, grep=grep
+            start_line=line, tail=TAIL_LINES if line is None else None, max_lines=PAGE_LINES, **_asked(grep)
         )
         self._read_to = self._total if line is None else line
         self._room.set()
@@ -120,12 +127,12 @@ class LogFeeder:
 
     async def history(self, before_line: int) -> list[LogLine]:
         """The lines before a number, in their order. Raises OpsconsoleError."""
-        query = LogQuery(tail=TAIL_LINES, before_line=before_line, max_lines=TAIL_LINES, grep=self._grep)
+        query = LogQuery(tail=TAIL_LINES, before_line=before_line, max_lines=TAIL_LINES, **_asked(self._grep))
         return list((await self._read(query, 0)).page.lines)
 
-    async def search(self, pattern: str) -> AsyncIterator[list[int]]:
-        """The numbers of all lines with a pattern, as they are found. Raises OpsconsoleError."""
-        query = LogQuery(grep=pattern, max_lines=PAGE_LINES)
+    async def search(self, grep: Grep) -> AsyncIterator[list[int]]:
+        """The numbers of all such lines, as they are found. Raises OpsconsoleError."""
+        query = LogQuery(max_lines=PAGE_LINES, **_asked(grep))
         while True:
             page = (await self._read(query, 0)).page
             yield [line.line_number for line in page.lines if line.start == 0]
@@ -190,7 +197,7 @@ class LogFeeder:
             return False
         self._sink.start_over()
         self.attempt = task.attempt
-        self._query = LogQuery(max_lines=PAGE_LINES, grep=self._grep)
+        self._query = LogQuery(max_lines=PAGE_LINES, **_asked(self._grep))
         self._is_placed = False
         self._read_to = self._total = 0
         return True
@@ -208,6 +215,11 @@ class LogFeeder:
             id=self._job_id, task_index=self.task_index, attempt=self.attempt, query=query, wait_ms=wait_ms
         )  # fmt: skip
         return await ask(self._source, request, LogAnswer)
+
+
+def _asked(grep: Grep | None) -> dict[str, Any]:
+    """The fields of a query."""
+    return {} if grep is None else {"grep": grep.pattern, "invert": grep.inverted}
 
 
 def likely_task(tasks: Sequence[TaskRow]) -> int:

@@ -119,6 +119,7 @@ def make_config(args: argparse.Namespace) -> AgentConfig:
         tags=tuple(args.tag) or worker.tags,
         properties=dict(worker.properties),
         keep_attempt_days=KEPT_DAYS if worker.keep_attempt_days is None else worker.keep_attempt_days,
+        keep_output_days=worker.keep_output_days,
         stop_tasks=args.stop_tasks or worker.stop_tasks,
         project=args.project or worker.project,
         run_as=args.run_as or worker.run_as,

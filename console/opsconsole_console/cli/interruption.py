@@ -22,6 +22,8 @@ def explained(farewell: str, *, of_interrupt: bool = True) -> Iterator[None]:
     def terminate(_number: int, _frame: FrameType | None) -> None:
         nonlocal was_termed
         was_termed = True
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a script's `&` makes it so, and TERM would do nothing
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.raise_signal(signal.SIGINT)  # asyncio knows how to break off on that one
 
     before = signal.signal(signal.SIGTERM, terminate)

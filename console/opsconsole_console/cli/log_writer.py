@@ -29,7 +29,7 @@ class _Open:
 class LogWriter:
     """Writes the fragments of one or of several tasks' logs.
 
-    A terminal gets text and colours only, unless it is `raw`; a file or a pipe gets the task's own bytes. Where both
+    A terminal gets text and colours only (bars in bars stay in place), unless it is `raw`; a file or a pipe gets the task's own bytes. Where both
     streams lead to the same place (`2>&1`), lines stand there in the order in which they came.
 
     stdout goes to stdout, all else to stderr. A fragment goes on where the last one of its line stopped; when another
@@ -49,6 +49,7 @@ class LogWriter:
         self._open: dict[TextIO, _Open] = {}
         self._are_one = _lead_to_one_place(self._out, self._err)
         self._last = self._out
+        self._writer_of_last: tuple[TextIO, str, int] | None = None
         self._encoder = msgspec.json.Encoder()
 
     def write(
@@ -69,12 +70,18 @@ class LogWriter:
             if place.key is not None and stream.isatty():
                 stream.write(_end(place) + "\n")
                 place.key = None
+            if place.text is not None:
+                stream.write(place.text.leave())
         self.flush()
 
     def flush(self) -> None:
         """Let readers have it now."""
         self._out.flush()
         self._err.flush()
+
+    def stay_below(self) -> None:
+        """Somebody else wrote a line: no task's output goes up to it."""
+        self._writer_of_last = None
 
     def _write_json(self, line: LogLine, task_id: str, attempt: int) -> None:
         fields = {
@@ -95,10 +102,13 @@ class LogWriter:
             place = self._open[stream] = _Open(text=TerminalText() if stream.isatty() and not self._raw else None)
         key = (task_id, attempt, line.line_number)
         head = self._head(line, task_id)
+        is_other = self._writer_of_last != (stream, task_id, attempt)
+        self._writer_of_last = (stream, task_id, attempt)
+        down = place.text.leave() if is_other and place.text is not None else ""
         if place.key != key:
             if place.key is not None:
                 stream.write(_end(place) + "\n")
-            stream.write(head)
+            stream.write(down + head)
         if place.text is None:
             _write_bytes(stream, line.data, raw, end="" if line.partial else "\n")
         else:

@@ -54,12 +54,13 @@ class Narrator:
         tasks = "" if row.num_tasks == 1 else f", {fmt.plural(row.num_tasks, 'task')}"
         self._say(f"Submitted {row.id} ({row.name}{tasks})")
 
-    def moved(self, row: JobRow) -> None:
-        """The job as it stands now: told when it differs from the last time."""
+    def moved(self, row: JobRow) -> bool:
+        """The job as it stands now: told when it differs from the last time. Returns whether something was told."""
         where = f" on {row.worker}" if row.worker else ""
         reason = f": {row.reason}" if row.reason and row.state != "running" else ""
         line = f"{row.state[:1].upper()}{row.state[1:].replace('_', ' ')}{where}{reason}"
-        if line != self._last:
+        is_new = line != self._last
+        if is_new:
             self._last = line
             self._say(line)
             if row.state == "running" and row.output_path:
@@ -69,6 +70,8 @@ class Narrator:
             self._progress = progress
             ended = round(progress * row.num_tasks)
             self._say(f"Progress: {100 * progress:.1f}% - {ended} of {row.num_tasks} tasks done")
+            return True
+        return is_new
 
     def ended(self, detail: JobDetail) -> None:
         """How it ended, for how long it ran, and where the results are."""

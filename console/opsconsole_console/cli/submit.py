@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from opsconsole.client import Client
+    from opsconsole_console.cli.log_writer import LogWriter
     from opsconsole_console.cli.narrator import Narrator
     from opsconsole_protocol.api import JobDetail, TemplateRow
     from opsconsole_protocol.ids import JobId
@@ -149,14 +150,18 @@ async def watch(
     import asyncio
 
     from opsconsole.outcome import exit_code, is_settled
+    from opsconsole_console.cli.log_writer import LogWriter
 
-    printing = asyncio.create_task(_print_log(client, job_id, json=json, raw=raw)) if follow else None
+    number = (await client.show(job_id, tasks_limit=0, events_limit=0)).job.num_tasks if follow else 0
+    writer = LogWriter(json=json, prefix=number > 1, raw=raw)
+    printing = asyncio.create_task(_print_log(client, job_id, number, writer, json=json, raw=raw)) if follow else None
     try:
         while True:
             row = (await client.wait(job_id, timeout_s=_STEP_S))[0]
             if is_settled(row):
                 break
-            narrator.moved(row)
+            if narrator.moved(row):
+                writer.stay_below()
             if printing is not None and printing.done():
                 printing.result()
         if printing is not None and row.state != "blocked":
@@ -179,17 +184,13 @@ def failure(detail: JobDetail) -> str:
     return detail.job.state if task is None else ending(task)
 
 
-async def _print_log(client: Client, job_id: str, *, json: bool, raw: bool) -> None:
-    from opsconsole_console.cli.log_writer import LogWriter
+async def _print_log(client: Client, job_id: str, number: int, writer: LogWriter, *, json: bool, raw: bool) -> None:
     from opsconsole_console.cli.logs import follow_tasks, wants_bytes
     from opsconsole_protocol.log import LogQuery
 
-    number = (await client.show(job_id, tasks_limit=0, events_limit=0)).job.num_tasks
-    writer = LogWriter(json=json, prefix=number > 1, raw=raw)
+    query = LogQuery(whole=not json and wants_bytes(raw=raw))
     try:
-        await follow_tasks(
-            client, job_id, list(range(number)), LogQuery(whole=not json and wants_bytes(raw=raw)), writer
-        )
+        await follow_tasks(client, job_id, list(range(number)), query, writer)
     finally:
         writer.close()
 

@@ -1,7 +1,8 @@
 r"""What of a task's output may reach a person's terminal: its text and its colours, and nothing else that acts.
 
 A task can print `ESC[6n`, and the terminal's answer lands in the shell; titles, the clipboard and other screens work the
-same way. Only SGR (colours and text attributes), carriage returns, backspaces and tabs pass. Pure.
+same way. Only SGR (colours and text attributes), carriage returns, backspaces and tabs pass, and what nested progress
+bars need: the end of a line is cleared, and the cursor goes up, never above what the same task has just written. Pure.
 """
 
 import re
@@ -21,6 +22,9 @@ _SEQUENCE = re.compile(
 _STRING_END = re.compile("\x07|\x1b\\\\|\x9c")
 _UNFINISHED = re.compile(r"\x1b(?:\[[0-?]*[ -/]*|[ -/]*)\Z")
 _COLOUR = re.compile(r"[0-9;:]*\Z")
+_UP_MAX = 32
+_STEPS = re.compile(r"[0-9]{0,4}\Z")
+_CLEARED = re.compile(r"[0-2]?\Z")
 _PASSES = re.compile("[\t\r\b]+")
 _NO_COLOUR = re.compile(r"(?:.*;)?0*\Z")
 
@@ -32,6 +36,9 @@ class TerminalText:
         self._rest = ""
         self._in_string = False
         self._coloured = False
+        self._above = 0
+        """Lines above this one that may be written over."""
+        self._below = 0
 
     def feed(self, text: str, *, head: str = "") -> str:
         """What may be shown of a fragment; `head` stands anew after each carriage return that something follows."""
@@ -61,14 +68,26 @@ class TerminalText:
             elif sequence["final"] == "m" and not sequence["between"] and _COLOUR.match(sequence["parameters"]):
                 found.append(sequence[0])
                 self._coloured = not _NO_COLOUR.match(sequence["parameters"])
+            elif sequence["final"] == "A" and not sequence["between"] and _STEPS.match(sequence["parameters"]):
+                steps = min(max(1, int(sequence["parameters"] or 1)), self._above)
+                self._above, self._below = self._above - steps, self._below + steps
+                found.append(f"\x1b[{steps}A" * bool(steps))
+            elif sequence["final"] == "K" and not sequence["between"] and _CLEARED.match(sequence["parameters"]):
+                found.append(sequence[0])
         shown = "".join(found)
         return re.sub(r"\r(?=[^\r])", "\r" + head, shown) if head else shown
 
     def end(self) -> str:
         """What ends a line: its colours, if any are on. An escape that wasn't done is forgotten."""
         self._rest, self._in_string = "", False
+        self._above, self._below = min(self._above + 1, _UP_MAX), max(0, self._below - 1)
         ended, self._coloured = RESET * self._coloured, False
         return ended
+
+    def leave(self) -> str:
+        """What leads below all that was written, where something else follows; none of it is written over any more."""
+        down, self._above, self._below = "\n" * self._below, 0, 0
+        return down
 
 
 def _shown(text: str) -> str:

@@ -8,10 +8,19 @@ from typing import TYPE_CHECKING
 from opsconsole_console.cli.interruption import explained, go_on
 from opsconsole_console.cli.output import put, put_json, put_table, say
 from opsconsole_console.cli.parser import Group, milliseconds
+from opsconsole_console.visible import clean
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from opsconsole.client import Client
-    from opsconsole_protocol.api import JobRow, Verdict, WhyAnswer
+    from opsconsole_protocol.api import JobDetail, JobRow, Verdict, WhyAnswer
+    from opsconsole_protocol.log import LogLine
+
+    Ending = tuple[JobDetail, Sequence[LogLine]]
+
+_LINES_LOOKED_AT = 200
+_LINES_SHOWN = 20
 
 
 def add(group: Group) -> None:
@@ -52,16 +61,56 @@ def why(args: argparse.Namespace) -> int:
     """`opsconsole why`."""
     from opsconsole_console.cli.session import with_client
 
-    async def work(client: Client) -> WhyAnswer:
-        return await client.why(args.id)
+    async def work(client: Client) -> tuple[WhyAnswer, Ending | None]:
+        answer = await client.why(args.id)
+        is_bad = answer.job.finished_at_ms is not None and answer.job.state != "succeeded"
+        return answer, await _ending(client, answer.job.id) if is_bad and not args.json else None
 
-    answer = with_client(args, work)
+    answer, ending = with_client(args, work)
     if args.json:
         put_json({"job": answer.job, "text": answer.text, "verdicts": answer.verdicts})
         return 0
     put(f"{answer.job.id}  {answer.job.state}: {answer.text}")
     put_verdicts(answer.verdicts)
+    if ending is not None:
+        _put_ending(*ending)
     return 0
+
+
+async def _ending(client: Client, job_id: str) -> Ending:
+    """What there is to say of a job that came to a bad end, and the log of the task that did first."""
+    from opsconsole_console.screen.part.ending_text import first_to_fail
+    from opsconsole_protocol.log import LogQuery
+
+    detail = await client.show(job_id)
+    task = first_to_fail(detail.tasks)
+    if task is None or not task.attempts:
+        return detail, ()
+    answer = await client.read_log(job_id, LogQuery(tail=_LINES_LOOKED_AT, latest=True), task_index=task.index)
+    return detail, answer.page.lines
+
+
+def _put_ending(detail: JobDetail, lines: Sequence[LogLine]) -> None:
+    from opsconsole_console.app.verb import fitting_verbs
+    from opsconsole_console.screen.part.ending_text import ending_words, first_to_fail
+    from opsconsole_console.widget.log_failure import failure_start
+    from opsconsole_console.widget.log_sight import shown_text
+
+    for words in ending_words(detail)[1:]:
+        put(f"  {clean(words)}")
+    start = failure_start(lines)
+    shown = lines[-_LINES_SHOWN:] if start is None else lines[start:][-_LINES_SHOWN:]
+    if shown:
+        put("")
+    for line in shown:
+        put(f"  | {clean(shown_text(line))}")
+    put("")
+    fitting = fitting_verbs((detail.job,))
+    task = first_to_fail(detail.tasks)
+    put(f"opsconsole logs {task.id if task is not None and detail.job.num_tasks > 1 else detail.job.id}")
+    if "retry" in fitting:
+        put(f"opsconsole retry {detail.job.id}")
+    put(f"opsconsole clone {detail.job.id}")
 
 
 def put_verdicts(verdicts: tuple[Verdict, ...]) -> None:

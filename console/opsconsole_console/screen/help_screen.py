@@ -14,7 +14,7 @@ from opsconsole_console.app.command import KINDS
 from opsconsole_console.screen.part.facts import side_by_side, wrapped
 from opsconsole_console.screen.part.key_bar import KeyBar
 from opsconsole_console.screen.part.sheet import BLANK, Line, Sheet
-from opsconsole_console.widget.cell import Cell, cell
+from opsconsole_console.widget.cell import cell
 from opsconsole_console.widget.words import Dialog
 from opsconsole_protocol.filter import SYNTAX
 
@@ -131,16 +131,16 @@ def _allowed(node: DOMNode, binding: Binding) -> bool:
 def help_lines(keys: Sequence[Key], fields: Mapping[str, Sequence[str]], cells: int) -> list[Line]:
     """Groups under headings, the filter language, and the commands of the command line."""
     blocks: list[list[Line]] = []
+    column = cells if cells < 2 * _COLUMN_CELLS else cells // 2 - 2
     order = {group: place for place, group in enumerate(_HEADINGS)}
     headings = {key.group: _HEADINGS.get(key.group, key.group.capitalize()) for key in keys}
     for heading in dict.fromkeys(headings[group] for group in sorted(headings, key=lambda one: order.get(one, 99))):
         rows = [key for key in keys if headings[key.group] == heading]
-        blocks.append([_heading(heading), *(_row(key.keys, key.does) for key in rows)])
-    column = cells if cells < 2 * _COLUMN_CELLS else cells // 2 - 2
+        blocks.append([_heading(heading), *_rows(((key.keys, key.does) for key in rows), column)])
     if fields:
         blocks.insert(min(2, len(blocks)), _filter_block(fields, column))
-    commands = [_row(f":{kind.name} {kind.argument.upper()}".rstrip(), kind.help) for kind in KINDS]
-    blocks.append([_heading("Command line"), *commands])
+    commands = ((f":{kind.name} {kind.argument.upper()}".rstrip(), kind.help) for kind in KINDS)
+    blocks.append([_heading("Command line"), *_rows(commands, column)])
     if cells < 2 * _COLUMN_CELLS:
         return [line for block in blocks for line in (*block, BLANK)]
     return _two_columns(blocks, cells // 2)
@@ -148,7 +148,7 @@ def help_lines(keys: Sequence[Key], fields: Mapping[str, Sequence[str]], cells: 
 
 def _filter_block(fields: Mapping[str, Sequence[str]], cells: int) -> list[Line]:
     """The filter language by example, and what can be named in it."""
-    lines = [_heading("Filters: / and then"), *(_row(example, means) for example, means in SYNTAX)]
+    lines = [_heading("Filters: / and then"), *_rows(SYNTAX, cells)]
     for title, names in fields.items():
         lead = f"  {title.lower():<{_KEY_CELLS}} "
         lines += wrapped(" ".join(names), cells, first=lead, rest=" " * len(lead))
@@ -169,5 +169,11 @@ def _heading(text: str) -> Line:
     return Line(cell(text, "bold primary"))
 
 
-def _row(keys: str, does: str) -> Line:
-    return Line(Cell(((f"  {keys:<{_KEY_CELLS}}", "bold"), (f" {does}", ""))))
+def _rows(pairs: Iterable[tuple[str, str]], cells: int) -> list[Line]:
+    """Keys and what they do, in full: over two lines where one is too short."""
+    rest = " " * (_KEY_CELLS + 3)
+    return [
+        line
+        for keys, does in pairs
+        for line in wrapped(does, cells, first=f"  {keys:<{_KEY_CELLS}} ", rest=rest, lead_tone="bold")
+    ]

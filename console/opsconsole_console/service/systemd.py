@@ -104,7 +104,10 @@ class Systemd:
         said = (done.stderr.strip() or done.stdout.strip() or "no word").splitlines()[0]
         if words[0] == "show":
             whose = "the system's" if self.is_system else "your"
-            raise Unavailable(f"{whose} systemd can't be reached ({said}): is it running, and are you logged in?")
+            raise Unavailable(
+                f"{whose} systemd can't be reached ({said.rstrip('.')}): where there is none, `opsconsole service show` "
+                "prints a unit to adapt"
+            )
         raise ServiceError(f"systemctl {words[0]}: {said}")
 
     def linger(self) -> str | None:

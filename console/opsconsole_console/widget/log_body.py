@@ -1,13 +1,12 @@
 """The body of a log pane: keeps lines, follows them, paints those in sight."""
 
-from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import tzinfo
-from operator import attrgetter
 from pathlib import Path
 from typing import ClassVar
 
+from rich.segment import Segment
 from textual import events
 from textual.geometry import Offset
 from textual.message import Message
@@ -109,6 +108,7 @@ class LogBody(VirtualView):
         """How much passes the filter, where that isn't told by the lines kept."""
         self._goal: int | None = None
         self._is_apart = False
+        self._empty = ""
 
     # -- lines ----------------------------------------------------------------------------------------------------
 
@@ -138,7 +138,8 @@ class LogBody(VirtualView):
 
     def clear(self) -> None:
         """Forget all lines, as for another attempt; what is searched and filtered for stays."""
-        self._ring = LogRing(self._ring.lines_max, self._ring.bytes_max)
+        folds = self.filter_note is None  # else most lines between aren't here
+        self._ring = LogRing(self._ring.lines_max, self._ring.bytes_max, folds=folds)
         old, self._sight = self._sight, LogSight(self._ring)
         self._sight.pattern, self._sight.invert, self._sight.sources = old.pattern, old.invert, old.sources
         self._history_asked = self._history_ended = False
@@ -156,10 +157,9 @@ class LogBody(VirtualView):
 
     def reach(self, line: int) -> bool:
         """Bring a line into sight if it is kept and seen; False where it isn't."""
-        lines = self._ring.lines
-        if not lines or not lines[0].line_number <= line <= lines[-1].line_number:
+        index = self._ring.index_of(line)
+        if index is None:
             return False
-        index = self._ring.base + bisect_left(lines, line, key=attrgetter("line_number"))
         place = self._sight.count_before(index)
         if place >= self._sight.count:
             return False
@@ -179,7 +179,7 @@ class LogBody(VirtualView):
     def kept_range(self) -> tuple[int, int]:
         """The numbers of the first and the last line kept; the last before the first where there is none."""
         lines = self._ring.lines
-        return (lines[0].line_number, lines[-1].line_number) if lines else (0, -1)
+        return (lines[0].line_number, self._ring.last_number) if lines else (0, -1)
 
     def apply_pending(self) -> None:
         top = self.scroll_offset.y
@@ -209,6 +209,12 @@ class LogBody(VirtualView):
         lines = [shown_text(line) for line in self._sight.seen_lines()]
         path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
         return len(lines)
+
+    def say_empty(self, text: str) -> None:
+        """What stands in place of lines while there are none."""
+        if text != self._empty:
+            self._empty = text
+            self.refresh_view()
 
     # -- following ------------------------------------------------------------------------------------------------
 
@@ -328,7 +334,10 @@ class LogBody(VirtualView):
         painter, sight = self._line_painter, self._sight
         row = self.scroll_offset.y + y
         if row >= sight.rows:
-            return Strip.blank(self.view_size.width, painter.look.base)
+            text = self._empty if row == 0 and not self._ring.lines else ""
+            return Strip([Segment(text, painter.look.gutter)]).adjust_cell_length(
+                self.view_size.width, painter.look.base
+            )
         place, part = sight.at(row)
         painted = self._painted_line(place)
         content = painted.rows[part] if part < len(painted.rows) else painter.blank_gutter

@@ -6,125 +6,27 @@ comes after that waits in a run of its own, of which only the newest part stays.
 something between them is missing, goes on with the newer one; the older lines can be asked for again.
 """
 
-from bisect import bisect_left
+from bisect import bisect_right
 from collections.abc import Sequence
 from operator import attrgetter
-from typing import NamedTuple
 
-from msgspec.structs import replace
-
+from opsconsole_console.widget.log_fold import LogFold
+from opsconsole_console.widget.log_run import Change, LogRun
 from opsconsole_protocol.log import LogLine
-
-LINE_OVERHEAD_BYTES = 160
-_COMPACT_CHARACTERS = 8_192
-_TRIM_SLACK = 1.1
-
-_number = attrgetter("line_number")
-_start = attrgetter("start")
-_data = attrgetter("data")
-
-
-class Change(NamedTuple):
-    """What a batch did to the kept lines: how many came at the end, and the indexes of older ones that changed.
-
-    `moved`: lines came between others, so indexes mean other lines than before.
-    """
-
-    appended: int = 0
-    changed: tuple[int, ...] = ()
-    moved: bool = False
-
-
-class LogRun:
-    """Lines in the order of their numbers, without bounds of its own."""
-
-    def __init__(self) -> None:
-        self.lines: list[LogLine] = []
-        self.base = 0
-        self.size_bytes = 0
-
-    def feed(self, lines: Sequence[LogLine]) -> Change:
-        """Add lines and fragments of lines; fragments continue the line of their number, a line again replaces it."""
-        if not lines:
-            return Change()
-        last = self.lines[-1].line_number if self.lines else -1
-        if lines[0].line_number > last and not any(map(_start, lines)):
-            self.lines.extend(lines)
-            self.size_bytes += _total(lines)
-            return Change(appended=len(lines))
-        return self._feed_singly(lines)
-
-    def _feed_singly(self, lines: Sequence[LogLine]) -> Change:
-        appended = 0
-        changed: set[int] = set()
-        moved = False
-        for line in lines:
-            place = self._place(line.line_number)
-            if place < len(self.lines) and self.lines[place].line_number == line.line_number:
-                self._set(place, line)
-                changed.add(self.base + place)
-            elif place == len(self.lines):
-                self.lines.append(line)
-                self.size_bytes += _size(line)
-                appended += 1
-            elif place > 0:
-                self.lines.insert(place, line)
-                self.size_bytes += _size(line)
-                moved = True
-            # What is older than everything kept was trimmed, or will be asked for.
-        first_new = self.base + len(self.lines) - appended
-        return Change(appended, tuple(sorted(index for index in changed if index < first_new)), moved)
-
-    def _place(self, number: int) -> int:
-        if self.lines and number > self.lines[-1].line_number:
-            return len(self.lines)
-        return bisect_left(self.lines, number, key=_number)
-
-    def _set(self, place: int, line: LogLine) -> None:
-        old = self.lines[place]
-        if line.start > 0:
-            line = replace(line, data=_compact(old.data + line.data), start=old.start, timestamp_ms=old.timestamp_ms)
-        self.lines[place] = line
-        self.size_bytes += len(line.data) - len(old.data)
-
-    def prepend(self, lines: Sequence[LogLine]) -> int:
-        """Put older lines in front; those not older than the first are ignored. Returns how many came."""
-        run = LogRun()
-        run.feed(lines)
-        older = run.lines
-        if self.lines:
-            older = older[: bisect_left(older, self.lines[0].line_number, key=_number)]
-        self.lines[:0] = older
-        self.base -= len(older)
-        self.size_bytes += _total(older)
-        return len(older)
-
-    def trim(self, lines_max: int, bytes_max: int) -> int:
-        """Drop the oldest lines beyond either bound, a tenth late so that it isn't done for each; returns how many."""
-        drop = 0
-        if len(self.lines) > lines_max * _TRIM_SLACK:
-            drop = len(self.lines) - lines_max
-        if self.size_bytes > bytes_max * _TRIM_SLACK:
-            left_bytes = self.size_bytes - _total(self.lines[:drop])
-            while left_bytes > bytes_max and drop < len(self.lines) - 1:
-                left_bytes -= _size(self.lines[drop])
-                drop += 1
-        if drop:
-            self.size_bytes -= _total(self.lines[:drop])
-            del self.lines[:drop]
-            self.base += drop
-        return drop
 
 
 class LogRing:
     """A kept run, and while it is held a waiting one."""
 
-    def __init__(self, lines_max: int, bytes_max: int) -> None:
+    def __init__(self, lines_max: int, bytes_max: int, *, folds: bool = True) -> None:
+        """`folds`: what goes up and writes over earlier lines does so here; not where lines between are missing."""
         self.lines_max = lines_max
         self.bytes_max = bytes_max
         self.run = LogRun()
         self.holding = False
+        self._newest = -1
         self._waiting: LogRun | None = None
+        self._fold = LogFold() if folds else None
 
     @property
     def lines(self) -> list[LogLine]:
@@ -140,6 +42,13 @@ class LogRing:
     def end(self) -> int:
         """The index after the last kept line."""
         return self.run.base + len(self.run.lines)
+
+    @property
+    def last_number(self) -> int:
+        """The number of the newest line kept, which may stand under an earlier one's; -1 where there is none."""
+        if not self.lines or self._waiting is not None:
+            return self.lines[-1].line_number if self.lines else -1
+        return max(self.lines[-1].line_number, self._newest)
 
     @property
     def waiting(self) -> int:
@@ -160,6 +69,18 @@ class LogRing:
 
     def feed(self, lines: Sequence[LogLine]) -> Change:
         """Take in a batch of lines and fragments; call `trim` afterwards, when it suits."""
+        if lines:
+            self._newest = max(self._newest, lines[-1].line_number)
+        if self._fold is None:
+            return self._keep(lines)
+        folded = self._fold.fold(lines)
+        change = self._keep(folded)
+        if folded is lines or not self.lines or folded[0].line_number >= self.lines[0].line_number:
+            return change
+        self.run.prepend(folded)  # a row above the first one kept is written over
+        return Change(change.appended, change.changed, moved=True)
+
+    def _keep(self, lines: Sequence[LogLine]) -> Change:
         if not self.holding or (self._waiting is None and not self.full):
             return self.run.feed(lines)
         if self._waiting is None:
@@ -171,7 +92,13 @@ class LogRing:
 
     def prepend(self, lines: Sequence[LogLine]) -> int:
         """Put history in front; returns how many lines came."""
-        return self.run.prepend(lines)
+        return self.run.prepend(lines if self._fold is None else LogFold().fold(lines))
+
+    def index_of(self, line: int) -> int | None:
+        """The index under which a line stands; None where it isn't kept."""
+        if not self.lines or not self.lines[0].line_number <= line <= self.last_number:
+            return None
+        return self.base + bisect_right(self.lines, line, key=attrgetter("line_number")) - 1
 
     def trim(self) -> int:
         """Keep to the bounds; returns how many lines were dropped from the top of the kept ones."""
@@ -195,20 +122,3 @@ class LogRing:
         waiting.base += self.end
         self.run = waiting
         return True
-
-
-def _size(line: LogLine) -> int:
-    return len(line.data) + LINE_OVERHEAD_BYTES
-
-
-def _total(lines: Sequence[LogLine]) -> int:
-    """The size of many lines, without a call for each."""
-    return sum(map(len, map(_data, lines))) + LINE_OVERHEAD_BYTES * len(lines)
-
-
-def _compact(data: str) -> str:
-    """Of a long line that keeps starting over (a progress bar) only the end is kept."""
-    if len(data) <= _COMPACT_CHARACTERS or "\r" not in data:
-        return data
-    seen = data.rstrip("\r")
-    return data[seen.rfind("\r") + 1 :]

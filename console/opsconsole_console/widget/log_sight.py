@@ -10,7 +10,8 @@ from itertools import accumulate
 
 from opsconsole_console.widget.ansi import plain
 from opsconsole_console.widget.cell import split, width
-from opsconsole_console.widget.log_ring import Change, LogRing
+from opsconsole_console.widget.log_ring import LogRing
+from opsconsole_console.widget.log_run import Change
 from opsconsole_protocol import pattern as patterns
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.log import LogLine

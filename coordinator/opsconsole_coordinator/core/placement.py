@@ -136,7 +136,7 @@ def missing_input(fleet: Fleet, worker: Worker, demand: Demand, now_ms: int) -> 
     for kind, name in demand.files:
         answer = ask(fleet, worker, kind, name, now_ms)
         if answer.found is not True:
-            return answer.found, f"{name}: {answer.detail}"
+            return answer.found, f"needs {name}: {answer.detail}"
     return None
 
 

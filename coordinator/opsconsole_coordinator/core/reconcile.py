@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from opsconsole_coordinator.core import gang
+from opsconsole_coordinator.core import gang, output
 from opsconsole_coordinator.core.adoption import adopt, find_task
 from opsconsole_coordinator.core.ending import end_attempt, forget, settle_job
 from opsconsole_coordinator.core.fleet import SYSTEM, Fleet
@@ -321,13 +321,9 @@ def _note_output(fleet: Fleet, attempt: Attempt, observed: Observed) -> None:
     job = fleet.jobs[attempt.job_id]
     if len(job.tasks) == 1 or observed.output_path is None:
         return
-    before, mark, _ = f"{observed.output_path}/".partition(f"/jobs/{job.id}/")
     worker = fleet.workers.get(attempt.worker_id)
-    paths = (worker.properties.get("io_paths") or {}) if worker is not None else {}
-    filesystem = str(paths.get("filesystem") or "local")
-    if mark:
-        place = attempt.worker_id if filesystem == "local" else filesystem
-        job.output_folders.add((f"{before}/jobs/{job.id}", place))
+    if folder := output.job_folder(observed.output_path, job.id):
+        job.output_folders.add((folder, attempt.worker_id if worker is None else output.place(worker)))
 
 
 def _follow(fleet: Fleet, attempt: Attempt, observed: Observed, now_ms: int) -> None:

@@ -12,9 +12,10 @@ _PLAIN_RUN = re.compile(r"([^.^$*+?]+)([*?]?)")
 
 
 class Matcher:
-    """Searches lines for one pattern. LogQueryError in one line when it is none."""
+    """Searches lines for one pattern, or `inverted` for those without it. LogQueryError in one line when it is none."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, *, inverted: bool = False) -> None:
+        self._inverted = inverted
         try:
             self._pattern = compile_pattern(text)
         except InvalidRequest as error:
@@ -23,6 +24,8 @@ class Matcher:
     @property
     def needle(self) -> bytes:
         """Bytes that every line with a match holds; empty when they can't be told."""
+        if self._inverted:
+            return b""
         text = self._pattern.text
         if not (text.isascii() and _INTRICATE.isdisjoint(text)):
             return b""
@@ -31,6 +34,6 @@ class Matcher:
         return max(runs, key=len, default="").encode()
 
     def matches(self, lines: Sequence[str]) -> list[bool]:
-        """For each line whether the pattern is found in it."""
-        found = self._pattern.matches
-        return [found(line) for line in lines]
+        """For each line whether it is one of those that are looked for."""
+        found, inverted = self._pattern.matches, self._inverted
+        return [found(line) is not inverted for line in lines]

@@ -29,7 +29,7 @@ class LogReadError(Unavailable):
 
 def read_page(snapshot: Snapshot, query: LogQuery, *, ended: bool) -> LogPage:
     """The page that `query` asks for. `ended`: the attempt writes no more. LogQueryError, LogReadError."""
-    matcher = None if query.grep is None else Matcher(query.grep)
+    matcher = None if query.grep is None else Matcher(query.grep, inverted=query.invert)
     with _reader(snapshot) as reader:
         return _Reading(snapshot, reader, query, matcher, ended=ended).page()
 

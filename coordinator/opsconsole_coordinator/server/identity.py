@@ -60,6 +60,8 @@ class Kept:
 
     credentials: tuple[CredentialRecord, ...] = ()
     invitations: tuple[InvitationRecord, ...] = ()
+    joined: CredentialRecord | None = None
+    """The credential that the one invitation here was traded for, the first time that it was."""
 
 
 class Identities:
@@ -81,6 +83,8 @@ class Identities:
         self.by_key: dict[str, str] = {key_id(self._local.hash): self._local.hash}
         """Every hash that can be proven to be known, by its key id."""
         self._present: dict[str, set[Callable[[str], None]]] = {}
+        self.person_joined: Callable[[CredentialRecord, InvitationRecord], None] = lambda *_: None
+        """Told once of each who came in by an invitation, and by which."""
 
     async def load(self) -> None:
         """Read what the store has."""
@@ -175,6 +179,8 @@ class Identities:
                 self._note(record)
             for invited in kept.invitations:
                 self._note_invitation(invited)
+            if kept.joined is not None and kept.joined.role is not None:
+                self.person_joined(kept.joined, kept.invitations[0])
             return kept
 
         return await finish(both())
@@ -257,7 +263,7 @@ class Identities:
 
         def write(connection: sqlite3.Connection) -> Kept:
             if new == self._local.actor or _of_subject(connection, CredentialKind.OPERATOR, new):
-                raise Conflict(f"there is a {new} already: choose another name")
+                raise Conflict(f"somebody is called {new} already: choose another name")
             held = _of_subject(connection, CredentialKind.OPERATOR, name)
             return _put_credentials(connection, [replace(one, subject=new) for one in held])
 
@@ -329,7 +335,7 @@ def _redeem(
     made = credential.credential_of(after, credential_hash=hashed, subject=subject, now_ms=now_ms)
     _put_invitations(connection, (after,))
     _put_credentials(connection, [made])
-    return Kept((made,), (after,))
+    return Kept((made,), (after,), joined=made)
 
 
 def _add_worker(connection: sqlite3.Connection, secret: str, worker_id: WorkerId, now_ms: int) -> Kept:

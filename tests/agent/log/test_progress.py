@@ -28,9 +28,13 @@ TOLD = {
     "global step 120/6000": Reading(120, 6000),
     "Epoch 3/10:  50%|█████     | 50/100 [00:50<00:50,  1.0it/s]": Reading(2.5, 10),
     "Epoch 3/10\n120/600 [=====>........................] - ETA: 8s - loss: 0.3": Reading(2.2, 10),
+    "\rtrain:  976/6000 loss=0.3\rtrain:  977/6000 loss=0.2": Reading(977, 6000),
+    "\r[12/90] cc -c a.c\r[13/90] cc -c b.c": Reading(13, 90),
+    "\r 1,234,567  45%   12.3MB/s    0:00:12\r 1,300,567  46%   12.3MB/s    0:00:11": Reading(46, 100),
     "step 5/10\nsaved checkpoint\nvalidating\n": Reading(5, 10),
 }
 SAYS_NOTHING = [
+    "\rtrain: 977/6000", "\racc 41%\racc 42%", "\r5/10\r4/10", "\r5/10\r6/1", "5/10\r\n6/10\r\n", "\r1/2\r1/2\ndone",
     "", "loss 0.41", "accuracy 41%", "see /data/2026/11/27", "2026/11/27 10:00", "took 3/4 of a second", "step 7/0",
     "step 9/5", "Epoch 3", "100%", "GPU 0 41% | 20000MiB / 81920MiB", "-----", "a/b", "step 12345678901234567890/3",
 ]  # fmt: skip

@@ -346,7 +346,7 @@ def test_names_that_are_refused_before_anything_is_touched(
 
 
 def test_a_file_that_is_not_there(resolve: Resolve, config: WorkerIOConfig, inputs: Path) -> None:
-    assert refused(resolve, config, "a.csv") == f"'a.csv' not found in {inputs}: place it there first"
+    assert refused(resolve, config, "a.csv") == f"not found in {inputs}: place it there first"
 
 
 def test_what_is_no_regular_file(resolve: Resolve, config: WorkerIOConfig, inputs: Path) -> None:
@@ -384,7 +384,7 @@ def test_links_to_nowhere_and_in_a_circle(resolve: Resolve, config: WorkerIOConf
     (inputs / "dangling").symlink_to("gone")
     (inputs / "round").symlink_to("round")
     assert "is a link to a file that does not exist" in refused(resolve, config, "dangling")
-    assert "'round'" in refused(resolve, config, "round")
+    assert "is not a regular file" in refused(resolve, config, "round")
 
 
 def test_an_input_path_that_is_itself_a_link(resolve: Resolve, inputs: Path, tmp_path: Path) -> None:

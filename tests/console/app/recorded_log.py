@@ -72,7 +72,7 @@ class RecordedLog:
         lines = [line for line in self.lines if not query.sources or line.source in query.sources]
         if query.grep is not None:
             pattern = compile_pattern(query.grep)
-            lines = [line for line in lines if pattern.matches(line.data)]
+            lines = [line for line in lines if pattern.matches(line.data) is not query.invert]
         if query.cursor is not None:
             lines = [line for line in lines if line.line_number >= int(query.cursor)]
         elif query.tail is not None:

@@ -4,7 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from opsconsole_console.screen.job.job_facts import job_facts, task_grid
-from opsconsole_console.screen.job.task_line import task_lines
+from opsconsole_console.screen.job.task_line import TaskLine, task_lines
 from opsconsole_console.screen.main import job_cell, worker_cell
 from opsconsole_console.screen.main.io_line import io_lines
 from opsconsole_console.screen.part.facts import side_by_side, wrapped
@@ -157,6 +157,25 @@ def test_facts_of_a_job_in_one_or_two_columns() -> None:
         assert said in wide
     assert "submitted" not in narrow
     assert "/mnt/vast/outputs/jobs/42f0k9x2mq" in narrow
+
+
+def test_facts_name_the_folders_of_the_task_or_attempt_under_the_cursor() -> None:
+    """Hard use 22: what was written to the current folder is found in the console as `show` finds it."""
+    attempt = recorded.tasks_of(WORK["train-lr3"])[0].attempts[0]
+    attempt = replace(attempt, workdir="/state/attempts/a.0.0/work", output_path="/out/a", finished_at_ms=None)
+    task = replace(recorded.tasks_of(WORK["train-lr3"])[0], output_path="/out/a", attempts=(attempt,))
+    row, spec = replace(job("train-lr3"), output_path=None), recorded.spec_of(WORK["train-lr3"])
+    for cells in (150, 78):
+        said = text(job_facts(row, spec, NOW_MS, cells, TaskLine(task)))
+        assert "runs in  /state/attempts/a.0.0/work" in said
+        assert "output  /out/a" in said
+    long = replace(
+        attempt, workdir="/home/ana/.local/state/opsconsole/agent/attempts/" + "7xmw2mgwzt.0.0.92cw/work" * 3
+    )
+    narrow = text(job_facts(row, spec, NOW_MS, 78, TaskLine(replace(task, attempts=(long,)))))
+    assert "".join(narrow.split()).endswith("7xmw2mgwzt.0.0.92cw/work"), "a path is never cut"
+    ended = TaskLine(task, replace(attempt, finished_at_ms=NOW_MS))
+    assert "ran in  /state/attempts/a.0.0/work" in text(job_facts(row, spec, NOW_MS, 150, ended))
 
 
 def test_facts_of_a_worker() -> None:

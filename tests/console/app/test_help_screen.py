@@ -2,7 +2,7 @@
 
 import pytest
 
-from opsconsole_console.screen.help_screen import help_lines
+from opsconsole_console.screen.help_screen import Key, help_lines
 from opsconsole_protocol import filter as filters
 from opsconsole_protocol import job_filter
 from tests.console.app.source import RecordedSource
@@ -21,6 +21,18 @@ def test_every_operator_has_an_example() -> None:
     shown = " ".join(" ".join(pair) for pair in filters.SYNTAX)
     for operator in ("=", "!=", ">", ">=", "<", "<=", "~", " in ", "!"):
         assert operator in shown
+
+
+@pytest.mark.parametrize("cells", [68, 92, 108, 148])
+def test_nothing_that_help_says_is_cut(cells: int) -> None:
+    """Two columns of 120 cells had "Again: a new job from this one, wit…"."""
+    long = [Key("job", "e", "Again: a new job from this one, with changes, and with every word of this said")]
+    lines = help_lines(long * 3, {"jobs": ["id"]}, cells)
+    text = "\n".join(line.left.text for line in lines)
+    assert max(len(line.left.text) for line in lines) <= cells
+    assert "…" not in text
+    for _, means in filters.SYNTAX:
+        assert all(word in text for word in means.split())
 
 
 async def test_help_has_the_keys_of_triage_and_the_filter_language(source: RecordedSource) -> None:

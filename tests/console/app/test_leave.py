@@ -30,8 +30,17 @@ async def test_it_names_who_would_miss_it_and_stays_unless_told(source: Recorded
         workers = next(line for line in shown.splitlines() if "  workers: " in line)
         assert source.snapshot.workers[1].name in workers
         assert f" {source.snapshot.workers[0].name}," not in workers
-        assert "jobs at work" in shown
-        assert "jobs that wait" in shown
+        begins = (
+            "It runs in this console.",
+            "other consoles:",
+            "workers:",
+            "jobs at work,",
+            "jobs that wait,",
+            "`opsconsole",
+        )
+        counted = [sum(begin in line for begin in begins) for line in shown.splitlines()]
+        assert sum(counted) == len(begins)
+        assert max(counted) == 1, "each on a line of its own"
         await there.press("q")
         assert there.screen_name == "MainScreen"
         assert not there.app._exit

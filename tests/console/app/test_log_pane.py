@@ -83,16 +83,26 @@ async def test_find_filter_and_invert(source: RecordedSource) -> None:
         assert pane.state.startswith("WARNING")
         await there.until(lambda: "14 of 3,000" in pane.state, "their number")
         await there.press("exclamation_mark")
-        await there.until(
-            lambda: (
-                0
-                < sum("WARNING" in line.data for line in pane.view._ring.lines)
-                == pane.view.line_count - pane.view.seen_count
-            ),
-            "the other lines",
-        )
+        await there.until(lambda: "2,986 of 3,000" in pane.state, "the number of all the others")
+        await there.until(lambda: pane.view.line_count > 0, "the other lines")
+        assert not [line for line in pane.view._ring.lines if "WARNING" in line.data]
         await there.press("escape")
+        await there.until(lambda: any("WARNING" in line.data for line in pane.view._ring.lines), "all lines")
         assert pane.view.seen_count == pane.view.line_count
+
+
+async def test_a_task_that_printed_nothing_says_so(source: RecordedSource) -> None:
+    """Hard use 12: an empty pane leaves open whether something is still to come."""
+    source.log.lines.clear()
+    async with stage(source) as there:
+        there.job("42f")
+        await there.press("l")
+        pane = there.app.main.log_deck.panes[-1]
+        source.log.state = "failed"
+        source.log.finish()
+        await there.until(lambda: pane.state == "failed", "the end")
+        await there.until(lambda: "it printed nothing " in there.text(), "a word")
+        assert "so far" not in there.text()
 
 
 async def test_what_isnt_there_is_said(source: RecordedSource) -> None:
@@ -104,12 +114,43 @@ async def test_what_isnt_there_is_said(source: RecordedSource) -> None:
         await there.until(lambda: there.toasts and "is not in the log" in there.toasts[-1], "a word")
 
 
+async def test_escape_undoes_and_then_goes_back_to_the_table_it_came_from(source: RecordedSource) -> None:
+    """The kind: escape is back everywhere (hard use 26, triage), also where no screen lies above another."""
+    async with stage(source) as there:
+        pane = await opened(there)
+        await there.press("ampersand")
+        await there.type("loss")
+        await there.press("enter")
+        await there.until(lambda: "loss ·" in pane.state)
+        await there.press("escape")
+        await there.until(lambda: "loss ·" not in pane.state)
+        assert pane.view.has_focus
+        await there.press("escape")
+        await there.until(lambda: there.app.main.job_pane.table.has_focus)
+        await there.press("1", "3", "escape")
+        await there.until(lambda: there.app.main.worker_pane.table.has_focus)
+
+
+async def test_an_empty_log_says_that_nothing_was_printed_once_that_is_sure(source: RecordedSource) -> None:
+    source.log.lines.clear()
+    async with stage(source) as there:
+        there.job("42f")
+        await there.press("l")
+        [pane] = there.app.main.log_deck.panes
+        await there.until(lambda: source.log_requests)
+        assert "printed nothing" not in pane.state
+        source.log.finish()
+        await there.until(lambda: "succeeded, printed nothing" in pane.state)
+
+
 async def test_attempts_and_tasks_before_and_after(source: RecordedSource) -> None:
     async with stage(source) as there:
         pane = await opened(there)
+        await there.until(lambda: "a Attempt before" in there.text())
         await there.press("a")
         await there.until(lambda: source.log_requests[-1].attempt == 0)
         await there.until(lambda: "attempt" not in pane.subject)
+        await there.until(lambda: "Attempt before" not in there.text(), "no earlier one is offered")
         await there.press("a")
         assert there.toasts[-1] == "this is the first attempt"
         await there.press("full_stop")

@@ -279,6 +279,25 @@ def test_why(run: Run, server: FakeServer) -> None:
     assert json.loads(run("why", JOB, "--json").out)["text"] == "waits"
 
 
+def test_why_of_a_failed_job_tells_what_happened_shows_its_last_lines_and_what_to_do(
+    run: Run, server: FakeServer
+) -> None:
+    """Triage (hard use): the command line says as much of a failure as the console does."""
+    server.add_job(JOB)
+    for line in ("epoch 1", "Traceback (most recent call last):", "  f(0)", "ValueError: \x1b[2Jbad"):
+        server.log(JOB, line)
+    server.finish(JOB, exit_code=127)
+    out = run("why", JOB).out
+    assert "the command wasn't found on that worker" in out
+    assert "epoch 1" not in out
+    assert "  | Traceback (most recent call last):\n  |   f(0)\n  | ValueError: " in out
+    assert "\x1b" not in out
+    assert out.splitlines()[-3:] == [f"opsconsole {verb} {JOB}" for verb in ("logs", "retry", "clone")]
+    server.add_job("bbbbbbbbbb")
+    server.finish("bbbbbbbbbb")
+    assert run("why", "bbb").out == "bbbbbbbbbb  succeeded: because\n"
+
+
 def test_workers_are_drained_by_name(run: Run, server: FakeServer) -> None:
     server.add_worker("gpu-a")
     server.add_worker("gpu-b")

@@ -24,6 +24,8 @@ _SGR = re.compile(r"\x1b\[[0-9;:]*m")
         ("\x1b[31mred\x1b[0m", "\x1b[31mred\x1b[0m"),
         ("\x1b[1;38;2;1;2;3mrgb\x1b[m", "\x1b[1;38;2;1;2;3mrgb\x1b[m"),
         ("\x1b[38:2::1:2:3mx\x1b[0;1m", f"\x1b[38:2::1:2:3mx\x1b[0;1m{RESET}"),
+        ("\x1b[2K\x1b[Kx\x1b[3Ky", "\x1b[2K\x1b[Kxy"),
+        ("\x1b[Ax\x1b[9A", "x"),
         ("\x1b]0;title\x07after", "after"),
         ("\x1b]52;c;aGk=\x1b\\after", "after"),
         ("\x1bP$q\x1b\\after", "after"),
@@ -91,3 +93,33 @@ def test_a_progress_line_keeps_its_head() -> None:
 
 def test_raw_is_as_it_was() -> None:
     assert written(line(0, "\x1b[6n\x07"), raw=True) == "\x1b[6n\x07\n"
+
+
+def test_bars_in_bars_stay_in_place() -> None:
+    lines = [
+        line(0, "\router"),
+        line(1, "\rinner 1\x1b[A"),
+        line(2, "\rinner 2\x1b[A\router 2"),
+        line(3, "\rinner\x1b[99A"),
+    ]
+    assert written(*lines) == "\router\n\rinner 1\x1b[1A\n\rinner 2\x1b[1A\router 2\n\rinner\x1b[1A\n"
+
+
+def test_nothing_goes_up_over_what_others_wrote() -> None:
+    out = Screen()
+    writer = LogWriter(out=out, err=Screen())
+    writer.write([line(0, "one"), line(1, "two")], "a/task-0", 0)
+    writer.write([line(0, "\x1b[2Aover")], "a/task-1", 0)
+    writer.write([line(1, "three")], "a/task-1", 0)
+    writer.stay_below()  # the narrator said something
+    writer.write([line(2, "\x1b[Aover")], "a/task-1", 0)
+    assert out.getvalue() == "one\ntwo\nover\nthree\nover\n"
+
+
+@given(st.lists(st.text(alphabet=st.sampled_from("\x1b[19A\rx")), max_size=20))
+def test_nothing_goes_up_over_its_own_beginning(lines: list[str]) -> None:
+    out = written(*(line(number, text) for number, text in enumerate(lines)))
+    row = 0
+    for piece in re.findall(r"\n|\x1b\[[0-9]*A", out):
+        row += 1 if piece == "\n" else -int(piece[2:-1])
+        assert row >= 0

@@ -201,10 +201,11 @@ def test_an_interruption_is_quiet(server: FakeServer) -> None:
     assert (child.returncode, out, err) == (130, "", "")
 
 
+@pytest.mark.parametrize("started", ["", "trap '' INT; "], ids=["in a terminal", "by a script, behind it"])
 @pytest.mark.parametrize(
     "words", [["wait", "aaaaaaaaaa"], ["submit", "--wait", "--", "x"], ["submit", "-q", "--follow", "--", "x"]]
 )
-def test_term_is_explained_where_something_is_watched(server: FakeServer, words: list[str]) -> None:
+def test_term_is_explained_where_something_is_watched(server: FakeServer, words: list[str], started: str) -> None:
     """Hard use 35: what was watched goes on, and whoever ended the watching reads how to find it again."""
     import signal
 
@@ -213,7 +214,10 @@ def test_term_is_explained_where_something_is_watched(server: FakeServer, words:
 
     server.add_job("aaaaaaaaaa")
     child = subprocess.Popen(
-        [sys.executable, "-m", "opsconsole_console", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ["sh", "-c", f'{started}exec "$@"', "sh", sys.executable, "-m", "opsconsole_console", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     try:
         until_sync(lambda: any(isinstance(one, WaitJobs) for one in server.asked), 30)

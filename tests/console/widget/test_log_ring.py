@@ -1,7 +1,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opsconsole_console.widget.log_ring import LINE_OVERHEAD_BYTES, Change, LogRing, LogRun
+from opsconsole_console.widget.log_ring import LogRing
+from opsconsole_console.widget.log_run import LINE_OVERHEAD_BYTES, Change, LogRun
 from opsconsole_protocol.log import LogLine
 from tests.console.widget.fleet import log_line, log_lines
 

@@ -182,7 +182,7 @@ def test_an_input_file_is_asked_for_before_anything_is_assigned(world: World) ->
     worker = world.worker(properties=INPUT)
     job = world.submit(inputs=("data.slp",))
     question = worker.take(link.InputFile)
-    assert (question.filename, state_of_input(world, job)) == ("data.slp", "w1 data.slp: asking the worker")
+    assert (question.filename, state_of_input(world, job)) == ("data.slp", "w1 needs data.slp: asking the worker")
     world.fleet.answer_input(question.check_id, True, "found, 1 KB", world.now_ms)
     world.turn()
     assert worker.started().job_id == job.id
@@ -198,7 +198,7 @@ def test_a_missing_input_is_said_and_asked_for_again(world: World) -> None:
     question = worker.take(link.InputFile)
     world.fleet.answer_input(question.check_id, False, "there is no such file", world.now_ms)
     world.turn()
-    assert world.why(job) == "w1 data.slp: there is no such file"
+    assert world.why(job) == "w1 needs data.slp: there is no such file"
     world.pass_ms(INPUT_ANSWER_MS_MAX - 1_000)
     assert not worker.inbox
     world.pass_ms(2_000)
@@ -230,7 +230,7 @@ def test_a_working_folder_is_part_of_the_choice(world: World) -> None:
     job = world.submit(workdir="/data/onlyb", max_retries_failure=2)
     asked = one.answer(False, "there is no such folder on this worker")
     assert (asked.kind, asked.filename) == (link.Kind.FOLDER, "/data/onlyb")
-    assert "gpu-a /data/onlyb: there is no such folder on this worker" in world.why(job)
+    assert "gpu-a needs /data/onlyb: there is no such folder on this worker" in world.why(job)
     two.answer(True)
     assert two.started().job_id == job.id
 
@@ -240,10 +240,10 @@ def test_an_input_that_is_still_being_written_is_waited_for(world: World) -> Non
     worker = world.worker(properties=INPUT)
     job = world.submit(inputs=("f.npy",))
     worker.answer(False, "is still growing, 1.2 GB", again_ms=500)
-    assert world.why(job) == "w1 f.npy: is still growing, 1.2 GB"
+    assert world.why(job) == "w1 needs f.npy: is still growing, 1.2 GB"
     world.pass_ms(500)
     worker.answer(False, "is still growing, 1.9 GB", again_ms=500)
-    assert world.rows[job.id].reason == "w1 f.npy: is still growing, 1.9 GB"
+    assert world.rows[job.id].reason == "w1 needs f.npy: is still growing, 1.9 GB"
     world.pass_ms(500)
     worker.answer(True)
     worker.started()

@@ -27,6 +27,9 @@ def test_matches(pattern: str, expected: list[bool]) -> None:
     assert matcher.matches(LINES) == expected
     assert matcher.matches([]) == []
     assert matcher.matches(LINES[::-1]) == expected[::-1]
+    inverted = Matcher(pattern, inverted=True)
+    assert inverted.matches(LINES) == [not found for found in expected]
+    assert inverted.needle == b""
 
 
 @pytest.mark.parametrize(

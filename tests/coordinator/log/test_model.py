@@ -145,6 +145,7 @@ class StoreMachine(RuleBasedStateMachine):
         number=st.integers(0, 400),
         other=st.integers(0, 60),
         grep=st.sampled_from([None, None, "a", "b$", "ba", "a+b", "^(l|x)", "é", "line"]),
+        invert=st.booleans(),
     )
     def ask(
         self,
@@ -155,6 +156,7 @@ class StoreMachine(RuleBasedStateMachine):
         number: int,
         other: int,
         grep: str | None,
+        invert: bool,
     ) -> None:
         fields: dict[str, int] = {
             "all": {},
@@ -167,7 +169,7 @@ class StoreMachine(RuleBasedStateMachine):
             "scroll": {"before_line": number, "tail": other},
             "window": {"since_ms": 900 + number, "until_ms": 900 + number + other, "tail": other},
         }[how]
-        query = LogQuery(sources=sources, max_lines=max_lines, max_bytes=max_bytes, grep=grep, **fields)  # type: ignore[arg-type]
+        query = LogQuery(sources=sources, max_lines=max_lines, max_bytes=max_bytes, grep=grep, invert=invert, **fields)  # type: ignore[arg-type]
         query = self.refine(query)
         found = put_together(read_all(self.store, query, ended=True))
         assert self.comparable(found) == self.comparable([expected(line) for line in self.asked_for(query)])
@@ -183,7 +185,10 @@ class StoreMachine(RuleBasedStateMachine):
             and (query.since_ms is None or line.at_ms >= query.since_ms)
             and (query.until_ms is None or line.at_ms < query.until_ms)
             and (query.before_line is None or line.number < query.before_line)
-            and (query.grep is None or re.search(query.grep, line.data.decode(errors="replace")))
+            and (
+                query.grep is None
+                or (re.search(query.grep, line.data.decode(errors="replace")) is None) is query.invert
+            )
         ]
         tail = query.tail
         if query.start_line is not None and query.start_line >= 0:

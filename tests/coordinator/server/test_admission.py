@@ -178,6 +178,19 @@ async def test_people_are_listed_renamed_and_shut_out_at_once(site: Site) -> Non
         assert (local.is_local, local.role, local.connections) == (True, "admin", 1)
         assert (row.name, row.role, row.credentials, row.connections) == ("ana", "operator", 1, 1)
         await admin.call(api.RenamePerson(name="ana", new="anna"))
+        _, joined, invited = (await admin.call(api.ListEvents())).events
+        assert (invited.actor, invited.kind, invited.text) == (
+            local.name,
+            "invited",
+            "made an invitation for operators",
+        )
+        assert (joined.actor, joined.kind, joined.subject) == ("ana", "joined", "ana")
+        assert joined.text == f"joined in the role operator, by invitation {token.partition('.')[0]} of {local.name}"
+        await (await site.operator(secret)).close()
+        await admin.call(api.RenamePerson(name="anna", new="ana"))
+        await admin.call(api.RenamePerson(name="ana", new="anna"))
+        kinds = [event.kind for event in (await admin.call(api.ListEvents())).events]
+        assert kinds == ["rename", "rename", "rename", "joined", "invited"], "who comes back hasn't joined again"
         assert (await ana.submit(held=True)).submitted_by == "anna"
         waiting = await ana.ask(api.WaitJobs(ids=((await ana.submit(held=True)).id,)))
         [row] = (await admin.call(api.RevokePeople(names=("anna",)))).people

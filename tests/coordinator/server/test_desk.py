@@ -229,7 +229,7 @@ async def test_candidates_wait_for_what_workers_say_of_input_files(site: Site) -
         question = await agent.take(link.InputFile)
         await agent.send(link.FileNotFound(check_id=question.check_id, reason="there is no such file"))
         answer = await operator.answer(asking)
-        assert (answer.verdicts[0].accepted, answer.text) == (False, "w1 d.slp: there is no such file")
+        assert (answer.verdicts[0].accepted, answer.text) == (False, "w1 needs d.slp: there is no such file")
 
 
 async def test_a_paused_project_waits_also_after_a_restart(site: Site) -> None:

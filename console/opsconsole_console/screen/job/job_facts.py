@@ -3,15 +3,16 @@
 import shlex
 from collections.abc import Sequence
 
+from opsconsole_console.screen.job.task_line import TaskLine
 from opsconsole_console.screen.main import job_cell
-from opsconsole_console.screen.part.facts import LABEL_CELLS, facts, side_by_side
+from opsconsole_console.screen.part.facts import LABEL_CELLS, facts, side_by_side, wrapped
 from opsconsole_console.screen.part.sheet import Line
 from opsconsole_console.screen.part.spec_text import resources_text
 from opsconsole_console.widget import bar
 from opsconsole_console.widget import format as fmt
 from opsconsole_console.widget.cell import Cell, cell, crop
 from opsconsole_console.widget.sign import sign, tally
-from opsconsole_protocol.api import JobRow, TaskRow
+from opsconsole_protocol.api import AttemptRow, JobRow, TaskRow
 from opsconsole_protocol.spec import JobSpec
 
 _TWO_COLUMNS_CELLS = 100
@@ -20,8 +21,10 @@ _GRID_LINES_MAX = 3
 _BLOCK = "■"
 
 
-def job_facts(job: JobRow, spec: JobSpec | None, now_ms: int, cells: int) -> list[Line]:
-    """State, times, place; in two columns where there is room."""
+def job_facts(job: JobRow, spec: JobSpec | None, now_ms: int, cells: int, shown: TaskLine | None = None) -> list[Line]:
+    """State, times, place; in two columns where there is room. `shown` is the task or attempt under the cursor."""
+    latest = shown.latest if shown is not None else None
+    output_path = (shown.output_path if shown is not None else None) or job.output_path
     state = sign(job.state).cell
     if job.reason:
         state = state + cell(f"  {job.reason}", "text-muted")
@@ -41,7 +44,7 @@ def job_facts(job: JobRow, spec: JobSpec | None, now_ms: int, cells: int) -> lis
             ("worker", job.worker or job_cell.where(job) or fmt.NOTHING),
             (
                 "output",
-                cell(job.output_path or _no_output(job), "bold primary" if job.output_path else "text-muted"),
+                cell(output_path or _no_output(job), "bold primary" if output_path else "text-muted"),
             ),
             ("priority", f"{job.priority:,}"),
             ("tasks", tally(job.task_counts) if job.num_tasks > 1 else ""),
@@ -50,16 +53,24 @@ def job_facts(job: JobRow, spec: JobSpec | None, now_ms: int, cells: int) -> lis
     )
     if spec is not None:
         room = max(20, (cells // 2 if cells >= _TWO_COLUMNS_CELLS else cells) - LABEL_CELLS - 4)
+        command = spec.command if shown is None else spec.command_of(shown.task.index)
         right += facts(
             (
                 ("needs", cell(crop(resources_text(spec.resources), room))),
                 ("require", cell(crop(" ".join(spec.requirements), room))),
-                ("command", cell(crop(shlex.join(spec.command), room), "bold")),
+                ("command", cell(crop(shlex.join(command), room), "bold")),
             )
         )
+    place = _place(latest, cells) if latest is not None and latest.workdir else []
     if cells >= _TWO_COLUMNS_CELLS:
-        return side_by_side(left, right, cells // 2)
-    return [line for line in left + right if label_of(line) in _WHERE_NARROW]
+        return side_by_side(left, right, cells // 2) + place
+    return [line for line in left + right if label_of(line) in _WHERE_NARROW] + place
+
+
+def _place(latest: AttemptRow, cells: int) -> list[Line]:
+    """Its working folder, in full: most often a long path, to be copied."""
+    label = "ran in" if latest.finished_at_ms else "runs in"
+    return wrapped(latest.workdir or "", cells, first=f"{label:>{LABEL_CELLS}}  ", rest=" " * (LABEL_CELLS + 2))
 
 
 def label_of(line: Line) -> str:

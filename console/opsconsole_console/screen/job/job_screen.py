@@ -147,7 +147,8 @@ class JobScreen(DetailScreen, JobActions):
         shown = sign(job.state)
         self._head.state = f"{self.panes_hint}{shown.glyph} {shown.word}"
         spec = None if self._detail is None else self._detail.spec
-        self._facts.show(job_facts(job, spec, self._model.clock(), self.size.width - 4))
+        line = self._task_pane.table.cursor_row
+        self._facts.show(job_facts(job, spec, self._model.clock(), self.size.width - 4, line))
 
     # -- the log --------------------------------------------------------------------------------------------------
 
@@ -156,6 +157,7 @@ class JobScreen(DetailScreen, JobActions):
         line, detail = self._task_pane.table.cursor_row, self._detail
         if line is not None and detail is not None:
             self._log.show_task(line, detail.job.name, detail.job.num_tasks)
+            self._show_facts()
 
     @on(LiveTable.RowSelected, "#task-table")
     def _read_log(self) -> None:

@@ -28,9 +28,6 @@ class TaskLog(LogPane):
 
         step: int
 
-    class Left(Message):
-        """Escape, and nothing to undo here."""
-
     def __init__(self, job_id: str, name: str, num_tasks: int, *, number: int) -> None:
         only = 0 if num_tasks == 1 else None
         super().__init__(LogTarget(job_id, name, num_tasks, only), number=number)
@@ -84,15 +81,7 @@ class TaskLog(LogPane):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action in _ELSEWHERE:
             return False
-        if action == "back":
-            return True
         return super().check_action(action, parameters)
-
-    def action_back(self) -> None:
-        if super().check_action("back", ()):
-            super().action_back()
-        else:
-            self.post_message(self.Left())
 
     def action_task(self, step: int) -> None:
         self.post_message(self.Stepped(step))

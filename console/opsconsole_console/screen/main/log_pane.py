@@ -12,7 +12,7 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.worker import Worker
 
-from opsconsole_console.app.log_feeder import LogFeeder, LogTarget
+from opsconsole_console.app.log_feeder import Grep, LogFeeder, LogTarget
 from opsconsole_console.screen.part.filter_bar import FilterBar
 from opsconsole_console.screen.part.home import begin, home
 from opsconsole_console.widget.log_painter import Timestamps
@@ -50,7 +50,7 @@ class LogPane(Pane):
         Binding("S", "ask('save')", "Save", show=False, tooltip="What is seen, into a file", id="log.save"),
         Binding("x", "close", "Close", id="log.close"),
         Binding("enter", "open_job", "Open job", show=False, id="log.open_job"),
-        Binding("escape", "back", "Undo", show=False, id="log.back"),
+        Binding("escape", "back", "Back", tooltip="Or undo what was found or filtered", id="log.back"),
     ]
 
     @dataclass
@@ -58,6 +58,9 @@ class LogPane(Pane):
         """It wants to be closed."""
 
         pane: "LogPane"
+
+    class Left(Message):
+        """Escape, and nothing to undo here."""
 
     @dataclass
     class Split(Message):
@@ -81,7 +84,7 @@ class LogPane(Pane):
         self._hits: list[int] = []
         self._searched = False
         self._sought = ""
-        self._grep: str | None = None
+        self._grep: Grep | None = None
         self._attempt: int | None = target.attempt
         self._task_index = target.task_index or 0
 
@@ -104,6 +107,7 @@ class LogPane(Pane):
             self._view.clear()
         self.target = target
         self._attempt, self._task_index = target.attempt, target.task_index or 0
+        self.refresh_bindings()
         self._end_search()
         self._feeder = LogFeeder(home(self).source, target, self)
         if self._grep is not None:
@@ -141,7 +145,7 @@ class LogPane(Pane):
         self._end_search()
         self._sought = text
         if text and not self._is_all_here:
-            self._searcher = begin(self, partial(self._search, remote_pattern(text), is_jumping=True), "search")
+            self._searcher = begin(self, partial(self._search, Grep(remote_pattern(text)), is_jumping=True), "search")
 
     def _end_search(self) -> None:
         if self._searcher is not None:
@@ -149,11 +153,11 @@ class LogPane(Pane):
         self._searcher, self._hits, self._searched = None, [], False
         self._view.set_hits(None)
 
-    async def _search(self, pattern: str, *, is_jumping: bool) -> None:
+    async def _search(self, grep: Grep, *, is_jumping: bool) -> None:
         if self._feeder is None:
             return
         try:
-            async for numbers in self._feeder.search(pattern):
+            async for numbers in self._feeder.search(grep):
                 self._hits += numbers
                 self._view.set_hits(self._hits)
                 self._say_state()
@@ -169,8 +173,9 @@ class LogPane(Pane):
                 home(self).say(f"{self._sought!r} is not in the log", "warning")
 
     def _filter_all(self, text: str, *, inverted: bool) -> None:
-        """Let the coordinator filter where not all lines are here; what doesn't match is looked for here only."""
-        wanted = remote_pattern(text) if text and not inverted and (self._grep or not self._is_all_here) else None
+        """Let the coordinator filter where not all lines are here."""
+        is_wanted = text and (self._grep is not None or not self._is_all_here)
+        wanted = Grep(remote_pattern(text), inverted) if is_wanted else None
         if wanted == self._grep:
             return
         self._grep = wanted
@@ -194,7 +199,9 @@ class LogPane(Pane):
         say_below(self, f"lines {first + 1:,}–{last + 1:,} of {total:,}" if is_part else "")
 
     def show_place(self, answer: LogAnswer) -> None:
-        self._attempt = answer.attempt
+        if answer.attempt != self._attempt:
+            self._attempt = answer.attempt
+            self.refresh_bindings()
         task = answer.task_id.rpartition("-")[2]
         self._task_index = int(task) if task.isdecimal() else 0
         shown = home(self).model.short_ids.show(self.target.job_id)
@@ -205,6 +212,8 @@ class LogPane(Pane):
             parts.append(answer.worker)
         self.subject = "  ".join(parts)
         ended = answer.attempt_state in _ENDED
+        printed = "" if answer.page.total_lines or not answer.page.end else "it printed nothing"
+        self._view.say_empty(printed if ended or not printed else f"{printed} so far")
         self._view.set_note(sign(answer.attempt_state).word if ended or answer.attempt_state == "paused" else "")
 
     def show_note(self, note: str) -> None:
@@ -266,11 +275,9 @@ class LogPane(Pane):
 
     # -- actions --------------------------------------------------------------------------------------------------
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Escape goes on to whoever is outside where there is nothing to undo here."""
-        if action == "back":
-            return self.zoomed or bool(self._filter) or self._finding
-        return super().check_action(action, parameters)
+    def offers(self, action: str) -> bool | None:
+        """The footer names an earlier attempt only where there is one."""
+        return bool(self._attempt) if action == "attempt(-1)" else None
 
     def action_close(self) -> None:
         self.post_message(self.Closed(self))
@@ -287,11 +294,13 @@ class LogPane(Pane):
         elif self._filter:
             self._set_filter("", inverted=False)
             self._filter_all("", inverted=False)
-        else:
+        elif self._finding:
             self._view.find("")
             self._end_search()
             self._finding = False
             self._say_state()
+        else:
+            self.post_message(self.Left())
 
     def action_attempt(self, step: int) -> None:
         if self._attempt is None:

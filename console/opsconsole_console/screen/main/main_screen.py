@@ -16,12 +16,12 @@ from opsconsole_console.screen.main.arrangement import Arrangement, arrange
 from opsconsole_console.screen.main.header import Header
 from opsconsole_console.screen.main.job_pane import JobPane
 from opsconsole_console.screen.main.log_deck import LogDeck
+from opsconsole_console.screen.main.log_pane import LogPane
 from opsconsole_console.screen.main.worker_pane import WorkerPane
 from opsconsole_console.screen.part.failure_binding import FAILURE_BINDINGS
 from opsconsole_console.screen.part.home import home
 from opsconsole_console.screen.part.key_bar import KeyBar
 from opsconsole_console.widget.live_table import LiveTable
-from opsconsole_console.widget.pane import Pane
 
 
 class MainScreen(Screen[None]):
@@ -41,7 +41,7 @@ class MainScreen(Screen[None]):
         self.job_pane = JobPane(model)
         self.log_deck = LogDeck()
         self._arranged: Arrangement | None = None
-        self._table_used: Pane = self.job_pane
+        self._table_used: WorkerPane | JobPane = self.job_pane
 
     def compose(self) -> ComposeResult:
         yield self._header
@@ -118,6 +118,11 @@ class MainScreen(Screen[None]):
         self._table_used = pane
         self.lay_out()
         pane.table.focus()
+
+    @on(LogPane.Left)
+    def _back_to_table(self, event: LogPane.Left) -> None:
+        event.stop()
+        self.show_table(self._table_used)
 
     @on(LiveTable.RowSelected, "#worker-table")
     def _open_worker(self, event: LiveTable.RowSelected) -> None:

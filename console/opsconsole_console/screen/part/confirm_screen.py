@@ -31,7 +31,8 @@ class ConfirmScreen(ModalScreen[bool]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog question"):
             yield Words(self._question, classes="question--title")
-            yield Words(self._detail, classes="question--detail")
+            for line in self._detail.splitlines():  # each is cleaned by itself: within one, a new line is data
+                yield Words(line, classes="question--detail")
             with Horizontal(classes="buttons"):
                 yield Choice(f"{self._yes}  y", id="yes", variant="error")
                 yield Choice("Keep it  n", id="no")

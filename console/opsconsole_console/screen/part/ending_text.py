@@ -72,7 +72,7 @@ def _where(detail: JobDetail, task: TaskRow, last: AttemptRow | None) -> str:
     if last.peak_memory_mb:
         parts.append(f"with up to {used_text(last.peak_memory_mb)} of memory")
     if len(task.attempts) > 1:
-        parts.append(f"at the {fmt.count(len(task.attempts))}. attempt")
+        parts.append(f"the last of {fmt.count(len(task.attempts))} attempts")
     elif not detail.spec.max_retries_failure:
         parts.append("no retries were asked for")
     return ", ".join(parts)

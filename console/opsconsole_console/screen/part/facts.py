@@ -33,7 +33,9 @@ def side_by_side(left: Sequence[Line], right: Sequence[Line], left_cells: int) -
     return lines
 
 
-def wrapped(text: str, cells: int, tone: str = "", first: str = "", rest: str = "") -> list[Line]:
+def wrapped(
+    text: str, cells: int, tone: str = "", first: str = "", rest: str = "", lead_tone: str = "text-muted"
+) -> list[Line]:
     """Text over as many lines as it needs, broken at spaces where there are any; `first` and `rest` stand before it."""
     lines: list[Line] = []
     left = clean(text)
@@ -41,7 +43,7 @@ def wrapped(text: str, cells: int, tone: str = "", first: str = "", rest: str = 
     while True:
         room = max(8, cells - width(lead))
         part, left = _broken(left, room)
-        lines.append(Line(joined((cell(lead, "text-muted"), cell(part, tone)), gap="")))
+        lines.append(Line(joined((cell(lead, lead_tone), cell(part, tone)), gap="")))
         if not left:
             return lines
         lead = rest

@@ -16,6 +16,7 @@ from opsconsole_console.screen.part.home import home
 from opsconsole_console.screen.part.key_bar import KeyBar
 from opsconsole_console.screen.part.text_prompt import TextPrompt
 from opsconsole_console.screen.people.person_pane import InvitationPane, PersonPane
+from opsconsole_console.widget import format as fmt
 from opsconsole_protocol.api import (
     InvitationList,
     InvitationRow,
@@ -117,14 +118,15 @@ class PeopleScreen(DetailScreen):
             home(self).do(partial(self._shut_out, person))
 
     async def _shut_out(self, row: PersonRow) -> None:
-        here = f" {row.connections} open connections end at once." if row.connections else ""
+        here = f" {fmt.plural(row.connections, 'open connection')} end{'s' * (row.connections == 1)} at once."
+        here = here if row.connections else ""
         if await home(self).confirm(f"Shut {row.name} out?", f"{row.role}; for good.{here}", "Revoke"):
             await ask(self._source, RevokePeople(names=(row.name,)), PersonList)
             home(self).say(f"{row.name} is shut out")
             await self._fetch()
 
     async def _take_back(self, row: InvitationRow) -> None:
-        detail = f"for a {row.role}, made by {row.created_by}; nobody comes in by it any more"
+        detail = f"for {row.role}s, made by {row.created_by}; nobody comes in by it any more"
         if await home(self).confirm(f"Take invitation {row.id} back?", detail, "Revoke"):
             await ask(self._source, RevokeInvitations(ids=(row.id,)), InvitationList)
             home(self).say(f"invitation {row.id} is taken back")
