@@ -34,13 +34,15 @@ def free_port() -> int:
 
 
 def turned_away(lab: Lab, name: str, *arguments: str) -> str:
-    """Start an agent that isn't let in; what it says, which is one line and no traceback."""
+    """Start an agent that isn't let in; what it says after its I/O paths, which is one line and no traceback."""
     agent = lab.agent(name, *arguments, join=False)
     assert lab.wait_ended(agent) == 1
     said = lab.said(name)
-    assert len(said.splitlines()) == 1, said
+    first, *rest = said.splitlines()
+    assert first.startswith("I/O paths: ")
+    assert len(rest) == 1, said
     assert lab.worker(name) == {}
-    return said
+    return rest[0]
 
 
 def test_an_invitation_lets_one_worker_in_for_good(door: Lab) -> None:
