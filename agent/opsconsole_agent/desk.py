@@ -18,7 +18,7 @@ from opsconsole_agent.probe.address import reachable_address
 from opsconsole_agent.probe.folder import Folders, at_home
 from opsconsole_agent.probe.gpu import GpuReport
 from opsconsole_agent.probe.host import HostIdentity
-from opsconsole_agent.probe.io_path import InputRefused, WorkerIOConfig, inspect_input
+from opsconsole_agent.probe.io_path import InputRefused, OutputRefused, WorkerIOConfig, inspect_input
 from opsconsole_agent.probe.rest import AGAIN_MS, RestWatch
 from opsconsole_agent.state import StateFolder, StoreMark, check_attempt_id
 from opsconsole_agent.telemetry import Telemetry
@@ -43,6 +43,7 @@ from opsconsole_protocol.link import (
     InputFile,
     JobAssignment,
     Kind,
+    Leaving,
     Leavings,
     LogAck,
     LookForLeavings,
@@ -70,7 +71,10 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What an agent says of itself that doesn't change while it runs. `properties`: the user's own."""
+    """What an agent says of itself that doesn't change while it runs. `properties`: the user's own.
+
+    `keep_output_days`: after so many the coordinator is to have outputs of ended jobs removed; 0: never.
+    """
 
     worker_id: WorkerId
     name: str
@@ -80,6 +84,7 @@ class Description:
     max_concurrent_jobs: int
     tags: tuple[str, ...] = ()
     properties: Mapping[str, Any] = field(default_factory=dict)
+    keep_output_days: float = 0
 
     def to_properties(self, gpus: GpuReport) -> dict[str, Any]:
         """Everything a job can ask for, by the seeds' names; the user's word beats what is measured."""
@@ -299,19 +304,46 @@ class Desk:
 
     async def _look_for_leavings(self, message: LookForLeavings) -> None:
         before_ms = time.time_ns() // 1_000_000 - message.older_than_ms
-        found = await asyncio.to_thread(leaving.look, self._state, before_ms)
-        named = tuple(found[:LEAVINGS_MAX])
-        self._send(Leavings(check_id=message.check_id, leavings=named, more=len(found) > len(named)))
+        found: list[Leaving] = []
+        troubles: list[str] = []
+        is_more = False
+        if message.attempts:
+            found = await asyncio.to_thread(leaving.look, self._state, before_ms)
+        if message.outputs:
+            try:
+                outputs, is_more = await asyncio.to_thread(
+                    leaving.look_at_outputs, self._state, self._description.io, message.outputs
+                )
+                found += outputs
+            except OutputRefused as refusal:
+                troubles.append(refusal.message)
+        self._answer_leavings(message.check_id, found, troubles, is_more=is_more)
 
     async def _remove_leavings(self, message: RemoveLeavings) -> None:
         removed, troubles = await asyncio.to_thread(leaving.remove, self._state, frozenset(message.names))
+        is_more = False
+        if message.outputs:
+            try:
+                outputs, words, is_more = await asyncio.to_thread(
+                    leaving.remove_outputs, self._state, self._description.io, message.outputs
+                )
+                removed += outputs
+                troubles += words
+            except OutputRefused as refusal:
+                troubles.append(refusal.message)
         if removed:
-            self._say(f"{len(removed)} things that ended tasks had left were removed by an operator's `clean`")
+            self._say(f"{len(removed)} things that ended tasks had left were removed, as the coordinator asked")
+        self._answer_leavings(message.check_id, removed, troubles, is_more=is_more)
+
+    def _answer_leavings(self, number: int, found: list[Leaving], troubles: list[str], *, is_more: bool) -> None:
         self._send(
             Leavings(
-                check_id=message.check_id,
-                leavings=tuple(removed[:LEAVINGS_MAX]),
+                check_id=number,
+                leavings=tuple(found[:LEAVINGS_MAX]),
+                more=is_more or len(found) > LEAVINGS_MAX,
                 troubles=tuple(cut(text, _TROUBLE_CHARACTERS) for text in troubles[:TROUBLES_MAX]),
+                keep_attempt_days=self._state.kept_days,
+                keep_output_days=self._description.keep_output_days,
             )
         )
 

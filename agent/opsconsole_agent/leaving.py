@@ -1,4 +1,5 @@
-"""What ended attempts left in the state folder, and what was set aside there: listed, and removed when it is asked for.
+"""What ended attempts left in the state folder, what was set aside there, and outputs of jobs that the coordinator says
+have ended: listed, and removed when it is asked for.
 
 The plan and the removal look with the same eyes: what belongs to an attempt that is still written down is never named,
 and a name that isn't in the plan any more isn't touched.
@@ -11,6 +12,8 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from opsconsole_agent.keeper import state_file
+from opsconsole_agent.probe.io_path import FoundOutput, WorkerIOConfig, measure_outputs
+from opsconsole_agent.probe.io_path import remove_outputs as probe_remove_outputs
 from opsconsole_agent.state import StateFolder
 from opsconsole_protocol.link import Leaving
 
@@ -43,6 +46,38 @@ def remove(state: StateFolder, names: Collection[str]) -> tuple[list[Leaving], l
         else:
             removed.append(one)
     return removed, troubles
+
+
+def look_at_outputs(state: StateFolder, io: WorkerIOConfig, job_ids: Collection[str]) -> tuple[list[Leaving], bool]:
+    """The output folders of these jobs, the largest first, and whether there may be more. Raises OutputRefused."""
+    if io.output_path is None:
+        return [], False
+    needed = state.jobs_needed()
+    found, is_more = measure_outputs(io, [job_id for job_id in job_ids if job_id not in needed])
+    return sorted(map(_output, found), key=lambda one: (-one.bytes, one.name)), is_more
+
+
+def remove_outputs(
+    state: StateFolder, io: WorkerIOConfig, job_ids: Collection[str]
+) -> tuple[list[Leaving], list[str], bool]:
+    """Remove them; what was removed, what couldn't be in words, and whether there may be more. Raises OutputRefused."""
+    found, _ = look_at_outputs(state, io, job_ids)
+    if not found:
+        return [], [], False
+    gone, troubles, is_more = probe_remove_outputs(io, [one.job_id for one in found])
+    return [one for one in found if one.job_id in gone], troubles, is_more
+
+
+def _output(found: FoundOutput) -> Leaving:
+    return Leaving(
+        name=f"jobs/{found.job_id}",
+        path=found.path,
+        why="the output of a job that has ended",
+        bytes=found.size_bytes,
+        at_ms=max(0, found.changed_ns // 1_000_000),
+        job_id=found.job_id,
+        file=found.file,
+    )
 
 
 def _candidates(state: StateFolder) -> Iterator[tuple["os.DirEntry[str]", str]]:

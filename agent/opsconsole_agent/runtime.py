@@ -22,7 +22,8 @@ from opsconsole_agent.membership import Membership, save_membership
 from opsconsole_agent.probe.io_path import WorkerIOConfig, check
 from opsconsole_agent.probe.mount import LOCAL, filesystem_label
 from opsconsole_agent.staging import Home, Staging
-from opsconsole_agent.state import StateFolder
+from opsconsole_agent.state import ATTEMPTS_FOLDER, StateFolder
+from opsconsole_agent.task_user import TaskUser, find_task_user
 from opsconsole_agent.telemetry import Telemetry
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.ids import AttemptId
@@ -41,9 +42,11 @@ class AgentConfig:
     """What an agent is told. `token`: an invitation (`id.secret`) or an operator's token, for the first join.
 
     `max_concurrent_jobs` None: as many as GPUs, or 1. `tags`: `K` or `K=V`. `properties`: any, besides those measured.
-    `keep_attempt_days`: what tasks leave in their working folders stays so long.
+    `keep_attempt_days`: what tasks leave in their working folders stays so long. `keep_output_days`: outputs of ended
+    jobs do, where it isn't 0.
     `stop_tasks`: leave nothing running behind. `project`: advertised as a property. `remember`: find this coordinator
     again without being told; one that is found by its data folder need not be remembered. `stdin`: what tasks read.
+    `run_as`: the user that tasks run as, where the agent is root.
     """
 
     url: str
@@ -56,10 +59,12 @@ class AgentConfig:
     tags: tuple[str, ...] = ()
     properties: Mapping[str, Any] = field(default_factory=dict)
     keep_attempt_days: float = KEPT_DAYS
+    keep_output_days: float = 0
     stop_tasks: bool = False
     project: str | None = None
     remember: bool = True
     stdin: str = os.devnull
+    run_as: str | None = None
 
 
 class Agent:
@@ -74,13 +79,21 @@ class Agent:
 
         Raises OpsconsoleError, one line that says what to do, when the agent can't start or may not go on.
         """
+        user = find_task_user(self._config.run_as) if self._config.run_as else None
         problems = await asyncio.to_thread(check, self._config.io)
         if problems:
             raise InvalidRequest("; ".join(problems))
         self._say(_io_words(self._config.io))
         with StateLock(self._config.state_dir):
             credential = ensure_credential(self._config.state_dir)
-            state = StateFolder(self._config.state_dir, self._config.keep_attempt_days)
+            state = StateFolder(
+                self._config.state_dir, self._config.keep_attempt_days, None if user is None else user.user
+            )
+            if user is not None:
+                io = self._config.io
+                needed = (self._config.state_dir / ATTEMPTS_FOLDER, io.input_path, io.output_path)
+                await asyncio.to_thread(user.check_reach, [path for path in needed if path is not None])
+                self._say(f"tasks run as {user.name}")
             telemetry = Telemetry(
                 self._config.state_dir,
                 lambda attempt_id: [state.work(attempt_id)],
@@ -89,7 +102,7 @@ class Agent:
             )
             keeper = await KeeperLink.connect(self._config.state_dir)
             try:
-                service = await _Service.make(self._config, self._say, credential, state, telemetry, keeper)
+                service = await _Service.make(self._config, self._say, credential, state, telemetry, keeper, user)
                 await service.run(stop)
             finally:
                 await keeper.close()
@@ -108,6 +121,7 @@ class _Service:
         credential: Credential,
         telemetry: Telemetry,
         keeper: KeeperLink,
+        user: TaskUser | None,
     ) -> None:
         self._config = config
         self._say = say
@@ -123,7 +137,7 @@ class _Service:
             credential.has_joined_by(config.token),
         )  # fmt: skip
         self._link = CoordinatorLink(target, self._desk, shipper, say, self._taken)
-        home = Home(description.worker_id, config.url, dict(os.environ), config.io, config.stdin)
+        home = Home(description.worker_id, config.url, dict(os.environ), config.io, config.stdin, user)
         self._engine = ProcessEngine(
             keeper,
             Staging(home, state),
@@ -145,6 +159,7 @@ class _Service:
         state: StateFolder,
         telemetry: Telemetry,
         keeper: KeeperLink,
+        user: TaskUser | None,
     ) -> "_Service":
         """Look at the host first: what there is decides how much is taken on."""
         host = await telemetry.identify()
@@ -158,8 +173,9 @@ class _Service:
             max_concurrent_jobs=config.max_concurrent_jobs or len(telemetry.gpus) or 1,
             tags=config.tags,
             properties={**config.properties, **own},
+            keep_output_days=config.keep_output_days,
         )
-        return cls(config, say, state, description, credential, telemetry, keeper)
+        return cls(config, say, state, description, credential, telemetry, keeper, user)
 
     def _taken(self) -> None:
         """The coordinator has let us in: only who knows our credential is it from now on, and it is found without a flag."""

@@ -32,6 +32,7 @@ from opsconsole_agent.probe.io_path import (
 )
 from opsconsole_agent.probe.mount import LOCAL, filesystem_label
 from opsconsole_agent.state import StateFolder
+from opsconsole_agent.task_user import TaskUser
 from opsconsole_protocol.error import InvalidRequest, Unavailable
 from opsconsole_protocol.frame import Source
 from opsconsole_protocol.ids import AttemptId, WorkerId
@@ -43,13 +44,16 @@ _LABELS_MAX = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """What all attempts of one agent have in common. `environment` is the agent's own; `stdin` is what all read."""
+    """What all attempts of one agent have in common. `environment` is the agent's own; `stdin` is what all read.
+    `user`: whom they run as, if not as we do.
+    """
 
     worker_id: WorkerId
     controller_address: str
     environment: Mapping[str, str]
     io: WorkerIOConfig
     stdin: str = os.devnull
+    user: TaskUser | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +70,18 @@ class Staging:
     def __init__(self, home: Home, state: StateFolder) -> None:
         self._home = home
         self._state = state
-        self._environment = base_environment(home.environment)
+        self._user = None if home.user is None else home.user.user
+        own = home.environment if home.user is None else {**home.environment, **home.user.environment()}
+        self._environment = base_environment(own)
         self._labels: dict[str, tuple[float, bool]] = {}
         self._folders = Folders()
 
     def is_quick(self, launch: Launch) -> bool:
         """Whether nothing that could hang has to be touched, so that `stage` may be called from a loop."""
-        paths = [] if launch.workdir is None else [at_home(launch.workdir)]
+        paths = [] if launch.workdir is None else [self._at_home(launch.workdir)]
         if self._home.io.output_path is not None:
+            if self._user is not None:
+                return False  # a process of its own becomes that user to make the folders
             paths.append(str(self._home.io.output_path))
         if launch.inputs and self._home.io.input_path is not None:
             paths.append(str(self._home.io.input_path))
@@ -91,7 +99,7 @@ class Staging:
         self._state.make(attempt_id)
         workdir = self._state.work(attempt_id)
         if launch.workdir is not None:
-            workdir = at_home(launch.workdir)
+            workdir = self._at_home(launch.workdir)
             self._check_workdir(workdir, quick=quick)
         io = self._home.io
         inputs = tuple(
@@ -115,6 +123,7 @@ class Staging:
             stdout=stdout,
             stderr=stderr,
             stdin=self._home.stdin,
+            user=self._user,
         )
         return Prepared(command, output_path)
 
@@ -124,16 +133,21 @@ class Staging:
         own = _output_folder(attempt_id, launch)
         parts = own.split("/") if own else []
         above = ["/".join(parts[:length]) for length in range(1, len(parts) + 1)]
-        make = make_output if quick else prepare_output
-        job_folder = make(
-            self._home.io, launch.job_id, subfolders=[*above, *("/".join((*parts, name)) for name in JOB_SUBFOLDERS)]
+        subfolders = [*above, *("/".join((*parts, name)) for name in JOB_SUBFOLDERS)]
+        job_folder = (
+            make_output(self._home.io, launch.job_id, subfolders=subfolders)
+            if quick
+            else prepare_output(self._home.io, launch.job_id, subfolders=subfolders, user=self._user)
         )
         return str(job_folder / own) if own else str(job_folder)
 
     def publish(self, output_path: str) -> None:
         """Put an accepted result into its task's folder, if it isn't there. Call it from a thread; raises OutputRefused."""
         if Path(output_path).parent.name == ATTEMPTS_FOLDER:
-            publish_output(output_path)
+            publish_output(output_path, user=self._user)
+
+    def _at_home(self, path: str) -> str:
+        return at_home(path, None if self._home.user is None else self._home.user.home)
 
     def _check_workdir(self, workdir: str, *, quick: bool) -> None:
         try:

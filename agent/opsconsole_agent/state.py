@@ -1,10 +1,14 @@
 """The agent's memory on disk: one folder an attempt, and the newest sequence heard of from the coordinator's store.
 
     STATE_DIR/attempts/<attempt id>/spec.json        what was wanted, mode 0600: it holds the job's token
+                                    spec.spare       the same file, empty, before and after
                                     stdout stderr    what the task wrote
                                     work/            its working folder, unless the job names another
     STATE_DIR/logs/<attempt id>.<source>             a second name of the same, for a task that removes the first
     STATE_DIR/store.json boot
+
+Where tasks run as another user (`run_as`), the working folders are that user's; the folders above let others pass through
+(0711), and no file in them can be read by anybody else.
 
 Nothing is synced to the disk. What is written survives the end of any process, which is all that is promised: with the
 host its tasks are gone too, and a spec that a power cut took along describes nothing that still runs. A sync would
@@ -12,10 +16,13 @@ cost more than the start of a small task.
 
 A spec is written whole or not at all: a new one in one write before anybody hears of the attempt (so an empty one was
 never started and never reported), a changed one through a rename.
+
+Folders and files of attempts that left nothing are used again: on some filesystems making one takes longer than all else
+that a small task needs.
 """
 
 # Paths are strings here: with pathlib the bookkeeping of a small task would take twice as long.
-# ruff: noqa: PTH102, PTH104, PTH106, PTH208
+# ruff: noqa: PTH101, PTH102, PTH104, PTH106, PTH208
 
 import contextlib
 import errno
@@ -30,6 +37,7 @@ import msgspec
 
 from opsconsole_agent.core import Intent
 from opsconsole_agent.keeper import state_file
+from opsconsole_agent.keeper.message import User
 from opsconsole_agent.keeper.output import KEPT_FOLDER
 from opsconsole_agent.log.progress import LOOKED_AT_BYTES
 from opsconsole_agent.log.shipper import KEPT_DAYS
@@ -40,13 +48,18 @@ from opsconsole_protocol.ids import AttemptId
 
 SPEC_VERSION = 1
 DAY_S = 24 * 3600
+ATTEMPTS_FOLDER = "attempts"
 _SPEC = "spec.json"
 _SPEC_BYTES_MAX = 64 << 20
 """Several times the largest assignment that fits through the link."""
+_SPARE_SPEC = "spec.spare"
+"""The same file, emptied, in a folder that is kept for an attempt to come."""
 _WORK = "work"
+_PASSABLE = 0o711
 _SPARE_MAX = 64
 _WRITTEN_BY_TASKS = (Source.STDOUT, Source.STDERR)
-_MODES = {_WORK: stat.S_IFDIR | 0o700} | dict.fromkeys(map(str, _WRITTEN_BY_TASKS), stat.S_IFREG | 0o600)
+_FILES = (*map(str, _WRITTEN_BY_TASKS), _SPARE_SPEC)
+_MODES = {_WORK: stat.S_IFDIR | 0o700} | dict.fromkeys(_FILES, stat.S_IFREG | 0o600)
 _ATTEMPT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 _log = logging.getLogger(__name__)
@@ -87,11 +100,15 @@ def check_attempt_id(text: str) -> AttemptId:
 class StateFolder:
     """See the module."""
 
-    def __init__(self, state_dir: Path, kept_days: float = KEPT_DAYS) -> None:
-        """Make the folders; raises StateFolderBroken. `kept_days`: for how long that stays which attempts leave behind."""
+    def __init__(self, state_dir: Path, kept_days: float = KEPT_DAYS, user: User | None = None) -> None:
+        """Make the folders; raises StateFolderBroken. `kept_days`: for how long that stays which attempts leave behind.
+
+        `user`: whom tasks run as, if not as we do.
+        """
+        self._user = user
         self._kept_days = kept_days
         self.path = state_dir
-        self._attempts = str(state_dir / "attempts")
+        self._attempts = str(state_dir / ATTEMPTS_FOLDER)
         self._store = str(state_dir / "store.json")
         self._kept = str(state_dir / KEPT_FOLDER)
         self._encoder = msgspec.json.Encoder()
@@ -103,6 +120,11 @@ class StateFolder:
             raise StateFolderBroken(
                 f"{self._attempts} can't be made ({error.strerror}): check its owner, or name another --state-dir"
             ) from None
+
+    @property
+    def kept_days(self) -> float:
+        """For how long that stays which attempts leave behind."""
+        return self._kept_days
 
     @property
     def is_full(self) -> bool:
@@ -132,6 +154,11 @@ class StateFolder:
         """Whether this is an attempt that is written down, or a folder for one to come."""
         folder = f"{self._attempts}/{attempt_id}"
         return folder in self._spare or os.path.lexists(f"{folder}/{_SPEC}")
+
+    def jobs_needed(self) -> frozenset[str]:
+        """The jobs of which an attempt is written down here."""
+        found = (entry.name for entry in _entries(self._attempts) if os.path.lexists(f"{entry.path}/{_SPEC}"))
+        return frozenset(name.partition(".")[0] for name in found)
 
     def left_words(self, attempt_id: AttemptId) -> str:
         """When that goes which an attempt has left in its working folder; empty where there is nothing."""
@@ -174,22 +201,43 @@ class StateFolder:
             self._spare.clear()
             self._written.clear()
             _log.error("%s; the attempts in it are lost", words)
+        if self._user is not None:
+            for folder in (self.path, self._attempts):
+                os.chmod(folder, _PASSABLE)
 
     def _make(self, attempt_id: AttemptId) -> None:
         folder = self.folder(attempt_id)
-        if self._spare:
-            try:
-                os.rename(self._spare.pop(), folder)
-            except OSError as error:
-                _log.info("a spare folder is of no use: %s", error)
-            else:
-                return
-        for path in (folder, f"{folder}/{_WORK}"):
-            try:
-                os.mkdir(path, 0o700)
-            except FileExistsError:
-                if words := state_file.make_folder(path):
-                    _log.error("%s", words)
+        if self._use_spare(folder):
+            return
+        self._make_folder(folder)
+        if self._user is None:
+            self._make_folder(f"{folder}/{_WORK}")
+            return
+        os.chmod(folder, _PASSABLE)
+        with contextlib.suppress(FileExistsError):  # the user's own, in a folder that they can't write to
+            os.mkdir(f"{folder}/{_WORK}", 0o700)
+        os.chown(f"{folder}/{_WORK}", self._user.uid, self._user.gid, follow_symlinks=False)
+
+    @staticmethod
+    def _make_folder(path: str) -> None:
+        if state_file.is_folder(path):
+            return
+        try:
+            os.mkdir(path, 0o700)
+        except FileExistsError:
+            if words := state_file.make_folder(path):
+                _log.error("%s", words)
+
+    def _use_spare(self, folder: str) -> bool:
+        """Have a spare folder in this place, where nothing is yet and there is a spare one."""
+        if not self._spare or os.path.lexists(folder):
+            return False
+        try:
+            os.rename(self._spare.pop(), folder)
+        except OSError as error:
+            _log.info("a spare folder is of no use: %s", error)
+            return False
+        return True
 
     # --- intents ---------------------------------------------------------------------------------------------------
 
@@ -230,17 +278,18 @@ class StateFolder:
 
         `keep_logs`: not all of them is stored elsewhere, so they go like a working folder that isn't empty.
 
-        `clean`: no process can be left in it. Then a folder in which nothing was written is kept for an attempt to come:
-        on some filesystems making and removing folders takes longer than all else that a small task needs.
+        `clean`: no process can be left in it. Then a folder in which nothing was written is kept for an attempt to come.
         """
         folder = self.folder(attempt_id)
         self._written.discard(attempt_id)
-        state_file.clear(f"{folder}/{_SPEC}")
-        if keep_logs:
-            return  # with both names: `sweep` takes either
-        if clean and len(self._spare) < _SPARE_MAX and _is_as_made(folder):
+        is_spare = clean and not keep_logs and len(self._spare) < _SPARE_MAX and _empty_spec(folder)
+        if is_spare and _is_as_made(folder):
             self._spare.append(folder)
             return
+        for name in (_SPEC, _SPARE_SPEC):
+            state_file.clear(f"{folder}/{name}")
+        if keep_logs:
+            return  # with both names: `sweep` takes either
         for source in _WRITTEN_BY_TASKS:
             state_file.clear(self.kept_log(attempt_id, source))
         for source in Source:
@@ -325,6 +374,10 @@ class StateFolder:
         return spec.intent
 
     def _write_new(self, attempt_id: AttemptId, path: str, data: bytes) -> None:
+        folder = self.folder(attempt_id)
+        self._use_spare(folder)
+        if _fill_spec(folder, data):
+            return
         try:
             state_file.write_new(path, data)
         except (FileNotFoundError, NotADirectoryError):
@@ -339,6 +392,39 @@ def _entries(folder: str) -> list[os.DirEntry[str]]:
         if not isinstance(error, FileNotFoundError):
             _log.warning("%s can't be looked through: %s", folder, error.strerror)
         return []
+
+
+def _empty_spec(folder: str) -> bool:
+    """Make the spec a spare one; False where it can't be."""
+    try:
+        spec = state_file.open_file(f"{folder}/{_SPEC}", os.O_WRONLY)
+        try:
+            if os.fstat(spec).st_nlink != 1:
+                return False  # a task gave it another name, or put a file of its own here
+            os.rename(f"{folder}/{_SPEC}", f"{folder}/{_SPARE_SPEC}")
+            os.ftruncate(spec, 0)
+        finally:
+            os.close(spec)
+    except OSError:
+        return False
+    return True
+
+
+def _fill_spec(folder: str, data: bytes) -> bool:
+    """Write the spec into the spare one, if there is one, whole or not at all; raises OSError when there is no room."""
+    try:
+        spec = state_file.open_file(f"{folder}/{_SPARE_SPEC}", os.O_WRONLY, most=0)
+    except OSError:
+        return False
+    try:
+        state_file.write_all(spec, data)
+        os.rename(f"{folder}/{_SPARE_SPEC}", f"{folder}/{_SPEC}")
+    except OSError:
+        state_file.clear(f"{folder}/{_SPARE_SPEC}")
+        raise
+    finally:
+        os.close(spec)
+    return True
 
 
 def _is_as_made(folder: str) -> bool:

@@ -407,9 +407,27 @@ class Client:
         """After a restored backup: let the coordinator stop what it doesn't know. What happened, in one line."""
         return (await self._ask(api.ConfirmRestore(), api.Done)).text
 
-    async def clean(self, *workers: str, older_than_ms: int = 0, remove: bool = False) -> api.Cleaned:
-        """What ended tasks left on workers, on all of them unless some are named; with `remove` it goes."""
-        return await self._ask(api.Clean(workers=workers, older_than_ms=older_than_ms, remove=remove), api.Cleaned)
+    async def clean(
+        self,
+        *workers: str,
+        older_than_ms: int = 0,
+        remove: bool = False,
+        attempts: bool = True,
+        outputs: bool = False,
+        logs: bool = False,
+        history: bool = False,
+        policy: bool = False,
+    ) -> api.Cleaned:
+        """What ended jobs left on workers (all of them unless some are named) and with the coordinator; with `remove` it goes.
+
+        `attempts`: working folders and cut logs; `outputs`: output folders; `logs` and `history`: the coordinator's own.
+        `policy`: also what goes by itself.
+        """
+        asked = api.Clean(
+            workers=workers, older_than_ms=older_than_ms, remove=remove, attempts=attempts, outputs=outputs, logs=logs,
+            history=history, policy=policy,
+        )  # fmt: skip
+        return await self._ask(asked, api.Cleaned)
 
     async def backup(self, path: str) -> str:
         """Copy the coordinator's store to a new file on its machine; what was done, in words."""

@@ -19,6 +19,7 @@ from socket import gethostname
 import msgspec
 
 from opsconsole_coordinator.server import web
+from opsconsole_coordinator.server.cleaning import Cleaning
 from opsconsole_coordinator.server.desk import Desk
 from opsconsole_coordinator.server.heap import Heap
 from opsconsole_coordinator.server.hub import Hub
@@ -138,12 +139,13 @@ class Coordinator:
         join_url = f"{scheme}://{reach}#{digest or '-'}."
         shelf = Shelf(kernel)
         hub = Hub(kernel, shelf)
-        desk = Desk(kernel, logs, identities, shelf, lambda: join_url)
-        self._web = web.Web(kernel, hub, desk, logs, identities, _version())
         retention = Retention(kernel, logs, config.keep)
+        cleaning = Cleaning(kernel, logs, retention)
+        desk = Desk(kernel, logs, identities, shelf, cleaning, lambda: join_url)
+        self._web = web.Web(kernel, hub, desk, logs, identities, _version())
         loops = (
             (kernel.run, "commit"), (kernel.tick, "tick"), (logs.run, "sync logs"), (retention.run, "let go of history"),
-            (self._heap.run, "collect garbage"),
+            (cleaning.run, "clean outputs"), (self._heap.run, "collect garbage"),
         )  # fmt: skip
         for loop, label in loops:
             task = asyncio.create_task(loop(), name=label)

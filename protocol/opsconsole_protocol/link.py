@@ -283,16 +283,22 @@ class PortFound(Message, frozen=True, kw_only=True, tag="port_found"):
 
 
 class Leaving(Message, frozen=True, kw_only=True):
-    """Something on a worker that nobody needs any more. `at_ms`: its last change, by the worker's clock."""
+    """Something on a worker that nobody needs any more. `at_ms`: its last change, by the worker's clock.
+
+    `job_id`: whose output folder it is. `file`: which file it is of its host, so that one isn't counted twice.
+    """
 
     name: Path
     path: Path
     why: Text = ""
     bytes: Whole = 0
     at_ms: Moment = 0
+    job_id: Id = ""
+    file: Text = ""
 
 
 LEAVINGS_MAX = 1_000
+KEEP_DAYS_MAX = 36_500
 
 
 class Leavings(Message, frozen=True, kw_only=True, tag="leavings"):
@@ -302,6 +308,10 @@ class Leavings(Message, frozen=True, kw_only=True, tag="leavings"):
     leavings: Annotated[tuple[Leaving, ...], Meta(max_length=LEAVINGS_MAX)] = ()
     more: bool = False
     troubles: Annotated[tuple[Text, ...], Meta(max_length=TROUBLES_MAX)] = ()
+    keep_attempt_days: Annotated[float, Meta(ge=0, le=KEEP_DAYS_MAX)] | None = None
+    """After how many days the worker removes by itself what ended attempts left; None where it doesn't say."""
+    keep_output_days: Annotated[float, Meta(ge=0, le=KEEP_DAYS_MAX)] = 0
+    """After how many days it wants its coordinator to have outputs of ended jobs removed; 0: never."""
 
 
 class JobOutputPath(Message, frozen=True, kw_only=True, tag="JOB_OUTPUT_PATH"):
@@ -406,10 +416,15 @@ class FindPort(Message, frozen=True, kw_only=True, tag="find_port"):
 
 
 class LookForLeavings(Message, frozen=True, kw_only=True, tag="look_for_leavings"):
-    """Ask what ended attempts left on the worker and nobody has changed for so long. Answered by leavings."""
+    """Ask what ended attempts left on the worker and nobody has changed for so long. Answered by leavings.
+
+    `outputs`: jobs that have ended, whose output folders are asked for as well; `attempts` false: only those are.
+    """
 
     check_id: Whole
     older_than_ms: Whole = 0
+    attempts: bool = True
+    outputs: Annotated[tuple[Id, ...], Meta(max_length=LEAVINGS_MAX)] = ()
 
 
 class RemoveLeavings(Message, frozen=True, kw_only=True, tag="remove_leavings"):
@@ -417,6 +432,8 @@ class RemoveLeavings(Message, frozen=True, kw_only=True, tag="remove_leavings"):
 
     check_id: Whole
     names: Annotated[tuple[Path, ...], Meta(max_length=LEAVINGS_MAX)]
+    outputs: Annotated[tuple[Id, ...], Meta(max_length=LEAVINGS_MAX)] = ()
+    """Jobs that have ended, whose output folders go as well."""
 
 
 class LogAck(Message, frozen=True, kw_only=True, tag="log_ack"):

@@ -6,6 +6,7 @@ import pytest
 
 from opsconsole_agent import leaving
 from opsconsole_agent.core import Intent
+from opsconsole_agent.probe.io_path import OutputRefused, WorkerIOConfig, measure_outputs, remove_outputs
 from opsconsole_agent.state import StateFolder
 from opsconsole_protocol.frame import Source
 from opsconsole_protocol.ids import AttemptId
@@ -68,3 +69,52 @@ def test_a_link_is_removed_not_followed(state: StateFolder, tmp_path: Path) -> N
     removed, _ = leaving.remove(state, ["attempts/link"])
     assert [one.name for one in removed] == ["attempts/link"]
     assert (tmp_path / "precious" / "file").exists()
+
+
+@pytest.fixture
+def io(tmp_path: Path) -> WorkerIOConfig:
+    """An output path with a job's folder, and one of somebody else."""
+    for name in ("j0b", "other", "ended"):
+        (tmp_path / "out" / "jobs" / name / "models").mkdir(parents=True)
+        (tmp_path / "out" / "jobs" / name / "models" / "m.pt").write_bytes(b"x" * 50_000)
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "precious" / "file").touch()
+    return WorkerIOConfig(output_path=tmp_path / "out")
+
+
+def test_outputs_go_of_the_jobs_that_are_named_and_hold_no_attempt(state: StateFolder, io: WorkerIOConfig) -> None:
+    asked = ["j0b", "ended", "unknown"]  # of j0b an attempt lives here, whatever the coordinator says
+    [found], is_more = leaving.look_at_outputs(state, io, asked)
+    assert (found.job_id, found.path, is_more) == ("ended", f"{io.output_path}/jobs/ended", False)
+    assert 50_000 <= found.bytes < 100_000
+    removed, troubles, is_more = leaving.remove_outputs(state, io, asked)
+    assert ([one.job_id for one in removed], troubles, is_more) == (["ended"], [], False)
+    assert {path.name for path in Path(f"{io.output_path}/jobs").iterdir()} == {"j0b", "other"}
+
+
+@pytest.mark.parametrize("name", ["..", ".", "a/b", "../precious", ""])
+def test_a_name_that_leads_elsewhere_is_refused(state: StateFolder, io: WorkerIOConfig, name: str) -> None:
+    for ask in (leaving.look_at_outputs, leaving.remove_outputs):
+        with pytest.raises(OutputRefused, match="can't name a job's output folder"):
+            ask(state, io, [name])
+
+
+def test_no_link_on_the_way_to_an_output_or_in_it_is_followed(
+    state: StateFolder, io: WorkerIOConfig, tmp_path: Path
+) -> None:
+    jobs = tmp_path / "out" / "jobs"
+    (jobs / "linked").symlink_to(tmp_path / "precious")
+    (jobs / "ended" / "out").symlink_to(tmp_path / "precious")
+    removed, _, _ = leaving.remove_outputs(state, io, ["linked", "ended"])
+    assert [one.job_id for one in removed] == ["ended"]
+    assert (tmp_path / "precious" / "file").exists()
+    jobs.rename(tmp_path / "elsewhere")
+    jobs.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OutputRefused, match="jobs can't be reached"):
+        leaving.remove_outputs(state, io, ["other"])
+    assert (tmp_path / "elsewhere" / "other" / "models" / "m.pt").exists()
+
+
+def test_what_isnt_reached_in_time_is_said_to_be_more(io: WorkerIOConfig) -> None:
+    assert measure_outputs(io, ["ended", "other"], budget_s=-1) == ([], True)
+    assert remove_outputs(io, ["ended", "other"], budget_s=-1) == (frozenset(), [], True)

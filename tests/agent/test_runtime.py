@@ -1,6 +1,7 @@
 """A whole agent with a real keeper and real processes, against a coordinator in memory."""
 
 import asyncio
+import json
 import os
 import signal
 import sys
@@ -374,7 +375,7 @@ async def test_the_highest_sequence_of_a_store_is_remembered(
     agent = await start_agent()
     coordinator.store_seq = 77
     mark = agent.config.state_dir / "store.json"
-    await until(lambda: mark.exists() and mark.read_text().endswith("77}"))
+    await until(lambda: mark.exists() and json.loads(mark.read_text())["store_seq"] == 77)
     await agent.end()
     await until(lambda: not coordinator.is_connected)
     await start_agent()

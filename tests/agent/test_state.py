@@ -104,9 +104,59 @@ def test_a_folder_in_which_nothing_was_written_is_used_again(state: StateFolder)
     state.make(B)
     assert Path(state.folder(B)).stat().st_ino == inode
     assert not Path(state.folder(A)).exists()
-    assert sorted(path.name for path in Path(state.folder(B)).iterdir()) == ["stderr", "stdout", "work"]
+    assert sorted(path.name for path in Path(state.folder(B)).iterdir()) == ["spec.spare", "stderr", "stdout", "work"]
+    assert (Path(state.folder(B)) / "spec.spare").read_bytes() == b""
     state.make(A)
     assert Path(state.folder(A)).stat().st_ino != inode
+
+
+def end_untouched(state: StateFolder, attempt_id: AttemptId) -> Path:
+    """An attempt that comes and goes; where its folder was."""
+    state.make(attempt_id)
+    state.write_intent(Intent(attempt_id=attempt_id, launch=make_launch(job_token="s3cret")))
+    folder = Path(state.folder(attempt_id))
+    for name in ("stdout", "stderr"):
+        (folder / name).touch(0o600)
+    state.remove(attempt_id, clean=True)
+    return folder
+
+
+def test_a_task_that_leaves_nothing_costs_no_new_file_and_no_new_folder(state: StateFolder) -> None:
+    ids = [AttemptId(f"j0b.{number}.0.aaaa") for number in range(4)]
+    for attempt_id in ids[:2]:
+        state.make(attempt_id)
+    for attempt_id in ids[:2]:
+        end_untouched(state, attempt_id)
+    every = {path.stat().st_ino for path in state.path.rglob("*")}
+    for attempt_id in ids[2:]:  # made twice, once for the spec and once for the start: that takes but one spare folder
+        state.make(attempt_id)
+        state.write_intent(Intent(attempt_id=attempt_id, launch=make_launch()))
+        state.make(attempt_id)
+    assert {path.stat().st_ino for path in state.path.rglob("*")} == every
+    assert [intent.attempt_id for intent in StateFolder(state.path).load()[0]] == ids[2:]
+
+
+def test_a_spare_folder_keeps_nothing_of_the_attempt_before(state: StateFolder) -> None:
+    folder = end_untouched(state, A)
+    assert (folder / "spec.spare").read_bytes() == b""
+    assert StateFolder(state.path).load() == ((), ())
+    state.make(B)
+    state.write_intent(Intent(attempt_id=B, launch=make_launch()))
+    state.remove(B)
+    assert list((state.path / "attempts").iterdir()) == []
+
+
+def test_a_spec_with_another_name_is_not_used_again(state: StateFolder, tmp_path: Path) -> None:
+    state.make(A)
+    state.write_intent(INTENT)
+    for name in ("stdout", "stderr"):
+        (Path(state.folder(A)) / name).touch(0o600)
+    os.link(f"{state.folder(A)}/spec.json", tmp_path / "other")
+    state.remove(A, clean=True)
+    assert (tmp_path / "other").stat().st_size > 0
+    state.make(B)
+    state.write_intent(Intent(attempt_id=B, launch=make_launch()))
+    assert Path(state.folder(B), "spec.json").stat().st_ino != (tmp_path / "other").stat().st_ino
 
 
 @pytest.mark.parametrize(

@@ -165,8 +165,12 @@ def test_an_agent_that_lies_about_others_work(house: Lab, job_id: JobId) -> None
     attempt_id = AttemptId(house.job(job_id)["tasks"][0]["attempt_id"])
     lies = tuple(
         link.Observed(attempt_id=one, state=AttemptState.FAILED, exit_code=9, log_sizes={"stdout": 0})
-        for one in (attempt_id, AttemptId("nonsense"), AttemptId("a.b.c.d"), AttemptId(""), AttemptId("zz.0.0.x" * 99))
+        for one in (attempt_id, AttemptId("nonsense"), AttemptId("a.b.c.d"), AttemptId(""))
     )
+    endless = link.Observed(attempt_id=AttemptId("zz.0.0.x" * 99), state=AttemptState.FAILED)
+    with Intruder(house, "/agent") as intruder:
+        intruder.register(observed=(*lies, endless))
+        assert "attempt_id" in intruder.last_words()
     with registered(house, observed=lies) as intruder:
         intruder.say(link.Report(seen=0, attempts=lies))
         intruder.say(link.Observation(exchange=7, seen=1 << 60, attempts=lies))
@@ -186,7 +190,9 @@ def test_nonsense_in_the_middle_is_answered_and_the_rest_is_taken(house: Lab, jo
     with registered(house) as intruder:
         intruder.socket.send(b"\x91\x81\xa4type\xa4nope")
         intruder.until("wrong shape")
-        intruder.say(link.Heartbeat(at_ms=1 << 62), link.Heartbeat(at_ms=-5, usage={"no such": link.TaskUsage()}))
+        intruder.say(link.Heartbeat(at_ms=1 << 62))
+        intruder.until("at_ms")
+        intruder.say(link.Heartbeat(at_ms=1 << 53), link.Heartbeat(at_ms=-5, usage={"no such": link.TaskUsage()}))
         acks = [one for one in intruder.hear() if isinstance(one, link.HeartbeatAck)]
         assert acks
         intruder.socket.send(b"\x01\x01\x00\x05" + b"\xff" * 40)
@@ -201,14 +207,17 @@ def test_wild_descriptions_of_a_worker_are_refused_or_shown(house: Lab, job_id: 
         {"name": ""},
         {"name": "x" * 5_000},
         {"tags": ("t" * 10_000,)},
+        {"tags": ("",)},
         {"store_seq": -1},
         {"properties": {"io_paths": "x"}},
         {"properties": {"io_paths": {"input": 5}}},
+        {"gpus": (link.Gpu(index=-1, uuid="", name=""),)},
+        {"gpus": (link.Gpu(index=0, uuid="", name="", processes=(link.GpuUser(pid=-1, name=""),)),)},
     )
     for fields in wild:
         with Intruder(house, "/agent") as intruder:
             intruder.register(**fields)
-            assert intruder.last_words().startswith("protocol: "), fields
+            assert intruder.last_words().startswith(("protocol: ", "invalid: ")), fields
     odd: dict[str, Any] = {
         "io_paths": None,
         "cpus": "many",
@@ -217,8 +226,8 @@ def test_wild_descriptions_of_a_worker_are_refused_or_shown(house: Lab, job_id: 
         "": 1,
         "deep": [[[[[[{}]]]]]],
     }
-    gpu = link.Gpu(index=-1, uuid="", name="", memory_total_mb=-1, processes=(link.GpuUser(pid=-1, name=""),))
-    with registered(house, properties=odd, gpus=(gpu, gpu), tags=("=", "", "a=b=c")):
+    gpu = link.Gpu(index=0, uuid="", name="", memory_total_mb=-1, processes=(link.GpuUser(pid=0, name=""),))
+    with registered(house, properties=odd, gpus=(gpu, gpu), tags=("=", "a=b=c")):
         needing = [
             house.give("true", resources={"gpus": 1}, worker="intruder"),
             house.give("true", resources={"cpus": 2, "memory_mb": 5}, worker="intruder"),

@@ -89,8 +89,8 @@ def test_an_exit_that_nobody_saw_is_told_as_unknown(lab: Lab) -> None:
     for one in (job_id, survivor):
         task = lab.wait_state(one, "failed")["tasks"][0]
         assert task["exit_code"] is None
-        assert "exit" in task["error"], task["error"]
-        lab.wait_lines(one, "done")
+        # What it printed while neither keeper nor agent lived went with the pipe: docs/reliability.md, "Not promised".
+        assert task["error"].endswith("its last lines may be missing"), task["error"]
     assert len(starts(lab)) == 2
     fresh = lab.give("true")
     lab.wait_state(fresh, "succeeded")

@@ -99,6 +99,10 @@ AGENT: dict[str, Any] = {
         check_id=1, leavings=(link.Leaving(name="attempts/a", path="/s/attempts/a", why="w", bytes=5, at_ms=AT),),
         more=True, troubles=("t",),
     ),
+    "agent_leavings_output_1": link.Leavings(
+        check_id=1, leavings=(link.Leaving(name="jobs/j0b", path="/o/jobs/j0b", job_id="j0b", file="1:2"),),
+        keep_attempt_days=7, keep_output_days=90,
+    ),
     "agent_job_output_path_1": link.JobOutputPath(attempt_id=ATTEMPT, path="/out"),
     "agent_error_1": link.PeerError(code="protocol", message="what?"),
 }  # fmt: skip
@@ -133,6 +137,8 @@ COORDINATOR: dict[str, Any] = {
     ),
     "coordinator_input_file_folder_1": link.InputFile(check_id=2, filename="/data", kind=link.Kind.FOLDER),
     "coordinator_look_for_leavings_1": link.LookForLeavings(check_id=1, older_than_ms=5),
+    "coordinator_look_for_outputs_1": link.LookForLeavings(check_id=1, attempts=False, outputs=("j0b",)),
+    "coordinator_remove_outputs_1": link.RemoveLeavings(check_id=2, names=(), outputs=("j0b",)),
     "coordinator_remove_leavings_1": link.RemoveLeavings(check_id=2, names=("attempts/a",)),
     "coordinator_log_ack_1": link.LogAck(offsets=((ATTEMPT, "stdout", 12),)),
     "coordinator_error_1": link.PeerError(code="conflict", message="no"),
@@ -204,6 +210,7 @@ TRUST_REQUESTS: dict[str, Any] = {
     "invitations": api.ListInvitations(),
     "revoke_invitations": api.RevokeInvitations(ids=("7k3m9q2x",), everything=True),
     "clean": api.Clean(workers=("gpu1",), older_than_ms=5, remove=True),
+    "clean_all": api.Clean(attempts=False, outputs=True, logs=True, history=True, policy=True),
 }
 CLIENT: dict[str, Any] = {
     "client_hello_1": api.Hello(1, "opsconsole/1"),
@@ -311,6 +318,10 @@ TRUST_ANSWERS: dict[str, Any] = {
         leavings=(api.LeavingRow(worker="gpu1", path="/s/attempts/a", why="w", bytes=5, at_ms=AT),),
         removed=True,
         remarks=("r",),
+    ),
+    "cleaned_policy": api.Cleaned(
+        leavings=(api.LeavingRow(worker="", path="", why="w", bytes=5, at_ms=AT, what="history", job="j0b"),),
+        policy=(api.PolicyRow(worker="gpu1", setting="keep_output_days", value=None, text="t"),),
     ),
 }
 SERVER: dict[str, Any] = {

@@ -48,7 +48,8 @@ def _of(info: inspect.Type) -> st.SearchStrategy[Any]:
 
 def _plain(info: inspect.Type) -> st.SearchStrategy[Any]:
     match info:
-        case inspect.IntType(ge=low, le=high):
+        case inspect.IntType(ge=low, le=high, lt=below):
+            high = high if below is None else below - 1
             return st.integers(-(2**53) if low is None else low, 2**53 if high is None else high)
         case inspect.FloatType(ge=low, le=high):
             return st.floats(low, high, allow_nan=False)

@@ -5,8 +5,9 @@ from collections.abc import Callable
 from typing import Any
 
 from opsconsole_coordinator.core.fleet import Fleet
-from opsconsole_coordinator.server import agent_session, desk, kernel, outbox
+from opsconsole_coordinator.server import agent_session, cleaning, desk, kernel, outbox
 from opsconsole_coordinator.server.identity import Caller
+from opsconsole_coordinator.server.retention import Keep, Retention
 from opsconsole_coordinator.server.shelf import Shelf
 from opsconsole_coordinator.trust.credential import Role
 from opsconsole_protocol import api
@@ -64,7 +65,9 @@ class Life:
         self.kernel.clock = _Clock(loop)  # type: ignore[assignment]
         self.logs = MemoryLogs(disk, check_log)
         self.kernel.log_offsets = self.logs.offsets
-        self.desk = desk.Desk(self.kernel, self.logs, None, Shelf(self.kernel), lambda: "")  # type: ignore[arg-type]
+        retention = Retention(self.kernel, self.logs, Keep())  # type: ignore[arg-type]
+        tidy = cleaning.Cleaning(self.kernel, self.logs, retention)  # type: ignore[arg-type]
+        self.desk = desk.Desk(self.kernel, self.logs, None, Shelf(self.kernel), tidy, lambda: "")  # type: ignore[arg-type]
         self.is_serving = False
         self._rng = rng
         self._sessions = 0

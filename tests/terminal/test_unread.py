@@ -116,6 +116,8 @@ def test_a_terminal_that_nobody_reads_silences_nobody(lab: Lab) -> None:
         lab.wait_state(busy, "killed")
         console.until_shown(b"killed")
         console.press(b"q")
+        console.until_shown(b"It would be missed by")
+        console.press(b"y")
         until_sync(lambda: console.drain() is not None and console.process.poll() is not None, 30, "its end")
         assert console.process.returncode == 0
         assert lab.said("gpu-a").count("connected to") == 1

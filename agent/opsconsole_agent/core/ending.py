@@ -50,7 +50,9 @@ def ending(exited: ProcessExited, stop: Stop | None, last_lines: str = "", full_
         return Ending(AttemptState.WORKER_FAILED, None, exited.error or "the host restarted")
     if not exited.exit_known:
         why = exited.error or "nobody saw how it ended"
-        return Ending(AttemptState.FAILED, None, f"exit code unknown: {why}", worker_fault=True)
+        return Ending(
+            AttemptState.FAILED, None, f"exit code unknown: {why}; its last lines may be missing", worker_fault=True
+        )
     if exit_code == 0 and not exited.error:
         return Ending(AttemptState.SUCCEEDED, 0, "")
     if exited.taken_port is not None and exited.at_ms - (exited.started_at_ms or 0) <= PORT_TAKEN_WITHIN_MS:

@@ -11,6 +11,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from opsconsole_agent.keeper.launch import User
+
 Fields = dict[str, object]
 _decode = JSONDecoder().decode
 ACTIONS = ("freeze", "thaw", "term", "kill")
@@ -57,7 +59,7 @@ def attempt_ids_of(fields: Fields) -> list[str]:
     return [_attempt_id(item) for item in value]
 
 
-def launch_of(fields: Fields) -> Launch:
+def launch_of(fields: Fields, user: "User | None" = None) -> Launch:
     """Raises Refused."""
     argv = fields.get("argv")
     if not isinstance(argv, list) or not argv or not _all_strings(argv):
@@ -73,7 +75,23 @@ def launch_of(fields: Fields) -> Launch:
         _path(fields, "stdout"),
         _path(fields, "stderr"),
         _path(fields, "stdin") if "stdin" in fields else "/dev/null",
+        user,
     )
+
+
+def user_of(fields: Fields) -> "User":
+    """Whom a program is to run as: uid, gid, groups. Raises Refused."""
+    user = fields.get("user")
+    groups = user.get("groups") if isinstance(user, dict) else None
+    if isinstance(user, dict) and isinstance(groups, list):
+        return _id(user.get("uid")), _id(user.get("gid")), [_id(group) for group in groups]
+    raise Refused("malformed", "user is an object with uid, gid and groups")
+
+
+def _id(value: object) -> int:
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    raise Refused("malformed", "uid, gid and groups are whole numbers, at least 0")
 
 
 def paths_of(fields: Fields) -> list[str]:

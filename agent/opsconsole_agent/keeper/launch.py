@@ -15,6 +15,9 @@ from opsconsole_agent.keeper.process import MARK
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import NoReturn
+
+    User = tuple[int, int, list[int]]
 
 _DESCRIPTORS = resource.getrlimit(resource.RLIMIT_NOFILE)
 _DESCRIPTORS_WANTED = 1 << 16
@@ -27,9 +30,12 @@ class LaunchError(Exception):
 
 
 class Launch:
-    """A program to start. `env` is complete: nothing is inherited, and the attempt's mark is added to it."""
+    """A program to start. `env` is complete: nothing is inherited, and the attempt's mark is added to it.
 
-    __slots__ = ("argv", "attempt_id", "cwd", "env", "stderr", "stdin", "stdout")
+    `user`: whom it runs as, as uid, gid and groups; None: as we do.
+    """
+
+    __slots__ = ("argv", "attempt_id", "cwd", "env", "stderr", "stdin", "stdout", "user")
 
     def __init__(
         self,
@@ -40,6 +46,7 @@ class Launch:
         stdout: str,
         stderr: str,
         stdin: str = os.devnull,
+        user: "User | None" = None,
     ) -> None:
         self.attempt_id = attempt_id
         self.argv = argv
@@ -48,6 +55,7 @@ class Launch:
         self.stdout = stdout
         self.stderr = stderr
         self.stdin = stdin
+        self.user = user
 
 
 def take_descriptors() -> None:
@@ -66,6 +74,9 @@ def spawn(launch: Launch, home: int) -> tuple[int, list[Output]]:
     try:
         for path in dict.fromkeys((launch.stdout, launch.stderr)):
             outputs.append(_make_output(launch.attempt_id, path))  # noqa: PERF401  (those made before are to be closed)
+        if launch.user is not None:
+            for output in filter(lambda one: one.number, outputs):  # pipes; a plain file stays ours
+                os.fchown(output.writer, *launch.user[:2])  # a program that opens /dev/stdout anew has to own it
         _enter(launch.cwd)
         try:
             pid = _spawn_here(launch, outputs[0].writer, outputs[-1].writer)
@@ -109,7 +120,7 @@ def _enter(folder: str) -> None:
 def _spawn_here(launch: Launch, stdout: int, stderr: int) -> int:
     path = find_program(launch.argv[0], launch.env)
     try:
-        return _posix_spawn(path, launch.argv, launch, stdout, stderr)
+        return _start(path, launch.argv, launch, stdout, stderr)
     except OSError as error:
         if error.errno != errno.ENOEXEC:
             raise LaunchError(_explain(path, launch.argv[0], error)) from None
@@ -120,9 +131,15 @@ def _spawn_here(launch: Launch, stdout: int, stderr: int) -> int:
         ) from None
     # No "#!" line: a shell script by old custom, as execvp has it.
     try:
-        return _posix_spawn("/bin/sh", ["/bin/sh", path, *launch.argv[1:]], launch, stdout, stderr)
+        return _start("/bin/sh", ["/bin/sh", path, *launch.argv[1:]], launch, stdout, stderr)
     except OSError as error:
         raise LaunchError(_explain("/bin/sh", launch.argv[0], error)) from None
+
+
+def _start(path: str, argv: list[str], launch: Launch, stdout: int, stderr: int) -> int:
+    if launch.user is None:
+        return _posix_spawn(path, argv, launch, stdout, stderr)
+    return _fork_as(launch.user, path, argv, launch, (stdout, stderr))
 
 
 def _posix_spawn(path: str, argv: list[str], launch: Launch, stdout: int, stderr: int) -> int:
@@ -144,6 +161,73 @@ def _posix_spawn(path: str, argv: list[str], launch: Launch, stdout: int, stderr
         )
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, ours)
+
+
+def _fork_as(user: "User", path: str, argv: list[str], launch: Launch, outputs: tuple[int, int]) -> int:
+    """The same as another user, which posix_spawn can't. What fails on the way is told through a pipe, as its errno."""
+    env = {**launch.env, MARK: launch.attempt_id}
+    _check_words(argv, env)
+    reader, writer = os.pipe2(os.O_CLOEXEC)
+    try:
+        pid = os.fork()
+        if pid == 0:
+            _become(user, path, argv, env, launch, (*outputs, writer))
+        os.close(writer)
+        writer = -1
+        failure = os.read(reader, 16)
+    finally:
+        os.close(reader)
+        if writer >= 0:
+            os.close(writer)
+    if failure:
+        os.waitpid(pid, 0)
+        step, _, number = failure.decode().partition(" ")
+        if step == "cwd":
+            raise LaunchError(
+                f"can't enter the working folder {launch.cwd} as user {user[0]}: {os.strerror(int(number))}"
+            )
+        raise OSError(int(number), os.strerror(int(number)))
+    return pid
+
+
+def _check_words(argv: list[str], env: "Mapping[str, str]") -> None:
+    """Raises ValueError for what no program can be given, before there is a process that has to say so."""
+    for word in (*argv, *env, *env.values()):
+        os.fsencode(word)
+        if "\0" in word:
+            raise ValueError("embedded null")
+    if any("=" in name for name in env):
+        raise ValueError("illegal environment variable name")
+
+
+def _become(
+    user: "User", path: str, argv: list[str], env: "Mapping[str, str]", launch: Launch, pipes: tuple[int, int, int]
+) -> "NoReturn":
+    """In the forked process: give up all that is ours, then be the program. Files and folders are opened as the user."""
+    uid, gid, groups = user
+    stdout, stderr, report = pipes
+    step = "start"
+    try:
+        os.setsid()
+        resource.setrlimit(resource.RLIMIT_NOFILE, _DESCRIPTORS)
+        for number in _DEFAULT_SIGNALS:
+            signal.signal(number, signal.SIG_DFL)
+        os.dup2(stdout, 1)
+        os.dup2(stderr, 2)
+        os.setgroups(groups)
+        os.setresgid(gid, gid, gid)
+        os.setresuid(uid, uid, uid)
+        stdin = os.open(launch.stdin, os.O_RDONLY | os.O_NOCTTY)
+        os.dup2(stdin, 0)
+        step = "cwd"
+        os.chdir(launch.cwd)
+        step = "start"
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        os.execve(path, argv, env)  # noqa: S606  (a program of the submitter's)
+    except OSError as error:
+        os.write(report, f"{step} {error.errno or errno.EIO}".encode())
+    finally:
+        os._exit(127)
 
 
 def find_program(name: str, env: "Mapping[str, str]") -> str:

@@ -13,10 +13,18 @@ PROTOCOL_MAJOR: Final = 1
 T = TypeVar("T")
 
 
+class User(msgspec.Struct, frozen=True):
+    """Whom a program runs as."""
+
+    uid: int
+    gid: int
+    groups: list[int]
+
+
 class StartCommand(msgspec.Struct, frozen=True):
     """Start an attempt. `env` is complete, nothing is inherited; paths are absolute; output is appended to its files.
 
-    `stdin`: what it reads; opened when it starts.
+    `stdin`: what it reads; opened when it starts. `user`: whom it runs as, if not as the keeper.
     """
 
     attempt_id: AttemptId
@@ -26,6 +34,7 @@ class StartCommand(msgspec.Struct, frozen=True):
     stdout: str
     stderr: str
     stdin: str = "/dev/null"
+    user: User | None = None
 
 
 class LiveAttempt(msgspec.Struct, frozen=True):

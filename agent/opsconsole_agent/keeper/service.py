@@ -3,7 +3,7 @@
 Protocol (newline-separated JSON objects; major.minor version in the hello). Keeper to agent: `hello` with every live
 attempt and every exit that isn't forgotten; then `started`, `exited`, `frozen`, `thawed` as they happen; `reply` or
 `error` with the number `n` of the command as `re`; `replaced` before it hangs up because another agent came. Agent to
-keeper: `start`, `signal`, `forget`, `adopt`, `pids`, `quit`.
+keeper: `start`, `start_as` (with a `user`), `signal`, `forget`, `adopt`, `pids`, `quit`.
 """
 
 import os
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     Answer = dict[str, object]
     Arguments = TypeVarTuple("Arguments")
 
-VERSION = "1.0"
+VERSION = "1.1"
 """Agents speak to any keeper of the same major version."""
 SOCKET_NAME = "keeper.sock"
 LOG_NAME = "keeper.log"
@@ -72,6 +72,7 @@ class Service:
         self._mend_at_s = time.monotonic() + _MEND_EVERY_S
         self._handlers: dict[str, Callable[[command.Fields], Answer]] = {
             "start": self._start,
+            "start_as": self._start_as,
             "signal": self._signal,
             "forget": self._forget,
             "adopt": self._adopt,
@@ -284,6 +285,10 @@ class Service:
 
     def _start(self, fields: command.Fields) -> "Answer":
         self._supervisor.start(command.launch_of(fields))
+        return {}
+
+    def _start_as(self, fields: command.Fields) -> "Answer":
+        self._supervisor.start(command.launch_of(fields, command.user_of(fields)))
         return {}
 
     def _signal(self, fields: command.Fields) -> "Answer":

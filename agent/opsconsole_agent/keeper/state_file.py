@@ -84,7 +84,7 @@ def write_new(path: str, data: bytes) -> None:
     """Make a file that isn't there yet, with all of this or not at all; raises OSError."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _SAFELY, 0o600)
     try:
-        _write_all(descriptor, data)
+        write_all(descriptor, data)
     except OSError:
         os.unlink(path)
         raise
@@ -92,7 +92,7 @@ def write_new(path: str, data: bytes) -> None:
         os.close(descriptor)
 
 
-def _write_all(descriptor: int, data: bytes) -> None:
+def write_all(descriptor: int, data: bytes) -> None:
     """In one call: a part of such a file is worth nothing."""
     if os.write(descriptor, data) != len(data):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -140,6 +140,14 @@ def set_aside(path: str) -> str:
     aside = f"{path}{DAMAGED}{time.time_ns():x}"
     os.rename(path, aside)
     return aside
+
+
+def is_folder(path: str) -> bool:
+    """Whether this is a folder of our own."""
+    try:
+        return not _fault(os.lstat(path), None, kind=stat.S_IFDIR)
+    except OSError:
+        return False
 
 
 def make_folder(path: str) -> str:

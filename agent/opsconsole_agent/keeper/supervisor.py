@@ -4,6 +4,7 @@ Facts are appended to the journal and to `outbox`; the caller flushes the journa
 """
 
 import os
+import select
 import signal
 import time
 
@@ -136,8 +137,13 @@ class Supervisor:
             self._leaders_ended(ended)
 
     def leader_ended(self, pidfd: int) -> None:
-        """The leader of an adopted attempt has ended."""
-        one = self._pidfds[pidfd]
+        """The leader of an adopted attempt has ended.
+
+        Not if the descriptor was closed since it was heard of, in the same round, or closed and given out anew.
+        """
+        one = self._pidfds.get(pidfd)
+        if one is None or not _is_readable(pidfd):
+            return
         self._drop_pidfd(one)
         self._leaders_ended([one])
 
@@ -399,3 +405,9 @@ class Supervisor:
     def _tell(self, line: str) -> None:
         self._journal.append(line)
         self.outbox.append(line)
+
+
+def _is_readable(fd: int) -> bool:
+    now = select.poll()
+    now.register(fd, select.POLLIN)
+    return bool(now.poll(0))

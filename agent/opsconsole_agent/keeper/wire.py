@@ -32,6 +32,10 @@ _ERRORS: dict[str, type[OpsconsoleError]] = {
 }
 
 
+_OLDER_KEEPER = (
+    "the keeper on this worker is older than its agent and can't do this: let the tasks end that it keeps, it leaves a "
+    "minute later by itself"
+)
 _CREDENTIALS = struct.Struct("3i")
 
 
@@ -142,7 +146,8 @@ class Wire(asyncio.Protocol):
             case Reply():
                 self._settle(received.re, received)
             case ErrorReply():
-                self._settle(received.re, _ERRORS.get(received.code, Unavailable)(received.text))
+                text = _OLDER_KEEPER if received.code == "unknown_command" else received.text
+                self._settle(received.re, _ERRORS.get(received.code, Unavailable)(text))
             case message.Replaced():
                 self.replaced = True
             case KeeperHello():

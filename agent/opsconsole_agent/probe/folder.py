@@ -9,9 +9,11 @@ _PATIENCE_S = 5.0
 _FOLDERS_MAX = 1_000
 
 
-def at_home(path: str) -> str:
-    """The path with `~` replaced by the home of the agent's user."""
-    return os.path.expanduser(path) if path == "~" or path.startswith("~/") else path  # noqa: PTH111 – `~name` isn't meant
+def at_home(path: str, home: str | None = None) -> str:
+    """The path with `~` replaced by `home`, else by the home of the agent's user. `~name` isn't meant."""
+    if path != "~" and not path.startswith("~/"):
+        return path
+    return os.path.expanduser(path) if home is None else home + path[1:]  # noqa: PTH111
 
 
 class Folders:

@@ -14,12 +14,17 @@ import json
 import os
 import stat
 import sys
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Iterator
 
 _NO_FSYNC = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}
 """What filesystems answer that have no fsync: the write itself has succeeded then."""
 
 _PATTERN = b"opsconsole checks that this folder can be written\n"
+
+
+User = tuple[int, int, list[int]]
+"""uid, gid, groups."""
 
 
 class Refused(Exception):
@@ -78,9 +83,11 @@ def find_file(folder: str, name: str) -> tuple[str, int, int]:
         raise Refused(f"can't be read by the worker ({error.strerror})") from error
 
 
-def make_output(folder: str, job_id: str, subfolders: Iterable[str]) -> str:
+def make_output(folder: str, job_id: str, subfolders: Iterable[str], user: User | None = None) -> str:
     """Make `{folder}/jobs/{job_id}` with its subfolders, or raise Refused. What exists already is kept.
 
+    With `user`, all below `jobs` is that user's, and this process in the end, too: what may be theirs already is never
+    touched as root.
     Below `folder` every step is taken from the one before and none is a link, so nothing is ever made elsewhere.
     """
     opened: list[int] = []
@@ -93,12 +100,33 @@ def make_output(folder: str, job_id: str, subfolders: Iterable[str]) -> str:
         for name in ("jobs", job_id):
             path = os.path.join(path, name)
             opened.append(_enter(opened[-1], name, path))
+        if user is not None:
+            _give(opened[-2], job_id, path, user)
+            become(user)
         for name in subfolders:
             os.close(_enter(opened[-1], name, os.path.join(path, name)))
         return path
     finally:
         for descriptor in opened:
             os.close(descriptor)
+
+
+def _give(parent: int, name: str, path: str, user: User) -> None:
+    """In `jobs`, which is ours: nobody else can have put a link to something there."""
+    try:
+        os.chown(name, user[0], user[1], dir_fd=parent, follow_symlinks=False)
+    except OSError as error:
+        raise Refused(
+            f"{path} can't be given to user {user[0]} ({error.strerror}): is it on a mount that refuses root?"
+        ) from error
+
+
+def become(user: User) -> None:
+    """Be this user from now on, for good: for a process that does nothing else."""
+    uid, gid, groups = user
+    os.setgroups(groups)
+    os.setresgid(gid, gid, gid)
+    os.setresuid(uid, uid, uid)
 
 
 def _advice(error: OSError) -> str:
@@ -163,8 +191,10 @@ def _enter(parent: int, name: str, path: str) -> int:
         raise Refused(f"{path} can't be made ({error.strerror}): {_advice(error)}") from error
 
 
-def publish(own: str) -> str:
-    """Move what is in `TASK/attempts/OWN` to TASK, and what was in TASK to `attempts/OWN.replaced`. Doing it again is fine."""
+def publish(own: str, user: User | None = None) -> str:
+    """As `user`, where one is given. Move what is in `TASK/attempts/OWN` to TASK, and what was in TASK to `attempts/OWN.replaced`. Doing it again is fine."""
+    if user is not None:
+        become(user)
     attempts = os.path.dirname(own)
     task = os.path.dirname(attempts)
     try:
@@ -185,12 +215,92 @@ def publish(own: str) -> str:
     return task
 
 
+def measure_outputs(folder: str, job_ids: Iterable[str], budget_s: float) -> dict[str, object]:
+    """`found`: name, bytes, time of change in nanoseconds and device:inode of each of these jobs' output folders that is
+    there. `more`: after so many seconds some weren't looked at. No link is followed, not even in place of a folder."""
+    end_s = time.monotonic() + budget_s
+    found: list[tuple[str, int, int, str]] = []
+    with _jobs_folder(folder) as jobs:
+        if jobs is None:
+            return {"found": found, "more": False}
+        for job_id in job_ids:
+            if time.monotonic() > end_s:
+                return {"found": found, "more": True}
+            with contextlib.suppress(OSError):
+                seen = os.stat(job_id, dir_fd=jobs, follow_symlinks=False)
+                if stat.S_ISDIR(seen.st_mode):
+                    size = seen.st_blocks * 512 + _bytes_below(job_id, jobs, end_s)
+                    found.append((job_id, size, seen.st_mtime_ns, f"{seen.st_dev}:{seen.st_ino}"))
+    return {"found": found, "more": False}
+
+
+def remove_outputs(folder: str, job_ids: Iterable[str], budget_s: float) -> dict[str, object]:
+    """Remove these jobs' output folders. `removed`: those that have gone; `troubles`: why others haven't, in words.
+
+    `more`: after so many seconds none was begun any more.
+    """
+    import shutil  # only here: it would take a fifth of every other start
+
+    end_s = time.monotonic() + budget_s
+    removed: list[str] = []
+    troubles: list[str] = []
+    with _jobs_folder(folder) as jobs:
+        for job_id in job_ids if jobs is not None else ():
+            if time.monotonic() > end_s:
+                return {"removed": removed, "troubles": troubles, "more": True}
+            try:
+                shutil.rmtree(job_id, dir_fd=jobs)  # by descriptors: it leaves the folder through no link
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                troubles.append(f"{folder}/jobs/{job_id} can't be removed: {error.strerror or error}")
+            else:
+                removed.append(job_id)
+    return {"removed": removed, "troubles": troubles, "more": False}
+
+
+@contextlib.contextmanager
+def _jobs_folder(folder: str) -> Iterator[int | None]:
+    """`folder`'s jobs/, where it is a folder, not a link to one."""
+    opened: list[int] = []
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            opened.append(os.open(folder, os.O_PATH | os.O_DIRECTORY))
+            opened.append(os.open("jobs", os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=opened[0]))
+        yield opened[1] if len(opened) > 1 else None
+    except OSError as error:
+        raise Refused(f"{folder}/jobs can't be reached ({error.strerror})") from error
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
+
+
+def _bytes_below(name: str, parent: int, end_s: float) -> int:
+    """What lies below a folder takes; of a large one what was seen in time."""
+    total = 0
+    seen: set[tuple[int, int]] = set()
+    for _, folders, files, descriptor in os.fwalk(name, dir_fd=parent):
+        for one in (*folders, *files):
+            with contextlib.suppress(OSError):
+                found = os.stat(one, dir_fd=descriptor, follow_symlinks=False)
+                if found.st_nlink > 1 and not stat.S_ISDIR(found.st_mode):
+                    if (found.st_dev, found.st_ino) in seen:
+                        continue
+                    seen.add((found.st_dev, found.st_ino))
+                total += found.st_blocks * 512
+        if time.monotonic() > end_s:
+            break
+    return total
+
+
 _ANSWERS: dict[str, Callable[..., object]] = {
     "check_input": check_input,
     "check_output": check_output,
     "find_file": find_file,
     "make_output": make_output,
     "publish": publish,
+    "measure_outputs": measure_outputs,
+    "remove_outputs": remove_outputs,
 }
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from opsconsole_agent.keeper.message import User
 from opsconsole_agent.probe import io_child
 from opsconsole_agent.probe.errand import Errand
 from opsconsole_agent.probe.mount import LOCAL, filesystem_label
@@ -17,6 +18,11 @@ PROGRAM = Path(io_child.__file__)
 JOB_SUBFOLDERS = ("models", "logs")
 ATTEMPTS_FOLDER = "attempts"
 """Below a task's folder: of attempts that couldn't write into it."""
+
+MEASURE_S = 20.0
+"""For the output folders of many jobs; what isn't reached in time isn't named."""
+REMOVE_S = 200.0
+"""After that none is begun any more."""
 
 _JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 
@@ -137,12 +143,13 @@ def prepare_output(
     timeout_s: float = 5.0,
     *,
     subfolders: Sequence[str] = JOB_SUBFOLDERS,
+    user: User | None = None,
     program: Path = PROGRAM,
 ) -> Path:
-    """The same in a process that is given up on after `timeout_s`, when the mount hangs."""
+    """The same in a process that is given up on after `timeout_s`, when the mount hangs. The job's folder is `user`'s."""
     folder = _output_folder(config, job_id)
     try:
-        return Path(_ask(program, ["make_output", folder, job_id, list(subfolders)], folder, timeout_s))
+        return Path(_ask(program, ["make_output", folder, job_id, list(subfolders), _ids(user)], folder, timeout_s))
     except io_child.Refused as refusal:
         raise OutputRefused(str(refusal)) from refusal
     except TimeoutError as error:
@@ -151,18 +158,63 @@ def prepare_output(
         raise OutputRefused(f"the output folder {folder} could not be written: {error}") from error
 
 
-def publish_output(own: str, timeout_s: float = 60.0, *, program: Path = PROGRAM) -> None:
+def publish_output(own: str, timeout_s: float = 60.0, *, user: User | None = None, program: Path = PROGRAM) -> None:
     """Have the results of an attempt's own folder take the place of those in its task's folder; raises OutputRefused.
 
     In a process that is given up on after `timeout_s`. What was there is kept in `attempts/`; the own folder becomes a
     link to the task's.
     """
     try:
-        _ask(program, ["publish", own], own, timeout_s)
+        _ask(program, ["publish", own, _ids(user)], own, timeout_s)
     except io_child.Refused as refusal:
         raise OutputRefused(str(refusal)) from refusal
     except (TimeoutError, OSError) as error:
         raise OutputRefused(f"the results in {own} could not be moved to the task's folder: {error}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class FoundOutput:
+    """A job's output folder, as it is now. `file`: its device and inode."""
+
+    job_id: str
+    path: str
+    size_bytes: int
+    changed_ns: int
+    file: str
+
+
+def measure_outputs(
+    config: WorkerIOConfig, job_ids: Sequence[str], *, budget_s: float = MEASURE_S, program: Path = PROGRAM
+) -> tuple[list[FoundOutput], bool]:
+    """Which of these jobs have an output folder, how large, and whether time was too short for all; OutputRefused."""
+    answer = _ask_outputs("measure_outputs", config, job_ids, budget_s, budget_s + 5, program)
+    folder = config.output_path
+    found = [FoundOutput(name, f"{folder}/jobs/{name}", *rest) for name, *rest in answer["found"]]
+    return found, answer["more"]
+
+
+def remove_outputs(
+    config: WorkerIOConfig, job_ids: Sequence[str], *, budget_s: float = REMOVE_S, program: Path = PROGRAM
+) -> tuple[frozenset[str], list[str], bool]:
+    """Remove these jobs' output folders: which have gone, what couldn't in words, and whether time was too short."""
+    answer = _ask_outputs("remove_outputs", config, job_ids, budget_s, budget_s + 80, program)
+    return frozenset(answer["removed"]), answer["troubles"], answer["more"]
+
+
+def _ask_outputs(
+    question: str, config: WorkerIOConfig, job_ids: Sequence[str], budget_s: float, timeout_s: float, program: Path
+) -> Any:
+    for job_id in job_ids:
+        _output_folder(config, job_id)  # a name that leads elsewhere is refused
+    folder = str(config.output_path)
+    try:
+        return _ask(program, [question, folder, list(job_ids), budget_s], folder, timeout_s)
+    except io_child.Refused as refusal:
+        raise OutputRefused(str(refusal)) from refusal
+    except TimeoutError as error:
+        raise OutputRefused(f"the output folder {folder} {_late(timeout_s)}") from error
+    except OSError as error:
+        raise OutputRefused(f"the output folder {folder} could not be looked through: {error}") from error
 
 
 def _ask(program: Path, question: Sequence[object], folder: str, timeout_s: float) -> Any:
@@ -171,6 +223,10 @@ def _ask(program: Path, question: Sequence[object], folder: str, timeout_s: floa
     if "refused" in answer:
         raise io_child.Refused(answer["refused"])
     return answer["answer"]
+
+
+def _ids(user: User | None) -> list[object] | None:
+    return None if user is None else [user.uid, user.gid, user.groups]
 
 
 def _late(timeout_s: float) -> str:

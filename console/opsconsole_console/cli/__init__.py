@@ -19,7 +19,6 @@ from opsconsole_console.cli.parser import USAGE, Group, Parser, VerbParser, add_
 from opsconsole_console.cli.scope import check_scope, verb_of
 from opsconsole_console.cli.secret_argument import hide
 from opsconsole_console.cli.verb import VERBS
-from opsconsole_console.visible import clean
 from opsconsole_protocol.error import InvalidRequest, OpsconsoleError
 
 FAILED = 1
@@ -138,7 +137,7 @@ def _complain(args: argparse.Namespace, message: str, code: int) -> int:
 
         traceback.print_exc()
     try:
-        say(f"opsconsole: {clean(message)}")
+        say(f"opsconsole: {message}")
     except BrokenPipeError:
         return _closed_pipe()
     return code

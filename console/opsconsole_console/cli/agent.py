@@ -45,6 +45,7 @@ def add_agent_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--state-dir", metavar="DIR", type=Path, help="its identity and its running tasks")
     add_worker_options(parser)
     parser.add_argument("--project", metavar="P", help="run this project's jobs only")
+    parser.add_argument("--run-as", metavar="USER", help="whom tasks run as; only for an agent of root")
     parser.add_argument("--stop-tasks", action="store_true", help="end the tasks when told to stop")
 
 
@@ -118,8 +119,10 @@ def make_config(args: argparse.Namespace) -> AgentConfig:
         tags=tuple(args.tag) or worker.tags,
         properties=dict(worker.properties),
         keep_attempt_days=KEPT_DAYS if worker.keep_attempt_days is None else worker.keep_attempt_days,
+        keep_output_days=worker.keep_output_days,
         stop_tasks=args.stop_tasks or worker.stop_tasks,
         project=args.project or worker.project,
+        run_as=args.run_as or worker.run_as,
     )
 
 

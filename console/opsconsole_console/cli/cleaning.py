@@ -1,4 +1,4 @@
-"""`opsconsole clean`: what ended tasks left on workers, shown and removed."""
+"""`opsconsole clean`: what ended jobs left on workers and with the coordinator, shown and removed; and what goes by itself."""
 
 from __future__ import annotations
 
@@ -9,42 +9,59 @@ from opsconsole_console.cli.output import plain, put_json, put_table, say
 from opsconsole_console.cli.parser import Group
 
 if TYPE_CHECKING:
-    from opsconsole.client import Client
-    from opsconsole_protocol.api import Cleaned
+    from collections.abc import Iterable
 
-_MIB = 1 << 20
+    from opsconsole.client import Client
+    from opsconsole_protocol.api import Cleaned, LeavingRow, PolicyRow
+
+_COORDINATOR = "(coordinator)"
+_KINDS = {
+    "attempts": "working folders and cut logs of ended tasks, and what was set aside as damaged, on workers (the default)",
+    "outputs": "output folders, on workers, of jobs that have ended",
+    "logs": "logs of ended jobs, on the coordinator; what else is known of them stays",
+    "history": "all that the coordinator knows of ended jobs, their logs too",
+}
 
 
 def add(group: Group) -> None:
     """The verb of this file."""
     parser = group.verb(
         "clean", clean,
-        epilog="Working folders and logs of attempts that have ended, and files that were found damaged and set aside.\n"
-        "What belongs to a task that isn't over is never touched, nor are results in output folders.",
+        epilog="Without a flag that says what, it is --attempts; several add up. Nothing goes without --yes.\n"
+        "What belongs to a job that isn't over, or that such a job waits for, is never touched, nor is a folder in the\n"
+        "output path that isn't of a job of this coordinator.",
     )  # fmt: skip
     parser.add_argument("workers", nargs="*", metavar="WORKER", help="a worker's name or id; all of them without")
+    for kind, text in _KINDS.items():
+        parser.add_argument(f"--{kind}", action="store_true", help=text)
     parser.add_argument(
         "--older-than",
         metavar="TIME",
         default="1d",
-        help="what nobody has changed for so long: 7d, 12h, 0s (default 1d)",
+        help="what jobs left that ended, and attempts that nobody has changed, for so long: 7d, 12h, 0s (default 1d)",
     )
     parser.add_argument("--dry-run", action="store_true", help="only show what would go: so it is without --yes")
     parser.add_argument("--yes", action="store_true", help="remove it")
+    parser.add_argument("--policy", action="store_true", help="show what goes by itself and when, and remove nothing")
     parser.add_argument("--json", action="store_true", help="one JSON object a line: what can go, or has gone")
 
 
 def clean(args: argparse.Namespace) -> int:
     """`opsconsole clean`."""
-    from opsconsole_console.cli.event import stamp
     from opsconsole_console.cli.session import with_client
     from opsconsole_protocol.quantity import duration_ms
 
-    is_wanted = args.yes and not args.dry_run
+    kinds = {kind for kind in _KINDS if getattr(args, kind)} or ({"attempts"} if not args.policy else set[str]())
     older_than_ms = duration_ms(args.older_than)
 
     async def work(client: Client) -> Cleaned:
-        return await client.clean(*args.workers, older_than_ms=older_than_ms, remove=is_wanted)
+        return await client.clean(
+            *args.workers,
+            older_than_ms=older_than_ms,
+            remove=args.yes and not args.dry_run and not args.policy,
+            policy=args.policy,
+            **{kind: kind in kinds for kind in _KINDS},
+        )
 
     cleaned = with_client(args, work)
     for remark in cleaned.remarks:
@@ -52,19 +69,57 @@ def clean(args: argparse.Namespace) -> int:
     if args.json:
         for row in cleaned.leavings:
             put_json({**plain(row), "removed": cleaned.removed})
+        for one in cleaned.policy:
+            put_json(plain(one))
         return 0
-    size_mb = sum(row.bytes for row in cleaned.leavings) / _MIB
     if cleaned.leavings:
-        put_table(
-            ("WORKER", "SIZE", "CHANGED", "WHAT", "WHERE"),
+        _put_leavings(cleaned.leavings)
+    if kinds:
+        say(_sum(cleaned, args.older_than))
+    _put_policy(cleaned.policy)
+    return 0
+
+
+def _put_leavings(rows: Iterable[LeavingRow]) -> None:
+    from opsconsole_console.cli.event import stamp
+    from opsconsole_protocol.quantity import size_words
+
+    put_table(
+        ("WORKER", "SIZE", "SINCE", "JOB", "WHAT", "WHERE"),
+        (
             (
-                (row.worker, f"{row.bytes / _MIB:,.1f}M", stamp(row.at_ms), row.why, row.path)
-                for row in cleaned.leavings
+                row.worker or _COORDINATOR,
+                size_words(row.bytes),
+                stamp(row.at_ms),
+                row.job or "–",
+                row.why,
+                row.path or "–",
+            )
+            for row in rows
+        ),
+    )
+
+
+def _put_policy(rows: Iterable[PolicyRow]) -> None:
+    if rows:
+        put_table(
+            ("WHERE", "SETTING", "VALUE", "WHAT GOES BY ITSELF"),
+            (
+                (one.worker or _COORDINATOR, one.setting, "–" if one.value is None else f"{one.value:g}", _words(one))
+                for one in rows
             ),
         )
-    what = f"{len(cleaned.leavings):,} things, {size_mb:,.1f}M"
+
+
+def _words(one: PolicyRow) -> str:
+    return f"{one.value:g} {one.text}" if one.value is not None else f"nothing: it isn't set (so many {one.text})"
+
+
+def _sum(cleaned: Cleaned, older_than: str) -> str:
+    from opsconsole_protocol.quantity import size_words
+
     if not cleaned.leavings:
-        say(f"nothing that has lain there for {args.older_than}")
-    else:
-        say(f"removed: {what}" if cleaned.removed else f"{what} can go: say --yes")
-    return 0
+        return f"nothing that has lain there for {older_than}"
+    count, size = len(cleaned.leavings), size_words(sum(row.bytes for row in cleaned.leavings))
+    things = f"{count:,} thing{'s' if count > 1 else ''}"
+    return f"removed: {things}, {size}" if cleaned.removed else f"{things}: would free {size}; --yes removes it"

@@ -19,7 +19,7 @@ def config(args: argparse.Namespace) -> int:
     from opsconsole_console.config import EXAMPLE_FILE, config_path, load_config
 
     if args.action == "example":
-        put(EXAMPLE_FILE.read_text(encoding="utf-8").rstrip("\n"))
+        put(*EXAMPLE_FILE.read_text(encoding="utf-8").splitlines())
         return 0
     path = config_path(args.config)
     if args.action == "path":

@@ -103,7 +103,7 @@ def list_workers(args: argparse.Namespace) -> int:
         say("no worker matches" if args.filter else "no workers: `opsconsole invite` prints the line that joins one")
     else:
         for row in rows:
-            put("\n".join(worker_lines(row)))
+            put(*worker_lines(row))
     return 0
 
 

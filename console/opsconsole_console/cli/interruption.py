@@ -29,7 +29,7 @@ def explained(farewell: str, *, of_interrupt: bool = True) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         if was_termed or of_interrupt:
-            say("\n" * (not was_termed) + farewell)
+            say(*[""] * (not was_termed), farewell)
         if was_termed:
             raise Terminated from None
         raise

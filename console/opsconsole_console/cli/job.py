@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from opsconsole_console.cli.event import stamp
 from opsconsole_console.cli.output import plain, put, put_json, put_table
 from opsconsole_console.cli.parser import Group
-from opsconsole_console.visible import clean
 from opsconsole_console.widget import format as fmt
 
 if TYPE_CHECKING:
@@ -120,7 +119,7 @@ def _put_job(detail: JobDetail, index: int | None) -> None:
     ]
     for name, text in facts:
         if text:
-            put(f"{name + ':':11}{clean(text)}")
+            put(f"{name + ':':11}{text}")
 
 
 def _limits(spec: JobSpec) -> str:

@@ -10,18 +10,21 @@ from typing import Any, TextIO
 from opsconsole_console.visible import clean, escape_json
 
 
-def put(text: str) -> None:
-    """A line (or several) on stdout; what would act on a terminal is shown as a sign."""
-    _write("\n".join(clean(line) for line in text.split("\n")))
+def put(*lines: str) -> None:
+    """Lines on stdout; what would act on a terminal is shown as a sign.
+
+    A line end within one becomes a space: it came with what others wrote, and could forge a line of ours.
+    """
+    _write("\n".join(map(clean, lines)))
 
 
 def _write(line: str) -> None:
     sys.stdout.write(line + "\n")
 
 
-def say(text: str) -> None:
-    """A line (or several) for the person on stderr, at once."""
-    sys.stderr.write("\n".join(clean(line) for line in text.split("\n")) + "\n")
+def say(*lines: str) -> None:
+    """The same for the person on stderr, at once."""
+    sys.stderr.write("\n".join(map(clean, lines)) + "\n")
     sys.stderr.flush()
 
 

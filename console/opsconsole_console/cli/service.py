@@ -58,7 +58,7 @@ def service(args: argparse.Namespace) -> int:
             say(f"stopped, and {path} removed; data, credentials and tasks stay")
             return 0
         case "show":
-            put(_unit(args.kind, inner, is_system=is_system).text().rstrip("\n"))
+            put(*_unit(args.kind, inner, is_system=is_system).text().splitlines())
             return 0
         case _:
             return _status(_name(args.kind, inner), systemd, as_json=inner.json)
@@ -141,9 +141,9 @@ def _agent_words(inner: argparse.Namespace) -> list[str]:
 
     worker = load_config(inner.config).worker
     words = ["agent", "--state-dir", str(state_dir(inner.state_dir, worker.state_dir, inner.name or worker.name))]
-    for option in ("name", "project"):
+    for option in ("name", "project", "run_as"):
         if (value := getattr(inner, option)) is not None:
-            words += [f"--{option}", value]
+            words += [f"--{option.replace('_', '-')}", value]
     for option in ("input_path", "output_path"):
         if (value := getattr(inner, option)) is not None:
             setattr(inner, option, str(Path(value).expanduser().absolute()))

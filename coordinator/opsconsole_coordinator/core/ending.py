@@ -63,14 +63,10 @@ def _move_task(fleet: Fleet, job: Job, task: Task, attempt: Attempt, now_ms: int
             words = f"attempt {attempt.number} succeeded {where}"
             if attempt.seen is not None and attempt.seen.note:
                 words += f"; {attempt.seen.note}"
-            fleet.audit(now_ms, attempt.worker_name, "succeeded", words, subject)
+            fleet.audit(now_ms, attempt.actor, "succeeded", words, subject)
         case AttemptState.FAILED:
             fleet.audit(
-                now_ms,
-                attempt.worker_name,
-                "failed",
-                f"attempt {attempt.number} failed {where}: {attempt.error}",
-                subject,
+                now_ms, attempt.actor, "failed", f"attempt {attempt.number} failed {where}: {attempt.error}", subject
             )
             if gang.starts_over(attempt):
                 await_turn(fleet, job, task, attempt, attempt.want.reason)

@@ -20,6 +20,11 @@ class Answer(NamedTuple):
     port: int | None = None
 
 
+def worker_actor(name: str) -> str:
+    """A worker as the one who did something: no person can be called so, whatever workers are called."""
+    return f"worker {name}"
+
+
 class Attempt(msgspec.Struct, kw_only=True, omit_defaults=True):
     """One execution of a task on one worker. Everything but the last group is stored."""
 
@@ -54,6 +59,11 @@ class Attempt(msgspec.Struct, kw_only=True, omit_defaults=True):
     progress: TaskProgress | None = None
     assigned_seq: int = 0
     """The `seq` of the message that assigned it, in the present session."""
+
+    @property
+    def actor(self) -> str:
+        """Who did what its worker told of it, in events."""
+        return worker_actor(self.worker_name)
 
     @property
     def is_finished(self) -> bool:
@@ -208,8 +218,8 @@ class Worker(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     @property
     def actor(self) -> str:
-        """Who did it, in events: no person can be called so."""
-        return f"worker {self.name}"
+        """Who did it, in events."""
+        return worker_actor(self.name)
 
     def facts(self) -> dict[str, Any]:
         """What requirements are matched against: the properties, and the worker's own fields under their names."""

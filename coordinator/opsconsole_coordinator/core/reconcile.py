@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from opsconsole_coordinator.core import gang
+from opsconsole_coordinator.core import gang, output
 from opsconsole_coordinator.core.adoption import adopt, find_task
 from opsconsole_coordinator.core.ending import end_attempt, forget, settle_job
 from opsconsole_coordinator.core.fleet import SYSTEM, Fleet
@@ -321,13 +321,9 @@ def _note_output(fleet: Fleet, attempt: Attempt, observed: Observed) -> None:
     job = fleet.jobs[attempt.job_id]
     if len(job.tasks) == 1 or observed.output_path is None:
         return
-    before, mark, _ = f"{observed.output_path}/".partition(f"/jobs/{job.id}/")
     worker = fleet.workers.get(attempt.worker_id)
-    paths = (worker.properties.get("io_paths") or {}) if worker is not None else {}
-    filesystem = str(paths.get("filesystem") or "local")
-    if mark:
-        place = attempt.worker_id if filesystem == "local" else filesystem
-        job.output_folders.add((f"{before}/jobs/{job.id}", place))
+    if folder := output.job_folder(observed.output_path, job.id):
+        job.output_folders.add((folder, attempt.worker_id if worker is None else output.place(worker)))
 
 
 def _follow(fleet: Fleet, attempt: Attempt, observed: Observed, now_ms: int) -> None:
@@ -335,9 +331,7 @@ def _follow(fleet: Fleet, attempt: Attempt, observed: Observed, now_ms: int) -> 
     task = job.tasks[attempt.index]
     if observed.state is not attempt.state:
         subject = job.task_id(attempt.index)
-        fleet.audit(
-            now_ms, attempt.worker_name, str(observed.state), f"{observed.state} on {attempt.worker_name}", subject
-        )
+        fleet.audit(now_ms, attempt.actor, str(observed.state), f"{observed.state} on {attempt.worker_name}", subject)
         fleet.set_attempt(attempt, observed.state)
     if attempt.want.mode is Mode.RETRACT and observed.state is not AttemptState.ASSIGNED:
         set_want(fleet, attempt, link.Want(grace_ms=job.spec.grace_ms))  # too late: it has started
@@ -371,7 +365,7 @@ def _welcome_back(fleet: Fleet, attempt: Attempt, now_ms: int) -> None:
         subject = job.task_id(task.index)
         fleet.audit(
             now_ms,
-            attempt.worker_name,
+            attempt.actor,
             "adopted",
             f"{attempt.worker_name} is back with attempt {attempt.number}",
             subject,

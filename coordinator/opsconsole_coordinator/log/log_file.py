@@ -179,7 +179,9 @@ class LogFile:
         try:
             return os.open(self.path, flags, 0o600)
         except FileNotFoundError:
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            folder = self.path.parent
+            folder.parent.mkdir(mode=0o700, exist_ok=True)  # by itself: `parents` would make it as the umask has it
+            folder.mkdir(mode=0o700, exist_ok=True)
             return os.open(self.path, flags, 0o600)
 
 

@@ -125,7 +125,7 @@ class LogStore:
 
     def probe(self) -> None:
         """Write a little, and remove it. Raises OSError where the disk takes nothing."""
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._folder.mkdir(mode=0o700, exist_ok=True)
         path = self._folder / ".probe"
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:

@@ -1,72 +1,262 @@
-"""What ended attempts left on workers: asked of their agents, shown, and removed when an operator says so."""
+"""What ended jobs left on workers and here: shown, and removed when an operator says so, or after the days that a worker
+keeps outputs. Of a job that isn't over, or that one waits for that isn't, nothing is named."""
 
 import asyncio
-from collections.abc import Callable
-from itertools import count
+import logging
+from collections.abc import AsyncIterator, Collection, Iterable
+from functools import partial
+from itertools import chain
 
+import msgspec
+
+from opsconsole_coordinator.core import output
+from opsconsole_coordinator.core.fleet import SYSTEM
 from opsconsole_coordinator.core.model import Worker
+from opsconsole_coordinator.core.output import DAY_MS, OutputFolder
+from opsconsole_coordinator.server.inquiry import Found, Inquiry
 from opsconsole_coordinator.server.kernel import Kernel
-from opsconsole_protocol import api, link
-from opsconsole_protocol.ids import WorkerId
+from opsconsole_coordinator.server.log_room import LogRoom
+from opsconsole_coordinator.server.retention import EVERY_S, Retention
+from opsconsole_coordinator.store import ended
+from opsconsole_coordinator.store.ended import EndedJob
+from opsconsole_protocol import api
+from opsconsole_protocol.error import OpsconsoleError
+from opsconsole_protocol.ids import JobId
+from opsconsole_protocol.link import LEAVINGS_MAX, Leaving
+from opsconsole_protocol.quantity import size_words
 
-ANSWER_WAIT_S = 30.0
-"""A large disk takes its time."""
+log = logging.getLogger("opsconsole.coordinator.cleaning")
 
 
 class Cleaning:
-    """Puts questions to agents and holds them until they are answered, or nobody waits any more."""
+    """See the module. `removing`: jobs whose outputs or history go at this moment; they can't be run again meanwhile."""
 
-    def __init__(self, kernel: Kernel) -> None:
+    def __init__(self, kernel: Kernel, logs: LogRoom, retention: Retention) -> None:
         self._kernel = kernel
-        self._numbers = count(1)
-        self._open: dict[int, tuple[WorkerId, asyncio.Future[link.Leavings]]] = {}
+        self._logs = logs
+        self._retention = retention
+        self._inquiry = Inquiry(kernel)
+        self.removing: set[JobId] = set()
+        kernel.take_leavings = self._inquiry.answer
 
-    def answer(self, worker_id: WorkerId, leavings: link.Leavings) -> None:
-        """An agent answers; what it wasn't asked is ignored."""
-        asked, future = self._open.get(leavings.check_id, (None, None))
-        if asked == worker_id and future is not None and not future.done():
-            future.set_result(leavings)
-
-    async def clean(self, workers: list[Worker], request: api.Clean) -> api.Cleaned:
-        """What can go on each of them, or has gone."""
-        rows: list[api.LeavingRow] = []
+    async def clean(self, meant: list[Worker], request: api.Clean, actor: str) -> api.Cleaned:
+        """What can go on each of these workers and here, or has gone."""
         remarks: list[str] = []
-        for worker, found in zip(
-            workers, await asyncio.gather(*(self._clean_one(one, request) for one in workers)), strict=True
-        ):
-            if found is None:
-                remarks.append(f"{worker.name} doesn't answer: nothing is known of it")
-                continue
-            remarks += [f"{worker.name}: {text}" for text in found.troubles]
-            if found.more:
-                remarks.append(f"{worker.name} has more than is named here: clean again afterwards")
-            rows += [
-                api.LeavingRow(worker=worker.name, path=one.path, why=one.why, bytes=one.bytes, at_ms=one.at_ms)
-                for one in found.leavings
-            ]
-        return api.Cleaned(leavings=tuple(rows), removed=request.remove, remarks=tuple(remarks))
-
-    async def _clean_one(self, worker: Worker, request: api.Clean) -> link.Leavings | None:
-        older_than_ms = request.older_than_ms
-        found = await self._ask(
-            worker, lambda number: link.LookForLeavings(check_id=number, older_than_ms=older_than_ms)
+        found = await self._look(meant, request, remarks)
+        rows = await self._own(request, remarks)
+        if request.remove:
+            found = await self._remove(found, actor, remarks)
+            rows = await self._remove_own(rows, actor)
+        rows = list(chain(*(map(partial(_row, one.worker), one.leavings) for one in found), rows))
+        policy = await self._policy(meant) if request.policy else ()
+        return api.Cleaned(
+            leavings=tuple(rows), removed=request.remove, remarks=tuple(dict.fromkeys(remarks)), policy=policy
         )
-        if found is None or not request.remove or not found.leavings:
-            return found
-        names = tuple(one.name for one in found.leavings)
-        return await self._ask(worker, lambda number: link.RemoveLeavings(check_id=number, names=names))
 
-    async def _ask(self, worker: Worker, question: Callable[[int], link.CoordinatorMessage]) -> link.Leavings | None:
-        session = self._kernel.sessions.get(worker.id)
-        if session is None:
-            return None
-        number = next(self._numbers)
-        future: asyncio.Future[link.Leavings] = asyncio.get_running_loop().create_future()
-        self._open[number] = worker.id, future
-        session.send(question(number))
+    # --- by itself -------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Every hour, for ever."""
+        while True:
+            await asyncio.sleep(EVERY_S)
+            try:
+                await self.sweep()
+            except (OpsconsoleError, OSError) as error:
+                log.warning("old outputs stay for now: %s", error)
+
+    async def sweep(self) -> int:
+        """Have those outputs removed that their workers keep no longer; how many went."""
+        fleet, now_ms = self._kernel.fleet, self._kernel.clock.now_ms()
+        said = await self._inquiry.policies(fleet.workers.values())
+        days = {worker_id: one.keep_output_days for worker_id, one in said.items() if one.keep_output_days}
+        if not days:
+            return 0
+        folders = await self._outputs(now_ms - round(min(days.values()) * DAY_MS))
+        due = [one for one in folders if output.is_due(one, days, fleet.workers, now_ms)]
+        remarks: list[str] = []
+        found = await self._ask_for_outputs(due, list(fleet.workers.values()), remarks)
+        gone = await self._remove(found, SYSTEM, remarks)
+        for remark in remarks:
+            log.warning("%s", remark)
+        self._kernel.changed()
+        return sum(len(one.leavings) for one in gone)
+
+    async def _policy(self, meant: list[Worker]) -> tuple[api.PolicyRow, ...]:
+        keep = self._retention.keep
+        rows = [
+            _setting("keep_finished_days", keep.finished_days, "days after its end a job goes, with its log"),
+            _setting("keep_log_gb", _gib(keep.log_bytes), "GiB of logs in all; those of the jobs that ended first go"),
+            _setting("keep_store_gb", _gib(keep.store_bytes), "GiB of history in all; the jobs that ended first go"),
+        ]
+        said = await self._inquiry.policies(meant)
+        for worker in meant:
+            one = said.get(worker.id)
+            if one is not None:
+                words = "days after its last change goes what a task left in its working folder, and a log that was cut"
+                rows.append(_setting("keep_attempt_days", one.keep_attempt_days, words, worker.name))
+                words = "days after the end of its job an output folder goes"
+                rows.append(_setting("keep_output_days", one.keep_output_days or None, words, worker.name))
+        return tuple(rows)
+
+    # --- on workers ------------------------------------------------------------------------------------------------
+
+    async def _look(self, meant: list[Worker], request: api.Clean, remarks: list[str]) -> list[Found]:
+        found: list[Found] = []
+        if request.attempts:
+            asked = [worker for worker in meant if not worker.revoked]
+            answers = await asyncio.gather(*(self._inquiry.look(one, request.older_than_ms) for one in asked))
+            for worker, one in zip(asked, answers, strict=True):
+                if one is None:
+                    remarks.append(f"{worker.name} doesn't answer: nothing is known of it")
+                else:
+                    found.append(_noted(one, remarks))
+        if request.outputs:
+            folders = await self._outputs(self._kernel.clock.now_ms() - request.older_than_ms)
+            found += await self._ask_for_outputs(folders, meant, remarks)
+        return found
+
+    async def _ask_for_outputs(
+        self, folders: list[OutputFolder], meant: list[Worker], remarks: list[str]
+    ) -> list[Found]:
+        workers = self._kernel.fleet.workers
+        up = [worker.id for worker in meant if worker.id in self._kernel.sessions]
+        plan = output.plan(folders, workers, [worker.id for worker in meant], up)
+        for worker_id, count in plan.unknown.items():
+            name = workers[worker_id].name
+            outputs = f"outputs of {count:,} ended job{'s' if count > 1 else ''}"
+            remarks.append(f"{name} isn't connected: what it holds of the {outputs} isn't known")
+        asked = [(workers[worker_id], job_ids) for worker_id, job_ids in plan.asked.items()]
+        answers = await asyncio.gather(*(self._inquiry.look_for_outputs(*one) for one in asked))
+        found: list[Found] = []
+        seen: set[tuple[str, str, str]] = set()
+        for (worker, _), one in zip(asked, answers, strict=True):
+            if one is None:
+                remarks.append(f"{worker.name} doesn't say which outputs it holds")
+                continue
+            # Two agents of one host may write to one folder.
+            keys = {leaving.job_id: (worker.boot_id, leaving.path, leaving.file) for leaving in one.leavings}
+            mine = [leaving for leaving in one.leavings if not leaving.file or keys[leaving.job_id] not in seen]
+            seen.update(keys.values())
+            found.append(_noted(msgspec.structs.replace(one, leavings=mine), remarks))
+        return found
+
+    async def _remove(self, found: list[Found], actor: str, remarks: list[str]) -> list[Found]:
+        spared = self._needed()
+        wanted = [
+            msgspec.structs.replace(one, leavings=[each for each in one.leavings if each.job_id not in spared])
+            for one in found
+        ]
+        ids = {JobId(leaving.job_id) for one in wanted for leaving in one.leavings if leaving.job_id}
+        self.removing |= ids
         try:
-            return await asyncio.wait_for(future, ANSWER_WAIT_S)
-        except TimeoutError:
-            return None
+            answers = await asyncio.gather(*(self._inquiry.remove(one) for one in wanted if one.leavings))
         finally:
-            del self._open[number]
+            self.removing -= ids
+        gone: list[Found] = []
+        for one, answer in zip([one for one in wanted if one.leavings], answers, strict=True):
+            if answer is None:
+                remarks.append(f"{one.worker.name} hasn't answered yet: look again later whether it has removed all")
+                continue
+            gone.append(_noted(answer, remarks))
+            outputs = [leaving for leaving in answer.leavings if leaving.job_id]
+            self._tell(actor, one.worker.name, len(outputs), "outputs of ended jobs were removed", outputs)
+            rest = [leaving for leaving in answer.leavings if not leaving.job_id]
+            self._tell(actor, one.worker.name, len(rest), "things that ended tasks had left were removed", rest)
+        return gone
+
+    async def _outputs(self, before_ms: int) -> list[OutputFolder]:
+        needed = self._needed()
+        found: list[OutputFolder] = []
+        async for jobs in self._ended(before_ms):
+            these = [job for job in jobs if job.job_id not in needed]
+            found += await self._kernel.database.read(partial(ended.outputs, ended=these))
+        return found
+
+    # --- here ------------------------------------------------------------------------------------------------------
+
+    async def _own(self, request: api.Clean, remarks: list[str]) -> list[api.LeavingRow]:
+        if not (request.logs or request.history):
+            return []
+        rows: list[api.LeavingRow] = []
+        sizes = await self._logs.usage() if request.logs else {}
+        needed = self._needed()
+        async for jobs in self._ended(self._kernel.clock.now_ms() - request.older_than_ms):
+            for job in jobs:
+                if job.job_id in needed:
+                    continue
+                if sizes.get(job.job_id):
+                    path = str(self._logs.folder / job.job_id)
+                    rows.append(_own_row("logs", job, sizes[job.job_id], "the log of a job that has ended", path))
+                if request.history:
+                    size = await self._kernel.database.read(partial(ended.size, job_id=job.job_id))
+                    rows.append(_own_row("history", job, size, f"all that is known of {job.name}"))
+                if len(rows) >= LEAVINGS_MAX:
+                    remarks.append("the coordinator has more than is named here: clean again afterwards")
+                    return rows
+        return rows
+
+    async def _remove_own(self, rows: list[api.LeavingRow], actor: str) -> list[api.LeavingRow]:
+        needed = self._needed()
+        rows = [row for row in rows if row.job not in needed]
+        jobs = {row.job for row in rows if row.what == "history"}
+        self.removing |= {JobId(row.job) for row in rows}
+        try:
+            for row in rows:
+                if row.what == "logs":
+                    await self._logs.delete(row.job)
+            if jobs:
+                await self._retention.remove(sorted(jobs))
+        finally:
+            self.removing -= {JobId(row.job) for row in rows}
+        for what in ("logs", "history"):
+            gone = [row for row in rows if row.what == what]
+            self._tell(actor, self._kernel.name, len(gone), f"ended jobs' {what} removed", gone)
+        return rows
+
+    async def _ended(self, before_ms: int) -> AsyncIterator[list[EndedJob]]:
+        after = (0, "")
+        while jobs := await self._kernel.database.read(partial(ended.jobs, before_ms=before_ms, after=after)):
+            yield jobs
+            after = (jobs[-1].ended_at_ms, jobs[-1].job_id)
+
+    def _needed(self) -> Collection[str]:
+        """Jobs that are live, or that a live one waits or waited for: it may read their outputs."""
+        live = self._kernel.fleet.jobs
+        return {*live, *(before for job in live.values() for before in job.after)}
+
+    def _tell(
+        self, actor: str, subject: str, count: int, what: str, gone: Iterable[api.LeavingRow] | Iterable[Leaving]
+    ) -> None:
+        if count:
+            words = f"{count:,} {what} ({size_words(sum(one.bytes for one in gone))})"
+            log.info("%s: %s", subject, words)
+            self._kernel.fleet.audit(self._kernel.clock.now_ms(), actor, "cleaned", words, subject)
+
+
+def _noted(found: Found, remarks: list[str]) -> Found:
+    """As it is; what the worker remarks is passed on."""
+    remarks += [f"{found.worker.name}: {text}" for text in found.troubles]
+    if found.more:
+        remarks.append(f"{found.worker.name} has more than is named here: clean again afterwards")
+    return found
+
+
+def _row(worker: Worker, one: Leaving) -> api.LeavingRow:
+    what = "outputs" if one.job_id else "attempts"
+    return api.LeavingRow(
+        worker=worker.name, path=one.path, why=one.why, bytes=one.bytes, at_ms=one.at_ms, what=what, job=one.job_id
+    )
+
+
+def _own_row(what: str, job: EndedJob, size: int, why: str, path: str = "") -> api.LeavingRow:
+    return api.LeavingRow(
+        worker="", path=path, why=why, bytes=size, at_ms=job.ended_at_ms, what=what, job=job.job_id
+    )  # fmt: skip
+
+
+def _setting(name: str, value: float | None, text: str, worker: str = "") -> api.PolicyRow:
+    return api.PolicyRow(worker=worker, setting=name, value=value, text=text)
+
+
+def _gib(size: int | None) -> float | None:
+    return None if size is None else size / (1 << 30)

@@ -38,15 +38,15 @@ class Desk:
     """Answers one caller after the other; holds nothing of its own."""
 
     def __init__(
-        self, kernel: Kernel, logs: LogRoom, identities: Identities, shelf: Shelf, join_url: Callable[[], str]
-    ) -> None:
+        self, kernel: Kernel, logs: LogRoom, identities: Identities, shelf: Shelf, cleaning: Cleaning,
+        join_url: Callable[[], str],
+    ) -> None:  # fmt: skip
         self._kernel = kernel
         self._logs = logs
         self._identities = identities
         self._shelf = shelf
         self._join_url = join_url
-        self._cleaning = Cleaning(kernel)
-        kernel.take_leavings = self._cleaning.answer
+        self._cleaning = cleaning
         self._turns = Turns(2, 1)
         """For what takes much memory while it is made."""
         registrar = self._registrar = Registrar(kernel, identities)
@@ -199,9 +199,11 @@ class Desk:
         refused: list[str] = []
         errors: list[OpsconsoleError] = []
         for job_id, index in targets:
-            await bring(kernel, job_id)
+            await bring(kernel, job_id)  # and from here on it isn't cleaned any more
             name = job_id if index is None else f"{job_id}/task-{index}"
             try:
+                if job_id in self._cleaning.removing:
+                    raise Conflict(f"what job {job_id} left is being removed: try again in a moment")
                 words = control.act(
                     kernel.fleet, request.verb, job_id, index, caller.actor, request.reason, kernel.clock.now_ms()
                 )
@@ -368,13 +370,8 @@ class Desk:
     async def _clean(self, request: api.Clean, caller: Caller) -> api.Cleaned:
         kernel = self._kernel
         named = [control.find_worker(kernel.fleet, name) for name in request.workers]
-        cleaned = await self._cleaning.clean(named or list(kernel.fleet.workers.values()), request)
+        cleaned = await self._cleaning.clean(named or list(kernel.fleet.workers.values()), request, caller.actor)
         if cleaned.removed:
-            for name in dict.fromkeys(one.worker for one in cleaned.leavings):
-                gone = [one for one in cleaned.leavings if one.worker == name]
-                size_mb = sum(one.bytes for one in gone) >> 20
-                words = f"{len(gone)} things that ended tasks had left were removed ({size_mb:,} MB)"
-                kernel.fleet.audit(kernel.clock.now_ms(), caller.actor, "cleaned", words, name)
             await kernel.committed()
         return cleaned
 

@@ -46,6 +46,7 @@ class LogRoom:
     """Appends chunks, reads pages, wakes those who wait for more."""
 
     def __init__(self, folder: Path, kernel: Kernel, open_files_max: int = LOG_FILES) -> None:
+        self.folder = folder
         self._store = LogStore(folder, open_files_max=open_files_max)
         self._kernel = kernel
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="log-writer")

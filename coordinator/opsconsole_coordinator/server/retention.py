@@ -41,7 +41,7 @@ class Retention:
     def __init__(self, kernel: Kernel, logs: LogRoom, keep: Keep) -> None:
         self._kernel = kernel
         self._logs = logs
-        self._keep = keep
+        self.keep = keep
 
     async def run(self) -> None:
         """Do it for ever."""
@@ -57,22 +57,22 @@ class Retention:
         """Let go of what is too old or too much now; the number of jobs whose history or logs went."""
         await self._finish()  # what an earlier life began
         gone = 0
-        if self._keep.finished_days is not None:
-            before_ms = self._kernel.clock.now_ms() - round(self._keep.finished_days * DAY_MS)
+        if self.keep.finished_days is not None:
+            before_ms = self._kernel.clock.now_ms() - round(self.keep.finished_days * DAY_MS)
             gone += await self._remove_before(before_ms)
-        if self._keep.store_bytes is not None:
-            gone += await self._shrink_store(self._keep.store_bytes)
-        if self._keep.log_bytes is not None:
-            gone += await self._shrink_logs(self._keep.log_bytes)
+        if self.keep.store_bytes is not None:
+            gone += await self._shrink_store(self.keep.store_bytes)
+        if self.keep.log_bytes is not None:
+            gone += await self._shrink_logs(self.keep.log_bytes)
         return gone
 
     async def _remove_before(self, before_ms: int) -> int:
         gone = 0
         while batch := await self._ended(before_ms):
-            await self._remove(batch)
+            await self.remove(batch)
             gone += len(batch)
         await self._remove_loose_events(before_ms)
-        self._tell(gone, f"ended more than {self._keep.finished_days:g} days ago")
+        self._tell(gone, f"ended more than {self.keep.finished_days:g} days ago")
         return gone
 
     async def _remove_loose_events(self, before_ms: int) -> None:
@@ -88,7 +88,7 @@ class Retention:
         """Remove the jobs that ended longest ago until the rest fits."""
         gone = 0
         while await self._kernel.database.read(removal.used_bytes) > limit and (batch := await self._ended(None)):
-            await self._remove(batch)
+            await self.remove(batch)
             gone += len(batch)
         self._tell(gone, f"ended longest ago, and the store is to stay below {limit / 1e9:g} GB")
         return gone
@@ -97,7 +97,8 @@ class Retention:
         found = await self._kernel.database.read(lambda one: removal.ended(one, before_ms, JOBS_AT_ONCE))
         return [job_id for job_id in found if job_id not in self._kernel.fleet.jobs]
 
-    async def _remove(self, jobs: list[str]) -> None:
+    async def remove(self, jobs: list[str]) -> None:
+        """Let go of ended jobs, logs first."""
         for job_id in jobs:
             await self._logs.delete(job_id)
         await self._kernel.database.write(lambda one: removal.begin(one, jobs))
@@ -135,5 +136,8 @@ class Retention:
             excess -= sizes[job_id]
             gone += 1
         if gone:
-            log.info("the logs of %d jobs removed: all logs are to stay below %.3g GB", gone, limit / 1e9)
+            text = f"the logs of {gone} jobs removed: all logs are to stay below {limit / 1e9:.3g} GB"
+            log.info(text)
+            self._kernel.fleet.audit(self._kernel.clock.now_ms(), SYSTEM, "removed", text, self._kernel.fleet.name)
+            self._kernel.changed()
         return gone

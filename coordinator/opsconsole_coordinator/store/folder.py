@@ -1,5 +1,6 @@
 """The data folder is its owner's alone: the hashes in it, what people submitted and what their tasks printed."""
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -23,7 +24,11 @@ def tighten(folder: Path, store: Path) -> str:
             folder.chmod(stat.S_IMODE(status.st_mode) & ~_OTHERS)
         for path in _files(folder) if was_open else _store_files(store):
             _tighten_one(path)
-    except PermissionError as error:
+    except OSError as error:
+        if error.errno == errno.EROFS:
+            return ""  # that is the store's to tell, which can't go on
+        if not isinstance(error, PermissionError):
+            raise
         return f"{error.filename} belongs to another user and stays readable for others: give it to {os.geteuid()}"
     if is_shared:
         return f"{folder} is a folder for everybody: others may look what it holds; choose another --data-dir"
@@ -32,7 +37,11 @@ def tighten(folder: Path, store: Path) -> str:
 
 def make_private(path: Path) -> None:
     """Make an empty file with mode 0600 unless there is one: what SQLite puts beside it gets the same mode."""
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
+    except OSError as error:
+        if error.errno != errno.EROFS:
+            raise  # a disk that can't be written to is the store's to tell
 
 
 def _store_files(store: Path) -> list[Path]:

@@ -9,6 +9,7 @@ from opsconsole_protocol.api.row import (
     JobRow,
     LeavingRow,
     PersonRow,
+    PolicyRow,
     ProjectRow,
     Snapshot,
     TemplateRow,
@@ -134,11 +135,15 @@ class SnapshotAnswer(Answered, frozen=True, kw_only=True, tag="snapshot"):
 
 
 class Cleaned(Answered, frozen=True, kw_only=True, tag="cleaned"):
-    """What can be removed, or with `removed` what was. `remarks`: what couldn't be asked or done."""
+    """What can be removed, or with `removed` what was. `remarks`: what couldn't be asked or done.
+
+    `policy`: what goes by itself, where that was asked for.
+    """
 
     leavings: tuple[LeavingRow, ...]
     removed: bool = False
     remarks: tuple[str, ...] = ()
+    policy: tuple[PolicyRow, ...] = ()
 
 
 class Health(Answered, frozen=True, kw_only=True, tag="health"):

@@ -219,14 +219,20 @@ class Backup(Request, frozen=True, kw_only=True, tag="backup"):
 
 
 class Clean(Request, frozen=True, kw_only=True, tag="clean"):
-    """What ended attempts left on these workers (all of them where none is named) and nobody has changed for so long.
+    """What ended jobs left on these workers (all of them where none is named) and with the coordinator, for so long.
 
-    Shown only, unless `remove`. Answered by Cleaned.
+    `attempts`: what attempts left on workers and nobody has changed since; `outputs`: output folders; `logs` and `history`:
+    what the coordinator holds. Shown only, unless `remove`. `policy`: also what goes by itself. Answered by Cleaned.
     """
 
     workers: Annotated[tuple[Label, ...], Meta(max_length=IDS_MAX)] = ()
     older_than_ms: Annotated[int, Meta(ge=0, le=WHOLE_MAX)] = 0
     remove: bool = False
+    attempts: bool = True
+    outputs: bool = False
+    logs: bool = False
+    history: bool = False
+    policy: bool = False
 
 
 class AskHealth(Request, frozen=True, kw_only=True, tag="health"):

@@ -115,13 +115,27 @@ class EventRow(Row, frozen=True, kw_only=True):
 
 
 class LeavingRow(Row, frozen=True, kw_only=True):
-    """Something on a worker that nobody needs any more."""
+    """Something that nobody needs any more: `attempts` or `outputs` on a worker, `logs` or `history` with the coordinator.
+
+    `worker` and `path` are empty where they don't apply, and so is `job` of what attempts left.
+    """
 
     worker: str
     path: str
     why: str
     bytes: int
     at_ms: int
+    what: str = "attempts"
+    job: str = ""
+
+
+class PolicyRow(Row, frozen=True, kw_only=True):
+    """What goes by itself. `worker` is empty for the coordinator; `value` null means never, or no limit."""
+
+    worker: str
+    setting: str
+    value: float | None
+    text: str
 
 
 class ProjectRow(Row, frozen=True, kw_only=True):

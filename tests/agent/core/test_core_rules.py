@@ -80,6 +80,7 @@ class AgentRules(RuleBasedStateMachine):
         self.host = Host()
         self.now_ms = 1_000_000
         self.connected = False
+        self.adopting = False
         self.seq = 0
         self.desired: dict[AttemptId, Desired] = {}
         self.preparing: list[AttemptId] = []
@@ -117,10 +118,16 @@ class AgentRules(RuleBasedStateMachine):
 
     def start(self, attempt_id: AttemptId) -> None:
         assert self.host.intents[attempt_id].released, "started before its intent was written down"
-        assert not self.connected or self.desired[attempt_id].want.mode is Mode.RUN
+        desired = self.desired.get(attempt_id)
+        assert not self.connected or (self.adopting if desired is None else desired.want.mode is Mode.RUN)
+        assert self.with_gpus(attempt_id) or len(self.host.live) < SLOTS
         self.host.starts[attempt_id] += 1
         self.host.live[attempt_id] = False
         self.host.untold.append(ProcessStarted(attempt_id=attempt_id, at_ms=self.now_ms))
+
+    def with_gpus(self, attempt_id: AttemptId) -> bool:
+        launch = self.host.intents[attempt_id].launch
+        return launch is not None and bool(launch.gpu_ids)
 
     def signal(self, effect: Freeze | Thaw | Terminate | Kill) -> None:
         attempt_id = effect.attempt_id
@@ -236,7 +243,7 @@ class AgentRules(RuleBasedStateMachine):
         for one in registered:
             if is_attempt_finished(one.state):
                 self.desired.pop(one.attempt_id, None)
-        self.connected = True
+        self.connected, self.adopting = True, adopting
         self.seq = 0
         self.tell(LinkUp())
         self.tell(DesiredSet(seq=self.next_seq(), attempts=tuple(self.desired.values()), adopting=adopting))
@@ -314,7 +321,8 @@ class AgentRules(RuleBasedStateMachine):
 
     @invariant()
     def slots_are_never_exceeded(self) -> None:
-        assert len(self.host.live) <= SLOTS
+        with_gpus = sum(self.with_gpus(attempt_id) for attempt_id in self.host.live)
+        assert max(with_gpus, len(self.host.live) - with_gpus) <= SLOTS
         assert self.host.live.keys() <= self.core.occupied()
 
     @invariant()

@@ -18,7 +18,7 @@ from opsconsole_agent.keeper.connection import LINE_BYTES_MAX
 from opsconsole_agent.keeper.link import KeeperLink
 from opsconsole_agent.keeper.message import AttemptExited, KeeperHello, KeeperLost
 from opsconsole_agent.keeper.startup import EXIT_LOCKED, EXIT_USAGE
-from opsconsole_protocol.error import Conflict, Unavailable, VersionMismatch
+from opsconsole_protocol.error import Conflict, InvalidRequest, Unavailable, VersionMismatch
 from tests.agent.keeper.house import AGENT_ROOT, House, alive, proc, resident_kb
 from tests.waiting import until
 
@@ -206,6 +206,9 @@ async def test_tokens_of_the_agent_do_not_reach_the_keeper(empty_house: House, m
         (b'{"kind": "start", "attempt_id": "../../etc"}', "malformed"),
         (b'{"kind": "start", "attempt_id": "a", "argv": "ls", "env": {}}', "malformed"),
         (b'{"kind": "start", "attempt_id": "a", "argv": ["ls"], "env": {"A": 1}}', "malformed"),
+        (b'{"kind": "start_as", "attempt_id": "a", "argv": ["ls"], "env": {}}', "malformed"),
+        (b'{"kind": "start_as", "user": {"uid": -1, "gid": 1, "groups": []}}', "malformed"),
+        (b'{"kind": "start_as", "user": {"uid": 1, "gid": 1, "groups": ["root"]}}', "malformed"),
         (b'{"kind": "signal", "attempt_id": "a", "action": "hug"}', "malformed"),
         (b'{"kind": "signal", "attempt_id": "a", "action": "kill"}', "unknown_attempt"),
         (b'{"kind": "signal", "attempt_id": "a", "action": "term", "grace_ms": -1}', "malformed"),
@@ -229,6 +232,12 @@ async def test_nonsense_is_answered_with_an_error(home: House, line: bytes, code
     await home.connect()
     await home.link.kill(attempt)
     await home.ended(attempt)
+
+
+async def test_a_keeper_that_has_not_heard_of_a_command_is_said_to_be_older(home: House) -> None:
+    """Never taken for another command: an attempt of another user isn't started as root (hard use 58)."""
+    with pytest.raises(InvalidRequest, match="is older than its agent"):
+        await home.link._ask("start_on_the_moon", {"attempt_id": "a"})
 
 
 async def test_a_large_environment_fits(home: House) -> None:

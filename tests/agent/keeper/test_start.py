@@ -4,10 +4,12 @@ import os
 import signal
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
+from opsconsole_agent.keeper.message import User
 from opsconsole_agent.keeper.process import MARK, look
 from opsconsole_protocol.error import Conflict, InvalidRequest, NotFound
 from tests.agent.keeper.house import House, alive
@@ -211,3 +213,52 @@ async def test_term_is_an_ordinary_end(home: House) -> None:
     assert (await home.ended(attempt_id)).exit_code == 3
     assert home.output("polite") == "up\nbye\n"
     assert not alive(home.started(attempt_id).pid)
+
+
+# --- as somebody else (hard use 58) ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def nobody() -> User:
+    if os.geteuid() != 0:
+        pytest.skip("only root can start programs as others")
+    return User(65534, 65534, [65534])
+
+
+async def test_a_program_of_another_user_has_nothing_of_ours(home: House, nobody: User) -> None:
+    script = (
+        "id -u; id -g; id -G; grep -E '^(CapEff|CapPrm|CapBnd|Uid|Gid|SigIgn|SigBlk)' /proc/self/status; "
+        "ls /proc/self/fd; echo anew > /dev/stdout; ulimit -n"
+    )
+    command = replace(home.command("else", "/bin/sh", "-c", script, cwd=Path("/")), user=nobody)
+    await home.link.start(command)
+    assert (await home.ended(command.attempt_id)).exit_code == 0
+    said = home.output("else")
+    assert said.startswith("65534\n65534\n65534\n")
+    assert "anew" in said
+    status = dict(line.split(":\t") for line in said.splitlines() if ":\t" in line)
+    assert set(status["Uid"].split()) == set(status["Gid"].split()) == {"65534"}
+    assert int(status["CapEff"], 16) == int(status["CapPrm"], 16) == int(status["SigBlk"], 16) == 0
+    ignored = {number for number in signal.valid_signals() if int(status["SigIgn"], 16) >> (number - 1) & 1}
+    assert not ignored, "it would be deaf to what we ignore"
+    assert [line for line in said.splitlines() if line in ("4", "5", "6", "7")] == [], "only 0, 1, 2, and that of ls"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"argv": ["true", "a\0b"]}, "null character"),
+        ({"env": {"A": "\0"}}, "null character"),
+        ({"argv": ["/etc/passwd"]}, "not executable"),
+        ({"cwd": "/root"}, "can't enter the working folder /root as user 65534: Permission denied"),
+        ({"stdin": "/etc/shadow"}, "Permission denied"),
+    ],
+)
+async def test_what_can_not_start_as_another_user_says_why(
+    home: House, nobody: User, change: dict[str, Any], words: str
+) -> None:
+    command = replace(home.command("else", "true", cwd=Path("/")), user=nobody, **change)
+    await home.link.start(command)
+    ended = await home.ended(command.attempt_id)
+    assert (ended.pid, ended.exit_known) == (None, True)
+    assert words in (ended.error or "")

@@ -103,3 +103,17 @@ def test_the_next_one_takes_it_over(book: Book) -> None:
     again = Book(book.folder)
     assert again.supervisor.exits == book.supervisor.exits
     again.close()
+
+
+def test_what_was_closed_in_the_same_round_is_no_surprise(book: Book) -> None:
+    """One round's descriptors are heard of together: dealing with the first may close the second."""
+    book.supervisor.leader_ended(12_345)
+    lives = os.pidfd_open(os.getpid())
+    try:
+        # The number of one that was closed may have been given out anew, for a leader that lives.
+        book.supervisor._pidfds[lives] = None  # type: ignore[assignment]
+        book.supervisor.leader_ended(lives)
+        assert lives in book.supervisor._pidfds
+    finally:
+        book.supervisor._pidfds.clear()
+        os.close(lives)

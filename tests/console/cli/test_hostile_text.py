@@ -93,6 +93,15 @@ def test_every_verb_shows_it_as_it_is(run: Run, hostile: HostileServer, text: st
         check(run(*line), ("refused", *line))
 
 
+def test_no_line_of_ours_is_forged(run: Run, hostile: HostileServer) -> None:
+    """The kind: a line end within what others wrote began a line that looked like ours (hard use 63)."""
+    for hostile.refuses in (False, True):
+        for line in LINES:
+            hostile.text = "\nForged: "
+            ran = run(*(hostile.text + "train" if word == "train" and "show" in line else word for word in line))
+            assert not [one for one in (ran.out + ran.err).splitlines() if one.startswith("Forged")], (line, ran)
+
+
 def str_of(value: object) -> str:
     """Every string in a JSON value."""
     if isinstance(value, dict):

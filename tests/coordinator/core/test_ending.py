@@ -350,3 +350,24 @@ def test_the_worker_that_was_lost_itself_gets_another_folder(world: World) -> No
     third = one.assigned()
     assert third.number == 2
     assert not launch_of(world, third).follows
+
+
+# --- who did it (hard use 63) --------------------------------------------------------------------------------------------
+
+
+def test_a_worker_is_no_person_in_any_event(world: World) -> None:
+    """A worker called `root` acted as root in the events of its tasks."""
+    worker = world.worker("root")
+    world.submit()
+    worker.succeed(worker.started())
+    world.submit(max_retries_failure=0)
+    worker.fail(worker.started())
+    world.submit(max_retries_preemption=1)
+    attempt = worker.started()
+    worker.report(attempt, AttemptState.PREEMPTED, error="made way")
+    worker.forget(attempt)
+    worker.disconnect()
+    world.pass_ms(61_000)
+    acts = {(event.actor, event.kind) for event in world.events if event.actor != "coordinator"}
+    assert {kind for actor, kind in acts if actor == "worker root"} >= {"running", "succeeded", "failed", "joined"}
+    assert "root" not in {actor for actor, _ in acts}

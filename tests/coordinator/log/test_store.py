@@ -273,3 +273,16 @@ def test_readers_run_beside_the_writer(tmp_path: Path) -> None:
         thread.join()
     store.close()
     assert failures == []
+
+
+def test_the_folders_are_nobody_elses_whatever_the_umask(tmp_path: Path) -> None:
+    """The folder of all logs was made as the umask had it, as a parent of the first log's (hard use 52)."""
+    before = os.umask(0)
+    try:
+        store = LogStore(tmp_path / "logs")
+        store.append(KEY, chunk(OUT, 0, b"one\n"))
+        store.close()
+    finally:
+        os.umask(before)
+    made = [path(tmp_path), path(tmp_path).parent, tmp_path / "logs"]
+    assert [one.stat().st_mode & 0o777 for one in made] == [0o600, 0o700, 0o700]

@@ -140,15 +140,21 @@ async def test_a_log_that_takes_long_to_look_through_holds_up_its_own_worker_onl
             assert desired.log_offsets == {"stdout": 7}
 
 
-async def test_a_time_that_no_calendar_has_is_put_right_at_the_edge(site: Site) -> None:
+@pytest.mark.parametrize("clock_ms", [0, 1, 1 << 53, -(1 << 53)])
+@pytest.mark.parametrize("at_ms", [0, 1 << 53, (1 << 63) - 1])
+async def test_a_time_that_no_calendar_has_is_put_right_at_the_edge(site: Site, clock_ms: int, at_ms: int) -> None:
+    """Whatever a worker's clock says, of its logs and of itself: a time of ours, and no end of its connection."""
     async with await site.agent("w1") as agent, await site.operator() as operator:
         await agent.register()
         job = await operator.submit()
         attempt_id = await agent.assigned()
-        await agent.socket.send(encode_frame(LogChunk(attempt_id, Source.STDOUT, 0, 1 << 62, b"hello\n")))
+        await agent.send(link.Heartbeat(at_ms=clock_ms))
+        await agent.take(link.HeartbeatAck)
+        await agent.socket.send(encode_frame(LogChunk(attempt_id, Source.STDOUT, 0, at_ms, b"hello\n")))
         await agent.take(link.LogAck)
         page = (await operator.call(api.ReadLog(id=job.id, query=LogQuery()))).page
-        assert [line.timestamp_ms for line in page.lines] == [253_402_300_799_999]
+        [line] = page.lines
+        assert 0 <= line.timestamp_ms <= site.kernel.clock.now_ms()
 
 
 async def test_a_disk_that_fails_again_and_again_is_tried_ever_less_often(

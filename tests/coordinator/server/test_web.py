@@ -216,7 +216,7 @@ LOWEST = {
     "submit": "operator", "act": "operator", "set_priority": "operator", "set_project": "operator",
     "set_template": "operator", "set_worker": "operator", "invite": "admin", "confirm_restore": "admin",
     "backup": "admin", "people": "admin", "rename_person": "admin", "revoke_people": "admin", "invitations": "admin",
-    "revoke_invitations": "admin",
+    "revoke_invitations": "admin", "clean": "operator",
 }  # fmt: skip
 ORDER = ("viewer", "operator", "admin")
 

@@ -1,0 +1,58 @@
+"""What is known of ended jobs when it is asked what could go: their output folders, and what their history takes."""
+
+import sqlite3
+from collections.abc import Collection
+from typing import NamedTuple
+
+from opsconsole_coordinator.core.output import OutputFolder, job_folder
+from opsconsole_coordinator.store import query
+from opsconsole_protocol.ids import JobId, WorkerId
+
+JOBS_AT_ONCE = 200
+
+
+class EndedJob(NamedTuple):
+    """An ended job."""
+
+    job_id: JobId
+    name: str
+    ended_at_ms: int
+
+
+_SIZES = (
+    "SELECT coalesce(sum(length(spec) + length(data) + length(row)), 0) FROM jobs WHERE job_id = ?",
+    "SELECT coalesce(sum(length(data)), 0) FROM tasks WHERE job_id = ?",
+    "SELECT coalesce(sum(length(data)), 0) FROM attempts WHERE job_id = ?",
+    "SELECT coalesce(sum(length(text)), 0) FROM events WHERE job_id = ? AND job_id <> ''",
+)
+
+
+def jobs(
+    connection: sqlite3.Connection, before_ms: int, after: tuple[int, str] = (0, ""), limit: int = JOBS_AT_ONCE
+) -> list[EndedJob]:
+    """Jobs that ended before a time, those first that ended longest ago, from one on."""
+    rows = connection.execute(
+        "SELECT job_id, name, finished_at_ms FROM jobs WHERE is_live = 0 AND finished_at_ms >= ? AND finished_at_ms < ? "
+        "AND (finished_at_ms, job_id) > (?, ?) ORDER BY finished_at_ms, job_id LIMIT ?",
+        (after[0], before_ms, *after, limit),
+    )
+    return [EndedJob(JobId(job_id), name, ended_at_ms) for job_id, name, ended_at_ms in rows]
+
+
+def outputs(connection: sqlite3.Connection, ended: Collection[EndedJob]) -> list[OutputFolder]:
+    """Where these jobs' attempts wrote."""
+    found: list[OutputFolder] = []
+    for job in ended:
+        writers: dict[str, dict[WorkerId, None]] = {}
+        for attempts in query.attempts(connection, job.job_id).values():
+            for one in attempts:
+                path = (one.seen.output_path if one.seen is not None else None) or ""
+                if folder := job_folder(path, job.job_id):
+                    writers.setdefault(folder, {})[one.worker_id] = None
+        found += [OutputFolder(job.job_id, job.ended_at_ms, path, tuple(those)) for path, those in writers.items()]
+    return found
+
+
+def size(connection: sqlite3.Connection, job_id: str) -> int:
+    """About how many bytes of the store a job takes."""
+    return sum(connection.execute(statement, (job_id,)).fetchone()[0] for statement in _SIZES)

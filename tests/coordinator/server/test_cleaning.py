@@ -1,0 +1,147 @@
+"""Outputs go by themselves after the days that their worker keeps them, which is announced (issue 6: clean-up)."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from opsconsole_agent import leaving
+from opsconsole_agent.probe.io_path import WorkerIOConfig
+from opsconsole_agent.state import StateFolder
+from opsconsole_coordinator.core import control, submission
+from opsconsole_coordinator.core.model import Attempt, Worker
+from opsconsole_coordinator.core.output import DAY_MS
+from opsconsole_coordinator.server.cleaning import Cleaning
+from opsconsole_coordinator.server.directory import bring, let_go
+from opsconsole_coordinator.server.kernel import Kernel
+from opsconsole_coordinator.server.log_room import LogRoom
+from opsconsole_coordinator.server.retention import Keep, Retention
+from opsconsole_coordinator.store import query
+from opsconsole_coordinator.store.database import Database
+from opsconsole_protocol import link
+from opsconsole_protocol.api import Clean, Submission
+from opsconsole_protocol.ids import AttemptId, JobId, WorkerId
+from opsconsole_protocol.spec import JobSpec
+from opsconsole_protocol.state import AttemptState, TaskState
+
+GPU = WorkerId("gpu")
+
+
+class Room:
+    """A coordinator's part that cleans, one worker's that answers, and jobs of some age with an output each."""
+
+    def __init__(self, kernel: Kernel, cleaning: Cleaning, folder: Path) -> None:
+        self.kernel = kernel
+        self.cleaning = cleaning
+        self.out = folder / "out"
+        self.keep_output_days = 0.0
+        self.asked: list[Any] = []
+        self._state = StateFolder(folder / "state")
+        properties = {"io_paths": {"output": str(self.out), "filesystem": "local"}}
+        kernel.fleet.workers[GPU] = Worker(id=GPU, name="gpu", properties=properties)
+        kernel.sessions[GPU] = self  # type: ignore[assignment]
+
+    async def job(self, name: str, days_ago: float, *after: JobId, live: bool = False) -> JobId:
+        made = JobId(f"{name:0<10}")
+        then_ms = self.kernel.clock.now_ms() - round(days_ago * DAY_MS)
+        spec = JobSpec(command=("true",), after=after)
+        submission.submit(
+            self.kernel.fleet, [Submission(made, spec)], dict.fromkeys(after, TaskState.SUCCEEDED), "ana", then_ms
+        )
+        path = self.out / "jobs" / made
+        path.mkdir(parents=True)
+        (path / "model.pt").write_bytes(bytes(100_000))
+        attempt = Attempt(
+            id=AttemptId(f"{made}.0.0.abcd"), job_id=made, index=0, number=0, worker_id=GPU, worker_name="gpu",
+            state=AttemptState.SUCCEEDED, open=False,
+            seen=link.Observed(
+                attempt_id=AttemptId(f"{made}.0.0.abcd"), state=AttemptState.SUCCEEDED, output_path=str(path)
+            ),
+        )  # fmt: skip
+        self.kernel.fleet.touch_attempt(attempt)
+        if not live:
+            control.act(self.kernel.fleet, "cancel", made, None, "ana", "", then_ms)
+        await self.kernel._turn()
+        return made
+
+    def send(self, message: Any) -> None:
+        self.asked.append(message)
+        io = WorkerIOConfig(output_path=self.out)
+        if isinstance(message, link.RemoveLeavings):
+            found, troubles, more = leaving.remove_outputs(self._state, io, message.outputs)
+        else:
+            (found, more), troubles = leaving.look_at_outputs(self._state, io, message.outputs), list[str]()
+        answer = link.Leavings(
+            check_id=message.check_id, leavings=tuple(found), more=more, troubles=tuple(troubles), keep_attempt_days=7,
+            keep_output_days=self.keep_output_days,
+        )  # fmt: skip
+        self.kernel.take_leavings(GPU, answer)
+
+    def left(self) -> set[str]:
+        return {path.name for path in (self.out / "jobs").iterdir()}
+
+
+@pytest.fixture
+async def room(tmp_path: Path) -> AsyncIterator[Room]:
+    database = Database(tmp_path / "opsconsole.db")
+    await database.open()
+    kernel = Kernel(database, "lab")
+    logs = LogRoom(tmp_path / "logs", kernel)
+    yield Room(kernel, Cleaning(kernel, logs, Retention(kernel, logs, Keep())), tmp_path)
+    logs.close()
+    await database.close()
+
+
+async def test_outputs_go_after_the_days_that_their_worker_keeps_them(room: Room) -> None:
+    for name, days_ago in (("past", 40), ("new", 20)):
+        await room.job(name, days_ago)
+    needed = await room.job("read", 40)
+    await room.job("wants", 40, needed, live=True)
+    (room.out / "jobs" / "stranger").mkdir()
+    everything = room.left()
+    assert await room.cleaning.sweep() == 0
+    assert room.left() == everything
+    room.keep_output_days = 30
+    assert await room.cleaning.sweep() == 1
+    assert room.left() == everything - {"past000000"}
+    await room.kernel._turn()
+    [told, *_] = await room.kernel.database.read(query.events)
+    assert (told.kind, told.subject) == ("cleaned", "gpu")
+    assert told.text.startswith("1 outputs of ended jobs were removed (")
+    assert await room.cleaning.sweep() == 0
+
+
+async def test_what_came_to_life_since_it_was_looked_for_stays(room: Room) -> None:
+    job_id = await room.job("agen", 40)
+    again = await bring(room.kernel, job_id)
+    let_go(room.kernel, job_id)
+    answer = room.send
+
+    def send(message: Any) -> None:
+        answer(message)
+        room.kernel.fleet.jobs[job_id] = again
+
+    room.send = send  # type: ignore[method-assign]
+    request = Clean(attempts=False, outputs=True, remove=True)
+    cleaned = await room.cleaning.clean(list(room.kernel.fleet.workers.values()), request, "ana")
+    assert cleaned.leavings == ()
+    assert room.left() == {job_id}
+    assert [type(message) for message in room.asked] == [link.LookForLeavings]
+
+
+async def test_while_it_goes_the_job_cant_be_run_again(room: Room) -> None:
+    job_id = await room.job("agen", 40)
+    answer = room.send
+    seen: list[set[JobId]] = []
+
+    def send(message: Any) -> None:
+        seen.append(set(room.cleaning.removing))
+        answer(message)
+
+    room.send = send  # type: ignore[method-assign]
+    request = Clean(attempts=False, outputs=True, remove=True)
+    await room.cleaning.clean(list(room.kernel.fleet.workers.values()), request, "ana")
+    assert seen == [set(), {job_id}]
+    assert room.cleaning.removing == set()
+    assert room.left() == set()
