@@ -232,6 +232,7 @@ async def test_everybody_is_shut_out_and_nobody_let_in_any_more(site: Site) -> N
     async with await site.operator() as local:
         rows = (await local.call(api.ListPeople())).people
         assert Counter(row.revoked_at_ms is None for row in rows) == {True: 1, False: 2}
+        await site.kernel.committed()  # who asked for it was cut off by it, and so waits for nothing
         kinds = [event.kind for event in (await local.call(api.ListEvents())).events]
         assert kinds.count("revoke") == 3, "two people and an invitation"
 
