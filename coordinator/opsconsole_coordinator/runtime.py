@@ -142,6 +142,7 @@ class Coordinator:
         retention = Retention(kernel, logs, config.keep)
         cleaning = Cleaning(kernel, logs, retention)
         desk = Desk(kernel, logs, identities, shelf, cleaning, lambda: join_url)
+        identities.person_joined = desk.registrar.person_joined
         self._web = web.Web(kernel, hub, desk, logs, identities, _version())
         loops = (
             (kernel.run, "commit"), (kernel.tick, "tick"), (logs.run, "sync logs"), (retention.run, "let go of history"),

@@ -188,7 +188,7 @@ async def test_input_file_is_answered(coordinator: FakeCoordinator, start_agent:
     assert found == link.FileExists(check_id=1, path=str(tmp_path / "in" / "data.csv"), size_bytes=4)
     missing = answers[link.FileNotFound]
     assert isinstance(missing, link.FileNotFound)
-    assert (missing.check_id, "'other.csv' not found" in missing.reason) == (2, True)
+    assert (missing.check_id, "not found" in missing.reason) == (2, True)
 
 
 # --- slots, pauses, stops --------------------------------------------------------------------------------------------

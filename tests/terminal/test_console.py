@@ -109,8 +109,8 @@ def test_finding_help_colours_and_sizes(lab: Lab, terminal: Open) -> None:
     assert "n New" not in third.screen()
     third.type("n", "c", "p")
     third.type("?")
-    third.until("Help", "Everywhere")
-    third.back("Everywhere")
+    third.until("Help", "Tables")
+    third.back("Tables")
     assert "New job" not in third.screen()
     for one in (screen, second, third):
         one.type("q")

@@ -49,7 +49,7 @@ class Desk:
         self._cleaning = cleaning
         self._turns = Turns(2, 1)
         """For what takes much memory while it is made."""
-        registrar = self._registrar = Registrar(kernel, identities)
+        registrar = self.registrar = Registrar(kernel, identities)
         self._answers: dict[type[Any], tuple[Role, Callable[[Any, Caller], Awaitable[api.AnyAnswer]]]] = {
             api.SubmitJobs: (Role.OPERATOR, self._submit),
             api.ListWorkers: (Role.VIEWER, self._workers),
@@ -296,10 +296,10 @@ class Desk:
         if request.everybody and (request.action != "revoke" or request.name):
             raise InvalidRequest("only revoke is done to all workers, and then without a name")
         if request.action == "remove":
-            return await self._registrar.remove_worker(request.name, caller)
+            return await self.registrar.remove_worker(request.name, caller)
         if request.action == "revoke":
             wanted = None if request.everybody else control.find_worker(kernel.fleet, request.name)
-            return await self._registrar.revoke_workers(wanted, caller)
+            return await self.registrar.revoke_workers(wanted, caller)
         now_ms = kernel.clock.now_ms()
         control.set_maintenance(kernel.fleet, request.name, request.action, caller.actor, now_ms)
         worker = control.find_worker(kernel.fleet, request.name)
@@ -308,7 +308,7 @@ class Desk:
 
     async def _invite(self, request: api.Invite, caller: Caller) -> api.Invited:
         kernel = self._kernel
-        self._registrar.check_invite(request)
+        self.registrar.check_invite(request)
         now_ms = kernel.clock.now_ms()
         expires_at_ms = now_ms + request.ttl_ms
         token = await self._identities.invite(

@@ -16,7 +16,6 @@ class Registrar:
     def __init__(self, kernel: Kernel, identities: Identities) -> None:
         self._kernel = kernel
         self._identities = identities
-        identities.person_joined = self._person_joined
 
     # --- people ------------------------------------------------------------------------------------------------
 
@@ -58,7 +57,7 @@ class Registrar:
         wanted = people if names is None else dict.fromkeys(names)
         return api.PersonList(people=tuple(self._person(name, people[name]) for name in wanted))
 
-    def _person_joined(self, credential: CredentialRecord, invitation: InvitationRecord) -> None:
+    def person_joined(self, credential: CredentialRecord, invitation: InvitationRecord) -> None:
         words = f"joined in the role {credential.role}, by invitation {invitation.id} of {invitation.created_by}"
         self._kernel.fleet.audit(self._kernel.clock.now_ms(), credential.subject, "joined", words, credential.subject)
         self._kernel.changed()

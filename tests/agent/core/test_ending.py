@@ -25,8 +25,8 @@ def exited(**fields: Any) -> ProcessExited:
         ({"error": "command not found: foo"}, ("failed", 127, "command not found: foo")),
         ({"error": "permission denied: ./x is not executable"}, ("failed", 126, "permission denied: ./x is not executable")),
         ({"error": "working folder not found: /x"}, ("failed", None, "working folder not found: /x")),
-        ({"exit_known": False}, ("failed", None, "exit code unknown: nobody saw how it ended")),
-        ({"exit_known": False, "error": "the host restarted"}, ("failed", None, "exit code unknown: the host restarted")),
+        ({"exit_known": False}, ("failed", None, "exit code unknown: nobody saw how it ended; its last lines may be missing")),
+        ({"exit_known": False, "error": "the host restarted"}, ("failed", None, "exit code unknown: the host restarted; its last lines may be missing")),
         ({"exit_code": 1, "all_gone": False}, ("failed", 1, "exit code 1; some of its processes could not be killed")),
     ],
 )  # fmt: skip

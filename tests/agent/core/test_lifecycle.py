@@ -470,7 +470,10 @@ def test_an_exit_that_nobody_saw_is_a_failure_that_says_so_even_after_another_re
     for one in (again, third):
         observed = one.observed("a")
         assert (observed.state, observed.exit_known, observed.exit_code) == ("failed", False, None)
-        assert observed.error == "exit code unknown: its keeper has no record of how it ended"
+        assert (
+            observed.error
+            == "exit code unknown: its keeper has no record of how it ended; its last lines may be missing"
+        )
         assert observed.log_sizes == {"stdout": 9}
 
 
@@ -479,17 +482,17 @@ def test_a_keeper_that_says_why_an_exit_is_unknown_is_quoted(script: Script) -> 
     exited = ProcessExited(attempt_id=A, at_ms=9, exit_known=False, error="the host restarted")
     script.tell(KeeperHello(exits=(exited,)))
     script.tell(LogComplete(attempt_id=A))
-    assert script.observed("a").error == "exit code unknown: the host restarted"
+    assert script.observed("a").error == "exit code unknown: the host restarted; its last lines may be missing"
 
 
 def test_a_damaged_spec_is_a_failed_attempt_and_no_crash() -> None:
     script = Script()
-    script.tell(IntentsFound(damaged=((A, "its spec is damaged: remove /x"),)))
+    script.tell(IntentsFound(damaged=((A, "its spec is damaged: remove /x; its last lines may be missing"),)))
     script.tell(KeeperHello())
     script.tell(LogComplete(attempt_id=A))
     observed = script.observed("a")
     assert (observed.state, observed.exit_known) == ("failed", False)
-    assert observed.error == "exit code unknown: its spec is damaged: remove /x"
+    assert observed.error == "exit code unknown: its spec is damaged: remove /x; its last lines may be missing"
     assert script.core.occupied() == frozenset()
 
 

@@ -121,6 +121,7 @@ def test_a_folder_is_made_whatever_stands_there(tmp_path: Path) -> None:
 
 ELSEWHERE = {
     "keeper/state_file.py": "is the place",
+    "keeper/launch.py": "a task's stdin, as its user, in a process that becomes the task",
     "probe/io_child.py": "the I/O folders, in a process that can be given up on",
     "probe/errand.py": "a temporary file of its own",
     "log/follow.py": "logs, which their tasks own: by its own safe flags, from an offset",

@@ -217,6 +217,7 @@ LOWEST = {
     "set_template": "operator", "set_worker": "operator", "invite": "admin", "confirm_restore": "admin",
     "backup": "admin", "people": "admin", "rename_person": "admin", "revoke_people": "admin", "invitations": "admin",
     "revoke_invitations": "admin", "clean": "operator",
+    "clean_all": "operator",
 }  # fmt: skip
 ORDER = ("viewer", "operator", "admin")
 
