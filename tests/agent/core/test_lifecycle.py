@@ -487,7 +487,7 @@ def test_a_keeper_that_says_why_an_exit_is_unknown_is_quoted(script: Script) -> 
 
 def test_a_damaged_spec_is_a_failed_attempt_and_no_crash() -> None:
     script = Script()
-    script.tell(IntentsFound(damaged=((A, "its spec is damaged: remove /x; its last lines may be missing"),)))
+    script.tell(IntentsFound(damaged=((A, "its spec is damaged: remove /x"),)))
     script.tell(KeeperHello())
     script.tell(LogComplete(attempt_id=A))
     observed = script.observed("a")
