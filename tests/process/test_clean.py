@@ -1,4 +1,4 @@
-"""What ended jobs left is shown before it is removed, by command and by policy, on a real fleet (hard use 36; issue 6)."""
+"""What ended jobs left is shown before it is removed, by command and by policy, on a real fleet (hard use 36)."""
 
 from pathlib import Path
 from typing import Any

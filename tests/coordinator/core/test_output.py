@@ -1,4 +1,4 @@
-"""Which worker is asked about which output folder, and which may go by themselves (issue 6: clean-up)."""
+"""Which worker is asked about which output folder, and which may go by themselves (hard use: clean-up)."""
 
 import pytest
 

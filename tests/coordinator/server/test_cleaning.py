@@ -1,4 +1,4 @@
-"""Outputs go by themselves after the days that their worker keeps them, which is announced (issue 6: clean-up)."""
+"""Outputs go by themselves after the days that their worker keeps them, which is announced (hard use: clean-up)."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
