@@ -41,7 +41,7 @@ from opsconsole_agent.keeper.message import User
 from opsconsole_agent.keeper.output import KEPT_FOLDER
 from opsconsole_agent.log.progress import LOOKED_AT_BYTES
 from opsconsole_agent.log.shipper import KEPT_DAYS
-from opsconsole_agent.probe.room import FULL_BELOW_BYTES
+from opsconsole_agent.probe.room import FULL_BELOW_BYTES, free_bytes
 from opsconsole_protocol.error import InvalidRequest, OpsconsoleError
 from opsconsole_protocol.frame import Source
 from opsconsole_protocol.ids import AttemptId
@@ -130,11 +130,9 @@ class StateFolder:
     def is_full(self) -> bool:
         """Whether there is no room left for what tasks may have to say. False where that can't be told."""
         try:
-            found = os.statvfs(self._attempts)
+            return free_bytes(os.statvfs(self._attempts)) < FULL_BELOW_BYTES
         except OSError:
             return False
-        blocks = found.f_bavail if os.geteuid() else found.f_bfree
-        return blocks * found.f_frsize < FULL_BELOW_BYTES
 
     # --- paths -----------------------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ import psutil
 
 from opsconsole_agent.probe.cgroup import Cgroup
 from opsconsole_agent.probe.patience import Patience
+from opsconsole_agent.probe.room import takes_files
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _CPU_INFO = Path("/proc/cpuinfo")
@@ -130,14 +131,9 @@ class HostProbe:
             return None
 
 
-_NAMES_MIN = 16
-
-
 def _free_bytes(path: str) -> int:
-    state = os.statvfs(path)
-    if state.f_files and state.f_favail < _NAMES_MIN:
-        return 0  # there may be room, but for no more files
-    return state.f_bavail * state.f_frsize
+    found = os.statvfs(path)
+    return found.f_bavail * found.f_frsize if takes_files(found) else 0
 
 
 def _cpu_times() -> tuple[float, float]:

@@ -2,7 +2,8 @@
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -114,14 +115,8 @@ def inspect_input(
 ) -> InputFile:
     """The same in a process that is given up on after `timeout_s`, when the mount hangs."""
     folder = _input_folder(config, filename)
-    try:
+    with _refusing(InputRefused, f"the input folder {folder}", "could not be searched", timeout_s):
         path, size_bytes, changed_ns = _ask(program, ["find_file", folder, filename], folder, timeout_s)
-    except io_child.Refused as refusal:
-        raise InputRefused(str(refusal)) from refusal
-    except TimeoutError as error:
-        raise InputRefused(f"the input folder {folder} {_late(timeout_s)}") from error
-    except OSError as error:
-        raise InputRefused(f"the input folder {folder} could not be searched: {error}") from error
     return InputFile(Path(path), int(size_bytes), int(changed_ns))
 
 
@@ -148,14 +143,8 @@ def prepare_output(
 ) -> Path:
     """The same in a process that is given up on after `timeout_s`, when the mount hangs. The job's folder is `user`'s."""
     folder = _output_folder(config, job_id)
-    try:
+    with _refusing(OutputRefused, f"the output folder {folder}", "could not be written", timeout_s):
         return Path(_ask(program, ["make_output", folder, job_id, list(subfolders), _ids(user)], folder, timeout_s))
-    except io_child.Refused as refusal:
-        raise OutputRefused(str(refusal)) from refusal
-    except TimeoutError as error:
-        raise OutputRefused(f"the output folder {folder} {_late(timeout_s)}") from error
-    except OSError as error:
-        raise OutputRefused(f"the output folder {folder} could not be written: {error}") from error
 
 
 def publish_output(own: str, timeout_s: float = 60.0, *, user: User | None = None, program: Path = PROGRAM) -> None:
@@ -207,14 +196,23 @@ def _ask_outputs(
     for job_id in job_ids:
         _output_folder(config, job_id)  # a name that leads elsewhere is refused
     folder = str(config.output_path)
-    try:
+    with _refusing(OutputRefused, f"the output folder {folder}", "could not be looked through", timeout_s):
         return _ask(program, [question, folder, list(job_ids), budget_s], folder, timeout_s)
+
+
+@contextmanager
+def _refusing(
+    refused: type[InputRefused | OutputRefused], folder: str, failed: str, timeout_s: float
+) -> Iterator[None]:
+    """What goes wrong while a child is asked about a folder, as one kind of refusal, in words."""
+    try:
+        yield
     except io_child.Refused as refusal:
-        raise OutputRefused(str(refusal)) from refusal
+        raise refused(str(refusal)) from refusal
     except TimeoutError as error:
-        raise OutputRefused(f"the output folder {folder} {_late(timeout_s)}") from error
+        raise refused(f"{folder} {_late(timeout_s)}") from error
     except OSError as error:
-        raise OutputRefused(f"the output folder {folder} could not be looked through: {error}") from error
+        raise refused(f"{folder} {failed}: {error}") from error
 
 
 def _ask(program: Path, question: Sequence[object], folder: str, timeout_s: float) -> Any:

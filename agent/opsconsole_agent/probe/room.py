@@ -54,10 +54,17 @@ class RoomProbe:
         return found
 
 
+def free_bytes(found: os.statvfs_result) -> int:
+    """Bytes that we may still write on a disk: root into what is kept for root, too."""
+    return (found.f_bavail if os.geteuid() else found.f_bfree) * found.f_frsize
+
+
+def takes_files(found: os.statvfs_result) -> bool:
+    """Whether more files can be made on a disk, whatever room there is."""
+    return not found.f_files or found.f_favail >= _FILES_MIN
+
+
 def _room(folder: str) -> tuple[int, int]:
     """Bytes that we may still write there, and all there are."""
     found = os.statvfs(folder)
-    blocks = found.f_bavail if os.geteuid() else found.f_bfree
-    if found.f_files and found.f_favail < _FILES_MIN:
-        return 0, found.f_blocks * found.f_frsize  # room, but none for another file
-    return blocks * found.f_frsize, found.f_blocks * found.f_frsize
+    return free_bytes(found) if takes_files(found) else 0, found.f_blocks * found.f_frsize

@@ -86,11 +86,6 @@ class LogFeeder:
         """Lines of the whole log, as far as was heard."""
         return self._total
 
-    @property
-    def is_placed(self) -> bool:
-        """Whether reading began at a place that somebody chose, rather than at the end."""
-        return self._is_placed
-
     def start_at(self, line: int | None, grep: Grep | None = None) -> None:
         """Before the next `run`: begin at a line, or at the end; with `grep` only those lines come."""
         self._is_placed = line is not None
