@@ -5,12 +5,10 @@ with its identity. An invitation that was handed over before the first start wai
 been used.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import msgspec
-
-from opsconsole_protocol.private_file import PrivateFileError, read_private, write_private
+from opsconsole_protocol.private_file import read_record, write_record
 
 MEMBERSHIP_FILE = "coordinator.json"
 
@@ -23,25 +21,15 @@ class Membership:
     certificate_hash: str | None = None
     invitation: str | None = field(default=None, repr=False)
 
-    @property
-    def taken(self) -> "Membership":
-        """The same after the coordinator has let us in: the agent's own credential is enough from now on."""
-        return replace(self, invitation=None)
-
 
 def load_membership(state_dir: Path) -> Membership | None:
     """What the agent of this state folder joined last, or None. Raises PrivateFileError."""
-    path = state_dir / MEMBERSHIP_FILE
-    text = read_private(path)
-    if text is None:
-        return None
-    try:
-        return msgspec.json.decode(text, type=Membership)
-    except (msgspec.DecodeError, RecursionError):
-        raise PrivateFileError(f"{path} is damaged: remove it and start the agent with --connect or --join") from None
+    return read_record(
+        state_dir / MEMBERSHIP_FILE, Membership, "remove it and start the agent with --connect or --join"
+    )
 
 
 def save_membership(state_dir: Path, membership: Membership) -> None:
     """Remember it, unless it is remembered so already. Raises PrivateFileError."""
     if load_membership(state_dir) != membership:
-        write_private(state_dir / MEMBERSHIP_FILE, msgspec.json.encode(membership).decode() + "\n")
+        write_record(state_dir / MEMBERSHIP_FILE, membership)

@@ -15,7 +15,7 @@ import msgspec
 
 from opsconsole.target import Target
 from opsconsole_protocol.invitation import Invitation
-from opsconsole_protocol.private_file import PrivateFileError, read_private, write_private
+from opsconsole_protocol.private_file import read_record, write_record
 from opsconsole_protocol.secret import SECRET_BYTES, new_secret
 
 
@@ -49,7 +49,7 @@ def load_all() -> list[Redemption]:
 
 def save(one: Redemption) -> None:
     """Write it down for its coordinator. Raises PrivateFileError."""
-    _write(_path(one.url), one)
+    write_record(_path(one.url), one)
 
 
 def remove(url: str) -> None:
@@ -90,7 +90,7 @@ async def _trade(invitation: Invitation) -> Redemption:
             invitation_id=invitation.invitation_id,
             secret=new_secret(secrets.token_bytes(SECRET_BYTES)),
         )
-        _write(pending_path, pending)
+        write_record(pending_path, pending)
     target = Target(invitation.url, pending.secret, invitation.certificate_hash, invitation.token)
     connection = await Connection.open(target)
     welcome = connection.welcome
@@ -115,14 +115,4 @@ def _path(url: str) -> Path:
 
 
 def _read(path: Path) -> Redemption | None:
-    text = read_private(path)
-    if text is None:
-        return None
-    try:
-        return msgspec.json.decode(text, type=Redemption)
-    except (msgspec.DecodeError, RecursionError):
-        raise PrivateFileError(f"{path} is damaged: remove it and connect with a new invitation") from None
-
-
-def _write(path: Path, redemption: Redemption) -> None:
-    write_private(path, msgspec.json.encode(redemption).decode() + "\n")
+    return read_record(path, Redemption, "remove it and connect with a new invitation")

@@ -15,7 +15,7 @@ from opsconsole import redemption
 from opsconsole.redemption import Redemption
 from opsconsole_protocol.address import host_of
 from opsconsole_protocol.error import Conflict, InvalidRequest, NotFound
-from opsconsole_protocol.private_file import PrivateFileError, read_private, write_private
+from opsconsole_protocol.private_file import read_record, write_record
 
 LOCAL = "local"
 """The name of this machine's own coordinator, whether one runs or not."""
@@ -112,18 +112,12 @@ def read_default() -> Default | None:
 
 
 def _read(path: Path) -> Default | None:
-    text = read_private(path)
-    if text is None:
-        return None
-    try:
-        return msgspec.json.decode(text, type=Default)
-    except (msgspec.DecodeError, RecursionError):
-        raise PrivateFileError(f"{path} is damaged: `opsconsole coordinator use NAME` writes it anew") from None
+    return read_record(path, Default, "`opsconsole coordinator use NAME` writes it anew")
 
 
 def write_default(default: Default) -> None:
     """Raises PrivateFileError."""
-    write_private(_default_path(), msgspec.json.encode(default).decode() + "\n")
+    write_record(_default_path(), default)
 
 
 def _default_path() -> Path:

@@ -9,10 +9,13 @@ import os
 import secrets
 import stat
 from pathlib import Path
+from typing import TypeVar
 
 from opsconsole_protocol.error import OpsconsoleError
 
 _SIZE_MAX = 64 * 1024
+
+T = TypeVar("T")
 
 
 class PrivateFileError(OpsconsoleError):
@@ -63,6 +66,29 @@ def read_private(path: Path) -> str | None:
         raise PrivateFileError(f"{path} is not text: restore it from a backup, or remove it") from None
     finally:
         os.close(descriptor)
+
+
+def read_record(path: Path, kind: type[T], remedy: str) -> T | None:
+    """A private file of JSON as a value of that kind, or None if there is no such file.
+
+    Raises PrivateFileError as `read_private` does, and with `remedy` where the file is damaged.
+    """
+    import msgspec
+
+    text = read_private(path)
+    if text is None:
+        return None
+    try:
+        return msgspec.json.decode(text, type=kind)
+    except (msgspec.DecodeError, RecursionError):
+        raise PrivateFileError(f"{path} is damaged: {remedy}") from None
+
+
+def write_record(path: Path, value: object) -> None:
+    """Write a value that `read_record` reads back, as `write_private` does."""
+    import msgspec
+
+    write_private(path, msgspec.json.encode(value).decode() + "\n")
 
 
 def check_mode(path: Path, mode: int) -> None:

@@ -52,6 +52,7 @@ def test_an_invitation_that_waits_in_the_state_folder_is_used_once_and_wiped(doo
 
 
 def test_a_person_names_the_coordinator_once(door: Lab, tmp_path: Path) -> None:
+    door.agent("gpu-c", "--join", door.invite(), environ=HERE)
     own = HERE | {"HOME": str(tmp_path)}
     line = door.invite("operator", name="ada")
     first = door.run("jobs", "--connect", line, environ=own)
