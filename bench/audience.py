@@ -19,7 +19,7 @@ import msgspec
 
 from opsconsole.fleet import Fleet
 from opsconsole_protocol import PROTOCOL_VERSION, api, codec
-from opsconsole_protocol.dial import dial
+from opsconsole_protocol.host.dial import dial
 
 LISTS = ("jobs", "workers", "show", "events", "whole view")
 

@@ -16,13 +16,13 @@ from textual.app import App, ComposeResult
 from textual.strip import Strip
 from textual.widget import Widget
 
-from opsconsole_console.widget import format as fmt
+from opsconsole_console import format as fmt
 from opsconsole_console.widget.bar import progress
 from opsconsole_console.widget.column import Column
 from opsconsole_console.widget.live_table import LiveTable
 from opsconsole_console.widget.log_view import LogView
 from opsconsole_console.widget.sign import sign
-from opsconsole_protocol.frame import Source
+from opsconsole_protocol.link.frame import Source
 from opsconsole_protocol.log import LogLine
 
 SIZE = (160, 45)

@@ -8,8 +8,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from opsconsole_agent.keeper.link import KeeperLink
-from opsconsole_agent.keeper.message import AttemptExited, StartCommand
+from opsconsole_agent.keeper_client.keeper_client import KeeperLink
+from opsconsole_agent.keeper_client.message import AttemptExited, StartCommand
 from opsconsole_protocol.ids import AttemptId
 
 PROGRAM = "/bin/true"

@@ -24,7 +24,7 @@ ROUNDS = 9
 _START = """
 import asyncio, resource, sys, time
 from pathlib import Path
-from opsconsole_coordinator.server.kernel import Kernel
+from opsconsole_coordinator.server.commit_loop import Kernel
 from opsconsole_coordinator.store.database import Database
 
 async def main():

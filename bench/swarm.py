@@ -12,9 +12,9 @@ import time
 from typing import TYPE_CHECKING
 
 from opsconsole_protocol import PROTOCOL_VERSION, codec, link
-from opsconsole_protocol.dial import dial
+from opsconsole_protocol.host.dial import dial
 from opsconsole_protocol.ids import WorkerId, spell
-from opsconsole_protocol.secret import SECRET_BYTES, new_secret
+from opsconsole_protocol.trust.secret import SECRET_BYTES, new_secret
 
 if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 
 from websockets.asyncio.server import ServerConnection
 
-from opsconsole_protocol import proof
+from opsconsole_protocol.trust import proof
 
 
 def proving(tokens: Callable[[], Iterable[str]]) -> type[ServerConnection]:

@@ -10,24 +10,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from opsconsole_agent.conductor import Conductor
 from opsconsole_agent.core import AgentCore, StopAll
-from opsconsole_agent.credential import Credential, StateLock, ensure_credential, keep_joined
-from opsconsole_agent.desk import Description, Desk
-from opsconsole_agent.engine import ProcessEngine
-from opsconsole_agent.keeper.link import KeeperLink
-from opsconsole_agent.link import CoordinatorLink, Target
+from opsconsole_agent.core_runner import Conductor
+from opsconsole_agent.engine.process_engine import ProcessEngine
+from opsconsole_agent.engine.staging import Home, Staging
+from opsconsole_agent.engine.task_user import TaskUser, find_task_user
+from opsconsole_agent.keeper_client.keeper_client import KeeperLink
+from opsconsole_agent.link.coordinator_link import CoordinatorLink, Target
+from opsconsole_agent.link.message_handler import Description, Desk
 from opsconsole_agent.log.shipper import KEPT_DAYS, LogShipper
-from opsconsole_agent.membership import Membership, save_membership
 from opsconsole_agent.probe.io_path import WorkerIOConfig, check
 from opsconsole_agent.probe.mount import LOCAL, filesystem_label
-from opsconsole_agent.staging import Home, Staging
-from opsconsole_agent.state import ATTEMPTS_FOLDER, StateFolder
-from opsconsole_agent.task_user import TaskUser, find_task_user
+from opsconsole_agent.state.credential import Credential, StateLock, ensure_credential, keep_joined
+from opsconsole_agent.state.membership import Membership, save_membership
+from opsconsole_agent.state.state_folder import ATTEMPTS_FOLDER, StateFolder
 from opsconsole_agent.telemetry import Telemetry
 from opsconsole_protocol.error import InvalidRequest
+from opsconsole_protocol.host.private_file import PrivateFileError
 from opsconsole_protocol.ids import AttemptId
-from opsconsole_protocol.private_file import PrivateFileError
 
 STOP_TIMEOUT_S = 60.0
 FAREWELL_S = 5.0

@@ -15,7 +15,7 @@ from opsconsole_protocol import PROTOCOL_VERSION
 from opsconsole_protocol.api import Answer, AnyAnswer, AnyRequest, Call, Failure, Hello, ServerMessage, Update, Welcome
 from opsconsole_protocol.codec import FRAME_BYTES_MAX, Codec, check_request, client_side
 from opsconsole_protocol.error import OpsconsoleError, ProtocolError, Unavailable, VersionMismatch, from_code
-from opsconsole_protocol.invitation import INVITATION_HEADER
+from opsconsole_protocol.trust.invitation import INVITATION_HEADER
 
 if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
@@ -50,7 +50,7 @@ class Connection:
     @classmethod
     async def open(cls, target: Target, client: str = _CLIENT) -> Connection:
         """Connect and greet. Raises what `dial` raises, Unavailable, VersionMismatch, or the server's refusal."""
-        from opsconsole_protocol.dial import dial
+        from opsconsole_protocol.host.dial import dial
 
         headers = {"Authorization": f"Bearer {target.token}"}
         if target.invitation is not None:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import msgspec
 
-from opsconsole_protocol.data_folder import LOCK_FILE
-from opsconsole_protocol.endpoint import Endpoint
 from opsconsole_protocol.error import OpsconsoleError
-from opsconsole_protocol.private_file import read_private
+from opsconsole_protocol.host.data_folder import LOCK_FILE
+from opsconsole_protocol.host.endpoint import Endpoint
+from opsconsole_protocol.host.private_file import read_private
 
 
 class EndpointError(OpsconsoleError):

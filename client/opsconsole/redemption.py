@@ -14,9 +14,9 @@ from pathlib import Path
 import msgspec
 
 from opsconsole.target import Target
-from opsconsole_protocol.invitation import Invitation
-from opsconsole_protocol.private_file import read_record, write_record
-from opsconsole_protocol.secret import SECRET_BYTES, new_secret
+from opsconsole_protocol.host.private_file import read_record, write_record
+from opsconsole_protocol.trust.invitation import Invitation
+from opsconsole_protocol.trust.secret import SECRET_BYTES, new_secret
 
 
 class Redemption(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,9 +13,9 @@ import msgspec
 
 from opsconsole import redemption
 from opsconsole.redemption import Redemption
-from opsconsole_protocol.address import host_of
 from opsconsole_protocol.error import Conflict, InvalidRequest, NotFound
-from opsconsole_protocol.private_file import read_record, write_record
+from opsconsole_protocol.host.private_file import read_record, write_record
+from opsconsole_protocol.trust.address import host_of
 
 LOCAL = "local"
 """The name of this machine's own coordinator, whether one runs or not."""

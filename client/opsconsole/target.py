@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from opsconsole_protocol.data_folder import ENDPOINT_FILE, TOKEN_FILE
 from opsconsole_protocol.error import InvalidRequest, NotFound, Unauthenticated
+from opsconsole_protocol.host.data_folder import ENDPOINT_FILE, TOKEN_FILE
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ def default_url(environ: Mapping[str, str] | None = None) -> str | None:
 
 def _of_url(url: str, token: str | None, certificate_hash: str | None, environ: Mapping[str, str]) -> Target:
     from opsconsole import redemption, saved
-    from opsconsole_protocol.invitation import parse_url
+    from opsconsole_protocol.trust.invitation import parse_url
 
     if url == saved.LOCAL:
         return _of_data_dir(default_data_dir(environ), token)
@@ -117,7 +117,7 @@ def _of_data_dir_or_none(data_dir: Path) -> Target | None:
 
 def _of_data_dir(data_dir: Path, token: str | None) -> Target:
     from opsconsole.endpoint import read_endpoint
-    from opsconsole_protocol.private_file import read_private
+    from opsconsole_protocol.host.private_file import read_private
 
     endpoint = read_endpoint(data_dir / ENDPOINT_FILE)
     if endpoint is None:

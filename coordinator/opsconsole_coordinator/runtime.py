@@ -18,27 +18,27 @@ from socket import gethostname
 
 import msgspec
 
-from opsconsole_coordinator.server import web
+from opsconsole_coordinator.gc_timer import Heap
+from opsconsole_coordinator.http import web
 from opsconsole_coordinator.server.cleaning import Cleaning
-from opsconsole_coordinator.server.desk import Desk
-from opsconsole_coordinator.server.heap import Heap
+from opsconsole_coordinator.server.commit_loop import Kernel
 from opsconsole_coordinator.server.hub import Hub
 from opsconsole_coordinator.server.identity import Identities
-from opsconsole_coordinator.server.kernel import Kernel
-from opsconsole_coordinator.server.log_room import LOG_FILES, LogRoom
+from opsconsole_coordinator.server.log_service import LOG_FILES, LogRoom
+from opsconsole_coordinator.server.operator_api import Desk
 from opsconsole_coordinator.server.retention import Keep, Retention
-from opsconsole_coordinator.server.shelf import Shelf
+from opsconsole_coordinator.server.worker_row_cache import Shelf
 from opsconsole_coordinator.store import folder, query
 from opsconsole_coordinator.store.database import FILE_NAME, Database
 from opsconsole_coordinator.trust import certificate, token_file
 from opsconsole_coordinator.trust.credential import Role
-from opsconsole_protocol.address import is_loopback
-from opsconsole_protocol.data_folder import ENDPOINT_FILE, LOCK_FILE
-from opsconsole_protocol.endpoint import Endpoint
 from opsconsole_protocol.error import Conflict, InvalidRequest, Unavailable
+from opsconsole_protocol.host.data_folder import ENDPOINT_FILE, LOCK_FILE
+from opsconsole_protocol.host.endpoint import Endpoint
+from opsconsole_protocol.host.private_file import write_private
 from opsconsole_protocol.ids import spell
 from opsconsole_protocol.link import ATTEMPT_LOG_BYTES
-from opsconsole_protocol.private_file import write_private
+from opsconsole_protocol.trust.address import is_loopback
 
 log = logging.getLogger("opsconsole.coordinator")
 

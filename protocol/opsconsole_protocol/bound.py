@@ -1,6 +1,6 @@
 """How long what comes from outside may be: one set of lengths, from the command line to the wire to a worker.
 
-What passes the operator's edge (`spec.py`, `api/request.py`) passes the agent's (`link.py`), since both are written in
+What passes the operator's edge (`spec.py`, `api/request.py`) passes the agent's (`link/message.py`), since both are written in
 these words. A *tree* is free-form: nested mappings and lists of plain values, bounded as a whole.
 """
 

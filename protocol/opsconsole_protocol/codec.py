@@ -1,6 +1,6 @@
 """Messages to bytes and back. A frame holds a batch: a msgpack array of tagged structs.
 
-Binary log frames (`frame.py`) share the connection; their first byte can't begin a msgpack array.
+Binary log frames (`link/frame.py`) share the connection; their first byte can't begin a msgpack array.
 """
 
 from collections.abc import Sequence

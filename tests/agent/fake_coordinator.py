@@ -1,4 +1,4 @@
-"""A coordinator that speaks `link.py` and keeps everything in memory: what an agent is tested against."""
+"""A coordinator that speaks `protocol/link` and keeps everything in memory: what an agent is tested against."""
 
 import asyncio
 from collections.abc import Callable
@@ -10,9 +10,9 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from opsconsole_protocol import PROTOCOL_VERSION, codec, link
-from opsconsole_protocol.frame import decode_frame
 from opsconsole_protocol.ids import AttemptId
 from opsconsole_protocol.link import Desired, Mode, Observed, Want
+from opsconsole_protocol.link.frame import decode_frame
 from opsconsole_protocol.state import AttemptState, is_attempt_finished
 from tests.agent.core.script import make_launch
 from tests.proving import proving

@@ -15,7 +15,9 @@ def loaded_by(statement: str) -> set[str]:
 
 @pytest.mark.process
 def test_an_agent_never_loads_a_screen_or_a_coordinator() -> None:
-    loaded = loaded_by("import opsconsole_agent.runtime, opsconsole_agent.link, websockets.asyncio.client")
+    loaded = loaded_by(
+        "import opsconsole_agent.runtime, opsconsole_agent.link.coordinator_link, websockets.asyncio.client"
+    )
     assert not loaded & {"textual", "rich", "opsconsole_console", "opsconsole_coordinator", "opsconsole", "aiosqlite"}
 
 

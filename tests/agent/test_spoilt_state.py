@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from opsconsole_agent.keeper.process import look
+from opsconsole_protocol.host.private_file import PrivateFileError
 from opsconsole_protocol.link import Mode
-from opsconsole_protocol.private_file import PrivateFileError
 from tests.agent.conftest import RunningAgent, StartAgent
 from tests.agent.fake_coordinator import FakeCoordinator
 from tests.agent.keeper.test_state_file import SPOILERS

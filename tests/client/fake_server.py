@@ -22,15 +22,15 @@ from websockets.http11 import Request, Response
 from opsconsole.target import Target
 from opsconsole_protocol import PROTOCOL_VERSION, api
 from opsconsole_protocol.codec import server_side
-from opsconsole_protocol.data_folder import ENDPOINT_FILE, TOKEN_FILE
-from opsconsole_protocol.endpoint import Endpoint
 from opsconsole_protocol.error import InvalidRequest, NotFound, OpsconsoleError
-from opsconsole_protocol.frame import Source
-from opsconsole_protocol.invitation import INVITATION_HEADER
+from opsconsole_protocol.host.data_folder import ENDPOINT_FILE, TOKEN_FILE
+from opsconsole_protocol.host.endpoint import Endpoint
+from opsconsole_protocol.host.private_file import write_private
+from opsconsole_protocol.link.frame import Source
 from opsconsole_protocol.log import LogLine, LogPage, LogQuery
-from opsconsole_protocol.private_file import write_private
 from opsconsole_protocol.spec import JobSpec
 from opsconsole_protocol.state import TaskState, is_task_finished
+from opsconsole_protocol.trust.invitation import INVITATION_HEADER
 from tests.client.row import NOW_MS, job_row, task_row, worker_row
 from tests.proving import proving
 

@@ -10,11 +10,11 @@ import pytest
 from opsconsole import redemption
 from opsconsole.endpoint import EndpointError
 from opsconsole.target import Target, default_data_dir, resolve
-from opsconsole_protocol.data_folder import ENDPOINT_FILE, TOKEN_FILE
-from opsconsole_protocol.endpoint import Endpoint
 from opsconsole_protocol.error import InvalidRequest, NotFound, OpsconsoleError, Unauthenticated
-from opsconsole_protocol.invitation import parse_join_line
-from opsconsole_protocol.private_file import write_private
+from opsconsole_protocol.host.data_folder import ENDPOINT_FILE, TOKEN_FILE
+from opsconsole_protocol.host.endpoint import Endpoint
+from opsconsole_protocol.host.private_file import write_private
+from opsconsole_protocol.trust.invitation import parse_join_line
 from tests.client.fake_server import TOKEN, FakeServer
 
 SECRET = "0" * 52

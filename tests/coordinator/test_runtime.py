@@ -12,8 +12,8 @@ import pytest
 
 from opsconsole_coordinator.runtime import Coordinator, CoordinatorConfig, CoordinatorThread, DataFolderInUse
 from opsconsole_protocol import api
-from opsconsole_protocol.dial import Refused, WrongCertificate, dial
 from opsconsole_protocol.error import InvalidRequest, OpsconsoleError
+from opsconsole_protocol.host.dial import Refused, WrongCertificate, dial
 from tests.coordinator.server.peer import Operator, site
 
 

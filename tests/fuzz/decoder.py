@@ -17,12 +17,14 @@ import msgspec
 from textual.color import ColorParseError
 
 from opsconsole import endpoint, redemption, saved, sweep
-from opsconsole_agent import credential, membership, state
-from opsconsole_agent.keeper import command, journal, message, wire
+from opsconsole_agent.keeper import command, journal
 from opsconsole_agent.keeper.attempt import Attempt, exited_line, frozen_line, started_line
 from opsconsole_agent.keeper.fault import Refused
-from opsconsole_console import config, theme
+from opsconsole_agent.keeper_client import message, wire
+from opsconsole_agent.state import credential, membership, state_folder
+from opsconsole_console import theme
 from opsconsole_console.app import memory
+from opsconsole_console.boot import config
 from opsconsole_console.cli.template import read_parameter
 from opsconsole_console.widget import ansi, palette
 from opsconsole_coordinator.core import reconcile
@@ -31,19 +33,12 @@ from opsconsole_coordinator.log.record import read_file_head
 from opsconsole_coordinator.store import query
 from opsconsole_coordinator.store.schema import StoreError
 from opsconsole_coordinator.trust import token_file
-from opsconsole_protocol import (
-    address,
-    codec,
-    frame,
-    ids,
-    invitation,
-    job_filter,
-    private_file,
-    quantity,
-    requirement,
-    template,
-)
+from opsconsole_protocol import codec, ids, quantity, requirement, template
+from opsconsole_protocol.api import job_filter
 from opsconsole_protocol.error import InvalidRequest, OpsconsoleError, ProtocolError, VersionMismatch
+from opsconsole_protocol.host import private_file
+from opsconsole_protocol.link import frame
+from opsconsole_protocol.trust import address, invitation
 
 GOLDEN = Path(__file__).resolve().parent.parent / "protocol" / "golden"
 EXAMPLE = Path(config.__file__).with_name("config.example.toml")
@@ -237,7 +232,7 @@ def _file(read: Callable[[Path], object], name: str = "file") -> Callable[[bytes
 
 
 def _intents(path: Path) -> None:
-    kept = state.StateFolder(path.parent)
+    kept = state_folder.StateFolder(path.parent)
     kept.folder(ids.AttemptId("a"))
     kept.make(ids.AttemptId("a"))
     path.rename(Path(kept.folder(ids.AttemptId("a"))) / "spec.json")
@@ -245,7 +240,7 @@ def _intents(path: Path) -> None:
 
 
 def _mark(path: Path) -> None:
-    kept = state.StateFolder(path.parent)
+    kept = state_folder.StateFolder(path.parent)
     kept.load_store_mark()
     kept.same_boot("b")
 
@@ -280,9 +275,11 @@ def _files() -> Iterator[Decoder]:
     log = _log_sample()
     refused = (OpsconsoleError,)
     yield Decoder("private file", private_file.__name__, _file(private_file.read_private), refused, (b"a\n",))
-    yield Decoder("intent", state.__name__, _file(_intents), (), (intent,))
-    yield Decoder("store mark", state.__name__, _file(_mark, "store.json"), (), (b'{"store_id":"s","store_seq":9}',))
-    yield Decoder("boot", state.__name__, _file(_mark, "boot"), (), (b"b",))
+    yield Decoder("intent", state_folder.__name__, _file(_intents), (), (intent,))
+    yield Decoder(
+        "store mark", state_folder.__name__, _file(_mark, "store.json"), (), (b'{"store_id":"s","store_seq":9}',)
+    )
+    yield Decoder("boot", state_folder.__name__, _file(_mark, "boot"), (), (b"b",))
     yield Decoder(
         "identity", credential.__name__, _file(lambda path: credential._parse(path, private_file.read_private(path) or "")), refused, (identity,)
     )  # fmt: skip

@@ -11,8 +11,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from opsconsole_protocol import PROTOCOL_VERSION, api, codec, link
-from opsconsole_protocol.frame import LogChunk, Source, encode_frame
 from opsconsole_protocol.ids import ALPHABET, AttemptId, JobId, WorkerId
+from opsconsole_protocol.link.frame import LogChunk, Source, encode_frame
 from opsconsole_protocol.log import LogQuery
 from opsconsole_protocol.state import AttemptState
 from tests.process.lab import Lab

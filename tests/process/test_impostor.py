@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from opsconsole_protocol.private_file import read_private
+from opsconsole_protocol.host.private_file import read_private
 from tests.process.lab import Lab, lab
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from opsconsole_protocol.invitation import parse_join_line
+from opsconsole_protocol.trust.invitation import parse_join_line
 from tests.process.lab import Lab, lab
 from tests.process.test_trust import free_port
 

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from opsconsole_coordinator.trust.certificate import ensure_certificate, server_context
-from opsconsole_protocol.invitation import parse_join_line
+from opsconsole_protocol.trust.invitation import parse_join_line
 from tests.process.lab import Lab, lab
 
 

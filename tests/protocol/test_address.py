@@ -2,7 +2,7 @@
 
 import pytest
 
-from opsconsole_protocol.address import InvalidAddress, host_of, is_loopback, normal_url
+from opsconsole_protocol.trust.address import InvalidAddress, host_of, is_loopback, normal_url
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from opsconsole_protocol import api, codec, link
 from opsconsole_protocol.codec import FRAME_BYTES_MAX, Codec, agent_side, client_side, coordinator_side, server_side
 from opsconsole_protocol.error import ProtocolError
-from opsconsole_protocol.frame import LogChunk, Source, decode_frame, encode_frame
+from opsconsole_protocol.link.frame import LogChunk, Source, decode_frame, encode_frame
 from tests.protocol import sample, strategy
 from tests.protocol.refusal import may_refuse
 

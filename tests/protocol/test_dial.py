@@ -18,9 +18,9 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from opsconsole_coordinator.trust.certificate import ensure_certificate, fingerprint, server_context
-from opsconsole_protocol import dial as module
-from opsconsole_protocol.address import InvalidAddress
-from opsconsole_protocol.dial import Refused, Unreachable, WrongCertificate, dial
+from opsconsole_protocol.host import dial as module
+from opsconsole_protocol.host.dial import Refused, Unreachable, WrongCertificate, dial
+from opsconsole_protocol.trust.address import InvalidAddress
 
 TOKEN = "not-for-strangers"
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from opsconsole_protocol.codec import is_batch
 from opsconsole_protocol.error import ProtocolError
-from opsconsole_protocol.frame import (
+from opsconsole_protocol.link.frame import (
     FRAME_BYTES_MAX,
     PAYLOAD_BYTES_MAX,
     FrameError,

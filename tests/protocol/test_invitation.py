@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.ids import ALPHABET
-from opsconsole_protocol.invitation import (
+from opsconsole_protocol.trust.invitation import (
     Address,
     Invitation,
     InvitationId,
@@ -14,7 +14,7 @@ from opsconsole_protocol.invitation import (
     parse_url,
     split_token,
 )
-from opsconsole_protocol.secret import new_secret
+from opsconsole_protocol.trust.secret import new_secret
 
 SECRET = new_secret(bytes(range(32)))
 HASH = "0123456789abcdef" * 4

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from opsconsole_protocol import job_filter
+from opsconsole_protocol.api import job_filter
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.requirement import CONDITIONS_MAX, LINE_CHARACTERS_MAX
 from tests.protocol import sample

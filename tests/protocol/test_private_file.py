@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from opsconsole_protocol.private_file import PrivateFileError, read_private, write_private
+from opsconsole_protocol.host.private_file import PrivateFileError, read_private, write_private
 
 
 def test_what_was_written_is_read_again_and_belongs_to_the_owner_alone(tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path: Path, mon
     def fail(_descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("opsconsole_protocol.private_file.os.fsync", fail)
+    monkeypatch.setattr("opsconsole_protocol.host.private_file.os.fsync", fail)
     with pytest.raises(PrivateFileError, match="No space left on device"):
         write_private(path, "new")
     monkeypatch.undo()

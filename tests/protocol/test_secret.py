@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opsconsole_protocol.secret import SECRET_LENGTH, hash_secret, is_hash, is_secret, matches, new_secret
+from opsconsole_protocol.trust.secret import SECRET_LENGTH, hash_secret, is_hash, is_secret, matches, new_secret
 
 
 @given(st.binary(min_size=32, max_size=32), st.binary(min_size=32, max_size=32))

@@ -15,7 +15,7 @@ PACKAGES = {
 _CALLS = {"loads", "unpack", "unpack_from", "Decoder", "JSONDecoder", "reader", "row_reader", "convert"}
 _OWNERS = {"json", "msgpack", "toml", "tomllib"}
 ELSEWHERE = {
-    "opsconsole_agent.probe.errand": "reads what our own child prints",
+    "opsconsole_agent.probe.child_call": "reads what our own child prints",
     "opsconsole_agent.keeper.service": "credentials come from the kernel",
     "opsconsole_protocol.spec": "values that a script or argparse made; tests/protocol/test_shape.py",
     "opsconsole_coordinator.runtime": "its own endpoint file; test_runtime.py spoils it",

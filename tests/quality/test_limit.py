@@ -21,12 +21,12 @@ UNITS = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "d": 24 * 3600 * 1000, 
 NO_LIMITS = {
     "agent.core.machine.FORGOTTEN_MAX": "a cache",
     "coordinator.core.ending.BACKOFF_MAX_MS": "a time",
-    "coordinator.core.history.KINDS_MAX": "a cache",
+    "coordinator.core.estimate.KINDS_MAX": "a cache",
     "coordinator.core.fleet.INPUT_ANSWER_MS_MAX": "a time",
     "coordinator.core.gang.PORT_ANSWER_MS_MAX": "a time",
-    "coordinator.server.log_room.PATIENCE_S_MAX": "a time",
+    "coordinator.server.log_service.PATIENCE_S_MAX": "a time",
     "protocol.bound.TIME_MS_MAX": "the end of the calendar",
-    "protocol.frame.FRAME_BYTES_MAX": "follows from PAYLOAD_BYTES_MAX",
+    "protocol.link.frame.FRAME_BYTES_MAX": "follows from PAYLOAD_BYTES_MAX",
     "client.fleet_link.BACKOFF_MAX_S": "a time",
 }
 _ROW = re.compile(r"^\| [^|]+ \| (?P<limit>[^|]+) \| [^|]+ \| `(?P<name>[^`|]+)` \|$", re.MULTILINE)

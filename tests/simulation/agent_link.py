@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 from opsconsole_agent.core import Contact, Event, LinkDown, LinkUp
 from opsconsole_protocol import PROTOCOL_VERSION, codec, link
-from opsconsole_protocol.frame import LogChunk, encode_frame
 from opsconsole_protocol.ids import AttemptId, WorkerId
+from opsconsole_protocol.link.frame import LogChunk, encode_frame
 from opsconsole_protocol.log import Source
 from tests.simulation.network import End, Network
 from tests.simulation.virtual import Timer

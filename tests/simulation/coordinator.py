@@ -5,21 +5,21 @@ from collections.abc import Callable
 from typing import Any
 
 from opsconsole_coordinator.core.fleet import Fleet
-from opsconsole_coordinator.server import agent_session, cleaning, desk, kernel, outbox
+from opsconsole_coordinator.server import agent_session, cleaning, commit_loop, operator_api, outbox
 from opsconsole_coordinator.server.identity import Caller
 from opsconsole_coordinator.server.retention import Keep, Retention
-from opsconsole_coordinator.server.shelf import Shelf
+from opsconsole_coordinator.server.worker_row_cache import Shelf
 from opsconsole_coordinator.trust.credential import Role
 from opsconsole_protocol import api
 from opsconsole_protocol.error import OpsconsoleError, Unavailable
-from opsconsole_protocol.frame import LogChunk
 from opsconsole_protocol.ids import SessionId, WorkerId
+from opsconsole_protocol.link.frame import LogChunk
 from tests.simulation.network import Connection, Network
 from tests.simulation.store import Disk, MemoryDatabase, MemoryLogs, NotingJournal
 from tests.simulation.virtual import Aio, Loop, Queue
 
 EPOCH_MS = 1_700_000_000_000
-_MODULES: tuple[Any, ...] = (kernel, agent_session, outbox, desk)
+_MODULES: tuple[Any, ...] = (commit_loop, agent_session, outbox, operator_api)
 
 
 class _Clock:
@@ -60,14 +60,14 @@ class Life:
         self.aio = Aio(loop)
         for module in _MODULES:
             module.asyncio = self.aio
-        self.kernel = kernel.Kernel(MemoryDatabase(disk), "simulated")
-        vars(kernel)["journal"] = NotingJournal(disk, self.kernel.sessions)
+        self.kernel = commit_loop.Kernel(MemoryDatabase(disk), "simulated")
+        vars(commit_loop)["journal"] = NotingJournal(disk, self.kernel.sessions)
         self.kernel.clock = _Clock(loop)  # type: ignore[assignment]
         self.logs = MemoryLogs(disk, check_log)
         self.kernel.log_offsets = self.logs.offsets
         retention = Retention(self.kernel, self.logs, Keep())  # type: ignore[arg-type]
         tidy = cleaning.Cleaning(self.kernel, self.logs, retention)  # type: ignore[arg-type]
-        self.desk = desk.Desk(self.kernel, self.logs, None, Shelf(self.kernel), tidy, lambda: "")  # type: ignore[arg-type]
+        self.desk = operator_api.Desk(self.kernel, self.logs, None, Shelf(self.kernel), tidy, lambda: "")  # type: ignore[arg-type]
         self.is_serving = False
         self._rng = rng
         self._sessions = 0

@@ -12,9 +12,9 @@ from opsconsole_agent.core import AgentCore
 from opsconsole_agent.core.attempt import Phase
 from opsconsole_agent.core.lifecycle import Lifecycle
 from opsconsole_coordinator.core import ending, gang, placement, reconcile, reservation, schedule, submission
+from opsconsole_coordinator.core.dry_run import Rehearsal
 from opsconsole_coordinator.core.model import Attempt
-from opsconsole_coordinator.core.rehearsal import Rehearsal
-from opsconsole_coordinator.server import kernel
+from opsconsole_coordinator.server import commit_loop
 from opsconsole_coordinator.store import rebuild
 from opsconsole_protocol import link
 from opsconsole_protocol.ids import JobId
@@ -53,7 +53,7 @@ def _effects_before_commit() -> AbstractContextManager[object]:
 
 
 def _failed_commit_acknowledged(real: Any) -> Any:
-    async def recover(self: kernel.Kernel, error: Any, waiters: Any) -> None:
+    async def recover(self: commit_loop.Kernel, error: Any, waiters: Any) -> None:
         for waiter in waiters:
             waiter.set_result(None)
         await real(self, error, [])
@@ -226,7 +226,7 @@ _SILENCE = ("stall", "stall_up", "half_open", "cut")
 
 MUTATIONS = (
     Mutation("effects released before the commit", _effects_before_commit, ("slow_disk", "coordinator_crash", "commit_failure")),
-    Mutation("a failed commit acknowledged", _wrap(kernel.Kernel, "_recover", _failed_commit_acknowledged), ("commit_failure",)),
+    Mutation("a failed commit acknowledged", _wrap(commit_loop.Kernel, "_recover", _failed_commit_acknowledged), ("commit_failure",)),
     Mutation("a stale report accepted", _wrap(reconcile, "_take", _stale_report), (*_SILENCE, "reboot")),
     Mutation("a snapshot that crosses an assignment taken for a loss", _wrap(reconcile, "_reconcile", _snapshot_crossing), (*_SILENCE, "slow_net")),
     Mutation("a restored backup that stops live work", _wrap(reconcile, "_begin_adopting", _nothing), ("restore",)),

@@ -8,16 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from opsconsole_coordinator.core.effect import Batch
+from opsconsole_coordinator.core.batch import Batch
 from opsconsole_coordinator.core.model import Attempt, Task
-from opsconsole_coordinator.server.kernel import Session
+from opsconsole_coordinator.server.commit_loop import Session
 from opsconsole_coordinator.store import journal
 from opsconsole_coordinator.store.database import Database, _snapshot, _transact
 from opsconsole_coordinator.store.schema import StoreError, prepare
 from opsconsole_protocol.api import JobRow
 from opsconsole_protocol.error import Unavailable
-from opsconsole_protocol.frame import LogChunk
 from opsconsole_protocol.ids import AttemptId, JobId, WorkerId
+from opsconsole_protocol.link.frame import LogChunk
 from tests.simulation.virtual import Future, Loop
 
 R = TypeVar("R")

@@ -13,7 +13,7 @@ from opsconsole_agent.core import Effect, RewindLog
 from opsconsole_coordinator.core import placement
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.model import Job
-from opsconsole_coordinator.server import agent_session, desk, kernel, outbox
+from opsconsole_coordinator.server import agent_session, commit_loop, operator_api, outbox
 from opsconsole_coordinator.store import rebuild
 from opsconsole_protocol import api
 from opsconsole_protocol.ids import AttemptId
@@ -358,10 +358,10 @@ class _Log:
 def _shell_patches(log: _Log) -> list[AbstractContextManager[object]]:
     """Put the shell's modules back as they were, afterwards."""
     patches: list[AbstractContextManager[object]] = [
-        mock.patch.object(module, "asyncio", None) for module in (kernel, agent_session, outbox, desk)
+        mock.patch.object(module, "asyncio", None) for module in (commit_loop, agent_session, outbox, operator_api)
     ]
-    patches.append(mock.patch.object(kernel, "journal", None))
-    patches += [mock.patch.object(module, "log", log) for module in (kernel, agent_session)]
+    patches.append(mock.patch.object(commit_loop, "journal", None))
+    patches += [mock.patch.object(module, "log", log) for module in (commit_loop, agent_session)]
     return patches
 
 

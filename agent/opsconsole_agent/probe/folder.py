@@ -3,7 +3,7 @@
 import os
 import threading
 
-from opsconsole_agent.probe.patience import Patience
+from opsconsole_agent.probe.timed_call import Patience
 
 _PATIENCE_S = 5.0
 _FOLDERS_MAX = 1_000

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from opsconsole_agent.probe import nvml
 from opsconsole_agent.probe.nvml import Nvml, NvmlError, Share
-from opsconsole_agent.probe.patience import Patience
+from opsconsole_agent.probe.timed_call import Patience
 from opsconsole_agent.probe.xid import XidBook
 
 _log = logging.getLogger(__name__)

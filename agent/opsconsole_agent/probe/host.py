@@ -10,8 +10,8 @@ from pathlib import Path
 import psutil
 
 from opsconsole_agent.probe.cgroup import Cgroup
-from opsconsole_agent.probe.patience import Patience
 from opsconsole_agent.probe.room import takes_files
+from opsconsole_agent.probe.timed_call import Patience
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _CPU_INFO = Path("/proc/cpuinfo")

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from opsconsole_agent.keeper.message import User
+from opsconsole_agent.keeper_client.message import User
 from opsconsole_agent.probe import io_child
-from opsconsole_agent.probe.errand import Errand
+from opsconsole_agent.probe.child_call import Errand
 from opsconsole_agent.probe.mount import LOCAL, filesystem_label
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.input_name import check_input_name

@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from opsconsole_agent.probe.patience import Patience
+from opsconsole_agent.probe.timed_call import Patience
 
 FULL_BELOW_BYTES = 64 * 1024
 """A disk with less room than this counts as full for what runs."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from textual.app import App
 from textual.timer import Timer
 
-from opsconsole_console.app.announcement import GAP_S, Notify, announcement, sequence
+from opsconsole_console.model.announcement import GAP_S, Notify, announcement, sequence
 from opsconsole_protocol.api import JobRow
 
 

@@ -17,25 +17,25 @@ from textual.worker import Worker
 
 from opsconsole.fleet import Change
 from opsconsole_console import theme as themes
-from opsconsole_console.app.announcement import Notify
 from opsconsole_console.app.announcer import Announcer
 from opsconsole_console.app.clipboard import Clipboard
-from opsconsole_console.app.clock import Clock, wall_clock
 from opsconsole_console.app.fault import FILE_NAME, Faults, guard, is_painting
 from opsconsole_console.app.key_gate import KeyGate
-from opsconsole_console.app.leave import Needs, needs, question_detail
 from opsconsole_console.app.memory import ConsoleState, Memory
-from opsconsole_console.app.model import Model
 from opsconsole_console.app.navigation import Navigation
-from opsconsole_console.app.operation import Operations, Severity
 from opsconsole_console.app.palette import ConsoleCommands
 from opsconsole_console.app.recollection import Recollection
-from opsconsole_console.app.source import Contact, FleetSource, ask
 from opsconsole_console.app.stopped import mend_when_continued
+from opsconsole_console.model.announcement import Notify
+from opsconsole_console.model.clock import Clock, wall_clock
+from opsconsole_console.model.leave import Needs, needs, question_detail
+from opsconsole_console.model.model import Model
 from opsconsole_console.screen.main.main_screen import MainScreen
 from opsconsole_console.screen.part.confirm_screen import ConfirmScreen
 from opsconsole_console.screen.part.contact_line import show_contact
 from opsconsole_console.screen.part.home import begin
+from opsconsole_console.service.operations import Operations, Severity
+from opsconsole_console.service.source import Contact, FleetSource, ask
 from opsconsole_console.visible import clean
 from opsconsole_protocol.api import AskHealth, Health
 from opsconsole_protocol.error import OpsconsoleError, Unavailable
@@ -169,7 +169,7 @@ class ConsoleApp(Navigation):
 
     def _cover(self, text: str) -> None:
         """Take the screen away that can't be painted; the first one stays, covered."""
-        from opsconsole_console.screen.fault_screen import FaultScreen
+        from opsconsole_console.screen.fault.fault_screen import FaultScreen
 
         if len(self.screen_stack) > 1 and not isinstance(self.screen, FaultScreen):
             self.call_later(self.pop_screen)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from opsconsole_protocol.private_file import write_private
+from opsconsole_protocol.host.private_file import write_private
 
 OSC52_BYTES_MAX = 74_994
 """As many bytes of text as terminals take: more is dropped, not cut."""

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import msgspec
 
-from opsconsole_console.app.failure import Seen
+from opsconsole_console.model.failure import Seen
 from opsconsole_protocol.error import OpsconsoleError
-from opsconsole_protocol.private_file import read_private, write_private
+from opsconsole_protocol.host.private_file import read_private, write_private
 
 _LOGS_MAX = 9
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 from textual.app import App
 
 from opsconsole.job_page import after
-from opsconsole_console.app import command as commands
-from opsconsole_console.app.command import Command, Names
-from opsconsole_console.app.log_feeder import LogTarget
-from opsconsole_console.app.model import Model
-from opsconsole_console.app.operation import Operations, Severity
-from opsconsole_console.app.source import FleetSource, ask
-from opsconsole_console.widget import format as fmt
+from opsconsole_console import format as fmt
+from opsconsole_console.model import command as commands
+from opsconsole_console.model.command import Command, Names
+from opsconsole_console.model.model import Model
+from opsconsole_console.service.log_feeder import LogTarget
+from opsconsole_console.service.operations import Operations, Severity
+from opsconsole_console.service.source import FleetSource, ask
 from opsconsole_protocol.api import DetailAnswer, JobList, JobRow, ListJobs, ShowJob
 from opsconsole_protocol.error import InvalidRequest, NotFound, OpsconsoleError
 from opsconsole_protocol.state import TaskState
@@ -94,8 +94,8 @@ class Navigation(App[int]):
 
     def open_why(self, job_id: str) -> None:
         """Why a job stands where it stands, or how it came to its end."""
-        from opsconsole_console.screen.ended_screen import EndedScreen
-        from opsconsole_console.screen.why_screen import WhyScreen
+        from opsconsole_console.screen.ended.ended_screen import EndedScreen
+        from opsconsole_console.screen.why.why_screen import WhyScreen
 
         job = self.model.job(job_id)
         has_failed = job is not None and job.finished_at_ms is not None and job.state != TaskState.SUCCEEDED
@@ -103,7 +103,7 @@ class Navigation(App[int]):
 
     def open_spec(self, job_id: str) -> None:
         """A job's whole spec."""
-        from opsconsole_console.screen.text_screen import spec_screen
+        from opsconsole_console.screen.text.text_screen import spec_screen
 
         async def show() -> None:
             detail = (await ask(self.source, ShowJob(id=job_id, tasks_limit=0, events_limit=0), DetailAnswer)).detail
@@ -113,7 +113,7 @@ class Navigation(App[int]):
 
     def open_properties(self, worker_id: str) -> None:
         """All that a worker says about itself."""
-        from opsconsole_console.screen.text_screen import properties_screen
+        from opsconsole_console.screen.text.text_screen import properties_screen
 
         worker = self.model.fleet.workers.get(worker_id)
         if worker is not None:
@@ -121,13 +121,13 @@ class Navigation(App[int]):
 
     def open_events(self, filter_text: str = "") -> None:
         """Who did what, when and why."""
-        from opsconsole_console.screen.event_screen import EventScreen
+        from opsconsole_console.screen.event.event_screen import EventScreen
 
         self.push_screen(EventScreen(self.model, self.source, filter_text))
 
     def open_invite(self) -> None:
         """Somebody new: a host, or a person."""
-        from opsconsole_console.screen.invite_screen import InviteScreen
+        from opsconsole_console.screen.invite.invite_screen import InviteScreen
 
         self.push_screen(InviteScreen(self.model, self.source))
 
@@ -142,7 +142,7 @@ class Navigation(App[int]):
 
         async def show() -> None:
             detail = (await ask(self.source, ShowJob(id=job_id, tasks_limit=0, events_limit=0), DetailAnswer)).detail
-            from opsconsole_console.app.draft import from_spec
+            from opsconsole_console.model.draft import from_spec
             from opsconsole_console.screen.new_job.new_job_screen import NewJobScreen
 
             self.push_screen(NewJobScreen(self.model, self.source, from_spec(detail.spec)))
@@ -164,7 +164,7 @@ class Navigation(App[int]):
             self.call_later(self.main.job_pane.show_job, job.id)
 
     def action_help(self) -> None:
-        from opsconsole_console.screen.help_screen import HelpScreen, keys_of
+        from opsconsole_console.screen.help.help_screen import HelpScreen, keys_of
         from opsconsole_console.screen.main.log_pane import LogPane
         from opsconsole_console.screen.part.table_pane import TablePane
         from opsconsole_console.widget.log_view import LogView
@@ -201,7 +201,7 @@ class Navigation(App[int]):
     # -- the command line -------------------------------------------------------------------------------------------
 
     def action_command_line(self) -> None:
-        from opsconsole_console.screen.command_screen import CommandScreen
+        from opsconsole_console.screen.command.command_screen import CommandScreen
 
         self.push_screen(CommandScreen(self.names(), read_only=self.read_only), self.run_line)
 

@@ -8,8 +8,8 @@ from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
 from textual.fuzzy import Matcher
 
-from opsconsole_console.app.command import KINDS
 from opsconsole_console.app.navigation import Navigation
+from opsconsole_console.model.command import KINDS
 from opsconsole_console.widget.words import plain
 
 _JOBS_MAX = 1_000

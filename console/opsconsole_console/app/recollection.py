@@ -6,8 +6,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from opsconsole_console import theme as themes
-from opsconsole_console.app.log_feeder import LogTarget
 from opsconsole_console.app.memory import ConsoleState, LogState, Memory, TableState
+from opsconsole_console.service.log_feeder import LogTarget
 from opsconsole_protocol.error import InvalidRequest, OpsconsoleError
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from opsconsole_console.app.announcement import Notify
+    from opsconsole_console.model.announcement import Notify
 
 __all__ = ["Target", "run_app"]
 
@@ -42,8 +42,8 @@ def run_app(
     ids to keys, several separated by commas.
     """
     from opsconsole_console.app.app import ConsoleApp
-    from opsconsole_console.app.live_source import LiveSource
     from opsconsole_console.app.memory import Memory
+    from opsconsole_console.service.live_source import LiveSource
 
     for name in ("COLUMNS", "LINES"):
         os.environ.pop(name, None)  # what a shell once exported would be believed over the terminal, for ever

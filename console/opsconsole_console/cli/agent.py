@@ -17,9 +17,9 @@ from opsconsole_protocol.name import check_worker_name
 if TYPE_CHECKING:
     import asyncio
 
-    from opsconsole_agent.membership import Membership
     from opsconsole_agent.runtime import AgentConfig
-    from opsconsole_console.config import Config
+    from opsconsole_agent.state.membership import Membership
+    from opsconsole_console.boot.config import Config
 
 
 WORKER_OPTIONS = ("input_path", "output_path", "filesystem", "max_concurrent_jobs")
@@ -91,7 +91,7 @@ def make_config(args: argparse.Namespace) -> AgentConfig:
     from opsconsole_agent.log.shipper import KEPT_DAYS
     from opsconsole_agent.probe.io_path import WorkerIOConfig
     from opsconsole_agent.runtime import AgentConfig
-    from opsconsole_console.config import load_config
+    from opsconsole_console.boot.config import load_config
     from opsconsole_protocol.bound import NAME_CHARACTERS_MAX
 
     config = load_config(args.config)
@@ -141,10 +141,10 @@ def state_dir(flag: Path | None, configured: str | None, name: str | None) -> Pa
 def _coordinator(args: argparse.Namespace, config: Config, state_dir: Path) -> tuple[Membership, bool]:
     """Where to go and with what, and whether to remember it: flags, environment, the last join, the data folder."""
     from opsconsole.target import resolve
-    from opsconsole_agent.membership import Membership, load_membership
+    from opsconsole_agent.state.membership import Membership, load_membership
+    from opsconsole_console.boot.composition import named_data_dir
     from opsconsole_console.cli.session import read_token
-    from opsconsole_console.composition import named_data_dir
-    from opsconsole_protocol.invitation import parse_join_line, parse_url
+    from opsconsole_protocol.trust.invitation import parse_join_line, parse_url
 
     if args.join is not None and args.connect is not None:
         raise InvalidRequest("--join and --connect both say where to go: give one of them")

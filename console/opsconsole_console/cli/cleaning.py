@@ -116,7 +116,7 @@ def _words(one: PolicyRow) -> str:
 
 
 def _sum(cleaned: Cleaned, older_than: str) -> str:
-    from opsconsole_console.widget import format as fmt
+    from opsconsole_console import format as fmt
     from opsconsole_protocol.quantity import size_words
 
     if not cleaned.leavings:

@@ -16,7 +16,7 @@ def add(group: Group) -> None:
 
 def config(args: argparse.Namespace) -> int:
     """`opsconsole config`."""
-    from opsconsole_console.config import EXAMPLE_FILE, config_path, load_config
+    from opsconsole_console.boot.config import EXAMPLE_FILE, config_path, load_config
 
     if args.action == "example":
         put(*EXAMPLE_FILE.read_text(encoding="utf-8").splitlines())

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from opsconsole.target import TargetSource
-    from opsconsole_console.composition import Embedded
-    from opsconsole_console.config import Config
+    from opsconsole_console.boot.composition import Embedded
+    from opsconsole_console.boot.config import Config
     from opsconsole_coordinator.runtime import CoordinatorConfig
 
 _NO_TERMINAL = (
@@ -49,7 +49,7 @@ def open_console(args: argparse.Namespace) -> int:
         raise InvalidRequest(_NO_TERMINAL)
     if os.environ.get("TERM", "") in _TOO_PLAIN:
         raise InvalidRequest(_NO_SCREEN.format(os.environ["TERM"]))
-    from opsconsole_console.config import load_config
+    from opsconsole_console.boot.config import load_config
 
     config = load_config(args.config)
     return _open_remote(args, config) if _is_remote(args, config) else _open_local(args, config)
@@ -61,7 +61,7 @@ def _is_remote(args: argparse.Namespace, config: Config) -> bool:
     if args.data_dir is None and os.environ.get("OPSCONSOLE_URL"):
         return True
     from opsconsole.target import default_url
-    from opsconsole_console.composition import told_data_dir
+    from opsconsole_console.boot.composition import told_data_dir
 
     wants_own = any(getattr(args, option) for option in (*SERVE_OPTIONS, *WORKER_OPTIONS, "no_agent", "tag"))
     return not wants_own and told_data_dir(args.data_dir, args.config, config) is None and default_url() is not None
@@ -83,7 +83,7 @@ def _open_remote(args: argparse.Namespace, config: Config) -> int:
 
 def _open_local(args: argparse.Namespace, config: Config) -> int:
     from opsconsole.endpoint import is_running
-    from opsconsole_console import composition
+    from opsconsole_console.boot import composition
 
     data_dir = composition.named_data_dir(args.data_dir, args.config, config)
     target = composition.attached(data_dir)
@@ -113,9 +113,9 @@ def _show(
     quit_note: Callable[[], str],
     embedded: Embedded | None = None,
 ) -> int:
-    from opsconsole_console import composition
     from opsconsole_console.app import run_app
     from opsconsole_console.app.memory import state_path
+    from opsconsole_console.boot import composition
 
     return run_app(
         target,

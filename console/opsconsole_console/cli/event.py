@@ -64,8 +64,8 @@ def stamp(at_ms: int) -> str:
 
 def health(args: argparse.Namespace) -> int:
     """`opsconsole health`."""
+    from opsconsole_console import format as fmt
     from opsconsole_console.cli.session import with_client
-    from opsconsole_console.widget import format as fmt
 
     async def work(client: Client) -> Health:
         return await client.health()

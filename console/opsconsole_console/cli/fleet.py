@@ -74,7 +74,7 @@ def _since(since_ms: int | None) -> list[str]:
 
 
 def _job_cells(row: JobRow, now_ms: int) -> tuple[str, ...]:
-    from opsconsole_console.widget import format as fmt
+    from opsconsole_console import format as fmt
 
     ran_ms = None if row.started_at_ms is None else (row.finished_at_ms or now_ms) - row.started_at_ms
     ended = sum(row.task_counts.get(state, 0) for state in _ENDED)
@@ -136,7 +136,7 @@ def _standing(row: WorkerRow) -> str:
         return row.status
     if row.connection != "lost":
         return f"{row.status}, {row.connection}"
-    from opsconsole_console.widget import format as fmt
+    from opsconsole_console import format as fmt
 
     heard = (
         ""
@@ -148,7 +148,7 @@ def _standing(row: WorkerRow) -> str:
 
 def gpu_text(gpu: Any) -> str:
     """A GPU in one line."""
-    from opsconsole_console.widget import format as fmt
+    from opsconsole_console import format as fmt
 
     parts = [gpu.name]
     if gpu.memory_total_mb is not None:

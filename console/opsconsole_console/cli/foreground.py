@@ -10,11 +10,11 @@ import signal
 from pathlib import Path
 
 from opsconsole.client import Client
+from opsconsole_console.boot.local_run import LocalRun
+from opsconsole_console.boot.own_input import own_input
 from opsconsole_console.cli.narrator import Narrator
 from opsconsole_console.cli.output import say
 from opsconsole_console.cli.submit import failure, say_nothing, watch
-from opsconsole_console.local_run import LocalRun
-from opsconsole_console.own_input import own_input
 from opsconsole_protocol.error import NoWorkersAcceptedError, OpsconsoleError, Unavailable
 from opsconsole_protocol.ids import JobId
 from opsconsole_protocol.spec import JobSpec

@@ -6,9 +6,9 @@ import argparse
 import time
 from typing import TYPE_CHECKING
 
-from opsconsole_console.app.invitation import LOOPBACK_ADVICE, ROLES, command_of, is_local
 from opsconsole_console.cli.output import put, put_json, put_table, say
 from opsconsole_console.cli.parser import Group, at_least, milliseconds
+from opsconsole_console.model.invitation import LOOPBACK_ADVICE, ROLES, command_of, is_local
 from opsconsole_protocol.error import InvalidRequest
 
 if TYPE_CHECKING:
@@ -44,8 +44,8 @@ def invite(args: argparse.Namespace) -> int:
     """`opsconsole invite`."""
     if args.list or args.revoke:
         return _manage(args)
+    from opsconsole_console import format as fmt
     from opsconsole_console.cli.session import with_client
-    from opsconsole_console.widget import format as fmt
 
     async def work(client: Client) -> Invited:
         return await client.invite(args.role, ttl_ms=args.ttl, uses=args.uses, name=args.name, tags=args.tag)
@@ -92,7 +92,7 @@ def _manage(args: argparse.Namespace) -> int:
 
 
 def _cells(row: InvitationRow, now_ms: int) -> tuple[str, ...]:
-    from opsconsole_console.widget import format as fmt
+    from opsconsole_console import format as fmt
 
     left = fmt.duration_exact(max(0, row.expires_at_ms - now_ms))
     return (row.id, row.role, row.name, ", ".join(row.tags), str(row.uses_left), left, row.created_by)

@@ -6,10 +6,10 @@ import argparse
 import time
 from typing import TYPE_CHECKING, Any
 
+from opsconsole_console import format as fmt
 from opsconsole_console.cli.event import stamp
 from opsconsole_console.cli.output import plain, put, put_json, put_table
 from opsconsole_console.cli.parser import Group
-from opsconsole_console.widget import format as fmt
 
 if TYPE_CHECKING:
     from opsconsole.client import Client

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from opsconsole_console import format as fmt
 from opsconsole_console.cli.fleet import io_lines
 from opsconsole_console.cli.wait import estimate
-from opsconsole_console.widget import format as fmt
 
 if TYPE_CHECKING:
     from opsconsole_protocol.api import Candidates, JobDetail, JobRow, TaskRow, Verdict, WorkerRow

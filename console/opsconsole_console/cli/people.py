@@ -67,7 +67,7 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _cells(row: PersonRow, now_ms: int) -> tuple[str, ...]:
-    from opsconsole_console.widget import format as fmt
+    from opsconsole_console import format as fmt
 
     since = "" if row.joined_at_ms is None else fmt.age(row.joined_at_ms, now_ms)
     state = "has the data folder's token" if row.is_local else "may come in"

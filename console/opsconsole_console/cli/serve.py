@@ -41,8 +41,8 @@ def serve(args: argparse.Namespace) -> int:
 
 def make_config(args: argparse.Namespace) -> CoordinatorConfig:
     """The coordinator that flags, environment and config file describe."""
-    from opsconsole_console import composition
-    from opsconsole_console.config import load_config
+    from opsconsole_console.boot import composition
+    from opsconsole_console.boot.config import load_config
 
     config = load_config(args.config)
     data_dir = composition.named_data_dir(args.data_dir, args.config, config)

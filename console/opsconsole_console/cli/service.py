@@ -14,8 +14,8 @@ from opsconsole_protocol.error import Conflict, InvalidRequest, NotFound
 
 if TYPE_CHECKING:
     from opsconsole_agent.runtime import AgentConfig
-    from opsconsole_console.service.systemd import Systemd
-    from opsconsole_console.service.unit import Kind, Unit
+    from opsconsole_console.systemd.systemctl import Systemd
+    from opsconsole_console.systemd.unit import Kind, Unit
 
 _ACTIONS = {
     "install": "write its unit, start it now and at every boot",
@@ -41,7 +41,7 @@ def add(group: Group) -> None:
 
 def service(args: argparse.Namespace) -> int:
     """`opsconsole service ACTION WHAT`."""
-    from opsconsole_console.service.systemd import Systemd
+    from opsconsole_console.systemd.systemctl import Systemd
 
     inner = _parser(args.action, args.kind).parse_args(args.options)
     if inner.run_as is not None:
@@ -110,7 +110,7 @@ def _become_at_home(user: str) -> None:
 
 
 def _unit(kind: Kind, inner: argparse.Namespace, *, is_system: bool) -> Unit:
-    from opsconsole_console.service.unit import Unit
+    from opsconsole_console.systemd.unit import Unit
 
     words = _agent_words(inner) if kind == "agent" else _coordinator_words(inner)
     return Unit(kind, _name(kind, inner), [*_program(), *words], inner.run_as, is_system)
@@ -125,8 +125,8 @@ def _program() -> list[str]:
 
 
 def _coordinator_words(inner: argparse.Namespace) -> list[str]:
+    from opsconsole_console.boot.composition import named_data_dir
     from opsconsole_console.cli.serve import SERVE_OPTIONS
-    from opsconsole_console.composition import named_data_dir
 
     words = ["serve", "--data-dir", str(named_data_dir(inner.data_dir, inner.config))]
     for option in SERVE_OPTIONS:
@@ -136,8 +136,8 @@ def _coordinator_words(inner: argparse.Namespace) -> list[str]:
 
 
 def _agent_words(inner: argparse.Namespace) -> list[str]:
+    from opsconsole_console.boot.config import load_config
     from opsconsole_console.cli.agent import state_dir, worker_arguments
-    from opsconsole_console.config import load_config
 
     worker = load_config(inner.config).worker
     words = ["agent", "--state-dir", str(state_dir(inner.state_dir, worker.state_dir, inner.name or worker.name))]
@@ -186,9 +186,9 @@ def _prepare_coordinator(inner: argparse.Namespace) -> None:
 
 def _prepare_agent(inner: argparse.Namespace) -> None:
     """Put what it joins into its state folder, where it finds it at every start."""
-    from opsconsole_agent.credential import StateLock
-    from opsconsole_agent.membership import Membership, save_membership
     from opsconsole_agent.probe.io_path import check
+    from opsconsole_agent.state.credential import StateLock
+    from opsconsole_agent.state.membership import Membership, save_membership
     from opsconsole_console.cli.agent import make_config
 
     try:

@@ -51,13 +51,13 @@ async def open_client(args: argparse.Namespace, *, patience_s: float = 0.0) -> C
 async def target_source(args: argparse.Namespace) -> TargetSource:
     """What finds the coordinator; an invitation in `--connect` is traded here for a credential of one's own."""
     from opsconsole.target import resolve
-    from opsconsole_console.composition import told_data_dir
+    from opsconsole_console.boot.composition import told_data_dir
 
     token = read_token(args)
     if args.connect is not None:
         if "#" in args.connect:
             from opsconsole.redemption import redeem
-            from opsconsole_protocol.invitation import parse_url
+            from opsconsole_protocol.trust.invitation import parse_url
 
             invitation = parse_url(args.connect).invitation
             if invitation is not None:

@@ -91,7 +91,7 @@ async def _ending(client: Client, job_id: str) -> Ending:
 
 
 def _put_ending(detail: JobDetail, lines: Sequence[LogLine]) -> None:
-    from opsconsole_console.app.verb import fitting_verbs
+    from opsconsole_console.model.plan import fitting_verbs
     from opsconsole_console.screen.part.ending_text import ending_words, first_to_fail
     from opsconsole_console.widget.log_failure import failure_start
     from opsconsole_console.widget.log_sight import shown_text
@@ -129,7 +129,7 @@ def _cells(verdict: Verdict) -> tuple[str, str, str]:
 
 def estimate(verdict: Verdict) -> str:
     """When a worker could start, and for how long it would take."""
-    from opsconsole_console.widget import format as fmt
+    from opsconsole_console import format as fmt
 
     parts: list[str] = []
     if verdict.estimated_start_ms:

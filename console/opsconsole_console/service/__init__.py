@@ -1,1 +1,1 @@
-"""Services: a coordinator or an agent that systemd starts at boot and keeps going."""
+"""What the screens ask for: a fleet, its logs, and operations on it."""

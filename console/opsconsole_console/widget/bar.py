@@ -1,6 +1,6 @@
 """Progress bars in eighths of a cell. Pure."""
 
-from opsconsole_console.widget import format as fmt
+from opsconsole_console import format as fmt
 from opsconsole_console.widget.cell import Cell
 
 _EIGHTHS = (" ", "▏", "▎", "▍", "▌", "▋", "▊", "▉")

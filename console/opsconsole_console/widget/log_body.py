@@ -13,7 +13,7 @@ from textual.message import Message
 from textual.selection import Selection
 from textual.strip import Strip
 
-from opsconsole_console.widget import format as fmt
+from opsconsole_console import format as fmt
 from opsconsole_console.widget.cell import split
 from opsconsole_console.widget.log_painter import Layout, LogLook, LogPainter, PaintedLine
 from opsconsole_console.widget.log_ring import LogRing

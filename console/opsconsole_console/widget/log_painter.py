@@ -12,7 +12,7 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
 
-from opsconsole_console.widget import format as fmt
+from opsconsole_console import format as fmt
 from opsconsole_console.widget.ansi import paint
 from opsconsole_console.widget.cell import width
 from opsconsole_console.widget.log_sight import CELLS_MAX, cut, wrapped

@@ -7,7 +7,7 @@ with. That rules out ⏸, ⚠ and ⛔.
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from opsconsole_console.widget import format as fmt
+from opsconsole_console import format as fmt
 from opsconsole_console.widget.cell import Cell, joined
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from opsconsole_coordinator.core.blame import clear
+from opsconsole_coordinator.core.avoidance import clear
 from opsconsole_coordinator.core.dependency import apply_dependencies
 from opsconsole_coordinator.core.ending import end_attempt, forget, settle_job, stop_job, stop_task
 from opsconsole_coordinator.core.fleet import Fleet

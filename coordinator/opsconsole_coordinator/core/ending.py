@@ -1,7 +1,7 @@
 """How an attempt's end becomes its task's state: retries within two budgets, failure limits, dependants."""
 
-from opsconsole_coordinator.core import gang, history
-from opsconsole_coordinator.core.blame import judge_end
+from opsconsole_coordinator.core import estimate, gang
+from opsconsole_coordinator.core.avoidance import judge_end
 from opsconsole_coordinator.core.dependency import job_changed
 from opsconsole_coordinator.core.fleet import SYSTEM, Fleet
 from opsconsole_coordinator.core.model import Attempt, Job, Task
@@ -59,7 +59,7 @@ def _move_task(fleet: Fleet, job: Job, task: Task, attempt: Attempt, now_ms: int
         case AttemptState.SUCCEEDED:
             task.held = False
             fleet.set_task(job, task, TaskState.SUCCEEDED)
-            history.record(fleet, job, attempt)
+            estimate.record(fleet, job, attempt)
             words = f"attempt {attempt.number} succeeded {where}"
             if attempt.seen is not None and attempt.seen.note:
                 words += f"; {attempt.seen.note}"

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from heapq import heappush
 
-from opsconsole_coordinator.core.effect import Batch
+from opsconsole_coordinator.core.batch import Batch
 from opsconsole_coordinator.core.model import Answer, Attempt, Job, Reserved, Task, Worker
 from opsconsole_coordinator.core.order import Order
 from opsconsole_coordinator.core.seal import Seal

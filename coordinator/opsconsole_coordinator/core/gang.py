@@ -9,10 +9,10 @@ could be placed anew.
 import re
 from collections.abc import Mapping, Sequence
 
+from opsconsole_coordinator.core.dry_run import Rehearsal
 from opsconsole_coordinator.core.fleet import SYSTEM, Fleet
 from opsconsole_coordinator.core.model import Answer, Attempt, Job, Reserved, Task, Worker
 from opsconsole_coordinator.core.placement import Demand, Offer, demand_of
-from opsconsole_coordinator.core.rehearsal import Rehearsal
 from opsconsole_coordinator.core.reservation import end_turn, keep, may_reserve, reserve
 from opsconsole_coordinator.core.schedule import AVOID_PATIENCE_MS, assign, explain, note_reason, set_want
 from opsconsole_protocol import link

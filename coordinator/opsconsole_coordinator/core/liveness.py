@@ -1,6 +1,6 @@
 """Time passes: workers fall silent and are lost, waits and time-outs end."""
 
-from opsconsole_coordinator.core.blame import forgive, gpus_heard
+from opsconsole_coordinator.core.avoidance import forgive, gpus_heard
 from opsconsole_coordinator.core.ending import await_turn, end_attempt, settle_job, stop_job
 from opsconsole_coordinator.core.fleet import SYSTEM, Fleet
 from opsconsole_coordinator.core.model import Attempt, Worker

@@ -2,7 +2,7 @@
 
 from heapq import heappop, heappush
 
-from opsconsole_coordinator.core import history, reservation
+from opsconsole_coordinator.core import estimate, reservation
 from opsconsole_coordinator.core.fleet import SYSTEM, Fleet
 from opsconsole_coordinator.core.model import Attempt, Job, Reserved, Task, Worker
 from opsconsole_coordinator.core.placement import (
@@ -140,7 +140,7 @@ def _place_job(fleet: Fleet, job: Job, demand: Demand, before: Worker | None, no
 
     Every worker is asked once; then only the one that was just given a task is asked again.
     """
-    known = history.estimates(fleet, job.spec)
+    known = estimate.estimates(fleet, job.spec)
     offers, ranked = ask_all(fleet, demand, known, now_ms)
     later: set[int] = set()
     while job.ready and ranked:
@@ -179,7 +179,7 @@ def _place_avoiding(fleet: Fleet, job: Job, task: Task, now_ms: int) -> bool:
     if not is_patient or not any(_may_take_later(offer, task) for offer in offers):
         demand = demand_of(job)
         offers = ask_each(fleet, demand, now_ms)
-    best = choose(offers, history.estimates(fleet, job.spec))
+    best = choose(offers, estimate.estimates(fleet, job.spec))
     if best is None:
         reason = explain(offers, demand)
         if task.reason != reason:

@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Sequence
 from typing import Any
 
-from opsconsole_coordinator.core import history, skew
+from opsconsole_coordinator.core import estimate, skew
 from opsconsole_coordinator.core.dependency import blocked_words
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.input_check import ask_for_inputs
@@ -90,7 +90,7 @@ def job_row(fleet: Fleet, job: Job) -> JobRow:
     if len(job.output_folders) == 1:
         output, _ = next(iter(job.output_folders))
     names = job.worker_names
-    estimate_ms = history.estimate(fleet, job.spec)
+    estimate_ms = estimate.estimate(fleet, job.spec)
     return JobRow(
         id=job.id,
         name=job.spec.title,
@@ -239,11 +239,11 @@ def _standing(job: Job) -> str:
 
 
 def _verdicts(fleet: Fleet, demand: Demand, now_ms: int) -> tuple[tuple[Verdict, ...], str]:
-    known = history.estimates(fleet, demand.spec)
+    known = estimate.estimates(fleet, demand.spec)
     offers = [offer for offer in ask_each(fleet, demand, now_ms) if not offer.worker.revoked]
     offers.sort(key=lambda offer: (not offer.accepted, offer.permanent, rank(offer, known)))
     rows = tuple(
-        verdict(fleet, offer, demand, history.estimate(fleet, demand.spec, offer.worker.id)) for offer in offers
+        verdict(fleet, offer, demand, estimate.estimate(fleet, demand.spec, offer.worker.id)) for offer in offers
     )
     best = choose(offers, known)
     if best is None:

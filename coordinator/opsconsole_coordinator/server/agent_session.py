@@ -10,16 +10,16 @@ from starlette.websockets import WebSocket
 
 from opsconsole_coordinator.core import gang, liveness, reconcile, skew
 from opsconsole_coordinator.core.model import Worker
-from opsconsole_coordinator.server.kernel import Kernel
+from opsconsole_coordinator.server.commit_loop import Kernel
 from opsconsole_coordinator.server.log_limit import within
-from opsconsole_coordinator.server.log_room import LogRoom
+from opsconsole_coordinator.server.log_service import LogRoom
 from opsconsole_coordinator.server.outbox import Closed, Outbox, receive
 from opsconsole_protocol import codec, link
 from opsconsole_protocol.bound import TIME_MS_MAX
 from opsconsole_protocol.error import OpsconsoleError, ProtocolError
-from opsconsole_protocol.frame import LogChunk, decode_frame
 from opsconsole_protocol.ids import AttemptId, SessionId, WorkerId
 from opsconsole_protocol.link import SILENT_AFTER_MS
+from opsconsole_protocol.link.frame import LogChunk, decode_frame
 from opsconsole_protocol.quantity import size_words
 
 log = logging.getLogger("opsconsole.coordinator.agent")

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from opsconsole_coordinator.server.kernel import Kernel
+from opsconsole_coordinator.server.commit_loop import Kernel
 from opsconsole_coordinator.store import query
 from opsconsole_coordinator.store.blob import reader
 from opsconsole_coordinator.store.database import Database

@@ -13,9 +13,9 @@ from opsconsole_coordinator.core import output
 from opsconsole_coordinator.core.fleet import SYSTEM
 from opsconsole_coordinator.core.model import Worker
 from opsconsole_coordinator.core.output import DAY_MS, OutputFolder
+from opsconsole_coordinator.server.commit_loop import Kernel
 from opsconsole_coordinator.server.inquiry import Found, Inquiry
-from opsconsole_coordinator.server.kernel import Kernel
-from opsconsole_coordinator.server.log_room import LogRoom
+from opsconsole_coordinator.server.log_service import LogRoom
 from opsconsole_coordinator.server.retention import EVERY_S, Retention
 from opsconsole_coordinator.store import ended
 from opsconsole_coordinator.store.ended import EndedJob

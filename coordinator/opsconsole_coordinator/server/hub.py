@@ -12,9 +12,9 @@ from typing import Literal
 
 from msgspec import Raw
 
-from opsconsole_coordinator.server import encoded
-from opsconsole_coordinator.server.kernel import Kernel
-from opsconsole_coordinator.server.shelf import Shelf
+from opsconsole_coordinator.server import preencoded
+from opsconsole_coordinator.server.commit_loop import Kernel
+from opsconsole_coordinator.server.worker_row_cache import Shelf
 from opsconsole_protocol import api
 from opsconsole_protocol.api import EventRow, JobRow, Update
 from opsconsole_protocol.ids import JobId, WorkerId
@@ -98,12 +98,12 @@ class Hub:
         if not self._subscribers:
             return
         for job, row in jobs.items():
-            self._note(("job", job), encoded.encode(row))
+            self._note(("job", job), preencoded.encode(row))
         for worker in workers:
             self._note(("worker", worker), None)
         for event in events:
             self.mark += 1
-            self._events.append((self.mark, encoded.encode(event)))
+            self._events.append((self.mark, preencoded.encode(event)))
         if self.mark == before:
             return
         self._updates.clear()
@@ -163,9 +163,9 @@ class Hub:
         workers = {key[1]: self.shelf.row(key[1]) for key, _, _ in changed if key[0] == "worker"}
         update = Update(
             seq=self._seq,
-            workers=encoded.rows((row for row in workers.values() if row is not None), api.WorkerRow),
+            workers=preencoded.rows((row for row in workers.values() if row is not None), api.WorkerRow),
             workers_removed=tuple(worker for worker, row in workers.items() if row is None),
-            jobs=encoded.rows((row for _, _, row in changed if row is not None), api.JobRow),
-            events=encoded.rows((event for mark, event in self._events if since < mark <= until), api.EventRow),
+            jobs=preencoded.rows((row for _, _, row in changed if row is not None), api.JobRow),
+            events=preencoded.rows((event for mark, event in self._events if since < mark <= until), api.EventRow),
         )
-        return encoded.encode(update), until
+        return preencoded.encode(update), until

@@ -28,10 +28,10 @@ from opsconsole_coordinator.trust.credential import (
 )
 from opsconsole_protocol.error import Conflict, Forbidden, Unauthenticated
 from opsconsole_protocol.ids import WorkerId, spell
-from opsconsole_protocol.invitation import InvitationId, split_token
 from opsconsole_protocol.name import is_worker_id
-from opsconsole_protocol.proof import key_id
-from opsconsole_protocol.secret import SECRET_BYTES, is_random
+from opsconsole_protocol.trust.invitation import InvitationId, split_token
+from opsconsole_protocol.trust.proof import key_id
+from opsconsole_protocol.trust.secret import SECRET_BYTES, is_random
 
 LOCAL_ACTOR = "local"
 REVOKED = "this token was revoked: ask an admin for a new invitation"

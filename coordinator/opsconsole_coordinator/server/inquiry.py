@@ -8,7 +8,7 @@ from itertools import count
 import msgspec
 
 from opsconsole_coordinator.core.model import Worker
-from opsconsole_coordinator.server.kernel import Kernel
+from opsconsole_coordinator.server.commit_loop import Kernel
 from opsconsole_protocol import link
 from opsconsole_protocol.ids import JobId, WorkerId
 from opsconsole_protocol.link import LEAVINGS_MAX, Leaving

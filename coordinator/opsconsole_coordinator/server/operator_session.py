@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from msgspec import Raw
 from starlette.websockets import WebSocket
 
-from opsconsole_coordinator.server import encoded, snapshot
-from opsconsole_coordinator.server.desk import Desk
+from opsconsole_coordinator.server import preencoded, snapshot
+from opsconsole_coordinator.server.commit_loop import Kernel
 from opsconsole_coordinator.server.hub import Hub, Subscriber
 from opsconsole_coordinator.server.identity import Caller, Identities
-from opsconsole_coordinator.server.kernel import Kernel
+from opsconsole_coordinator.server.operator_api import Desk
 from opsconsole_coordinator.server.outbox import Closed, Outbox, receive
 from opsconsole_protocol import PROTOCOL_VERSION, api, codec
 from opsconsole_protocol.codec import FRAME_BYTES_MAX
@@ -176,7 +176,7 @@ class OperatorSession:
             self._outbox.put(api.Failure(call.number, "internal", text))
 
     async def _ask(self, call: api.Call) -> Raw:
-        answer = encoded.encode(
+        answer = preencoded.encode(
             api.Answer(call.number, await self._desk.answer(call.request, self._identities.again(self._caller)))
         )
         if len(answer) > FRAME_BYTES_MAX - ENVELOPE_BYTES:

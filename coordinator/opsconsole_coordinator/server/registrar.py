@@ -2,8 +2,8 @@
 
 from opsconsole_coordinator.core import control, view
 from opsconsole_coordinator.core.model import Worker
+from opsconsole_coordinator.server.commit_loop import Kernel
 from opsconsole_coordinator.server.identity import Caller, Identities, finish
-from opsconsole_coordinator.server.kernel import Kernel
 from opsconsole_coordinator.trust.credential import CredentialRecord, InvitationRecord, Role
 from opsconsole_protocol import api
 from opsconsole_protocol.error import Conflict, InvalidRequest, NotFound

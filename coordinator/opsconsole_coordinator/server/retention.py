@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from opsconsole_coordinator.core.fleet import SYSTEM
-from opsconsole_coordinator.server.kernel import Kernel
-from opsconsole_coordinator.server.log_room import LogRoom
+from opsconsole_coordinator.server.commit_loop import Kernel
+from opsconsole_coordinator.server.log_service import LogRoom
 from opsconsole_coordinator.store import removal
 from opsconsole_coordinator.store.schema import analyze
 from opsconsole_protocol.error import OpsconsoleError

@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 from msgspec import Raw
 
-from opsconsole_coordinator.server import catalog, encoded
+from opsconsole_coordinator.server import catalog, preencoded
+from opsconsole_coordinator.server.commit_loop import Kernel
 from opsconsole_coordinator.server.hub import ROWS_MAX
-from opsconsole_coordinator.server.kernel import Kernel
-from opsconsole_coordinator.server.shelf import Shelf
+from opsconsole_coordinator.server.worker_row_cache import Shelf
 from opsconsole_coordinator.store import query
 from opsconsole_protocol import api
 
@@ -44,12 +44,12 @@ def _put_together(kernel: Kernel, shelf: Shelf, found: _Found) -> tuple[api.AnyA
     snapshot = api.Snapshot(
         seq=found.seq,
         coordinator=kernel.name,
-        workers=encoded.rows(shelf.rows(), api.WorkerRow),
-        jobs=encoded.rows((*found.live[:ROWS_MAX], *found.ended), api.JobRow),
+        workers=preencoded.rows(shelf.rows(), api.WorkerRow),
+        jobs=preencoded.rows((*found.live[:ROWS_MAX], *found.ended), api.JobRow),
         events=tuple(reversed(found.events)),
         jobs_total=sum(sum(row.job_counts.values()) for row in found.projects),
         projects=found.projects,
     )
     pieces = (found.live[place : place + ROWS_MAX] for place in range(ROWS_MAX, len(found.live), ROWS_MAX))
-    rest = [api.Update(seq=found.seq, jobs=encoded.rows(piece, api.JobRow)) for piece in pieces]
-    return encoded.answer(api.SnapshotAnswer(snapshot=snapshot)), [encoded.encode(update) for update in rest]
+    rest = [api.Update(seq=found.seq, jobs=preencoded.rows(piece, api.JobRow)) for piece in pieces]
+    return preencoded.answer(api.SnapshotAnswer(snapshot=snapshot)), [preencoded.encode(update) for update in rest]

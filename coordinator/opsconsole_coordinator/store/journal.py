@@ -4,7 +4,7 @@ import sqlite3
 
 import msgspec
 
-from opsconsole_coordinator.core.effect import Batch
+from opsconsole_coordinator.core.batch import Batch
 from opsconsole_coordinator.core.model import Attempt, Job, Worker
 from opsconsole_coordinator.store.database import Database
 from opsconsole_protocol.api import EventRow, JobRow

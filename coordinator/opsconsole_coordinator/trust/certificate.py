@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from opsconsole_protocol.error import OpsconsoleError
-from opsconsole_protocol.private_file import check_mode, sync_folder, write_private
+from opsconsole_protocol.host.private_file import check_mode, sync_folder, write_private
 
 if TYPE_CHECKING:
     from cryptography import x509

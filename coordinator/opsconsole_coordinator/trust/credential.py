@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from opsconsole_protocol.error import InvalidRequest, Unauthenticated
-from opsconsole_protocol.invitation import InvitationId
-from opsconsole_protocol.secret import hash_secret, is_hash, is_secret, matches, new_secret
+from opsconsole_protocol.trust.invitation import InvitationId
+from opsconsole_protocol.trust.secret import hash_secret, is_hash, is_secret, matches, new_secret
 
 __all__ = [
     "CredentialKind",

@@ -9,7 +9,7 @@ lock the operator out of the own machine.
 import ipaddress
 from collections import OrderedDict
 
-from opsconsole_protocol.address import is_loopback
+from opsconsole_protocol.trust.address import is_loopback
 
 BURST = 20
 REFILL_MS = 2_000

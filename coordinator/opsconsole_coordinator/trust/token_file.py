@@ -3,9 +3,9 @@
 import secrets
 from pathlib import Path
 
-from opsconsole_protocol.data_folder import TOKEN_FILE
-from opsconsole_protocol.private_file import PrivateFileError, read_private, write_private
-from opsconsole_protocol.secret import SECRET_BYTES, is_secret, new_secret
+from opsconsole_protocol.host.data_folder import TOKEN_FILE
+from opsconsole_protocol.host.private_file import PrivateFileError, read_private, write_private
+from opsconsole_protocol.trust.secret import SECRET_BYTES, is_secret, new_secret
 
 
 def token_path(data_dir: Path) -> Path:

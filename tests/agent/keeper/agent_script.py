@@ -5,8 +5,8 @@ import os
 import sys
 from pathlib import Path
 
-from opsconsole_agent.keeper.link import KeeperLink
-from opsconsole_agent.keeper.message import StartCommand
+from opsconsole_agent.keeper_client.keeper_client import KeeperLink
+from opsconsole_agent.keeper_client.message import StartCommand
 from opsconsole_protocol.ids import AttemptId
 
 

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Self
 
 from opsconsole_agent.keeper import main as keeper_main
-from opsconsole_agent.keeper.birth import bury
 from opsconsole_agent.keeper.freezer import Cgroup
-from opsconsole_agent.keeper.link import KeeperLink
-from opsconsole_agent.keeper.message import (
+from opsconsole_agent.keeper.process import look, look_at_all, read_mark
+from opsconsole_agent.keeper_client.keeper_client import KeeperLink
+from opsconsole_agent.keeper_client.message import (
     AttemptExited,
     AttemptStarted,
     KeeperEvent,
@@ -25,7 +25,7 @@ from opsconsole_agent.keeper.message import (
     KeeperLost,
     StartCommand,
 )
-from opsconsole_agent.keeper.process import look, look_at_all, read_mark
+from opsconsole_agent.keeper_client.spawn import bury
 from opsconsole_protocol.ids import AttemptId
 from tests.agent.keeper import agent_script
 from tests.waiting import until, until_sync

@@ -6,9 +6,9 @@ import os
 import msgspec
 import pytest
 
-from opsconsole_agent.keeper import message
 from opsconsole_agent.keeper.attempt import Attempt, exited_line, frozen_line, lost_line, started_line, unstarted_line
 from opsconsole_agent.keeper.service import VERSION
+from opsconsole_agent.keeper_client import message
 from opsconsole_protocol.error import VersionMismatch
 
 

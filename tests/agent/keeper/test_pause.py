@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from opsconsole_agent.keeper import freezer
-from opsconsole_agent.keeper.message import AttemptFrozen, AttemptThawed
 from opsconsole_agent.keeper.process import look
+from opsconsole_agent.keeper_client.message import AttemptFrozen, AttemptThawed
 from opsconsole_protocol.error import Conflict
 from tests.agent.keeper.house import NOBODY, TREE_ROLES, House, alive
 from tests.waiting import until

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from opsconsole_agent.keeper import link
 from opsconsole_agent.keeper import main as keeper_main
 from opsconsole_agent.keeper.connection import LINE_BYTES_MAX
-from opsconsole_agent.keeper.link import KeeperLink
-from opsconsole_agent.keeper.message import AttemptExited, KeeperHello, KeeperLost
 from opsconsole_agent.keeper.startup import EXIT_LOCKED, EXIT_USAGE
+from opsconsole_agent.keeper_client import keeper_client
+from opsconsole_agent.keeper_client.keeper_client import KeeperLink
+from opsconsole_agent.keeper_client.message import AttemptExited, KeeperHello, KeeperLost
 from opsconsole_protocol.error import Conflict, InvalidRequest, Unavailable, VersionMismatch
 from tests.agent.keeper.house import AGENT_ROOT, House, alive, proc, resident_kb
 from tests.waiting import until
@@ -284,7 +284,7 @@ async def test_an_agent_that_does_not_read_stops_nothing(home: House) -> None:
 
 
 async def test_a_slow_reader_gets_everything_in_the_end(empty_house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(link, "_UNREAD_MOST", 10)
+    monkeypatch.setattr(keeper_client, "_UNREAD_MOST", 10)
     ours = await KeeperLink.connect(empty_house.state_dir, idle_s=30)
     commands = [empty_house.command(f"n{number}", "true") for number in range(100)]
     for command in commands:

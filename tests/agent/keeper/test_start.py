@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from opsconsole_agent.keeper.message import User
 from opsconsole_agent.keeper.process import MARK, look
+from opsconsole_agent.keeper_client.message import User
 from opsconsole_protocol.error import Conflict, InvalidRequest, NotFound
 from tests.agent.keeper.house import House, alive
 from tests.waiting import until

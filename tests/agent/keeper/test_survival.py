@@ -7,8 +7,8 @@ import pytest
 
 from opsconsole_agent.keeper import main as keeper_main
 from opsconsole_agent.keeper.attempt import HOST_RESTARTED, KEEPER_DIED
-from opsconsole_agent.keeper.message import AttemptThawed, KeeperHello, KeeperLost
 from opsconsole_agent.keeper.process import boot_id, look
+from opsconsole_agent.keeper_client.message import AttemptThawed, KeeperHello, KeeperLost
 from opsconsole_protocol.error import Unavailable
 from tests.agent.keeper.house import NOBODY, House, alive, proc
 from tests.waiting import until

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from opsconsole_agent.probe import errand, io_child
+from opsconsole_agent.probe import child_call, io_child
 from opsconsole_agent.probe.io_path import (
     PROGRAM,
     InputFile,
@@ -249,7 +249,7 @@ def test_no_second_child_is_started_while_one_hangs_there(
     assert str(kills[0]) in starts.read_text(encoding="ascii").split()
     os.kill(kills[0], signal.SIGKILL)
     (inputs / "b").touch()
-    until_sync(lambda: not errand._still_hangs(str(inputs)), what="the child to end")
+    until_sync(lambda: not child_call._still_hangs(str(inputs)), what="the child to end")
     assert inspect_input(config, "b").size_bytes == 0
 
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from textual.screen import Screen
 
 from opsconsole_console import screen as screens
-from opsconsole_console.screen.fault_screen import FaultScreen
+from opsconsole_console.screen.fault.fault_screen import FaultScreen
 from opsconsole_console.screen.part.text_prompt import TextPrompt
 from tests.console.app.stage import Stage
 

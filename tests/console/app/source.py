@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from opsconsole.fleet import Fleet
-from opsconsole_console.app.source import Contact, OnChange, OnContact
-from opsconsole_protocol import api, job_filter
+from opsconsole_console.service.source import Contact, OnChange, OnContact
+from opsconsole_protocol import api
+from opsconsole_protocol.api import job_filter
 from opsconsole_protocol.error import Conflict, NotFound, OpsconsoleError, Unavailable
 from opsconsole_protocol.spec import JobSpec
 from tests.console.app import recorded, recorded_log

@@ -5,8 +5,8 @@ from functools import partial
 import pytest
 from textual.widgets import Select
 
-from opsconsole_console.screen import command_screen
-from opsconsole_console.screen.command_screen import CommandScreen
+from opsconsole_console.screen.command import command_screen
+from opsconsole_console.screen.command.command_screen import CommandScreen
 from opsconsole_protocol.api import Act, Invite, SetWorker
 from tests.console.app import recorded
 from tests.console.app.source import RecordedSource

@@ -4,8 +4,8 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from opsconsole_console.app.announcement import announcement, sequence
-from opsconsole_console.app.failure import LOOKED_MAX, Failures, Seen
+from opsconsole_console.model.announcement import announcement, sequence
+from opsconsole_console.model.failure import LOOKED_MAX, Failures, Seen
 from opsconsole_console.screen.main.header import Header
 from opsconsole_protocol.api import JobRow
 from tests.console.app import recorded

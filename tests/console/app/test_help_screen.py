@@ -2,9 +2,9 @@
 
 import pytest
 
-from opsconsole_console.screen.help_screen import Key, help_lines
+from opsconsole_console.screen.help.help_screen import Key, help_lines
 from opsconsole_protocol import filter as filters
-from opsconsole_protocol import job_filter
+from opsconsole_protocol.api import job_filter
 from tests.console.app.source import RecordedSource
 from tests.console.app.stage import stage
 

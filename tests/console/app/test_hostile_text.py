@@ -8,8 +8,8 @@ from textual.command import CommandPalette
 from textual.content import Content
 from textual.widgets import Input, OptionList, Select
 
-from opsconsole_console.screen import command_screen
-from opsconsole_console.screen.event_screen import EventPane
+from opsconsole_console.screen.command import command_screen
+from opsconsole_console.screen.event.event_screen import EventPane
 from opsconsole_console.screen.job.task_pane import TaskPane
 from opsconsole_console.screen.new_job import new_job_screen
 from opsconsole_console.screen.new_job.candidate_table import CandidateTable

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from opsconsole_console.app.failure import Seen
 from opsconsole_console.app.memory import ConsoleState, Memory, state_path
+from opsconsole_console.model.failure import Seen
 from opsconsole_console.screen.main.header import Header
 from tests.console.app import recorded
 from tests.console.app.source import RecordedSource

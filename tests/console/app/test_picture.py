@@ -8,9 +8,9 @@ from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
 from textual.widgets import Select
 
-from opsconsole_console.app.holding import ALL
-from opsconsole_console.screen import command_screen
-from opsconsole_console.screen.event_screen import EventPane
+from opsconsole_console.model.holding import ALL
+from opsconsole_console.screen.command import command_screen
+from opsconsole_console.screen.event.event_screen import EventPane
 from opsconsole_console.screen.job.task_log import TaskLog
 from opsconsole_console.screen.job.task_pane import TaskPane
 from opsconsole_console.screen.main import job_pane

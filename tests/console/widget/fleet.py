@@ -6,14 +6,14 @@ from textual.app import App, ComposeResult
 from textual.theme import Theme
 from textual.widget import Widget
 
+from opsconsole_console import format as fmt
 from opsconsole_console import theme as themes
-from opsconsole_console.widget import format as fmt
 from opsconsole_console.widget.bar import progress
 from opsconsole_console.widget.cell import Cell
 from opsconsole_console.widget.column import Column
 from opsconsole_console.widget.sign import sign, tally
 from opsconsole_console.widget.sparkline import utilisation
-from opsconsole_protocol.frame import Source
+from opsconsole_protocol.link.frame import Source
 from opsconsole_protocol.log import LogLine
 
 

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from opsconsole_coordinator.core import view
-from opsconsole_coordinator.core.blame import AVOID_MS, GPU_BLAME_MS
+from opsconsole_coordinator.core.avoidance import AVOID_MS, GPU_BLAME_MS
 from opsconsole_coordinator.core.ending import BACKOFF_MAX_MS
 from opsconsole_coordinator.core.model import Attempt
 from opsconsole_coordinator.core.schedule import desired_of

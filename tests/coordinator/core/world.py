@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from opsconsole_coordinator.core import control, liveness, reconcile, submission, view
-from opsconsole_coordinator.core.effect import Batch
+from opsconsole_coordinator.core.batch import Batch
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.model import Attempt, Job, Task, Worker
 from opsconsole_coordinator.core.schedule import schedule

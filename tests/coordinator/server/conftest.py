@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from opsconsole_coordinator.server import kernel
+from opsconsole_coordinator.server import commit_loop
 from tests.coordinator.server import peer
 from tests.coordinator.server.peer import Site
 
@@ -13,6 +13,6 @@ from tests.coordinator.server.peer import Site
 @pytest.fixture
 async def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Site]:
     """A running coordinator with an empty store."""
-    monkeypatch.setattr(kernel, "RETRY_AFTER_S", 0.02)
+    monkeypatch.setattr(commit_loop, "RETRY_AFTER_S", 0.02)
     async with peer.site(tmp_path / "data") as running:
         yield running

@@ -14,23 +14,23 @@ import msgspec
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
+from opsconsole_coordinator.http.request_limit import Door
 from opsconsole_coordinator.runtime import Coordinator, CoordinatorConfig
-from opsconsole_coordinator.server.door import Door
+from opsconsole_coordinator.server.commit_loop import Kernel
 from opsconsole_coordinator.server.identity import Identities
-from opsconsole_coordinator.server.kernel import Kernel
 from opsconsole_coordinator.trust.token_file import read_token
 from opsconsole_protocol import PROTOCOL_VERSION, api, link
 from opsconsole_protocol.codec import agent_side, client_side
-from opsconsole_protocol.dial import dial
-from opsconsole_protocol.endpoint import Endpoint
 from opsconsole_protocol.error import from_code
-from opsconsole_protocol.frame import LogChunk, encode_frame
+from opsconsole_protocol.host.dial import dial
+from opsconsole_protocol.host.endpoint import Endpoint
 from opsconsole_protocol.ids import AttemptId, JobId, WorkerId, job_id, spell
 from opsconsole_protocol.link import Observed
+from opsconsole_protocol.link.frame import LogChunk, encode_frame
 from opsconsole_protocol.log import Source
-from opsconsole_protocol.secret import SECRET_BYTES, new_secret
 from opsconsole_protocol.spec import JobSpec
 from opsconsole_protocol.state import AttemptState
+from opsconsole_protocol.trust.secret import SECRET_BYTES, new_secret
 
 M = TypeVar("M")
 TIMEOUT_S = 10.0

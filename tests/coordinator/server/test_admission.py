@@ -13,9 +13,9 @@ from websockets.asyncio.client import ClientConnection
 from opsconsole_coordinator.store.folder import make_private, tighten
 from opsconsole_coordinator.trust.credential import Role
 from opsconsole_protocol import api, link
-from opsconsole_protocol.dial import Refused
 from opsconsole_protocol.error import Conflict, Forbidden, InvalidRequest, NotFound, Unauthenticated
-from opsconsole_protocol.proof import hash_of
+from opsconsole_protocol.host.dial import Refused
+from opsconsole_protocol.trust.proof import hash_of
 from tests.coordinator.server.peer import Site, id_of, site, some_secret
 from tests.waiting import until
 

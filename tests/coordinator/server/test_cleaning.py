@@ -6,16 +6,16 @@ from typing import Any
 
 import pytest
 
-from opsconsole_agent import leaving
 from opsconsole_agent.probe.io_path import WorkerIOConfig
-from opsconsole_agent.state import StateFolder
+from opsconsole_agent.state import leaving
+from opsconsole_agent.state.state_folder import StateFolder
 from opsconsole_coordinator.core import control, submission
 from opsconsole_coordinator.core.model import Attempt, Worker
 from opsconsole_coordinator.core.output import DAY_MS
 from opsconsole_coordinator.server.cleaning import Cleaning
-from opsconsole_coordinator.server.directory import bring, let_go
-from opsconsole_coordinator.server.kernel import Kernel
-from opsconsole_coordinator.server.log_room import LogRoom
+from opsconsole_coordinator.server.commit_loop import Kernel
+from opsconsole_coordinator.server.job_lookup import bring, let_go
+from opsconsole_coordinator.server.log_service import LogRoom
 from opsconsole_coordinator.server.retention import Keep, Retention
 from opsconsole_coordinator.store import query
 from opsconsole_coordinator.store.database import Database

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from opsconsole_coordinator.server import door
-from opsconsole_coordinator.server.places import Places
+from opsconsole_coordinator.http import request_limit
+from opsconsole_coordinator.http.places import Places
 from opsconsole_protocol import api
-from opsconsole_protocol.dial import Refused
 from opsconsole_protocol.error import InvalidRequest
+from opsconsole_protocol.host.dial import Refused
 from tests.coordinator.server.peer import Site, site
 from tests.waiting import until
 
@@ -58,7 +58,7 @@ def test_where_all_are_known_nobody_is_ended() -> None:
 async def test_silent_sockets_are_closed_in_time_and_told_of_once(
     tmp_path: Path, tls: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(door, "REQUEST_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(request_limit, "REQUEST_TIMEOUT_S", 0.3)
     async with site(tmp_path, tls=tls) as there, await there.agent("w1") as agent:
         await agent.register()
         silent = [await asyncio.open_connection("127.0.0.1", there.door._listener.getsockname()[1]) for _ in range(60)]
@@ -73,7 +73,7 @@ async def test_silent_sockets_are_closed_in_time_and_told_of_once(
 
 
 async def test_a_body_that_drips_holds_no_socket(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(door, "REQUEST_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(request_limit, "REQUEST_TIMEOUT_S", 0.3)
     reader, writer = await asyncio.open_connection("127.0.0.1", site.door._listener.getsockname()[1])
     writer.write(b"POST /operator HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\n")
 

@@ -120,7 +120,7 @@ async def test_what_is_submitted_while_a_commit_fails_is_refused_too(
 async def test_a_credential_that_could_not_be_kept_lets_nobody_in(site: Site) -> None:
     token = await site.invite()
     await breaks(site, "credentials")
-    from opsconsole_protocol.dial import Refused
+    from opsconsole_protocol.host.dial import Refused
 
     secret = some_secret()
     with pytest.raises(Refused) as error:

@@ -10,9 +10,9 @@ import pytest
 from opsconsole.fleet import EVENTS_MAX as EVENTS_KEPT
 from opsconsole_coordinator.core.model import Worker
 from opsconsole_coordinator.server import hub as hub_module
+from opsconsole_coordinator.server.commit_loop import Kernel
 from opsconsole_coordinator.server.hub import Hub, Subscriber
-from opsconsole_coordinator.server.kernel import Kernel
-from opsconsole_coordinator.server.shelf import Shelf
+from opsconsole_coordinator.server.worker_row_cache import Shelf
 from opsconsole_coordinator.store.database import Database
 from opsconsole_protocol.api import EventRow, JobRow, Update, WorkerList
 from opsconsole_protocol.ids import JobId, WorkerId

@@ -9,13 +9,13 @@ import pytest
 
 from opsconsole_coordinator.log.log_file import LogFile
 from opsconsole_coordinator.log.store import LogStore
-from opsconsole_coordinator.server import log_limit, log_room
-from opsconsole_coordinator.server.kernel import Kernel
-from opsconsole_coordinator.server.log_room import LogRoom
+from opsconsole_coordinator.server import log_limit, log_service
+from opsconsole_coordinator.server.commit_loop import Kernel
+from opsconsole_coordinator.server.log_service import LogRoom
 from opsconsole_protocol import api, link
 from opsconsole_protocol.error import Unavailable
-from opsconsole_protocol.frame import LogChunk, encode_frame
 from opsconsole_protocol.ids import AttemptId
+from opsconsole_protocol.link.frame import LogChunk, encode_frame
 from opsconsole_protocol.log import LogQuery, Source
 from opsconsole_protocol.state import AttemptState
 from tests.coordinator.server.peer import Agent, Site, some_secret
@@ -39,7 +39,7 @@ class Disk:
 
         monkeypatch.setattr(LogFile, "append", appended)
         monkeypatch.setattr(LogStore, "probe", probed)
-        monkeypatch.setattr(log_room, "SYNC_EVERY_S", 0.02)
+        monkeypatch.setattr(log_service, "SYNC_EVERY_S", 0.02)
 
     def _check(self) -> None:
         if self.is_full:

@@ -12,8 +12,8 @@ import pytest
 
 from opsconsole_coordinator.core import submission
 from opsconsole_coordinator.server import retention
-from opsconsole_coordinator.server.kernel import Kernel
-from opsconsole_coordinator.server.log_room import LogRoom
+from opsconsole_coordinator.server.commit_loop import Kernel
+from opsconsole_coordinator.server.log_service import LogRoom
 from opsconsole_coordinator.server.retention import DAY_MS, Keep, Retention
 from opsconsole_coordinator.store import query, removal
 from opsconsole_coordinator.store.database import Database

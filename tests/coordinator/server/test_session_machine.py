@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from opsconsole_coordinator.server.agent_session import DEAD_AFTER_MS, REGISTER_TIMEOUT_S
-from opsconsole_coordinator.server.kernel import Kernel
+from opsconsole_coordinator.server.commit_loop import Kernel
 from opsconsole_protocol import PROTOCOL_VERSION, api, link
 from opsconsole_protocol.codec import agent_side
-from opsconsole_protocol.frame import LogChunk, encode_frame
 from opsconsole_protocol.ids import AttemptId, WorkerId, job_id
 from opsconsole_protocol.link import Observed
+from opsconsole_protocol.link.frame import LogChunk, encode_frame
 from opsconsole_protocol.log import Source
 from opsconsole_protocol.spec import JobSpec
 from opsconsole_protocol.state import AttemptState

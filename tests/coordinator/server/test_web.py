@@ -10,10 +10,10 @@ from asyncio import to_thread
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from opsconsole_coordinator.server import door, web
+from opsconsole_coordinator.http import request_limit, web
 from opsconsole_protocol import api, link
-from opsconsole_protocol.dial import Refused
 from opsconsole_protocol.error import Forbidden, OpsconsoleError
+from opsconsole_protocol.host.dial import Refused
 from opsconsole_protocol.ids import AttemptId
 from opsconsole_protocol.spec import JobSpec
 from opsconsole_protocol.state import AttemptState
@@ -94,7 +94,7 @@ async def test_connections_have_a_limit(site: Site, monkeypatch: pytest.MonkeyPa
 
 
 async def test_who_says_nothing_holds_no_place(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(door, "REQUEST_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(request_limit, "REQUEST_TIMEOUT_S", 0.2)
     async with await site.operator() as operator:
         for words in (b"", b"GET /health HTTP/1.1\r\nHost:"):
             reader, writer = await asyncio.open_connection("127.0.0.1", port_of(site))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from opsconsole_coordinator.core import view
-from opsconsole_coordinator.core.effect import Batch
+from opsconsole_coordinator.core.batch import Batch
 from opsconsole_coordinator.core.schedule import schedule
 from opsconsole_coordinator.store import journal
 from opsconsole_coordinator.store.database import Database

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from opsconsole_coordinator.core.effect import Batch
+from opsconsole_coordinator.core.batch import Batch
 from opsconsole_coordinator.core.model import Attempt, Task
 from opsconsole_coordinator.store import query, rebuild, removal
 from opsconsole_coordinator.store.schema import analyze

@@ -22,7 +22,7 @@ from opsconsole_coordinator.trust.certificate import (
     machine_names,
     server_context,
 )
-from opsconsole_protocol.private_file import PrivateFileError
+from opsconsole_protocol.host.private_file import PrivateFileError
 
 
 def loaded(files: CertificateFiles) -> x509.Certificate:

@@ -24,7 +24,7 @@ from opsconsole_coordinator.trust.credential import (
     revoke,
 )
 from opsconsole_protocol.error import InvalidRequest, Unauthenticated
-from opsconsole_protocol.invitation import InvitationId
+from opsconsole_protocol.trust.invitation import InvitationId
 
 SECRET = new_secret(bytes(range(32)))
 HASHES = [hash_secret(str(number)) for number in range(4)]

@@ -17,7 +17,7 @@ from starlette.websockets import WebSocket
 
 from opsconsole_coordinator.trust.gate import Gate
 from opsconsole_coordinator.trust.throttle import Throttle
-from opsconsole_protocol.dial import Refused, dial
+from opsconsole_protocol.host.dial import Refused, dial
 from tests.waiting import until
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from opsconsole_coordinator.trust.token_file import ensure_token, read_token, token_path
-from opsconsole_protocol.private_file import PrivateFileError
-from opsconsole_protocol.secret import is_secret
+from opsconsole_protocol.host.private_file import PrivateFileError
+from opsconsole_protocol.trust.secret import is_secret
 
 
 def test_it_is_made_once_for_its_owner(tmp_path: Path) -> None:

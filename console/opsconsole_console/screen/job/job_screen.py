@@ -9,10 +9,8 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container, VerticalScroll
 
 from opsconsole.fleet import Change
-from opsconsole_console.app.log_feeder import likely_task
-from opsconsole_console.app.model import Model
-from opsconsole_console.app.source import FleetSource, ask
-from opsconsole_console.screen.event_screen import EventPane
+from opsconsole_console.model.model import Model
+from opsconsole_console.screen.event.event_screen import EventPane
 from opsconsole_console.screen.job.arrangement import Arrangement, arrange
 from opsconsole_console.screen.job.job_facts import job_facts
 from opsconsole_console.screen.job.task_log import TaskLog
@@ -24,6 +22,8 @@ from opsconsole_console.screen.part.job_action import JobActions
 from opsconsole_console.screen.part.key_bar import KeyBar
 from opsconsole_console.screen.part.sheet import Line, Sheet
 from opsconsole_console.screen.part.spec_text import spec_lines
+from opsconsole_console.service.log_feeder import likely_task
+from opsconsole_console.service.source import FleetSource, ask
 from opsconsole_console.widget.cell import cell
 from opsconsole_console.widget.live_table import LiveTable
 from opsconsole_console.widget.pane import Pane

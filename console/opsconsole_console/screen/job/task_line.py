@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from opsconsole_console.app.clock import Clock
+from opsconsole_console import format as fmt
+from opsconsole_console.model.clock import Clock
 from opsconsole_console.screen.part.spec_text import used_text
-from opsconsole_console.widget import format as fmt
 from opsconsole_console.widget.cell import Cell, cell
 from opsconsole_console.widget.column import Column
 from opsconsole_console.widget.sign import sign

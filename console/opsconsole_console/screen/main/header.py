@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 
-from opsconsole_console.app.model import Model
-from opsconsole_console.app.source import FleetSource
+from opsconsole_console import format as fmt
+from opsconsole_console.model.model import Model
 from opsconsole_console.screen.part.contact_line import ContactLine
 from opsconsole_console.screen.part.sheet import Line
+from opsconsole_console.service.source import FleetSource
 from opsconsole_console.visible import clean
-from opsconsole_console.widget import format as fmt
 from opsconsole_console.widget.cell import Cell, cell, joined, width
 from opsconsole_console.widget.sign import sign
 

@@ -2,8 +2,8 @@
 
 from typing import NamedTuple
 
+from opsconsole_console import format as fmt
 from opsconsole_console.widget import bar
-from opsconsole_console.widget import format as fmt
 from opsconsole_console.widget.cell import Cell, cell
 from opsconsole_console.widget.sign import TASK_SIGNS, sign
 from opsconsole_protocol.api import JobRow

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from opsconsole_console.app.model import Model
+from opsconsole_console import format as fmt
+from opsconsole_console.model.model import Model
 from opsconsole_console.screen.main import job_cell
-from opsconsole_console.widget import format as fmt
 from opsconsole_console.widget.column import Column
 from opsconsole_console.widget.sign import TASK_SIGNS
 from opsconsole_protocol.api import JobRow

@@ -8,19 +8,18 @@ from textual import on
 
 from opsconsole.fleet import Change
 from opsconsole.job_page import after
-from opsconsole_console.app.holding import ALL, NOTHING_YET, Extent, Holding
-from opsconsole_console.app.model import Model
-from opsconsole_console.app.source import ask
+from opsconsole_console.model.holding import ALL, NOTHING_YET, Extent, Holding
+from opsconsole_console.model.model import Model
 from opsconsole_console.screen.main import job_cell
 from opsconsole_console.screen.main.job_column import DEFAULT_SORT, HOTKEYS, SPILL_FROM, job_columns
 from opsconsole_console.screen.part.home import begin, home
 from opsconsole_console.screen.part.job_action import JobActions
 from opsconsole_console.screen.part.spill_table import BelowTable, SpillTable
 from opsconsole_console.screen.part.table_pane import TablePane, sort_bindings
+from opsconsole_console.service.source import ask
 from opsconsole_console.widget.column import Column
 from opsconsole_console.widget.live_table import LiveTable
-from opsconsole_protocol import job_filter
-from opsconsole_protocol.api import JobList, JobRow, ListJobs
+from opsconsole_protocol.api import JobList, JobRow, ListJobs, job_filter
 from opsconsole_protocol.error import Unavailable
 from opsconsole_protocol.filter import Filter
 

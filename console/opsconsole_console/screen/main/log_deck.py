@@ -6,8 +6,8 @@ from textual import events, on
 from textual.containers import Container
 from textual.message import Message
 
-from opsconsole_console.app.log_feeder import LogTarget
 from opsconsole_console.screen.main.log_pane import LogPane
+from opsconsole_console.service.log_feeder import LogTarget
 
 FIRST_NUMBER = 3
 """Panes 1 and 2 are the tables."""

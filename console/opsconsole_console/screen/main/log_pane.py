@@ -12,9 +12,9 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.worker import Worker
 
-from opsconsole_console.app.log_feeder import Grep, LogFeeder, LogTarget
 from opsconsole_console.screen.part.filter_bar import FilterBar
 from opsconsole_console.screen.part.home import begin, home
+from opsconsole_console.service.log_feeder import Grep, LogFeeder, LogTarget
 from opsconsole_console.widget.log_painter import Timestamps
 from opsconsole_console.widget.log_view import LogView
 from opsconsole_console.widget.pane import Pane

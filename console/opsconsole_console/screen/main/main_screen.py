@@ -10,8 +10,7 @@ from textual.containers import Container
 from textual.screen import Screen
 
 from opsconsole.fleet import Change
-from opsconsole_console.app.model import Model
-from opsconsole_console.app.source import FleetSource
+from opsconsole_console.model.model import Model
 from opsconsole_console.screen.main.arrangement import Arrangement, arrange
 from opsconsole_console.screen.main.header import Header
 from opsconsole_console.screen.main.job_pane import JobPane
@@ -21,6 +20,7 @@ from opsconsole_console.screen.main.worker_pane import WorkerPane
 from opsconsole_console.screen.part.failure_binding import FAILURE_BINDINGS
 from opsconsole_console.screen.part.home import home
 from opsconsole_console.screen.part.key_bar import KeyBar
+from opsconsole_console.service.source import FleetSource
 from opsconsole_console.widget.live_table import LiveTable
 
 

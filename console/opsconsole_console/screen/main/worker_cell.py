@@ -3,8 +3,8 @@
 import re
 from collections import Counter
 
-from opsconsole_console.app.model import worker_kind
-from opsconsole_console.widget import format as fmt
+from opsconsole_console import format as fmt
+from opsconsole_console.model.model import worker_kind
 from opsconsole_console.widget.cell import Cell, cell
 from opsconsole_console.widget.sign import sign
 from opsconsole_protocol.api import WorkerRow

@@ -8,8 +8,8 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
 from opsconsole.fleet import Change
-from opsconsole_console.app.holding import ALL, NOTHING_YET
-from opsconsole_console.app.model import Model
+from opsconsole_console.model.holding import ALL, NOTHING_YET
+from opsconsole_console.model.model import Model
 from opsconsole_console.screen.main import worker_cell
 from opsconsole_console.screen.main.io_line import IoLine
 from opsconsole_console.screen.main.worker_column import HOTKEYS, worker_columns

@@ -10,7 +10,7 @@ from textual.containers import Container, Horizontal, VerticalScroll
 from textual.message import Message
 from textual.widgets import Input, Select
 
-from opsconsole_console.app.draft import PARAMETER_PREFIX, Draft, with_template
+from opsconsole_console.model.draft import PARAMETER_PREFIX, Draft, with_template
 from opsconsole_console.screen.new_job.field import COMMAND, GROUPS, Field
 from opsconsole_console.screen.new_job.form_row import FieldBox, FormRow
 from opsconsole_console.widget.drop_down import DropDown

@@ -14,10 +14,10 @@ from textual.timer import Timer
 from textual.widgets import Button
 
 from opsconsole.client import new_job_id
-from opsconsole_console.app import draft as drafts
-from opsconsole_console.app.draft import Checked, Draft
-from opsconsole_console.app.model import Model
-from opsconsole_console.app.source import FleetSource, ask
+from opsconsole_console import format as fmt
+from opsconsole_console.model import draft as drafts
+from opsconsole_console.model.draft import Checked, Draft
+from opsconsole_console.model.model import Model
 from opsconsole_console.screen.main.io_line import IoLine
 from opsconsole_console.screen.new_job.candidate_table import Candidate, CandidateTable, candidates
 from opsconsole_console.screen.new_job.job_form import JobForm
@@ -26,7 +26,7 @@ from opsconsole_console.screen.part.home import begin, home
 from opsconsole_console.screen.part.key_bar import KeyBar
 from opsconsole_console.screen.part.sheet import Line, Sheet
 from opsconsole_console.screen.part.spec_text import resources_text
-from opsconsole_console.widget import format as fmt
+from opsconsole_console.service.source import FleetSource, ask
 from opsconsole_console.widget.cell import Cell, cell
 from opsconsole_console.widget.live_table import LiveTable
 from opsconsole_console.widget.words import Choice, Dialog

@@ -9,11 +9,11 @@ from typing import Any
 
 from textual.screen import Screen
 
-from opsconsole_console.app.model import Model
-from opsconsole_console.app.source import FleetSource
+from opsconsole_console import format as fmt
+from opsconsole_console.model.model import Model
 from opsconsole_console.screen.part.sheet import Line, Sheet
+from opsconsole_console.service.source import FleetSource
 from opsconsole_console.visible import clean
-from opsconsole_console.widget import format as fmt
 from opsconsole_console.widget.cell import cell, width
 from opsconsole_console.widget.live_table import LiveTable
 

@@ -3,8 +3,8 @@
 from collections import Counter
 from collections.abc import Sequence
 
+from opsconsole_console import format as fmt
 from opsconsole_console.screen.part.spec_text import used_text
-from opsconsole_console.widget import format as fmt
 from opsconsole_console.widget.sign import sign
 from opsconsole_protocol.api import AttemptRow, JobDetail, TaskRow
 from opsconsole_protocol.state import TaskState

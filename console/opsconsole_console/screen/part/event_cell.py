@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from opsconsole_console.app.clock import Clock
-from opsconsole_console.widget import format as fmt
+from opsconsole_console import format as fmt
+from opsconsole_console.model.clock import Clock
 from opsconsole_console.widget.cell import Cell, cell
 from opsconsole_console.widget.column import Column
 from opsconsole_protocol.api import EventRow

@@ -6,7 +6,7 @@ from typing import ClassVar
 from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
-from opsconsole_console.app import verb as verbs
+from opsconsole_console.model import plan as verbs
 from opsconsole_console.screen.part.home import home
 from opsconsole_protocol.api import JobRow
 

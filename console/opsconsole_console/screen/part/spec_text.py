@@ -2,10 +2,10 @@
 
 import shlex
 
-from opsconsole_console.app.draft import spell_duration, spell_size
+from opsconsole_console import format as fmt
+from opsconsole_console.model.draft import spell_duration, spell_size
 from opsconsole_console.screen.part.facts import LABEL_CELLS, fact, facts, wrapped
 from opsconsole_console.screen.part.sheet import BLANK, Line
-from opsconsole_console.widget import format as fmt
 from opsconsole_console.widget.cell import cell
 from opsconsole_protocol.spec import JobSpec, Resources
 

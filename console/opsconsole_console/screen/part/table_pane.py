@@ -8,7 +8,7 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
-from opsconsole_console.app.holding import NOTHING_YET, Holding, empty_text
+from opsconsole_console.model.holding import NOTHING_YET, Holding, empty_text
 from opsconsole_console.screen.part.filter_bar import FilterBar
 from opsconsole_console.screen.part.home import home
 from opsconsole_console.widget.column import Column

@@ -8,15 +8,15 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container
 
 from opsconsole.fleet import Change
-from opsconsole_console.app.holding import ALL
-from opsconsole_console.app.model import Model
-from opsconsole_console.app.source import FleetSource, ask
+from opsconsole_console import format as fmt
+from opsconsole_console.model.holding import ALL
+from opsconsole_console.model.model import Model
 from opsconsole_console.screen.part.detail_screen import DetailScreen
 from opsconsole_console.screen.part.home import home
 from opsconsole_console.screen.part.key_bar import KeyBar
 from opsconsole_console.screen.part.text_prompt import TextPrompt
 from opsconsole_console.screen.people.person_pane import InvitationPane, PersonPane
-from opsconsole_console.widget import format as fmt
+from opsconsole_console.service.source import FleetSource, ask
 from opsconsole_protocol.api import (
     InvitationList,
     InvitationRow,

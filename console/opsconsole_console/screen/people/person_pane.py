@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from opsconsole_console.app.model import Model
+from opsconsole_console import format as fmt
+from opsconsole_console.model.model import Model
 from opsconsole_console.screen.part.table_pane import TablePane
-from opsconsole_console.widget import format as fmt
 from opsconsole_console.widget.cell import Cell, cell
 from opsconsole_console.widget.column import Column
 from opsconsole_console.widget.live_table import LiveTable

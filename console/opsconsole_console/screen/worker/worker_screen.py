@@ -9,10 +9,10 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container, VerticalScroll
 
 from opsconsole.fleet import Change
-from opsconsole_console.app.holding import ALL
-from opsconsole_console.app.model import Model
-from opsconsole_console.app.source import FleetSource
-from opsconsole_console.screen.event_screen import EventPane
+from opsconsole_console import format as fmt
+from opsconsole_console.model.holding import ALL
+from opsconsole_console.model.model import Model
+from opsconsole_console.screen.event.event_screen import EventPane
 from opsconsole_console.screen.main import worker_cell
 from opsconsole_console.screen.part.detail_screen import DetailScreen
 from opsconsole_console.screen.part.home import begin, home
@@ -24,7 +24,7 @@ from opsconsole_console.screen.part.worker_action import WorkerActions
 from opsconsole_console.screen.worker.gpu_lines import gpu_lines
 from opsconsole_console.screen.worker.worker_facts import worker_facts
 from opsconsole_console.screen.worker.worker_task import WorkerTask, tasks_on, worker_task_columns
-from opsconsole_console.widget import format as fmt
+from opsconsole_console.service.source import FleetSource
 from opsconsole_console.widget.cell import cell
 from opsconsole_console.widget.column import Column
 from opsconsole_console.widget.live_table import LiveTable

@@ -8,8 +8,8 @@ from opsconsole_coordinator.store.schema import VERSION
 from opsconsole_coordinator.trust.credential import CredentialKind, CredentialRecord, InvitationRecord
 from opsconsole_protocol import link
 from opsconsole_protocol.api import ProjectRow, TemplateRow
-from opsconsole_protocol.invitation import InvitationId
 from opsconsole_protocol.state import AttemptState
+from opsconsole_protocol.trust.invitation import InvitationId
 from tests.coordinator.core.world import World, gpus
 from tests.coordinator.store.direct import Direct
 

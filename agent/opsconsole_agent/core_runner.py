@@ -1,0 +1,319 @@
+"""Between the core and the world: every event goes in here, and every effect is carried out here, in order.
+
+Nothing in here waits. What takes time is handed to the engine or the link, and comes back as an event.
+"""
+
+import asyncio
+import logging
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from opsconsole_agent.core import (
+    AbandonPreparation,
+    AgentCore,
+    ClockMoved,
+    Effect,
+    Event,
+    FinishLog,
+    ForgetAttempt,
+    Freeze,
+    Intent,
+    IntentsFound,
+    KeeperHello,
+    Kill,
+    LogComplete,
+    PersistIntent,
+    PrepareAttempt,
+    RewindLog,
+    SendObservation,
+    SendReport,
+    StartAttempt,
+    StartFailed,
+    Terminate,
+    Thaw,
+    Tick,
+)
+from opsconsole_agent.engine.process_engine import Engine
+from opsconsole_agent.log.shipper import LogShipper
+from opsconsole_agent.state.state_folder import StateFolder
+from opsconsole_protocol.error import IllegalTransition
+from opsconsole_protocol.ids import AttemptId
+from opsconsole_protocol.link import Message, Observed
+from opsconsole_protocol.link.frame import Source
+
+_CLOCK_JUMP_MS = 2_000
+_TAIL_BYTES = 8 * 1024
+_WATCH_AFTER_S = 0.05
+_REPORT_PAUSE_S = 0.002
+"""At most one report in this time: each costs both sides a frame, and the coordinator a commit."""
+_REPORT_PAUSE_BUSY_S = 0.01
+"""The same while there are attempts here that wait for a slot: then nothing waits for the coordinator's answer."""
+_MAY_LACK_LINES = "the disk of this worker was full when the task ended, so its log may lack lines"
+_WRITTEN_BY_TASKS = (Source.STDOUT, Source.STDERR)
+
+_log = logging.getLogger(__name__)
+
+
+class Outlet(Protocol):
+    """The way to the coordinator."""
+
+    def send(self, message: Message) -> None:
+        """Queue a message, or drop it where there is no connection."""
+
+    def allow_shipping(self) -> None:
+        """The coordinator has said how much of each log it has."""
+
+    def wake_shipping(self) -> None:
+        """There may be something new in a log file, or room for more of it."""
+
+
+class Conductor:
+    """Feeds one core. `engine` and `outlet` must be set before the first event."""
+
+    engine: Engine
+    outlet: Outlet
+
+    def __init__(self, core: AgentCore, state: StateFolder, shipper: LogShipper) -> None:
+        self.core = core
+        self.knows_processes = asyncio.Event()
+        """Set once the keeper has said what lives; before that nothing should be registered."""
+        self._state = state
+        self._shipper = shipper
+        self._inbox: deque[Event] = deque()
+        self._busy = False
+        self._watched: set[AttemptId] = set()
+        self._to_watch: set[AttemptId] = set()
+        self._watcher: asyncio.TimerHandle | None = None
+        self._unwritten: dict[AttemptId, str] = {}
+        self._pacer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_ms = 0
+        self._wall_ms, self._monotonic_ms = _clocks()
+        self._carry_out: dict[type, Callable[[Any], None]] = {
+            PersistIntent: self._persist,
+            PrepareAttempt: lambda effect: self.engine.prepare(effect.attempt_id, effect.launch),
+            AbandonPreparation: lambda effect: self.engine.abandon(effect.attempt_id),
+            StartAttempt: self._start,
+            Freeze: lambda effect: self.engine.freeze(effect.attempt_id),
+            Thaw: lambda effect: self.engine.thaw(effect.attempt_id),
+            Terminate: lambda effect: self.engine.terminate(effect.attempt_id, effect.grace_ms),
+            Kill: lambda effect: self.engine.kill(effect.attempt_id),
+            FinishLog: self._finish_log,
+            RewindLog: self._rewind_log,
+            ForgetAttempt: self._forget,
+            SendReport: lambda effect: self.outlet.send(effect.report),
+            SendObservation: lambda effect: self.outlet.send(effect.observation),
+        }
+
+    # --- events in, effects out ------------------------------------------------------------------------------------
+
+    def tell(self, events: Sequence[Event]) -> None:
+        """Take events in order; called again from within an effect, they come after what is under way."""
+        self._inbox.extend(events)
+        if self._busy:
+            return
+        self._busy = True
+        try:
+            self._work()
+        finally:
+            self._busy = False
+        self._set_timer()
+
+    def _work(self) -> None:
+        now_ms = self._now_ms()
+        while self._inbox:
+            while self._inbox:
+                event = self._inbox.popleft()
+                try:
+                    self.core.handle(event, now_ms)
+                except IllegalTransition as error:
+                    # Two descriptions of the world that don't fit: worth a line, and no harm done.
+                    _log.error("ignored: %s", error)
+                if isinstance(event, KeeperHello):
+                    self._watch_processes()
+                    self.knows_processes.set()
+            self._do(self.core.take(reports=False))
+        self._report()
+
+    def _report(self) -> None:
+        """What changed, at once after a quiet while; in a stream of short tasks a start and an end are one report."""
+        if self._pacer is None and self.core.has_news:
+            self._do(self.core.take())
+            pause_s = _REPORT_PAUSE_BUSY_S if self.core.has_waiting else _REPORT_PAUSE_S
+            self._pacer = asyncio.get_running_loop().call_later(pause_s, self._end_pause)
+
+    def _end_pause(self) -> None:
+        self._pacer = None
+        self._report()
+
+    def _do(self, effects: Sequence[Effect]) -> None:
+        for effect in effects:
+            self._carry_out[type(effect)](effect)
+
+    def begin_exchange(self) -> tuple[Observed, ...]:
+        """The whole observed set for a new connection; all of it is on disk when this returns."""
+        observed = self.core.begin_exchange()
+        self._do(self.core.take())
+        return observed
+
+    def recover(self) -> tuple[Intent, ...]:
+        """Tell the core what an earlier life wrote down; returns what could be read of it."""
+        intents, damaged = self._state.load()
+        self.tell([IntentsFound(intents=intents, damaged=damaged)])
+        for attempt_id, why in damaged:
+            _log.error("attempt %s: %s", attempt_id, why)
+        return intents
+
+    # --- time ------------------------------------------------------------------------------------------------------
+
+    def _now_ms(self) -> int:
+        """Unix time; the core hears first when the clock was set, for that is not time that has passed."""
+        wall_ms, monotonic_ms = _clocks()
+        jump_ms = (wall_ms - self._wall_ms) - (monotonic_ms - self._monotonic_ms)
+        self._wall_ms, self._monotonic_ms = wall_ms, monotonic_ms
+        if abs(jump_ms) > _CLOCK_JUMP_MS:
+            _log.warning("the clock of this host moved by %d ms", jump_ms)
+            self._inbox.appendleft(ClockMoved(delta_ms=jump_ms))
+        return wall_ms
+
+    def _set_timer(self) -> None:
+        """A timer that comes too early does no harm: most deadlines are taken back long before they are due."""
+        due_ms = self.core.next_deadline_ms()
+        if due_ms is None or (self._timer is not None and self._timer_ms <= due_ms):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_ms = due_ms
+        delay_s = max(0, due_ms - self._wall_ms) / 1000
+        self._timer = asyncio.get_running_loop().call_later(delay_s, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        self.tell([Tick()])
+
+    def close(self) -> None:
+        """Stop the clocks."""
+        for timer in (self._timer, self._watcher, self._pacer):
+            if timer is not None:
+                timer.cancel()
+
+    # --- effects ---------------------------------------------------------------------------------------------------
+
+    def _persist(self, effect: PersistIntent) -> None:
+        attempt_id = effect.intent.attempt_id
+        try:
+            self._state.write_intent(effect.intent)
+        except OSError as error:
+            self._unwritten[attempt_id] = error.strerror or str(error)
+            _log.error("the intent of %s can't be written: %s", attempt_id, error.strerror)
+        else:
+            self._unwritten.pop(attempt_id, None)
+
+    def _start(self, effect: StartAttempt) -> None:
+        attempt_id = effect.attempt_id
+        why = self._unwritten.pop(attempt_id, None)
+        if why is not None:
+            error = (
+                f"it was not started, for the worker can't keep a record of it ({why}): make room in {self._state.path}"
+            )
+            self._inbox.append(StartFailed(attempt_id=attempt_id, at_ms=self._wall_ms, error=error))
+            return
+        self._watch_soon(attempt_id)
+        self.engine.start(attempt_id)
+
+    def _watch_soon(self, attempt_id: AttemptId) -> None:
+        """Small tasks end before anybody could look at their files, and most of them write nothing."""
+        self._to_watch.add(attempt_id)
+        if self._watcher is None:
+            self._watcher = asyncio.get_running_loop().call_later(_WATCH_AFTER_S, self._watch_new)
+
+    def _watch_new(self) -> None:
+        self._watcher = None
+        attempt_ids, self._to_watch = self._to_watch, set()
+        for attempt_id in attempt_ids:
+            self._watch(attempt_id)
+
+    def _watch(self, attempt_id: AttemptId) -> None:
+        if attempt_id not in self._watched:
+            self._watched.add(attempt_id)
+            for source in _WRITTEN_BY_TASKS:
+                path, kept = self._state.log_file(attempt_id, source), self._state.kept_log(attempt_id, source)
+                self._shipper.watch(attempt_id, source, Path(path), kept=Path(kept))
+            self.outlet.wake_shipping()
+
+    def _watch_processes(self) -> None:
+        """Follow the files of what was found alive."""
+        for attempt in self.core.processes():
+            self._watch(attempt.attempt_id)
+
+    def _finish_log(self, effect: FinishLog) -> None:
+        attempt_id = effect.attempt_id
+        self._to_watch.discard(attempt_id)
+        is_full = self._state.is_full
+        left = self._state.left_words(attempt_id)
+        if attempt_id not in self._watched and not is_full and not effect.note and self._wrote_nothing(attempt_id):
+            self._inbox.append(LogComplete(attempt_id=attempt_id, left=left))
+            return
+        self._watch(attempt_id)
+        if is_full:
+            self._shipper.note(attempt_id, f"opsconsole: {_MAY_LACK_LINES}: make room in {self._state.path}")
+        if effect.note:
+            self._shipper.note(attempt_id, f"opsconsole: {effect.note}")
+        sizes = {str(source): size for source, size in self._shipper.finish(attempt_id).items()}
+        self.outlet.wake_shipping()
+        tail = "\n".join(self._tail(attempt_id, one) for one in _WRITTEN_BY_TASKS) if effect.failed else ""
+        full_disk = str(self._state.path) if is_full else ""
+        self._inbox.append(
+            LogComplete(attempt_id=attempt_id, sizes=sizes, last_lines=tail, full_disk=full_disk, left=left)
+        )
+
+    def _wrote_nothing(self, attempt_id: AttemptId) -> bool:
+        try:
+            # What has a size has its second name too, unless it couldn't be given one; then it has its size.
+            if any(os.path.lexists(self._state.kept_log(attempt_id, source)) for source in _WRITTEN_BY_TASKS):
+                return False
+            return not any(os.lstat(self._state.log_file(attempt_id, source)).st_size for source in _WRITTEN_BY_TASKS)
+        except OSError:
+            return False
+
+    def correct_log_sizes(self) -> None:
+        """Tell the core about logs that ended up shorter than they were when their tasks ended."""
+        events = [
+            LogComplete(
+                attempt_id=AttemptId(log.attempt_id), sizes={str(source): size for source, size in log.sizes.items()}
+            )
+            for log in self._shipper.take_settled()
+            if self.core.attempt(log.attempt_id) is not None
+        ]
+        if events:
+            self.tell(events)
+
+    def _tail(self, attempt_id: AttemptId, source: Source) -> str:
+        return self._state.tail(attempt_id, source, _TAIL_BYTES).decode(errors="replace")
+
+    def _rewind_log(self, effect: RewindLog) -> None:
+        for source in Source:
+            self._shipper.rewind(effect.attempt_id, source, effect.offsets.get(source, 0))
+
+    def _forget(self, effect: ForgetAttempt) -> None:
+        attempt_id = effect.attempt_id
+        self._to_watch.discard(attempt_id)
+        is_cut = self._shipper.is_cut(attempt_id)
+        if attempt_id in self._watched:
+            self._watched.discard(attempt_id)
+            self._shipper.drop(attempt_id)
+        try:
+            self._state.remove(attempt_id, clean=effect.clean, keep_logs=is_cut)
+        except OSError as error:
+            _log.warning("the folder of %s can't be cleared: %s", attempt_id, error.strerror)
+        if effect.publish is not None:
+            self.engine.publish(effect.publish)
+        self.engine.forget(attempt_id)
+
+
+def _clocks() -> tuple[int, int]:
+    return time.time_ns() // 1_000_000, time.monotonic_ns() // 1_000_000

@@ -1,0 +1,1 @@
+"""What attempts are started with."""

@@ -1,0 +1,346 @@
+"""The agent's end of its link: dials, registers, keeps the connection alive, and comes back when it is lost.
+
+Everything of importance is a difference between two sets that is still there after a reconnection, so nothing is
+resent here. Messages leave in batches. Log frames leave one at a time, each awaited, so
+that a report never waits for more than one of them.
+"""
+
+import asyncio
+import random
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from opsconsole_agent.log.shipper import LogShipper
+from opsconsole_protocol import codec
+from opsconsole_protocol.error import (
+    Conflict,
+    Forbidden,
+    InvalidRequest,
+    OpsconsoleError,
+    ProtocolError,
+    Unauthenticated,
+    Unavailable,
+    VersionMismatch,
+    from_code,
+)
+from opsconsole_protocol.host.dial import Refused, Unproven, WrongCertificate, dial
+from opsconsole_protocol.link import CoordinatorMessage, Heartbeat, Message, PeerError, Register, Registered
+from opsconsole_protocol.link.frame import encode_frame
+from opsconsole_protocol.trust.address import InvalidAddress
+
+if TYPE_CHECKING:
+    from websockets.asyncio.client import ClientConnection
+
+PATH = "/agent"
+BACK_OFF_FIRST_S, BACK_OFF_LAST_S = 0.2, 15.0
+REGISTER_TIMEOUT_S = 15.0
+MISSED_ACKS_MAX = 3
+OUTBOX_MAX = 20_000
+BATCH_MAX = 200
+_BATCH_PAUSE_S = 0.002
+"""The first message after a pause leaves at once; in a flood, what comes within this leaves together."""
+_LOG_PAUSE_S = 0.02
+"""New files and acknowledgements are looked at together when they come closer than this."""
+
+_FATAL_EVER = (Unauthenticated, Forbidden, VersionMismatch)
+_FATAL_AT_FIRST = (*_FATAL_EVER, Conflict, InvalidRequest, InvalidAddress, ProtocolError, Unproven, WrongCertificate)
+_FATAL_STATUS = frozenset({401, 403, 426})
+
+
+class Peer(Protocol):
+    """The agent, as its link sees it. All but `heartbeat` return at once."""
+
+    def registration(self, reached_from: str) -> Register:
+        """What to introduce it with now; `reached_from` is this host's own address on the connection."""
+
+    def connected(self, registered: Registered) -> None:
+        """The coordinator has taken it."""
+
+    def receive(self, message: CoordinatorMessage) -> None:
+        """One message; `settle` follows the last one of a batch."""
+
+    def settle(self) -> None:
+        """A batch is complete."""
+
+    def disconnected(self) -> None:
+        """The connection is gone."""
+
+    def overflowed(self) -> None:
+        """Messages were dropped: say everything again."""
+
+    def shipped(self) -> None:
+        """Log files were looked at."""
+
+    async def heartbeat(self) -> Heartbeat:
+        """A fresh one, in a second or so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where to dial, and with what."""
+
+    url: str
+    certificate_hash: str | None
+    headers: Mapping[str, str] = field(repr=False)
+    invitation: str | None = field(default=None, repr=False)
+    """Sent until the coordinator has taken this agent once."""
+    secret: str = field(default="", repr=False)
+    """The credential in `headers`."""
+    is_known: bool = False
+    """A coordinator took us with this invitation before: who doesn't know the credential isn't that one."""
+
+
+class CoordinatorLink:
+    """One agent's link; `run` keeps it up.
+
+    `say` is told, in one line, when its state changes; `taken` is called when a coordinator has taken us.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        peer: Peer,
+        shipper: LogShipper,
+        say: Callable[[str], None],
+        taken: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._target = target
+        self._peer = peer
+        self._shipper = shipper
+        self._say = say
+        self._codec = codec.agent_side()
+        self._outbox: deque[Message] = deque()
+        self._outbox_news = asyncio.Event()
+        self._log_news = asyncio.Event()
+        self._may_ship = asyncio.Event()
+        self._taken = taken
+        self._was_taken = False
+        self._is_known = target.is_known
+        self._is_up = False
+        self._said = ""
+        self._heard_at_s = 0.0
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the coordinator has taken us and the connection stands, as far as known."""
+        return self._is_up
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether all messages have left."""
+        return not self._outbox
+
+    def send(self, message: Message) -> None:
+        """Queue a message for the present connection; without one it is dropped."""
+        if not self._is_up:
+            return
+        if len(self._outbox) >= OUTBOX_MAX:
+            self._outbox.clear()
+            self._peer.overflowed()
+        self._outbox.append(message)
+        self._outbox_news.set()
+
+    def allow_shipping(self) -> None:
+        """The coordinator has said how much of each log it has."""
+        self._may_ship.set()
+
+    def wake_shipping(self) -> None:
+        """A log file began or ended, or there is room for more of it."""
+        self._log_news.set()
+
+    # --- staying connected -----------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Connect and reconnect until cancelled; raises OpsconsoleError when trying again can't help."""
+        back_off_s = BACK_OFF_FIRST_S
+        while True:
+            began_s = time.monotonic()
+            try:
+                await self._connect()
+            except OpsconsoleError as error:
+                is_unproven = isinstance(error, Unproven) and self._is_known  # it may be anybody
+                if not is_unproven and _is_fatal(error, first=not self._was_taken):
+                    raise
+                self._narrate(error.message)
+            if time.monotonic() - began_s > BACK_OFF_LAST_S:
+                back_off_s = BACK_OFF_FIRST_S
+            await asyncio.sleep(back_off_s * random.uniform(0.5, 1.0))  # noqa: S311 – to spread a herd of agents
+            back_off_s = min(2 * back_off_s, BACK_OFF_LAST_S)
+
+    def _narrate(self, reason: str) -> None:
+        """Say why there is no connection, but not again and again."""
+        if reason != self._said:
+            self._said = reason
+            self._say(f"{reason}; trying again, tasks go on meanwhile")
+
+    async def _connect(self) -> None:
+        """One connection from dialling to its end; raises OpsconsoleError, which always tells why it ended."""
+        target = self._target
+        headers = dict(target.headers)
+        if target.invitation is not None and not self._was_taken:
+            headers["Opsconsole-Invitation"] = target.invitation
+        socket = await dial(
+            target.url,
+            path=PATH,
+            certificate_hash=target.certificate_hash,
+            headers=headers,
+            secrets=self._secrets(),
+            max_size=codec.FRAME_BYTES_MAX,
+        )
+        try:
+            await self._serve(socket)
+        finally:
+            if self._is_up:
+                self._is_up = False
+                self._peer.disconnected()
+            self._outbox.clear()
+            self._shipper.rewind_all()
+            # A closing handshake with a peer that may be gone would only cost time.
+            socket.transport.abort()
+
+    def _secrets(self) -> tuple[str, ...]:
+        """Of what over ws:// one has to be known to the coordinator already, before any is sent."""
+        target = self._target
+        invitation = "" if self._is_known else target.invitation or ""
+        return tuple(secret for secret in (target.secret, invitation) if secret)
+
+    async def _serve(self, socket: "ClientConnection") -> None:
+        registered, rest = await self._register(socket)
+        self._was_taken = self._is_known = self._is_up = True
+        self._taken()
+        self._said = ""
+        self._heard_at_s = time.monotonic()
+        self._may_ship.clear()
+        self._peer.connected(registered)
+        self._say(f"connected to {self._target.url}")
+        self._take(rest)
+        period_s = registered.heartbeat_ms / 1000
+        await _first_to_fail(
+            self._receive(socket), self._send_batches(socket), self._ship(socket), self._beat(period_s)
+        )
+
+    async def _register(self, socket: "ClientConnection") -> tuple[Registered, list[CoordinatorMessage]]:
+        try:
+            async with asyncio.timeout(REGISTER_TIMEOUT_S):
+                await socket.send(self._codec.encode([self._peer.registration(_own_address(socket))]))
+                frame = await socket.recv(decode=False)
+        except TimeoutError:
+            raise Unavailable(f"{self._target.url} doesn't answer the registration") from None
+        except _closed() as error:
+            raise _why_closed(self._target.url, error) from None
+        messages = self._codec.decode(frame)
+        match messages:
+            case [Registered() as registered, *rest]:
+                return registered, rest
+            case [PeerError(code=code, message=message), *_]:
+                raise from_code(code, message)
+            case _:
+                raise ProtocolError(f"{self._target.url} doesn't answer as a coordinator does")
+
+    # --- while it stands -------------------------------------------------------------------------------------------
+
+    async def _receive(self, socket: "ClientConnection") -> None:
+        last_words: PeerError | None = None
+        try:
+            while True:
+                messages = self._codec.decode(await socket.recv(decode=False))
+                self._heard_at_s = time.monotonic()
+                last_words = next((one for one in messages if isinstance(one, PeerError)), None)
+                self._take(messages)
+        except _closed() as error:
+            if last_words is not None:
+                raise from_code(last_words.code, last_words.message) from None
+            raise _why_closed(self._target.url, error) from None
+
+    def _take(self, messages: list[CoordinatorMessage]) -> None:
+        for message in messages:
+            self._peer.receive(message)
+        self._peer.settle()
+
+    async def _send_batches(self, socket: "ClientConnection") -> None:
+        while True:
+            await self._outbox_news.wait()
+            self._outbox_news.clear()
+            while self._outbox:
+                batch = [self._outbox.popleft() for _ in range(min(BATCH_MAX, len(self._outbox)))]
+                await _send(socket, self._codec.encode(batch), self._target.url)
+            await asyncio.sleep(_BATCH_PAUSE_S)
+
+    async def _ship(self, socket: "ClientConnection") -> None:
+        await self._may_ship.wait()
+        while True:
+            self._log_news.clear()
+            now_ms = time.time_ns() // 1_000_000
+            for chunk in self._shipper.poll(now_ms):
+                await _send(socket, encode_frame(chunk), self._target.url)
+            self._peer.shipped()
+            await asyncio.sleep(_LOG_PAUSE_S)
+            due_ms = self._shipper.next_poll_ms
+            await self._wait_for_logs(None if due_ms is None else due_ms / 1000 - time.time())
+
+    async def _wait_for_logs(self, timeout_s: float | None) -> None:
+        if timeout_s is not None and timeout_s <= 0:
+            return
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._log_news.wait()
+        except TimeoutError:
+            return
+
+    async def _beat(self, period_s: float) -> None:
+        """Send heartbeats; a coordinator that answers none of several is gone, whatever the socket says."""
+        while True:
+            began_s = time.monotonic()
+            silence_s = began_s - self._heard_at_s
+            if silence_s > MISSED_ACKS_MAX * period_s:
+                raise Unavailable(f"{self._target.url} has not answered for {silence_s:.0f} s")
+            self.send(await self._peer.heartbeat())
+            await asyncio.sleep(max(0.0, period_s - (time.monotonic() - began_s)))
+
+
+async def _send(socket: "ClientConnection", frame: bytes, url: str) -> None:
+    try:
+        await socket.send(frame)
+    except _closed() as error:
+        raise _why_closed(url, error) from None
+
+
+def _own_address(socket: "ClientConnection") -> str:
+    found = socket.local_address
+    return str(found[0]) if isinstance(found, tuple) else ""
+
+
+async def _first_to_fail(*works: Awaitable[None]) -> None:
+    """Run all until one raises; its error, and nobody left behind."""
+    tasks = [asyncio.ensure_future(work) for work in works]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        # The receiver first: it knows the coordinator's last words.
+        for task in tasks:
+            if task in done:
+                task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _closed() -> type[Exception]:
+    from websockets.exceptions import ConnectionClosed
+
+    return ConnectionClosed
+
+
+def _why_closed(url: str, error: Exception) -> OpsconsoleError:
+    code = getattr(getattr(error, "rcvd", None), "code", None)
+    return Unavailable(f"{url} closed the connection" if code is not None else f"the connection to {url} was lost")
+
+
+def _is_fatal(error: OpsconsoleError, *, first: bool) -> bool:
+    """Whether trying again can't help. Once a coordinator has taken us, only its clear no ends the agent."""
+    if isinstance(error, Refused):
+        return not error.temporary if first else error.status in _FATAL_STATUS
+    return isinstance(error, _FATAL_AT_FIRST if first else _FATAL_EVER)

@@ -1,0 +1,386 @@
+"""The agent as its link sees it: introduces it, takes what the coordinator says, answers what it asks."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from importlib import metadata
+from typing import Any
+
+import msgspec
+
+from opsconsole_agent.core import Contact, Event, LinkDown, LinkUp
+from opsconsole_agent.core_runner import Conductor
+from opsconsole_agent.log.shipper import LogShipper
+from opsconsole_agent.probe.address import reachable_address
+from opsconsole_agent.probe.folder import Folders, at_home
+from opsconsole_agent.probe.gpu import GpuReport
+from opsconsole_agent.probe.host import HostIdentity
+from opsconsole_agent.probe.io_path import InputRefused, OutputRefused, WorkerIOConfig, inspect_input
+from opsconsole_agent.probe.rest import AGAIN_MS, RestWatch
+from opsconsole_agent.state import leaving
+from opsconsole_agent.state.state_folder import StateFolder, StoreMark, check_attempt_id
+from opsconsole_agent.telemetry import Telemetry
+from opsconsole_protocol import PROTOCOL_VERSION
+from opsconsole_protocol.bound import cut
+from opsconsole_protocol.error import InvalidRequest, LimitExceeded, OpsconsoleError
+from opsconsole_protocol.fit import fitted
+from opsconsole_protocol.ids import WorkerId
+from opsconsole_protocol.link import (
+    LEAVINGS_MAX,
+    TROUBLES_MAX,
+    CoordinatorMessage,
+    Desired,
+    DesiredSet,
+    FileExists,
+    FileNotFound,
+    FindPort,
+    Forget,
+    Heartbeat,
+    HeartbeatAck,
+    InputFile,
+    JobAssignment,
+    Kind,
+    Leaving,
+    Leavings,
+    LogAck,
+    LookForLeavings,
+    Message,
+    MetadataUpdated,
+    Observe,
+    PeerError,
+    PortFound,
+    Register,
+    Registered,
+    RemoveLeavings,
+    SetWant,
+    Trouble,
+    TroubleCode,
+    UpdateMetadata,
+)
+from opsconsole_protocol.link.frame import Source
+
+_CHECKS_MAX = 4
+_PATIENCE_S = 2.0
+_TROUBLE_CHARACTERS = 500
+_SOURCES = {str(source): source for source in Source}
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What an agent says of itself that doesn't change while it runs. `properties`: the user's own.
+
+    `keep_output_days`: after so many the coordinator is to have outputs of ended jobs removed; 0: never.
+    """
+
+    worker_id: WorkerId
+    name: str
+    run_id: str
+    host: HostIdentity
+    io: WorkerIOConfig
+    max_concurrent_jobs: int
+    tags: tuple[str, ...] = ()
+    properties: Mapping[str, Any] = field(default_factory=dict)
+    keep_output_days: float = 0
+
+    def to_properties(self, gpus: GpuReport) -> dict[str, Any]:
+        """Everything a job can ask for, by the seeds' names; the user's word beats what is measured."""
+        return {
+            **self.host.to_properties(),
+            "cpu_count": self.host.cpu_count,
+            **gpus.to_properties(),
+            **self.properties,
+            "max_concurrent_jobs": self.max_concurrent_jobs,
+            "io_paths": self.io.to_properties(),
+        }
+
+
+class Desk:
+    """See the module; a `link.Peer`."""
+
+    def __init__(
+        self,
+        description: Description,
+        conductor: Conductor,
+        state: StateFolder,
+        shipper: LogShipper,
+        telemetry: Telemetry,
+        say: Callable[[str], None],
+    ) -> None:
+        self._description = description
+        self._dials = 0
+        self._conductor = conductor
+        self._state = state
+        self._shipper = shipper
+        self._telemetry = telemetry
+        self._say = say
+        self._store = state.load_store_mark()
+        self._properties: dict[str, Any] = {}
+        self._address: dict[str, str] = {}
+        self._events: list[Event] = []
+        self._checks = asyncio.Semaphore(_CHECKS_MAX)
+        self._rest = RestWatch()
+        self._folders = Folders()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._handlers: dict[type, Callable[[Any], None]] = {
+            DesiredSet: self._on_desired_set,
+            JobAssignment: self._on_job_assignment,
+            SetWant: self._events.append,
+            Forget: self._events.append,
+            Observe: self._events.append,
+            HeartbeatAck: self._on_heartbeat_ack,
+            LogAck: self._on_log_ack,
+            InputFile: self._on_input_file,
+            FindPort: self._on_find_port,
+            LookForLeavings: lambda message: self._answer_later(self._look_for_leavings(message)),
+            RemoveLeavings: lambda message: self._answer_later(self._remove_leavings(message)),
+            PeerError: self._on_error,
+            MetadataUpdated: lambda _: None,
+            Registered: lambda _: None,
+        }
+
+    async def close(self) -> None:
+        """Drop what is under way."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    # --- what the link asks ----------------------------------------------------------------------------------------
+
+    def registration(self, reached_from: str) -> Register:
+        """See link.Peer."""
+        one = self._description
+        self._dials += 1
+        self._address = {"advertise_host": reachable_address(reached_from)}
+        self._properties = {**self._address, **one.to_properties(self._telemetry.gpu_report)}
+        return fitted(
+            Register(
+                protocol=PROTOCOL_VERSION,
+                agent_version=_version(),
+                worker_id=one.worker_id,
+                name=one.name,
+                run_id=one.run_id,
+                dial=self._dials,
+                boot_id=one.host.boot_id,
+                tags=one.tags,
+                properties=self._properties,
+                max_concurrent_jobs=one.max_concurrent_jobs,
+                gpus=self._telemetry.gpus,
+                gpu_message=self._telemetry.gpu_report.message,
+                troubles=self._telemetry.troubles,
+                store_id=self._store.store_id,
+                store_seq=self._store.store_seq,
+                store_seal=self._store.store_seal,
+                observed=self._conductor.begin_exchange(),
+            )
+        )
+
+    def connected(self, registered: Registered) -> None:
+        """See link.Peer."""
+        self._remember(StoreMark(registered.store_id, registered.store_seq, registered.store_seal))
+        self._shipper.attempt_bytes_max = registered.attempt_log_bytes
+        self._conductor.tell([LinkUp()])
+
+    def disconnected(self) -> None:
+        """See link.Peer."""
+        self._events.clear()
+        self._conductor.tell([LinkDown()])
+
+    def receive(self, message: CoordinatorMessage) -> None:
+        """See link.Peer."""
+        self._handlers[type(message)](message)
+
+    def settle(self) -> None:
+        """See link.Peer."""
+        if self._events:
+            events = self._events[:]
+            self._events.clear()
+            self._conductor.tell(events)
+
+    def overflowed(self) -> None:
+        """See link.Peer."""
+        asyncio.get_running_loop().call_soon(self._conductor.tell, [Observe(exchange=0)])
+
+    def shipped(self) -> None:
+        """See link.Peer."""
+        self._conductor.correct_log_sizes()
+
+    async def heartbeat(self) -> Heartbeat:
+        """See link.Peer. The keeper is asked each time: that is how its silence is noticed."""
+        pids: Mapping[str, list[int]] = {}
+        engine = self._conductor.engine
+        troubles = [
+            Trouble(code=TroubleCode.STATE_DAMAGED, text=cut(note, _TROUBLE_CHARACTERS), blocks=False)
+            for note in engine.notes
+        ]
+        try:
+            async with asyncio.timeout(_PATIENCE_S):
+                pids = {str(key): held for key, held in (await engine.pids()).items()}
+        except (OpsconsoleError, TimeoutError) as error:
+            _log.info("this heartbeat goes without usage: %s", error)
+            if words := engine.silence():
+                troubles.insert(0, Trouble(code=TroubleCode.KEEPER_SILENT, text=cut(words, _TROUBLE_CHARACTERS)))
+        heartbeat = await self._telemetry.heartbeat(pids, _PATIENCE_S)
+        self._update_metadata()
+        return fitted(msgspec.structs.replace(heartbeat, troubles=(*heartbeat.troubles, *troubles)[:TROUBLES_MAX]))
+
+    def _update_metadata(self) -> None:
+        """GPUs may fall off the bus, and drivers be updated, while we run."""
+        properties = {**self._address, **self._description.to_properties(self._telemetry.gpu_report)}
+        changed = {key: value for key, value in properties.items() if self._properties.get(key) != value}
+        if changed:
+            self._properties |= changed
+            self._send(UpdateMetadata(properties=changed))
+
+    # --- what the coordinator says ---------------------------------------------------------------------------------
+
+    def _on_desired_set(self, message: DesiredSet) -> None:
+        self._events.append(
+            DesiredSet(
+                seq=message.seq,
+                attempts=tuple(desired for desired in message.attempts if self._is_sound(desired)),
+                adopting=message.adopting,
+            )
+        )
+        self._conductor.outlet.allow_shipping()
+
+    def _on_job_assignment(self, message: JobAssignment) -> None:
+        if self._is_sound(message.desired):
+            self._events.append(message)
+
+    def _is_sound(self, desired: Desired) -> bool:
+        """An attempt's id becomes the name of a folder: a coordinator doesn't get to choose just any."""
+        try:
+            check_attempt_id(desired.attempt_id)
+        except InvalidRequest as error:
+            self._send(PeerError(code=error.code, message=error.message))
+            return False
+        return True
+
+    def _on_heartbeat_ack(self, message: HeartbeatAck) -> None:
+        self._remember(StoreMark(self._store.store_id, message.store_seq, message.store_seal))
+        self._events.append(Contact())
+
+    def _remember(self, told: StoreMark) -> None:
+        """The highest sequence of the store heard of last, with its seal."""
+        known = self._store
+        is_later = (told.store_seq, bool(told.store_seal)) > (known.store_seq, bool(known.store_seal))
+        if told.store_id == known.store_id and not is_later:
+            return
+        self._store = told
+        try:
+            self._state.save_store_mark(self._store)
+        except OSError as error:
+            _log.warning("the store's sequence can't be remembered: %s", error.strerror)
+
+    def _on_log_ack(self, message: LogAck) -> None:
+        for attempt_id, source, offset in message.offsets:
+            if source in _SOURCES:
+                self._shipper.acknowledge(attempt_id, _SOURCES[source], offset)
+        self._conductor.outlet.wake_shipping()
+
+    def _on_error(self, message: PeerError) -> None:
+        self._say(f"the coordinator says: {message.message}")
+
+    def _on_input_file(self, message: InputFile) -> None:
+        self._answer_later(self._check_input(message))
+
+    def _answer_later(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _on_find_port(self, message: FindPort) -> None:
+        try:
+            port = self._conductor.engine.free_port()
+        except LimitExceeded as error:
+            self._send(PeerError(code=error.code, message=error.message))
+        else:
+            self._send(PortFound(check_id=message.check_id, port=port))
+
+    async def _look_for_leavings(self, message: LookForLeavings) -> None:
+        before_ms = time.time_ns() // 1_000_000 - message.older_than_ms
+        found: list[Leaving] = []
+        troubles: list[str] = []
+        is_more = False
+        if message.attempts:
+            found = await asyncio.to_thread(leaving.look, self._state, before_ms)
+        if message.outputs:
+            try:
+                outputs, is_more = await asyncio.to_thread(
+                    leaving.look_at_outputs, self._state, self._description.io, message.outputs
+                )
+                found += outputs
+            except OutputRefused as refusal:
+                troubles.append(refusal.message)
+        self._answer_leavings(message.check_id, found, troubles, is_more=is_more)
+
+    async def _remove_leavings(self, message: RemoveLeavings) -> None:
+        removed, troubles = await asyncio.to_thread(leaving.remove, self._state, frozenset(message.names))
+        is_more = False
+        if message.outputs:
+            try:
+                outputs, words, is_more = await asyncio.to_thread(
+                    leaving.remove_outputs, self._state, self._description.io, message.outputs
+                )
+                removed += outputs
+                troubles += words
+            except OutputRefused as refusal:
+                troubles.append(refusal.message)
+        if removed:
+            self._say(f"{len(removed)} things that ended tasks had left were removed, as the coordinator asked")
+        self._answer_leavings(message.check_id, removed, troubles, is_more=is_more)
+
+    def _answer_leavings(self, number: int, found: list[Leaving], troubles: list[str], *, is_more: bool) -> None:
+        self._send(
+            Leavings(
+                check_id=number,
+                leavings=tuple(found[:LEAVINGS_MAX]),
+                more=is_more or len(found) > LEAVINGS_MAX,
+                troubles=tuple(cut(text, _TROUBLE_CHARACTERS) for text in troubles[:TROUBLES_MAX]),
+                keep_attempt_days=self._state.kept_days,
+                keep_output_days=self._description.keep_output_days,
+            )
+        )
+
+    async def _check_input(self, message: InputFile) -> None:
+        async with self._checks:
+            if message.kind is Kind.FOLDER:
+                self._send(await asyncio.to_thread(self._look_for_folder, message))
+            else:
+                self._send(await asyncio.to_thread(self._look_for_input, message))
+
+    def _look_for_input(self, message: InputFile) -> FileExists | FileNotFound:
+        try:
+            found = inspect_input(self._description.io, message.filename)
+        except InputRefused as refusal:
+            return FileNotFound(check_id=message.check_id, reason=cut(refusal.message))
+        restless = self._rest.look(
+            str(found.path), found.size_bytes, found.changed_ns, time.time_ns(), time.monotonic()
+        )  # fmt: skip
+        if restless:
+            return FileNotFound(check_id=message.check_id, reason=restless, again_ms=AGAIN_MS)
+        return FileExists(check_id=message.check_id, path=str(found.path), size_bytes=found.size_bytes)
+
+    def _look_for_folder(self, message: InputFile) -> FileExists | FileNotFound:
+        path = at_home(message.filename)
+        try:
+            if self._folders.is_there(path):
+                return FileExists(check_id=message.check_id, path=path, size_bytes=0)
+        except TimeoutError:
+            return FileNotFound(check_id=message.check_id, reason="this folder doesn't answer: is the mount hung?")
+        return FileNotFound(check_id=message.check_id, reason="there is no such folder on this worker")
+
+    def _send(self, message: Message) -> None:
+        self._conductor.outlet.send(message)
+
+
+def _version() -> str:
+    try:
+        return metadata.version("opsconsole")
+    except metadata.PackageNotFoundError:
+        return "unknown"

@@ -1,0 +1,1 @@
+"""Putting a console together: which data folder, whose coordinator, which worker."""

@@ -1,0 +1,1 @@
+"""What the screens show and what an operator can do, as plain values. Pure."""

@@ -1,0 +1,334 @@
+"""A job as it is being typed: texts in, a checked spec or one error a field out. Pure."""
+
+import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, TypeVar
+
+import msgspec
+
+from opsconsole_console.model import draft_sweep as sweeps
+from opsconsole_console.model.draft_again import again, shown_command
+from opsconsole_protocol import quantity, requirement
+from opsconsole_protocol.api import TemplateRow
+from opsconsole_protocol.error import InvalidRequest
+from opsconsole_protocol.spec import NUM_TASKS_MAX, JobSpec, Resources, check_spec
+from opsconsole_protocol.template import check_template, fill, read_value
+
+ValueT = TypeVar("ValueT")
+
+PARAMETER_PREFIX = "parameter."
+"""Errors of a template's parameter `lr` are under `parameter.lr`."""
+
+_STAND_IN = ("true",)
+_NO_WORDS: tuple[str, ...] = ()
+_NO_POINTS: list[sweeps.Point] = []
+_NO_VARIABLES: dict[str, str] = {}
+_PRIORITY_MAX = 1_000_000
+_GPUS_MAX = 1_024
+_RETRIES_MAX = 1_000_000
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What stands in the form. Empty texts mean the default; `worker` empty means automatic placement."""
+
+    command: str = ""
+    template: str = ""
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    name: str = ""
+    project: str = ""
+    tasks: str = "1"
+    gpus: str = "0"
+    cpus: str = ""
+    memory: str = ""
+    gpu_memory: str = ""
+    requirement: str = ""
+    inputs: str = ""
+    priority: str = "0"
+    after: str = ""
+    workdir: str = ""
+    env: str = ""
+    retries: str = "0"
+    timeout: str = ""
+    grace: str = "5s"
+    job_timeout: str = ""
+    gang: str = ""
+    sweep: str = ""
+    ports: str = ""
+    start_within: str = ""
+    hold: str = ""
+    worker: str = ""
+    base: JobSpec | None = None
+    """The spec that `e` started from: what the form doesn't show is kept."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A draft that was looked at. `spec` is there when nothing is wrong; `errors` has one line for each field.
+
+    `likely` is what can be told already, defaults standing in for what is wrong: enough to ask workers about it.
+    """
+
+    spec: JobSpec | None
+    errors: Mapping[str, str]
+    likely: JobSpec
+    command: tuple[str, ...] = ()
+    """The words that would run, as far as they can be told."""
+
+
+def from_spec(spec: JobSpec) -> Draft:
+    """A draft that would submit the same job again."""
+    resources = spec.resources
+    return Draft(
+        command=shlex.join(shown_command(spec)),
+        name=spec.name,
+        project=spec.project,
+        tasks=str(spec.num_tasks),
+        gpus=str(resources.gpus),
+        cpus=f"{resources.cpus:g}" if resources.cpus else "",
+        memory=spell_size(resources.memory_mb),
+        gpu_memory=spell_size(resources.gpu_memory_mb),
+        requirement=" ".join(spec.requirements),
+        inputs=shlex.join(spec.inputs),
+        priority=str(spec.priority),
+        after=" ".join(spec.after),
+        workdir=spec.workdir or "",
+        env=shlex.join(f"{key}={value}" for key, value in spec.environment.items()),
+        retries=str(spec.max_retries_failure),
+        timeout=spell_duration(spec.timeout_ms),
+        grace=spell_duration(spec.grace_ms),
+        job_timeout=spell_duration(spec.job_timeout_ms),
+        gang="yes" if spec.gang else "",
+        ports=" ".join(spec.ports),
+        start_within=spell_duration(spec.scheduling_timeout_ms),
+        hold="yes" if spec.held else "",
+        worker=spec.worker or "",
+        base=spec,
+    )
+
+
+def with_template(draft: Draft, template: TemplateRow) -> Draft:
+    """The draft with a template chosen: its defaults fill what it names."""
+    known: dict[str, Any] = {name: str(value) for name, value in template.defaults.items() if name in _DEFAULTABLE}
+    return replace(draft, template=template.name, parameters={}, **known)
+
+
+def check(draft: Draft, template: TemplateRow | None = None) -> Checked:
+    """Read every field; never raises."""
+    reader = _Reader()
+    values: dict[str, Any] = {}
+    points = reader.read("sweep", lambda: sweeps.read_points(draft.sweep), _NO_POINTS)
+    if template is not None:
+        command, values = _from_template(_at(draft, points[0] if points else {}), template, reader)
+    else:
+        command = reader.read("command", lambda: _words(draft.command), _NO_WORDS)
+        if not command and "command" not in reader.errors:
+            reader.errors["command"] = "say what to run: a program and its arguments"
+    base = draft.base if draft.base is not None else JobSpec(command=("",))
+    changed = _changed(draft, reader, command)
+    if points:
+        changed |= _swept(draft, template, reader, command, points)
+        reader.read("tasks", lambda: sweeps.check_tasks(changed["num_tasks"], points), None)
+        changed["num_tasks"] = len(points)
+    elif template is not None:
+        changed |= {"template": template.name, "parameters": (values,) * changed["num_tasks"], "task_commands": ()}
+    elif draft.base is not None and (
+        kept := reader.read("command", lambda: again(command, changed["num_tasks"], base), None)
+    ):
+        changed |= kept
+    else:
+        changed |= {"task_commands": (), "parameters": (), "template": None}
+    spec = msgspec.structs.replace(base, **changed)
+    likely = spec if command else msgspec.structs.replace(spec, command=_STAND_IN)
+    if not reader.errors:
+        reader.read("command", lambda: check_spec(spec), None)
+    return Checked(
+        None if reader.errors else spec,
+        reader.errors,
+        likely,
+        spec.command if points or spec.task_commands else command,
+    )
+
+
+def spell_size(size_mb: int) -> str:
+    """MiB as they are typed: `32G`, `512M`, nothing for none."""
+    if not size_mb:
+        return ""
+    return f"{size_mb // 1024}G" if size_mb % 1024 == 0 else f"{size_mb}M"
+
+
+def spell_duration(duration_ms: int | None) -> str:
+    """Milliseconds as they are typed: `1h30m`, `5s`, `250ms`, nothing for none."""
+    if duration_ms is None:
+        return ""
+    if duration_ms % 1000:
+        return f"{duration_ms}ms"
+    seconds = duration_ms // 1000
+    parts = [(seconds // 86_400, "d"), (seconds // 3_600 % 24, "h"), (seconds // 60 % 60, "m"), (seconds % 60, "s")]
+    return "".join(f"{number}{unit}" for number, unit in parts if number) or "0s"
+
+
+_DEFAULTABLE = frozenset({"project", "gpus", "cpus", "memory", "gpu_memory", "requirement", "priority", "workdir",
+                          "retries", "timeout", "grace", "name", "tasks", "inputs"})  # fmt: skip
+
+
+class _Reader:
+    """Reads field by field and keeps the first complaint about each."""
+
+    def __init__(self) -> None:
+        self.errors: dict[str, str] = {}
+
+    def read(self, name: str, read: Callable[[], ValueT], fallback: ValueT) -> ValueT:
+        try:
+            return read()
+        except InvalidRequest as error:
+            self.errors.setdefault(name, error.message)
+            return fallback
+
+
+def _from_template(draft: Draft, template: TemplateRow, reader: _Reader) -> tuple[tuple[str, ...], dict[str, Any]]:
+    values: dict[str, Any] = {}
+    reader.read("template", partial(check_template, template), None)
+    for parameter in template.parameters:
+        typed = draft.parameters.get(parameter.name, "")
+        values[parameter.name] = reader.read(
+            PARAMETER_PREFIX + parameter.name, partial(read_value, parameter, typed), None
+        )
+    missing = {p.name: f"<{p.name}>" for p in template.parameters if PARAMETER_PREFIX + p.name in reader.errors}
+    return fill(template.command, {**values, **missing}), values
+
+
+def _at(draft: Draft, point: sweeps.Point) -> Draft:
+    """The draft with a point's values typed into its parameters."""
+    return replace(draft, parameters={**draft.parameters, **point})
+
+
+def _swept(
+    draft: Draft, template: TemplateRow | None, reader: _Reader, command: tuple[str, ...], points: list[sweeps.Point]
+) -> dict[str, Any]:
+    """A command and values for each task."""
+    if template is None:
+        commands = reader.read("sweep", lambda: sweeps.unfold(command, points), (command,) * len(points))
+        parameters: tuple[dict[str, Any], ...] = tuple(dict(point) for point in points)
+    else:
+        known = {parameter.name for parameter in template.parameters}
+        for name in points[0]:
+            if name not in known:
+                reader.errors.setdefault("sweep", f"{template.name} has no parameter {name}")
+        each = [_from_template(_at(draft, point), template, reader) for point in points]
+        commands, parameters = tuple(words for words, _ in each), tuple(values for _, values in each)
+    return {"command": commands[0], "task_commands": commands, "parameters": parameters,
+            "template": None if template is None else template.name}  # fmt: skip
+
+
+def _changed(draft: Draft, reader: _Reader, command: tuple[str, ...]) -> dict[str, Any]:
+    read = reader.read
+    resources = Resources(
+        gpus=read("gpus", lambda: _whole(draft.gpus, 0, _GPUS_MAX), 0),
+        cpus=read("cpus", lambda: _number(draft.cpus), 0.0),
+        memory_mb=read("memory", lambda: _size_mb(draft.memory), 0),
+        gpu_memory_mb=read("gpu_memory", lambda: _size_mb(draft.gpu_memory), 0),
+    )
+    return {
+        "command": command or ("",),
+        "name": draft.name.strip(),
+        "project": draft.project.strip() or "default",
+        "num_tasks": read("tasks", lambda: _whole(draft.tasks, 1, NUM_TASKS_MAX, empty=1), 1),
+        "priority": read("priority", lambda: _whole(draft.priority, -_PRIORITY_MAX, _PRIORITY_MAX), 0),
+        "worker": draft.worker or None,
+        "workers": () if draft.worker or draft.base is None else draft.base.workers,
+        "requirements": read("requirement", lambda: _requirements(draft.requirement), _NO_WORDS),
+        "resources": resources,
+        "inputs": read("inputs", lambda: _words(draft.inputs), _NO_WORDS),
+        "after": read("after", lambda: tuple(draft.after.replace(",", " ").split()), _NO_WORDS),
+        "max_retries_failure": read("retries", lambda: _whole(draft.retries, 0, _RETRIES_MAX), 0),
+        "timeout_ms": read("timeout", lambda: _duration_ms(draft.timeout), None),
+        "grace_ms": read("grace", lambda: _duration_ms(draft.grace), None) or 0 if draft.grace.strip() else 5_000,
+        "job_timeout_ms": read("job_timeout", lambda: _duration_ms(draft.job_timeout), None),
+        "gang": read("gang", lambda: _yes(draft.gang), False),
+        "workdir": read("workdir", lambda: _absolute(draft.workdir), None),
+        "environment": read("env", lambda: _environment(draft.env), _NO_VARIABLES),
+        "ports": read("ports", lambda: _ports(draft.ports), _NO_WORDS),
+        "scheduling_timeout_ms": read("start_within", lambda: _duration_ms(draft.start_within), None),
+        "held": read("hold", lambda: _yes(draft.hold), False),
+    }
+
+
+def _words(text: str) -> tuple[str, ...]:
+    try:
+        return tuple(shlex.split(text))
+    except ValueError as error:
+        what = "a quotation mark isn't closed" if "quotation" in str(error) else "a backslash stands at the end"
+        raise InvalidRequest(what) from None
+
+
+def _whole(text: str, lowest: int, highest: int, empty: int = 0) -> int:
+    text = text.strip()
+    if not text:
+        return empty
+    try:
+        value = int(text)
+    except ValueError:
+        raise InvalidRequest(f"a whole number, not {text!r}") from None
+    if not lowest <= value <= highest:
+        raise InvalidRequest(f"from {lowest:,} to {highest:,}")
+    return value
+
+
+def _number(text: str) -> float:
+    text = text.strip()
+    if not text:
+        return 0.0
+    try:
+        value = float(text)
+    except ValueError:
+        raise InvalidRequest(f"a number, not {text!r}") from None
+    if not 0 <= value <= 100_000:
+        raise InvalidRequest("from 0 to 100,000")
+    return value
+
+
+def _size_mb(text: str) -> int:
+    return quantity.size_mb(text) if text.strip() else 0
+
+
+def _duration_ms(text: str) -> int | None:
+    return quantity.duration_ms(text) if text.strip() else None
+
+
+def _yes(text: str) -> bool:
+    answer = text.strip().lower()
+    if answer not in {"", "n", "no", "y", "yes"}:
+        raise InvalidRequest(f"yes or no, not {text!r}")
+    return answer.startswith("y")
+
+
+def _ports(text: str) -> tuple[str, ...]:
+    names = tuple(text.replace(",", " ").split())
+    for name in names:
+        if not name.isascii() or not name.isidentifier():
+            raise InvalidRequest(f"{name!r} is no name for a port: letters, digits and _, such as master")
+    return names
+
+
+def _requirements(text: str) -> tuple[str, ...]:
+    return tuple(str(one) for one in requirement.parse(text))
+
+
+def _absolute(text: str) -> str | None:
+    text = text.strip()
+    if text and not text.startswith("/"):
+        raise InvalidRequest("an absolute path: it names a folder on the worker")
+    return text or None
+
+
+def _environment(text: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for word in _words(text):
+        key, equals, value = word.partition("=")
+        if not equals or not key:
+            raise InvalidRequest(f"{word!r} is not KEY=VALUE")
+        found[key] = value
+    return found

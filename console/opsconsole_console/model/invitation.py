@@ -1,0 +1,21 @@
+"""What a new invitation is told with: the command to paste, and who can't use it. Pure."""
+
+from urllib.parse import urlsplit
+
+from opsconsole_protocol.trust.address import is_loopback
+from opsconsole_protocol.trust.invitation import parse_join_line
+
+ROLES = ("worker", "viewer", "operator", "admin")
+LOOPBACK_ADVICE = (
+    "this coordinator listens on this machine only: restart it with --listen 0.0.0.0:7373 to let other hosts in"
+)
+
+
+def command_of(line: str, role: str) -> str:
+    """What to paste into a shell."""
+    return f"opsconsole agent --join '{line}'" if role == "worker" else f"opsconsole --connect '{line}'"
+
+
+def is_local(line: str) -> bool:
+    """Whether only programs on the coordinator's own machine can use it."""
+    return is_loopback(urlsplit(parse_join_line(line).url).hostname or "")

@@ -1,0 +1,158 @@
+"""What the screens show: the folded fleet plus what only a console knows (histories, short ids, fetched pages).
+
+Changes are gathered here as they come and handed out once per tick: a burst of updates costs one repaint.
+"""
+
+import heapq
+from collections.abc import Iterable
+
+from opsconsole.fleet import Change, Fleet
+from opsconsole_console.model.clock import Clock
+from opsconsole_console.model.failure import Failures, Seen
+from opsconsole_console.model.short_id import ShortIds
+from opsconsole_console.model.utilisation import UtilisationHistory
+from opsconsole_console.service.source import Contact
+from opsconsole_protocol.api import JobRow, WorkerRow
+
+
+class Model:
+    """The view model. `contact_since_ms` is when the console last was connected, or last lost its coordinator."""
+
+    def __init__(self, fleet: Fleet, clock: Clock, seen: Seen | None = None) -> None:
+        self.fleet = fleet
+        self.wall_clock = clock
+        self.contact = Contact("connecting")
+        self.contact_since_ms = clock()
+        self.heard_ms: int | None = None
+        """When the fleet last was known to be as shown; None while nothing is shown yet, and now while connected."""
+        self.retry_at_ms: int | None = None
+        """When the coordinator, which isn't reached, is tried again."""
+        self.utilisation = UtilisationHistory()
+        self.short_ids = ShortIds()
+        self.failures = Failures(seen)
+        self.all_fetched = False
+        """Whether every job that the coordinator has is here."""
+        self._older: dict[str, JobRow] = {}
+        self._failed: list[JobRow] | None = None
+        self._pending = Change(reset=True)
+        self._is_dirty = True
+
+    def note(self, change: Change) -> None:
+        """Remember that rows changed; nothing is painted yet."""
+        now_ms = self.clock()
+        for worker_id in change.workers:
+            self.utilisation.add(self.fleet.workers[worker_id], now_ms)
+        for worker_id in change.workers_removed:
+            self.utilisation.forget(worker_id)
+        self._note_failures(change)
+        known = self.short_ids.length
+        self.short_ids.add(change.jobs)
+        if self.short_ids.length != known:
+            change = change | Change(reset=True)
+        self._pending = self._pending | change
+
+    def _note_failures(self, change: Change) -> None:
+        jobs = self.fleet.jobs
+        if change.reset:
+            fresh = self.failures.begin(jobs.values())
+            self._failed = [] if self._failed is None else self._failed + fresh
+            return
+        self.failures.forget(change.jobs_removed)
+        fresh = self.failures.note(row for job_id in change.jobs if (row := jobs.get(job_id)) is not None)
+        if self._failed is not None:
+            self._failed += fresh
+
+    def take_failed(self) -> list[JobRow]:
+        """The jobs that failed since the last time; not those that had before the console came."""
+        fresh, self._failed = self._failed or [], self._failed and []
+        return fresh
+
+    def look(self, job_id: str) -> None:
+        """Somebody looks at a job: its failure isn't new any more."""
+        self._is_dirty |= self.failures.look(job_id)
+
+    def look_at_all(self) -> int:
+        """Nothing is new any more; how many failures were."""
+        self._is_dirty = True
+        return self.failures.look_at_all()
+
+    def meet(self, contact: Contact) -> None:
+        """Remember how the console stands with its coordinator."""
+        now_ms, was_live = self.wall_clock(), self.is_live
+        self.contact = contact
+        if self.is_live != was_live:
+            self.contact_since_ms = now_ms
+            if was_live:
+                self.heard_ms = now_ms - contact.silent_ms
+        self.retry_at_ms = now_ms + contact.retry_ms if contact.state == "lost" else None
+        self._is_dirty = True
+
+    @property
+    def is_live(self) -> bool:
+        """Whether what is shown is so now; otherwise it was so at `heard_ms`."""
+        return self.contact.state == "connected"
+
+    def clock(self) -> int:
+        """The time that what is shown is from: it stands still while nothing is heard, so that nothing seems to run."""
+        return self.wall_clock() if self.is_live or self.heard_ms is None else self.heard_ms
+
+    def take(self) -> Change | None:
+        """What to repaint since the last time; None when nothing is."""
+        change, self._pending = self._pending, Change()
+        is_dirty, self._is_dirty = self._is_dirty, False
+        return change if change or is_dirty else None
+
+    def add_older(self, rows: Iterable[JobRow]) -> int:
+        """Let finished jobs that were fetched by page join; how many of them are new here."""
+        fresh = {row.id: row for row in rows if row.id not in self.fleet.jobs and row.id not in self._older}
+        self._older.update(fresh)
+        if fresh:
+            self.note(Change(jobs=frozenset(fresh)))
+        return len(fresh)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the coordinator has told of its fleet at all."""
+        return self.fleet.seq >= 0
+
+    @property
+    def jobs_missing(self) -> int:
+        """How many jobs the coordinator has that aren't here."""
+        if self.all_fetched:
+            return 0
+        here = len(self.fleet.jobs) + sum(1 for job_id in self._older if job_id not in self.fleet.jobs)
+        return max(0, self.fleet.jobs_total - here)
+
+    def job(self, job_id: str) -> JobRow | None:
+        """A job's row, live or fetched."""
+        return self.fleet.jobs.get(job_id) or self._older.get(job_id)
+
+    def jobs(self) -> dict[str, JobRow]:
+        """All jobs at hand, by id, in no order."""
+        return {**self._older, **self.fleet.jobs}
+
+    def newest_jobs(self, number: int) -> list[JobRow]:
+        """So many jobs at most, newest first."""
+        return heapq.nlargest(number, self.jobs().values(), key=lambda job: (job.created_at_ms, job.id))
+
+    def jobs_named(self, text: str) -> list[JobRow]:
+        """The jobs that a typed id, prefix or exact name means."""
+        rows = self.jobs()
+        if text in rows:
+            return [rows[text]]
+        return [row for row in rows.values() if row.id.startswith(text)] or [
+            row for row in rows.values() if row.name == text
+        ]
+
+    def worker_named(self, name: str) -> WorkerRow | None:
+        """A worker by the name that jobs and tasks carry, or by its id."""
+        return self.fleet.workers.get(name) or next(
+            (worker for worker in self.fleet.workers.values() if worker.name == name), None
+        )
+
+
+def worker_kind(worker: WorkerRow) -> str:
+    """What matters most about a worker: lost, silent, draining or up."""
+    if worker.connection in {"lost", "silent"}:
+        return worker.connection
+    return "draining" if worker.status == "maintenance" else "up"

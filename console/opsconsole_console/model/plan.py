@@ -1,0 +1,209 @@
+"""What an operator can do to jobs, decided before anything is asked of the coordinator. Pure.
+
+A key means one verb for a whole selection: `p` on running and paused jobs pauses the running ones. Jobs in a state that
+the verb can't apply to are left out, and where none remains, the reason says what to do instead.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from opsconsole_console import format as fmt
+from opsconsole_protocol.api import ActResult, JobRow, WorkerRow
+
+_LIVE = frozenset({"running", "building", "assigned"})
+_WAITING = frozenset({"pending"})
+_PAUSED = frozenset({"paused"})
+_RETRIABLE = frozenset({"failed", "killed", "worker_failed", "preempted", "unschedulable", "blocked"})
+
+_REASONS_SAID = 3
+
+PAST = {
+    "pause": "paused",
+    "resume": "resumed",
+    "cancel": "cancelled",
+    "retry": "will be retried",
+    "hold": "held",
+    "release": "released",
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One verb for these ids; without ids, `refusal` says why not in one line. `left_out` says what it is not for."""
+
+    verb: str
+    ids: tuple[str, ...] = ()
+    refusal: str = ""
+    left_out: str = ""
+
+
+def plan_pause(jobs: Sequence[JobRow]) -> Plan:
+    """Pause what runs; where nothing does, resume what is paused."""
+    for verb, states in (("pause", _LIVE), ("resume", _PAUSED)):
+        if ids := _ids(jobs, states):
+            return _plan(verb, ids, jobs)
+    advice = {_WAITS: "hold {it} with h instead", _HELD: "release {it} with h", _ENDED: "there is nothing to pause"}
+    return Plan("pause", refusal=_refusal(jobs, advice))
+
+
+def plan_hold(jobs: Sequence[JobRow]) -> Plan:
+    """Hold what waits; where nothing does, release what is held."""
+    for verb, states in (("hold", _WAITING), ("release", frozenset({"held"}))):
+        if ids := _ids(jobs, states):
+            return _plan(verb, ids, jobs)
+    partly = tuple(job.id for job in jobs if job.task_counts.get("pending"))
+    if partly:
+        return _plan("hold", partly, jobs)
+    advice = {_RUNS: "pause {it} with p instead", _ENDED: "what doesn't wait can't be held"}
+    return Plan("hold", refusal=_refusal(jobs, advice))
+
+
+def plan_cancel(jobs: Sequence[JobRow]) -> Plan:
+    """Cancel what hasn't ended."""
+    if ids := tuple(job.id for job in jobs if job.finished_at_ms is None):
+        return _plan("cancel", ids, jobs)
+    return Plan("cancel", refusal=_refusal(jobs, {_ENDED: "there is nothing to cancel"}))
+
+
+def plan_retry(jobs: Sequence[JobRow]) -> Plan:
+    """Retry what failed, wholly or in part."""
+    ids = tuple(
+        job.id
+        for job in jobs
+        if job.state in _RETRIABLE or any(job.task_counts.get(state) for state in _RETRIABLE - {"blocked"})
+    )
+    if ids:
+        return _plan("retry", ids, jobs)
+    if any(job.finished_at_ms is None for job in jobs):
+        return Plan("retry", refusal=_refusal(jobs, {}) + ": what hasn't failed can't be retried")
+    who = f"{jobs[0].name} succeeded: run it" if len(jobs) == 1 else f"all {len(jobs)} succeeded: run one"
+    return Plan("retry", refusal=f"{who} again with e")
+
+
+def plan_priority(jobs: Sequence[JobRow]) -> Plan:
+    """Another priority for what may still start something."""
+    if ids := tuple(job.id for job in jobs if job.finished_at_ms is None):
+        return _plan("priority", ids, jobs)
+    return Plan("priority", refusal=_refusal(jobs, {_ENDED: "a priority does nothing any more"}))
+
+
+def fitting_verbs(jobs: Sequence[JobRow]) -> frozenset[str]:
+    """The verbs that these jobs are most likely waiting for: what a footer offers."""
+    found: set[str] = set()
+    for job in jobs:
+        failed = any(job.task_counts.get(state) for state in _RETRIABLE) or job.state in _RETRIABLE
+        match _kind(job):
+            case "ended":
+                found |= {"retry", "again"} if failed else {"again"}
+            case "waits" | "held":
+                found |= {"hold", "cancel"}
+            case _:
+                found |= {"pause", "cancel"} | ({"retry"} if failed else set())
+    return frozenset(found)
+
+
+def plan_verb(verb: str, jobs: Sequence[JobRow]) -> Plan:
+    """A verb by its name, as typed on the command line. Every job is asked for; the coordinator answers for each."""
+    return Plan(verb, tuple(job.id for job in jobs), "" if jobs else "no such job")
+
+
+def cancel_question(jobs: Sequence[JobRow]) -> str:
+    """The question before something is destroyed, naming it."""
+    if len(jobs) == 1:
+        return f"Cancel {jobs[0].name}?"
+    return f"Cancel {len(jobs)} jobs?"
+
+
+def cancel_detail(jobs: Sequence[JobRow], left_out: str = "") -> str:
+    """What the question is about: ids, names, how much runs, and which of the marked ones it isn't for."""
+    if len(jobs) > 1:
+        names = ", ".join(job.name for job in jobs[:4])
+        return names + (f" and {len(jobs) - 4} more" if len(jobs) > 4 else "") + (f"; {left_out}" if left_out else "")
+    job = jobs[0]
+    live = sum(job.task_counts.get(state, 0) for state in (*_LIVE, "paused"))
+    where = f" on {job.worker}" if job.worker else ""
+    if job.num_tasks > 1:
+        return f"{job.id}: {live} of {job.num_tasks} tasks at work{where}"
+    return f"{job.id}: {job.state}{where}"
+
+
+def drain_action(worker: WorkerRow) -> str:
+    """What `m` does to a worker."""
+    return "undrain" if worker.status == "maintenance" else "drain"
+
+
+def outcome(verb: str, result: ActResult, names: dict[str, str], left_out: str = "") -> str:
+    """What a toast says afterwards: the coordinator's own words for one job; for many how many did and how many didn't."""
+    if len(result.results) == 1:
+        job_id, text = result.results[0]
+        name = names.get(job_id.partition("/")[0], job_id)
+        return _joined(f"{name}: {text}" if name not in text else text, left_out)
+    refused = set(result.refused)
+    done = [text for job_id, text in result.results if job_id not in refused]
+    what = "task" if any("/" in job_id for job_id, _ in result.results) else "job"
+    parts = [f"{fmt.plural(len(done), what)} {PAST.get(verb, verb)}"]
+    if len(set(done)) != 1:
+        parts = _counted(done, "")
+    parts += _counted([text for job_id, text in result.results if job_id in refused], "not: ")
+    return _joined(*parts, left_out)
+
+
+def _counted(texts: Sequence[str], before: str) -> list[str]:
+    """What was said of how many."""
+    return [f"{number} {before}{text}" for text, number in Counter(texts).most_common(_REASONS_SAID)]
+
+
+def _ids(jobs: Sequence[JobRow], states: frozenset[str]) -> tuple[str, ...]:
+    return tuple(job.id for job in jobs if job.state in states)
+
+
+def _plan(verb: str, ids: tuple[str, ...], jobs: Sequence[JobRow]) -> Plan:
+    rest = [job for job in jobs if job.id not in set(ids)]
+    return Plan(verb, ids, left_out=_standing(rest))
+
+
+def _refusal(jobs: Sequence[JobRow], advice: Mapping[str, str]) -> str:
+    """How all of them stand, and what to do instead where they stand alike."""
+    kinds = {_kind(job) for job in jobs}
+    said = f"{jobs[0].name} {_words(jobs[0], 1)}" if len(jobs) == 1 else _standing(jobs)
+    if len(kinds) == 1:
+        if len(jobs) > 1:
+            said = f"all {said}"
+        if hint := advice.get(kinds.pop()):
+            return f"{said}: " + hint.format(it="it" if len(jobs) == 1 else "them")
+    return said
+
+
+def _standing(jobs: Sequence[JobRow]) -> str:
+    """`7 have ended already, 3 wait`; empty for none."""
+    counted = Counter(map(_kind, jobs))
+    first = {_kind(job): job for job in reversed(jobs)}
+    return ", ".join(f"{number} {_words(first[kind], number)}" for kind, number in counted.most_common())
+
+
+_RUNS, _WAITS, _HELD, _STANDS_STILL, _ENDED = "runs", "waits", "held", "paused", "ended"
+
+
+def _kind(job: JobRow) -> str:
+    """How it stands, as far as a verb cares."""
+    if job.finished_at_ms is not None:
+        return _ENDED
+    if job.state in _LIVE:
+        return _RUNS
+    return {"held": _HELD, "paused": _STANDS_STILL}.get(job.state, _WAITS)
+
+
+def _words(job: JobRow, number: int) -> str:
+    one, many = {
+        _RUNS: ("runs", "run"),
+        _WAITS: ("waits", "wait"),
+        _HELD: ("is held", "are held"),
+        _STANDS_STILL: ("is paused", "are paused"),
+        _ENDED: ("has ended already", "have ended already"),
+    }[_kind(job)]
+    return one if number == 1 else many
+
+
+def _joined(*parts: str) -> str:
+    return "; ".join(part for part in parts if part)

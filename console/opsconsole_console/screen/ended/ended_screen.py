@@ -1,0 +1,139 @@
+"""Why a job failed or was stopped: what happened in words, where its log tells of it, and what to do next."""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.screen import ModalScreen
+
+from opsconsole_console.model.model import Model
+from opsconsole_console.screen.job.task_line import TaskLine
+from opsconsole_console.screen.job.task_log import TaskLog
+from opsconsole_console.screen.part.ending_text import ending_words, first_to_fail
+from opsconsole_console.screen.part.facts import wrapped
+from opsconsole_console.screen.part.home import begin, home
+from opsconsole_console.screen.part.job_action import JobActions
+from opsconsole_console.screen.part.key_bar import KeyBar
+from opsconsole_console.screen.part.sheet import BLANK, Line, Sheet
+from opsconsole_console.service.source import FleetSource, ask
+from opsconsole_console.widget.cell import Cell, cell, joined
+from opsconsole_console.widget.sign import sign
+from opsconsole_console.widget.words import Dialog
+from opsconsole_protocol.api import DetailAnswer, JobDetail, JobRow, ShowJob
+from opsconsole_protocol.error import OpsconsoleError, Unavailable
+
+_TASKS_LOOKED_AT = 5_000
+_AGAIN_S = 2.0
+_MARGIN_CELLS = 14
+_OFFERED = ("job.retry", "job.again", "job.logs", "ended.open")
+
+
+class EndedScreen(ModalScreen[None], JobActions, inherit_bindings=False):
+    """Its keys act on the job, and stand beside the words that make one want them."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("r", "job_retry", "Retry", tooltip="Run what failed again", id="job.retry"),
+        Binding("e", "job_again", "Again", tooltip="A new job from this one, with changes", id="job.again"),
+        Binding("l", "job_logs", "Logs", tooltip="Follow the log beside the tables", id="job.logs"),
+        Binding("enter", "open", "Open", tooltip="Its tasks and events", id="ended.open"),
+        Binding("escape,q,w", "app.pop_screen", "Back", id="why.back"),
+    ]
+
+    def __init__(self, model: Model, source: FleetSource, job_id: str) -> None:
+        super().__init__()
+        self._model = model
+        self._source = source
+        self._job_id = job_id
+        self._detail: JobDetail | None = None
+        self._words = Sheet([BLANK] * 7, id="ended-words")  # as high as it will be: the log beside it stands still
+        row = model.job(job_id)
+        self._log = TaskLog(job_id, row.name if row else job_id, 0, number=0)
+
+    def compose(self) -> ComposeResult:
+        with Dialog("Why", classes="large"):
+            yield self._words
+            yield self._log
+        yield KeyBar()
+
+    def on_mount(self) -> None:
+        self._model.look(self._job_id)
+        self._log.focus_log()
+        self._ask()
+
+    def on_resize(self) -> None:
+        self._show()
+
+    def offers(self, action: str) -> bool | None:  # noqa: ARG002 - all of its keys
+        return None
+
+    def selected_jobs(self) -> Sequence[JobRow]:
+        row = self._model.job(self._job_id) or (self._detail.job if self._detail is not None else None)
+        return [] if row is None else [row]
+
+    def _ask(self) -> None:
+        begin(self, self._fetch, "detail")
+
+    async def _fetch(self) -> None:
+        request = ShowJob(id=self._job_id, tasks_limit=_TASKS_LOOKED_AT, events_limit=0)
+        try:
+            self._detail = detail = (await ask(self._source, request, DetailAnswer)).detail
+        except Unavailable:
+            self.set_timer(_AGAIN_S, self._ask)  # the first line says that it isn't reached
+        except OpsconsoleError as error:
+            self._words.show([Line(cell(error.message, "state-failed"))])
+        else:
+            task = first_to_fail(detail.tasks)
+            if task is not None:
+                self._log.show_task(TaskLine(task), detail.job.name, detail.job.num_tasks)
+            self._show()
+
+    def _show(self) -> None:
+        detail = self._detail
+        if detail is None or not self.size.width:
+            return
+        job, cells = detail.job, self.size.width - _MARGIN_CELLS
+        name = Cell(((f"{job.name}  ", "bold"), (f"{self._model.short_ids.show(job.id)}  ", "text-muted")))
+        happened, *more = ending_words(detail)
+        self._words.show(
+            [
+                Line(name + sign(job.state).cell, cell(f"submitted by {job.submitted_by}", "text-muted")),
+                BLANK,
+                *wrapped(happened, cells, "bold state-failed", first="  ", rest="  "),
+                *(line for words in more for line in wrapped(words, cells, first="  ", rest="  ")),
+                BLANK,
+                Line(self._offers()),
+                BLANK,
+            ]
+        )
+        self.call_after_refresh(self._words.refresh, layout=True)  # the log's first lines may come in the same frame
+
+    def _offers(self) -> Cell:
+        """What can be done now, by the keys that do it."""
+        offers = []
+        bindings: dict[str | None, Any] = {one.binding.id: one for one in self.active_bindings.values()}
+        for binding_id in _OFFERED:
+            active = bindings.get(binding_id)
+            if active is not None and active.enabled:
+                key = self.app.get_key_display(active.binding)
+                offers.append(Cell(((f"  {key} ", "bold primary"), (active.binding.description.lower(), ""))))
+        return joined(offers, "  ")
+
+    @on(TaskLog.Left)
+    def _leave(self, event: TaskLog.Left) -> None:
+        event.stop()
+        self.app.pop_screen()
+
+    def unmark_jobs(self, job_ids: object) -> None:  # noqa: ARG002 - whatever was retried, this is what it was about
+        """It was retried: what is said here is no longer so."""
+        if self.is_current:
+            self.app.pop_screen()
+
+    def action_open(self) -> None:
+        self.app.pop_screen()
+        home(self).open_job(self._job_id)
+
+    def action_job_again(self) -> None:
+        self.app.pop_screen()
+        home(self).open_again(self._job_id)

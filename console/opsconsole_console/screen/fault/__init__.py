@@ -1,0 +1,1 @@
+"""In place of a screen that can't be painted."""

@@ -1,0 +1,1 @@
+"""Inviting a worker or a person."""

@@ -1,0 +1,171 @@
+"""Why a job stands where it stands: each worker against each requirement."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.screen import ModalScreen
+
+from opsconsole_console import format as fmt
+from opsconsole_console.model.model import Model
+from opsconsole_console.screen.part.facts import wrapped
+from opsconsole_console.screen.part.home import begin, home
+from opsconsole_console.screen.part.key_bar import KeyBar
+from opsconsole_console.screen.part.sheet import BLANK, Line, Sheet
+from opsconsole_console.service.source import FleetSource, ask
+from opsconsole_console.widget.cell import Cell, cell
+from opsconsole_console.widget.column import Column
+from opsconsole_console.widget.live_table import LiveTable
+from opsconsole_console.widget.sign import sign
+from opsconsole_console.widget.words import Dialog
+from opsconsole_protocol.api import Verdict, Why, WhyAnswer
+from opsconsole_protocol.error import OpsconsoleError, Unavailable
+
+_ASK_AGAIN_S = 2.0
+_CHECK_CELLS_MAX = 22
+
+
+class WhyScreen(ModalScreen[None]):
+    """Asks anew every two seconds while it is open; the cursor's worker is explained in full."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q,w", "app.pop_screen", "Back", id="why.back"),
+        Binding("y", "copy", "Copy", show=False, id="why.copy"),
+    ]
+
+    def __init__(self, model: Model, source: FleetSource, job_id: str) -> None:
+        super().__init__()
+        self._model = model
+        self._source = source
+        self._job_id = job_id
+        self._answer: WhyAnswer | None = None
+        self._head = Sheet(id="why-head")
+        self._explained = Sheet(id="why-worker")
+        self._table: LiveTable[str, Verdict] = LiveTable(why_columns(()), flush_hz=None, id="why-table")
+        self._checks: tuple[str, ...] = ()
+
+    def compose(self) -> ComposeResult:
+        with Dialog("Why", classes="large"):
+            yield self._head
+            yield self._table
+            yield self._explained
+        yield KeyBar()
+
+    def on_mount(self) -> None:
+        self._table.display = False
+        self._ask()
+        self.set_interval(_ASK_AGAIN_S, self._ask)
+
+    def on_resize(self) -> None:
+        self._show()
+
+    def _ask(self) -> None:
+        begin(self, self._fetch, "why")
+
+    async def _fetch(self) -> None:
+        try:
+            self._answer = await ask(self._source, Why(id=self._job_id), WhyAnswer)
+        except Unavailable:
+            if self._answer is None:
+                self._head.show([Line(cell("the coordinator is not reached", "text-muted"))])
+        except OpsconsoleError as error:
+            self._head.show([Line(cell(error.message, "state-failed"))])
+        else:
+            self._show()
+
+    def _show(self) -> None:
+        answer = self._answer
+        if answer is None or not self.size.width:
+            return
+        cells = self.size.width - 14
+        job = answer.job
+        counted = f"{sum(one.accepted for one in answer.verdicts)} of {len(answer.verdicts)} workers could take it"
+        self._head.show(
+            [
+                Line(Cell(((f"{job.name}  ", "bold"), (f"{self._model.short_ids.show(job.id)}  ", "text-muted")))
+                     + sign(job.state).cell, cell(counted if answer.verdicts else "", "text-muted")),
+                *wrapped(answer.text, cells),
+                BLANK,
+            ]
+        )  # fmt: skip
+        checks = checks_of(answer.verdicts)
+        if checks != self._checks:
+            self._checks = checks
+            self._table.set_columns(why_columns(checks))
+        self._table.set_rows({verdict.worker_id: verdict for verdict in answer.verdicts})
+        self._table.display = bool(answer.verdicts)
+        if answer.verdicts and not self._table.has_focus:
+            self._table.focus()
+        self._explain()
+
+    @on(LiveTable.RowHighlighted)
+    def _explain(self) -> None:
+        verdict = self._table.cursor_row
+        self._explained.show([] if verdict is None else explained(verdict))
+
+    @on(LiveTable.RowSelected)
+    def _open(self, event: LiveTable.RowSelected) -> None:
+        home(self).open_worker(event.row_id)
+
+    def action_copy(self) -> None:
+        if self._answer is not None:
+            home(self).copy(self._answer.text, "why")
+
+
+def checks_of(verdicts: Sequence[Verdict]) -> tuple[str, ...]:
+    """Every requirement that any worker was held against; what keeps most workers away comes first."""
+    failing: dict[str, int] = {}
+    for words, met, _ in (check for verdict in verdicts for check in verdict.checks):
+        failing[words] = failing.get(words, 0) + (not met)
+    return tuple(sorted(failing, key=lambda words: -failing[words]))
+
+
+def why_columns(checks: Sequence[str]) -> Sequence[Column[Verdict]]:
+    """A worker, its verdict, and a column for each requirement."""
+    return (
+        Column("worker", "WORKER", lambda v: v.worker, 12, flex=1, width_max=28, priority=30),
+        Column("verdict", "", verdict_cell, 1, priority=29),
+        *(
+            Column(f"check{place}", words, partial(check_cell, words=words), min(_CHECK_CELLS_MAX, max(10, len(words))),
+                   flex=1, width_max=30, priority=28 - place)
+            for place, words in enumerate(checks)
+        ),
+        Column("start", "START", start_cell, 6, align="right", priority=0),
+    )  # fmt: skip
+
+
+def verdict_cell(verdict: Verdict) -> Cell:
+    """✓ or ✗."""
+    return cell("✓", "state-succeeded") if verdict.accepted else cell("✗", "state-failed")
+
+
+def check_cell(verdict: Verdict, *, words: str) -> Cell:
+    """Whether one requirement holds, and what the worker has."""
+    for known, met, has in verdict.checks:
+        if known == words:
+            return Cell((("✓ " if met else "✗ ", "state-succeeded" if met else "state-failed"),
+                         (has, "text-muted" if met else "")))  # fmt: skip
+    return cell("")
+
+
+def start_cell(verdict: Verdict) -> str:
+    """When the worker could start it."""
+    if verdict.estimated_start_ms is None:
+        return fmt.NOTHING
+    return "now" if verdict.estimated_start_ms <= 0 else f"in {fmt.duration(verdict.estimated_start_ms)}"
+
+
+def explained(verdict: Verdict) -> list[Line]:
+    """One worker in full: each requirement with what it has."""
+    said = "would take it" if verdict.accepted else verdict.reason
+    head = Line(Cell(((f"{verdict.worker}  ", "bold"), (said, "state-succeeded" if verdict.accepted else ""))))
+    room = max((len(words) for words, _, _ in verdict.checks), default=0)
+    lines = [
+        Line(Cell((("  ✓ " if met else "  ✗ ", "state-succeeded" if met else "state-failed"),
+                   (f"{words:<{room}}  ", "" if not met else "text-muted"), (has, "" if not met else "text-muted"))))
+        for words, met, has in verdict.checks
+    ]  # fmt: skip
+    return [BLANK, head, *lines]

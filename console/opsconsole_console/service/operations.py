@@ -1,0 +1,123 @@
+"""Doing what an operator asked for: confirm what destroys, ask the coordinator, say what was done."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Literal, Protocol
+
+from opsconsole_console.model import plan as verbs
+from opsconsole_console.model.model import Model
+from opsconsole_console.model.plan import Plan
+from opsconsole_console.service.source import FleetSource, ask
+from opsconsole_protocol.api import Act, ActResult, Done, JobRow, SetPriority, SetWorker, WorkerList, WorkerRow
+from opsconsole_protocol.error import OpsconsoleError
+
+Severity = Literal["information", "warning", "error"]
+
+
+class Desk(Protocol):
+    """What operations need of the app: to ask a question and to say something."""
+
+    async def confirm(self, question: str, detail: str, yes: str) -> bool:
+        """Whether the operator says yes."""
+
+    def say(self, text: str, severity: Severity = "information") -> None:
+        """Show a toast."""
+
+
+class Operations:
+    """Every method asks, waits and tells, and says whether anything was done; none raises an OpsconsoleError."""
+
+    def __init__(self, source: FleetSource, model: Model, desk: Desk) -> None:
+        self._source = source
+        self._model = model
+        self._desk = desk
+
+    async def pause(self, jobs: Sequence[JobRow]) -> bool:
+        """Pause, or resume what is paused."""
+        return await self.carry_out(verbs.plan_pause(jobs))
+
+    async def hold(self, jobs: Sequence[JobRow]) -> bool:
+        """Hold, or release what is held."""
+        return await self.carry_out(verbs.plan_hold(jobs))
+
+    async def retry(self, jobs: Sequence[JobRow]) -> bool:
+        """Retry what failed."""
+        return await self.carry_out(verbs.plan_retry(jobs))
+
+    async def cancel(self, jobs: Sequence[JobRow]) -> bool:
+        """Cancel after a question that names what would end."""
+        plan = verbs.plan_cancel(jobs)
+        if plan.ids:
+            doomed = [job for job in jobs if job.id in plan.ids]
+            detail = verbs.cancel_detail(doomed, plan.left_out)
+            if not await self._desk.confirm(verbs.cancel_question(doomed), detail, "Cancel it"):
+                return False
+        return await self.carry_out(plan)
+
+    async def act(self, verb: str, jobs: Sequence[JobRow]) -> bool:
+        """A verb by its name."""
+        if verb == "cancel":
+            return await self.cancel(jobs)
+        return await self.carry_out(verbs.plan_verb(verb, jobs))
+
+    async def act_on_tasks(self, verb: str, task_ids: Sequence[str], job_name: str) -> bool:
+        """A verb for single tasks of a job."""
+        if verb == "cancel":
+            what = task_ids[0] if len(task_ids) == 1 else f"{len(task_ids)} tasks"
+            if not await self._desk.confirm(f"Cancel {what} of {job_name}?", ", ".join(task_ids[:4]), "Cancel it"):
+                return False
+        return await self.carry_out(Plan(verb, tuple(task_ids)))
+
+    async def change_priority(self, jobs: Sequence[JobRow], by: int) -> bool:
+        """Raise or lower the priority of each that hasn't ended."""
+        plan = verbs.plan_priority(jobs)
+        if not plan.ids:
+            self._desk.say(plan.refusal, "warning")
+            return False
+
+        async def change() -> str:
+            told = [
+                (await ask(self._source, SetPriority(id=job_id, priority=by, relative=True), Done)).text
+                for job_id in plan.ids
+            ]
+            said = told[0] if len(told) == 1 else f"priority {by:+d} for {len(told)} jobs"
+            return said + (f"; {plan.left_out}" if plan.left_out else "")
+
+        return await self._told(change)
+
+    async def drain(self, worker: WorkerRow, action: str | None = None) -> bool:
+        """Drain a worker, or let it take tasks again."""
+        action = verbs.drain_action(worker) if action is None else action
+
+        async def change() -> str:
+            await ask(self._source, SetWorker(name=worker.name, action=action), WorkerList)
+            if action == "undrain":
+                return f"{worker.name} takes tasks again"
+            left = f" its {worker.running_tasks} running go on" if worker.running_tasks else ""
+            return f"{worker.name} gets no more tasks{';' + left if left else ''}"
+
+        return await self._told(change)
+
+    async def carry_out(self, plan: Plan) -> bool:
+        """Ask for what was planned."""
+        if not plan.ids:
+            self._desk.say(plan.refusal, "warning")
+            return False
+
+        async def change() -> str:
+            answer = await ask(self._source, Act(verb=plan.verb, ids=plan.ids), ActResult)
+            return verbs.outcome(plan.verb, answer, self._names(plan.ids), plan.left_out)
+
+        return await self._told(change)
+
+    async def _told(self, change: Callable[[], Awaitable[str]]) -> bool:
+        try:
+            text = await change()
+        except OpsconsoleError as error:
+            self._desk.say(error.message, "error")
+            return False
+        self._desk.say(text)
+        return True
+
+    def _names(self, ids: Sequence[str]) -> dict[str, str]:
+        rows = (self._model.job(job_id.partition("/")[0]) for job_id in ids)
+        return {row.id: row.name for row in rows if row is not None}

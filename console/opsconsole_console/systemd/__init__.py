@@ -1,0 +1,1 @@
+"""Services: a coordinator or an agent that systemd starts at boot and keeps going."""

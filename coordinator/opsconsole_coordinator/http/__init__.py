@@ -1,0 +1,1 @@
+"""The one port: sockets, TLS, HTTP and websockets."""

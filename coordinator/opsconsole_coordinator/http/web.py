@@ -1,0 +1,263 @@
+"""The one port: `/agent` and `/operator` as websockets, `/health` for monitoring, `/proof` for who doubts us."""
+
+import asyncio
+import contextlib
+import errno
+import socket
+import ssl
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket, WebSocketDisconnect
+from uvicorn._types import ASGISendEvent
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+from opsconsole_coordinator.http.request_limit import Door, Visitor
+from opsconsole_coordinator.server.agent_session import AgentSession
+from opsconsole_coordinator.server.commit_loop import Kernel
+from opsconsole_coordinator.server.hub import Hub
+from opsconsole_coordinator.server.identity import Identities
+from opsconsole_coordinator.server.log_service import LogRoom
+from opsconsole_coordinator.server.operator_api import Desk
+from opsconsole_coordinator.server.operator_session import OperatorSession
+from opsconsole_coordinator.trust.certificate import CertificateFiles, server_context
+from opsconsole_coordinator.trust.gate import Gate
+from opsconsole_protocol.codec import FRAME_BYTES_MAX
+from opsconsole_protocol.error import InvalidRequest, OpsconsoleError, Unauthenticated
+from opsconsole_protocol.ids import WorkerId
+from opsconsole_protocol.trust import proof
+from opsconsole_protocol.trust.invitation import INVITATION_HEADER
+
+CONNECTIONS_MAX = 4_096
+BACKLOG = 1_024
+STOP_TIMEOUT_S = 3
+MESSAGES_AHEAD_MAX = 16
+SMALL_BYTES = 64 * 1024
+"""A peer has at most so many messages of this size waiting here, and what one read of its socket gives."""
+_STATUS = {"unauthenticated": 401, "forbidden": 403, "conflict": 409, "invalid": 400, "version": 426}
+
+
+class Web:
+    """The routes and the server that serves them."""
+
+    def __init__(
+        self, kernel: Kernel, hub: Hub, desk: Desk, logs: LogRoom, identities: Identities, version: str
+    ) -> None:
+        self._kernel = kernel
+        self._hub = hub
+        self._desk = desk
+        self._logs = logs
+        self._identities = identities
+        self._version = version
+        self._connections = 0
+        self._doors: list[Door] = []
+        self._server: uvicorn.Server | None = None
+        self.listening = asyncio.Event()
+        """Set once connections are accepted."""
+
+    def app(self) -> Gate:
+        """The application behind its gate."""
+        routes = [
+            Route("/health", self._health),
+            Route(proof.PATH, self._proof),
+            WebSocketRoute("/agent", self._agent),
+            WebSocketRoute("/operator", self._operator),
+        ]
+        return Gate(Starlette(routes=routes))
+
+    async def serve(self, sockets: list[socket.socket], certificate: CertificateFiles | None) -> None:
+        """Serve until `stop`."""
+        config = uvicorn.Config(
+            self.app(),
+            ws=_Protocol,
+            ws_per_message_deflate=False,
+            ws_max_size=FRAME_BYTES_MAX,
+            ws_ping_interval=20,
+            ws_ping_timeout=60,
+            proxy_headers=False,
+            server_header=False,
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            backlog=BACKLOG,
+            timeout_graceful_shutdown=STOP_TIMEOUT_S,
+        )
+        context = server_context(certificate) if certificate is not None else None
+        self._server = _Server(config, self.listening, context, self._doors)
+        await self._server.serve(sockets=sockets)
+
+    def stop(self) -> None:
+        """Let `serve` return."""
+        if self._server is not None:
+            self._server.should_exit = True
+
+    async def _health(self, request: Request) -> JSONResponse:
+        """No secrets, no names: for load balancers and monitoring."""
+        del request
+        trouble = self._kernel.trouble or self._logs.trouble
+        body = {"healthy": not trouble, "uptime_ms": self._kernel.clock.uptime_ms()}
+        return JSONResponse(body, status_code=503 if trouble else 200)
+
+    async def _proof(self, request: Request) -> PlainTextResponse:
+        """Prove that we know a secret before it is shown to us."""
+        headers = request.headers
+        try:
+            found = proof.answer(
+                self._identities.by_key, headers.get(proof.NONCE_HEADER, ""), headers.get(proof.KEYS_HEADER, ""),
+                proof.address(request.scope["server"]),
+            )  # fmt: skip
+        except ValueError as error:
+            return PlainTextResponse(str(error), 400)
+        return PlainTextResponse(
+            found or "the token is not valid here: ask for an invitation with `opsconsole invite`",
+            200 if found else 401,
+        )
+
+    async def _agent(self, socket: WebSocket) -> None:
+        headers = socket.headers
+        try:
+            worker_id = WorkerId(headers.get("opsconsole-worker", ""))
+            if not worker_id or len(worker_id) > 100:
+                raise InvalidRequest("the header Opsconsole-Worker is missing: is this an opsconsole agent?")
+            secret = _bearer(socket)
+            invitation = await self._identities.worker(
+                secret, headers.get(INVITATION_HEADER, ""), worker_id, self._kernel.clock.now_ms()
+            )
+        except OpsconsoleError as error:
+            await _deny(socket, error)
+            return
+        name, tags = (invitation.name, invitation.tags) if invitation is not None else ("", ())
+        session = AgentSession(socket, self._kernel, self._logs, worker_id, name, tags)
+        with self._identities.present(secret, partial(session.end, "unauthenticated")):
+            await self._hold(socket, session)
+
+    async def _operator(self, socket: WebSocket) -> None:
+        try:
+            secret = _bearer(socket)
+            caller = await self._identities.operator(
+                secret, socket.headers.get(INVITATION_HEADER, ""), self._kernel.clock.now_ms()
+            )
+        except OpsconsoleError as error:
+            await _deny(socket, error)
+            return
+        session = OperatorSession(socket, self._kernel, self._desk, self._hub, self._identities, caller, self._version)
+        with self._identities.present(secret, session.end):
+            await self._hold(socket, session)
+
+    async def _hold(self, socket: WebSocket, session: AgentSession | OperatorSession) -> None:
+        if self._connections >= CONNECTIONS_MAX:
+            line = f"this coordinator has its {CONNECTIONS_MAX} connections: close some and try again"
+            await socket.send_denial_response(PlainTextResponse(line, 503))
+            return
+        self._connections += 1
+        try:
+            peer = socket.scope["client"]
+            for door in self._doors if peer is not None else ():  # None: it has just gone
+                door.places.know(tuple(peer))
+            await socket.accept()
+            await session.run()
+            with contextlib.suppress(RuntimeError, WebSocketDisconnect):  # the peer was first
+                await socket.close()
+        finally:
+            self._connections -= 1
+
+
+def _bearer(socket: WebSocket) -> str:
+    scheme, _, token = socket.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise Unauthenticated("no token came with the request: pass --token, or join with an invitation")
+    return token.strip()
+
+
+async def _deny(socket: WebSocket, error: OpsconsoleError) -> None:
+    await socket.send_denial_response(PlainTextResponse(str(error), _STATUS.get(error.code, 503)))
+
+
+class _Protocol(WebSocketsSansIOProtocol):
+    """A peer that never reads isn't closed politely: there is no room in its socket for politeness.
+
+    Small messages that nobody has taken yet don't stop the reading until there are many. Stopping it after every message,
+    as uvicorn does, costs two calls of the kernel a message: a tenth of all that a thousand agents cost.
+    """
+
+    gone: Callable[[], None]
+
+    async def send(self, message: ASGISendEvent) -> None:
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body" and not message.get("more_body"):
+            self.handshake_complete = True  # it is, by a no; else uvicorn logs a line for each of whom it is told
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self.gone()
+
+    def keepalive_timeout(self) -> None:
+        self.transport.abort()
+
+    def send_receive_event_to_app(self) -> None:
+        reads_on = not self.read_paused and self.queue.qsize() < MESSAGES_AHEAD_MAX
+        if reads_on and sum(map(len, self.frames)) <= SMALL_BYTES:
+            self.read_paused = True  # what is paused already isn't paused
+            super().send_receive_event_to_app()
+            self.read_paused = False
+        else:
+            super().send_receive_event_to_app()
+
+
+class _Server(uvicorn.Server):
+    """Signals belong to the program around it, which is also told when the server listens; doors accept, not asyncio."""
+
+    def __init__(
+        self, config: uvicorn.Config, listening: asyncio.Event, context: ssl.SSLContext | None, doors: list[Door]
+    ) -> None:
+        super().__init__(config)
+        self._listening = listening
+        self._context = context
+        self._doors = doors
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup([])
+        make = partial(Visitor, config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
+        self._doors += [Door(listener, make, self._context) for listener in sockets or []]
+        for door in self._doors:
+            door.open()
+        self._listening.set()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for door in self._doors:
+            door.close()
+        await super().shutdown(sockets)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises InvalidRequest with what to do about a taken or unusable address."""
+    try:
+        family, kind, proto, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, proto)
+    except OSError as error:
+        raise InvalidRequest(f"can't listen on {host}:{port}: {error.strerror or error}") from None
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        advice = (
+            "another program has that port; choose one with --listen HOST:PORT"
+            if error.errno == errno.EADDRINUSE
+            else ""
+        )
+        raise InvalidRequest(f"can't listen on {host}:{port}: {advice or error.strerror}") from None
+    listener.setblocking(False)
+    return listener

@@ -1,0 +1,293 @@
+"""The loop around the core: gather what changed, commit it, and only then let anybody hear of it.
+
+While one batch is being committed the core goes on and gathers the next: group commit comes by itself. When a commit
+fails, nothing of its batch is released; the fleet is rebuilt from the store and every agent is asked to reconnect.
+"""
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import sqlite3
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from opsconsole_coordinator.core import liveness, reconcile, view
+from opsconsole_coordinator.core.adoption import find_task
+from opsconsole_coordinator.core.batch import Batch
+from opsconsole_coordinator.core.fleet import Fleet
+from opsconsole_coordinator.core.schedule import schedule
+from opsconsole_coordinator.server.clock import SteadyClock
+from opsconsole_coordinator.store import journal, query, rebuild
+from opsconsole_coordinator.store.database import Database
+from opsconsole_coordinator.store.schema import StoreError
+from opsconsole_protocol import link
+from opsconsole_protocol.api import EventRow, JobRow
+from opsconsole_protocol.error import OpsconsoleError, Unavailable
+from opsconsole_protocol.ids import AttemptId, JobId, SessionId, WorkerId
+from opsconsole_protocol.link import ATTEMPT_LOG_BYTES
+
+log = logging.getLogger("opsconsole.coordinator")
+
+RETRY_AFTER_S = 1.0
+
+
+class Session(Protocol):
+    """A connected agent, as the kernel reaches it."""
+
+    id: SessionId
+
+    def send(self, message: link.CoordinatorMessage) -> None:
+        """Queue a message; never blocks."""
+
+    def end(self, code: str, message: str) -> None:
+        """Say why, and close."""
+
+
+class Audience(Protocol):
+    """Whoever shows what changed."""
+
+    def publish(self, jobs: dict[JobId, JobRow], workers: Iterable[WorkerId], events: list[EventRow], seq: int) -> None:
+        """Take note of a committed batch; never blocks."""
+
+
+class Kernel:
+    """Owns the fleet and the writer. Everything here runs on one event loop."""
+
+    def __init__(self, database: Database, name: str) -> None:
+        self.database = database
+        self.clock = SteadyClock()
+        self.name = name
+        self.fleet = Fleet(secrets.randbits)
+        self.sessions: dict[WorkerId, Session] = {}
+        self.audience: list[Audience] = []
+        self.take_leavings: Callable[[WorkerId, link.Leavings], None] = lambda *_: None
+        """Who asked an agent what can be removed there."""
+        self.watchers: list[str] = []
+        """Who has a console open, one name for each."""
+        self.attempt_log_bytes = ATTEMPT_LOG_BYTES
+        self.log_offsets: Callable[[AttemptId], dict[str, int]] = lambda _: {}
+        self.trouble: str = ""
+        """Why nothing can be committed at the moment; empty when all is well."""
+        self.committed_seq = 0
+        """How far the store is: what agents may remember of it."""
+        self._logs_unread: set[WorkerId] = set()
+        """Workers that haven't been back since the start: how much of their logs is stored wasn't looked up yet."""
+        self._fault: Exception | None = None
+        self._wake = asyncio.Event()
+        self._waiters: list[asyncio.Future[None]] = []
+        self._watchers: dict[JobId, set[asyncio.Event]] = {}
+
+    async def load(self) -> None:
+        """Build the fleet from the store. Raises StoreError."""
+
+        def read(connection: sqlite3.Connection) -> Fleet:
+            return rebuild.load(connection, secrets.randbits, self.name, self.clock.now_ms())
+
+        self.fleet = await self.database.read(read)
+        self.fleet.attempt_log_bytes = self.attempt_log_bytes
+        self.fleet.stored_logs = self._stored
+        self.committed_seq = self.fleet.seq
+        self._logs_unread = set(self.fleet.workers)
+
+    # --- inputs ------------------------------------------------------------------------------------------------
+
+    def changed(self) -> None:
+        """Something was noted in the fleet."""
+        self._wake.set()
+
+    async def committed(self) -> None:
+        """Return once everything noted so far is durable. Raises Unavailable where it can't be."""
+        if self.trouble:
+            raise Unavailable(f"not accepted: {self.trouble}")
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.append(future)
+        self._wake.set()
+        await future
+
+    def watch(self, jobs: Iterable[JobId]) -> "Watch":
+        """An event that is set whenever one of the jobs changed; use as a context."""
+        return Watch(self._watchers, tuple(jobs))
+
+    # --- loops -------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Commit and release for ever."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            await asyncio.sleep(0)  # whoever else is ready joins this batch
+            await self._turn()
+
+    async def tick(self) -> None:
+        """Let time pass for ever."""
+        while True:
+            due_ms = self.clock.now_ms() + liveness.TICK_MS
+            await asyncio.sleep(liveness.TICK_MS / 1000)
+            if self.trouble:
+                continue  # agents can't be heard meanwhile: their silence means nothing
+            try:
+                now_ms = self.clock.now_ms()
+                if now_ms - due_ms > liveness.TICK_MS:
+                    liveness.excuse(self.fleet, now_ms - due_ms, now_ms)
+                liveness.tick(self.fleet, now_ms)
+            except Exception as error:  # noqa: BLE001 - the same
+                self._fault = error
+            if self.fleet.is_dirty or self._fault is not None:
+                self.changed()
+
+    async def _turn(self) -> None:
+        waiters, self._waiters = self._waiters, []
+        try:
+            await self._advance(waiters)
+        except Exception as error:  # noqa: BLE001 - a mistake over one batch must not be the end of all
+            await self._recover(error, waiters)
+
+    async def _advance(self, waiters: list[asyncio.Future[None]]) -> None:
+        fleet = self.fleet
+        if self._fault is not None:
+            fault, self._fault = self._fault, None
+            raise fault
+        if fleet.must_schedule:
+            schedule(fleet, self.clock.now_ms())
+        batch = fleet.drain()
+        rows = {job.id: view.job_row(fleet, job) for job in batch.jobs}
+        if batch.must_commit:
+            await journal.commit(self.database, batch, {str(job): row for job, row in rows.items()})
+            self.committed_seq = batch.seq
+        self._release(batch, rows)
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+        if self.fleet.must_schedule:
+            self.changed()
+
+    def _release(self, batch: Batch, rows: dict[JobId, JobRow]) -> None:
+        for worker_id, session_id, message in batch.sends:
+            session = self.sessions.get(worker_id)
+            if session is not None and session.id == session_id:
+                session.send(message)
+        for worker_id, session_id, code, text in batch.closes:
+            session = self.sessions.get(worker_id)
+            if session is not None and session.id == session_id:
+                session.end(code, text)
+        self.fleet.evict(batch.forgotten, rows)
+        shown = {job.id: view.job_row(self.fleet, job) for job in batch.jobs_shown if job.id in self.fleet.jobs}
+        for audience in self.audience:
+            audience.publish(rows | shown, batch.workers_shown, batch.events, batch.seq)
+        for job_id in rows:
+            for event in self._watchers.get(job_id, ()):
+                event.set()
+
+    async def _recover(self, error: Exception, waiters: list[asyncio.Future[None]]) -> None:
+        """The batch is lost: forget all that isn't in the store, and let agents tell what they have."""
+        if isinstance(error, StoreError):
+            self.trouble = str(error)
+            log.error("nothing is accepted until the store works again: %s", error)
+        else:
+            self.trouble = "the coordinator made a mistake; its log says more. Please report it"
+            log.critical("a batch is lost by a fault of our own", exc_info=error)
+        for session in list(self.sessions.values()):
+            session.end("unavailable", "the coordinator starts over from its store; connect again")
+        self.sessions.clear()
+        with contextlib.suppress(OpsconsoleError):
+            await self.load()  # what is looked at meanwhile shall be what is committed
+        # What was noted since this batch was drained is gone with it.
+        late, self._waiters = self._waiters, []
+        for waiter in (*waiters, *late):
+            if not waiter.done():
+                waiter.set_exception(Unavailable(f"not accepted: {self.trouble}"))
+        while self.trouble:
+            await asyncio.sleep(RETRY_AFTER_S)
+            await self._start_over()
+
+    async def _start_over(self) -> None:
+        """Go on with the fleet as it is in the store, if that takes a write again."""
+        try:
+            await self.database.write(_probe)
+            await self.load()  # workers get their full time to come back from now on
+        except OpsconsoleError as error:
+            log.error("the store still has a fault: %s", error)
+            return
+        self.trouble = ""
+        self.changed()
+
+    # --- agents ------------------------------------------------------------------------------------------------
+
+    async def finished(self, observed: Iterable[link.Observed]) -> set[AttemptId]:
+        """Which of the observed attempts aren't in memory but known to the store: they have ended."""
+        unknown = [one.attempt_id for one in observed if one.attempt_id not in self.fleet.attempts]
+        if not unknown:
+            return set()
+        return await self.database.read(lambda connection: query.ended(connection, unknown))
+
+    async def register(self, session: Session, message: link.Register, name: str = "") -> None:
+        """Register an agent's session. Raises VersionMismatch, Conflict or Unavailable."""
+        if self.trouble:
+            raise Unavailable(self.trouble)
+        finished = await self.finished(message.observed)
+        if self.trouble:
+            raise Unavailable(self.trouble)
+        await self._look_up_logs(message)
+        if self.trouble:
+            raise Unavailable(self.trouble)
+        reconcile.register(self.fleet, session.id, message, finished, self.clock.now_ms(), name)
+        old = self.sessions.get(message.worker_id)
+        if old is not None:
+            old.end("conflict", "this worker has connected anew")
+        self.sessions[message.worker_id] = session
+        self.changed()
+
+    async def _look_up_logs(self, message: link.Register) -> None:
+        """How much of its attempts' logs is stored: from the files, once a start, and only when it is to be told.
+
+        For all workers at the start it would hold up serving, and for one with a huge log it holds up only that one.
+        """
+        fleet = self.fleet
+        found = [AttemptId(one.attempt_id) for one in message.observed if find_task(fleet, one) is not None]
+        if message.worker_id in self._logs_unread:
+            worker = fleet.workers.get(message.worker_id)  # it may have been removed since
+            found += [*worker.live, *worker.ended] if worker is not None else []
+        if not found:
+            return
+        offsets = await asyncio.to_thread(lambda: {one: self._stored(one) for one in found})
+        if fleet is not self.fleet or message.worker_id not in self._logs_unread:
+            return
+        self._logs_unread.discard(message.worker_id)
+        for attempt_id, reached in offsets.items():
+            attempt = fleet.attempts.get(attempt_id)
+            if attempt is not None:
+                attempt.log_offsets = reached
+
+    def _stored(self, attempt_id: AttemptId) -> dict[str, int]:
+        try:
+            return self.log_offsets(attempt_id)
+        except OpsconsoleError as error:
+            log.error("the log of %s counts as not there: %s", attempt_id, error)
+            return {}
+
+
+def _probe(connection: sqlite3.Connection) -> None:
+    connection.execute("INSERT OR REPLACE INTO meta VALUES ('probe', hex(randomblob(8)))")
+
+
+class Watch:
+    """Sets `event` whenever one of the watched jobs was committed anew."""
+
+    def __init__(self, watchers: dict[JobId, set[asyncio.Event]], jobs: tuple[JobId, ...]) -> None:
+        self._watchers = watchers
+        self._jobs = jobs
+        self.event = asyncio.Event()
+
+    def __enter__(self) -> asyncio.Event:
+        for job in self._jobs:
+            self._watchers.setdefault(job, set()).add(self.event)
+        return self.event
+
+    def __exit__(self, *args: object) -> None:
+        for job in self._jobs:
+            waiting = self._watchers.get(job)
+            if waiting is not None:
+                waiting.discard(self.event)
+                if not waiting:
+                    del self._watchers[job]

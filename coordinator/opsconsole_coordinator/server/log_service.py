@@ -1,0 +1,269 @@
+"""The log store behind the event loop: one thread that appends and syncs, a few that read, and waiting readers."""
+
+import asyncio
+import contextlib
+import logging
+import sqlite3
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from copy import copy
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from opsconsole_coordinator.core.model import Attempt
+from opsconsole_coordinator.log.store import LogKey, LogStore, Outcome
+from opsconsole_coordinator.server.commit_loop import Kernel
+from opsconsole_coordinator.server.job_lookup import resolve
+from opsconsole_coordinator.server.turns import Turns
+from opsconsole_coordinator.store import query
+from opsconsole_protocol.api import LogAnswer, ReadLog
+from opsconsole_protocol.error import NotFound, Unavailable
+from opsconsole_protocol.ids import AttemptId, JobId, task_id
+from opsconsole_protocol.link.frame import LogChunk
+from opsconsole_protocol.log import LogPage
+from opsconsole_protocol.state import TaskState, is_task_finished
+
+log = logging.getLogger("opsconsole.coordinator.log")
+
+SYNC_EVERY_S = 1.0
+READERS = 2
+PATIENCE_S_MAX = 60.0
+STEADY_AFTER_S = 5.0
+
+
+def key_of(attempt_id: AttemptId) -> LogKey:
+    """Which log an attempt's bytes belong to; the id says it all."""
+    job_id, index, number, _ = attempt_id.split(".")
+    return LogKey(job_id, int(index), int(number), attempt_id)
+
+
+LOG_FILES = 128
+"""As many logs are kept open, where the system allows many files."""
+
+
+class LogRoom:
+    """Appends chunks, reads pages, wakes those who wait for more."""
+
+    def __init__(self, folder: Path, kernel: Kernel, open_files_max: int = LOG_FILES) -> None:
+        self.folder = folder
+        self._store = LogStore(folder, open_files_max=open_files_max)
+        self._kernel = kernel
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="log-writer")
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="log-reader")
+        self._waiting: dict[AttemptId, set[asyncio.Event]] = {}
+        self._is_dirty = False
+        self._turns = Turns(READERS, READERS - 1)
+        self.trouble = ""
+        """Why nothing can be stored at the moment; empty when all is well."""
+        self._patience_s = SYNC_EVERY_S
+        self._try_from_s = self._steady_from_s = 0.0
+        self._works = asyncio.Event()
+        self._works.set()
+
+    async def recovered(self) -> None:
+        """Wait until logs can be stored."""
+        await self._works.wait()
+
+    def offsets(self, attempt_id: AttemptId) -> dict[str, int]:
+        """How much of each source is stored. The first time it walks through the log: not for the event loop."""
+        return {str(source): offset for source, offset in self._store.offsets(key_of(attempt_id)).items()}
+
+    async def append(self, chunks: Sequence[LogChunk]) -> dict[tuple[str, str], int]:
+        """Store chunks; the offset that each source has now. Raises Unavailable where the disk refuses."""
+        items = [(key_of(AttemptId(chunk.attempt_id)), chunk) for chunk in chunks]
+        loop = asyncio.get_running_loop()
+        results = await loop.run_in_executor(self._writer, self._store.append_many, items)
+        self._is_dirty = True
+        offsets: dict[tuple[str, str], int] = {}
+        for result in results:
+            if result.outcome is Outcome.FAILED:
+                self._fail(result.error)
+                raise Unavailable(result.error)
+            offsets[result.key.attempt_id, str(result.source)] = result.durable_offset
+        for attempt_id, _ in offsets:
+            for event in self._waiting.get(AttemptId(attempt_id), ()):
+                event.set()
+        return offsets
+
+    async def run(self) -> None:
+        """Make what was appended durable, every now and then, for ever; and see when a disk with a fault works again."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(SYNC_EVERY_S)
+            if self._is_dirty:
+                self._is_dirty = False
+                try:
+                    await loop.run_in_executor(self._writer, self._store.sync)
+                except OSError as error:
+                    self._is_dirty = True
+                    self._fail(f"logs can't be made durable: {error.strerror}")
+            elif self.trouble:
+                await self._try_again()
+
+    def _fail(self, trouble: str) -> None:
+        if not self.trouble:
+            log.error("no log is stored until this works again: %s", trouble)
+            now_s = asyncio.get_running_loop().time()
+            is_again = now_s < self._steady_from_s
+            self._patience_s = min(2 * self._patience_s, PATIENCE_S_MAX) if is_again else SYNC_EVERY_S
+            self._try_from_s = now_s + self._patience_s
+        self.trouble = trouble
+        self._works.clear()
+
+    async def _try_again(self) -> None:
+        """Where it fails again soon after, the next try comes later: no agent is to connect anew all the time."""
+        if asyncio.get_running_loop().time() < self._try_from_s:
+            return
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._writer, self._store.probe)
+        except OSError:
+            return
+        log.warning("logs are stored again")
+        self._steady_from_s = asyncio.get_running_loop().time() + 2 * self._patience_s + STEADY_AFTER_S
+        self.trouble = ""
+        self._works.set()
+
+    async def delete(self, job_id: str) -> None:
+        """Delete all logs of a job. Raises OSError."""
+        await asyncio.get_running_loop().run_in_executor(self._writer, self._store.delete, job_id)
+
+    async def usage(self) -> dict[str, int]:
+        """Bytes of logs on disk by job."""
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self._store.usage)
+
+    def close(self) -> None:
+        """Make everything durable and let go of the threads."""
+        self._writer.shutdown()
+        self._readers.shutdown()
+        try:
+            self._store.close()
+        except OSError as error:
+            log.error("logs can't be made durable: %s", error)
+
+    async def read(self, request: ReadLog, caller: str) -> LogAnswer:
+        """A page of one attempt's log; an empty one waits up to `wait_ms` for more. Raises NotFound, LogQueryError.
+
+        `caller` is whose turn it takes: who asks for much waits behind those who ask for little.
+        """
+        job_id, index = await resolve(self._kernel, request.id)
+        index = request.task_index if request.task_index is not None else (index or 0)
+        deadline = asyncio.get_running_loop().time() + request.wait_ms / 1000
+        with self._kernel.watch([job_id]) as changed:
+            note = await self._settle(request, job_id, index, changed) if request.settle_ms else ""
+            while True:
+                answer, attempt_id = await self._answer(request, caller, job_id, index)
+                if note:
+                    return replace(answer, page=replace(answer.page, note=note))
+                is_news = answer.page.lines or answer.finished or not answer.page.end
+                left_s = deadline - asyncio.get_running_loop().time()
+                if is_news or left_s <= 0:
+                    return answer
+                with self._wait(attempt_id, changed):
+                    # What came between the page and the registration is seen by the next page: look once more.
+                    again, _ = await self._answer(request, caller, job_id, index)
+                    if again.page.lines or again.finished:
+                        return again
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(left_s):
+                            await changed.wait()
+                    changed.clear()
+
+    async def _settle(self, request: ReadLog, job_id: JobId, index: int, changed: asyncio.Event) -> str:
+        """Wait while the attempt is one that has ended with a part of its log still on the way; what to say of it."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(request.settle_ms / 1000):
+                while self._unsettled(request.attempt, job_id, index) is not None:
+                    await changed.wait()
+                    changed.clear()
+        late = self._unsettled(request.attempt, job_id, index)
+        return f"the end of this log isn't here yet: it is on {late.worker_name}" if late is not None else ""
+
+    def _unsettled(self, number: int | None, job_id: JobId, index: int) -> Attempt | None:
+        """The attempt (None: the latest), if it has ended and more of its log will come. Such are in memory."""
+        fleet = self._kernel.fleet
+        job = fleet.jobs.get(job_id)
+        if job is None or index >= len(job.tasks):
+            return None
+        attempt = fleet.current(job.tasks[index])
+        if number is not None and (attempt is None or attempt.number != number):
+            there = (fleet.attempts.get(one) for one in job.open_attempts)
+            attempt = next((one for one in there if one and (one.index, one.number) == (index, number)), None)
+        is_late = attempt is not None and attempt.is_finished and not self._is_over(attempt)
+        return attempt if is_late else None
+
+    @contextlib.contextmanager
+    def _wait(self, attempt_id: AttemptId | None, event: asyncio.Event) -> Iterator[None]:
+        if attempt_id is None:
+            yield
+            return
+        self._waiting.setdefault(attempt_id, set()).add(event)
+        try:
+            yield
+        finally:
+            waiting = self._waiting[attempt_id]
+            waiting.discard(event)
+            if not waiting:
+                del self._waiting[attempt_id]
+
+    async def _answer(
+        self, request: ReadLog, caller: str, job_id: JobId, index: int
+    ) -> tuple[LogAnswer, AttemptId | None]:
+        task_state, attempts = await self._attempts(job_id, index)
+        attempt = _pick(attempts, request.attempt)
+        if attempt is None:
+            if request.attempt is not None:
+                raise NotFound(f"{task_id(job_id, index)} has no attempt {request.attempt}: it has {len(attempts)}")
+            page = LogPage(lines=(), next_cursor=request.query.cursor or "", end=True)
+            return self._dress(job_id, index, page, None, task_state), None
+        # As it stands before the page is read: an end that comes meanwhile may come with lines that the page lacks.
+        before = copy(attempt)
+        is_over = before.is_finished and not before.open
+        loop = asyncio.get_running_loop()
+        key = key_of(attempt.id)
+        asked = request.query
+        async with self._turns.turn(caller):
+            page = await loop.run_in_executor(self._readers, lambda: self._store.read(key, asked, ended=is_over))
+        return self._dress(job_id, index, page, before, task_state), attempt.id
+
+    def _dress(self, job_id: JobId, index: int, page: LogPage, attempt: Attempt | None, state: TaskState) -> LogAnswer:
+        is_over = attempt is None or self._is_over(attempt)
+        return LogAnswer(
+            page=page,
+            task_id=task_id(job_id, index),
+            attempt=attempt.number if attempt is not None else 0,
+            attempt_state=str(attempt.state) if attempt is not None else str(state),
+            worker=attempt.worker_name if attempt is not None else None,
+            finished=is_task_finished(state) and is_over and page.end,
+        )
+
+    def _is_over(self, attempt: Attempt) -> bool:
+        """Whether it has ended with its whole log here, or with a rest that may never come: nobody shall wait for it."""
+        worker = self._kernel.fleet.workers.get(attempt.worker_id)
+        return attempt.is_finished and (not attempt.open or worker is None or worker.connection == "lost")
+
+    async def _attempts(self, job_id: JobId, index: int) -> tuple[TaskState, list[Attempt]]:
+        """The task's state and its attempts, oldest first, as committed or as they live."""
+        live = self._kernel.fleet.jobs.get(job_id)
+        if live is not None and index < len(live.tasks):
+            task = live.tasks[index]
+            current = self._kernel.fleet.current(task)
+            if task.attempts <= 1 and (current is not None or not task.attempts):
+                return task.state, [current] if current is not None else []
+
+        def read(connection: sqlite3.Connection) -> tuple[TaskState | None, list[Attempt]]:
+            return query.task_state(connection, job_id, index), query.attempts(connection, job_id, index, 1).get(
+                index, []
+            )
+
+        state, attempts = await self._kernel.database.read(read)
+        if state is None:
+            raise NotFound(f"job {job_id} has no task {index}")
+        in_memory = self._kernel.fleet.attempts
+        return state, [in_memory.get(attempt.id, attempt) for attempt in attempts]
+
+
+def _pick(attempts: list[Attempt], number: int | None) -> Attempt | None:
+    if number is None:
+        return attempts[-1] if attempts else None
+    return next((attempt for attempt in attempts if attempt.number == number), None)

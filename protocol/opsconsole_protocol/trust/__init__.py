@@ -1,0 +1,1 @@
+"""How a coordinator is named, how it proves itself, and the secrets that open it. Pure."""

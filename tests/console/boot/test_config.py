@@ -1,0 +1,105 @@
+"""config.toml: every key documented, every mistake one line that says where."""
+
+from pathlib import Path
+
+import pytest
+
+from opsconsole_console.boot.config import (
+    EXAMPLE_FILE,
+    Config,
+    ConfigError,
+    config_path,
+    keys_of,
+    load_config,
+    parse_config,
+)
+from tests.conftest import ROOT
+
+EXAMPLE = EXAMPLE_FILE.read_text(encoding="utf-8")
+
+
+def uncommented() -> str:
+    """The example with every setting switched on, and its prose left out."""
+    lines: list[str] = []
+    for line in EXAMPLE.splitlines():
+        bare = line.removeprefix("# ")
+        lines.append(bare if line.startswith("# ") and " = " in bare.partition("  #")[0] else line)
+    return "\n".join(lines)
+
+
+def test_the_example_changes_nothing_as_it_is() -> None:
+    assert parse_config(EXAMPLE) == Config()
+
+
+def test_the_example_is_right_with_every_line_switched_on() -> None:
+    config = parse_config(uncommented())
+    assert config.worker.io.input_path == "/mnt/vast/inputs"
+    assert config.worker.properties["supported_models"] == ["base", "centroid"]
+    assert config.console.keys == {"job.cancel": "C"}
+
+
+@pytest.mark.parametrize("key", keys_of(Config))
+def test_every_key_is_in_the_example_and_in_the_documentation(key: str) -> None:
+    section, _, name = key.rpartition(".")
+    place = EXAMPLE.index(f"[{section}]")
+    end = EXAMPLE.find("\n[", place)
+    body = EXAMPLE[place : end if end > 0 else None]
+    assert f"# {name} = " in body or f"[{key}]" in EXAMPLE
+    assert f"`{key}`" in (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+
+
+def test_the_documentation_names_no_key_that_isnt_there() -> None:
+    import re
+
+    text = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"^\| `((?:worker|coordinator|console)\.[a-z_.]+)`", text, re.MULTILINE))
+    assert named == set(keys_of(Config))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "[worker.io]\n\ninput_pth = 'x'",
+            r"c\.toml line 3: \[worker\.io\] has no key 'input_pth': did you mean 'input_path'",
+        ),
+        ("[wroker]", r"c\.toml line 1: there is no section \[wroker\]: did you mean 'worker'"),
+        ("[console]\ninput_path = 'x'", r"line 2: \[console\] has no key 'input_path': it belongs into \[worker\.io\]"),
+        ("[console]\nzzz = 1", r"line 2: \[console\] has no key 'zzz': it has agent, read_only"),
+        ("worker.io.labl = 1", r"line 1: \[worker\.io\] has no key 'labl'"),
+        ("[worker]\nmax_concurrent_jobs = 0", r"line 2: \[worker\] max_concurrent_jobs: .*>= 1"),
+        ("[worker]\nname = 'a'\ntags = 'x'", r"line 3: \[worker\] tags: Expected `array`"),
+        ("[coordinator]\ntls = 'off'", r"line 2: \[coordinator\] tls: Invalid enum value 'off'"),
+        ("worker = 3", r"line 1: \[worker\]: Expected `object`"),
+        ("[worker\n", r"c\.toml: line 1: "),
+    ],
+)
+def test_a_mistake_is_one_line_with_its_place(text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        parse_config(text, "c.toml")
+    assert "\n" not in caught.value.message
+
+
+def test_the_file_is_found_by_flag_environment_and_config_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    assert config_path(None, {}) == tmp_path / "opsconsole" / "config.toml"
+    assert config_path(None, {"OPSCONSOLE_CONFIG": "/etc/o.toml"}) == Path("/etc/o.toml")
+    assert config_path(Path("/x.toml"), {"OPSCONSOLE_CONFIG": "/etc/o.toml"}) == Path("/x.toml")
+
+
+def test_no_file_is_all_defaults_but_a_named_one_must_exist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    assert load_config(None, {}) == Config()
+    with pytest.raises(ConfigError, match="opsconsole config example"):
+        load_config(tmp_path / "none.toml", {})
+    with pytest.raises(ConfigError, match="doesn't exist"):
+        load_config(None, {"OPSCONSOLE_CONFIG": str(tmp_path / "none.toml")})
+
+
+def test_a_file_that_isnt_text_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigError, match="it is not UTF-8"):
+        load_config(path, {})

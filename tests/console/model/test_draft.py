@@ -1,0 +1,141 @@
+"""What is typed into the new-job form, read."""
+
+from dataclasses import replace
+
+import pytest
+
+from opsconsole_console.model import draft as drafts
+from opsconsole_console.model.draft import Draft
+from opsconsole_protocol.spec import JobSpec, Resources
+from tests.console.app import recorded
+
+TRAIN = next(template for template in recorded.templates() if template.name == "train")
+
+
+def test_everything_typed_reaches_the_spec() -> None:
+    checked = drafts.check(
+        Draft(
+            command="python train.py --data 'clips of may.h5'",
+            name="t",
+            project="pose",
+            tasks="3",
+            gpus="2",
+            cpus="8",
+            memory="32G",
+            gpu_memory="40G",
+            requirement="gpu_memory_mb>=40000 zone=a",
+            inputs="'clips of may.h5' b.h5",
+            priority="-3",
+            after="42f0, 51c7",
+            workdir="/srv/code",
+            env="A=1 B='x y'",
+            retries="2",
+            timeout="1h30m",
+            grace="10s",
+            job_timeout="2h",
+            gang="yes",
+            worker="gpu-a",
+        )
+    )
+    assert checked.errors == {}
+    assert checked.spec == JobSpec(
+        command=("python", "train.py", "--data", "clips of may.h5"),
+        name="t",
+        project="pose",
+        num_tasks=3,
+        priority=-3,
+        worker="gpu-a",
+        requirements=("gpu_memory_mb>=40000", "zone=a"),
+        resources=Resources(gpus=2, cpus=8, memory_mb=32_768, gpu_memory_mb=40_960),
+        inputs=("clips of may.h5", "b.h5"),
+        after=("42f0", "51c7"),
+        max_retries_failure=2,
+        timeout_ms=5_400_000,
+        grace_ms=10_000,
+        job_timeout_ms=7_200_000,
+        gang=True,
+        workdir="/srv/code",
+        environment={"A": "1", "B": "x y"},
+    )
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "said"),
+    [
+        ("command", "", "say what to run"),
+        ("command", "python 'x", "quotation mark"),
+        ("tasks", "0", "from 1"),
+        ("tasks", "many", "whole number"),
+        ("gpus", "-1", "from 0"),
+        ("cpus", "x", "a number"),
+        ("memory", "32X", "not a size"),
+        ("requirement", "gpu >", "can't read"),
+        ("workdir", "code", "absolute"),
+        ("env", "A", "KEY=VALUE"),
+        ("timeout", "soon", "not a duration"),
+        ("job_timeout", "soon", "not a duration"),
+        ("gang", "maybe", "yes or no"),
+    ],
+)
+def test_each_field_complains_for_itself(field: str, text: str, said: str) -> None:
+    checked = drafts.check(replace(Draft(command="true"), **{field: text}))  # type: ignore[arg-type]
+    assert checked.spec is None
+    assert set(checked.errors) == {field}
+    assert said in checked.errors[field]
+
+
+def test_all_errors_come_at_once_and_workers_can_still_be_asked() -> None:
+    checked = drafts.check(Draft(command="", tasks="x", gpus="2"))
+    assert set(checked.errors) == {"command", "tasks"}
+    assert checked.likely.resources.gpus == 2
+    assert checked.likely.command
+
+
+def test_a_template_is_filled_in_with_typed_values() -> None:
+    draft = drafts.with_template(Draft(), TRAIN)
+    assert (draft.gpus, draft.project) == ("1", "pose")
+    checked = drafts.check(replace(draft, parameters={"epochs": "40", "lr": "0.001"}), TRAIN)
+    assert checked.spec is not None
+    assert checked.spec.command == ("python", "train.py", "--lr", "0.001", "--epochs", "40", "--model=base")
+    assert checked.spec.template == "train"
+    assert checked.spec.parameters == ({"lr": 0.001, "epochs": 40, "model": "base"},)
+
+
+def test_a_templates_parameters_complain_by_name() -> None:
+    draft = drafts.with_template(Draft(), TRAIN)
+    checked = drafts.check(replace(draft, parameters={"lr": "fast", "model": "huge"}), TRAIN)
+    assert checked.spec is None
+    assert "a number" in checked.errors["parameter.lr"]
+    assert "whole passes" in checked.errors["parameter.epochs"]
+    assert "base, centroid, topdown" in checked.errors["parameter.model"]
+    assert "<epochs>" in checked.command
+
+
+def test_a_spec_survives_the_form_unchanged() -> None:
+    spec = JobSpec(
+        command=("python", "a b.py"), name="n", project="p", num_tasks=2, priority=4, worker="gpu-a",
+        requirements=("gpu_memory_mb>=1",), resources=Resources(gpus=1, cpus=2.5, memory_mb=1_500, gpu_memory_mb=1_024),
+        inputs=("x y",), after=("42f0k9x2mq",), max_retries_failure=3, max_retries_preemption=7,
+        timeout_ms=90_000, scheduling_timeout_ms=5_000, grace_ms=1_500, lost_after_ms=9_000, fence_after_ms=11_000,
+        workdir="/w", environment={"K": "v w"}, ports=("http",), parameters=({"a": 1}, {"a": 2}),
+        task_commands=(("a",), ("b",)), held=True, gang=True, job_timeout_ms=8_000,
+    )  # fmt: skip
+    draft = drafts.from_spec(spec)
+    assert draft.command == "a"
+    assert drafts.check(draft).spec == spec
+
+
+def test_another_command_ends_a_sweep() -> None:
+    spec = JobSpec(command=("a",), num_tasks=2, task_commands=(("a", "1"), ("a", "2")), parameters=({"x": 1}, {"x": 2}))
+    checked = drafts.check(replace(drafts.from_spec(spec), command="b"))
+    assert checked.spec is not None
+    assert checked.spec.task_commands == ()
+    assert checked.spec.command == ("b",)
+
+
+@pytest.mark.parametrize(
+    ("duration_ms", "text"),
+    [(None, ""), (0, "0s"), (5_000, "5s"), (5_400_000, "1h30m"), (90_061_000, "1d1h1m1s"), (250, "250ms")],
+)
+def test_durations_are_spelled_as_they_are_typed(duration_ms: int | None, text: str) -> None:
+    assert drafts.spell_duration(duration_ms) == text

@@ -1,0 +1,42 @@
+"""Full passes of the garbage collector: not while a coordinator serves, but now and then."""
+
+import asyncio
+import contextlib
+import gc
+from pathlib import Path
+
+import pytest
+
+from opsconsole_coordinator import gc_timer
+from opsconsole_coordinator.gc_timer import Heap
+from tests.coordinator.server.peer import site
+from tests.waiting import until
+
+
+async def test_while_it_serves_only_young_objects_are_looked_at(tmp_path: Path) -> None:
+    before = gc.get_threshold()
+    async with site(tmp_path / "data"):
+        assert gc.get_threshold()[:2] == before[:2]
+        assert gc.get_threshold()[2] > 1_000_000
+        assert gc.get_freeze_count() > 0
+    assert gc.get_threshold() == before
+    assert gc.get_freeze_count() == 0
+
+
+async def test_circles_go_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gc_timer, "EVERY_S", 0.0)
+    passes: list[int] = []
+
+    def note(phase: str, info: dict[str, int]) -> None:
+        if phase == "stop":
+            passes.append(info["generation"])
+
+    gc.callbacks.append(note)
+    task = asyncio.create_task(Heap().run())
+    try:
+        await until(lambda: 2 in passes)
+    finally:
+        gc.callbacks.remove(note)
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
