@@ -12,8 +12,8 @@ from opsconsole_console.model.holding import ALL, Extent, Holding
 from opsconsole_console.model.model import Model
 from opsconsole_console.screen.part import event_cell
 from opsconsole_console.screen.part.detail_screen import DetailScreen
-from opsconsole_console.screen.part.home import home
 from opsconsole_console.screen.part.key_bar import KeyBar
+from opsconsole_console.screen.part.shell import shell
 from opsconsole_console.screen.part.spill_table import BelowTable
 from opsconsole_console.screen.part.table_pane import TablePane, sort_bindings
 from opsconsole_console.service.source import FleetSource, ask
@@ -92,7 +92,7 @@ class EventPane(TablePane[EventRow]):
     def action_copy(self) -> None:
         event = self.table.cursor_row
         if event is not None:
-            home(self).copy(f"{event.actor}  {event.kind}  {event.subject}  {event.text}", "the event")
+            shell(self).copy(f"{event.actor}  {event.kind}  {event.subject}  {event.text}", "the event")
 
     def _is_meant(self, event: EventRow) -> bool:
         return not self._subject or event.subject == self._subject or event.subject.startswith(self._subject + "/")
@@ -101,7 +101,7 @@ class EventPane(TablePane[EventRow]):
     def _fetch_near_end(self) -> None:
         if not self._fetching and self._is_wanting:
             self._fetching = True
-            home(self).look_up(self._fetch)
+            shell(self).look_up(self._fetch)
 
     @property
     def _is_wanting(self) -> bool:
@@ -156,7 +156,7 @@ class EventScreen(DetailScreen):
             try:
                 self._pane.set_filter(self._filter_text)
             except InvalidRequest as error:
-                home(self).say(error.message, "warning")
+                shell(self).say(error.message, "warning")
 
     def apply(self, change: Change) -> None:
         """Show what happened since."""
@@ -171,7 +171,7 @@ class EventScreen(DetailScreen):
         row = self._pane.table.cursor_row
         if row is None:
             return
-        app, subject = home(self), row.subject.partition("/")[0]
+        app, subject = shell(self), row.subject.partition("/")[0]
         worker = app.model.worker_named(subject)
         if worker is not None:
             app.open_worker(worker.id)
