@@ -162,7 +162,7 @@ class Navigation(App[int]):
 
     def action_help(self) -> None:
         from opsconsole_console.screen.help.help_screen import HelpScreen, keys_of
-        from opsconsole_console.screen.main.log_pane import LogPane
+        from opsconsole_console.screen.part.log_pane import LogPane
         from opsconsole_console.screen.part.table_pane import TablePane
         from opsconsole_console.widget.log_view import LogView
         from opsconsole_console.widget.pane import Pane

@@ -9,14 +9,14 @@ from textual.binding import Binding, BindingType
 from textual.screen import ModalScreen
 
 from opsconsole_console.model.model import Model
-from opsconsole_console.screen.job.task_line import TaskLine
-from opsconsole_console.screen.job.task_log import TaskLog
 from opsconsole_console.screen.part.ending_text import ending_words, first_to_fail
 from opsconsole_console.screen.part.facts import wrapped
 from opsconsole_console.screen.part.job_action import JobActions
 from opsconsole_console.screen.part.key_bar import KeyBar
 from opsconsole_console.screen.part.sheet import BLANK, Line, Sheet
 from opsconsole_console.screen.part.shell import run_exclusive, shell
+from opsconsole_console.screen.part.task_line import TaskLine
+from opsconsole_console.screen.part.task_log import TaskLog
 from opsconsole_console.service.source import FleetSource, ask
 from opsconsole_console.widget.cell import Cell, cell, joined
 from opsconsole_console.widget.sign import sign

@@ -13,9 +13,8 @@ from textual.widgets import Button, Input, Select
 from opsconsole_console import format as fmt
 from opsconsole_console.model.invitation import LOOPBACK_ADVICE, ROLES, command_of, is_local
 from opsconsole_console.model.model import Model
-from opsconsole_console.screen.new_job.field import Field
-from opsconsole_console.screen.new_job.form_row import FieldBox
 from opsconsole_console.screen.part.facts import wrapped
+from opsconsole_console.screen.part.field_box import Field, FieldBox
 from opsconsole_console.screen.part.key_bar import KeyBar
 from opsconsole_console.screen.part.sheet import BLANK, Line, Sheet
 from opsconsole_console.screen.part.shell import run_exclusive, shell

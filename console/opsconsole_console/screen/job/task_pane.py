@@ -10,10 +10,10 @@ from opsconsole_console import format as fmt
 from opsconsole_console.model.clock import Clock
 from opsconsole_console.model.holding import ALL, Extent, Holding
 from opsconsole_console.screen.job.job_facts import task_grid
-from opsconsole_console.screen.job.task_line import TaskLine, task_columns, task_lines
 from opsconsole_console.screen.part.sheet import Sheet
 from opsconsole_console.screen.part.shell import shell
 from opsconsole_console.screen.part.table_pane import TablePane, sort_bindings
+from opsconsole_console.screen.part.task_line import TaskLine, task_columns, task_lines
 from opsconsole_console.widget.column import Column
 from opsconsole_console.widget.live_table import LiveTable
 from opsconsole_protocol.api import TaskRow

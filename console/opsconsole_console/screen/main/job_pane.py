@@ -10,8 +10,8 @@ from opsconsole.fleet import Change
 from opsconsole.job_page import after
 from opsconsole_console.model.holding import ALL, NOTHING_YET, Extent, Holding
 from opsconsole_console.model.model import Model
-from opsconsole_console.screen.main import job_cell
 from opsconsole_console.screen.main.job_column import DEFAULT_SORT, HOTKEYS, SPILL_FROM, job_columns
+from opsconsole_console.screen.part import job_cell
 from opsconsole_console.screen.part.job_action import JobActions
 from opsconsole_console.screen.part.shell import run_exclusive, shell
 from opsconsole_console.screen.part.spill_table import BelowTable, SpillTable

@@ -18,10 +18,10 @@ from opsconsole_console import format as fmt
 from opsconsole_console.model import draft as drafts
 from opsconsole_console.model.draft import Checked, Draft
 from opsconsole_console.model.model import Model
-from opsconsole_console.screen.main.io_line import IoLine
 from opsconsole_console.screen.new_job.candidate_table import Candidate, CandidateTable, candidates
 from opsconsole_console.screen.new_job.job_form import JobForm
 from opsconsole_console.screen.part.facts import wrapped
+from opsconsole_console.screen.part.io_line import IoLine
 from opsconsole_console.screen.part.key_bar import KeyBar
 from opsconsole_console.screen.part.sheet import Line, Sheet
 from opsconsole_console.screen.part.shell import run_exclusive, shell

@@ -12,9 +12,9 @@ from opsconsole.fleet import Change
 from opsconsole_console import format as fmt
 from opsconsole_console.model.holding import ALL
 from opsconsole_console.model.model import Model
-from opsconsole_console.screen.event.event_screen import EventPane
-from opsconsole_console.screen.main import worker_cell
+from opsconsole_console.screen.part import worker_cell
 from opsconsole_console.screen.part.detail_screen import DetailScreen
+from opsconsole_console.screen.part.event_pane import EventPane
 from opsconsole_console.screen.part.job_action import JobActions
 from opsconsole_console.screen.part.key_bar import KeyBar
 from opsconsole_console.screen.part.sheet import Line, Sheet
