@@ -139,7 +139,9 @@ class InviteScreen(ModalScreen[None]):
                 BLANK,
                 *wrapped(self._command, self._cells, "primary"),
                 BLANK,
-                Line(cell(f"It works {often}, for {fmt.duration_exact(left_ms)}, and holds a secret.", "text-muted")),
+                Line(
+                    cell(f"It works {often}, for {fmt.duration(left_ms, figures=2)}, and holds a secret.", "text-muted")
+                ),
                 *([BLANK] if advice else []),
                 *advice,
             ]

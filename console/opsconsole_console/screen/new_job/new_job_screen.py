@@ -144,9 +144,9 @@ class NewJobScreen(ModalScreen[None]):
             f"project {spec.project}",
             f"in {spec.workdir}" if spec.workdir else "",
             " ".join(f"{key}={value}" for key, value in spec.environment.items()),
-            f"at most {drafts.spell_duration(spec.timeout_ms)}" if spec.timeout_ms else "",
+            f"at most {drafts.spell_limit(spec.timeout_ms)}" if spec.timeout_ms else "",
             f"ports {' '.join(spec.ports)}" if spec.ports else "",
-            f"starts within {drafts.spell_duration(spec.scheduling_timeout_ms)}" if spec.scheduling_timeout_ms else "",
+            f"starts within {drafts.spell_limit(spec.scheduling_timeout_ms)}" if spec.scheduling_timeout_ms else "",
             "held until released" if spec.held else "",
         ]
         return " · ".join(part for part in parts if part)
