@@ -4,11 +4,11 @@ import shlex
 from collections.abc import Sequence
 
 from opsconsole_console import format as fmt
-from opsconsole_console.screen.job.task_line import TaskLine
-from opsconsole_console.screen.main import job_cell
+from opsconsole_console.screen.part import job_cell
 from opsconsole_console.screen.part.facts import LABEL_CELLS, facts, side_by_side, wrapped
 from opsconsole_console.screen.part.sheet import Line
 from opsconsole_console.screen.part.spec_text import resources_text
+from opsconsole_console.screen.part.task_line import TaskLine
 from opsconsole_console.widget import bar
 from opsconsole_console.widget.cell import Cell, cell, crop
 from opsconsole_console.widget.sign import sign, tally
