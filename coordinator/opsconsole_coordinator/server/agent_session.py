@@ -8,7 +8,7 @@ import msgspec
 from msgspec.structs import replace
 from starlette.websockets import WebSocket
 
-from opsconsole_coordinator.core import desired, gang_placement, liveness, reconcile, skew
+from opsconsole_coordinator.core import desired, file_check, gang_placement, liveness, reconcile, skew
 from opsconsole_coordinator.core.model import Worker
 from opsconsole_coordinator.server.commit_loop import Kernel
 from opsconsole_coordinator.server.log_limit import within
@@ -20,7 +20,6 @@ from opsconsole_protocol.error import OpsconsoleError, ProtocolError
 from opsconsole_protocol.ids import AttemptId, SessionId, WorkerId
 from opsconsole_protocol.link import SILENT_AFTER_MS
 from opsconsole_protocol.link.frame import LogChunk, decode_frame
-from opsconsole_protocol.quantity import size_words
 
 log = logging.getLogger("opsconsole.coordinator.agent")
 
@@ -163,16 +162,10 @@ class AgentSession:
                 reconcile.observation(kernel.fleet, worker, message, finished, kernel.clock.now_ms())
             case link.UpdateMetadata():
                 reconcile.update_metadata(kernel.fleet, worker, message, worker.actor, kernel.clock.now_ms())
-            case link.FileExists(check_id=check_id, size_bytes=size):
-                kernel.fleet.answer_input(
-                    check_id, True, f"found, {size_words(size)}", kernel.clock.now_ms(), worker.id
-                )
-            case link.FileNotFound(check_id=check_id, reason=reason, again_ms=again_ms):
-                kernel.fleet.answer_input(check_id, False, reason, kernel.clock.now_ms(), worker.id, again_ms)
-            case link.PortFound(check_id=check_id, port=port):
-                kernel.fleet.answer_input(
-                    check_id, True, "free", kernel.clock.now_ms(), worker.id, gang_placement.PORT_ANSWER_MS_MAX, port
-                )
+            case link.FileExists() | link.FileNotFound():
+                file_check.note_file(kernel.fleet, worker, message, kernel.clock.now_ms())
+            case link.PortFound():
+                gang_placement.note_port(kernel.fleet, worker, message, kernel.clock.now_ms())
             case link.Leavings():
                 kernel.take_leavings(worker.id, message)
             case link.PeerError(code=code, message=text):

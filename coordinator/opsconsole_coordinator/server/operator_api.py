@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from opsconsole_coordinator.core import control, submission, view
+from opsconsole_coordinator.core import control, file_check, submission, view
 from opsconsole_coordinator.core.model import Attempt, Job, Task
 from opsconsole_coordinator.server import catalog, preencoded
 from opsconsole_coordinator.server.cleaning import Cleaning
@@ -255,6 +255,7 @@ class Desk:
         kernel = self._kernel
         job_id, _ = await resolve(kernel, request.id)
         job = await bring(kernel, job_id)
+        file_check.ask_about_files(kernel.fleet, view.waiting_demand(job), kernel.clock.now_ms())
         text, verdicts = view.why(kernel.fleet, job, kernel.clock.now_ms())
         row = view.job_row(kernel.fleet, job)
         let_go(kernel, job_id)
@@ -268,6 +269,8 @@ class Desk:
         check_spec(request.spec)
         deadline = asyncio.get_running_loop().time() + min(ANSWER_WAIT_S, request.wait_ms / 1000)
         while True:
+            demand = view.demand_for(request.spec)
+            file_check.ask_everybody(kernel.fleet, demand, kernel.clock.now_ms())
             verdicts, text = view.candidates(kernel.fleet, request.spec, kernel.clock.now_ms())
             kernel.changed()
             is_open = any(one.asking for one in verdicts)
