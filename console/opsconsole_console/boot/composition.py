@@ -39,7 +39,7 @@ DEFAULT_LISTEN = "127.0.0.1:7373"
 
 def named_data_dir(flag: Path | None, config_flag: Path | None, config: Config | None = None) -> Path:
     """The data folder: from the flag, the environment, the config file, or the user's own."""
-    from opsconsole.target import default_data_dir
+    from opsconsole.endpoint import default_data_dir
 
     return told_data_dir(flag, config_flag, config) or default_data_dir()
 
@@ -237,7 +237,7 @@ def attached(data_dir: Path) -> Callable[[], Target]:
 
     It raises Unavailable while the coordinator is just starting or stopping.
     """
-    from opsconsole.target import resolve
+    from opsconsole.resolver import resolve
 
     def find() -> Target:
         try:

@@ -8,7 +8,7 @@ import msgspec
 from msgspec.structs import replace
 from starlette.websockets import WebSocket
 
-from opsconsole_coordinator.core import gang, liveness, reconcile, skew
+from opsconsole_coordinator.core import desired, gang_placement, liveness, reconcile, skew
 from opsconsole_coordinator.core.model import Worker
 from opsconsole_coordinator.server.commit_loop import CommitLoop
 from opsconsole_coordinator.server.log_limit import within
@@ -171,7 +171,13 @@ class AgentSession:
                 commit_loop.fleet.answer_input(check_id, False, reason, commit_loop.clock.now_ms(), worker.id, again_ms)
             case link.PortFound(check_id=check_id, port=port):
                 commit_loop.fleet.answer_input(
-                    check_id, True, "free", commit_loop.clock.now_ms(), worker.id, gang.PORT_ANSWER_MS_MAX, port
+                    check_id,
+                    True,
+                    "free",
+                    commit_loop.clock.now_ms(),
+                    worker.id,
+                    gang_placement.PORT_ANSWER_MS_MAX,
+                    port,
                 )
             case link.Leavings():
                 commit_loop.on_leavings(worker.id, message)
@@ -224,7 +230,7 @@ class AgentSession:
     def _send_desired(self) -> None:
         worker = self._worker()
         if worker is not None:
-            reconcile.send_desired(self._commit_loop.fleet, worker)
+            desired.send_desired(self._commit_loop.fleet, worker)
             self._commit_loop.changed()
 
     async def _end_when_silent(self) -> None:

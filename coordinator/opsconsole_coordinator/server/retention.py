@@ -13,6 +13,7 @@ from opsconsole_coordinator.server.log_service import LogService
 from opsconsole_coordinator.store import removal
 from opsconsole_coordinator.store.schema import analyze
 from opsconsole_protocol.error import OpsconsoleError
+from opsconsole_protocol.quantity import spell_size
 
 log = logging.getLogger("opsconsole.coordinator.retention")
 
@@ -90,7 +91,7 @@ class Retention:
         while await self._commit_loop.database.read(removal.used_bytes) > limit and (batch := await self._ended(None)):
             await self.remove(batch)
             gone += len(batch)
-        self._audit_removal(gone, f"ended longest ago, and the store is to stay below {limit / 1e9:g} GB")
+        self._audit_removal(gone, f"ended longest ago, and the store is to stay below {spell_size(limit)}")
         return gone
 
     async def _ended(self, before_ms: int | None) -> list[str]:
@@ -138,7 +139,7 @@ class Retention:
             excess -= sizes[job_id]
             gone += 1
         if gone:
-            text = f"the logs of {gone} jobs removed: all logs are to stay below {limit / 1e9:.3g} GB"
+            text = f"the logs of {gone} jobs removed: all logs are to stay below {spell_size(limit)}"
             log.info(text)
             self._commit_loop.fleet.audit(
                 self._commit_loop.clock.now_ms(), SYSTEM, "removed", text, self._commit_loop.fleet.name
