@@ -150,7 +150,7 @@ def _task_alone(spec: JobSpec, index: int) -> JobSpec:
 
 def _set_anew(base: JobSpec, args: argparse.Namespace, template: TemplateRow | None) -> dict[str, Any]:
     """The commands of a template's job with some parameters given anew, each task's others as they were."""
-    from opsconsole_protocol.template import fill, read_values, spell_value
+    from opsconsole_protocol.api.template import fill, read_values, spell_value
 
     if template is None:
         raise InvalidRequest("--set gives a template's parameters: this job has none, name one with --template")
@@ -243,7 +243,7 @@ def _command(command: Sequence[str] | None, template: TemplateRow | None) -> tup
 def _tasks(args: argparse.Namespace, words: tuple[str, ...], template: TemplateRow | None) -> dict[str, Any]:
     """Command, parameters and number of tasks."""
     from opsconsole.sweep import combinations
-    from opsconsole_protocol.template import fill, read_values
+    from opsconsole_protocol.api.template import fill, read_values
 
     if args.sweep and args.tasks is not None:
         raise InvalidRequest("--tasks and --sweep exclude each other: a sweep has a task for each combination")
@@ -271,7 +271,7 @@ def _axes(
     args: argparse.Namespace, words: tuple[str, ...], template: TemplateRow | None
 ) -> dict[str, list[str]]:  # fmt: skip
     from opsconsole.sweep import read_axis
-    from opsconsole_protocol.template import places
+    from opsconsole_protocol.api.template import places
 
     axes: dict[str, list[str]] = {}
     for text in args.sweep:

@@ -70,8 +70,7 @@ def logs(args: argparse.Namespace) -> int:
 
 def make_query(args: argparse.Namespace) -> LogQuery:
     """What the flags ask for. Raises InvalidRequest."""
-    from opsconsole_protocol.link.frame import Source
-    from opsconsole_protocol.log import LogQuery
+    from opsconsole_protocol.log import LogQuery, Source
 
     if args.tail is not None and args.start_line is not None:
         raise InvalidRequest("--tail and --start-line exclude each other: a negative --start-line is a tail")

@@ -66,7 +66,7 @@ def template(args: argparse.Namespace) -> int:
 def make_template(args: argparse.Namespace) -> TemplateRow:
     """The template that the arguments describe. Raises InvalidRequest."""
     from opsconsole_protocol.api import TemplateRow
-    from opsconsole_protocol.template import check_template
+    from opsconsole_protocol.api.template import check_template
 
     if not args.command:
         raise InvalidRequest("there is no command: give it after --, with its parameters in braces")
@@ -89,7 +89,7 @@ def make_template(args: argparse.Namespace) -> TemplateRow:
 def read_parameter(text: str) -> Parameter:
     """`lr`, `lr:float`, `lr:float=0.1`, `optimizer:adam|sgd=adam`. Raises InvalidRequest."""
     from opsconsole_protocol.api import Parameter
-    from opsconsole_protocol.template import KINDS, read_value
+    from opsconsole_protocol.api.template import KINDS, read_value
 
     declared, equals, default = text.partition("=")
     name, _, kind = declared.partition(":")
