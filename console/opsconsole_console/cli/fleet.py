@@ -8,8 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from opsconsole_console import format as fmt
-from opsconsole_console.cli.logs import since_ms
-from opsconsole_console.cli.option import add_json, add_limit, typed
+from opsconsole_console.cli.option import add_json, add_limit, moment_ms, typed
 from opsconsole_console.cli.output import plain, put, put_json, put_table, say
 from opsconsole_console.cli.parser import Group, Parser
 from opsconsole_console.cli.session import with_client
@@ -28,7 +27,7 @@ def add(group: Group) -> None:
     _add_filter(parser, "state=running project=pose")
     parser.add_argument("--project", metavar="P", default="", help="only this project's")
     parser.add_argument(
-        "--since", metavar="T", type=typed(since_ms), help="submitted since then: 2d (ago), or 2026-01-31T12:00"
+        "--since", metavar="T", type=typed(moment_ms), help="submitted since then: 2d (ago), or 2026-01-31T12:00"
     )
     add_limit(parser, 100)
     parser = group.verb("workers", list_workers)
