@@ -15,6 +15,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.worker import Worker
 
+from opsconsole.ask import ask
 from opsconsole.fleet import Change
 from opsconsole_console import theme as themes
 from opsconsole_console.app.announcer import Announcer
@@ -36,7 +37,7 @@ from opsconsole_console.screen.part.confirm_screen import ConfirmScreen
 from opsconsole_console.screen.part.contact_line import show_contact
 from opsconsole_console.screen.part.shell import run_exclusive
 from opsconsole_console.service.operations import Operations, Severity
-from opsconsole_console.service.source import FleetSource, ask
+from opsconsole_console.service.source import FleetSource
 from opsconsole_console.service.wall_clock import wall_clock
 from opsconsole_console.visible import clean
 from opsconsole_protocol.api import AskHealth, Health

@@ -5,6 +5,7 @@ from functools import partial
 
 from textual.app import App
 
+from opsconsole.ask import ask
 from opsconsole.job_page import after
 from opsconsole_console import format as fmt
 from opsconsole_console.model import command as commands
@@ -13,7 +14,7 @@ from opsconsole_console.model.model import Model
 from opsconsole_console.screen.main.main_screen import MainScreen
 from opsconsole_console.service.log_feeder import LogTarget
 from opsconsole_console.service.operations import Operations, Severity
-from opsconsole_console.service.source import FleetSource, ask
+from opsconsole_console.service.source import FleetSource
 from opsconsole_protocol.api import DetailAnswer, JobList, JobRow, ListJobs, ShowJob
 from opsconsole_protocol.error import InvalidRequest, NotFound, OpsconsoleError
 from opsconsole_protocol.state import TaskState

@@ -6,6 +6,7 @@ from typing import Any
 
 from textual import on
 
+from opsconsole.ask import ask
 from opsconsole.fleet import Change
 from opsconsole.job_page import after
 from opsconsole_console.model.holding import ALL, NOTHING_YET, Extent, Holding
@@ -16,7 +17,6 @@ from opsconsole_console.screen.part.job_action import JobActions
 from opsconsole_console.screen.part.shell import run_exclusive, shell
 from opsconsole_console.screen.part.spill_table import BelowTable, SpillTable
 from opsconsole_console.screen.part.table_pane import TablePane, sort_bindings
-from opsconsole_console.service.source import ask
 from opsconsole_console.widget.column import Column
 from opsconsole_console.widget.live_table import LiveTable
 from opsconsole_protocol.api import JobList, JobRow, ListJobs, job_filter

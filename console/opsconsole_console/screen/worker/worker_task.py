@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from opsconsole.ask import ask
 from opsconsole_console import format as fmt
 from opsconsole_console.model.model import Model
 from opsconsole_console.screen.part.spec_text import used_text
-from opsconsole_console.service.source import FleetSource, ask
+from opsconsole_console.service.source import FleetSource
 from opsconsole_console.widget.column import Column
 from opsconsole_console.widget.sign import sign
 from opsconsole_protocol.api import DetailAnswer, JobRow, ShowJob, TaskRow
