@@ -133,8 +133,8 @@ class EndedScreen(ModalScreen[None], JobActions, inherit_bindings=False):
 
     def action_open(self) -> None:
         self.app.pop_screen()
-        shell(self).open_job(self._job_id)
+        shell(self).navigation.open("job", self._job_id)
 
     def action_job_again(self) -> None:
         self.app.pop_screen()
-        shell(self).open_again(self._job_id)
+        shell(self).navigation.open("again", self._job_id)

@@ -259,5 +259,5 @@ class NewJobScreen(ModalScreen[None]):
             self._refusal = error.message
             self._show_status()
             return
-        shell(self).submitted(jobs)
+        shell(self).navigation.show_submitted(jobs)
         self.dismiss()

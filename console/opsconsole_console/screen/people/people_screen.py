@@ -94,7 +94,7 @@ class PeopleScreen(DetailScreen):
     # -- actions --------------------------------------------------------------------------------------------------
 
     def action_invite(self) -> None:
-        shell(self).open_invite()
+        shell(self).navigation.open("invite")
 
     def action_rename(self) -> None:
         row = self._people.table.cursor_row

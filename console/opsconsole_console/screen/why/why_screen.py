@@ -109,7 +109,7 @@ class WhyScreen(ModalScreen[None]):
 
     @on(LiveTable.RowSelected)
     def _open(self, event: LiveTable.RowSelected) -> None:
-        shell(self).open_worker(event.row_id)
+        shell(self).navigation.open("worker", event.row_id)
 
     def action_copy(self) -> None:
         if self._answer is not None:
