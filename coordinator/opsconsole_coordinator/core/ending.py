@@ -7,6 +7,7 @@ from opsconsole_coordinator.core.fleet import SYSTEM, Fleet
 from opsconsole_coordinator.core.model import Attempt, Job, Task
 from opsconsole_coordinator.core.schedule import set_want
 from opsconsole_protocol import link
+from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.state import AttemptState, TaskState, is_task_finished, is_task_waiting
 
 BACKOFF_FIRST_MS = 1_000
@@ -63,10 +64,14 @@ def _move_task(fleet: Fleet, job: Job, task: Task, attempt: Attempt, now_ms: int
             words = f"attempt {attempt.number} succeeded {where}"
             if attempt.seen is not None and attempt.seen.note:
                 words += f"; {attempt.seen.note}"
-            fleet.audit(now_ms, attempt.actor, "succeeded", words, subject)
+            fleet.audit(now_ms, attempt.actor, EventKind.SUCCEEDED, words, subject)
         case AttemptState.FAILED:
             fleet.audit(
-                now_ms, attempt.actor, "failed", f"attempt {attempt.number} failed {where}: {attempt.error}", subject
+                now_ms,
+                attempt.actor,
+                EventKind.FAILED,
+                f"attempt {attempt.number} failed {where}: {attempt.error}",
+                subject,
             )
             if gang.starts_over(attempt):
                 await_turn(fleet, job, task, attempt, attempt.want.reason)
@@ -81,7 +86,9 @@ def _move_task(fleet: Fleet, job: Job, task: Task, attempt: Attempt, now_ms: int
                 fleet.set_task(job, task, TaskState.FAILED, attempt.error)
                 _count_failed_task(fleet, job, now_ms)
         case AttemptState.KILLED:
-            fleet.audit(now_ms, SYSTEM, "killed", f"attempt {attempt.number} ended {where}: {attempt.error}", subject)
+            fleet.audit(
+                now_ms, SYSTEM, EventKind.KILLED, f"attempt {attempt.number} ended {where}: {attempt.error}", subject
+            )
             fleet.set_task(job, task, TaskState.KILLED, attempt.error)
         case AttemptState.WORKER_FAILED | AttemptState.PREEMPTED:
             _lose(fleet, job, task, attempt, now_ms)
@@ -94,15 +101,17 @@ def _lose(fleet: Fleet, job: Job, task: Task, attempt: Attempt, now_ms: int) -> 
     subject = job.task_id(task.index)
     is_preempted = attempt.state is AttemptState.PREEMPTED
     if attempt.want.mode is link.Mode.RETRACT:
-        fleet.audit(now_ms, SYSTEM, "retracted", f"attempt {attempt.number} taken back before its start", subject)
+        fleet.audit(
+            now_ms, SYSTEM, EventKind.RETRACTED, f"attempt {attempt.number} taken back before its start", subject
+        )
         await_turn(fleet, job, task, attempt)
         return
     if gang.starts_over(attempt):
         text = f"attempt {attempt.number} ended on {attempt.worker_name}: {attempt.want.reason}"
-        fleet.audit(now_ms, SYSTEM, "preempted", text, subject)
+        fleet.audit(now_ms, SYSTEM, EventKind.PREEMPTED, text, subject)
         await_turn(fleet, job, task, attempt, attempt.want.reason)
         return
-    kind = "preempted" if is_preempted else "lost"
+    kind = EventKind.PREEMPTED if is_preempted else EventKind.LOST
     fleet.audit(now_ms, SYSTEM, kind, f"attempt {attempt.number} {kind}: {attempt.error}", subject)
     if attempt.want.mode is link.Mode.STOP:
         _end_stopped(fleet, job, task, attempt.want.reason, attempt.stopped_as)
@@ -169,7 +178,9 @@ def stop_job(
 ) -> None:
     """End all tasks of a job: waiting ones at once, live ones by their workers. They are killed, or `stopped_as` failed."""
     job.stop_reason = reason
-    fleet.audit(now_ms, actor, "cancel" if stopped_as is AttemptState.KILLED else "timeout", reason, job.id)
+    fleet.audit(
+        now_ms, actor, EventKind.CANCEL if stopped_as is AttemptState.KILLED else EventKind.TIMEOUT, reason, job.id
+    )
     for task in job.tasks:
         stop_task(fleet, job, task, reason, now_ms, stopped_as)
     settle_job(fleet, job, now_ms)
@@ -211,7 +222,7 @@ def replace_lost(fleet: Fleet, job: Job, task: Task, now_ms: int) -> None:
         fleet.release_slot(attempt)
         forget(fleet, attempt)
         fleet.audit(
-            now_ms, SYSTEM, "replaced", f"attempt {attempt.number} on {attempt.worker_name} is replaced",
+            now_ms, SYSTEM, EventKind.REPLACED, f"attempt {attempt.number} on {attempt.worker_name} is replaced",
             job.task_id(task.index),
         )  # fmt: skip
 
@@ -222,7 +233,7 @@ def settle_job(fleet: Fleet, job: Job, now_ms: int) -> None:
         job.finished_at_ms = now_ms
         job.reason = ""
         fleet.order.discard(job)
-        fleet.audit(now_ms, SYSTEM, "finished", f"job {job.state}", job.id)
+        fleet.audit(now_ms, SYSTEM, EventKind.FINISHED, f"job {job.state}", job.id)
     elif not job.is_finished and job.finished_at_ms is not None:
         job.finished_at_ms = None
     fleet.touch_job(job)

@@ -10,6 +10,7 @@ from opsconsole_coordinator.core.seal import Seal
 from opsconsole_protocol import link
 from opsconsole_protocol.api import EventRow
 from opsconsole_protocol.bound import cut
+from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.ids import AttemptId, JobId, SessionId, WorkerId
 from opsconsole_protocol.state import (
     AttemptState,
@@ -117,7 +118,7 @@ class Fleet:
         self._reset_notes()
         return batch
 
-    def audit(self, now_ms: int, actor: str, kind: str, text: str, subject: str) -> None:
+    def audit(self, now_ms: int, actor: str, kind: EventKind, text: str, subject: str) -> None:
         """Note an event row: who, when, what, why."""
         text = cut(text, EVENT_CHARACTERS_MAX)
         self.seq += 1

@@ -16,6 +16,7 @@ from opsconsole_coordinator.core.placement import Demand, Offer, demand_of
 from opsconsole_coordinator.core.reservation import end_turn, keep, may_reserve, reserve
 from opsconsole_coordinator.core.schedule import AVOID_PATIENCE_MS, assign, explain, note_reason, set_want
 from opsconsole_protocol import link
+from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.ids import WorkerId
 from opsconsole_protocol.link import Mode
 from opsconsole_protocol.state import AttemptState, TaskState, is_task_finished, is_task_live
@@ -61,7 +62,7 @@ def start_over(fleet: Fleet, job: Job, reason: str, now_ms: int) -> None:
         set_want(fleet, attempt, link.Want(mode=Mode.STOP, reason=reason, grace_ms=job.spec.grace_ms))
         fleet.set_task(job, task, task.state, f"ending: {reason}")
     if rest:
-        fleet.audit(now_ms, SYSTEM, "gang", f"starts over: {reason}", job.id)
+        fleet.audit(now_ms, SYSTEM, EventKind.GANG, f"starts over: {reason}", job.id)
 
 
 def _living(fleet: Fleet, job: Job) -> list[Attempt]:

@@ -15,6 +15,7 @@ from opsconsole_coordinator.core.trouble import hear
 from opsconsole_protocol import PROTOCOL_VERSION, link
 from opsconsole_protocol.bound import check_tree, cut
 from opsconsole_protocol.error import Conflict, InvalidRequest, ProtocolError, Unavailable, VersionMismatch
+from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.ids import AttemptId, SessionId
 from opsconsole_protocol.link import HEARTBEAT_MS, SILENT_AFTER_MS, Mode, Observed
 from opsconsole_protocol.name import check_name, check_worker_name
@@ -51,11 +52,11 @@ def register(
     if worker is None:
         worker = Worker(id=message.worker_id, name=message.name, joined_at_ms=now_ms)
         fleet.workers[worker.id] = worker
-        fleet.audit(now_ms, worker.actor, "joined", f"worker {message.name} joined", message.name)
+        fleet.audit(now_ms, worker.actor, EventKind.JOINED, f"worker {message.name} joined", message.name)
     elif worker.session is not None:
         fleet.close(worker, "conflict", "this worker has connected anew")
     if worker.connection == "lost":
-        fleet.audit(now_ms, worker.actor, "returned", f"worker {worker.name} is back", worker.name)
+        fleet.audit(now_ms, worker.actor, EventKind.RETURNED, f"worker {worker.name} is back", worker.name)
     worker.is_named = worker.is_named or bool(name)
     _take_description(worker, message, session, now_ms)
     hear(fleet, worker, message.troubles, now_ms)
@@ -168,7 +169,7 @@ def _begin_adopting(fleet: Fleet, worker: Worker, seen_seq: int, now_ms: int) ->
     fleet.adopting = True
     fleet.seq = max(fleet.seq, seen_seq)
     fleet.audit(
-        now_ms, SYSTEM, "restored",
+        now_ms, SYSTEM, EventKind.RESTORED,
         f"{worker.name} remembers what this store doesn't know: it was restored from a backup. "
         "Nothing unknown is stopped until an operator confirms", fleet.name,
     )  # fmt: skip
@@ -331,7 +332,9 @@ def _follow(fleet: Fleet, attempt: Attempt, observed: Observed, now_ms: int) -> 
     task = job.tasks[attempt.index]
     if observed.state is not attempt.state:
         subject = job.task_id(attempt.index)
-        fleet.audit(now_ms, attempt.actor, str(observed.state), f"{observed.state} on {attempt.worker_name}", subject)
+        fleet.audit(
+            now_ms, attempt.actor, EventKind(observed.state), f"{observed.state} on {attempt.worker_name}", subject
+        )
         fleet.set_attempt(attempt, observed.state)
     if attempt.want.mode is Mode.RETRACT and observed.state is not AttemptState.ASSIGNED:
         set_want(fleet, attempt, link.Want(grace_ms=job.spec.grace_ms))  # too late: it has started
@@ -366,7 +369,7 @@ def _welcome_back(fleet: Fleet, attempt: Attempt, now_ms: int) -> None:
         fleet.audit(
             now_ms,
             attempt.actor,
-            "adopted",
+            EventKind.ADOPTED,
             f"{attempt.worker_name} is back with attempt {attempt.number}",
             subject,
         )
@@ -410,7 +413,7 @@ def update_metadata(fleet: Fleet, worker: Worker, message: link.UpdateMetadata, 
             raise ProtocolError(f"{cut(str(status), 40)!r} is not a status: available, reserved, busy or maintenance")
         if (status == "maintenance") != worker.maintenance:
             worker.maintenance = status == "maintenance"
-            fleet.audit(now_ms, actor, str(status), f"{worker.name} is {status}", worker.name)
+            fleet.audit(now_ms, actor, EventKind(str(status)), f"{worker.name} is {status}", worker.name)
     worker.properties = described
     if message.tags is not None:
         check_tags(message.tags)

@@ -21,6 +21,7 @@ from opsconsole_coordinator.core.placement import (
     rank,
 )
 from opsconsole_protocol import link
+from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.ids import WorkerId, attempt_id
 from opsconsole_protocol.state import AttemptState, TaskState
 
@@ -257,7 +258,7 @@ def assign(
     enter(fleet, job, task, worker, attempt)
     gpus = f" with {len(offer.gpu_ids)} GPU{'s' if len(offer.gpu_ids) > 1 else ''}" if offer.gpu_ids else ""
     fleet.audit(
-        now_ms, SYSTEM, "assigned", f"attempt {number} assigned to {worker.name}{gpus}", job.task_id(task.index)
+        now_ms, SYSTEM, EventKind.ASSIGNED, f"attempt {number} assigned to {worker.name}{gpus}", job.task_id(task.index)
     )
     attempt.assigned_seq = fleet.next_seq(worker)
     fleet.send(worker, link.JobAssignment(seq=attempt.assigned_seq, desired=desired_of(fleet, job, attempt)))

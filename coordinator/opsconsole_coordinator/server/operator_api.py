@@ -25,6 +25,7 @@ from opsconsole_coordinator.trust.credential import Role
 from opsconsole_protocol import api, requirement
 from opsconsole_protocol.api import job_filter
 from opsconsole_protocol.error import Conflict, InvalidRequest, NotFound, OpsconsoleError
+from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.ids import JobId
 from opsconsole_protocol.spec import JobSpec, check_spec
 from opsconsole_protocol.state import TaskState, is_task_finished
@@ -316,7 +317,9 @@ class Desk:
             role=request.role, uses=request.uses, name=request.name, tags=request.tags, expires_at_ms=expires_at_ms,
             created_by=caller.actor,
         )  # fmt: skip
-        kernel.fleet.audit(now_ms, caller.actor, "invited", f"made an invitation for {request.role}s", kernel.name)
+        kernel.fleet.audit(
+            now_ms, caller.actor, EventKind.INVITED, f"made an invitation for {request.role}s", kernel.name
+        )
         await kernel.committed()
         return api.Invited(line=self._join_url() + token, expires_at_ms=expires_at_ms)
 
@@ -362,7 +365,7 @@ class Desk:
         kernel.fleet.adopting, kernel.fleet.restore_confirmed = False, True
         kernel.fleet.must_schedule = True
         words = f"restored store confirmed by {caller.actor}"
-        kernel.fleet.audit(kernel.clock.now_ms(), caller.actor, "confirmed", words, kernel.name)
+        kernel.fleet.audit(kernel.clock.now_ms(), caller.actor, EventKind.CONFIRMED, words, kernel.name)
         for session in list(kernel.sessions.values()):
             session.end("unavailable", "the restored store was confirmed; connect again")
         await kernel.committed()
@@ -383,7 +386,7 @@ class Desk:
         kernel = self._kernel
         size_bytes = await asyncio.to_thread(backup.copy, kernel.database.path, target)
         words = f"store backed up to {target} ({size_bytes:,} bytes) by {caller.actor}"
-        kernel.fleet.audit(kernel.clock.now_ms(), caller.actor, "backup", words, kernel.name)
+        kernel.fleet.audit(kernel.clock.now_ms(), caller.actor, EventKind.BACKUP, words, kernel.name)
         await kernel.committed()
         return api.Done(text=words)
 

@@ -13,6 +13,7 @@ from opsconsole_coordinator.server.log_service import LogRoom
 from opsconsole_coordinator.store import removal
 from opsconsole_coordinator.store.schema import analyze
 from opsconsole_protocol.error import OpsconsoleError
+from opsconsole_protocol.event_kind import EventKind
 
 log = logging.getLogger("opsconsole.coordinator.retention")
 
@@ -114,7 +115,9 @@ class Retention:
         if gone:
             text = f"{gone} jobs removed: they {why}"
             log.info(text)
-            self._kernel.fleet.audit(self._kernel.clock.now_ms(), SYSTEM, "removed", text, self._kernel.fleet.name)
+            self._kernel.fleet.audit(
+                self._kernel.clock.now_ms(), SYSTEM, EventKind.REMOVED, text, self._kernel.fleet.name
+            )
             self._kernel.changed()
 
     async def _shrink_logs(self, limit: int) -> int:
@@ -138,6 +141,8 @@ class Retention:
         if gone:
             text = f"the logs of {gone} jobs removed: all logs are to stay below {limit / 1e9:.3g} GB"
             log.info(text)
-            self._kernel.fleet.audit(self._kernel.clock.now_ms(), SYSTEM, "removed", text, self._kernel.fleet.name)
+            self._kernel.fleet.audit(
+                self._kernel.clock.now_ms(), SYSTEM, EventKind.REMOVED, text, self._kernel.fleet.name
+            )
             self._kernel.changed()
         return gone

@@ -19,6 +19,7 @@ from opsconsole_coordinator.store import query, removal
 from opsconsole_coordinator.store.database import Database
 from opsconsole_coordinator.store.schema import analyze, prepare
 from opsconsole_protocol.api import Submission
+from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.ids import JobId, job_id
 from opsconsole_protocol.spec import JobSpec
 from tests.coordinator.store.history import fill
@@ -136,7 +137,7 @@ async def test_events_of_workers_go_with_their_time(retained: tuple[Kernel, LogR
     kernel, logs = retained
     now_ms = kernel.clock.now_ms()
     for days in (50, 40, 20):
-        kernel.fleet.audit(now_ms - days * DAY_MS, "ana", "drained", f"{days}", "w1")
+        kernel.fleet.audit(now_ms - days * DAY_MS, "ana", EventKind.DRAIN, f"{days}", "w1")
     await kernel._turn()
     await Retention(kernel, logs, Keep(finished_days=30)).sweep()
     assert [event.text for event in await kernel.database.read(lambda one: query.events(one, subject="w1"))] == ["20"]

@@ -11,6 +11,7 @@ from opsconsole_coordinator.server.agent_session import DEAD_AFTER_MS, REGISTER_
 from opsconsole_coordinator.server.commit_loop import Kernel
 from opsconsole_protocol import PROTOCOL_VERSION, api, link
 from opsconsole_protocol.codec import agent_side
+from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.ids import AttemptId, WorkerId, job_id
 from opsconsole_protocol.link import Observed
 from opsconsole_protocol.link.frame import LogChunk, encode_frame
@@ -267,7 +268,7 @@ class SessionMachine(RuleBasedStateMachine):
     def fail_a_commit(self) -> None:
         kernel = self.kernel()
         self.disk.fail_next = True
-        kernel.fleet.audit(kernel.clock.now_ms(), "ana", "x", "x", "x")
+        kernel.fleet.audit(kernel.clock.now_ms(), "ana", EventKind.PROJECT, "x", "x")
         kernel.changed()
         self.settle(3_000)
         if self.present is not None:
