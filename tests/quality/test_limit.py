@@ -23,7 +23,7 @@ NO_LIMITS = {
     "coordinator.core.ending.BACKOFF_MAX_MS": "a time",
     "coordinator.core.estimate.KINDS_MAX": "a cache",
     "coordinator.core.fleet.INPUT_ANSWER_MS_MAX": "a time",
-    "coordinator.core.gang.PORT_ANSWER_MS_MAX": "a time",
+    "coordinator.core.gang_placement.PORT_ANSWER_MS_MAX": "a time",
     "coordinator.server.log_service.PATIENCE_S_MAX": "a time",
     "protocol.bound.TIME_MS_MAX": "the end of the calendar",
     "protocol.link.frame.FRAME_BYTES_MAX": "follows from PAYLOAD_BYTES_MAX",

@@ -17,7 +17,6 @@ from opsconsole_protocol.state import (
     TaskState,
     check_attempt_move,
     check_task_move,
-    is_task_finished,
 )
 
 STORY_LENGTH = 8
@@ -323,7 +322,3 @@ class Fleet:
                     del self.dependents[other]
         self.timed_jobs.pop(job.id, None)
         del self.jobs[job.id]
-
-    def is_done(self, task: Task) -> bool:
-        """Whether the task has ended."""
-        return is_task_finished(task.state)

@@ -18,6 +18,8 @@ FOREIGN_MEMORY_MB_MAX = 512
 SHORT_TASK_MS = 100
 """Tasks that end this soon are assigned ahead of a free slot, so that none waits for a round trip; about so much work."""
 PREFETCH_MAX = 64
+AVOID_PATIENCE_MS = 60_000
+"""How long a task waits for a worker where it hasn't failed yet, if there is one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,13 @@
 
 from heapq import heappop, heappush
 
-from opsconsole_coordinator.core import estimate, reservation
-from opsconsole_coordinator.core.fleet import SYSTEM, Fleet
-from opsconsole_coordinator.core.model import Attempt, Job, Reserved, Task, Worker
+from opsconsole_coordinator.core import estimate, gang_placement, reservation
+from opsconsole_coordinator.core.assignment import assign
+from opsconsole_coordinator.core.desired import set_want
+from opsconsole_coordinator.core.fleet import Fleet
+from opsconsole_coordinator.core.model import Job, Reserved, Task, Worker
 from opsconsole_coordinator.core.placement import (
+    AVOID_PATIENCE_MS,
     Demand,
     Offer,
     ask_all,
@@ -13,23 +16,17 @@ from opsconsole_coordinator.core.placement import (
     choose,
     demand_of,
     has_gpus,
-    is_named,
     judge,
     judge_again,
     prefetch_of,
-    promised_of,
     rank,
 )
+from opsconsole_coordinator.core.reason import explain, note_reason
 from opsconsole_protocol import link
-from opsconsole_protocol.event_kind import EventKind
-from opsconsole_protocol.ids import WorkerId, attempt_id
+from opsconsole_protocol.ids import WorkerId
 from opsconsole_protocol.state import AttemptState, TaskState
 
-LOCAL_FILESYSTEM = "local"
-"""What agents call folders that no other host sees."""
 RETRACT_AFTER_MS = 2_000
-AVOID_PATIENCE_MS = 60_000
-"""How long a task waits for a worker where it hasn't failed yet, if there is one."""
 
 
 def schedule(fleet: Fleet, now_ms: int, *, refresh_reasons: bool = False) -> None:
@@ -49,8 +46,6 @@ def schedule(fleet: Fleet, now_ms: int, *, refresh_reasons: bool = False) -> Non
 
 
 def _place_jobs(fleet: Fleet, kept: dict[WorkerId, Reserved], now_ms: int, *, refresh_reasons: bool) -> None:
-    from opsconsole_coordinator.core import gang
-
     room = _Room(fleet)
     held = {one.job_id: fleet.workers[worker_id] for worker_id, one in kept.items() if not one.gang}
     refused: dict[tuple[object, ...], str] = {}
@@ -60,7 +55,7 @@ def _place_jobs(fleet: Fleet, kept: dict[WorkerId, Reserved], now_ms: int, *, re
             continue
         may_fit = room.is_left(with_gpus=has_gpus(job.spec))
         if job.spec.gang:
-            gang.place(fleet, job, kept, now_ms, may_fit=may_fit, refresh=refresh_reasons)
+            gang_placement.place(fleet, job, kept, now_ms, may_fit=may_fit, refresh=refresh_reasons)
             room.look_again()
             continue
         before = held.get(job_id)
@@ -203,121 +198,6 @@ def _wait_for_confirmation(fleet: Fleet) -> None:
         note_reason(fleet, fleet.jobs[job_id], "the store was restored from a backup: an admin has to confirm that")
 
 
-def note_reason(fleet: Fleet, job: Job, reason: str) -> None:
-    """Say why the job's next task waits."""
-    if job.reason != reason:
-        job.reason = reason
-        fleet.touch_job(job)
-
-
-def explain(offers: list[Offer], demand: Demand) -> str:
-    """Why nobody accepted, in one line: the reasons of those who could at some time, counted."""
-    if not offers:
-        return "no worker has joined yet (opsconsole invite prints the line that joins one)"
-    names = demand.named
-    if names:
-        offers = [one for one in offers if is_named(one.worker, names)]
-        if not offers:
-            return f"no worker is named {' or '.join(names)}"
-        if len(offers) == 1:
-            return f"{offers[0].worker.name} {offers[0].reason}"
-    hopeful = [one for one in offers if not one.permanent] or offers
-    counted: dict[str, list[str]] = {}
-    for one in hopeful:
-        counted.setdefault(one.reason, []).append(one.worker.name)
-    words = [
-        f"{those[0]} {reason}" if len(those) == 1 else f"{len(those)} workers: {reason}"
-        for reason, those in sorted(counted.items(), key=lambda item: -len(item[1]))[:3]
-    ]
-    prefix = "" if any(not one.permanent for one in offers) else "no worker fits: "
-    return prefix + "; ".join(words)
-
-
-def assign(
-    fleet: Fleet, job: Job, task: Task, offer: Offer, now_ms: int, gang: link.Gang | None = None
-) -> Attempt:  # fmt: skip
-    """Make the task's next attempt on a worker and put it into the worker's desired set."""
-    from opsconsole_coordinator.core.ending import replace_lost
-
-    replace_lost(fleet, job, task, now_ms)
-    worker = offer.worker
-    number = task.attempts
-    attempt = Attempt(
-        id=attempt_id(job.id, task.index, number, fleet.random_bits(20)),
-        job_id=job.id,
-        index=task.index,
-        number=number,
-        worker_id=worker.id,
-        worker_name=worker.name,
-        gpu_ids=offer.gpu_ids,
-        gang=gang,
-        promised=promised_of(job.spec),
-        assigned_at_ms=now_ms,
-        want=link.Want(grace_ms=job.spec.grace_ms),
-    )
-    enter(fleet, job, task, worker, attempt)
-    gpus = f" with {len(offer.gpu_ids)} GPU{'s' if len(offer.gpu_ids) > 1 else ''}" if offer.gpu_ids else ""
-    fleet.audit(
-        now_ms, SYSTEM, EventKind.ASSIGNED, f"attempt {number} assigned to {worker.name}{gpus}", job.task_id(task.index)
-    )
-    attempt.assigned_seq = fleet.next_seq(worker)
-    fleet.send(worker, link.JobAssignment(seq=attempt.assigned_seq, desired=desired_of(fleet, job, attempt)))
-    return attempt
-
-
-def enter(fleet: Fleet, job: Job, task: Task, worker: Worker, attempt: Attempt) -> None:
-    """A task's new attempt takes its place, and its slot on the worker."""
-    fleet.let_go(task)
-    fleet.attempts[attempt.id] = attempt
-    job.open_attempts.add(attempt.id)
-    job.worker_names.add(worker.name)
-    worker.live[attempt.id] = attempt
-    task.attempts = attempt.number + 1
-    task.current = attempt.id
-    fleet.set_task(job, task, TaskState.ASSIGNED)
-    fleet.touch_attempt(attempt)
-    fleet.show_worker(worker)
-
-
-def _follows(fleet: Fleet, task: Task, attempt: Attempt) -> bool:
-    """Whether no earlier attempt can still be writing where this one will: all have ended, or have another disk."""
-    if not task.strays:
-        return True
-    worker = fleet.workers.get(attempt.worker_id)
-    paths = {} if worker is None else worker.properties.get("io_paths") or {}
-    return attempt.worker_id not in task.strays and paths.get("filesystem") == LOCAL_FILESYSTEM
-
-
-def desired_of(fleet: Fleet, job: Job, attempt: Attempt) -> link.Desired:
-    """The attempt as its worker is told of it."""
-    spec = job.spec
-    return link.Desired(
-        attempt_id=attempt.id,
-        want=attempt.want,
-        log_offsets=dict(attempt.log_offsets),
-        launch=link.Launch(
-            job_id=job.id,
-            task_id=job.task_id(attempt.index),
-            task_index=attempt.index,
-            num_tasks=spec.num_tasks,
-            attempt=attempt.number,
-            command=spec.command_of(attempt.index),
-            name=spec.title,
-            environment=spec.environment,
-            workdir=spec.workdir,
-            resources=spec.resources,
-            gpu_ids=attempt.gpu_ids,
-            inputs=spec.inputs,
-            ports=spec.ports,
-            timeout_ms=spec.timeout_ms,
-            fence_after_ms=spec.fence_after_ms,
-            gang=attempt.gang,
-            follows=_follows(fleet, job.tasks[attempt.index], attempt),
-            seal=fleet.seal.of_attempt(attempt.worker_id, attempt.id, fleet.seq),
-        ),
-    )
-
-
 def retract_waiting(fleet: Fleet, now_ms: int) -> None:
     """Take back attempts that wait behind others on a worker while another worker could start them."""
     taken: dict[WorkerId, int] = {}
@@ -340,19 +220,3 @@ def retract_waiting(fleet: Fleet, now_ms: int) -> None:
                 break
             taken[best.worker.id] = taken.get(best.worker.id, 0) + 1
             set_want(fleet, attempt, link.Want(mode=link.Mode.RETRACT, reason="moves to a free worker"))
-
-
-def set_want(fleet: Fleet, attempt: Attempt, want: link.Want) -> None:
-    """Change what is wanted of a live attempt, and tell its worker."""
-    if attempt.want == want:
-        return
-    attempt.want = want
-    fleet.touch_attempt(attempt)
-    worker = fleet.workers.get(attempt.worker_id)
-    if worker is not None:
-        fleet.send(worker, link.SetWant(seq=fleet.next_seq(worker), attempt_id=attempt.id, want=want))
-
-
-def waiting_tasks(job: Job) -> list[Task]:
-    """The job's tasks that have no attempt and haven't ended."""
-    return [task for task in job.tasks if task.state in {TaskState.PENDING, TaskState.HELD, TaskState.BLOCKED}]

@@ -10,7 +10,7 @@ from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.input_check import ask_for_inputs
 from opsconsole_coordinator.core.model import Attempt, Job, Task, Worker
 from opsconsole_coordinator.core.placement import Demand, ask_each, choose, demand_of, free_gpus, rank
-from opsconsole_coordinator.core.schedule import explain
+from opsconsole_coordinator.core.reason import explain
 from opsconsole_coordinator.core.trouble import blocking, holding_up, words
 from opsconsole_coordinator.core.verdict import verdict
 from opsconsole_protocol import requirement

@@ -8,7 +8,7 @@ import msgspec
 from msgspec.structs import replace
 from starlette.websockets import WebSocket
 
-from opsconsole_coordinator.core import gang, liveness, reconcile, skew
+from opsconsole_coordinator.core import desired, gang_placement, liveness, reconcile, skew
 from opsconsole_coordinator.core.model import Worker
 from opsconsole_coordinator.server.commit_loop import Kernel
 from opsconsole_coordinator.server.log_limit import within
@@ -171,7 +171,7 @@ class AgentSession:
                 kernel.fleet.answer_input(check_id, False, reason, kernel.clock.now_ms(), worker.id, again_ms)
             case link.PortFound(check_id=check_id, port=port):
                 kernel.fleet.answer_input(
-                    check_id, True, "free", kernel.clock.now_ms(), worker.id, gang.PORT_ANSWER_MS_MAX, port
+                    check_id, True, "free", kernel.clock.now_ms(), worker.id, gang_placement.PORT_ANSWER_MS_MAX, port
                 )
             case link.Leavings():
                 kernel.take_leavings(worker.id, message)
@@ -224,7 +224,7 @@ class AgentSession:
     def _resend(self) -> None:
         worker = self._worker()
         if worker is not None:
-            reconcile.send_desired(self._kernel.fleet, worker)
+            desired.send_desired(self._kernel.fleet, worker)
             self._kernel.changed()
 
     async def _watch(self) -> None:

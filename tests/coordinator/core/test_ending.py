@@ -7,9 +7,9 @@ import pytest
 
 from opsconsole_coordinator.core import view
 from opsconsole_coordinator.core.avoidance import AVOID_MS, GPU_BLAME_MS
+from opsconsole_coordinator.core.desired import desired_of
 from opsconsole_coordinator.core.ending import BACKOFF_MAX_MS
 from opsconsole_coordinator.core.model import Attempt
-from opsconsole_coordinator.core.schedule import desired_of
 from opsconsole_protocol import link
 from opsconsole_protocol.state import AttemptState, TaskState
 from tests.coordinator.core.world import FakeWorker, World, gpus, state, task_of

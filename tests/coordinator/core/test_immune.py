@@ -4,7 +4,7 @@ import pytest
 
 from opsconsole_coordinator.core.avoidance import AVOID_AFTER_FAULTS, AVOID_MS
 from opsconsole_coordinator.core.liveness import WORKER_LOST_AFTER_MS
-from opsconsole_coordinator.core.schedule import AVOID_PATIENCE_MS
+from opsconsole_coordinator.core.placement import AVOID_PATIENCE_MS
 from opsconsole_protocol import link
 from opsconsole_protocol.error import Unavailable
 from opsconsole_protocol.link import SILENT_AFTER_MS, Mode, Observed
