@@ -11,6 +11,7 @@ from opsconsole_coordinator.core.gang import starts_over
 from opsconsole_coordinator.core.model import Attempt, Job, Task, Worker
 from opsconsole_coordinator.core.submission import check_project
 from opsconsole_protocol import link
+from opsconsole_protocol.end_cause import EndCause
 from opsconsole_protocol.error import Conflict, InvalidRequest, NotFound
 from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.ids import JobId
@@ -215,7 +216,9 @@ def _called(fleet: Fleet, name: str) -> list[Worker]:
 def _give_up(fleet: Fleet, worker: Worker, now_ms: int) -> None:
     """A revoked worker won't come back: nothing that it holds is waited for any more."""
     for attempt in list(worker.live.values()):
-        end_attempt(fleet, attempt, AttemptState.WORKER_FAILED, f"worker {worker.name} was revoked", now_ms)
+        end_attempt(
+            fleet, attempt, AttemptState.WORKER_FAILED, f"worker {worker.name} was revoked", EndCause.LOST, now_ms
+        )
     for attempt in list(worker.ended.values()):
         forget(fleet, attempt)
         settle_job(fleet, fleet.jobs[attempt.job_id], now_ms)

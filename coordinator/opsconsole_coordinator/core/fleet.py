@@ -232,13 +232,14 @@ class Fleet:
         found = (self.attempts[one] for one in job.open_attempts)
         return [attempt for attempt in found if not attempt.is_finished]
 
-    def set_task(self, job: Job, task: Task, state: TaskState, reason: str = "") -> None:
-        """Move a task along the table. Raises IllegalTransition and changes nothing where the table has no such move."""
+    def set_task(self, job: Job, task: Task, state: TaskState, reason: str = "", cause: str = "") -> None:
+        """Move a task along the table, for a reason in words; `cause` (an EndCause) of a bad end. Raises IllegalTransition and changes nothing where the table has no such move."""
         if task.state is not state:
             check_task_move(job.task_id(task.index), task.state, state, self.story(job.task_id(task.index)))
         self._tasks[job.id, task.index] = None
         self._jobs[job.id] = None
         task.reason = reason
+        task.cause = cause
         if task.state is state:
             return
         left = job.counts[task.state] - 1

@@ -9,6 +9,7 @@ from opsconsole_coordinator.core.skew import note_clock
 from opsconsole_coordinator.core.time_limit import watch_limits
 from opsconsole_coordinator.core.trouble import hear
 from opsconsole_protocol import link
+from opsconsole_protocol.end_cause import EndCause
 from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.ids import AttemptId, SessionId
 from opsconsole_protocol.link import SILENT_AFTER_MS, Mode
@@ -115,10 +116,11 @@ def _lose(fleet: Fleet, worker: Worker, attempt: Attempt, silence_ms: int, now_m
     error = f"worker {worker.name} is lost: nothing heard for {silence_ms // 1000} s"
     is_last = task.preemptions >= job.spec.max_retries_preemption and attempt.reported
     if is_last or attempt.want.mode is Mode.STOP or not attempt.reported:
-        end_attempt(fleet, attempt, AttemptState.WORKER_FAILED, error, now_ms)
+        end_attempt(fleet, attempt, AttemptState.WORKER_FAILED, error, EndCause.LOST, now_ms)
         return
     attempt.lost = True
     attempt.error = error
+    attempt.cause = EndCause.LOST
     fleet.touch_attempt(attempt)
     if attempt.has_started:
         task.preemptions += 1
@@ -147,9 +149,10 @@ def _expire(fleet: Fleet, now_ms: int) -> None:
         ]
         for task in late:
             words = f"found no worker within {limit_ms // 1000} s: {job.reason or 'no free slot'}"
-            fleet.set_task(job, task, TaskState.UNSCHEDULABLE, words)
+            fleet.set_task(job, task, TaskState.UNSCHEDULABLE, words, EndCause.NO_WORKER)
             fleet.audit(now_ms, SYSTEM, EventKind.UNSCHEDULABLE, words, job.task_id(task.index))
         if late and job.spec.gang and not job.is_finished:
-            stop_job(fleet, job, f"task-{late[0].index} of its gang found no worker in time", SYSTEM, now_ms)
+            words = f"task-{late[0].index} of its gang found no worker in time"
+            stop_job(fleet, job, words, SYSTEM, now_ms, EndCause.GANG_ENDED)
         if late:
             settle_job(fleet, job, now_ms)

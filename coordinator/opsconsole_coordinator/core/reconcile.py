@@ -14,6 +14,7 @@ from opsconsole_coordinator.core.model import Attempt, Worker
 from opsconsole_coordinator.core.trouble import hear
 from opsconsole_protocol import PROTOCOL_VERSION, link
 from opsconsole_protocol.bound import check_tree, cut
+from opsconsole_protocol.end_cause import EndCause
 from opsconsole_protocol.error import Conflict, InvalidRequest, ProtocolError, Unavailable, VersionMismatch
 from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.ids import AttemptId, SessionId
@@ -203,7 +204,7 @@ def _reconcile(
             continue
         if attempt.reported:
             reason = f"{worker.name} no longer has it"
-            end_attempt(fleet, attempt, AttemptState.WORKER_FAILED, reason, now_ms)
+            end_attempt(fleet, attempt, AttemptState.WORKER_FAILED, reason, EndCause.LOST, now_ms)
         elif attempt.want.mode in {Mode.STOP, Mode.RETRACT}:
             _end_unstarted(fleet, attempt, now_ms)
         elif seen is not None:
@@ -223,7 +224,8 @@ def _without_rest(worker: Worker, there: Collection[AttemptId]) -> list[Attempt]
 def _end_unstarted(fleet: Fleet, attempt: Attempt, now_ms: int) -> None:
     is_retracted = attempt.want.mode is Mode.RETRACT
     state = AttemptState.WORKER_FAILED if is_retracted else attempt.stopped_as
-    end_attempt(fleet, attempt, state, attempt.want.reason, now_ms)
+    cause = EndCause.RETRACTED if is_retracted else attempt.stop_cause
+    end_attempt(fleet, attempt, state, attempt.want.reason, cause, now_ms)
 
 
 def _take(fleet: Fleet, worker: Worker, observed: Observed, finished: Collection[AttemptId], now_ms: int) -> None:
@@ -296,8 +298,7 @@ def _apply(fleet: Fleet, attempt: Attempt, observed: Observed, now_ms: int) -> N
         job.limit_from_ms = now_ms
         fleet.touch_job(job)
     if is_attempt_finished(observed.state):
-        state, error = _outcome(attempt, observed)
-        end_attempt(fleet, attempt, state, error, now_ms)
+        end_attempt(fleet, attempt, *_outcome(attempt, observed), now_ms)
     else:
         _follow(fleet, attempt, observed, now_ms)
 
@@ -327,22 +328,23 @@ def _follow(fleet: Fleet, attempt: Attempt, observed: Observed, now_ms: int) -> 
     fleet.set_task(job, task, TaskState(observed.state), reason)
 
 
-def _outcome(attempt: Attempt, observed: Observed) -> tuple[AttemptState, str]:
-    """What a reported end means here: who asked for it decides between killed, taken back and lost."""
+def _outcome(attempt: Attempt, observed: Observed) -> tuple[AttemptState, str, str]:
+    """What a reported end means here, in words, by what cause: who asked for it decides between killed, taken back and lost."""
     if observed.state is not AttemptState.KILLED:
-        return observed.state, observed.error
+        return observed.state, observed.error, observed.cause
     if attempt.want.mode is Mode.RETRACT:
-        return AttemptState.WORKER_FAILED, attempt.want.reason
+        return AttemptState.WORKER_FAILED, attempt.want.reason, EndCause.RETRACTED
     if attempt.want.mode is Mode.STOP:
-        return attempt.stopped_as, attempt.want.reason
-    return AttemptState.WORKER_FAILED, observed.error or observed.reason or "stopped by its worker"
+        return attempt.stopped_as, attempt.want.reason, attempt.stop_cause or observed.cause
+    words = observed.error or observed.reason or "stopped by its worker"
+    return AttemptState.WORKER_FAILED, words, EndCause.STOPPED_BY_WORKER
 
 
 def _welcome_back(fleet: Fleet, attempt: Attempt, now_ms: int) -> None:
     job = fleet.jobs[attempt.job_id]
     task = job.tasks[attempt.index]
     attempt.lost = False
-    attempt.error = ""
+    attempt.error = attempt.cause = ""
     fleet.touch_attempt(attempt)
     if is_task_waiting(task.state) and task.current == attempt.id:
         if attempt.has_started:

@@ -178,6 +178,7 @@ def attempt_row(attempt: Attempt) -> AttemptRow:
         peak_memory_mb=seen.peak_memory_mb if seen is not None else None,
         cpu_seconds=seen.cpu_seconds if seen is not None else None,
         ports=seen.ports if seen is not None else {},
+        cause=attempt.cause,
     )
 
 
@@ -205,6 +206,7 @@ def task_row(job: Job, task: Task, attempts: Sequence[Attempt]) -> TaskRow:
         progress=current.progress if current is not None and not current.is_finished else None,
         parameters=parameters,
         attempts=rows,
+        cause=task.cause,
     )
 
 

@@ -80,6 +80,8 @@ class AttemptRow(Row, frozen=True, kw_only=True):
     peak_memory_mb: int | None = None
     cpu_seconds: float | None = None
     ports: dict[str, int] = {}
+    cause: str = ""
+    """An EndCause: why it ended; empty while it hasn't, and where that isn't known."""
 
 
 class TaskRow(Row, frozen=True, kw_only=True):
@@ -101,10 +103,12 @@ class TaskRow(Row, frozen=True, kw_only=True):
     progress: TaskProgress | None = None
     parameters: dict[str, Any] = {}
     attempts: tuple[AttemptRow, ...] = ()
+    cause: str = ""
+    """An EndCause: why it ended, if it did other than well."""
 
 
 class EventRow(Row, frozen=True, kw_only=True):
-    """Who did what, when and why. `subject` is a job id, a task id or a worker name."""
+    """Who did what, when and why. `kind` is an EventKind; `subject` a job id, a task id or a worker name."""
 
     seq: int
     at_ms: int

@@ -35,6 +35,7 @@ from opsconsole_protocol.bound import (
     Tree,
     Whole,
 )
+from opsconsole_protocol.end_cause import Cause
 from opsconsole_protocol.ids import AttemptId, JobId, TaskId, WorkerId
 from opsconsole_protocol.link.reading import (
     TROUBLES_MAX,
@@ -175,6 +176,8 @@ class Observed(Message, frozen=True, kw_only=True):
     seal: Label = ""
     """As it came with the launch."""
     worker_fault: bool = False
+    cause: Cause = ""
+    """Of its end."""
 
 
 # --- agent to coordinator --------------------------------------------------------------------------------------
