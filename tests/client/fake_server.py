@@ -391,7 +391,7 @@ class FakeServer:
         over = is_task_finished(TaskState(task.state)) and (job_id, index, number) not in self.open_logs
         return api.LogAnswer(
             page=LogPage(lines=tuple(page), next_cursor=str(start + len(page)), end=end, first_line=start, total_lines=len(lines)),
-            task_id=task.id, attempt=number, attempt_state=state, worker=task.worker, finished=end and over,
+            task_id=task.id, attempt=number, attempt_state=state, worker=task.worker or "gpu-a", finished=end and over,
         )  # fmt: skip
 
     def _find(self, id_: str) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 from textual.color import ColorParseError
 
-from opsconsole import endpoint, redemption, saved, sweep
+from opsconsole import endpoint, saved_coordinator, sweep
 from opsconsole_agent.keeper import command, journal
 from opsconsole_agent.keeper.attempt import Attempt, exited_line, frozen_line, started_line
 from opsconsole_agent.keeper.fault import Refused
@@ -285,14 +285,18 @@ def _files() -> Iterator[Decoder]:
     )  # fmt: skip
     yield Decoder("endpoint", endpoint.__name__, _file(endpoint.read_endpoint), refused, (where,))
     yield Decoder(
-        "redemption",
-        redemption.__name__,
-        _file(redemption._read),
+        "saved coordinator",
+        saved_coordinator.__name__,
+        _file(saved_coordinator._read),
         refused,
         (b'{"url":"ws://a:1","certificate_hash":null,"invitation_id":"a","secret":"b"}',),
     )
     yield Decoder(
-        "default coordinator", saved.__name__, _file(saved._read), refused, (b'{"name":"lab","chosen":true}',)
+        "default coordinator",
+        saved_coordinator.__name__,
+        _file(saved_coordinator._read_default),
+        refused,
+        (b'{"name":"lab","chosen":true}',),
     )
     yield Decoder(
         "membership",

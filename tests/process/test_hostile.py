@@ -44,7 +44,7 @@ def job_id(house: Lab) -> Iterator[JobId]:
 
 
 class Intruder:
-    """A raw websocket with a valid token for its door."""
+    """A raw websocket with a valid token."""
 
     def __init__(self, lab: Lab, path: str) -> None:
         token = (lab.data_dir / "operator.token").read_text().strip()

@@ -62,7 +62,7 @@ def _effects_before_commit() -> AbstractContextManager[object]:
 
 
 def _failed_commit_acknowledged(real: Any) -> Any:
-    async def recover(self: commit_loop.Kernel, error: Any, waiters: Any) -> None:
+    async def recover(self: commit_loop.CommitLoop, error: Any, waiters: Any) -> None:
         for waiter in waiters:
             waiter.set_result(None)
         await real(self, error, [])
@@ -235,7 +235,7 @@ _SILENCE = ("stall", "stall_up", "half_open", "cut")
 
 MUTATIONS = (
     Mutation("effects released before the commit", _effects_before_commit, ("slow_disk", "coordinator_crash", "commit_failure")),
-    Mutation("a failed commit acknowledged", _wrap(commit_loop.Kernel, "_recover", _failed_commit_acknowledged), ("commit_failure",)),
+    Mutation("a failed commit acknowledged", _wrap(commit_loop.CommitLoop, "_recover", _failed_commit_acknowledged), ("commit_failure",)),
     Mutation("a stale report accepted", _wrap(reconcile, "_take", _stale_report), (*_SILENCE, "reboot")),
     Mutation("a snapshot that crosses an assignment taken for a loss", _wrap(reconcile, "_reconcile", _snapshot_crossing), (*_SILENCE, "slow_net")),
     Mutation("a restored backup that stops live work", _wrap(reconcile, "_begin_adopting", _nothing), ("restore",)),

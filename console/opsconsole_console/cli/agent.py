@@ -140,7 +140,7 @@ def state_dir(flag: Path | None, configured: str | None, name: str | None) -> Pa
 
 def _coordinator(args: argparse.Namespace, config: Config, state_dir: Path) -> tuple[Membership, bool]:
     """Where to go and with what, and whether to remember it: flags, environment, the last join, the data folder."""
-    from opsconsole.target import resolve
+    from opsconsole.resolver import resolve
     from opsconsole_agent.state.membership import Membership, load_membership
     from opsconsole_console.boot.composition import named_data_dir
     from opsconsole_console.cli.session import read_token

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from opsconsole_console import format as fmt
 from opsconsole_console.cli.output import plain, put_json, put_table, say
 from opsconsole_console.cli.parser import Group
 
@@ -81,16 +82,13 @@ def clean(args: argparse.Namespace) -> int:
 
 
 def _put_leavings(rows: Iterable[LeavingRow]) -> None:
-    from opsconsole_console.cli.event import stamp
-    from opsconsole_protocol.quantity import size_words
-
     put_table(
         ("WORKER", "SIZE", "SINCE", "JOB", "WHAT", "WHERE"),
         (
             (
                 row.worker or _COORDINATOR,
-                size_words(row.bytes),
-                stamp(row.at_ms),
+                fmt.size(row.bytes),
+                fmt.stamp(row.at_ms),
                 row.job or "–",
                 row.why,
                 row.path or "–",
@@ -116,11 +114,8 @@ def _words(one: PolicyRow) -> str:
 
 
 def _sum(cleaned: Cleaned, older_than: str) -> str:
-    from opsconsole_console import format as fmt
-    from opsconsole_protocol.quantity import size_words
-
     if not cleaned.leavings:
         return f"nothing that has lain there for {older_than}"
-    count, size = len(cleaned.leavings), size_words(sum(row.bytes for row in cleaned.leavings))
+    count, size = len(cleaned.leavings), fmt.size(sum(row.bytes for row in cleaned.leavings))
     things = fmt.plural(count, "thing")
     return f"removed: {things}, {size}" if cleaned.removed else f"{things}: would free {size}; --yes removes it"

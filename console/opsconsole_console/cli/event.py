@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import time
 from typing import TYPE_CHECKING
 
+from opsconsole_console import format as fmt
 from opsconsole_console.cli.output import put, put_json, put_table, say
 from opsconsole_console.cli.parser import Group, at_least
 
@@ -54,17 +54,11 @@ def list_events(args: argparse.Namespace) -> int:
 
 def event_cells(row: EventRow) -> tuple[str, ...]:
     """An event as a table shows it."""
-    return stamp(row.at_ms), row.actor, row.kind, row.subject, row.text
-
-
-def stamp(at_ms: int) -> str:
-    """Local date and time, to the second."""
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at_ms / 1000))
+    return fmt.stamp(row.at_ms), row.actor, row.kind, row.subject, row.text
 
 
 def health(args: argparse.Namespace) -> int:
     """`opsconsole health`."""
-    from opsconsole_console import format as fmt
     from opsconsole_console.cli.session import with_client
 
     async def work(client: Client) -> Health:
@@ -76,7 +70,7 @@ def health(args: argparse.Namespace) -> int:
     else:
         state = "healthy" if found.healthy else f"not healthy: {found.trouble or 'it does not say why'}"
         put(
-            f"{state}, up {fmt.duration_exact(found.uptime_ms)}, {fmt.plural(found.workers, 'worker')}, "
+            f"{state}, up {fmt.duration(found.uptime_ms, figures=2)}, {fmt.plural(found.workers, 'worker')}, "
             f"{fmt.plural(found.running_tasks, 'task')} running, {found.pending_tasks:,} waiting"
         )
         if found.adopting:

@@ -58,7 +58,7 @@ def invite(args: argparse.Namespace) -> int:
     put(command)
     left_ms = invited.expires_at_ms - time.time_ns() // 1_000_000
     uses = "once" if args.uses == 1 else f"{args.uses} times"
-    say(f"valid {uses}, for {fmt.duration_exact(max(0, left_ms))}; it holds a secret")
+    say(f"valid {uses}, for {fmt.duration(max(0, left_ms), figures=2)}; it holds a secret")
     if is_local(invited.line):
         say(LOOPBACK_ADVICE)
     return 0
@@ -94,5 +94,5 @@ def _manage(args: argparse.Namespace) -> int:
 def _cells(row: InvitationRow, now_ms: int) -> tuple[str, ...]:
     from opsconsole_console import format as fmt
 
-    left = fmt.duration_exact(max(0, row.expires_at_ms - now_ms))
+    left = fmt.duration(max(0, row.expires_at_ms - now_ms), figures=2)
     return (row.id, row.role, row.name, ", ".join(row.tags), str(row.uses_left), left, row.created_by)

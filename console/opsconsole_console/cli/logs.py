@@ -142,14 +142,17 @@ async def follow_tasks(
     """Print tasks' logs as they grow, some at a time, until all have ended."""
     import asyncio
 
-    from opsconsole.log_follow import follow_attempts
+    from opsconsole.log_follower import LogFollower
 
     room = asyncio.Semaphore(TASKS_AT_ONCE)
 
     async def follow(index: int) -> None:
         async with room:
-            async for answer in follow_attempts(client, job, query, task_index=index, attempt=attempt):
-                writer.write(answer.page.lines, answer.task_id, answer.attempt, answer.page.raw)
+            follower = LogFollower(client, job, query, task_index=index, attempt=attempt)
+            async for page in follower.pages():
+                if page.has_begun:
+                    answer = page.answer
+                    writer.write(answer.page.lines, answer.task_id, answer.attempt, answer.page.raw)
 
     followers = [asyncio.create_task(follow(index)) for index in tasks]
     try:

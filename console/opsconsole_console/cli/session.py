@@ -50,7 +50,7 @@ async def open_client(args: argparse.Namespace, *, patience_s: float = 0.0) -> C
 
 async def target_source(args: argparse.Namespace) -> TargetSource:
     """What finds the coordinator; an invitation in `--connect` is traded here for a credential of one's own."""
-    from opsconsole.target import resolve
+    from opsconsole.resolver import resolve
     from opsconsole_console.boot.composition import told_data_dir
 
     token = read_token(args)

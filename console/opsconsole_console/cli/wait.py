@@ -135,5 +135,5 @@ def estimate(verdict: Verdict) -> str:
     if verdict.estimated_start_ms:
         parts.append(f"could start in {fmt.duration(verdict.estimated_start_ms)}")
     if verdict.estimated_duration_ms is not None:
-        parts.append(f"estimate: {fmt.duration_exact(verdict.estimated_duration_ms)}")
+        parts.append(f"estimate: {fmt.duration(verdict.estimated_duration_ms, figures=2)}")
     return ", ".join(parts)

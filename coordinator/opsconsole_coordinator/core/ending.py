@@ -9,6 +9,7 @@ from opsconsole_coordinator.core.model import Attempt, Job, Task
 from opsconsole_protocol import link
 from opsconsole_protocol.end_cause import EndCause
 from opsconsole_protocol.event_kind import EventKind
+from opsconsole_protocol.quantity import spell_duration
 from opsconsole_protocol.state import AttemptState, TaskState, is_task_finished, is_task_waiting
 
 BACKOFF_FIRST_MS = 1_000
@@ -117,7 +118,7 @@ def _retry(fleet: Fleet, job: Job, task: Task, attempt: Attempt, now_ms: int, wh
     task.pending_since_ms = now_ms
     if attempt.state is AttemptState.FAILED and attempt.worker_id not in task.avoid:
         task.avoid = (*task.avoid, attempt.worker_id)
-    wait = f", again in {delay_ms // 1000} s" if delay_ms else ""
+    wait = f", again in {spell_duration(delay_ms)}" if delay_ms else ""
     await_turn(fleet, job, task, attempt, f"{attempt.error} ({why}{wait})")
 
 

@@ -101,7 +101,7 @@ def test_a_dead_workers_tasks_running_for_hours(world: World) -> None:
     world.pass_ms(LOST_MS - SILENT_AFTER_MS, beating=False)
     assert (worker.record.connection, job.state) == ("lost", TaskState.PENDING)
     assert attempt.lost
-    assert "worker w1 is lost: nothing heard for 60 s" in task_of(job).reason
+    assert "worker w1 is lost: nothing heard for 1m" in task_of(job).reason
 
 
 def test_a_dead_worker_behind_an_open_socket_is_lost_too(world: World) -> None:

@@ -14,9 +14,9 @@ import msgspec
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
-from opsconsole_coordinator.http.request_limit import Door
+from opsconsole_coordinator.http.acceptor import Acceptor
 from opsconsole_coordinator.runtime import Coordinator, CoordinatorConfig
-from opsconsole_coordinator.server.commit_loop import Kernel
+from opsconsole_coordinator.server.commit_loop import CommitLoop
 from opsconsole_coordinator.server.identity import Identities
 from opsconsole_coordinator.trust.token_file import read_token
 from opsconsole_protocol import PROTOCOL_VERSION, api, link
@@ -199,22 +199,22 @@ class Site:
     data_dir: Path
 
     @property
-    def kernel(self) -> Kernel:
+    def commit_loop(self) -> CommitLoop:
         """Its innermost part, for tests that break something there."""
         assert self.coordinator._web is not None
-        return self.coordinator._web._kernel
+        return self.coordinator._web._commit_loop
 
     @property
     def identities(self) -> Identities:
-        """Who may come in, for tests that look behind the door."""
+        """Who may come in, for tests that look inside."""
         assert self.coordinator._web is not None
         return self.coordinator._web._identities
 
     @property
-    def door(self) -> Door:
+    def acceptor(self) -> Acceptor:
         """Where connections are accepted."""
         assert self.coordinator._web is not None
-        return self.coordinator._web._doors[0]
+        return self.coordinator._web._acceptors[0]
 
     @property
     def token(self) -> str:

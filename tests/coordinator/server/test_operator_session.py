@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from opsconsole_coordinator.server import hub, operator_session
+from opsconsole_coordinator.server import broadcaster, operator_session
 from opsconsole_coordinator.server import snapshot as snapshot_module
 from opsconsole_protocol import api
 from opsconsole_protocol.codec import client_side
@@ -74,7 +74,7 @@ async def test_a_fault_of_our_own_is_an_answer_too(site: Site, monkeypatch: pyte
         raise ZeroDivisionError
 
     async with await site.operator() as operator:
-        monkeypatch.setattr(site.kernel.clock, "uptime_ms", fail)
+        monkeypatch.setattr(site.commit_loop.clock, "uptime_ms", fail)
         with pytest.raises(OpsconsoleError, match="the coordinator made a mistake over this"):
             await operator.call(api.AskHealth())
         assert (await operator.call(api.ListJobs())).jobs == ()
@@ -164,7 +164,7 @@ async def test_a_subscription_begins_with_all_there_is_and_goes_on_with_what_cha
 
 async def test_no_update_comes_before_the_snapshot(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """It would be overwritten by what is older."""
-    monkeypatch.setattr(hub, "INTERVAL_S", 0)
+    monkeypatch.setattr(broadcaster, "INTERVAL_S", 0)
     async with await site.operator() as operator, await site.operator() as busy:
         for _ in range(5):
             number = await operator.ask(api.Subscribe())
@@ -175,7 +175,7 @@ async def test_no_update_comes_before_the_snapshot(site: Site, monkeypatch: pyte
 
 
 async def test_a_large_fleet_comes_in_pieces(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub, "ROWS_MAX", 30)
+    monkeypatch.setattr(broadcaster, "ROWS_MAX", 30)
     monkeypatch.setattr(snapshot_module, "ROWS_MAX", 30)
     async with await site.operator() as operator:
         spec = JobSpec(command=("a",), held=True)
@@ -191,7 +191,7 @@ async def test_a_large_fleet_comes_in_pieces(site: Site, monkeypatch: pytest.Mon
 
 
 async def test_bursts_become_one_update(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub, "INTERVAL_S", 0.5)
+    monkeypatch.setattr(broadcaster, "INTERVAL_S", 0.5)
     async with await site.operator() as operator, await site.operator() as busy:
         await operator.call(api.Subscribe())
         job = await busy.submit(held=True)
@@ -207,7 +207,7 @@ async def test_bursts_become_one_update(site: Site, monkeypatch: pytest.MonkeyPa
 async def test_a_subscriber_that_is_too_far_behind_is_told_to_come_again(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hub, "ROWS_WAITING_MAX", 10)
+    monkeypatch.setattr(broadcaster, "ROWS_WAITING_MAX", 10)
     async with await site.operator() as operator, await site.operator() as busy:
         await operator.call(api.Subscribe())
         spec = JobSpec(command=("a",), held=True)
@@ -222,7 +222,7 @@ async def test_a_subscriber_that_is_too_far_behind_is_told_to_come_again(
 
 async def test_an_ended_connection_leaves_no_subscriber(site: Site) -> None:
     assert site.coordinator._web is not None
-    subscribers = site.coordinator._web._hub._subscribers
+    subscribers = site.coordinator._web._broadcaster._subscribers
     async with await site.operator() as operator:
         for _ in range(3):
             await operator.call(api.Subscribe())
@@ -246,7 +246,7 @@ async def test_what_is_shown_is_what_is_committed(site: Site, monkeypatch: pytes
         monkeypatch.setattr(journal, "commit", slow)
         cancelling = await operator.ask(api.Act(verb="cancel", ids=(job.id,)))
         await going.wait()
-        assert site.kernel.fleet.jobs[job.id].is_finished  # type: ignore[index]
+        assert site.commit_loop.fleet.jobs[job.id].is_finished  # type: ignore[index]
         assert (await operator.call(api.ShowJob(id=job.id))).detail.job.state == "held"
         assert [row.state for row in (await operator.call(api.ListJobs())).jobs] == ["held"]
         snapshot = (await operator.call(api.Subscribe())).snapshot

@@ -1,4 +1,4 @@
-"""Any conversation with agents at all, held against a model of it: the real session and kernel, on virtual time."""
+"""Any conversation with agents at all, held against a model of it: the real session and commit loop, on virtual time."""
 
 from contextlib import ExitStack
 from random import Random
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from opsconsole_coordinator.server.agent_session import DEAD_AFTER_MS, REGISTER_TIMEOUT_S
-from opsconsole_coordinator.server.commit_loop import Kernel
+from opsconsole_coordinator.server.commit_loop import CommitLoop
 from opsconsole_protocol import PROTOCOL_VERSION, api, link
 from opsconsole_protocol.codec import agent_side
 from opsconsole_protocol.event_kind import EventKind
@@ -170,8 +170,8 @@ class SessionMachine(RuleBasedStateMachine):
         self.heard_ms = self.loop.now_ms
         acks = [one for one in self.hear(talk) if isinstance(one, link.HeartbeatAck)]
         assert [one.at_ms for one in acks] == list(numbers), "each is answered once, in order"
-        kernel = self.kernel()
-        assert all(one.store_seq <= kernel.committed_seq for one in acks)
+        commit_loop = self.commit_loop()
+        assert all(one.store_seq <= commit_loop.committed_seq for one in acks)
 
     @precondition(lambda self: self.present is not None)
     @rule(frame=st.sampled_from([b"\x91\xc1", _codec.encode([link.Observe(exchange=1)]), b"register again"]))
@@ -266,10 +266,10 @@ class SessionMachine(RuleBasedStateMachine):
 
     @rule()
     def fail_a_commit(self) -> None:
-        kernel = self.kernel()
+        commit_loop = self.commit_loop()
         self.disk.fail_next = True
-        kernel.fleet.audit(kernel.clock.now_ms(), "ana", EventKind.PROJECT, "x", "x")
-        kernel.changed()
+        commit_loop.fleet.audit(commit_loop.clock.now_ms(), "ana", EventKind.PROJECT, "x", "x")
+        commit_loop.changed()
         self.settle(3_000)
         if self.present is not None:
             self.over(self.present, "unavailable")
@@ -289,9 +289,9 @@ class SessionMachine(RuleBasedStateMachine):
                 self.hear(self.present)
                 self.present.stage, self.present = "over", None
         self.note_work()
-        kernel = self.kernel()
-        worker = kernel.fleet.workers.get(WorkerId(NAME))
-        assert len(kernel.sessions) == (self.present is not None)
+        commit_loop = self.commit_loop()
+        worker = commit_loop.fleet.workers.get(WorkerId(NAME))
+        assert len(commit_loop.sessions) == (self.present is not None)
         assert (worker is not None and worker.session is not None) == (self.present is not None)
         assert all(
             talk.is_closed or talk.stage == "registered" or talk.end.is_open
@@ -308,10 +308,10 @@ class SessionMachine(RuleBasedStateMachine):
         self.note_work()
         return self.present
 
-    def kernel(self) -> Kernel:
+    def commit_loop(self) -> CommitLoop:
         life = self.coordinator.life
         assert life is not None
-        return life.kernel
+        return life.commit_loop
 
 
 TestSession = SessionMachine.TestCase

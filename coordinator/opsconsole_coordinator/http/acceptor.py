@@ -1,8 +1,8 @@
-"""The first moments of a connection, from the moment it is accepted: before TLS, before a word is said.
+"""Accepts connections, and closes those whose peer shows no secret in time.
 
-Nobody may hold a place by saying nothing, or little at a time: whoever hasn't shown a secret in time is closed, whether
-it is in the middle of TLS, of a request's head or of its body. Connections are accepted here and not by asyncio, which
-counts them only after TLS, and when files run out writes a traceback for each of a thousand attempts a second.
+A peer that says nothing, or little at a time, is closed after REQUEST_TIMEOUT_S, whether it is in the middle of TLS, of a
+request's head or of its body. Connections are accepted here and not by asyncio, which counts them only after TLS, and
+which writes a traceback for each of a thousand attempts a second when no file is left.
 """
 
 import asyncio
@@ -20,9 +20,9 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from opsconsole_coordinator.http.places import Places
+from opsconsole_coordinator.http.connection_limit import ConnectionLimit
 
-log = logging.getLogger("opsconsole.coordinator.door")
+log = logging.getLogger("opsconsole.coordinator.acceptor")
 
 _http_log = logging.getLogger("opsconsole.coordinator.http")
 _http_log.setLevel(logging.ERROR)  # of each peer that speaks no HTTP there would be a line
@@ -42,28 +42,28 @@ Peer = tuple[Any, ...]
 """A peer's address and port: while a connection is open nobody else has both."""
 
 
-class Visitor(H11Protocol):
+class HttpConnection(H11Protocol):
     """An HTTP connection that says when it has ended, also after it has become a websocket."""
 
-    def __init__(self, *, gone: Callable[[], None], **options: Any) -> None:
+    def __init__(self, *, on_closed: Callable[[], None], **options: Any) -> None:
         super().__init__(**options)
         self.logger = _http_log
-        self._gone = gone
+        self._on_closed = on_closed
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The place is free."""
+        """The connection is closed: it counts no more."""
         super().connection_lost(exc)
-        self._gone()
+        self._on_closed()
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
-        """From now on another protocol answers for it."""
+        """The websocket protocol takes the connection over, and says when it has ended."""
         super().handle_websocket_upgrade(event)
         protocol: Any = self.transport.get_protocol()
-        protocol.gone = self._gone
+        protocol.on_closed = self._on_closed
 
 
-class Door:
-    """Accepts connections of one listening socket. `make(gone=…)` makes the protocol that speaks on one."""
+class Acceptor:
+    """Accepts connections of one listening socket. `make(on_closed=…)` makes the protocol that speaks on one."""
 
     def __init__(
         self, listener: socket.socket, make: Callable[..., asyncio.Protocol], context: ssl.SSLContext | None
@@ -72,25 +72,25 @@ class Door:
         self._make = make
         self._context = context
         self._loop = asyncio.get_running_loop()
-        self._admitting: set[asyncio.Task[None]] = set()
-        self._turned_away: Counter[str] = Counter()
-        self._telling: asyncio.TimerHandle | None = None
-        self._pause: asyncio.TimerHandle | None = None
-        self.places = Places(_limit())
+        self._connecting: set[asyncio.Task[None]] = set()
+        self._closed_by_reason: Counter[str] = Counter()
+        self._log_timer: asyncio.TimerHandle | None = None
+        self._pause_timer: asyncio.TimerHandle | None = None
+        self.connection_limit = ConnectionLimit(_limit())
 
     def open(self) -> None:
         """Begin to accept."""
-        self._pause = None
+        self._pause_timer = None
         self._loop.add_reader(self._listener.fileno(), self._accept)
 
     def close(self) -> None:
-        """Accept no more, and let go of those that haven't come in."""
+        """Accept no more, and give up those whose TLS isn't done."""
         if self._listener.fileno() >= 0:
             self._loop.remove_reader(self._listener.fileno())
-        for handle in (self._pause, self._telling):
+        for handle in (self._pause_timer, self._log_timer):
             if handle is not None:
                 handle.cancel()
-        for task in self._admitting:
+        for task in self._connecting:
             task.cancel()
 
     def _accept(self) -> None:
@@ -104,77 +104,79 @@ class Door:
             except OSError as error:
                 if error.errno not in _NO_MORE:
                     raise
-                self._note("no file was left")
+                self._count_closed("no file was left")
                 self._loop.remove_reader(self._listener.fileno())
-                self._pause = self._loop.call_later(ACCEPT_PAUSE_S, self.open)
+                self._pause_timer = self._loop.call_later(ACCEPT_PAUSE_S, self.open)
                 return
             self._receive(connection, peer[:2])  # of an IPv6 address there is more, which nobody else has here
 
     def _receive(self, connection: socket.socket, peer: Peer) -> None:
         connection.setblocking(False)
-        if not self.places.take(peer, str(peer[0]), partial(self._end, connection, "others came after them")):
+        if not self.connection_limit.admit(
+            peer, str(peer[0]), partial(self._shut_down, connection, "others came after them")
+        ):
             self._refuse(connection)
             return
-        patience = self._loop.call_later(REQUEST_TIMEOUT_S, self._lose_patience, connection, peer)
-        task = self._loop.create_task(self._admit(connection, peer, patience), name="let in")
-        self._admitting.add(task)
-        task.add_done_callback(self._admitting.discard)
+        deadline = self._loop.call_later(REQUEST_TIMEOUT_S, self._end_if_anonymous, connection, peer)
+        task = self._loop.create_task(self._connect(connection, peer, deadline), name="connect")
+        self._connecting.add(task)
+        task.add_done_callback(self._connecting.discard)
 
-    async def _admit(self, connection: socket.socket, peer: Peer, patience: asyncio.TimerHandle) -> None:
-        def gone() -> None:
-            patience.cancel()
-            self.places.leave(peer)
+    async def _connect(self, connection: socket.socket, peer: Peer, deadline: asyncio.TimerHandle) -> None:
+        def on_closed() -> None:
+            deadline.cancel()
+            self.connection_limit.release(peer)
 
         options = {} if self._context is None else {"ssl_handshake_timeout": REQUEST_TIMEOUT_S}
         try:
             await self._loop.connect_accepted_socket(
-                partial(self._make, gone=gone), connection, ssl=self._context, **options
+                partial(self._make, on_closed=on_closed), connection, ssl=self._context, **options
             )
         except (OSError, EOFError):  # TLS errors are among the former
-            gone()
+            on_closed()
             connection.close()
-            self._note("TLS came to nothing")
+            self._count_closed("TLS came to nothing")
         except asyncio.CancelledError:
-            gone()
+            on_closed()
             connection.close()
             raise
 
-    def _lose_patience(self, connection: socket.socket, peer: Peer) -> None:
-        if self.places.is_stranger(peer):
-            self._end(connection, f"they said too little in {REQUEST_TIMEOUT_S:g} s")
+    def _end_if_anonymous(self, connection: socket.socket, peer: Peer) -> None:
+        if self.connection_limit.is_anonymous(peer):
+            self._shut_down(connection, f"they said too little in {REQUEST_TIMEOUT_S:g} s")
 
-    def _end(self, connection: socket.socket, reason: str) -> None:
+    def _shut_down(self, connection: socket.socket, reason: str) -> None:
         """Whatever speaks on it, TLS or HTTP, notices that it has ended, and closes it."""
-        self._note(reason)
+        self._count_closed(reason)
         try:
             connection.shutdown(socket.SHUT_RDWR)
         except OSError:
             return  # it has just ended by itself
 
     def _refuse(self, connection: socket.socket) -> None:
-        self._note("all places are taken")
+        self._count_closed("authenticated peers have all connections")
         with connection:
             if self._context is None:
-                body = _FULL.format(self.places.limit).encode()
+                body = _FULL.format(self.connection_limit.limit).encode()
                 head = f"HTTP/1.1 503 Service Unavailable\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
                 try:
                     connection.send(head.encode() + body)
                 except OSError:
                     return
 
-    def _note(self, reason: str) -> None:
+    def _count_closed(self, reason: str) -> None:
         """Tell at once of the first, then once a minute how many there were."""
-        self._turned_away[reason] += 1
-        if self._telling is None:
-            self._tell()
+        self._closed_by_reason[reason] += 1
+        if self._log_timer is None:
+            self._log_closed()
 
-    def _tell(self) -> None:
-        self._telling = None
-        if self._turned_away:
-            told = ", ".join(f"{number} because {reason}" for reason, number in self._turned_away.items())
+    def _log_closed(self) -> None:
+        self._log_timer = None
+        if self._closed_by_reason:
+            told = ", ".join(f"{number} because {reason}" for reason, number in self._closed_by_reason.items())
             log.warning("connections were closed before they had shown a token: %s", told)
-            self._turned_away.clear()
-            self._telling = self._loop.call_later(TELL_EVERY_S, self._tell)
+            self._closed_by_reason.clear()
+            self._log_timer = self._loop.call_later(TELL_EVERY_S, self._log_closed)
 
 
 def _limit() -> int:

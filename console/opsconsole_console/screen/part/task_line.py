@@ -85,7 +85,7 @@ def _elapsed_ms(line: TaskLine, now_ms: int) -> int | None:
 
 def _time(line: TaskLine, now_ms: int) -> str:
     elapsed_ms = _elapsed_ms(line, now_ms)
-    return "" if elapsed_ms is None else fmt.duration_exact(elapsed_ms)
+    return "" if elapsed_ms is None else fmt.duration(elapsed_ms, figures=2)
 
 
 def _memory(line: TaskLine) -> Cell:

@@ -2,8 +2,8 @@
 
 from opsconsole_coordinator.core import control, view
 from opsconsole_coordinator.core.model import Worker
-from opsconsole_coordinator.server.commit_loop import Kernel
-from opsconsole_coordinator.server.identity import Caller, Identities, finish
+from opsconsole_coordinator.server.commit_loop import CommitLoop
+from opsconsole_coordinator.server.identity import Caller, Identities, run_to_end
 from opsconsole_coordinator.trust.credential import CredentialRecord, InvitationRecord, Role
 from opsconsole_protocol import api
 from opsconsole_protocol.error import Conflict, InvalidRequest, NotFound
@@ -11,11 +11,11 @@ from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.name import check_name, check_person_name, check_worker_name
 
 
-class Registrar:
+class AccessApi:
     """Answers for the desk. Whatever takes something back is brought to its end, whoever asked is cut off by it."""
 
-    def __init__(self, kernel: Kernel, identities: Identities) -> None:
-        self._kernel = kernel
+    def __init__(self, commit_loop: CommitLoop, identities: Identities) -> None:
+        self._commit_loop = commit_loop
         self._identities = identities
 
     # --- people ------------------------------------------------------------------------------------------------
@@ -34,7 +34,7 @@ class Registrar:
         """What they did under the old name stays under it in the list of events."""
         self._known((request.name,))
         new = check_person_name(request.new)
-        if any(worker.name == new for worker in self._kernel.fleet.workers.values()):
+        if any(worker.name == new for worker in self._commit_loop.fleet.workers.values()):
             raise Conflict(f"there is a worker called {new}: choose another name")
         await self._identities.rename_person(request.name, new)
         await self._audit(caller, EventKind.RENAME, f"renamed to {new} by {caller.actor}", request.name)
@@ -44,15 +44,15 @@ class Registrar:
         """These, or everybody and with them all open invitations."""
         if request.everybody is bool(request.names):
             raise InvalidRequest("name those to revoke, or say --all and no name")
-        return await finish(self._revoke_people(request, caller))
+        return await run_to_end(self._revoke_people(request, caller))
 
     async def _revoke_people(self, request: api.RevokePeople, caller: Caller) -> api.PersonList:
         names = None if request.everybody else self._known(request.names)
-        now_ms = self._kernel.clock.now_ms()
+        now_ms = self._commit_loop.clock.now_ms()
         ended = await self._identities.revoke_invitations(None, now_ms) if request.everybody else []
         held = await self._identities.revoke_people(names, now_ms)
         for name in sorted({one.subject for one in held}):
-            self._kernel.fleet.audit(now_ms, caller.actor, EventKind.REVOKE, f"revoked by {caller.actor}", name)
+            self._commit_loop.fleet.audit(now_ms, caller.actor, EventKind.REVOKE, f"revoked by {caller.actor}", name)
         await self._tell_ended(ended, caller)
         people = self._identities.people()
         wanted = people if names is None else dict.fromkeys(names)
@@ -60,10 +60,10 @@ class Registrar:
 
     def person_joined(self, credential: CredentialRecord, invitation: InvitationRecord) -> None:
         words = f"joined in the role {credential.role}, by invitation {invitation.id} of {invitation.created_by}"
-        self._kernel.fleet.audit(
-            self._kernel.clock.now_ms(), credential.subject, EventKind.JOINED, words, credential.subject
+        self._commit_loop.fleet.audit(
+            self._commit_loop.clock.now_ms(), credential.subject, EventKind.JOINED, words, credential.subject
         )
-        self._kernel.changed()
+        self._commit_loop.changed()
 
     def _known(self, names: tuple[str, ...]) -> tuple[str, ...]:
         people = self._identities.people()
@@ -104,24 +104,24 @@ class Registrar:
             check_worker_name(request.name)
         else:
             check_person_name(request.name)
-            if any(worker.name == request.name for worker in self._kernel.fleet.workers.values()):
+            if any(worker.name == request.name for worker in self._commit_loop.fleet.workers.values()):
                 raise Conflict(f"there is a worker called {request.name}: choose another name")
 
     async def invitations(self, request: api.ListInvitations, caller: Caller) -> api.InvitationList:
         """The open ones."""
         del request, caller
-        return _listed(self._identities.invitations(self._kernel.clock.now_ms()))
+        return _listed(self._identities.invitations(self._commit_loop.clock.now_ms()))
 
     async def revoke_invitations(self, request: api.RevokeInvitations, caller: Caller) -> api.InvitationList:
         """These, or all open ones."""
         if request.everything is bool(request.ids):
             raise InvalidRequest("name the invitations to take back, or all of them")
-        now_ms = self._kernel.clock.now_ms()
+        now_ms = self._commit_loop.clock.now_ms()
         is_open = {one.id for one in self._identities.invitations(now_ms)}
         for one in request.ids:
             if one not in is_open:
                 raise NotFound(f"there is no open invitation {one} (opsconsole invite --list lists them)")
-        return await finish(self._revoke_invitations(request, caller, now_ms))
+        return await run_to_end(self._revoke_invitations(request, caller, now_ms))
 
     async def _revoke_invitations(
         self, request: api.RevokeInvitations, caller: Caller, now_ms: int
@@ -131,44 +131,44 @@ class Registrar:
         return _listed(ended)
 
     async def _tell_ended(self, ended: list[InvitationRecord], caller: Caller) -> None:
-        now_ms = self._kernel.clock.now_ms()
+        now_ms = self._commit_loop.clock.now_ms()
         for one in ended:
             words = f"invitation {one.id} taken back by {caller.actor}"
-            self._kernel.fleet.audit(now_ms, caller.actor, EventKind.REVOKE, words, self._kernel.name)
-        await self._kernel.committed()
+            self._commit_loop.fleet.audit(now_ms, caller.actor, EventKind.REVOKE, words, self._commit_loop.name)
+        await self._commit_loop.committed()
 
     # --- workers -----------------------------------------------------------------------------------------------
 
     async def revoke_workers(self, wanted: Worker | None, caller: Caller) -> api.WorkerList:
         """One, or all. First their credentials, then their connections: they mustn't come back in between."""
-        kernel = self._kernel
-        now_ms = kernel.clock.now_ms()
+        commit_loop = self._commit_loop
+        now_ms = commit_loop.clock.now_ms()
         if wanted is None:
             await self._identities.revoke_worker(None, now_ms)  # also of those that have never registered
-            workers = [worker for worker in kernel.fleet.workers.values() if not worker.revoked]
+            workers = [worker for worker in commit_loop.fleet.workers.values() if not worker.revoked]
         else:
             workers = [wanted]
         for worker in workers:
             await self._identities.revoke_worker(worker.id, now_ms)
-            control.set_maintenance(kernel.fleet, worker.id, "revoke", caller.actor, now_ms)
-        rows = tuple(view.worker_row(kernel.fleet, worker, now_ms) for worker in workers)
-        await kernel.committed()
+            control.set_maintenance(commit_loop.fleet, worker.id, "revoke", caller.actor, now_ms)
+        rows = tuple(view.worker_row(commit_loop.fleet, worker, now_ms) for worker in workers)
+        await commit_loop.committed()
         return api.WorkerList(workers=rows)
 
     async def remove_worker(self, name: str, caller: Caller) -> api.WorkerList:
         """With its credential, so that it can't come back unseen."""
-        kernel = self._kernel
-        worker = control.find_removable(kernel.fleet, name)
-        now_ms = kernel.clock.now_ms()
+        commit_loop = self._commit_loop
+        worker = control.find_removable(commit_loop.fleet, name)
+        now_ms = commit_loop.clock.now_ms()
         await self._identities.revoke_worker(worker.id, now_ms)
-        row = view.worker_row(kernel.fleet, worker, now_ms)
-        control.remove_worker(kernel.fleet, worker.id, caller.actor, now_ms)
-        await kernel.committed()
+        row = view.worker_row(commit_loop.fleet, worker, now_ms)
+        control.remove_worker(commit_loop.fleet, worker.id, caller.actor, now_ms)
+        await commit_loop.committed()
         return api.WorkerList(workers=(row,))
 
     async def _audit(self, caller: Caller, kind: EventKind, words: str, subject: str) -> None:
-        self._kernel.fleet.audit(self._kernel.clock.now_ms(), caller.actor, kind, words, subject)
-        await self._kernel.committed()
+        self._commit_loop.fleet.audit(self._commit_loop.clock.now_ms(), caller.actor, kind, words, subject)
+        await self._commit_loop.committed()
 
 
 def _listed(records: list[InvitationRecord]) -> api.InvitationList:

@@ -8,7 +8,7 @@ from itertools import count
 import msgspec
 
 from opsconsole_coordinator.core.model import Worker
-from opsconsole_coordinator.server.commit_loop import Kernel
+from opsconsole_coordinator.server.commit_loop import CommitLoop
 from opsconsole_protocol import link
 from opsconsole_protocol.ids import JobId, WorkerId
 from opsconsole_protocol.link import LEAVINGS_MAX, Leaving
@@ -18,7 +18,7 @@ ANSWER_WAIT_S = 30.0
 REMOVAL_WAIT_S = 300.0
 
 
-class Found(msgspec.Struct, frozen=True):
+class WorkerLeavings(msgspec.Struct, frozen=True):
     """What one worker has said."""
 
     worker: Worker
@@ -27,11 +27,11 @@ class Found(msgspec.Struct, frozen=True):
     more: bool = False
 
 
-class Inquiry:
+class WorkerQuery:
     """See the module. None is what a worker says that doesn't answer."""
 
-    def __init__(self, kernel: Kernel) -> None:
-        self._kernel = kernel
+    def __init__(self, commit_loop: CommitLoop) -> None:
+        self._commit_loop = commit_loop
         self._numbers = count(1)
         self._open: dict[int, tuple[WorkerId, asyncio.Future[link.Leavings]]] = {}
 
@@ -41,14 +41,14 @@ class Inquiry:
         if asked == worker_id and future is not None and not future.done():
             future.set_result(leavings)
 
-    async def look(self, worker: Worker, older_than_ms: int) -> Found | None:
+    async def find_leavings(self, worker: Worker, older_than_ms: int) -> WorkerLeavings | None:
         """What ended attempts left there."""
         said = await self._ask(
             worker, lambda number: link.LookForLeavings(check_id=number, older_than_ms=older_than_ms)
         )
-        return None if said is None else Found(worker, said.leavings, said.troubles, said.more)
+        return None if said is None else WorkerLeavings(worker, said.leavings, said.troubles, said.more)
 
-    async def look_for_outputs(self, worker: Worker, job_ids: Sequence[JobId]) -> Found | None:
+    async def find_outputs(self, worker: Worker, job_ids: Sequence[JobId]) -> WorkerLeavings | None:
         """Which of these jobs' output folders are there: so many at a time, until there are as many as are named at once."""
         found: list[Leaving] = []
         troubles: dict[str, None] = {}
@@ -60,16 +60,16 @@ class Inquiry:
             found += [one for one in said.leavings if one.job_id in some]
             troubles.update(dict.fromkeys(said.troubles))
             if said.more or len(found) > LEAVINGS_MAX:
-                return Found(worker, found[:LEAVINGS_MAX], tuple(troubles), more=True)
-        return Found(worker, found, tuple(troubles))
+                return WorkerLeavings(worker, found[:LEAVINGS_MAX], tuple(troubles), more=True)
+        return WorkerLeavings(worker, found, tuple(troubles))
 
-    async def policies(self, workers: Iterable[Worker]) -> dict[WorkerId, link.Leavings]:
+    async def retention_policies(self, workers: Iterable[Worker]) -> dict[WorkerId, link.Leavings]:
         """What each of those that answer removes by itself, and when."""
-        asked = [worker for worker in workers if worker.id in self._kernel.sessions]
+        asked = [worker for worker in workers if worker.id in self._commit_loop.sessions]
         answers = await asyncio.gather(*(self._ask(one, partial(_look_for_outputs, job_ids=())) for one in asked))
         return {one.id: said for one, said in zip(asked, answers, strict=True) if said is not None}
 
-    async def remove(self, found: Found) -> Found | None:
+    async def remove(self, found: WorkerLeavings) -> WorkerLeavings | None:
         """Remove all that was found; what has gone."""
         names = tuple(one.name for one in found.leavings if not one.job_id)
         outputs = tuple(one.job_id for one in found.leavings if one.job_id)
@@ -78,12 +78,12 @@ class Inquiry:
             lambda number: link.RemoveLeavings(check_id=number, names=names, outputs=outputs),
             REMOVAL_WAIT_S,
         )
-        return None if said is None else Found(found.worker, said.leavings, said.troubles, said.more)
+        return None if said is None else WorkerLeavings(found.worker, said.leavings, said.troubles, said.more)
 
     async def _ask(
         self, worker: Worker, question: Callable[[int], link.CoordinatorMessage], wait_s: float = ANSWER_WAIT_S
     ) -> link.Leavings | None:
-        session = self._kernel.sessions.get(worker.id)
+        session = self._commit_loop.sessions.get(worker.id)
         if session is None:
             return None
         number = next(self._numbers)

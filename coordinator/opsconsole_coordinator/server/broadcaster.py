@@ -13,8 +13,8 @@ from typing import Literal
 from msgspec import Raw
 
 from opsconsole_coordinator.server import preencoded
-from opsconsole_coordinator.server.commit_loop import Kernel
-from opsconsole_coordinator.server.worker_row_cache import Shelf
+from opsconsole_coordinator.server.commit_loop import CommitLoop
+from opsconsole_coordinator.server.worker_row_cache import WorkerRowCache
 from opsconsole_protocol import api
 from opsconsole_protocol.api import EventRow, JobRow, Update
 from opsconsole_protocol.ids import JobId, WorkerId
@@ -35,34 +35,34 @@ _Key = tuple[Literal["job"], JobId] | tuple[Literal["worker"], WorkerId]
 class Subscriber:
     """How far one console was told."""
 
-    def __init__(self, hub: "Hub", mark: int) -> None:
-        self._hub = hub
+    def __init__(self, broadcaster: "Broadcaster", mark: int) -> None:
+        self._broadcaster = broadcaster
         self.mark = mark
         self.wake = asyncio.Event()
 
     @property
     def is_behind(self) -> bool:
         """So much was missed that only a new snapshot helps."""
-        return self.mark < self._hub.floor
+        return self.mark < self._broadcaster.floor
 
-    async def news(self) -> None:
+    async def wait(self) -> None:
         """Wait for something to tell, and for the beat at which it is told."""
-        while self.mark >= self._hub.mark:
+        while self.mark >= self._broadcaster.mark:
             self.wake.clear()
             await self.wake.wait()
-        await self._hub.beat()
+        await self._broadcaster.beat()
 
-    def take(self) -> Raw:
+    def next_update(self) -> Raw:
         """The next update, encoded."""
-        update, self.mark = self._hub.update(self.mark)
+        update, self.mark = self._broadcaster.update(self.mark)
         return update
 
 
-class Hub:
+class Broadcaster:
     """All subscribers, and what they are told."""
 
-    def __init__(self, kernel: Kernel, shelf: Shelf) -> None:
-        self.shelf = shelf
+    def __init__(self, commit_loop: CommitLoop, worker_row_cache: WorkerRowCache) -> None:
+        self.worker_row_cache = worker_row_cache
         self._subscribers: set[Subscriber] = set()
         self.mark = 0
         """Counts changes."""
@@ -76,7 +76,7 @@ class Hub:
         """Those made for the present mark, by the mark that they go on from."""
         self._rows_told = 0
         self._beat: asyncio.Future[None] | None = None
-        kernel.audience.append(self)
+        commit_loop.commit_listeners.append(self)
 
     def subscribe(self) -> Subscriber:
         """A new subscriber, to be told what changes from now on; end it with `unsubscribe`."""
@@ -98,25 +98,25 @@ class Hub:
         if not self._subscribers:
             return
         for job, row in jobs.items():
-            self._note(("job", job), preencoded.encode(row))
+            self._record(("job", job), preencoded.encode(row))
         for worker in workers:
-            self._note(("worker", worker), None)
+            self._record(("worker", worker), None)
         for event in events:
             self.mark += 1
             self._events.append((self.mark, preencoded.encode(event)))
         if self.mark == before:
             return
         self._updates.clear()
-        self._let_go()
+        self._trim()
         for subscriber in self._subscribers:
             subscriber.wake.set()
 
-    def _note(self, key: _Key, row: Raw | None) -> None:
+    def _record(self, key: _Key, row: Raw | None) -> None:
         self.mark += 1
         self._ledger.pop(key, None)
         self._ledger[key] = (self.mark, row)
 
-    def _let_go(self) -> None:
+    def _trim(self) -> None:
         """Of what everybody was told, and of the oldest where too much waits."""
         told = min((one.mark for one in self._subscribers if not one.is_behind), default=self.mark)
         excess = len(self._ledger) - ROWS_WAITING_MAX
@@ -135,10 +135,10 @@ class Hub:
         if self._beat is None:
             loop = asyncio.get_running_loop()
             self._beat = loop.create_future()
-            loop.call_later(max(INTERVAL_S, self._rows_told / ROWS_PER_S), self._strike, self._beat)
+            loop.call_later(max(INTERVAL_S, self._rows_told / ROWS_PER_S), self._end_beat, self._beat)
         await asyncio.shield(self._beat)
 
-    def _strike(self, beat: asyncio.Future[None]) -> None:
+    def _end_beat(self, beat: asyncio.Future[None]) -> None:
         self._beat, self._rows_told = None, 0
         beat.set_result(None)
 
@@ -160,7 +160,7 @@ class Hub:
             del changed[ROWS_MAX:]
             until = changed[-1][1]
         self._rows_told = max(self._rows_told, len(changed))
-        workers = {key[1]: self.shelf.row(key[1]) for key, _, _ in changed if key[0] == "worker"}
+        workers = {key[1]: self.worker_row_cache.row(key[1]) for key, _, _ in changed if key[0] == "worker"}
         update = Update(
             seq=self._seq,
             workers=preencoded.rows((row for row in workers.values() if row is not None), api.WorkerRow),

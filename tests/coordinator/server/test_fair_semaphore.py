@@ -4,25 +4,25 @@ import asyncio
 
 import pytest
 
-from opsconsole_coordinator.server.turns import Turns
+from opsconsole_coordinator.server.fair_semaphore import FairSemaphore
 
 
-class Crowd:
+class Calls:
     """Calls that stay inside until they are let go; `order` says who came in."""
 
     def __init__(self, room: int, each: int) -> None:
-        self.turns = Turns(room, each)
+        self.fair_semaphore = FairSemaphore(room, each)
         self.order: list[str] = []
         self.inside: list[tuple[str, asyncio.Event]] = []
         self.tasks: list[asyncio.Task[None]] = []
 
-    def come(self, caller: str) -> asyncio.Task[None]:
+    def start(self, caller: str) -> asyncio.Task[None]:
         task = asyncio.create_task(self._call(caller))
         self.tasks.append(task)
         return task
 
     async def _call(self, caller: str) -> None:
-        async with self.turns.turn(caller):
+        async with self.fair_semaphore.acquire(caller):
             go = asyncio.Event()
             self.order.append(caller)
             self.inside.append((caller, go))
@@ -40,49 +40,49 @@ class Crowd:
 
 
 async def test_one_who_asks_for_much_waits_behind_who_asks_for_little() -> None:
-    crowd = Crowd(room=1, each=1)
+    calls = Calls(room=1, each=1)
     for _ in range(40):
-        crowd.come("greedy")
-    await crowd.settle()
-    crowd.come("modest")
-    await crowd.finish()
-    assert crowd.order.index("modest") <= 2
-    assert len(crowd.order) == 41
+        calls.start("greedy")
+    await calls.settle()
+    calls.start("modest")
+    await calls.finish()
+    assert calls.order.index("modest") <= 2
+    assert len(calls.order) == 41
 
 
 async def test_there_is_room_at_once_for_another() -> None:
-    crowd = Crowd(room=2, each=1)
+    calls = Calls(room=2, each=1)
     for _ in range(40):
-        crowd.come("greedy")
-    crowd.come("modest")
-    await crowd.settle()
-    assert crowd.order == ["greedy", "modest"]
-    await crowd.finish()
+        calls.start("greedy")
+    calls.start("modest")
+    await calls.settle()
+    assert calls.order == ["greedy", "modest"]
+    await calls.finish()
 
 
 @pytest.mark.parametrize("when", ["waiting", "inside", "just admitted"])
 async def test_who_goes_away_leaves_the_room_to_others(when: str) -> None:
-    crowd = Crowd(room=1, each=1)
-    first = crowd.come("a")
-    await crowd.settle()
-    second = crowd.come("b")
-    await crowd.settle()
+    calls = Calls(room=1, each=1)
+    first = calls.start("a")
+    await calls.settle()
+    second = calls.start("b")
+    await calls.settle()
     if when == "inside":
         first.cancel()
     elif when == "waiting":
         second.cancel()
-        await crowd.settle()
-        crowd.inside.pop(0)[1].set()
+        await calls.settle()
+        calls.inside.pop(0)[1].set()
     else:
-        crowd.inside.pop(0)[1].set()
+        calls.inside.pop(0)[1].set()
         await asyncio.wait((first,))
         second.cancel()
-    await crowd.settle()
-    crowd.inside.clear()
-    third = crowd.come("c")
+    await calls.settle()
+    calls.inside.clear()
+    third = calls.start("c")
     if when == "inside":
         second.cancel()
-    await crowd.settle()
-    assert crowd.order[-1] == "c"
-    await crowd.finish()
+    await calls.settle()
+    assert calls.order[-1] == "c"
+    await calls.finish()
     assert third.done()

@@ -9,27 +9,27 @@ import pytest
 
 from opsconsole.fleet import EVENTS_MAX as EVENTS_KEPT
 from opsconsole_coordinator.core.model import Worker
-from opsconsole_coordinator.server import hub as hub_module
-from opsconsole_coordinator.server.commit_loop import Kernel
-from opsconsole_coordinator.server.hub import Hub, Subscriber
-from opsconsole_coordinator.server.worker_row_cache import Shelf
+from opsconsole_coordinator.server import broadcaster as broadcaster_module
+from opsconsole_coordinator.server.broadcaster import Broadcaster, Subscriber
+from opsconsole_coordinator.server.commit_loop import CommitLoop
+from opsconsole_coordinator.server.worker_row_cache import WorkerRowCache
 from opsconsole_coordinator.store.database import Database
 from opsconsole_protocol.api import EventRow, JobRow, Update, WorkerList
 from opsconsole_protocol.ids import JobId, WorkerId
 
 
 class Stage:
-    """A hub without a network: what is published, and what each would be told."""
+    """A broadcaster without a network: what is published, and what each would be told."""
 
     def __init__(self, folder: Path) -> None:
-        self.kernel = Kernel(Database(folder / "opsconsole.db"), "lab")
-        self.shelf = Shelf(self.kernel)
-        self.hub = Hub(self.kernel, self.shelf)
+        self.commit_loop = CommitLoop(Database(folder / "opsconsole.db"), "lab")
+        self.worker_row_cache = WorkerRowCache(self.commit_loop)
+        self.broadcaster = Broadcaster(self.commit_loop, self.worker_row_cache)
         self.seq = 0
 
     def worker(self, name: str) -> Worker:
         worker = Worker(id=WorkerId(f"id-of-{name}"), name=name)
-        self.kernel.fleet.workers[worker.id] = worker
+        self.commit_loop.fleet.workers[worker.id] = worker
         return worker
 
     def publish(self, *jobs: JobRow, workers: Iterable[WorkerId] = (), events: int = 0) -> None:
@@ -37,11 +37,11 @@ class Stage:
         for _ in range(events):
             self.seq += 1
             rows.append(EventRow(seq=self.seq, at_ms=1, actor="ana", kind="submitted", text=""))
-        for audience in self.kernel.audience:
-            audience.publish({JobId(row.id): row for row in jobs}, workers, rows, self.seq)
+        for commit_listeners in self.commit_loop.commit_listeners:
+            commit_listeners.publish({JobId(row.id): row for row in jobs}, workers, rows, self.seq)
 
     def told(self, subscriber: Subscriber) -> Update:
-        return msgspec.msgpack.decode(subscriber.take(), type=Update)
+        return msgspec.msgpack.decode(subscriber.next_update(), type=Update)
 
 
 def job(id_: str, reason: str = "") -> JobRow:
@@ -57,67 +57,67 @@ def stage(tmp_path: Path) -> Stage:
 
 
 def test_those_who_keep_up_share_one_encoded_update(stage: Stage) -> None:
-    one, other, slow = (stage.hub.subscribe() for _ in range(3))
+    one, other, slow = (stage.broadcaster.subscribe() for _ in range(3))
     stage.publish(job("a"))
-    first = one.take()
-    assert other.take() is first
+    first = one.next_update()
+    assert other.next_update() is first
     stage.publish(job("b"), events=1)
-    assert one.take() is other.take()
+    assert one.next_update() is other.next_update()
     assert [row.id for row in stage.told(slow).jobs] == ["a", "b"]
 
 
 def test_a_slow_one_is_told_only_the_last_row_of_each(stage: Stage) -> None:
-    quick, slow = stage.hub.subscribe(), stage.hub.subscribe()
+    quick, slow = stage.broadcaster.subscribe(), stage.broadcaster.subscribe()
     for number in range(5):
         stage.publish(job("a", str(number)), job("b"))
         stage.told(quick)
     assert [(row.id, row.reason) for row in stage.told(slow).jobs] == [("a", "4"), ("b", "")]
-    assert slow.mark == quick.mark == stage.hub.mark
+    assert slow.mark == quick.mark == stage.broadcaster.mark
 
 
 def test_what_all_were_told_is_kept_no_longer(stage: Stage) -> None:
-    subscribers = [stage.hub.subscribe() for _ in range(2)]
+    subscribers = [stage.broadcaster.subscribe() for _ in range(2)]
     stage.publish(*(job(str(number)) for number in range(10)))
     stage.told(subscribers[0])
     stage.publish(job("new"))
-    assert len(stage.hub._ledger) == 11
+    assert len(stage.broadcaster._ledger) == 11
     for one in subscribers:
         stage.told(one)
     stage.publish(job("newer"))
-    assert list(stage.hub._ledger) == [("job", "newer")]
+    assert list(stage.broadcaster._ledger) == [("job", "newer")]
     for one in subscribers:
-        stage.hub.unsubscribe(one)
-    assert not stage.hub._ledger
+        stage.broadcaster.unsubscribe(one)
+    assert not stage.broadcaster._ledger
     stage.publish(job("unseen"))
-    assert not stage.hub._ledger
+    assert not stage.broadcaster._ledger
 
 
 def test_one_that_reads_nothing_falls_behind_and_the_others_do_not(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hub_module, "ROWS_WAITING_MAX", 10)
-    stuck, quick = stage.hub.subscribe(), stage.hub.subscribe()
+    monkeypatch.setattr(broadcaster_module, "ROWS_WAITING_MAX", 10)
+    stuck, quick = stage.broadcaster.subscribe(), stage.broadcaster.subscribe()
     for number in range(30):
         stage.publish(job(str(number)))
         assert [row.id for row in stage.told(quick).jobs] == [str(number)]
     assert stuck.is_behind
     assert not quick.is_behind
-    assert len(stage.hub._ledger) <= 10
+    assert len(stage.broadcaster._ledger) <= 10
 
 
 def test_a_large_update_comes_in_pieces_that_miss_nothing(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub_module, "ROWS_MAX", 4)
-    subscriber = stage.hub.subscribe()
+    monkeypatch.setattr(broadcaster_module, "ROWS_MAX", 4)
+    subscriber = stage.broadcaster.subscribe()
     stage.publish(*(job(str(number)) for number in range(10)), events=3)
     pieces = []
-    while subscriber.mark < stage.hub.mark:
+    while subscriber.mark < stage.broadcaster.mark:
         pieces.append(stage.told(subscriber))
     assert [len(one.jobs) for one in pieces] == [4, 4, 2]
     assert [event.seq for one in pieces for event in one.events] == [1, 2, 3]
 
 
 def test_a_burst_of_events_is_told_as_far_as_a_view_keeps_it(stage: Stage) -> None:
-    subscriber = stage.hub.subscribe()
+    subscriber = stage.broadcaster.subscribe()
     for _ in range(3):
         stage.publish(events=EVENTS_KEPT - 100)
     seen = [event.seq for event in stage.told(subscriber).events]
@@ -125,38 +125,38 @@ def test_a_burst_of_events_is_told_as_far_as_a_view_keeps_it(stage: Stage) -> No
 
 
 def test_workers_are_told_as_they_stand_and_leave(stage: Stage) -> None:
-    subscriber, worker = stage.hub.subscribe(), stage.worker("w1")
+    subscriber, worker = stage.broadcaster.subscribe(), stage.worker("w1")
     stage.publish(workers=[worker.id])
     worker.connection = "connected"
     assert [row.connection for row in stage.told(subscriber).workers] == ["connected"]
-    del stage.kernel.fleet.workers[worker.id]
+    del stage.commit_loop.fleet.workers[worker.id]
     stage.publish(workers=[worker.id])
     assert stage.told(subscriber).workers_removed == (worker.id,)
 
 
 def _listed(stage: Stage) -> list[tuple[str, str]]:
-    found = msgspec.msgpack.decode(cast("Any", stage.shelf.everyone()), type=WorkerList)
+    found = msgspec.msgpack.decode(cast("Any", stage.worker_row_cache.everyone()), type=WorkerList)
     return [(row.name, row.attention) for row in found.workers]
 
 
 def test_a_row_is_encoded_once_until_its_worker_changes(stage: Stage) -> None:
     worker, _ = stage.worker("w2"), stage.worker("w1")
-    assert stage.shelf.everyone() is stage.shelf.everyone()
-    row = stage.shelf.row(worker.id)
-    assert stage.shelf.row(worker.id) is row
+    assert stage.worker_row_cache.everyone() is stage.worker_row_cache.everyone()
+    row = stage.worker_row_cache.row(worker.id)
+    assert stage.worker_row_cache.row(worker.id) is row
     worker.gpu_message = "no driver"
     stage.publish(workers=[worker.id])
-    assert stage.shelf.row(worker.id) != row
+    assert stage.worker_row_cache.row(worker.id) != row
     assert _listed(stage) == [("w1", ""), ("w2", "no driver")]
 
 
 def test_what_changes_by_itself_or_for_all_is_never_out_of_date(stage: Stage) -> None:
     worker = stage.worker("w1")
-    worker.avoided_until_ms = stage.kernel.clock.now_ms() + 1_000_000
+    worker.avoided_until_ms = stage.commit_loop.clock.now_ms() + 1_000_000
     assert "avoided" in _listed(stage)[0][1]
     worker.avoided_until_ms = 0
     assert _listed(stage) == [("w1", "")]
-    stage.kernel.fleet.adopting = True
+    stage.commit_loop.fleet.adopting = True
     assert "restored" in _listed(stage)[0][1]
-    stage.kernel.fleet.adopting = False
+    stage.commit_loop.fleet.adopting = False
     assert _listed(stage) == [("w1", "")]

@@ -1,21 +1,17 @@
-"""Finding the coordinator: arguments, environment, data folder, kept credentials."""
+"""Finding the coordinator: arguments, environment, data folder, saved coordinators."""
 
-import asyncio
-import stat
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from opsconsole import redemption
-from opsconsole.endpoint import EndpointError
-from opsconsole.target import Target, default_data_dir, resolve
-from opsconsole_protocol.error import InvalidRequest, NotFound, OpsconsoleError, Unauthenticated
+from opsconsole.endpoint import EndpointError, default_data_dir
+from opsconsole.resolver import resolve
+from opsconsole.target import Target
+from opsconsole_protocol.error import InvalidRequest, NotFound, Unauthenticated
 from opsconsole_protocol.host.data_folder import ENDPOINT_FILE, TOKEN_FILE
 from opsconsole_protocol.host.endpoint import Endpoint
 from opsconsole_protocol.host.private_file import write_private
-from opsconsole_protocol.trust.invitation import parse_join_line
-from tests.client.fake_server import TOKEN, FakeServer
 
 SECRET = "0" * 52
 
@@ -76,43 +72,3 @@ def test_a_damaged_endpoint_is_one_line(tmp_path: Path) -> None:
 def test_an_invitation_is_no_address_to_keep_using() -> None:
     with pytest.raises(InvalidRequest, match="use it once"):
         resolve(f"ws://127.0.0.1:7373#-.abcdefgh.{SECRET}", environ={})
-
-
-async def test_an_invitation_is_traded_once_and_kept(tmp_path: Path) -> None:
-    with FakeServer() as server:
-        server.tokens.add(f"abcdefgh.{SECRET}")
-        invitation = parse_join_line(f"{server.url}#-.abcdefgh.{SECRET}")
-        target = await redemption.redeem(invitation)
-        assert target.token not in {TOKEN, invitation.token}
-        assert server.headers[-1]["authorization"] == f"Bearer {target.token}"
-        assert server.headers[-1]["opsconsole-invitation"] == invitation.token
-        again = await redemption.redeem(invitation)
-        assert again == target
-        assert len(server.headers) == 1
-        assert resolve(server.url, environ={}) == target
-    kept = list((tmp_path / "state").rglob("*.json"))
-    assert [stat.S_IMODE(path.stat().st_mode) for path in kept] == [0o600]
-
-
-async def test_a_trade_whose_answer_got_lost_is_repeated_with_the_same_credential() -> None:
-    with FakeServer() as server:
-        line = f"{server.url}#-.abcdefgh.{SECRET}"
-        server.tokens.add(f"abcdefgh.{SECRET}")
-        server.lets_in = False
-        with pytest.raises(OpsconsoleError):
-            await redemption.redeem(parse_join_line(line))  # not let in: the same as an answer that didn't come
-        first = server.headers[-1]["authorization"]
-        with pytest.raises(Unauthenticated):
-            resolve(server.url, environ={})
-        server.lets_in = True
-        target = await redemption.redeem(parse_join_line(line))
-        assert f"Bearer {target.token}" == first
-
-
-async def test_a_refused_invitation_leaves_the_working_credential_alone() -> None:
-    with FakeServer() as server:
-        server.tokens.add(f"abcdefgh.{SECRET}")
-        target = await redemption.redeem(parse_join_line(f"{server.url}#-.abcdefgh.{SECRET}"))
-        with pytest.raises(OpsconsoleError):
-            await redemption.redeem(parse_join_line(f"{server.url}#-.hhhhhhhh.{SECRET}"))
-        assert await asyncio.to_thread(resolve, server.url, environ={}) == target

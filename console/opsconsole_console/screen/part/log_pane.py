@@ -13,7 +13,7 @@ from textual.message import Message
 from textual.worker import Worker
 
 from opsconsole_console.screen.part.filter_bar import FilterBar
-from opsconsole_console.screen.part.home import begin, home
+from opsconsole_console.screen.part.shell import run_exclusive, shell
 from opsconsole_console.service.log_feeder import Grep, LogFeeder, LogTarget
 from opsconsole_console.widget.log_painter import Timestamps
 from opsconsole_console.widget.log_view import LogView
@@ -109,10 +109,10 @@ class LogPane(Pane):
         self._attempt, self._task_index = target.attempt, target.task_index or 0
         self.refresh_bindings()
         self._end_search()
-        self._feeder = LogFeeder(home(self).source, target, self)
+        self._feeder = LogFeeder(shell(self).source, target, self)
         if self._grep is not None:
             self._feeder.start_at(None, self._grep)
-        self._worker = begin(self, self._feeder.run, "log")
+        self._worker = run_exclusive(self, self._feeder.run, "log")
 
     def _read_from(self, line: int | None) -> None:
         """Fetch lines from somewhere else: some before a line and what follows, or the end."""
@@ -125,7 +125,7 @@ class LogPane(Pane):
         else:
             self._view.clear_for(line)
         self._feeder.start_at(None if line is None else max(0, line - _BEFORE_LINES), self._grep)
-        self._worker = begin(self, self._feeder.run, "log")
+        self._worker = run_exclusive(self, self._feeder.run, "log")
 
     @on(LogView.PlaceWanted)
     def _go_elsewhere(self, event: LogView.PlaceWanted) -> None:
@@ -145,7 +145,9 @@ class LogPane(Pane):
         self._end_search()
         self._sought = text
         if text and not self._is_all_here:
-            self._searcher = begin(self, partial(self._search, Grep(remote_pattern(text)), is_jumping=True), "search")
+            self._searcher = run_exclusive(
+                self, partial(self._search, Grep(remote_pattern(text)), is_jumping=True), "search"
+            )
 
     def _end_search(self) -> None:
         if self._searcher is not None:
@@ -162,7 +164,7 @@ class LogPane(Pane):
                 self._view.set_hits(self._hits)
                 self._say_state()
         except OpsconsoleError as error:
-            home(self).say(error.message, "warning")
+            shell(self).say(error.message, "warning")
             return
         self._searched = True
         self._say_state()
@@ -170,7 +172,7 @@ class LogPane(Pane):
             if self._hits:
                 self._view.go_to_line(self._hits[-1])
             else:
-                home(self).say(f"{self._sought!r} is not in the log", "warning")
+                shell(self).say(f"{self._sought!r} is not in the log", "warning")
 
     def _filter_all(self, text: str, *, inverted: bool) -> None:
         """Let the coordinator filter where not all lines are here."""
@@ -183,7 +185,7 @@ class LogPane(Pane):
         self._end_search()
         self._read_from(None)
         if wanted is not None:
-            self._searcher = begin(self, partial(self._search, wanted, is_jumping=False), "search")
+            self._searcher = run_exclusive(self, partial(self._search, wanted, is_jumping=False), "search")
 
     # -- the feeder's sink ------------------------------------------------------------------------------------------
 
@@ -204,7 +206,7 @@ class LogPane(Pane):
             self.refresh_bindings()
         task = answer.task_id.rpartition("-")[2]
         self._task_index = int(task) if task.isdecimal() else 0
-        shown = home(self).model.short_ids.show(self.target.job_id)
+        shown = shell(self).model.short_ids.show(self.target.job_id)
         parts = [f"{shown}/task-{task}", self.target.name]
         if answer.attempt:
             parts.append(f"attempt {answer.attempt}")
@@ -225,7 +227,7 @@ class LogPane(Pane):
     @on(LogView.HistoryWanted)
     def _fetch_history(self, event: LogView.HistoryWanted) -> None:
         event.stop()
-        begin(self, partial(self._prepend, event.before_line), "history")
+        run_exclusive(self, partial(self._prepend, event.before_line), "history")
 
     async def _prepend(self, before_line: int) -> None:
         if self._feeder is None:
@@ -233,7 +235,7 @@ class LogPane(Pane):
         try:
             self._view.prepend(await self._feeder.history(before_line))
         except OpsconsoleError as error:
-            home(self).say(error.message, "warning")
+            shell(self).say(error.message, "warning")
 
     @on(LogView.StateChanged)
     def _show_state(self, event: LogView.StateChanged) -> None:
@@ -286,7 +288,7 @@ class LogPane(Pane):
         self.post_message(self.Split(self))
 
     def action_open_job(self) -> None:
-        home(self).open_job(self.target.job_id)
+        shell(self).open_job(self.target.job_id)
 
     def action_back(self) -> None:
         if self.zoomed:
@@ -307,20 +309,20 @@ class LogPane(Pane):
             return
         wanted = self._attempt + step
         if wanted < 0:
-            home(self).say("this is the first attempt", "warning")
+            shell(self).say("this is the first attempt", "warning")
         else:
             self.follow(replace(self.target, attempt=wanted, task_index=self._task_index))
 
     def action_task(self, step: int) -> None:
         if self.target.num_tasks == 1:
-            home(self).say(f"{self.target.name} has one task", "warning")
+            shell(self).say(f"{self.target.name} has one task", "warning")
             return
         index = (self._task_index + step) % self.target.num_tasks
         self.follow(replace(self.target, task_index=index, attempt=None))
 
     def action_invert(self) -> None:
         if not self._filter:
-            home(self).say("there is no filter to invert: type one with &", "warning")
+            shell(self).say("there is no filter to invert: type one with &", "warning")
             return
         self._set_filter(self._filter, inverted=not self._inverted)
         self._filter_all(self._filter, inverted=self._inverted)
@@ -344,7 +346,7 @@ class LogPane(Pane):
             self._finding = bool(event.text)
             found = self._view.find(event.text, regex=is_regex(event.text))
             if event.final and event.text and not found and self._is_all_here:
-                home(self).say(f"{event.text!r} is not in the log", "warning")
+                shell(self).say(f"{event.text!r} is not in the log", "warning")
             if event.final:
                 self._search_all(event.text)
         if event.final:
@@ -357,16 +359,16 @@ class LogPane(Pane):
 
     def _save_path(self) -> Path:
         task = f"-task-{self._task_index}" if self.target.num_tasks > 1 else ""
-        return Path.cwd() / f"{home(self).model.short_ids.show(self.target.job_id)}{task}.log"
+        return Path.cwd() / f"{shell(self).model.short_ids.show(self.target.job_id)}{task}.log"
 
     def _save(self, text: str) -> None:
         path = Path(text).expanduser()
         try:
             lines = self._view.save(path)
         except OSError as error:
-            home(self).say(f"can't write {path}: {error.strerror}", "error")
+            shell(self).say(f"can't write {path}: {error.strerror}", "error")
         else:
-            home(self).say(f"saved {lines:,} lines to {path}")
+            shell(self).say(f"saved {lines:,} lines to {path}")
 
 
 def remote_pattern(text: str) -> str:

@@ -1,7 +1,7 @@
 """Where to put files for the worker under the cursor, and where its results will be."""
 
-from opsconsole_console.screen.main.worker_cell import io_paths
 from opsconsole_console.screen.part.sheet import Line, Sheet
+from opsconsole_console.screen.part.worker_cell import io_paths
 from opsconsole_console.widget.cell import Cell, cell, crop, width
 from opsconsole_protocol.api import WorkerRow
 

@@ -10,7 +10,7 @@ from asyncio import to_thread
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from opsconsole_coordinator.http import request_limit, web
+from opsconsole_coordinator.http import acceptor, web
 from opsconsole_protocol import api, link
 from opsconsole_protocol.error import Forbidden, OpsconsoleError
 from opsconsole_protocol.host.dial import Refused
@@ -94,7 +94,7 @@ async def test_connections_have_a_limit(site: Site, monkeypatch: pytest.MonkeyPa
 
 
 async def test_who_says_nothing_holds_no_place(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(request_limit, "REQUEST_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(acceptor, "REQUEST_TIMEOUT_S", 0.2)
     async with await site.operator() as operator:
         for words in (b"", b"GET /health HTTP/1.1\r\nHost:"):
             reader, writer = await asyncio.open_connection("127.0.0.1", port_of(site))
@@ -106,7 +106,7 @@ async def test_who_says_nothing_holds_no_place(site: Site, monkeypatch: pytest.M
 
 
 async def test_sockets_have_a_limit(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(site.door.places, "limit", 1)
+    monkeypatch.setattr(site.acceptor.connection_limit, "limit", 1)
     async with await site.operator() as operator:
         reader, writer = await asyncio.open_connection("127.0.0.1", port_of(site))
         answer = await asyncio.wait_for(reader.read(), 20)
@@ -134,8 +134,8 @@ async def test_an_invitation_lets_one_agent_in_and_its_credential_ever_after(sit
 
 async def test_an_invitation_that_has_expired_is_none(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     token = await site.invite(ttl_ms=1_000)
-    now_ms = site.kernel.clock.now_ms
-    monkeypatch.setattr(site.kernel.clock, "now_ms", lambda: now_ms() + 2_000)
+    now_ms = site.commit_loop.clock.now_ms
+    monkeypatch.setattr(site.commit_loop.clock, "now_ms", lambda: now_ms() + 2_000)
     status, line = await refusal(
         site, "/agent", Authorization=f"Bearer {some_secret()}", Opsconsole_Worker="w", Opsconsole_Invitation=token
     )
@@ -185,7 +185,7 @@ async def test_the_tags_and_the_name_of_an_invitation_stay_with_its_worker(site:
     for invitation in (token, ""):
         async with await site.agent("own", secret=secret, invitation=invitation) as agent:
             await agent.register(tags=("own",))
-            [worker] = site.kernel.fleet.workers.values()
+            [worker] = site.commit_loop.fleet.workers.values()
             assert set(worker.tags) == {"own", "lab=3"}
             assert worker.name == "invited"
 
@@ -272,10 +272,10 @@ async def test_health_needs_no_token_and_tells_no_secret(site: Site) -> None:
     status, body = await to_thread(get, site, "/health")
     assert status == 200
     assert set(json.loads(body)) == {"healthy", "uptime_ms"}
-    site.kernel.trouble = "the disk is full"
+    site.commit_loop.trouble = "the disk is full"
     status, body = await to_thread(get, site, "/health")
     assert (status, json.loads(body)["healthy"]) == (503, False)
-    site.kernel.trouble = ""
+    site.commit_loop.trouble = ""
 
 
 async def test_what_is_no_websocket_gets_an_answer_too(site: Site) -> None:
@@ -318,7 +318,7 @@ async def test_reading_stops_only_when_many_messages_wait(site: Site, monkeypatc
         [protocol] = (
             one for one in site.coordinator._web._server.server_state.connections if isinstance(one, web._Protocol)
         )
-        monkeypatch.setattr(site.kernel, "finished", slow)
+        monkeypatch.setattr(site.commit_loop, "finished", slow)
         await agent.report(AttemptId("a.0.0.x"), AttemptState.RUNNING)
         await going.wait()  # its session is busy, and takes no more for now
         await agent.send(link.Heartbeat(at_ms=0))
