@@ -142,5 +142,6 @@ def _refusal(row: Candidate) -> Cell | None:
         return cell(row.text, "text-muted")
     if row.verdict.accepted or row.is_open:
         return None
-    later = _start(row)
-    return Cell(((row.verdict.reason, ""), (f"; {later}" if later.startswith("in ") else "", "text-muted")))
+    starts_in_ms = row.verdict.estimated_start_ms or 0
+    later = f"; {_start(row)}" if starts_in_ms > 0 else ""
+    return Cell(((row.verdict.reason, ""), (later, "text-muted")))
