@@ -7,8 +7,11 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from opsconsole_console import format as fmt
+from opsconsole_console.cli.option import add_job, add_json
 from opsconsole_console.cli.output import plain, put, put_json, put_table
 from opsconsole_console.cli.parser import Group
+from opsconsole_console.cli.session import with_client
+from opsconsole_protocol.ids import split_task_id
 
 if TYPE_CHECKING:
     from opsconsole.client import Client
@@ -22,15 +25,12 @@ _TASKS_SHOWN = 200
 def add(group: Group) -> None:
     """The verbs of this file."""
     parser = group.verb("show", show)
-    parser.add_argument("id", metavar="ID", help="a job, its first characters, or JOB/task-N")
-    parser.add_argument("--json", action="store_true", help="one JSON object: the job with tasks, events and spec")
+    add_job(parser, or_task=True)
+    add_json(parser, "one JSON object: the job with tasks, events and spec")
 
 
 def show(args: argparse.Namespace) -> int:
     """`opsconsole show`."""
-    from opsconsole_console.cli.session import with_client
-    from opsconsole_protocol.ids import split_task_id
-
     job, index = split_task_id(args.id)
 
     async def work(client: Client) -> JobDetail:

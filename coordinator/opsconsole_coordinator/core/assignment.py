@@ -1,9 +1,10 @@
 """A task is given to a worker; a lost attempt that it had before can't come back any more."""
 
+from opsconsole_coordinator.core.demand import promised_of
 from opsconsole_coordinator.core.desired import desired_of, enter, forget
 from opsconsole_coordinator.core.fleet import SYSTEM, Fleet
+from opsconsole_coordinator.core.judgement import Offer
 from opsconsole_coordinator.core.model import Attempt, Job, Task
-from opsconsole_coordinator.core.placement import Offer, promised_of
 from opsconsole_protocol import link
 from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.ids import attempt_id

@@ -1,8 +1,9 @@
 """Why a job waits, in one line."""
 
+from opsconsole_coordinator.core.demand import Demand
 from opsconsole_coordinator.core.fleet import Fleet
+from opsconsole_coordinator.core.judgement import Offer, is_named
 from opsconsole_coordinator.core.model import Job
-from opsconsole_coordinator.core.placement import Demand, Offer, is_named
 
 
 def note_reason(fleet: Fleet, job: Job, reason: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from opsconsole_coordinator.core import control, submission, view
+from opsconsole_coordinator.core import control, file_check, submission, view
 from opsconsole_coordinator.core.model import Attempt, Job, Task
 from opsconsole_coordinator.server import catalog, preencoded
 from opsconsole_coordinator.server.access_api import AccessApi
@@ -271,6 +271,7 @@ class OperatorApi:
         commit_loop = self._commit_loop
         job_id, _ = await resolve(commit_loop, request.id)
         job = await load_job(commit_loop, job_id)
+        file_check.ask_about_files(commit_loop.fleet, view.waiting_demand(job), commit_loop.clock.now_ms())
         text, verdicts = view.why(commit_loop.fleet, job, commit_loop.clock.now_ms())
         row = view.job_row(commit_loop.fleet, job)
         release_job(commit_loop, job_id)
@@ -284,6 +285,8 @@ class OperatorApi:
         check_spec(request.spec)
         deadline = asyncio.get_running_loop().time() + min(ANSWER_WAIT_S, request.wait_ms / 1000)
         while True:
+            demand = view.demand_for(request.spec)
+            file_check.ask_everybody(commit_loop.fleet, demand, commit_loop.clock.now_ms())
             verdicts, text = view.candidates(commit_loop.fleet, request.spec, commit_loop.clock.now_ms())
             commit_loop.changed()
             is_open = any(one.asking for one in verdicts)

@@ -8,6 +8,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from opsconsole_coordinator.core import reconcile
+from opsconsole_coordinator.core.question import Question
 from opsconsole_coordinator.server import agent_session
 from opsconsole_protocol import api, link
 from opsconsole_protocol.codec import FRAME_BYTES_MAX, agent_side
@@ -210,7 +211,9 @@ async def test_only_the_worker_that_was_asked_answers_for_its_files(site: Site) 
         question = await asked.take(link.InputFile)
         await other.send(link.FileExists(check_id=question.check_id, path="/x", size_bytes=1), HELLO)
         await other.take(link.HeartbeatAck)
-        assert site.commit_loop.fleet.inputs[asked.worker_id, link.Kind.INPUT, "a.slp"][0] is None
+        assert (
+            site.commit_loop.fleet.questions.answers[Question(asked.worker_id, link.Kind.INPUT, "a.slp")].found is None
+        )
         await asked.send(link.FileExists(check_id=question.check_id, path="/in/a.slp", size_bytes=1))
         await asked.take(link.JobAssignment)
 

@@ -1,8 +1,8 @@
 """What is kept free for a gang: from whom, how long, and how it is shown."""
 
 from opsconsole_coordinator.core import view
+from opsconsole_coordinator.core.gang_turn import RESERVATION_MS
 from opsconsole_coordinator.core.model import Job
-from opsconsole_coordinator.core.reservation import RESERVATION_MS
 from opsconsole_protocol.spec import Resources
 from tests.coordinator.core.world import FakeWorker, World, gpus, state
 
