@@ -43,7 +43,7 @@ class Narrator:
             self._say(f"  - and {len(willing) - _FAILURES_SHOWN} more")
         for verdict in [one for one in answer.verdicts if not one.accepted][:_FAILURES_SHOWN]:
             self._say(f"  - {verdict.worker} declined: {verdict.reason}")
-        self._say(_chosen(answer.text))
+        self._say(f"Selected {answer.chosen} ({answer.because})" if answer.chosen else f"Selected: {answer.text}")
         chosen = rows.get(willing[0].worker_id)
         if chosen is not None:
             for line in io_lines(chosen):
@@ -89,12 +89,6 @@ class Narrator:
             self._say(f"Duration: {fmt.duration(row.finished_at_ms - row.started_at_ms, figures=2)}")
         if row.output_path:
             self._say(f"Output: {row.output_path}")
-
-
-def _chosen(text: str) -> str:
-    """`gpu-a: the faster estimate` as `Selected gpu-a (the faster estimate)`."""
-    worker, colon, why = text.partition(": ")
-    return f"Selected {worker} ({why})" if colon else f"Selected: {text}"
 
 
 def ending(task: TaskRow) -> str:

@@ -1,5 +1,6 @@
 """What is shown of the fleet, and printed by `--json`."""
 
+from enum import StrEnum
 from typing import Any
 
 import msgspec
@@ -203,12 +204,21 @@ class TemplateRow(Row, frozen=True, kw_only=True):
     created_at_ms: int = 0
 
 
-class InputCheck(Row, frozen=True, kw_only=True):
-    """What one worker says of one input file.
+class InputState(StrEnum):
+    """Whether a worker has an input file."""
 
-    `state` is found, missing (it looked, `detail` says why), no_folder (it has none for inputs), unreachable, or asking:
-    it hasn't answered yet.
-    """
+    FOUND = "found"
+    MISSING = "missing"
+    """It looked; the check's `detail` says why the file can't be used."""
+    NO_FOLDER = "no_folder"
+    """It has no input folder."""
+    UNREACHABLE = "unreachable"
+    ASKING = "asking"
+    """It hasn't answered yet."""
+
+
+class InputCheck(Row, frozen=True, kw_only=True):
+    """What one worker says of one input file. `state` is an InputState, or one of a newer coordinator."""
 
     name: str
     state: str
@@ -235,6 +245,8 @@ class Verdict(Row, frozen=True, kw_only=True):
     """It was asked for a file or folder and hasn't answered yet."""
     inputs: tuple[InputCheck, ...] = ()
     """What the worker says of each input file, in the order of the spec."""
+    lacks_file: bool = False
+    """It is refused because the worker isn't known to have a file or folder, which `reason` names."""
 
 
 class JobDetail(Row, frozen=True, kw_only=True):
