@@ -20,6 +20,7 @@ from opsconsole_protocol.bound import (
     Text,
     Whole,
 )
+from opsconsole_protocol.end_cause import Cause
 from opsconsole_protocol.ids import AttemptId, JobId, TaskId
 from opsconsole_protocol.link.message import Message
 from opsconsole_protocol.spec import Resources
@@ -141,3 +142,5 @@ class Observed(Message, frozen=True, kw_only=True):
     seal: Label = ""
     """As it came with the launch."""
     worker_fault: bool = False
+    cause: Cause = ""
+    """Of its end."""
