@@ -15,8 +15,7 @@ from opsconsole_console.cli.parser import Group
 from opsconsole_console.cli.session import PATIENCE_S, with_client
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.ids import split_task_id
-from opsconsole_protocol.link.frame import Source
-from opsconsole_protocol.log import LogQuery
+from opsconsole_protocol.log import LogQuery, Source
 from opsconsole_protocol.pattern import compile_pattern
 from opsconsole_protocol.quantity import duration_ms
 
