@@ -13,6 +13,7 @@ from opsconsole_console.cli.parser import Group
 from opsconsole_console.cli.session import PATIENCE_S, with_client
 from opsconsole_console.visible import clean
 from opsconsole_protocol.log import LogQuery
+from opsconsole_protocol.state import TaskState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,7 +58,7 @@ def wait(args: argparse.Namespace) -> int:
     late = [row.id for row in rows if not is_settled(row)]
     if late:
         say(f"opsconsole: not ended in time: {' '.join(late)}")
-    return 0 if all(row.state == "succeeded" for row in rows) else 1
+    return 0 if all(row.state == TaskState.SUCCEEDED for row in rows) else 1
 
 
 def why(args: argparse.Namespace) -> int:
@@ -65,7 +66,7 @@ def why(args: argparse.Namespace) -> int:
 
     async def work(client: Client) -> tuple[WhyAnswer, Ending | None]:
         answer = await client.why(args.id)
-        is_bad = answer.job.finished_at_ms is not None and answer.job.state != "succeeded"
+        is_bad = answer.job.finished_at_ms is not None and answer.job.state != TaskState.SUCCEEDED
         return answer, await _ending(client, answer.job.id) if is_bad and not args.json else None
 
     answer, ending = with_client(args, work)

@@ -70,7 +70,7 @@ def test_why_counts_equal_refusals(world: World) -> None:
         world.submit(worker=f"w{number}")
         world.workers[f"w{number}"].started()
     job = world.submit()
-    assert world.why(job) == "3 workers: busy: 1 of 1 slots taken (max_concurrent_jobs)"
+    assert world.why(job) == "3 workers, each busy: 1 of 1 slots taken (max_concurrent_jobs)"
 
 
 def test_a_worker_row_shows_the_workers_own_state_whatever_its_properties_say(world: World) -> None:
