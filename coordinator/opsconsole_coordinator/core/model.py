@@ -42,6 +42,10 @@ class Attempt(msgspec.Struct, kw_only=True, omit_defaults=True):
     seen: Observed | None = None
     """The latest report."""
     error: str = ""
+    cause: str = ""
+    """An EndCause: why it ended, or was given up on."""
+    stop_cause: str = ""
+    """What its end is put down to once it was told to stop."""
     finished_at_ms: int | None = None
     open: bool = True
     """The agent still holds it: its end isn't committed yet, or its logs aren't complete."""
@@ -89,6 +93,8 @@ class Task(msgspec.Struct, kw_only=True, omit_defaults=True):
     """Workers that were given up on while an attempt of this task ran there: it may still be writing its results."""
     current: AttemptId | None = None
     reason: str = ""
+    cause: str = ""
+    """An EndCause: why it ended, if it did other than well."""
     held: bool = False
     """An operator wants it to wait, also where something else keeps it from running at the moment."""
 

@@ -25,6 +25,7 @@ from opsconsole_coordinator.trust.credential import Role
 from opsconsole_protocol import api, requirement
 from opsconsole_protocol.api import job_filter
 from opsconsole_protocol.error import Conflict, InvalidRequest, NotFound, OpsconsoleError
+from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.ids import JobId
 from opsconsole_protocol.spec import JobSpec, check_spec
 from opsconsole_protocol.state import TaskState, is_task_finished
@@ -286,11 +287,11 @@ class OperatorApi:
         while True:
             demand = view.demand_for(request.spec)
             file_check.ask_everybody(commit_loop.fleet, demand, commit_loop.clock.now_ms())
-            verdicts, text = view.candidates(commit_loop.fleet, request.spec, commit_loop.clock.now_ms())
+            found = view.candidates(commit_loop.fleet, request.spec, commit_loop.clock.now_ms())
             commit_loop.changed()
-            is_open = any(one.asking for one in verdicts)
+            is_open = any(one.asking for one in found.verdicts)
             if not is_open or asyncio.get_running_loop().time() > deadline:
-                return api.Candidates(verdicts=verdicts, text=text)
+                return found
             await asyncio.sleep(ANSWER_POLL_S)
 
     async def _read_log(self, request: api.ReadLog, caller: Caller) -> api.LogAnswer:
@@ -335,7 +336,7 @@ class OperatorApi:
             created_by=caller.actor,
         )  # fmt: skip
         commit_loop.fleet.audit(
-            now_ms, caller.actor, "invited", f"made an invitation for {request.role}s", commit_loop.name
+            now_ms, caller.actor, EventKind.INVITED, f"made an invitation for {request.role}s", commit_loop.name
         )
         await commit_loop.committed()
         return api.Invited(line=self._join_url() + token, expires_at_ms=expires_at_ms)
@@ -382,7 +383,7 @@ class OperatorApi:
         commit_loop.fleet.adopting, commit_loop.fleet.restore_confirmed = False, True
         commit_loop.fleet.must_schedule = True
         words = f"restored store confirmed by {caller.actor}"
-        commit_loop.fleet.audit(commit_loop.clock.now_ms(), caller.actor, "confirmed", words, commit_loop.name)
+        commit_loop.fleet.audit(commit_loop.clock.now_ms(), caller.actor, EventKind.CONFIRMED, words, commit_loop.name)
         for session in list(commit_loop.sessions.values()):
             session.end("unavailable", "the restored store was confirmed; connect again")
         await commit_loop.committed()
@@ -403,7 +404,7 @@ class OperatorApi:
         commit_loop = self._commit_loop
         size_bytes = await asyncio.to_thread(backup.copy, commit_loop.database.path, target)
         words = f"store backed up to {target} ({size_bytes:,} bytes) by {caller.actor}"
-        commit_loop.fleet.audit(commit_loop.clock.now_ms(), caller.actor, "backup", words, commit_loop.name)
+        commit_loop.fleet.audit(commit_loop.clock.now_ms(), caller.actor, EventKind.BACKUP, words, commit_loop.name)
         await commit_loop.committed()
         return api.Done(text=words)
 

@@ -8,6 +8,7 @@ from opsconsole_coordinator.core.batch import Batch
 from opsconsole_coordinator.core.model import Attempt, Job, JobRecord, Worker
 from opsconsole_coordinator.store.database import Database
 from opsconsole_protocol.api import EventRow, JobRow
+from opsconsole_protocol.event_kind import EventKind
 
 _pack = msgspec.msgpack.Encoder().encode
 
@@ -110,7 +111,8 @@ def _event(event: EventRow) -> tuple[object, ...]:
 
 _JOB_EVENTS = frozenset(
     {
-        "submitted", "cancel", "pause", "resume", "hold", "release", "retry", "priority", "finished", "blocked",
-        "unblocked", "timeout", "gang",
+        EventKind.SUBMITTED, EventKind.CANCEL, EventKind.PAUSE, EventKind.RESUME, EventKind.HOLD, EventKind.RELEASE,
+        EventKind.RETRY, EventKind.PRIORITY, EventKind.FINISHED, EventKind.BLOCKED, EventKind.UNBLOCKED,
+        EventKind.TIMEOUT, EventKind.GANG,
     }
 )  # fmt: skip

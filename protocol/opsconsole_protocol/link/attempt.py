@@ -21,6 +21,7 @@ from opsconsole_protocol.bound import (
     Text,
     Whole,
 )
+from opsconsole_protocol.end_cause import Cause
 from opsconsole_protocol.ids import AttemptId, JobId, TaskId
 from opsconsole_protocol.link.message import Message
 from opsconsole_protocol.log import LOG_SOURCES_MAX
@@ -142,3 +143,5 @@ class Observed(Message, frozen=True, kw_only=True):
     seal: Label = ""
     """As it came with the launch."""
     worker_fault: bool = False
+    cause: Cause = ""
+    """Of its end."""
