@@ -18,7 +18,6 @@ from opsconsole_protocol.state import AttemptState, TaskState
 
 WORKER_LOST_AFTER_MS = 60_000
 TICK_MS = 500
-_COUNTED_MAX = 1e15
 
 
 def heartbeat(fleet: Fleet, worker: Worker, message: link.Heartbeat, now_ms: int) -> None:
@@ -55,7 +54,7 @@ def heartbeat(fleet: Fleet, worker: Worker, message: link.Heartbeat, now_ms: int
 
 def is_sound(progress: link.TaskProgress) -> bool:
     """Whether it can be shown: a worker may say anything, also what is no number."""
-    return 0 <= progress.done <= progress.total and 0 < progress.total <= _COUNTED_MAX
+    return 0 <= progress.done <= progress.total and 0 < progress.total <= link.COUNT_MAX
 
 
 def disconnected(fleet: Fleet, worker: Worker, session: SessionId) -> None:
