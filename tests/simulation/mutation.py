@@ -16,12 +16,12 @@ from opsconsole_coordinator.core import (
     desired,
     ending,
     gang_placement,
-    placement,
+    gang_turn,
     reconcile,
-    reservation,
     submission,
 )
-from opsconsole_coordinator.core.dry_run import Rehearsal
+from opsconsole_coordinator.core.demand import demand_of
+from opsconsole_coordinator.core.dry_run import DryRun
 from opsconsole_coordinator.core.model import Attempt
 from opsconsole_coordinator.server import commit_loop
 from opsconsole_coordinator.store import rebuild
@@ -184,11 +184,11 @@ def _retry_ignores_budget(real: Any) -> Any:
 
 def _gang_in_part(real: Any) -> Any:
     def place(fleet: Any, job: Any, tasks: Any, now_ms: int, **named: Any) -> None:
-        with Rehearsal(fleet, job, placement.demand_of(job), now_ms) as rehearsal:
-            rehearsal.claim(len(tasks))
-        if not rehearsal.claims:
+        with DryRun(fleet, job, demand_of(job), now_ms) as trial:
+            trial.claim(len(tasks))
+        if not trial.claims:
             real(fleet, job, tasks, now_ms, **named)
-        for task, offer in zip(tasks, rehearsal.claims, strict=False):
+        for task, offer in zip(tasks, trial.claims, strict=False):
             assignment.assign(fleet, job, task, offer, now_ms)
 
     return place
@@ -252,7 +252,7 @@ MUTATIONS = (
     Mutation("a reconnection that hides what exists", _wrap(AgentCore, "begin_exchange", lambda _: lambda _self: ()), ("cut",)),
     Mutation("dependencies that nobody waits for", _wrap(submission, "note_dependency", _nothing), ()),
     Mutation("a gang assigned in part", _wrap(gang_placement, "_place_all", _gang_in_part), ()),
-    Mutation("a reservation that never expires", lambda: mock.patch.object(reservation, "RESERVATION_MS", 1 << 40), (), 300),
+    Mutation("a reservation that never expires", lambda: mock.patch.object(gang_turn, "RESERVATION_MS", 1 << 40), (), 300),
     Mutation("a job time-out that a restart forgets", _wrap(rebuild, "load", _limit_forgotten), _RESTARTS, 300),
     Mutation("a report that comes twice counted twice", _wrap(reconcile, "_take", _repeated_report), ("duplicate",)),
     Mutation("a failure that ends its neighbours", _wrap(ending, "_count_failed_task", _failures_end_all), ()),

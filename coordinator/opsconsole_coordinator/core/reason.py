@@ -1,8 +1,9 @@
 """Why a job waits, in one line."""
 
+from opsconsole_coordinator.core.demand import Demand
 from opsconsole_coordinator.core.fleet import Fleet
+from opsconsole_coordinator.core.judgement import Offer, is_named
 from opsconsole_coordinator.core.model import Job
-from opsconsole_coordinator.core.placement import Demand, Offer, is_named
 
 
 def note_reason(fleet: Fleet, job: Job, reason: str) -> None:
@@ -28,7 +29,7 @@ def explain(offers: list[Offer], demand: Demand) -> str:
     for one in hopeful:
         counted.setdefault(one.reason, []).append(one.worker.name)
     words = [
-        f"{those[0]} {reason}" if len(those) == 1 else f"{len(those)} workers: {reason}"
+        f"{those[0]} {reason}" if len(those) == 1 else f"{len(those)} workers, each {reason}"
         for reason, those in sorted(counted.items(), key=lambda item: -len(item[1]))[:3]
     ]
     prefix = "" if any(not one.permanent for one in offers) else "no worker fits: "

@@ -8,7 +8,7 @@ import msgspec
 from msgspec.structs import replace
 from starlette.websockets import WebSocket
 
-from opsconsole_coordinator.core import desired, gang_placement, liveness, reconcile, skew
+from opsconsole_coordinator.core import desired, file_check, gang_placement, liveness, reconcile, skew
 from opsconsole_coordinator.core.model import Worker
 from opsconsole_coordinator.server.commit_loop import CommitLoop
 from opsconsole_coordinator.server.log_limit import within
@@ -18,9 +18,8 @@ from opsconsole_protocol import codec, link
 from opsconsole_protocol.bound import TIME_MS_MAX
 from opsconsole_protocol.error import OpsconsoleError, ProtocolError
 from opsconsole_protocol.ids import AttemptId, SessionId, WorkerId
-from opsconsole_protocol.link import SILENT_AFTER_MS
-from opsconsole_protocol.link.frame import LogChunk, decode_frame
-from opsconsole_protocol.quantity import size_words
+from opsconsole_protocol.link import SILENT_AFTER_MS, LogChunk, decode_frame
+from opsconsole_protocol.link.codec import coordinator_codec
 
 log = logging.getLogger("opsconsole.coordinator.agent")
 
@@ -50,7 +49,7 @@ class AgentSession:
         self._worker_id = worker_id
         self._name = name
         self._tags = tags
-        self._codec = codec.coordinator_side()
+        self._codec = coordinator_codec()
         self._outbox = Outbox(socket, self._codec.encode, OUTBOX_MAX, self._send_desired)
         self._chunks: asyncio.Queue[LogChunk] = asyncio.Queue(CHUNKS_MAX)
         self._has_dropped = asyncio.Event()
@@ -163,22 +162,10 @@ class AgentSession:
                 reconcile.observation(commit_loop.fleet, worker, message, finished, commit_loop.clock.now_ms())
             case link.UpdateMetadata():
                 reconcile.update_metadata(commit_loop.fleet, worker, message, worker.actor, commit_loop.clock.now_ms())
-            case link.FileExists(check_id=check_id, size_bytes=size):
-                commit_loop.fleet.answer_input(
-                    check_id, True, f"found, {size_words(size)}", commit_loop.clock.now_ms(), worker.id
-                )
-            case link.FileNotFound(check_id=check_id, reason=reason, again_ms=again_ms):
-                commit_loop.fleet.answer_input(check_id, False, reason, commit_loop.clock.now_ms(), worker.id, again_ms)
-            case link.PortFound(check_id=check_id, port=port):
-                commit_loop.fleet.answer_input(
-                    check_id,
-                    True,
-                    "free",
-                    commit_loop.clock.now_ms(),
-                    worker.id,
-                    gang_placement.PORT_ANSWER_MS_MAX,
-                    port,
-                )
+            case link.FileExists() | link.FileNotFound():
+                file_check.note_file(commit_loop.fleet, worker, message, commit_loop.clock.now_ms())
+            case link.PortFound():
+                gang_placement.note_port(commit_loop.fleet, worker, message, commit_loop.clock.now_ms())
             case link.Leavings():
                 commit_loop.on_leavings(worker.id, message)
             case link.PeerError(code=code, message=text):

@@ -10,6 +10,8 @@ from opsconsole_coordinator.store import query
 from opsconsole_coordinator.store.blob import reader
 from opsconsole_coordinator.store.database import Database
 from opsconsole_protocol.api import ProjectRow, SetProject, Submission, TemplateRow
+from opsconsole_protocol.api.template import check_template as check_places
+from opsconsole_protocol.api.template import filled
 from opsconsole_protocol.bound import (
     COMMAND_BYTES_MAX,
     COMMAND_WORDS_MAX,
@@ -20,11 +22,10 @@ from opsconsole_protocol.bound import (
     check_tree,
 )
 from opsconsole_protocol.error import InvalidRequest
+from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.ids import JobId
 from opsconsole_protocol.name import check_name
 from opsconsole_protocol.spec import JobSpec
-from opsconsole_protocol.template import check_template as check_places
-from opsconsole_protocol.template import filled
 
 PARAMETERS_MAX = 100
 STATUSES = ("active", "paused", "archived")
@@ -101,7 +102,7 @@ async def set_project(commit_loop: CommitLoop, request: SetProject, actor: str) 
     (fleet.archived_projects.add if row.status == "archived" else fleet.archived_projects.discard)(row.name)
     commit_loop.fleet.must_schedule = True
     words = f"project {row.name} is {row.status}"
-    commit_loop.fleet.audit(now_ms, actor, "project", words, row.name)
+    commit_loop.fleet.audit(now_ms, actor, EventKind.PROJECT, words, row.name)
     return words
 
 
@@ -129,7 +130,7 @@ async def set_template(commit_loop: CommitLoop, template: TemplateRow, actor: st
 
     await commit_loop.database.write(write)
     words = f"template {row.name} set"
-    commit_loop.fleet.audit(now_ms, actor, "template", words, row.name)
+    commit_loop.fleet.audit(now_ms, actor, EventKind.TEMPLATE, words, row.name)
     return words
 
 

@@ -3,8 +3,8 @@
 import pytest
 
 from opsconsole_coordinator.core.avoidance import AVOID_AFTER_FAULTS, AVOID_MS
+from opsconsole_coordinator.core.demand import AVOID_WAIT_MS
 from opsconsole_coordinator.core.liveness import WORKER_LOST_AFTER_MS
-from opsconsole_coordinator.core.placement import AVOID_PATIENCE_MS
 from opsconsole_protocol import link
 from opsconsole_protocol.error import Unavailable
 from opsconsole_protocol.link import SILENT_AFTER_MS, Mode, Observed
@@ -44,7 +44,7 @@ def test_tasks_pending_for_ever_when_the_only_other_worker_is_busy(world: World)
     two.started()
     job = world.submit(max_retries_failure=1)
     one.fail(one.started())
-    world.pass_ms(AVOID_PATIENCE_MS - 5_000)
+    world.pass_ms(AVOID_WAIT_MS - 5_000)
     assert not one.inbox, "for a while it waits for the other worker"
     world.pass_ms(6_000)
     one.succeed(one.started())

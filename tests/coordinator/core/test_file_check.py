@@ -1,6 +1,7 @@
 """Each worker's answer about each input file stands by itself, as data (hard use 37)."""
 
-from opsconsole_coordinator.core import view
+from opsconsole_coordinator.core import file_check, view
+from opsconsole_coordinator.core.demand import Demand
 from opsconsole_protocol import link
 from opsconsole_protocol.spec import JobSpec, Resources
 from tests.coordinator.core.world import World
@@ -11,7 +12,8 @@ IN = {"io_paths": {"input": "/in"}}
 def states(world: World, *names: str, gpus: int = 0) -> dict[str, list[tuple[str, str]]]:
     """What a form would show: each worker's answers by file name."""
     spec = JobSpec(command=("/bin/true",), inputs=names, resources=Resources(gpus=gpus))
-    rows, _ = view.candidates(world.fleet, spec, world.now_ms)
+    file_check.ask_everybody(world.fleet, Demand(spec, ()), world.now_ms)
+    rows = view.candidates(world.fleet, spec, world.now_ms).verdicts
     return {row.worker: [(check.name, check.state) for check in row.inputs] for row in rows}
 
 
@@ -24,11 +26,10 @@ def test_each_answer_stands_when_it_comes(world: World) -> None:
         "c": [("x.npy", "no_folder")],
     }
     world.turn()
-    asked = first.take(link.InputFile)
-    world.fleet.answer_input(asked.check_id, False, "is not there", world.now_ms)
+    first.missing("is not there")
     assert states(world, "x.npy")["a"] == [("x.npy", "missing")]
     assert states(world, "x.npy")["b"] == [("x.npy", "asking")]
-    world.fleet.answer_input(second.take(link.InputFile).check_id, True, "found, 6 B", world.now_ms)
+    second.found()
     assert states(world, "x.npy")["b"] == [("x.npy", "found")]
 
 
@@ -36,7 +37,7 @@ def test_an_answer_about_one_name_is_none_about_another(world: World) -> None:
     worker = world.worker("a", properties=IN)
     states(world, "x.npy")
     world.turn()
-    world.fleet.answer_input(worker.take(link.InputFile).check_id, True, "found, 6 B", world.now_ms)
+    worker.found()
     assert states(world, "x.npy", "y.npy")["a"] == [("x.npy", "found"), ("y.npy", "asking")]
     world.turn()
     assert worker.take(link.InputFile).filename == "y.npy"
