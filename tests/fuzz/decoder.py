@@ -25,6 +25,7 @@ from opsconsole_agent.state import credential, membership, state_folder
 from opsconsole_console import theme
 from opsconsole_console.boot import config
 from opsconsole_console.cli.template import read_parameter
+from opsconsole_console.service import console_state
 from opsconsole_console.widget import ansi, palette
 from opsconsole_coordinator.core import reconcile
 from opsconsole_coordinator.log.log_file import LogFile
