@@ -7,6 +7,7 @@ from opsconsole_coordinator.server.identity import Caller, Identities, run_to_en
 from opsconsole_coordinator.trust.credential import CredentialRecord, InvitationRecord, Role
 from opsconsole_protocol import api
 from opsconsole_protocol.error import Conflict, InvalidRequest, NotFound
+from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.name import check_name, check_person_name, check_worker_name
 
 
@@ -40,7 +41,7 @@ class AccessApi:
         if any(worker.name == new for worker in self._commit_loop.fleet.workers.values()):
             raise Conflict(f"there is a worker called {new}: choose another name")
         await self._identities.rename_person(request.name, new)
-        await self._audit(caller, "rename", f"renamed to {new} by {caller.actor}", request.name)
+        await self._audit(caller, EventKind.RENAME, f"renamed to {new} by {caller.actor}", request.name)
         return api.PersonList(people=(self._person(new, self._identities.people()[new]),))
 
     async def revoke_people(self, request: api.RevokePeople, caller: Caller) -> api.PersonList:
@@ -55,7 +56,7 @@ class AccessApi:
         ended = await self._identities.revoke_invitations(None, now_ms) if request.everybody else []
         held = await self._identities.revoke_people(names, now_ms)
         for name in sorted({one.subject for one in held}):
-            self._commit_loop.fleet.audit(now_ms, caller.actor, "revoke", f"revoked by {caller.actor}", name)
+            self._commit_loop.fleet.audit(now_ms, caller.actor, EventKind.REVOKE, f"revoked by {caller.actor}", name)
         await self._tell_ended(ended, caller)
         people = self._identities.people()
         wanted = people if names is None else dict.fromkeys(names)
@@ -64,7 +65,7 @@ class AccessApi:
     def person_joined(self, credential: CredentialRecord, invitation: InvitationRecord) -> None:
         words = f"joined in the role {credential.role}, by invitation {invitation.id} of {invitation.created_by}"
         self._commit_loop.fleet.audit(
-            self._commit_loop.clock.now_ms(), credential.subject, "joined", words, credential.subject
+            self._commit_loop.clock.now_ms(), credential.subject, EventKind.JOINED, words, credential.subject
         )
         self._commit_loop.changed()
 
@@ -104,7 +105,7 @@ class AccessApi:
             created_by=caller.actor,
         )  # fmt: skip
         commit_loop.fleet.audit(
-            now_ms, caller.actor, "invited", f"made an invitation for {request.role}s", commit_loop.name
+            now_ms, caller.actor, EventKind.INVITED, f"made an invitation for {request.role}s", commit_loop.name
         )
         await commit_loop.committed()
         return api.Invited(line=self._join_url() + token, expires_at_ms=expires_at_ms)
@@ -152,10 +153,10 @@ class AccessApi:
         now_ms = self._commit_loop.clock.now_ms()
         for one in ended:
             words = f"invitation {one.id} taken back by {caller.actor}"
-            self._commit_loop.fleet.audit(now_ms, caller.actor, "revoke", words, self._commit_loop.name)
+            self._commit_loop.fleet.audit(now_ms, caller.actor, EventKind.REVOKE, words, self._commit_loop.name)
         await self._commit_loop.committed()
 
-    async def _audit(self, caller: Caller, kind: str, words: str, subject: str) -> None:
+    async def _audit(self, caller: Caller, kind: EventKind, words: str, subject: str) -> None:
         self._commit_loop.fleet.audit(self._commit_loop.clock.now_ms(), caller.actor, kind, words, subject)
         await self._commit_loop.committed()
 

@@ -11,6 +11,7 @@ from opsconsole_coordinator.server.log_service import LogService
 from opsconsole_coordinator.store import backup, query
 from opsconsole_protocol import api
 from opsconsole_protocol.error import Conflict, InvalidRequest
+from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.state import TaskState
 
 
@@ -63,7 +64,7 @@ class CoordinatorApi:
         commit_loop.fleet.adopting, commit_loop.fleet.restore_confirmed = False, True
         commit_loop.fleet.must_schedule = True
         words = f"restored store confirmed by {caller.actor}"
-        commit_loop.fleet.audit(commit_loop.clock.now_ms(), caller.actor, "confirmed", words, commit_loop.name)
+        commit_loop.fleet.audit(commit_loop.clock.now_ms(), caller.actor, EventKind.CONFIRMED, words, commit_loop.name)
         for session in list(commit_loop.sessions.values()):
             session.end("unavailable", "the restored store was confirmed; connect again")
         await commit_loop.committed()
@@ -76,7 +77,7 @@ class CoordinatorApi:
         commit_loop = self._commit_loop
         size_bytes = await asyncio.to_thread(backup.copy, commit_loop.database.path, target)
         words = f"store backed up to {target} ({size_bytes:,} bytes) by {caller.actor}"
-        commit_loop.fleet.audit(commit_loop.clock.now_ms(), caller.actor, "backup", words, commit_loop.name)
+        commit_loop.fleet.audit(commit_loop.clock.now_ms(), caller.actor, EventKind.BACKUP, words, commit_loop.name)
         await commit_loop.committed()
         return api.Done(text=words)
 

@@ -236,11 +236,11 @@ class JobApi:
         while True:
             demand = view.demand_for(request.spec)
             file_check.ask_everybody(commit_loop.fleet, demand, commit_loop.clock.now_ms())
-            verdicts, text = view.candidates(commit_loop.fleet, request.spec, commit_loop.clock.now_ms())
+            found = view.candidates(commit_loop.fleet, request.spec, commit_loop.clock.now_ms())
             commit_loop.changed()
-            is_open = any(one.asking for one in verdicts)
+            is_open = any(one.asking for one in found.verdicts)
             if not is_open or asyncio.get_running_loop().time() > deadline:
-                return api.Candidates(verdicts=verdicts, text=text)
+                return found
             await asyncio.sleep(ANSWER_POLL_S)
 
     async def read_log(self, request: api.ReadLog, caller: Caller) -> api.LogAnswer:
