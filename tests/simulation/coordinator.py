@@ -13,7 +13,7 @@ from opsconsole_coordinator.trust.credential import Role
 from opsconsole_protocol import api
 from opsconsole_protocol.error import OpsconsoleError, Unavailable
 from opsconsole_protocol.ids import SessionId, WorkerId
-from opsconsole_protocol.link.frame import LogChunk
+from opsconsole_protocol.link import LogChunk
 from tests.simulation.network import Connection, Network
 from tests.simulation.store import Disk, MemoryDatabase, MemoryLogs, NotingJournal
 from tests.simulation.virtual import Aio, Loop, Queue

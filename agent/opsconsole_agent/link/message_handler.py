@@ -59,7 +59,7 @@ from opsconsole_protocol.link import (
     TroubleCode,
     UpdateMetadata,
 )
-from opsconsole_protocol.link.frame import Source
+from opsconsole_protocol.log import Source
 
 _CHECKS_MAX = 4
 _PATIENCE_S = 2.0

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from opsconsole_console.cli.option import at_least, key_value, typed
+from opsconsole_protocol.api.template import fill, filled, places
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.quantity import duration_ms, size_mb
 from opsconsole_protocol.spec import Resources, check_spec, checked_spec
-from opsconsole_protocol.template import fill, filled, places
 
 if TYPE_CHECKING:
     from opsconsole_protocol.api import TemplateRow

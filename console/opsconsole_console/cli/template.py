@@ -11,8 +11,8 @@ from opsconsole_console.cli.parser import Group
 from opsconsole_console.cli.session import with_client
 from opsconsole_console.cli.submit import find_template
 from opsconsole_protocol.api import Parameter, TemplateRow
+from opsconsole_protocol.api.template import KINDS, check_template, read_value
 from opsconsole_protocol.error import InvalidRequest
-from opsconsole_protocol.template import KINDS, check_template, read_value
 
 if TYPE_CHECKING:
     from opsconsole.client import Client

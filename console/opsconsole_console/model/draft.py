@@ -12,9 +12,9 @@ from opsconsole_console.model import draft_sweep as sweeps
 from opsconsole_console.model.draft_again import again, shown_command
 from opsconsole_protocol import quantity, requirement
 from opsconsole_protocol.api import TemplateRow
+from opsconsole_protocol.api.template import check_template, fill, read_value
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.spec import NUM_TASKS_MAX, JobSpec, Resources, check_spec
-from opsconsole_protocol.template import check_template, fill, read_value
 
 ValueT = TypeVar("ValueT")
 

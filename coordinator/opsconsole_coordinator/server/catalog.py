@@ -10,6 +10,8 @@ from opsconsole_coordinator.store import query
 from opsconsole_coordinator.store.blob import reader
 from opsconsole_coordinator.store.database import Database
 from opsconsole_protocol.api import ProjectRow, SetProject, Submission, TemplateRow
+from opsconsole_protocol.api.template import check_template as check_places
+from opsconsole_protocol.api.template import filled
 from opsconsole_protocol.bound import (
     COMMAND_BYTES_MAX,
     COMMAND_WORDS_MAX,
@@ -23,8 +25,6 @@ from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.ids import JobId
 from opsconsole_protocol.name import check_name
 from opsconsole_protocol.spec import JobSpec
-from opsconsole_protocol.template import check_template as check_places
-from opsconsole_protocol.template import filled
 
 PARAMETERS_MAX = 100
 STATUSES = ("active", "paused", "archived")

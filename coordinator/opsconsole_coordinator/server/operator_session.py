@@ -13,8 +13,9 @@ from opsconsole_coordinator.server.commit_loop import CommitLoop
 from opsconsole_coordinator.server.identity import Caller, Identities
 from opsconsole_coordinator.server.operator_api import OperatorApi
 from opsconsole_coordinator.server.outbox import Closed, Outbox, receive
-from opsconsole_protocol import PROTOCOL_VERSION, api, codec
-from opsconsole_protocol.codec import FRAME_BYTES_MAX
+from opsconsole_protocol import PROTOCOL_VERSION, api
+from opsconsole_protocol.api.codec import read_calls, server_codec
+from opsconsole_protocol.codec import BATCH_BYTES_MAX
 from opsconsole_protocol.error import LimitExceeded, OpsconsoleError, ProtocolError, VersionMismatch
 
 log = logging.getLogger("opsconsole.coordinator.operator")
@@ -49,7 +50,7 @@ class OperatorSession:
         self._identities = identities
         self._caller = caller
         self._version = version
-        self._codec = codec.server_side()
+        self._codec = server_codec()
         self._outbox = Outbox(socket, self._codec.encode, OUTBOX_MAX, self._overflowed)
         self._call_slots = asyncio.Semaphore(CALLS_MAX)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -105,7 +106,7 @@ class OperatorSession:
             return self._codec.decode(frame)
         except ProtocolError as error:
             try:
-                return codec.read_calls(frame)
+                return read_calls(frame)
             except ProtocolError:
                 raise error from None
 
@@ -181,7 +182,7 @@ class OperatorSession:
                 call.number, await self._operator_api.answer(call.request, self._identities.refreshed(self._caller))
             )
         )
-        if len(answer) > FRAME_BYTES_MAX - ENVELOPE_BYTES:
+        if len(answer) > BATCH_BYTES_MAX - ENVELOPE_BYTES:
             size = len(answer) >> 20
             raise LimitExceeded(f"the answer has {size} MiB: ask for a page (tasks_from, tasks_limit)")
         return answer

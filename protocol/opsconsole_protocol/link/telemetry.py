@@ -1,19 +1,15 @@
-"""What an agent reads off its host and its tasks: GPUs, memory, use, progress, and what is wrong with it.
+"""What an agent measures of its host and its tasks: GPUs, memory, use, progress, and what is wrong with them.
 
-Part of `register` and of every heartbeat (`message.py`); the console shows the same structs.
+Part of `register` and of every heartbeat (`from_agent.py`), and of the rows that the console shows (`api/row.py`).
 """
 
 from enum import StrEnum
 from typing import Annotated
 
-import msgspec
 from msgspec import Meta
 
 from opsconsole_protocol.bound import GPU_USERS_MAX, Id, Label, Moment, Path, Signed, Text, Whole
-
-
-class Message(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """Base of everything on the link."""
+from opsconsole_protocol.link.message import Message
 
 
 class GpuUser(Message, frozen=True, kw_only=True):
