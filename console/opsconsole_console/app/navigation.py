@@ -16,7 +16,7 @@ from opsconsole_console.service.operations import Operations, Severity
 from opsconsole_console.service.source import FleetSource, ask
 from opsconsole_protocol.api import DetailAnswer, JobList, JobRow, ListJobs, ShowJob
 from opsconsole_protocol.error import InvalidRequest, NotFound, OpsconsoleError
-from opsconsole_protocol.state import TaskState
+from opsconsole_protocol.state import TaskState, WorkerConnection, WorkerStatus
 
 _PAGE_JOBS = 500
 _SAME_NAME_MAX = 10
@@ -224,8 +224,8 @@ class Navigation(App[int]):
                 "project": sorted({job.project for job in jobs}),
                 "worker": sorted(worker.name for worker in fleet.workers.values()),
                 "submitted_by": sorted({job.submitted_by for job in jobs}),
-                "status": ("available", "busy", "reserved", "maintenance"),
-                "connection": ("connected", "silent", "lost"),
+                "status": (WorkerStatus.AVAILABLE, WorkerStatus.BUSY, WorkerStatus.RESERVED, WorkerStatus.MAINTENANCE),
+                "connection": (WorkerConnection.CONNECTED, WorkerConnection.SILENT, WorkerConnection.LOST),
                 "tags": sorted({tag for worker in fleet.workers.values() for tag in worker.tags}),
             },
         )

@@ -27,7 +27,7 @@ from opsconsole_protocol.api import job_filter
 from opsconsole_protocol.error import Conflict, InvalidRequest, NotFound, OpsconsoleError
 from opsconsole_protocol.ids import JobId
 from opsconsole_protocol.spec import JobSpec, check_spec
-from opsconsole_protocol.state import TaskState, is_task_finished
+from opsconsole_protocol.state import TaskState, WorkerConnection, is_task_finished
 
 ANSWER_WAIT_S = 2.0
 ANSWER_POLL_S = 0.02
@@ -416,7 +416,7 @@ class OperatorApi:
             healthy=not (self._commit_loop.trouble or self._log_service.trouble),
             trouble=self._commit_loop.trouble or self._log_service.trouble,
             uptime_ms=self._commit_loop.clock.uptime_ms(),
-            workers=sum(worker.connection == "connected" for worker in fleet.workers.values()),
+            workers=sum(worker.connection == WorkerConnection.CONNECTED for worker in fleet.workers.values()),
             running_tasks=running,
             pending_tasks=pending,
             store_seq=fleet.seq,
