@@ -17,7 +17,6 @@ NOT_YET_CLEAN = frozenset[str](
         "console/opsconsole_console/screen/job/job_facts.py",
         "console/opsconsole_console/screen/job/job_screen.py",
         "console/opsconsole_console/screen/main/header.py",
-        "console/opsconsole_console/screen/part/event_cell.py",
         "console/opsconsole_console/screen/part/job_cell.py",
         "console/opsconsole_console/screen/part/log_pane.py",
         "console/opsconsole_console/screen/worker/worker_task.py",

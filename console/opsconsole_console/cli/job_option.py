@@ -274,7 +274,10 @@ def _axes(
 
     axes: dict[str, list[str]] = {}
     for text in args.sweep:
-        name, values = read_axis(text)
+        try:
+            name, values = read_axis(text)
+        except InvalidRequest as error:
+            raise InvalidRequest(f"--sweep: {error.message}") from None
         if name in axes:
             raise InvalidRequest(f"--sweep {name} is given twice: write all its values in one")
         if name in dict(args.set):

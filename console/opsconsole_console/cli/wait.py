@@ -124,7 +124,8 @@ def put_verdicts(verdicts: tuple[Verdict, ...]) -> None:
 def _cells(verdict: Verdict) -> tuple[str, str, str]:
     failed = [f"{words} ({has})" if has else words for words, met, has in verdict.checks if not met]
     reason = verdict.reason or "; ".join(failed)
-    files = verdict.input if verdict.input not in reason else ""  # what it is refused for is said once
+    is_said = verdict.lacks_file and len(verdict.inputs) <= 1  # what it is refused for is said once
+    files = "" if is_said else verdict.input
     parts = [part for part in (reason, files, estimate(verdict)) if part]
     return verdict.worker, "yes" if verdict.accepted else "no", "; ".join(parts)
 

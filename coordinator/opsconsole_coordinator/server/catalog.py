@@ -22,6 +22,7 @@ from opsconsole_protocol.bound import (
     check_tree,
 )
 from opsconsole_protocol.error import InvalidRequest
+from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.ids import JobId
 from opsconsole_protocol.name import check_name
 from opsconsole_protocol.spec import JobSpec
@@ -101,7 +102,7 @@ async def set_project(commit_loop: CommitLoop, request: SetProject, actor: str) 
     (fleet.archived_projects.add if row.status == "archived" else fleet.archived_projects.discard)(row.name)
     commit_loop.fleet.must_schedule = True
     words = f"project {row.name} is {row.status}"
-    commit_loop.fleet.audit(now_ms, actor, "project", words, row.name)
+    commit_loop.fleet.audit(now_ms, actor, EventKind.PROJECT, words, row.name)
     return words
 
 
@@ -129,7 +130,7 @@ async def set_template(commit_loop: CommitLoop, template: TemplateRow, actor: st
 
     await commit_loop.database.write(write)
     words = f"template {row.name} set"
-    commit_loop.fleet.audit(now_ms, actor, "template", words, row.name)
+    commit_loop.fleet.audit(now_ms, actor, EventKind.TEMPLATE, words, row.name)
     return words
 
 
