@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from opsconsole_agent.keeper.process import look
+from opsconsole_agent.keeper.process import find_process
 from opsconsole_protocol.host.private_file import PrivateFileError
 from opsconsole_protocol.link import Mode
 from tests.agent.conftest import RunningAgent, StartAgent
@@ -70,7 +70,7 @@ async def until_up(coordinator: FakeCoordinator, attempt_id: str = A) -> None:
 async def kill_keeper(agent: RunningAgent) -> None:
     pid = keeper_pid(agent.config.state_dir)
     os.kill(pid, signal.SIGKILL)
-    await until(lambda: (found := look(pid)) is None or not found.alive, what="the keeper's death")
+    await until(lambda: (found := find_process(pid)) is None or not found.alive, what="the keeper's death")
 
 
 @pytest.mark.parametrize("kind", [kind for kind in SPOILERS if kind not in {"dangling", "missing"}])

@@ -50,7 +50,7 @@ PLANTS = [
     ("circles", "opsconsole_coordinator.core.fleet", "opsconsole_coordinator.core.view"),
     ("circles", "opsconsole_console.screen.part.sheet", "opsconsole_console.screen.job.job_screen"),
     ("circles", "opsconsole.connection", "opsconsole.client"),
-    ("circles", "opsconsole_agent.log.follow", "opsconsole_agent.log.shipper"),
+    ("circles", "opsconsole_agent.log.follower", "opsconsole_agent.log.shipper"),
     ("coordinator", "opsconsole_coordinator.core.model", "opsconsole_coordinator.server.hub"),
     ("coordinator", "opsconsole_coordinator.core.view", "opsconsole_coordinator.store.query"),
     ("coordinator", "opsconsole_coordinator.store.query", "opsconsole_coordinator.server.hub"),
