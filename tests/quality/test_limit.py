@@ -23,10 +23,11 @@ NO_LIMITS = {
     "coordinator.core.ending.BACKOFF_MAX_MS": "a time",
     "coordinator.core.estimate.KINDS_MAX": "a cache",
     "coordinator.core.fleet.INPUT_ANSWER_MS_MAX": "a time",
-    "coordinator.core.gang.PORT_ANSWER_MS_MAX": "a time",
-    "coordinator.server.log_service.PATIENCE_S_MAX": "a time",
+    "coordinator.core.gang_placement.PORT_ANSWER_MS_MAX": "a time",
+    "coordinator.server.log_service.RETRY_AFTER_S_MAX": "a time",
     "protocol.bound.TIME_MS_MAX": "the end of the calendar",
     "protocol.link.frame.FRAME_BYTES_MAX": "follows from PAYLOAD_BYTES_MAX",
+    "protocol.api.request.WAIT_MS_MAX": "a time",
     "client.fleet_link.BACKOFF_MAX_S": "a time",
 }
 _ROW = re.compile(r"^\| [^|]+ \| (?P<limit>[^|]+) \| [^|]+ \| `(?P<name>[^`|]+)` \|$", re.MULTILINE)

@@ -14,12 +14,13 @@ from opsconsole_agent.core import effect as do
 from opsconsole_agent.core import event as saw
 from opsconsole_agent.core.attempt import Attempt, Phase
 from opsconsole_agent.core.deadline import Deadlines
-from opsconsole_agent.core.ending import Ending, duration_words, ending, leftover_words
+from opsconsole_agent.core.ending import Ending, ending, leftover_words
 from opsconsole_agent.core.intent import Stop, StopCause
 from opsconsole_agent.core.slot import Slots
 from opsconsole_protocol.error import IllegalTransition
 from opsconsole_protocol.ids import AttemptId
 from opsconsole_protocol.link import Launch, Mode, Observed, Want
+from opsconsole_protocol.quantity import spell_duration
 from opsconsole_protocol.state import AttemptState
 
 GRACE_MS = 5_000
@@ -426,7 +427,7 @@ class Lifecycle:
                 self.effects.append(do.Kill(attempt_id))
                 self._deadlines.set(attempt_id, now_ms + KILL_AGAIN_MS)
             elif attempt.launch is not None and attempt.launch.timeout_ms is not None:
-                reason = f"timed out after {duration_words(attempt.launch.timeout_ms)}"
+                reason = f"timed out after {spell_duration(attempt.launch.timeout_ms)}"
                 self._begin_stop(attempt, StopCause.TIMEOUT, reason, now_ms)
         self._fence(now_ms)
 
@@ -436,7 +437,7 @@ class Lifecycle:
         silence_ms = now_ms - self.last_contact_ms
         for attempt_id, fence_after_ms in list(self._fences.items()):
             if silence_ms >= fence_after_ms:
-                words = duration_words(fence_after_ms)
+                words = spell_duration(fence_after_ms)
                 reason = f"stopped by its own fence: no contact with the coordinator for {words}"
                 self._begin_stop(self.attempts[attempt_id], StopCause.FENCE, reason, now_ms)
 

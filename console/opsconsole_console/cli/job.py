@@ -7,9 +7,12 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from opsconsole_console import format as fmt
-from opsconsole_console.cli.event import stamp
+from opsconsole_console.cli.option import add_job, add_json
 from opsconsole_console.cli.output import plain, put, put_json, put_table
 from opsconsole_console.cli.parser import Group
+from opsconsole_console.cli.session import with_client
+from opsconsole_protocol.ids import split_task_id
+from opsconsole_protocol.state import TaskState
 
 if TYPE_CHECKING:
     from opsconsole.client import Client
@@ -23,15 +26,12 @@ _TASKS_SHOWN = 200
 def add(group: Group) -> None:
     """The verbs of this file."""
     parser = group.verb("show", show)
-    parser.add_argument("id", metavar="ID", help="a job, its first characters, or JOB/task-N")
-    parser.add_argument("--json", action="store_true", help="one JSON object: the job with tasks, events and spec")
+    add_job(parser, or_task=True)
+    add_json(parser, "one JSON object: the job with tasks, events and spec")
 
 
 def show(args: argparse.Namespace) -> int:
     """`opsconsole show`."""
-    from opsconsole_console.cli.session import with_client
-    from opsconsole_protocol.ids import split_task_id
-
     job, index = split_task_id(args.id)
 
     async def work(client: Client) -> JobDetail:
@@ -66,7 +66,7 @@ def _progress(row: JobRow) -> dict[str, Any] | None:
     if advance is None:
         return None
     eta_ms = advance.eta_ms
-    if eta_ms is None and row.state == "running" and row.started_at_ms is not None and advance.done > 0:
+    if eta_ms is None and row.state == TaskState.RUNNING and row.started_at_ms is not None and advance.done > 0:
         ran_ms = max(0, time.time_ns() // 1_000_000 - row.started_at_ms)
         eta_ms = round(ran_ms * (advance.total - advance.done) / advance.done)
     return {"done": advance.done, "total": advance.total, "eta_ms": eta_ms}
@@ -89,7 +89,6 @@ def _ports(tasks: tuple[TaskRow, ...]) -> str:
 
 
 def _put_job(detail: JobDetail, index: int | None) -> None:
-
     row, spec = detail.job, detail.spec
     now_ms = time.time_ns() // 1_000_000
     ran_ms = None if row.started_at_ms is None else (row.finished_at_ms or now_ms) - row.started_at_ms
@@ -110,12 +109,14 @@ def _put_job(detail: JobDetail, index: int | None) -> None:
         ("After", ", ".join(spec.after)),
         ("Needs", ", ".join((*_needs(detail), *spec.requirements))),
         ("Time-out", _limits(spec)),
-        ("Submitted", f"{stamp(row.created_at_ms)} by {row.submitted_by}"),
+        ("Submitted", f"{fmt.stamp(row.created_at_ms)} by {row.submitted_by}"),
         (
             "Started",
-            "" if row.started_at_ms is None else f"{stamp(row.started_at_ms)}, ran {fmt.duration_exact(ran_ms)}",
+            ""
+            if row.started_at_ms is None
+            else f"{fmt.stamp(row.started_at_ms)}, ran {fmt.duration(ran_ms, figures=2)}",
         ),
-        ("Ended", "" if row.finished_at_ms is None else stamp(row.finished_at_ms)),
+        ("Ended", "" if row.finished_at_ms is None else fmt.stamp(row.finished_at_ms)),
     ]
     for name, text in facts:
         if text:
@@ -124,7 +125,7 @@ def _put_job(detail: JobDetail, index: int | None) -> None:
 
 def _limits(spec: JobSpec) -> str:
     limits = ((spec.timeout_ms, "for a task"), (spec.job_timeout_ms, "for the whole job"))
-    return ", ".join(f"{fmt.duration_exact(limit_ms)} {what}" for limit_ms, what in limits if limit_ms is not None)
+    return ", ".join(f"{fmt.duration(limit_ms, figures=2)} {what}" for limit_ms, what in limits if limit_ms is not None)
 
 
 def _needs(detail: JobDetail) -> list[str]:
@@ -146,7 +147,7 @@ def _put_tasks(tasks: tuple[TaskRow, ...]) -> None:
         return
     put("")
     header = ("TASK", "STATE", "WORKER", "ATTEMPT", "EXIT", "TIME", "MEMORY", "WHAT")
-    put_table(header, (_task_cells(task) for task in tasks[:_TASKS_SHOWN]), states=frozenset({"STATE"}))
+    put_table(header, (_task_cells(task) for task in tasks[:_TASKS_SHOWN]))
     if len(tasks) > _TASKS_SHOWN:
         put(f"… and {len(tasks) - _TASKS_SHOWN:,} more (--json prints all)")
 
@@ -165,7 +166,7 @@ def _task_cells(task: TaskRow) -> tuple[str, ...]:
         task.worker or "",
         "" if task.attempt is None else str(task.attempt),
         ended,
-        fmt.duration_exact(ran_ms),
+        fmt.duration(ran_ms, figures=2),
         "" if used_mb is None else f"{used_mb:,}M",
         _what(task),
     )
@@ -176,8 +177,8 @@ def _what(task: TaskRow) -> str:
     words = task.error or task.reason or (task.attempts[-1].note if task.attempts else "")
     if len(task.attempts) and task.attempts[-1].ports and not words:
         return "ports " + " ".join(f"{name}={port}" for name, port in task.attempts[-1].ports.items())
-    if task.state == "killed" and task.finished_at_ms is not None:
-        return f"{words}, ended {stamp(task.finished_at_ms)}"
+    if task.state == TaskState.KILLED and task.finished_at_ms is not None:
+        return f"{words}, ended {fmt.stamp(task.finished_at_ms)}"
     return words
 
 
@@ -187,7 +188,9 @@ def _put_events(detail: JobDetail) -> None:
         return
     put("")
     is_one_task = detail.job.num_tasks == 1
-    put_table(("TIME", "ACTOR", "WHAT"), ((stamp(row.at_ms), row.actor, _happened(row, is_one_task)) for row in events))
+    put_table(
+        ("TIME", "ACTOR", "WHAT"), ((fmt.stamp(row.at_ms), row.actor, _happened(row, is_one_task)) for row in events)
+    )
 
 
 def _happened(row: EventRow, is_one_task: bool) -> str:

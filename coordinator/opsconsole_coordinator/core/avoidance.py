@@ -7,7 +7,9 @@ nothing: three typos are three typos.
 
 from opsconsole_coordinator.core.fleet import SYSTEM, Fleet
 from opsconsole_coordinator.core.model import Attempt, Worker
+from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.link import Gpu, Mode
+from opsconsole_protocol.quantity import spell_duration
 from opsconsole_protocol.state import AttemptState
 
 AVOID_AFTER_JOBS = 3
@@ -62,10 +64,12 @@ def gpus_heard(fleet: Fleet, worker: Worker, now: tuple[Gpu, ...], now_ms: int) 
         if gpu.state == before.get(gpu.uuid, "ok"):
             continue
         if gpu.state == "ok":
-            fleet.audit(now_ms, worker.actor, "gpu", f"GPU {gpu.index} of {worker.name} is ok again", worker.name)
+            fleet.audit(
+                now_ms, worker.actor, EventKind.GPU, f"GPU {gpu.index} of {worker.name} is ok again", worker.name
+            )
             continue
         words = f"GPU {gpu.index} of {worker.name}: {gpu.message or gpu.state}"
-        fleet.audit(now_ms, worker.actor, "gpu", words, worker.name)
+        fleet.audit(now_ms, worker.actor, EventKind.GPU, words, worker.name)
         failed_at_ms = worker.failed_gpus.get(gpu.uuid)
         if failed_at_ms is not None and now_ms - failed_at_ms <= GPU_BLAME_MS:
             _blame_gpu(fleet, worker, gpu, now_ms)
@@ -77,7 +81,7 @@ def forgive(fleet: Fleet, worker: Worker, now_ms: int) -> None:
     """The time for which a worker is avoided may be over."""
     if worker.avoided_until_ms and worker.avoided_until_ms <= now_ms:
         worker.avoided_until_ms = 0
-        fleet.audit(now_ms, SYSTEM, "used again", f"{worker.name} is no longer avoided", worker.name)
+        fleet.audit(now_ms, SYSTEM, EventKind.USED_AGAIN, f"{worker.name} is no longer avoided", worker.name)
         fleet.show_worker(worker)
         fleet.must_schedule = True
 
@@ -90,6 +94,6 @@ def _blame_gpu(fleet: Fleet, worker: Worker, gpu: Gpu, now_ms: int) -> None:
 def _avoid(fleet: Fleet, worker: Worker, why: str, words: str, now_ms: int) -> None:
     worker.avoided_until_ms = now_ms + AVOID_MS
     worker.avoided_after = why
-    text = f"avoided for {AVOID_MS // 1000} s, where there is another worker: {words}"
-    fleet.audit(now_ms, SYSTEM, "avoided", text, worker.name)
+    text = f"avoided for {spell_duration(AVOID_MS)}, where there is another worker: {words}"
+    fleet.audit(now_ms, SYSTEM, EventKind.AVOIDED, text, worker.name)
     fleet.show_worker(worker)

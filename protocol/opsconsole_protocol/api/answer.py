@@ -85,14 +85,22 @@ class WhyAnswer(Answered, frozen=True, kw_only=True, tag="why_answer"):
 
 
 class Candidates(Answered, frozen=True, kw_only=True, tag="job_response"):
-    """Every worker's verdict, best first; `text` says which one automatic placement would take, or why none."""
+    """Every worker's verdict, best first; `text` says which one automatic placement would take, or why none.
+
+    `chosen` is the name of that worker, `because` why that one; both are empty where none would take it.
+    """
 
     verdicts: tuple[Verdict, ...]
     text: str
+    chosen: str = ""
+    because: str = ""
 
 
 class LogAnswer(Answered, frozen=True, kw_only=True, tag="log_page"):
-    """A page of one attempt's log. `attempt_state` tells a follower when to stop."""
+    """A page of one attempt's log. `attempt_state` tells a follower when the attempt has ended.
+
+    `worker` is null while the task has no attempt: the page is then empty, and `attempt_state` is the task's own state.
+    """
 
     page: LogPage
     task_id: str

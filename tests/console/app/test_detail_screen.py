@@ -4,10 +4,10 @@ import pytest
 from msgspec.structs import replace
 
 from opsconsole.fleet import Change
-from opsconsole_console.screen.event.event_screen import EventPane
 from opsconsole_console.screen.job.job_screen import JobScreen
-from opsconsole_console.screen.job.task_log import TaskLog
 from opsconsole_console.screen.job.task_pane import TaskPane
+from opsconsole_console.screen.part.event_pane import EventPane
+from opsconsole_console.screen.part.task_log import TaskLog
 from opsconsole_console.screen.why.why_screen import WhyScreen, checks_of
 from opsconsole_console.screen.worker.worker_screen import WorkerScreen
 from opsconsole_protocol.api import Act, EventRow, ListEvents, ShowJob, Update, Why
@@ -244,7 +244,7 @@ async def test_events_are_listed_filtered_and_opened(source: RecordedSource) -> 
             Update(
                 seq=source.fleet.seq + 1,
                 events=(
-                    EventRow(seq=2_000, at_ms=recorded.NOW_MS, actor="ana", kind="job_paused", text="p", subject="6a0"),
+                    EventRow(seq=2_000, at_ms=recorded.NOW_MS, actor="ana", kind="pause", text="p", subject="6a0"),
                 ),
             )
         )
