@@ -20,10 +20,10 @@ def test_one_that_was_written_just_now_has_to_stay_the_same_for_a_moment() -> No
 def test_one_that_grows_is_told_with_its_size() -> None:
     stability = FileStability()
     stability.check("f", 5, NOW_NS, NOW_NS, 100.0)
-    assert stability.check("f", 1_288_490_189, NOW_NS + S, NOW_NS + S, 101.0) == "is still growing, 1.2 GB"
-    assert stability.check("f", 1_288_490_189, NOW_NS + S, NOW_NS + S, 101.5) == "is still being written, 1.2 GB"
-    assert stability.check("f", 1_288_490_189, NOW_NS + 2 * S, NOW_NS, 102.0) == "is still being written, 1.2 GB"
-    assert stability.check("f", 1_288_490_189, NOW_NS + 2 * S, NOW_NS, 102.0 + STABLE_S) == ""
+    assert stability.check("f", 1_200_000_000, NOW_NS + S, NOW_NS + S, 101.0) == "is still growing, 1.2 GB"
+    assert stability.check("f", 1_200_000_000, NOW_NS + S, NOW_NS + S, 101.5) == "is still being written, 1.2 GB"
+    assert stability.check("f", 1_200_000_000, NOW_NS + 2 * S, NOW_NS, 102.0) == "is still being written, 1.2 GB"
+    assert stability.check("f", 1_200_000_000, NOW_NS + 2 * S, NOW_NS, 102.0 + STABLE_S) == ""
 
 
 def test_a_clock_that_is_behind_or_ahead_is_no_proof() -> None:
