@@ -1,6 +1,6 @@
 """What admins ask about who may come in: people, invitations, and workers that are shut out or gone for good."""
 
-from opsconsole_coordinator.core import control, view
+from opsconsole_coordinator.core import view
 from opsconsole_coordinator.core.model import Worker
 from opsconsole_coordinator.server.commit_loop import CommitLoop
 from opsconsole_coordinator.server.identity import Caller, Identities, run_to_end
@@ -51,7 +51,7 @@ class AccessApi:
         ended = await self._identities.revoke_invitations(None, now_ms) if request.everybody else []
         held = await self._identities.revoke_people(names, now_ms)
         for name in sorted({one.subject for one in held}):
-            self._commit_loop.fleet.audit(now_ms, caller.actor, "revoke", f"revoked by {caller.actor}", name)
+            self._commit_loop.reactor.on_audit(caller.actor, "revoke", f"revoked by {caller.actor}", name, now_ms)
         await self._tell_ended(ended, caller)
         people = self._identities.people()
         wanted = people if names is None else dict.fromkeys(names)
@@ -59,8 +59,8 @@ class AccessApi:
 
     def person_joined(self, credential: CredentialRecord, invitation: InvitationRecord) -> None:
         words = f"joined in the role {credential.role}, by invitation {invitation.id} of {invitation.created_by}"
-        self._commit_loop.fleet.audit(
-            self._commit_loop.clock.now_ms(), credential.subject, "joined", words, credential.subject
+        self._commit_loop.reactor.on_audit(
+            credential.subject, "joined", words, credential.subject, self._commit_loop.clock.now_ms()
         )
         self._commit_loop.changed()
 
@@ -133,7 +133,7 @@ class AccessApi:
         now_ms = self._commit_loop.clock.now_ms()
         for one in ended:
             words = f"invitation {one.id} taken back by {caller.actor}"
-            self._commit_loop.fleet.audit(now_ms, caller.actor, "revoke", words, self._commit_loop.name)
+            self._commit_loop.reactor.on_audit(caller.actor, "revoke", words, self._commit_loop.name, now_ms)
         await self._commit_loop.committed()
 
     # --- workers -----------------------------------------------------------------------------------------------
@@ -149,7 +149,7 @@ class AccessApi:
             workers = [wanted]
         for worker in workers:
             await self._identities.revoke_worker(worker.id, now_ms)
-            control.set_maintenance(commit_loop.fleet, worker.id, "revoke", caller.actor, now_ms)
+            commit_loop.reactor.on_revoke(worker.id, caller.actor, now_ms)
         rows = tuple(view.worker_row(commit_loop.fleet, worker, now_ms) for worker in workers)
         await commit_loop.committed()
         return api.WorkerList(workers=rows)
@@ -157,16 +157,16 @@ class AccessApi:
     async def remove_worker(self, name: str, caller: Caller) -> api.WorkerList:
         """With its credential, so that it can't come back unseen."""
         commit_loop = self._commit_loop
-        worker = control.find_removable(commit_loop.fleet, name)
+        worker = commit_loop.reactor.find_removable(name)
         now_ms = commit_loop.clock.now_ms()
         await self._identities.revoke_worker(worker.id, now_ms)
         row = view.worker_row(commit_loop.fleet, worker, now_ms)
-        control.remove_worker(commit_loop.fleet, worker.id, caller.actor, now_ms)
+        commit_loop.reactor.on_worker_removed(worker.id, caller.actor, now_ms)
         await commit_loop.committed()
         return api.WorkerList(workers=(row,))
 
     async def _audit(self, caller: Caller, kind: str, words: str, subject: str) -> None:
-        self._commit_loop.fleet.audit(self._commit_loop.clock.now_ms(), caller.actor, kind, words, subject)
+        self._commit_loop.reactor.on_audit(caller.actor, kind, words, subject, self._commit_loop.clock.now_ms())
         await self._commit_loop.committed()
 
 

@@ -9,15 +9,15 @@ from typing import Any
 
 import msgspec
 
-from opsconsole_coordinator.core import control, file_check, submission, view
+from opsconsole_coordinator.core import view
 from opsconsole_coordinator.core.model import Attempt, Job, Task
-from opsconsole_coordinator.server import catalog, preencoded
+from opsconsole_coordinator.server import preencoded
 from opsconsole_coordinator.server.access_api import AccessApi
 from opsconsole_coordinator.server.cleaning import Cleaning
 from opsconsole_coordinator.server.commit_loop import CommitLoop
 from opsconsole_coordinator.server.fair_semaphore import FairSemaphore
 from opsconsole_coordinator.server.identity import Caller, Identities
-from opsconsole_coordinator.server.job_lookup import load_job, release_job, resolve
+from opsconsole_coordinator.server.job_lookup import load_job, release_job, resolve, with_whole_ids
 from opsconsole_coordinator.server.log_service import LogService
 from opsconsole_coordinator.server.worker_row_cache import WorkerRowCache
 from opsconsole_coordinator.store import backup, query
@@ -96,10 +96,7 @@ class OperatorApi:
         wanted = dict.fromkeys(JobId(other) for one in request.submissions for other in one.spec.after)
         batch = {one.job_id for one in request.submissions}
         resolved = {other: (await resolve(commit_loop, other))[0] for other in wanted if other not in batch}
-        submissions = [
-            api.Submission(one.job_id, catalog.with_after(one.spec, resolved)) for one in request.submissions
-        ]
-        submissions = await catalog.with_templates(commit_loop.database, submissions)
+        submissions = [api.Submission(one.job_id, with_whole_ids(one.spec, resolved)) for one in request.submissions]
         stored = await self._stored_states([*resolved.values(), *batch])
         again = [one for one in submissions if one.job_id in stored and one.job_id not in commit_loop.fleet.jobs]
         while missing := [one for one in again if one.job_id not in commit_loop.fleet.jobs]:
@@ -109,7 +106,7 @@ class OperatorApi:
         ]:
             stored |= await self._stored_states(gone)  # they have ended since they were looked up
         try:
-            jobs = submission.submit(commit_loop.fleet, submissions, stored, caller.actor, commit_loop.clock.now_ms())
+            jobs = commit_loop.reactor.on_submit(submissions, stored, caller.actor, commit_loop.clock.now_ms())
             await commit_loop.committed()
             return api.JobList(jobs=tuple(view.job_row(commit_loop.fleet, job) for job in jobs))
         finally:
@@ -209,8 +206,7 @@ class OperatorApi:
             try:
                 if job_id in self._cleaning.removing:
                     raise Conflict(f"what job {job_id} left is being removed: try again in a moment")
-                words = control.act(
-                    commit_loop.fleet,
+                words = commit_loop.reactor.on_act(
                     request.verb,
                     job_id,
                     index,
@@ -235,8 +231,7 @@ class OperatorApi:
     async def _set_priority(self, request: api.SetPriority, caller: Caller) -> api.Done:
         commit_loop = self._commit_loop
         job_id, _ = await resolve(commit_loop, request.id)
-        words = control.set_priority(
-            commit_loop.fleet,
+        words = commit_loop.reactor.on_set_priority(
             job_id,
             request.priority,
             caller.actor,
@@ -270,7 +265,7 @@ class OperatorApi:
         commit_loop = self._commit_loop
         job_id, _ = await resolve(commit_loop, request.id)
         job = await load_job(commit_loop, job_id)
-        file_check.ask_about_files(commit_loop.fleet, view.waiting_demand(job), commit_loop.clock.now_ms())
+        commit_loop.reactor.on_ask_why(job, commit_loop.clock.now_ms())
         text, verdicts = view.why(commit_loop.fleet, job, commit_loop.clock.now_ms())
         row = view.job_row(commit_loop.fleet, job)
         release_job(commit_loop, job_id)
@@ -284,8 +279,7 @@ class OperatorApi:
         check_spec(request.spec)
         deadline = asyncio.get_running_loop().time() + min(ANSWER_WAIT_S, request.wait_ms / 1000)
         while True:
-            demand = view.demand_for(request.spec)
-            file_check.ask_everybody(commit_loop.fleet, demand, commit_loop.clock.now_ms())
+            commit_loop.reactor.on_ask_candidates(request.spec, commit_loop.clock.now_ms())
             verdicts, text = view.candidates(commit_loop.fleet, request.spec, commit_loop.clock.now_ms())
             commit_loop.changed()
             is_open = any(one.asking for one in verdicts)
@@ -317,11 +311,10 @@ class OperatorApi:
         if request.action == "remove":
             return await self.access_api.remove_worker(request.name, caller)
         if request.action == "revoke":
-            wanted = None if request.everybody else control.find_worker(commit_loop.fleet, request.name)
+            wanted = None if request.everybody else commit_loop.reactor.find_worker(request.name)
             return await self.access_api.revoke_workers(wanted, caller)
         now_ms = commit_loop.clock.now_ms()
-        control.set_maintenance(commit_loop.fleet, request.name, request.action, caller.actor, now_ms)
-        worker = control.find_worker(commit_loop.fleet, request.name)
+        worker = commit_loop.reactor.on_set_maintenance(request.name, request.action, caller.actor, now_ms)
         await commit_loop.committed()
         return api.WorkerList(workers=(view.worker_row(commit_loop.fleet, worker, now_ms),))
 
@@ -334,8 +327,8 @@ class OperatorApi:
             role=request.role, uses=request.uses, name=request.name, tags=request.tags, expires_at_ms=expires_at_ms,
             created_by=caller.actor,
         )  # fmt: skip
-        commit_loop.fleet.audit(
-            now_ms, caller.actor, "invited", f"made an invitation for {request.role}s", commit_loop.name
+        commit_loop.reactor.on_audit(
+            caller.actor, "invited", f"made an invitation for {request.role}s", commit_loop.name, now_ms
         )
         await commit_loop.committed()
         return api.Invited(line=self._join_url() + token, expires_at_ms=expires_at_ms)
@@ -357,40 +350,37 @@ class OperatorApi:
     async def _projects(self, request: api.ListProjects, caller: Caller) -> api.ProjectList:
         del caller
         return await self._commit_loop.database.share(
-            request, catalog.read_projects, lambda projects: api.ProjectList(projects=projects)
+            request, query.project_rows, lambda projects: api.ProjectList(projects=projects)
         )
 
     async def _set_project(self, request: api.SetProject, caller: Caller) -> api.Done:
-        words = await catalog.set_project(self._commit_loop, request, caller.actor)
+        words = self._commit_loop.reactor.on_set_project(
+            request.name, request.description, request.status, caller.actor, self._commit_loop.clock.now_ms()
+        )
         await self._commit_loop.committed()
         return api.Done(text=words)
 
     async def _templates(self, request: api.ListTemplates, caller: Caller) -> api.TemplateList:
         del request, caller
-        return api.TemplateList(templates=await catalog.templates(self._commit_loop.database))
+        return api.TemplateList(templates=tuple(await self._commit_loop.database.read(query.templates)))
 
     async def _set_template(self, request: api.SetTemplate, caller: Caller) -> api.Done:
-        words = await catalog.set_template(self._commit_loop, request.template, caller.actor)
+        words = self._commit_loop.reactor.on_set_template(
+            request.template, caller.actor, self._commit_loop.clock.now_ms()
+        )
         await self._commit_loop.committed()
         return api.Done(text=words)
 
     async def _confirm_restore(self, request: api.ConfirmRestore, caller: Caller) -> api.Done:
         del request
         commit_loop = self._commit_loop
-        if not commit_loop.fleet.adopting and not any(worker.unproved for worker in commit_loop.fleet.workers.values()):
-            raise Conflict("there is nothing to confirm: the store wasn't restored from a backup")
-        commit_loop.fleet.adopting, commit_loop.fleet.restore_confirmed = False, True
-        commit_loop.fleet.must_schedule = True
-        words = f"restored store confirmed by {caller.actor}"
-        commit_loop.fleet.audit(commit_loop.clock.now_ms(), caller.actor, "confirmed", words, commit_loop.name)
-        for session in list(commit_loop.sessions.values()):
-            session.end("unavailable", "the restored store was confirmed; connect again")
+        words = commit_loop.reactor.on_confirm_restore(caller.actor, commit_loop.clock.now_ms())
         await commit_loop.committed()
         return api.Done(text=words)
 
     async def _clean(self, request: api.Clean, caller: Caller) -> api.Cleaned:
         commit_loop = self._commit_loop
-        named = [control.find_worker(commit_loop.fleet, name) for name in request.workers]
+        named = [commit_loop.reactor.find_worker(name) for name in request.workers]
         cleaned = await self._cleaning.clean(named or list(commit_loop.fleet.workers.values()), request, caller.actor)
         if cleaned.removed:
             await commit_loop.committed()
@@ -403,7 +393,7 @@ class OperatorApi:
         commit_loop = self._commit_loop
         size_bytes = await asyncio.to_thread(backup.copy, commit_loop.database.path, target)
         words = f"store backed up to {target} ({size_bytes:,} bytes) by {caller.actor}"
-        commit_loop.fleet.audit(commit_loop.clock.now_ms(), caller.actor, "backup", words, commit_loop.name)
+        commit_loop.reactor.on_audit(caller.actor, "backup", words, commit_loop.name, commit_loop.clock.now_ms())
         await commit_loop.committed()
         return api.Done(text=words)
 
