@@ -43,7 +43,7 @@ from opsconsole_agent.state.state_folder import StateFolder
 from opsconsole_protocol.error import IllegalTransition
 from opsconsole_protocol.ids import AttemptId
 from opsconsole_protocol.link import Message, Observed
-from opsconsole_protocol.link.frame import Source
+from opsconsole_protocol.log import Source
 
 _CLOCK_JUMP_MS = 2_000
 _TAIL_BYTES = 8 * 1024

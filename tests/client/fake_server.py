@@ -21,13 +21,12 @@ from websockets.http11 import Request, Response
 
 from opsconsole.target import Target
 from opsconsole_protocol import PROTOCOL_VERSION, api
-from opsconsole_protocol.codec import server_side
+from opsconsole_protocol.api.codec import server_codec
 from opsconsole_protocol.error import InvalidRequest, NotFound, OpsconsoleError
 from opsconsole_protocol.host.data_folder import ENDPOINT_FILE, TOKEN_FILE
 from opsconsole_protocol.host.endpoint import Endpoint
 from opsconsole_protocol.host.private_file import write_private
-from opsconsole_protocol.link.frame import Source
-from opsconsole_protocol.log import LogLine, LogPage, LogQuery
+from opsconsole_protocol.log import LogLine, LogPage, LogQuery, Source
 from opsconsole_protocol.spec import JobSpec
 from opsconsole_protocol.state import TaskState, is_task_finished
 from opsconsole_protocol.trust.invitation import INVITATION_HEADER
@@ -74,7 +73,7 @@ class FakeServer:
         self._port = 0
         self._subscribers: set[ServerConnection] = set()
         self._sockets: set[ServerConnection] = set()
-        self._codec = server_side()
+        self._codec = server_codec()
         self._server: Server | None = None
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="fake coordinator", daemon=True)
@@ -339,8 +338,10 @@ class FakeServer:
             for row in self.workers.values()
         )  # fmt: skip
         chosen = next((verdict.worker for verdict in verdicts if verdict.accepted), None)
-        text = f"{chosen}: faster estimate" if chosen else "no worker takes it now"
-        return api.Candidates(verdicts=verdicts, text=text)
+        if chosen is None:
+            return api.Candidates(verdicts=verdicts, text="no worker takes it now")
+        because = "faster estimate"
+        return api.Candidates(verdicts=verdicts, text=f"{chosen}: {because}", chosen=chosen, because=because)
 
     def _set_worker(self, name: str, action: str) -> api.WorkerList:
         if name not in self.workers:

@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import psutil
 import pytest
 
 from opsconsole_coordinator.trust.certificate import ensure_certificate, server_context
 from opsconsole_protocol.trust.invitation import parse_join_line
 from tests.process.lab import Lab, lab
+from tests.seen_process import everyone
 
 
 @pytest.fixture(scope="module")
@@ -218,7 +218,7 @@ def assert_no_secrets(lab: Lab, *others: str) -> None:
     """No secret stands in an argument list, or in what the processes said."""
     token = (lab.data_dir / "operator.token").read_text().strip()
     told = [path.read_text(errors="replace") for path in lab.folder.glob("*.log")]
-    told += [" ".join(process.info["cmdline"] or ()) for process in psutil.process_iter(["cmdline"])]
+    told += [" ".join(process.command) for process in everyone()]
     for secret in (token, *others):
         assert not any(secret in text for text in told)
 

@@ -3,9 +3,10 @@
 from typing import TYPE_CHECKING
 
 from opsconsole_agent.core import Contact, Event, LinkDown, LinkUp
-from opsconsole_protocol import PROTOCOL_VERSION, codec, link
+from opsconsole_protocol import PROTOCOL_VERSION, link
 from opsconsole_protocol.ids import AttemptId, WorkerId
-from opsconsole_protocol.link.frame import LogChunk, encode_frame
+from opsconsole_protocol.link import LogChunk, encode_frame
+from opsconsole_protocol.link.codec import agent_codec
 from opsconsole_protocol.log import Source
 from tests.simulation.network import End, Network
 from tests.simulation.virtual import Timer
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 MISSED_ACKS_MAX = 3
 _CHUNK_BYTES = 64
-_codec = codec.agent_side()
+_codec = agent_codec()
 
 
 class AgentLink:

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from opsconsole_agent.core import Effect, ForgetAttempt, PersistIntent, Terminate
 from opsconsole_coordinator.core.model import Attempt, Task
 from opsconsole_protocol.ids import AttemptId, JobId
-from opsconsole_protocol.link import Mode
-from opsconsole_protocol.link.frame import LogChunk
+from opsconsole_protocol.link import LogChunk, Mode
 from opsconsole_protocol.spec import JobSpec
 from opsconsole_protocol.state import AttemptState, TaskState, is_task_finished
 from tests.simulation import rule

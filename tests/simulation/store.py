@@ -17,7 +17,7 @@ from opsconsole_coordinator.store.schema import StoreError, prepare
 from opsconsole_protocol.api import JobRow
 from opsconsole_protocol.error import Unavailable
 from opsconsole_protocol.ids import AttemptId, JobId, WorkerId
-from opsconsole_protocol.link.frame import LogChunk
+from opsconsole_protocol.link import LogChunk
 from tests.simulation.virtual import Future, Loop
 
 R = TypeVar("R")

@@ -36,7 +36,7 @@ from opsconsole_agent.state.state_folder import StateFolder
 from opsconsole_protocol.error import InvalidRequest, Unavailable
 from opsconsole_protocol.ids import AttemptId, WorkerId
 from opsconsole_protocol.link import Launch
-from opsconsole_protocol.link.frame import Source
+from opsconsole_protocol.log import Source
 
 _LABEL_GOOD_FOR_S = 30.0
 _LABELS_MAX = 1_000

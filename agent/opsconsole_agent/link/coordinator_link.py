@@ -27,8 +27,16 @@ from opsconsole_protocol.error import (
     from_code,
 )
 from opsconsole_protocol.host.dial import Refused, Unproven, WrongCertificate, dial
-from opsconsole_protocol.link import CoordinatorMessage, Heartbeat, Message, PeerError, Register, Registered
-from opsconsole_protocol.link.frame import encode_frame
+from opsconsole_protocol.link import (
+    CoordinatorMessage,
+    Heartbeat,
+    Message,
+    PeerError,
+    Register,
+    Registered,
+    encode_frame,
+)
+from opsconsole_protocol.link.codec import agent_codec
 from opsconsole_protocol.trust.address import InvalidAddress
 
 if TYPE_CHECKING:
@@ -111,7 +119,7 @@ class CoordinatorLink:
         self._peer = peer
         self._shipper = shipper
         self._say = say
-        self._codec = codec.agent_side()
+        self._codec = agent_codec()
         self._outbox: deque[Message] = deque()
         self._outbox_news = asyncio.Event()
         self._log_news = asyncio.Event()
@@ -188,7 +196,7 @@ class CoordinatorLink:
             certificate_hash=target.certificate_hash,
             headers=headers,
             secrets=self._secrets(),
-            max_size=codec.FRAME_BYTES_MAX,
+            max_size=codec.BATCH_BYTES_MAX,
         )
         try:
             await self._serve(socket)

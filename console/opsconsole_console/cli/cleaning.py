@@ -6,8 +6,11 @@ import argparse
 from typing import TYPE_CHECKING
 
 from opsconsole_console import format as fmt
+from opsconsole_console.cli.option import add_json
 from opsconsole_console.cli.output import plain, put_json, put_table, say
 from opsconsole_console.cli.parser import Group
+from opsconsole_console.cli.session import with_client
+from opsconsole_protocol.quantity import duration_ms
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -44,14 +47,11 @@ def add(group: Group) -> None:
     parser.add_argument("--dry-run", action="store_true", help="only show what would go: so it is without --yes")
     parser.add_argument("--yes", action="store_true", help="remove it")
     parser.add_argument("--policy", action="store_true", help="show what goes by itself and when, and remove nothing")
-    parser.add_argument("--json", action="store_true", help="one JSON object a line: what can go, or has gone")
+    add_json(parser, "one JSON object a line: what can go, or has gone")
 
 
 def clean(args: argparse.Namespace) -> int:
     """`opsconsole clean`."""
-    from opsconsole_console.cli.session import with_client
-    from opsconsole_protocol.quantity import duration_ms
-
     kinds = {kind for kind in _KINDS if getattr(args, kind)} or ({"attempts"} if not args.policy else set[str]())
     older_than_ms = duration_ms(args.older_than)
 

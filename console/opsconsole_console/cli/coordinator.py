@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from opsconsole_console.cli.option import add_action, add_json
 from opsconsole_console.cli.output import put_json, put_table, say
 from opsconsole_console.cli.parser import Group
 from opsconsole_protocol.error import InvalidRequest
@@ -18,11 +19,9 @@ _ACTIONS = {
 def add(group: Group) -> None:
     """The verbs of this file."""
     parser = group.verb("coordinators", list_all)
-    parser.add_argument("--json", action="store_true", help="one JSON object a line")
-    parser = group.verb(
-        "coordinator", change, epilog="\n".join(f"  {action:8} {what}" for action, what in _ACTIONS.items())
-    )
-    parser.add_argument("action", choices=tuple(_ACTIONS), metavar="ACTION", help=" | ".join(_ACTIONS))
+    add_json(parser)
+    parser = group.verb("coordinator", change)
+    add_action(parser, _ACTIONS)
     parser.add_argument("name", metavar="NAME")
     parser.add_argument("new", metavar="NEW", nargs="?")
 

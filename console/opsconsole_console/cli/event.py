@@ -6,8 +6,11 @@ import argparse
 from typing import TYPE_CHECKING
 
 from opsconsole_console import format as fmt
+from opsconsole_console.cli.option import add_json, add_limit
 from opsconsole_console.cli.output import put, put_json, put_table, say
-from opsconsole_console.cli.parser import Group, at_least
+from opsconsole_console.cli.parser import Group
+from opsconsole_console.cli.session import with_client
+from opsconsole_protocol.api import PAGE_MAX
 
 if TYPE_CHECKING:
     from opsconsole.client import Client
@@ -18,18 +21,14 @@ def add(group: Group) -> None:
     """The verbs of this file."""
     parser = group.verb("events", list_events)
     parser.add_argument("subject", nargs="?", default="", metavar="SUBJECT", help="only about this job, task or worker")
-    parser.add_argument(
-        "-n", "--limit", metavar="N", type=at_least(1), default=50, help="at most so many (%(default)s)"
-    )
-    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    add_limit(parser, 50)
+    add_json(parser)
     parser = group.verb("health", health)
-    parser.add_argument("--json", action="store_true", help="one JSON object")
+    add_json(parser, "one JSON object")
 
 
 def list_events(args: argparse.Namespace) -> int:
     """`opsconsole events`."""
-    from opsconsole_console.cli.session import with_client
-    from opsconsole_protocol.api import PAGE_MAX
 
     async def work(client: Client) -> list[EventRow]:
         rows: list[EventRow] = []
@@ -59,7 +58,6 @@ def event_cells(row: EventRow) -> tuple[str, ...]:
 
 def health(args: argparse.Namespace) -> int:
     """`opsconsole health`."""
-    from opsconsole_console.cli.session import with_client
 
     async def work(client: Client) -> Health:
         return await client.health()

@@ -7,15 +7,18 @@ import datetime as dt
 import time
 from typing import TYPE_CHECKING, Any
 
-from opsconsole_console.cli.logs import since_ms
+from opsconsole.outcome import is_finished_state
+from opsconsole_console import format as fmt
+from opsconsole_console.cli.option import add_json, add_limit, moment_ms, typed
 from opsconsole_console.cli.output import plain, put, put_json, put_table, say
-from opsconsole_console.cli.parser import Group, Parser, at_least, typed
+from opsconsole_console.cli.parser import Group, Parser
+from opsconsole_console.cli.session import with_client
+from opsconsole_console.visible import clean
+from opsconsole_protocol.state import Connection, WorkerStatus
 
 if TYPE_CHECKING:
     from opsconsole.client import Client
     from opsconsole_protocol.api import JobRow, TemplateRow, WorkerRow
-
-_STATES = frozenset({"STATE", "STATUS", "LINK"})
 
 
 def add(group: Group) -> None:
@@ -24,30 +27,23 @@ def add(group: Group) -> None:
     _add_filter(parser, "state=running project=pose")
     parser.add_argument("--project", metavar="P", default="", help="only this project's")
     parser.add_argument(
-        "--since", metavar="T", type=typed(since_ms), help="submitted since then: 2d (ago), or 2026-01-31T12:00"
+        "--since", metavar="T", type=typed(moment_ms), help="submitted since then: 2d (ago), or 2026-01-31T12:00"
     )
-    parser.add_argument(
-        "-n", "--limit", metavar="N", type=at_least(1), default=100, help="at most so many (%(default)s)"
-    )
+    add_limit(parser, 100)
     parser = group.verb("workers", list_workers)
     _add_filter(parser, "'gpu_memory_mb>=40000'")
     parser.add_argument("--all", action="store_true", help="also workers that were revoked")
-    _add_json(group.verb("projects", list_projects))
-    _add_json(group.verb("templates", list_templates))
+    add_json(group.verb("projects", list_projects))
+    add_json(group.verb("templates", list_templates))
 
 
 def _add_filter(parser: Parser, example: str) -> None:
     parser.add_argument("filter", nargs="*", metavar="FILTER", help=f"only what meets these, for example {example}")
-    _add_json(parser)
-
-
-def _add_json(parser: Parser) -> None:
-    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    add_json(parser)
 
 
 def list_jobs(args: argparse.Namespace) -> int:
     """`opsconsole jobs`."""
-    from opsconsole_console.cli.session import with_client
 
     async def work(client: Client) -> list[JobRow]:
         return await client.jobs(" ".join([*args.filter, *_since(args.since)]), args.project, args.limit)
@@ -59,7 +55,7 @@ def list_jobs(args: argparse.Namespace) -> int:
     now_ms = time.time_ns() // 1_000_000
     if rows:
         header = ("ID", "NAME", "PROJECT", "STATE", "PRIO", "TASKS", "WORKER", "AGE", "TIME", "REASON")
-        put_table(header, (_job_cells(row, now_ms) for row in rows), states=_STATES)
+        put_table(header, (_job_cells(row, now_ms) for row in rows))
     else:
         say("no jobs" if not (args.filter or args.project or args.since) else "no job matches")
     return 0
@@ -74,10 +70,8 @@ def _since(since_ms: int | None) -> list[str]:
 
 
 def _job_cells(row: JobRow, now_ms: int) -> tuple[str, ...]:
-    from opsconsole_console import format as fmt
-
     ran_ms = None if row.started_at_ms is None else (row.finished_at_ms or now_ms) - row.started_at_ms
-    ended = sum(row.task_counts.get(state, 0) for state in _ENDED)
+    ended = sum(number for state, number in row.task_counts.items() if is_finished_state(state))
     tasks = str(row.num_tasks) if row.num_tasks == 1 else f"{ended}/{row.num_tasks}"
     where = row.worker or ""
     return (
@@ -86,12 +80,8 @@ def _job_cells(row: JobRow, now_ms: int) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-_ENDED = ("succeeded", "failed", "killed", "worker_failed", "preempted", "unschedulable")
-
-
 def list_workers(args: argparse.Namespace) -> int:
     """`opsconsole workers`."""
-    from opsconsole_console.cli.session import with_client
 
     async def work(client: Client) -> list[WorkerRow]:
         return await client.workers(" ".join(args.filter), revoked=args.all)
@@ -117,8 +107,6 @@ def worker_object(row: WorkerRow) -> dict[str, Any]:
 
 def worker_lines(row: WorkerRow) -> list[str]:
     """A worker for people: one line, then its GPUs and its folders."""
-    from opsconsole_console.visible import clean
-
     tags = f"  [{', '.join(row.tags)}]" if row.tags else ""
     lines = [f"{row.name}  {_standing(row)}  {row.running_tasks}/{row.max_concurrent_jobs} tasks{tags}"]
     lines += [f"  GPU {gpu.index}:  {gpu_text(gpu)}" for gpu in row.gpus]
@@ -132,24 +120,20 @@ def worker_lines(row: WorkerRow) -> list[str]:
 
 def _standing(row: WorkerRow) -> str:
     """Status and connection. Of a lost worker nobody knows what it is free for, only whether it was drained."""
-    if row.connection == "connected":
+    if row.connection == Connection.CONNECTED:
         return row.status
-    if row.connection != "lost":
+    if row.connection != Connection.LOST:
         return f"{row.status}, {row.connection}"
-    from opsconsole_console import format as fmt
-
     heard = (
         ""
         if row.last_seen_ms is None
         else f", last heard of {fmt.age(row.last_seen_ms, time.time_ns() // 1_000_000)} ago"
     )
-    return ("maintenance, " if row.status == "maintenance" else "") + f"lost{heard}"
+    return ("maintenance, " if row.status == WorkerStatus.MAINTENANCE else "") + f"lost{heard}"
 
 
 def gpu_text(gpu: Any) -> str:
     """A GPU in one line."""
-    from opsconsole_console import format as fmt
-
     parts = [gpu.name]
     if gpu.memory_total_mb is not None:
         parts.append(fmt.memory(gpu.memory_used_mb, gpu.memory_total_mb))
@@ -177,7 +161,6 @@ def io_lines(row: WorkerRow) -> list[str]:
 
 def list_projects(args: argparse.Namespace) -> int:
     """`opsconsole projects`."""
-    from opsconsole_console.cli.session import with_client
 
     async def work(client: Client) -> list[Any]:
         return await client.projects()
@@ -199,7 +182,6 @@ def _counts(counts: dict[str, int]) -> str:
 
 def list_templates(args: argparse.Namespace) -> int:
     """`opsconsole templates`."""
-    from opsconsole_console.cli.session import with_client
 
     async def work(client: Client) -> list[TemplateRow]:
         return await client.templates()

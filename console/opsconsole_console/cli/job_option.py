@@ -7,13 +7,15 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from opsconsole_console.cli.parser import at_least, key_value, typed
+from opsconsole_console.cli.option import at_least, key_value, typed
+from opsconsole_protocol.api.template import fill, filled, places
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.quantity import duration_ms, size_mb
+from opsconsole_protocol.spec import Resources, check_spec, checked_spec
 
 if TYPE_CHECKING:
     from opsconsole_protocol.api import TemplateRow
-    from opsconsole_protocol.spec import JobSpec, Resources
+    from opsconsole_protocol.spec import JobSpec
 
 _milliseconds = typed(duration_ms)
 _mebibytes = typed(size_mb)
@@ -92,15 +94,10 @@ def _add_ends(ends: argparse._ArgumentGroup) -> None:
 
 def make_spec(args: argparse.Namespace, command: Sequence[str] | None, template: TemplateRow | None) -> JobSpec:
     """The spec of what was asked for. Raises InvalidRequest."""
-    from opsconsole_protocol.spec import check_spec, checked_spec
-
     if template is not None:
         apply_defaults(args, template.defaults)
-    words = _command(command, template)
     given = {name: value for name, value in _fields(args).items() if value is not None}
-    spec = checked_spec({**given, **_tasks(args, words, template)})
-    check_spec(spec)
-    return spec
+    return _checked({**given, **_tasks(args, _command(command, template), template)}, template)
 
 
 def changed_spec(base: JobSpec, index: int | None, args: argparse.Namespace, command: Sequence[str] | None,
@@ -110,8 +107,6 @@ def changed_spec(base: JobSpec, index: int | None, args: argparse.Namespace, com
     `template`: the one that was named, or that `base` was made from where its parameters are set anew.
     """
     import msgspec
-
-    from opsconsole_protocol.spec import check_spec, checked_spec
 
     base = base if index is None else _task_alone(base, index)
     if args.template is not None and template is not None:
@@ -131,7 +126,14 @@ def changed_spec(base: JobSpec, index: int | None, args: argparse.Namespace, com
         if base.task_commands:
             raise InvalidRequest("a sweep has a task for each combination: give --sweep, or a command after --")
         fields["parameters"] = base.parameters[:1] * args.tasks
+    return _checked(fields, template)
+
+
+def _checked(fields: dict[str, Any], template: TemplateRow | None) -> JobSpec:
+    """The spec of these fields, its template filled in as the coordinator will do it. Raises InvalidRequest."""
     spec = checked_spec(fields)
+    if template is not None:
+        spec = filled(spec, template)
     check_spec(spec)
     return spec
 
@@ -149,21 +151,25 @@ def _task_alone(spec: JobSpec, index: int) -> JobSpec:
 
 
 def _set_anew(base: JobSpec, args: argparse.Namespace, template: TemplateRow | None) -> dict[str, Any]:
-    """The commands of a template's job with some parameters given anew, each task's others as they were."""
-    from opsconsole_protocol.template import fill, read_values, spell_value
-
+    """A template's job with some parameters given anew, each task's others as they were."""
     if template is None:
         raise InvalidRequest("--set gives a template's parameters: this job has none, name one with --template")
     known = {parameter.name for parameter in template.parameters}
-    values = [
-        read_values(template, {name: spell_value(one) for name, one in point.items() if name in known} | dict(args.set))
+    points = [
+        {name: value for name, value in point.items() if name in known} | dict(args.set)
         for point in base.parameters or ({},)
     ]
     if args.tasks is not None and not base.task_commands:
-        values = values[:1] * args.tasks
-    commands = tuple(fill(template.command, value) for value in values)
-    found: dict[str, Any] = {"command": commands[0], "parameters": tuple(values), "num_tasks": len(values)}
-    return found | {"task_commands": commands if base.task_commands else ()}
+        points = points[:1] * args.tasks
+    return _of_template(template, points)
+
+
+def _of_template(template: TemplateRow, points: list[dict[str, Any]]) -> dict[str, Any]:
+    """What `filled` makes commands of: a set of parameters for each task."""
+    return {
+        "command": template.command, "template": template.name, "num_tasks": len(points), "parameters": tuple(points),
+        "task_commands": (),
+    }  # fmt: skip
 
 
 def _fields(args: argparse.Namespace) -> dict[str, Any]:
@@ -243,39 +249,35 @@ def _command(command: Sequence[str] | None, template: TemplateRow | None) -> tup
 def _tasks(args: argparse.Namespace, words: tuple[str, ...], template: TemplateRow | None) -> dict[str, Any]:
     """Command, parameters and number of tasks."""
     from opsconsole.sweep import combinations
-    from opsconsole_protocol.template import fill, read_values
 
     if args.sweep and args.tasks is not None:
         raise InvalidRequest("--tasks and --sweep exclude each other: a sweep has a task for each combination")
     axes = _axes(args, words, template)
-    points = combinations(axes) if axes else [{}]
-    if template is None:
-        if args.set:
-            raise InvalidRequest("--set gives a template's parameters: name it with --template")
-        values: list[dict[str, Any]] = [dict(point) for point in points]
-    else:
-        given = dict(args.set)
-        values = [read_values(template, {**given, **point}) for point in points]
-    commands = [fill(words, value) for value in values]
-    found: dict[str, Any] = {"command": commands[0]}
+    points: list[dict[str, Any]] = [dict(point) for point in combinations(axes)] if axes else [{}]
     if template is not None:
-        found["template"] = template.name
-    if axes:
-        found |= {"num_tasks": len(points), "task_commands": tuple(commands), "parameters": tuple(values)}
-    elif template is not None:
-        found["parameters"] = (values[0],) * (args.tasks or 1)
-    return found
+        points = [{**dict(args.set), **point} for point in points]
+        return _of_template(template, points if axes else points * (args.tasks or 1))
+    if args.set:
+        raise InvalidRequest("--set gives a template's parameters: name it with --template")
+    if not axes:
+        return {"command": words}
+    commands = tuple(fill(words, point) for point in points)
+    return {
+        "command": commands[0], "num_tasks": len(points), "task_commands": commands, "parameters": tuple(points)
+    }  # fmt: skip
 
 
 def _axes(
     args: argparse.Namespace, words: tuple[str, ...], template: TemplateRow | None
 ) -> dict[str, list[str]]:  # fmt: skip
     from opsconsole.sweep import read_axis
-    from opsconsole_protocol.template import places
 
     axes: dict[str, list[str]] = {}
     for text in args.sweep:
-        name, values = read_axis(text)
+        try:
+            name, values = read_axis(text)
+        except InvalidRequest as error:
+            raise InvalidRequest(f"--sweep: {error.message}") from None
         if name in axes:
             raise InvalidRequest(f"--sweep {name} is given twice: write all its values in one")
         if name in dict(args.set):
@@ -287,8 +289,6 @@ def _axes(
 
 
 def _resources(args: argparse.Namespace) -> Resources:
-    from opsconsole_protocol.spec import Resources
-
     given = {
         "gpus": args.gpus, "cpus": args.cpus, "memory_mb": args.memory, "gpu_memory_mb": args.gpu_memory
     }  # fmt: skip

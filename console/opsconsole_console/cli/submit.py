@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from opsconsole_console.cli.interruption import explained, goes_on
 from opsconsole_console.cli.job_option import add_job_options, make_spec
-from opsconsole_console.cli.logs import add_raw
+from opsconsole_console.cli.option import add_json, add_raw
 from opsconsole_console.cli.output import put, put_json, say
-from opsconsole_console.cli.parser import Group
-from opsconsole_protocol.error import NotFound, OpsconsoleError
+from opsconsole_console.cli.parser import Group, Parser
+from opsconsole_protocol.error import InvalidRequest, NotFound, OpsconsoleError, Unavailable
+from opsconsole_protocol.state import TaskState
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -40,7 +41,7 @@ def add(group: Group) -> None:
     add_how(parser)
 
 
-def add_how(parser: argparse.ArgumentParser) -> None:
+def add_how(parser: Parser) -> None:
     """What is done once the job is submitted."""
     how = parser.add_argument_group("how to go on")
     how.add_argument("--wait", action="store_true", help="until it has ended, and exit with its code")
@@ -48,7 +49,10 @@ def add_how(parser: argparse.ArgumentParser) -> None:
     add_raw(how)
     how.add_argument("--dry-run", action="store_true", help="only ask every worker whether it would take the job")
     how.add_argument("-q", "--quiet", action="store_true", help="nothing on stderr but errors")
-    how.add_argument("--json", action="store_true", help="the job as one JSON object; with --wait as it ended")
+    add_json(how, "the job as one JSON object; with --wait as it ended")
+    parser.rule("dry_run", "wait", "a dry run submits nothing that could be waited for")
+    parser.rule("dry_run", "follow", "a dry run submits nothing that could be followed")
+    parser.rule("raw", "follow", "--raw is about the log that --follow prints", is_needed=True)
 
 
 def submit(args: argparse.Namespace) -> int:
@@ -125,7 +129,7 @@ async def tell_candidates(client: Client, spec: JobSpec, narrator: Narrator) -> 
     except TimeoutError:
         return
     except OpsconsoleError as error:
-        if error.code in ("invalid", "unavailable"):
+        if isinstance(error, InvalidRequest | Unavailable):
             raise
         return
     narrator.candidates(answer, workers)
@@ -164,7 +168,7 @@ async def watch(
                 writer.stay_below()
             if printing is not None and printing.done():
                 printing.result()
-        if printing is not None and row.state != "blocked":
+        if printing is not None and row.state != TaskState.BLOCKED:
             await printing
     finally:
         if printing is not None:

@@ -5,10 +5,15 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from opsconsole_console import format as fmt
 from opsconsole_console.cli.interruption import explained, go_on
+from opsconsole_console.cli.option import add_job, add_json, milliseconds
 from opsconsole_console.cli.output import put, put_json, put_table, say
-from opsconsole_console.cli.parser import Group, milliseconds
+from opsconsole_console.cli.parser import Group
+from opsconsole_console.cli.session import PATIENCE_S, with_client
 from opsconsole_console.visible import clean
+from opsconsole_protocol.log import LogQuery
+from opsconsole_protocol.state import TaskState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,18 +31,17 @@ _LINES_SHOWN = 20
 def add(group: Group) -> None:
     """The verbs of this file."""
     parser = group.verb("wait", wait)
-    parser.add_argument("ids", nargs="+", metavar="ID", help="a job, or its first characters")
+    add_job(parser, many=True)
     parser.add_argument("--timeout", metavar="T", type=milliseconds, help="give up after so long, for example 2h")
-    parser.add_argument("--json", action="store_true", help="one JSON object a line: the jobs as they stand then")
+    add_json(parser, "one JSON object a line: the jobs as they stand then")
     parser = group.verb("why", why)
-    parser.add_argument("id", metavar="ID", help="a job, or its first characters")
-    parser.add_argument("--json", action="store_true", help="one JSON object: job, text, verdicts")
+    add_job(parser)
+    add_json(parser, "one JSON object: job, text, verdicts")
 
 
 def wait(args: argparse.Namespace) -> int:
     """`opsconsole wait`."""
     from opsconsole.outcome import is_settled
-    from opsconsole_console.cli.session import PATIENCE_S, with_client
 
     timeout_s = None if args.timeout is None else args.timeout / 1000
 
@@ -54,16 +58,15 @@ def wait(args: argparse.Namespace) -> int:
     late = [row.id for row in rows if not is_settled(row)]
     if late:
         say(f"opsconsole: not ended in time: {' '.join(late)}")
-    return 0 if all(row.state == "succeeded" for row in rows) else 1
+    return 0 if all(row.state == TaskState.SUCCEEDED for row in rows) else 1
 
 
 def why(args: argparse.Namespace) -> int:
     """`opsconsole why`."""
-    from opsconsole_console.cli.session import with_client
 
     async def work(client: Client) -> tuple[WhyAnswer, Ending | None]:
         answer = await client.why(args.id)
-        is_bad = answer.job.finished_at_ms is not None and answer.job.state != "succeeded"
+        is_bad = answer.job.finished_at_ms is not None and answer.job.state != TaskState.SUCCEEDED
         return answer, await _ending(client, answer.job.id) if is_bad and not args.json else None
 
     answer, ending = with_client(args, work)
@@ -80,7 +83,6 @@ def why(args: argparse.Namespace) -> int:
 async def _ending(client: Client, job_id: str) -> Ending:
     """What there is to say of a job that came to a bad end, and the log of the task that did first."""
     from opsconsole_console.screen.part.ending_text import first_to_fail
-    from opsconsole_protocol.log import LogQuery
 
     detail = await client.show(job_id)
     task = first_to_fail(detail.tasks)
@@ -122,15 +124,14 @@ def put_verdicts(verdicts: tuple[Verdict, ...]) -> None:
 def _cells(verdict: Verdict) -> tuple[str, str, str]:
     failed = [f"{words} ({has})" if has else words for words, met, has in verdict.checks if not met]
     reason = verdict.reason or "; ".join(failed)
-    files = verdict.input if verdict.input not in reason else ""  # what it is refused for is said once
+    is_said = verdict.lacks_file and len(verdict.inputs) <= 1  # what it is refused for is said once
+    files = "" if is_said else verdict.input
     parts = [part for part in (reason, files, estimate(verdict)) if part]
     return verdict.worker, "yes" if verdict.accepted else "no", "; ".join(parts)
 
 
 def estimate(verdict: Verdict) -> str:
     """When a worker could start, and for how long it would take."""
-    from opsconsole_console import format as fmt
-
     parts: list[str] = []
     if verdict.estimated_start_ms:
         parts.append(f"could start in {fmt.duration(verdict.estimated_start_ms)}")

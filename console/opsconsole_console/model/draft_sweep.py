@@ -4,8 +4,8 @@ import shlex
 from collections.abc import Sequence
 
 from opsconsole.sweep import combinations, read_axis
+from opsconsole_protocol.api.template import fill, places
 from opsconsole_protocol.error import InvalidRequest
-from opsconsole_protocol.template import fill, places
 
 Point = dict[str, str]
 """One combination: each name's value."""
@@ -19,10 +19,7 @@ def read_points(text: str) -> list[Point]:
     except ValueError:
         raise InvalidRequest("a quotation mark isn't closed") from None
     for word in words:
-        try:
-            name, values = read_axis(word)
-        except InvalidRequest as error:
-            raise InvalidRequest(error.message.replace("--sweep ", "")) from None
+        name, values = read_axis(word)
         if name in axes:
             raise InvalidRequest(f"{name} is given twice: write all its values in one")
         axes[name] = values

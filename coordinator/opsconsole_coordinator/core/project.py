@@ -3,6 +3,7 @@
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.model import Project, ProjectStatus
 from opsconsole_protocol.error import Conflict, InvalidRequest
+from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.name import check_name
 
 
@@ -24,7 +25,7 @@ def set_project(
     fleet.touch_project(project)
     fleet.must_schedule = True
     words = f"project {name} is {project.status}"
-    fleet.audit(now_ms, actor, "project", words, name)
+    fleet.audit(now_ms, actor, EventKind.PROJECT, words, name)
     return words
 
 

@@ -28,6 +28,7 @@ from opsconsole_coordinator.core.model import Attempt, Job, Worker
 from opsconsole_coordinator.core.schedule import schedule
 from opsconsole_protocol import link
 from opsconsole_protocol.api import Submission, TemplateRow
+from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.ids import AttemptId, JobId, SessionId
 from opsconsole_protocol.spec import JobSpec
 from opsconsole_protocol.state import TaskState, is_task_waiting
@@ -210,6 +211,6 @@ class Reactor:
         """An admin confirms that the store was restored from a backup. Raises Conflict; returns in one line what was done."""
         return restore.confirm_restore(self.fleet, actor, now_ms)
 
-    def on_audit(self, actor: str, kind: str, text: str, subject: str, now_ms: int) -> None:
+    def on_audit(self, actor: str, kind: EventKind, text: str, subject: str, now_ms: int) -> None:
         """Something happened outside the core that belongs into the audit log."""
         self.fleet.audit(now_ms, actor, kind, text, subject)

@@ -10,6 +10,7 @@ from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.model import SYSTEM, Worker
 from opsconsole_protocol import link
 from opsconsole_protocol.error import Conflict
+from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.ids import AttemptId
 
 
@@ -38,7 +39,7 @@ def begin_adopting(fleet: Fleet, worker: Worker, seen_seq: int, now_ms: int) -> 
     fleet.adopting = True
     fleet.seq = max(fleet.seq, seen_seq)
     fleet.audit(
-        now_ms, SYSTEM, "restored",
+        now_ms, SYSTEM, EventKind.RESTORED,
         f"{worker.name} remembers what this store doesn't know: it was restored from a backup. "
         "Nothing unknown is stopped until an operator confirms", fleet.name,
     )  # fmt: skip
@@ -51,7 +52,7 @@ def confirm_restore(fleet: Fleet, actor: str, now_ms: int) -> str:
     fleet.adopting, fleet.restore_confirmed = False, True
     fleet.must_schedule = True
     words = f"restored store confirmed by {actor}"
-    fleet.audit(now_ms, actor, "confirmed", words, fleet.name)
+    fleet.audit(now_ms, actor, EventKind.CONFIRMED, words, fleet.name)
     for worker in fleet.workers.values():
         fleet.close(worker, "unavailable", "the restored store was confirmed; connect again")
     return words

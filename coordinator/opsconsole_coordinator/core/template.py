@@ -4,6 +4,8 @@ import msgspec
 
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_protocol.api import Submission, TemplateRow
+from opsconsole_protocol.api.template import check_template as check_places
+from opsconsole_protocol.api.template import filled
 from opsconsole_protocol.bound import (
     COMMAND_BYTES_MAX,
     COMMAND_WORDS_MAX,
@@ -14,8 +16,7 @@ from opsconsole_protocol.bound import (
     check_tree,
 )
 from opsconsole_protocol.error import InvalidRequest
-from opsconsole_protocol.template import check_template as check_places
-from opsconsole_protocol.template import filled
+from opsconsole_protocol.event_kind import EventKind
 
 PARAMETERS_MAX = 100
 
@@ -30,7 +31,7 @@ def set_template(fleet: Fleet, template: TemplateRow, actor: str, now_ms: int) -
     fleet.templates[made.name] = made
     fleet.touch_template(made)
     words = f"template {made.name} set"
-    fleet.audit(now_ms, actor, "template", words, made.name)
+    fleet.audit(now_ms, actor, EventKind.TEMPLATE, words, made.name)
     return words
 
 

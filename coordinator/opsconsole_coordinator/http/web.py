@@ -27,7 +27,7 @@ from opsconsole_coordinator.server.operator_api import OperatorApi
 from opsconsole_coordinator.server.operator_session import OperatorSession
 from opsconsole_coordinator.trust.certificate import CertificateFiles, server_context
 from opsconsole_coordinator.trust.gate import Gate
-from opsconsole_protocol.codec import FRAME_BYTES_MAX
+from opsconsole_protocol.codec import BATCH_BYTES_MAX
 from opsconsole_protocol.error import InvalidRequest, OpsconsoleError, Unauthenticated
 from opsconsole_protocol.ids import WorkerId
 from opsconsole_protocol.trust import proof
@@ -82,7 +82,7 @@ class Web:
             self.app(),
             ws=_Protocol,
             ws_per_message_deflate=False,
-            ws_max_size=FRAME_BYTES_MAX,
+            ws_max_size=BATCH_BYTES_MAX,
             ws_ping_interval=20,
             ws_ping_timeout=60,
             proxy_headers=False,

@@ -17,8 +17,8 @@ from opsconsole_protocol import codec, link
 from opsconsole_protocol.bound import TIME_MS_MAX
 from opsconsole_protocol.error import OpsconsoleError, ProtocolError
 from opsconsole_protocol.ids import AttemptId, SessionId, WorkerId
-from opsconsole_protocol.link import SILENT_AFTER_MS
-from opsconsole_protocol.link.frame import LogChunk, decode_frame
+from opsconsole_protocol.link import SILENT_AFTER_MS, LogChunk, decode_frame
+from opsconsole_protocol.link.codec import coordinator_codec
 
 log = logging.getLogger("opsconsole.coordinator.agent")
 
@@ -48,7 +48,7 @@ class AgentSession:
         self._worker_id = worker_id
         self._name = name
         self._tags = tags
-        self._codec = codec.coordinator_side()
+        self._codec = coordinator_codec()
         self._outbox = Outbox(socket, self._codec.encode, OUTBOX_MAX, self._send_desired)
         self._chunks: asyncio.Queue[LogChunk] = asyncio.Queue(CHUNKS_MAX)
         self._has_dropped = asyncio.Event()

@@ -19,6 +19,7 @@ from opsconsole_coordinator.store import ended
 from opsconsole_coordinator.store.ended import EndedJob, OutputFolder
 from opsconsole_protocol import api
 from opsconsole_protocol.error import OpsconsoleError
+from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.ids import JobId
 from opsconsole_protocol.link import LEAVINGS_MAX, Leaving
 from opsconsole_protocol.quantity import size_words
@@ -234,7 +235,9 @@ class Cleaning:
         if count:
             words = f"{count:,} {what} ({size_words(sum(one.bytes for one in gone))})"
             log.info("%s: %s", subject, words)
-            self._commit_loop.reactor.on_audit(actor, "cleaned", words, subject, self._commit_loop.clock.now_ms())
+            self._commit_loop.reactor.on_audit(
+                actor, EventKind.CLEANED, words, subject, self._commit_loop.clock.now_ms()
+            )
 
 
 def _noted(found: WorkerLeavings, remarks: list[str]) -> WorkerLeavings:

@@ -20,7 +20,7 @@ from opsconsole_coordinator.store import query
 from opsconsole_protocol.api import LogAnswer, ReadLog
 from opsconsole_protocol.error import NotFound, Unavailable
 from opsconsole_protocol.ids import AttemptId, JobId, task_id
-from opsconsole_protocol.link.frame import LogChunk
+from opsconsole_protocol.link import LogChunk
 from opsconsole_protocol.log import LogPage
 from opsconsole_protocol.state import TaskState, is_task_finished
 

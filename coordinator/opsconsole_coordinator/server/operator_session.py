@@ -13,8 +13,9 @@ from opsconsole_coordinator.server.commit_loop import CommitLoop
 from opsconsole_coordinator.server.identity import Caller, Identities
 from opsconsole_coordinator.server.operator_api import OperatorApi
 from opsconsole_coordinator.server.outbox import Closed, Outbox, receive
-from opsconsole_protocol import PROTOCOL_VERSION, api, codec
-from opsconsole_protocol.codec import FRAME_BYTES_MAX
+from opsconsole_protocol import PROTOCOL_VERSION, api
+from opsconsole_protocol.api.codec import read_calls, server_codec
+from opsconsole_protocol.codec import BATCH_BYTES_MAX
 from opsconsole_protocol.error import LimitExceeded, OpsconsoleError, ProtocolError, VersionMismatch
 
 log = logging.getLogger("opsconsole.coordinator.operator")
@@ -25,8 +26,6 @@ OUTBOX_MAX = 1_000
 GREET_TIMEOUT_S = 10.0
 ENVELOPE_BYTES = 1_024
 """More than there is of an answer's frame around the answer."""
-_LARGE_ANSWERS = (api.ShowJob, api.ListJobs, api.ListEvents)
-"""What may be answered by megabytes."""
 
 
 class OperatorSession:
@@ -49,7 +48,7 @@ class OperatorSession:
         self._identities = identities
         self._caller = caller
         self._version = version
-        self._codec = codec.server_side()
+        self._codec = server_codec()
         self._outbox = Outbox(socket, self._codec.encode, OUTBOX_MAX, self._overflowed)
         self._call_slots = asyncio.Semaphore(CALLS_MAX)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -105,7 +104,7 @@ class OperatorSession:
             return self._codec.decode(frame)
         except ProtocolError as error:
             try:
-                return codec.read_calls(frame)
+                return read_calls(frame)
             except ProtocolError:
                 raise error from None
 
@@ -133,7 +132,7 @@ class OperatorSession:
     async def _start_call(self, message: api.ClientMessage) -> None:
         if not isinstance(message, api.Call):
             raise ProtocolError("only calls are expected after the greeting")
-        if not _is_waiting_call(message.request):
+        if not self._operator_api.route(message.request).is_waiting(message.request):
             await self._call_slots.acquire()
             self._start_task(message, self._done)
         elif self._waiting < WAITS_MAX:
@@ -159,9 +158,10 @@ class OperatorSession:
     async def _answer(self, call: api.Call) -> None:
         try:
             if isinstance(call.request, api.Subscribe):
+                self._operator_api.require_role(call.request, self._identities.refreshed(self._caller))
                 await self._subscribe(call.number, call.request)
                 return
-            if isinstance(call.request, _LARGE_ANSWERS):
+            if self._operator_api.route(call.request).is_large:
                 # One after the other, each once the one before is on its way: what a peer doesn't read isn't gathered.
                 async with self._large_answer_lock:
                     await self._outbox.drained()
@@ -181,7 +181,7 @@ class OperatorSession:
                 call.number, await self._operator_api.answer(call.request, self._identities.refreshed(self._caller))
             )
         )
-        if len(answer) > FRAME_BYTES_MAX - ENVELOPE_BYTES:
+        if len(answer) > BATCH_BYTES_MAX - ENVELOPE_BYTES:
             size = len(answer) >> 20
             raise LimitExceeded(f"the answer has {size} MiB: ask for a page (tasks_from, tasks_limit)")
         return answer
@@ -220,8 +220,3 @@ class OperatorSession:
     def _overflowed(self) -> None:
         """Answers were dropped: the only clean way on is a new connection, with a new snapshot."""
         self._outbox.end(api.Failure(0, "unavailable", "this connection doesn't read fast enough; connect again"))
-
-
-def _is_waiting_call(request: api.AnyRequest) -> bool:
-    """Whether the answer may be a long time coming without any work in between: such calls hold up no others."""
-    return isinstance(request, api.WaitJobs) or (isinstance(request, api.ReadLog) and request.wait_ms > 0)

@@ -244,7 +244,7 @@ async def test_events_are_listed_filtered_and_opened(source: RecordedSource) -> 
             Update(
                 seq=source.fleet.seq + 1,
                 events=(
-                    EventRow(seq=2_000, at_ms=recorded.NOW_MS, actor="ana", kind="job_paused", text="p", subject="6a0"),
+                    EventRow(seq=2_000, at_ms=recorded.NOW_MS, actor="ana", kind="pause", text="p", subject="6a0"),
                 ),
             )
         )

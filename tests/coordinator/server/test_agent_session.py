@@ -11,9 +11,10 @@ from opsconsole_coordinator.core.question import Question
 from opsconsole_coordinator.core.reactor import Reactor
 from opsconsole_coordinator.server import agent_session
 from opsconsole_protocol import api, link
-from opsconsole_protocol.codec import FRAME_BYTES_MAX, agent_side
+from opsconsole_protocol.codec import BATCH_BYTES_MAX
 from opsconsole_protocol.ids import AttemptId, WorkerId
 from opsconsole_protocol.link import Observed
+from opsconsole_protocol.link.codec import agent_codec
 from opsconsole_protocol.log import LogQuery
 from opsconsole_protocol.state import AttemptState
 from tests.coordinator.server.peer import Agent, Site, id_of, some_secret
@@ -52,7 +53,7 @@ async def test_another_version_is_a_clear_error(site: Site) -> None:
 @pytest.mark.parametrize(
     "first",
     [
-        b"", b"\xc1garbage", b"\x90", agent_side().encode([HELLO]), agent_side().encode([HELLO, HELLO]), "text",
+        b"", b"\xc1garbage", b"\x90", agent_codec().encode([HELLO]), agent_codec().encode([HELLO, HELLO]), "text",
         msgspec.msgpack.encode([{"type": "unheard of"}]), b"\x01\x01\x00\x01a",
     ],
 )  # fmt: skip
@@ -129,7 +130,7 @@ async def bystanders_are_fine(site: Site, agent: Agent) -> None:
 @pytest.mark.parametrize(
     "frame",
     [
-        b"\x91", b"\x91\xc1", b"\xdd\xff\xff\xff\xff", agent_side().encode([link.MetadataUpdated()]),
+        b"\x91", b"\x91\xc1", b"\xdd\xff\xff\xff\xff", agent_codec().encode([link.MetadataUpdated()]),
         msgspec.msgpack.encode([{"type": "heartbeat", "at_ms": "soon"}]), msgspec.msgpack.encode([None]),
         msgspec.msgpack.encode([{"type": "job_status", "seen": 0, "attempts": [{"attempt_id": "a", "state": "odd"}]}]),
     ],
@@ -156,7 +157,7 @@ async def test_log_bytes_that_are_none_end_the_connection_with_an_error(site: Si
 async def test_an_oversized_frame_ends_only_its_connection(site: Site) -> None:
     async with await registered(site, "w1") as agent, await registered(site, "w2") as other:
         with contextlib.suppress(ConnectionClosed):
-            await agent.socket.send(bytes(FRAME_BYTES_MAX + 1))
+            await agent.socket.send(bytes(BATCH_BYTES_MAX + 1))
         await agent.ended()
         assert agent.socket.close_code == 1009
         await bystanders_are_fine(site, other)

@@ -15,7 +15,7 @@ from opsconsole_coordinator.server.log_service import LogService
 from opsconsole_protocol import api, link
 from opsconsole_protocol.error import Unavailable
 from opsconsole_protocol.ids import AttemptId
-from opsconsole_protocol.link.frame import LogChunk, encode_frame
+from opsconsole_protocol.link import LogChunk, encode_frame
 from opsconsole_protocol.log import LogQuery, Source
 from opsconsole_protocol.state import AttemptState
 from tests.coordinator.server.peer import Agent, Site, some_secret

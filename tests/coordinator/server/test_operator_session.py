@@ -9,7 +9,7 @@ from websockets.exceptions import ConnectionClosed
 from opsconsole_coordinator.server import broadcaster, operator_session
 from opsconsole_coordinator.server import snapshot as snapshot_module
 from opsconsole_protocol import api
-from opsconsole_protocol.codec import client_side
+from opsconsole_protocol.api.codec import client_codec
 from opsconsole_protocol.error import LimitExceeded, NotFound, OpsconsoleError, Unavailable, VersionMismatch
 from opsconsole_protocol.log import LogQuery
 from opsconsole_protocol.spec import JobSpec
@@ -38,8 +38,8 @@ async def test_another_version_is_a_clear_error(site: Site) -> None:
 @pytest.mark.parametrize(
     "first",
     [
-        b"", b"\xc1", b"\x90", "text", client_side().encode([api.Call(1, api.AskHealth())]),
-        client_side().encode([api.Hello(1, "a"), api.Hello(1, "a")]), msgspec.msgpack.encode([{"type": "hi"}]),
+        b"", b"\xc1", b"\x90", "text", client_codec().encode([api.Call(1, api.AskHealth())]),
+        client_codec().encode([api.Hello(1, "a"), api.Hello(1, "a")]), msgspec.msgpack.encode([{"type": "hi"}]),
     ],
 )  # fmt: skip
 async def test_the_first_message_has_to_be_hello(site: Site, first: bytes | str) -> None:
@@ -51,7 +51,7 @@ async def test_the_first_message_has_to_be_hello(site: Site, first: bytes | str)
 @pytest.mark.parametrize(
     "frame",
     [
-        b"\xc1", "text", b"\x91\x81\xa4type\xa4call", client_side().encode([api.Hello(1, "again")]),
+        b"\xc1", "text", b"\x91\x81\xa4type\xa4call", client_codec().encode([api.Hello(1, "again")]),
         msgspec.msgpack.encode([{"type": "call", "number": 1, "request": {"type": "explode"}}]),
         msgspec.msgpack.encode([{"type": "call", "number": 1, "request": {"type": "set_priority", "id": "a"}}]),
     ],
@@ -132,7 +132,7 @@ async def test_hundreds_of_calls_at_once_are_all_answered(site: Site) -> None:
 async def test_an_answer_too_large_for_a_frame_is_an_error_that_says_what_to_ask(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(operator_session, "FRAME_BYTES_MAX", 20_000)
+    monkeypatch.setattr(operator_session, "BATCH_BYTES_MAX", 20_000)
     async with await site.operator() as operator:
         job = await operator.submit(num_tasks=200)
         with pytest.raises(LimitExceeded, match="ask for a page"):
