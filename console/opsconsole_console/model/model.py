@@ -13,6 +13,7 @@ from opsconsole_console.model.failure import Failures, Seen
 from opsconsole_console.model.short_id import ShortIds
 from opsconsole_console.model.utilisation import UtilisationHistory
 from opsconsole_protocol.api import JobRow, WorkerRow
+from opsconsole_protocol.state import Connection, WorkerStatus
 
 
 class Model:
@@ -153,6 +154,6 @@ class Model:
 
 def worker_kind(worker: WorkerRow) -> str:
     """What matters most about a worker: lost, silent, draining or up."""
-    if worker.connection in {"lost", "silent"}:
+    if worker.connection in {Connection.LOST, Connection.SILENT}:
         return worker.connection
-    return "draining" if worker.status == "maintenance" else "up"
+    return "draining" if worker.status == WorkerStatus.MAINTENANCE else "up"

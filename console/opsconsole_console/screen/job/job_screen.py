@@ -31,6 +31,7 @@ from opsconsole_console.widget.pane import Pane
 from opsconsole_console.widget.sign import sign
 from opsconsole_protocol.api import DetailAnswer, JobDetail, JobRow, ShowJob
 from opsconsole_protocol.error import OpsconsoleError, Unavailable
+from opsconsole_protocol.state import TaskState
 
 _TASKS_SHOWN = 5_000
 _ASK_AGAIN_S = 3.0
@@ -234,9 +235,9 @@ class JobScreen(DetailScreen, JobActions):
         if not ids or self._detail is None:
             return False
         states = {task.id: task.state for task in self._detail.tasks}
-        if verb == "pause" and all(states.get(task_id) == "paused" for task_id in ids):
+        if verb == "pause" and all(states.get(task_id) == TaskState.PAUSED for task_id in ids):
             verb = "resume"
-        if verb == "hold" and all(states.get(task_id) == "held" for task_id in ids):
+        if verb == "hold" and all(states.get(task_id) == TaskState.HELD for task_id in ids):
             verb = "release"
         job_name = self._detail.job.name
 

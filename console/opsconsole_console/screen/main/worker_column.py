@@ -10,6 +10,7 @@ from opsconsole_console.widget import sparkline
 from opsconsole_console.widget.cell import Cell, cell
 from opsconsole_console.widget.column import Column
 from opsconsole_protocol.api import WorkerRow
+from opsconsole_protocol.state import Connection
 
 _KIND_ORDER = {"up": 0, "draining": 1, "silent": 2, "lost": 3}
 _WIDE_CELLS = 110
@@ -28,7 +29,7 @@ def worker_columns(model: Model, width: int) -> Sequence[Column[WorkerRow]]:
         return sparkline.utilisation(sparkline.window(samples, spark_cells))
 
     def seen(worker: WorkerRow) -> Cell:
-        late = worker.connection != "connected"
+        late = worker.connection != Connection.CONNECTED
         return cell(fmt.age(worker.last_seen_ms, model.clock()), "state-silent" if late else "text-muted")
 
     return (
