@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Container, VerticalScroll
 
 from opsconsole.ask import ask
@@ -17,7 +17,7 @@ from opsconsole_console.screen.job.task_pane import TaskPane
 from opsconsole_console.screen.part.detail_screen import DetailScreen
 from opsconsole_console.screen.part.event_pane import EventPane
 from opsconsole_console.screen.part.failure_binding import FAILURE_BINDINGS
-from opsconsole_console.screen.part.job_action import JobActions
+from opsconsole_console.screen.part.job_action import JobActions, job_bindings
 from opsconsole_console.screen.part.key_bar import KeyBar
 from opsconsole_console.screen.part.sheet import Line, Sheet
 from opsconsole_console.screen.part.shell import run_exclusive, shell
@@ -45,7 +45,7 @@ class JobScreen(DetailScreen, JobActions):
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]  # noqa: RUF012 - Textual's own type
     BINDINGS: ClassVar[list[BindingType]] = [
         *FAILURE_BINDINGS,
-        Binding("n", "app.new_job", "New", show=False, id="job.new"),
+        *job_bindings("job.new", show=False),
     ]
 
     def __init__(self, model: Model, source: FleetSource, job_id: str) -> None:
