@@ -12,7 +12,7 @@ from opsconsole.ask import ask
 from opsconsole_console.model.model import Model
 from opsconsole_console.screen.part.ending_text import ending_words, first_to_fail
 from opsconsole_console.screen.part.facts import wrapped
-from opsconsole_console.screen.part.job_action import JobActions
+from opsconsole_console.screen.part.job_action import JobActions, job_bindings
 from opsconsole_console.screen.part.key_bar import KeyBar
 from opsconsole_console.screen.part.sheet import BLANK, Line, Sheet
 from opsconsole_console.screen.part.shell import run_exclusive, shell
@@ -35,9 +35,7 @@ class EndedScreen(ModalScreen[None], JobActions, inherit_bindings=False):
     """Its keys act on the job, and stand beside the words that make one want them."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("r", "job_retry", "Retry", tooltip="Run what failed again", id="job.retry"),
-        Binding("e", "job_again", "Again", tooltip="A new job from this one, with changes", id="job.again"),
-        Binding("l", "job_logs", "Logs", tooltip="Follow the log beside the tables", id="job.logs"),
+        *job_bindings("job.retry", "job.again", "job.logs", show=True),
         Binding("enter", "open", "Open", tooltip="Its tasks and events", id="ended.open"),
         Binding("escape,q,w", "app.pop_screen", "Back", id="why.back"),
     ]

@@ -14,6 +14,7 @@ from opsconsole_console.widget.cell import Cell, cell, crop
 from opsconsole_console.widget.sign import sign, tally
 from opsconsole_protocol.api import AttemptRow, JobRow, TaskRow
 from opsconsole_protocol.spec import JobSpec
+from opsconsole_protocol.state import TaskState
 
 _TWO_COLUMNS_CELLS = 100
 _WHERE_NARROW = frozenset({"state", "progress", "took", "worker", "output", "command"})
@@ -98,8 +99,22 @@ def task_grid(tasks: Sequence[TaskRow], cells: int) -> list[Line]:
     return lines
 
 
-_ORDER = ("failed", "worker_failed", "unschedulable", "killed", "preempted", "blocked", "paused", "running", "building",
-          "assigned", "held", "pending", "succeeded")  # fmt: skip
+_ORDER = (
+    TaskState.FAILED,
+    TaskState.WORKER_FAILED,
+    TaskState.UNSCHEDULABLE,
+    TaskState.KILLED,
+    TaskState.PREEMPTED,
+    TaskState.BLOCKED,
+    TaskState.PAUSED,
+    TaskState.RUNNING,
+    TaskState.BUILDING,
+    TaskState.ASSIGNED,
+    TaskState.HELD,
+    TaskState.PENDING,
+    TaskState.SUCCEEDED,
+)
+"""The first comes before the others where tasks share a block."""
 
 
 def _worst(tasks: Sequence[TaskRow]) -> str:

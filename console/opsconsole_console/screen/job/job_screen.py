@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Container, VerticalScroll
 
 from opsconsole.ask import ask
@@ -17,7 +17,7 @@ from opsconsole_console.screen.job.task_pane import TaskPane
 from opsconsole_console.screen.part.detail_screen import DetailScreen
 from opsconsole_console.screen.part.event_pane import EventPane
 from opsconsole_console.screen.part.failure_binding import FAILURE_BINDINGS
-from opsconsole_console.screen.part.job_action import JobActions
+from opsconsole_console.screen.part.job_action import JobActions, job_bindings
 from opsconsole_console.screen.part.key_bar import KeyBar
 from opsconsole_console.screen.part.sheet import Line, Sheet
 from opsconsole_console.screen.part.shell import run_exclusive, shell
@@ -31,6 +31,7 @@ from opsconsole_console.widget.pane import Pane
 from opsconsole_console.widget.sign import sign
 from opsconsole_protocol.api import DetailAnswer, JobDetail, JobRow, ShowJob
 from opsconsole_protocol.error import OpsconsoleError, Unavailable
+from opsconsole_protocol.state import TaskState
 
 _TASKS_SHOWN = 5_000
 _ASK_AGAIN_S = 3.0
@@ -44,7 +45,7 @@ class JobScreen(DetailScreen, JobActions):
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]  # noqa: RUF012 - Textual's own type
     BINDINGS: ClassVar[list[BindingType]] = [
         *FAILURE_BINDINGS,
-        Binding("n", "app.new_job", "New", show=False, id="job.new"),
+        *job_bindings("job.new", show=False),
     ]
 
     def __init__(self, model: Model, source: FleetSource, job_id: str) -> None:
@@ -234,9 +235,9 @@ class JobScreen(DetailScreen, JobActions):
         if not ids or self._detail is None:
             return False
         states = {task.id: task.state for task in self._detail.tasks}
-        if verb == "pause" and all(states.get(task_id) == "paused" for task_id in ids):
+        if verb == "pause" and all(states.get(task_id) == TaskState.PAUSED for task_id in ids):
             verb = "resume"
-        if verb == "hold" and all(states.get(task_id) == "held" for task_id in ids):
+        if verb == "hold" and all(states.get(task_id) == TaskState.HELD for task_id in ids):
             verb = "release"
         job_name = self._detail.job.name
 

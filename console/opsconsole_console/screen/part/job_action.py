@@ -1,6 +1,7 @@
 """What can be done with jobs wherever they are shown: keys, and the actions behind them."""
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
@@ -15,7 +16,7 @@ JOB_VERBS = frozenset({"job_pause", "job_cancel", "job_retry", "job_hold", "job_
 
 _OFFERED = frozenset({"pause", "cancel", "retry", "again", "hold"})
 
-JOB_BINDINGS: list[BindingType] = [
+JOB_BINDINGS: list[Binding] = [
     Binding("n", "app.new_job", "New", tooltip="A new job", id="job.new"),
     Binding("l", "job_logs", "Logs", tooltip="Follow the log beside the tables", id="job.logs"),
     Binding("p", "job_pause", "Pause", tooltip="Pause what runs, resume what is paused", id="job.pause"),
@@ -31,11 +32,18 @@ JOB_BINDINGS: list[BindingType] = [
     Binding("Y", "job_copy_path", "Copy output path", show=False, id="job.copy_path"),
 ]
 
+_BY_ID = {binding.id: binding for binding in JOB_BINDINGS}
+
+
+def job_bindings(*ids: str, show: bool) -> list[Binding]:
+    """The keys of jobs with these ids, all of them in the footer or none."""
+    return [replace(_BY_ID[one], show=show) for one in ids]
+
 
 class JobActions(Widget):
     """Mix into what shows jobs; `selected_jobs` says which ones are meant."""
 
-    BINDINGS: ClassVar[list[BindingType]] = JOB_BINDINGS
+    BINDINGS: ClassVar[list[BindingType]] = [*JOB_BINDINGS]
 
     def selected_jobs(self) -> Sequence[JobRow]:
         """The marked jobs, or else the one under the cursor."""

@@ -216,7 +216,9 @@ class LogPane(Pane):
         ended = answer.attempt_state in _ENDED
         printed = "" if answer.page.total_lines or not answer.page.end else "it printed nothing"
         self._view.say_empty(printed if ended or not printed else f"{printed} so far")
-        self._view.set_note(sign(answer.attempt_state).word if ended or answer.attempt_state == "paused" else "")
+        self._view.set_note(
+            sign(answer.attempt_state).word if ended or answer.attempt_state == AttemptState.PAUSED else ""
+        )
 
     def show_note(self, note: str) -> None:
         self._view.set_note(note)

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Container, VerticalScroll
 
 from opsconsole.fleet import Change
@@ -15,7 +15,7 @@ from opsconsole_console.model.model import Model
 from opsconsole_console.screen.part import worker_cell
 from opsconsole_console.screen.part.detail_screen import DetailScreen
 from opsconsole_console.screen.part.event_pane import EventPane
-from opsconsole_console.screen.part.job_action import JobActions
+from opsconsole_console.screen.part.job_action import JobActions, job_bindings
 from opsconsole_console.screen.part.key_bar import KeyBar
 from opsconsole_console.screen.part.sheet import Line, Sheet
 from opsconsole_console.screen.part.shell import run_exclusive, shell
@@ -40,7 +40,7 @@ class WorkerTaskPane(TablePane[WorkerTask], JobActions):
     """What is at work there; the verbs of jobs apply."""
 
     nothing = "Nothing runs here"
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("n", "app.new_job", "New", show=False, id="job.new")]
+    BINDINGS: ClassVar[list[BindingType]] = [*job_bindings("job.new", show=False)]
 
     def __init__(self, model: Model) -> None:
         self._model = model
