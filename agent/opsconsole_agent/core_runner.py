@@ -12,31 +12,25 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from opsconsole_agent.core import (
+from opsconsole_agent.core.effect import (
     AbandonPreparation,
-    AgentCore,
-    ClockMoved,
     Effect,
-    Event,
     FinishLog,
     ForgetAttempt,
-    Freeze,
-    Intent,
-    IntentsFound,
-    KeeperHello,
     Kill,
-    LogComplete,
+    Pause,
     PersistIntent,
     PrepareAttempt,
+    Resume,
     RewindLog,
     SendObservation,
     SendReport,
     StartAttempt,
-    StartFailed,
     Terminate,
-    Thaw,
-    Tick,
 )
+from opsconsole_agent.core.event import ClockMoved, EngineHello, Event, IntentsFound, LogComplete, StartFailed, Tick
+from opsconsole_agent.core.intent import Intent
+from opsconsole_agent.core.reactor import Reactor
 from opsconsole_agent.engine.process_engine import Engine
 from opsconsole_agent.log.shipper import LogShipper
 from opsconsole_agent.state.state_folder import StateFolder
@@ -77,7 +71,7 @@ class Conductor:
     engine: Engine
     outlet: Outlet
 
-    def __init__(self, core: AgentCore, state: StateFolder, shipper: LogShipper) -> None:
+    def __init__(self, core: Reactor, state: StateFolder, shipper: LogShipper) -> None:
         self.core = core
         self.knows_processes = asyncio.Event()
         """Set once the keeper has said what lives; before that nothing should be registered."""
@@ -98,8 +92,8 @@ class Conductor:
             PrepareAttempt: lambda effect: self.engine.prepare(effect.attempt_id, effect.launch),
             AbandonPreparation: lambda effect: self.engine.abandon(effect.attempt_id),
             StartAttempt: self._start,
-            Freeze: lambda effect: self.engine.freeze(effect.attempt_id),
-            Thaw: lambda effect: self.engine.thaw(effect.attempt_id),
+            Pause: lambda effect: self.engine.freeze(effect.attempt_id),
+            Resume: lambda effect: self.engine.thaw(effect.attempt_id),
             Terminate: lambda effect: self.engine.terminate(effect.attempt_id, effect.grace_ms),
             Kill: lambda effect: self.engine.kill(effect.attempt_id),
             FinishLog: self._finish_log,
@@ -133,16 +127,16 @@ class Conductor:
                 except IllegalTransition as error:
                     # Two descriptions of the world that don't fit: worth a line, and no harm done.
                     _log.error("ignored: %s", error)
-                if isinstance(event, KeeperHello):
+                if isinstance(event, EngineHello):
                     self._watch_processes()
                     self.knows_processes.set()
-            self._do(self.core.take(reports=False))
+            self._do(self.core.take_effects(reports=False))
         self._report()
 
     def _report(self) -> None:
         """What changed, at once after a quiet while; in a stream of short tasks a start and an end are one report."""
         if self._pacer is None and self.core.has_news:
-            self._do(self.core.take())
+            self._do(self.core.take_effects())
             pause_s = _REPORT_PAUSE_BUSY_S if self.core.has_waiting else _REPORT_PAUSE_S
             self._pacer = asyncio.get_running_loop().call_later(pause_s, self._end_pause)
 
@@ -157,7 +151,7 @@ class Conductor:
     def begin_exchange(self) -> tuple[Observed, ...]:
         """The whole observed set for a new connection; all of it is on disk when this returns."""
         observed = self.core.begin_exchange()
-        self._do(self.core.take())
+        self._do(self.core.take_effects())
         return observed
 
     def recover(self) -> tuple[Intent, ...]:

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from opsconsole_agent.core import AgentCore, StopAll
+from opsconsole_agent.core.event import StopAll
+from opsconsole_agent.core.reactor import Reactor
 from opsconsole_agent.core_runner import Conductor
 from opsconsole_agent.engine.process_engine import ProcessEngine
 from opsconsole_agent.engine.staging import Home, Staging
@@ -126,7 +127,7 @@ class _Service:
         self._config = config
         self._say = say
         self._state = state
-        self._core = AgentCore(description.max_concurrent_jobs)
+        self._core = Reactor(description.max_concurrent_jobs)
         shipper = LogShipper(kept_days=config.keep_attempt_days)
         self._conductor = Conductor(self._core, state, shipper)
         self._desk = Desk(description, self._conductor, state, shipper, telemetry, say)

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from opsconsole_agent import core_runner as conductor_module
-from opsconsole_agent.core import AgentCore, AttemptPrepared, Intent, LinkUp, ProcessExited, ProcessStarted
+from opsconsole_agent.core.event import AttemptPrepared, LinkUp, ProcessExited, ProcessStarted
+from opsconsole_agent.core.intent import Intent
+from opsconsole_agent.core.reactor import Reactor
 from opsconsole_agent.core_runner import Conductor
 from opsconsole_agent.log.shipper import LogShipper
 from opsconsole_agent.state.state_folder import StateFolder
@@ -98,7 +100,7 @@ class Stage:
     def __init__(self, tmp_path: Path) -> None:
         self.state = StateFolder(tmp_path)
         self.shipper = LogShipper()
-        self.conductor = Conductor(AgentCore(2), self.state, self.shipper)
+        self.conductor = Conductor(Reactor(2), self.state, self.shipper)
         self.engine, self.outlet = FakeEngine(), FakeOutlet()
         self.engine.conductor = self.conductor
         self.conductor.engine, self.conductor.outlet = self.engine, self.outlet
@@ -229,7 +231,7 @@ async def test_an_impossible_event_is_logged_and_the_next_one_counts(
 
 async def test_what_an_earlier_life_wrote_is_told_to_the_core(stage: Stage, tmp_path: Path) -> None:
     stage.assign("a")
-    again = Conductor(AgentCore(2), StateFolder(tmp_path), LogShipper())
+    again = Conductor(Reactor(2), StateFolder(tmp_path), LogShipper())
     again.engine, again.outlet = FakeEngine(), FakeOutlet()
     assert [intent.attempt_id for intent in again.recover()] == ["a"]
     assert [attempt.attempt_id for attempt in again.core.processes()] == ["a"]

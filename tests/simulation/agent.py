@@ -6,32 +6,35 @@ from collections.abc import Callable
 
 import msgspec
 
-from opsconsole_agent.core import (
-    AgentCore,
-    AttemptPrepared,
-    BuildStarted,
-    ClockMoved,
+from opsconsole_agent.core.effect import (
+    AbandonPreparation,
     Effect,
-    Event,
     FinishLog,
     ForgetAttempt,
-    Intent,
-    IntentsFound,
     Kill,
-    LogComplete,
+    Pause,
     PersistIntent,
-    PreparationFailed,
     PrepareAttempt,
+    Resume,
     RewindLog,
     SendObservation,
     SendReport,
     StartAttempt,
-    StartFailed,
     Terminate,
-    Thaw,
+)
+from opsconsole_agent.core.event import (
+    AttemptPrepared,
+    BuildStarted,
+    ClockMoved,
+    Event,
+    IntentsFound,
+    LogComplete,
+    PreparationFailed,
+    StartFailed,
     Tick,
 )
-from opsconsole_agent.core.effect import AbandonPreparation, Freeze
+from opsconsole_agent.core.intent import Intent
+from opsconsole_agent.core.reactor import Reactor
 from opsconsole_protocol.error import IllegalTransition
 from opsconsole_protocol.ids import AttemptId
 from tests.simulation.agent_link import AgentLink
@@ -55,7 +58,7 @@ class AgentProcess:
         on_keeper_death: Callable[[AttemptId], None],
     ) -> None:
         self.host = host
-        self.core = AgentCore(host.slots)
+        self.core = Reactor(host.slots)
         self.is_dead = False
         self.link = AgentLink(self, network)
         self.crash_before_effect: int | None = None
@@ -146,7 +149,7 @@ class AgentProcess:
                     self.core.handle(event, now_ms)
                 except IllegalTransition as error:
                     self._say(f"{self.host.name}: ignored: {error.message[:150]}")
-            self.carry_out(self.core.take())
+            self.carry_out(self.core.take_effects())
 
     def carry_out(self, effects: list[Effect]) -> None:
         """Do what is to be done; the process may die between any two effects."""
@@ -171,9 +174,9 @@ class AgentProcess:
                 self._preparing.pop(effect.attempt_id, None)
             case StartAttempt():
                 self._start(effect.attempt_id)
-            case Freeze():
+            case Pause():
                 self._command(lambda keeper: keeper.freeze(effect.attempt_id))
-            case Thaw():
+            case Resume():
                 self._command(lambda keeper: keeper.thaw(effect.attempt_id))
             case Terminate():
                 self._command(lambda keeper: keeper.terminate(effect.attempt_id))

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from opsconsole_agent.core import Contact, Event, LinkDown, LinkUp
+from opsconsole_agent.core.event import Contact, Event, LinkDown, LinkUp
 from opsconsole_protocol import PROTOCOL_VERSION, codec, link
 from opsconsole_protocol.ids import AttemptId, WorkerId
 from opsconsole_protocol.link.frame import LogChunk, encode_frame
@@ -64,7 +64,7 @@ class AgentLink:
         end.on_frame = self._receive
         end.on_closed = self._lost
         observed = agent.core.begin_exchange()
-        agent.carry_out(agent.core.take())
+        agent.carry_out(agent.core.take_effects())
         if agent.is_dead:
             return
         store_id, store_seq, store_seal = agent.host.disk.mark

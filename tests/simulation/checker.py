@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
-from opsconsole_agent.core import Effect, ForgetAttempt, PersistIntent, Terminate
+from opsconsole_agent.core.effect import Effect, ForgetAttempt, PersistIntent, Terminate
 from opsconsole_coordinator.core.model import Attempt, Task
 from opsconsole_protocol.ids import AttemptId, JobId
 from opsconsole_protocol.link import Mode

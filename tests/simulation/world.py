@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from unittest import mock
 
-from opsconsole_agent.core import Effect, RewindLog
+from opsconsole_agent.core.effect import Effect, RewindLog
 from opsconsole_coordinator.core import placement
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.model import Job

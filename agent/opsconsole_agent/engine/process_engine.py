@@ -8,19 +8,19 @@ from typing import Any, Protocol
 
 import msgspec
 
-from opsconsole_agent.core import (
+from opsconsole_agent.core.event import (
     AttemptPrepared,
     BuildStarted,
+    EngineHello,
     Event,
-    FreezeFailed,
-    Frozen,
-    KeeperHello,
-    LiveProcess,
+    FoundAttempt,
+    Paused,
+    PauseFailed,
     PreparationFailed,
     ProcessExited,
     ProcessStarted,
+    Resumed,
     StartFailed,
-    Thawed,
 )
 from opsconsole_agent.engine.port import PortTaken, allocate_ports, is_listened_on
 from opsconsole_agent.engine.staging import Prepared, Staging
@@ -51,10 +51,10 @@ class Engine(Protocol):
         """Start what was prepared. Tells ProcessStarted and, at its end, ProcessExited."""
 
     def freeze(self, attempt_id: AttemptId) -> None:
-        """Tells Frozen or FreezeFailed."""
+        """Tells Paused or PauseFailed."""
 
     def thaw(self, attempt_id: AttemptId) -> None:
-        """Tells Thawed or FreezeFailed."""
+        """Tells Resumed or PauseFailed."""
 
     def terminate(self, attempt_id: AttemptId, grace_ms: int) -> None:
         """Ask all its processes to end."""
@@ -262,7 +262,7 @@ class ProcessEngine:
             _log.info("%s %s: %s", attempt_id, trouble, error)
         except OpsconsoleError as error:
             if self._keeper.connected:
-                self._tell([FreezeFailed(attempt_id=attempt_id, error=f"{trouble}: {error.message}")])
+                self._tell([PauseFailed(attempt_id=attempt_id, error=f"{trouble}: {error.message}")])
 
     def terminate(self, attempt_id: AttemptId, grace_ms: int) -> None:
         """See Engine."""
@@ -321,15 +321,15 @@ class ProcessEngine:
 
     # --- hello -----------------------------------------------------------------------------------------------------
 
-    async def _hello(self, hello: keeper_says.KeeperHello) -> KeeperHello | None:
+    async def _hello(self, hello: keeper_says.KeeperHello) -> EngineHello | None:
         """The whole truth, after the keeper has looked for what it doesn't know; None if it is lost meanwhile."""
         live = [
-            LiveProcess(attempt_id=one.attempt_id, started_at_ms=one.started_at_ms, frozen=one.frozen)
+            FoundAttempt(attempt_id=one.attempt_id, started_at_ms=one.started_at_ms, is_paused=one.frozen)
             for one in hello.live
         ]
         known = {one.attempt_id for one in hello.live} | {one.attempt_id for one in hello.exits}
         unstarted: set[AttemptId] = set()
-        outlived: set[AttemptId] = set()
+        lost_with_host: set[AttemptId] = set()
         for attempt_id in list(self._expected()):
             if attempt_id in known:
                 continue
@@ -338,13 +338,13 @@ class ProcessEngine:
             except Unavailable:
                 return None
             if found:
-                live.append(LiveProcess(attempt_id=attempt_id, started_at_ms=_now_ms()))
+                live.append(FoundAttempt(attempt_id=attempt_id, started_at_ms=_now_ms()))
             elif attempt_id in self._unsure:
-                outlived.add(attempt_id)
+                lost_with_host.add(attempt_id)
             else:
                 unstarted.add(attempt_id)
         exits = tuple(_exited(one) for one in hello.exits)
-        return KeeperHello(live=tuple(live), exits=exits, unstarted=frozenset(unstarted), outlived=frozenset(outlived))
+        return EngineHello(live=tuple(live), exits=exits, unstarted=frozenset(unstarted), lost_with_host=frozenset(lost_with_host))
 
 
 def _event(
@@ -359,9 +359,9 @@ def _event(
         case keeper_says.AttemptExited():
             return _exited(said)
         case keeper_says.AttemptFrozen():
-            return Frozen(attempt_id=said.attempt_id, at_ms=said.at_ms)
+            return Paused(attempt_id=said.attempt_id, at_ms=said.at_ms)
         case keeper_says.AttemptThawed():
-            return Thawed(attempt_id=said.attempt_id, at_ms=said.at_ms)
+            return Resumed(attempt_id=said.attempt_id, at_ms=said.at_ms)
 
 
 def _exited(said: keeper_says.AttemptExited) -> ProcessExited:

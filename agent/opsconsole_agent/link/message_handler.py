@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from opsconsole_agent.core import Contact, Event, LinkDown, LinkUp
+from opsconsole_agent.core.event import Contact, Event, LinkDown, LinkUp
 from opsconsole_agent.core_runner import Conductor
 from opsconsole_agent.log.shipper import LogShipper
 from opsconsole_agent.probe.address import reachable_address

@@ -35,7 +35,7 @@ from pathlib import Path
 
 import msgspec
 
-from opsconsole_agent.core import Intent
+from opsconsole_agent.core.intent import Intent
 from opsconsole_agent.keeper import state_file
 from opsconsole_agent.keeper.output import KEPT_FOLDER
 from opsconsole_agent.keeper_client.message import User

@@ -8,38 +8,40 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
 
-from opsconsole_agent.core import (
-    AgentCore,
-    AttemptPrepared,
-    Contact,
+from opsconsole_agent.core.effect import (
     Effect,
     FinishLog,
     ForgetAttempt,
-    Freeze,
-    Frozen,
-    Intent,
-    IntentsFound,
-    KeeperHello,
     Kill,
-    LinkDown,
-    LinkUp,
-    LiveProcess,
-    LogComplete,
+    Pause,
     PersistIntent,
-    PreparationFailed,
     PrepareAttempt,
-    ProcessExited,
-    ProcessStarted,
+    Resume,
     SendObservation,
     SendReport,
     StartAttempt,
     Terminate,
-    Thaw,
-    Thawed,
+)
+from opsconsole_agent.core.event import (
+    AttemptPrepared,
+    Contact,
+    EngineHello,
+    Event,
+    FoundAttempt,
+    IntentsFound,
+    LinkDown,
+    LinkUp,
+    LogComplete,
+    Paused,
+    PreparationFailed,
+    ProcessExited,
+    ProcessStarted,
+    Resumed,
     Tick,
 )
-from opsconsole_agent.core.attempt import Phase
-from opsconsole_agent.core.event import Event
+from opsconsole_agent.core.intent import Intent
+from opsconsole_agent.core.phase import Phase
+from opsconsole_agent.core.reactor import Reactor
 from opsconsole_protocol.error import IllegalTransition
 from opsconsole_protocol.ids import AttemptId
 from opsconsole_protocol.link import Desired, DesiredSet, Forget, JobAssignment, Mode, Observe, Observed, SetWant, Want
@@ -76,7 +78,7 @@ class AgentRules(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.core = AgentCore(SLOTS)
+        self.core = Reactor(SLOTS)
         self.host = Host()
         self.now_ms = 1_000_000
         self.connected = False
@@ -91,7 +93,7 @@ class AgentRules(RuleBasedStateMachine):
 
     def tell(self, event: Event) -> None:
         self.core.handle(event, self.now_ms)
-        self.carry_out(self.core.take())
+        self.carry_out(self.core.take_effects())
 
     def carry_out(self, effects: Sequence[Effect]) -> None:
         later: list[Event] = []
@@ -107,7 +109,7 @@ class AgentRules(RuleBasedStateMachine):
             elif isinstance(effect, ForgetAttempt):
                 self.host.intents.pop(effect.attempt_id, None)
                 self.host.exits.pop(effect.attempt_id, None)
-            elif isinstance(effect, (Freeze, Thaw, Terminate, Kill)):
+            elif isinstance(effect, (Pause, Resume, Terminate, Kill)):
                 self.signal(effect)
             elif isinstance(effect, SendReport):
                 self.note(effect.report.attempts)
@@ -120,7 +122,8 @@ class AgentRules(RuleBasedStateMachine):
         assert self.host.intents[attempt_id].released, "started before its intent was written down"
         desired = self.desired.get(attempt_id)
         assert not self.connected or (self.adopting if desired is None else desired.want.mode is Mode.RUN)
-        assert self.with_gpus(attempt_id) or len(self.host.live) < SLOTS
+        without_gpus = sum(not self.with_gpus(one) for one in self.host.live)
+        assert self.with_gpus(attempt_id) or without_gpus < SLOTS, "who has a GPU may have come after it had its slot"
         self.host.starts[attempt_id] += 1
         self.host.live[attempt_id] = False
         self.host.untold.append(ProcessStarted(attempt_id=attempt_id, at_ms=self.now_ms))
@@ -129,7 +132,7 @@ class AgentRules(RuleBasedStateMachine):
         launch = self.host.intents[attempt_id].launch
         return launch is not None and bool(launch.gpu_ids)
 
-    def signal(self, effect: Freeze | Thaw | Terminate | Kill) -> None:
+    def signal(self, effect: Pause | Resume | Terminate | Kill) -> None:
         attempt_id = effect.attempt_id
         if attempt_id not in self.host.live:
             return
@@ -139,9 +142,12 @@ class AgentRules(RuleBasedStateMachine):
             self.host.termed.add(attempt_id)
             self.host.live[attempt_id] = False
         else:
-            frozen = isinstance(effect, Freeze)
-            self.host.live[attempt_id] = frozen
-            told = Frozen if frozen else Thawed
+            unanswered = [one for one in self.host.untold if isinstance(one, Paused | Resumed)]
+            assert attempt_id not in {one.attempt_id for one in unanswered}, "asked again before it was answered"
+            is_paused = isinstance(effect, Pause)
+            assert self.host.live[attempt_id] is not is_paused, "it is what it is asked to be"
+            self.host.live[attempt_id] = is_paused
+            told = Paused if is_paused else Resumed
             self.host.untold.append(told(attempt_id=attempt_id, at_ms=self.now_ms))
 
     def note(self, reported: Sequence[Observed]) -> None:
@@ -160,11 +166,11 @@ class AgentRules(RuleBasedStateMachine):
     def say_hello(self, *, fresh: bool) -> None:
         self.host.untold.clear()  # all of it is in the hello
         live = tuple(
-            LiveProcess(attempt_id=attempt_id, started_at_ms=1, frozen=frozen)
-            for attempt_id, frozen in self.host.live.items()
+            FoundAttempt(attempt_id=attempt_id, started_at_ms=1, is_paused=is_paused)
+            for attempt_id, is_paused in self.host.live.items()
         )
         unstarted = frozenset() if fresh else frozenset(self.desired.keys() - self.host.starts.keys())
-        self.tell(KeeperHello(live=live, exits=tuple(self.host.exits.values()), unstarted=unstarted))
+        self.tell(EngineHello(live=live, exits=tuple(self.host.exits.values()), unstarted=unstarted))
 
     def next_seq(self) -> int:
         self.seq += 1
@@ -235,7 +241,7 @@ class AgentRules(RuleBasedStateMachine):
     @rule(adopting=st.booleans())
     def connect(self, adopting: bool) -> None:
         registered = self.core.begin_exchange()
-        self.carry_out(self.core.take())
+        self.carry_out(self.core.take_effects())
         self.note(registered)
         # One that was reported and isn't there any more would be lost; the coordinator drops it.
         here = {one.attempt_id for one in registered}
@@ -275,7 +281,7 @@ class AgentRules(RuleBasedStateMachine):
 
     @rule(data=st.data(), exit_code=st.sampled_from([0, 1]))
     def process_ends(self, data: st.DataObject, exit_code: int) -> None:
-        running = [attempt_id for attempt_id, frozen in self.host.live.items() if not frozen]
+        running = [attempt_id for attempt_id, is_paused in self.host.live.items() if not is_paused]
         if running:
             self.host.exit(data.draw(st.sampled_from(running)), self.now_ms, exit_code)
 
@@ -294,7 +300,7 @@ class AgentRules(RuleBasedStateMachine):
 
     @rule()
     def agent_restarts(self) -> None:
-        self.core = AgentCore(SLOTS)
+        self.core = Reactor(SLOTS)
         self.connected = False
         self.preparing.clear()
         self.tell(IntentsFound(intents=tuple(self.host.intents.values())))
@@ -314,7 +320,7 @@ class AgentRules(RuleBasedStateMachine):
         before = (self.core.observed(), self.core.occupied(), self.core.next_deadline_ms())
         with pytest.raises(IllegalTransition):
             self.core.handle(ProcessStarted(attempt_id=attempt_id, at_ms=self.now_ms), self.now_ms)
-        assert self.core.take() == []
+        assert self.core.take_effects() == []
         assert (self.core.observed(), self.core.occupied(), self.core.next_deadline_ms()) == before
 
     # --- what must hold --------------------------------------------------------------------------------------------

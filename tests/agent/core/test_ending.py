@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from opsconsole_agent.core import ProcessExited, Stop, StopCause
 from opsconsole_agent.core.ending import PORT_TAKEN_WITHIN_MS, duration_words, ending, leftover_words, signal_words
+from opsconsole_agent.core.event import ProcessExited
+from opsconsole_agent.core.intent import Stop, StopCause
 from opsconsole_protocol.ids import AttemptId
 
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from opsconsole_agent.core import AgentCore
+from opsconsole_agent.core.reactor import Reactor
 from opsconsole_agent.core_runner import Conductor
 from opsconsole_agent.link.message_handler import Description, Desk
 from opsconsole_agent.log.shipper import LogShipper
@@ -24,7 +24,7 @@ def describe(**properties: object) -> Description:
 def make_desk(tmp_path: Path) -> Desk:
     """A desk in front of an idle agent."""
     state, shipper = StateFolder(tmp_path), LogShipper()
-    conductor = Conductor(AgentCore(3), state, shipper)
+    conductor = Conductor(Reactor(3), state, shipper)
     conductor.engine, conductor.outlet = FakeEngine(), FakeOutlet()
     telemetry = Telemetry(tmp_path, lambda attempt_id: [state.work(attempt_id)])
     return Desk(describe(), conductor, state, shipper, telemetry, lambda _: None)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from opsconsole_agent.core import Intent, Stop, StopCause
+from opsconsole_agent.core.intent import Intent, Stop, StopCause
 from opsconsole_agent.state.state_folder import DAY_S, StateFolder, StateFolderBroken, StoreMark, check_attempt_id
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.ids import AttemptId
