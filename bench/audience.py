@@ -19,6 +19,7 @@ import msgspec
 
 from opsconsole.fleet import Fleet
 from opsconsole_protocol import PROTOCOL_VERSION, api, codec
+from opsconsole_protocol.api.codec import client_codec
 from opsconsole_protocol.host.dial import dial
 
 LISTS = ("jobs", "workers", "show", "events", "whole view")
@@ -36,7 +37,7 @@ class Onlooker:
 
     def __init__(self, number: int) -> None:
         self._place = number
-        self._codec = codec.client_side()
+        self._codec = client_codec()
         self._heads = msgspec.msgpack.Decoder(list[Head])
         self._waiting: dict[int, asyncio.Future[float]] = {}
         self._frames: list[bytes] = []
@@ -53,7 +54,7 @@ class Onlooker:
     async def open(self, url: str, token: str) -> None:
         """Connect, greet, subscribe."""
         headers = {"Authorization": f"Bearer {token}"}
-        self._socket = await dial(url, path="/operator", headers=headers, max_size=codec.FRAME_BYTES_MAX)
+        self._socket = await dial(url, path="/operator", headers=headers, max_size=codec.BATCH_BYTES_MAX)
         await self._socket.send(self._codec.encode([api.Hello(PROTOCOL_VERSION, "bench")]))
         await self._socket.recv()
         self.reader = asyncio.create_task(self._read())

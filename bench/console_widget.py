@@ -22,8 +22,7 @@ from opsconsole_console.widget.column import Column
 from opsconsole_console.widget.live_table import LiveTable
 from opsconsole_console.widget.log_view import LogView
 from opsconsole_console.widget.sign import sign
-from opsconsole_protocol.link.frame import Source
-from opsconsole_protocol.log import LogLine
+from opsconsole_protocol.log import LogLine, Source
 
 SIZE = (160, 45)
 KEYS = 60

@@ -30,8 +30,8 @@ from opsconsole_agent.link.coordinator_link import BACK_OFF_FIRST_S, BACK_OFF_LA
 from opsconsole_protocol import link
 from opsconsole_protocol.error import OpsconsoleError
 from opsconsole_protocol.ids import AttemptId
-from opsconsole_protocol.link import Mode, Observed
-from opsconsole_protocol.link.frame import LogChunk, Source, encode_frame
+from opsconsole_protocol.link import LogChunk, Mode, Observed, encode_frame
+from opsconsole_protocol.log import Source
 from opsconsole_protocol.state import AttemptState, is_attempt_finished
 
 LINE = b"step 1 of 1000, loss 0.6931\n"

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from opsconsole_agent.log import LogShipper
 from opsconsole_coordinator.log import LogKey, LogStore
-from opsconsole_protocol.link.frame import LogChunk, decode_frame, encode_frame
+from opsconsole_protocol.link import LogChunk, decode_frame, encode_frame
 from opsconsole_protocol.log import LogQuery, Source
 
 KEY = LogKey("bench", 0, 0, "bench.0.0.0000")

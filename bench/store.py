@@ -24,7 +24,7 @@ ROUNDS = 9
 _START = """
 import asyncio, resource, sys, time
 from pathlib import Path
-from opsconsole_coordinator.server.commit_loop import Kernel
+from opsconsole_coordinator.server.commit_loop import CommitLoop
 from opsconsole_coordinator.store.database import Database
 
 async def main():
@@ -32,7 +32,7 @@ async def main():
     began = time.perf_counter()
     database = Database(Path(sys.argv[1]))
     await database.open()
-    await Kernel(database, "bench").load()
+    await CommitLoop(database, "bench").load()
     print(1000 * (time.perf_counter() - began), (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
     await database.close()
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from opsconsole_protocol import PROTOCOL_VERSION, codec, link
 from opsconsole_protocol.host.dial import dial
 from opsconsole_protocol.ids import WorkerId, spell
+from opsconsole_protocol.link.codec import agent_codec
 from opsconsole_protocol.trust.secret import SECRET_BYTES, new_secret
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class Agent:
         self.name = f"box{number:04}"
         self._credential = new_secret(secrets.token_bytes(SECRET_BYTES))
         self._run_id = secrets.token_hex(8)
-        self._codec = codec.agent_side()
+        self._codec = agent_codec()
         self._gpus = tuple(
             link.Gpu(
                 index=index, uuid=f"GPU-{number}-{index}", name="NVIDIA A100", memory_total_mb=81_920,
@@ -57,7 +58,7 @@ class Agent:
             "Opsconsole-Worker": self.worker_id,
             "Opsconsole-Invitation": token,
         }
-        return await dial(url, path="/agent", headers=headers, max_size=codec.FRAME_BYTES_MAX, open_timeout_s=60)
+        return await dial(url, path="/agent", headers=headers, max_size=codec.BATCH_BYTES_MAX, open_timeout_s=60)
 
     def registration(self, slots: int = GPUS, observed: tuple[link.Observed, ...] = ()) -> link.Register:
         """Who it is, and what it has."""

@@ -8,30 +8,29 @@ import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self, TypeVar
+from typing import Protocol, Self
 
 import msgspec
 
+from opsconsole.ask import AnswerT, ask
 from opsconsole.connection import Connection
 from opsconsole.job_page import after
-from opsconsole.log_follow import follow_attempts
+from opsconsole.log_follower import LogFollower
 from opsconsole.outcome import exit_code, is_finished_state, is_settled
-from opsconsole.target import TargetSource, current, resolve
+from opsconsole.resolver import resolve
+from opsconsole.target import TargetSource, current
 from opsconsole_protocol import api
 from opsconsole_protocol.error import (
     InvalidRequest,
     JobFailedError,
     NoWorkersAcceptedError,
     NoWorkersAvailableError,
-    ProtocolError,
     Unavailable,
 )
 from opsconsole_protocol.ids import JobId, job_id
 from opsconsole_protocol.log import LogLine, LogQuery
 from opsconsole_protocol.spec import JobSpec, check_fields, check_spec
 from opsconsole_protocol.state import TaskState
-
-A = TypeVar("A", bound=api.Answered)
 
 WAIT_SLICE_MS = 30_000
 """A long wait is asked for in slices, so that a dead connection is noticed in between."""
@@ -106,7 +105,7 @@ class Client:
     ) -> Self:
         """Connect to the coordinator that the arguments, the environment or the data folder name.
 
-        See `target.resolve`. Raises what that raises, and what `Connection.open` raises.
+        See `resolver.resolve`. Raises what that raises, and what `Connection.open` raises.
         """
         return await cls.open(lambda: resolve(url, token, certificate_hash, data_dir), patience_s=patience_s)
 
@@ -151,11 +150,8 @@ class Client:
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, _RETRY_MAX_S)
 
-    async def _ask(self, request: api.AnyRequest, kind: type[A]) -> A:
-        answer = await self.request(request)
-        if not isinstance(answer, kind):
-            raise ProtocolError(f"{type(answer).__name__} came where {kind.__name__} is due: upgrade the older side")
-        return answer
+    async def _ask(self, request: api.AnyRequest, kind: type[AnswerT]) -> AnswerT:
+        return await ask(self, request, kind)
 
     # --- jobs --------------------------------------------------------------------------------------------------
 
@@ -321,10 +317,10 @@ class Client:
 
         Without `attempt` it goes on with the next attempt when the task is retried.
         """
-        pages = follow_attempts(self, id, query or LogQuery(), task_index=task_index, attempt=attempt)
-        async with contextlib.aclosing(pages):
-            async for answer in pages:
-                for line in answer.page.lines:
+        follower = LogFollower(self, id, query or LogQuery(), task_index=task_index, attempt=attempt)
+        async with contextlib.aclosing(follower.pages()) as pages:
+            async for page in pages:
+                for line in page.answer.page.lines:
                     yield line
 
     # --- the fleet ---------------------------------------------------------------------------------------------

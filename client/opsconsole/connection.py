@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from opsconsole.target import Target
 from opsconsole_protocol import PROTOCOL_VERSION
 from opsconsole_protocol.api import Answer, AnyAnswer, AnyRequest, Call, Failure, Hello, ServerMessage, Update, Welcome
-from opsconsole_protocol.codec import FRAME_BYTES_MAX, Codec, check_request, client_side
+from opsconsole_protocol.api.codec import check_request, client_codec
+from opsconsole_protocol.codec import BATCH_BYTES_MAX, Codec
 from opsconsole_protocol.error import OpsconsoleError, ProtocolError, Unavailable, VersionMismatch, from_code
 from opsconsole_protocol.trust.invitation import INVITATION_HEADER
 
@@ -61,10 +62,10 @@ class Connection:
             certificate_hash=target.certificate_hash,
             headers=headers,
             secrets=[target.token] if target.invitation is None else [target.token, target.invitation],
-            max_size=FRAME_BYTES_MAX,
+            max_size=BATCH_BYTES_MAX,
             open_timeout_s=OPEN_TIMEOUT_S,
         )
-        codec = client_side()
+        codec = client_codec()
         try:
             welcome = await _greet(socket, codec, target.url, client)
         except BaseException:
@@ -116,7 +117,7 @@ class Connection:
         from websockets.exceptions import ConnectionClosed
 
         frame = self._codec.encode((message,))
-        if len(frame) > FRAME_BYTES_MAX:
+        if len(frame) > BATCH_BYTES_MAX:
             raise ProtocolError(f"this request is too large ({len(frame) >> 20} MiB): split it")
         try:
             await self._socket.send(frame)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -31,6 +32,16 @@ def read_endpoint(path: Path) -> Endpoint | None:
         raise EndpointError(
             f"{path} is damaged ({str(error)[:200]}): restart the coordinator, which writes it anew"
         ) from None
+
+
+def default_data_dir(environ: Mapping[str, str] | None = None) -> Path:
+    """The data folder when none is named: OPSCONSOLE_DATA_DIR, or the user's own."""
+    environ = os.environ if environ is None else environ
+    if named := environ.get("OPSCONSOLE_DATA_DIR"):
+        return Path(named).expanduser().absolute()
+    import platformdirs
+
+    return Path(platformdirs.user_data_dir("opsconsole", appauthor=False))
 
 
 def is_running(data_dir: Path) -> bool:

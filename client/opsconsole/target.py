@@ -1,21 +1,16 @@
-"""Which coordinator to talk to, and with what: from arguments, the environment or the coordinator's data folder."""
+"""A coordinator to connect to, and what to show it."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
-
-from opsconsole_protocol.error import InvalidRequest, NotFound, Unauthenticated
-from opsconsole_protocol.host.data_folder import ENDPOINT_FILE, TOKEN_FILE
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
     """A coordinator's address, the token to show it, and its certificate's hash where it has one of its own.
 
-    `invitation` is sent along until the coordinator knows `token`, which it is traded for.
+    `invitation` is sent along until the coordinator knows `token`, which the invitation is traded for.
     """
 
     url: str
@@ -29,102 +24,5 @@ TargetSource = Target | Callable[[], Target]
 
 
 def current(source: TargetSource) -> Target:
-    """The target as of now."""
+    """The target as of now. Raises what the source raises, OpsconsoleError as a rule."""
     return source if isinstance(source, Target) else source()
-
-
-def default_data_dir(environ: Mapping[str, str] | None = None) -> Path:
-    """The data folder when none is named: OPSCONSOLE_DATA_DIR, or the user's own."""
-    environ = os.environ if environ is None else environ
-    if named := environ.get("OPSCONSOLE_DATA_DIR"):
-        return Path(named).expanduser().absolute()
-    import platformdirs
-
-    return Path(platformdirs.user_data_dir("opsconsole", appauthor=False))
-
-
-def resolve(
-    url: str | None = None,
-    token: str | None = None,
-    certificate_hash: str | None = None,
-    data_dir: Path | None = None,
-    environ: Mapping[str, str] | None = None,
-) -> Target:
-    """Find the coordinator: arguments first, then OPSCONSOLE_URL and OPSCONSOLE_TOKEN, then the default among the
-    saved ones, then the data folder.
-
-    `url` may be whatever `--connect` takes: an address or the name of a saved coordinator, but no join line, which
-    `redemption.redeem` trades first.
-    Raises NotFound, Unauthenticated, InvalidRequest or PrivateFileError, each saying what to do.
-    """
-    environ = os.environ if environ is None else environ
-    if url is None and data_dir is None:
-        url = environ.get("OPSCONSOLE_URL") or None
-    token = token or environ.get("OPSCONSOLE_TOKEN") or None
-    if url is None and data_dir is None and not environ.get("OPSCONSOLE_DATA_DIR"):
-        url = default_url(environ)
-    if url is None:
-        return _of_data_dir(data_dir or default_data_dir(environ), token)
-    return _of_url(url, token, certificate_hash, environ)
-
-
-def default_url(environ: Mapping[str, str] | None = None) -> str | None:
-    """The address of the saved coordinator that is used when none is named; None: this machine's own.
-
-    One that became the default just by being the first steps back while a coordinator runs on this machine.
-    Raises PrivateFileError.
-    """
-    from opsconsole import saved
-    from opsconsole.endpoint import is_running
-
-    default = saved.read_default()
-    if default is None or default.name == saved.LOCAL:
-        return None
-    if not default.chosen and is_running(default_data_dir(environ)):
-        return None
-    one = saved.find(default.name)
-    return None if one is None else one.url
-
-
-def _of_url(url: str, token: str | None, certificate_hash: str | None, environ: Mapping[str, str]) -> Target:
-    from opsconsole import redemption, saved
-    from opsconsole_protocol.trust.invitation import parse_url
-
-    if url == saved.LOCAL:
-        return _of_data_dir(default_data_dir(environ), token)
-    named = saved.find(url)
-    address = parse_url(url if named is None else named.url)
-    if address.invitation is not None:
-        raise InvalidRequest("this is an invitation: use it once with `opsconsole --connect`, later the address alone")
-    certificate_hash = certificate_hash or address.certificate_hash
-    if token is not None:
-        return Target(address.url, token, certificate_hash)
-    known = redemption.load(address.url)
-    if known is not None:
-        return Target(address.url, known.secret, certificate_hash or known.certificate_hash)
-    local = _of_data_dir_or_none(default_data_dir(environ))
-    if local is not None and local.url == address.url:
-        return local
-    raise Unauthenticated(
-        f"there is no token for {address.url}: set OPSCONSOLE_TOKEN, or connect once with the line that "
-        "`opsconsole invite --role operator` prints there"
-    )
-
-
-def _of_data_dir_or_none(data_dir: Path) -> Target | None:
-    return _of_data_dir(data_dir, None) if (data_dir / ENDPOINT_FILE).exists() else None
-
-
-def _of_data_dir(data_dir: Path, token: str | None) -> Target:
-    from opsconsole.endpoint import read_endpoint
-    from opsconsole_protocol.host.private_file import read_private
-
-    endpoint = read_endpoint(data_dir / ENDPOINT_FILE)
-    if endpoint is None:
-        raise NotFound(
-            f"no coordinator runs on {data_dir}: start `opsconsole` or `opsconsole serve`, or name one with --connect"
-        )
-    token = token or (read_private(data_dir / TOKEN_FILE) or "").strip()
-    if not token:
-        raise Unauthenticated(f"{data_dir / TOKEN_FILE} is missing: restart the coordinator, or set OPSCONSOLE_TOKEN")
-    return Target(endpoint.url, token, endpoint.certificate_hash)

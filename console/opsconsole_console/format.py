@@ -1,6 +1,9 @@
 """Numbers as people read them: durations, ages, sizes, shares, clocks. Pure; every unit is in the argument's name."""
 
 from datetime import datetime, tzinfo
+from typing import Literal
+
+from opsconsole_protocol.quantity import size_words
 
 NOTHING = "–"
 """Stands where a value isn't known."""
@@ -10,43 +13,27 @@ _MINUTE_MS = 60 * _SECOND_MS
 _HOUR_MS = 60 * _MINUTE_MS
 _DAY_MS = 24 * _HOUR_MS
 
-_SIZE_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
+def duration(duration_ms: float | None, *, figures: Literal[1, 2] = 1) -> str:
+    """One figure or two, rounded down: `0.4s`, `41s`, `18m` or `18m 05s`, `2h` or `2h 05m`, `3d` or `3d 04h`.
 
-def duration(duration_ms: float | None) -> str:
-    """One short figure, rounded down: `0.4s`, `41s`, `18m`, `2h`, `3d`; `–` for None, a leading minus for the past."""
+    `–` for None, a leading minus for the past. One figure says hours up to two days.
+    """
     if duration_ms is None:
         return NOTHING
     if duration_ms < 0:
-        return f"-{duration(-duration_ms)}"
+        return f"-{duration(-duration_ms, figures=figures)}"
     if duration_ms < _SECOND_MS:
         return f"{duration_ms / _SECOND_MS:.1f}s" if duration_ms >= 50 else "0s"
-    if duration_ms < _MINUTE_MS:
-        return f"{int(duration_ms // _SECOND_MS)}s"
-    if duration_ms < _HOUR_MS:
-        return f"{int(duration_ms // _MINUTE_MS)}m"
-    if duration_ms < 2 * _DAY_MS:
-        return f"{int(duration_ms // _HOUR_MS)}h"
-    return f"{int(duration_ms // _DAY_MS)}d"
-
-
-def duration_exact(duration_ms: float | None) -> str:
-    """Two figures, rounded down: `41s`, `18m 05s`, `2h 05m`, `3d 04h`; `–` for None."""
-    if duration_ms is None:
-        return NOTHING
-    if duration_ms < 0:
-        return f"-{duration_exact(-duration_ms)}"
-    seconds = int(duration_ms // _SECOND_MS)
-    if seconds < 60:
-        return duration(duration_ms)
-    minutes, seconds = divmod(seconds, 60)
-    if minutes < 60:
-        return f"{minutes}m {seconds:02}s"
+    minutes, seconds = divmod(int(duration_ms // _SECOND_MS), 60)
     hours, minutes = divmod(minutes, 60)
-    if hours < 24:
-        return f"{hours}h {minutes:02}m"
     days, hours = divmod(hours, 24)
-    return f"{days}d {hours:02}h"
+    if figures == 1 and days == 1:
+        days, hours = 0, 24 + hours
+    parts = ((days, "d"), (hours, "h"), (minutes, "m"), (seconds, "s"))
+    first = next(place for place, (number, _) in enumerate(parts) if number)
+    shown = parts[first : first + figures]
+    return " ".join(f"{number:02}{unit}" if place else f"{number}{unit}" for place, (number, unit) in enumerate(shown))
 
 
 def age(since_ms: float | None, now_ms: float) -> str:
@@ -55,23 +42,8 @@ def age(since_ms: float | None, now_ms: float) -> str:
 
 
 def size(size_bytes: float | None) -> str:
-    """Bytes in decimal units with at most three figures: `0 B`, `999 B`, `3.2 GB`, `41 GB`."""
-    if size_bytes is None:
-        return NOTHING
-    if size_bytes < 0:
-        return f"-{size(-size_bytes)}"
-    value = float(size_bytes)
-    for unit in _SIZE_UNITS:
-        if value < 999.5 or unit == _SIZE_UNITS[-1]:
-            decimals = 1 if unit != "B" and value < 9.95 else 0
-            return f"{value:.{decimals}f} {unit}"
-        value /= 1_000
-    raise AssertionError("the last unit takes everything")
-
-
-def rate(bytes_per_s: float | None) -> str:
-    """A speed: `9.5 MB/s`."""
-    return NOTHING if bytes_per_s is None else f"{size(bytes_per_s)}/s"
+    """Bytes in decimal units: `3.2 GB`."""
+    return NOTHING if size_bytes is None else size_words(size_bytes)
 
 
 def gibibytes(memory_mb: float | None) -> str:
@@ -116,6 +88,11 @@ def plural(number: int, word: str, words: str = "") -> str:
 def clock(at_ms: float, zone: tzinfo | None = None) -> str:
     """Unix milliseconds as `HH:MM:SS` in `zone` (None: this machine's)."""
     return datetime.fromtimestamp(at_ms / 1_000, zone).strftime("%H:%M:%S")
+
+
+def stamp(at_ms: float, zone: tzinfo | None = None) -> str:
+    """Unix milliseconds as `YYYY-MM-DD HH:MM:SS` in `zone` (None: this machine's)."""
+    return datetime.fromtimestamp(at_ms / 1_000, zone).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def delta(delta_ms: float) -> str:

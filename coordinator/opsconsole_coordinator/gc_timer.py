@@ -12,7 +12,7 @@ EVERY_S = 600.0
 _NEVER = 1 << 30
 
 
-class Heap:
+class GcTimer:
     """Holds full passes back between `begin` and `end`, and makes them in `run`. It is the whole process's."""
 
     def __init__(self) -> None:

@@ -18,16 +18,16 @@ from socket import gethostname
 
 import msgspec
 
-from opsconsole_coordinator.gc_timer import Heap
+from opsconsole_coordinator.gc_timer import GcTimer
 from opsconsole_coordinator.http import web
+from opsconsole_coordinator.server.broadcaster import Broadcaster
 from opsconsole_coordinator.server.cleaning import Cleaning
-from opsconsole_coordinator.server.commit_loop import Kernel
-from opsconsole_coordinator.server.hub import Hub
+from opsconsole_coordinator.server.commit_loop import CommitLoop
 from opsconsole_coordinator.server.identity import Identities
-from opsconsole_coordinator.server.log_service import LOG_FILES, LogRoom
-from opsconsole_coordinator.server.operator_api import Desk
-from opsconsole_coordinator.server.retention import Keep, Retention
-from opsconsole_coordinator.server.worker_row_cache import Shelf
+from opsconsole_coordinator.server.log_service import LOG_FILES, LogService
+from opsconsole_coordinator.server.operator_api import OperatorApi
+from opsconsole_coordinator.server.retention import Retention, RetentionPolicy
+from opsconsole_coordinator.server.worker_row_cache import WorkerRowCache
 from opsconsole_coordinator.store import folder, query
 from opsconsole_coordinator.store.database import FILE_NAME, Database
 from opsconsole_coordinator.trust import certificate, token_file
@@ -58,7 +58,7 @@ class CoordinatorConfig:
     tls: str = "auto"
     advertise: str | None = None
     name: str | None = None
-    keep: Keep = field(default_factory=Keep)
+    retention: RetentionPolicy = field(default_factory=RetentionPolicy)
     attempt_log_bytes: int = ATTEMPT_LOG_BYTES
     local_role: Role = Role.ADMIN
     """What the token in the data folder reaches."""
@@ -75,11 +75,11 @@ class Coordinator:
         self._config = config
         self._lock = -1
         self._database: Database | None = None
-        self._logs: LogRoom | None = None
+        self._log_service: LogService | None = None
         self._web: web.Web | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._server: asyncio.Task[None] | None = None
-        self._heap = Heap()
+        self._gc_timer = GcTimer()
         self.endpoint: Endpoint | None = None
 
     async def start(self) -> Endpoint:
@@ -115,7 +115,7 @@ class Coordinator:
             raise Unavailable("the web server ended before it began")
         write_private(config.data_dir / ENDPOINT_FILE, msgspec.json.encode(endpoint).decode() + "\n")
         self.endpoint = endpoint
-        self._heap.begin()
+        self._gc_timer.begin()
         return endpoint
 
     async def _open(self, host: str, port: int) -> Endpoint:
@@ -126,27 +126,27 @@ class Coordinator:
         digest = self._certificate() if uses_tls else None
         database = self._database = Database(config.data_dir / FILE_NAME)
         await database.open()
-        kernel = Kernel(database, name)
-        self._logs = logs = LogRoom(config.data_dir / "logs", kernel, _log_files())
-        kernel.log_offsets = logs.offsets
-        kernel.attempt_log_bytes = config.attempt_log_bytes
+        commit_loop = CommitLoop(database, name)
+        self._log_service = log_service = LogService(config.data_dir / "logs", commit_loop, _log_files())
+        commit_loop.log_offsets = log_service.offsets
+        commit_loop.attempt_log_bytes = config.attempt_log_bytes
         store_id = await _ensure_store_id(database)
-        await kernel.load()
+        await commit_loop.load()
         identities = Identities(database, token, getpass.getuser(), config.local_role)
         await identities.load()
         scheme = "wss" if uses_tls else "ws"
         reach = config.advertise or f"{_reachable(host)}:{port}"
         join_url = f"{scheme}://{reach}#{digest or '-'}."
-        shelf = Shelf(kernel)
-        hub = Hub(kernel, shelf)
-        retention = Retention(kernel, logs, config.keep)
-        cleaning = Cleaning(kernel, logs, retention)
-        desk = Desk(kernel, logs, identities, shelf, cleaning, lambda: join_url)
-        identities.person_joined = desk.registrar.person_joined
-        self._web = web.Web(kernel, hub, desk, logs, identities, _version())
+        worker_row_cache = WorkerRowCache(commit_loop)
+        broadcaster = Broadcaster(commit_loop, worker_row_cache)
+        retention = Retention(commit_loop, log_service, config.retention)
+        cleaning = Cleaning(commit_loop, log_service, retention)
+        operator_api = OperatorApi(commit_loop, log_service, identities, worker_row_cache, cleaning, lambda: join_url)
+        identities.person_joined = operator_api.access_api.person_joined
+        self._web = web.Web(commit_loop, broadcaster, operator_api, log_service, identities, _version())
         loops = (
-            (kernel.run, "commit"), (kernel.tick, "tick"), (logs.run, "sync logs"), (retention.run, "let go of history"),
-            (cleaning.run, "clean outputs"), (self._heap.run, "collect garbage"),
+            (commit_loop.run, "commit"), (commit_loop.tick, "tick"), (log_service.run, "sync logs"), (retention.run, "let go of history"),
+            (cleaning.run, "clean outputs"), (self._gc_timer.run, "collect garbage"),
         )  # fmt: skip
         for loop, label in loops:
             task = asyncio.create_task(loop(), name=label)
@@ -162,7 +162,7 @@ class Coordinator:
 
     async def stop(self) -> None:
         """Stop serving, fold the store together, let go of the data folder. Running tasks go on."""
-        self._heap.end()
+        self._gc_timer.end()
         if self._web is not None:
             self._web.stop()
         if self._server is not None:
@@ -170,8 +170,8 @@ class Coordinator:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._logs is not None:
-            await asyncio.to_thread(self._logs.close)
+        if self._log_service is not None:
+            await asyncio.to_thread(self._log_service.close)
         if self._database is not None:
             await self._database.close()
         if self.endpoint is not None:
@@ -180,7 +180,7 @@ class Coordinator:
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
-        self._tasks, self._server, self._web, self._logs, self._database = [], None, None, None, None
+        self._tasks, self._server, self._web, self._log_service, self._database = [], None, None, None, None
 
     def _take_folder(self) -> None:
         data_dir = self._config.data_dir

@@ -1,4 +1,8 @@
-"""Durations and sizes as people write them."""
+"""Durations and sizes as people write and read them.
+
+What was typed is read by `duration_ms` and `size_bytes` and written back, unchanged, by `spell_duration` and
+`spell_size`: in powers of 1,024, as `8G`. What was measured is rounded: `size_words` gives decimal units, as `3.2 GB`.
+"""
 
 import re
 
@@ -10,6 +14,7 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
 _MAX = float(1 << 60)
 """Fits 64 bits on the wire and in the store."""
 _SIZE_BYTES = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+_SIZE_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
 
 def duration_ms(text: str) -> int:
@@ -39,14 +44,37 @@ def size_mb(text: str) -> int:
     return -(-size_bytes(text) // (1 << 20))
 
 
-def size_words(bytes_: int) -> str:
-    """`512 B`, `1.2 GB`, in powers of 1,024."""
-    size = float(bytes_)
-    for unit in ("B", "KB", "MB", "GB"):
-        if size < 1024:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1024
-    return f"{size:.1f} TB"
+def spell_duration(duration: int) -> str:
+    """Milliseconds as `duration_ms` reads them back: `1h30m`, `5s`, `1.5s`, `250ms`, `0s`."""
+    if 0 < duration < _DURATION_MS["s"]:
+        return f"{duration}ms"
+    rest, parts = duration, list[str]()
+    for unit in ("d", "h", "m"):
+        number, rest = divmod(rest, _DURATION_MS[unit])
+        if number:
+            parts.append(f"{number}{unit}")
+    if rest or not parts:
+        parts.append(f"{rest / _DURATION_MS['s']:g}s")
+    return "".join(parts)
+
+
+def spell_size(size: int) -> str:
+    """Bytes as `size_bytes` reads them back, in the largest unit without a fraction: `32G`, `512M`, `1536M`, `0`."""
+    unit = next(unit for unit in ("T", "G", "M", "K", "") if size % _SIZE_BYTES[unit] == 0) if size else ""
+    return f"{size // _SIZE_BYTES[unit]}{unit}"
+
+
+def size_words(size: float) -> str:
+    """Bytes in decimal units with at most three figures: `0 B`, `999 B`, `3.2 GB`, `41 GB`; a minus for less than none."""
+    if size < 0:
+        return f"-{size_words(-size)}"
+    value = float(size)
+    for unit in _SIZE_UNITS:
+        if value < 999.5 or unit == _SIZE_UNITS[-1]:
+            decimals = 1 if unit != "B" and value < 9.95 else 0
+            return f"{value:.{decimals}f} {unit}"
+        value /= 1_000
+    raise AssertionError("the last unit takes everything")
 
 
 def _whole(value: float, text: str) -> int:

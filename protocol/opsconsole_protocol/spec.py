@@ -25,6 +25,7 @@ from opsconsole_protocol.bound import (
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.input_name import check_input_name
 from opsconsole_protocol.name import check_name
+from opsconsole_protocol.quantity import spell_duration
 from opsconsole_protocol.shape import wrong_shape
 from opsconsole_protocol.title import shared_word, title_of
 
@@ -153,8 +154,8 @@ def check_spec(spec: JobSpec) -> None:
         raise InvalidRequest("--worker is empty: name a worker, or leave it out")
     if spec.fence_after_ms is not None and spec.fence_after_ms < FENCE_AFTER_MIN_MS:
         raise InvalidRequest(
-            f"--fence-after {spec.fence_after_ms}ms is less than a healthy link may be silent for: "
-            f"give {FENCE_AFTER_MIN_MS // 1000}s or more"
+            f"--fence-after {spell_duration(spec.fence_after_ms)} is less than a healthy link may be silent for: "
+            f"give {spell_duration(FENCE_AFTER_MIN_MS)} or more"
         )
     if len(set(spec.ports)) != len(spec.ports):
         raise InvalidRequest(f"two ports of one task have the same name: {', '.join(spec.ports)}")

@@ -11,8 +11,8 @@ from websockets.http11 import Request, Response
 
 from opsconsole_protocol import PROTOCOL_VERSION, codec, link
 from opsconsole_protocol.ids import AttemptId
-from opsconsole_protocol.link import Desired, Mode, Observed, Want
-from opsconsole_protocol.link.frame import decode_frame
+from opsconsole_protocol.link import Desired, Mode, Observed, Want, decode_frame
+from opsconsole_protocol.link.codec import coordinator_codec
 from opsconsole_protocol.state import AttemptState, is_attempt_finished
 from tests.agent.core.script import make_launch
 from tests.proving import proving
@@ -49,7 +49,7 @@ class FakeCoordinator:
         self.tokens = {TOKEN}
         """What it knows, the credentials of agents that it let in among them."""
         self.port = 0
-        self._codec = codec.coordinator_side()
+        self._codec = coordinator_codec()
         self._server: Server | None = None
         self._connection: ServerConnection | None = None
         self._outbox: list[link.CoordinatorMessage] = []

@@ -3,9 +3,8 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import psutil
-
 from opsconsole_protocol.ids import AttemptId
+from tests.seen_process import find
 
 
 @dataclass(frozen=True)
@@ -60,8 +59,5 @@ def read(path: Path) -> Ledger:
 
 def is_alive(start: Start, uid: AttemptId) -> bool:
     """Whether this very process lives: its number may be another's by now."""
-    try:
-        process = psutil.Process(start.pid)
-        return process.status() != psutil.STATUS_ZOMBIE and process.environ().get("OPSCONSOLE_ATTEMPT_UID") == uid
-    except (psutil.NoSuchProcess, psutil.AccessDenied):
-        return False
+    process = find(start.pid)
+    return process is not None and process.is_alive and process.environ.get("OPSCONSOLE_ATTEMPT_UID") == uid

@@ -127,13 +127,12 @@ class Nemesis:
         frozen = self._lab.keepers(name)
         self._stopped_ms.setdefault(name, time.time_ns() // 1_000_000)
         for keeper in frozen:
-            keeper.suspend()
+            keeper.signal(signal.SIGSTOP)
 
         def thaw() -> None:
             self._stopped_ms.pop(name, None)
             for keeper in frozen:
-                if keeper.is_running():
-                    keeper.resume()
+                keeper.signal(signal.SIGCONT)
 
         return thaw
 

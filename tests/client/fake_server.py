@@ -21,13 +21,12 @@ from websockets.http11 import Request, Response
 
 from opsconsole.target import Target
 from opsconsole_protocol import PROTOCOL_VERSION, api
-from opsconsole_protocol.codec import server_side
+from opsconsole_protocol.api.codec import server_codec
 from opsconsole_protocol.error import InvalidRequest, NotFound, OpsconsoleError
 from opsconsole_protocol.host.data_folder import ENDPOINT_FILE, TOKEN_FILE
 from opsconsole_protocol.host.endpoint import Endpoint
 from opsconsole_protocol.host.private_file import write_private
-from opsconsole_protocol.link.frame import Source
-from opsconsole_protocol.log import LogLine, LogPage, LogQuery
+from opsconsole_protocol.log import LogLine, LogPage, LogQuery, Source
 from opsconsole_protocol.spec import JobSpec
 from opsconsole_protocol.state import TaskState, is_task_finished
 from opsconsole_protocol.trust.invitation import INVITATION_HEADER
@@ -74,7 +73,7 @@ class FakeServer:
         self._port = 0
         self._subscribers: set[ServerConnection] = set()
         self._sockets: set[ServerConnection] = set()
-        self._codec = server_side()
+        self._codec = server_codec()
         self._server: Server | None = None
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="fake coordinator", daemon=True)
@@ -391,7 +390,7 @@ class FakeServer:
         over = is_task_finished(TaskState(task.state)) and (job_id, index, number) not in self.open_logs
         return api.LogAnswer(
             page=LogPage(lines=tuple(page), next_cursor=str(start + len(page)), end=end, first_line=start, total_lines=len(lines)),
-            task_id=task.id, attempt=number, attempt_state=state, worker=task.worker, finished=end and over,
+            task_id=task.id, attempt=number, attempt_state=state, worker=task.worker or "gpu-a", finished=end and over,
         )  # fmt: skip
 
     def _find(self, id_: str) -> str:

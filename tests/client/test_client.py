@@ -231,17 +231,6 @@ async def test_last_lines_that_come_after_the_end_are_not_lost(server: FakeServe
     assert await following == ["early", "late"]
 
 
-async def test_a_log_that_never_completes_is_given_up(
-    server: FakeServer, client: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("opsconsole.log_follow._GIVE_UP_S", 0.1)
-    server.add_job(JOB)
-    server.open_logs.add((JOB, 0, 0))
-    server.log(JOB, "the worker is gone")
-    server.finish(JOB)
-    assert await follow(client) == ["the worker is gone"]
-
-
 async def test_following_outlives_lost_connections_without_losing_or_repeating_a_line(server: FakeServer) -> None:
     server.add_job(JOB)
     server.move(JOB, state="running", attempt=0)

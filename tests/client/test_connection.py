@@ -159,7 +159,7 @@ async def test_an_invitation_travels_with_the_credential_that_it_is_traded_for(s
 async def test_a_request_that_is_too_large_is_refused_here(
     connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("opsconsole.connection.FRAME_BYTES_MAX", 100)
+    monkeypatch.setattr("opsconsole.connection.BATCH_BYTES_MAX", 100)
     with pytest.raises(OpsconsoleError, match="too large"):
         await connection.call(api.ShowJob(id="x" * 110))
     assert connection.is_open

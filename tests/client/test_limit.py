@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from msgspec import inspect
 
 from opsconsole_protocol import api
+from opsconsole_protocol.api.codec import check_request
 from opsconsole_protocol.bound import TIME_MS_MAX, WHOLE_MAX
-from opsconsole_protocol.codec import check_request
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.log import LogQuery
 from tests.protocol import sample

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from opsconsole_coordinator import gc_timer
-from opsconsole_coordinator.gc_timer import Heap
+from opsconsole_coordinator.gc_timer import GcTimer
 from tests.coordinator.server.peer import site
 from tests.waiting import until
 
@@ -32,7 +32,7 @@ async def test_circles_go_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
             passes.append(info["generation"])
 
     gc.callbacks.append(note)
-    task = asyncio.create_task(Heap().run())
+    task = asyncio.create_task(GcTimer().run())
     try:
         await until(lambda: 2 in passes)
     finally:

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 from textual.color import ColorParseError
 
-from opsconsole import endpoint, redemption, saved, sweep
+from opsconsole import endpoint, saved_coordinator, sweep
 from opsconsole_agent.keeper import command, journal
 from opsconsole_agent.keeper.attempt import Attempt, exited_line, frozen_line, started_line
 from opsconsole_agent.keeper.fault import Refused
@@ -33,11 +33,14 @@ from opsconsole_coordinator.log.record import read_file_head
 from opsconsole_coordinator.store import query
 from opsconsole_coordinator.store.schema import StoreError
 from opsconsole_coordinator.trust import token_file
-from opsconsole_protocol import codec, ids, quantity, requirement, template
-from opsconsole_protocol.api import job_filter
+from opsconsole_protocol import codec, ids, quantity, requirement
+from opsconsole_protocol.api import codec as api_codec
+from opsconsole_protocol.api import job_filter, template
+from opsconsole_protocol.api.codec import client_codec, read_calls, server_codec
 from opsconsole_protocol.error import InvalidRequest, OpsconsoleError, ProtocolError, VersionMismatch
 from opsconsole_protocol.host import private_file
-from opsconsole_protocol.link import frame
+from opsconsole_protocol.link import decode_frame, log_chunk
+from opsconsole_protocol.link.codec import agent_codec, coordinator_codec
 from opsconsole_protocol.trust import address, invitation
 
 GOLDEN = Path(__file__).resolve().parent.parent / "protocol" / "golden"
@@ -119,19 +122,19 @@ def _paint(text: str) -> None:
 
 def _wires() -> Iterator[Decoder]:
     sides: dict[str, codec.Codec[Any]] = {
-        "agent": codec.coordinator_side(), "coordinator": codec.agent_side(), "client": codec.server_side(),
-        "server": codec.client_side(),
+        "agent": coordinator_codec(), "coordinator": agent_codec(), "client": server_codec(),
+        "server": client_codec(),
     }  # fmt: skip
     for side, decoder in sides.items():
         samples = tuple(path.read_bytes() for path in sorted(GOLDEN.glob(f"{side}_*.msgpack")))
         yield Decoder(f"messages of the {side}", codec.__name__, decoder.decode, (ProtocolError,), samples)
     calls = tuple(path.read_bytes() for path in sorted(GOLDEN.glob("client_call_*.msgpack")))
-    yield Decoder("calls out of their limits", codec.__name__, codec.read_calls, (ProtocolError,), calls)
+    yield Decoder("calls out of their limits", api_codec.__name__, read_calls, (ProtocolError,), calls)
     yield Decoder(
         "a worker's properties", reconcile.__name__, _properties, (ProtocolError,), (b"\x81\xa5input\xa3/in", b"\x80")
     )
     frames = tuple(path.read_bytes() for path in sorted(GOLDEN.glob("log_*.bin")))
-    yield Decoder("log frame", frame.__name__, frame.decode_frame, (ProtocolError,), frames)
+    yield Decoder("log frame", log_chunk.__name__, decode_frame, (ProtocolError,), frames)
 
 
 def _properties(data: bytes) -> None:
@@ -285,14 +288,18 @@ def _files() -> Iterator[Decoder]:
     )  # fmt: skip
     yield Decoder("endpoint", endpoint.__name__, _file(endpoint.read_endpoint), refused, (where,))
     yield Decoder(
-        "redemption",
-        redemption.__name__,
-        _file(redemption._read),
+        "saved coordinator",
+        saved_coordinator.__name__,
+        _file(saved_coordinator._read),
         refused,
         (b'{"url":"ws://a:1","certificate_hash":null,"invitation_id":"a","secret":"b"}',),
     )
     yield Decoder(
-        "default coordinator", saved.__name__, _file(saved._read), refused, (b'{"name":"lab","chosen":true}',)
+        "default coordinator",
+        saved_coordinator.__name__,
+        _file(saved_coordinator._read_default),
+        refused,
+        (b'{"name":"lab","chosen":true}',),
     )
     yield Decoder(
         "membership",

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
-import psutil
 
 from opsconsole import SyncClient
 from opsconsole_console.cli.output import plain
 from opsconsole_protocol.error import Unavailable
 from opsconsole_protocol.log import LogQuery
 from opsconsole_protocol.spec import JobSpec
+from tests.seen_process import SeenProcess, everyone
 from tests.waiting import until_sync
 
 T = TypeVar("T")
@@ -94,14 +94,10 @@ class Lab:
         """The agent's folder."""
         return self.folder / f"state-{name}"
 
-    def keepers(self, name: str) -> list[psutil.Process]:
+    def keepers(self, name: str) -> list[SeenProcess]:
         """The keepers beside an agent: one, or none when it has had nothing to keep for a while."""
         folder = str(self.state_dir(name))
-        return [
-            process
-            for process in psutil.process_iter(["cmdline"])
-            if (line := process.info["cmdline"] or []) and folder in line and "keeper/main.py" in " ".join(line)
-        ]
+        return [one for one in everyone() if folder in (line := one.command) and "keeper/main.py" in " ".join(line)]
 
     def said(self, name: str) -> str:
         """What a started process printed."""
@@ -274,26 +270,18 @@ class Lab:
 
     # --- the end -----------------------------------------------------------------------------------------------
 
-    def left(self) -> list[psutil.Process]:
+    def left(self) -> list[SeenProcess]:
         """Every process that this lab brought into the world: they all carry its folder in environment or arguments."""
         mark = str(self.folder)
-        found = []
-        for process in psutil.process_iter():
-            with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
-                if process.pid != os.getpid() and (
-                    process.environ().get("LAB") == mark or any(mark in word for word in process.cmdline())
-                ):
-                    found.append(process)
-        return found
+        return [
+            one
+            for one in everyone()
+            if one.pid != os.getpid() and (one.environ.get("LAB") == mark or any(mark in word for word in one.command))
+        ]
 
-    def programs(self) -> list[psutil.Process]:
+    def programs(self) -> list[SeenProcess]:
         """What runs of `opsconsole` itself: consoles, coordinators, agents; no keepers and no tasks."""
-        found = []
-        for process in self.left():
-            with contextlib.suppress(psutil.NoSuchProcess):  # zombies are of this kind
-                if OPSCONSOLE[-1] in process.cmdline():
-                    found.append(process)
-        return found
+        return [one for one in self.left() if OPSCONSOLE[-1] in one.command]
 
     def close(self) -> None:
         """End everything."""
@@ -306,9 +294,9 @@ class Lab:
         deadline = 20
         while (rest := self.left()) and deadline:
             for process in rest:
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    process.kill()
-            psutil.wait_procs(rest, timeout=1)
+                process.signal(signal.SIGKILL)
+            for process in rest:
+                process.ends(1)
             deadline -= 1
         assert not rest, f"left behind: {rest}"
 

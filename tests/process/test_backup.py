@@ -2,8 +2,6 @@
 
 import shutil
 
-import psutil
-
 from tests.process.lab import Lab, words
 
 
@@ -26,6 +24,6 @@ def test_a_restored_backup_stops_nothing_until_somebody_confirms(lab: Lab) -> No
     lab.wait(lambda: "confirm" in lab.worker("gpu-a").get("attention", ""), "the restore to be noticed")
     assert lab.state(before) == "succeeded"
     assert "no job" in lab.run("show", job_id, code=1).stderr
-    (task,) = [one for one in lab.left() if one.cmdline()[:2] == ["sh", "-c"]]
+    (task,) = [one for one in lab.left() if one.command[:2] == ["sh", "-c"]]
     assert "confirmed" in lab.run("confirm-restore").stderr
-    lab.wait(lambda: not task.is_running() or task.status() == psutil.STATUS_ZOMBIE, "its end")
+    lab.wait(lambda: not task.is_alive, "its end")

@@ -3,9 +3,8 @@
 import sys
 from pathlib import Path
 
-import psutil
-
 from tests.process.lab import Lab, words
+from tests.seen_process import find, is_alive
 
 TREE = Path(__file__).with_name("tree.py")
 NAMES = ("leader", "child", "daemon")
@@ -31,18 +30,14 @@ class Tree:
         return tuple(int((self.folder / f"{name}.pid").read_text()) for name in NAMES)
 
     def living(self) -> list[int]:
-        return [
-            pid
-            for pid in self.pids()
-            if psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-        ]
+        return [pid for pid in self.pids() if is_alive(pid)]
 
     def all_move(self) -> bool:
         before = self.counts()
         return all(now > then for now, then in zip(self.counts(), before, strict=True))
 
     def stopped(self) -> bool:
-        return all(psutil.Process(pid).status() in {psutil.STATUS_STOPPED, "disk-sleep"} for pid in self.pids())
+        return all((one := find(pid)) is not None and one.is_stopped for pid in self.pids())
 
 
 def test_pause_freezes_the_tree_and_resume_continues_the_same_processes(lab: Lab) -> None:

@@ -11,16 +11,18 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from opsconsole_protocol import PROTOCOL_VERSION, api, codec, link
+from opsconsole_protocol.api.codec import client_codec
 from opsconsole_protocol.ids import ALPHABET, AttemptId, JobId, WorkerId
-from opsconsole_protocol.link.frame import LogChunk, Source, encode_frame
-from opsconsole_protocol.log import LogQuery
+from opsconsole_protocol.link import LogChunk, encode_frame
+from opsconsole_protocol.link.codec import agent_codec
+from opsconsole_protocol.log import LogQuery, Source
 from opsconsole_protocol.state import AttemptState
 from tests.process.lab import Lab
 
 WORK = 'i=0; while [ ! -e "$STOP" ]; do i=$((i+1)); echo "line $i"; sleep 0.02; done'
 FOREIGN = WorkerId("worker-zzzzzzzz")
 CREDENTIAL = (2 * ALPHABET)[:52]
-AGENT_SIDE, CLIENT_SIDE = codec.agent_side(), codec.client_side()
+AGENT_SIDE, CLIENT_SIDE = agent_codec(), client_codec()
 
 
 @pytest.fixture
@@ -44,7 +46,7 @@ def job_id(house: Lab) -> Iterator[JobId]:
 
 
 class Intruder:
-    """A raw websocket with a valid token for its door."""
+    """A raw websocket with a valid token."""
 
     def __init__(self, lab: Lab, path: str) -> None:
         token = (lab.data_dir / "operator.token").read_text().strip()
@@ -74,7 +76,7 @@ class Intruder:
 
     def say_too_much(self) -> None:
         """A frame over the limit, and wait for the answer."""
-        self.socket.send(b"\x91" + b"\xc6\x01\x00\x00\x00" + b"x" * codec.FRAME_BYTES_MAX)
+        self.socket.send(b"\x91" + b"\xc6\x01\x00\x00\x00" + b"x" * codec.BATCH_BYTES_MAX)
         self.hear()
 
     def hear(self) -> list[Any]:

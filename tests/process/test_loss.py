@@ -2,9 +2,8 @@
 
 import signal
 
-import psutil
-
 from tests.process.lab import Lab
+from tests.seen_process import is_alive
 
 COUNT = 'echo "$OPSCONSOLE_WORKER_ID $$" >> $LAB/starts; while [ ! -e $LAB/go ]; do sleep 0.05; done; echo done'
 
@@ -38,9 +37,9 @@ def test_silence_is_shown_and_a_lost_workers_task_runs_elsewhere_once(lab: Lab) 
 
     # The lost worker comes back: what was replaced is stopped there, and what runs elsewhere goes on.
     old_pid = next(int(line.split()[1]) for line in starts(lab) if line.split()[0] == lab.worker(first)["id"])
-    assert psutil.pid_exists(old_pid)
+    assert is_alive(old_pid)
     lab.agent(first)
-    lab.wait(lambda: not alive(old_pid), "the replaced attempt to be stopped")
+    lab.wait(lambda: not is_alive(old_pid), "the replaced attempt to be stopped")
     (lab.folder / "go").touch()
     for job_id in (patient, moving):
         lab.wait_state(job_id, "succeeded")
@@ -62,14 +61,6 @@ def starts(lab: Lab) -> list[str]:
     return (lab.folder / "starts").read_text().splitlines()
 
 
-def alive(pid: int) -> bool:
-    """Whether a process lives; a zombie doesn't."""
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
 def test_an_exit_that_nobody_saw_is_told_as_unknown(lab: Lab) -> None:
     lab.serve()
     agent = lab.agent("gpu-a")
@@ -82,9 +73,8 @@ def test_an_exit_that_nobody_saw_is_told_as_unknown(lab: Lab) -> None:
     [keeper] = lab.keepers("gpu-a")
     lab.kill(agent)
     keeper.kill()
-    keeper.wait(10)
     (lab.folder / "go").touch()  # both end while nobody looks
-    lab.wait(lambda: not any(alive(int(line.split()[1])) for line in starts(lab)), "the tasks to end")
+    lab.wait(lambda: not any(is_alive(int(line.split()[1])) for line in starts(lab)), "the tasks to end")
     lab.agent("gpu-a")
     for one in (job_id, survivor):
         task = lab.wait_state(one, "failed")["tasks"][0]
@@ -104,11 +94,10 @@ def test_tasks_that_outlive_their_keeper_are_not_started_twice(lab: Lab) -> None
     [keeper] = lab.keepers("gpu-a")
     lab.kill(agent)
     keeper.kill()
-    keeper.wait(10)
     lab.agent("gpu-a")
     pid = int(starts(lab)[0].split()[1])
-    assert alive(pid)
+    assert is_alive(pid)
     lab.act("cancel", job_id)
     lab.wait_state(job_id, "killed", "failed")
-    assert not alive(pid)
+    assert not is_alive(pid)
     assert len(starts(lab)) == 1

@@ -41,7 +41,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+def shared_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """A machine on which `pip install .` was done."""
     with lab(tmp_path_factory.mktemp("readme")) as made:
         command = made.folder / "bin" / "opsconsole"
@@ -55,8 +55,8 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 class Reader:
     """Somebody who pastes line after line, in a clone."""
 
-    def __init__(self, desk: Lab, clone: Path) -> None:
-        self._desk = desk
+    def __init__(self, shared_lab: Lab, clone: Path) -> None:
+        self._lab = shared_lab
         self._clone = clone
         self._port = free_port()
         self._joining = ""
@@ -65,7 +65,7 @@ class Reader:
     def paste(self, line: str) -> str:
         """Run a line to its end; what it printed."""
         done = subprocess.run(
-            ["bash", "-c", line], cwd=self._clone, env=self._desk.environ, capture_output=True, text=True, timeout=120,
+            ["bash", "-c", line], cwd=self._clone, env=self._lab.environ, capture_output=True, text=True, timeout=120,
             check=False,
         )  # fmt: skip
         assert done.returncode == 0, (line, done.stdout, done.stderr)
@@ -74,7 +74,7 @@ class Reader:
     def do(self, line: str) -> None:
         """What one does with a line."""
         verb = line.split()[1] if " " in line else ""
-        line = line.replace("7373", str(self._port)).replace("/mnt/vast", f"{self._desk.folder}/vast")
+        line = line.replace("7373", str(self._port)).replace("/mnt/vast", f"{self._lab.folder}/vast")
         if verb in ("serve", "agent"):
             self._begin(verb, line)
         elif verb == "invite":
@@ -87,16 +87,16 @@ class Reader:
             if epochs:
                 assert f"epoch {epochs[1]}/{epochs[1]}" in out
             elif verb == "submit":
-                self._desk.run("wait", out.strip())
+                self._lab.run("wait", out.strip())
 
     def _begin(self, verb: str, line: str) -> None:
         """In a terminal of its own."""
         words = [self._joining if word.endswith("#…") else word for word in shlex.split(line)[1:]]
         if verb == "agent":
-            words += ["--state-dir", str(self._desk.state_dir("agent"))]
-        self._desk.start(verb, *words, environ=FakeGpus(self._desk.folder, count=4).environment())
+            words += ["--state-dir", str(self._lab.state_dir("agent"))]
+        self._lab.start(verb, *words, environ=FakeGpus(self._lab.folder, count=4).environment())
         sign = "listens on" if verb == "serve" else "connected to"
-        self._desk.wait(lambda: sign in self._desk.said(verb), verb)
+        self._lab.wait(lambda: sign in self._lab.said(verb), verb)
 
     def _on_a_job(self, verb: str, line: str) -> None:
         self._job = self._job or self.paste("opsconsole submit --name long -- sleep 600").strip()
@@ -105,18 +105,18 @@ class Reader:
             assert self.paste(line.replace("JOB", ended)) == "hello\n"
             return
         if verb != "clone":
-            self._desk.wait_state(self._job, "paused" if verb == "resume" else "running")
+            self._lab.wait_state(self._job, "paused" if verb == "resume" else "running")
         out = self.paste(line.replace("JOB", self._job[:6])).strip()
         if verb == "clone":
-            self._desk.run("cancel", out)
+            self._lab.run("cancel", out)
         else:
             assert self._job in out
 
 
-def test_every_line_works_as_pasted(desk: Lab, clone: Path) -> None:
+def test_every_line_works_as_pasted(shared_lab: Lab, clone: Path) -> None:
     for folder in ("inputs", "outputs"):
-        (desk.folder / "vast" / folder).mkdir(parents=True)
-    reader = Reader(desk, clone)
+        (shared_lab.folder / "vast" / folder).mkdir(parents=True)
+    reader = Reader(shared_lab, clone)
     pasted = lines()
     for line in pasted:
         reader.do(line)

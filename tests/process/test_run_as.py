@@ -94,7 +94,6 @@ def test_pause_resume_cancel_and_the_end_of_agent_and_keeper(house: Lab) -> None
     house.kill(house.processes["gpu-a"], signal.SIGKILL)
     for keeper in house.keepers("gpu-a"):
         keeper.kill()
-        keeper.wait(10)
     start(house)
     moved()
     seen = len(house.lines(job_id))

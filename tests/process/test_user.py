@@ -8,12 +8,12 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 
 from tests.conftest import ROOT
 from tests.process.lab import Lab, lab
 from tests.process.test_control import Tree
+from tests.seen_process import find
 
 NOBODY = 65534
 
@@ -80,7 +80,7 @@ def test_pause_resume_and_cancel_reach_the_whole_tree(open_lab: tuple[Lab, str])
         spared = Tree(home / "spared")
         job_id, other = (lab.give((python, *one.command[2:])) for one in (tree, spared))
         lab.wait(lambda: tree.is_up() and spared.is_up(), "the trees")
-        assert {psutil.Process(pid).uids().effective for pid in tree.pids()} == {NOBODY}
+        assert {one.user_id for pid in tree.pids() if (one := find(pid)) is not None} == {NOBODY}
         lab.act("pause", job_id)
         lab.wait_state(job_id, "paused")
         frozen, others = tree.counts(), spared.counts()

@@ -9,18 +9,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from opsconsole_protocol import api, codec, link
-from opsconsole_protocol.codec import FRAME_BYTES_MAX, Codec, agent_side, client_side, coordinator_side, server_side
+from opsconsole_protocol.api.codec import client_codec, server_codec
+from opsconsole_protocol.codec import BATCH_BYTES_MAX, Codec
 from opsconsole_protocol.error import ProtocolError
-from opsconsole_protocol.link.frame import LogChunk, Source, decode_frame, encode_frame
+from opsconsole_protocol.link import LogChunk, decode_frame, encode_frame
+from opsconsole_protocol.link.codec import agent_codec, coordinator_codec
+from opsconsole_protocol.log import Source
 from tests.protocol import sample, strategy
 from tests.protocol.refusal import may_refuse
 
 GOLDEN = Path(__file__).parent / "golden"
 SIDES: dict[str, Codec[Any]] = {
-    "agent": coordinator_side(),
-    "coordinator": agent_side(),
-    "client": server_side(),
-    "server": client_side(),
+    "agent": coordinator_codec(),
+    "coordinator": agent_codec(),
+    "client": server_codec(),
+    "server": client_codec(),
 }
 KINDS = {
     "agent": strategy.AGENT_MESSAGES,
@@ -51,6 +54,19 @@ def test_every_golden_frame_is_listed() -> None:
 @pytest.mark.parametrize(("side", "kind"), EVERY)
 def test_every_message_has_a_golden_frame(side: str, kind: type) -> None:
     assert any(name.startswith(f"{side}_") and type(one) is kind for name, one in sample.SAMPLES.items())
+
+
+def test_every_tagged_message_is_one_that_some_side_takes() -> None:
+    """A kind that was forgotten in its side's union would be refused by every peer."""
+    known = {*strategy.AGENT_MESSAGES, *strategy.COORDINATOR_MESSAGES, *strategy.REQUESTS, *strategy.ANSWERS}
+    tagged = {
+        kind for base in (link.Message, api.Request, api.Answered) for kind in base.__subclasses__() if _has_tag(kind)
+    }
+    assert tagged == known
+
+
+def _has_tag(kind: type[msgspec.Struct]) -> bool:
+    return kind.__struct_config__.tag is not None
 
 
 def test_every_request_and_answer_has_a_golden_frame() -> None:
@@ -104,13 +120,13 @@ def test_round_trips(side: str, kind: type) -> None:
 
 def test_a_frame_holds_a_batch() -> None:
     batch = list(sample.AGENT.values())
-    assert coordinator_side().decode(agent_side().encode(batch)) == batch
-    assert coordinator_side().decode(agent_side().encode([])) == []
+    assert coordinator_codec().decode(agent_codec().encode(batch)) == batch
+    assert coordinator_codec().decode(agent_codec().encode([])) == []
 
 
 def test_unknown_fields_are_skipped_so_that_newer_peers_can_add_some() -> None:
     frame = msgspec.msgpack.encode([{"type": "observe", "exchange": 1, "new": {"a": [1]}}])
-    assert agent_side().decode(frame) == [link.Observe(exchange=1)]
+    assert agent_codec().decode(frame) == [link.Observe(exchange=1)]
 
 
 # --- what is refused -----------------------------------------------------------------------------------------------
@@ -133,7 +149,7 @@ def test_unknown_fields_are_skipped_so_that_newer_peers_can_add_some() -> None:
 )
 def test_a_refusal_is_one_short_line(frame: bytes, words: str) -> None:
     with pytest.raises(ProtocolError) as error:
-        agent_side().decode(frame)
+        agent_codec().decode(frame)
     assert words in error.value.message
     assert "\n" not in error.value.message
     assert len(error.value.message) < 400
@@ -141,13 +157,13 @@ def test_a_refusal_is_one_short_line(frame: bytes, words: str) -> None:
 
 def test_an_oversized_frame_is_not_even_looked_at() -> None:
     with pytest.raises(ProtocolError, match="over the limit"):
-        agent_side().decode(b"\x91" + bytes(FRAME_BYTES_MAX))
+        agent_codec().decode(b"\x91" + bytes(BATCH_BYTES_MAX))
 
 
 def test_deep_nesting_is_a_protocol_error() -> None:
     deep = b"\x91\x82\xa4type\xafupdate_metadata\xaaproperties\x81\xa1a" + b"\x91" * 100_000 + b"\xc0"
     with pytest.raises(ProtocolError):
-        coordinator_side().decode(deep)
+        coordinator_codec().decode(deep)
 
 
 @pytest.mark.parametrize("side", sorted(SIDES))
@@ -199,7 +215,7 @@ def test_odd_keys_among_free_properties_are_a_protocol_error_at_worst(key: Any) 
     raw = msgspec.msgpack.encode(key)
     frame = b"\x91\x82\xa4type\xafupdate_metadata\xaaproperties\x81\xa1a\x81" + raw + b"\x01"
     with may_refuse(ProtocolError):
-        coordinator_side().decode(frame)
+        coordinator_codec().decode(frame)
 
 
 @given(st.binary(max_size=300))
@@ -211,6 +227,6 @@ def test_any_bytes_are_a_log_frame_or_a_protocol_error(data: bytes) -> None:
 
 def test_batches_and_log_frames_are_told_apart_by_their_first_byte() -> None:
     for count in (0, 1, 15, 16, 70_000):
-        assert codec.is_batch(agent_side().encode([link.MetadataUpdated()] * count))
+        assert codec.is_batch(agent_codec().encode([link.MetadataUpdated()] * count))
     assert not codec.is_batch(encode_frame(LogChunk("a", Source.STDOUT, 0, 0, b"x")))
     assert not codec.is_batch(b"")

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from opsconsole_protocol import link
 from opsconsole_protocol.bound import GPU_USERS_MAX
-from opsconsole_protocol.codec import agent_side, coordinator_side
 from opsconsole_protocol.fit import fitted
+from opsconsole_protocol.link.codec import agent_codec, coordinator_codec
 
 LONG = "/x" * 4_000
 USERS = tuple(link.GpuUser(pid=pid, name=LONG) for pid in range(500))
@@ -24,7 +24,7 @@ USERS = tuple(link.GpuUser(pid=pid, name=LONG) for pid in range(500))
     ],
 )
 def test_what_is_too_long_is_cut(message: msgspec.Struct) -> None:
-    [told] = coordinator_side().decode(agent_side().encode([fitted(message)]))
+    [told] = coordinator_codec().decode(agent_codec().encode([fitted(message)]))
     assert told == fitted(message)
 
 

@@ -9,15 +9,16 @@ from hypothesis import strategies as st
 
 from opsconsole_protocol.codec import is_batch
 from opsconsole_protocol.error import ProtocolError
-from opsconsole_protocol.link.frame import (
+from opsconsole_protocol.link import (
     FRAME_BYTES_MAX,
     PAYLOAD_BYTES_MAX,
     FrameError,
     LogChunk,
-    Source,
     decode_frame,
     encode_frame,
 )
+from opsconsole_protocol.link.frame import FRAME_KINDS
+from opsconsole_protocol.log import Source
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -48,6 +49,11 @@ def test_golden_frames_stay_readable(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(GOLDEN_CHUNKS))
 def test_golden_frames_are_still_what_is_written(name: str) -> None:
     assert encode_frame(GOLDEN_CHUNKS[name]) == (GOLDEN / f"{name}.bin").read_bytes()
+
+
+def test_every_kind_of_frame_has_a_code_of_its_own_and_is_no_batch() -> None:
+    assert len({kind.KIND for kind in FRAME_KINDS}) == len(FRAME_KINDS)
+    assert not any(is_batch(bytes((kind.VERSION, kind.KIND))) for kind in FRAME_KINDS)
 
 
 def test_every_golden_frame_is_listed() -> None:

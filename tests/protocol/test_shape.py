@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from opsconsole_protocol import api
-from opsconsole_protocol.codec import server_side
+from opsconsole_protocol.api.codec import server_codec
 from opsconsole_protocol.error import InvalidRequest, ProtocolError
 from opsconsole_protocol.spec import JobSpec, Resources, check_fields
 
@@ -45,5 +45,5 @@ def test_a_frame_names_the_field_and_no_path() -> None:
     spec = JobSpec(command=("true",), num_tasks=0)
     call = api.Call(1, api.SubmitJobs(submissions=(api.Submission("aaaaaaaaaa", spec),)))  # type: ignore[arg-type]
     with pytest.raises(ProtocolError) as refused:
-        server_side().decode(msgspec.msgpack.encode([call]))
+        server_codec().decode(msgspec.msgpack.encode([call]))
     assert refused.value.message == "a message has the wrong shape: num_tasks: Expected `int` >= 1"

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from opsconsole.sweep import combinations, read_axis
 from opsconsole_protocol.api import Parameter, TemplateRow
+from opsconsole_protocol.api.template import check_template, fill, read_values
 from opsconsole_protocol.error import InvalidRequest
-from opsconsole_protocol.template import check_template, fill, read_values
 
 TEMPLATE = TemplateRow(
     name="train",

@@ -58,7 +58,7 @@ class AgentProcess:
         on_keeper_death: Callable[[AttemptId], None],
     ) -> None:
         self.host = host
-        self.core = Reactor(host.slots)
+        self.reactor = Reactor(host.slots)
         self.is_dead = False
         self.link = AgentLink(self, network)
         self.crash_before_effect: int | None = None
@@ -113,9 +113,9 @@ class AgentProcess:
                 keeper = self.host.keeper = Keeper(self.host)
             news = _Ordered(self, keeper)
             keeper.tell = news.put
-            expected = [attempt.attempt_id for attempt in self.core.processes()]
+            expected = [attempt.attempt_id for attempt in self.reactor.processes()]
             self.tell([keeper.hello(expected, self._unsure)])
-            for attempt in self.core.processes():
+            for attempt in self.reactor.processes():
                 self.link.follow(attempt.attempt_id)
             then()
 
@@ -146,10 +146,10 @@ class AgentProcess:
                 if isinstance(event, ClockMoved | StartFailed):
                     self._say(f"{self.host.name}: {event}")
                 try:
-                    self.core.handle(event, now_ms)
+                    self.reactor.handle(event, now_ms)
                 except IllegalTransition as error:
                     self._say(f"{self.host.name}: ignored: {error.message[:150]}")
-            self.carry_out(self.core.take_effects())
+            self.carry_out(self.reactor.take_effects())
 
     def carry_out(self, effects: list[Effect]) -> None:
         """Do what is to be done; the process may die between any two effects."""
@@ -235,7 +235,7 @@ class AgentProcess:
             self._unwritten.discard(attempt_id)
             self._inbox.append(StartFailed(attempt_id=attempt_id, at_ms=self.host.wall_ms, error="the disk is full"))
             return
-        attempt = self.core.attempt(attempt_id)
+        attempt = self.reactor.attempt(attempt_id)
         if attempt is None or attempt.launch is None:
             raise AssertionError(f"{attempt_id} is to be started, but there is no spec")
         launch = attempt.launch
@@ -275,7 +275,7 @@ class AgentProcess:
         return wall_ms
 
     def _set_timer(self) -> None:
-        due_ms = self.core.next_deadline_ms()
+        due_ms = self.reactor.next_deadline_ms()
         if due_ms == self._timer_due_ms:
             return
         self._timer_due_ms = due_ms

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from opsconsole_agent.core.effect import Effect, ForgetAttempt, PersistIntent, Terminate
 from opsconsole_coordinator.core.model import Attempt, Task
 from opsconsole_protocol.ids import AttemptId, JobId
-from opsconsole_protocol.link import Mode
-from opsconsole_protocol.link.frame import LogChunk
+from opsconsole_protocol.link import LogChunk, Mode
 from opsconsole_protocol.spec import JobSpec
 from opsconsole_protocol.state import AttemptState, TaskState, is_task_finished
 from tests.simulation import rule
@@ -327,7 +326,7 @@ class Checker:
                 self._note_stop(attempt_id)
                 if self.is_unconfirmed:
                     is_known = attempt_id in self.ledger.attempts
-                    stop = agent.core.attempt(attempt_id)
+                    stop = agent.reactor.attempt(attempt_id)
                     is_own = stop is not None and stop.stop is not None and stop.stop.cause != "wanted"
                     truth = self.truth.get(attempt_id)
                     is_older = truth is not None and truth.stopped_ms < self.restored_ms

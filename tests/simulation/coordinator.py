@@ -1,4 +1,4 @@
-"""The coordinator: its real kernel, sessions and desk, life after life on one disk."""
+"""The coordinator: its real commit loop, sessions and operator API, life after life on one disk."""
 
 import random
 from collections.abc import Callable
@@ -7,13 +7,13 @@ from typing import Any
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.server import agent_session, cleaning, commit_loop, operator_api, outbox
 from opsconsole_coordinator.server.identity import Caller
-from opsconsole_coordinator.server.retention import Keep, Retention
-from opsconsole_coordinator.server.worker_row_cache import Shelf
+from opsconsole_coordinator.server.retention import Retention, RetentionPolicy
+from opsconsole_coordinator.server.worker_row_cache import WorkerRowCache
 from opsconsole_coordinator.trust.credential import Role
 from opsconsole_protocol import api
 from opsconsole_protocol.error import OpsconsoleError, Unavailable
 from opsconsole_protocol.ids import SessionId, WorkerId
-from opsconsole_protocol.link.frame import LogChunk
+from opsconsole_protocol.link import LogChunk
 from tests.simulation.network import Connection, Network
 from tests.simulation.store import Disk, MemoryDatabase, MemoryLogs, NotingJournal
 from tests.simulation.virtual import Aio, Loop, Queue
@@ -60,36 +60,37 @@ class Life:
         self.aio = Aio(loop)
         for module in _MODULES:
             module.asyncio = self.aio
-        self.kernel = commit_loop.Kernel(MemoryDatabase(disk), "simulated")
-        vars(commit_loop)["journal"] = NotingJournal(disk, self.kernel.sessions)
-        self.kernel.clock = _Clock(loop)  # type: ignore[assignment]
+        self.commit_loop = commit_loop.CommitLoop(MemoryDatabase(disk), "simulated")
+        vars(commit_loop)["journal"] = NotingJournal(disk, self.commit_loop.sessions)
+        self.commit_loop.clock = _Clock(loop)  # type: ignore[assignment]
         self.logs = MemoryLogs(disk, check_log)
-        self.kernel.log_offsets = self.logs.offsets
-        retention = Retention(self.kernel, self.logs, Keep())  # type: ignore[arg-type]
-        tidy = cleaning.Cleaning(self.kernel, self.logs, retention)  # type: ignore[arg-type]
-        self.desk = operator_api.Desk(self.kernel, self.logs, None, Shelf(self.kernel), tidy, lambda: "")  # type: ignore[arg-type]
+        self.commit_loop.log_offsets = self.logs.offsets
+        retention = Retention(self.commit_loop, self.logs, RetentionPolicy())  # type: ignore[arg-type]
+        tidy = cleaning.Cleaning(self.commit_loop, self.logs, retention)  # type: ignore[arg-type]
+        rows = WorkerRowCache(self.commit_loop)
+        self.operator_api = operator_api.OperatorApi(self.commit_loop, self.logs, None, rows, tidy, lambda: "")  # type: ignore[arg-type]
         self.is_serving = False
         self._rng = rng
         self._sessions = 0
         self.aio.create_task(self._main(), name="start")
 
     async def _main(self) -> None:
-        load = self.kernel.load
+        load = self.commit_loop.load
 
         async def load_with_chance() -> None:
             await load()
-            self.kernel.fleet.random_bits = self._rng.getrandbits
+            self.commit_loop.fleet.random_bits = self._rng.getrandbits
 
-        self.kernel.load = load_with_chance  # type: ignore[method-assign]
-        await self.kernel.load()
-        self.aio.create_task(self.kernel.run(), name="commit")
-        self.aio.create_task(self.kernel.tick(), name="tick")
+        self.commit_loop.load = load_with_chance  # type: ignore[method-assign]
+        await self.commit_loop.load()
+        self.aio.create_task(self.commit_loop.run(), name="commit")
+        self.aio.create_task(self.commit_loop.tick(), name="tick")
         self.is_serving = True
 
     def serve(self, connection: Connection) -> None:
         """An agent has connected."""
         session = agent_session.AgentSession(
-            _Socket(connection), self.kernel, self.logs, WorkerId(connection.host)  # type: ignore[arg-type]
+            _Socket(connection), self.commit_loop, self.logs, WorkerId(connection.host)  # type: ignore[arg-type]
         )  # fmt: skip
         self._sessions += 1
         session.id = SessionId(self._sessions)
@@ -120,7 +121,7 @@ class Coordinator:
     @property
     def fleet(self) -> Fleet | None:
         """The fleet of the present life."""
-        return self.life.kernel.fleet if self.life is not None and self.life.is_serving else None
+        return self.life.commit_loop.fleet if self.life is not None and self.life.is_serving else None
 
     @property
     def is_committed(self) -> bool:
@@ -128,7 +129,7 @@ class Coordinator:
         fleet = self.fleet
         if fleet is None or self.life is None:
             return False
-        return not fleet.is_dirty and self.life.kernel.committed_seq == fleet.seq
+        return not fleet.is_dirty and self.life.commit_loop.committed_seq == fleet.seq
 
     def start(self) -> None:
         """Start, unless one runs."""
@@ -167,7 +168,7 @@ class Coordinator:
 
         async def answer() -> None:
             try:
-                found = await life.desk.answer(request, Caller("ana", Role.ADMIN))
+                found = await life.operator_api.answer(request, Caller("ana", Role.ADMIN))
             except OpsconsoleError as error:
                 failure = error
                 self._loop.at(self._rng.randrange(1, 10), lambda: call.fail(failure))

@@ -247,7 +247,9 @@ class Keeper:
             for one in processes
         )
         exits = tuple(exited for exited in log.values() if exited is not None)
-        return EngineHello(live=live, exits=exits, unstarted=frozenset(unstarted), lost_with_host=frozenset(lost_with_host))
+        return EngineHello(
+            live=live, exits=exits, unstarted=frozenset(unstarted), lost_with_host=frozenset(lost_with_host)
+        )
 
     def start(self, attempt_id: AttemptId, launch: Launch, *, dies_between: bool = False) -> None:
         """Start a process. `dies_between`: this keeper is killed before it has noted that it did."""

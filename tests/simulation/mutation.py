@@ -12,8 +12,17 @@ from opsconsole_agent.core.attempt_set import AttemptSet
 from opsconsole_agent.core.lifecycle import Lifecycle
 from opsconsole_agent.core.phase import Phase
 from opsconsole_agent.core.reactor import Reactor
-from opsconsole_coordinator.core import ending, gang, placement, reconcile, reservation, schedule, submission
-from opsconsole_coordinator.core.dry_run import Rehearsal
+from opsconsole_coordinator.core import (
+    assignment,
+    desired,
+    ending,
+    gang_placement,
+    gang_turn,
+    reconcile,
+    submission,
+)
+from opsconsole_coordinator.core.demand import demand_of
+from opsconsole_coordinator.core.dry_run import DryRun
 from opsconsole_coordinator.core.model import Attempt
 from opsconsole_coordinator.server import commit_loop
 from opsconsole_coordinator.store import rebuild
@@ -54,7 +63,7 @@ def _effects_before_commit() -> AbstractContextManager[object]:
 
 
 def _failed_commit_acknowledged(real: Any) -> Any:
-    async def recover(self: commit_loop.Kernel, error: Any, waiters: Any) -> None:
+    async def recover(self: commit_loop.CommitLoop, error: Any, waiters: Any) -> None:
         for waiter in waiters:
             waiter.set_result(None)
         await real(self, error, [])
@@ -105,15 +114,15 @@ def _loss_counted_though_over(real: Any) -> Any:
 
 
 def _cancel_lost(real: Any) -> Any:
-    def desired_of(job: Any, attempt: Any) -> link.Desired:
-        desired: link.Desired = real(job, attempt)
-        return msgspec.structs.replace(desired, want=link.Want())
+    def desired_of(fleet: Any, job: Any, attempt: Any) -> link.Desired:
+        told: link.Desired = real(fleet, job, attempt)
+        return msgspec.structs.replace(told, want=link.Want())
 
     return desired_of
 
 
 def _slot_freed_early() -> AbstractContextManager[object]:
-    real_stop, real_want = Lifecycle._begin_stop, schedule.set_want
+    real_stop, real_want = Lifecycle._begin_stop, desired.set_want
 
     def begin_stop(self: Lifecycle, attempt: Any, cause: Any, reason: str, now_ms: int) -> None:
         real_stop(self, attempt, cause, reason, now_ms)
@@ -177,12 +186,12 @@ def _retry_ignores_budget(real: Any) -> Any:
 
 def _gang_in_part(real: Any) -> Any:
     def place(fleet: Any, job: Any, tasks: Any, now_ms: int, **named: Any) -> None:
-        with Rehearsal(fleet, job, placement.demand_of(job), now_ms) as rehearsal:
-            rehearsal.claim(len(tasks))
-        if not rehearsal.claims:
+        with DryRun(fleet, job, demand_of(job), now_ms) as trial:
+            trial.claim(len(tasks))
+        if not trial.claims:
             real(fleet, job, tasks, now_ms, **named)
-        for task, offer in zip(tasks, rehearsal.claims, strict=False):
-            schedule.assign(fleet, job, task, offer, now_ms)
+        for task, offer in zip(tasks, trial.claims, strict=False):
+            assignment.assign(fleet, job, task, offer, now_ms)
 
     return place
 
@@ -228,24 +237,24 @@ _SILENCE = ("stall", "stall_up", "half_open", "cut")
 
 MUTATIONS = (
     Mutation("effects released before the commit", _effects_before_commit, ("slow_disk", "coordinator_crash", "commit_failure")),
-    Mutation("a failed commit acknowledged", _wrap(commit_loop.Kernel, "_recover", _failed_commit_acknowledged), ("commit_failure",)),
+    Mutation("a failed commit acknowledged", _wrap(commit_loop.CommitLoop, "_recover", _failed_commit_acknowledged), ("commit_failure",)),
     Mutation("a stale report accepted", _wrap(reconcile, "_take", _stale_report), (*_SILENCE, "reboot")),
     Mutation("a snapshot that crosses an assignment taken for a loss", _wrap(reconcile, "_reconcile", _snapshot_crossing), (*_SILENCE, "slow_net")),
     Mutation("a restored backup that stops live work", _wrap(reconcile, "_begin_adopting", _nothing), ("restore",)),
-    Mutation("a loss counted twice", _wrap(ending, "replace_lost", _loss_counted_twice), _SILENCE),
+    Mutation("a loss counted twice", _wrap(assignment, "replace_lost", _loss_counted_twice), _SILENCE),
     Mutation("a loss that still counts once it is over", _wrap(reconcile, "_welcome_back", _loss_counted_though_over), _SILENCE),
     Mutation("a slot freed before the kill is proven", _slot_freed_early, ()),
     Mutation("an exit forgotten before it is committed", _wrap(Reactor, "take_effects", _exit_forgotten), ("slow_disk",)),
     Mutation("logs forgotten before they are complete", lambda: mock.patch.object(Attempt, "is_log_complete", True), ("cut",)),
     Mutation("a repeated assignment started twice", _wrap(Reactor, "_desire", _started_twice), ("cut", "flap")),
-    Mutation("a cancel lost across a reconnection", _wrap(reconcile, "desired_of", _cancel_lost), (*_SILENCE, *_RESTARTS), 300),
+    Mutation("a cancel lost across a reconnection", _wrap(desired, "desired_of", _cancel_lost), (*_SILENCE, *_RESTARTS), 300),
     Mutation("an adopted attempt replaced anyway", _wrap(reconcile, "_welcome_back", _nothing), (*_SILENCE, *_RESTARTS)),
     Mutation("a GPU given away twice after a rebuild", _wrap(rebuild, "_enter_attempt", _gpu_forgotten), _RESTARTS),
     Mutation("a start that isn't written down first", _wrap(AttemptSet, "persist", _intent_not_written), ()),
     Mutation("a reconnection that hides what exists", _wrap(Reactor, "begin_exchange", lambda _: lambda _self: ()), ("cut",)),
     Mutation("dependencies that nobody waits for", _wrap(submission, "note_dependency", _nothing), ()),
-    Mutation("a gang assigned in part", _wrap(gang, "_place_all", _gang_in_part), ()),
-    Mutation("a reservation that never expires", lambda: mock.patch.object(reservation, "RESERVATION_MS", 1 << 40), (), 300),
+    Mutation("a gang assigned in part", _wrap(gang_placement, "_place_all", _gang_in_part), ()),
+    Mutation("a reservation that never expires", lambda: mock.patch.object(gang_turn, "RESERVATION_MS", 1 << 40), (), 300),
     Mutation("a job time-out that a restart forgets", _wrap(rebuild, "load", _limit_forgotten), _RESTARTS, 300),
     Mutation("a report that comes twice counted twice", _wrap(reconcile, "_take", _repeated_report), ("duplicate",)),
     Mutation("a failure that ends its neighbours", _wrap(ending, "_count_failed_task", _failures_end_all), ()),

@@ -17,7 +17,7 @@ from opsconsole_coordinator.store.schema import StoreError, prepare
 from opsconsole_protocol.api import JobRow
 from opsconsole_protocol.error import Unavailable
 from opsconsole_protocol.ids import AttemptId, JobId, WorkerId
-from opsconsole_protocol.link.frame import LogChunk
+from opsconsole_protocol.link import LogChunk
 from tests.simulation.virtual import Future, Loop
 
 R = TypeVar("R")
@@ -142,14 +142,14 @@ class MemoryLogs:
         self.trouble = ""
 
     async def recovered(self) -> None:
-        """See LogRoom.recovered: a disk that failed works again at once."""
+        """See LogService.recovered: a disk that failed works again at once."""
 
     def offsets(self, attempt_id: AttemptId) -> dict[str, int]:
         """How much of each source is stored."""
         return {source: len(data) for (one, source), data in self._disk.logs.items() if one == attempt_id and data}
 
     async def append(self, chunks: Sequence[LogChunk]) -> dict[tuple[str, str], int]:
-        """See LogRoom.append."""
+        """See LogService.append."""
         await _pause(self._disk.loop, self._disk.rng.randrange(self._disk.commit_ms + 1))
         if self.fail_next:
             self.fail_next = False

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from unittest import mock
 
 from opsconsole_agent.core.effect import Effect, RewindLog
-from opsconsole_coordinator.core import placement
+from opsconsole_coordinator.core.demand import demand_of
 from opsconsole_coordinator.core.fleet import Fleet
+from opsconsole_coordinator.core.judgement import judge_all
 from opsconsole_coordinator.core.model import Job
 from opsconsole_coordinator.server import agent_session, commit_loop, operator_api, outbox
 from opsconsole_coordinator.store import rebuild
@@ -265,7 +266,7 @@ class World:
                 found.append(f"{worker.name} has {[*worker.live, *worker.ended]}")
         for machine in self.machines:
             host, agent = machine.host, machine.agent
-            observed = agent.core.observed() if agent is not None else ()
+            observed = agent.reactor.observed() if agent is not None else ()
             found += [f"{host.name} still has {one.attempt_id} as {one.state}" for one in observed]
             for what, things in (
                 ("a process of", host.processes),
@@ -287,8 +288,8 @@ class World:
             left = sum(not is_task_finished(task.state) for task in job.tasks)
             if job.spec.gang and left > room_for(self.plan.hosts, job.spec):
                 return ""
-            demand = placement.demand_of(job)
-            offers = [placement.judge(fleet, worker, demand, 1 << 60) for worker in fleet.workers.values()]
+            demand = demand_of(job)
+            offers = judge_all(fleet.workers.values(), demand, fleet.questions.answers, 1 << 60)
             if all(offer.permanent for offer in offers):
                 return ""
         states = [str(task.state) for task in job.tasks]

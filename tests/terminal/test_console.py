@@ -3,8 +3,6 @@
 import signal
 import socket
 
-import psutil
-
 from tests.process.lab import OPSCONSOLE, Lab
 from tests.terminal.conftest import Open
 from tests.terminal.tmux import Terminal
@@ -168,7 +166,6 @@ def test_a_coordinator_that_can_not_start_ends_the_console_with_one_line(lab: La
 
 def test_a_killed_console_leaves_no_agent_behind(lab: Lab, terminal: Open) -> None:
     console(lab, terminal(120, 30), "--listen", "127.0.0.1:0")
-    pids = {one.pid: one.cmdline() for one in lab.programs()}
-    boss = next(pid for pid, words in pids.items() if "agent" not in words)
-    psutil.Process(boss).send_signal(signal.SIGKILL)
-    lab.wait(lambda: not any(psutil.pid_exists(pid) and pid != boss for pid in pids), "the agent to end")
+    programs = lab.programs()
+    next(one for one in programs if "agent" not in one.command).signal(signal.SIGKILL)
+    lab.wait(lambda: not any(one.is_alive for one in programs), "the agent to end")

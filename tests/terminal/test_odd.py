@@ -2,8 +2,6 @@
 
 import signal
 
-import psutil
-
 from tests.process.lab import OPSCONSOLE, Lab
 from tests.terminal.conftest import Open
 
@@ -28,19 +26,19 @@ def test_what_was_written_over_it_goes_and_a_stop_leaves_no_trace(lab: Lab, term
     screen.until("Broadcast")
     screen.type("C-l")
     screen.until_gone("Broadcast")
-    console = next(one for one in lab.programs() if "serve" not in one.cmdline())
-    threads = psutil.Process(console.pid).num_threads()
+    console = next(one for one in lab.programs() if "serve" not in one.command)
+    threads = console.threads
     for number in (*STOPS, signal.SIGTSTP):
-        psutil.Process(console.pid).send_signal(number)
-        lab.wait(lambda: psutil.Process(console.pid).status() == psutil.STATUS_STOPPED, "the console to be stopped")
+        console.signal(number)
+        lab.wait(lambda: console.is_stopped, "the console to be stopped")
         screen.scribble("\r\nWritten meanwhile\r\n")
-        psutil.Process(console.pid).send_signal(signal.SIGCONT)
+        console.signal(signal.SIGCONT)
         screen.until_gone("Written meanwhile")
         screen.until("lab-coordinator", "No jobs yet")
         screen.type("?")
         screen.until("─ Help ─")
         screen.back("─ Help ─")
-    left = psutil.Process(console.pid).num_threads() - threads
+    left = console.threads - threads
     assert left < len(STOPS), "each stop left a reader of the keyboard and a writer; a pool's thread or two may be new"
 
 

@@ -92,23 +92,6 @@ def signal_words(number: int) -> str:
         return f"signal {number}"
 
 
-def duration_words(duration_ms: int) -> str:
-    """`2h`, `1h30m`, `90s` as `1m30s`, `500ms`: as people write it."""
-    if duration_ms < 1_000:
-        return f"{duration_ms}ms"
-    seconds, rest_ms = divmod(duration_ms, 1_000)
-    parts: list[str] = []
-    for unit, length_s in (("d", 86_400), ("h", 3_600), ("m", 60)):
-        count, seconds = divmod(seconds, length_s)
-        if count:
-            parts.append(f"{count}{unit}")
-    if rest_ms and not parts:
-        parts.append(f"{seconds + rest_ms / 1_000:g}s")
-    elif seconds:
-        parts.append(f"{seconds}s")
-    return "".join(parts)
-
-
 def _exit_code(exited: ProcessExited) -> int | None:
     if exited.exit_code is None and exited.error:
         if exited.error.startswith("command not found"):

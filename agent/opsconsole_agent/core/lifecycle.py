@@ -19,7 +19,7 @@ from opsconsole_agent.core.effect import (
     StartAttempt,
     Terminate,
 )
-from opsconsole_agent.core.ending import Ending, duration_words, ending, leftover_words
+from opsconsole_agent.core.ending import Ending, ending, leftover_words
 from opsconsole_agent.core.event import (
     AttemptPrepared,
     BuildStarted,
@@ -39,6 +39,7 @@ from opsconsole_agent.core.slot import Slots
 from opsconsole_agent.core.time_watch import TimeWatch
 from opsconsole_protocol.ids import AttemptId
 from opsconsole_protocol.link import Launch, Mode, Observed, Want
+from opsconsole_protocol.quantity import spell_duration
 from opsconsole_protocol.state import AttemptState
 
 GRACE_MS = 5_000
@@ -310,12 +311,12 @@ class Lifecycle:
                 self._attempts.effects.append(Kill(attempt_id))
                 self._watch.wake(attempt_id, now_ms + KILL_AGAIN_MS)
             elif attempt.launch is not None and attempt.launch.timeout_ms is not None:
-                reason = f"timed out after {duration_words(attempt.launch.timeout_ms)}"
+                reason = f"timed out after {spell_duration(attempt.launch.timeout_ms)}"
                 self._begin_stop(attempt, StopCause.TIMEOUT, reason, now_ms)
         for attempt_id, fence_after_ms in self._watch.fenced(now_ms):
             attempt = self._attempts.get(attempt_id)
             if attempt is not None:
-                words = duration_words(fence_after_ms)
+                words = spell_duration(fence_after_ms)
                 reason = f"stopped by its own fence: no contact with the coordinator for {words}"
                 self._begin_stop(attempt, StopCause.FENCE, reason, now_ms)
 

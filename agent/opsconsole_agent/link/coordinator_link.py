@@ -27,8 +27,16 @@ from opsconsole_protocol.error import (
     from_code,
 )
 from opsconsole_protocol.host.dial import Refused, Unproven, WrongCertificate, dial
-from opsconsole_protocol.link import CoordinatorMessage, Heartbeat, Message, PeerError, Register, Registered
-from opsconsole_protocol.link.frame import encode_frame
+from opsconsole_protocol.link import (
+    CoordinatorMessage,
+    Heartbeat,
+    Message,
+    PeerError,
+    Register,
+    Registered,
+    encode_frame,
+)
+from opsconsole_protocol.link.codec import agent_codec
 from opsconsole_protocol.trust.address import InvalidAddress
 
 if TYPE_CHECKING:
@@ -60,10 +68,10 @@ class Peer(Protocol):
         """The coordinator has taken it."""
 
     def receive(self, message: CoordinatorMessage) -> None:
-        """One message; `settle` follows the last one of a batch."""
+        """One message. `batch_received` follows the last one of a batch."""
 
-    def settle(self) -> None:
-        """A batch is complete."""
+    def batch_received(self) -> None:
+        """All messages of a batch have been given to `receive`."""
 
     def disconnected(self) -> None:
         """The connection is gone."""
@@ -96,7 +104,7 @@ class Target:
 class CoordinatorLink:
     """One agent's link; `run` keeps it up.
 
-    `say` is told, in one line, when its state changes; `taken` is called when a coordinator has taken us.
+    `say` is told, in one line, when its state changes; `on_accepted` is called whenever a coordinator has accepted this agent.
     """
 
     def __init__(
@@ -105,19 +113,19 @@ class CoordinatorLink:
         peer: Peer,
         shipper: LogShipper,
         say: Callable[[str], None],
-        taken: Callable[[], None] = lambda: None,
+        on_accepted: Callable[[], None] = lambda: None,
     ) -> None:
         self._target = target
         self._peer = peer
         self._shipper = shipper
         self._say = say
-        self._codec = codec.agent_side()
+        self._codec = agent_codec()
         self._outbox: deque[Message] = deque()
         self._outbox_news = asyncio.Event()
         self._log_news = asyncio.Event()
         self._may_ship = asyncio.Event()
-        self._taken = taken
-        self._was_taken = False
+        self._on_accepted = on_accepted
+        self._was_accepted = False
         self._is_known = target.is_known
         self._is_up = False
         self._said = ""
@@ -162,7 +170,7 @@ class CoordinatorLink:
                 await self._connect()
             except OpsconsoleError as error:
                 is_unproven = isinstance(error, Unproven) and self._is_known  # it may be anybody
-                if not is_unproven and _is_fatal(error, first=not self._was_taken):
+                if not is_unproven and _is_fatal(error, first=not self._was_accepted):
                     raise
                 self._narrate(error.message)
             if time.monotonic() - began_s > BACK_OFF_LAST_S:
@@ -180,7 +188,7 @@ class CoordinatorLink:
         """One connection from dialling to its end; raises OpsconsoleError, which always tells why it ended."""
         target = self._target
         headers = dict(target.headers)
-        if target.invitation is not None and not self._was_taken:
+        if target.invitation is not None and not self._was_accepted:
             headers["Opsconsole-Invitation"] = target.invitation
         socket = await dial(
             target.url,
@@ -188,7 +196,7 @@ class CoordinatorLink:
             certificate_hash=target.certificate_hash,
             headers=headers,
             secrets=self._secrets(),
-            max_size=codec.FRAME_BYTES_MAX,
+            max_size=codec.BATCH_BYTES_MAX,
         )
         try:
             await self._serve(socket)
@@ -209,17 +217,17 @@ class CoordinatorLink:
 
     async def _serve(self, socket: "ClientConnection") -> None:
         registered, rest = await self._register(socket)
-        self._was_taken = self._is_known = self._is_up = True
-        self._taken()
+        self._was_accepted = self._is_known = self._is_up = True
+        self._on_accepted()
         self._said = ""
         self._heard_at_s = time.monotonic()
         self._may_ship.clear()
         self._peer.connected(registered)
         self._say(f"connected to {self._target.url}")
-        self._take(rest)
+        self._deliver(rest)
         period_s = registered.heartbeat_ms / 1000
         await _first_to_fail(
-            self._receive(socket), self._send_batches(socket), self._ship(socket), self._beat(period_s)
+            self._receive(socket), self._send_batches(socket), self._ship(socket), self._send_heartbeats(period_s)
         )
 
     async def _register(self, socket: "ClientConnection") -> tuple[Registered, list[CoordinatorMessage]]:
@@ -243,22 +251,22 @@ class CoordinatorLink:
     # --- while it stands -------------------------------------------------------------------------------------------
 
     async def _receive(self, socket: "ClientConnection") -> None:
-        last_words: PeerError | None = None
+        final_error: PeerError | None = None
         try:
             while True:
                 messages = self._codec.decode(await socket.recv(decode=False))
                 self._heard_at_s = time.monotonic()
-                last_words = next((one for one in messages if isinstance(one, PeerError)), None)
-                self._take(messages)
+                final_error = next((one for one in messages if isinstance(one, PeerError)), None)
+                self._deliver(messages)
         except _closed() as error:
-            if last_words is not None:
-                raise from_code(last_words.code, last_words.message) from None
+            if final_error is not None:
+                raise from_code(final_error.code, final_error.message) from None
             raise _why_closed(self._target.url, error) from None
 
-    def _take(self, messages: list[CoordinatorMessage]) -> None:
+    def _deliver(self, messages: list[CoordinatorMessage]) -> None:
         for message in messages:
             self._peer.receive(message)
-        self._peer.settle()
+        self._peer.batch_received()
 
     async def _send_batches(self, socket: "ClientConnection") -> None:
         while True:
@@ -290,13 +298,13 @@ class CoordinatorLink:
         except TimeoutError:
             return
 
-    async def _beat(self, period_s: float) -> None:
+    async def _send_heartbeats(self, period_s: float) -> None:
         """Send heartbeats; a coordinator that answers none of several is gone, whatever the socket says."""
         while True:
             began_s = time.monotonic()
-            silence_s = began_s - self._heard_at_s
-            if silence_s > MISSED_ACKS_MAX * period_s:
-                raise Unavailable(f"{self._target.url} has not answered for {silence_s:.0f} s")
+            unanswered_s = began_s - self._heard_at_s
+            if unanswered_s > MISSED_ACKS_MAX * period_s:
+                raise Unavailable(f"{self._target.url} has not answered for {unanswered_s:.0f} s")
             self.send(await self._peer.heartbeat())
             await asyncio.sleep(max(0.0, period_s - (time.monotonic() - began_s)))
 
@@ -313,9 +321,9 @@ def _own_address(socket: "ClientConnection") -> str:
     return str(found[0]) if isinstance(found, tuple) else ""
 
 
-async def _first_to_fail(*works: Awaitable[None]) -> None:
+async def _first_to_fail(*awaitables: Awaitable[None]) -> None:
     """Run all until one raises; its error, and nobody left behind."""
-    tasks = [asyncio.ensure_future(work) for work in works]
+    tasks = [asyncio.ensure_future(work) for work in awaitables]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
         # The receiver first: it knows the coordinator's last words.

@@ -18,8 +18,7 @@ from pathlib import Path
 import msgspec
 
 from opsconsole_agent.log.follow import LogFollower, NoteFollower
-from opsconsole_protocol.link import ATTEMPT_LOG_BYTES
-from opsconsole_protocol.link.frame import PAYLOAD_BYTES_MAX, LogChunk
+from opsconsole_protocol.link import ATTEMPT_LOG_BYTES, PAYLOAD_BYTES_MAX, LogChunk
 from opsconsole_protocol.log import Source
 
 _MIB = 1024 * 1024

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any, cast
 
+from opsconsole_agent.probe.child_scope import note_child
+
 _ANSWER_BYTES_MAX = 1 << 20
 
 _given_up: dict[str, subprocess.Popen[bytes]] = {}
@@ -82,6 +84,7 @@ def _start(program: Path, question: Sequence[object]) -> subprocess.Popen[bytes]
         start_new_session=True,  # a Ctrl-C in the terminal is for the agent
         bufsize=0,
     )
+    note_child(child)
     stdin = cast("IO[bytes]", child.stdin)
     with contextlib.suppress(BrokenPipeError):  # it died at once: its missing answer tells
         stdin.write(json.dumps(question).encode())  # far less than a pipe holds, so this can't block

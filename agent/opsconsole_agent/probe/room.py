@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from opsconsole_agent.probe.timed_call import Patience
+from opsconsole_protocol.quantity import size_words
 
 FULL_BELOW_BYTES = 64 * 1024
 """A disk with less room than this counts as full for what runs."""
@@ -13,8 +14,6 @@ NEEDED_BYTES_MIN = 16 << 20
 _FILES_MIN = 16
 _LOW_BELOW_BYTES = 1 << 30
 _LOW_SHARE = 0.01
-_GIB = 1 << 30
-_MIB = 1 << 20
 
 
 class Shortage(NamedTuple):
@@ -31,8 +30,9 @@ class Shortage(NamedTuple):
     @property
     def words(self) -> str:
         """For people, with what to do."""
-        left = f"{self.free_bytes / _GIB:.1f} GB" if self.free_bytes >= _GIB else f"{self.free_bytes // _MIB} MB"
-        return f"its disk is full: make room in {self.folder}" if self.is_full else f"{left} left in {self.folder}"
+        if self.is_full:
+            return f"its disk is full: make room in {self.folder}"
+        return f"{size_words(self.free_bytes)} left in {self.folder}"
 
 
 class RoomProbe:

@@ -44,7 +44,7 @@ from opsconsole_agent.log.shipper import KEPT_DAYS
 from opsconsole_agent.probe.room import FULL_BELOW_BYTES, free_bytes
 from opsconsole_protocol.error import InvalidRequest, OpsconsoleError
 from opsconsole_protocol.ids import AttemptId
-from opsconsole_protocol.link.frame import Source
+from opsconsole_protocol.log import Source
 
 SPEC_VERSION = 1
 DAY_S = 24 * 3600

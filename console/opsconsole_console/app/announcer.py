@@ -6,8 +6,12 @@ from collections.abc import Sequence
 from textual.app import App
 from textual.timer import Timer
 
-from opsconsole_console.model.announcement import GAP_S, Notify, announcement, sequence
+from opsconsole_console.model.announcement import GAP_S, Notify, announcement
+from opsconsole_console.visible import clean
+from opsconsole_console.widget.cell import crop
 from opsconsole_protocol.api import JobRow
+
+_TEXT_CELLS = 120
 
 
 class Announcer:
@@ -40,3 +44,13 @@ class Announcer:
         driver = self._app._driver  # noqa: SLF001 - as Textual itself rings its bell
         if driver is not None:
             driver.write(text)
+
+
+def sequence(notify: Notify, text: str, *, in_tmux: bool) -> str:
+    """What to write to the terminal. tmux passes what it doesn't know itself only where it is wrapped and allowed to."""
+    if notify == "bell":
+        return "\a"
+    if notify != "osc9":
+        return ""
+    notice = f"\x1b]9;{crop(clean(text), _TEXT_CELLS)}\a"
+    return "\x1bPtmux;" + notice.replace("\x1b", "\x1b\x1b") + "\x1b\\" if in_tmux else notice

@@ -27,15 +27,17 @@ from opsconsole_console.app.palette import ConsoleCommands
 from opsconsole_console.app.recollection import Recollection
 from opsconsole_console.app.stopped import mend_when_continued
 from opsconsole_console.model.announcement import Notify
-from opsconsole_console.model.clock import Clock, wall_clock
+from opsconsole_console.model.clock import Clock
+from opsconsole_console.model.contact import Contact
 from opsconsole_console.model.leave import Needs, needs, question_detail
 from opsconsole_console.model.model import Model
 from opsconsole_console.screen.main.main_screen import MainScreen
 from opsconsole_console.screen.part.confirm_screen import ConfirmScreen
 from opsconsole_console.screen.part.contact_line import show_contact
-from opsconsole_console.screen.part.home import begin
+from opsconsole_console.screen.part.shell import run_exclusive
 from opsconsole_console.service.operations import Operations, Severity
-from opsconsole_console.service.source import Contact, FleetSource, ask
+from opsconsole_console.service.source import FleetSource, ask
+from opsconsole_console.service.wall_clock import wall_clock
 from opsconsole_console.visible import clean
 from opsconsole_protocol.api import AskHealth, Health
 from opsconsole_protocol.error import OpsconsoleError, Unavailable
@@ -147,7 +149,9 @@ class ConsoleApp(Navigation):
             mend_when_continued(self._driver)
         self.app_resume_signal.subscribe(self, self._came_back)
         self.call_after_refresh(self._recollection.restore)
-        self.call_after_refresh(begin, self, self._link, "link")  # starting a coordinator can wait for the first paint
+        self.call_after_refresh(
+            run_exclusive, self, self._link, "link"
+        )  # starting a coordinator can wait for the first paint
         self.set_interval(1 / REPAINT_HZ, self.repaint)
         self.set_interval(_TICK_S, self._tick)
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
 
 from textual.app import App
 
@@ -11,15 +10,13 @@ from opsconsole_console import format as fmt
 from opsconsole_console.model import command as commands
 from opsconsole_console.model.command import Command, Names
 from opsconsole_console.model.model import Model
+from opsconsole_console.screen.main.main_screen import MainScreen
 from opsconsole_console.service.log_feeder import LogTarget
 from opsconsole_console.service.operations import Operations, Severity
 from opsconsole_console.service.source import FleetSource, ask
 from opsconsole_protocol.api import DetailAnswer, JobList, JobRow, ListJobs, ShowJob
 from opsconsole_protocol.error import InvalidRequest, NotFound, OpsconsoleError
 from opsconsole_protocol.state import TaskState
-
-if TYPE_CHECKING:
-    from opsconsole_console.screen.main.main_screen import MainScreen
 
 _PAGE_JOBS = 500
 _SAME_NAME_MAX = 10
@@ -33,7 +30,7 @@ class Navigation(App[int]):
     source: FleetSource
     model: Model
     operations: Operations
-    main: "MainScreen"
+    main: MainScreen
     _fetching_older = False
     _older_page = ListJobs(limit=_PAGE_JOBS)
 
@@ -165,7 +162,7 @@ class Navigation(App[int]):
 
     def action_help(self) -> None:
         from opsconsole_console.screen.help.help_screen import HelpScreen, keys_of
-        from opsconsole_console.screen.main.log_pane import LogPane
+        from opsconsole_console.screen.part.log_pane import LogPane
         from opsconsole_console.screen.part.table_pane import TablePane
         from opsconsole_console.widget.log_view import LogView
         from opsconsole_console.widget.pane import Pane

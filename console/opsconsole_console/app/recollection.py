@@ -3,17 +3,15 @@
 import asyncio
 from collections.abc import Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from opsconsole_console import theme as themes
 from opsconsole_console.app.memory import ConsoleState, LogState, Memory, TableState
+from opsconsole_console.app.navigation import Navigation
+from opsconsole_console.screen.part.table_pane import TablePane
 from opsconsole_console.service.log_feeder import LogTarget
+from opsconsole_console.widget.pane import Pane
 from opsconsole_protocol.error import InvalidRequest, OpsconsoleError
-
-if TYPE_CHECKING:
-    from opsconsole_console.app.app import ConsoleApp
-    from opsconsole_console.screen.part.table_pane import TablePane
-    from opsconsole_console.widget.pane import Pane
 
 _FILTER_CHARACTERS_MAX = 2_000
 
@@ -24,7 +22,7 @@ class Recollection:
     A theme on the command line is used; else the one chosen last, unless another has been configured since.
     """
 
-    def __init__(self, app: "ConsoleApp", memory: Memory | None, theme: str | None, configured: str | None) -> None:
+    def __init__(self, app: Navigation, memory: Memory | None, theme: str | None, configured: str | None) -> None:
         self._app = app
         self._memory = memory
         self._asked = theme
@@ -111,21 +109,21 @@ class Recollection:
             seen=app.model.failures.seen,
         )
 
-    def _panes(self) -> "Iterator[Pane]":
+    def _panes(self) -> Iterator[Pane]:
         main = self._app.main
         yield main.worker_pane
         yield main.job_pane
         yield from main.log_deck.panes
 
 
-def _table_state(pane: "TablePane[Any]") -> TableState:
+def _table_state(pane: TablePane[Any]) -> TableState:
     table, shown = pane.table, pane.filter
     if len(shown.text) > _FILTER_CHARACTERS_MAX:
         return TableState(sorted_by=table.sorted_by, reverse=table.reverse)
     return TableState(shown.text, shown.inverted, table.sorted_by, table.reverse)
 
 
-def _restore_table(pane: "TablePane[Any]", state: TableState) -> None:
+def _restore_table(pane: TablePane[Any], state: TableState) -> None:
     if any(column.key == state.sorted_by and column.sort_key is not None for column in pane.table.columns):
         pane.table.sort_by(state.sorted_by, reverse=state.reverse)
     if state.filter:

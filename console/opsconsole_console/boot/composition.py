@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from opsconsole.target import Target
     from opsconsole_console.boot.config import Config
     from opsconsole_coordinator.runtime import CoordinatorConfig
-    from opsconsole_coordinator.server.retention import Keep
+    from opsconsole_coordinator.server.retention import RetentionPolicy
 
 AGENT_FOLDER = "agent"
 AGENT_LOG = "agent.log"
@@ -39,7 +39,7 @@ DEFAULT_LISTEN = "127.0.0.1:7373"
 
 def named_data_dir(flag: Path | None, config_flag: Path | None, config: Config | None = None) -> Path:
     """The data folder: from the flag, the environment, the config file, or the user's own."""
-    from opsconsole.target import default_data_dir
+    from opsconsole.endpoint import default_data_dir
 
     return told_data_dir(flag, config_flag, config) or default_data_dir()
 
@@ -73,18 +73,18 @@ def coordinator_config(
         tls=tls or file.tls or "auto",
         advertise=advertise or file.advertise,
         name=name or file.name,
-        keep=_keep(file.keep_finished_days, file.keep_log_gb, file.keep_store_gb),
+        retention=_retention(file.keep_finished_days, file.keep_log_gb, file.keep_store_gb),
         local_role=Role(file.local_role or Role.ADMIN),
         attempt_log_bytes=ATTEMPT_LOG_BYTES if log_mb is None else log_mb << 20,
     )
 
 
-def _keep(finished_days: float | None, log_gb: float | None, store_gb: float | None) -> Keep:
+def _retention(finished_days: float | None, log_gb: float | None, store_gb: float | None) -> RetentionPolicy:
     """How much history stays: 0 means all of it, None the default."""
-    from opsconsole_coordinator.server.retention import Keep
+    from opsconsole_coordinator.server.retention import RetentionPolicy
 
-    usual = Keep()
-    return Keep(
+    usual = RetentionPolicy()
+    return RetentionPolicy(
         finished_days=usual.finished_days if finished_days is None else finished_days or None,
         log_bytes=usual.log_bytes if log_gb is None else round(log_gb * (1 << 30)) or None,
         store_bytes=usual.store_bytes if store_gb is None else round(store_gb * (1 << 30)) or None,
@@ -237,7 +237,7 @@ def attached(data_dir: Path) -> Callable[[], Target]:
 
     It raises Unavailable while the coordinator is just starting or stopping.
     """
-    from opsconsole.target import resolve
+    from opsconsole.resolver import resolve
 
     def find() -> Target:
         try:

@@ -50,7 +50,7 @@ class LocalRun:
             return self._start()
 
     def _start(self) -> Target:
-        from opsconsole.target import resolve
+        from opsconsole.resolver import resolve
         from opsconsole_agent.probe.io_path import WorkerIOConfig
         from opsconsole_agent.runtime import AgentConfig
         from opsconsole_coordinator.runtime import CoordinatorConfig, CoordinatorThread

@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args.command = command
     try:
         _check_text((*words, *(command or ())))
-        check_scope(args, verb_of(words, parser, tuple(VERBS)))
+        check_scope(args, verb_of(words, parser))
         _check_command(args)
         return _flushed(args.run(args))
     except SystemExit as end:  # a verb that parses words of its own has said what is wrong
@@ -76,9 +76,10 @@ def build_parser(words: Sequence[str]) -> Parser:
     console.add_arguments(parser)
     parser.set_defaults(run=console.open_console, debug=False)
     group = Group(parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=VerbParser))
-    wanted = {VERBS[word][0] for word in words if word in VERBS}
+    wanted = {VERBS[word].module for word in words if word in VERBS}
     added: set[str] = set()
-    for name, (module, _) in VERBS.items():
+    for name, verb in VERBS.items():
+        module = verb.module
         if module not in wanted:
             group.stub(name)
         elif module not in added:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from opsconsole_console.cli.option import add_job, add_json
 from opsconsole_console.cli.output import put, put_json
 from opsconsole_console.cli.parser import Group
+from opsconsole_console.cli.session import with_client
+from opsconsole_protocol.error import InvalidRequest
 
 if TYPE_CHECKING:
     from opsconsole.client import Client
@@ -19,17 +22,16 @@ def add(group: Group) -> None:
     for verb in _VERBS:
         parser = group.verb(verb, act)
         parser.set_defaults(verb=verb)
-        parser.add_argument("ids", nargs="+", metavar="ID", help="a job, its first characters, or JOB/task-N")
+        add_job(parser, or_task=True, many=True)
         parser.add_argument("--reason", metavar="TEXT", default="", help="why, for whoever looks at the job later")
-        parser.add_argument("--json", action="store_true", help="one JSON object a line: id, result")
+        add_json(parser, "one JSON object a line: id, result")
     parser = group.verb("priority", set_priority)
-    parser.add_argument("id", metavar="ID", help="a job, or its first characters")
+    add_job(parser)
     parser.add_argument("priority", metavar="N", help="the new priority; +N or -N changes it by so much")
 
 
 def act(args: argparse.Namespace) -> int:
     """Do the verb to all ids, and say what happened to each."""
-    from opsconsole_console.cli.session import with_client
 
     async def work(client: Client) -> list[tuple[str, str]]:
         return await client.act(args.verb, args.ids, args.reason)
@@ -44,9 +46,6 @@ def act(args: argparse.Namespace) -> int:
 
 def set_priority(args: argparse.Namespace) -> int:
     """`opsconsole priority`."""
-    from opsconsole_console.cli.session import with_client
-    from opsconsole_protocol.error import InvalidRequest
-
     try:
         number = int(args.priority)
     except ValueError:

@@ -9,8 +9,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from opsconsole_console.cli.option import add_slots
 from opsconsole_console.cli.output import say
-from opsconsole_console.cli.parser import Group, at_least
+from opsconsole_console.cli.parser import Group
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.name import check_worker_name
 
@@ -36,6 +37,9 @@ def add(group: Group) -> None:
     )  # fmt: skip
     add_agent_options(parser)
     parser.add_argument("--while-stdin", action="store_true", help=argparse.SUPPRESS)
+    parser.rule("join", "token", "the join line holds a token")
+    parser.rule("join", "token_file", "the join line holds a token")
+    parser.rule("join", "data_dir", "the join line says where to go")
 
 
 def add_agent_options(parser: argparse.ArgumentParser) -> None:
@@ -55,9 +59,7 @@ def add_worker_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--input-path", metavar="P", help="the folder that input files are placed in")
     group.add_argument("--output-path", metavar="P", help="the folder that results are written to")
     group.add_argument("--filesystem", metavar="LABEL", help="what the filesystem of these folders is called")
-    group.add_argument(
-        "--max-concurrent-jobs", metavar="N", type=at_least(1), help="tasks at a time (one per GPU, else 1)"
-    )
+    add_slots(group)
     group.add_argument("--tag", metavar="K[=V]", action="append", default=[], help="a tag; repeatable")
 
 
@@ -140,7 +142,7 @@ def state_dir(flag: Path | None, configured: str | None, name: str | None) -> Pa
 
 def _coordinator(args: argparse.Namespace, config: Config, state_dir: Path) -> tuple[Membership, bool]:
     """Where to go and with what, and whether to remember it: flags, environment, the last join, the data folder."""
-    from opsconsole.target import resolve
+    from opsconsole.resolver import resolve
     from opsconsole_agent.state.membership import Membership, load_membership
     from opsconsole_console.boot.composition import named_data_dir
     from opsconsole_console.cli.session import read_token

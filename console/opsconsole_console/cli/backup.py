@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from opsconsole_console.cli.output import say
 from opsconsole_console.cli.parser import Group
+from opsconsole_console.cli.session import with_client
 
 if TYPE_CHECKING:
     from opsconsole.client import Client
@@ -27,8 +28,6 @@ def add(group: Group) -> None:
 
 def backup(args: argparse.Namespace) -> int:
     """`opsconsole backup FILE`."""
-    from opsconsole_console.cli.session import with_client
-
     path = str(args.file.expanduser().absolute())
 
     async def work(client: Client) -> str:
@@ -40,7 +39,6 @@ def backup(args: argparse.Namespace) -> int:
 
 def confirm_restore(args: argparse.Namespace) -> int:
     """`opsconsole confirm-restore`."""
-    from opsconsole_console.cli.session import with_client
 
     async def work(client: Client) -> str:
         return await client.confirm_restore()

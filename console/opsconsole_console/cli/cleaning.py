@@ -5,8 +5,12 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from opsconsole_console import format as fmt
+from opsconsole_console.cli.option import add_json
 from opsconsole_console.cli.output import plain, put_json, put_table, say
 from opsconsole_console.cli.parser import Group
+from opsconsole_console.cli.session import with_client
+from opsconsole_protocol.quantity import duration_ms
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -43,14 +47,11 @@ def add(group: Group) -> None:
     parser.add_argument("--dry-run", action="store_true", help="only show what would go: so it is without --yes")
     parser.add_argument("--yes", action="store_true", help="remove it")
     parser.add_argument("--policy", action="store_true", help="show what goes by itself and when, and remove nothing")
-    parser.add_argument("--json", action="store_true", help="one JSON object a line: what can go, or has gone")
+    add_json(parser, "one JSON object a line: what can go, or has gone")
 
 
 def clean(args: argparse.Namespace) -> int:
     """`opsconsole clean`."""
-    from opsconsole_console.cli.session import with_client
-    from opsconsole_protocol.quantity import duration_ms
-
     kinds = {kind for kind in _KINDS if getattr(args, kind)} or ({"attempts"} if not args.policy else set[str]())
     older_than_ms = duration_ms(args.older_than)
 
@@ -81,16 +82,13 @@ def clean(args: argparse.Namespace) -> int:
 
 
 def _put_leavings(rows: Iterable[LeavingRow]) -> None:
-    from opsconsole_console.cli.event import stamp
-    from opsconsole_protocol.quantity import size_words
-
     put_table(
         ("WORKER", "SIZE", "SINCE", "JOB", "WHAT", "WHERE"),
         (
             (
                 row.worker or _COORDINATOR,
-                size_words(row.bytes),
-                stamp(row.at_ms),
+                fmt.size(row.bytes),
+                fmt.stamp(row.at_ms),
                 row.job or "–",
                 row.why,
                 row.path or "–",
@@ -116,11 +114,8 @@ def _words(one: PolicyRow) -> str:
 
 
 def _sum(cleaned: Cleaned, older_than: str) -> str:
-    from opsconsole_console import format as fmt
-    from opsconsole_protocol.quantity import size_words
-
     if not cleaned.leavings:
         return f"nothing that has lain there for {older_than}"
-    count, size = len(cleaned.leavings), size_words(sum(row.bytes for row in cleaned.leavings))
+    count, size = len(cleaned.leavings), fmt.size(sum(row.bytes for row in cleaned.leavings))
     things = fmt.plural(count, "thing")
     return f"removed: {things}, {size}" if cleaned.removed else f"{things}: would free {size}; --yes removes it"

@@ -6,8 +6,10 @@ import argparse
 from typing import TYPE_CHECKING
 
 from opsconsole_console.cli.job_option import add_job_options, changed_spec
+from opsconsole_console.cli.option import add_job
 from opsconsole_console.cli.parser import Group
 from opsconsole_console.cli.submit import add_how, find_template, submit_spec
+from opsconsole_protocol.ids import split_task_id
 
 if TYPE_CHECKING:
     from opsconsole.client import Client
@@ -22,15 +24,13 @@ def add(group: Group) -> None:
         "template's parameters. Of JOB/task-N only that task is submitted. The new job's id is printed.",
     )  # fmt: skip
     parser.set_defaults(takes_command=True)
-    parser.add_argument("id", metavar="ID", help="a job, its first characters, or JOB/task-N")
+    add_job(parser, or_task=True)
     add_job_options(parser)
     add_how(parser)
 
 
 def clone(args: argparse.Namespace) -> int:
     """`opsconsole clone`."""
-    from opsconsole_protocol.ids import split_task_id
-
     job, index = split_task_id(args.id)
 
     async def spec(client: Client) -> JobSpec:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from opsconsole_console.boot.config import EXAMPLE_FILE, config_path, load_config
 from opsconsole_console.cli.output import put
 from opsconsole_console.cli.parser import Group
 
@@ -16,8 +17,6 @@ def add(group: Group) -> None:
 
 def config(args: argparse.Namespace) -> int:
     """`opsconsole config`."""
-    from opsconsole_console.boot.config import EXAMPLE_FILE, config_path, load_config
-
     if args.action == "example":
         put(*EXAMPLE_FILE.read_text(encoding="utf-8").splitlines())
         return 0

@@ -60,7 +60,7 @@ def _is_remote(args: argparse.Namespace, config: Config) -> bool:
         return True
     if args.data_dir is None and os.environ.get("OPSCONSOLE_URL"):
         return True
-    from opsconsole.target import default_url
+    from opsconsole.resolver import default_url
     from opsconsole_console.boot.composition import told_data_dir
 
     wants_own = any(getattr(args, option) for option in (*SERVE_OPTIONS, *WORKER_OPTIONS, "no_agent", "tag"))

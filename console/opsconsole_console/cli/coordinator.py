@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from opsconsole_console.cli.option import add_action, add_json
 from opsconsole_console.cli.output import put_json, put_table, say
 from opsconsole_console.cli.parser import Group
 from opsconsole_protocol.error import InvalidRequest
@@ -18,28 +19,28 @@ _ACTIONS = {
 def add(group: Group) -> None:
     """The verbs of this file."""
     parser = group.verb("coordinators", list_all)
-    parser.add_argument("--json", action="store_true", help="one JSON object a line")
-    parser = group.verb(
-        "coordinator", change, epilog="\n".join(f"  {action:8} {what}" for action, what in _ACTIONS.items())
-    )
-    parser.add_argument("action", choices=tuple(_ACTIONS), metavar="ACTION", help=" | ".join(_ACTIONS))
+    add_json(parser)
+    parser = group.verb("coordinator", change)
+    add_action(parser, _ACTIONS)
     parser.add_argument("name", metavar="NAME")
     parser.add_argument("new", metavar="NEW", nargs="?")
 
 
 def list_all(args: argparse.Namespace) -> int:
     """`opsconsole coordinators`."""
-    from opsconsole import saved
-    from opsconsole.endpoint import is_running
-    from opsconsole.target import default_data_dir, default_url
+    from opsconsole import saved_coordinator
+    from opsconsole.endpoint import default_data_dir, is_running
+    from opsconsole.resolver import default_url
 
     url, folder = default_url(), default_data_dir()
     rows = [
-        {"name": saved.name_of(one), "default": one.url == url, "url": one.url, "user": one.actor, "role": one.role}
-        for one in saved.saved()
+        {"name": one.shown_name, "default": one.url == url, "url": one.url, "user": one.actor, "role": one.role}
+        for one in saved_coordinator.load_all()
     ]
     own = "runs on this machine" if is_running(folder) else "doesn't run now"
-    rows.append({"name": saved.LOCAL, "default": url is None, "url": f"{folder} ({own})", "user": "", "role": ""})
+    rows.append(
+        {"name": saved_coordinator.LOCAL, "default": url is None, "url": f"{folder} ({own})", "user": "", "role": ""}
+    )
     if args.json:
         rows[-1]["url"] = None
         put_json(*rows)
@@ -51,18 +52,18 @@ def list_all(args: argparse.Namespace) -> int:
 
 def change(args: argparse.Namespace) -> int:
     """`opsconsole coordinator ACTION NAME`."""
-    from opsconsole import saved
+    from opsconsole import saved_coordinator
 
     if (args.new is not None) != (args.action == "rename"):
         raise InvalidRequest("write `coordinator rename NAME NEW`, `coordinator use NAME` or `coordinator forget NAME`")
     match args.action:
         case "use":
-            saved.use(args.name)
+            saved_coordinator.choose_default(args.name)
             say(f"{args.name} is what commands use when no coordinator is named")
         case "rename":
-            saved.rename(args.name, args.new)
+            saved_coordinator.rename(args.name, args.new)
             say(f"{args.name} is called {args.new} now")
         case _:
-            saved.forget(args.name)
+            saved_coordinator.forget(args.name)
             say(f"{args.name} is forgotten here; there, `opsconsole people` shows you until you are revoked")
     return 0

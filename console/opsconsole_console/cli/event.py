@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import time
 from typing import TYPE_CHECKING
 
+from opsconsole_console import format as fmt
+from opsconsole_console.cli.option import add_json, add_limit
 from opsconsole_console.cli.output import put, put_json, put_table, say
-from opsconsole_console.cli.parser import Group, at_least
+from opsconsole_console.cli.parser import Group
+from opsconsole_console.cli.session import with_client
+from opsconsole_protocol.api import PAGE_MAX
 
 if TYPE_CHECKING:
     from opsconsole.client import Client
@@ -18,18 +21,14 @@ def add(group: Group) -> None:
     """The verbs of this file."""
     parser = group.verb("events", list_events)
     parser.add_argument("subject", nargs="?", default="", metavar="SUBJECT", help="only about this job, task or worker")
-    parser.add_argument(
-        "-n", "--limit", metavar="N", type=at_least(1), default=50, help="at most so many (%(default)s)"
-    )
-    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    add_limit(parser, 50)
+    add_json(parser)
     parser = group.verb("health", health)
-    parser.add_argument("--json", action="store_true", help="one JSON object")
+    add_json(parser, "one JSON object")
 
 
 def list_events(args: argparse.Namespace) -> int:
     """`opsconsole events`."""
-    from opsconsole_console.cli.session import with_client
-    from opsconsole_protocol.api import PAGE_MAX
 
     async def work(client: Client) -> list[EventRow]:
         rows: list[EventRow] = []
@@ -54,18 +53,11 @@ def list_events(args: argparse.Namespace) -> int:
 
 def event_cells(row: EventRow) -> tuple[str, ...]:
     """An event as a table shows it."""
-    return stamp(row.at_ms), row.actor, row.kind, row.subject, row.text
-
-
-def stamp(at_ms: int) -> str:
-    """Local date and time, to the second."""
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at_ms / 1000))
+    return fmt.stamp(row.at_ms), row.actor, row.kind, row.subject, row.text
 
 
 def health(args: argparse.Namespace) -> int:
     """`opsconsole health`."""
-    from opsconsole_console import format as fmt
-    from opsconsole_console.cli.session import with_client
 
     async def work(client: Client) -> Health:
         return await client.health()
@@ -76,7 +68,7 @@ def health(args: argparse.Namespace) -> int:
     else:
         state = "healthy" if found.healthy else f"not healthy: {found.trouble or 'it does not say why'}"
         put(
-            f"{state}, up {fmt.duration_exact(found.uptime_ms)}, {fmt.plural(found.workers, 'worker')}, "
+            f"{state}, up {fmt.duration(found.uptime_ms, figures=2)}, {fmt.plural(found.workers, 'worker')}, "
             f"{fmt.plural(found.running_tasks, 'task')} running, {found.pending_tasks:,} waiting"
         )
         if found.adopting:

@@ -7,9 +7,13 @@ import datetime as dt
 import time
 from typing import TYPE_CHECKING, Any
 
+from opsconsole_console import format as fmt
 from opsconsole_console.cli.logs import since_ms
+from opsconsole_console.cli.option import add_json, add_limit, typed
 from opsconsole_console.cli.output import plain, put, put_json, put_table, say
-from opsconsole_console.cli.parser import Group, Parser, at_least, typed
+from opsconsole_console.cli.parser import Group, Parser
+from opsconsole_console.cli.session import with_client
+from opsconsole_console.visible import clean
 
 if TYPE_CHECKING:
     from opsconsole.client import Client
@@ -26,28 +30,21 @@ def add(group: Group) -> None:
     parser.add_argument(
         "--since", metavar="T", type=typed(since_ms), help="submitted since then: 2d (ago), or 2026-01-31T12:00"
     )
-    parser.add_argument(
-        "-n", "--limit", metavar="N", type=at_least(1), default=100, help="at most so many (%(default)s)"
-    )
+    add_limit(parser, 100)
     parser = group.verb("workers", list_workers)
     _add_filter(parser, "'gpu_memory_mb>=40000'")
     parser.add_argument("--all", action="store_true", help="also workers that were revoked")
-    _add_json(group.verb("projects", list_projects))
-    _add_json(group.verb("templates", list_templates))
+    add_json(group.verb("projects", list_projects))
+    add_json(group.verb("templates", list_templates))
 
 
 def _add_filter(parser: Parser, example: str) -> None:
     parser.add_argument("filter", nargs="*", metavar="FILTER", help=f"only what meets these, for example {example}")
-    _add_json(parser)
-
-
-def _add_json(parser: Parser) -> None:
-    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    add_json(parser)
 
 
 def list_jobs(args: argparse.Namespace) -> int:
     """`opsconsole jobs`."""
-    from opsconsole_console.cli.session import with_client
 
     async def work(client: Client) -> list[JobRow]:
         return await client.jobs(" ".join([*args.filter, *_since(args.since)]), args.project, args.limit)
@@ -74,8 +71,6 @@ def _since(since_ms: int | None) -> list[str]:
 
 
 def _job_cells(row: JobRow, now_ms: int) -> tuple[str, ...]:
-    from opsconsole_console import format as fmt
-
     ran_ms = None if row.started_at_ms is None else (row.finished_at_ms or now_ms) - row.started_at_ms
     ended = sum(row.task_counts.get(state, 0) for state in _ENDED)
     tasks = str(row.num_tasks) if row.num_tasks == 1 else f"{ended}/{row.num_tasks}"
@@ -91,7 +86,6 @@ _ENDED = ("succeeded", "failed", "killed", "worker_failed", "preempted", "unsche
 
 def list_workers(args: argparse.Namespace) -> int:
     """`opsconsole workers`."""
-    from opsconsole_console.cli.session import with_client
 
     async def work(client: Client) -> list[WorkerRow]:
         return await client.workers(" ".join(args.filter), revoked=args.all)
@@ -117,8 +111,6 @@ def worker_object(row: WorkerRow) -> dict[str, Any]:
 
 def worker_lines(row: WorkerRow) -> list[str]:
     """A worker for people: one line, then its GPUs and its folders."""
-    from opsconsole_console.visible import clean
-
     tags = f"  [{', '.join(row.tags)}]" if row.tags else ""
     lines = [f"{row.name}  {_standing(row)}  {row.running_tasks}/{row.max_concurrent_jobs} tasks{tags}"]
     lines += [f"  GPU {gpu.index}:  {gpu_text(gpu)}" for gpu in row.gpus]
@@ -136,8 +128,6 @@ def _standing(row: WorkerRow) -> str:
         return row.status
     if row.connection != "lost":
         return f"{row.status}, {row.connection}"
-    from opsconsole_console import format as fmt
-
     heard = (
         ""
         if row.last_seen_ms is None
@@ -148,8 +138,6 @@ def _standing(row: WorkerRow) -> str:
 
 def gpu_text(gpu: Any) -> str:
     """A GPU in one line."""
-    from opsconsole_console import format as fmt
-
     parts = [gpu.name]
     if gpu.memory_total_mb is not None:
         parts.append(fmt.memory(gpu.memory_used_mb, gpu.memory_total_mb))
@@ -177,7 +165,6 @@ def io_lines(row: WorkerRow) -> list[str]:
 
 def list_projects(args: argparse.Namespace) -> int:
     """`opsconsole projects`."""
-    from opsconsole_console.cli.session import with_client
 
     async def work(client: Client) -> list[Any]:
         return await client.projects()
@@ -199,7 +186,6 @@ def _counts(counts: dict[str, int]) -> str:
 
 def list_templates(args: argparse.Namespace) -> int:
     """`opsconsole templates`."""
-    from opsconsole_console.cli.session import with_client
 
     async def work(client: Client) -> list[TemplateRow]:
         return await client.templates()

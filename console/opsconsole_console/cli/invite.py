@@ -6,8 +6,11 @@ import argparse
 import time
 from typing import TYPE_CHECKING
 
+from opsconsole_console import format as fmt
+from opsconsole_console.cli.option import add_json, at_least, milliseconds
 from opsconsole_console.cli.output import put, put_json, put_table, say
-from opsconsole_console.cli.parser import Group, at_least, milliseconds
+from opsconsole_console.cli.parser import Group
+from opsconsole_console.cli.session import with_client
 from opsconsole_console.model.invitation import LOOPBACK_ADVICE, ROLES, command_of, is_local
 from opsconsole_protocol.error import InvalidRequest
 
@@ -37,15 +40,13 @@ def add(group: Group) -> None:
         default=[],
         help="take one back, by its id or `all`, instead; repeatable",
     )
-    parser.add_argument("--json", action="store_true", help="one JSON object: line, command, role, expires_at_ms")
+    add_json(parser, "one JSON object: line, command, role, expires_at_ms")
 
 
 def invite(args: argparse.Namespace) -> int:
     """`opsconsole invite`."""
     if args.list or args.revoke:
         return _manage(args)
-    from opsconsole_console import format as fmt
-    from opsconsole_console.cli.session import with_client
 
     async def work(client: Client) -> Invited:
         return await client.invite(args.role, ttl_ms=args.ttl, uses=args.uses, name=args.name, tags=args.tag)
@@ -58,7 +59,7 @@ def invite(args: argparse.Namespace) -> int:
     put(command)
     left_ms = invited.expires_at_ms - time.time_ns() // 1_000_000
     uses = "once" if args.uses == 1 else f"{args.uses} times"
-    say(f"valid {uses}, for {fmt.duration_exact(max(0, left_ms))}; it holds a secret")
+    say(f"valid {uses}, for {fmt.duration(max(0, left_ms), figures=2)}; it holds a secret")
     if is_local(invited.line):
         say(LOOPBACK_ADVICE)
     return 0
@@ -66,8 +67,6 @@ def invite(args: argparse.Namespace) -> int:
 
 def _manage(args: argparse.Namespace) -> int:
     """`--list` and `--revoke`."""
-    from opsconsole_console.cli.session import with_client
-
     if args.list and args.revoke:
         raise InvalidRequest("--list and --revoke are two things to do: one after the other")
 
@@ -92,7 +91,5 @@ def _manage(args: argparse.Namespace) -> int:
 
 
 def _cells(row: InvitationRow, now_ms: int) -> tuple[str, ...]:
-    from opsconsole_console import format as fmt
-
-    left = fmt.duration_exact(max(0, row.expires_at_ms - now_ms))
+    left = fmt.duration(max(0, row.expires_at_ms - now_ms), figures=2)
     return (row.id, row.role, row.name, ", ".join(row.tags), str(row.uses_left), left, row.created_by)

@@ -7,9 +7,11 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from opsconsole_console import format as fmt
-from opsconsole_console.cli.event import stamp
+from opsconsole_console.cli.option import add_job, add_json
 from opsconsole_console.cli.output import plain, put, put_json, put_table
 from opsconsole_console.cli.parser import Group
+from opsconsole_console.cli.session import with_client
+from opsconsole_protocol.ids import split_task_id
 
 if TYPE_CHECKING:
     from opsconsole.client import Client
@@ -23,15 +25,12 @@ _TASKS_SHOWN = 200
 def add(group: Group) -> None:
     """The verbs of this file."""
     parser = group.verb("show", show)
-    parser.add_argument("id", metavar="ID", help="a job, its first characters, or JOB/task-N")
-    parser.add_argument("--json", action="store_true", help="one JSON object: the job with tasks, events and spec")
+    add_job(parser, or_task=True)
+    add_json(parser, "one JSON object: the job with tasks, events and spec")
 
 
 def show(args: argparse.Namespace) -> int:
     """`opsconsole show`."""
-    from opsconsole_console.cli.session import with_client
-    from opsconsole_protocol.ids import split_task_id
-
     job, index = split_task_id(args.id)
 
     async def work(client: Client) -> JobDetail:
@@ -89,7 +88,6 @@ def _ports(tasks: tuple[TaskRow, ...]) -> str:
 
 
 def _put_job(detail: JobDetail, index: int | None) -> None:
-
     row, spec = detail.job, detail.spec
     now_ms = time.time_ns() // 1_000_000
     ran_ms = None if row.started_at_ms is None else (row.finished_at_ms or now_ms) - row.started_at_ms
@@ -110,12 +108,14 @@ def _put_job(detail: JobDetail, index: int | None) -> None:
         ("After", ", ".join(spec.after)),
         ("Needs", ", ".join((*_needs(detail), *spec.requirements))),
         ("Time-out", _limits(spec)),
-        ("Submitted", f"{stamp(row.created_at_ms)} by {row.submitted_by}"),
+        ("Submitted", f"{fmt.stamp(row.created_at_ms)} by {row.submitted_by}"),
         (
             "Started",
-            "" if row.started_at_ms is None else f"{stamp(row.started_at_ms)}, ran {fmt.duration_exact(ran_ms)}",
+            ""
+            if row.started_at_ms is None
+            else f"{fmt.stamp(row.started_at_ms)}, ran {fmt.duration(ran_ms, figures=2)}",
         ),
-        ("Ended", "" if row.finished_at_ms is None else stamp(row.finished_at_ms)),
+        ("Ended", "" if row.finished_at_ms is None else fmt.stamp(row.finished_at_ms)),
     ]
     for name, text in facts:
         if text:
@@ -124,7 +124,7 @@ def _put_job(detail: JobDetail, index: int | None) -> None:
 
 def _limits(spec: JobSpec) -> str:
     limits = ((spec.timeout_ms, "for a task"), (spec.job_timeout_ms, "for the whole job"))
-    return ", ".join(f"{fmt.duration_exact(limit_ms)} {what}" for limit_ms, what in limits if limit_ms is not None)
+    return ", ".join(f"{fmt.duration(limit_ms, figures=2)} {what}" for limit_ms, what in limits if limit_ms is not None)
 
 
 def _needs(detail: JobDetail) -> list[str]:
@@ -165,7 +165,7 @@ def _task_cells(task: TaskRow) -> tuple[str, ...]:
         task.worker or "",
         "" if task.attempt is None else str(task.attempt),
         ended,
-        fmt.duration_exact(ran_ms),
+        fmt.duration(ran_ms, figures=2),
         "" if used_mb is None else f"{used_mb:,}M",
         _what(task),
     )
@@ -177,7 +177,7 @@ def _what(task: TaskRow) -> str:
     if len(task.attempts) and task.attempts[-1].ports and not words:
         return "ports " + " ".join(f"{name}={port}" for name, port in task.attempts[-1].ports.items())
     if task.state == "killed" and task.finished_at_ms is not None:
-        return f"{words}, ended {stamp(task.finished_at_ms)}"
+        return f"{words}, ended {fmt.stamp(task.finished_at_ms)}"
     return words
 
 
@@ -187,7 +187,9 @@ def _put_events(detail: JobDetail) -> None:
         return
     put("")
     is_one_task = detail.job.num_tasks == 1
-    put_table(("TIME", "ACTOR", "WHAT"), ((stamp(row.at_ms), row.actor, _happened(row, is_one_task)) for row in events))
+    put_table(
+        ("TIME", "ACTOR", "WHAT"), ((fmt.stamp(row.at_ms), row.actor, _happened(row, is_one_task)) for row in events)
+    )
 
 
 def _happened(row: EventRow, is_one_task: bool) -> str:

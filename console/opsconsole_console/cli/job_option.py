@@ -7,13 +7,15 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from opsconsole_console.cli.parser import at_least, key_value, typed
+from opsconsole_console.cli.option import at_least, key_value, typed
+from opsconsole_protocol.api.template import fill, places, read_values, spell_value
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.quantity import duration_ms, size_mb
+from opsconsole_protocol.spec import Resources, check_spec, checked_spec
 
 if TYPE_CHECKING:
     from opsconsole_protocol.api import TemplateRow
-    from opsconsole_protocol.spec import JobSpec, Resources
+    from opsconsole_protocol.spec import JobSpec
 
 _milliseconds = typed(duration_ms)
 _mebibytes = typed(size_mb)
@@ -92,8 +94,6 @@ def _add_ends(ends: argparse._ArgumentGroup) -> None:
 
 def make_spec(args: argparse.Namespace, command: Sequence[str] | None, template: TemplateRow | None) -> JobSpec:
     """The spec of what was asked for. Raises InvalidRequest."""
-    from opsconsole_protocol.spec import check_spec, checked_spec
-
     if template is not None:
         apply_defaults(args, template.defaults)
     words = _command(command, template)
@@ -110,8 +110,6 @@ def changed_spec(base: JobSpec, index: int | None, args: argparse.Namespace, com
     `template`: the one that was named, or that `base` was made from where its parameters are set anew.
     """
     import msgspec
-
-    from opsconsole_protocol.spec import check_spec, checked_spec
 
     base = base if index is None else _task_alone(base, index)
     if args.template is not None and template is not None:
@@ -150,8 +148,6 @@ def _task_alone(spec: JobSpec, index: int) -> JobSpec:
 
 def _set_anew(base: JobSpec, args: argparse.Namespace, template: TemplateRow | None) -> dict[str, Any]:
     """The commands of a template's job with some parameters given anew, each task's others as they were."""
-    from opsconsole_protocol.template import fill, read_values, spell_value
-
     if template is None:
         raise InvalidRequest("--set gives a template's parameters: this job has none, name one with --template")
     known = {parameter.name for parameter in template.parameters}
@@ -243,7 +239,6 @@ def _command(command: Sequence[str] | None, template: TemplateRow | None) -> tup
 def _tasks(args: argparse.Namespace, words: tuple[str, ...], template: TemplateRow | None) -> dict[str, Any]:
     """Command, parameters and number of tasks."""
     from opsconsole.sweep import combinations
-    from opsconsole_protocol.template import fill, read_values
 
     if args.sweep and args.tasks is not None:
         raise InvalidRequest("--tasks and --sweep exclude each other: a sweep has a task for each combination")
@@ -271,7 +266,6 @@ def _axes(
     args: argparse.Namespace, words: tuple[str, ...], template: TemplateRow | None
 ) -> dict[str, list[str]]:  # fmt: skip
     from opsconsole.sweep import read_axis
-    from opsconsole_protocol.template import places
 
     axes: dict[str, list[str]] = {}
     for text in args.sweep:
@@ -287,8 +281,6 @@ def _axes(
 
 
 def _resources(args: argparse.Namespace) -> Resources:
-    from opsconsole_protocol.spec import Resources
-
     given = {
         "gpus": args.gpus, "cpus": args.cpus, "memory_mb": args.memory, "gpu_memory_mb": args.gpu_memory
     }  # fmt: skip

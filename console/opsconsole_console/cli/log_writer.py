@@ -14,8 +14,7 @@ import msgspec
 from opsconsole_console.cli.terminal_text import TerminalText
 from opsconsole_console.visible import escape_json
 from opsconsole_protocol.bound import TIME_MS_MAX
-from opsconsole_protocol.link.frame import Source
-from opsconsole_protocol.log import LogLine
+from opsconsole_protocol.log import LogLine, Source
 
 
 @dataclass

@@ -8,13 +8,19 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from opsconsole_console.cli.parser import Group, at_least, typed
+from opsconsole_console.cli.log_writer import LogWriter
+from opsconsole_console.cli.option import add_json, add_raw, at_least, typed
+from opsconsole_console.cli.output import say
+from opsconsole_console.cli.parser import Group
+from opsconsole_console.cli.session import PATIENCE_S, with_client
 from opsconsole_protocol.error import InvalidRequest
+from opsconsole_protocol.ids import split_task_id
+from opsconsole_protocol.log import LogQuery, Source
+from opsconsole_protocol.pattern import compile_pattern
+from opsconsole_protocol.quantity import duration_ms
 
 if TYPE_CHECKING:
     from opsconsole.client import Client
-    from opsconsole_console.cli.log_writer import LogWriter
-    from opsconsole_protocol.log import LogQuery
 
 SOURCES = ("stdout", "stderr", "build", "error")
 TASKS_AT_ONCE = 16
@@ -43,22 +49,12 @@ def add(group: Group) -> None:
     parser.add_argument("--until", metavar="T", type=typed(since_ms), help="up to then")
     parser.add_argument("-t", "--timestamps", action="store_true", help="put the time before each line (UTC)")
     add_raw(parser)
-    parser.add_argument("--json", action="store_true", help="one JSON object a line, everything on stdout")
-
-
-def add_raw(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
-    """The option of everything that prints a log."""
-    parser.add_argument(
-        "--raw",
-        action="store_true",
-        help="a terminal too gets what was printed as it is, not its text and colours only",
-    )
+    parser.rule("json", "raw", "JSON says what was printed as it is")
+    add_json(parser, "one JSON object a line, everything on stdout")
 
 
 def logs(args: argparse.Namespace) -> int:
     """`opsconsole logs`."""
-    from opsconsole_console.cli.session import PATIENCE_S, with_client
-
     query = make_query(args)
 
     async def work(client: Client) -> None:
@@ -70,14 +66,9 @@ def logs(args: argparse.Namespace) -> int:
 
 def make_query(args: argparse.Namespace) -> LogQuery:
     """What the flags ask for. Raises InvalidRequest."""
-    from opsconsole_protocol.link.frame import Source
-    from opsconsole_protocol.log import LogQuery
-
     if args.tail is not None and args.start_line is not None:
         raise InvalidRequest("--tail and --start-line exclude each other: a negative --start-line is a tail")
     if args.grep is not None:
-        from opsconsole_protocol.pattern import compile_pattern
-
         compile_pattern(args.grep)
     return LogQuery(
         sources=tuple(Source(name) for name in args.source),
@@ -100,8 +91,6 @@ def since_ms(text: str) -> int:
     """A point in time in Unix milliseconds: `10m` ago, an ISO date and time, or Unix seconds."""
     import datetime as dt
 
-    from opsconsole_protocol.quantity import duration_ms
-
     if re.fullmatch(r"[0-9]{9,15}(\.[0-9]{1,9})?", text):
         return round(float(text) * 1000)
     try:
@@ -116,9 +105,6 @@ def since_ms(text: str) -> int:
 
 async def print_job(client: Client, args: argparse.Namespace, query: LogQuery) -> None:
     """Print the log of the task that was named, or of all tasks of the job."""
-    from opsconsole_console.cli.log_writer import LogWriter
-    from opsconsole_protocol.ids import split_task_id
-
     job, index = split_task_id(args.id)
     index = args.task if index is None else index
     tasks = [index]
@@ -142,14 +128,17 @@ async def follow_tasks(
     """Print tasks' logs as they grow, some at a time, until all have ended."""
     import asyncio
 
-    from opsconsole.log_follow import follow_attempts
+    from opsconsole.log_follower import LogFollower
 
     room = asyncio.Semaphore(TASKS_AT_ONCE)
 
     async def follow(index: int) -> None:
         async with room:
-            async for answer in follow_attempts(client, job, query, task_index=index, attempt=attempt):
-                writer.write(answer.page.lines, answer.task_id, answer.attempt, answer.page.raw)
+            follower = LogFollower(client, job, query, task_index=index, attempt=attempt)
+            async for page in follower.pages():
+                if page.has_begun:
+                    answer = page.answer
+                    writer.write(answer.page.lines, answer.task_id, answer.attempt, answer.page.raw)
 
     followers = [asyncio.create_task(follow(index)) for index in tasks]
     try:
@@ -164,8 +153,6 @@ async def _print_task(
     client: Client, job: str, index: int, query: LogQuery, writer: LogWriter, attempt: int | None
 ) -> None:
     from msgspec.structs import replace
-
-    from opsconsole_console.cli.output import say
 
     while True:
         answer = await client.read_log(job, query, task_index=index, attempt=attempt)

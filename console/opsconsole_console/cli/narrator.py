@@ -86,7 +86,7 @@ class Narrator:
             if len(failing) > _FAILURES_SHOWN:
                 self._say(f"  - and {len(failing) - _FAILURES_SHOWN} more: opsconsole show {row.id}")
         if row.started_at_ms is not None and row.finished_at_ms is not None:
-            self._say(f"Duration: {fmt.duration_exact(row.finished_at_ms - row.started_at_ms)}")
+            self._say(f"Duration: {fmt.duration(row.finished_at_ms - row.started_at_ms, figures=2)}")
         if row.output_path:
             self._say(f"Output: {row.output_path}")
 

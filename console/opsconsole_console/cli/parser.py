@@ -6,16 +6,23 @@ import argparse
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NamedTuple, NoReturn
 
 from opsconsole_console.cli.verb import VERBS
-from opsconsole_protocol.error import InvalidRequest
 
-T = TypeVar("T")
-Verb = Callable[[argparse.Namespace], int]
-"""What a verb does: takes the parsed arguments, returns the exit code."""
+Run = Callable[[argparse.Namespace], int]
+"""What a verb does: it takes the parsed arguments and returns the exit code."""
 
 USAGE = 2
+
+
+class Rule(NamedTuple):
+    """Two options, by name, of which the first says nothing beside the second or, where `is_needed`, without it."""
+
+    option: str
+    other: str
+    why: str
+    is_needed: bool = False
 
 
 class Parser(argparse.ArgumentParser):
@@ -25,13 +32,27 @@ class Parser(argparse.ArgumentParser):
         kwargs.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
         kwargs["allow_abbrev"] = False  # an abbreviation in a script breaks when a later version adds a flag
         super().__init__(*args, **kwargs)
+        self._rules: list[Rule] = []
+        self.set_defaults(rules=self._rules)
+
+    def rule(self, option: str, other: str, why: str, *, is_needed: bool = False) -> None:
+        """Have `check_scope` refuse an option that would be ignored. Options are called as attributes of the arguments."""
+        self._rules.append(Rule(option, other, why, is_needed))
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """The arguments; complains of those that it doesn't know."""
+        found, extra = self.parse_known_args(args, namespace)
+        self.check_known(extra)
+        return found
+
+    def check_known(self, extra: list[str]) -> None:
+        """Complain of words that no option or argument takes."""
+        if extra:
+            hint = f"see {self.prog} --help" if extra[0].startswith("-") else "a command goes after --"
+            self.error(f"unknown argument {extra[0]!r}: {hint}")
 
     def error(self, message: str) -> NoReturn:
-        if message.startswith("unrecognized arguments: "):
-            extra = message.partition(": ")[2]
-            hint = "a command goes after --" if not extra.startswith("-") else f"see {self.prog} --help"
-            message = f"unknown argument {extra.split()[0]!r}: {hint}"
-        elif unknown := re.match(r"argument COMMAND: invalid choice: '(.*)' \(choose", message):
+        if unknown := re.match(r"argument COMMAND: invalid choice: '(.*)' \(choose", message):
             message = _no_command(unknown[1], self.prog)
         self.exit(USAGE, f"{self.prog}: {message}\n")
 
@@ -41,8 +62,7 @@ class VerbParser(Parser):
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         found, extra = super().parse_known_args(args, namespace)
-        if extra:
-            self.error(f"unrecognized arguments: {' '.join(extra)}")
+        self.check_known(extra)
         return found, extra
 
 
@@ -59,9 +79,9 @@ class Group:
     def __init__(self, subparsers: argparse._SubParsersAction[Parser]) -> None:
         self._subparsers = subparsers
 
-    def verb(self, name: str, run: Verb, **options: Any) -> Parser:
+    def verb(self, name: str, run: Run, **options: Any) -> Parser:
         """A parser for one verb, with the options that all verbs share."""
-        help_ = VERBS[name][1]
+        help_ = VERBS[name].help
         options.setdefault("description", help_[0].upper() + help_[1:] + ".")
         parser = self._subparsers.add_parser(name, help=help_, **options)
         parser.set_defaults(run=run)
@@ -70,7 +90,7 @@ class Group:
 
     def stub(self, name: str) -> None:
         """Only what the list of verbs shows."""
-        self._subparsers.add_parser(name, help=VERBS[name][1], add_help=False)
+        self._subparsers.add_parser(name, help=VERBS[name].help, add_help=False)
 
 
 def add_common(parser: argparse.ArgumentParser, default: Any) -> None:
@@ -89,45 +109,3 @@ def add_common(parser: argparse.ArgumentParser, default: Any) -> None:
     )
     group.add_argument("--config", metavar="FILE", type=Path, default=default, help="instead of the user's config.toml")
     parser.add_argument("--debug", action="store_true", default=default, help="show tracebacks")
-
-
-def typed(read: Callable[[str], T]) -> Callable[[str], T]:
-    """`read` for use as `type=`: what it says about a bad value is what the user sees."""
-
-    def convert(text: str) -> T:
-        try:
-            return read(text)
-        except InvalidRequest as error:
-            raise argparse.ArgumentTypeError(error.message) from None
-
-    return convert
-
-
-def key_value(text: str) -> tuple[str, str]:
-    """`K=V`, cut at the first sign."""
-    key, equals, value = text.partition("=")
-    if not equals or not key:
-        raise argparse.ArgumentTypeError(f"{text!r} is not of the form NAME=VALUE")
-    return key, value
-
-
-def at_least(lowest: int) -> Callable[[str], int]:
-    """A whole number from `lowest` on."""
-
-    def convert(text: str) -> int:
-        try:
-            number = int(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
-        if number < lowest:
-            raise argparse.ArgumentTypeError(f"{number} is too small: it is at least {lowest}")
-        return number
-
-    return convert
-
-
-def milliseconds(text: str) -> int:
-    """A duration, as milliseconds."""
-    from opsconsole_protocol.quantity import duration_ms
-
-    return typed(duration_ms)(text)

@@ -6,8 +6,11 @@ import argparse
 import time
 from typing import TYPE_CHECKING
 
+from opsconsole_console import format as fmt
+from opsconsole_console.cli.option import add_action, add_json
 from opsconsole_console.cli.output import put_json, put_table, say
 from opsconsole_console.cli.parser import Group
+from opsconsole_console.cli.session import with_client
 from opsconsole_protocol.error import InvalidRequest
 
 if TYPE_CHECKING:
@@ -22,21 +25,19 @@ _ACTIONS = {
 
 def add(group: Group) -> None:
     """The verbs of this file."""
-    parser = group.verb("people", people, epilog="\n".join(f"  {action:8} {what}" for action, what in _ACTIONS.items()))
-    parser.add_argument("action", nargs="?", choices=tuple(_ACTIONS), metavar="ACTION", help=" | ".join(_ACTIONS))
+    parser = group.verb("people", people)
+    add_action(parser, _ACTIONS, or_none=True)
     parser.add_argument("names", nargs="*", metavar="NAME", help="what people are called here")
     parser.add_argument(
         "--all",
         action="store_true",
         help="with revoke: everybody but the token in the data folder, and all open invitations",
     )
-    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    add_json(parser)
 
 
 def people(args: argparse.Namespace) -> int:
     """List, rename or revoke."""
-    from opsconsole_console.cli.session import with_client
-
     _check(args)
 
     async def work(client: Client) -> list[PersonRow]:
@@ -67,8 +68,6 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _cells(row: PersonRow, now_ms: int) -> tuple[str, ...]:
-    from opsconsole_console import format as fmt
-
     since = "" if row.joined_at_ms is None else fmt.age(row.joined_at_ms, now_ms)
     state = "has the data folder's token" if row.is_local else "may come in"
     if row.revoked_at_ms is not None:

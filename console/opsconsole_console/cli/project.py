@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from opsconsole_console.cli.output import put
 from opsconsole_console.cli.parser import Group
+from opsconsole_console.cli.session import with_client
 
 if TYPE_CHECKING:
     from opsconsole.client import Client
@@ -23,7 +24,6 @@ def add(group: Group) -> None:
 
 def set_project(args: argparse.Namespace) -> int:
     """`opsconsole project set`."""
-    from opsconsole_console.cli.session import with_client
 
     async def work(client: Client) -> str:
         return await client.set_project(args.name, description=args.description, status=args.status)

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from opsconsole_console.cli.job_option import add_job_options, make_spec
-from opsconsole_console.cli.logs import add_raw
-from opsconsole_console.cli.parser import Group, at_least
+from opsconsole_console.cli.option import add_raw, add_slots
+from opsconsole_console.cli.parser import Group
 from opsconsole_protocol.error import InvalidRequest
 
 if TYPE_CHECKING:
@@ -29,9 +29,7 @@ def add(group: Group) -> None:
     )  # fmt: skip
     parser.set_defaults(takes_command=True)
     add_job_options(parser)
-    parser.add_argument(
-        "--max-concurrent-jobs", metavar="N", type=at_least(1), help="tasks at a time (one per GPU, else 1)"
-    )
+    add_slots(parser)
     add_raw(parser)
     parser.add_argument("-v", "--verbose", action="store_true", help="tell on stderr what happens")
 

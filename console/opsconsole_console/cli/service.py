@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from opsconsole_console.cli.option import add_action, add_json
 from opsconsole_console.cli.output import put, put_json, say
 from opsconsole_console.cli.parser import Group, VerbParser, add_common
 from opsconsole_protocol.error import Conflict, InvalidRequest, NotFound
@@ -30,11 +31,10 @@ def add(group: Group) -> None:
     """The verbs of this file."""
     parser = group.verb(
         "service", service,
-        epilog="\n".join(f"  {action:10} {what}" for action, what in _ACTIONS.items())
-        + "\n\nWhat follows are the options of `serve` or `agent`: `opsconsole service install agent --join LINE`.\n"
+        epilog="What follows are the options of `serve` or `agent`: `opsconsole service install agent --join LINE`.\n"
         "An invitation is put into the agent's state folder, never into the unit.",
     )  # fmt: skip
-    parser.add_argument("action", choices=tuple(_ACTIONS), metavar="ACTION", help=" | ".join(_ACTIONS))
+    add_action(parser, _ACTIONS)
     parser.add_argument("kind", choices=_KINDS, metavar="WHAT", help=" | ".join(_KINDS))
     parser.add_argument("options", nargs=argparse.REMAINDER, metavar="OPTIONS", help="of serve or agent")
 
@@ -77,7 +77,7 @@ def _parser(action: str, kind: str) -> VerbParser:
     group.add_argument("--as", dest="run_as", metavar="USER", help="who it runs as; of a service of the machine")
     group.add_argument("--service-name", metavar="N", help=f"what systemd calls it; else opsconsole-{kind}")
     if action == "status":
-        group.add_argument("--json", action="store_true", help="one JSON object")
+        add_json(group, "one JSON object")
     add_common(parser, default=None)
     parser.set_defaults(json=False)
     if kind == "agent":

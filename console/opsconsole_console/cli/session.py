@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import os
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -25,7 +24,8 @@ PATIENCE_S = 60.0
 def with_client(
     args: argparse.Namespace, work: Callable[[Client], Coroutine[Any, Any, T]], *, patience_s: float = 0.0
 ) -> T:
-    """Connect, do `work`, close."""
+    """Connect, do `work`, close; what `work` gives. `patience_s`: for so long a lost coordinator is tried to be had back."""
+    import asyncio
 
     async def connected() -> T:
         async with await open_client(args, patience_s=patience_s) as client:
@@ -50,7 +50,7 @@ async def open_client(args: argparse.Namespace, *, patience_s: float = 0.0) -> C
 
 async def target_source(args: argparse.Namespace) -> TargetSource:
     """What finds the coordinator; an invitation in `--connect` is traded here for a credential of one's own."""
-    from opsconsole.target import resolve
+    from opsconsole.resolver import resolve
     from opsconsole_console.boot.composition import told_data_dir
 
     token = read_token(args)
@@ -88,16 +88,3 @@ def read_line_of(path: Path) -> str:
     if not text:
         raise InvalidRequest(f"{path} is empty: put the token there")
     return text.splitlines()[0].strip()
-
-
-async def first_of(*works: Awaitable[Any]) -> None:
-    """Wait until one of several has ended, then cancel the others; raises what the one raised."""
-    tasks = [asyncio.ensure_future(work) for work in works]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

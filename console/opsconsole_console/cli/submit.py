@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from opsconsole_console.cli.interruption import explained, goes_on
 from opsconsole_console.cli.job_option import add_job_options, make_spec
-from opsconsole_console.cli.logs import add_raw
+from opsconsole_console.cli.option import add_json, add_raw
 from opsconsole_console.cli.output import put, put_json, say
-from opsconsole_console.cli.parser import Group
+from opsconsole_console.cli.parser import Group, Parser
 from opsconsole_protocol.error import NotFound, OpsconsoleError
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def add(group: Group) -> None:
     add_how(parser)
 
 
-def add_how(parser: argparse.ArgumentParser) -> None:
+def add_how(parser: Parser) -> None:
     """What is done once the job is submitted."""
     how = parser.add_argument_group("how to go on")
     how.add_argument("--wait", action="store_true", help="until it has ended, and exit with its code")
@@ -48,7 +48,10 @@ def add_how(parser: argparse.ArgumentParser) -> None:
     add_raw(how)
     how.add_argument("--dry-run", action="store_true", help="only ask every worker whether it would take the job")
     how.add_argument("-q", "--quiet", action="store_true", help="nothing on stderr but errors")
-    how.add_argument("--json", action="store_true", help="the job as one JSON object; with --wait as it ended")
+    add_json(how, "the job as one JSON object; with --wait as it ended")
+    parser.rule("dry_run", "wait", "a dry run submits nothing that could be waited for")
+    parser.rule("dry_run", "follow", "a dry run submits nothing that could be followed")
+    parser.rule("raw", "follow", "--raw is about the log that --follow prints", is_needed=True)
 
 
 def submit(args: argparse.Namespace) -> int:

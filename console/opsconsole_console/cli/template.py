@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any
 from opsconsole_console.cli.job_option import TEMPLATE_DEFAULTS
 from opsconsole_console.cli.output import put
 from opsconsole_console.cli.parser import Group
+from opsconsole_console.cli.session import with_client
+from opsconsole_console.cli.submit import find_template
+from opsconsole_protocol.api import Parameter, TemplateRow
+from opsconsole_protocol.api.template import KINDS, check_template, read_value
 from opsconsole_protocol.error import InvalidRequest
 
 if TYPE_CHECKING:
     from opsconsole.client import Client
-    from opsconsole_protocol.api import Parameter, TemplateRow
 
 
 def add(group: Group) -> None:
@@ -39,8 +42,6 @@ def add(group: Group) -> None:
 
 def template(args: argparse.Namespace) -> int:
     """`opsconsole template set | show`."""
-    from opsconsole_console.cli.session import with_client
-
     if args.action == "set":
         row = make_template(args)
 
@@ -55,8 +56,6 @@ def template(args: argparse.Namespace) -> int:
         raise InvalidRequest("`template show` takes nothing but a name: to change it, use `template set`")
 
     async def find(client: Client) -> TemplateRow:
-        from opsconsole_console.cli.submit import find_template
-
         return await find_template(client, args.name)
 
     _put_template(with_client(args, find))
@@ -65,9 +64,6 @@ def template(args: argparse.Namespace) -> int:
 
 def make_template(args: argparse.Namespace) -> TemplateRow:
     """The template that the arguments describe. Raises InvalidRequest."""
-    from opsconsole_protocol.api import TemplateRow
-    from opsconsole_protocol.template import check_template
-
     if not args.command:
         raise InvalidRequest("there is no command: give it after --, with its parameters in braces")
     parameters = [read_parameter(text) for text in args.param]
@@ -88,9 +84,6 @@ def make_template(args: argparse.Namespace) -> TemplateRow:
 
 def read_parameter(text: str) -> Parameter:
     """`lr`, `lr:float`, `lr:float=0.1`, `optimizer:adam|sgd=adam`. Raises InvalidRequest."""
-    from opsconsole_protocol.api import Parameter
-    from opsconsole_protocol.template import KINDS, read_value
-
     declared, equals, default = text.partition("=")
     name, _, kind = declared.partition(":")
     if not name.isidentifier():

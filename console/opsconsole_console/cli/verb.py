@@ -1,39 +1,69 @@
 """All verbs: the module of each, and what it does in one line. `--help` needs nothing else, so it loads nothing else."""
 
+from typing import NamedTuple
+
+COMMON = ("connect", "token", "token_file", "data_dir", "config")
+"""The options that every verb's parser knows, and nearly every verb uses."""
+
+
+class Verb(NamedTuple):
+    """A verb's module in this package, its help, which of the common options it uses, and why it doesn't use the others."""
+
+    module: str
+    help: str
+    uses: tuple[str, ...] = COMMON
+    why: str = ""
+
+
 VERBS = {
-    "run": ("run", "run one job here, with its log on stdout and stderr, and exit with its code"),
-    "submit": ("submit", "submit a job; its id alone on stdout"),
-    "clone": ("clone", "submit a job once more, with changes; the new id alone on stdout"),
-    "jobs": ("fleet", "list jobs, newest first"),
-    "workers": ("fleet", "list workers: GPUs, what they do, where their files are"),
-    "projects": ("fleet", "list projects"),
-    "templates": ("fleet", "list templates"),
-    "show": ("job", "show a job: its tasks, their attempts, what happened"),
-    "logs": ("logs", "print a task's log: stdout on stdout, all else on stderr"),
-    "pause": ("act", "freeze running jobs where they are"),
-    "resume": ("act", "let paused jobs go on"),
-    "cancel": ("act", "end jobs: TERM, a grace time, KILL"),
-    "retry": ("act", "run failed, killed or lost tasks again"),
-    "hold": ("act", "keep waiting jobs from being started"),
-    "release": ("act", "let held jobs be started"),
-    "priority": ("act", "change a waiting job's priority"),
-    "wait": ("wait", "wait until jobs have ended; 0 when all have succeeded, else 1"),
-    "why": ("wait", "say why a job stands where it stands, worker by worker"),
-    "worker": ("worker", "drain, undrain, revoke or remove workers"),
-    "clean": ("cleaning", "show what ended tasks left on workers, and remove it with --yes"),
-    "invite": ("invite", "print the one line to paste on a new worker; list and take back invitations"),
-    "people": ("people", "list who may do what here; rename people, or shut them out"),
-    "coordinators": ("coordinator", "list the coordinators that you have connected to, by name"),
-    "coordinator": ("coordinator", "choose the default among them, rename or forget one"),
-    "service": ("service", "have a coordinator or an agent started at boot"),
-    "serve": ("serve", "run a coordinator without a screen"),
-    "agent": ("agent", "run a worker on this machine"),
-    "project": ("project", "create or change a project"),
-    "template": ("template", "create, replace or show a template"),
-    "events": ("event", "list who did what, when and why; the newest last"),
-    "health": ("event", "say how the coordinator is; 0 when it is healthy"),
-    "backup": ("backup", "copy the coordinator's store to a file while it is in use"),
-    "confirm-restore": ("backup", "after a restored backup: let the coordinator stop what it doesn't know"),
-    "config": ("config", "print an example of config.toml, its place, or check it"),
+    "run": Verb(
+        "run",
+        "run one job here, with its log on stdout and stderr, and exit with its code",
+        (),
+        "a run has a coordinator of its own, here",
+    ),
+    "submit": Verb("submit", "submit a job; its id alone on stdout"),
+    "clone": Verb("clone", "submit a job once more, with changes; the new id alone on stdout"),
+    "jobs": Verb("fleet", "list jobs, newest first"),
+    "workers": Verb("fleet", "list workers: GPUs, what they do, where their files are"),
+    "projects": Verb("fleet", "list projects"),
+    "templates": Verb("fleet", "list templates"),
+    "show": Verb("job", "show a job: its tasks, their attempts, what happened"),
+    "logs": Verb("logs", "print a task's log: stdout on stdout, all else on stderr"),
+    "pause": Verb("act", "freeze running jobs where they are"),
+    "resume": Verb("act", "let paused jobs go on"),
+    "cancel": Verb("act", "end jobs: TERM, a grace time, KILL"),
+    "retry": Verb("act", "run failed, killed or lost tasks again"),
+    "hold": Verb("act", "keep waiting jobs from being started"),
+    "release": Verb("act", "let held jobs be started"),
+    "priority": Verb("act", "change a waiting job's priority"),
+    "wait": Verb("wait", "wait until jobs have ended; 0 when all have succeeded, else 1"),
+    "why": Verb("wait", "say why a job stands where it stands, worker by worker"),
+    "worker": Verb("worker", "drain, undrain, revoke or remove workers"),
+    "clean": Verb("cleaning", "show what ended tasks left on workers, and remove it with --yes"),
+    "invite": Verb("invite", "print the one line to paste on a new worker; list and take back invitations"),
+    "people": Verb("people", "list who may do what here; rename people, or shut them out"),
+    "coordinators": Verb(
+        "coordinator", "list the coordinators that you have connected to, by name", (), "they are kept on this machine"
+    ),
+    "coordinator": Verb(
+        "coordinator", "choose the default among them, rename or forget one", (), "they are kept on this machine"
+    ),
+    "service": Verb(
+        "service",
+        "have a coordinator or an agent started at boot",
+        (),
+        "options stand after the kind, as in `opsconsole service install agent --connect URL`",
+    ),
+    "serve": Verb("serve", "run a coordinator without a screen", ("data_dir", "config"), "it is the coordinator"),
+    "agent": Verb("agent", "run a worker on this machine"),
+    "project": Verb("project", "create or change a project"),
+    "template": Verb("template", "create, replace or show a template"),
+    "events": Verb("event", "list who did what, when and why; the newest last"),
+    "health": Verb("event", "say how the coordinator is; 0 when it is healthy"),
+    "backup": Verb("backup", "copy the coordinator's store to a file while it is in use"),
+    "confirm-restore": Verb("backup", "after a restored backup: let the coordinator stop what it doesn't know"),
+    "config": Verb(
+        "config", "print an example of config.toml, its place, or check it", ("config",), "it is about the file"
+    ),
 }
-"""Verb: its module in this package, its help."""

@@ -5,10 +5,14 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from opsconsole_console import format as fmt
 from opsconsole_console.cli.interruption import explained, go_on
+from opsconsole_console.cli.option import add_job, add_json, milliseconds
 from opsconsole_console.cli.output import put, put_json, put_table, say
-from opsconsole_console.cli.parser import Group, milliseconds
+from opsconsole_console.cli.parser import Group
+from opsconsole_console.cli.session import PATIENCE_S, with_client
 from opsconsole_console.visible import clean
+from opsconsole_protocol.log import LogQuery
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,18 +30,17 @@ _LINES_SHOWN = 20
 def add(group: Group) -> None:
     """The verbs of this file."""
     parser = group.verb("wait", wait)
-    parser.add_argument("ids", nargs="+", metavar="ID", help="a job, or its first characters")
+    add_job(parser, many=True)
     parser.add_argument("--timeout", metavar="T", type=milliseconds, help="give up after so long, for example 2h")
-    parser.add_argument("--json", action="store_true", help="one JSON object a line: the jobs as they stand then")
+    add_json(parser, "one JSON object a line: the jobs as they stand then")
     parser = group.verb("why", why)
-    parser.add_argument("id", metavar="ID", help="a job, or its first characters")
-    parser.add_argument("--json", action="store_true", help="one JSON object: job, text, verdicts")
+    add_job(parser)
+    add_json(parser, "one JSON object: job, text, verdicts")
 
 
 def wait(args: argparse.Namespace) -> int:
     """`opsconsole wait`."""
     from opsconsole.outcome import is_settled
-    from opsconsole_console.cli.session import PATIENCE_S, with_client
 
     timeout_s = None if args.timeout is None else args.timeout / 1000
 
@@ -59,7 +62,6 @@ def wait(args: argparse.Namespace) -> int:
 
 def why(args: argparse.Namespace) -> int:
     """`opsconsole why`."""
-    from opsconsole_console.cli.session import with_client
 
     async def work(client: Client) -> tuple[WhyAnswer, Ending | None]:
         answer = await client.why(args.id)
@@ -80,7 +82,6 @@ def why(args: argparse.Namespace) -> int:
 async def _ending(client: Client, job_id: str) -> Ending:
     """What there is to say of a job that came to a bad end, and the log of the task that did first."""
     from opsconsole_console.screen.part.ending_text import first_to_fail
-    from opsconsole_protocol.log import LogQuery
 
     detail = await client.show(job_id)
     task = first_to_fail(detail.tasks)
@@ -129,11 +130,9 @@ def _cells(verdict: Verdict) -> tuple[str, str, str]:
 
 def estimate(verdict: Verdict) -> str:
     """When a worker could start, and for how long it would take."""
-    from opsconsole_console import format as fmt
-
     parts: list[str] = []
     if verdict.estimated_start_ms:
         parts.append(f"could start in {fmt.duration(verdict.estimated_start_ms)}")
     if verdict.estimated_duration_ms is not None:
-        parts.append(f"estimate: {fmt.duration_exact(verdict.estimated_duration_ms)}")
+        parts.append(f"estimate: {fmt.duration(verdict.estimated_duration_ms, figures=2)}")
     return ", ".join(parts)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from opsconsole_console.cli.fleet import worker_object
+from opsconsole_console.cli.option import add_action, add_json
 from opsconsole_console.cli.output import put, put_json
 from opsconsole_console.cli.parser import Group
+from opsconsole_console.cli.session import with_client
 from opsconsole_protocol.error import InvalidRequest
 
 if TYPE_CHECKING:
@@ -23,22 +26,15 @@ _ACTIONS = {
 
 def add(group: Group) -> None:
     """The verbs of this file."""
-    parser = group.verb(
-        "worker",
-        set_worker,
-        epilog="\n".join(f"  {action:8} {what}" for action, what in _ACTIONS.items()),
-    )
-    parser.add_argument("action", choices=tuple(_ACTIONS), metavar="ACTION", help=" | ".join(_ACTIONS))
+    parser = group.verb("worker", set_worker)
+    add_action(parser, _ACTIONS)
     parser.add_argument("names", nargs="*", metavar="NAME", help="a worker's name or id")
     parser.add_argument("--all", action="store_true", help="with revoke: every worker, instead of names")
-    parser.add_argument("--json", action="store_true", help="one JSON object a line: the workers afterwards")
+    add_json(parser, "one JSON object a line: the workers afterwards")
 
 
 def set_worker(args: argparse.Namespace) -> int:
     """Do the action to every worker named."""
-    from opsconsole_console.cli.fleet import worker_object
-    from opsconsole_console.cli.session import with_client
-
     if args.all is bool(args.names):
         raise InvalidRequest("name a worker, or with revoke say --all and no name")
     if args.all and args.action != "revoke":

@@ -12,9 +12,9 @@ from opsconsole_console.model import draft_sweep as sweeps
 from opsconsole_console.model.draft_again import again, shown_command
 from opsconsole_protocol import quantity, requirement
 from opsconsole_protocol.api import TemplateRow
+from opsconsole_protocol.api.template import check_template, fill, read_value
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.spec import NUM_TASKS_MAX, JobSpec, Resources, check_spec
-from opsconsole_protocol.template import check_template, fill, read_value
 
 ValueT = TypeVar("ValueT")
 
@@ -88,8 +88,8 @@ def from_spec(spec: JobSpec) -> Draft:
         tasks=str(spec.num_tasks),
         gpus=str(resources.gpus),
         cpus=f"{resources.cpus:g}" if resources.cpus else "",
-        memory=spell_size(resources.memory_mb),
-        gpu_memory=spell_size(resources.gpu_memory_mb),
+        memory=_spell_mb(resources.memory_mb),
+        gpu_memory=_spell_mb(resources.gpu_memory_mb),
         requirement=" ".join(spec.requirements),
         inputs=shlex.join(spec.inputs),
         priority=str(spec.priority),
@@ -97,12 +97,12 @@ def from_spec(spec: JobSpec) -> Draft:
         workdir=spec.workdir or "",
         env=shlex.join(f"{key}={value}" for key, value in spec.environment.items()),
         retries=str(spec.max_retries_failure),
-        timeout=spell_duration(spec.timeout_ms),
-        grace=spell_duration(spec.grace_ms),
-        job_timeout=spell_duration(spec.job_timeout_ms),
+        timeout=spell_limit(spec.timeout_ms),
+        grace=spell_limit(spec.grace_ms),
+        job_timeout=spell_limit(spec.job_timeout_ms),
         gang="yes" if spec.gang else "",
         ports=" ".join(spec.ports),
-        start_within=spell_duration(spec.scheduling_timeout_ms),
+        start_within=spell_limit(spec.scheduling_timeout_ms),
         hold="yes" if spec.held else "",
         worker=spec.worker or "",
         base=spec,
@@ -152,22 +152,9 @@ def check(draft: Draft, template: TemplateRow | None = None) -> Checked:
     )
 
 
-def spell_size(size_mb: int) -> str:
-    """MiB as they are typed: `32G`, `512M`, nothing for none."""
-    if not size_mb:
-        return ""
-    return f"{size_mb // 1024}G" if size_mb % 1024 == 0 else f"{size_mb}M"
-
-
-def spell_duration(duration_ms: int | None) -> str:
-    """Milliseconds as they are typed: `1h30m`, `5s`, `250ms`, nothing for none."""
-    if duration_ms is None:
-        return ""
-    if duration_ms % 1000:
-        return f"{duration_ms}ms"
-    seconds = duration_ms // 1000
-    parts = [(seconds // 86_400, "d"), (seconds // 3_600 % 24, "h"), (seconds // 60 % 60, "m"), (seconds % 60, "s")]
-    return "".join(f"{number}{unit}" for number, unit in parts if number) or "0s"
+def spell_limit(duration_ms: int | None) -> str:
+    """A limit as it is typed, nothing where there is none."""
+    return "" if duration_ms is None else quantity.spell_duration(duration_ms)
 
 
 _DEFAULTABLE = frozenset({"project", "gpus", "cpus", "memory", "gpu_memory", "requirement", "priority", "workdir",
@@ -292,6 +279,10 @@ def _number(text: str) -> float:
 
 def _size_mb(text: str) -> int:
     return quantity.size_mb(text) if text.strip() else 0
+
+
+def _spell_mb(size_mb: int) -> str:
+    return quantity.spell_size(size_mb << 20) if size_mb else ""
 
 
 def _duration_ms(text: str) -> int | None:

@@ -6,9 +6,9 @@ What is typed over is the command of all tasks, not of the first: each keeps its
 from collections.abc import Mapping
 from typing import Any
 
+from opsconsole_protocol.api.template import fill, places
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.spec import JobSpec
-from opsconsole_protocol.template import fill, places
 
 
 def shown_command(spec: JobSpec) -> tuple[str, ...]:

@@ -4,8 +4,8 @@ import shlex
 from collections.abc import Sequence
 
 from opsconsole.sweep import combinations, read_axis
+from opsconsole_protocol.api.template import fill, places
 from opsconsole_protocol.error import InvalidRequest
-from opsconsole_protocol.template import fill, places
 
 Point = dict[str, str]
 """One combination: each name's value."""

@@ -8,10 +8,10 @@ from collections.abc import Iterable
 
 from opsconsole.fleet import Change, Fleet
 from opsconsole_console.model.clock import Clock
+from opsconsole_console.model.contact import Contact
 from opsconsole_console.model.failure import Failures, Seen
 from opsconsole_console.model.short_id import ShortIds
 from opsconsole_console.model.utilisation import UtilisationHistory
-from opsconsole_console.service.source import Contact
 from opsconsole_protocol.api import JobRow, WorkerRow
 
 

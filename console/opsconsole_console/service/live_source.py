@@ -6,7 +6,8 @@ from collections.abc import Callable
 from opsconsole.fleet import Fleet
 from opsconsole.fleet_link import Connectivity, FleetLink
 from opsconsole.target import TargetSource, current
-from opsconsole_console.service.source import Contact, OnChange, OnContact
+from opsconsole_console.model.contact import Contact
+from opsconsole_console.service.source import OnChange, OnContact
 from opsconsole_protocol.api import AnyAnswer, AnyRequest
 from opsconsole_protocol.error import OpsconsoleError, Unavailable
 

@@ -13,7 +13,7 @@ from opsconsole_protocol.error import OpsconsoleError
 Severity = Literal["information", "warning", "error"]
 
 
-class Desk(Protocol):
+class OperatorDialog(Protocol):
     """What operations need of the app: to ask a question and to say something."""
 
     async def confirm(self, question: str, detail: str, yes: str) -> bool:
@@ -26,10 +26,10 @@ class Desk(Protocol):
 class Operations:
     """Every method asks, waits and tells, and says whether anything was done; none raises an OpsconsoleError."""
 
-    def __init__(self, source: FleetSource, model: Model, desk: Desk) -> None:
+    def __init__(self, source: FleetSource, model: Model, dialog: OperatorDialog) -> None:
         self._source = source
         self._model = model
-        self._desk = desk
+        self._dialog = dialog
 
     async def pause(self, jobs: Sequence[JobRow]) -> bool:
         """Pause, or resume what is paused."""
@@ -49,7 +49,7 @@ class Operations:
         if plan.ids:
             doomed = [job for job in jobs if job.id in plan.ids]
             detail = verbs.cancel_detail(doomed, plan.left_out)
-            if not await self._desk.confirm(verbs.cancel_question(doomed), detail, "Cancel it"):
+            if not await self._dialog.confirm(verbs.cancel_question(doomed), detail, "Cancel it"):
                 return False
         return await self.carry_out(plan)
 
@@ -63,7 +63,7 @@ class Operations:
         """A verb for single tasks of a job."""
         if verb == "cancel":
             what = task_ids[0] if len(task_ids) == 1 else f"{len(task_ids)} tasks"
-            if not await self._desk.confirm(f"Cancel {what} of {job_name}?", ", ".join(task_ids[:4]), "Cancel it"):
+            if not await self._dialog.confirm(f"Cancel {what} of {job_name}?", ", ".join(task_ids[:4]), "Cancel it"):
                 return False
         return await self.carry_out(Plan(verb, tuple(task_ids)))
 
@@ -71,7 +71,7 @@ class Operations:
         """Raise or lower the priority of each that hasn't ended."""
         plan = verbs.plan_priority(jobs)
         if not plan.ids:
-            self._desk.say(plan.refusal, "warning")
+            self._dialog.say(plan.refusal, "warning")
             return False
 
         async def change() -> str:
@@ -100,7 +100,7 @@ class Operations:
     async def carry_out(self, plan: Plan) -> bool:
         """Ask for what was planned."""
         if not plan.ids:
-            self._desk.say(plan.refusal, "warning")
+            self._dialog.say(plan.refusal, "warning")
             return False
 
         async def change() -> str:
@@ -113,9 +113,9 @@ class Operations:
         try:
             text = await change()
         except OpsconsoleError as error:
-            self._desk.say(error.message, "error")
+            self._dialog.say(error.message, "error")
             return False
-        self._desk.say(text)
+        self._dialog.say(text)
         return True
 
     def _names(self, ids: Sequence[str]) -> dict[str, str]:

@@ -5,32 +5,14 @@ lives with the tests. All callbacks come on the console's own event loop.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias, TypeVar
+from typing import Protocol, TypeAlias, TypeVar
 
 from opsconsole.fleet import Change, Fleet
+from opsconsole_console.model.contact import Contact
 from opsconsole_protocol.api import Answered, AnyAnswer, AnyRequest
 from opsconsole_protocol.error import ProtocolError
 
 AnswerT = TypeVar("AnswerT", bound=Answered)
-ConnectionState: TypeAlias = Literal["connecting", "connected", "lost"]
-
-
-@dataclass(frozen=True)
-class Contact:
-    """How the console stands with its coordinator. `text` says with whom, or why not; `role` is what the token may do, `actor` its name.
-
-    Where it is lost, `retry_ms` is the time to the next attempt and `silent_ms` how long nothing had been heard before.
-    """
-
-    state: ConnectionState
-    text: str = ""
-    role: str = ""
-    actor: str = ""
-    retry_ms: int = 0
-    silent_ms: int = 0
-
-
 OnChange: TypeAlias = Callable[[Change], None]
 OnContact: TypeAlias = Callable[[Contact], None]
 

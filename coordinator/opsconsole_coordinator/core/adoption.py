@@ -2,10 +2,10 @@
 
 import re
 
-from opsconsole_coordinator.core.ending import replace_lost
+from opsconsole_coordinator.core.assignment import replace_lost
+from opsconsole_coordinator.core.desired import enter
 from opsconsole_coordinator.core.fleet import SYSTEM, Fleet
 from opsconsole_coordinator.core.model import Attempt, Job, Task, Worker
-from opsconsole_coordinator.core.schedule import enter
 from opsconsole_protocol import link
 from opsconsole_protocol.ids import JobId
 from opsconsole_protocol.link import Observed

@@ -8,6 +8,7 @@ nothing: three typos are three typos.
 from opsconsole_coordinator.core.fleet import SYSTEM, Fleet
 from opsconsole_coordinator.core.model import Attempt, Worker
 from opsconsole_protocol.link import Gpu, Mode
+from opsconsole_protocol.quantity import spell_duration
 from opsconsole_protocol.state import AttemptState
 
 AVOID_AFTER_JOBS = 3
@@ -90,6 +91,6 @@ def _blame_gpu(fleet: Fleet, worker: Worker, gpu: Gpu, now_ms: int) -> None:
 def _avoid(fleet: Fleet, worker: Worker, why: str, words: str, now_ms: int) -> None:
     worker.avoided_until_ms = now_ms + AVOID_MS
     worker.avoided_after = why
-    text = f"avoided for {AVOID_MS // 1000} s, where there is another worker: {words}"
+    text = f"avoided for {spell_duration(AVOID_MS)}, where there is another worker: {words}"
     fleet.audit(now_ms, SYSTEM, "avoided", text, worker.name)
     fleet.show_worker(worker)

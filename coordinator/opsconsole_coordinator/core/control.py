@@ -4,11 +4,11 @@ from collections.abc import Callable, Sequence
 
 from opsconsole_coordinator.core.avoidance import clear
 from opsconsole_coordinator.core.dependency import apply_dependencies
-from opsconsole_coordinator.core.ending import end_attempt, forget, settle_job, stop_job, stop_task
+from opsconsole_coordinator.core.desired import forget, set_want
+from opsconsole_coordinator.core.ending import end_attempt, settle_job, stop_job, stop_task
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.gang import starts_over
 from opsconsole_coordinator.core.model import Attempt, Job, Task, Worker
-from opsconsole_coordinator.core.schedule import set_want
 from opsconsole_coordinator.core.submission import check_project
 from opsconsole_protocol import link
 from opsconsole_protocol.error import Conflict, InvalidRequest, NotFound

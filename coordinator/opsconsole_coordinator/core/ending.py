@@ -3,10 +3,11 @@
 from opsconsole_coordinator.core import estimate, gang
 from opsconsole_coordinator.core.avoidance import judge_end
 from opsconsole_coordinator.core.dependency import job_changed
+from opsconsole_coordinator.core.desired import forget, set_want
 from opsconsole_coordinator.core.fleet import SYSTEM, Fleet
 from opsconsole_coordinator.core.model import Attempt, Job, Task
-from opsconsole_coordinator.core.schedule import set_want
 from opsconsole_protocol import link
+from opsconsole_protocol.quantity import spell_duration
 from opsconsole_protocol.state import AttemptState, TaskState, is_task_finished, is_task_waiting
 
 BACKOFF_FIRST_MS = 1_000
@@ -32,24 +33,6 @@ def end_attempt(fleet: Fleet, attempt: Attempt, state: AttemptState, error: str,
     if state is AttemptState.WORKER_FAILED or attempt.is_log_complete:
         forget(fleet, attempt)
     settle_job(fleet, job, now_ms)
-
-
-def forget(fleet: Fleet, attempt: Attempt) -> None:
-    """The end is noted and the log complete: tell the worker that it may forget."""
-    fleet.close_attempt(attempt)
-    worker = fleet.workers.get(attempt.worker_id)
-    if worker is not None:
-        accepted = (attempt.id,) if _is_to_be_published(fleet, attempt) else ()
-        fleet.send(worker, link.Forget(seq=fleet.next_seq(worker), attempt_ids=(attempt.id,), accepted=accepted))
-
-
-def _is_to_be_published(fleet: Fleet, attempt: Attempt) -> bool:
-    """Whether its result is its task's, and may lie in a folder of its own."""
-    job = fleet.jobs.get(attempt.job_id)
-    if job is None or attempt.state is not AttemptState.SUCCEEDED:
-        return False
-    task = job.tasks[attempt.index]
-    return task.current == attempt.id and bool(task.strays)
 
 
 def _move_task(fleet: Fleet, job: Job, task: Task, attempt: Attempt, now_ms: int) -> None:
@@ -123,7 +106,7 @@ def _retry(fleet: Fleet, job: Job, task: Task, attempt: Attempt, now_ms: int, wh
     task.pending_since_ms = now_ms
     if attempt.state is AttemptState.FAILED and attempt.worker_id not in task.avoid:
         task.avoid = (*task.avoid, attempt.worker_id)
-    wait = f", again in {delay_ms // 1000} s" if delay_ms else ""
+    wait = f", again in {spell_duration(delay_ms)}" if delay_ms else ""
     await_turn(fleet, job, task, attempt, f"{attempt.error} ({why}{wait})")
 
 
@@ -197,23 +180,6 @@ def stop_task(
     task.reason = f"ending: {reason}"
     fleet.set_task(job, task, task.state, task.reason)
     return True
-
-
-def replace_lost(fleet: Fleet, job: Job, task: Task, now_ms: int) -> None:
-    """A replacement is about to be assigned: the lost attempt before it can't come back any more."""
-    attempt = fleet.current(task)
-    if attempt is not None and attempt.lost:
-        if attempt.worker_id not in task.strays:
-            task.strays = (*task.strays, attempt.worker_id)
-        fleet.set_attempt(attempt, AttemptState.WORKER_FAILED)
-        attempt.finished_at_ms = now_ms
-        attempt.lost = False
-        fleet.release_slot(attempt)
-        forget(fleet, attempt)
-        fleet.audit(
-            now_ms, SYSTEM, "replaced", f"attempt {attempt.number} on {attempt.worker_name} is replaced",
-            job.task_id(task.index),
-        )  # fmt: skip
 
 
 def settle_job(fleet: Fleet, job: Job, now_ms: int) -> None:

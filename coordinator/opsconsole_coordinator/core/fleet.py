@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterable
 from heapq import heappush
 
 from opsconsole_coordinator.core.batch import Batch
-from opsconsole_coordinator.core.model import Answer, Attempt, Job, Reserved, Task, Worker
+from opsconsole_coordinator.core.model import Attempt, Job, Reserved, Task, Worker
 from opsconsole_coordinator.core.order import Order
+from opsconsole_coordinator.core.question import UNASKED, Answer, Question, Questions
 from opsconsole_coordinator.core.seal import Seal
 from opsconsole_protocol import link
 from opsconsole_protocol.api import EventRow
@@ -16,14 +17,11 @@ from opsconsole_protocol.state import (
     TaskState,
     check_attempt_move,
     check_task_move,
-    is_task_finished,
 )
 
 STORY_LENGTH = 8
 INPUT_ANSWER_MS_MAX = 15_000
 """An answer about an input file or a folder is asked for again after this time."""
-Question = tuple[WorkerId, link.Kind, str]
-"""Which worker is asked for what, by name or path."""
 EVENT_CHARACTERS_MAX = 1_000
 SYSTEM = "coordinator"
 
@@ -55,8 +53,7 @@ class Fleet:
         """Projects whose jobs wait."""
         self.archived_projects: set[str] = set()
         """Those of them that take no work any more."""
-        self.inputs: dict[Question, Answer] = {}
-        """What workers said of input files and folders."""
+        self.questions = Questions()
         self.must_schedule = False
         self.timed_jobs: dict[JobId, None] = {}
         """Jobs with a `job_timeout`."""
@@ -69,9 +66,6 @@ class Fleet:
         """Mean durations in milliseconds by kind of job and worker."""
         self.stored_logs: Callable[[AttemptId], dict[str, int]] = lambda _: {}
         """How much of each source of an attempt's log is stored here, also of one that a restored store has forgotten."""
-        self._checks: dict[int, Question] = {}
-        self._check_ids: dict[Question, int] = {}
-        self._check_number = 0
         self._stories: dict[str, list[str]] = {}
         self._reset_notes()
 
@@ -175,31 +169,18 @@ class Fleet:
         """What is shown of the job changed, but nothing that is stored."""
         self._jobs_shown[job.id] = None
 
-    def check_id(self, question: Question) -> int:
-        """A number for a question about an input file or a folder; the same question has the same number."""
-        number = self._check_ids.get(question)
-        if number is None:
-            self._check_number += 1
-            number = self._check_ids[question] = self._check_number
-            self._checks[number] = question
-        return number
+    def ask(self, question: Question, now_ms: int) -> None:
+        """Ask a worker about a file or folder, unless its last answer still counts. That answer stands until the next."""
+        known = self.questions.answers.get(question, UNASKED)
+        if known.good_until_ms <= now_ms:
+            self.questions.answers[question] = known._replace(good_until_ms=now_ms + INPUT_ANSWER_MS_MAX)
+            check_id = self.questions.number_of(question)
+            message = link.InputFile(check_id=check_id, filename=question.name, kind=question.kind)
+            self.send(self.workers[question.worker_id], message)
 
-    def answer_input(
-        self,
-        check_id: int,
-        found: bool,
-        detail: str,
-        now_ms: int,
-        worker_id: WorkerId | None = None,
-        good_for_ms: int | None = None,
-        port: int | None = None,
-    ) -> None:
-        """A worker's answer to a question; where `worker_id` is given, only that worker can have been asked."""
-        asked = self._checks.get(check_id)
-        if asked is not None and worker_id in {None, asked[0]}:
-            del self._checks[check_id], self._check_ids[asked]
-            good_for_ms = INPUT_ANSWER_MS_MAX if good_for_ms is None else min(good_for_ms, INPUT_ANSWER_MS_MAX)
-            self.inputs[asked] = Answer(found, detail, now_ms + good_for_ms, port)
+    def note_answer(self, check_id: int, worker_id: WorkerId, answer: Answer) -> None:
+        """Note a worker's answer to a question that it was asked; anything else is ignored."""
+        if self.questions.note_answer(check_id, worker_id, answer):
             self.must_schedule = True
 
     # --- entities ----------------------------------------------------------------------------------------------
@@ -322,7 +303,3 @@ class Fleet:
                     del self.dependents[other]
         self.timed_jobs.pop(job.id, None)
         del self.jobs[job.id]
-
-    def is_done(self, task: Task) -> bool:
-        """Whether the task has ended."""
-        return is_task_finished(task.state)

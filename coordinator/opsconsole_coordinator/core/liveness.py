@@ -11,6 +11,7 @@ from opsconsole_coordinator.core.trouble import hear
 from opsconsole_protocol import link
 from opsconsole_protocol.ids import AttemptId, SessionId
 from opsconsole_protocol.link import SILENT_AFTER_MS, Mode
+from opsconsole_protocol.quantity import spell_duration
 from opsconsole_protocol.state import AttemptState, TaskState
 
 WORKER_LOST_AFTER_MS = 60_000
@@ -93,7 +94,7 @@ def _watch(fleet: Fleet, worker: Worker, now_ms: int) -> None:
             now_ms,
             SYSTEM,
             connection,
-            f"worker {worker.name} is {connection}: nothing heard for {silence_ms // 1000} s",
+            f"worker {worker.name} is {connection}: {_silence(silence_ms)}",
             worker.name,
         )
         for attempt in worker.live.values():
@@ -111,7 +112,7 @@ def _lose(fleet: Fleet, worker: Worker, attempt: Attempt, silence_ms: int, now_m
     """Give an attempt up: its task may run elsewhere. Until that happens, the attempt may still come back."""
     job = fleet.jobs[attempt.job_id]
     task = job.tasks[attempt.index]
-    error = f"worker {worker.name} is lost: nothing heard for {silence_ms // 1000} s"
+    error = f"worker {worker.name} is lost: {_silence(silence_ms)}"
     is_last = task.preemptions >= job.spec.max_retries_preemption and attempt.reported
     if is_last or attempt.want.mode is Mode.STOP or not attempt.reported:
         end_attempt(fleet, attempt, AttemptState.WORKER_FAILED, error, now_ms)
@@ -145,10 +146,14 @@ def _expire(fleet: Fleet, now_ms: int) -> None:
             and now_ms - max(task.pending_since_ms, job.ready_since_ms) > limit_ms
         ]
         for task in late:
-            words = f"found no worker within {limit_ms // 1000} s: {job.reason or 'no free slot'}"
+            words = f"found no worker within {spell_duration(limit_ms)}: {job.reason or 'no free slot'}"
             fleet.set_task(job, task, TaskState.UNSCHEDULABLE, words)
             fleet.audit(now_ms, SYSTEM, "unschedulable", words, job.task_id(task.index))
         if late and job.spec.gang and not job.is_finished:
             stop_job(fleet, job, f"task-{late[0].index} of its gang found no worker in time", SYSTEM, now_ms)
         if late:
             settle_job(fleet, job, now_ms)
+
+
+def _silence(silence_ms: int) -> str:
+    return f"nothing heard for {spell_duration(silence_ms // 1000 * 1000)}"

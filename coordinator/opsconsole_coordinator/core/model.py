@@ -1,6 +1,6 @@
 """What the coordinator knows, entity by entity. Times in Unix milliseconds of the coordinator's steady clock."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -9,15 +9,6 @@ from opsconsole_protocol.link import Gang, Gpu, Host, Observed, TaskProgress, Ta
 from opsconsole_protocol.requirement import Requirement
 from opsconsole_protocol.spec import JobSpec
 from opsconsole_protocol.state import AttemptState, TaskState, is_attempt_finished, is_task_finished, job_state
-
-
-class Answer(NamedTuple):
-    """What a worker said of an input file or a folder: whether it is there (null: it was asked), in words, how long that counts."""
-
-    found: bool | None
-    detail: str
-    good_until_ms: int
-    port: int | None = None
 
 
 def worker_actor(name: str) -> str:
@@ -220,6 +211,11 @@ class Worker(msgspec.Struct, kw_only=True, omit_defaults=True):
     def actor(self) -> str:
         """Who did it, in events."""
         return worker_actor(self.name)
+
+    @property
+    def is_reachable(self) -> bool:
+        """Whether a message to it would arrive: it is connected and not silent."""
+        return self.connection == "connected" and self.session is not None
 
     def facts(self) -> dict[str, Any]:
         """What requirements are matched against: the properties, and the worker's own fields under their names."""

@@ -7,10 +7,10 @@ import msgspec
 
 from opsconsole_coordinator.core import gang, output
 from opsconsole_coordinator.core.adoption import adopt, find_task
-from opsconsole_coordinator.core.ending import end_attempt, forget, settle_job
+from opsconsole_coordinator.core.desired import desired_of, forget, send_desired, set_want
+from opsconsole_coordinator.core.ending import end_attempt, settle_job
 from opsconsole_coordinator.core.fleet import SYSTEM, Fleet
 from opsconsole_coordinator.core.model import Attempt, Worker
-from opsconsole_coordinator.core.schedule import desired_of, set_want
 from opsconsole_coordinator.core.trouble import hear
 from opsconsole_protocol import PROTOCOL_VERSION, link
 from opsconsole_protocol.bound import check_tree, cut
@@ -172,21 +172,6 @@ def _begin_adopting(fleet: Fleet, worker: Worker, seen_seq: int, now_ms: int) ->
         f"{worker.name} remembers what this store doesn't know: it was restored from a backup. "
         "Nothing unknown is stopped until an operator confirms", fleet.name,
     )  # fmt: skip
-
-
-def send_desired(fleet: Fleet, worker: Worker) -> None:
-    """Tell a worker its whole desired set."""
-    wanted = [
-        desired_of(fleet, fleet.jobs[attempt.job_id], attempt)
-        for attempt in worker.live.values()
-        if not attempt.is_finished and not attempt.lost
-    ]
-    seq = fleet.next_seq(worker)
-    for attempt in worker.live.values():
-        attempt.assigned_seq = seq
-    fleet.send(
-        worker, link.DesiredSet(seq=seq, attempts=tuple(wanted), adopting=fleet.adopting or bool(worker.unproved))
-    )
 
 
 def observation(

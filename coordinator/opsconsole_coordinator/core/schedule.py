@@ -1,41 +1,31 @@
-"""Placing pending tasks: jobs in order, each task to the best worker that accepts it."""
+"""Pending tasks are placed: jobs in order, each task on the best worker that accepts it."""
 
 from heapq import heappop, heappush
 
-from opsconsole_coordinator.core import estimate, reservation
-from opsconsole_coordinator.core.fleet import SYSTEM, Fleet
-from opsconsole_coordinator.core.model import Attempt, Job, Reserved, Task, Worker
-from opsconsole_coordinator.core.placement import (
-    Demand,
-    Offer,
-    ask_all,
-    ask_each,
-    choose,
-    demand_of,
-    has_gpus,
-    is_named,
-    judge,
-    judge_again,
-    prefetch_of,
-    promised_of,
-    rank,
-)
+from opsconsole_coordinator.core import estimate, gang_placement, reservation
+from opsconsole_coordinator.core.assignment import assign
+from opsconsole_coordinator.core.demand import AVOID_WAIT_MS, Demand, demand_of, has_gpus, prefetch_of
+from opsconsole_coordinator.core.desired import set_want
+from opsconsole_coordinator.core.fleet import Fleet
+from opsconsole_coordinator.core.judgement import Offer, judge
+from opsconsole_coordinator.core.model import Job, Reserved, Task, Worker
+from opsconsole_coordinator.core.next_in_line import keep_room
+from opsconsole_coordinator.core.offer import ask, collect_offers, renew_offer
+from opsconsole_coordinator.core.ranking import choose, rank, ranked
+from opsconsole_coordinator.core.reason import explain, note_reason
 from opsconsole_protocol import link
-from opsconsole_protocol.ids import WorkerId, attempt_id
+from opsconsole_protocol.ids import WorkerId
 from opsconsole_protocol.state import AttemptState, TaskState
 
-LOCAL_FILESYSTEM = "local"
-"""What agents call folders that no other host sees."""
 RETRACT_AFTER_MS = 2_000
-AVOID_PATIENCE_MS = 60_000
-"""How long a task waits for a worker where it hasn't failed yet, if there is one."""
+"""An attempt that waits for a slot for longer than this may move to a free worker."""
 
 
 def schedule(fleet: Fleet, now_ms: int, *, refresh_reasons: bool = False) -> None:
-    """Assign as much as fits, jobs in order.
+    """Assign as many tasks as fit, jobs in order.
 
-    Where no slot is free nothing is judged, so a pass is cheap; `refresh_reasons` asks nevertheless, to say
-    why each job waits.
+    Where no slot is free no worker is judged, which makes a pass cheap. With `refresh_reasons` workers are judged all
+    the same, to say why each job waits.
     """
     fleet.must_schedule = False
     kept = reservation.lift(fleet) if fleet.reserved else {}
@@ -48,8 +38,6 @@ def schedule(fleet: Fleet, now_ms: int, *, refresh_reasons: bool = False) -> Non
 
 
 def _place_jobs(fleet: Fleet, kept: dict[WorkerId, Reserved], now_ms: int, *, refresh_reasons: bool) -> None:
-    from opsconsole_coordinator.core import gang
-
     room = _Room(fleet)
     held = {one.job_id: fleet.workers[worker_id] for worker_id, one in kept.items() if not one.gang}
     refused: dict[tuple[object, ...], str] = {}
@@ -59,7 +47,7 @@ def _place_jobs(fleet: Fleet, kept: dict[WorkerId, Reserved], now_ms: int, *, re
             continue
         may_fit = room.is_left(with_gpus=has_gpus(job.spec))
         if job.spec.gang:
-            gang.place(fleet, job, kept, now_ms, may_fit=may_fit, refresh=refresh_reasons)
+            gang_placement.place(fleet, job, kept, now_ms, may_fit=may_fit, refresh=refresh_reasons)
             room.look_again()
             continue
         before = held.get(job_id)
@@ -68,7 +56,7 @@ def _place_jobs(fleet: Fleet, kept: dict[WorkerId, Reserved], now_ms: int, *, re
             continue
         demand = demand_of(job)
         if is_idle and before is not None:
-            reservation.hold(fleet, job, demand, [judge(fleet, before, demand, now_ms)], before, now_ms)
+            keep_room(fleet, job, demand, [_judge_one(fleet, before, demand, now_ms)], before, now_ms)
             continue
         key = _signature(job, demand)
         if key in refused:
@@ -81,7 +69,7 @@ def _place_jobs(fleet: Fleet, kept: dict[WorkerId, Reserved], now_ms: int, *, re
 
 
 class _Room:
-    """Whether any worker could start one more task at once; looked at as far as there is somebody to ask."""
+    """Whether any worker could start one more task at once; found out when it is first asked for."""
 
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
@@ -95,7 +83,7 @@ class _Room:
         return bool(self._free[with_gpus])
 
     def look_again(self) -> None:
-        """Something was placed since."""
+        """Tasks were placed since: keep only the workers that still have room."""
         for with_gpus, free in self._free.items():
             self._free[with_gpus] = [one for one in free if _has_room(one, with_gpus=with_gpus)]
 
@@ -126,7 +114,7 @@ def _is_runnable(fleet: Fleet, job: Job, now_ms: int) -> bool:
 
 
 def _signature(job: Job, demand: Demand) -> tuple[object, ...]:
-    """Jobs of one signature get the same answers; one whose next task avoids workers stands alone."""
+    """Jobs of one signature get the same offers. A job whose next task avoids workers has a signature of its own."""
     spec = job.spec
     alone = job.id if job.tasks[job.ready[0]].avoid else ""
     where = (demand.named, spec.project, spec.workdir)
@@ -134,16 +122,16 @@ def _signature(job: Job, demand: Demand) -> tuple[object, ...]:
 
 
 def _place_job(fleet: Fleet, job: Job, demand: Demand, before: Worker | None, now_ms: int) -> str:
-    """Place the job's tasks one after the other; returns the reason why the next one didn't fit, or nothing.
+    """Place the job's tasks one after the other; returns why the next one doesn't fit, or an empty text.
 
-    Room for the next one is kept, where it is `before` if that will still do.
-
-    Every worker is asked once; then only the one that was just given a task is asked again.
+    Every worker is judged once, and then only the one that was just given a task is judged again. Room is kept for the
+    task that doesn't fit: on `before`, where it was kept in the last pass, if that worker will still do.
     """
     known = estimate.estimates(fleet, job.spec)
-    offers, ranked = ask_all(fleet, demand, known, now_ms)
+    offers = collect_offers(fleet, demand, now_ms)
+    accepted = ranked(offers, known)
     later: set[int] = set()
-    while job.ready and ranked:
+    while job.ready and accepted:
         index = heappop(job.ready)
         task = job.tasks[index]
         if task.state is not TaskState.PENDING or index in later:
@@ -152,33 +140,37 @@ def _place_job(fleet: Fleet, job: Job, demand: Demand, before: Worker | None, no
             later.add(index)
             continue
         if task.avoid:
-            offers, ranked = ask_all(fleet, demand, known, now_ms)  # one of them has just been given a task
+            offers = collect_offers(fleet, demand, now_ms)  # a worker has just been given a task
+            accepted = ranked(offers, known)
             continue
-        _, place, offer = heappop(ranked)
+        _, place, offer = heappop(accepted)
         assign(fleet, job, task, offer, now_ms)
-        again = judge_again(fleet, offer, demand, now_ms)
+        again = renew_offer(fleet, offer, demand, now_ms)
         offers[place] = again
         if again.accepted:
-            heappush(ranked, (rank(again, known), place, again))
+            heappush(accepted, (rank(again, known), place, again))
     is_waiting = any(job.tasks[index].not_before_ms <= now_ms for index in job.ready)
     for index in later:
         heappush(job.ready, index)
     if not job.ready:
         fleet.order.discard(job)
     reason = explain(offers, demand) if is_waiting else ""
-    kept_on = reservation.hold(fleet, job, demand, offers, before, now_ms) if reason else None
+    kept_on = keep_room(fleet, job, demand, offers, before, now_ms) if reason else None
     note_reason(fleet, job, f"{reason}; {kept_on.name} keeps room for it" if kept_on is not None else reason)
     return reason
 
 
 def _place_avoiding(fleet: Fleet, job: Job, task: Task, now_ms: int) -> bool:
-    """Place a task that has workers to avoid; where there is no other worker at all, it takes what there is."""
+    """Place a task that avoids workers; returns whether it was placed.
+
+    Where no other worker would take it, or none did for AVOID_WAIT_MS, the workers that it avoids will do.
+    """
     demand = demand_of(job, task)
-    offers = ask_each(fleet, demand, now_ms)
-    is_patient = now_ms - task.pending_since_ms <= AVOID_PATIENCE_MS
-    if not is_patient or not any(_may_take_later(offer, task) for offer in offers):
+    offers = collect_offers(fleet, demand, now_ms)
+    is_early = now_ms - task.pending_since_ms <= AVOID_WAIT_MS
+    if not is_early or not any(_may_take_later(offer, task) for offer in offers):
         demand = demand_of(job)
-        offers = ask_each(fleet, demand, now_ms)
+        offers = collect_offers(fleet, demand, now_ms)
     best = choose(offers, estimate.estimates(fleet, job.spec))
     if best is None:
         reason = explain(offers, demand)
@@ -190,131 +182,16 @@ def _place_avoiding(fleet: Fleet, job: Job, task: Task, now_ms: int) -> bool:
 
 
 def _may_take_later(offer: Offer, task: Task) -> bool:
-    """Whether it makes sense to wait for this worker rather than go back to one where the task failed."""
+    """Whether the task should wait for this worker rather than go back to one on which it failed."""
     worker = offer.worker
     is_there = worker.connection == "connected" and not worker.maintenance
     return is_there and not offer.permanent and worker.id not in task.avoid
 
 
 def _wait_for_confirmation(fleet: Fleet) -> None:
-    """After a restored backup nothing new is started: much of what seems to wait may have run already."""
+    """After a restored backup nothing is started: many tasks that seem to wait may have run already."""
     for job_id in fleet.order:
         note_reason(fleet, fleet.jobs[job_id], "the store was restored from a backup: an admin has to confirm that")
-
-
-def note_reason(fleet: Fleet, job: Job, reason: str) -> None:
-    """Say why the job's next task waits."""
-    if job.reason != reason:
-        job.reason = reason
-        fleet.touch_job(job)
-
-
-def explain(offers: list[Offer], demand: Demand) -> str:
-    """Why nobody accepted, in one line: the reasons of those who could at some time, counted."""
-    if not offers:
-        return "no worker has joined yet (opsconsole invite prints the line that joins one)"
-    names = demand.named
-    if names:
-        offers = [one for one in offers if is_named(one.worker, names)]
-        if not offers:
-            return f"no worker is named {' or '.join(names)}"
-        if len(offers) == 1:
-            return f"{offers[0].worker.name} {offers[0].reason}"
-    hopeful = [one for one in offers if not one.permanent] or offers
-    counted: dict[str, list[str]] = {}
-    for one in hopeful:
-        counted.setdefault(one.reason, []).append(one.worker.name)
-    words = [
-        f"{those[0]} {reason}" if len(those) == 1 else f"{len(those)} workers: {reason}"
-        for reason, those in sorted(counted.items(), key=lambda item: -len(item[1]))[:3]
-    ]
-    prefix = "" if any(not one.permanent for one in offers) else "no worker fits: "
-    return prefix + "; ".join(words)
-
-
-def assign(
-    fleet: Fleet, job: Job, task: Task, offer: Offer, now_ms: int, gang: link.Gang | None = None
-) -> Attempt:  # fmt: skip
-    """Make the task's next attempt on a worker and put it into the worker's desired set."""
-    from opsconsole_coordinator.core.ending import replace_lost
-
-    replace_lost(fleet, job, task, now_ms)
-    worker = offer.worker
-    number = task.attempts
-    attempt = Attempt(
-        id=attempt_id(job.id, task.index, number, fleet.random_bits(20)),
-        job_id=job.id,
-        index=task.index,
-        number=number,
-        worker_id=worker.id,
-        worker_name=worker.name,
-        gpu_ids=offer.gpu_ids,
-        gang=gang,
-        promised=promised_of(job.spec),
-        assigned_at_ms=now_ms,
-        want=link.Want(grace_ms=job.spec.grace_ms),
-    )
-    enter(fleet, job, task, worker, attempt)
-    gpus = f" with {len(offer.gpu_ids)} GPU{'s' if len(offer.gpu_ids) > 1 else ''}" if offer.gpu_ids else ""
-    fleet.audit(
-        now_ms, SYSTEM, "assigned", f"attempt {number} assigned to {worker.name}{gpus}", job.task_id(task.index)
-    )
-    attempt.assigned_seq = fleet.next_seq(worker)
-    fleet.send(worker, link.JobAssignment(seq=attempt.assigned_seq, desired=desired_of(fleet, job, attempt)))
-    return attempt
-
-
-def enter(fleet: Fleet, job: Job, task: Task, worker: Worker, attempt: Attempt) -> None:
-    """A task's new attempt takes its place, and its slot on the worker."""
-    fleet.let_go(task)
-    fleet.attempts[attempt.id] = attempt
-    job.open_attempts.add(attempt.id)
-    job.worker_names.add(worker.name)
-    worker.live[attempt.id] = attempt
-    task.attempts = attempt.number + 1
-    task.current = attempt.id
-    fleet.set_task(job, task, TaskState.ASSIGNED)
-    fleet.touch_attempt(attempt)
-    fleet.show_worker(worker)
-
-
-def _follows(fleet: Fleet, task: Task, attempt: Attempt) -> bool:
-    """Whether no earlier attempt can still be writing where this one will: all have ended, or have another disk."""
-    if not task.strays:
-        return True
-    worker = fleet.workers.get(attempt.worker_id)
-    paths = {} if worker is None else worker.properties.get("io_paths") or {}
-    return attempt.worker_id not in task.strays and paths.get("filesystem") == LOCAL_FILESYSTEM
-
-
-def desired_of(fleet: Fleet, job: Job, attempt: Attempt) -> link.Desired:
-    """The attempt as its worker is told of it."""
-    spec = job.spec
-    return link.Desired(
-        attempt_id=attempt.id,
-        want=attempt.want,
-        log_offsets=dict(attempt.log_offsets),
-        launch=link.Launch(
-            job_id=job.id,
-            task_id=job.task_id(attempt.index),
-            task_index=attempt.index,
-            num_tasks=spec.num_tasks,
-            attempt=attempt.number,
-            command=spec.command_of(attempt.index),
-            name=spec.title,
-            environment=spec.environment,
-            workdir=spec.workdir,
-            resources=spec.resources,
-            gpu_ids=attempt.gpu_ids,
-            inputs=spec.inputs,
-            ports=spec.ports,
-            timeout_ms=spec.timeout_ms,
-            fence_after_ms=spec.fence_after_ms,
-            gang=attempt.gang,
-            follows=_follows(fleet, job.tasks[attempt.index], attempt),
-            seal=fleet.seal.of_attempt(attempt.worker_id, attempt.id, fleet.seq),
-        ),
-    )
 
 
 def retract_waiting(fleet: Fleet, now_ms: int) -> None:
@@ -330,7 +207,9 @@ def retract_waiting(fleet: Fleet, now_ms: int) -> None:
             if job is None or job.spec.gang or job.fault or attempt.want.mode is not link.Mode.RUN:
                 continue
             demand = Demand(job.spec, job.requirements)
-            others = (judge(fleet, other, demand, now_ms) for other in fleet.workers.values() if other is not worker)
+            others = (
+                _judge_one(fleet, other, demand, now_ms) for other in fleet.workers.values() if other is not worker
+            )
             best = choose(others)
             if best is None:
                 break
@@ -341,17 +220,7 @@ def retract_waiting(fleet: Fleet, now_ms: int) -> None:
             set_want(fleet, attempt, link.Want(mode=link.Mode.RETRACT, reason="moves to a free worker"))
 
 
-def set_want(fleet: Fleet, attempt: Attempt, want: link.Want) -> None:
-    """Change what is wanted of a live attempt, and tell its worker."""
-    if attempt.want == want:
-        return
-    attempt.want = want
-    fleet.touch_attempt(attempt)
-    worker = fleet.workers.get(attempt.worker_id)
-    if worker is not None:
-        fleet.send(worker, link.SetWant(seq=fleet.next_seq(worker), attempt_id=attempt.id, want=want))
-
-
-def waiting_tasks(job: Job) -> list[Task]:
-    """The job's tasks that have no attempt and haven't ended."""
-    return [task for task in job.tasks if task.state in {TaskState.PENDING, TaskState.HELD, TaskState.BLOCKED}]
+def _judge_one(fleet: Fleet, worker: Worker, demand: Demand, now_ms: int) -> Offer:
+    offer = judge(worker, demand, fleet.questions.answers, now_ms)
+    ask(fleet, offer.questions, now_ms)
+    return offer

@@ -2,19 +2,13 @@
 
 from collections.abc import Iterable, Iterator
 
+from opsconsole_coordinator.core.capacity import free_capacity, free_gpus
+from opsconsole_coordinator.core.demand import Demand
+from opsconsole_coordinator.core.file_check import FileCheck, file_checks
 from opsconsole_coordinator.core.fleet import Fleet
-from opsconsole_coordinator.core.input_check import input_checks
-from opsconsole_coordinator.core.model import Answer, Worker
-from opsconsole_coordinator.core.placement import (
-    UNASKED,
-    Demand,
-    Offer,
-    free_gpus,
-    has_input_folder,
-    is_named,
-    total,
-)
-from opsconsole_protocol.api import Verdict
+from opsconsole_coordinator.core.judgement import Offer, is_named
+from opsconsole_coordinator.core.model import Worker
+from opsconsole_protocol.api import InputCheck, Verdict
 from opsconsole_protocol.link import Kind
 
 Check = tuple[str, bool, str]
@@ -24,7 +18,7 @@ Check = tuple[str, bool, str]
 def verdict(fleet: Fleet, offer: Offer, demand: Demand, estimate_ms: float | None) -> Verdict:
     """An offer as people and scripts see it."""
     worker = offer.worker
-    answers = [(name, _answer(fleet, worker, kind, name)) for kind, name in demand.files]
+    files = file_checks(fleet, worker, demand)
     return Verdict(
         worker_id=worker.id,
         worker=worker.name,
@@ -33,22 +27,21 @@ def verdict(fleet: Fleet, offer: Offer, demand: Demand, estimate_ms: float | Non
         estimated_start_ms=0 if offer.accepted else None,
         estimated_duration_ms=round(estimate_ms) if estimate_ms is not None else None,
         gpus_free=len(free_gpus(worker)[0]),
-        input="; ".join(f"{name}: {answer.detail}" for name, answer in answers),
-        checks=tuple(_checks(worker, demand, answers)),
-        asking=not offer.permanent and any(answer.found is None and answer.good_until_ms for _, answer in answers),
-        inputs=input_checks(fleet, worker, demand.spec),
+        input="; ".join(f"{one.name}: {one.detail}" for one in files),
+        checks=tuple(_checks(worker, demand, files)),
+        asking=not offer.permanent and any(one.is_awaited for one in files),
+        inputs=tuple(
+            InputCheck(name=one.name, state=one.state, detail=one.detail) for one in files if one.kind is Kind.INPUT
+        ),
     )
 
 
-def _answer(fleet: Fleet, worker: Worker, kind: Kind, name: str) -> Answer:
-    if kind is Kind.INPUT and not has_input_folder(worker):
-        return Answer(False, "no input folder", 0)
-    return fleet.inputs.get((worker.id, kind, name), UNASKED)
-
-
-def _checks(worker: Worker, demand: Demand, answers: Iterable[tuple[str, Answer]]) -> Iterator[Check]:
-    is_up = worker.connection == "connected" and worker.session is not None
-    yield "up", is_up and not worker.maintenance, "in maintenance" if worker.maintenance else worker.connection
+def _checks(worker: Worker, demand: Demand, files: Iterable[FileCheck]) -> Iterator[Check]:
+    yield (
+        "up",
+        worker.is_reachable and not worker.maintenance,
+        "in maintenance" if worker.maintenance else worker.connection,
+    )
     left, slots = worker.slots_left(with_gpus=demand.gpus > 0), worker.max_concurrent_jobs
     yield "a slot", left > 0, f"{slots - left} of {slots} taken"
     named = demand.named
@@ -61,11 +54,11 @@ def _checks(worker: Worker, demand: Demand, answers: Iterable[tuple[str, Answer]
         free = len(free_gpus(worker, memory_mb)[0])
         yield words, free >= count, f"{free} of {len(worker.gpus)} free"
     for need, key, label in demand.capacities:
-        free_capacity = total(worker, key) - sum(worker.promised(key).values())
-        yield f"{need:g} {label}", free_capacity >= need, f"{free_capacity:g} free"
+        is_left = free_capacity(worker, key)
+        yield f"{need:g} {label}", is_left >= need, f"{is_left:g} free"
     facts = worker.facts() if demand.requirements else {}
     for one in demand.requirements:
         is_met = one.matches(facts)
         yield str(one), is_met, "" if is_met else one.finding(facts)
-    for name, answer in answers:
-        yield name, answer.found is True, answer.detail
+    for file in files:
+        yield file.name, file.state == "found", file.detail

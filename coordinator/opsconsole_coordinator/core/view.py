@@ -5,12 +5,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from opsconsole_coordinator.core import estimate, skew
+from opsconsole_coordinator.core.capacity import free_gpus
+from opsconsole_coordinator.core.demand import Demand, demand_of
 from opsconsole_coordinator.core.dependency import blocked_words
 from opsconsole_coordinator.core.fleet import Fleet
-from opsconsole_coordinator.core.input_check import ask_for_inputs
+from opsconsole_coordinator.core.judgement import judge_all
 from opsconsole_coordinator.core.model import Attempt, Job, Task, Worker
-from opsconsole_coordinator.core.placement import Demand, ask_each, choose, demand_of, free_gpus, rank
-from opsconsole_coordinator.core.schedule import explain
+from opsconsole_coordinator.core.ranking import choose, rank
+from opsconsole_coordinator.core.reason import explain
 from opsconsole_coordinator.core.trouble import blocking, holding_up, words
 from opsconsole_coordinator.core.verdict import verdict
 from opsconsole_protocol import requirement
@@ -209,18 +211,23 @@ def task_row(job: Job, task: Task, attempts: Sequence[Attempt]) -> TaskRow:
 
 
 def candidates(fleet: Fleet, spec: JobSpec, now_ms: int) -> tuple[tuple[Verdict, ...], str]:
-    """Every worker's verdict on a spec, best first, and the decision of automatic placement in one line."""
-    demand = Demand(spec, requirement.parse_all(spec.requirements))
-    ask_for_inputs(fleet, spec, now_ms)
-    return _verdicts(fleet, demand, now_ms)
+    """Every worker's verdict on a spec, best first, and the decision of automatic placement in one line.
+
+    It is told from what workers have said so far. Raises InvalidRequest for a requirement that can't be read.
+    """
+    return _verdicts(fleet, demand_for(spec), now_ms)
+
+
+def demand_for(spec: JobSpec) -> Demand:
+    """What a task of a job needs that isn't submitted yet. Raises InvalidRequest for a requirement that can't be read."""
+    return Demand(spec, requirement.parse_all(spec.requirements))
 
 
 def why(fleet: Fleet, job: Job, now_ms: int) -> tuple[str, tuple[Verdict, ...]]:
     """Why a job stands where it stands, and what each worker says to it while it waits."""
     if not is_task_waiting(job.state) or job.state is TaskState.HELD:
         return _job_reason(fleet, job) or _standing(job), ()
-    waiting = next((task for task in job.tasks if task.state is TaskState.PENDING), None)
-    verdicts, text = _verdicts(fleet, demand_of(job, waiting), now_ms)
+    verdicts, text = _verdicts(fleet, waiting_demand(job), now_ms)
     is_paused = job.spec.project in fleet.paused_projects
     held_up = (
         job.state is TaskState.BLOCKED or job.waiting_on or is_paused or fleet.adopting or job.spec.gang or job.fault
@@ -228,6 +235,11 @@ def why(fleet: Fleet, job: Job, now_ms: int) -> tuple[str, tuple[Verdict, ...]]:
     if job.state is TaskState.BLOCKED and job.blocked_by:
         return blocked_words(fleet, job), verdicts  # what is at the root of it may have changed since
     return (job.reason if held_up and job.reason else text), verdicts
+
+
+def waiting_demand(job: Job) -> Demand:
+    """What the next of the job's waiting tasks needs."""
+    return demand_of(job, next((task for task in job.tasks if task.state is TaskState.PENDING), None))
 
 
 def _standing(job: Job) -> str:
@@ -240,7 +252,7 @@ def _standing(job: Job) -> str:
 
 def _verdicts(fleet: Fleet, demand: Demand, now_ms: int) -> tuple[tuple[Verdict, ...], str]:
     known = estimate.estimates(fleet, demand.spec)
-    offers = [offer for offer in ask_each(fleet, demand, now_ms) if not offer.worker.revoked]
+    offers = judge_all(fleet.workers.values(), demand, fleet.questions.answers, now_ms)
     offers.sort(key=lambda offer: (not offer.accepted, offer.permanent, rank(offer, known)))
     rows = tuple(
         verdict(fleet, offer, demand, estimate.estimate(fleet, demand.spec, offer.worker.id)) for offer in offers

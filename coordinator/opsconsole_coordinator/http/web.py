@@ -17,17 +17,17 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-from opsconsole_coordinator.http.request_limit import Door, Visitor
+from opsconsole_coordinator.http.acceptor import Acceptor, HttpConnection
 from opsconsole_coordinator.server.agent_session import AgentSession
-from opsconsole_coordinator.server.commit_loop import Kernel
-from opsconsole_coordinator.server.hub import Hub
+from opsconsole_coordinator.server.broadcaster import Broadcaster
+from opsconsole_coordinator.server.commit_loop import CommitLoop
 from opsconsole_coordinator.server.identity import Identities
-from opsconsole_coordinator.server.log_service import LogRoom
-from opsconsole_coordinator.server.operator_api import Desk
+from opsconsole_coordinator.server.log_service import LogService
+from opsconsole_coordinator.server.operator_api import OperatorApi
 from opsconsole_coordinator.server.operator_session import OperatorSession
 from opsconsole_coordinator.trust.certificate import CertificateFiles, server_context
 from opsconsole_coordinator.trust.gate import Gate
-from opsconsole_protocol.codec import FRAME_BYTES_MAX
+from opsconsole_protocol.codec import BATCH_BYTES_MAX
 from opsconsole_protocol.error import InvalidRequest, OpsconsoleError, Unauthenticated
 from opsconsole_protocol.ids import WorkerId
 from opsconsole_protocol.trust import proof
@@ -46,16 +46,22 @@ class Web:
     """The routes and the server that serves them."""
 
     def __init__(
-        self, kernel: Kernel, hub: Hub, desk: Desk, logs: LogRoom, identities: Identities, version: str
+        self,
+        commit_loop: CommitLoop,
+        broadcaster: Broadcaster,
+        operator_api: OperatorApi,
+        log_service: LogService,
+        identities: Identities,
+        version: str,
     ) -> None:
-        self._kernel = kernel
-        self._hub = hub
-        self._desk = desk
-        self._logs = logs
+        self._commit_loop = commit_loop
+        self._broadcaster = broadcaster
+        self._operator_api = operator_api
+        self._log_service = log_service
         self._identities = identities
         self._version = version
         self._connections = 0
-        self._doors: list[Door] = []
+        self._acceptors: list[Acceptor] = []
         self._server: uvicorn.Server | None = None
         self.listening = asyncio.Event()
         """Set once connections are accepted."""
@@ -76,7 +82,7 @@ class Web:
             self.app(),
             ws=_Protocol,
             ws_per_message_deflate=False,
-            ws_max_size=FRAME_BYTES_MAX,
+            ws_max_size=BATCH_BYTES_MAX,
             ws_ping_interval=20,
             ws_ping_timeout=60,
             proxy_headers=False,
@@ -88,7 +94,7 @@ class Web:
             timeout_graceful_shutdown=STOP_TIMEOUT_S,
         )
         context = server_context(certificate) if certificate is not None else None
-        self._server = _Server(config, self.listening, context, self._doors)
+        self._server = _Server(config, self.listening, context, self._acceptors)
         await self._server.serve(sockets=sockets)
 
     def stop(self) -> None:
@@ -99,8 +105,8 @@ class Web:
     async def _health(self, request: Request) -> JSONResponse:
         """No secrets, no names: for load balancers and monitoring."""
         del request
-        trouble = self._kernel.trouble or self._logs.trouble
-        body = {"healthy": not trouble, "uptime_ms": self._kernel.clock.uptime_ms()}
+        trouble = self._commit_loop.trouble or self._log_service.trouble
+        body = {"healthy": not trouble, "uptime_ms": self._commit_loop.clock.uptime_ms()}
         return JSONResponse(body, status_code=503 if trouble else 200)
 
     async def _proof(self, request: Request) -> PlainTextResponse:
@@ -108,7 +114,7 @@ class Web:
         headers = request.headers
         try:
             found = proof.answer(
-                self._identities.by_key, headers.get(proof.NONCE_HEADER, ""), headers.get(proof.KEYS_HEADER, ""),
+                self._identities.hash_by_key_id, headers.get(proof.NONCE_HEADER, ""), headers.get(proof.KEYS_HEADER, ""),
                 proof.address(request.scope["server"]),
             )  # fmt: skip
         except ValueError as error:
@@ -125,31 +131,33 @@ class Web:
             if not worker_id or len(worker_id) > 100:
                 raise InvalidRequest("the header Opsconsole-Worker is missing: is this an opsconsole agent?")
             secret = _bearer(socket)
-            invitation = await self._identities.worker(
-                secret, headers.get(INVITATION_HEADER, ""), worker_id, self._kernel.clock.now_ms()
+            invitation = await self._identities.authenticate_worker(
+                secret, headers.get(INVITATION_HEADER, ""), worker_id, self._commit_loop.clock.now_ms()
             )
         except OpsconsoleError as error:
             await _deny(socket, error)
             return
         name, tags = (invitation.name, invitation.tags) if invitation is not None else ("", ())
-        session = AgentSession(socket, self._kernel, self._logs, worker_id, name, tags)
-        with self._identities.present(secret, partial(session.end, "unauthenticated")):
-            await self._hold(socket, session)
+        session = AgentSession(socket, self._commit_loop, self._log_service, worker_id, name, tags)
+        with self._identities.connected(secret, partial(session.end, "unauthenticated")):
+            await self._serve_session(socket, session)
 
     async def _operator(self, socket: WebSocket) -> None:
         try:
             secret = _bearer(socket)
-            caller = await self._identities.operator(
-                secret, socket.headers.get(INVITATION_HEADER, ""), self._kernel.clock.now_ms()
+            caller = await self._identities.authenticate_operator(
+                secret, socket.headers.get(INVITATION_HEADER, ""), self._commit_loop.clock.now_ms()
             )
         except OpsconsoleError as error:
             await _deny(socket, error)
             return
-        session = OperatorSession(socket, self._kernel, self._desk, self._hub, self._identities, caller, self._version)
-        with self._identities.present(secret, session.end):
-            await self._hold(socket, session)
+        session = OperatorSession(
+            socket, self._commit_loop, self._operator_api, self._broadcaster, self._identities, caller, self._version
+        )
+        with self._identities.connected(secret, session.end):
+            await self._serve_session(socket, session)
 
-    async def _hold(self, socket: WebSocket, session: AgentSession | OperatorSession) -> None:
+    async def _serve_session(self, socket: WebSocket, session: AgentSession | OperatorSession) -> None:
         if self._connections >= CONNECTIONS_MAX:
             line = f"this coordinator has its {CONNECTIONS_MAX} connections: close some and try again"
             await socket.send_denial_response(PlainTextResponse(line, 503))
@@ -157,8 +165,8 @@ class Web:
         self._connections += 1
         try:
             peer = socket.scope["client"]
-            for door in self._doors if peer is not None else ():  # None: it has just gone
-                door.places.know(tuple(peer))
+            for acceptor in self._acceptors if peer is not None else ():  # None: it has just gone
+                acceptor.connection_limit.authenticate(tuple(peer))
             await socket.accept()
             await session.run()
             with contextlib.suppress(RuntimeError, WebSocketDisconnect):  # the peer was first
@@ -185,7 +193,7 @@ class _Protocol(WebSocketsSansIOProtocol):
     as uvicorn does, costs two calls of the kernel a message: a tenth of all that a thousand agents cost.
     """
 
-    gone: Callable[[], None]
+    on_closed: Callable[[], None]
 
     async def send(self, message: ASGISendEvent) -> None:
         await super().send(message)
@@ -194,7 +202,7 @@ class _Protocol(WebSocketsSansIOProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        self.gone()
+        self.on_closed()
 
     def keepalive_timeout(self) -> None:
         self.transport.abort()
@@ -213,24 +221,30 @@ class _Server(uvicorn.Server):
     """Signals belong to the program around it, which is also told when the server listens; doors accept, not asyncio."""
 
     def __init__(
-        self, config: uvicorn.Config, listening: asyncio.Event, context: ssl.SSLContext | None, doors: list[Door]
+        self,
+        config: uvicorn.Config,
+        listening: asyncio.Event,
+        context: ssl.SSLContext | None,
+        acceptors: list[Acceptor],
     ) -> None:
         super().__init__(config)
         self._listening = listening
         self._context = context
-        self._doors = doors
+        self._acceptors = acceptors
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup([])
-        make = partial(Visitor, config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
-        self._doors += [Door(listener, make, self._context) for listener in sockets or []]
-        for door in self._doors:
-            door.open()
+        make = partial(
+            HttpConnection, config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        self._acceptors += [Acceptor(listener, make, self._context) for listener in sockets or []]
+        for acceptor in self._acceptors:
+            acceptor.open()
         self._listening.set()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        for door in self._doors:
-            door.close()
+        for acceptor in self._acceptors:
+            acceptor.close()
         await super().shutdown(sockets)
 
     @contextlib.contextmanager

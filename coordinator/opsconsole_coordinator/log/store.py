@@ -19,7 +19,7 @@ from pathlib import Path
 from opsconsole_coordinator.log.log_file import LogFile, Snapshot
 from opsconsole_coordinator.log.page import LogReadError, read_bytes, read_page
 from opsconsole_coordinator.log.record import CODES, SOURCES
-from opsconsole_protocol.link.frame import LogChunk
+from opsconsole_protocol.link import LogChunk
 from opsconsole_protocol.log import LogPage, LogQuery, Source
 
 _PROBE_BYTES = 1 << 20

@@ -8,19 +8,18 @@ import msgspec
 from msgspec.structs import replace
 from starlette.websockets import WebSocket
 
-from opsconsole_coordinator.core import gang, liveness, reconcile, skew
+from opsconsole_coordinator.core import desired, file_check, gang_placement, liveness, reconcile, skew
 from opsconsole_coordinator.core.model import Worker
-from opsconsole_coordinator.server.commit_loop import Kernel
+from opsconsole_coordinator.server.commit_loop import CommitLoop
 from opsconsole_coordinator.server.log_limit import within
-from opsconsole_coordinator.server.log_service import LogRoom
+from opsconsole_coordinator.server.log_service import LogService
 from opsconsole_coordinator.server.outbox import Closed, Outbox, receive
 from opsconsole_protocol import codec, link
 from opsconsole_protocol.bound import TIME_MS_MAX
 from opsconsole_protocol.error import OpsconsoleError, ProtocolError
 from opsconsole_protocol.ids import AttemptId, SessionId, WorkerId
-from opsconsole_protocol.link import SILENT_AFTER_MS
-from opsconsole_protocol.link.frame import LogChunk, decode_frame
-from opsconsole_protocol.quantity import size_words
+from opsconsole_protocol.link import SILENT_AFTER_MS, LogChunk, decode_frame
+from opsconsole_protocol.link.codec import coordinator_codec
 
 log = logging.getLogger("opsconsole.coordinator.agent")
 
@@ -37,21 +36,21 @@ class AgentSession:
     def __init__(
         self,
         socket: WebSocket,
-        kernel: Kernel,
-        logs: LogRoom,
+        commit_loop: CommitLoop,
+        log_service: LogService,
         worker_id: WorkerId,
         name: str = "",
         tags: tuple[str, ...] = (),
     ) -> None:
         self.id = SessionId(next(_numbers))
         self._socket = socket
-        self._kernel = kernel
-        self._logs = logs
+        self._commit_loop = commit_loop
+        self._log_service = log_service
         self._worker_id = worker_id
         self._name = name
         self._tags = tags
-        self._codec = codec.coordinator_side()
-        self._outbox = Outbox(socket, self._codec.encode, OUTBOX_MAX, self._resend)
+        self._codec = coordinator_codec()
+        self._outbox = Outbox(socket, self._codec.encode, OUTBOX_MAX, self._send_desired)
         self._chunks: asyncio.Queue[LogChunk] = asyncio.Queue(CHUNKS_MAX)
         self._has_dropped = asyncio.Event()
         """Log bytes came that couldn't be stored: their agent has to send them again."""
@@ -73,8 +72,8 @@ class AgentSession:
         sender = asyncio.create_task(self._outbox.run(), name=f"send to {self._worker_id}")
         storer = asyncio.create_task(self._store_logs(), name=f"logs of {self._worker_id}")
         receiver = asyncio.create_task(self._receive(), name=f"receive from {self._worker_id}")
-        watcher = asyncio.create_task(self._watch(), name=f"watch {self._worker_id}")
-        asker = asyncio.create_task(self._ask_again(), name=f"ask {self._worker_id} again")
+        watcher = asyncio.create_task(self._end_when_silent(), name=f"watch {self._worker_id}")
+        asker = asyncio.create_task(self._reconnect_once_logs_work(), name=f"ask {self._worker_id} again")
         tasks = (sender, storer, receiver, watcher, asker)
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -84,12 +83,12 @@ class AgentSession:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            worker = self._kernel.fleet.workers.get(self._worker_id)
+            worker = self._commit_loop.fleet.workers.get(self._worker_id)
             if worker is not None:
-                liveness.disconnected(self._kernel.fleet, worker, self.id)
-                self._kernel.changed()
-            if self._kernel.sessions.get(self._worker_id) is self:
-                del self._kernel.sessions[self._worker_id]
+                liveness.disconnected(self._commit_loop.fleet, worker, self.id)
+                self._commit_loop.changed()
+            if self._commit_loop.sessions.get(self._worker_id) is self:
+                del self._commit_loop.sessions[self._worker_id]
 
     async def _receive(self) -> None:
         try:
@@ -97,7 +96,7 @@ class AgentSession:
                 frame = await receive(self._socket)
             await self._register(frame)
             while not self._is_ended:
-                await self._take_frame(await receive(self._socket))
+                await self._handle_frame(await receive(self._socket))
         except Closed:
             return
         except TimeoutError:
@@ -114,15 +113,15 @@ class AgentSession:
                 if message.worker_id != self._worker_id:
                     raise ProtocolError("the registered worker id isn't the authenticated one")
                 tags = tuple(dict.fromkeys((*message.tags, *self._tags)))
-                await self._kernel.register(self, msgspec.structs.replace(message, tags=tags), self._name)
+                await self._commit_loop.register(self, msgspec.structs.replace(message, tags=tags), self._name)
                 self._is_registered = True
             case _:
                 raise ProtocolError("the first message has to be `register`, alone")
 
-    async def _take_frame(self, frame: bytes) -> None:
+    async def _handle_frame(self, frame: bytes) -> None:
         if not codec.is_batch(frame):
             chunk = decode_frame(frame)
-            if self._logs.trouble:
+            if self._log_service.trouble:
                 self._has_dropped.set()  # and heartbeats go on: a full disk of ours is nobody's silence
             else:
                 await self._chunks.put(_dated(chunk))
@@ -136,45 +135,39 @@ class AgentSession:
         for message in messages:
             finished: set[AttemptId] = set()
             if isinstance(message, link.Report | link.Observation):
-                finished = await self._kernel.finished(message.attempts)
+                finished = await self._commit_loop.finished(message.attempts)
             worker = self._worker()  # after the wait: this may no longer be its session
             if worker is None:
                 return
-            self._take(worker, message, finished)
+            self._handle(worker, message, finished)
         if not all(isinstance(message, link.Heartbeat) for message in messages):
-            self._kernel.changed()  # of readings the next tick tells: a thousand workers have many
+            self._commit_loop.changed()  # of readings the next tick tells: a thousand workers have many
 
     def _worker(self) -> Worker | None:
         """The worker, while this is its present session."""
-        worker = self._kernel.fleet.workers.get(self._worker_id)
+        worker = self._commit_loop.fleet.workers.get(self._worker_id)
         return worker if worker is not None and worker.session == self.id else None
 
-    def _take(self, worker: Worker, message: link.AgentMessage, finished: set[AttemptId]) -> None:
-        kernel = self._kernel
+    def _handle(self, worker: Worker, message: link.AgentMessage, finished: set[AttemptId]) -> None:
+        commit_loop = self._commit_loop
         match message:
             case link.Report():
-                reconcile.report(kernel.fleet, worker, message, finished, kernel.clock.now_ms())
+                reconcile.report(commit_loop.fleet, worker, message, finished, commit_loop.clock.now_ms())
             case link.Heartbeat():
-                liveness.heartbeat(kernel.fleet, worker, message, kernel.clock.now_ms())
-                seq = kernel.committed_seq
-                seal = kernel.fleet.seal.of_seq(worker.id, seq)
+                liveness.heartbeat(commit_loop.fleet, worker, message, commit_loop.clock.now_ms())
+                seq = commit_loop.committed_seq
+                seal = commit_loop.fleet.seal.of_seq(worker.id, seq)
                 self.send(link.HeartbeatAck(at_ms=message.at_ms, store_seq=seq, store_seal=seal))
             case link.Observation():
-                reconcile.observation(kernel.fleet, worker, message, finished, kernel.clock.now_ms())
+                reconcile.observation(commit_loop.fleet, worker, message, finished, commit_loop.clock.now_ms())
             case link.UpdateMetadata():
-                reconcile.update_metadata(kernel.fleet, worker, message, worker.actor, kernel.clock.now_ms())
-            case link.FileExists(check_id=check_id, size_bytes=size):
-                kernel.fleet.answer_input(
-                    check_id, True, f"found, {size_words(size)}", kernel.clock.now_ms(), worker.id
-                )
-            case link.FileNotFound(check_id=check_id, reason=reason, again_ms=again_ms):
-                kernel.fleet.answer_input(check_id, False, reason, kernel.clock.now_ms(), worker.id, again_ms)
-            case link.PortFound(check_id=check_id, port=port):
-                kernel.fleet.answer_input(
-                    check_id, True, "free", kernel.clock.now_ms(), worker.id, gang.PORT_ANSWER_MS_MAX, port
-                )
+                reconcile.update_metadata(commit_loop.fleet, worker, message, worker.actor, commit_loop.clock.now_ms())
+            case link.FileExists() | link.FileNotFound():
+                file_check.note_file(commit_loop.fleet, worker, message, commit_loop.clock.now_ms())
+            case link.PortFound():
+                gang_placement.note_port(commit_loop.fleet, worker, message, commit_loop.clock.now_ms())
             case link.Leavings():
-                kernel.take_leavings(worker.id, message)
+                commit_loop.on_leavings(worker.id, message)
             case link.PeerError(code=code, message=text):
                 log.warning("%s says %s: %s", worker.name, code, text)
             case link.Register():
@@ -188,15 +181,15 @@ class AgentSession:
             chunks = [await self._chunks.get()]
             while not self._chunks.empty():
                 chunks.append(self._chunks.get_nowait())
-            ours = [chunk for chunk in chunks if self._is_ours(AttemptId(chunk.attempt_id))]
+            ours = [chunk for chunk in chunks if self._is_accepted(AttemptId(chunk.attempt_id))]
             if not ours:
                 continue
-            worker, now_ms = self._worker(), self._kernel.clock.now_ms()
+            worker, now_ms = self._worker(), self._commit_loop.clock.now_ms()
             ours = [replace(chunk, at_ms=skew.here_ms(worker, chunk.at_ms, now_ms)) for chunk in ours]
-            fleet = self._kernel.fleet
-            kept, offsets = within(ours, self._stored, fleet.attempt_log_bytes)
+            fleet = self._commit_loop.fleet
+            kept, offsets = within(ours, self._stored_offsets, fleet.attempt_log_bytes)
             try:
-                offsets |= await self._logs.append(kept)
+                offsets |= await self._log_service.append(kept)
             except OpsconsoleError:
                 self._has_dropped.set()
                 continue
@@ -205,36 +198,36 @@ class AgentSession:
                 reconcile.logs_stored(fleet, attempt_id, source, offset)
             self.send(link.LogAck(offsets=tuple(told)))
             if fleet.is_dirty:
-                self._kernel.changed()
+                self._commit_loop.changed()
 
-    async def _ask_again(self) -> None:
+    async def _reconnect_once_logs_work(self) -> None:
         """Once logs can be stored again, let the agent connect anew: then it sends what wasn't acknowledged."""
         await self._has_dropped.wait()
-        await self._logs.recovered()
+        await self._log_service.recovered()
         self.end("unavailable", "logs can be stored again: connect anew to send what is missing")
 
-    def _stored(self, attempt_id: str) -> dict[str, int]:
-        attempt = self._kernel.fleet.attempts.get(AttemptId(attempt_id))
+    def _stored_offsets(self, attempt_id: str) -> dict[str, int]:
+        attempt = self._commit_loop.fleet.attempts.get(AttemptId(attempt_id))
         return attempt.log_offsets if attempt is not None else {}
 
-    def _is_ours(self, attempt_id: AttemptId) -> bool:
-        attempt = self._kernel.fleet.attempts.get(attempt_id)
+    def _is_accepted(self, attempt_id: AttemptId) -> bool:
+        attempt = self._commit_loop.fleet.attempts.get(attempt_id)
         return attempt is not None and attempt.worker_id == self._worker_id and attempt.open
 
-    def _resend(self) -> None:
+    def _send_desired(self) -> None:
         worker = self._worker()
         if worker is not None:
-            reconcile.send_desired(self._kernel.fleet, worker)
-            self._kernel.changed()
+            desired.send_desired(self._commit_loop.fleet, worker)
+            self._commit_loop.changed()
 
-    async def _watch(self) -> None:
+    async def _end_when_silent(self) -> None:
         """Give a connection up on which no heartbeat comes any more."""
         while True:
             await asyncio.sleep(DEAD_AFTER_MS / 4000)
             worker = self._worker()
             if worker is None and self._is_registered:
                 return
-            if worker is not None and self._kernel.clock.now_ms() - worker.heard_at_ms > DEAD_AFTER_MS:
+            if worker is not None and self._commit_loop.clock.now_ms() - worker.heard_at_ms > DEAD_AFTER_MS:
                 return
 
 

@@ -5,11 +5,13 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from opsconsole_coordinator.server.commit_loop import Kernel
+from opsconsole_coordinator.server.commit_loop import CommitLoop
 from opsconsole_coordinator.store import query
 from opsconsole_coordinator.store.blob import reader
 from opsconsole_coordinator.store.database import Database
 from opsconsole_protocol.api import ProjectRow, SetProject, Submission, TemplateRow
+from opsconsole_protocol.api.template import check_template as check_places
+from opsconsole_protocol.api.template import filled
 from opsconsole_protocol.bound import (
     COMMAND_BYTES_MAX,
     COMMAND_WORDS_MAX,
@@ -23,8 +25,6 @@ from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.ids import JobId
 from opsconsole_protocol.name import check_name
 from opsconsole_protocol.spec import JobSpec
-from opsconsole_protocol.template import check_template as check_places
-from opsconsole_protocol.template import filled
 
 PARAMETERS_MAX = 100
 STATUSES = ("active", "paused", "archived")
@@ -75,12 +75,12 @@ def read_projects(connection: sqlite3.Connection) -> tuple[ProjectRow, ...]:
     return tuple(rows)
 
 
-async def set_project(kernel: Kernel, request: SetProject, actor: str) -> str:
+async def set_project(commit_loop: CommitLoop, request: SetProject, actor: str) -> str:
     """Make or change a project. Raises InvalidRequest."""
     check_name(request.name, "a project's name")
     if request.status is not None and request.status not in STATUSES:
         raise InvalidRequest(f"{request.status!r} is not a project's status: use one of {', '.join(STATUSES)}")
-    now_ms = kernel.clock.now_ms()
+    now_ms = commit_loop.clock.now_ms()
 
     def write(connection: sqlite3.Connection) -> ProjectRow:
         found = connection.execute("SELECT data FROM projects WHERE name = ?", (request.name,)).fetchone()
@@ -95,13 +95,13 @@ async def set_project(kernel: Kernel, request: SetProject, actor: str) -> str:
         connection.execute("INSERT OR REPLACE INTO projects VALUES (?,?)", (row.name, msgspec.msgpack.encode(row)))
         return row
 
-    row = await kernel.database.write(write)
-    fleet = kernel.fleet
+    row = await commit_loop.database.write(write)
+    fleet = commit_loop.fleet
     (fleet.paused_projects.discard if row.status == "active" else fleet.paused_projects.add)(row.name)
     (fleet.archived_projects.add if row.status == "archived" else fleet.archived_projects.discard)(row.name)
-    kernel.fleet.must_schedule = True
+    commit_loop.fleet.must_schedule = True
     words = f"project {row.name} is {row.status}"
-    kernel.fleet.audit(now_ms, actor, "project", words, row.name)
+    commit_loop.fleet.audit(now_ms, actor, "project", words, row.name)
     return words
 
 
@@ -115,21 +115,21 @@ async def templates(database: Database) -> tuple[TemplateRow, ...]:
     return await database.read(read)
 
 
-async def set_template(kernel: Kernel, template: TemplateRow, actor: str) -> str:
+async def set_template(commit_loop: CommitLoop, template: TemplateRow, actor: str) -> str:
     """Make or replace a template. Raises InvalidRequest where its words name parameters that it doesn't declare."""
     if not template.name or not template.command:
         raise InvalidRequest("a template needs a name and a command")
     check_template(template)
     check_places(template)
-    now_ms = kernel.clock.now_ms()
+    now_ms = commit_loop.clock.now_ms()
     row = msgspec.structs.replace(template, created_by=actor, created_at_ms=now_ms)
 
     def write(connection: sqlite3.Connection) -> None:
         connection.execute("INSERT OR REPLACE INTO templates VALUES (?,?)", (row.name, msgspec.msgpack.encode(row)))
 
-    await kernel.database.write(write)
+    await commit_loop.database.write(write)
     words = f"template {row.name} set"
-    kernel.fleet.audit(now_ms, actor, "template", words, row.name)
+    commit_loop.fleet.audit(now_ms, actor, "template", words, row.name)
     return words
 
 

@@ -13,10 +13,10 @@ from opsconsole_coordinator.core import output
 from opsconsole_coordinator.core.fleet import SYSTEM
 from opsconsole_coordinator.core.model import Worker
 from opsconsole_coordinator.core.output import DAY_MS, OutputFolder
-from opsconsole_coordinator.server.commit_loop import Kernel
-from opsconsole_coordinator.server.inquiry import Found, Inquiry
-from opsconsole_coordinator.server.log_service import LogRoom
+from opsconsole_coordinator.server.commit_loop import CommitLoop
+from opsconsole_coordinator.server.log_service import LogService
 from opsconsole_coordinator.server.retention import EVERY_S, Retention
+from opsconsole_coordinator.server.worker_query import WorkerLeavings, WorkerQuery
 from opsconsole_coordinator.store import ended
 from opsconsole_coordinator.store.ended import EndedJob
 from opsconsole_protocol import api
@@ -31,13 +31,13 @@ log = logging.getLogger("opsconsole.coordinator.cleaning")
 class Cleaning:
     """See the module. `removing`: jobs whose outputs or history go at this moment; they can't be run again meanwhile."""
 
-    def __init__(self, kernel: Kernel, logs: LogRoom, retention: Retention) -> None:
-        self._kernel = kernel
-        self._logs = logs
+    def __init__(self, commit_loop: CommitLoop, log_service: LogService, retention: Retention) -> None:
+        self._commit_loop = commit_loop
+        self._log_service = log_service
         self._retention = retention
-        self._inquiry = Inquiry(kernel)
+        self._worker_query = WorkerQuery(commit_loop)
         self.removing: set[JobId] = set()
-        kernel.take_leavings = self._inquiry.answer
+        commit_loop.on_leavings = self._worker_query.answer
 
     async def clean(self, meant: list[Worker], request: api.Clean, actor: str) -> api.Cleaned:
         """What can go on each of these workers and here, or has gone."""
@@ -66,8 +66,8 @@ class Cleaning:
 
     async def sweep(self) -> int:
         """Have those outputs removed that their workers keep no longer; how many went."""
-        fleet, now_ms = self._kernel.fleet, self._kernel.clock.now_ms()
-        said = await self._inquiry.policies(fleet.workers.values())
+        fleet, now_ms = self._commit_loop.fleet, self._commit_loop.clock.now_ms()
+        said = await self._worker_query.retention_policies(fleet.workers.values())
         days = {worker_id: one.keep_output_days for worker_id, one in said.items() if one.keep_output_days}
         if not days:
             return 0
@@ -78,17 +78,19 @@ class Cleaning:
         gone = await self._remove(found, SYSTEM, remarks)
         for remark in remarks:
             log.warning("%s", remark)
-        self._kernel.changed()
+        self._commit_loop.changed()
         return sum(len(one.leavings) for one in gone)
 
     async def _policy(self, meant: list[Worker]) -> tuple[api.PolicyRow, ...]:
-        keep = self._retention.keep
+        policy = self._retention.policy
         rows = [
-            _setting("keep_finished_days", keep.finished_days, "days after its end a job goes, with its log"),
-            _setting("keep_log_gb", _gib(keep.log_bytes), "GiB of logs in all; those of the jobs that ended first go"),
-            _setting("keep_store_gb", _gib(keep.store_bytes), "GiB of history in all; the jobs that ended first go"),
+            _setting("keep_finished_days", policy.finished_days, "days after its end a job goes, with its log"),
+            _setting(
+                "keep_log_gb", _gib(policy.log_bytes), "GiB of logs in all; those of the jobs that ended first go"
+            ),
+            _setting("keep_store_gb", _gib(policy.store_bytes), "GiB of history in all; the jobs that ended first go"),
         ]
-        said = await self._inquiry.policies(meant)
+        said = await self._worker_query.retention_policies(meant)
         for worker in meant:
             one = said.get(worker.id)
             if one is not None:
@@ -100,34 +102,36 @@ class Cleaning:
 
     # --- on workers ------------------------------------------------------------------------------------------------
 
-    async def _look(self, meant: list[Worker], request: api.Clean, remarks: list[str]) -> list[Found]:
-        found: list[Found] = []
+    async def _look(self, meant: list[Worker], request: api.Clean, remarks: list[str]) -> list[WorkerLeavings]:
+        found: list[WorkerLeavings] = []
         if request.attempts:
             asked = [worker for worker in meant if not worker.revoked]
-            answers = await asyncio.gather(*(self._inquiry.look(one, request.older_than_ms) for one in asked))
+            answers = await asyncio.gather(
+                *(self._worker_query.find_leavings(one, request.older_than_ms) for one in asked)
+            )
             for worker, one in zip(asked, answers, strict=True):
                 if one is None:
                     remarks.append(f"{worker.name} doesn't answer: nothing is known of it")
                 else:
                     found.append(_noted(one, remarks))
         if request.outputs:
-            folders = await self._outputs(self._kernel.clock.now_ms() - request.older_than_ms)
+            folders = await self._outputs(self._commit_loop.clock.now_ms() - request.older_than_ms)
             found += await self._ask_for_outputs(folders, meant, remarks)
         return found
 
     async def _ask_for_outputs(
         self, folders: list[OutputFolder], meant: list[Worker], remarks: list[str]
-    ) -> list[Found]:
-        workers = self._kernel.fleet.workers
-        up = [worker.id for worker in meant if worker.id in self._kernel.sessions]
+    ) -> list[WorkerLeavings]:
+        workers = self._commit_loop.fleet.workers
+        up = [worker.id for worker in meant if worker.id in self._commit_loop.sessions]
         plan = output.plan(folders, workers, [worker.id for worker in meant], up)
         for worker_id, count in plan.unknown.items():
             name = workers[worker_id].name
             outputs = f"outputs of {count:,} ended job{'s' if count > 1 else ''}"
             remarks.append(f"{name} isn't connected: what it holds of the {outputs} isn't known")
         asked = [(workers[worker_id], job_ids) for worker_id, job_ids in plan.asked.items()]
-        answers = await asyncio.gather(*(self._inquiry.look_for_outputs(*one) for one in asked))
-        found: list[Found] = []
+        answers = await asyncio.gather(*(self._worker_query.find_outputs(*one) for one in asked))
+        found: list[WorkerLeavings] = []
         seen: set[tuple[str, str, str]] = set()
         for (worker, _), one in zip(asked, answers, strict=True):
             if one is None:
@@ -140,7 +144,7 @@ class Cleaning:
             found.append(_noted(msgspec.structs.replace(one, leavings=mine), remarks))
         return found
 
-    async def _remove(self, found: list[Found], actor: str, remarks: list[str]) -> list[Found]:
+    async def _remove(self, found: list[WorkerLeavings], actor: str, remarks: list[str]) -> list[WorkerLeavings]:
         spared = self._needed()
         wanted = [
             msgspec.structs.replace(one, leavings=[each for each in one.leavings if each.job_id not in spared])
@@ -149,19 +153,21 @@ class Cleaning:
         ids = {JobId(leaving.job_id) for one in wanted for leaving in one.leavings if leaving.job_id}
         self.removing |= ids
         try:
-            answers = await asyncio.gather(*(self._inquiry.remove(one) for one in wanted if one.leavings))
+            answers = await asyncio.gather(*(self._worker_query.remove(one) for one in wanted if one.leavings))
         finally:
             self.removing -= ids
-        gone: list[Found] = []
+        gone: list[WorkerLeavings] = []
         for one, answer in zip([one for one in wanted if one.leavings], answers, strict=True):
             if answer is None:
                 remarks.append(f"{one.worker.name} hasn't answered yet: look again later whether it has removed all")
                 continue
             gone.append(_noted(answer, remarks))
             outputs = [leaving for leaving in answer.leavings if leaving.job_id]
-            self._tell(actor, one.worker.name, len(outputs), "outputs of ended jobs were removed", outputs)
+            self._audit_removal(actor, one.worker.name, len(outputs), "outputs of ended jobs were removed", outputs)
             rest = [leaving for leaving in answer.leavings if not leaving.job_id]
-            self._tell(actor, one.worker.name, len(rest), "things that ended tasks had left were removed", rest)
+            self._audit_removal(
+                actor, one.worker.name, len(rest), "things that ended tasks had left were removed", rest
+            )
         return gone
 
     async def _outputs(self, before_ms: int) -> list[OutputFolder]:
@@ -169,7 +175,7 @@ class Cleaning:
         found: list[OutputFolder] = []
         async for jobs in self._ended(before_ms):
             these = [job for job in jobs if job.job_id not in needed]
-            found += await self._kernel.database.read(partial(ended.outputs, ended=these))
+            found += await self._commit_loop.database.read(partial(ended.outputs, ended=these))
         return found
 
     # --- here ------------------------------------------------------------------------------------------------------
@@ -178,17 +184,17 @@ class Cleaning:
         if not (request.logs or request.history):
             return []
         rows: list[api.LeavingRow] = []
-        sizes = await self._logs.usage() if request.logs else {}
+        sizes = await self._log_service.usage() if request.logs else {}
         needed = self._needed()
-        async for jobs in self._ended(self._kernel.clock.now_ms() - request.older_than_ms):
+        async for jobs in self._ended(self._commit_loop.clock.now_ms() - request.older_than_ms):
             for job in jobs:
                 if job.job_id in needed:
                     continue
                 if sizes.get(job.job_id):
-                    path = str(self._logs.folder / job.job_id)
+                    path = str(self._log_service.folder / job.job_id)
                     rows.append(_own_row("logs", job, sizes[job.job_id], "the log of a job that has ended", path))
                 if request.history:
-                    size = await self._kernel.database.read(partial(ended.size, job_id=job.job_id))
+                    size = await self._commit_loop.database.read(partial(ended.size, job_id=job.job_id))
                     rows.append(_own_row("history", job, size, f"all that is known of {job.name}"))
                 if len(rows) >= LEAVINGS_MAX:
                     remarks.append("the coordinator has more than is named here: clean again afterwards")
@@ -203,37 +209,37 @@ class Cleaning:
         try:
             for row in rows:
                 if row.what == "logs":
-                    await self._logs.delete(row.job)
+                    await self._log_service.delete(row.job)
             if jobs:
                 await self._retention.remove(sorted(jobs))
         finally:
             self.removing -= {JobId(row.job) for row in rows}
         for what in ("logs", "history"):
             gone = [row for row in rows if row.what == what]
-            self._tell(actor, self._kernel.name, len(gone), f"ended jobs' {what} removed", gone)
+            self._audit_removal(actor, self._commit_loop.name, len(gone), f"ended jobs' {what} removed", gone)
         return rows
 
     async def _ended(self, before_ms: int) -> AsyncIterator[list[EndedJob]]:
         after = (0, "")
-        while jobs := await self._kernel.database.read(partial(ended.jobs, before_ms=before_ms, after=after)):
+        while jobs := await self._commit_loop.database.read(partial(ended.jobs, before_ms=before_ms, after=after)):
             yield jobs
             after = (jobs[-1].ended_at_ms, jobs[-1].job_id)
 
     def _needed(self) -> Collection[str]:
         """Jobs that are live, or that a live one waits or waited for: it may read their outputs."""
-        live = self._kernel.fleet.jobs
+        live = self._commit_loop.fleet.jobs
         return {*live, *(before for job in live.values() for before in job.after)}
 
-    def _tell(
+    def _audit_removal(
         self, actor: str, subject: str, count: int, what: str, gone: Iterable[api.LeavingRow] | Iterable[Leaving]
     ) -> None:
         if count:
             words = f"{count:,} {what} ({size_words(sum(one.bytes for one in gone))})"
             log.info("%s: %s", subject, words)
-            self._kernel.fleet.audit(self._kernel.clock.now_ms(), actor, "cleaned", words, subject)
+            self._commit_loop.fleet.audit(self._commit_loop.clock.now_ms(), actor, "cleaned", words, subject)
 
 
-def _noted(found: Found, remarks: list[str]) -> Found:
+def _noted(found: WorkerLeavings, remarks: list[str]) -> WorkerLeavings:
     """As it is; what the worker remarks is passed on."""
     remarks += [f"{found.worker.name}: {text}" for text in found.troubles]
     if found.more:

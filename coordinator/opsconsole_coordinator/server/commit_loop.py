@@ -33,7 +33,7 @@ RETRY_AFTER_S = 1.0
 
 
 class Session(Protocol):
-    """A connected agent, as the kernel reaches it."""
+    """A connected agent, as the commit loop reaches it."""
 
     id: SessionId
 
@@ -44,14 +44,14 @@ class Session(Protocol):
         """Say why, and close."""
 
 
-class Audience(Protocol):
+class CommitListener(Protocol):
     """Whoever shows what changed."""
 
     def publish(self, jobs: dict[JobId, JobRow], workers: Iterable[WorkerId], events: list[EventRow], seq: int) -> None:
         """Take note of a committed batch; never blocks."""
 
 
-class Kernel:
+class CommitLoop:
     """Owns the fleet and the writer. Everything here runs on one event loop."""
 
     def __init__(self, database: Database, name: str) -> None:
@@ -60,10 +60,10 @@ class Kernel:
         self.name = name
         self.fleet = Fleet(secrets.randbits)
         self.sessions: dict[WorkerId, Session] = {}
-        self.audience: list[Audience] = []
-        self.take_leavings: Callable[[WorkerId, link.Leavings], None] = lambda *_: None
+        self.commit_listeners: list[CommitListener] = []
+        self.on_leavings: Callable[[WorkerId, link.Leavings], None] = lambda *_: None
         """Who asked an agent what can be removed there."""
-        self.watchers: list[str] = []
+        self.open_consoles: list[str] = []
         """Who has a console open, one name for each."""
         self.attempt_log_bytes = ATTEMPT_LOG_BYTES
         self.log_offsets: Callable[[AttemptId], dict[str, int]] = lambda _: {}
@@ -76,7 +76,7 @@ class Kernel:
         self._fault: Exception | None = None
         self._wake = asyncio.Event()
         self._waiters: list[asyncio.Future[None]] = []
-        self._watchers: dict[JobId, set[asyncio.Event]] = {}
+        self._job_watches: dict[JobId, set[asyncio.Event]] = {}
 
     async def load(self) -> None:
         """Build the fleet from the store. Raises StoreError."""
@@ -86,7 +86,7 @@ class Kernel:
 
         self.fleet = await self.database.read(read)
         self.fleet.attempt_log_bytes = self.attempt_log_bytes
-        self.fleet.stored_logs = self._stored
+        self.fleet.stored_logs = self._stored_log_offsets
         self.committed_seq = self.fleet.seq
         self._logs_unread = set(self.fleet.workers)
 
@@ -107,7 +107,7 @@ class Kernel:
 
     def watch(self, jobs: Iterable[JobId]) -> "Watch":
         """An event that is set whenever one of the jobs changed; use as a context."""
-        return Watch(self._watchers, tuple(jobs))
+        return Watch(self._job_watches, tuple(jobs))
 
     # --- loops -------------------------------------------------------------------------------------------------
 
@@ -117,7 +117,7 @@ class Kernel:
             await self._wake.wait()
             self._wake.clear()
             await asyncio.sleep(0)  # whoever else is ready joins this batch
-            await self._turn()
+            await self._run_batch()
 
     async def tick(self) -> None:
         """Let time pass for ever."""
@@ -136,7 +136,7 @@ class Kernel:
             if self.fleet.is_dirty or self._fault is not None:
                 self.changed()
 
-    async def _turn(self) -> None:
+    async def _run_batch(self) -> None:
         waiters, self._waiters = self._waiters, []
         try:
             await self._advance(waiters)
@@ -173,10 +173,10 @@ class Kernel:
                 session.end(code, text)
         self.fleet.evict(batch.forgotten, rows)
         shown = {job.id: view.job_row(self.fleet, job) for job in batch.jobs_shown if job.id in self.fleet.jobs}
-        for audience in self.audience:
-            audience.publish(rows | shown, batch.workers_shown, batch.events, batch.seq)
+        for commit_listeners in self.commit_listeners:
+            commit_listeners.publish(rows | shown, batch.workers_shown, batch.events, batch.seq)
         for job_id in rows:
-            for event in self._watchers.get(job_id, ()):
+            for event in self._job_watches.get(job_id, ()):
                 event.set()
 
     async def _recover(self, error: Exception, waiters: list[asyncio.Future[None]]) -> None:
@@ -250,7 +250,7 @@ class Kernel:
             found += [*worker.live, *worker.ended] if worker is not None else []
         if not found:
             return
-        offsets = await asyncio.to_thread(lambda: {one: self._stored(one) for one in found})
+        offsets = await asyncio.to_thread(lambda: {one: self._stored_log_offsets(one) for one in found})
         if fleet is not self.fleet or message.worker_id not in self._logs_unread:
             return
         self._logs_unread.discard(message.worker_id)
@@ -259,7 +259,7 @@ class Kernel:
             if attempt is not None:
                 attempt.log_offsets = reached
 
-    def _stored(self, attempt_id: AttemptId) -> dict[str, int]:
+    def _stored_log_offsets(self, attempt_id: AttemptId) -> dict[str, int]:
         try:
             return self.log_offsets(attempt_id)
         except OpsconsoleError as error:
@@ -274,20 +274,20 @@ def _probe(connection: sqlite3.Connection) -> None:
 class Watch:
     """Sets `event` whenever one of the watched jobs was committed anew."""
 
-    def __init__(self, watchers: dict[JobId, set[asyncio.Event]], jobs: tuple[JobId, ...]) -> None:
-        self._watchers = watchers
+    def __init__(self, open_consoles: dict[JobId, set[asyncio.Event]], jobs: tuple[JobId, ...]) -> None:
+        self._job_watches = open_consoles
         self._jobs = jobs
         self.event = asyncio.Event()
 
     def __enter__(self) -> asyncio.Event:
         for job in self._jobs:
-            self._watchers.setdefault(job, set()).add(self.event)
+            self._job_watches.setdefault(job, set()).add(self.event)
         return self.event
 
     def __exit__(self, *args: object) -> None:
         for job in self._jobs:
-            waiting = self._watchers.get(job)
+            waiting = self._job_watches.get(job)
             if waiting is not None:
                 waiting.discard(self.event)
                 if not waiting:
-                    del self._watchers[job]
+                    del self._job_watches[job]

@@ -55,7 +55,7 @@ class Caller:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class Written:
     """What a transaction wrote."""
 
     credentials: tuple[CredentialRecord, ...] = ()
@@ -80,9 +80,9 @@ class Identities:
         self._invitations: dict[str, InvitationRecord] = {}
         self._invitation_of: dict[str, InvitationId] = {}
         """By the hash of a credential, what it came with."""
-        self.by_key: dict[str, str] = {key_id(self._local.hash): self._local.hash}
+        self.hash_by_key_id: dict[str, str] = {key_id(self._local.hash): self._local.hash}
         """Every hash that can be proven to be known, by its key id."""
-        self._present: dict[str, set[Callable[[str], None]]] = {}
+        self._connections: dict[str, set[Callable[[str], None]]] = {}
         self.person_joined: Callable[[CredentialRecord, InvitationRecord], None] = lambda *_: None
         """Told once of each who came in by an invitation, and by which."""
 
@@ -91,13 +91,13 @@ class Identities:
 
         credentials, invitations = await self._database.read(_stored)
         for held in credentials:
-            self._note(held)
+            self._index_credential(held)
         for invited in invitations:
-            self._note_invitation(invited)
+            self._index_invitation(invited)
 
     # --- who is it ---------------------------------------------------------------------------------------------
 
-    async def operator(self, token: str, invitation_token: str, now_ms: int) -> Caller:
+    async def authenticate_operator(self, token: str, invitation_token: str, now_ms: int) -> Caller:
         """The operator behind a token, which may be one of their own making that an invitation comes with.
 
         Raises Unauthenticated.
@@ -120,14 +120,14 @@ class Identities:
             raise Unauthenticated("this is an agent's credential: operators need a token of their own")
         return Caller(record.subject, record.role, record.hash)
 
-    def again(self, caller: Caller) -> Caller:
+    def refreshed(self, caller: Caller) -> Caller:
         """The same caller as of now, who may have another name since. Raises CredentialRevoked."""
         if caller.hash == self._local.hash:
             return self._local
         record = credential.authenticate(self._credentials.get(caller.hash))
         return Caller(record.subject, record.role or caller.role, record.hash)
 
-    async def worker(
+    async def authenticate_worker(
         self, secret: str, invitation_token: str, worker_id: WorkerId, now_ms: int
     ) -> InvitationRecord | None:
         """Let an agent in, by its credential or by an invitation that it brings.
@@ -141,7 +141,7 @@ class Identities:
             credential.authenticate(None)
         if known is None and hash_secret(invitation_token) == self._local.hash:
             self._local.require(Role.ADMIN)
-            await self._keep(lambda connection: _add_worker(connection, secret, worker_id, now_ms))
+            await self._write(lambda connection: _add_worker(connection, secret, worker_id, now_ms))
         elif known is None:
             invitation = split_token(invitation_token)
             if invitation is None:
@@ -163,38 +163,38 @@ class Identities:
         record = self._invitations.get(invitation[0])
         credential.redeem(record, secret=invitation[1], credential_hash=hash_secret(secret), now_ms=now_ms)
 
-        def write(connection: sqlite3.Connection) -> Kept:
+        def write(connection: sqlite3.Connection) -> Written:
             return _redeem(connection, invitation, secret, kind, subject, now_ms)
 
-        return (await self._keep(write)).credentials[0]
+        return (await self._write(write)).credentials[0]
 
     # --- changes -----------------------------------------------------------------------------------------------
 
-    async def _keep(self, write: Callable[[sqlite3.Connection], Kept]) -> Kept:
+    async def _write(self, write: Callable[[sqlite3.Connection], Written]) -> Written:
         """Write in one transaction, then take what was written into memory, also when nobody waits any more."""
 
-        async def both() -> Kept:
-            kept = await self._database.write(write)
-            for record in kept.credentials:
-                self._note(record)
-            for invited in kept.invitations:
-                self._note_invitation(invited)
-            if kept.joined is not None and kept.joined.role is not None:
-                self.person_joined(kept.joined, kept.invitations[0])
-            return kept
+        async def both() -> Written:
+            written = await self._database.write(write)
+            for record in written.credentials:
+                self._index_credential(record)
+            for invited in written.invitations:
+                self._index_invitation(invited)
+            if written.joined is not None and written.joined.role is not None:
+                self.person_joined(written.joined, written.invitations[0])
+            return written
 
-        return await finish(both())
+        return await run_to_end(both())
 
-    def _note(self, record: CredentialRecord) -> None:
+    def _index_credential(self, record: CredentialRecord) -> None:
         self._credentials[record.hash] = record
-        self.by_key[key_id(record.hash)] = record.hash
+        self.hash_by_key_id[key_id(record.hash)] = record.hash
         if record.revoked_at_ms is not None:
-            for end in list(self._present.get(record.hash, ())):
+            for end in list(self._connections.get(record.hash, ())):
                 end(REVOKED)
 
-    def _note_invitation(self, record: InvitationRecord) -> None:
+    def _index_invitation(self, record: InvitationRecord) -> None:
         self._invitations[record.id] = record
-        self.by_key[key_id(record.secret_hash)] = record.secret_hash
+        self.hash_by_key_id[key_id(record.secret_hash)] = record.secret_hash
         self._invitation_of.update(dict.fromkeys(record.used_by, record.id))
 
     async def invite(
@@ -217,22 +217,22 @@ class Identities:
             created_by=created_by,
         )
 
-        def write(connection: sqlite3.Connection) -> Kept:
+        def write(connection: sqlite3.Connection) -> Written:
             connection.execute("INSERT INTO invitations VALUES (?,?)", (record.id, msgspec.msgpack.encode(record)))
-            return Kept(invitations=(record,))
+            return Written(invitations=(record,))
 
-        await self._keep(write)
+        await self._write(write)
         return f"{record.id}.{secret}"
 
     async def revoke_worker(self, worker_id: WorkerId | None, now_ms: int) -> None:
         """Take back every credential of a worker, of all workers where `worker_id` is None."""
 
-        def write(connection: sqlite3.Connection) -> Kept:
+        def write(connection: sqlite3.Connection) -> Written:
             if worker_id is not None:
                 return _revoke(connection, _of_subject(connection, CredentialKind.WORKER, worker_id), now_ms)
             return _revoke(connection, [one for one in _stored(connection)[0] if one.role is None], now_ms)
 
-        await self._keep(write)
+        await self._write(write)
 
     async def revoke_people(self, names: tuple[str, ...] | None, now_ms: int) -> list[CredentialRecord]:
         """Take back every credential of these people, of all of them where `names` is None; those of them held before.
@@ -240,34 +240,34 @@ class Identities:
         What a person holds is found in the transaction, so one who comes in meanwhile is met too.
         """
 
-        def write(connection: sqlite3.Connection) -> Kept:
+        def write(connection: sqlite3.Connection) -> Written:
             held = _stored(connection)[0]
             theirs = [one for one in held if one.role is not None and (names is None or one.subject in names)]
             return _revoke(connection, theirs, now_ms)
 
-        return list((await self._keep(write)).credentials)
+        return list((await self._write(write)).credentials)
 
     async def revoke_invitations(self, ids: tuple[str, ...] | None, now_ms: int) -> list[InvitationRecord]:
         """Let nobody in by these invitations any more, by none where `ids` is None; those that were open."""
 
-        def write(connection: sqlite3.Connection) -> Kept:
+        def write(connection: sqlite3.Connection) -> Written:
             wanted = [one for one in _stored(connection)[1] if ids is None or one.id in ids]
             ended = tuple(credential.withdraw(one, now_ms) for one in wanted if credential.is_open(one, now_ms))
             _put_invitations(connection, ended)
-            return Kept(invitations=ended)
+            return Written(invitations=ended)
 
-        return list((await self._keep(write)).invitations)
+        return list((await self._write(write)).invitations)
 
     async def rename_person(self, name: str, new: str) -> None:
         """Call a person otherwise from now on. Raises Conflict where somebody is called so."""
 
-        def write(connection: sqlite3.Connection) -> Kept:
+        def write(connection: sqlite3.Connection) -> Written:
             if new == self._local.actor or _of_subject(connection, CredentialKind.OPERATOR, new):
                 raise Conflict(f"somebody is called {new} already: choose another name")
             held = _of_subject(connection, CredentialKind.OPERATOR, name)
             return _put_credentials(connection, [replace(one, subject=new) for one in held])
 
-        await self._keep(write)
+        await self._write(write)
 
     # --- lists -------------------------------------------------------------------------------------------------
 
@@ -290,10 +290,10 @@ class Identities:
         return sorted(found, key=lambda one: (one.expires_at_ms, one.id))
 
     @contextmanager
-    def present(self, secret: str, end: Callable[[str], None]) -> Iterator[None]:
+    def connected(self, secret: str, end: Callable[[str], None]) -> Iterator[None]:
         """While this lasts who showed `secret` has a connection, which `end` ends once the secret is taken back."""
         hashed = hash_secret(secret)
-        ends = self._present.setdefault(hashed, set())
+        ends = self._connections.setdefault(hashed, set())
         ends.add(end)
         record = self._credentials.get(hashed)
         if record is not None and record.revoked_at_ms is not None:
@@ -303,11 +303,11 @@ class Identities:
         finally:
             ends.discard(end)
             if not ends:
-                self._present.pop(hashed, None)
+                self._connections.pop(hashed, None)
 
     def connections(self, record_hash: str) -> int:
         """How many connections a credential has."""
-        return len(self._present.get(record_hash, ()))
+        return len(self._connections.get(record_hash, ()))
 
 
 def _redeem(
@@ -317,12 +317,12 @@ def _redeem(
     kind: CredentialKind,
     subject: str,
     now_ms: int,
-) -> Kept:
+) -> Written:
     """The whole trade, within one transaction."""
     hashed = hash_secret(secret)
     known = _one(connection, "SELECT data FROM credentials WHERE hash = ?", hashed, _credential)
     if known is not None:
-        return Kept(credentials=(known,))
+        return Written(credentials=(known,))
     invitation_id, invited_secret = invitation
     record = _one(connection, "SELECT data FROM invitations WHERE id = ?", invitation_id, _invitation)
     after = credential.redeem(record, secret=invited_secret, credential_hash=hashed, now_ms=now_ms)
@@ -335,10 +335,10 @@ def _redeem(
     made = credential.credential_of(after, credential_hash=hashed, subject=subject, now_ms=now_ms)
     _put_invitations(connection, (after,))
     _put_credentials(connection, [made])
-    return Kept((made,), (after,), joined=made)
+    return Written((made,), (after,), joined=made)
 
 
-def _add_worker(connection: sqlite3.Connection, secret: str, worker_id: WorkerId, now_ms: int) -> Kept:
+def _add_worker(connection: sqlite3.Connection, secret: str, worker_id: WorkerId, now_ms: int) -> Written:
     """A worker that comes with the token in the data folder."""
     _check_new_worker(connection, worker_id)
     _check_secret(secret)
@@ -364,16 +364,16 @@ def _check_secret(secret: str) -> None:
         raise Unauthenticated("this is no credential: one is 256 random bits, as opsconsole makes them by itself")
 
 
-def _revoke(connection: sqlite3.Connection, held: list[CredentialRecord], now_ms: int) -> Kept:
+def _revoke(connection: sqlite3.Connection, held: list[CredentialRecord], now_ms: int) -> Written:
     return _put_credentials(connection, [credential.revoke(one, now_ms) for one in held if one.revoked_at_ms is None])
 
 
-def _put_credentials(connection: sqlite3.Connection, records: list[CredentialRecord]) -> Kept:
+def _put_credentials(connection: sqlite3.Connection, records: list[CredentialRecord]) -> Written:
     connection.executemany(
         "INSERT OR REPLACE INTO credentials VALUES (?,?,?,?)",
         [(one.hash, str(one.kind), one.subject, msgspec.msgpack.encode(one)) for one in records],
     )
-    return Kept(credentials=tuple(records))
+    return Written(credentials=tuple(records))
 
 
 def _put_invitations(connection: sqlite3.Connection, records: tuple[InvitationRecord, ...]) -> None:
@@ -392,7 +392,7 @@ def _one(connection: sqlite3.Connection, statement: str, key: str, read: Callabl
     return None if row is None else read(row[0])
 
 
-async def finish(work: Awaitable[T]) -> T:
+async def run_to_end(work: Awaitable[T]) -> T:
     """Bring it to its end, although who waits for it may be cancelled: by what it does to their own connection, even."""
     task = asyncio.ensure_future(work)
     task.add_done_callback(lambda done: done.cancelled() or done.exception())

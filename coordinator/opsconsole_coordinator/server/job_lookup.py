@@ -3,22 +3,22 @@
 import sqlite3
 
 from opsconsole_coordinator.core.model import Attempt, Job
-from opsconsole_coordinator.server.commit_loop import Kernel
+from opsconsole_coordinator.server.commit_loop import CommitLoop
 from opsconsole_coordinator.store import query, rebuild
 from opsconsole_protocol.error import Ambiguous, InvalidRequest, NotFound
 from opsconsole_protocol.ids import ALPHABET, JOB_ID_LENGTH, JobId, split_task_id
 from opsconsole_protocol.state import TaskState
 
 
-async def resolve(kernel: Kernel, text: str) -> tuple[JobId, int | None]:
+async def resolve(commit_loop: CommitLoop, text: str) -> tuple[JobId, int | None]:
     """The job, and the task's index where one was named. Raises InvalidRequest, NotFound or Ambiguous."""
     prefix, index = split_task_id(text.strip().lower())
     if not prefix or len(prefix) > JOB_ID_LENGTH or any(character not in ALPHABET for character in prefix):
         raise InvalidRequest(f"{text[:40]!r} is not a job id (opsconsole jobs lists them)")
-    if JobId(prefix) in kernel.fleet.jobs:
+    if JobId(prefix) in commit_loop.fleet.jobs:
         return JobId(prefix), index
-    found = {job_id for job_id in kernel.fleet.jobs if job_id.startswith(prefix)}
-    stored = await kernel.database.read(lambda connection: query.ids_with_prefix(connection, prefix))
+    found = {job_id for job_id in commit_loop.fleet.jobs if job_id.startswith(prefix)}
+    stored = await commit_loop.database.read(lambda connection: query.ids_with_prefix(connection, prefix))
     found.update(JobId(one) for one in stored)
     if not found:
         raise NotFound(f"there is no job {prefix} (opsconsole jobs lists them)")
@@ -28,12 +28,12 @@ async def resolve(kernel: Kernel, text: str) -> tuple[JobId, int | None]:
     return found.pop(), index
 
 
-async def bring(kernel: Kernel, job_id: JobId) -> Job:
+async def load_job(commit_loop: CommitLoop, job_id: JobId) -> Job:
     """The job in memory, fetched from the store where it has ended. Raises NotFound.
 
     Whoever brings an ended job lets it go again with `let_go`.
     """
-    job = kernel.fleet.jobs.get(job_id)
+    job = commit_loop.fleet.jobs.get(job_id)
     if job is not None:
         return job
 
@@ -41,16 +41,16 @@ async def bring(kernel: Kernel, job_id: JobId) -> Job:
         stored = query.job(connection, job_id)
         return (*stored, query.states(connection, stored[0].after)) if stored is not None else None
 
-    found = await kernel.database.read(read)
-    job = kernel.fleet.jobs.get(job_id)
+    found = await commit_loop.database.read(read)
+    job = commit_loop.fleet.jobs.get(job_id)
     if job is not None:
         return job
     if found is None:
         raise NotFound(f"there is no job {job_id} (opsconsole jobs lists them)")
-    rebuild.enter(kernel.fleet, *found)
+    rebuild.enter(commit_loop.fleet, *found)
     return found[0]
 
 
-def let_go(kernel: Kernel, job_id: JobId) -> None:
+def release_job(commit_loop: CommitLoop, job_id: JobId) -> None:
     """Drop the job from memory, if it has ended and nothing of it is about to be committed."""
-    kernel.fleet.evict((), (job_id,))
+    commit_loop.fleet.evict((), (job_id,))

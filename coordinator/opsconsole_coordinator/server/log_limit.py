@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from opsconsole_protocol.link.frame import LogChunk
+from opsconsole_protocol.link import LogChunk
 
 NOTES_BYTES = 1 << 20
 """What an agent itself may say beyond an attempt's limit: more than an honest one ever does."""

@@ -13,14 +13,14 @@ from msgspec.structs import replace
 
 from opsconsole_coordinator.core.model import Attempt
 from opsconsole_coordinator.log.store import LogKey, LogStore, Outcome
-from opsconsole_coordinator.server.commit_loop import Kernel
+from opsconsole_coordinator.server.commit_loop import CommitLoop
+from opsconsole_coordinator.server.fair_semaphore import FairSemaphore
 from opsconsole_coordinator.server.job_lookup import resolve
-from opsconsole_coordinator.server.turns import Turns
 from opsconsole_coordinator.store import query
 from opsconsole_protocol.api import LogAnswer, ReadLog
 from opsconsole_protocol.error import NotFound, Unavailable
 from opsconsole_protocol.ids import AttemptId, JobId, task_id
-from opsconsole_protocol.link.frame import LogChunk
+from opsconsole_protocol.link import LogChunk
 from opsconsole_protocol.log import LogPage
 from opsconsole_protocol.state import TaskState, is_task_finished
 
@@ -28,7 +28,7 @@ log = logging.getLogger("opsconsole.coordinator.log")
 
 SYNC_EVERY_S = 1.0
 READERS = 2
-PATIENCE_S_MAX = 60.0
+RETRY_AFTER_S_MAX = 60.0
 STEADY_AFTER_S = 5.0
 
 
@@ -42,21 +42,21 @@ LOG_FILES = 128
 """As many logs are kept open, where the system allows many files."""
 
 
-class LogRoom:
+class LogService:
     """Appends chunks, reads pages, wakes those who wait for more."""
 
-    def __init__(self, folder: Path, kernel: Kernel, open_files_max: int = LOG_FILES) -> None:
+    def __init__(self, folder: Path, commit_loop: CommitLoop, open_files_max: int = LOG_FILES) -> None:
         self.folder = folder
         self._store = LogStore(folder, open_files_max=open_files_max)
-        self._kernel = kernel
+        self._commit_loop = commit_loop
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="log-writer")
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="log-reader")
         self._waiting: dict[AttemptId, set[asyncio.Event]] = {}
         self._is_dirty = False
-        self._turns = Turns(READERS, READERS - 1)
+        self._page_reads = FairSemaphore(READERS, READERS - 1)
         self.trouble = ""
         """Why nothing can be stored at the moment; empty when all is well."""
-        self._patience_s = SYNC_EVERY_S
+        self._retry_after_s = SYNC_EVERY_S
         self._try_from_s = self._steady_from_s = 0.0
         self._works = asyncio.Event()
         self._works.set()
@@ -106,8 +106,8 @@ class LogRoom:
             log.error("no log is stored until this works again: %s", trouble)
             now_s = asyncio.get_running_loop().time()
             is_again = now_s < self._steady_from_s
-            self._patience_s = min(2 * self._patience_s, PATIENCE_S_MAX) if is_again else SYNC_EVERY_S
-            self._try_from_s = now_s + self._patience_s
+            self._retry_after_s = min(2 * self._retry_after_s, RETRY_AFTER_S_MAX) if is_again else SYNC_EVERY_S
+            self._try_from_s = now_s + self._retry_after_s
         self.trouble = trouble
         self._works.clear()
 
@@ -120,7 +120,7 @@ class LogRoom:
         except OSError:
             return
         log.warning("logs are stored again")
-        self._steady_from_s = asyncio.get_running_loop().time() + 2 * self._patience_s + STEADY_AFTER_S
+        self._steady_from_s = asyncio.get_running_loop().time() + 2 * self._retry_after_s + STEADY_AFTER_S
         self.trouble = ""
         self._works.set()
 
@@ -146,10 +146,10 @@ class LogRoom:
 
         `caller` is whose turn it takes: who asks for much waits behind those who ask for little.
         """
-        job_id, index = await resolve(self._kernel, request.id)
+        job_id, index = await resolve(self._commit_loop, request.id)
         index = request.task_index if request.task_index is not None else (index or 0)
         deadline = asyncio.get_running_loop().time() + request.wait_ms / 1000
-        with self._kernel.watch([job_id]) as changed:
+        with self._commit_loop.watch([job_id]) as changed:
             note = await self._settle(request, job_id, index, changed) if request.settle_ms else ""
             while True:
                 answer, attempt_id = await self._answer(request, caller, job_id, index)
@@ -181,7 +181,7 @@ class LogRoom:
 
     def _unsettled(self, number: int | None, job_id: JobId, index: int) -> Attempt | None:
         """The attempt (None: the latest), if it has ended and more of its log will come. Such are in memory."""
-        fleet = self._kernel.fleet
+        fleet = self._commit_loop.fleet
         job = fleet.jobs.get(job_id)
         if job is None or index >= len(job.tasks):
             return None
@@ -222,7 +222,7 @@ class LogRoom:
         loop = asyncio.get_running_loop()
         key = key_of(attempt.id)
         asked = request.query
-        async with self._turns.turn(caller):
+        async with self._page_reads.acquire(caller):
             page = await loop.run_in_executor(self._readers, lambda: self._store.read(key, asked, ended=is_over))
         return self._dress(job_id, index, page, before, task_state), attempt.id
 
@@ -239,15 +239,15 @@ class LogRoom:
 
     def _is_over(self, attempt: Attempt) -> bool:
         """Whether it has ended with its whole log here, or with a rest that may never come: nobody shall wait for it."""
-        worker = self._kernel.fleet.workers.get(attempt.worker_id)
+        worker = self._commit_loop.fleet.workers.get(attempt.worker_id)
         return attempt.is_finished and (not attempt.open or worker is None or worker.connection == "lost")
 
     async def _attempts(self, job_id: JobId, index: int) -> tuple[TaskState, list[Attempt]]:
         """The task's state and its attempts, oldest first, as committed or as they live."""
-        live = self._kernel.fleet.jobs.get(job_id)
+        live = self._commit_loop.fleet.jobs.get(job_id)
         if live is not None and index < len(live.tasks):
             task = live.tasks[index]
-            current = self._kernel.fleet.current(task)
+            current = self._commit_loop.fleet.current(task)
             if task.attempts <= 1 and (current is not None or not task.attempts):
                 return task.state, [current] if current is not None else []
 
@@ -256,10 +256,10 @@ class LogRoom:
                 index, []
             )
 
-        state, attempts = await self._kernel.database.read(read)
+        state, attempts = await self._commit_loop.database.read(read)
         if state is None:
             raise NotFound(f"job {job_id} has no task {index}")
-        in_memory = self._kernel.fleet.attempts
+        in_memory = self._commit_loop.fleet.attempts
         return state, [in_memory.get(attempt.id, attempt) for attempt in attempts]
 
 

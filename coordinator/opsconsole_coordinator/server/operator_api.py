@@ -9,17 +9,17 @@ from typing import Any
 
 import msgspec
 
-from opsconsole_coordinator.core import control, submission, view
+from opsconsole_coordinator.core import control, file_check, submission, view
 from opsconsole_coordinator.core.model import Attempt, Job, Task
 from opsconsole_coordinator.server import catalog, preencoded
+from opsconsole_coordinator.server.access_api import AccessApi
 from opsconsole_coordinator.server.cleaning import Cleaning
-from opsconsole_coordinator.server.commit_loop import Kernel
+from opsconsole_coordinator.server.commit_loop import CommitLoop
+from opsconsole_coordinator.server.fair_semaphore import FairSemaphore
 from opsconsole_coordinator.server.identity import Caller, Identities
-from opsconsole_coordinator.server.job_lookup import bring, let_go, resolve
-from opsconsole_coordinator.server.log_service import LogRoom
-from opsconsole_coordinator.server.registrar import Registrar
-from opsconsole_coordinator.server.turns import Turns
-from opsconsole_coordinator.server.worker_row_cache import Shelf
+from opsconsole_coordinator.server.job_lookup import load_job, release_job, resolve
+from opsconsole_coordinator.server.log_service import LogService
+from opsconsole_coordinator.server.worker_row_cache import WorkerRowCache
 from opsconsole_coordinator.store import backup, query
 from opsconsole_coordinator.trust.credential import Role
 from opsconsole_protocol import api, requirement
@@ -35,22 +35,22 @@ SCAN_MAX = 20_000
 """How many stored jobs a filter looks at for one page."""
 
 
-class Desk:
+class OperatorApi:
     """Answers one caller after the other; holds nothing of its own."""
 
     def __init__(
-        self, kernel: Kernel, logs: LogRoom, identities: Identities, shelf: Shelf, cleaning: Cleaning,
+        self, commit_loop: CommitLoop, log_service: LogService, identities: Identities, worker_row_cache: WorkerRowCache, cleaning: Cleaning,
         join_url: Callable[[], str],
     ) -> None:  # fmt: skip
-        self._kernel = kernel
-        self._logs = logs
+        self._commit_loop = commit_loop
+        self._log_service = log_service
         self._identities = identities
-        self._shelf = shelf
+        self._worker_row_cache = worker_row_cache
         self._join_url = join_url
         self._cleaning = cleaning
-        self._turns = Turns(2, 1)
+        self._large_answers = FairSemaphore(2, 1)
         """For what takes much memory while it is made."""
-        registrar = self.registrar = Registrar(kernel, identities)
+        access_api = self.access_api = AccessApi(commit_loop, identities)
         self._answers: dict[type[Any], tuple[Role, Callable[[Any, Caller], Awaitable[api.AnyAnswer]]]] = {
             api.SubmitJobs: (Role.OPERATOR, self._submit),
             api.ListWorkers: (Role.VIEWER, self._workers),
@@ -59,7 +59,7 @@ class Desk:
             api.ListTemplates: (Role.VIEWER, self._templates),
             api.SetTemplate: (Role.OPERATOR, self._set_template),
             api.SetProject: (Role.OPERATOR, self._set_project),
-            api.ShowJob: (Role.VIEWER, self._show),
+            api.ShowJob: (Role.VIEWER, self._show_job),
             api.Act: (Role.OPERATOR, self._act),
             api.SetPriority: (Role.OPERATOR, self._set_priority),
             api.WaitJobs: (Role.VIEWER, self._wait),
@@ -73,11 +73,11 @@ class Desk:
             api.Clean: (Role.OPERATOR, self._clean),
             api.Backup: (Role.ADMIN, self._backup),
             api.AskHealth: (Role.VIEWER, self._health),
-            api.ListPeople: (Role.ADMIN, registrar.people),
-            api.RenamePerson: (Role.ADMIN, registrar.rename),
-            api.RevokePeople: (Role.ADMIN, registrar.revoke_people),
-            api.ListInvitations: (Role.ADMIN, registrar.invitations),
-            api.RevokeInvitations: (Role.ADMIN, registrar.revoke_invitations),
+            api.ListPeople: (Role.ADMIN, access_api.people),
+            api.RenamePerson: (Role.ADMIN, access_api.rename),
+            api.RevokePeople: (Role.ADMIN, access_api.revoke_people),
+            api.ListInvitations: (Role.ADMIN, access_api.invitations),
+            api.RevokeInvitations: (Role.ADMIN, access_api.revoke_invitations),
         }
 
     async def answer(self, request: api.AnyRequest, caller: Caller) -> api.AnyAnswer:
@@ -92,35 +92,37 @@ class Desk:
     # --- jobs --------------------------------------------------------------------------------------------------
 
     async def _submit(self, request: api.SubmitJobs, caller: Caller) -> api.JobList:
-        kernel = self._kernel
+        commit_loop = self._commit_loop
         wanted = dict.fromkeys(JobId(other) for one in request.submissions for other in one.spec.after)
         batch = {one.job_id for one in request.submissions}
-        resolved = {other: (await resolve(kernel, other))[0] for other in wanted if other not in batch}
+        resolved = {other: (await resolve(commit_loop, other))[0] for other in wanted if other not in batch}
         submissions = [
             api.Submission(one.job_id, catalog.with_after(one.spec, resolved)) for one in request.submissions
         ]
-        submissions = await catalog.with_templates(kernel.database, submissions)
+        submissions = await catalog.with_templates(commit_loop.database, submissions)
         stored = await self._stored_states([*resolved.values(), *batch])
-        again = [one for one in submissions if one.job_id in stored and one.job_id not in kernel.fleet.jobs]
-        while missing := [one for one in again if one.job_id not in kernel.fleet.jobs]:
-            await bring(kernel, missing[0].job_id)  # and look again: somebody else may have let go of another
-        while gone := [job for job in resolved.values() if _has_left(stored, job) and job not in kernel.fleet.jobs]:
+        again = [one for one in submissions if one.job_id in stored and one.job_id not in commit_loop.fleet.jobs]
+        while missing := [one for one in again if one.job_id not in commit_loop.fleet.jobs]:
+            await load_job(commit_loop, missing[0].job_id)  # and look again: somebody else may have let go of another
+        while gone := [
+            job for job in resolved.values() if _has_left(stored, job) and job not in commit_loop.fleet.jobs
+        ]:
             stored |= await self._stored_states(gone)  # they have ended since they were looked up
         try:
-            jobs = submission.submit(kernel.fleet, submissions, stored, caller.actor, kernel.clock.now_ms())
-            await kernel.committed()
-            return api.JobList(jobs=tuple(view.job_row(kernel.fleet, job) for job in jobs))
+            jobs = submission.submit(commit_loop.fleet, submissions, stored, caller.actor, commit_loop.clock.now_ms())
+            await commit_loop.committed()
+            return api.JobList(jobs=tuple(view.job_row(commit_loop.fleet, job) for job in jobs))
         finally:
             for one in again:
-                let_go(kernel, one.job_id)
+                release_job(commit_loop, one.job_id)
 
     async def _stored_states(self, job_ids: list[JobId]) -> dict[JobId, TaskState]:
-        return await self._kernel.database.read(lambda connection: query.states(connection, job_ids))
+        return await self._commit_loop.database.read(lambda connection: query.states(connection, job_ids))
 
     async def _jobs(self, request: api.ListJobs, caller: Caller) -> api.AnyAnswer:
         del caller
         keeps = job_filter.parse(request.filter).keeper(
-            job_filter.looker(self._kernel.clock.now_ms), job_filter.haystack
+            job_filter.looker(self._commit_loop.clock.now_ms), job_filter.haystack
         )
         limit = request.limit
         page: dict[str, Any] = {
@@ -148,15 +150,15 @@ class Desk:
                 answer = msgspec.structs.replace(answer, next_ms=last.created_at_ms, next_id=last.id)
             return preencoded.answer(answer)
 
-        return await self._kernel.database.share(request, read, finish)
+        return await self._commit_loop.database.share(request, read, finish)
 
-    async def _show(self, request: api.ShowJob, caller: Caller) -> api.AnyAnswer:
-        async with self._turns.turn(caller.actor):
+    async def _show_job(self, request: api.ShowJob, caller: Caller) -> api.AnyAnswer:
+        async with self._large_answers.acquire(caller.actor):
             return await self._detail(request, caller)
 
     async def _detail(self, request: api.ShowJob, caller: Caller) -> api.AnyAnswer:
-        kernel = self._kernel
-        job_id, index = await resolve(kernel, request.id)
+        commit_loop = self._commit_loop
+        job_id, index = await resolve(commit_loop, request.id)
         first, limit = (request.tasks_from, request.tasks_limit) if index is None else (index, 1)
 
         def read(connection: sqlite3.Connection) -> query.Detail | None:
@@ -168,45 +170,53 @@ class Desk:
             number = found.row.num_tasks
             if index is not None and index >= number:
                 raise NotFound(f"job {job_id} has {number} tasks, from task-0 to task-{number - 1}")
-            live = kernel.fleet.jobs.get(found.job.id)
-            advance = None if live is None else view.job_row(kernel.fleet, live).advance
+            live = commit_loop.fleet.jobs.get(found.job.id)
+            advance = None if live is None else view.job_row(commit_loop.fleet, live).advance
             detail = api.JobDetail(
                 job=msgspec.structs.replace(found.row, advance=advance),
                 spec=_visible(found.job.spec, caller),
-                tasks=tuple(self._task(found.job, task, found.attempts.get(task.index, [])) for task in found.tasks),
+                tasks=tuple(
+                    self._task_row(found.job, task, found.attempts.get(task.index, [])) for task in found.tasks
+                ),
                 events=tuple(reversed(found.events)),
             )
             return preencoded.answer(api.DetailAnswer(detail=detail))
 
-        return await kernel.database.share((request, caller.role), read, finish)
+        return await commit_loop.database.share((request, caller.role), read, finish)
 
-    def _task(self, job: Job, task: Task, attempts: list[Attempt]) -> api.TaskRow:
+    def _task_row(self, job: Job, task: Task, attempts: list[Attempt]) -> api.TaskRow:
         for attempt in attempts:
-            live = self._kernel.fleet.attempts.get(attempt.id)
+            live = self._commit_loop.fleet.attempts.get(attempt.id)
             if live is not None:
                 attempt.usage, attempt.progress = live.usage, live.progress
         return view.task_row(job, task, attempts)
 
-    async def _row(self, job_id: JobId) -> api.JobRow:
-        row = await self._kernel.database.read(lambda connection: query.job_row(connection, job_id))
+    async def _stored_row(self, job_id: JobId) -> api.JobRow:
+        row = await self._commit_loop.database.read(lambda connection: query.job_row(connection, job_id))
         if row is None:
             raise NotFound(f"there is no job {job_id}")
         return row
 
     async def _act(self, request: api.Act, caller: Caller) -> api.ActResult:
-        kernel = self._kernel
-        targets = [await resolve(kernel, text) for text in request.ids]
+        commit_loop = self._commit_loop
+        targets = [await resolve(commit_loop, text) for text in request.ids]
         results: list[tuple[str, str]] = []
         refused: list[str] = []
         errors: list[OpsconsoleError] = []
         for job_id, index in targets:
-            await bring(kernel, job_id)  # and from here on it isn't cleaned any more
+            await load_job(commit_loop, job_id)  # and from here on it isn't cleaned any more
             name = job_id if index is None else f"{job_id}/task-{index}"
             try:
                 if job_id in self._cleaning.removing:
                     raise Conflict(f"what job {job_id} left is being removed: try again in a moment")
                 words = control.act(
-                    kernel.fleet, request.verb, job_id, index, caller.actor, request.reason, kernel.clock.now_ms()
+                    commit_loop.fleet,
+                    request.verb,
+                    job_id,
+                    index,
+                    caller.actor,
+                    request.reason,
+                    commit_loop.clock.now_ms(),
                 )
                 results.append((name, words))
             except OpsconsoleError as error:
@@ -214,69 +224,77 @@ class Desk:
                 refused.append(name)
                 errors.append(error)
         try:
-            await kernel.committed()
+            await commit_loop.committed()
         finally:
             for job_id, _ in targets:
-                let_go(kernel, job_id)
+                release_job(commit_loop, job_id)
         if errors and len(errors) == len(targets):
             raise errors[0]
         return api.ActResult(results=tuple(results), refused=tuple(refused))
 
     async def _set_priority(self, request: api.SetPriority, caller: Caller) -> api.Done:
-        kernel = self._kernel
-        job_id, _ = await resolve(kernel, request.id)
+        commit_loop = self._commit_loop
+        job_id, _ = await resolve(commit_loop, request.id)
         words = control.set_priority(
-            kernel.fleet, job_id, request.priority, caller.actor, kernel.clock.now_ms(), relative=request.relative
+            commit_loop.fleet,
+            job_id,
+            request.priority,
+            caller.actor,
+            commit_loop.clock.now_ms(),
+            relative=request.relative,
         )
-        await kernel.committed()
+        await commit_loop.committed()
         return api.Done(text=words)
 
     async def _wait(self, request: api.WaitJobs, caller: Caller) -> api.JobList:
         del caller
-        kernel = self._kernel
-        ids = [(await resolve(kernel, text))[0] for text in request.ids]
-        with kernel.watch(ids) as changed, contextlib.suppress(TimeoutError):
+        commit_loop = self._commit_loop
+        ids = [(await resolve(commit_loop, text))[0] for text in request.ids]
+        with commit_loop.watch(ids) as changed, contextlib.suppress(TimeoutError):
             timeout_s = request.timeout_ms / 1000 if request.timeout_ms is not None else None
             async with asyncio.timeout(timeout_s):
                 while not await self._all_ended(ids):
                     await changed.wait()
                     changed.clear()
-        return api.JobList(jobs=tuple([await self._row(job_id) for job_id in ids]))
+        return api.JobList(jobs=tuple([await self._stored_row(job_id) for job_id in ids]))
 
     async def _all_ended(self, ids: list[JobId]) -> bool:
         """Whether waiting makes no sense any more: blocked jobs don't move by themselves either."""
-        live = self._kernel.fleet.jobs
+        live = self._commit_loop.fleet.jobs
         if any(job_id in live and not _is_settled(live[job_id].state) for job_id in ids):
             return False  # asked after every commit: mostly there is no need to ask the store
         return all(_is_settled(state) for state in (await self._stored_states(ids)).values())
 
     async def _why(self, request: api.Why, caller: Caller) -> api.WhyAnswer:
         del caller
-        kernel = self._kernel
-        job_id, _ = await resolve(kernel, request.id)
-        job = await bring(kernel, job_id)
-        text, verdicts = view.why(kernel.fleet, job, kernel.clock.now_ms())
-        row = view.job_row(kernel.fleet, job)
-        let_go(kernel, job_id)
-        kernel.changed()
+        commit_loop = self._commit_loop
+        job_id, _ = await resolve(commit_loop, request.id)
+        job = await load_job(commit_loop, job_id)
+        file_check.ask_about_files(commit_loop.fleet, view.waiting_demand(job), commit_loop.clock.now_ms())
+        text, verdicts = view.why(commit_loop.fleet, job, commit_loop.clock.now_ms())
+        row = view.job_row(commit_loop.fleet, job)
+        release_job(commit_loop, job_id)
+        commit_loop.changed()
         return api.WhyAnswer(job=row, text=text, verdicts=verdicts)
 
     async def _candidates(self, request: api.AskCandidates, caller: Caller) -> api.Candidates:
         """Every worker's answer. Questions about input files travel to the agents; those that don't answer are shown so."""
         del caller
-        kernel = self._kernel
+        commit_loop = self._commit_loop
         check_spec(request.spec)
         deadline = asyncio.get_running_loop().time() + min(ANSWER_WAIT_S, request.wait_ms / 1000)
         while True:
-            verdicts, text = view.candidates(kernel.fleet, request.spec, kernel.clock.now_ms())
-            kernel.changed()
+            demand = view.demand_for(request.spec)
+            file_check.ask_everybody(commit_loop.fleet, demand, commit_loop.clock.now_ms())
+            verdicts, text = view.candidates(commit_loop.fleet, request.spec, commit_loop.clock.now_ms())
+            commit_loop.changed()
             is_open = any(one.asking for one in verdicts)
             if not is_open or asyncio.get_running_loop().time() > deadline:
                 return api.Candidates(verdicts=verdicts, text=text)
             await asyncio.sleep(ANSWER_POLL_S)
 
     async def _read_log(self, request: api.ReadLog, caller: Caller) -> api.LogAnswer:
-        return await self._logs.read(request, caller.actor)
+        return await self._log_service.read(request, caller.actor)
 
     # --- workers and the rest ----------------------------------------------------------------------------------
 
@@ -284,49 +302,51 @@ class Desk:
         del caller
         wanted = requirement.parse(request.filter)
         if not wanted and not request.revoked:
-            return self._shelf.everyone()
+            return self._worker_row_cache.everyone()
         shown = (request.revoked, False)
-        return self._shelf.those(
+        return self._worker_row_cache.those(
             lambda worker: worker.revoked in shown and all(need.matches(worker.facts()) for need in wanted)
         )
 
     async def _set_worker(self, request: api.SetWorker, caller: Caller) -> api.WorkerList:
-        kernel = self._kernel
+        commit_loop = self._commit_loop
         if request.action in {"revoke", "remove"} or request.everybody:
             caller.require(Role.ADMIN)
         if request.everybody and (request.action != "revoke" or request.name):
             raise InvalidRequest("only revoke is done to all workers, and then without a name")
         if request.action == "remove":
-            return await self.registrar.remove_worker(request.name, caller)
+            return await self.access_api.remove_worker(request.name, caller)
         if request.action == "revoke":
-            wanted = None if request.everybody else control.find_worker(kernel.fleet, request.name)
-            return await self.registrar.revoke_workers(wanted, caller)
-        now_ms = kernel.clock.now_ms()
-        control.set_maintenance(kernel.fleet, request.name, request.action, caller.actor, now_ms)
-        worker = control.find_worker(kernel.fleet, request.name)
-        await kernel.committed()
-        return api.WorkerList(workers=(view.worker_row(kernel.fleet, worker, now_ms),))
+            wanted = None if request.everybody else control.find_worker(commit_loop.fleet, request.name)
+            return await self.access_api.revoke_workers(wanted, caller)
+        now_ms = commit_loop.clock.now_ms()
+        control.set_maintenance(commit_loop.fleet, request.name, request.action, caller.actor, now_ms)
+        worker = control.find_worker(commit_loop.fleet, request.name)
+        await commit_loop.committed()
+        return api.WorkerList(workers=(view.worker_row(commit_loop.fleet, worker, now_ms),))
 
     async def _invite(self, request: api.Invite, caller: Caller) -> api.Invited:
-        kernel = self._kernel
-        self.registrar.check_invite(request)
-        now_ms = kernel.clock.now_ms()
+        commit_loop = self._commit_loop
+        self.access_api.check_invite(request)
+        now_ms = commit_loop.clock.now_ms()
         expires_at_ms = now_ms + request.ttl_ms
         token = await self._identities.invite(
             role=request.role, uses=request.uses, name=request.name, tags=request.tags, expires_at_ms=expires_at_ms,
             created_by=caller.actor,
         )  # fmt: skip
-        kernel.fleet.audit(now_ms, caller.actor, "invited", f"made an invitation for {request.role}s", kernel.name)
-        await kernel.committed()
+        commit_loop.fleet.audit(
+            now_ms, caller.actor, "invited", f"made an invitation for {request.role}s", commit_loop.name
+        )
+        await commit_loop.committed()
         return api.Invited(line=self._join_url() + token, expires_at_ms=expires_at_ms)
 
     async def _events(self, request: api.ListEvents, caller: Caller) -> api.AnyAnswer:
         del caller
         job_id, subject = "", request.subject
-        if subject and not any(worker.name == subject for worker in self._kernel.fleet.workers.values()):
-            job, index = await resolve(self._kernel, subject)
+        if subject and not any(worker.name == subject for worker in self._commit_loop.fleet.workers.values()):
+            job, index = await resolve(self._commit_loop, subject)
             job_id, subject = (job, "") if index is None else ("", f"{job}/task-{index}")
-        return await self._kernel.database.share(
+        return await self._commit_loop.database.share(
             request,
             lambda connection: query.events(
                 connection, job_id=job_id, subject=subject, before_seq=request.before_seq, limit=request.limit
@@ -336,72 +356,72 @@ class Desk:
 
     async def _projects(self, request: api.ListProjects, caller: Caller) -> api.ProjectList:
         del caller
-        return await self._kernel.database.share(
+        return await self._commit_loop.database.share(
             request, catalog.read_projects, lambda projects: api.ProjectList(projects=projects)
         )
 
     async def _set_project(self, request: api.SetProject, caller: Caller) -> api.Done:
-        words = await catalog.set_project(self._kernel, request, caller.actor)
-        await self._kernel.committed()
+        words = await catalog.set_project(self._commit_loop, request, caller.actor)
+        await self._commit_loop.committed()
         return api.Done(text=words)
 
     async def _templates(self, request: api.ListTemplates, caller: Caller) -> api.TemplateList:
         del request, caller
-        return api.TemplateList(templates=await catalog.templates(self._kernel.database))
+        return api.TemplateList(templates=await catalog.templates(self._commit_loop.database))
 
     async def _set_template(self, request: api.SetTemplate, caller: Caller) -> api.Done:
-        words = await catalog.set_template(self._kernel, request.template, caller.actor)
-        await self._kernel.committed()
+        words = await catalog.set_template(self._commit_loop, request.template, caller.actor)
+        await self._commit_loop.committed()
         return api.Done(text=words)
 
     async def _confirm_restore(self, request: api.ConfirmRestore, caller: Caller) -> api.Done:
         del request
-        kernel = self._kernel
-        if not kernel.fleet.adopting and not any(worker.unproved for worker in kernel.fleet.workers.values()):
+        commit_loop = self._commit_loop
+        if not commit_loop.fleet.adopting and not any(worker.unproved for worker in commit_loop.fleet.workers.values()):
             raise Conflict("there is nothing to confirm: the store wasn't restored from a backup")
-        kernel.fleet.adopting, kernel.fleet.restore_confirmed = False, True
-        kernel.fleet.must_schedule = True
+        commit_loop.fleet.adopting, commit_loop.fleet.restore_confirmed = False, True
+        commit_loop.fleet.must_schedule = True
         words = f"restored store confirmed by {caller.actor}"
-        kernel.fleet.audit(kernel.clock.now_ms(), caller.actor, "confirmed", words, kernel.name)
-        for session in list(kernel.sessions.values()):
+        commit_loop.fleet.audit(commit_loop.clock.now_ms(), caller.actor, "confirmed", words, commit_loop.name)
+        for session in list(commit_loop.sessions.values()):
             session.end("unavailable", "the restored store was confirmed; connect again")
-        await kernel.committed()
+        await commit_loop.committed()
         return api.Done(text=words)
 
     async def _clean(self, request: api.Clean, caller: Caller) -> api.Cleaned:
-        kernel = self._kernel
-        named = [control.find_worker(kernel.fleet, name) for name in request.workers]
-        cleaned = await self._cleaning.clean(named or list(kernel.fleet.workers.values()), request, caller.actor)
+        commit_loop = self._commit_loop
+        named = [control.find_worker(commit_loop.fleet, name) for name in request.workers]
+        cleaned = await self._cleaning.clean(named or list(commit_loop.fleet.workers.values()), request, caller.actor)
         if cleaned.removed:
-            await kernel.committed()
+            await commit_loop.committed()
         return cleaned
 
     async def _backup(self, request: api.Backup, caller: Caller) -> api.Done:
         target = Path(request.path)
         if not target.is_absolute():
             raise InvalidRequest(f"{request.path!r} is not absolute: name the file from the root")
-        kernel = self._kernel
-        size_bytes = await asyncio.to_thread(backup.copy, kernel.database.path, target)
+        commit_loop = self._commit_loop
+        size_bytes = await asyncio.to_thread(backup.copy, commit_loop.database.path, target)
         words = f"store backed up to {target} ({size_bytes:,} bytes) by {caller.actor}"
-        kernel.fleet.audit(kernel.clock.now_ms(), caller.actor, "backup", words, kernel.name)
-        await kernel.committed()
+        commit_loop.fleet.audit(commit_loop.clock.now_ms(), caller.actor, "backup", words, commit_loop.name)
+        await commit_loop.committed()
         return api.Done(text=words)
 
     async def _health(self, request: api.AskHealth, caller: Caller) -> api.Health:
         del request, caller
-        fleet = self._kernel.fleet
+        fleet = self._commit_loop.fleet
         running = sum(len(worker.live) for worker in fleet.workers.values())
         pending = sum(job.counts.get(TaskState.PENDING, 0) for job in fleet.jobs.values())
         return api.Health(
-            healthy=not (self._kernel.trouble or self._logs.trouble),
-            trouble=self._kernel.trouble or self._logs.trouble,
-            uptime_ms=self._kernel.clock.uptime_ms(),
+            healthy=not (self._commit_loop.trouble or self._log_service.trouble),
+            trouble=self._commit_loop.trouble or self._log_service.trouble,
+            uptime_ms=self._commit_loop.clock.uptime_ms(),
             workers=sum(worker.connection == "connected" for worker in fleet.workers.values()),
             running_tasks=running,
             pending_tasks=pending,
             store_seq=fleet.seq,
             adopting=fleet.adopting,
-            watchers=tuple(self._kernel.watchers),
+            watchers=tuple(self._commit_loop.open_consoles),
         )
 
 

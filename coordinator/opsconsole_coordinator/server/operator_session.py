@@ -8,13 +8,14 @@ from msgspec import Raw
 from starlette.websockets import WebSocket
 
 from opsconsole_coordinator.server import preencoded, snapshot
-from opsconsole_coordinator.server.commit_loop import Kernel
-from opsconsole_coordinator.server.hub import Hub, Subscriber
+from opsconsole_coordinator.server.broadcaster import Broadcaster, Subscriber
+from opsconsole_coordinator.server.commit_loop import CommitLoop
 from opsconsole_coordinator.server.identity import Caller, Identities
-from opsconsole_coordinator.server.operator_api import Desk
+from opsconsole_coordinator.server.operator_api import OperatorApi
 from opsconsole_coordinator.server.outbox import Closed, Outbox, receive
-from opsconsole_protocol import PROTOCOL_VERSION, api, codec
-from opsconsole_protocol.codec import FRAME_BYTES_MAX
+from opsconsole_protocol import PROTOCOL_VERSION, api
+from opsconsole_protocol.api.codec import read_calls, server_codec
+from opsconsole_protocol.codec import BATCH_BYTES_MAX
 from opsconsole_protocol.error import LimitExceeded, OpsconsoleError, ProtocolError, VersionMismatch
 
 log = logging.getLogger("opsconsole.coordinator.operator")
@@ -25,7 +26,7 @@ OUTBOX_MAX = 1_000
 GREET_TIMEOUT_S = 10.0
 ENVELOPE_BYTES = 1_024
 """More than there is of an answer's frame around the answer."""
-_LARGE = (api.ShowJob, api.ListJobs, api.ListEvents)
+_LARGE_ANSWERS = (api.ShowJob, api.ListJobs, api.ListEvents)
 """What may be answered by megabytes."""
 
 
@@ -35,28 +36,28 @@ class OperatorSession:
     def __init__(
         self,
         socket: WebSocket,
-        kernel: Kernel,
-        desk: Desk,
-        hub: Hub,
+        commit_loop: CommitLoop,
+        operator_api: OperatorApi,
+        broadcaster: Broadcaster,
         identities: Identities,
         caller: Caller,
         version: str,
     ) -> None:
         self._socket = socket
-        self._kernel = kernel
-        self._desk = desk
-        self._hub = hub
+        self._commit_loop = commit_loop
+        self._operator_api = operator_api
+        self._broadcaster = broadcaster
         self._identities = identities
         self._caller = caller
         self._version = version
-        self._codec = codec.server_side()
+        self._codec = server_codec()
         self._outbox = Outbox(socket, self._codec.encode, OUTBOX_MAX, self._overflowed)
-        self._room = asyncio.Semaphore(CALLS_MAX)
+        self._call_slots = asyncio.Semaphore(CALLS_MAX)
         self._tasks: set[asyncio.Task[None]] = set()
         self._subscriber: Subscriber | None = None
         self._pusher: asyncio.Task[None] | None = None
         self._waiting = 0
-        self._large = asyncio.Lock()
+        self._large_answer_lock = asyncio.Lock()
         self._is_over = asyncio.Event()
 
     def end(self, reason: str) -> None:
@@ -75,8 +76,8 @@ class OperatorSession:
                 await asyncio.wait((sender,), timeout=1)
         finally:
             if self._subscriber is not None:
-                self._hub.unsubscribe(self._subscriber)
-                self._kernel.watchers.remove(self._caller.actor)
+                self._broadcaster.unsubscribe(self._subscriber)
+                self._commit_loop.open_consoles.remove(self._caller.actor)
             tasks = [sender, receiver, over, *self._tasks]
             for task in tasks:
                 task.cancel()
@@ -91,7 +92,7 @@ class OperatorSession:
                     if isinstance(message, api.Failure):
                         self._outbox.put(message)
                     else:
-                        await self._take(message)
+                        await self._start_call(message)
         except Closed:
             return
         except TimeoutError:
@@ -105,7 +106,7 @@ class OperatorSession:
             return self._codec.decode(frame)
         except ProtocolError as error:
             try:
-                return codec.read_calls(frame)
+                return read_calls(frame)
             except ProtocolError:
                 raise error from None
 
@@ -122,35 +123,35 @@ class OperatorSession:
         self._outbox.put(
             api.Welcome(
                 protocol=PROTOCOL_VERSION,
-                coordinator=self._kernel.name,
+                coordinator=self._commit_loop.name,
                 version=self._version,
-                store_id=self._kernel.fleet.store_id,
+                store_id=self._commit_loop.fleet.store_id,
                 role=str(self._caller.role),
                 actor=self._caller.actor,
             )
         )
 
-    async def _take(self, message: api.ClientMessage) -> None:
+    async def _start_call(self, message: api.ClientMessage) -> None:
         if not isinstance(message, api.Call):
             raise ProtocolError("only calls are expected after the greeting")
-        if not _waits(message.request):
-            await self._room.acquire()
-            self._begin(message, self._done)
+        if not _is_waiting_call(message.request):
+            await self._call_slots.acquire()
+            self._start_task(message, self._done)
         elif self._waiting < WAITS_MAX:
             self._waiting += 1
-            self._begin(message, self._done_waiting)
+            self._start_task(message, self._done_waiting)
         else:
             line = f"{WAITS_MAX} calls of this connection wait already: let some end, or open another"
             self._outbox.put(api.Failure(message.number, "limit", line))
 
-    def _begin(self, call: api.Call, done: Callable[[asyncio.Task[None]], None]) -> None:
+    def _start_task(self, call: api.Call, done: Callable[[asyncio.Task[None]], None]) -> None:
         task = asyncio.create_task(self._answer(call), name=f"call {call.number}")
         self._tasks.add(task)
         task.add_done_callback(done)
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        self._room.release()
+        self._call_slots.release()
 
     def _done_waiting(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -161,9 +162,9 @@ class OperatorSession:
             if isinstance(call.request, api.Subscribe):
                 await self._subscribe(call.number, call.request)
                 return
-            if isinstance(call.request, _LARGE):
+            if isinstance(call.request, _LARGE_ANSWERS):
                 # One after the other, each once the one before is on its way: what a peer doesn't read isn't gathered.
-                async with self._large:
+                async with self._large_answer_lock:
                     await self._outbox.drained()
                     self._outbox.put(await self._ask(call))
             else:
@@ -177,9 +178,11 @@ class OperatorSession:
 
     async def _ask(self, call: api.Call) -> Raw:
         answer = preencoded.encode(
-            api.Answer(call.number, await self._desk.answer(call.request, self._identities.again(self._caller)))
+            api.Answer(
+                call.number, await self._operator_api.answer(call.request, self._identities.refreshed(self._caller))
+            )
         )
-        if len(answer) > FRAME_BYTES_MAX - ENVELOPE_BYTES:
+        if len(answer) > BATCH_BYTES_MAX - ENVELOPE_BYTES:
             size = len(answer) >> 20
             raise LimitExceeded(f"the answer has {size} MiB: ask for a page (tasks_from, tasks_limit)")
         return answer
@@ -189,13 +192,15 @@ class OperatorSession:
         if self._pusher is not None:
             self._pusher.cancel()
         if self._subscriber is not None:
-            self._hub.unsubscribe(self._subscriber)
+            self._broadcaster.unsubscribe(self._subscriber)
         else:
-            self._kernel.watchers.append(self._caller.actor)
+            self._commit_loop.open_consoles.append(self._caller.actor)
         # Changes are told from before the snapshot is read: what is in both folds to the same. But none is told
         # before the snapshot, which would overwrite it.
-        subscriber = self._subscriber = self._hub.subscribe()
-        answer, rest = await snapshot.take(self._kernel, self._hub.shelf, request.finished_limit)
+        subscriber = self._subscriber = self._broadcaster.subscribe()
+        answer, rest = await snapshot.build(
+            self._commit_loop, self._broadcaster.worker_row_cache, request.finished_limit
+        )
         self._outbox.put(api.Answer(number, answer))
         pusher = self._pusher = asyncio.create_task(self._push(subscriber, rest), name="push updates")
         self._tasks.add(pusher)
@@ -206,18 +211,18 @@ class OperatorSession:
             await self._outbox.drained()
             self._outbox.put(update)
         while True:
-            await subscriber.news()
+            await subscriber.wait()
             await self._outbox.drained()
             if subscriber.is_behind:
                 self._overflowed()
                 return
-            self._outbox.put(subscriber.take())
+            self._outbox.put(subscriber.next_update())
 
     def _overflowed(self) -> None:
         """Answers were dropped: the only clean way on is a new connection, with a new snapshot."""
         self._outbox.end(api.Failure(0, "unavailable", "this connection doesn't read fast enough; connect again"))
 
 
-def _waits(request: api.AnyRequest) -> bool:
+def _is_waiting_call(request: api.AnyRequest) -> bool:
     """Whether the answer may be a long time coming without any work in between: such calls hold up no others."""
     return isinstance(request, api.WaitJobs) or (isinstance(request, api.ReadLog) and request.wait_ms > 0)

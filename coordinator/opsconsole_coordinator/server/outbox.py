@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Raw
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from opsconsole_protocol.codec import FRAME_BYTES_MAX
+from opsconsole_protocol.codec import BATCH_BYTES_MAX
 
 BATCH_MAX = 512
 QUEUED_BYTES_MAX = 64 << 20
@@ -90,7 +90,7 @@ class Outbox:
     async def _send(self, batch: list[msgspec.Struct | Raw]) -> None:
         """As one frame; as several where one would be larger than the peer takes."""
         frame = self._encode(batch)
-        if len(frame) <= FRAME_BYTES_MAX or len(batch) == 1:
+        if len(frame) <= BATCH_BYTES_MAX or len(batch) == 1:
             await self._socket.send_bytes(frame)
             return
         half = len(batch) // 2

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from functools import partial
 
 from opsconsole_coordinator.core.fleet import SYSTEM
-from opsconsole_coordinator.server.commit_loop import Kernel
-from opsconsole_coordinator.server.log_service import LogRoom
+from opsconsole_coordinator.server.commit_loop import CommitLoop
+from opsconsole_coordinator.server.log_service import LogService
 from opsconsole_coordinator.store import removal
 from opsconsole_coordinator.store.schema import analyze
 from opsconsole_protocol.error import OpsconsoleError
+from opsconsole_protocol.quantity import spell_size
 
 log = logging.getLogger("opsconsole.coordinator.retention")
 
@@ -27,7 +28,7 @@ PAUSE_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Keep:
+class RetentionPolicy:
     """How much history stays: days of ended jobs, bytes of the store and of logs in all; None keeps everything."""
 
     finished_days: float | None = 365
@@ -38,17 +39,17 @@ class Keep:
 class Retention:
     """Looks every hour; a job goes as a whole, with its log, and never one that is live."""
 
-    def __init__(self, kernel: Kernel, logs: LogRoom, keep: Keep) -> None:
-        self._kernel = kernel
-        self._logs = logs
-        self.keep = keep
+    def __init__(self, commit_loop: CommitLoop, log_service: LogService, policy: RetentionPolicy) -> None:
+        self._commit_loop = commit_loop
+        self._log_service = log_service
+        self.policy = policy
 
     async def run(self) -> None:
         """Do it for ever."""
         while True:
             try:
                 await self.sweep()
-                await self._kernel.database.write(analyze)
+                await self._commit_loop.database.write(analyze)
             except (OpsconsoleError, OSError) as error:
                 log.warning("old history stays for now: %s", error)
             await asyncio.sleep(EVERY_S)
@@ -57,13 +58,13 @@ class Retention:
         """Let go of what is too old or too much now; the number of jobs whose history or logs went."""
         await self._finish()  # what an earlier life began
         gone = 0
-        if self.keep.finished_days is not None:
-            before_ms = self._kernel.clock.now_ms() - round(self.keep.finished_days * DAY_MS)
+        if self.policy.finished_days is not None:
+            before_ms = self._commit_loop.clock.now_ms() - round(self.policy.finished_days * DAY_MS)
             gone += await self._remove_before(before_ms)
-        if self.keep.store_bytes is not None:
-            gone += await self._shrink_store(self.keep.store_bytes)
-        if self.keep.log_bytes is not None:
-            gone += await self._shrink_logs(self.keep.log_bytes)
+        if self.policy.store_bytes is not None:
+            gone += await self._shrink_store(self.policy.store_bytes)
+        if self.policy.log_bytes is not None:
+            gone += await self._shrink_logs(self.policy.log_bytes)
         return gone
 
     async def _remove_before(self, before_ms: int) -> int:
@@ -72,11 +73,11 @@ class Retention:
             await self.remove(batch)
             gone += len(batch)
         await self._remove_loose_events(before_ms)
-        self._tell(gone, f"ended more than {self.keep.finished_days:g} days ago")
+        self._audit_removal(gone, f"ended more than {self.policy.finished_days:g} days ago")
         return gone
 
     async def _remove_loose_events(self, before_ms: int) -> None:
-        database = self._kernel.database
+        database = self._commit_loop.database
         numbers = await database.read(lambda one: removal.events_before(one, before_ms))
         for start in range(0, len(numbers), EVENTS_AT_ONCE):
             seqs = await database.read(partial(removal.loose_events, numbers=numbers[start : start + EVENTS_AT_ONCE]))
@@ -87,39 +88,41 @@ class Retention:
     async def _shrink_store(self, limit: int) -> int:
         """Remove the jobs that ended longest ago until the rest fits."""
         gone = 0
-        while await self._kernel.database.read(removal.used_bytes) > limit and (batch := await self._ended(None)):
+        while await self._commit_loop.database.read(removal.used_bytes) > limit and (batch := await self._ended(None)):
             await self.remove(batch)
             gone += len(batch)
-        self._tell(gone, f"ended longest ago, and the store is to stay below {limit / 1e9:g} GB")
+        self._audit_removal(gone, f"ended longest ago, and the store is to stay below {spell_size(limit)}")
         return gone
 
     async def _ended(self, before_ms: int | None) -> list[str]:
-        found = await self._kernel.database.read(lambda one: removal.ended(one, before_ms, JOBS_AT_ONCE))
-        return [job_id for job_id in found if job_id not in self._kernel.fleet.jobs]
+        found = await self._commit_loop.database.read(lambda one: removal.ended(one, before_ms, JOBS_AT_ONCE))
+        return [job_id for job_id in found if job_id not in self._commit_loop.fleet.jobs]
 
     async def remove(self, jobs: list[str]) -> None:
         """Let go of ended jobs, logs first."""
         for job_id in jobs:
-            await self._logs.delete(job_id)
-        await self._kernel.database.write(lambda one: removal.begin(one, jobs))
+            await self._log_service.delete(job_id)
+        await self._commit_loop.database.write(lambda one: removal.begin(one, jobs))
         await self._finish()
 
     async def _finish(self) -> None:
         is_left = True
         while is_left:
-            is_left = await self._kernel.database.write(lambda one: removal.go_on(one, ROWS_AT_ONCE))
+            is_left = await self._commit_loop.database.write(lambda one: removal.go_on(one, ROWS_AT_ONCE))
             await asyncio.sleep(PAUSE_S)
 
-    def _tell(self, gone: int, why: str) -> None:
+    def _audit_removal(self, gone: int, why: str) -> None:
         if gone:
             text = f"{gone} jobs removed: they {why}"
             log.info(text)
-            self._kernel.fleet.audit(self._kernel.clock.now_ms(), SYSTEM, "removed", text, self._kernel.fleet.name)
-            self._kernel.changed()
+            self._commit_loop.fleet.audit(
+                self._commit_loop.clock.now_ms(), SYSTEM, "removed", text, self._commit_loop.fleet.name
+            )
+            self._commit_loop.changed()
 
     async def _shrink_logs(self, limit: int) -> int:
         """Delete the logs of the jobs that ended longest ago until the rest fits; their history stays."""
-        sizes = await self._logs.usage()
+        sizes = await self._log_service.usage()
         excess = sum(sizes.values()) - limit
         if excess <= 0:
             return 0
@@ -129,15 +132,17 @@ class Retention:
             return [row[0] for row in rows if row[0] in sizes]
 
         gone = 0
-        for job_id in await self._kernel.database.read(read):
+        for job_id in await self._commit_loop.database.read(read):
             if excess <= 0:
                 break
-            await self._logs.delete(job_id)
+            await self._log_service.delete(job_id)
             excess -= sizes[job_id]
             gone += 1
         if gone:
-            text = f"the logs of {gone} jobs removed: all logs are to stay below {limit / 1e9:.3g} GB"
+            text = f"the logs of {gone} jobs removed: all logs are to stay below {spell_size(limit)}"
             log.info(text)
-            self._kernel.fleet.audit(self._kernel.clock.now_ms(), SYSTEM, "removed", text, self._kernel.fleet.name)
-            self._kernel.changed()
+            self._commit_loop.fleet.audit(
+                self._commit_loop.clock.now_ms(), SYSTEM, "removed", text, self._commit_loop.fleet.name
+            )
+            self._commit_loop.changed()
         return gone

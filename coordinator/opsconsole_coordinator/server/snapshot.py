@@ -6,9 +6,9 @@ from typing import NamedTuple
 from msgspec import Raw
 
 from opsconsole_coordinator.server import catalog, preencoded
-from opsconsole_coordinator.server.commit_loop import Kernel
-from opsconsole_coordinator.server.hub import ROWS_MAX
-from opsconsole_coordinator.server.worker_row_cache import Shelf
+from opsconsole_coordinator.server.broadcaster import ROWS_MAX
+from opsconsole_coordinator.server.commit_loop import CommitLoop
+from opsconsole_coordinator.server.worker_row_cache import WorkerRowCache
 from opsconsole_coordinator.store import query
 from opsconsole_protocol import api
 
@@ -23,7 +23,9 @@ class _Found(NamedTuple):
     projects: tuple[api.ProjectRow, ...]
 
 
-async def take(kernel: Kernel, shelf: Shelf, finished_limit: int) -> tuple[api.AnyAnswer, list[Raw]]:
+async def build(
+    commit_loop: CommitLoop, worker_row_cache: WorkerRowCache, finished_limit: int
+) -> tuple[api.AnyAnswer, list[Raw]]:
     """What is committed, and updates with the live jobs that don't fit the first frame. All of it encoded."""
 
     def read(connection: sqlite3.Connection) -> _Found:
@@ -35,16 +37,18 @@ async def take(kernel: Kernel, shelf: Shelf, finished_limit: int) -> tuple[api.A
             projects=catalog.read_projects(connection),
         )
 
-    return await kernel.database.share(
-        ("snapshot", finished_limit), read, lambda found: _put_together(kernel, shelf, found)
+    return await commit_loop.database.share(
+        ("snapshot", finished_limit), read, lambda found: _put_together(commit_loop, worker_row_cache, found)
     )
 
 
-def _put_together(kernel: Kernel, shelf: Shelf, found: _Found) -> tuple[api.AnyAnswer, list[Raw]]:
+def _put_together(
+    commit_loop: CommitLoop, worker_row_cache: WorkerRowCache, found: _Found
+) -> tuple[api.AnyAnswer, list[Raw]]:
     snapshot = api.Snapshot(
         seq=found.seq,
-        coordinator=kernel.name,
-        workers=preencoded.rows(shelf.rows(), api.WorkerRow),
+        coordinator=commit_loop.name,
+        workers=preencoded.rows(worker_row_cache.rows(), api.WorkerRow),
         jobs=preencoded.rows((*found.live[:ROWS_MAX], *found.ended), api.JobRow),
         events=tuple(reversed(found.events)),
         jobs_total=sum(sum(row.job_counts.values()) for row in found.projects),

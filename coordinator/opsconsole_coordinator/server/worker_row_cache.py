@@ -7,22 +7,22 @@ from msgspec import Raw
 from opsconsole_coordinator.core import view
 from opsconsole_coordinator.core.model import Worker
 from opsconsole_coordinator.server import preencoded
-from opsconsole_coordinator.server.commit_loop import Kernel
+from opsconsole_coordinator.server.commit_loop import CommitLoop
 from opsconsole_protocol import api
 from opsconsole_protocol.api import EventRow, JobRow
 from opsconsole_protocol.ids import JobId, WorkerId
 
 
-class Shelf:
+class WorkerRowCache:
     """Rows are made when somebody asks for them, so heartbeats cost nothing while nobody looks."""
 
-    def __init__(self, kernel: Kernel) -> None:
-        self._kernel = kernel
-        self._fleet = kernel.fleet
+    def __init__(self, commit_loop: CommitLoop) -> None:
+        self._commit_loop = commit_loop
+        self._fleet = commit_loop.fleet
         self._was_adopting = False
         self._rows: dict[WorkerId, Raw] = {}
         self._everyone: api.AnyAnswer | None = None
-        kernel.audience.append(self)
+        commit_loop.commit_listeners.append(self)
 
     def publish(self, jobs: dict[JobId, JobRow], workers: Iterable[WorkerId], events: list[EventRow], seq: int) -> None:
         """These workers' rows are out of date."""
@@ -62,7 +62,7 @@ class Shelf:
 
     def _check(self) -> None:
         """Begin anew with a fleet that was built anew, and where every worker's row changes at once."""
-        fleet = self._kernel.fleet
+        fleet = self._commit_loop.fleet
         if fleet is not self._fleet or fleet.adopting is not self._was_adopting:
             self._fleet, self._was_adopting = fleet, fleet.adopting
             self._rows.clear()
@@ -71,7 +71,7 @@ class Shelf:
     def _row(self, worker: Worker) -> Raw:
         found = self._rows.get(worker.id)
         if found is None:
-            now_ms = self._kernel.clock.now_ms()
+            now_ms = self._commit_loop.clock.now_ms()
             found = preencoded.encode(view.worker_row(self._fleet, worker, now_ms))
             if worker.avoided_until_ms <= now_ms:  # what is said of an avoided worker changes by itself
                 self._rows[worker.id] = found

@@ -92,7 +92,10 @@ class Candidates(Answered, frozen=True, kw_only=True, tag="job_response"):
 
 
 class LogAnswer(Answered, frozen=True, kw_only=True, tag="log_page"):
-    """A page of one attempt's log. `attempt_state` tells a follower when to stop."""
+    """A page of one attempt's log. `attempt_state` tells a follower when the attempt has ended.
+
+    `worker` is null while the task has no attempt: the page is then empty, and `attempt_state` is the task's own state.
+    """
 
     page: LogPage
     task_id: str

@@ -7,68 +7,65 @@ changes the desired set carries `seq`, counted per connection; everything that d
 loss.
 
 A report is repeated until the coordinator has committed it and says `forget`. Log bytes travel as binary frames
-(`frame.py`) and are acknowledged by offset.
+(`frame.py`, `log_chunk.py`) and are acknowledged by offset.
 """
 
-from opsconsole_protocol.link.frame import (
-    FRAME_BYTES_MAX,
-    PAYLOAD_BYTES_MAX,
-    FrameError,
-    LogChunk,
-    decode_frame,
-    encode_frame,
-)
-from opsconsole_protocol.link.message import (
-    ATTEMPT_LOG_BYTES,
+from opsconsole_protocol.link.attempt import (
     GANG_HOSTS_MAX,
-    HEARTBEAT_MS,
+    LOG_SOURCES_MAX,
+    Desired,
+    Gang,
+    Launch,
+    Mode,
+    Observed,
+    Want,
+)
+from opsconsole_protocol.link.frame import FRAME_BYTES_MAX, Frame, decode_frame, encode_frame
+from opsconsole_protocol.link.from_agent import (
     KEEP_DAYS_MAX,
     LEAVINGS_MAX,
-    LOG_SOURCES_MAX,
-    SILENT_AFTER_MS,
     SLOTS_MAX,
     AgentMessage,
-    CoordinatorMessage,
-    Desired,
-    DesiredSet,
     FileExists,
     FileNotFound,
+    Heartbeat,
+    JobOutputPath,
+    Leaving,
+    Leavings,
+    Observation,
+    PortFound,
+    Register,
+    Report,
+    UpdateMetadata,
+)
+from opsconsole_protocol.link.from_coordinator import (
+    ATTEMPT_LOG_BYTES,
+    HEARTBEAT_MS,
+    SILENT_AFTER_MS,
+    CoordinatorMessage,
+    DesiredSet,
     FindPort,
     Forget,
-    Gang,
-    Heartbeat,
     HeartbeatAck,
     InputFile,
     JobAssignment,
-    JobOutputPath,
     Kind,
-    Launch,
-    Leaving,
-    Leavings,
     LogAck,
     LookForLeavings,
     MetadataUpdated,
-    Mode,
-    Observation,
     Observe,
-    Observed,
-    PeerError,
-    PortFound,
-    Register,
     Registered,
     RemoveLeavings,
-    Report,
     SetWant,
-    UpdateMetadata,
-    Want,
 )
-from opsconsole_protocol.link.reading import (
+from opsconsole_protocol.link.log_chunk import PAYLOAD_BYTES_MAX, FrameError, LogChunk
+from opsconsole_protocol.link.message import Message, PeerError
+from opsconsole_protocol.link.telemetry import (
     TROUBLES_MAX,
     Gpu,
     GpuUser,
     Host,
     IoPaths,
-    Message,
     TaskProgress,
     TaskUsage,
     Trouble,
@@ -95,6 +92,7 @@ __all__ = [
     "FileNotFound",
     "FindPort",
     "Forget",
+    "Frame",
     "FrameError",
     "Gang",
     "Gpu",

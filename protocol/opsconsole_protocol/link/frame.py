@@ -1,100 +1,33 @@
-"""Binary frames: how the bytes of a log travel from an agent to the coordinator.
+"""Binary frames: bulk bytes that are not worth the encoding as messages. Each is one websocket message.
 
-Messages are text; bulk bytes are not worth the encoding. A log frame is one websocket message, big-endian:
-
-    byte  0      version of the layout (1)
-    byte  1      kind (1: log bytes)
-    byte  2      source (0 stdout, 1 stderr, 2 build, 3 error)
-    byte  3      n, the length of the attempt's id in UTF-8 (1..255)
-    bytes 4-11   offset of the first payload byte in its source, u64
-    bytes 12-19  when the agent read the bytes, Unix milliseconds, i64
-    bytes 20-23  m, the length of the payload (1..262144), u32
-    then         n bytes of attempt id, m bytes of payload, and nothing else
-
-Offset, not sequence number, is what makes a frame safe to send twice: the receiver knows how far it has come.
+Byte 0 of a frame is the version of its layout, byte 1 its kind; what follows is the kind's own. A new kind is a class
+like `LogChunk`, added to `Frame`.
 """
 
-import struct
+from collections.abc import Mapping
 
-import msgspec
+from opsconsole_protocol.link.log_chunk import FrameError, LogChunk
 
-from opsconsole_protocol.error import ProtocolError
-from opsconsole_protocol.log import Source
-
-__all__ = ["FRAME_BYTES_MAX", "PAYLOAD_BYTES_MAX", "FrameError", "LogChunk", "Source", "decode_frame", "encode_frame"]
-
-PAYLOAD_BYTES_MAX = 256 * 1024
-_ATTEMPT_ID_BYTES_MAX = 255
-_OFFSET_MAX = 2**63 - 1
-_VERSION = 1
-_KIND_LOG = 1
-_HEADER = struct.Struct(">BBBBQqI")
-FRAME_BYTES_MAX = _HEADER.size + _ATTEMPT_ID_BYTES_MAX + PAYLOAD_BYTES_MAX
+Frame = LogChunk
+"""Every kind of frame. Two or more make a union."""
+FRAME_KINDS: tuple[type[Frame], ...] = (LogChunk,)
+FRAME_BYTES_MAX = max(kind.BYTES_MAX for kind in FRAME_KINDS)
+_BY_CODE: Mapping[int, type[Frame]] = {kind.KIND: kind for kind in FRAME_KINDS}
 
 
-# The order is part of the layout: append, never reorder.
-_SOURCES = (Source.STDOUT, Source.STDERR, Source.BUILD, Source.ERROR)
-_CODES = {source: code for code, source in enumerate(_SOURCES)}
+def encode_frame(frame: Frame) -> bytes:
+    """The bytes of a frame; FrameError when it doesn't fit its layout."""
+    return frame.to_frame()
 
 
-class FrameError(ProtocolError, ValueError):
-    """A binary frame that can't be sent or understood; the text is one line and names what is wrong."""
-
-
-class LogChunk(msgspec.Struct, frozen=True, gc=False):
-    """`data` (1..PAYLOAD_BYTES_MAX bytes) as it stands at byte `offset` of one source, read at `at_ms`."""
-
-    attempt_id: str
-    source: Source
-    offset: int
-    at_ms: int
-    data: bytes
-
-    @property
-    def end(self) -> int:
-        """The offset just after this chunk."""
-        return self.offset + len(self.data)
-
-
-def encode_frame(chunk: LogChunk) -> bytes:
-    """The frame for `chunk`; FrameError when it doesn't fit the layout."""
-    attempt_id = chunk.attempt_id.encode()
-    if not 1 <= len(attempt_id) <= _ATTEMPT_ID_BYTES_MAX:
-        raise FrameError(f"an attempt id has 1 to {_ATTEMPT_ID_BYTES_MAX} bytes, not {len(attempt_id)}")
-    size = len(chunk.data)
-    _check(chunk.offset, chunk.at_ms, size)
-    header = _HEADER.pack(_VERSION, _KIND_LOG, _CODES[chunk.source], len(attempt_id), chunk.offset, chunk.at_ms, size)
-    return b"".join((header, attempt_id, chunk.data))
-
-
-def decode_frame(frame: bytes | bytearray | memoryview) -> LogChunk:
-    """The chunk in `frame`; FrameError on anything that `encode_frame` could not have made."""
-    if len(frame) < _HEADER.size:
-        raise FrameError(f"a frame has at least {_HEADER.size} bytes, this one {len(frame)}")
-    version, kind, code, id_size, offset, at_ms, size = _HEADER.unpack_from(frame)
-    if version != _VERSION:
-        raise FrameError(f"frame version {version} is not known here, only {_VERSION}: upgrade the older side")
-    if kind != _KIND_LOG:
-        raise FrameError(f"frame kind {kind} is not known here")
-    if code >= len(_SOURCES):
-        raise FrameError(f"log source {code} is not known here")
-    if id_size == 0:
-        raise FrameError("a log frame names its attempt")
-    _check(offset, at_ms, size)
-    start = _HEADER.size + id_size
-    if len(frame) != start + size:
-        raise FrameError(f"the header promises {start + size} bytes, the frame has {len(frame)}")
-    try:
-        attempt_id = bytes(frame[_HEADER.size : start]).decode()
-    except UnicodeDecodeError:
-        raise FrameError("the attempt id in a log frame is not UTF-8") from None
-    return LogChunk(attempt_id, _SOURCES[code], offset, at_ms, bytes(frame[start:]))
-
-
-def _check(offset: int, at_ms: int, size: int) -> None:
-    if not 1 <= size <= PAYLOAD_BYTES_MAX:
-        raise FrameError(f"a log frame carries 1 to {PAYLOAD_BYTES_MAX} bytes, not {size}")
-    if not 0 <= offset <= _OFFSET_MAX - size:
-        raise FrameError(f"log offset {offset} is out of range")
-    if not 0 <= at_ms <= _OFFSET_MAX:
-        raise FrameError(f"log time {at_ms} is out of range")
+def decode_frame(data: bytes | bytearray | memoryview) -> Frame:
+    """The frame in `data`; FrameError on anything that `encode_frame` could not have made."""
+    if len(data) < 2:
+        raise FrameError(f"a frame has at least 2 bytes, this one {len(data)}")
+    version, code = data[0], data[1]
+    kind = _BY_CODE.get(code)
+    if kind is None:
+        raise FrameError(f"frame kind {code} is not known here")
+    if version != kind.VERSION:
+        raise FrameError(f"frame version {version} is not known here, only {kind.VERSION}: upgrade the older side")
+    return kind.from_frame(data)

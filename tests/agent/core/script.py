@@ -77,7 +77,7 @@ class Script:
     """All of the test under way."""
 
     def __init__(self, slots: int = 2) -> None:
-        self.core = Reactor(slots)
+        self.reactor = Reactor(slots)
         self.now_ms = 1_000_000
         self.seq = 0
         self.effects: list[Effect] = []
@@ -85,8 +85,8 @@ class Script:
 
     def tell(self, event: Event) -> None:
         """One event; its effects are collected."""
-        self.core.handle(event, self.now_ms)
-        self.effects += self.core.take_effects()
+        self.reactor.handle(event, self.now_ms)
+        self.effects += self.reactor.take_effects()
 
     def drain(self, kind: type[E]) -> list[E]:
         """The collected effects of one kind, in order; they are taken out."""
@@ -119,7 +119,7 @@ class Script:
     def pass_time(self, ms: int) -> None:
         """Let time pass, with a Tick at every deadline on the way."""
         end_ms = self.now_ms + ms
-        while (due_ms := self.core.next_deadline_ms()) is not None and due_ms <= end_ms:
+        while (due_ms := self.reactor.next_deadline_ms()) is not None and due_ms <= end_ms:
             self.now_ms = max(self.now_ms, due_ms)
             self.tell(Tick())
         self.now_ms = end_ms
@@ -133,8 +133,8 @@ class Script:
 
     def connect(self, *desired: Desired, adopting: bool = False) -> tuple[Observed, ...]:
         """A new connection with this desired set; returns what was registered."""
-        registered = self.core.begin_exchange()
-        self.effects += self.core.take_effects()
+        registered = self.reactor.begin_exchange()
+        self.effects += self.reactor.take_effects()
         self.seq = 0
         self.tell(LinkUp())
         self.tell(DesiredSet(seq=self.next_seq(), attempts=desired, adopting=adopting))
@@ -197,7 +197,7 @@ class Script:
 
     def observed(self, attempt_id: str) -> Observed:
         """How it would be reported now."""
-        attempt = self.core.attempt(attempt_id)
+        attempt = self.reactor.attempt(attempt_id)
         assert attempt is not None, f"{attempt_id} isn't there"
         return attempt.observed()
 

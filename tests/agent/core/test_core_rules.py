@@ -78,7 +78,7 @@ class AgentRules(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.core = Reactor(SLOTS)
+        self.reactor = Reactor(SLOTS)
         self.host = Host()
         self.now_ms = 1_000_000
         self.connected = False
@@ -92,8 +92,8 @@ class AgentRules(RuleBasedStateMachine):
     # --- plumbing --------------------------------------------------------------------------------------------------
 
     def tell(self, event: Event) -> None:
-        self.core.handle(event, self.now_ms)
-        self.carry_out(self.core.take_effects())
+        self.reactor.handle(event, self.now_ms)
+        self.carry_out(self.reactor.take_effects())
 
     def carry_out(self, effects: Sequence[Effect]) -> None:
         later: list[Event] = []
@@ -222,7 +222,7 @@ class AgentRules(RuleBasedStateMachine):
                 self.desired.pop(attempt_id, None)
             self.tell(Forget(seq=self.next_seq(), attempt_ids=tuple(ended)))
             for attempt_id in ended:
-                assert self.core.attempt(attempt_id) is None
+                assert self.reactor.attempt(attempt_id) is None
                 del self.seen[attempt_id]
 
     @rule(attempt_id=attempts)
@@ -240,8 +240,8 @@ class AgentRules(RuleBasedStateMachine):
 
     @rule(adopting=st.booleans())
     def connect(self, adopting: bool) -> None:
-        registered = self.core.begin_exchange()
-        self.carry_out(self.core.take_effects())
+        registered = self.reactor.begin_exchange()
+        self.carry_out(self.reactor.take_effects())
         self.note(registered)
         # One that was reported and isn't there any more would be lost; the coordinator drops it.
         here = {one.attempt_id for one in registered}
@@ -293,14 +293,14 @@ class AgentRules(RuleBasedStateMachine):
     @rule(ms=st.sampled_from([1, 1_000, 6_000, 30_000]))
     def pass_time(self, ms: int) -> None:
         end_ms = self.now_ms + ms
-        while (due_ms := self.core.next_deadline_ms()) is not None and due_ms <= end_ms:
+        while (due_ms := self.reactor.next_deadline_ms()) is not None and due_ms <= end_ms:
             self.now_ms = max(self.now_ms, due_ms)
             self.tell(Tick())
         self.now_ms = end_ms
 
     @rule()
     def agent_restarts(self) -> None:
-        self.core = Reactor(SLOTS)
+        self.reactor = Reactor(SLOTS)
         self.connected = False
         self.preparing.clear()
         self.tell(IntentsFound(intents=tuple(self.host.intents.values())))
@@ -314,14 +314,14 @@ class AgentRules(RuleBasedStateMachine):
 
     @rule(attempt_id=attempts)
     def an_impossible_event_changes_nothing(self, attempt_id: AttemptId) -> None:
-        attempt = self.core.attempt(attempt_id)
+        attempt = self.reactor.attempt(attempt_id)
         if attempt is None or attempt.phase is Phase.STARTING:
             return
-        before = (self.core.observed(), self.core.occupied(), self.core.next_deadline_ms())
+        before = (self.reactor.observed(), self.reactor.occupied(), self.reactor.next_deadline_ms())
         with pytest.raises(IllegalTransition):
-            self.core.handle(ProcessStarted(attempt_id=attempt_id, at_ms=self.now_ms), self.now_ms)
-        assert self.core.take_effects() == []
-        assert (self.core.observed(), self.core.occupied(), self.core.next_deadline_ms()) == before
+            self.reactor.handle(ProcessStarted(attempt_id=attempt_id, at_ms=self.now_ms), self.now_ms)
+        assert self.reactor.take_effects() == []
+        assert (self.reactor.observed(), self.reactor.occupied(), self.reactor.next_deadline_ms()) == before
 
     # --- what must hold --------------------------------------------------------------------------------------------
 
@@ -329,7 +329,7 @@ class AgentRules(RuleBasedStateMachine):
     def slots_are_never_exceeded(self) -> None:
         with_gpus = sum(self.with_gpus(attempt_id) for attempt_id in self.host.live)
         assert max(with_gpus, len(self.host.live) - with_gpus) <= SLOTS
-        assert self.host.live.keys() <= self.core.occupied()
+        assert self.host.live.keys() <= self.reactor.occupied()
 
     @invariant()
     def nothing_is_started_twice(self) -> None:
@@ -340,7 +340,7 @@ class AgentRules(RuleBasedStateMachine):
         held = Counter(
             gpu
             for attempt_id in self.host.live
-            if (attempt := self.core.attempt(attempt_id)) is not None
+            if (attempt := self.reactor.attempt(attempt_id)) is not None
             for gpu in attempt.gpu_ids
         )
         assert all(count == 1 for count in held.values())
@@ -361,8 +361,8 @@ class AgentRules(RuleBasedStateMachine):
             assert self.desired[attempt_id].want.mode is not Mode.STOP
         waiting = [
             attempt
-            for one in self.core.observed()
-            if (attempt := self.core.attempt(one.attempt_id)) is not None and attempt.phase is Phase.WAITING
+            for one in self.reactor.observed()
+            if (attempt := self.reactor.attempt(one.attempt_id)) is not None and attempt.phase is Phase.WAITING
         ]
         assert all(attempt.reason for attempt in waiting), "something waits and doesn't say why"
 

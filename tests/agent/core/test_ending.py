@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from opsconsole_agent.core.ending import PORT_TAKEN_WITHIN_MS, duration_words, ending, leftover_words, signal_words
+from opsconsole_agent.core.ending import PORT_TAKEN_WITHIN_MS, ending, leftover_words, signal_words
 from opsconsole_agent.core.event import ProcessExited
 from opsconsole_agent.core.intent import Stop, StopCause
 from opsconsole_protocol.ids import AttemptId
@@ -90,14 +90,6 @@ def test_who_outlived_its_parent_is_told_with_a_good_end_and_a_bad_one(fields: d
 def test_what_cannot_be_known_is_said() -> None:
     """`succeeded`, while a process of it may live on (hard use 50)."""
     assert "may be of this task lives on" in leftover_words(exited(exit_code=0, all_gone=False), None)
-
-
-@pytest.mark.parametrize(
-    ("ms", "words"),
-    [(500, "500ms"), (1_500, "1.5s"), (90_000, "1m30s"), (5_400_000, "1h30m"), (7_200_000, "2h"), (86_400_000, "1d")],
-)
-def test_durations_are_written_as_people_write_them(ms: int, words: str) -> None:
-    assert duration_words(ms) == words
 
 
 def test_a_signal_without_a_name_is_a_number() -> None:

@@ -195,7 +195,7 @@ def test_an_intent_that_cannot_be_written_fails_the_attempt(script: Script) -> N
     assert script.asked(StartAttempt) == ["a"]
     script.tell(StartFailed(attempt_id=A, at_ms=1, error="no space left"))
     assert (script.state("a"), script.observed("a").error) == ("failed", "no space left")
-    assert script.core.occupied() == frozenset()
+    assert script.reactor.occupied() == frozenset()
 
 
 @pytest.mark.parametrize("waiting", [True, False])
@@ -228,7 +228,7 @@ def test_a_pause_wanted_before_the_start_starts_nothing(script: Script) -> None:
     script.want("b", Mode.PAUSE, "paused by ana")
     script.prepared("b")
     assert script.drain(StartAttempt) == []
-    assert script.core.occupied() == frozenset()
+    assert script.reactor.occupied() == frozenset()
     assert (script.state("a"), script.observed("a").reason) == ("assigned", "paused before it started")
     assert script.observed("b").reason == "paused by ana"
     script.nothing_else()
@@ -318,7 +318,7 @@ def test_cancel_is_term_then_a_real_grace_then_kill(script: Script) -> None:
     script.exited("a", None, signal=9)
     observed = script.observed("a")
     assert (observed.state, observed.signal, observed.error) == ("killed", 9, "cancelled by ana")
-    assert script.core.next_deadline_ms() is None
+    assert script.reactor.next_deadline_ms() is None
 
 
 def test_after_our_term_the_exit_code_does_not_matter(script: Script) -> None:
@@ -527,7 +527,7 @@ def test_a_damaged_spec_is_a_failed_attempt_and_no_crash() -> None:
     observed = script.observed("a")
     assert (observed.state, observed.exit_known) == ("failed", False)
     assert observed.error == "exit code unknown: its spec is damaged: remove /x; its last lines may be missing"
-    assert script.core.occupied() == frozenset()
+    assert script.reactor.occupied() == frozenset()
 
 
 def test_a_process_without_a_spec_is_kept_until_the_coordinator_says(script: Script) -> None:
@@ -612,8 +612,8 @@ def test_an_attempt_of_an_engine_that_is_not_here_is_left_as_it_is(script: Scrip
     again = Script()
     again.tell(IntentsFound(intents=intents))
     again.tell(EngineHello())
-    assert [one.attempt_id for one in again.core.foreign()] == ["a", "b"]
-    assert again.core.processes() == ()
+    assert [one.attempt_id for one in again.reactor.foreign()] == ["a", "b"]
+    assert again.reactor.processes() == ()
     for _ in range(2):
         registered = {one.attempt_id: one for one in again.connect(desired("b"), desired("c"))}
         assert [(registered[one].state, registered[one].gpu_ids) for one in (A, B)] == [
@@ -630,7 +630,7 @@ def test_what_never_started_is_started_by_the_engine_that_is_here() -> None:
     waiting = Intent(attempt_id=A, launch=make_launch(), engine="slurm")
     script.tell(IntentsFound(intents=(waiting,)))
     script.tell(EngineHello())
-    assert script.core.foreign() == ()
+    assert script.reactor.foreign() == ()
     script.connect(desired("a"))
     script.prepared("a")
     assert script.asked(StartAttempt) == ["a"]

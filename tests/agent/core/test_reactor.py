@@ -105,8 +105,8 @@ def test_the_memory_of_forgotten_attempts_is_bounded(script: Script) -> None:
         script.forget(f"a{number}")
         assert script.asked(ForgetAttempt) == [f"a{number}"]
         script.nothing_else()
-    assert script.core.story("a0") == "forgotten"
-    assert script.core.story("first") == "never heard of"
+    assert script.reactor.story("a0") == "forgotten"
+    assert script.reactor.story("first") == "never heard of"
 
 
 def test_what_the_coordinator_does_not_want_is_stopped(script: Script) -> None:
@@ -134,7 +134,7 @@ def test_forget_of_something_alive_stops_it_and_then_reports_it(script: Script) 
     script.exited("a", None, signal=15)
     assert script.state("a") is AttemptState.KILLED
     script.forget("a")
-    assert script.core.attempt("a") is None
+    assert script.reactor.attempt("a") is None
     assert script.asked(ForgetAttempt) == ["a"]
 
 
@@ -151,8 +151,8 @@ def test_an_observation_is_the_whole_set_and_replaces_pending_reports(script: Sc
     script.assign("b")
     assert script.asked(PrepareAttempt) == ["b"]
     script.nothing_else()
-    script.core.handle(ProcessExited(attempt_id=AttemptId("a"), at_ms=script.now_ms, exit_code=0), script.now_ms)
-    script.core.handle(LogComplete(attempt_id=AttemptId("a")), script.now_ms)
+    script.reactor.handle(ProcessExited(attempt_id=AttemptId("a"), at_ms=script.now_ms, exit_code=0), script.now_ms)
+    script.reactor.handle(LogComplete(attempt_id=AttemptId("a")), script.now_ms)
     script.tell(Observe(exchange=1))
     (sent,) = script.drain(SendObservation)
     assert {one.attempt_id for one in sent.observation.attempts} == {"a", "b"}
@@ -165,7 +165,7 @@ def test_reports_wait_for_the_link_and_the_new_registration_carries_them() -> No
     script.connect()
     script.run("a")
     script.nothing_else()
-    script.core.begin_exchange()
+    script.reactor.begin_exchange()
     script.exited("a")
     assert script.drain(SendReport) == []
     (registered,) = script.connect(desired("a"))
@@ -176,7 +176,7 @@ def test_what_changes_between_registration_and_link_is_reported_after_it() -> No
     script = Script()
     script.connect()
     script.run("a")
-    script.core.begin_exchange()
+    script.reactor.begin_exchange()
     script.exited("a")
     script.nothing_else()
     script.tell(LinkUp())
@@ -191,8 +191,8 @@ def test_changes_are_coalesced_and_cut_into_reports_of_bounded_length() -> None:
     count = REPORT_LENGTH_MAX + 1
     for number in range(count):
         want = Want(mode=Mode.STOP, reason="cancelled by ana")
-        script.core.handle(JobAssignment(seq=script.next_seq(), desired=desired(f"a{number}", want)), script.now_ms)
-    reports = [effect for effect in script.core.take_effects() if isinstance(effect, SendReport)]
+        script.reactor.handle(JobAssignment(seq=script.next_seq(), desired=desired(f"a{number}", want)), script.now_ms)
+    reports = [effect for effect in script.reactor.take_effects() if isinstance(effect, SendReport)]
     assert [len(one.report.attempts) for one in reports] == [REPORT_LENGTH_MAX, 1]
 
 
@@ -211,7 +211,7 @@ def test_an_illegal_event_carries_the_story_and_changes_nothing(script: Script) 
     with pytest.raises(IllegalTransition, match=r"'started' for a, which is running: .*assigned.*prepared.*started"):
         script.tell(ProcessStarted(attempt_id=AttemptId("a"), at_ms=1))
     assert script.observed("a") == before
-    assert script.core.take_effects() == []
+    assert script.reactor.take_effects() == []
     with pytest.raises(IllegalTransition, match="ProcessStarted for ghost, which isn't here"):
         script.tell(ProcessStarted(attempt_id=AttemptId("ghost"), at_ms=1))
 
@@ -221,5 +221,5 @@ def test_a_spec_with_a_secret_is_in_the_intent_only(script: Script) -> None:
     (intent,) = script.drain(PersistIntent)
     assert intent.intent.launch is not None
     assert intent.intent.launch.job_token == "t0ken"
-    assert "t0ken" not in script.core.story("a")
+    assert "t0ken" not in script.reactor.story("a")
     assert "t0ken" not in repr(script.observed("a"))

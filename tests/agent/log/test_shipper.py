@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from opsconsole_agent.log import LogShipper, SettledLog
-from opsconsole_protocol.link.frame import PAYLOAD_BYTES_MAX, LogChunk
+from opsconsole_protocol.link import PAYLOAD_BYTES_MAX, LogChunk
 from opsconsole_protocol.log import Source
 
 KIB = 1024

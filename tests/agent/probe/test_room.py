@@ -39,7 +39,7 @@ def test_a_full_disk_is_told_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_little_room_is_told_and_keeps_nobody_out(monkeypatch: pytest.MonkeyPatch) -> None:
     (one,) = shortages(monkeypatch, Disk(1 << 40, 500 << 20))
     assert not one.is_full
-    assert one.words == "500 MB left in /state"
+    assert one.words == "524 MB left in /state"
 
 
 def test_room_without_names_for_files_is_none(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from opsconsole_agent.probe.io_path import OutputRefused, WorkerIOConfig, measur
 from opsconsole_agent.state import leaving
 from opsconsole_agent.state.state_folder import StateFolder
 from opsconsole_protocol.ids import AttemptId
-from opsconsole_protocol.link.frame import Source
+from opsconsole_protocol.log import Source
 from tests.agent.core.script import make_launch
 
 LIVE, ENDED, CLEAN = AttemptId("j0b.0.0.aaaa"), AttemptId("j0b.1.0.bbbb"), AttemptId("j0b.2.0.cccc")

@@ -12,7 +12,7 @@ from opsconsole_agent.core.intent import Intent, Stop, StopCause
 from opsconsole_agent.state.state_folder import DAY_S, StateFolder, StateFolderBroken, StoreMark, check_attempt_id
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.ids import AttemptId
-from opsconsole_protocol.link.frame import Source
+from opsconsole_protocol.log import Source
 from tests.agent.core.script import make_launch
 
 A, B = AttemptId("j0b.0.0.aaaa"), AttemptId("j0b.1.0.bbbb")

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from opsconsole.fleet import Fleet
-from opsconsole_console.service.source import Contact, OnChange, OnContact
+from opsconsole_console.model.contact import Contact
+from opsconsole_console.service.source import OnChange, OnContact
 from opsconsole_protocol import api
 from opsconsole_protocol.api import job_filter
 from opsconsole_protocol.error import Conflict, NotFound, OpsconsoleError, Unavailable

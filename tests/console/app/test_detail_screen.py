@@ -4,10 +4,10 @@ import pytest
 from msgspec.structs import replace
 
 from opsconsole.fleet import Change
-from opsconsole_console.screen.event.event_screen import EventPane
 from opsconsole_console.screen.job.job_screen import JobScreen
-from opsconsole_console.screen.job.task_log import TaskLog
 from opsconsole_console.screen.job.task_pane import TaskPane
+from opsconsole_console.screen.part.event_pane import EventPane
+from opsconsole_console.screen.part.task_log import TaskLog
 from opsconsole_console.screen.why.why_screen import WhyScreen, checks_of
 from opsconsole_console.screen.worker.worker_screen import WorkerScreen
 from opsconsole_protocol.api import Act, EventRow, ListEvents, ShowJob, Update, Why

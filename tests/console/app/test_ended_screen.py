@@ -3,8 +3,8 @@
 import pytest
 from msgspec.structs import replace
 
-from opsconsole_console.screen.job.task_log import TaskLog
 from opsconsole_console.screen.part.ending_text import ending_words
+from opsconsole_console.screen.part.task_log import TaskLog
 from opsconsole_protocol.api import Act, JobDetail
 from tests.console.app import recorded
 from tests.console.app.source import RecordedSource

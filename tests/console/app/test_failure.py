@@ -4,7 +4,8 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from opsconsole_console.model.announcement import announcement, sequence
+from opsconsole_console.app.announcer import sequence
+from opsconsole_console.model.announcement import announcement
 from opsconsole_console.model.failure import LOOKED_MAX, Failures, Seen
 from opsconsole_console.screen.main.header import Header
 from opsconsole_protocol.api import JobRow

@@ -73,7 +73,7 @@ async def test_it_is_noted_and_the_console_goes_on(
 async def test_a_decorated_handler_too(source: RecordedSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with stage(source, state_dir=tmp_path) as there:
         with monkeypatch.context() as planted:
-            planted.setattr("opsconsole_console.screen.main.main_screen.home", fail)
+            planted.setattr("opsconsole_console.screen.main.main_screen.shell", fail)
             await there.press("enter")
             await noted(there, tmp_path)
         await works(there)

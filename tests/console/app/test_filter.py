@@ -2,7 +2,7 @@
 
 import pytest
 
-from opsconsole_console.screen.main import worker_cell
+from opsconsole_console.screen.part import worker_cell
 from opsconsole_protocol import filter as filters
 from opsconsole_protocol.api import JobRow, job_filter
 from opsconsole_protocol.error import InvalidRequest

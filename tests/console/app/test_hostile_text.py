@@ -9,10 +9,10 @@ from textual.content import Content
 from textual.widgets import Input, OptionList, Select
 
 from opsconsole_console.screen.command import command_screen
-from opsconsole_console.screen.event.event_screen import EventPane
 from opsconsole_console.screen.job.task_pane import TaskPane
 from opsconsole_console.screen.new_job import new_job_screen
 from opsconsole_console.screen.new_job.candidate_table import CandidateTable
+from opsconsole_console.screen.part.event_pane import EventPane
 from opsconsole_console.visible import clean
 from opsconsole_protocol import api
 from opsconsole_protocol.error import Conflict

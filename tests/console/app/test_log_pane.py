@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from opsconsole_console.screen.main.log_pane import LogPane, is_regex
+from opsconsole_console.screen.part.log_pane import LogPane, is_regex
 from opsconsole_protocol.log import LogLine, Source
 from tests.console.app import recorded
 from tests.console.app.source import RecordedSource

@@ -6,8 +6,8 @@ from textual.message import Message
 
 from opsconsole.fleet import Change
 from opsconsole_console.screen.main.header import Header
-from opsconsole_console.screen.main.io_line import IoLine
 from opsconsole_console.screen.part.filter_bar import FilterBar
+from opsconsole_console.screen.part.io_line import IoLine
 from opsconsole_console.widget.live_table import LiveTable
 from opsconsole_protocol.api import ListJobs, Snapshot
 from tests.console.app import recorded

@@ -5,10 +5,10 @@ import asyncio
 import pytest
 from textual.widgets import Input, Select
 
-from opsconsole_console.screen.main.io_line import IoLine
 from opsconsole_console.screen.new_job import new_job_screen
 from opsconsole_console.screen.new_job.candidate_table import CandidateTable
 from opsconsole_console.screen.new_job.new_job_screen import NewJobScreen
+from opsconsole_console.screen.part.io_line import IoLine
 from opsconsole_protocol.api import AnyAnswer, AnyRequest, AskCandidates, SubmitJobs
 from opsconsole_protocol.error import Conflict
 from tests.console.app.source import RecordedSource

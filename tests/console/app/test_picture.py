@@ -10,12 +10,12 @@ from textual.widgets import Select
 
 from opsconsole_console.model.holding import ALL
 from opsconsole_console.screen.command import command_screen
-from opsconsole_console.screen.event.event_screen import EventPane
-from opsconsole_console.screen.job.task_log import TaskLog
 from opsconsole_console.screen.job.task_pane import TaskPane
 from opsconsole_console.screen.main import job_pane
 from opsconsole_console.screen.new_job import new_job_screen
 from opsconsole_console.screen.new_job.candidate_table import CandidateTable
+from opsconsole_console.screen.part.event_pane import EventPane
+from opsconsole_console.screen.part.task_log import TaskLog
 from tests.console.app.picture import picture
 from tests.console.app.source import RecordedSource
 from tests.console.app.stage import Stage, stage

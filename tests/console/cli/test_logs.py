@@ -10,8 +10,7 @@ from opsconsole_console.cli.log_writer import LogWriter
 from opsconsole_console.cli.logs import since_ms
 from opsconsole_protocol import api
 from opsconsole_protocol.error import InvalidRequest
-from opsconsole_protocol.link.frame import Source
-from opsconsole_protocol.log import LogLine
+from opsconsole_protocol.log import LogLine, Source
 from opsconsole_protocol.spec import JobSpec
 from tests.client.fake_server import FakeServer
 from tests.client.row import NOW_MS

@@ -8,7 +8,7 @@ import pytest
 from opsconsole_protocol import api
 from opsconsole_protocol.api import Parameter, TemplateRow
 from opsconsole_protocol.ids import check_job_id
-from opsconsole_protocol.link.frame import Source
+from opsconsole_protocol.log import Source
 from opsconsole_protocol.spec import JobSpec, Resources
 from tests.client.fake_server import FakeServer
 from tests.console.cli.conftest import Run

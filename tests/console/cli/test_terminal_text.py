@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from opsconsole_console.cli.log_writer import LogWriter
 from opsconsole_console.cli.terminal_text import RESET, TerminalText
-from opsconsole_protocol.link.frame import Source
-from opsconsole_protocol.log import LogLine
+from opsconsole_protocol.log import LogLine, Source
 
 _SGR = re.compile(r"\x1b\[[0-9;:]*m")
 

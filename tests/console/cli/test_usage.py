@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from opsconsole_console.cli import build_parser
-from opsconsole_console.cli.verb import VERBS
+from opsconsole_console.cli.verb import COMMON, VERBS
 from tests.client.fake_server import FakeServer
 from tests.console.cli.conftest import Run
 
@@ -264,17 +264,17 @@ def test_what_would_be_ignored_is_refused(run: Run, words: list[str], message: s
 
 
 def test_every_verb_is_judged_by_the_table() -> None:
-    """A verb that uses no client must say in `scope` which common options it uses."""
+    """A verb that uses no client must say in the table which common options it uses."""
     from pathlib import Path
 
     import opsconsole_console.cli as cli
-    from opsconsole_console.cli.scope import _USED, _WHY
 
     folder = Path(cli.__file__).parent
     asks = {
-        verb
-        for verb, (module, _) in VERBS.items()
-        if any(one in (folder / f"{module}.py").read_text() for one in ("with_client", "submit_spec"))
+        name
+        for name, verb in VERBS.items()
+        if any(one in (folder / f"{verb.module}.py").read_text() for one in ("with_client", "submit_spec"))
     }
-    assert set(_USED) == set(VERBS) - asks - {"agent"}
-    assert set(_WHY) == set(_USED)
+    told = {name for name, verb in VERBS.items() if verb.uses != COMMON}
+    assert told == set(VERBS) - asks - {"agent"}
+    assert {name for name, verb in VERBS.items() if verb.why} == told

@@ -131,11 +131,3 @@ def test_another_command_ends_a_sweep() -> None:
     assert checked.spec is not None
     assert checked.spec.task_commands == ()
     assert checked.spec.command == ("b",)
-
-
-@pytest.mark.parametrize(
-    ("duration_ms", "text"),
-    [(None, ""), (0, "0s"), (5_000, "5s"), (5_400_000, "1h30m"), (90_061_000, "1d1h1m1s"), (250, "250ms")],
-)
-def test_durations_are_spelled_as_they_are_typed(duration_ms: int | None, text: str) -> None:
-    assert drafts.spell_duration(duration_ms) == text

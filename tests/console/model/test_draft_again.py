@@ -4,8 +4,8 @@ from dataclasses import replace
 
 from opsconsole.sweep import combinations
 from opsconsole_console.model import draft as drafts
+from opsconsole_protocol.api.template import fill
 from opsconsole_protocol.spec import JobSpec
-from opsconsole_protocol.template import fill
 
 
 def sweep(*command: str, **axes: list[str]) -> JobSpec:

@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from opsconsole_console.model.holding import ALL, NOTHING_YET, Extent, Holding, empty_text
-from opsconsole_console.screen.event.event_screen import EventPane
+from opsconsole_console.screen.part.event_pane import EventPane
 from opsconsole_console.screen.part.table_pane import TablePane
 from opsconsole_protocol.api import EventRow, JobRow, ListJobs
 from tests.console.app import recorded

@@ -3,10 +3,10 @@
 from msgspec.structs import replace
 
 from opsconsole.fleet import Fleet
+from opsconsole_console.model.contact import Contact
 from opsconsole_console.model.model import Model, worker_kind
 from opsconsole_console.model.short_id import ShortIds
 from opsconsole_console.model.utilisation import SAMPLES_MAX, UtilisationHistory
-from opsconsole_console.service.source import Contact
 from opsconsole_protocol.api import Update
 from tests.console.app import recorded
 from tests.console.app.source import Clock

@@ -13,8 +13,7 @@ from opsconsole_console.widget.cell import Cell
 from opsconsole_console.widget.column import Column
 from opsconsole_console.widget.sign import sign, tally
 from opsconsole_console.widget.sparkline import utilisation
-from opsconsole_protocol.link.frame import Source
-from opsconsole_protocol.log import LogLine
+from opsconsole_protocol.log import LogLine, Source
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,7 @@ from opsconsole_console.widget.log_painter import (
 )
 from opsconsole_console.widget.log_sight import CELLS_MAX, compile_pattern, shown_text
 from opsconsole_console.widget.palette import Palette
-from opsconsole_protocol.link.frame import Source
-from opsconsole_protocol.log import LogLine
+from opsconsole_protocol.log import LogLine, Source
 from tests.console.widget.fleet import log_line
 
 BASE = Style(color="#ffffff", bgcolor="#000000")

@@ -15,7 +15,7 @@ from opsconsole_console.widget.log_sight import (
     shown_text,
     wrapped,
 )
-from opsconsole_protocol.link.frame import Source
+from opsconsole_protocol.log import Source
 from tests.console.widget.fleet import log_line, log_lines
 
 

@@ -9,7 +9,7 @@ from opsconsole_console.widget.log_body import state_text
 from opsconsole_console.widget.log_painter import Timestamps
 from opsconsole_console.widget.log_sight import PatternError
 from opsconsole_console.widget.log_view import LogView
-from opsconsole_protocol.link.frame import Source
+from opsconsole_protocol.log import Source
 from tests.console.widget.fleet import ThemedApp, log_line, log_lines
 from tests.waiting import until
 

@@ -13,7 +13,7 @@ from opsconsole_console.widget.live_table import LiveTable
 from opsconsole_console.widget.log_painter import Timestamps
 from opsconsole_console.widget.log_view import LogView
 from opsconsole_console.widget.pane import Pane
-from opsconsole_protocol.link.frame import Source
+from opsconsole_protocol.log import Source
 from tests.console.widget.fleet import (
     JOBS,
     WORKERS,

@@ -3,9 +3,10 @@
 from collections import Counter
 from collections.abc import Iterator
 
+from opsconsole_coordinator.core.demand import PREFETCH_MAX, demand_of
 from opsconsole_coordinator.core.fleet import Fleet
+from opsconsole_coordinator.core.judgement import judge
 from opsconsole_coordinator.core.model import Job, Task, Worker
-from opsconsole_coordinator.core.placement import PREFETCH_MAX, demand_of, judge
 from opsconsole_protocol.link import Mode
 from opsconsole_protocol.state import TaskState, is_task_finished, is_task_live, is_task_waiting
 
@@ -38,7 +39,10 @@ def check_idle(fleet: Fleet, now_ms: int) -> list[str]:
             found += _check_idle_gang(fleet, job, due, now_ms)
             continue
         for task in due[:1]:
-            offers = [judge(fleet, worker, demand_of(job, task), now_ms) for worker in fleet.workers.values()]
+            offers = [
+                judge(worker, demand_of(job, task), fleet.questions.answers, now_ms)
+                for worker in fleet.workers.values()
+            ]
             found += [
                 f"{job.task_id(task.index)} waits though {one.worker.name} is free" for one in offers if one.accepted
             ]
@@ -49,7 +53,7 @@ def _check_idle_gang(fleet: Fleet, job: Job, due: list[Task], now_ms: int) -> It
     """A gang waits only where not all of it fits, or not all of it may start."""
     if len(due) < sum(not is_task_finished(task.state) for task in job.tasks):
         return
-    offers = [judge(fleet, worker, demand_of(job), now_ms) for worker in fleet.workers.values()]
+    offers = [judge(worker, demand_of(job), fleet.questions.answers, now_ms) for worker in fleet.workers.values()]
     room = sum(_room(fleet, offer.worker, job) for offer in offers if offer.accepted)
     avoids = any(task.avoid for task in due)
     if room >= len(due) and not avoids:

@@ -152,7 +152,7 @@ def test_a_paused_task_that_fails_is_not_started_again_before_it_is_resumed(worl
     worker.fail(attempt, "out of memory")
     world.pass_ms(10_000)
     assert (state(job), task_of(job).reason) == (
-        "held", "paused by ana; out of memory (failed 1 of 2, again in 1 s)"
+        "held", "paused by ana; out of memory (failed 1 of 2, again in 1s)"
     )  # fmt: skip
     world.act("resume", job)
     worker.succeed(worker.started())

@@ -7,9 +7,9 @@ import pytest
 
 from opsconsole_coordinator.core import view
 from opsconsole_coordinator.core.avoidance import AVOID_MS, GPU_BLAME_MS
+from opsconsole_coordinator.core.desired import desired_of
 from opsconsole_coordinator.core.ending import BACKOFF_MAX_MS
 from opsconsole_coordinator.core.model import Attempt
-from opsconsole_coordinator.core.schedule import desired_of
 from opsconsole_protocol import link
 from opsconsole_protocol.state import AttemptState, TaskState
 from tests.coordinator.core.world import FakeWorker, World, gpus, state, task_of
@@ -64,7 +64,7 @@ def test_a_retry_says_why_and_when(world: World) -> None:
     worker = world.worker()
     job = world.submit(max_retries_failure=2)
     worker.fail(worker.started(), "exit code 3")
-    assert task_of(job).reason == "exit code 3 (failed 1 of 3, again in 1 s)"
+    assert task_of(job).reason == "exit code 3 (failed 1 of 3, again in 1s)"
 
 
 def test_a_task_is_tried_elsewhere_first(world: World) -> None:
@@ -158,7 +158,7 @@ def test_jobs_of_different_people_failing_in_a_row_make_a_worker_avoided_and_see
     world.pass_ms(AVOID_MS + 1_000)
     kinds = [(event.kind, event.text) for event in world.events if event.subject == "w1"]
     assert kinds[-2:] == [
-        ("avoided", "avoided for 60 s, where there is another worker: 3 jobs of 2 people failed in a row"),
+        ("avoided", "avoided for 1m, where there is another worker: 3 jobs of 2 people failed in a row"),
         ("used again", "w1 is no longer avoided"),
     ]
     assert view.worker_row(world.fleet, one.record, world.now_ms).avoided_until_ms is None

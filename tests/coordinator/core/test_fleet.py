@@ -2,8 +2,10 @@
 
 import pytest
 
+from opsconsole_coordinator.core.question import Answer, Question
 from opsconsole_protocol import link
 from opsconsole_protocol.error import IllegalTransition
+from opsconsole_protocol.ids import WorkerId
 from opsconsole_protocol.state import AttemptState, TaskState
 from tests.coordinator.core.world import World, state, task_of
 
@@ -59,9 +61,11 @@ def test_a_finished_job_stays_while_something_of_it_is_about_to_be_committed(wor
 
 
 def test_the_same_question_about_an_input_has_one_number(world: World) -> None:
-    worker = world.worker().id
-    first = world.fleet.check_id((worker, link.Kind.INPUT, "a"))
-    assert world.fleet.check_id((worker, link.Kind.INPUT, "a")) == first
-    assert world.fleet.check_id((worker, link.Kind.INPUT, "b")) != first
-    world.fleet.answer_input(first, True, "found", world.now_ms)
-    assert world.fleet.check_id((worker, link.Kind.INPUT, "a")) != first
+    worker, questions = world.worker().id, world.fleet.questions
+    one, other = Question(worker, link.Kind.INPUT, "a"), Question(worker, link.Kind.INPUT, "b")
+    first = questions.number_of(one)
+    assert questions.number_of(one) == first
+    assert questions.number_of(other) != first
+    assert not questions.note_answer(first, WorkerId("another"), Answer(True, "found", world.now_ms))
+    assert questions.note_answer(first, worker, Answer(True, "found", world.now_ms))
+    assert questions.number_of(one) != first

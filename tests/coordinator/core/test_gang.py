@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from opsconsole_coordinator.core import gang_placement
 from opsconsole_coordinator.core.model import Attempt, Job
 from opsconsole_protocol import link
 from opsconsole_protocol.error import Conflict, InvalidRequest
@@ -98,19 +99,17 @@ def test_inputs_are_asked_for_before_any_is_assigned(world: World) -> None:
     paths = {"io_paths": {"input": "/in"}}
     one, two = world.worker("w1", properties=paths), world.worker("w2", properties=paths)
     job = gang(world, inputs=("data.slp",))
-    asked = one.take(link.InputFile), two.take(link.InputFile)
-    world.fleet.answer_input(asked[0].check_id, True, "12 bytes", world.now_ms)
-    world.turn()
+    one.found()
     assert states(job) == ["pending"] * 2
-    world.fleet.answer_input(asked[1].check_id, True, "12 bytes", world.now_ms)
-    world.turn()
+    two.found()
     one.started()
     two.started()
 
 
 def answer_port(worker: FakeWorker, port: int) -> None:
     asked, world = worker.take(link.FindPort), worker.world
-    world.fleet.answer_input(asked.check_id, True, "free", world.now_ms, worker.id, 5_000, port)
+    message = link.PortFound(check_id=asked.check_id, port=port)
+    gang_placement.note_port(world.fleet, worker.record, message, world.now_ms)
     world.turn()
 
 

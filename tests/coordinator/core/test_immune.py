@@ -3,8 +3,8 @@
 import pytest
 
 from opsconsole_coordinator.core.avoidance import AVOID_AFTER_FAULTS, AVOID_MS
+from opsconsole_coordinator.core.demand import AVOID_WAIT_MS
 from opsconsole_coordinator.core.liveness import WORKER_LOST_AFTER_MS
-from opsconsole_coordinator.core.schedule import AVOID_PATIENCE_MS
 from opsconsole_protocol import link
 from opsconsole_protocol.error import Unavailable
 from opsconsole_protocol.link import SILENT_AFTER_MS, Mode, Observed
@@ -44,7 +44,7 @@ def test_tasks_pending_for_ever_when_the_only_other_worker_is_busy(world: World)
     two.started()
     job = world.submit(max_retries_failure=1)
     one.fail(one.started())
-    world.pass_ms(AVOID_PATIENCE_MS - 5_000)
+    world.pass_ms(AVOID_WAIT_MS - 5_000)
     assert not one.inbox, "for a while it waits for the other worker"
     world.pass_ms(6_000)
     one.succeed(one.started())
@@ -101,7 +101,7 @@ def test_a_dead_workers_tasks_running_for_hours(world: World) -> None:
     world.pass_ms(LOST_MS - SILENT_AFTER_MS, beating=False)
     assert (worker.record.connection, job.state) == ("lost", TaskState.PENDING)
     assert attempt.lost
-    assert "worker w1 is lost: nothing heard for 60 s" in task_of(job).reason
+    assert "worker w1 is lost: nothing heard for 1m" in task_of(job).reason
 
 
 def test_a_dead_worker_behind_an_open_socket_is_lost_too(world: World) -> None:

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from opsconsole_coordinator.core import reconcile, view
 from opsconsole_protocol import link, requirement
-from opsconsole_protocol.codec import coordinator_side
 from opsconsole_protocol.error import OpsconsoleError, ProtocolError
 from opsconsole_protocol.ids import WorkerId
+from opsconsole_protocol.link.codec import coordinator_codec
 from opsconsole_protocol.spec import JobSpec, Resources
 from opsconsole_protocol.state import TaskState
 from tests.coordinator.core.world import World, gpus
@@ -39,7 +39,7 @@ LINES = (
 def on_the_wire(message: link.Register | link.UpdateMetadata) -> Any:
     """The message as the coordinator decodes it."""
     frame = msgspec.msgpack.encode([message])
-    return coordinator_side().decode(frame)[0]
+    return coordinator_codec().decode(frame)[0]
 
 
 @settings(max_examples=150)

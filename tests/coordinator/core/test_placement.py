@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from opsconsole_coordinator.core import view
+from opsconsole_coordinator.core.capacity import FOREIGN_MEMORY_MB_MAX
 from opsconsole_coordinator.core.fleet import INPUT_ANSWER_MS_MAX
-from opsconsole_coordinator.core.placement import FOREIGN_MEMORY_MB_MAX
 from opsconsole_protocol import link
 from opsconsole_protocol.spec import Resources
 from opsconsole_protocol.state import AttemptState
@@ -181,10 +181,8 @@ def test_history_decides_between_workers(world: World) -> None:
 def test_an_input_file_is_asked_for_before_anything_is_assigned(world: World) -> None:
     worker = world.worker(properties=INPUT)
     job = world.submit(inputs=("data.slp",))
-    question = worker.take(link.InputFile)
-    assert (question.filename, state_of_input(world, job)) == ("data.slp", "w1 needs data.slp: asking the worker")
-    world.fleet.answer_input(question.check_id, True, "found, 1 KB", world.now_ms)
-    world.turn()
+    assert state_of_input(world, job) == "w1 needs data.slp: asking the worker"
+    assert worker.found().filename == "data.slp"
     assert worker.started().job_id == job.id
 
 
@@ -195,18 +193,14 @@ def state_of_input(world: World, job: Any) -> str:
 def test_a_missing_input_is_said_and_asked_for_again(world: World) -> None:
     worker = world.worker(properties=INPUT)
     job = world.submit(inputs=("data.slp",))
-    question = worker.take(link.InputFile)
-    world.fleet.answer_input(question.check_id, False, "there is no such file", world.now_ms)
-    world.turn()
+    worker.missing("there is no such file")
     assert world.why(job) == "w1 needs data.slp: there is no such file"
     world.pass_ms(INPUT_ANSWER_MS_MAX - 1_000)
     assert not worker.inbox
     world.pass_ms(2_000)
-    again = worker.take(link.InputFile)
-    world.fleet.answer_input(again.check_id, True, "found", world.now_ms)
-    world.fleet.answer_input(again.check_id, False, "late", world.now_ms)
-    world.fleet.answer_input(99, False, "never asked", world.now_ms)
-    world.turn()
+    again = worker.found()
+    worker.say_missing(again.check_id, "late")
+    worker.say_missing(99, "never asked")
     worker.started()
 
 
@@ -228,10 +222,10 @@ def test_a_working_folder_is_part_of_the_choice(world: World) -> None:
     """Hard use 17."""
     one, two = world.worker("gpu-a"), world.worker("gpu-b")
     job = world.submit(workdir="/data/onlyb", max_retries_failure=2)
-    asked = one.answer(False, "there is no such folder on this worker")
+    asked = one.missing("there is no such folder on this worker")
     assert (asked.kind, asked.filename) == (link.Kind.FOLDER, "/data/onlyb")
     assert "gpu-a needs /data/onlyb: there is no such folder on this worker" in world.why(job)
-    two.answer(True)
+    two.found()
     assert two.started().job_id == job.id
 
 
@@ -239,13 +233,13 @@ def test_an_input_that_is_still_being_written_is_waited_for(world: World) -> Non
     """Hard use 18."""
     worker = world.worker(properties=INPUT)
     job = world.submit(inputs=("f.npy",))
-    worker.answer(False, "is still growing, 1.2 GB", again_ms=500)
+    worker.missing("is still growing, 1.2 GB", again_ms=500)
     assert world.why(job) == "w1 needs f.npy: is still growing, 1.2 GB"
     world.pass_ms(500)
-    worker.answer(False, "is still growing, 1.9 GB", again_ms=500)
+    worker.missing("is still growing, 1.9 GB", again_ms=500)
     assert world.rows[job.id].reason == "w1 needs f.npy: is still growing, 1.9 GB"
     world.pass_ms(500)
-    worker.answer(True)
+    worker.found()
     worker.started()
 
 

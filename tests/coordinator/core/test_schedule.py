@@ -3,8 +3,8 @@
 import pytest
 
 from opsconsole_coordinator.core import schedule
+from opsconsole_coordinator.core.demand import PREFETCH_MAX, SHORT_TASK_MS
 from opsconsole_coordinator.core.model import Job
-from opsconsole_coordinator.core.placement import PREFETCH_MAX, SHORT_TASK_MS
 from opsconsole_protocol import link
 from opsconsole_protocol.link import Mode
 from opsconsole_protocol.spec import Resources
@@ -58,7 +58,7 @@ def test_the_launch_says_all_that_an_agent_needs(world: World) -> None:
         num_tasks=2, task_commands=(("a", "1"), ("a", "2")), name="sweep", gpus=1, environment={"A": "b"},
         workdir="/work", ports=("http",), timeout_ms=7, fence_after_ms=10_000, grace_ms=9,
     )  # fmt: skip
-    worker.answer(True)
+    worker.found()
     message = worker.take(link.JobAssignment)
     launch = message.desired.launch
     assert message.desired.want == link.Want(grace_ms=9)

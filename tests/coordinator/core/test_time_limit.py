@@ -14,7 +14,7 @@ def timed(world: World, **fields: Any) -> Job:
     return world.submit(job_timeout_ms=LIMIT_MS, **fields)
 
 
-def end(worker: FakeWorker, reason: str = "job timed out after 10 s") -> None:
+def end(worker: FakeWorker, reason: str = "job timed out after 10s") -> None:
     """The one that runs is told to end, and does."""
     (attempt,) = worker.record.live.values()
     assert worker.stop(attempt).reason == reason
@@ -30,7 +30,7 @@ def test_all_tasks_fail_when_the_time_is_over(world: World) -> None:
     assert [str(task.state) for task in job.tasks] == ["running", "failed", "failed"]
     end(worker)
     assert [str(task.state) for task in job.tasks] == ["failed"] * 3
-    assert {task.reason for task in job.tasks} == {"job timed out after 10 s"}
+    assert {task.reason for task in job.tasks} == {"job timed out after 10s"}
     assert world.rows[job.id].state == "failed"
     assert any(event.kind == "timeout" and event.subject == job.id for event in world.events)
 
@@ -122,7 +122,7 @@ def test_a_lost_attempt_that_waits_to_be_replaced_fails_too(world: World) -> Non
     world.pass_ms(30_000)
     assert state(job) == "pending"
     world.pass_ms(32_000)
-    assert (state(job), task_of(job).reason) == ("failed", "job timed out after 60 s")
+    assert (state(job), task_of(job).reason) == ("failed", "job timed out after 1m")
 
 
 def test_what_was_cancelled_before_is_killed(world: World) -> None:
@@ -175,7 +175,7 @@ def test_a_gang_times_out_while_it_starts_over(world: World) -> None:
     one.fail(first)
     two.stop(second)
     world.pass_ms(2_000)
-    assert two.stop(second).reason == "job timed out after 10 s"
+    assert two.stop(second).reason == "job timed out after 10s"
     two.killed(second)
     assert [str(task.state) for task in job.tasks] == ["failed", "failed"]
     assert task_of(job, 0).failures == 1

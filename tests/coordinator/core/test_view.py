@@ -1,6 +1,6 @@
 """What people and scripts are shown."""
 
-from opsconsole_coordinator.core import view
+from opsconsole_coordinator.core import file_check, view
 from opsconsole_protocol import link
 from opsconsole_protocol.link import Observed
 from opsconsole_protocol.spec import JobSpec, Resources
@@ -40,8 +40,12 @@ def test_a_check_of_a_value_with_a_semicolon_reads_well(world: World) -> None:
 
 def test_asking_for_candidates_assigns_nothing(world: World) -> None:
     worker = world.worker(properties={"io_paths": {"input": "/in"}})
-    verdicts, _ = view.candidates(world.fleet, spec(inputs=("a.slp",)), world.now_ms)
+    wanted = spec(inputs=("a.slp",))
+    verdicts, _ = view.candidates(world.fleet, wanted, world.now_ms)
     assert verdicts[0].input == "a.slp: asking the worker"
+    world.turn()
+    assert not worker.inbox, "who only looks asks nobody"
+    file_check.ask_everybody(world.fleet, view.demand_for(wanted), world.now_ms)
     world.turn()
     worker.take(link.InputFile)
 

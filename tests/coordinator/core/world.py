@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from opsconsole_coordinator.core import control, liveness, reconcile, submission, view
+from opsconsole_coordinator.core import control, file_check, liveness, reconcile, submission, view
 from opsconsole_coordinator.core.batch import Batch
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.model import Attempt, Job, Task, Worker
@@ -271,12 +271,25 @@ class FakeWorker:
         liveness.heartbeat(world.fleet, self.record, link.Heartbeat(at_ms=0, **fields), world.now_ms)
         world.turn()
 
-    def answer(self, found: bool, detail: str = "found", again_ms: int | None = None) -> link.InputFile:
-        """Take the next question about a file or folder, and answer it."""
-        world, asked = self.world, self.take(link.InputFile)
-        world.fleet.answer_input(asked.check_id, found, detail, world.now_ms, self.id, again_ms)
-        world.turn()
+    def found(self, size_bytes: int = 6) -> link.InputFile:
+        """Take the next question about a file or folder, and answer that it is there."""
+        asked = self.take(link.InputFile)
+        message = link.FileExists(check_id=asked.check_id, path="/in/file", size_bytes=size_bytes)
+        file_check.note_file(self.world.fleet, self.record, message, self.world.now_ms)
+        self.world.turn()
         return asked
+
+    def missing(self, reason: str, again_ms: int | None = None) -> link.InputFile:
+        """Take the next question about a file or folder, and answer that it can't be used."""
+        asked = self.take(link.InputFile)
+        self.say_missing(asked.check_id, reason, again_ms)
+        return asked
+
+    def say_missing(self, check_id: int, reason: str, again_ms: int | None = None) -> None:
+        """Answer a question, also one that nobody asked."""
+        message = link.FileNotFound(check_id=check_id, reason=reason, again_ms=again_ms)
+        file_check.note_file(self.world.fleet, self.record, message, self.world.now_ms)
+        self.world.turn()
 
     def say(self, *observed: Observed) -> None:
         """Report attempts, as they are."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from opsconsole_coordinator.log import LogKey, LogStore
-from opsconsole_protocol.link.frame import LogChunk
+from opsconsole_protocol.link import LogChunk
 from opsconsole_protocol.log import LINE_BYTES_MAX, LogLine, LogPage, LogQuery, Source
 
 KEY = LogKey("7k3m9q2w4t", 0, 0, "7k3m9q2w4t.0.0.ab12")

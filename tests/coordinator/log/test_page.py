@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from opsconsole_coordinator.log import LogKey, LogQueryError, LogStore
-from opsconsole_protocol.link.frame import PAYLOAD_BYTES_MAX
+from opsconsole_protocol.link import PAYLOAD_BYTES_MAX
 from opsconsole_protocol.log import LINE_BYTES_MAX, LogLine, LogQuery, Source
 from tests.coordinator.log.oracle import ERR, ERROR, KEY, OUT, chunk, pages, put_together, read_all
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from opsconsole_agent.log import LogShipper
 from opsconsole_coordinator.log import LogStore
-from opsconsole_protocol.link.frame import decode_frame, encode_frame
+from opsconsole_protocol.link import decode_frame, encode_frame
 from opsconsole_protocol.log import LogQuery, Source
 from tests.coordinator.log.oracle import ERR, KEY, OUT, pages
 

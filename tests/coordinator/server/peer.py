@@ -14,19 +14,19 @@ import msgspec
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
-from opsconsole_coordinator.http.request_limit import Door
+from opsconsole_coordinator.http.acceptor import Acceptor
 from opsconsole_coordinator.runtime import Coordinator, CoordinatorConfig
-from opsconsole_coordinator.server.commit_loop import Kernel
+from opsconsole_coordinator.server.commit_loop import CommitLoop
 from opsconsole_coordinator.server.identity import Identities
 from opsconsole_coordinator.trust.token_file import read_token
 from opsconsole_protocol import PROTOCOL_VERSION, api, link
-from opsconsole_protocol.codec import agent_side, client_side
+from opsconsole_protocol.api.codec import client_codec
 from opsconsole_protocol.error import from_code
 from opsconsole_protocol.host.dial import dial
 from opsconsole_protocol.host.endpoint import Endpoint
 from opsconsole_protocol.ids import AttemptId, JobId, WorkerId, job_id, spell
-from opsconsole_protocol.link import Observed
-from opsconsole_protocol.link.frame import LogChunk, encode_frame
+from opsconsole_protocol.link import LogChunk, Observed, encode_frame
+from opsconsole_protocol.link.codec import agent_codec
 from opsconsole_protocol.log import Source
 from opsconsole_protocol.spec import JobSpec
 from opsconsole_protocol.state import AttemptState
@@ -104,7 +104,7 @@ class Agent(Peer):
     """An agent, as far as the wire goes."""
 
     def __init__(self, socket: ClientConnection, worker_id: WorkerId, name: str) -> None:
-        super().__init__(socket, agent_side(), agent_side())
+        super().__init__(socket, agent_codec(), agent_codec())
         self.worker_id = worker_id
         self.name = name
 
@@ -143,7 +143,7 @@ class Operator(Peer):
     """An operator, as far as the wire goes."""
 
     def __init__(self, socket: ClientConnection) -> None:
-        super().__init__(socket, client_side(), client_side())
+        super().__init__(socket, client_codec(), client_codec())
         self.updates: list[api.Update] = []
         self._number = 0
 
@@ -199,22 +199,22 @@ class Site:
     data_dir: Path
 
     @property
-    def kernel(self) -> Kernel:
+    def commit_loop(self) -> CommitLoop:
         """Its innermost part, for tests that break something there."""
         assert self.coordinator._web is not None
-        return self.coordinator._web._kernel
+        return self.coordinator._web._commit_loop
 
     @property
     def identities(self) -> Identities:
-        """Who may come in, for tests that look behind the door."""
+        """Who may come in, for tests that look inside."""
         assert self.coordinator._web is not None
         return self.coordinator._web._identities
 
     @property
-    def door(self) -> Door:
+    def acceptor(self) -> Acceptor:
         """Where connections are accepted."""
         assert self.coordinator._web is not None
-        return self.coordinator._web._doors[0]
+        return self.coordinator._web._acceptors[0]
 
     @property
     def token(self) -> str:

@@ -75,7 +75,7 @@ async def test_every_use_is_counted_and_the_tags_outlive_a_restart(tmp_path: Pat
         for number in welcome[::10]:
             agent = await second.agent(f"w{number}", secret=secrets[number], invitation="")
             await agent.register()
-            assert second.kernel.fleet.workers[agent.worker_id].tags == ("zone=b",)
+            assert second.commit_loop.fleet.workers[agent.worker_id].tags == ("zone=b",)
             await agent.close()
 
 
@@ -211,7 +211,7 @@ async def test_a_call_on_a_connection_whose_credential_was_revoked_is_refused(
     """Also where the connection can't be ended: its peer doesn't read."""
     operator = await site.operator_of("operator")
     identities = site.identities
-    monkeypatch.setattr(identities, "_present", {})
+    monkeypatch.setattr(identities, "_connections", {})
     async with await site.operator() as admin:
         await admin.call(api.RevokePeople(names=("the-operator",)))
     with pytest.raises(Unauthenticated, match="revoked"):
@@ -232,7 +232,7 @@ async def test_everybody_is_shut_out_and_nobody_let_in_any_more(site: Site) -> N
     async with await site.operator() as local:
         rows = (await local.call(api.ListPeople())).people
         assert Counter(row.revoked_at_ms is None for row in rows) == {True: 1, False: 2}
-        await site.kernel.committed()  # who asked for it was cut off by it, and so waits for nothing
+        await site.commit_loop.committed()  # who asked for it was cut off by it, and so waits for nothing
         kinds = [event.kind for event in (await local.call(api.ListEvents())).events]
         assert kinds.count("revoke") == 3, "two people and an invitation"
 
@@ -258,7 +258,7 @@ async def test_a_credential_revoked_between_coming_in_and_registering_is_revoked
     first = await site.agent("w1", secret=secret)
     await first.register()
     await first.close()
-    await until(lambda: not site.kernel.sessions, 10)
+    await until(lambda: not site.commit_loop.sessions, 10)
     late = await site.agent("w1", secret=secret)
     async with await site.operator() as admin:
         await admin.call(api.SetWorker(name="w1", action="revoke"))
@@ -287,7 +287,7 @@ async def test_a_revoked_worker_is_not_listed_and_one_that_is_gone_is_removed(si
         other = await site.agent("w2", secret=(secret := some_secret()))
         await other.register()
         await other.close()
-        await until(lambda: not site.kernel.sessions, 10)
+        await until(lambda: not site.commit_loop.sessions, 10)
         await admin.call(api.SetWorker(name="w2", action="remove"))
         said = await attempt(site, "/agent", Authorization=f"Bearer {secret}", Opsconsole_Worker=id_of("w2"))
         assert "was revoked" in str(said), "it can't come back unseen"
@@ -304,7 +304,7 @@ async def test_a_worker_is_not_called_as_an_id_and_by_no_sign_that_nobody_sees(s
         agent.name = name
         await agent.send(link.Register(protocol=1, agent_version="1", worker_id=agent.worker_id, name=name, run_id="r"))
         assert [one.code for one in await agent.ended() if isinstance(one, link.PeerError)] == ["invalid"]
-        assert set(site.kernel.fleet.workers) == {other.worker_id}
+        assert set(site.commit_loop.fleet.workers) == {other.worker_id}
 
 
 async def test_what_a_worker_does_is_no_persons_act_in_the_events(site: Site) -> None:

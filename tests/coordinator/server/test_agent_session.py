@@ -8,11 +8,13 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from opsconsole_coordinator.core import reconcile
+from opsconsole_coordinator.core.question import Question
 from opsconsole_coordinator.server import agent_session
 from opsconsole_protocol import api, link
-from opsconsole_protocol.codec import FRAME_BYTES_MAX, agent_side
+from opsconsole_protocol.codec import BATCH_BYTES_MAX
 from opsconsole_protocol.ids import AttemptId, WorkerId
 from opsconsole_protocol.link import Observed
+from opsconsole_protocol.link.codec import agent_codec
 from opsconsole_protocol.log import LogQuery
 from opsconsole_protocol.state import AttemptState
 from tests.coordinator.server.peer import Agent, Site, id_of, some_secret
@@ -51,7 +53,7 @@ async def test_another_version_is_a_clear_error(site: Site) -> None:
 @pytest.mark.parametrize(
     "first",
     [
-        b"", b"\xc1garbage", b"\x90", agent_side().encode([HELLO]), agent_side().encode([HELLO, HELLO]), "text",
+        b"", b"\xc1garbage", b"\x90", agent_codec().encode([HELLO]), agent_codec().encode([HELLO, HELLO]), "text",
         msgspec.msgpack.encode([{"type": "unheard of"}]), b"\x01\x01\x00\x01a",
     ],
 )  # fmt: skip
@@ -59,7 +61,7 @@ async def test_the_first_message_has_to_be_register(site: Site, first: bytes | s
     async with await site.agent() as agent:
         await agent.socket.send(first)
         assert errors(await agent.ended()) == ["protocol"]
-    assert not site.kernel.fleet.workers
+    assert not site.commit_loop.fleet.workers
 
 
 async def test_a_name_of_its_own_does_not_change_who_it_is(site: Site) -> None:
@@ -98,7 +100,7 @@ async def test_a_cloned_identity_is_refused_while_the_first_lives(site: Site) ->
     await first.send(HELLO)
     await first.take(link.HeartbeatAck)
     await first.close()
-    worker = site.kernel.fleet.workers[first.worker_id]
+    worker = site.commit_loop.fleet.workers[first.worker_id]
     await until(lambda: worker.session is None)
     async with await site.agent("w1", secret=secret) as second:
         await second.register(run_id="run-2")
@@ -128,7 +130,7 @@ async def bystanders_are_fine(site: Site, agent: Agent) -> None:
 @pytest.mark.parametrize(
     "frame",
     [
-        b"\x91", b"\x91\xc1", b"\xdd\xff\xff\xff\xff", agent_side().encode([link.MetadataUpdated()]),
+        b"\x91", b"\x91\xc1", b"\xdd\xff\xff\xff\xff", agent_codec().encode([link.MetadataUpdated()]),
         msgspec.msgpack.encode([{"type": "heartbeat", "at_ms": "soon"}]), msgspec.msgpack.encode([None]),
         msgspec.msgpack.encode([{"type": "job_status", "seen": 0, "attempts": [{"attempt_id": "a", "state": "odd"}]}]),
     ],
@@ -155,7 +157,7 @@ async def test_log_bytes_that_are_none_end_the_connection_with_an_error(site: Si
 async def test_an_oversized_frame_ends_only_its_connection(site: Site) -> None:
     async with await registered(site, "w1") as agent, await registered(site, "w2") as other:
         with contextlib.suppress(ConnectionClosed):
-            await agent.socket.send(bytes(FRAME_BYTES_MAX + 1))
+            await agent.socket.send(bytes(BATCH_BYTES_MAX + 1))
         await agent.ended()
         assert agent.socket.close_code == 1009
         await bystanders_are_fine(site, other)
@@ -210,7 +212,9 @@ async def test_only_the_worker_that_was_asked_answers_for_its_files(site: Site) 
         question = await asked.take(link.InputFile)
         await other.send(link.FileExists(check_id=question.check_id, path="/x", size_bytes=1), HELLO)
         await other.take(link.HeartbeatAck)
-        assert site.kernel.fleet.inputs[asked.worker_id, link.Kind.INPUT, "a.slp"][0] is None
+        assert (
+            site.commit_loop.fleet.questions.answers[Question(asked.worker_id, link.Kind.INPUT, "a.slp")].found is None
+        )
         await asked.send(link.FileExists(check_id=question.check_id, path="/in/a.slp", size_bytes=1))
         await asked.take(link.JobAssignment)
 
@@ -220,17 +224,17 @@ async def test_only_the_worker_that_was_asked_answers_for_its_files(site: Site) 
 
 async def test_a_heartbeat_is_answered_with_what_is_committed(site: Site) -> None:
     async with await registered(site) as agent:
-        site.kernel.fleet.seq += 1_000  # noted, but not committed
+        site.commit_loop.fleet.seq += 1_000  # noted, but not committed
         await agent.send(link.Heartbeat(at_ms=7))
         ack = await agent.take(link.HeartbeatAck)
-        assert (ack.at_ms, ack.store_seq) == (7, site.kernel.committed_seq)
+        assert (ack.at_ms, ack.store_seq) == (7, site.commit_loop.committed_seq)
         assert 0 < ack.store_seq < 1_000
 
 
 async def test_a_connection_without_heartbeats_is_given_up(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(agent_session, "DEAD_AFTER_MS", 2_000)
     async with await registered(site) as agent:
-        worker = site.kernel.fleet.workers[agent.worker_id]
+        worker = site.commit_loop.fleet.workers[agent.worker_id]
         worker.heard_at_ms -= 3_000
         await agent.ended()
     await until(lambda: worker.session is None)
@@ -241,10 +245,10 @@ async def test_an_ended_attempt_is_forgotten_when_its_log_is_here(site: Site) ->
         job = await operator.submit()
         attempt_id = await agent.run_one(log_sizes={"stdout": 6})
         assert (await operator.wait(job.id))[0].state == "succeeded"
-        assert job.id in site.kernel.fleet.jobs
+        assert job.id in site.commit_loop.fleet.jobs
         await agent.log(attempt_id, b"hello\n")
         assert (await agent.take(link.Forget)).attempt_ids == (attempt_id,)
-        await until(lambda: job.id not in site.kernel.fleet.jobs)
+        await until(lambda: job.id not in site.commit_loop.fleet.jobs)
 
 
 async def test_who_reads_the_log_of_what_has_ended_gets_its_last_lines_too(site: Site) -> None:
@@ -288,7 +292,7 @@ async def test_an_attempt_that_ended_long_ago_is_forgotten_again(site: Site) -> 
         job = await operator.submit()
         attempt_id = await agent.run_one()
         await operator.wait(job.id)
-        await until(lambda: job.id not in site.kernel.fleet.jobs)
+        await until(lambda: job.id not in site.commit_loop.fleet.jobs)
         await agent.report(attempt_id, AttemptState.SUCCEEDED, exit_code=0)
         assert (await agent.take(link.Forget)).attempt_ids == (attempt_id,)
 
@@ -305,7 +309,7 @@ async def test_what_an_older_connection_still_says_counts_no_more(
     secret = some_secret()
     old, new = await site.agent("w1", secret=secret), await site.agent("w1", secret=secret)
     await old.register()
-    lookup = site.kernel.finished
+    lookup = site.commit_loop.finished
     looked_up: list[bool] = []
 
     async def slow(observed: object) -> set[AttemptId]:
@@ -314,11 +318,11 @@ async def test_what_an_older_connection_still_says_counts_no_more(
             await new.register()
         return await lookup(observed)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(site.kernel, "finished", slow)
+    monkeypatch.setattr(site.commit_loop, "finished", slow)
     async with await site.operator() as operator:
         await operator.submit()
         attempt_id = (await old.take(link.JobAssignment)).desired.attempt_id
         await say(old, Observed(attempt_id=AttemptId("0000000000.0.0.abcd"), state=AttemptState.RUNNING))
         await old.ended()
-        assert site.kernel.fleet.attempts[attempt_id].state is AttemptState.ASSIGNED
+        assert site.commit_loop.fleet.attempts[attempt_id].state is AttemptState.ASSIGNED
     await new.close()

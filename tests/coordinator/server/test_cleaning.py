@@ -13,10 +13,10 @@ from opsconsole_coordinator.core import control, submission
 from opsconsole_coordinator.core.model import Attempt, Worker
 from opsconsole_coordinator.core.output import DAY_MS
 from opsconsole_coordinator.server.cleaning import Cleaning
-from opsconsole_coordinator.server.commit_loop import Kernel
-from opsconsole_coordinator.server.job_lookup import bring, let_go
-from opsconsole_coordinator.server.log_service import LogRoom
-from opsconsole_coordinator.server.retention import Keep, Retention
+from opsconsole_coordinator.server.commit_loop import CommitLoop
+from opsconsole_coordinator.server.job_lookup import load_job, release_job
+from opsconsole_coordinator.server.log_service import LogService
+from opsconsole_coordinator.server.retention import Retention, RetentionPolicy
 from opsconsole_coordinator.store import query
 from opsconsole_coordinator.store.database import Database
 from opsconsole_protocol import link
@@ -31,23 +31,23 @@ GPU = WorkerId("gpu")
 class Room:
     """A coordinator's part that cleans, one worker's that answers, and jobs of some age with an output each."""
 
-    def __init__(self, kernel: Kernel, cleaning: Cleaning, folder: Path) -> None:
-        self.kernel = kernel
+    def __init__(self, commit_loop: CommitLoop, cleaning: Cleaning, folder: Path) -> None:
+        self.commit_loop = commit_loop
         self.cleaning = cleaning
         self.out = folder / "out"
         self.keep_output_days = 0.0
         self.asked: list[Any] = []
         self._state = StateFolder(folder / "state")
         properties = {"io_paths": {"output": str(self.out), "filesystem": "local"}}
-        kernel.fleet.workers[GPU] = Worker(id=GPU, name="gpu", properties=properties)
-        kernel.sessions[GPU] = self  # type: ignore[assignment]
+        commit_loop.fleet.workers[GPU] = Worker(id=GPU, name="gpu", properties=properties)
+        commit_loop.sessions[GPU] = self  # type: ignore[assignment]
 
     async def job(self, name: str, days_ago: float, *after: JobId, live: bool = False) -> JobId:
         made = JobId(f"{name:0<10}")
-        then_ms = self.kernel.clock.now_ms() - round(days_ago * DAY_MS)
+        then_ms = self.commit_loop.clock.now_ms() - round(days_ago * DAY_MS)
         spec = JobSpec(command=("true",), after=after)
         submission.submit(
-            self.kernel.fleet, [Submission(made, spec)], dict.fromkeys(after, TaskState.SUCCEEDED), "ana", then_ms
+            self.commit_loop.fleet, [Submission(made, spec)], dict.fromkeys(after, TaskState.SUCCEEDED), "ana", then_ms
         )
         path = self.out / "jobs" / made
         path.mkdir(parents=True)
@@ -59,10 +59,10 @@ class Room:
                 attempt_id=AttemptId(f"{made}.0.0.abcd"), state=AttemptState.SUCCEEDED, output_path=str(path)
             ),
         )  # fmt: skip
-        self.kernel.fleet.touch_attempt(attempt)
+        self.commit_loop.fleet.touch_attempt(attempt)
         if not live:
-            control.act(self.kernel.fleet, "cancel", made, None, "ana", "", then_ms)
-        await self.kernel._turn()
+            control.act(self.commit_loop.fleet, "cancel", made, None, "ana", "", then_ms)
+        await self.commit_loop._run_batch()
         return made
 
     def send(self, message: Any) -> None:
@@ -76,7 +76,7 @@ class Room:
             check_id=message.check_id, leavings=tuple(found), more=more, troubles=tuple(troubles), keep_attempt_days=7,
             keep_output_days=self.keep_output_days,
         )  # fmt: skip
-        self.kernel.take_leavings(GPU, answer)
+        self.commit_loop.on_leavings(GPU, answer)
 
     def left(self) -> set[str]:
         return {path.name for path in (self.out / "jobs").iterdir()}
@@ -86,9 +86,9 @@ class Room:
 async def room(tmp_path: Path) -> AsyncIterator[Room]:
     database = Database(tmp_path / "opsconsole.db")
     await database.open()
-    kernel = Kernel(database, "lab")
-    logs = LogRoom(tmp_path / "logs", kernel)
-    yield Room(kernel, Cleaning(kernel, logs, Retention(kernel, logs, Keep())), tmp_path)
+    commit_loop = CommitLoop(database, "lab")
+    logs = LogService(tmp_path / "logs", commit_loop)
+    yield Room(commit_loop, Cleaning(commit_loop, logs, Retention(commit_loop, logs, RetentionPolicy())), tmp_path)
     logs.close()
     await database.close()
 
@@ -105,8 +105,8 @@ async def test_outputs_go_after_the_days_that_their_worker_keeps_them(room: Room
     room.keep_output_days = 30
     assert await room.cleaning.sweep() == 1
     assert room.left() == everything - {"past000000"}
-    await room.kernel._turn()
-    [told, *_] = await room.kernel.database.read(query.events)
+    await room.commit_loop._run_batch()
+    [told, *_] = await room.commit_loop.database.read(query.events)
     assert (told.kind, told.subject) == ("cleaned", "gpu")
     assert told.text.startswith("1 outputs of ended jobs were removed (")
     assert await room.cleaning.sweep() == 0
@@ -114,17 +114,17 @@ async def test_outputs_go_after_the_days_that_their_worker_keeps_them(room: Room
 
 async def test_what_came_to_life_since_it_was_looked_for_stays(room: Room) -> None:
     job_id = await room.job("agen", 40)
-    again = await bring(room.kernel, job_id)
-    let_go(room.kernel, job_id)
+    again = await load_job(room.commit_loop, job_id)
+    release_job(room.commit_loop, job_id)
     answer = room.send
 
     def send(message: Any) -> None:
         answer(message)
-        room.kernel.fleet.jobs[job_id] = again
+        room.commit_loop.fleet.jobs[job_id] = again
 
     room.send = send  # type: ignore[method-assign]
     request = Clean(attempts=False, outputs=True, remove=True)
-    cleaned = await room.cleaning.clean(list(room.kernel.fleet.workers.values()), request, "ana")
+    cleaned = await room.cleaning.clean(list(room.commit_loop.fleet.workers.values()), request, "ana")
     assert cleaned.leavings == ()
     assert room.left() == {job_id}
     assert [type(message) for message in room.asked] == [link.LookForLeavings]
@@ -141,7 +141,7 @@ async def test_while_it_goes_the_job_cant_be_run_again(room: Room) -> None:
 
     room.send = send  # type: ignore[method-assign]
     request = Clean(attempts=False, outputs=True, remove=True)
-    await room.cleaning.clean(list(room.kernel.fleet.workers.values()), request, "ana")
+    await room.cleaning.clean(list(room.commit_loop.fleet.workers.values()), request, "ana")
     assert seen == [set(), {job_id}]
     assert room.cleaning.removing == set()
     assert room.left() == set()

@@ -13,7 +13,7 @@ from opsconsole_coordinator.core import liveness, submission
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.model import Worker
 from opsconsole_coordinator.server import commit_loop as kernel_module
-from opsconsole_coordinator.server.commit_loop import Kernel
+from opsconsole_coordinator.server.commit_loop import CommitLoop
 from opsconsole_coordinator.store import journal
 from opsconsole_coordinator.store.database import Database
 from opsconsole_coordinator.store.schema import StoreError
@@ -25,11 +25,11 @@ from tests.waiting import until
 
 
 @pytest.fixture
-async def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Kernel]:
+async def commit_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[CommitLoop]:
     monkeypatch.setattr(kernel_module, "RETRY_AFTER_S", 0.01)
     database = Database(tmp_path / "opsconsole.db")
     await database.open()
-    made = Kernel(database, "lab")
+    made = CommitLoop(database, "lab")
     loops = [asyncio.create_task(made.run()), asyncio.create_task(made.tick())]
     try:
         yield made
@@ -41,18 +41,20 @@ async def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
         await database.close()
 
 
-async def submit(kernel: Kernel) -> JobId:
+async def submit(commit_loop: CommitLoop) -> JobId:
     made = job_id(secrets.randbits(50))
-    submission.submit(kernel.fleet, [Submission(made, JobSpec(command=("true",)))], {}, "ana", kernel.clock.now_ms())
-    await kernel.committed()
+    submission.submit(
+        commit_loop.fleet, [Submission(made, JobSpec(command=("true",)))], {}, "ana", commit_loop.clock.now_ms()
+    )
+    await commit_loop.committed()
     return made
 
 
 @pytest.mark.parametrize("error", [StoreError("disk full"), ZeroDivisionError("a mistake of ours")])
 async def test_a_lost_batch_is_refused_and_the_next_one_is_taken(
-    kernel: Kernel, monkeypatch: pytest.MonkeyPatch, error: Exception
+    commit_loop: CommitLoop, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    before = await submit(kernel)
+    before = await submit(commit_loop)
 
     async def fail(*_: Any) -> None:
         raise error
@@ -60,19 +62,19 @@ async def test_a_lost_batch_is_refused_and_the_next_one_is_taken(
     with monkeypatch.context() as patch:
         patch.setattr(journal, "commit", fail)
         with pytest.raises(Unavailable, match=r"disk full|mistake"):
-            await submit(kernel)
-    assert set(kernel.fleet.jobs) == {before}
+            await submit(commit_loop)
+    assert set(commit_loop.fleet.jobs) == {before}
     with pytest.raises(Unavailable):
-        await submit(kernel)  # until the store has taken a write again
-    await until(lambda: not kernel.trouble)
-    assert set(kernel.fleet.jobs) == {before}
-    after = await submit(kernel)
-    assert set(kernel.fleet.jobs) == {before, after}
-    assert kernel.trouble == ""
+        await submit(commit_loop)  # until the store has taken a write again
+    await until(lambda: not commit_loop.trouble)
+    assert set(commit_loop.fleet.jobs) == {before}
+    after = await submit(commit_loop)
+    assert set(commit_loop.fleet.jobs) == {before, after}
+    assert commit_loop.trouble == ""
 
 
 async def test_what_comes_while_a_batch_is_being_lost_is_refused_too(
-    kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+    commit_loop: CommitLoop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started, go = asyncio.Event(), asyncio.Event()
 
@@ -83,37 +85,37 @@ async def test_what_comes_while_a_batch_is_being_lost_is_refused_too(
 
     with monkeypatch.context() as patch:
         patch.setattr(journal, "commit", fail)
-        first = asyncio.create_task(submit(kernel))
+        first = asyncio.create_task(submit(commit_loop))
         await started.wait()
-        second = asyncio.create_task(submit(kernel))
+        second = asyncio.create_task(submit(commit_loop))
         await asyncio.sleep(0)
         go.set()
         results = await asyncio.gather(first, second, return_exceptions=True)
     assert [type(result) for result in results] == [Unavailable, Unavailable]
-    assert not kernel.fleet.jobs
+    assert not commit_loop.fleet.jobs
 
 
-async def test_a_mistake_in_the_core_ends_nothing(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_mistake_in_the_core_ends_nothing(commit_loop: CommitLoop, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any, **__: Any) -> None:
         raise ZeroDivisionError
 
     with monkeypatch.context() as patch:
         patch.setattr(kernel_module, "schedule", fail)
         with contextlib.suppress(Unavailable):
-            await submit(kernel)
+            await submit(commit_loop)
         patch.setattr(liveness, "tick", fail)
         await asyncio.sleep(1.2 * liveness.TICK_MS / 1000)
-    await until(lambda: not kernel.trouble)
-    done = await submit(kernel)
-    assert done in kernel.fleet.jobs
+    await until(lambda: not commit_loop.trouble)
+    done = await submit(commit_loop)
+    assert done in commit_loop.fleet.jobs
 
 
 async def test_a_coordinator_that_was_held_up_takes_nobody_for_silent(
-    kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+    commit_loop: CommitLoop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Stopped with SIGSTOP, or starved: heartbeats wait in its sockets while its clock goes on."""
-    worker = Worker(id=WorkerId("w1"), name="w1", connection="connected", heard_at_ms=kernel.clock.now_ms())
-    kernel.fleet.workers[worker.id] = worker
+    worker = Worker(id=WorkerId("w1"), name="w1", connection="connected", heard_at_ms=commit_loop.clock.now_ms())
+    commit_loop.fleet.workers[worker.id] = worker
     ticks: list[int] = []
     tick = liveness.tick
 
@@ -123,7 +125,7 @@ async def test_a_coordinator_that_was_held_up_takes_nobody_for_silent(
 
     monkeypatch.setattr(liveness, "tick", noted)
     await until(lambda: ticks)
-    kernel.clock._wall_ms += 3_600_000
+    commit_loop.clock._wall_ms += 3_600_000
     seen = len(ticks)
     await until(lambda: len(ticks) > seen)
     assert ticks[-1] - ticks[0] >= 3_600_000

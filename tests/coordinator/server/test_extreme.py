@@ -8,7 +8,7 @@ import pytest
 from msgspec import inspect
 
 from opsconsole_protocol import api
-from opsconsole_protocol.codec import check_request
+from opsconsole_protocol.api.codec import check_request
 from opsconsole_protocol.error import InvalidRequest, OpsconsoleError
 from opsconsole_protocol.log import LogQuery
 from tests.client import test_limit

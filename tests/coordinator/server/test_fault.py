@@ -15,12 +15,12 @@ FAULT = "CREATE TRIGGER fault BEFORE INSERT ON {} BEGIN SELECT RAISE(ABORT, 'dis
 
 
 async def breaks(site: Site, table: str = "events") -> None:
-    await site.kernel.database.write(lambda connection: connection.execute(FAULT.format(table)))
+    await site.commit_loop.database.write(lambda connection: connection.execute(FAULT.format(table)))
 
 
 async def heals(site: Site) -> None:
-    await site.kernel.database.write(lambda connection: connection.execute("DROP TRIGGER fault"))
-    await until(lambda: not site.kernel.trouble, what="the coordinator to start over")
+    await site.commit_loop.database.write(lambda connection: connection.execute("DROP TRIGGER fault"))
+    await until(lambda: not site.commit_loop.trouble, what="the coordinator to start over")
 
 
 async def test_what_could_not_be_committed_is_neither_acknowledged_nor_assigned(site: Site) -> None:
@@ -35,7 +35,7 @@ async def test_what_could_not_be_committed_is_neither_acknowledged_nor_assigned(
     assert not any(isinstance(one, link.JobAssignment) for one in said)
     await heals(site)
     assert (await operator.call(api.ListJobs())).jobs == ()
-    assert not site.kernel.fleet.jobs
+    assert not site.commit_loop.fleet.jobs
     async with await site.agent(secret=secret) as again:
         assert (await again.register()).attempts == ()
         await operator.submit()
@@ -52,7 +52,7 @@ async def test_while_the_store_is_broken_everything_is_refused_at_once_and_what_
         for _ in range(3):
             with pytest.raises(Unavailable):
                 await operator.call(api.Act(verb="cancel", ids=(job.id,)))
-        await until(lambda: site.kernel.trouble)
+        await until(lambda: site.commit_loop.trouble)
         assert not (await operator.call(api.AskHealth())).healthy
         assert (await operator.call(api.ShowJob(id=job.id))).detail.job.state == "held"
         async with await site.agent() as agent:
@@ -75,7 +75,7 @@ async def test_a_fleet_comes_back_by_itself_after_the_fault(site: Site) -> None:
         job = await operator.submit()
         attempt_id = await agent.assigned()
         await agent.report(attempt_id, AttemptState.RUNNING, started_at_ms=1)
-        await until(lambda: site.kernel.fleet.jobs[job.id].state == "running")  # type: ignore[index]
+        await until(lambda: site.commit_loop.fleet.jobs[job.id].state == "running")  # type: ignore[index]
         await breaks(site)
         await agent.report(attempt_id, AttemptState.SUCCEEDED, started_at_ms=1, finished_at_ms=2, exit_code=0)
         said = await agent.ended()
@@ -106,11 +106,11 @@ async def test_what_is_submitted_while_a_commit_fails_is_refused_too(
         first = asyncio.create_task(one.submit())
         await going.wait()
         second = asyncio.create_task(two.submit())
-        await until(lambda: len(site.kernel.fleet.jobs) == 2)
+        await until(lambda: len(site.commit_loop.fleet.jobs) == 2)
         go.set()
         results = await asyncio.gather(first, second, return_exceptions=True)
     assert [type(result) for result in results] == [Unavailable, Unavailable]
-    await until(lambda: not site.kernel.trouble)
+    await until(lambda: not site.commit_loop.trouble)
     assert (await one.call(api.ListJobs())).jobs == ()
     for operator in (one, two):
         await operator.submit()
@@ -126,7 +126,7 @@ async def test_a_credential_that_could_not_be_kept_lets_nobody_in(site: Site) ->
     with pytest.raises(Refused) as error:
         await site.agent(secret=secret, invitation=token)
     assert error.value.status == 503
-    await site.kernel.database.write(lambda connection: connection.execute("DROP TRIGGER fault"))
+    await site.commit_loop.database.write(lambda connection: connection.execute("DROP TRIGGER fault"))
     async with await site.agent(secret=secret, invitation=token) as agent:
         await agent.register()
 
@@ -139,11 +139,11 @@ async def test_ticks_during_the_fault_lose_no_worker(site: Site, monkeypatch: py
     async with await site.operator() as operator:
         with pytest.raises(Unavailable):
             await operator.submit()
-        now_ms = site.kernel.clock.now_ms
-        monkeypatch.setattr(site.kernel.clock, "now_ms", lambda: now_ms() + 300_000)  # five minutes later
+        now_ms = site.commit_loop.clock.now_ms
+        monkeypatch.setattr(site.commit_loop.clock, "now_ms", lambda: now_ms() + 300_000)  # five minutes later
         await heals(site)
-        assert site.kernel.fleet.workers[worker_id].connection == "silent"
-        assert site.kernel.clock.now_ms() - site.kernel.fleet.workers[worker_id].heard_at_ms < 60_000
+        assert site.commit_loop.fleet.workers[worker_id].connection == "silent"
+        assert site.commit_loop.clock.now_ms() - site.commit_loop.fleet.workers[worker_id].heard_at_ms < 60_000
 
 
 def test_the_trigger_is_a_fault_of_sqlite() -> None:

@@ -158,7 +158,7 @@ async def test_all_agree_in_the_end_and_nobody_falls_silent_without_cause(site: 
         )
         # Told so by the coordinator, agent by agent: each end is committed.
         await _settle(lambda: not any(hand.ended for hand in rest))
-        workers = site.kernel.fleet.workers.values()
+        workers = site.commit_loop.fleet.workers.values()
         await _settle(lambda: sum(one.connection == "silent" for one in workers) == VANISHING)
 
         def stored(connection: sqlite3.Connection) -> tuple[dict[str, api.JobRow], dict[str, int], list[api.EventRow]]:
@@ -168,8 +168,8 @@ async def test_all_agree_in_the_end_and_nobody_falls_silent_without_cause(site: 
             found = execute("SELECT seq, at_ms, actor, kind, text, subject FROM events ORDER BY seq").fetchall()
             return {row.id: row for row in rows}, states, [_event(one) for one in found]
 
-        await site.kernel.committed()
-        rows, states, events = await site.kernel.database.read(stored)
+        await site.commit_loop.committed()
+        rows, states, events = await site.commit_loop.database.read(stored)
         assert states == {"succeeded": CHANGES, "running": total - CHANGES}
         assert {event.subject for event in events if event.kind == "silent"} == {hand.name for hand in gone}
         started = [task for hand in crew for task in hand.started]

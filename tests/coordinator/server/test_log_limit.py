@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from opsconsole_coordinator.server.log_limit import NOTES_BYTES, within
-from opsconsole_protocol.link.frame import LogChunk
+from opsconsole_protocol.link import LogChunk
 from opsconsole_protocol.log import Source
 
 LIMIT = 1_000

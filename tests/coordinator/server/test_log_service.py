@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from opsconsole_coordinator.core.model import Attempt, Worker
-from opsconsole_coordinator.server.commit_loop import Kernel
-from opsconsole_coordinator.server.log_service import LogRoom
+from opsconsole_coordinator.server.commit_loop import CommitLoop
+from opsconsole_coordinator.server.log_service import LogService
 from opsconsole_coordinator.store.database import Database
 from opsconsole_protocol.api import ReadLog
 from opsconsole_protocol.ids import AttemptId, JobId, WorkerId
@@ -21,9 +21,9 @@ WORKER = WorkerId("worker-00000000")
 async def test_an_end_that_comes_while_the_page_is_read_belongs_to_the_next_page(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kernel = Kernel(Database(tmp_path / "opsconsole.db"), "lab")
-    logs = LogRoom(tmp_path / "logs", kernel)
-    kernel.fleet.workers[WORKER] = Worker(id=WORKER, name="gpu-a", connection="connected")
+    commit_loop = CommitLoop(Database(tmp_path / "opsconsole.db"), "lab")
+    logs = LogService(tmp_path / "logs", commit_loop)
+    commit_loop.fleet.workers[WORKER] = Worker(id=WORKER, name="gpu-a", connection="connected")
     attempt = Attempt(
         id=AttemptId(f"{JOB}.0.0.x"),
         job_id=JOB,

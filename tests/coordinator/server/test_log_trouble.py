@@ -10,12 +10,12 @@ import pytest
 from opsconsole_coordinator.log.log_file import LogFile
 from opsconsole_coordinator.log.store import LogStore
 from opsconsole_coordinator.server import log_limit, log_service
-from opsconsole_coordinator.server.commit_loop import Kernel
-from opsconsole_coordinator.server.log_service import LogRoom
+from opsconsole_coordinator.server.commit_loop import CommitLoop
+from opsconsole_coordinator.server.log_service import LogService
 from opsconsole_protocol import api, link
 from opsconsole_protocol.error import Unavailable
 from opsconsole_protocol.ids import AttemptId
-from opsconsole_protocol.link.frame import LogChunk, encode_frame
+from opsconsole_protocol.link import LogChunk, encode_frame
 from opsconsole_protocol.log import LogQuery, Source
 from opsconsole_protocol.state import AttemptState
 from tests.coordinator.server.peer import Agent, Site, some_secret
@@ -70,7 +70,7 @@ async def test_a_full_disk_is_said_by_health_and_costs_no_heartbeat(
             await agent.log(attempt_id, b"more\n", offset=6 + 5 * number)
             if number % 50 == 0:
                 await beat(agent, number + 1)
-        assert site.kernel.fleet.workers[agent.worker_id].session is not None, "it didn't have to connect anew"
+        assert site.commit_loop.fleet.workers[agent.worker_id].session is not None, "it didn't have to connect anew"
         disk.is_full = False
         [*_, last] = await agent.ended()
         assert (last.code, "stored again" in last.message) == ("unavailable", True)
@@ -90,7 +90,7 @@ async def test_a_full_disk_is_said_by_health_and_costs_no_heartbeat(
 
 async def test_more_than_the_limit_is_not_stored_whoever_sends_it(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(log_limit, "NOTES_BYTES", 10)
-    site.kernel.fleet.attempt_log_bytes = 100
+    site.commit_loop.fleet.attempt_log_bytes = 100
     async with await site.agent("w1") as agent, await site.operator() as operator:
         await agent.register()
         job = await operator.submit()
@@ -117,8 +117,8 @@ async def test_a_log_that_takes_long_to_look_through_holds_up_its_own_worker_onl
         await operator.submit(worker="w1")
         attempt_id = await agent.assigned()
         await agent.close()
-        await until(lambda: site.kernel.fleet.workers[agent.worker_id].session is None)
-        site.kernel._logs_unread.add(agent.worker_id)  # as after a start
+        await until(lambda: site.commit_loop.fleet.workers[agent.worker_id].session is None)
+        site.commit_loop._logs_unread.add(agent.worker_id)  # as after a start
         looking, go_on = threading.Event(), threading.Event()
 
         def slow(_: AttemptId) -> dict[str, int]:
@@ -126,7 +126,7 @@ async def test_a_log_that_takes_long_to_look_through_holds_up_its_own_worker_onl
             assert go_on.wait(10)
             return {"stdout": 7}
 
-        monkeypatch.setattr(site.kernel, "log_offsets", slow)
+        monkeypatch.setattr(site.commit_loop, "log_offsets", slow)
         async with await site.agent("w1", secret=secret) as again:
             await again.send(link.Register(
                 protocol=1, agent_version="1", worker_id=again.worker_id, name="w1", run_id="run-1",
@@ -154,7 +154,7 @@ async def test_a_time_that_no_calendar_has_is_put_right_at_the_edge(site: Site, 
         await agent.take(link.LogAck)
         page = (await operator.call(api.ReadLog(id=job.id, query=LogQuery()))).page
         [line] = page.lines
-        assert 0 <= line.timestamp_ms <= site.kernel.clock.now_ms()
+        assert 0 <= line.timestamp_ms <= site.commit_loop.clock.now_ms()
 
 
 async def test_a_disk_that_fails_again_and_again_is_tried_ever_less_often(
@@ -162,7 +162,7 @@ async def test_a_disk_that_fails_again_and_again_is_tried_ever_less_often(
 ) -> None:
     """A quota, or a file that can't grow: a little can be written, and then it fails as before."""
     disk = Disk(monkeypatch)
-    logs = LogRoom(tmp_path / "logs", cast("Kernel", None))
+    logs = LogService(tmp_path / "logs", cast("CommitLoop", None))
     chunk = LogChunk("7k3m9q2w4t.0.0.ab12", Source.STDOUT, 0, 1, b"x")
     pauses = []
     try:
@@ -172,7 +172,7 @@ async def test_a_disk_that_fails_again_and_again_is_tried_ever_less_often(
                 await logs.append([chunk])
             assert logs.trouble
             disk.is_full = False
-            pauses.append(logs._patience_s)
+            pauses.append(logs._retry_after_s)
             logs._try_from_s = 0
             await logs._try_again()
             assert not logs.trouble

@@ -32,7 +32,7 @@ async def fail_one(agent: Agent) -> None:
 
 
 async def gone(site: Site, job_id: str) -> None:
-    await until(lambda: job_id not in site.kernel.fleet.jobs, what="the job to leave memory")
+    await until(lambda: job_id not in site.commit_loop.fleet.jobs, what="the job to leave memory")
 
 
 async def test_a_job_from_submission_to_its_end(site: Site) -> None:
@@ -77,7 +77,7 @@ async def test_the_same_submission_many_times_at_once_is_one_job(site: Site) -> 
     operators = [await site.operator() for _ in range(4)]
     answers = await asyncio.gather(*(operator.call(one) for operator in operators))
     assert len({answer.jobs[0].id for answer in answers}) == 1
-    assert len(site.kernel.fleet.jobs) == 1
+    assert len(site.commit_loop.fleet.jobs) == 1
     for operator in operators:
         await operator.close()
 
@@ -204,7 +204,7 @@ async def test_nobody_waits_for_the_log_of_a_worker_that_is_lost(site: Site) -> 
         await operator.wait(job.id)
         answer = await operator.call(api.ReadLog(id=job.id, query=LogQuery()))
         assert not answer.finished, "bytes are outstanding"
-        site.kernel.fleet.workers[agent.worker_id].connection = "lost"
+        site.commit_loop.fleet.workers[agent.worker_id].connection = "lost"
         answer = await operator.call(api.ReadLog(id=job.id, query=LogQuery()))
         assert answer.finished
 
@@ -237,8 +237,8 @@ async def test_a_paused_project_waits_also_after_a_restart(site: Site) -> None:
         await operator.call(api.SetProject(name="default", status="paused"))
         job = await operator.submit()
         assert (await operator.call(api.Why(id=job.id))).text == "project default is paused"
-        await site.kernel.load()
-        assert site.kernel.fleet.paused_projects == {"default"}
+        await site.commit_loop.load()
+        assert site.commit_loop.fleet.paused_projects == {"default"}
         await operator.call(api.SetProject(name="default", status="active"))
         with pytest.raises(InvalidRequest, match="is not a project's status"):
             await operator.call(api.SetProject(name="default", status="odd"))
@@ -258,7 +258,7 @@ async def test_an_archived_project_refuses_work_also_after_a_restart(site: Site)
     """Hard use 42."""
     async with await site.operator() as operator:
         await operator.call(api.SetProject(name="default", status="archived"))
-        await site.kernel.load()
+        await site.commit_loop.load()
         with pytest.raises(Conflict, match="project default is archived and takes no work"):
             await operator.submit()
 
@@ -310,7 +310,7 @@ async def test_a_restored_store_is_confirmed_once(site: Site) -> None:
             await operator.call(api.ConfirmRestore())
         secret = some_secret()
         agent = await site.agent(secret=secret)
-        seal = site.kernel.fleet.seal.of_seq(agent.worker_id, 10_000)
+        seal = site.commit_loop.fleet.seal.of_seq(agent.worker_id, 10_000)
         desired = await agent.register(store_id=site.endpoint.store_id, store_seq=10_000, store_seal=seal)
         assert desired.adopting
         assert (await operator.call(api.AskHealth())).adopting
@@ -319,7 +319,7 @@ async def test_a_restored_store_is_confirmed_once(site: Site) -> None:
         await agent.ended()
         async with await site.agent(secret=secret) as again:
             await again.register(store_id=site.endpoint.store_id, store_seq=10_000, store_seal=seal)
-            assert not site.kernel.fleet.adopting
+            assert not site.commit_loop.fleet.adopting
         [job] = (await operator.call(api.ListJobs())).jobs
         assert job.state == "assigned"
 
@@ -350,6 +350,6 @@ async def test_templates_are_checked_and_filled_here(site: Site) -> None:
         made = api.Submission(some_job_id(), spec(num_tasks=2, parameters=({"lr": 0.1}, {"lr": "0.2"})))
         await operator.call(api.SubmitJobs(submissions=(made,)))
         (row,) = (await operator.call(api.SubmitJobs(submissions=(made,)))).jobs  # the same again is the same job
-        kept = site.kernel.fleet.jobs[made.job_id].spec
+        kept = site.commit_loop.fleet.jobs[made.job_id].spec
         assert [kept.command_of(index) for index in range(2)] == [("train", "--lr=0.1"), ("train", "--lr=0.2")]
         assert (kept.parameters, row.num_tasks) == (({"lr": 0.1}, {"lr": 0.2}), 2)

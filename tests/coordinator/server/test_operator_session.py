@@ -6,10 +6,10 @@ import msgspec
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from opsconsole_coordinator.server import hub, operator_session
+from opsconsole_coordinator.server import broadcaster, operator_session
 from opsconsole_coordinator.server import snapshot as snapshot_module
 from opsconsole_protocol import api
-from opsconsole_protocol.codec import client_side
+from opsconsole_protocol.api.codec import client_codec
 from opsconsole_protocol.error import LimitExceeded, NotFound, OpsconsoleError, Unavailable, VersionMismatch
 from opsconsole_protocol.log import LogQuery
 from opsconsole_protocol.spec import JobSpec
@@ -38,8 +38,8 @@ async def test_another_version_is_a_clear_error(site: Site) -> None:
 @pytest.mark.parametrize(
     "first",
     [
-        b"", b"\xc1", b"\x90", "text", client_side().encode([api.Call(1, api.AskHealth())]),
-        client_side().encode([api.Hello(1, "a"), api.Hello(1, "a")]), msgspec.msgpack.encode([{"type": "hi"}]),
+        b"", b"\xc1", b"\x90", "text", client_codec().encode([api.Call(1, api.AskHealth())]),
+        client_codec().encode([api.Hello(1, "a"), api.Hello(1, "a")]), msgspec.msgpack.encode([{"type": "hi"}]),
     ],
 )  # fmt: skip
 async def test_the_first_message_has_to_be_hello(site: Site, first: bytes | str) -> None:
@@ -51,7 +51,7 @@ async def test_the_first_message_has_to_be_hello(site: Site, first: bytes | str)
 @pytest.mark.parametrize(
     "frame",
     [
-        b"\xc1", "text", b"\x91\x81\xa4type\xa4call", client_side().encode([api.Hello(1, "again")]),
+        b"\xc1", "text", b"\x91\x81\xa4type\xa4call", client_codec().encode([api.Hello(1, "again")]),
         msgspec.msgpack.encode([{"type": "call", "number": 1, "request": {"type": "explode"}}]),
         msgspec.msgpack.encode([{"type": "call", "number": 1, "request": {"type": "set_priority", "id": "a"}}]),
     ],
@@ -74,7 +74,7 @@ async def test_a_fault_of_our_own_is_an_answer_too(site: Site, monkeypatch: pyte
         raise ZeroDivisionError
 
     async with await site.operator() as operator:
-        monkeypatch.setattr(site.kernel.clock, "uptime_ms", fail)
+        monkeypatch.setattr(site.commit_loop.clock, "uptime_ms", fail)
         with pytest.raises(OpsconsoleError, match="the coordinator made a mistake over this"):
             await operator.call(api.AskHealth())
         assert (await operator.call(api.ListJobs())).jobs == ()
@@ -132,7 +132,7 @@ async def test_hundreds_of_calls_at_once_are_all_answered(site: Site) -> None:
 async def test_an_answer_too_large_for_a_frame_is_an_error_that_says_what_to_ask(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(operator_session, "FRAME_BYTES_MAX", 20_000)
+    monkeypatch.setattr(operator_session, "BATCH_BYTES_MAX", 20_000)
     async with await site.operator() as operator:
         job = await operator.submit(num_tasks=200)
         with pytest.raises(LimitExceeded, match="ask for a page"):
@@ -164,7 +164,7 @@ async def test_a_subscription_begins_with_all_there_is_and_goes_on_with_what_cha
 
 async def test_no_update_comes_before_the_snapshot(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """It would be overwritten by what is older."""
-    monkeypatch.setattr(hub, "INTERVAL_S", 0)
+    monkeypatch.setattr(broadcaster, "INTERVAL_S", 0)
     async with await site.operator() as operator, await site.operator() as busy:
         for _ in range(5):
             number = await operator.ask(api.Subscribe())
@@ -175,7 +175,7 @@ async def test_no_update_comes_before_the_snapshot(site: Site, monkeypatch: pyte
 
 
 async def test_a_large_fleet_comes_in_pieces(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub, "ROWS_MAX", 30)
+    monkeypatch.setattr(broadcaster, "ROWS_MAX", 30)
     monkeypatch.setattr(snapshot_module, "ROWS_MAX", 30)
     async with await site.operator() as operator:
         spec = JobSpec(command=("a",), held=True)
@@ -191,7 +191,7 @@ async def test_a_large_fleet_comes_in_pieces(site: Site, monkeypatch: pytest.Mon
 
 
 async def test_bursts_become_one_update(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub, "INTERVAL_S", 0.5)
+    monkeypatch.setattr(broadcaster, "INTERVAL_S", 0.5)
     async with await site.operator() as operator, await site.operator() as busy:
         await operator.call(api.Subscribe())
         job = await busy.submit(held=True)
@@ -207,7 +207,7 @@ async def test_bursts_become_one_update(site: Site, monkeypatch: pytest.MonkeyPa
 async def test_a_subscriber_that_is_too_far_behind_is_told_to_come_again(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hub, "ROWS_WAITING_MAX", 10)
+    monkeypatch.setattr(broadcaster, "ROWS_WAITING_MAX", 10)
     async with await site.operator() as operator, await site.operator() as busy:
         await operator.call(api.Subscribe())
         spec = JobSpec(command=("a",), held=True)
@@ -222,7 +222,7 @@ async def test_a_subscriber_that_is_too_far_behind_is_told_to_come_again(
 
 async def test_an_ended_connection_leaves_no_subscriber(site: Site) -> None:
     assert site.coordinator._web is not None
-    subscribers = site.coordinator._web._hub._subscribers
+    subscribers = site.coordinator._web._broadcaster._subscribers
     async with await site.operator() as operator:
         for _ in range(3):
             await operator.call(api.Subscribe())
@@ -246,7 +246,7 @@ async def test_what_is_shown_is_what_is_committed(site: Site, monkeypatch: pytes
         monkeypatch.setattr(journal, "commit", slow)
         cancelling = await operator.ask(api.Act(verb="cancel", ids=(job.id,)))
         await going.wait()
-        assert site.kernel.fleet.jobs[job.id].is_finished  # type: ignore[index]
+        assert site.commit_loop.fleet.jobs[job.id].is_finished  # type: ignore[index]
         assert (await operator.call(api.ShowJob(id=job.id))).detail.job.state == "held"
         assert [row.state for row in (await operator.call(api.ListJobs())).jobs] == ["held"]
         snapshot = (await operator.call(api.Subscribe())).snapshot

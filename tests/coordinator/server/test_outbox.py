@@ -11,7 +11,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from opsconsole_coordinator.server import outbox as outbox_module
 from opsconsole_coordinator.server.outbox import Outbox
 from opsconsole_protocol import link
-from opsconsole_protocol.codec import agent_side, coordinator_side
+from opsconsole_protocol.link.codec import agent_codec, coordinator_codec
 from tests.waiting import until
 
 LIMIT = 10
@@ -34,7 +34,7 @@ class Socket:
 
     @property
     def messages(self) -> list[Any]:
-        return [message for frame in self.frames for message in agent_side().decode(frame)]
+        return [message for frame in self.frames for message in agent_codec().decode(frame)]
 
 
 class Setup:
@@ -43,7 +43,7 @@ class Setup:
     def __init__(self) -> None:
         self.socket = Socket()
         self.overflows = 0
-        encode = coordinator_side().encode
+        encode = coordinator_codec().encode
         self.outbox = Outbox(cast("WebSocket", self.socket), encode, LIMIT, self._overflowed)
         self.task = asyncio.create_task(self.outbox.run())
 
@@ -112,7 +112,7 @@ async def test_a_peer_that_is_gone_ends_it_quietly(setup: Setup) -> None:
 
 
 async def test_a_frame_never_exceeds_what_a_peer_takes(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outbox_module, "FRAME_BYTES_MAX", 1_000)
+    monkeypatch.setattr(outbox_module, "BATCH_BYTES_MAX", 1_000)
     large = [link.PeerError(code="c", message="x" * 400) for _ in range(LIMIT)]
     for message in large:
         setup.outbox.put(message)
@@ -122,7 +122,7 @@ async def test_a_frame_never_exceeds_what_a_peer_takes(setup: Setup, monkeypatch
 
 
 async def test_a_message_that_is_too_large_by_itself_goes_alone(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outbox_module, "FRAME_BYTES_MAX", 100)
+    monkeypatch.setattr(outbox_module, "BATCH_BYTES_MAX", 100)
     messages: list[msgspec.Struct] = [link.PeerError(code="c", message="x" * 400), link.Observe(exchange=1)]
     for message in messages:
         setup.outbox.put(message)

@@ -1,4 +1,4 @@
-"""Any conversation with agents at all, held against a model of it: the real session and kernel, on virtual time."""
+"""Any conversation with agents at all, held against a model of it: the real session and commit loop, on virtual time."""
 
 from contextlib import ExitStack
 from random import Random
@@ -8,12 +8,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from opsconsole_coordinator.server.agent_session import DEAD_AFTER_MS, REGISTER_TIMEOUT_S
-from opsconsole_coordinator.server.commit_loop import Kernel
+from opsconsole_coordinator.server.commit_loop import CommitLoop
 from opsconsole_protocol import PROTOCOL_VERSION, api, link
-from opsconsole_protocol.codec import agent_side
 from opsconsole_protocol.ids import AttemptId, WorkerId, job_id
-from opsconsole_protocol.link import Observed
-from opsconsole_protocol.link.frame import LogChunk, encode_frame
+from opsconsole_protocol.link import LogChunk, Observed, encode_frame
+from opsconsole_protocol.link.codec import agent_codec
 from opsconsole_protocol.log import Source
 from opsconsole_protocol.spec import JobSpec
 from opsconsole_protocol.state import AttemptState
@@ -24,7 +23,7 @@ from tests.simulation.virtual import Loop
 from tests.simulation.world import _Log, _shell_patches
 
 NAME = "w1"
-_codec = agent_side()
+_codec = agent_codec()
 _WRONG = (b"", b"\xc1garbage", b"\x90", _codec.encode([link.Heartbeat(at_ms=1)]), b"\x01\x01\x00\x01a")
 
 
@@ -169,8 +168,8 @@ class SessionMachine(RuleBasedStateMachine):
         self.heard_ms = self.loop.now_ms
         acks = [one for one in self.hear(talk) if isinstance(one, link.HeartbeatAck)]
         assert [one.at_ms for one in acks] == list(numbers), "each is answered once, in order"
-        kernel = self.kernel()
-        assert all(one.store_seq <= kernel.committed_seq for one in acks)
+        commit_loop = self.commit_loop()
+        assert all(one.store_seq <= commit_loop.committed_seq for one in acks)
 
     @precondition(lambda self: self.present is not None)
     @rule(frame=st.sampled_from([b"\x91\xc1", _codec.encode([link.Observe(exchange=1)]), b"register again"]))
@@ -265,10 +264,10 @@ class SessionMachine(RuleBasedStateMachine):
 
     @rule()
     def fail_a_commit(self) -> None:
-        kernel = self.kernel()
+        commit_loop = self.commit_loop()
         self.disk.fail_next = True
-        kernel.fleet.audit(kernel.clock.now_ms(), "ana", "x", "x", "x")
-        kernel.changed()
+        commit_loop.fleet.audit(commit_loop.clock.now_ms(), "ana", "x", "x", "x")
+        commit_loop.changed()
         self.settle(3_000)
         if self.present is not None:
             self.over(self.present, "unavailable")
@@ -288,9 +287,9 @@ class SessionMachine(RuleBasedStateMachine):
                 self.hear(self.present)
                 self.present.stage, self.present = "over", None
         self.note_work()
-        kernel = self.kernel()
-        worker = kernel.fleet.workers.get(WorkerId(NAME))
-        assert len(kernel.sessions) == (self.present is not None)
+        commit_loop = self.commit_loop()
+        worker = commit_loop.fleet.workers.get(WorkerId(NAME))
+        assert len(commit_loop.sessions) == (self.present is not None)
         assert (worker is not None and worker.session is not None) == (self.present is not None)
         assert all(
             talk.is_closed or talk.stage == "registered" or talk.end.is_open
@@ -307,10 +306,10 @@ class SessionMachine(RuleBasedStateMachine):
         self.note_work()
         return self.present
 
-    def kernel(self) -> Kernel:
+    def commit_loop(self) -> CommitLoop:
         life = self.coordinator.life
         assert life is not None
-        return life.kernel
+        return life.commit_loop
 
 
 TestSession = SessionMachine.TestCase

@@ -67,7 +67,7 @@ class StoreMachine(RuleBasedStateMachine):
             self.storm.connect(agent)
 
     def commit(self, batch: Batch, rows: dict[JobId, JobRow]) -> None:
-        """As the kernel does, but at once."""
+        """As the commit loop does, but at once."""
         self.store.commit(batch, rows)
         if batch.must_commit:
             self.model.commit(batch, rows)

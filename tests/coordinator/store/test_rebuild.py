@@ -185,7 +185,7 @@ def test_a_job_time_out_goes_on_counting_after_a_restart() -> None:
     world.pass_ms(3_000)
     assert world.fleet.jobs[job.id].state == "running", "it stood still, also while the coordinator was gone"
     world.pass_ms(2_000)
-    assert worker.stop(attempt).reason == "job timed out after 10 s"
+    assert worker.stop(attempt).reason == "job timed out after 10s"
     restart(world, store, worker)
     worker.report(attempt, AttemptState.KILLED)
     assert world.rows[job.id].state == "failed"

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from opsconsole_protocol.codec import client_side
+from opsconsole_protocol.api.codec import client_codec
 from tests.protocol.sample import SAMPLES
 
 FOLDER = Path(__file__).parent
@@ -14,7 +14,7 @@ def add_missing() -> list[str]:
     for name, message in SAMPLES.items():
         path = FOLDER / f"{name}.msgpack"
         if not path.exists():
-            path.write_bytes(client_side().encode([message]))
+            path.write_bytes(client_codec().encode([message]))
             written.append(path.name)
     return written
 

@@ -9,14 +9,14 @@ from textual.binding import Binding, BindingType
 from textual.screen import ModalScreen
 
 from opsconsole_console.model.model import Model
-from opsconsole_console.screen.job.task_line import TaskLine
-from opsconsole_console.screen.job.task_log import TaskLog
 from opsconsole_console.screen.part.ending_text import ending_words, first_to_fail
 from opsconsole_console.screen.part.facts import wrapped
-from opsconsole_console.screen.part.home import begin, home
 from opsconsole_console.screen.part.job_action import JobActions
 from opsconsole_console.screen.part.key_bar import KeyBar
 from opsconsole_console.screen.part.sheet import BLANK, Line, Sheet
+from opsconsole_console.screen.part.shell import run_exclusive, shell
+from opsconsole_console.screen.part.task_line import TaskLine
+from opsconsole_console.screen.part.task_log import TaskLog
 from opsconsole_console.service.source import FleetSource, ask
 from opsconsole_console.widget.cell import Cell, cell, joined
 from opsconsole_console.widget.sign import sign
@@ -73,7 +73,7 @@ class EndedScreen(ModalScreen[None], JobActions, inherit_bindings=False):
         return [] if row is None else [row]
 
     def _ask(self) -> None:
-        begin(self, self._fetch, "detail")
+        run_exclusive(self, self._fetch, "detail")
 
     async def _fetch(self) -> None:
         request = ShowJob(id=self._job_id, tasks_limit=_TASKS_LOOKED_AT, events_limit=0)
@@ -132,8 +132,8 @@ class EndedScreen(ModalScreen[None], JobActions, inherit_bindings=False):
 
     def action_open(self) -> None:
         self.app.pop_screen()
-        home(self).open_job(self._job_id)
+        shell(self).open_job(self._job_id)
 
     def action_job_again(self) -> None:
         self.app.pop_screen()
-        home(self).open_again(self._job_id)
+        shell(self).open_again(self._job_id)

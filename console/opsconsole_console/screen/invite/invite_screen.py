@@ -13,12 +13,11 @@ from textual.widgets import Button, Input, Select
 from opsconsole_console import format as fmt
 from opsconsole_console.model.invitation import LOOPBACK_ADVICE, ROLES, command_of, is_local
 from opsconsole_console.model.model import Model
-from opsconsole_console.screen.new_job.field import Field
-from opsconsole_console.screen.new_job.form_row import FieldBox
 from opsconsole_console.screen.part.facts import wrapped
-from opsconsole_console.screen.part.home import begin, home
+from opsconsole_console.screen.part.field_box import Field, FieldBox
 from opsconsole_console.screen.part.key_bar import KeyBar
 from opsconsole_console.screen.part.sheet import BLANK, Line, Sheet
+from opsconsole_console.screen.part.shell import run_exclusive, shell
 from opsconsole_console.service.source import FleetSource, ask
 from opsconsole_console.widget.cell import cell
 from opsconsole_console.widget.drop_down import DropDown
@@ -91,7 +90,7 @@ class InviteScreen(ModalScreen[None]):
         except InvalidRequest as error:
             self._complain(error)
             return
-        begin(self, partial(self._make, request), "invite")
+        run_exclusive(self, partial(self._make, request), "invite")
 
     async def _make(self, request: Invite) -> None:
         try:
@@ -140,7 +139,9 @@ class InviteScreen(ModalScreen[None]):
                 BLANK,
                 *wrapped(self._command, self._cells, "primary"),
                 BLANK,
-                Line(cell(f"It works {often}, for {fmt.duration_exact(left_ms)}, and holds a secret.", "text-muted")),
+                Line(
+                    cell(f"It works {often}, for {fmt.duration(left_ms, figures=2)}, and holds a secret.", "text-muted")
+                ),
                 *([BLANK] if advice else []),
                 *advice,
             ]
@@ -151,7 +152,7 @@ class InviteScreen(ModalScreen[None]):
         return max(40, self.size.width - _MARGIN_CELLS)
 
     def action_copy(self) -> None:
-        home(self).copy(self._command, "the command", secret=True)
+        shell(self).copy(self._command, "the command", secret=True)
 
 
 def _whole(text: str) -> int:

@@ -4,11 +4,11 @@ import shlex
 from collections.abc import Sequence
 
 from opsconsole_console import format as fmt
-from opsconsole_console.screen.job.task_line import TaskLine
-from opsconsole_console.screen.main import job_cell
+from opsconsole_console.screen.part import job_cell
 from opsconsole_console.screen.part.facts import LABEL_CELLS, facts, side_by_side, wrapped
 from opsconsole_console.screen.part.sheet import Line
 from opsconsole_console.screen.part.spec_text import resources_text
+from opsconsole_console.screen.part.task_line import TaskLine
 from opsconsole_console.widget import bar
 from opsconsole_console.widget.cell import Cell, cell, crop
 from opsconsole_console.widget.sign import sign, tally
@@ -48,7 +48,7 @@ def job_facts(job: JobRow, spec: JobSpec | None, now_ms: int, cells: int, shown:
             ),
             ("priority", f"{job.priority:,}"),
             ("tasks", tally(job.task_counts) if job.num_tasks > 1 else ""),
-            ("usually", f"like jobs took {fmt.duration_exact(usual)}" if usual else ""),
+            ("usually", f"like jobs took {fmt.duration(usual, figures=2)}" if usual else ""),
         )
     )
     if spec is not None:
@@ -112,7 +112,7 @@ def _progress(job: JobRow, now_ms: int) -> Cell | str:
     found = job_cell.progress(job, now_ms)
     if found.fraction is None:
         return ""
-    left = "" if found.remaining_ms is None else f"  about {fmt.duration_exact(found.remaining_ms)} left"
+    left = "" if found.remaining_ms is None else f"  about {fmt.duration(found.remaining_ms, figures=2)} left"
     meter = bar.meter(found.fraction, 20)
     return meter + Cell(((f"  {'~' if found.guessed else ''}{fmt.percent(found.fraction)}", ""), (left, "text-muted")))
 
@@ -130,4 +130,4 @@ def _moment(at_ms: int | None, now_ms: int) -> str:
 def _took(job: JobRow, now_ms: int) -> str:
     if job.started_at_ms is None:
         return ""
-    return fmt.duration_exact((job.finished_at_ms or now_ms) - job.started_at_ms)
+    return fmt.duration((job.finished_at_ms or now_ms) - job.started_at_ms, figures=2)

@@ -10,18 +10,18 @@ from textual.containers import Container, VerticalScroll
 
 from opsconsole.fleet import Change
 from opsconsole_console.model.model import Model
-from opsconsole_console.screen.event.event_screen import EventPane
 from opsconsole_console.screen.job.arrangement import Arrangement, arrange
 from opsconsole_console.screen.job.job_facts import job_facts
-from opsconsole_console.screen.job.task_log import TaskLog
 from opsconsole_console.screen.job.task_pane import TaskPane
 from opsconsole_console.screen.part.detail_screen import DetailScreen
+from opsconsole_console.screen.part.event_pane import EventPane
 from opsconsole_console.screen.part.failure_binding import FAILURE_BINDINGS
-from opsconsole_console.screen.part.home import begin, home
 from opsconsole_console.screen.part.job_action import JobActions
 from opsconsole_console.screen.part.key_bar import KeyBar
 from opsconsole_console.screen.part.sheet import Line, Sheet
+from opsconsole_console.screen.part.shell import run_exclusive, shell
 from opsconsole_console.screen.part.spec_text import spec_lines
+from opsconsole_console.screen.part.task_log import TaskLog
 from opsconsole_console.service.log_feeder import likely_task
 from opsconsole_console.service.source import FleetSource, ask
 from opsconsole_console.widget.cell import cell
@@ -109,7 +109,7 @@ class JobScreen(DetailScreen, JobActions):
             self._ask()
 
     def _ask(self) -> None:
-        begin(self, self._fetch, "detail")
+        run_exclusive(self, self._fetch, "detail")
 
     async def _fetch(self) -> None:
         request = ShowJob(id=self._job_id, tasks_limit=_TASKS_SHOWN, events_limit=0)
@@ -240,8 +240,8 @@ class JobScreen(DetailScreen, JobActions):
         job_name = self._detail.job.name
 
         async def carried_out() -> None:
-            if await home(self).operations.act_on_tasks(verb, ids, job_name):
+            if await shell(self).operations.act_on_tasks(verb, ids, job_name):
                 self._task_pane.table.clear_marks()
 
-        home(self).do(carried_out)
+        shell(self).do(carried_out)
         return True

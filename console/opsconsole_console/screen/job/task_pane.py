@@ -10,10 +10,10 @@ from opsconsole_console import format as fmt
 from opsconsole_console.model.clock import Clock
 from opsconsole_console.model.holding import ALL, Extent, Holding
 from opsconsole_console.screen.job.job_facts import task_grid
-from opsconsole_console.screen.job.task_line import TaskLine, task_columns, task_lines
-from opsconsole_console.screen.part.home import home
 from opsconsole_console.screen.part.sheet import Sheet
+from opsconsole_console.screen.part.shell import shell
 from opsconsole_console.screen.part.table_pane import TablePane, sort_bindings
+from opsconsole_console.screen.part.task_line import TaskLine, task_columns, task_lines
 from opsconsole_console.widget.column import Column
 from opsconsole_console.widget.live_table import LiveTable
 from opsconsole_protocol.api import TaskRow
@@ -90,13 +90,13 @@ class TaskPane(TablePane[TaskLine]):
         line = self.table.cursor_row
         if line is not None:
             attempt = None if line.attempt is None else line.attempt.attempt
-            home(self).open_logs(self._job_id, line.task.index, attempt)
+            shell(self).open_logs(self._job_id, line.task.index, attempt)
 
     def action_copy(self) -> None:
         line = self.table.cursor_row
         if line is None:
             return
         if line.output_path:
-            home(self).copy(line.output_path, "the output path")
+            shell(self).copy(line.output_path, "the output path")
         else:
-            home(self).say(f"task {line.task.index} has no output folder yet", "warning")
+            shell(self).say(f"task {line.task.index} has no output folder yet", "warning")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from opsconsole_console import format as fmt
 from opsconsole_console.model.model import Model
-from opsconsole_console.screen.main import job_cell
+from opsconsole_console.screen.part import job_cell
 from opsconsole_console.widget.column import Column
 from opsconsole_console.widget.sign import TASK_SIGNS
 from opsconsole_protocol.api import JobRow

@@ -10,10 +10,10 @@ from opsconsole.fleet import Change
 from opsconsole.job_page import after
 from opsconsole_console.model.holding import ALL, NOTHING_YET, Extent, Holding
 from opsconsole_console.model.model import Model
-from opsconsole_console.screen.main import job_cell
 from opsconsole_console.screen.main.job_column import DEFAULT_SORT, HOTKEYS, SPILL_FROM, job_columns
-from opsconsole_console.screen.part.home import begin, home
+from opsconsole_console.screen.part import job_cell
 from opsconsole_console.screen.part.job_action import JobActions
+from opsconsole_console.screen.part.shell import run_exclusive, shell
 from opsconsole_console.screen.part.spill_table import BelowTable, SpillTable
 from opsconsole_console.screen.part.table_pane import TablePane, sort_bindings
 from opsconsole_console.service.source import ask
@@ -93,7 +93,7 @@ class JobPane(TablePane[JobRow], JobActions):
 
     def show_job(self, job_id: str) -> bool:
         """Put the cursor on a job; False where it isn't shown."""
-        home(self).repaint()
+        shell(self).repaint()
         return self.table.move_to(job_id)
 
     @on(LiveTable.RowHighlighted)
@@ -114,7 +114,7 @@ class JobPane(TablePane[JobRow], JobActions):
         self._looked = self._found_all = False
         self._hold()
         if self._model.jobs_missing and self.is_mounted:
-            begin(self, self._look_through, "search")
+            run_exclusive(self, self._look_through, "search")
 
     def _hold(self) -> None:
         model = self._model
@@ -133,7 +133,7 @@ class JobPane(TablePane[JobRow], JobActions):
         request, found = ListJobs(filter=asked, limit=_PAGE_JOBS), 0
         while keep is not None and found < _FOUND_MAX:
             try:
-                answer = await ask(home(self).source, request, JobList)
+                answer = await ask(shell(self).source, request, JobList)
             except Unavailable:
                 await asyncio.sleep(_AGAIN_S)
                 continue
@@ -159,4 +159,4 @@ class JobPane(TablePane[JobRow], JobActions):
             return
         is_whole = self.filter.empty and table.sorted_by == DEFAULT_SORT
         if is_whole and self._model.jobs_missing and table.rows_below < _NEAR_END_ROWS:
-            home(self).fetch_older_jobs()
+            shell(self).fetch_older_jobs()

@@ -6,7 +6,7 @@ from textual import events, on
 from textual.containers import Container
 from textual.message import Message
 
-from opsconsole_console.screen.main.log_pane import LogPane
+from opsconsole_console.screen.part.log_pane import LogPane
 from opsconsole_console.service.log_feeder import LogTarget
 
 FIRST_NUMBER = 3

@@ -15,11 +15,11 @@ from opsconsole_console.screen.main.arrangement import Arrangement, arrange
 from opsconsole_console.screen.main.header import Header
 from opsconsole_console.screen.main.job_pane import JobPane
 from opsconsole_console.screen.main.log_deck import LogDeck
-from opsconsole_console.screen.main.log_pane import LogPane
 from opsconsole_console.screen.main.worker_pane import WorkerPane
 from opsconsole_console.screen.part.failure_binding import FAILURE_BINDINGS
-from opsconsole_console.screen.part.home import home
 from opsconsole_console.screen.part.key_bar import KeyBar
+from opsconsole_console.screen.part.log_pane import LogPane
+from opsconsole_console.screen.part.shell import shell
 from opsconsole_console.service.source import FleetSource
 from opsconsole_console.widget.live_table import LiveTable
 
@@ -126,8 +126,8 @@ class MainScreen(Screen[None]):
 
     @on(LiveTable.RowSelected, "#worker-table")
     def _open_worker(self, event: LiveTable.RowSelected) -> None:
-        home(self).open_worker(event.row_id)
+        shell(self).open_worker(event.row_id)
 
     @on(LiveTable.RowSelected, "#job-table")
     def _open_job(self, event: LiveTable.RowSelected) -> None:
-        home(self).open_job(event.row_id)
+        shell(self).open_job(event.row_id)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from opsconsole_console import format as fmt
 from opsconsole_console.model.model import Model, worker_kind
 from opsconsole_console.model.utilisation import utilisation_percent
-from opsconsole_console.screen.main import worker_cell
+from opsconsole_console.screen.part import worker_cell
 from opsconsole_console.widget import sparkline
 from opsconsole_console.widget.cell import Cell, cell
 from opsconsole_console.widget.column import Column

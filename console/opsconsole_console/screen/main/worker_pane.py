@@ -10,9 +10,9 @@ from textual.binding import Binding, BindingType
 from opsconsole.fleet import Change
 from opsconsole_console.model.holding import ALL, NOTHING_YET
 from opsconsole_console.model.model import Model
-from opsconsole_console.screen.main import worker_cell
-from opsconsole_console.screen.main.io_line import IoLine
 from opsconsole_console.screen.main.worker_column import HOTKEYS, worker_columns
+from opsconsole_console.screen.part import worker_cell
+from opsconsole_console.screen.part.io_line import IoLine
 from opsconsole_console.screen.part.table_pane import TablePane, sort_bindings
 from opsconsole_console.screen.part.worker_action import WorkerActions
 from opsconsole_console.widget.column import Column

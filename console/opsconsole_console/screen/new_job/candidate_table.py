@@ -8,7 +8,7 @@ from textual.binding import Binding, BindingType
 
 from opsconsole_console import format as fmt
 from opsconsole_console.model.model import Model
-from opsconsole_console.screen.main import worker_cell
+from opsconsole_console.screen.part import worker_cell
 from opsconsole_console.screen.part.spill_table import SpillTable
 from opsconsole_console.widget.cell import Cell, cell
 from opsconsole_console.widget.column import Column

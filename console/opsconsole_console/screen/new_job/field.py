@@ -2,13 +2,7 @@
 
 from typing import NamedTuple
 
-
-class Field(NamedTuple):
-    """One text to type. `name` is the draft's attribute; `hint` stands in the empty box."""
-
-    name: str
-    label: str
-    hint: str = ""
+from opsconsole_console.screen.part.field_box import Field
 
 
 class Group(NamedTuple):

@@ -1,40 +1,12 @@
 """One or two labelled boxes in a line, with what is wrong with them below."""
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 
-from opsconsole_console.screen.new_job.field import Field
-from opsconsole_console.widget.words import Caption, TextBox, Words
-
-_ODD = re.compile("[^A-Za-z0-9_]")
-
-
-class FieldBox(Horizontal):
-    """A label and its box."""
-
-    DEFAULT_CSS = """
-    FieldBox { height: 1; width: 1fr; }
-    FieldBox > Label { width: 9; text-align: right; padding: 0 1 0 0; }
-    FieldBox > Input { width: 1fr; border: none; height: 1; padding: 0 1; }
-    """
-
-    def __init__(self, field: Field, value: str, suggestions: Iterable[str] = ()) -> None:
-        super().__init__()
-        self.field = field
-        self.input = TextBox(
-            value,
-            placeholder=field.hint,
-            id="field-" + widget_id(field.name),
-            suggestions=suggestions,
-            select_on_focus=False,
-        )
-
-    def compose(self) -> ComposeResult:
-        yield Caption(self.field.label)
-        yield self.input
+from opsconsole_console.screen.part.field_box import Field, FieldBox
+from opsconsole_console.widget.words import Words
 
 
 class FormRow(Vertical):
@@ -74,9 +46,3 @@ class FormRow(Vertical):
         if wrong:
             several = len(self.boxes) > 1
             self._complaint.say("; ".join(f"{box.field.label}: {text}" if several else text for box, text in wrong))
-
-
-def widget_id(name: str) -> str:
-    """A field's name as Textual wants ids: a template's parameter may be called anything."""
-    group, dot, rest = name.partition(".")
-    return group + "-" * len(dot) + _ODD.sub(lambda sign: f"-{ord(sign[0]):x}-", rest)

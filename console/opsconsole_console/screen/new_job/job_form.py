@@ -11,8 +11,9 @@ from textual.message import Message
 from textual.widgets import Input, Select
 
 from opsconsole_console.model.draft import PARAMETER_PREFIX, Draft, with_template
-from opsconsole_console.screen.new_job.field import COMMAND, GROUPS, Field
-from opsconsole_console.screen.new_job.form_row import FieldBox, FormRow
+from opsconsole_console.screen.new_job.field import COMMAND, GROUPS
+from opsconsole_console.screen.new_job.form_row import FormRow
+from opsconsole_console.screen.part.field_box import Field, FieldBox
 from opsconsole_console.widget.drop_down import DropDown
 from opsconsole_console.widget.words import Caption
 from opsconsole_protocol.api import Parameter, TemplateRow

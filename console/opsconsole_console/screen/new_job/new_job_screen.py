@@ -18,13 +18,13 @@ from opsconsole_console import format as fmt
 from opsconsole_console.model import draft as drafts
 from opsconsole_console.model.draft import Checked, Draft
 from opsconsole_console.model.model import Model
-from opsconsole_console.screen.main.io_line import IoLine
 from opsconsole_console.screen.new_job.candidate_table import Candidate, CandidateTable, candidates
 from opsconsole_console.screen.new_job.job_form import JobForm
 from opsconsole_console.screen.part.facts import wrapped
-from opsconsole_console.screen.part.home import begin, home
+from opsconsole_console.screen.part.io_line import IoLine
 from opsconsole_console.screen.part.key_bar import KeyBar
 from opsconsole_console.screen.part.sheet import Line, Sheet
+from opsconsole_console.screen.part.shell import run_exclusive, shell
 from opsconsole_console.screen.part.spec_text import resources_text
 from opsconsole_console.service.source import FleetSource, ask
 from opsconsole_console.widget.cell import Cell, cell
@@ -97,7 +97,7 @@ class NewJobScreen(ModalScreen[None]):
 
     def on_mount(self) -> None:
         self._form.query_one("#template-row").display = False
-        home(self).look_up(self._fetch_templates)
+        shell(self).look_up(self._fetch_templates)
         self._ask()
 
     def on_resize(self) -> None:
@@ -144,9 +144,9 @@ class NewJobScreen(ModalScreen[None]):
             f"project {spec.project}",
             f"in {spec.workdir}" if spec.workdir else "",
             " ".join(f"{key}={value}" for key, value in spec.environment.items()),
-            f"at most {drafts.spell_duration(spec.timeout_ms)}" if spec.timeout_ms else "",
+            f"at most {drafts.spell_limit(spec.timeout_ms)}" if spec.timeout_ms else "",
             f"ports {' '.join(spec.ports)}" if spec.ports else "",
-            f"starts within {drafts.spell_duration(spec.scheduling_timeout_ms)}" if spec.scheduling_timeout_ms else "",
+            f"starts within {drafts.spell_limit(spec.scheduling_timeout_ms)}" if spec.scheduling_timeout_ms else "",
             "held until released" if spec.held else "",
         ]
         return " · ".join(part for part in parts if part)
@@ -154,7 +154,7 @@ class NewJobScreen(ModalScreen[None]):
     # -- what workers say -------------------------------------------------------------------------------------------
 
     def _ask(self) -> None:
-        begin(self, self._keep_asking, "candidates")
+        run_exclusive(self, self._keep_asking, "candidates")
 
     async def _keep_asking(self) -> None:
         """One question after the other about the job as it stands: none breaks off another, so every answer counts."""
@@ -241,7 +241,7 @@ class NewJobScreen(ModalScreen[None]):
             self._form.complain(self._checked.errors, everywhere=True)
             self._form.focus_first(self._checked.errors)
             return
-        begin(self, self._submit, "submit")
+        run_exclusive(self, self._submit, "submit")
 
     @on(Button.Pressed, "#cancel")
     def _cancel(self) -> None:
@@ -258,5 +258,5 @@ class NewJobScreen(ModalScreen[None]):
             self._refusal = error.message
             self._show_status()
             return
-        home(self).submitted(jobs)
+        shell(self).submitted(jobs)
         self.dismiss()

@@ -68,7 +68,7 @@ def _where(detail: JobDetail, task: TaskRow, last: AttemptRow | None) -> str:
         return "  ".join([*parts, "it never started"])
     parts.append(f"on {last.worker}")
     if last.started_at_ms is not None and last.finished_at_ms is not None:
-        parts.append(f"after {fmt.duration_exact(last.finished_at_ms - last.started_at_ms)}")
+        parts.append(f"after {fmt.duration(last.finished_at_ms - last.started_at_ms, figures=2)}")
     if last.peak_memory_mb:
         parts.append(f"with up to {used_text(last.peak_memory_mb)} of memory")
     if len(task.attempts) > 1:

@@ -7,7 +7,7 @@ from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
 from opsconsole_console.model import plan as verbs
-from opsconsole_console.screen.part.home import home
+from opsconsole_console.screen.part.shell import shell
 from opsconsole_protocol.api import JobRow
 
 JOB_VERBS = frozenset({"job_pause", "job_cancel", "job_retry", "job_hold", "job_priority", "job_again"})
@@ -54,44 +54,44 @@ class JobActions(Widget):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Hide verbs from those who may only look."""
-        if action in JOB_VERBS and home(self).read_only:
+        if action in JOB_VERBS and shell(self).read_only:
             return False
         return super().check_action(action, parameters)
 
     def action_job_pause(self) -> None:
-        self._carry_out(home(self).operations.pause)
+        self._carry_out(shell(self).operations.pause)
 
     def action_job_cancel(self) -> None:
-        self._carry_out(home(self).operations.cancel)
+        self._carry_out(shell(self).operations.cancel)
 
     def action_job_retry(self) -> None:
-        self._carry_out(home(self).operations.retry)
+        self._carry_out(shell(self).operations.retry)
 
     def action_job_hold(self) -> None:
-        self._carry_out(home(self).operations.hold)
+        self._carry_out(shell(self).operations.hold)
 
     def action_job_priority(self, by: int) -> None:
-        self._carry_out(lambda jobs: home(self).operations.change_priority(jobs, by))
+        self._carry_out(lambda jobs: shell(self).operations.change_priority(jobs, by))
 
     def action_job_logs(self) -> None:
         for job in self.selected_jobs():
-            home(self).open_logs(job.id)
+            shell(self).open_logs(job.id)
 
     def action_job_why(self) -> None:
         if (job := self._one()) is not None:
-            home(self).open_why(job.id)
+            shell(self).open_why(job.id)
 
     def action_job_describe(self) -> None:
         if (job := self._one()) is not None:
-            home(self).open_spec(job.id)
+            shell(self).open_spec(job.id)
 
     def action_job_again(self) -> None:
         if (job := self._one()) is not None:
-            home(self).open_again(job.id)
+            shell(self).open_again(job.id)
 
     def action_job_copy(self) -> None:
         if jobs := self.selected_jobs():
-            home(self).copy(" ".join(job.id for job in jobs), "the id of " + jobs[0].name if len(jobs) == 1 else "ids")
+            shell(self).copy(" ".join(job.id for job in jobs), "the id of " + jobs[0].name if len(jobs) == 1 else "ids")
 
     def action_job_copy_path(self) -> None:
         job = self._one()
@@ -99,9 +99,9 @@ class JobActions(Widget):
             return
         if job.output_path is None:
             several = "its tasks have one each: open it with enter" if job.num_tasks > 1 else "it hasn't started"
-            home(self).say(f"{job.name} has no output folder: {several}", "warning")
+            shell(self).say(f"{job.name} has no output folder: {several}", "warning")
             return
-        home(self).copy(job.output_path, "the output path")
+        shell(self).copy(job.output_path, "the output path")
 
     def _one(self) -> JobRow | None:
         jobs = self.selected_jobs()
@@ -115,4 +115,4 @@ class JobActions(Widget):
                 self.unmark_jobs({job.id for job in jobs})
 
         if jobs:
-            home(self).do(carried_out)
+            shell(self).do(carried_out)

@@ -3,10 +3,11 @@
 import shlex
 
 from opsconsole_console import format as fmt
-from opsconsole_console.model.draft import spell_duration, spell_size
+from opsconsole_console.model.draft import spell_limit
 from opsconsole_console.screen.part.facts import LABEL_CELLS, fact, facts, wrapped
 from opsconsole_console.screen.part.sheet import BLANK, Line
 from opsconsole_console.widget.cell import cell
+from opsconsole_protocol.quantity import spell_size
 from opsconsole_protocol.spec import JobSpec, Resources
 
 _COMMANDS_MAX = 200
@@ -41,12 +42,12 @@ def spec_lines(spec: JobSpec, cells: int) -> list[Line]:
         (
             ("retries", f"{spec.max_retries_failure} after failures, {spec.max_retries_preemption} after lost workers"),
             ("may fail", _may_fail(spec.max_task_failures)),
-            ("timeout", spell_duration(spec.timeout_ms) or "none"),
-            ("job timeout", spell_duration(spec.job_timeout_ms)),
-            ("start by", spell_duration(spec.scheduling_timeout_ms)),
-            ("grace", spell_duration(spec.grace_ms)),
-            ("lost after", spell_duration(spec.lost_after_ms)),
-            ("fence after", spell_duration(spec.fence_after_ms)),
+            ("timeout", spell_limit(spec.timeout_ms) or "none"),
+            ("job timeout", spell_limit(spec.job_timeout_ms)),
+            ("start by", spell_limit(spec.scheduling_timeout_ms)),
+            ("grace", spell_limit(spec.grace_ms)),
+            ("lost after", spell_limit(spec.lost_after_ms)),
+            ("fence after", spell_limit(spec.fence_after_ms)),
         )
     )
     if spec.environment:
@@ -66,14 +67,14 @@ def resources_text(resources: Resources) -> str:
     """`1 GPU with 40G, 8 CPUs, 32G memory`; `a slot` where nothing was asked for."""
     parts = []
     if resources.gpus:
-        with_memory = f" with {spell_size(resources.gpu_memory_mb)}" if resources.gpu_memory_mb else ""
+        with_memory = f" with {spell_size(resources.gpu_memory_mb << 20)}" if resources.gpu_memory_mb else ""
         parts.append(fmt.plural(resources.gpus, "GPU") + with_memory)
     elif resources.gpu_memory_mb:
-        parts.append(f"GPU memory {spell_size(resources.gpu_memory_mb)}")
+        parts.append(f"GPU memory {spell_size(resources.gpu_memory_mb << 20)}")
     if resources.cpus:
         parts.append(f"{resources.cpus:g} CPU{'' if resources.cpus == 1 else 's'}")
     if resources.memory_mb:
-        parts.append(f"{spell_size(resources.memory_mb)} memory")
+        parts.append(f"{spell_size(resources.memory_mb << 20)} memory")
     return ", ".join(parts) or "a slot, no GPU"
 
 

@@ -10,7 +10,7 @@ from textual.binding import Binding, BindingType
 
 from opsconsole_console.model.holding import NOTHING_YET, Holding, empty_text
 from opsconsole_console.screen.part.filter_bar import FilterBar
-from opsconsole_console.screen.part.home import home
+from opsconsole_console.screen.part.shell import shell
 from opsconsole_console.widget.column import Column
 from opsconsole_console.widget.live_table import LiveTable
 from opsconsole_console.widget.pane import Pane
@@ -126,7 +126,7 @@ class TablePane(Pane, Generic[RowT]):
 
     def action_invert(self) -> None:
         if self.filter.empty:
-            home(self).say("there is no filter to invert: type one with /", "warning")
+            shell(self).say("there is no filter to invert: type one with /", "warning")
             return
         self.set_filter(self.filter.text, inverted=not self.filter.inverted)
 
@@ -149,7 +149,7 @@ class TablePane(Pane, Generic[RowT]):
         except InvalidRequest as error:
             self.state = error.message
             if event.final:
-                home(self).say(error.message, "warning")
+                shell(self).say(error.message, "warning")
         if event.final:
             self.table.focus()
 

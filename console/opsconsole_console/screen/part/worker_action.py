@@ -7,8 +7,8 @@ from typing import ClassVar
 from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
-from opsconsole_console.screen.main.worker_cell import io_paths
-from opsconsole_console.screen.part.home import home
+from opsconsole_console.screen.part.shell import shell
+from opsconsole_console.screen.part.worker_cell import io_paths
 from opsconsole_protocol.api import WorkerRow
 
 WORKER_VERBS = frozenset({"worker_drain"})
@@ -33,7 +33,7 @@ class WorkerActions(Widget):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Hide verbs from those who may only look."""
-        if action in WORKER_VERBS and home(self).read_only:
+        if action in WORKER_VERBS and shell(self).read_only:
             return False
         return super().check_action(action, parameters)
 
@@ -42,19 +42,19 @@ class WorkerActions(Widget):
 
     def action_worker_drain(self) -> None:
         for worker in self.selected_workers():
-            home(self).do(partial(self._drain, worker))
+            shell(self).do(partial(self._drain, worker))
 
     async def _drain(self, worker: WorkerRow) -> None:
-        if await home(self).operations.drain(worker):
+        if await shell(self).operations.drain(worker):
             self.unmark_workers({worker.id})
 
     def action_worker_describe(self) -> None:
         for worker in self.selected_workers()[:1]:
-            home(self).open_properties(worker.id)
+            shell(self).open_properties(worker.id)
 
     def action_worker_logs(self) -> None:
         for worker in self.selected_workers()[:1]:
-            home(self).open_worker_logs(worker.name)
+            shell(self).open_worker_logs(worker.name)
 
     def action_worker_copy(self) -> None:
         self._copy_path(0, "input")
@@ -66,6 +66,6 @@ class WorkerActions(Widget):
         for worker in self.selected_workers()[:1]:
             path = io_paths(worker)[which]
             if path:
-                home(self).copy(path, f"the {word} path of {worker.name}")
+                shell(self).copy(path, f"the {word} path of {worker.name}")
             else:
-                home(self).say(f"{worker.name} has no {word} folder", "warning")
+                shell(self).say(f"{worker.name} has no {word} folder", "warning")

@@ -12,8 +12,8 @@ from opsconsole_console import format as fmt
 from opsconsole_console.model.holding import ALL
 from opsconsole_console.model.model import Model
 from opsconsole_console.screen.part.detail_screen import DetailScreen
-from opsconsole_console.screen.part.home import home
 from opsconsole_console.screen.part.key_bar import KeyBar
+from opsconsole_console.screen.part.shell import shell
 from opsconsole_console.screen.part.text_prompt import TextPrompt
 from opsconsole_console.screen.people.person_pane import InvitationPane, PersonPane
 from opsconsole_console.service.source import FleetSource, ask
@@ -74,13 +74,13 @@ class PeopleScreen(DetailScreen):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Those who may only look see no verbs."""
-        if action in {"invite", "rename", "revoke"} and home(self).read_only:
+        if action in {"invite", "rename", "revoke"} and shell(self).read_only:
             return False
         return super().check_action(action, parameters)
 
     def _ask(self) -> None:
         if self.is_attached:
-            home(self).look_up(self._fetch)
+            shell(self).look_up(self._fetch)
 
     async def _fetch(self) -> None:
         people = (await ask(self._source, ListPeople(), PersonList)).people
@@ -93,41 +93,41 @@ class PeopleScreen(DetailScreen):
     # -- actions --------------------------------------------------------------------------------------------------
 
     def action_invite(self) -> None:
-        home(self).open_invite()
+        shell(self).open_invite()
 
     def action_rename(self) -> None:
         row = self._people.table.cursor_row
         if row is not None and self._people.table.has_focus:
-            home(self).do(partial(self._rename, row))
+            shell(self).do(partial(self._rename, row))
 
     async def _rename(self, row: PersonRow) -> None:
         new = await self.app.push_screen_wait(TextPrompt(f"What is {row.name} called from now on?", row.name))
         if new and new != row.name:
             await ask(self._source, RenamePerson(name=row.name, new=new), PersonList)
-            home(self).say(f"{row.name} is called {new} now")
+            shell(self).say(f"{row.name} is called {new} now")
             await self._fetch()
 
     def action_revoke(self) -> None:
         if self._invitations.table.has_focus:
             invitation = self._invitations.table.cursor_row
             if invitation is not None:
-                home(self).do(partial(self._take_back, invitation))
+                shell(self).do(partial(self._take_back, invitation))
             return
         person = self._people.table.cursor_row
         if person is not None:
-            home(self).do(partial(self._shut_out, person))
+            shell(self).do(partial(self._shut_out, person))
 
     async def _shut_out(self, row: PersonRow) -> None:
         here = f" {fmt.plural(row.connections, 'open connection')} end{'s' * (row.connections == 1)} at once."
         here = here if row.connections else ""
-        if await home(self).confirm(f"Shut {row.name} out?", f"{row.role}; for good.{here}", "Revoke"):
+        if await shell(self).confirm(f"Shut {row.name} out?", f"{row.role}; for good.{here}", "Revoke"):
             await ask(self._source, RevokePeople(names=(row.name,)), PersonList)
-            home(self).say(f"{row.name} is shut out")
+            shell(self).say(f"{row.name} is shut out")
             await self._fetch()
 
     async def _take_back(self, row: InvitationRow) -> None:
         detail = f"for {row.role}s, made by {row.created_by}; nobody comes in by it any more"
-        if await home(self).confirm(f"Take invitation {row.id} back?", detail, "Revoke"):
+        if await shell(self).confirm(f"Take invitation {row.id} back?", detail, "Revoke"):
             await ask(self._source, RevokeInvitations(ids=(row.id,)), InvitationList)
-            home(self).say(f"invitation {row.id} is taken back")
+            shell(self).say(f"invitation {row.id} is taken back")
             await self._fetch()

@@ -11,9 +11,9 @@ from textual.screen import ModalScreen
 
 from opsconsole_console import format as fmt
 from opsconsole_console.screen.part.facts import fact, wrapped
-from opsconsole_console.screen.part.home import home
 from opsconsole_console.screen.part.key_bar import KeyBar
 from opsconsole_console.screen.part.sheet import BLANK, Line, Sheet
+from opsconsole_console.screen.part.shell import shell
 from opsconsole_console.screen.part.spec_text import spec_lines
 from opsconsole_console.widget.words import Dialog
 from opsconsole_protocol.api import JobDetail, WorkerRow
@@ -49,7 +49,7 @@ class TextScreen(ModalScreen[None]):
         self._sheet.show(self._make(max(40, self.size.width - 14)))
 
     def action_copy(self) -> None:
-        home(self).copy(self._copied, self._what)
+        shell(self).copy(self._copied, self._what)
 
     def action_scroll(self, lines: int) -> None:
         self.query_one(VerticalScroll).scroll_relative(y=lines, animate=False)

@@ -12,9 +12,9 @@ from textual.screen import ModalScreen
 from opsconsole_console import format as fmt
 from opsconsole_console.model.model import Model
 from opsconsole_console.screen.part.facts import wrapped
-from opsconsole_console.screen.part.home import begin, home
 from opsconsole_console.screen.part.key_bar import KeyBar
 from opsconsole_console.screen.part.sheet import BLANK, Line, Sheet
+from opsconsole_console.screen.part.shell import run_exclusive, shell
 from opsconsole_console.service.source import FleetSource, ask
 from opsconsole_console.widget.cell import Cell, cell
 from opsconsole_console.widget.column import Column
@@ -63,7 +63,7 @@ class WhyScreen(ModalScreen[None]):
         self._show()
 
     def _ask(self) -> None:
-        begin(self, self._fetch, "why")
+        run_exclusive(self, self._fetch, "why")
 
     async def _fetch(self) -> None:
         try:
@@ -108,11 +108,11 @@ class WhyScreen(ModalScreen[None]):
 
     @on(LiveTable.RowSelected)
     def _open(self, event: LiveTable.RowSelected) -> None:
-        home(self).open_worker(event.row_id)
+        shell(self).open_worker(event.row_id)
 
     def action_copy(self) -> None:
         if self._answer is not None:
-            home(self).copy(self._answer.text, "why")
+            shell(self).copy(self._answer.text, "why")
 
 
 def checks_of(verdicts: Sequence[Verdict]) -> tuple[str, ...]:

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 
 from opsconsole_console import format as fmt
-from opsconsole_console.screen.main.worker_cell import model_label
 from opsconsole_console.screen.part.sheet import BLANK, Line
 from opsconsole_console.screen.part.spec_text import used_text
+from opsconsole_console.screen.part.worker_cell import model_label
 from opsconsole_console.widget import bar, sparkline
 from opsconsole_console.widget.cell import Cell, cell
 from opsconsole_protocol.link import Gpu, GpuUser

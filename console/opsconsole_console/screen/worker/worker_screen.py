@@ -12,13 +12,13 @@ from opsconsole.fleet import Change
 from opsconsole_console import format as fmt
 from opsconsole_console.model.holding import ALL
 from opsconsole_console.model.model import Model
-from opsconsole_console.screen.event.event_screen import EventPane
-from opsconsole_console.screen.main import worker_cell
+from opsconsole_console.screen.part import worker_cell
 from opsconsole_console.screen.part.detail_screen import DetailScreen
-from opsconsole_console.screen.part.home import begin, home
+from opsconsole_console.screen.part.event_pane import EventPane
 from opsconsole_console.screen.part.job_action import JobActions
 from opsconsole_console.screen.part.key_bar import KeyBar
 from opsconsole_console.screen.part.sheet import Line, Sheet
+from opsconsole_console.screen.part.shell import run_exclusive, shell
 from opsconsole_console.screen.part.table_pane import TablePane
 from opsconsole_console.screen.part.worker_action import WorkerActions
 from opsconsole_console.screen.worker.gpu_lines import gpu_lines
@@ -69,7 +69,7 @@ class WorkerTaskPane(TablePane[WorkerTask], JobActions):
     def action_job_logs(self) -> None:
         row = self.table.cursor_row
         if row is not None:
-            home(self).open_logs(row.job.id, row.index)
+            shell(self).open_logs(row.job.id, row.index)
 
 
 class WorkerScreen(DetailScreen, WorkerActions):
@@ -128,7 +128,7 @@ class WorkerScreen(DetailScreen, WorkerActions):
         self._events.table.touch()
 
     def _ask(self) -> None:
-        begin(self, self._fetch, "tasks")
+        run_exclusive(self, self._fetch, "tasks")
 
     async def _fetch(self) -> None:
         try:
@@ -168,4 +168,4 @@ class WorkerScreen(DetailScreen, WorkerActions):
     def _open_job(self) -> None:
         row = self._tasks.table.cursor_row
         if row is not None:
-            home(self).open_job(row.job.id)
+            shell(self).open_job(row.job.id)

@@ -64,7 +64,7 @@ def worker_task_columns(model: Model) -> Sequence[Column[WorkerTask]]:
     """Whose task, in which state, for how long."""
 
     def elapsed(task: WorkerTask) -> str:
-        return "" if task.started_at_ms is None else fmt.duration_exact(model.clock() - task.started_at_ms)
+        return "" if task.started_at_ms is None else fmt.duration(model.clock() - task.started_at_ms, figures=2)
 
     return (
         Column("task", "TASK", lambda t: f"{model.short_ids.show(t.job.id)}/{t.index}", 8, priority=10, tone="text-muted",

@@ -1,0 +1,134 @@
+"""A table of what was done: who, what, when and why."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from textual import on
+from textual.binding import Binding, BindingType
+
+from opsconsole.fleet import Change
+from opsconsole_console.model.holding import ALL, Extent, Holding
+from opsconsole_console.model.model import Model
+from opsconsole_console.screen.part import event_cell
+from opsconsole_console.screen.part.shell import shell
+from opsconsole_console.screen.part.spill_table import BelowTable
+from opsconsole_console.screen.part.table_pane import TablePane, sort_bindings
+from opsconsole_console.service.source import FleetSource, ask
+from opsconsole_console.widget.column import Column
+from opsconsole_console.widget.live_table import LiveTable
+from opsconsole_protocol.api import EventList, EventRow, ListEvents
+
+_PAGE_EVENTS = 500
+_NEAR_END_ROWS = 30
+_HOTKEYS = {"time": "T", "actor": "W", "kind": "K"}
+
+
+class EventPane(TablePane[EventRow]):
+    """The newest events, and older ones as the cursor comes near the end: of what a filter lets through where there is one."""
+
+    nothing = "Nothing happened yet"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *sort_bindings("events", _HOTKEYS),
+        Binding("y", "copy", "Copy line", show=False, id="event.copy"),
+    ]
+
+    def __init__(self, model: Model, source: FleetSource, *, subject: str = "", number: int = 1) -> None:
+        self._model = model
+        self._source = source
+        self._subject = subject
+        self._oldest: int | None = None
+        self._all = False
+        self._fetching = False
+        self._skipped = False
+        """Whether there are gaps: events were fetched that the filter didn't let through."""
+        super().__init__(number=number, title="Events", id="events")
+
+    def make_table(self) -> LiveTable[str, EventRow]:
+        table: LiveTable[str, EventRow] = BelowTable(self.columns(80), flush_hz=None)
+        table.sort_by("time")
+        return table
+
+    def columns(self, width: int) -> Sequence[Column[EventRow]]:  # noqa: ARG002 - the same at every width
+        return event_cell.event_columns(self._model.clock, subject=not self._subject)
+
+    def properties(self, row: EventRow) -> Mapping[str, Any]:
+        return event_cell.properties(row)
+
+    def haystack(self, row: EventRow) -> str:
+        return event_cell.haystack(row)
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.add([event for event in self._model.fleet.events if self._is_meant(event)])
+        self._fetch_near_end()
+
+    def set_filter(self, text: str, *, inverted: bool | None = None) -> None:
+        super().set_filter(text, inverted=inverted)
+        if self._skipped:
+            self._skipped = self._all = False
+            self._oldest = None
+            meant = [event for event in self._model.fleet.events if self._is_meant(event)]
+            self.table.set_rows({str(event.seq): event for event in meant})
+        if self.is_mounted:
+            self._fetch_near_end()
+
+    def apply(self, change: Change) -> None:
+        """Show what happened since."""
+        self.add([event for event in change.events if self._is_meant(event)])
+        if change.reset:
+            self._fetch_near_end()  # it may have been asked for in vain
+
+    def add(self, events: Sequence[EventRow]) -> None:
+        """Show these too."""
+        self.table.upsert({str(event.seq): event for event in events})
+        self.table.apply_pending()
+        if not self.filter.empty:
+            self.show_state()
+
+    def action_copy(self) -> None:
+        event = self.table.cursor_row
+        if event is not None:
+            shell(self).copy(f"{event.actor}  {event.kind}  {event.subject}  {event.text}", "the event")
+
+    def _is_meant(self, event: EventRow) -> bool:
+        return not self._subject or event.subject == self._subject or event.subject.startswith(self._subject + "/")
+
+    @on(LiveTable.RowHighlighted)
+    def _fetch_near_end(self) -> None:
+        if not self._fetching and self._is_wanting:
+            self._fetching = True
+            shell(self).look_up(self._fetch)
+
+    @property
+    def _is_wanting(self) -> bool:
+        table = self.table
+        return isinstance(table, BelowTable) and not self._all and table.rows_below < _NEAR_END_ROWS
+
+    async def _fetch(self) -> None:
+        """Page by page, until there is enough to see."""
+        try:
+            while self._is_wanting and self.is_attached:
+                await self._fetch_page()
+        finally:
+            self._fetching = False
+            self._hold()
+
+    async def _fetch_page(self) -> None:
+        request = ListEvents(subject=self._subject, before_seq=self._oldest, limit=_PAGE_EVENTS)
+        events = (await ask(self._source, request, EventList)).events
+        if request.before_seq != self._oldest:
+            return  # another filter came meanwhile, for which everything is looked at anew
+        keeps = self.filter.keeper(self.properties, self.haystack)
+        kept = events if keeps is None else [event for event in events if keeps(event)]
+        self._skipped |= len(kept) < len(events)
+        self._all = len(events) < _PAGE_EVENTS
+        if events:
+            self._oldest = events[-1].seq
+        self.add(kept)
+        self._hold()
+
+    def _hold(self) -> None:
+        if self._all:
+            self.hold(ALL)
+        elif self._oldest is not None:
+            self.hold(Holding(Extent.PART, looking=self._fetching))

@@ -1,0 +1,57 @@
+"""A task is given to a worker; a lost attempt that it had before can't come back any more."""
+
+from opsconsole_coordinator.core.demand import promised_of
+from opsconsole_coordinator.core.desired import desired_of, enter, forget
+from opsconsole_coordinator.core.fleet import SYSTEM, Fleet
+from opsconsole_coordinator.core.judgement import Offer
+from opsconsole_coordinator.core.model import Attempt, Job, Task
+from opsconsole_protocol import link
+from opsconsole_protocol.ids import attempt_id
+from opsconsole_protocol.state import AttemptState
+
+
+def assign(
+    fleet: Fleet, job: Job, task: Task, offer: Offer, now_ms: int, gang: link.Gang | None = None
+) -> Attempt:  # fmt: skip
+    """Make the task's next attempt on a worker and put it into the worker's desired set."""
+    replace_lost(fleet, job, task, now_ms)
+    worker = offer.worker
+    number = task.attempts
+    attempt = Attempt(
+        id=attempt_id(job.id, task.index, number, fleet.random_bits(20)),
+        job_id=job.id,
+        index=task.index,
+        number=number,
+        worker_id=worker.id,
+        worker_name=worker.name,
+        gpu_ids=offer.gpu_ids,
+        gang=gang,
+        promised=promised_of(job.spec),
+        assigned_at_ms=now_ms,
+        want=link.Want(grace_ms=job.spec.grace_ms),
+    )
+    enter(fleet, job, task, worker, attempt)
+    gpus = f" with {len(offer.gpu_ids)} GPU{'s' if len(offer.gpu_ids) > 1 else ''}" if offer.gpu_ids else ""
+    fleet.audit(
+        now_ms, SYSTEM, "assigned", f"attempt {number} assigned to {worker.name}{gpus}", job.task_id(task.index)
+    )
+    attempt.assigned_seq = fleet.next_seq(worker)
+    fleet.send(worker, link.JobAssignment(seq=attempt.assigned_seq, desired=desired_of(fleet, job, attempt)))
+    return attempt
+
+
+def replace_lost(fleet: Fleet, job: Job, task: Task, now_ms: int) -> None:
+    """A replacement is about to be assigned: the lost attempt before it can't come back any more."""
+    attempt = fleet.current(task)
+    if attempt is not None and attempt.lost:
+        if attempt.worker_id not in task.strays:
+            task.strays = (*task.strays, attempt.worker_id)
+        fleet.set_attempt(attempt, AttemptState.WORKER_FAILED)
+        attempt.finished_at_ms = now_ms
+        attempt.lost = False
+        fleet.release_slot(attempt)
+        forget(fleet, attempt)
+        fleet.audit(
+            now_ms, SYSTEM, "replaced", f"attempt {attempt.number} on {attempt.worker_name} is replaced",
+            job.task_id(task.index),
+        )  # fmt: skip

@@ -1,0 +1,59 @@
+"""What a worker has of GPUs, CPUs, memory and folders, and what of it is free."""
+
+from collections.abc import Collection
+
+from opsconsole_coordinator.core.model import Worker
+from opsconsole_protocol.link import Gpu
+
+FOREIGN_MEMORY_MB_MAX = 512
+"""A GPU on which processes that aren't ours hold more than this isn't free."""
+
+
+def total(worker: Worker, key: str) -> float:
+    """How much a worker has of a capacity (`cpus`, `memory_mb`); 0 where it didn't say."""
+    found = worker.properties.get(key)
+    return float(found) if isinstance(found, (int, float)) else 0.0
+
+
+def free_capacity(worker: Worker, key: str) -> float:
+    """How much of a capacity no live attempt was promised."""
+    return total(worker, key) - sum(one.promised.get(key, 0) for one in worker.live.values())
+
+
+def free_gpus(worker: Worker, memory_mb: int = 0) -> tuple[list[Gpu], list[str]]:
+    """The GPUs that a task could have now, and for each other GPU why not."""
+    taken = worker.gpus_taken
+    free: list[Gpu] = []
+    refusals: list[str] = []
+    for gpu in worker.gpus:
+        reason = _gpu_refusal(gpu, taken, memory_mb)
+        if reason is None:
+            free.append(gpu)
+        else:
+            refusals.append(f"GPU {gpu.index} {reason}")
+    return free, refusals
+
+
+def fit_gpus(worker: Worker, memory_mb: int = 0) -> list[Gpu]:
+    """The GPUs that a task could have if no other task of ours had any."""
+    return [gpu for gpu in worker.gpus if _gpu_refusal(gpu, frozenset(), memory_mb) is None]
+
+
+def _gpu_refusal(gpu: Gpu, taken: Collection[str], memory_mb: int) -> str | None:
+    if gpu.uuid in taken:
+        return "has a task"
+    if gpu.state != "ok":
+        state = "in error" if gpu.state == "error" else gpu.state
+        return f"is {state}{': ' + gpu.message if gpu.message else ''}"
+    foreign = [user for user in gpu.processes if not user.attempt_id]
+    held = sum(user.memory_mb or 0 for user in foreign)
+    if held > FOREIGN_MEMORY_MB_MAX:
+        return f"is used by pid {foreign[0].pid} ({foreign[0].name}), not ours"
+    if memory_mb and (gpu.memory_total_mb or 0) < memory_mb:
+        return f"has {gpu.memory_total_mb or 0} MB of the {memory_mb} MB needed"
+    return None
+
+
+def has_input_folder(worker: Worker) -> bool:
+    """Whether the worker can have input files at all."""
+    return bool((worker.properties.get("io_paths") or {}).get("input"))

@@ -1,0 +1,75 @@
+"""What a job's tasks ask of a worker."""
+
+from dataclasses import dataclass, field
+
+from opsconsole_coordinator.core.model import Job, Task
+from opsconsole_protocol.ids import JobId
+from opsconsole_protocol.link import Kind
+from opsconsole_protocol.requirement import Requirement
+from opsconsole_protocol.spec import JobSpec
+
+SHORT_TASK_MS = 100
+"""Tasks that take less than this are assigned ahead of a free slot, so that none waits for a round trip."""
+PREFETCH_MAX = 64
+"""At most so many tasks are assigned to a worker ahead of its free slots."""
+AVOID_WAIT_MS = 60_000
+"""How long a task waits for a worker on which it hasn't failed yet, if there is one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What a task needs of its worker; one demand serves all tasks of a job that avoid the same workers."""
+
+    spec: JobSpec
+    requirements: tuple[Requirement, ...]
+    prefetch: int = 0
+    avoid: tuple[str, ...] = ()
+    job_id: JobId | None = None
+    """The job that asks: what is reserved for this job is free to it."""
+    takes_avoided: bool = False
+    """Workers that are avoided for a while may accept, because no other worker will do."""
+    # Derived once, because thousands of workers are judged by it:
+    named: tuple[str, ...] = field(init=False)
+    gpus: int = field(init=False)
+    """How many GPUs a task gets: asking for GPU memory asks for a GPU."""
+    capacities: tuple[tuple[float, str, str], ...] = field(init=False)
+    """What a task takes of a worker's capacities: how much, of which property, and the property in words."""
+    files: tuple[tuple[Kind, str], ...] = field(init=False)
+    """What a task has to find on its worker: its working folder and its input files."""
+
+    def __post_init__(self) -> None:
+        spec, needs = self.spec, self.spec.resources
+        asked = ((needs.cpus, "cpus", "CPUs"), (float(needs.memory_mb), "memory_mb", "MB of memory"))
+        folder = () if spec.workdir is None else ((Kind.FOLDER, spec.workdir),)
+        for name, value in (
+            ("named", spec.named_workers),
+            ("gpus", needs.gpus or (1 if needs.gpu_memory_mb else 0)),
+            ("capacities", tuple(one for one in asked if one[0])),
+            ("files", folder + tuple((Kind.INPUT, one) for one in spec.inputs)),
+        ):
+            object.__setattr__(self, name, value)
+
+
+def demand_of(job: Job, task: Task | None = None) -> Demand:
+    """What one of the job's tasks needs; without a task, what any of them needs that avoids no worker."""
+    return Demand(job.spec, job.requirements, prefetch_of(job), task.avoid if task is not None else (), job.id)
+
+
+def prefetch_of(job: Job) -> int:
+    """How many tasks are assigned beyond a worker's slots: as many as take SHORT_TASK_MS one after the other."""
+    if job.mean_duration_ms is None or job.mean_duration_ms >= SHORT_TASK_MS or job.spec.resources.gpus:
+        return 0
+    if job.spec.gang:
+        return 0  # its tasks start together
+    return min(PREFETCH_MAX, int(SHORT_TASK_MS / max(job.mean_duration_ms, 1)))
+
+
+def promised_of(spec: JobSpec) -> dict[str, float]:
+    """What one task is promised of its worker's capacities."""
+    asked = (("cpus", spec.resources.cpus), ("memory_mb", spec.resources.memory_mb))
+    return {key: float(need) for key, need in asked if need}
+
+
+def has_gpus(spec: JobSpec) -> bool:
+    """Whether its tasks get any GPUs."""
+    return bool(spec.resources.gpus or spec.resources.gpu_memory_mb)

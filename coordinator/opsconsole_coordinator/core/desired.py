@@ -1,0 +1,106 @@
+"""A worker's desired set: which attempts it should have and how, and the messages that tell it so."""
+
+from opsconsole_coordinator.core.fleet import Fleet
+from opsconsole_coordinator.core.model import Attempt, Job, Task, Worker
+from opsconsole_protocol import link
+from opsconsole_protocol.state import AttemptState, TaskState
+
+LOCAL_FILESYSTEM = "local"
+"""What agents call folders that no other host sees."""
+
+
+def set_want(fleet: Fleet, attempt: Attempt, want: link.Want) -> None:
+    """Change what is wanted of a live attempt, and tell its worker."""
+    if attempt.want == want:
+        return
+    attempt.want = want
+    fleet.touch_attempt(attempt)
+    worker = fleet.workers.get(attempt.worker_id)
+    if worker is not None:
+        fleet.send(worker, link.SetWant(seq=fleet.next_seq(worker), attempt_id=attempt.id, want=want))
+
+
+def desired_of(fleet: Fleet, job: Job, attempt: Attempt) -> link.Desired:
+    """The attempt as its worker is told of it."""
+    spec = job.spec
+    return link.Desired(
+        attempt_id=attempt.id,
+        want=attempt.want,
+        log_offsets=dict(attempt.log_offsets),
+        launch=link.Launch(
+            job_id=job.id,
+            task_id=job.task_id(attempt.index),
+            task_index=attempt.index,
+            num_tasks=spec.num_tasks,
+            attempt=attempt.number,
+            command=spec.command_of(attempt.index),
+            name=spec.title,
+            environment=spec.environment,
+            workdir=spec.workdir,
+            resources=spec.resources,
+            gpu_ids=attempt.gpu_ids,
+            inputs=spec.inputs,
+            ports=spec.ports,
+            timeout_ms=spec.timeout_ms,
+            fence_after_ms=spec.fence_after_ms,
+            gang=attempt.gang,
+            follows=_follows(fleet, job.tasks[attempt.index], attempt),
+            seal=fleet.seal.of_attempt(attempt.worker_id, attempt.id, fleet.seq),
+        ),
+    )
+
+
+def _follows(fleet: Fleet, task: Task, attempt: Attempt) -> bool:
+    """Whether no earlier attempt can still be writing where this one will: all have ended, or have another disk."""
+    if not task.strays:
+        return True
+    worker = fleet.workers.get(attempt.worker_id)
+    paths = {} if worker is None else worker.properties.get("io_paths") or {}
+    return attempt.worker_id not in task.strays and paths.get("filesystem") == LOCAL_FILESYSTEM
+
+
+def send_desired(fleet: Fleet, worker: Worker) -> None:
+    """Tell a worker its whole desired set."""
+    wanted = [
+        desired_of(fleet, fleet.jobs[attempt.job_id], attempt)
+        for attempt in worker.live.values()
+        if not attempt.is_finished and not attempt.lost
+    ]
+    seq = fleet.next_seq(worker)
+    for attempt in worker.live.values():
+        attempt.assigned_seq = seq
+    fleet.send(
+        worker, link.DesiredSet(seq=seq, attempts=tuple(wanted), adopting=fleet.adopting or bool(worker.unproved))
+    )
+
+
+def enter(fleet: Fleet, job: Job, task: Task, worker: Worker, attempt: Attempt) -> None:
+    """A task's new attempt takes its place, and its slot on the worker."""
+    fleet.let_go(task)
+    fleet.attempts[attempt.id] = attempt
+    job.open_attempts.add(attempt.id)
+    job.worker_names.add(worker.name)
+    worker.live[attempt.id] = attempt
+    task.attempts = attempt.number + 1
+    task.current = attempt.id
+    fleet.set_task(job, task, TaskState.ASSIGNED)
+    fleet.touch_attempt(attempt)
+    fleet.show_worker(worker)
+
+
+def forget(fleet: Fleet, attempt: Attempt) -> None:
+    """The end is noted and the log complete: tell the worker that it may forget."""
+    fleet.close_attempt(attempt)
+    worker = fleet.workers.get(attempt.worker_id)
+    if worker is not None:
+        accepted = (attempt.id,) if _is_to_be_published(fleet, attempt) else ()
+        fleet.send(worker, link.Forget(seq=fleet.next_seq(worker), attempt_ids=(attempt.id,), accepted=accepted))
+
+
+def _is_to_be_published(fleet: Fleet, attempt: Attempt) -> bool:
+    """Whether its result is its task's, and may lie in a folder of its own."""
+    job = fleet.jobs.get(attempt.job_id)
+    if job is None or attempt.state is not AttemptState.SUCCEEDED:
+        return False
+    task = job.tasks[attempt.index]
+    return task.current == attempt.id and bool(task.strays)

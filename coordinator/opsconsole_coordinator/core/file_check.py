@@ -1,0 +1,66 @@
+"""What workers say of a job's files, each by its name, for whoever is about to submit the job or asks why it waits."""
+
+from typing import NamedTuple
+
+from opsconsole_coordinator.core.capacity import has_input_folder
+from opsconsole_coordinator.core.demand import Demand
+from opsconsole_coordinator.core.fleet import INPUT_ANSWER_MS_MAX, Fleet
+from opsconsole_coordinator.core.judgement import judge_all
+from opsconsole_coordinator.core.model import Worker
+from opsconsole_coordinator.core.question import UNASKED, Answer, Question
+from opsconsole_protocol import link
+from opsconsole_protocol.link import Kind
+from opsconsole_protocol.quantity import size_words
+
+
+class FileCheck(NamedTuple):
+    """What one worker says of one file or folder; `state` as in `InputCheck`."""
+
+    kind: Kind
+    name: str
+    state: str
+    detail: str
+    is_awaited: bool = False
+    """The worker was asked, is there, and hasn't answered yet."""
+
+
+def ask_about_files(fleet: Fleet, demand: Demand, now_ms: int) -> None:
+    """Ask the workers about the files on which their offers depend."""
+    for offer in judge_all(fleet.workers.values(), demand, fleet.questions.answers, now_ms):
+        for question in offer.questions:
+            fleet.ask(question, now_ms)
+
+
+def ask_everybody(fleet: Fleet, demand: Demand, now_ms: int) -> None:
+    """Ask about input files also the workers that would refuse the job for another reason, if they can answer."""
+    for worker in fleet.workers.values():
+        if worker.is_reachable and has_input_folder(worker):
+            for name in demand.spec.inputs:
+                fleet.ask(Question(worker.id, Kind.INPUT, name), now_ms)
+    ask_about_files(fleet, demand, now_ms)
+
+
+def note_file(fleet: Fleet, worker: Worker, message: link.FileExists | link.FileNotFound, now_ms: int) -> None:
+    """A worker has looked for a file or folder."""
+    if isinstance(message, link.FileExists):
+        answer = Answer(True, f"found, {size_words(message.size_bytes)}", now_ms + INPUT_ANSWER_MS_MAX)
+    else:
+        again_ms = INPUT_ANSWER_MS_MAX if message.again_ms is None else min(message.again_ms, INPUT_ANSWER_MS_MAX)
+        answer = Answer(False, message.reason, now_ms + again_ms)
+    fleet.note_answer(message.check_id, worker.id, answer)
+
+
+def file_checks(fleet: Fleet, worker: Worker, demand: Demand) -> list[FileCheck]:
+    """How each file of a job stands on a worker. An answer stands until there is a newer one, also while the worker is away."""
+    return [_check(fleet, worker, kind, name) for kind, name in demand.files]
+
+
+def _check(fleet: Fleet, worker: Worker, kind: Kind, name: str) -> FileCheck:
+    if kind is Kind.INPUT and not has_input_folder(worker):
+        return FileCheck(kind, name, "no_folder", "no input folder")
+    answer = fleet.questions.answers.get(Question(worker.id, kind, name), UNASKED)
+    if answer.found is not None:
+        return FileCheck(kind, name, "found" if answer.found else "missing", answer.detail)
+    if not worker.is_reachable:
+        return FileCheck(kind, name, "unreachable", worker.connection)
+    return FileCheck(kind, name, "asking", answer.detail, is_awaited=answer.good_until_ms > 0)

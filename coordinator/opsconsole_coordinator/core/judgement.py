@@ -1,0 +1,216 @@
+"""Whether a worker can take a task of a job now, or why not. Judging changes nothing and asks nobody.
+
+Where a worker has to be asked about a file first, its offer names the question; whoever collects offers asks it.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from opsconsole_coordinator.core.capacity import free_capacity, free_gpus, has_input_folder, total
+from opsconsole_coordinator.core.demand import Demand
+from opsconsole_coordinator.core.model import Reserved, Worker
+from opsconsole_coordinator.core.question import UNASKED, Answer, Question
+from opsconsole_coordinator.core.trouble import blocking
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """One worker's answer to a demand: accepted with the GPUs that it would give, or refused with the reason."""
+
+    worker: Worker
+    accepted: bool
+    reason: str
+    gpu_ids: tuple[str, ...] = ()
+    permanent: bool = False
+    """Waiting wouldn't help: the worker itself would have to change."""
+    soon: bool = False
+    """The worker would accept once other tasks have ended there, or once it has answered a question."""
+    avoided: bool = False
+    """The worker is avoided for what failed there lately. An avoided one accepts only where no other worker will do."""
+    questions: tuple[Question, ...] = ()
+    """What the worker has to be asked, because it never said it or its last answer no longer counts."""
+
+
+class Search(NamedTuple):
+    """How far a worker is known to have the files of a job."""
+
+    refusal: str = ""
+    """The first file that the worker isn't known to have, in words; empty when it has all of them."""
+    is_open: bool = False
+    """That file is missing only because the worker hasn't answered yet."""
+    questions: tuple[Question, ...] = ()
+    """As an offer's."""
+
+
+def judge(worker: Worker, demand: Demand, answers: Mapping[Question, Answer], now_ms: int) -> Offer:
+    """One worker's offer. What waiting can't change is said first, because it is the better reason."""
+    unfit = _unfit(worker, demand)
+    if unfit:
+        return Offer(worker, False, unfit, permanent=True)
+    absent = _absent(worker, demand)
+    if absent:
+        return Offer(worker, False, absent)
+    avoided = worker.avoided_until_ms > now_ms and not demand.named
+    if avoided and not demand.takes_avoided:
+        # No countdown: a reason is stored with every job that waits, and must not change every second.
+        return Offer(worker, False, f"is avoided for a while after {worker.avoided_after}", avoided=True)
+    occupied = _occupied(worker, demand)
+    if occupied:
+        return Offer(worker, False, occupied, soon=True, avoided=avoided)
+    gpus, reason = _choose_gpus(worker, demand)
+    if gpus is None:
+        return Offer(worker, False, reason, soon=True, avoided=avoided)
+    if not demand.files:
+        return Offer(worker, True, "free", gpus, avoided=avoided)
+    refusal, is_open, questions = search_files(worker, demand, answers, now_ms)
+    if refusal:
+        return Offer(worker, False, refusal, soon=is_open, avoided=avoided, questions=questions)
+    return Offer(worker, True, "free", gpus, avoided=avoided, questions=questions)
+
+
+def judge_again(offer: Offer, demand: Demand, answers: Mapping[Question, Answer], now_ms: int) -> Offer:
+    """The offer of a worker that has just been given a task."""
+    return judge(offer.worker, _with_avoided(demand) if offer.avoided else demand, answers, now_ms)
+
+
+def judge_all(
+    workers: Iterable[Worker], demand: Demand, answers: Mapping[Question, Answer], now_ms: int
+) -> list[Offer]:
+    """Every worker's offer, in the order given; none of those whose credential was revoked.
+
+    Workers that are avoided may accept where no other worker does, now or soon.
+    """
+    offers = [judge(worker, demand, answers, now_ms) for worker in workers if not worker.revoked]
+    if any(one.avoided for one in offers) and not any(one.accepted or one.soon for one in offers):
+        return [judge(one.worker, _with_avoided(demand), answers, now_ms) if one.avoided else one for one in offers]
+    return offers
+
+
+def _with_avoided(demand: Demand) -> Demand:
+    return replace(demand, takes_avoided=True)
+
+
+def search_files(worker: Worker, demand: Demand, answers: Mapping[Question, Answer], now_ms: int) -> Search:
+    """Look through what a worker said of the files of a job, in order, up to the first that it isn't known to have."""
+    questions: list[Question] = []
+    for kind, name in demand.files:
+        question = Question(worker.id, kind, name)
+        answer = answers.get(question, UNASKED)
+        if answer.good_until_ms <= now_ms:
+            questions.append(question)
+        if answer.found is not True:
+            return Search(f"needs {name}: {answer.detail}", answer.found is None, tuple(questions))
+    return Search(questions=tuple(questions))
+
+
+def is_named(worker: Worker, names: Collection[str]) -> bool:
+    """Whether the worker is meant by one of these names or ids."""
+    return worker.name in names or worker.id in names
+
+
+def _unfit(worker: Worker, demand: Demand) -> str:
+    """Why this worker will never do as it is; empty where it might."""
+    spec, needs = demand.spec, demand.spec.resources
+    named = demand.named
+    if named and not is_named(worker, named):
+        return f"the job asks for worker {' or '.join(named)}"
+    project = worker.properties.get("project")
+    if project and project != spec.project:
+        return f"takes jobs of project {project} only"
+    if worker.revoked:
+        return "its credential was revoked"
+    facts = worker.facts() if demand.requirements else {}
+    for one in demand.requirements:
+        if not one.matches(facts):
+            return one.explain(facts)
+    if spec.inputs and not has_input_folder(worker):
+        return "has no input folder (start its agent with --input-path)"
+    for need, key, label in demand.capacities:
+        if total(worker, key) < need:
+            return f"needs {need:g} {label}; it has {total(worker, key):g}"
+    count = demand.gpus
+    if len(worker.gpus) < count:
+        detail = f" ({worker.gpu_message})" if worker.gpu_message and not worker.gpus else ""
+        return f"needs {_gpus(count)}; it has {len(worker.gpus)}{detail}"
+    if sum((gpu.memory_total_mb or 0) >= needs.gpu_memory_mb for gpu in worker.gpus) < count:
+        return f"needs {_gpus(count)} of {needs.gpu_memory_mb} MB; its largest has {_largest_mb(worker)} MB"
+    return ""
+
+
+def _absent(worker: Worker, demand: Demand) -> str:
+    """Why this worker takes nothing at the moment; empty where it does."""
+    if not worker.is_reachable:
+        return f"is {worker.connection if worker.connection != 'connected' else 'reconnecting'}"
+    if worker.maintenance:
+        return "is in maintenance (undrain it to use it)"
+    if worker.troubles and (trouble := blocking(worker)):
+        return f"takes no new tasks: {trouble}"
+    if worker.unproved:
+        return "has attempts that this store doesn't know (look at its attention in `opsconsole workers`)"
+    if worker.id in demand.avoid:
+        return "failed this task before"
+    return ""
+
+
+def _occupied(worker: Worker, demand: Demand) -> str:
+    """What the task needs of this worker and others have at the moment; empty where enough is free."""
+    with_gpus = demand.gpus > 0
+    left = worker.slots_left(with_gpus=with_gpus)
+    if left + demand.prefetch <= 0:
+        by = " by tasks with GPUs" if with_gpus else ""
+        limit = worker.max_concurrent_jobs
+        return f"busy: {limit - left} of {limit} slots taken{by} (max_concurrent_jobs)"
+    for need, key, label in demand.capacities:
+        free = free_capacity(worker, key)
+        if free < need:
+            return f"needs {need:g} {label}; {free:g} of {total(worker, key):g} are free"
+    kept = _kept(worker, demand)
+    return _reserved(worker, demand, kept) if kept is not None else ""
+
+
+def _kept(worker: Worker, demand: Demand) -> Reserved | None:
+    """What is kept free on this worker for another job than the one that asks."""
+    kept = worker.reserved
+    return None if kept is None or kept.job_id == demand.job_id else kept
+
+
+def _reserved(worker: Worker, demand: Demand, kept: Reserved) -> str:
+    """Whom the worker is kept free for, where too little is left beside that; nothing is assigned ahead of a kept slot."""
+    if kept.with_gpus:
+        is_left = not demand.gpus or worker.slots_left(with_gpus=True) > kept.slots
+    else:
+        is_left = len(worker.live) + kept.slots < worker.max_concurrent_jobs
+    for need, key, _ in demand.capacities:
+        free = free_capacity(worker, key) - kept.promised.get(key, 0)
+        is_left = is_left and free >= need
+    return "" if is_left else f"is {_for_whom(kept)}"
+
+
+def _for_whom(kept: Reserved) -> str:
+    return f"reserved for gang {kept.job_id}" if kept.gang else f"kept for job {kept.job_id}, which is next in line"
+
+
+def _choose_gpus(worker: Worker, demand: Demand) -> tuple[tuple[str, ...] | None, str]:
+    """The GPUs to give, or why not enough are free."""
+    count = demand.gpus
+    if not count:
+        return (), ""
+    free, refusals = free_gpus(worker, demand.spec.resources.gpu_memory_mb)
+    kept = _kept(worker, demand)
+    if kept is not None:
+        refusals += [f"GPU {gpu.index} is {_for_whom(kept)}" for gpu in free if gpu.uuid in kept.gpu_ids]
+        free = [gpu for gpu in free if gpu.uuid not in kept.gpu_ids]
+    if len(free) < count:
+        return None, f"needs {count} free GPU{'s' if count > 1 else ''}, {len(free)} free: {'; '.join(refusals)}"
+    # The smallest GPUs that suffice, so that large ones stay free for those who need them.
+    free.sort(key=lambda gpu: (gpu.memory_total_mb or 0, gpu.index))
+    return tuple(gpu.uuid for gpu in free[:count]), ""
+
+
+def _gpus(count: int) -> str:
+    return f"{count} GPU{'s' if count > 1 else ''}"
+
+
+def _largest_mb(worker: Worker) -> int:
+    return max((gpu.memory_total_mb or 0 for gpu in worker.gpus), default=0)

@@ -1,0 +1,107 @@
+"""Room that is kept on one worker for the next task of a job that doesn't fit yet.
+
+Only a job whose next task needs more than a slot has room kept for it, of each kind of job the first. Jobs after it may
+use what the task can't: nothing is started that would make it wait for longer than for the tasks that ran before its
+turn, in whatever order these end. So it starts at the latest when they have ended.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from heapq import heapify, heappop
+
+from opsconsole_coordinator.core.capacity import fit_gpus, free_capacity, total
+from opsconsole_coordinator.core.demand import Demand
+from opsconsole_coordinator.core.fleet import Fleet
+from opsconsole_coordinator.core.judgement import Offer, search_files
+from opsconsole_coordinator.core.model import Job, Reserved, Worker
+from opsconsole_coordinator.core.offer import ask
+from opsconsole_coordinator.core.reservation import keep
+
+KEPT_ROOMS_MAX = 16
+"""At most so many jobs have room kept for their next task at a time."""
+_SUMS_MAX = 256
+
+
+def keep_room(
+    fleet: Fleet, job: Job, demand: Demand, offers: Iterable[Offer], before: Worker | None, now_ms: int
+) -> Worker | None:
+    """Keep room for a job's next task on one of the workers that would accept it later; returns that worker, if any.
+
+    `before` is the worker where room was kept in the last pass: it is taken again if it still will do.
+    """
+    if not (demand.spec.resources.cpus or demand.spec.resources.memory_mb or demand.gpus):
+        return None  # the next slot that is free is its own
+    if before is None and len(fleet.reserved) >= KEPT_ROOMS_MAX:
+        return None
+    avoid = job.tasks[job.ready[0]].avoid if job.ready else ()
+    full = [one.worker for one in offers if one.soon and one.worker.reserved is None and one.worker.id not in avoid]
+    memory_mb, count = demand.spec.resources.gpu_memory_mb, demand.gpus
+    for worker in [before] if before is not None and before in full else _best_first(full, demand):
+        if count and len(fit_gpus(worker, memory_mb)) < count:
+            continue
+        refusal, is_open, questions = search_files(worker, demand, fleet.questions.answers, now_ms)
+        ask(fleet, questions, now_ms)
+        if not refusal:
+            keep(fleet, worker.id, _reserved_part(worker, demand, job))
+            return worker
+        if is_open:
+            return None  # its answer is waited for
+    return None
+
+
+def _best_first(workers: Sequence[Worker], demand: Demand) -> Iterator[Worker]:
+    """The workers, first those that lack least. Lazy, because mostly the first one will do."""
+    ranked = [(_lack(one, demand), one.name, place) for place, one in enumerate(workers)]
+    heapify(ranked)
+    while ranked:
+        yield workers[heappop(ranked)[2]]
+
+
+def _lack(worker: Worker, demand: Demand) -> float:
+    """How much the worker lacks for the task: of slots, GPUs and capacities the largest share of what it has in all."""
+    lacks = [(need - free_capacity(worker, key)) / total(worker, key) for need, key, _ in demand.capacities]
+    count = demand.gpus
+    if count:
+        fit = fit_gpus(worker, demand.spec.resources.gpu_memory_mb)
+        taken = worker.gpus_taken
+        lacks.append((count - sum(gpu.uuid not in taken for gpu in fit)) / max(len(fit), 1))
+    else:
+        lacks.append((1 - worker.slots_left()) / worker.max_concurrent_jobs)
+    return max(lacks)
+
+
+def _reserved_part(worker: Worker, demand: Demand, job: Job) -> Reserved:
+    """The part of the worker's free room that other jobs may not have, so that the task doesn't wait for these, too."""
+    live = list(worker.live.values())
+    promised: dict[str, float] = {}
+    for need, key, _ in demand.capacities:
+        free = free_capacity(worker, key)
+        promised[key] = free - _spare(free, need, [one.promised.get(key, 0) for one in live])
+    count = demand.gpus
+    gpu_ids: frozenset[str] = frozenset()
+    if count:
+        fit = sorted(fit_gpus(worker, demand.spec.resources.gpu_memory_mb), key=lambda gpu: gpu.memory_total_mb or 0)
+        fitting = {gpu.uuid for gpu in fit}
+        taken = worker.gpus_taken
+        free_ids = [gpu.uuid for gpu in fit if gpu.uuid not in taken]
+        spare = _spare(len(free_ids), count, [len(fitting.intersection(one.gpu_ids)) for one in live])
+        gpu_ids = frozenset(free_ids[: len(free_ids) - round(spare)])
+    return Reserved(
+        job_id=job.id, slots=1, gpu_ids=gpu_ids, promised=promised, gang=False, with_gpus=count > 0
+    )  # fmt: skip
+
+
+def _spare(free: float, need: float, held: Sequence[float]) -> float:
+    """How much of what is `free` other jobs may have for good, without making a task wait longer that needs `need`.
+
+    `held` is what each live task has. In which order these end isn't known, so other jobs may have what is left over
+    at the least, once some of them have ended and the task fits.
+    """
+    if free >= need:
+        return free - need
+    lack = need - free
+    sums = {0.0}
+    for size in held:
+        sums |= {one + size for one in sums if one < lack}
+        if len(sums) > _SUMS_MAX:
+            return 0.0
+    return min((one for one in sums if one >= lack), default=lack) - lack

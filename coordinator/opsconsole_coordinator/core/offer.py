@@ -1,0 +1,30 @@
+"""The offers of all workers for a task. Workers are asked here what judging them showed to be unknown."""
+
+from collections.abc import Iterable
+
+from opsconsole_coordinator.core.demand import Demand
+from opsconsole_coordinator.core.fleet import Fleet
+from opsconsole_coordinator.core.judgement import Offer, judge_again, judge_all
+from opsconsole_coordinator.core.question import Question
+
+
+def collect_offers(fleet: Fleet, demand: Demand, now_ms: int) -> list[Offer]:
+    """Every worker's offer, in the order of the fleet."""
+    offers = judge_all(fleet.workers.values(), demand, fleet.questions.answers, now_ms)
+    if demand.files:
+        for offer in offers:
+            ask(fleet, offer.questions, now_ms)
+    return offers
+
+
+def renew_offer(fleet: Fleet, offer: Offer, demand: Demand, now_ms: int) -> Offer:
+    """The offer of a worker that has just been given a task."""
+    renewed = judge_again(offer, demand, fleet.questions.answers, now_ms)
+    ask(fleet, renewed.questions, now_ms)
+    return renewed
+
+
+def ask(fleet: Fleet, questions: Iterable[Question], now_ms: int) -> None:
+    """Ask workers about files and folders, each question only once its last answer no longer counts."""
+    for question in questions:
+        fleet.ask(question, now_ms)

@@ -1,0 +1,36 @@
+"""Why a job waits, in one line."""
+
+from opsconsole_coordinator.core.demand import Demand
+from opsconsole_coordinator.core.fleet import Fleet
+from opsconsole_coordinator.core.judgement import Offer, is_named
+from opsconsole_coordinator.core.model import Job
+
+
+def note_reason(fleet: Fleet, job: Job, reason: str) -> None:
+    """Say why the job's next task waits."""
+    if job.reason != reason:
+        job.reason = reason
+        fleet.touch_job(job)
+
+
+def explain(offers: list[Offer], demand: Demand) -> str:
+    """Why nobody accepted, in one line: the reasons of those who could at some time, counted."""
+    if not offers:
+        return "no worker has joined yet (opsconsole invite prints the line that joins one)"
+    names = demand.named
+    if names:
+        offers = [one for one in offers if is_named(one.worker, names)]
+        if not offers:
+            return f"no worker is named {' or '.join(names)}"
+        if len(offers) == 1:
+            return f"{offers[0].worker.name} {offers[0].reason}"
+    hopeful = [one for one in offers if not one.permanent] or offers
+    counted: dict[str, list[str]] = {}
+    for one in hopeful:
+        counted.setdefault(one.reason, []).append(one.worker.name)
+    words = [
+        f"{those[0]} {reason}" if len(those) == 1 else f"{len(those)} workers: {reason}"
+        for reason, those in sorted(counted.items(), key=lambda item: -len(item[1]))[:3]
+    ]
+    prefix = "" if any(not one.permanent for one in offers) else "no worker fits: "
+    return prefix + "; ".join(words)

@@ -1,0 +1,189 @@
+"""Accepts connections, and closes those whose peer shows no secret in time.
+
+A peer that says nothing, or little at a time, is closed after REQUEST_TIMEOUT_S, whether it is in the middle of TLS, of a
+request's head or of its body. Connections are accepted here and not by asyncio, which counts them only after TLS, and
+which writes a traceback for each of a thousand attempts a second when no file is left.
+"""
+
+import asyncio
+import errno
+import logging
+import resource
+import socket
+import ssl
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from opsconsole_coordinator.http.connection_limit import ConnectionLimit
+
+log = logging.getLogger("opsconsole.coordinator.acceptor")
+
+_http_log = logging.getLogger("opsconsole.coordinator.http")
+_http_log.setLevel(logging.ERROR)  # of each peer that speaks no HTTP there would be a line
+SOCKETS_MAX = 8_192
+"""Open connections, those that haven't said yet what they want included: fewer than the files that may be open."""
+FILES_KEPT = 512
+"""Open files that no connection takes: for the store, and for logs of which many are open at a time."""
+REQUEST_TIMEOUT_S = 10.0
+ACCEPT_PAUSE_S = 0.1
+ACCEPTS_AT_ONCE = 128
+"""So many at a time: then others have their turn."""
+TELL_EVERY_S = 60.0
+_FULL = "this coordinator has its {} sockets: close some and try again\n"
+_NO_MORE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+Peer = tuple[Any, ...]
+"""A peer's address and port: while a connection is open nobody else has both."""
+
+
+class HttpConnection(H11Protocol):
+    """An HTTP connection that says when it has ended, also after it has become a websocket."""
+
+    def __init__(self, *, on_closed: Callable[[], None], **options: Any) -> None:
+        super().__init__(**options)
+        self.logger = _http_log
+        self._on_closed = on_closed
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is closed: it counts no more."""
+        super().connection_lost(exc)
+        self._on_closed()
+
+    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+        """The websocket protocol takes the connection over, and says when it has ended."""
+        super().handle_websocket_upgrade(event)
+        protocol: Any = self.transport.get_protocol()
+        protocol.on_closed = self._on_closed
+
+
+class Acceptor:
+    """Accepts connections of one listening socket. `make(on_closed=…)` makes the protocol that speaks on one."""
+
+    def __init__(
+        self, listener: socket.socket, make: Callable[..., asyncio.Protocol], context: ssl.SSLContext | None
+    ) -> None:
+        self._listener = listener
+        self._make = make
+        self._context = context
+        self._loop = asyncio.get_running_loop()
+        self._connecting: set[asyncio.Task[None]] = set()
+        self._closed_by_reason: Counter[str] = Counter()
+        self._log_timer: asyncio.TimerHandle | None = None
+        self._pause_timer: asyncio.TimerHandle | None = None
+        self.connection_limit = ConnectionLimit(_limit())
+
+    def open(self) -> None:
+        """Begin to accept."""
+        self._pause_timer = None
+        self._loop.add_reader(self._listener.fileno(), self._accept)
+
+    def close(self) -> None:
+        """Accept no more, and give up those whose TLS isn't done."""
+        if self._listener.fileno() >= 0:
+            self._loop.remove_reader(self._listener.fileno())
+        for handle in (self._pause_timer, self._log_timer):
+            if handle is not None:
+                handle.cancel()
+        for task in self._connecting:
+            task.cancel()
+
+    def _accept(self) -> None:
+        for _ in range(ACCEPTS_AT_ONCE):
+            try:
+                connection, peer = self._listener.accept()
+            except (BlockingIOError, InterruptedError):
+                return
+            except ConnectionAbortedError:
+                continue
+            except OSError as error:
+                if error.errno not in _NO_MORE:
+                    raise
+                self._count_closed("no file was left")
+                self._loop.remove_reader(self._listener.fileno())
+                self._pause_timer = self._loop.call_later(ACCEPT_PAUSE_S, self.open)
+                return
+            self._receive(connection, peer[:2])  # of an IPv6 address there is more, which nobody else has here
+
+    def _receive(self, connection: socket.socket, peer: Peer) -> None:
+        connection.setblocking(False)
+        if not self.connection_limit.admit(
+            peer, str(peer[0]), partial(self._shut_down, connection, "others came after them")
+        ):
+            self._refuse(connection)
+            return
+        deadline = self._loop.call_later(REQUEST_TIMEOUT_S, self._end_if_anonymous, connection, peer)
+        task = self._loop.create_task(self._connect(connection, peer, deadline), name="connect")
+        self._connecting.add(task)
+        task.add_done_callback(self._connecting.discard)
+
+    async def _connect(self, connection: socket.socket, peer: Peer, deadline: asyncio.TimerHandle) -> None:
+        def on_closed() -> None:
+            deadline.cancel()
+            self.connection_limit.release(peer)
+
+        options = {} if self._context is None else {"ssl_handshake_timeout": REQUEST_TIMEOUT_S}
+        try:
+            await self._loop.connect_accepted_socket(
+                partial(self._make, on_closed=on_closed), connection, ssl=self._context, **options
+            )
+        except (OSError, EOFError):  # TLS errors are among the former
+            on_closed()
+            connection.close()
+            self._count_closed("TLS came to nothing")
+        except asyncio.CancelledError:
+            on_closed()
+            connection.close()
+            raise
+
+    def _end_if_anonymous(self, connection: socket.socket, peer: Peer) -> None:
+        if self.connection_limit.is_anonymous(peer):
+            self._shut_down(connection, f"they said too little in {REQUEST_TIMEOUT_S:g} s")
+
+    def _shut_down(self, connection: socket.socket, reason: str) -> None:
+        """Whatever speaks on it, TLS or HTTP, notices that it has ended, and closes it."""
+        self._count_closed(reason)
+        try:
+            connection.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            return  # it has just ended by itself
+
+    def _refuse(self, connection: socket.socket) -> None:
+        self._count_closed("authenticated peers have all connections")
+        with connection:
+            if self._context is None:
+                body = _FULL.format(self.connection_limit.limit).encode()
+                head = f"HTTP/1.1 503 Service Unavailable\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
+                try:
+                    connection.send(head.encode() + body)
+                except OSError:
+                    return
+
+    def _count_closed(self, reason: str) -> None:
+        """Tell at once of the first, then once a minute how many there were."""
+        self._closed_by_reason[reason] += 1
+        if self._log_timer is None:
+            self._log_closed()
+
+    def _log_closed(self) -> None:
+        self._log_timer = None
+        if self._closed_by_reason:
+            told = ", ".join(f"{number} because {reason}" for reason, number in self._closed_by_reason.items())
+            log.warning("connections were closed before they had shown a token: %s", told)
+            self._closed_by_reason.clear()
+            self._log_timer = self._loop.call_later(TELL_EVERY_S, self._log_closed)
+
+
+def _limit() -> int:
+    """As many as leave files for everything else, also where a system allows few."""
+    allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if allowed == resource.RLIM_INFINITY:
+        return SOCKETS_MAX
+    in_use = sum(1 for _ in Path("/proc/self/fd").iterdir()) if Path("/proc/self/fd").exists() else 0
+    kept = min(FILES_KEPT, allowed // 4)
+    return max(4, min(SOCKETS_MAX, allowed - in_use - kept))

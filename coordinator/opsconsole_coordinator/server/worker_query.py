@@ -1,0 +1,102 @@
+"""Questions to agents about what lies on their hosts, held until they are answered, or nobody waits any more."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from itertools import count
+
+import msgspec
+
+from opsconsole_coordinator.core.model import Worker
+from opsconsole_coordinator.server.commit_loop import CommitLoop
+from opsconsole_protocol import link
+from opsconsole_protocol.ids import JobId, WorkerId
+from opsconsole_protocol.link import LEAVINGS_MAX, Leaving
+
+ANSWER_WAIT_S = 30.0
+"""A large disk takes its time."""
+REMOVAL_WAIT_S = 300.0
+
+
+class WorkerLeavings(msgspec.Struct, frozen=True):
+    """What one worker has said."""
+
+    worker: Worker
+    leavings: Sequence[Leaving]
+    troubles: tuple[str, ...] = ()
+    more: bool = False
+
+
+class WorkerQuery:
+    """See the module. None is what a worker says that doesn't answer."""
+
+    def __init__(self, commit_loop: CommitLoop) -> None:
+        self._commit_loop = commit_loop
+        self._numbers = count(1)
+        self._open: dict[int, tuple[WorkerId, asyncio.Future[link.Leavings]]] = {}
+
+    def answer(self, worker_id: WorkerId, leavings: link.Leavings) -> None:
+        """An agent answers; what it wasn't asked is ignored."""
+        asked, future = self._open.get(leavings.check_id, (None, None))
+        if asked == worker_id and future is not None and not future.done():
+            future.set_result(leavings)
+
+    async def find_leavings(self, worker: Worker, older_than_ms: int) -> WorkerLeavings | None:
+        """What ended attempts left there."""
+        said = await self._ask(
+            worker, lambda number: link.LookForLeavings(check_id=number, older_than_ms=older_than_ms)
+        )
+        return None if said is None else WorkerLeavings(worker, said.leavings, said.troubles, said.more)
+
+    async def find_outputs(self, worker: Worker, job_ids: Sequence[JobId]) -> WorkerLeavings | None:
+        """Which of these jobs' output folders are there: so many at a time, until there are as many as are named at once."""
+        found: list[Leaving] = []
+        troubles: dict[str, None] = {}
+        for start in range(0, len(job_ids), LEAVINGS_MAX):
+            some = tuple(job_ids[start : start + LEAVINGS_MAX])
+            said = await self._ask(worker, partial(_look_for_outputs, job_ids=some))
+            if said is None or said.keep_attempt_days is None:  # an older agent, which knows nothing of outputs
+                return None
+            found += [one for one in said.leavings if one.job_id in some]
+            troubles.update(dict.fromkeys(said.troubles))
+            if said.more or len(found) > LEAVINGS_MAX:
+                return WorkerLeavings(worker, found[:LEAVINGS_MAX], tuple(troubles), more=True)
+        return WorkerLeavings(worker, found, tuple(troubles))
+
+    async def retention_policies(self, workers: Iterable[Worker]) -> dict[WorkerId, link.Leavings]:
+        """What each of those that answer removes by itself, and when."""
+        asked = [worker for worker in workers if worker.id in self._commit_loop.sessions]
+        answers = await asyncio.gather(*(self._ask(one, partial(_look_for_outputs, job_ids=())) for one in asked))
+        return {one.id: said for one, said in zip(asked, answers, strict=True) if said is not None}
+
+    async def remove(self, found: WorkerLeavings) -> WorkerLeavings | None:
+        """Remove all that was found; what has gone."""
+        names = tuple(one.name for one in found.leavings if not one.job_id)
+        outputs = tuple(one.job_id for one in found.leavings if one.job_id)
+        said = await self._ask(
+            found.worker,
+            lambda number: link.RemoveLeavings(check_id=number, names=names, outputs=outputs),
+            REMOVAL_WAIT_S,
+        )
+        return None if said is None else WorkerLeavings(found.worker, said.leavings, said.troubles, said.more)
+
+    async def _ask(
+        self, worker: Worker, question: Callable[[int], link.CoordinatorMessage], wait_s: float = ANSWER_WAIT_S
+    ) -> link.Leavings | None:
+        session = self._commit_loop.sessions.get(worker.id)
+        if session is None:
+            return None
+        number = next(self._numbers)
+        future: asyncio.Future[link.Leavings] = asyncio.get_running_loop().create_future()
+        self._open[number] = worker.id, future
+        session.send(question(number))
+        try:
+            return await asyncio.wait_for(future, wait_s)
+        except TimeoutError:
+            return None
+        finally:
+            del self._open[number]
+
+
+def _look_for_outputs(number: int, job_ids: tuple[JobId, ...]) -> link.LookForLeavings:
+    return link.LookForLeavings(check_id=number, attempts=False, outputs=job_ids)

@@ -1,0 +1,143 @@
+"""An attempt on the wire: how it should be (`Desired`), and how it is (`Observed`)."""
+
+from enum import StrEnum
+from typing import Annotated
+
+from msgspec import Meta, field
+
+from opsconsole_protocol.bound import (
+    GPUS_MAX,
+    ID_CHARACTERS_MAX,
+    PORTS_MAX,
+    Command,
+    Environment,
+    Inputs,
+    Label,
+    Moment,
+    Path,
+    PortName,
+    Signed,
+    Text,
+    Whole,
+)
+from opsconsole_protocol.ids import AttemptId, JobId, TaskId
+from opsconsole_protocol.link.message import Message
+from opsconsole_protocol.spec import Resources
+from opsconsole_protocol.state import AttemptState
+
+LOG_SOURCES_MAX = 16
+GANG_HOSTS_MAX = 4_096
+"""A larger gang isn't told all of its hosts: they would not fit into an environment variable."""
+
+BoundedAttemptId = Annotated[AttemptId, Meta(max_length=ID_CHARACTERS_MAX)]
+LogSource = Annotated[str, Meta(max_length=20)]
+LogOffsets = Annotated[dict[LogSource, Whole], Meta(max_length=LOG_SOURCES_MAX)]
+"""Bytes by source of a log."""
+_GpuIds = Annotated[tuple[Label, ...], Meta(max_length=GPUS_MAX)]
+
+
+class Mode(StrEnum):
+    """What the coordinator wants of an attempt."""
+
+    RUN = "run"
+    PAUSE = "pause"
+    STOP = "stop"
+    RETRACT = "retract"
+    """Give it back if it hasn't started (reported as killed, never as running); else go on with it."""
+
+
+class Want(Message, frozen=True, kw_only=True):
+    """The desired state of one attempt; `reason` is for people (`cancelled by ana`), `grace_ms` for a stop."""
+
+    mode: Mode = Mode.RUN
+    reason: Text = ""
+    grace_ms: Whole = 5_000
+
+
+class Gang(Message, frozen=True, kw_only=True):
+    """Where an attempt stands among the tasks of its gang that start with it.
+
+    `hosts`: the address of each, in the order of their ranks, where there aren't too many; `address`: that of rank 0, and
+    `port`: its first named port, chosen before any of them starts.
+    """
+
+    rank: Whole
+    size: Whole
+    address: Label
+    host: Label
+    """This one's own."""
+    hosts: Annotated[tuple[Label, ...], Meta(max_length=GANG_HOSTS_MAX)] = ()
+    port: Annotated[int, Meta(ge=1, le=65_535)] | None = None
+
+
+class Launch(Message, frozen=True, kw_only=True):
+    """All that an agent needs to start an attempt."""
+
+    job_id: Annotated[JobId, Meta(max_length=ID_CHARACTERS_MAX)]
+    task_id: Annotated[TaskId, Meta(max_length=ID_CHARACTERS_MAX)]
+    task_index: Whole
+    num_tasks: Whole
+    attempt: Whole
+    command: Command
+    name: Label = ""
+    environment: Environment = field(default_factory=dict)
+    workdir: Path | None = None
+    resources: Resources = Resources()
+    gpu_ids: _GpuIds = ()
+    """UUIDs of the GPUs that this attempt has for itself."""
+    inputs: Inputs = ()
+    ports: Annotated[tuple[PortName, ...], Meta(max_length=PORTS_MAX)] = ()
+    timeout_ms: Whole | None = None
+    fence_after_ms: Whole | None = None
+    job_token: Label = ""
+    follows: bool = False
+    """No earlier attempt of its task can still be writing where it will: it goes on in the task's own output folder."""
+    seal: Label = ""
+    """The coordinator's proof that this attempt is this worker's, to be said back with what is observed of it."""
+    gang: Gang | None = None
+
+
+class Desired(Message, frozen=True, kw_only=True):
+    """One attempt that should exist on the worker, and how. `log_offsets`: how much of each source is stored."""
+
+    attempt_id: BoundedAttemptId
+    launch: Launch
+    want: Want = Want()
+    log_offsets: LogOffsets = field(default_factory=dict)
+
+
+class Observed(Message, frozen=True, kw_only=True):
+    """One attempt that exists on the worker. Times in Unix milliseconds, the worker's clock.
+
+    `exit_known` is false when nobody saw how the process ended. `log_sizes` (bytes per source) is final once the
+    attempt has ended: the coordinator says `forget` only when it has all of them. `gpu_ids` are those that it has for
+    itself until then. `worker_fault`: it failed of something that is the worker's own: it couldn't be started or prepared
+    there, its disk was full, or nobody saw its end.
+    """
+
+    attempt_id: BoundedAttemptId
+    state: AttemptState
+    reason: Text = ""
+    exit_code: Signed | None = None
+    signal: Signed | None = None
+    exit_known: bool = True
+    error: Text = ""
+    started_at_ms: Moment | None = None
+    finished_at_ms: Moment | None = None
+    output_path: Path | None = None
+    workdir: Path | None = None
+    """Where it runs; a folder of its own below the agent's state folder is removed some days after its end."""
+    note: Text = ""
+    """What else is to be known of its end, also of a good one."""
+    ports: Annotated[dict[Label, Whole], Meta(max_length=PORTS_MAX)] = field(default_factory=dict)
+    log_sizes: LogOffsets = field(default_factory=dict)
+    peak_memory_mb: Signed | None = None
+    cpu_seconds: float | None = None
+    build_started_ms: Moment | None = None
+    build_finished_ms: Moment | None = None
+    build_from_cache: bool = False
+    image_tag: Label = ""
+    gpu_ids: _GpuIds = ()
+    seal: Label = ""
+    """As it came with the launch."""
+    worker_fault: bool = False

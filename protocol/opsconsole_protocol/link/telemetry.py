@@ -1,0 +1,109 @@
+"""What an agent measures of its host and its tasks: GPUs, memory, use, progress, and what is wrong with them.
+
+Part of `register` and of every heartbeat (`from_agent.py`), and of the rows that the console shows (`api/row.py`).
+"""
+
+from enum import StrEnum
+from typing import Annotated
+
+from msgspec import Meta
+
+from opsconsole_protocol.bound import GPU_USERS_MAX, Id, Label, Moment, Path, Signed, Text, Whole
+from opsconsole_protocol.link.message import Message
+
+
+class GpuUser(Message, frozen=True, kw_only=True):
+    """A process that holds memory of a GPU; `attempt_id` is empty for a foreign one."""
+
+    pid: Whole
+    name: Label
+    memory_mb: Whole | None = None
+    attempt_id: Id = ""
+
+
+class Gpu(Message, frozen=True, kw_only=True):
+    """One GPU as last sampled. Readings that the card doesn't support are null. Memory in MiB, power in watts."""
+
+    index: Whole
+    uuid: Label
+    name: Label
+    memory_total_mb: Signed | None = None
+    memory_used_mb: Signed | None = None
+    utilization_percent: Signed | None = None
+    temperature_c: Signed | None = None
+    power_w: float | None = None
+    power_limit_w: float | None = None
+    state: Label = "ok"
+    """`ok`, `lost` (fell off the bus) or `error`."""
+    message: Text = ""
+    processes: Annotated[tuple[GpuUser, ...], Meta(max_length=GPU_USERS_MAX)] = ()
+
+
+class Host(Message, frozen=True, kw_only=True):
+    """The host as last sampled. Memory in MiB."""
+
+    cpu_percent: float = 0.0
+    load1: float = 0.0
+    memory_used_mb: Signed = 0
+    memory_available_mb: Signed = 0
+    disk_free_mb: Signed | None = None
+
+
+class TaskUsage(Message, frozen=True, kw_only=True):
+    """What the processes of one attempt use. Memory in MiB, CPU in percent of one core."""
+
+    current_memory_mb: Signed = 0
+    peak_memory_mb: Signed = 0
+    cpu_percent: float = 0.0
+    process_count: Signed = 0
+    disk_mb: Signed | None = None
+    gpu_memory_mb: Signed | None = None
+    gpu_utilization_percent: Signed | None = None
+
+
+_LEAST_COUNT = 1e-9
+_COUNT_MAX = 1e15
+"""More than any task counts to, and no infinity, with which nothing can be computed."""
+
+
+class TaskProgress(Message, frozen=True, kw_only=True):
+    """How far a task is by its own words, and how long it still takes, if that can be told."""
+
+    done: Annotated[float, Meta(ge=0, le=_COUNT_MAX)]
+    total: Annotated[float, Meta(ge=_LEAST_COUNT, le=_COUNT_MAX)]
+    eta_ms: Moment | None = None
+
+
+class IoPaths(Message, frozen=True, kw_only=True):
+    """Where a worker reads inputs and writes outputs, and the label of the filesystem they are on."""
+
+    input: Path | None = None
+    output: Path | None = None
+    filesystem: Label = ""
+
+
+class TroubleCode(StrEnum):
+    """What can be wrong with a worker as a whole. An unknown one is shown by its text."""
+
+    KEEPER_SILENT = "keeper_silent"
+    """Its keeper doesn't answer: nothing can be started or stopped there."""
+    JOURNAL_SPOILT = "journal_spoilt"
+    """The journal of ends can't be read or written: how its tasks end can't be told."""
+    STATE_DAMAGED = "state_damaged"
+    """Something else in its state folder isn't what it should be, and was put aside."""
+    DISK_FULL = "disk_full"
+    """The disk of its state folder or its output folder is (nearly) full."""
+
+
+class Trouble(Message, frozen=True, kw_only=True):
+    """What is wrong with a worker at the moment, as its agent sees it, in one line for people.
+
+    While one that `blocks` lasts, nothing new is assigned to the worker. `code` is a TroubleCode or one of a newer agent.
+    """
+
+    code: Annotated[str, Meta(min_length=1, max_length=40)]
+    text: Annotated[str, Meta(max_length=500)] = ""
+    blocks: bool = True
+
+
+TROUBLES_MAX = 16
