@@ -102,15 +102,15 @@ async def test_a_task_is_told_who_and_where_it_is(
     (tmp_path / "in" / "data.csv").write_text("1,2\n")
     agent = await start_agent(io=io)
     script = (
-        "echo $OPSCONSOLE_TASK_ID $IRIS_WORKER_ID $OPSCONSOLE_PORT_HTTP $OPSCONSOLE_JOB_TOKEN; pwd;"
+        "echo $OPSCONSOLE_TASK_ID $IRIS_WORKER_ID $OPSCONSOLE_PORT_HTTP; pwd;"
         "cat $OPSCONSOLE_INPUT_FILE; echo done > $OPSCONSOLE_OUTPUT_PATH/models/best.txt"
     )
-    coordinator.assign("a", "sh", "-c", script, inputs=("data.csv",), ports=("http",), job_token="t0ken")
+    coordinator.assign("a", "sh", "-c", script, inputs=("data.csv",), ports=("http",))
     observed = await coordinator.until_state("a", "succeeded", "failed")
     await until(lambda: coordinator.forgotten == ["a"])
     words, cwd, data = coordinator.log("a").decode().splitlines()
     worker_id = coordinator.registers[0].worker_id
-    assert words == f"j0b0000000/task-0 {worker_id} {observed.ports['http']} t0ken"
+    assert words == f"j0b0000000/task-0 {worker_id} {observed.ports['http']}"
     assert cwd == str(agent.config.state_dir / "attempts" / "a" / "work")
     assert data == "1,2"
     assert observed.output_path == str(tmp_path / "out" / "jobs" / "j0b0000000")

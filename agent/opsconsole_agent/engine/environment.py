@@ -44,16 +44,14 @@ def base_environment(own: Mapping[str, str]) -> dict[str, str]:
 def task_environment(base: Mapping[str, str], attempt_id: AttemptId, launch: Launch, place: Place) -> dict[str, str]:
     """The whole environment of one attempt, on top of `base_environment`.
 
-    The submitter may set everything but who the task is, its token, and which GPUs are its own. Identities go by
-    `OPSCONSOLE_*` and, so that scripts written for Iris run unchanged, `IRIS_*`.
+    The submitter may set everything but who the task is, and which GPUs and folders it has. Who it is goes by `OPSCONSOLE_*`
+    and, so that scripts written for Iris run unchanged, by `IRIS_*`.
     """
     environment = {**base, **_rendezvous(launch), **launch.environment}
     environment.update(_gpus(launch))
     for key, value in _identity(launch, place).items():
         environment[f"OPSCONSOLE_{key}"] = environment[f"IRIS_{key}"] = value
     environment[MARK] = attempt_id
-    if launch.job_token:
-        environment["OPSCONSOLE_JOB_TOKEN"] = launch.job_token
     environment.update(_files(place))
     return environment
 

@@ -1,6 +1,6 @@
 """The agent's memory on disk: one folder an attempt, and the newest sequence heard of from the coordinator's store.
 
-    STATE_DIR/attempts/<attempt id>/spec.json        what was wanted, mode 0600: it holds the job's token
+    STATE_DIR/attempts/<attempt id>/spec.json        what was wanted, mode 0600: it holds the job's environment
                                     spec.spare       the same file, empty, before and after
                                     stdout stderr    what the task wrote
                                     work/            its working folder, unless the job names another

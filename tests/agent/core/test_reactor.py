@@ -217,9 +217,9 @@ def test_an_illegal_event_carries_the_story_and_changes_nothing(script: Script) 
 
 
 def test_a_spec_with_a_secret_is_in_the_intent_only(script: Script) -> None:
-    script.run("a", job_token="t0ken")
+    script.run("a", environment={"KEY": "s3cret"})
     (intent,) = script.drain(PersistIntent)
     assert intent.intent.launch is not None
-    assert intent.intent.launch.job_token == "t0ken"
-    assert "t0ken" not in script.reactor.story("a")
-    assert "t0ken" not in repr(script.observed("a"))
+    assert intent.intent.launch.environment == {"KEY": "s3cret"}
+    assert "s3cret" not in script.reactor.story("a")
+    assert "s3cret" not in repr(script.observed("a"))
