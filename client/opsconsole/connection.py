@@ -197,4 +197,4 @@ def _decode(codec: Codec[ServerMessage], frame: bytes | str) -> list[ServerMessa
 
 
 def _gone(url: str) -> Unavailable:
-    return Unavailable(f"the connection to {url} is lost: try again")
+    return Unavailable(f"the connection to {url} is lost")

@@ -21,10 +21,10 @@ def read_axis(text: str) -> tuple[str, list[str]]:
     """Name and values of `lr=0.1,0.01`. Raises InvalidRequest."""
     name, equals, values = text.partition("=")
     if not equals or not name.isidentifier():
-        raise InvalidRequest(f"{text[:60]!r} is not a sweep: write for example --sweep lr=0.1,0.01")
+        raise InvalidRequest(f"{text[:60]!r} is not a sweep: write for example lr=0.1,0.01")
     found = values.split(",")
     if not all(found):
-        raise InvalidRequest(f"--sweep {name[:60]} has an empty value: write for example lr=0.1,0.01")
+        raise InvalidRequest(f"{name[:60]} has an empty value: write for example lr=0.1,0.01")
     if len(set(found)) != len(found):
-        raise InvalidRequest(f"--sweep {name[:60]} has a value twice")
+        raise InvalidRequest(f"{name[:60]} has a value twice")
     return name, found

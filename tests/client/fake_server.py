@@ -338,8 +338,10 @@ class FakeServer:
             for row in self.workers.values()
         )  # fmt: skip
         chosen = next((verdict.worker for verdict in verdicts if verdict.accepted), None)
-        text = f"{chosen}: faster estimate" if chosen else "no worker takes it now"
-        return api.Candidates(verdicts=verdicts, text=text)
+        if chosen is None:
+            return api.Candidates(verdicts=verdicts, text="no worker takes it now")
+        because = "faster estimate"
+        return api.Candidates(verdicts=verdicts, text=f"{chosen}: {because}", chosen=chosen, because=because)
 
     def _set_worker(self, name: str, action: str) -> api.WorkerList:
         if name not in self.workers:

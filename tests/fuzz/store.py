@@ -16,7 +16,7 @@ from tests.coordinator.store import old
 PATH = Path(old.__file__).parent / f"v{VERSION}.db"
 Reader = Callable[[bytes], object]
 _READERS: dict[str, dict[str, Reader]] = {
-    "jobs": {"spec": query._spec, "data": query._stored, "row": query._row},
+    "jobs": {"spec": query._spec, "data": query._record, "row": query._row},
     "tasks": {"data": query._task},
     "attempts": {"data": query._attempt},
     "workers": {"data": query._worker},

@@ -105,6 +105,9 @@ AGENT: dict[str, Any] = {
     ),
     "agent_job_output_path_1": link.JobOutputPath(attempt_id=ATTEMPT, path="/out"),
     "agent_error_1": link.PeerError(code="protocol", message="what?"),
+    "agent_job_status_cause_1": link.Report(
+        seen=5, attempts=(link.Observed(attempt_id=ATTEMPT, state=AttemptState.FAILED, cause="out_of_memory"),)
+    ),
 }  # fmt: skip
 
 COORDINATOR: dict[str, Any] = {
@@ -378,6 +381,32 @@ SERVER: dict[str, Any] = {
             task_id=TASK,
             attempt=0,
             attempt_state="running",
+        ),
+    ),
+    "server_answer_detail_cause_1": api.Answer(
+        1,
+        api.DetailAnswer(
+            detail=api.JobDetail(
+                job=JOB_ROW,
+                spec=SPEC,
+                tasks=(
+                    msgspec.structs.replace(
+                        TASK_ROW,
+                        cause="timed_out",
+                        attempts=(msgspec.structs.replace(ATTEMPT_ROW, cause="timed_out"),),
+                    ),
+                ),
+                events=(),
+            )
+        ),
+    ),
+    "server_answer_candidates_chosen_1": api.Answer(
+        1,
+        api.Candidates(
+            verdicts=(msgspec.structs.replace(VERDICT, lacks_file=True),),
+            text="gpu1: the best of 2",
+            chosen="gpu1",
+            because="the best of 2",
         ),
     ),
 }

@@ -29,6 +29,7 @@ from opsconsole_protocol.fit import fitted
 from opsconsole_protocol.ids import WorkerId
 from opsconsole_protocol.link import (
     LEAVINGS_MAX,
+    TROUBLE_CHARACTERS_MAX,
     TROUBLES_MAX,
     CoordinatorMessage,
     Desired,
@@ -64,7 +65,6 @@ from opsconsole_protocol.log import Source
 
 _CHECKS_MAX = 4
 _ANSWER_TIMEOUT_S = 2.0
-_TROUBLE_CHARACTERS = 500
 _SOURCES = {str(source): source for source in Source}
 
 _log = logging.getLogger(__name__)
@@ -216,7 +216,7 @@ class MessageHandler:
         pids: Mapping[str, list[int]] = {}
         engine = self._core_runner.engine
         troubles = [
-            Trouble(code=TroubleCode.STATE_DAMAGED, text=cut(note, _TROUBLE_CHARACTERS), blocks=False)
+            Trouble(code=TroubleCode.STATE_DAMAGED, text=cut(note, TROUBLE_CHARACTERS_MAX), blocks=False)
             for note in engine.damage()
         ]
         try:
@@ -225,7 +225,7 @@ class MessageHandler:
         except (OpsconsoleError, TimeoutError) as error:
             _log.info("this heartbeat goes without usage: %s", error)
             if words := engine.unresponsive_because():
-                troubles.insert(0, Trouble(code=TroubleCode.KEEPER_SILENT, text=cut(words, _TROUBLE_CHARACTERS)))
+                troubles.insert(0, Trouble(code=TroubleCode.KEEPER_SILENT, text=cut(words, TROUBLE_CHARACTERS_MAX)))
         outputs = {
             str(one.attempt_id): one.output_path for one in self._core_runner.reactor.processes() if one.output_path
         }
@@ -365,7 +365,7 @@ class MessageHandler:
                 check_id=number,
                 leavings=tuple(found[:LEAVINGS_MAX]),
                 more=is_more or len(found) > LEAVINGS_MAX,
-                troubles=tuple(cut(text, _TROUBLE_CHARACTERS) for text in troubles[:TROUBLES_MAX]),
+                troubles=tuple(cut(text, TROUBLE_CHARACTERS_MAX) for text in troubles[:TROUBLES_MAX]),
                 keep_attempt_days=self._state.kept_days,
                 keep_output_days=self._description.keep_output_days,
             )

@@ -7,19 +7,18 @@ import datetime as dt
 import time
 from typing import TYPE_CHECKING, Any
 
+from opsconsole.outcome import is_finished_state
 from opsconsole_console import format as fmt
-from opsconsole_console.cli.logs import since_ms
-from opsconsole_console.cli.option import add_json, add_limit, typed
+from opsconsole_console.cli.option import add_json, add_limit, moment_ms, typed
 from opsconsole_console.cli.output import plain, put, put_json, put_table, say
 from opsconsole_console.cli.parser import Group, Parser
 from opsconsole_console.cli.session import with_client
 from opsconsole_console.visible import clean
+from opsconsole_protocol.state import Connection, WorkerStatus
 
 if TYPE_CHECKING:
     from opsconsole.client import Client
     from opsconsole_protocol.api import JobRow, TemplateRow, WorkerRow
-
-_STATES = frozenset({"STATE", "STATUS", "LINK"})
 
 
 def add(group: Group) -> None:
@@ -28,7 +27,7 @@ def add(group: Group) -> None:
     _add_filter(parser, "state=running project=pose")
     parser.add_argument("--project", metavar="P", default="", help="only this project's")
     parser.add_argument(
-        "--since", metavar="T", type=typed(since_ms), help="submitted since then: 2d (ago), or 2026-01-31T12:00"
+        "--since", metavar="T", type=typed(moment_ms), help="submitted since then: 2d (ago), or 2026-01-31T12:00"
     )
     add_limit(parser, 100)
     parser = group.verb("workers", list_workers)
@@ -56,7 +55,7 @@ def list_jobs(args: argparse.Namespace) -> int:
     now_ms = time.time_ns() // 1_000_000
     if rows:
         header = ("ID", "NAME", "PROJECT", "STATE", "PRIO", "TASKS", "WORKER", "AGE", "TIME", "REASON")
-        put_table(header, (_job_cells(row, now_ms) for row in rows), states=_STATES)
+        put_table(header, (_job_cells(row, now_ms) for row in rows))
     else:
         say("no jobs" if not (args.filter or args.project or args.since) else "no job matches")
     return 0
@@ -72,16 +71,13 @@ def _since(since_ms: int | None) -> list[str]:
 
 def _job_cells(row: JobRow, now_ms: int) -> tuple[str, ...]:
     ran_ms = None if row.started_at_ms is None else (row.finished_at_ms or now_ms) - row.started_at_ms
-    ended = sum(row.task_counts.get(state, 0) for state in _ENDED)
+    ended = sum(number for state, number in row.task_counts.items() if is_finished_state(state))
     tasks = str(row.num_tasks) if row.num_tasks == 1 else f"{ended}/{row.num_tasks}"
     where = row.worker or ""
     return (
         row.id, row.name, row.project, row.state, str(row.priority), tasks, where,
         fmt.age(row.created_at_ms, now_ms), fmt.duration(ran_ms), row.reason,
     )  # fmt: skip
-
-
-_ENDED = ("succeeded", "failed", "killed", "worker_failed", "preempted", "unschedulable")
 
 
 def list_workers(args: argparse.Namespace) -> int:
@@ -124,16 +120,16 @@ def worker_lines(row: WorkerRow) -> list[str]:
 
 def _standing(row: WorkerRow) -> str:
     """Status and connection. Of a lost worker nobody knows what it is free for, only whether it was drained."""
-    if row.connection == "connected":
+    if row.connection == Connection.CONNECTED:
         return row.status
-    if row.connection != "lost":
+    if row.connection != Connection.LOST:
         return f"{row.status}, {row.connection}"
     heard = (
         ""
         if row.last_seen_ms is None
         else f", last heard of {fmt.age(row.last_seen_ms, time.time_ns() // 1_000_000)} ago"
     )
-    return ("maintenance, " if row.status == "maintenance" else "") + f"lost{heard}"
+    return ("maintenance, " if row.status == WorkerStatus.MAINTENANCE else "") + f"lost{heard}"
 
 
 def gpu_text(gpu: Any) -> str:

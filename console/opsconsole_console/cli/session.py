@@ -43,7 +43,7 @@ async def open_client(args: argparse.Namespace, *, patience_s: float = 0.0) -> C
     def on_retry(message: str) -> None:
         if message not in told:
             told.add(message)
-            say(f"opsconsole: {message.removesuffix(': try again')}: trying for {patience_s:g} s to get it back")
+            say(f"opsconsole: {message}: trying for {patience_s:g} s to get it back")
 
     return await Client.open(await target_source(args), patience_s=patience_s, on_retry=on_retry)
 

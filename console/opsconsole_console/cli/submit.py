@@ -10,7 +10,8 @@ from opsconsole_console.cli.job_option import add_job_options, make_spec
 from opsconsole_console.cli.option import add_json, add_raw
 from opsconsole_console.cli.output import put, put_json, say
 from opsconsole_console.cli.parser import Group, Parser
-from opsconsole_protocol.error import NotFound, OpsconsoleError
+from opsconsole_protocol.error import InvalidRequest, NotFound, OpsconsoleError, Unavailable
+from opsconsole_protocol.state import TaskState
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -128,7 +129,7 @@ async def tell_candidates(client: Client, spec: JobSpec, narrator: Narrator) -> 
     except TimeoutError:
         return
     except OpsconsoleError as error:
-        if error.code in ("invalid", "unavailable"):
+        if isinstance(error, InvalidRequest | Unavailable):
             raise
         return
     narrator.candidates(answer, workers)
@@ -167,7 +168,7 @@ async def watch(
                 writer.stay_below()
             if printing is not None and printing.done():
                 printing.result()
-        if printing is not None and row.state != "blocked":
+        if printing is not None and row.state != TaskState.BLOCKED:
             await printing
     finally:
         if printing is not None:

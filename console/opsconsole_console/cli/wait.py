@@ -13,6 +13,7 @@ from opsconsole_console.cli.parser import Group
 from opsconsole_console.cli.session import PATIENCE_S, with_client
 from opsconsole_console.visible import clean
 from opsconsole_protocol.log import LogQuery
+from opsconsole_protocol.state import TaskState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,7 +58,7 @@ def wait(args: argparse.Namespace) -> int:
     late = [row.id for row in rows if not is_settled(row)]
     if late:
         say(f"opsconsole: not ended in time: {' '.join(late)}")
-    return 0 if all(row.state == "succeeded" for row in rows) else 1
+    return 0 if all(row.state == TaskState.SUCCEEDED for row in rows) else 1
 
 
 def why(args: argparse.Namespace) -> int:
@@ -65,7 +66,7 @@ def why(args: argparse.Namespace) -> int:
 
     async def work(client: Client) -> tuple[WhyAnswer, Ending | None]:
         answer = await client.why(args.id)
-        is_bad = answer.job.finished_at_ms is not None and answer.job.state != "succeeded"
+        is_bad = answer.job.finished_at_ms is not None and answer.job.state != TaskState.SUCCEEDED
         return answer, await _ending(client, answer.job.id) if is_bad and not args.json else None
 
     answer, ending = with_client(args, work)
@@ -123,7 +124,8 @@ def put_verdicts(verdicts: tuple[Verdict, ...]) -> None:
 def _cells(verdict: Verdict) -> tuple[str, str, str]:
     failed = [f"{words} ({has})" if has else words for words, met, has in verdict.checks if not met]
     reason = verdict.reason or "; ".join(failed)
-    files = verdict.input if verdict.input not in reason else ""  # what it is refused for is said once
+    is_said = verdict.lacks_file and len(verdict.inputs) <= 1  # what it is refused for is said once
+    files = "" if is_said else verdict.input
     parts = [part for part in (reason, files, estimate(verdict)) if part]
     return verdict.worker, "yes" if verdict.accepted else "no", "; ".join(parts)
 

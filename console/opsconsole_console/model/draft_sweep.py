@@ -19,10 +19,7 @@ def read_points(text: str) -> list[Point]:
     except ValueError:
         raise InvalidRequest("a quotation mark isn't closed") from None
     for word in words:
-        try:
-            name, values = read_axis(word)
-        except InvalidRequest as error:
-            raise InvalidRequest(error.message.replace("--sweep ", "")) from None
+        name, values = read_axis(word)
         if name in axes:
             raise InvalidRequest(f"{name} is given twice: write all its values in one")
         axes[name] = values

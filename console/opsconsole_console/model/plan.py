@@ -138,7 +138,7 @@ def outcome(verb: str, result: ActResult, names: dict[str, str], left_out: str =
     if len(result.results) == 1:
         job_id, text = result.results[0]
         name = names.get(job_id.partition("/")[0], job_id)
-        return _joined(f"{name}: {text}" if name not in text else text, left_out)
+        return _joined(f"{name}: {text}", left_out)
     refused = set(result.refused)
     done = [text for job_id, text in result.results if job_id not in refused]
     what = "task" if any("/" in job_id for job_id, _ in result.results) else "job"

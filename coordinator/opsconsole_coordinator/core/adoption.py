@@ -7,6 +7,7 @@ from opsconsole_coordinator.core.desired import enter
 from opsconsole_coordinator.core.fleet import SYSTEM, Fleet
 from opsconsole_coordinator.core.model import Attempt, Job, Task, Worker
 from opsconsole_protocol import link
+from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.ids import JobId
 from opsconsole_protocol.link import Observed
 from opsconsole_protocol.state import TaskState
@@ -42,7 +43,7 @@ def adopt(fleet: Fleet, worker: Worker, observed: Observed, now_ms: int) -> Atte
     task.held = False
     enter(fleet, job, task, worker, attempt)
     text = f"attempt {number} on {worker.name} adopted: it is newer than this store"
-    fleet.audit(now_ms, SYSTEM, "adopted", text, job.task_id(task.index))
+    fleet.audit(now_ms, SYSTEM, EventKind.ADOPTED, text, job.task_id(task.index))
     return attempt
 
 

@@ -6,6 +6,7 @@ from opsconsole_coordinator.core.fleet import SYSTEM, Fleet
 from opsconsole_coordinator.core.judgement import Offer
 from opsconsole_coordinator.core.model import Attempt, Job, Task
 from opsconsole_protocol import link
+from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.ids import attempt_id
 from opsconsole_protocol.state import AttemptState
 
@@ -33,7 +34,7 @@ def assign(
     enter(fleet, job, task, worker, attempt)
     gpus = f" with {len(offer.gpu_ids)} GPU{'s' if len(offer.gpu_ids) > 1 else ''}" if offer.gpu_ids else ""
     fleet.audit(
-        now_ms, SYSTEM, "assigned", f"attempt {number} assigned to {worker.name}{gpus}", job.task_id(task.index)
+        now_ms, SYSTEM, EventKind.ASSIGNED, f"attempt {number} assigned to {worker.name}{gpus}", job.task_id(task.index)
     )
     attempt.assigned_seq = fleet.next_seq(worker)
     fleet.send(worker, link.JobAssignment(seq=attempt.assigned_seq, desired=desired_of(fleet, job, attempt)))
@@ -52,6 +53,6 @@ def replace_lost(fleet: Fleet, job: Job, task: Task, now_ms: int) -> None:
         fleet.release_slot(attempt)
         forget(fleet, attempt)
         fleet.audit(
-            now_ms, SYSTEM, "replaced", f"attempt {attempt.number} on {attempt.worker_name} is replaced",
+            now_ms, SYSTEM, EventKind.REPLACED, f"attempt {attempt.number} on {attempt.worker_name} is replaced",
             job.task_id(task.index),
         )  # fmt: skip

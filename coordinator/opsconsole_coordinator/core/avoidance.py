@@ -7,6 +7,7 @@ nothing: three typos are three typos.
 
 from opsconsole_coordinator.core.fleet import SYSTEM, Fleet
 from opsconsole_coordinator.core.model import Attempt, Worker
+from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.link import Gpu, Mode
 from opsconsole_protocol.quantity import spell_duration
 from opsconsole_protocol.state import AttemptState
@@ -63,10 +64,12 @@ def gpus_heard(fleet: Fleet, worker: Worker, now: tuple[Gpu, ...], now_ms: int) 
         if gpu.state == before.get(gpu.uuid, "ok"):
             continue
         if gpu.state == "ok":
-            fleet.audit(now_ms, worker.actor, "gpu", f"GPU {gpu.index} of {worker.name} is ok again", worker.name)
+            fleet.audit(
+                now_ms, worker.actor, EventKind.GPU, f"GPU {gpu.index} of {worker.name} is ok again", worker.name
+            )
             continue
         words = f"GPU {gpu.index} of {worker.name}: {gpu.message or gpu.state}"
-        fleet.audit(now_ms, worker.actor, "gpu", words, worker.name)
+        fleet.audit(now_ms, worker.actor, EventKind.GPU, words, worker.name)
         failed_at_ms = worker.failed_gpus.get(gpu.uuid)
         if failed_at_ms is not None and now_ms - failed_at_ms <= GPU_BLAME_MS:
             _blame_gpu(fleet, worker, gpu, now_ms)
@@ -78,7 +81,7 @@ def forgive(fleet: Fleet, worker: Worker, now_ms: int) -> None:
     """The time for which a worker is avoided may be over."""
     if worker.avoided_until_ms and worker.avoided_until_ms <= now_ms:
         worker.avoided_until_ms = 0
-        fleet.audit(now_ms, SYSTEM, "used again", f"{worker.name} is no longer avoided", worker.name)
+        fleet.audit(now_ms, SYSTEM, EventKind.USED_AGAIN, f"{worker.name} is no longer avoided", worker.name)
         fleet.show_worker(worker)
         fleet.must_schedule = True
 
@@ -92,5 +95,5 @@ def _avoid(fleet: Fleet, worker: Worker, why: str, words: str, now_ms: int) -> N
     worker.avoided_until_ms = now_ms + AVOID_MS
     worker.avoided_after = why
     text = f"avoided for {spell_duration(AVOID_MS)}, where there is another worker: {words}"
-    fleet.audit(now_ms, SYSTEM, "avoided", text, worker.name)
+    fleet.audit(now_ms, SYSTEM, EventKind.AVOIDED, text, worker.name)
     fleet.show_worker(worker)

@@ -11,7 +11,9 @@ from opsconsole_coordinator.core.gang import starts_over
 from opsconsole_coordinator.core.model import Attempt, Job, Task, Worker
 from opsconsole_coordinator.core.submission import check_project
 from opsconsole_protocol import link
+from opsconsole_protocol.end_cause import EndCause
 from opsconsole_protocol.error import Conflict, InvalidRequest, NotFound
+from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.ids import JobId
 from opsconsole_protocol.spec import PRIORITY_MAX
 from opsconsole_protocol.state import AttemptState, TaskState, is_task_finished, is_task_live
@@ -45,7 +47,7 @@ def _cancel(fleet: Fleet, job: Job, tasks: Sequence[Task], is_whole: bool, actor
         stop_job(fleet, job, words, actor, now_ms)
         return f"{words}; {job.state}" if job.is_finished else f"{words}; ending"
     task = tasks[0]
-    fleet.audit(now_ms, actor, "cancel", words, job.task_id(task.index))
+    fleet.audit(now_ms, actor, EventKind.CANCEL, words, job.task_id(task.index))
     stop_task(fleet, job, task, words, now_ms)
     return words
 
@@ -60,7 +62,7 @@ def _pause(fleet: Fleet, job: Job, tasks: Sequence[Task], is_whole: bool, actor:
     held = _hold_waiting(fleet, job, tasks, words)
     if not live and not held:
         raise Conflict(_nothing(job, "pause", "nothing of it runs or waits"))
-    fleet.audit(now_ms, actor, "pause", words, job.id)
+    fleet.audit(now_ms, actor, EventKind.PAUSE, words, job.id)
     return words + (f" ({held} waiting tasks held)" if held and live else "")
 
 
@@ -73,7 +75,7 @@ def _resume(fleet: Fleet, job: Job, tasks: Sequence[Task], is_whole: bool, actor
     released = _release_held(fleet, job, tasks, now_ms)
     if not paused and not released:
         raise Conflict(_nothing(job, "resume", "nothing of it is paused or held"))
-    fleet.audit(now_ms, actor, "resume", words, job.id)
+    fleet.audit(now_ms, actor, EventKind.RESUME, words, job.id)
     return words
 
 
@@ -82,7 +84,7 @@ def _hold(fleet: Fleet, job: Job, tasks: Sequence[Task], is_whole: bool, actor: 
     words = f"held by {actor}{': ' + reason if reason else ''}"
     if not _hold_waiting(fleet, job, tasks, words):
         raise Conflict(_nothing(job, "hold", "none of its tasks is waiting (pause stops running ones)"))
-    fleet.audit(now_ms, actor, "hold", words, job.id)
+    fleet.audit(now_ms, actor, EventKind.HOLD, words, job.id)
     return words
 
 
@@ -93,7 +95,7 @@ def _release(
     if not _release_held(fleet, job, tasks, now_ms):
         raise Conflict(_nothing(job, "release", "none of its tasks is held"))
     words = f"released by {actor}"
-    fleet.audit(now_ms, actor, "release", words, job.id)
+    fleet.audit(now_ms, actor, EventKind.RELEASE, words, job.id)
     return words
 
 
@@ -119,7 +121,7 @@ def _retry(fleet: Fleet, job: Job, tasks: Sequence[Task], is_whole: bool, actor:
         fleet.set_task(job, task, TaskState.PENDING)
     count = f" ({len(again)} task{'s' if len(again) > 1 else ''})" if len(job.tasks) > 1 else ""
     words = f"retried by {actor}{count}"
-    fleet.audit(now_ms, actor, "retry", words, job.id)
+    fleet.audit(now_ms, actor, EventKind.RETRY, words, job.id)
     if job.blocked_by or job.waiting_on:
         apply_dependencies(fleet, job, now_ms)
     return words
@@ -148,7 +150,7 @@ def set_priority(fleet: Fleet, job_id: JobId, priority: int, actor: str, now_ms:
         fleet.queue(job)
     fleet.touch_job(job)
     words = f"priority set to {job.priority} by {actor}"
-    fleet.audit(now_ms, actor, "priority", words, job.id)
+    fleet.audit(now_ms, actor, EventKind.PRIORITY, words, job.id)
     return words
 
 
@@ -171,7 +173,7 @@ def set_maintenance(fleet: Fleet, name: str, action: str, actor: str, now_ms: in
             _give_up(fleet, worker, now_ms)
         case _:
             raise InvalidRequest(f"{action!r} is not something to do to a worker: remove, drain, undrain or revoke")
-    fleet.audit(now_ms, actor, action, words, worker.name)
+    fleet.audit(now_ms, actor, EventKind(action), words, worker.name)
     fleet.touch_worker(worker)
     fleet.must_schedule = True
     return words
@@ -196,7 +198,7 @@ def remove_worker(fleet: Fleet, name: str, actor: str, now_ms: int) -> None:
     worker = find_removable(fleet, name)
     _give_up(fleet, worker, now_ms)
     fleet.remove_worker(worker)
-    fleet.audit(now_ms, actor, "remove", f"removed by {actor}", worker.name)
+    fleet.audit(now_ms, actor, EventKind.REMOVE, f"removed by {actor}", worker.name)
 
 
 def find_worker(fleet: Fleet, name: str) -> Worker:
@@ -214,7 +216,9 @@ def _called(fleet: Fleet, name: str) -> list[Worker]:
 def _give_up(fleet: Fleet, worker: Worker, now_ms: int) -> None:
     """A revoked worker won't come back: nothing that it holds is waited for any more."""
     for attempt in list(worker.live.values()):
-        end_attempt(fleet, attempt, AttemptState.WORKER_FAILED, f"worker {worker.name} was revoked", now_ms)
+        end_attempt(
+            fleet, attempt, AttemptState.WORKER_FAILED, f"worker {worker.name} was revoked", EndCause.LOST, now_ms
+        )
     for attempt in list(worker.ended.values()):
         forget(fleet, attempt)
         settle_job(fleet, fleet.jobs[attempt.job_id], now_ms)

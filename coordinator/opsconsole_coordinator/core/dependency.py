@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from opsconsole_coordinator.core.fleet import SYSTEM, Fleet
 from opsconsole_coordinator.core.model import Job
 from opsconsole_protocol.error import InvalidRequest
+from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.ids import JobId
 from opsconsole_protocol.state import TaskState, is_task_finished
 
@@ -100,7 +101,13 @@ def _apply(fleet: Fleet, job: Job, now_ms: int) -> None:
             changed += 1
     job.reason = reason
     if changed:
-        fleet.audit(now_ms, SYSTEM, "blocked" if is_blocked else "unblocked", reason or "dependencies are met", job.id)
+        fleet.audit(
+            now_ms,
+            SYSTEM,
+            EventKind.BLOCKED if is_blocked else EventKind.UNBLOCKED,
+            reason or "dependencies are met",
+            job.id,
+        )
     if job.ready:
         fleet.queue(job)
     fleet.touch_job(job)

@@ -7,6 +7,8 @@ from opsconsole_coordinator.core.desired import forget, set_want
 from opsconsole_coordinator.core.fleet import SYSTEM, Fleet
 from opsconsole_coordinator.core.model import Attempt, Job, Task
 from opsconsole_protocol import link
+from opsconsole_protocol.end_cause import EndCause
+from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.quantity import spell_duration
 from opsconsole_protocol.state import AttemptState, TaskState, is_task_finished, is_task_waiting
 
@@ -15,13 +17,14 @@ BACKOFF_MAX_MS = 60_000
 _HOW_ENDED = {AttemptState.FAILED: "failed", AttemptState.PREEMPTED: "was preempted", AttemptState.KILLED: "was killed"}
 
 
-def end_attempt(fleet: Fleet, attempt: Attempt, state: AttemptState, error: str, now_ms: int) -> None:
-    """An attempt has ended in `state`; decide what becomes of its task."""
+def end_attempt(fleet: Fleet, attempt: Attempt, state: AttemptState, error: str, cause: str, now_ms: int) -> None:
+    """An attempt has ended in `state`, of a cause (an EndCause, or empty) and in words; decide what becomes of its task."""
     job = fleet.jobs[attempt.job_id]
     task = job.tasks[attempt.index]
     was_lost = attempt.lost  # then the loss is counted already, and the task waits
     fleet.set_attempt(attempt, state)
     attempt.error = error
+    attempt.cause = cause
     attempt.finished_at_ms = now_ms
     attempt.lost = False
     fleet.release_slot(attempt)
@@ -46,10 +49,14 @@ def _move_task(fleet: Fleet, job: Job, task: Task, attempt: Attempt, now_ms: int
             words = f"attempt {attempt.number} succeeded {where}"
             if attempt.seen is not None and attempt.seen.note:
                 words += f"; {attempt.seen.note}"
-            fleet.audit(now_ms, attempt.actor, "succeeded", words, subject)
+            fleet.audit(now_ms, attempt.actor, EventKind.SUCCEEDED, words, subject)
         case AttemptState.FAILED:
             fleet.audit(
-                now_ms, attempt.actor, "failed", f"attempt {attempt.number} failed {where}: {attempt.error}", subject
+                now_ms,
+                attempt.actor,
+                EventKind.FAILED,
+                f"attempt {attempt.number} failed {where}: {attempt.error}",
+                subject,
             )
             if gang.starts_over(attempt):
                 await_turn(fleet, job, task, attempt, attempt.want.reason)
@@ -61,11 +68,13 @@ def _move_task(fleet: Fleet, job: Job, task: Task, attempt: Attempt, now_ms: int
                     fleet, job, task, attempt, now_ms, f"failed {task.failures} of {job.spec.max_retries_failure + 1}"
                 )
             else:
-                fleet.set_task(job, task, TaskState.FAILED, attempt.error)
+                fleet.set_task(job, task, TaskState.FAILED, attempt.error, attempt.cause)
                 _count_failed_task(fleet, job, now_ms)
         case AttemptState.KILLED:
-            fleet.audit(now_ms, SYSTEM, "killed", f"attempt {attempt.number} ended {where}: {attempt.error}", subject)
-            fleet.set_task(job, task, TaskState.KILLED, attempt.error)
+            fleet.audit(
+                now_ms, SYSTEM, EventKind.KILLED, f"attempt {attempt.number} ended {where}: {attempt.error}", subject
+            )
+            fleet.set_task(job, task, TaskState.KILLED, attempt.error, attempt.cause)
         case AttemptState.WORKER_FAILED | AttemptState.PREEMPTED:
             _lose(fleet, job, task, attempt, now_ms)
         case _:
@@ -77,18 +86,20 @@ def _lose(fleet: Fleet, job: Job, task: Task, attempt: Attempt, now_ms: int) -> 
     subject = job.task_id(task.index)
     is_preempted = attempt.state is AttemptState.PREEMPTED
     if attempt.want.mode is link.Mode.RETRACT:
-        fleet.audit(now_ms, SYSTEM, "retracted", f"attempt {attempt.number} taken back before its start", subject)
+        fleet.audit(
+            now_ms, SYSTEM, EventKind.RETRACTED, f"attempt {attempt.number} taken back before its start", subject
+        )
         await_turn(fleet, job, task, attempt)
         return
     if gang.starts_over(attempt):
         text = f"attempt {attempt.number} ended on {attempt.worker_name}: {attempt.want.reason}"
-        fleet.audit(now_ms, SYSTEM, "preempted", text, subject)
+        fleet.audit(now_ms, SYSTEM, EventKind.PREEMPTED, text, subject)
         await_turn(fleet, job, task, attempt, attempt.want.reason)
         return
-    kind = "preempted" if is_preempted else "lost"
+    kind = EventKind.PREEMPTED if is_preempted else EventKind.LOST
     fleet.audit(now_ms, SYSTEM, kind, f"attempt {attempt.number} {kind}: {attempt.error}", subject)
     if attempt.want.mode is link.Mode.STOP:
-        _end_stopped(fleet, job, task, attempt.want.reason, attempt.stopped_as)
+        _end_stopped(fleet, job, task, attempt.want.reason, attempt.stopped_as, attempt.stop_cause)
         return
     if attempt.has_started or attempt.state is not AttemptState.WORKER_FAILED:
         task.preemptions += 1
@@ -96,7 +107,8 @@ def _lose(fleet: Fleet, job: Job, task: Task, attempt: Attempt, now_ms: int) -> 
         _retry(fleet, job, task, attempt, now_ms, f"{kind} {task.preemptions} times", costs=attempt.has_started)
     else:
         end = TaskState.PREEMPTED if is_preempted else TaskState.WORKER_FAILED
-        fleet.set_task(job, task, end, f"{attempt.error} (all {job.spec.max_retries_preemption} retries are used up)")
+        words = f"{attempt.error} (all {job.spec.max_retries_preemption} retries are used up)"
+        fleet.set_task(job, task, end, words, attempt.cause)
 
 
 def _retry(fleet: Fleet, job: Job, task: Task, attempt: Attempt, now_ms: int, why: str, *, costs: bool = True) -> None:
@@ -118,10 +130,10 @@ def await_turn(fleet: Fleet, job: Job, task: Task, attempt: Attempt, reason: str
     fleet.set_task(job, task, TaskState.HELD if task.held else TaskState.PENDING, reason)
 
 
-def _end_stopped(fleet: Fleet, job: Job, task: Task, reason: str, stopped_as: AttemptState) -> None:
+def _end_stopped(fleet: Fleet, job: Job, task: Task, reason: str, stopped_as: AttemptState, cause: str) -> None:
     """End a task that was to be stopped and has no attempt that could report it: failed by a time-out, else killed."""
     is_failed = stopped_as is AttemptState.FAILED
-    fleet.set_task(job, task, TaskState.FAILED if is_failed else TaskState.KILLED, reason)
+    fleet.set_task(job, task, TaskState.FAILED if is_failed else TaskState.KILLED, reason, cause)
     job.failed_tasks += is_failed
 
 
@@ -129,11 +141,11 @@ def _mind_gang(fleet: Fleet, job: Job, attempt: Attempt, now_ms: int) -> None:
     """None of a gang goes on without the others: they end with it, or start over together."""
     task = job.tasks[attempt.index]
     how = _HOW_ENDED.get(attempt.state, "is lost")
-    cause = f"task-{task.index} of its gang {how}{': ' + attempt.error if attempt.error else ''}"
+    words = f"task-{task.index} of its gang {how}{': ' + attempt.error if attempt.error else ''}"
     if not is_task_finished(task.state):
-        gang.keep_together(fleet, job, now_ms, cause)
+        gang.keep_together(fleet, job, now_ms, words)
     elif task.state is not TaskState.SUCCEEDED and not job.stop_reason and not job.is_finished:
-        stop_job(fleet, job, cause, SYSTEM, now_ms)
+        stop_job(fleet, job, words, SYSTEM, now_ms, EndCause.GANG_ENDED)
 
 
 def _count_failed_task(fleet: Fleet, job: Job, now_ms: int) -> None:
@@ -144,29 +156,31 @@ def _count_failed_task(fleet: Fleet, job: Job, now_ms: int) -> None:
     if job.failed_tasks <= limit or job.stop_reason or job.is_finished:
         return
     allowed = f"{limit} may" if limit else "none may"
-    stop_job(fleet, job, f"{job.failed_tasks} of {len(job.tasks)} tasks failed, {allowed}", SYSTEM, now_ms)
+    words = f"{job.failed_tasks} of {len(job.tasks)} tasks failed, {allowed}"
+    stop_job(fleet, job, words, SYSTEM, now_ms, EndCause.TOO_MANY_FAILURES)
 
 
 def stop_job(
-    fleet: Fleet, job: Job, reason: str, actor: str, now_ms: int, stopped_as: AttemptState = AttemptState.KILLED
+    fleet: Fleet, job: Job, reason: str, actor: str, now_ms: int, cause: EndCause = EndCause.CANCELLED
 ) -> None:
-    """End all tasks of a job: waiting ones at once, live ones by their workers. They are killed, or `stopped_as` failed."""
+    """End all tasks of a job: waiting ones at once, live ones by their workers. They are killed, or failed if out of time."""
     job.stop_reason = reason
-    fleet.audit(now_ms, actor, "cancel" if stopped_as is AttemptState.KILLED else "timeout", reason, job.id)
+    fleet.audit(now_ms, actor, EventKind.TIMEOUT if cause is EndCause.TIMED_OUT else EventKind.CANCEL, reason, job.id)
     for task in job.tasks:
-        stop_task(fleet, job, task, reason, now_ms, stopped_as)
+        stop_task(fleet, job, task, reason, now_ms, cause)
     settle_job(fleet, job, now_ms)
 
 
 def stop_task(
-    fleet: Fleet, job: Job, task: Task, reason: str, now_ms: int, stopped_as: AttemptState = AttemptState.KILLED
+    fleet: Fleet, job: Job, task: Task, reason: str, now_ms: int, cause: EndCause = EndCause.CANCELLED
 ) -> bool:
     """End one task; returns whether there was anything to end."""
+    stopped_as = AttemptState.FAILED if cause is EndCause.TIMED_OUT else AttemptState.KILLED
     if is_task_waiting(task.state):
         lost = fleet.current(task)
-        _end_stopped(fleet, job, task, reason, stopped_as)
+        _end_stopped(fleet, job, task, reason, stopped_as, cause)
         if lost is not None and lost.lost:
-            end_attempt(fleet, lost, AttemptState.WORKER_FAILED, lost.error, now_ms)
+            end_attempt(fleet, lost, AttemptState.WORKER_FAILED, lost.error, lost.cause, now_ms)
         return True
     attempt = fleet.current(task)
     if attempt is None or attempt.is_finished:
@@ -175,6 +189,7 @@ def stop_task(
     if is_cancelled and stopped_as is not AttemptState.KILLED:
         return False  # it was cancelled before
     attempt.stopped_as = stopped_as
+    attempt.stop_cause = cause
     fleet.touch_attempt(attempt)
     set_want(fleet, attempt, link.Want(mode=link.Mode.STOP, reason=reason, grace_ms=job.spec.grace_ms))
     task.reason = f"ending: {reason}"
@@ -188,7 +203,7 @@ def settle_job(fleet: Fleet, job: Job, now_ms: int) -> None:
         job.finished_at_ms = now_ms
         job.reason = ""
         fleet.order.discard(job)
-        fleet.audit(now_ms, SYSTEM, "finished", f"job {job.state}", job.id)
+        fleet.audit(now_ms, SYSTEM, EventKind.FINISHED, f"job {job.state}", job.id)
     elif not job.is_finished and job.finished_at_ms is not None:
         job.finished_at_ms = None
     fleet.touch_job(job)

@@ -9,16 +9,17 @@ from opsconsole_coordinator.core.judgement import judge_all
 from opsconsole_coordinator.core.model import Worker
 from opsconsole_coordinator.core.question import UNASKED, Answer, Question
 from opsconsole_protocol import link
+from opsconsole_protocol.api import InputState
 from opsconsole_protocol.link import Kind
 from opsconsole_protocol.quantity import size_words
 
 
 class FileCheck(NamedTuple):
-    """What one worker says of one file or folder; `state` as in `InputCheck`."""
+    """What one worker says of one file or folder."""
 
     kind: Kind
     name: str
-    state: str
+    state: InputState
     detail: str
     is_awaited: bool = False
     """The worker was asked, is there, and hasn't answered yet."""
@@ -57,10 +58,10 @@ def file_checks(fleet: Fleet, worker: Worker, demand: Demand) -> list[FileCheck]
 
 def _check(fleet: Fleet, worker: Worker, kind: Kind, name: str) -> FileCheck:
     if kind is Kind.INPUT and not has_input_folder(worker):
-        return FileCheck(kind, name, "no_folder", "no input folder")
+        return FileCheck(kind, name, InputState.NO_FOLDER, "no input folder")
     answer = fleet.questions.answers.get(Question(worker.id, kind, name), UNASKED)
     if answer.found is not None:
-        return FileCheck(kind, name, "found" if answer.found else "missing", answer.detail)
+        return FileCheck(kind, name, InputState.FOUND if answer.found else InputState.MISSING, answer.detail)
     if not worker.is_reachable:
-        return FileCheck(kind, name, "unreachable", worker.connection)
-    return FileCheck(kind, name, "asking", answer.detail, is_awaited=answer.good_until_ms > 0)
+        return FileCheck(kind, name, InputState.UNREACHABLE, worker.connection)
+    return FileCheck(kind, name, InputState.ASKING, answer.detail, is_awaited=answer.good_until_ms > 0)

@@ -11,6 +11,7 @@ from opsconsole_coordinator.core.seal import Seal
 from opsconsole_protocol import link
 from opsconsole_protocol.api import EventRow
 from opsconsole_protocol.bound import cut
+from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.ids import AttemptId, JobId, SessionId, WorkerId
 from opsconsole_protocol.state import (
     AttemptState,
@@ -111,7 +112,7 @@ class Fleet:
         self._reset_notes()
         return batch
 
-    def audit(self, now_ms: int, actor: str, kind: str, text: str, subject: str) -> None:
+    def audit(self, now_ms: int, actor: str, kind: EventKind, text: str, subject: str) -> None:
         """Note an event row: who, when, what, why."""
         text = cut(text, EVENT_CHARACTERS_MAX)
         self.seq += 1
@@ -213,13 +214,14 @@ class Fleet:
         found = (self.attempts[one] for one in job.open_attempts)
         return [attempt for attempt in found if not attempt.is_finished]
 
-    def set_task(self, job: Job, task: Task, state: TaskState, reason: str = "") -> None:
-        """Move a task along the table. Raises IllegalTransition and changes nothing where the table has no such move."""
+    def set_task(self, job: Job, task: Task, state: TaskState, reason: str = "", cause: str = "") -> None:
+        """Move a task along the table, for a reason in words; `cause` (an EndCause) of a bad end. Raises IllegalTransition and changes nothing where the table has no such move."""
         if task.state is not state:
             check_task_move(job.task_id(task.index), task.state, state, self.story(job.task_id(task.index)))
         self._tasks[job.id, task.index] = None
         self._jobs[job.id] = None
         task.reason = reason
+        task.cause = cause
         if task.state is state:
             return
         left = job.counts[task.state] - 1

@@ -10,6 +10,8 @@ from opsconsole_coordinator.core.desired import set_want
 from opsconsole_coordinator.core.fleet import SYSTEM, Fleet
 from opsconsole_coordinator.core.model import Attempt, Job, Task
 from opsconsole_protocol import link
+from opsconsole_protocol.end_cause import EndCause
+from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.link import Mode
 from opsconsole_protocol.state import AttemptState, is_task_finished, is_task_live
 
@@ -45,10 +47,11 @@ def start_over(fleet: Fleet, job: Job, reason: str, now_ms: int) -> None:
         task = job.tasks[attempt.index]
         task.held = task.held or attempt.want.mode is Mode.PAUSE
         attempt.stopped_as = AttemptState.PREEMPTED
+        attempt.stop_cause = EndCause.PREEMPTED
         set_want(fleet, attempt, link.Want(mode=Mode.STOP, reason=reason, grace_ms=job.spec.grace_ms))
         fleet.set_task(job, task, task.state, f"ending: {reason}")
     if rest:
-        fleet.audit(now_ms, SYSTEM, "gang", f"starts over: {reason}", job.id)
+        fleet.audit(now_ms, SYSTEM, EventKind.GANG, f"starts over: {reason}", job.id)
 
 
 def living_attempts(fleet: Fleet, job: Job) -> list[Attempt]:

@@ -28,6 +28,8 @@ class Offer:
     """The worker would accept once other tasks have ended there, or once it has answered a question."""
     avoided: bool = False
     """The worker is avoided for what failed there lately. An avoided one accepts only where no other worker will do."""
+    lacks_file: bool = False
+    """It is refused because the worker isn't known to have a file or folder."""
     questions: tuple[Question, ...] = ()
     """What the worker has to be asked, because it never said it or its last answer no longer counts."""
 
@@ -65,7 +67,7 @@ def judge(worker: Worker, demand: Demand, answers: Mapping[Question, Answer], no
         return Offer(worker, True, "free", gpus, avoided=avoided)
     refusal, is_open, questions = search_files(worker, demand, answers, now_ms)
     if refusal:
-        return Offer(worker, False, refusal, soon=is_open, avoided=avoided, questions=questions)
+        return Offer(worker, False, refusal, soon=is_open, avoided=avoided, lacks_file=True, questions=questions)
     return Offer(worker, True, "free", gpus, avoided=avoided, questions=questions)
 
 

@@ -9,6 +9,8 @@ from opsconsole_coordinator.core.skew import note_clock
 from opsconsole_coordinator.core.time_limit import watch_limits
 from opsconsole_coordinator.core.trouble import hear
 from opsconsole_protocol import link
+from opsconsole_protocol.end_cause import EndCause
+from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.ids import AttemptId, SessionId
 from opsconsole_protocol.link import SILENT_AFTER_MS, Mode
 from opsconsole_protocol.quantity import spell_duration
@@ -16,7 +18,6 @@ from opsconsole_protocol.state import AttemptState, TaskState
 
 WORKER_LOST_AFTER_MS = 60_000
 TICK_MS = 500
-_COUNTED_MAX = 1e15
 
 
 def heartbeat(fleet: Fleet, worker: Worker, message: link.Heartbeat, now_ms: int) -> None:
@@ -42,7 +43,7 @@ def heartbeat(fleet: Fleet, worker: Worker, message: link.Heartbeat, now_ms: int
             fleet.show_job(fleet.jobs[attempt.job_id])
     if worker.connection != "connected":
         if worker.connection == "lost":
-            fleet.audit(now_ms, worker.actor, "returned", f"worker {worker.name} answers again", worker.name)
+            fleet.audit(now_ms, worker.actor, EventKind.RETURNED, f"worker {worker.name} answers again", worker.name)
         worker.connection = "connected"
         fleet.must_schedule = True
         if any(attempt.lost for attempt in worker.live.values()):
@@ -53,7 +54,7 @@ def heartbeat(fleet: Fleet, worker: Worker, message: link.Heartbeat, now_ms: int
 
 def is_sound(progress: link.TaskProgress) -> bool:
     """Whether it can be shown: a worker may say anything, also what is no number."""
-    return 0 <= progress.done <= progress.total and 0 < progress.total <= _COUNTED_MAX
+    return 0 <= progress.done <= progress.total and 0 < progress.total <= link.COUNT_MAX
 
 
 def disconnected(fleet: Fleet, worker: Worker, session: SessionId) -> None:
@@ -93,7 +94,7 @@ def _watch(fleet: Fleet, worker: Worker, now_ms: int) -> None:
         fleet.audit(
             now_ms,
             SYSTEM,
-            connection,
+            EventKind(connection),
             f"worker {worker.name} is {connection}: {_silence(silence_ms)}",
             worker.name,
         )
@@ -115,15 +116,16 @@ def _lose(fleet: Fleet, worker: Worker, attempt: Attempt, silence_ms: int, now_m
     error = f"worker {worker.name} is lost: {_silence(silence_ms)}"
     is_last = task.preemptions >= job.spec.max_retries_preemption and attempt.reported
     if is_last or attempt.want.mode is Mode.STOP or not attempt.reported:
-        end_attempt(fleet, attempt, AttemptState.WORKER_FAILED, error, now_ms)
+        end_attempt(fleet, attempt, AttemptState.WORKER_FAILED, error, EndCause.LOST, now_ms)
         return
     attempt.lost = True
     attempt.error = error
+    attempt.cause = EndCause.LOST
     fleet.touch_attempt(attempt)
     if attempt.has_started:
         task.preemptions += 1
     task.pending_since_ms = now_ms
-    fleet.audit(now_ms, SYSTEM, "lost", f"attempt {attempt.number}: {error}", job.task_id(task.index))
+    fleet.audit(now_ms, SYSTEM, EventKind.LOST, f"attempt {attempt.number}: {error}", job.task_id(task.index))
     await_turn(fleet, job, task, attempt, error)
     settle_job(fleet, job, now_ms)
 
@@ -147,10 +149,11 @@ def _expire(fleet: Fleet, now_ms: int) -> None:
         ]
         for task in late:
             words = f"found no worker within {spell_duration(limit_ms)}: {job.reason or 'no free slot'}"
-            fleet.set_task(job, task, TaskState.UNSCHEDULABLE, words)
-            fleet.audit(now_ms, SYSTEM, "unschedulable", words, job.task_id(task.index))
+            fleet.set_task(job, task, TaskState.UNSCHEDULABLE, words, EndCause.NO_WORKER)
+            fleet.audit(now_ms, SYSTEM, EventKind.UNSCHEDULABLE, words, job.task_id(task.index))
         if late and job.spec.gang and not job.is_finished:
-            stop_job(fleet, job, f"task-{late[0].index} of its gang found no worker in time", SYSTEM, now_ms)
+            words = f"task-{late[0].index} of its gang found no worker in time"
+            stop_job(fleet, job, words, SYSTEM, now_ms, EndCause.GANG_ENDED)
         if late:
             settle_job(fleet, job, now_ms)
 

@@ -42,6 +42,10 @@ class Attempt(msgspec.Struct, kw_only=True, omit_defaults=True):
     seen: Observed | None = None
     """The latest report."""
     error: str = ""
+    cause: str = ""
+    """An EndCause: why it ended, or was given up on."""
+    stop_cause: str = ""
+    """What its end is put down to once it was told to stop."""
     finished_at_ms: int | None = None
     open: bool = True
     """The agent still holds it: its end isn't committed yet, or its logs aren't complete."""
@@ -89,22 +93,19 @@ class Task(msgspec.Struct, kw_only=True, omit_defaults=True):
     """Workers that were given up on while an attempt of this task ran there: it may still be writing its results."""
     current: AttemptId | None = None
     reason: str = ""
+    cause: str = ""
+    """An EndCause: why it ended, if it did other than well."""
     held: bool = False
     """An operator wants it to wait, also where something else keeps it from running at the moment."""
 
 
-class Job(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """A submitted job. The spec is stored once; the last group is derived."""
+class JobRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What changes of a job and is stored with it: written and read back field by field."""
 
-    id: JobId
-    spec: JobSpec
-    seq: int
-    submitted_by: str
-    created_at_ms: int
-    priority: int
+    submitted_by: str = ""
+    priority: int = 0
     after: tuple[JobId, ...] = ()
     started_at_ms: int | None = None
-    finished_at_ms: int | None = None
     failed_tasks: int = 0
     stop_reason: str = ""
     ready_since_ms: int = 0
@@ -113,6 +114,21 @@ class Job(msgspec.Struct, kw_only=True, omit_defaults=True):
     """Since when its `job_timeout` counts: its first start, moved on by the time that it stood still."""
     still_since_ms: int | None = None
     """Since when all of it that lives is paused; kept where there is a `job_timeout`."""
+    worker_names: set[str] = set()
+    output_folders: set[tuple[str, str]] = set()
+    """The job's folders under its workers' output paths, with the filesystem that each is on."""
+    mean_duration_ms: float | None = None
+    reason: str = ""
+
+
+class Job(JobRecord, kw_only=True, omit_defaults=True):
+    """A submitted job. The spec is stored once; the last group is derived."""
+
+    id: JobId
+    spec: JobSpec
+    seq: int
+    created_at_ms: int
+    finished_at_ms: int | None = None
     tasks: list[Task] = []
     counts: dict[TaskState, int] = {}
     waiting_on: set[JobId] = set()
@@ -123,11 +139,6 @@ class Job(msgspec.Struct, kw_only=True, omit_defaults=True):
     fault: str = ""
     """What in its stored spec can't be used as it is: none of its tasks is placed any more."""
     open_attempts: set[AttemptId] = set()
-    worker_names: set[str] = set()
-    output_folders: set[tuple[str, str]] = set()
-    """The job's folders under its workers' output paths, with the filesystem that each is on."""
-    mean_duration_ms: float | None = None
-    reason: str = ""
     turn_until_ms: int = 0
     """When a gang's turn to reserve workers ends, or ended."""
     turns: int = 0

@@ -14,7 +14,9 @@ from opsconsole_coordinator.core.model import Attempt, Worker
 from opsconsole_coordinator.core.trouble import hear
 from opsconsole_protocol import PROTOCOL_VERSION, link
 from opsconsole_protocol.bound import check_tree, cut
+from opsconsole_protocol.end_cause import EndCause
 from opsconsole_protocol.error import Conflict, InvalidRequest, ProtocolError, Unavailable, VersionMismatch
+from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.ids import AttemptId, SessionId
 from opsconsole_protocol.link import HEARTBEAT_MS, SILENT_AFTER_MS, Mode, Observed
 from opsconsole_protocol.name import check_name, check_worker_name
@@ -51,11 +53,11 @@ def register(
     if worker is None:
         worker = Worker(id=message.worker_id, name=message.name, joined_at_ms=now_ms)
         fleet.workers[worker.id] = worker
-        fleet.audit(now_ms, worker.actor, "joined", f"worker {message.name} joined", message.name)
+        fleet.audit(now_ms, worker.actor, EventKind.JOINED, f"worker {message.name} joined", message.name)
     elif worker.session is not None:
         fleet.close(worker, "conflict", "this worker has connected anew")
     if worker.connection == "lost":
-        fleet.audit(now_ms, worker.actor, "returned", f"worker {worker.name} is back", worker.name)
+        fleet.audit(now_ms, worker.actor, EventKind.RETURNED, f"worker {worker.name} is back", worker.name)
     worker.is_named = worker.is_named or bool(name)
     _take_description(worker, message, session, now_ms)
     hear(fleet, worker, message.troubles, now_ms)
@@ -168,7 +170,7 @@ def _begin_adopting(fleet: Fleet, worker: Worker, seen_seq: int, now_ms: int) ->
     fleet.adopting = True
     fleet.seq = max(fleet.seq, seen_seq)
     fleet.audit(
-        now_ms, SYSTEM, "restored",
+        now_ms, SYSTEM, EventKind.RESTORED,
         f"{worker.name} remembers what this store doesn't know: it was restored from a backup. "
         "Nothing unknown is stopped until an operator confirms", fleet.name,
     )  # fmt: skip
@@ -202,7 +204,7 @@ def _reconcile(
             continue
         if attempt.reported:
             reason = f"{worker.name} no longer has it"
-            end_attempt(fleet, attempt, AttemptState.WORKER_FAILED, reason, now_ms)
+            end_attempt(fleet, attempt, AttemptState.WORKER_FAILED, reason, EndCause.LOST, now_ms)
         elif attempt.want.mode in {Mode.STOP, Mode.RETRACT}:
             _end_unstarted(fleet, attempt, now_ms)
         elif seen is not None:
@@ -222,7 +224,8 @@ def _without_rest(worker: Worker, there: Collection[AttemptId]) -> list[Attempt]
 def _end_unstarted(fleet: Fleet, attempt: Attempt, now_ms: int) -> None:
     is_retracted = attempt.want.mode is Mode.RETRACT
     state = AttemptState.WORKER_FAILED if is_retracted else attempt.stopped_as
-    end_attempt(fleet, attempt, state, attempt.want.reason, now_ms)
+    cause = EndCause.RETRACTED if is_retracted else attempt.stop_cause
+    end_attempt(fleet, attempt, state, attempt.want.reason, cause, now_ms)
 
 
 def _take(fleet: Fleet, worker: Worker, observed: Observed, finished: Collection[AttemptId], now_ms: int) -> None:
@@ -295,8 +298,7 @@ def _apply(fleet: Fleet, attempt: Attempt, observed: Observed, now_ms: int) -> N
         job.limit_from_ms = now_ms
         fleet.touch_job(job)
     if is_attempt_finished(observed.state):
-        state, error = _outcome(attempt, observed)
-        end_attempt(fleet, attempt, state, error, now_ms)
+        end_attempt(fleet, attempt, *_outcome(attempt, observed), now_ms)
     else:
         _follow(fleet, attempt, observed, now_ms)
 
@@ -316,7 +318,11 @@ def _follow(fleet: Fleet, attempt: Attempt, observed: Observed, now_ms: int) -> 
     task = job.tasks[attempt.index]
     if observed.state is not attempt.state:
         subject = job.task_id(attempt.index)
-        fleet.audit(now_ms, attempt.actor, str(observed.state), f"{observed.state} on {attempt.worker_name}", subject)
+        fleet.audit(
+            now_ms, attempt.actor, EventKind(observed.state), f"{observed.state} on {attempt.worker_name}", subject
+        )
+        if attempt.state is AttemptState.BUILDING:
+            attempt.progress = None  # that was how far its preparation was
         fleet.set_attempt(attempt, observed.state)
     if attempt.want.mode is Mode.RETRACT and observed.state is not AttemptState.ASSIGNED:
         set_want(fleet, attempt, link.Want(grace_ms=job.spec.grace_ms))  # too late: it has started
@@ -324,22 +330,23 @@ def _follow(fleet: Fleet, attempt: Attempt, observed: Observed, now_ms: int) -> 
     fleet.set_task(job, task, TaskState(observed.state), reason)
 
 
-def _outcome(attempt: Attempt, observed: Observed) -> tuple[AttemptState, str]:
-    """What a reported end means here: who asked for it decides between killed, taken back and lost."""
+def _outcome(attempt: Attempt, observed: Observed) -> tuple[AttemptState, str, str]:
+    """What a reported end means here, in words, by what cause: who asked for it decides between killed, taken back and lost."""
     if observed.state is not AttemptState.KILLED:
-        return observed.state, observed.error
+        return observed.state, observed.error, observed.cause
     if attempt.want.mode is Mode.RETRACT:
-        return AttemptState.WORKER_FAILED, attempt.want.reason
+        return AttemptState.WORKER_FAILED, attempt.want.reason, EndCause.RETRACTED
     if attempt.want.mode is Mode.STOP:
-        return attempt.stopped_as, attempt.want.reason
-    return AttemptState.WORKER_FAILED, observed.error or observed.reason or "stopped by its worker"
+        return attempt.stopped_as, attempt.want.reason, attempt.stop_cause or observed.cause
+    words = observed.error or observed.reason or "stopped by its worker"
+    return AttemptState.WORKER_FAILED, words, EndCause.STOPPED_BY_WORKER
 
 
 def _welcome_back(fleet: Fleet, attempt: Attempt, now_ms: int) -> None:
     job = fleet.jobs[attempt.job_id]
     task = job.tasks[attempt.index]
     attempt.lost = False
-    attempt.error = ""
+    attempt.error = attempt.cause = ""
     fleet.touch_attempt(attempt)
     if is_task_waiting(task.state) and task.current == attempt.id:
         if attempt.has_started:
@@ -351,7 +358,7 @@ def _welcome_back(fleet: Fleet, attempt: Attempt, now_ms: int) -> None:
         fleet.audit(
             now_ms,
             attempt.actor,
-            "adopted",
+            EventKind.ADOPTED,
             f"{attempt.worker_name} is back with attempt {attempt.number}",
             subject,
         )
@@ -395,7 +402,7 @@ def update_metadata(fleet: Fleet, worker: Worker, message: link.UpdateMetadata, 
             raise ProtocolError(f"{cut(str(status), 40)!r} is not a status: available, reserved, busy or maintenance")
         if (status == "maintenance") != worker.maintenance:
             worker.maintenance = status == "maintenance"
-            fleet.audit(now_ms, actor, str(status), f"{worker.name} is {status}", worker.name)
+            fleet.audit(now_ms, actor, EventKind(str(status)), f"{worker.name} is {status}", worker.name)
     worker.properties = described
     if message.tags is not None:
         check_tags(message.tags)

@@ -8,6 +8,7 @@ from opsconsole_coordinator.core.model import Job, Task
 from opsconsole_protocol import requirement
 from opsconsole_protocol.api import Submission
 from opsconsole_protocol.error import Conflict, InvalidRequest, LimitExceeded
+from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.ids import JobId, check_job_id
 from opsconsole_protocol.spec import JobSpec, check_spec
 from opsconsole_protocol.state import TaskState, is_task_waiting
@@ -31,7 +32,7 @@ def submit(
         if job is None:
             job = _make(fleet, submission.job_id, submission.spec, actor, now_ms)
             fleet.add_job(job)
-            fleet.audit(now_ms, actor, "submitted", _headline(job), job.id)
+            fleet.audit(now_ms, actor, EventKind.SUBMITTED, _headline(job), job.id)
             added.append(job)
         jobs.append(job)
     for job in added:

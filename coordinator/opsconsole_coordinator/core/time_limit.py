@@ -3,8 +3,9 @@
 from opsconsole_coordinator.core.ending import stop_job
 from opsconsole_coordinator.core.fleet import SYSTEM, Fleet
 from opsconsole_coordinator.core.model import Job
+from opsconsole_protocol.end_cause import EndCause
 from opsconsole_protocol.quantity import spell_duration
-from opsconsole_protocol.state import AttemptState, TaskState
+from opsconsole_protocol.state import TaskState
 
 _GOES_ON = (TaskState.RUNNING, TaskState.BUILDING, TaskState.ASSIGNED)
 
@@ -20,7 +21,7 @@ def watch_limits(fleet: Fleet, now_ms: int) -> None:
             continue
         _follow(fleet, job, now_ms)
         if job.still_since_ms is None and now_ms - job.limit_from_ms > limit_ms:
-            stop_job(fleet, job, f"job timed out after {spell_duration(limit_ms)}", SYSTEM, now_ms, AttemptState.FAILED)
+            stop_job(fleet, job, f"job timed out after {spell_duration(limit_ms)}", SYSTEM, now_ms, EndCause.TIMED_OUT)
 
 
 def _follow(fleet: Fleet, job: Job, now_ms: int) -> None:

@@ -2,6 +2,7 @@
 
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.model import Job, Worker
+from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.link import Trouble
 from opsconsole_protocol.state import AttemptState, TaskState
 
@@ -13,9 +14,11 @@ def hear(fleet: Fleet, worker: Worker, troubles: tuple[Trouble, ...], now_ms: in
     before = {one.code: one for one in worker.troubles}
     now = {one.code: one for one in troubles}
     for code in now.keys() - before.keys():
-        fleet.audit(now_ms, worker.name, "trouble", f"{worker.name}: {words(now[code])}", worker.name)
+        fleet.audit(now_ms, worker.name, EventKind.TROUBLE, f"{worker.name}: {words(now[code])}", worker.name)
     for code in before.keys() - now.keys():
-        fleet.audit(now_ms, worker.name, "recovered", f"{worker.name}: no longer: {words(before[code])}", worker.name)
+        fleet.audit(
+            now_ms, worker.name, EventKind.RECOVERED, f"{worker.name}: no longer: {words(before[code])}", worker.name
+        )
     said = blocking(worker)
     worker.troubles = troubles
     fleet.show_worker(worker)

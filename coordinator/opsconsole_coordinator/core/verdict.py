@@ -8,7 +8,7 @@ from opsconsole_coordinator.core.file_check import FileCheck, file_checks
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.judgement import Offer, is_named
 from opsconsole_coordinator.core.model import Worker
-from opsconsole_protocol.api import InputCheck, Verdict
+from opsconsole_protocol.api import InputCheck, InputState, Verdict
 from opsconsole_protocol.link import Kind
 
 Check = tuple[str, bool, str]
@@ -33,6 +33,7 @@ def verdict(fleet: Fleet, offer: Offer, demand: Demand, estimate_ms: float | Non
         inputs=tuple(
             InputCheck(name=one.name, state=one.state, detail=one.detail) for one in files if one.kind is Kind.INPUT
         ),
+        lacks_file=offer.lacks_file,
     )
 
 
@@ -61,4 +62,4 @@ def _checks(worker: Worker, demand: Demand, files: Iterable[FileCheck]) -> Itera
         is_met = one.matches(facts)
         yield str(one), is_met, "" if is_met else one.finding(facts)
     for file in files:
-        yield file.name, file.state == "found", file.detail
+        yield file.name, file.state is InputState.FOUND, file.detail

@@ -16,7 +16,7 @@ from opsconsole_coordinator.core.reason import explain
 from opsconsole_coordinator.core.trouble import blocking, holding_up, words
 from opsconsole_coordinator.core.verdict import verdict
 from opsconsole_protocol import requirement
-from opsconsole_protocol.api import AttemptRow, JobRow, TaskRow, Verdict, WorkerRow
+from opsconsole_protocol.api import AttemptRow, Candidates, JobRow, TaskRow, Verdict, WorkerRow
 from opsconsole_protocol.link import TaskProgress
 from opsconsole_protocol.spec import JobSpec
 from opsconsole_protocol.state import AttemptState, TaskState, is_task_finished, is_task_waiting
@@ -125,7 +125,8 @@ def _advance(fleet: Fleet, job: Job, ended: int) -> TaskProgress | None:
     if job.is_finished:
         return None
     held = (fleet.attempts.get(one) for one in job.open_attempts)
-    running = [one.progress for one in held if one is not None and not one.is_finished and one.progress is not None]
+    live = [one for one in held if one is not None and one.state in {AttemptState.RUNNING, AttemptState.PAUSED}]
+    running = [one.progress for one in live if one.progress is not None]
     total = len(job.tasks)
     if total == 1:
         return running[0] if running else None
@@ -180,6 +181,7 @@ def attempt_row(attempt: Attempt) -> AttemptRow:
         peak_memory_mb=seen.peak_memory_mb if seen is not None else None,
         cpu_seconds=seen.cpu_seconds if seen is not None else None,
         ports=seen.ports if seen is not None else {},
+        cause=attempt.cause,
     )
 
 
@@ -207,10 +209,11 @@ def task_row(job: Job, task: Task, attempts: Sequence[Attempt]) -> TaskRow:
         progress=current.progress if current is not None and not current.is_finished else None,
         parameters=parameters,
         attempts=rows,
+        cause=task.cause,
     )
 
 
-def candidates(fleet: Fleet, spec: JobSpec, now_ms: int) -> tuple[tuple[Verdict, ...], str]:
+def candidates(fleet: Fleet, spec: JobSpec, now_ms: int) -> Candidates:
     """Every worker's verdict on a spec, best first, and the decision of automatic placement in one line.
 
     It is told from what workers have said so far. Raises InvalidRequest for a requirement that can't be read.
@@ -227,14 +230,14 @@ def why(fleet: Fleet, job: Job, now_ms: int) -> tuple[str, tuple[Verdict, ...]]:
     """Why a job stands where it stands, and what each worker says to it while it waits."""
     if not is_task_waiting(job.state) or job.state is TaskState.HELD:
         return _job_reason(fleet, job) or _standing(job), ()
-    verdicts, text = _verdicts(fleet, waiting_demand(job), now_ms)
+    found = _verdicts(fleet, waiting_demand(job), now_ms)
     is_paused = job.spec.project in fleet.paused_projects
     held_up = (
         job.state is TaskState.BLOCKED or job.waiting_on or is_paused or fleet.adopting or job.spec.gang or job.fault
     )
     if job.state is TaskState.BLOCKED and job.blocked_by:
-        return blocked_words(fleet, job), verdicts  # what is at the root of it may have changed since
-    return (job.reason if held_up and job.reason else text), verdicts
+        return blocked_words(fleet, job), found.verdicts  # what is at the root of it may have changed since
+    return (job.reason if held_up and job.reason else found.text), found.verdicts
 
 
 def waiting_demand(job: Job) -> Demand:
@@ -250,7 +253,7 @@ def _standing(job: Job) -> str:
     return (str(job.state) if len(job.tasks) == 1 else counts) + (f" on {shown}" if shown else "")
 
 
-def _verdicts(fleet: Fleet, demand: Demand, now_ms: int) -> tuple[tuple[Verdict, ...], str]:
+def _verdicts(fleet: Fleet, demand: Demand, now_ms: int) -> Candidates:
     known = estimate.estimates(fleet, demand.spec)
     offers = judge_all(fleet.workers.values(), demand, fleet.questions.answers, now_ms)
     offers.sort(key=lambda offer: (not offer.accepted, offer.permanent, rank(offer, known)))
@@ -259,7 +262,8 @@ def _verdicts(fleet: Fleet, demand: Demand, now_ms: int) -> tuple[tuple[Verdict,
     )
     best = choose(offers, known)
     if best is None:
-        return rows, explain(offers, demand)
+        return Candidates(verdicts=rows, text=explain(offers, demand))
     accepted = sum(offer.accepted for offer in offers)
-    others = f"the best of {accepted}" if accepted > 1 else "the only one that accepts"
-    return rows, f"{best.worker.name}: {others}"
+    because = f"the best of {accepted}" if accepted > 1 else "the only one that accepts"
+    chosen = best.worker.name
+    return Candidates(verdicts=rows, text=f"{chosen}: {because}", chosen=chosen, because=because)

@@ -21,6 +21,7 @@ from opsconsole_coordinator.store import ended
 from opsconsole_coordinator.store.ended import EndedJob
 from opsconsole_protocol import api
 from opsconsole_protocol.error import OpsconsoleError
+from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.ids import JobId
 from opsconsole_protocol.link import LEAVINGS_MAX, Leaving
 from opsconsole_protocol.quantity import size_words
@@ -236,7 +237,7 @@ class Cleaning:
         if count:
             words = f"{count:,} {what} ({size_words(sum(one.bytes for one in gone))})"
             log.info("%s: %s", subject, words)
-            self._commit_loop.fleet.audit(self._commit_loop.clock.now_ms(), actor, "cleaned", words, subject)
+            self._commit_loop.fleet.audit(self._commit_loop.clock.now_ms(), actor, EventKind.CLEANED, words, subject)
 
 
 def _noted(found: WorkerLeavings, remarks: list[str]) -> WorkerLeavings:

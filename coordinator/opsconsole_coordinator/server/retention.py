@@ -13,6 +13,7 @@ from opsconsole_coordinator.server.log_service import LogService
 from opsconsole_coordinator.store import removal
 from opsconsole_coordinator.store.schema import analyze
 from opsconsole_protocol.error import OpsconsoleError
+from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.quantity import spell_size
 
 log = logging.getLogger("opsconsole.coordinator.retention")
@@ -116,7 +117,7 @@ class Retention:
             text = f"{gone} jobs removed: they {why}"
             log.info(text)
             self._commit_loop.fleet.audit(
-                self._commit_loop.clock.now_ms(), SYSTEM, "removed", text, self._commit_loop.fleet.name
+                self._commit_loop.clock.now_ms(), SYSTEM, EventKind.REMOVED, text, self._commit_loop.fleet.name
             )
             self._commit_loop.changed()
 
@@ -142,7 +143,7 @@ class Retention:
             text = f"the logs of {gone} jobs removed: all logs are to stay below {spell_size(limit)}"
             log.info(text)
             self._commit_loop.fleet.audit(
-                self._commit_loop.clock.now_ms(), SYSTEM, "removed", text, self._commit_loop.fleet.name
+                self._commit_loop.clock.now_ms(), SYSTEM, EventKind.REMOVED, text, self._commit_loop.fleet.name
             )
             self._commit_loop.changed()
         return gone

@@ -4,11 +4,10 @@ import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple, TypedDict, Unpack
 
-from msgspec import Raw
+import msgspec
 
-from opsconsole_coordinator.core.model import Attempt, Job, Task, Worker
+from opsconsole_coordinator.core.model import Attempt, Job, JobRecord, Task, Worker
 from opsconsole_coordinator.store.blob import damaged, reader, row_reader, text_reader
-from opsconsole_coordinator.store.journal import StoredJob
 from opsconsole_protocol import requirement
 from opsconsole_protocol.api import EventRow, JobRow, ProjectRow
 from opsconsole_protocol.error import InvalidRequest
@@ -17,7 +16,7 @@ from opsconsole_protocol.spec import JobSpec, check_bounds
 from opsconsole_protocol.state import TaskState
 
 _spec = reader(JobSpec, "a job")
-_stored = reader(StoredJob, "a job")
+_record = reader(JobRecord, "a job")
 _task = reader(Task, "a task")
 _attempt = reader(Attempt, "an attempt")
 _worker = reader(Worker, "a worker")
@@ -134,7 +133,7 @@ def job_rows(connection: sqlite3.Connection, **page: Unpack[Page]) -> Iterable[J
     return map(_row, _stored_rows(connection, **page))
 
 
-def encoded_job_rows(connection: sqlite3.Connection, **page: Unpack[Page]) -> Iterable[Raw]:
+def encoded_job_rows(connection: sqlite3.Connection, **page: Unpack[Page]) -> Iterable[msgspec.Raw]:
     """The same, as they are stored, which is how they are told."""
     return map(_told, _stored_rows(connection, **page))
 
@@ -161,15 +160,15 @@ def _stored_rows(
     return (data for (data,) in connection.execute(sql, (*values, limit)))
 
 
-def encoded_live_rows(connection: sqlite3.Connection) -> list[Raw]:
+def encoded_live_rows(connection: sqlite3.Connection) -> list[msgspec.Raw]:
     """The rows of all jobs that are live as they are stored, first come first."""
     return [_told(data) for (data,) in connection.execute(f"SELECT row FROM {_LIVE} ORDER BY seq")]
 
 
-def _told(data: bytes) -> Raw:
+def _told(data: bytes) -> msgspec.Raw:
     """A stored row as it is told, looked at first: a damaged one must not reach those who can't read it."""
     _row(data)
-    return Raw(data)
+    return msgspec.Raw(data)
 
 
 def job_row(connection: sqlite3.Connection, job_id: str) -> JobRow | None:
@@ -272,27 +271,15 @@ def _portions(values: Collection[str]) -> Iterator[tuple[list[str], str]]:
 
 def _job(row: tuple[object, ...]) -> Job:
     job_id, seq, created_at_ms, finished_at_ms, spec_data, data = _job_columns(row)
-    spec, stored = _spec(spec_data), _stored(data)
+    spec, record = _spec(spec_data), _record(data)
     requirements, fault = _usable(spec)
     return Job(
         id=JobId(job_id),
         spec=spec,
         seq=seq,
-        submitted_by=stored.submitted_by,
         created_at_ms=created_at_ms,
-        priority=stored.priority,
-        after=tuple(JobId(other) for other in stored.after),
-        started_at_ms=stored.started_at_ms,
         finished_at_ms=finished_at_ms,
-        failed_tasks=stored.failed_tasks,
-        stop_reason=stored.stop_reason,
-        ready_since_ms=stored.ready_since_ms,
-        limit_from_ms=stored.limit_from_ms,
-        still_since_ms=stored.still_since_ms,
-        worker_names=set(stored.worker_names),
-        output_folders=set(stored.output_folders),
-        mean_duration_ms=stored.mean_duration_ms,
-        reason=stored.reason,
+        **msgspec.structs.asdict(record),
         requirements=requirements,
         fault=fault,
     )

@@ -85,10 +85,15 @@ class WhyAnswer(Answered, frozen=True, kw_only=True, tag="why_answer"):
 
 
 class Candidates(Answered, frozen=True, kw_only=True, tag="job_response"):
-    """Every worker's verdict, best first; `text` says which one automatic placement would take, or why none."""
+    """Every worker's verdict, best first; `text` says which one automatic placement would take, or why none.
+
+    `chosen` is the name of that worker, `because` why that one; both are empty where none would take it.
+    """
 
     verdicts: tuple[Verdict, ...]
     text: str
+    chosen: str = ""
+    because: str = ""
 
 
 class LogAnswer(Answered, frozen=True, kw_only=True, tag="log_page"):

@@ -1,5 +1,6 @@
 """What is shown of the fleet, and printed by `--json`."""
 
+from enum import StrEnum
 from typing import Any
 
 import msgspec
@@ -80,6 +81,8 @@ class AttemptRow(Row, frozen=True, kw_only=True):
     peak_memory_mb: int | None = None
     cpu_seconds: float | None = None
     ports: dict[str, int] = {}
+    cause: str = ""
+    """An EndCause: why it ended; empty while it hasn't, and where that isn't known."""
 
 
 class TaskRow(Row, frozen=True, kw_only=True):
@@ -101,10 +104,12 @@ class TaskRow(Row, frozen=True, kw_only=True):
     progress: TaskProgress | None = None
     parameters: dict[str, Any] = {}
     attempts: tuple[AttemptRow, ...] = ()
+    cause: str = ""
+    """An EndCause: why it ended, if it did other than well."""
 
 
 class EventRow(Row, frozen=True, kw_only=True):
-    """Who did what, when and why. `subject` is a job id, a task id or a worker name."""
+    """Who did what, when and why. `kind` is an EventKind; `subject` a job id, a task id or a worker name."""
 
     seq: int
     at_ms: int
@@ -199,12 +204,21 @@ class TemplateRow(Row, frozen=True, kw_only=True):
     created_at_ms: int = 0
 
 
-class InputCheck(Row, frozen=True, kw_only=True):
-    """What one worker says of one input file.
+class InputState(StrEnum):
+    """Whether a worker has an input file."""
 
-    `state` is found, missing (it looked, `detail` says why), no_folder (it has none for inputs), unreachable, or asking:
-    it hasn't answered yet.
-    """
+    FOUND = "found"
+    MISSING = "missing"
+    """It looked; the check's `detail` says why the file can't be used."""
+    NO_FOLDER = "no_folder"
+    """It has no input folder."""
+    UNREACHABLE = "unreachable"
+    ASKING = "asking"
+    """It hasn't answered yet."""
+
+
+class InputCheck(Row, frozen=True, kw_only=True):
+    """What one worker says of one input file. `state` is an InputState, or one of a newer coordinator."""
 
     name: str
     state: str
@@ -231,6 +245,8 @@ class Verdict(Row, frozen=True, kw_only=True):
     """It was asked for a file or folder and hasn't answered yet."""
     inputs: tuple[InputCheck, ...] = ()
     """What the worker says of each input file, in the order of the spec."""
+    lacks_file: bool = False
+    """It is refused because the worker isn't known to have a file or folder, which `reason` names."""
 
 
 class JobDetail(Row, frozen=True, kw_only=True):

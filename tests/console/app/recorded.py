@@ -330,19 +330,19 @@ def tasks_of(work: Work) -> tuple[TaskRow, ...]:
 def events() -> tuple[EventRow, ...]:
     """Newest first, as the snapshot has them."""
     story = (
-        (0.1, "chi", "job_assigned", "distill assigned to gpu-b", "9n4d7y2fwk"),
-        (0.1, "chi", "job_submitted", "submitted distill to project language", "9n4d7y2fwk"),
-        (0.6, "coordinator", "worker_silent", "cloud-t4 has not answered for 12 s", "cloud-t4"),
-        (1.0, "chi", "job_submitted", "submitted build-env to project language", "91mz5c0gtp"),
-        (9.0, "ana", "job_submitted", "submitted eval to project pose", "6a0rj8w5te"),
-        (12.4, "gpu-a", "attempt_running", "attempt 1 runs on gpu-a", "42f0k9x2mq"),
-        (13.0, "coordinator", "attempt_ended", "attempt 0 lost with its worker; retrying (1 of 100)", "42f0k9x2mq"),
-        (16.0, "ana", "job_submitted", "submitted train-lr3 to project pose", "42f0k9x2mq"),
-        (25.0, "ben", "worker_drained", "drained v100-old: fan noise", "v100-old"),
-        (40.0, "coordinator", "worker_lost", "spare-node-with-a-long-name was lost", "spare-node-with-a-long-name"),
-        (70.0, "dana", "job_cancelled", "cancelled quick-look", "c9w1f5h8zs"),
-        (71.0, "gpu-d", "attempt_ended", "train-lr2 failed: exit code 1: CUDA out of memory", "c0p3x7d4ne"),
-        (110.0, "dana", "job_paused", "paused segment-v2", "80abt6m9cw"),
+        (0.1, "chi", "assigned", "distill assigned to gpu-b", "9n4d7y2fwk"),
+        (0.1, "chi", "submitted", "submitted distill to project language", "9n4d7y2fwk"),
+        (0.6, "coordinator", "silent", "cloud-t4 has not answered for 12 s", "cloud-t4"),
+        (1.0, "chi", "submitted", "submitted build-env to project language", "91mz5c0gtp"),
+        (9.0, "ana", "submitted", "submitted eval to project pose", "6a0rj8w5te"),
+        (12.4, "gpu-a", "running", "attempt 1 runs on gpu-a", "42f0k9x2mq"),
+        (13.0, "coordinator", "lost", "attempt 0 lost with its worker; retrying (1 of 100)", "42f0k9x2mq"),
+        (16.0, "ana", "submitted", "submitted train-lr3 to project pose", "42f0k9x2mq"),
+        (25.0, "ben", "drain", "drained v100-old: fan noise", "v100-old"),
+        (40.0, "coordinator", "lost", "spare-node-with-a-long-name was lost", "spare-node-with-a-long-name"),
+        (70.0, "dana", "cancel", "cancelled quick-look", "c9w1f5h8zs"),
+        (71.0, "gpu-d", "failed", "train-lr2 failed: exit code 1: CUDA out of memory", "c0p3x7d4ne"),
+        (110.0, "dana", "pause", "paused segment-v2", "80abt6m9cw"),
     )
     return tuple(
         EventRow(seq=900 - i, at_ms=NOW_MS - round(ago * MINUTE_MS), actor=actor, kind=kind, text=text, subject=subject)

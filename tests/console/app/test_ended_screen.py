@@ -6,6 +6,7 @@ from msgspec.structs import replace
 from opsconsole_console.screen.part.ending_text import ending_words
 from opsconsole_console.screen.part.task_log import TaskLog
 from opsconsole_protocol.api import Act, JobDetail
+from opsconsole_protocol.end_cause import EndCause
 from tests.console.app import recorded
 from tests.console.app.source import RecordedSource
 from tests.console.app.stage import SMALL, stage
@@ -48,6 +49,22 @@ def test_what_happened_is_said_in_words(changes: dict[str, object], said: str) -
 def test_who_cancelled_is_no_riddle() -> None:
     words = ending_words(with_attempt(error="cancelled by ana", exit_code=None, signal=9, state="killed"))
     assert not [text for text in words if "nobody here sent it" in text]
+
+
+@pytest.mark.parametrize(
+    "cause", [EndCause.OUT_OF_MEMORY, EndCause.TIMED_OUT, EndCause.DISK_FULL, "of_a_newer_version"]
+)
+def test_a_signal_that_has_a_cause_is_no_riddle_either(cause: str) -> None:
+    words = ending_words(with_attempt(error="it ended", exit_code=None, signal=9, cause=cause))
+    assert not [text for text in words if "nobody here sent it" in text]
+
+
+@pytest.mark.parametrize(
+    ("cause", "said"),
+    [(EndCause.COMMAND_NOT_FOUND, "wasn't found on that worker"), (EndCause.PERMISSION_DENIED, "is it executable?")],
+)
+def test_a_command_that_can_t_be_started_is_explained_by_its_cause(cause: str, said: str) -> None:
+    assert said in " ".join(ending_words(with_attempt(error="it won't start", exit_code=None, cause=cause)))
 
 
 def test_of_many_tasks_those_that_failed_are_named() -> None:

@@ -101,7 +101,7 @@ async def test_a_filter_on_events_looks_at_all_of_them() -> None:
     first = min(event.seq for event in recorded.events())
     source.older_events = [
         EventRow(seq=first - number, at_ms=recorded.NOW_MS, actor="root" if number == 1_700 else "ana",
-                 kind="job_submitted", text="x", subject="42f0k9x2mq")
+                 kind="submitted", text="x", subject="42f0k9x2mq")
         for number in range(1, 1_800)
     ]  # fmt: skip
     async with stage(source) as there:

@@ -6,6 +6,7 @@ import pytest
 from opsconsole_coordinator.core import view
 from opsconsole_coordinator.core.seal import Seal
 from opsconsole_protocol import link
+from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.ids import AttemptId
 from opsconsole_protocol.link import Observed
 from opsconsole_protocol.state import AttemptState
@@ -44,7 +45,7 @@ def test_it_is_recognised_said_and_kept(world: World) -> None:
     assert world.fleet.adopting
     assert world.fleet.seq > FROM_BACKUP, "sequence numbers that were told are never used again"
     assert [event.kind for event in world.events] == ["joined", "restored"]
-    world.fleet.audit(world.now_ms, "ana", "x", "x", "x")
+    world.fleet.audit(world.now_ms, "ana", EventKind.PROJECT, "x", "x")
     assert world.fleet.drain().adopting
 
 

@@ -13,7 +13,7 @@ def states(world: World, *names: str, gpus: int = 0) -> dict[str, list[tuple[str
     """What a form would show: each worker's answers by file name."""
     spec = JobSpec(command=("/bin/true",), inputs=names, resources=Resources(gpus=gpus))
     file_check.ask_everybody(world.fleet, Demand(spec, ()), world.now_ms)
-    rows, _ = view.candidates(world.fleet, spec, world.now_ms)
+    rows = view.candidates(world.fleet, spec, world.now_ms).verdicts
     return {row.worker: [(check.name, check.state) for check in row.inputs] for row in rows}
 
 

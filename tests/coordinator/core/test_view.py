@@ -19,13 +19,12 @@ def test_candidates_are_every_workers_verdict_best_first(world: World) -> None:
     world.worker("b-free", gpus=gpus(2), properties={"zone": "a"})
     world.worker("c-wrong", gpus=gpus(2), properties={"zone": "b"})
     world.worker("d-free", gpus=gpus(2), properties={"zone": "a"})
-    verdicts, text = view.candidates(
-        world.fleet, spec(requirements=("zone=a",), resources=Resources(gpus=1)), world.now_ms
-    )
+    found = view.candidates(world.fleet, spec(requirements=("zone=a",), resources=Resources(gpus=1)), world.now_ms)
+    verdicts = found.verdicts
     assert [(one.worker, one.accepted) for one in verdicts] == [
         ("b-free", True), ("d-free", True), ("a-busy", False), ("c-wrong", False),
     ]  # fmt: skip
-    assert text == "b-free: the best of 2"
+    assert (found.text, found.chosen, found.because) == ("b-free: the best of 2", "b-free", "the best of 2")
     assert verdicts[0].gpus_free == 2
     assert verdicts[0].estimated_start_ms == 0
     assert ("zone=a", False, "zone is b") in verdicts[3].checks
@@ -34,14 +33,14 @@ def test_candidates_are_every_workers_verdict_best_first(world: World) -> None:
 
 def test_a_check_of_a_value_with_a_semicolon_reads_well(world: World) -> None:
     world.worker(properties={"note": "x"})
-    [verdict] = view.candidates(world.fleet, spec(requirements=('note="a; b"',)), world.now_ms)[0]
+    [verdict] = view.candidates(world.fleet, spec(requirements=('note="a; b"',)), world.now_ms).verdicts
     assert ('note="a; b"', False, "note is x") in verdict.checks
 
 
 def test_asking_for_candidates_assigns_nothing(world: World) -> None:
     worker = world.worker(properties={"io_paths": {"input": "/in"}})
     wanted = spec(inputs=("a.slp",))
-    verdicts, _ = view.candidates(world.fleet, wanted, world.now_ms)
+    verdicts = view.candidates(world.fleet, wanted, world.now_ms).verdicts
     assert verdicts[0].input == "a.slp: asking the worker"
     world.turn()
     assert not worker.inbox, "who only looks asks nobody"
@@ -70,7 +69,7 @@ def test_why_counts_equal_refusals(world: World) -> None:
         world.submit(worker=f"w{number}")
         world.workers[f"w{number}"].started()
     job = world.submit()
-    assert world.why(job) == "3 workers: busy: 1 of 1 slots taken (max_concurrent_jobs)"
+    assert world.why(job) == "3 workers, each busy: 1 of 1 slots taken (max_concurrent_jobs)"
 
 
 def test_a_worker_row_shows_the_workers_own_state_whatever_its_properties_say(world: World) -> None:
@@ -152,7 +151,7 @@ def test_the_estimate_of_a_kind_of_job_is_shown_with_the_next(world: World) -> N
     worker.forget(attempt)
     job = world.submit(name="train")
     assert world.rows[job.id].duration_ms_estimate == 9_000
-    verdicts, _ = view.candidates(world.fleet, job.spec, world.now_ms)
+    verdicts = view.candidates(world.fleet, job.spec, world.now_ms).verdicts
     assert verdicts[0].estimated_duration_ms == 9_000
     worker.started()
 
@@ -160,7 +159,7 @@ def test_the_estimate_of_a_kind_of_job_is_shown_with_the_next(world: World) -> N
 def test_a_verdict_checks_everything_that_was_asked_for(world: World) -> None:
     world.worker("a")
     asked = spec(resources=Resources(gpus=2, cpus=4), worker="b")
-    (found,), _ = view.candidates(world.fleet, asked, world.now_ms)
+    (found,) = view.candidates(world.fleet, asked, world.now_ms).verdicts
     checks = {words: (is_met, has) for words, is_met, has in found.checks}
     assert checks["up"] == (True, "connected")
     assert checks["a slot"] == (True, "0 of 1 taken")

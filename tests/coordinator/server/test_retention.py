@@ -19,6 +19,7 @@ from opsconsole_coordinator.store import query, removal
 from opsconsole_coordinator.store.database import Database
 from opsconsole_coordinator.store.schema import analyze, prepare
 from opsconsole_protocol.api import Submission
+from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.ids import JobId, job_id
 from opsconsole_protocol.spec import JobSpec
 from tests.coordinator.store.history import fill
@@ -136,7 +137,7 @@ async def test_events_of_workers_go_with_their_time(retained: tuple[CommitLoop, 
     commit_loop, logs = retained
     now_ms = commit_loop.clock.now_ms()
     for days in (50, 40, 20):
-        commit_loop.fleet.audit(now_ms - days * DAY_MS, "ana", "drained", f"{days}", "w1")
+        commit_loop.fleet.audit(now_ms - days * DAY_MS, "ana", EventKind.DRAIN, f"{days}", "w1")
     await commit_loop._run_batch()
     await Retention(commit_loop, logs, RetentionPolicy(finished_days=30)).sweep()
     assert [event.text for event in await commit_loop.database.read(lambda one: query.events(one, subject="w1"))] == [

@@ -10,6 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from opsconsole_coordinator.server.agent_session import DEAD_AFTER_MS, REGISTER_TIMEOUT_S
 from opsconsole_coordinator.server.commit_loop import CommitLoop
 from opsconsole_protocol import PROTOCOL_VERSION, api, link
+from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.ids import AttemptId, WorkerId, job_id
 from opsconsole_protocol.link import LogChunk, Observed, encode_frame
 from opsconsole_protocol.link.codec import agent_codec
@@ -266,7 +267,7 @@ class SessionMachine(RuleBasedStateMachine):
     def fail_a_commit(self) -> None:
         commit_loop = self.commit_loop()
         self.disk.fail_next = True
-        commit_loop.fleet.audit(commit_loop.clock.now_ms(), "ana", "x", "x", "x")
+        commit_loop.fleet.audit(commit_loop.clock.now_ms(), "ana", EventKind.PROJECT, "x", "x")
         commit_loop.changed()
         self.settle(3_000)
         if self.present is not None:

@@ -1,6 +1,6 @@
 """The right side of the new-job dialog: what every worker says to the job as it stands."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -12,11 +12,17 @@ from opsconsole_console.screen.part import worker_cell
 from opsconsole_console.screen.part.spill_table import SpillTable
 from opsconsole_console.widget.cell import Cell, cell
 from opsconsole_console.widget.column import Column
-from opsconsole_protocol.api import Candidates, InputCheck, Verdict, WorkerRow
+from opsconsole_protocol.api import Candidates, InputCheck, InputState, Verdict, WorkerRow
 
-_STATES = (("no_folder", "state-failed"), ("missing", "state-failed"), ("unreachable", "text-muted"),
-           ("asking", "text-muted"))  # fmt: skip
-_WORDS = {"no_folder": "no input folder", "unreachable": "not reached", "asking": "asking …"}
+_STATES = (
+    (InputState.NO_FOLDER, "state-failed"),
+    (InputState.MISSING, "state-failed"),
+    (InputState.UNREACHABLE, "text-muted"),
+    (InputState.ASKING, "text-muted"),
+)
+_WORDS: Mapping[str, str] = {
+    InputState.NO_FOLDER: "no input folder", InputState.UNREACHABLE: "not reached", InputState.ASKING: "asking …",
+}  # fmt: skip
 
 AUTOMATIC = ""
 """The id of the row that leaves the choice to the coordinator."""
@@ -38,12 +44,12 @@ class Candidate:
     def checks(self) -> tuple[InputCheck, ...]:
         """What the worker says of each."""
         said = {} if self.verdict is None else {check.name: check for check in self.verdict.inputs}
-        return tuple(said.get(name, InputCheck(name=name, state="asking")) for name in self.inputs)
+        return tuple(said.get(name, InputCheck(name=name, state=InputState.ASKING)) for name in self.inputs)
 
     @property
     def is_open(self) -> bool:
         """Whether it still has to say something."""
-        return any(check.state == "asking" for check in self.checks)
+        return any(check.state == InputState.ASKING for check in self.checks)
 
 
 def candidates(answer: Candidates, model: Model, chosen: str, inputs: tuple[str, ...]) -> dict[str, Candidate]:
@@ -119,7 +125,7 @@ def input_cell(checks: Sequence[InputCheck]) -> Cell:
     for state, tone in _STATES:
         for check in checks:
             if check.state == state:
-                name = f"{check.name}: " if len(checks) > 1 and state != "no_folder" else ""
+                name = f"{check.name}: " if len(checks) > 1 and state is not InputState.NO_FOLDER else ""
                 return cell(name + _WORDS.get(state, check.detail), tone)
     return cell(checks[0].detail if len(checks) == 1 else f"all {len(checks)} found", "state-succeeded")
 
@@ -142,5 +148,6 @@ def _refusal(row: Candidate) -> Cell | None:
         return cell(row.text, "text-muted")
     if row.verdict.accepted or row.is_open:
         return None
-    later = _start(row)
-    return Cell(((row.verdict.reason, ""), (f"; {later}" if later.startswith("in ") else "", "text-muted")))
+    starts_in_ms = row.verdict.estimated_start_ms or 0
+    later = f"; {_start(row)}" if starts_in_ms > 0 else ""
+    return Cell(((row.verdict.reason, ""), (later, "text-muted")))

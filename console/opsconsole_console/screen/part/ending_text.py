@@ -1,12 +1,13 @@
 """How a job came to its end, in words. Pure."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from opsconsole_console import format as fmt
 from opsconsole_console.screen.part.spec_text import used_text
 from opsconsole_console.widget.sign import sign
 from opsconsole_protocol.api import AttemptRow, JobDetail, TaskRow
+from opsconsole_protocol.end_cause import EndCause
 from opsconsole_protocol.state import TaskState
 
 _FAILED = (TaskState.FAILED, TaskState.WORKER_FAILED, TaskState.UNSCHEDULABLE)
@@ -28,6 +29,11 @@ _SIGNALS = {
     9: "nothing can refuse this one; nobody here sent it",
     11: "it touched memory that isn't its own",
 }
+
+
+_SAID_BY_NUMBER = (EndCause.EXIT_CODE, EndCause.KILLED_BY_SIGNAL, "")
+"""Causes of which an exit code or a signal is all that is known; the last one is that of attempts stored before there were any."""
+_CODE_OF: Mapping[str, int] = {EndCause.PERMISSION_DENIED: 126, EndCause.COMMAND_NOT_FOUND: 127}
 
 
 def first_to_fail(tasks: Sequence[TaskRow]) -> TaskRow | None:
@@ -55,7 +61,12 @@ def ending_words(detail: JobDetail) -> list[str]:
 
 
 def _meaning(last: AttemptRow | None) -> str:
+    """What a bare number means. Of an end with another cause the words say it all."""
     if last is None or last.state == TaskState.KILLED:
+        return ""
+    if last.cause in _CODE_OF:
+        return _CODES[_CODE_OF[last.cause]]
+    if last.cause not in _SAID_BY_NUMBER:
         return ""
     if last.signal is not None:
         return _SIGNALS.get(last.signal, "")

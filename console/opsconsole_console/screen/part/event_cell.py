@@ -1,30 +1,36 @@
 """How an event is written. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from opsconsole_console import format as fmt
 from opsconsole_console.model.clock import Clock
 from opsconsole_console.widget.cell import Cell, cell
 from opsconsole_console.widget.column import Column
 from opsconsole_protocol.api import EventRow
+from opsconsole_protocol.event_kind import EventKind
 
-_TONES = {
-    "failed": "state-failed",
-    "lost": "state-lost",
-    "silent": "state-silent",
-    "cancel": "state-killed",
-    "killed": "state-killed",
-    "pause": "state-paused",
-    "succeeded": "state-succeeded",
-    "submitted": "primary",
-    "drain": "state-draining",
+_TONES: Mapping[str, str] = {
+    EventKind.SUBMITTED: "primary",
+    EventKind.SUCCEEDED: "state-succeeded",
+    EventKind.FAILED: "state-failed",
+    EventKind.UNSCHEDULABLE: "state-failed",
+    EventKind.TIMEOUT: "state-failed",
+    EventKind.CANCEL: "state-killed",
+    EventKind.KILLED: "state-killed",
+    EventKind.PAUSE: "state-paused",
+    EventKind.PAUSED: "state-paused",
+    EventKind.LOST: "state-lost",
+    EventKind.PREEMPTED: "state-lost",
+    EventKind.SILENT: "state-silent",
+    EventKind.DRAIN: "state-draining",
 }
+_PLAIN = "text-muted"
+"""Everything else, kinds of another version included."""
 
 
 def kind_cell(event: EventRow) -> Cell:
-    """The kind in words; colour where it tells of an end."""
-    tone = next((tone for word, tone in _TONES.items() if word in event.kind or word in event.text), "text-muted")
-    return cell(event.kind.replace("_", " "), tone)
+    """The kind in words, in colour where it tells of an end, of a loss or of somebody's wish."""
+    return cell(event.kind.replace("_", " "), _TONES.get(event.kind, _PLAIN))
 
 
 def event_columns(clock: Clock, *, subject: bool = True) -> Sequence[Column[EventRow]]:
