@@ -16,7 +16,7 @@ from opsconsole_agent.core_runner import CoreRunner
 from opsconsole_agent.engine.process_engine import ProcessEngine
 from opsconsole_agent.engine.staging import Staging, TaskDefaults
 from opsconsole_agent.engine.task_user import TaskUser, find_task_user
-from opsconsole_agent.keeper_client.keeper_client import KeeperLink
+from opsconsole_agent.keeper_client.keeper_client import KeeperClient
 from opsconsole_agent.link.coordinator_link import CoordinatorLink, Target
 from opsconsole_agent.link.message_handler import Description, MessageHandler
 from opsconsole_agent.log.shipper import KEPT_DAYS, LogShipper
@@ -95,7 +95,7 @@ class Agent:
                 await asyncio.to_thread(user.check_reach, [path for path in needed if path is not None])
                 self._say(f"tasks run as {user.name}")
             telemetry = Telemetry(state, self._config.io.output_path)
-            keeper = await KeeperLink.connect(self._config.state_dir)
+            keeper = await KeeperClient.connect(self._config.state_dir)
             try:
                 service = await _Service.make(self._config, self._say, credential, state, telemetry, keeper, user)
                 await service.run(stop)
@@ -115,7 +115,7 @@ class _Service:
         description: Description,
         credential: Credential,
         telemetry: Telemetry,
-        keeper: KeeperLink,
+        keeper: KeeperClient,
         user: TaskUser | None,
     ) -> None:
         self._config = config
@@ -152,7 +152,7 @@ class _Service:
         credential: Credential,
         state: StateFolder,
         telemetry: Telemetry,
-        keeper: KeeperLink,
+        keeper: KeeperClient,
         user: TaskUser | None,
     ) -> "_Service":
         """Look at the host first: what there is decides how much is taken on."""

@@ -27,9 +27,9 @@ from opsconsole_agent.engine.build import Build, run_at_once
 from opsconsole_agent.engine.engine import Emit, StepProgress
 from opsconsole_agent.engine.port import PortTaken, allocate_ports, is_listened_on
 from opsconsole_agent.engine.staging import Prepared, Staging
-from opsconsole_agent.keeper.attempt import HOST_RESTARTED
+from opsconsole_agent.keeper.event_line import HOST_RESTARTED
 from opsconsole_agent.keeper_client import message as keeper_message
-from opsconsole_agent.keeper_client.keeper_client import KeeperLink
+from opsconsole_agent.keeper_client.keeper_client import KeeperClient
 from opsconsole_agent.probe.io_path import OutputRefused
 from opsconsole_agent.state.state_folder import is_disk_full
 from opsconsole_protocol.error import Conflict, LimitExceeded, NotFound, OpsconsoleError, Unavailable
@@ -46,7 +46,7 @@ class ProcessEngine:
 
     def __init__(
         self,
-        keeper: KeeperLink,
+        keeper: KeeperClient,
         staging: Staging,
         emit: Emit,
         expected: Callable[[], Iterable[AttemptId]],
@@ -260,7 +260,7 @@ class ProcessEngine:
 
     def unresponsive_because(self) -> str:
         """See Engine."""
-        return self._keeper.complaint()
+        return self._keeper.problem()
 
     def damage(self) -> Sequence[str]:
         """See Engine."""

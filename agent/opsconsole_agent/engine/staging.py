@@ -24,7 +24,7 @@ from opsconsole_agent.engine.engine import StepProgress
 from opsconsole_agent.engine.environment import Place, base_environment, task_environment
 from opsconsole_agent.engine.task_user import TaskUser
 from opsconsole_agent.keeper_client.message import StartCommand
-from opsconsole_agent.probe.folder import Folders, at_home
+from opsconsole_agent.probe.folder_check import FolderCheck, expand_home
 from opsconsole_agent.probe.io_path import (
     ATTEMPTS_FOLDER,
     JOB_SUBFOLDERS,
@@ -74,7 +74,7 @@ class Staging:
 
     def __init__(self, defaults: TaskDefaults, state: StateFolder) -> None:
         self._state = state
-        self._user = None if defaults.user is None else defaults.user.user
+        self._user_ids = None if defaults.user is None else defaults.user.user.ids
         locality = _Locality()
         self.steps: tuple[Step, ...] = (
             AttemptFolder(state),
@@ -107,7 +107,7 @@ class Staging:
     def publish(self, output_path: str) -> None:
         """Put an accepted result into its task's folder, if it isn't there. Call it from a thread; raises OutputRefused."""
         if Path(output_path).parent.name == ATTEMPTS_FOLDER:
-            publish_output(output_path, user=self._user)
+            publish_output(output_path, user=self._user_ids)
 
 
 class AttemptFolder:
@@ -136,11 +136,11 @@ class WorkingFolder:
         self._home = None if defaults.user is None else defaults.user.home
         self._state = state
         self._locality = locality
-        self._folders = Folders()
+        self._folders = FolderCheck()
 
     def is_quick(self, launch: Launch) -> bool:
         """Unless the job names a folder that isn't on a local disk."""
-        return launch.workdir is None or self._locality.is_local(at_home(launch.workdir, self._home))
+        return launch.workdir is None or self._locality.is_local(expand_home(launch.workdir, self._home))
 
     async def run(self, build: Build) -> None:
         """See that it is there; raises InvalidRequest, or Unavailable where that can't be told."""
@@ -148,13 +148,13 @@ class WorkingFolder:
         if launch.workdir is None:
             build.workdir = self._state.work(build.attempt_id)
             return
-        path = build.workdir = at_home(launch.workdir, self._home)
+        path = build.workdir = expand_home(launch.workdir, self._home)
         is_quick = build.is_quick or self.is_quick(launch)
         try:
-            is_there = _is_folder(path) if is_quick else await in_thread(self._folders.is_there, path)
+            exists = _is_folder(path) if is_quick else await in_thread(self._folders.exists, path)
         except TimeoutError:
             raise Unavailable(f"the working folder {path} doesn't answer: is the mount hung?") from None
-        if not is_there:
+        if not exists:
             raise InvalidRequest(f"the working folder {path} is not on this worker: make it, or change --workdir")
 
 
@@ -189,13 +189,13 @@ class OutputFolder:
 
     def __init__(self, defaults: TaskDefaults, locality: "_Locality") -> None:
         self._io = defaults.io
-        self._user = None if defaults.user is None else defaults.user.user
+        self._user_ids = None if defaults.user is None else defaults.user.user.ids
         self._locality = locality
 
     def is_quick(self, _launch: Launch) -> bool:
         """Unless it isn't on a local disk, or another user's: then a child becomes that user to make it."""
         path = self._io.output_path
-        return path is None or (self._user is None and self._locality.is_local(str(path)))
+        return path is None or (self._user_ids is None and self._locality.is_local(str(path)))
 
     async def run(self, build: Build) -> None:
         """Make the folder; raises OutputRefused."""
@@ -208,7 +208,7 @@ class OutputFolder:
         if build.is_quick or self.is_quick(build.launch):
             folder = make_output(self._io, job_id, subfolders=subfolders)
         else:
-            folder = await in_thread(prepare_output, self._io, job_id, subfolders=subfolders, user=self._user)
+            folder = await in_thread(prepare_output, self._io, job_id, subfolders=subfolders, user=self._user_ids)
         build.output_path = str(folder / own) if own else str(folder)
 
 

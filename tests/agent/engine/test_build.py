@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from opsconsole_agent.engine.build import in_thread, run_at_once
-from opsconsole_agent.probe.child_call import Errand
+from opsconsole_agent.probe.child_call import ChildCall
 from tests.waiting import until
 
 
@@ -44,7 +44,7 @@ async def test_a_cancelled_call_ends_the_child_that_it_waits_for(tmp_path: Path)
 
     def ask() -> None:
         try:
-            Errand(program, [], hangs_on=str(tmp_path)).answer(time.monotonic() + 60)
+            ChildCall(program, [], hangs_on=str(tmp_path)).result(time.monotonic() + 60)
         except OSError as error:
             ended.append(str(error))
 
@@ -70,7 +70,7 @@ async def test_a_call_that_was_cancelled_before_it_started_a_child_starts_none_t
         asyncio.run_coroutine_threadsafe(go_on.wait(), loop).result(20)
         began_s = time.monotonic()
         with pytest.raises(OSError, match="failed"):
-            Errand(program, [], hangs_on=str(tmp_path)).answer(time.monotonic() + 60)
+            ChildCall(program, [], hangs_on=str(tmp_path)).result(time.monotonic() + 60)
         children.append(round(time.monotonic() - began_s))
 
     task = asyncio.create_task(in_thread(ask))

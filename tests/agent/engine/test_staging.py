@@ -11,7 +11,7 @@ from opsconsole_agent.engine import staging as staging_module
 from opsconsole_agent.engine.build import Build, run_at_once
 from opsconsole_agent.engine.engine import StepProgress
 from opsconsole_agent.engine.staging import Prepared, Staging, TaskDefaults
-from opsconsole_agent.probe import folder
+from opsconsole_agent.probe import folder_check
 from opsconsole_agent.probe.io_path import InputFile, WorkerIOConfig, resolve_input
 from opsconsole_agent.state.state_folder import StateFolder
 from opsconsole_protocol.error import InvalidRequest, Unavailable
@@ -61,7 +61,7 @@ def test_a_working_folder_must_be_there(tmp_path: Path, quick: bool) -> None:
 
 def test_a_working_folder_that_hangs_is_given_up_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     release = threading.Event()
-    monkeypatch.setattr(folder, "_PATIENCE_S", 0.05)
+    monkeypatch.setattr(folder_check, "_TIMEOUT_S", 0.05)
     monkeypatch.setattr("os.path.isdir", lambda _: release.wait(20))
     monkeypatch.setattr(staging_module, "filesystem_label", lambda _: "nfs")
     staging = make_staging(tmp_path)
