@@ -6,6 +6,7 @@
 import msgspec
 
 from opsconsole_agent.core.intent import PROCESS, Intent
+from opsconsole_protocol.end_cause import Cause
 from opsconsole_protocol.ids import AttemptId
 from opsconsole_protocol.link import DesiredSet, Forget, JobAssignment, Observe, SetWant
 
@@ -53,7 +54,7 @@ class ProcessExited(Fact, frozen=True, kw_only=True):
     `taken_port`: one of its named ports that another program listens on, now that nothing of the attempt lives. `error`: why
     there never was a process, or why the exit isn't known. `all_gone` is false when the end of every process couldn't be
     proven. `leftovers`: how many processes were ended after their leader, some of which `outlived` names.
-    `host_restarted`: the attempt was lost together with its host.
+    `host_restarted`: the attempt was lost together with its host. `cause`: an EndCause, why there never was a process.
     """
 
     attempt_id: AttemptId
@@ -71,6 +72,7 @@ class ProcessExited(Fact, frozen=True, kw_only=True):
     peak_memory_mb: int | None = None
     cpu_seconds: float | None = None
     taken_port: int | None = None
+    cause: Cause = ""
 
 
 class EngineHello(Fact, frozen=True, kw_only=True):

@@ -37,6 +37,7 @@ from opsconsole_agent.core.local_attempt import LocalAttempt
 from opsconsole_agent.core.phase import LIVE, OVER, UNSTARTED, Move, Phase
 from opsconsole_agent.core.slot import Slots
 from opsconsole_agent.core.time_watch import TimeWatch
+from opsconsole_protocol.end_cause import EndCause
 from opsconsole_protocol.ids import AttemptId
 from opsconsole_protocol.link import Launch, Mode, Observed, Want
 from opsconsole_protocol.quantity import spell_duration
@@ -72,7 +73,7 @@ class Lifecycle:
     def refuse(self, attempt_id: AttemptId, launch: Launch, error: str, now_ms: int) -> None:
         """A new attempt is wanted and won't be run."""
         attempt = self._attempts.add(LocalAttempt(attempt_id, launch, self._engine))
-        self._end_unstarted(attempt, Move.DROP, AttemptState.WORKER_FAILED, error, now_ms)
+        self._end_unstarted(attempt, Move.DROP, AttemptState.WORKER_FAILED, error, EndCause.LOST, now_ms)
 
     def learn_launch(self, attempt: LocalAttempt, launch: Launch) -> None:
         """What an attempt is that was found without its spec."""
@@ -122,7 +123,8 @@ class Lifecycle:
         elif attempt.phase in UNSTARTED and want.mode in (Mode.STOP, Mode.RETRACT):
             if attempt.phase is Phase.PREPARING:
                 self._attempts.effects.append(AbandonPreparation(attempt.attempt_id))
-            self._end_unstarted(attempt, Move.DROP, AttemptState.KILLED, want.reason or _STOPPED, now_ms)
+            cause = EndCause.CANCELLED if want.mode is Mode.STOP else EndCause.RETRACTED
+            self._end_unstarted(attempt, Move.DROP, AttemptState.KILLED, want.reason or _STOPPED, cause, now_ms)
         elif attempt.phase is Phase.WAITING and want.mode is Mode.RUN:
             self._enqueue(attempt, now_ms)
         elif attempt.phase is Phase.WAITING:
@@ -201,8 +203,9 @@ class Lifecycle:
         attempt = self._being_prepared(event)
         if attempt is not None:
             state = AttemptState.WORKER_FAILED if event.again else AttemptState.FAILED
+            cause = EndCause.PORT_TAKEN if event.again else EndCause.NOT_STARTED
             move, fault = Move.PREPARATION_FAILED, event.worker_fault
-            self._end_unstarted(attempt, move, state, event.error, now_ms, worker_fault=fault)
+            self._end_unstarted(attempt, move, state, event.error, cause, now_ms, worker_fault=fault)
 
     def _being_prepared(self, event: BuildStarted | AttemptPrepared | PreparationFailed) -> LocalAttempt | None:
         """The attempt being prepared; None where its preparation was abandoned meanwhile."""
@@ -220,7 +223,8 @@ class Lifecycle:
     def start_failed(self, event: StartFailed, now_ms: int) -> None:
         """The attempt was not started, for a reason that is the worker's own."""
         attempt = self._attempts.of(event)
-        self._end_unstarted(attempt, Move.START_FAILED, AttemptState.FAILED, event.error, now_ms, worker_fault=True)
+        move, cause = Move.START_FAILED, EndCause.NOT_STARTED
+        self._end_unstarted(attempt, move, AttemptState.FAILED, event.error, cause, now_ms, worker_fault=True)
 
     def started(self, event: ProcessStarted, now_ms: int) -> None:
         """The attempt lives."""
@@ -366,21 +370,23 @@ class Lifecycle:
             self._attempts.report(attempt)
 
     def _end_unstarted(
-        self, attempt: LocalAttempt, move: Move, state: AttemptState, error: str, now_ms: int, *, worker_fault: bool = False
+        self, attempt: LocalAttempt, move: Move, state: AttemptState, error: str, cause: EndCause, now_ms: int, *,
+        worker_fault: bool = False,
     ) -> None:  # fmt: skip
         """End an attempt that never was a process."""
         attempt.move(move, now_ms)
         self._release(attempt)
         attempt.reason = error if state is AttemptState.KILLED else ""
         end = msgspec.structs.replace(
-            attempt.observed(), state=state, error=error, finished_at_ms=now_ms, gpu_ids=(), worker_fault=worker_fault
-        )
+            attempt.observed(), state=state, error=error, finished_at_ms=now_ms, gpu_ids=(), worker_fault=worker_fault,
+            cause=cause,
+        )  # fmt: skip
         self._keep_end(attempt, end, now_ms)
         self._fill_slots(now_ms)
 
     def _keep_end(self, attempt: LocalAttempt, end: Observed, now_ms: int) -> None:
         """An end that no engine knows is written down, to be reported until it is forgotten."""
-        attempt.ending = Ending(end.state, end.exit_code, end.error)
+        attempt.ending = Ending(end.state, end.exit_code, end.error, end.cause)
         attempt.own_end = end
         attempt.add_to_story(now_ms, f"{end.state} {end.error}".rstrip())
         self._attempts.publish(attempt)

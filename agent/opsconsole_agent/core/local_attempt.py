@@ -135,6 +135,7 @@ class LocalAttempt:
             build_from_cache=self.build_from_cache,
             image_tag=self.image_tag,
             worker_fault=ending is not None and ending.worker_fault,
+            cause="" if ending is None else ending.cause,
             gpu_ids=() if self.phase in OVER else self.gpu_ids,
             seal="" if self.launch is None else self.launch.seal,
         )
@@ -184,5 +185,5 @@ def recovered(intent: Intent) -> LocalAttempt:
     if intent.end is not None:
         attempt.phase = Phase.ENDED
         attempt.own_end = intent.end
-        attempt.ending = Ending(intent.end.state, intent.end.exit_code, intent.end.error)
+        attempt.ending = Ending(intent.end.state, intent.end.exit_code, intent.end.error, intent.end.cause)
     return attempt

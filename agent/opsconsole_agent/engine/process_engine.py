@@ -337,6 +337,7 @@ def _exited(message: keeper_message.AttemptExited) -> ProcessExited:
         all_gone=message.proof,
         leftovers=message.leftovers,
         outlived=tuple(message.outlived),
+        cause=message.cause,
         host_restarted=message.error == HOST_RESTARTED,
         started_at_ms=message.started_at_ms,
         peak_memory_mb=round(message.max_rss_mb) if message.pid is not None else None,

@@ -186,6 +186,7 @@ def test_failed_preparation_ends_the_attempt_and_frees_its_slot(script: Script) 
     script.tell(PreparationFailed(attempt_id=A, at_ms=1, error="input x.csv is not there"))
     observed = script.observed("a")
     assert (observed.state, observed.error, observed.exit_known) == ("failed", "input x.csv is not there", True)
+    assert observed.cause == "not_started"
     assert script.asked(PrepareAttempt) == ["a", "b", "c"]
 
 
@@ -207,6 +208,7 @@ def test_a_stop_before_the_start_is_reported_at_once(script: Script, waiting: bo
     script.want("a", Mode.STOP, "cancelled by ana")
     observed = script.observed("a")
     assert (observed.state, observed.reason, observed.error) == ("killed", "cancelled by ana", "cancelled by ana")
+    assert observed.cause == "cancelled"
     assert observed.started_at_ms is None
     assert script.asked(AbandonPreparation) == ([] if waiting else ["a"])
     assert script.asked(PrepareAttempt) == (["x", "y"] if waiting else ["a"])
@@ -380,6 +382,7 @@ def test_a_time_out_is_failed_and_says_so(script: Script) -> None:
     script.exited("a", None, signal=15)
     observed = script.observed("a")
     assert (observed.state, observed.error, observed.signal) == ("failed", "timed out after 2h", 15)
+    assert observed.cause == "timed_out"
 
 
 def test_paused_time_does_not_count(script: Script) -> None:
