@@ -1,4 +1,4 @@
-"""The agent: everything wired together, and nothing decided here."""
+"""The agent: its parts, put together. Nothing is decided here."""
 
 import asyncio
 import logging
@@ -39,14 +39,14 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class AgentConfig:
-    """What an agent is told. `token`: an invitation (`id.secret`) or an operator's token, for the first join.
+    """What an agent is told.
 
-    `max_concurrent_jobs` None: as many as GPUs, or 1. `tags`: `K` or `K=V`. `properties`: any, besides those measured.
-    `keep_attempt_days`: what tasks leave in their working folders stays so long. `keep_output_days`: outputs of ended
-    jobs do, where it isn't 0.
-    `stop_tasks`: leave nothing running behind. `project`: advertised as a property. `remember`: find this coordinator
-    again without being told; one that is found by its data folder need not be remembered. `stdin`: what tasks read.
-    `run_as`: the user that tasks run as, where the agent is root.
+    `token`: an invitation (`id.secret`) or an operator's token, for the first join. `max_concurrent_jobs` None: as many as
+    there are GPUs, else 1. `tags`: `K` or `K=V` each. `properties`: added to those that are measured.
+    `keep_attempt_days`: how long that stays which tasks leave in their working folders. `keep_output_days`: how long the
+    outputs of ended jobs stay; 0: for ever. `stop_tasks`: end all tasks with the agent. `project`: advertised as a property.
+    `remember`: keep the coordinator's address for the next start; one that is found by its data folder need not be kept.
+    `stdin`: the file that tasks read. `run_as`: the user that tasks run as, where the agent is root.
     """
 
     url: str
@@ -155,7 +155,7 @@ class _Service:
         keeper: KeeperClient,
         user: TaskUser | None,
     ) -> "_Service":
-        """Look at the host first: what there is decides how much is taken on."""
+        """Look at the host first: how many GPUs there are decides how many slots."""
         host = await telemetry.identify()
         own = {"project": config.project} if config.project else {}
         description = Description(
@@ -172,7 +172,7 @@ class _Service:
         return cls(config, say, state, description, credential, telemetry, keeper, user)
 
     def _on_accepted(self) -> None:
-        """The coordinator has let us in: only who knows our credential is it from now on, and it is found without a flag."""
+        """Remember the coordinator that has accepted this agent: from now on it has to know the agent's credential."""
         config = self._config
         try:
             keep_joined(config.state_dir, self._credential, config.token)
@@ -217,9 +217,9 @@ class _Service:
             self._say(f"{left} tasks go on; start the agent again to have them reported")
 
     async def _stop_tasks(self) -> None:
-        """End them, and let the coordinator hear of it while it listens."""
+        """End all tasks, and wait a while for the coordinator to hear of it."""
         self._core_runner.handle_events([StopAll(reason="its agent was told to stop its tasks")])
-        await _until(lambda: not self._reactor.occupied(), STOP_TIMEOUT_S)
+        await _until(lambda: not self._reactor.processes(), STOP_TIMEOUT_S)
         await _until(lambda: not self._link.is_up or not self._reactor.observed(), _FORGET_TIMEOUT_S)
 
     async def _sweep(self) -> None:

@@ -12,12 +12,16 @@ from typing import Any
 
 import pytest
 
+from opsconsole_agent.core.intent import Intent
 from opsconsole_agent.probe.file_stability import RECHECK_MS
 from opsconsole_agent.probe.io_path import WorkerIOConfig
+from opsconsole_agent.state.state_folder import StateFolder
 from opsconsole_protocol import link
 from opsconsole_protocol.error import InvalidRequest
+from opsconsole_protocol.ids import AttemptId
 from opsconsole_protocol.link import Mode, Want
 from tests.agent.conftest import StartAgent, processes_below
+from tests.agent.core.script import make_launch
 from tests.agent.fake_coordinator import FakeCoordinator
 from tests.waiting import until
 
@@ -473,6 +477,25 @@ async def test_an_agent_that_is_told_to_stop_leaves_its_tasks_running(
     await agent.end()
     assert lives(pid_of(coordinator, "a"))
     assert any("1 tasks go on" in line for line in agent.said)
+
+
+async def test_an_attempt_of_another_engine_is_told_in_a_line_and_reported_as_it_was(
+    coordinator: FakeCoordinator, start_agent: StartAgent, tmp_path: Path
+) -> None:
+    intent = Intent(attempt_id=AttemptId("a"), launch=make_launch(gpu_ids=("GPU-1",)), engine="slurm", released=True)
+    StateFolder(tmp_path / "state").write_intent(intent)
+    coordinator.assign("a", "true")
+    agent = await start_agent()
+    (line,) = [line for line in agent.said if "slurm" in line]
+    assert line.startswith(
+        "a was started by the engine slurm, which this agent doesn't have: it is left as it is until"
+    )
+    assert coordinator.state("a") == "running"
+    coordinator.want("a", Mode.STOP)
+    coordinator.assign("b", "true")
+    await coordinator.until_state("b", "succeeded")
+    assert coordinator.state("a") == "running"
+    assert StateFolder(tmp_path / "state").load()[0] == (intent,), "an agent with that engine finds it"
 
 
 async def test_an_agent_that_stops_its_tasks_reports_them(

@@ -1,4 +1,4 @@
-"""How an attempt ended, in a state and in words."""
+"""How an attempt ended: its state, its exit code, in words and as a code."""
 
 import re
 import signal
@@ -21,10 +21,10 @@ _GPU_OUT_OF_MEMORY = re.compile(
     re.IGNORECASE,
 )
 _EXIT_CODES: Mapping[str, int] = {EndCause.COMMAND_NOT_FOUND: 127, EndCause.PERMISSION_DENIED: 126}
-"""As shells give them."""
+"""The exit codes that shells give to such commands."""
 
 PORT_TAKEN_WITHIN_MS = 60_000
-"""A task that fails later than this has had its port: who listens on it then came after it."""
+"""A task that fails later than this after its start did have its port: whoever listens on it now came later."""
 
 
 class Ending(NamedTuple):
@@ -41,9 +41,9 @@ class Ending(NamedTuple):
 
 
 def ending(exited: ProcessExited, stop: Stop | None, last_lines: str = "", full_disk: str = "") -> Ending:
-    """Judge an exit. A stop counts only if its TERM was sent before the process had ended.
+    """The end that an exit is. A stop counts only if its TERM was sent before the process had ended.
 
-    `full_disk`: the folder on whose disk there is no room, which may well be what it failed of.
+    `last_lines`: of what it printed. `full_disk`: the folder on whose disk there is no room, which may be why it failed.
     """
     exit_code = _exit_code(exited)
     if stop is not None and exited.at_ms >= stop.at_ms:
@@ -70,7 +70,7 @@ def ending(exited: ProcessExited, stop: Stop | None, last_lines: str = "", full_
 
 
 def leftover_words(exited: ProcessExited, stop: Stop | None) -> str:
-    """What became of processes that its leader left behind, unless somebody had ended them all; empty for none."""
+    """What became of processes that its leader left behind; empty where there were none, or where all were told to end."""
     if stop is not None and exited.at_ms >= stop.at_ms:
         return ""
     if not exited.all_gone:
@@ -88,7 +88,7 @@ def leftover_words(exited: ProcessExited, stop: Stop | None) -> str:
 
 
 def signal_words(number: int) -> str:
-    """`signal 9 (SIGKILL)`; just the number for one without a name."""
+    """`signal 9 (SIGKILL)`, or `signal 40` for one without a name."""
     try:
         return f"signal {number} ({signal.Signals(number).name})"
     except ValueError:

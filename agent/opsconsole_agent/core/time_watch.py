@@ -1,4 +1,4 @@
-"""When something is to happen to an attempt though nobody says anything: its time is up, or its coordinator was silent too long."""
+"""What happens to attempts when time passes: deadlines, and fences, which count from the last contact with the coordinator."""
 
 from opsconsole_agent.core.deadline import Deadlines
 from opsconsole_agent.core.local_attempt import LocalAttempt
@@ -32,16 +32,16 @@ class TimeWatch:
             self._fences[attempt.attempt_id] = attempt.launch.fence_after_ms
 
     def drop(self, attempt_id: AttemptId) -> None:
-        """Nothing is to happen to it any more."""
+        """Take its deadline and its fence away."""
         self._deadlines.set(attempt_id, None)
         self._fences.pop(attempt_id, None)
 
     def due(self, now_ms: int) -> list[AttemptId]:
-        """Whose deadline has come; it is taken away from them."""
+        """The attempts whose deadline has come; they have none any more."""
         return self._deadlines.due(now_ms)
 
     def fenced(self, now_ms: int) -> list[tuple[AttemptId, int]]:
-        """Who is to be stopped because the coordinator was silent for so many milliseconds."""
+        """The attempts whose fence has come, each with the milliseconds without contact that it allows."""
         if self.last_contact_ms is None:
             return []
         silent_ms = now_ms - self.last_contact_ms
@@ -49,13 +49,13 @@ class TimeWatch:
 
     @property
     def next_ms(self) -> int | None:
-        """When `due` or `fenced` may have something to say; None while nothing waits for time to pass."""
+        """When the next deadline or fence comes; None where there is none."""
         times = [] if self._deadlines.next_ms is None else [self._deadlines.next_ms]
         if self._fences and self.last_contact_ms is not None:
             times.append(self.last_contact_ms + min(self._fences.values()))
         return min(times, default=None)
 
     def shift(self, delta_ms: int, now_ms: int) -> None:
-        """The clock was moved by so much: what was to come in a minute still does."""
+        """Move all times by so much, as the clock was: what was to come in a minute still does."""
         self.last_contact_ms = now_ms if self.last_contact_ms is None else self.last_contact_ms + delta_ms
         self._deadlines.shift(delta_ms)

@@ -72,7 +72,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What an agent says of itself that doesn't change while it runs. `properties`: the user's own.
+    """What an agent says of itself that doesn't change while it runs. `properties`: those that its user set.
 
     `keep_output_days`: after so many the coordinator is to have outputs of ended jobs removed; 0: never.
     """
@@ -88,7 +88,7 @@ class Description:
     keep_output_days: float = 0
 
     def to_properties(self, gpus: GpuReport) -> dict[str, Any]:
-        """Everything a job can ask for, by the seeds' names; the user's word beats what is measured."""
+        """Everything a job can ask for, by the seeds' names. What the user set beats what is measured."""
         return {
             **self.host.to_properties(),
             "cpu_count": self.host.cpu_count,
@@ -145,7 +145,7 @@ class MessageHandler:
         """Every message of the coordinator by its handler."""
 
     async def close(self) -> None:
-        """Drop what is under way."""
+        """Cancel the answers under way."""
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -241,7 +241,7 @@ class MessageHandler:
         )
 
     def _update_metadata(self) -> None:
-        """GPUs may fall off the bus, and drivers be updated, while we run."""
+        """Tell what has changed: GPUs may be lost, and drivers be updated, while the agent runs."""
         properties = {**self._address, **self._description.to_properties(self._telemetry.gpu_report)}
         changed = {key: value for key, value in properties.items() if self._properties.get(key) != value}
         if changed:
@@ -254,7 +254,7 @@ class MessageHandler:
         self._events.append(message)
 
     def _on_nothing(self, _: MetadataUpdated | Registered) -> None:
-        """It was answered by what it says, or taken when the link came up."""
+        """Nothing is left to be done: the link has taken `registered`, and no answer is due to `metadata_updated`."""
 
     def _on_look_for_leavings(self, message: LookForLeavings) -> None:
         self._answer_later(self._look_for_leavings(message))
@@ -277,7 +277,7 @@ class MessageHandler:
             self._events.append(message)
 
     def _is_sound(self, desired: Desired) -> bool:
-        """An attempt's id becomes the name of a folder: a coordinator doesn't get to choose just any."""
+        """Whether an attempt's id can name a folder; the coordinator is told where it can't."""
         try:
             check_attempt_id(desired.attempt_id)
         except InvalidRequest as error:
@@ -290,7 +290,7 @@ class MessageHandler:
         self._events.append(Contact())
 
     def _remember(self, told: StoreMark) -> None:
-        """The highest sequence of the store heard of last, with its seal."""
+        """Keep the highest sequence of the store that was heard of last, with its seal."""
         known = self._store
         is_later = (told.store_seq, bool(told.store_seal)) > (known.store_seq, bool(known.store_seal))
         if told.store_id == known.store_id and not is_later:
