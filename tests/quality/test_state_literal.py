@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from opsconsole_protocol.state import AttemptState, TaskState
+from opsconsole_protocol.state import AttemptState, TaskState, WorkerStatus
 
 ROOT = Path(__file__).resolve().parents[2]
-STATES = frozenset({*map(str, TaskState), *map(str, AttemptState)})
+STATES = frozenset({*map(str, TaskState), *map(str, AttemptState), *map(str, WorkerStatus)})
 
 
 def places(tree: ast.AST) -> Iterator[tuple[int, str]]:

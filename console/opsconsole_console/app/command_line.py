@@ -10,7 +10,7 @@ from opsconsole_console.model import command as commands
 from opsconsole_console.model.command import Command, Names
 from opsconsole_console.service.shell import Shell
 from opsconsole_protocol.error import NotFound, OpsconsoleError
-from opsconsole_protocol.state import Connection, WorkerStatus
+from opsconsole_protocol.state import WorkerConnection, WorkerStatus
 
 _JOBS_COMPLETED = 2_000
 
@@ -54,7 +54,7 @@ class CommandLine:
                 "worker": sorted(worker.name for worker in fleet.workers.values()),
                 "submitted_by": sorted({job.submitted_by for job in jobs}),
                 "status": tuple(WorkerStatus),
-                "connection": tuple(Connection),
+                "connection": tuple(WorkerConnection),
                 "tags": sorted({tag for worker in fleet.workers.values() for tag in worker.tags}),
             },
         )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from opsconsole.fleet import Fleet
 from opsconsole_console.model.live_task import live_tasks
-from opsconsole_protocol.state import Connection, TaskState
+from opsconsole_protocol.state import TaskState, WorkerConnection
 
 _NAMED_MAX = 4
 
@@ -32,7 +32,9 @@ def needs(fleet: Fleet, *, own_worker: str | None, watchers: Sequence[str], own_
         consoles=tuple((Counter(watchers) - Counter((own_name,))).elements()),
         workers=tuple(
             sorted(
-                w.name for w in fleet.workers.values() if w.connection == Connection.CONNECTED and w.id != own_worker
+                w.name
+                for w in fleet.workers.values()
+                if w.connection == WorkerConnection.CONNECTED and w.id != own_worker
             )
         ),
         live=tuple(job.name for job in live),

@@ -77,7 +77,7 @@ class LogSink(Protocol):
 
 
 class LogFeeder:
-    """`run` until cancelled. `hold` stops reading while nobody looks at the end; `go_on` takes it up again."""
+    """`run` until cancelled. `pause` stops reading while nobody looks at the end; `resume` takes it up again."""
 
     def __init__(self, source: FleetSource, target: LogTarget, sink: LogSink) -> None:
         self._source = source
@@ -107,11 +107,11 @@ class LogFeeder:
         self._follower.start_at(LogQuery(start_line=line, tail=tail, max_lines=PAGE_LINES, **_grep_fields(grep)))
         self._room.set()
 
-    def hold(self) -> None:
+    def pause(self) -> None:
         """Read no further for now."""
         self._room.clear()
 
-    def go_on(self) -> None:
+    def resume(self) -> None:
         """Read on; near the end, where that is far away."""
         self._room.set()
 

@@ -10,7 +10,7 @@ from opsconsole_console.service.source import FleetSource
 from opsconsole_console.visible import clean
 from opsconsole_console.widget.cell import Cell, cell, joined, width
 from opsconsole_console.widget.sign import sign
-from opsconsole_protocol.state import Connection, TaskState
+from opsconsole_protocol.state import TaskState, WorkerConnection
 
 _BRAND = "opsconsole"
 
@@ -63,12 +63,12 @@ def counted(model: Model, *, words: bool) -> list[Cell]:
     counts = model.fleet.counts
     found: list[Cell] = []
     for number, state in (
-        (counts.up, Connection.CONNECTED),
-        (counts.silent, Connection.SILENT),
-        (counts.lost, Connection.LOST),
+        (counts.up, WorkerConnection.CONNECTED),
+        (counts.silent, WorkerConnection.SILENT),
+        (counts.lost, WorkerConnection.LOST),
         (counts.draining, "draining"),
     ):
-        if number or state == Connection.CONNECTED:
+        if number or state == WorkerConnection.CONNECTED:
             shown = sign(state)
             found.append(cell(f"{shown.glyph} {number}" + (f" {shown.word}" if words else ""), shown.tone))
     found.append(cell(""))

@@ -33,7 +33,7 @@ class LogDeck(Container):
     def __init__(self) -> None:
         super().__init__(id="logs")
         self._panes: list[LogPane] = []
-        self._used: list[LogPane] = []
+        self._by_last_use: list[LogPane] = []
         self._fitting = 1
 
     @property
@@ -55,7 +55,7 @@ class LogDeck(Container):
                     return pane
         pane = LogPane(target, number=FIRST_NUMBER + len(self._panes))
         self._panes.append(pane)
-        self._used.append(pane)
+        self._by_last_use.append(pane)
         self.mount(pane)
         self.add_class("-open")
         self.post_message(self.Changed())
@@ -81,14 +81,14 @@ class LogDeck(Container):
     async def close(self, pane: LogPane) -> None:
         """Close a pane; the one used before it gets the focus."""
         self._panes.remove(pane)
-        self._used.remove(pane)
+        self._by_last_use.remove(pane)
         await pane.remove()
         for index, left in enumerate(self._panes):
             left.renumber(FIRST_NUMBER + index)
         self.set_class(bool(self._panes), "-open")
         self.post_message(self.Changed())
-        if self._used:
-            self.show_pane(self._used[-1])
+        if self._by_last_use:
+            self.show_pane(self._by_last_use[-1])
 
     def focus_pane(self, number: int) -> None:
         """Focus the pane with this number, if it is open."""
@@ -106,9 +106,9 @@ class LogDeck(Container):
 
     def touch(self, pane: LogPane) -> None:
         """This pane is used now: others give way first."""
-        if pane in self._used:
-            self._used.remove(pane)
-            self._used.append(pane)
+        if pane in self._by_last_use:
+            self._by_last_use.remove(pane)
+            self._by_last_use.append(pane)
 
     def lay_out(self, columns: int, fitting: int) -> None:
         """Show the `fitting` panes used last, in `columns` columns."""
@@ -117,7 +117,7 @@ class LogDeck(Container):
         self._show_fitting()
 
     def _show_fitting(self) -> None:
-        shown = set(self._used[-self._fitting :])
+        shown = set(self._by_last_use[-self._fitting :])
         for pane in self._panes:
             pane.display = pane in shown
         hidden = len(self._panes) - len(shown)

@@ -95,7 +95,7 @@ class MainScreen(Screen[None]):
         self.call_after_refresh(self.lay_out)
 
     @on(LogDeck.Changed)
-    def _logs_changed(self) -> None:
+    def _arrange_logs(self) -> None:
         self.lay_out()
         if not self.log_deck.opened and self.focused is None:
             self._table_used.query_one(LiveTable).focus()
