@@ -7,9 +7,9 @@ from textual.app import App
 
 from opsconsole_console import format as fmt
 from opsconsole_console.app.route import ROUTES, Made
+from opsconsole_console.model.log_target import LogTarget
 from opsconsole_console.screen.main.main_screen import MainScreen
 from opsconsole_console.service.job_lookup import JobLookup
-from opsconsole_console.service.log_feeder import LogTarget
 from opsconsole_console.service.shell import Shell
 from opsconsole_protocol.api import JobRow
 

@@ -9,8 +9,9 @@ import pytest
 from msgspec.structs import replace
 
 from opsconsole.fleet import Fleet
+from opsconsole_console.model.log_target import LogTarget, likely_task
 from opsconsole_console.service import log_feeder
-from opsconsole_console.service.log_feeder import LogFeeder, LogTarget, likely_task
+from opsconsole_console.service.log_feeder import LogFeeder
 from opsconsole_protocol.api import LogAnswer, ReadLog, ShowJob
 from opsconsole_protocol.log import LogLine
 from tests.console.app import recorded

@@ -14,6 +14,7 @@ from opsconsole_console.screen.part.ending_text import ending_words, first_to_fa
 from opsconsole_console.screen.part.facts import wrapped
 from opsconsole_console.screen.part.job_action import JobActions, job_bindings
 from opsconsole_console.screen.part.key_bar import KeyBar
+from opsconsole_console.screen.part.log_message import LogLeft
 from opsconsole_console.screen.part.sheet import BLANK, Line, Sheet
 from opsconsole_console.screen.part.shell import run_exclusive, shell
 from opsconsole_console.screen.part.task_line import TaskLine
@@ -119,8 +120,8 @@ class EndedScreen(ModalScreen[None], JobActions, inherit_bindings=False):
                 offers.append(Cell(((f"  {key} ", "bold primary"), (active.binding.description.lower(), ""))))
         return joined(offers, "  ")
 
-    @on(TaskLog.Left)
-    def _pop_on_escape(self, event: TaskLog.Left) -> None:
+    @on(LogLeft)
+    def _pop_on_escape(self, event: LogLeft) -> None:
         event.stop()
         self.app.pop_screen()
 

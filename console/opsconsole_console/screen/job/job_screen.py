@@ -10,6 +10,7 @@ from textual.containers import Container, VerticalScroll
 
 from opsconsole.ask import ask
 from opsconsole.fleet import Change
+from opsconsole_console.model.log_target import likely_task
 from opsconsole_console.model.model import Model
 from opsconsole_console.screen.job.arrangement import Arrangement, arrange
 from opsconsole_console.screen.job.job_facts import job_facts
@@ -19,11 +20,11 @@ from opsconsole_console.screen.part.event_pane import EventPane
 from opsconsole_console.screen.part.failure_binding import FAILURE_BINDINGS
 from opsconsole_console.screen.part.job_action import JobActions, job_bindings
 from opsconsole_console.screen.part.key_bar import KeyBar
+from opsconsole_console.screen.part.log_message import LogLeft
 from opsconsole_console.screen.part.sheet import Line, Sheet
 from opsconsole_console.screen.part.shell import run_exclusive, shell
 from opsconsole_console.screen.part.spec_text import spec_lines
 from opsconsole_console.screen.part.task_log import TaskLog
-from opsconsole_console.service.log_feeder import likely_task
 from opsconsole_console.service.source import FleetSource
 from opsconsole_console.widget.cell import cell
 from opsconsole_console.widget.live_table import LiveTable
@@ -170,8 +171,8 @@ class JobScreen(DetailScreen, JobActions):
         event.stop()
         self._task_pane.table.action_move(event.step)
 
-    @on(TaskLog.Left)
-    def _back_to_tasks(self, event: TaskLog.Left) -> None:
+    @on(LogLeft)
+    def _back_to_tasks(self, event: LogLeft) -> None:
         event.stop()
         self._task_pane.table.focus()
 

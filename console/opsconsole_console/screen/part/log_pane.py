@@ -1,7 +1,7 @@
 """Panes 3 and up: each follows one task's log."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -9,12 +9,13 @@ from typing import ClassVar, Literal
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.message import Message
 from textual.worker import Worker
 
+from opsconsole_console.model.log_target import LogTarget
 from opsconsole_console.screen.part.filter_bar import FilterBar
+from opsconsole_console.screen.part.log_message import LogClosed, LogLeft, LogSplit
 from opsconsole_console.screen.part.shell import run_exclusive, shell
-from opsconsole_console.service.log_feeder import Grep, LogFeeder, LogTarget
+from opsconsole_console.service.log_feeder import Grep, LogFeeder
 from opsconsole_console.widget.log_painter import Timestamps
 from opsconsole_console.widget.log_view import LogView
 from opsconsole_console.widget.pane import Pane
@@ -52,21 +53,6 @@ class LogPane(Pane):
         Binding("enter", "open_job", "Open job", show=False, id="log.open_job"),
         Binding("escape", "back", "Back", tooltip="Or undo what was found or filtered", id="log.back"),
     ]
-
-    @dataclass
-    class Closed(Message):
-        """It wants to be closed."""
-
-        pane: "LogPane"
-
-    class Left(Message):
-        """Escape, and nothing to undo here."""
-
-    @dataclass
-    class Split(Message):
-        """One more pane on the same log is wanted."""
-
-        pane: "LogPane"
 
     def __init__(self, target: LogTarget, *, number: int) -> None:
         super().__init__(number=number, title="Logs", subject=target.name)
@@ -284,10 +270,10 @@ class LogPane(Pane):
         return bool(self._attempt) if action == "attempt(-1)" else None
 
     def action_close(self) -> None:
-        self.post_message(self.Closed(self))
+        self.post_message(LogClosed(self.number))
 
     def action_split(self) -> None:
-        self.post_message(self.Split(self))
+        self.post_message(LogSplit(self.target))
 
     def action_open_job(self) -> None:
         shell(self).navigation.open("job", self.target.job_id)
@@ -304,7 +290,7 @@ class LogPane(Pane):
             self._finding = False
             self._show_state()
         else:
-            self.post_message(self.Left())
+            self.post_message(LogLeft())
 
     def action_attempt(self, step: int) -> None:
         if self._attempt is None:
