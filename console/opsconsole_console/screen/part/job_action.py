@@ -86,15 +86,15 @@ class JobActions(Widget):
             shell(self).navigation.open_logs(job.id)
 
     def action_job_why(self) -> None:
-        if (job := self._one()) is not None:
+        if (job := self._first_selected()) is not None:
             shell(self).navigation.open("why", job.id)
 
     def action_job_describe(self) -> None:
-        if (job := self._one()) is not None:
+        if (job := self._first_selected()) is not None:
             shell(self).navigation.open("spec", job.id)
 
     def action_job_again(self) -> None:
-        if (job := self._one()) is not None:
+        if (job := self._first_selected()) is not None:
             shell(self).navigation.open("again", job.id)
 
     def action_job_copy(self) -> None:
@@ -102,7 +102,7 @@ class JobActions(Widget):
             shell(self).copy(" ".join(job.id for job in jobs), "the id of " + jobs[0].name if len(jobs) == 1 else "ids")
 
     def action_job_copy_path(self) -> None:
-        job = self._one()
+        job = self._first_selected()
         if job is None:
             return
         if job.output_path is None:
@@ -111,7 +111,7 @@ class JobActions(Widget):
             return
         shell(self).copy(job.output_path, "the output path")
 
-    def _one(self) -> JobRow | None:
+    def _first_selected(self) -> JobRow | None:
         jobs = self.selected_jobs()
         return jobs[0] if jobs else None
 
