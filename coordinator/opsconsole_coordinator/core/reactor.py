@@ -13,6 +13,7 @@ from opsconsole_coordinator.core import (
     liveness,
     project,
     reconcile,
+    registration,
     restore,
     submission,
     template,
@@ -74,7 +75,7 @@ class Reactor:
         liveness.tick(self.fleet, now_ms)
 
     def on_excuse(self, held_up_ms: int, now_ms: int) -> None:
-        """The coordinator itself was held up for so long: what it didn't hear meanwhile is nobody's silence."""
+        """The coordinator itself was held up for so long: what it didn't note_troubles meanwhile is nobody's silence."""
         liveness.excuse(self.fleet, held_up_ms, now_ms)
 
     # --- agents ------------------------------------------------------------------------------------------------
@@ -82,11 +83,11 @@ class Reactor:
     def on_register(
         self, session: SessionId, message: link.Register, finished: Collection[AttemptId], now_ms: int, name: str = ""
     ) -> Worker:
-        """An agent introduces itself. Raises ProtocolError, VersionMismatch, Conflict or Unavailable.
+        """An agent introduces itself. Raises OpsconsoleError.
 
         `finished` are those of its attempts that the store knows as ended; `name` is what its invitation calls it.
         """
-        return reconcile.register(self.fleet, session, message, finished, now_ms, name)
+        return registration.register(self.fleet, session, message, finished, now_ms, name)
 
     def on_disconnected(self, worker: Worker, session: SessionId) -> None:
         """An agent's session has ended."""
@@ -112,7 +113,7 @@ class Reactor:
 
     def on_update_metadata(self, worker: Worker, message: link.UpdateMetadata, now_ms: int) -> None:
         """A worker's tags, properties or status change. Raises ProtocolError or InvalidRequest."""
-        reconcile.update_metadata(self.fleet, worker, message, now_ms)
+        registration.update_metadata(self.fleet, worker, message, now_ms)
 
     def on_input_answer(self, worker: Worker, message: link.FileExists | link.FileNotFound, now_ms: int) -> None:
         """A worker has looked for a file or folder that it was asked about."""
