@@ -308,7 +308,7 @@ class Worker(msgspec.Struct, kw_only=True, omit_defaults=True):
     def slots_left(self, *, with_gpus: bool = False) -> int:
         """How many more tasks could start; below 0 where tasks were assigned ahead of a slot.
 
-        Tasks with GPUs don't wait for the slots of those without: the agent starts them at once.
+        Tasks with GPUs don't wait for the slots of those without; the agent counts slots in the same way.
         """
         if not with_gpus:
             return self.max_concurrent_jobs - len(self.live)

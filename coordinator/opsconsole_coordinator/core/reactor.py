@@ -4,7 +4,7 @@ An event changes the fleet in memory and notes what became dirty. `take_batch` h
 and messages to release once they are committed. `on_committed` lets go of what only the store has to keep.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from opsconsole_coordinator.core import (
     control,
@@ -40,11 +40,18 @@ __all__ = ("TICK_MS", "Batch", "Fleet", "Reactor")
 class Reactor:
     """Changes one fleet. Whoever isn't part of the core only looks at `fleet`.
 
-    `now_ms` is the time on the coordinator's steady clock. What raises has changed nothing.
+    `now_ms` is the time on the coordinator's steady clock. An event that raises has changed nothing.
     """
 
-    def __init__(self, fleet: Fleet) -> None:
+    def __init__(
+        self,
+        fleet: Fleet,
+        attempt_log_bytes: int = link.ATTEMPT_LOG_BYTES,
+        stored_logs: Callable[[AttemptId], dict[str, int]] = lambda _: {},
+    ) -> None:
+        """`attempt_log_bytes` is told to agents; `stored_logs` looks up how many bytes of an attempt's log are stored."""
         self.fleet = fleet
+        fleet.attempt_log_bytes, fleet.stored_logs = attempt_log_bytes, stored_logs
 
     # --- batches -----------------------------------------------------------------------------------------------
 
