@@ -18,8 +18,7 @@ from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.ids import AttemptId, SessionId
 from opsconsole_protocol.link import HEARTBEAT_MS, SILENT_AFTER_MS
 from opsconsole_protocol.name import check_name, check_worker_name
-
-_STATUSES = ("available", "reserved", "busy", "maintenance")
+from opsconsole_protocol.state import WorkerConnection, WorkerStatus
 
 
 def register(
@@ -46,7 +45,7 @@ def register(
         fleet.audit(now_ms, worker.actor, EventKind.JOINED, f"worker {message.name} joined", message.name)
     elif worker.session is not None:
         fleet.close(worker, "conflict", "this worker has connected anew")
-    if worker.connection == "lost":
+    if worker.connection == WorkerConnection.LOST:
         fleet.audit(now_ms, worker.actor, EventKind.RETURNED, f"worker {worker.name} is back", worker.name)
     worker.is_named = worker.is_named or bool(name)
     _describe(worker, message, session, now_ms)
@@ -112,7 +111,7 @@ def _describe(worker: Worker, message: link.Register, session: SessionId, now_ms
     worker.session = session
     worker.seq = 0
     worker.heard_at_ms = worker.last_seen_ms = now_ms
-    worker.connection = "connected"
+    worker.connection = WorkerConnection.CONNECTED
 
 
 def update_metadata(fleet: Fleet, worker: Worker, message: link.UpdateMetadata, now_ms: int) -> None:
@@ -120,11 +119,11 @@ def update_metadata(fleet: Fleet, worker: Worker, message: link.UpdateMetadata, 
     properties = dict(message.properties)
     status = properties.pop("status", None)
     described = checked_properties({**worker.properties, **properties})
-    if status is not None and status not in _STATUSES:
+    if status is not None and status not in tuple(WorkerStatus):
         raise ProtocolError(f"{cut(str(status), 40)!r} is not a status: available, reserved, busy or maintenance")
     check_tags(message.tags or ())
-    if status is not None and (status == "maintenance") != worker.maintenance:
-        worker.maintenance = status == "maintenance"
+    if status is not None and (status == WorkerStatus.MAINTENANCE) != worker.maintenance:
+        worker.maintenance = status == WorkerStatus.MAINTENANCE
         fleet.audit(now_ms, worker.actor, EventKind(str(status)), f"{worker.name} is {status}", worker.name)
     worker.properties = described
     if message.tags is not None:
