@@ -10,7 +10,7 @@ from opsconsole_coordinator.core.capacity import FOREIGN_MEMORY_MB_MAX
 from opsconsole_coordinator.core.demand import Demand
 from opsconsole_coordinator.core.fleet import INPUT_ANSWER_MS_MAX
 from opsconsole_coordinator.core.judgement import judge
-from opsconsole_coordinator.core.question import Answer, Question
+from opsconsole_coordinator.core.question import Answer, Answers, Question
 from opsconsole_protocol import link
 from opsconsole_protocol.spec import JobSpec, Resources
 from opsconsole_protocol.state import AttemptState
@@ -201,14 +201,15 @@ def test_judging_changes_nothing_and_names_what_has_to_be_asked(world: World) ->
         Question(worker.id, kind, name) for kind, name in ((link.Kind.FOLDER, "/data"), (link.Kind.INPUT, "a.slp"))
     )
     late_ms = world.now_ms + 1
-    for answers, accepted, soon, questions in (
+    cases: tuple[tuple[Answers, bool, bool, tuple[Question, ...]], ...] = (
         ({}, False, True, (folder,)),
         ({folder: Answer(True, "found", late_ms)}, False, True, (file,)),
         ({folder: Answer(True, "found", 0), file: Answer(True, "found", late_ms)}, True, False, (folder,)),
         ({folder: Answer(False, "is no folder", late_ms)}, False, False, ()),
         ({folder: Answer(True, "found", late_ms), file: Answer(True, "found", late_ms)}, True, False, ()),
-    ):
-        offer = judge(worker.record, demand, MappingProxyType(answers), world.now_ms)
+    )
+    for answers, accepted, soon, questions in cases:
+        offer = judge(worker.record, demand, MappingProxyType(dict(answers)), world.now_ms)
         assert (offer.accepted, offer.soon, offer.questions) == (accepted, soon, questions)
     assert not world.reactor.is_dirty
     assert not world.fleet.questions.answers
