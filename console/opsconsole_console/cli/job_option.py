@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from opsconsole_console.cli.option import at_least, key_value, typed
-from opsconsole_protocol.api.template import fill, filled, places
+from opsconsole_protocol.api.template import DEFAULTS, fill, filled, places
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.quantity import duration_ms, size_mb
 from opsconsole_protocol.spec import Resources, check_spec, checked_spec
@@ -19,12 +19,6 @@ if TYPE_CHECKING:
 
 _milliseconds = typed(duration_ms)
 _mebibytes = typed(size_mb)
-
-TEMPLATE_DEFAULTS = (
-    "name", "project", "tasks", "gpus", "cpus", "memory", "gpu_memory", "requirement", "inputs", "priority", "workdir",
-    "retries", "timeout", "grace",
-)  # fmt: skip
-"""What a template can have defaults for, each kept as the text that a person would type."""
 
 _DEST = {"requirement": "require", "inputs": "input", "retries": "max_retries_failure"}
 _MANY = frozenset({"requirement", "inputs"})
@@ -209,7 +203,7 @@ def apply_defaults(args: argparse.Namespace, defaults: Mapping[str, Any]) -> Non
         "priority": int, "retries": at_least(0), "timeout": _milliseconds, "grace": _milliseconds,
     }  # fmt: skip
     for name, value in defaults.items():
-        if name not in TEMPLATE_DEFAULTS:
+        if name not in DEFAULTS:
             continue  # a newer version's
         dest = _DEST.get(name, name)
         if getattr(args, dest) not in (None, []):

@@ -12,7 +12,7 @@ from opsconsole_console.model import draft_sweep as sweeps
 from opsconsole_console.model.draft_again import again, shown_command
 from opsconsole_protocol import quantity, requirement
 from opsconsole_protocol.api import TemplateRow
-from opsconsole_protocol.api.template import check_template, fill, read_value
+from opsconsole_protocol.api.template import DEFAULTS, check_template, fill, read_value
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.spec import (
     GPUS_OF_TASK_MAX,
@@ -116,7 +116,7 @@ def from_spec(spec: JobSpec) -> Draft:
 
 def with_template(draft: Draft, template: TemplateRow) -> Draft:
     """The draft with a template chosen: its defaults fill what it names."""
-    known: dict[str, Any] = {name: str(value) for name, value in template.defaults.items() if name in _DEFAULTABLE}
+    known: dict[str, Any] = {name: str(value) for name, value in template.defaults.items() if name in DEFAULTS}
     return replace(draft, template=template.name, parameters={}, **known)
 
 
@@ -160,10 +160,6 @@ def check(draft: Draft, template: TemplateRow | None = None) -> Checked:
 def spell_limit(duration_ms: int | None) -> str:
     """A limit as it is typed, nothing where there is none."""
     return "" if duration_ms is None else quantity.spell_duration(duration_ms)
-
-
-_DEFAULTABLE = frozenset({"project", "gpus", "cpus", "memory", "gpu_memory", "requirement", "priority", "workdir",
-                          "retries", "timeout", "grace", "name", "tasks", "inputs"})  # fmt: skip
 
 
 class _Reader:
