@@ -19,7 +19,7 @@ NOT_YET_CLEAN = frozenset[str](
         "console/opsconsole_console/screen/main/header.py",
         "console/opsconsole_console/screen/part/job_cell.py",
         "console/opsconsole_console/screen/part/log_pane.py",
-        "console/opsconsole_console/screen/worker/worker_task.py",
+        "console/opsconsole_console/service/worker_task.py",
         "console/opsconsole_console/service/log_feeder.py",
     }
 )
