@@ -12,8 +12,7 @@ import subprocess
 import threading
 from concurrent.futures import Future
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from opsconsole_console.boot.run_guard import AGENT_FOLDER, end_job, start_guard
 from opsconsole_protocol.error import OpsconsoleError
@@ -96,14 +95,6 @@ class LocalRun:
                 if self._guard.stdin is not None:
                     self._guard.stdin.close()
                 self._guard.wait(_GUARD_S)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 class AgentThread:
