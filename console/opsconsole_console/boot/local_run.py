@@ -27,7 +27,7 @@ _GUARD_S = 30.0
 
 
 class LocalRun:
-    """Everything that a job needs, started by `start`, taken down by `close`, gone when this process is."""
+    """All that one job needs. `start` starts it, `close` takes it down; it doesn't outlive this process."""
 
     def __init__(
         self, job_id: str, *, grace_ms: int, input_path: Path, max_concurrent_jobs: int | None, stdin: str = os.devnull

@@ -63,7 +63,7 @@ def detail_object(detail: JobDetail) -> dict[str, Any]:
 
 
 def _progress(row: JobRow) -> dict[str, Any] | None:
-    """`{done, total, eta_ms}`; what is left is told from the time so far where the tasks don't say it."""
+    """`{done, total, eta_ms}`; where the tasks don't say what is left, it is estimated from the time so far."""
     advance = row.advance
     if advance is None:
         return None
@@ -85,7 +85,7 @@ def _command(detail: JobDetail, index: int | None) -> str:
 
 
 def _ports(tasks: tuple[TaskRow, ...]) -> str:
-    """Of one task: a table of several says each one's own."""
+    """The ports of the only task; of several tasks each row of their table says its own."""
     ports = tasks[0].attempts[-1].ports if len(tasks) == 1 and tasks[0].attempts else {}
     return ", ".join(f"{name} {port}" for name, port in ports.items())
 
@@ -158,7 +158,7 @@ def _task_cells(task: TaskRow) -> tuple[str, ...]:
 
 
 def _what(task: TaskRow) -> str:
-    """Why it is as it is; of one that was ended on somebody's word also when."""
+    """Why a task stands where it stands; of a killed one also when it ended."""
     words = task.error or task.reason or (task.attempts[-1].note if task.attempts else "")
     if len(task.attempts) and task.attempts[-1].ports and not words:
         return "ports " + " ".join(f"{name}={port}" for name, port in task.attempts[-1].ports.items())
