@@ -85,9 +85,7 @@ class CommitLoop:
         def read(connection: sqlite3.Connection) -> Fleet:
             return rebuild.load(connection, secrets.randbits, self.name, self.clock.now_ms())
 
-        self.reactor = Reactor(await self.database.read(read))
-        self.fleet.attempt_log_bytes = self.attempt_log_bytes
-        self.fleet.stored_logs = self._stored_log_offsets
+        self.reactor = Reactor(await self.database.read(read), self.attempt_log_bytes, self._stored_log_offsets)
         self.shown.clear()
         self.committed_seq = self.fleet.seq
         self._logs_unread = set(self.fleet.workers)
