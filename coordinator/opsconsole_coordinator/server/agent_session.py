@@ -55,7 +55,7 @@ class AgentSession:
         self._outbox = Outbox(socket, self._codec.encode, OUTBOX_MAX, self._send_desired)
         self._chunks: asyncio.Queue[LogChunk] = asyncio.Queue(CHUNKS_MAX)
         self._has_dropped = asyncio.Event()
-        """Log bytes came that couldn't be stored: their agent has to send them again."""
+        """Set once log bytes came that couldn't be stored: the agent has to send them again."""
         self._is_registered = False
         self._is_ended = False
 
@@ -64,7 +64,7 @@ class AgentSession:
         self._outbox.put(message)
 
     def end(self, code: str, message: str) -> None:
-        """Say why, and close."""
+        """Tell the agent why, and close the connection."""
         if not self._is_ended:
             self._is_ended = True
             self._outbox.end(link.PeerError(code=code, message=message))
@@ -124,7 +124,7 @@ class AgentSession:
         if not codec.is_batch(frame):
             chunk = decode_frame(frame)
             if self._log_service.trouble:
-                self._has_dropped.set()  # and heartbeats go on: a full disk of ours is nobody's silence
+                self._has_dropped.set()  # its heartbeats are still taken: a full disk here says nothing about the worker
             else:
                 await self._chunks.put(_dated(chunk))
             return
@@ -194,7 +194,7 @@ class AgentSession:
     # --- logs --------------------------------------------------------------------------------------------------
 
     async def _store_logs(self) -> None:
-        """Write what has come together in one go, then acknowledge it."""
+        """Store the log bytes that have come, all that wait at once, then acknowledge them."""
         while True:
             chunks = [await self._chunks.get()]
             while not self._chunks.empty():
@@ -233,7 +233,7 @@ class AgentSession:
         return attempt is not None and attempt.worker_id == self._worker_id and attempt.open
 
     def _send_desired(self) -> None:
-        """Messages were dropped, since the agent reads too slowly: the whole set says it all."""
+        """Messages were dropped, since the agent reads too slowly: it is sent its whole desired set instead."""
         self._commit_loop.counts.overflows["agent"] += 1
         worker = self._worker()
         if worker is not None:
@@ -241,7 +241,7 @@ class AgentSession:
             self._commit_loop.changed()
 
     async def _end_when_silent(self) -> None:
-        """Give a connection up on which no heartbeat comes any more."""
+        """Return, which ends the connection, once no heartbeat has come for DEAD_AFTER_MS."""
         while True:
             await asyncio.sleep(DEAD_AFTER_MS / 4000)
             worker = self._worker()
@@ -297,6 +297,6 @@ def _on_our_clock(worker: Worker | None, chunk: LogChunk, now_ms: int) -> LogChu
 
 
 def _dated(chunk: LogChunk) -> LogChunk:
-    """The chunk with a time that a calendar has: a worker's clock may show anything."""
+    """The chunk with a time within the range that can be shown: a worker's clock may show anything."""
     at_ms = min(max(chunk.at_ms, 0), TIME_MS_MAX)
     return chunk if at_ms == chunk.at_ms else msgspec.structs.replace(chunk, at_ms=at_ms)
