@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from opsconsole.job_page import after
-from opsconsole_coordinator.server import operator_api
+from opsconsole_coordinator.server import job_api
 from opsconsole_protocol import api, link
 from opsconsole_protocol.error import Ambiguous, Conflict, InvalidRequest, NotFound
 from opsconsole_protocol.ids import JobId
@@ -284,7 +284,7 @@ async def test_pages_of_jobs_meet(site: Site) -> None:
 
 async def test_a_filter_says_where_it_left_off_instead_of_none(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """Hard use 23: "none" was said of what hadn't been looked at."""
-    monkeypatch.setattr(operator_api, "SCAN_MAX", 10)
+    monkeypatch.setattr(job_api, "SCAN_MAX", 10)
     async with await site.operator() as operator:
         names = ["wanted", *["other"] * 24]
         batch = tuple(
