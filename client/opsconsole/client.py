@@ -14,7 +14,7 @@ import msgspec
 
 from opsconsole.ask import AnswerT, ask
 from opsconsole.connection import Connection
-from opsconsole.job_page import after
+from opsconsole.job_page import next_page
 from opsconsole.log_follower import LogFollower
 from opsconsole.outcome import exit_code, is_finished_state, is_settled
 from opsconsole.resolver import resolve
@@ -82,15 +82,15 @@ class Dialer:
 class Client:
     """An operator's or a script's way to a coordinator. Use as `async with await Client.connect() as client`.
 
-    `patience_s`: how long a call that lost its connection tries to get it back before it raises Unavailable.
+    `retry_for_s`: how long a call whose connection was lost is tried again before it raises Unavailable.
     Repeating a call does no harm: submissions carry their ids. Every method raises OpsconsoleError and its kinds.
     """
 
     def __init__(
-        self, source: ConnectionSource, *, patience_s: float = 0.0, on_retry: Callable[[str], None] | None = None
+        self, source: ConnectionSource, *, retry_for_s: float = 0.0, on_retry: Callable[[str], None] | None = None
     ) -> None:
         self._source = source
-        self.patience_s = patience_s
+        self.retry_for_s = retry_for_s
         self._on_retry = on_retry
 
     @classmethod
@@ -101,22 +101,22 @@ class Client:
         certificate_hash: str | None = None,
         data_dir: Path | None = None,
         *,
-        patience_s: float = 0.0,
+        retry_for_s: float = 0.0,
     ) -> Self:
         """Connect to the coordinator that the arguments, the environment or the data folder name.
 
         See `resolver.resolve`. Raises what that raises, and what `Connection.open` raises.
         """
-        return await cls.open(lambda: resolve(url, token, certificate_hash, data_dir), patience_s=patience_s)
+        return await cls.open(lambda: resolve(url, token, certificate_hash, data_dir), retry_for_s=retry_for_s)
 
     @classmethod
     async def open(
-        cls, target: TargetSource, *, patience_s: float = 0.0, on_retry: Callable[[str], None] | None = None
+        cls, target: TargetSource, *, retry_for_s: float = 0.0, on_retry: Callable[[str], None] | None = None
     ) -> Self:
         """Connect to a target that is known already."""
         source = Dialer(target)
         await source.connection()
-        return cls(source, patience_s=patience_s, on_retry=on_retry)
+        return cls(source, retry_for_s=retry_for_s, on_retry=on_retry)
 
     async def close(self) -> None:
         """Close the connection."""
@@ -134,7 +134,7 @@ class Client:
 
     async def request(self, request: api.AnyRequest) -> api.AnyAnswer:
         """Ask anything and return whatever is answered."""
-        deadline = asyncio.get_running_loop().time() + self.patience_s
+        deadline = asyncio.get_running_loop().time() + self.retry_for_s
         pause_s = _RETRY_FIRST_S
         while True:
             try:
@@ -209,7 +209,7 @@ class Client:
             left -= len(page.jobs)
             if not page.more:
                 return
-            asked = after(asked, page)
+            asked = next_page(asked, page)
 
     async def show(
         self, id: str, tasks_from: int = 0, tasks_limit: int = 100_000, events_limit: int = 1_000  # noqa: A002

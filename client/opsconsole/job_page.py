@@ -5,7 +5,7 @@ from msgspec.structs import replace
 from opsconsole_protocol.api import JobList, ListJobs
 
 
-def after(request: ListJobs, answer: JobList) -> ListJobs:
+def next_page(request: ListJobs, answer: JobList) -> ListJobs:
     """What asks for the page after this one, where there may be `more`."""
     if answer.next_ms is not None:
         return replace(request, before_ms=answer.next_ms, before_id=answer.next_id)

@@ -34,13 +34,13 @@ class SyncClient:
         certificate_hash: str | None = None,
         data_dir: Path | None = None,
         *,
-        patience_s: float = 0.0,
+        retry_for_s: float = 0.0,
     ) -> Self:
         """As `Client.connect`."""
         loop = asyncio.new_event_loop()
         thread = threading.Thread(target=loop.run_forever, name="opsconsole client", daemon=True)
         thread.start()
-        opening = Client.connect(url, token, certificate_hash, data_dir, patience_s=patience_s)
+        opening = Client.connect(url, token, certificate_hash, data_dir, retry_for_s=retry_for_s)
         try:
             client = asyncio.run_coroutine_threadsafe(opening, loop).result()
         except BaseException:

@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from opsconsole_protocol.error import ProtocolError
-from opsconsole_protocol.shape import wrong_message
+from opsconsole_protocol.validation_error import message_text
 
 BATCH_BYTES_MAX = 16 * 1024 * 1024
 """A batch larger than this is refused and its sender told so."""
@@ -36,7 +36,7 @@ class Codec(Generic[M]):
         try:
             return self._decoder.decode(frame)
         except msgspec.ValidationError as error:
-            raise ProtocolError(f"a message has the wrong shape: {wrong_message(error)[:300]}") from None
+            raise ProtocolError(f"a message has the wrong shape: {message_text(error)[:300]}") from None
         except (msgspec.DecodeError, ValueError, TypeError, RecursionError) as error:
             # TypeError: a mapping among free-form properties whose keys can't be keys.
             raise ProtocolError(f"a frame can't be decoded: {one_line(error)}") from None

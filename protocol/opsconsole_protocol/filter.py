@@ -53,7 +53,7 @@ class Filter:
             return ""
         return f"filter: {'not ' if self.inverted else ''}{self.text}"
 
-    def keeper(
+    def predicate(
         self, properties: Callable[[RowT], Mapping[str, Any]], haystack: Callable[[RowT], str]
     ) -> Callable[[RowT], bool] | None:
         """What tells whether a row is shown, given its properties and its text in lower case; None: all are."""
@@ -61,7 +61,7 @@ class Filter:
             return None
         by_words, by_conditions = bool(self.words or self.without), self.conditions
 
-        def keeps(row: RowT) -> bool:
+        def is_shown(row: RowT) -> bool:
             # Only what is asked for is made of a row: there may be very many.
             met = not by_words or self._has_words(haystack(row))
             if met and by_conditions:
@@ -69,7 +69,7 @@ class Filter:
                 met = all(condition.matches(found) for condition in by_conditions)
             return met != self.inverted
 
-        return keeps
+        return is_shown
 
     def _has_words(self, text: str) -> bool:
         return all(word in text for word in self.words) and not any(word in text for word in self.without)

@@ -28,8 +28,8 @@ from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.input_name import check_input_name
 from opsconsole_protocol.name import check_name
 from opsconsole_protocol.quantity import spell_duration
-from opsconsole_protocol.shape import wrong_shape
 from opsconsole_protocol.title import shared_word, title_of
+from opsconsole_protocol.validation_error import request_text
 
 NUM_TASKS_MAX = 100_000
 PRIORITY_MAX = 1_000_000
@@ -130,7 +130,7 @@ def checked_spec(fields: Mapping[str, Any]) -> JobSpec:
     try:
         return msgspec.convert(msgspec.to_builtins(fields), JobSpec)
     except msgspec.ValidationError as error:
-        raise InvalidRequest(wrong_shape(error)) from None
+        raise InvalidRequest(request_text(error)) from None
     except (TypeError, UnicodeEncodeError) as error:
         raise InvalidRequest(f"the job can't be sent: {error}") from None
 

@@ -25,7 +25,6 @@ from opsconsole_agent.telemetry import Telemetry
 from opsconsole_protocol import PROTOCOL_VERSION
 from opsconsole_protocol.bound import cut
 from opsconsole_protocol.error import InvalidRequest, LimitExceeded, OpsconsoleError
-from opsconsole_protocol.fit import fitted
 from opsconsole_protocol.ids import WorkerId
 from opsconsole_protocol.link import (
     LEAVINGS_MAX,
@@ -61,6 +60,7 @@ from opsconsole_protocol.link import (
     UpdateMetadata,
 )
 from opsconsole_protocol.log import Source
+from opsconsole_protocol.truncation import truncated
 
 _CHECKS_MAX = 4
 _PATIENCE_S = 2.0
@@ -157,7 +157,7 @@ class Desk:
         self._dials += 1
         self._address = {"advertise_host": reachable_address(reached_from)}
         self._properties = {**self._address, **one.to_properties(self._telemetry.gpu_report)}
-        return fitted(
+        return truncated(
             Register(
                 protocol=PROTOCOL_VERSION,
                 agent_version=_version(),
@@ -226,7 +226,7 @@ class Desk:
                 troubles.insert(0, Trouble(code=TroubleCode.KEEPER_SILENT, text=cut(words, TROUBLE_CHARACTERS_MAX)))
         heartbeat = await self._telemetry.heartbeat(pids, _PATIENCE_S)
         self._update_metadata()
-        return fitted(msgspec.structs.replace(heartbeat, troubles=(*heartbeat.troubles, *troubles)[:TROUBLES_MAX]))
+        return truncated(msgspec.structs.replace(heartbeat, troubles=(*heartbeat.troubles, *troubles)[:TROUBLES_MAX]))
 
     def _update_metadata(self) -> None:
         """GPUs may fall off the bus, and drivers be updated, while we run."""

@@ -5,7 +5,7 @@ from functools import partial
 
 from textual.app import App
 
-from opsconsole.job_page import after
+from opsconsole.job_page import next_page
 from opsconsole_console import format as fmt
 from opsconsole_console.model import command as commands
 from opsconsole_console.model.command import Command, Names
@@ -298,7 +298,7 @@ class Navigation(App[int]):
             while more and len(found) < _SAME_NAME_MAX:
                 answer = await ask(self.source, request_all, JobList)
                 found += [job for job in answer.jobs if job.name == text]
-                more, request_all = answer.more, after(request_all, answer)
+                more, request_all = answer.more, next_page(request_all, answer)
             if not found:
                 raise NotFound(f"there is no job {text!r}") from None
             if len(found) > 1:
@@ -342,7 +342,7 @@ class Navigation(App[int]):
         try:
             while not self.model.all_fetched:
                 answer = await ask(self.source, self._older_page, JobList)
-                self._older_page = after(self._older_page, answer)
+                self._older_page = next_page(self._older_page, answer)
                 self.model.all_fetched = not answer.more
                 if self.model.add_older(answer.jobs):
                     return

@@ -10,7 +10,7 @@ from opsconsole_console.cli.interruption import explained, go_on
 from opsconsole_console.cli.option import add_job, add_json, milliseconds
 from opsconsole_console.cli.output import put, put_json, put_table, say
 from opsconsole_console.cli.parser import Group
-from opsconsole_console.cli.session import PATIENCE_S, with_client
+from opsconsole_console.cli.session import RETRY_FOR_S, with_client
 from opsconsole_console.visible import clean
 from opsconsole_protocol.log import LogQuery
 from opsconsole_protocol.state import TaskState
@@ -49,7 +49,7 @@ def wait(args: argparse.Namespace) -> int:
         return await client.wait(*args.ids, timeout_s=timeout_s)
 
     with explained(go_on(args.ids), of_interrupt=False):
-        rows = with_client(args, work, patience_s=PATIENCE_S)
+        rows = with_client(args, work, retry_for_s=RETRY_FOR_S)
     for row in rows:
         if args.json:
             put_json(row)

@@ -11,7 +11,7 @@ from opsconsole_protocol.bound import Whole
 from opsconsole_protocol.codec import Codec, one_line
 from opsconsole_protocol.error import InvalidRequest, ProtocolError
 from opsconsole_protocol.log import LogQuery
-from opsconsole_protocol.shape import wrong_shape
+from opsconsole_protocol.validation_error import request_text
 
 _PACK = msgspec.msgpack.Encoder().encode
 _REQUESTS: msgspec.msgpack.Decoder[AnyRequest] = msgspec.msgpack.Decoder(AnyRequest)
@@ -32,7 +32,7 @@ def check_request(request: AnyRequest) -> None:
     try:
         _REQUESTS.decode(_PACK(request))
     except msgspec.ValidationError as error:
-        raise InvalidRequest(wrong_shape(error)) from None
+        raise InvalidRequest(request_text(error)) from None
     except (UnicodeEncodeError, OverflowError):
         raise InvalidRequest("a text that is not UTF-8, or a number of more than 64 bits, can't be sent") from None
 
@@ -58,7 +58,7 @@ def _read_call(call: _Call) -> Call | Failure:
         return Call(call.number, _REQUESTS.decode(call.request))
     except msgspec.ValidationError as error:
         _loose().decode(call.request)
-        return Failure(call.number, InvalidRequest.code, wrong_shape(error))
+        return Failure(call.number, InvalidRequest.code, request_text(error))
 
 
 @cache

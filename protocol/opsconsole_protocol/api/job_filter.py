@@ -28,7 +28,7 @@ def parse(text: str, *, inverted: bool = False) -> Filter:
     return filters.parse(text, inverted=inverted, check=_checked)
 
 
-def looker(clock: Callable[[], int]) -> Callable[[JobRow], Mapping[str, Any]]:
+def properties_by(clock: Callable[[], int]) -> Callable[[JobRow], Mapping[str, Any]]:
     """What tells of a job's row what conditions look at, at the time by the clock."""
     return lambda row: properties(row, clock())
 

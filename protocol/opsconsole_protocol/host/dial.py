@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from opsconsole_protocol.error import Unavailable
 from opsconsole_protocol.trust.address import InvalidAddress, host_of, normal_url
-from opsconsole_protocol.trust.question import NoHttp
+from opsconsole_protocol.trust.proof_request import NoHttp
 from opsconsole_protocol.trust.refusal import NOT_OURS, Refused, Unproven, WrongCertificate
 from opsconsole_protocol.trust.secret import is_hash
 

@@ -29,7 +29,7 @@ OnChange = Callable[[Change], None]
 
 @dataclass(frozen=True, slots=True)
 class Connectivity:
-    """How the link stands. `text` says with whom, or why not.
+    """How the subscription stands. `text` says with whom, or why not.
 
     While it is lost, `retry_ms` is how long after this was told the next attempt begins, and `silent_ms` for how long
     nothing had been heard by then: zero where there never was a connection.
@@ -54,7 +54,7 @@ PROBE_AFTER_S = 8.0
 _HOPELESS = (Forbidden, InvalidRequest, Unauthenticated, VersionMismatch)
 
 
-class FleetLink:
+class FleetSubscription:
     """A subscription that heals itself. `await run()` until cancelled; callbacks come from its loop, and must not block.
 
     `fleet` is the view, `client` makes calls over the same connection and fails at once while there is none.
