@@ -23,9 +23,9 @@ from opsconsole_agent.keeper.fault import Refused
 from opsconsole_agent.keeper_client import message, wire
 from opsconsole_agent.state import credential, membership, state_folder
 from opsconsole_console import theme
-from opsconsole_console.app import memory
 from opsconsole_console.boot import config
 from opsconsole_console.cli.template import read_parameter
+from opsconsole_console.service import console_state
 from opsconsole_console.widget import ansi, palette
 from opsconsole_coordinator.core import reconcile
 from opsconsole_coordinator.log.log_file import LogFile
@@ -317,8 +317,8 @@ def _files() -> Iterator[Decoder]:
     )
     yield Decoder(
         "what the console remembers",
-        memory.__name__,
-        _file(memory.Memory),
+        console_state.__name__,
+        _file(console_state.StateFile),
         (),
         (b'{"pane":2,"logs":[{"job_id":"a","name":"b"}],"seen":{"to_ms":5,"jobs":{"a":7}},"jobs":{"filter":"x=1"}}',),
     )

@@ -114,8 +114,8 @@ def _show(
     embedded: Embedded | None = None,
 ) -> int:
     from opsconsole_console.app import run_app
-    from opsconsole_console.app.memory import state_path
     from opsconsole_console.boot import composition
+    from opsconsole_console.service.console_state import state_path
 
     return run_app(
         target,
@@ -128,5 +128,5 @@ def _show(
         theme_configured=config.console.theme,
         keymap=config.console.keys,
         notify=config.console.notify,
-        memory=state_path(coordinator),
+        state_file=state_path(coordinator),
     )

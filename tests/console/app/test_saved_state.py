@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from opsconsole_console.app.memory import ConsoleState, Memory, state_path
 from opsconsole_console.model.failure import Seen
 from opsconsole_console.screen.main.header import Header
+from opsconsole_console.service.console_state import ConsoleState, StateFile, state_path
 from tests.console.app import recorded
 from tests.console.app.source import RecordedSource
 from tests.console.app.stage import stage
@@ -17,7 +17,7 @@ from tests.console.app.stage import stage
 async def test_panes_filters_order_theme_and_what_was_seen_are_there_again(tmp_path: Path) -> None:
     path = tmp_path / "console" / "lab.json"
     source = RecordedSource()
-    async with stage(source, (160, 45), memory=Memory(path)) as there:
+    async with stage(source, (160, 45), state_file=StateFile(path)) as there:
         main = there.app.main
         there.job("51c")
         await there.press("l")
@@ -33,7 +33,7 @@ async def test_panes_filters_order_theme_and_what_was_seen_are_there_again(tmp_p
     row = again.snapshot.jobs[0]
     later = replace(row, state="failed", finished_at_ms=recorded.NOW_MS + 5)
     again.snapshot = replace(again.snapshot, jobs=(later, *again.snapshot.jobs[1:]))
-    async with stage(again, (160, 45), memory=Memory(path)) as there:
+    async with stage(again, (160, 45), state_file=StateFile(path)) as there:
         main = there.app.main
         await there.until(lambda: main.job_pane.zoomed)
         assert (main.job_pane.filter.text, main.job_pane.filter.inverted) == ("project=pose", True)
@@ -47,7 +47,7 @@ async def test_panes_filters_order_theme_and_what_was_seen_are_there_again(tmp_p
 
 async def test_it_is_kept_while_it_runs_and_only_where_something_changed(tmp_path: Path) -> None:
     path = tmp_path / "lab.json"
-    async with stage(RecordedSource(), memory=Memory(path)) as there:
+    async with stage(RecordedSource(), state_file=StateFile(path)) as there:
         there.app.main.job_pane.set_filter("fold")
         await there.until(path.exists)
         await there.until(lambda: b"fold" in path.read_bytes())
@@ -63,36 +63,36 @@ def test_a_damaged_file_is_put_aside_with_a_word(tmp_path: Path, content: bytes)
     path = tmp_path / "lab.json"
     path.write_bytes(content)
     path.chmod(0o600)
-    memory = Memory(path)
-    assert memory.state == ConsoleState()
-    assert str(path.with_suffix(".damaged")) in memory.problem
+    state_file = StateFile(path)
+    assert state_file.state == ConsoleState()
+    assert str(path.with_suffix(".damaged")) in state_file.problem
     assert path.with_suffix(".damaged").read_bytes() == content
-    memory.write(ConsoleState(pane=1))
-    assert Memory(path).state == ConsoleState(pane=1)
+    state_file.write(ConsoleState(pane=1))
+    assert StateFile(path).state == ConsoleState(pane=1)
 
 
 def test_a_file_of_a_newer_version_is_understood_as_far_as_it_goes(tmp_path: Path) -> None:
     path = tmp_path / "lab.json"
     path.write_text('{"pane": 1, "seen": {"to_ms": 5, "more": 1}, "floating_windows": [1, 2]}')
     path.chmod(0o600)
-    assert Memory(path).state == ConsoleState(pane=1, seen=Seen(5))
+    assert StateFile(path).state == ConsoleState(pane=1, seen=Seen(5))
 
 
 def test_a_pipe_in_its_place_holds_nobody_up(tmp_path: Path) -> None:
     path = tmp_path / "lab.json"
     os.mkfifo(path, 0o600)
-    assert "damaged" in Memory(path).problem
+    assert "damaged" in StateFile(path).problem
     assert not path.exists()
 
 
 def test_where_it_cant_even_be_put_aside_that_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    assert "can't be put aside" in Memory(tmp_path / "file" / "lab.json").problem
+    assert "can't be put aside" in StateFile(tmp_path / "file" / "lab.json").problem
 
 
 async def test_where_it_cant_be_written_the_console_goes_on(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    async with stage(RecordedSource(), memory=Memory(tmp_path / "file" / "lab.json")) as there:
+    async with stage(RecordedSource(), state_file=StateFile(tmp_path / "file" / "lab.json")) as there:
         there.app.main.job_pane.set_filter("fold")
         await there.until(lambda: there.toasts)
         there.app._tick()
@@ -107,8 +107,10 @@ async def test_a_theme_asked_for_or_configured_anew_wins_over_the_one_chosen_bef
         ("opsconsole-paper", None, "opsconsole-paper"),
         ("opsconsole-dusk", "opsconsole-contrast", "opsconsole-contrast"),
     ):
-        Memory(path).write(ConsoleState(theme="opsconsole-light", theme_over="opsconsole-dusk"))
-        async with stage(RecordedSource(), memory=Memory(path), theme=asked, theme_configured=configured) as there:
+        StateFile(path).write(ConsoleState(theme="opsconsole-light", theme_over="opsconsole-dusk"))
+        async with stage(
+            RecordedSource(), state_file=StateFile(path), theme=asked, theme_configured=configured
+        ) as there:
             assert there.app.theme == theme
 
 

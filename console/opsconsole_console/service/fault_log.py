@@ -1,33 +1,23 @@
-"""The console's own mistakes: noted in a file and said in a toast; they end neither it nor the coordinator in it.
-
-A handler, action, timer or worker that raises is one mistake more in the file. Textual would end the app, and with it an
-embedded coordinator and everybody who needs that one. The guard stands where messages are handed to widgets and where
-Textual reports what was raised: one place, for whatever is built later too.
-"""
+"""The console's own mistakes, each noted in a file and told to the operator once."""
 
 import os
 import time
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-from textual.message import Message
-from textual.message_pump import MessagePump
-from textual.worker import WorkerFailed
 
 FILE_NAME = "console-faults.log"
 FILE_BYTES_MAX = 1_000_000
 TOLD_AGAIN_S = 60.0
-"""The same mistake in the same place is noted and said no more often."""
+"""A mistake that was made in the same line less than so long ago is only counted."""
 
 _PACKAGE = Path(__file__).parents[1] / "__init__.py"
-_PAINTING = ("_compositor.py", "_styles_cache.py")
 _UPGRADED = "opsconsole was upgraded or removed while this console ran: restart the console"
 
 
-class Faults:
-    """Notes mistakes in `path`, and tells `say` of them."""
+class FaultLog:
+    """Notes mistakes in the file `path`, and says so through `say`."""
 
     def __init__(
         self, path: Path, say: Callable[[str], None], clock: Callable[[], float] = time.monotonic
@@ -40,23 +30,21 @@ class Faults:
         self.count = 0
         """Mistakes so far."""
 
-    def take(self, error: Exception) -> None:
+    def note(self, error: Exception) -> None:
         """Note one. Never raises."""
-        if isinstance(error, WorkerFailed) and isinstance(error.error, Exception):
-            error = error.error
         self.count += 1
-        place, now = _place(error), self._clock()
+        place, now = _raised_at(error), self._clock()
         if now - self._told.get(place, -TOLD_AGAIN_S) < TOLD_AGAIN_S:
             return
         self._told[place] = now
-        where = self._note(error)
+        where = self._write(error)
         if isinstance(error, ImportError) or _stamp(_PACKAGE) != self._package:
             self._say(_UPGRADED)
         else:
             self._say(f"the console made a mistake ({type(error).__name__}) and goes on; {where}")
 
-    def _note(self, error: Exception) -> str:
-        """Where it is noted, or why not."""
+    def _write(self, error: Exception) -> str:
+        """Write it into the file. Says where it can be read, or why not."""
         text = "".join(traceback.format_exception(error))
         stamp = time.strftime("%Y-%m-%d %H:%M:%S")
         try:
@@ -71,30 +59,7 @@ class Faults:
         return f"{self.path} says more"
 
 
-def guard(pump: MessagePump, take: Callable[[Exception], None]) -> None:
-    """Let what a widget's handlers raise go to `take`; without it, the widget hears no message any more."""
-    dispatch: Callable[[Message], Awaitable[None]] = pump._dispatch_message  # noqa: SLF001 - Textual has no other place
-
-    async def guarded(message: Message) -> None:
-        try:
-            await dispatch(message)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is noted
-            take(error)
-
-    vars(pump)["_dispatch_message"] = guarded
-
-
-def is_painting(error: BaseException) -> bool:
-    """Whether it was raised while a screen was being painted: that screen can't even show a toast."""
-    trace = error.__traceback__
-    while trace is not None:
-        if trace.tb_frame.f_code.co_filename.endswith(_PAINTING):
-            return True
-        trace = trace.tb_next
-    return False
-
-
-def _place(error: BaseException) -> str:
+def _raised_at(error: BaseException) -> str:
     """The kind of error and the line that raised it."""
     frames: list[Any] = traceback.extract_tb(error.__traceback__)
     at = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""
@@ -102,7 +67,7 @@ def _place(error: BaseException) -> str:
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:
-    """What tells one installation of a file from another; None where it is gone."""
+    """Inode and time of a file, which an upgrade changes; None where the file is gone."""
     try:
         status = path.stat()
     except OSError:

@@ -1,6 +1,6 @@
-"""What the console remembers of itself from one start to the next, for each coordinator: a small file.
+"""How the console was left, kept from one start to the next in a small file for each coordinator.
 
-It is a convenience: where it can't be read or written the console works as if it were new, and says so once.
+It is a convenience: where the file can't be read or written, the console works as if it were new, and says so once.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ _LOGS_MAX = 9
 
 
 class TableState(msgspec.Struct, frozen=True):
-    """What a table shows, and in which order."""
+    """A table's filter and order."""
 
     filter: str = ""
     inverted: bool = False
@@ -36,7 +36,7 @@ class LogState(msgspec.Struct, frozen=True):
 
 
 class ConsoleState(msgspec.Struct, frozen=True):
-    """All that is remembered. `theme_over` is the theme that was configured when `theme` was chosen over it."""
+    """All that is kept. `theme_over` is the theme that was configured when `theme` was chosen over it."""
 
     theme: str | None = None
     theme_over: str | None = None
@@ -49,7 +49,7 @@ class ConsoleState(msgspec.Struct, frozen=True):
 
 
 def state_path(coordinator: str) -> Path:
-    """Where the state for a coordinator is kept: the name of its data folder or its address tells it from others."""
+    """The file for one coordinator, which is told from others by its data folder or its address."""
     import platformdirs
 
     folder = Path(platformdirs.user_state_dir("opsconsole", appauthor=False)) / "console"
@@ -57,8 +57,8 @@ def state_path(coordinator: str) -> Path:
     return folder / f"{words}.{hashlib.sha256(coordinator.encode()).hexdigest()[:12]}.json"
 
 
-class Memory:
-    """`state` is as it was at the last end; `problem` says why it isn't, where there is anything to say."""
+class StateFile:
+    """`state` is how the console was left last time; where that can't be told, `problem` says why."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -72,10 +72,10 @@ class Memory:
             text = read_private(self._path)
             return ConsoleState() if text is None else msgspec.json.decode(text, type=ConsoleState)
         except (OpsconsoleError, msgspec.DecodeError, RecursionError):
-            self.problem = self._put_aside()
+            self.problem = self._set_aside()
             return ConsoleState()
 
-    def _put_aside(self) -> str:
+    def _set_aside(self) -> str:
         aside = self._path.with_suffix(".damaged")
         try:
             self._path.replace(aside)
@@ -83,12 +83,12 @@ class Memory:
             return f"what the console remembered is damaged, and can't be put aside ({error.strerror}): {self._path}"
         return f"what the console remembered was damaged and is now {aside}: it starts as new"
 
-    def is_stale(self, state: ConsoleState) -> bool:
-        """Whether this differs from what is on disk."""
+    def differs(self, state: ConsoleState) -> bool:
+        """Whether this isn't what is on disk yet, and can be written."""
         return state != self._written and not self._is_given_up
 
     def write(self, state: ConsoleState) -> None:
-        """Keep this, whole or not at all. Blocks. Raises PrivateFileError, once: then it isn't tried again."""
+        """Write this, whole or not at all. Blocks. Raises PrivateFileError the first time; after that nothing differs."""
         self._written = self.state = msgspec.structs.replace(state, logs=state.logs[:_LOGS_MAX])
         try:
             write_private(self._path, msgspec.json.encode(self._written).decode())

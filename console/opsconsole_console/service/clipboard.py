@@ -1,8 +1,8 @@
-"""Where copied text can be put from inside a terminal, and what can truthfully be said about it.
+"""Puts copied text where it can be pasted from, and tells what became of it.
 
-Only tmux answers. Outside of it the text is sent as OSC 52, which travels through ssh, and which the terminal may heed
-or not. Inside tmux that sequence is dropped by default, so tmux itself is asked: `load-buffer -w` keeps the text in its
-buffer and hands it on to the terminal where that can take it. Where neither can be, the text goes into a file.
+Only tmux answers. Outside of tmux the text is sent as OSC 52, which travels through ssh; whether the terminal heeds it
+can't be known. Inside tmux that sequence is dropped by default, so tmux itself is asked: `load-buffer -w` keeps the text
+in its buffer and hands it on to a terminal that can take it. Where neither is possible, the text goes into a file.
 """
 
 import asyncio
@@ -16,11 +16,11 @@ from typing import Literal
 from opsconsole_protocol.host.private_file import write_private
 
 OSC52_BYTES_MAX = 74_994
-"""As many bytes of text as terminals take: more is dropped, not cut."""
+"""Terminals drop a longer text altogether."""
 FILE_NAME = "clipboard.txt"
-_TMUX_PATIENCE_S = 2.0
-_WITHOUT = ("linux", "dumb", "vt")
-"""Kinds of terminals that have no clipboard."""
+_TMUX_WAIT_S = 2.0
+_TERMS_WITHOUT = ("linux", "dumb", "vt")
+"""How the TERM of a terminal without a clipboard begins."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class Copied:
     kind: Literal["copied", "sent", "saved"]
     where: str = ""
 
-    def told(self, what: str) -> str:
-        """What to say."""
+    def describe(self, what: str) -> str:
+        """What to say of it; `what` names the text."""
         match self.kind:
             case "copied":
                 return f"copied{self.where} {what}"
@@ -48,12 +48,12 @@ class Clipboard:
         self._environ = environ
         self._folder = folder
 
-    async def put(self, text: str) -> Copied:
-        """Put the text where it can be pasted from. Raises PrivateFileError where even a file can't be written."""
+    async def copy(self, text: str) -> Copied:
+        """Put the text where it can be pasted from. Raises PrivateFileError where not even a file can be written."""
         environ = self._environ
-        if environ.get("TMUX") and (copied := await self._give_tmux(text)) is not None:
+        if environ.get("TMUX") and (copied := await self._copy_to_tmux(text)) is not None:
             return copied
-        is_able = not environ.get("TERM", "").startswith(_WITHOUT) and len(text.encode()) <= OSC52_BYTES_MAX
+        is_able = not environ.get("TERM", "").startswith(_TERMS_WITHOUT) and len(text.encode()) <= OSC52_BYTES_MAX
         if is_able or self._folder is None:
             self._write(sequence(text, environ))
             return Copied("sent")
@@ -61,25 +61,25 @@ class Clipboard:
         await asyncio.to_thread(write_private, path, text)
         return Copied("saved", str(path))
 
-    async def _give_tmux(self, text: str) -> Copied | None:
+    async def _copy_to_tmux(self, text: str) -> Copied | None:
         """None where tmux can't be asked: it is older than 3.2, or not on this machine."""
         if not shutil.which("tmux", path=self._environ.get("PATH")):
             return None
-        code, _ = await self._tmux(text, "load-buffer", "-w", "-")
+        code, _ = await self._run_tmux(text, "load-buffer", "-w", "-")
         if code:
             return None
-        _, features = await self._tmux("", "display-message", "-p", "#{client_termfeatures}")
+        _, features = await self._run_tmux("", "display-message", "-p", "#{client_termfeatures}")
         if "clipboard" in features.strip().split(","):
             return Copied("copied")
         return Copied("copied", " (prefix ] in tmux pastes it)")
 
-    async def _tmux(self, text: str, *words: str) -> tuple[int, str]:
+    async def _run_tmux(self, text: str, *words: str) -> tuple[int, str]:
         child = await asyncio.create_subprocess_exec(
             "tmux", *words, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL, env=dict(self._environ),
         )  # fmt: skip
         try:
-            async with asyncio.timeout(_TMUX_PATIENCE_S):
+            async with asyncio.timeout(_TMUX_WAIT_S):
                 said, _ = await child.communicate(text.encode())
         except TimeoutError:
             child.kill()
