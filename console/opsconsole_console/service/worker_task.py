@@ -7,10 +7,11 @@ from opsconsole.ask import ask
 from opsconsole_console.model.model import Model
 from opsconsole_console.service.source import FleetSource
 from opsconsole_protocol.api import DetailAnswer, JobRow, ShowJob, TaskRow
+from opsconsole_protocol.state import TaskState
 
 _JOBS_ASKED_MAX = 20
 _TASKS_MAX = 5_000
-_LIVE = frozenset({"running", "paused", "building", "assigned"})
+_LIVE = frozenset({TaskState.RUNNING, TaskState.PAUSED, TaskState.BUILDING, TaskState.ASSIGNED})
 
 
 @dataclass(frozen=True)
