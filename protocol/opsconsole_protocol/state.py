@@ -65,7 +65,7 @@ class WorkerStatus(StrEnum):
     MAINTENANCE = "maintenance"
 
 
-class Connection(StrEnum):
+class WorkerConnection(StrEnum):
     """Whether a worker is heard of: its heartbeats come, are late, or were given up on."""
 
     CONNECTED = "connected"

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from opsconsole_protocol.state import AttemptState, TaskState
+from opsconsole_protocol.state import AttemptState, TaskState, WorkerStatus
 
 ROOT = Path(__file__).resolve().parents[2]
-STATES = frozenset({*map(str, TaskState), *map(str, AttemptState)})
+STATES = frozenset({*map(str, TaskState), *map(str, AttemptState), *map(str, WorkerStatus)})
 NOT_YET_CLEAN = frozenset[str](
     {
         "console/opsconsole_console/model/leave.py",
@@ -19,7 +19,6 @@ NOT_YET_CLEAN = frozenset[str](
         "console/opsconsole_console/screen/main/header.py",
         "console/opsconsole_console/screen/part/job_cell.py",
         "console/opsconsole_console/screen/part/log_pane.py",
-        "console/opsconsole_console/screen/worker/worker_task.py",
         "console/opsconsole_console/service/log_feeder.py",
     }
 )

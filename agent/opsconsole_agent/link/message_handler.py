@@ -14,11 +14,11 @@ from opsconsole_agent.core import Contact, Event, LinkDown, LinkUp
 from opsconsole_agent.core_runner import Conductor
 from opsconsole_agent.log.shipper import LogShipper
 from opsconsole_agent.probe.address import reachable_address
-from opsconsole_agent.probe.folder import Folders, at_home
+from opsconsole_agent.probe.file_stability import RECHECK_MS, FileStability
+from opsconsole_agent.probe.folder_check import FolderCheck, expand_home
 from opsconsole_agent.probe.gpu import GpuReport
 from opsconsole_agent.probe.host import HostIdentity
 from opsconsole_agent.probe.io_path import InputRefused, OutputRefused, WorkerIOConfig, inspect_input
-from opsconsole_agent.probe.rest import AGAIN_MS, RestWatch
 from opsconsole_agent.state import leaving
 from opsconsole_agent.state.state_folder import StateFolder, StoreMark, check_attempt_id
 from opsconsole_agent.telemetry import Telemetry
@@ -122,8 +122,8 @@ class Desk:
         self._address: dict[str, str] = {}
         self._events: list[Event] = []
         self._checks = asyncio.Semaphore(_CHECKS_MAX)
-        self._rest = RestWatch()
-        self._folders = Folders()
+        self._file_stability = FileStability()
+        self._folders = FolderCheck()
         self._tasks: set[asyncio.Task[None]] = set()
         self._handlers: dict[type, Callable[[Any], None]] = {
             DesiredSet: self._on_desired_set,
@@ -359,17 +359,17 @@ class Desk:
             found = inspect_input(self._description.io, message.filename)
         except InputRefused as refusal:
             return FileNotFound(check_id=message.check_id, reason=cut(refusal.message))
-        restless = self._rest.look(
+        restless = self._file_stability.check(
             str(found.path), found.size_bytes, found.changed_ns, time.time_ns(), time.monotonic()
         )  # fmt: skip
         if restless:
-            return FileNotFound(check_id=message.check_id, reason=restless, again_ms=AGAIN_MS)
+            return FileNotFound(check_id=message.check_id, reason=restless, again_ms=RECHECK_MS)
         return FileExists(check_id=message.check_id, path=str(found.path), size_bytes=found.size_bytes)
 
     def _look_for_folder(self, message: InputFile) -> FileExists | FileNotFound:
-        path = at_home(message.filename)
+        path = expand_home(message.filename)
         try:
-            if self._folders.is_there(path):
+            if self._folders.exists(path):
                 return FileExists(check_id=message.check_id, path=path, size_bytes=0)
         except TimeoutError:
             return FileNotFound(check_id=message.check_id, reason="this folder doesn't answer: is the mount hung?")

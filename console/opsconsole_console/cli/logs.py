@@ -10,7 +10,7 @@ from opsconsole_console.cli.log_writer import LogWriter
 from opsconsole_console.cli.option import add_json, add_raw, at_least, moment_ms, typed
 from opsconsole_console.cli.output import say
 from opsconsole_console.cli.parser import Group
-from opsconsole_console.cli.session import RETRY_FOR_S, with_client
+from opsconsole_console.cli.session import RECONNECT_S, with_client
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.ids import split_task_id
 from opsconsole_protocol.log import LogQuery, Source
@@ -57,7 +57,7 @@ def logs(args: argparse.Namespace) -> int:
     async def work(client: Client) -> None:
         await print_job(client, args, query)
 
-    with_client(args, work, retry_for_s=RETRY_FOR_S if args.follow else 0.0)
+    with_client(args, work, retry_for_s=RECONNECT_S if args.follow else 0.0)
     return 0
 
 

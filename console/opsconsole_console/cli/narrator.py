@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from opsconsole_console import format as fmt
-from opsconsole_console.cli.fleet import io_lines
+from opsconsole_console.cli.listing import io_lines
 from opsconsole_console.cli.wait import estimate
 from opsconsole_protocol.state import TaskState
 

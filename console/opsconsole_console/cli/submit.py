@@ -68,7 +68,7 @@ def submit(args: argparse.Namespace) -> int:
 def submit_spec(args: argparse.Namespace, spec: Callable[[Client], Awaitable[JobSpec]]) -> int:
     """Submit what `spec` gives and go on as `add_how` says; the exit code."""
     from opsconsole.client import new_job_id
-    from opsconsole_console.cli.session import RETRY_FOR_S, with_client
+    from opsconsole_console.cli.session import RECONNECT_S, with_client
 
     job_id = new_job_id()
     watched = args.wait or args.follow
@@ -79,7 +79,7 @@ def submit_spec(args: argparse.Namespace, spec: Callable[[Client], Awaitable[Job
     if not watched:
         return with_client(args, work, retry_for_s=5.0)
     with explained(goes_on(job_id)):
-        return with_client(args, work, retry_for_s=RETRY_FOR_S)
+        return with_client(args, work, retry_for_s=RECONNECT_S)
 
 
 async def _submit(client: Client, args: argparse.Namespace, spec: JobSpec, job_id: JobId) -> int:

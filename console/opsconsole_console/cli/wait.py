@@ -10,7 +10,7 @@ from opsconsole_console.cli.interruption import explained, go_on
 from opsconsole_console.cli.option import add_job, add_json, milliseconds
 from opsconsole_console.cli.output import put, put_json, put_table, say
 from opsconsole_console.cli.parser import Group
-from opsconsole_console.cli.session import RETRY_FOR_S, with_client
+from opsconsole_console.cli.session import RECONNECT_S, with_client
 from opsconsole_console.visible import clean
 from opsconsole_protocol.log import LogQuery
 from opsconsole_protocol.state import TaskState
@@ -49,7 +49,7 @@ def wait(args: argparse.Namespace) -> int:
         return await client.wait(*args.ids, timeout_s=timeout_s)
 
     with explained(go_on(args.ids), of_interrupt=False):
-        rows = with_client(args, work, retry_for_s=RETRY_FOR_S)
+        rows = with_client(args, work, retry_for_s=RECONNECT_S)
     for row in rows:
         if args.json:
             put_json(row)
@@ -96,7 +96,7 @@ def _put_ending(detail: JobDetail, lines: Sequence[LogLine]) -> None:
     from opsconsole_console.model.plan import fitting_verbs
     from opsconsole_console.screen.part.ending_text import ending_words, first_to_fail
     from opsconsole_console.widget.log_failure import failure_start
-    from opsconsole_console.widget.log_sight import shown_text
+    from opsconsole_console.widget.shown_lines import shown_text
 
     for words in ending_words(detail)[1:]:
         put(f"  {clean(words)}")

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from opsconsole_console import format as fmt
 from opsconsole_console.widget.cell import Cell, joined
-from opsconsole_protocol.state import Connection, TaskState, WorkerStatus
+from opsconsole_protocol.state import TaskState, WorkerConnection, WorkerStatus
 
 
 class Sign(NamedTuple):
@@ -48,9 +48,9 @@ WORKER_SIGNS: Mapping[str, Sign] = {
     WorkerStatus.RESERVED: Sign("◑", "reserved", "state-building"),
     WorkerStatus.MAINTENANCE: Sign("◐", "maintenance", "state-draining"),
     "draining": Sign("◐", "draining", "state-draining"),
-    Connection.CONNECTED: Sign("●", "up", "state-available"),
-    Connection.SILENT: Sign("◌", "silent", "state-silent"),
-    Connection.LOST: Sign("↯", "lost", "state-lost"),
+    WorkerConnection.CONNECTED: Sign("●", "up", "state-available"),
+    WorkerConnection.SILENT: Sign("◌", "silent", "state-silent"),
+    WorkerConnection.LOST: Sign("↯", "lost", "state-lost"),
 }
 """Status and connection of workers."""
 

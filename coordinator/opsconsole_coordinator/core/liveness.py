@@ -14,7 +14,7 @@ from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.ids import AttemptId, SessionId
 from opsconsole_protocol.link import SILENT_AFTER_MS, Mode
 from opsconsole_protocol.quantity import spell_duration
-from opsconsole_protocol.state import AttemptState, TaskState
+from opsconsole_protocol.state import AttemptState, TaskState, WorkerConnection
 
 WORKER_LOST_AFTER_MS = 60_000
 TICK_MS = 500
@@ -41,10 +41,10 @@ def heartbeat(fleet: Fleet, worker: Worker, message: link.Heartbeat, now_ms: int
         if attempt is not None and attempt.progress != progress and is_sound(progress):
             attempt.progress = progress
             fleet.show_job(fleet.jobs[attempt.job_id])
-    if worker.connection != "connected":
-        if worker.connection == "lost":
+    if worker.connection != WorkerConnection.CONNECTED:
+        if worker.connection == WorkerConnection.LOST:
             fleet.audit(now_ms, worker.actor, EventKind.RETURNED, f"worker {worker.name} answers again", worker.name)
-        worker.connection = "connected"
+        worker.connection = WorkerConnection.CONNECTED
         fleet.must_schedule = True
         if any(attempt.lost for attempt in worker.live.values()):
             # Its whole set will say what became of those that were given up.
@@ -85,10 +85,10 @@ def _watch(fleet: Fleet, worker: Worker, now_ms: int) -> None:
     silence_ms = now_ms - worker.heard_at_ms
     connection = worker.connection
     if silence_ms > WORKER_LOST_AFTER_MS:
-        connection = "lost"
+        connection = WorkerConnection.LOST
     elif silence_ms > SILENT_AFTER_MS:
-        connection = "silent"
-    if connection != worker.connection and worker.connection != "lost":
+        connection = WorkerConnection.SILENT
+    if connection != worker.connection and worker.connection != WorkerConnection.LOST:
         worker.connection = connection
         fleet.show_worker(worker)
         fleet.audit(

@@ -8,7 +8,15 @@ from opsconsole_protocol.ids import AttemptId, JobId, SessionId, TaskId, WorkerI
 from opsconsole_protocol.link import Gang, Gpu, Host, Observed, TaskProgress, TaskUsage, Trouble, Want
 from opsconsole_protocol.requirement import Requirement
 from opsconsole_protocol.spec import JobSpec
-from opsconsole_protocol.state import AttemptState, TaskState, is_attempt_finished, is_task_finished, job_state
+from opsconsole_protocol.state import (
+    AttemptState,
+    TaskState,
+    WorkerConnection,
+    WorkerStatus,
+    is_attempt_finished,
+    is_task_finished,
+    job_state,
+)
 
 
 def worker_actor(name: str) -> str:
@@ -195,7 +203,7 @@ class Worker(msgspec.Struct, kw_only=True, omit_defaults=True):
     heard_at_ms: int = 0
     clock_behind_ms: int = 0
     """How far its clock was behind ours at its last heartbeat."""
-    connection: str = "silent"
+    connection: str = WorkerConnection.SILENT
     host: Host = Host()
     gpu_message: str = ""
     live: dict[AttemptId, Attempt] = {}
@@ -226,7 +234,7 @@ class Worker(msgspec.Struct, kw_only=True, omit_defaults=True):
     @property
     def is_reachable(self) -> bool:
         """Whether a message to it would arrive: it is connected and not silent."""
-        return self.connection == "connected" and self.session is not None
+        return self.connection == WorkerConnection.CONNECTED and self.session is not None
 
     def facts(self) -> dict[str, Any]:
         """What requirements are matched against: the properties, and the worker's own fields under their names."""
@@ -248,13 +256,13 @@ class Worker(msgspec.Struct, kw_only=True, omit_defaults=True):
     def status(self) -> str:
         """`maintenance`, `busy` (no slot is free, or can be used), `reserved` (what is free is kept for a gang) or `available`."""
         if self.maintenance:
-            return "maintenance"
+            return WorkerStatus.MAINTENANCE
         free = self.max_concurrent_jobs - len(self.live)
         if free <= 0 or any(one.blocks for one in self.troubles):
-            return "busy"
+            return WorkerStatus.BUSY
         kept = self.reserved
         is_kept = kept is not None and not kept.with_gpus and kept.slots >= free
-        return "reserved" if is_kept else "available"
+        return WorkerStatus.RESERVED if is_kept else WorkerStatus.AVAILABLE
 
     def slots_left(self, *, with_gpus: bool = False) -> int:
         """How many more tasks could start. One with GPUs doesn't wait for the slot of one without: see agent/core/slot."""

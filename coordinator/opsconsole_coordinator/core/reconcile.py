@@ -24,6 +24,8 @@ from opsconsole_protocol.state import (
     ATTEMPT_MOVES,
     AttemptState,
     TaskState,
+    WorkerConnection,
+    WorkerStatus,
     is_attempt_finished,
     is_task_waiting,
 )
@@ -56,7 +58,7 @@ def register(
         fleet.audit(now_ms, worker.actor, EventKind.JOINED, f"worker {message.name} joined", message.name)
     elif worker.session is not None:
         fleet.close(worker, "conflict", "this worker has connected anew")
-    if worker.connection == "lost":
+    if worker.connection == WorkerConnection.LOST:
         fleet.audit(now_ms, worker.actor, EventKind.RETURNED, f"worker {worker.name} is back", worker.name)
     worker.is_named = worker.is_named or bool(name)
     _take_description(worker, message, session, now_ms)
@@ -396,10 +398,10 @@ def update_metadata(fleet: Fleet, worker: Worker, message: link.UpdateMetadata, 
     status = properties.pop("status", None)
     described = checked_properties({**worker.properties, **properties})
     if status is not None:
-        if status not in ("available", "reserved", "busy", "maintenance"):
+        if status not in (WorkerStatus.AVAILABLE, WorkerStatus.RESERVED, WorkerStatus.BUSY, WorkerStatus.MAINTENANCE):
             raise ProtocolError(f"{cut(str(status), 40)!r} is not a status: available, reserved, busy or maintenance")
-        if (status == "maintenance") != worker.maintenance:
-            worker.maintenance = status == "maintenance"
+        if (status == WorkerStatus.MAINTENANCE) != worker.maintenance:
+            worker.maintenance = status == WorkerStatus.MAINTENANCE
             fleet.audit(now_ms, actor, EventKind(str(status)), f"{worker.name} is {status}", worker.name)
     worker.properties = described
     if message.tags is not None:

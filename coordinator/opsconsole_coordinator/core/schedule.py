@@ -15,7 +15,7 @@ from opsconsole_coordinator.core.ranking import choose, rank, ranked
 from opsconsole_coordinator.core.reason import explain, note_reason
 from opsconsole_protocol import link
 from opsconsole_protocol.ids import WorkerId
-from opsconsole_protocol.state import AttemptState, TaskState
+from opsconsole_protocol.state import AttemptState, TaskState, WorkerConnection
 
 RETRACT_AFTER_MS = 2_000
 """An attempt that waits for a slot for longer than this may move to a free worker."""
@@ -184,7 +184,7 @@ def _place_avoiding(fleet: Fleet, job: Job, task: Task, now_ms: int) -> bool:
 def _may_take_later(offer: Offer, task: Task) -> bool:
     """Whether the task should wait for this worker rather than go back to one on which it failed."""
     worker = offer.worker
-    is_there = worker.connection == "connected" and not worker.maintenance
+    is_there = worker.connection == WorkerConnection.CONNECTED and not worker.maintenance
     return is_there and not offer.permanent and worker.id not in task.avoid
 
 

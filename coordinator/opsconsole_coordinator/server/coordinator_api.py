@@ -12,7 +12,7 @@ from opsconsole_coordinator.store import backup, query
 from opsconsole_protocol import api
 from opsconsole_protocol.error import Conflict, InvalidRequest
 from opsconsole_protocol.event_kind import EventKind
-from opsconsole_protocol.state import TaskState
+from opsconsole_protocol.state import TaskState, WorkerConnection
 
 
 class CoordinatorApi:
@@ -90,7 +90,7 @@ class CoordinatorApi:
             healthy=not (self._commit_loop.trouble or self._log_service.trouble),
             trouble=self._commit_loop.trouble or self._log_service.trouble,
             uptime_ms=self._commit_loop.clock.uptime_ms(),
-            workers=sum(worker.connection == "connected" for worker in fleet.workers.values()),
+            workers=sum(worker.connection == WorkerConnection.CONNECTED for worker in fleet.workers.values()),
             running_tasks=running,
             pending_tasks=pending,
             store_seq=fleet.seq,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from opsconsole_agent.probe.disk import DiskProbe
+from opsconsole_agent.probe.folder_size import FolderSizeProbe
 
 MIB = 1 << 20
 
@@ -30,20 +30,20 @@ def fill(file: Path, mib: int) -> None:
 def test_a_small_folder_is_known_at_once(tmp_path: Path) -> None:
     fill(tmp_path / "a", 3)
     fill(tmp_path / "deep" / "er" / "b", 2)
-    size = DiskProbe(budget_s=10).sample({"one": tmp_path})["one"]
+    size = FolderSizeProbe(budget_s=10).sample({"one": tmp_path})["one"]
     assert size in (5, 6)  # the folders' own blocks count too
 
 
 def test_an_empty_or_missing_folder(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     folders = {"empty": tmp_path / "empty", "missing": tmp_path / "missing"}
-    assert DiskProbe(budget_s=10).sample(folders) == {"empty": 0, "missing": 0}
+    assert FolderSizeProbe(budget_s=10).sample(folders) == {"empty": 0, "missing": 0}
 
 
 def test_holes_take_no_disk(tmp_path: Path) -> None:
     with (tmp_path / "sparse").open("wb") as file:
         file.truncate(1 << 30)
-    assert DiskProbe(budget_s=10).sample({"one": tmp_path})["one"] in (0, 1)
+    assert FolderSizeProbe(budget_s=10).sample({"one": tmp_path})["one"] in (0, 1)
 
 
 def test_links_are_not_followed_and_hard_links_count_once(tmp_path: Path) -> None:
@@ -54,9 +54,9 @@ def test_links_are_not_followed_and_hard_links_count_once(tmp_path: Path) -> Non
     (inside / "out").symlink_to(tmp_path / "outside")
     (inside / "file").symlink_to(tmp_path / "outside" / "big")
     (inside / "round").symlink_to(inside)
-    assert DiskProbe(budget_s=10).sample({"one": inside})["one"] in (4, 5)
+    assert FolderSizeProbe(budget_s=10).sample({"one": inside})["one"] in (4, 5)
     (tmp_path / "top").symlink_to(tmp_path / "outside")
-    assert DiskProbe(budget_s=10).sample({"one": tmp_path / "top"}) == {"one": 0}
+    assert FolderSizeProbe(budget_s=10).sample({"one": tmp_path / "top"}) == {"one": 0}
 
 
 def test_other_filesystems_are_not_entered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,14 +70,14 @@ def test_other_filesystems_are_not_entered(tmp_path: Path, monkeypatch: pytest.M
         return os.stat_result((*state[:2], state.st_dev + 1, *state[3:])) if elsewhere else state
 
     monkeypatch.setattr(os, "lstat", lstat)
-    assert DiskProbe(budget_s=10).sample({"one": tmp_path})["one"] in (1, 2)
+    assert FolderSizeProbe(budget_s=10).sample({"one": tmp_path})["one"] in (1, 2)
 
 
 def test_one_call_walks_no_longer_than_its_budget(tmp_path: Path) -> None:
     for number in range(500):
         (tmp_path / f"file-{number}").touch()
     clock = Clock(step=0.001)
-    probe = DiskProbe(budget_s=0.003, clock=clock)
+    probe = FolderSizeProbe(budget_s=0.003, clock=clock)
     calls = 0
     while probe.sample({"one": tmp_path})["one"] is None:
         calls += 1
@@ -91,7 +91,7 @@ def test_the_budget_is_shared_so_that_every_folder_gets_its_turn(tmp_path: Path)
         folders[key] = tmp_path / key
         for number in range(1000 if key == "large" else 10):
             (folders[key] / f"{number}").mkdir(parents=True)
-    probe = DiskProbe(budget_s=0.003, clock=Clock(step=0.001))
+    probe = FolderSizeProbe(budget_s=0.003, clock=Clock(step=0.001))
     calls = 0
     while probe.sample(folders)["small"] is None:
         calls += 1
@@ -101,7 +101,7 @@ def test_the_budget_is_shared_so_that_every_folder_gets_its_turn(tmp_path: Path)
 
 def test_a_folder_is_walked_again_only_after_a_while(tmp_path: Path) -> None:
     clock = Clock()
-    probe = DiskProbe(budget_s=10, every_s=30, clock=clock)
+    probe = FolderSizeProbe(budget_s=10, every_s=30, clock=clock)
     fill(tmp_path / "a", 2)
     before = probe.sample({"one": tmp_path})["one"]
     fill(tmp_path / "b", 10)
@@ -116,7 +116,7 @@ def test_a_folder_is_walked_again_only_after_a_while(tmp_path: Path) -> None:
 def test_a_folder_left_out_is_forgotten_and_a_changed_one_walked_anew(tmp_path: Path) -> None:
     fill(tmp_path / "a" / "file", 2)
     fill(tmp_path / "b" / "file", 5)
-    probe = DiskProbe(budget_s=10)
+    probe = FolderSizeProbe(budget_s=10)
     probe.sample({"one": tmp_path / "a"})
     assert probe.sample({"one": tmp_path / "b"})["one"] in (5, 6)
     assert probe.sample({}) == {}
@@ -129,7 +129,7 @@ def test_a_bottomless_folder_ends(tmp_path: Path) -> None:
         place /= "d"
         place.mkdir()
     fill(place / "file", 5)
-    assert DiskProbe(budget_s=10).sample({"one": tmp_path})["one"] in (0, 1)
+    assert FolderSizeProbe(budget_s=10).sample({"one": tmp_path})["one"] in (0, 1)
 
 
 def test_a_folder_that_becomes_a_link_is_not_followed(tmp_path: Path) -> None:
@@ -138,7 +138,7 @@ def test_a_folder_that_becomes_a_link_is_not_followed(tmp_path: Path) -> None:
     for number in range(100):
         (inside / f"{number:03}").mkdir(parents=True)
     clock = Clock(step=0.001)
-    probe = DiskProbe(budget_s=0.002, clock=clock)
+    probe = FolderSizeProbe(budget_s=0.002, clock=clock)
     assert probe.sample({"one": inside}) == {"one": None}
     for number in range(100):
         (inside / f"{number:03}").rmdir()

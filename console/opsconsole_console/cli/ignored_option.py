@@ -9,7 +9,7 @@ from opsconsole_console.cli.verb import COMMON, VERBS
 from opsconsole_protocol.error import InvalidRequest
 
 
-def check_scope(args: argparse.Namespace, verb: str | None) -> None:
+def check_ignored(args: argparse.Namespace, verb: str | None) -> None:
     """Raise InvalidRequest for the first option that this verb would ignore."""
     if args.connect is not None and args.data_dir is not None:
         raise InvalidRequest("--connect and --data-dir both say which coordinator: give one of them")

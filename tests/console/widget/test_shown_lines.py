@@ -6,10 +6,10 @@ from hypothesis import strategies as st
 
 from opsconsole_console.widget.cell import width
 from opsconsole_console.widget.log_ring import LogRing
-from opsconsole_console.widget.log_sight import (
+from opsconsole_console.widget.shown_lines import (
     CELLS_MAX,
-    LogSight,
     PatternError,
+    ShownLines,
     compile_pattern,
     cut,
     shown_text,
@@ -19,16 +19,16 @@ from opsconsole_protocol.log import Source
 from tests.console.widget.fleet import log_line, log_lines
 
 
-def seen(sight: LogSight) -> list[str]:
-    return [shown_text(line) for line in sight.seen_lines()]
+def seen(shown: ShownLines) -> list[str]:
+    return [shown_text(line) for line in shown.seen_lines()]
 
 
-def rows(sight: LogSight) -> list[tuple[int, int]]:
+def rows(shown: ShownLines) -> list[tuple[int, int]]:
     """Each row's (line number, part), looked up one by one."""
     found = []
-    for row in range(sight.rows):
-        place, part = sight.at(row)
-        found.append((sight.ring.get(sight.index_at(place)).line_number, part))
+    for row in range(shown.rows):
+        place, part = shown.at(row)
+        found.append((shown.ring.get(shown.index_at(place)).line_number, part))
     return found
 
 
@@ -78,19 +78,19 @@ def test_wrapped(text: str, cells: int, pieces: list[str]) -> None:
     assert wrapped(text, cells) == pieces
 
 
-def sight_of(count: int, lines_max: int = 1_000) -> LogSight:
+def sight_of(count: int, lines_max: int = 1_000) -> ShownLines:
     ring = LogRing(lines_max, 10**9)
     ring.feed(log_lines(count))
-    sight = LogSight(ring)
-    sight.rebuild()
-    return sight
+    shown = ShownLines(ring)
+    shown.rebuild()
+    return shown
 
 
 def test_unfiltered_every_line_is_a_row() -> None:
-    sight = sight_of(5)
-    assert rows(sight) == [(n, 0) for n in range(5)]
+    shown = sight_of(5)
+    assert rows(shown) == [(n, 0) for n in range(5)]
     with pytest.raises(IndexError):
-        sight.at(5)
+        shown.at(5)
 
 
 def test_filter_invert_and_source() -> None:
@@ -103,38 +103,38 @@ def test_filter_invert_and_source() -> None:
             log_line(3, "loss", Source.STDERR),
         ]
     )
-    sight = LogSight(ring)
-    sight.pattern = compile_pattern("^loss$")
-    sight.rebuild()
-    assert sight.is_filtered
-    assert [number for number, _ in rows(sight)] == [0, 1, 3]
-    sight.invert = True
-    sight.rebuild()
-    assert seen(sight) == ["epoch"]
-    sight.pattern, sight.invert, sight.sources = None, False, {"stderr"}
-    sight.rebuild()
-    assert [number for number, _ in rows(sight)] == [3]
+    shown = ShownLines(ring)
+    shown.pattern = compile_pattern("^loss$")
+    shown.rebuild()
+    assert shown.is_filtered
+    assert [number for number, _ in rows(shown)] == [0, 1, 3]
+    shown.invert = True
+    shown.rebuild()
+    assert seen(shown) == ["epoch"]
+    shown.pattern, shown.invert, shown.sources = None, False, {"stderr"}
+    shown.rebuild()
+    assert [number for number, _ in rows(shown)] == [3]
 
 
 def test_a_line_that_changes_may_come_into_sight() -> None:
     ring = LogRing(100, 10**9)
-    sight = LogSight(ring)
-    sight.pattern = compile_pattern("done")
-    sight.rebuild()
-    sight.apply(ring.feed([log_line(0, "10 %", partial=True), log_line(1, "done too")]))
-    assert seen(sight) == ["done too"]
-    sight.apply(ring.feed([log_line(0, "\rdone", start=4)]))
-    assert seen(sight) == ["done", "done too"]
+    shown = ShownLines(ring)
+    shown.pattern = compile_pattern("done")
+    shown.rebuild()
+    shown.apply(ring.feed([log_line(0, "10 %", partial=True), log_line(1, "done too")]))
+    assert seen(shown) == ["done too"]
+    shown.apply(ring.feed([log_line(0, "\rdone", start=4)]))
+    assert seen(shown) == ["done", "done too"]
 
 
 def test_search_both_ways() -> None:
-    sight = sight_of(30)
+    shown = sight_of(30)
     pattern = compile_pattern("step (?:5|20) ")
-    assert sight.search(pattern, 0, 1) == 5
-    assert sight.search(pattern, 6, 1) == 20
-    assert sight.search(pattern, 21, 1) is None
-    assert sight.search(pattern, 19, -1) == 5
-    assert sight.search(pattern, 4, -1) is None
+    assert shown.search(pattern, 0, 1) == 5
+    assert shown.search(pattern, 6, 1) == 20
+    assert shown.search(pattern, 21, 1) is None
+    assert shown.search(pattern, 19, -1) == 5
+    assert shown.search(pattern, 4, -1) is None
 
 
 line_data = st.text(alphabet="ab数\x1b[1m\r", max_size=20)
@@ -154,36 +154,36 @@ def test_followed_step_by_step_is_the_same_as_looked_at_anew(
     history: list[tuple[str, object]], wrap_cells: int, pattern: str | None, invert: bool
 ) -> None:
     ring = LogRing(15, 10**9)
-    sight = LogSight(ring)
-    sight.wrap_cells = wrap_cells
-    sight.pattern = None if pattern is None else compile_pattern(pattern)
-    sight.invert = invert and pattern is not None
-    sight.rebuild()
+    shown = ShownLines(ring)
+    shown.wrap_cells = wrap_cells
+    shown.pattern = None if pattern is None else compile_pattern(pattern)
+    shown.invert = invert and pattern is not None
+    shown.rebuild()
     number = 100
     for step, what in history:
         if step == "feed":
             assert isinstance(what, list)
-            sight.apply(ring.feed([log_line(number + place, data) for place, data in enumerate(what)]))
+            shown.apply(ring.feed([log_line(number + place, data) for place, data in enumerate(what)]))
             number += len(what)
         elif step == "rest" and ring.lines:
             assert isinstance(what, tuple)
             back, data = what
             line = ring.lines[max(0, len(ring.lines) - 1 - back)]
-            sight.apply(ring.feed([log_line(line.line_number, data, start=1)]))
+            shown.apply(ring.feed([log_line(line.line_number, data, start=1)]))
         elif step == "prepend" and ring.lines:
             assert isinstance(what, int)
             ring.prepend(log_lines(what, start=ring.lines[0].line_number - what))
-            sight.rebuild()
+            shown.rebuild()
         elif step == "trim":
-            before = rows(sight)
+            before = rows(shown)
             ring.trim()
-            gone = sight.trimmed()
-            assert rows(sight) == before[gone:]
-        fresh = LogSight(ring)
-        fresh.wrap_cells, fresh.pattern, fresh.invert = sight.wrap_cells, sight.pattern, sight.invert
+            gone = shown.trimmed()
+            assert rows(shown) == before[gone:]
+        fresh = ShownLines(ring)
+        fresh.wrap_cells, fresh.pattern, fresh.invert = shown.wrap_cells, shown.pattern, shown.invert
         fresh.rebuild()
-        assert rows(sight) == rows(fresh)
-        assert sight.count == fresh.count
-        firsts = [sight.row_of(place) for place in range(sight.count)]
-        assert [sight.at(row) for row in firsts] == [(place, 0) for place in range(sight.count)]
-        assert sight.row_of(sight.count) == sight.rows
+        assert rows(shown) == rows(fresh)
+        assert shown.count == fresh.count
+        firsts = [shown.row_of(place) for place in range(shown.count)]
+        assert [shown.at(row) for row in firsts] == [(place, 0) for place in range(shown.count)]
+        assert shown.row_of(shown.count) == shown.rows

@@ -1,10 +1,10 @@
 """One file that a task writes to, read from an offset.
 
-The offset of a byte in the file is its offset in the log, always: so nothing has to be remembered to send a byte again,
-after a lost connection or in the next life of the agent. A task may do to its files what it likes. What can't be read
-any more is described in `trouble`; a file that was cut short is followed again once it has grown past the offset.
+The offset of a byte in the file is always its offset in the log, so nothing has to be remembered to send a byte again
+after a lost connection or a restart of the agent. A task may do anything to its files. What can't be read any more is
+described in `trouble`; a file that was truncated is followed again once it has grown past the offset.
 
-No descriptor stays open between reads (a thousand quiet tasks would need two thousand). So that a task can't make the
+No descriptor stays open between reads, as a thousand quiet tasks would need two thousand. So that a task can't make the
 agent read something else, only a plain file is read, never through a link, and only the one that was there first.
 """
 
@@ -25,32 +25,32 @@ T = TypeVar("T")
 
 
 class LogFollower:
-    """Reads one source of one attempt. `offset` is the next byte to read, `size` the file's size when last seen.
+    """Reads one source of one attempt. `offset` is the next byte to read, `size` the file's size at the last check.
 
-    `trouble` is empty, or says in a few words why nothing can be read ("was removed"). The words hold no numbers, so
-    that the same trouble reads the same.
+    `trouble` is empty, or says in a few words why nothing can be read ("was removed"). The words have no numbers, so that
+    one trouble always has the same words.
     """
 
-    __slots__ = ("_identity", "_kept", "_path", "offset", "size", "source", "trouble")
+    __slots__ = ("_hard_link", "_identity", "_path", "offset", "size", "source", "trouble")
 
-    def __init__(self, source: Source, path: Path, offset: int = 0, kept: Path | None = None) -> None:
-        """`kept`: a second name of the same file, which counts where it exists."""
+    def __init__(self, source: Source, path: Path, offset: int = 0, hard_link: Path | None = None) -> None:
+        """`hard_link`: a second name of the file, which is read instead where it exists."""
         self.source = source
         self.offset = offset
         self.size = 0
         self.trouble = ""
         self._path = os.fspath(path)
-        self._kept = "" if kept is None else os.fspath(kept)
+        self._hard_link = "" if hard_link is None else os.fspath(hard_link)
         self._identity: tuple[int, int] | None = None
 
     @property
     def path(self) -> Path:
-        """Where the file is."""
+        """The file's first name."""
         return Path(self._path)
 
     @property
     def at_end(self) -> bool:
-        """Whether everything that was there when last looked has been read."""
+        """Whether all that was there at the last check has been read."""
         return self.size <= self.offset
 
     @property
@@ -58,28 +58,28 @@ class LogFollower:
         """Bytes between `offset` and `size`."""
         return max(0, self.size - self.offset)
 
-    def look(self) -> bool:
-        """See how large the file is now, without opening it; whether there is something to read."""
+    def check(self) -> bool:
+        """Read the file's size without opening it; return whether there is something to read."""
         try:
-            self._see(self._at_a_name(os.lstat))
+            self._take_stat(self._with_existing_name(os.lstat))
         except OSError as error:
-            self._lose(error)
+            self._take_error(error)
         return self.size > self.offset
 
     def read(self, limit_bytes: int) -> bytes | None:
-        """The next bytes, at most `limit_bytes`, and step past them; None when there are none or they can't be read."""
+        """Return the next bytes, at most `limit_bytes`; None when there are none or they can't be read."""
         try:
-            descriptor = self._at_a_name(_open)
+            descriptor = self._with_existing_name(_open)
         except OSError as error:
-            self._lose(error)
+            self._take_error(error)
             return None
         try:
-            self._see(os.fstat(descriptor))
+            self._take_stat(os.fstat(descriptor))
             if self.size <= self.offset:
                 return None
             data = os.pread(descriptor, min(limit_bytes, self.size - self.offset), self.offset)
         except OSError as error:
-            self._lose(error)
+            self._take_error(error)
             return None
         finally:
             os.close(descriptor)
@@ -90,14 +90,14 @@ class LogFollower:
         """Go on reading at `offset`."""
         self.offset = offset
 
-    def _at_a_name(self, do: Callable[[str], T]) -> T:
-        """Do it with the file, by whichever name it still has. Raises OSError."""
-        if self._kept:
+    def _with_existing_name(self, do: Callable[[str], T]) -> T:
+        """Call `do` with the hard link, or with the first name where there is none. Raises OSError."""
+        if self._hard_link:
             with suppress(FileNotFoundError):
-                return do(self._kept)
+                return do(self._hard_link)
         return do(self._path)
 
-    def _see(self, found: os.stat_result) -> None:
+    def _take_stat(self, found: os.stat_result) -> None:
         identity = (found.st_dev, found.st_ino)
         self.trouble = ""
         if not stat.S_ISREG(found.st_mode):
@@ -110,19 +110,19 @@ class LogFollower:
             self._identity = identity
         self.size = self.offset if self.trouble else found.st_size
 
-    def _lose(self, error: OSError) -> None:
+    def _take_error(self, error: OSError) -> None:
         if not isinstance(error, FileNotFoundError):
             self.trouble = f"can't be read ({error.strerror})"
         elif self._identity is not None or self.offset > 0:
             self.trouble = "was removed"
-        # Else nobody has written to it yet, which is no trouble at all.
+        # Else nothing has been written to it yet, which is no trouble.
         self.size = self.offset
 
 
 class NoteFollower(LogFollower):
-    """The source `error`: a file like the others, to which the agent itself adds lines by `add`.
+    """Follows the source `error`, a file to which the agent itself adds lines with `add`.
 
-    Should that file fail, the lines are kept in memory instead, from the offset reached so far.
+    If that file can't be used, the lines are in memory instead, from the offset that was reached.
     """
 
     __slots__ = ("_memory", "_memory_start")
@@ -133,7 +133,7 @@ class NoteFollower(LogFollower):
         self._memory_start: int | None = None
 
     def add(self, line: str) -> None:
-        """Add one line, unless the very same one is there already (from an earlier life of the agent)."""
+        """Add one line, unless the file has it already, as an agent that was started anew may add it again."""
         data = line.replace("\n", " ").encode(errors="replace") + b"\n"
         if self._memory_start is None:
             try:
@@ -143,11 +143,11 @@ class NoteFollower(LogFollower):
         fits = len(self._memory) + len(data) <= NOTES_BYTES_MAX
         if self._memory_start is not None and fits and data not in self._memory:
             self._memory += data
-        self.look()
+        self.check()
 
-    def look(self) -> bool:
+    def check(self) -> bool:
         if self._memory_start is None:
-            super().look()
+            super().check()
             if self.trouble:
                 self._fall_back()
         if self._memory_start is not None:
@@ -160,9 +160,9 @@ class NoteFollower(LogFollower):
             data = super().read(limit_bytes)
             if data is not None or not self.trouble:
                 return data
-        if not self.look() or self._memory_start is None:
+        if not self.check() or self._memory_start is None:
             return None
-        # Asked for bytes that only the lost file had: go on from there with what is left.
+        # The offset may be one that only the lost file had: what is in memory follows there.
         self._memory_start = min(self._memory_start, self.offset)
         place = self.offset - self._memory_start
         data = self._memory[place : place + limit_bytes]

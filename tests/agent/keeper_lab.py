@@ -15,8 +15,8 @@ from typing import Self
 
 from opsconsole_agent.keeper import main as keeper_main
 from opsconsole_agent.keeper.freezer import Cgroup
-from opsconsole_agent.keeper.process import look, look_at_all, read_mark
-from opsconsole_agent.keeper_client.keeper_client import KeeperLink
+from opsconsole_agent.keeper.process import find_process, list_processes, read_mark
+from opsconsole_agent.keeper_client.keeper_client import KeeperClient
 from opsconsole_agent.keeper_client.message import (
     AttemptExited,
     AttemptStarted,
@@ -25,9 +25,9 @@ from opsconsole_agent.keeper_client.message import (
     KeeperLost,
     StartCommand,
 )
-from opsconsole_agent.keeper_client.spawn import bury
+from opsconsole_agent.keeper_client.spawn import reap_keepers
 from opsconsole_protocol.ids import AttemptId
-from tests.agent.keeper import agent_script
+from tests.agent.keeper_client import agent_script
 from tests.waiting import until, until_sync
 
 NOBODY = 65534
@@ -56,7 +56,7 @@ sys.path.append(sys.argv[1])
 from opsconsole_agent.keeper import freezer
 from opsconsole_agent.keeper.startup import run
 if sys.argv[2] == "signals":
-    freezer.detect = lambda: None
+    freezer.find_freezer = lambda: None
 if int(sys.argv[3]):
     os.setgroups([]); os.setgid(int(sys.argv[3])); os.setuid(int(sys.argv[3]))
 sys.exit(run(sys.argv[4:]))
@@ -64,14 +64,14 @@ sys.exit(run(sys.argv[4:]))
 """A keeper without a cgroup freezer, or as another user."""
 
 
-class House:
+class KeeperLab:
     """The folder, what the link says, and shorthands to start attempts."""
 
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="keeper-test-"))
         self.state_dir = self.folder / "state"
         self.state_dir.mkdir(mode=0o700)
-        self.link: KeeperLink
+        self.client: KeeperClient
         self.events: list[KeeperEvent] = []
         self.keeper_pids: set[int] = set()
         self._prefix = f"test-{secrets.token_hex(4)}"
@@ -98,14 +98,14 @@ class House:
 
     async def connect(self, idle_s: float = IDLE_S) -> Self:
         """Connect, and collect every event from now on."""
-        self.link = await KeeperLink.connect(self.state_dir, idle_s=idle_s)
+        self.client = await KeeperClient.connect(self.state_dir, idle_s=idle_s)
         self.events = []
-        self._reading = asyncio.create_task(self._read(self.link, self.events))
+        self._reading = asyncio.create_task(self._read(self.client, self.events))
         await until(lambda: self.hello is not None, what="the hello")
         return self
 
-    async def _read(self, link: KeeperLink, events: list[KeeperEvent]) -> None:
-        async for event in link.events():
+    async def _read(self, client: KeeperClient, events: list[KeeperEvent]) -> None:
+        async for event in client.events():
             events.append(event)
             if isinstance(event, KeeperHello):
                 self.keeper_pids.add(event.pid)
@@ -125,7 +125,7 @@ class House:
 
     async def disconnect(self) -> None:
         """As an agent that ends."""
-        await self.link.close()
+        await self.client.close()
         if self._reading is not None:
             await self._reading
 
@@ -176,7 +176,7 @@ class House:
 
     async def start(self, name: str, *argv: str) -> AttemptId:
         """Start it; returns its id."""
-        await self.link.start(self.command(name, *argv))
+        await self.client.start(self.command(name, *argv))
         return self.id(name)
 
     async def shell(self, name: str, script: str, program: str = "/bin/sh") -> AttemptId:
@@ -193,7 +193,7 @@ class House:
         folder.mkdir()
         folder.chmod(0o777)
         (folder / "tree.sh").write_text(TREE)
-        await self.link.start(self.command(name, "/bin/sh", "tree.sh", cwd=folder))
+        await self.client.start(self.command(name, "/bin/sh", "tree.sh", cwd=folder))
         await until(lambda: all(self.count(name, role) > 1 for role in TREE_ROLES), what="the tree to grow")
         return self.id(name)
 
@@ -246,7 +246,7 @@ class House:
             await until(lambda pid=pid: not alive(pid), what="the keeper's death")  # type: ignore[misc]
         for keeper in self._keepers:
             keeper.wait()
-        bury()
+        reap_keepers()
         left = self.marked()
         while pids := self.marked():
             for pid in pids:
@@ -264,14 +264,14 @@ class House:
         """Living processes that carry a mark of this test."""
         return [
             process.pid
-            for process in look_at_all().values()
+            for process in list_processes().values()
             if process.alive and (read_mark(process.pid) or "").startswith(self._prefix)
         ]
 
 
 def alive(pid: int) -> bool:
     """Whether a process lives; a zombie doesn't."""
-    process = look(pid)
+    process = find_process(pid)
     return process is not None and process.alive
 
 
@@ -286,9 +286,9 @@ def resident_kb(pid: int) -> int:
 
 
 @asynccontextmanager
-async def house() -> AsyncIterator[House]:
-    """A house that is torn down whatever happens."""
-    one = House()
+async def keeper_lab() -> AsyncIterator[KeeperLab]:
+    """A lab that is ended whatever happens."""
+    one = KeeperLab()
     try:
         yield one
     finally:

@@ -41,7 +41,7 @@ class _Rows:
         return self.lines[self.place].line_number != self.number
 
 
-class LogFold:
+class LogOverwriter:
     """Takes lines and fragments in the order of their numbers and gives those to show instead."""
 
     def __init__(self) -> None:
@@ -50,18 +50,18 @@ class LogFold:
         self.is_at_work = False
         """Whether what comes next may belong to another number than its own."""
 
-    def fold(self, lines: Sequence[LogLine]) -> Sequence[LogLine]:
+    def rewrite(self, lines: Sequence[LogLine]) -> Sequence[LogLine]:
         """What came; where some of it goes over earlier lines, whole lines in rising order, those of before among them."""
         if self._first is None and lines:
             self._first = lines[0].line_number
         is_plain = not self.is_at_work and not any("\x1b" in line.data and _may_go_up(line) for line in lines)
-        folded: dict[int, LogLine] = {}
+        rewritten: dict[int, LogLine] = {}
         for line in _newest(lines) if is_plain else lines:
-            self._take(line, folded)
+            self._write_line(line, rewritten)
         self.is_at_work = any(rows.is_apart for rows in self._sources.values())
-        return lines if is_plain else [folded[number] for number in sorted(folded)]
+        return lines if is_plain else [rewritten[number] for number in sorted(rewritten)]
 
-    def _take(self, line: LogLine, folded: dict[int, LogLine]) -> None:
+    def _write_line(self, line: LogLine, rewritten: dict[int, LogLine]) -> None:
         rows = self._sources.setdefault(line.source, _Rows())
         if line.line_number != rows.number or not line.start:
             self._begin(rows, line)
@@ -69,10 +69,10 @@ class LogFold:
         if line.partial and (unfinished := _UNFINISHED.search(data)) is not None:
             data, rows.rest = data[: unfinished.start()], unfinished[0]
         first, *others = _UP.split(data)
-        self._write(rows, line, first, folded)
+        self._write(rows, line, first, rewritten)
         for steps, text in zip(others[::2], others[1::2], strict=True):
             self._go_up(rows, line, max(1, int(steps or 1)))
-            self._write(rows, line, text, folded)
+            self._write(rows, line, text, rewritten)
 
     def _begin(self, rows: _Rows, line: LogLine) -> None:
         """Go to the beginning of the row below; a line that comes again is written where it was."""
@@ -98,13 +98,13 @@ class LogFold:
             rows.lines.insert(0, replace(line, line_number=first - 1, data="", start=0))
             rows.place += 1
 
-    def _write(self, rows: _Rows, line: LogLine, text: str, folded: dict[int, LogLine]) -> None:
+    def _write(self, rows: _Rows, line: LogLine, text: str, rewritten: dict[int, LogLine]) -> None:
         row = rows.lines[rows.place]
         if text:
             data = text if rows.is_fresh else compact(row.data + text)
             rows.is_fresh = False
             row = replace(row, data=data, timestamp_ms=line.timestamp_ms, start=0, length=len(data))
-        rows.lines[rows.place] = folded[row.line_number] = replace(row, partial=line.partial)
+        rows.lines[rows.place] = rewritten[row.line_number] = replace(row, partial=line.partial)
 
 
 def _may_go_up(line: LogLine) -> bool:

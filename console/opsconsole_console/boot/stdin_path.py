@@ -9,7 +9,7 @@ from pathlib import Path
 _CHUNK = 65_536
 
 
-def own_input() -> str:
+def stdin_path() -> str:
     """A path under which another process opens what we read: the pipe or the terminal itself, where that can be.
 
     Whatever can't be opened anew as it stands (a file that is partly read, a named pipe, a socket) is copied into a pipe.

@@ -1,4 +1,4 @@
-"""How much disk attempts' folders take, found out a little at a time."""
+"""How much disk space attempts' folders take, measured in small steps."""
 
 import os
 import stat
@@ -12,24 +12,24 @@ _ENTRIES_PER_STEP = 64
 _DEPTH_MAX = 64
 
 
-class DiskProbe:
-    """Walks folders in small steps, spread over many calls, so no call takes longer than its budget.
+class FolderSizeProbe:
+    """Walks folders in small steps, spread over many calls, so that no call takes longer than its budget.
 
-    A folder is walked anew `every_s` after its last walk ended, or later where a walk takes long. Links are not
-    followed, other filesystems not entered, hard links counted once. For local folders: a mount may hang.
+    A folder is walked anew `every_s` after its last walk ended. Links are not followed, other filesystems not entered,
+    and files with several hard links counted once. For local folders only, as a network mount may hang.
     """
 
     def __init__(
         self, *, budget_s: float = 0.003, every_s: float = 30.0, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """`budget_s` is how long one call may walk, over all folders together."""
+        """`budget_s` is how long one call may walk, for all folders together."""
         self._budget_s = budget_s
         self._every_s = every_s
         self._clock = clock
         self._walks: dict[str, _Walk] = {}
 
     def sample(self, folders: Mapping[str, Path]) -> dict[str, int | None]:
-        """Return the last known size in MiB of each folder, None before its first walk has ended, and walk on."""
+        """Walk on; return the last known size of each folder in MiB, None before its first walk has ended."""
         for key in self._walks.keys() - folders.keys():
             del self._walks[key]
         for key, folder in folders.items():
@@ -39,7 +39,7 @@ class DiskProbe:
         return {key: self._walks[key].size_mb for key in folders}
 
     def _walk_on(self) -> None:
-        """Give each walk that is due a step in turn; those longest without one go first."""
+        """Let each walk that is due take a step in turn, first the one whose last step is longest ago."""
         begun = self._clock()
         due = sorted((walk for walk in self._walks.values() if walk.due_at <= begun), key=lambda walk: walk.turn)
         while due and self._clock() - begun < self._budget_s:
@@ -61,21 +61,21 @@ class _Walk:
         self._sum = 0
 
     def step(self, entries: int) -> bool:
-        """Look at some more entries; False once the walk has ended."""
+        """Count some more entries; return False once the walk has ended."""
         if self._sizes is None:
             self._sizes, self._sum = _sizes(self.folder), 0
         for _ in range(entries):
             size = next(self._sizes, None)
             if size is None:
                 self._sizes = None
-                self.size_mb = -(-self._sum // _MIB)  # rounded up: something is not nothing
+                self.size_mb = -(-self._sum // _MIB)  # rounded up, so that only an empty folder has 0
                 return False
             self._sum += size
         return True
 
 
 def _sizes(top: Path) -> Iterator[int]:
-    """The bytes on disk of every entry under `top`, one at a time. What vanishes meanwhile is passed over."""
+    """Yield the bytes on disk of every entry under `top`. Entries that vanish meanwhile are left out."""
     try:
         device = os.lstat(top).st_dev
     except OSError:
@@ -102,13 +102,13 @@ def _sizes(top: Path) -> Iterator[int]:
 
 
 def _names(folder: str) -> list[str]:
-    """The entries of a folder; none if it has become a link since it was seen."""
+    """Return the entries of a folder; none if it has become a link since it was seen."""
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
         return []
     try:
-        return os.listdir(descriptor)  # noqa: PTH208 – by descriptor, so that no link can come between
+        return os.listdir(descriptor)  # noqa: PTH208 – by descriptor, so that no link is followed
     except OSError:
         return []
     finally:

@@ -17,7 +17,7 @@ def test_reads_what_is_appended_block_by_block(tmp_path: Path) -> None:
     path = tmp_path / "stdout"
     path.write_bytes(b"hello world")
     one = follower(path)
-    assert one.look()
+    assert one.check()
     assert one.read(5) == b"hello"
     assert not one.at_end
     assert one.read(100) == b" world"
@@ -26,7 +26,7 @@ def test_reads_what_is_appended_block_by_block(tmp_path: Path) -> None:
     with path.open("ab") as file:
         file.write(b"!")
     assert one.at_end
-    assert one.look()
+    assert one.check()
     assert one.unread_bytes == 1
     assert one.read(100) == b"!"
 
@@ -43,20 +43,20 @@ def test_starts_and_goes_on_at_any_offset(tmp_path: Path) -> None:
 def test_a_file_that_does_not_exist_yet_is_no_trouble(tmp_path: Path) -> None:
     path = tmp_path / "stdout"
     one = follower(path)
-    assert not one.look()
+    assert not one.check()
     assert one.read(10) is None
     assert one.trouble == ""
     path.write_bytes(b"x")
-    assert one.look()
+    assert one.check()
 
 
 def test_removed(tmp_path: Path) -> None:
     path = tmp_path / "stdout"
     path.write_bytes(b"x")
     one = follower(path)
-    one.look()
+    one.check()
     path.unlink()
-    assert not one.look()
+    assert not one.check()
     assert one.trouble == "was removed"
     assert one.at_end
 
@@ -73,10 +73,10 @@ def test_cut_short_is_followed_again_once_it_is_longer(tmp_path: Path) -> None:
     one = follower(path)
     one.read(100)
     os.truncate(path, 3)
-    assert not one.look()
+    assert not one.check()
     assert one.trouble == "was cut short"
     path.write_bytes(b"abcdefghijklm")
-    assert one.look()
+    assert one.check()
     assert one.trouble == ""
     assert one.read(100) == b"klm"
 
@@ -85,7 +85,7 @@ def test_another_file_in_its_place_is_not_read(tmp_path: Path) -> None:
     path = tmp_path / "stdout"
     path.write_bytes(b"mine")
     one = follower(path)
-    one.look()
+    one.check()
     other = tmp_path / "other"
     other.write_bytes(b"a longer secret")
     other.replace(path)
@@ -99,7 +99,7 @@ def test_a_link_is_never_followed(tmp_path: Path) -> None:
     path = tmp_path / "stdout"
     path.symlink_to(secret)
     one = follower(path)
-    assert not one.look()
+    assert not one.check()
     assert one.read(100) is None
     assert one.trouble
 
@@ -108,7 +108,7 @@ def test_a_pipe_does_not_block(tmp_path: Path) -> None:
     path = tmp_path / "stdout"
     os.mkfifo(path)
     one = follower(path)
-    assert not one.look()
+    assert not one.check()
     assert one.read(100) is None
     assert one.trouble == "is no plain file any more"
 
@@ -129,7 +129,7 @@ def test_unreadable_and_readable_again(tmp_path: Path) -> None:
 def test_a_folder_that_is_a_file_is_trouble_not_a_crash(tmp_path: Path) -> None:
     (tmp_path / "folder").write_bytes(b"")
     one = follower(tmp_path / "folder" / "stdout")
-    assert not one.look()
+    assert not one.check()
     assert one.trouble.startswith("can't be read")
 
 
@@ -156,7 +156,7 @@ class TestNotes:
         NoteFollower(tmp_path / "error").add("one")
         again = NoteFollower(tmp_path / "error", 4)
         again.add("one")
-        assert not again.look()
+        assert not again.check()
         again.add("on")
         assert again.read(100) == b"on\n"
 
@@ -180,7 +180,7 @@ class TestNotes:
         assert notes.read(100) == b"one\n"
         path.unlink()
         path.parent.rmdir()
-        assert not notes.look()
+        assert not notes.check()
         notes.add("two")
         assert notes.offset == 4
         assert notes.read(100) == b"two\n"
@@ -188,7 +188,7 @@ class TestNotes:
         # Bytes that are gone: what is left moves down, so that the log never waits for ever.
         notes.seek(0)
         assert notes.read(100) == b"two\n"
-        assert not notes.look()
+        assert not notes.check()
 
     def test_a_link_is_not_written_through(self, tmp_path: Path) -> None:
         victim = tmp_path / "victim"

@@ -1,4 +1,4 @@
-"""What the kernel tells about one process, read straight from /proc: psutil costs five times as much for this."""
+"""CPU time and memory of one process, read from /proc directly, as psutil takes five times as long."""
 
 import os
 from typing import NamedTuple
@@ -7,28 +7,28 @@ TICKS_PER_S: int = os.sysconf("SC_CLK_TCK")
 
 
 class ProcessSample(NamedTuple):
-    """One process. A pid alone is no identity: `start_ticks` since boot tell it from a later one of the same number."""
+    """One process at one moment. `start_ticks` (since boot) tell it from a later process with the same pid."""
 
     pid: int
     parent: int
     start_ticks: int
     cpu_ticks: int
-    """Its own time, user and system."""
+    """Its own CPU time, user and system."""
     children_ticks: int
-    """That of its children which have ended and were waited for, and theirs."""
+    """The CPU time of its children that have ended and were reaped, and of theirs."""
     zombie: bool
     resident_pages: int
-    """By the kernel's quick count; a change of it is what makes the exact figures below be read again."""
+    """By the kernel's quick count. The exact figures below are read again when it has changed."""
     private_kb: int = 0
-    """Anonymous memory; pages shared by a fork that nobody wrote to since count in each."""
+    """Anonymous memory. Pages that forked processes share count in each of them."""
     shared_kb: int = 0
     """Resident files and shared memory."""
     peak_kb: int = 0
-    """The most that private and shared together ever were."""
+    """The largest sum of private and shared memory so far."""
 
 
-def read_process(pid: int, known: ProcessSample | None = None) -> ProcessSample | None:
-    """Look at a process; None if there is none (any more). `known` is its last sample, which saves half the work."""
+def sample_process(pid: int, known: ProcessSample | None = None) -> ProcessSample | None:
+    """Sample a process; None if there is none. `known` is its last sample, with which half of the work can be saved."""
     try:
         process = _parse(pid, _read(f"/proc/{pid}/stat"))
         if process.zombie:
@@ -44,16 +44,12 @@ def read_process(pid: int, known: ProcessSample | None = None) -> ProcessSample 
             shared_kb=_kb(status, b"\nRssFile:") + _kb(status, b"\nRssShmem:"),
             peak_kb=_kb(status, b"\nVmHWM:"),
         )
-    except (OSError, ValueError, IndexError):  # it ended before or between the two
+    except (OSError, ValueError, IndexError):  # it has ended, perhaps between two reads
         return None
 
 
-def _memory_mark(process: ProcessSample) -> tuple[int, int]:
-    return process.start_ticks, process.resident_pages
-
-
 def _parse(pid: int, stat: bytes) -> ProcessSample:
-    # The name is in parentheses and may hold blanks and parentheses itself: fields are counted from the last one.
+    # The name is in parentheses and may have blanks and parentheses itself, so the fields are those after the last one.
     fields = stat[stat.rindex(b")") + 2 :].split(None, 22)
     return ProcessSample(
         pid,
@@ -67,7 +63,7 @@ def _parse(pid: int, stat: bytes) -> ProcessSample:
 
 
 def _kb(status: bytes, label: bytes) -> int:
-    """A zombie has no memory lines."""
+    """Return a figure in KiB; 0 where there is no such line."""
     at = status.find(label)
     if at < 0:
         return 0

@@ -14,7 +14,7 @@ from opsconsole_console.cli.output import plain, put, put_json, put_table, say
 from opsconsole_console.cli.parser import Group, Parser
 from opsconsole_console.cli.session import with_client
 from opsconsole_console.visible import clean
-from opsconsole_protocol.state import Connection, WorkerStatus
+from opsconsole_protocol.state import WorkerConnection, WorkerStatus
 
 if TYPE_CHECKING:
     from opsconsole.client import Client
@@ -120,9 +120,9 @@ def worker_lines(row: WorkerRow) -> list[str]:
 
 def _standing(row: WorkerRow) -> str:
     """Status and connection. Of a lost worker nobody knows what it is free for, only whether it was drained."""
-    if row.connection == Connection.CONNECTED:
+    if row.connection == WorkerConnection.CONNECTED:
         return row.status
-    if row.connection != Connection.LOST:
+    if row.connection != WorkerConnection.LOST:
         return f"{row.status}, {row.connection}"
     heard = (
         ""

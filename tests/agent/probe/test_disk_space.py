@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from opsconsole_agent.probe.room import NEEDED_BYTES_MIN, RoomProbe, Shortage
+from opsconsole_agent.probe.disk_space import NEEDED_BYTES_MIN, DiskShortage, DiskSpaceProbe
 
 
 class Disk:
@@ -20,9 +20,9 @@ class Disk:
         self.f_bavail = self.f_bfree = free // self.f_frsize
 
 
-def shortages(monkeypatch: pytest.MonkeyPatch, disk: Disk) -> list[Shortage]:
+def shortages(monkeypatch: pytest.MonkeyPatch, disk: Disk) -> list[DiskShortage]:
     monkeypatch.setattr(os, "statvfs", lambda _: disk)
-    return RoomProbe(["/state"]).shortages()
+    return DiskSpaceProbe(["/state"]).shortages()
 
 
 def test_ample_room_is_no_matter(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,4 +50,4 @@ def test_room_without_names_for_files_is_none(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_folder_that_is_gone_is_another_probes_matter(tmp_path: Path) -> None:
-    assert RoomProbe([str(tmp_path / "gone")]).shortages() == []
+    assert DiskSpaceProbe([str(tmp_path / "gone")]).shortages() == []

@@ -68,7 +68,7 @@ def wrapped(text: str, cells: int) -> list[str]:
     return pieces or [""]
 
 
-class LogSight:
+class ShownLines:
     """What is seen of a ring."""
 
     def __init__(self, ring: LogRing) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from opsconsole_agent.probe.process import TICKS_PER_S, ProcessSample, read_process
+from opsconsole_agent.probe.process_sample import TICKS_PER_S, ProcessSample, sample_process
 from tests.waiting import until_sync
 
 _HOLD_64_MB = "import sys; held = bytearray(b'x') * (64 << 20); print('held', flush=True); sys.stdin.read()"
@@ -29,7 +29,7 @@ def holder() -> Iterator[subprocess.Popen[bytes]]:
 
 
 def test_memory_parent_and_start_agree_with_psutil(holder: subprocess.Popen[bytes]) -> None:
-    process = read_process(holder.pid)
+    process = sample_process(holder.pid)
     assert process is not None
     other = psutil.Process(holder.pid)
     assert process.parent == os.getpid()
@@ -42,25 +42,25 @@ def test_memory_parent_and_start_agree_with_psutil(holder: subprocess.Popen[byte
 
 
 def test_memory_that_did_not_change_is_not_read_again(holder: subprocess.Popen[bytes]) -> None:
-    first = read_process(holder.pid)
+    first = sample_process(holder.pid)
     assert first is not None
     marked = first._replace(private_kb=1, shared_kb=2, peak_kb=3)
-    again = read_process(holder.pid, marked)
+    again = sample_process(holder.pid, marked)
     assert again is not None
     assert (again.private_kb, again.shared_kb, again.peak_kb) == (1, 2, 3)
-    assert read_process(holder.pid, marked._replace(resident_pages=0)) == again._replace(
+    assert sample_process(holder.pid, marked._replace(resident_pages=0)) == again._replace(
         private_kb=first.private_kb, shared_kb=first.shared_kb, peak_kb=first.peak_kb
     )
-    earlier = read_process(holder.pid, marked._replace(start_ticks=1))
+    earlier = sample_process(holder.pid, marked._replace(start_ticks=1))
     assert earlier is not None
     assert earlier.private_kb == first.private_kb
 
 
 def test_cpu_time_of_itself_and_of_ended_children() -> None:
-    before = read_process(os.getpid())
+    before = sample_process(os.getpid())
     subprocess.run([sys.executable, "-c", "sum(range(3_000_000))"], check=True)
-    until_sync(lambda: [sum(range(200_000)), _ticks(read_process(os.getpid())) > _ticks(before)][1], what="a tick")
-    after = read_process(os.getpid())
+    until_sync(lambda: [sum(range(200_000)), _ticks(sample_process(os.getpid())) > _ticks(before)][1], what="a tick")
+    after = sample_process(os.getpid())
     assert before is not None
     assert after is not None
     assert after.children_ticks > before.children_ticks
@@ -74,7 +74,7 @@ def _ticks(process: ProcessSample | None) -> int:
 def test_a_zombie_is_told_and_has_no_memory() -> None:
     with subprocess.Popen(["/bin/true"]) as child:
         os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-        zombie = read_process(child.pid)
+        zombie = sample_process(child.pid)
     assert zombie is not None
     assert zombie.zombie
     assert (zombie.private_kb, zombie.shared_kb, zombie.peak_kb) == (0, 0, 0)
@@ -83,7 +83,7 @@ def test_a_zombie_is_told_and_has_no_memory() -> None:
 def test_no_process() -> None:
     with subprocess.Popen(["/bin/true"]) as child:
         child.wait()
-    assert read_process(child.pid) is None
+    assert sample_process(child.pid) is None
 
 
 def test_a_name_with_blanks_and_parentheses(tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_a_name_with_blanks_and_parentheses(tmp_path: Path) -> None:
     with subprocess.Popen([program, "60"]) as child:
         try:
             until_sync(lambda: Path(f"/proc/{child.pid}/comm").read_text() == "a) R 1 (b\n")
-            process = read_process(child.pid)
+            process = sample_process(child.pid)
         finally:
             child.kill()
     assert process is not None
@@ -102,6 +102,6 @@ def test_a_name_with_blanks_and_parentheses(tmp_path: Path) -> None:
 def test_a_kernel_thread_has_no_memory() -> None:
     if not Path("/proc/2/stat").exists() or b"kthreadd" not in Path("/proc/2/stat").read_bytes():
         pytest.skip("kernel threads can't be seen in this PID namespace")
-    thread = read_process(2)
+    thread = sample_process(2)
     assert thread is not None
     assert (thread.private_kb, thread.zombie) == (0, False)

@@ -1,4 +1,4 @@
-"""How much memory and CPU this process may use, by its control groups (version 1, 2, or both at once)."""
+"""How much memory and CPU this process may use by its cgroups, of version 1, 2, or both at once."""
 
 import contextlib
 from collections.abc import Iterator
@@ -12,17 +12,17 @@ _NO_LIMIT = 1 << 60
 
 
 class MemoryLimit(NamedTuple):
-    """Bytes allowed, and bytes of it in use that can't simply be dropped (file cache can)."""
+    """Bytes allowed, and bytes in use without the file cache that the kernel can drop."""
 
     limit: int
     used: int
 
 
-class Cgroup:
-    """The limits in force: the tightest one on the way from our group up to the root that can be seen."""
+class CgroupLimit:
+    """The limits in force: the tightest ones from our own group up to the topmost that we can see."""
 
     def __init__(self, proc: Path = Path("/proc/self")) -> None:
-        """Find the groups; limits are read anew at each call, as they may be changed."""
+        """Find the groups. Their limits are read at each call, as they may change."""
         self._memory: list[Path] = []
         self._cpu: list[Path] = []
         table = mounts(proc / "mountinfo")
@@ -37,17 +37,17 @@ class Cgroup:
                 self._cpu += _groups(table, "cgroup", "cpu", path)
 
     def memory(self) -> MemoryLimit | None:
-        """The tightest memory limit; None without one."""
+        """Return the tightest memory limit; None without one."""
         found = [limit for group in self._memory if (limit := _memory_limit(group)) is not None]
         return min(found, default=None)
 
     def cpus(self) -> float | None:
-        """How many CPUs' worth of time may be used; None without a limit."""
+        """Return how many CPUs' time may be used; None without a limit."""
         return min((quota for group in self._cpu if (quota := _cpu_quota(group)) is not None), default=None)
 
 
 def _memberships(proc: Path) -> Iterator[tuple[set[str], str]]:
-    """The controllers (none: version 2) and the path of each group that the process is in."""
+    """Yield the controllers (none for version 2) and the path of each group that the process is in."""
     try:
         lines = (proc / "cgroup").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     except OSError:
@@ -59,13 +59,13 @@ def _memberships(proc: Path) -> Iterator[tuple[set[str], str]]:
 
 
 def _groups(table: list[Mount], kind: str, controller: str, path: str) -> list[Path]:
-    """The folders of the group and of those above it, as far as they are mounted here."""
+    """Return the folders of the group and of those above it, as far as they are mounted here."""
     for mount in table:
         if mount.kind != kind or (controller and controller not in mount.options):
             continue
         root = mount.root.rstrip("/")
         inside = path == root or path.startswith(f"{root}/")
-        # In a container the path may be the host's, with only our own group mounted: then that is the top.
+        # In a container the path may be the host's while only our own group is mounted, which is the topmost then.
         steps = [part for part in path[len(root) :].split("/") if part and part != ".."] if inside else []
         return [Path(mount.point, *steps[:depth]) for depth in range(len(steps), -1, -1)]
     return []
@@ -98,7 +98,7 @@ def _statistic(file: Path, name: str) -> int:
 
 
 def _number(file: Path) -> int | None:
-    """None also for `max`."""
+    """Return the first number in a file; None without one, and for `max`."""
     words = _words(file)
     return _integer(words[0]) if words else None
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from opsconsole_console.widget.ansi import plain
-from opsconsole_console.widget.log_fold import ROWS_MAX, LogFold
+from opsconsole_console.widget.log_overwriter import ROWS_MAX, LogOverwriter
 from opsconsole_console.widget.log_ring import LogRing
 from opsconsole_protocol.log import LogLine, Source
 from tests.console.widget.fleet import log_line, log_lines
@@ -125,10 +125,10 @@ def test_nothing_reaches_far_up() -> None:
 
 def test_what_goes_nowhere_is_handed_on_as_it_is() -> None:
     lines = log_lines(100)
-    assert LogFold().fold(lines) is lines
+    assert LogOverwriter().rewrite(lines) is lines
 
 
 def test_a_log_with_lines_left_out_is_not_folded() -> None:
-    ring = LogRing(1000, 10**9, folds=False)
+    ring = LogRing(1000, 10**9, overwrites=False)
     ring.feed(fragments("\router\n" + "\rinner\x1b[A\n" * 20, []))
     assert len(ring.lines) == 21

@@ -1,8 +1,8 @@
 """The one error of commands."""
 
 
-class Refused(Exception):
-    """A command that can't be carried out: a code for programs, a line for people."""
+class Refusal(Exception):
+    """Raised for a command that can't be carried out; it has a code for programs and a text for people."""
 
     def __init__(self, code: str, text: str) -> None:
         super().__init__(text)

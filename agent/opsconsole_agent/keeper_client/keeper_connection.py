@@ -1,4 +1,4 @@
-"""One connection to a keeper: commands out in batches, lines in to the answers and events they are."""
+"""One connection to a keeper: commands go out in batches; lines that come in are replies and events."""
 
 import asyncio
 import socket
@@ -39,10 +39,11 @@ _OLDER_KEEPER = (
 _CREDENTIALS = struct.Struct("3i")
 
 
-class Wire(asyncio.Protocol):
-    """Made for `create_unix_connection`. `ready` and `lost` are done when the hello has come, and when it is over."""
+class KeeperConnection(asyncio.Protocol):
+    """A protocol for `create_unix_connection`. `ready` is done when the hello has come, `lost` when the connection ends."""
 
     def __init__(self, publish: Callable[[KeeperEvent], None]) -> None:
+        """`publish` is called with every event that comes."""
         loop = asyncio.get_running_loop()
         self.ready: asyncio.Future[KeeperHello] = loop.create_future()
         self.lost: asyncio.Future[str] = loop.create_future()
@@ -51,36 +52,36 @@ class Wire(asyncio.Protocol):
         self._loop = loop
         self._publish = publish
         self._transport: asyncio.Transport | None = None
-        self._answers: dict[int, asyncio.Future[Reply]] = {}
+        self._replies: dict[int, asyncio.Future[Reply]] = {}
         self._number = 0
         self._unsent: list[bytes] = []
         self._partial: list[bytes] = []
 
     @property
     def peer(self) -> tuple[int, int]:
-        """Process and user at the other end, as the kernel knows them."""
-        assert self._transport is not None  # noqa: S101  (connected)
+        """Pid and uid at the other end, as the kernel knows them."""
+        assert self._transport is not None  # noqa: S101  (for the type checker; it is connected)
         sock = self._transport.get_extra_info("socket")
         pid, user, _ = _CREDENTIALS.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
         return pid, user
 
     @property
     def open(self) -> bool:
-        """Whether commands can be sent."""
+        """Whether a command can be sent."""
         return self._transport is not None and not self.lost.done()
 
-    def ask(self, kind: str, fields: dict[str, object]) -> asyncio.Future[Reply]:
-        """Send a command; the future tells what comes of it, or raises what it was refused with."""
+    def request(self, kind: str, fields: dict[str, object]) -> asyncio.Future[Reply]:
+        """Send a command; the future has its reply, or raises the error that it was refused with."""
         self._number += 1
-        answer: asyncio.Future[Reply] = self._loop.create_future()
+        reply: asyncio.Future[Reply] = self._loop.create_future()
         line = message.encode(kind, {"n": self._number, **fields})
-        self._answers[self._number] = answer
+        self._replies[self._number] = reply
         self.resume()
         self._send(line)
-        return answer
+        return reply
 
-    def tell(self, kind: str, fields: dict[str, object]) -> None:
-        """Send a command that needs no answer."""
+    def notify(self, kind: str, fields: dict[str, object]) -> None:
+        """Send a command that has no reply."""
         self._send(message.encode(kind, fields))
 
     def _send(self, line: bytes) -> None:
@@ -89,12 +90,12 @@ class Wire(asyncio.Protocol):
         self._unsent.append(line)
 
     def pause(self) -> None:
-        """Leave what comes unread for a while: the reader is behind. Not while it waits for an answer itself."""
-        if self._transport is not None and self._transport.is_reading() and not self._answers:
+        """Stop reading, as the reader of events is behind; not while a reply is awaited."""
+        if self._transport is not None and self._transport.is_reading() and not self._replies:
             self._transport.pause_reading()
 
     def resume(self) -> None:
-        """Read on."""
+        """Go on reading."""
         if self._transport is not None and not self._transport.is_closing() and not self._transport.is_reading():
             self._transport.resume_reading()
 
@@ -106,12 +107,12 @@ class Wire(asyncio.Protocol):
     # ---- asyncio.Protocol ----
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Called by the loop."""
+        """Take the transport."""
         assert isinstance(transport, asyncio.Transport)  # noqa: S101  (for the type checker; it is a stream)
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        """Called by the loop."""
+        """Handle every complete line."""
         if self.lost.done():
             return
         *whole, rest = data.split(b"\n")
@@ -122,7 +123,7 @@ class Wire(asyncio.Protocol):
             self._partial.append(rest)
         for line in whole:
             try:
-                self._receive(line)
+                self._handle_line(line)
             except msgspec.DecodeError as error:
                 self._fail(ProtocolError(f"the keeper sent what can't be understood: {error}"))
                 return
@@ -131,12 +132,12 @@ class Wire(asyncio.Protocol):
                 return
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Called by the loop."""
+        """End all that waits for a reply."""
         self._fail(Unavailable(f"the keeper hung up: {exc}" if exc else "the keeper hung up"))
 
     # ---- lines ----
 
-    def _receive(self, line: bytes) -> None:
+    def _handle_line(self, line: bytes) -> None:
         if not self.ready.done():
             message.check_version(line)
         received = message.decode(line)
@@ -152,7 +153,7 @@ class Wire(asyncio.Protocol):
                 self.replaced = True
             case KeeperHello():
                 self.key = received.key
-                received = msgspec.structs.replace(received, key="")  # nobody else needs it, nor should a log show it
+                received = msgspec.structs.replace(received, key="")  # nobody else needs it, and no log may show it
                 if not self.ready.done():
                     self.ready.set_result(received)
                 self._publish(received)
@@ -160,13 +161,13 @@ class Wire(asyncio.Protocol):
                 self._publish(received)
 
     def _settle(self, number: int | None, outcome: Reply | OpsconsoleError) -> None:
-        answer = self._answers.pop(number, None) if number is not None else None
-        if answer is None or answer.done():  # cancelled meanwhile
+        reply = self._replies.pop(number, None) if number is not None else None
+        if reply is None or reply.done():  # cancelled meanwhile
             return
         if isinstance(outcome, Reply):
-            answer.set_result(outcome)
+            reply.set_result(outcome)
         else:
-            answer.set_exception(outcome)
+            reply.set_exception(outcome)
 
     def _flush(self) -> None:
         if self._transport is not None and not self._transport.is_closing():
@@ -179,9 +180,9 @@ class Wire(asyncio.Protocol):
         self.lost.set_result(error.message)
         if not self.ready.done():
             self.ready.set_exception(error)
-            self.ready.exception()  # looked at by whoever dials; never "not retrieved"
-        for answer in self._answers.values():
-            if not answer.done():
-                answer.set_exception(Unavailable("the keeper was lost before it answered"))
-        self._answers.clear()
+            self.ready.exception()  # retrieved, so that asyncio doesn't report it; who connects reads it, too
+        for reply in self._replies.values():
+            if not reply.done():
+                reply.set_exception(Unavailable("the keeper was lost before it answered"))
+        self._replies.clear()
         self.hang_up()

@@ -6,7 +6,8 @@ import os
 import msgspec
 import pytest
 
-from opsconsole_agent.keeper.attempt import Attempt, exited_line, frozen_line, lost_line, started_line, unstarted_line
+from opsconsole_agent.keeper import event_line
+from opsconsole_agent.keeper.attempt import Attempt
 from opsconsole_agent.keeper.service import VERSION
 from opsconsole_agent.keeper_client import message
 from opsconsole_protocol.error import VersionMismatch
@@ -20,9 +21,9 @@ def attempt() -> Attempt:
 
 def test_lines_of_the_keeper_are_understood() -> None:
     one = attempt()
-    assert isinstance(message.decode(started_line(one).encode()), message.AttemptStarted)
-    assert isinstance(message.decode(frozen_line(one, 5).encode()), message.AttemptFrozen)
-    for line in (unstarted_line("a", 'no "such" thing', 5), lost_line("a", None, "why", 5, None)):
+    assert isinstance(message.decode(event_line.started(one).encode()), message.AttemptStarted)
+    assert isinstance(message.decode(event_line.frozen(one, 5).encode()), message.AttemptFrozen)
+    for line in (event_line.unstarted("a", 'no "such" thing', 5), event_line.lost("a", None, "why", 5, None)):
         assert isinstance(message.decode(line.encode()), message.AttemptExited)
 
 
@@ -35,12 +36,12 @@ def test_an_exit_is_told_as_it_was(status: int | None, code: int | None, signum:
     one.exit_status = status
     one.user_s = 0.1234567
     one.max_rss_kb = 2048
-    exited = message.decode(exited_line(one).encode())
+    exited = message.decode(event_line.exited(one).encode())
     assert isinstance(exited, message.AttemptExited)
     assert (exited.exit_code, exited.signal) == (code, signum)
     assert (exited.error is not None, exited.exit_known) == (error, not error)
     assert (exited.user_s, exited.max_rss_mb, exited.oom_kill, exited.proof) == (0.123457, 2.0, None, True)
-    assert set(json.loads(exited_line(one))) == set(json.loads(lost_line("a", None, "why", 5, None)))
+    assert set(json.loads(event_line.exited(one))) == set(json.loads(event_line.lost("a", None, "why", 5, None)))
 
 
 def test_unknown_kinds_are_skipped_and_unknown_fields_ignored() -> None:

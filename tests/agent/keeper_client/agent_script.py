@@ -5,13 +5,13 @@ import os
 import sys
 from pathlib import Path
 
-from opsconsole_agent.keeper_client.keeper_client import KeeperLink
+from opsconsole_agent.keeper_client.keeper_client import KeeperClient
 from opsconsole_agent.keeper_client.message import StartCommand
 from opsconsole_protocol.ids import AttemptId
 
 
 async def main(state_dir: str, folder: str, *pairs: str) -> None:
-    link = await KeeperLink.connect(Path(state_dir), idle_s=30)
+    link = await KeeperClient.connect(Path(state_dir), idle_s=30)
     for name, script in zip(pairs[::2], pairs[1::2], strict=True):
         output = f"{folder}/{name}.out"
         argv = ["/bin/sh", "-c", script]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from opsconsole_agent.probe.cgroup import Cgroup, MemoryLimit
+from opsconsole_agent.probe.cgroup_limit import CgroupLimit, MemoryLimit
 
 MIB = 1 << 20
 NO_LIMIT_V1 = "9223372036854771712"
@@ -29,10 +29,10 @@ class Hierarchy:
         for name, text in files.items():
             (group / name.replace("__", ".")).write_text(f"{text}\n", encoding="ascii")
 
-    def cgroup(self, *membership: str) -> Cgroup:
+    def cgroup(self, *membership: str) -> CgroupLimit:
         (self.proc / "cgroup").write_text("".join(f"{line}\n" for line in membership), encoding="ascii")
         (self.proc / "mountinfo").write_text("".join(f"{line}\n" for line in self.mounts), encoding="utf-8")
-        return Cgroup(self.proc)
+        return CgroupLimit(self.proc)
 
 
 @pytest.fixture
@@ -99,10 +99,10 @@ def test_no_limit(hierarchy: Hierarchy, text: str) -> None:
 
 
 def test_without_any(tmp_path: Path) -> None:
-    cgroup = Cgroup(tmp_path)
+    cgroup = CgroupLimit(tmp_path)
     assert (cgroup.memory(), cgroup.cpus()) == (None, None)
 
 
 def test_this_machine_can_be_read() -> None:
-    limit = Cgroup().memory()
+    limit = CgroupLimit().memory()
     assert limit is None or limit.limit > 0
