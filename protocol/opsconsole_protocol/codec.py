@@ -13,20 +13,20 @@ from opsconsole_protocol.error import ProtocolError
 from opsconsole_protocol.validation_error import message_text
 
 BATCH_BYTES_MAX = 16 * 1024 * 1024
-"""A batch larger than this is refused and its sender told so."""
+"""A larger batch is refused, and its sender is told so."""
 
 M = TypeVar("M")
 
 
 class Codec(Generic[M]):
-    """Encodes batches of any message and decodes batches of one direction's messages."""
+    """Encodes batches of any messages, and decodes batches of those messages that one side takes."""
 
     def __init__(self, incoming: Any) -> None:
         self._encoder = msgspec.msgpack.Encoder()
         self._decoder: msgspec.msgpack.Decoder[list[M]] = msgspec.msgpack.Decoder(list[incoming])
 
     def encode(self, batch: Sequence[msgspec.Struct | msgspec.Raw]) -> bytes:
-        """One frame for a batch; what is encoded already is taken as it is."""
+        """One frame for a batch; messages that are encoded already go into it as they are."""
         return self._encoder.encode(batch)
 
     def decode(self, frame: bytes) -> list[M]:
@@ -43,10 +43,10 @@ class Codec(Generic[M]):
 
 
 def one_line(error: Exception) -> str:
-    """One short line of what may quote the peer."""
+    """The error's text in one short line, since it may quote the peer."""
     return " ".join(str(error).split())[:300]
 
 
 def is_batch(frame: bytes) -> bool:
-    """Whether a binary frame holds a batch of messages rather than log bytes."""
+    """Whether this is a batch of messages rather than a binary frame."""
     return bool(frame) and (0x90 <= frame[0] <= 0x9F or frame[0] in {0xDC, 0xDD})

@@ -1,4 +1,4 @@
-"""The codecs of clients and of the coordinator towards them, and how a request out of its limits is told in words."""
+"""The codecs of clients and of the coordinator towards them, and the words for a request that is out of its limits."""
 
 from functools import cache
 from typing import Any, Union, get_args, get_type_hints
@@ -18,12 +18,12 @@ _REQUESTS: msgspec.msgpack.Decoder[AnyRequest] = msgspec.msgpack.Decoder(AnyRequ
 
 
 def client_codec() -> Codec[ServerMessage]:
-    """What consoles and command lines use."""
+    """The codec of consoles and command lines."""
     return Codec(ServerMessage)
 
 
 def server_codec() -> Codec[ClientMessage]:
-    """What the coordinator uses towards clients."""
+    """The codec of the coordinator towards clients."""
     return Codec(ClientMessage)
 
 
@@ -43,9 +43,9 @@ class _Call(msgspec.Struct, tag="call"):
 
 
 def read_calls(frame: bytes) -> list[Call | Failure]:
-    """The calls of a frame that as a whole couldn't be decoded, those out of their limits as the words that say so.
+    """The calls of a frame that couldn't be decoded as a whole; in place of a call out of its limits, the Failure that says so.
 
-    Raises ProtocolError where anything in it isn't a call that we know, whatever its limits.
+    Raises ProtocolError where anything in the frame isn't a call of a known request, limits aside.
     """
     try:
         return [_read_call(call) for call in msgspec.msgpack.decode(frame, type=list[_Call])]
@@ -63,7 +63,7 @@ def _read_call(call: _Call) -> Call | Failure:
 
 @cache
 def _loose() -> msgspec.msgpack.Decoder[Any]:
-    """Reads every request whatever the limits of its fields."""
+    """A decoder of every request, whatever the limits of its fields."""
     query = _without_limits(LogQuery, {})
     kinds = [_without_limits(kind, {LogQuery: query}) for kind in get_args(AnyRequest)]
     return msgspec.msgpack.Decoder(Union[tuple(kinds)])  # noqa: UP007 - made at run time

@@ -1,4 +1,4 @@
-"""A websocket connection that knows who answers before it sends its request, and takes no other answer than a yes.
+"""A websocket connection that makes sure who answers before it sends its request, and follows no redirect.
 
 Imported on the first call of `dial`: websockets is heavy.
 """
@@ -19,13 +19,13 @@ from opsconsole_protocol.trust.refusal import Refused, Unproven, WrongCertificat
 
 
 def checked(url: str, certificate_hash: str | None, secrets: tuple[str, ...]) -> type[ClientConnection]:
-    """The kind of connection for `url`: it checks the certificate, or asks for a proof that a secret is known."""
+    """The class of connections to `url`: they check the certificate, or ask for a proof that one of `secrets` is known there."""
     fields = {"url": url, "certificate_hash": certificate_hash, "secrets": secrets}
     return type("CheckedConnection", (CheckedConnection,), fields)
 
 
 class CheckedConnection(ClientConnection):
-    """Used by way of `checked`."""
+    """The base of what `checked` makes."""
 
     url: str
     certificate_hash: str | None
@@ -34,7 +34,7 @@ class CheckedConnection(ClientConnection):
     reply: asyncio.Future[ProofReply]
 
     async def handshake(self, *args: Any, **kwargs: Any) -> None:
-        """Check, then ask to be let in."""
+        """Check who answers, then send the request. Raises WrongCertificate, Unproven or Refused."""
         # TLS stands, nothing is written yet. Raising any earlier, in connection_made, would go unnoticed.
         if self.certificate_hash is not None:
             self._check_certificate(self.certificate_hash)
@@ -64,7 +64,7 @@ class CheckedConnection(ClientConnection):
             self.reply.set_result(reply)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Nobody answers any more."""
+        """End the wait for a proof, if there is one."""
         self._end_proof_request(exc or EOFError())
         super().connection_lost(exc)
 
