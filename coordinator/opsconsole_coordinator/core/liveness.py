@@ -2,8 +2,8 @@
 
 from opsconsole_coordinator.core.avoidance import forgive, gpus_heard
 from opsconsole_coordinator.core.ending import await_turn, end_attempt, settle_job, stop_job
-from opsconsole_coordinator.core.fleet import SYSTEM, Fleet
-from opsconsole_coordinator.core.model import Attempt, Worker
+from opsconsole_coordinator.core.fleet import Fleet
+from opsconsole_coordinator.core.model import SYSTEM, Attempt, ProjectStatus, Worker
 from opsconsole_coordinator.core.schedule import retract_waiting, schedule
 from opsconsole_coordinator.core.skew import note_clock
 from opsconsole_coordinator.core.time_limit import watch_limits
@@ -137,7 +137,8 @@ def _expire(fleet: Fleet, now_ms: int) -> None:
         limit_ms = job.spec.scheduling_timeout_ms
         if limit_ms is None:
             continue
-        if job.waiting_on or job.spec.project in fleet.paused_projects or fleet.adopting:
+        is_paused = fleet.project_status(job.spec.project) is not ProjectStatus.ACTIVE
+        if job.waiting_on or is_paused or fleet.adopting:
             job.ready_since_ms = now_ms  # it isn't for want of a worker that it waits
             continue
         late = [

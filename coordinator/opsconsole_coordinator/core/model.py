@@ -1,5 +1,6 @@
 """What the coordinator knows, entity by entity. Times in Unix milliseconds of the coordinator's steady clock."""
 
+from enum import StrEnum
 from typing import Any
 
 import msgspec
@@ -18,10 +19,25 @@ from opsconsole_protocol.state import (
     job_state,
 )
 
+SYSTEM = "coordinator"
+"""The coordinator as the one who did something, in events."""
+LOCAL_FILESYSTEM = "local"
+"""What agents call the filesystem of folders that no other host sees."""
+
+
+CLOCK_CORRECTED_FROM_MS = 2_000
+"""A worker's clock that differs by less counts as right: so much may be the heartbeat's way through a slow network."""
+
 
 def worker_actor(name: str) -> str:
     """A worker as the one who did something: no person can be called so, whatever workers are called."""
     return f"worker {name}"
+
+
+def job_folder(output_path: str, job_id: str) -> str:
+    """The job's folder, in or at which an attempt wrote; empty where it isn't below a `jobs/` of its name."""
+    before, mark, _ = f"{output_path}/".partition(f"/jobs/{job_id}/")
+    return f"{before}/jobs/{job_id}" if mark else ""
 
 
 class Attempt(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -180,6 +196,24 @@ class Reserved(msgspec.Struct, frozen=True):
     """The slot is kept from tasks with GPUs only: this one doesn't wait for those without."""
 
 
+class ProjectStatus(StrEnum):
+    """Whether a project's jobs run, wait, or are refused."""
+
+    ACTIVE = "active"
+    PAUSED = "paused"
+    ARCHIVED = "archived"
+
+
+class Project(msgspec.Struct, kw_only=True):
+    """A named queue of jobs. One that nobody has set is active and isn't stored."""
+
+    name: str
+    description: str = ""
+    status: ProjectStatus = ProjectStatus.ACTIVE
+    created_at_ms: int = 0
+    updated_at_ms: int = 0
+
+
 class Worker(msgspec.Struct, kw_only=True, omit_defaults=True):
     """A host's agent as the coordinator sees it. The last group isn't stored."""
 
@@ -232,9 +266,24 @@ class Worker(msgspec.Struct, kw_only=True, omit_defaults=True):
         return worker_actor(self.name)
 
     @property
+    def filesystem(self) -> str:
+        """The label of the filesystem that its folders are on; empty where its agent didn't say."""
+        return str((self.properties.get("io_paths") or {}).get("filesystem") or "")
+
+    @property
+    def output_place(self) -> str:
+        """What tells output folders of the same path apart: the worker, or the filesystem that it shares with others."""
+        return self.id if self.filesystem in {"", LOCAL_FILESYSTEM} else self.filesystem
+
+    @property
     def is_reachable(self) -> bool:
         """Whether a message to it would arrive: it is connected and not silent."""
         return self.connection == WorkerConnection.CONNECTED and self.session is not None
+
+    def here_ms(self, at_ms: int, now_ms: int) -> int:
+        """A time that this worker told, on the coordinator's clock; never later than now, whatever the worker says."""
+        is_wrong = abs(self.clock_behind_ms) >= CLOCK_CORRECTED_FROM_MS
+        return min(now_ms, at_ms + self.clock_behind_ms if is_wrong else at_ms)
 
     def facts(self) -> dict[str, Any]:
         """What requirements are matched against: the properties, and the worker's own fields under their names."""
