@@ -16,8 +16,9 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from bench.deployment import OPSCONSOLE, Deployment
+from bench.process_usage import read_cpu_s, read_memory_mb
 from bench.row import Row
-from bench.stand import OPSCONSOLE, Stand
 
 REPEATS = 7
 IDLE_S = 10.0
@@ -109,24 +110,24 @@ def _first_paint_s(command: Sequence[str], environ: Mapping[str, str]) -> float:
 
 
 def _idle_rows(base: Path) -> Iterator[Row]:
-    with Stand(base) as stand:
-        agent = stand.add_agent(2)
-        keeper = next(stand.keepers())
+    with Deployment(base) as deployment:
+        agent = deployment.add_agent(2)
+        keeper = next(deployment.keepers())
         time.sleep(3)  # what a start leaves to do
-        before_s = stand.cpu_s(agent.pid), stand.cpu_s(keeper), stand.cpu_s(stand.coordinator.pid)
+        before_s = read_cpu_s(agent.pid), read_cpu_s(keeper), read_cpu_s(deployment.coordinator.pid)
         time.sleep(IDLE_S)
-        after_s = stand.cpu_s(agent.pid), stand.cpu_s(keeper), stand.cpu_s(stand.coordinator.pid)
+        after_s = read_cpu_s(agent.pid), read_cpu_s(keeper), read_cpu_s(deployment.coordinator.pid)
         agent_percent, keeper_percent, coordinator_percent = (
             100 * (after - before) / IDLE_S for before, after in zip(before_s, after_s, strict=True)
         )
-        memory = stand.memory_mb(agent.pid)
-        method = f"over {IDLE_S:.0f} s, connected, nothing to do; its keeper has {stand.memory_mb(keeper):.0f} MB"
+        memory = read_memory_mb(agent.pid)
+        method = f"over {IDLE_S:.0f} s, connected, nothing to do; its keeper has {read_memory_mb(keeper):.0f} MB"
         percent = agent_percent + keeper_percent
         yield Row("startup", "agent, idle: memory", f"{memory:.0f} MB", method, bar="≤ 60 MB", met=memory <= 60)
         yield Row(
             "startup", "agent and keeper, idle: processor", f"{percent:.1f} % of a core", method, bar="≤ 0.5 %",
             met=percent <= 0.5,
         )  # fmt: skip
-        memory = stand.memory_mb(stand.coordinator.pid)
+        memory = read_memory_mb(deployment.coordinator.pid)
         method = f"over {IDLE_S:.0f} s with one agent: {memory:.0f} MB"
         yield Row("startup", "coordinator, idle: processor", f"{coordinator_percent:.1f} % of a core", method)

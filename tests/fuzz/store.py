@@ -7,7 +7,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from opsconsole_coordinator.server import catalog, identity
+from opsconsole_coordinator.server import identity
 from opsconsole_coordinator.store import query, rebuild, removal
 from opsconsole_coordinator.store.schema import VERSION
 from opsconsole_protocol.ids import AttemptId
@@ -20,8 +20,8 @@ _READERS: dict[str, dict[str, Reader]] = {
     "tasks": {"data": query._task},
     "attempts": {"data": query._attempt},
     "workers": {"data": query._worker},
-    "projects": {"data": catalog._project},
-    "templates": {"data": catalog._template},
+    "projects": {"data": query._project},
+    "templates": {"data": query._template},
     "credentials": {"data": identity._credential},
     "invitations": {"data": identity._invitation},
 }

@@ -120,6 +120,7 @@ class ConsoleApp(App[int]):
         self._was_connected = False
         self._clashes: set[str] = set()
         self.theme = themes.DEFAULT_THEME
+        self.ansi_theme_dark, self.ansi_theme_light = themes.ANSI_DARK, themes.ANSI_LIGHT
         self.main = MainScreen(self.model, source, lambda: self.read_only)
         self.navigation = Navigation(self, self, self.main)
         self.command_line = CommandLine(self, self, self.navigation, self.set_theme)

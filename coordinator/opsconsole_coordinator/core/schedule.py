@@ -8,7 +8,7 @@ from opsconsole_coordinator.core.demand import AVOID_WAIT_MS, Demand, demand_of,
 from opsconsole_coordinator.core.desired import set_want
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.judgement import Offer, judge
-from opsconsole_coordinator.core.model import Job, Reserved, Task, Worker
+from opsconsole_coordinator.core.model import Job, ProjectStatus, Reserved, Task, Worker
 from opsconsole_coordinator.core.next_in_line import keep_room
 from opsconsole_coordinator.core.offer import ask, collect_offers, renew_offer
 from opsconsole_coordinator.core.ranking import choose, rank, ranked
@@ -103,8 +103,8 @@ def _is_runnable(fleet: Fleet, job: Job, now_ms: int) -> bool:
     if job.fault:
         note_reason(fleet, job, job.fault)
         return False
-    if job.spec.project in fleet.paused_projects:
-        status = "archived" if job.spec.project in fleet.archived_projects else "paused"
+    status = fleet.project_status(job.spec.project)
+    if status is not ProjectStatus.ACTIVE:
         note_reason(fleet, job, f"project {job.spec.project} is {status}")
         return False
     if job.waiting_on:

@@ -1,10 +1,12 @@
-"""Jobs come in: all of a batch or none, and the same submission twice is one job."""
+"""Jobs are submitted: all of a batch or none. A submission that is repeated is the same job."""
 
 from collections.abc import Mapping, Sequence
 
 from opsconsole_coordinator.core.dependency import apply_dependencies, check_cycle, note_dependency
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.model import Job, Task
+from opsconsole_coordinator.core.project import check_takes_work
+from opsconsole_coordinator.core.template import fill_in
 from opsconsole_protocol import requirement
 from opsconsole_protocol.api import Submission
 from opsconsole_protocol.error import Conflict, InvalidRequest, LimitExceeded
@@ -14,7 +16,7 @@ from opsconsole_protocol.spec import JobSpec, check_spec
 from opsconsole_protocol.state import TaskState, is_task_waiting
 
 PENDING_TASKS_MAX = 1_000_000
-"""More waiting tasks than this are refused: a runaway loop shall not eat the coordinator's memory."""
+"""Jobs are refused where more tasks than this would wait, so that a script gone wild doesn't use up the memory."""
 
 
 def submit(
@@ -24,13 +26,14 @@ def submit(
 
     Returns the jobs, those already there included. Raises InvalidRequest, Conflict or LimitExceeded and adds nothing.
     """
+    submissions = [fill_in(fleet, one) for one in submissions]
     _check(fleet, submissions, after)
     jobs: list[Job] = []
     added: list[Job] = []
     for submission in submissions:
         job = fleet.jobs.get(submission.job_id)
         if job is None:
-            job = _make(fleet, submission.job_id, submission.spec, actor, now_ms)
+            job = _make_job(fleet, submission.job_id, submission.spec, actor, now_ms)
             fleet.add_job(job)
             fleet.audit(now_ms, actor, EventKind.SUBMITTED, _headline(job), job.id)
             added.append(job)
@@ -44,14 +47,6 @@ def submit(
         if job.ready:
             fleet.queue(job)
     return jobs
-
-
-def check_project(fleet: Fleet, project: str) -> None:
-    """Raise Conflict where a project takes no work any more."""
-    if project in fleet.archived_projects:
-        raise Conflict(
-            f"project {project} is archived and takes no work: `opsconsole project set {project} --status active` opens it again"
-        )
 
 
 def _headline(job: Job) -> str:
@@ -71,7 +66,7 @@ def _check(fleet: Fleet, submissions: Sequence[Submission], after: Mapping[JobId
         if known is not None and known.spec != submission.spec:
             raise Conflict(f"job {submission.job_id} exists already with another spec: a new job needs a new id")
         if known is None:
-            check_project(fleet, submission.spec.project)
+            check_takes_work(fleet, submission.spec.project)
         for other in submission.spec.after:
             if other not in batch and JobId(other) not in after and JobId(other) not in fleet.jobs:
                 raise InvalidRequest(f"--after {other}: there is no such job")
@@ -83,7 +78,7 @@ def _check(fleet: Fleet, submissions: Sequence[Submission], after: Mapping[JobId
         raise LimitExceeded(f"{waiting} tasks wait already and at most {PENDING_TASKS_MAX} may: wait or cancel some")
 
 
-def _make(fleet: Fleet, job_id: JobId, spec: JobSpec, actor: str, now_ms: int) -> Job:
+def _make_job(fleet: Fleet, job_id: JobId, spec: JobSpec, actor: str, now_ms: int) -> Job:
     fleet.job_seq += 1
     first = TaskState.HELD if spec.held else TaskState.PENDING
     count = spec.num_tasks

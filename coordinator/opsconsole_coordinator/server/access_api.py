@@ -56,7 +56,9 @@ class AccessApi:
         ended = await self._identities.revoke_invitations(None, now_ms) if request.everybody else []
         held = await self._identities.revoke_people(names, now_ms)
         for name in sorted({one.subject for one in held}):
-            self._commit_loop.fleet.audit(now_ms, caller.actor, EventKind.REVOKE, f"revoked by {caller.actor}", name)
+            self._commit_loop.reactor.on_audit(
+                caller.actor, EventKind.REVOKE, f"revoked by {caller.actor}", name, now_ms
+            )
         await self._tell_ended(ended, caller)
         people = self._identities.people()
         wanted = people if names is None else dict.fromkeys(names)
@@ -64,8 +66,8 @@ class AccessApi:
 
     def person_joined(self, credential: CredentialRecord, invitation: InvitationRecord) -> None:
         words = f"joined in the role {credential.role}, by invitation {invitation.id} of {invitation.created_by}"
-        self._commit_loop.fleet.audit(
-            self._commit_loop.clock.now_ms(), credential.subject, EventKind.JOINED, words, credential.subject
+        self._commit_loop.reactor.on_audit(
+            credential.subject, EventKind.JOINED, words, credential.subject, self._commit_loop.clock.now_ms()
         )
         self._commit_loop.changed()
 
@@ -104,8 +106,8 @@ class AccessApi:
             role=request.role, uses=request.uses, name=request.name, tags=request.tags, expires_at_ms=expires_at_ms,
             created_by=caller.actor,
         )  # fmt: skip
-        commit_loop.fleet.audit(
-            now_ms, caller.actor, EventKind.INVITED, f"made an invitation for {request.role}s", commit_loop.name
+        commit_loop.reactor.on_audit(
+            caller.actor, EventKind.INVITED, f"made an invitation for {request.role}s", commit_loop.name, now_ms
         )
         await commit_loop.committed()
         return api.Invited(line=self._join_url() + token, expires_at_ms=expires_at_ms)
@@ -153,11 +155,11 @@ class AccessApi:
         now_ms = self._commit_loop.clock.now_ms()
         for one in ended:
             words = f"invitation {one.id} taken back by {caller.actor}"
-            self._commit_loop.fleet.audit(now_ms, caller.actor, EventKind.REVOKE, words, self._commit_loop.name)
+            self._commit_loop.reactor.on_audit(caller.actor, EventKind.REVOKE, words, self._commit_loop.name, now_ms)
         await self._commit_loop.committed()
 
     async def _audit(self, caller: Caller, kind: EventKind, words: str, subject: str) -> None:
-        self._commit_loop.fleet.audit(self._commit_loop.clock.now_ms(), caller.actor, kind, words, subject)
+        self._commit_loop.reactor.on_audit(caller.actor, kind, words, subject, self._commit_loop.clock.now_ms())
         await self._commit_loop.committed()
 
 

@@ -3,14 +3,14 @@
 import asyncio
 from pathlib import Path
 
-from opsconsole_coordinator.server import catalog, preencoded
+from opsconsole_coordinator.server import preencoded
 from opsconsole_coordinator.server.commit_loop import CommitLoop
 from opsconsole_coordinator.server.identity import Caller
 from opsconsole_coordinator.server.job_lookup import resolve
 from opsconsole_coordinator.server.log_service import LogService
 from opsconsole_coordinator.store import backup, query
 from opsconsole_protocol import api
-from opsconsole_protocol.error import Conflict, InvalidRequest
+from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.state import TaskState, WorkerConnection
 
@@ -39,34 +39,31 @@ class CoordinatorApi:
     async def projects(self, request: api.ListProjects, caller: Caller) -> api.ProjectList:
         del caller
         return await self._commit_loop.database.share(
-            request, catalog.read_projects, lambda projects: api.ProjectList(projects=projects)
+            request, query.project_rows, lambda projects: api.ProjectList(projects=projects)
         )
 
     async def set_project(self, request: api.SetProject, caller: Caller) -> api.Done:
-        words = await catalog.set_project(self._commit_loop, request, caller.actor)
+        words = self._commit_loop.reactor.on_set_project(
+            request.name, request.description, request.status, caller.actor, self._commit_loop.clock.now_ms()
+        )
         await self._commit_loop.committed()
         return api.Done(text=words)
 
     async def templates(self, request: api.ListTemplates, caller: Caller) -> api.TemplateList:
         del request, caller
-        return api.TemplateList(templates=await catalog.templates(self._commit_loop.database))
+        return api.TemplateList(templates=tuple(await self._commit_loop.database.read(query.templates)))
 
     async def set_template(self, request: api.SetTemplate, caller: Caller) -> api.Done:
-        words = await catalog.set_template(self._commit_loop, request.template, caller.actor)
+        words = self._commit_loop.reactor.on_set_template(
+            request.template, caller.actor, self._commit_loop.clock.now_ms()
+        )
         await self._commit_loop.committed()
         return api.Done(text=words)
 
     async def confirm_restore(self, request: api.ConfirmRestore, caller: Caller) -> api.Done:
         del request
         commit_loop = self._commit_loop
-        if not commit_loop.fleet.adopting and not any(worker.unproved for worker in commit_loop.fleet.workers.values()):
-            raise Conflict("there is nothing to confirm: the store wasn't restored from a backup")
-        commit_loop.fleet.adopting, commit_loop.fleet.restore_confirmed = False, True
-        commit_loop.fleet.must_schedule = True
-        words = f"restored store confirmed by {caller.actor}"
-        commit_loop.fleet.audit(commit_loop.clock.now_ms(), caller.actor, EventKind.CONFIRMED, words, commit_loop.name)
-        for session in list(commit_loop.sessions.values()):
-            session.end("unavailable", "the restored store was confirmed; connect again")
+        words = commit_loop.reactor.on_confirm_restore(caller.actor, commit_loop.clock.now_ms())
         await commit_loop.committed()
         return api.Done(text=words)
 
@@ -77,7 +74,9 @@ class CoordinatorApi:
         commit_loop = self._commit_loop
         size_bytes = await asyncio.to_thread(backup.copy, commit_loop.database.path, target)
         words = f"store backed up to {target} ({size_bytes:,} bytes) by {caller.actor}"
-        commit_loop.fleet.audit(commit_loop.clock.now_ms(), caller.actor, EventKind.BACKUP, words, commit_loop.name)
+        commit_loop.reactor.on_audit(
+            caller.actor, EventKind.BACKUP, words, commit_loop.name, commit_loop.clock.now_ms()
+        )
         await commit_loop.committed()
         return api.Done(text=words)
 

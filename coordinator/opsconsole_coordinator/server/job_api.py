@@ -7,14 +7,14 @@ from typing import Any
 
 import msgspec
 
-from opsconsole_coordinator.core import control, file_check, submission, view
+from opsconsole_coordinator.core import view
 from opsconsole_coordinator.core.model import Attempt, Job, Task
-from opsconsole_coordinator.server import catalog, preencoded
+from opsconsole_coordinator.server import preencoded
 from opsconsole_coordinator.server.cleaning import Cleaning
 from opsconsole_coordinator.server.commit_loop import CommitLoop
 from opsconsole_coordinator.server.fair_semaphore import FairSemaphore
 from opsconsole_coordinator.server.identity import Caller
-from opsconsole_coordinator.server.job_lookup import load_job, release_job, resolve
+from opsconsole_coordinator.server.job_lookup import load_job, release_job, resolve, with_whole_ids
 from opsconsole_coordinator.server.log_service import LogService
 from opsconsole_coordinator.store import query
 from opsconsole_coordinator.trust.credential import Role
@@ -46,10 +46,7 @@ class JobApi:
         wanted = dict.fromkeys(JobId(other) for one in request.submissions for other in one.spec.after)
         batch = {one.job_id for one in request.submissions}
         resolved = {other: (await resolve(commit_loop, other))[0] for other in wanted if other not in batch}
-        submissions = [
-            api.Submission(one.job_id, catalog.with_after(one.spec, resolved)) for one in request.submissions
-        ]
-        submissions = await catalog.with_templates(commit_loop.database, submissions)
+        submissions = [api.Submission(one.job_id, with_whole_ids(one.spec, resolved)) for one in request.submissions]
         stored = await self._stored_states([*resolved.values(), *batch])
         again = [one for one in submissions if one.job_id in stored and one.job_id not in commit_loop.fleet.jobs]
         while missing := [one for one in again if one.job_id not in commit_loop.fleet.jobs]:
@@ -59,7 +56,7 @@ class JobApi:
         ]:
             stored |= await self._stored_states(gone)  # they have ended since they were looked up
         try:
-            jobs = submission.submit(commit_loop.fleet, submissions, stored, caller.actor, commit_loop.clock.now_ms())
+            jobs = commit_loop.reactor.on_submit(submissions, stored, caller.actor, commit_loop.clock.now_ms())
             await commit_loop.committed()
             return api.JobList(jobs=tuple(view.job_row(commit_loop.fleet, job) for job in jobs))
         finally:
@@ -159,8 +156,7 @@ class JobApi:
             try:
                 if job_id in self._cleaning.removing:
                     raise Conflict(f"what job {job_id} left is being removed: try again in a moment")
-                words = control.act(
-                    commit_loop.fleet,
+                words = commit_loop.reactor.on_act(
                     request.verb,
                     job_id,
                     index,
@@ -185,8 +181,7 @@ class JobApi:
     async def set_priority(self, request: api.SetPriority, caller: Caller) -> api.Done:
         commit_loop = self._commit_loop
         job_id, _ = await resolve(commit_loop, request.id)
-        words = control.set_priority(
-            commit_loop.fleet,
+        words = commit_loop.reactor.on_set_priority(
             job_id,
             request.priority,
             caller.actor,
@@ -220,7 +215,7 @@ class JobApi:
         commit_loop = self._commit_loop
         job_id, _ = await resolve(commit_loop, request.id)
         job = await load_job(commit_loop, job_id)
-        file_check.ask_about_files(commit_loop.fleet, view.waiting_demand(job), commit_loop.clock.now_ms())
+        commit_loop.reactor.on_ask_why(job, commit_loop.clock.now_ms())
         text, verdicts = view.why(commit_loop.fleet, job, commit_loop.clock.now_ms())
         row = view.job_row(commit_loop.fleet, job)
         release_job(commit_loop, job_id)
@@ -234,8 +229,7 @@ class JobApi:
         check_spec(request.spec)
         deadline = asyncio.get_running_loop().time() + min(ANSWER_WAIT_S, request.wait_ms / 1000)
         while True:
-            demand = view.demand_for(request.spec)
-            file_check.ask_everybody(commit_loop.fleet, demand, commit_loop.clock.now_ms())
+            commit_loop.reactor.on_ask_candidates(request.spec, commit_loop.clock.now_ms())
             found = view.candidates(commit_loop.fleet, request.spec, commit_loop.clock.now_ms())
             commit_loop.changed()
             is_open = any(one.asking for one in found.verdicts)

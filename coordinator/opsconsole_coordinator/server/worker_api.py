@@ -1,6 +1,6 @@
 """What operators ask about workers, answered."""
 
-from opsconsole_coordinator.core import control, view
+from opsconsole_coordinator.core import view
 from opsconsole_coordinator.core.model import Worker
 from opsconsole_coordinator.server.cleaning import Cleaning
 from opsconsole_coordinator.server.commit_loop import CommitLoop
@@ -39,11 +39,10 @@ class WorkerApi:
         if request.action == "remove":
             return await self._remove(request.name, caller)
         if request.action == "revoke":
-            wanted = None if request.everybody else control.find_worker(commit_loop.fleet, request.name)
+            wanted = None if request.everybody else commit_loop.reactor.find_worker(request.name)
             return await self._revoke(wanted, caller)
         now_ms = commit_loop.clock.now_ms()
-        control.set_maintenance(commit_loop.fleet, request.name, request.action, caller.actor, now_ms)
-        worker = control.find_worker(commit_loop.fleet, request.name)
+        worker = commit_loop.reactor.on_set_maintenance(request.name, request.action, caller.actor, now_ms)
         await commit_loop.committed()
         return api.WorkerList(workers=(view.worker_row(commit_loop.fleet, worker, now_ms),))
 
@@ -58,7 +57,7 @@ class WorkerApi:
             workers = [wanted]
         for worker in workers:
             await self._identities.revoke_worker(worker.id, now_ms)
-            control.set_maintenance(commit_loop.fleet, worker.id, "revoke", caller.actor, now_ms)
+            commit_loop.reactor.on_revoke(worker.id, caller.actor, now_ms)
         rows = tuple(view.worker_row(commit_loop.fleet, worker, now_ms) for worker in workers)
         await commit_loop.committed()
         return api.WorkerList(workers=rows)
@@ -66,17 +65,17 @@ class WorkerApi:
     async def _remove(self, name: str, caller: Caller) -> api.WorkerList:
         """With its credential, so that it can't come back unseen."""
         commit_loop = self._commit_loop
-        worker = control.find_removable(commit_loop.fleet, name)
+        worker = commit_loop.reactor.find_removable(name)
         now_ms = commit_loop.clock.now_ms()
         await self._identities.revoke_worker(worker.id, now_ms)
         row = view.worker_row(commit_loop.fleet, worker, now_ms)
-        control.remove_worker(commit_loop.fleet, worker.id, caller.actor, now_ms)
+        commit_loop.reactor.on_worker_removed(worker.id, caller.actor, now_ms)
         await commit_loop.committed()
         return api.WorkerList(workers=(row,))
 
     async def clean(self, request: api.Clean, caller: Caller) -> api.Cleaned:
         commit_loop = self._commit_loop
-        named = [control.find_worker(commit_loop.fleet, name) for name in request.workers]
+        named = [commit_loop.reactor.find_worker(name) for name in request.workers]
         cleaned = await self._cleaning.clean(named or list(commit_loop.fleet.workers.values()), request, caller.actor)
         if cleaned.removed:
             await commit_loop.committed()

@@ -36,6 +36,8 @@ async def commit(database: Database, batch: Batch, rows: dict[str, JobRow], **me
     attempts = [_attempt(attempt) for attempt in batch.attempts]
     workers = [(worker.id, worker.name, _pack(_stored_worker(worker))) for worker in batch.workers]
     removed = [(worker,) for worker in batch.workers_removed]
+    projects = [(project.name, _pack(project)) for project in batch.projects]
+    templates = [(template.name, _pack(template)) for template in batch.templates]
     events = [_event(event) for event in batch.events]
     pairs = [*meta.items(), ("seq", str(batch.seq)), ("adopting", str(int(batch.adopting)))]
 
@@ -53,6 +55,10 @@ async def commit(database: Database, batch: Batch, rows: dict[str, JobRow], **me
             many("DELETE FROM workers WHERE worker_id = ?", removed)
         if workers:
             many("INSERT OR REPLACE INTO workers VALUES (?,?,?)", workers)
+        if projects:
+            many("INSERT OR REPLACE INTO projects VALUES (?,?)", projects)
+        if templates:
+            many("INSERT OR REPLACE INTO templates VALUES (?,?)", templates)
         if events:
             many("INSERT INTO events VALUES (?,?,?,?,?,?,?)", events)
         many("INSERT OR REPLACE INTO meta VALUES (?,?)", pairs)

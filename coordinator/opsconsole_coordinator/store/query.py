@@ -6,10 +6,10 @@ from typing import NamedTuple, TypedDict, Unpack
 
 import msgspec
 
-from opsconsole_coordinator.core.model import Attempt, Job, JobRecord, Task, Worker
+from opsconsole_coordinator.core.model import Attempt, Job, JobRecord, Project, Task, Worker
 from opsconsole_coordinator.store.blob import damaged, reader, row_reader, text_reader
 from opsconsole_protocol import requirement
-from opsconsole_protocol.api import EventRow, JobRow, ProjectRow
+from opsconsole_protocol.api import EventRow, JobRow, ProjectRow, TemplateRow
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.ids import AttemptId, JobId
 from opsconsole_protocol.spec import JobSpec, check_bounds
@@ -21,7 +21,8 @@ _task = reader(Task, "a task")
 _attempt = reader(Attempt, "an attempt")
 _worker = reader(Worker, "a worker")
 _row = reader(JobRow, "a job")
-_project = reader(ProjectRow, "a project")
+_project = reader(Project, "a project")
+_template = reader(TemplateRow, "a template")
 _job_columns = row_reader(tuple[str, int, int, int | None, bytes, bytes], "a job")
 _events = text_reader(list[EventRow], "an event")
 _EVENTS = f"json_group_array(json_object({', '.join(f'{name!r}, {name}' for name in EventRow.__struct_fields__)}))"
@@ -64,10 +65,14 @@ def workers(connection: sqlite3.Connection) -> list[Worker]:
     return [_worker(data) for (data,) in connection.execute("SELECT data FROM workers ORDER BY name")]
 
 
-def paused_projects(connection: sqlite3.Connection) -> tuple[set[str], set[str]]:
-    """The names of the projects whose jobs wait, all that were made and aren't active; and of those that are archived."""
-    rows = [_project(data) for (data,) in connection.execute("SELECT data FROM projects")]
-    return {row.name for row in rows if row.status != "active"}, {row.name for row in rows if row.status == "archived"}
+def projects(connection: sqlite3.Connection) -> list[Project]:
+    """Every project that was set, by name."""
+    return [_project(data) for (data,) in connection.execute("SELECT data FROM projects ORDER BY name")]
+
+
+def templates(connection: sqlite3.Connection) -> list[TemplateRow]:
+    """Every template, by name."""
+    return [_template(data) for (data,) in connection.execute("SELECT data FROM templates ORDER BY name")]
 
 
 def live_jobs(connection: sqlite3.Connection) -> tuple[list[Job], list[Attempt]]:
@@ -217,11 +222,6 @@ def states(connection: sqlite3.Connection, job_ids: Sequence[str]) -> dict[JobId
     return found
 
 
-def first_jobs(connection: sqlite3.Connection) -> dict[str, int]:
-    """When the first of each project's jobs was submitted, of those that are kept."""
-    return dict(connection.execute("SELECT project, min(created_at_ms) FROM jobs GROUP BY project"))
-
-
 def count_jobs(connection: sqlite3.Connection) -> dict[str, dict[str, int]]:
     """Jobs by project and state."""
     found: dict[str, dict[str, int]] = {}
@@ -230,6 +230,28 @@ def count_jobs(connection: sqlite3.Connection) -> dict[str, dict[str, int]]:
     ):
         found.setdefault(project, {})[state] = count
     return found
+
+
+def project_rows(connection: sqlite3.Connection) -> tuple[ProjectRow, ...]:
+    """Every project that was set or has jobs, by name, with its jobs counted by state."""
+    known = {project.name: project for project in projects(connection)}
+    counts = count_jobs(connection)
+    first_ms = dict(connection.execute("SELECT project, min(created_at_ms) FROM jobs GROUP BY project").fetchall())
+    rows: list[ProjectRow] = []
+    for name in sorted({*known, *counts}):
+        project = known.get(name) or Project(name=name)
+        since_ms = project.created_at_ms or first_ms.get(name, 0)
+        rows.append(
+            ProjectRow(
+                name=name,
+                description=project.description,
+                status=project.status,
+                created_at_ms=since_ms,
+                updated_at_ms=project.updated_at_ms or since_ms,
+                job_counts=counts.get(name, {}),
+            )
+        )
+    return tuple(rows)
 
 
 def events(

@@ -238,7 +238,7 @@ async def test_a_paused_project_waits_also_after_a_restart(site: Site) -> None:
         job = await operator.submit()
         assert (await operator.call(api.Why(id=job.id))).text == "project default is paused"
         await site.commit_loop.load()
-        assert site.commit_loop.fleet.paused_projects == {"default"}
+        assert site.commit_loop.fleet.project_status("default") == "paused"
         await operator.call(api.SetProject(name="default", status="active"))
         with pytest.raises(InvalidRequest, match="is not a project's status"):
             await operator.call(api.SetProject(name="default", status="odd"))

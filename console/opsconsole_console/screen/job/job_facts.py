@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Sequence
 
+from opsconsole.outcome import ran_ms
 from opsconsole_console import format as fmt
 from opsconsole_console.screen.part import job_cell
 from opsconsole_console.screen.part.facts import LABEL_CELLS, facts, side_by_side, wrapped
@@ -143,6 +144,5 @@ def _moment(at_ms: int | None, now_ms: int) -> str:
 
 
 def _took(job: JobRow, now_ms: int) -> str:
-    if job.started_at_ms is None:
-        return ""
-    return fmt.duration((job.finished_at_ms or now_ms) - job.started_at_ms, figures=2)
+    took_ms = ran_ms(job, now_ms)
+    return "" if took_ms is None else fmt.duration(took_ms, figures=2)

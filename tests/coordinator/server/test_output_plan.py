@@ -2,8 +2,10 @@
 
 import pytest
 
-from opsconsole_coordinator.core.model import Worker
-from opsconsole_coordinator.core.output import DAY_MS, OutputFolder, is_due, job_folder, plan
+from opsconsole_coordinator.core.model import Worker, job_folder
+from opsconsole_coordinator.server.output_plan import is_due, plan
+from opsconsole_coordinator.server.retention import DAY_MS
+from opsconsole_coordinator.store.ended import OutputFolder
 from opsconsole_protocol.ids import JobId, WorkerId
 
 A, B, C, D = (WorkerId(name) for name in "abcd")

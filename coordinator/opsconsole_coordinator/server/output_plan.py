@@ -1,22 +1,12 @@
-"""Where outputs of ended jobs lie, which worker is asked about each, and which of them may go by themselves."""
+"""Which worker is asked about which output folders of ended jobs, and which of these may go by themselves. Pure."""
 
 from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from opsconsole_coordinator.core.model import Worker
+from opsconsole_coordinator.server.retention import DAY_MS
+from opsconsole_coordinator.store.ended import OutputFolder
 from opsconsole_protocol.ids import JobId, WorkerId
-
-DAY_MS = 24 * 3600 * 1000
-LOCAL = "local"
-
-
-class OutputFolder(NamedTuple):
-    """A job's output folder, and on which workers its attempts wrote there."""
-
-    job_id: JobId
-    ended_at_ms: int
-    path: str
-    writers: tuple[WorkerId, ...]
 
 
 class Plan(NamedTuple):
@@ -24,23 +14,6 @@ class Plan(NamedTuple):
 
     asked: dict[WorkerId, list[JobId]]
     unknown: dict[WorkerId, int]
-
-
-def filesystem(worker: Worker) -> str:
-    """The label of the filesystem that its outputs are on."""
-    return str((worker.properties.get("io_paths") or {}).get("filesystem") or LOCAL)
-
-
-def place(worker: Worker) -> str:
-    """What tells folders of the same path apart: the worker, or the filesystem that it shares with others."""
-    label = filesystem(worker)
-    return worker.id if label == LOCAL else label
-
-
-def job_folder(output_path: str, job_id: str) -> str:
-    """The job's folder, in or at which an attempt wrote; empty where it isn't below a `jobs/` of its name."""
-    before, mark, _ = f"{output_path}/".partition(f"/jobs/{job_id}/")
-    return f"{before}/jobs/{job_id}" if mark else ""
 
 
 def plan(
@@ -55,7 +28,7 @@ def plan(
         places: dict[str, list[WorkerId]] = {}
         for writer in folder.writers:
             if writer in workers and writer in meant:
-                places.setdefault(place(workers[writer]), []).append(writer)
+                places.setdefault(workers[writer].output_place, []).append(writer)
         for where, writers in places.items():
             others = (one for one in sorted(meant) if one in workers and _holds(workers[one], where, folder.path))
             chosen = next((one for one in (*writers, *others) if one in up), None)
@@ -79,4 +52,4 @@ def is_due(
 
 def _holds(worker: Worker, where: str, path: str) -> bool:
     own = (worker.properties.get("io_paths") or {}).get("output")
-    return place(worker) == where and path.startswith(f"{own}/jobs/")
+    return worker.output_place == where and path.startswith(f"{own}/jobs/")
