@@ -3,14 +3,14 @@
 from typing import NamedTuple
 
 from opsconsole_protocol.ids import WorkerId
-from opsconsole_protocol.link import Kind
+from opsconsole_protocol.link import QuestionKind
 
 
 class Question(NamedTuple):
     """Which worker is asked for what. `name` is a file, a path, or for a port the job that it is for."""
 
     worker_id: WorkerId
-    kind: Kind
+    kind: QuestionKind
     name: str
 
 

@@ -223,7 +223,7 @@ def test_a_working_folder_is_part_of_the_choice(world: World) -> None:
     one, two = world.worker("gpu-a"), world.worker("gpu-b")
     job = world.submit(workdir="/data/onlyb", max_retries_failure=2)
     asked = one.missing("there is no such folder on this worker")
-    assert (asked.kind, asked.filename) == (link.Kind.FOLDER, "/data/onlyb")
+    assert (asked.kind, asked.filename) == (link.QuestionKind.FOLDER, "/data/onlyb")
     assert "gpu-a needs /data/onlyb: there is no such folder on this worker" in world.why(job)
     two.found()
     assert two.started().job_id == job.id
