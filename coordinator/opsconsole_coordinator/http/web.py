@@ -133,9 +133,9 @@ class Web:
         """Prove to a peer that the coordinator knows its secret, before the peer shows it."""
         headers = request.headers
         try:
-            found = proof.answer(
+            found = proof.answer_request(
                 self._identities.hash_by_key_id, headers.get(proof.NONCE_HEADER, ""), headers.get(proof.KEYS_HEADER, ""),
-                proof.address(request.scope["server"]),
+                proof.socket_address(request.scope["server"]),
             )  # fmt: skip
         except ValueError as error:
             return PlainTextResponse(str(error), 400)
