@@ -49,7 +49,7 @@ def wait(args: argparse.Namespace) -> int:
         return await client.wait(*args.ids, timeout_s=timeout_s)
 
     with explained(go_on(args.ids), of_interrupt=False):
-        rows = with_client(args, work, patience_s=RECONNECT_S)
+        rows = with_client(args, work, retry_for_s=RECONNECT_S)
     for row in rows:
         if args.json:
             put_json(row)
@@ -81,7 +81,7 @@ def why(args: argparse.Namespace) -> int:
 
 
 async def _ending(client: Client, job_id: str) -> Ending:
-    """What there is to say of a job that came to a bad end, and the log of the task that did first."""
+    """A job that didn't succeed, and the last lines of the log of the task that failed first."""
     from opsconsole_console.screen.part.ending_text import first_to_fail
 
     detail = await client.show(job_id)
