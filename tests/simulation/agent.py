@@ -6,32 +6,35 @@ from collections.abc import Callable
 
 import msgspec
 
-from opsconsole_agent.core import (
-    AgentCore,
-    AttemptPrepared,
-    BuildStarted,
-    ClockMoved,
+from opsconsole_agent.core.effect import (
+    AbandonPreparation,
     Effect,
-    Event,
     FinishLog,
     ForgetAttempt,
-    Intent,
-    IntentsFound,
     Kill,
-    LogComplete,
+    Pause,
     PersistIntent,
-    PreparationFailed,
     PrepareAttempt,
+    Resume,
     RewindLog,
     SendObservation,
     SendReport,
     StartAttempt,
-    StartFailed,
     Terminate,
-    Thaw,
+)
+from opsconsole_agent.core.event import (
+    AttemptPrepared,
+    BuildStarted,
+    ClockMoved,
+    Event,
+    IntentsFound,
+    LogComplete,
+    PreparationFailed,
+    StartFailed,
     Tick,
 )
-from opsconsole_agent.core.effect import AbandonPreparation, Freeze
+from opsconsole_agent.core.intent import Intent
+from opsconsole_agent.core.reactor import Reactor
 from opsconsole_protocol.error import IllegalTransition
 from opsconsole_protocol.ids import AttemptId
 from tests.simulation.agent_link import AgentLink
@@ -55,7 +58,7 @@ class AgentProcess:
         on_keeper_death: Callable[[AttemptId], None],
     ) -> None:
         self.host = host
-        self.core = AgentCore(host.slots)
+        self.reactor = Reactor(host.slots)
         self.is_dead = False
         self.link = AgentLink(self, network)
         self.crash_before_effect: int | None = None
@@ -110,9 +113,9 @@ class AgentProcess:
                 keeper = self.host.keeper = Keeper(self.host)
             news = _Ordered(self, keeper)
             keeper.tell = news.put
-            expected = [attempt.attempt_id for attempt in self.core.processes()]
+            expected = [attempt.attempt_id for attempt in self.reactor.processes()]
             self.tell([keeper.hello(expected, self._unsure)])
-            for attempt in self.core.processes():
+            for attempt in self.reactor.processes():
                 self.link.follow(attempt.attempt_id)
             then()
 
@@ -143,10 +146,10 @@ class AgentProcess:
                 if isinstance(event, ClockMoved | StartFailed):
                     self._say(f"{self.host.name}: {event}")
                 try:
-                    self.core.handle(event, now_ms)
+                    self.reactor.handle(event, now_ms)
                 except IllegalTransition as error:
                     self._say(f"{self.host.name}: ignored: {error.message[:150]}")
-            self.carry_out(self.core.take())
+            self.carry_out(self.reactor.take_effects())
 
     def carry_out(self, effects: list[Effect]) -> None:
         """Do what is to be done; the process may die between any two effects."""
@@ -171,9 +174,9 @@ class AgentProcess:
                 self._preparing.pop(effect.attempt_id, None)
             case StartAttempt():
                 self._start(effect.attempt_id)
-            case Freeze():
+            case Pause():
                 self._command(lambda keeper: keeper.freeze(effect.attempt_id))
-            case Thaw():
+            case Resume():
                 self._command(lambda keeper: keeper.thaw(effect.attempt_id))
             case Terminate():
                 self._command(lambda keeper: keeper.terminate(effect.attempt_id))
@@ -232,7 +235,7 @@ class AgentProcess:
             self._unwritten.discard(attempt_id)
             self._inbox.append(StartFailed(attempt_id=attempt_id, at_ms=self.host.wall_ms, error="the disk is full"))
             return
-        attempt = self.core.attempt(attempt_id)
+        attempt = self.reactor.attempt(attempt_id)
         if attempt is None or attempt.launch is None:
             raise AssertionError(f"{attempt_id} is to be started, but there is no spec")
         launch = attempt.launch
@@ -272,7 +275,7 @@ class AgentProcess:
         return wall_ms
 
     def _set_timer(self) -> None:
-        due_ms = self.core.next_deadline_ms()
+        due_ms = self.reactor.next_deadline_ms()
         if due_ms == self._timer_due_ms:
             return
         self._timer_due_ms = due_ms

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from opsconsole_agent.core import Contact, Event, LinkDown, LinkUp
+from opsconsole_agent.core.event import Contact, Event, LinkDown, LinkUp
 from opsconsole_protocol import PROTOCOL_VERSION, link
 from opsconsole_protocol.ids import AttemptId, WorkerId
 from opsconsole_protocol.link import LogChunk, encode_frame
@@ -64,8 +64,8 @@ class AgentLink:
         self._dials += 1
         end.on_frame = self._receive
         end.on_closed = self._lost
-        observed = agent.core.begin_exchange()
-        agent.carry_out(agent.core.take())
+        observed = agent.reactor.begin_exchange()
+        agent.carry_out(agent.reactor.take_effects())
         if agent.is_dead:
             return
         store_id, store_seq, store_seal = agent.host.disk.mark
@@ -207,7 +207,7 @@ class AgentLink:
                     chunk = LogChunk(attempt_id, Source.STDOUT, offsets[1], self._agent.host.wall_ms, piece)
                     self._end.send(encode_frame(chunk))
                     offsets[1] = chunk.end
-        if self._agent.core.occupied() or any(
+        if self._agent.reactor.occupied() or any(
             offsets[0] < len(files.get(one, b"")) for one, offsets in self._offsets.items()
         ):
             self._ship_timer = self._agent.at(300, self._ship)

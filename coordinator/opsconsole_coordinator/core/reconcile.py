@@ -172,6 +172,8 @@ def _follow_state(fleet: Fleet, attempt: Attempt, observed: Observed, now_ms: in
         fleet.audit(
             now_ms, attempt.actor, EventKind(observed.state), f"{observed.state} on {attempt.worker_name}", subject
         )
+        if attempt.state is AttemptState.BUILDING:
+            attempt.progress = None  # that was how far its preparation was
         fleet.set_attempt(attempt, observed.state)
     if attempt.want.mode is Mode.RETRACT and observed.state is not AttemptState.ASSIGNED:
         set_want(fleet, attempt, link.Want(grace_ms=job.spec.grace_ms))  # too late: it has started

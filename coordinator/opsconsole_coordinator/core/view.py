@@ -125,7 +125,8 @@ def _advance(fleet: Fleet, job: Job, ended: int) -> TaskProgress | None:
     if job.is_finished:
         return None
     held = (fleet.attempts.get(one) for one in job.open_attempts)
-    running = [one.progress for one in held if one is not None and not one.is_finished and one.progress is not None]
+    live = [one for one in held if one is not None and one.state in {AttemptState.RUNNING, AttemptState.PAUSED}]
+    running = [one.progress for one in live if one.progress is not None]
     total = len(job.tasks)
     if total == 1:
         return running[0] if running else None
