@@ -68,8 +68,8 @@ class JobApi:
 
     async def list_jobs(self, request: api.ListJobs, caller: Caller) -> api.AnyAnswer:
         del caller
-        keeps = job_filter.parse(request.filter).keeper(
-            job_filter.looker(self._commit_loop.clock.now_ms), job_filter.haystack
+        keeps = job_filter.parse(request.filter).predicate(
+            job_filter.properties_by(self._commit_loop.clock.now_ms), job_filter.haystack
         )
         limit = request.limit
         page: dict[str, Any] = {
