@@ -119,7 +119,7 @@ class EventPane(TablePane[EventRow]):
         events = (await ask(self._source, request, EventList)).events
         if request.before_seq != self._oldest:
             return  # another filter came meanwhile, for which everything is looked at anew
-        keeps = self.filter.keeper(self.properties, self.haystack)
+        keeps = self.filter.predicate(self.properties, self.haystack)
         kept = events if keeps is None else [event for event in events if keeps(event)]
         self._has_gaps |= len(kept) < len(events)
         self._is_all_here = len(events) < _PAGE_EVENTS

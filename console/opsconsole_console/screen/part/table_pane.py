@@ -89,7 +89,7 @@ class TablePane(Pane, Generic[RowT]):
         """Show only what the line lets through. Raises InvalidRequest where it can't be read."""
         inverted = self.filter.inverted if inverted is None else inverted
         self.filter = self.read_filter(text, inverted=inverted)
-        self.table.set_filter(self.filter.keeper(self.properties, self.haystack))
+        self.table.set_filter(self.filter.predicate(self.properties, self.haystack))
         self._update_empty_text()
         self.show_state()
 
