@@ -1,4 +1,4 @@
-"""Finds which coordinator is meant: from arguments, the environment, the saved coordinators or the data folder."""
+"""Finds the coordinator that is meant: by arguments, the environment, the saved coordinators or the data folder."""
 
 from __future__ import annotations
 
@@ -22,12 +22,11 @@ def resolve(
     data_dir: Path | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> Target:
-    """Find the coordinator: arguments first, then OPSCONSOLE_URL and OPSCONSOLE_TOKEN, then the default among the
-    saved ones, then the data folder.
+    """The coordinator that is meant, and a token for it.
 
-    `url` may be whatever `--connect` takes: an address or the name of a saved coordinator, but no join line, which
-    `redemption.redeem` trades first.
-    Raises NotFound, Unauthenticated, InvalidRequest or PrivateFileError, each saying what to do.
+    Arguments count first, then OPSCONSOLE_URL and OPSCONSOLE_TOKEN, then the default among the saved coordinators, then the
+    data folder. `url` is an address or the name of a saved coordinator. It is no join line: `redemption.redeem` trades that
+    first. Raises NotFound, Unauthenticated, InvalidRequest, EndpointError or PrivateFileError.
     """
     environ = os.environ if environ is None else environ
     if url is None and data_dir is None:
@@ -43,7 +42,7 @@ def resolve(
 def default_url(environ: Mapping[str, str] | None = None) -> str | None:
     """The address of the saved coordinator that is used when none is named; None: this machine's own.
 
-    One that became the default just by being the first steps back while a coordinator runs on this machine.
+    A default that nobody chose (it was just the first one) doesn't count while a coordinator runs on this machine.
     Raises PrivateFileError.
     """
     default = saved_coordinator.read_default()

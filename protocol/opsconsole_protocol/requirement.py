@@ -1,11 +1,11 @@
-"""The one filter language: for `--require`, the console's filter line and `discover_peers`.
+"""Conditions on properties: for `--require`, for filters (`filter.py`) and for `discover_peers`.
 
 A requirement is `KEY`, `!KEY`, or `KEY OP VALUE` with OP one of `= != >= <= > <`, `KEY in A,B,C`, or `KEY ~ REGEX`.
-Several requirements in one line are separated by spaces and must all hold. On the wire the same is
-`{"gpu_memory_mb": {"$gte": 20000}}` with `$eq $ne $gt $gte $lt $lte $in $exists`. Keys reach into nested properties
-with dots (`io_paths.filesystem`). A value with spaces stands in double quotes. Numbers compare as numbers, all else as
-text without regard to case. A regex is one of `pattern.py`. A line has at most LINE_CHARACTERS_MAX characters, a job at
-most CONDITIONS_MAX conditions: they are matched against every worker, over and over.
+Several requirements in one line are separated by spaces and must all hold. `discover_peers` writes them as a mapping,
+`{"gpu_memory_mb": {"$gte": 20000}}`, with `$eq $ne $gt $gte $lt $lte $in $exists`. Keys reach into nested properties
+with dots (`io_paths.filesystem`). A value with spaces stands in double quotes. Numbers compare as numbers, everything
+else as text without regard to case. A regex is a `pattern.py` one. A line has at most LINE_CHARACTERS_MAX characters, and a
+job at most CONDITIONS_MAX conditions, since they are matched against every worker again and again.
 """
 
 import math
@@ -24,7 +24,7 @@ KEY = r"[A-Za-z_][\w.-]*"
 VALUE = r'"(?:[^"\\]|\\.)*"|[^\s"=<>]\S*'
 CONDITION = rf"""(?P<key>{KEY})
     (?:\s*(?P<op>>=|<=|!=|==|=|>|<|~|:)\s*(?P<value>{VALUE})|\s+in\s+(?P<set>{VALUE}))"""
-"""For a verbose pattern."""
+"""A part of verbose patterns."""
 _WORD = re.compile(rf"\s*(?P<absent>!)?(?:{CONDITION}|(?P<flag>{KEY}))(?=\s|$)", re.VERBOSE | re.DOTALL)
 _REST = re.compile(r"\s*\Z")
 _KEY = re.compile(KEY)
@@ -78,7 +78,7 @@ class Requirement(msgspec.Struct, frozen=True):
 
 
 def look_up(properties: Mapping[str, Any], key: str) -> Any:
-    """The value under a dotted key, or a private marker when there is none."""
+    """The value under a dotted key, or the private marker `_MISSING` when there is none."""
     if key in properties:
         return properties[key]
     here: Any = properties
@@ -107,13 +107,13 @@ def parse(text: str) -> tuple[Requirement, ...]:
 
 
 def check_length(text: str) -> None:
-    """Raise InvalidRequest for a line that is too long to be one that a person wrote."""
+    """Raise InvalidRequest for a line of more than LINE_CHARACTERS_MAX characters."""
     if len(text) > LINE_CHARACTERS_MAX:
         raise InvalidRequest(f"a line of conditions has at most {LINE_CHARACTERS_MAX} characters, this one {len(text)}")
 
 
 def counted(found: list[Requirement]) -> tuple[Requirement, ...]:
-    """Conditions as a tuple; InvalidRequest where they are too many."""
+    """Conditions as a tuple. Raises InvalidRequest where there are more than CONDITIONS_MAX."""
     if len(found) > CONDITIONS_MAX:
         raise InvalidRequest(
             f"{len(found)} conditions are more than the {CONDITIONS_MAX} that are looked at: leave some out"
@@ -122,7 +122,7 @@ def counted(found: list[Requirement]) -> tuple[Requirement, ...]:
 
 
 def parse_all(lines: Iterable[str]) -> tuple[Requirement, ...]:
-    """Parse several lines into one conjunction."""
+    """Parse several lines: all of their requirements must hold. Raises InvalidRequest."""
     return counted([requirement for line in lines for requirement in parse(line)])
 
 
@@ -157,7 +157,7 @@ def _requirement(match: re.Match[str]) -> Requirement:
 
 
 def condition(match: re.Match[str]) -> Requirement:
-    """What a match of CONDITION says. Raises InvalidRequest for a regular expression that is none."""
+    """The requirement in a match of CONDITION. Raises InvalidRequest for a broken regular expression."""
     if match["set"] is not None:
         return Requirement(match["key"], "in", _bare(match["set"]))
     op = {"==": "=", ":": "="}.get(match["op"], match["op"])
@@ -168,7 +168,7 @@ def condition(match: re.Match[str]) -> Requirement:
 
 
 def _quoted(value: str) -> str:
-    """The value as `parse` reads it back: in quotes where it would fall apart without."""
+    """The value as `parse` reads it back: in quotes, where it would be read as several words without them."""
     if _PLAIN.fullmatch(value) is not None:
         return value
     escaped = value.replace("\\", "\\\\").replace('"', '\\"')
@@ -176,12 +176,12 @@ def _quoted(value: str) -> str:
 
 
 def _bare(word: str) -> str:
-    """The value of a word: inside quotes a backslash keeps a quote or a backslash as it is."""
+    """The value of a word without its quotes; inside them `\\"` is a quote and `\\\\` a backslash."""
     return re.sub(r'\\(["\\])', r"\1", word[1:-1]) if word.startswith('"') else word
 
 
 def _number(value: Any) -> float | None:
-    """A number, where it is one. Text from a worker isn't: 12.10 comes after 12.9 where it names a version."""
+    """The value as a number, None where it is none. NaN counts as none, since it can't be ordered."""
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError):
@@ -210,6 +210,7 @@ def _compare(found: Any, op: str, wanted: str) -> bool:
         return any(_compare(found, "=", one) for one in wanted.split(","))
     if op == "~":
         return compile_pattern(wanted, ignore_case=True).matches(_show(found))
+    # Text from a worker is no number, even if it looks like one: the version 12.10 comes after 12.9.
     left, right = (None if isinstance(found, str) else _number(found)), _number(wanted)
     if left is not None and right is not None:
         return _ordered(op, (left > right) - (left < right))
@@ -218,7 +219,7 @@ def _compare(found: Any, op: str, wanted: str) -> bool:
     if left is not None:
         return False  # a number is neither more nor less than a word
     first, second = _show(found).casefold(), wanted.casefold()
-    # Versions such as 12.4 and 12.10 are compared piece by piece, as their authors mean them.
+    # Versions are compared piece by piece, as their authors mean them.
     one, two = _pieces(first), _pieces(second)
     return _ordered(op, (one > two) - (one < two))
 
@@ -228,7 +229,7 @@ def _pieces(text: str) -> list[tuple[int, int, str]]:
 
 
 def _piece(text: str) -> tuple[int, int, str]:
-    """A word, or a number that comes after all words: the one with more digits is the larger, however many they are."""
+    """A piece of a version as something to sort by: words come before numbers, and numbers count by value, at any length."""
     if not (text.isascii() and text.isdigit()):
         return 0, 0, text
     digits = text.lstrip("0")

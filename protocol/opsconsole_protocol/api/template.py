@@ -1,6 +1,7 @@
-"""A template's command with values filled in. Pure.
+"""Templates: checking them, reading values for their parameters, and filling the values into the command. Pure.
 
-A value never becomes more than one word and never meets a shell, whatever it holds.
+Command line, console and coordinator all use this. A value never becomes more than one word of the command and never
+reaches a shell, whatever it holds.
 """
 
 import re
@@ -28,14 +29,14 @@ DEFAULTS = (
     "name", "project", "tasks", "gpus", "cpus", "memory", "gpu_memory", "requirement", "inputs", "priority", "workdir",
     "retries", "timeout", "grace",
 )  # fmt: skip
-"""What a template can have defaults for, each kept as the text that a person would type."""
+"""The options of a job that a template can have defaults for. Each default is the text that a person would type."""
 _PLACE = re.compile(r"\{([A-Za-z_]\w*)\}")
 _TRUE, _FALSE = frozenset({"true", "yes", "on", "1"}), frozenset({"false", "no", "off", "0"})
 _ARTICLE = {"int": "a whole number", "float": "a number", "bool": "true or false"}
 
 
 def check_template(template: TemplateRow) -> None:
-    """Raise InvalidRequest where command and parameters don't fit together, or something is longer than anybody reads."""
+    """Raise InvalidRequest where the command names a parameter that isn't declared, or a part is missing, unknown or too long."""
     if not template.name or not template.command:
         raise InvalidRequest("a template needs a name and a command")
     _check_bounds(template)
@@ -88,10 +89,10 @@ def read_value(parameter: Parameter, text: str) -> Any:
 
 
 def filled(spec: JobSpec, template: TemplateRow) -> JobSpec:
-    """A spec that names a template, with every task's values read and the template's command filled in with them.
+    """The spec of a template's job, with each task's values read and filled into the template's command.
 
-    Its own command is the template's, or already what comes of it. Raises InvalidRequest for anything else, and for values
-    that don't fit, by their names.
+    The spec's own command is the template's, or already the one that comes of it. Raises InvalidRequest for any other, and
+    for a value that doesn't fit its parameter, by its name.
     """
     sets = spec.parameters or ({},) * spec.num_tasks
     if len(sets) != spec.num_tasks:
@@ -115,7 +116,7 @@ def filled(spec: JobSpec, template: TemplateRow) -> JobSpec:
 
 
 def _read_again(template: TemplateRow, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Values that may have been read before."""
+    """Read values that may have been read before."""
     return read_values(template, {name: spell_value(value) for name, value in values.items() if value is not None})
 
 

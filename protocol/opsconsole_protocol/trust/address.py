@@ -19,7 +19,7 @@ _BARE_IPV6 = re.compile(r"(?:[a-z]+://)?[0-9a-f]*:[0-9a-f]*:[0-9a-f:.]*", re.IGN
 
 
 class InvalidAddress(InvalidRequest):
-    """A text that names no coordinator."""
+    """A text that is not the address of a coordinator."""
 
 
 def is_loopback(host: str) -> bool:
@@ -34,7 +34,7 @@ def is_loopback(host: str) -> bool:
 
 
 def normal_url(text: str) -> str:
-    """`scheme://host:port` for an address in any accepted spelling; raises InvalidAddress.
+    """`scheme://host:port` for an address in any accepted spelling. Raises InvalidAddress.
 
     Without a scheme it is ws:// on loopback and wss:// elsewhere; without a port, 7373.
     """
