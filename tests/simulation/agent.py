@@ -81,7 +81,7 @@ class AgentProcess:
         """Add to the story."""
         self._say(f"{self.host.name}: {text}")
 
-    # --- birth and death -------------------------------------------------------------------------------------------
+    # --- start and end ---------------------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Read what an earlier life wrote, find the keeper, then dial."""
@@ -89,7 +89,7 @@ class AgentProcess:
         intents = tuple(_intent(data) for data in disk.intents.values())
         if disk.log_boot != self.host.boot and disk.log_boot:
             self._unsure = frozenset(intent.attempt_id for intent in intents)
-        self.tell([IntentsFound(intents=intents)])
+        self.handle_events([IntentsFound(intents=intents)])
         self.reach_keeper(self.link.dial)
 
     def crash(self) -> None:
@@ -98,7 +98,7 @@ class AgentProcess:
         self.link.abandon()
         keeper = self.host.keeper
         if keeper is not None:
-            keeper.tell = None
+            keeper.emit = None
 
     def at(self, delay_ms: float, action: Callable[[], object]) -> Timer:
         """Do something later, if this life still lasts."""
@@ -112,9 +112,9 @@ class AgentProcess:
             if keeper is None:
                 keeper = self.host.keeper = Keeper(self.host)
             news = _Ordered(self, keeper)
-            keeper.tell = news.put
+            keeper.emit = news.put
             expected = [attempt.attempt_id for attempt in self.reactor.processes()]
-            self.tell([keeper.hello(expected, self._unsure)])
+            self.handle_events([keeper.hello(expected, self._unsure)])
             for attempt in self.reactor.processes():
                 self.link.follow(attempt.attempt_id)
             then()
@@ -127,18 +127,18 @@ class AgentProcess:
 
     # --- events in, effects out ------------------------------------------------------------------------------------
 
-    def tell(self, events: list[Event]) -> None:
+    def handle_events(self, events: list[Event]) -> None:
         """Take events in order."""
         self._inbox.extend(events)
         if self._is_busy or self.is_dead:
             return
         self._is_busy = True
-        self._work()
+        self._process_inbox()
         self._is_busy = False
         if not self.is_dead:
             self._set_timer()
 
-    def _work(self) -> None:
+    def _process_inbox(self) -> None:
         now_ms = self._now_ms()
         while self._inbox and not self.is_dead:
             while self._inbox:
@@ -162,9 +162,9 @@ class AgentProcess:
             if self.is_dead:
                 return
             self._on_effect(self, effect)
-            self._do(effect)
+            self._perform(effect)
 
-    def _do(self, effect: Effect) -> None:  # noqa: C901 – one line an effect
+    def _perform(self, effect: Effect) -> None:  # noqa: C901 – one line an effect
         match effect:
             case PersistIntent():
                 self._persist(effect.intent)
@@ -216,13 +216,13 @@ class AgentProcess:
             del self._preparing[attempt_id]
             if rng.random() < 0.01:
                 error = "input file is not there"
-                self.tell([PreparationFailed(attempt_id=attempt_id, at_ms=self.host.wall_ms, error=error)])
+                self.handle_events([PreparationFailed(attempt_id=attempt_id, at_ms=self.host.wall_ms, error=error)])
             else:
-                self.tell([AttemptPrepared(attempt_id=attempt_id, at_ms=self.host.wall_ms)])
+                self.handle_events([AttemptPrepared(attempt_id=attempt_id, at_ms=self.host.wall_ms)])
 
         def build() -> None:
             if is_wanted():
-                self.tell([BuildStarted(attempt_id=attempt_id, at_ms=self.host.wall_ms)])
+                self.handle_events([BuildStarted(attempt_id=attempt_id, at_ms=self.host.wall_ms)])
 
         if rng.random() < 0.3:
             self.at(1, build)
@@ -286,7 +286,7 @@ class AgentProcess:
 
     def _tick(self) -> None:
         self._timer = self._timer_due_ms = None
-        self.tell([Tick()])
+        self.handle_events([Tick()])
 
 
 class _Ordered:
@@ -303,4 +303,4 @@ class _Ordered:
 
     def _deliver(self) -> None:
         if self._queue and self._agent.host.keeper is self._keeper:
-            self._agent.tell([self._queue.popleft()])
+            self._agent.handle_events([self._queue.popleft()])

@@ -107,7 +107,7 @@ class AgentLink:
         for offsets in self._offsets.values():
             offsets[1] = offsets[0]
         if was_up:
-            self._agent.tell([LinkDown()])
+            self._agent.handle_events([LinkDown()])
         self._retry()
 
     def _receive(self, frame: bytes) -> None:
@@ -120,7 +120,7 @@ class AgentLink:
             if self._end is end:
                 self._take(message, events)
         if events:
-            self._agent.tell(events)
+            self._agent.handle_events(events)
 
     def _take(self, message: link.CoordinatorMessage, events: list[Event]) -> None:
         agent = self._agent
@@ -131,7 +131,7 @@ class AgentLink:
                 agent.say(f"link up, store at {message.store_seq}")
                 self._back_off_ms = 200
                 self._remember(message.store_id, message.store_seq, message.store_seal)
-                agent.tell([LinkUp()])
+                agent.handle_events([LinkUp()])
                 self._beat(self._end)
             case link.HeartbeatAck():
                 self._remember(agent.host.disk.mark[0], message.store_seq, message.store_seal)

@@ -208,11 +208,11 @@ class Host:
 
 
 class Keeper:
-    """Parent of the processes, until it is killed itself. `tell` reaches the agent that is connected, if one is."""
+    """Parent of the processes, until it is killed itself. `emit` reaches the agent that is connected, if one is."""
 
     def __init__(self, host: Host) -> None:
         self.host = host
-        self.tell: Callable[[Event], None] | None = None
+        self.emit: Callable[[Event], None] | None = None
         self.children: set[AttemptId] = set()
         log = host.disk.keeper_log
         for attempt_id in [one for one, exited in log.items() if exited is None]:
@@ -341,5 +341,5 @@ class Keeper:
         return self.host.processes.get(attempt_id)
 
     def _say(self, event: Event) -> None:
-        if self.tell is not None:
-            self.tell(event)
+        if self.emit is not None:
+            self.emit(event)

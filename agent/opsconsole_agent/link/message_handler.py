@@ -41,7 +41,6 @@ from opsconsole_protocol.link import (
     HeartbeatAck,
     InputFile,
     JobAssignment,
-    Kind,
     Leaving,
     Leavings,
     LogAck,
@@ -51,6 +50,7 @@ from opsconsole_protocol.link import (
     Observe,
     PeerError,
     PortFound,
+    QuestionKind,
     Register,
     Registered,
     RemoveLeavings,
@@ -373,7 +373,7 @@ class MessageHandler:
 
     async def _check_input(self, message: InputFile) -> None:
         async with self._checks:
-            if message.kind is Kind.FOLDER:
+            if message.kind is QuestionKind.FOLDER:
                 self._send(await asyncio.to_thread(self._look_for_folder, message))
             else:
                 self._send(await asyncio.to_thread(self._look_for_input, message))

@@ -7,7 +7,7 @@ _LENGTH_MAX = 10
 
 
 class ShortIds:
-    """The shortest common prefix length at which all known ids differ. It only grows, so the eye keeps its marks."""
+    """The shortest common prefix length at which all known ids differ. It only grows, so that ids on the screen rarely change."""
 
     def __init__(self) -> None:
         self.length = _LENGTH_MIN

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class LiveSource:
-    """Owns the subscription to one coordinator, which `start` starts if it has to be; that blocks, on a thread of its own."""
+    """Owns the subscription to one coordinator. Where that has to be started, `start` does it, blocking, on another thread."""
 
     def __init__(self, target: TargetSource, start: Callable[[], None] | None = None) -> None:
         self.fleet = Fleet()
@@ -26,14 +26,14 @@ class LiveSource:
 
     @property
     def address(self) -> str:
-        """The coordinator's address, as of now: one that restarted may have another."""
+        """The coordinator's address as it is now (a restart may have changed it); empty where it isn't known."""
         try:
             return current(self._target).url
         except OpsconsoleError:
             return ""
 
     async def run(self, on_change: OnChange, on_contact: OnContact) -> None:
-        """Connect, and again whenever the connection is lost, until cancelled. Raises OpsconsoleError out of `start`."""
+        """Connect, and connect again whenever the connection is lost, until cancelled. Raises what `start` raises."""
         # The codecs of all messages can wait for the first paint.
         from opsconsole.fleet_subscription import FleetSubscription
 
@@ -53,7 +53,7 @@ class LiveSource:
             await self._subscription.close()
 
     async def request(self, request: AnyRequest) -> AnyAnswer:
-        """Ask over the connection at hand."""
+        """Ask over the connection. Raises OpsconsoleError; Unavailable while there is none."""
         if self._subscription is None:
             raise Unavailable("not connected yet: try again")
         return await self._subscription.client.request(request)

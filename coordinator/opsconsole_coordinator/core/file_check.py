@@ -10,14 +10,14 @@ from opsconsole_coordinator.core.model import Worker
 from opsconsole_coordinator.core.question import UNASKED, Answer, Question
 from opsconsole_protocol import link
 from opsconsole_protocol.api import InputState
-from opsconsole_protocol.link import Kind
+from opsconsole_protocol.link import QuestionKind
 from opsconsole_protocol.quantity import size_words
 
 
 class FileCheck(NamedTuple):
     """What one worker says of one file or folder."""
 
-    kind: Kind
+    kind: QuestionKind
     name: str
     state: InputState
     detail: str
@@ -37,7 +37,7 @@ def ask_everybody(fleet: Fleet, demand: Demand, now_ms: int) -> None:
     for worker in fleet.workers.values():
         if worker.is_reachable and has_input_folder(worker):
             for name in demand.spec.inputs:
-                fleet.ask(Question(worker.id, Kind.INPUT, name), now_ms)
+                fleet.ask(Question(worker.id, QuestionKind.INPUT, name), now_ms)
     ask_about_files(fleet, demand, now_ms)
 
 
@@ -56,8 +56,8 @@ def file_checks(fleet: Fleet, worker: Worker, demand: Demand) -> list[FileCheck]
     return [_check(fleet, worker, kind, name) for kind, name in demand.files]
 
 
-def _check(fleet: Fleet, worker: Worker, kind: Kind, name: str) -> FileCheck:
-    if kind is Kind.INPUT and not has_input_folder(worker):
+def _check(fleet: Fleet, worker: Worker, kind: QuestionKind, name: str) -> FileCheck:
+    if kind is QuestionKind.INPUT and not has_input_folder(worker):
         return FileCheck(kind, name, InputState.NO_FOLDER, "no input folder")
     answer = fleet.questions.answers.get(Question(worker.id, kind, name), UNASKED)
     if answer.found is not None:

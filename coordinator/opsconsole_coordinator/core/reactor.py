@@ -82,7 +82,7 @@ class Reactor:
         liveness.tick(self.fleet, now_ms)
 
     def on_excuse(self, held_up_ms: int, now_ms: int) -> None:
-        """The coordinator itself was held up for so long: what it didn't note_troubles meanwhile is nobody's silence."""
+        """The coordinator itself was held up for so long: what it didn't hear meanwhile is nobody's silence."""
         liveness.excuse(self.fleet, held_up_ms, now_ms)
 
     # --- agents ------------------------------------------------------------------------------------------------

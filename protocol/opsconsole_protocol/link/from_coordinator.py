@@ -83,7 +83,7 @@ class MetadataUpdated(Message, frozen=True, kw_only=True, tag="metadata_updated"
     """The answer to `update_metadata`."""
 
 
-class Kind(StrEnum):
+class QuestionKind(StrEnum):
     """What is asked of a worker before a job is placed there."""
 
     INPUT = "input"
@@ -99,7 +99,7 @@ class InputFile(Message, frozen=True, kw_only=True, tag="INPUT_FILE"):
 
     check_id: Whole
     filename: Path
-    kind: Kind = Kind.INPUT
+    kind: QuestionKind = QuestionKind.INPUT
 
 
 class FindPort(Message, frozen=True, kw_only=True, tag="find_port"):
