@@ -1,4 +1,4 @@
-"""A store with a million finished tasks: what every question costs, what a start, and what letting go of them."""
+"""A store with a million finished tasks: how long each query, a start, and the removal of a large job take."""
 
 import shutil
 import sqlite3
@@ -42,7 +42,7 @@ Ask = Callable[[sqlite3.Connection], object]
 
 
 def run(base: Path) -> Iterator[Row]:
-    """Rows of the questions, the start, the statistics and the removal."""
+    """Yield rows of the start, the statistics, the queries and the removal."""
     folder = Path(tempfile.mkdtemp(prefix="opsconsole-bench-", dir=base))
     try:
         path = folder / "opsconsole.db"
