@@ -1,6 +1,6 @@
 """`python -m tests.recording` records the fleet anew."""
 
-from tests.recording import record
+from tests.recording import lab, record
 
 if __name__ == "__main__":
-    record.FILE.write_bytes(record.encoded())
+    lab.FILE.write_bytes(record.encoded())

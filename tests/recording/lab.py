@@ -3,11 +3,14 @@
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from opsconsole_protocol.ids import ALPHABET, spell
 from opsconsole_protocol.spec import JobSpec, Resources
 
+FILE = Path(__file__).with_name("fleet.jsonl")
+"""The record."""
 NOW_MS = 1_767_956_651_000
 """Friday 9 January 2026, 11:04:11 UTC."""
 MINUTE_MS = 60_000
@@ -53,7 +56,7 @@ class Box:
 
 BOXES = (
     Box("gpu-a", A100, ((93, 62_500), (0, 820)), 2, tags=("train", "nvlink")),
-    Box("gpu-b", H100, ((3, 2_100), (0, 600), (81, 60_200), (79, 59_800)), 4, tags=("train", "nvlink")),
+    Box("gpu-b", H100, ((81, 60_200), (79, 59_800), (3, 2_100), (0, 600)), 4, tags=("train", "nvlink")),
     Box("gpu-c", H100, tuple((96, 71_000 + 300 * i) for i in range(8)), 8, tags=("train", "nvlink")),
     Box("gpu-d", A100_40, ((71, 30_100), (64, 29_800), (88, 31_000), (15, 9_000)), 4, tags=("train",)),
     Box("rtx-01", RTX, ((58, 17_900),), 1, "nas", ("/nas/ml/in", "/nas/ml/out"), ("desk",)),
@@ -65,7 +68,7 @@ BOXES = (
     Box("cloud-t4", T4, ((21, 6_000),), 1, "", None, ("cloud",)),
     Box("v100-old", V100, ((66, 18_000), (0, 300), (0, 300), (0, 300)), 4, tags=("train",)),
     Box("cpu-01", None, (), 16, tags=("prep",)),
-    Box("spare-node-with-a-long-name", A100, ((0, 0), (0, 0)), 2, tags=("train",)),
+    Box("spare-node-with-a-long-name", A100, ((71, 40_000), (66, 38_000)), 2, tags=("train",)),
 )  # fmt: skip
 OLD, SPARE, CLOUD = "v100-old", "spare-node-with-a-long-name", "cloud-t4"
 

@@ -28,6 +28,7 @@ class Morning:
         self.world = World(seed=7)
         self.world.now_ms = NOW_MS - BEGIN_MIN * MINUTE_MS
         self.world.fleet.name = "lab-coordinator"
+        self.world.fleet.seq = 10_000
         self.world.fleet.paused_projects = {"thesis"}
         self.jobs: dict[str, Job] = {}
         self._dead: set[str] = set()
@@ -52,7 +53,7 @@ class Morning:
             if not self._plan or self._plan[0][0] > minutes:
                 self.settle()
         self._pass_to(NOW_MS - 2_000)
-        self._beat(readings=True)
+        self._beat()
         self.world.now_ms = NOW_MS
         self.settle()
 
@@ -114,7 +115,7 @@ class Morning:
             ),
         )
         self.at(70.9, lambda: self._start(lab.SWEEP))
-        self.at(74.85, lambda: self._start(lab.DENOISE))
+        self.at(69.8, lambda: self._start(lab.DENOISE))
         self.at(70.1, lambda: self._act("cancel", lab.LOOK, by="dana"))
         self.at(70, lambda: self._report(lab.LOOK, AttemptState.KILLED, signal=15, **self._end()))
         self.at(15.5, lambda: self._start(lab.TRAIN))
@@ -229,10 +230,10 @@ class Morning:
         words = "is not there" if asked.kind is link.Kind.INPUT else "there is no such folder on this worker"
         file_check.note_file(fleet, hand.record, link.FileNotFound(check_id=asked.check_id, reason=words), now_ms)
 
-    def _beat(self, *, readings: bool = False) -> None:
+    def _beat(self) -> None:
         for hand in self.world.workers.values():
             if hand.name not in self._dead:
-                hand.heartbeat(**(self._readings(box_named(hand.name)) if readings else {}))
+                hand.heartbeat(**self._readings(box_named(hand.name)))
 
     def _readings(self, box: Box) -> Mapping[str, Any]:
         live = self.world.workers[box.name].record.live.values()

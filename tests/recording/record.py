@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from itertools import product
-from pathlib import Path
 
 import msgspec
 
@@ -12,13 +11,15 @@ from opsconsole_coordinator.server.snapshot import EVENTS_AT_START
 from opsconsole_protocol import api
 from opsconsole_protocol.ids import JobId
 from opsconsole_protocol.spec import JobSpec, Resources
+from opsconsole_protocol.state import TaskState
 from tests.recording import lab
 from tests.recording.morning import Morning
 
-FILE = Path(__file__).with_name("fleet.jsonl")
 INPUTS = ((), ("clips of may.h5",), ("clips.h5",))
 REQUIREMENTS = ((), ("gpu_memory_mb>=40000",))
 GPUS = (0, 1)
+OLDER = 3
+"""Jobs that ended before that morning and are only in the store."""
 _ACTS = (
     ("pause", lab.TRAIN), ("resume", lab.SEGMENT), ("hold", lab.EVAL), ("release", lab.NIGHTLY), ("retry", lab.FAILED),
     ("cancel", lab.SWEEP),
@@ -27,7 +28,7 @@ _ACTS = (
 
 def encoded() -> bytes:
     """The whole record."""
-    lines = []
+    lines: list[bytes] = []
     for number, (request, answer) in enumerate(_exchanges(), 1):
         lines += [msgspec.json.encode(api.Call(number, request)), msgspec.json.encode(api.Answer(number, answer))]
     return b"\n".join((*lines, b""))
@@ -68,6 +69,7 @@ def _snapshot(morning: Morning) -> api.Snapshot:
     counts = {name: dict[str, int]() for name in lab.PROJECTS}
     for row in rows:
         counts[row.project][row.state] = counts[row.project].get(row.state, 0) + 1
+    counts["default"][TaskState.SUCCEEDED] = OLDER
     projects = tuple(
         api.ProjectRow(name=name, description=about, status="paused" if name in world.fleet.paused_projects else "active",
                        created_at_ms=lab.NOW_MS - 90 * 24 * lab.HOUR_MS, updated_at_ms=lab.NOW_MS - lab.HOUR_MS,
@@ -78,7 +80,7 @@ def _snapshot(morning: Morning) -> api.Snapshot:
         seq=world.fleet.seq, coordinator=world.fleet.name,
         workers=tuple(view.worker_row(world.fleet, worker, world.now_ms) for worker in world.fleet.workers.values()),
         jobs=tuple(sorted(rows, key=lambda row: (-row.created_at_ms, row.id))), events=tuple(world.events[-EVENTS_AT_START:]),
-        jobs_total=len(rows), projects=projects,
+        jobs_total=len(rows) + OLDER, projects=projects,
     )  # fmt: skip
 
 
