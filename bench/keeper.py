@@ -8,7 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from opsconsole_agent.keeper_client.keeper_client import KeeperLink
+from opsconsole_agent.keeper_client.keeper_client import KeeperClient
 from opsconsole_agent.keeper_client.message import AttemptExited, StartCommand
 from opsconsole_protocol.ids import AttemptId
 
@@ -17,7 +17,7 @@ PROGRAM = "/bin/true"
 
 async def through_keeper(folder: Path, tasks: int, slots: int) -> float:
     """Tasks a second: each is started, seen to end, and forgotten."""
-    link = await KeeperLink.connect(folder / f"state-{slots}", idle_s=5)
+    link = await KeeperClient.connect(folder / f"state-{slots}", idle_s=5)
     env = dict(os.environ)
     output = str(folder / "output")
 

@@ -242,7 +242,7 @@ class Conductor:
             self._watched.add(attempt_id)
             for source in _WRITTEN_BY_TASKS:
                 path, kept = self._state.log_file(attempt_id, source), self._state.kept_log(attempt_id, source)
-                self._shipper.watch(attempt_id, source, Path(path), kept=Path(kept))
+                self._shipper.watch(attempt_id, source, Path(path), hard_link=Path(kept))
             self.outlet.wake_shipping()
 
     def _watch_processes(self) -> None:

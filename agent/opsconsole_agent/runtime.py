@@ -15,7 +15,7 @@ from opsconsole_agent.core_runner import Conductor
 from opsconsole_agent.engine.process_engine import ProcessEngine
 from opsconsole_agent.engine.staging import Home, Staging
 from opsconsole_agent.engine.task_user import TaskUser, find_task_user
-from opsconsole_agent.keeper_client.keeper_client import KeeperLink
+from opsconsole_agent.keeper_client.keeper_client import KeeperClient
 from opsconsole_agent.link.coordinator_link import CoordinatorLink, Target
 from opsconsole_agent.link.message_handler import Description, Desk
 from opsconsole_agent.log.shipper import KEPT_DAYS, LogShipper
@@ -100,7 +100,7 @@ class Agent:
                 self._config.io.output_path,
                 state.output_ends,
             )
-            keeper = await KeeperLink.connect(self._config.state_dir)
+            keeper = await KeeperClient.connect(self._config.state_dir)
             try:
                 service = await _Service.make(self._config, self._say, credential, state, telemetry, keeper, user)
                 await service.run(stop)
@@ -120,7 +120,7 @@ class _Service:
         description: Description,
         credential: Credential,
         telemetry: Telemetry,
-        keeper: KeeperLink,
+        keeper: KeeperClient,
         user: TaskUser | None,
     ) -> None:
         self._config = config
@@ -158,7 +158,7 @@ class _Service:
         credential: Credential,
         state: StateFolder,
         telemetry: Telemetry,
-        keeper: KeeperLink,
+        keeper: KeeperClient,
         user: TaskUser | None,
     ) -> "_Service":
         """Look at the host first: what there is decides how much is taken on."""

@@ -6,10 +6,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from opsconsole_agent.log.progress import Meter
+from opsconsole_agent.log.progress import ProgressMeter
+from opsconsole_agent.probe.disk_space import DiskSpaceProbe
 from opsconsole_agent.probe.gpu import GpuProbe, GpuReport, GpuSample
 from opsconsole_agent.probe.host import HostIdentity, HostProbe, host_identity
-from opsconsole_agent.probe.room import RoomProbe
 from opsconsole_agent.probe.usage import UsageProbe
 from opsconsole_protocol.ids import AttemptId
 from opsconsole_protocol.link import Gpu, GpuUser, Heartbeat, Host, TaskProgress, Trouble, TroubleCode
@@ -31,9 +31,9 @@ class Telemetry:
         last bytes of each thing that it printed."""
         self._state_dir = state_dir
         self.folders = folders
-        self._room_probe = RoomProbe([str(path) for path in (state_dir, output_path) if path is not None])
+        self._disk_space_probe = DiskSpaceProbe([str(path) for path in (state_dir, output_path) if path is not None])
         self._output_ends = output_ends
-        self._meters: dict[str, Meter] = {}
+        self._meters: dict[str, ProgressMeter] = {}
         self._gpu_probe = GpuProbe()
         self._host_probe = HostProbe()
         self._usage_probe = UsageProbe()
@@ -101,15 +101,15 @@ class Telemetry:
             usage=usage,
             troubles=tuple(
                 Trouble(code=TroubleCode.DISK_FULL, text=one.words, blocks=one.is_full)
-                for one in self._room_probe.shortages()
+                for one in self._disk_space_probe.shortages()
             ),
             progress=self._progress(pids),
         )
 
     def _progress(self, pids: Pids) -> dict[str, TaskProgress]:
-        self._meters = {attempt_id: self._meters.get(attempt_id) or Meter() for attempt_id in pids}
+        self._meters = {attempt_id: self._meters.get(attempt_id) or ProgressMeter() for attempt_id in pids}
         now_ms = time.time_ns() // 1_000_000
-        found = {key: meter.take(self._output_ends(AttemptId(key)), now_ms) for key, meter in self._meters.items()}
+        found = {key: meter.update(self._output_ends(AttemptId(key)), now_ms) for key, meter in self._meters.items()}
         return {
             key: TaskProgress(done=one.done, total=one.total, eta_ms=one.left_ms)
             for key, one in found.items()

@@ -30,7 +30,7 @@ from opsconsole_protocol.error import (
 from opsconsole_protocol.ids import JobId, job_id
 from opsconsole_protocol.log import LogLine, LogQuery
 from opsconsole_protocol.spec import JobSpec, check_fields, check_spec
-from opsconsole_protocol.state import TaskState
+from opsconsole_protocol.state import TaskState, WorkerConnection, WorkerStatus
 
 WAIT_SLICE_MS = 30_000
 """A long wait is asked for in slices, so that a dead connection is noticed in between."""
@@ -441,7 +441,7 @@ def _check(spec: JobSpec) -> None:
 
 def _can_take(worker: api.WorkerRow, spec: JobSpec) -> bool:
     """Whether a worker that meets the requirements is one to ask: there, not drained, and large enough."""
-    is_up = worker.connection == "connected" and worker.status != "maintenance"
+    is_up = worker.connection == WorkerConnection.CONNECTED and worker.status != WorkerStatus.MAINTENANCE
     return is_up and spec.worker in {None, worker.name, worker.id} and len(worker.gpus) >= spec.resources.gpus
 
 

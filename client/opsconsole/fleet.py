@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from opsconsole.outcome import is_finished_state
 from opsconsole_protocol.api import EventRow, JobRow, ProjectRow, Snapshot, Update, WorkerRow
-from opsconsole_protocol.state import TaskState
+from opsconsole_protocol.state import TaskState, WorkerConnection, WorkerStatus
 
 FINISHED_MAX = 2_000
 EVENTS_MAX = 2_000
@@ -193,13 +193,13 @@ def _count(workers: Iterable[WorkerRow], tasks: Counter[str]) -> Counts:
     kinds: Counter[str] = Counter()
     gpus = gpus_used = 0
     for worker in workers:
-        kinds[_kind(worker)] += 1
+        kinds[worker_kind(worker)] += 1
         gpus += len(worker.gpus)
         gpus_used += len(worker.gpus) - len(worker.gpus_free)
     return Counts(
         up=kinds["up"],
-        silent=kinds["silent"],
-        lost=kinds["lost"],
+        silent=kinds[WorkerConnection.SILENT],
+        lost=kinds[WorkerConnection.LOST],
         draining=kinds["draining"],
         gpus=gpus,
         gpus_used=gpus_used,
@@ -207,7 +207,8 @@ def _count(workers: Iterable[WorkerRow], tasks: Counter[str]) -> Counts:
     )
 
 
-def _kind(worker: WorkerRow) -> str:
-    if worker.connection in ("lost", "silent"):
+def worker_kind(worker: WorkerRow) -> str:
+    """`lost`, `silent`, `draining` or `up`: a worker is counted once, and a lost one isn't drained."""
+    if worker.connection in (WorkerConnection.LOST, WorkerConnection.SILENT):
         return worker.connection
-    return "draining" if worker.status == "maintenance" else "up"
+    return "draining" if worker.status == WorkerStatus.MAINTENANCE else "up"

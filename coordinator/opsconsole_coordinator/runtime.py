@@ -142,7 +142,7 @@ class Coordinator:
         retention = Retention(commit_loop, log_service, config.retention)
         cleaning = Cleaning(commit_loop, log_service, retention)
         operator_api = OperatorApi(commit_loop, log_service, identities, worker_row_cache, cleaning, lambda: join_url)
-        identities.person_joined = operator_api.access_api.person_joined
+        identities.person_joined = operator_api.person_joined
         self._web = web.Web(commit_loop, broadcaster, operator_api, log_service, identities, _version())
         loops = (
             (commit_loop.run, "commit"), (commit_loop.tick, "tick"), (log_service.run, "sync logs"), (retention.run, "let go of history"),

@@ -13,6 +13,8 @@ from opsconsole_protocol.error import InvalidRequest
 
 ID_CHARACTERS_MAX = 128
 NAME_CHARACTERS_MAX = 200
+"""Of a worker, a person, a job, a template, a tag."""
+PROJECT_CHARACTERS_MAX = 100
 TEXT_CHARACTERS_MAX = 2_000
 """Of an error, a reason or any other words for people."""
 PATH_CHARACTERS_MAX = 4_096
@@ -24,6 +26,7 @@ INPUTS_MAX = 1_000
 PORTS_MAX = 100
 TAGS_MAX = 100
 GPUS_MAX = 256
+"""Of one worker."""
 GPU_USERS_MAX = 64
 ATTEMPTS_MAX = 100_000
 """On one worker: those that live, and those whose ends the coordinator hasn't confirmed."""
@@ -52,6 +55,7 @@ Environment = Annotated[
     Meta(max_length=VARIABLES_MAX),
 ]
 Inputs = Annotated[tuple[Path, ...], Meta(max_length=INPUTS_MAX)]
+Port = Annotated[int, Meta(ge=1, le=65_535)]
 PortName = Annotated[str, Meta(pattern="^[A-Za-z_][A-Za-z0-9_]{0,63}$", max_length=64)]
 Tree = Annotated[dict[Label, Any], Meta(max_length=TREE_BYTES_MAX)]
 """To be held to `check_tree` by whoever takes it in."""

@@ -26,6 +26,7 @@ One that keeps starting over (a progress bar with carriage returns) is then show
 STATE_BYTES_MAX = 8 * 1024
 """Of the last state of such a line only this much."""
 
+LOG_SOURCES_MAX = 16
 PAGE_LINES_MAX = 100_000
 PAGE_BYTES_MAX = 8 * 1024 * 1024
 
@@ -69,7 +70,7 @@ class LogQuery(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     `latest`: of a long line that keeps starting over only the last state, in `whole` pages too.
     """
 
-    sources: Annotated[tuple[Source, ...], Meta(max_length=16)] = ()
+    sources: Annotated[tuple[Source, ...], Meta(max_length=LOG_SOURCES_MAX)] = ()
     start_line: Signed | None = None
     tail: Whole | None = None
     before_line: Whole | None = None

@@ -8,10 +8,10 @@ like a sentence of ours. A worker's id has a shape of its own, which no name may
 import re
 import unicodedata
 
+from opsconsole_protocol.bound import NAME_CHARACTERS_MAX
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.ids import ALPHABET
 
-NAME_LENGTH_MAX = 200
 WORKER_ID_PREFIX = "worker-"
 WORKER_ID_LENGTH = 8
 """Characters behind the prefix."""
@@ -31,8 +31,8 @@ def is_worker_id(text: str) -> bool:
 
 def check_name(text: str, what: str) -> str:
     """`text`, if it can be the name of `what` (`a worker's name`). Raises InvalidRequest with what is wrong with it."""
-    if not text or len(text) > NAME_LENGTH_MAX:
-        raise InvalidRequest(f"{what} has 1 to {NAME_LENGTH_MAX} characters, not {len(text)}")
+    if not text or len(text) > NAME_CHARACTERS_MAX:
+        raise InvalidRequest(f"{what} has 1 to {NAME_CHARACTERS_MAX} characters, not {len(text)}")
     for sign in text:
         if not _is_seen(sign):
             raise InvalidRequest(f"{what} holds a sign that nobody sees (U+{ord(sign):04X}): leave it out")

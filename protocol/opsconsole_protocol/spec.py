@@ -16,7 +16,9 @@ from opsconsole_protocol.bound import (
     NAME_CHARACTERS_MAX,
     PATH_CHARACTERS_MAX,
     PORTS_MAX,
+    PROJECT_CHARACTERS_MAX,
     VARIABLES_MAX,
+    PortName,
     check_count,
     check_length,
     check_tree,
@@ -31,22 +33,26 @@ from opsconsole_protocol.title import shared_word, title_of
 
 NUM_TASKS_MAX = 100_000
 PRIORITY_MAX = 1_000_000
+RETRIES_MAX = 1_000_000
+GPUS_OF_TASK_MAX = 1_024
+"""More than any worker has: a job that asks for so many is told so by each."""
+MEMORY_MB_MAX = 1 << 40
 AFTER_MAX = 10_000
 WORKERS_MAX = 1_000
 FENCE_AFTER_MIN_MS = 10_000
 """Two heartbeats. An agent hears from an idle coordinator once a heartbeat; a fence must not take that for silence."""
 
-Count = Annotated[int, Meta(ge=0, le=1_000_000)]
+Count = Annotated[int, Meta(ge=0, le=RETRIES_MAX)]
 Milliseconds = Annotated[int, Meta(ge=0, le=10_000_000_000_000)]
 
 
 class Resources(msgspec.Struct, frozen=True, omit_defaults=True):
     """What one task needs for itself. A slot of the worker always comes with it."""
 
-    gpus: Annotated[int, Meta(ge=0, le=1024)] = 0
+    gpus: Annotated[int, Meta(ge=0, le=GPUS_OF_TASK_MAX)] = 0
     cpus: Annotated[float, Meta(ge=0, le=100_000)] = 0
-    memory_mb: Annotated[int, Meta(ge=0, le=1 << 40)] = 0
-    gpu_memory_mb: Annotated[int, Meta(ge=0, le=1 << 40)] = 0
+    memory_mb: Annotated[int, Meta(ge=0, le=MEMORY_MB_MAX)] = 0
+    gpu_memory_mb: Annotated[int, Meta(ge=0, le=MEMORY_MB_MAX)] = 0
 
 
 class JobSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -57,7 +63,7 @@ class JobSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
     command: Annotated[tuple[str, ...], Meta(min_length=1, max_length=COMMAND_WORDS_MAX)]
     name: Annotated[str, Meta(max_length=NAME_CHARACTERS_MAX)] = ""
-    project: Annotated[str, Meta(min_length=1, max_length=100)] = "default"
+    project: Annotated[str, Meta(min_length=1, max_length=PROJECT_CHARACTERS_MAX)] = "default"
     num_tasks: Annotated[int, Meta(ge=1, le=NUM_TASKS_MAX)] = 1
     priority: Annotated[int, Meta(ge=-PRIORITY_MAX, le=PRIORITY_MAX)] = 0
     worker: str | None = None
@@ -81,7 +87,7 @@ class JobSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     workdir: str | None = None
     """A folder on the worker, from the root or from `~`, the home of its user. A worker without it won't do."""
     environment: dict[str, str] = {}
-    ports: tuple[Annotated[str, Meta(pattern="^[A-Za-z_][A-Za-z0-9_]{0,63}$")], ...] = ()
+    ports: tuple[PortName, ...] = ()
     template: str | None = None
     parameters: tuple[dict[str, Any], ...] = ()
     """For a template or a sweep: the values of each task, in the order of their indices."""

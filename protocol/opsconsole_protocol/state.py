@@ -56,6 +56,23 @@ class TaskState(StrEnum):
     UNSCHEDULABLE = "unschedulable"
 
 
+class WorkerStatus(StrEnum):
+    """What a worker is free for: a slot is free, one is kept for a gang, none is free, or an operator drained it."""
+
+    AVAILABLE = "available"
+    RESERVED = "reserved"
+    BUSY = "busy"
+    MAINTENANCE = "maintenance"
+
+
+class WorkerConnection(StrEnum):
+    """Whether a worker is heard of: its heartbeats come, are late, or were given up on."""
+
+    CONNECTED = "connected"
+    SILENT = "silent"
+    LOST = "lost"
+
+
 _A, _T = AttemptState, TaskState
 _ENDS = frozenset({_A.SUCCEEDED, _A.FAILED, _A.KILLED, _A.WORKER_FAILED, _A.PREEMPTED})
 

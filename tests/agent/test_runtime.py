@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from opsconsole_agent.probe.file_stability import RECHECK_MS
 from opsconsole_agent.probe.io_path import WorkerIOConfig
-from opsconsole_agent.probe.rest import AGAIN_MS
 from opsconsole_protocol import link
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.link import Mode, Want
@@ -166,7 +166,7 @@ async def test_a_fresh_file_is_found_once_it_is_at_rest_and_folders_are_answered
     answers: dict[int, Any] = {getattr(answer, "check_id", 0): answer for answer in coordinator.others}
     assert [isinstance(answers[number], link.FileExists) for number in (10, 11, 12)] == [True, False, True]
     assert answers[11].reason == "there is no such folder on this worker"
-    assert (answers[1].reason, answers[1].again_ms) == ("was written a moment ago, 2 B", AGAIN_MS)
+    assert (answers[1].reason, answers[1].again_ms) == ("was written a moment ago, 2 B", RECHECK_MS)
     (tmp_path / "in" / "half.npy").write_text("1234")
     coordinator.send(link.InputFile(check_id=2, filename="half.npy"))
     await until(lambda: len(coordinator.others) == 5)

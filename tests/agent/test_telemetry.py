@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from opsconsole_agent.probe import room
+from opsconsole_agent.probe import disk_space
 from opsconsole_agent.probe.gpu import GpuProcess, GpuReport, GpuSample
 from opsconsole_agent.telemetry import Telemetry
 
@@ -65,8 +65,8 @@ async def test_a_host_that_hangs_is_shown_as_it_was_and_asked_only_once(
 async def test_a_disk_with_little_room_is_told_as_a_trouble(
     tmp_path: Path, telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    free = {"bytes": room.NEEDED_BYTES_MIN}
-    monkeypatch.setattr(room, "_room", lambda _: (free["bytes"], free["bytes"]))
+    free = {"bytes": disk_space.NEEDED_BYTES_MIN}
+    monkeypatch.setattr(disk_space, "_disk_space", lambda _: (free["bytes"], free["bytes"]))
     assert (await telemetry.heartbeat({}, 5)).troubles == ()
     free["bytes"] -= 1
     (trouble,) = (await telemetry.heartbeat({}, 5)).troubles

@@ -17,15 +17,15 @@ import msgspec
 from textual.color import ColorParseError
 
 from opsconsole import endpoint, saved_coordinator, sweep
-from opsconsole_agent.keeper import command, journal
-from opsconsole_agent.keeper.attempt import Attempt, exited_line, frozen_line, started_line
-from opsconsole_agent.keeper.fault import Refused
-from opsconsole_agent.keeper_client import message, wire
+from opsconsole_agent.keeper import command, event_line, journal
+from opsconsole_agent.keeper.attempt import Attempt
+from opsconsole_agent.keeper.refusal import Refusal
+from opsconsole_agent.keeper_client import keeper_connection, message
 from opsconsole_agent.state import credential, membership, state_folder
 from opsconsole_console import theme
-from opsconsole_console.app import memory
 from opsconsole_console.boot import config
 from opsconsole_console.cli.template import read_parameter
+from opsconsole_console.service import console_state
 from opsconsole_console.widget import ansi, palette
 from opsconsole_coordinator.core import reconcile
 from opsconsole_coordinator.log.log_file import LogFile
@@ -153,7 +153,7 @@ def _keeper_lines() -> tuple[bytes, ...]:
     one = Attempt("a.0.0.zzzz", 10, 20, 30, child=True)
     one.ended_at_ms = 40
     hello = {"kind": "hello", "version": "1.0", "pid": 1, "boot_id": "b", "started_ms": 1, "live": [], "exits": []}
-    lines = [json.dumps(hello), started_line(one), frozen_line(one, 5), exited_line(one)]
+    lines = [json.dumps(hello), event_line.started(one), event_line.frozen(one, 5), event_line.exited(one)]
     lines += ['{"kind":"reply","re":1,"pids":{"a":[1]}}', '{"kind":"error","re":null,"code":"x","text":"y"}']
     return tuple(line.encode() for line in lines)
 
@@ -173,8 +173,8 @@ def _keeper() -> Iterator[Decoder]:
     yield Decoder(
         "keeper's version", message.__name__, message.check_version, (msgspec.DecodeError, VersionMismatch), lines
     )
-    yield Decoder("keeper's bytes", wire.__name__, _receive, (), (b"\n".join(lines) + b"\n",))
-    yield Decoder("keeper's command", command.__name__, _command, (Refused,), commands)
+    yield Decoder("keeper's bytes", keeper_connection.__name__, _receive, (), (b"\n".join(lines) + b"\n",))
+    yield Decoder("keeper's command", command.__name__, _command, (Refusal,), commands)
     log = b"".join(
         line + b"\n"
         for line in (
@@ -188,7 +188,7 @@ def _keeper() -> Iterator[Decoder]:
 
 def _receive(data: bytes) -> None:
     async def receive() -> None:
-        connection = wire.Wire(lambda _: None)
+        connection = keeper_connection.KeeperConnection(lambda _: None)
         connection.data_received(data)
         connection.data_received(data + b"\n")
 
@@ -200,7 +200,7 @@ def _command(line: bytes) -> None:
     fields = command.parse(line)
     command.request_number(fields)
     for look in (command.launch_of, command.action_of, command.attempt_ids_of, command.attempt_id_of):
-        with contextlib.suppress(Refused):
+        with contextlib.suppress(Refusal):
             look(fields)
 
 
@@ -317,8 +317,8 @@ def _files() -> Iterator[Decoder]:
     )
     yield Decoder(
         "what the console remembers",
-        memory.__name__,
-        _file(memory.Memory),
+        console_state.__name__,
+        _file(console_state.StateFile),
         (),
         (b'{"pane":2,"logs":[{"job_id":"a","name":"b"}],"seen":{"to_ms":5,"jobs":{"a":7}},"jobs":{"filter":"x=1"}}',),
     )

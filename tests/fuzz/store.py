@@ -7,7 +7,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from opsconsole_coordinator.server import catalog, identity
+from opsconsole_coordinator.server import identity
 from opsconsole_coordinator.store import query, rebuild, removal
 from opsconsole_coordinator.store.schema import VERSION
 from opsconsole_protocol.ids import AttemptId
@@ -16,12 +16,12 @@ from tests.coordinator.store import old
 PATH = Path(old.__file__).parent / f"v{VERSION}.db"
 Reader = Callable[[bytes], object]
 _READERS: dict[str, dict[str, Reader]] = {
-    "jobs": {"spec": query._spec, "data": query._stored, "row": query._row},
+    "jobs": {"spec": query._spec, "data": query._record, "row": query._row},
     "tasks": {"data": query._task},
     "attempts": {"data": query._attempt},
     "workers": {"data": query._worker},
-    "projects": {"data": catalog._project},
-    "templates": {"data": catalog._template},
+    "projects": {"data": query._project},
+    "templates": {"data": query._template},
     "credentials": {"data": identity._credential},
     "invitations": {"data": identity._invitation},
 }

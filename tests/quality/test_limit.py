@@ -27,6 +27,7 @@ NO_LIMITS = {
     "coordinator.server.log_service.RETRY_AFTER_S_MAX": "a time",
     "protocol.bound.TIME_MS_MAX": "the end of the calendar",
     "protocol.link.frame.FRAME_BYTES_MAX": "follows from PAYLOAD_BYTES_MAX",
+    "protocol.api.request.WAIT_MS_MAX": "a time",
     "client.fleet_link.BACKOFF_MAX_S": "a time",
 }
 _ROW = re.compile(r"^\| [^|]+ \| (?P<limit>[^|]+) \| [^|]+ \| `(?P<name>[^`|]+)` \|$", re.MULTILINE)

@@ -14,7 +14,7 @@ from opsconsole_coordinator.core.demand import demand_of
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.judgement import judge_all
 from opsconsole_coordinator.core.model import Job
-from opsconsole_coordinator.server import agent_session, commit_loop, operator_api, outbox
+from opsconsole_coordinator.server import agent_session, commit_loop, job_api, outbox
 from opsconsole_coordinator.store import rebuild
 from opsconsole_protocol import api
 from opsconsole_protocol.ids import AttemptId
@@ -359,7 +359,7 @@ class _Log:
 def _shell_patches(log: _Log) -> list[AbstractContextManager[object]]:
     """Put the shell's modules back as they were, afterwards."""
     patches: list[AbstractContextManager[object]] = [
-        mock.patch.object(module, "asyncio", None) for module in (commit_loop, agent_session, outbox, operator_api)
+        mock.patch.object(module, "asyncio", None) for module in (commit_loop, agent_session, outbox, job_api)
     ]
     patches.append(mock.patch.object(commit_loop, "journal", None))
     patches += [mock.patch.object(module, "log", log) for module in (commit_loop, agent_session)]

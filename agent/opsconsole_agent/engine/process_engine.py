@@ -24,9 +24,9 @@ from opsconsole_agent.core import (
 )
 from opsconsole_agent.engine.port import PortTaken, allocate_ports, is_listened_on
 from opsconsole_agent.engine.staging import Prepared, Staging
-from opsconsole_agent.keeper.attempt import HOST_RESTARTED
+from opsconsole_agent.keeper.event_line import HOST_RESTARTED
 from opsconsole_agent.keeper_client import message as keeper_says
-from opsconsole_agent.keeper_client.keeper_client import KeeperLink
+from opsconsole_agent.keeper_client.keeper_client import KeeperClient
 from opsconsole_agent.probe.io_path import OutputRefused
 from opsconsole_agent.state.state_folder import is_disk_full
 from opsconsole_protocol.error import Conflict, LimitExceeded, NotFound, OpsconsoleError, Unavailable
@@ -87,7 +87,7 @@ class ProcessEngine:
 
     def __init__(
         self,
-        keeper: KeeperLink,
+        keeper: KeeperClient,
         staging: Staging,
         tell: Tell,
         expected: Callable[[], Iterable[AttemptId]],
@@ -307,7 +307,7 @@ class ProcessEngine:
 
     def silence(self) -> str:
         """See Engine."""
-        return self._keeper.complaint()
+        return self._keeper.problem()
 
     @property
     def notes(self) -> Sequence[str]:

@@ -20,7 +20,7 @@ from pathlib import Path
 from opsconsole_agent.engine.environment import Place, base_environment, task_environment
 from opsconsole_agent.engine.task_user import TaskUser
 from opsconsole_agent.keeper_client.message import StartCommand
-from opsconsole_agent.probe.folder import Folders, at_home
+from opsconsole_agent.probe.folder_check import FolderCheck, expand_home
 from opsconsole_agent.probe.io_path import (
     ATTEMPTS_FOLDER,
     JOB_SUBFOLDERS,
@@ -71,14 +71,15 @@ class Staging:
         self._home = home
         self._state = state
         self._user = None if home.user is None else home.user.user
+        self._user_ids = None if self._user is None else self._user.ids
         own = home.environment if home.user is None else {**home.environment, **home.user.environment()}
         self._environment = base_environment(own)
         self._labels: dict[str, tuple[float, bool]] = {}
-        self._folders = Folders()
+        self._folders = FolderCheck()
 
     def is_quick(self, launch: Launch) -> bool:
         """Whether nothing that could hang has to be touched, so that `stage` may be called from a loop."""
-        paths = [] if launch.workdir is None else [self._at_home(launch.workdir)]
+        paths = [] if launch.workdir is None else [self._expand_home(launch.workdir)]
         if self._home.io.output_path is not None:
             if self._user is not None:
                 return False  # a process of its own becomes that user to make the folders
@@ -99,7 +100,7 @@ class Staging:
         self._state.make(attempt_id)
         workdir = self._state.work(attempt_id)
         if launch.workdir is not None:
-            workdir = self._at_home(launch.workdir)
+            workdir = self._expand_home(launch.workdir)
             self._check_workdir(workdir, quick=quick)
         io = self._home.io
         inputs = tuple(
@@ -137,24 +138,24 @@ class Staging:
         job_folder = (
             make_output(self._home.io, launch.job_id, subfolders=subfolders)
             if quick
-            else prepare_output(self._home.io, launch.job_id, subfolders=subfolders, user=self._user)
+            else prepare_output(self._home.io, launch.job_id, subfolders=subfolders, user=self._user_ids)
         )
         return str(job_folder / own) if own else str(job_folder)
 
     def publish(self, output_path: str) -> None:
         """Put an accepted result into its task's folder, if it isn't there. Call it from a thread; raises OutputRefused."""
         if Path(output_path).parent.name == ATTEMPTS_FOLDER:
-            publish_output(output_path, user=self._user)
+            publish_output(output_path, user=self._user_ids)
 
-    def _at_home(self, path: str) -> str:
-        return at_home(path, None if self._home.user is None else self._home.user.home)
+    def _expand_home(self, path: str) -> str:
+        return expand_home(path, None if self._home.user is None else self._home.user.home)
 
     def _check_workdir(self, workdir: str, *, quick: bool) -> None:
         try:
-            is_there = os.path.isdir(workdir) if quick else self._folders.is_there(workdir)  # noqa: PTH112
+            exists = os.path.isdir(workdir) if quick else self._folders.exists(workdir)  # noqa: PTH112
         except TimeoutError:
             raise Unavailable(f"the working folder {workdir} doesn't answer: is the mount hung?") from None
-        if not is_there:
+        if not exists:
             raise InvalidRequest(f"the working folder {workdir} is not on this worker: make it, or change --workdir")
 
     def _is_local(self, path: str) -> bool:

@@ -1,5 +1,4 @@
-"""The keeper: parent and sub-reaper of every attempt, and the agent's link to it.
+"""The keeper: a process of its own that is parent and sub-reaper of every attempt. `keeper_client` is the agent's side.
 
-`main` and what it imports run in a process of their own, with the standard library only; `link` and `message` are the
-agent's side. Nothing is imported here, so that the keeper's process stays small.
+`main` and all that it imports need the standard library only. Nothing is imported here, so that the keeper stays small.
 """

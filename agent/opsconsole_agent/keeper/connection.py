@@ -1,16 +1,16 @@
-"""One agent's connection: whole lines in, lines out, both bounded, nothing that blocks."""
+"""One agent's connection: lines in and out, both bounded; nothing here blocks."""
 
 import socket
 
 LINE_BYTES_MAX = 4 << 20
-"""Longest command: a start with a large environment."""
+"""The longest command; a start with a large environment is long."""
 BACKLOG_BYTES_MAX = 4 << 20
-"""No more commands are read while the agent leaves this much unread."""
+"""No further commands are read while the agent leaves so much unread."""
 _CHUNK_BYTES = 1 << 16
 
 
 class Connection:
-    """A connected socket."""
+    """A connected socket. `open` is cleared when the other end is gone."""
 
     def __init__(self, sock: socket.socket) -> None:
         sock.setblocking(False)
@@ -24,16 +24,16 @@ class Connection:
 
     @property
     def backlog(self) -> int:
-        """Bytes that the agent hasn't taken yet."""
+        """Bytes that the agent hasn't received yet."""
         return len(self._unsent)
 
     def receive(self) -> list[bytes | None]:
-        """Complete lines that have arrived; None stands for one that was too long. Clears `open` at the end."""
+        """Return the complete lines that have arrived; None stands for one that was too long."""
         try:
             chunk = self._socket.recv(_CHUNK_BYTES)
         except BlockingIOError:
             return []
-        except OSError:  # a killed agent that left something unread shows as a reset, not as an end
+        except OSError:  # an agent that was killed before it had read all shows as a reset, not as an end
             chunk = b""
         if not chunk:
             self.open = False
@@ -62,12 +62,12 @@ class Connection:
         return lines
 
     def send(self, data: bytes) -> None:
-        """Send as much as the socket takes; keep the rest for `flush`."""
+        """Send as much as the socket takes; `flush` sends the rest."""
         self._unsent += data
         self.flush()
 
     def flush(self) -> None:
-        """Send what is kept."""
+        """Send as much of the rest as the socket takes."""
         while self._unsent and self.open:
             try:
                 sent = self._socket.send(self._unsent)
@@ -79,6 +79,6 @@ class Connection:
             del self._unsent[:sent]
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the socket."""
         self.open = False
         self._socket.close()

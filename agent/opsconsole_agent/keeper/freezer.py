@@ -1,7 +1,7 @@
-"""The cgroup freezer, version 2 or 1, where this user may make a cgroup; nothing, and never an error, elsewhere.
+"""The cgroup freezer, version 2 or 1, where this user may make a cgroup. Elsewhere there is none, which is no error.
 
-An attempt's cgroup is made when it is first frozen, beside nobody: below the keeper's own cgroup. Starting an attempt
-costs nothing for it. Processes that were put into another cgroup (a container's, say) are left there.
+An attempt's cgroup is made below the keeper's own one when the attempt is first frozen, so starting an attempt costs
+nothing for it. Processes that were put into another cgroup (a container's, say) are left there.
 """
 
 # The keeper doesn't import pathlib.
@@ -14,7 +14,7 @@ _PREFIX = "opsconsole-"
 _SETTLE_S = 0.5
 _POLL_S = 0.001
 _RETRY_FIRST_S = 0.005
-_RETRY_MOST_S = 60.0
+_RETRY_LAST_S = 60.0
 
 
 class Cgroup:
@@ -25,14 +25,14 @@ class Cgroup:
         self.version = version
 
     def pids(self) -> set[int]:
-        """Who is in it; empty when it is gone."""
+        """Return the processes in it; none when it is gone."""
         try:
             return {int(line) for line in _read(f"{self.path}/cgroup.procs").split()}
         except OSError:
             return set()
 
     def add(self, pid: int) -> bool:
-        """Move a process here; its future children are born here. False when it has ended or may not be moved."""
+        """Move a process into it, and with it the children that it starts from now on. False when that isn't possible."""
         try:
             _write(f"{self.path}/cgroup.procs", str(pid))
         except OSError:
@@ -40,7 +40,7 @@ class Cgroup:
         return True
 
     def freeze(self) -> bool:
-        """Freeze all in it. A process in an uninterruptible system call follows when that call returns."""
+        """Freeze all in it; False on an error. A process in an uninterruptible system call freezes when that returns."""
         try:
             if self.version == 2:
                 _write(f"{self.path}/cgroup.freeze", "1")
@@ -54,13 +54,13 @@ class Cgroup:
         return True
 
     def frozen(self) -> bool:
-        """Whether the kernel says that all in it stand still."""
+        """Whether the kernel says that all in it are frozen. Raises OSError."""
         if self.version == 2:
             return "frozen 1" in _read(f"{self.path}/cgroup.events")
         return _read(f"{self.path}/freezer.state").strip() == "FROZEN"
 
     def thaw(self) -> None:
-        """Let all in it run again; nothing to do when it is gone."""
+        """Let all in it run again; does nothing when it is gone."""
         try:
             if self.version == 2:
                 _write(f"{self.path}/cgroup.freeze", "0")
@@ -70,7 +70,7 @@ class Cgroup:
             return
 
     def remove(self) -> bool:
-        """Remove it when nothing lives in it. False when something does."""
+        """Remove it; False when a process is still in it."""
         try:
             os.rmdir(self.path)
         except FileNotFoundError:
@@ -80,28 +80,28 @@ class Cgroup:
         return True
 
 
-class Retirement:
-    """Cgroups to be removed. Linux 6.18 keeps one busy for a moment after its last process has been reaped."""
+class CgroupRemoval:
+    """Removes cgroups. Linux 6.18 keeps one busy for a moment after its last process has been reaped."""
 
     def __init__(self) -> None:
         self._cgroups: list[Cgroup] = []
         self._pause_s = _RETRY_FIRST_S
         self.due_s: float | None = None
-        """When to try again, on the monotonic clock."""
+        """When `retry` has something to do, on the monotonic clock; None for never."""
 
     def add(self, cgroup: Cgroup, now_s: float) -> None:
-        """Remove it now, or as soon as that can be done."""
+        """Remove a cgroup now, or as soon as that can be done."""
         if not cgroup.remove():
             self._cgroups.append(cgroup)
             self._pause_s = _RETRY_FIRST_S
             self.due_s = now_s + self._pause_s
 
     def retry(self, now_s: float) -> None:
-        """Remove those that can be removed now."""
+        """Try again, if it is time."""
         if self.due_s is None or now_s < self.due_s:
             return
         self._cgroups = [cgroup for cgroup in self._cgroups if not cgroup.remove()]
-        self._pause_s = min(_RETRY_MOST_S, 2 * self._pause_s)
+        self._pause_s = min(_RETRY_LAST_S, 2 * self._pause_s)
         self.due_s = now_s + self._pause_s if self._cgroups else None
 
 
@@ -114,7 +114,7 @@ class Freezer:
         self._version = version
 
     def cgroup(self, attempt_id: str) -> Cgroup | None:
-        """Make the attempt's cgroup, or None where that isn't permitted or it can't freeze."""
+        """Make the attempt's cgroup; None where we may not, or where the new one can't freeze."""
         made = Cgroup(f"{self._folder}/{_PREFIX}{attempt_id}", self._version)
         control = "cgroup.freeze" if self._version == 2 else "freezer.state"
         try:
@@ -133,8 +133,8 @@ class Freezer:
         return _membership(pid).get(self._version) == self._own
 
 
-def detect() -> Freezer | None:
-    """The freezer to try: version 2 before version 1; None when there is neither or its folder may not be written."""
+def find_freezer() -> Freezer | None:
+    """Return the freezer of this host, version 2 rather than 1; None where there is none that we may use."""
     roots = _roots()
     own = _membership(os.getpid())
     for version in (2, 1):
@@ -143,8 +143,8 @@ def detect() -> Freezer | None:
     return None
 
 
-def reopen(path: str) -> Cgroup | None:
-    """The cgroup that an earlier keeper made, if it is still there."""
+def reopen_cgroup(path: str) -> Cgroup | None:
+    """Return the cgroup that an earlier keeper made, if it is still there."""
     if os.path.exists(f"{path}/cgroup.freeze"):
         return Cgroup(path, 2)
     if os.path.exists(f"{path}/freezer.state"):
@@ -153,7 +153,7 @@ def reopen(path: str) -> Cgroup | None:
 
 
 def _roots() -> dict[int, str]:
-    """Mount points by version, from mountinfo: `… root mountpoint options … - type source superoptions`."""
+    """Return mount points by version, from lines `… root mountpoint options … - type source superoptions`."""
     found: dict[int, str] = {}
     try:
         lines = _read("/proc/self/mountinfo").splitlines()
@@ -172,7 +172,7 @@ def _roots() -> dict[int, str]:
 
 
 def _membership(pid: int) -> dict[int, str]:
-    """The process's cgroup by version, from lines `number:controllers:path`."""
+    """Return the process's cgroup by version, from lines `number:controllers:path`."""
     found: dict[int, str] = {}
     try:
         lines = _read(f"/proc/{pid}/cgroup").splitlines()

@@ -1,32 +1,29 @@
-"""The exit log: one JSON line for every start, end, freeze and forgotten exit, so that a later keeper knows them.
+"""The exit log: one JSON line for every start, end, freeze, thaw and forgotten exit, so that a later keeper knows them.
 
-Lines are the very lines that the agent is sent, written before they are sent, each with its seal. Nothing is synced: the
-log outlives any process, not the host. A disk that is full loses no line while the keeper lives: what couldn't be
-written is kept and tried again.
+The lines are those that the agent is sent, each with its authentication code, and are written before they are sent.
+Nothing is synced: the log outlives any process, but not the host. No line is lost to a full disk while the keeper lives:
+what couldn't be written stays in memory until it can be.
 """
 
 import os
+from collections.abc import Iterable
 from json import loads
 
 from opsconsole_agent.keeper import state_file
-from opsconsole_agent.keeper.seal import Seal, new_key, without_seal
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from opsconsole_agent.keeper.mac_chain import MacChain, new_key, without_mac
 
 Record = dict[str, object]
 
 COMPACT_BYTES = 4 << 20
 READ_BYTES_MAX = 256 << 20
-"""More than this isn't a log of ours, which is compacted when it has doubled: such a file is set aside."""
+"""A larger file is none of ours, as a log is compacted when it has doubled: it is set aside."""
 _LINE_BYTES_MAX = 1 << 20
 _CHUNK_BYTES = 1 << 20
 _NAME = "exit.log"
 
 
 class History:
-    """What a log says that earlier keepers left: unended starts and unforgotten exits, by attempt id."""
+    """What earlier keepers left in the log: starts without an end, and exits that aren't forgotten, by attempt id."""
 
     def __init__(self) -> None:
         self.boot_id = ""
@@ -37,10 +34,10 @@ class History:
         self.damaged = 0
         self.forged = 0
         self.notes: list[str] = []
-        """What was set aside, in words."""
+        """What was set aside, a sentence each."""
 
     def add(self, line: str) -> None:
-        """Fold one line in; what isn't a record is counted and left out."""
+        """Take in one line; one that is no record is counted as damaged and left out."""
         try:
             record = loads(line)
             self._fold(record["kind"], record, line)
@@ -72,34 +69,35 @@ class History:
             self.exits[attempt_id] = line
 
 
-def _outputs(value: object) -> "list[tuple[str, int]]":
-    """Paths and numbers of pipes; a keeper from before there were pipes wrote none."""
-    return [(str(path), int(number)) for path, number in value] if isinstance(value, list) else []
+def _outputs(value: object) -> list[tuple[str, int]]:
+    """Return the paths and inodes of pipes; a keeper of before there were pipes wrote none."""
+    return [(str(path), int(inode)) for path, inode in value] if isinstance(value, list) else []
 
 
-def _strings(value: object) -> "Iterable[str]":
+def _strings(value: object) -> list[str]:
     return [str(item) for item in value] if isinstance(value, list) else []
 
 
 class Journal:
-    """The open log. Append lines, then `flush` once for all of them before anybody hears of one."""
+    """The open log. Lines are appended, then flushed together before the agent hears of any."""
 
     def __init__(self, folder: str = ".", key: bytes | None = None) -> None:
-        """`key`: what earlier keepers sealed with, if anybody alive knows it; then what isn't sealed is left out."""
+        """`key`: the key of earlier keepers, where it is known; then lines without a valid code are left out."""
         self._path = f"{folder}/{_NAME}"
         self._file = -1
         self._lines: list[str] = []
         self._unwritten = b""
-        self._is_known = key is not None
+        self.is_authenticated = key is not None
+        """Whether all that is in the log carries codes made with `key`."""
         self.key = key or new_key()
-        self._seal = Seal(self.key)
+        self._chain = MacChain(self.key)
         self.size_bytes = 0
 
     def open(self) -> History:
-        """Read what is there and open it for appending; a torn last line is cut off.
+        """Read the log and open it for appending; a torn last line is cut off. Raises OSError.
 
-        What can't be our log, or holds lines that no keeper wrote, is set aside. What was believed without a seal is to
-        be written again by `replace`.
+        A file that can't be our log, or has lines that no keeper wrote, is set aside. A log that was believed without
+        its codes has to be written anew with `replace`.
         """
         history = History()
         self._file, words = state_file.open_or_renew(self._path, os.O_RDWR | os.O_APPEND, most=READ_BYTES_MAX)
@@ -114,7 +112,7 @@ class Journal:
             os.close(self._file)
             self._file, _ = state_file.open_or_renew(self._path, os.O_RDWR | os.O_APPEND)
             whole = 0
-            self._seal.start_over()
+            self._chain.restart()
         elif whole < os.fstat(self._file).st_size:
             history.damaged += 1
             os.ftruncate(self._file, whole)
@@ -122,7 +120,7 @@ class Journal:
         return history
 
     def _read(self, history: History) -> int:
-        """Fold in every whole line; returns the offset behind the last one."""
+        """Take in every whole line; return the offset behind the last one."""
         at = whole = 0
         rest = b""
         while chunk := os.pread(self._file, _CHUNK_BYTES, at):
@@ -132,20 +130,20 @@ class Journal:
                 whole += len(line) + 1
                 self._fold(history, line)
             if len(rest) > _LINE_BYTES_MAX:
-                break  # no line of ours is so long, nor is anything of ours behind it
+                break  # no line of ours is so long, so nothing of ours is behind it
         return whole
 
     def _fold(self, history: History, line: bytes) -> None:
         text = line.decode(errors="replace")
-        known = self._seal.check(text) if self._is_known else without_seal(text)
-        if known is None:
+        record = self._chain.verify(text) if self.is_authenticated else without_mac(text)
+        if record is None:
             history.forged += 1
         else:
-            history.add(known)
+            history.add(record)
 
     @property
-    def is_ours(self) -> bool:
-        """Whether the log still lies where the next keeper will look for it."""
+    def is_in_place(self) -> bool:
+        """Whether the next keeper will find this very file, at its full length."""
         try:
             found, ours = os.lstat(self._path), os.fstat(self._file)
         except OSError:
@@ -153,15 +151,15 @@ class Journal:
         return (found.st_dev, found.st_ino) == (ours.st_dev, ours.st_ino) and ours.st_size >= self.size_bytes
 
     def append(self, line: str) -> None:
-        """Queue one line."""
+        """Queue one line for the next flush."""
         self._lines.append(line)
 
     def flush(self) -> None:
-        """Write what is queued in one call; what the disk doesn't take is kept for the next flush."""
+        """Write what is queued in one call; what the disk doesn't take waits for the next flush."""
         if not self._lines and not self._unwritten:
             return
         if self._lines:
-            self._unwritten += ("\n".join([self._seal.add(line) for line in self._lines]) + "\n").encode()
+            self._unwritten += ("\n".join([self._chain.sign(line) for line in self._lines]) + "\n").encode()
             self._lines.clear()
         try:
             written = os.write(self._file, self._unwritten)
@@ -171,43 +169,38 @@ class Journal:
         self._unwritten = self._unwritten[written:]
 
     @property
-    def is_sealed(self) -> bool:
-        """Whether all that is in the log carries the seal of `key`."""
-        return self._is_known
-
-    @property
     def behind(self) -> bool:
-        """Whether lines wait for room on the disk."""
+        """Whether lines wait for space on the disk."""
         return bool(self._unwritten)
 
-    def replace(self, lines: "Iterable[str]") -> None:
-        """Replace the whole log by these lines (what is still true) in one rename; raises OSError, old log intact."""
-        seal = Seal(self.key)
-        content = "".join(f"{seal.add(line)}\n" for line in lines).encode()
-        fresh = f"{self._path}.new"
-        state_file.clear(fresh)
-        file = state_file.open_file(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND)
+    def replace(self, lines: Iterable[str]) -> None:
+        """Replace the whole log by these lines in one rename. On OSError the old log stays."""
+        chain = MacChain(self.key)
+        content = "".join(f"{chain.sign(line)}\n" for line in lines).encode()
+        new_path = f"{self._path}.new"
+        state_file.clear(new_path)
+        file = state_file.open_file(new_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND)
         try:
             written = 0
             while written < len(content):
                 written += os.write(file, content[written:])
-            state_file.put_in_place(fresh, self._path)
+            state_file.put_in_place(new_path, self._path)
         except OSError:
             os.close(file)
             raise
         os.close(self._file)
         self._file = file
-        self._seal = seal
-        self._is_known = True
+        self._chain = chain
+        self.is_authenticated = True
         self._lines.clear()
         self._unwritten = b""
         self.size_bytes = len(content)
 
     def clear(self, header: str) -> None:
-        """Start again with one line, in place: nothing that was written is true any more."""
+        """Cut the log down to one line, in place."""
         os.ftruncate(self._file, 0)
-        self._seal.start_over()
-        self._is_known = True
+        self._chain.restart()
+        self.is_authenticated = True
         self._lines.clear()
         self._unwritten = b""
         self.size_bytes = 0
@@ -215,5 +208,5 @@ class Journal:
         self.flush()
 
     def close(self) -> None:
-        """Close the file; the log stays."""
+        """Close the file."""
         os.close(self._file)

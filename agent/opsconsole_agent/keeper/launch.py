@@ -1,4 +1,4 @@
-"""Start a program: its own session, nothing on stdin unless it is told what, output into pipes, and errors that say what is missing."""
+"""Starting a program: in a session of its own, its output into pipes, with errors that say what is missing."""
 
 # The keeper doesn't import pathlib.
 # ruff: noqa: PTH116
@@ -8,31 +8,28 @@ import os
 import resource
 import signal
 import stat
+from collections.abc import Mapping
 
 from opsconsole_agent.keeper.output import Output
 from opsconsole_agent.keeper.process import MARK
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from typing import NoReturn
-
-    User = tuple[int, int, list[int]]
+UserIds = tuple[int, int, list[int]]
+"""uid, gid and groups."""
 
 _DESCRIPTORS = resource.getrlimit(resource.RLIMIT_NOFILE)
 _DESCRIPTORS_WANTED = 1 << 16
-# What we ignore would stay ignored in the program; so would what our own parent ignored.
+# Without this, a signal that we or our parent ignore would be ignored in the program, too.
 _DEFAULT_SIGNALS = sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})
 
 
 class LaunchError(Exception):
-    """Nothing was started; the message is for the person who submitted it."""
+    """Raised when nothing was started; the message is for the person who submitted it."""
 
 
 class Launch:
-    """A program to start. `env` is complete: nothing is inherited, and the attempt's mark is added to it.
+    """A program to start.
 
-    `user`: whom it runs as, as uid, gid and groups; None: as we do.
+    `env` is complete: nothing is inherited, and only the attempt's mark is added to it. `user` None: it runs as we do.
     """
 
     __slots__ = ("argv", "attempt_id", "cwd", "env", "stderr", "stdin", "stdout", "user")
@@ -42,11 +39,11 @@ class Launch:
         attempt_id: str,
         argv: list[str],
         cwd: str,
-        env: "Mapping[str, str]",
+        env: Mapping[str, str],
         stdout: str,
         stderr: str,
         stdin: str = os.devnull,
-        user: "User | None" = None,
+        user: UserIds | None = None,
     ) -> None:
         self.attempt_id = attempt_id
         self.argv = argv
@@ -58,28 +55,31 @@ class Launch:
         self.user = user
 
 
-def take_descriptors() -> None:
-    """Be allowed as many as the system grants: an attempt costs four. Programs get the limit that we were given."""
+def raise_descriptor_limit() -> None:
+    """Allow this process as many descriptors as the system grants, as an attempt needs four.
+
+    Programs that it starts have the limit that it was started with.
+    """
     hard = _DESCRIPTORS[1]
     wanted = _DESCRIPTORS_WANTED if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS_WANTED)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(wanted, _DESCRIPTORS[0]), hard))
 
 
 def spawn(launch: Launch, home: int) -> tuple[int, list[Output]]:
-    """Start it; its pid, and where its output arrives: to be moved on, and closed in the end. Raises LaunchError.
+    """Start a program; return its pid and its outputs, which the caller moves on and closes. Raises LaunchError.
 
-    Changes the working folder meanwhile and goes back to the open folder `home`: only for single-threaded processes.
+    The working folder is changed meanwhile, and then set to the open folder `home`: only for single-threaded processes.
     """
     outputs: list[Output] = []
     try:
         for path in dict.fromkeys((launch.stdout, launch.stderr)):
             outputs.append(_make_output(launch.attempt_id, path))  # noqa: PERF401  (those made before are to be closed)
         if launch.user is not None:
-            for output in filter(lambda one: one.number, outputs):  # pipes; a plain file stays ours
-                os.fchown(output.writer, *launch.user[:2])  # a program that opens /dev/stdout anew has to own it
-        _enter(launch.cwd)
+            for output in filter(lambda one: one.inode, outputs):  # pipes; a plain file stays ours
+                os.fchown(output.writer, *launch.user[:2])  # a program has to own what it opens as /dev/stdout
+        _change_folder(launch.cwd)
         try:
-            pid = _spawn_here(launch, outputs[0].writer, outputs[-1].writer)
+            pid = _spawn_in_folder(launch, outputs[0].writer, outputs[-1].writer)
         finally:
             os.fchdir(home)
     except LaunchError:
@@ -87,7 +87,7 @@ def spawn(launch: Launch, home: int) -> tuple[int, list[Output]]:
             output.close()
         raise
     for output in outputs:
-        output.hand_over()
+        output.close_writer()
     return pid, outputs
 
 
@@ -101,45 +101,45 @@ def _make_output(attempt_id: str, path: str) -> Output:
             return Output.make_plain(path)
     except OSError as error:
         advice = "; make room there" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
-        raise LaunchError(f"can't write the output to {path}: {_words(error)}{advice}") from None
+        raise LaunchError(f"can't write the output to {path}: {_errno_text(error)}{advice}") from None
     except ValueError:
         raise LaunchError("the path of an output file contains a null character") from None
 
 
-def _enter(folder: str) -> None:
+def _change_folder(folder: str) -> None:
     try:
         os.chdir(folder)
     except FileNotFoundError:
         raise LaunchError(f"working folder not found: {folder}") from None
     except OSError as error:
-        raise LaunchError(f"can't enter the working folder {folder}: {_words(error)}") from None
+        raise LaunchError(f"can't enter the working folder {folder}: {_errno_text(error)}") from None
     except ValueError:
         raise LaunchError("the path of the working folder contains a null character") from None
 
 
-def _spawn_here(launch: Launch, stdout: int, stderr: int) -> int:
+def _spawn_in_folder(launch: Launch, stdout: int, stderr: int) -> int:
     path = find_program(launch.argv[0], launch.env)
     try:
-        return _start(path, launch.argv, launch, stdout, stderr)
+        return _spawn_program(path, launch.argv, launch, stdout, stderr)
     except OSError as error:
         if error.errno != errno.ENOEXEC:
-            raise LaunchError(_explain(path, launch.argv[0], error)) from None
+            raise LaunchError(_spawn_error_text(path, launch.argv[0], error)) from None
     except ValueError:
-        # Its message might quote the value.
+        # The error's own message might quote the value, which may be a secret.
         raise LaunchError(
             "an argument or environment variable has a null character, or a name with '=' in it"
         ) from None
-    # No "#!" line: a shell script by old custom, as execvp has it.
+    # A file without a "#!" line is a shell script, as execvp has it.
     try:
-        return _start("/bin/sh", ["/bin/sh", path, *launch.argv[1:]], launch, stdout, stderr)
+        return _spawn_program("/bin/sh", ["/bin/sh", path, *launch.argv[1:]], launch, stdout, stderr)
     except OSError as error:
-        raise LaunchError(_explain("/bin/sh", launch.argv[0], error)) from None
+        raise LaunchError(_spawn_error_text("/bin/sh", launch.argv[0], error)) from None
 
 
-def _start(path: str, argv: list[str], launch: Launch, stdout: int, stderr: int) -> int:
+def _spawn_program(path: str, argv: list[str], launch: Launch, stdout: int, stderr: int) -> int:
     if launch.user is None:
         return _posix_spawn(path, argv, launch, stdout, stderr)
-    return _fork_as(launch.user, path, argv, launch, (stdout, stderr))
+    return _fork_as_user(launch.user, path, argv, launch, (stdout, stderr))
 
 
 def _posix_spawn(path: str, argv: list[str], launch: Launch, stdout: int, stderr: int) -> int:
@@ -163,15 +163,15 @@ def _posix_spawn(path: str, argv: list[str], launch: Launch, stdout: int, stderr
         resource.setrlimit(resource.RLIMIT_NOFILE, ours)
 
 
-def _fork_as(user: "User", path: str, argv: list[str], launch: Launch, outputs: tuple[int, int]) -> int:
-    """The same as another user, which posix_spawn can't. What fails on the way is told through a pipe, as its errno."""
+def _fork_as_user(user: UserIds, path: str, argv: list[str], launch: Launch, outputs: tuple[int, int]) -> int:
+    """Start it as another user, which posix_spawn can't. An error on the way comes back through a pipe, as its errno."""
     env = {**launch.env, MARK: launch.attempt_id}
     _check_words(argv, env)
     reader, writer = os.pipe2(os.O_CLOEXEC)
     try:
         pid = os.fork()
         if pid == 0:
-            _become(user, path, argv, env, launch, (*outputs, writer))
+            _exec_as_user(user, path, argv, env, launch, (*outputs, writer))
         os.close(writer)
         writer = -1
         failure = os.read(reader, 16)
@@ -190,8 +190,8 @@ def _fork_as(user: "User", path: str, argv: list[str], launch: Launch, outputs: 
     return pid
 
 
-def _check_words(argv: list[str], env: "Mapping[str, str]") -> None:
-    """Raises ValueError for what no program can be given, before there is a process that has to say so."""
+def _check_words(argv: list[str], env: Mapping[str, str]) -> None:
+    """Raise ValueError for arguments and variables that no program can be given."""
     for word in (*argv, *env, *env.values()):
         os.fsencode(word)
         if "\0" in word:
@@ -200,10 +200,10 @@ def _check_words(argv: list[str], env: "Mapping[str, str]") -> None:
         raise ValueError("illegal environment variable name")
 
 
-def _become(
-    user: "User", path: str, argv: list[str], env: "Mapping[str, str]", launch: Launch, pipes: tuple[int, int, int]
-) -> "NoReturn":
-    """In the forked process: give up all that is ours, then be the program. Files and folders are opened as the user."""
+def _exec_as_user(
+    user: UserIds, path: str, argv: list[str], env: Mapping[str, str], launch: Launch, pipes: tuple[int, int, int]
+) -> None:
+    """Become the user, then the program, in the forked process. Files and folders are opened as the user. Never returns."""
     uid, gid, groups = user
     stdout, stderr, report = pipes
     step = "start"
@@ -230,8 +230,8 @@ def _become(
         os._exit(127)
 
 
-def find_program(name: str, env: "Mapping[str, str]") -> str:
-    """Where execvp would find `name`, from the present folder and `env`'s PATH; raises LaunchError."""
+def find_program(name: str, env: Mapping[str, str]) -> str:
+    """Return where execvp would find `name`, from the present folder and by `env`'s PATH. Raises LaunchError."""
     if "/" in name:
         candidates = [name]
     elif name:
@@ -256,13 +256,13 @@ def find_program(name: str, env: "Mapping[str, str]") -> str:
     raise LaunchError(f"command not found: {name}")
 
 
-def _explain(path: str, name: str, error: OSError) -> str:
+def _spawn_error_text(path: str, name: str, error: OSError) -> str:
     if error.errno == errno.ENOENT:
         return f"can't start {name}: the interpreter that {path} names does not exist"
     if error.errno == errno.E2BIG:
         return f"can't start {name}: its arguments and environment are longer than this system allows"
-    return f"can't start {name}: {_words(error)}"
+    return f"can't start {name}: {_errno_text(error)}"
 
 
-def _words(error: OSError) -> str:
+def _errno_text(error: OSError) -> str:
     return os.strerror(error.errno) if error.errno else "unknown error"

@@ -1,7 +1,7 @@
-"""Entry of the keeper's process: `python -I -S main.py STATE_DIR [IDLE_S]`.
+"""The keeper's program: `python -I -S main.py STATE_DIR [IDLE_S]`.
 
-It goes away after IDLE_S seconds (60) without attempts, without exits to hand over and without an agent. Exit codes:
-0 gone because idle or told to quit, 2 wrong usage, 3 another keeper holds STATE_DIR.
+It ends after IDLE_S seconds (60) without an agent, an attempt, or an exit that the agent hasn't let it forget. Exit codes:
+0 idle for long enough or told to quit, 2 wrong usage, 3 another keeper holds STATE_DIR.
 """
 
 # Pathlib would cost a third of the start.
@@ -12,7 +12,7 @@ import sys
 
 
 def _find_package() -> None:
-    """Make our siblings importable: `-I` leaves the script's folder out. Last, so that nothing shadows the library."""
+    """Make our package importable, as `-I` leaves its folder out. It comes last, so that it shadows no other module."""
     sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
 

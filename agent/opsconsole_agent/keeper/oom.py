@@ -1,7 +1,7 @@
-"""Was it the kernel's out-of-memory killer? Told from the kernel's own count of such kills, cgroup limits included.
+"""Whether the kernel's out-of-memory killer ended an attempt, by the kernel's count of such kills.
 
-The count is the whole host's: an attempt that somebody killed by hand within seconds of such a kill elsewhere can't be
-told from a victim.
+Kills for a cgroup's limit are in the count. It is the whole host's: an attempt that a person killed within seconds of
+such a kill elsewhere can't be told from one that ran out of memory.
 """
 
 import os
@@ -10,25 +10,26 @@ import signal
 _FIELD = b"\noom_kill "
 _MAX_AGE_S = 1.0
 WINDOW_S = 10.0
-"""How long a kill may take to become an end: much memory takes its time to be given back."""
+"""How long a process may take to end after the kill: it gives its memory back first."""
 
 
 class OomCounter:
-    """`oom_kill` of /proc/vmstat: how often the kernel has killed for want of memory since boot."""
+    """`oom_kill` of /proc/vmstat: how many processes the kernel has killed for want of memory since boot."""
 
     def __init__(self) -> None:
         self._count: int | None = None
         self._read_at_s = float("-inf")
         self._past: int | None = None  # the count at least WINDOW_S ago
-        self._next: int | None = None  # the one after it
+        self._next: int | None = None  # the count after that one
         self.due_s = 0.0
+        """When `update` takes its next reading, on the monotonic clock."""
 
     def recent(self, now_s: float) -> int | None:
-        """The count, at most a second old; None where the kernel doesn't tell."""
+        """Return the count, at most a second old; None where the kernel doesn't have one."""
         return self._count if now_s - self._read_at_s < _MAX_AGE_S else self.read(now_s)
 
     def read(self, now_s: float) -> int | None:
-        """The count now."""
+        """Read the count now."""
         self._read_at_s = now_s
         try:
             with open("/proc/vmstat", "rb") as file:  # noqa: PTH123  (the keeper doesn't import pathlib)
@@ -39,16 +40,17 @@ class OomCounter:
         self._count = int(rest.split(None, 1)[0]) if found else None
         return self._count
 
-    def keep_up(self, now_s: float) -> None:
-        """Take a reading when it is due: kills of longer ago have nothing to do with an end of now."""
+    def update(self, now_s: float) -> None:
+        """Read the count when that is due, so that kills of more than WINDOW_S ago are known as such."""
         if now_s >= self.due_s:
             self.due_s = now_s + WINDOW_S
             self._past, self._next = self._next, self.read(now_s)
 
-    def verdict(self, status: int | None, before: int | None, now_s: float) -> bool | None:
-        """Whether an attempt that ended with this wait status by nobody's order ran out of memory.
+    def was_killed(self, status: int | None, before: int | None, now_s: float) -> bool | None:
+        """Whether an attempt with this wait status, which nobody ended, ran out of memory.
 
-        None when it can't be told: the count moved, but it wasn't the first process that was killed.
+        `before`: the count when it started. None when that can't be told: the count has grown, but the leader wasn't
+        killed by SIGKILL.
         """
         if status is None:
             return None

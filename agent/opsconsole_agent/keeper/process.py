@@ -1,6 +1,6 @@
-"""Processes as /proc shows them: who they are, whose children, whether they live, and signals that can't go astray.
+"""Processes as /proc shows them, and signals that reach none but the process which is meant.
 
-A pid alone is not an identity: it is used again. A process is its pid and its start time (clock ticks since boot).
+A pid alone is no identity, as it is used again. A process is identified by its pid and its start time.
 """
 
 import os
@@ -15,7 +15,7 @@ Identity = tuple[int, int]
 
 
 class Process:
-    """One look at one process."""
+    """What /proc said of one process at one moment."""
 
     __slots__ = ("group", "parent", "pid", "session", "start_time", "state", "threads")
 
@@ -30,12 +30,12 @@ class Process:
 
     @property
     def identity(self) -> Identity:
-        """What tells it from a later process with the same pid."""
+        """Pid and start time, which tell it from a later process with the same pid."""
         return self.pid, self.start_time
 
     @property
     def alive(self) -> bool:
-        """False for a zombie, unless only its first thread has ended."""
+        """Whether it lives: not for a zombie, unless only its first thread has ended."""
         return self.state not in {"Z", "X", "x"} or (self.state == "Z" and self.threads > 1)
 
     @property
@@ -44,8 +44,8 @@ class Process:
         return self.state in {"T", "t"} or not self.alive
 
 
-def look(pid: int) -> Process | None:
-    """The process as it is now, zombies included; None when there is none."""
+def find_process(pid: int) -> Process | None:
+    """Return the process as it is now, zombies included; None when there is none."""
     try:
         descriptor = os.open(b"/proc/%d/stat" % pid, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -56,12 +56,12 @@ def look(pid: int) -> Process | None:
         return None
     finally:
         os.close(descriptor)
-    # The name in brackets may hold anything, so fields count from its last bracket.
+    # The name in brackets may hold anything, brackets too, so the fields are those after the last bracket.
     return Process(pid, line[line.rindex(b")") + 2 :].split(b" ", 20))
 
 
-def name_of(pid: int) -> str:
-    """What the kernel calls it; "?" when it has just ended."""
+def read_name(pid: int) -> str:
+    """Return the process's name; "?" when it has just ended."""
     try:
         descriptor = os.open(b"/proc/%d/comm" % pid, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -74,11 +74,11 @@ def name_of(pid: int) -> str:
         os.close(descriptor)
 
 
-def look_at_all() -> dict[int, Process]:
-    """Every process that we may see, by pid."""
+def list_processes() -> dict[int, Process]:
+    """Return every process that we may see, by pid."""
     found: dict[int, Process] = {}
-    for name in os.listdir("/proc"):  # noqa: PTH208  (pathlib is too heavy for this process)
-        if name.isdigit() and (process := look(int(name))) is not None:
+    for name in os.listdir("/proc"):  # noqa: PTH208  (the keeper doesn't import pathlib)
+        if name.isdigit() and (process := find_process(int(name))) is not None:
             found[process.pid] = process
     return found
 
@@ -87,20 +87,20 @@ _TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 
 
 def now_ticks() -> int:
-    """The present on the scale of start times, rounded down as the kernel rounds those."""
+    """Return the present on the scale of start times, in clock ticks since boot, rounded down as the kernel does."""
     return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // _TICK_NS
 
 
 def boot_id() -> str:
-    """Names this run of the kernel; pids and start times mean nothing beyond it."""
+    """Return the id of this run of the kernel, within which alone pids and start times mean anything."""
     with open("/proc/sys/kernel/random/boot_id", encoding="utf-8") as file:  # noqa: PTH123
         return file.read().strip()
 
 
 def read_mark(pid: int) -> str | None:
-    """The attempt id in the environment that the process started with; "" when it carries none.
+    """Return the attempt id in the environment that the process started with; "" when there is none in it.
 
-    None without any environment, when we may not look, and for the instant of becoming another program.
+    None when the environment is empty or may not be read, and at the moment when the process becomes another program.
     """
     try:
         descriptor = os.open(b"/proc/%d/environ" % pid, os.O_RDONLY | os.O_CLOEXEC)
@@ -122,16 +122,16 @@ def read_mark(pid: int) -> str | None:
     return ""
 
 
-def send(process: Process, signum: int) -> bool:
-    """Signal this process and no other. False when we are not allowed to; True when sent, or when it has ended."""
+def send_signal(process: Process, signum: int) -> bool:
+    """Signal this process and no other. True when it was sent or the process has ended; False when we may not."""
     try:
         descriptor = os.pidfd_open(process.pid)
     except ProcessLookupError:
         return True
     except OSError:
-        return _send_by_pid(process, signum)
+        return _send_signal_by_pid(process, signum)
     try:
-        now = look(process.pid)  # after the open: the descriptor pins whom we look at
+        now = find_process(process.pid)  # read after the open: the descriptor names this process for good
         if now is not None and now.identity == process.identity:
             signal.pidfd_send_signal(descriptor, signum)
     except ProcessLookupError:
@@ -143,9 +143,9 @@ def send(process: Process, signum: int) -> bool:
     return True
 
 
-def _send_by_pid(process: Process, signum: int) -> bool:
-    """For kernels without pidfd (before 5.3) and sandboxes that forbid it."""
-    now = look(process.pid)
+def _send_signal_by_pid(process: Process, signum: int) -> bool:
+    """Signal it on a kernel without pidfd (before 5.3), or in a sandbox that forbids it."""
+    now = find_process(process.pid)
     if now is None or now.identity != process.identity:
         return True
     try:
@@ -157,18 +157,18 @@ def _send_by_pid(process: Process, signum: int) -> bool:
     return True
 
 
-def send_to_group(group: int, signum: int) -> None:
-    """Signal a process group; unlike a walk, no fork can slip through within it. Never our own group."""
+def send_signal_to_group(group: int, signum: int) -> None:
+    """Signal a process group, but never our own. Unlike a walk over processes it misses none that is being forked."""
     if group <= 1 or group == os.getpgrp():
         return
     try:
         os.killpg(group, signum)
-    except OSError:  # gone, or not ours: the walk signals every single process anyhow
+    except OSError:  # it is gone, or not ours; every process is signalled by itself, too
         return
 
 
 class Children:
-    """The pids of this single-threaded process's children, zombies included, in three system calls."""
+    """Reads the pids of this single-threaded process's children, zombies included, in three system calls."""
 
     def __init__(self) -> None:
         pid = os.getpid()
@@ -178,10 +178,10 @@ class Children:
             self._file = -1
 
     def pids(self) -> list[int]:
-        """A complete list: nobody but ourselves takes entries away, by reaping."""
+        """Return all of them: a child stays in the list until we reap it."""
         if self._file < 0:
-            me = os.getpid()
-            return [process.pid for process in look_at_all().values() if process.parent == me]
+            own_pid = os.getpid()
+            return [process.pid for process in list_processes().values() if process.parent == own_pid]
         os.lseek(self._file, 0, os.SEEK_SET)
         text = b""
         while chunk := os.read(self._file, 1 << 16):

@@ -1,4 +1,4 @@
-"""From a command line to a keeper that nothing but its own idleness ends."""
+"""The start of a keeper: arguments, the lock, and what keeps others from ending it."""
 
 import ctypes
 import fcntl
@@ -9,8 +9,8 @@ import stat
 import sys
 
 from opsconsole_agent.keeper import state_file
-from opsconsole_agent.keeper.launch import take_descriptors
-from opsconsole_agent.keeper.seal import KEY_BYTES
+from opsconsole_agent.keeper.launch import raise_descriptor_limit
+from opsconsole_agent.keeper.mac_chain import KEY_BYTES
 from opsconsole_agent.keeper.service import LOG_NAME, Service
 
 IDLE_S = 60.0
@@ -24,7 +24,7 @@ _PR_SET_DUMPABLE = 4
 
 
 def run(arguments: list[str]) -> int:
-    """The whole life of a keeper; returns its exit code."""
+    """Be a keeper from start to end; return its exit code."""
     if len(arguments) not in {1, 2} or not _is_seconds(arguments[-1] if len(arguments) == 2 else "0"):
         sys.stderr.write("usage: main.py STATE_DIR [IDLE_S]\n")
         return EXIT_USAGE
@@ -34,7 +34,7 @@ def run(arguments: list[str]) -> int:
     except OSError as error:
         sys.stderr.write(f"keeper: can't enter {arguments[0]}: {os.strerror(error.errno or 0)}\n")
         return EXIT_USAGE
-    key = _handed_key()
+    key = _read_key()
     os.closerange(3, _FD_MAX)
     lock, set_aside = state_file.open_or_renew(LOCK_NAME, os.O_RDWR)
     try:
@@ -44,7 +44,7 @@ def run(arguments: list[str]) -> int:
     _detach()
     if set_aside:
         sys.stderr.write(f"{set_aside}\n")
-    take_descriptors()
+    raise_descriptor_limit()
     service = Service(idle_s, key)
     _announce()
     return service.run()
@@ -57,8 +57,8 @@ def _is_seconds(text: str) -> bool:
         return False
 
 
-def _handed_key() -> bytes | None:
-    """What the agent has put into our stdin before it started us; nothing else in there is waited for."""
+def _read_key() -> bytes | None:
+    """Return the key that the agent wrote into our stdin before it started us; None without one. Never waits."""
     try:
         if not stat.S_ISFIFO(os.fstat(0).st_mode) or not select.select([0], [], [], 0)[0]:
             return None
@@ -69,21 +69,23 @@ def _handed_key() -> bytes | None:
 
 
 def _detach() -> None:
-    """Become nobody's job: own session, deaf to the terminal, parent of every orphan below us, closed to debuggers."""
-    if os.getpid() != os.getpgrp():  # no group leader may; such a one, started by a shell, ignores signals all the same
+    """Leave the session and the terminal, adopt every orphan below us, and keep debuggers out."""
+    if (
+        os.getpid() != os.getpgrp()
+    ):  # a group leader may not; a shell starts us as one, and then ignoring signals has to do
         os.setsid()
     for signum in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGPIPE):
         signal.signal(signum, signal.SIG_IGN)
-    control = ctypes.CDLL(None).prctl
-    control(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    control(_PR_SET_DUMPABLE, 0, 0, 0, 0)  # our memory holds the key of the exit log
+    prctl = ctypes.CDLL(None).prctl
+    prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)  # our memory holds the key of the exit log
     _redirect(2)
     if os.fstat(2).st_size > _LOG_BYTES_MAX:
         os.ftruncate(2, 0)
 
 
 def _announce() -> None:
-    """Tell who waits on our output that the socket is there, and let go of it."""
+    """Tell the agent, which reads our stdout, that the socket is there; then let go of stdin and stdout."""
     try:
         os.write(1, b"ready\n")
     except OSError as error:

@@ -1,1 +1,1 @@
-"""The agent's side of its keeper: found or started, spoken to, and found again."""
+"""The agent's side of the keeper: starting one, speaking to it, and finding it again."""

@@ -1,4 +1,4 @@
-"""What agent and keeper say to each other, as the agent sees it. One JSON object a line; see `service` for the rules."""
+"""The messages between agent and keeper, one JSON object a line, as the agent sees them; `keeper.service` has the rules."""
 
 import json
 from typing import Final, TypeVar
@@ -14,17 +14,22 @@ T = TypeVar("T")
 
 
 class User(msgspec.Struct, frozen=True):
-    """Whom a program runs as."""
+    """The user that a program runs as."""
 
     uid: int
     gid: int
     groups: list[int]
 
+    @property
+    def ids(self) -> tuple[int, int, list[int]]:
+        """uid, gid and groups."""
+        return self.uid, self.gid, self.groups
+
 
 class StartCommand(msgspec.Struct, frozen=True):
-    """Start an attempt. `env` is complete, nothing is inherited; paths are absolute; output is appended to its files.
+    """Start an attempt. `env` is complete, as nothing is inherited; paths are absolute; output is appended to the files.
 
-    `stdin`: what it reads; opened when it starts. `user`: whom it runs as, if not as the keeper.
+    `stdin` is opened when it starts. `user` None: it runs as the keeper's user.
     """
 
     attempt_id: AttemptId
@@ -38,9 +43,9 @@ class StartCommand(msgspec.Struct, frozen=True):
 
 
 class LiveAttempt(msgspec.Struct, frozen=True):
-    """One line of the hello. `ending`: its leader has ended and leftovers are being ended.
+    """A live attempt in the hello. `ending`: its leader has ended, and what it left is being ended.
 
-    `exit_known` is False for one adopted from a keeper that died: its exit code will not be known.
+    `exit_known` is False for one adopted from a keeper that died, as its exit code will not be known.
     """
 
     attempt_id: AttemptId
@@ -53,7 +58,7 @@ class LiveAttempt(msgspec.Struct, frozen=True):
 
 
 class AttemptStarted(msgspec.Struct, frozen=True, tag_field="kind", tag="started"):
-    """It runs. `start_time` is in clock ticks since boot: with pid and boot id it names the process for good."""
+    """An attempt has started. `start_time` is in clock ticks since boot; with pid and boot id it identifies the leader."""
 
     attempt_id: AttemptId
     pid: int
@@ -62,12 +67,13 @@ class AttemptStarted(msgspec.Struct, frozen=True, tag_field="kind", tag="started
 
 
 class AttemptExited(msgspec.Struct, frozen=True, tag_field="kind", tag="exited"):
-    """It ended, and nothing of it lives: `proof`, which is False where a process may be its own or another attempt's,
-    or has become another user's.
+    """An attempt has ended, and nothing of it lives.
 
-    One of `exit_code`, `signal` and `error` is set. `error` with `exit_known`: it never became a process; without: how
-    it ended can't be known. `at_ms` is its leader's end; times and memory count what was waited for; `leftovers` is
-    the number of processes that outlived the leader and were ended, `outlived` some of them as `PID NAME`. `oom_kill` is None when it can't be told.
+    One of `exit_code`, `signal` and `error` is set. With `exit_known` an `error` means that it never became a process,
+    without, that how it ended can't be known. `at_ms` is when its leader ended. Times and memory are those of the
+    processes that were reaped. `oom_kill` is None when that can't be told. `leftovers` is the number of processes that
+    outlived the leader and were ended; `outlived` names some of them as `PID NAME`. `proof` is False where a process was
+    left that may be this attempt's or another's, or that has become another user's.
     """
 
     attempt_id: AttemptId
@@ -88,24 +94,24 @@ class AttemptExited(msgspec.Struct, frozen=True, tag_field="kind", tag="exited")
 
 
 class AttemptFrozen(msgspec.Struct, frozen=True, tag_field="kind", tag="frozen"):
-    """No process of it runs."""
+    """An attempt was frozen: no process of it runs."""
 
     attempt_id: AttemptId
     at_ms: int
 
 
 class AttemptThawed(msgspec.Struct, frozen=True, tag_field="kind", tag="thawed"):
-    """It runs again."""
+    """A frozen attempt runs again."""
 
     attempt_id: AttemptId
     at_ms: int
 
 
 class KeeperHello(msgspec.Struct, frozen=True, tag_field="kind", tag="hello"):
-    """First on every connection: the whole truth.
+    """The first message on every connection: all live attempts, and all exits that aren't forgotten.
 
-    `key`: what it seals its log with, for the keeper after it; the link keeps it and takes it out. `notes`: what it
-    found damaged when it started.
+    `key`: the key of its log, for the next keeper; the client stores it and removes it from the event. `notes`: what it
+    found damaged when it started, a sentence each.
     """
 
     version: str
@@ -119,7 +125,7 @@ class KeeperHello(msgspec.Struct, frozen=True, tag_field="kind", tag="hello"):
 
 
 class KeeperLost(msgspec.Struct, frozen=True):
-    """The connection is gone. A hello follows, from the same keeper or a new one, unless `final`."""
+    """The connection is gone. Unless `final`, a hello follows, from the same keeper or a new one."""
 
     reason: str
     final: bool = False
@@ -130,7 +136,7 @@ class Replaced(msgspec.Struct, frozen=True, tag_field="kind", tag="replaced"):
 
 
 class Reply(msgspec.Struct, frozen=True, tag_field="kind", tag="reply"):
-    """A command was carried out; which field is set depends on it."""
+    """A command was carried out; which field is set depends on the command."""
 
     re: int
     processes: int | None = None
@@ -160,7 +166,7 @@ _KINDS = {
 
 
 class _Head(msgspec.Struct):
-    """What a hello of any version has."""
+    """What a hello of every version has."""
 
     version: str = "0"
     pid: int = 0
@@ -170,7 +176,7 @@ _head_decoder = msgspec.json.Decoder(_Head)
 
 
 def check_version(line: bytes) -> None:
-    """Raises VersionMismatch when this hello comes from a keeper whose protocol we don't speak."""
+    """Raise VersionMismatch for the hello of a keeper whose protocol we don't speak."""
     head = _decoded(_head_decoder, line)
     if head.version.partition(".")[0] != str(PROTOCOL_MAJOR):
         raise VersionMismatch(
@@ -180,7 +186,7 @@ def check_version(line: bytes) -> None:
 
 
 def decode(line: bytes) -> KeeperMessage | None:
-    """The message on a line; None for a kind that a newer keeper made up; raises msgspec.DecodeError."""
+    """Return the message on a line; None for a kind that only a newer keeper knows. Raises msgspec.DecodeError."""
     try:
         return _decoded(_decoder, line)
     except msgspec.ValidationError:
@@ -191,7 +197,7 @@ def decode(line: bytes) -> KeeperMessage | None:
 
 
 def _decoded(decoder: msgspec.json.Decoder[T], line: bytes) -> T:
-    """What a line says; raises msgspec.DecodeError, whatever is wrong with it."""
+    """Decode a line. Raises msgspec.DecodeError, whatever is wrong with it."""
     try:
         return decoder.decode(line)
     except (UnicodeDecodeError, RecursionError) as error:
@@ -199,7 +205,7 @@ def _decoded(decoder: msgspec.json.Decoder[T], line: bytes) -> T:
 
 
 def encode(kind: str, fields: dict[str, object]) -> bytes:
-    """A command as a line."""
+    """Return a command as a line."""
     command = {"kind": kind, **fields}
     try:
         return msgspec.json.encode(command) + b"\n"

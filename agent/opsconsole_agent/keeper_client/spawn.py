@@ -1,4 +1,4 @@
-"""Start a keeper and wait until it listens."""
+"""Starting a keeper, as a child process that outlives us."""
 
 import asyncio
 import os
@@ -15,15 +15,16 @@ from opsconsole_protocol.error import Unavailable
 READY = b"ready\n"
 _OWN_PREFIX = "OPSCONSOLE_"
 _LOG_TAIL_BYTES = 400
-_born: set[int] = set()
+_children: set[int] = set()
 
 
 async def start_keeper(state_dir: Path, idle_s: float | None, timeout_s: float, key: str = "") -> bool:
-    """Start a keeper for this folder; False when there is to be another look, for somebody else's or for a new one.
+    """Start a keeper for this folder and wait until it listens; return False when the caller has to try again.
 
-    `key`: what the one before sealed its log with, in hexadecimal. Raises Unavailable with what it said, and OSError.
+    That is so when another keeper holds the folder, or when the new one was killed. `key`: the key of the earlier keeper's
+    log, in hexadecimal, or "". Raises Unavailable with what the new one said, and OSError.
     """
-    bury()
+    reap_keepers()
     arguments = [sys.executable, "-I", "-S", "-X", "utf8", keeper_main.__file__, str(state_dir)]
     if idle_s is not None:
         arguments.append(str(idle_s))
@@ -39,46 +40,46 @@ async def start_keeper(state_dir: Path, idle_s: float | None, timeout_s: float, 
     try:
         said = await asyncio.wait_for(_read_all(reader, READY), timeout_s)
     except asyncio.CancelledError:
-        _born.add(pid)
+        _children.add(pid)
         raise
     except TimeoutError:
-        _born.add(pid)
+        _children.add(pid)
         raise Unavailable(f"the keeper didn't start within {timeout_s:g} s; see {state_dir / LOG_NAME}") from None
     finally:
         os.close(reader)
     if said == READY:
-        _born.add(pid)
+        _children.add(pid)
         return True
     code = _exit_code(pid)
-    if code == EXIT_LOCKED or code < 0:  # another one lives; or this one was killed, which is no fault of the next
+    if code == EXIT_LOCKED or code < 0:  # another one lives, or this one was killed
         return False
-    raise Unavailable(f"the keeper ended with code {code}: {_tail(state_dir / LOG_NAME)}")
+    raise Unavailable(f"the keeper ended with code {code}: {_last_line(state_dir / LOG_NAME)}")
 
 
-def bury() -> None:
-    """Reap keepers that we started and that have ended since."""
-    for pid in list(_born):
+def reap_keepers() -> None:
+    """Reap the keepers that we started and that have ended."""
+    for pid in list(_children):
         try:
             ended, _ = os.waitpid(pid, os.WNOHANG)
         except ChildProcessError:
             ended = pid
         if ended:
-            _born.discard(pid)
+            _children.discard(pid)
 
 
 def _exit_code(pid: int) -> int:
-    """Of a keeper that is ending: it has closed its end of the pipe."""
+    """Return the exit code of a keeper that has closed its end of the pipe, and so is ending."""
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 def is_our_child(pid: int) -> bool:
-    """Whether this is a keeper that we have started ourselves."""
-    return pid in _born
+    """Whether this is a keeper that we started ourselves and haven't reaped."""
+    return pid in _children
 
 
 def _spawn(arguments: list[str], key: int, output: int, log: int) -> int:
-    """In a session of its own, and not through subprocess, which would take its outliving us for a mistake."""
-    # Our own variables hold tokens, and no keeper needs them; except the mark, if we run within an attempt ourselves.
+    """Start it in a session of its own. `subprocess` warns when a child outlives its object, so it isn't used."""
+    # Our own variables hold tokens, and a keeper needs none of them but the mark, if we run within an attempt ourselves.
     env = {name: value for name, value in os.environ.items() if not name.startswith(_OWN_PREFIX) or name == MARK}
     return os.posix_spawn(
         arguments[0],
@@ -94,7 +95,7 @@ def _spawn(arguments: list[str], key: int, output: int, log: int) -> int:
 
 
 async def _read_all(descriptor: int, enough: bytes) -> bytes:
-    """What can be read until the end, or until it is `enough`."""
+    """Read until the end, or until what was read is `enough`."""
     os.set_blocking(descriptor, False)
     loop = asyncio.get_running_loop()
     said = b""
@@ -112,7 +113,7 @@ async def _read_all(descriptor: int, enough: bytes) -> bytes:
     return said
 
 
-def _tail(log: Path) -> str:
+def _last_line(log: Path) -> str:
     try:
         return state_file.read_end(str(log), _LOG_TAIL_BYTES).decode(errors="replace").strip().splitlines()[-1]
     except (OSError, IndexError):

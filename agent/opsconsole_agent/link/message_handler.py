@@ -14,11 +14,11 @@ from opsconsole_agent.core import Contact, Event, LinkDown, LinkUp
 from opsconsole_agent.core_runner import Conductor
 from opsconsole_agent.log.shipper import LogShipper
 from opsconsole_agent.probe.address import reachable_address
-from opsconsole_agent.probe.folder import Folders, at_home
+from opsconsole_agent.probe.file_stability import RECHECK_MS, FileStability
+from opsconsole_agent.probe.folder_check import FolderCheck, expand_home
 from opsconsole_agent.probe.gpu import GpuReport
 from opsconsole_agent.probe.host import HostIdentity
 from opsconsole_agent.probe.io_path import InputRefused, OutputRefused, WorkerIOConfig, inspect_input
-from opsconsole_agent.probe.rest import AGAIN_MS, RestWatch
 from opsconsole_agent.state import leaving
 from opsconsole_agent.state.state_folder import StateFolder, StoreMark, check_attempt_id
 from opsconsole_agent.telemetry import Telemetry
@@ -29,6 +29,7 @@ from opsconsole_protocol.fit import fitted
 from opsconsole_protocol.ids import WorkerId
 from opsconsole_protocol.link import (
     LEAVINGS_MAX,
+    TROUBLE_CHARACTERS_MAX,
     TROUBLES_MAX,
     CoordinatorMessage,
     Desired,
@@ -63,7 +64,6 @@ from opsconsole_protocol.log import Source
 
 _CHECKS_MAX = 4
 _PATIENCE_S = 2.0
-_TROUBLE_CHARACTERS = 500
 _SOURCES = {str(source): source for source in Source}
 
 _log = logging.getLogger(__name__)
@@ -122,8 +122,8 @@ class Desk:
         self._address: dict[str, str] = {}
         self._events: list[Event] = []
         self._checks = asyncio.Semaphore(_CHECKS_MAX)
-        self._rest = RestWatch()
-        self._folders = Folders()
+        self._file_stability = FileStability()
+        self._folders = FolderCheck()
         self._tasks: set[asyncio.Task[None]] = set()
         self._handlers: dict[type, Callable[[Any], None]] = {
             DesiredSet: self._on_desired_set,
@@ -214,7 +214,7 @@ class Desk:
         pids: Mapping[str, list[int]] = {}
         engine = self._conductor.engine
         troubles = [
-            Trouble(code=TroubleCode.STATE_DAMAGED, text=cut(note, _TROUBLE_CHARACTERS), blocks=False)
+            Trouble(code=TroubleCode.STATE_DAMAGED, text=cut(note, TROUBLE_CHARACTERS_MAX), blocks=False)
             for note in engine.notes
         ]
         try:
@@ -223,7 +223,7 @@ class Desk:
         except (OpsconsoleError, TimeoutError) as error:
             _log.info("this heartbeat goes without usage: %s", error)
             if words := engine.silence():
-                troubles.insert(0, Trouble(code=TroubleCode.KEEPER_SILENT, text=cut(words, _TROUBLE_CHARACTERS)))
+                troubles.insert(0, Trouble(code=TroubleCode.KEEPER_SILENT, text=cut(words, TROUBLE_CHARACTERS_MAX)))
         heartbeat = await self._telemetry.heartbeat(pids, _PATIENCE_S)
         self._update_metadata()
         return fitted(msgspec.structs.replace(heartbeat, troubles=(*heartbeat.troubles, *troubles)[:TROUBLES_MAX]))
@@ -341,7 +341,7 @@ class Desk:
                 check_id=number,
                 leavings=tuple(found[:LEAVINGS_MAX]),
                 more=is_more or len(found) > LEAVINGS_MAX,
-                troubles=tuple(cut(text, _TROUBLE_CHARACTERS) for text in troubles[:TROUBLES_MAX]),
+                troubles=tuple(cut(text, TROUBLE_CHARACTERS_MAX) for text in troubles[:TROUBLES_MAX]),
                 keep_attempt_days=self._state.kept_days,
                 keep_output_days=self._description.keep_output_days,
             )
@@ -359,17 +359,17 @@ class Desk:
             found = inspect_input(self._description.io, message.filename)
         except InputRefused as refusal:
             return FileNotFound(check_id=message.check_id, reason=cut(refusal.message))
-        restless = self._rest.look(
+        restless = self._file_stability.check(
             str(found.path), found.size_bytes, found.changed_ns, time.time_ns(), time.monotonic()
         )  # fmt: skip
         if restless:
-            return FileNotFound(check_id=message.check_id, reason=restless, again_ms=AGAIN_MS)
+            return FileNotFound(check_id=message.check_id, reason=restless, again_ms=RECHECK_MS)
         return FileExists(check_id=message.check_id, path=str(found.path), size_bytes=found.size_bytes)
 
     def _look_for_folder(self, message: InputFile) -> FileExists | FileNotFound:
-        path = at_home(message.filename)
+        path = expand_home(message.filename)
         try:
-            if self._folders.is_there(path):
+            if self._folders.exists(path):
                 return FileExists(check_id=message.check_id, path=path, size_bytes=0)
         except TimeoutError:
             return FileNotFound(check_id=message.check_id, reason="this folder doesn't answer: is the mount hung?")

@@ -1,6 +1,6 @@
-"""Following the files that tasks write to, and shipping their bytes to the coordinator."""
+"""The logs of tasks: the files that tasks write to are followed, and their bytes shipped to the coordinator."""
 
-from opsconsole_agent.log.follow import LogFollower, NoteFollower
+from opsconsole_agent.log.follower import LogFollower, NoteFollower
 from opsconsole_agent.log.shipper import LogShipper, SettledLog
 
 __all__ = ["LogFollower", "LogShipper", "NoteFollower", "SettledLog"]

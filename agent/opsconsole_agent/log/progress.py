@@ -1,12 +1,12 @@
-"""How far a task is, read off the last lines that it printed: what tqdm, rich, Keras and training loops write. Pure.
+"""How far a task is, by the last lines that it printed, as tqdm, rich, Keras and training loops print them. Pure.
 
-Looked at only when a heartbeat is due, never for each byte. What is no clear progress is none: a wrong bar is worse.
+Lines are read only when a heartbeat is due. Where progress isn't clear there is none, as a wrong bar is worse than none.
 """
 
 import re
 from typing import NamedTuple
 
-LOOKED_AT_BYTES = 4 * 1024
+TAIL_BYTES = 4 * 1024
 _SEGMENTS = 24
 _ESCAPE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 _NUMBER = r"(\d{1,15}(?:\.\d{1,6})?)([kKMGT]?)"
@@ -29,7 +29,7 @@ _POWER = {"": 1, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
 
 
 class Reading(NamedTuple):
-    """So much of so much; `left_ms` where the task says it itself."""
+    """`done` of `total`; `left_ms` is the time that is left where the task prints it."""
 
     done: float
     total: float
@@ -37,8 +37,8 @@ class Reading(NamedTuple):
 
 
 def read_progress(tail: bytes) -> Reading | None:
-    """What the end of an output says, or None. The latest state counts; an epoch and the bar after it are put together."""
-    text = _ESCAPE.sub("", tail[-LOOKED_AT_BYTES:].decode(errors="replace"))
+    """Return the last progress in the end of an output; None without one. An epoch and the bar after it are combined."""
+    text = _ESCAPE.sub("", tail[-TAIL_BYTES:].decode(errors="replace"))
     segments = [one for one in re.split(r"[\r\n]+", text) if one.strip()][-_SEGMENTS:]
     bar: Reading | None = None
     for segment in reversed(segments):
@@ -48,14 +48,14 @@ def read_progress(tail: bytes) -> Reading | None:
             inner = found if bar is None else bar
             if inner is None:
                 return epoch
-            # A bar that ends is the last of its epoch; the next epoch begins at nothing.
+            # A full bar is the last of its epoch; the next epoch begins at 0.
             return Reading(max(0.0, epoch.done - 1) + inner.done / inner.total, epoch.total)
         bar = bar or found
     return bar or _rewritten(text)
 
 
 def _rewritten(text: str) -> Reading | None:
-    """A line that is written over and over, led by a count or a per cent that grows, is progress without any bar."""
+    """Return the progress of a line that is written over and over and begins with a count or percentage that grows."""
     lines = [line for line in text.split("\n") if line.strip()]
     states = [state for state in lines[-1].split("\r") if state.strip()][-2:] if lines else []
     if len(states) < 2:
@@ -89,7 +89,7 @@ def _whole(match: re.Match[str] | None) -> Reading | None:
 
 
 def _clock_ms(text: str | None) -> int | None:
-    """`1:02:03` or `02:03`."""
+    """Return the milliseconds in `1:02:03` or `02:03`; None for anything else."""
     parts = text.split(":") if text else []
     if not 2 <= len(parts) <= 3 or not all(part.isdecimal() and len(part) <= 6 for part in parts):
         return None
@@ -99,15 +99,15 @@ def _clock_ms(text: str | None) -> int | None:
     return 1000 * seconds
 
 
-class Meter:
-    """The progress of one attempt over time. It says what is left where the task itself doesn't."""
+class ProgressMeter:
+    """The progress of one attempt over time. It estimates the time that is left where the task doesn't print it."""
 
     def __init__(self) -> None:
         self._first: tuple[int, Reading] | None = None
         self._last: Reading | None = None
 
-    def take(self, tails: tuple[bytes, ...], now_ms: int) -> Reading | None:
-        """What the outputs say now; what was said before where they say nothing."""
+    def update(self, tails: tuple[bytes, ...], now_ms: int) -> Reading | None:
+        """Return the progress that the ends of the outputs show; the last one where they show none."""
         found = next(filter(None, map(read_progress, tails)), None)
         if found is None:
             return self._last

@@ -1,12 +1,14 @@
 """Ships the logs of all attempts of one agent, in fair turns and in bounded memory.
 
-Nothing is buffered here: bytes stay in their files until there is room in the window of bytes that the coordinator
-hasn't acknowledged, and are read again when it asks. So a slow or absent coordinator costs no memory and slows no task.
+Nothing is buffered here. Bytes stay in their files until there is room for them among those that the coordinator hasn't
+acknowledged, the window; they are read again when it asks. So a slow or absent coordinator takes no memory and slows no
+task.
 
-Files are polled: waiting for the kernel to report each write slows a busy writer several times more. A file that grows
-is looked at every `poll_ms`, a quiet one ever more rarely, up to `idle_poll_ms`.
+Files are polled, as a report of each write by the kernel would slow a busy writer several times more. A file that grows is
+checked every `poll_ms`, a quiet one ever more rarely, up to `idle_poll_ms`.
 
-The owner calls `poll` from its loop at `next_poll_ms`, and sooner after an acknowledgement. No threads, no sleeping.
+The owner calls `poll` from its loop at `next_poll_ms`, and sooner after an acknowledgement. Nothing here sleeps or starts
+a thread.
 """
 
 import os
@@ -17,7 +19,7 @@ from pathlib import Path
 
 import msgspec
 
-from opsconsole_agent.log.follow import LogFollower, NoteFollower
+from opsconsole_agent.log.follower import LogFollower, NoteFollower
 from opsconsole_protocol.link import ATTEMPT_LOG_BYTES, PAYLOAD_BYTES_MAX, LogChunk
 from opsconsole_protocol.log import Source
 
@@ -26,13 +28,13 @@ WINDOW_BYTES = 8 * _MIB
 FILE_WINDOW_BYTES = 2 * _MIB
 _NOTES_NAME = "error"
 KEPT_DAYS = 7.0
-"""For how long what is nowhere else stays on the worker, unless the agent is told otherwise."""
+"""How many days a log that was cut stays on the worker, unless the agent is configured otherwise."""
 _SMALLEST_PIECE = 16 * 1024
-"""Room for less than this is not filled: many small chunks cost both sides more than they carry."""
+"""Less room than this isn't filled, as many small chunks cost both sides more than they carry."""
 
 
 class SettledLog(msgspec.Struct, frozen=True):
-    """All of a finished attempt's log that can be shipped is with the coordinator; `sizes` in bytes."""
+    """The coordinator has all of a finished attempt's log that can be shipped; `sizes` in bytes."""
 
     attempt_id: str
     sizes: dict[Source, int]
@@ -40,7 +42,7 @@ class SettledLog(msgspec.Struct, frozen=True):
 
 @dataclass(slots=True, eq=False)
 class _File:
-    """One source of one attempt. `follower.offset` is what was sent, `acknowledged` what has arrived."""
+    """One source of one attempt. `follower.offset` is the end of what was sent, `acknowledged` of what has arrived."""
 
     attempt: "_Attempt"
     follower: LogFollower
@@ -51,7 +53,7 @@ class _File:
     scheduled: bool = False
     end: int | None = None
     size_at_finish: int | None = None
-    told: set[str] = field(default_factory=set)
+    noted: set[str] = field(default_factory=set)
 
     @property
     def in_flight(self) -> int:
@@ -78,7 +80,7 @@ class _Attempt:
 
 
 class LogShipper:
-    """See the module. All sizes in bytes; `attempt_bytes_max` bounds what is shipped of one attempt."""
+    """Ships logs as the module says. All sizes are in bytes; of one attempt at most `attempt_bytes_max` are shipped."""
 
     def __init__(
         self,
@@ -98,11 +100,11 @@ class LogShipper:
         self._file_window_bytes = file_window_bytes
         self._block_bytes = block_bytes
         self.attempt_bytes_max = attempt_bytes_max
-        """May be changed at any time: what was sent already stays sent."""
+        """This may be changed at any time; what was sent already stays sent."""
         self._attempts: dict[str, _Attempt] = {}
         self._ready: deque[_File] = deque()
         self._pauses_ms = _pauses(poll_ms, idle_poll_ms)
-        # One queue a pause: files join at the back with the latest due time, so each queue is sorted for nothing.
+        # One queue for each pause. Files join at the back with the latest due time, so each queue is sorted without work.
         self._queues: list[deque[_File]] = [deque() for _ in self._pauses_ms]
         self._now_ms = 0
         self._in_flight = 0
@@ -111,12 +113,12 @@ class LogShipper:
     # --- what to follow ----------------------------------------------------------------------------------------
 
     def watch(
-        self, attempt_id: str, source: Source, path: Path, from_offset: int = 0, kept: Path | None = None
+        self, attempt_id: str, source: Source, path: Path, from_offset: int = 0, hard_link: Path | None = None
     ) -> None:
-        """Follow `path` as `source` of an attempt, from a byte that the coordinator doesn't have yet.
+        """Follow `path` as `source` of an attempt, from the first byte that the coordinator doesn't have.
 
-        The file need not exist yet. Lines of the agent's own go to the file `error` beside it, unless the source
-        `error` was watched before. Watching the same source again only moves the offset. `kept`: a second name.
+        The file need not exist yet. The agent's own lines go to the file `error` beside it, unless the source `error` was
+        watched before. Watching a source again only moves the offset. `hard_link`: a second name of the file.
         """
         attempt = self._attempts.setdefault(attempt_id, _Attempt(attempt_id))
         if source in attempt.files:
@@ -125,14 +127,14 @@ class LogShipper:
         if source is Source.ERROR:
             self._watch_notes(attempt, path, from_offset)
         else:
-            self._add(attempt, source, LogFollower(source, path, from_offset, kept))
+            self._add(attempt, source, LogFollower(source, path, from_offset, hard_link))
             beside = path.with_name(_NOTES_NAME)
             if attempt.notes is None and os.path.lexists(beside):
-                # An earlier life of the agent had something to say.
+                # The agent added lines before it was restarted.
                 self._watch_notes(attempt, beside, 0)
 
     def note(self, attempt_id: str, text: str) -> None:
-        """Add one line to the source `error` of a watched attempt; the same line only once."""
+        """Add one line to the source `error` of a watched attempt, unless it has that line already."""
         attempt = self._attempts.get(attempt_id)
         if attempt is None or not attempt.files:
             return
@@ -147,9 +149,9 @@ class LogShipper:
             self._settle(attempt)
 
     def finish(self, attempt_id: str) -> dict[Source, int]:
-        """The attempt has ended: read its files to their present end and then no further. Their sizes in bytes.
+        """Ship the files of an ended attempt up to their present end; return their sizes in bytes.
 
-        What is written from now on by whoever survived is left out. Sizes are what *will* be shipped: a file that
+        What is written later, by a process that is left, isn't shipped. The sizes are of what will be shipped: a file that
         can't be read ends where reading stopped.
         """
         attempt = self._attempts.get(attempt_id)
@@ -158,31 +160,31 @@ class LogShipper:
         if not attempt.finished:
             attempt.finished = True
             for file in list(attempt.files.values()):
-                self._look(file)
+                self._check(file)
             for file in list(attempt.files.values()):
-                self._end(file)
+                self._set_end(file)
             self._settle(attempt)
         return self.final_sizes(attempt_id)
 
     def final_sizes(self, attempt_id: str) -> dict[Source, int]:
-        """The sizes of a finished attempt's sources as known now; a note or a lost file may still change them."""
+        """Return the sizes of a finished attempt's sources, in bytes; a note or a lost file may still change them."""
         attempt = self._attempts.get(attempt_id)
         if attempt is None:
             return {}
         return {source: file.end for source, file in attempt.files.items() if file.end is not None}
 
     def take_settled(self) -> list[SettledLog]:
-        """Finished attempts whose last byte has been acknowledged since the last call."""
+        """Return the finished attempts whose last byte has been acknowledged since the last call."""
         taken, self._settled = self._settled, {}
         return [SettledLog(attempt_id, self.final_sizes(attempt_id)) for attempt_id in taken]
 
     def is_cut(self, attempt_id: str) -> bool:
-        """Whether a part of this attempt's log is too much to be shipped."""
+        """Whether the end of this attempt's log isn't shipped because the log is too long."""
         attempt = self._attempts.get(attempt_id)
         return attempt is not None and attempt.cut
 
     def drop(self, attempt_id: str) -> None:
-        """Follow no file of this attempt any more, whatever is left unread."""
+        """Stop following the files of this attempt, also where something is unread."""
         attempt = self._attempts.pop(attempt_id, None)
         if attempt is None:
             return
@@ -195,13 +197,13 @@ class LogShipper:
     # --- what the coordinator says -----------------------------------------------------------------------------
 
     def acknowledge(self, attempt_id: str, source: Source, offset: int) -> None:
-        """The coordinator has this source up to `offset`. What is not known (any more) is ignored."""
+        """The coordinator has this source up to `offset`. Sources that aren't followed are ignored."""
         file = self._file(attempt_id, source)
         if file is None or offset == file.acknowledged:
             return
         if not file.acknowledged < offset <= file.follower.offset:
-            # It has more than was ever sent in this life, since an earlier one did; or it has lost some.
-            self._move(file, offset)
+            # It has more than we have sent, from before the agent's restart, or it has lost some.
+            self._seek(file, offset)
         else:
             self._in_flight -= offset - file.acknowledged
             file.acknowledged = offset
@@ -209,48 +211,48 @@ class LogShipper:
         self._settle(file.attempt)
 
     def rewind(self, attempt_id: str, source: Source, offset: int) -> None:
-        """Send this source again from `offset`: the coordinator refused a gap, or has come back with less (or more)."""
+        """Send this source from `offset` on, as the coordinator refused a gap, or came back with less or more than before."""
         file = self._file(attempt_id, source)
         if file is not None:
-            self._move(file, offset)
+            self._seek(file, offset)
             self._settle(file.attempt)
 
     def rewind_all(self) -> None:
-        """The connection is gone: whatever wasn't acknowledged is to be sent again."""
+        """The connection is lost, so what wasn't acknowledged has to be sent again."""
         for attempt in self._attempts.values():
             for file in attempt.files.values():
-                self._move(file, file.acknowledged)
+                self._seek(file, file.acknowledged)
 
     # --- what to send ------------------------------------------------------------------------------------------
 
     @property
     def pending_bytes(self) -> int:
-        """Bytes known to be in files and not acknowledged yet."""
+        """Bytes that are in files, as far as known, and not acknowledged yet."""
         return self._in_flight + sum(file.unread for one in self._attempts.values() for file in one.files.values())
 
     @property
     def in_flight_bytes(self) -> int:
-        """Bytes sent and not acknowledged yet: at most the window."""
+        """Bytes sent and not acknowledged yet; at most the window."""
         return self._in_flight
 
     @property
     def next_poll_ms(self) -> int | None:
-        """When `poll` may find something without an acknowledgement in between; None when nothing is followed."""
+        """When `poll` may find something even without an acknowledgement, in Unix ms; None when nothing is followed."""
         if self._ready and self._window_bytes - self._in_flight >= min(_SMALLEST_PIECE, self._window_bytes):
             return self._now_ms
         return min((queue[0].due_ms for queue in self._queues if queue), default=None)
 
     def poll(self, now_ms: int) -> list[LogChunk]:
-        """What may be sent now, in sending order: one block a file and turn, as far as the window has room.
+        """Return what can be sent now, in order: one block of each file in turn, as far as the window has room.
 
         `now_ms`: Unix time, also the chunks' time stamp.
         """
         if now_ms < self._now_ms:
-            # The clock was set back: everything is due, or nothing would be looked at until it has caught up.
+            # The clock was set back: all files are due, as none would be checked until the clock has caught up.
             for file in chain.from_iterable(self._queues):
                 file.due_ms = now_ms
         self._now_ms = now_ms
-        self._look_at_due(now_ms)
+        self._check_due(now_ms)
         chunks: list[LogChunk] = []
         while self._ready:
             file = self._ready[0]
@@ -259,52 +261,52 @@ class LogShipper:
                 break
             self._ready.popleft()
             file.ready = False
-            chunk = self._read(file, room)
+            chunk = self._read_chunk(file, room)
             if chunk is not None:
                 chunks.append(chunk)
                 self._in_flight += len(chunk.data)
             self._make_ready(file)
         return chunks
 
-    def _look_at_due(self, now_ms: int) -> None:
+    def _check_due(self, now_ms: int) -> None:
         longest = len(self._queues) - 1
         for queue in self._queues:
-            # Files that come back into the same queue are not looked at twice.
+            # Files that come back into the same queue are not checked twice.
             for _ in range(len(queue)):
                 if queue[0].due_ms > now_ms:
                     break
                 file = queue.popleft()
                 file.scheduled = False
                 if file.end is not None:
-                    continue  # Nothing to look for, unless a rewind wakes it.
+                    continue  # Its end is known; a rewind makes it ready again.
                 if file.ready:
                     file.pause = 0
-                elif file.follower.look():
+                elif file.follower.check():
                     file.pause = 0
                     self._make_ready(file)
                 else:
                     file.pause = min(file.pause + 1, longest)
                 if file.follower.trouble:
-                    self._tell_trouble(file)
+                    self._note_trouble(file)
                 self._schedule(file)
 
-    def _look(self, file: _File) -> None:
-        file.follower.look()
-        self._tell_trouble(file)
+    def _check(self, file: _File) -> None:
+        file.follower.check()
+        self._note_trouble(file)
 
-    def _read(self, file: _File, room: int) -> LogChunk | None:
+    def _read_chunk(self, file: _File, room: int) -> LogChunk | None:
         follower = file.follower
         room = min(room, file.unread, self._file_window_bytes - file.in_flight)
         if follower.source is not Source.ERROR:
             room = min(room, self.attempt_bytes_max - file.attempt.sent_bytes)
             if room <= 0 < file.unread:
-                self._tell_limit(file)
+                self._note_limit(file)
                 self._settle(file.attempt)
         if room <= 0:
             return None
         offset = follower.offset
         data = follower.read(room)
-        self._tell_trouble(file)
+        self._note_trouble(file)
         if data is None:
             if file.end is not None:
                 file.end = offset
@@ -314,17 +316,17 @@ class LogShipper:
 
     # --- what goes wrong ---------------------------------------------------------------------------------------
 
-    def _tell_trouble(self, file: _File) -> None:
+    def _note_trouble(self, file: _File) -> None:
         trouble = file.follower.trouble
-        if trouble and trouble not in file.told:
-            file.told.add(trouble)
+        if trouble and trouble not in file.noted:
+            file.noted.add(trouble)
             source, path = file.follower.source, file.follower.path
             self.note(
                 file.attempt.attempt_id,
                 f"opsconsole: the {source} file of this task {trouble}; what is missing here can't be shown ({path})",
             )
 
-    def _tell_limit(self, file: _File) -> None:
+    def _note_limit(self, file: _File) -> None:
         self.note(
             file.attempt.attempt_id,
             f"opsconsole: log cut, it has reached its limit of {self.attempt_bytes_max} bytes (max_task_log_mb); "
@@ -348,15 +350,15 @@ class LogShipper:
         attempt.files[source] = file
         attempt.settled = False
         if attempt.finished:
-            follower.look()
-            self._end(file)
+            follower.check()
+            self._set_end(file)
         else:
-            self._look(file)
+            self._check(file)
             self._make_ready(file)
             self._schedule(file)
 
-    def _end(self, file: _File) -> None:
-        """Fix where a finished attempt's file ends for the log."""
+    def _set_end(self, file: _File) -> None:
+        """Set where the file of a finished attempt ends."""
         if file.size_at_finish is None and file.follower.source is not Source.ERROR:
             file.size_at_finish = file.follower.size
         size = file.follower.size if file.size_at_finish is None else min(file.follower.size, file.size_at_finish)
@@ -366,7 +368,7 @@ class LogShipper:
         if file.follower.source is Source.ERROR or size <= room:
             file.end = size
         else:
-            self._tell_limit(file)
+            self._note_limit(file)
             file.end = max(room, file.follower.offset)
         self._make_ready(file)
 
@@ -382,20 +384,20 @@ class LogShipper:
             file.ready = True
             self._ready.append(file)
 
-    def _move(self, file: _File, offset: int) -> None:
+    def _seek(self, file: _File, offset: int) -> None:
         self._in_flight -= file.in_flight
         file.follower.seek(offset)
         file.acknowledged = offset
-        self._look(file)
+        self._check(file)
         if file.attempt.finished:
-            self._end(file)
+            self._set_end(file)
         else:
             file.end = None
             self._make_ready(file)
             self._schedule(file)
 
     def _settle(self, attempt: _Attempt) -> None:
-        """Note whether all of a finished attempt has arrived; said again each time that it comes true again."""
+        """Note whether all of a finished attempt's log has arrived, each time that this becomes true."""
         if not attempt.finished:
             return
         settled = all(file.end is not None and file.acknowledged >= file.end for file in attempt.files.values())
@@ -407,7 +409,7 @@ class LogShipper:
 
 
 def _pauses(shortest_ms: int, longest_ms: int) -> list[int]:
-    """Doubling from the shortest, at last the longest."""
+    """Return pauses that double from the shortest up to the longest."""
     pauses = [shortest_ms]
     while pauses[-1] < longest_ms:
         pauses.append(min(2 * pauses[-1], longest_ms))

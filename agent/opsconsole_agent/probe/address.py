@@ -1,14 +1,17 @@
-"""Under which address other hosts reach this one."""
+"""The address at which other hosts reach this one."""
 
 import ipaddress
 import socket
 
 _ELSEWHERE = ("192.0.2.1", 9)
-"""An address of nobody's (RFC 5737): the kernel chooses the way to it, and nothing is sent."""
+"""An address that no host has (RFC 5737). The kernel chooses a route to it, and nothing is sent."""
 
 
 def reachable_address(own: str) -> str:
-    """`own`, this host's address on a connection; where that stays inside it, the one on its way to others, if any."""
+    """Return `own`, this host's address on a connection; if that is a loopback address, the one that it uses to others.
+
+    127.0.0.1 where the host has no route to others.
+    """
     if _leaves_host(own):
         return own
     try:

@@ -1,4 +1,4 @@
-"""Questions to a child process that can be given up on, whatever state it is in."""
+"""Calls that run in a child process, so that the caller can stop waiting even where a system call hangs for good."""
 
 import contextlib
 import json
@@ -12,28 +12,31 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any, cast
 
-_ANSWER_BYTES_MAX = 1 << 20
+_RESULT_BYTES_MAX = 1 << 20
 
-_given_up: dict[str, subprocess.Popen[bytes]] = {}
-"""Children that hang, by what they hang on: killed, not waited for, and collected whenever they come to die."""
+_hanging: dict[str, subprocess.Popen[bytes]] = {}
+"""Children that hang, by what they hang on. They were sent SIGKILL, and are reaped by a later call once they end."""
 
 _lock = threading.Lock()
 
 
-class Errand:
-    """One question to one child. Start it, then wait for the answer; never blocks longer than that."""
+class ChildCall:
+    """One call in a child of its own: the constructor starts it, `result` waits for it."""
 
-    def __init__(self, program: Path, question: Sequence[object], hangs_on: str) -> None:
-        """Start `python -I -S PROGRAM` with `question` as JSON on its stdin.
+    def __init__(self, program: Path, request: Sequence[object], hangs_on: str) -> None:
+        """Start `python -I -S PROGRAM` with `request` as JSON on its stdin.
 
-        While an earlier child that hung on the same thing is still there, none is started, and there is no answer: a
-        mount that hangs for a day doesn't fill the process table.
+        `hangs_on` names what the child may hang on. While an earlier child still hangs on it, none is started, so a mount
+        that hangs for a day doesn't fill the process table.
         """
         self._hangs_on = hangs_on
-        self._child = None if _still_hangs(hangs_on) else _start(program, question)
+        self._child = None if _still_hangs(hangs_on) else _start_child(program, request)
 
-    def answer(self, deadline: float) -> Any:
-        """The child's JSON; TimeoutError if there is none by `deadline` (monotonic seconds), OSError if it broke."""
+    def result(self, deadline: float) -> Any:
+        """Return what the JSON says that the child printed.
+
+        Raises TimeoutError if there is none by `deadline` (monotonic seconds), OSError if the child failed.
+        """
         if self._child is None:
             raise TimeoutError("an earlier attempt still hangs")
         with contextlib.closing(_Pipes(self._child)) as pipes:
@@ -41,7 +44,7 @@ class Errand:
         if text is None:
             _give_up(self._child, self._hangs_on)
             raise TimeoutError("no answer in time")
-        if not _ended(self._child):
+        if not _has_ended(self._child):
             _give_up(self._child, self._hangs_on)
         try:
             return json.loads(text)
@@ -54,11 +57,11 @@ class _Pipes:
         self._stdin, self._stdout = cast("IO[bytes]", child.stdin), cast("IO[bytes]", child.stdout)
 
     def read(self, deadline: float) -> bytes | None:
-        """All of stdout; None if its end hasn't come by `deadline`."""
+        """Return all of stdout; None if its end hasn't come by `deadline`, or if it is too long."""
         text = b""
         with selectors.DefaultSelector() as selector:
             selector.register(self._stdout, selectors.EVENT_READ)
-            while len(text) < _ANSWER_BYTES_MAX:
+            while len(text) < _RESULT_BYTES_MAX:
                 if not selector.select(max(0.0, deadline - time.monotonic())):
                     return None
                 chunk = os.read(self._stdout.fileno(), 65536)
@@ -72,7 +75,7 @@ class _Pipes:
         self._stdout.close()
 
 
-def _start(program: Path, question: Sequence[object]) -> subprocess.Popen[bytes]:
+def _start_child(program: Path, request: Sequence[object]) -> subprocess.Popen[bytes]:
     child = subprocess.Popen(
         [sys.executable, "-I", "-S", str(program)],
         stdin=subprocess.PIPE,
@@ -83,13 +86,13 @@ def _start(program: Path, question: Sequence[object]) -> subprocess.Popen[bytes]
         bufsize=0,
     )
     stdin = cast("IO[bytes]", child.stdin)
-    with contextlib.suppress(BrokenPipeError):  # it died at once: its missing answer tells
-        stdin.write(json.dumps(question).encode())  # far less than a pipe holds, so this can't block
+    with contextlib.suppress(BrokenPipeError):  # it ended at once, and has no result
+        stdin.write(json.dumps(request).encode())  # far less than a pipe holds, so this can't block
     stdin.close()
     return child
 
 
-def _ended(child: subprocess.Popen[bytes]) -> bool:
+def _has_ended(child: subprocess.Popen[bytes]) -> bool:
     try:
         child.wait(1.0)
     except subprocess.TimeoutExpired:
@@ -100,14 +103,14 @@ def _ended(child: subprocess.Popen[bytes]) -> bool:
 def _give_up(child: subprocess.Popen[bytes], hangs_on: str) -> None:
     child.kill()
     with _lock:
-        other = _given_up.get(hangs_on)
+        other = _hanging.get(hangs_on)
         key = hangs_on if other is None else f"{hangs_on}\0{child.pid}"
-        _given_up[key] = child
+        _hanging[key] = child
 
 
 def _still_hangs(hangs_on: str) -> bool:
-    """Collect the children that have died; tell whether one that hung on this is left."""
+    """Reap the children that have ended; return whether one is left that hangs on this."""
     with _lock:
-        for key in [key for key, child in _given_up.items() if child.poll() is not None]:
-            del _given_up[key]
-        return any(key.split("\0")[0] == hangs_on for key in _given_up)
+        for key in [key for key, child in _hanging.items() if child.poll() is not None]:
+            del _hanging[key]
+        return any(key.split("\0")[0] == hangs_on for key in _hanging)

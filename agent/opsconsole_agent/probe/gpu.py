@@ -1,4 +1,4 @@
-"""The GPUs of this host: what they are, how busy they are, who uses them, and what to do when one fails."""
+"""The GPUs of this host: what they are, how busy they are, which processes use them, and what to do when one fails."""
 
 import logging
 import time
@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from opsconsole_agent.probe import nvml
 from opsconsole_agent.probe.nvml import Nvml, NvmlError, Share
-from opsconsole_agent.probe.timed_call import Patience
-from opsconsole_agent.probe.xid import XidBook
+from opsconsole_agent.probe.timed_call import TimedCall
+from opsconsole_agent.probe.xid import XidHistory
 
 _log = logging.getLogger(__name__)
 
@@ -21,7 +21,7 @@ _PCI_VENDOR_NVIDIA = "0x10de"
 
 @dataclass(frozen=True, slots=True)
 class GpuProcess:
-    """A process that holds memory of a GPU; `name` is empty where it can't be seen, None means not known."""
+    """A process that holds memory of a GPU; `name` is empty where we can't see it, None means not known."""
 
     pid: int
     name: str
@@ -33,9 +33,9 @@ class GpuProcess:
 class GpuSample:
     """One GPU. Memory in MiB; readings that the card doesn't support are None.
 
-    `index` stays with the `uuid` for as long as the probe lives, also when the driver renumbers the GPUs behind a
-    lost one: name GPUs to CUDA by uuid. A GPU that is `lost` or in `error` keeps its identity and has a `message`
-    that says what to do; it has readings only where it could still be read.
+    `index` stays with the `uuid` for as long as the probe lives, also when the driver gives GPUs other numbers after one
+    was lost, so CUDA has to be told uuids. A GPU that is `lost` or in `error` keeps its identity and has a `message` that
+    says what to do; it has readings only where it could still be read.
     """
 
     index: int
@@ -56,9 +56,9 @@ class GpuSample:
 
 @dataclass(frozen=True, slots=True)
 class GpuReport:
-    """All GPUs. `state` is about the driver: `ok`, `none` (it sees no GPU), `no_driver` or `error`.
+    """All GPUs. `state` is the driver's: `ok`, `none` (it lists no GPU), `no_driver` or `error`.
 
-    `message` says why, in one line; with `ok` it is the first thing wrong with a GPU, else empty.
+    `message` says why, in one line; with `ok` it is the first GPU's that has one, else "".
     """
 
     state: Literal["ok", "none", "no_driver", "error"]
@@ -69,9 +69,9 @@ class GpuReport:
     gpus: tuple[GpuSample, ...] = ()
 
     def to_properties(self) -> dict[str, object]:
-        """What a worker advertises: `gpu_count`, `gpu_model`, `gpu_memory_mb` (of the largest), `cuda_version`, …
+        """What a worker advertises: `gpu_count`, `gpu_model` and `gpu_memory_mb` of the largest GPU, `cuda_version`, …
 
-        Only GPUs that work count; what isn't there is left out, so a requirement on it doesn't match.
+        Only GPUs that work count. What isn't known is left out, so that no requirement on it matches.
         """
         working = [gpu for gpu in self.gpus if gpu.state == "ok"]
         properties: dict[str, object] = {"gpu_count": len(working)}
@@ -83,15 +83,15 @@ class GpuReport:
 
 
 @dataclass(slots=True)
-class _Identity:
-    """What outlives a sample: which GPUs there were, the last process sample of each, and what they reported."""
+class _Known:
+    """What is remembered between samples: the GPUs, the time of the last process sample of each, and their Xids."""
 
     gpus: dict[str, GpuSample] = field(default_factory=dict)
     stamps_us: dict[str, int] = field(default_factory=dict)
-    xids: XidBook = field(default_factory=XidBook)
+    xids: XidHistory = field(default_factory=XidHistory)
 
-    def at(self, index: int, seen: set[str]) -> GpuSample:
-        """The GPU that must be meant by one the driver lists at `index` and can't identify."""
+    def gpu_at(self, index: int, seen: set[str]) -> GpuSample:
+        """Return the known GPU that the driver must mean by one at `index` that it can't identify."""
         for gpu in self.gpus.values():
             if gpu.index == index and gpu.uuid not in seen:
                 return gpu
@@ -103,7 +103,7 @@ class _Identity:
 
 
 class GpuProbe:
-    """Samples through NVML: some 0.2 ms a GPU, cheap enough for every second. Never raises, never hangs."""
+    """Samples all GPUs through NVML, in about 0.2 ms each. Never raises, never hangs."""
 
     def __init__(
         self,
@@ -112,88 +112,88 @@ class GpuProbe:
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        """Load nothing before the first sample. A driver that takes longer than `timeout_s` is reported as hung."""
+        """The library is loaded with the first sample. A driver that takes longer than `timeout_s` is reported as hung."""
         self._clock = clock
         self._wall = wall
         self._timeout_s = timeout_s
-        self._patience = Patience(self._look, timeout_s)
+        self._timed_sample = TimedCall(self._sample_driver, timeout_s)
         self._nvml: Nvml | None = None
-        self._known = _Identity()
+        self._known = _Known()
         self._report = GpuReport("none")
         self._retry_at = 0.0
         self._retry_s = _RETRY_FIRST_S
 
     def sample(self) -> GpuReport:
-        """Read all GPUs. After trouble with the driver the last report stands until it is tried again (5 s to 60 s)."""
+        """Read all GPUs. After an error of the driver the last report is returned until the next try, after 5 s to 60 s."""
         if self._clock() < self._retry_at:
             return self._report
         try:
             nvml.binding()
-            self._report = self._patience.call()
+            self._report = self._timed_sample.call()
         except TimeoutError:
             late = f"the NVIDIA driver did not answer within {self._timeout_s:g} s"
-            self._report = self._trouble("error", f"{late}: look at dmesg, reboot the host if it stays so")
+            self._report = self._driver_failed("error", f"{late}: look at dmesg, reboot the host if it stays so")
             return self._report
         except ImportError:
-            self._report = self._trouble("error", "nvidia-ml-py is not installed: install opsconsole anew")
+            self._report = self._driver_failed("error", "nvidia-ml-py is not installed: install opsconsole anew")
         except NvmlError as error:
-            self._report = self._trouble(*_explain(error))
-        except Exception as error:  # noqa: BLE001 – a binding that surprises us must not end the agent
+            self._report = self._driver_failed(*_driver_problem(error))
+        except Exception as error:  # noqa: BLE001 – no error of the binding may end the agent
             _log.exception("the GPU probe failed")
-            self._report = self._trouble("error", f"the GPU probe failed: {error!r}")
-        self._plan_retry(self._nvml is None)
+            self._report = self._driver_failed("error", f"the GPU probe failed: {error!r}")
+        self._schedule_retry(self._nvml is None)
         return self._report
 
     def close(self) -> None:
-        """Let go of the driver. The probe may be used again."""
+        """Close the library. The probe may be used again."""
         try:
-            Patience(self._drop, self._timeout_s).call()
+            TimedCall(self._close_library, self._timeout_s).call()
         except TimeoutError:
             _log.warning("the NVIDIA driver did not let go within %g s", self._timeout_s)
 
-    def _plan_retry(self, failed: bool) -> None:
+    def _schedule_retry(self, failed: bool) -> None:
         if not failed:
             self._retry_at, self._retry_s = 0.0, _RETRY_FIRST_S
             return
         self._retry_at = self._clock() + self._retry_s
         self._retry_s = min(2 * self._retry_s, _RETRY_LAST_S)
 
-    def _trouble(self, state: Literal["no_driver", "error"], message: str) -> GpuReport:
+    def _driver_failed(self, state: Literal["no_driver", "error"], message: str) -> GpuReport:
         gpus = tuple(_without_readings(gpu, "error", message) for gpu in self._known.gpus.values())
         return replace(self._report, state=state, message=message, gpus=tuple(sorted(gpus, key=lambda gpu: gpu.index)))
 
     # --- in the probe's own thread -------------------------------------------------------------------------------
 
-    def _look(self) -> GpuReport:
+    def _sample_driver(self) -> GpuReport:
         try:
             if self._nvml is None:
                 self._nvml = Nvml()
             gpus = self._read(self._nvml)
             for uuid, number in self._nvml.xids():
-                is_grave = self._known.xids.note(uuid, number, self._wall())
+                is_grave = self._known.xids.add(uuid, number, self._wall())
                 _log.log(logging.WARNING if is_grave else logging.INFO, "GPU %s reported Xid %d", uuid, number)
-            gpus = [self._mark(gpu) for gpu in gpus]
+            gpus = [self._with_xid(gpu) for gpu in gpus]
             message = (
                 next((gpu.message for gpu in gpus if gpu.message), "") if gpus else "the NVIDIA driver sees no GPU"
             )
             state: Literal["ok", "none"] = "ok" if gpus else "none"
             versions = self._nvml.driver_version(), self._nvml.cuda_version()
         except BaseException:
-            self._drop()
+            self._close_library()
             raise
         if not any(gpu.state == "ok" or gpu.memory_used_mb is not None for gpu in gpus):
-            self._drop()  # GPUs that come (back) are listed only after a fresh start of the library
+            self._close_library()  # GPUs that come back are listed only after a new start of the library
         return GpuReport(state, message, *versions, tuple(gpus))
 
-    def _mark(self, gpu: GpuSample) -> GpuSample:
-        """Nothing new should run on a GPU that has reported broken hardware, also if it seems to work."""
-        trouble = self._known.xids.trouble(gpu.uuid)
-        if trouble is None:
+    def _with_xid(self, gpu: GpuSample) -> GpuSample:
+        """Return the GPU as failed if it has reported a hardware error, even if it seems to work, as no task should use it."""
+        xid = self._known.xids.last(gpu.uuid)
+        if xid is None:
             return gpu
         state: Literal["lost", "error"] = "lost" if gpu.state == "lost" else "error"
-        return replace(gpu, state=state, message=trouble.words(gpu.index))
+        return replace(gpu, state=state, message=xid.words(gpu.index))
 
-    def _drop(self) -> None:
+    def _close_library(self) -> None:
         library, self._nvml = self._nvml, None
         if library is not None:
             library.close()
@@ -210,15 +210,15 @@ class GpuProbe:
                 unidentified.append((index, error))
         seen = {gpu.uuid for gpu in gpus}
         for index, failure in unidentified:
-            gpu = self._known.at(index, seen)
+            gpu = self._known.gpu_at(index, seen)
             seen.add(gpu.uuid)
-            gpus.append(_failed(gpu, failure))
+            gpus.append(_gpu_failed(gpu, failure))
         missing = [gpu for uuid, gpu in self._known.gpus.items() if uuid not in seen]
-        gpus += [_without_readings(gpu, "lost", _gone(gpu.index)) for gpu in missing]
+        gpus += [_without_readings(gpu, "lost", _missing_text(gpu.index)) for gpu in missing]
         return sorted(gpus, key=lambda gpu: gpu.index)
 
     def _read_gpu(self, library: Nvml, index: int) -> GpuSample:
-        """Raises NvmlError for a GPU whose very identity can't be read; later trouble is in the sample."""
+        """Read one GPU. Raises NvmlError where its identity can't be read; later errors are in the sample."""
         device = library.device(index)
         uuid = library.uuid(device) or f"unknown-{index}"
         gpu = self._known.gpus.get(uuid)
@@ -231,7 +231,7 @@ class GpuProbe:
                 gpu = self._known.gpus[uuid] = replace(gpu, memory_total_mb=nvml.mebibytes(memory.total))
             library.watch(uuid, device)
             ecc_errors = library.ecc_errors(device)
-            message = _memory_trouble(gpu.index, ecc_errors or 0, library.is_memory_worn(device))
+            message = _memory_problem(gpu.index, ecc_errors or 0, library.is_memory_worn(device))
             return replace(
                 gpu,
                 memory_used_mb=None if memory is None else nvml.mebibytes(memory.used),
@@ -247,7 +247,7 @@ class GpuProbe:
         except NvmlError as error:
             if error.code in nvml.DRIVER_WIDE:
                 raise
-            return _failed(gpu, error)
+            return _gpu_failed(gpu, error)
 
     def _processes(self, library: Nvml, device: Any, uuid: str) -> tuple[GpuProcess, ...]:
         held = library.processes(device)
@@ -273,7 +273,7 @@ def _mean_percents(shares: list[Share]) -> dict[int, int]:
 
 
 def _process_name(pid: int) -> str:
-    """Empty for a process of another PID namespace, and for one that has just ended."""
+    """Return the process's name; "" in another PID namespace, and when it has just ended."""
     try:
         return Path(f"/proc/{pid}/comm").read_text(encoding="utf-8", errors="replace").strip()
     except OSError:
@@ -284,7 +284,7 @@ def _without_readings(gpu: GpuSample, state: Literal["lost", "error"], message: 
     return GpuSample(gpu.index, gpu.uuid, gpu.name, gpu.memory_total_mb, state=state, message=message)
 
 
-def _failed(gpu: GpuSample, error: NvmlError) -> GpuSample:
+def _gpu_failed(gpu: GpuSample, error: NvmlError) -> GpuSample:
     reset = f"drain this worker, then reset it (nvidia-smi --gpu-reset -i {gpu.index}) or reboot the host"
     if error.code == nvml.GPU_IS_LOST:
         return _without_readings(gpu, "lost", f"GPU {gpu.index} fell off the bus: {reset}")
@@ -293,11 +293,11 @@ def _failed(gpu: GpuSample, error: NvmlError) -> GpuSample:
     return _without_readings(gpu, "error", f"GPU {gpu.index} can't be read, the driver says {str(error)!r}: {reset}")
 
 
-def _gone(index: int) -> str:
+def _missing_text(index: int) -> str:
     return f"GPU {index} is no longer listed by the driver: reboot the host, or restart the agent if it was taken out"
 
 
-def _memory_trouble(index: int, uncorrected: int, is_worn: bool) -> str:
+def _memory_problem(index: int, uncorrected: int, is_worn: bool) -> str:
     if is_worn:
         return f"GPU {index} has run out of spare memory rows for a broken one: have it replaced"
     if uncorrected:
@@ -306,7 +306,7 @@ def _memory_trouble(index: int, uncorrected: int, is_worn: bool) -> str:
     return ""
 
 
-def _explain(error: NvmlError) -> tuple[Literal["no_driver", "error"], str]:
+def _driver_problem(error: NvmlError) -> tuple[Literal["no_driver", "error"], str]:
     if error.code == nvml.LIBRARY_NOT_FOUND:
         if _nvidia_on_the_bus():
             return (

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import psutil
 
-from opsconsole_agent.probe.cgroup import Cgroup
-from opsconsole_agent.probe.room import takes_files
-from opsconsole_agent.probe.timed_call import Patience
+from opsconsole_agent.probe.cgroup_limit import CgroupLimit
+from opsconsole_agent.probe.disk_space import takes_files
+from opsconsole_agent.probe.timed_call import TimedCall
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _CPU_INFO = Path("/proc/cpuinfo")
@@ -20,7 +20,7 @@ _MIB = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class HostIdentity:
-    """What doesn't change while the agent runs. CPUs and memory are what this process may use of the host's."""
+    """What doesn't change while the agent runs. CPUs and memory are those that this process may use."""
 
     hostname: str
     os: str
@@ -31,10 +31,10 @@ class HostIdentity:
     cpu_count: int
     memory_total_mb: int
     boot_id: str
-    """Empty where the kernel doesn't tell."""
+    """Empty where the kernel doesn't give one."""
 
     def to_properties(self) -> dict[str, object]:
-        """What a worker advertises of it; `cpus` and `memory_mb` go by the names that a job asks for them."""
+        """What a worker advertises; `cpus` and `memory_mb` have the names by which jobs ask for them."""
         return {
             "hostname": self.hostname,
             "os": self.os,
@@ -49,19 +49,19 @@ class HostIdentity:
 
 @dataclass(frozen=True, slots=True)
 class HostSample:
-    """How busy the host is. `cpu_percent` is of all its CPUs, since the last sample. Memory and disk in MiB."""
+    """How busy the host is. `cpu_percent` is that of all its CPUs since the last sample. Memory and disk are in MiB."""
 
     cpu_percent: float
     load1: float
     memory_used_mb: int
     memory_available_mb: int
     disk_free_mb: dict[str, int | None]
-    """By the path asked for: what an ordinary user may still write there; None if it can't be told in time."""
+    """By path: what an ordinary user may still write there; None on an error or time-out."""
 
 
 def host_identity() -> HostIdentity:
     """Describe this host."""
-    limit = Cgroup().memory()
+    limit = CgroupLimit().memory()
     physical: int = psutil.virtual_memory().total
     return HostIdentity(
         hostname=socket.gethostname(),
@@ -70,42 +70,42 @@ def host_identity() -> HostIdentity:
         architecture=platform.machine(),
         python=platform.python_version(),
         cpu_model=_cpu_model(_CPU_INFO),
-        cpu_count=usable_cpus(Cgroup()),
+        cpu_count=usable_cpus(CgroupLimit()),
         memory_total_mb=(physical if limit is None else min(physical, limit.limit)) // _MIB,
         boot_id=_boot_id(_BOOT_ID),
     )
 
 
-def usable_cpus(cgroup: Cgroup) -> int:
-    """CPUs that this process may run on, no more than its control group gives it time for; at least 1."""
+def usable_cpus(cgroup: CgroupLimit) -> int:
+    """Return how many CPUs this process may run on and has time for by its cgroup; at least 1."""
     allowed = len(os.sched_getaffinity(0))
     quota = cgroup.cpus()
     return allowed if quota is None else max(1, min(allowed, int(quota)))
 
 
 class HostProbe:
-    """Samples the host; well under a millisecond. Not psutil's own cpu_percent, which counts per calling thread."""
+    """Samples the host in less than a millisecond. psutil's own `cpu_percent` isn't used, as it counts per thread."""
 
-    def __init__(self, *, timeout_s: float = 2.0, cgroup: Cgroup | None = None) -> None:
-        """`timeout_s` bounds how long one path may take to tell its free space, should its mount hang."""
-        self._cgroup = cgroup or Cgroup()
+    def __init__(self, *, timeout_s: float = 2.0, cgroup: CgroupLimit | None = None) -> None:
+        """`timeout_s`: how long to wait for the free space of one path, should its mount hang."""
+        self._cgroup = cgroup or CgroupLimit()
         self._timeout_s = timeout_s
-        self._disks: dict[str, Patience[int]] = {}
+        self._disks: dict[str, TimedCall[int]] = {}
         self._cpu_times = _cpu_times()
         self._cpu_percent = 0.0
 
     def sample(self, paths: Iterable[Path] = ()) -> HostSample:
-        """Read CPU, load, memory, and the free space at `paths` (those of a mount that hangs belong to `io_path`)."""
-        used, available = self._memory()
+        """Read CPU, load, memory, and the free space at `paths`. Folders that hang are reported by `io_path`."""
+        used, available = self._memory_bytes()
         return HostSample(
-            cpu_percent=self._cpu(),
+            cpu_percent=self._cpu_busy_percent(),
             load1=round(os.getloadavg()[0], 2),
             memory_used_mb=used // _MIB,
             memory_available_mb=available // _MIB,
             disk_free_mb={str(path): self._disk_free_mb(str(path)) for path in paths},
         )
 
-    def _cpu(self) -> float:
+    def _cpu_busy_percent(self) -> float:
         busy, total = _cpu_times()
         busy_before, total_before = self._cpu_times
         if total > total_before:
@@ -114,8 +114,8 @@ class HostProbe:
             self._cpu_times = busy, total
         return self._cpu_percent
 
-    def _memory(self) -> tuple[int, int]:
-        """Bytes used and available, in the control group if that is what limits us."""
+    def _memory_bytes(self) -> tuple[int, int]:
+        """Return the bytes used and available, of the cgroup if that has the tighter limit."""
         host = psutil.virtual_memory()
         limit = self._cgroup.memory()
         if limit is None or limit.limit >= host.total:
@@ -124,7 +124,7 @@ class HostProbe:
 
     def _disk_free_mb(self, path: str) -> int | None:
         if path not in self._disks:
-            self._disks[path] = Patience(lambda: _free_bytes(path), self._timeout_s)
+            self._disks[path] = TimedCall(lambda: _free_bytes(path), self._timeout_s)
         try:
             return self._disks[path].call() // _MIB
         except OSError:  # TimeoutError is one
@@ -137,7 +137,7 @@ def _free_bytes(path: str) -> int:
 
 
 def _cpu_times() -> tuple[float, float]:
-    """Seconds busy and seconds in all since boot, over all CPUs. Guests' time is within user's already."""
+    """Return seconds busy and seconds in all since boot, over all CPUs. Guests' time is part of the users' already."""
     times = psutil.cpu_times()
     total = sum(times) - getattr(times, "guest", 0.0) - getattr(times, "guest_nice", 0.0)
     return total - times.idle - getattr(times, "iowait", 0.0), total
@@ -151,7 +151,7 @@ def _os_name() -> str:
 
 
 def _cpu_model(info: Path) -> str:
-    """As the kernel names it; ARM kernels don't, there the architecture has to do."""
+    """Return the kernel's name of the CPU, or the architecture where it has none, as on ARM."""
     try:
         lines = info.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:

@@ -1,8 +1,8 @@
-"""What touches I/O paths. Also a program: a question as JSON on stdin, its answer as JSON on stdout.
+"""All that touches I/O paths. It is also a program that takes a call as JSON on stdin and prints the result as JSON.
 
-A mount that hangs takes whoever touches it along, beyond the reach of signals. So the agent has these functions run in
-a process of their own, as `python -I -S io_child.py`, and gives up on it (`io_path`). Standard library only, and little
-of it: a start takes some 20 ms.
+A process that touches a mount which hangs can't be ended, even by SIGKILL. So the agent (`io_path`) runs these functions
+in a process of their own, as `python -I -S io_child.py`, and doesn't wait for it too long. Little of the standard library
+is imported, and nothing else, so a start takes about 20 ms.
 """
 
 # os.path, as pathlib would take a third of the program's start:
@@ -18,26 +18,26 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 
 _NO_FSYNC = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}
-"""What filesystems answer that have no fsync: the write itself has succeeded then."""
+"""What fsync fails with on filesystems that have none; the write itself has succeeded then."""
 
 _PATTERN = b"opsconsole checks that this folder can be written\n"
 
 
-User = tuple[int, int, list[int]]
-"""uid, gid, groups."""
+UserIds = tuple[int, int, list[int]]
+"""uid, gid and groups."""
 
 
 class Refused(Exception):
-    """No, and why, in one line."""
+    """Raised for what can't be done; the text says why, in one line."""
 
 
 def check_input(folder: str) -> list[str]:
-    """The problems of an input folder: it must be there, be a folder, and be readable."""
+    """Return the problems of an input folder, which must exist, be a folder, and be readable."""
     try:
         _must_be_folder(folder)
         with os.scandir(folder) as entries:
             next(entries, None)
-        os.stat(f"{folder}/.")  # listing alone doesn't mean that files in it can be opened
+        os.stat(f"{folder}/.")  # that it can be listed doesn't mean that its files can be opened
     except Refused as refusal:
         return [f"input path {folder} {refusal}, or change --input-path"]
     except OSError as error:
@@ -48,7 +48,7 @@ def check_input(folder: str) -> list[str]:
 
 
 def check_output(folder: str) -> list[str]:
-    """The problems of an output folder: it must be there, be a folder, and take a real write."""
+    """Return the problems of an output folder, which must exist, be a folder, and be writable."""
     try:
         _must_be_folder(folder)
         _write_and_remove(f"{folder}/.opsconsole-check-{os.getpid()}-{os.urandom(8).hex()}")
@@ -60,10 +60,10 @@ def check_output(folder: str) -> list[str]:
 
 
 def find_file(folder: str, name: str) -> tuple[str, int, int]:
-    """Return path, size in bytes and time of change in nanoseconds of the regular, readable file `name` under `folder`, or raise Refused.
+    """Find the regular, readable file `name` in `folder`. Return its path, size in bytes and time of change in ns.
 
-    The refusal is said of the file and leaves out its name, which whoever asked puts in front. The name is taken to be a
-    plain file name. What it links to is resolved first: whether a file outside exists is not told.
+    `name` must be a plain file name. Raises Refused with a text that leaves out the name, which the caller puts in front.
+    Links are resolved first, so the text doesn't tell whether a file outside the folder exists.
     """
     try:
         base = os.path.realpath(folder, strict=True)
@@ -74,7 +74,7 @@ def find_file(folder: str, name: str) -> tuple[str, int, int]:
     if not path.startswith(f"{base.rstrip('/')}/"):
         raise Refused(f"is a link that leads out of the input folder {folder}: place the file itself there")
     try:
-        return (os.path.join(folder, name) if path == plain else path), *_look_at_readable(path)
+        return (os.path.join(folder, name) if path == plain else path), *_stat_readable(path)
     except FileNotFoundError as error:
         if os.path.islink(plain):
             raise Refused("is a link to a file that does not exist") from error
@@ -83,12 +83,12 @@ def find_file(folder: str, name: str) -> tuple[str, int, int]:
         raise Refused(f"can't be read by the worker ({error.strerror})") from error
 
 
-def make_output(folder: str, job_id: str, subfolders: Iterable[str], user: User | None = None) -> str:
-    """Make `{folder}/jobs/{job_id}` with its subfolders, or raise Refused. What exists already is kept.
+def make_output(folder: str, job_id: str, subfolders: Iterable[str], user: UserIds | None = None) -> str:
+    """Make `{folder}/jobs/{job_id}` with its subfolders, as far as they aren't there yet; return its path. Raises Refused.
 
-    With `user`, all below `jobs` is that user's, and this process in the end, too: what may be theirs already is never
-    touched as root.
-    Below `folder` every step is taken from the one before and none is a link, so nothing is ever made elsewhere.
+    With `user`, the job's folder is given to that user, and this process becomes that user before it goes on below, so
+    that it touches nothing of theirs as root. Each folder below `folder` is opened from the one above it, and never through
+    a link, so nothing is made elsewhere.
     """
     opened: list[int] = []
     try:
@@ -99,20 +99,20 @@ def make_output(folder: str, job_id: str, subfolders: Iterable[str], user: User 
         path = folder
         for name in ("jobs", job_id):
             path = os.path.join(path, name)
-            opened.append(_enter(opened[-1], name, path))
+            opened.append(_make_and_open(opened[-1], name, path))
         if user is not None:
-            _give(opened[-2], job_id, path, user)
-            become(user)
+            _chown_job_folder(opened[-2], job_id, path, user)
+            switch_user(user)
         for name in subfolders:
-            os.close(_enter(opened[-1], name, os.path.join(path, name)))
+            os.close(_make_and_open(opened[-1], name, os.path.join(path, name)))
         return path
     finally:
         for descriptor in opened:
             os.close(descriptor)
 
 
-def _give(parent: int, name: str, path: str, user: User) -> None:
-    """In `jobs`, which is ours: nobody else can have put a link to something there."""
+def _chown_job_folder(parent: int, name: str, path: str, user: UserIds) -> None:
+    """Give a folder in `jobs` to a user. `jobs` is ours, so nobody else can have put a link there."""
     try:
         os.chown(name, user[0], user[1], dir_fd=parent, follow_symlinks=False)
     except OSError as error:
@@ -121,8 +121,8 @@ def _give(parent: int, name: str, path: str, user: User) -> None:
         ) from error
 
 
-def become(user: User) -> None:
-    """Be this user from now on, for good: for a process that does nothing else."""
+def switch_user(user: UserIds) -> None:
+    """Become this user for good."""
     uid, gid, groups = user
     os.setgroups(groups)
     os.setresgid(gid, gid, gid)
@@ -165,8 +165,11 @@ def _sync(descriptor: int) -> None:
             raise
 
 
-def _look_at_readable(path: str) -> tuple[int, int]:
-    """Open for reading, which is the only proof that it can be; never anything but a regular file, which may have effects."""
+def _stat_readable(path: str) -> tuple[int, int]:
+    """Return size in bytes and time of change in ns of a regular file, once it could be opened for reading.
+
+    Raises Refused for anything else, as opening a device or fifo may have effects; else OSError.
+    """
     kind = os.lstat(path).st_mode
     if stat.S_ISDIR(kind):
         raise Refused("is a folder, not a file")
@@ -180,7 +183,7 @@ def _look_at_readable(path: str) -> tuple[int, int]:
         os.close(descriptor)
 
 
-def _enter(parent: int, name: str, path: str) -> int:
+def _make_and_open(parent: int, name: str, path: str) -> int:
     try:
         with contextlib.suppress(FileExistsError):
             os.mkdir(name, dir_fd=parent)
@@ -191,10 +194,13 @@ def _enter(parent: int, name: str, path: str) -> int:
         raise Refused(f"{path} can't be made ({error.strerror}): {_advice(error)}") from error
 
 
-def publish(own: str, user: User | None = None) -> str:
-    """As `user`, where one is given. Move what is in `TASK/attempts/OWN` to TASK, and what was in TASK to `attempts/OWN.replaced`. Doing it again is fine."""
+def publish(own: str, user: UserIds | None = None) -> str:
+    """Move what is in `TASK/attempts/OWN` to TASK, and what was in TASK to `attempts/OWN.replaced`; return TASK.
+
+    With `user` it is done as that user. Raises Refused; the call can be repeated.
+    """
     if user is not None:
-        become(user)
+        switch_user(user)
     attempts = os.path.dirname(own)
     task = os.path.dirname(attempts)
     try:
@@ -216,8 +222,11 @@ def publish(own: str, user: User | None = None) -> str:
 
 
 def measure_outputs(folder: str, job_ids: Iterable[str], budget_s: float) -> dict[str, object]:
-    """`found`: name, bytes, time of change in nanoseconds and device:inode of each of these jobs' output folders that is
-    there. `more`: after so many seconds some weren't looked at. No link is followed, not even in place of a folder."""
+    """Measure the output folders of these jobs that exist. No link is followed, not even in place of a folder.
+
+    Return `found`, a list of job id, bytes, time of change in ns and device:inode; and `more`, whether some weren't
+    measured within `budget_s`. Raises Refused.
+    """
     end_s = time.monotonic() + budget_s
     found: list[tuple[str, int, int, str]] = []
     with _jobs_folder(folder) as jobs:
@@ -235,11 +244,12 @@ def measure_outputs(folder: str, job_ids: Iterable[str], budget_s: float) -> dic
 
 
 def remove_outputs(folder: str, job_ids: Iterable[str], budget_s: float) -> dict[str, object]:
-    """Remove these jobs' output folders. `removed`: those that have gone; `troubles`: why others haven't, in words.
+    """Remove the output folders of these jobs.
 
-    `more`: after so many seconds none was begun any more.
+    Return `removed`, the job ids of those that were; `troubles`, in words why others weren't; and `more`, whether some
+    weren't begun within `budget_s`. Raises Refused.
     """
-    import shutil  # only here: it would take a fifth of every other start
+    import shutil  # only here, as it would make every other start a fifth slower
 
     end_s = time.monotonic() + budget_s
     removed: list[str] = []
@@ -249,7 +259,7 @@ def remove_outputs(folder: str, job_ids: Iterable[str], budget_s: float) -> dict
             if time.monotonic() > end_s:
                 return {"removed": removed, "troubles": troubles, "more": True}
             try:
-                shutil.rmtree(job_id, dir_fd=jobs)  # by descriptors: it leaves the folder through no link
+                shutil.rmtree(job_id, dir_fd=jobs)  # works by descriptors, so it follows no link
             except FileNotFoundError:
                 continue
             except OSError as error:
@@ -261,7 +271,7 @@ def remove_outputs(folder: str, job_ids: Iterable[str], budget_s: float) -> dict
 
 @contextlib.contextmanager
 def _jobs_folder(folder: str) -> Iterator[int | None]:
-    """`folder`'s jobs/, where it is a folder, not a link to one."""
+    """Yield a descriptor of `{folder}/jobs`; None where it doesn't exist. Raises Refused, also where it is a link."""
     opened: list[int] = []
     try:
         with contextlib.suppress(FileNotFoundError):
@@ -276,7 +286,7 @@ def _jobs_folder(folder: str) -> Iterator[int | None]:
 
 
 def _bytes_below(name: str, parent: int, end_s: float) -> int:
-    """What lies below a folder takes; of a large one what was seen in time."""
+    """Return the bytes on disk of what is below a folder; of a large one, of what was reached by `end_s`."""
     total = 0
     seen: set[tuple[int, int]] = set()
     for _, folders, files, descriptor in os.fwalk(name, dir_fd=parent):
@@ -293,7 +303,7 @@ def _bytes_below(name: str, parent: int, end_s: float) -> int:
     return total
 
 
-_ANSWERS: dict[str, Callable[..., object]] = {
+_FUNCTIONS: dict[str, Callable[..., object]] = {
     "check_input": check_input,
     "check_output": check_output,
     "find_file": find_file,
@@ -305,14 +315,14 @@ _ANSWERS: dict[str, Callable[..., object]] = {
 
 
 def _main() -> None:
-    question, *arguments = json.load(sys.stdin)
+    function, *arguments = json.load(sys.stdin)
     try:
-        answer = {"answer": _ANSWERS[question](*arguments)}
+        result = {"answer": _FUNCTIONS[function](*arguments)}
     except Refused as refusal:
-        answer = {"refused": str(refusal)}
-    json.dump(answer, sys.stdout)
+        result = {"refused": str(refusal)}
+    json.dump(result, sys.stdout)
     sys.stdout.flush()
-    os._exit(0)  # nothing that is left to do may hang
+    os._exit(0)  # what the interpreter does at its end might hang
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Where a worker reads inputs and writes outputs: checked at start, asked for files, given folders for jobs."""
+"""A worker's input and output folders: their check at start, the look-up of input files, and jobs' output folders."""
 
 import re
 import time
@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from opsconsole_agent.keeper_client.message import User
 from opsconsole_agent.probe import io_child
-from opsconsole_agent.probe.child_call import Errand
+from opsconsole_agent.probe.child_call import ChildCall
 from opsconsole_agent.probe.mount import LOCAL, filesystem_label
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.input_name import check_input_name
@@ -18,27 +17,27 @@ from opsconsole_protocol.input_name import check_input_name
 PROGRAM = Path(io_child.__file__)
 JOB_SUBFOLDERS = ("models", "logs")
 ATTEMPTS_FOLDER = "attempts"
-"""Below a task's folder: of attempts that couldn't write into it."""
+"""The folder below a task's one for attempts that weren't allowed to write into the task's."""
 
 MEASURE_S = 20.0
-"""For the output folders of many jobs; what isn't reached in time isn't named."""
+"""How long to measure the output folders of many jobs; those that aren't reached in time aren't named."""
 REMOVE_S = 200.0
-"""After that none is begun any more."""
+"""After so long no further output folder is removed."""
 
 _JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 
 
 class InputRefused(InvalidRequest):
-    """A file that this worker can't offer as a job's input; `message` is the reason, in one line."""
+    """Raised for a file that can't be a job's input on this worker; `message` is the reason, in one line."""
 
 
 class OutputRefused(InvalidRequest):
-    """A job's output folder that can't be made; `message` is the reason, in one line."""
+    """Raised for a job's output folder that can't be made; `message` is the reason, in one line."""
 
 
 @dataclass(frozen=True)
 class WorkerIOConfig:
-    """A worker's I/O paths, absolute, and the label of the filesystem that they are on. None: not configured."""
+    """A worker's I/O paths, absolute, None where not configured; and the label of the filesystem that they are on."""
 
     input_path: Path | None = None
     output_path: Path | None = None
@@ -51,10 +50,10 @@ class WorkerIOConfig:
         output_path: str | Path | None = None,
         filesystem: str | None = None,
     ) -> "WorkerIOConfig":
-        """From flags or file: relative paths are made absolute, a missing label is read from the mount table."""
+        """Make one from flags or a file: paths are made absolute, a missing label is read from the mount table."""
         paths = [None if not path else Path(path).expanduser().absolute() for path in (input_path, output_path)]
         labels = [filesystem_label(path) for path in paths if path is not None]
-        # With inputs and outputs on different filesystems, the shared one is what people ask about.
+        # Where inputs and outputs are on different filesystems, people want to know the shared one.
         found = next((label for label in labels if label != LOCAL), LOCAL)
         return cls(paths[0], paths[1], filesystem or found)
 
@@ -69,39 +68,38 @@ class WorkerIOConfig:
 
 @dataclass(frozen=True, slots=True)
 class InputFile:
-    """A regular file that can be read, under the input path."""
+    """A regular, readable file under the input path."""
 
     path: Path
     size_bytes: int
     changed_ns: int = field(default=0, compare=False)
-    """When it was last written to, by the clock of whoever keeps it."""
+    """When it was last written to, by the clock of the host that stores it."""
 
 
 def check(config: WorkerIOConfig, timeout_s: float = 5.0, *, program: Path = PROGRAM) -> list[str]:
-    """Return the problems with the paths, one line each; none: all is well. Takes some 30 ms, `timeout_s` at the most.
+    """Return the problems with the paths, one line each. Takes about 30 ms, and at most `timeout_s` where a mount hangs.
 
-    The output path is tried with a real write. Both are tried at once, each in a process of its own, which is given up
-    on when the mount hangs.
+    A file is written to the output path. Both are checked at once, each in a process of its own.
     """
     deadline = time.monotonic() + timeout_s
     started = [
-        (kind, path, Errand(program, [f"check_{kind}", str(path)], hangs_on=str(path)))
+        (kind, path, ChildCall(program, [f"check_{kind}", str(path)], hangs_on=str(path)))
         for kind, path in (("input", config.input_path), ("output", config.output_path))
         if path is not None
     ]
     problems: list[str] = []
-    for kind, path, errand in started:
+    for kind, path, call in started:
         try:
-            problems += errand.answer(deadline)["answer"]
+            problems += call.result(deadline)["answer"]
         except TimeoutError:
-            problems.append(f"{kind} path {path} {_late(timeout_s)}")
+            problems.append(f"{kind} path {path} {_timeout_text(timeout_s)}")
         except OSError as error:
             problems.append(f"{kind} path {path} could not be checked: {error}")
     return problems
 
 
 def resolve_input(config: WorkerIOConfig, filename: str) -> InputFile:
-    """Find the input file of that name or raise InputRefused. Touches the mount itself: prefer `inspect_input`."""
+    """Find the input file of that name. Raises InputRefused. May hang with the mount, unlike `inspect_input`."""
     folder = _input_folder(config, filename)
     try:
         path, size_bytes, changed_ns = io_child.find_file(folder, filename)
@@ -113,17 +111,17 @@ def resolve_input(config: WorkerIOConfig, filename: str) -> InputFile:
 def inspect_input(
     config: WorkerIOConfig, filename: str, timeout_s: float = 5.0, *, program: Path = PROGRAM
 ) -> InputFile:
-    """The same in a process that is given up on after `timeout_s`, when the mount hangs."""
+    """Find the input file of that name, in a process of its own, within `timeout_s`. Raises InputRefused."""
     folder = _input_folder(config, filename)
     with _refusing(InputRefused, f"the input folder {folder}", "could not be searched", timeout_s):
-        path, size_bytes, changed_ns = _ask(program, ["find_file", folder, filename], folder, timeout_s)
+        path, size_bytes, changed_ns = _call(program, ["find_file", folder, filename], folder, timeout_s)
     return InputFile(Path(path), int(size_bytes), int(changed_ns))
 
 
 def make_output(config: WorkerIOConfig, job_id: str, subfolders: Sequence[str] = JOB_SUBFOLDERS) -> Path:
-    """Make `{output_path}/jobs/{job_id}` with `models` and `logs`, or raise OutputRefused. Doing it again is fine.
+    """Make `{output_path}/jobs/{job_id}` with `subfolders`, as far as it isn't there yet. Raises OutputRefused.
 
-    Never leaves the output path through a link. Takes 0.1 ms, but touches the mount itself: see `prepare_output`.
+    Never leaves the output path through a link. Takes 0.1 ms, but may hang with the mount, unlike `prepare_output`.
     """
     folder = _output_folder(config, job_id)
     try:
@@ -138,23 +136,27 @@ def prepare_output(
     timeout_s: float = 5.0,
     *,
     subfolders: Sequence[str] = JOB_SUBFOLDERS,
-    user: User | None = None,
+    user: io_child.UserIds | None = None,
     program: Path = PROGRAM,
 ) -> Path:
-    """The same in a process that is given up on after `timeout_s`, when the mount hangs. The job's folder is `user`'s."""
+    """Make a job's output folder as `make_output` does, in a process of its own, within `timeout_s`.
+
+    The job's folder is made to belong to `user`. Raises OutputRefused.
+    """
     folder = _output_folder(config, job_id)
     with _refusing(OutputRefused, f"the output folder {folder}", "could not be written", timeout_s):
-        return Path(_ask(program, ["make_output", folder, job_id, list(subfolders), _ids(user)], folder, timeout_s))
+        return Path(_call(program, ["make_output", folder, job_id, list(subfolders), user], folder, timeout_s))
 
 
-def publish_output(own: str, timeout_s: float = 60.0, *, user: User | None = None, program: Path = PROGRAM) -> None:
-    """Have the results of an attempt's own folder take the place of those in its task's folder; raises OutputRefused.
+def publish_output(
+    own: str, timeout_s: float = 60.0, *, user: io_child.UserIds | None = None, program: Path = PROGRAM
+) -> None:
+    """Move the results in an attempt's own folder to its task's folder, in a process of its own, within `timeout_s`.
 
-    In a process that is given up on after `timeout_s`. What was there is kept in `attempts/`; the own folder becomes a
-    link to the task's.
+    What was there is moved into `attempts/`; the own folder becomes a link to the task's. Raises OutputRefused.
     """
     try:
-        _ask(program, ["publish", own, _ids(user)], own, timeout_s)
+        _call(program, ["publish", own, user], own, timeout_s)
     except io_child.Refused as refusal:
         raise OutputRefused(str(refusal)) from refusal
     except (TimeoutError, OSError) as error:
@@ -163,7 +165,7 @@ def publish_output(own: str, timeout_s: float = 60.0, *, user: User | None = Non
 
 @dataclass(frozen=True, slots=True)
 class FoundOutput:
-    """A job's output folder, as it is now. `file`: its device and inode."""
+    """A job's output folder as it is now. `file` is its `device:inode`."""
 
     job_id: str
     path: str
@@ -175,8 +177,8 @@ class FoundOutput:
 def measure_outputs(
     config: WorkerIOConfig, job_ids: Sequence[str], *, budget_s: float = MEASURE_S, program: Path = PROGRAM
 ) -> tuple[list[FoundOutput], bool]:
-    """Which of these jobs have an output folder, how large, and whether time was too short for all; OutputRefused."""
-    answer = _ask_outputs("measure_outputs", config, job_ids, budget_s, budget_s + 5, program)
+    """Return the output folders that these jobs have, and whether `budget_s` was too short for all. Raises OutputRefused."""
+    answer = _call_for_jobs("measure_outputs", config, job_ids, budget_s, budget_s + 5, program)
     folder = config.output_path
     found = [FoundOutput(name, f"{folder}/jobs/{name}", *rest) for name, *rest in answer["found"]]
     return found, answer["more"]
@@ -185,54 +187,53 @@ def measure_outputs(
 def remove_outputs(
     config: WorkerIOConfig, job_ids: Sequence[str], *, budget_s: float = REMOVE_S, program: Path = PROGRAM
 ) -> tuple[frozenset[str], list[str], bool]:
-    """Remove these jobs' output folders: which have gone, what couldn't in words, and whether time was too short."""
-    answer = _ask_outputs("remove_outputs", config, job_ids, budget_s, budget_s + 80, program)
+    """Remove these jobs' output folders. Raises OutputRefused.
+
+    Return the ids of those that were removed, in words why others couldn't be, and whether `budget_s` was too short.
+    """
+    answer = _call_for_jobs("remove_outputs", config, job_ids, budget_s, budget_s + 80, program)
     return frozenset(answer["removed"]), answer["troubles"], answer["more"]
 
 
-def _ask_outputs(
-    question: str, config: WorkerIOConfig, job_ids: Sequence[str], budget_s: float, timeout_s: float, program: Path
+def _call_for_jobs(
+    function: str, config: WorkerIOConfig, job_ids: Sequence[str], budget_s: float, timeout_s: float, program: Path
 ) -> Any:
     for job_id in job_ids:
-        _output_folder(config, job_id)  # a name that leads elsewhere is refused
+        _output_folder(config, job_id)  # refuses a name that leads elsewhere
     folder = str(config.output_path)
     with _refusing(OutputRefused, f"the output folder {folder}", "could not be looked through", timeout_s):
-        return _ask(program, [question, folder, list(job_ids), budget_s], folder, timeout_s)
+        return _call(program, [function, folder, list(job_ids), budget_s], folder, timeout_s)
 
 
 @contextmanager
 def _refusing(
     refused: type[InputRefused | OutputRefused], folder: str, failed: str, timeout_s: float
 ) -> Iterator[None]:
-    """What goes wrong while a child is asked about a folder, as one kind of refusal, in words."""
+    """Raise `refused`, with words for it, for whatever goes wrong in a child's call about a folder."""
     try:
         yield
     except io_child.Refused as refusal:
         raise refused(str(refusal)) from refusal
     except TimeoutError as error:
-        raise refused(f"{folder} {_late(timeout_s)}") from error
+        raise refused(f"{folder} {_timeout_text(timeout_s)}") from error
     except OSError as error:
         raise refused(f"{folder} {failed}: {error}") from error
 
 
-def _ask(program: Path, question: Sequence[object], folder: str, timeout_s: float) -> Any:
+def _call(program: Path, request: Sequence[object], folder: str, timeout_s: float) -> Any:
     deadline = time.monotonic() + timeout_s
-    answer = Errand(program, question, hangs_on=folder).answer(deadline)
-    if "refused" in answer:
-        raise io_child.Refused(answer["refused"])
-    return answer["answer"]
+    result = ChildCall(program, request, hangs_on=folder).result(deadline)
+    if "refused" in result:
+        raise io_child.Refused(result["refused"])
+    return result["answer"]
 
 
-def _ids(user: User | None) -> list[object] | None:
-    return None if user is None else [user.uid, user.gid, user.groups]
-
-
-def _late(timeout_s: float) -> str:
+def _timeout_text(timeout_s: float) -> str:
     return f"did not answer within {timeout_s:g} s (is the mount hung?)"
 
 
 def _input_folder(config: WorkerIOConfig, filename: str) -> str:
-    """The input folder, once the name has passed all that can be told from the name alone."""
+    """Return the input folder, once the name has passed what can be checked without touching the folder."""
     if config.input_path is None:
         raise InputRefused("this worker has no input path: give its agent one with --input-path")
     try:

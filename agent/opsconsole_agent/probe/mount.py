@@ -1,4 +1,4 @@
-"""What is mounted where, from the kernel's own table: looking at it touches no mount, so a hung one can't hang us."""
+"""What is mounted where, by the kernel's own table; reading that touches no mount, so none can make us hang."""
 
 import re
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ _LINKS_MAX = 40
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """One mount: `root` is the folder of the filesystem that shows at `point`."""
+    """One mount: `root` is the folder of the filesystem that is seen at `point`."""
 
     point: str
     root: str
@@ -29,7 +29,7 @@ class Mount:
 
 
 def mounts(table: Path = _TABLE) -> list[Mount]:
-    """Read the mount table, in mount order: of two at one point the later one shows. Empty if it can't be read."""
+    """Read the mount table in mount order, so the last one at a point is seen there. Empty if it can't be read."""
     try:
         text = table.read_text(encoding="utf-8", errors="surrogateescape")
     except OSError:
@@ -38,9 +38,9 @@ def mounts(table: Path = _TABLE) -> list[Mount]:
 
 
 def filesystem_label(path: Path, table: Path = _TABLE) -> str:
-    """`local`, or the type of the network filesystem that `path` is on, such as `nfs`, `lustre`, `sshfs`.
+    """Return `local`, or the type of the network filesystem that `path` is on, such as `nfs`, `lustre`, `sshfs`.
 
-    Follows links on the way, but stops at the first network mount, so nothing behind one is ever touched.
+    Links on the way are followed, but only up to the first network mount, so nothing on one is ever touched.
     """
     kinds = {mount.point: mount.kind for mount in mounts(table)}
     parts = list(reversed(Path(path).absolute().parts[1:]))
@@ -82,5 +82,5 @@ def _parse(line: str) -> Mount | None:
 
 
 def _unescaped(text: str) -> str:
-    """Blanks and line ends of paths are written as octal numbers."""
+    """Blanks and line ends of paths are octal numbers in the table."""
     return _OCTAL.sub(lambda match: chr(int(match[1], 8)), text)

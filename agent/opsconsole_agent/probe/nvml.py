@@ -1,7 +1,7 @@
-"""nvidia-ml-py, tamed: readings that a card, driver or binding doesn't have are None, all else is one error type.
+"""NVML through nvidia-ml-py: a reading that card, driver or binding doesn't have is None, any other failure an NvmlError.
 
-The binding is imported lazily: it costs about 150 ms, and most hosts of a coordinator have no GPU. Cards, drivers and
-bindings of many years are in use together, so every function is looked up by name and may be missing on either side.
+The binding is imported on first use, as that takes about 150 ms and a host may have no GPU. Cards, drivers and bindings
+of many years are in use together, so every function is looked up by name and may be missing in either.
 """
 
 import ctypes
@@ -18,7 +18,7 @@ RESET_REQUIRED = 16
 VERSION_MISMATCH = 18
 
 DRIVER_WIDE = {UNINITIALIZED, DRIVER_NOT_LOADED, LIBRARY_NOT_FOUND, VERSION_MISMATCH}
-"""Errors that say the same of every GPU."""
+"""Errors that are about every GPU alike."""
 
 _UNSUPPORTED = {3, NO_PERMISSION, 13, 21, 25, 26}
 """Not supported, no permission, function not found, no data, argument version mismatch, deprecated."""
@@ -32,7 +32,7 @@ _MIB = 1 << 20
 
 
 class NvmlError(Exception):
-    """NVML answered an error; `code` is its number."""
+    """Raised for an error of NVML; `code` is its number."""
 
     def __init__(self, code: int, text: str) -> None:
         super().__init__(text)
@@ -40,14 +40,14 @@ class NvmlError(Exception):
 
 
 class Memory(NamedTuple):
-    """Bytes."""
+    """A GPU's memory in bytes."""
 
     total: int
     used: int
 
 
 class Share(NamedTuple):
-    """How much of a GPU a process used lately, and the driver's time stamp (µs) of that sample."""
+    """How much of a GPU a process used, and the driver's time stamp (µs) of that sample."""
 
     pid: int
     percent: int
@@ -55,7 +55,7 @@ class Share(NamedTuple):
 
 
 def binding() -> Any:
-    """Import nvidia-ml-py; ImportError when it isn't installed."""
+    """Import nvidia-ml-py. Raises ImportError."""
     import pynvml
 
     return pynvml
@@ -64,27 +64,27 @@ def binding() -> Any:
 class Nvml:
     """The initialised library. Methods raise NvmlError.
 
-    Identity and memory must be readable, or at least known to be unsupported (None). Every other reading is None for
-    whatever error it answers, unless that error is about the GPU or the driver as a whole.
+    Identity and memory are None only where they are unsupported. Every other reading is None on any error, unless that is
+    about the GPU or the driver as a whole.
     """
 
     def __init__(self) -> None:
-        """Load and initialise it; raises NvmlError, or ImportError when nvidia-ml-py isn't installed."""
+        """Load and initialise it. Raises NvmlError, or ImportError when nvidia-ml-py isn't installed."""
         pynvml = self._binding = binding()
         self._events: Any = None
         self._watched: dict[int | None, str] = {}
-        self._hears_xids = False
+        self._has_xid_events = False
         self._errors = (pynvml.NVMLError, getattr(pynvml, "NVMLLibraryMismatchError", pynvml.NVMLError))
-        self._do("nvmlInit")
+        self._call("nvmlInit")
 
     def close(self) -> None:
-        """Let go of the driver. Never raises."""
+        """Close the library. Never raises."""
         if self._events is not None:
             self._try("nvmlEventSetFree", self._events)
         self._try("nvmlShutdown")
 
     def driver_version(self) -> str | None:
-        """As the driver spells it."""
+        """The driver's version."""
         return _text(self._try("nvmlSystemGetDriverVersion"))
 
     def cuda_version(self) -> str | None:
@@ -97,22 +97,22 @@ class Nvml:
 
     def count(self) -> int:
         """Number of GPUs that the driver lists."""
-        return int(self._do("nvmlDeviceGetCount"))
+        return int(self._call("nvmlDeviceGetCount"))
 
     def device(self, index: int) -> Any:
         """The handle of a GPU, good until the library is closed."""
-        return self._do("nvmlDeviceGetHandleByIndex", index)
+        return self._call("nvmlDeviceGetHandleByIndex", index)
 
     def uuid(self, device: Any) -> str | None:
-        """`GPU-…`, the same for as long as the card exists."""
+        """The card's id, `GPU-…`, which never changes."""
         return _text(self._read("nvmlDeviceGetUUID", device))
 
     def name(self, device: Any) -> str | None:
-        """The model."""
+        """The card's model."""
         return _text(self._read("nvmlDeviceGetName", device))
 
     def memory(self, device: Any) -> Memory | None:
-        """Total and used; the newer call leaves out what the driver keeps for itself, as nvidia-smi does."""
+        """Total and used memory, by the newer call without the driver's own, as in nvidia-smi."""
         version = getattr(self._binding, "nvmlMemory_v2", None)
         found = None
         if version is not None:
@@ -122,61 +122,61 @@ class Nvml:
         return None if found is None else Memory(int(found.total), int(found.used))
 
     def utilization_percent(self, device: Any) -> int | None:
-        """Part of the last sample period in which a kernel ran."""
-        found = self._glance("nvmlDeviceGetUtilizationRates", device)
+        """In how much of the last sample period a kernel ran."""
+        found = self._read_optional("nvmlDeviceGetUtilizationRates", device)
         return None if found is None else int(found.gpu)
 
     def temperature_c(self, device: Any) -> int | None:
-        """Of the chip."""
-        found = self._glance("nvmlDeviceGetTemperature", device, 0)
-        if found is None:  # on its way out of the binding
-            found = self._glance("nvmlDeviceGetTemperatureV", device, 0)
+        """The chip's temperature."""
+        found = self._read_optional("nvmlDeviceGetTemperature", device, 0)
+        if found is None:  # the function above is deprecated
+            found = self._read_optional("nvmlDeviceGetTemperatureV", device, 0)
         return None if found is None else int(found)
 
     def power_w(self, device: Any) -> float | None:
-        """Drawn now."""
-        return _watts(self._glance("nvmlDeviceGetPowerUsage", device))
+        """The power that the GPU draws now."""
+        return _watts(self._read_optional("nvmlDeviceGetPowerUsage", device))
 
     def power_limit_w(self, device: Any) -> float | None:
-        """The limit in force."""
-        return _watts(self._glance("nvmlDeviceGetEnforcedPowerLimit", device))
+        """The power limit in force."""
+        return _watts(self._read_optional("nvmlDeviceGetEnforcedPowerLimit", device))
 
     def ecc_errors(self, device: Any) -> int | None:
         """Uncorrected memory errors since the driver was loaded or the GPU reset."""
-        found = self._glance("nvmlDeviceGetTotalEccErrors", device, _ECC_UNCORRECTED, _ECC_VOLATILE)
+        found = self._read_optional("nvmlDeviceGetTotalEccErrors", device, _ECC_UNCORRECTED, _ECC_VOLATILE)
         return None if found is None else int(found)
 
     def is_memory_worn(self, device: Any) -> bool:
         """Whether a broken row of its memory could not be replaced by a spare one."""
-        found = self._glance("nvmlDeviceGetRemappedRows", device)
+        found = self._read_optional("nvmlDeviceGetRemappedRows", device)
         return found is not None and bool(found[3])
 
     def watch(self, uuid: str, device: Any) -> None:
-        """Have this GPU's Xid errors kept for `xids` from now on; asked once, as not every driver can."""
+        """Have `xids` return this GPU's Xid errors from now on. A driver that can't is asked once only."""
         address = _address(device)
         if address in self._watched:
             return
         if self._events is None:
-            self._events = self._glance("nvmlEventSetCreate")
+            self._events = self._read_optional("nvmlEventSetCreate")
         if self._events is not None:
             try:
-                self._do("nvmlDeviceRegisterEvents", device, _XID_EVENT, self._events)
-                self._hears_xids = True
+                self._call("nvmlDeviceRegisterEvents", device, _XID_EVENT, self._events)
+                self._has_xid_events = True
             except NvmlError as error:
                 if error.code in _GRAVE:
                     raise
         self._watched[address] = uuid
 
     def xids(self) -> list[tuple[str, int]]:
-        """The Xid errors of watched GPUs since the last call: uuid and number. Never waits."""
+        """Return the Xid errors of watched GPUs since the last call, as uuid and number. Never waits."""
         found: list[tuple[str, int]] = []
-        while self._hears_xids and len(found) < _XIDS_AT_ONCE:
+        while self._has_xid_events and len(found) < _XIDS_AT_ONCE:
             try:
-                event = self._do("nvmlEventSetWait", self._events, 0)
+                event = self._call("nvmlEventSetWait", self._events, 0)
             except NvmlError as error:
                 if error.code in DRIVER_WIDE:
                     raise
-                self._hears_xids = error.code not in _UNSUPPORTED
+                self._has_xid_events = error.code not in _UNSUPPORTED
                 break
             uuid = self._watched.get(_address(event.device))
             if uuid is not None and event.eventType == _XID_EVENT:
@@ -184,7 +184,7 @@ class Nvml:
         return found
 
     def processes(self, device: Any) -> dict[int, int | None] | None:
-        """Bytes held by each process id, compute and graphics together; a process that does both counts once."""
+        """Return the bytes that each process holds, by pid; one that does both compute and graphics counts once."""
         found: dict[int, int | None] = {}
         answers = [self._running(f"nvmlDeviceGet{kind}RunningProcesses", device) for kind in ("Compute", "Graphics")]
         for process in (process for answer in answers if answer is not None for process in answer):
@@ -194,16 +194,16 @@ class Nvml:
         return None if answers[0] is None else found
 
     def shares(self, device: Any, since_us: int) -> list[Share] | None:
-        """Samples newer than `since_us` of how much each process used the GPU; none: no process did."""
+        """Return how much each process used the GPU, in samples newer than `since_us`; None if unsupported."""
         try:
-            samples = self._do("nvmlDeviceGetProcessUtilization", device, since_us)
+            samples = self._call("nvmlDeviceGetProcessUtilization", device, since_us)
         except NvmlError as error:
             if error.code in (0, NOT_FOUND):  # the binding raises "success" for an empty list
                 return []
             if error.code in _GRAVE:
                 raise
             return None
-        # Some drivers hand out stale and never written entries: they show in stamps and percentages that can't be.
+        # Some drivers return stale or unwritten entries, with impossible time stamps or percentages.
         return [
             Share(int(sample.pid), int(sample.smUtil), int(sample.timeStamp))
             for sample in samples
@@ -212,36 +212,36 @@ class Nvml:
 
     def _running(self, name: str, device: Any) -> Any:
         for version in ("_v3", "_v2", ""):
-            found = self._glance(name + version, device)
+            found = self._read_optional(name + version, device)
             if found is not None:
                 return found
         return None
 
     def _try(self, name: str, *arguments: Any) -> Any:
         try:
-            return self._do(name, *arguments)
+            return self._call(name, *arguments)
         except NvmlError:
             return None
 
     def _read(self, name: str, *arguments: Any, **options: Any) -> Any:
         """Call a function about one GPU; None if card, driver or binding don't support it."""
         try:
-            return self._do(name, *arguments, **options)
+            return self._call(name, *arguments, **options)
         except NvmlError as error:
             if error.code in _UNSUPPORTED:
                 return None
             raise
 
-    def _glance(self, name: str, *arguments: Any) -> Any:
+    def _read_optional(self, name: str, *arguments: Any) -> Any:
         """Call a function about one GPU; None for any error that is about this reading only."""
         try:
-            return self._do(name, *arguments)
+            return self._call(name, *arguments)
         except NvmlError as error:
             if error.code in _GRAVE:
                 raise
             return None
 
-    def _do(self, name: str, *arguments: Any, **options: Any) -> Any:
+    def _call(self, name: str, *arguments: Any, **options: Any) -> Any:
         function: Callable[..., Any] | None = getattr(self._binding, name, None)
         if function is None:
             raise NvmlError(13, f"nvidia-ml-py has no {name}")
@@ -252,12 +252,12 @@ class Nvml:
 
 
 def _text(answer: str | bytes | None) -> str | None:
-    """Older bindings answer bytes."""
+    """Return text; older bindings return bytes."""
     return answer.decode(errors="replace") if isinstance(answer, bytes) else answer
 
 
 def _address(device: Any) -> int | None:
-    """What makes two handles the same; the GPU itself may not be able to tell any more."""
+    """Return what two handles of one GPU have in common, also when the GPU can't be read any more."""
     return ctypes.cast(device, ctypes.c_void_p).value
 
 

@@ -1,4 +1,4 @@
-"""Calls that can be given up on: into a driver that hangs, or on a mount that does."""
+"""Calls that may hang, such as into a driver or on a network mount: the caller waits only so long."""
 
 import threading
 from collections.abc import Callable
@@ -7,32 +7,32 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Patience(Generic[T]):
-    """Runs one function in a daemon thread and waits for it only so long.
+class TimedCall(Generic[T]):
+    """Runs a function in a daemon thread and waits for it for `timeout_s` at most.
 
-    A call that was given up on stays under way, and no second one is started beside it: as long as it hasn't come back,
-    further calls fail at once, and what it brings back in the end is dropped as stale. So a thing that hangs costs one
-    thread and one time-out, however often it is asked. For one caller at a time.
+    After a time-out the thread goes on, and no second one is started beside it: until it has come back, further calls fail
+    at once, and its result is dropped as stale. So a thing that hangs costs one thread and one time-out, however often it
+    is called. For one caller at a time.
     """
 
     def __init__(self, function: Callable[[], T], timeout_s: float) -> None:
         self._function = function
         self._timeout_s = timeout_s
-        self._given_up: _Call[T] | None = None
+        self._late: _Thread[T] | None = None
 
     def call(self) -> T:
-        """Return what the function returns or raise what it raises; TimeoutError if it takes longer than allowed."""
-        if self._given_up is not None and not self._given_up.done.is_set():
+        """Return what the function returns, or raise what it raises. Raises TimeoutError."""
+        if self._late is not None and not self._late.done.is_set():
             raise TimeoutError(f"still no answer after {self._timeout_s:g} s")
-        self._given_up = None
-        call = _Call(self._function)
-        if not call.done.wait(self._timeout_s):
-            self._given_up = call
+        self._late = None
+        thread = _Thread(self._function)
+        if not thread.done.wait(self._timeout_s):
+            self._late = thread
             raise TimeoutError(f"no answer within {self._timeout_s:g} s")
-        return call.result()
+        return thread.result()
 
 
-class _Call(Generic[T]):
+class _Thread(Generic[T]):
     def __init__(self, function: Callable[[], T]) -> None:
         self.done = threading.Event()
         self._function = function

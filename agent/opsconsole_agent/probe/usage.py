@@ -1,37 +1,37 @@
-"""What the processes of each attempt use: memory, CPU, disk, and their part of the GPUs."""
+"""What each attempt's processes use: memory, CPU, disk, and their share of the GPUs."""
 
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from opsconsole_agent.probe.disk import DiskProbe
+from opsconsole_agent.probe.folder_size import FolderSizeProbe
 from opsconsole_agent.probe.gpu import GpuProcess, GpuReport, GpuSample
-from opsconsole_agent.probe.process import TICKS_PER_S, ProcessSample, read_process
+from opsconsole_agent.probe.process_sample import TICKS_PER_S, ProcessSample, sample_process
 from opsconsole_protocol.link import TaskUsage
 
 _INTERVAL_MIN_S = 0.2
-"""CPU time is counted in ticks of 10 ms: over less than this, a percentage would be noise."""
+"""CPU time is counted in ticks of 10 ms, so a percentage over a shorter time would be noise."""
 
 
 class UsageProbe:
-    """Samples attempts; some 30 µs a process, 60 where its memory changes.
+    """Samples attempts, in about 30 µs a process, 60 µs where its memory changes.
 
     Memory is resident memory with the shared part counted once: the private (anonymous) pages of all processes, and the
-    largest sum of mapped files and shared memory among them. So 8 data loaders on one array in shared memory count it
-    once. It isn't PSS, whose reading stops a large process for milliseconds; pages that forked processes share
-    unwritten do count in each.
+    largest sum of mapped files and shared memory of any one. So 8 data loaders on one array in shared memory count it
+    once. Pages that forked processes share count in each. It isn't PSS, as reading that stops a large process for
+    milliseconds.
     """
 
     def __init__(
         self,
         *,
-        disk: DiskProbe | None = None,
-        read: Callable[[int, ProcessSample | None], ProcessSample | None] = read_process,
+        disk: FolderSizeProbe | None = None,
+        read: Callable[[int, ProcessSample | None], ProcessSample | None] = sample_process,
         clock: Callable[[], float] = lambda: time.clock_gettime(time.CLOCK_BOOTTIME),
     ) -> None:
-        """`clock` counts seconds since boot, as the start times of processes do."""
-        self._disk = disk or DiskProbe()
+        """`clock`: seconds since boot, as in the start times of processes."""
+        self._folder_sizes = disk or FolderSizeProbe()
         self._read = read
         self._clock = clock
         self._attempts: dict[str, _Attempt] = {}
@@ -39,18 +39,21 @@ class UsageProbe:
     def sample(
         self, attempts: Mapping[str, Collection[int]], gpu: GpuReport, folders: Mapping[str, Sequence[Path]]
     ) -> dict[str, TaskUsage]:
-        """Measure each attempt by the pids of its live processes. An attempt that is left out once is forgotten."""
+        """Measure each attempt by the pids of its live processes, its folders, and the GPUs' sample.
+
+        What is remembered of an attempt from sample to sample is dropped when the attempt is left out.
+        """
         for key in self._attempts.keys() - attempts.keys():
             del self._attempts[key]
-        disks = self._disks({key: folders[key] for key in folders.keys() & attempts.keys()})
+        disks = self._disk_mb({key: folders[key] for key in folders.keys() & attempts.keys()})
         usage: dict[str, TaskUsage] = {}
         for key, pids in attempts.items():
             attempt = self._attempts.setdefault(key, _Attempt())
             known = {process.pid: process for process in attempt.processes.values()}
             processes = [process for pid in set(pids) if (process := self._read(pid, known.get(pid))) is not None]
-            attempt.take(processes, self._clock())
+            attempt.update(processes, self._clock())
             alive = {process.pid for process in processes if not process.zombie}
-            gpu_memory_mb, gpu_utilization_percent = _gpu_part(alive, gpu.gpus)
+            gpu_memory_mb, gpu_utilization_percent = _gpu_usage(alive, gpu.gpus)
             usage[key] = TaskUsage(
                 current_memory_mb=attempt.current_kb >> 10,
                 peak_memory_mb=attempt.peak_kb >> 10,
@@ -62,9 +65,9 @@ class UsageProbe:
             )
         return usage
 
-    def _disks(self, folders: Mapping[str, Sequence[Path]]) -> dict[str, int | None]:
-        """MiB in all folders of each attempt; None until each of them was walked once."""
-        walked = self._disk.sample({f"{key}/{path}": path for key, paths in folders.items() for path in paths})
+    def _disk_mb(self, folders: Mapping[str, Sequence[Path]]) -> dict[str, int | None]:
+        """Return the MiB in all folders of each attempt; None until each of them was walked once."""
+        walked = self._folder_sizes.sample({f"{key}/{path}": path for key, paths in folders.items() for path in paths})
         sizes: dict[str, int | None] = {}
         for key, paths in folders.items():
             known = [size for path in paths if (size := walked[f"{key}/{path}"]) is not None]
@@ -81,42 +84,46 @@ class _Attempt:
     cpu_percent: float = 0.0
     sampled_at: float | None = None
     processes: dict[tuple[int, int], ProcessSample] = field(default_factory=dict)
-    """As last seen, by pid and start time."""
-    owed: dict[tuple[int, int], int] = field(default_factory=dict)
-    """By parent: ticks of its children that ended, counted already, and still to come in its `children_ticks`."""
+    """The last samples, by pid and start time."""
+    counted_ticks: dict[tuple[int, int], int] = field(default_factory=dict)
+    """By parent, ticks of ended children that were counted already and are still to come in its `children_ticks`."""
 
-    def take(self, processes: Collection[ProcessSample], now: float) -> None:
-        """Take a fresh sample of all processes into account."""
+    def update(self, processes: Collection[ProcessSample], now: float) -> None:
+        """Take in a new sample of all its processes."""
         shared = max((process.shared_kb for process in processes), default=0)
         self.current_kb = sum(process.private_kb for process in processes) + shared
         highest = max((process.peak_kb for process in processes), default=0)
         self.peak_kb = max(self.peak_kb, self.current_kb, highest)
         if self.sampled_at is None or now - self.sampled_at >= _INTERVAL_MIN_S:
-            self._take_cpu({(process.pid, process.start_ticks): process for process in processes}, now)
+            self._update_cpu({(process.pid, process.start_ticks): process for process in processes}, now)
 
-    def _take_cpu(self, processes: dict[tuple[int, int], ProcessSample], now: float) -> None:
-        self._note_ended(processes)
+    def _update_cpu(self, processes: dict[tuple[int, int], ProcessSample], now: float) -> None:
+        self._count_ended(processes)
         rates = [self._rate(identity, process, now) for identity, process in processes.items()]
         self.cpu_percent = round(100 * sum(rates), 1)
         self.processes = processes
-        self.owed = {identity: ticks for identity, ticks in self.owed.items() if ticks and identity in processes}
+        self.counted_ticks = {
+            identity: ticks for identity, ticks in self.counted_ticks.items() if ticks and identity in processes
+        }
         self.sampled_at = now
 
-    def _note_ended(self, processes: Mapping[tuple[int, int], ProcessSample]) -> None:
-        """When a child has ended, its whole time goes to its parent, though most of it was counted before."""
+    def _count_ended(self, processes: Mapping[tuple[int, int], ProcessSample]) -> None:
+        """Remember the ticks of ended children: their whole time is added to their parent's, but was counted already."""
         by_pid = {process.pid: identity for identity, process in processes.items()}
         for identity, process in self.processes.items():
             parent = by_pid.get(process.parent)
             if identity not in processes and parent is not None:
-                self.owed[parent] = self.owed.get(parent, 0) + process.cpu_ticks + process.children_ticks
+                self.counted_ticks[parent] = (
+                    self.counted_ticks.get(parent, 0) + process.cpu_ticks + process.children_ticks
+                )
 
     def _rate(self, identity: tuple[int, int], process: ProcessSample, now: float) -> float:
-        """CPUs kept busy by a process and its ended children, since the last sample or its own start."""
+        """Return how many CPUs a process and its ended children kept busy since the last sample or its own start."""
         before = self.processes.get(identity)
         if before is not None and self.sampled_at is not None:
             came = max(0, process.children_ticks - before.children_ticks)
-            counted = min(came, self.owed.get(identity, 0))
-            self.owed[identity] = self.owed.get(identity, 0) - counted
+            counted = min(came, self.counted_ticks.get(identity, 0))
+            self.counted_ticks[identity] = self.counted_ticks.get(identity, 0) - counted
             ticks = process.cpu_ticks - before.cpu_ticks + came - counted
             return max(0, ticks) / TICKS_PER_S / (now - self.sampled_at)
         age = max(now - process.start_ticks / TICKS_PER_S, _INTERVAL_MIN_S)
@@ -124,10 +131,10 @@ class _Attempt:
         return (process.cpu_ticks + process.children_ticks) / TICKS_PER_S / interval
 
 
-def _gpu_part(pids: Collection[int], gpus: Iterable[GpuSample]) -> tuple[int | None, int | None]:
-    """MiB that the processes hold on all GPUs, and their share in percent of those GPUs; None if not known.
+def _gpu_usage(pids: Collection[int], gpus: Iterable[GpuSample]) -> tuple[int | None, int | None]:
+    """Return the MiB that the processes hold on all GPUs, and their share in percent of those GPUs; None if not known.
 
-    (0, None) without a process on a GPU; (None, None) on a host that has none.
+    (0, None) without a process on a GPU; (None, None) on a host without GPUs.
     """
     gpus = [gpu for gpu in gpus if gpu.state == "ok"]
     if not gpus:
@@ -143,7 +150,10 @@ def _gpu_part(pids: Collection[int], gpus: Iterable[GpuSample]) -> tuple[int | N
 
 
 def _share(gpu: GpuSample, own: Collection[GpuProcess]) -> int | None:
-    """Where the driver doesn't tell by process, a GPU that is used by nobody else tells it all the same."""
+    """Return the share of one GPU in percent; None if not known.
+
+    Where the driver has no figure for a process, that of the whole GPU does if no other process uses it.
+    """
     percents = [process.utilization_percent for process in own if process.utilization_percent is not None]
     if percents:
         return min(100, sum(percents))

@@ -1,7 +1,7 @@
-"""Xid errors: what the NVIDIA driver says went wrong on a GPU, and whether the hardware is to blame. Pure.
+"""Xid errors: what the NVIDIA driver reports about a GPU, and whether the hardware or the driver is the cause. Pure.
 
-Most Xids come of what a program did (13, 31, 43, 45, 68, …) and say nothing about the GPU; which these are is nowhere
-complete, so only the ones that are known to be the hardware's or the driver's own mark a GPU.
+Most Xids are caused by a program (13, 31, 43, 45, 68, …) and say nothing about the GPU. There is no complete list of
+those, so only Xids that are known to come from the hardware or the driver count against a GPU.
 """
 
 import time
@@ -32,35 +32,35 @@ HARDWARE: dict[int, tuple[str, str]] = {
     143: ("it couldn't be initialised", _RESET),
     154: ("the driver asks for its recovery", _RESET),
 }
-"""What happened, and what to do."""
+"""What has happened, and what to do, by Xid."""
 
 
-class Trouble(NamedTuple):
-    """A hardware Xid, and when it was noticed."""
+class HardwareXid(NamedTuple):
+    """An Xid of HARDWARE, and when it was noticed, in Unix seconds."""
 
     number: int
     at_s: float
 
     def words(self, index: int) -> str:
-        """In one line, in the worker's own time."""
+        """The error in one line, with the time in the worker's own time zone."""
         when = time.strftime("%d %b at %H:%M", time.localtime(self.at_s))
         what, advice = HARDWARE[self.number]
         return f"GPU {index} reported Xid {self.number} on {when}, {what}: {advice.format(index=index)}"
 
 
-class XidBook:
-    """The last hardware Xid of each GPU by its uuid; nothing but a new book clears it."""
+class XidHistory:
+    """The last hardware Xid of each GPU. It is never cleared, as only a reset or a new GPU helps."""
 
     def __init__(self) -> None:
-        self._troubles: dict[str, Trouble] = {}
+        self._last: dict[str, HardwareXid] = {}
 
-    def note(self, uuid: str, number: int, at_s: float) -> bool:
-        """Take one in; False when it is the fault of a program and changes nothing."""
+    def add(self, uuid: str, number: int, at_s: float) -> bool:
+        """Remember an Xid if it is a hardware error; return whether it is."""
         if number not in HARDWARE:
             return False
-        self._troubles[uuid] = Trouble(number, at_s)
+        self._last[uuid] = HardwareXid(number, at_s)
         return True
 
-    def trouble(self, uuid: str) -> Trouble | None:
-        """What this GPU has reported."""
-        return self._troubles.get(uuid)
+    def last(self, uuid: str) -> HardwareXid | None:
+        """Return the last hardware Xid of this GPU."""
+        return self._last.get(uuid)

@@ -37,11 +37,11 @@ import msgspec
 
 from opsconsole_agent.core import Intent
 from opsconsole_agent.keeper import state_file
-from opsconsole_agent.keeper.output import KEPT_FOLDER
+from opsconsole_agent.keeper.output import HARD_LINK_FOLDER
 from opsconsole_agent.keeper_client.message import User
-from opsconsole_agent.log.progress import LOOKED_AT_BYTES
+from opsconsole_agent.log.progress import TAIL_BYTES
 from opsconsole_agent.log.shipper import KEPT_DAYS
-from opsconsole_agent.probe.room import FULL_BELOW_BYTES, free_bytes
+from opsconsole_agent.probe.disk_space import FULL_BELOW_BYTES, free_bytes
 from opsconsole_protocol.error import InvalidRequest, OpsconsoleError
 from opsconsole_protocol.ids import AttemptId
 from opsconsole_protocol.log import Source
@@ -110,7 +110,7 @@ class StateFolder:
         self.path = state_dir
         self._attempts = str(state_dir / ATTEMPTS_FOLDER)
         self._store = str(state_dir / "store.json")
-        self._kept = str(state_dir / KEPT_FOLDER)
+        self._kept = str(state_dir / HARD_LINK_FOLDER)
         self._encoder = msgspec.json.Encoder()
         self._written: set[AttemptId] = set()
         self._spare: list[str] = []
@@ -183,7 +183,7 @@ class StateFolder:
 
     def output_ends(self, attempt_id: AttemptId) -> tuple[bytes, ...]:
         """The last bytes of what it printed, where progress is looked for: bars go to stderr."""
-        return tuple(self.tail(attempt_id, source, LOOKED_AT_BYTES) for source in (Source.STDERR, Source.STDOUT))
+        return tuple(self.tail(attempt_id, source, TAIL_BYTES) for source in (Source.STDERR, Source.STDOUT))
 
     def make(self, attempt_id: AttemptId) -> None:
         """Make its folders, of spare ones where there are some; raises OSError."""

@@ -1,4 +1,4 @@
-"""The console: its mode, bindings, theme and link. What is shown where is the screens' business."""
+"""The console: its bindings, theme and link to the fleet. Screens say what is shown where."""
 
 import asyncio
 import os
@@ -15,17 +15,17 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.worker import Worker
 
+from opsconsole.ask import ask
 from opsconsole.fleet import Change
 from opsconsole_console import theme as themes
 from opsconsole_console.app.announcer import Announcer
-from opsconsole_console.app.clipboard import Clipboard
-from opsconsole_console.app.fault import FILE_NAME, Faults, guard, is_painting
+from opsconsole_console.app.command_line import CommandLine
+from opsconsole_console.app.guard import guard, is_painting, unwrapped
 from opsconsole_console.app.key_gate import KeyGate
-from opsconsole_console.app.memory import ConsoleState, Memory
 from opsconsole_console.app.navigation import Navigation
 from opsconsole_console.app.palette import ConsoleCommands
-from opsconsole_console.app.recollection import Recollection
-from opsconsole_console.app.stopped import mend_when_continued
+from opsconsole_console.app.resume import restart_when_continued
+from opsconsole_console.app.saved_state import SavedState
 from opsconsole_console.model.announcement import Notify
 from opsconsole_console.model.clock import Clock
 from opsconsole_console.model.contact import Contact
@@ -35,8 +35,11 @@ from opsconsole_console.screen.main.main_screen import MainScreen
 from opsconsole_console.screen.part.confirm_screen import ConfirmScreen
 from opsconsole_console.screen.part.contact_line import show_contact
 from opsconsole_console.screen.part.shell import run_exclusive
+from opsconsole_console.service.clipboard import Clipboard
+from opsconsole_console.service.console_state import ConsoleState, StateFile
+from opsconsole_console.service.fault_log import FILE_NAME, FaultLog
 from opsconsole_console.service.operations import Operations, Severity
-from opsconsole_console.service.source import FleetSource, ask
+from opsconsole_console.service.source import FleetSource
 from opsconsole_console.service.wall_clock import wall_clock
 from opsconsole_console.visible import clean
 from opsconsole_protocol.api import AskHealth, Health
@@ -47,15 +50,12 @@ _TICK_S = 1.0
 _COPY_SHOWN_MAX = 60
 _AFTER_FAULT_S = 5.0
 _OWN_FAULT = "the console made a mistake of its own"
-_PATIENCE_S = 2.0
+_HEALTH_WAIT_S = 2.0
 """How long leaving waits to hear who else is there."""
 
 
-class ConsoleApp(Navigation):
-    """Shows a `FleetSource`. `keymap` remaps bindings by id; `quit_note` says what goes on running after quitting.
-
-    `own_worker` is there where the coordinator stops with the console, `state_dir` is for files: see `run_app`.
-    """
+class ConsoleApp(App[int]):
+    """Shows a `FleetSource`, and is the `Shell` around its screens. `run_app` says what the options mean."""
 
     TITLE = "opsconsole"
     CSS_PATH: ClassVar[Any] = [themes.stylesheet_path(), themes.shipped_folder() / "screen.tcss"]
@@ -92,11 +92,11 @@ class ConsoleApp(Navigation):
         theme_configured: str | None = None,
         keymap: Mapping[str, str] | None = None,
         notify: Notify = "none",
-        memory: Memory | None = None,
+        state_file: StateFile | None = None,
         clock: Clock = wall_clock,
     ) -> None:
         super().__init__()
-        state = ConsoleState() if memory is None else memory.state
+        state = ConsoleState() if state_file is None else state_file.state
         self.source = source
         self.clock = clock
         self.model = Model(source.fleet, clock, state.seen)
@@ -104,17 +104,16 @@ class ConsoleApp(Navigation):
         self._read_only = read_only
         self._quit_note = quit_note
         self._own_worker = own_worker
-        self.faults = None if state_dir is None else Faults(state_dir / FILE_NAME, self._say_fault)
-        if self.faults is not None:
+        self.fault_log = None if state_dir is None else FaultLog(state_dir / FILE_NAME, self._say_fault)
+        if self.fault_log is not None:
             guard(self, self._handle_exception)
         self._terminal_clipboard = Clipboard(self._write, os.environ, state_dir)
         self._keymap_wanted = dict(keymap or {})
-        self._keys = KeyGate(self, super().on_event)
+        self._key_gate = KeyGate(self, super().on_event)
         shipped = themes.load_themes()
         self._theme_problems = shipped.problems
         for one in shipped.themes:
             self.register_theme(one)
-        self._recollection = Recollection(self, memory, theme, theme_configured)
         self._announcer = Announcer(self, notify)
         self.failure: OpsconsoleError | None = None
         """Why there is nothing to show, and so no console."""
@@ -122,6 +121,11 @@ class ConsoleApp(Navigation):
         self._clashes: set[str] = set()
         self.theme = themes.DEFAULT_THEME
         self.main = MainScreen(self.model, source, lambda: self.read_only)
+        self.navigation = Navigation(self, self, self.main)
+        self.command_line = CommandLine(self, self, self.navigation, self.set_theme)
+        self._saved_state = SavedState(
+            self, self, self.main, state_file, theme_asked=theme, theme_configured=theme_configured
+        )  # fmt: skip
 
     @property
     def read_only(self) -> bool:
@@ -142,32 +146,34 @@ class ConsoleApp(Navigation):
 
     def on_mount(self) -> None:
         self.set_keymap(self._keymap_wanted)
-        self._recollection.restore_theme()
+        theme = self._saved_state.theme()
+        if theme is not None:
+            self.set_theme(theme)
         for problem in self._theme_problems:
             self.say(problem, "warning")
         if self._driver is not None and not self.is_headless:
-            mend_when_continued(self._driver)
-        self.app_resume_signal.subscribe(self, self._came_back)
-        self.call_after_refresh(self._recollection.restore)
+            restart_when_continued(self._driver)
+        self.app_resume_signal.subscribe(self, self._on_resume)
+        self.call_after_refresh(self._saved_state.restore)
         self.call_after_refresh(
             run_exclusive, self, self._link, "link"
         )  # starting a coordinator can wait for the first paint
         self.set_interval(1 / REPAINT_HZ, self.repaint)
         self.set_interval(_TICK_S, self._tick)
 
-    # -- the console's own mistakes: see fault.py -------------------------------------------------------------------
+    # -- the console's own mistakes: see guard.py -------------------------------------------------------------------
 
     def _register_child(self, parent: DOMNode, child: Widget, before: int | None, after: int | None) -> None:
-        if self.faults is not None:
+        if self.fault_log is not None:
             guard(child, self._handle_exception)
         super()._register_child(parent, child, before, after)
 
     def _handle_exception(self, error: Exception) -> None:
         """Note it and go on. Before there is a screen to say it on, and in tests, it ends the app as ever."""
-        if self.faults is None or not self.is_running or not self.screen_stack:
+        if self.fault_log is None or not self.is_running or not self.screen_stack:
             super()._handle_exception(error)
             return
-        self.faults.take(error)
+        self.fault_log.note(unwrapped(error))
         if is_painting(error):
             self._cover(f"{type(error).__name__}: this screen can't be painted.")
 
@@ -182,7 +188,7 @@ class ConsoleApp(Navigation):
 
     async def on_event(self, event: events.Event) -> None:
         if isinstance(event, events.Key) and not event.is_forwarded:
-            await self._keys.take(event)
+            await self._key_gate.receive(event)
         else:
             await super().on_event(event)
 
@@ -198,7 +204,7 @@ class ConsoleApp(Navigation):
     async def _link(self) -> None:
         while True:
             try:
-                await self.source.run(self._note, self._meet)
+                await self.source.run(self._on_change, self._on_contact)
             except OpsconsoleError as error:
                 self.failure = error
                 self.exit()
@@ -209,17 +215,17 @@ class ConsoleApp(Navigation):
                     self.failure = OpsconsoleError(f"{_OWN_FAULT} at its start: {type(error).__name__}: {error}")
                     self.exit()
                     return
-                self._meet(Contact("lost", _OWN_FAULT, retry_ms=round(1000 * _AFTER_FAULT_S)))
+                self._on_contact(Contact("lost", _OWN_FAULT, retry_ms=round(1000 * _AFTER_FAULT_S)))
                 await asyncio.sleep(_AFTER_FAULT_S)
 
-    def _came_back(self, _: App[Any]) -> None:
-        """From having been stopped: the terminal was the shell's meanwhile."""
+    def _on_resume(self, _: App[Any]) -> None:
+        """Coming back from having been stopped: the terminal was the shell's meanwhile."""
         self.call_after_refresh(self.action_paint_anew)
 
-    def _note(self, change: Change) -> None:
+    def _on_change(self, change: Change) -> None:
         self.model.note(change)
 
-    def _meet(self, contact: Contact) -> None:
+    def _on_contact(self, contact: Contact) -> None:
         read_only, before = self.read_only, self.model.contact.state
         self.model.meet(contact)
         if read_only != self.read_only:
@@ -254,7 +260,7 @@ class ConsoleApp(Navigation):
                 show_contact(screen, self.model, self.source)
 
     def _tick(self) -> None:
-        self._recollection.keep()
+        self._saved_state.save_changes()
         if not self.model.is_live:
             return  # time stands still in what is shown
         # Not `self.screen`: while the app goes away there may be none.
@@ -263,7 +269,7 @@ class ConsoleApp(Navigation):
             if tick is not None:
                 tick()
 
-    # -- the desk: see Operations -----------------------------------------------------------------------------------
+    # -- what screens need: see Shell -----------------------------------------------------------------------------------
 
     def say(self, text: str, severity: Severity = "information") -> None:
         """Show a toast."""
@@ -311,7 +317,7 @@ class ConsoleApp(Navigation):
         shown = "" if secret else f": {text if len(text) <= _COPY_SHOWN_MAX else text[: _COPY_SHOWN_MAX - 1] + '…'}"
 
         async def put() -> None:
-            self.say((await self._terminal_clipboard.put(text)).told(what + shown))
+            self.say((await self._terminal_clipboard.copy(text)).describe(what + shown))
 
         self.do(put)
 
@@ -320,6 +326,21 @@ class ConsoleApp(Navigation):
             self._driver.write(text)
 
     # -- actions --------------------------------------------------------------------------------------------------
+
+    def action_new_job(self) -> None:
+        self.navigation.open("new_job")
+
+    def action_help(self) -> None:
+        self.navigation.open_help()
+
+    def action_command_line(self) -> None:
+        self.command_line.open()
+
+    def action_failure(self, step: int) -> None:
+        self.navigation.step_failure(step)
+
+    def action_failures_seen(self) -> None:
+        self.navigation.mark_failures_seen()
 
     def action_paint_anew(self) -> None:
         """Write the whole screen, and not only what changed: something else may have written over it."""
@@ -354,7 +375,7 @@ class ConsoleApp(Navigation):
     async def _needs(self) -> Needs:
         watchers: tuple[str, ...] = ()
         with suppress(OpsconsoleError, TimeoutError):
-            async with asyncio.timeout(_PATIENCE_S):
+            async with asyncio.timeout(_HEALTH_WAIT_S):
                 watchers = (await ask(self.source, AskHealth(), Health)).watchers
         own_worker = None if self._own_worker is None else self._own_worker()
         return needs(
@@ -363,7 +384,7 @@ class ConsoleApp(Navigation):
 
     def _leave(self) -> None:
         """What goes on running is said on the terminal that one comes back to."""
-        self._recollection.close()
+        self._saved_state.save_at_end()
         note = "" if self._quit_note is None else self._quit_note()
         self.exit(0, message=note or None)
 

@@ -13,7 +13,7 @@ from textual.dom import DOMNode
 from textual.events import Key
 from textual.timer import Timer
 
-PATIENCE_S = 0.5
+KEY_WAIT_S = 0.5
 """How long a key is waited for. One whose widget went away meanwhile never comes back."""
 
 
@@ -28,7 +28,7 @@ class KeyGate:
         self._is_open = True
         self._rescue: Timer | None = None
 
-    async def take(self, key: Key) -> None:
+    async def receive(self, key: Key) -> None:
         """A key came in: it goes on now, or in its turn."""
         if self._is_open:
             await self._pass(key)
@@ -38,7 +38,7 @@ class KeyGate:
 
     def _watch(self) -> None:
         if self._waiting and self._rescue is None:
-            self._rescue = self._app.set_timer(PATIENCE_S, self._open_by_force)
+            self._rescue = self._app.set_timer(KEY_WAIT_S, self._open_by_force)
 
     async def _pass(self, key: Key) -> None:
         self._is_open = False

@@ -1,15 +1,16 @@
-"""The palette on ctrl+p: the command line's commands, jobs and workers by any part of their name."""
+"""The palette on ctrl+p: the command line's commands, and jobs, workers and themes by any part of their name."""
 
 from collections.abc import Iterator
 from functools import partial
-from typing import NamedTuple, cast
+from typing import NamedTuple, Protocol, cast
 
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
 from textual.fuzzy import Matcher
 
-from opsconsole_console.app.navigation import Navigation
+from opsconsole_console.app.command_line import CommandLine
 from opsconsole_console.model.command import KINDS
+from opsconsole_console.service.shell import Shell
 from opsconsole_console.widget.words import plain
 
 _JOBS_MAX = 1_000
@@ -21,6 +22,12 @@ class Offer(NamedTuple):
     text: str
     help: str
     line: str
+
+
+class _Console(Shell, Protocol):
+    """What the palette needs of the app."""
+
+    command_line: CommandLine
 
 
 class ConsoleCommands(Provider):
@@ -39,8 +46,8 @@ class ConsoleCommands(Provider):
                 yield Hit(score, shown, partial(self._run, offer.line), offer.text, _help(offer))
 
     @property
-    def _console(self) -> Navigation:
-        return cast("Navigation", self.app)
+    def _console(self) -> _Console:
+        return cast("_Console", self.app)
 
     def _plain(self) -> Iterator[Offer]:
         for kind in KINDS:
@@ -51,7 +58,7 @@ class ConsoleCommands(Provider):
 
     def _named(self) -> Iterator[Offer]:
         model = self._console.model
-        for theme in sorted(self._console.available_themes):
+        for theme in sorted(self.app.available_themes):
             yield Offer(f"Theme {theme}", "change the colours", f"theme {theme}")
         for worker in model.fleet.workers.values():
             yield Offer(f"Worker {worker.name}", worker.status, f"worker {worker.id}")
@@ -59,7 +66,7 @@ class ConsoleCommands(Provider):
             yield Offer(f"Job {job.name} {model.short_ids.show(job.id)}", job.state, f"show {job.id}")
 
     def _run(self, line: str) -> None:
-        self._console.run_line(line)
+        self._console.command_line.run(line)
 
 
 def _highlighted(matcher: Matcher, text: str) -> Content:

@@ -29,7 +29,7 @@ def run_app(
     theme_configured: str | None = None,
     keymap: Mapping[str, str] | None = None,
     notify: Notify = "none",
-    memory: Path | None = None,
+    state_file: Path | None = None,
 ) -> int:
     """Show the console until the operator leaves; its exit code. Raises the OpsconsoleError that `start` raised.
 
@@ -38,11 +38,11 @@ def run_app(
     then. `own_worker` is there where the coordinator stops with the console: it tells the id of the worker that stops
     too, and leaving asks first when others need them. In `state_dir` the console's own mistakes are noted, and what is
     copied where there is no clipboard. `theme` was asked for this time, `theme_configured` is the usual one. `notify`
-    says how failed jobs are announced, `memory` is the file in which the console's state is kept. `keymap` maps binding
+    says how failed jobs are announced, `state_file` keeps how the console was left. `keymap` maps binding
     ids to keys, several separated by commas.
     """
     from opsconsole_console.app.app import ConsoleApp
-    from opsconsole_console.app.memory import Memory
+    from opsconsole_console.service.console_state import StateFile
     from opsconsole_console.service.live_source import LiveSource
 
     for name in ("COLUMNS", "LINES"):
@@ -57,11 +57,11 @@ def run_app(
         theme_configured=theme_configured,
         keymap=keymap,
         notify=notify,
-        memory=None if memory is None else Memory(memory),
+        state_file=None if state_file is None else StateFile(state_file),
     )
     result = app.run()
     if app.failure is not None:
         raise app.failure
-    if app.faults is not None and result is None and app.faults.count:
-        raise OpsconsoleError(f"the console ended over its own mistake: {app.faults.path} says more")
+    if app.fault_log is not None and result is None and app.fault_log.count:
+        raise OpsconsoleError(f"the console ended over its own mistake: {app.fault_log.path} says more")
     return app.return_code or result or 0

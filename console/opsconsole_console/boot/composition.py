@@ -105,7 +105,7 @@ class AgentProcess:
         self._stopping = threading.Event()
         self._child: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
-        self._thread = threading.Thread(target=self._keep, name="agent process", daemon=True)
+        self._thread = threading.Thread(target=self._supervise, name="agent process", daemon=True)
 
     @property
     def pid(self) -> int | None:
@@ -127,7 +127,7 @@ class AgentProcess:
             _end(child)
         self._thread.join()
 
-    def _keep(self) -> None:
+    def _supervise(self) -> None:
         pause_s = _RESTART_FIRST_S
         while not self._stopping.is_set():
             with self._lock:

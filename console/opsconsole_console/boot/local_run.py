@@ -150,9 +150,9 @@ class AgentThread:
 
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         self._ready.set()
-        await Agent(self._config, say=self._note).run(self._stop)
+        await Agent(self._config, say=self._remember).run(self._stop)
 
-    def _note(self, text: str) -> None:
+    def _remember(self, text: str) -> None:
         self._last_words = text
 
 

@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-from opsconsole_agent.keeper.process import Process, look_at_all, read_mark
+from opsconsole_agent.keeper.process import Process, list_processes, read_mark
 
 AGENT_FOLDER = "agent"
 _LOOK_S = 0.02
@@ -59,7 +59,7 @@ def end_job(job_id: str, folder: Path, grace_s: float) -> bool:
 
 def _members(job_id: str, folder: Path) -> list[Process]:
     """Every live process of the job: marked, in an attempt's folder, or descended from such a one or from the keeper."""
-    table = look_at_all()
+    table = list_processes()
     keepers = _keepers(table, folder)
     members = {pid for pid in table if pid not in keepers and _is_marked(pid, job_id)}
     ancestors = members | keepers
@@ -102,7 +102,7 @@ def main(arguments: list[str]) -> int:
     while os.read(0, 4096):
         pass  # nothing is said; only the end matters
     ended = end_job(job_id, folder, grace_s)
-    for pid in _keepers(look_at_all(), folder):
+    for pid in _keepers(list_processes(), folder):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(pid, signal.SIGKILL)
     shutil.rmtree(folder, ignore_errors=True)

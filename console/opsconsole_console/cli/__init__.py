@@ -13,10 +13,10 @@ import sys
 from collections.abc import Sequence
 
 from opsconsole_console.cli import console
+from opsconsole_console.cli.ignored_option import check_ignored, verb_of
 from opsconsole_console.cli.interruption import Terminated
 from opsconsole_console.cli.output import put, say
 from opsconsole_console.cli.parser import USAGE, Group, Parser, VerbParser, add_common
-from opsconsole_console.cli.scope import check_scope, verb_of
 from opsconsole_console.cli.secret_argument import hide
 from opsconsole_console.cli.verb import VERBS
 from opsconsole_protocol.error import InvalidRequest, OpsconsoleError
@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args.command = command
     try:
         _check_text((*words, *(command or ())))
-        check_scope(args, verb_of(words, parser))
+        check_ignored(args, verb_of(words, parser))
         _check_command(args)
         return _flushed(args.run(args))
     except SystemExit as end:  # a verb that parses words of its own has said what is wrong

@@ -13,7 +13,6 @@ from opsconsole_console.cli.option import add_slots
 from opsconsole_console.cli.output import say
 from opsconsole_console.cli.parser import Group
 from opsconsole_protocol.error import InvalidRequest
-from opsconsole_protocol.name import check_worker_name
 
 if TYPE_CHECKING:
     import asyncio
@@ -95,6 +94,7 @@ def make_config(args: argparse.Namespace) -> AgentConfig:
     from opsconsole_agent.runtime import AgentConfig
     from opsconsole_console.boot.config import load_config
     from opsconsole_protocol.bound import NAME_CHARACTERS_MAX
+    from opsconsole_protocol.name import check_worker_name
 
     config = load_config(args.config)
     worker = config.worker

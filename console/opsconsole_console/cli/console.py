@@ -78,7 +78,7 @@ def _open_remote(args: argparse.Namespace, config: Config) -> int:
             flag = f"--{option.replace('_', '-')}"
             raise InvalidRequest(f"--connect uses a coordinator that runs already: leave out {flag}")
     target = asyncio.run(target_source(args))
-    return _show(target, args, config, current(target).url, lambda: _DETACH_NOTE)
+    return _run(target, args, config, current(target).url, lambda: _DETACH_NOTE)
 
 
 def _open_local(args: argparse.Namespace, config: Config) -> int:
@@ -89,7 +89,7 @@ def _open_local(args: argparse.Namespace, config: Config) -> int:
     target = composition.attached(data_dir)
     if is_running(data_dir):
         target()
-        return _show(target, args, config, str(data_dir), lambda: _DETACH_NOTE)
+        return _run(target, args, config, str(data_dir), lambda: _DETACH_NOTE)
 
     def coordinator() -> CoordinatorConfig:
         return composition.coordinator_config(
@@ -100,12 +100,12 @@ def _open_local(args: argparse.Namespace, config: Config) -> int:
     arguments = worker_arguments(args) if with_agent else None
     embedded = composition.Embedded(data_dir, coordinator, agent_arguments=arguments)
     try:
-        return _show(target, args, config, str(data_dir), lambda: _QUIT_NOTE, embedded)
+        return _run(target, args, config, str(data_dir), lambda: _QUIT_NOTE, embedded)
     finally:
         embedded.close()
 
 
-def _show(
+def _run(
     target: TargetSource,
     args: argparse.Namespace,
     config: Config,
@@ -114,8 +114,8 @@ def _show(
     embedded: Embedded | None = None,
 ) -> int:
     from opsconsole_console.app import run_app
-    from opsconsole_console.app.memory import state_path
     from opsconsole_console.boot import composition
+    from opsconsole_console.service.console_state import state_path
 
     return run_app(
         target,
@@ -128,5 +128,5 @@ def _show(
         theme_configured=config.console.theme,
         keymap=config.console.keys,
         notify=config.console.notify,
-        memory=state_path(coordinator),
+        state_file=state_path(coordinator),
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from opsconsole.client import Client
 from opsconsole_console.boot.local_run import LocalRun
-from opsconsole_console.boot.own_input import own_input
+from opsconsole_console.boot.stdin_path import stdin_path
 from opsconsole_console.cli.narrator import Narrator
 from opsconsole_console.cli.output import say
 from opsconsole_console.cli.submit import failure, say_nothing, watch
@@ -47,7 +47,7 @@ class Foreground:
             grace_ms=self._spec.grace_ms,
             input_path=Path.cwd(),
             max_concurrent_jobs=self._args.max_concurrent_jobs,
-            stdin=own_input() if self._spec.num_tasks == 1 else os.devnull,
+            stdin=stdin_path() if self._spec.num_tasks == 1 else os.devnull,
         )
         try:
             code = await self._until_interrupted(local)

@@ -12,6 +12,7 @@ from opsconsole_console.cli.output import plain, put, put_json, put_table
 from opsconsole_console.cli.parser import Group
 from opsconsole_console.cli.session import with_client
 from opsconsole_protocol.ids import split_task_id
+from opsconsole_protocol.state import TaskState
 
 if TYPE_CHECKING:
     from opsconsole.client import Client
@@ -65,7 +66,7 @@ def _progress(row: JobRow) -> dict[str, Any] | None:
     if advance is None:
         return None
     eta_ms = advance.eta_ms
-    if eta_ms is None and row.state == "running" and row.started_at_ms is not None and advance.done > 0:
+    if eta_ms is None and row.state == TaskState.RUNNING and row.started_at_ms is not None and advance.done > 0:
         ran_ms = max(0, time.time_ns() // 1_000_000 - row.started_at_ms)
         eta_ms = round(ran_ms * (advance.total - advance.done) / advance.done)
     return {"done": advance.done, "total": advance.total, "eta_ms": eta_ms}
@@ -146,7 +147,7 @@ def _put_tasks(tasks: tuple[TaskRow, ...]) -> None:
         return
     put("")
     header = ("TASK", "STATE", "WORKER", "ATTEMPT", "EXIT", "TIME", "MEMORY", "WHAT")
-    put_table(header, (_task_cells(task) for task in tasks[:_TASKS_SHOWN]), states=frozenset({"STATE"}))
+    put_table(header, (_task_cells(task) for task in tasks[:_TASKS_SHOWN]))
     if len(tasks) > _TASKS_SHOWN:
         put(f"… and {len(tasks) - _TASKS_SHOWN:,} more (--json prints all)")
 
@@ -176,7 +177,7 @@ def _what(task: TaskRow) -> str:
     words = task.error or task.reason or (task.attempts[-1].note if task.attempts else "")
     if len(task.attempts) and task.attempts[-1].ports and not words:
         return "ports " + " ".join(f"{name}={port}" for name, port in task.attempts[-1].ports.items())
-    if task.state == "killed" and task.finished_at_ms is not None:
+    if task.state == TaskState.KILLED and task.finished_at_ms is not None:
         return f"{words}, ended {fmt.stamp(task.finished_at_ms)}"
     return words
 

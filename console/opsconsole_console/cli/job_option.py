@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from opsconsole_console.cli.option import at_least, key_value, typed
-from opsconsole_protocol.api.template import fill, places, read_values, spell_value
+from opsconsole_protocol.api.template import DEFAULTS, fill, filled, places
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.quantity import duration_ms, size_mb
 from opsconsole_protocol.spec import Resources, check_spec, checked_spec
@@ -19,12 +19,6 @@ if TYPE_CHECKING:
 
 _milliseconds = typed(duration_ms)
 _mebibytes = typed(size_mb)
-
-TEMPLATE_DEFAULTS = (
-    "name", "project", "tasks", "gpus", "cpus", "memory", "gpu_memory", "requirement", "inputs", "priority", "workdir",
-    "retries", "timeout", "grace",
-)  # fmt: skip
-"""What a template can have defaults for, each kept as the text that a person would type."""
 
 _DEST = {"requirement": "require", "inputs": "input", "retries": "max_retries_failure"}
 _MANY = frozenset({"requirement", "inputs"})
@@ -96,11 +90,8 @@ def make_spec(args: argparse.Namespace, command: Sequence[str] | None, template:
     """The spec of what was asked for. Raises InvalidRequest."""
     if template is not None:
         apply_defaults(args, template.defaults)
-    words = _command(command, template)
     given = {name: value for name, value in _fields(args).items() if value is not None}
-    spec = checked_spec({**given, **_tasks(args, words, template)})
-    check_spec(spec)
-    return spec
+    return _checked({**given, **_tasks(args, _command(command, template), template)}, template)
 
 
 def changed_spec(base: JobSpec, index: int | None, args: argparse.Namespace, command: Sequence[str] | None,
@@ -129,7 +120,14 @@ def changed_spec(base: JobSpec, index: int | None, args: argparse.Namespace, com
         if base.task_commands:
             raise InvalidRequest("a sweep has a task for each combination: give --sweep, or a command after --")
         fields["parameters"] = base.parameters[:1] * args.tasks
+    return _checked(fields, template)
+
+
+def _checked(fields: dict[str, Any], template: TemplateRow | None) -> JobSpec:
+    """The spec of these fields, its template filled in as the coordinator will do it. Raises InvalidRequest."""
     spec = checked_spec(fields)
+    if template is not None:
+        spec = filled(spec, template)
     check_spec(spec)
     return spec
 
@@ -147,19 +145,25 @@ def _task_alone(spec: JobSpec, index: int) -> JobSpec:
 
 
 def _set_anew(base: JobSpec, args: argparse.Namespace, template: TemplateRow | None) -> dict[str, Any]:
-    """The commands of a template's job with some parameters given anew, each task's others as they were."""
+    """A template's job with some parameters given anew, each task's others as they were."""
     if template is None:
         raise InvalidRequest("--set gives a template's parameters: this job has none, name one with --template")
     known = {parameter.name for parameter in template.parameters}
-    values = [
-        read_values(template, {name: spell_value(one) for name, one in point.items() if name in known} | dict(args.set))
+    points = [
+        {name: value for name, value in point.items() if name in known} | dict(args.set)
         for point in base.parameters or ({},)
     ]
     if args.tasks is not None and not base.task_commands:
-        values = values[:1] * args.tasks
-    commands = tuple(fill(template.command, value) for value in values)
-    found: dict[str, Any] = {"command": commands[0], "parameters": tuple(values), "num_tasks": len(values)}
-    return found | {"task_commands": commands if base.task_commands else ()}
+        points = points[:1] * args.tasks
+    return _of_template(template, points)
+
+
+def _of_template(template: TemplateRow, points: list[dict[str, Any]]) -> dict[str, Any]:
+    """What `filled` makes commands of: a set of parameters for each task."""
+    return {
+        "command": template.command, "template": template.name, "num_tasks": len(points), "parameters": tuple(points),
+        "task_commands": (),
+    }  # fmt: skip
 
 
 def _fields(args: argparse.Namespace) -> dict[str, Any]:
@@ -199,7 +203,7 @@ def apply_defaults(args: argparse.Namespace, defaults: Mapping[str, Any]) -> Non
         "priority": int, "retries": at_least(0), "timeout": _milliseconds, "grace": _milliseconds,
     }  # fmt: skip
     for name, value in defaults.items():
-        if name not in TEMPLATE_DEFAULTS:
+        if name not in DEFAULTS:
             continue  # a newer version's
         dest = _DEST.get(name, name)
         if getattr(args, dest) not in (None, []):
@@ -243,23 +247,18 @@ def _tasks(args: argparse.Namespace, words: tuple[str, ...], template: TemplateR
     if args.sweep and args.tasks is not None:
         raise InvalidRequest("--tasks and --sweep exclude each other: a sweep has a task for each combination")
     axes = _axes(args, words, template)
-    points = combinations(axes) if axes else [{}]
-    if template is None:
-        if args.set:
-            raise InvalidRequest("--set gives a template's parameters: name it with --template")
-        values: list[dict[str, Any]] = [dict(point) for point in points]
-    else:
-        given = dict(args.set)
-        values = [read_values(template, {**given, **point}) for point in points]
-    commands = [fill(words, value) for value in values]
-    found: dict[str, Any] = {"command": commands[0]}
+    points: list[dict[str, Any]] = [dict(point) for point in combinations(axes)] if axes else [{}]
     if template is not None:
-        found["template"] = template.name
-    if axes:
-        found |= {"num_tasks": len(points), "task_commands": tuple(commands), "parameters": tuple(values)}
-    elif template is not None:
-        found["parameters"] = (values[0],) * (args.tasks or 1)
-    return found
+        points = [{**dict(args.set), **point} for point in points]
+        return _of_template(template, points if axes else points * (args.tasks or 1))
+    if args.set:
+        raise InvalidRequest("--set gives a template's parameters: name it with --template")
+    if not axes:
+        return {"command": words}
+    commands = tuple(fill(words, point) for point in points)
+    return {
+        "command": commands[0], "num_tasks": len(points), "task_commands": commands, "parameters": tuple(points)
+    }  # fmt: skip
 
 
 def _axes(

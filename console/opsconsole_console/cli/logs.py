@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import re
 import sys
-import time
 from typing import TYPE_CHECKING
 
 from opsconsole_console.cli.log_writer import LogWriter
-from opsconsole_console.cli.option import add_json, add_raw, at_least, typed
+from opsconsole_console.cli.option import add_json, add_raw, at_least, moment_ms, typed
 from opsconsole_console.cli.output import say
 from opsconsole_console.cli.parser import Group
-from opsconsole_console.cli.session import PATIENCE_S, with_client
+from opsconsole_console.cli.session import RECONNECT_S, with_client
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.ids import split_task_id
 from opsconsole_protocol.log import LogQuery, Source
 from opsconsole_protocol.pattern import compile_pattern
-from opsconsole_protocol.quantity import duration_ms
 
 if TYPE_CHECKING:
     from opsconsole.client import Client
@@ -44,9 +41,9 @@ def add(group: Group) -> None:
     )
     parser.add_argument("--grep", metavar="RE", help="only lines in which this regular expression is found")
     parser.add_argument(
-        "--since", metavar="T", type=typed(since_ms), help="from then on: 10m (ago), or 2026-01-31T12:00"
+        "--since", metavar="T", type=typed(moment_ms), help="from then on: 10m (ago), or 2026-01-31T12:00"
     )
-    parser.add_argument("--until", metavar="T", type=typed(since_ms), help="up to then")
+    parser.add_argument("--until", metavar="T", type=typed(moment_ms), help="up to then")
     parser.add_argument("-t", "--timestamps", action="store_true", help="put the time before each line (UTC)")
     add_raw(parser)
     parser.rule("json", "raw", "JSON says what was printed as it is")
@@ -60,7 +57,7 @@ def logs(args: argparse.Namespace) -> int:
     async def work(client: Client) -> None:
         await print_job(client, args, query)
 
-    with_client(args, work, patience_s=PATIENCE_S if args.follow else 0.0)
+    with_client(args, work, patience_s=RECONNECT_S if args.follow else 0.0)
     return 0
 
 
@@ -85,22 +82,6 @@ def make_query(args: argparse.Namespace) -> LogQuery:
 def wants_bytes(*, raw: bool) -> bool:
     """Whether a log is printed byte for byte: `--raw`, or to a file or a pipe; a terminal is spared endless lines."""
     return raw or not (sys.stdout.isatty() and sys.stderr.isatty())
-
-
-def since_ms(text: str) -> int:
-    """A point in time in Unix milliseconds: `10m` ago, an ISO date and time, or Unix seconds."""
-    import datetime as dt
-
-    if re.fullmatch(r"[0-9]{9,15}(\.[0-9]{1,9})?", text):
-        return round(float(text) * 1000)
-    try:
-        return time.time_ns() // 1_000_000 - duration_ms(text)
-    except InvalidRequest:
-        pass
-    try:
-        return round(dt.datetime.fromisoformat(text).astimezone().timestamp() * 1000)
-    except (ValueError, OverflowError):
-        raise InvalidRequest(f"{text[:60]!r} is no time: write 10m for ten minutes ago, or 2026-01-31T12:00") from None
 
 
 async def print_job(client: Client, args: argparse.Namespace, query: LogQuery) -> None:

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from opsconsole_console import format as fmt
-from opsconsole_console.cli.fleet import io_lines
+from opsconsole_console.cli.listing import io_lines
 from opsconsole_console.cli.wait import estimate
+from opsconsole_protocol.state import TaskState
 
 if TYPE_CHECKING:
     from opsconsole_protocol.api import Candidates, JobDetail, JobRow, TaskRow, Verdict, WorkerRow
@@ -57,13 +58,13 @@ class Narrator:
     def moved(self, row: JobRow) -> bool:
         """The job as it stands now: told when it differs from the last time. Returns whether something was told."""
         where = f" on {row.worker}" if row.worker else ""
-        reason = f": {row.reason}" if row.reason and row.state != "running" else ""
+        reason = f": {row.reason}" if row.reason and row.state != TaskState.RUNNING else ""
         line = f"{row.state[:1].upper()}{row.state[1:].replace('_', ' ')}{where}{reason}"
         is_new = line != self._last
         if is_new:
             self._last = line
             self._say(line)
-            if row.state == "running" and row.output_path:
+            if row.state == TaskState.RUNNING and row.output_path:
                 self._say(f"  Output: {row.output_path}")
         progress = row.progress or 0.0
         if row.num_tasks > 1 and progress >= self._progress + _PROGRESS_STEP:
@@ -76,11 +77,11 @@ class Narrator:
     def ended(self, detail: JobDetail) -> None:
         """How it ended, for how long it ran, and where the results are."""
         row = detail.job
-        if row.state == "succeeded":
+        if row.state == TaskState.SUCCEEDED:
             self._say("Job completed successfully!")
         else:
             self._say(f"Job {row.state.replace('_', ' ')}{': ' + row.reason if row.reason else ''}")
-            failing = [task for task in detail.tasks if task.state != "succeeded"]
+            failing = [task for task in detail.tasks if task.state != TaskState.SUCCEEDED]
             for task in failing[:_FAILURES_SHOWN]:
                 self._say(f"  - {task.id}: {ending(task)}")
             if len(failing) > _FAILURES_SHOWN:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import re
+import time
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
@@ -97,3 +99,19 @@ def at_least(lowest: int) -> Callable[[str], int]:
 def milliseconds(text: str) -> int:
     """A duration, as milliseconds."""
     return typed(duration_ms)(text)
+
+
+def moment_ms(text: str) -> int:
+    """A point in time in Unix milliseconds: `10m` ago, an ISO date and time, or Unix seconds. Raises InvalidRequest."""
+    import datetime as dt
+
+    if re.fullmatch(r"[0-9]{9,15}(\.[0-9]{1,9})?", text):
+        return round(float(text) * 1000)
+    try:
+        return time.time_ns() // 1_000_000 - duration_ms(text)
+    except InvalidRequest:
+        pass
+    try:
+        return round(dt.datetime.fromisoformat(text).astimezone().timestamp() * 1000)
+    except (ValueError, OverflowError):
+        raise InvalidRequest(f"{text[:60]!r} is no time: write 10m for ten minutes ago, or 2026-01-31T12:00") from None

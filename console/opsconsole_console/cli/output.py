@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, TextIO
 
 from opsconsole_console.visible import clean, escape_json
+from opsconsole_protocol.state import TaskState
 
 
 def put(*lines: str) -> None:
@@ -23,7 +24,7 @@ def _write(line: str) -> None:
 
 
 def say(*lines: str) -> None:
-    """The same for the person on stderr, at once."""
+    """Lines for the person, on stderr, at once; cleaned as `put` does it."""
     sys.stderr.write("\n".join(map(clean, lines)) + "\n")
     sys.stderr.flush()
 
@@ -55,18 +56,17 @@ def is_coloured(stream: TextIO) -> bool:
     return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb" and stream.isatty()
 
 
-_COLOURS = {
-    "running": "32", "succeeded": "32", "available": "32", "connected": "32",
-    "busy": "36", "reserved": "36", "building": "36", "assigned": "36",
-    "paused": "33", "held": "33", "blocked": "33", "maintenance": "33", "silent": "33", "preempted": "33",
-    "failed": "31", "killed": "31", "worker_failed": "31", "unschedulable": "31", "lost": "31",
-}  # fmt: skip
+_GREEN, _CYAN, _YELLOW, _RED = "32", "36", "33", "31"
+_COLOURS: Mapping[str, str] = {
+    **dict.fromkeys((TaskState.RUNNING, TaskState.SUCCEEDED), _GREEN),
+    **dict.fromkeys((TaskState.ASSIGNED, TaskState.BUILDING), _CYAN),
+    **dict.fromkeys((TaskState.PAUSED, TaskState.HELD, TaskState.BLOCKED, TaskState.PREEMPTED), _YELLOW),
+    **dict.fromkeys((TaskState.FAILED, TaskState.KILLED, TaskState.WORKER_FAILED, TaskState.UNSCHEDULABLE), _RED),
+}
 
 
-def put_table(
-    header: tuple[str, ...], rows: Iterable[tuple[str, ...]], *, states: frozenset[str] = frozenset()
-) -> None:
-    """Aligned columns; on a terminal the last one is cut at the edge, and columns named in `states` are coloured."""
+def put_table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
+    """Aligned columns; on a terminal the last one is cut at the edge, and states in a column STATE are coloured."""
     cells = [tuple(clean(cell) for cell in row) for row in rows]
     widths = [max(width_of(row[place]) for row in (header, *cells)) for place in range(len(header))]
     edge = _terminal_columns()
@@ -78,7 +78,7 @@ def put_table(
             for place, name in enumerate(header):
                 if number == 0:
                     padded[place] = f"\x1b[1m{padded[place]}\x1b[0m"
-                elif name in states and (colour := _COLOURS.get(row[place].split(" ")[0])):
+                elif name == "STATE" and (colour := _COLOURS.get(row[place])):
                     padded[place] = f"\x1b[{colour}m{padded[place]}\x1b[0m"
         _write("  ".join(padded).rstrip())
 

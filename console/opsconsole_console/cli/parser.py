@@ -36,7 +36,7 @@ class Parser(argparse.ArgumentParser):
         self.set_defaults(rules=self._rules)
 
     def rule(self, option: str, other: str, why: str, *, is_needed: bool = False) -> None:
-        """Have `check_scope` refuse an option that would be ignored. Options are called as attributes of the arguments."""
+        """Have `check_ignored` refuse an option that would be ignored. Options are called as attributes of the arguments."""
         self._rules.append(Rule(option, other, why, is_needed))
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-PATIENCE_S = 60.0
+RECONNECT_S = 60.0
 """How long a waiting command tries to get a lost coordinator back: a restart takes seconds."""
 
 

@@ -10,7 +10,8 @@ from opsconsole_console.cli.job_option import add_job_options, make_spec
 from opsconsole_console.cli.option import add_json, add_raw
 from opsconsole_console.cli.output import put, put_json, say
 from opsconsole_console.cli.parser import Group, Parser
-from opsconsole_protocol.error import NotFound, OpsconsoleError
+from opsconsole_protocol.error import InvalidRequest, NotFound, OpsconsoleError, Unavailable
+from opsconsole_protocol.state import TaskState
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -67,7 +68,7 @@ def submit(args: argparse.Namespace) -> int:
 def submit_spec(args: argparse.Namespace, spec: Callable[[Client], Awaitable[JobSpec]]) -> int:
     """Submit what `spec` gives and go on as `add_how` says; the exit code."""
     from opsconsole.client import new_job_id
-    from opsconsole_console.cli.session import PATIENCE_S, with_client
+    from opsconsole_console.cli.session import RECONNECT_S, with_client
 
     job_id = new_job_id()
     watched = args.wait or args.follow
@@ -78,7 +79,7 @@ def submit_spec(args: argparse.Namespace, spec: Callable[[Client], Awaitable[Job
     if not watched:
         return with_client(args, work, patience_s=5.0)
     with explained(goes_on(job_id)):
-        return with_client(args, work, patience_s=PATIENCE_S)
+        return with_client(args, work, patience_s=RECONNECT_S)
 
 
 async def _submit(client: Client, args: argparse.Namespace, spec: JobSpec, job_id: JobId) -> int:
@@ -128,7 +129,7 @@ async def tell_candidates(client: Client, spec: JobSpec, narrator: Narrator) -> 
     except TimeoutError:
         return
     except OpsconsoleError as error:
-        if error.code in ("invalid", "unavailable"):
+        if isinstance(error, InvalidRequest | Unavailable):
             raise
         return
     narrator.candidates(answer, workers)
@@ -167,7 +168,7 @@ async def watch(
                 writer.stay_below()
             if printing is not None and printing.done():
                 printing.result()
-        if printing is not None and row.state != "blocked":
+        if printing is not None and row.state != TaskState.BLOCKED:
             await printing
     finally:
         if printing is not None:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from opsconsole_console.cli.job_option import TEMPLATE_DEFAULTS
 from opsconsole_console.cli.output import put
 from opsconsole_console.cli.parser import Group
 from opsconsole_console.cli.session import with_client
 from opsconsole_console.cli.submit import find_template
 from opsconsole_protocol.api import Parameter, TemplateRow
-from opsconsole_protocol.api.template import KINDS, check_template, read_value
+from opsconsole_protocol.api.template import DEFAULTS, KINDS, check_template, read_value
 from opsconsole_protocol.error import InvalidRequest
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ def add(group: Group) -> None:
     parser.add_argument("--description", metavar="TEXT", default="", help="what it is for")
     parser.add_argument(
         "--default", metavar="OPTION=V", action="append", default=[],
-        help=f"a default for an option of submit: gpus=1; one of {', '.join(TEMPLATE_DEFAULTS)}",
+        help=f"a default for an option of submit: gpus=1; one of {', '.join(DEFAULTS)}",
     )  # fmt: skip
 
 
@@ -106,10 +105,8 @@ def _defaults(words: list[str]) -> dict[str, Any]:
     for word in words:
         name, equals, value = word.partition("=")
         name = name.replace("-", "_")
-        if not equals or name not in TEMPLATE_DEFAULTS:
-            raise InvalidRequest(
-                f"--default {word!r}: write OPTION=VALUE, OPTION one of {', '.join(TEMPLATE_DEFAULTS)}"
-            )
+        if not equals or name not in DEFAULTS:
+            raise InvalidRequest(f"--default {word!r}: write OPTION=VALUE, OPTION one of {', '.join(DEFAULTS)}")
         found[name] = value
     return found
 

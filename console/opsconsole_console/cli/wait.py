@@ -10,9 +10,10 @@ from opsconsole_console.cli.interruption import explained, go_on
 from opsconsole_console.cli.option import add_job, add_json, milliseconds
 from opsconsole_console.cli.output import put, put_json, put_table, say
 from opsconsole_console.cli.parser import Group
-from opsconsole_console.cli.session import PATIENCE_S, with_client
+from opsconsole_console.cli.session import RECONNECT_S, with_client
 from opsconsole_console.visible import clean
 from opsconsole_protocol.log import LogQuery
+from opsconsole_protocol.state import TaskState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,7 +49,7 @@ def wait(args: argparse.Namespace) -> int:
         return await client.wait(*args.ids, timeout_s=timeout_s)
 
     with explained(go_on(args.ids), of_interrupt=False):
-        rows = with_client(args, work, patience_s=PATIENCE_S)
+        rows = with_client(args, work, patience_s=RECONNECT_S)
     for row in rows:
         if args.json:
             put_json(row)
@@ -57,7 +58,7 @@ def wait(args: argparse.Namespace) -> int:
     late = [row.id for row in rows if not is_settled(row)]
     if late:
         say(f"opsconsole: not ended in time: {' '.join(late)}")
-    return 0 if all(row.state == "succeeded" for row in rows) else 1
+    return 0 if all(row.state == TaskState.SUCCEEDED for row in rows) else 1
 
 
 def why(args: argparse.Namespace) -> int:
@@ -65,7 +66,7 @@ def why(args: argparse.Namespace) -> int:
 
     async def work(client: Client) -> tuple[WhyAnswer, Ending | None]:
         answer = await client.why(args.id)
-        is_bad = answer.job.finished_at_ms is not None and answer.job.state != "succeeded"
+        is_bad = answer.job.finished_at_ms is not None and answer.job.state != TaskState.SUCCEEDED
         return answer, await _ending(client, answer.job.id) if is_bad and not args.json else None
 
     answer, ending = with_client(args, work)
@@ -95,7 +96,7 @@ def _put_ending(detail: JobDetail, lines: Sequence[LogLine]) -> None:
     from opsconsole_console.model.plan import fitting_verbs
     from opsconsole_console.screen.part.ending_text import ending_words, first_to_fail
     from opsconsole_console.widget.log_failure import failure_start
-    from opsconsole_console.widget.log_sight import shown_text
+    from opsconsole_console.widget.shown_lines import shown_text
 
     for words in ending_words(detail)[1:]:
         put(f"  {clean(words)}")

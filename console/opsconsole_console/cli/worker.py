@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from opsconsole_console.cli.fleet import worker_object
+from opsconsole_console.cli.listing import worker_object
 from opsconsole_console.cli.option import add_action, add_json
 from opsconsole_console.cli.output import put, put_json
 from opsconsole_console.cli.parser import Group

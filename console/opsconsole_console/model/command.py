@@ -17,26 +17,30 @@ COMPLETIONS_MAX = 200
 
 @dataclass(frozen=True)
 class CommandKind:
-    """A command's name, what follows it, and what it does; `verb`: it changes something."""
+    """A command's name, what follows it, and what it does; `verb`: it changes something.
+
+    `route` names the screen that it opens, where that is all it does.
+    """
 
     name: str
     argument: Argument
     help: str
     verb: bool = False
     optional: bool = False
+    route: str = ""
 
 
 KINDS: tuple[CommandKind, ...] = (
     CommandKind("jobs", "filter", "the jobs, filtered", optional=True),
     CommandKind("workers", "filter", "the workers, filtered", optional=True),
     CommandKind("project", "project", "the jobs of one project"),
-    CommandKind("new", "", "a new job", verb=True),
-    CommandKind("again", "job", "a job again, with changes", verb=True),
+    CommandKind("new", "", "a new job", verb=True, route="new_job"),
+    CommandKind("again", "job", "a job again, with changes", verb=True, route="again"),
     CommandKind("logs", "job", "follow a job's log"),
-    CommandKind("show", "job", "open a job"),
-    CommandKind("worker", "worker", "open a worker"),
-    CommandKind("why", "job", "why a job stands where it stands"),
-    CommandKind("describe", "job", "a job's whole spec"),
+    CommandKind("show", "job", "open a job", route="job"),
+    CommandKind("worker", "worker", "open a worker", route="worker"),
+    CommandKind("why", "job", "why a job stands where it stands", route="why"),
+    CommandKind("describe", "job", "a job's whole spec", route="spec"),
     CommandKind("pause", "job", "pause a job", verb=True),
     CommandKind("resume", "job", "resume a paused job", verb=True),
     CommandKind("hold", "job", "hold a waiting job back", verb=True),
@@ -45,9 +49,9 @@ KINDS: tuple[CommandKind, ...] = (
     CommandKind("retry", "job", "retry what failed", verb=True),
     CommandKind("drain", "worker", "give a worker no more tasks", verb=True),
     CommandKind("undrain", "worker", "give a drained worker tasks again", verb=True),
-    CommandKind("events", "filter", "who did what, when and why", optional=True),
-    CommandKind("invite", "", "let a new GPU host in, or a person", verb=True),
-    CommandKind("people", "", "who may do what, and open invitations"),
+    CommandKind("events", "filter", "who did what, when and why", optional=True, route="events"),
+    CommandKind("invite", "", "let a new GPU host in, or a person", verb=True, route="invite"),
+    CommandKind("people", "", "who may do what, and open invitations", route="people"),
     CommandKind("theme", "theme", "change the colours"),
     CommandKind("help", "", "all keys"),
     CommandKind("quit", "", "leave the console"),

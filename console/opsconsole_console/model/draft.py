@@ -12,9 +12,17 @@ from opsconsole_console.model import draft_sweep as sweeps
 from opsconsole_console.model.draft_again import again, shown_command
 from opsconsole_protocol import quantity, requirement
 from opsconsole_protocol.api import TemplateRow
-from opsconsole_protocol.api.template import check_template, fill, read_value
+from opsconsole_protocol.api.template import DEFAULTS, check_template, fill, read_value
 from opsconsole_protocol.error import InvalidRequest
-from opsconsole_protocol.spec import NUM_TASKS_MAX, JobSpec, Resources, check_spec
+from opsconsole_protocol.spec import (
+    GPUS_OF_TASK_MAX,
+    NUM_TASKS_MAX,
+    PRIORITY_MAX,
+    RETRIES_MAX,
+    JobSpec,
+    Resources,
+    check_spec,
+)
 
 ValueT = TypeVar("ValueT")
 
@@ -25,9 +33,6 @@ _STAND_IN = ("true",)
 _NO_WORDS: tuple[str, ...] = ()
 _NO_POINTS: list[sweeps.Point] = []
 _NO_VARIABLES: dict[str, str] = {}
-_PRIORITY_MAX = 1_000_000
-_GPUS_MAX = 1_024
-_RETRIES_MAX = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -111,7 +116,7 @@ def from_spec(spec: JobSpec) -> Draft:
 
 def with_template(draft: Draft, template: TemplateRow) -> Draft:
     """The draft with a template chosen: its defaults fill what it names."""
-    known: dict[str, Any] = {name: str(value) for name, value in template.defaults.items() if name in _DEFAULTABLE}
+    known: dict[str, Any] = {name: str(value) for name, value in template.defaults.items() if name in DEFAULTS}
     return replace(draft, template=template.name, parameters={}, **known)
 
 
@@ -155,10 +160,6 @@ def check(draft: Draft, template: TemplateRow | None = None) -> Checked:
 def spell_limit(duration_ms: int | None) -> str:
     """A limit as it is typed, nothing where there is none."""
     return "" if duration_ms is None else quantity.spell_duration(duration_ms)
-
-
-_DEFAULTABLE = frozenset({"project", "gpus", "cpus", "memory", "gpu_memory", "requirement", "priority", "workdir",
-                          "retries", "timeout", "grace", "name", "tasks", "inputs"})  # fmt: skip
 
 
 class _Reader:
@@ -213,7 +214,7 @@ def _swept(
 def _changed(draft: Draft, reader: _Reader, command: tuple[str, ...]) -> dict[str, Any]:
     read = reader.read
     resources = Resources(
-        gpus=read("gpus", lambda: _whole(draft.gpus, 0, _GPUS_MAX), 0),
+        gpus=read("gpus", lambda: _whole(draft.gpus, 0, GPUS_OF_TASK_MAX), 0),
         cpus=read("cpus", lambda: _number(draft.cpus), 0.0),
         memory_mb=read("memory", lambda: _size_mb(draft.memory), 0),
         gpu_memory_mb=read("gpu_memory", lambda: _size_mb(draft.gpu_memory), 0),
@@ -223,14 +224,14 @@ def _changed(draft: Draft, reader: _Reader, command: tuple[str, ...]) -> dict[st
         "name": draft.name.strip(),
         "project": draft.project.strip() or "default",
         "num_tasks": read("tasks", lambda: _whole(draft.tasks, 1, NUM_TASKS_MAX, empty=1), 1),
-        "priority": read("priority", lambda: _whole(draft.priority, -_PRIORITY_MAX, _PRIORITY_MAX), 0),
+        "priority": read("priority", lambda: _whole(draft.priority, -PRIORITY_MAX, PRIORITY_MAX), 0),
         "worker": draft.worker or None,
         "workers": () if draft.worker or draft.base is None else draft.base.workers,
         "requirements": read("requirement", lambda: _requirements(draft.requirement), _NO_WORDS),
         "resources": resources,
         "inputs": read("inputs", lambda: _words(draft.inputs), _NO_WORDS),
         "after": read("after", lambda: tuple(draft.after.replace(",", " ").split()), _NO_WORDS),
-        "max_retries_failure": read("retries", lambda: _whole(draft.retries, 0, _RETRIES_MAX), 0),
+        "max_retries_failure": read("retries", lambda: _whole(draft.retries, 0, RETRIES_MAX), 0),
         "timeout_ms": read("timeout", lambda: _duration_ms(draft.timeout), None),
         "grace_ms": read("grace", lambda: _duration_ms(draft.grace), None) or 0 if draft.grace.strip() else 5_000,
         "job_timeout_ms": read("job_timeout", lambda: _duration_ms(draft.job_timeout), None),

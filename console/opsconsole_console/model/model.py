@@ -149,10 +149,3 @@ class Model:
         return self.fleet.workers.get(name) or next(
             (worker for worker in self.fleet.workers.values() if worker.name == name), None
         )
-
-
-def worker_kind(worker: WorkerRow) -> str:
-    """What matters most about a worker: lost, silent, draining or up."""
-    if worker.connection in {"lost", "silent"}:
-        return worker.connection
-    return "draining" if worker.status == "maintenance" else "up"

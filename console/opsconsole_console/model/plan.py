@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from opsconsole_console import format as fmt
 from opsconsole_protocol.api import ActResult, JobRow, WorkerRow
+from opsconsole_protocol.state import WorkerStatus
 
 _LIVE = frozenset({"running", "building", "assigned"})
 _WAITING = frozenset({"pending"})
@@ -130,7 +131,7 @@ def cancel_detail(jobs: Sequence[JobRow], left_out: str = "") -> str:
 
 def drain_action(worker: WorkerRow) -> str:
     """What `m` does to a worker."""
-    return "undrain" if worker.status == "maintenance" else "drain"
+    return "undrain" if worker.status == WorkerStatus.MAINTENANCE else "drain"
 
 
 def outcome(verb: str, result: ActResult, names: dict[str, str], left_out: str = "") -> str:

@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from opsconsole_protocol.api import WorkerRow
+from opsconsole_protocol.state import WorkerConnection
 
 SAMPLES_MAX = 120
 _GAP_MIN_MS = 900
@@ -19,7 +20,7 @@ class UtilisationHistory:
     def add(self, worker: WorkerRow, now_ms: int) -> None:
         """Take a row into account; rows that follow too soon replace the last sample instead of adding one."""
         samples = self._samples.setdefault(worker.id, deque(maxlen=SAMPLES_MAX))
-        value = utilisation_percent(worker) if worker.connection == "connected" else None
+        value = utilisation_percent(worker) if worker.connection == WorkerConnection.CONNECTED else None
         if samples and now_ms - self._sampled_ms[worker.id] < _GAP_MIN_MS:
             samples[-1] = value
             return

@@ -3,10 +3,11 @@
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Literal, Protocol
 
+from opsconsole.ask import ask
 from opsconsole_console.model import plan as verbs
 from opsconsole_console.model.model import Model
 from opsconsole_console.model.plan import Plan
-from opsconsole_console.service.source import FleetSource, ask
+from opsconsole_console.service.source import FleetSource
 from opsconsole_protocol.api import Act, ActResult, Done, JobRow, SetPriority, SetWorker, WorkerList, WorkerRow
 from opsconsole_protocol.error import OpsconsoleError
 

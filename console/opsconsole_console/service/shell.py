@@ -9,6 +9,25 @@ from opsconsole_console.service.source import FleetSource
 from opsconsole_protocol.api import JobRow
 
 
+class Navigator(Protocol):
+    """The ways from screen to screen."""
+
+    def open(self, route: str, subject: str = "") -> None:
+        """Open a screen by its name in the app's table of routes; `subject` is an id, or what the route says."""
+
+    def open_found_job(self, route: str, text: str) -> None:
+        """Open a screen on the job that an id, its beginning or a name means; one that isn't here is asked for."""
+
+    def open_logs(self, job_id: str, task_index: int | None = None, attempt: int | None = None) -> None:
+        """Open a log pane on the first screen."""
+
+    def open_worker_logs(self, worker_name: str) -> None:
+        """Open log panes on what runs on a worker."""
+
+    def show_submitted(self, jobs: Sequence[JobRow]) -> None:
+        """Say what was submitted, and put the cursor on it."""
+
+
 class Shell(OperatorDialog, Protocol):
     """The fleet, what can be done with it, and the ways to other screens."""
 
@@ -17,55 +36,21 @@ class Shell(OperatorDialog, Protocol):
     operations: Operations
 
     @property
+    def navigation(self) -> Navigator:
+        """The ways to other screens."""
+
+    @property
     def read_only(self) -> bool:
         """Whether this console may only look."""
 
     def do(self, work: Callable[[], Awaitable[object]]) -> None:
-        """Do something in the background; what can go wrong is said in a toast."""
+        """Do something in the background; an OpsconsoleError is said in a toast."""
 
     def look_up(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Fetch something in the background; while the coordinator isn't reached, nothing is said about it."""
+        """Fetch something that no key asked for: as `do`, but nothing is said while the coordinator isn't reached."""
 
     def copy(self, text: str, what: str, *, secret: bool = False) -> None:
-        """Put text where it can be pasted from, and say so; it is shown too unless it is a secret."""
+        """Put text where it can be pasted from, and say so by the name `what`; a secret isn't shown."""
 
     def repaint(self) -> None:
         """Show what changed since the last time, on every screen that shows the fleet."""
-
-    def fetch_older_jobs(self) -> None:
-        """Fetch the next page of jobs that aren't here yet."""
-
-    def submitted(self, jobs: Sequence[JobRow]) -> None:
-        """Say what was submitted, and show it."""
-
-    # -- the ways to other screens ------------------------------------------------------------------------------------
-
-    def open_job(self, job_id: str) -> None:
-        """One job."""
-
-    def open_worker(self, worker_id: str) -> None:
-        """One worker."""
-
-    def open_why(self, job_id: str) -> None:
-        """Why a job stands where it stands, or how it came to its end."""
-
-    def open_spec(self, job_id: str) -> None:
-        """A job's whole spec."""
-
-    def open_properties(self, worker_id: str) -> None:
-        """All that a worker says about itself."""
-
-    def open_invite(self) -> None:
-        """The dialog that invites a host or a person."""
-
-    def open_again(self, job_id: str) -> None:
-        """The dialog for a new job, filled in from an old one."""
-
-    def open_logs(self, job_id: str, task_index: int | None = None, attempt: int | None = None) -> None:
-        """A log pane on the first screen."""
-
-    def open_worker_logs(self, worker_name: str) -> None:
-        """Log panes on what runs on a worker."""
-
-    def with_job(self, text: str, way: Callable[[str], object]) -> None:
-        """Go a way with the job that an id, its beginning or a name means."""

@@ -5,19 +5,17 @@ lives with the tests. All callbacks come on the console's own event loop.
 """
 
 from collections.abc import Callable
-from typing import Protocol, TypeAlias, TypeVar
+from typing import Protocol, TypeAlias
 
+from opsconsole.ask import Requester
 from opsconsole.fleet import Change, Fleet
 from opsconsole_console.model.contact import Contact
-from opsconsole_protocol.api import Answered, AnyAnswer, AnyRequest
-from opsconsole_protocol.error import ProtocolError
 
-AnswerT = TypeVar("AnswerT", bound=Answered)
 OnChange: TypeAlias = Callable[[Change], None]
 OnContact: TypeAlias = Callable[[Contact], None]
 
 
-class FleetSource(Protocol):
+class FleetSource(Requester, Protocol):
     """A fleet to look at and to ask."""
 
     @property
@@ -33,14 +31,3 @@ class FleetSource(Protocol):
 
         Raises OpsconsoleError when there can be none: a coordinator that was to be started didn't start.
         """
-
-    async def request(self, request: AnyRequest) -> AnyAnswer:
-        """Ask the coordinator. Raises OpsconsoleError; Unavailable while there is no connection."""
-
-
-async def ask(source: FleetSource, request: AnyRequest, answer: type[AnswerT]) -> AnswerT:
-    """Ask and expect one kind of answer. Raises OpsconsoleError."""
-    found = await source.request(request)
-    if not isinstance(found, answer):
-        raise ProtocolError(f"{type(found).__name__} came where {answer.__name__} is due: upgrade the older side")
-    return found

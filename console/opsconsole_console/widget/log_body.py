@@ -17,7 +17,7 @@ from opsconsole_console import format as fmt
 from opsconsole_console.widget.cell import split
 from opsconsole_console.widget.log_painter import Layout, LogLook, LogPainter, PaintedLine
 from opsconsole_console.widget.log_ring import LogRing
-from opsconsole_console.widget.log_sight import LogSight, shown_text, wrapped
+from opsconsole_console.widget.shown_lines import ShownLines, shown_text, wrapped
 from opsconsole_console.widget.virtual_view import VirtualView, highlighted
 from opsconsole_protocol.log import LogLine
 from opsconsole_protocol.pattern import Pattern
@@ -91,7 +91,7 @@ class LogBody(VirtualView):
         super().__init__(flush_hz=flush_hz, id=id, classes=classes)
         self.following = True
         self._ring = LogRing(lines_max, bytes_max)
-        self._sight = LogSight(self._ring)
+        self._shown = ShownLines(self._ring)
         self._layout = Layout(0, zone=zone)
         self._painter: LogPainter | None = None
         self._painted: dict[int, PaintedLine] = {}
@@ -115,7 +115,7 @@ class LogBody(VirtualView):
     def feed(self, lines: Sequence[LogLine]) -> None:
         """Take in lines and fragments, in the order of their numbers; painted with the next flush."""
         change = self._ring.feed(lines)
-        self._sight.apply(change)
+        self._shown.apply(change)
         if change.moved:
             self._painted.clear()
         for index in change.changed:
@@ -125,23 +125,23 @@ class LogBody(VirtualView):
     def prepend(self, lines: Sequence[LogLine]) -> None:
         """The answer to `HistoryWanted`: older lines. None of them: there are none, and nobody asks again."""
         self._history_asked = False
-        rows = self._sight.rows
+        rows = self._shown.rows
         if not self._ring.prepend(lines):
             self._history_ended = True
             return
-        self._sight.rebuild()
+        self._shown.rebuild()
         self._painted.clear()
-        top = self.scroll_offset.y + self._sight.rows - rows
-        self.resize_content(self._sight.rows)
-        self._go(self.max_scroll_y if self.following else top)
+        top = self.scroll_offset.y + self._shown.rows - rows
+        self.resize_content(self._shown.rows)
+        self._scroll_to_row(self.max_scroll_y if self.following else top)
         self.refresh_view()
 
     def clear(self) -> None:
         """Forget all lines, as for another attempt; what is searched and filtered for stays."""
-        folds = self.filter_note is None  # else most lines between aren't here
-        self._ring = LogRing(self._ring.lines_max, self._ring.bytes_max, folds=folds)
-        old, self._sight = self._sight, LogSight(self._ring)
-        self._sight.pattern, self._sight.invert, self._sight.sources = old.pattern, old.invert, old.sources
+        overwrites = self.filter_note is None  # else most lines between aren't here
+        self._ring = LogRing(self._ring.lines_max, self._ring.bytes_max, overwrites=overwrites)
+        old, self._shown = self._shown, ShownLines(self._ring)
+        self._shown.pattern, self._shown.invert, self._shown.sources = old.pattern, old.invert, old.sources
         self._history_asked = self._history_ended = False
         self._current = None
         self._shift = 0
@@ -160,8 +160,8 @@ class LogBody(VirtualView):
         index = self._ring.index_of(line)
         if index is None:
             return False
-        place = self._sight.count_before(index)
-        if place >= self._sight.count:
+        place = self._shown.count_before(index)
+        if place >= self._shown.count:
             return False
         self.show_place(place)
         return True
@@ -169,9 +169,9 @@ class LogBody(VirtualView):
     def show_place(self, place: int) -> None:
         """Bring the `place`-th line seen into sight, and stay there."""
         self.stay()
-        row, top, height = self._sight.row_of(place), self.scroll_offset.y, self.view_size.height
+        row, top, height = self._shown.row_of(place), self.scroll_offset.y, self.view_size.height
         if not top <= row < top + height:
-            self._go(row - height // 3)
+            self._scroll_to_row(row - height // 3)
         self.refresh_view()
         self._tell_state()
 
@@ -184,11 +184,11 @@ class LogBody(VirtualView):
     def apply_pending(self) -> None:
         top = self.scroll_offset.y
         if self._ring.trim():
-            top -= self._sight.trimmed()
+            top -= self._shown.trimmed()
         if self._layout.digits and self._digits() != self._layout.digits:
             self._rearrange(replace(self._layout, digits=self._digits()))
-        self.resize_content(self._sight.rows)
-        self._go(self.max_scroll_y if self.following else top)
+        self.resize_content(self._shown.rows)
+        self._scroll_to_row(self.max_scroll_y if self.following else top)
         if self._goal is not None and self.reach(self._goal):
             self._goal = None
         self.refresh_view()
@@ -202,11 +202,11 @@ class LogBody(VirtualView):
     @property
     def seen_count(self) -> int:
         """Lines that pass the filters."""
-        return self._sight.count
+        return self._shown.count
 
     def save(self, path: Path) -> int:
         """Write the lines seen as plain text and return their number. Raises OSError."""
-        lines = [shown_text(line) for line in self._sight.seen_lines()]
+        lines = [shown_text(line) for line in self._shown.seen_lines()]
         path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
         return len(lines)
 
@@ -227,9 +227,9 @@ class LogBody(VirtualView):
     def behind(self) -> int:
         """Lines that came below what is in sight."""
         last_row = self.scroll_offset.y + self.view_size.height
-        if last_row >= self._sight.rows:
+        if last_row >= self._shown.rows:
             return self._ring.waiting
-        return self._sight.count - self._sight.at(last_row)[0] + self._ring.waiting
+        return self._shown.count - self._shown.at(last_row)[0] + self._ring.waiting
 
     @property
     def state_text(self) -> str:
@@ -237,8 +237,8 @@ class LogBody(VirtualView):
         text = state_text(self._note, following=self.following, behind=self.behind)
         if self.filter_note is not None:
             text += f" · {self.filter_note}" if self.filter_note else ""
-        elif self._sight.is_filtered:
-            text += f" · {fmt.count(self._sight.count)} of {fmt.count(len(self._ring.lines))}"
+        elif self._shown.is_filtered:
+            text += f" · {fmt.count(self._shown.count)} of {fmt.count(len(self._ring.lines))}"
         return text
 
     def follow(self) -> None:
@@ -249,7 +249,7 @@ class LogBody(VirtualView):
         self.following = True
         if self._ring.release():
             self._painted.clear()
-            self._sight.rebuild()
+            self._shown.rebuild()
         self.flush()
 
     def stay(self) -> None:
@@ -271,7 +271,7 @@ class LogBody(VirtualView):
             self.follow()
         self._tell_state()
 
-    def _go(self, row: int) -> None:
+    def _scroll_to_row(self, row: int) -> None:
         """Scroll by our own doing."""
         self._is_ours = True
         self.jump(row)
@@ -299,21 +299,21 @@ class LogBody(VirtualView):
 
     def _rearrange(self, layout: Layout | None = None) -> None:
         """Lay everything out anew, the line at the top of the view staying there."""
-        sight = self._sight
-        index = sight.index_at(sight.at(self.scroll_offset.y)[0]) if self.scroll_offset.y < sight.rows else None
+        shown = self._shown
+        index = shown.index_at(shown.at(self.scroll_offset.y)[0]) if self.scroll_offset.y < shown.rows else None
         if layout is not None:
             self._layout = layout
-        sight.wrap_cells = self._layout.content_cells if self._layout.wrap else 0
-        sight.rebuild()
+        shown.wrap_cells = self._layout.content_cells if self._layout.wrap else 0
+        shown.rebuild()
         self._painter = None
         self._painted.clear()
         if not self.is_running:
             return
-        self.resize_content(sight.rows)
+        self.resize_content(shown.rows)
         if self.following or index is None:
-            self._go(self.max_scroll_y)
+            self._scroll_to_row(self.max_scroll_y)
         else:
-            self._go(sight.row_of(sight.count_before(index)))
+            self._scroll_to_row(shown.row_of(shown.count_before(index)))
         self.refresh_view()
         self._tell_state()
 
@@ -323,7 +323,7 @@ class LogBody(VirtualView):
         if cells != self._layout.cells:
             self._rearrange(replace(self._layout, cells=cells))
         elif self.following:
-            self._go(self.max_scroll_y)
+            self._scroll_to_row(self.max_scroll_y)
 
     def on_mount(self) -> None:
         self.flush()
@@ -331,17 +331,17 @@ class LogBody(VirtualView):
     # -- painting -------------------------------------------------------------------------------------------------
 
     def render_line(self, y: int) -> Strip:
-        painter, sight = self._line_painter, self._sight
+        painter, shown = self._line_painter, self._shown
         row = self.scroll_offset.y + y
-        if row >= sight.rows:
+        if row >= shown.rows:
             text = self._empty if row == 0 and not self._ring.lines else ""
             return Strip([Segment(text, painter.look.gutter)]).adjust_cell_length(
                 self.view_size.width, painter.look.base
             )
-        place, part = sight.at(row)
+        place, part = shown.at(row)
         painted = self._painted_line(place)
         content = painted.rows[part] if part < len(painted.rows) else painter.blank_gutter
-        row_number = sight.row_base + row
+        row_number = shown.row_base + row
         selection = self.text_selection
         if selection is not None and (span := selection.get_span(row_number)) is not None:
             content = highlighted(content, *span, painter.look.selection)
@@ -355,12 +355,12 @@ class LogBody(VirtualView):
         return Strip.join([gutter, shifted])
 
     def _painted_line(self, place: int) -> PaintedLine:
-        index = self._sight.index_at(place)
+        index = self._shown.index_at(place)
         painted = self._painted.get(index)
         if painted is None:
             if len(self._painted) >= _PAINTED_MAX:
                 self._painted.clear()
-            before_ms = self._ring.get(self._sight.index_at(place - 1)).timestamp_ms if place else None
+            before_ms = self._ring.get(self._shown.index_at(place - 1)).timestamp_ms if place else None
             is_current = index == self._current
             painted = self._line_painter.paint(self._ring.get(index), before_ms, is_current=is_current)
             self._painted[index] = painted
@@ -395,10 +395,10 @@ class LogBody(VirtualView):
     # -- selection ------------------------------------------------------------------------------------------------
 
     def get_selection(self, selection: Selection) -> tuple[str, str] | None:
-        base = self._sight.row_base
+        base = self._shown.row_base
         start = 0 if selection.start is None else selection.start.y - base
-        end = self._sight.rows if selection.end is None else selection.end.y - base + 1
-        return self._text(max(0, start), min(end, self._sight.rows), selection), "\n"
+        end = self._shown.rows if selection.end is None else selection.end.y - base + 1
+        return self._text(max(0, start), min(end, self._shown.rows), selection), "\n"
 
     def selection_updated(self, selection: Selection | None) -> None:  # noqa: ARG002 - Textual's signature
         self.refresh_view()
@@ -406,7 +406,7 @@ class LogBody(VirtualView):
     def text_in_view(self) -> str:
         """The rows in sight as plain text."""
         top = self.scroll_offset.y
-        return self._text(top, min(top + self.view_size.height, self._sight.rows), Selection(None, None))
+        return self._text(top, min(top + self.view_size.height, self._shown.rows), Selection(None, None))
 
     def on_click(self, event: events.Click) -> None:
         """A double click selects its row, not the whole log."""
@@ -415,8 +415,8 @@ class LogBody(VirtualView):
         event.prevent_default()
         offset = event.get_content_offset(self)
         row = -1 if offset is None else self.scroll_offset.y + offset.y
-        if 0 <= row < self._sight.rows:
-            number = self._sight.row_base + row
+        if 0 <= row < self._shown.rows:
+            number = self._shown.row_base + row
             selection = Selection(Offset(0, number), Offset(len(self._row_text(row)), number))
             self.screen.selections = {self: selection}
 
@@ -424,18 +424,18 @@ class LogBody(VirtualView):
         """Rows as text; rows that one line was broken into become one again."""
         pieces: list[str] = []
         for row in range(start, end):
-            span = selection.get_span(self._sight.row_base + row)
+            span = selection.get_span(self._shown.row_base + row)
             if span is None:
                 continue
             first, last = span
-            if pieces and self._sight.at(row)[1] == 0:
+            if pieces and self._shown.at(row)[1] == 0:
                 pieces.append("\n")
             pieces.append(self._row_text(row)[first : None if last == -1 else last])
         return "".join(pieces)
 
     def _row_text(self, row: int) -> str:
-        place, part = self._sight.at(row)
-        text = shown_text(self._ring.get(self._sight.index_at(place)))
+        place, part = self._shown.at(row)
+        text = shown_text(self._ring.get(self._shown.index_at(place)))
         if not self._layout.wrap:
             return text
         rows = wrapped(text, self._layout.content_cells)

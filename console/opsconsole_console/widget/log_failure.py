@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from opsconsole_console.widget.log_painter import is_error
-from opsconsole_console.widget.log_sight import shown_text
+from opsconsole_console.widget.shown_lines import shown_text
 from opsconsole_protocol.log import LogLine, Source
 
 _TRACEBACK = "Traceback (most recent call last)"

@@ -15,8 +15,8 @@ from textual.strip import Strip
 from opsconsole_console import format as fmt
 from opsconsole_console.widget.ansi import paint
 from opsconsole_console.widget.cell import width
-from opsconsole_console.widget.log_sight import CELLS_MAX, cut, wrapped
 from opsconsole_console.widget.palette import Palette
+from opsconsole_console.widget.shown_lines import CELLS_MAX, cut, wrapped
 from opsconsole_protocol.log import LogLine
 from opsconsole_protocol.pattern import Pattern
 

@@ -10,7 +10,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from operator import attrgetter
 
-from opsconsole_console.widget.log_fold import LogFold
+from opsconsole_console.widget.log_overwriter import LogOverwriter
 from opsconsole_console.widget.log_run import Change, LogRun
 from opsconsole_protocol.log import LogLine
 
@@ -18,15 +18,15 @@ from opsconsole_protocol.log import LogLine
 class LogRing:
     """A kept run, and while it is held a waiting one."""
 
-    def __init__(self, lines_max: int, bytes_max: int, *, folds: bool = True) -> None:
-        """`folds`: what goes up and writes over earlier lines does so here; not where lines between are missing."""
+    def __init__(self, lines_max: int, bytes_max: int, *, overwrites: bool = True) -> None:
+        """`overwrites`: what goes up and writes over earlier lines does so here; not where lines between are missing."""
         self.lines_max = lines_max
         self.bytes_max = bytes_max
         self.run = LogRun()
         self.holding = False
         self._newest = -1
         self._waiting: LogRun | None = None
-        self._fold = LogFold() if folds else None
+        self._overwriter = LogOverwriter() if overwrites else None
 
     @property
     def lines(self) -> list[LogLine]:
@@ -71,16 +71,16 @@ class LogRing:
         """Take in a batch of lines and fragments; call `trim` afterwards, when it suits."""
         if lines:
             self._newest = max(self._newest, lines[-1].line_number)
-        if self._fold is None:
-            return self._keep(lines)
-        folded = self._fold.fold(lines)
-        change = self._keep(folded)
-        if folded is lines or not self.lines or folded[0].line_number >= self.lines[0].line_number:
+        if self._overwriter is None:
+            return self._add(lines)
+        rewritten = self._overwriter.rewrite(lines)
+        change = self._add(rewritten)
+        if rewritten is lines or not self.lines or rewritten[0].line_number >= self.lines[0].line_number:
             return change
-        self.run.prepend(folded)  # a row above the first one kept is written over
+        self.run.prepend(rewritten)  # a row above the first one kept is written over
         return Change(change.appended, change.changed, moved=True)
 
-    def _keep(self, lines: Sequence[LogLine]) -> Change:
+    def _add(self, lines: Sequence[LogLine]) -> Change:
         if not self.holding or (self._waiting is None and not self.full):
             return self.run.feed(lines)
         if self._waiting is None:
@@ -92,7 +92,7 @@ class LogRing:
 
     def prepend(self, lines: Sequence[LogLine]) -> int:
         """Put history in front; returns how many lines came."""
-        return self.run.prepend(lines if self._fold is None else LogFold().fold(lines))
+        return self.run.prepend(lines if self._overwriter is None else LogOverwriter().rewrite(lines))
 
     def index_of(self, line: int) -> int | None:
         """The index under which a line stands; None where it isn't kept."""

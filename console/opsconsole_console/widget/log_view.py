@@ -10,7 +10,7 @@ from textual.binding import Binding, BindingType
 from opsconsole_console.widget.log_body import LogBody
 from opsconsole_console.widget.log_failure import failure_start
 from opsconsole_console.widget.log_painter import Layout, Timestamps, is_error
-from opsconsole_console.widget.log_sight import compile_pattern, shown_text
+from opsconsole_console.widget.shown_lines import compile_pattern, shown_text
 from opsconsole_protocol.pattern import Pattern
 
 _SIDEWAYS_CELLS = 16
@@ -64,7 +64,7 @@ class LogView(LogBody):
         pattern = self._pattern
         if pattern is None:
             return 0
-        count = sum(1 for line in self._sight.seen_lines() if pattern.search(shown_text(line)) is not None)
+        count = sum(1 for line in self._shown.seen_lines() if pattern.search(shown_text(line)) is not None)
         if count:
             self._search(pattern, -1 if self.following else 1, from_view=True)
         return count
@@ -101,10 +101,10 @@ class LogView(LogBody):
 
     def jump_error(self, step: int = 1) -> bool:
         """Go to the next error line (`step` -1: the one before), round the ends; False where there is none."""
-        lines, sight = self._ring.lines, self._sight
+        lines, shown = self._ring.lines, self._shown
 
         def hit(place: int) -> bool:
-            line = lines[sight.index_at(place) - self._ring.base]
+            line = lines[shown.index_at(place) - self._ring.base]
             return is_error(line, shown_text(line))
 
         return self._go_to_hit(hit, step, self._start_place(step))
@@ -114,62 +114,62 @@ class LogView(LogBody):
 
         Where all of it fits below, the view goes on following.
         """
-        lines = list(self._sight.seen_lines())
+        lines = list(self._shown.seen_lines())
         place = failure_start(lines)
         if place is None:
             return False
-        row = self._sight.row_of(place)
+        row = self._shown.row_of(place)
         if row < self.max_scroll_y:
-            self._show(place)
-            self._go(max(0, row - 1))
+            self._select(place)
+            self._scroll_to_row(max(0, row - 1))
         return True
 
     def _search(self, pattern: Pattern, step: int, *, from_view: bool = False) -> bool:
-        lines, sight = self._ring.lines, self._sight
+        lines, shown = self._ring.lines, self._shown
 
         def hit(place: int) -> bool:
-            return pattern.search(shown_text(lines[sight.index_at(place) - self._ring.base])) is not None
+            return pattern.search(shown_text(lines[shown.index_at(place) - self._ring.base])) is not None
 
         start = self._view_place(step) if from_view else self._start_place(step)
         return self._go_to_hit(hit, step, start)
 
     def _go_to_hit(self, hit: Callable[[int], bool], step: int, start: int) -> bool:
-        count = self._sight.count
+        count = self._shown.count
         for offset in range(count):
             place = (start + step * offset) % count
             if hit(place):
-                self._show(place)
+                self._select(place)
                 return True
         return False
 
     def _view_place(self, step: int) -> int:
         """The first line in sight, or for going upward the last one."""
-        rows = self._sight.rows
+        rows = self._shown.rows
         if not rows:
             return 0
         row = self.scroll_offset.y + (0 if step > 0 else self.view_size.height - 1)
-        return self._sight.at(min(row, rows - 1))[0]
+        return self._shown.at(min(row, rows - 1))[0]
 
     def _start_place(self, step: int) -> int:
         """Where looking further begins: beside the line found last, else in the view."""
         if self._current is None or not self._ring.base <= self._current < self._ring.end:
             return self._view_place(step)
-        place = self._sight.count_before(self._current)
+        place = self._shown.count_before(self._current)
         return place + step if step < 0 or self._is_seen(place) else place
 
     def _is_seen(self, place: int) -> bool:
-        return place < self._sight.count and self._sight.index_at(place) == self._current
+        return place < self._shown.count and self._shown.index_at(place) == self._current
 
-    def _show(self, place: int) -> None:
+    def _select(self, place: int) -> None:
         """Make a line the current one and bring it into sight, a third down where the view has to move."""
         self._painted.pop(self._current if self._current is not None else -1, None)
-        self._current = self._sight.index_at(place)
+        self._current = self._shown.index_at(place)
         self._painted.pop(self._current, None)
         self.show_place(place)
 
     def show_place(self, place: int) -> None:
-        if self._pattern is not None and self._current != self._sight.index_at(place):
-            self._show(place)
+        if self._pattern is not None and self._current != self._shown.index_at(place):
+            self._select(place)
         else:
             super().show_place(place)
 
@@ -183,21 +183,21 @@ class LogView(LogBody):
     @property
     def top_line(self) -> int | None:
         """The number of the first line in sight."""
-        if not self._sight.rows:
+        if not self._shown.rows:
             return None
-        return self._ring.get(self._sight.index_at(self._view_place(1))).line_number
+        return self._ring.get(self._shown.index_at(self._view_place(1))).line_number
 
     # -- what is seen ---------------------------------------------------------------------------------------------
 
     def set_filter(self, text: str, *, regex: bool = True, invert: bool = False) -> None:
         """Show only lines that match (`invert`: that don't); "" shows all. Raises PatternError."""
-        self._sight.pattern = compile_pattern(text, regex=regex) if text else None
-        self._sight.invert = invert and bool(text)
+        self._shown.pattern = compile_pattern(text, regex=regex) if text else None
+        self._shown.invert = invert and bool(text)
         self._rearrange()
 
     def set_sources(self, sources: Collection[str] | None) -> None:
         """Show only lines of these sources; None shows all."""
-        self._sight.sources = sources
+        self._shown.sources = sources
         self._rearrange()
 
     def set_timestamps(self, timestamps: Timestamps) -> None:
@@ -267,7 +267,7 @@ class LogView(LogBody):
         self.set_numbers(not self._layout.digits)
 
     def action_sources(self) -> None:
-        now = self._sight.sources
+        now = self._shown.sources
         place = _SOURCES.index(frozenset(now)) if now is not None and frozenset(now) in _SOURCES else 0
         self.set_sources(_SOURCES[(place + 1) % len(_SOURCES)])
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from opsconsole_console import format as fmt
 from opsconsole_console.widget.cell import Cell, joined
+from opsconsole_protocol.state import TaskState, WorkerConnection, WorkerStatus
 
 
 class Sign(NamedTuple):
@@ -25,31 +26,31 @@ class Sign(NamedTuple):
 
 
 TASK_SIGNS: Mapping[str, Sign] = {
-    "running": Sign("▶", "running", "state-running"),
-    "paused": Sign("‖", "paused", "state-paused"),
-    "building": Sign("◔", "building", "state-building"),
-    "assigned": Sign("→", "assigned", "state-building"),
-    "succeeded": Sign("✓", "succeeded", "state-succeeded"),
-    "failed": Sign("✗", "failed", "state-failed"),
-    "killed": Sign("⊘", "killed", "state-killed"),
-    "worker_failed": Sign("↯", "worker failed", "state-lost"),
-    "preempted": Sign("↶", "preempted", "state-lost"),
-    "unschedulable": Sign("∅", "unschedulable", "state-failed"),
-    "pending": Sign("⋯", "pending", "state-pending"),
-    "held": Sign("◇", "held", "state-held"),
-    "blocked": Sign("⊠", "blocked", "state-blocked"),
+    TaskState.RUNNING: Sign("▶", "running", "state-running"),
+    TaskState.PAUSED: Sign("‖", "paused", "state-paused"),
+    TaskState.BUILDING: Sign("◔", "building", "state-building"),
+    TaskState.ASSIGNED: Sign("→", "assigned", "state-building"),
+    TaskState.SUCCEEDED: Sign("✓", "succeeded", "state-succeeded"),
+    TaskState.FAILED: Sign("✗", "failed", "state-failed"),
+    TaskState.KILLED: Sign("⊘", "killed", "state-killed"),
+    TaskState.WORKER_FAILED: Sign("↯", "worker failed", "state-lost"),
+    TaskState.PREEMPTED: Sign("↶", "preempted", "state-lost"),
+    TaskState.UNSCHEDULABLE: Sign("∅", "unschedulable", "state-failed"),
+    TaskState.PENDING: Sign("⋯", "pending", "state-pending"),
+    TaskState.HELD: Sign("◇", "held", "state-held"),
+    TaskState.BLOCKED: Sign("⊠", "blocked", "state-blocked"),
 }
 """States of attempts, tasks and jobs, in the order in which a summary names them."""
 
 WORKER_SIGNS: Mapping[str, Sign] = {
-    "available": Sign("●", "available", "state-available"),
-    "busy": Sign("◉", "busy", "state-running"),
-    "reserved": Sign("◑", "reserved", "state-building"),
-    "maintenance": Sign("◐", "maintenance", "state-draining"),
+    WorkerStatus.AVAILABLE: Sign("●", "available", "state-available"),
+    WorkerStatus.BUSY: Sign("◉", "busy", "state-running"),
+    WorkerStatus.RESERVED: Sign("◑", "reserved", "state-building"),
+    WorkerStatus.MAINTENANCE: Sign("◐", "maintenance", "state-draining"),
     "draining": Sign("◐", "draining", "state-draining"),
-    "connected": Sign("●", "up", "state-available"),
-    "silent": Sign("◌", "silent", "state-silent"),
-    "lost": Sign("↯", "lost", "state-lost"),
+    WorkerConnection.CONNECTED: Sign("●", "up", "state-available"),
+    WorkerConnection.SILENT: Sign("◌", "silent", "state-silent"),
+    WorkerConnection.LOST: Sign("↯", "lost", "state-lost"),
 }
 """Status and connection of workers."""
 

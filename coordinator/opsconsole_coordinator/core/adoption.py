@@ -4,8 +4,8 @@ import re
 
 from opsconsole_coordinator.core.assignment import replace_lost
 from opsconsole_coordinator.core.desired import enter
-from opsconsole_coordinator.core.fleet import SYSTEM, Fleet
-from opsconsole_coordinator.core.model import Attempt, Job, Task, Worker
+from opsconsole_coordinator.core.fleet import Fleet
+from opsconsole_coordinator.core.model import SYSTEM, Attempt, Job, Task, Worker
 from opsconsole_protocol import link
 from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.ids import JobId

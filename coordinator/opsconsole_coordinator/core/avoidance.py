@@ -5,8 +5,8 @@ full, its GPU is broken), or when jobs of different people fail one after the ot
 nothing: three typos are three typos.
 """
 
-from opsconsole_coordinator.core.fleet import SYSTEM, Fleet
-from opsconsole_coordinator.core.model import Attempt, Worker
+from opsconsole_coordinator.core.fleet import Fleet
+from opsconsole_coordinator.core.model import SYSTEM, Attempt, Worker
 from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.link import Gpu, Mode
 from opsconsole_protocol.quantity import spell_duration

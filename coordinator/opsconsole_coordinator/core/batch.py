@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from opsconsole_coordinator.core.model import Attempt, Job, Task, Worker
-from opsconsole_protocol.api import EventRow
+from opsconsole_coordinator.core.model import Attempt, Job, Project, Task, Worker
+from opsconsole_protocol.api import EventRow, TemplateRow
 from opsconsole_protocol.ids import AttemptId, JobId, SessionId, WorkerId
 from opsconsole_protocol.link import CoordinatorMessage
 
@@ -23,6 +23,8 @@ class Batch:
     workers_removed: list[WorkerId] = field(default_factory=list)
     jobs_shown: list[Job] = field(default_factory=list)
     """Jobs whose row changed in nothing that is stored."""
+    projects: list[Project] = field(default_factory=list)
+    templates: list[TemplateRow] = field(default_factory=list)
     events: list[EventRow] = field(default_factory=list)
     sends: list[tuple[WorkerId, SessionId, CoordinatorMessage]] = field(default_factory=list)
     closes: list[tuple[WorkerId, SessionId, str, str]] = field(default_factory=list)
@@ -40,6 +42,8 @@ class Batch:
             or self.tasks
             or self.attempts
             or self.workers
+            or self.projects
+            or self.templates
             or self.events
             or self.workers_removed
         )

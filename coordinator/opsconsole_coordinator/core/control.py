@@ -9,7 +9,7 @@ from opsconsole_coordinator.core.ending import end_attempt, settle_job, stop_job
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.gang import starts_over
 from opsconsole_coordinator.core.model import Attempt, Job, Task, Worker
-from opsconsole_coordinator.core.submission import check_project
+from opsconsole_coordinator.core.project import check_takes_work
 from opsconsole_protocol import link
 from opsconsole_protocol.end_cause import EndCause
 from opsconsole_protocol.error import Conflict, InvalidRequest, NotFound
@@ -31,7 +31,7 @@ def act(fleet: Fleet, verb: str, job_id: JobId, index: int | None, actor: str, r
     if verb not in _ACTIONS:
         raise InvalidRequest(f"{verb!r} is not a verb: use one of {', '.join(VERBS)}")
     if verb in {"retry", "release", "resume"}:
-        check_project(fleet, job.spec.project)
+        check_takes_work(fleet, job.spec.project)
     is_whole = index is None or job.spec.gang  # what is done to one of a gang is done to all
     tasks = job.tasks if is_whole or index is None else [job.tasks[index]]
     words = _ACTIONS[verb](fleet, job, tasks, is_whole, actor, reason, now_ms)
@@ -154,8 +154,8 @@ def set_priority(fleet: Fleet, job_id: JobId, priority: int, actor: str, now_ms:
     return words
 
 
-def set_maintenance(fleet: Fleet, name: str, action: str, actor: str, now_ms: int) -> str:
-    """Drain, undrain or revoke a worker by name or id. Raises NotFound or InvalidRequest."""
+def set_maintenance(fleet: Fleet, name: str, action: str, actor: str, now_ms: int) -> Worker:
+    """Drain or undrain a worker by name or id. Raises NotFound or InvalidRequest."""
     worker = find_worker(fleet, name)
     match action:
         case "drain":
@@ -166,17 +166,23 @@ def set_maintenance(fleet: Fleet, name: str, action: str, actor: str, now_ms: in
             worker.avoided_until_ms = 0
             clear(worker)
             words = f"undrained by {actor}"
-        case "revoke":
-            worker.revoked = True
-            words = f"credential revoked by {actor}"
-            fleet.close(worker, "unauthenticated", f"this worker's credential was revoked by {actor}")
-            _give_up(fleet, worker, now_ms)
         case _:
             raise InvalidRequest(f"{action!r} is not something to do to a worker: remove, drain, undrain or revoke")
     fleet.audit(now_ms, actor, EventKind(action), words, worker.name)
     fleet.touch_worker(worker)
     fleet.must_schedule = True
-    return words
+    return worker
+
+
+def revoke(fleet: Fleet, name: str, actor: str, now_ms: int) -> None:
+    """End a worker's session and give up what it has. Raises NotFound."""
+    worker = find_worker(fleet, name)
+    worker.revoked = True
+    fleet.close(worker, "unauthenticated", f"this worker's credential was revoked by {actor}")
+    _give_up(fleet, worker, now_ms)
+    fleet.audit(now_ms, actor, EventKind.REVOKE, f"credential revoked by {actor}", worker.name)
+    fleet.touch_worker(worker)
+    fleet.must_schedule = True
 
 
 def find_removable(fleet: Fleet, name: str) -> Worker:

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from opsconsole_coordinator.core.fleet import SYSTEM, Fleet
-from opsconsole_coordinator.core.model import Job
+from opsconsole_coordinator.core.fleet import Fleet
+from opsconsole_coordinator.core.model import SYSTEM, Job
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.ids import JobId

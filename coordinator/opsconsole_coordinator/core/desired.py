@@ -1,12 +1,9 @@
 """A worker's desired set: which attempts it should have and how, and the messages that tell it so."""
 
 from opsconsole_coordinator.core.fleet import Fleet
-from opsconsole_coordinator.core.model import Attempt, Job, Task, Worker
+from opsconsole_coordinator.core.model import LOCAL_FILESYSTEM, Attempt, Job, Task, Worker
 from opsconsole_protocol import link
 from opsconsole_protocol.state import AttemptState, TaskState
-
-LOCAL_FILESYSTEM = "local"
-"""What agents call folders that no other host sees."""
 
 
 def set_want(fleet: Fleet, attempt: Attempt, want: link.Want) -> None:
@@ -55,8 +52,8 @@ def _follows(fleet: Fleet, task: Task, attempt: Attempt) -> bool:
     if not task.strays:
         return True
     worker = fleet.workers.get(attempt.worker_id)
-    paths = {} if worker is None else worker.properties.get("io_paths") or {}
-    return attempt.worker_id not in task.strays and paths.get("filesystem") == LOCAL_FILESYSTEM
+    is_local = worker is not None and worker.filesystem == LOCAL_FILESYSTEM
+    return is_local and attempt.worker_id not in task.strays
 
 
 def send_desired(fleet: Fleet, worker: Worker) -> None:

@@ -4,8 +4,8 @@ from opsconsole_coordinator.core import estimate, gang
 from opsconsole_coordinator.core.avoidance import judge_end
 from opsconsole_coordinator.core.dependency import job_changed
 from opsconsole_coordinator.core.desired import forget, set_want
-from opsconsole_coordinator.core.fleet import SYSTEM, Fleet
-from opsconsole_coordinator.core.model import Attempt, Job, Task
+from opsconsole_coordinator.core.fleet import Fleet
+from opsconsole_coordinator.core.model import SYSTEM, Attempt, Job, Task
 from opsconsole_protocol import link
 from opsconsole_protocol.end_cause import EndCause
 from opsconsole_protocol.event_kind import EventKind

@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterable
 from heapq import heappush
 
 from opsconsole_coordinator.core.batch import Batch
-from opsconsole_coordinator.core.model import Attempt, Job, Reserved, Task, Worker
+from opsconsole_coordinator.core.model import Attempt, Job, Project, ProjectStatus, Reserved, Task, Worker
 from opsconsole_coordinator.core.order import Order
 from opsconsole_coordinator.core.question import UNASKED, Answer, Question, Questions
 from opsconsole_coordinator.core.seal import Seal
 from opsconsole_protocol import link
-from opsconsole_protocol.api import EventRow
+from opsconsole_protocol.api import EventRow, TemplateRow
 from opsconsole_protocol.bound import cut
 from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.ids import AttemptId, JobId, SessionId, WorkerId
@@ -24,7 +24,6 @@ STORY_LENGTH = 8
 INPUT_ANSWER_MS_MAX = 15_000
 """An answer about an input file or a folder is asked for again after this time."""
 EVENT_CHARACTERS_MAX = 1_000
-SYSTEM = "coordinator"
 
 
 class Fleet:
@@ -50,10 +49,8 @@ class Fleet:
         self.attempts: dict[AttemptId, Attempt] = {}
         self.dependents: dict[JobId, set[JobId]] = {}
         self.order = Order()
-        self.paused_projects: set[str] = set()
-        """Projects whose jobs wait."""
-        self.archived_projects: set[str] = set()
-        """Those of them that take no work any more."""
+        self.projects: dict[str, Project] = {}
+        self.templates: dict[str, TemplateRow] = {}
         self.questions = Questions()
         self.must_schedule = False
         self.timed_jobs: dict[JobId, None] = {}
@@ -81,6 +78,8 @@ class Fleet:
         self._workers_shown: dict[WorkerId, None] = {}
         self._workers_removed: dict[WorkerId, None] = {}
         self._jobs_shown: dict[JobId, None] = {}
+        self._projects: dict[str, Project] = {}
+        self._templates: dict[str, TemplateRow] = {}
         self._events: list[EventRow] = []
         self._sends: list[tuple[WorkerId, SessionId, link.CoordinatorMessage]] = []
         self._closes: list[tuple[WorkerId, SessionId, str, str]] = []
@@ -103,6 +102,8 @@ class Fleet:
             workers_shown=list(self._workers_shown),
             workers_removed=list(self._workers_removed),
             jobs_shown=[self.jobs[job] for job in self._jobs_shown if job in self.jobs and job not in self._jobs],
+            projects=list(self._projects.values()),
+            templates=list(self._templates.values()),
             events=self._events,
             sends=self._sends,
             closes=self._closes,
@@ -155,6 +156,14 @@ class Fleet:
         self._workers[worker.id] = None
         self._workers_shown[worker.id] = None
 
+    def touch_project(self, project: Project) -> None:
+        """The project's row changed."""
+        self._projects[project.name] = project
+
+    def touch_template(self, template: TemplateRow) -> None:
+        """The template's row changed."""
+        self._templates[template.name] = template
+
     def remove_worker(self, worker: Worker) -> None:
         """It is known no longer. Its attempts have ended, and nothing of them is waited for."""
         self.reserved.pop(worker.id, None)
@@ -191,14 +200,19 @@ class Fleet:
         self.jobs[job.id] = job
         self._jobs_added[job.id] = None
         self._jobs[job.id] = None
-        self.take_in(job)
+        self.index_job(job)
 
-    def take_in(self, job: Job) -> None:
-        """File a job where it is looked for by others."""
+    def index_job(self, job: Job) -> None:
+        """Note a job where other jobs and the clock look for it."""
         for other in job.after:
             self.dependents.setdefault(other, set()).add(job.id)
         if job.spec.job_timeout_ms is not None:
             self.timed_jobs[job.id] = None
+
+    def project_status(self, name: str) -> ProjectStatus:
+        """A project that nobody has set is active."""
+        project = self.projects.get(name)
+        return ProjectStatus.ACTIVE if project is None else project.status
 
     def task_of(self, attempt: Attempt) -> Task | None:
         """The attempt's task, while its job is in memory."""

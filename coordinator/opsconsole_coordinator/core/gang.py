@@ -7,8 +7,8 @@ could be placed anew.
 """
 
 from opsconsole_coordinator.core.desired import set_want
-from opsconsole_coordinator.core.fleet import SYSTEM, Fleet
-from opsconsole_coordinator.core.model import Attempt, Job, Task
+from opsconsole_coordinator.core.fleet import Fleet
+from opsconsole_coordinator.core.model import SYSTEM, Attempt, Job, Task
 from opsconsole_protocol import link
 from opsconsole_protocol.end_cause import EndCause
 from opsconsole_protocol.event_kind import EventKind

@@ -12,6 +12,7 @@ from opsconsole_coordinator.core.demand import Demand
 from opsconsole_coordinator.core.model import Reserved, Worker
 from opsconsole_coordinator.core.question import UNASKED, Answer, Question
 from opsconsole_coordinator.core.trouble import blocking
+from opsconsole_protocol.state import WorkerConnection
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +144,7 @@ def _unfit(worker: Worker, demand: Demand) -> str:
 def _absent(worker: Worker, demand: Demand) -> str:
     """Why this worker takes nothing at the moment; empty where it does."""
     if not worker.is_reachable:
-        return f"is {worker.connection if worker.connection != 'connected' else 'reconnecting'}"
+        return f"is {worker.connection if worker.connection != WorkerConnection.CONNECTED else 'reconnecting'}"
     if worker.maintenance:
         return "is in maintenance (undrain it to use it)"
     if worker.troubles and (trouble := blocking(worker)):

@@ -2,8 +2,8 @@
 
 from opsconsole_coordinator.core.avoidance import forgive, gpus_heard
 from opsconsole_coordinator.core.ending import await_turn, end_attempt, settle_job, stop_job
-from opsconsole_coordinator.core.fleet import SYSTEM, Fleet
-from opsconsole_coordinator.core.model import Attempt, Worker
+from opsconsole_coordinator.core.fleet import Fleet
+from opsconsole_coordinator.core.model import SYSTEM, Attempt, ProjectStatus, Worker
 from opsconsole_coordinator.core.schedule import retract_waiting, schedule
 from opsconsole_coordinator.core.skew import note_clock
 from opsconsole_coordinator.core.time_limit import watch_limits
@@ -14,11 +14,10 @@ from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.ids import AttemptId, SessionId
 from opsconsole_protocol.link import SILENT_AFTER_MS, Mode
 from opsconsole_protocol.quantity import spell_duration
-from opsconsole_protocol.state import AttemptState, TaskState
+from opsconsole_protocol.state import AttemptState, TaskState, WorkerConnection
 
 WORKER_LOST_AFTER_MS = 60_000
 TICK_MS = 500
-_COUNTED_MAX = 1e15
 
 
 def heartbeat(fleet: Fleet, worker: Worker, message: link.Heartbeat, now_ms: int) -> None:
@@ -42,10 +41,10 @@ def heartbeat(fleet: Fleet, worker: Worker, message: link.Heartbeat, now_ms: int
         if attempt is not None and attempt.progress != progress and is_sound(progress):
             attempt.progress = progress
             fleet.show_job(fleet.jobs[attempt.job_id])
-    if worker.connection != "connected":
-        if worker.connection == "lost":
+    if worker.connection != WorkerConnection.CONNECTED:
+        if worker.connection == WorkerConnection.LOST:
             fleet.audit(now_ms, worker.actor, EventKind.RETURNED, f"worker {worker.name} answers again", worker.name)
-        worker.connection = "connected"
+        worker.connection = WorkerConnection.CONNECTED
         fleet.must_schedule = True
         if any(attempt.lost for attempt in worker.live.values()):
             # Its whole set will say what became of those that were given up.
@@ -55,7 +54,7 @@ def heartbeat(fleet: Fleet, worker: Worker, message: link.Heartbeat, now_ms: int
 
 def is_sound(progress: link.TaskProgress) -> bool:
     """Whether it can be shown: a worker may say anything, also what is no number."""
-    return 0 <= progress.done <= progress.total and 0 < progress.total <= _COUNTED_MAX
+    return 0 <= progress.done <= progress.total and 0 < progress.total <= link.COUNT_MAX
 
 
 def disconnected(fleet: Fleet, worker: Worker, session: SessionId) -> None:
@@ -86,10 +85,10 @@ def _watch(fleet: Fleet, worker: Worker, now_ms: int) -> None:
     silence_ms = now_ms - worker.heard_at_ms
     connection = worker.connection
     if silence_ms > WORKER_LOST_AFTER_MS:
-        connection = "lost"
+        connection = WorkerConnection.LOST
     elif silence_ms > SILENT_AFTER_MS:
-        connection = "silent"
-    if connection != worker.connection and worker.connection != "lost":
+        connection = WorkerConnection.SILENT
+    if connection != worker.connection and worker.connection != WorkerConnection.LOST:
         worker.connection = connection
         fleet.show_worker(worker)
         fleet.audit(
@@ -138,7 +137,8 @@ def _expire(fleet: Fleet, now_ms: int) -> None:
         limit_ms = job.spec.scheduling_timeout_ms
         if limit_ms is None:
             continue
-        if job.waiting_on or job.spec.project in fleet.paused_projects or fleet.adopting:
+        is_paused = fleet.project_status(job.spec.project) is not ProjectStatus.ACTIVE
+        if job.waiting_on or is_paused or fleet.adopting:
             job.ready_since_ms = now_ms  # it isn't for want of a worker that it waits
             continue
         late = [

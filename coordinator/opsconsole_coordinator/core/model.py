@@ -1,5 +1,6 @@
 """What the coordinator knows, entity by entity. Times in Unix milliseconds of the coordinator's steady clock."""
 
+from enum import StrEnum
 from typing import Any
 
 import msgspec
@@ -8,12 +9,35 @@ from opsconsole_protocol.ids import AttemptId, JobId, SessionId, TaskId, WorkerI
 from opsconsole_protocol.link import Gang, Gpu, Host, Observed, TaskProgress, TaskUsage, Trouble, Want
 from opsconsole_protocol.requirement import Requirement
 from opsconsole_protocol.spec import JobSpec
-from opsconsole_protocol.state import AttemptState, TaskState, is_attempt_finished, is_task_finished, job_state
+from opsconsole_protocol.state import (
+    AttemptState,
+    TaskState,
+    WorkerConnection,
+    WorkerStatus,
+    is_attempt_finished,
+    is_task_finished,
+    job_state,
+)
+
+SYSTEM = "coordinator"
+"""The coordinator as the one who did something, in events."""
+LOCAL_FILESYSTEM = "local"
+"""What agents call the filesystem of folders that no other host sees."""
+
+
+CLOCK_CORRECTED_FROM_MS = 2_000
+"""A worker's clock that differs by less counts as right: so much may be the heartbeat's way through a slow network."""
 
 
 def worker_actor(name: str) -> str:
     """A worker as the one who did something: no person can be called so, whatever workers are called."""
     return f"worker {name}"
+
+
+def job_folder(output_path: str, job_id: str) -> str:
+    """The job's folder, in or at which an attempt wrote; empty where it isn't below a `jobs/` of its name."""
+    before, mark, _ = f"{output_path}/".partition(f"/jobs/{job_id}/")
+    return f"{before}/jobs/{job_id}" if mark else ""
 
 
 class Attempt(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -99,18 +123,13 @@ class Task(msgspec.Struct, kw_only=True, omit_defaults=True):
     """An operator wants it to wait, also where something else keeps it from running at the moment."""
 
 
-class Job(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """A submitted job. The spec is stored once; the last group is derived."""
+class JobRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What changes of a job and is stored with it: written and read back field by field."""
 
-    id: JobId
-    spec: JobSpec
-    seq: int
-    submitted_by: str
-    created_at_ms: int
-    priority: int
+    submitted_by: str = ""
+    priority: int = 0
     after: tuple[JobId, ...] = ()
     started_at_ms: int | None = None
-    finished_at_ms: int | None = None
     failed_tasks: int = 0
     stop_reason: str = ""
     ready_since_ms: int = 0
@@ -119,6 +138,21 @@ class Job(msgspec.Struct, kw_only=True, omit_defaults=True):
     """Since when its `job_timeout` counts: its first start, moved on by the time that it stood still."""
     still_since_ms: int | None = None
     """Since when all of it that lives is paused; kept where there is a `job_timeout`."""
+    worker_names: set[str] = set()
+    output_folders: set[tuple[str, str]] = set()
+    """The job's folders under its workers' output paths, with the filesystem that each is on."""
+    mean_duration_ms: float | None = None
+    reason: str = ""
+
+
+class Job(JobRecord, kw_only=True, omit_defaults=True):
+    """A submitted job. The spec is stored once; the last group is derived."""
+
+    id: JobId
+    spec: JobSpec
+    seq: int
+    created_at_ms: int
+    finished_at_ms: int | None = None
     tasks: list[Task] = []
     counts: dict[TaskState, int] = {}
     waiting_on: set[JobId] = set()
@@ -129,11 +163,6 @@ class Job(msgspec.Struct, kw_only=True, omit_defaults=True):
     fault: str = ""
     """What in its stored spec can't be used as it is: none of its tasks is placed any more."""
     open_attempts: set[AttemptId] = set()
-    worker_names: set[str] = set()
-    output_folders: set[tuple[str, str]] = set()
-    """The job's folders under its workers' output paths, with the filesystem that each is on."""
-    mean_duration_ms: float | None = None
-    reason: str = ""
     turn_until_ms: int = 0
     """When a gang's turn to reserve workers ends, or ended."""
     turns: int = 0
@@ -167,6 +196,24 @@ class Reserved(msgspec.Struct, frozen=True):
     """The slot is kept from tasks with GPUs only: this one doesn't wait for those without."""
 
 
+class ProjectStatus(StrEnum):
+    """Whether a project's jobs run, wait, or are refused."""
+
+    ACTIVE = "active"
+    PAUSED = "paused"
+    ARCHIVED = "archived"
+
+
+class Project(msgspec.Struct, kw_only=True):
+    """A named queue of jobs. One that nobody has set is active and isn't stored."""
+
+    name: str
+    description: str = ""
+    status: ProjectStatus = ProjectStatus.ACTIVE
+    created_at_ms: int = 0
+    updated_at_ms: int = 0
+
+
 class Worker(msgspec.Struct, kw_only=True, omit_defaults=True):
     """A host's agent as the coordinator sees it. The last group isn't stored."""
 
@@ -190,7 +237,7 @@ class Worker(msgspec.Struct, kw_only=True, omit_defaults=True):
     heard_at_ms: int = 0
     clock_behind_ms: int = 0
     """How far its clock was behind ours at its last heartbeat."""
-    connection: str = "silent"
+    connection: str = WorkerConnection.SILENT
     host: Host = Host()
     gpu_message: str = ""
     live: dict[AttemptId, Attempt] = {}
@@ -219,9 +266,24 @@ class Worker(msgspec.Struct, kw_only=True, omit_defaults=True):
         return worker_actor(self.name)
 
     @property
+    def filesystem(self) -> str:
+        """The label of the filesystem that its folders are on; empty where its agent didn't say."""
+        return str((self.properties.get("io_paths") or {}).get("filesystem") or "")
+
+    @property
+    def output_place(self) -> str:
+        """What tells output folders of the same path apart: the worker, or the filesystem that it shares with others."""
+        return self.id if self.filesystem in {"", LOCAL_FILESYSTEM} else self.filesystem
+
+    @property
     def is_reachable(self) -> bool:
         """Whether a message to it would arrive: it is connected and not silent."""
-        return self.connection == "connected" and self.session is not None
+        return self.connection == WorkerConnection.CONNECTED and self.session is not None
+
+    def here_ms(self, at_ms: int, now_ms: int) -> int:
+        """A time that this worker told, on the coordinator's clock; never later than now, whatever the worker says."""
+        is_wrong = abs(self.clock_behind_ms) >= CLOCK_CORRECTED_FROM_MS
+        return min(now_ms, at_ms + self.clock_behind_ms if is_wrong else at_ms)
 
     def facts(self) -> dict[str, Any]:
         """What requirements are matched against: the properties, and the worker's own fields under their names."""
@@ -243,13 +305,13 @@ class Worker(msgspec.Struct, kw_only=True, omit_defaults=True):
     def status(self) -> str:
         """`maintenance`, `busy` (no slot is free, or can be used), `reserved` (what is free is kept for a gang) or `available`."""
         if self.maintenance:
-            return "maintenance"
+            return WorkerStatus.MAINTENANCE
         free = self.max_concurrent_jobs - len(self.live)
         if free <= 0 or any(one.blocks for one in self.troubles):
-            return "busy"
+            return WorkerStatus.BUSY
         kept = self.reserved
         is_kept = kept is not None and not kept.with_gpus and kept.slots >= free
-        return "reserved" if is_kept else "available"
+        return WorkerStatus.RESERVED if is_kept else WorkerStatus.AVAILABLE
 
     def slots_left(self, *, with_gpus: bool = False) -> int:
         """How many more tasks could start. One with GPUs doesn't wait for the slot of one without: see agent/core/slot."""

@@ -29,7 +29,7 @@ def explain(offers: list[Offer], demand: Demand) -> str:
     for one in hopeful:
         counted.setdefault(one.reason, []).append(one.worker.name)
     words = [
-        f"{those[0]} {reason}" if len(those) == 1 else f"{len(those)} workers: {reason}"
+        f"{those[0]} {reason}" if len(those) == 1 else f"{len(those)} workers, each {reason}"
         for reason, those in sorted(counted.items(), key=lambda item: -len(item[1]))[:3]
     ]
     prefix = "" if any(not one.permanent for one in offers) else "no worker fits: "

@@ -5,12 +5,13 @@ from typing import Any
 
 import msgspec
 
-from opsconsole_coordinator.core import gang, output
+from opsconsole_coordinator.core import gang
 from opsconsole_coordinator.core.adoption import adopt, find_task
 from opsconsole_coordinator.core.desired import desired_of, forget, send_desired, set_want
 from opsconsole_coordinator.core.ending import end_attempt, settle_job
-from opsconsole_coordinator.core.fleet import SYSTEM, Fleet
-from opsconsole_coordinator.core.model import Attempt, Worker
+from opsconsole_coordinator.core.fleet import Fleet
+from opsconsole_coordinator.core.model import Attempt, Worker, job_folder
+from opsconsole_coordinator.core.restore import begin_adopting, restored_seq
 from opsconsole_coordinator.core.trouble import hear
 from opsconsole_protocol import PROTOCOL_VERSION, link
 from opsconsole_protocol.bound import check_tree, cut
@@ -24,6 +25,8 @@ from opsconsole_protocol.state import (
     ATTEMPT_MOVES,
     AttemptState,
     TaskState,
+    WorkerConnection,
+    WorkerStatus,
     is_attempt_finished,
     is_task_waiting,
 )
@@ -56,7 +59,7 @@ def register(
         fleet.audit(now_ms, worker.actor, EventKind.JOINED, f"worker {message.name} joined", message.name)
     elif worker.session is not None:
         fleet.close(worker, "conflict", "this worker has connected anew")
-    if worker.connection == "lost":
+    if worker.connection == WorkerConnection.LOST:
         fleet.audit(now_ms, worker.actor, EventKind.RETURNED, f"worker {worker.name} is back", worker.name)
     worker.is_named = worker.is_named or bool(name)
     _take_description(worker, message, session, now_ms)
@@ -64,9 +67,9 @@ def register(
     fleet.touch_worker(worker)
     fleet.must_schedule = True
     worker.unproved = set()
-    known_seq = _known_seq(fleet, message, finished)
+    known_seq = restored_seq(fleet, message, finished)
     if known_seq is not None:
-        _begin_adopting(fleet, worker, known_seq, now_ms)
+        begin_adopting(fleet, worker, known_seq, now_ms)
     fleet.send(
         worker,
         link.Registered(
@@ -144,36 +147,6 @@ def _take_description(worker: Worker, message: link.Register, session: SessionId
     worker.seq = 0
     worker.heard_at_ms = worker.last_seen_ms = now_ms
     worker.connection = "connected"
-
-
-def _known_seq(fleet: Fleet, message: link.Register, finished: Collection[AttemptId]) -> int | None:
-    """How far this store had come, where the worker proves that it was further than it is: it was restored."""
-    if message.store_id != fleet.store_id or fleet.adopting or fleet.restore_confirmed:
-        return None
-    proved: list[int] = []
-    if message.store_seq > fleet.seq and fleet.seal.proves_seq(
-        message.worker_id, message.store_seq, message.store_seal
-    ):
-        proved.append(message.store_seq)
-    for one in message.observed:
-        if one.attempt_id in fleet.attempts or one.attempt_id in finished:
-            continue
-        seq = fleet.seal.attempt_seq(message.worker_id, one.attempt_id, one.seal)
-        # One that we gave away is missing here though its task waits, or though we never came so far. Else its job
-        # has ended long ago and was removed.
-        if seq is not None and (seq > fleet.seq or find_task(fleet, one) is not None):
-            proved.append(seq)
-    return max(proved, default=None)
-
-
-def _begin_adopting(fleet: Fleet, worker: Worker, seen_seq: int, now_ms: int) -> None:
-    fleet.adopting = True
-    fleet.seq = max(fleet.seq, seen_seq)
-    fleet.audit(
-        now_ms, SYSTEM, EventKind.RESTORED,
-        f"{worker.name} remembers what this store doesn't know: it was restored from a backup. "
-        "Nothing unknown is stopped until an operator confirms", fleet.name,
-    )  # fmt: skip
 
 
 def observation(
@@ -309,8 +282,8 @@ def _note_output(fleet: Fleet, attempt: Attempt, observed: Observed) -> None:
     if len(job.tasks) == 1 or observed.output_path is None:
         return
     worker = fleet.workers.get(attempt.worker_id)
-    if folder := output.job_folder(observed.output_path, job.id):
-        job.output_folders.add((folder, attempt.worker_id if worker is None else output.place(worker)))
+    if folder := job_folder(observed.output_path, job.id):
+        job.output_folders.add((folder, attempt.worker_id if worker is None else worker.output_place))
 
 
 def _follow(fleet: Fleet, attempt: Attempt, observed: Observed, now_ms: int) -> None:
@@ -390,17 +363,17 @@ def logs_stored(fleet: Fleet, attempt_id: AttemptId, source: str, offset: int) -
         check_logs(fleet, attempt)
 
 
-def update_metadata(fleet: Fleet, worker: Worker, message: link.UpdateMetadata, actor: str, now_ms: int) -> None:
+def update_metadata(fleet: Fleet, worker: Worker, message: link.UpdateMetadata, now_ms: int) -> None:
     """Tags, properties or status change. Raises ProtocolError for a status that isn't one."""
     properties = dict(message.properties)
     status = properties.pop("status", None)
     described = checked_properties({**worker.properties, **properties})
     if status is not None:
-        if status not in ("available", "reserved", "busy", "maintenance"):
+        if status not in (WorkerStatus.AVAILABLE, WorkerStatus.RESERVED, WorkerStatus.BUSY, WorkerStatus.MAINTENANCE):
             raise ProtocolError(f"{cut(str(status), 40)!r} is not a status: available, reserved, busy or maintenance")
-        if (status == "maintenance") != worker.maintenance:
-            worker.maintenance = status == "maintenance"
-            fleet.audit(now_ms, actor, EventKind(str(status)), f"{worker.name} is {status}", worker.name)
+        if (status == WorkerStatus.MAINTENANCE) != worker.maintenance:
+            worker.maintenance = status == WorkerStatus.MAINTENANCE
+            fleet.audit(now_ms, worker.actor, EventKind(str(status)), f"{worker.name} is {status}", worker.name)
     worker.properties = described
     if message.tags is not None:
         check_tags(message.tags)

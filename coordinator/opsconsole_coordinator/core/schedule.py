@@ -8,14 +8,14 @@ from opsconsole_coordinator.core.demand import AVOID_WAIT_MS, Demand, demand_of,
 from opsconsole_coordinator.core.desired import set_want
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.judgement import Offer, judge
-from opsconsole_coordinator.core.model import Job, Reserved, Task, Worker
+from opsconsole_coordinator.core.model import Job, ProjectStatus, Reserved, Task, Worker
 from opsconsole_coordinator.core.next_in_line import keep_room
 from opsconsole_coordinator.core.offer import ask, collect_offers, renew_offer
 from opsconsole_coordinator.core.ranking import choose, rank, ranked
 from opsconsole_coordinator.core.reason import explain, note_reason
 from opsconsole_protocol import link
 from opsconsole_protocol.ids import WorkerId
-from opsconsole_protocol.state import AttemptState, TaskState
+from opsconsole_protocol.state import AttemptState, TaskState, WorkerConnection
 
 RETRACT_AFTER_MS = 2_000
 """An attempt that waits for a slot for longer than this may move to a free worker."""
@@ -103,8 +103,8 @@ def _is_runnable(fleet: Fleet, job: Job, now_ms: int) -> bool:
     if job.fault:
         note_reason(fleet, job, job.fault)
         return False
-    if job.spec.project in fleet.paused_projects:
-        status = "archived" if job.spec.project in fleet.archived_projects else "paused"
+    status = fleet.project_status(job.spec.project)
+    if status is not ProjectStatus.ACTIVE:
         note_reason(fleet, job, f"project {job.spec.project} is {status}")
         return False
     if job.waiting_on:
@@ -184,7 +184,7 @@ def _place_avoiding(fleet: Fleet, job: Job, task: Task, now_ms: int) -> bool:
 def _may_take_later(offer: Offer, task: Task) -> bool:
     """Whether the task should wait for this worker rather than go back to one on which it failed."""
     worker = offer.worker
-    is_there = worker.connection == "connected" and not worker.maintenance
+    is_there = worker.connection == WorkerConnection.CONNECTED and not worker.maintenance
     return is_there and not offer.permanent and worker.id not in task.avoid
 
 

@@ -1,9 +1,7 @@
-"""Clocks of workers that are wrong: measured by heartbeats, taken out of the times of logs, told to people. Pure."""
+"""Clocks of workers that are wrong: measured by heartbeats and told to people."""
 
 from opsconsole_coordinator.core.model import Worker
 
-_CORRECTED_FROM_MS = 2_000
-"""Less may be the way of a heartbeat through a slow network, and disturbs nobody."""
 _TOLD_FROM_MS = 30_000
 _UNITS = ((86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1_000, "s"))
 
@@ -12,12 +10,6 @@ def note_clock(worker: Worker, at_ms: int, now_ms: int) -> None:
     """A heartbeat said what time it is there; 0 says nothing."""
     if at_ms > 0:
         worker.clock_behind_ms = now_ms - at_ms
-
-
-def here_ms(worker: Worker | None, at_ms: int, now_ms: int) -> int:
-    """A time of a worker on the coordinator's clock; never later than now, whatever the worker says."""
-    behind_ms = 0 if worker is None else worker.clock_behind_ms
-    return min(now_ms, at_ms + behind_ms if abs(behind_ms) >= _CORRECTED_FROM_MS else at_ms)
 
 
 def remark(worker: Worker) -> str:

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from opsconsole_coordinator.core.dependency import apply_dependencies, check_cycle, note_dependency
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.model import Job, Task
+from opsconsole_coordinator.core.project import check_takes_work
+from opsconsole_coordinator.core.template import fill_in
 from opsconsole_protocol import requirement
 from opsconsole_protocol.api import Submission
 from opsconsole_protocol.error import Conflict, InvalidRequest, LimitExceeded
@@ -24,6 +26,7 @@ def submit(
 
     Returns the jobs, those already there included. Raises InvalidRequest, Conflict or LimitExceeded and adds nothing.
     """
+    submissions = [fill_in(fleet, one) for one in submissions]
     _check(fleet, submissions, after)
     jobs: list[Job] = []
     added: list[Job] = []
@@ -46,14 +49,6 @@ def submit(
     return jobs
 
 
-def check_project(fleet: Fleet, project: str) -> None:
-    """Raise Conflict where a project takes no work any more."""
-    if project in fleet.archived_projects:
-        raise Conflict(
-            f"project {project} is archived and takes no work: `opsconsole project set {project} --status active` opens it again"
-        )
-
-
 def _headline(job: Job) -> str:
     tasks = f", {len(job.tasks)} tasks" if len(job.tasks) > 1 else ""
     return f"submitted {job.spec.title}{tasks}, priority {job.priority}"
@@ -71,7 +66,7 @@ def _check(fleet: Fleet, submissions: Sequence[Submission], after: Mapping[JobId
         if known is not None and known.spec != submission.spec:
             raise Conflict(f"job {submission.job_id} exists already with another spec: a new job needs a new id")
         if known is None:
-            check_project(fleet, submission.spec.project)
+            check_takes_work(fleet, submission.spec.project)
         for other in submission.spec.after:
             if other not in batch and JobId(other) not in after and JobId(other) not in fleet.jobs:
                 raise InvalidRequest(f"--after {other}: there is no such job")

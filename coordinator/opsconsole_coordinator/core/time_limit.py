@@ -1,8 +1,8 @@
 """Time-outs of whole jobs: from their first start, over all tasks and retries. While all that lives is paused they stand still."""
 
 from opsconsole_coordinator.core.ending import stop_job
-from opsconsole_coordinator.core.fleet import SYSTEM, Fleet
-from opsconsole_coordinator.core.model import Job
+from opsconsole_coordinator.core.fleet import Fleet
+from opsconsole_coordinator.core.model import SYSTEM, Job
 from opsconsole_protocol.end_cause import EndCause
 from opsconsole_protocol.quantity import spell_duration
 from opsconsole_protocol.state import TaskState

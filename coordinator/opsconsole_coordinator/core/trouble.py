@@ -4,7 +4,7 @@ from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.model import Job, Worker
 from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.link import Trouble
-from opsconsole_protocol.state import AttemptState, TaskState
+from opsconsole_protocol.state import AttemptState, TaskState, WorkerConnection
 
 
 def hear(fleet: Fleet, worker: Worker, troubles: tuple[Trouble, ...], now_ms: int) -> None:
@@ -43,7 +43,7 @@ def holding_up(fleet: Fleet, job: Job) -> str:
         worker = fleet.workers.get(attempt.worker_id)
         if worker is None:
             continue
-        if worker.connection != "connected":
+        if worker.connection != WorkerConnection.CONNECTED:
             return f"{worker.name}, which is {worker.connection}"
         if blocking(worker):
             return f"{worker.name}: {blocking(worker)}"

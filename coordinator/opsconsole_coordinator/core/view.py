@@ -10,7 +10,7 @@ from opsconsole_coordinator.core.demand import Demand, demand_of
 from opsconsole_coordinator.core.dependency import blocked_words
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.judgement import judge_all
-from opsconsole_coordinator.core.model import Attempt, Job, Task, Worker
+from opsconsole_coordinator.core.model import Attempt, Job, ProjectStatus, Task, Worker
 from opsconsole_coordinator.core.ranking import choose, rank
 from opsconsole_coordinator.core.reason import explain
 from opsconsole_coordinator.core.trouble import blocking, holding_up, words
@@ -230,7 +230,7 @@ def why(fleet: Fleet, job: Job, now_ms: int) -> tuple[str, tuple[Verdict, ...]]:
     if not is_task_waiting(job.state) or job.state is TaskState.HELD:
         return _job_reason(fleet, job) or _standing(job), ()
     found = _verdicts(fleet, waiting_demand(job), now_ms)
-    is_paused = job.spec.project in fleet.paused_projects
+    is_paused = fleet.project_status(job.spec.project) is not ProjectStatus.ACTIVE
     held_up = (
         job.state is TaskState.BLOCKED or job.waiting_on or is_paused or fleet.adopting or job.spec.gang or job.fault
     )

@@ -1,7 +1,7 @@
-"""What admins ask about who may come in: people, invitations, and workers that are shut out or gone for good."""
+"""What admins ask about people and invitations, answered."""
 
-from opsconsole_coordinator.core import control, view
-from opsconsole_coordinator.core.model import Worker
+from collections.abc import Callable
+
 from opsconsole_coordinator.server.commit_loop import CommitLoop
 from opsconsole_coordinator.server.identity import Caller, Identities, run_to_end
 from opsconsole_coordinator.trust.credential import CredentialRecord, InvitationRecord, Role
@@ -12,11 +12,15 @@ from opsconsole_protocol.name import check_name, check_person_name, check_worker
 
 
 class AccessApi:
-    """Answers for the desk. Whatever takes something back is brought to its end, whoever asked is cut off by it."""
+    """Handlers of the requests about people and invitations; each takes the request and who asks.
 
-    def __init__(self, commit_loop: CommitLoop, identities: Identities) -> None:
+    What takes something back is done to its end, also where it closes the connection of whoever asked.
+    """
+
+    def __init__(self, commit_loop: CommitLoop, identities: Identities, join_url: Callable[[], str]) -> None:
         self._commit_loop = commit_loop
         self._identities = identities
+        self._join_url = join_url
 
     # --- people ------------------------------------------------------------------------------------------------
 
@@ -52,7 +56,9 @@ class AccessApi:
         ended = await self._identities.revoke_invitations(None, now_ms) if request.everybody else []
         held = await self._identities.revoke_people(names, now_ms)
         for name in sorted({one.subject for one in held}):
-            self._commit_loop.fleet.audit(now_ms, caller.actor, EventKind.REVOKE, f"revoked by {caller.actor}", name)
+            self._commit_loop.reactor.on_audit(
+                caller.actor, EventKind.REVOKE, f"revoked by {caller.actor}", name, now_ms
+            )
         await self._tell_ended(ended, caller)
         people = self._identities.people()
         wanted = people if names is None else dict.fromkeys(names)
@@ -60,8 +66,8 @@ class AccessApi:
 
     def person_joined(self, credential: CredentialRecord, invitation: InvitationRecord) -> None:
         words = f"joined in the role {credential.role}, by invitation {invitation.id} of {invitation.created_by}"
-        self._commit_loop.fleet.audit(
-            self._commit_loop.clock.now_ms(), credential.subject, EventKind.JOINED, words, credential.subject
+        self._commit_loop.reactor.on_audit(
+            credential.subject, EventKind.JOINED, words, credential.subject, self._commit_loop.clock.now_ms()
         )
         self._commit_loop.changed()
 
@@ -91,7 +97,22 @@ class AccessApi:
 
     # --- invitations -------------------------------------------------------------------------------------------
 
-    def check_invite(self, request: api.Invite) -> None:
+    async def invite(self, request: api.Invite, caller: Caller) -> api.Invited:
+        commit_loop = self._commit_loop
+        self._check_invite(request)
+        now_ms = commit_loop.clock.now_ms()
+        expires_at_ms = now_ms + request.ttl_ms
+        token = await self._identities.invite(
+            role=request.role, uses=request.uses, name=request.name, tags=request.tags, expires_at_ms=expires_at_ms,
+            created_by=caller.actor,
+        )  # fmt: skip
+        commit_loop.reactor.on_audit(
+            caller.actor, EventKind.INVITED, f"made an invitation for {request.role}s", commit_loop.name, now_ms
+        )
+        await commit_loop.committed()
+        return api.Invited(line=self._join_url() + token, expires_at_ms=expires_at_ms)
+
+    def _check_invite(self, request: api.Invite) -> None:
         """Raise InvalidRequest or Conflict where nobody can be invited like this."""
         roles = ("worker", *Role)
         if request.role not in roles:
@@ -134,40 +155,11 @@ class AccessApi:
         now_ms = self._commit_loop.clock.now_ms()
         for one in ended:
             words = f"invitation {one.id} taken back by {caller.actor}"
-            self._commit_loop.fleet.audit(now_ms, caller.actor, EventKind.REVOKE, words, self._commit_loop.name)
+            self._commit_loop.reactor.on_audit(caller.actor, EventKind.REVOKE, words, self._commit_loop.name, now_ms)
         await self._commit_loop.committed()
 
-    # --- workers -----------------------------------------------------------------------------------------------
-
-    async def revoke_workers(self, wanted: Worker | None, caller: Caller) -> api.WorkerList:
-        """One, or all. First their credentials, then their connections: they mustn't come back in between."""
-        commit_loop = self._commit_loop
-        now_ms = commit_loop.clock.now_ms()
-        if wanted is None:
-            await self._identities.revoke_worker(None, now_ms)  # also of those that have never registered
-            workers = [worker for worker in commit_loop.fleet.workers.values() if not worker.revoked]
-        else:
-            workers = [wanted]
-        for worker in workers:
-            await self._identities.revoke_worker(worker.id, now_ms)
-            control.set_maintenance(commit_loop.fleet, worker.id, "revoke", caller.actor, now_ms)
-        rows = tuple(view.worker_row(commit_loop.fleet, worker, now_ms) for worker in workers)
-        await commit_loop.committed()
-        return api.WorkerList(workers=rows)
-
-    async def remove_worker(self, name: str, caller: Caller) -> api.WorkerList:
-        """With its credential, so that it can't come back unseen."""
-        commit_loop = self._commit_loop
-        worker = control.find_removable(commit_loop.fleet, name)
-        now_ms = commit_loop.clock.now_ms()
-        await self._identities.revoke_worker(worker.id, now_ms)
-        row = view.worker_row(commit_loop.fleet, worker, now_ms)
-        control.remove_worker(commit_loop.fleet, worker.id, caller.actor, now_ms)
-        await commit_loop.committed()
-        return api.WorkerList(workers=(row,))
-
     async def _audit(self, caller: Caller, kind: EventKind, words: str, subject: str) -> None:
-        self._commit_loop.fleet.audit(self._commit_loop.clock.now_ms(), caller.actor, kind, words, subject)
+        self._commit_loop.reactor.on_audit(caller.actor, kind, words, subject, self._commit_loop.clock.now_ms())
         await self._commit_loop.committed()
 
 

@@ -8,7 +8,6 @@ import msgspec
 from msgspec.structs import replace
 from starlette.websockets import WebSocket
 
-from opsconsole_coordinator.core import desired, file_check, gang_placement, liveness, reconcile, skew
 from opsconsole_coordinator.core.model import Worker
 from opsconsole_coordinator.server.commit_loop import CommitLoop
 from opsconsole_coordinator.server.log_limit import within
@@ -85,7 +84,7 @@ class AgentSession:
             await asyncio.gather(*tasks, return_exceptions=True)
             worker = self._commit_loop.fleet.workers.get(self._worker_id)
             if worker is not None:
-                liveness.disconnected(self._commit_loop.fleet, worker, self.id)
+                self._commit_loop.reactor.on_disconnected(worker, self.id)
                 self._commit_loop.changed()
             if self._commit_loop.sessions.get(self._worker_id) is self:
                 del self._commit_loop.sessions[self._worker_id]
@@ -150,22 +149,23 @@ class AgentSession:
 
     def _handle(self, worker: Worker, message: link.AgentMessage, finished: set[AttemptId]) -> None:
         commit_loop = self._commit_loop
+        reactor, now_ms = commit_loop.reactor, commit_loop.clock.now_ms()
         match message:
             case link.Report():
-                reconcile.report(commit_loop.fleet, worker, message, finished, commit_loop.clock.now_ms())
+                reactor.on_report(worker, message, finished, now_ms)
             case link.Heartbeat():
-                liveness.heartbeat(commit_loop.fleet, worker, message, commit_loop.clock.now_ms())
+                reactor.on_heartbeat(worker, message, now_ms)
                 seq = commit_loop.committed_seq
                 seal = commit_loop.fleet.seal.of_seq(worker.id, seq)
                 self.send(link.HeartbeatAck(at_ms=message.at_ms, store_seq=seq, store_seal=seal))
             case link.Observation():
-                reconcile.observation(commit_loop.fleet, worker, message, finished, commit_loop.clock.now_ms())
+                reactor.on_observation(worker, message, finished, now_ms)
             case link.UpdateMetadata():
-                reconcile.update_metadata(commit_loop.fleet, worker, message, worker.actor, commit_loop.clock.now_ms())
+                reactor.on_update_metadata(worker, message, now_ms)
             case link.FileExists() | link.FileNotFound():
-                file_check.note_file(commit_loop.fleet, worker, message, commit_loop.clock.now_ms())
+                reactor.on_input_answer(worker, message, now_ms)
             case link.PortFound():
-                gang_placement.note_port(commit_loop.fleet, worker, message, commit_loop.clock.now_ms())
+                reactor.on_port_found(worker, message, now_ms)
             case link.Leavings():
                 commit_loop.on_leavings(worker.id, message)
             case link.PeerError(code=code, message=text):
@@ -185,9 +185,9 @@ class AgentSession:
             if not ours:
                 continue
             worker, now_ms = self._worker(), self._commit_loop.clock.now_ms()
-            ours = [replace(chunk, at_ms=skew.here_ms(worker, chunk.at_ms, now_ms)) for chunk in ours]
-            fleet = self._commit_loop.fleet
-            kept, offsets = within(ours, self._stored_offsets, fleet.attempt_log_bytes)
+            ours = [_on_our_clock(worker, chunk, now_ms) for chunk in ours]
+            reactor = self._commit_loop.reactor
+            kept, offsets = within(ours, self._stored_offsets, reactor.fleet.attempt_log_bytes)
             try:
                 offsets |= await self._log_service.append(kept)
             except OpsconsoleError:
@@ -195,9 +195,9 @@ class AgentSession:
                 continue
             told = [(AttemptId(one), source, offset) for (one, source), offset in offsets.items()]
             for attempt_id, source, offset in told:
-                reconcile.logs_stored(fleet, attempt_id, source, offset)
+                reactor.on_logs_stored(attempt_id, source, offset)
             self.send(link.LogAck(offsets=tuple(told)))
-            if fleet.is_dirty:
+            if reactor.is_dirty:
                 self._commit_loop.changed()
 
     async def _reconnect_once_logs_work(self) -> None:
@@ -217,7 +217,7 @@ class AgentSession:
     def _send_desired(self) -> None:
         worker = self._worker()
         if worker is not None:
-            desired.send_desired(self._commit_loop.fleet, worker)
+            self._commit_loop.reactor.on_messages_dropped(worker)
             self._commit_loop.changed()
 
     async def _end_when_silent(self) -> None:
@@ -229,6 +229,11 @@ class AgentSession:
                 return
             if worker is not None and self._commit_loop.clock.now_ms() - worker.heard_at_ms > DEAD_AFTER_MS:
                 return
+
+
+def _on_our_clock(worker: Worker | None, chunk: LogChunk, now_ms: int) -> LogChunk:
+    at_ms = min(now_ms, chunk.at_ms) if worker is None else worker.here_ms(chunk.at_ms, now_ms)
+    return replace(chunk, at_ms=at_ms)
 
 
 def _dated(chunk: LogChunk) -> LogChunk:

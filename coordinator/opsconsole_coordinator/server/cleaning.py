@@ -9,16 +9,14 @@ from itertools import chain
 
 import msgspec
 
-from opsconsole_coordinator.core import output
-from opsconsole_coordinator.core.fleet import SYSTEM
-from opsconsole_coordinator.core.model import Worker
-from opsconsole_coordinator.core.output import DAY_MS, OutputFolder
+from opsconsole_coordinator.core.model import SYSTEM, Worker
+from opsconsole_coordinator.server import output_plan
 from opsconsole_coordinator.server.commit_loop import CommitLoop
 from opsconsole_coordinator.server.log_service import LogService
-from opsconsole_coordinator.server.retention import EVERY_S, Retention
+from opsconsole_coordinator.server.retention import DAY_MS, EVERY_S, Retention
 from opsconsole_coordinator.server.worker_query import WorkerLeavings, WorkerQuery
 from opsconsole_coordinator.store import ended
-from opsconsole_coordinator.store.ended import EndedJob
+from opsconsole_coordinator.store.ended import EndedJob, OutputFolder
 from opsconsole_protocol import api
 from opsconsole_protocol.error import OpsconsoleError
 from opsconsole_protocol.event_kind import EventKind
@@ -73,7 +71,7 @@ class Cleaning:
         if not days:
             return 0
         folders = await self._outputs(now_ms - round(min(days.values()) * DAY_MS))
-        due = [one for one in folders if output.is_due(one, days, fleet.workers, now_ms)]
+        due = [one for one in folders if output_plan.is_due(one, days, fleet.workers, now_ms)]
         remarks: list[str] = []
         found = await self._ask_for_outputs(due, list(fleet.workers.values()), remarks)
         gone = await self._remove(found, SYSTEM, remarks)
@@ -125,7 +123,7 @@ class Cleaning:
     ) -> list[WorkerLeavings]:
         workers = self._commit_loop.fleet.workers
         up = [worker.id for worker in meant if worker.id in self._commit_loop.sessions]
-        plan = output.plan(folders, workers, [worker.id for worker in meant], up)
+        plan = output_plan.plan(folders, workers, [worker.id for worker in meant], up)
         for worker_id, count in plan.unknown.items():
             name = workers[worker_id].name
             outputs = f"outputs of {count:,} ended job{'s' if count > 1 else ''}"
@@ -237,7 +235,9 @@ class Cleaning:
         if count:
             words = f"{count:,} {what} ({size_words(sum(one.bytes for one in gone))})"
             log.info("%s: %s", subject, words)
-            self._commit_loop.fleet.audit(self._commit_loop.clock.now_ms(), actor, EventKind.CLEANED, words, subject)
+            self._commit_loop.reactor.on_audit(
+                actor, EventKind.CLEANED, words, subject, self._commit_loop.clock.now_ms()
+            )
 
 
 def _noted(found: WorkerLeavings, remarks: list[str]) -> WorkerLeavings:

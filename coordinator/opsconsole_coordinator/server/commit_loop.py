@@ -12,11 +12,8 @@ import sqlite3
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from opsconsole_coordinator.core import liveness, reconcile, view
-from opsconsole_coordinator.core.adoption import find_task
-from opsconsole_coordinator.core.batch import Batch
-from opsconsole_coordinator.core.fleet import Fleet
-from opsconsole_coordinator.core.schedule import schedule
+from opsconsole_coordinator.core import view
+from opsconsole_coordinator.core.reactor import TICK_MS, Batch, Fleet, Reactor
 from opsconsole_coordinator.server.clock import SteadyClock
 from opsconsole_coordinator.store import journal, query, rebuild
 from opsconsole_coordinator.store.database import Database
@@ -58,7 +55,7 @@ class CommitLoop:
         self.database = database
         self.clock = SteadyClock()
         self.name = name
-        self.fleet = Fleet(secrets.randbits)
+        self.reactor = Reactor(Fleet(secrets.randbits))
         self.sessions: dict[WorkerId, Session] = {}
         self.commit_listeners: list[CommitListener] = []
         self.on_leavings: Callable[[WorkerId, link.Leavings], None] = lambda *_: None
@@ -84,11 +81,16 @@ class CommitLoop:
         def read(connection: sqlite3.Connection) -> Fleet:
             return rebuild.load(connection, secrets.randbits, self.name, self.clock.now_ms())
 
-        self.fleet = await self.database.read(read)
+        self.reactor = Reactor(await self.database.read(read))
         self.fleet.attempt_log_bytes = self.attempt_log_bytes
         self.fleet.stored_logs = self._stored_log_offsets
         self.committed_seq = self.fleet.seq
         self._logs_unread = set(self.fleet.workers)
+
+    @property
+    def fleet(self) -> Fleet:
+        """What is in memory, to be looked at: only the reactor changes it."""
+        return self.reactor.fleet
 
     # --- inputs ------------------------------------------------------------------------------------------------
 
@@ -122,18 +124,18 @@ class CommitLoop:
     async def tick(self) -> None:
         """Let time pass for ever."""
         while True:
-            due_ms = self.clock.now_ms() + liveness.TICK_MS
-            await asyncio.sleep(liveness.TICK_MS / 1000)
+            due_ms = self.clock.now_ms() + TICK_MS
+            await asyncio.sleep(TICK_MS / 1000)
             if self.trouble:
                 continue  # agents can't be heard meanwhile: their silence means nothing
             try:
                 now_ms = self.clock.now_ms()
-                if now_ms - due_ms > liveness.TICK_MS:
-                    liveness.excuse(self.fleet, now_ms - due_ms, now_ms)
-                liveness.tick(self.fleet, now_ms)
+                if now_ms - due_ms > TICK_MS:
+                    self.reactor.on_excuse(now_ms - due_ms, now_ms)
+                self.reactor.on_tick(now_ms)
             except Exception as error:  # noqa: BLE001 - the same
                 self._fault = error
-            if self.fleet.is_dirty or self._fault is not None:
+            if self.reactor.is_dirty or self._fault is not None:
                 self.changed()
 
     async def _run_batch(self) -> None:
@@ -148,9 +150,7 @@ class CommitLoop:
         if self._fault is not None:
             fault, self._fault = self._fault, None
             raise fault
-        if fleet.must_schedule:
-            schedule(fleet, self.clock.now_ms())
-        batch = fleet.drain()
+        batch = self.reactor.take_batch(self.clock.now_ms())
         rows = {job.id: view.job_row(fleet, job) for job in batch.jobs}
         if batch.must_commit:
             await journal.commit(self.database, batch, {str(job): row for job, row in rows.items()})
@@ -159,7 +159,7 @@ class CommitLoop:
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(None)
-        if self.fleet.must_schedule:
+        if self.reactor.must_schedule:
             self.changed()
 
     def _release(self, batch: Batch, rows: dict[JobId, JobRow]) -> None:
@@ -171,7 +171,7 @@ class CommitLoop:
             session = self.sessions.get(worker_id)
             if session is not None and session.id == session_id:
                 session.end(code, text)
-        self.fleet.evict(batch.forgotten, rows)
+        self.reactor.on_committed(batch)
         shown = {job.id: view.job_row(self.fleet, job) for job in batch.jobs_shown if job.id in self.fleet.jobs}
         for commit_listeners in self.commit_listeners:
             commit_listeners.publish(rows | shown, batch.workers_shown, batch.events, batch.seq)
@@ -231,7 +231,7 @@ class CommitLoop:
         await self._look_up_logs(message)
         if self.trouble:
             raise Unavailable(self.trouble)
-        reconcile.register(self.fleet, session.id, message, finished, self.clock.now_ms(), name)
+        self.reactor.on_register(session.id, message, finished, self.clock.now_ms(), name)
         old = self.sessions.get(message.worker_id)
         if old is not None:
             old.end("conflict", "this worker has connected anew")
@@ -244,7 +244,7 @@ class CommitLoop:
         For all workers at the start it would hold up serving, and for one with a huge log it holds up only that one.
         """
         fleet = self.fleet
-        found = [AttemptId(one.attempt_id) for one in message.observed if find_task(fleet, one) is not None]
+        found = [AttemptId(one.attempt_id) for one in message.observed if self.reactor.may_be_adopted(one)]
         if message.worker_id in self._logs_unread:
             worker = fleet.workers.get(message.worker_id)  # it may have been removed since
             found += [*worker.live, *worker.ended] if worker is not None else []
@@ -254,10 +254,7 @@ class CommitLoop:
         if fleet is not self.fleet or message.worker_id not in self._logs_unread:
             return
         self._logs_unread.discard(message.worker_id)
-        for attempt_id, reached in offsets.items():
-            attempt = fleet.attempts.get(attempt_id)
-            if attempt is not None:
-                attempt.log_offsets = reached
+        self.reactor.on_logs_looked_up(offsets)
 
     def _stored_log_offsets(self, attempt_id: AttemptId) -> dict[str, int]:
         try:

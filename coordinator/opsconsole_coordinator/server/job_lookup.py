@@ -1,12 +1,16 @@
 """Finding jobs by what people type: whole ids and unambiguous prefixes, in memory and in the store."""
 
 import sqlite3
+from collections.abc import Mapping
+
+import msgspec
 
 from opsconsole_coordinator.core.model import Attempt, Job
 from opsconsole_coordinator.server.commit_loop import CommitLoop
-from opsconsole_coordinator.store import query, rebuild
+from opsconsole_coordinator.store import query
 from opsconsole_protocol.error import Ambiguous, InvalidRequest, NotFound
 from opsconsole_protocol.ids import ALPHABET, JOB_ID_LENGTH, JobId, split_task_id
+from opsconsole_protocol.spec import JobSpec
 from opsconsole_protocol.state import TaskState
 
 
@@ -28,6 +32,13 @@ async def resolve(commit_loop: CommitLoop, text: str) -> tuple[JobId, int | None
     return found.pop(), index
 
 
+def with_whole_ids(spec: JobSpec, resolved: Mapping[JobId, JobId]) -> JobSpec:
+    """The spec with whole job ids in `after`, where prefixes were typed."""
+    if not spec.after:
+        return spec
+    return msgspec.structs.replace(spec, after=tuple(resolved.get(JobId(one), JobId(one)) for one in spec.after))
+
+
 async def load_job(commit_loop: CommitLoop, job_id: JobId) -> Job:
     """The job in memory, fetched from the store where it has ended. Raises NotFound.
 
@@ -47,10 +58,10 @@ async def load_job(commit_loop: CommitLoop, job_id: JobId) -> Job:
         return job
     if found is None:
         raise NotFound(f"there is no job {job_id} (opsconsole jobs lists them)")
-    rebuild.enter(commit_loop.fleet, *found)
+    commit_loop.reactor.on_job_loaded(*found)
     return found[0]
 
 
 def release_job(commit_loop: CommitLoop, job_id: JobId) -> None:
     """Drop the job from memory, if it has ended and nothing of it is about to be committed."""
-    commit_loop.fleet.evict((), (job_id,))
+    commit_loop.reactor.on_job_released(job_id)

@@ -22,7 +22,7 @@ from opsconsole_protocol.error import NotFound, Unavailable
 from opsconsole_protocol.ids import AttemptId, JobId, task_id
 from opsconsole_protocol.link import LogChunk
 from opsconsole_protocol.log import LogPage
-from opsconsole_protocol.state import TaskState, is_task_finished
+from opsconsole_protocol.state import TaskState, WorkerConnection, is_task_finished
 
 log = logging.getLogger("opsconsole.coordinator.log")
 
@@ -240,7 +240,9 @@ class LogService:
     def _is_over(self, attempt: Attempt) -> bool:
         """Whether it has ended with its whole log here, or with a rest that may never come: nobody shall wait for it."""
         worker = self._commit_loop.fleet.workers.get(attempt.worker_id)
-        return attempt.is_finished and (not attempt.open or worker is None or worker.connection == "lost")
+        return attempt.is_finished and (
+            not attempt.open or worker is None or worker.connection == WorkerConnection.LOST
+        )
 
     async def _attempts(self, job_id: JobId, index: int) -> tuple[TaskState, list[Attempt]]:
         """The task's state and its attempts, oldest first, as committed or as they live."""

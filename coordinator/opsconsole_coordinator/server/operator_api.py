@@ -1,442 +1,93 @@
-"""What operators ask, answered. Reads come from the store's committed state, or from the fleet for what is live."""
+"""What operators may ask: one line for each kind of request says who may, and what answers it."""
 
-import asyncio
-import contextlib
-import sqlite3
 from collections.abc import Awaitable, Callable
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import msgspec
-
-from opsconsole_coordinator.core import control, file_check, submission, view
-from opsconsole_coordinator.core.model import Attempt, Job, Task
-from opsconsole_coordinator.server import catalog, preencoded
 from opsconsole_coordinator.server.access_api import AccessApi
 from opsconsole_coordinator.server.cleaning import Cleaning
 from opsconsole_coordinator.server.commit_loop import CommitLoop
-from opsconsole_coordinator.server.fair_semaphore import FairSemaphore
+from opsconsole_coordinator.server.coordinator_api import CoordinatorApi
 from opsconsole_coordinator.server.identity import Caller, Identities
-from opsconsole_coordinator.server.job_lookup import load_job, release_job, resolve
+from opsconsole_coordinator.server.job_api import JobApi
 from opsconsole_coordinator.server.log_service import LogService
+from opsconsole_coordinator.server.worker_api import WorkerApi, role_to_set
 from opsconsole_coordinator.server.worker_row_cache import WorkerRowCache
-from opsconsole_coordinator.store import backup, query
 from opsconsole_coordinator.trust.credential import Role
-from opsconsole_protocol import api, requirement
-from opsconsole_protocol.api import job_filter
-from opsconsole_protocol.error import Conflict, InvalidRequest, NotFound, OpsconsoleError
-from opsconsole_protocol.event_kind import EventKind
-from opsconsole_protocol.ids import JobId
-from opsconsole_protocol.spec import JobSpec, check_spec
-from opsconsole_protocol.state import TaskState, is_task_finished
+from opsconsole_protocol import api
+from opsconsole_protocol.error import InvalidRequest
 
-ANSWER_WAIT_S = 2.0
-ANSWER_POLL_S = 0.02
-SCAN_MAX = 20_000
-"""How many stored jobs a filter looks at for one page."""
+Handler = Callable[[Any, Caller], Awaitable[api.AnyAnswer]]
+
+
+class Route(NamedTuple):
+    """Who may ask for something, and what answers."""
+
+    role: Role | Callable[[Any], Role]
+    """The least role that may ask; a function where it depends on the request."""
+    handler: Handler | None
+    """Raises OpsconsoleError, and has changed nothing then. None: the session answers by itself."""
+    is_large: bool = False
+    """The answer may have megabytes: one of a connection is made at a time."""
+    is_waiting: Callable[[Any], bool] = lambda _: False
+    """Whether the answer may be a long time coming with no work in between: such calls hold up no others."""
 
 
 class OperatorApi:
-    """Answers one caller after the other; holds nothing of its own."""
+    """All requests that operators make, answered one by one."""
 
     def __init__(
-        self, commit_loop: CommitLoop, log_service: LogService, identities: Identities, worker_row_cache: WorkerRowCache, cleaning: Cleaning,
-        join_url: Callable[[], str],
+        self, commit_loop: CommitLoop, log_service: LogService, identities: Identities,
+        worker_row_cache: WorkerRowCache, cleaning: Cleaning, join_url: Callable[[], str],
     ) -> None:  # fmt: skip
-        self._commit_loop = commit_loop
-        self._log_service = log_service
-        self._identities = identities
-        self._worker_row_cache = worker_row_cache
-        self._join_url = join_url
-        self._cleaning = cleaning
-        self._large_answers = FairSemaphore(2, 1)
-        """For what takes much memory while it is made."""
-        access_api = self.access_api = AccessApi(commit_loop, identities)
-        self._answers: dict[type[Any], tuple[Role, Callable[[Any, Caller], Awaitable[api.AnyAnswer]]]] = {
-            api.SubmitJobs: (Role.OPERATOR, self._submit),
-            api.ListWorkers: (Role.VIEWER, self._workers),
-            api.ListJobs: (Role.VIEWER, self._jobs),
-            api.ListProjects: (Role.VIEWER, self._projects),
-            api.ListTemplates: (Role.VIEWER, self._templates),
-            api.SetTemplate: (Role.OPERATOR, self._set_template),
-            api.SetProject: (Role.OPERATOR, self._set_project),
-            api.ShowJob: (Role.VIEWER, self._show_job),
-            api.Act: (Role.OPERATOR, self._act),
-            api.SetPriority: (Role.OPERATOR, self._set_priority),
-            api.WaitJobs: (Role.VIEWER, self._wait),
-            api.Why: (Role.VIEWER, self._why),
-            api.AskCandidates: (Role.VIEWER, self._candidates),
-            api.ReadLog: (Role.VIEWER, self._read_log),
-            api.ListEvents: (Role.VIEWER, self._events),
-            api.SetWorker: (Role.OPERATOR, self._set_worker),
-            api.Invite: (Role.ADMIN, self._invite),
-            api.ConfirmRestore: (Role.ADMIN, self._confirm_restore),
-            api.Clean: (Role.OPERATOR, self._clean),
-            api.Backup: (Role.ADMIN, self._backup),
-            api.AskHealth: (Role.VIEWER, self._health),
-            api.ListPeople: (Role.ADMIN, access_api.people),
-            api.RenamePerson: (Role.ADMIN, access_api.rename),
-            api.RevokePeople: (Role.ADMIN, access_api.revoke_people),
-            api.ListInvitations: (Role.ADMIN, access_api.invitations),
-            api.RevokeInvitations: (Role.ADMIN, access_api.revoke_invitations),
+        jobs = JobApi(commit_loop, log_service, cleaning)
+        workers = WorkerApi(commit_loop, identities, worker_row_cache, cleaning)
+        access = AccessApi(commit_loop, identities, join_url)
+        coordinator = CoordinatorApi(commit_loop, log_service)
+        self.person_joined = access.person_joined
+        viewer, operator, admin = Role.VIEWER, Role.OPERATOR, Role.ADMIN
+        self._routes: dict[type[Any], Route] = {
+            api.SubmitJobs: Route(operator, jobs.submit),
+            api.ListJobs: Route(viewer, jobs.list_jobs, is_large=True),
+            api.ShowJob: Route(viewer, jobs.show, is_large=True),
+            api.Act: Route(operator, jobs.act),
+            api.SetPriority: Route(operator, jobs.set_priority),
+            api.WaitJobs: Route(viewer, jobs.wait, is_waiting=lambda _: True),
+            api.Why: Route(viewer, jobs.why),
+            api.AskCandidates: Route(viewer, jobs.candidates),
+            api.ReadLog: Route(viewer, jobs.read_log, is_waiting=lambda request: request.wait_ms > 0),
+            api.ListWorkers: Route(viewer, workers.list_workers),
+            api.SetWorker: Route(role_to_set, workers.set_worker),
+            api.Clean: Route(operator, workers.clean),
+            api.ListPeople: Route(admin, access.people),
+            api.RenamePerson: Route(admin, access.rename),
+            api.RevokePeople: Route(admin, access.revoke_people),
+            api.Invite: Route(admin, access.invite),
+            api.ListInvitations: Route(admin, access.invitations),
+            api.RevokeInvitations: Route(admin, access.revoke_invitations),
+            api.ListEvents: Route(viewer, coordinator.events, is_large=True),
+            api.ListProjects: Route(viewer, coordinator.projects),
+            api.SetProject: Route(operator, coordinator.set_project),
+            api.ListTemplates: Route(viewer, coordinator.templates),
+            api.SetTemplate: Route(operator, coordinator.set_template),
+            api.Backup: Route(admin, coordinator.backup),
+            api.ConfirmRestore: Route(admin, coordinator.confirm_restore),
+            api.AskHealth: Route(viewer, coordinator.health),
+            api.Subscribe: Route(viewer, None),
         }
+
+    def route(self, request: api.AnyRequest) -> Route:
+        """What is known of this kind of request."""
+        return self._routes[type(request)]
+
+    def require_role(self, request: api.AnyRequest, caller: Caller) -> None:
+        """Raise Forbidden where the caller's role doesn't reach."""
+        role = self.route(request).role
+        caller.require(role if isinstance(role, Role) else role(request))
 
     async def answer(self, request: api.AnyRequest, caller: Caller) -> api.AnyAnswer:
         """Answer a request. Raises OpsconsoleError; then nothing was changed."""
-        found = self._answers.get(type(request))
-        if found is None:
-            raise InvalidRequest(f"{type(request).__name__} can't be asked here")
-        role, handler = found
-        caller.require(role)
+        self.require_role(request, caller)
+        handler = self.route(request).handler
+        if handler is None:
+            raise InvalidRequest(f"{type(request).__name__} is answered by the connection that it comes by")
         return await handler(request, caller)
-
-    # --- jobs --------------------------------------------------------------------------------------------------
-
-    async def _submit(self, request: api.SubmitJobs, caller: Caller) -> api.JobList:
-        commit_loop = self._commit_loop
-        wanted = dict.fromkeys(JobId(other) for one in request.submissions for other in one.spec.after)
-        batch = {one.job_id for one in request.submissions}
-        resolved = {other: (await resolve(commit_loop, other))[0] for other in wanted if other not in batch}
-        submissions = [
-            api.Submission(one.job_id, catalog.with_after(one.spec, resolved)) for one in request.submissions
-        ]
-        submissions = await catalog.with_templates(commit_loop.database, submissions)
-        stored = await self._stored_states([*resolved.values(), *batch])
-        again = [one for one in submissions if one.job_id in stored and one.job_id not in commit_loop.fleet.jobs]
-        while missing := [one for one in again if one.job_id not in commit_loop.fleet.jobs]:
-            await load_job(commit_loop, missing[0].job_id)  # and look again: somebody else may have let go of another
-        while gone := [
-            job for job in resolved.values() if _has_left(stored, job) and job not in commit_loop.fleet.jobs
-        ]:
-            stored |= await self._stored_states(gone)  # they have ended since they were looked up
-        try:
-            jobs = submission.submit(commit_loop.fleet, submissions, stored, caller.actor, commit_loop.clock.now_ms())
-            await commit_loop.committed()
-            return api.JobList(jobs=tuple(view.job_row(commit_loop.fleet, job) for job in jobs))
-        finally:
-            for one in again:
-                release_job(commit_loop, one.job_id)
-
-    async def _stored_states(self, job_ids: list[JobId]) -> dict[JobId, TaskState]:
-        return await self._commit_loop.database.read(lambda connection: query.states(connection, job_ids))
-
-    async def _jobs(self, request: api.ListJobs, caller: Caller) -> api.AnyAnswer:
-        del caller
-        keeps = job_filter.parse(request.filter).keeper(
-            job_filter.looker(self._commit_loop.clock.now_ms), job_filter.haystack
-        )
-        limit = request.limit
-        page: dict[str, Any] = {
-            "project": request.project, "before_ms": request.before_ms, "before_id": request.before_id,
-        }  # fmt: skip
-
-        def read(connection: sqlite3.Connection) -> tuple[list[Any], api.JobRow | None]:
-            if keeps is None:
-                return list(query.encoded_job_rows(connection, **page, limit=limit + 1)), None
-            found: list[api.JobRow] = []
-            row: api.JobRow | None = None
-            left = SCAN_MAX
-            for row in query.job_rows(connection, **page, limit=SCAN_MAX):
-                left -= 1
-                if keeps(row):
-                    found.append(row)
-                if len(found) > limit:
-                    return found, None
-            return found, None if left else row
-
-        def finish(read_so_far: tuple[list[Any], api.JobRow | None]) -> api.AnyAnswer:
-            found, last = read_so_far
-            answer = api.JobList(jobs=tuple(found[:limit]), more=len(found) > limit or last is not None)
-            if last is not None:
-                answer = msgspec.structs.replace(answer, next_ms=last.created_at_ms, next_id=last.id)
-            return preencoded.answer(answer)
-
-        return await self._commit_loop.database.share(request, read, finish)
-
-    async def _show_job(self, request: api.ShowJob, caller: Caller) -> api.AnyAnswer:
-        async with self._large_answers.acquire(caller.actor):
-            return await self._detail(request, caller)
-
-    async def _detail(self, request: api.ShowJob, caller: Caller) -> api.AnyAnswer:
-        commit_loop = self._commit_loop
-        job_id, index = await resolve(commit_loop, request.id)
-        first, limit = (request.tasks_from, request.tasks_limit) if index is None else (index, 1)
-
-        def read(connection: sqlite3.Connection) -> query.Detail | None:
-            return query.detail(connection, job_id, first, limit, request.events_limit)
-
-        def finish(found: query.Detail | None) -> api.AnyAnswer:
-            if found is None:
-                raise NotFound(f"there is no job {job_id}")
-            number = found.row.num_tasks
-            if index is not None and index >= number:
-                raise NotFound(f"job {job_id} has {number} tasks, from task-0 to task-{number - 1}")
-            live = commit_loop.fleet.jobs.get(found.job.id)
-            advance = None if live is None else view.job_row(commit_loop.fleet, live).advance
-            detail = api.JobDetail(
-                job=msgspec.structs.replace(found.row, advance=advance),
-                spec=_visible(found.job.spec, caller),
-                tasks=tuple(
-                    self._task_row(found.job, task, found.attempts.get(task.index, [])) for task in found.tasks
-                ),
-                events=tuple(reversed(found.events)),
-            )
-            return preencoded.answer(api.DetailAnswer(detail=detail))
-
-        return await commit_loop.database.share((request, caller.role), read, finish)
-
-    def _task_row(self, job: Job, task: Task, attempts: list[Attempt]) -> api.TaskRow:
-        for attempt in attempts:
-            live = self._commit_loop.fleet.attempts.get(attempt.id)
-            if live is not None:
-                attempt.usage, attempt.progress = live.usage, live.progress
-        return view.task_row(job, task, attempts)
-
-    async def _stored_row(self, job_id: JobId) -> api.JobRow:
-        row = await self._commit_loop.database.read(lambda connection: query.job_row(connection, job_id))
-        if row is None:
-            raise NotFound(f"there is no job {job_id}")
-        return row
-
-    async def _act(self, request: api.Act, caller: Caller) -> api.ActResult:
-        commit_loop = self._commit_loop
-        targets = [await resolve(commit_loop, text) for text in request.ids]
-        results: list[tuple[str, str]] = []
-        refused: list[str] = []
-        errors: list[OpsconsoleError] = []
-        for job_id, index in targets:
-            await load_job(commit_loop, job_id)  # and from here on it isn't cleaned any more
-            name = job_id if index is None else f"{job_id}/task-{index}"
-            try:
-                if job_id in self._cleaning.removing:
-                    raise Conflict(f"what job {job_id} left is being removed: try again in a moment")
-                words = control.act(
-                    commit_loop.fleet,
-                    request.verb,
-                    job_id,
-                    index,
-                    caller.actor,
-                    request.reason,
-                    commit_loop.clock.now_ms(),
-                )
-                results.append((name, words))
-            except OpsconsoleError as error:
-                results.append((name, str(error)))
-                refused.append(name)
-                errors.append(error)
-        try:
-            await commit_loop.committed()
-        finally:
-            for job_id, _ in targets:
-                release_job(commit_loop, job_id)
-        if errors and len(errors) == len(targets):
-            raise errors[0]
-        return api.ActResult(results=tuple(results), refused=tuple(refused))
-
-    async def _set_priority(self, request: api.SetPriority, caller: Caller) -> api.Done:
-        commit_loop = self._commit_loop
-        job_id, _ = await resolve(commit_loop, request.id)
-        words = control.set_priority(
-            commit_loop.fleet,
-            job_id,
-            request.priority,
-            caller.actor,
-            commit_loop.clock.now_ms(),
-            relative=request.relative,
-        )
-        await commit_loop.committed()
-        return api.Done(text=words)
-
-    async def _wait(self, request: api.WaitJobs, caller: Caller) -> api.JobList:
-        del caller
-        commit_loop = self._commit_loop
-        ids = [(await resolve(commit_loop, text))[0] for text in request.ids]
-        with commit_loop.watch(ids) as changed, contextlib.suppress(TimeoutError):
-            timeout_s = request.timeout_ms / 1000 if request.timeout_ms is not None else None
-            async with asyncio.timeout(timeout_s):
-                while not await self._all_ended(ids):
-                    await changed.wait()
-                    changed.clear()
-        return api.JobList(jobs=tuple([await self._stored_row(job_id) for job_id in ids]))
-
-    async def _all_ended(self, ids: list[JobId]) -> bool:
-        """Whether waiting makes no sense any more: blocked jobs don't move by themselves either."""
-        live = self._commit_loop.fleet.jobs
-        if any(job_id in live and not _is_settled(live[job_id].state) for job_id in ids):
-            return False  # asked after every commit: mostly there is no need to ask the store
-        return all(_is_settled(state) for state in (await self._stored_states(ids)).values())
-
-    async def _why(self, request: api.Why, caller: Caller) -> api.WhyAnswer:
-        del caller
-        commit_loop = self._commit_loop
-        job_id, _ = await resolve(commit_loop, request.id)
-        job = await load_job(commit_loop, job_id)
-        file_check.ask_about_files(commit_loop.fleet, view.waiting_demand(job), commit_loop.clock.now_ms())
-        text, verdicts = view.why(commit_loop.fleet, job, commit_loop.clock.now_ms())
-        row = view.job_row(commit_loop.fleet, job)
-        release_job(commit_loop, job_id)
-        commit_loop.changed()
-        return api.WhyAnswer(job=row, text=text, verdicts=verdicts)
-
-    async def _candidates(self, request: api.AskCandidates, caller: Caller) -> api.Candidates:
-        """Every worker's answer. Questions about input files travel to the agents; those that don't answer are shown so."""
-        del caller
-        commit_loop = self._commit_loop
-        check_spec(request.spec)
-        deadline = asyncio.get_running_loop().time() + min(ANSWER_WAIT_S, request.wait_ms / 1000)
-        while True:
-            demand = view.demand_for(request.spec)
-            file_check.ask_everybody(commit_loop.fleet, demand, commit_loop.clock.now_ms())
-            found = view.candidates(commit_loop.fleet, request.spec, commit_loop.clock.now_ms())
-            commit_loop.changed()
-            is_open = any(one.asking for one in found.verdicts)
-            if not is_open or asyncio.get_running_loop().time() > deadline:
-                return found
-            await asyncio.sleep(ANSWER_POLL_S)
-
-    async def _read_log(self, request: api.ReadLog, caller: Caller) -> api.LogAnswer:
-        return await self._log_service.read(request, caller.actor)
-
-    # --- workers and the rest ----------------------------------------------------------------------------------
-
-    async def _workers(self, request: api.ListWorkers, caller: Caller) -> api.AnyAnswer:
-        del caller
-        wanted = requirement.parse(request.filter)
-        if not wanted and not request.revoked:
-            return self._worker_row_cache.everyone()
-        shown = (request.revoked, False)
-        return self._worker_row_cache.those(
-            lambda worker: worker.revoked in shown and all(need.matches(worker.facts()) for need in wanted)
-        )
-
-    async def _set_worker(self, request: api.SetWorker, caller: Caller) -> api.WorkerList:
-        commit_loop = self._commit_loop
-        if request.action in {"revoke", "remove"} or request.everybody:
-            caller.require(Role.ADMIN)
-        if request.everybody and (request.action != "revoke" or request.name):
-            raise InvalidRequest("only revoke is done to all workers, and then without a name")
-        if request.action == "remove":
-            return await self.access_api.remove_worker(request.name, caller)
-        if request.action == "revoke":
-            wanted = None if request.everybody else control.find_worker(commit_loop.fleet, request.name)
-            return await self.access_api.revoke_workers(wanted, caller)
-        now_ms = commit_loop.clock.now_ms()
-        control.set_maintenance(commit_loop.fleet, request.name, request.action, caller.actor, now_ms)
-        worker = control.find_worker(commit_loop.fleet, request.name)
-        await commit_loop.committed()
-        return api.WorkerList(workers=(view.worker_row(commit_loop.fleet, worker, now_ms),))
-
-    async def _invite(self, request: api.Invite, caller: Caller) -> api.Invited:
-        commit_loop = self._commit_loop
-        self.access_api.check_invite(request)
-        now_ms = commit_loop.clock.now_ms()
-        expires_at_ms = now_ms + request.ttl_ms
-        token = await self._identities.invite(
-            role=request.role, uses=request.uses, name=request.name, tags=request.tags, expires_at_ms=expires_at_ms,
-            created_by=caller.actor,
-        )  # fmt: skip
-        commit_loop.fleet.audit(
-            now_ms, caller.actor, EventKind.INVITED, f"made an invitation for {request.role}s", commit_loop.name
-        )
-        await commit_loop.committed()
-        return api.Invited(line=self._join_url() + token, expires_at_ms=expires_at_ms)
-
-    async def _events(self, request: api.ListEvents, caller: Caller) -> api.AnyAnswer:
-        del caller
-        job_id, subject = "", request.subject
-        if subject and not any(worker.name == subject for worker in self._commit_loop.fleet.workers.values()):
-            job, index = await resolve(self._commit_loop, subject)
-            job_id, subject = (job, "") if index is None else ("", f"{job}/task-{index}")
-        return await self._commit_loop.database.share(
-            request,
-            lambda connection: query.events(
-                connection, job_id=job_id, subject=subject, before_seq=request.before_seq, limit=request.limit
-            ),
-            lambda events: preencoded.answer(api.EventList(events=tuple(events))),
-        )
-
-    async def _projects(self, request: api.ListProjects, caller: Caller) -> api.ProjectList:
-        del caller
-        return await self._commit_loop.database.share(
-            request, catalog.read_projects, lambda projects: api.ProjectList(projects=projects)
-        )
-
-    async def _set_project(self, request: api.SetProject, caller: Caller) -> api.Done:
-        words = await catalog.set_project(self._commit_loop, request, caller.actor)
-        await self._commit_loop.committed()
-        return api.Done(text=words)
-
-    async def _templates(self, request: api.ListTemplates, caller: Caller) -> api.TemplateList:
-        del request, caller
-        return api.TemplateList(templates=await catalog.templates(self._commit_loop.database))
-
-    async def _set_template(self, request: api.SetTemplate, caller: Caller) -> api.Done:
-        words = await catalog.set_template(self._commit_loop, request.template, caller.actor)
-        await self._commit_loop.committed()
-        return api.Done(text=words)
-
-    async def _confirm_restore(self, request: api.ConfirmRestore, caller: Caller) -> api.Done:
-        del request
-        commit_loop = self._commit_loop
-        if not commit_loop.fleet.adopting and not any(worker.unproved for worker in commit_loop.fleet.workers.values()):
-            raise Conflict("there is nothing to confirm: the store wasn't restored from a backup")
-        commit_loop.fleet.adopting, commit_loop.fleet.restore_confirmed = False, True
-        commit_loop.fleet.must_schedule = True
-        words = f"restored store confirmed by {caller.actor}"
-        commit_loop.fleet.audit(commit_loop.clock.now_ms(), caller.actor, EventKind.CONFIRMED, words, commit_loop.name)
-        for session in list(commit_loop.sessions.values()):
-            session.end("unavailable", "the restored store was confirmed; connect again")
-        await commit_loop.committed()
-        return api.Done(text=words)
-
-    async def _clean(self, request: api.Clean, caller: Caller) -> api.Cleaned:
-        commit_loop = self._commit_loop
-        named = [control.find_worker(commit_loop.fleet, name) for name in request.workers]
-        cleaned = await self._cleaning.clean(named or list(commit_loop.fleet.workers.values()), request, caller.actor)
-        if cleaned.removed:
-            await commit_loop.committed()
-        return cleaned
-
-    async def _backup(self, request: api.Backup, caller: Caller) -> api.Done:
-        target = Path(request.path)
-        if not target.is_absolute():
-            raise InvalidRequest(f"{request.path!r} is not absolute: name the file from the root")
-        commit_loop = self._commit_loop
-        size_bytes = await asyncio.to_thread(backup.copy, commit_loop.database.path, target)
-        words = f"store backed up to {target} ({size_bytes:,} bytes) by {caller.actor}"
-        commit_loop.fleet.audit(commit_loop.clock.now_ms(), caller.actor, EventKind.BACKUP, words, commit_loop.name)
-        await commit_loop.committed()
-        return api.Done(text=words)
-
-    async def _health(self, request: api.AskHealth, caller: Caller) -> api.Health:
-        del request, caller
-        fleet = self._commit_loop.fleet
-        running = sum(len(worker.live) for worker in fleet.workers.values())
-        pending = sum(job.counts.get(TaskState.PENDING, 0) for job in fleet.jobs.values())
-        return api.Health(
-            healthy=not (self._commit_loop.trouble or self._log_service.trouble),
-            trouble=self._commit_loop.trouble or self._log_service.trouble,
-            uptime_ms=self._commit_loop.clock.uptime_ms(),
-            workers=sum(worker.connection == "connected" for worker in fleet.workers.values()),
-            running_tasks=running,
-            pending_tasks=pending,
-            store_seq=fleet.seq,
-            adopting=fleet.adopting,
-            watchers=tuple(self._commit_loop.open_consoles),
-        )
-
-
-def _visible(spec: JobSpec, caller: Caller) -> JobSpec:
-    """The spec for this caller's eyes: environments hold secrets, which who only looks need not see."""
-    if caller.role >= Role.OPERATOR:
-        return spec
-    return msgspec.structs.replace(spec, environment=dict.fromkeys(spec.environment, "…"))
-
-
-def _has_left(stored: dict[JobId, TaskState], job_id: JobId) -> bool:
-    """Whether the store said that a job is live."""
-    return job_id in stored and not is_task_finished(stored[job_id])
-
-
-def _is_settled(state: TaskState) -> bool:
-    return is_task_finished(state) or state is TaskState.BLOCKED

@@ -26,8 +26,6 @@ OUTBOX_MAX = 1_000
 GREET_TIMEOUT_S = 10.0
 ENVELOPE_BYTES = 1_024
 """More than there is of an answer's frame around the answer."""
-_LARGE_ANSWERS = (api.ShowJob, api.ListJobs, api.ListEvents)
-"""What may be answered by megabytes."""
 
 
 class OperatorSession:
@@ -134,7 +132,7 @@ class OperatorSession:
     async def _start_call(self, message: api.ClientMessage) -> None:
         if not isinstance(message, api.Call):
             raise ProtocolError("only calls are expected after the greeting")
-        if not _is_waiting_call(message.request):
+        if not self._operator_api.route(message.request).is_waiting(message.request):
             await self._call_slots.acquire()
             self._start_task(message, self._done)
         elif self._waiting < WAITS_MAX:
@@ -160,9 +158,10 @@ class OperatorSession:
     async def _answer(self, call: api.Call) -> None:
         try:
             if isinstance(call.request, api.Subscribe):
+                self._operator_api.require_role(call.request, self._identities.refreshed(self._caller))
                 await self._subscribe(call.number, call.request)
                 return
-            if isinstance(call.request, _LARGE_ANSWERS):
+            if self._operator_api.route(call.request).is_large:
                 # One after the other, each once the one before is on its way: what a peer doesn't read isn't gathered.
                 async with self._large_answer_lock:
                     await self._outbox.drained()
@@ -221,8 +220,3 @@ class OperatorSession:
     def _overflowed(self) -> None:
         """Answers were dropped: the only clean way on is a new connection, with a new snapshot."""
         self._outbox.end(api.Failure(0, "unavailable", "this connection doesn't read fast enough; connect again"))
-
-
-def _is_waiting_call(request: api.AnyRequest) -> bool:
-    """Whether the answer may be a long time coming without any work in between: such calls hold up no others."""
-    return isinstance(request, api.WaitJobs) or (isinstance(request, api.ReadLog) and request.wait_ms > 0)

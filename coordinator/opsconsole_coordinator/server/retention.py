@@ -7,7 +7,7 @@ import sqlite3
 from dataclasses import dataclass
 from functools import partial
 
-from opsconsole_coordinator.core.fleet import SYSTEM
+from opsconsole_coordinator.core.model import SYSTEM
 from opsconsole_coordinator.server.commit_loop import CommitLoop
 from opsconsole_coordinator.server.log_service import LogService
 from opsconsole_coordinator.store import removal
@@ -116,8 +116,8 @@ class Retention:
         if gone:
             text = f"{gone} jobs removed: they {why}"
             log.info(text)
-            self._commit_loop.fleet.audit(
-                self._commit_loop.clock.now_ms(), SYSTEM, EventKind.REMOVED, text, self._commit_loop.fleet.name
+            self._commit_loop.reactor.on_audit(
+                SYSTEM, EventKind.REMOVED, text, self._commit_loop.fleet.name, self._commit_loop.clock.now_ms()
             )
             self._commit_loop.changed()
 
@@ -142,8 +142,8 @@ class Retention:
         if gone:
             text = f"the logs of {gone} jobs removed: all logs are to stay below {spell_size(limit)}"
             log.info(text)
-            self._commit_loop.fleet.audit(
-                self._commit_loop.clock.now_ms(), SYSTEM, EventKind.REMOVED, text, self._commit_loop.fleet.name
+            self._commit_loop.reactor.on_audit(
+                SYSTEM, EventKind.REMOVED, text, self._commit_loop.fleet.name, self._commit_loop.clock.now_ms()
             )
             self._commit_loop.changed()
         return gone

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from msgspec import Raw
 
-from opsconsole_coordinator.server import catalog, preencoded
+from opsconsole_coordinator.server import preencoded
 from opsconsole_coordinator.server.broadcaster import ROWS_MAX
 from opsconsole_coordinator.server.commit_loop import CommitLoop
 from opsconsole_coordinator.server.worker_row_cache import WorkerRowCache
@@ -34,7 +34,7 @@ async def build(
             ended=list(query.encoded_job_rows(connection, ended_only=True, limit=finished_limit)),
             events=query.events(connection, limit=EVENTS_AT_START),
             seq=int(query.meta(connection, "seq", "0")),
-            projects=catalog.read_projects(connection),
+            projects=query.project_rows(connection),
         )
 
     return await commit_loop.database.share(

@@ -4,11 +4,20 @@ import sqlite3
 from collections.abc import Collection
 from typing import NamedTuple
 
-from opsconsole_coordinator.core.output import OutputFolder, job_folder
+from opsconsole_coordinator.core.model import job_folder
 from opsconsole_coordinator.store import query
 from opsconsole_protocol.ids import JobId, WorkerId
 
 JOBS_AT_ONCE = 200
+
+
+class OutputFolder(NamedTuple):
+    """A job's output folder, and on which workers its attempts wrote there."""
+
+    job_id: JobId
+    ended_at_ms: int
+    path: str
+    writers: tuple[WorkerId, ...]
 
 
 class EndedJob(NamedTuple):

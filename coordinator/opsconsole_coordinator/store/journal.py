@@ -5,7 +5,7 @@ import sqlite3
 import msgspec
 
 from opsconsole_coordinator.core.batch import Batch
-from opsconsole_coordinator.core.model import Attempt, Job, Worker
+from opsconsole_coordinator.core.model import Attempt, Job, JobRecord, Worker
 from opsconsole_coordinator.store.database import Database
 from opsconsole_protocol.api import EventRow, JobRow
 from opsconsole_protocol.event_kind import EventKind
@@ -23,25 +23,6 @@ _PUT_ATTEMPT = (
 )
 
 
-class StoredJob(msgspec.Struct, omit_defaults=True):
-    """What is stored of a job beside its spec and its row."""
-
-    after: tuple[str, ...] = ()
-    priority: int = 0
-    submitted_by: str = ""
-    started_at_ms: int | None = None
-    failed_tasks: int = 0
-    stop_reason: str = ""
-    ready_since_ms: int = 0
-    limit_from_ms: int | None = None
-    still_since_ms: int | None = None
-    counts: dict[str, int] = {}
-    worker_names: tuple[str, ...] = ()
-    output_folders: tuple[tuple[str, str], ...] = ()
-    mean_duration_ms: float | None = None
-    reason: str = ""
-
-
 async def commit(database: Database, batch: Batch, rows: dict[str, JobRow], **meta: str) -> None:
     """Write a batch, with each dirty job's row, in one transaction. Raises StoreError; then nothing was written.
 
@@ -55,6 +36,8 @@ async def commit(database: Database, batch: Batch, rows: dict[str, JobRow], **me
     attempts = [_attempt(attempt) for attempt in batch.attempts]
     workers = [(worker.id, worker.name, _pack(_stored_worker(worker))) for worker in batch.workers]
     removed = [(worker,) for worker in batch.workers_removed]
+    projects = [(project.name, _pack(project)) for project in batch.projects]
+    templates = [(template.name, _pack(template)) for template in batch.templates]
     events = [_event(event) for event in batch.events]
     pairs = [*meta.items(), ("seq", str(batch.seq)), ("adopting", str(int(batch.adopting)))]
 
@@ -72,6 +55,10 @@ async def commit(database: Database, batch: Batch, rows: dict[str, JobRow], **me
             many("DELETE FROM workers WHERE worker_id = ?", removed)
         if workers:
             many("INSERT OR REPLACE INTO workers VALUES (?,?,?)", workers)
+        if projects:
+            many("INSERT OR REPLACE INTO projects VALUES (?,?)", projects)
+        if templates:
+            many("INSERT OR REPLACE INTO templates VALUES (?,?)", templates)
         if events:
             many("INSERT INTO events VALUES (?,?,?,?,?,?,?)", events)
         many("INSERT OR REPLACE INTO meta VALUES (?,?)", pairs)
@@ -84,36 +71,19 @@ def _is_live(job: Job) -> int:
     return int(not job.is_finished or bool(job.open_attempts))
 
 
-def _stored_job(job: Job) -> bytes:
-    return _pack(
-        StoredJob(
-            after=job.after,
-            priority=job.priority,
-            submitted_by=job.submitted_by,
-            started_at_ms=job.started_at_ms,
-            failed_tasks=job.failed_tasks,
-            stop_reason=job.stop_reason,
-            ready_since_ms=job.ready_since_ms,
-            limit_from_ms=job.limit_from_ms,
-            still_since_ms=job.still_since_ms,
-            counts={str(state): count for state, count in job.counts.items()},
-            worker_names=tuple(job.worker_names),
-            output_folders=tuple(job.output_folders),
-            mean_duration_ms=job.mean_duration_ms,
-            reason=job.reason,
-        )
-    )
+def _record(job: Job) -> bytes:
+    return _pack(JobRecord(**{name: getattr(job, name) for name in JobRecord.__struct_fields__}))
 
 
 def _new_job(job: Job, row: JobRow) -> tuple[object, ...]:
     return (
         job.id, job.seq, job.spec.project, job.spec.title, str(job.state), _is_live(job), job.created_at_ms,
-        job.finished_at_ms, _pack(job.spec), _stored_job(job), _pack(row),
+        job.finished_at_ms, _pack(job.spec), _record(job), _pack(row),
     )  # fmt: skip
 
 
 def _changed_job(job: Job, row: JobRow) -> tuple[object, ...]:
-    return (str(job.state), _is_live(job), job.finished_at_ms, _stored_job(job), _pack(row), job.id)
+    return (str(job.state), _is_live(job), job.finished_at_ms, _record(job), _pack(row), job.id)
 
 
 def _attempt(attempt: Attempt) -> tuple[object, ...]:

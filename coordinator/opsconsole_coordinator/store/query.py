@@ -4,25 +4,25 @@ import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple, TypedDict, Unpack
 
-from msgspec import Raw
+import msgspec
 
-from opsconsole_coordinator.core.model import Attempt, Job, Task, Worker
+from opsconsole_coordinator.core.model import Attempt, Job, JobRecord, Project, Task, Worker
 from opsconsole_coordinator.store.blob import damaged, reader, row_reader, text_reader
-from opsconsole_coordinator.store.journal import StoredJob
 from opsconsole_protocol import requirement
-from opsconsole_protocol.api import EventRow, JobRow, ProjectRow
+from opsconsole_protocol.api import EventRow, JobRow, ProjectRow, TemplateRow
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.ids import AttemptId, JobId
 from opsconsole_protocol.spec import JobSpec, check_bounds
 from opsconsole_protocol.state import TaskState
 
 _spec = reader(JobSpec, "a job")
-_stored = reader(StoredJob, "a job")
+_record = reader(JobRecord, "a job")
 _task = reader(Task, "a task")
 _attempt = reader(Attempt, "an attempt")
 _worker = reader(Worker, "a worker")
 _row = reader(JobRow, "a job")
-_project = reader(ProjectRow, "a project")
+_project = reader(Project, "a project")
+_template = reader(TemplateRow, "a template")
 _job_columns = row_reader(tuple[str, int, int, int | None, bytes, bytes], "a job")
 _events = text_reader(list[EventRow], "an event")
 _EVENTS = f"json_group_array(json_object({', '.join(f'{name!r}, {name}' for name in EventRow.__struct_fields__)}))"
@@ -65,10 +65,14 @@ def workers(connection: sqlite3.Connection) -> list[Worker]:
     return [_worker(data) for (data,) in connection.execute("SELECT data FROM workers ORDER BY name")]
 
 
-def paused_projects(connection: sqlite3.Connection) -> tuple[set[str], set[str]]:
-    """The names of the projects whose jobs wait, all that were made and aren't active; and of those that are archived."""
-    rows = [_project(data) for (data,) in connection.execute("SELECT data FROM projects")]
-    return {row.name for row in rows if row.status != "active"}, {row.name for row in rows if row.status == "archived"}
+def projects(connection: sqlite3.Connection) -> list[Project]:
+    """Every project that was set, by name."""
+    return [_project(data) for (data,) in connection.execute("SELECT data FROM projects ORDER BY name")]
+
+
+def templates(connection: sqlite3.Connection) -> list[TemplateRow]:
+    """Every template, by name."""
+    return [_template(data) for (data,) in connection.execute("SELECT data FROM templates ORDER BY name")]
 
 
 def live_jobs(connection: sqlite3.Connection) -> tuple[list[Job], list[Attempt]]:
@@ -134,7 +138,7 @@ def job_rows(connection: sqlite3.Connection, **page: Unpack[Page]) -> Iterable[J
     return map(_row, _stored_rows(connection, **page))
 
 
-def encoded_job_rows(connection: sqlite3.Connection, **page: Unpack[Page]) -> Iterable[Raw]:
+def encoded_job_rows(connection: sqlite3.Connection, **page: Unpack[Page]) -> Iterable[msgspec.Raw]:
     """The same, as they are stored, which is how they are told."""
     return map(_told, _stored_rows(connection, **page))
 
@@ -161,15 +165,15 @@ def _stored_rows(
     return (data for (data,) in connection.execute(sql, (*values, limit)))
 
 
-def encoded_live_rows(connection: sqlite3.Connection) -> list[Raw]:
+def encoded_live_rows(connection: sqlite3.Connection) -> list[msgspec.Raw]:
     """The rows of all jobs that are live as they are stored, first come first."""
     return [_told(data) for (data,) in connection.execute(f"SELECT row FROM {_LIVE} ORDER BY seq")]
 
 
-def _told(data: bytes) -> Raw:
+def _told(data: bytes) -> msgspec.Raw:
     """A stored row as it is told, looked at first: a damaged one must not reach those who can't read it."""
     _row(data)
-    return Raw(data)
+    return msgspec.Raw(data)
 
 
 def job_row(connection: sqlite3.Connection, job_id: str) -> JobRow | None:
@@ -218,11 +222,6 @@ def states(connection: sqlite3.Connection, job_ids: Sequence[str]) -> dict[JobId
     return found
 
 
-def first_jobs(connection: sqlite3.Connection) -> dict[str, int]:
-    """When the first of each project's jobs was submitted, of those that are kept."""
-    return dict(connection.execute("SELECT project, min(created_at_ms) FROM jobs GROUP BY project"))
-
-
 def count_jobs(connection: sqlite3.Connection) -> dict[str, dict[str, int]]:
     """Jobs by project and state."""
     found: dict[str, dict[str, int]] = {}
@@ -231,6 +230,28 @@ def count_jobs(connection: sqlite3.Connection) -> dict[str, dict[str, int]]:
     ):
         found.setdefault(project, {})[state] = count
     return found
+
+
+def project_rows(connection: sqlite3.Connection) -> tuple[ProjectRow, ...]:
+    """Every project that was set or has jobs, by name, with its jobs counted by state."""
+    known = {project.name: project for project in projects(connection)}
+    counts = count_jobs(connection)
+    first_ms = dict(connection.execute("SELECT project, min(created_at_ms) FROM jobs GROUP BY project").fetchall())
+    rows: list[ProjectRow] = []
+    for name in sorted({*known, *counts}):
+        project = known.get(name) or Project(name=name)
+        since_ms = project.created_at_ms or first_ms.get(name, 0)
+        rows.append(
+            ProjectRow(
+                name=name,
+                description=project.description,
+                status=project.status,
+                created_at_ms=since_ms,
+                updated_at_ms=project.updated_at_ms or since_ms,
+                job_counts=counts.get(name, {}),
+            )
+        )
+    return tuple(rows)
 
 
 def events(
@@ -272,27 +293,15 @@ def _portions(values: Collection[str]) -> Iterator[tuple[list[str], str]]:
 
 def _job(row: tuple[object, ...]) -> Job:
     job_id, seq, created_at_ms, finished_at_ms, spec_data, data = _job_columns(row)
-    spec, stored = _spec(spec_data), _stored(data)
+    spec, record = _spec(spec_data), _record(data)
     requirements, fault = _usable(spec)
     return Job(
         id=JobId(job_id),
         spec=spec,
         seq=seq,
-        submitted_by=stored.submitted_by,
         created_at_ms=created_at_ms,
-        priority=stored.priority,
-        after=tuple(JobId(other) for other in stored.after),
-        started_at_ms=stored.started_at_ms,
         finished_at_ms=finished_at_ms,
-        failed_tasks=stored.failed_tasks,
-        stop_reason=stored.stop_reason,
-        ready_since_ms=stored.ready_since_ms,
-        limit_from_ms=stored.limit_from_ms,
-        still_since_ms=stored.still_since_ms,
-        worker_names=set(stored.worker_names),
-        output_folders=set(stored.output_folders),
-        mean_duration_ms=stored.mean_duration_ms,
-        reason=stored.reason,
+        **msgspec.structs.asdict(record),
         requirements=requirements,
         fault=fault,
     )

@@ -6,7 +6,17 @@ import msgspec
 from msgspec import Meta
 
 from opsconsole_protocol.api.row import TemplateRow
-from opsconsole_protocol.bound import ID_CHARACTERS_MAX, WHOLE_MAX, Id, Label, Moment, Path, Tags, Text, Whole
+from opsconsole_protocol.bound import (
+    ID_CHARACTERS_MAX,
+    PROJECT_CHARACTERS_MAX,
+    Id,
+    Label,
+    Moment,
+    Path,
+    Tags,
+    Text,
+    Whole,
+)
 from opsconsole_protocol.ids import JobId
 from opsconsole_protocol.log import LogQuery
 from opsconsole_protocol.requirement import LINE_CHARACTERS_MAX
@@ -16,9 +26,13 @@ PAGE_MAX = 1_000
 SUBMISSIONS_MAX = 10_000
 IDS_MAX = 10_000
 USES_MAX = 10_000
+WAIT_MS_MAX = 60_000
+"""How long an answer may be held back for what is about to come."""
+EVENTS_MAX = 10_000
 TTL_MS_MAX = 10 * 366 * 24 * 3_600_000
 
 Line = Annotated[str, Meta(max_length=LINE_CHARACTERS_MAX)]
+_Wait = Annotated[int, Meta(ge=0, le=WAIT_MS_MAX)]
 Ids = Annotated[tuple[Id, ...], Meta(min_length=1, max_length=IDS_MAX)]
 
 
@@ -73,7 +87,7 @@ class SetTemplate(Request, frozen=True, kw_only=True, tag="set_template"):
 class SetProject(Request, frozen=True, kw_only=True, tag="set_project"):
     """Create or change a project; `status` is active, paused or archived."""
 
-    name: Annotated[str, Meta(min_length=1, max_length=100)]
+    name: Annotated[str, Meta(min_length=1, max_length=PROJECT_CHARACTERS_MAX)]
     description: Text | None = None
     status: Label | None = None
 
@@ -82,9 +96,9 @@ class ShowJob(Request, frozen=True, kw_only=True, tag="show"):
     """`id` is a job's, or any unambiguous prefix. Answered by JobDetail."""
 
     id: Id
-    tasks_from: Annotated[int, Meta(ge=0, le=100_000)] = 0
-    tasks_limit: Annotated[int, Meta(ge=0, le=100_000)] = 100_000
-    events_limit: Annotated[int, Meta(ge=0, le=10_000)] = 1_000
+    tasks_from: Annotated[int, Meta(ge=0, le=NUM_TASKS_MAX)] = 0
+    tasks_limit: Annotated[int, Meta(ge=0, le=NUM_TASKS_MAX)] = NUM_TASKS_MAX
+    events_limit: Annotated[int, Meta(ge=0, le=EVENTS_MAX)] = 1_000
 
 
 class Act(Request, frozen=True, kw_only=True, tag="act"):
@@ -123,7 +137,7 @@ class AskCandidates(Request, frozen=True, kw_only=True, tag="job_request"):
     """
 
     spec: JobSpec
-    wait_ms: Annotated[int, Meta(ge=0, le=60_000)] = 2_000
+    wait_ms: _Wait = 2_000
 
 
 class ReadLog(Request, frozen=True, kw_only=True, tag="logs"):
@@ -137,8 +151,8 @@ class ReadLog(Request, frozen=True, kw_only=True, tag="logs"):
     task_index: Annotated[int, Meta(ge=0, lt=NUM_TASKS_MAX)] | None = None
     attempt: Whole | None = None
     query: LogQuery
-    wait_ms: Annotated[int, Meta(ge=0, le=60_000)] = 0
-    settle_ms: Annotated[int, Meta(ge=0, le=60_000)] = 0
+    wait_ms: _Wait = 0
+    settle_ms: _Wait = 0
 
 
 class ListEvents(Request, frozen=True, kw_only=True, tag="events"):
@@ -226,7 +240,7 @@ class Clean(Request, frozen=True, kw_only=True, tag="clean"):
     """
 
     workers: Annotated[tuple[Label, ...], Meta(max_length=IDS_MAX)] = ()
-    older_than_ms: Annotated[int, Meta(ge=0, le=WHOLE_MAX)] = 0
+    older_than_ms: Whole = 0
     remove: bool = False
     attempts: bool = True
     outputs: bool = False

@@ -9,25 +9,58 @@ from typing import Any
 
 import msgspec
 
-from opsconsole_protocol.api import Parameter, TemplateRow
+from opsconsole_protocol.api.row import Parameter, TemplateRow
+from opsconsole_protocol.bound import (
+    COMMAND_BYTES_MAX,
+    COMMAND_WORDS_MAX,
+    NAME_CHARACTERS_MAX,
+    TEXT_CHARACTERS_MAX,
+    check_count,
+    check_length,
+    check_tree,
+)
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.spec import JobSpec
 
 KINDS = ("str", "int", "float", "bool")
+PARAMETERS_MAX = 100
+DEFAULTS = (
+    "name", "project", "tasks", "gpus", "cpus", "memory", "gpu_memory", "requirement", "inputs", "priority", "workdir",
+    "retries", "timeout", "grace",
+)  # fmt: skip
+"""What a template can have defaults for, each kept as the text that a person would type."""
 _PLACE = re.compile(r"\{([A-Za-z_]\w*)\}")
 _TRUE, _FALSE = frozenset({"true", "yes", "on", "1"}), frozenset({"false", "no", "off", "0"})
 _ARTICLE = {"int": "a whole number", "float": "a number", "bool": "true or false"}
 
 
 def check_template(template: TemplateRow) -> None:
-    """Raise InvalidRequest where command and parameters don't fit together."""
+    """Raise InvalidRequest where command and parameters don't fit together, or something is longer than anybody reads."""
+    if not template.name or not template.command:
+        raise InvalidRequest("a template needs a name and a command")
+    _check_bounds(template)
     known = {parameter.name for parameter in template.parameters}
-    for name in places(template.command):
+    for name in sorted(places(template.command)):
         if name not in known:
             raise InvalidRequest(f"the command of template {template.name} names {{{name}}}: declare it with --param")
     for parameter in template.parameters:
         if parameter.kind not in KINDS:
             raise InvalidRequest(f"{parameter.name}: {parameter.kind!r} is no type, use one of {', '.join(KINDS)}")
+
+
+def _check_bounds(template: TemplateRow) -> None:
+    check_length("the template's name", template.name, NAME_CHARACTERS_MAX)
+    check_length("the template's description", template.description, TEXT_CHARACTERS_MAX)
+    check_count("words of a command", template.command, COMMAND_WORDS_MAX)
+    for word in template.command:
+        check_length("the word", word, COMMAND_BYTES_MAX)
+    check_count("parameters", template.parameters, PARAMETERS_MAX)
+    for one in template.parameters:
+        check_length("the parameter's name", one.name, NAME_CHARACTERS_MAX)
+        check_length("the parameter's kind", one.kind, NAME_CHARACTERS_MAX)
+        check_length("the parameter's help", one.help, TEXT_CHARACTERS_MAX)
+        check_tree("a parameter's default and choices", [one.default, *one.choices])
+    check_tree("a template's defaults", template.defaults)
 
 
 def read_values(template: TemplateRow, texts: Mapping[str, str]) -> dict[str, Any]:

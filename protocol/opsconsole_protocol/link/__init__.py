@@ -12,7 +12,6 @@ A report is repeated until the coordinator has committed it and says `forget`. L
 
 from opsconsole_protocol.link.attempt import (
     GANG_HOSTS_MAX,
-    LOG_SOURCES_MAX,
     Desired,
     Gang,
     Launch,
@@ -61,6 +60,8 @@ from opsconsole_protocol.link.from_coordinator import (
 from opsconsole_protocol.link.log_chunk import PAYLOAD_BYTES_MAX, FrameError, LogChunk
 from opsconsole_protocol.link.message import Message, PeerError
 from opsconsole_protocol.link.telemetry import (
+    COUNT_MAX,
+    TROUBLE_CHARACTERS_MAX,
     TROUBLES_MAX,
     Gpu,
     GpuUser,
@@ -74,16 +75,17 @@ from opsconsole_protocol.link.telemetry import (
 
 __all__ = [
     "ATTEMPT_LOG_BYTES",
+    "COUNT_MAX",
     "FRAME_BYTES_MAX",
     "GANG_HOSTS_MAX",
     "HEARTBEAT_MS",
     "KEEP_DAYS_MAX",
     "LEAVINGS_MAX",
-    "LOG_SOURCES_MAX",
     "PAYLOAD_BYTES_MAX",
     "SILENT_AFTER_MS",
     "SLOTS_MAX",
     "TROUBLES_MAX",
+    "TROUBLE_CHARACTERS_MAX",
     "AgentMessage",
     "CoordinatorMessage",
     "Desired",

@@ -15,6 +15,7 @@ from opsconsole_protocol.bound import (
     Label,
     Moment,
     Path,
+    Port,
     PortName,
     Signed,
     Text,
@@ -23,10 +24,10 @@ from opsconsole_protocol.bound import (
 from opsconsole_protocol.end_cause import Cause
 from opsconsole_protocol.ids import AttemptId, JobId, TaskId
 from opsconsole_protocol.link.message import Message
+from opsconsole_protocol.log import LOG_SOURCES_MAX
 from opsconsole_protocol.spec import Resources
 from opsconsole_protocol.state import AttemptState
 
-LOG_SOURCES_MAX = 16
 GANG_HOSTS_MAX = 4_096
 """A larger gang isn't told all of its hosts: they would not fit into an environment variable."""
 
@@ -68,7 +69,7 @@ class Gang(Message, frozen=True, kw_only=True):
     host: Label
     """This one's own."""
     hosts: Annotated[tuple[Label, ...], Meta(max_length=GANG_HOSTS_MAX)] = ()
-    port: Annotated[int, Meta(ge=1, le=65_535)] | None = None
+    port: Port | None = None
 
 
 class Launch(Message, frozen=True, kw_only=True):

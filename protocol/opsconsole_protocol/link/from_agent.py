@@ -13,6 +13,7 @@ from opsconsole_protocol.bound import (
     Moment,
     Name,
     Path,
+    Port,
     Signed,
     Tags,
     Text,
@@ -111,7 +112,7 @@ class PortFound(Message, frozen=True, kw_only=True, tag="port_found"):
     """The answer to `find_port`."""
 
     check_id: Whole
-    port: Annotated[int, Meta(ge=1, le=65_535)]
+    port: Port
 
 
 class Leaving(Message, frozen=True, kw_only=True):

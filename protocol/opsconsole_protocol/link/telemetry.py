@@ -62,15 +62,15 @@ class TaskUsage(Message, frozen=True, kw_only=True):
 
 
 _LEAST_COUNT = 1e-9
-_COUNT_MAX = 1e15
+COUNT_MAX = 1e15
 """More than any task counts to, and no infinity, with which nothing can be computed."""
 
 
 class TaskProgress(Message, frozen=True, kw_only=True):
     """How far a task is by its own words, and how long it still takes, if that can be told."""
 
-    done: Annotated[float, Meta(ge=0, le=_COUNT_MAX)]
-    total: Annotated[float, Meta(ge=_LEAST_COUNT, le=_COUNT_MAX)]
+    done: Annotated[float, Meta(ge=0, le=COUNT_MAX)]
+    total: Annotated[float, Meta(ge=_LEAST_COUNT, le=COUNT_MAX)]
     eta_ms: Moment | None = None
 
 
@@ -95,6 +95,10 @@ class TroubleCode(StrEnum):
     """The disk of its state folder or its output folder is (nearly) full."""
 
 
+TROUBLES_MAX = 16
+TROUBLE_CHARACTERS_MAX = 500
+
+
 class Trouble(Message, frozen=True, kw_only=True):
     """What is wrong with a worker at the moment, as its agent sees it, in one line for people.
 
@@ -102,8 +106,5 @@ class Trouble(Message, frozen=True, kw_only=True):
     """
 
     code: Annotated[str, Meta(min_length=1, max_length=40)]
-    text: Annotated[str, Meta(max_length=500)] = ""
+    text: Annotated[str, Meta(max_length=TROUBLE_CHARACTERS_MAX)] = ""
     blocks: bool = True
-
-
-TROUBLES_MAX = 16

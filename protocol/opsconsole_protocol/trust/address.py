@@ -7,7 +7,7 @@ from opsconsole_protocol.error import InvalidRequest
 
 _LABEL_LENGTH = 63
 """Characters between two dots of a host's name."""
-LENGTH_MAX = 300
+ADDRESS_CHARACTERS_MAX = 300
 """More than any address needs: a host's name has at most 253 characters."""
 DEFAULT_PORT = 7373
 
@@ -38,7 +38,7 @@ def normal_url(text: str) -> str:
 
     Without a scheme it is ws:// on loopback and wss:// elsewhere; without a port, 7373.
     """
-    match = _ADDRESS.fullmatch(text) if len(text) <= LENGTH_MAX else None
+    match = _ADDRESS.fullmatch(text) if len(text) <= ADDRESS_CHARACTERS_MAX else None
     if match is None:
         raise InvalidAddress(_what_is_wrong(text))
     host, port = match["host"].lower(), int(match["port"] or DEFAULT_PORT)

@@ -8,7 +8,7 @@ import pytest
 
 from opsconsole_agent.engine import staging as staging_module
 from opsconsole_agent.engine.staging import Home, Prepared, Staging
-from opsconsole_agent.probe import folder
+from opsconsole_agent.probe import folder_check
 from opsconsole_agent.probe.io_path import WorkerIOConfig
 from opsconsole_agent.state.state_folder import StateFolder
 from opsconsole_protocol.error import InvalidRequest, Unavailable
@@ -55,7 +55,7 @@ def test_a_working_folder_must_be_there(tmp_path: Path, quick: bool) -> None:
 
 def test_a_working_folder_that_hangs_is_given_up_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     release = threading.Event()
-    monkeypatch.setattr(folder, "_PATIENCE_S", 0.05)
+    monkeypatch.setattr(folder_check, "_TIMEOUT_S", 0.05)
     monkeypatch.setattr("os.path.isdir", lambda _: release.wait(20))
     staging = make_staging(tmp_path)
     try:

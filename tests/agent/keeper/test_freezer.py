@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from opsconsole_agent.keeper import freezer
-from opsconsole_agent.keeper.freezer import Cgroup, Freezer, Retirement
+from opsconsole_agent.keeper.freezer import Cgroup, CgroupRemoval, Freezer
 
 HYBRID_MOUNTS = """\
 25 22 0:21 / /sys/fs/cgroup ro - tmpfs tmpfs rw
@@ -37,7 +37,7 @@ def _tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 def test_version_two_is_preferred(tables: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "v1/freezer/user").mkdir(parents=True)
     (tmp_path / "v2/slice/agent").mkdir(parents=True)
-    found = freezer.detect()
+    found = freezer.find_freezer()
     assert found is not None
     assert (found._folder, found._version) == (str(tmp_path / "v2/slice/agent"), 2)
     assert found.movable(1)
@@ -47,19 +47,19 @@ def test_version_two_is_preferred(tables: dict[str, str], tmp_path: Path) -> Non
 
 def test_version_one_serves_where_two_is_not_there(tables: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "v1/freezer/user").mkdir(parents=True)
-    found = freezer.detect()
+    found = freezer.find_freezer()
     assert found is not None
     assert (found._folder, found._version) == (str(tmp_path / "v1/freezer/user"), 1)
 
 
 def test_nothing_is_found_without_a_folder_or_a_table(tables: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    assert freezer.detect() is None
+    assert freezer.find_freezer() is None
 
     def forbidden(path: str) -> str:
         raise PermissionError(path)
 
     monkeypatch.setattr(freezer, "_read", forbidden)
-    assert freezer.detect() is None
+    assert freezer.find_freezer() is None
 
 
 def test_a_cgroup_that_cannot_freeze_is_not_used(tmp_path: Path) -> None:
@@ -72,25 +72,25 @@ def test_a_busy_cgroup_is_removed_later(tmp_path: Path) -> None:
     busy = tmp_path / "busy"
     (busy / "process").mkdir(parents=True)
     (tmp_path / "empty").mkdir()
-    retirement = Retirement()
-    retirement.add(Cgroup(str(tmp_path / "empty"), 2), 10.0)
-    assert retirement.due_s is None
+    removal = CgroupRemoval()
+    removal.add(Cgroup(str(tmp_path / "empty"), 2), 10.0)
+    assert removal.due_s is None
     assert not (tmp_path / "empty").exists()
 
-    retirement.add(Cgroup(str(busy), 2), 10.0)
-    first = retirement.due_s
+    removal.add(Cgroup(str(busy), 2), 10.0)
+    first = removal.due_s
     assert first is not None
     assert first > 10.0
-    retirement.retry(first)
-    second = retirement.due_s
+    removal.retry(first)
+    second = removal.due_s
     assert second is not None
     assert second - first > first - 10.0
     (busy / "process").rmdir()
-    retirement.retry(first)
+    removal.retry(first)
     assert busy.exists(), "not before it is due"
-    retirement.retry(second)
+    removal.retry(second)
     assert not busy.exists()
-    assert retirement.due_s is None
+    assert removal.due_s is None
 
 
 def test_a_cgroup_that_is_gone_troubles_nobody(tmp_path: Path) -> None:
@@ -100,4 +100,4 @@ def test_a_cgroup_that_is_gone_troubles_nobody(tmp_path: Path) -> None:
     assert not gone.freeze()
     gone.thaw()
     assert gone.remove()
-    assert freezer.reopen(gone.path) is None
+    assert freezer.reopen_cgroup(gone.path) is None

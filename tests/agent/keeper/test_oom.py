@@ -37,21 +37,21 @@ class Kernel(OomCounter):
     ],
 )
 def test_the_verdict(status: int | None, before: int | None, now: int | None, verdict: bool | None) -> None:
-    assert Kernel(now).verdict(status, before, 0.0) is verdict
+    assert Kernel(now).was_killed(status, before, 0.0) is verdict
 
 
 def test_a_kill_of_long_ago_has_nothing_to_do_with_an_end_of_now() -> None:
     kernel = Kernel(3)
-    kernel.keep_up(0.0)
+    kernel.update(0.0)
     kernel.count = 4  # another one's
-    kernel.keep_up(WINDOW_S - 1)
-    assert kernel.verdict(KILLED, 3, WINDOW_S - 1) is True
-    kernel.keep_up(WINDOW_S)
-    assert kernel.verdict(KILLED, 3, WINDOW_S) is True, "it may have been this one's"
-    kernel.keep_up(2 * WINDOW_S)
-    assert kernel.verdict(KILLED, 3, 2 * WINDOW_S) is False
+    kernel.update(WINDOW_S - 1)
+    assert kernel.was_killed(KILLED, 3, WINDOW_S - 1) is True
+    kernel.update(WINDOW_S)
+    assert kernel.was_killed(KILLED, 3, WINDOW_S) is True, "it may have been this one's"
+    kernel.update(2 * WINDOW_S)
+    assert kernel.was_killed(KILLED, 3, 2 * WINDOW_S) is False
     kernel.count = 5
-    assert kernel.verdict(KILLED, 3, 2 * WINDOW_S) is True
+    assert kernel.was_killed(KILLED, 3, 2 * WINDOW_S) is True
 
 
 def test_the_kernel_is_asked_once_a_second() -> None:

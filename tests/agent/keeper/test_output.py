@@ -15,7 +15,7 @@ import pytest
 
 from opsconsole_agent.keeper import output as output_module
 from opsconsole_agent.keeper.output import Output, Pump
-from tests.agent.keeper.house import House
+from tests.agent.keeper_lab import KeeperLab
 from tests.waiting import until
 
 pytestmark = pytest.mark.process
@@ -31,82 +31,82 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-async def test_output_that_is_opened_anew_is_not_cut(home: House, case: str) -> None:
-    await home.run(case, "/bin/sh", "-c", CASES[case])
-    assert home.output(case) == "one\ntwo\nthree\nfour\n"
+async def test_output_that_is_opened_anew_is_not_cut(lab: KeeperLab, case: str) -> None:
+    await lab.run(case, "/bin/sh", "-c", CASES[case])
+    assert lab.output(case) == "one\ntwo\nthree\nfour\n"
 
 
-async def test_stderr_too(home: House) -> None:
-    await home.run(
+async def test_stderr_too(lab: KeeperLab) -> None:
+    await lab.run(
         "err", "/bin/sh", "-c", "echo a >&2; echo b > /dev/stderr; echo c | tee /dev/stderr >/dev/null; echo d >&2"
     )
-    assert (home.folder / "err.err").read_text() == "a\nb\nc\nd\n"
+    assert (lab.folder / "err.err").read_text() == "a\nb\nc\nd\n"
 
 
 @pytest.mark.parametrize("deed", ["rm {}", "mv {} {}.old", "rm {}; echo forged > {}", "rm {}; mkdir {}"])
-async def test_a_file_that_loses_its_name_keeps_its_lines(home: House, deed: str) -> None:
-    path = home.folder / "named.out"
+async def test_a_file_that_loses_its_name_keeps_its_lines(lab: KeeperLab, deed: str) -> None:
+    path = lab.folder / "named.out"
     script = f"echo one; sleep 0.1; {deed.format(path, path)}; echo two; sleep 0.1; echo three"
-    await home.run("named", "/bin/sh", "-c", script)
-    assert kept(home, "named").read_text() == "one\ntwo\nthree\n"
+    await lab.run("named", "/bin/sh", "-c", script)
+    assert kept(lab, "named").read_text() == "one\ntwo\nthree\n"
 
 
-async def test_a_file_removed_before_its_first_line(home: House) -> None:
-    await home.run("early", "/bin/sh", "-c", f"rm {home.folder}/early.out; echo one; echo two")
-    assert kept(home, "early").read_text() == "one\ntwo\n"
+async def test_a_file_removed_before_its_first_line(lab: KeeperLab) -> None:
+    await lab.run("early", "/bin/sh", "-c", f"rm {lab.folder}/early.out; echo one; echo two")
+    assert kept(lab, "early").read_text() == "one\ntwo\n"
 
 
-async def test_what_follows_a_cut_stands_at_its_place(home: House) -> None:
-    path = home.folder / "short.out"
-    attempt = await home.shell("short", "echo one; while [ ! -e go ]; do sleep 0.01; done; echo two")
+async def test_what_follows_a_cut_stands_at_its_place(lab: KeeperLab) -> None:
+    path = lab.folder / "short.out"
+    attempt = await lab.shell("short", "echo one; while [ ! -e go ]; do sleep 0.01; done; echo two")
     await until(lambda: path.read_bytes() == b"one\n")
     os.truncate(path, 0)
-    (home.folder / "go").touch()
-    await home.ended(attempt)
+    (lab.folder / "go").touch()
+    await lab.ended(attempt)
     assert path.read_bytes() == b"\0\0\0\0two\n"
 
 
-async def test_a_silent_task_leaves_no_second_name(home: House) -> None:
-    await home.run("silent", "true")
-    assert not (home.state_dir / "logs").exists()
+async def test_a_silent_task_leaves_no_second_name(lab: KeeperLab) -> None:
+    await lab.run("silent", "true")
+    assert not (lab.state_dir / "logs").exists()
 
 
-async def test_output_goes_on_under_the_next_keeper(home: House) -> None:
+async def test_output_goes_on_under_the_next_keeper(lab: KeeperLab) -> None:
     script = "echo one; while [ ! -e go ]; do echo tick; sleep 0.01; done; echo last"
-    attempt = await home.shell("long", script)
-    await until(lambda: home.output("long").startswith("one\n"))
-    await home.kill_keeper_and_wait()
-    seen = home.output("long").count("tick")
-    await until(lambda: home.output("long").count("tick") > seen)
-    (home.folder / "go").touch()
-    await home.ended(attempt)
-    text = home.output("long")
+    attempt = await lab.shell("long", script)
+    await until(lambda: lab.output("long").startswith("one\n"))
+    await lab.kill_keeper_and_wait()
+    seen = lab.output("long").count("tick")
+    await until(lambda: lab.output("long").count("tick") > seen)
+    (lab.folder / "go").touch()
+    await lab.ended(attempt)
+    text = lab.output("long")
     assert text.startswith("one\ntick\n")
     assert text.endswith("tick\nlast\n")
     assert set(text.split()) == {"one", "tick", "last"}
 
 
-async def test_a_task_is_not_ended_by_the_death_of_its_keeper(home: House) -> None:
+async def test_a_task_is_not_ended_by_the_death_of_its_keeper(lab: KeeperLab) -> None:
     """More is written than the pipe holds while nobody is there: it waits, and all of it arrives."""
     script = 'echo up; while [ ! -e go ]; do sleep 0.01; done; i=0; while [ $i -lt 3000 ]; do i=$((i+1)); echo "line $i of a good many"; done; touch written; exec sleep 600'
-    attempt = await home.shell("full", script)
-    pid = home.started(attempt).pid
-    await until(lambda: home.output("full") == "up\n")
-    await home.disconnect()
-    home.kill_keeper()
-    (home.folder / "go").touch()
+    attempt = await lab.shell("full", script)
+    pid = lab.started(attempt).pid
+    await until(lambda: lab.output("full") == "up\n")
+    await lab.disconnect()
+    lab.kill_keeper()
+    (lab.folder / "go").touch()
     await until(lambda: Path(f"/proc/{pid}/wchan").read_text() != "" and waits_for_room(pid))
-    await home.connect()
-    await until(lambda: home.output("full").endswith("line 3000 of a good many\n"))
-    assert home.output("full").count("\n") == 3001
-    await home.link.kill(attempt)
-    assert (await home.ended(attempt)).exit_known is False
+    await lab.connect()
+    await until(lambda: lab.output("full").endswith("line 3000 of a good many\n"))
+    assert lab.output("full").count("\n") == 3001
+    await lab.client.kill(attempt)
+    assert (await lab.ended(attempt)).exit_known is False
 
 
-async def test_programs_get_the_usual_number_of_descriptors(home: House) -> None:
+async def test_programs_get_the_usual_number_of_descriptors(lab: KeeperLab) -> None:
     own = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    await home.run("limit", "/bin/sh", "-c", "ulimit -n")
-    assert int(home.output("limit")) == own
+    await lab.run("limit", "/bin/sh", "-c", "ulimit -n")
+    assert int(lab.output("limit")) == own
 
 
 class TestOneOutput:
@@ -147,7 +147,7 @@ class TestOneOutput:
     def test_without_descriptors_there_is_still_the_file(self) -> None:
         output = Output.make_plain(str(Path("out").absolute()))
         os.write(output.writer, b"x")
-        output.hand_over()
+        output.close_writer()
         pump = Pump(no_call, no_call)
         pump.add(output)
         assert pump.due_s is None
@@ -187,9 +187,9 @@ def pending(reader: int) -> int:
     return int.from_bytes(fcntl.ioctl(reader, 0x541B, bytes(4)), "little")
 
 
-def kept(home: House, name: str) -> Path:
+def kept(lab: KeeperLab, name: str) -> Path:
     """The second name of an attempt's stdout."""
-    return home.state_dir / output_module.KEPT_FOLDER / f"{home.id(name)}.{name}.out"
+    return lab.state_dir / output_module.HARD_LINK_FOLDER / f"{lab.id(name)}.{name}.out"
 
 
 def waits_for_room(pid: int) -> bool:

@@ -9,7 +9,15 @@ from collections.abc import Iterator
 import pytest
 
 from opsconsole_agent.keeper import process
-from opsconsole_agent.keeper.process import Children, Process, look, look_at_all, now_ticks, read_mark, send
+from opsconsole_agent.keeper.process import (
+    Children,
+    Process,
+    find_process,
+    list_processes,
+    now_ticks,
+    read_mark,
+    send_signal,
+)
 from tests.waiting import until_sync
 
 pytestmark = pytest.mark.process
@@ -25,7 +33,7 @@ def _sleeper() -> Iterator[subprocess.Popen[bytes]]:
 
 
 def looked(pid: int) -> Process:
-    found = look(pid)
+    found = find_process(pid)
     assert found is not None
     return found
 
@@ -35,7 +43,7 @@ def test_a_process_is_seen_as_it_is(sleeper: subprocess.Popen[bytes]) -> None:
     assert (seen.parent, seen.group, seen.session) == (os.getpid(), sleeper.pid, sleeper.pid)
     assert seen.alive
     assert 0 <= now_ticks() - seen.start_time < 6000
-    assert look_at_all()[sleeper.pid].identity == seen.identity
+    assert list_processes()[sleeper.pid].identity == seen.identity
 
 
 def test_a_name_with_brackets_does_not_confuse() -> None:
@@ -64,7 +72,7 @@ def test_one_whose_first_thread_has_ended_does_live() -> None:
 
 
 def test_there_is_no_process_with_an_impossible_pid() -> None:
-    assert look(2**22 + 1) is None
+    assert find_process(2**22 + 1) is None
     assert read_mark(2**22 + 1) is None
 
 
@@ -77,12 +85,12 @@ def test_a_signal_reaches_only_who_started_when_it_should(sleeper: subprocess.Po
     meant = looked(sleeper.pid)
     other = looked(sleeper.pid)
     other.start_time -= 1
-    assert send(other, signal.SIGKILL)
+    assert send_signal(other, signal.SIGKILL)
     time.sleep(0.05)
     assert looked(sleeper.pid).alive
-    assert send(meant, signal.SIGKILL)
+    assert send_signal(meant, signal.SIGKILL)
     assert sleeper.wait() == -signal.SIGKILL
-    assert send(meant, signal.SIGKILL), "it is gone, as was wished"
+    assert send_signal(meant, signal.SIGKILL), "it is gone, as was wished"
 
 
 def test_the_same_without_pidfd(sleeper: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,7 +103,7 @@ def test_the_same_without_pidfd(sleeper: subprocess.Popen[bytes], monkeypatch: p
 
 def test_our_own_group_is_never_signalled() -> None:
     for group in (os.getpgrp(), 0, 1):
-        process.send_to_group(group, signal.SIGKILL)
+        process.send_signal_to_group(group, signal.SIGKILL)
 
 
 def test_children_are_complete_by_both_ways(sleeper: subprocess.Popen[bytes]) -> None:

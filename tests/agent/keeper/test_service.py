@@ -16,10 +16,10 @@ from opsconsole_agent.keeper import main as keeper_main
 from opsconsole_agent.keeper.connection import LINE_BYTES_MAX
 from opsconsole_agent.keeper.startup import EXIT_LOCKED, EXIT_USAGE
 from opsconsole_agent.keeper_client import keeper_client
-from opsconsole_agent.keeper_client.keeper_client import KeeperLink
+from opsconsole_agent.keeper_client.keeper_client import KeeperClient
 from opsconsole_agent.keeper_client.message import AttemptExited, KeeperHello, KeeperLost
 from opsconsole_protocol.error import Conflict, InvalidRequest, Unavailable, VersionMismatch
-from tests.agent.keeper.house import AGENT_ROOT, House, alive, proc, resident_kb
+from tests.agent.keeper_lab import AGENT_ROOT, KeeperLab, alive, proc, resident_kb
 from tests.waiting import until
 
 pytestmark = pytest.mark.process
@@ -37,9 +37,9 @@ def standard_files(pid: int) -> list[Path]:
 class Raw:
     """A connection without manners."""
 
-    def __init__(self, home: House) -> None:
+    def __init__(self, lab: KeeperLab) -> None:
         self.socket = socket.socket(socket.AF_UNIX)
-        folder = os.open(home.state_dir, os.O_RDONLY)
+        folder = os.open(lab.state_dir, os.O_RDONLY)
         self.socket.connect(f"/proc/self/fd/{folder}/keeper.sock")
         os.close(folder)
         self.socket.settimeout(10)
@@ -60,10 +60,10 @@ class Raw:
         self.socket.close()
 
 
-async def test_a_second_keeper_is_refused(home: House) -> None:
-    refused = await asyncio.to_thread(run_keeper, str(home.state_dir))
+async def test_a_second_keeper_is_refused(lab: KeeperLab) -> None:
+    refused = await asyncio.to_thread(run_keeper, str(lab.state_dir))
     assert refused.returncode == EXIT_LOCKED
-    assert await home.link.pids() == {}
+    assert await lab.client.pids() == {}
 
 
 def test_wrong_usage_is_explained() -> None:
@@ -78,74 +78,74 @@ def test_wrong_usage_is_explained() -> None:
     )
 
 
-async def test_a_keeper_that_cannot_start_says_why(empty_house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    broken = empty_house.folder / "main.py"
+async def test_a_keeper_that_cannot_start_says_why(empty_lab: KeeperLab, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = empty_lab.folder / "main.py"
     broken.write_text("raise OSError(28, 'No space left on device')")
     monkeypatch.setattr(keeper_main, "__file__", str(broken))
     with pytest.raises(Unavailable, match="No space left on device"):
-        await empty_house.connect()
+        await empty_lab.connect()
 
 
-async def test_a_folder_that_cannot_be_one_is_named(empty_house: House) -> None:
-    empty_house.state_dir = empty_house.folder / "file" / "state"
-    (empty_house.folder / "file").touch()
+async def test_a_folder_that_cannot_be_one_is_named(empty_lab: KeeperLab) -> None:
+    empty_lab.state_dir = empty_lab.folder / "file" / "state"
+    (empty_lab.folder / "file").touch()
     with pytest.raises(Unavailable, match=r"no keeper can work in .*/file/state: Not a directory"):
-        await empty_house.connect()
+        await empty_lab.connect()
 
 
-async def test_an_idle_keeper_goes_away_and_leaves_nothing(empty_house: House) -> None:
-    home = await empty_house.connect(idle_s=0.2)
-    pid = home.keeper_pid
-    ended = await home.run("one", "true")
-    await home.disconnect()
+async def test_an_idle_keeper_goes_away_and_leaves_nothing(empty_lab: KeeperLab) -> None:
+    lab = await empty_lab.connect(idle_s=0.2)
+    pid = lab.keeper_pid
+    ended = await lab.run("one", "true")
+    await lab.disconnect()
     await asyncio.sleep(0.5)
     assert alive(pid), "an exit isn't forgotten yet"
-    await home.connect(idle_s=0.2)
-    assert home.keeper_pid == pid
-    home.link.forget([ended.attempt_id])
-    await home.link.pids()
+    await lab.connect(idle_s=0.2)
+    assert lab.keeper_pid == pid
+    lab.client.forget([ended.attempt_id])
+    await lab.client.pids()
     await asyncio.sleep(0.5)
     assert alive(pid), "an agent is connected"
-    await home.disconnect()
+    await lab.disconnect()
     await until(lambda: not alive(pid))
-    assert not (home.state_dir / "keeper.sock").exists()
+    assert not (lab.state_dir / "keeper.sock").exists()
 
 
-async def test_signals_do_not_end_it_while_it_has_work(home: House) -> None:
-    attempt = await home.start("a", "sleep", "600")
+async def test_signals_do_not_end_it_while_it_has_work(lab: KeeperLab) -> None:
+    attempt = await lab.start("a", "sleep", "600")
     for signum in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM):
-        os.killpg(home.keeper_pid, signum)
-    assert await home.link.pids() == {attempt: [home.started(attempt).pid]}
-    await home.link.kill(attempt)
-    await home.ended(attempt)
-    os.kill(home.keeper_pid, signal.SIGTERM)
-    assert attempt not in await home.link.pids()
-    home.link.forget([attempt])
-    await home.link.pids()
-    pid = home.keeper_pid
+        os.killpg(lab.keeper_pid, signum)
+    assert await lab.client.pids() == {attempt: [lab.started(attempt).pid]}
+    await lab.client.kill(attempt)
+    await lab.ended(attempt)
+    os.kill(lab.keeper_pid, signal.SIGTERM)
+    assert attempt not in await lab.client.pids()
+    lab.client.forget([attempt])
+    await lab.client.pids()
+    pid = lab.keeper_pid
     os.kill(pid, signal.SIGTERM)
     await until(lambda: not alive(pid))
 
 
-async def test_quit_ends_it_unless_something_lives(home: House) -> None:
-    attempt = await home.start("a", "sleep", "600")
+async def test_quit_ends_it_unless_something_lives(lab: KeeperLab) -> None:
+    attempt = await lab.start("a", "sleep", "600")
     with pytest.raises(Conflict, match="1 attempts are alive"):
-        await home.link.quit()
-    await home.link.kill(attempt)
-    ended = await home.ended(attempt)
-    pid = home.keeper_pid
-    await home.link.quit()
+        await lab.client.quit()
+    await lab.client.kill(attempt)
+    ended = await lab.ended(attempt)
+    pid = lab.keeper_pid
+    await lab.client.quit()
     await until(lambda: not alive(pid))
-    assert not home.link.connected
-    await home.connect()
-    assert home.hello is not None
-    assert home.hello.exits == [ended]
+    assert not lab.client.connected
+    await lab.connect()
+    assert lab.hello is not None
+    assert lab.hello.exits == [ended]
 
 
-async def test_it_is_detached_small_and_made_of_the_standard_library(home: House) -> None:
-    pid = home.keeper_pid
+async def test_it_is_detached_small_and_made_of_the_standard_library(lab: KeeperLab) -> None:
+    pid = lab.keeper_pid
     assert os.getsid(pid) == pid
-    log = home.state_dir / "keeper.log"
+    log = lab.state_dir / "keeper.log"
     assert standard_files(pid) == [Path("/dev/null"), log, log]
     assert resident_kb(pid) < 16_000
     assert "site-packages" not in proc(pid, "maps")
@@ -165,30 +165,32 @@ def test_its_modules_are_light() -> None:
     assert "resource" in loaded, "os.wait4 would import it later, from a Python that may be gone by then"
 
 
-async def test_nothing_but_its_owner_can_reach_it(home: House) -> None:
+async def test_nothing_but_its_owner_can_reach_it(lab: KeeperLab) -> None:
     for name in ("keeper.sock", "keeper.lock", "keeper.log", "exit.log"):
-        assert stat.S_IMODE((home.state_dir / name).stat().st_mode) == 0o600
+        assert stat.S_IMODE((lab.state_dir / name).stat().st_mode) == 0o600
 
 
-async def test_secrets_are_in_no_log_and_no_command_line(home: House) -> None:
+async def test_secrets_are_in_no_log_and_no_command_line(lab: KeeperLab) -> None:
     secret = "correct-horse-battery"
-    await home.link.start(home.command("s", "sleep", "600", env={"PATH": "/bin:/usr/bin", "TOKEN": secret}))
-    await home.link.start(home.command("e", "no-such-program", env={"PATH": "/bin", "TOKEN": secret}))
-    await home.ended(home.id("e"))
-    for file in home.state_dir.iterdir():
+    await lab.client.start(lab.command("s", "sleep", "600", env={"PATH": "/bin:/usr/bin", "TOKEN": secret}))
+    await lab.client.start(lab.command("e", "no-such-program", env={"PATH": "/bin", "TOKEN": secret}))
+    await lab.ended(lab.id("e"))
+    for file in lab.state_dir.iterdir():
         if file.is_file():
             assert secret not in file.read_text()
-    for pid in (home.keeper_pid, home.started(home.id("s")).pid):
+    for pid in (lab.keeper_pid, lab.started(lab.id("s")).pid):
         assert secret not in proc(pid, "cmdline")
-    assert secret not in proc(home.keeper_pid, "environ")
-    await home.link.kill(home.id("s"))
-    await home.ended(home.id("s"))
+    assert secret not in proc(lab.keeper_pid, "environ")
+    await lab.client.kill(lab.id("s"))
+    await lab.ended(lab.id("s"))
 
 
-async def test_tokens_of_the_agent_do_not_reach_the_keeper(empty_house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_tokens_of_the_agent_do_not_reach_the_keeper(
+    empty_lab: KeeperLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("OPSCONSOLE_TOKEN", "correct-horse-battery")
-    home = await empty_house.connect()
-    assert "correct-horse-battery" not in proc(home.keeper_pid, "environ")
+    lab = await empty_lab.connect()
+    assert "correct-horse-battery" not in proc(lab.keeper_pid, "environ")
 
 
 @pytest.mark.parametrize(
@@ -218,10 +220,10 @@ async def test_tokens_of_the_agent_do_not_reach_the_keeper(empty_house: House, m
     ],
     ids=lambda value: repr(value)[:50],
 )
-async def test_nonsense_is_answered_with_an_error(home: House, line: bytes, code: str) -> None:
-    attempt = await home.start("a", "sleep", "600")
-    await home.disconnect()
-    raw = Raw(home)
+async def test_nonsense_is_answered_with_an_error(lab: KeeperLab, line: bytes, code: str) -> None:
+    attempt = await lab.start("a", "sleep", "600")
+    await lab.disconnect()
+    raw = Raw(lab)
     answer = await asyncio.to_thread(raw.ask, line)
     assert (answer["kind"], answer["code"]) == ("error", code)
     assert isinstance(answer["text"], str)
@@ -229,43 +231,43 @@ async def test_nonsense_is_answered_with_an_error(home: House, line: bytes, code
     # It goes on as if nothing had been.
     assert raw.ask(b'{"kind": "pids", "n": 3}')["re"] == 3
     raw.close()
-    await home.connect()
-    await home.link.kill(attempt)
-    await home.ended(attempt)
+    await lab.connect()
+    await lab.client.kill(attempt)
+    await lab.ended(attempt)
 
 
-async def test_a_keeper_that_has_not_heard_of_a_command_is_said_to_be_older(home: House) -> None:
+async def test_a_keeper_that_has_not_heard_of_a_command_is_said_to_be_older(lab: KeeperLab) -> None:
     """Never taken for another command: an attempt of another user isn't started as root (hard use 58)."""
     with pytest.raises(InvalidRequest, match="is older than its agent"):
-        await home.link._ask("start_on_the_moon", {"attempt_id": "a"})
+        await lab.client._request("start_on_the_moon", {"attempt_id": "a"})
 
 
-async def test_a_large_environment_fits(home: House) -> None:
+async def test_a_large_environment_fits(lab: KeeperLab) -> None:
     env = {f"V{number}": "x" * 100_000 for number in range(15)}
-    await home.link.start(home.command("big", "/usr/bin/env", env=env))
-    assert (await home.ended(home.id("big"))).exit_code == 0
-    assert len(home.output("big")) > 1_500_000
+    await lab.client.start(lab.command("big", "/usr/bin/env", env=env))
+    assert (await lab.ended(lab.id("big"))).exit_code == 0
+    assert len(lab.output("big")) > 1_500_000
 
 
-async def test_a_new_agent_replaces_the_old_one(home: House) -> None:
-    attempt = await home.start("a", "sleep", "600")
-    old_events = home.events
-    second = await KeeperLink.connect(home.state_dir)
+async def test_a_new_agent_replaces_the_old_one(lab: KeeperLab) -> None:
+    attempt = await lab.start("a", "sleep", "600")
+    old_events = lab.events
+    second = await KeeperClient.connect(lab.state_dir)
     await until(lambda: isinstance(old_events[-1], KeeperLost))
     lost = old_events[-1]
     assert isinstance(lost, KeeperLost)
     assert lost.final
     assert "another agent" in lost.reason
-    assert await second.pids() == {attempt: [home.started(attempt).pid]}
+    assert await second.pids() == {attempt: [lab.started(attempt).pid]}
     with pytest.raises(Unavailable):
-        await home.link.pids()
+        await lab.client.pids()
     await second.kill(attempt)
     await second.close()
 
 
-async def test_an_agent_that_does_not_read_stops_nothing(home: House) -> None:
-    await home.disconnect()
-    raw = Raw(home)
+async def test_an_agent_that_does_not_read_stops_nothing(lab: KeeperLab) -> None:
+    await lab.disconnect()
+    raw = Raw(lab)
     raw.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     raw.socket.setblocking(False)
     flood = b'{"kind": "dance"}\n' * 5_000
@@ -277,54 +279,54 @@ async def test_an_agent_that_does_not_read_stops_nothing(home: House) -> None:
         except BlockingIOError:
             refused += 1
             await asyncio.sleep(0.01)
-    assert resident_kb(home.keeper_pid) < 64_000
+    assert resident_kb(lab.keeper_pid) < 64_000
     raw.close()
-    await home.connect()
-    assert (await home.run("still", "true")).exit_code == 0
+    await lab.connect()
+    assert (await lab.run("still", "true")).exit_code == 0
 
 
-async def test_a_slow_reader_gets_everything_in_the_end(empty_house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keeper_client, "_UNREAD_MOST", 10)
-    ours = await KeeperLink.connect(empty_house.state_dir, idle_s=30)
-    commands = [empty_house.command(f"n{number}", "true") for number in range(100)]
+async def test_a_slow_reader_gets_everything_in_the_end(empty_lab: KeeperLab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keeper_client, "_UNREAD_MAX", 10)
+    ours = await KeeperClient.connect(empty_lab.state_dir, idle_s=30)
+    commands = [empty_lab.command(f"n{number}", "true") for number in range(100)]
     for command in commands:
         await ours.start(command)  # is answered though nobody reads the events
     exits = 0
     async for event in ours.events():
         if isinstance(event, KeeperHello):
-            empty_house.keeper_pids.add(event.pid)
+            empty_lab.keeper_pids.add(event.pid)
         exits += isinstance(event, AttemptExited)
         if exits == len(commands):
             break
     await ours.close()
 
 
-async def test_a_long_path_is_no_obstacle(empty_house: House) -> None:
-    deep = empty_house.state_dir / ("d" * 100) / ("e" * 100)
-    empty_house.state_dir = deep
-    await empty_house.connect()
-    assert (await empty_house.run("a", "true")).exit_code == 0
+async def test_a_long_path_is_no_obstacle(empty_lab: KeeperLab) -> None:
+    deep = empty_lab.state_dir / ("d" * 100) / ("e" * 100)
+    empty_lab.state_dir = deep
+    await empty_lab.connect()
+    assert (await empty_lab.run("a", "true")).exit_code == 0
 
 
-async def test_two_agents_at_once_share_one_keeper(empty_house: House) -> None:
-    links = await asyncio.gather(*(KeeperLink.connect(empty_house.state_dir, idle_s=30) for _ in range(3)))
+async def test_two_agents_at_once_share_one_keeper(empty_lab: KeeperLab) -> None:
+    links = await asyncio.gather(*(KeeperClient.connect(empty_lab.state_dir, idle_s=30) for _ in range(3)))
     for each in links:
         await each.close()
-    await empty_house.connect()
-    starts = (empty_house.state_dir / "keeper.log").read_text().count("started")
+    await empty_lab.connect()
+    starts = (empty_lab.state_dir / "keeper.log").read_text().count("started")
     assert starts == 1
 
 
-async def test_another_protocol_is_refused_by_name(empty_house: House) -> None:
+async def test_another_protocol_is_refused_by_name(empty_lab: KeeperLab) -> None:
     async def future_keeper(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b'{"kind":"hello","version":"2.0","pid":4711,"live":{"shape":"unknown"}}\n')
         await writer.drain()
         writer.close()
 
-    server = await asyncio.start_unix_server(future_keeper, empty_house.state_dir / "keeper.sock")
+    server = await asyncio.start_unix_server(future_keeper, empty_lab.state_dir / "keeper.sock")
     try:
         with pytest.raises(VersionMismatch, match=r"protocol 2\.0.*end process 4711"):
-            await empty_house.connect()
+            await empty_lab.connect()
     finally:
         server.close()
         await server.wait_closed()

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from opsconsole_agent.keeper.fault import Refused
 from opsconsole_agent.keeper.journal import History, Journal
 from opsconsole_agent.keeper.launch import Launch
+from opsconsole_agent.keeper.refusal import Refusal
 from opsconsole_agent.keeper.supervisor import Supervisor
 
 
@@ -58,7 +58,7 @@ def test_the_log_is_cut_down_to_what_is_true(book: Book) -> None:
     book.supervisor.forget(f"n{number}" for number in range(40))
     book.journal.flush()
     book.supervisor._compact_at_bytes = 1000
-    book.supervisor.tidy()
+    book.supervisor.compact_journal()
     assert len(book.lines()) == 11
     assert list(book.reread().exits) == [f"n{number}" for number in range(40, 50)]
 
@@ -74,19 +74,19 @@ def test_a_disk_that_is_full_leaves_the_long_log_as_it_is(book: Book, monkeypatc
     with monkeypatch.context() as patch:
         patch.setattr(os, "rename", full)
         with pytest.raises(OSError, match="No space"):
-            book.supervisor.tidy()
-    book.supervisor.tidy()
+            book.supervisor.compact_journal()
+    book.supervisor.compact_journal()
     book.fail("later")
     assert len(book.reread().exits) == 51
 
 
 def test_a_log_of_which_nothing_is_true_is_emptied(book: Book) -> None:
     book.fail("a")
-    book.supervisor.tidy()
+    book.supervisor.compact_journal()
     assert len(book.lines()) == 2
     assert book.supervisor.forget(["a", "never"]) == 1
     book.journal.flush()
-    book.supervisor.tidy()
+    book.supervisor.compact_journal()
     assert len(book.lines()) == 1
 
 
@@ -94,7 +94,7 @@ def test_an_exit_is_told_and_remembered(book: Book) -> None:
     book.fail("a")
     assert book.supervisor.outbox == [book.supervisor.exits["a"]]
     assert book.reread().exits == book.supervisor.exits
-    with pytest.raises(Refused):
+    with pytest.raises(Refusal):
         book.fail("a")
 
 

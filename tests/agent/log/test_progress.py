@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opsconsole_agent.log.progress import Meter, Reading, read_progress
+from opsconsole_agent.log.progress import ProgressMeter, Reading, read_progress
 
 TOLD = {
     "\rtrain:  41%|████▏     | 2460/6000 [00:41<00:59, 60.00it/s]": Reading(2460, 6000, 59_000),
@@ -61,19 +61,19 @@ def test_anything_else_does_no_harm(tail: bytes) -> None:
     assert found is None or 0 <= found.done <= found.total
 
 
-class TestMeter:
+class TestProgressMeter:
     def test_what_is_left_follows_from_the_pace(self) -> None:
-        meter = Meter()
-        assert meter.take((b"step 10/100", b""), 1_000) == Reading(10, 100)
-        assert meter.take((b"step 20/100", b""), 11_000) == Reading(20, 100, 80_000)
+        meter = ProgressMeter()
+        assert meter.update((b"step 10/100", b""), 1_000) == Reading(10, 100)
+        assert meter.update((b"step 20/100", b""), 11_000) == Reading(20, 100, 80_000)
 
     def test_silence_leaves_what_was_said(self) -> None:
-        meter = Meter()
-        meter.take((b"", b"step 10/100"), 0)
-        assert meter.take((b"warning", b"saving"), 1_000) == Reading(10, 100)
+        meter = ProgressMeter()
+        meter.update((b"", b"step 10/100"), 0)
+        assert meter.update((b"warning", b"saving"), 1_000) == Reading(10, 100)
 
     def test_a_new_bar_begins_anew(self) -> None:
-        meter = Meter()
-        meter.take((b"step 90/100",), 0)
-        assert meter.take((b"step 1/100",), 1_000) == Reading(1, 100)
-        assert meter.take((b"step 2/100",), 2_000) == Reading(2, 100, 98_000)
+        meter = ProgressMeter()
+        meter.update((b"step 90/100",), 0)
+        assert meter.update((b"step 1/100",), 1_000) == Reading(1, 100)
+        assert meter.update((b"step 2/100",), 2_000) == Reading(2, 100, 98_000)

@@ -471,10 +471,10 @@ def test_a_host_without_any_driver(tmp_path: Path) -> None:
 def test_a_card_without_its_driver_is_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpu_module, "_PCI_DEVICES", tmp_path)
     error = NvmlError(LIBRARY_NOT_FOUND, "")
-    assert "no NVIDIA driver" in gpu_module._explain(error)[1]
+    assert "no NVIDIA driver" in gpu_module._driver_problem(error)[1]
     (tmp_path / "0000:3b:00.0").mkdir()
     (tmp_path / "0000:3b:00.0" / "vendor").write_text("0x10de\n", encoding="utf-8")
-    assert "install the driver" in gpu_module._explain(error)[1]
+    assert "install the driver" in gpu_module._driver_problem(error)[1]
 
 
 def test_nothing_is_imported_before_the_first_sample() -> None:

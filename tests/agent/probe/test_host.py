@@ -10,14 +10,14 @@ import psutil
 import pytest
 
 from opsconsole_agent.probe import host
-from opsconsole_agent.probe.cgroup import Cgroup, MemoryLimit
+from opsconsole_agent.probe.cgroup_limit import CgroupLimit, MemoryLimit
 from opsconsole_agent.probe.host import HostProbe, host_identity, usable_cpus
 from tests.waiting import until_sync
 
 MIB = 1 << 20
 
 
-class Limited(Cgroup):
+class Limited(CgroupLimit):
     """A control group with limits of the test's choice."""
 
     def __init__(self, memory: MemoryLimit | None = None, cpus: float | None = None) -> None:
@@ -46,7 +46,7 @@ def test_identity() -> None:
 
 
 def test_memory_is_what_the_control_group_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(host, "Cgroup", lambda: Limited(MemoryLimit(100 * MIB, 0), cpus=1.0))
+    monkeypatch.setattr(host, "CgroupLimit", lambda: Limited(MemoryLimit(100 * MIB, 0), cpus=1.0))
     identity = host_identity()
     assert (identity.memory_total_mb, identity.cpu_count) == (100, 1)
 

@@ -4,18 +4,18 @@ import threading
 
 import pytest
 
-from opsconsole_agent.probe.timed_call import Patience
+from opsconsole_agent.probe.timed_call import TimedCall
 from tests.waiting import until_sync
 
 
 def test_results_and_errors_come_through() -> None:
-    assert Patience(lambda: 42, timeout_s=10).call() == 42
+    assert TimedCall(lambda: 42, timeout_s=10).call() == 42
 
     def fail() -> None:
         raise ValueError("no")
 
     with pytest.raises(ValueError, match="no"):
-        Patience(fail, timeout_s=10).call()
+        TimedCall(fail, timeout_s=10).call()
 
 
 def test_a_call_that_hangs_is_not_started_twice_and_its_late_result_is_dropped() -> None:
@@ -27,17 +27,17 @@ def test_a_call_that_hangs_is_not_started_twice_and_its_late_result_is_dropped()
         release.wait(30)
         return len(calls)
 
-    patience = Patience(hang, timeout_s=0.05)
+    call = TimedCall(hang, timeout_s=0.05)
     with pytest.raises(TimeoutError, match=r"within 0\.05 s"):
-        patience.call()
+        call.call()
     with pytest.raises(TimeoutError):
-        patience.call()
+        call.call()
     assert calls == [0]
     release.set()
 
     def answered() -> int | None:
         try:
-            return patience.call()
+            return call.call()
         except TimeoutError:
             return None
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from opsconsole_agent.probe.disk import DiskProbe
+from opsconsole_agent.probe.folder_size import FolderSizeProbe
 from opsconsole_agent.probe.gpu import GpuProbe, GpuProcess, GpuReport, GpuSample
-from opsconsole_agent.probe.process import TICKS_PER_S, ProcessSample
+from opsconsole_agent.probe.process_sample import TICKS_PER_S, ProcessSample
 from opsconsole_agent.probe.usage import UsageProbe
 from tests.nvml import FakeGpus
 
@@ -236,7 +236,7 @@ def expect(process: subprocess.Popen[bytes], line: bytes) -> None:
 
 def test_real_processes(workers: list[subprocess.Popen[bytes]], tmp_path: Path) -> None:
     (tmp_path / "model").write_bytes(b"x" * (3 << 20))
-    probe = UsageProbe(disk=DiskProbe(budget_s=10))
+    probe = UsageProbe(disk=FolderSizeProbe(budget_s=10))
     pids = {"a": [worker.pid for worker in workers]}
     before = time.monotonic()
     usage = probe.sample(pids, NO_GPU, {"a": [tmp_path]})["a"]

@@ -52,7 +52,7 @@ class Stage:
 
     async def line(self, text: str) -> None:
         """Do what a command line says."""
-        self.app.run_line(text)
+        self.app.command_line.run(text)
         await self.settle()
 
     async def settle(self) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from opsconsole_console.app.clipboard import FILE_NAME, OSC52_BYTES_MAX, Clipboard, sequence
+from opsconsole_console.service.clipboard import FILE_NAME, OSC52_BYTES_MAX, Clipboard, sequence
 
 TMUX = """#!/bin/sh
 case "$1" in
@@ -35,27 +35,27 @@ def tmux(tmp_path: Path) -> Terminal:
 
 
 async def test_tmux_is_given_the_text_and_nothing_is_sent_past_it(tmux: Terminal) -> None:
-    copied = await tmux.clipboard.put("42f0\n43a1")
+    copied = await tmux.clipboard.copy("42f0\n43a1")
     assert (tmux.folder / "buffer").read_text() == "42f0\n43a1"
-    assert copied.told("ids") == "copied ids"
+    assert copied.describe("ids") == "copied ids"
     assert not tmux.written
 
 
 async def test_a_tmux_whose_terminal_has_no_clipboard_says_how_to_paste(tmux: Terminal) -> None:
     tmux.environ["FEATURES"] = "RGB"
-    assert "prefix ] in tmux" in (await tmux.clipboard.put("42f0")).told("it")
+    assert "prefix ] in tmux" in (await tmux.clipboard.copy("42f0")).describe("it")
 
 
 async def test_a_tmux_that_can_not_is_passed_by(tmux: Terminal) -> None:
     tmux.environ["REFUSES"] = "yes"
-    copied = await tmux.clipboard.put("42f0")
-    assert copied.told("it") == "sent to the terminal: it"
+    copied = await tmux.clipboard.copy("42f0")
+    assert copied.describe("it") == "sent to the terminal: it"
     assert tmux.written == ["\x1bPtmux;\x1b\x1b]52;c;NDJmMA==\a\x1b\\"]
 
 
 async def test_a_terminal_is_sent_it_and_nobody_claims_more(tmp_path: Path) -> None:
     terminal = Terminal(tmp_path)
-    assert (await terminal.clipboard.put("42f0")).told("it: 42f0") == "sent to the terminal: it: 42f0"
+    assert (await terminal.clipboard.copy("42f0")).describe("it: 42f0") == "sent to the terminal: it: 42f0"
     assert terminal.written == ["\x1b]52;c;NDJmMA==\a"]
 
 
@@ -64,9 +64,9 @@ async def test_a_terminal_is_sent_it_and_nobody_claims_more(tmp_path: Path) -> N
 )
 async def test_without_a_clipboard_it_is_a_file_for_the_owner_alone(tmp_path: Path, kind: str, text: str) -> None:
     terminal = Terminal(tmp_path, TERM=kind)
-    copied = await terminal.clipboard.put(text)
+    copied = await terminal.clipboard.copy(text)
     path = tmp_path / FILE_NAME
-    assert str(path) in copied.told("it")
+    assert str(path) in copied.describe("it")
     assert path.read_text() == text
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert not terminal.written

@@ -71,7 +71,7 @@ async def test_history_comes_back_with_up(source: RecordedSource) -> None:
 )
 async def test_what_cant_be_done_is_said(source: RecordedSource, line: str, said: str) -> None:
     async with stage(source) as there:
-        there.app.run_line(line)
+        there.app.command_line.run(line)
         await there.settle()
         assert said in there.toasts[-1]
 
@@ -88,25 +88,25 @@ async def test_lines_lead_everywhere(source: RecordedSource) -> None:
             ("help", "HelpScreen"),
             ("events", "EventScreen"),
         ):
-            there.app.run_line(line)
+            there.app.command_line.run(line)
             await there.until(partial(is_on, there, screen), line)
             await there.press("escape")
-        there.app.run_line("workers gpu_memory_mb>=40000 tags=train")
+        there.app.command_line.run("workers gpu_memory_mb>=40000 tags=train")
         await there.settle()
         assert there.app.main.worker_pane.table.shown == 5
-        there.app.run_line("project cells")
+        there.app.command_line.run("project cells")
         await there.settle()
         assert there.app.main.job_pane.filter.text == "project=cells"
-        there.app.run_line("drain gpu-a")
+        there.app.command_line.run("drain gpu-a")
         await there.until(lambda: source.asked(SetWorker))
-        there.app.run_line("logs 42f")
+        there.app.command_line.run("logs 42f")
         await there.settle()
         assert there.app.main.log_deck.opened == 1
 
 
 async def test_an_invitation_is_shown_and_copied(source: RecordedSource) -> None:
     async with stage(source) as there:
-        there.app.run_line("invite")
+        there.app.command_line.run("invite")
         await there.until(lambda: there.screen_name == "InviteScreen")
         assert not source.asked(Invite), "a secret is made when somebody says so"
         await there.press("enter")
@@ -131,7 +131,7 @@ async def test_an_invitation_is_shown_and_copied(source: RecordedSource) -> None
 async def test_an_invitation_that_no_other_host_can_use_says_so(source: RecordedSource) -> None:
     source.join_line = f"ws://127.0.0.1:7373#-.{recorded.JOIN_LINE.partition('.k3')[2].join(('k3', ''))}"
     async with stage(source, (80, 24)) as there:
-        there.app.run_line("invite")
+        there.app.command_line.run("invite")
         await there.until(lambda: there.screen_name == "InviteScreen")
         await there.press("enter")
         await there.until(lambda: "listens on this machine only" in there.text())
@@ -141,7 +141,7 @@ async def test_an_invitation_that_no_other_host_can_use_says_so(source: Recorded
 async def test_themes_change_at_once(source: RecordedSource) -> None:
     async with stage(source, theme="opsconsole-light") as there:
         assert there.app.theme == "opsconsole-light"
-        there.app.run_line("theme opsconsole-contrast")
+        there.app.command_line.run("theme opsconsole-contrast")
         await there.settle()
         assert there.app.theme == "opsconsole-contrast"
 

@@ -237,7 +237,7 @@ def test_what_keeps_most_workers_away_comes_first() -> None:
 
 async def test_events_are_listed_filtered_and_opened(source: RecordedSource) -> None:
     async with stage(source) as there:
-        there.app.run_line("events actor=ana")
+        there.app.command_line.run("events actor=ana")
         await there.until(lambda: there.screen_name == "EventScreen")
         pane = there.app.screen.query_one(EventPane)
         await there.until(lambda: source.asked(ListEvents))

@@ -11,10 +11,10 @@ import pytest
 from msgspec.structs import replace
 from textual.strip import Strip
 
-from opsconsole_console.app.fault import FILE_NAME, Faults
 from opsconsole_console.screen.job.job_screen import JobScreen
 from opsconsole_console.screen.main.job_pane import JobPane
 from opsconsole_console.screen.part.sheet import Sheet
+from opsconsole_console.service.fault_log import FILE_NAME, FaultLog
 from opsconsole_console.widget.live_table import LiveTable
 from tests.console.app.source import RecordedSource
 from tests.console.app.stage import Stage, stage
@@ -127,19 +127,19 @@ async def test_an_upgrade_under_an_open_console_is_said_in_a_word(
 def test_the_same_mistake_is_told_once_a_minute(tmp_path: Path) -> None:
     said: list[str] = []
     now = 0.0
-    faults = Faults(tmp_path / "faults.log", said.append, lambda: now)
+    fault_log = FaultLog(tmp_path / "faults.log", said.append, lambda: now)
     for _ in range(3):
-        faults.take(_raised())
-    assert (len(said), faults.count) == (1, 3)
+        fault_log.note(_raised())
+    assert (len(said), fault_log.count) == (1, 3)
     now = 61.0
-    faults.take(_raised())
+    fault_log.note(_raised())
     assert len(said) == 2
 
 
 def test_a_folder_that_can_not_be_written_is_said(tmp_path: Path) -> None:
     said: list[str] = []
     (tmp_path / "file").write_text("")
-    Faults(tmp_path / "file" / "faults.log", said.append).take(_raised())
+    FaultLog(tmp_path / "file" / "faults.log", said.append).note(_raised())
     assert "can't be written" in said[0]
 
 

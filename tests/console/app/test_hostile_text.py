@@ -88,7 +88,7 @@ async def job(there: Stage, text: str) -> None:
 
 
 async def worker(there: Stage, text: str) -> None:
-    there.app.open_worker(recorded.worker_id("gpu-d"))
+    there.app.navigation.open("worker", recorded.worker_id("gpu-d"))
     await there.until(lambda: there.screen_name == "WorkerScreen")
 
 
@@ -99,7 +99,7 @@ async def describe_job(there: Stage, text: str) -> None:
 
 
 async def describe_worker(there: Stage, text: str) -> None:
-    there.app.open_properties(recorded.worker_id("gpu-d"))
+    there.app.navigation.open("properties", recorded.worker_id("gpu-d"))
     await there.until(lambda: there.screen_name == "TextScreen")
 
 

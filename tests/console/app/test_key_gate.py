@@ -19,7 +19,7 @@ async def burst(there: Stage, text: str) -> None:
         key = {"/": "slash", ":": "colon", "\r": "enter", "?": "question_mark"}.get(sign, sign)
         there.app.post_message(Key(key, sign))
     await asyncio.sleep(0)
-    await there.until(lambda: not there.app._keys._waiting, "the keys to be taken")
+    await there.until(lambda: not there.app._key_gate._waiting, "the keys to be taken")
 
 
 async def test_a_filter_typed_in_one_go_does_nothing_else(source: RecordedSource) -> None:
@@ -45,12 +45,12 @@ async def test_keys_keep_their_order_and_their_meaning(source: RecordedSource) -
 async def test_a_key_that_never_comes_back_holds_nobody_up(
     source: RecordedSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(key_gate, "PATIENCE_S", 0.05)
+    monkeypatch.setattr(key_gate, "KEY_WAIT_S", 0.05)
     async with stage(source) as there:
-        monkeypatch.setattr(there.app._keys, "_follow", lambda *_: None)
+        monkeypatch.setattr(there.app._key_gate, "_follow", lambda *_: None)
         await there.press("j")
         for _ in range(3):
             there.app.post_message(Key("question_mark", "?"))
-        taken = there.app._keys._number + 3
-        await there.until(lambda: there.app._keys._number == taken, "all keys to be taken")
+        taken = there.app._key_gate._number + 3
+        await there.until(lambda: there.app._key_gate._number == taken, "all keys to be taken")
         await there.until(lambda: there.screen_name == "HelpScreen", "the last key's screen")

@@ -1,6 +1,7 @@
 """Following a log: pages, attempts, lost connections, back-pressure."""
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -17,6 +18,8 @@ from tests.console.app.source import RecordedSource
 from tests.waiting import until
 
 TRAIN = LogTarget("42f0k9x2mq", "train-lr3")
+ENDED = LogTarget("g0h2v7q4dm", "train-lr1")
+"""Its task has succeeded."""
 
 
 class Sink:
@@ -66,7 +69,7 @@ async def test_it_starts_at_the_tail_and_follows_by_cursor(source: RecordedSourc
         await until(lambda: len(source.log_requests) == 2)
         waiting = source.log_requests[-1]
         assert waiting.query.cursor == "3000"
-        assert waiting.wait_ms == log_feeder.LONG_POLL_MS
+        assert waiting.wait_ms == log_feeder.POLICY.long_poll_ms
         assert waiting.attempt == 1, "once known, the attempt is named"
         source.log.say("one more", "and another")
         await until(lambda: len(sink.lines) == 1_002)
@@ -76,7 +79,7 @@ async def test_it_starts_at_the_tail_and_follows_by_cursor(source: RecordedSourc
 async def test_it_ends_with_the_task(source: RecordedSource) -> None:
     sink = Sink()
     source.log.finish()
-    async with running(LogFeeder(source, TRAIN, sink)) as task:
+    async with running(LogFeeder(source, ENDED, sink)) as task:
         await until(task.done)
     assert len(sink.lines) == 1_000
     assert sink.places[-1].attempt_state == "succeeded"
@@ -134,7 +137,8 @@ async def test_holding_stops_reading_and_going_on_takes_it_up(source: RecordedSo
 
 
 async def test_far_behind_it_goes_on_at_the_end(source: RecordedSource, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(log_feeder, "JUMP_LINES", 500)
+    policy = dataclasses.replace(log_feeder.POLICY, skip_behind_lines=500, skip_tail_lines=100)
+    monkeypatch.setattr(log_feeder, "POLICY", policy)
     monkeypatch.setattr(log_feeder, "PAGE_LINES", 100)
     monkeypatch.setattr(log_feeder, "TAIL_LINES", 100)
     sink = Sink()
@@ -156,7 +160,7 @@ async def test_history_is_the_lines_before(source: RecordedSource) -> None:
 
 
 async def test_the_next_attempt_is_followed(source: RecordedSource, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(log_feeder, "_NEXT_ATTEMPT_S", 0.01)
+    monkeypatch.setattr(log_feeder, "POLICY", dataclasses.replace(log_feeder.POLICY, pause_s=0.01))
     sink = Sink()
     original = source.log.read
 

@@ -4,6 +4,7 @@ import pytest
 from textual.geometry import Offset
 from textual.selection import Selection
 
+from opsconsole.ask import ask
 from opsconsole.target import Target
 from opsconsole_console.model.contact import Contact
 from opsconsole_console.screen.main.header import Header
@@ -11,7 +12,6 @@ from opsconsole_console.screen.part.key_bar import KeyBar
 from opsconsole_console.screen.part.sheet import Line, Sheet
 from opsconsole_console.screen.part.spec_text import used_text
 from opsconsole_console.service.live_source import LiveSource
-from opsconsole_console.service.source import ask
 from opsconsole_console.widget.cell import cell
 from opsconsole_protocol.api import AskHealth, Health, Invite, ListTemplates
 from opsconsole_protocol.error import ProtocolError, Unavailable

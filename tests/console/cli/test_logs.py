@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from opsconsole_console.cli.log_writer import LogWriter
-from opsconsole_console.cli.logs import since_ms
+from opsconsole_console.cli.option import moment_ms
 from opsconsole_protocol import api
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.log import LogLine, Source
@@ -111,11 +111,11 @@ def test_wrong_selections(run: Run, job: str, words: list[str], message: str) ->
 
 def test_points_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("time.time_ns", lambda: NOW_MS * 1_000_000)
-    assert since_ms("10m") == NOW_MS - 600_000
-    assert since_ms("1760000000.5") == NOW_MS + 500
-    assert since_ms("2025-10-09T08:53:20+00:00") == NOW_MS
+    assert moment_ms("10m") == NOW_MS - 600_000
+    assert moment_ms("1760000000.5") == NOW_MS + 500
+    assert moment_ms("2025-10-09T08:53:20+00:00") == NOW_MS
     with pytest.raises(InvalidRequest):
-        since_ms("")
+        moment_ms("")
 
 
 # --- fragments -------------------------------------------------------------------------------------------------
@@ -169,7 +169,7 @@ def test_an_unfinished_line_is_ended_on_a_terminal() -> None:
 def test_a_time_that_no_calendar_has_is_refused_in_words(text: str) -> None:
     """Hard use 65."""
     with pytest.raises(InvalidRequest) as error:
-        since_ms(text)
+        moment_ms(text)
     assert len(error.value.message) < 200
 
 

@@ -1,12 +1,18 @@
 """submit: what reaches the coordinator, what is said where, and which code it ends with."""
 
 import json
+import re
+from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 
+from opsconsole_console.model.draft import Draft, check, with_template
 from opsconsole_protocol import api
 from opsconsole_protocol.api import Parameter, TemplateRow
+from opsconsole_protocol.api.template import filled
+from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.ids import check_job_id
 from opsconsole_protocol.log import Source
 from opsconsole_protocol.spec import JobSpec, Resources
@@ -148,6 +154,20 @@ def test_a_template_with_parameters_and_defaults(run: Run, server: FakeServer) -
     assert (spec.template, spec.project, spec.resources.gpus, spec.timeout_ms) == ("train", "mine", 2, 7_200_000)
     assert spec.inputs == ("a.slp", "b.slp")
     assert spec.parameters == ({"lr": 0.5, "seed": 1},) * 2
+
+
+def test_a_place_without_a_parameter_is_refused_by_all_in_one_sentence(run: Run, server: FakeServer) -> None:
+    """A template of an older version: command line, form and coordinator say of it what `template set` says."""
+    spoilt = msgspec.structs.replace(TRAIN, command=(*TRAIN.command, "{y}"))
+    server.templates.append(spoilt)
+    sentence = "the command of template train names {y}: declare it with --param"
+    assert run("submit", "--template", "train", "--set", "lr=1").err == f"opsconsole: {sentence}\n"
+    assert run("submit", "--template", "train", "--sweep", "lr=1,2").err == f"opsconsole: {sentence}\n"
+    assert server.jobs == {}
+    form = check(replace(with_template(Draft(), spoilt), parameters={"lr": "1"}), spoilt)
+    assert (form.spec, form.errors) == (None, {"template": sentence})
+    with pytest.raises(InvalidRequest, match=re.escape(sentence)):
+        filled(JobSpec(command=spoilt.command, template="train", parameters=({"lr": 1},)), spoilt)
 
 
 def test_a_template_can_be_swept_and_its_values_are_typed(run: Run, server: FakeServer) -> None:

@@ -151,7 +151,7 @@ def test_a_fault_of_ours_is_one_line_too(run: Run, server: FakeServer, monkeypat
     def stumble(_args: object) -> int:
         raise ZeroDivisionError("oops")
 
-    monkeypatch.setattr("opsconsole_console.cli.fleet.list_jobs", stumble)
+    monkeypatch.setattr("opsconsole_console.cli.listing.list_jobs", stumble)
     ran = run("jobs")
     assert (ran.code, ran.err) == (1, "opsconsole: internal error, please report it (ZeroDivisionError: oops)\n")
 

@@ -2,9 +2,9 @@
 
 from msgspec.structs import replace
 
-from opsconsole.fleet import Fleet
+from opsconsole.fleet import Fleet, worker_kind
 from opsconsole_console.model.contact import Contact
-from opsconsole_console.model.model import Model, worker_kind
+from opsconsole_console.model.model import Model
 from opsconsole_console.model.short_id import ShortIds
 from opsconsole_console.model.utilisation import SAMPLES_MAX, UtilisationHistory
 from opsconsole_protocol.api import Update

@@ -12,8 +12,8 @@ from opsconsole_console.widget.log_painter import (
     Timestamps,
     is_error,
 )
-from opsconsole_console.widget.log_sight import CELLS_MAX, compile_pattern, shown_text
 from opsconsole_console.widget.palette import Palette
+from opsconsole_console.widget.shown_lines import CELLS_MAX, compile_pattern, shown_text
 from opsconsole_protocol.log import LogLine, Source
 from tests.console.widget.fleet import log_line
 

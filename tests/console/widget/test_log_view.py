@@ -7,8 +7,8 @@ from textual.selection import Selection
 
 from opsconsole_console.widget.log_body import state_text
 from opsconsole_console.widget.log_painter import Timestamps
-from opsconsole_console.widget.log_sight import PatternError
 from opsconsole_console.widget.log_view import LogView
+from opsconsole_console.widget.shown_lines import PatternError
 from opsconsole_protocol.log import Source
 from tests.console.widget.fleet import ThemedApp, log_line, log_lines
 from tests.waiting import until

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from opsconsole_coordinator.core.demand import PREFETCH_MAX, demand_of
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.judgement import judge
-from opsconsole_coordinator.core.model import Job, Task, Worker
+from opsconsole_coordinator.core.model import Job, ProjectStatus, Task, Worker
 from opsconsole_protocol.link import Mode
 from opsconsole_protocol.state import TaskState, is_task_finished, is_task_live, is_task_waiting
 
@@ -32,7 +32,12 @@ def check_idle(fleet: Fleet, now_ms: int) -> list[str]:
     found: list[str] = []
     for job_id in fleet.order:
         job = fleet.jobs[job_id]
-        if fleet.adopting or job.fault or job.waiting_on or job.spec.project in fleet.paused_projects:
+        if (
+            fleet.adopting
+            or job.fault
+            or job.waiting_on
+            or fleet.project_status(job.spec.project) is not ProjectStatus.ACTIVE
+        ):
             continue
         due = [task for task in job.tasks if task.state is TaskState.PENDING and task.not_before_ms <= now_ms]
         if job.spec.gang:

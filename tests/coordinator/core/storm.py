@@ -9,7 +9,6 @@ from typing import Any
 
 import msgspec
 
-from opsconsole_coordinator.core import control, reconcile
 from opsconsole_coordinator.core.model import Job
 from opsconsole_protocol import link
 from opsconsole_protocol.error import Conflict, InvalidRequest
@@ -77,7 +76,7 @@ class Agent(FakeWorker):
         attempts = tuple(self.attempts.values())
         message = link.Observation(exchange=exchange, seen=self.seen, attempts=attempts)
         world = self.world
-        reconcile.observation(world.fleet, self.record, message, world.known(attempts), world.now_ms)
+        world.reactor.on_observation(self.record, message, world.known(attempts), world.now_ms)
 
     def _follow(self, desired: link.Desired) -> None:
         observed = self.attempts.get(desired.attempt_id)
@@ -119,7 +118,7 @@ class Agent(FakeWorker):
         for observed in list(self.attempts.values()):
             if self.session is not None and is_attempt_finished(observed.state):
                 for source, size in observed.log_sizes.items():
-                    reconcile.logs_stored(world.fleet, observed.attempt_id, source, size)
+                    world.reactor.on_logs_stored(observed.attempt_id, source, size)
         world.turn()
 
     def crash(self) -> None:
@@ -210,17 +209,19 @@ class Storm:
         job = self._live(place)
         if job is not None:
             with suppress(Conflict, InvalidRequest):
-                control.set_priority(self.world.fleet, job.id, priority, "ana", self.world.now_ms, relative=True)
+                self.world.reactor.on_set_priority(job.id, priority, "ana", self.world.now_ms, relative=True)
 
     def set_worker(self, agent: Agent, action: str) -> None:
         """A worker is drained, undrained or revoked."""
         if agent.id in self.world.fleet.workers:
-            control.set_maintenance(self.world.fleet, agent.name, action, "ana", self.world.now_ms)
+            if action == "revoke":
+                self.world.reactor.on_revoke(agent.name, "ana", self.world.now_ms)
+            else:
+                self.world.reactor.on_set_maintenance(agent.name, action, "ana", self.world.now_ms)
 
     def pause_project(self, *, paused: bool) -> None:
         """The project of all jobs is paused, or goes on."""
-        (self.world.fleet.paused_projects.add if paused else self.world.fleet.paused_projects.discard)("default")
-        self.world.fleet.must_schedule = True
+        self.world.set_project("paused" if paused else "active")
 
     def connect(self, agent: Agent) -> None:
         """An agent connects, anew if need be."""

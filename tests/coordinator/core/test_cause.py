@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from opsconsole_coordinator.core import control, view
+from opsconsole_coordinator.core import view
 from opsconsole_coordinator.core.model import Attempt, Job
 from opsconsole_protocol.end_cause import EndCause
 from opsconsole_protocol.spec import Resources
@@ -138,7 +138,7 @@ def test_a_revoked_worker(world: World) -> None:
     worker = world.worker()
     job = world.submit(max_retries_preemption=0)
     worker.started()
-    control.set_maintenance(world.fleet, worker.name, "revoke", "ana", world.now_ms)
+    world.reactor.on_revoke(worker.name, "ana", world.now_ms)
     world.turn()
     assert causes(world, job)[0] == "lost"
     worker.ends.clear()

@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 
-from opsconsole_coordinator.core import control
 from opsconsole_coordinator.core.model import Job
 from opsconsole_protocol import link
 from opsconsole_protocol.error import Conflict, InvalidRequest, NotFound
@@ -15,15 +14,18 @@ from tests.coordinator.core.world import FakeWorker, World, state, task_of
 
 
 def set_priority(world: World, job: Job, priority: int, *, relative: bool = False) -> str:
-    words = control.set_priority(world.fleet, job.id, priority, "ana", world.now_ms, relative=relative)
+    words = world.reactor.on_set_priority(job.id, priority, "ana", world.now_ms, relative=relative)
     world.turn()
     return words
 
 
 def set_worker(world: World, name: str, action: str) -> str:
-    words = control.set_maintenance(world.fleet, name, action, "ana", world.now_ms)
+    if action == "revoke":
+        world.reactor.on_revoke(name, "ana", world.now_ms)
+    else:
+        world.reactor.on_set_maintenance(name, action, "ana", world.now_ms)
     world.turn()
-    return words
+    return world.events[-1].text
 
 
 def run_one(world: World, **fields: Any) -> tuple[FakeWorker, Job]:
@@ -193,7 +195,7 @@ def test_what_is_not_there_is_said_to_be_not_there(world: World) -> None:
     with pytest.raises(InvalidRequest, match="'stop' is not a verb: use one of pause, resume"):
         world.act("stop", job)
     with pytest.raises(NotFound, match="no live job nothing"):
-        control.act(world.fleet, "cancel", JobId("nothing"), None, "ana", "", world.now_ms)
+        world.reactor.on_act("cancel", JobId("nothing"), None, "ana", "", world.now_ms)
 
 
 # --- retry ---------------------------------------------------------------------------------------------------------
@@ -271,7 +273,7 @@ def test_a_priority_stays_within_what_can_be_stored(world: World) -> None:
 
 def test_the_priority_of_a_finished_job_means_nothing(world: World) -> None:
     with pytest.raises(Conflict, match="has ended"):
-        control.set_priority(world.fleet, JobId("nothing"), 1, "ana", 0, relative=False)
+        world.reactor.on_set_priority(JobId("nothing"), 1, "ana", 0, relative=False)
 
 
 # --- workers -------------------------------------------------------------------------------------------------------
@@ -330,8 +332,7 @@ def test_an_archived_project_takes_no_work(world: World) -> None:
     worker = world.worker()
     held, failed = world.submit(held=True), world.submit()
     attempt = worker.started()
-    world.fleet.paused_projects.add("default")
-    world.fleet.archived_projects.add("default")
+    world.set_project("archived")
     waiting = held
     words = (
         "project default is archived and takes no work: `opsconsole project set default --status active` opens it again"
@@ -349,7 +350,6 @@ def test_an_archived_project_takes_no_work(world: World) -> None:
 
 def test_what_waits_in_an_archived_project_says_so(world: World) -> None:
     job = world.submit()
-    world.fleet.paused_projects.add("default")
-    world.fleet.archived_projects.add("default")
+    world.set_project("archived")
     world.pass_ms(500)
     assert world.why(job) == "project default is archived"

@@ -2,8 +2,8 @@
 
 import pytest
 
-from opsconsole_coordinator.core import submission
 from opsconsole_coordinator.core.dependency import check_cycle
+from opsconsole_coordinator.core.reactor import Reactor
 from opsconsole_protocol import link
 from opsconsole_protocol.api import Submission
 from opsconsole_protocol.error import InvalidRequest
@@ -123,7 +123,7 @@ def test_a_chain_of_thousands_of_jobs_is_blocked_and_unblocked(world: World) -> 
         Submission(job, JobSpec(command=("a",), after=(ids[place - 1],) if place else ()))
         for place, job in enumerate(ids)
     ]
-    jobs = submission.submit(world.fleet, batch, {}, "ana", world.now_ms)
+    jobs = world.reactor.on_submit(batch, {}, "ana", world.now_ms)
     world.turn()
     attempt = worker.started()
     worker.report(attempt, attempt.state.FAILED, exit_code=1, log_sizes={"stdout": 1})
@@ -131,7 +131,7 @@ def test_a_chain_of_thousands_of_jobs_is_blocked_and_unblocked(world: World) -> 
     world.act("retry", jobs[0])
     assert {job.state for job in jobs[1:]} == {TaskState.PENDING}
     worker.started()
-    world.fleet = type(world.fleet)(world.random.getrandbits)  # 3,000 jobs are not worth checking one by one
+    world.reactor = Reactor(type(world.fleet)(world.random.getrandbits))  # 3,000 jobs are not worth checking one by one
     world.workers.clear()
 
 

@@ -1,7 +1,6 @@
 """Each worker's answer about each input file stands by itself, as data (hard use 37)."""
 
-from opsconsole_coordinator.core import file_check, view
-from opsconsole_coordinator.core.demand import Demand
+from opsconsole_coordinator.core import view
 from opsconsole_protocol import link
 from opsconsole_protocol.spec import JobSpec, Resources
 from tests.coordinator.core.world import World
@@ -12,7 +11,7 @@ IN = {"io_paths": {"input": "/in"}}
 def states(world: World, *names: str, gpus: int = 0) -> dict[str, list[tuple[str, str]]]:
     """What a form would show: each worker's answers by file name."""
     spec = JobSpec(command=("/bin/true",), inputs=names, resources=Resources(gpus=gpus))
-    file_check.ask_everybody(world.fleet, Demand(spec, ()), world.now_ms)
+    world.reactor.on_ask_candidates(spec, world.now_ms)
     rows = view.candidates(world.fleet, spec, world.now_ms).verdicts
     return {row.worker: [(check.name, check.state) for check in row.inputs] for row in rows}
 

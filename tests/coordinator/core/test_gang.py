@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 
-from opsconsole_coordinator.core import gang_placement
 from opsconsole_coordinator.core.model import Attempt, Job
 from opsconsole_protocol import link
 from opsconsole_protocol.error import Conflict, InvalidRequest
@@ -109,7 +108,7 @@ def test_inputs_are_asked_for_before_any_is_assigned(world: World) -> None:
 def answer_port(worker: FakeWorker, port: int) -> None:
     asked, world = worker.take(link.FindPort), worker.world
     message = link.PortFound(check_id=asked.check_id, port=port)
-    gang_placement.note_port(world.fleet, worker.record, message, world.now_ms)
+    world.reactor.on_port_found(worker.record, message, world.now_ms)
     world.turn()
 
 
@@ -294,10 +293,9 @@ def test_a_loss_beyond_its_budget_ends_all(world: World) -> None:
 
 
 def test_a_revoked_worker_takes_the_gang_with_it(world: World) -> None:
-    from opsconsole_coordinator.core import control
 
     job, one, _, two, second = pair(world)
-    control.set_maintenance(world.fleet, "w1", "revoke", "ana", world.now_ms)
+    world.reactor.on_revoke("w1", "ana", world.now_ms)
     world.turn()
     one.ends.clear()
     two.stop(second)

@@ -68,7 +68,7 @@ def test_nothing_is_assigned_ahead_of_what_is_kept(world: World) -> None:
     short.mean_duration_ms = 1.0
     world.turn()
     assert state(short) == "pending"
-    assert "2 workers: is reserved for gang" in world.why(short)
+    assert "2 workers, each is reserved for gang" in world.why(short)
 
 
 def test_who_comes_before_the_gang_is_not_kept_from_anything(world: World) -> None:

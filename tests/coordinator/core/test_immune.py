@@ -354,7 +354,6 @@ def test_a_cancelled_task_that_fails_meanwhile_is_not_tried_again(world: World) 
 
 def test_last_log_lines_lost(world: World) -> None:
     """An attempt is kept, here and on its worker, until every byte of its log is stored."""
-    from opsconsole_coordinator.core import reconcile
 
     worker = world.worker()
     job = world.submit()
@@ -364,11 +363,11 @@ def test_last_log_lines_lost(world: World) -> None:
     assert job.state is TaskState.SUCCEEDED
     assert not worker.inbox
     for source, offset in (("stdout", 10), ("stderr", 3)):
-        reconcile.logs_stored(world.fleet, attempt.id, source, offset)
+        world.reactor.on_logs_stored(attempt.id, source, offset)
         world.turn()
         assert not worker.inbox
         assert job.id in world.fleet.jobs
-    reconcile.logs_stored(world.fleet, attempt.id, "stderr", 4)
+    world.reactor.on_logs_stored(attempt.id, "stderr", 4)
     world.turn()
     worker.forget(attempt)
     assert job.id not in world.fleet.jobs
@@ -457,9 +456,8 @@ def test_a_writer_held_up_by_a_mass_failure(world: World) -> None:
     for worker in workers:
         worker.disconnect()
     world.now_ms += LOST_MS + 1
-    from opsconsole_coordinator.core import liveness
 
-    liveness.tick(world.fleet, world.now_ms)
+    world.reactor.on_tick(world.now_ms)
     batch = world.fleet.drain()
     assert len(batch.tasks) == len(batch.attempts) == 1000
     assert len(batch.jobs) == 1

@@ -2,7 +2,7 @@
 
 import pytest
 
-from opsconsole_coordinator.core.liveness import WORKER_LOST_AFTER_MS, excuse
+from opsconsole_coordinator.core.liveness import WORKER_LOST_AFTER_MS
 from opsconsole_protocol import link
 from opsconsole_protocol.link import SILENT_AFTER_MS, Mode
 from opsconsole_protocol.state import AttemptState
@@ -134,7 +134,6 @@ def test_a_socket_that_comes_alive_again_is_asked_what_it_has(world: World) -> N
 
 
 def test_the_end_of_an_older_session_means_nothing(world: World) -> None:
-    from opsconsole_coordinator.core import liveness
 
     worker = world.worker()
     old = worker.session
@@ -142,7 +141,7 @@ def test_the_end_of_an_older_session_means_nothing(world: World) -> None:
     worker.connect()
     worker.take(link.Registered)
     worker.ends.clear()
-    liveness.disconnected(world.fleet, worker.record, old)
+    world.reactor.on_disconnected(worker.record, old)
     assert worker.record.session == worker.session
 
 
@@ -176,10 +175,10 @@ def test_after_its_dependency_a_job_has_its_whole_time(world: World) -> None:
 
 
 def test_a_paused_project_does_not_use_up_the_time(world: World) -> None:
-    world.fleet.paused_projects.add("default")
+    world.set_project("paused")
     job = world.submit(scheduling_timeout_ms=10_000)
     world.pass_ms(60_000)
-    world.fleet.paused_projects.clear()
+    world.set_project("active")
     world.pass_ms(9_000)
     assert state(job) == "pending"
     world.pass_ms(2_000)
@@ -206,10 +205,10 @@ def test_only_the_first_attempt_has_to_find_a_worker_in_time(world: World) -> No
 def test_what_a_held_up_coordinator_did_not_hear_is_nobody_s_silence(world: World) -> None:
     worker = world.worker()
     world.now_ms += 300_000
-    excuse(world.fleet, 299_000, world.now_ms)
+    world.reactor.on_excuse(299_000, world.now_ms)
     world.pass_ms(500, beating=False)
     assert worker.record.connection == "connected"
     world.pass_ms(SILENT_AFTER_MS, beating=False)
     assert worker.record.connection == "silent"
-    excuse(world.fleet, 10**9, world.now_ms)
+    world.reactor.on_excuse(10**9, world.now_ms)
     assert worker.record.heard_at_ms == world.now_ms, "nobody is heard in the future"

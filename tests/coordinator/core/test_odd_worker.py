@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from opsconsole_coordinator.core import reconcile, view
+from opsconsole_coordinator.core import view
 from opsconsole_protocol import link, requirement
 from opsconsole_protocol.error import OpsconsoleError, ProtocolError
 from opsconsole_protocol.ids import WorkerId
@@ -54,10 +54,10 @@ def test_whatever_a_worker_says_of_itself_hurts_nobody(first: dict[str, Any], se
             run_id="r", gpus=gpus(1), properties=tree,
         )  # fmt: skip
         try:
-            reconcile.register(world.fleet, session, on_the_wire(register), set(), world.now_ms)
+            world.reactor.on_register(session, on_the_wire(register), set(), world.now_ms)
             odd = world.fleet.workers[register.worker_id]
             update = link.UpdateMetadata(properties=second)
-            reconcile.update_metadata(world.fleet, odd, on_the_wire(update), odd.name, world.now_ms)
+            world.reactor.on_update_metadata(odd, on_the_wire(update), world.now_ms)
         except (OpsconsoleError, OverflowError):
             continue  # refused in words, or nothing that msgpack could carry
     world.fleet.drain()
@@ -89,8 +89,8 @@ def test_a_status_that_is_none_is_refused_in_one_short_line(status: Any) -> None
     world = World()
     worker = world.worker()
     with pytest.raises(ProtocolError) as error:
-        reconcile.update_metadata(
-            world.fleet, worker.record, link.UpdateMetadata(properties={"status": status}), "w1", world.now_ms
+        world.reactor.on_update_metadata(
+            worker.record, link.UpdateMetadata(properties={"status": status}), world.now_ms
         )
     assert len(error.value.message) < 200
 
@@ -98,12 +98,10 @@ def test_a_status_that_is_none_is_refused_in_one_short_line(status: Any) -> None
 def test_properties_do_not_grow_without_end_by_updates() -> None:
     world = World()
     worker = world.worker()
-    reconcile.update_metadata(
-        world.fleet, worker.record, link.UpdateMetadata(properties={"a": "x" * 10_000}), "w1", world.now_ms
-    )
+    world.reactor.on_update_metadata(worker.record, link.UpdateMetadata(properties={"a": "x" * 10_000}), world.now_ms)
     with pytest.raises(ProtocolError, match="larger than"):
-        reconcile.update_metadata(
-            world.fleet, worker.record, link.UpdateMetadata(properties={"b": "x" * 10_000}), "w1", world.now_ms
+        world.reactor.on_update_metadata(
+            worker.record, link.UpdateMetadata(properties={"b": "x" * 10_000}), world.now_ms
         )
     assert set(worker.record.properties) == {"a"}
 

@@ -248,7 +248,7 @@ def test_either_of_several_named_workers_will_do(world: World) -> None:
     one, two, three = (world.worker(name) for name in ("w1", "w2", "w3"))
     jobs = [world.submit(workers=("w2", "w3")) for _ in range(3)]
     two.started(), three.started()
-    assert world.why(jobs[2]) == "2 workers: busy: 1 of 1 slots taken (max_concurrent_jobs)"
+    assert world.why(jobs[2]) == "2 workers, each busy: 1 of 1 slots taken (max_concurrent_jobs)"
     verdicts = view.why(world.fleet, jobs[2], world.now_ms)[1]
     assert [one.reason for one in verdicts if one.worker == "w1"] == ["the job asks for worker w2 or w3"]
     nobody = world.submit(workers=("x", "y"))

@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 
-from opsconsole_coordinator.core import reconcile
 from opsconsole_protocol import PROTOCOL_VERSION, link
 from opsconsole_protocol.error import Conflict, OpsconsoleError, ProtocolError, Unavailable, VersionMismatch
 from opsconsole_protocol.ids import AttemptId
@@ -144,7 +143,7 @@ def test_a_reason_that_the_agent_gives_is_shown(world: World) -> None:
 
 
 def test_late_logs_of_an_attempt_nobody_knows_change_nothing(world: World) -> None:
-    reconcile.logs_stored(world.fleet, UNKNOWN, "stdout", 7)
+    world.reactor.on_logs_stored(UNKNOWN, "stdout", 7)
     assert not world.fleet.is_dirty
 
 
@@ -152,7 +151,7 @@ def test_log_offsets_travel_with_the_desired_set(world: World) -> None:
     worker = world.worker()
     world.submit()
     attempt = worker.started()
-    reconcile.logs_stored(world.fleet, attempt.id, "stdout", 7)
+    world.reactor.on_logs_stored(attempt.id, "stdout", 7)
     worker.connect()
     worker.take(link.Registered)
     [desired] = worker.take(link.DesiredSet).attempts
@@ -166,7 +165,7 @@ def test_metadata_that_changes_can_make_a_job_fit(world: World) -> None:
     worker = world.worker(properties={"zone": "a"})
     world.submit(requirements=("cuda=12", "zone=a", "tags=new"))
     message = link.UpdateMetadata(properties={"cuda": 12}, tags=("new",))
-    reconcile.update_metadata(world.fleet, worker.record, message, "w1", world.now_ms)
+    world.reactor.on_update_metadata(worker.record, message, world.now_ms)
     world.turn()
     worker.take(link.MetadataUpdated)
     assert worker.record.properties == {"zone": "a", "cuda": 12}
@@ -177,7 +176,7 @@ def test_maintenance_can_be_said_by_the_worker(world: World) -> None:
     worker = world.worker()
     for status, expected in (("maintenance", "maintenance"), ("available", "available"), ("busy", "available")):
         message = link.UpdateMetadata(properties={"status": status})
-        reconcile.update_metadata(world.fleet, worker.record, message, "w1", world.now_ms)
+        world.reactor.on_update_metadata(worker.record, message, world.now_ms)
         world.turn()
         worker.take(link.MetadataUpdated)
         assert worker.record.status == expected
@@ -188,7 +187,7 @@ def test_a_status_that_is_none_is_refused(world: World) -> None:
     worker = world.worker()
     message = link.UpdateMetadata(properties={"status": "asleep", "x": 1})
     with pytest.raises(ProtocolError, match="'asleep' is not a status"):
-        reconcile.update_metadata(world.fleet, worker.record, message, "w1", world.now_ms)
+        world.reactor.on_update_metadata(worker.record, message, world.now_ms)
     assert worker.record.properties == {}
 
 

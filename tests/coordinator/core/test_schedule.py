@@ -42,11 +42,11 @@ def test_a_job_that_does_not_fit_lets_others_pass(world: World) -> None:
 
 
 def test_a_paused_project_waits_and_says_so(world: World) -> None:
-    world.fleet.paused_projects.add("default")
+    world.set_project("paused")
     worker = world.worker()
     job = world.submit()
     assert world.why(job) == "project default is paused"
-    world.fleet.paused_projects.clear()
+    world.set_project("active")
     world.fleet.must_schedule = True
     world.turn()
     worker.started()

@@ -5,7 +5,7 @@ The kind: a time that a worker says is compared with ours.
 
 import pytest
 
-from opsconsole_coordinator.core import liveness, skew, view
+from opsconsole_coordinator.core import view
 from opsconsole_protocol import link
 from tests.coordinator.core.world import World
 
@@ -15,7 +15,7 @@ DAY_MS = 86_400_000
 def beat(world: World, behind_ms: int) -> None:
     """A heartbeat of the worker, whose clock is so far behind."""
     worker = next(iter(world.fleet.workers.values()))
-    liveness.heartbeat(world.fleet, worker, link.Heartbeat(at_ms=world.now_ms - behind_ms), world.now_ms)
+    world.reactor.on_heartbeat(worker, link.Heartbeat(at_ms=world.now_ms - behind_ms), world.now_ms)
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def test_times_are_ours_and_a_wrong_clock_is_told(world: World, behind_ms: int, 
     world.now_ms += 10 * DAY_MS
     beat(world, behind_ms)
     written_ms = world.now_ms - 60_000
-    corrected = skew.here_ms(worker.record, written_ms - behind_ms, world.now_ms)
+    corrected = worker.record.here_ms(written_ms - behind_ms, world.now_ms)
     assert abs(corrected - written_ms) <= 2_000
     attention = view.worker_row(world.fleet, worker.record, world.now_ms).attention
     assert (told in attention) if told else attention == ""
@@ -43,5 +43,4 @@ def test_times_are_ours_and_a_wrong_clock_is_told(world: World, behind_ms: int, 
 def test_nothing_was_written_in_the_future(world: World) -> None:
     worker = world.worker()
     beat(world, 0)
-    assert skew.here_ms(worker.record, 1 << 60, world.now_ms) == world.now_ms
-    assert skew.here_ms(None, 5, world.now_ms) == 5
+    assert worker.record.here_ms(1 << 60, world.now_ms) == world.now_ms

@@ -14,7 +14,7 @@ from tests.coordinator.core.world import World
 
 
 def submit(world: World, *batch: Submission) -> list[str]:
-    jobs = submission.submit(world.fleet, batch, world.stored_states([]), "ana", world.now_ms)
+    jobs = world.reactor.on_submit(batch, world.stored_states([]), "ana", world.now_ms)
     world.turn()
     return [job.id for job in jobs]
 
@@ -81,7 +81,7 @@ def test_a_batch_after_a_blocked_job_is_blocked_in_any_order(world: World) -> No
     failed = world.submit(id=JobId("000000000z"))
     worker.fail(worker.started())
     batch = [one(A, after=(B,)), one(B, after=(failed.id,))]
-    jobs = submission.submit(world.fleet, batch, world.stored_states([failed.id]), "ana", world.now_ms)
+    jobs = world.reactor.on_submit(batch, world.stored_states([failed.id]), "ana", world.now_ms)
     assert [job.state for job in jobs] == [TaskState.BLOCKED, TaskState.BLOCKED]
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from opsconsole_coordinator.core import liveness, view
+from opsconsole_coordinator.core import view
 from opsconsole_protocol import link
 from opsconsole_protocol.api import JobRow, WorkerRow
 from opsconsole_protocol.link import Mode, Trouble, TroubleCode
@@ -14,7 +14,7 @@ NEARLY = Trouble(code=TroubleCode.DISK_FULL, text="1 GB is left of its disk", bl
 
 def beat(worker: FakeWorker, *troubles: Trouble) -> None:
     message = link.Heartbeat(at_ms=worker.world.now_ms, troubles=troubles)
-    liveness.heartbeat(worker.world.fleet, worker.record, message, worker.world.now_ms)
+    worker.world.reactor.on_heartbeat(worker.record, message, worker.world.now_ms)
     worker.world.turn()
 
 

@@ -1,6 +1,6 @@
 """What people and scripts are shown."""
 
-from opsconsole_coordinator.core import file_check, view
+from opsconsole_coordinator.core import view
 from opsconsole_protocol import link
 from opsconsole_protocol.link import Observed
 from opsconsole_protocol.spec import JobSpec, Resources
@@ -44,7 +44,7 @@ def test_asking_for_candidates_assigns_nothing(world: World) -> None:
     assert verdicts[0].input == "a.slp: asking the worker"
     world.turn()
     assert not worker.inbox, "who only looks asks nobody"
-    file_check.ask_everybody(world.fleet, view.demand_for(wanted), world.now_ms)
+    world.reactor.on_ask_candidates(wanted, world.now_ms)
     world.turn()
     worker.take(link.InputFile)
 
@@ -69,7 +69,7 @@ def test_why_counts_equal_refusals(world: World) -> None:
         world.submit(worker=f"w{number}")
         world.workers[f"w{number}"].started()
     job = world.submit()
-    assert world.why(job) == "3 workers: busy: 1 of 1 slots taken (max_concurrent_jobs)"
+    assert world.why(job) == "3 workers, each busy: 1 of 1 slots taken (max_concurrent_jobs)"
 
 
 def test_a_worker_row_shows_the_workers_own_state_whatever_its_properties_say(world: World) -> None:

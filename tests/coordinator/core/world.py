@@ -10,11 +10,9 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from opsconsole_coordinator.core import control, file_check, liveness, reconcile, submission, view
-from opsconsole_coordinator.core.batch import Batch
-from opsconsole_coordinator.core.fleet import Fleet
+from opsconsole_coordinator.core import view
 from opsconsole_coordinator.core.model import Attempt, Job, Task, Worker
-from opsconsole_coordinator.core.schedule import schedule
+from opsconsole_coordinator.core.reactor import TICK_MS, Batch, Fleet, Reactor
 from opsconsole_protocol import PROTOCOL_VERSION, link
 from opsconsole_protocol.api import EventRow, JobRow, Submission
 from opsconsole_protocol.ids import AttemptId, JobId, SessionId, WorkerId, job_id
@@ -39,7 +37,7 @@ class World:
 
     def __init__(self, seed: int = 0) -> None:
         self.random = Random(seed)  # noqa: S311 - chance that repeats itself
-        self.fleet = Fleet(self.random.getrandbits, store_id="store", name="lab")
+        self.reactor = Reactor(Fleet(self.random.getrandbits, store_id="store", name="lab"))
         self.now_ms = START_MS
         self.workers: dict[str, FakeWorker] = {}
         self.events: list[EventRow] = []
@@ -51,21 +49,24 @@ class World:
         self._sessions = 0
         self._jobs = 0
 
+    @property
+    def fleet(self) -> Fleet:
+        """What is in memory."""
+        return self.reactor.fleet
+
     # --- the shell's part --------------------------------------------------------------------------------------
 
     def turn(self) -> None:
         """Schedule, commit, release: once or until nothing changes any more."""
         turns = 0
-        while self.fleet.must_schedule or self.fleet.is_dirty:
+        while self.reactor.must_schedule or self.reactor.is_dirty:
             turns += 1
             assert turns < 50, f"it never comes to rest: {self.events[-6:]}"
-            if self.fleet.must_schedule:
-                schedule(self.fleet, self.now_ms)
             self.commit()
 
     def commit(self) -> None:
-        """Drain one batch and release it."""
-        batch = self.fleet.drain()
+        """Take one batch and release it."""
+        batch = self.reactor.take_batch(self.now_ms)
         rows = {job.id: view.job_row(self.fleet, job) for job in batch.jobs}
         self.rows.update(rows)
         self.attempts.update((attempt.id, msgspec.structs.replace(attempt)) for attempt in batch.attempts)
@@ -76,18 +77,18 @@ class World:
             by_id[worker_id].deliver(session, message)
         for worker_id, session, code, text in batch.closes:
             by_id[worker_id].closed(session, code, text)
-        self.fleet.evict(batch.forgotten, rows)
+        self.reactor.on_committed(batch)
 
     def pass_ms(self, milliseconds: int, *, beating: bool = True) -> None:
         """Let time pass in ticks; connected workers send their heartbeats unless not `beating`."""
         end_ms = self.now_ms + milliseconds
         while self.now_ms < end_ms:
-            self.now_ms = min(end_ms, self.now_ms + liveness.TICK_MS)
+            self.now_ms = min(end_ms, self.now_ms + TICK_MS)
             if beating:
                 for worker in self.workers.values():
                     if worker.session is not None and self.now_ms - worker.record.heard_at_ms >= HEARTBEAT_MS:
                         worker.heartbeat()
-            liveness.tick(self.fleet, self.now_ms)
+            self.reactor.on_tick(self.now_ms)
             self.turn()
 
     def check(self) -> None:
@@ -127,20 +128,24 @@ class World:
         fields["after"] = tuple(one.id if isinstance(one, Job) else one for one in fields.get("after", ()))
         spec = JobSpec(**fields)
         one = Submission(id or self.new_id(), spec)
-        job = submission.submit(self.fleet, [one], self.stored_states(spec.after), by, self.now_ms)[0]
+        job = self.reactor.on_submit([one], self.stored_states(spec.after), by, self.now_ms)[0]
         if turn:
             self.turn()
         return job
 
     def act(self, verb: str, job: Job, index: int | None = None, reason: str = "") -> str:
         """Do a verb as ana."""
-        words = control.act(self.fleet, verb, job.id, index, "ana", reason, self.now_ms)
+        words = self.reactor.on_act(verb, job.id, index, "ana", reason, self.now_ms)
         self.turn()
         return words
 
     def why(self, job: Job) -> str:
         """Why a job stands where it stands."""
         return view.why(self.fleet, job, self.now_ms)[0]
+
+    def set_project(self, status: str, name: str = "default") -> None:
+        """Set a project's status as ana; what comes of it shows after the next turn."""
+        self.reactor.on_set_project(name, None, status, "ana", self.now_ms)
 
     # --- workers -----------------------------------------------------------------------------------------------
 
@@ -194,7 +199,7 @@ class FakeWorker:
             "run_id": self.run_id, "observed": tuple(self.attempts.values()), "store_id": "store",
             "store_seq": self.store_seq, "store_seal": self.store_seal, **self.fields, **fields,
         })  # fmt: skip
-        reconcile.register(world.fleet, session, message, world.known(message.observed), world.now_ms)
+        world.reactor.on_register(session, message, world.known(message.observed), world.now_ms)
         self.inbox.clear()
         self.session = session
         self.seen = 0
@@ -203,7 +208,7 @@ class FakeWorker:
     def disconnect(self) -> None:
         """The socket is closed."""
         assert self.session is not None
-        liveness.disconnected(self.world.fleet, self.record, self.session)
+        self.world.reactor.on_disconnected(self.record, self.session)
         self.session = None
         self.inbox.clear()
         self.world.turn()
@@ -268,14 +273,14 @@ class FakeWorker:
     def heartbeat(self, **fields: Any) -> None:
         """A sign of life."""
         world = self.world
-        liveness.heartbeat(world.fleet, self.record, link.Heartbeat(at_ms=0, **fields), world.now_ms)
+        world.reactor.on_heartbeat(self.record, link.Heartbeat(at_ms=0, **fields), world.now_ms)
         world.turn()
 
     def found(self, size_bytes: int = 6) -> link.InputFile:
         """Take the next question about a file or folder, and answer that it is there."""
         asked = self.take(link.InputFile)
         message = link.FileExists(check_id=asked.check_id, path="/in/file", size_bytes=size_bytes)
-        file_check.note_file(self.world.fleet, self.record, message, self.world.now_ms)
+        self.world.reactor.on_input_answer(self.record, message, self.world.now_ms)
         self.world.turn()
         return asked
 
@@ -288,14 +293,14 @@ class FakeWorker:
     def say_missing(self, check_id: int, reason: str, again_ms: int | None = None) -> None:
         """Answer a question, also one that nobody asked."""
         message = link.FileNotFound(check_id=check_id, reason=reason, again_ms=again_ms)
-        file_check.note_file(self.world.fleet, self.record, message, self.world.now_ms)
+        self.world.reactor.on_input_answer(self.record, message, self.world.now_ms)
         self.world.turn()
 
     def say(self, *observed: Observed) -> None:
         """Report attempts, as they are."""
         world = self.world
         message = link.Report(seen=self.seen, attempts=observed)
-        reconcile.report(world.fleet, self.record, message, world.known(observed), world.now_ms)
+        world.reactor.on_report(self.record, message, world.known(observed), world.now_ms)
         world.turn()
 
     def report(self, attempt: Attempt | AttemptId, state: AttemptState, **fields: Any) -> Observed:
@@ -312,7 +317,7 @@ class FakeWorker:
         world = self.world
         attempts = tuple(self.attempts.values())
         message = link.Observation(exchange=0, seen=self.seen if seen is None else seen, attempts=attempts)
-        reconcile.observation(world.fleet, self.record, message, world.known(attempts), world.now_ms)
+        world.reactor.on_observation(self.record, message, world.known(attempts), world.now_ms)
         world.turn()
 
     # --- what it does ------------------------------------------------------------------------------------------
@@ -353,7 +358,7 @@ class FakeWorker:
         """The rest of the log of an attempt that has ended arrives."""
         assert attempt.seen is not None
         for source, size in attempt.seen.log_sizes.items():
-            reconcile.logs_stored(self.world.fleet, attempt.id, source, size)
+            self.world.reactor.on_logs_stored(attempt.id, source, size)
         self.world.turn()
         self.forget(attempt)
 

@@ -7,8 +7,8 @@ import msgspec
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from opsconsole_coordinator.core import reconcile
 from opsconsole_coordinator.core.question import Question
+from opsconsole_coordinator.core.reactor import Reactor
 from opsconsole_coordinator.server import agent_session
 from opsconsole_protocol import api, link
 from opsconsole_protocol.codec import BATCH_BYTES_MAX
@@ -182,7 +182,7 @@ async def test_a_fault_of_our_own_ends_only_the_connection_that_met_it(
         raise ZeroDivisionError
 
     async with await registered(site, "w1") as agent, await registered(site, "w2") as other:
-        monkeypatch.setattr(reconcile, "update_metadata", fail)
+        monkeypatch.setattr(Reactor, "on_update_metadata", fail)
         await agent.send(link.UpdateMetadata())
         assert errors(await agent.ended()) == ["internal"]
         await bystanders_are_fine(site, other)

@@ -9,14 +9,12 @@ import pytest
 from opsconsole_agent.probe.io_path import WorkerIOConfig
 from opsconsole_agent.state import leaving
 from opsconsole_agent.state.state_folder import StateFolder
-from opsconsole_coordinator.core import control, submission
 from opsconsole_coordinator.core.model import Attempt, Worker
-from opsconsole_coordinator.core.output import DAY_MS
 from opsconsole_coordinator.server.cleaning import Cleaning
 from opsconsole_coordinator.server.commit_loop import CommitLoop
 from opsconsole_coordinator.server.job_lookup import load_job, release_job
 from opsconsole_coordinator.server.log_service import LogService
-from opsconsole_coordinator.server.retention import Retention, RetentionPolicy
+from opsconsole_coordinator.server.retention import DAY_MS, Retention, RetentionPolicy
 from opsconsole_coordinator.store import query
 from opsconsole_coordinator.store.database import Database
 from opsconsole_protocol import link
@@ -46,8 +44,8 @@ class Room:
         made = JobId(f"{name:0<10}")
         then_ms = self.commit_loop.clock.now_ms() - round(days_ago * DAY_MS)
         spec = JobSpec(command=("true",), after=after)
-        submission.submit(
-            self.commit_loop.fleet, [Submission(made, spec)], dict.fromkeys(after, TaskState.SUCCEEDED), "ana", then_ms
+        self.commit_loop.reactor.on_submit(
+            [Submission(made, spec)], dict.fromkeys(after, TaskState.SUCCEEDED), "ana", then_ms
         )
         path = self.out / "jobs" / made
         path.mkdir(parents=True)
@@ -61,7 +59,7 @@ class Room:
         )  # fmt: skip
         self.commit_loop.fleet.touch_attempt(attempt)
         if not live:
-            control.act(self.commit_loop.fleet, "cancel", made, None, "ana", "", then_ms)
+            self.commit_loop.reactor.on_act("cancel", made, None, "ana", "", then_ms)
         await self.commit_loop._run_batch()
         return made
 

@@ -9,10 +9,9 @@ from typing import Any
 
 import pytest
 
-from opsconsole_coordinator.core import liveness, submission
-from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.model import Worker
-from opsconsole_coordinator.server import commit_loop as kernel_module
+from opsconsole_coordinator.core.reactor import TICK_MS, Reactor
+from opsconsole_coordinator.server import commit_loop as commit_loop_module
 from opsconsole_coordinator.server.commit_loop import CommitLoop
 from opsconsole_coordinator.store import journal
 from opsconsole_coordinator.store.database import Database
@@ -26,7 +25,7 @@ from tests.waiting import until
 
 @pytest.fixture
 async def commit_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[CommitLoop]:
-    monkeypatch.setattr(kernel_module, "RETRY_AFTER_S", 0.01)
+    monkeypatch.setattr(commit_loop_module, "RETRY_AFTER_S", 0.01)
     database = Database(tmp_path / "opsconsole.db")
     await database.open()
     made = CommitLoop(database, "lab")
@@ -43,9 +42,7 @@ async def commit_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncI
 
 async def submit(commit_loop: CommitLoop) -> JobId:
     made = job_id(secrets.randbits(50))
-    submission.submit(
-        commit_loop.fleet, [Submission(made, JobSpec(command=("true",)))], {}, "ana", commit_loop.clock.now_ms()
-    )
+    commit_loop.reactor.on_submit([Submission(made, JobSpec(command=("true",)))], {}, "ana", commit_loop.clock.now_ms())
     await commit_loop.committed()
     return made
 
@@ -100,11 +97,11 @@ async def test_a_mistake_in_the_core_ends_nothing(commit_loop: CommitLoop, monke
         raise ZeroDivisionError
 
     with monkeypatch.context() as patch:
-        patch.setattr(kernel_module, "schedule", fail)
+        patch.setattr(Reactor, "take_batch", fail)
         with contextlib.suppress(Unavailable):
             await submit(commit_loop)
-        patch.setattr(liveness, "tick", fail)
-        await asyncio.sleep(1.2 * liveness.TICK_MS / 1000)
+        patch.setattr(Reactor, "on_tick", fail)
+        await asyncio.sleep(1.2 * TICK_MS / 1000)
     await until(lambda: not commit_loop.trouble)
     done = await submit(commit_loop)
     assert done in commit_loop.fleet.jobs
@@ -117,13 +114,13 @@ async def test_a_coordinator_that_was_held_up_takes_nobody_for_silent(
     worker = Worker(id=WorkerId("w1"), name="w1", connection="connected", heard_at_ms=commit_loop.clock.now_ms())
     commit_loop.fleet.workers[worker.id] = worker
     ticks: list[int] = []
-    tick = liveness.tick
+    tick = Reactor.on_tick
 
-    def noted(fleet: Fleet, now_ms: int) -> None:
-        tick(fleet, now_ms)
+    def noted(reactor: Reactor, now_ms: int) -> None:
+        tick(reactor, now_ms)
         ticks.append(now_ms)
 
-    monkeypatch.setattr(liveness, "tick", noted)
+    monkeypatch.setattr(Reactor, "on_tick", noted)
     await until(lambda: ticks)
     commit_loop.clock._wall_ms += 3_600_000
     seen = len(ticks)

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from opsconsole.job_page import after
-from opsconsole_coordinator.server import operator_api
+from opsconsole_coordinator.server import job_api
 from opsconsole_protocol import api, link
 from opsconsole_protocol.error import Ambiguous, Conflict, InvalidRequest, NotFound
 from opsconsole_protocol.ids import JobId
@@ -238,7 +238,7 @@ async def test_a_paused_project_waits_also_after_a_restart(site: Site) -> None:
         job = await operator.submit()
         assert (await operator.call(api.Why(id=job.id))).text == "project default is paused"
         await site.commit_loop.load()
-        assert site.commit_loop.fleet.paused_projects == {"default"}
+        assert site.commit_loop.fleet.project_status("default") == "paused"
         await operator.call(api.SetProject(name="default", status="active"))
         with pytest.raises(InvalidRequest, match="is not a project's status"):
             await operator.call(api.SetProject(name="default", status="odd"))
@@ -284,7 +284,7 @@ async def test_pages_of_jobs_meet(site: Site) -> None:
 
 async def test_a_filter_says_where_it_left_off_instead_of_none(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """Hard use 23: "none" was said of what hadn't been looked at."""
-    monkeypatch.setattr(operator_api, "SCAN_MAX", 10)
+    monkeypatch.setattr(job_api, "SCAN_MAX", 10)
     async with await site.operator() as operator:
         names = ["wanted", *["other"] * 24]
         batch = tuple(

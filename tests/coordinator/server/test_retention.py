@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from opsconsole_coordinator.core import submission
 from opsconsole_coordinator.server import retention
 from opsconsole_coordinator.server.commit_loop import CommitLoop
 from opsconsole_coordinator.server.log_service import LogService
@@ -27,13 +26,12 @@ from tests.coordinator.store.history import fill
 
 async def _job(commit_loop: CommitLoop, *, days_ago: float) -> JobId:
     """A job that ended so long ago; or lives, for a negative age."""
-    from opsconsole_coordinator.core import control
 
     made = job_id(secrets.randbits(50))
     then_ms = commit_loop.clock.now_ms() - round(max(days_ago, 0) * DAY_MS)
-    submission.submit(commit_loop.fleet, [Submission(made, JobSpec(command=("true",)))], {}, "ana", then_ms)
+    commit_loop.reactor.on_submit([Submission(made, JobSpec(command=("true",)))], {}, "ana", then_ms)
     if days_ago >= 0:
-        control.act(commit_loop.fleet, "cancel", made, None, "ana", "", then_ms)
+        commit_loop.reactor.on_act("cancel", made, None, "ana", "", then_ms)
     await commit_loop._run_batch()
     return made
 

@@ -9,11 +9,10 @@ import pytest
 
 from opsconsole_coordinator.core import view
 from opsconsole_coordinator.core.batch import Batch
-from opsconsole_coordinator.core.schedule import schedule
 from opsconsole_coordinator.store import journal
 from opsconsole_coordinator.store.database import Database
 from opsconsole_coordinator.store.schema import StoreError
-from opsconsole_protocol.api import JobRow
+from opsconsole_protocol.api import JobRow, TemplateRow
 from tests.coordinator.core.world import World
 
 TABLES = ("jobs", "tasks", "attempts", "workers", "events", "meta")
@@ -27,7 +26,7 @@ def contents(path: Path) -> list[list[Any]]:
 
 
 def next_batch(world: World) -> tuple[Batch, dict[str, JobRow]]:
-    batch = world.fleet.drain()
+    batch = world.reactor.take_batch(world.now_ms)
     return batch, {str(job.id): view.job_row(world.fleet, job) for job in batch.jobs}
 
 
@@ -37,7 +36,8 @@ def everything() -> tuple[Batch, dict[str, JobRow]]:
     worker = world.worker()
     world.submit(turn=False, num_tasks=2)
     world.fleet.touch_worker(worker.record)
-    schedule(world.fleet, world.now_ms)
+    world.set_project("paused", "vision")
+    world.reactor.on_set_template(TemplateRow(name="train", command=("train",)), "ana", world.now_ms)
     return next_batch(world)
 
 

@@ -13,12 +13,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from opsconsole_coordinator.core.fleet import Fleet
-from opsconsole_coordinator.core.model import Attempt, Job, Worker
+from opsconsole_coordinator.core.model import Attempt, Job, Project, Worker
+from opsconsole_coordinator.core.reactor import Reactor
 from opsconsole_coordinator.store import rebuild
 from opsconsole_coordinator.store.database import Database
 from opsconsole_coordinator.store.schema import VERSION
 from opsconsole_coordinator.trust.credential import CredentialRecord, InvitationRecord
-from opsconsole_protocol.api import ProjectRow, TemplateRow
+from opsconsole_protocol.api import TemplateRow
 from opsconsole_protocol.state import AttemptState, TaskState
 from tests.coordinator.core import invariant
 from tests.coordinator.core.storm import Storm
@@ -70,6 +71,8 @@ def as_stored(fleet: Fleet) -> dict[str, Any]:
         "jobs": {job.id: job_as_stored(job) for job in fleet.jobs.values()},
         "attempts": {one.id: attempt_as_stored(one) for one in fleet.attempts.values()},
         "workers": {one.id: worker_as_stored(one) for one in fleet.workers.values()},
+        "projects": fleet.projects,
+        "templates": fleet.templates,
         "dependents": fleet.dependents,
         "timed_jobs": set(fleet.timed_jobs),
         "order": [job for job in fleet.order if fleet.jobs[job].counts.get(TaskState.PENDING)],
@@ -90,7 +93,7 @@ def history(random: Random, steps: int) -> tuple[Storm, Direct]:
             case "submit":
                 kind = random.choice(["plain", "gpu", "zone", "memory", "urgent"])
                 after = [random.randrange(6) for _ in range(random.randrange(3))]
-                # Every third length of a history has gangs and time-outs; without, chance is drawn as it always was.
+                # Every third length of a history has gangs, time-outs and a paused project; without, chance is drawn as it always was.
                 gangs: dict[str, Any] = {}
                 if steps % 3 == 0:
                     gangs = {"gang": random.random() < 0.5, "job_timeout_ms": random.choice([None, 20_000])}
@@ -115,6 +118,8 @@ def history(random: Random, steps: int) -> tuple[Storm, Direct]:
                 agent.store_logs()
             case _:
                 storm.set_worker(agent, random.choice(["drain", "undrain"]))
+                if steps % 3 == 0:
+                    storm.pause_project(paused=storm.world.fleet.project_status("default") == "active")
         storm.check()
     return storm, store
 
@@ -138,7 +143,7 @@ def test_the_fleet_rebuilt_is_the_fleet_before(seed: int, steps: int) -> None:
 def test_work_goes_on_after_a_restart_in_the_middle(seed: int) -> None:
     storm, store = history(Random(seed), 40)  # noqa: S311 - chance that repeats itself
     world = storm.world
-    world.fleet = rebuild.load(store.connection, world.random.getrandbits, "lab", world.now_ms)
+    world.reactor = Reactor(rebuild.load(store.connection, world.random.getrandbits, "lab", world.now_ms))
     for agent in storm.agents:
         agent.session = None
         agent.inbox.clear()
@@ -159,7 +164,7 @@ def test_a_restart_counts_workers_as_heard_of_now() -> None:
 
 def restart(world: World, store: Direct, *workers: FakeWorker) -> None:
     """The coordinator starts anew, and the workers come back."""
-    world.fleet = rebuild.load(store.connection, world.random.getrandbits, "lab", world.now_ms)
+    world.reactor = Reactor(rebuild.load(store.connection, world.random.getrandbits, "lab", world.now_ms))
     for worker in workers:
         worker.session = None
         worker.connect()
@@ -244,10 +249,11 @@ async def test_a_store_of_an_old_version_opens(version: int, tmp_path: Path) -> 
         "running": "running", "ended with logs outstanding": "succeeded", "blocked": "blocked",
         "after done": "pending", "held": "held", "paused": "paused",
     }  # fmt: skip
-    assert fleet.paused_projects == {"p"}
+    assert {name: project.status for name, project in fleet.projects.items()} == {"p": "paused"}
+    assert list(fleet.templates)
     assert fleet.store_id == "store"
     for table, kind in (
-        ("credentials", CredentialRecord), ("invitations", InvitationRecord), ("projects", ProjectRow),
+        ("credentials", CredentialRecord), ("invitations", InvitationRecord), ("projects", Project),
         ("templates", TemplateRow),
     ):  # fmt: skip
         statement = f"SELECT data FROM {table}"

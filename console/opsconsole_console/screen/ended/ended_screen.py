@@ -8,6 +8,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.screen import ModalScreen
 
+from opsconsole.ask import ask
 from opsconsole_console.model.model import Model
 from opsconsole_console.screen.part.ending_text import ending_words, first_to_fail
 from opsconsole_console.screen.part.facts import wrapped
@@ -17,7 +18,7 @@ from opsconsole_console.screen.part.sheet import BLANK, Line, Sheet
 from opsconsole_console.screen.part.shell import run_exclusive, shell
 from opsconsole_console.screen.part.task_line import TaskLine
 from opsconsole_console.screen.part.task_log import TaskLog
-from opsconsole_console.service.source import FleetSource, ask
+from opsconsole_console.service.source import FleetSource
 from opsconsole_console.widget.cell import Cell, cell, joined
 from opsconsole_console.widget.sign import sign
 from opsconsole_console.widget.words import Dialog
@@ -132,8 +133,8 @@ class EndedScreen(ModalScreen[None], JobActions, inherit_bindings=False):
 
     def action_open(self) -> None:
         self.app.pop_screen()
-        shell(self).open_job(self._job_id)
+        shell(self).navigation.open("job", self._job_id)
 
     def action_job_again(self) -> None:
         self.app.pop_screen()
-        shell(self).open_again(self._job_id)
+        shell(self).navigation.open("again", self._job_id)

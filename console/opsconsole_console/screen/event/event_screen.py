@@ -47,9 +47,9 @@ class EventScreen(DetailScreen):
         row = self._pane.table.cursor_row
         if row is None:
             return
-        app, subject = shell(self), row.subject.partition("/")[0]
-        worker = app.model.worker_named(subject)
+        subject, navigation = row.subject.partition("/")[0], shell(self).navigation
+        worker = shell(self).model.worker_named(subject)
         if worker is not None:
-            app.open_worker(worker.id)
+            navigation.open("worker", worker.id)
         elif subject and not subject.isspace():
-            app.with_job(subject, app.open_job)
+            navigation.open_found_job("job", subject)

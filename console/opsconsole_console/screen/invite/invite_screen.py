@@ -10,6 +10,7 @@ from textual.containers import Horizontal
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Select
 
+from opsconsole.ask import ask
 from opsconsole_console import format as fmt
 from opsconsole_console.model.invitation import LOOPBACK_ADVICE, ROLES, command_of, is_local
 from opsconsole_console.model.model import Model
@@ -18,7 +19,7 @@ from opsconsole_console.screen.part.field_box import Field, FieldBox
 from opsconsole_console.screen.part.key_bar import KeyBar
 from opsconsole_console.screen.part.sheet import BLANK, Line, Sheet
 from opsconsole_console.screen.part.shell import run_exclusive, shell
-from opsconsole_console.service.source import FleetSource, ask
+from opsconsole_console.service.source import FleetSource
 from opsconsole_console.widget.cell import cell
 from opsconsole_console.widget.drop_down import DropDown
 from opsconsole_console.widget.words import Caption, Choice, Dialog

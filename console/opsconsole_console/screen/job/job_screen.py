@@ -8,6 +8,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container, VerticalScroll
 
+from opsconsole.ask import ask
 from opsconsole.fleet import Change
 from opsconsole_console.model.model import Model
 from opsconsole_console.screen.job.arrangement import Arrangement, arrange
@@ -23,7 +24,7 @@ from opsconsole_console.screen.part.shell import run_exclusive, shell
 from opsconsole_console.screen.part.spec_text import spec_lines
 from opsconsole_console.screen.part.task_log import TaskLog
 from opsconsole_console.service.log_feeder import likely_task
-from opsconsole_console.service.source import FleetSource, ask
+from opsconsole_console.service.source import FleetSource
 from opsconsole_console.widget.cell import cell
 from opsconsole_console.widget.live_table import LiveTable
 from opsconsole_console.widget.pane import Pane

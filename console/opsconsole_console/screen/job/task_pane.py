@@ -90,7 +90,7 @@ class TaskPane(TablePane[TaskLine]):
         line = self.table.cursor_row
         if line is not None:
             attempt = None if line.attempt is None else line.attempt.attempt
-            shell(self).open_logs(self._job_id, line.task.index, attempt)
+            shell(self).navigation.open_logs(self._job_id, line.task.index, attempt)
 
     def action_copy(self) -> None:
         line = self.table.cursor_row

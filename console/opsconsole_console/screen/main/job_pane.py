@@ -6,6 +6,7 @@ from typing import Any
 
 from textual import on
 
+from opsconsole.ask import ask
 from opsconsole.fleet import Change
 from opsconsole.job_page import after
 from opsconsole_console.model.holding import ALL, NOTHING_YET, Extent, Holding
@@ -16,7 +17,8 @@ from opsconsole_console.screen.part.job_action import JobActions
 from opsconsole_console.screen.part.shell import run_exclusive, shell
 from opsconsole_console.screen.part.spill_table import BelowTable, SpillTable
 from opsconsole_console.screen.part.table_pane import TablePane, sort_bindings
-from opsconsole_console.service.source import ask
+from opsconsole_console.service.older_jobs import OlderJobs
+from opsconsole_console.service.source import FleetSource
 from opsconsole_console.widget.column import Column
 from opsconsole_console.widget.live_table import LiveTable
 from opsconsole_protocol.api import JobList, JobRow, ListJobs, job_filter
@@ -38,8 +40,10 @@ class JobPane(TablePane[JobRow], JobActions):
     nothing = "No jobs yet\n\nn makes one;  opsconsole submit does the same from a shell"
     BINDINGS = sort_bindings("jobs", HOTKEYS)
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, source: FleetSource) -> None:
         self._model = model
+        self._source = source
+        self._older_jobs = OlderJobs(source, model)
         self._looked = False
         self._found_all = False
         super().__init__(number=2, title="Jobs", id="jobs")
@@ -133,7 +137,7 @@ class JobPane(TablePane[JobRow], JobActions):
         request, found = ListJobs(filter=asked, limit=_PAGE_JOBS), 0
         while keep is not None and found < _FOUND_MAX:
             try:
-                answer = await ask(shell(self).source, request, JobList)
+                answer = await ask(self._source, request, JobList)
             except Unavailable:
                 await asyncio.sleep(_AGAIN_S)
                 continue
@@ -159,4 +163,8 @@ class JobPane(TablePane[JobRow], JobActions):
             return
         is_whole = self.filter.empty and table.sorted_by == DEFAULT_SORT
         if is_whole and self._model.jobs_missing and table.rows_below < _NEAR_END_ROWS:
-            shell(self).fetch_older_jobs()
+            self._fetch_older()
+
+    def _fetch_older(self) -> None:
+        if not self._older_jobs.is_fetching:
+            shell(self).look_up(self._older_jobs.fetch_page)

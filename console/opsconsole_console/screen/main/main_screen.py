@@ -38,7 +38,7 @@ class MainScreen(Screen[None]):
         self._model = model
         self._header = Header(model, source, read_only)
         self.worker_pane = WorkerPane(model)
-        self.job_pane = JobPane(model)
+        self.job_pane = JobPane(model, source)
         self.log_deck = LogDeck()
         self._arranged: Arrangement | None = None
         self._table_used: WorkerPane | JobPane = self.job_pane
@@ -126,8 +126,8 @@ class MainScreen(Screen[None]):
 
     @on(LiveTable.RowSelected, "#worker-table")
     def _open_worker(self, event: LiveTable.RowSelected) -> None:
-        shell(self).open_worker(event.row_id)
+        shell(self).navigation.open("worker", event.row_id)
 
     @on(LiveTable.RowSelected, "#job-table")
     def _open_job(self, event: LiveTable.RowSelected) -> None:
-        shell(self).open_job(event.row_id)
+        shell(self).navigation.open("job", event.row_id)

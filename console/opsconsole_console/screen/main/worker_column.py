@@ -2,14 +2,16 @@
 
 from collections.abc import Sequence
 
+from opsconsole.fleet import worker_kind
 from opsconsole_console import format as fmt
-from opsconsole_console.model.model import Model, worker_kind
+from opsconsole_console.model.model import Model
 from opsconsole_console.model.utilisation import utilisation_percent
 from opsconsole_console.screen.part import worker_cell
 from opsconsole_console.widget import sparkline
 from opsconsole_console.widget.cell import Cell, cell
 from opsconsole_console.widget.column import Column
 from opsconsole_protocol.api import WorkerRow
+from opsconsole_protocol.state import WorkerConnection
 
 _KIND_ORDER = {"up": 0, "draining": 1, "silent": 2, "lost": 3}
 _WIDE_CELLS = 110
@@ -28,7 +30,7 @@ def worker_columns(model: Model, width: int) -> Sequence[Column[WorkerRow]]:
         return sparkline.utilisation(sparkline.window(samples, spark_cells))
 
     def seen(worker: WorkerRow) -> Cell:
-        late = worker.connection != "connected"
+        late = worker.connection != WorkerConnection.CONNECTED
         return cell(fmt.age(worker.last_seen_ms, model.clock()), "state-silent" if late else "text-muted")
 
     return (

@@ -13,6 +13,7 @@ from textual.screen import ModalScreen
 from textual.timer import Timer
 from textual.widgets import Button
 
+from opsconsole.ask import ask
 from opsconsole.client import new_job_id
 from opsconsole_console import format as fmt
 from opsconsole_console.model import draft as drafts
@@ -26,7 +27,7 @@ from opsconsole_console.screen.part.key_bar import KeyBar
 from opsconsole_console.screen.part.sheet import Line, Sheet
 from opsconsole_console.screen.part.shell import run_exclusive, shell
 from opsconsole_console.screen.part.spec_text import resources_text
-from opsconsole_console.service.source import FleetSource, ask
+from opsconsole_console.service.source import FleetSource
 from opsconsole_console.widget.cell import Cell, cell
 from opsconsole_console.widget.live_table import LiveTable
 from opsconsole_console.widget.words import Choice, Dialog
@@ -258,5 +259,5 @@ class NewJobScreen(ModalScreen[None]):
             self._refusal = error.message
             self._show_status()
             return
-        shell(self).submitted(jobs)
+        shell(self).navigation.show_submitted(jobs)
         self.dismiss()

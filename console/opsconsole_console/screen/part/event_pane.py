@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 from textual import on
 from textual.binding import Binding, BindingType
 
+from opsconsole.ask import ask
 from opsconsole.fleet import Change
 from opsconsole_console.model.holding import ALL, Extent, Holding
 from opsconsole_console.model.model import Model
@@ -13,7 +14,7 @@ from opsconsole_console.screen.part import event_cell
 from opsconsole_console.screen.part.shell import shell
 from opsconsole_console.screen.part.spill_table import BelowTable
 from opsconsole_console.screen.part.table_pane import TablePane, sort_bindings
-from opsconsole_console.service.source import FleetSource, ask
+from opsconsole_console.service.source import FleetSource
 from opsconsole_console.widget.column import Column
 from opsconsole_console.widget.live_table import LiveTable
 from opsconsole_protocol.api import EventList, EventRow, ListEvents

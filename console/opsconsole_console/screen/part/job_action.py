@@ -75,19 +75,19 @@ class JobActions(Widget):
 
     def action_job_logs(self) -> None:
         for job in self.selected_jobs():
-            shell(self).open_logs(job.id)
+            shell(self).navigation.open_logs(job.id)
 
     def action_job_why(self) -> None:
         if (job := self._one()) is not None:
-            shell(self).open_why(job.id)
+            shell(self).navigation.open("why", job.id)
 
     def action_job_describe(self) -> None:
         if (job := self._one()) is not None:
-            shell(self).open_spec(job.id)
+            shell(self).navigation.open("spec", job.id)
 
     def action_job_again(self) -> None:
         if (job := self._one()) is not None:
-            shell(self).open_again(job.id)
+            shell(self).navigation.open("again", job.id)
 
     def action_job_copy(self) -> None:
         if jobs := self.selected_jobs():

@@ -288,7 +288,7 @@ class LogPane(Pane):
         self.post_message(self.Split(self))
 
     def action_open_job(self) -> None:
-        shell(self).open_job(self.target.job_id)
+        shell(self).navigation.open("job", self.target.job_id)
 
     def action_back(self) -> None:
         if self.zoomed:

@@ -50,11 +50,11 @@ class WorkerActions(Widget):
 
     def action_worker_describe(self) -> None:
         for worker in self.selected_workers()[:1]:
-            shell(self).open_properties(worker.id)
+            shell(self).navigation.open("properties", worker.id)
 
     def action_worker_logs(self) -> None:
         for worker in self.selected_workers()[:1]:
-            shell(self).open_worker_logs(worker.name)
+            shell(self).navigation.open_worker_logs(worker.name)
 
     def action_worker_copy(self) -> None:
         self._copy_path(0, "input")

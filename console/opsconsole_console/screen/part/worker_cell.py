@@ -3,12 +3,13 @@
 import re
 from collections import Counter
 
+from opsconsole.fleet import worker_kind
 from opsconsole_console import format as fmt
-from opsconsole_console.model.model import worker_kind
 from opsconsole_console.widget.cell import Cell, cell
 from opsconsole_console.widget.sign import sign
 from opsconsole_protocol.api import WorkerRow
 from opsconsole_protocol.link import Gpu
+from opsconsole_protocol.state import WorkerConnection, WorkerStatus
 
 _VENDOR = re.compile(r"^(NVIDIA|AMD|Tesla|Intel)\s+|\b(GeForce|Tesla|Graphics|PCIe|PCIE|SXM\d?|HBM\d?e?|NVL)\b")
 _SIZE = re.compile(r"[\s-]*\b\d+\s?GB\b")
@@ -35,18 +36,16 @@ def gpu_label(worker: WorkerRow) -> str:
 def status_cell(worker: WorkerRow) -> Cell:
     """`◉ busy 1/2`; what is wrong comes before what it does."""
     kind = worker_kind(worker)
-    if kind in {"lost", "silent"}:
+    if kind in (WorkerConnection.LOST, WorkerConnection.SILENT):
         return sign(kind).cell
     if kind == "draining":
         shown = sign("draining")
         word = f"draining {worker.running_tasks}" if worker.running_tasks else "drained"
         return cell(f"{shown.glyph} {word}", shown.tone)
-    shown = sign(worker.status)
+    is_at_work = worker.running_tasks and worker.status == WorkerStatus.AVAILABLE
+    shown = sign(WorkerStatus.BUSY if is_at_work else worker.status)
     taken = f" {worker.running_tasks}/{worker.max_concurrent_jobs}" if worker.running_tasks else ""
-    word = "busy" if worker.running_tasks and worker.status == "available" else shown.word
-    if word == "busy" and worker.status == "available":
-        shown = sign("busy")
-    return cell(f"{shown.glyph} {word}{taken}", shown.tone)
+    return cell(f"{shown.glyph} {shown.word}{taken}", shown.tone)
 
 
 def memory_cell(worker: WorkerRow) -> Cell:

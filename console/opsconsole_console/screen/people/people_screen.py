@@ -7,6 +7,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
 
+from opsconsole.ask import ask
 from opsconsole.fleet import Change
 from opsconsole_console import format as fmt
 from opsconsole_console.model.holding import ALL
@@ -16,7 +17,7 @@ from opsconsole_console.screen.part.key_bar import KeyBar
 from opsconsole_console.screen.part.shell import shell
 from opsconsole_console.screen.part.text_prompt import TextPrompt
 from opsconsole_console.screen.people.person_pane import InvitationPane, PersonPane
-from opsconsole_console.service.source import FleetSource, ask
+from opsconsole_console.service.source import FleetSource
 from opsconsole_protocol.api import (
     InvitationList,
     InvitationRow,
@@ -93,7 +94,7 @@ class PeopleScreen(DetailScreen):
     # -- actions --------------------------------------------------------------------------------------------------
 
     def action_invite(self) -> None:
-        shell(self).open_invite()
+        shell(self).navigation.open("invite")
 
     def action_rename(self) -> None:
         row = self._people.table.cursor_row

@@ -9,13 +9,14 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.screen import ModalScreen
 
+from opsconsole.ask import ask
 from opsconsole_console import format as fmt
 from opsconsole_console.model.model import Model
 from opsconsole_console.screen.part.facts import wrapped
 from opsconsole_console.screen.part.key_bar import KeyBar
 from opsconsole_console.screen.part.sheet import BLANK, Line, Sheet
 from opsconsole_console.screen.part.shell import run_exclusive, shell
-from opsconsole_console.service.source import FleetSource, ask
+from opsconsole_console.service.source import FleetSource
 from opsconsole_console.widget.cell import Cell, cell
 from opsconsole_console.widget.column import Column
 from opsconsole_console.widget.live_table import LiveTable
@@ -108,7 +109,7 @@ class WhyScreen(ModalScreen[None]):
 
     @on(LiveTable.RowSelected)
     def _open(self, event: LiveTable.RowSelected) -> None:
-        shell(self).open_worker(event.row_id)
+        shell(self).navigation.open("worker", event.row_id)
 
     def action_copy(self) -> None:
         if self._answer is not None:

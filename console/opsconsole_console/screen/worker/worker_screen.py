@@ -23,8 +23,9 @@ from opsconsole_console.screen.part.table_pane import TablePane
 from opsconsole_console.screen.part.worker_action import WorkerActions
 from opsconsole_console.screen.worker.gpu_lines import gpu_lines
 from opsconsole_console.screen.worker.worker_facts import worker_facts
-from opsconsole_console.screen.worker.worker_task import WorkerTask, tasks_on, worker_task_columns
+from opsconsole_console.screen.worker.worker_task_column import worker_task_columns
 from opsconsole_console.service.source import FleetSource
+from opsconsole_console.service.worker_task import WorkerTask, tasks_on
 from opsconsole_console.widget.cell import cell
 from opsconsole_console.widget.column import Column
 from opsconsole_console.widget.live_table import LiveTable
@@ -69,7 +70,7 @@ class WorkerTaskPane(TablePane[WorkerTask], JobActions):
     def action_job_logs(self) -> None:
         row = self.table.cursor_row
         if row is not None:
-            shell(self).open_logs(row.job.id, row.index)
+            shell(self).navigation.open_logs(row.job.id, row.index)
 
 
 class WorkerScreen(DetailScreen, WorkerActions):
@@ -168,4 +169,4 @@ class WorkerScreen(DetailScreen, WorkerActions):
     def _open_job(self) -> None:
         row = self._tasks.table.cursor_row
         if row is not None:
-            shell(self).open_job(row.job.id)
+            shell(self).navigation.open("job", row.job.id)

@@ -1,0 +1,95 @@
+"""Does what is typed on the command line, and what the palette offers, which is lines too."""
+
+from collections.abc import Callable
+from functools import partial
+
+from textual.app import App
+
+from opsconsole_console.app.navigation import Navigation
+from opsconsole_console.model import command as commands
+from opsconsole_console.model.command import Command, Names
+from opsconsole_console.service.shell import Shell
+from opsconsole_protocol.error import NotFound, OpsconsoleError
+
+_JOBS_COMPLETED = 2_000
+
+
+class CommandLine:
+    """`run` does a line; `names` is what can be completed. `set_theme` changes the colours."""
+
+    def __init__(self, app: App[int], shell: Shell, navigation: Navigation, set_theme: Callable[[str], None]) -> None:
+        self._app = app
+        self._shell = shell
+        self._navigation = navigation
+        self._set_theme = set_theme
+
+    def open(self) -> None:
+        """Let a line be typed."""
+        from opsconsole_console.screen.command.command_screen import CommandScreen
+
+        self._app.push_screen(CommandScreen(self.names(), read_only=self._shell.read_only), self.run)
+
+    def run(self, line: str | None) -> None:
+        """Do what was typed, if anything was; what is wrong with it is said in a toast."""
+        if not line or not line.strip(" :"):
+            return
+        try:
+            self._run(commands.parse(line, read_only=self._shell.read_only))
+        except OpsconsoleError as error:
+            self._shell.say(error.message, "warning")
+
+    def names(self) -> Names:
+        """What can be completed at the moment."""
+        model, fleet = self._shell.model, self._shell.model.fleet
+        jobs = model.newest_jobs(_JOBS_COMPLETED)
+        return Names(
+            jobs=[(model.short_ids.show(job.id), f"{job.name}  {job.state}") for job in jobs],
+            workers=[(worker.name, worker.connection) for worker in fleet.workers.values()],
+            themes=sorted(self._app.available_themes),
+            projects=sorted(fleet.projects.keys() | {job.project for job in jobs}),
+            values={
+                "state": sorted({job.state for job in jobs}),
+                "project": sorted({job.project for job in jobs}),
+                "worker": sorted(worker.name for worker in fleet.workers.values()),
+                "submitted_by": sorted({job.submitted_by for job in jobs}),
+                "status": ("available", "busy", "reserved", "maintenance"),
+                "connection": ("connected", "silent", "lost"),
+                "tags": sorted({tag for worker in fleet.workers.values() for tag in worker.tags}),
+            },
+        )
+
+    def _run(self, command: Command) -> None:
+        """Raises OpsconsoleError where the command names nothing."""
+        kind, argument = command.kind, command.argument
+        match kind.argument:
+            case "job":
+                self._navigation.with_job(argument, partial(self._run_on_job, kind))
+            case "worker":
+                self._run_on_worker(kind, argument)
+            case _ if kind.route:
+                self._navigation.open(kind.route, argument)
+            case "filter":
+                self._navigation.show_filtered(kind.name, argument)
+            case "project":
+                self._navigation.show_filtered("jobs", f"project={argument}")
+            case "theme":
+                self._set_theme(argument)
+            case _:
+                self._app.call_later(self._app.run_action, f"app.{kind.name}")
+
+    def _run_on_job(self, kind: commands.CommandKind, job_id: str) -> None:
+        if kind.route:
+            self._navigation.open(kind.route, job_id)
+        elif kind.name == "logs":
+            self._navigation.open_logs(job_id)
+        elif (job := self._shell.model.job(job_id)) is not None:
+            self._shell.do(partial(self._shell.operations.act, kind.name, [job]))
+
+    def _run_on_worker(self, kind: commands.CommandKind, text: str) -> None:
+        worker = self._shell.model.worker_named(text)
+        if worker is None:
+            raise NotFound(f"there is no worker {text!r}")
+        if kind.route:
+            self._navigation.open(kind.route, worker.id)
+        else:
+            self._shell.do(partial(self._shell.operations.drain, worker, kind.name))

@@ -1,0 +1,39 @@
+"""What the store holds is put into memory, without noting anything as changed."""
+
+from collections.abc import Iterable, Mapping
+
+from opsconsole_coordinator.core.dependency import note_dependency
+from opsconsole_coordinator.core.fleet import Fleet
+from opsconsole_coordinator.core.model import Attempt, Job
+from opsconsole_protocol.ids import JobId
+from opsconsole_protocol.state import TaskState
+
+
+def load_jobs(
+    fleet: Fleet, jobs: Iterable[Job], attempts: Iterable[Attempt], stored: Mapping[JobId, TaskState]
+) -> None:
+    """Put jobs with their attempts into memory. `stored` says how the jobs that they come after stand in the store."""
+    loaded = list(jobs)
+    for job in loaded:
+        fleet.jobs[job.id] = job
+        fleet.index_job(job)
+        if job.ready:
+            fleet.order.add(job)
+    for attempt in attempts:
+        load_attempt(fleet, attempt)
+    for job in loaded:
+        for other in job.after:
+            live = fleet.jobs.get(other)
+            note_dependency(job, other, live.state if live is not None else stored.get(other, TaskState.FAILED))
+
+
+def load_attempt(fleet: Fleet, attempt: Attempt) -> None:
+    """Put an attempt into memory, and where it belongs on its worker."""
+    fleet.attempts[attempt.id] = attempt
+    worker = fleet.workers.get(attempt.worker_id)
+    if worker is None:
+        return
+    if not attempt.is_finished:
+        worker.live[attempt.id] = attempt
+    elif attempt.open:
+        worker.ended[attempt.id] = attempt

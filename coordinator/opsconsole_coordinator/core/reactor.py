@@ -1,0 +1,216 @@
+"""The one way into the core: all that can happen to a fleet, each event by its name.
+
+An event changes the fleet in memory and notes what became dirty. `take_batch` hands these notes over: rows to commit,
+and messages to release once they are committed. `on_committed` lets go of what only the store has to keep.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from opsconsole_coordinator.core import (
+    control,
+    file_check,
+    gang_placement,
+    liveness,
+    project,
+    reconcile,
+    restore,
+    submission,
+    template,
+    view,
+)
+from opsconsole_coordinator.core.adoption import find_task
+from opsconsole_coordinator.core.batch import Batch
+from opsconsole_coordinator.core.desired import send_desired
+from opsconsole_coordinator.core.fleet import Fleet
+from opsconsole_coordinator.core.liveness import TICK_MS
+from opsconsole_coordinator.core.loading import load_jobs
+from opsconsole_coordinator.core.model import Attempt, Job, Worker
+from opsconsole_coordinator.core.schedule import schedule
+from opsconsole_protocol import link
+from opsconsole_protocol.api import Submission, TemplateRow
+from opsconsole_protocol.event_kind import EventKind
+from opsconsole_protocol.ids import AttemptId, JobId, SessionId
+from opsconsole_protocol.spec import JobSpec
+from opsconsole_protocol.state import TaskState, is_task_waiting
+
+__all__ = ("TICK_MS", "Batch", "Fleet", "Reactor")
+
+
+class Reactor:
+    """Changes one fleet. Whoever isn't part of the core only looks at `fleet`.
+
+    `now_ms` is the time on the coordinator's steady clock. What raises has changed nothing.
+    """
+
+    def __init__(self, fleet: Fleet) -> None:
+        self.fleet = fleet
+
+    # --- batches -----------------------------------------------------------------------------------------------
+
+    @property
+    def is_dirty(self) -> bool:
+        """Whether anything was noted since the last batch."""
+        return self.fleet.is_dirty
+
+    @property
+    def must_schedule(self) -> bool:
+        """Whether something happened that may let a task start: the next batch has what comes of it."""
+        return self.fleet.must_schedule
+
+    def take_batch(self, now_ms: int) -> Batch:
+        """Place tasks if that is due, and hand over all that was noted since the last batch."""
+        if self.fleet.must_schedule:
+            schedule(self.fleet, now_ms)
+        return self.fleet.drain()
+
+    def on_committed(self, batch: Batch) -> None:
+        """A batch is in the store: what has ended leaves memory."""
+        self.fleet.evict(batch.forgotten, [job.id for job in batch.jobs])
+
+    # --- time --------------------------------------------------------------------------------------------------
+
+    def on_tick(self, now_ms: int) -> None:
+        """TICK_MS have passed."""
+        liveness.tick(self.fleet, now_ms)
+
+    def on_excuse(self, held_up_ms: int, now_ms: int) -> None:
+        """The coordinator itself was held up for so long: what it didn't hear meanwhile is nobody's silence."""
+        liveness.excuse(self.fleet, held_up_ms, now_ms)
+
+    # --- agents ------------------------------------------------------------------------------------------------
+
+    def on_register(
+        self, session: SessionId, message: link.Register, finished: Collection[AttemptId], now_ms: int, name: str = ""
+    ) -> Worker:
+        """An agent introduces itself. Raises ProtocolError, VersionMismatch, Conflict or Unavailable.
+
+        `finished` are those of its attempts that the store knows as ended; `name` is what its invitation calls it.
+        """
+        return reconcile.register(self.fleet, session, message, finished, now_ms, name)
+
+    def on_disconnected(self, worker: Worker, session: SessionId) -> None:
+        """An agent's session has ended."""
+        liveness.disconnected(self.fleet, worker, session)
+
+    def on_messages_dropped(self, worker: Worker) -> None:
+        """Messages to a worker were dropped, because it didn't take them in time: it is told its whole desired set."""
+        send_desired(self.fleet, worker)
+
+    def on_heartbeat(self, worker: Worker, message: link.Heartbeat, now_ms: int) -> None:
+        """A worker gives a sign of life, with its readings."""
+        liveness.heartbeat(self.fleet, worker, message, now_ms)
+
+    def on_report(self, worker: Worker, message: link.Report, finished: Collection[AttemptId], now_ms: int) -> None:
+        """The observed state of some attempts has changed. `finished` as for `on_register`."""
+        reconcile.report(self.fleet, worker, message, finished, now_ms)
+
+    def on_observation(
+        self, worker: Worker, message: link.Observation, finished: Collection[AttemptId], now_ms: int
+    ) -> None:
+        """A worker tells its whole observed set. `finished` as for `on_register`."""
+        reconcile.observation(self.fleet, worker, message, finished, now_ms)
+
+    def on_update_metadata(self, worker: Worker, message: link.UpdateMetadata, now_ms: int) -> None:
+        """A worker's tags, properties or status change. Raises ProtocolError or InvalidRequest."""
+        reconcile.update_metadata(self.fleet, worker, message, now_ms)
+
+    def on_input_answer(self, worker: Worker, message: link.FileExists | link.FileNotFound, now_ms: int) -> None:
+        """A worker has looked for a file or folder that it was asked about."""
+        file_check.note_file(self.fleet, worker, message, now_ms)
+
+    def on_port_found(self, worker: Worker, message: link.PortFound, now_ms: int) -> None:
+        """A worker has found a free port."""
+        gang_placement.note_port(self.fleet, worker, message, now_ms)
+
+    def on_logs_stored(self, attempt_id: AttemptId, source: str, offset: int) -> None:
+        """The log of an attempt is stored up to a byte offset."""
+        reconcile.logs_stored(self.fleet, attempt_id, source, offset)
+
+    def on_logs_looked_up(self, offsets: Mapping[AttemptId, dict[str, int]]) -> None:
+        """After a start it was looked up how much of some attempts' logs is stored: bytes by source."""
+        for attempt_id, reached in offsets.items():
+            attempt = self.fleet.attempts.get(attempt_id)
+            if attempt is not None:
+                attempt.log_offsets = reached
+
+    def may_be_adopted(self, observed: link.Observed) -> bool:
+        """Whether an attempt names a task that waits here, so that a restored store may have forgotten it."""
+        return find_task(self.fleet, observed) is not None
+
+    # --- operators: jobs ---------------------------------------------------------------------------------------
+
+    def on_submit(
+        self, submissions: Sequence[Submission], after: Mapping[JobId, TaskState], actor: str, now_ms: int
+    ) -> list[Job]:
+        """Jobs come in. Raises InvalidRequest, Conflict or LimitExceeded.
+
+        `after` says how the jobs named in `spec.after` stand, by their whole ids, in memory or in the store. Returns the
+        jobs, those included that had come in before.
+        """
+        return submission.submit(self.fleet, submissions, after, actor, now_ms)
+
+    def on_act(self, verb: str, job_id: JobId, index: int | None, actor: str, reason: str, now_ms: int) -> str:
+        """An operator does something to a job, or to one of its tasks. Raises NotFound, InvalidRequest or Conflict.
+
+        Returns in one line what was done.
+        """
+        return control.act(self.fleet, verb, job_id, index, actor, reason, now_ms)
+
+    def on_set_priority(self, job_id: JobId, priority: int, actor: str, now_ms: int, *, relative: bool) -> str:
+        """An operator changes a job's priority. Raises Conflict or InvalidRequest; returns in one line what was done."""
+        return control.set_priority(self.fleet, job_id, priority, actor, now_ms, relative=relative)
+
+    def on_ask_candidates(self, spec: JobSpec, now_ms: int) -> None:
+        """Somebody wants to know what workers say to a job: they are asked about its files. Raises InvalidRequest."""
+        file_check.ask_everybody(self.fleet, view.demand_for(spec), now_ms)
+
+    def on_ask_why(self, job: Job, now_ms: int) -> None:
+        """Somebody wants to know why a job waits: workers are asked about its files, if it waits for a worker."""
+        if is_task_waiting(job.state) and job.state is not TaskState.HELD:
+            file_check.ask_about_files(self.fleet, view.waiting_demand(job), now_ms)
+
+    def on_job_loaded(self, job: Job, attempts: Iterable[Attempt], after: Mapping[JobId, TaskState]) -> None:
+        """A job that has ended is needed in memory. `after` says how the jobs that it comes after stand in the store."""
+        load_jobs(self.fleet, (job,), attempts, after)
+
+    def on_job_released(self, job_id: JobId) -> None:
+        """A loaded job isn't needed any more: it leaves memory, unless something of it lives or is about to be committed."""
+        self.fleet.evict((), (job_id,))
+
+    # --- operators: the rest -----------------------------------------------------------------------------------
+
+    def on_set_project(self, name: str, description: str | None, status: str | None, actor: str, now_ms: int) -> str:
+        """A project is made or changed. Raises InvalidRequest; returns in one line what was done."""
+        return project.set_project(self.fleet, name, description, status, actor, now_ms)
+
+    def on_set_template(self, row: TemplateRow, actor: str, now_ms: int) -> str:
+        """A template is made or replaced. Raises InvalidRequest; returns in one line what was done."""
+        return template.set_template(self.fleet, row, actor, now_ms)
+
+    def on_set_maintenance(self, name: str, action: str, actor: str, now_ms: int) -> Worker:
+        """A worker, by name or id, is drained or undrained. Raises NotFound or InvalidRequest."""
+        return control.set_maintenance(self.fleet, name, action, actor, now_ms)
+
+    def on_revoke(self, name: str, actor: str, now_ms: int) -> None:
+        """A worker's credential, by name or id, was revoked. Raises NotFound."""
+        control.revoke(self.fleet, name, actor, now_ms)
+
+    def on_worker_removed(self, name: str, actor: str, now_ms: int) -> None:
+        """A worker that is gone for good, by name or id, is removed. Raises NotFound or Conflict."""
+        control.remove_worker(self.fleet, name, actor, now_ms)
+
+    def find_worker(self, name: str) -> Worker:
+        """A worker by name or id; of several with one name the one that isn't revoked. Raises NotFound."""
+        return control.find_worker(self.fleet, name)
+
+    def find_removable(self, name: str) -> Worker:
+        """The worker that `on_worker_removed` would remove. Raises NotFound or Conflict."""
+        return control.find_removable(self.fleet, name)
+
+    def on_confirm_restore(self, actor: str, now_ms: int) -> str:
+        """An admin confirms that the store was restored from a backup. Raises Conflict; returns in one line what was done."""
+        return restore.confirm_restore(self.fleet, actor, now_ms)
+
+    def on_audit(self, actor: str, kind: EventKind, text: str, subject: str, now_ms: int) -> None:
+        """Something happened outside the core that belongs into the audit log."""
+        self.fleet.audit(now_ms, actor, kind, text, subject)

@@ -1,0 +1,98 @@
+"""What operators ask about the coordinator itself, answered: events, projects, templates, its store, its health."""
+
+import asyncio
+from pathlib import Path
+
+from opsconsole_coordinator.server import preencoded
+from opsconsole_coordinator.server.commit_loop import CommitLoop
+from opsconsole_coordinator.server.identity import Caller
+from opsconsole_coordinator.server.job_lookup import resolve
+from opsconsole_coordinator.server.log_service import LogService
+from opsconsole_coordinator.store import backup, query
+from opsconsole_protocol import api
+from opsconsole_protocol.error import InvalidRequest
+from opsconsole_protocol.event_kind import EventKind
+from opsconsole_protocol.state import TaskState, WorkerConnection
+
+
+class CoordinatorApi:
+    """Handlers of the requests about the coordinator; each takes the request and who asks."""
+
+    def __init__(self, commit_loop: CommitLoop, log_service: LogService) -> None:
+        self._commit_loop = commit_loop
+        self._log_service = log_service
+
+    async def events(self, request: api.ListEvents, caller: Caller) -> api.AnyAnswer:
+        del caller
+        job_id, subject = "", request.subject
+        if subject and not any(worker.name == subject for worker in self._commit_loop.fleet.workers.values()):
+            job, index = await resolve(self._commit_loop, subject)
+            job_id, subject = (job, "") if index is None else ("", f"{job}/task-{index}")
+        return await self._commit_loop.database.share(
+            request,
+            lambda connection: query.events(
+                connection, job_id=job_id, subject=subject, before_seq=request.before_seq, limit=request.limit
+            ),
+            lambda events: preencoded.answer(api.EventList(events=tuple(events))),
+        )
+
+    async def projects(self, request: api.ListProjects, caller: Caller) -> api.ProjectList:
+        del caller
+        return await self._commit_loop.database.share(
+            request, query.project_rows, lambda projects: api.ProjectList(projects=projects)
+        )
+
+    async def set_project(self, request: api.SetProject, caller: Caller) -> api.Done:
+        words = self._commit_loop.reactor.on_set_project(
+            request.name, request.description, request.status, caller.actor, self._commit_loop.clock.now_ms()
+        )
+        await self._commit_loop.committed()
+        return api.Done(text=words)
+
+    async def templates(self, request: api.ListTemplates, caller: Caller) -> api.TemplateList:
+        del request, caller
+        return api.TemplateList(templates=tuple(await self._commit_loop.database.read(query.templates)))
+
+    async def set_template(self, request: api.SetTemplate, caller: Caller) -> api.Done:
+        words = self._commit_loop.reactor.on_set_template(
+            request.template, caller.actor, self._commit_loop.clock.now_ms()
+        )
+        await self._commit_loop.committed()
+        return api.Done(text=words)
+
+    async def confirm_restore(self, request: api.ConfirmRestore, caller: Caller) -> api.Done:
+        del request
+        commit_loop = self._commit_loop
+        words = commit_loop.reactor.on_confirm_restore(caller.actor, commit_loop.clock.now_ms())
+        await commit_loop.committed()
+        return api.Done(text=words)
+
+    async def backup(self, request: api.Backup, caller: Caller) -> api.Done:
+        target = Path(request.path)
+        if not target.is_absolute():
+            raise InvalidRequest(f"{request.path!r} is not absolute: name the file from the root")
+        commit_loop = self._commit_loop
+        size_bytes = await asyncio.to_thread(backup.copy, commit_loop.database.path, target)
+        words = f"store backed up to {target} ({size_bytes:,} bytes) by {caller.actor}"
+        commit_loop.reactor.on_audit(
+            caller.actor, EventKind.BACKUP, words, commit_loop.name, commit_loop.clock.now_ms()
+        )
+        await commit_loop.committed()
+        return api.Done(text=words)
+
+    async def health(self, request: api.AskHealth, caller: Caller) -> api.Health:
+        del request, caller
+        fleet = self._commit_loop.fleet
+        running = sum(len(worker.live) for worker in fleet.workers.values())
+        pending = sum(job.counts.get(TaskState.PENDING, 0) for job in fleet.jobs.values())
+        return api.Health(
+            healthy=not (self._commit_loop.trouble or self._log_service.trouble),
+            trouble=self._commit_loop.trouble or self._log_service.trouble,
+            uptime_ms=self._commit_loop.clock.uptime_ms(),
+            workers=sum(worker.connection == WorkerConnection.CONNECTED for worker in fleet.workers.values()),
+            running_tasks=running,
+            pending_tasks=pending,
+            store_seq=fleet.seq,
+            adopting=fleet.adopting,
+            watchers=tuple(self._commit_loop.open_consoles),
+        )

@@ -1,0 +1,257 @@
+"""What operators ask about jobs, answered."""
+
+import asyncio
+import contextlib
+import sqlite3
+from typing import Any
+
+import msgspec
+
+from opsconsole_coordinator.core import view
+from opsconsole_coordinator.core.model import Attempt, Job, Task
+from opsconsole_coordinator.server import preencoded
+from opsconsole_coordinator.server.cleaning import Cleaning
+from opsconsole_coordinator.server.commit_loop import CommitLoop
+from opsconsole_coordinator.server.fair_semaphore import FairSemaphore
+from opsconsole_coordinator.server.identity import Caller
+from opsconsole_coordinator.server.job_lookup import load_job, release_job, resolve, with_whole_ids
+from opsconsole_coordinator.server.log_service import LogService
+from opsconsole_coordinator.store import query
+from opsconsole_coordinator.trust.credential import Role
+from opsconsole_protocol import api
+from opsconsole_protocol.api import job_filter
+from opsconsole_protocol.error import Conflict, NotFound, OpsconsoleError
+from opsconsole_protocol.ids import JobId
+from opsconsole_protocol.spec import JobSpec, check_spec
+from opsconsole_protocol.state import TaskState, is_task_finished
+
+ANSWER_WAIT_S = 2.0
+ANSWER_POLL_S = 0.02
+SCAN_MAX = 20_000
+"""How many stored jobs a filter looks at for one page."""
+
+
+class JobApi:
+    """Handlers of the requests about jobs; each takes the request and who asks."""
+
+    def __init__(self, commit_loop: CommitLoop, log_service: LogService, cleaning: Cleaning) -> None:
+        self._commit_loop = commit_loop
+        self._log_service = log_service
+        self._cleaning = cleaning
+        self._large_answers = FairSemaphore(2, 1)
+        """For what takes much memory while it is made."""
+
+    async def submit(self, request: api.SubmitJobs, caller: Caller) -> api.JobList:
+        commit_loop = self._commit_loop
+        wanted = dict.fromkeys(JobId(other) for one in request.submissions for other in one.spec.after)
+        batch = {one.job_id for one in request.submissions}
+        resolved = {other: (await resolve(commit_loop, other))[0] for other in wanted if other not in batch}
+        submissions = [api.Submission(one.job_id, with_whole_ids(one.spec, resolved)) for one in request.submissions]
+        stored = await self._stored_states([*resolved.values(), *batch])
+        again = [one for one in submissions if one.job_id in stored and one.job_id not in commit_loop.fleet.jobs]
+        while missing := [one for one in again if one.job_id not in commit_loop.fleet.jobs]:
+            await load_job(commit_loop, missing[0].job_id)  # and look again: somebody else may have let go of another
+        while gone := [
+            job for job in resolved.values() if _has_left(stored, job) and job not in commit_loop.fleet.jobs
+        ]:
+            stored |= await self._stored_states(gone)  # they have ended since they were looked up
+        try:
+            jobs = commit_loop.reactor.on_submit(submissions, stored, caller.actor, commit_loop.clock.now_ms())
+            await commit_loop.committed()
+            return api.JobList(jobs=tuple(view.job_row(commit_loop.fleet, job) for job in jobs))
+        finally:
+            for one in again:
+                release_job(commit_loop, one.job_id)
+
+    async def _stored_states(self, job_ids: list[JobId]) -> dict[JobId, TaskState]:
+        return await self._commit_loop.database.read(lambda connection: query.states(connection, job_ids))
+
+    async def list_jobs(self, request: api.ListJobs, caller: Caller) -> api.AnyAnswer:
+        del caller
+        keeps = job_filter.parse(request.filter).keeper(
+            job_filter.looker(self._commit_loop.clock.now_ms), job_filter.haystack
+        )
+        limit = request.limit
+        page: dict[str, Any] = {
+            "project": request.project, "before_ms": request.before_ms, "before_id": request.before_id,
+        }  # fmt: skip
+
+        def read(connection: sqlite3.Connection) -> tuple[list[Any], api.JobRow | None]:
+            if keeps is None:
+                return list(query.encoded_job_rows(connection, **page, limit=limit + 1)), None
+            found: list[api.JobRow] = []
+            row: api.JobRow | None = None
+            left = SCAN_MAX
+            for row in query.job_rows(connection, **page, limit=SCAN_MAX):
+                left -= 1
+                if keeps(row):
+                    found.append(row)
+                if len(found) > limit:
+                    return found, None
+            return found, None if left else row
+
+        def finish(read_so_far: tuple[list[Any], api.JobRow | None]) -> api.AnyAnswer:
+            found, last = read_so_far
+            answer = api.JobList(jobs=tuple(found[:limit]), more=len(found) > limit or last is not None)
+            if last is not None:
+                answer = msgspec.structs.replace(answer, next_ms=last.created_at_ms, next_id=last.id)
+            return preencoded.answer(answer)
+
+        return await self._commit_loop.database.share(request, read, finish)
+
+    async def show(self, request: api.ShowJob, caller: Caller) -> api.AnyAnswer:
+        async with self._large_answers.acquire(caller.actor):
+            return await self._detail(request, caller)
+
+    async def _detail(self, request: api.ShowJob, caller: Caller) -> api.AnyAnswer:
+        commit_loop = self._commit_loop
+        job_id, index = await resolve(commit_loop, request.id)
+        first, limit = (request.tasks_from, request.tasks_limit) if index is None else (index, 1)
+
+        def read(connection: sqlite3.Connection) -> query.Detail | None:
+            return query.detail(connection, job_id, first, limit, request.events_limit)
+
+        def finish(found: query.Detail | None) -> api.AnyAnswer:
+            if found is None:
+                raise NotFound(f"there is no job {job_id}")
+            number = found.row.num_tasks
+            if index is not None and index >= number:
+                raise NotFound(f"job {job_id} has {number} tasks, from task-0 to task-{number - 1}")
+            live = commit_loop.fleet.jobs.get(found.job.id)
+            advance = None if live is None else view.job_row(commit_loop.fleet, live).advance
+            detail = api.JobDetail(
+                job=msgspec.structs.replace(found.row, advance=advance),
+                spec=_visible(found.job.spec, caller),
+                tasks=tuple(
+                    self._task_row(found.job, task, found.attempts.get(task.index, [])) for task in found.tasks
+                ),
+                events=tuple(reversed(found.events)),
+            )
+            return preencoded.answer(api.DetailAnswer(detail=detail))
+
+        return await commit_loop.database.share((request, caller.role), read, finish)
+
+    def _task_row(self, job: Job, task: Task, attempts: list[Attempt]) -> api.TaskRow:
+        for attempt in attempts:
+            live = self._commit_loop.fleet.attempts.get(attempt.id)
+            if live is not None:
+                attempt.usage, attempt.progress = live.usage, live.progress
+        return view.task_row(job, task, attempts)
+
+    async def _stored_row(self, job_id: JobId) -> api.JobRow:
+        row = await self._commit_loop.database.read(lambda connection: query.job_row(connection, job_id))
+        if row is None:
+            raise NotFound(f"there is no job {job_id}")
+        return row
+
+    async def act(self, request: api.Act, caller: Caller) -> api.ActResult:
+        commit_loop = self._commit_loop
+        targets = [await resolve(commit_loop, text) for text in request.ids]
+        results: list[tuple[str, str]] = []
+        refused: list[str] = []
+        errors: list[OpsconsoleError] = []
+        for job_id, index in targets:
+            await load_job(commit_loop, job_id)  # and from here on it isn't cleaned any more
+            name = job_id if index is None else f"{job_id}/task-{index}"
+            try:
+                if job_id in self._cleaning.removing:
+                    raise Conflict(f"what job {job_id} left is being removed: try again in a moment")
+                words = commit_loop.reactor.on_act(
+                    request.verb,
+                    job_id,
+                    index,
+                    caller.actor,
+                    request.reason,
+                    commit_loop.clock.now_ms(),
+                )
+                results.append((name, words))
+            except OpsconsoleError as error:
+                results.append((name, str(error)))
+                refused.append(name)
+                errors.append(error)
+        try:
+            await commit_loop.committed()
+        finally:
+            for job_id, _ in targets:
+                release_job(commit_loop, job_id)
+        if errors and len(errors) == len(targets):
+            raise errors[0]
+        return api.ActResult(results=tuple(results), refused=tuple(refused))
+
+    async def set_priority(self, request: api.SetPriority, caller: Caller) -> api.Done:
+        commit_loop = self._commit_loop
+        job_id, _ = await resolve(commit_loop, request.id)
+        words = commit_loop.reactor.on_set_priority(
+            job_id,
+            request.priority,
+            caller.actor,
+            commit_loop.clock.now_ms(),
+            relative=request.relative,
+        )
+        await commit_loop.committed()
+        return api.Done(text=words)
+
+    async def wait(self, request: api.WaitJobs, caller: Caller) -> api.JobList:
+        del caller
+        commit_loop = self._commit_loop
+        ids = [(await resolve(commit_loop, text))[0] for text in request.ids]
+        with commit_loop.watch(ids) as changed, contextlib.suppress(TimeoutError):
+            timeout_s = request.timeout_ms / 1000 if request.timeout_ms is not None else None
+            async with asyncio.timeout(timeout_s):
+                while not await self._all_ended(ids):
+                    await changed.wait()
+                    changed.clear()
+        return api.JobList(jobs=tuple([await self._stored_row(job_id) for job_id in ids]))
+
+    async def _all_ended(self, ids: list[JobId]) -> bool:
+        """Whether waiting makes no sense any more: blocked jobs don't move by themselves either."""
+        live = self._commit_loop.fleet.jobs
+        if any(job_id in live and not _is_settled(live[job_id].state) for job_id in ids):
+            return False  # asked after every commit: mostly there is no need to ask the store
+        return all(_is_settled(state) for state in (await self._stored_states(ids)).values())
+
+    async def why(self, request: api.Why, caller: Caller) -> api.WhyAnswer:
+        del caller
+        commit_loop = self._commit_loop
+        job_id, _ = await resolve(commit_loop, request.id)
+        job = await load_job(commit_loop, job_id)
+        commit_loop.reactor.on_ask_why(job, commit_loop.clock.now_ms())
+        text, verdicts = view.why(commit_loop.fleet, job, commit_loop.clock.now_ms())
+        row = view.job_row(commit_loop.fleet, job)
+        release_job(commit_loop, job_id)
+        commit_loop.changed()
+        return api.WhyAnswer(job=row, text=text, verdicts=verdicts)
+
+    async def candidates(self, request: api.AskCandidates, caller: Caller) -> api.Candidates:
+        """Every worker's answer. Questions about input files travel to the agents; those that don't answer are shown so."""
+        del caller
+        commit_loop = self._commit_loop
+        check_spec(request.spec)
+        deadline = asyncio.get_running_loop().time() + min(ANSWER_WAIT_S, request.wait_ms / 1000)
+        while True:
+            commit_loop.reactor.on_ask_candidates(request.spec, commit_loop.clock.now_ms())
+            found = view.candidates(commit_loop.fleet, request.spec, commit_loop.clock.now_ms())
+            commit_loop.changed()
+            is_open = any(one.asking for one in found.verdicts)
+            if not is_open or asyncio.get_running_loop().time() > deadline:
+                return found
+            await asyncio.sleep(ANSWER_POLL_S)
+
+    async def read_log(self, request: api.ReadLog, caller: Caller) -> api.LogAnswer:
+        return await self._log_service.read(request, caller.actor)
+
+
+def _visible(spec: JobSpec, caller: Caller) -> JobSpec:
+    """The spec for this caller's eyes: environments hold secrets, which who only looks need not see."""
+    if caller.role >= Role.OPERATOR:
+        return spec
+    return msgspec.structs.replace(spec, environment=dict.fromkeys(spec.environment, "…"))
+
+
+def _has_left(stored: dict[JobId, TaskState], job_id: JobId) -> bool:
+    """Whether the store said that a job is live."""
+    return job_id in stored and not is_task_finished(stored[job_id])
+
+
+def _is_settled(state: TaskState) -> bool:
+    return is_task_finished(state) or state is TaskState.BLOCKED
