@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from opsconsole_protocol.api import Parameter, TemplateRow
 from opsconsole_protocol.ids import ALPHABET, spell
 from opsconsole_protocol.spec import JobSpec, Resources
 
@@ -83,6 +84,33 @@ def gpu_uuid(name: str, index: int) -> str:
     return f"GPU-{worker_id(name)}-{index}"
 
 
+PROJECTS = {
+    "cells": "Microscopy segmentation", "default": "", "language": "Fine-tuning", "pose": "Pose estimation",
+    "thesis": "Finished in autumn",
+}  # fmt: skip
+"""With what each is for."""
+PAUSED = "thesis"
+
+TEMPLATES = (
+    TemplateRow(
+        name="evaluate", command=("python", "eval.py", "--checkpoint", "{checkpoint}"),
+        parameters=(Parameter(name="checkpoint", help="file in the worker's input folder"),),
+        description="Score a checkpoint",
+    ),
+    TemplateRow(name="resume", command=("python", "resume.py"), description="Go on from the last checkpoint"),
+    TemplateRow(
+        name="train",
+        command=("python", "train.py", "--lr", "{lr}", "--epochs", "{epochs}", "--model={model}"),
+        parameters=(
+            Parameter(name="lr", kind="float", default=3e-4, required=False),
+            Parameter(name="epochs", kind="int", help="whole passes over the data"),
+            Parameter(name="model", choices=("base", "centroid", "topdown"), default="base", required=False),
+        ),
+        description="Train a pose model", defaults={"gpus": 1, "project": "pose"},
+    ),
+)  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Work:
     """A job in short. Times in minutes before now; `started` and `finished` are those of a job whose tasks go together."""
@@ -110,9 +138,9 @@ class Work:
 
 
 _TRAIN: dict[str, Any] = {
-    "command": ("python", "train.py", "--data", "clips of may.h5", "--lr", "3e-4", "--epochs", "40"),
-    "template": "train", "priority": 10, "workdir": "/srv/code/pose",
+    "command": TEMPLATES[2].command, "template": "train", "parameters": ({"epochs": 40},), "priority": 10, "workdir": "/srv/code/pose",
 }  # fmt: skip
+_RESUME: dict[str, Any] = {"command": TEMPLATES[1].command, "template": "resume"}
 _SEEDS = tuple({"seed": seed, "lr": 3e-4} for seed in range(32))
 
 TRAIN = Work("42f0k9x2mq", "train-lr3", "pose", created=16, spec=_TRAIN | {
@@ -151,7 +179,7 @@ BURSTY = Work(
 GRID = Work(
     "h8s6n1y5rt", "grid-ablation-with-a-rather-long-name", "language", "l40s-1", "chi", 200, spec={"num_tasks": 8}
 )
-RESUME = Work("j4z9w3m7kp", "résumé-模型", "language", "rtx-02", "chi", 33, 30, spec={"template": "resume"})
+RESUME = Work("j4z9w3m7kp", "résumé-模型", "language", "rtx-02", "chi", 33, 30, spec=_RESUME)
 GANG = Work("p0q8r5s2tv", "pretrain-7b", "language", by="chi", created=3, gpus=8, spec={
     "command": ("torchrun", "pretrain.py"), "num_tasks": 2, "gang": True, "ports": ("rendezvous",),
 })  # fmt: skip
@@ -161,7 +189,7 @@ DENOISE = Work("r3e6g9j2kn", "denoise", "cells", "rtx-01", "dana", 80, spec={"pr
 STEADY = (
     FINETUNE, SEGMENT, LOOK, FAILED, RENDER, BURSTY, RESUME,
     Work("g0h2v7q4dm", "train-lr1", "pose", "gpu-d", created=220, started=218, finished=186, spec=_TRAIN),
-    Work("n1c4e7g0hj", "résumé-0", "language", "rtx-02", "chi", 700, 698, 670, spec={"template": "resume"}),
+    Work("n1c4e7g0hj", "résumé-0", "language", "rtx-02", "chi", 700, 698, 670, spec=_RESUME),
     Work("q2d5f8h1jm", "pretrain-base", "language", "gpu-b", "chi", 105, 104, gpus=2),
     DENOISE,
     Work("t4f7h0k3mp", "annotate", "cells", "a6000-1", "dana", 66, 65),
@@ -182,11 +210,4 @@ def folds() -> Iterator[Work]:
     """Work that waits for an A6000."""
     for i in range(10):
         yield Work(f"k{ALPHABET[i]}7m2x9d{ALPHABET[31 - i]}q", f"fold-{i}", "cells", by="dana", created=30 - i, gpus=3,
-                   spec={"priority": -i // 4, "requirements": ("gpu_model~A6000",), "template": "fold"})  # fmt: skip
-
-
-PROJECTS = {
-    "cells": "Microscopy segmentation", "default": "", "language": "Fine-tuning", "pose": "Pose estimation",
-    "thesis": "Finished in autumn",
-}  # fmt: skip
-"""With what each is for; the last one is paused."""
+                   spec={"priority": -i // 4, "requirements": ("gpu_model~A6000",)})  # fmt: skip

@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from opsconsole_coordinator.core import control, file_check, liveness
 from opsconsole_coordinator.core.model import Attempt, Job
 from opsconsole_protocol import link
+from opsconsole_protocol.api import TemplateRow
 from opsconsole_protocol.end_cause import EndCause
 from opsconsole_protocol.ids import JobId, WorkerId
 from opsconsole_protocol.link import Gpu, GpuUser, Host, TaskUsage
@@ -29,7 +29,6 @@ class Morning:
         self.world.now_ms = NOW_MS - BEGIN_MIN * MINUTE_MS
         self.world.fleet.name = "lab-coordinator"
         self.world.fleet.seq = 10_000
-        self.world.fleet.paused_projects = {"thesis"}
         self.jobs: dict[str, Job] = {}
         self._dead: set[str] = set()
         self._plan: list[tuple[float, int, Callable[[], None]]] = []
@@ -42,6 +41,7 @@ class Morning:
 
     def play(self) -> None:
         """All that happens, in its order, up to now."""
+        self._plan_catalog()
         self._plan_workers()
         self._plan_steady()
         self._plan_sweeps()
@@ -56,6 +56,13 @@ class Morning:
         self._beat()
         self.world.now_ms = NOW_MS
         self.settle()
+
+    def _plan_catalog(self) -> None:
+        for name, about in lab.PROJECTS.items():
+            status = "paused" if name == lab.PAUSED else None
+            self.at(BEGIN_MIN, partial(self._set_project, name, about, status))
+        for template in lab.TEMPLATES:
+            self.at(BEGIN_MIN, partial(self._set_template, template))
 
     def _plan_workers(self) -> None:
         for box in BOXES:
@@ -143,8 +150,14 @@ class Morning:
         self.world.workers[box.name] = hand
         hand.connect()
 
+    def _set_project(self, name: str, about: str, status: str | None) -> None:
+        self.world.reactor.on_set_project(name, about, status, "root", self.world.now_ms)
+
+    def _set_template(self, template: TemplateRow) -> None:
+        self.world.reactor.on_set_template(template, "root", self.world.now_ms)
+
     def _drain(self, name: str, action: str, by: str) -> None:
-        control.set_maintenance(self.world.fleet, name, action, by, self.world.now_ms)
+        self.world.reactor.on_set_maintenance(name, action, by, self.world.now_ms)
 
     def _submit(self, work: Work) -> None:
         spec = work.full_spec()
@@ -152,7 +165,7 @@ class Morning:
         self.jobs[work.name] = self.world.submit(id=JobId(work.id), by=work.by, turn=work is not lab.NIGHTLY, **fields)
 
     def _act(self, verb: str, work: Work, reason: str = "", by: str = "ana") -> None:
-        control.act(self.world.fleet, verb, JobId(work.id), None, by, reason, self.world.now_ms)
+        self.world.reactor.on_act(verb, JobId(work.id), None, by, reason, self.world.now_ms)
 
     def _start(self, work: Work) -> None:
         """What was assigned of a job begins to run."""
@@ -195,7 +208,7 @@ class Morning:
         while world.now_ms < now_ms:
             world.now_ms = min(now_ms, world.now_ms + (5_000 if self._dead else STEP_MS))
             self._beat()
-            liveness.tick(world.fleet, world.now_ms)
+            world.reactor.on_tick(world.now_ms)
             self.settle()
 
     def settle(self) -> None:
@@ -221,14 +234,14 @@ class Morning:
 
     def _look_for(self, hand: FakeWorker, asked: link.InputFile) -> None:
         """What is on the shared filesystem is found, and in the words of an agent nothing else is."""
-        box, fleet, now_ms = box_named(hand.name), self.world.fleet, self.world.now_ms
+        box, reactor, now_ms = box_named(hand.name), self.world.reactor, self.world.now_ms
         if box.filesystem == "vast":
             size = 3_200_000_000 if asked.kind is link.Kind.INPUT else 0
             there = link.FileExists(check_id=asked.check_id, path=f"/mnt/vast/inputs/{asked.filename}", size_bytes=size)
-            file_check.note_file(fleet, hand.record, there, now_ms)
+            reactor.on_input_answer(hand.record, there, now_ms)
             return
         words = "is not there" if asked.kind is link.Kind.INPUT else "there is no such folder on this worker"
-        file_check.note_file(fleet, hand.record, link.FileNotFound(check_id=asked.check_id, reason=words), now_ms)
+        reactor.on_input_answer(hand.record, link.FileNotFound(check_id=asked.check_id, reason=words), now_ms)
 
     def _beat(self) -> None:
         for hand in self.world.workers.values():

@@ -5,7 +5,7 @@ from itertools import product
 
 import msgspec
 
-from opsconsole_coordinator.core import control, file_check, view
+from opsconsole_coordinator.core import view
 from opsconsole_coordinator.core.model import Attempt, Job
 from opsconsole_coordinator.server.snapshot import EVENTS_AT_START
 from opsconsole_protocol import api
@@ -39,6 +39,7 @@ def _exchanges() -> Iterator[tuple[api.AnyRequest, api.AnyAnswer]]:
     morning.play()
     yield api.Subscribe(), api.SnapshotAnswer(snapshot=_snapshot(morning))
     yield api.ListEvents(), api.EventList(events=tuple(reversed(morning.world.events)))
+    yield api.ListTemplates(), api.TemplateList(templates=tuple(morning.world.fleet.templates.values()))
     for job in morning.jobs.values():
         yield api.ShowJob(id=job.id), api.DetailAnswer(detail=_detail(morning, job))
         row = _row(morning, job)
@@ -47,18 +48,19 @@ def _exchanges() -> Iterator[tuple[api.AnyRequest, api.AnyAnswer]]:
     for gpus, inputs, requirements in product(GPUS, INPUTS, REQUIREMENTS):
         spec = JobSpec(command=("true",), resources=Resources(gpus=gpus), inputs=inputs, requirements=requirements)
         yield api.AskCandidates(spec=spec), _candidates(morning, spec)
+    reactor, now_ms = morning.world.reactor, morning.world.now_ms
     for verb, work in _ACTS:
-        morning.world.fleet.jobs.setdefault(
-            JobId(work.id), morning.jobs[work.name]
-        )  # one that has ended is fetched again
-        words = control.act(morning.world.fleet, verb, JobId(work.id), None, "ana", "", morning.world.now_ms)
+        job = morning.jobs[work.name]
+        if job.id not in morning.world.fleet.jobs:
+            reactor.on_job_loaded(job, _attempts(morning, job, 0), {})
+        words = reactor.on_act(verb, JobId(work.id), None, "ana", "", now_ms)
         yield api.Act(verb=verb, ids=(work.id,)), api.ActResult(results=((work.id, words),))
 
 
 def _candidates(morning: Morning, spec: JobSpec) -> api.Candidates:
     """As soon as everybody who can be asked has answered."""
     fleet, now_ms = morning.world.fleet, morning.world.now_ms
-    file_check.ask_everybody(fleet, view.demand_for(spec), now_ms)
+    morning.world.reactor.on_ask_candidates(spec, now_ms)
     morning.settle()
     return view.candidates(fleet, spec, now_ms)
 
@@ -66,15 +68,14 @@ def _candidates(morning: Morning, spec: JobSpec) -> api.Candidates:
 def _snapshot(morning: Morning) -> api.Snapshot:
     world = morning.world
     rows = [_row(morning, job) for job in morning.jobs.values()]
-    counts = {name: dict[str, int]() for name in lab.PROJECTS}
+    counts = {name: dict[str, int]() for name in world.fleet.projects}
     for row in rows:
         counts[row.project][row.state] = counts[row.project].get(row.state, 0) + 1
     counts["default"][TaskState.SUCCEEDED] = OLDER
     projects = tuple(
-        api.ProjectRow(name=name, description=about, status="paused" if name in world.fleet.paused_projects else "active",
-                       created_at_ms=lab.NOW_MS - 90 * 24 * lab.HOUR_MS, updated_at_ms=lab.NOW_MS - lab.HOUR_MS,
-                       job_counts=counts[name])
-        for name, about in lab.PROJECTS.items()
+        api.ProjectRow(name=one.name, description=one.description, status=str(one.status), created_at_ms=one.created_at_ms,
+                       updated_at_ms=one.updated_at_ms, job_counts=counts[name])
+        for name, one in sorted(world.fleet.projects.items())
     )  # fmt: skip
     return api.Snapshot(
         seq=world.fleet.seq, coordinator=world.fleet.name,

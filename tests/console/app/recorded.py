@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from opsconsole_protocol import api
-from opsconsole_protocol.api import InvitationRow, Parameter, PersonRow, Snapshot, TemplateRow, Update
+from opsconsole_protocol.api import InvitationRow, PersonRow, Snapshot, TemplateRow, Update
 from opsconsole_protocol.spec import JobSpec
 from tests.recording.lab import FILE, HOUR_MS, MINUTE_MS, NOW_MS, gpu_uuid, worker_id
 
@@ -26,6 +26,7 @@ class _Record:
     whys: dict[str, api.WhyAnswer] = field(default_factory=dict)
     said: dict[str, str] = field(default_factory=dict)
     events: tuple[api.EventRow, ...] = ()
+    templates: tuple[TemplateRow, ...] = ()
     candidates: dict[tuple[object, ...], api.Candidates] = field(default_factory=dict)
 
     def add(self, request: api.AnyRequest, answer: api.AnyAnswer) -> None:
@@ -35,6 +36,8 @@ class _Record:
                 self.snapshot = snapshot
             case api.ListEvents(), api.EventList(events=events):
                 self.events = events
+            case api.ListTemplates(), api.TemplateList(templates=templates):
+                self.templates = templates
             case api.ShowJob(), api.DetailAnswer(detail=detail):
                 self.details[detail.job.name] = detail
             case api.Why(id=job_id), api.WhyAnswer():
@@ -116,24 +119,8 @@ def invitations() -> tuple[InvitationRow, ...]:
 
 
 def templates() -> tuple[TemplateRow, ...]:
-    """Two commands that the lab has named."""
-    return (
-        TemplateRow(
-            name="evaluate", command=("python", "eval.py", "--checkpoint", "{checkpoint}"),
-            parameters=(Parameter(name="checkpoint", help="file in the worker's input folder"),),
-            description="Score a checkpoint",
-        ),
-        TemplateRow(
-            name="train",
-            command=("python", "train.py", "--lr", "{lr}", "--epochs", "{epochs}", "--model={model}"),
-            parameters=(
-                Parameter(name="lr", kind="float", default=3e-4, required=False),
-                Parameter(name="epochs", kind="int", help="whole passes over the data"),
-                Parameter(name="model", choices=("base", "centroid", "topdown"), default="base", required=False),
-            ),
-            description="Train a pose model", defaults={"gpus": 1, "project": "pose"},
-        ),
-    )  # fmt: skip
+    """Commands that the lab has named."""
+    return _RECORD.templates
 
 
 HEARTBEATS = 24
