@@ -2,8 +2,9 @@
 
     .venv/bin/python bench/agent.py [--tasks 10000] [--slots 2] [--ahead 8] [--state-dir DIR] [--profile FILE]
 
-Prints tasks a second, beside what bare posix_spawn does in the same run, and what agent and keeper used of the processor. `--ahead` is how many attempts beyond
-the slots are assigned before others have ended, as a coordinator does that keeps its workers busy.
+Prints tasks a second, what bare posix_spawn does in the same run, and the processor time of agent and keeper. `--ahead` is
+how many attempts beyond the slots are assigned before others have ended, as a coordinator does to keep its workers busy.
+`--profile` writes a cProfile of the agent.
 """
 
 import argparse
@@ -20,9 +21,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from tests.agent.fake_coordinator import FakeCoordinator  # noqa: E402
+from tests.agent.fake_coordinator import TOKEN, FakeCoordinator  # noqa: E402
 from tests.waiting import until  # noqa: E402
 
+from bench.process_usage import keepers, read_cpu_s, read_memory_mb  # noqa: E402
 from opsconsole_agent.probe.io_path import WorkerIOConfig  # noqa: E402
 from opsconsole_agent.runtime import Agent, AgentConfig  # noqa: E402
 from opsconsole_protocol.link import Observed  # noqa: E402
@@ -34,7 +36,7 @@ def run_agent(url: str, state_dir: str, slots: int, profile: str) -> None:
     config = AgentConfig(
         url=url,
         certificate_hash=None,
-        token=None,
+        token=TOKEN,
         name="bench",
         state_dir=Path(state_dir),
         io=WorkerIOConfig(),
@@ -57,7 +59,7 @@ def run_agent(url: str, state_dir: str, slots: int, profile: str) -> None:
 
 
 async def measure(coordinator: FakeCoordinator, tasks: int, in_flight: int) -> float:
-    """Seconds from the first assignment to the last reported end."""
+    """Return the seconds from the first assignment to the last reported end."""
     next_task = 0
     ended: set[str] = set()
     done = asyncio.Event()
@@ -86,7 +88,7 @@ async def measure(coordinator: FakeCoordinator, tasks: int, in_flight: int) -> f
 
 
 def bare_rate(tasks: int, slots: int) -> float:
-    """Tasks a second without any of us: posix_spawn and wait, as many at a time as there are slots."""
+    """Return tasks a second of nothing but posix_spawn and wait, as many at a time as there are slots."""
     began_s = time.perf_counter()
     for _ in range(slots):
         os.posix_spawn("/bin/true", ["/bin/true"], os.environ)
@@ -96,33 +98,6 @@ def bare_rate(tasks: int, slots: int) -> float:
     for _ in range(slots):
         os.wait()
     return tasks / (time.perf_counter() - began_s)
-
-
-def cpu_s(pid: int) -> float:
-    """Processor time of a process so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def memory_mb(pid: int) -> int:
-    """Resident memory."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS"):
-            return int(line.split()[1]) // 1024
-    return 0
-
-
-def keeper_of(state_dir: str) -> int:
-    """The pid of the folder's keeper."""
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                command = (entry / "cmdline").read_bytes()
-            except OSError:
-                continue
-            if b"keeper/main.py" in command and state_dir.encode() in command:
-                return int(entry.name)
-    return 0
 
 
 async def main() -> None:
@@ -142,14 +117,14 @@ async def main() -> None:
         agent.start()
         assert agent.pid is not None
         await coordinator.until_connected()
-        keeper = keeper_of(state_dir)
-        idle_before_s = cpu_s(agent.pid), cpu_s(keeper)
+        keeper = next(keepers(state_dir))
+        idle_before_s = read_cpu_s(agent.pid), read_cpu_s(keeper)
         await asyncio.sleep(5)
-        idle = (cpu_s(agent.pid) - idle_before_s[0]) / 5, (cpu_s(keeper) - idle_before_s[1]) / 5
-        print(f"idle: agent {idle[0]:.2%} of a core, {memory_mb(agent.pid)} MB; keeper {idle[1]:.2%}")
-        before_s = cpu_s(agent.pid), cpu_s(keeper)
+        idle = (read_cpu_s(agent.pid) - idle_before_s[0]) / 5, (read_cpu_s(keeper) - idle_before_s[1]) / 5
+        print(f"idle: agent {idle[0]:.2%} of a core, {read_memory_mb(agent.pid):.0f} MB; keeper {idle[1]:.2%}")
+        before_s = read_cpu_s(agent.pid), read_cpu_s(keeper)
         took_s = await measure(coordinator, options.tasks, options.slots + options.ahead)
-        used_s = cpu_s(agent.pid) - before_s[0], cpu_s(keeper) - before_s[1]
+        used_s = read_cpu_s(agent.pid) - before_s[0], read_cpu_s(keeper) - before_s[1]
         rate = options.tasks / took_s
         print(f"{options.tasks} × /bin/true, {options.slots} slots: {rate:,.0f} tasks/s in {took_s:.2f} s")
         print(f"bare posix_spawn: {bare:,.0f} tasks/s; the agent reaches {rate / bare:.0%} of it")
@@ -157,7 +132,9 @@ async def main() -> None:
             f"agent {used_s[0] / options.tasks * 1e6:.0f} µs/task, keeper {used_s[1] / options.tasks * 1e6:.0f} µs/task"
         )
         await until(lambda: len(set(coordinator.forgotten)) == options.tasks, 30)
-        print(f"afterwards: agent {memory_mb(agent.pid)} MB, keeper {memory_mb(keeper)} MB; disk {state_dir}")
+        print(
+            f"afterwards: agent {read_memory_mb(agent.pid):.0f} MB, keeper {read_memory_mb(keeper):.0f} MB; disk {state_dir}"
+        )
         agent.terminate()
         agent.join(20)
         os.kill(keeper, signal.SIGKILL)  # nothing lives, but it may not have heard yet that all is safe

@@ -1,4 +1,4 @@
-"""Heavy hours: workers fail, a fleet's worth of changes comes within a second, and everybody reloads, all at once."""
+"""Heavy hours: workers fail, thousands of changes come within a second, and all operators reload, all at once."""
 
 import json
 import sqlite3
@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bench.helm import Helm
+from bench.deployment import Deployment, wait_for
+from bench.process_usage import read_cpu_s
 from bench.row import Row
-from bench.stand import Stand, wait_for
+from bench.simulation import Simulation
 from opsconsole import JobSpec
 
 AGENTS = 1_000
@@ -27,28 +28,35 @@ PATIENCE_S = 300.0
 
 
 def run(base: Path) -> Iterator[Row]:
-    """Read latencies, then what must not have happened."""
-    with Stand(base) as stand, Helm(stand, AGENTS, SLOTS) as crew:
-        stand.client.submit([JobSpec(command=("train",), num_tasks=TASKS_A_JOB) for _ in range(TASKS // TASKS_A_JOB)])
-        wait_for(lambda: crew.ask("state")["logs_stored"] == TASKS, "the tasks and their logs", PATIENCE_S, 0.5)
-        with Helm(stand, OPERATORS, module="bench.audience") as audience:
+    """Yield rows of latencies, then of what must not have happened."""
+    with (
+        Deployment(base) as deployment,
+        Simulation("bench.simulated_agents", deployment.url, deployment.token, AGENTS, SLOTS) as agents,
+    ):
+        deployment.client.submit(
+            [JobSpec(command=("train",), num_tasks=TASKS_A_JOB) for _ in range(TASKS // TASKS_A_JOB)]
+        )
+        wait_for(lambda: agents.ask("state")["logs_stored"] == TASKS, "the tasks and their logs", PATIENCE_S, 0.5)
+        with Simulation("bench.simulated_operators", deployment.url, deployment.token, OPERATORS) as operators:
             time.sleep(SETTLE_S)
-            quiet = audience.ask("reload", rounds=1, every_s=0.0)
-            silent_before = _silent(stand)
-            before_s, began_s = stand.cpu_s(stand.coordinator.pid), time.monotonic()
-            crew.ask("fail", number=FAILING)
-            crew.begin("end", number=CHANGES, within_s=1.0, spare=FAILING)
-            audience.begin("reload", rounds=RELOADS, every_s=RELOAD_EVERY_S)
-            told_s = crew.finish()["took_s"]
-            wait_for(lambda: not crew.ask("state")["states"].get("succeeded"), "all to be stored", PATIENCE_S, 0.1)
+            quiet = operators.ask("reload", rounds=1, every_s=0.0)
+            silent_before = _silent(deployment)
+            before_s, began_s = read_cpu_s(deployment.coordinator.pid), time.monotonic()
+            agents.ask("fail", number=FAILING)
+            agents.begin("end", number=CHANGES, within_s=1.0, spare=FAILING)
+            operators.begin("reload", rounds=RELOADS, every_s=RELOAD_EVERY_S)
+            told_s = agents.finish()["took_s"]
+            wait_for(lambda: not agents.ask("state")["states"].get("succeeded"), "all to be stored", PATIENCE_S, 0.1)
             digested_s = time.monotonic() - began_s
-            heavy = audience.finish()
-            cpu_s = stand.cpu_s(stand.coordinator.pid) - before_s
-            wait_for(lambda: len(_silent(stand) - silent_before) >= FAILING, "the failed to be missed", PATIENCE_S, 0.2)
-            wait_for(lambda: not crew.ask("links")["unanswered"], "the last heartbeats' answers", PATIENCE_S, 0.05)
-            links = crew.ask("links")
-            views = _settled(stand, audience)
-            succeeded, others = _succeeded(stand), len(_silent(stand) - silent_before - _failing())
+            heavy = operators.finish()
+            cpu_s = read_cpu_s(deployment.coordinator.pid) - before_s
+            wait_for(
+                lambda: len(_silent(deployment) - silent_before) >= FAILING, "the failed to be missed", PATIENCE_S, 0.2
+            )
+            wait_for(lambda: not agents.ask("links")["unanswered"], "the last heartbeats' answers", PATIENCE_S, 0.05)
+            links = agents.ask("links")
+            views = _settled(deployment, operators)
+            succeeded, others = _succeeded(deployment), len(_silent(deployment) - silent_before - _failing())
     at_once = (
         f"{FAILING} of {AGENTS:,} workers fail, {CHANGES:,} changes in {told_s:.1f} s, {OPERATORS} operators reload"
     )
@@ -74,13 +82,13 @@ def _failing() -> set[str]:
     return {f"box{number:04}" for number in range(FAILING)}
 
 
-def _settled(stand: Stand, audience: Helm) -> int:
-    """Views that still differ when the last update has had the time to come."""
+def _settled(deployment: Deployment, operators: Simulation) -> int:
+    """Return how many views still differ when the last update has had time to arrive."""
     answer: dict[str, Any] = {}
 
     def agree() -> bool:
         nonlocal answer
-        answer = audience.ask("compare", database=str(stand.data_dir / "opsconsole.db"))
+        answer = operators.ask("compare", database=str(deployment.data_dir / "opsconsole.db"))
         return not answer["differing"]
 
     try:
@@ -92,18 +100,18 @@ def _settled(stand: Stand, audience: Helm) -> int:
     return sum(answer["differing"].values())
 
 
-def _silent(stand: Stand) -> set[str]:
-    """Workers that were ever called silent."""
-    return {name for (name,) in _select(stand, "SELECT subject FROM events WHERE kind = 'silent'")}
+def _silent(deployment: Deployment) -> set[str]:
+    """Return the workers that were ever called silent."""
+    return {name for (name,) in _select(deployment, "SELECT subject FROM events WHERE kind = 'silent'")}
 
 
-def _succeeded(stand: Stand) -> int:
-    [(number,)] = _select(stand, "SELECT count(*) FROM attempts WHERE state = 'succeeded' AND is_open = 0")
+def _succeeded(deployment: Deployment) -> int:
+    [(number,)] = _select(deployment, "SELECT count(*) FROM attempts WHERE state = 'succeeded' AND is_open = 0")
     return int(number)
 
 
-def _select(stand: Stand, statement: str) -> list[tuple[Any, ...]]:
-    connection = sqlite3.connect(f"file:{stand.data_dir}/opsconsole.db?mode=ro", uri=True)
+def _select(deployment: Deployment, statement: str) -> list[tuple[Any, ...]]:
+    connection = sqlite3.connect(f"file:{deployment.data_dir}/opsconsole.db?mode=ro", uri=True)
     try:
         return connection.execute(statement).fetchall()
     finally:

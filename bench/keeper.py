@@ -16,8 +16,8 @@ PROGRAM = "/bin/true"
 
 
 async def through_keeper(folder: Path, tasks: int, slots: int) -> float:
-    """Tasks a second: each is started, seen to end, and forgotten."""
-    link = await KeeperClient.connect(folder / f"state-{slots}", idle_s=5)
+    """Return tasks a second; each is started, seen to end, and forgotten."""
+    client = await KeeperClient.connect(folder / f"state-{slots}", idle_s=5)
     env = dict(os.environ)
     output = str(folder / "output")
 
@@ -26,27 +26,27 @@ async def through_keeper(folder: Path, tasks: int, slots: int) -> float:
 
     begin = time.perf_counter()
     started = min(slots, tasks)
-    pending = {link.start(command(number)) for number in range(started)}
+    pending = {client.start(command(number)) for number in range(started)}
     ended = 0
-    async for batch in link.batches():
+    async for batch in client.batches():
         exits = [event.attempt_id for event in batch if isinstance(event, AttemptExited)]
         ended += len(exits)
         for number in range(started, min(tasks, started + len(exits))):
-            pending.add(link.start(command(number)))
+            pending.add(client.start(command(number)))
         started = min(tasks, started + len(exits))
         if exits:
-            link.forget(exits)
+            client.forget(exits)
         pending = {task for task in pending if not task.done()}
         if ended == tasks:
             break
     elapsed_s = time.perf_counter() - begin
     await asyncio.gather(*pending)
-    await link.quit()
+    await client.quit()
     return tasks / elapsed_s
 
 
 def directly(folder: Path, tasks: int, slots: int) -> float:
-    """Tasks a second of nothing but posix_spawn and wait."""
+    """Return tasks a second of nothing but posix_spawn and wait."""
     env = dict(os.environ)
     output = os.open(folder / "output", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     actions = [(os.POSIX_SPAWN_DUP2, output, 1), (os.POSIX_SPAWN_DUP2, output, 2)]

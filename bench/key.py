@@ -1,5 +1,6 @@
-"""How soon the console answers a key while its own coordinator serves a thousand agents: from the write of `j` into a
-real terminal's end to the arrival of the next row under the cursor.
+"""How soon the console answers a key while its own coordinator serves a thousand agents.
+
+Measured from the write of `j` into a pseudo-terminal to the arrival of the next row under the cursor.
 """
 
 import errno
@@ -12,7 +13,6 @@ import select
 import signal
 import statistics
 import struct
-import subprocess
 import sys
 import tempfile
 import termios
@@ -21,18 +21,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench.row import Row
+from bench.simulated_agents import GPUS
+from bench.simulation import Simulation
 
 AGENTS = 1_000
 KEYS = 60
 START_S = 60.0
 SETTLE_S = 8.0
 PAUSE_S = 0.15
-_ROOT = Path(__file__).resolve().parent.parent
 _CONTROL = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 class Screen:
-    """The console in a terminal of 160×45, its output read as it comes."""
+    """The console in a pseudo-terminal of 160×45."""
 
     def __init__(self, folder: Path) -> None:
         environ = {"HOME": str(folder), "OPSCONSOLE_DATA_DIR": str(folder / "data"), "TERM": "xterm-256color"}
@@ -43,24 +44,24 @@ class Screen:
         fcntl.ioctl(self._terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 45, 160, 0, 0))
 
     def read(self, timeout_s: float) -> bytes:
-        """What has come, without colours and cursor movements."""
+        """Return what the console has written, without colours and cursor movements."""
         if not select.select([self._terminal], [], [], timeout_s)[0]:
             return b""
         try:
             return _CONTROL.sub(b"", os.read(self._terminal, 1 << 16))
-        except OSError as error:  # how a pseudo terminal says that nobody is at its other end any more
+        except OSError as error:  # the console has closed its end of the pseudo-terminal
             if error.errno == errno.EIO:
                 return b""
             raise
 
     def drain(self, seconds: float) -> None:
-        """Read and forget."""
+        """Read for so long, so that the console can write."""
         until_s = time.perf_counter() + seconds
         while (left_s := until_s - time.perf_counter()) > 0:
             self.read(left_s)
 
     def press(self, key: str, expected: bytes, timeout_s: float = 5.0) -> float | None:
-        """Seconds from the key to the expected text; None when it doesn't come."""
+        """Press a key; return the seconds until the expected text has come, None when it doesn't."""
         began_s = time.perf_counter()
         os.write(self._terminal, key.encode())
         seen = b""
@@ -71,7 +72,7 @@ class Screen:
         return None
 
     def close(self) -> None:
-        """Quit, and see to it."""
+        """Quit the console, and kill it if it doesn't end."""
         os.write(self._terminal, b"q")
         until_s = time.perf_counter() + 5
         while os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
@@ -83,11 +84,11 @@ class Screen:
 
 
 def run(base: Path) -> Iterator[Row]:
-    """Key to repaint, median and 95th percentile."""
+    """Yield a row of the time from key to repaint, median and 95th percentile."""
     with tempfile.TemporaryDirectory(dir=base, prefix="opsconsole-bench-") as temporary:
         folder = Path(temporary)
         screen = Screen(folder)
-        swarm: subprocess.Popen[bytes] | None = None
+        agents: Simulation | None = None
         try:
             endpoint = folder / "data" / "endpoint.json"
             until_s = time.perf_counter() + START_S
@@ -95,8 +96,8 @@ def run(base: Path) -> Iterator[Row]:
                 screen.drain(0.1)
             url = json.loads(endpoint.read_text())["url"]
             token = (folder / "data" / "operator.token").read_text().strip()
-            command = [sys.executable, "-m", "bench.swarm", url, token, str(AGENTS), "60"]
-            swarm = subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=_ROOT)
+            agents = Simulation("bench.simulated_agents", url, token, AGENTS, GPUS)
+            agents.start()
             screen.drain(SETTLE_S + 6)
             screen.press("1g", b"box0000")
             screen.drain(0.5)
@@ -107,9 +108,8 @@ def run(base: Path) -> Iterator[Row]:
                     found.append(took)
                 screen.drain(PAUSE_S)
         finally:
-            if swarm is not None:
-                swarm.kill()
-                swarm.wait()
+            if agents is not None:
+                agents.kill()
             screen.close()
     if len(found) < KEYS * 0.9:
         raise RuntimeError(f"{KEYS - len(found)} of {KEYS} keys weren't seen to be answered")

@@ -10,8 +10,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from bench.deployment import Deployment
 from bench.row import Row
-from bench.stand import Stand
 from opsconsole import Client, JobSpec
 from opsconsole_protocol.log import LogQuery
 
@@ -41,25 +41,25 @@ for turn in range(100 * {seconds}):
 
 def run(base: Path) -> Iterator[Row]:
     """Rows of the flat-out writer, then of the paced one."""
-    with Stand(base) as stand:
-        stand.add_agent(2)
-        yield from _flat_out(stand)
-        yield from _lag(stand)
+    with Deployment(base) as deployment:
+        deployment.add_agent(2)
+        yield from _flat_out(deployment)
+        yield from _lag(deployment)
 
 
-def _flat_out(stand: Stand) -> Iterator[Row]:
-    program = stand.folder / "flat_out.py"
+def _flat_out(deployment: Deployment) -> Iterator[Row]:
+    program = deployment.folder / "flat_out.py"
     program.write_text(_FLAT_OUT.format(lines=LINES))
     ratios: list[float] = []
     plain: list[float] = []
     lost = 0
     for number in range(ROUNDS):
-        plain.append(_plain_s(stand, program, number))
-        took = stand.folder / f"took-{number}"
-        [job] = stand.client.submit(JobSpec(command=(sys.executable, str(program), str(took))))
-        stand.client.wait_for_success(job.id)
+        plain.append(_plain_s(deployment, program, number))
+        took = deployment.folder / f"took-{number}"
+        [job] = deployment.client.submit(JobSpec(command=(sys.executable, str(program), str(took))))
+        deployment.client.wait_for_success(job.id)
         ratios.append(json.loads(took.read_text()) / plain[-1])
-        lost += LINES - _lines_stored(stand, job.id)
+        lost += LINES - _lines_stored(deployment, job.id)
     ratio = statistics.median(ratios)
     method = (
         f"median of {ROUNDS} in turns, unbuffered Python, the loop's own time; the plain file took "
@@ -72,19 +72,19 @@ def _flat_out(stand: Stand) -> Iterator[Row]:
     yield Row("logs", "lines lost", str(lost), "number and text of the last stored line", bar="0", met=lost == 0)
 
 
-def _plain_s(stand: Stand, program: Path, number: int) -> float:
-    took = stand.folder / f"plain-{number}"
-    with (stand.folder / f"plain-{number}.out").open("wb") as output:
+def _plain_s(deployment: Deployment, program: Path, number: int) -> float:
+    took = deployment.folder / f"plain-{number}"
+    with (deployment.folder / f"plain-{number}.out").open("wb") as output:
         environ = os.environ | {"PYTHONUNBUFFERED": "1"}
         subprocess.run([sys.executable, str(program), str(took)], stdout=output, check=True, env=environ)
     return float(json.loads(took.read_text()))
 
 
-def _lines_stored(stand: Stand, job_id: str) -> int:
+def _lines_stored(deployment: Deployment, job_id: str) -> int:
     """How many lines the coordinator has, once it has all that will come: the last one's number and text must fit."""
     until_s = time.monotonic() + 60
     while True:
-        answer = stand.client.run(stand.client.client.read_log(job_id, LogQuery(tail=1)))
+        answer = deployment.client.run(deployment.client.client.read_log(job_id, LogQuery(tail=1)))
         last = answer.page.lines[-1] if answer.page.lines else None
         if last is not None and last.data.startswith(f"step {LINES - 1} ") and last.line_number == LINES - 1:
             return LINES
@@ -93,11 +93,11 @@ def _lines_stored(stand: Stand, job_id: str) -> int:
         time.sleep(0.1)
 
 
-def _lag(stand: Stand) -> Iterator[Row]:
-    program = stand.folder / "paced.py"
+def _lag(deployment: Deployment) -> Iterator[Row]:
+    program = deployment.folder / "paced.py"
     program.write_text(_PACED.format(rate=RATE, seconds=PACED_S))
-    [job] = stand.client.submit(JobSpec(command=(sys.executable, str(program))))
-    lags = asyncio.run(_watch(stand.data_dir, job.id))
+    [job] = deployment.client.submit(JobSpec(command=(sys.executable, str(program))))
+    lags = asyncio.run(_watch(deployment.data_dir, job.id))
     expected = RATE * PACED_S
     lags.sort()
     p50, p95 = (1e3 * lags[int(len(lags) * share)] for share in (0.5, 0.95))

@@ -1,6 +1,5 @@
-"""The coordinator is killed while thousands of tasks run: how soon it serves again, and how soon both sides agree."""
+"""A coordinator is killed while thousands of tasks run: how soon it serves again, and how soon it agrees with its agents."""
 
-import json
 import sqlite3
 import time
 import urllib.error
@@ -8,9 +7,10 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench.helm import Helm
+from bench.deployment import Deployment, wait_for
+from bench.process_usage import read_cpu_s
 from bench.row import Row
-from bench.stand import Stand, wait_for
+from bench.simulation import Simulation
 from opsconsole import JobSpec
 
 AGENTS = 1_000
@@ -22,15 +22,18 @@ PATIENCE_S = 120.0
 
 
 def run(base: Path) -> Iterator[Row]:
-    """Rows of the worst of some rounds, each on what the round before left running."""
-    with Stand(base) as stand, Helm(stand, AGENTS, SLOTS) as helm:
-        stand.client.submit([JobSpec(command=("train",), num_tasks=TASKS // JOBS) for _ in range(JOBS)])
-        wait_for(lambda: helm.ask("state")["logs_stored"] == TASKS, "the tasks and their logs", PATIENCE_S, 0.5)
-        wait_for(lambda: _stored(stand) == (TASKS, TASKS), "their states in the store", PATIENCE_S, 0.5)
-        rounds = [_round(stand, helm, number) for number in range(1, ROUNDS + 1)]
-        state = helm.ask("state")
-        wrong = _differences(stand, helm)
-        size_mb = sum(one.stat().st_size for one in stand.data_dir.glob("opsconsole.db*")) / 1e6
+    """Yield rows of the worst of some rounds; each round goes on with what the one before left running."""
+    with (
+        Deployment(base) as deployment,
+        Simulation("bench.simulated_agents", deployment.url, deployment.token, AGENTS, SLOTS) as agents,
+    ):
+        deployment.client.submit([JobSpec(command=("train",), num_tasks=TASKS // JOBS) for _ in range(JOBS)])
+        wait_for(lambda: agents.ask("state")["logs_stored"] == TASKS, "the tasks and their logs", PATIENCE_S, 0.5)
+        wait_for(lambda: _stored(deployment) == (TASKS, TASKS), "their states in the store", PATIENCE_S, 0.5)
+        rounds = [_round(deployment, agents, number) for number in range(1, ROUNDS + 1)]
+        state = agents.ask("state")
+        wrong = _differences(deployment, agents)
+        size_mb = sum(one.stat().st_size for one in deployment.data_dir.glob("opsconsole.db*")) / 1e6
     method = f"worst of {ROUNDS} rounds of kill -9 and a start; {AGENTS:,} agents × {SLOTS}; store of {size_mb:.0f} MB"
     serving_s, agreed_s, cpu_s = (max(figures) for figures in zip(*rounds, strict=True))
     title = f"coordinator killed with {TASKS:,} live tasks"
@@ -47,20 +50,20 @@ def run(base: Path) -> Iterator[Row]:
         bar="none", met=not (lost or state["started_twice"] or wrong))  # fmt: skip
 
 
-def _round(stand: Stand, helm: Helm, number: int) -> tuple[float, float, float]:
-    """Seconds from the start to serving and to agreement, and the coordinator's processor time in all."""
-    began_s = stand.restart()
-    url = json.loads((stand.data_dir / "endpoint.json").read_text())["url"].replace("ws", "http", 1)
+def _round(deployment: Deployment, agents: Simulation, number: int) -> tuple[float, float, float]:
+    """Return the seconds from the start to serving and to agreement, and the coordinator's processor time in all."""
+    began_s = deployment.restart()
+    url = deployment.url.replace("ws", "http", 1)
     wait_for(lambda: _answers(f"{url}/health"), "the coordinator", PATIENCE_S)
     serving_s = time.monotonic() - began_s
 
     def all_are_back() -> bool:
-        state = helm.ask("links")
+        state = agents.ask("links")
         return bool(state["registrations_min"] > number and state["connected"] == AGENTS)
 
     wait_for(all_are_back, "agreement", PATIENCE_S, 0.2)
-    agreed_s = float(helm.ask("links")["agreed_at_s"]) - began_s
-    return serving_s, agreed_s, stand.cpu_s(stand.coordinator.pid)
+    agreed_s = float(agents.ask("links")["agreed_at_s"]) - began_s
+    return serving_s, agreed_s, read_cpu_s(deployment.coordinator.pid)
 
 
 def _answers(url: str) -> bool:
@@ -71,20 +74,20 @@ def _answers(url: str) -> bool:
         return False
 
 
-def _stored(stand: Stand) -> tuple[int, int]:
-    """Tasks and attempts that run, according to the store's file."""
-    with sqlite3.connect(f"file:{stand.data_dir}/opsconsole.db?mode=ro", uri=True) as connection:
+def _stored(deployment: Deployment) -> tuple[int, int]:
+    """Return how many tasks and attempts run, by the store's file."""
+    with sqlite3.connect(f"file:{deployment.data_dir}/opsconsole.db?mode=ro", uri=True) as connection:
         [tasks] = connection.execute("SELECT count(*) FROM tasks WHERE state = 'running'").fetchone()
         [attempts] = connection.execute("SELECT count(*) FROM attempts WHERE state = 'running'").fetchone()
     connection.close()
     return tasks, attempts
 
 
-def _differences(stand: Stand, helm: Helm) -> int:
-    """Attempts that the agents and the store don't agree on."""
-    path = stand.folder / "attempts"
-    helm.ask("dump", path=str(path))
-    with sqlite3.connect(f"file:{stand.data_dir}/opsconsole.db?mode=ro", uri=True) as connection:
+def _differences(deployment: Deployment, agents: Simulation) -> int:
+    """Return how many attempts differ between the agents and the store."""
+    path = deployment.folder / "attempts"
+    agents.ask("dump", path=str(path))
+    with sqlite3.connect(f"file:{deployment.data_dir}/opsconsole.db?mode=ro", uri=True) as connection:
         stored = {f"{one} {state}" for one, state in connection.execute("SELECT attempt_id, state FROM attempts")}
     connection.close()
     return len(stored ^ set(path.read_text().splitlines()))

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench import keeper, peers
+from bench.deployment import Deployment, wait_for
+from bench.process_usage import read_cpu_s
 from bench.row import Row
-from bench.stand import Stand, wait_for
 from opsconsole import JobSpec
 
 TASKS = 10_000
@@ -63,19 +64,19 @@ def _title(tasks: int, name: str) -> str:
 
 
 def _run_ours(base: Path, ours: _Ours) -> None:
-    with Stand(base) as stand:
-        ours.bare.append(keeper.directly(stand.folder, SLOWER_PEER_TASKS, SLOTS))
-        agent = stand.add_agent(SLOTS)
-        [warm_up] = stand.client.submit(JobSpec(command=("/bin/true",), num_tasks=50))
-        stand.client.wait_for_success(warm_up.id)
-        pids = {"coordinator": stand.coordinator.pid, "agent": agent.pid, "keeper": next(stand.keepers())}
-        before_s = {name: stand.cpu_s(pid) for name, pid in pids.items()}
+    with Deployment(base) as deployment:
+        ours.bare.append(keeper.directly(deployment.folder, SLOWER_PEER_TASKS, SLOTS))
+        agent = deployment.add_agent(SLOTS)
+        [warm_up] = deployment.client.submit(JobSpec(command=("/bin/true",), num_tasks=50))
+        deployment.client.wait_for_success(warm_up.id)
+        pids = {"coordinator": deployment.coordinator.pid, "agent": agent.pid, "keeper": next(deployment.keepers())}
+        before_s = {name: read_cpu_s(pid) for name, pid in pids.items()}
         began_s = time.perf_counter()
-        [job] = stand.client.submit(JobSpec(command=("/bin/true",), num_tasks=TASKS))
-        stand.client.wait_for_success(job.id)
+        [job] = deployment.client.submit(JobSpec(command=("/bin/true",), num_tasks=TASKS))
+        deployment.client.wait_for_success(job.id)
         ours.rates.append(TASKS / (time.perf_counter() - began_s))
         for name, pid in pids.items():
-            ours.cpu_us.setdefault(name, []).append((stand.cpu_s(pid) - before_s[name]) / TASKS * 1e6)
+            ours.cpu_us.setdefault(name, []).append((read_cpu_s(pid) - before_s[name]) / TASKS * 1e6)
 
 
 def _rate_rows(ours: _Ours, rates: dict[str, list[float]], missing: dict[str, str]) -> Iterator[Row]:
@@ -106,9 +107,11 @@ def _rate_rows(ours: _Ours, rates: dict[str, list[float]], missing: dict[str, st
 
 def _latency_rows(base: Path) -> Iterator[Row]:
     title = "submit → process started, idle"
-    with Stand(base) as stand:
-        stand.add_agent(SLOTS)
-        times = [_latency_ms(stand, stand.folder / f"ours-{number}") for number in range(LATENCY_REPEATS + 2)][2:]
+    with Deployment(base) as deployment:
+        deployment.add_agent(SLOTS)
+        times = [
+            _latency_ms(deployment, deployment.folder / f"ours-{number}") for number in range(LATENCY_REPEATS + 2)
+        ][2:]
         method = "one connection, `date` in the task writes its start; median"
         mine = statistics.median(times)
         yield Row("throughput", f"{title}: opsconsole", f"{mine:.1f} ms", method)
@@ -127,10 +130,10 @@ def _latency_rows(base: Path) -> Iterator[Row]:
     )  # fmt: skip
 
 
-def _latency_ms(stand: Stand, path: Path) -> float:
+def _latency_ms(deployment: Deployment, path: Path) -> float:
     began_ns = time.time_ns()
-    [job] = stand.client.submit(JobSpec(command=("/bin/sh", "-c", 'exec date +%s%N >"$0"', str(path))))
+    [job] = deployment.client.submit(JobSpec(command=("/bin/sh", "-c", 'exec date +%s%N >"$0"', str(path))))
     wait_for(lambda: path.exists() and path.read_text().endswith("\n"), "the task's start")
-    stand.client.wait(job.id)
+    deployment.client.wait(job.id)
     time.sleep(0.05)
     return (int(path.read_text()) - began_ns) / 1e6

@@ -1,4 +1,4 @@
-"""Between the core and the world: every event goes in here, and every effect is carried out here, in order.
+"""Runs the core: every event goes in here, and every effect is carried out here, in order.
 
 Nothing in here waits. What takes time is handed to the engine or the link, and comes back as an event.
 """
@@ -12,32 +12,26 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from opsconsole_agent.core import (
+from opsconsole_agent.core.effect import (
     AbandonPreparation,
-    AgentCore,
-    ClockMoved,
     Effect,
-    Event,
     FinishLog,
     ForgetAttempt,
-    Freeze,
-    Intent,
-    IntentsFound,
-    KeeperHello,
     Kill,
-    LogComplete,
+    Pause,
     PersistIntent,
     PrepareAttempt,
+    Resume,
     RewindLog,
     SendObservation,
     SendReport,
     StartAttempt,
-    StartFailed,
     Terminate,
-    Thaw,
-    Tick,
 )
-from opsconsole_agent.engine.process_engine import Engine
+from opsconsole_agent.core.event import ClockMoved, EngineHello, Event, IntentsFound, LogComplete, StartFailed, Tick
+from opsconsole_agent.core.intent import Intent
+from opsconsole_agent.core.reactor import Reactor
+from opsconsole_agent.engine.engine import Engine
 from opsconsole_agent.log.shipper import LogShipper
 from opsconsole_agent.state.state_folder import StateFolder
 from opsconsole_protocol.error import IllegalTransition
@@ -51,15 +45,15 @@ _WATCH_AFTER_S = 0.05
 _REPORT_PAUSE_S = 0.002
 """At most one report in this time: each costs both sides a frame, and the coordinator a commit."""
 _REPORT_PAUSE_BUSY_S = 0.01
-"""The same while there are attempts here that wait for a slot: then nothing waits for the coordinator's answer."""
+"""At most one report in this time while attempts here wait for a slot: then nothing waits for the coordinator's answer."""
 _MAY_LACK_LINES = "the disk of this worker was full when the task ended, so its log may lack lines"
 _WRITTEN_BY_TASKS = (Source.STDOUT, Source.STDERR)
 
 _log = logging.getLogger(__name__)
 
 
-class Outlet(Protocol):
-    """The way to the coordinator."""
+class Link(Protocol):
+    """The way to the coordinator, as far as effects need it."""
 
     def send(self, message: Message) -> None:
         """Queue a message, or drop it where there is no connection."""
@@ -71,99 +65,99 @@ class Outlet(Protocol):
         """There may be something new in a log file, or room for more of it."""
 
 
-class Conductor:
-    """Feeds one core. `engine` and `outlet` must be set before the first event."""
+class CoreRunner:
+    """Runs one core. `engine` and `link` must be set before the first event."""
 
     engine: Engine
-    outlet: Outlet
+    link: Link
 
-    def __init__(self, core: AgentCore, state: StateFolder, shipper: LogShipper) -> None:
-        self.core = core
+    def __init__(self, reactor: Reactor, state: StateFolder, shipper: LogShipper) -> None:
+        self.reactor = reactor
         self.knows_processes = asyncio.Event()
-        """Set once the keeper has said what lives; before that nothing should be registered."""
+        """Set once the engine has said what lives; before that nothing should be registered."""
         self._state = state
         self._shipper = shipper
         self._inbox: deque[Event] = deque()
         self._busy = False
         self._watched: set[AttemptId] = set()
         self._to_watch: set[AttemptId] = set()
-        self._watcher: asyncio.TimerHandle | None = None
+        self._watch_timer: asyncio.TimerHandle | None = None
         self._unwritten: dict[AttemptId, str] = {}
-        self._pacer: asyncio.TimerHandle | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_ms = 0
+        self._report_timer: asyncio.TimerHandle | None = None
+        self._deadline_timer: asyncio.TimerHandle | None = None
+        self._deadline_ms = 0
         self._wall_ms, self._monotonic_ms = _clocks()
-        self._carry_out: dict[type, Callable[[Any], None]] = {
+        self._effect_handlers: dict[type, Callable[[Any], None]] = {
             PersistIntent: self._persist,
             PrepareAttempt: lambda effect: self.engine.prepare(effect.attempt_id, effect.launch),
             AbandonPreparation: lambda effect: self.engine.abandon(effect.attempt_id),
             StartAttempt: self._start,
-            Freeze: lambda effect: self.engine.freeze(effect.attempt_id),
-            Thaw: lambda effect: self.engine.thaw(effect.attempt_id),
+            Pause: lambda effect: self.engine.pause(effect.attempt_id),
+            Resume: lambda effect: self.engine.resume(effect.attempt_id),
             Terminate: lambda effect: self.engine.terminate(effect.attempt_id, effect.grace_ms),
             Kill: lambda effect: self.engine.kill(effect.attempt_id),
             FinishLog: self._finish_log,
             RewindLog: self._rewind_log,
             ForgetAttempt: self._forget,
-            SendReport: lambda effect: self.outlet.send(effect.report),
-            SendObservation: lambda effect: self.outlet.send(effect.observation),
+            SendReport: lambda effect: self.link.send(effect.report),
+            SendObservation: lambda effect: self.link.send(effect.observation),
         }
 
     # --- events in, effects out ------------------------------------------------------------------------------------
 
-    def tell(self, events: Sequence[Event]) -> None:
-        """Take events in order; called again from within an effect, they come after what is under way."""
+    def handle_events(self, events: Sequence[Event]) -> None:
+        """Take events in order. Events that come from within an effect are taken after those under way."""
         self._inbox.extend(events)
         if self._busy:
             return
         self._busy = True
         try:
-            self._work()
+            self._process_inbox()
         finally:
             self._busy = False
         self._set_timer()
 
-    def _work(self) -> None:
+    def _process_inbox(self) -> None:
         now_ms = self._now_ms()
         while self._inbox:
             while self._inbox:
                 event = self._inbox.popleft()
                 try:
-                    self.core.handle(event, now_ms)
+                    self.reactor.handle(event, now_ms)
                 except IllegalTransition as error:
                     # Two descriptions of the world that don't fit: worth a line, and no harm done.
                     _log.error("ignored: %s", error)
-                if isinstance(event, KeeperHello):
+                if isinstance(event, EngineHello):
                     self._watch_processes()
                     self.knows_processes.set()
-            self._do(self.core.take(reports=False))
+            self._carry_out(self.reactor.take_effects(reports=False))
         self._report()
 
     def _report(self) -> None:
-        """What changed, at once after a quiet while; in a stream of short tasks a start and an end are one report."""
-        if self._pacer is None and self.core.has_news:
-            self._do(self.core.take())
-            pause_s = _REPORT_PAUSE_BUSY_S if self.core.has_waiting else _REPORT_PAUSE_S
-            self._pacer = asyncio.get_running_loop().call_later(pause_s, self._end_pause)
+        """Report what changed: at once after a quiet while, and else so late that a short task's start and end are one report."""
+        if self._report_timer is None and self.reactor.has_news:
+            self._carry_out(self.reactor.take_effects())
+            pause_s = _REPORT_PAUSE_BUSY_S if self.reactor.has_waiting else _REPORT_PAUSE_S
+            self._report_timer = asyncio.get_running_loop().call_later(pause_s, self._report_again)
 
-    def _end_pause(self) -> None:
-        self._pacer = None
+    def _report_again(self) -> None:
+        self._report_timer = None
         self._report()
 
-    def _do(self, effects: Sequence[Effect]) -> None:
+    def _carry_out(self, effects: Sequence[Effect]) -> None:
         for effect in effects:
-            self._carry_out[type(effect)](effect)
+            self._effect_handlers[type(effect)](effect)
 
     def begin_exchange(self) -> tuple[Observed, ...]:
         """The whole observed set for a new connection; all of it is on disk when this returns."""
-        observed = self.core.begin_exchange()
-        self._do(self.core.take())
+        observed = self.reactor.begin_exchange()
+        self._carry_out(self.reactor.take_effects())
         return observed
 
     def recover(self) -> tuple[Intent, ...]:
-        """Tell the core what an earlier life wrote down; returns what could be read of it."""
+        """Tell the core what an earlier life of the agent wrote down; returns what could be read of it."""
         intents, damaged = self._state.load()
-        self.tell([IntentsFound(intents=intents, damaged=damaged)])
+        self.handle_events([IntentsFound(intents=intents, damaged=damaged)])
         for attempt_id, why in damaged:
             _log.error("attempt %s: %s", attempt_id, why)
         return intents
@@ -171,7 +165,7 @@ class Conductor:
     # --- time ------------------------------------------------------------------------------------------------------
 
     def _now_ms(self) -> int:
-        """Unix time; the core hears first when the clock was set, for that is not time that has passed."""
+        """Unix time in milliseconds. Where the clock was set the core hears of that first, for no time has passed."""
         wall_ms, monotonic_ms = _clocks()
         jump_ms = (wall_ms - self._wall_ms) - (monotonic_ms - self._monotonic_ms)
         self._wall_ms, self._monotonic_ms = wall_ms, monotonic_ms
@@ -181,23 +175,23 @@ class Conductor:
         return wall_ms
 
     def _set_timer(self) -> None:
-        """A timer that comes too early does no harm: most deadlines are taken back long before they are due."""
-        due_ms = self.core.next_deadline_ms()
-        if due_ms is None or (self._timer is not None and self._timer_ms <= due_ms):
+        """An earlier timer is left as it is: it does no harm, and most deadlines are taken back long before they are due."""
+        due_ms = self.reactor.next_deadline_ms()
+        if due_ms is None or (self._deadline_timer is not None and self._deadline_ms <= due_ms):
             return
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer_ms = due_ms
+        if self._deadline_timer is not None:
+            self._deadline_timer.cancel()
+        self._deadline_ms = due_ms
         delay_s = max(0, due_ms - self._wall_ms) / 1000
-        self._timer = asyncio.get_running_loop().call_later(delay_s, self._tick)
+        self._deadline_timer = asyncio.get_running_loop().call_later(delay_s, self._tick)
 
     def _tick(self) -> None:
-        self._timer = None
-        self.tell([Tick()])
+        self._deadline_timer = None
+        self.handle_events([Tick()])
 
     def close(self) -> None:
-        """Stop the clocks."""
-        for timer in (self._timer, self._watcher, self._pacer):
+        """Stop the timers."""
+        for timer in (self._deadline_timer, self._watch_timer, self._report_timer):
             if timer is not None:
                 timer.cancel()
 
@@ -226,13 +220,13 @@ class Conductor:
         self.engine.start(attempt_id)
 
     def _watch_soon(self, attempt_id: AttemptId) -> None:
-        """Small tasks end before anybody could look at their files, and most of them write nothing."""
+        """Follow its files in a moment: small tasks end before that, and most of them write nothing."""
         self._to_watch.add(attempt_id)
-        if self._watcher is None:
-            self._watcher = asyncio.get_running_loop().call_later(_WATCH_AFTER_S, self._watch_new)
+        if self._watch_timer is None:
+            self._watch_timer = asyncio.get_running_loop().call_later(_WATCH_AFTER_S, self._watch_new)
 
     def _watch_new(self) -> None:
-        self._watcher = None
+        self._watch_timer = None
         attempt_ids, self._to_watch = self._to_watch, set()
         for attempt_id in attempt_ids:
             self._watch(attempt_id)
@@ -243,11 +237,11 @@ class Conductor:
             for source in _WRITTEN_BY_TASKS:
                 path, kept = self._state.log_file(attempt_id, source), self._state.kept_log(attempt_id, source)
                 self._shipper.watch(attempt_id, source, Path(path), hard_link=Path(kept))
-            self.outlet.wake_shipping()
+            self.link.wake_shipping()
 
     def _watch_processes(self) -> None:
         """Follow the files of what was found alive."""
-        for attempt in self.core.processes():
+        for attempt in self.reactor.processes():
             self._watch(attempt.attempt_id)
 
     def _finish_log(self, effect: FinishLog) -> None:
@@ -264,7 +258,7 @@ class Conductor:
         if effect.note:
             self._shipper.note(attempt_id, f"opsconsole: {effect.note}")
         sizes = {str(source): size for source, size in self._shipper.finish(attempt_id).items()}
-        self.outlet.wake_shipping()
+        self.link.wake_shipping()
         tail = "\n".join(self._tail(attempt_id, one) for one in _WRITTEN_BY_TASKS) if effect.failed else ""
         full_disk = str(self._state.path) if is_full else ""
         self._inbox.append(
@@ -287,10 +281,10 @@ class Conductor:
                 attempt_id=AttemptId(log.attempt_id), sizes={str(source): size for source, size in log.sizes.items()}
             )
             for log in self._shipper.take_settled()
-            if self.core.attempt(log.attempt_id) is not None
+            if self.reactor.attempt(log.attempt_id) is not None
         ]
         if events:
-            self.tell(events)
+            self.handle_events(events)
 
     def _tail(self, attempt_id: AttemptId, source: Source) -> str:
         return self._state.tail(attempt_id, source, _TAIL_BYTES).decode(errors="replace")

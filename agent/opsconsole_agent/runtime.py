@@ -1,4 +1,4 @@
-"""The agent: everything wired together, and nothing decided here."""
+"""The agent: its parts, put together. Nothing is decided here."""
 
 import asyncio
 import logging
@@ -10,17 +10,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from opsconsole_agent.core import AgentCore, StopAll
-from opsconsole_agent.core_runner import Conductor
+from opsconsole_agent.core.event import StopAll
+from opsconsole_agent.core.reactor import Reactor
+from opsconsole_agent.core_runner import CoreRunner
 from opsconsole_agent.engine.process_engine import ProcessEngine
-from opsconsole_agent.engine.staging import Home, Staging
+from opsconsole_agent.engine.staging import Staging, TaskDefaults
 from opsconsole_agent.engine.task_user import TaskUser, find_task_user
 from opsconsole_agent.keeper_client.keeper_client import KeeperClient
 from opsconsole_agent.link.coordinator_link import CoordinatorLink, Target
-from opsconsole_agent.link.message_handler import Description, Desk
+from opsconsole_agent.link.message_handler import Description, MessageHandler
 from opsconsole_agent.log.shipper import KEPT_DAYS, LogShipper
 from opsconsole_agent.probe.io_path import WorkerIOConfig, check
-from opsconsole_agent.probe.mount import LOCAL, filesystem_label
 from opsconsole_agent.state.credential import Credential, StateLock, ensure_credential, keep_joined
 from opsconsole_agent.state.membership import Membership, save_membership
 from opsconsole_agent.state.state_folder import ATTEMPTS_FOLDER, StateFolder
@@ -30,7 +30,7 @@ from opsconsole_protocol.host.private_file import PrivateFileError
 from opsconsole_protocol.ids import AttemptId
 
 STOP_TIMEOUT_S = 60.0
-FAREWELL_S = 5.0
+_FORGET_TIMEOUT_S = 5.0
 _SWEEP_EVERY_S = 24 * 3600.0
 _POLL_S = 0.02
 
@@ -39,14 +39,14 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class AgentConfig:
-    """What an agent is told. `token`: an invitation (`id.secret`) or an operator's token, for the first join.
+    """What an agent is told.
 
-    `max_concurrent_jobs` None: as many as GPUs, or 1. `tags`: `K` or `K=V`. `properties`: any, besides those measured.
-    `keep_attempt_days`: what tasks leave in their working folders stays so long. `keep_output_days`: outputs of ended
-    jobs do, where it isn't 0.
-    `stop_tasks`: leave nothing running behind. `project`: advertised as a property. `remember`: find this coordinator
-    again without being told; one that is found by its data folder need not be remembered. `stdin`: what tasks read.
-    `run_as`: the user that tasks run as, where the agent is root.
+    `token`: an invitation (`id.secret`) or an operator's token, for the first join. `max_concurrent_jobs` None: as many as
+    there are GPUs, else 1. `tags`: `K` or `K=V` each. `properties`: added to those that are measured.
+    `keep_attempt_days`: how long that stays which tasks leave in their working folders. `keep_output_days`: how long the
+    outputs of ended jobs stay; 0: for ever. `stop_tasks`: end all tasks with the agent. `project`: advertised as a property.
+    `remember`: keep the coordinator's address for the next start; one that is found by its data folder need not be kept.
+    `stdin`: the file that tasks read. `run_as`: the user that tasks run as, where the agent is root.
     """
 
     url: str
@@ -94,12 +94,7 @@ class Agent:
                 needed = (self._config.state_dir / ATTEMPTS_FOLDER, io.input_path, io.output_path)
                 await asyncio.to_thread(user.check_reach, [path for path in needed if path is not None])
                 self._say(f"tasks run as {user.name}")
-            telemetry = Telemetry(
-                self._config.state_dir,
-                lambda attempt_id: [state.work(attempt_id)],
-                self._config.io.output_path,
-                state.output_ends,
-            )
+            telemetry = Telemetry(state, self._config.io.output_path)
             keeper = await KeeperClient.connect(self._config.state_dir)
             try:
                 service = await _Service.make(self._config, self._say, credential, state, telemetry, keeper, user)
@@ -126,29 +121,28 @@ class _Service:
         self._config = config
         self._say = say
         self._state = state
-        self._core = AgentCore(description.max_concurrent_jobs)
+        self._reactor = Reactor(description.max_concurrent_jobs, ProcessEngine.name)
+        self._boot_id = description.host.boot_id
         shipper = LogShipper(kept_days=config.keep_attempt_days)
-        self._conductor = Conductor(self._core, state, shipper)
-        self._desk = Desk(description, self._conductor, state, shipper, telemetry, say)
+        self._core_runner = CoreRunner(self._reactor, state, shipper)
+        self._message_handler = MessageHandler(description, self._core_runner, state, shipper, telemetry, say)
         self._credential = credential
         headers = {"Authorization": f"Bearer {credential.secret}", "Opsconsole-Worker": credential.worker_id}
         target = Target(
             config.url, config.certificate_hash, headers, config.token, credential.secret,
             credential.has_joined_by(config.token),
         )  # fmt: skip
-        self._link = CoordinatorLink(target, self._desk, shipper, say, self._taken)
-        home = Home(description.worker_id, config.url, dict(os.environ), config.io, config.stdin, user)
+        self._link = CoordinatorLink(target, self._message_handler, shipper, say, self._on_accepted)
+        defaults = TaskDefaults(description.worker_id, config.url, dict(os.environ), config.io, config.stdin, user)
         self._engine = ProcessEngine(
             keeper,
-            Staging(home, state),
-            self._conductor.tell,
+            Staging(defaults, state),
+            self._core_runner.handle_events,
             self._expected,
-            self._unsure(description.host.boot_id),
             say,
         )
-        self._conductor.engine = self._engine
-        telemetry.folders = self._folders
-        self._conductor.outlet = self._link
+        self._core_runner.engine = self._engine
+        self._core_runner.link = self._link
 
     @classmethod
     async def make(
@@ -161,7 +155,7 @@ class _Service:
         keeper: KeeperClient,
         user: TaskUser | None,
     ) -> "_Service":
-        """Look at the host first: what there is decides how much is taken on."""
+        """Look at the host first: how many GPUs there are decides how many slots."""
         host = await telemetry.identify()
         own = {"project": config.project} if config.project else {}
         description = Description(
@@ -177,8 +171,8 @@ class _Service:
         )
         return cls(config, say, state, description, credential, telemetry, keeper, user)
 
-    def _taken(self) -> None:
-        """The coordinator has let us in: only who knows our credential is it from now on, and it is found without a flag."""
+    def _on_accepted(self) -> None:
+        """Remember the coordinator that has accepted this agent: from now on it has to know the agent's credential."""
         config = self._config
         try:
             keep_joined(config.state_dir, self._credential, config.token)
@@ -187,51 +181,46 @@ class _Service:
         except PrivateFileError as error:  # a full disk keeps no agent from its tasks
             self._say(error.message)
 
-    def _folders(self, attempt_id: AttemptId) -> list[str]:
-        """Where an attempt writes: its working folder and, where looking can't hang, its output folder."""
-        attempt = self._core.attempt(attempt_id)
-        output = None if attempt is None else attempt.output_path
-        is_safe = output is not None and filesystem_label(Path(output)) == LOCAL
-        return [self._state.work(attempt_id), *([output] if output is not None and is_safe else [])]
-
     def _expected(self) -> list[AttemptId]:
-        return [attempt.attempt_id for attempt in self._core.processes()]
+        return [attempt.attempt_id for attempt in self._reactor.processes()]
 
-    def _unsure(self, boot_id: str) -> frozenset[AttemptId]:
-        """Attempts of which the keeper's log, never synced, may have lost the start when the host went down."""
-        if self._state.same_boot(boot_id):
-            return frozenset()
-        return frozenset(intent.attempt_id for intent in self._state.load()[0])
+    def _recover(self) -> None:
+        """Take over what an earlier life of the agent wrote down."""
+        host_restarted = not self._state.same_boot(self._boot_id)
+        for intent in self._core_runner.recover():
+            if intent.engine == self._engine.name:
+                self._engine.readopt(intent, host_restarted=host_restarted)
+        for attempt in self._reactor.foreign():
+            self._say(f"{attempt.attempt_id} was {attempt.reason} until an agent that has it runs here")
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Until told to stop, or something fails for good."""
-        for attempt in self._conductor.recover():
-            self._engine.keep_ports(attempt.attempt_id, attempt.ports.values())
-        works = [asyncio.create_task(self._engine.run(), name="keeper news")]
+        """Serve until told to stop; raises what fails for good."""
+        self._recover()
+        running = [asyncio.create_task(self._engine.run(), name="keeper news")]
         try:
-            # Before the keeper has spoken, what runs would be registered as what never started.
-            await _first_of(works, self._conductor.knows_processes)
-            if found := len(self._core.observed()):
-                self._say(f"found {found} attempts of an earlier run, {len(self._core.processes())} of them running")
-            works += [asyncio.create_task(self._link.run(), name="link"), asyncio.create_task(self._sweep())]
-            await _first_of(works, stop)
+            # Before the engine has said what lives, what runs would be registered as what never started.
+            await _first_of(running, self._core_runner.knows_processes)
+            if found := len(self._reactor.observed()):
+                self._say(f"found {found} attempts of an earlier run, {len(self._reactor.processes())} of them running")
+            running += [asyncio.create_task(self._link.run(), name="link"), asyncio.create_task(self._sweep())]
+            await _first_of(running, stop)
             if self._config.stop_tasks:
                 await self._stop_tasks()
         finally:
-            for work in works:
-                work.cancel()
-            await asyncio.gather(*works, return_exceptions=True)
-            self._conductor.close()
-            await self._desk.close()
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+            self._core_runner.close()
+            await self._message_handler.close()
             await self._engine.close()
-        if left := len(self._core.processes()):
+        if left := len(self._reactor.processes()):
             self._say(f"{left} tasks go on; start the agent again to have them reported")
 
     async def _stop_tasks(self) -> None:
-        """End them, and let the coordinator hear of it while it listens."""
-        self._conductor.tell([StopAll(reason="its agent was told to stop its tasks")])
-        await _until(lambda: not self._core.occupied(), STOP_TIMEOUT_S)
-        await _until(lambda: not self._link.is_up or not self._core.observed(), FAREWELL_S)
+        """End all tasks, and wait a while for the coordinator to hear of it."""
+        self._core_runner.handle_events([StopAll(reason="its agent was told to stop its tasks")])
+        await _until(lambda: not self._reactor.processes(), STOP_TIMEOUT_S)
+        await _until(lambda: not self._link.is_up or not self._reactor.observed(), _FORGET_TIMEOUT_S)
 
     async def _sweep(self) -> None:
         while True:
@@ -247,13 +236,13 @@ def _io_words(io: WorkerIOConfig) -> str:
     return f"I/O paths: input {io.input_path or 'none'}, output {io.output_path or 'none'} ({io.filesystem})"
 
 
-async def _first_of(works: list[asyncio.Task[None]], event: asyncio.Event) -> None:
-    """Return when the event is set; raise what one of the works raises before that."""
+async def _first_of(running: list[asyncio.Task[None]], event: asyncio.Event) -> None:
+    """Return when the event is set; raise what one of the tasks raises before that."""
     waiting = asyncio.create_task(event.wait())
     try:
-        done, _ = await asyncio.wait([waiting, *works], return_when=asyncio.FIRST_COMPLETED)
-        for work in done:
-            work.result()
+        done, _ = await asyncio.wait([waiting, *running], return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
     finally:
         waiting.cancel()
 

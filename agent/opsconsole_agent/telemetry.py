@@ -1,8 +1,8 @@
-"""What a heartbeat says of the host, its GPUs and its attempts. Sampled in a thread of its own, which may hang alone."""
+"""What a heartbeat says of the host, its GPUs and its attempts. It is sampled in a thread of its own, so that nobody else hangs."""
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -10,7 +10,9 @@ from opsconsole_agent.log.progress import ProgressMeter
 from opsconsole_agent.probe.disk_space import DiskSpaceProbe
 from opsconsole_agent.probe.gpu import GpuProbe, GpuReport, GpuSample
 from opsconsole_agent.probe.host import HostIdentity, HostProbe, host_identity
+from opsconsole_agent.probe.mount import LOCAL, filesystem_label
 from opsconsole_agent.probe.usage import UsageProbe
+from opsconsole_agent.state.state_folder import StateFolder
 from opsconsole_protocol.ids import AttemptId
 from opsconsole_protocol.link import Gpu, GpuUser, Heartbeat, Host, TaskProgress, Trouble, TroubleCode
 
@@ -18,21 +20,16 @@ Pids = Mapping[str, Collection[int]]
 
 
 class Telemetry:
-    """Samples on demand, never twice at a time: a sample that is asked for while one is under way is the last one."""
+    """Samples on demand, once at a time. Whoever asks while a sample is under way waits for that one."""
 
     def __init__(
         self,
-        state_dir: Path,
-        folders: Callable[[AttemptId], Sequence[str]],
+        state: StateFolder,
         output_path: Path | None = None,
-        output_ends: Callable[[AttemptId], tuple[bytes, ...]] = lambda _: (),
     ) -> None:
-        """`folders`: where an attempt writes, as far as it can be looked through without a risk to hang. `output_ends`: the
-        last bytes of each thing that it printed."""
-        self._state_dir = state_dir
-        self.folders = folders
-        self._disk_space_probe = DiskSpaceProbe([str(path) for path in (state_dir, output_path) if path is not None])
-        self._output_ends = output_ends
+        """`output_path`: of the worker, if it has one."""
+        self._state = state
+        self._disk_space_probe = DiskSpaceProbe([str(path) for path in (state.path, output_path) if path is not None])
         self._meters: dict[str, ProgressMeter] = {}
         self._gpu_probe = GpuProbe()
         self._host_probe = HostProbe()
@@ -45,7 +42,7 @@ class Telemetry:
     async def identify(self) -> HostIdentity:
         """What the host is; the GPUs are sampled for the first time."""
         loop = asyncio.get_running_loop()
-        self._last = await loop.run_in_executor(self._threads, self._sample, {})
+        self._last = await loop.run_in_executor(self._threads, self._sample, {}, {})
         return await loop.run_in_executor(self._threads, host_identity)
 
     @property
@@ -58,12 +55,15 @@ class Telemetry:
         """What was wrong with the host when it was last sampled."""
         return self._last.troubles
 
-    async def heartbeat(self, pids: Pids, patience_s: float) -> Heartbeat:
-        """A fresh heartbeat, or the last readings if the host takes longer than `patience_s` to tell."""
+    async def heartbeat(self, pids: Pids, outputs: Mapping[str, str], timeout_s: float) -> Heartbeat:
+        """A fresh heartbeat, or the last readings if the host takes longer than `timeout_s` to tell.
+
+        `pids`: the processes of every attempt. `outputs`: the output folders of those that have one.
+        """
         loop = asyncio.get_running_loop()
         if self._under_way is None:
-            self._under_way = loop.run_in_executor(self._threads, self._sample, pids)
-        done, _ = await asyncio.wait([self._under_way], timeout=patience_s)
+            self._under_way = loop.run_in_executor(self._threads, self._sample, pids, outputs)
+        done, _ = await asyncio.wait([self._under_way], timeout=timeout_s)
         if done:
             self._last = self._under_way.result()
             self._under_way = None
@@ -81,10 +81,10 @@ class Telemetry:
         """Let the thread go; never waits for it."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _sample(self, pids: Pids) -> Heartbeat:
+    def _sample(self, pids: Pids, outputs: Mapping[str, str]) -> Heartbeat:
         report = self.gpu_report = self._gpu_probe.sample()
-        host = self._host_probe.sample([self._state_dir])
-        folders = {attempt_id: [Path(folder) for folder in self.folders(AttemptId(attempt_id))] for attempt_id in pids}
+        host = self._host_probe.sample([self._state.path])
+        folders = {attempt_id: self._folders(AttemptId(attempt_id), outputs.get(attempt_id)) for attempt_id in pids}
         usage = self._usage_probe.sample(pids, report, folders) if pids else {}
         owners = {pid: attempt_id for attempt_id, held in pids.items() for pid in held}
         return Heartbeat(
@@ -94,7 +94,7 @@ class Telemetry:
                 load1=host.load1,
                 memory_used_mb=host.memory_used_mb,
                 memory_available_mb=host.memory_available_mb,
-                disk_free_mb=host.disk_free_mb.get(str(self._state_dir)),
+                disk_free_mb=host.disk_free_mb.get(str(self._state.path)),
             ),
             gpus=tuple(_gpu(gpu, owners) for gpu in report.gpus),
             gpu_message=report.message,
@@ -106,10 +106,19 @@ class Telemetry:
             progress=self._progress(pids),
         )
 
+    def _folders(self, attempt_id: AttemptId, output: str | None) -> list[Path]:
+        """Where an attempt writes: its working folder and, where looking can't hang, its output folder."""
+        folders = [Path(self._state.work(attempt_id))]
+        if output is not None and filesystem_label(Path(output)) == LOCAL:
+            folders.append(Path(output))
+        return folders
+
     def _progress(self, pids: Pids) -> dict[str, TaskProgress]:
         self._meters = {attempt_id: self._meters.get(attempt_id) or ProgressMeter() for attempt_id in pids}
         now_ms = time.time_ns() // 1_000_000
-        found = {key: meter.update(self._output_ends(AttemptId(key)), now_ms) for key, meter in self._meters.items()}
+        found = {
+            key: meter.update(self._state.output_ends(AttemptId(key)), now_ms) for key, meter in self._meters.items()
+        }
         return {
             key: TaskProgress(done=one.done, total=one.total, eta_ms=one.left_ms)
             for key, one in found.items()

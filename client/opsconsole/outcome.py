@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from opsconsole_protocol.api import JobRow, TaskRow
+from opsconsole_protocol.api import AttemptRow, JobRow, TaskRow
 from opsconsole_protocol.state import TaskState, is_task_finished
 
 EXIT_FAILED = 1
@@ -13,6 +13,11 @@ _FINISHED = frozenset(state for state in TaskState if is_task_finished(state))
 def is_finished_state(state: str) -> bool:
     """Whether this is an end; a state that this version doesn't know is not."""
     return state in _FINISHED
+
+
+def ran_ms(row: JobRow | TaskRow | AttemptRow, now_ms: int) -> int | None:
+    """For how long it has run, or ran until it ended; None where it never started."""
+    return None if row.started_at_ms is None else (row.finished_at_ms or now_ms) - row.started_at_ms
 
 
 def is_settled(row: JobRow) -> bool:

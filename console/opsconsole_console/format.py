@@ -1,9 +1,14 @@
 """Numbers as people read them: durations, ages, sizes, shares, clocks. Pure; every unit is in the argument's name."""
 
-from datetime import datetime, tzinfo
-from typing import Literal
+from __future__ import annotations
 
-from opsconsole_protocol.quantity import size_words
+from datetime import datetime, tzinfo
+from typing import TYPE_CHECKING, Literal
+
+from opsconsole_protocol.quantity import size_words, spell_size
+
+if TYPE_CHECKING:
+    from opsconsole_protocol.spec import Resources
 
 NOTHING = "–"
 """Stands where a value isn't known."""
@@ -83,6 +88,21 @@ def count(number: int | None) -> str:
 def plural(number: int, word: str, words: str = "") -> str:
     """`1 job`, `12,034 jobs`; `words` is the plural where an s is not enough."""
     return f"{number:,} {word if number == 1 else words or word + 's'}"
+
+
+def resources(wanted: Resources) -> str:
+    """What each task of a job needs: `1 GPU with 40G, 8 CPUs, 32G memory`; empty where it needs nothing."""
+    parts: list[str] = []
+    gpu_memory = spell_size(wanted.gpu_memory_mb << 20) if wanted.gpu_memory_mb else ""
+    if wanted.gpus:
+        parts.append(plural(wanted.gpus, "GPU") + (f" with {gpu_memory}" if gpu_memory else ""))
+    elif gpu_memory:
+        parts.append(f"GPU memory {gpu_memory}")
+    if wanted.cpus:
+        parts.append(f"{wanted.cpus:g} CPU{'' if wanted.cpus == 1 else 's'}")
+    if wanted.memory_mb:
+        parts.append(f"{spell_size(wanted.memory_mb << 20)} memory")
+    return ", ".join(parts)
 
 
 def clock(at_ms: float, zone: tzinfo | None = None) -> str:

@@ -99,7 +99,7 @@ ANSI_LIGHT = TerminalTheme(
         *((24, 110, 200), (138, 76, 200), (14, 118, 136), (70, 80, 94)),
     ],
 )
-"""The same for light themes: what programs call white is a grey that can be read on paper."""
+"""What the sixteen colours are on light themes, for `App.ansi_theme_light`: white is a grey that can be read on paper."""
 
 
 class ThemeError(OpsconsoleError):

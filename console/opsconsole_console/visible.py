@@ -34,7 +34,7 @@ def clean(text: str) -> str:
 
 
 def signs(text: str) -> str:
-    """The same with exactly one character for each: for a box, whose cursor counts them."""
+    """Text that is safe to show, one character for each of its own: for a box to type into, whose cursor counts them."""
     if text.isascii() and text.isprintable():
         return text
     return _FLOOD.sub(lambda found: found[1] + BAD_SIGN * (len(found[0]) - MARKS_MAX), _UNSAFE.sub(BAD_SIGN, text))

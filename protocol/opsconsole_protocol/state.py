@@ -57,11 +57,11 @@ class TaskState(StrEnum):
 
 
 class WorkerStatus(StrEnum):
-    """What a worker is free for: a slot is free, one is kept for a gang, none is free, or an operator drained it."""
+    """What a worker is free for: a slot is free, none is, what is free is kept for a gang, or an operator drained it."""
 
     AVAILABLE = "available"
-    RESERVED = "reserved"
     BUSY = "busy"
+    RESERVED = "reserved"
     MAINTENANCE = "maintenance"
 
 

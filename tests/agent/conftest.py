@@ -14,6 +14,7 @@ import pytest
 from opsconsole_agent.probe.io_path import WorkerIOConfig
 from opsconsole_agent.runtime import Agent, AgentConfig
 from tests.agent.fake_coordinator import TOKEN, FakeCoordinator
+from tests.agent.keeper_lab import KeeperLab, keeper_lab
 from tests.waiting import until
 
 EndKeepers = Callable[[], None]
@@ -108,3 +109,16 @@ def end_processes(folder: Path) -> None:
     for pid in processes_below(folder):
         with contextlib.suppress(OSError):
             os.kill(pid, signal.SIGKILL)
+
+
+@pytest.fixture(name="empty_lab")
+async def _empty_lab() -> AsyncIterator[KeeperLab]:
+    """A folder for a keeper; none runs in it yet."""
+    async with keeper_lab() as lab:
+        yield lab
+
+
+@pytest.fixture(name="lab")
+async def _lab(empty_lab: KeeperLab) -> KeeperLab:
+    """A keeper runs in it, and we are connected."""
+    return await empty_lab.connect()

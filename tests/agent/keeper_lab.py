@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Self
 
@@ -241,7 +241,7 @@ class KeeperLab:
             await self.disconnect()
         for pid in self.keeper_pids:
             if alive(pid):
-                os.kill(pid, signal.SIGKILL)
+                kill(pid)
         for pid in self.keeper_pids:
             await until(lambda pid=pid: not alive(pid), what="the keeper's death")  # type: ignore[misc]
         for keeper in self._keepers:
@@ -250,7 +250,7 @@ class KeeperLab:
         left = self.marked()
         while pids := self.marked():
             for pid in pids:
-                os.kill(pid, signal.SIGKILL)
+                kill(pid)
         self._remove_cgroups()
         shutil.rmtree(self.folder)
         return left
@@ -269,6 +269,12 @@ class KeeperLab:
         ]
 
 
+def kill(pid: int) -> None:
+    """Kill a process that may end by itself meanwhile."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
 def alive(pid: int) -> bool:
     """Whether a process lives; a zombie doesn't."""
     process = find_process(pid)
@@ -276,7 +282,7 @@ def alive(pid: int) -> bool:
 
 
 def proc(pid: int, name: str) -> str:
-    """A file of /proc/PID."""
+    """A file of /proc/PID, for a process that lives on; raises OSError when it has ended."""
     return Path(f"/proc/{pid}/{name}").read_text()
 
 

@@ -9,9 +9,12 @@ from typing import Any
 
 import pytest
 
-from opsconsole_agent import core_runner as conductor_module
-from opsconsole_agent.core import AgentCore, AttemptPrepared, Intent, LinkUp, ProcessExited, ProcessStarted
-from opsconsole_agent.core_runner import Conductor
+from opsconsole_agent import core_runner as core_runner_module
+from opsconsole_agent.core.event import AttemptPrepared, LinkUp, ProcessExited, ProcessStarted
+from opsconsole_agent.core.intent import PROCESS, Intent
+from opsconsole_agent.core.reactor import Reactor
+from opsconsole_agent.core_runner import CoreRunner
+from opsconsole_agent.engine.engine import StepProgress
 from opsconsole_agent.log.shipper import LogShipper
 from opsconsole_agent.state.state_folder import StateFolder
 from opsconsole_protocol.error import Unavailable
@@ -26,18 +29,21 @@ A = AttemptId("a")
 class FakeEngine:
     """Prepares at once; remembers everything else it was asked for."""
 
+    name = PROCESS
+
     def __init__(self) -> None:
-        self.conductor: Conductor | None = None
+        self.core_runner: CoreRunner | None = None
         self.calls: list[tuple[Any, ...]] = []
         self.silent = ""
-        self.notes: Sequence[str] = []
+        self.damaged: Sequence[str] = []
+        self.steps: dict[AttemptId, StepProgress] = {}
 
     def free_port(self) -> int:
         return 31_000
 
     def prepare(self, attempt_id: AttemptId, launch: Launch) -> None:  # noqa: ARG002
-        assert self.conductor is not None
-        self.conductor.tell([AttemptPrepared(attempt_id=attempt_id, at_ms=1)])
+        assert self.core_runner is not None
+        self.core_runner.handle_events([AttemptPrepared(attempt_id=attempt_id, at_ms=1)])
 
     def abandon(self, attempt_id: AttemptId) -> None:
         self.calls.append(("abandon", attempt_id))
@@ -45,11 +51,11 @@ class FakeEngine:
     def start(self, attempt_id: AttemptId) -> None:
         self.calls.append(("start", attempt_id))
 
-    def freeze(self, attempt_id: AttemptId) -> None:
-        self.calls.append(("freeze", attempt_id))
+    def pause(self, attempt_id: AttemptId) -> None:
+        self.calls.append(("pause", attempt_id))
 
-    def thaw(self, attempt_id: AttemptId) -> None:
-        self.calls.append(("thaw", attempt_id))
+    def resume(self, attempt_id: AttemptId) -> None:
+        self.calls.append(("resume", attempt_id))
 
     def terminate(self, attempt_id: AttemptId, grace_ms: int) -> None:
         self.calls.append(("terminate", attempt_id, grace_ms))
@@ -68,11 +74,23 @@ class FakeEngine:
             raise Unavailable("no answer")
         return {}
 
-    def silence(self) -> str:
+    def unresponsive_because(self) -> str:
         return self.silent
 
+    def damage(self) -> Sequence[str]:
+        return self.damaged
 
-class FakeOutlet:
+    def progress(self) -> dict[AttemptId, StepProgress]:
+        return self.steps
+
+    async def run(self) -> None:
+        pass
+
+    def readopt(self, intent: Intent, *, host_restarted: bool) -> None:
+        self.calls.append(("readopt", intent.attempt_id, host_restarted))
+
+
+class FakeLink:
     """Keeps what is sent."""
 
     def __init__(self) -> None:
@@ -93,22 +111,22 @@ class FakeOutlet:
 
 
 class Stage:
-    """A conductor between a core and fakes, connected."""
+    """A core_runner between a core and fakes, connected."""
 
     def __init__(self, tmp_path: Path) -> None:
         self.state = StateFolder(tmp_path)
         self.shipper = LogShipper()
-        self.conductor = Conductor(AgentCore(2), self.state, self.shipper)
-        self.engine, self.outlet = FakeEngine(), FakeOutlet()
-        self.engine.conductor = self.conductor
-        self.conductor.engine, self.conductor.outlet = self.engine, self.outlet
-        self.conductor.begin_exchange()
-        self.conductor.tell([LinkUp(), DesiredSet(seq=1)])
+        self.core_runner = CoreRunner(Reactor(2), self.state, self.shipper)
+        self.engine, self.link = FakeEngine(), FakeLink()
+        self.engine.core_runner = self.core_runner
+        self.core_runner.engine, self.core_runner.link = self.engine, self.link
+        self.core_runner.begin_exchange()
+        self.core_runner.handle_events([LinkUp(), DesiredSet(seq=1)])
         self.seq = 1
 
     def assign(self, attempt_id: str, **launch: Any) -> None:
         self.seq += 1
-        self.conductor.tell([JobAssignment(seq=self.seq, desired=desired(attempt_id, **launch))])
+        self.core_runner.handle_events([JobAssignment(seq=self.seq, desired=desired(attempt_id, **launch))])
 
 
 @pytest.fixture
@@ -130,7 +148,7 @@ async def test_without_a_record_nothing_is_started(stage: Stage, monkeypatch: py
     monkeypatch.setattr(stage.state, "write_intent", full)
     stage.assign("a")
     assert stage.engine.calls == []
-    (observed,) = stage.outlet.observed()
+    (observed,) = stage.link.observed()
     assert observed.state == "failed"
     assert observed.error.startswith("it was not started, for the worker can't keep a record of it (No space left")
     monkeypatch.undo()
@@ -140,38 +158,38 @@ async def test_without_a_record_nothing_is_started(stage: Stage, monkeypatch: py
 
 async def test_a_start_and_an_end_in_one_batch_are_one_report(stage: Stage) -> None:
     stage.assign("a")
-    stage.conductor.tell(
+    stage.core_runner.handle_events(
         [ProcessStarted(attempt_id=A, at_ms=5), ProcessExited(attempt_id=A, at_ms=6, exit_code=0, started_at_ms=5)]
     )
-    (observed,) = stage.outlet.observed()
+    (observed,) = stage.link.observed()
     assert (observed.state, observed.started_at_ms, observed.finished_at_ms) == ("succeeded", 5, 6)
-    stage.conductor.tell([Forget(seq=9, attempt_ids=(A,))])
+    stage.core_runner.handle_events([Forget(seq=9, attempt_ids=(A,))])
     assert stage.engine.calls[-1] == ("forget", "a")
     assert StateFolder(stage.state.path).load() == ((), ())
 
 
 async def test_what_follows_a_report_closely_is_reported_together(stage: Stage) -> None:
     stage.assign("a")
-    stage.conductor.tell([ProcessStarted(attempt_id=A, at_ms=5)])
-    assert [one.state for one in stage.outlet.observed()] == ["running"]
-    stage.conductor.tell([ProcessExited(attempt_id=A, at_ms=6, exit_code=0)])
+    stage.core_runner.handle_events([ProcessStarted(attempt_id=A, at_ms=5)])
+    assert [one.state for one in stage.link.observed()] == ["running"]
+    stage.core_runner.handle_events([ProcessExited(attempt_id=A, at_ms=6, exit_code=0)])
     stage.assign("b")
-    stage.conductor.tell([ProcessStarted(attempt_id=AttemptId("b"), at_ms=6)])
-    assert len(stage.outlet.sent) == 1
-    await until(lambda: len(stage.outlet.sent) > 1)
-    assert [one.state for one in stage.outlet.observed()] == ["running", "succeeded", "running"]
-    assert len(stage.outlet.sent) == 2
+    stage.core_runner.handle_events([ProcessStarted(attempt_id=AttemptId("b"), at_ms=6)])
+    assert len(stage.link.sent) == 1
+    await until(lambda: len(stage.link.sent) > 1)
+    assert [one.state for one in stage.link.observed()] == ["running", "succeeded", "running"]
+    assert len(stage.link.sent) == 2
 
 
 async def test_the_size_of_a_log_is_told_with_the_end(stage: Stage) -> None:
     stage.assign("a")
-    stage.conductor.tell([ProcessStarted(attempt_id=A, at_ms=5)])
+    stage.core_runner.handle_events([ProcessStarted(attempt_id=A, at_ms=5)])
     folder = Path(stage.state.folder(A))
     (folder / "stdout").write_text("four")
     (folder / "stderr").write_text("torch.cuda.OutOfMemoryError: CUDA out of memory\n")
-    stage.conductor.tell([ProcessExited(attempt_id=A, at_ms=6, exit_code=1)])
-    await until(lambda: stage.outlet.observed()[-1].finished_at_ms is not None)
-    observed = stage.outlet.observed()[-1]
+    stage.core_runner.handle_events([ProcessExited(attempt_id=A, at_ms=6, exit_code=1)])
+    await until(lambda: stage.link.observed()[-1].finished_at_ms is not None)
+    observed = stage.link.observed()[-1]
     assert observed.log_sizes == {"stdout": 4, "stderr": 48}
     assert observed.error == "exit code 1: ran out of GPU memory"
 
@@ -179,16 +197,16 @@ async def test_the_size_of_a_log_is_told_with_the_end(stage: Stage) -> None:
 async def test_an_empty_log_is_never_opened(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stage.shipper, "watch", lambda *_: pytest.fail("watched"))
     stage.assign("a")
-    stage.conductor.tell([ProcessStarted(attempt_id=A, at_ms=5)])
+    stage.core_runner.handle_events([ProcessStarted(attempt_id=A, at_ms=5)])
     for name in ("stdout", "stderr"):
         (Path(stage.state.folder(A)) / name).touch()
-    stage.conductor.tell([ProcessExited(attempt_id=A, at_ms=6, exit_code=0)])
-    assert stage.outlet.observed()[-1].log_sizes == {}
+    stage.core_runner.handle_events([ProcessExited(attempt_id=A, at_ms=6, exit_code=0)])
+    assert stage.link.observed()[-1].log_sizes == {}
 
 
 async def test_a_task_that_goes_on_is_followed(stage: Stage) -> None:
     stage.assign("a")
-    stage.conductor.tell([ProcessStarted(attempt_id=A, at_ms=5)])
+    stage.core_runner.handle_events([ProcessStarted(attempt_id=A, at_ms=5)])
     (Path(stage.state.folder(A)) / "stdout").write_text("a line\n")
     await until(lambda: stage.shipper.next_poll_ms is not None)
     (chunk,) = stage.shipper.poll(10**12)
@@ -197,20 +215,20 @@ async def test_a_task_that_goes_on_is_followed(stage: Stage) -> None:
 
 async def test_a_deadline_comes_without_anything_else_happening(stage: Stage) -> None:
     stage.assign("a", timeout_ms=50)
-    now_ms = conductor_module._clocks()[0]
-    stage.conductor.tell([ProcessStarted(attempt_id=A, at_ms=now_ms)])
+    now_ms = core_runner_module._clocks()[0]
+    stage.core_runner.handle_events([ProcessStarted(attempt_id=A, at_ms=now_ms)])
     await until(lambda: ("terminate", "a", 5_000) in stage.engine.calls)
 
 
 async def test_a_clock_that_is_set_is_not_time_that_passed(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    wall_ms, monotonic_ms = conductor_module._clocks()
+    wall_ms, monotonic_ms = core_runner_module._clocks()
     stage.assign("a", timeout_ms=60_000)
-    stage.conductor.tell([ProcessStarted(attempt_id=A, at_ms=wall_ms)])
-    monkeypatch.setattr(conductor_module, "_clocks", lambda: (wall_ms + 3_600_000, monotonic_ms + 10))
-    stage.conductor.tell([LinkUp()])
+    stage.core_runner.handle_events([ProcessStarted(attempt_id=A, at_ms=wall_ms)])
+    monkeypatch.setattr(core_runner_module, "_clocks", lambda: (wall_ms + 3_600_000, monotonic_ms + 10))
+    stage.core_runner.handle_events([LinkUp()])
     await asyncio.sleep(0)
     assert ("terminate", "a", 5_000) not in stage.engine.calls
-    due_ms = stage.conductor.core.next_deadline_ms()
+    due_ms = stage.core_runner.reactor.next_deadline_ms()
     assert due_ms is not None
     assert abs(due_ms - (wall_ms + 3_660_000)) < 1_000
 
@@ -220,16 +238,16 @@ async def test_an_impossible_event_is_logged_and_the_next_one_counts(
 ) -> None:
     stage.assign("a")
     with caplog.at_level(logging.ERROR):
-        stage.conductor.tell(
+        stage.core_runner.handle_events(
             [ProcessStarted(attempt_id=AttemptId("ghost"), at_ms=1), ProcessStarted(attempt_id=A, at_ms=1)]
         )
     assert "ghost" in caplog.text
-    assert stage.outlet.observed()[-1].state == "running"
+    assert stage.link.observed()[-1].state == "running"
 
 
 async def test_what_an_earlier_life_wrote_is_told_to_the_core(stage: Stage, tmp_path: Path) -> None:
     stage.assign("a")
-    again = Conductor(AgentCore(2), StateFolder(tmp_path), LogShipper())
-    again.engine, again.outlet = FakeEngine(), FakeOutlet()
+    again = CoreRunner(Reactor(2), StateFolder(tmp_path), LogShipper())
+    again.engine, again.link = FakeEngine(), FakeLink()
     assert [intent.attempt_id for intent in again.recover()] == ["a"]
-    assert [attempt.attempt_id for attempt in again.core.processes()] == ["a"]
+    assert [attempt.attempt_id for attempt in again.reactor.processes()] == ["a"]

@@ -12,12 +12,16 @@ from typing import Any
 
 import pytest
 
+from opsconsole_agent.core.intent import Intent
 from opsconsole_agent.probe.file_stability import RECHECK_MS
 from opsconsole_agent.probe.io_path import WorkerIOConfig
+from opsconsole_agent.state.state_folder import StateFolder
 from opsconsole_protocol import link
 from opsconsole_protocol.error import InvalidRequest
+from opsconsole_protocol.ids import AttemptId
 from opsconsole_protocol.link import Mode, Want
 from tests.agent.conftest import StartAgent, processes_below
+from tests.agent.core.script import make_launch
 from tests.agent.fake_coordinator import FakeCoordinator
 from tests.waiting import until
 
@@ -102,15 +106,15 @@ async def test_a_task_is_told_who_and_where_it_is(
     (tmp_path / "in" / "data.csv").write_text("1,2\n")
     agent = await start_agent(io=io)
     script = (
-        "echo $OPSCONSOLE_TASK_ID $IRIS_WORKER_ID $OPSCONSOLE_PORT_HTTP $OPSCONSOLE_JOB_TOKEN; pwd;"
+        "echo $OPSCONSOLE_TASK_ID $IRIS_WORKER_ID $OPSCONSOLE_PORT_HTTP; pwd;"
         "cat $OPSCONSOLE_INPUT_FILE; echo done > $OPSCONSOLE_OUTPUT_PATH/models/best.txt"
     )
-    coordinator.assign("a", "sh", "-c", script, inputs=("data.csv",), ports=("http",), job_token="t0ken")
+    coordinator.assign("a", "sh", "-c", script, inputs=("data.csv",), ports=("http",))
     observed = await coordinator.until_state("a", "succeeded", "failed")
     await until(lambda: coordinator.forgotten == ["a"])
     words, cwd, data = coordinator.log("a").decode().splitlines()
     worker_id = coordinator.registers[0].worker_id
-    assert words == f"j0b0000000/task-0 {worker_id} {observed.ports['http']} t0ken"
+    assert words == f"j0b0000000/task-0 {worker_id} {observed.ports['http']}"
     assert cwd == str(agent.config.state_dir / "attempts" / "a" / "work")
     assert data == "1,2"
     assert observed.output_path == str(tmp_path / "out" / "jobs" / "j0b0000000")
@@ -473,6 +477,25 @@ async def test_an_agent_that_is_told_to_stop_leaves_its_tasks_running(
     await agent.end()
     assert lives(pid_of(coordinator, "a"))
     assert any("1 tasks go on" in line for line in agent.said)
+
+
+async def test_an_attempt_of_another_engine_is_told_in_a_line_and_reported_as_it_was(
+    coordinator: FakeCoordinator, start_agent: StartAgent, tmp_path: Path
+) -> None:
+    intent = Intent(attempt_id=AttemptId("a"), launch=make_launch(gpu_ids=("GPU-1",)), engine="slurm", released=True)
+    StateFolder(tmp_path / "state").write_intent(intent)
+    coordinator.assign("a", "true")
+    agent = await start_agent()
+    (line,) = [line for line in agent.said if "slurm" in line]
+    assert line.startswith(
+        "a was started by the engine slurm, which this agent doesn't have: it is left as it is until"
+    )
+    assert coordinator.state("a") == "running"
+    coordinator.want("a", Mode.STOP)
+    coordinator.assign("b", "true")
+    await coordinator.until_state("b", "succeeded")
+    assert coordinator.state("a") == "running"
+    assert StateFolder(tmp_path / "state").load()[0] == (intent,), "an agent with that engine finds it"
 
 
 async def test_an_agent_that_stops_its_tasks_reports_them(

@@ -27,7 +27,7 @@ from opsconsole_console.boot import config
 from opsconsole_console.cli.template import read_parameter
 from opsconsole_console.service import console_state
 from opsconsole_console.widget import ansi, palette
-from opsconsole_coordinator.core import reconcile
+from opsconsole_coordinator.core import registration
 from opsconsole_coordinator.log.log_file import LogFile
 from opsconsole_coordinator.log.record import read_file_head
 from opsconsole_coordinator.store import query
@@ -131,7 +131,11 @@ def _wires() -> Iterator[Decoder]:
     calls = tuple(path.read_bytes() for path in sorted(GOLDEN.glob("client_call_*.msgpack")))
     yield Decoder("calls out of their limits", api_codec.__name__, read_calls, (ProtocolError,), calls)
     yield Decoder(
-        "a worker's properties", reconcile.__name__, _properties, (ProtocolError,), (b"\x81\xa5input\xa3/in", b"\x80")
+        "a worker's properties",
+        registration.__name__,
+        _properties,
+        (ProtocolError,),
+        (b"\x81\xa5input\xa3/in", b"\x80"),
     )
     frames = tuple(path.read_bytes() for path in sorted(GOLDEN.glob("log_*.bin")))
     yield Decoder("log frame", log_chunk.__name__, decode_frame, (ProtocolError,), frames)
@@ -143,7 +147,7 @@ def _properties(data: bytes) -> None:
         value = msgspec.msgpack.decode(data)
     except (msgspec.DecodeError, ValueError, TypeError, RecursionError):
         return  # the codec refuses it
-    reconcile.checked_properties({"io_paths": value})
+    registration.checked_properties({"io_paths": value})
 
 
 # --- the keeper --------------------------------------------------------------------------------------------------

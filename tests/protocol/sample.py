@@ -43,7 +43,7 @@ DESIRED = link.Desired(
     launch=link.Launch(
         job_id=JOB, task_id=TASK, task_index=3, num_tasks=4, attempt=1, command=("python", "train.py"), name="train",
         environment={"LR": "0.1"}, workdir="/work", resources=Resources(gpus=1), gpu_ids=("GPU-1",),
-        inputs=("data.slp",), ports=("http",), timeout_ms=1_000, fence_after_ms=2_000, job_token="t",
+        inputs=("data.slp",), ports=("http",), timeout_ms=1_000, fence_after_ms=2_000,
     ),
     want=WANT,
     log_offsets={"stdout": 12},

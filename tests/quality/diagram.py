@@ -5,6 +5,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TypeVar
 
+from opsconsole_agent.core.phase import PHASE_MOVES, Move, Phase
 from opsconsole_protocol import state
 
 S = TypeVar("S", bound=StrEnum)
@@ -22,13 +23,25 @@ def diagram(moves: Mapping[S, frozenset[S]], first: S) -> str:
     return "\n".join([*lines, "```"])
 
 
+def labelled_diagram(moves: Mapping[Phase, Mapping[Move, Phase]], first: Phase) -> str:
+    """A Mermaid state diagram of a table whose moves have names: one arrow for all that lead to the same phase."""
+    lines = ["```mermaid", "stateDiagram-v2", f"    [*] --> {first}"]
+    for old, found in moves.items():
+        for new in sorted(set(found.values())):
+            names = ", ".join(sorted(move for move, to in found.items() if to is new))
+            lines.append(f"    {old} --> {new}: {names}")
+    last = [phase for phase, found in moves.items() if set(found.values()) <= {phase}]
+    return "\n".join([*lines, *(f"    {phase} --> [*]" for phase in last), "```"])
+
+
 def page() -> str:
     """The whole page."""
     order = " → ".join(str(one) for one in (*state.JOB_STATE_ORDER_UNFINISHED, *state.JOB_STATE_ORDER_FINISHED))
     return f"""# States
 
-Drawn from the tables in `protocol/opsconsole_protocol/state.py` by `python -m tests.quality.diagram`; a test holds the
-two together. An illegal move raises, changes nothing, and carries the entity's recent story.
+`python -m tests.quality.diagram` draws this page from the tables in `protocol/opsconsole_protocol/state.py` and
+`agent/opsconsole_agent/core/phase.py`, and a test fails where the page isn't up to date. An illegal move raises, changes
+nothing, and carries the recent story of its attempt, task or job.
 
 ## An attempt
 
@@ -46,6 +59,14 @@ forward, never back out of an end.
 Follows from its tasks: it has the first of these states that any of its tasks is in.
 
 {order}
+
+## An attempt on its worker
+
+What the agent goes by. It reports an attempt as `assigned` until it is live (as `building`, where preparing it takes time),
+then as `running` or `paused`, and at last by how it ended. Every arrow bears the names of the moves that lead along it: `prepare`,
+`wait again`, `pause`, `resume`, `stop` and `drop` are decisions of the agent, all others are what happened.
+
+{labelled_diagram(PHASE_MOVES, Phase.WAITING)}
 """
 
 

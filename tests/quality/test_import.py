@@ -36,5 +36,5 @@ def test_nothing_heavy_is_loaded(statement: str, unwanted: set[str]) -> None:
 
 
 def test_the_cores_load_neither_loop_nor_database() -> None:
-    loaded = loaded_by("import opsconsole_coordinator.core.reconcile, opsconsole_coordinator.core.view")
+    loaded = loaded_by("import opsconsole_coordinator.core.reactor, opsconsole_coordinator.core.view")
     assert not loaded & {"asyncio", "sqlite3", "socket", "websockets"}

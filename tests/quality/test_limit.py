@@ -19,7 +19,7 @@ PACKAGES = {
 # By the ending of the constant's name: what one of the page's units is in the constant's own.
 UNITS = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "d": 24 * 3600 * 1000, "": 1}
 NO_LIMITS = {
-    "agent.core.machine.FORGOTTEN_MAX": "a cache",
+    "agent.core.reactor.FORGOTTEN_MAX": "a cache",
     "coordinator.core.ending.BACKOFF_MAX_MS": "a time",
     "coordinator.core.estimate.KINDS_MAX": "a cache",
     "coordinator.core.fleet.INPUT_ANSWER_MS_MAX": "a time",

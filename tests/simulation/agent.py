@@ -6,32 +6,35 @@ from collections.abc import Callable
 
 import msgspec
 
-from opsconsole_agent.core import (
-    AgentCore,
-    AttemptPrepared,
-    BuildStarted,
-    ClockMoved,
+from opsconsole_agent.core.effect import (
+    AbandonPreparation,
     Effect,
-    Event,
     FinishLog,
     ForgetAttempt,
-    Intent,
-    IntentsFound,
     Kill,
-    LogComplete,
+    Pause,
     PersistIntent,
-    PreparationFailed,
     PrepareAttempt,
+    Resume,
     RewindLog,
     SendObservation,
     SendReport,
     StartAttempt,
-    StartFailed,
     Terminate,
-    Thaw,
+)
+from opsconsole_agent.core.event import (
+    AttemptPrepared,
+    BuildStarted,
+    ClockMoved,
+    Event,
+    IntentsFound,
+    LogComplete,
+    PreparationFailed,
+    StartFailed,
     Tick,
 )
-from opsconsole_agent.core.effect import AbandonPreparation, Freeze
+from opsconsole_agent.core.intent import Intent
+from opsconsole_agent.core.reactor import Reactor
 from opsconsole_protocol.error import IllegalTransition
 from opsconsole_protocol.ids import AttemptId
 from tests.simulation.agent_link import AgentLink
@@ -55,7 +58,7 @@ class AgentProcess:
         on_keeper_death: Callable[[AttemptId], None],
     ) -> None:
         self.host = host
-        self.core = AgentCore(host.slots)
+        self.reactor = Reactor(host.slots)
         self.is_dead = False
         self.link = AgentLink(self, network)
         self.crash_before_effect: int | None = None
@@ -78,7 +81,7 @@ class AgentProcess:
         """Add to the story."""
         self._say(f"{self.host.name}: {text}")
 
-    # --- birth and death -------------------------------------------------------------------------------------------
+    # --- start and end ---------------------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Read what an earlier life wrote, find the keeper, then dial."""
@@ -86,7 +89,7 @@ class AgentProcess:
         intents = tuple(_intent(data) for data in disk.intents.values())
         if disk.log_boot != self.host.boot and disk.log_boot:
             self._unsure = frozenset(intent.attempt_id for intent in intents)
-        self.tell([IntentsFound(intents=intents)])
+        self.handle_events([IntentsFound(intents=intents)])
         self.reach_keeper(self.link.dial)
 
     def crash(self) -> None:
@@ -95,7 +98,7 @@ class AgentProcess:
         self.link.abandon()
         keeper = self.host.keeper
         if keeper is not None:
-            keeper.tell = None
+            keeper.emit = None
 
     def at(self, delay_ms: float, action: Callable[[], object]) -> Timer:
         """Do something later, if this life still lasts."""
@@ -109,10 +112,10 @@ class AgentProcess:
             if keeper is None:
                 keeper = self.host.keeper = Keeper(self.host)
             news = _Ordered(self, keeper)
-            keeper.tell = news.put
-            expected = [attempt.attempt_id for attempt in self.core.processes()]
-            self.tell([keeper.hello(expected, self._unsure)])
-            for attempt in self.core.processes():
+            keeper.emit = news.put
+            expected = [attempt.attempt_id for attempt in self.reactor.processes()]
+            self.handle_events([keeper.hello(expected, self._unsure)])
+            for attempt in self.reactor.processes():
                 self.link.follow(attempt.attempt_id)
             then()
 
@@ -124,18 +127,18 @@ class AgentProcess:
 
     # --- events in, effects out ------------------------------------------------------------------------------------
 
-    def tell(self, events: list[Event]) -> None:
+    def handle_events(self, events: list[Event]) -> None:
         """Take events in order."""
         self._inbox.extend(events)
         if self._is_busy or self.is_dead:
             return
         self._is_busy = True
-        self._work()
+        self._process_inbox()
         self._is_busy = False
         if not self.is_dead:
             self._set_timer()
 
-    def _work(self) -> None:
+    def _process_inbox(self) -> None:
         now_ms = self._now_ms()
         while self._inbox and not self.is_dead:
             while self._inbox:
@@ -143,10 +146,10 @@ class AgentProcess:
                 if isinstance(event, ClockMoved | StartFailed):
                     self._say(f"{self.host.name}: {event}")
                 try:
-                    self.core.handle(event, now_ms)
+                    self.reactor.handle(event, now_ms)
                 except IllegalTransition as error:
                     self._say(f"{self.host.name}: ignored: {error.message[:150]}")
-            self.carry_out(self.core.take())
+            self.carry_out(self.reactor.take_effects())
 
     def carry_out(self, effects: list[Effect]) -> None:
         """Do what is to be done; the process may die between any two effects."""
@@ -159,9 +162,9 @@ class AgentProcess:
             if self.is_dead:
                 return
             self._on_effect(self, effect)
-            self._do(effect)
+            self._perform(effect)
 
-    def _do(self, effect: Effect) -> None:  # noqa: C901 – one line an effect
+    def _perform(self, effect: Effect) -> None:  # noqa: C901 – one line an effect
         match effect:
             case PersistIntent():
                 self._persist(effect.intent)
@@ -171,9 +174,9 @@ class AgentProcess:
                 self._preparing.pop(effect.attempt_id, None)
             case StartAttempt():
                 self._start(effect.attempt_id)
-            case Freeze():
+            case Pause():
                 self._command(lambda keeper: keeper.freeze(effect.attempt_id))
-            case Thaw():
+            case Resume():
                 self._command(lambda keeper: keeper.thaw(effect.attempt_id))
             case Terminate():
                 self._command(lambda keeper: keeper.terminate(effect.attempt_id))
@@ -213,13 +216,13 @@ class AgentProcess:
             del self._preparing[attempt_id]
             if rng.random() < 0.01:
                 error = "input file is not there"
-                self.tell([PreparationFailed(attempt_id=attempt_id, at_ms=self.host.wall_ms, error=error)])
+                self.handle_events([PreparationFailed(attempt_id=attempt_id, at_ms=self.host.wall_ms, error=error)])
             else:
-                self.tell([AttemptPrepared(attempt_id=attempt_id, at_ms=self.host.wall_ms)])
+                self.handle_events([AttemptPrepared(attempt_id=attempt_id, at_ms=self.host.wall_ms)])
 
         def build() -> None:
             if is_wanted():
-                self.tell([BuildStarted(attempt_id=attempt_id, at_ms=self.host.wall_ms)])
+                self.handle_events([BuildStarted(attempt_id=attempt_id, at_ms=self.host.wall_ms)])
 
         if rng.random() < 0.3:
             self.at(1, build)
@@ -232,7 +235,7 @@ class AgentProcess:
             self._unwritten.discard(attempt_id)
             self._inbox.append(StartFailed(attempt_id=attempt_id, at_ms=self.host.wall_ms, error="the disk is full"))
             return
-        attempt = self.core.attempt(attempt_id)
+        attempt = self.reactor.attempt(attempt_id)
         if attempt is None or attempt.launch is None:
             raise AssertionError(f"{attempt_id} is to be started, but there is no spec")
         launch = attempt.launch
@@ -272,7 +275,7 @@ class AgentProcess:
         return wall_ms
 
     def _set_timer(self) -> None:
-        due_ms = self.core.next_deadline_ms()
+        due_ms = self.reactor.next_deadline_ms()
         if due_ms == self._timer_due_ms:
             return
         self._timer_due_ms = due_ms
@@ -283,7 +286,7 @@ class AgentProcess:
 
     def _tick(self) -> None:
         self._timer = self._timer_due_ms = None
-        self.tell([Tick()])
+        self.handle_events([Tick()])
 
 
 class _Ordered:
@@ -300,4 +303,4 @@ class _Ordered:
 
     def _deliver(self) -> None:
         if self._queue and self._agent.host.keeper is self._keeper:
-            self._agent.tell([self._queue.popleft()])
+            self._agent.handle_events([self._queue.popleft()])

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from opsconsole_agent.core import Contact, Event, LinkDown, LinkUp
+from opsconsole_agent.core.event import Contact, Event, LinkDown, LinkUp
 from opsconsole_protocol import PROTOCOL_VERSION, link
 from opsconsole_protocol.ids import AttemptId, WorkerId
 from opsconsole_protocol.link import LogChunk, encode_frame
@@ -64,8 +64,8 @@ class AgentLink:
         self._dials += 1
         end.on_frame = self._receive
         end.on_closed = self._lost
-        observed = agent.core.begin_exchange()
-        agent.carry_out(agent.core.take())
+        observed = agent.reactor.begin_exchange()
+        agent.carry_out(agent.reactor.take_effects())
         if agent.is_dead:
             return
         store_id, store_seq, store_seal = agent.host.disk.mark
@@ -107,7 +107,7 @@ class AgentLink:
         for offsets in self._offsets.values():
             offsets[1] = offsets[0]
         if was_up:
-            self._agent.tell([LinkDown()])
+            self._agent.handle_events([LinkDown()])
         self._retry()
 
     def _receive(self, frame: bytes) -> None:
@@ -120,7 +120,7 @@ class AgentLink:
             if self._end is end:
                 self._take(message, events)
         if events:
-            self._agent.tell(events)
+            self._agent.handle_events(events)
 
     def _take(self, message: link.CoordinatorMessage, events: list[Event]) -> None:
         agent = self._agent
@@ -131,7 +131,7 @@ class AgentLink:
                 agent.say(f"link up, store at {message.store_seq}")
                 self._back_off_ms = 200
                 self._remember(message.store_id, message.store_seq, message.store_seal)
-                agent.tell([LinkUp()])
+                agent.handle_events([LinkUp()])
                 self._beat(self._end)
             case link.HeartbeatAck():
                 self._remember(agent.host.disk.mark[0], message.store_seq, message.store_seal)
@@ -207,7 +207,7 @@ class AgentLink:
                     chunk = LogChunk(attempt_id, Source.STDOUT, offsets[1], self._agent.host.wall_ms, piece)
                     self._end.send(encode_frame(chunk))
                     offsets[1] = chunk.end
-        if self._agent.core.occupied() or any(
+        if self._agent.reactor.occupied() or any(
             offsets[0] < len(files.get(one, b"")) for one, offsets in self._offsets.items()
         ):
             self._ship_timer = self._agent.at(300, self._ship)

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
-from opsconsole_agent.core import Effect, ForgetAttempt, PersistIntent, Terminate
+from opsconsole_agent.core.effect import Effect, ForgetAttempt, PersistIntent, Terminate
 from opsconsole_coordinator.core.model import Attempt, Task
 from opsconsole_protocol.ids import AttemptId, JobId
 from opsconsole_protocol.link import LogChunk, Mode
@@ -326,7 +326,7 @@ class Checker:
                 self._note_stop(attempt_id)
                 if self.is_unconfirmed:
                     is_known = attempt_id in self.ledger.attempts
-                    stop = agent.core.attempt(attempt_id)
+                    stop = agent.reactor.attempt(attempt_id)
                     is_own = stop is not None and stop.stop is not None and stop.stop.cause != "wanted"
                     truth = self.truth.get(attempt_id)
                     is_older = truth is not None and truth.stopped_ms < self.restored_ms

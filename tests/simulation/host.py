@@ -8,8 +8,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from opsconsole_agent.core import KeeperHello, LiveProcess, ProcessExited
-from opsconsole_agent.core.event import Event, Frozen, ProcessStarted, Thawed
+from opsconsole_agent.core.event import EngineHello, Event, FoundAttempt, Paused, ProcessExited, ProcessStarted, Resumed
 from opsconsole_protocol.ids import AttemptId
 from opsconsole_protocol.link import Launch
 from tests.simulation.coordinator import EPOCH_MS
@@ -209,11 +208,11 @@ class Host:
 
 
 class Keeper:
-    """Parent of the processes, until it is killed itself. `tell` reaches the agent that is connected, if one is."""
+    """Parent of the processes, until it is killed itself. `emit` reaches the agent that is connected, if one is."""
 
     def __init__(self, host: Host) -> None:
         self.host = host
-        self.tell: Callable[[Event], None] | None = None
+        self.emit: Callable[[Event], None] | None = None
         self.children: set[AttemptId] = set()
         log = host.disk.keeper_log
         for attempt_id in [one for one, exited in log.items() if exited is None]:
@@ -228,27 +227,29 @@ class Keeper:
         """Attempts that this keeper knows and that live."""
         return [one for one, exited in self.host.disk.keeper_log.items() if exited is None]
 
-    def hello(self, expected: list[AttemptId], unsure: frozenset[AttemptId]) -> KeeperHello:
+    def hello(self, expected: list[AttemptId], unsure: frozenset[AttemptId]) -> EngineHello:
         """The whole truth, after a look for what the log doesn't know."""
         log = self.host.disk.keeper_log
         unstarted: set[AttemptId] = set()
-        outlived: set[AttemptId] = set()
+        lost_with_host: set[AttemptId] = set()
         for attempt_id in expected:
             if attempt_id in log:
                 continue
             if attempt_id in self.host.processes:
                 log[attempt_id] = None
             elif attempt_id in unsure:
-                outlived.add(attempt_id)
+                lost_with_host.add(attempt_id)
             else:
                 unstarted.add(attempt_id)
         processes = [self.host.processes[one] for one in self.live]
         live = tuple(
-            LiveProcess(attempt_id=one.attempt_id, started_at_ms=one.started_at_ms, frozen=one.frozen)
+            FoundAttempt(attempt_id=one.attempt_id, started_at_ms=one.started_at_ms, is_paused=one.frozen)
             for one in processes
         )
         exits = tuple(exited for exited in log.values() if exited is not None)
-        return KeeperHello(live=live, exits=exits, unstarted=frozenset(unstarted), outlived=frozenset(outlived))
+        return EngineHello(
+            live=live, exits=exits, unstarted=frozenset(unstarted), lost_with_host=frozenset(lost_with_host)
+        )
 
     def start(self, attempt_id: AttemptId, launch: Launch, *, dies_between: bool = False) -> None:
         """Start a process. `dies_between`: this keeper is killed before it has noted that it did."""
@@ -273,14 +274,14 @@ class Keeper:
         if process is not None and not process.killed and not process.frozen:
             self.host.freeze(process)
             self.host.disk.frozen.add(attempt_id)
-            self._say(Frozen(attempt_id=attempt_id, at_ms=self.host.wall_ms))
+            self._say(Paused(attempt_id=attempt_id, at_ms=self.host.wall_ms))
 
     def thaw(self, attempt_id: AttemptId) -> None:
         """Let it go on."""
         process = self._process(attempt_id)
         if process is not None and process.frozen:
             self.host.thaw(process)
-            self._say(Thawed(attempt_id=attempt_id, at_ms=self.host.wall_ms))
+            self._say(Resumed(attempt_id=attempt_id, at_ms=self.host.wall_ms))
 
     def terminate(self, attempt_id: AttemptId) -> None:
         """TERM, and thaw."""
@@ -340,5 +341,5 @@ class Keeper:
         return self.host.processes.get(attempt_id)
 
     def _say(self, event: Event) -> None:
-        if self.tell is not None:
-            self.tell(event)
+        if self.emit is not None:
+            self.emit(event)

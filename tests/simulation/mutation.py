@@ -8,9 +8,10 @@ from unittest import mock
 
 import msgspec
 
-from opsconsole_agent.core import AgentCore
-from opsconsole_agent.core.attempt import Phase
+from opsconsole_agent.core.attempt_set import AttemptSet
 from opsconsole_agent.core.lifecycle import Lifecycle
+from opsconsole_agent.core.phase import Phase
+from opsconsole_agent.core.reactor import Reactor
 from opsconsole_coordinator.core import (
     assignment,
     desired,
@@ -19,6 +20,7 @@ from opsconsole_coordinator.core import (
     gang_turn,
     loading,
     reconcile,
+    registration,
     submission,
 )
 from opsconsole_coordinator.core.demand import demand_of
@@ -126,7 +128,7 @@ def _slot_freed_early() -> AbstractContextManager[object]:
 
     def begin_stop(self: Lifecycle, attempt: Any, cause: Any, reason: str, now_ms: int) -> None:
         real_stop(self, attempt, cause, reason, now_ms)
-        self.slots.leave(attempt.attempt_id)
+        self._slots.leave(attempt.attempt_id)
         self._fill_slots(now_ms)
 
     def set_want(fleet: Any, attempt: Attempt, want: link.Want) -> None:
@@ -141,19 +143,20 @@ def _slot_freed_early() -> AbstractContextManager[object]:
 
 
 def _exit_forgotten(real: Any) -> Any:
-    def take(self: AgentCore) -> Any:
+    def take(self: Reactor) -> Any:
         effects = real(self)
-        for attempt in list(self._life.attempts.values()):
-            if attempt.phase is Phase.ENDED and self._connected:
-                self._life.forget(attempt)
+        for attempt in self._attempts:
+            if attempt.phase is Phase.ENDED and self._is_connected:
+                self._lifecycle.forget(attempt)
         return [*effects, *real(self)]
 
     return take
 
 
 def _started_twice(real: Any) -> Any:
-    def desire(self: AgentCore, desired: link.Desired, now_ms: int) -> None:
-        self._life.attempts.pop(desired.attempt_id, None)
+    def desire(self: Reactor, desired: link.Desired, now_ms: int) -> None:
+        if self._attempts.get(desired.attempt_id) is not None:
+            self._attempts.remove(desired.attempt_id)
         real(self, desired, now_ms)
 
     return desire
@@ -168,9 +171,9 @@ def _gpu_forgotten(real: Any) -> Any:
 
 
 def _intent_not_written(_: Any) -> Any:
-    def persist(self: Lifecycle, attempt: Any) -> None:
+    def persist(self: AttemptSet, attempt: Any) -> None:
         del self
-        attempt.written = True
+        attempt.is_written = True
 
     return persist
 
@@ -237,25 +240,25 @@ _SILENCE = ("stall", "stall_up", "half_open", "cut")
 MUTATIONS = (
     Mutation("effects released before the commit", _effects_before_commit, ("slow_disk", "coordinator_crash", "commit_failure")),
     Mutation("a failed commit acknowledged", _wrap(commit_loop.CommitLoop, "_recover", _failed_commit_acknowledged), ("commit_failure",)),
-    Mutation("a stale report accepted", _wrap(reconcile, "_take", _stale_report), (*_SILENCE, "reboot")),
-    Mutation("a snapshot that crosses an assignment taken for a loss", _wrap(reconcile, "_reconcile", _snapshot_crossing), (*_SILENCE, "slow_net")),
-    Mutation("a restored backup that stops live work", _wrap(reconcile, "begin_adopting", _nothing), ("restore",)),
+    Mutation("a stale report accepted", _wrap(reconcile, "_note_observed", _stale_report), (*_SILENCE, "reboot")),
+    Mutation("a snapshot that crosses an assignment taken for a loss", _wrap(reconcile, "reconcile_all", _snapshot_crossing), (*_SILENCE, "slow_net")),
+    Mutation("a restored backup that stops live work", _wrap(registration, "begin_adopting", _nothing), ("restore",)),
     Mutation("a loss counted twice", _wrap(assignment, "replace_lost", _loss_counted_twice), _SILENCE),
-    Mutation("a loss that still counts once it is over", _wrap(reconcile, "_welcome_back", _loss_counted_though_over), _SILENCE),
+    Mutation("a loss that still counts once it is over", _wrap(reconcile, "_undo_loss", _loss_counted_though_over), _SILENCE),
     Mutation("a slot freed before the kill is proven", _slot_freed_early, ()),
-    Mutation("an exit forgotten before it is committed", _wrap(AgentCore, "take", _exit_forgotten), ("slow_disk",)),
+    Mutation("an exit forgotten before it is committed", _wrap(Reactor, "take_effects", _exit_forgotten), ("slow_disk",)),
     Mutation("logs forgotten before they are complete", lambda: mock.patch.object(Attempt, "is_log_complete", True), ("cut",)),
-    Mutation("a repeated assignment started twice", _wrap(AgentCore, "_desire", _started_twice), ("cut", "flap")),
+    Mutation("a repeated assignment started twice", _wrap(Reactor, "_desire", _started_twice), ("cut", "flap")),
     Mutation("a cancel lost across a reconnection", _wrap(desired, "desired_of", _cancel_lost), (*_SILENCE, *_RESTARTS), 300),
-    Mutation("an adopted attempt replaced anyway", _wrap(reconcile, "_welcome_back", _nothing), (*_SILENCE, *_RESTARTS)),
+    Mutation("an adopted attempt replaced anyway", _wrap(reconcile, "_undo_loss", _nothing), (*_SILENCE, *_RESTARTS)),
     Mutation("a GPU given away twice after a rebuild", _wrap(loading, "load_attempt", _gpu_forgotten), _RESTARTS),
-    Mutation("a start that isn't written down first", _wrap(Lifecycle, "_persist", _intent_not_written), ()),
-    Mutation("a reconnection that hides what exists", _wrap(AgentCore, "begin_exchange", lambda _: lambda _self: ()), ("cut",)),
+    Mutation("a start that isn't written down first", _wrap(AttemptSet, "persist", _intent_not_written), ()),
+    Mutation("a reconnection that hides what exists", _wrap(Reactor, "begin_exchange", lambda _: lambda _self: ()), ("cut",)),
     Mutation("dependencies that nobody waits for", _wrap(submission, "note_dependency", _nothing), ()),
     Mutation("a gang assigned in part", _wrap(gang_placement, "_place_all", _gang_in_part), ()),
     Mutation("a reservation that never expires", lambda: mock.patch.object(gang_turn, "RESERVATION_MS", 1 << 40), (), 300),
     Mutation("a job time-out that a restart forgets", _wrap(rebuild, "load", _limit_forgotten), _RESTARTS, 300),
-    Mutation("a report that comes twice counted twice", _wrap(reconcile, "_take", _repeated_report), ("duplicate",)),
+    Mutation("a report that comes twice counted twice", _wrap(reconcile, "_note_observed", _repeated_report), ("duplicate",)),
     Mutation("a failure that ends its neighbours", _wrap(ending, "_count_failed_task", _failures_end_all), ()),
     Mutation("a failure counted twice", _wrap(ending, "_move_task", _retry_ignores_budget), ()),
 )  # fmt: skip

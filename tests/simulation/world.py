@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from unittest import mock
 
-from opsconsole_agent.core import Effect, RewindLog
+from opsconsole_agent.core.effect import Effect, RewindLog
 from opsconsole_coordinator.core.demand import demand_of
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.judgement import judge_all
@@ -266,7 +266,7 @@ class World:
                 found.append(f"{worker.name} has {[*worker.live, *worker.ended]}")
         for machine in self.machines:
             host, agent = machine.host, machine.agent
-            observed = agent.core.observed() if agent is not None else ()
+            observed = agent.reactor.observed() if agent is not None else ()
             found += [f"{host.name} still has {one.attempt_id} as {one.state}" for one in observed]
             for what, things in (
                 ("a process of", host.processes),

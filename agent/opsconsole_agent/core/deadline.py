@@ -1,4 +1,4 @@
-"""Deadlines, at most one for each attempt, in a heap that forgets what was cancelled."""
+"""Deadlines, at most one for each attempt, in a heap that cancelled ones don't fill."""
 
 import heapq
 
@@ -8,14 +8,14 @@ _SLACK = 64
 
 
 class Deadlines:
-    """Times in milliseconds on whatever clock the owner uses."""
+    """The deadlines of all attempts, in milliseconds of the caller's clock."""
 
     def __init__(self) -> None:
         self._at_ms: dict[AttemptId, int] = {}
         self._heap: list[tuple[int, AttemptId]] = []
 
     def set(self, attempt_id: AttemptId, at_ms: int | None) -> None:
-        """Replace the attempt's deadline; None takes it away."""
+        """Set the attempt's deadline in place of the one before; None takes it away."""
         if at_ms is None:
             self._at_ms.pop(attempt_id, None)
         elif self._at_ms.get(attempt_id) != at_ms:
@@ -25,7 +25,7 @@ class Deadlines:
             self._rebuild()
 
     def due(self, now_ms: int) -> list[AttemptId]:
-        """Whose deadline has come; it is taken away from them."""
+        """The attempts whose deadline has come, the earliest first; they have none any more."""
         found: list[AttemptId] = []
         while self._heap and self._heap[0][0] <= now_ms:
             at_ms, attempt_id = heapq.heappop(self._heap)
@@ -36,13 +36,13 @@ class Deadlines:
 
     @property
     def next_ms(self) -> int | None:
-        """The nearest deadline."""
+        """The earliest deadline; None where there is none."""
         while self._heap and self._at_ms.get(self._heap[0][1]) != self._heap[0][0]:
             heapq.heappop(self._heap)
         return self._heap[0][0] if self._heap else None
 
     def shift(self, delta_ms: int) -> None:
-        """The clock was moved by so much."""
+        """Move every deadline by so much, as the clock was."""
         self._at_ms = {attempt_id: at_ms + delta_ms for attempt_id, at_ms in self._at_ms.items()}
         self._rebuild()
 

@@ -12,7 +12,7 @@ class Command(msgspec.Struct, frozen=True):
 
 
 class PersistIntent(Command, frozen=True):
-    """Write this down before any later effect is carried out; when that fails, StartFailed instead of a start."""
+    """Write this down before any later effect is carried out. Where that fails, a start is answered by StartFailed."""
 
     intent: Intent
 
@@ -25,50 +25,51 @@ class PrepareAttempt(Command, frozen=True):
 
 
 class AbandonPreparation(Command, frozen=True):
-    """Its result is no longer waited for."""
+    """Stop preparing the attempt and undo what was taken for it. Nothing is answered."""
 
     attempt_id: AttemptId
 
 
 class StartAttempt(Command, frozen=True):
-    """Start the process. Answered by ProcessStarted or ProcessExited."""
+    """Start what was prepared. Answered by ProcessStarted, StartFailed or ProcessExited."""
 
     attempt_id: AttemptId
 
 
-class Freeze(Command, frozen=True):
-    """Answered by Frozen, FreezeFailed or ProcessExited."""
+class Pause(Command, frozen=True):
+    """Let nothing of the attempt run until it is resumed. Answered by Paused, PauseFailed or ProcessExited."""
 
     attempt_id: AttemptId
 
 
-class Thaw(Command, frozen=True):
-    """Answered by Thawed, FreezeFailed or ProcessExited."""
+class Resume(Command, frozen=True):
+    """Let the attempt run again. Answered by Resumed, PauseFailed or ProcessExited."""
 
     attempt_id: AttemptId
 
 
 class Terminate(Command, frozen=True):
-    """TERM to every process of the attempt, thawed if need be. KILL is an effect of its own."""
+    """Ask the attempt to end, and resume it for that where it is paused. Kill is an effect of its own."""
 
     attempt_id: AttemptId
     grace_ms: int
 
 
 class Kill(Command, frozen=True):
-    """KILL to every process of the attempt."""
+    """End all that lives of the attempt."""
 
     attempt_id: AttemptId
 
 
 class FinishLog(Command, frozen=True):
-    """The attempt has ended: fix the sizes of its log files. Answered by LogComplete."""
+    """The attempt has ended: fix the sizes of its log files. Answered by LogComplete.
+
+    `failed`: its last lines may tell why. `note`: to be added to the log, what else is to be known of the end.
+    """
 
     attempt_id: AttemptId
     failed: bool
-    """Whether the last lines of stderr may tell why."""
     note: str = ""
-    """For the log: what else is to be known of the end."""
 
 
 class RewindLog(Command, frozen=True):
@@ -79,9 +80,9 @@ class RewindLog(Command, frozen=True):
 
 
 class ForgetAttempt(Command, frozen=True):
-    """Remove the attempt's folder; then the keeper may forget its exit. `clean`: surely no process is left in it.
+    """Remove the attempt's folder; then its engine may forget how it ended.
 
-    `publish`: its output folder, when its result is its task's.
+    `clean`: surely no process of it is left. `publish`: its output folder, where its result was accepted as its task's.
     """
 
     attempt_id: AttemptId
@@ -90,18 +91,18 @@ class ForgetAttempt(Command, frozen=True):
 
 
 class SendReport(Command, frozen=True):
-    """Send it on the present connection, if that still stands."""
+    """Send the report on the present connection, if that still stands."""
 
     report: Report
 
 
 class SendObservation(Command, frozen=True):
-    """Send it on the present connection, if that still stands."""
+    """Send the observation on the present connection, if that still stands."""
 
     observation: Observation
 
 
 Effect = (
-    PersistIntent | PrepareAttempt | AbandonPreparation | StartAttempt | Freeze | Thaw | Terminate | Kill | FinishLog
+    PersistIntent | PrepareAttempt | AbandonPreparation | StartAttempt | Pause | Resume | Terminate | Kill | FinishLog
     | RewindLog | ForgetAttempt | SendReport | SendObservation
 )  # fmt: skip

@@ -1,29 +1,30 @@
-"""How an attempt ended, in a state and in words."""
+"""How an attempt ended: its state, its exit code, in words and as a code."""
 
 import re
 import signal
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from opsconsole_agent.core.event import ProcessExited
 from opsconsole_agent.core.intent import Stop, StopCause
+from opsconsole_protocol.end_cause import Cause, EndCause
 from opsconsole_protocol.state import AttemptState
 
-_STATE_OF_CAUSE = {
-    StopCause.WANTED: AttemptState.KILLED,
-    StopCause.TIMEOUT: AttemptState.FAILED,
-    StopCause.FENCE: AttemptState.WORKER_FAILED,
+_END_OF_STOP = {
+    StopCause.WANTED: (AttemptState.KILLED, EndCause.CANCELLED),
+    StopCause.TIMEOUT: (AttemptState.FAILED, EndCause.TIMED_OUT),
+    StopCause.FENCE: (AttemptState.WORKER_FAILED, EndCause.FENCED),
 }
 _GPU_OUT_OF_MEMORY = re.compile(
     r"(?:CUDA|HIP)(?: error:)? out of memory|CUDA_ERROR_OUT_OF_MEMORY|cudaErrorMemoryAllocation"
     r"|torch(?:\.cuda)?\.OutOfMemoryError|(?:CUBLAS|CUDNN)_STATUS_ALLOC_FAILED|RESOURCE_EXHAUSTED: Out of memory",
     re.IGNORECASE,
 )
-_NOT_FOUND, _NOT_EXECUTABLE = 127, 126
-"""The codes that shells give to commands that aren't there or can't be started."""
-
+_EXIT_CODES: Mapping[str, int] = {EndCause.COMMAND_NOT_FOUND: 127, EndCause.PERMISSION_DENIED: 126}
+"""The exit codes that shells give to such commands."""
 
 PORT_TAKEN_WITHIN_MS = 60_000
-"""A task that fails later than this has had its port: who listens on it then came after it."""
+"""A task that fails later than this after its start did have its port: whoever listens on it now came later."""
 
 
 class Ending(NamedTuple):
@@ -32,6 +33,7 @@ class Ending(NamedTuple):
     state: AttemptState
     exit_code: int | None
     error: str
+    cause: Cause
     stopped: bool = False
     """Whether it ended because the agent ended it."""
     worker_fault: bool = False
@@ -39,35 +41,36 @@ class Ending(NamedTuple):
 
 
 def ending(exited: ProcessExited, stop: Stop | None, last_lines: str = "", full_disk: str = "") -> Ending:
-    """Judge an exit. A stop counts only if its TERM was sent before the process had ended.
+    """The end that an exit is. A stop counts only if its TERM was sent before the process had ended.
 
-    `full_disk`: the folder on whose disk there is no room, which may well be what it failed of.
+    `last_lines`: of what it printed. `full_disk`: the folder on whose disk there is no room, which may be why it failed.
     """
     exit_code = _exit_code(exited)
     if stop is not None and exited.at_ms >= stop.at_ms:
-        return Ending(_STATE_OF_CAUSE[stop.cause], exit_code, _with_leftovers(stop.reason, exited), stopped=True)
+        state, cause = _END_OF_STOP[stop.cause]
+        return Ending(state, exit_code, _with_leftovers(stop.reason, exited), cause, stopped=True)
     if exited.host_restarted:
-        return Ending(AttemptState.WORKER_FAILED, None, exited.error or "the host restarted")
+        error = exited.error or "the host restarted"
+        return Ending(AttemptState.WORKER_FAILED, None, error, EndCause.HOST_RESTARTED)
     if not exited.exit_known:
         why = exited.error or "nobody saw how it ended"
-        return Ending(
-            AttemptState.FAILED, None, f"exit code unknown: {why}; its last lines may be missing", worker_fault=True
-        )
+        error = f"exit code unknown: {why}; its last lines may be missing"
+        return Ending(AttemptState.FAILED, None, error, EndCause.EXIT_UNKNOWN, worker_fault=True)
     if exit_code == 0 and not exited.error:
-        return Ending(AttemptState.SUCCEEDED, 0, "")
+        return Ending(AttemptState.SUCCEEDED, 0, "", "")
     if exited.taken_port is not None and exited.at_ms - (exited.started_at_ms or 0) <= PORT_TAKEN_WITHIN_MS:
         error = f"port {exited.taken_port} was taken by another program: it is tried again with others"
-        return Ending(AttemptState.WORKER_FAILED, exit_code, error)
-    error = exited.error or _words(exited, last_lines)
+        return Ending(AttemptState.WORKER_FAILED, exit_code, error, EndCause.PORT_TAKEN)
+    error, reason = _failure(exited, last_lines)
     if full_disk:
-        error += f"; the worker's disk is full: make room in {full_disk}"
+        error, reason = f"{error}; the worker's disk is full: make room in {full_disk}", EndCause.DISK_FULL
     note = leftover_words(exited, stop) if exited.all_gone else ""
     error = f"{error}; {note}" if note else _with_leftovers(error, exited)
-    return Ending(AttemptState.FAILED, exit_code, error, worker_fault=bool(full_disk))
+    return Ending(AttemptState.FAILED, exit_code, error, reason, worker_fault=bool(full_disk))
 
 
 def leftover_words(exited: ProcessExited, stop: Stop | None) -> str:
-    """What became of processes that its leader left behind, unless somebody had ended them all; empty for none."""
+    """What became of processes that its leader left behind; empty where there were none, or where all were told to end."""
     if stop is not None and exited.at_ms >= stop.at_ms:
         return ""
     if not exited.all_gone:
@@ -85,7 +88,7 @@ def leftover_words(exited: ProcessExited, stop: Stop | None) -> str:
 
 
 def signal_words(number: int) -> str:
-    """`signal 9 (SIGKILL)`; just the number for one without a name."""
+    """`signal 9 (SIGKILL)`, or `signal 40` for one without a name."""
     try:
         return f"signal {number} ({signal.Signals(number).name})"
     except ValueError:
@@ -93,19 +96,22 @@ def signal_words(number: int) -> str:
 
 
 def _exit_code(exited: ProcessExited) -> int | None:
-    if exited.exit_code is None and exited.error:
-        if exited.error.startswith("command not found"):
-            return _NOT_FOUND
-        if exited.error.startswith("permission denied"):
-            return _NOT_EXECUTABLE
-    return exited.exit_code
+    return exited.exit_code if exited.exit_code is not None else _EXIT_CODES.get(exited.cause)
 
 
-def _words(exited: ProcessExited, last_lines: str) -> str:
+def _failure(exited: ProcessExited, last_lines: str) -> tuple[str, Cause]:
+    """What an attempt failed of by itself, in words and as a code."""
+    if exited.error:
+        return exited.error, exited.cause or EndCause.NOT_STARTED
     if exited.out_of_memory:
-        return "killed by the kernel: out of memory"
-    words = f"exit code {exited.exit_code}" if exited.signal is None else f"killed by {signal_words(exited.signal)}"
-    return f"{words}: ran out of GPU memory" if _GPU_OUT_OF_MEMORY.search(last_lines) else words
+        return "killed by the kernel: out of memory", EndCause.OUT_OF_MEMORY
+    if exited.signal is None:
+        words, cause = f"exit code {exited.exit_code}", EndCause.EXIT_CODE
+    else:
+        words, cause = f"killed by {signal_words(exited.signal)}", EndCause.KILLED_BY_SIGNAL
+    if _GPU_OUT_OF_MEMORY.search(last_lines):
+        return f"{words}: ran out of GPU memory", EndCause.GPU_OUT_OF_MEMORY
+    return words, cause
 
 
 def _with_leftovers(error: str, exited: ProcessExited) -> str:

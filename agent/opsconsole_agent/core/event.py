@@ -1,11 +1,12 @@
-"""What the agent's core is told. Messages of the link are events as they are.
+"""What the agent's core is told. Messages from the coordinator are events as they are.
 
 `at_ms` is when it happened: Unix milliseconds, the worker's clock.
 """
 
 import msgspec
 
-from opsconsole_agent.core.intent import Intent
+from opsconsole_agent.core.intent import PROCESS, Intent
+from opsconsole_protocol.end_cause import Cause
 from opsconsole_protocol.ids import AttemptId
 from opsconsole_protocol.link import DesiredSet, Forget, JobAssignment, Observe, SetWant
 
@@ -18,7 +19,7 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LinkUp(Fact, frozen=True, kw_only=True):
-    """The coordinator has taken our registration, with the observed set that `begin_exchange` gave."""
+    """The coordinator has accepted the registration, with the observed set that `begin_exchange` gave."""
 
 
 class LinkDown(Fact, frozen=True, kw_only=True):
@@ -33,27 +34,27 @@ class Contact(Fact, frozen=True, kw_only=True):
 
 
 class IntentsFound(Fact, frozen=True, kw_only=True):
-    """What an earlier life of the agent wrote down. `damaged`: attempt ids whose file can't be read, and why."""
+    """What an earlier life of the agent wrote down. `damaged`: the ids of attempts whose file can't be read, each with why."""
 
     intents: tuple[Intent, ...] = ()
     damaged: tuple[tuple[AttemptId, str], ...] = ()
 
 
-class LiveProcess(Fact, frozen=True, kw_only=True):
-    """An attempt's process that lives."""
+class FoundAttempt(Fact, frozen=True, kw_only=True):
+    """An attempt that its engine knows to live."""
 
     attempt_id: AttemptId
     started_at_ms: int
-    frozen: bool = False
+    is_paused: bool = False
 
 
 class ProcessExited(Fact, frozen=True, kw_only=True):
-    """Nothing of the attempt lives any more. Of `exit_code` and `signal` one is set, when the exit is known.
+    """Nothing of the attempt lives any more. Where the exit is known, either `exit_code` or `signal` is set.
 
-    `taken_port`: one of its named ports that another program listens on, now that nothing of it lives. `error`: why there
-    never was a process, or why the exit isn't known. `all_gone` is false when the keeper couldn't prove the end of every
-    process. `outlived` of `leftovers` processes, which were ended after their leader, are named. `host_restarted`: it was
-    lost together with its host.
+    `taken_port`: one of its named ports that another program listens on, now that nothing of the attempt lives. `error`: why
+    there never was a process, or why the exit isn't known. `all_gone` is false when the end of every process couldn't be
+    proven. `leftovers`: how many processes were ended after their leader, some of which `outlived` names.
+    `host_restarted`: the attempt was lost together with its host. `cause`: an EndCause, why there never was a process.
     """
 
     attempt_id: AttemptId
@@ -71,32 +72,35 @@ class ProcessExited(Fact, frozen=True, kw_only=True):
     peak_memory_mb: int | None = None
     cpu_seconds: float | None = None
     taken_port: int | None = None
+    cause: Cause = ""
 
 
-class KeeperHello(Fact, frozen=True, kw_only=True):
-    """A keeper says what lives and what has ended. `unstarted`: attempts that it is sure it never started.
+class EngineHello(Fact, frozen=True, kw_only=True):
+    """An engine was reached: all that it knows of what lives and what has ended.
 
-    `outlived`: attempts from before the host restarted of which nothing is known: they are lost with the host.
+    `unstarted`: attempts that it surely never started. `lost_with_host`: attempts from before the host restarted of which
+    it knows nothing.
     """
 
-    live: tuple[LiveProcess, ...] = ()
+    engine: str = PROCESS
+    live: tuple[FoundAttempt, ...] = ()
     exits: tuple[ProcessExited, ...] = ()
     unstarted: frozenset[AttemptId] = frozenset()
-    outlived: frozenset[AttemptId] = frozenset()
+    lost_with_host: frozenset[AttemptId] = frozenset()
 
 
 # --- one attempt ---------------------------------------------------------------------------------------------------
 
 
 class BuildStarted(Fact, frozen=True, kw_only=True):
-    """Preparation turned out to be work."""
+    """Preparing the attempt takes time, so its state is to be `building` meanwhile."""
 
     attempt_id: AttemptId
     at_ms: int
 
 
 class AttemptPrepared(Fact, frozen=True, kw_only=True):
-    """All that its process needs is there."""
+    """All that the attempt needs is there."""
 
     attempt_id: AttemptId
     at_ms: int
@@ -108,56 +112,60 @@ class AttemptPrepared(Fact, frozen=True, kw_only=True):
 
 
 class PreparationFailed(Fact, frozen=True, kw_only=True):
-    """It can't be started; `error` is one line for the submitter. `worker_fault`: on another worker it might be."""
+    """The attempt can't be started; `error` is one line for the submitter.
+
+    `worker_fault`: on another worker it might be. `again`: only the moment is to blame, so it is to be tried again at no cost.
+    """
 
     attempt_id: AttemptId
     at_ms: int
     error: str
     worker_fault: bool = False
     again: bool = False
-    """Nothing is to blame but the moment: it is to be tried again, at no cost."""
 
 
 class ProcessStarted(Fact, frozen=True, kw_only=True):
-    """Its process lives."""
+    """The attempt lives."""
 
     attempt_id: AttemptId
     at_ms: int
 
 
 class StartFailed(Fact, frozen=True, kw_only=True):
-    """The start was never asked for: what must be written down first could not be."""
+    """The attempt was not started, and nothing of it lives; `error` says why."""
 
     attempt_id: AttemptId
     at_ms: int
     error: str
 
 
-class Frozen(Fact, frozen=True, kw_only=True):
-    """The whole process tree stands still."""
+class Paused(Fact, frozen=True, kw_only=True):
+    """Nothing of the attempt runs."""
 
     attempt_id: AttemptId
     at_ms: int
 
 
-class Thawed(Fact, frozen=True, kw_only=True):
-    """The process tree runs again."""
+class Resumed(Fact, frozen=True, kw_only=True):
+    """The attempt runs again."""
 
     attempt_id: AttemptId
     at_ms: int
 
 
-class FreezeFailed(Fact, frozen=True, kw_only=True):
-    """It could not be frozen, or not thawed."""
+class PauseFailed(Fact, frozen=True, kw_only=True):
+    """The attempt could not be paused, or could not be resumed; `error` says which and why."""
 
     attempt_id: AttemptId
     error: str
 
 
 class LogComplete(Fact, frozen=True, kw_only=True):
-    """The log files of an ended attempt grow no more: bytes per source, and the last lines of a failed one.
+    """The log files of an ended attempt grow no more. It comes again with other sizes when a file was lost before all of it
+    was shipped.
 
-    `full_disk` is the folder, if there was no room left in it for what the task may have wanted to say. Said again with other sizes when a file was lost before it could be shipped.
+    `sizes`: bytes by source. `last_lines`: of an attempt that failed. `full_disk`: the folder on whose disk there is no room
+    for what the task may have wanted to say. `left`: when that is removed which the task left on this worker.
     """
 
     attempt_id: AttemptId
@@ -165,7 +173,6 @@ class LogComplete(Fact, frozen=True, kw_only=True):
     last_lines: str = ""
     full_disk: str = ""
     left: str = ""
-    """When that goes which the task left on this worker."""
 
 
 class StopAll(Fact, frozen=True, kw_only=True):
@@ -188,7 +195,7 @@ class ClockMoved(Fact, frozen=True, kw_only=True):
 
 
 Event = (
-    LinkUp | LinkDown | Contact | DesiredSet | JobAssignment | SetWant | Forget | Observe | IntentsFound | KeeperHello
-    | BuildStarted | AttemptPrepared | PreparationFailed | ProcessStarted | StartFailed | ProcessExited | Frozen
-    | Thawed | FreezeFailed | LogComplete | StopAll | Tick | ClockMoved
+    LinkUp | LinkDown | Contact | DesiredSet | JobAssignment | SetWant | Forget | Observe | IntentsFound | EngineHello
+    | BuildStarted | AttemptPrepared | PreparationFailed | ProcessStarted | StartFailed | ProcessExited | Paused
+    | Resumed | PauseFailed | LogComplete | StopAll | Tick | ClockMoved
 )  # fmt: skip

@@ -1,7 +1,7 @@
 """What the agent writes down about an attempt before it acts on it, and reads back after a restart.
 
-How a process ended is not in here: its keeper records that. What only the agent knows is: what to start, whether it
-may have been started, who wanted its end, and how it ended where there was no process to end.
+How an attempt ended is not in here: its engine records that. Only the agent knows what is to be started, whether that may
+have been asked for, who wanted its end, and how it ended where it never was a process.
 """
 
 from enum import StrEnum
@@ -10,6 +10,9 @@ import msgspec
 
 from opsconsole_protocol.ids import AttemptId
 from opsconsole_protocol.link import Launch, Observed
+
+PROCESS = "process"
+"""The engine of attempts that don't name theirs: there was no other when they were written down."""
 
 
 class StopCause(StrEnum):
@@ -32,8 +35,9 @@ class Stop(msgspec.Struct, frozen=True):
 class Intent(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """One attempt as it is written down. Times in Unix milliseconds, the worker's clock.
 
-    `launch` is None for a process found without its spec. `released`: its start may have been asked for. `end`: how
-    it ended, where no keeper knows. `timer_from_ms`: from when its running time counts, pauses moved out of the way.
+    `launch` is None for one that was found alive without its spec. `engine`: what starts it, or started it. `released`: its
+    start may have been asked for. `end`: how it ended, where its engine doesn't know. `timer_from_ms`: its running time
+    counts from there; every pause moves it on by its own length.
     """
 
     attempt_id: AttemptId
@@ -50,3 +54,4 @@ class Intent(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     build_finished_ms: int | None = None
     build_from_cache: bool = False
     image_tag: str = ""
+    engine: str = PROCESS

@@ -1,23 +1,43 @@
 """The lives of the attempts on one worker: from assignment over slot, preparation and process to a reported end.
 
-No command is remembered as sent. After each event the attempts it touched are *settled*: what exists is compared with
+No command is remembered as sent. After each event the attempts it touched are *reconciled*: what exists is compared with
 what is wanted, and the difference is what is asked for. A slot and its GPUs are taken before preparation and given back
 only when nothing of the attempt lives.
 """
 
-from collections.abc import Callable
-from typing import Any
-
 import msgspec
 
-from opsconsole_agent.core import effect as do
-from opsconsole_agent.core import event as saw
-from opsconsole_agent.core.attempt import Attempt, Phase
-from opsconsole_agent.core.deadline import Deadlines
+from opsconsole_agent.core.attempt_set import AttemptSet
+from opsconsole_agent.core.effect import (
+    AbandonPreparation,
+    FinishLog,
+    ForgetAttempt,
+    Kill,
+    Pause,
+    PrepareAttempt,
+    Resume,
+    StartAttempt,
+    Terminate,
+)
 from opsconsole_agent.core.ending import Ending, ending, leftover_words
+from opsconsole_agent.core.event import (
+    AttemptPrepared,
+    BuildStarted,
+    LogComplete,
+    Paused,
+    PauseFailed,
+    PreparationFailed,
+    ProcessExited,
+    ProcessStarted,
+    Resumed,
+    StartFailed,
+)
 from opsconsole_agent.core.intent import Stop, StopCause
+from opsconsole_agent.core.local_attempt import LocalAttempt
+from opsconsole_agent.core.phase import LIVE, OVER, UNSTARTED, Move, Phase
 from opsconsole_agent.core.slot import Slots
-from opsconsole_protocol.error import IllegalTransition
+from opsconsole_agent.core.time_watch import TimeWatch
+from opsconsole_protocol.end_cause import EndCause
 from opsconsole_protocol.ids import AttemptId
 from opsconsole_protocol.link import Launch, Mode, Observed, Want
 from opsconsole_protocol.quantity import spell_duration
@@ -29,184 +49,141 @@ WAITING_NEWS_MS = 500
 """Small tasks wait for a slot for less than this; then neither a report nor a file is worth its cost."""
 
 _STOPPED = "stopped by the coordinator"
-
-Handlers = dict[type, Callable[[Any, int], None]]
+_NOT_YET = "paused before it started"
 
 
 class Lifecycle:
-    """All attempts that exist here. `effects` and `changed` collect what is to be done and to be reported."""
+    """What becomes of the attempts of one set; times in Unix milliseconds, the worker's clock."""
 
-    def __init__(self, max_concurrent_jobs: int) -> None:
-        self.attempts: dict[AttemptId, Attempt] = {}
-        self.effects: list[do.Effect] = []
-        self.changed: dict[AttemptId, Attempt] = {}
-        self.last_contact_ms: int | None = None
-        self.slots = Slots(max_concurrent_jobs)
-        self._deadlines = Deadlines()
-        self._fences: dict[AttemptId, int] = {}
+    def __init__(self, attempts: AttemptSet, slots: Slots, watch: TimeWatch, engine: str) -> None:
+        """`engine`: what attempts are started with."""
+        self._attempts = attempts
+        self._slots = slots
+        self._watch = watch
+        self._engine = engine
 
-    def handlers(self) -> Handlers:
-        """Which event is handled how."""
-        return {
-            saw.BuildStarted: self._on_build_started,
-            saw.AttemptPrepared: self._on_attempt_prepared,
-            saw.PreparationFailed: self._on_preparation_failed,
-            saw.ProcessStarted: self._on_process_started,
-            saw.StartFailed: self._on_start_failed,
-            saw.ProcessExited: self._on_process_exited,
-            saw.Frozen: self._on_frozen,
-            saw.Thawed: self._on_thawed,
-            saw.FreezeFailed: self._on_freeze_failed,
-            saw.LogComplete: self._on_log_complete,
-            saw.StopAll: self._on_stop_all,
-            saw.Tick: self._on_tick,
-            saw.ClockMoved: self._on_clock_moved,
-        }
+    # --- what the coordinator wants --------------------------------------------------------------------------------
 
-    # --- what the coordinator says ---------------------------------------------------------------------------------
-
-    def add(self, attempt_id: AttemptId, launch: Launch, want: Want, now_ms: int) -> None:
+    def assign(self, attempt_id: AttemptId, launch: Launch, want: Want, now_ms: int) -> None:
         """A new attempt is wanted."""
-        attempt = self.attempts[attempt_id] = Attempt(attempt_id, launch)
-        attempt.tell(now_ms, "assigned")
+        attempt = self._attempts.add(LocalAttempt(attempt_id, launch, self._engine))
+        attempt.add_to_story(now_ms, "assigned")
         self.set_want(attempt, want, now_ms)
 
     def refuse(self, attempt_id: AttemptId, launch: Launch, error: str, now_ms: int) -> None:
         """A new attempt is wanted and won't be run."""
-        attempt = self.attempts[attempt_id] = Attempt(attempt_id, launch)
-        attempt.tell(now_ms, "refused")
-        self._end_unstarted(attempt, AttemptState.WORKER_FAILED, error, now_ms)
+        attempt = self._attempts.add(LocalAttempt(attempt_id, launch, self._engine))
+        self._end_unstarted(attempt, Move.DROP, AttemptState.WORKER_FAILED, error, EndCause.LOST, now_ms)
 
-    def complete(self, attempt: Attempt, launch: Launch) -> None:
-        """Learn what an attempt is that was found without its spec."""
+    def learn_launch(self, attempt: LocalAttempt, launch: Launch) -> None:
+        """What an attempt is that was found without its spec."""
         attempt.launch = launch
-        if self.slots.holds(attempt.attempt_id):
-            self.slots.leave(attempt.attempt_id)
-            self.slots.take(attempt.attempt_id, launch.gpu_ids)
-        self._persist(attempt)
-        self._watch_time(attempt)
+        if self._slots.holds(attempt.attempt_id):
+            self._slots.leave(attempt.attempt_id)
+            self._slots.take(attempt.attempt_id, launch.gpu_ids)
+        self._attempts.persist(attempt)
+        self._watch.follow(attempt)
 
-    def set_want(self, attempt: Attempt, want: Want, now_ms: int) -> None:
-        """What is wanted of an attempt changes; nothing happens where it is what was wanted before, or too late."""
-        if attempt.phase in (Phase.EXITED, Phase.ENDED) or attempt.want == want:
+    def set_want(self, attempt: LocalAttempt, want: Want, now_ms: int) -> None:
+        """What is wanted of an attempt changes. Nothing happens where that was wanted before, or where it is too late."""
+        if attempt.phase in OVER or attempt.want == want:
             return
         attempt.want = want
-        attempt.tell(now_ms, f"wanted: {want.mode} {want.reason}".rstrip())
+        attempt.add_to_story(now_ms, f"wanted: {want.mode} {want.reason}".rstrip())
         if attempt.stop is not None and want.mode is Mode.STOP:
-            self._hasten(attempt, want, now_ms)
-        self._settle(attempt, now_ms)
+            self._shorten_grace(attempt, attempt.stop, want.grace_ms, now_ms)
+        self.reconcile(attempt, now_ms)
 
-    def unwant(self, attempt: Attempt, now_ms: int) -> None:
-        """It isn't in the desired set any more."""
+    def stop_unwanted(self, attempt: LocalAttempt, now_ms: int) -> None:
+        """The coordinator no longer wants an attempt at all."""
         if attempt.mode is not Mode.STOP:
-            grace_ms = GRACE_MS if attempt.want is None else attempt.want.grace_ms
-            want = Want(mode=Mode.STOP, reason="the coordinator no longer wants it", grace_ms=grace_ms)
-            self.set_want(attempt, want, now_ms)
+            self.stop(attempt, "the coordinator no longer wants it", now_ms)
 
-    def forget(self, attempt: Attempt, *, accepted: bool = False) -> None:
-        """Its end is known elsewhere and its log complete; `accepted`: and is its task's."""
-        del self.attempts[attempt.attempt_id]
-        self.changed.pop(attempt.attempt_id, None)
+    def stop(self, attempt: LocalAttempt, reason: str, now_ms: int) -> None:
+        """Want its end, with the grace that it was given."""
+        self.set_want(attempt, Want(mode=Mode.STOP, reason=reason, grace_ms=_grace_ms(attempt)), now_ms)
+
+    def forget(self, attempt: LocalAttempt, *, accepted: bool = False) -> None:
+        """Its end is known elsewhere and its log is complete there; `accepted`: its result is its task's."""
+        self._attempts.remove(attempt.attempt_id)
         exited = attempt.exited
         clean = exited is not None and exited.exit_known and exited.all_gone
         publish = attempt.output_path if accepted else None
-        self.effects.append(do.ForgetAttempt(attempt.attempt_id, clean, publish))
-
-    def observed(self) -> tuple[Observed, ...]:
-        """All attempts that exist here. They are written down first: what was reported must not vanish in a restart."""
-        for attempt in self.attempts.values():
-            if not attempt.written:
-                self._persist(attempt)
-        return tuple(attempt.observed() for attempt in self.attempts.values())
-
-    def next_deadline_ms(self) -> int | None:
-        """When the next Tick is due; None when nothing waits for time to pass."""
-        times = [] if self._deadlines.next_ms is None else [self._deadlines.next_ms]
-        if self._fences and self.last_contact_ms is not None:
-            times.append(self.last_contact_ms + min(self._fences.values()))
-        return min(times, default=None)
-
-    def story(self, attempt_id: AttemptId) -> str:
-        """The recent history of one attempt, oldest first."""
-        attempt = self.attempts.get(attempt_id)
-        return "never heard of" if attempt is None else "; ".join(f"{at} {text}" for at, text in attempt.story)
+        self._attempts.effects.append(ForgetAttempt(attempt.attempt_id, clean, publish))
 
     # --- bringing what exists closer to what is wanted -------------------------------------------------------------
 
-    def _settle(self, attempt: Attempt, now_ms: int) -> None:
+    def reconcile(self, attempt: LocalAttempt, now_ms: int) -> None:
+        """Ask for whatever is missing between what an attempt is and what it should be."""
         want = attempt.want
         if want is None or attempt.stop is not None:
             return
-        if attempt.phase is Phase.LIVE:
-            self._settle_live(attempt, want, now_ms)
-        elif attempt.phase in (Phase.WAITING, Phase.PREPARING) and want.mode in (Mode.STOP, Mode.RETRACT):
+        if attempt.phase in LIVE:
+            self._reconcile_live(attempt, want, now_ms)
+        elif attempt.phase in UNSTARTED and want.mode in (Mode.STOP, Mode.RETRACT):
             if attempt.phase is Phase.PREPARING:
-                self.effects.append(do.AbandonPreparation(attempt.attempt_id))
-            self._end_unstarted(attempt, AttemptState.KILLED, want.reason or _STOPPED, now_ms)
+                self._attempts.effects.append(AbandonPreparation(attempt.attempt_id))
+            cause = EndCause.CANCELLED if want.mode is Mode.STOP else EndCause.RETRACTED
+            self._end_unstarted(attempt, Move.DROP, AttemptState.KILLED, want.reason or _STOPPED, cause, now_ms)
         elif attempt.phase is Phase.WAITING and want.mode is Mode.RUN:
             self._enqueue(attempt, now_ms)
         elif attempt.phase is Phase.WAITING:
-            self.slots.leave(attempt.attempt_id)
-            self._explain(attempt, want.reason or "paused before it started")
-            self._publish(attempt)
+            self._slots.leave(attempt.attempt_id)
+            self._attempts.explain(attempt, want.reason or _NOT_YET)
+            self._attempts.publish(attempt)
 
-    def _settle_live(self, attempt: Attempt, want: Want, now_ms: int) -> None:
-        frozen = want.mode is Mode.PAUSE
+    def _reconcile_live(self, attempt: LocalAttempt, want: Want, now_ms: int) -> None:
         if want.mode is Mode.STOP:
             self._begin_stop(attempt, StopCause.WANTED, want.reason or _STOPPED, now_ms)
-        elif attempt.asked is None and attempt.frozen is not frozen:
-            attempt.asked = frozen
-            self.effects.append(do.Freeze(attempt.attempt_id) if frozen else do.Thaw(attempt.attempt_id))
+        elif want.mode is Mode.PAUSE and attempt.phase is Phase.RUNNING:
+            attempt.move(Move.PAUSE, now_ms)
+            self._attempts.effects.append(Pause(attempt.attempt_id))
+        elif want.mode is not Mode.PAUSE and attempt.phase is Phase.PAUSED:
+            attempt.move(Move.RESUME, now_ms)
+            self._attempts.effects.append(Resume(attempt.attempt_id))
 
-    def _enqueue(self, attempt: Attempt, now_ms: int) -> None:
-        self.slots.enqueue(attempt.attempt_id, attempt.gpu_ids)
+    def _enqueue(self, attempt: LocalAttempt, now_ms: int) -> None:
+        self._slots.enqueue(attempt.attempt_id, attempt.gpu_ids)
         self._fill_slots(now_ms)
         if attempt.phase is Phase.WAITING:
-            self._explain(attempt, self.slots.obstacle(attempt.gpu_ids))
-            if not attempt.written:
-                self._deadlines.set(attempt.attempt_id, now_ms + WAITING_NEWS_MS)
+            self._attempts.explain(attempt, self._slots.obstacle(attempt.gpu_ids))
+            if not attempt.is_written:
+                self._watch.wake(attempt.attempt_id, now_ms + WAITING_NEWS_MS)
 
     def _fill_slots(self, now_ms: int) -> None:
-        admitted, passed = self.slots.admit()
+        admitted, passed = self._slots.admit()
         for attempt_id in admitted:
-            self._prepare(self.attempts[attempt_id], now_ms)
+            attempt = self._attempts.get(attempt_id)
+            if attempt is not None:
+                self._prepare(attempt, now_ms)
         for attempt_id in passed:
-            attempt = self.attempts[attempt_id]
-            self._explain(attempt, self.slots.obstacle(attempt.gpu_ids))
-
-    def _explain(self, attempt: Attempt, reason: str) -> None:
-        """Note why it waits. Whoever was told of it is told the new reason; else it may be over before that pays."""
-        if attempt.reason != reason:
-            attempt.reason = reason
-            if attempt.written:
-                self._mark(attempt)
-
-    def _publish(self, attempt: Attempt) -> None:
-        """It exists here, and is going to for a while: write it down, for it must not vanish, and report it."""
-        self._persist(attempt)
-        self._mark(attempt)
+            attempt = self._attempts.get(attempt_id)
+            if attempt is not None:
+                self._attempts.explain(attempt, self._slots.obstacle(attempt.gpu_ids))
 
     # --- from assignment to process --------------------------------------------------------------------------------
 
-    def _prepare(self, attempt: Attempt, now_ms: int) -> None:
-        self._deadlines.set(attempt.attempt_id, None)
-        attempt.phase = Phase.PREPARING
+    def _prepare(self, attempt: LocalAttempt, now_ms: int) -> None:
+        attempt.move(Move.PREPARE, now_ms)
+        self._watch.wake(attempt.attempt_id, None)
         attempt.reason = ""
-        attempt.tell(now_ms, "preparing")
         if attempt.launch is not None:
-            self.effects.append(do.PrepareAttempt(attempt.attempt_id, attempt.launch))
+            self._attempts.effects.append(PrepareAttempt(attempt.attempt_id, attempt.launch))
 
-    def _on_build_started(self, event: saw.BuildStarted, now_ms: int) -> None:
-        attempt = self._prepared_one(event)
+    def build_started(self, event: BuildStarted, now_ms: int) -> None:
+        """Preparing the attempt takes its time."""
+        attempt = self._being_prepared(event)
         if attempt is not None:
+            attempt.move(Move.BUILD_STARTED, now_ms)
             attempt.build_started_ms = event.at_ms
-            attempt.tell(now_ms, "building")
-            self._publish(attempt)
+            self._attempts.publish(attempt)
 
-    def _on_attempt_prepared(self, event: saw.AttemptPrepared, now_ms: int) -> None:
-        attempt = self._prepared_one(event)
+    def prepared(self, event: AttemptPrepared, now_ms: int) -> None:
+        """The attempt can be started, if it still is to be."""
+        attempt = self._being_prepared(event)
         if attempt is None:
             return
+        attempt.move(Move.PREPARED, now_ms)
         attempt.output_path = event.output_path
         attempt.workdir = event.workdir
         attempt.ports = event.ports
@@ -215,238 +192,211 @@ class Lifecycle:
             attempt.build_finished_ms = event.at_ms
             attempt.build_from_cache = event.from_cache
         if attempt.mode is not Mode.RUN:
-            self._stand_back(attempt, "paused before it started", now_ms)
+            self.wait_again(attempt, _NOT_YET, now_ms)
             return
-        attempt.phase = Phase.STARTING
-        attempt.released = True
-        attempt.tell(now_ms, "starting")
-        self._persist(attempt)
-        self.effects.append(do.StartAttempt(attempt.attempt_id))
+        attempt.may_have_started = True
+        self._attempts.persist(attempt)
+        self._attempts.effects.append(StartAttempt(attempt.attempt_id))
 
-    def _on_preparation_failed(self, event: saw.PreparationFailed, now_ms: int) -> None:
-        attempt = self._prepared_one(event)
+    def preparation_failed(self, event: PreparationFailed, now_ms: int) -> None:
+        """The attempt can't be started."""
+        attempt = self._being_prepared(event)
         if attempt is not None:
             state = AttemptState.WORKER_FAILED if event.again else AttemptState.FAILED
-            self._end_unstarted(attempt, state, event.error, now_ms, worker_fault=event.worker_fault)
+            cause = EndCause.PORT_TAKEN if event.again else EndCause.NOT_STARTED
+            move, fault = Move.PREPARATION_FAILED, event.worker_fault
+            self._end_unstarted(attempt, move, state, event.error, cause, now_ms, worker_fault=fault)
 
-    def _prepared_one(self, event: saw.BuildStarted | saw.AttemptPrepared | saw.PreparationFailed) -> Attempt | None:
-        """The attempt being prepared; None if its preparation was abandoned meanwhile."""
-        attempt = self.attempts.get(event.attempt_id)
-        if attempt is None or attempt.phase is Phase.ENDED:
-            return None
-        self._expect(attempt, event, Phase.PREPARING)
-        return attempt
+    def _being_prepared(self, event: BuildStarted | AttemptPrepared | PreparationFailed) -> LocalAttempt | None:
+        """The attempt being prepared; None where its preparation was abandoned meanwhile."""
+        attempt = self._attempts.get(event.attempt_id)
+        return None if attempt is None or attempt.phase is Phase.ENDED else attempt
 
-    def _stand_back(self, attempt: Attempt, why: str, now_ms: int) -> None:
-        """Back to waiting: it has not been started."""
-        self.slots.leave(attempt.attempt_id)
-        attempt.phase = Phase.WAITING
-        attempt.released = False
-        attempt.tell(now_ms, f"waiting again: {why}")
-        self._settle(attempt, now_ms)
+    def wait_again(self, attempt: LocalAttempt, why: str, now_ms: int) -> None:
+        """It surely has not been started, and isn't going to be for now."""
+        attempt.move(Move.WAIT_AGAIN, now_ms, why)
+        self._slots.leave(attempt.attempt_id)
+        attempt.may_have_started = False
+        self.reconcile(attempt, now_ms)
         self._fill_slots(now_ms)
 
-    def _on_start_failed(self, event: saw.StartFailed, now_ms: int) -> None:
-        attempt = self._known(event)
-        self._expect(attempt, event, Phase.STARTING)
-        self._end_unstarted(attempt, AttemptState.FAILED, event.error, now_ms, worker_fault=True)
+    def start_failed(self, event: StartFailed, now_ms: int) -> None:
+        """The attempt was not started, for a reason that is the worker's own."""
+        attempt = self._attempts.of(event)
+        move, cause = Move.START_FAILED, EndCause.NOT_STARTED
+        self._end_unstarted(attempt, move, AttemptState.FAILED, event.error, cause, now_ms, worker_fault=True)
 
-    def _on_process_started(self, event: saw.ProcessStarted, now_ms: int) -> None:
-        attempt = self._known(event)
-        self._expect(attempt, event, Phase.STARTING)
-        self._live(attempt, event.at_ms, now_ms)
+    def started(self, event: ProcessStarted, now_ms: int) -> None:
+        """The attempt lives."""
+        attempt = self._attempts.of(event)
+        attempt.move(Move.STARTED, now_ms)
+        self.enter_life(attempt, event.at_ms, now_ms)
 
-    def _live(self, attempt: Attempt, started_at_ms: int, now_ms: int) -> None:
-        attempt.phase = Phase.LIVE
-        attempt.reason = "" if attempt.stop is None else attempt.stop.reason
+    def enter_life(self, attempt: LocalAttempt, started_at_ms: int, now_ms: int) -> None:
+        """The attempt has just been seen to live; a stop that an earlier life of the agent began goes on."""
+        attempt.reason = ""
+        if attempt.stop is not None:
+            attempt.move(Move.STOP, now_ms, attempt.stop.reason)
+            attempt.reason = attempt.stop.reason
         attempt.started_at_ms = started_at_ms
         if attempt.timer_from_ms is None:
             attempt.timer_from_ms = started_at_ms
-        attempt.tell(now_ms, "running")
-        self._mark(attempt)
-        self._watch_time(attempt)
-        self._settle(attempt, now_ms)
+        self._attempts.report(attempt)
+        self._watch.follow(attempt)
+        self.reconcile(attempt, now_ms)
 
     # --- pause and resume ------------------------------------------------------------------------------------------
 
-    def _on_frozen(self, event: saw.Frozen, now_ms: int) -> None:
-        attempt = self._known(event)
-        self._expect(attempt, event, Phase.LIVE)
-        self._note_frozen(attempt, True, event.at_ms)
-        attempt.tell(now_ms, "paused")
-        self._settle(attempt, now_ms)
+    def paused(self, event: Paused, now_ms: int) -> None:
+        """Nothing of the attempt runs."""
+        attempt = self._attempts.of(event)
+        self.note_paused(attempt, True, event.at_ms, now_ms)
+        self.reconcile(attempt, now_ms)
 
-    def _on_thawed(self, event: saw.Thawed, now_ms: int) -> None:
-        attempt = self._known(event)
-        self._expect(attempt, event, Phase.LIVE)
-        self._note_frozen(attempt, False, event.at_ms)
-        attempt.tell(now_ms, "resumed")
-        self._settle(attempt, now_ms)
+    def resumed(self, event: Resumed, now_ms: int) -> None:
+        """The attempt runs again."""
+        attempt = self._attempts.of(event)
+        self.note_paused(attempt, False, event.at_ms, now_ms)
+        self.reconcile(attempt, now_ms)
 
-    def _note_frozen(self, attempt: Attempt, frozen: bool, at_ms: int) -> None:
-        attempt.asked = None
-        if attempt.frozen is frozen:
+    def note_paused(self, attempt: LocalAttempt, is_paused: bool, at_ms: int, now_ms: int) -> None:
+        """The engine says whether the attempt is paused."""
+        attempt.move(Move.PAUSED if is_paused else Move.RESUMED, now_ms)
+        if attempt.is_paused is is_paused:
             return
-        attempt.frozen = frozen
-        if frozen:
+        attempt.is_paused = is_paused
+        if is_paused:
             attempt.paused_at_ms = at_ms
         elif attempt.paused_at_ms is not None and attempt.timer_from_ms is not None:
             attempt.timer_from_ms += max(0, at_ms - attempt.paused_at_ms)
             attempt.paused_at_ms = None
         if attempt.stop is None:
-            attempt.reason = attempt.want.reason if frozen and attempt.want is not None else ""
+            attempt.reason = attempt.want.reason if is_paused and attempt.want is not None else ""
             if attempt.launch is not None and attempt.launch.timeout_ms is not None:
-                self._persist(attempt)  # paused time must not count after a restart either
-            self._watch_time(attempt)
-        self._mark(attempt)
+                self._attempts.persist(attempt)  # paused time must not count after a restart either
+            self._watch.follow(attempt)
+        self._attempts.report(attempt)
 
-    def _on_freeze_failed(self, event: saw.FreezeFailed, now_ms: int) -> None:
-        attempt = self._known(event)
-        self._expect(attempt, event, Phase.LIVE)
-        attempt.asked = None
+    def pause_failed(self, event: PauseFailed, now_ms: int) -> None:
+        """It is not tried again before something else is wanted."""
+        attempt = self._attempts.of(event)
+        attempt.move(Move.PAUSE_FAILED, now_ms, event.error)
         attempt.reason = event.error
-        attempt.tell(now_ms, event.error)
-        self._mark(attempt)
+        self._attempts.report(attempt)
 
     # --- to the end ------------------------------------------------------------------------------------------------
 
-    def _begin_stop(self, attempt: Attempt, cause: StopCause, reason: str, now_ms: int) -> None:
-        grace_ms = GRACE_MS if attempt.want is None else attempt.want.grace_ms
-        attempt.stop = Stop(cause, reason, now_ms, grace_ms)
+    def _begin_stop(self, attempt: LocalAttempt, cause: StopCause, reason: str, now_ms: int) -> None:
+        attempt.move(Move.STOP, now_ms, reason)
+        attempt.stop = Stop(cause, reason, now_ms, _grace_ms(attempt))
         attempt.reason = reason
-        attempt.tell(now_ms, f"TERM: {reason}")
-        self._fences.pop(attempt.attempt_id, None)
-        self._publish(attempt)
-        self.effects.append(do.Terminate(attempt.attempt_id, grace_ms))
-        self._watch_time(attempt)
+        self._attempts.publish(attempt)
+        self._attempts.effects.append(Terminate(attempt.attempt_id, attempt.stop.grace_ms))
+        self._watch.follow(attempt)
 
-    def _hasten(self, attempt: Attempt, want: Want, now_ms: int) -> None:
-        """Somebody wants an end that is under way, and perhaps sooner."""
-        if attempt.stop is not None and want.grace_ms < attempt.stop.grace_ms:
-            attempt.stop = msgspec.structs.replace(attempt.stop, grace_ms=want.grace_ms)
-            attempt.tell(now_ms, f"grace is now {want.grace_ms} ms")
-            self._watch_time(attempt)
+    def _shorten_grace(self, attempt: LocalAttempt, stop: Stop, grace_ms: int, now_ms: int) -> None:
+        """Somebody wants an end that is under way sooner."""
+        if grace_ms < stop.grace_ms:
+            attempt.stop = msgspec.structs.replace(stop, grace_ms=grace_ms)
+            attempt.add_to_story(now_ms, f"grace is now {grace_ms} ms")
+            self._watch.follow(attempt)
 
-    def _watch_time(self, attempt: Attempt) -> None:
-        """Set the deadline of a live attempt: KILL if it is being stopped, else its time-out and fence."""
-        if attempt.phase is not Phase.LIVE:
-            return
-        if attempt.stop is not None:
-            if not attempt.killed:
-                self._deadlines.set(attempt.attempt_id, attempt.stop.at_ms + attempt.stop.grace_ms)
-            return
-        self._deadlines.set(attempt.attempt_id, attempt.timeout_due_ms)
-        if attempt.launch is not None and attempt.launch.fence_after_ms is not None:
-            self._fences[attempt.attempt_id] = attempt.launch.fence_after_ms
-
-    def _on_process_exited(self, event: saw.ProcessExited, now_ms: int) -> None:
-        attempt = self._known(event)
-        self._expect(attempt, event, Phase.STARTING, Phase.LIVE)
-        self._exit(attempt, event, now_ms)
-
-    def _exit(self, attempt: Attempt, event: saw.ProcessExited, now_ms: int) -> None:
-        self._unschedule(attempt)
-        attempt.phase = Phase.EXITED
-        attempt.released = True
-        attempt.exited = event
-        if attempt.started_at_ms is None:
-            attempt.started_at_ms = event.started_at_ms
-        attempt.tell(now_ms, f"exited: code {event.exit_code}, signal {event.signal} {event.error}".rstrip())
-        attempt.note = leftover_words(event, attempt.stop)
-        self.effects.append(do.FinishLog(attempt.attempt_id, failed=event.exit_code != 0, note=attempt.note))
-        self._fill_slots(now_ms)
-
-    def _unschedule(self, attempt: Attempt) -> None:
-        self.slots.leave(attempt.attempt_id)
-        self._deadlines.set(attempt.attempt_id, None)
-        self._fences.pop(attempt.attempt_id, None)
-
-    def _on_log_complete(self, event: saw.LogComplete, now_ms: int) -> None:
-        attempt = self._known(event)
-        self._expect(attempt, event, Phase.EXITED, Phase.ENDED)
-        if attempt.phase is Phase.ENDED:
-            self._correct_sizes(attempt, event.sizes)
-            return
-        if attempt.exited is None:
-            return
-        attempt.phase = Phase.ENDED
-        attempt.log_sizes = event.sizes
-        attempt.note = "; ".join(filter(None, (attempt.note, event.left)))
-        attempt.frozen = False
-        attempt.ending = ending(attempt.exited, attempt.stop, event.last_lines, event.full_disk)
-        attempt.reason = attempt.stop.reason if attempt.stop and attempt.ending.stopped else ""
-        if attempt.unrecorded:
-            self._settle_end(attempt, attempt.observed(), now_ms)
-            return
-        attempt.tell(now_ms, f"{attempt.ending.state} {attempt.ending.error}".rstrip())
-        self._mark(attempt)
-
-    def _correct_sizes(self, attempt: Attempt, sizes: dict[str, int]) -> None:
-        """A file was lost before all of it was shipped: the coordinator must not wait for the rest."""
-        if attempt.observed().log_sizes != sizes:
-            attempt.log_sizes = sizes
-            if attempt.settled is not None:
-                attempt.settled = msgspec.structs.replace(attempt.settled, log_sizes=sizes)
-            self._mark(attempt)
-
-    def _end_unstarted(
-        self, attempt: Attempt, state: AttemptState, error: str, now_ms: int, *, worker_fault: bool = False
-    ) -> None:
-        """End an attempt that never was a process."""
-        self._unschedule(attempt)
-        attempt.reason = error if state is AttemptState.KILLED else ""
-        settled = msgspec.structs.replace(
-            attempt.observed(), state=state, error=error, finished_at_ms=now_ms, gpu_ids=(), worker_fault=worker_fault
-        )
-        self._settle_end(attempt, settled, now_ms)
-        self._fill_slots(now_ms)
-
-    def _settle_end(self, attempt: Attempt, settled: Observed, now_ms: int) -> None:
-        """An end that no keeper knows is written down, to be reported until forgotten."""
-        attempt.phase = Phase.ENDED
-        attempt.ending = Ending(settled.state, settled.exit_code, settled.error)
-        attempt.settled = settled
-        attempt.tell(now_ms, f"{settled.state} {settled.error}".rstrip())
-        self._publish(attempt)
-
-    def _on_stop_all(self, event: saw.StopAll, now_ms: int) -> None:
-        for attempt in list(self.attempts.values()):
-            grace_ms = GRACE_MS if attempt.want is None else attempt.want.grace_ms
-            self.set_want(attempt, Want(mode=Mode.STOP, reason=event.reason, grace_ms=grace_ms), now_ms)
-
-    # --- time ------------------------------------------------------------------------------------------------------
-
-    def _on_tick(self, _: saw.Tick, now_ms: int) -> None:
-        for attempt_id in self._deadlines.due(now_ms):
-            attempt = self.attempts[attempt_id]
+    def time_out(self, now_ms: int) -> None:
+        """Act on every deadline that has come."""
+        for attempt_id in self._watch.due(now_ms):
+            attempt = self._attempts.get(attempt_id)
+            if attempt is None:
+                continue
             if attempt.phase is Phase.WAITING:
-                self._publish(attempt)
+                self._attempts.publish(attempt)
             elif attempt.stop is not None:
-                attempt.killed = True
-                attempt.tell(now_ms, "KILL")
-                self.effects.append(do.Kill(attempt_id))
-                self._deadlines.set(attempt_id, now_ms + KILL_AGAIN_MS)
+                attempt.was_killed = True
+                attempt.add_to_story(now_ms, "KILL")
+                self._attempts.effects.append(Kill(attempt_id))
+                self._watch.wake(attempt_id, now_ms + KILL_AGAIN_MS)
             elif attempt.launch is not None and attempt.launch.timeout_ms is not None:
                 reason = f"timed out after {spell_duration(attempt.launch.timeout_ms)}"
                 self._begin_stop(attempt, StopCause.TIMEOUT, reason, now_ms)
-        self._fence(now_ms)
-
-    def _fence(self, now_ms: int) -> None:
-        if not self._fences or self.last_contact_ms is None:
-            return
-        silence_ms = now_ms - self.last_contact_ms
-        for attempt_id, fence_after_ms in list(self._fences.items()):
-            if silence_ms >= fence_after_ms:
+        for attempt_id, fence_after_ms in self._watch.fenced(now_ms):
+            attempt = self._attempts.get(attempt_id)
+            if attempt is not None:
                 words = spell_duration(fence_after_ms)
                 reason = f"stopped by its own fence: no contact with the coordinator for {words}"
-                self._begin_stop(self.attempts[attempt_id], StopCause.FENCE, reason, now_ms)
+                self._begin_stop(attempt, StopCause.FENCE, reason, now_ms)
 
-    def _on_clock_moved(self, event: saw.ClockMoved, now_ms: int) -> None:
-        """Move every remembered time along, so that what was to come in a minute still does."""
-        delta_ms = event.delta_ms
-        self.last_contact_ms = now_ms if self.last_contact_ms is None else self.last_contact_ms + delta_ms
-        self._deadlines.shift(delta_ms)
-        for attempt in self.attempts.values():
+    def exited(self, attempt: LocalAttempt, event: ProcessExited, now_ms: int) -> None:
+        """Nothing of the attempt lives any more."""
+        detail = f"code {event.exit_code}, signal {event.signal} {event.error}".rstrip()
+        attempt.move(Move.EXITED, now_ms, detail)
+        self._release(attempt)
+        attempt.may_have_started = True
+        attempt.exited = event
+        if attempt.started_at_ms is None:
+            attempt.started_at_ms = event.started_at_ms
+        attempt.note = leftover_words(event, attempt.stop)
+        finish = FinishLog(attempt.attempt_id, failed=event.exit_code != 0, note=attempt.note)
+        self._attempts.effects.append(finish)
+        self._fill_slots(now_ms)
+
+    def _release(self, attempt: LocalAttempt) -> None:
+        self._slots.leave(attempt.attempt_id)
+        self._watch.drop(attempt.attempt_id)
+
+    def log_complete(self, event: LogComplete, now_ms: int) -> None:
+        """The sizes of the log files are final: that is the attempt's end, if it hasn't come before."""
+        attempt = self._attempts.of(event)
+        was_over = attempt.phase is Phase.ENDED
+        attempt.move(Move.LOG_COMPLETE, now_ms)
+        if was_over or attempt.exited is None:
+            self._correct_sizes(attempt, event.sizes)
+            return
+        attempt.log_sizes = event.sizes
+        attempt.note = "; ".join(filter(None, (attempt.note, event.left)))
+        attempt.is_paused = False
+        attempt.ending = ending(attempt.exited, attempt.stop, event.last_lines, event.full_disk)
+        attempt.reason = attempt.stop.reason if attempt.stop and attempt.ending.stopped else ""
+        if attempt.is_unrecorded:
+            self._keep_end(attempt, attempt.observed(), now_ms)
+            return
+        attempt.add_to_story(now_ms, f"{attempt.ending.state} {attempt.ending.error}".rstrip())
+        self._attempts.report(attempt)
+
+    def _correct_sizes(self, attempt: LocalAttempt, sizes: dict[str, int]) -> None:
+        """A file was lost before all of it was shipped: the coordinator must not wait for the rest."""
+        if attempt.observed().log_sizes != sizes:
+            attempt.log_sizes = sizes
+            if attempt.own_end is not None:
+                attempt.own_end = msgspec.structs.replace(attempt.own_end, log_sizes=sizes)
+            self._attempts.report(attempt)
+
+    def _end_unstarted(
+        self, attempt: LocalAttempt, move: Move, state: AttemptState, error: str, cause: EndCause, now_ms: int, *,
+        worker_fault: bool = False,
+    ) -> None:  # fmt: skip
+        """End an attempt that never was a process."""
+        attempt.move(move, now_ms)
+        self._release(attempt)
+        attempt.reason = error if state is AttemptState.KILLED else ""
+        end = msgspec.structs.replace(
+            attempt.observed(), state=state, error=error, finished_at_ms=now_ms, gpu_ids=(), worker_fault=worker_fault,
+            cause=cause,
+        )  # fmt: skip
+        self._keep_end(attempt, end, now_ms)
+        self._fill_slots(now_ms)
+
+    def _keep_end(self, attempt: LocalAttempt, end: Observed, now_ms: int) -> None:
+        """An end that no engine knows is written down, to be reported until it is forgotten."""
+        attempt.ending = Ending(end.state, end.exit_code, end.error, end.cause)
+        attempt.own_end = end
+        attempt.add_to_story(now_ms, f"{end.state} {end.error}".rstrip())
+        self._attempts.publish(attempt)
+
+    # --- the clock -------------------------------------------------------------------------------------------------
+
+    def move_clock(self, delta_ms: int, now_ms: int) -> None:
+        """The worker's clock was set: move every remembered time along, for no time has passed."""
+        self._watch.shift(delta_ms, now_ms)
+        for attempt in self._attempts:
             if attempt.stop is not None:
                 attempt.stop = msgspec.structs.replace(attempt.stop, at_ms=attempt.stop.at_ms + delta_ms)
             if attempt.timer_from_ms is not None:
@@ -454,25 +404,6 @@ class Lifecycle:
             if attempt.paused_at_ms is not None:
                 attempt.paused_at_ms += delta_ms
 
-    # --- bookkeeping -----------------------------------------------------------------------------------------------
 
-    def _known(self, event: Any) -> Attempt:
-        attempt = self.attempts.get(event.attempt_id)
-        if attempt is None:
-            story = self.story(event.attempt_id)
-            raise IllegalTransition(f"{type(event).__name__} for {event.attempt_id}, which isn't here: {story}")
-        return attempt
-
-    def _expect(self, attempt: Attempt, event: object, *phases: Phase) -> None:
-        if attempt.phase not in phases:
-            raise IllegalTransition(
-                f"{type(event).__name__} for {attempt.attempt_id}, which is {attempt.phase}: "
-                f"{self.story(attempt.attempt_id)}"
-            )
-
-    def _persist(self, attempt: Attempt) -> None:
-        attempt.written = True
-        self.effects.append(do.PersistIntent(attempt.intent()))
-
-    def _mark(self, attempt: Attempt) -> None:
-        self.changed[attempt.attempt_id] = attempt
+def _grace_ms(attempt: LocalAttempt) -> int:
+    return GRACE_MS if attempt.want is None else attempt.want.grace_ms

@@ -1,80 +1,105 @@
-"""What earlier lives left: specs that an agent wrote down, processes and exits that a keeper knows of."""
+"""What earlier lives left: specs that an agent wrote down, attempts and exits that an engine knows of.
 
-from opsconsole_agent.core import effect as do
-from opsconsole_agent.core import event as saw
-from opsconsole_agent.core.attempt import Attempt, Phase, recovered
-from opsconsole_agent.core.lifecycle import Handlers, Lifecycle
+What is found does nothing on its own: it waits, or goes on, until the coordinator says what it wants of it.
+"""
+
+from opsconsole_agent.core.attempt_set import AttemptSet
+from opsconsole_agent.core.effect import ForgetAttempt, Kill, Terminate
+from opsconsole_agent.core.event import EngineHello, FoundAttempt, IntentsFound, ProcessExited
+from opsconsole_agent.core.intent import Intent
+from opsconsole_agent.core.lifecycle import Lifecycle
+from opsconsole_agent.core.local_attempt import LocalAttempt, recovered
+from opsconsole_agent.core.phase import LIVE, OVER, Move, Phase
+from opsconsole_agent.core.slot import Slots
+from opsconsole_protocol.ids import AttemptId
 
 
-class Recovery(Lifecycle):
-    """A lifecycle that also takes over what it finds.
+class Recovery:
+    """Takes over what is found, into the lives that `lifecycle` leads. `engine`: the one that this agent has."""
 
-    What is found does nothing on its own: it waits, or goes on, until the coordinator says what it wants of it.
-    """
+    def __init__(self, attempts: AttemptSet, slots: Slots, lifecycle: Lifecycle, engine: str) -> None:
+        self._attempts = attempts
+        self._slots = slots
+        self._lifecycle = lifecycle
+        self._engine = engine
 
-    def handlers(self) -> Handlers:
-        """Which event is handled how."""
-        return super().handlers() | {
-            saw.IntentsFound: self._on_intents_found,
-            saw.KeeperHello: self._on_keeper_hello,
-        }
-
-    def _on_intents_found(self, event: saw.IntentsFound, now_ms: int) -> None:
+    def intents_found(self, event: IntentsFound, now_ms: int) -> None:
+        """Attempts that an earlier life of the agent wrote down; whether they live is for their engine to say."""
         for intent in event.intents:
-            attempt = recovered(intent)
-            attempt.tell(now_ms, "found on disk")
-            self.attempts[intent.attempt_id] = attempt
-            if attempt.phase is Phase.STARTING:
-                self.slots.take(attempt.attempt_id, attempt.gpu_ids)
+            self._recover(intent, now_ms)
         for attempt_id, why in event.damaged:
-            attempt = Attempt(attempt_id, None, phase=Phase.STARTING, released=True, damage=why)
-            attempt.tell(now_ms, f"found on disk, damaged: {why}")
-            self.attempts[attempt_id] = attempt
-            self.slots.take(attempt_id, ())
+            attempt = LocalAttempt(
+                attempt_id, None, self._engine, phase=Phase.STARTING, may_have_started=True, damage=why
+            )
+            attempt.add_to_story(now_ms, f"found on disk, damaged: {why}")
+            self._attempts.add(attempt)
+            self._slots.take(attempt_id, ())
 
-    def _on_keeper_hello(self, event: saw.KeeperHello, now_ms: int) -> None:
-        mentioned = {process.attempt_id for process in event.live} | {one.attempt_id for one in event.exits}
-        for process in event.live:
-            self._adopt(process, now_ms)
+    def _recover(self, intent: Intent, now_ms: int) -> None:
+        attempt = self._attempts.add(recovered(intent))
+        attempt.add_to_story(now_ms, "found on disk")
+        if attempt.phase is not Phase.STARTING:
+            attempt.engine = self._engine
+            return
+        self._slots.take(attempt.attempt_id, attempt.gpu_ids)
+        if attempt.engine != self._engine:
+            attempt.is_foreign = True
+            attempt.is_paused = attempt.paused_at_ms is not None
+            attempt.reason = (
+                f"started by the engine {attempt.engine}, which this agent doesn't have: it is left as it is"
+            )
+
+    def engine_reached(self, event: EngineHello, now_ms: int) -> None:
+        """All that an engine knows of what lives and what has ended."""
+        for found in event.live:
+            self._adopt(found, event.engine, now_ms)
         for exited in event.exits:
-            attempt = self.attempts.get(exited.attempt_id)
+            attempt = self._attempts.get(exited.attempt_id)
             if attempt is None:
-                self.effects.append(do.ForgetAttempt(exited.attempt_id, clean=False))
-            elif attempt.phase not in (Phase.EXITED, Phase.ENDED):
-                self._exit(attempt, exited, now_ms)
-        for attempt in list(self.attempts.values()):
-            if attempt.attempt_id not in mentioned and attempt.phase in (Phase.STARTING, Phase.LIVE):
-                self._miss(attempt, event, now_ms)
+                self._attempts.effects.append(ForgetAttempt(exited.attempt_id, clean=False))
+            elif attempt.phase not in OVER:
+                self._lifecycle.exited(attempt, exited, now_ms)
+        mentioned = {found.attempt_id for found in event.live} | {exited.attempt_id for exited in event.exits}
+        for attempt in self._attempts:
+            should_live = attempt.phase is Phase.STARTING or attempt.phase in LIVE
+            if should_live and attempt.attempt_id not in mentioned and attempt.engine == event.engine:
+                self._end_missing(attempt, event, now_ms)
 
-    def _adopt(self, process: saw.LiveProcess, now_ms: int) -> None:
-        attempt = self.attempts.get(process.attempt_id)
+    def _adopt(self, found: FoundAttempt, engine: str, now_ms: int) -> None:
+        attempt = self._attempts.get(found.attempt_id)
         if attempt is None:
-            attempt = self.attempts[process.attempt_id] = Attempt(process.attempt_id, None)
-        if attempt.phase in (Phase.EXITED, Phase.ENDED):
-            self.effects.append(do.Kill(process.attempt_id))  # we took it for dead, and said so
+            attempt = self._attempts.add(LocalAttempt(found.attempt_id, None, engine))
+        if attempt.phase in OVER:
+            self._attempts.effects.append(Kill(attempt.attempt_id))  # we took it for dead, and said so
             return
-        if not self.slots.holds(attempt.attempt_id):
-            self.slots.take(attempt.attempt_id, attempt.gpu_ids)
-        attempt.released = True
-        attempt.frozen = attempt.frozen or attempt.paused_at_ms is not None  # as it was written down
-        self._note_frozen(attempt, process.frozen, now_ms)
-        if attempt.phase is not Phase.LIVE:
-            self._live(attempt, process.started_at_ms, now_ms)
+        if not self._slots.holds(attempt.attempt_id):
+            self._slots.take(attempt.attempt_id, attempt.gpu_ids)
+        is_new = attempt.phase not in LIVE
+        if is_new:
+            attempt.move(Move.FOUND_ALIVE, now_ms)
+            attempt.may_have_started = True
+            attempt.is_paused = attempt.paused_at_ms is not None  # as it was written down
+        self._lifecycle.note_paused(attempt, found.is_paused, now_ms, now_ms)
+        if is_new:
+            self._lifecycle.enter_life(attempt, found.started_at_ms, now_ms)
         if attempt.stop is not None:
-            # Keepers ask each process only once.
-            self.effects.append(do.Terminate(attempt.attempt_id, attempt.stop.grace_ms))
-        self._settle(attempt, now_ms)
+            # The engine before this one may have been asked, and asks each process only once.
+            self._attempts.effects.append(Terminate(attempt.attempt_id, attempt.stop.grace_ms))
+        self._lifecycle.reconcile(attempt, now_ms)
 
-    def _miss(self, attempt: Attempt, event: saw.KeeperHello, now_ms: int) -> None:
-        """The keeper neither has it nor saw it end."""
-        is_unstarted = attempt.attempt_id in event.unstarted
-        if attempt.phase is Phase.STARTING and is_unstarted and not attempt.damage:
-            self._stand_back(attempt, "the keeper was never asked to start it", now_ms)
+    def _end_missing(self, attempt: LocalAttempt, event: EngineHello, now_ms: int) -> None:
+        """Its engine neither has it nor saw it end."""
+        attempt_id: AttemptId = attempt.attempt_id
+        is_unstarted = attempt_id in event.unstarted and attempt.phase is Phase.STARTING
+        if is_unstarted and not attempt.damage and attempt.stop is None:
+            self._lifecycle.wait_again(attempt, "its engine was never asked to start it", now_ms)
             return
-        attempt.unrecorded = True
-        is_outlived = attempt.attempt_id in event.outlived
-        why = "the host restarted" if is_outlived else attempt.damage or "its keeper has no record of how it ended"
-        exited = saw.ProcessExited(
-            attempt_id=attempt.attempt_id, at_ms=now_ms, exit_known=False, error=why, host_restarted=is_outlived
+        attempt.is_unrecorded = True
+        is_lost_with_host = attempt_id in event.lost_with_host
+        why = (
+            "the host restarted" if is_lost_with_host else attempt.damage or "its keeper has no record of how it ended"
         )
-        self._exit(attempt, exited, now_ms)
+        exited = ProcessExited(
+            attempt_id=attempt_id, at_ms=now_ms, exit_known=False, error=why, host_restarted=is_lost_with_host
+        )
+        self._lifecycle.exited(attempt, exited, now_ms)

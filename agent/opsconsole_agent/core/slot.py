@@ -1,4 +1,4 @@
-"""Slots and GPUs: who has them, who waits for them, and what is in the way."""
+"""Slots and GPUs: which attempts have them, which wait for them, and for what."""
 
 from collections import OrderedDict
 
@@ -6,11 +6,11 @@ from opsconsole_protocol.ids import AttemptId
 
 
 class Slots:
-    """One slot an attempt, at most `limit` of them; a GPU belongs to one attempt at a time. First come, first served,
-    but an attempt whose GPUs are taken holds up nobody who comes after it.
+    """Every attempt has one slot, and a GPU belongs to one attempt at a time. They are given in the order of asking, but an
+    attempt whose GPUs are taken holds up no other.
 
-    An attempt with GPUs doesn't wait for a slot that one without has: a GPU shall not idle over that. Those with GPUs are
-    `limit` at most, and one without starts only where fewer than `limit` live in all.
+    At most `limit` attempts with GPUs have a slot. One without GPUs is given a slot only where fewer than `limit` attempts in
+    all have one. One with GPUs doesn't wait for those without: a GPU shall not idle over that.
     """
 
     def __init__(self, limit: int) -> None:
@@ -23,12 +23,12 @@ class Slots:
 
     @property
     def taken(self) -> frozenset[AttemptId]:
-        """Who has a slot."""
+        """The attempts that have a slot."""
         return frozenset(self._taken)
 
     @property
     def has_waiting(self) -> bool:
-        """Whether anybody waits for a slot."""
+        """Whether an attempt waits for a slot."""
         return bool(self._queue)
 
     def holds(self, attempt_id: AttemptId) -> bool:
@@ -36,7 +36,7 @@ class Slots:
         return attempt_id in self._taken
 
     def take(self, attempt_id: AttemptId, gpu_ids: tuple[str, ...]) -> None:
-        """Give it a slot and its GPUs; what was found alive takes them even when they aren't free."""
+        """Give it a slot and its GPUs, whether or not they are free: it was found alive, or admitted."""
         self.leave(attempt_id)
         self._taken[attempt_id] = gpu_ids
         self._taken_with_gpus += bool(gpu_ids)
@@ -44,7 +44,7 @@ class Slots:
             self._gpu_owner.setdefault(gpu_id, attempt_id)
 
     def enqueue(self, attempt_id: AttemptId, gpu_ids: tuple[str, ...]) -> None:
-        """Let it wait behind all others; nothing changes for one that waits already."""
+        """Let it wait behind all others. Nothing changes for one that waits already."""
         if attempt_id not in self._queue:
             self._queue[attempt_id] = gpu_ids
             self._waiting_with_gpus += bool(gpu_ids)
@@ -59,7 +59,7 @@ class Slots:
                 del self._gpu_owner[gpu_id]
 
     def admit(self) -> tuple[list[AttemptId], list[AttemptId]]:
-        """Give slots to who can have them now, in order; returns them, and who was passed over for want of a GPU."""
+        """Give slots to all that can have them now; returns those, in order, and those that were passed over for want of a GPU."""
         admitted: list[AttemptId] = []
         passed: list[AttemptId] = []
         taken, with_gpus = len(self._taken), self._taken_with_gpus
@@ -83,7 +83,7 @@ class Slots:
         return admitted, passed
 
     def obstacle(self, gpu_ids: tuple[str, ...]) -> str:
-        """What keeps somebody who wants these GPUs from starting, in words."""
+        """What an attempt with these GPUs waits for, in words."""
         if (self._taken_with_gpus if gpu_ids else len(self._taken)) >= self.limit:
             return f"waiting for a slot: max_concurrent_jobs is {self.limit}"
         for gpu_id in gpu_ids:

@@ -1,1 +1,1 @@
-"""What attempts are started with."""
+"""What attempts are prepared and started with."""

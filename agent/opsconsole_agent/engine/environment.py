@@ -1,6 +1,6 @@
-"""The environment of a task: the agent's own without its secrets, the submitter's on top, who the task is above all.
+"""The environment of a task: the agent's own without its secrets, then what the submitter set, then who the task is.
 
-Pure: the agent's own environment is handed in.
+Nothing is read here: the agent's own environment is handed in.
 """
 
 from collections.abc import Mapping
@@ -10,17 +10,17 @@ from opsconsole_protocol.ids import AttemptId, WorkerId
 from opsconsole_protocol.link import Launch
 
 MARK = "OPSCONSOLE_ATTEMPT_UID"
-"""Marks every process of an attempt for the keeper; the keeper adds it itself, too."""
+"""Marks every process of an attempt, so that a keeper finds them; the keeper adds it itself, too."""
 
 _OWN = ("OPSCONSOLE_", "IRIS_")
 _NO_UUID = "unknown-"
-"""Before the index of a card that has no readable UUID; an index is what CUDA takes then."""
+"""In the id of a card without a readable UUID this stands before its index, which is what CUDA takes instead."""
 _NO_GPU = {"CUDA_VISIBLE_DEVICES": "", "NVIDIA_VISIBLE_DEVICES": "void", "HIP_VISIBLE_DEVICES": ""}
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What a task's environment says of the place where it runs."""
+    """Where a task runs, as its environment says."""
 
     worker_id: WorkerId
     controller_address: str
@@ -32,7 +32,7 @@ class Place:
 
 
 def base_environment(own: Mapping[str, str]) -> dict[str, str]:
-    """What of the agent's `own` environment all its tasks get.
+    """What all tasks get of the agent's `own` environment.
 
     Nothing of ours is passed on: an agent may run inside a task of another coordinator, or hold an operator's token.
     """
@@ -42,24 +42,22 @@ def base_environment(own: Mapping[str, str]) -> dict[str, str]:
 
 
 def task_environment(base: Mapping[str, str], attempt_id: AttemptId, launch: Launch, place: Place) -> dict[str, str]:
-    """The whole environment of one attempt, on top of `base_environment`.
+    """The whole environment of one attempt; `base` comes from `base_environment`.
 
-    The submitter may set everything but who the task is, its token, and which GPUs are its own. Identities go by
-    `OPSCONSOLE_*` and, so that scripts written for Iris run unchanged, `IRIS_*`.
+    The submitter may set everything but who the task is, and which GPUs and folders it has. Who it is goes by `OPSCONSOLE_*`
+    and, so that scripts written for Iris run unchanged, by `IRIS_*`.
     """
     environment = {**base, **_rendezvous(launch), **launch.environment}
     environment.update(_gpus(launch))
     for key, value in _identity(launch, place).items():
         environment[f"OPSCONSOLE_{key}"] = environment[f"IRIS_{key}"] = value
     environment[MARK] = attempt_id
-    if launch.job_token:
-        environment["OPSCONSOLE_JOB_TOKEN"] = launch.job_token
     environment.update(_files(place))
     return environment
 
 
 def _rendezvous(launch: Launch) -> dict[str, str]:
-    """The same as `OPSCONSOLE_GANG_*` under the names that PyTorch and others look for; the submitter's own win."""
+    """What `OPSCONSOLE_GANG_*` say, under the names that PyTorch and others look for. Those that the submitter set win."""
     names = {"RANK": "RANK", "SIZE": "WORLD_SIZE", "ADDRESS": "MASTER_ADDR", "PORT": "MASTER_PORT"}
     return {names[key]: value for key, value in _gang(launch).items() if key in names}
 
@@ -96,7 +94,7 @@ def _gang(launch: Launch) -> dict[str, str]:
 
 
 def _gpus(launch: Launch) -> dict[str, str]:
-    """GPUs by UUID, which stay with the card when the driver renumbers; none for a task that asked for none."""
+    """GPUs by UUID, which a driver that numbers its cards anew doesn't change. A task that asked for none sees none."""
     if not launch.gpu_ids:
         return _NO_GPU
     visible = ",".join(gpu_id.removeprefix(_NO_UUID) for gpu_id in launch.gpu_ids)

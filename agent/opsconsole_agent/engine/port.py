@@ -16,16 +16,16 @@ _EPHEMERAL_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
 class PortTaken(Unavailable):
-    """A port that was chosen before isn't free any more."""
+    """A port that was chosen before the preparation is no longer free."""
 
 
 def allocate_ports(names: Iterable[str], taken: Collection[int] = (), first: int | None = None) -> dict[str, int]:
     """Return a free port for each name, all different and none of `taken` (ports promised to other tasks).
 
-    A port is free if nothing listens on it on any address, IPv4 or IPv6. It isn't held: the task may find it taken
-    after all, and is then started again with others. So ports are picked at random, and outside the range that the
-    kernel takes for outgoing connections. Raises InvalidRequest for a name that can't be part of an environment
-    variable, LimitExceeded if no port is free, PortTaken where `first`, chosen before for the first name, isn't any more.
+    `first`: the port that was chosen for the first name before. A port is free if nothing listens on it on any address, IPv4
+    or IPv6. It isn't held: the task may find it taken after all, and is then started again with others. So ports are picked
+    at random, and outside the range that the kernel takes for outgoing connections. Raises InvalidRequest for a name that
+    can't be part of an environment variable, LimitExceeded if no port is free, PortTaken if `first` isn't.
     """
     wanted = list(names)
     for name in wanted:
@@ -75,7 +75,7 @@ def _ephemeral_range() -> tuple[int, int]:
 
 
 def _is_free(port: int, *, reuse: bool = False) -> bool:
-    """Whether it can be bound on every address; with `reuse` connections that have ended don't count."""
+    """Whether it can be bound on every address. With `reuse`, connections that have ended are no obstacle."""
     for family, address in ((socket.AF_INET6, "::"), (socket.AF_INET, "0.0.0.0")):  # noqa: S104 – bound, never listened on
         try:
             with socket.socket(family, socket.SOCK_STREAM) as probe:

@@ -1,31 +1,34 @@
-"""What attempts are started with. A process of this host, for now; containers and batch systems have the same face."""
+"""Starts attempts as processes of this host, through the keeper. To pause one is to freeze its processes."""
 
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Iterable, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
-from opsconsole_agent.core import (
+from opsconsole_agent.core.event import (
     AttemptPrepared,
     BuildStarted,
+    EngineHello,
     Event,
-    FreezeFailed,
-    Frozen,
-    KeeperHello,
-    LiveProcess,
+    FoundAttempt,
+    Paused,
+    PauseFailed,
     PreparationFailed,
     ProcessExited,
     ProcessStarted,
+    Resumed,
     StartFailed,
-    Thawed,
 )
+from opsconsole_agent.core.intent import PROCESS, Intent
+from opsconsole_agent.engine.build import Build, run_at_once
+from opsconsole_agent.engine.engine import Emit, StepProgress
 from opsconsole_agent.engine.port import PortTaken, allocate_ports, is_listened_on
 from opsconsole_agent.engine.staging import Prepared, Staging
 from opsconsole_agent.keeper.event_line import HOST_RESTARTED
-from opsconsole_agent.keeper_client import message as keeper_says
+from opsconsole_agent.keeper_client import message as keeper_message
 from opsconsole_agent.keeper_client.keeper_client import KeeperClient
 from opsconsole_agent.probe.io_path import OutputRefused
 from opsconsole_agent.state.state_folder import is_disk_full
@@ -35,106 +38,59 @@ from opsconsole_protocol.link import Launch
 
 _log = logging.getLogger(__name__)
 
-Tell = Callable[[Sequence[Event]], None]
-
-
-class Engine(Protocol):
-    """Carries out what the core wants; whatever comes of it is told as events. No method waits for anything."""
-
-    def prepare(self, attempt_id: AttemptId, launch: Launch) -> None:
-        """Tells (BuildStarted and) AttemptPrepared or PreparationFailed."""
-
-    def abandon(self, attempt_id: AttemptId) -> None:
-        """The preparation isn't wanted any more; nothing need be told."""
-
-    def start(self, attempt_id: AttemptId) -> None:
-        """Start what was prepared. Tells ProcessStarted and, at its end, ProcessExited."""
-
-    def freeze(self, attempt_id: AttemptId) -> None:
-        """Tells Frozen or FreezeFailed."""
-
-    def thaw(self, attempt_id: AttemptId) -> None:
-        """Tells Thawed or FreezeFailed."""
-
-    def terminate(self, attempt_id: AttemptId, grace_ms: int) -> None:
-        """Ask all its processes to end."""
-
-    def kill(self, attempt_id: AttemptId) -> None:
-        """End all its processes."""
-
-    def forget(self, attempt_id: AttemptId) -> None:
-        """How it ended is safe elsewhere."""
-
-    def free_port(self) -> int:
-        """A port that is free now; raises LimitExceeded."""
-
-    def publish(self, output_path: str) -> None:
-        """What was written there is its task's accepted result: have it where that is looked for."""
-
-    async def pids(self) -> dict[AttemptId, list[int]]:
-        """The living processes of every attempt; raises OpsconsoleError."""
-
-    def silence(self) -> str:
-        """Why `pids` isn't answered, in words; empty where that is over in a moment."""
-
-    @property
-    def notes(self) -> Sequence[str]:
-        """What was found damaged and set aside."""
-
 
 class ProcessEngine:
-    """Starts attempts as processes of this host, through the keeper. `run` brings its news until it is cancelled."""
+    """An Engine, whose docstrings say what the methods promise."""
+
+    name = PROCESS
 
     def __init__(
         self,
         keeper: KeeperClient,
         staging: Staging,
-        tell: Tell,
+        emit: Emit,
         expected: Callable[[], Iterable[AttemptId]],
-        unsure: frozenset[AttemptId] = frozenset(),
         say: Callable[[str], None] = _log.warning,
     ) -> None:
-        """`expected`: attempts that should have a process. `unsure`: those of them from before the host restarted.
-
-        `say` is told what the keeper found damaged.
-        """
-        self._say = say
-        self._told: dict[str, None] = {}
+        """`expected`: attempts that should have a process. `say` is told what was found damaged, one line at a time."""
         self._keeper = keeper
         self._staging = staging
-        self._tell = tell
+        self._emit = emit
         self._expected = expected
-        self._unsure = unsure
+        self._say = say
+        self._damage: dict[str, None] = {}
+        self._from_before_restart: set[AttemptId] = set()
         self._ready: dict[AttemptId, Prepared] = {}
         self._ports: dict[AttemptId, tuple[int, ...]] = {}
+        self._builds: dict[AttemptId, Build] = {}
         self._stagings: dict[AttemptId, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._to_forget: list[AttemptId] = []
 
     async def run(self) -> None:
-        """Pass on what the keeper says; raises Unavailable when it is lost for good."""
+        """See Engine."""
         async for batch in self._keeper.batches():
             events: list[Event] = []
-            for said in batch:
-                if isinstance(said, keeper_says.KeeperHello):
-                    self._tell_notes(said.notes)
-                    hello = await self._hello(said)
+            for message in batch:
+                if isinstance(message, keeper_message.KeeperHello):
+                    self._say_damage(message.notes)
+                    hello = await self._readopt_all(message)
                     if hello is not None:
                         events.append(hello)
-                elif isinstance(said, keeper_says.KeeperLost):
-                    if said.final:
-                        raise Unavailable(f"the keeper can't be used any more: {said.reason}")
-                    _log.warning("the keeper was lost and is looked for: %s", said.reason)
+                elif isinstance(message, keeper_message.KeeperLost):
+                    if message.final:
+                        raise Unavailable(f"the keeper can't be used any more: {message.reason}")
+                    _log.warning("the keeper was lost and is looked for: %s", message.reason)
                 else:
-                    events.append(self._look_at_ports(_event(said)))
-            self._tell(events)
+                    events.append(self._with_taken_port(_to_event(message)))
+            self._emit(events)
         raise Unavailable("the link to the keeper was closed")
 
-    def _tell_notes(self, notes: Iterable[str]) -> None:
+    def _say_damage(self, notes: Iterable[str]) -> None:
         """Once each, though every hello of a keeper repeats them."""
         for note in notes:
-            if note not in self._told:
-                self._told[note] = None
+            if note not in self._damage:
+                self._damage[note] = None
                 self._say(f"the keeper says: {note}")
 
     async def close(self) -> None:
@@ -148,39 +104,40 @@ class ProcessEngine:
 
     def prepare(self, attempt_id: AttemptId, launch: Launch) -> None:
         """See Engine."""
-        if not self._staging.is_quick(launch):
-            task = asyncio.create_task(self._prepare_slowly(attempt_id, launch), name=f"stage {attempt_id}")
-            self._stagings[attempt_id] = task
-            task.add_done_callback(lambda _: self._stagings.pop(attempt_id, None))
+        if self._staging.is_quick(launch):
+            run_at_once(self._prepare(attempt_id, launch, is_quick=True))
             return
+        self._emit([BuildStarted(attempt_id=attempt_id, at_ms=_now_ms())])
+        task = asyncio.create_task(self._prepare(attempt_id, launch, is_quick=False), name=f"stage {attempt_id}")
+        self._stagings[attempt_id] = task
+        task.add_done_callback(lambda _: self._stagings.pop(attempt_id, None))
+
+    async def _prepare(self, attempt_id: AttemptId, launch: Launch, *, is_quick: bool) -> None:
         try:
-            ports = self._take_ports(attempt_id, launch)
-            prepared = self._staging.stage(attempt_id, launch, ports, quick=True)
+            build = Build(attempt_id, launch, self._take_ports(attempt_id, launch), is_quick)
+            self._builds[attempt_id] = build
+            prepared = await self._staging.stage(build)
         except (OpsconsoleError, OSError) as error:
             self._refuse(attempt_id, error)
         else:
-            self._accept(attempt_id, prepared, ports)
+            self._accept(attempt_id, prepared, build.ports)
+        finally:
+            self._builds.pop(attempt_id, None)
 
-    async def _prepare_slowly(self, attempt_id: AttemptId, launch: Launch) -> None:
-        self._tell([BuildStarted(attempt_id=attempt_id, at_ms=_now_ms())])
-        try:
-            ports = self._take_ports(attempt_id, launch)
-            prepared = await asyncio.to_thread(self._staging.stage, attempt_id, launch, ports, quick=False)
-        except (OpsconsoleError, OSError) as error:
-            self._refuse(attempt_id, error)
-        else:
-            self._accept(attempt_id, prepared, ports)
+    def progress(self) -> dict[AttemptId, StepProgress]:
+        """See Engine."""
+        return {attempt_id: build.progress for attempt_id, build in self._builds.items() if build.progress is not None}
 
-    def _accept(self, attempt_id: AttemptId, prepared: Prepared, ports: dict[str, int]) -> None:
+    def _accept(self, attempt_id: AttemptId, prepared: Prepared, ports: Mapping[str, int]) -> None:
         self._ready[attempt_id] = prepared
-        self._tell(
+        self._emit(
             [
                 AttemptPrepared(
                     attempt_id=attempt_id,
                     at_ms=_now_ms(),
                     output_path=prepared.output_path,
                     workdir=prepared.command.cwd,
-                    ports=ports,
+                    ports=dict(ports),
                 )
             ]
         )
@@ -189,7 +146,7 @@ class ProcessEngine:
         self._ports.pop(attempt_id, None)
         again = isinstance(error, PortTaken)
         is_ours = isinstance(error, OSError | OutputRefused | LimitExceeded | Unavailable) and not again
-        self._tell(
+        self._emit(
             [
                 PreparationFailed(
                     attempt_id=attempt_id, at_ms=_now_ms(), error=_words(error), worker_fault=is_ours, again=again
@@ -206,7 +163,7 @@ class ProcessEngine:
         self._ports[attempt_id] = tuple(ports.values())
         return ports
 
-    def _look_at_ports(self, event: Event) -> Event:
+    def _with_taken_port(self, event: Event) -> Event:
         """Of a failure tell whether somebody else has the port that was chosen for it."""
         if not isinstance(event, ProcessExited) or event.exit_code in {0, None} or not event.all_gone:
             return event
@@ -216,10 +173,6 @@ class ProcessEngine:
     def free_port(self) -> int:
         """A port that is free now; raises LimitExceeded."""
         return allocate_ports(("gang",), {port for ports in self._ports.values() for port in ports})["gang"]
-
-    def keep_ports(self, attempt_id: AttemptId, ports: Iterable[int]) -> None:
-        """An attempt found alive has these."""
-        self._ports[attempt_id] = tuple(ports)
 
     def abandon(self, attempt_id: AttemptId) -> None:
         """See Engine."""
@@ -243,17 +196,17 @@ class ProcessEngine:
             # What came of it is in the keeper's next hello; or it runs already.
             _log.warning("the start of %s was not answered: %s", attempt_id, error)
         except OpsconsoleError as error:
-            self._tell([StartFailed(attempt_id=attempt_id, at_ms=_now_ms(), error=error.message)])
+            self._emit([StartFailed(attempt_id=attempt_id, at_ms=_now_ms(), error=error.message)])
 
-    def freeze(self, attempt_id: AttemptId) -> None:
+    def pause(self, attempt_id: AttemptId) -> None:
         """See Engine."""
-        self._spawn(self._turn(attempt_id, self._keeper.freeze(attempt_id), "can't be paused"))
+        self._spawn(self._switch(attempt_id, self._keeper.freeze(attempt_id), "can't be paused"))
 
-    def thaw(self, attempt_id: AttemptId) -> None:
+    def resume(self, attempt_id: AttemptId) -> None:
         """See Engine."""
-        self._spawn(self._turn(attempt_id, self._keeper.thaw(attempt_id), "can't be resumed"))
+        self._spawn(self._switch(attempt_id, self._keeper.thaw(attempt_id), "can't be resumed"))
 
-    async def _turn(self, attempt_id: AttemptId, command: Coroutine[Any, Any, int], trouble: str) -> None:
+    async def _switch(self, attempt_id: AttemptId, command: Coroutine[Any, Any, int], trouble: str) -> None:
         try:
             await command
         except NotFound:
@@ -262,7 +215,7 @@ class ProcessEngine:
             _log.info("%s %s: %s", attempt_id, trouble, error)
         except OpsconsoleError as error:
             if self._keeper.connected:
-                self._tell([FreezeFailed(attempt_id=attempt_id, error=f"{trouble}: {error.message}")])
+                self._emit([PauseFailed(attempt_id=attempt_id, error=f"{trouble}: {error.message}")])
 
     def terminate(self, attempt_id: AttemptId, grace_ms: int) -> None:
         """See Engine."""
@@ -283,11 +236,11 @@ class ProcessEngine:
         """See Engine."""
         self._ports.pop(attempt_id, None)
         if not self._to_forget:
-            asyncio.get_running_loop().call_soon(self._forget)
+            asyncio.get_running_loop().call_soon(self._forget_all)
         self._to_forget.append(attempt_id)
 
-    def _forget(self) -> None:
-        """All that has been forgotten in this turn of the loop, in one command."""
+    def _forget_all(self) -> None:
+        """What has been forgotten in this turn of the loop, in one command."""
         attempt_ids, self._to_forget = self._to_forget, []
         self._keeper.forget(attempt_ids)
 
@@ -305,31 +258,37 @@ class ProcessEngine:
         """See Engine."""
         return await self._keeper.pids()
 
-    def silence(self) -> str:
+    def unresponsive_because(self) -> str:
         """See Engine."""
         return self._keeper.problem()
 
-    @property
-    def notes(self) -> Sequence[str]:
+    def damage(self) -> Sequence[str]:
         """See Engine."""
-        return list(self._told)
+        return list(self._damage)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    # --- hello -----------------------------------------------------------------------------------------------------
+    # --- what is found ---------------------------------------------------------------------------------------------
 
-    async def _hello(self, hello: keeper_says.KeeperHello) -> KeeperHello | None:
+    def readopt(self, intent: Intent, *, host_restarted: bool) -> None:
+        """See Engine."""
+        self._ports[intent.attempt_id] = tuple(intent.ports.values())
+        if host_restarted:
+            # The keeper's log, never synced, may have lost its start when the host went down.
+            self._from_before_restart.add(intent.attempt_id)
+
+    async def _readopt_all(self, hello: keeper_message.KeeperHello) -> EngineHello | None:
         """The whole truth, after the keeper has looked for what it doesn't know; None if it is lost meanwhile."""
         live = [
-            LiveProcess(attempt_id=one.attempt_id, started_at_ms=one.started_at_ms, frozen=one.frozen)
+            FoundAttempt(attempt_id=one.attempt_id, started_at_ms=one.started_at_ms, is_paused=one.frozen)
             for one in hello.live
         ]
         known = {one.attempt_id for one in hello.live} | {one.attempt_id for one in hello.exits}
         unstarted: set[AttemptId] = set()
-        outlived: set[AttemptId] = set()
+        lost_with_host: set[AttemptId] = set()
         for attempt_id in list(self._expected()):
             if attempt_id in known:
                 continue
@@ -338,48 +297,51 @@ class ProcessEngine:
             except Unavailable:
                 return None
             if found:
-                live.append(LiveProcess(attempt_id=attempt_id, started_at_ms=_now_ms()))
-            elif attempt_id in self._unsure:
-                outlived.add(attempt_id)
+                live.append(FoundAttempt(attempt_id=attempt_id, started_at_ms=_now_ms()))
+            elif attempt_id in self._from_before_restart:
+                lost_with_host.add(attempt_id)
             else:
                 unstarted.add(attempt_id)
         exits = tuple(_exited(one) for one in hello.exits)
-        return KeeperHello(live=tuple(live), exits=exits, unstarted=frozenset(unstarted), outlived=frozenset(outlived))
+        return EngineHello(
+            live=tuple(live), exits=exits, unstarted=frozenset(unstarted), lost_with_host=frozenset(lost_with_host)
+        )
 
 
-def _event(
-    said: keeper_says.AttemptStarted
-    | keeper_says.AttemptExited
-    | keeper_says.AttemptFrozen
-    | keeper_says.AttemptThawed,
+def _to_event(
+    message: keeper_message.AttemptStarted
+    | keeper_message.AttemptExited
+    | keeper_message.AttemptFrozen
+    | keeper_message.AttemptThawed,
 ) -> Event:
-    match said:
-        case keeper_says.AttemptStarted():
-            return ProcessStarted(attempt_id=said.attempt_id, at_ms=said.at_ms)
-        case keeper_says.AttemptExited():
-            return _exited(said)
-        case keeper_says.AttemptFrozen():
-            return Frozen(attempt_id=said.attempt_id, at_ms=said.at_ms)
-        case keeper_says.AttemptThawed():
-            return Thawed(attempt_id=said.attempt_id, at_ms=said.at_ms)
+    match message:
+        case keeper_message.AttemptStarted():
+            return ProcessStarted(attempt_id=message.attempt_id, at_ms=message.at_ms)
+        case keeper_message.AttemptExited():
+            return _exited(message)
+        case keeper_message.AttemptFrozen():
+            return Paused(attempt_id=message.attempt_id, at_ms=message.at_ms)
+        case keeper_message.AttemptThawed():
+            return Resumed(attempt_id=message.attempt_id, at_ms=message.at_ms)
 
 
-def _exited(said: keeper_says.AttemptExited) -> ProcessExited:
+def _exited(message: keeper_message.AttemptExited) -> ProcessExited:
     return ProcessExited(
-        attempt_id=said.attempt_id,
-        at_ms=said.at_ms,
-        exit_code=said.exit_code,
-        signal=said.signal,
-        exit_known=said.exit_known,
-        error=said.error or "",
-        out_of_memory=said.oom_kill is True,
-        all_gone=said.proof,
-        leftovers=said.leftovers,
-        outlived=tuple(said.outlived),
-        host_restarted=said.error == HOST_RESTARTED,
-        started_at_ms=said.started_at_ms,
-        peak_memory_mb=round(said.max_rss_mb) if said.pid is not None else None,
-        cpu_seconds=round(said.user_s + said.system_s, 3) if said.pid is not None else None,
+        attempt_id=message.attempt_id,
+        at_ms=message.at_ms,
+        exit_code=message.exit_code,
+        signal=message.signal,
+        exit_known=message.exit_known,
+        error=message.error or "",
+        out_of_memory=message.oom_kill is True,
+        all_gone=message.proof,
+        leftovers=message.leftovers,
+        outlived=tuple(message.outlived),
+        cause=message.cause,
+        host_restarted=message.error == HOST_RESTARTED,
+        started_at_ms=message.started_at_ms,
+        peak_memory_mb=round(message.max_rss_mb) if message.pid is not None else None,
+        cpu_seconds=round(message.user_s + message.system_s, 3) if message.pid is not None else None,
     )
 
 

@@ -1,4 +1,6 @@
-"""What a process needs before it can start: folders, its job's output folder, its input files, its environment.
+"""What a process needs before it can start, step by step: folders, input files, its job's output folder, its environment.
+
+Whatever else is to be there before a start is one more step in `Staging.steps`.
 
 Where results go. A worker with an output path makes `{output_path}/jobs/{job_id}/` with `models/` and `logs/` for a job
 of one task; each task of a job with several has such a folder of its own below it, `task-{index}/`. A retry goes on in
@@ -17,6 +19,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from opsconsole_agent.engine.build import Build, Step, in_thread
+from opsconsole_agent.engine.engine import StepProgress
 from opsconsole_agent.engine.environment import Place, base_environment, task_environment
 from opsconsole_agent.engine.task_user import TaskUser
 from opsconsole_agent.keeper_client.message import StartCommand
@@ -43,9 +47,10 @@ _LABELS_MAX = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class Home:
+class TaskDefaults:
     """What all attempts of one agent have in common. `environment` is the agent's own; `stdin` is what all read.
-    `user`: whom they run as, if not as we do.
+
+    `user`: whom they run as, if not as the agent's own user.
     """
 
     worker_id: WorkerId
@@ -65,100 +70,196 @@ class Prepared:
 
 
 class Staging:
-    """See the module."""
+    """Prepares attempts. `steps` are taken in order."""
 
-    def __init__(self, home: Home, state: StateFolder) -> None:
-        self._home = home
+    def __init__(self, defaults: TaskDefaults, state: StateFolder) -> None:
         self._state = state
-        self._user = None if home.user is None else home.user.user
-        self._user_ids = None if self._user is None else self._user.ids
-        own = home.environment if home.user is None else {**home.environment, **home.user.environment()}
-        self._environment = base_environment(own)
-        self._labels: dict[str, tuple[float, bool]] = {}
-        self._folders = FolderCheck()
+        self._user_ids = None if defaults.user is None else defaults.user.user.ids
+        locality = _Locality()
+        self.steps: tuple[Step, ...] = (
+            AttemptFolder(state),
+            WorkingFolder(defaults, state, locality),
+            InputFiles(defaults.io, locality),
+            OutputFolder(defaults, locality),
+            StartCommandStep(defaults, self),
+        )
 
     def is_quick(self, launch: Launch) -> bool:
-        """Whether nothing that could hang has to be touched, so that `stage` may be called from a loop."""
-        paths = [] if launch.workdir is None else [self._expand_home(launch.workdir)]
-        if self._home.io.output_path is not None:
-            if self._user is not None:
-                return False  # a process of its own becomes that user to make the folders
-            paths.append(str(self._home.io.output_path))
-        if launch.inputs and self._home.io.input_path is not None:
-            paths.append(str(self._home.io.input_path))
-        return all(self._is_local(path) for path in paths)
+        """Whether nothing that could hang has to be touched, so that `stage` never waits."""
+        return all(step.is_quick(launch) for step in self.steps)
+
+    async def stage(self, build: Build) -> Prepared:
+        """Prepare an attempt; raises OpsconsoleError or OSError with the reason why it can't be started.
+
+        Cancelled, it stops at once, whatever the step under way waits for.
+        """
+        for step in self.steps:
+            build.progress = None
+            await step.run(build)
+        if build.command is None:
+            raise RuntimeError("no step has made the command")
+        return Prepared(build.command, build.output_path)
 
     def log_files(self, attempt_id: AttemptId) -> tuple[str, str]:
         """Where its stdout and stderr go."""
         return self._state.log_file(attempt_id, Source.STDOUT), self._state.log_file(attempt_id, Source.STDERR)
-
-    def stage(self, attempt_id: AttemptId, launch: Launch, ports: Mapping[str, int], *, quick: bool) -> Prepared:
-        """Prepare an attempt; raises OpsconsoleError or OSError with the reason why it can't be started.
-
-        Unless `quick`, call it from a thread: it may take as long as a mount takes.
-        """
-        self._state.make(attempt_id)
-        workdir = self._state.work(attempt_id)
-        if launch.workdir is not None:
-            workdir = self._expand_home(launch.workdir)
-            self._check_workdir(workdir, quick=quick)
-        io = self._home.io
-        inputs = tuple(
-            str((resolve_input(io, name) if quick else inspect_input(io, name)).path) for name in launch.inputs
-        )
-        output_path = self._make_output(attempt_id, launch, quick=quick)
-        place = Place(
-            self._home.worker_id,
-            self._home.controller_address,
-            output_path=output_path,
-            input_path=None if io.input_path is None else str(io.input_path),
-            input_files=inputs,
-            ports=ports,
-        )
-        stdout, stderr = self.log_files(attempt_id)
-        command = StartCommand(
-            attempt_id=attempt_id,
-            argv=list(launch.command),
-            cwd=workdir,
-            env=task_environment(self._environment, attempt_id, launch, place),
-            stdout=stdout,
-            stderr=stderr,
-            stdin=self._home.stdin,
-            user=self._user,
-        )
-        return Prepared(command, output_path)
-
-    def _make_output(self, attempt_id: AttemptId, launch: Launch, *, quick: bool) -> str | None:
-        if self._home.io.output_path is None:
-            return None
-        own = _output_folder(attempt_id, launch)
-        parts = own.split("/") if own else []
-        above = ["/".join(parts[:length]) for length in range(1, len(parts) + 1)]
-        subfolders = [*above, *("/".join((*parts, name)) for name in JOB_SUBFOLDERS)]
-        job_folder = (
-            make_output(self._home.io, launch.job_id, subfolders=subfolders)
-            if quick
-            else prepare_output(self._home.io, launch.job_id, subfolders=subfolders, user=self._user_ids)
-        )
-        return str(job_folder / own) if own else str(job_folder)
 
     def publish(self, output_path: str) -> None:
         """Put an accepted result into its task's folder, if it isn't there. Call it from a thread; raises OutputRefused."""
         if Path(output_path).parent.name == ATTEMPTS_FOLDER:
             publish_output(output_path, user=self._user_ids)
 
-    def _expand_home(self, path: str) -> str:
-        return expand_home(path, None if self._home.user is None else self._home.user.home)
 
-    def _check_workdir(self, workdir: str, *, quick: bool) -> None:
+class AttemptFolder:
+    """The attempt's own folder on this worker."""
+
+    name = "folder"
+
+    def __init__(self, state: StateFolder) -> None:
+        self._state = state
+
+    def is_quick(self, _launch: Launch) -> bool:
+        """Always: the state folder is on a local disk."""
+        return True
+
+    async def run(self, build: Build) -> None:
+        """Make the folder; raises OSError."""
+        self._state.make(build.attempt_id)
+
+
+class WorkingFolder:
+    """Where the process is to run."""
+
+    name = "working folder"
+
+    def __init__(self, defaults: TaskDefaults, state: StateFolder, locality: "_Locality") -> None:
+        self._home = None if defaults.user is None else defaults.user.home
+        self._state = state
+        self._locality = locality
+        self._folders = FolderCheck()
+
+    def is_quick(self, launch: Launch) -> bool:
+        """Unless the job names a folder that isn't on a local disk."""
+        return launch.workdir is None or self._locality.is_local(expand_home(launch.workdir, self._home))
+
+    async def run(self, build: Build) -> None:
+        """See that it is there; raises InvalidRequest, or Unavailable where that can't be told."""
+        launch = build.launch
+        if launch.workdir is None:
+            build.workdir = self._state.work(build.attempt_id)
+            return
+        path = build.workdir = expand_home(launch.workdir, self._home)
+        is_quick = build.is_quick or self.is_quick(launch)
         try:
-            exists = os.path.isdir(workdir) if quick else self._folders.exists(workdir)  # noqa: PTH112
+            exists = _is_folder(path) if is_quick else await in_thread(self._folders.exists, path)
         except TimeoutError:
-            raise Unavailable(f"the working folder {workdir} doesn't answer: is the mount hung?") from None
+            raise Unavailable(f"the working folder {path} doesn't answer: is the mount hung?") from None
         if not exists:
-            raise InvalidRequest(f"the working folder {workdir} is not on this worker: make it, or change --workdir")
+            raise InvalidRequest(f"the working folder {path} is not on this worker: make it, or change --workdir")
 
-    def _is_local(self, path: str) -> bool:
+
+class InputFiles:
+    """The job's inputs, in the worker's input folder."""
+
+    name = "inputs"
+
+    def __init__(self, io: WorkerIOConfig, locality: "_Locality") -> None:
+        self._io = io
+        self._locality = locality
+
+    def is_quick(self, launch: Launch) -> bool:
+        """Without inputs, or where the input folder is on a local disk."""
+        return not launch.inputs or self._io.input_path is None or self._locality.is_local(str(self._io.input_path))
+
+    async def run(self, build: Build) -> None:
+        """Find every file; raises InputRefused."""
+        names, is_quick = build.launch.inputs, build.is_quick or self.is_quick(build.launch)
+        found: list[str] = []
+        for name in names:
+            build.progress = StepProgress(self.name, len(found), len(names))
+            file = resolve_input(self._io, name) if is_quick else await in_thread(inspect_input, self._io, name)
+            found.append(str(file.path))
+        build.inputs = tuple(found)
+
+
+class OutputFolder:
+    """Where the attempt's results go, if the worker has a place for them."""
+
+    name = "output folder"
+
+    def __init__(self, defaults: TaskDefaults, locality: "_Locality") -> None:
+        self._io = defaults.io
+        self._user_ids = None if defaults.user is None else defaults.user.user.ids
+        self._locality = locality
+
+    def is_quick(self, _launch: Launch) -> bool:
+        """Unless it isn't on a local disk, or another user's: then a child becomes that user to make it."""
+        path = self._io.output_path
+        return path is None or (self._user_ids is None and self._locality.is_local(str(path)))
+
+    async def run(self, build: Build) -> None:
+        """Make the folder; raises OutputRefused."""
+        if self._io.output_path is None:
+            return
+        job_id, own = build.launch.job_id, _output_folder(build.attempt_id, build.launch)
+        parts = own.split("/") if own else []
+        above = ["/".join(parts[:length]) for length in range(1, len(parts) + 1)]
+        subfolders = [*above, *("/".join((*parts, name)) for name in JOB_SUBFOLDERS)]
+        if build.is_quick or self.is_quick(build.launch):
+            folder = make_output(self._io, job_id, subfolders=subfolders)
+        else:
+            folder = await in_thread(prepare_output, self._io, job_id, subfolders=subfolders, user=self._user_ids)
+        build.output_path = str(folder / own) if own else str(folder)
+
+
+class StartCommandStep:
+    """What the keeper is told to start, of all that the steps before have found."""
+
+    name = "command"
+
+    def __init__(self, defaults: TaskDefaults, staging: Staging) -> None:
+        self._defaults = defaults
+        self._staging = staging
+        user = defaults.user
+        own = defaults.environment if user is None else {**defaults.environment, **user.environment()}
+        self._environment = base_environment(own)
+
+    def is_quick(self, _launch: Launch) -> bool:
+        """Always: nothing is touched."""
+        return True
+
+    async def run(self, build: Build) -> None:
+        """Put the command together."""
+        defaults = self._defaults
+        input_path = defaults.io.input_path
+        place = Place(
+            defaults.worker_id,
+            defaults.controller_address,
+            output_path=build.output_path,
+            input_path=None if input_path is None else str(input_path),
+            input_files=build.inputs,
+            ports=build.ports,
+        )
+        stdout, stderr = self._staging.log_files(build.attempt_id)
+        build.command = StartCommand(
+            attempt_id=build.attempt_id,
+            argv=list(build.launch.command),
+            cwd=build.workdir,
+            env=task_environment(self._environment, build.attempt_id, build.launch, place),
+            stdout=stdout,
+            stderr=stderr,
+            stdin=defaults.stdin,
+            user=None if defaults.user is None else defaults.user.user,
+        )
+
+
+class _Locality:
+    """Which folders are on local disks, remembered for a while."""
+
+    def __init__(self) -> None:
+        self._labels: dict[str, tuple[float, bool]] = {}
+
+    def is_local(self, path: str) -> bool:
         now_s = time.monotonic()
         known = self._labels.get(path)
         if known is None or known[0] < now_s:
@@ -167,6 +268,10 @@ class Staging:
             known = (now_s + _LABEL_GOOD_FOR_S, filesystem_label(Path(path)) == LOCAL)
             self._labels[path] = known
         return known[1]
+
+
+def _is_folder(path: str) -> bool:
+    return os.path.isdir(path)  # noqa: PTH112
 
 
 def _output_folder(attempt_id: AttemptId, launch: Launch) -> str:

@@ -1,4 +1,4 @@
-"""The user whom an agent of root runs its tasks as (`run_as`): found, and seen to reach what its tasks need."""
+"""The user whom an agent of root runs its tasks as (`run_as`), and whether that user can enter the folders that tasks need."""
 
 import os
 import pwd
@@ -11,12 +11,12 @@ from opsconsole_agent.keeper_client.message import User
 from opsconsole_protocol.error import InvalidRequest
 
 _REACH = 'cd -- "$1"'
-_PATIENCE_S = 10.0
+_TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class TaskUser:
-    """An account of this machine. `user` is what the keeper is told of it."""
+    """An account of this machine. `user`: its ids, as the keeper is told them."""
 
     name: str
     home: str
@@ -24,7 +24,7 @@ class TaskUser:
     user: User
 
     def environment(self) -> dict[str, str]:
-        """What a login would set."""
+        """The variables that a login would set."""
         return {"HOME": self.home, "USER": self.name, "LOGNAME": self.name, "SHELL": self.shell}
 
     def check_reach(self, folders: Iterable[Path]) -> None:
@@ -33,7 +33,7 @@ class TaskUser:
             try:
                 is_there = self._reaches(folder)
             except subprocess.TimeoutExpired:
-                raise InvalidRequest(f"{folder} didn't answer within {_PATIENCE_S:g} s (is the mount hung?)") from None
+                raise InvalidRequest(f"{folder} didn't answer within {_TIMEOUT_S:g} s (is the mount hung?)") from None
             if not is_there:
                 raise InvalidRequest(
                     f"{self.name}, whom tasks run as, can't enter {folder}: name a folder that everybody may pass "
@@ -44,7 +44,7 @@ class TaskUser:
         user = self.user
         done = subprocess.run(
             ["/bin/sh", "-c", _REACH, "sh", str(folder)],
-            user=user.uid, group=user.gid, extra_groups=user.groups, cwd="/", env={}, timeout=_PATIENCE_S, check=False,
+            user=user.uid, group=user.gid, extra_groups=user.groups, cwd="/", env={}, timeout=_TIMEOUT_S, check=False,
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         return done.returncode == 0

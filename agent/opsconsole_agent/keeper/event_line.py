@@ -67,9 +67,9 @@ def _outlived(attempt: Attempt) -> str:
     return f',"outlived":{encode(sorted(named)[:_NAMED_MAX])}'
 
 
-def unstarted(attempt_id: str, error: str, at_ms: int) -> str:
-    """It never became a process."""
-    return _exited_without_status(attempt_id, None, error, at_ms, None, exit_known=True)
+def unstarted(attempt_id: str, error: str, cause: str, at_ms: int) -> str:
+    """It never became a process, for a reason in words and as a code."""
+    return _exited_without_status(attempt_id, None, error, at_ms, None, cause, exit_known=True)
 
 
 def lost(attempt_id: str, pid: int | None, error: str, at_ms: int, started_at_ms: int | None) -> str:
@@ -78,8 +78,9 @@ def lost(attempt_id: str, pid: int | None, error: str, at_ms: int, started_at_ms
 
 
 def _exited_without_status(
-    attempt_id: str, pid: int | None, error: str, at_ms: int, started_at_ms: int | None, *, exit_known: bool
-) -> str:
+    attempt_id: str, pid: int | None, error: str, at_ms: int, started_at_ms: int | None, cause: str = "", *,
+    exit_known: bool,
+) -> str:  # fmt: skip
     return encode(
         {
             "kind": "exited",
@@ -97,6 +98,7 @@ def _exited_without_status(
             "oom_kill": None if not exit_known else False,
             "leftovers": 0,
             "proof": True,
+            **({"cause": cause} if cause else {}),
         }
     )
 

@@ -22,8 +22,17 @@ _DESCRIPTORS_WANTED = 1 << 16
 _DEFAULT_SIGNALS = sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})
 
 
+NOT_STARTED = "not_started"
+COMMAND_NOT_FOUND = "command_not_found"
+PERMISSION_DENIED = "permission_denied"
+
+
 class LaunchError(Exception):
-    """Raised when nothing was started; the message is for the person who submitted it."""
+    """Raised when nothing was started; the message is for the person who submitted it, `cause` for programs."""
+
+    def __init__(self, message: str, cause: str = NOT_STARTED) -> None:
+        super().__init__(message)
+        self.cause = cause
 
 
 class Launch:
@@ -252,8 +261,8 @@ def find_program(name: str, env: Mapping[str, str]) -> str:
         if stat.S_ISREG(mode):
             denied = denied or candidate
     if denied:
-        raise LaunchError(f"permission denied: {denied} is not executable")
-    raise LaunchError(f"command not found: {name}")
+        raise LaunchError(f"permission denied: {denied} is not executable", PERMISSION_DENIED)
+    raise LaunchError(f"command not found: {name}", COMMAND_NOT_FOUND)
 
 
 def _spawn_error_text(path: str, name: str, error: OSError) -> str:

@@ -73,7 +73,7 @@ class Supervisor:
             set_limit_mark(limit_mark)
             pid, outputs = launch.spawn(spec, self._home)
         except launch.LaunchError as error:
-            self._end(spec.attempt_id, event_line.unstarted(spec.attempt_id, str(error), at_ms))
+            self._end(spec.attempt_id, event_line.unstarted(spec.attempt_id, str(error), error.cause, at_ms))
             return
         start_time = now_ticks()
         # A tick is 10 ms, so the start time is mostly known. Reading it costs more than all else here: the kernel makes the

@@ -73,7 +73,8 @@ class AttemptExited(msgspec.Struct, frozen=True, tag_field="kind", tag="exited")
     without, that how it ended can't be known. `at_ms` is when its leader ended. Times and memory are those of the
     processes that were reaped. `oom_kill` is None when that can't be told. `leftovers` is the number of processes that
     outlived the leader and were ended; `outlived` names some of them as `PID NAME`. `proof` is False where a process was
-    left that may be this attempt's or another's, or that has become another user's.
+    left that may be this attempt's or another's, or that has become another user's. `cause`: why it never became a process,
+    as a code (`command_not_found`, `permission_denied`, `not_started`); empty otherwise.
     """
 
     attempt_id: AttemptId
@@ -91,6 +92,7 @@ class AttemptExited(msgspec.Struct, frozen=True, tag_field="kind", tag="exited")
     leftovers: int
     proof: bool
     outlived: list[str] = []
+    cause: str = ""
 
 
 class AttemptFrozen(msgspec.Struct, frozen=True, tag_field="kind", tag="frozen"):

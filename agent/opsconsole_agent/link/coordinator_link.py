@@ -1,8 +1,7 @@
-"""The agent's end of its link: dials, registers, keeps the connection alive, and comes back when it is lost.
+"""The agent's end of its link: it dials, registers, keeps the connection alive, and connects again when that is lost.
 
-Everything of importance is a difference between two sets that is still there after a reconnection, so nothing is
-resent here. Messages leave in batches. Log frames leave one at a time, each awaited, so
-that a report never waits for more than one of them.
+Nothing is sent again here: whatever matters is a difference between two sets, which is still there after a reconnection.
+Messages leave in batches. Log frames leave one at a time, so that a report never waits for more than one of them.
 """
 
 import asyncio
@@ -49,9 +48,9 @@ MISSED_ACKS_MAX = 3
 OUTBOX_MAX = 20_000
 BATCH_MAX = 200
 _BATCH_PAUSE_S = 0.002
-"""The first message after a pause leaves at once; in a flood, what comes within this leaves together."""
+"""The first message after a pause leaves at once. What comes within this time after it leaves together."""
 _LOG_PAUSE_S = 0.02
-"""New files and acknowledgements are looked at together when they come closer than this."""
+"""New files and acknowledgements that come within this time are looked at together."""
 
 _FATAL_EVER = (Unauthenticated, Forbidden, VersionMismatch)
 _FATAL_AT_FIRST = (*_FATAL_EVER, Conflict, InvalidRequest, InvalidAddress, ProtocolError, Unproven, WrongCertificate)
@@ -59,52 +58,52 @@ _FATAL_STATUS = frozenset({401, 403, 426})
 
 
 class Peer(Protocol):
-    """The agent, as its link sees it. All but `heartbeat` return at once."""
+    """The agent, as its link sees it. Every method but `heartbeat` returns at once."""
 
     def registration(self, reached_from: str) -> Register:
-        """What to introduce it with now; `reached_from` is this host's own address on the connection."""
+        """The registration to send now. `reached_from`: this host's own address on the connection."""
 
     def connected(self, registered: Registered) -> None:
-        """The coordinator has taken it."""
+        """The coordinator has accepted the registration."""
 
     def receive(self, message: CoordinatorMessage) -> None:
-        """One message; `settle` follows the last one of a batch."""
+        """Take one message. `batch_received` follows the last one of a batch."""
 
-    def settle(self) -> None:
-        """A batch is complete."""
+    def batch_received(self) -> None:
+        """All messages of a batch have been given to `receive`."""
 
     def disconnected(self) -> None:
         """The connection is gone."""
 
     def overflowed(self) -> None:
-        """Messages were dropped: say everything again."""
+        """Messages were dropped, so the whole observed set has to be sent again."""
 
     def shipped(self) -> None:
-        """Log files were looked at."""
+        """Log files were looked at, and what was new was sent."""
 
     async def heartbeat(self) -> Heartbeat:
-        """A fresh one, in a second or so."""
+        """A fresh heartbeat; it may take some seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where to dial, and with what."""
+    """Where to dial, and what to prove the agent's identity with."""
 
     url: str
     certificate_hash: str | None
     headers: Mapping[str, str] = field(repr=False)
     invitation: str | None = field(default=None, repr=False)
-    """Sent until the coordinator has taken this agent once."""
+    """Sent until a coordinator has accepted this agent once."""
     secret: str = field(default="", repr=False)
     """The credential in `headers`."""
     is_known: bool = False
-    """A coordinator took us with this invitation before: who doesn't know the credential isn't that one."""
+    """A coordinator accepted this agent with this invitation before: one that doesn't know its credential isn't that one."""
 
 
 class CoordinatorLink:
-    """One agent's link; `run` keeps it up.
+    """One agent's link, which `run` keeps up.
 
-    `say` is told, in one line, when its state changes; `taken` is called when a coordinator has taken us.
+    `say` is told in one line when its state changes. `on_accepted` is called whenever a coordinator has accepted this agent.
     """
 
     def __init__(
@@ -113,7 +112,7 @@ class CoordinatorLink:
         peer: Peer,
         shipper: LogShipper,
         say: Callable[[str], None],
-        taken: Callable[[], None] = lambda: None,
+        on_accepted: Callable[[], None] = lambda: None,
     ) -> None:
         self._target = target
         self._peer = peer
@@ -124,8 +123,8 @@ class CoordinatorLink:
         self._outbox_news = asyncio.Event()
         self._log_news = asyncio.Event()
         self._may_ship = asyncio.Event()
-        self._taken = taken
-        self._was_taken = False
+        self._on_accepted = on_accepted
+        self._was_accepted = False
         self._is_known = target.is_known
         self._is_up = False
         self._said = ""
@@ -133,7 +132,7 @@ class CoordinatorLink:
 
     @property
     def is_up(self) -> bool:
-        """Whether the coordinator has taken us and the connection stands, as far as known."""
+        """Whether the coordinator has accepted the registration and the connection stands, as far as is known."""
         return self._is_up
 
     @property
@@ -142,7 +141,7 @@ class CoordinatorLink:
         return not self._outbox
 
     def send(self, message: Message) -> None:
-        """Queue a message for the present connection; without one it is dropped."""
+        """Queue a message for the present connection. Where there is none it is dropped."""
         if not self._is_up:
             return
         if len(self._outbox) >= OUTBOX_MAX:
@@ -152,11 +151,11 @@ class CoordinatorLink:
         self._outbox_news.set()
 
     def allow_shipping(self) -> None:
-        """The coordinator has said how much of each log it has."""
+        """Ship logs from now on: the coordinator has said how much of each it has."""
         self._may_ship.set()
 
     def wake_shipping(self) -> None:
-        """A log file began or ended, or there is room for more of it."""
+        """Look at the log files now: one began or ended, or more of one may be sent."""
         self._log_news.set()
 
     # --- staying connected -----------------------------------------------------------------------------------------
@@ -170,7 +169,7 @@ class CoordinatorLink:
                 await self._connect()
             except OpsconsoleError as error:
                 is_unproven = isinstance(error, Unproven) and self._is_known  # it may be anybody
-                if not is_unproven and _is_fatal(error, first=not self._was_taken):
+                if not is_unproven and _is_fatal(error, first=not self._was_accepted):
                     raise
                 self._narrate(error.message)
             if time.monotonic() - began_s > BACK_OFF_LAST_S:
@@ -179,16 +178,16 @@ class CoordinatorLink:
             back_off_s = min(2 * back_off_s, BACK_OFF_LAST_S)
 
     def _narrate(self, reason: str) -> None:
-        """Say why there is no connection, but not again and again."""
+        """Say why there is no connection, once for each reason."""
         if reason != self._said:
             self._said = reason
             self._say(f"{reason}; trying again, tasks go on meanwhile")
 
     async def _connect(self) -> None:
-        """One connection from dialling to its end; raises OpsconsoleError, which always tells why it ended."""
+        """One connection, from dialling to its end. It always ends with an OpsconsoleError that tells why."""
         target = self._target
         headers = dict(target.headers)
-        if target.invitation is not None and not self._was_taken:
+        if target.invitation is not None and not self._was_accepted:
             headers["Opsconsole-Invitation"] = target.invitation
         socket = await dial(
             target.url,
@@ -210,24 +209,24 @@ class CoordinatorLink:
             socket.transport.abort()
 
     def _secrets(self) -> tuple[str, ...]:
-        """Of what over ws:// one has to be known to the coordinator already, before any is sent."""
+        """Over ws:// the coordinator has to prove that it knows one of these before any of them is sent."""
         target = self._target
         invitation = "" if self._is_known else target.invitation or ""
         return tuple(secret for secret in (target.secret, invitation) if secret)
 
     async def _serve(self, socket: "ClientConnection") -> None:
         registered, rest = await self._register(socket)
-        self._was_taken = self._is_known = self._is_up = True
-        self._taken()
+        self._was_accepted = self._is_known = self._is_up = True
+        self._on_accepted()
         self._said = ""
         self._heard_at_s = time.monotonic()
         self._may_ship.clear()
         self._peer.connected(registered)
         self._say(f"connected to {self._target.url}")
-        self._take(rest)
+        self._deliver(rest)
         period_s = registered.heartbeat_ms / 1000
         await _first_to_fail(
-            self._receive(socket), self._send_batches(socket), self._ship(socket), self._beat(period_s)
+            self._receive(socket), self._send_batches(socket), self._ship(socket), self._send_heartbeats(period_s)
         )
 
     async def _register(self, socket: "ClientConnection") -> tuple[Registered, list[CoordinatorMessage]]:
@@ -251,22 +250,22 @@ class CoordinatorLink:
     # --- while it stands -------------------------------------------------------------------------------------------
 
     async def _receive(self, socket: "ClientConnection") -> None:
-        last_words: PeerError | None = None
+        final_error: PeerError | None = None
         try:
             while True:
                 messages = self._codec.decode(await socket.recv(decode=False))
                 self._heard_at_s = time.monotonic()
-                last_words = next((one for one in messages if isinstance(one, PeerError)), None)
-                self._take(messages)
+                final_error = next((one for one in messages if isinstance(one, PeerError)), None)
+                self._deliver(messages)
         except _closed() as error:
-            if last_words is not None:
-                raise from_code(last_words.code, last_words.message) from None
+            if final_error is not None:
+                raise from_code(final_error.code, final_error.message) from None
             raise _why_closed(self._target.url, error) from None
 
-    def _take(self, messages: list[CoordinatorMessage]) -> None:
+    def _deliver(self, messages: list[CoordinatorMessage]) -> None:
         for message in messages:
             self._peer.receive(message)
-        self._peer.settle()
+        self._peer.batch_received()
 
     async def _send_batches(self, socket: "ClientConnection") -> None:
         while True:
@@ -298,13 +297,13 @@ class CoordinatorLink:
         except TimeoutError:
             return
 
-    async def _beat(self, period_s: float) -> None:
-        """Send heartbeats; a coordinator that answers none of several is gone, whatever the socket says."""
+    async def _send_heartbeats(self, period_s: float) -> None:
+        """Send heartbeats. A coordinator that leaves several unanswered is gone, whatever the socket says."""
         while True:
             began_s = time.monotonic()
-            silence_s = began_s - self._heard_at_s
-            if silence_s > MISSED_ACKS_MAX * period_s:
-                raise Unavailable(f"{self._target.url} has not answered for {silence_s:.0f} s")
+            unanswered_s = began_s - self._heard_at_s
+            if unanswered_s > MISSED_ACKS_MAX * period_s:
+                raise Unavailable(f"{self._target.url} has not answered for {unanswered_s:.0f} s")
             self.send(await self._peer.heartbeat())
             await asyncio.sleep(max(0.0, period_s - (time.monotonic() - began_s)))
 
@@ -321,12 +320,12 @@ def _own_address(socket: "ClientConnection") -> str:
     return str(found[0]) if isinstance(found, tuple) else ""
 
 
-async def _first_to_fail(*works: Awaitable[None]) -> None:
-    """Run all until one raises; its error, and nobody left behind."""
-    tasks = [asyncio.ensure_future(work) for work in works]
+async def _first_to_fail(*awaitables: Awaitable[None]) -> None:
+    """Run all until one raises; raises its error once the others are cancelled."""
+    tasks = [asyncio.ensure_future(work) for work in awaitables]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
-        # The receiver first: it knows the coordinator's last words.
+        # The receiver comes first: it knows the coordinator's last error.
         for task in tasks:
             if task in done:
                 task.result()
@@ -348,7 +347,7 @@ def _why_closed(url: str, error: Exception) -> OpsconsoleError:
 
 
 def _is_fatal(error: OpsconsoleError, *, first: bool) -> bool:
-    """Whether trying again can't help. Once a coordinator has taken us, only its clear no ends the agent."""
+    """Whether trying again can't help. Once a coordinator has accepted this agent, only its clear refusal ends the agent."""
     if isinstance(error, Refused):
         return not error.temporary if first else error.status in _FATAL_STATUS
     return isinstance(error, _FATAL_AT_FIRST if first else _FATAL_EVER)

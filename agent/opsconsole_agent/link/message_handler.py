@@ -1,4 +1,4 @@
-"""The agent as its link sees it: introduces it, takes what the coordinator says, answers what it asks."""
+"""The agent as its link sees it: introduces the agent, handles what the coordinator says, and answers what it asks."""
 
 import asyncio
 import logging
@@ -10,8 +10,8 @@ from typing import Any
 
 import msgspec
 
-from opsconsole_agent.core import Contact, Event, LinkDown, LinkUp
-from opsconsole_agent.core_runner import Conductor
+from opsconsole_agent.core.event import Contact, Event, LinkDown, LinkUp
+from opsconsole_agent.core_runner import CoreRunner
 from opsconsole_agent.log.shipper import LogShipper
 from opsconsole_agent.probe.address import reachable_address
 from opsconsole_agent.probe.file_stability import RECHECK_MS, FileStability
@@ -56,6 +56,7 @@ from opsconsole_protocol.link import (
     Registered,
     RemoveLeavings,
     SetWant,
+    TaskProgress,
     Trouble,
     TroubleCode,
     UpdateMetadata,
@@ -63,7 +64,7 @@ from opsconsole_protocol.link import (
 from opsconsole_protocol.log import Source
 
 _CHECKS_MAX = 4
-_PATIENCE_S = 2.0
+_ANSWER_TIMEOUT_S = 2.0
 _SOURCES = {str(source): source for source in Source}
 
 _log = logging.getLogger(__name__)
@@ -71,7 +72,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What an agent says of itself that doesn't change while it runs. `properties`: the user's own.
+    """What an agent says of itself that doesn't change while it runs. `properties`: those that its user set.
 
     `keep_output_days`: after so many the coordinator is to have outputs of ended jobs removed; 0: never.
     """
@@ -87,7 +88,7 @@ class Description:
     keep_output_days: float = 0
 
     def to_properties(self, gpus: GpuReport) -> dict[str, Any]:
-        """Everything a job can ask for, by the seeds' names; the user's word beats what is measured."""
+        """Everything a job can ask for, by the seeds' names. What the user set beats what is measured."""
         return {
             **self.host.to_properties(),
             "cpu_count": self.host.cpu_count,
@@ -98,13 +99,13 @@ class Description:
         }
 
 
-class Desk:
-    """See the module; a `link.Peer`."""
+class MessageHandler:
+    """The Peer of a link: handles each kind of message by one table."""
 
     def __init__(
         self,
         description: Description,
-        conductor: Conductor,
+        core_runner: CoreRunner,
         state: StateFolder,
         shipper: LogShipper,
         telemetry: Telemetry,
@@ -112,7 +113,7 @@ class Desk:
     ) -> None:
         self._description = description
         self._dials = 0
-        self._conductor = conductor
+        self._core_runner = core_runner
         self._state = state
         self._shipper = shipper
         self._telemetry = telemetry
@@ -125,25 +126,26 @@ class Desk:
         self._file_stability = FileStability()
         self._folders = FolderCheck()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._handlers: dict[type, Callable[[Any], None]] = {
+        self._handlers: Mapping[type, Callable[[Any], None]] = {
             DesiredSet: self._on_desired_set,
             JobAssignment: self._on_job_assignment,
-            SetWant: self._events.append,
-            Forget: self._events.append,
-            Observe: self._events.append,
+            SetWant: self._on_core_event,
+            Forget: self._on_core_event,
+            Observe: self._on_core_event,
             HeartbeatAck: self._on_heartbeat_ack,
             LogAck: self._on_log_ack,
             InputFile: self._on_input_file,
             FindPort: self._on_find_port,
-            LookForLeavings: lambda message: self._answer_later(self._look_for_leavings(message)),
-            RemoveLeavings: lambda message: self._answer_later(self._remove_leavings(message)),
+            LookForLeavings: self._on_look_for_leavings,
+            RemoveLeavings: self._on_remove_leavings,
             PeerError: self._on_error,
-            MetadataUpdated: lambda _: None,
-            Registered: lambda _: None,
+            MetadataUpdated: self._on_nothing,
+            Registered: self._on_nothing,
         }
+        """Every message of the coordinator by its handler."""
 
     async def close(self) -> None:
-        """Drop what is under way."""
+        """Cancel the answers under way."""
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -152,7 +154,7 @@ class Desk:
     # --- what the link asks ----------------------------------------------------------------------------------------
 
     def registration(self, reached_from: str) -> Register:
-        """See link.Peer."""
+        """See Peer."""
         one = self._description
         self._dials += 1
         self._address = {"advertise_host": reachable_address(reached_from)}
@@ -175,61 +177,71 @@ class Desk:
                 store_id=self._store.store_id,
                 store_seq=self._store.store_seq,
                 store_seal=self._store.store_seal,
-                observed=self._conductor.begin_exchange(),
+                observed=self._core_runner.begin_exchange(),
             )
         )
 
     def connected(self, registered: Registered) -> None:
-        """See link.Peer."""
+        """See Peer."""
         self._remember(StoreMark(registered.store_id, registered.store_seq, registered.store_seal))
         self._shipper.attempt_bytes_max = registered.attempt_log_bytes
-        self._conductor.tell([LinkUp()])
+        self._core_runner.handle_events([LinkUp()])
 
     def disconnected(self) -> None:
-        """See link.Peer."""
+        """See Peer."""
         self._events.clear()
-        self._conductor.tell([LinkDown()])
+        self._core_runner.handle_events([LinkDown()])
 
     def receive(self, message: CoordinatorMessage) -> None:
-        """See link.Peer."""
+        """See Peer."""
         self._handlers[type(message)](message)
 
-    def settle(self) -> None:
-        """See link.Peer."""
+    def batch_received(self) -> None:
+        """See Peer."""
         if self._events:
             events = self._events[:]
             self._events.clear()
-            self._conductor.tell(events)
+            self._core_runner.handle_events(events)
 
     def overflowed(self) -> None:
-        """See link.Peer."""
-        asyncio.get_running_loop().call_soon(self._conductor.tell, [Observe(exchange=0)])
+        """See Peer."""
+        asyncio.get_running_loop().call_soon(self._core_runner.handle_events, [Observe(exchange=0)])
 
     def shipped(self) -> None:
-        """See link.Peer."""
-        self._conductor.correct_log_sizes()
+        """See Peer."""
+        self._core_runner.correct_log_sizes()
 
     async def heartbeat(self) -> Heartbeat:
-        """See link.Peer. The keeper is asked each time: that is how its silence is noticed."""
+        """See Peer. The engine is asked each time: that is how it is noticed that it doesn't answer."""
         pids: Mapping[str, list[int]] = {}
-        engine = self._conductor.engine
+        engine = self._core_runner.engine
         troubles = [
             Trouble(code=TroubleCode.STATE_DAMAGED, text=cut(note, TROUBLE_CHARACTERS_MAX), blocks=False)
-            for note in engine.notes
+            for note in engine.damage()
         ]
         try:
-            async with asyncio.timeout(_PATIENCE_S):
+            async with asyncio.timeout(_ANSWER_TIMEOUT_S):
                 pids = {str(key): held for key, held in (await engine.pids()).items()}
         except (OpsconsoleError, TimeoutError) as error:
             _log.info("this heartbeat goes without usage: %s", error)
-            if words := engine.silence():
+            if words := engine.unresponsive_because():
                 troubles.insert(0, Trouble(code=TroubleCode.KEEPER_SILENT, text=cut(words, TROUBLE_CHARACTERS_MAX)))
-        heartbeat = await self._telemetry.heartbeat(pids, _PATIENCE_S)
+        outputs = {
+            str(one.attempt_id): one.output_path for one in self._core_runner.reactor.processes() if one.output_path
+        }
+        heartbeat = await self._telemetry.heartbeat(pids, outputs, _ANSWER_TIMEOUT_S)
         self._update_metadata()
-        return fitted(msgspec.structs.replace(heartbeat, troubles=(*heartbeat.troubles, *troubles)[:TROUBLES_MAX]))
+        building = {str(key): TaskProgress(done=one.done, total=one.total) for key, one in engine.progress().items()}
+        return fitted(
+            msgspec.structs.replace(
+                heartbeat,
+                troubles=(*heartbeat.troubles, *troubles)[:TROUBLES_MAX],
+                progress=building | heartbeat.progress,
+            )
+        )
 
     def _update_metadata(self) -> None:
-        """GPUs may fall off the bus, and drivers be updated, while we run."""
+        """Tell what has changed: GPUs may be lost, and drivers be updated, while the agent runs."""
         properties = {**self._address, **self._description.to_properties(self._telemetry.gpu_report)}
         changed = {key: value for key, value in properties.items() if self._properties.get(key) != value}
         if changed:
@@ -237,6 +249,18 @@ class Desk:
             self._send(UpdateMetadata(properties=changed))
 
     # --- what the coordinator says ---------------------------------------------------------------------------------
+
+    def _on_core_event(self, message: SetWant | Forget | Observe) -> None:
+        self._events.append(message)
+
+    def _on_nothing(self, _: MetadataUpdated | Registered) -> None:
+        """Nothing is left to be done: the link has taken `registered`, and no answer is due to `metadata_updated`."""
+
+    def _on_look_for_leavings(self, message: LookForLeavings) -> None:
+        self._answer_later(self._look_for_leavings(message))
+
+    def _on_remove_leavings(self, message: RemoveLeavings) -> None:
+        self._answer_later(self._remove_leavings(message))
 
     def _on_desired_set(self, message: DesiredSet) -> None:
         self._events.append(
@@ -246,14 +270,14 @@ class Desk:
                 adopting=message.adopting,
             )
         )
-        self._conductor.outlet.allow_shipping()
+        self._core_runner.link.allow_shipping()
 
     def _on_job_assignment(self, message: JobAssignment) -> None:
         if self._is_sound(message.desired):
             self._events.append(message)
 
     def _is_sound(self, desired: Desired) -> bool:
-        """An attempt's id becomes the name of a folder: a coordinator doesn't get to choose just any."""
+        """Whether an attempt's id can name a folder; the coordinator is told where it can't."""
         try:
             check_attempt_id(desired.attempt_id)
         except InvalidRequest as error:
@@ -266,7 +290,7 @@ class Desk:
         self._events.append(Contact())
 
     def _remember(self, told: StoreMark) -> None:
-        """The highest sequence of the store heard of last, with its seal."""
+        """Keep the highest sequence of the store that was heard of last, with its seal."""
         known = self._store
         is_later = (told.store_seq, bool(told.store_seal)) > (known.store_seq, bool(known.store_seal))
         if told.store_id == known.store_id and not is_later:
@@ -281,7 +305,7 @@ class Desk:
         for attempt_id, source, offset in message.offsets:
             if source in _SOURCES:
                 self._shipper.acknowledge(attempt_id, _SOURCES[source], offset)
-        self._conductor.outlet.wake_shipping()
+        self._core_runner.link.wake_shipping()
 
     def _on_error(self, message: PeerError) -> None:
         self._say(f"the coordinator says: {message.message}")
@@ -296,7 +320,7 @@ class Desk:
 
     def _on_find_port(self, message: FindPort) -> None:
         try:
-            port = self._conductor.engine.free_port()
+            port = self._core_runner.engine.free_port()
         except LimitExceeded as error:
             self._send(PeerError(code=error.code, message=error.message))
         else:
@@ -376,7 +400,7 @@ class Desk:
         return FileNotFound(check_id=message.check_id, reason="there is no such folder on this worker")
 
     def _send(self, message: Message) -> None:
-        self._conductor.outlet.send(message)
+        self._core_runner.link.send(message)
 
 
 def _version() -> str:

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any, cast
 
+from opsconsole_agent.probe.child_scope import note_child
+
 _RESULT_BYTES_MAX = 1 << 20
 
 _hanging: dict[str, subprocess.Popen[bytes]] = {}
@@ -85,6 +87,7 @@ def _start_child(program: Path, request: Sequence[object]) -> subprocess.Popen[b
         start_new_session=True,  # a Ctrl-C in the terminal is for the agent
         bufsize=0,
     )
+    note_child(child)
     stdin = cast("IO[bytes]", child.stdin)
     with contextlib.suppress(BrokenPipeError):  # it ended at once, and has no result
         stdin.write(json.dumps(request).encode())  # far less than a pipe holds, so this can't block

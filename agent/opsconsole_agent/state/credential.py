@@ -1,4 +1,4 @@
-"""Who this agent is: a worker id and a secret that it makes itself, kept in the state folder.
+"""Who this agent is: a worker id and a secret, which the agent makes itself and keeps in its state folder.
 
 The secret is made before the first join, so a join whose answer got lost can be repeated with the same one. A lock
 on the folder keeps a second agent from being the same worker.
@@ -56,13 +56,13 @@ class Credential:
         return hash_secret(self.secret)
 
     def has_joined_by(self, token: str | None) -> bool:
-        """Whether a coordinator took it with this token, without one: ever. Then who doesn't know this credential is
-        not that coordinator."""
+        """Whether a coordinator accepted it with this token or, without a token, whether one ever did. A coordinator that
+        doesn't know this credential isn't that one."""
         return self.joined_by == hash_secret(token) if token else bool(self.joined_by)
 
 
 def ensure_credential(state_dir: Path) -> Credential:
-    """The credential of this state folder, made on the first call and the same ever after.
+    """The credential of this state folder, made on the first call and read on every later one.
 
     Raises PrivateFileError if it is damaged, or readable by others. Hold the folder's lock when calling.
     """
@@ -79,13 +79,13 @@ def ensure_credential(state_dir: Path) -> Credential:
 
 
 def worker_id_of(state_dir: Path) -> WorkerId | None:
-    """Whose state folder this is; None where no agent has run yet. Raises PrivateFileError."""
+    """The id of the worker whose state folder this is; None where no agent has run yet. Raises PrivateFileError."""
     text = read_private(state_dir / CREDENTIAL_FILE)
     return None if text is None else _parse(state_dir / CREDENTIAL_FILE, text).worker_id
 
 
 def keep_joined(state_dir: Path, credential: Credential, token: str | None) -> None:
-    """Note that a coordinator took us, who came with this token, if any. Raises PrivateFileError."""
+    """Write down that a coordinator accepted this agent with this token, if there was one. Raises PrivateFileError."""
     if token and not credential.has_joined_by(token):
         _write(state_dir / CREDENTIAL_FILE, replace(credential, joined_by=hash_secret(token)))
 
@@ -128,7 +128,7 @@ class StateLock:
             os.pwrite(self._descriptor, f"{os.getpid()} {socket.gethostname()}\n".encode(), 0)
 
     def release(self) -> None:
-        """Let the next agent in. The file stays: removing it would let two agents hold locks on two files."""
+        """Let go of the folder. The file stays: with a new one in its place two agents could each hold a lock."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1

@@ -1,8 +1,8 @@
-"""What ended attempts left in the state folder, what was set aside there, and outputs of jobs that the coordinator says
-have ended: listed, and removed when it is asked for.
+"""Lists and removes what ended attempts left in the state folder, what was set aside there, and the outputs of jobs that
+the coordinator says have ended.
 
-The plan and the removal look with the same eyes: what belongs to an attempt that is still written down is never named,
-and a name that isn't in the plan any more isn't touched.
+Listing and removing go by the same rules: what belongs to an attempt that is still written down is never named, and what
+wouldn't be named now isn't removed.
 """
 
 import os
@@ -18,18 +18,18 @@ from opsconsole_agent.state.state_folder import StateFolder
 from opsconsole_protocol.link import Leaving
 
 _ENTRIES_MOST = 200_000
-"""Looked at for the size of one folder; more count as if they took nothing."""
+"""So many entries are looked at for the size of one folder; what is beyond them counts as nothing."""
 
 
 def look(state: StateFolder, before_ms: int) -> list[Leaving]:
-    """All that was last changed before this time, in Unix milliseconds; the largest first. May take its time."""
+    """All leavings that were last changed before this time (Unix milliseconds), the largest first. It may take seconds."""
     found = (_leaving(state.path, entry, why) for entry, why in _candidates(state))
     old = [one for one in found if one is not None and one.at_ms < before_ms]
     return sorted(old, key=lambda one: (-one.bytes, one.name))
 
 
 def remove(state: StateFolder, names: Collection[str]) -> tuple[list[Leaving], list[str]]:
-    """Remove those of them that are still of no use; what was removed, and what couldn't be, in words."""
+    """Remove the leavings of these names; returns what was removed, and in words what couldn't be."""
     removed: list[Leaving] = []
     troubles: list[str] = []
     for entry, why in list(_candidates(state)):
@@ -60,7 +60,8 @@ def look_at_outputs(state: StateFolder, io: WorkerIOConfig, job_ids: Collection[
 def remove_outputs(
     state: StateFolder, io: WorkerIOConfig, job_ids: Collection[str]
 ) -> tuple[list[Leaving], list[str], bool]:
-    """Remove them; what was removed, what couldn't be in words, and whether there may be more. Raises OutputRefused."""
+    """Remove the output folders of these jobs; returns what was removed, in words what couldn't be, and whether there may be
+    more. Raises OutputRefused."""
     found, _ = look_at_outputs(state, io, job_ids)
     if not found:
         return [], [], False

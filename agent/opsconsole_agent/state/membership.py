@@ -1,8 +1,8 @@
 """Which coordinator this agent belongs to, kept in its state folder.
 
-An agent that was taken once needs no flag to come back after a reboot: address and certificate's hash are remembered
-with its identity. An invitation that was handed over before the first start waits here too, and is wiped when it has
-been used.
+An agent that was accepted once needs no flag to connect again after a reboot: the coordinator's address and its certificate's
+hash are kept beside the agent's identity. An invitation that was handed over before the first start is kept here too, and
+removed once it has been used.
 """
 
 from dataclasses import dataclass, field
@@ -30,6 +30,6 @@ def load_membership(state_dir: Path) -> Membership | None:
 
 
 def save_membership(state_dir: Path, membership: Membership) -> None:
-    """Remember it, unless it is remembered so already. Raises PrivateFileError."""
+    """Write it down where that isn't written there already. Raises PrivateFileError."""
     if load_membership(state_dir) != membership:
         write_record(state_dir / MEMBERSHIP_FILE, membership)

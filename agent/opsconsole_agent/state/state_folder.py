@@ -1,6 +1,6 @@
-"""The agent's memory on disk: one folder an attempt, and the newest sequence heard of from the coordinator's store.
+"""What the agent keeps on disk: a folder for each attempt, and the newest sequence heard of from the coordinator's store.
 
-    STATE_DIR/attempts/<attempt id>/spec.json        what was wanted, mode 0600: it holds the job's token
+    STATE_DIR/attempts/<attempt id>/spec.json        what was wanted, mode 0600: it holds the job's environment
                                     spec.spare       the same file, empty, before and after
                                     stdout stderr    what the task wrote
                                     work/            its working folder, unless the job names another
@@ -35,7 +35,7 @@ from pathlib import Path
 
 import msgspec
 
-from opsconsole_agent.core import Intent
+from opsconsole_agent.core.intent import Intent
 from opsconsole_agent.keeper import state_file
 from opsconsole_agent.keeper.output import HARD_LINK_FOLDER
 from opsconsole_agent.keeper_client.message import User
@@ -123,7 +123,7 @@ class StateFolder:
 
     @property
     def kept_days(self) -> float:
-        """For how long that stays which attempts leave behind."""
+        """How many days that stays which attempts leave behind."""
         return self._kept_days
 
     @property
@@ -141,7 +141,7 @@ class StateFolder:
         return f"{self._attempts}/{attempt_id}"
 
     def work(self, attempt_id: AttemptId) -> str:
-        """Where it runs unless its job says otherwise."""
+        """The folder that it runs in unless its job names another."""
         return f"{self._attempts}/{attempt_id}/{_WORK}"
 
     def log_file(self, attempt_id: AttemptId, source: Source) -> str:
@@ -159,7 +159,7 @@ class StateFolder:
         return frozenset(name.partition(".")[0] for name in found)
 
     def left_words(self, attempt_id: AttemptId) -> str:
-        """When that goes which an attempt has left in its working folder; empty where there is nothing."""
+        """When that is removed which an attempt has left in its working folder, in words; empty where it left nothing."""
         work = self.work(attempt_id)
         try:
             with os.scandir(work) as entries:
@@ -194,7 +194,7 @@ class StateFolder:
             self._make(attempt_id)
 
     def _mend(self) -> None:
-        """Have a folder for attempts, whatever a task may have put in its place. Raises OSError."""
+        """Make the folder for attempts, whatever a task may have put in its place. Raises OSError."""
         if words := state_file.make_folder(self._attempts):
             self._spare.clear()
             self._written.clear()
@@ -240,7 +240,7 @@ class StateFolder:
     # --- intents ---------------------------------------------------------------------------------------------------
 
     def write_intent(self, intent: Intent) -> None:
-        """Keep it across restarts of the agent; raises OSError, and then what was kept before still is."""
+        """Write it down; raises OSError, and then what was written before is still there."""
         path = f"{self.folder(intent.attempt_id)}/{_SPEC}"
         data = self._encoder.encode(_Spec(SPEC_VERSION, intent))
         if intent.attempt_id not in self._written:
@@ -251,7 +251,7 @@ class StateFolder:
         state_file.replace_file(path, data)
 
     def load(self) -> tuple[tuple[Intent, ...], tuple[tuple[AttemptId, str], ...]]:
-        """All intents, and the ids of those that can't be read with the reason why."""
+        """All intents, and the ids of attempts whose intent can't be read, each with the reason."""
         intents: list[Intent] = []
         damaged: list[tuple[AttemptId, str]] = []
         for name in sorted(os.listdir(self._attempts)):
@@ -336,7 +336,7 @@ class StateFolder:
             return StoreMark()
 
     def save_store_mark(self, mark: StoreMark) -> None:
-        """Remember it. Raises OSError."""
+        """Write it down. Raises OSError."""
         state_file.replace_file(self._store, msgspec.json.encode(mark))
 
     def same_boot(self, boot_id: str) -> bool:

@@ -120,6 +120,7 @@ class ConsoleApp(App[int]):
         self._was_connected = False
         self._clashes: set[str] = set()
         self.theme = themes.DEFAULT_THEME
+        self.ansi_theme_dark, self.ansi_theme_light = themes.ANSI_DARK, themes.ANSI_LIGHT
         self.main = MainScreen(self.model, source, lambda: self.read_only)
         self.navigation = Navigation(self, self, self.main)
         self.command_line = CommandLine(self, self, self.navigation, self.set_theme)
@@ -156,7 +157,7 @@ class ConsoleApp(App[int]):
         self.app_resume_signal.subscribe(self, self._on_resume)
         self.call_after_refresh(self._saved_state.restore)
         self.call_after_refresh(
-            run_exclusive, self, self._link, "link"
+            run_exclusive, self, self._stay_connected, "link"
         )  # starting a coordinator can wait for the first paint
         self.set_interval(1 / REPAINT_HZ, self.repaint)
         self.set_interval(_TICK_S, self._tick)
@@ -175,9 +176,9 @@ class ConsoleApp(App[int]):
             return
         self.fault_log.note(unwrapped(error))
         if is_painting(error):
-            self._cover(f"{type(error).__name__}: this screen can't be painted.")
+            self._remove_broken_screen(f"{type(error).__name__}: this screen can't be painted.")
 
-    def _cover(self, text: str) -> None:
+    def _remove_broken_screen(self, text: str) -> None:
         """Take the screen away that can't be painted; the first one stays, covered."""
         from opsconsole_console.screen.fault.fault_screen import FaultScreen
 
@@ -201,7 +202,7 @@ class ConsoleApp(App[int]):
 
     # -- the fleet ------------------------------------------------------------------------------------------------
 
-    async def _link(self) -> None:
+    async def _stay_connected(self) -> None:
         while True:
             try:
                 await self.source.run(self._on_change, self._on_contact)
@@ -223,11 +224,11 @@ class ConsoleApp(App[int]):
         self.call_after_refresh(self.action_paint_anew)
 
     def _on_change(self, change: Change) -> None:
-        self.model.note(change)
+        self.model.note_change(change)
 
     def _on_contact(self, contact: Contact) -> None:
         read_only, before = self.read_only, self.model.contact.state
-        self.model.meet(contact)
+        self.model.set_contact(contact)
         if read_only != self.read_only:
             for screen in self.screen_stack[-1:]:
                 screen.refresh_bindings()
@@ -240,7 +241,7 @@ class ConsoleApp(App[int]):
     def repaint(self) -> None:
         """Show what changed since the last time, on every screen that shows the fleet."""
         self._announcer.tell(self.model.take_failed())
-        change = self.model.take()
+        change = self.model.take_change()
         if change is None:
             if not self.model.is_live:
                 self._show_contact()  # on a screen that was opened meanwhile too
@@ -362,15 +363,15 @@ class ConsoleApp(App[int]):
     async def action_quit(self) -> None:
         """Leave; asks first where a coordinator that others need would stop."""
         if self._own_worker is None or not self.model.is_live:
-            self._leave()
+            self._quit()
         elif not isinstance(self.screen, ConfirmScreen):
-            self.do(self._leave_if_agreed)
+            self.do(self._quit_if_agreed)
 
-    async def _leave_if_agreed(self) -> None:
+    async def _quit_if_agreed(self) -> None:
         found = await self._needs()
         if found and not await self.confirm("Stop this coordinator?", question_detail(found), "Stop it"):
             return
-        self._leave()
+        self._quit()
 
     async def _needs(self) -> Needs:
         watchers: tuple[str, ...] = ()
@@ -382,7 +383,7 @@ class ConsoleApp(App[int]):
             self.model.fleet, own_worker=own_worker, watchers=watchers, own_name=self.model.contact.actor
         )  # fmt: skip
 
-    def _leave(self) -> None:
+    def _quit(self) -> None:
         """What goes on running is said on the terminal that one comes back to."""
         self._saved_state.save_at_end()
         note = "" if self._quit_note is None else self._quit_note()

@@ -10,6 +10,7 @@ from opsconsole_console.model import command as commands
 from opsconsole_console.model.command import Command, Names
 from opsconsole_console.service.shell import Shell
 from opsconsole_protocol.error import NotFound, OpsconsoleError
+from opsconsole_protocol.state import WorkerConnection, WorkerStatus
 
 _JOBS_COMPLETED = 2_000
 
@@ -52,8 +53,8 @@ class CommandLine:
                 "project": sorted({job.project for job in jobs}),
                 "worker": sorted(worker.name for worker in fleet.workers.values()),
                 "submitted_by": sorted({job.submitted_by for job in jobs}),
-                "status": ("available", "busy", "reserved", "maintenance"),
-                "connection": ("connected", "silent", "lost"),
+                "status": tuple(WorkerStatus),
+                "connection": tuple(WorkerConnection),
                 "tags": sorted({tag for worker in fleet.workers.values() for tag in worker.tags}),
             },
         )

@@ -26,53 +26,53 @@ class KeyGate:
         self._waiting: deque[Key] = deque()
         self._number = 0
         self._is_open = True
-        self._rescue: Timer | None = None
+        self._timer: Timer | None = None
 
     async def receive(self, key: Key) -> None:
         """A key came in: it goes on now, or in its turn."""
         if self._is_open:
-            await self._pass(key)
+            await self._send_on(key)
             return
         self._waiting.append(key)
-        self._watch()
+        self._start_timer()
 
-    def _watch(self) -> None:
-        if self._waiting and self._rescue is None:
-            self._rescue = self._app.set_timer(KEY_WAIT_S, self._open_by_force)
+    def _start_timer(self) -> None:
+        if self._waiting and self._timer is None:
+            self._timer = self._app.set_timer(KEY_WAIT_S, self._open_by_force)
 
-    async def _pass(self, key: Key) -> None:
+    async def _send_on(self, key: Key) -> None:
         self._is_open = False
         self._number += 1
         way = self._app.focused or self._app.screen
         await self._send(key)
-        self._follow(way, self._number, way)
+        self._follow_key(way, self._number, way)
 
-    def _follow(self, node: DOMNode | None, number: int, again: DOMNode | None) -> None:
+    def _follow_key(self, node: DOMNode | None, number: int, again: DOMNode | None) -> None:
         """Go the way of the key, behind it: every stop has done with it by then. Then `again`, behind what it caused."""
         while node is not None and node is not self._app:
-            if node.call_later(self._follow, node.parent, number, again):
+            if node.call_later(self._follow_key, node.parent, number, again):
                 return
             node = node.parent
         if again is not None:
-            self._app.call_later(self._follow, again, number, None)
+            self._app.call_later(self._follow_key, again, number, None)
             return
         # Twice to the end of the app's queue: first behind the key itself, then behind what its action put there.
-        self._app.call_later(self._app.call_later, self._arrived, number)
+        self._app.call_later(self._app.call_later, self._on_arrival, number)
 
-    async def _arrived(self, number: int) -> None:
+    async def _on_arrival(self, number: int) -> None:
         if number == self._number:
-            await self._next()
+            await self._send_next()
 
     async def _open_by_force(self) -> None:
-        self._rescue = None
-        await self._next()
-        self._watch()
+        self._timer = None
+        await self._send_next()
+        self._start_timer()
 
-    async def _next(self) -> None:
+    async def _send_next(self) -> None:
         if self._waiting:
-            await self._pass(self._waiting.popleft())
+            await self._send_on(self._waiting.popleft())
         else:
             self._is_open = True
-            if self._rescue is not None:
-                self._rescue.stop()
-                self._rescue = None
+            if self._timer is not None:
+                self._timer.stop()
+                self._timer = None

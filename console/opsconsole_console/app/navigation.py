@@ -7,9 +7,9 @@ from textual.app import App
 
 from opsconsole_console import format as fmt
 from opsconsole_console.app.route import ROUTES, Made
+from opsconsole_console.model.log_target import LogTarget
 from opsconsole_console.screen.main.main_screen import MainScreen
 from opsconsole_console.service.job_lookup import JobLookup
-from opsconsole_console.service.log_feeder import LogTarget
 from opsconsole_console.service.shell import Shell
 from opsconsole_protocol.api import JobRow
 
@@ -33,12 +33,12 @@ class Navigation:
         if isinstance(made, Awaitable):
             self._shell.do(partial(self._show_when_made, made, instead=instead))
         else:
-            self._show(made, instead=instead)
+            self._show_screen(made, instead=instead)
 
     async def _show_when_made(self, made: Awaitable[Made], *, instead: bool) -> None:
-        self._show(await made, instead=instead)
+        self._show_screen(await made, instead=instead)
 
-    def _show(self, screen: Made, *, instead: bool) -> None:
+    def _show_screen(self, screen: Made, *, instead: bool) -> None:
         if screen is not None:
             (self._app.switch_screen if instead else self._app.push_screen)(screen)
 
@@ -110,7 +110,7 @@ class Navigation:
         if job_id is None:
             self._shell.say("nothing failed unseen" if step > 0 else "this is the first failure gone to")
             return
-        model.look(job_id)
+        model.mark_seen(job_id)
         if self._app.screen is not self._main:
             self.open("job", job_id, instead=True)
         elif self._main.job_pane.show_job(job_id):
@@ -120,7 +120,7 @@ class Navigation:
 
     def mark_failures_seen(self) -> None:
         """No failure is new any more."""
-        number = self._shell.model.look_at_all()
+        number = self._shell.model.mark_all_seen()
         self._shell.say(f"{fmt.plural(number, 'failure')} seen" if number else "nothing failed unseen")
 
     # -- help ---------------------------------------------------------------------------------------------------------

@@ -8,10 +8,10 @@ from typing import Any
 from textual.app import App
 
 from opsconsole_console import theme as themes
+from opsconsole_console.model.log_target import LogTarget
 from opsconsole_console.screen.main.main_screen import MainScreen
 from opsconsole_console.screen.part.table_pane import TablePane
 from opsconsole_console.service.console_state import ConsoleState, LogState, StateFile, TableState
-from opsconsole_console.service.log_feeder import LogTarget
 from opsconsole_console.service.shell import Shell
 from opsconsole_console.widget.pane import Pane
 from opsconsole_protocol.error import InvalidRequest, OpsconsoleError

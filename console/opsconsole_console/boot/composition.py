@@ -174,7 +174,7 @@ class Embedded:
         self._agent_arguments = agent_arguments
         self._closing = ExitStack()
         self._lock = threading.Lock()
-        """`close` may be called while `start` is at work: by who leaves at once."""
+        """`close` may be called while `start` is at work, by somebody who leaves at once."""
 
     def start(self) -> None:
         """Start both. Blocks. Raises OpsconsoleError when the coordinator can't start."""
@@ -206,7 +206,7 @@ class Embedded:
 
 
 def log_to(path: Path) -> logging.Handler:
-    """Send what the coordinator logs into a file: on the console's screen it would stand between the panes."""
+    """Write what is logged to a file, and return the handler for `end_log`: on the screen it would stand between the panes."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     handler = _PrivateLog(path, maxBytes=LOG_BYTES_MAX, backupCount=1, delay=True)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))

@@ -12,8 +12,7 @@ import subprocess
 import threading
 from concurrent.futures import Future
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from opsconsole_console.boot.run_guard import AGENT_FOLDER, end_job, start_guard
 from opsconsole_protocol.error import OpsconsoleError
@@ -28,7 +27,7 @@ _GUARD_S = 30.0
 
 
 class LocalRun:
-    """Everything that a job needs, started by `start`, taken down by `close`, gone when this process is."""
+    """All that one job needs. `start` starts it, `close` takes it down; it doesn't outlive this process."""
 
     def __init__(
         self, job_id: str, *, grace_ms: int, input_path: Path, max_concurrent_jobs: int | None, stdin: str = os.devnull
@@ -96,14 +95,6 @@ class LocalRun:
                 if self._guard.stdin is not None:
                     self._guard.stdin.close()
                 self._guard.wait(_GUARD_S)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 class AgentThread:

@@ -1,4 +1,4 @@
-"""Ends the job of an `opsconsole run` that is no more, however it ended, and removes its folder.
+"""Ends the job of an `opsconsole run` that has ended, in whatever way, and removes its folder.
 
 A process of its own, as `python -I -m opsconsole_console.boot.run_guard JOB_ID FOLDER GRACE_S`: the run holds the other end of
 its stdin, which closes even when the run is killed outright. A run that ends properly leaves nothing to end; then the

@@ -1,4 +1,4 @@
-"""Our own stdin, for the command that `opsconsole run` runs: as if it had been started by the shell itself."""
+"""Where another process can open our own stdin, so that what `opsconsole run` runs reads what the shell gave to us."""
 
 import contextlib
 import os
@@ -10,7 +10,7 @@ _CHUNK = 65_536
 
 
 def stdin_path() -> str:
-    """A path under which another process opens what we read: the pipe or the terminal itself, where that can be.
+    """A path under which another process opens what we read: the pipe or the terminal itself where possible.
 
     Whatever can't be opened anew as it stands (a file that is partly read, a named pipe, a socket) is copied into a pipe.
     """

@@ -31,9 +31,9 @@ def add(group: Group) -> None:
     """The verb of this file."""
     parser = group.verb(
         "clean", clean,
-        epilog="Without a flag that says what, it is --attempts; several add up. Nothing goes without --yes.\n"
+        epilog="Without a flag that says what to remove, --attempts is meant; several flags add up. Nothing goes without --yes.\n"
         "What belongs to a job that isn't over, or that such a job waits for, is never touched, nor is a folder in the\n"
-        "output path that isn't of a job of this coordinator.",
+        "output path that is of no job of this coordinator.",
     )  # fmt: skip
     parser.add_argument("workers", nargs="*", metavar="WORKER", help="a worker's name or id; all of them without")
     for kind, text in _KINDS.items():
@@ -42,9 +42,9 @@ def add(group: Group) -> None:
         "--older-than",
         metavar="TIME",
         default="1d",
-        help="what jobs left that ended, and attempts that nobody has changed, for so long: 7d, 12h, 0s (default 1d)",
+        help="only what jobs left that ended, and attempts that nobody has changed, at least so long ago: 7d, 12h, 0s (1d)",
     )
-    parser.add_argument("--dry-run", action="store_true", help="only show what would go: so it is without --yes")
+    parser.add_argument("--dry-run", action="store_true", help="only show what would go, as without --yes")
     parser.add_argument("--yes", action="store_true", help="remove it")
     parser.add_argument("--policy", action="store_true", help="show what goes by itself and when, and remove nothing")
     add_json(parser, "one JSON object a line: what can go, or has gone")

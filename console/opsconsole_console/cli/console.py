@@ -37,7 +37,7 @@ _DETACH_NOTE = "The coordinator, its workers and their tasks go on; this was onl
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `opsconsole` without a verb."""
     parser.add_argument("--no-agent", action="store_true", help="no worker of its own")
-    parser.add_argument("--read-only", action="store_true", help="look, don't touch")
+    parser.add_argument("--read-only", action="store_true", help="show everything, change nothing")
     parser.add_argument("--theme", metavar="T", help="the theme to use")
     add_serve_options(parser)
     add_worker_options(parser)

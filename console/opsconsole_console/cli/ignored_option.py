@@ -1,4 +1,4 @@
-"""What is given and would mean nothing is refused: `run --connect wss://lab` would run here, not there."""
+"""Options that a verb would ignore are refused: `run --connect wss://lab` would run here, not there."""
 
 from __future__ import annotations
 

@@ -11,12 +11,15 @@ from opsconsole_console.cli.output import say
 
 
 class Terminated(KeyboardInterrupt):
-    """TERM came: the same as Ctrl-C, but for the exit code."""
+    """TERM came. It is treated as Ctrl-C is, but for the exit code."""
 
 
 @contextlib.contextmanager
 def explained(farewell: str, *, of_interrupt: bool = True) -> Iterator[None]:
-    """Ctrl-C and TERM end what is within, and then say `farewell` (`of_interrupt`: of Ctrl-C too). For the main thread."""
+    """Let Ctrl-C and TERM end what is within, and say `farewell` then; after Ctrl-C only where `of_interrupt`.
+
+    For the main thread. Raises KeyboardInterrupt, or Terminated after TERM.
+    """
     was_termed = False
 
     def terminate(_number: int, _frame: FrameType | None) -> None:
@@ -40,12 +43,12 @@ def explained(farewell: str, *, of_interrupt: bool = True) -> Iterator[None]:
 
 
 def goes_on(job_id: str) -> str:
-    """Of a job that was watched."""
+    """What to say when a job is no longer watched."""
     return f"{job_id} goes on: `opsconsole logs -f {job_id}` shows its log, `opsconsole cancel {job_id}` ends it"
 
 
 def go_on(ids: list[str]) -> str:
-    """Of jobs that were waited for."""
+    """What to say when jobs are no longer waited for."""
     words = " ".join(ids)
     verb, them = ("goes", "it") if len(ids) == 1 else ("go", "them")
     return f"{words} {verb} on: `opsconsole wait {words}` waits again, `opsconsole cancel {words}` ends {them}"

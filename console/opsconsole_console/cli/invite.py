@@ -22,23 +22,23 @@ if TYPE_CHECKING:
 def add(group: Group) -> None:
     """The verbs of this file."""
     parser = group.verb("invite", invite)
-    parser.add_argument("--ttl", metavar="T", type=milliseconds, default=3_600_000, help="valid for so long (1h)")
-    parser.add_argument("--uses", metavar="N", type=at_least(1), default=1, help="for so many workers (1)")
+    parser.add_argument("--ttl", metavar="T", type=milliseconds, default=3_600_000, help="how long it is valid (1h)")
+    parser.add_argument("--uses", metavar="N", type=at_least(1), default=1, help="how many workers it lets in (1)")
     parser.add_argument("--name", metavar="N", default="", help="what the worker shall be called")
     parser.add_argument("--tag", metavar="K[=V]", action="append", default=[], help="a tag for the worker; repeatable")
     parser.add_argument(
         "--role",
         choices=ROLES,
         default="worker",
-        help="invite a person instead: viewer, operator or admin",
+        help="let in a worker (the default), or a person with this role",
     )
-    parser.add_argument("--list", action="store_true", help="list the invitations that still let somebody in, instead")
+    parser.add_argument("--list", action="store_true", help="instead, list the invitations that still let somebody in")
     parser.add_argument(
         "--revoke",
         metavar="ID",
         action="append",
         default=[],
-        help="take one back, by its id or `all`, instead; repeatable",
+        help="instead, take one back, by its id or `all`; repeatable",
     )
     add_json(parser, "one JSON object: line, command, role, expires_at_ms")
 

@@ -6,12 +6,14 @@ import argparse
 import time
 from typing import TYPE_CHECKING, Any
 
+from opsconsole.outcome import ran_ms
 from opsconsole_console import format as fmt
 from opsconsole_console.cli.option import add_job, add_json
 from opsconsole_console.cli.output import plain, put, put_json, put_table
 from opsconsole_console.cli.parser import Group
 from opsconsole_console.cli.session import with_client
 from opsconsole_protocol.ids import split_task_id
+from opsconsole_protocol.quantity import spell_duration
 from opsconsole_protocol.state import TaskState
 
 if TYPE_CHECKING:
@@ -61,7 +63,7 @@ def detail_object(detail: JobDetail) -> dict[str, Any]:
 
 
 def _progress(row: JobRow) -> dict[str, Any] | None:
-    """`{done, total, eta_ms}`; what is left is told from the time so far where the tasks don't say it."""
+    """`{done, total, eta_ms}`; where the tasks don't say what is left, it is estimated from the time so far."""
     advance = row.advance
     if advance is None:
         return None
@@ -83,7 +85,7 @@ def _command(detail: JobDetail, index: int | None) -> str:
 
 
 def _ports(tasks: tuple[TaskRow, ...]) -> str:
-    """Of one task: a table of several says each one's own."""
+    """The ports of the only task; of several tasks each row of their table says its own."""
     ports = tasks[0].attempts[-1].ports if len(tasks) == 1 and tasks[0].attempts else {}
     return ", ".join(f"{name} {port}" for name, port in ports.items())
 
@@ -91,7 +93,6 @@ def _ports(tasks: tuple[TaskRow, ...]) -> str:
 def _put_job(detail: JobDetail, index: int | None) -> None:
     row, spec = detail.job, detail.spec
     now_ms = time.time_ns() // 1_000_000
-    ran_ms = None if row.started_at_ms is None else (row.finished_at_ms or now_ms) - row.started_at_ms
     only = detail.tasks[0] if len(detail.tasks) == 1 else None
     last = only.attempts[-1] if only is not None and only.attempts else None
     facts = [
@@ -107,14 +108,14 @@ def _put_job(detail: JobDetail, index: int | None) -> None:
         ("Ran in", last.workdir or "" if last is not None else ""),
         ("Note", last.note if last is not None else ""),
         ("After", ", ".join(spec.after)),
-        ("Needs", ", ".join((*_needs(detail), *spec.requirements))),
+        ("Needs", ", ".join(filter(None, (fmt.resources(spec.resources), *spec.requirements)))),
         ("Time-out", _limits(spec)),
         ("Submitted", f"{fmt.stamp(row.created_at_ms)} by {row.submitted_by}"),
         (
             "Started",
             ""
             if row.started_at_ms is None
-            else f"{fmt.stamp(row.started_at_ms)}, ran {fmt.duration(ran_ms, figures=2)}",
+            else f"{fmt.stamp(row.started_at_ms)}, ran {fmt.duration(ran_ms(row, now_ms), figures=2)}",
         ),
         ("Ended", "" if row.finished_at_ms is None else fmt.stamp(row.finished_at_ms)),
     ]
@@ -125,21 +126,7 @@ def _put_job(detail: JobDetail, index: int | None) -> None:
 
 def _limits(spec: JobSpec) -> str:
     limits = ((spec.timeout_ms, "for a task"), (spec.job_timeout_ms, "for the whole job"))
-    return ", ".join(f"{fmt.duration(limit_ms, figures=2)} {what}" for limit_ms, what in limits if limit_ms is not None)
-
-
-def _needs(detail: JobDetail) -> list[str]:
-    resources = detail.spec.resources
-    found: list[str] = []
-    if resources.gpus:
-        found.append(fmt.plural(resources.gpus, "GPU"))
-    if resources.gpu_memory_mb:
-        found.append(f"{fmt.gibibytes(resources.gpu_memory_mb)}G of GPU memory")
-    if resources.cpus:
-        found.append(f"{resources.cpus:g} CPUs")
-    if resources.memory_mb:
-        found.append(f"{fmt.gibibytes(resources.memory_mb)}G of memory")
-    return found
+    return ", ".join(f"{spell_duration(limit_ms)} {what}" for limit_ms, what in limits if limit_ms is not None)
 
 
 def _put_tasks(tasks: tuple[TaskRow, ...]) -> None:
@@ -153,8 +140,6 @@ def _put_tasks(tasks: tuple[TaskRow, ...]) -> None:
 
 
 def _task_cells(task: TaskRow) -> tuple[str, ...]:
-    now_ms = time.time_ns() // 1_000_000
-    ran_ms = None if task.started_at_ms is None else (task.finished_at_ms or now_ms) - task.started_at_ms
     last = task.attempts[-1] if task.attempts else None
     ended = str(task.exit_code) if task.exit_code is not None else ""
     if last is not None and last.signal:
@@ -166,14 +151,14 @@ def _task_cells(task: TaskRow) -> tuple[str, ...]:
         task.worker or "",
         "" if task.attempt is None else str(task.attempt),
         ended,
-        fmt.duration(ran_ms, figures=2),
+        fmt.duration(ran_ms(task, time.time_ns() // 1_000_000), figures=2),
         "" if used_mb is None else f"{used_mb:,}M",
         _what(task),
     )
 
 
 def _what(task: TaskRow) -> str:
-    """Why it is as it is; of one that was ended on somebody's word also when."""
+    """Why a task stands where it stands; of a killed one also when it ended."""
     words = task.error or task.reason or (task.attempts[-1].note if task.attempts else "")
     if len(task.attempts) and task.attempts[-1].ports and not words:
         return "ports " + " ".join(f"{name}={port}" for name, port in task.attempts[-1].ports.items())

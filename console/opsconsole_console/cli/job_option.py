@@ -68,8 +68,18 @@ def _add_where(where: argparse._ArgumentGroup) -> None:
 
 
 def _add_ends(ends: argparse._ArgumentGroup) -> None:
-    ends.add_argument("--max-retries-failure", metavar="N", type=at_least(0), help="run a failed task again (0)")
-    ends.add_argument("--max-retries-preemption", metavar="N", type=at_least(0), help="and a lost one (100)")
+    ends.add_argument(
+        "--max-retries-failure",
+        metavar="N",
+        type=at_least(0),
+        help="run a failed task again, at most so many times (0)",
+    )
+    ends.add_argument(
+        "--max-retries-preemption",
+        metavar="N",
+        type=at_least(0),
+        help="run a lost or preempted task again, at most so many times (100)",
+    )
     ends.add_argument(
         "--max-task-failures",
         metavar="N",
@@ -79,9 +89,16 @@ def _add_ends(ends: argparse._ArgumentGroup) -> None:
     ends.add_argument("--timeout", metavar="2h", type=_milliseconds, help="end a task that runs for longer")
     ends.add_argument("--job-timeout", metavar="T", type=_milliseconds,
                       help="end the job so long after its first start, over all tasks and retries")  # fmt: skip
-    ends.add_argument("--scheduling-timeout", metavar="1h", type=_milliseconds, help="give up when it can't be started")
-    ends.add_argument("--grace", metavar="5s", type=_milliseconds, help="from TERM to KILL (5s)")
-    ends.add_argument("--lost-after", metavar="60s", type=_milliseconds, help="silence that makes a worker lost (60s)")
+    ends.add_argument(
+        "--scheduling-timeout",
+        metavar="1h",
+        type=_milliseconds,
+        help="give up on a task that couldn't be started for so long",
+    )
+    ends.add_argument("--grace", metavar="5s", type=_milliseconds, help="the time from TERM to KILL (5s)")
+    ends.add_argument(
+        "--lost-after", metavar="60s", type=_milliseconds, help="give a worker up after so long a silence (60s)"
+    )
     ends.add_argument("--fence-after", metavar="T", type=_milliseconds,
                       help="the worker ends the task when it hears nothing from here for so long (10s or more)")  # fmt: skip
 

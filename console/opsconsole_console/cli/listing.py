@@ -7,7 +7,7 @@ import datetime as dt
 import time
 from typing import TYPE_CHECKING, Any
 
-from opsconsole.outcome import is_finished_state
+from opsconsole.outcome import is_finished_state, ran_ms
 from opsconsole_console import format as fmt
 from opsconsole_console.cli.option import add_json, add_limit, moment_ms, typed
 from opsconsole_console.cli.output import plain, put, put_json, put_table, say
@@ -70,13 +70,12 @@ def _since(since_ms: int | None) -> list[str]:
 
 
 def _job_cells(row: JobRow, now_ms: int) -> tuple[str, ...]:
-    ran_ms = None if row.started_at_ms is None else (row.finished_at_ms or now_ms) - row.started_at_ms
     ended = sum(number for state, number in row.task_counts.items() if is_finished_state(state))
     tasks = str(row.num_tasks) if row.num_tasks == 1 else f"{ended}/{row.num_tasks}"
     where = row.worker or ""
     return (
         row.id, row.name, row.project, row.state, str(row.priority), tasks, where,
-        fmt.age(row.created_at_ms, now_ms), fmt.duration(ran_ms), row.reason,
+        fmt.age(row.created_at_ms, now_ms), fmt.duration(ran_ms(row, now_ms)), row.reason,
     )  # fmt: skip
 
 

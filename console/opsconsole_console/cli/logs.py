@@ -41,9 +41,9 @@ def add(group: Group) -> None:
     )
     parser.add_argument("--grep", metavar="RE", help="only lines in which this regular expression is found")
     parser.add_argument(
-        "--since", metavar="T", type=typed(moment_ms), help="from then on: 10m (ago), or 2026-01-31T12:00"
+        "--since", metavar="T", type=typed(moment_ms), help="lines from then on: 10m (ago), or 2026-01-31T12:00"
     )
-    parser.add_argument("--until", metavar="T", type=typed(moment_ms), help="up to then")
+    parser.add_argument("--until", metavar="T", type=typed(moment_ms), help="lines up to then")
     parser.add_argument("-t", "--timestamps", action="store_true", help="put the time before each line (UTC)")
     add_raw(parser)
     parser.rule("json", "raw", "JSON says what was printed as it is")

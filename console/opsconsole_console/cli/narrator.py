@@ -1,4 +1,4 @@
-"""What `submit` and `run` tell the person on stderr while a job goes its way."""
+"""What `submit` and `run` tell the person on stderr, from a job's submission to its end."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _FAILURES_SHOWN = 5
 
 
 class Narrator:
-    """Tells of each thing once. `say` takes a line."""
+    """Tells each thing once. `say` takes a line."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say

@@ -53,7 +53,7 @@ def add_slots(parser: Options) -> None:
 
 
 def add_raw(parser: Options) -> None:
-    """Of everything that prints a log."""
+    """How a log is printed to a terminal."""
     parser.add_argument(
         "--raw",
         action="store_true",

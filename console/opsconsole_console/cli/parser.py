@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-from opsconsole_console.cli.verb import VERBS
+from opsconsole_console.cli.verb import COMMON, VERBS
 
 Run = Callable[[argparse.Namespace], int]
 """What a verb does: it takes the parsed arguments and returns the exit code."""
@@ -85,7 +85,7 @@ class Group:
         options.setdefault("description", help_[0].upper() + help_[1:] + ".")
         parser = self._subparsers.add_parser(name, help=help_, **options)
         parser.set_defaults(run=run)
-        add_common(parser, default=argparse.SUPPRESS)
+        add_common(parser, argparse.SUPPRESS, VERBS[name].uses)
         return parser
 
     def stub(self, name: str) -> None:
@@ -93,19 +93,19 @@ class Group:
         self._subparsers.add_parser(name, help=VERBS[name].help, add_help=False)
 
 
-def add_common(parser: argparse.ArgumentParser, default: Any) -> None:
-    """Which coordinator to talk to, and how to complain."""
+def add_common(parser: argparse.ArgumentParser, default: Any, uses: Collection[str] = COMMON) -> None:
+    """Which coordinator to talk to, and how to complain. Options that the verb doesn't use are known, and not shown."""
     group = parser.add_argument_group("coordinator")
-    group.add_argument(
-        "--connect",
-        metavar="URL|NAME",
-        default=default,
-        help="use the coordinator at an address, or a saved one by its name (OPSCONSOLE_URL)",
-    )
-    group.add_argument("--token", metavar="T", default=default, help="the token to show it (OPSCONSOLE_TOKEN)")
-    group.add_argument("--token-file", metavar="FILE", type=Path, default=default, help="a file with the token")
-    group.add_argument(
-        "--data-dir", metavar="DIR", type=Path, default=default, help="the coordinator's folder (OPSCONSOLE_DATA_DIR)"
-    )
-    group.add_argument("--config", metavar="FILE", type=Path, default=default, help="instead of the user's config.toml")
+    for option, metavar, read, text in _COMMON_OPTIONS:
+        shown = text if option.replace("-", "_") in uses else argparse.SUPPRESS
+        group.add_argument(f"--{option}", metavar=metavar, type=read, default=default, help=shown)
     parser.add_argument("--debug", action="store_true", default=default, help="show tracebacks")
+
+
+_COMMON_OPTIONS: tuple[tuple[str, str, Callable[[str], str | Path], str], ...] = (
+    ("connect", "URL|NAME", str, "use the coordinator at an address, or a saved one by its name (OPSCONSOLE_URL)"),
+    ("token", "T", str, "the token for it (OPSCONSOLE_TOKEN)"),
+    ("token-file", "FILE", Path, "a file with the token"),
+    ("data-dir", "DIR", Path, "the coordinator's folder (OPSCONSOLE_DATA_DIR)"),
+    ("config", "FILE", Path, "the configuration, instead of the user's config.toml"),
+)

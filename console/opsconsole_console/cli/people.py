@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from opsconsole_protocol.api import PersonRow
 
 _ACTIONS = {
-    "rename": "NAME NEW: call somebody otherwise",
+    "rename": "NAME NEW: give somebody another name",
     "revoke": "NAME… | --all: shut people out for good; their open connections end at once",
 }
 

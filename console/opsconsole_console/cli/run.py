@@ -24,8 +24,8 @@ def add(group: Group) -> None:
     """The verbs of this file."""
     parser = group.verb(
         "run", run, usage=_USAGE,
-        epilog="The job has this folder, this environment and, unless it has several tasks, this stdin. Ctrl-C cancels it, a second one kills it; when this\n"
-        "command dies, however it dies, so does the job.",
+        epilog="The job has this folder, this environment and, unless it has several tasks, this stdin. Ctrl-C cancels it,\n"
+        "a second one kills it; when this command dies, however it dies, so does the job.",
     )  # fmt: skip
     parser.set_defaults(takes_command=True)
     add_job_options(parser)

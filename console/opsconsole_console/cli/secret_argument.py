@@ -2,7 +2,7 @@
 
 `/proc/PID/cmdline` is everybody's to read, and a task may read the environment of the agent that it runs under. Both
 are this process's own memory: once Python has its copies, the secrets there are written over, in place, so that `ps`
-shows as many `x`. Between the start of the process and this it was to be seen; files and `--token-file` never are.
+shows as many `x`. Until then they can be seen; a secret in a file never can.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ FLAGS = ("--token", "--join")
 ADDRESS_FLAGS = ("--connect",)
 """Secret where the value is a join line: behind its last dot."""
 SHORTEST = 8
-"""What is shorter is no secret of ours, and would be found in other words too."""
+"""A shorter value is no secret of ours, and would be found inside other words, too."""
 VARIABLES = ("OPSCONSOLE_TOKEN", "OPSCONSOLE_JOIN")
 _MEMORY, _STATUS = "/proc/self/mem", "/proc/self/stat"
 _ARGUMENTS, _ENVIRONMENT = (47, 48), (49, 50)

@@ -25,8 +25,8 @@ def add_serve_options(parser: argparse.ArgumentParser) -> None:
     """What a coordinator is; also taken by `opsconsole` alone."""
     group = parser.add_argument_group("coordinator of its own")
     group.add_argument("--listen", metavar="HOST:PORT", help="where to listen (127.0.0.1:7373)")
-    group.add_argument("--tls", choices=("auto", "on"), help="auto: off on loopback only")
-    group.add_argument("--advertise", metavar="HOST:PORT", help="what invitations name")
+    group.add_argument("--tls", choices=("auto", "on"), help="auto: on, except on loopback")
+    group.add_argument("--advertise", metavar="HOST:PORT", help="the address that invitations name")
     group.add_argument("--name", metavar="N", help="what it is called; else the host's name")
 
 

@@ -74,7 +74,7 @@ def _parser(action: str, kind: str) -> VerbParser:
     where = group.add_mutually_exclusive_group()
     where.add_argument("--user", action="store_true", help="a service of yours (the default unless you are root)")
     where.add_argument("--system", action="store_true", help="a service of the machine (the default for root)")
-    group.add_argument("--as", dest="run_as", metavar="USER", help="who it runs as; of a service of the machine")
+    group.add_argument("--as", dest="run_as", metavar="USER", help="the user that a service of the machine runs as")
     group.add_argument("--service-name", metavar="N", help=f"what systemd calls it; else opsconsole-{kind}")
     if action == "status":
         add_json(group, "one JSON object")

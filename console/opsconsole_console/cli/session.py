@@ -24,7 +24,10 @@ RECONNECT_S = 60.0
 def with_client(
     args: argparse.Namespace, work: Callable[[Client], Coroutine[Any, Any, T]], *, patience_s: float = 0.0
 ) -> T:
-    """Connect, do `work`, close; what `work` gives. `patience_s`: for so long a lost coordinator is tried to be had back."""
+    """Connect, do `work`, close; return what `work` gives. `patience_s`: for how long a lost connection is tried again.
+
+    Raises OpsconsoleError.
+    """
     import asyncio
 
     async def connected() -> T:

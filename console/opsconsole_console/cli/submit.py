@@ -44,8 +44,8 @@ def add(group: Group) -> None:
 def add_how(parser: Parser) -> None:
     """What is done once the job is submitted."""
     how = parser.add_argument_group("how to go on")
-    how.add_argument("--wait", action="store_true", help="until it has ended, and exit with its code")
-    how.add_argument("--follow", action="store_true", help="the same, with its log on stdout instead of the id")
+    how.add_argument("--wait", action="store_true", help="wait until it has ended, and exit with its code")
+    how.add_argument("--follow", action="store_true", help="wait, with the job's log on stdout instead of its id")
     add_raw(how)
     how.add_argument("--dry-run", action="store_true", help="only ask every worker whether it would take the job")
     how.add_argument("-q", "--quiet", action="store_true", help="nothing on stderr but errors")

@@ -37,7 +37,7 @@ VERBS = {
     "hold": Verb("act", "keep waiting jobs from being started"),
     "release": Verb("act", "let held jobs be started"),
     "priority": Verb("act", "change a waiting job's priority"),
-    "wait": Verb("wait", "wait until jobs have ended; 0 when all have succeeded, else 1"),
+    "wait": Verb("wait", "wait until jobs have ended; exit code 0 when all have succeeded"),
     "why": Verb("wait", "say why a job stands where it stands, worker by worker"),
     "worker": Verb("worker", "drain, undrain, revoke or remove workers"),
     "clean": Verb("cleaning", "show what ended tasks left on workers, and remove it with --yes"),
@@ -47,7 +47,7 @@ VERBS = {
         "coordinator", "list the coordinators that you have connected to, by name", (), "they are kept on this machine"
     ),
     "coordinator": Verb(
-        "coordinator", "choose the default among them, rename or forget one", (), "they are kept on this machine"
+        "coordinator", "choose the default coordinator; rename or forget one", (), "they are kept on this machine"
     ),
     "service": Verb(
         "service",
@@ -60,10 +60,10 @@ VERBS = {
     "project": Verb("project", "create or change a project"),
     "template": Verb("template", "create, replace or show a template"),
     "events": Verb("event", "list who did what, when and why; the newest last"),
-    "health": Verb("event", "say how the coordinator is; 0 when it is healthy"),
+    "health": Verb("event", "say how the coordinator is; exit code 0 when it is healthy"),
     "backup": Verb("backup", "copy the coordinator's store to a file while it is in use"),
     "confirm-restore": Verb("backup", "after a restored backup: let the coordinator stop what it doesn't know"),
     "config": Verb(
-        "config", "print an example of config.toml, its place, or check it", ("config",), "it is about the file"
+        "config", "print an example of config.toml or its path, or check it", ("config",), "it is about the file"
     ),
 }

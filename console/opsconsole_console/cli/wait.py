@@ -81,7 +81,7 @@ def why(args: argparse.Namespace) -> int:
 
 
 async def _ending(client: Client, job_id: str) -> Ending:
-    """What there is to say of a job that came to a bad end, and the log of the task that did first."""
+    """A job that didn't succeed, and the last lines of the log of the task that failed first."""
     from opsconsole_console.screen.part.ending_text import first_to_fail
 
     detail = await client.show(job_id)

@@ -126,15 +126,15 @@ def check(draft: Draft, template: TemplateRow | None = None) -> Checked:
     values: dict[str, Any] = {}
     points = reader.read("sweep", lambda: sweeps.read_points(draft.sweep), _NO_POINTS)
     if template is not None:
-        command, values = _from_template(_at(draft, points[0] if points else {}), template, reader)
+        command, values = _from_template(_with_point(draft, points[0] if points else {}), template, reader)
     else:
         command = reader.read("command", lambda: _words(draft.command), _NO_WORDS)
         if not command and "command" not in reader.errors:
             reader.errors["command"] = "say what to run: a program and its arguments"
     base = draft.base if draft.base is not None else JobSpec(command=("",))
-    changed = _changed(draft, reader, command)
+    changed = _fields(draft, reader, command)
     if points:
-        changed |= _swept(draft, template, reader, command, points)
+        changed |= _sweep_fields(draft, template, reader, command, points)
         reader.read("tasks", lambda: sweeps.check_tasks(changed["num_tasks"], points), None)
         changed["num_tasks"] = len(points)
     elif template is not None:
@@ -188,12 +188,12 @@ def _from_template(draft: Draft, template: TemplateRow, reader: _Reader) -> tupl
     return fill(template.command, {**values, **missing}), values
 
 
-def _at(draft: Draft, point: sweeps.Point) -> Draft:
+def _with_point(draft: Draft, point: sweeps.Point) -> Draft:
     """The draft with a point's values typed into its parameters."""
     return replace(draft, parameters={**draft.parameters, **point})
 
 
-def _swept(
+def _sweep_fields(
     draft: Draft, template: TemplateRow | None, reader: _Reader, command: tuple[str, ...], points: list[sweeps.Point]
 ) -> dict[str, Any]:
     """A command and values for each task."""
@@ -205,13 +205,13 @@ def _swept(
         for name in points[0]:
             if name not in known:
                 reader.errors.setdefault("sweep", f"{template.name} has no parameter {name}")
-        each = [_from_template(_at(draft, point), template, reader) for point in points]
+        each = [_from_template(_with_point(draft, point), template, reader) for point in points]
         commands, parameters = tuple(words for words, _ in each), tuple(values for _, values in each)
     return {"command": commands[0], "task_commands": commands, "parameters": parameters,
             "template": None if template is None else template.name}  # fmt: skip
 
 
-def _changed(draft: Draft, reader: _Reader, command: tuple[str, ...]) -> dict[str, Any]:
+def _fields(draft: Draft, reader: _Reader, command: tuple[str, ...]) -> dict[str, Any]:
     read = reader.read
     resources = Resources(
         gpus=read("gpus", lambda: _whole(draft.gpus, 0, GPUS_OF_TASK_MAX), 0),

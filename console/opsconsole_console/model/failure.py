@@ -11,7 +11,7 @@ import msgspec
 from opsconsole_protocol.api import JobRow
 from opsconsole_protocol.state import TaskState
 
-LOOKED_MAX = 500
+SEEN_MAX = 500
 
 _FAILED = frozenset({TaskState.FAILED, TaskState.WORKER_FAILED, TaskState.UNSCHEDULABLE})
 """What was cancelled isn't news to who cancelled it."""
@@ -31,14 +31,14 @@ class Failures:
         seen = seen or Seen()
         self.new: dict[str, int] = {}
         self._to_ms = seen.to_ms
-        self._looked = dict(seen.jobs)
+        self._seen_jobs = dict(seen.jobs)
         self._trail: list[str] = []
-        self._place = -1
+        self._trail_index = -1
 
     @property
     def seen(self) -> Seen:
         """What to remember."""
-        return Seen(self._to_ms, dict(self._looked))
+        return Seen(self._to_ms, dict(self._seen_jobs))
 
     def begin(self, rows: Iterable[JobRow]) -> list[JobRow]:
         """All jobs at hand; those of them that failed unheard of. The first time of all none is, whatever has failed."""
@@ -68,47 +68,47 @@ class Failures:
         for job_id in job_ids:
             self.new.pop(job_id, None)
 
-    def look(self, job_id: str) -> bool:
+    def mark_seen(self, job_id: str) -> bool:
         """Somebody looks at this job; whether its failure was new."""
         at_ms = self.new.pop(job_id, None)
         if at_ms is None:
             return False
-        self._looked[job_id] = at_ms
-        if not self.new or len(self._looked) > LOOKED_MAX:
-            self._settle()
+        self._seen_jobs[job_id] = at_ms
+        if not self.new or len(self._seen_jobs) > SEEN_MAX:
+            self._advance_moment()
         return True
 
-    def look_at_all(self) -> int:
+    def mark_all_seen(self) -> int:
         """All are seen; how many of them were new."""
         number = len(self.new)
-        self._looked |= self.new
+        self._seen_jobs |= self.new
         self.new = {}
-        self._settle()
+        self._advance_moment()
         return number
 
     def step(self, step: int) -> str | None:
         """The job to go to: the next new failure (1), or the one gone to before (-1); None where there is none."""
-        place = self._place + step
+        place = self._trail_index + step
         if 0 <= place < len(self._trail):
-            self._place = place
+            self._trail_index = place
             return self._trail[place]
         if step < 0 or not self.new:
             return None
         self._trail.append(next(iter(self.new)))
-        self._place = len(self._trail) - 1
+        self._trail_index = len(self._trail) - 1
         return self._trail[-1]
 
     def _is_new(self, row: JobRow) -> bool:
         at_ms = row.finished_at_ms
         if at_ms is None or row.state not in _FAILED or self._to_ms is None or at_ms <= self._to_ms:
             return False
-        return self._looked.get(row.id) != at_ms
+        return self._seen_jobs.get(row.id) != at_ms
 
-    def _settle(self) -> None:
+    def _advance_moment(self) -> None:
         """Move the moment on to where everything before it was seen."""
         first_new = min(self.new.values(), default=None)
-        passed = {i: at_ms for i, at_ms in self._looked.items() if first_new is None or at_ms < first_new}
+        passed = {i: at_ms for i, at_ms in self._seen_jobs.items() if first_new is None or at_ms < first_new}
         self._to_ms = max(self._to_ms or 0, *passed.values(), 0) if passed else self._to_ms
-        self._looked = {i: at_ms for i, at_ms in self._looked.items() if i not in passed}
-        while len(self._looked) > LOOKED_MAX:
-            del self._looked[next(iter(self._looked))]
+        self._seen_jobs = {i: at_ms for i, at_ms in self._seen_jobs.items() if i not in passed}
+        while len(self._seen_jobs) > SEEN_MAX:
+            del self._seen_jobs[next(iter(self._seen_jobs))]

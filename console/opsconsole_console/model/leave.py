@@ -5,10 +5,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from opsconsole.fleet import Fleet
-from opsconsole_protocol.api import JobRow
+from opsconsole_console.model.live_task import live_tasks
+from opsconsole_protocol.state import TaskState, WorkerConnection
 
 _NAMED_MAX = 4
-_LIVE = frozenset({"running", "paused", "building", "assigned"})
 
 
 @dataclass(frozen=True)
@@ -27,14 +27,18 @@ class Needs:
 def needs(fleet: Fleet, *, own_worker: str | None, watchers: Sequence[str], own_name: str) -> Needs:
     """Who needs the coordinator. `watchers` are the names behind all open consoles, `own_name` is this one's."""
     jobs = sorted((job for job in fleet.jobs.values() if job.finished_at_ms is None), key=lambda job: job.created_at_ms)
-    live = [job for job in jobs if _is_live(job)]
+    live = [job for job in jobs if live_tasks(job)]
     return Needs(
         consoles=tuple((Counter(watchers) - Counter((own_name,))).elements()),
         workers=tuple(
-            sorted(w.name for w in fleet.workers.values() if w.connection == "connected" and w.id != own_worker)
+            sorted(
+                w.name
+                for w in fleet.workers.values()
+                if w.connection == WorkerConnection.CONNECTED and w.id != own_worker
+            )
         ),
         live=tuple(job.name for job in live),
-        waiting=tuple(job.name for job in jobs if not _is_live(job) and job.task_counts.get("pending")),
+        waiting=tuple(job.name for job in jobs if not live_tasks(job) and job.task_counts.get(TaskState.PENDING)),
     )
 
 
@@ -51,10 +55,6 @@ def question_detail(found: Needs) -> str:
             lines.append(f"  {words}: {_some(names)}")
     lines.append("`opsconsole serve` runs one that outlives every console.")
     return "\n".join(lines)
-
-
-def _is_live(job: JobRow) -> bool:
-    return any(job.task_counts.get(state) for state in _LIVE)
 
 
 def _some(names: Iterable[str]) -> str:

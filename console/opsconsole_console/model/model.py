@@ -37,7 +37,7 @@ class Model:
         self._pending = Change(reset=True)
         self._is_dirty = True
 
-    def note(self, change: Change) -> None:
+    def note_change(self, change: Change) -> None:
         """Remember that rows changed; nothing is painted yet."""
         now_ms = self.clock()
         for worker_id in change.workers:
@@ -67,16 +67,16 @@ class Model:
         fresh, self._failed = self._failed or [], self._failed and []
         return fresh
 
-    def look(self, job_id: str) -> None:
+    def mark_seen(self, job_id: str) -> None:
         """Somebody looks at a job: its failure isn't new any more."""
-        self._is_dirty |= self.failures.look(job_id)
+        self._is_dirty |= self.failures.mark_seen(job_id)
 
-    def look_at_all(self) -> int:
+    def mark_all_seen(self) -> int:
         """Nothing is new any more; how many failures were."""
         self._is_dirty = True
-        return self.failures.look_at_all()
+        return self.failures.mark_all_seen()
 
-    def meet(self, contact: Contact) -> None:
+    def set_contact(self, contact: Contact) -> None:
         """Remember how the console stands with its coordinator."""
         now_ms, was_live = self.wall_clock(), self.is_live
         self.contact = contact
@@ -96,7 +96,7 @@ class Model:
         """The time that what is shown is from: it stands still while nothing is heard, so that nothing seems to run."""
         return self.wall_clock() if self.is_live or self.heard_ms is None else self.heard_ms
 
-    def take(self) -> Change | None:
+    def take_change(self) -> Change | None:
         """What to repaint since the last time; None when nothing is."""
         change, self._pending = self._pending, Change()
         is_dirty, self._is_dirty = self._is_dirty, False
@@ -107,7 +107,7 @@ class Model:
         fresh = {row.id: row for row in rows if row.id not in self.fleet.jobs and row.id not in self._older}
         self._older.update(fresh)
         if fresh:
-            self.note(Change(jobs=frozenset(fresh)))
+            self.note_change(Change(jobs=frozenset(fresh)))
         return len(fresh)
 
     @property

@@ -6,18 +6,39 @@ the verb can't apply to are left out, and where none remains, the reason says wh
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from enum import Enum
 
 from opsconsole_console import format as fmt
+from opsconsole_console.model.live_task import LIVE_STATES, live_tasks
 from opsconsole_protocol.api import ActResult, JobRow, WorkerRow
-from opsconsole_protocol.state import WorkerStatus
+from opsconsole_protocol.state import TaskState, WorkerStatus
 
-_LIVE = frozenset({"running", "building", "assigned"})
-_WAITING = frozenset({"pending"})
-_PAUSED = frozenset({"paused"})
-_RETRIABLE = frozenset({"failed", "killed", "worker_failed", "preempted", "unschedulable", "blocked"})
+_AT_WORK = LIVE_STATES - {TaskState.PAUSED}
+_RETRIABLE = frozenset(
+    {
+        TaskState.FAILED,
+        TaskState.KILLED,
+        TaskState.WORKER_FAILED,
+        TaskState.PREEMPTED,
+        TaskState.UNSCHEDULABLE,
+        TaskState.BLOCKED,
+    }
+)
 
 _REASONS_SAID = 3
+
+
+class _Kind(Enum):
+    """How a job stands, as far as a verb cares; said of one job, and of several."""
+
+    RUNS = ("runs", "run")
+    WAITS = ("waits", "wait")
+    HELD = ("is held", "are held")
+    PAUSED = ("is paused", "are paused")
+    ENDED = ("has ended already", "have ended already")
+
 
 PAST = {
     "pause": "paused",
@@ -41,22 +62,26 @@ class Plan:
 
 def plan_pause(jobs: Sequence[JobRow]) -> Plan:
     """Pause what runs; where nothing does, resume what is paused."""
-    for verb, states in (("pause", _LIVE), ("resume", _PAUSED)):
+    for verb, states in (("pause", _AT_WORK), ("resume", {TaskState.PAUSED})):
         if ids := _ids(jobs, states):
             return _plan(verb, ids, jobs)
-    advice = {_WAITS: "hold {it} with h instead", _HELD: "release {it} with h", _ENDED: "there is nothing to pause"}
+    advice = {
+        _Kind.WAITS: "hold {it} with h instead",
+        _Kind.HELD: "release {it} with h",
+        _Kind.ENDED: "there is nothing to pause",
+    }
     return Plan("pause", refusal=_refusal(jobs, advice))
 
 
 def plan_hold(jobs: Sequence[JobRow]) -> Plan:
     """Hold what waits; where nothing does, release what is held."""
-    for verb, states in (("hold", _WAITING), ("release", frozenset({"held"}))):
+    for verb, states in (("hold", {TaskState.PENDING}), ("release", {TaskState.HELD})):
         if ids := _ids(jobs, states):
             return _plan(verb, ids, jobs)
-    partly = tuple(job.id for job in jobs if job.task_counts.get("pending"))
+    partly = tuple(job.id for job in jobs if job.task_counts.get(TaskState.PENDING))
     if partly:
         return _plan("hold", partly, jobs)
-    advice = {_RUNS: "pause {it} with p instead", _ENDED: "what doesn't wait can't be held"}
+    advice = {_Kind.RUNS: "pause {it} with p instead", _Kind.ENDED: "what doesn't wait can't be held"}
     return Plan("hold", refusal=_refusal(jobs, advice))
 
 
@@ -64,7 +89,7 @@ def plan_cancel(jobs: Sequence[JobRow]) -> Plan:
     """Cancel what hasn't ended."""
     if ids := tuple(job.id for job in jobs if job.finished_at_ms is None):
         return _plan("cancel", ids, jobs)
-    return Plan("cancel", refusal=_refusal(jobs, {_ENDED: "there is nothing to cancel"}))
+    return Plan("cancel", refusal=_refusal(jobs, {_Kind.ENDED: "there is nothing to cancel"}))
 
 
 def plan_retry(jobs: Sequence[JobRow]) -> Plan:
@@ -72,7 +97,7 @@ def plan_retry(jobs: Sequence[JobRow]) -> Plan:
     ids = tuple(
         job.id
         for job in jobs
-        if job.state in _RETRIABLE or any(job.task_counts.get(state) for state in _RETRIABLE - {"blocked"})
+        if job.state in _RETRIABLE or any(job.task_counts.get(state) for state in _RETRIABLE - {TaskState.BLOCKED})
     )
     if ids:
         return _plan("retry", ids, jobs)
@@ -86,7 +111,7 @@ def plan_priority(jobs: Sequence[JobRow]) -> Plan:
     """Another priority for what may still start something."""
     if ids := tuple(job.id for job in jobs if job.finished_at_ms is None):
         return _plan("priority", ids, jobs)
-    return Plan("priority", refusal=_refusal(jobs, {_ENDED: "a priority does nothing any more"}))
+    return Plan("priority", refusal=_refusal(jobs, {_Kind.ENDED: "a priority does nothing any more"}))
 
 
 def fitting_verbs(jobs: Sequence[JobRow]) -> frozenset[str]:
@@ -95,9 +120,9 @@ def fitting_verbs(jobs: Sequence[JobRow]) -> frozenset[str]:
     for job in jobs:
         failed = any(job.task_counts.get(state) for state in _RETRIABLE) or job.state in _RETRIABLE
         match _kind(job):
-            case "ended":
+            case _Kind.ENDED:
                 found |= {"retry", "again"} if failed else {"again"}
-            case "waits" | "held":
+            case _Kind.WAITS | _Kind.HELD:
                 found |= {"hold", "cancel"}
             case _:
                 found |= {"pause", "cancel"} | ({"retry"} if failed else set())
@@ -122,7 +147,7 @@ def cancel_detail(jobs: Sequence[JobRow], left_out: str = "") -> str:
         names = ", ".join(job.name for job in jobs[:4])
         return names + (f" and {len(jobs) - 4} more" if len(jobs) > 4 else "") + (f"; {left_out}" if left_out else "")
     job = jobs[0]
-    live = sum(job.task_counts.get(state, 0) for state in (*_LIVE, "paused"))
+    live = live_tasks(job)
     where = f" on {job.worker}" if job.worker else ""
     if job.num_tasks > 1:
         return f"{job.id}: {live} of {job.num_tasks} tasks at work{where}"
@@ -155,7 +180,7 @@ def _counted(texts: Sequence[str], before: str) -> list[str]:
     return [f"{number} {before}{text}" for text, number in Counter(texts).most_common(_REASONS_SAID)]
 
 
-def _ids(jobs: Sequence[JobRow], states: frozenset[str]) -> tuple[str, ...]:
+def _ids(jobs: Sequence[JobRow], states: AbstractSet[str]) -> tuple[str, ...]:
     return tuple(job.id for job in jobs if job.state in states)
 
 
@@ -164,7 +189,7 @@ def _plan(verb: str, ids: tuple[str, ...], jobs: Sequence[JobRow]) -> Plan:
     return Plan(verb, ids, left_out=_standing(rest))
 
 
-def _refusal(jobs: Sequence[JobRow], advice: Mapping[str, str]) -> str:
+def _refusal(jobs: Sequence[JobRow], advice: Mapping[_Kind, str]) -> str:
     """How all of them stand, and what to do instead where they stand alike."""
     kinds = {_kind(job) for job in jobs}
     said = f"{jobs[0].name} {_words(jobs[0], 1)}" if len(jobs) == 1 else _standing(jobs)
@@ -183,26 +208,18 @@ def _standing(jobs: Sequence[JobRow]) -> str:
     return ", ".join(f"{number} {_words(first[kind], number)}" for kind, number in counted.most_common())
 
 
-_RUNS, _WAITS, _HELD, _STANDS_STILL, _ENDED = "runs", "waits", "held", "paused", "ended"
-
-
-def _kind(job: JobRow) -> str:
-    """How it stands, as far as a verb cares."""
+def _kind(job: JobRow) -> _Kind:
     if job.finished_at_ms is not None:
-        return _ENDED
-    if job.state in _LIVE:
-        return _RUNS
-    return {"held": _HELD, "paused": _STANDS_STILL}.get(job.state, _WAITS)
+        return _Kind.ENDED
+    if job.state in _AT_WORK:
+        return _Kind.RUNS
+    if job.state == TaskState.PAUSED:
+        return _Kind.PAUSED
+    return _Kind.HELD if job.state == TaskState.HELD else _Kind.WAITS
 
 
 def _words(job: JobRow, number: int) -> str:
-    one, many = {
-        _RUNS: ("runs", "run"),
-        _WAITS: ("waits", "wait"),
-        _HELD: ("is held", "are held"),
-        _STANDS_STILL: ("is paused", "are paused"),
-        _ENDED: ("has ended already", "have ended already"),
-    }[_kind(job)]
+    one, many = _kind(job).value
     return one if number == 1 else many
 
 

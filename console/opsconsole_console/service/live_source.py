@@ -2,14 +2,17 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from opsconsole.fleet import Fleet
-from opsconsole.fleet_link import Connectivity, FleetLink
 from opsconsole.target import TargetSource, current
 from opsconsole_console.model.contact import Contact
 from opsconsole_console.service.source import OnChange, OnContact
 from opsconsole_protocol.api import AnyAnswer, AnyRequest
 from opsconsole_protocol.error import OpsconsoleError, Unavailable
+
+if TYPE_CHECKING:
+    from opsconsole.fleet_link import Connectivity, FleetLink
 
 
 class LiveSource:
@@ -31,11 +34,13 @@ class LiveSource:
 
     async def run(self, on_change: OnChange, on_contact: OnContact) -> None:
         """Connect, and again whenever the connection is lost, until cancelled. Raises OpsconsoleError out of `start`."""
+        from opsconsole.fleet_link import FleetLink  # codecs for all messages: they can wait for the first paint
+
         start, self._start = self._start, None
         if start is not None:
             await asyncio.to_thread(start)
 
-        def tell(told: Connectivity) -> None:
+        def tell(told: "Connectivity") -> None:
             welcome = None if self._link is None else self._link.welcome
             role, actor = ("", "") if welcome is None else (welcome.role, welcome.actor)
             on_contact(Contact(told.state, told.text, role, actor, told.retry_ms, told.silent_ms))

@@ -3,18 +3,17 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from msgspec.structs import replace
 
 from opsconsole.ask import ask
 from opsconsole.log_follower import FollowedPage, FollowPolicy, LogFollower
+from opsconsole_console.model.log_target import LogTarget, likely_task
 from opsconsole_console.service.source import FleetSource
-from opsconsole_protocol.api import DetailAnswer, LogAnswer, ShowJob, TaskRow
+from opsconsole_protocol.api import DetailAnswer, LogAnswer, ShowJob
 from opsconsole_protocol.error import OpsconsoleError, Unavailable
 from opsconsole_protocol.log import LogLine, LogQuery
-from opsconsole_protocol.state import TaskState
 
 TAIL_LINES = 1_000
 PAGE_LINES = 5_000
@@ -29,28 +28,6 @@ POLICY = FollowPolicy(
 
 _RETRY_S = 1.0
 _TASKS_LOOKED_AT = 1_000
-_LIKELY = (
-    TaskState.RUNNING,
-    TaskState.PAUSED,
-    TaskState.BUILDING,
-    TaskState.ASSIGNED,
-    TaskState.FAILED,
-    TaskState.WORKER_FAILED,
-    TaskState.KILLED,
-    TaskState.SUCCEEDED,
-)
-"""Whose log is most likely meant where a job has several tasks."""
-
-
-@dataclass(frozen=True)
-class LogTarget:
-    """Whose log: a job's task (None: the one most likely meant) and attempt (None: the latest, and the next)."""
-
-    job_id: str
-    name: str
-    num_tasks: int = 1
-    task_index: int | None = None
-    attempt: int | None = None
 
 
 class Grep(NamedTuple):
@@ -77,7 +54,7 @@ class LogSink(Protocol):
 
 
 class LogFeeder:
-    """`run` until cancelled. `hold` stops reading while nobody looks at the end; `go_on` takes it up again."""
+    """`run` until cancelled. `pause` stops reading while nobody looks at the end; `resume` takes it up again."""
 
     def __init__(self, source: FleetSource, target: LogTarget, sink: LogSink) -> None:
         self._source = source
@@ -107,11 +84,11 @@ class LogFeeder:
         self._follower.start_at(LogQuery(start_line=line, tail=tail, max_lines=PAGE_LINES, **_grep_fields(grep)))
         self._room.set()
 
-    def hold(self) -> None:
+    def pause(self) -> None:
         """Read no further for now."""
         self._room.clear()
 
-    def go_on(self) -> None:
+    def resume(self) -> None:
         """Read on; near the end, where that is far away."""
         self._room.set()
 
@@ -170,12 +147,3 @@ class LogFeeder:
 def _grep_fields(grep: Grep | None) -> dict[str, Any]:
     """The fields of a `LogQuery` that choose its lines."""
     return {} if grep is None else {"grep": grep.pattern, "invert": grep.inverted}
-
-
-def likely_task(tasks: Sequence[TaskRow]) -> int:
-    """The task whose log a reader most likely means: one at work, else one that failed, else the first."""
-    for state in _LIKELY:
-        for task in tasks:
-            if task.state == state:
-                return task.index
-    return 0

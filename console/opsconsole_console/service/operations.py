@@ -83,7 +83,7 @@ class Operations:
             said = told[0] if len(told) == 1 else f"priority {by:+d} for {len(told)} jobs"
             return said + (f"; {plan.left_out}" if plan.left_out else "")
 
-        return await self._told(change)
+        return await self._do_and_say(change)
 
     async def drain(self, worker: WorkerRow, action: str | None = None) -> bool:
         """Drain a worker, or let it take tasks again."""
@@ -96,7 +96,7 @@ class Operations:
             left = f" its {worker.running_tasks} running go on" if worker.running_tasks else ""
             return f"{worker.name} gets no more tasks{';' + left if left else ''}"
 
-        return await self._told(change)
+        return await self._do_and_say(change)
 
     async def carry_out(self, plan: Plan) -> bool:
         """Ask for what was planned."""
@@ -108,9 +108,9 @@ class Operations:
             answer = await ask(self._source, Act(verb=plan.verb, ids=plan.ids), ActResult)
             return verbs.outcome(plan.verb, answer, self._names(plan.ids), plan.left_out)
 
-        return await self._told(change)
+        return await self._do_and_say(change)
 
-    async def _told(self, change: Callable[[], Awaitable[str]]) -> bool:
+    async def _do_and_say(self, change: Callable[[], Awaitable[str]]) -> bool:
         try:
             text = await change()
         except OpsconsoleError as error:

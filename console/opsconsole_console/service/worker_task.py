@@ -4,13 +4,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from opsconsole.ask import ask
+from opsconsole_console.model.live_task import LIVE_STATES, live_tasks
 from opsconsole_console.model.model import Model
 from opsconsole_console.service.source import FleetSource
 from opsconsole_protocol.api import DetailAnswer, JobRow, ShowJob, TaskRow
 
 _JOBS_ASKED_MAX = 20
 _TASKS_MAX = 5_000
-_LIVE = frozenset({"running", "paused", "building", "assigned"})
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ async def tasks_on(source: FleetSource, model: Model, worker: str) -> dict[str, 
     found: dict[str, WorkerTask] = {}
     several: list[JobRow] = []
     for job in model.fleet.jobs.values():
-        if job.finished_at_ms is not None or not any(job.task_counts.get(state) for state in _LIVE):
+        if job.finished_at_ms is not None or not live_tasks(job):
             continue
         if job.num_tasks > 1 and job.worker in (None, worker):
             several.append(job)
@@ -53,5 +53,5 @@ def _of_job(job: JobRow, tasks: Iterable[TaskRow], worker: str) -> list[WorkerTa
         WorkerTask(job, task.index, task.state, task.started_at_ms,
                    None if task.resource_usage is None else task.resource_usage.current_memory_mb)
         for task in tasks
-        if task.worker == worker and task.state in _LIVE
+        if task.worker == worker and task.state in LIVE_STATES
     ]  # fmt: skip

@@ -1,5 +1,7 @@
-"""The coordinator's pure core: events in, effects out; clock and chance handed in.
+"""The coordinator's pure core: events in, batches out. Time and chance are handed in.
 
-Every public function of this package changes the `Fleet` in memory and notes what became dirty. The shell drains the
-notes as one `Batch`, commits it, and only then releases the batch's messages. Nobody hears of what isn't durable.
+`reactor` is the only way in: an event changes the `Fleet` in memory and notes what became dirty. The shell takes these
+notes as one `Batch`, commits it, and only then releases its messages, so that nobody hears of what isn't durable.
+`view` makes the rows that are shown, and `model` has the entities. Nothing else of the core is known outside it, but
+for the store, which builds a fleet with `fleet` and `loading`.
 """

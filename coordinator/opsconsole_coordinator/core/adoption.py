@@ -1,9 +1,9 @@
-"""After a restored backup: attempts that workers have, and that this store has forgotten, find their tasks again."""
+"""After a restored backup, attempts that workers have and that this store has forgotten are taken in again."""
 
 import re
 
 from opsconsole_coordinator.core.assignment import replace_lost
-from opsconsole_coordinator.core.desired import enter
+from opsconsole_coordinator.core.desired import add_attempt
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.model import SYSTEM, Attempt, Job, Task, Worker
 from opsconsole_protocol import link
@@ -16,12 +16,12 @@ _ATTEMPT_ID = re.compile(r"([0-9a-z]+)\.([0-9]{1,9})\.([0-9]{1,9})\.[0-9a-z]+")
 
 
 def adopt(fleet: Fleet, worker: Worker, observed: Observed, now_ms: int) -> Attempt | None:
-    """Take in an attempt that is newer than what the store knows of its task; None where there is no such task.
+    """Take in an attempt that is newer than what the store knows of its task.
 
-    Only one that was given to this very worker.
+    Returns None where no such task waits, or where the worker can't prove that the attempt was given to it.
     """
     if fleet.seal.attempt_seq(worker.id, observed.attempt_id, observed.seal) is None:
-        return None  # anybody could say so
+        return None
     found = find_task(fleet, observed)
     if found is None:
         return None
@@ -41,7 +41,7 @@ def adopt(fleet: Fleet, worker: Worker, observed: Observed, now_ms: int) -> Atte
         log_offsets=fleet.stored_logs(observed.attempt_id),
     )
     task.held = False
-    enter(fleet, job, task, worker, attempt)
+    add_attempt(fleet, job, task, worker, attempt)
     text = f"attempt {number} on {worker.name} adopted: it is newer than this store"
     fleet.audit(now_ms, SYSTEM, EventKind.ADOPTED, text, job.task_id(task.index))
     return attempt

@@ -1,7 +1,7 @@
-"""A task is given to a worker; a lost attempt that it had before can't come back any more."""
+"""Tasks are assigned to workers. From then on a lost attempt of the task can't come back any more."""
 
 from opsconsole_coordinator.core.demand import promised_of
-from opsconsole_coordinator.core.desired import desired_of, enter, forget
+from opsconsole_coordinator.core.desired import add_attempt, desired_of, forget
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.judgement import Offer
 from opsconsole_coordinator.core.model import SYSTEM, Attempt, Job, Task
@@ -14,7 +14,7 @@ from opsconsole_protocol.state import AttemptState
 def assign(
     fleet: Fleet, job: Job, task: Task, offer: Offer, now_ms: int, gang: link.Gang | None = None
 ) -> Attempt:  # fmt: skip
-    """Make the task's next attempt on a worker and put it into the worker's desired set."""
+    """Make the task's next attempt, and put it into the desired set of the worker that made the offer."""
     replace_lost(fleet, job, task, now_ms)
     worker = offer.worker
     number = task.attempts
@@ -31,7 +31,7 @@ def assign(
         assigned_at_ms=now_ms,
         want=link.Want(grace_ms=job.spec.grace_ms),
     )
-    enter(fleet, job, task, worker, attempt)
+    add_attempt(fleet, job, task, worker, attempt)
     gpus = f" with {len(offer.gpu_ids)} GPU{'s' if len(offer.gpu_ids) > 1 else ''}" if offer.gpu_ids else ""
     fleet.audit(
         now_ms, SYSTEM, EventKind.ASSIGNED, f"attempt {number} assigned to {worker.name}{gpus}", job.task_id(task.index)

@@ -1,8 +1,8 @@
-"""Whether failures are a worker's fault. One that seems to be at fault is avoided for a while, and shown.
+"""Whether failures are a worker's fault. A worker that seems to be at fault is avoided for a while.
 
-A failure says something about the worker when it is of the worker's own kind (nothing can be started there, its disk is
-full, its GPU is broken), or when jobs of different people fail one after the other. What one person's jobs do says
-nothing: three typos are three typos.
+A failure counts against the worker when its cause is the worker's own (nothing can be started there, its disk is full,
+its GPU is broken), or when jobs of different people fail there one after the other. Failures of one person's jobs
+don't count: they may all have the same mistake.
 """
 
 from opsconsole_coordinator.core.fleet import Fleet
@@ -17,22 +17,24 @@ AVOID_AFTER_PEOPLE = 2
 AVOID_AFTER_FAULTS = 2
 AVOID_MS = 60_000
 GPU_BLAME_MS = 30_000
-"""A GPU's trouble may be heard this long after the failure that it caused: it comes with a heartbeat."""
+"""A GPU's trouble is told with a heartbeat, so it may be heard up to this long after the failure that it caused."""
 
 
-def judge_end(fleet: Fleet, attempt: Attempt, now_ms: int) -> None:
-    """An attempt has ended: what does that say about its worker?"""
+def note_end(fleet: Fleet, attempt: Attempt, now_ms: int) -> None:
+    """Note what an attempt's end says about its worker."""
     worker: Worker | None = fleet.workers.get(attempt.worker_id)
     if worker is None:
         return
     if attempt.state is AttemptState.SUCCEEDED:
-        clear(worker)
-    elif attempt.state is AttemptState.FAILED and attempt.want.mode is not Mode.STOP:  # else its job was out of time
+        clear_failures(worker)
+    elif (
+        attempt.state is AttemptState.FAILED and attempt.want.mode is not Mode.STOP
+    ):  # a job that is out of time says nothing
         _judge_failure(fleet, worker, attempt, now_ms)
 
 
-def clear(worker: Worker) -> None:
-    """Nothing that happened before is held against the worker."""
+def clear_failures(worker: Worker) -> None:
+    """Forget the failures that counted against a worker."""
     worker.faults_in_row = 0
     worker.failed_jobs.clear()
     worker.failed_people.clear()
@@ -57,8 +59,11 @@ def _judge_failure(fleet: Fleet, worker: Worker, attempt: Attempt, now_ms: int) 
         _avoid(fleet, worker, why, why, now_ms)
 
 
-def gpus_heard(fleet: Fleet, worker: Worker, now: tuple[Gpu, ...], now_ms: int) -> None:
-    """Fresh readings, before they replace the old ones: tell what broke or came back, and what that explains."""
+def note_gpus(fleet: Fleet, worker: Worker, now: tuple[Gpu, ...], now_ms: int) -> None:
+    """A worker's GPU states have changed: note which broke or recovered, and which failures that explains.
+
+    To be called before the new readings replace the old ones.
+    """
     before = {gpu.uuid: gpu.state for gpu in worker.gpus}
     for gpu in now:
         if gpu.state == before.get(gpu.uuid, "ok"):
@@ -77,8 +82,8 @@ def gpus_heard(fleet: Fleet, worker: Worker, now: tuple[Gpu, ...], now_ms: int) 
         worker.failed_gpus = {gpu: at_ms for gpu, at_ms in worker.failed_gpus.items() if now_ms - at_ms <= GPU_BLAME_MS}
 
 
-def forgive(fleet: Fleet, worker: Worker, now_ms: int) -> None:
-    """The time for which a worker is avoided may be over."""
+def end_avoidance(fleet: Fleet, worker: Worker, now_ms: int) -> None:
+    """Use a worker again once the time for which it was avoided is over."""
     if worker.avoided_until_ms and worker.avoided_until_ms <= now_ms:
         worker.avoided_until_ms = 0
         fleet.audit(now_ms, SYSTEM, EventKind.USED_AGAIN, f"{worker.name} is no longer avoided", worker.name)

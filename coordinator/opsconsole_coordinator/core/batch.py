@@ -1,4 +1,4 @@
-"""What the core gives to its shell: rows to commit, messages to release afterwards, rows to show."""
+"""What the core hands to its shell: rows to commit, messages to release afterwards, and which rows to show anew."""
 
 from dataclasses import dataclass, field
 
@@ -10,7 +10,7 @@ from opsconsole_protocol.link import CoordinatorMessage
 
 @dataclass(slots=True)
 class Batch:
-    """Everything since the last drain. `seq` is the last event's sequence number."""
+    """Everything since the last batch. `seq` is the last event's sequence number."""
 
     seq: int
     jobs_added: list[Job] = field(default_factory=list)
@@ -19,10 +19,10 @@ class Batch:
     attempts: list[Attempt] = field(default_factory=list)
     workers: list[Worker] = field(default_factory=list)
     workers_shown: list[WorkerId] = field(default_factory=list)
-    """Workers whose row changed in ways that aren't stored, too."""
+    """Workers whose row is shown anew, whether what changed is stored or not."""
     workers_removed: list[WorkerId] = field(default_factory=list)
     jobs_shown: list[Job] = field(default_factory=list)
-    """Jobs whose row changed in nothing that is stored."""
+    """Jobs whose row is shown anew though nothing changed that is stored."""
     projects: list[Project] = field(default_factory=list)
     templates: list[TemplateRow] = field(default_factory=list)
     events: list[EventRow] = field(default_factory=list)
@@ -31,7 +31,7 @@ class Batch:
     """Sessions to end, with an error code and message."""
     forgotten: list[AttemptId] = field(default_factory=list)
     adopting: bool = False
-    """The store was restored from a backup, and nobody has confirmed that yet."""
+    """The store was restored from a backup, and no admin has confirmed that yet."""
 
     @property
     def must_commit(self) -> bool:

@@ -1,8 +1,8 @@
-"""What operators do to jobs and tasks. Every function says in one line what it did, and the audit log who did it."""
+"""What operators do to jobs, tasks and workers. Functions return in one line what was done, for whoever asked."""
 
 from collections.abc import Callable, Sequence
 
-from opsconsole_coordinator.core.avoidance import clear
+from opsconsole_coordinator.core.avoidance import clear_failures
 from opsconsole_coordinator.core.dependency import apply_dependencies
 from opsconsole_coordinator.core.desired import forget, set_want
 from opsconsole_coordinator.core.ending import end_attempt, settle_job, stop_job, stop_task
@@ -22,7 +22,10 @@ VERBS = ("pause", "resume", "cancel", "retry", "hold", "release")
 
 
 def act(fleet: Fleet, verb: str, job_id: JobId, index: int | None, actor: str, reason: str, now_ms: int) -> str:
-    """Do a verb to a job, or to one of its tasks. Raises NotFound, InvalidRequest or Conflict, and then nothing changed."""
+    """Do a verb to a job, or to one of its tasks. Raises NotFound, InvalidRequest or Conflict, and then nothing changed.
+
+    What is done to one task of a gang is done to all of them.
+    """
     job = fleet.jobs.get(job_id)
     if job is None:
         raise NotFound(f"there is no live job {job_id}")
@@ -32,7 +35,7 @@ def act(fleet: Fleet, verb: str, job_id: JobId, index: int | None, actor: str, r
         raise InvalidRequest(f"{verb!r} is not a verb: use one of {', '.join(VERBS)}")
     if verb in {"retry", "release", "resume"}:
         check_takes_work(fleet, job.spec.project)
-    is_whole = index is None or job.spec.gang  # what is done to one of a gang is done to all
+    is_whole = index is None or job.spec.gang
     tasks = job.tasks if is_whole or index is None else [job.tasks[index]]
     words = _ACTIONS[verb](fleet, job, tasks, is_whole, actor, reason, now_ms)
     settle_job(fleet, job, now_ms)
@@ -55,7 +58,7 @@ def _cancel(fleet: Fleet, job: Job, tasks: Sequence[Task], is_whole: bool, actor
 def _pause(fleet: Fleet, job: Job, tasks: Sequence[Task], is_whole: bool, actor: str, reason: str, now_ms: int) -> str:
     del is_whole, reason
     words = f"paused by {actor}"
-    live = _with_live(fleet, tasks)
+    live = _live_attempts(fleet, tasks)
     for attempt in live:
         if attempt.want.mode is not link.Mode.PAUSE:
             set_want(fleet, attempt, link.Want(mode=link.Mode.PAUSE, reason=words, grace_ms=job.spec.grace_ms))
@@ -69,7 +72,7 @@ def _pause(fleet: Fleet, job: Job, tasks: Sequence[Task], is_whole: bool, actor:
 def _resume(fleet: Fleet, job: Job, tasks: Sequence[Task], is_whole: bool, actor: str, reason: str, now_ms: int) -> str:
     del is_whole, reason
     words = f"resumed by {actor}"
-    paused = [one for one in _with_live(fleet, tasks) if one.want.mode is link.Mode.PAUSE]
+    paused = [one for one in _live_attempts(fleet, tasks) if one.want.mode is link.Mode.PAUSE]
     for attempt in paused:
         set_want(fleet, attempt, link.Want(reason=words, grace_ms=job.spec.grace_ms))
     released = _release_held(fleet, job, tasks, now_ms)
@@ -108,7 +111,7 @@ def _retry(fleet: Fleet, job: Job, tasks: Sequence[Task], is_whole: bool, actor:
     if job.spec.gang and not job.is_finished:
         raise Conflict(_nothing(job, "retry", "others of its gang are still ending"))
     if job.is_finished or job.stop_reason:
-        job.limit_from_ms = job.still_since_ms = None  # it has its whole time again
+        job.limit_from_ms = job.still_since_ms = None  # its time limit counts anew
     if is_whole or job.is_finished:
         job.stop_reason = ""
     job.failed_tasks -= sum(task.state is TaskState.FAILED for task in again)
@@ -164,7 +167,7 @@ def set_maintenance(fleet: Fleet, name: str, action: str, actor: str, now_ms: in
         case "undrain":
             worker.maintenance = False
             worker.avoided_until_ms = 0
-            clear(worker)
+            clear_failures(worker)
             words = f"undrained by {actor}"
         case _:
             raise InvalidRequest(f"{action!r} is not something to do to a worker: remove, drain, undrain or revoke")
@@ -220,7 +223,7 @@ def _called(fleet: Fleet, name: str) -> list[Worker]:
 
 
 def _give_up(fleet: Fleet, worker: Worker, now_ms: int) -> None:
-    """A revoked worker won't come back: nothing that it holds is waited for any more."""
+    """A worker won't come back: its attempts end, and their logs aren't waited for any more."""
     for attempt in list(worker.live.values()):
         end_attempt(
             fleet, attempt, AttemptState.WORKER_FAILED, f"worker {worker.name} was revoked", EndCause.LOST, now_ms
@@ -230,7 +233,7 @@ def _give_up(fleet: Fleet, worker: Worker, now_ms: int) -> None:
         settle_job(fleet, fleet.jobs[attempt.job_id], now_ms)
 
 
-def _with_live(fleet: Fleet, tasks: Sequence[Task]) -> list[Attempt]:
+def _live_attempts(fleet: Fleet, tasks: Sequence[Task]) -> list[Attempt]:
     found = (fleet.current(task) for task in tasks if is_task_live(task.state))
     return [attempt for attempt in found if attempt is not None and attempt.want.mode is not link.Mode.STOP]
 
@@ -244,7 +247,7 @@ def _hold_waiting(fleet: Fleet, job: Job, tasks: Sequence[Task], reason: str) ->
 
 
 def _note_held(fleet: Fleet, job: Job, tasks: Sequence[Task], *, held: bool) -> list[Task]:
-    """What is held or released of a gang's tasks that wait again once their attempts have ended."""
+    """Hold or release those tasks of a gang that start over: they wait again once their attempts have ended. Returns them."""
     found = [(task, fleet.current(task)) for task in tasks if task.held is not held and is_task_live(task.state)]
     changed = [task for task, attempt in found if attempt is not None and starts_over(attempt)]
     for task in changed:

@@ -1,4 +1,4 @@
-"""Jobs that wait for jobs: ready when all have succeeded, blocked when one can't any more, transitively."""
+"""Jobs that come after other jobs: ready when all of these have succeeded, blocked when one can't succeed any more."""
 
 from collections.abc import Mapping, Sequence
 
@@ -35,7 +35,7 @@ def check_cycle(after: Mapping[JobId, Sequence[JobId]]) -> None:
 
 
 def note_dependency(job: Job, other: JobId, state: TaskState) -> None:
-    """Where the job stands towards one that it comes after."""
+    """Note the state of one of the jobs that a job comes after."""
     job.waiting_on.discard(other)
     job.blocked_by.discard(other)
     if state is TaskState.BLOCKED or (is_task_finished(state) and state is not TaskState.SUCCEEDED):
@@ -44,8 +44,8 @@ def note_dependency(job: Job, other: JobId, state: TaskState) -> None:
         job.waiting_on.add(other)
 
 
-def job_changed(fleet: Fleet, job: Job, now_ms: int) -> None:
-    """Tell the jobs that come after this one, and those that come after them."""
+def update_dependents(fleet: Fleet, job: Job, now_ms: int) -> None:
+    """Tell a job's new state to the jobs that come after it, and so on to those after them."""
     changed = [job]
     while changed:  # no recursion: chains may be thousands of jobs long
         first = changed.pop()
@@ -55,14 +55,14 @@ def job_changed(fleet: Fleet, job: Job, now_ms: int) -> None:
                 continue
             before = (set(dependent.waiting_on), set(dependent.blocked_by))
             note_dependency(dependent, first.id, first.state)
-            # One that has ended only takes note: a retry has to know.
+            # A job that has ended only notes it, for a retry.
             if before != (dependent.waiting_on, dependent.blocked_by) and not dependent.is_finished:
-                _apply(fleet, dependent, now_ms)
+                _block_or_unblock(fleet, dependent, now_ms)
                 changed.append(dependent)
 
 
 def blocked_words(fleet: Fleet, job: Job) -> str:
-    """Which jobs at the root of it didn't succeed: those can be retried, unlike those that are only blocked themselves."""
+    """Why a job is blocked: names the jobs that didn't succeed themselves, because only these can be retried."""
     roots: dict[JobId, None] = {}
     seen: set[JobId] = set()
     left = sorted(job.blocked_by)
@@ -82,12 +82,12 @@ def blocked_words(fleet: Fleet, job: Job) -> str:
 
 
 def apply_dependencies(fleet: Fleet, job: Job, now_ms: int) -> None:
-    """Block the job's waiting tasks, or unblock them, as its dependencies stand, and tell the jobs after it."""
-    _apply(fleet, job, now_ms)
-    job_changed(fleet, job, now_ms)
+    """Block or unblock the job's waiting tasks as the jobs before it stand, and tell the jobs after it."""
+    _block_or_unblock(fleet, job, now_ms)
+    update_dependents(fleet, job, now_ms)
 
 
-def _apply(fleet: Fleet, job: Job, now_ms: int) -> None:
+def _block_or_unblock(fleet: Fleet, job: Job, now_ms: int) -> None:
     is_blocked = bool(job.blocked_by)
     reason = blocked_words(fleet, job) if is_blocked else ""
     changed = 0

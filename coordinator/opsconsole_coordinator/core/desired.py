@@ -18,7 +18,7 @@ def set_want(fleet: Fleet, attempt: Attempt, want: link.Want) -> None:
 
 
 def desired_of(fleet: Fleet, job: Job, attempt: Attempt) -> link.Desired:
-    """The attempt as its worker is told of it."""
+    """The attempt as it is told to its worker."""
     spec = job.spec
     return link.Desired(
         attempt_id=attempt.id,
@@ -48,7 +48,7 @@ def desired_of(fleet: Fleet, job: Job, attempt: Attempt) -> link.Desired:
 
 
 def _follows(fleet: Fleet, task: Task, attempt: Attempt) -> bool:
-    """Whether no earlier attempt can still be writing where this one will: all have ended, or have another disk."""
+    """Whether no earlier attempt can still be writing where this one will: all have ended, or are on another disk."""
     if not task.strays:
         return True
     worker = fleet.workers.get(attempt.worker_id)
@@ -71,9 +71,9 @@ def send_desired(fleet: Fleet, worker: Worker) -> None:
     )
 
 
-def enter(fleet: Fleet, job: Job, task: Task, worker: Worker, attempt: Attempt) -> None:
-    """A task's new attempt takes its place, and its slot on the worker."""
-    fleet.let_go(task)
+def add_attempt(fleet: Fleet, job: Job, task: Task, worker: Worker, attempt: Attempt) -> None:
+    """Make a new attempt its task's current one, and give it a slot on its worker."""
+    fleet.release_attempt(task)
     fleet.attempts[attempt.id] = attempt
     job.open_attempts.add(attempt.id)
     job.worker_names.add(worker.name)
@@ -86,7 +86,7 @@ def enter(fleet: Fleet, job: Job, task: Task, worker: Worker, attempt: Attempt) 
 
 
 def forget(fleet: Fleet, attempt: Attempt) -> None:
-    """The end is noted and the log complete: tell the worker that it may forget."""
+    """An attempt's end is noted and its log complete: tell its worker that it may forget the attempt."""
     fleet.close_attempt(attempt)
     worker = fleet.workers.get(attempt.worker_id)
     if worker is not None:
@@ -95,7 +95,7 @@ def forget(fleet: Fleet, attempt: Attempt) -> None:
 
 
 def _is_to_be_published(fleet: Fleet, attempt: Attempt) -> bool:
-    """Whether its result is its task's, and may lie in a folder of its own."""
+    """Whether the attempt's result is its task's and lies in a folder of its own, from which it has to be moved."""
     job = fleet.jobs.get(attempt.job_id)
     if job is None or attempt.state is not AttemptState.SUCCEEDED:
         return False

@@ -1,8 +1,8 @@
-"""How an attempt's end becomes its task's state: retries within two budgets, failure limits, dependants."""
+"""What an attempt's end means for its task and job: retries within two budgets, failure limits, dependants."""
 
 from opsconsole_coordinator.core import estimate, gang
-from opsconsole_coordinator.core.avoidance import judge_end
-from opsconsole_coordinator.core.dependency import job_changed
+from opsconsole_coordinator.core.avoidance import note_end
+from opsconsole_coordinator.core.dependency import update_dependents
 from opsconsole_coordinator.core.desired import forget, set_want
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.model import SYSTEM, Attempt, Job, Task
@@ -21,18 +21,18 @@ def end_attempt(fleet: Fleet, attempt: Attempt, state: AttemptState, error: str,
     """An attempt has ended in `state`, of a cause (an EndCause, or empty) and in words; decide what becomes of its task."""
     job = fleet.jobs[attempt.job_id]
     task = job.tasks[attempt.index]
-    was_lost = attempt.lost  # then the loss is counted already, and the task waits
+    was_lost = attempt.lost  # its loss was counted then, and its task waits
     fleet.set_attempt(attempt, state)
     attempt.error = error
     attempt.cause = cause
     attempt.finished_at_ms = now_ms
     attempt.lost = False
     fleet.release_slot(attempt)
-    judge_end(fleet, attempt, now_ms)
+    note_end(fleet, attempt, now_ms)
     if task.current == attempt.id and not was_lost and not is_task_finished(task.state):
         _move_task(fleet, job, task, attempt, now_ms)
     if job.spec.gang:
-        _mind_gang(fleet, job, attempt, now_ms)
+        _end_with_gang(fleet, job, attempt, now_ms)
     if state is AttemptState.WORKER_FAILED or attempt.is_log_complete:
         forget(fleet, attempt)
     settle_job(fleet, job, now_ms)
@@ -59,7 +59,7 @@ def _move_task(fleet: Fleet, job: Job, task: Task, attempt: Attempt, now_ms: int
                 subject,
             )
             if gang.starts_over(attempt):
-                await_turn(fleet, job, task, attempt, attempt.want.reason)
+                wait_again(fleet, job, task, attempt, attempt.want.reason)
                 return
             task.failures += 1
             may_retry = not job.stop_reason and attempt.want.mode is not link.Mode.STOP
@@ -76,25 +76,25 @@ def _move_task(fleet: Fleet, job: Job, task: Task, attempt: Attempt, now_ms: int
             )
             fleet.set_task(job, task, TaskState.KILLED, attempt.error, attempt.cause)
         case AttemptState.WORKER_FAILED | AttemptState.PREEMPTED:
-            _lose(fleet, job, task, attempt, now_ms)
+            _end_lost(fleet, job, task, attempt, now_ms)
         case _:
             raise AssertionError(attempt.state)
 
 
-def _lose(fleet: Fleet, job: Job, task: Task, attempt: Attempt, now_ms: int) -> None:
-    """A loss or preemption. One that happened before the start costs no budget."""
+def _end_lost(fleet: Fleet, job: Job, task: Task, attempt: Attempt, now_ms: int) -> None:
+    """An attempt was lost or preempted. Where that happened before its start, it costs no budget."""
     subject = job.task_id(task.index)
     is_preempted = attempt.state is AttemptState.PREEMPTED
     if attempt.want.mode is link.Mode.RETRACT:
         fleet.audit(
             now_ms, SYSTEM, EventKind.RETRACTED, f"attempt {attempt.number} taken back before its start", subject
         )
-        await_turn(fleet, job, task, attempt)
+        wait_again(fleet, job, task, attempt)
         return
     if gang.starts_over(attempt):
         text = f"attempt {attempt.number} ended on {attempt.worker_name}: {attempt.want.reason}"
         fleet.audit(now_ms, SYSTEM, EventKind.PREEMPTED, text, subject)
-        await_turn(fleet, job, task, attempt, attempt.want.reason)
+        wait_again(fleet, job, task, attempt, attempt.want.reason)
         return
     kind = EventKind.PREEMPTED if is_preempted else EventKind.LOST
     fleet.audit(now_ms, SYSTEM, kind, f"attempt {attempt.number} {kind}: {attempt.error}", subject)
@@ -119,11 +119,11 @@ def _retry(fleet: Fleet, job: Job, task: Task, attempt: Attempt, now_ms: int, wh
     if attempt.state is AttemptState.FAILED and attempt.worker_id not in task.avoid:
         task.avoid = (*task.avoid, attempt.worker_id)
     wait = f", again in {spell_duration(delay_ms)}" if delay_ms else ""
-    await_turn(fleet, job, task, attempt, f"{attempt.error} ({why}{wait})")
+    wait_again(fleet, job, task, attempt, f"{attempt.error} ({why}{wait})")
 
 
-def await_turn(fleet: Fleet, job: Job, task: Task, attempt: Attempt, reason: str = "") -> None:
-    """The task waits for another attempt; or for an operator, if this one was paused: pausing isn't undone by a loss."""
+def wait_again(fleet: Fleet, job: Job, task: Task, attempt: Attempt, reason: str = "") -> None:
+    """The task waits for its next attempt; or for an operator, if this one was paused: a loss doesn't undo a pause."""
     if attempt.want.mode is link.Mode.PAUSE:
         task.held = True
         reason = f"{attempt.want.reason}; {reason}" if reason else attempt.want.reason
@@ -131,14 +131,14 @@ def await_turn(fleet: Fleet, job: Job, task: Task, attempt: Attempt, reason: str
 
 
 def _end_stopped(fleet: Fleet, job: Job, task: Task, reason: str, stopped_as: AttemptState, cause: str) -> None:
-    """End a task that was to be stopped and has no attempt that could report it: failed by a time-out, else killed."""
+    """End a task that was to be stopped and has no attempt that could report its end."""
     is_failed = stopped_as is AttemptState.FAILED
     fleet.set_task(job, task, TaskState.FAILED if is_failed else TaskState.KILLED, reason, cause)
     job.failed_tasks += is_failed
 
 
-def _mind_gang(fleet: Fleet, job: Job, attempt: Attempt, now_ms: int) -> None:
-    """None of a gang goes on without the others: they end with it, or start over together."""
+def _end_with_gang(fleet: Fleet, job: Job, attempt: Attempt, now_ms: int) -> None:
+    """The other tasks of its gang end with an attempt, or start over together with it."""
     task = job.tasks[attempt.index]
     how = _HOW_ENDED.get(attempt.state, "is lost")
     words = f"task-{task.index} of its gang {how}{': ' + attempt.error if attempt.error else ''}"
@@ -152,7 +152,7 @@ def _count_failed_task(fleet: Fleet, job: Job, now_ms: int) -> None:
     job.failed_tasks += 1
     limit = job.spec.max_task_failures
     if limit is None or job.spec.gang:
-        return  # they are independent; or it ends with its first
+        return  # its tasks are independent; or it is a gang, which ends with the first
     if job.failed_tasks <= limit or job.stop_reason or job.is_finished:
         return
     allowed = f"{limit} may" if limit else "none may"
@@ -163,7 +163,10 @@ def _count_failed_task(fleet: Fleet, job: Job, now_ms: int) -> None:
 def stop_job(
     fleet: Fleet, job: Job, reason: str, actor: str, now_ms: int, cause: EndCause = EndCause.CANCELLED
 ) -> None:
-    """End all tasks of a job: waiting ones at once, live ones by their workers. They are killed, or failed if out of time."""
+    """End all tasks of a job: those that wait at once, those that live by their workers.
+
+    They count as failed where the job is out of time, else as killed.
+    """
     job.stop_reason = reason
     fleet.audit(now_ms, actor, EventKind.TIMEOUT if cause is EndCause.TIMED_OUT else EventKind.CANCEL, reason, job.id)
     for task in job.tasks:
@@ -187,7 +190,7 @@ def stop_task(
         return False
     is_cancelled = attempt.want.mode is link.Mode.STOP and attempt.stopped_as is AttemptState.KILLED
     if is_cancelled and stopped_as is not AttemptState.KILLED:
-        return False  # it was cancelled before
+        return False  # a time-out doesn't change that it was cancelled
     attempt.stopped_as = stopped_as
     attempt.stop_cause = cause
     fleet.touch_attempt(attempt)
@@ -198,7 +201,7 @@ def stop_task(
 
 
 def settle_job(fleet: Fleet, job: Job, now_ms: int) -> None:
-    """The job's counts may have changed: note its end or its new beginning, and tell its dependants."""
+    """The job's counts may have changed: note that it has ended or begun anew, and tell the jobs after it."""
     if job.is_finished and job.finished_at_ms is None:
         job.finished_at_ms = now_ms
         job.reason = ""
@@ -207,4 +210,4 @@ def settle_job(fleet: Fleet, job: Job, now_ms: int) -> None:
     elif not job.is_finished and job.finished_at_ms is not None:
         job.finished_at_ms = None
     fleet.touch_job(job)
-    job_changed(fleet, job, now_ms)
+    update_dependents(fleet, job, now_ms)

@@ -1,4 +1,4 @@
-"""How long like jobs took, from what this fleet has seen itself."""
+"""How long jobs of the same kind took, as this coordinator has seen since its start."""
 
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.model import Attempt, Job
@@ -11,12 +11,12 @@ WEIGHT = 0.3
 
 
 def kind_of(spec: JobSpec) -> str:
-    """Jobs of one kind are expected to take alike: same project, and same template or name."""
+    """Jobs of one kind are expected to take as long as each other: those of one project with the same template or name."""
     return f"{spec.project}\0{spec.template or spec.title}"
 
 
 def record(fleet: Fleet, job: Job, attempt: Attempt) -> None:
-    """A succeeded attempt's duration joins the means of its kind, and of its job."""
+    """Count a succeeded attempt's duration into the means of its job, and of its kind on that worker."""
     seen = attempt.seen
     if seen is None or seen.started_at_ms is None or seen.finished_at_ms is None:
         return
@@ -31,7 +31,7 @@ def record(fleet: Fleet, job: Job, attempt: Attempt) -> None:
 
 
 def estimates(fleet: Fleet, spec: JobSpec) -> dict[str, float]:
-    """Milliseconds by worker id, for the workers that ran this kind before."""
+    """Mean milliseconds by worker id, for the workers that ran this kind of job before."""
     return {str(worker): took_ms for worker, took_ms in fleet.durations.get(kind_of(spec), {}).items()}
 
 

@@ -1,4 +1,4 @@
-"""The fleet in memory, and the notes of what changed. All rules live in the sibling modules."""
+"""The fleet in memory, and notes of what has changed. The rules are in the modules beside this one."""
 
 from collections.abc import Callable, Iterable
 from heapq import heappush
@@ -27,9 +27,9 @@ EVENT_CHARACTERS_MAX = 1_000
 
 
 class Fleet:
-    """All live entities by id, the waiting jobs in order, and what became dirty since the last drain.
+    """All live entities by id, the waiting jobs in order, and notes of what became dirty since the last batch.
 
-    `random_bits(n)` hands in chance; the clock comes with every call as `now_ms`. `key` is the store's, for seals.
+    `random_bits(n)` gives n random bits; the time comes with every call as `now_ms`. `key` is the store's, for seals.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Fleet:
         self.attempt_log_bytes = link.ATTEMPT_LOG_BYTES
         self.seq = seq
         self.adopting = False
-        """The store was restored from a backup: what it doesn't know is left alone until an operator confirms."""
+        """The store was restored from a backup: what it doesn't know is left alone until an admin confirms."""
         self.restore_confirmed = False
         self.jobs: dict[JobId, Job] = {}
         self.workers: dict[WorkerId, Worker] = {}
@@ -56,14 +56,14 @@ class Fleet:
         self.timed_jobs: dict[JobId, None] = {}
         """Jobs with a `job_timeout`."""
         self.reserved: dict[WorkerId, Reserved] = {}
-        """What is kept free for a gang, by worker; each worker knows its own."""
+        """What is kept free on each worker for a job that doesn't fit yet; each worker holds its own, too."""
         self.turn_until_ms = 0
         """When the last gang's turn to reserve workers ends, or ended."""
         self.job_seq = 0
         self.durations: dict[str, dict[WorkerId, float]] = {}
         """Mean durations in milliseconds by kind of job and worker."""
         self.stored_logs: Callable[[AttemptId], dict[str, int]] = lambda _: {}
-        """How much of each source of an attempt's log is stored here, also of one that a restored store has forgotten."""
+        """How many bytes of each source of an attempt's log are stored, also of an attempt that a restored store has forgotten."""
         self._stories: dict[str, list[str]] = {}
         self._reset_notes()
 
@@ -91,7 +91,7 @@ class Fleet:
         return bool(self._jobs or self._events or self._sends or self._workers_shown or self._attempts or self._closes)
 
     def drain(self) -> Batch:
-        """Hand over all notes and begin new ones."""
+        """Hand over all notes, and begin anew."""
         batch = Batch(
             seq=self.seq,
             jobs_added=[self.jobs[job] for job in self._jobs_added],
@@ -127,7 +127,7 @@ class Fleet:
         return "; ".join(self._stories.get(subject, ()))
 
     def send(self, worker: Worker, message: link.CoordinatorMessage) -> None:
-        """Note a message to a connected worker; without a session the next whole exchange will tell it."""
+        """Note a message to a worker. One that has no session is told with the whole set when it returns."""
         if worker.session is not None:
             self._sends.append((worker.id, worker.session, message))
 
@@ -144,15 +144,15 @@ class Fleet:
         return worker.seq
 
     def touch_job(self, job: Job) -> None:
-        """The job's row changed."""
+        """Something of the job changed that is stored."""
         self._jobs[job.id] = None
 
     def touch_attempt(self, attempt: Attempt) -> None:
-        """The attempt's row changed."""
+        """Something of the attempt changed that is stored."""
         self._attempts[attempt.id] = attempt
 
     def touch_worker(self, worker: Worker) -> None:
-        """The worker's stored row changed."""
+        """Something of the worker changed that is stored."""
         self._workers[worker.id] = None
         self._workers_shown[worker.id] = None
 
@@ -165,18 +165,18 @@ class Fleet:
         self._templates[template.name] = template
 
     def remove_worker(self, worker: Worker) -> None:
-        """It is known no longer. Its attempts have ended, and nothing of them is waited for."""
+        """Forget a worker whose attempts have ended and that owes no logs."""
         self.reserved.pop(worker.id, None)
         del self.workers[worker.id]
         self._workers_removed[worker.id] = None
         self._workers_shown[worker.id] = None
 
     def show_worker(self, worker: Worker) -> None:
-        """What is shown of the worker changed, but nothing that is stored."""
+        """Something of the worker changed that is shown, but not stored."""
         self._workers_shown[worker.id] = None
 
     def show_job(self, job: Job) -> None:
-        """What is shown of the job changed, but nothing that is stored."""
+        """Something of the job changed that is shown, but not stored."""
         self._jobs_shown[job.id] = None
 
     def ask(self, question: Question, now_ms: int) -> None:
@@ -196,7 +196,7 @@ class Fleet:
     # --- entities ----------------------------------------------------------------------------------------------
 
     def add_job(self, job: Job) -> None:
-        """A job joins, with all its tasks in their first state."""
+        """Take in a new job, with all its tasks in their first state."""
         self.jobs[job.id] = job
         self._jobs_added[job.id] = None
         self._jobs[job.id] = None
@@ -263,7 +263,7 @@ class Fleet:
         self.touch_attempt(attempt)
 
     def release_slot(self, attempt: Attempt) -> None:
-        """The attempt's slot and GPUs are free again: nothing of it lives, or nobody can tell any more."""
+        """Free the attempt's slot and GPUs: nothing of it lives, or nobody can tell any more."""
         worker = self.workers.get(attempt.worker_id)
         if worker is not None and worker.live.pop(attempt.id, None) is not None:
             worker.ended[attempt.id] = attempt
@@ -271,7 +271,7 @@ class Fleet:
             self.must_schedule = True
 
     def close_attempt(self, attempt: Attempt) -> None:
-        """Both sides are done with the attempt: it leaves memory once this is committed."""
+        """Close an attempt that its worker may forget: it leaves memory once that is committed."""
         attempt.open = False
         self.touch_attempt(attempt)
         job = self.jobs.get(attempt.job_id)
@@ -282,14 +282,14 @@ class Fleet:
         if worker is not None:
             worker.ended.pop(attempt.id, None)
 
-    def let_go(self, task: Task) -> None:
-        """The task's last attempt is about to be replaced: it leaves memory, if both sides are done with it."""
+    def release_attempt(self, task: Task) -> None:
+        """The task's last attempt is about to be replaced: if it is closed, it leaves memory once that is committed."""
         last = self.current(task)
         if last is not None and not last.open:
             self._forgotten.append(last.id)
 
     def evict(self, forgotten: Iterable[AttemptId], jobs: Iterable[JobId]) -> None:
-        """After the commit: drop what is finished and known to the store."""
+        """Drop from memory, after a commit, what has ended and is in the store."""
         for attempt_id in forgotten:
             attempt = self.attempts.get(attempt_id)
             if attempt is not None and attempt.is_finished and not attempt.open:

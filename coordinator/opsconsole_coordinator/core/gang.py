@@ -1,9 +1,9 @@
 """Gangs: jobs whose tasks start all at once or not at all, and of which none goes on without the others.
 
-A gang's round begins with all its unfinished tasks assigned in one pass. When one of them ends and is tried again, the
-others are ended too, at no cost to their budgets, and the next round has all of them. A task that has succeeded is
-done: a success is final, in a gang too. While a lost attempt may still come back, the others go on, until all of them
-could be placed anew.
+A round of a gang begins when all its unfinished tasks are assigned in one pass. When one of them ends and is tried
+again, the others are ended too, at no cost to their budgets, and take part in the next round. A task that has succeeded
+takes part in no further round. While a lost attempt may still come back the others go on, until there is room to place
+all of them anew.
 """
 
 from opsconsole_coordinator.core.desired import set_want
@@ -17,12 +17,12 @@ from opsconsole_protocol.state import AttemptState, is_task_finished, is_task_li
 
 
 def starts_over(attempt: Attempt) -> bool:
-    """Whether it was told to end because its gang starts over."""
+    """Whether the attempt was told to end because its gang starts over."""
     return attempt.want.mode is Mode.STOP and attempt.stopped_as is AttemptState.PREEMPTED
 
 
 def keep_together(fleet: Fleet, job: Job, now_ms: int, cause: str = "") -> None:
-    """Where a task of a gang waits for a new round, end those that still go on; `cause` says why it waits."""
+    """Where a task of a gang waits for a new round, end the tasks that still go on; `cause` says why it waits."""
     if fleet.adopting or job.stop_reason:
         return
     broken = next((task for task in job.tasks if _waits_anew(fleet, task)), None)
@@ -33,7 +33,7 @@ def keep_together(fleet: Fleet, job: Job, now_ms: int, cause: str = "") -> None:
 
 
 def _waits_anew(fleet: Fleet, task: Task) -> bool:
-    """Whether the task's last attempt is over, or about to be, and it hasn't ended itself."""
+    """Whether the task hasn't ended, but its last attempt has or was told to."""
     if is_task_finished(task.state):
         return False
     attempt = fleet.current(task)
@@ -41,7 +41,7 @@ def _waits_anew(fleet: Fleet, task: Task) -> bool:
 
 
 def start_over(fleet: Fleet, job: Job, reason: str, now_ms: int) -> None:
-    """End what lives of a gang; its tasks wait for the next round, and those that were paused for an operator."""
+    """End what lives of a gang. Its tasks wait for the next round; those that were paused wait for an operator."""
     rest = [one for one in living_attempts(fleet, job) if one.want.mode is not Mode.STOP]
     for attempt in rest:
         task = job.tasks[attempt.index]
@@ -55,6 +55,6 @@ def start_over(fleet: Fleet, job: Job, reason: str, now_ms: int) -> None:
 
 
 def living_attempts(fleet: Fleet, job: Job) -> list[Attempt]:
-    """Attempts of tasks that live; not the lost ones."""
+    """The attempts of a job's live tasks; those that are lost aren't among them."""
     found = (fleet.current(task) for task in job.tasks if is_task_live(task.state))
     return [attempt for attempt in found if attempt is not None]

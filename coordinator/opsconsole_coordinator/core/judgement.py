@@ -3,14 +3,14 @@
 Where a worker has to be asked about a file first, its offer names the question; whoever collects offers asks it.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from opsconsole_coordinator.core.capacity import free_capacity, free_gpus, has_input_folder, total
 from opsconsole_coordinator.core.demand import Demand
 from opsconsole_coordinator.core.model import Reserved, Worker
-from opsconsole_coordinator.core.question import UNASKED, Answer, Question
+from opsconsole_coordinator.core.question import UNASKED, Answers, Question
 from opsconsole_coordinator.core.trouble import blocking
 from opsconsole_protocol.state import WorkerConnection
 
@@ -46,7 +46,10 @@ class Search(NamedTuple):
     """As an offer's."""
 
 
-def judge(worker: Worker, demand: Demand, answers: Mapping[Question, Answer], now_ms: int) -> Offer:
+_FOUND = Search()
+
+
+def judge(worker: Worker, demand: Demand, answers: Answers, now_ms: int) -> Offer:
     """One worker's offer. What waiting can't change is said first, because it is the better reason."""
     unfit = _unfit(worker, demand)
     if unfit:
@@ -72,14 +75,12 @@ def judge(worker: Worker, demand: Demand, answers: Mapping[Question, Answer], no
     return Offer(worker, True, "free", gpus, avoided=avoided, questions=questions)
 
 
-def judge_again(offer: Offer, demand: Demand, answers: Mapping[Question, Answer], now_ms: int) -> Offer:
+def judge_again(offer: Offer, demand: Demand, answers: Answers, now_ms: int) -> Offer:
     """The offer of a worker that has just been given a task."""
     return judge(offer.worker, _with_avoided(demand) if offer.avoided else demand, answers, now_ms)
 
 
-def judge_all(
-    workers: Iterable[Worker], demand: Demand, answers: Mapping[Question, Answer], now_ms: int
-) -> list[Offer]:
+def judge_all(workers: Iterable[Worker], demand: Demand, answers: Answers, now_ms: int) -> list[Offer]:
     """Every worker's offer, in the order given; none of those whose credential was revoked.
 
     Workers that are avoided may accept where no other worker does, now or soon.
@@ -94,17 +95,16 @@ def _with_avoided(demand: Demand) -> Demand:
     return replace(demand, takes_avoided=True)
 
 
-def search_files(worker: Worker, demand: Demand, answers: Mapping[Question, Answer], now_ms: int) -> Search:
+def search_files(worker: Worker, demand: Demand, answers: Answers, now_ms: int) -> Search:
     """Look through what a worker said of the files of a job, in order, up to the first that it isn't known to have."""
-    questions: list[Question] = []
+    questions: tuple[Question, ...] = ()
     for kind, name in demand.files:
-        question = Question(worker.id, kind, name)
-        answer = answers.get(question, UNASKED)
+        answer = answers.get((worker.id, kind, name), UNASKED)
         if answer.good_until_ms <= now_ms:
-            questions.append(question)
+            questions += (Question(worker.id, kind, name),)
         if answer.found is not True:
-            return Search(f"needs {name}: {answer.detail}", answer.found is None, tuple(questions))
-    return Search(questions=tuple(questions))
+            return Search(f"needs {name}: {answer.detail}", answer.found is None, questions)
+    return Search(questions=questions) if questions else _FOUND
 
 
 def is_named(worker: Worker, names: Collection[str]) -> bool:

@@ -1,13 +1,13 @@
 """Time passes: workers fall silent and are lost, waits and time-outs end."""
 
-from opsconsole_coordinator.core.avoidance import forgive, gpus_heard
-from opsconsole_coordinator.core.ending import await_turn, end_attempt, settle_job, stop_job
+from opsconsole_coordinator.core.avoidance import end_avoidance, note_gpus
+from opsconsole_coordinator.core.ending import end_attempt, settle_job, stop_job, wait_again
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.model import SYSTEM, Attempt, ProjectStatus, Worker
 from opsconsole_coordinator.core.schedule import retract_waiting, schedule
 from opsconsole_coordinator.core.skew import note_clock
 from opsconsole_coordinator.core.time_limit import watch_limits
-from opsconsole_coordinator.core.trouble import hear
+from opsconsole_coordinator.core.trouble import note_troubles
 from opsconsole_protocol import link
 from opsconsole_protocol.end_cause import EndCause
 from opsconsole_protocol.event_kind import EventKind
@@ -21,16 +21,16 @@ TICK_MS = 500
 
 
 def heartbeat(fleet: Fleet, worker: Worker, message: link.Heartbeat, now_ms: int) -> None:
-    """A worker lives; its readings are kept in memory only."""
+    """A worker gives a sign of life. Its readings are kept in memory only."""
     worker.heard_at_ms = worker.last_seen_ms = now_ms
     note_clock(worker, message.at_ms, now_ms)
     worker.host = message.host
     worker.gpu_message = message.gpu_message
-    hear(fleet, worker, message.troubles, now_ms)
+    note_troubles(fleet, worker, message.troubles, now_ms)
     if message.gpus is not None:
         if [(gpu.uuid, gpu.state) for gpu in message.gpus] != [(gpu.uuid, gpu.state) for gpu in worker.gpus]:
             fleet.must_schedule = True
-            gpus_heard(fleet, worker, message.gpus, now_ms)
+            note_gpus(fleet, worker, message.gpus, now_ms)
         worker.gpus = message.gpus
     for attempt_id, usage in message.usage.items():
         attempt = worker.live.get(AttemptId(attempt_id))
@@ -47,41 +47,41 @@ def heartbeat(fleet: Fleet, worker: Worker, message: link.Heartbeat, now_ms: int
         worker.connection = WorkerConnection.CONNECTED
         fleet.must_schedule = True
         if any(attempt.lost for attempt in worker.live.values()):
-            # Its whole set will say what became of those that were given up.
+            # Its whole set will say what became of the attempts that were given up.
             fleet.send(worker, link.Observe(exchange=worker.seq))
     fleet.show_worker(worker)
 
 
 def is_sound(progress: link.TaskProgress) -> bool:
-    """Whether it can be shown: a worker may say anything, also what is no number."""
+    """Whether progress can be shown: a worker may say anything, also what isn't a number."""
     return 0 <= progress.done <= progress.total and 0 < progress.total <= link.COUNT_MAX
 
 
 def disconnected(fleet: Fleet, worker: Worker, session: SessionId) -> None:
-    """A session ended. That alone means nothing: the worker's silence counts from its last heartbeat."""
+    """A worker's session has ended. Its silence counts from its last heartbeat all the same."""
     if worker.session == session:
         worker.session = None
         fleet.show_worker(worker)
 
 
 def excuse(fleet: Fleet, held_up_ms: int, now_ms: int) -> None:
-    """The coordinator itself was held up for so long: what it didn't hear meanwhile is nobody's silence."""
+    """The coordinator itself was held up for so long: what it didn't note_troubles meanwhile is nobody's silence."""
     for worker in fleet.workers.values():
         worker.heard_at_ms = min(now_ms, worker.heard_at_ms + held_up_ms)
 
 
 def tick(fleet: Fleet, now_ms: int) -> None:
-    """Everything that time alone brings about. Called every TICK_MS."""
+    """Do all that is due because time has passed: silences, losses, limits, retractions and a pass of the scheduler."""
     for worker in fleet.workers.values():
-        _watch(fleet, worker, now_ms)
-        forgive(fleet, worker, now_ms)
+        _watch_worker(fleet, worker, now_ms)
+        end_avoidance(fleet, worker, now_ms)
     _expire(fleet, now_ms)
     watch_limits(fleet, now_ms)
     retract_waiting(fleet, now_ms)
     schedule(fleet, now_ms, refresh_reasons=True)
 
 
-def _watch(fleet: Fleet, worker: Worker, now_ms: int) -> None:
+def _watch_worker(fleet: Fleet, worker: Worker, now_ms: int) -> None:
     silence_ms = now_ms - worker.heard_at_ms
     connection = worker.connection
     if silence_ms > WORKER_LOST_AFTER_MS:
@@ -100,17 +100,17 @@ def _watch(fleet: Fleet, worker: Worker, now_ms: int) -> None:
         )
         for attempt in worker.live.values():
             if (job := fleet.jobs.get(attempt.job_id)) is not None and job.stop_reason:
-                fleet.touch_job(job)  # what its end waits for is said with it
+                fleet.touch_job(job)  # its row says what its end waits for
     if silence_ms <= SILENT_AFTER_MS:
         return
     for attempt in list(worker.live.values()):
         job = fleet.jobs[attempt.job_id]
         if not attempt.lost and silence_ms > job.spec.lost_after_ms:
-            _lose(fleet, worker, attempt, silence_ms, now_ms)
+            _give_up(fleet, worker, attempt, silence_ms, now_ms)
 
 
-def _lose(fleet: Fleet, worker: Worker, attempt: Attempt, silence_ms: int, now_ms: int) -> None:
-    """Give an attempt up: its task may run elsewhere. Until that happens, the attempt may still come back."""
+def _give_up(fleet: Fleet, worker: Worker, attempt: Attempt, silence_ms: int, now_ms: int) -> None:
+    """Give an attempt up, so that its task may run elsewhere. Until that happens the attempt may still come back."""
     job = fleet.jobs[attempt.job_id]
     task = job.tasks[attempt.index]
     error = f"worker {worker.name} is lost: {_silence(silence_ms)}"
@@ -126,12 +126,12 @@ def _lose(fleet: Fleet, worker: Worker, attempt: Attempt, silence_ms: int, now_m
         task.preemptions += 1
     task.pending_since_ms = now_ms
     fleet.audit(now_ms, SYSTEM, EventKind.LOST, f"attempt {attempt.number}: {error}", job.task_id(task.index))
-    await_turn(fleet, job, task, attempt, error)
+    wait_again(fleet, job, task, attempt, error)
     settle_job(fleet, job, now_ms)
 
 
 def _expire(fleet: Fleet, now_ms: int) -> None:
-    """Waits with a limit: tasks that could not be placed in time are unschedulable."""
+    """Tasks that weren't placed within their `scheduling_timeout` become unschedulable."""
     for job_id in fleet.order:
         job = fleet.jobs[job_id]
         limit_ms = job.spec.scheduling_timeout_ms
@@ -139,7 +139,7 @@ def _expire(fleet: Fleet, now_ms: int) -> None:
             continue
         is_paused = fleet.project_status(job.spec.project) is not ProjectStatus.ACTIVE
         if job.waiting_on or is_paused or fleet.adopting:
-            job.ready_since_ms = now_ms  # it isn't for want of a worker that it waits
+            job.ready_since_ms = now_ms  # it waits for something else than a worker
             continue
         late = [
             task

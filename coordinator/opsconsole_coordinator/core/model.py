@@ -30,7 +30,7 @@ CLOCK_CORRECTED_FROM_MS = 2_000
 
 
 def worker_actor(name: str) -> str:
-    """A worker as the one who did something: no person can be called so, whatever workers are called."""
+    """How events name a worker that did something. No person can have such a name."""
     return f"worker {name}"
 
 
@@ -55,12 +55,12 @@ class Attempt(msgspec.Struct, kw_only=True, omit_defaults=True):
     """What its end counts as once it was told to stop: killed; failed (its job timed out); preempted (its gang starts over)."""
     gpu_ids: tuple[str, ...] = ()
     gang: Gang | None = None
-    """Where it stands among those of its gang that were assigned with it."""
+    """Its rank, and the addresses of the attempts of its gang that were assigned with it."""
     promised: dict[str, float] = {}
     """What it asked for of its worker's `cpus` and `memory_mb`."""
     assigned_at_ms: int = 0
     reported: bool = False
-    """The agent has confirmed that it has this attempt: from now on its absence is a loss."""
+    """The agent has confirmed that it has this attempt: if it has it no longer, the attempt is lost."""
     lost: bool = False
     """Its worker was given up on; it still counts if the worker returns before a replacement is assigned."""
     seen: Observed | None = None
@@ -72,7 +72,7 @@ class Attempt(msgspec.Struct, kw_only=True, omit_defaults=True):
     """What its end is put down to once it was told to stop."""
     finished_at_ms: int | None = None
     open: bool = True
-    """The agent still holds it: its end isn't committed yet, or its logs aren't complete."""
+    """Its worker may not forget it yet: it hasn't ended, or its logs aren't complete."""
     log_offsets: dict[str, int] = {}
     usage: TaskUsage | None = None
     progress: TaskProgress | None = None
@@ -81,7 +81,7 @@ class Attempt(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     @property
     def actor(self) -> str:
-        """Who did what its worker told of it, in events."""
+        """How events name who did what its worker told of it."""
         return worker_actor(self.worker_name)
 
     @property
@@ -112,7 +112,7 @@ class Task(msgspec.Struct, kw_only=True, omit_defaults=True):
     not_before_ms: int = 0
     pending_since_ms: int = 0
     avoid: tuple[WorkerId, ...] = ()
-    """Workers where this task failed for reasons that are likely the worker's."""
+    """Workers on which an attempt of this task failed: it is tried on others first."""
     strays: tuple[WorkerId, ...] = ()
     """Workers that were given up on while an attempt of this task ran there: it may still be writing its results."""
     current: AttemptId | None = None
@@ -120,7 +120,7 @@ class Task(msgspec.Struct, kw_only=True, omit_defaults=True):
     cause: str = ""
     """An EndCause: why it ended, if it did other than well."""
     held: bool = False
-    """An operator wants it to wait, also where something else keeps it from running at the moment."""
+    """An operator wants it to wait, whatever else keeps it from running at the moment."""
 
 
 class JobRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -137,7 +137,7 @@ class JobRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
     limit_from_ms: int | None = None
     """Since when its `job_timeout` counts: its first start, moved on by the time that it stood still."""
     still_since_ms: int | None = None
-    """Since when all of it that lives is paused; kept where there is a `job_timeout`."""
+    """Since when all that lives of it is paused; kept where there is a `job_timeout`."""
     worker_names: set[str] = set()
     output_folders: set[tuple[str, str]] = set()
     """The job's folders under its workers' output paths, with the filesystem that each is on."""
@@ -161,12 +161,12 @@ class Job(JobRecord, kw_only=True, omit_defaults=True):
     """A heap of the indices of pending tasks."""
     requirements: tuple[Requirement, ...] = ()
     fault: str = ""
-    """What in its stored spec can't be used as it is: none of its tasks is placed any more."""
+    """Why its stored spec can't be used, and none of its tasks is placed; empty where it can."""
     open_attempts: set[AttemptId] = set()
     turn_until_ms: int = 0
     """When a gang's turn to reserve workers ends, or ended."""
     turns: int = 0
-    """How many turns it has had in vain."""
+    """How many turns have ended without the gang being placed."""
 
     @property
     def state(self) -> TaskState:
@@ -190,10 +190,10 @@ class Reserved(msgspec.Struct, frozen=True):
     slots: int
     gpu_ids: frozenset[str]
     promised: dict[str, float]
-    """As an attempt's, for all those tasks together."""
+    """What those tasks take together of `cpus` and `memory_mb`."""
     gang: bool = True
     with_gpus: bool = False
-    """The slot is kept from tasks with GPUs only: this one doesn't wait for those without."""
+    """The slot is kept from tasks with GPUs only: a task with GPUs doesn't wait for those without."""
 
 
 class ProjectStatus(StrEnum):
@@ -245,13 +245,13 @@ class Worker(msgspec.Struct, kw_only=True, omit_defaults=True):
     ended: dict[AttemptId, Attempt] = {}
     """Attempts that have ended, but that the worker still holds: parts of their logs are outstanding."""
     failed_jobs: set[JobId] = set()
-    """Whose attempts failed here since one succeeded, for reasons that may be their own."""
+    """The jobs whose attempts failed here since one succeeded, for reasons that may be the jobs' own."""
     failed_people: set[str] = set()
-    """Who submitted those."""
+    """The people who submitted those jobs."""
     faults_in_row: int = 0
-    """How many failed since of something that is this worker's own."""
+    """How many attempts failed here since one succeeded, for reasons that are this worker's own."""
     failed_gpus: dict[str, int] = {}
-    """When an attempt failed on a GPU, by the GPU's UUID; lately ones only."""
+    """When an attempt last failed on a GPU, by the GPU's UUID; only recent failures."""
     avoided_until_ms: int = 0
     avoided_after: str = ""
     reserved: Reserved | None = None
@@ -262,7 +262,7 @@ class Worker(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     @property
     def actor(self) -> str:
-        """Who did it, in events."""
+        """How events name this worker."""
         return worker_actor(self.name)
 
     @property
@@ -286,7 +286,7 @@ class Worker(msgspec.Struct, kw_only=True, omit_defaults=True):
         return min(now_ms, at_ms + self.clock_behind_ms if is_wrong else at_ms)
 
     def facts(self) -> dict[str, Any]:
-        """What requirements are matched against: the properties, and the worker's own fields under their names."""
+        """What requirements and filters are matched against: tags, properties, and the worker's own fields by their names."""
         tags: dict[str, Any] = {}
         for tag in self.tags:
             key, _, value = tag.partition("=")
@@ -303,7 +303,7 @@ class Worker(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     @property
     def status(self) -> str:
-        """`maintenance`, `busy` (no slot is free, or can be used), `reserved` (what is free is kept for a gang) or `available`."""
+        """`maintenance`, `busy` (no slot is free or usable), `reserved` (all free slots are kept for a job) or `available`."""
         if self.maintenance:
             return WorkerStatus.MAINTENANCE
         free = self.max_concurrent_jobs - len(self.live)
@@ -314,13 +314,16 @@ class Worker(msgspec.Struct, kw_only=True, omit_defaults=True):
         return WorkerStatus.RESERVED if is_kept else WorkerStatus.AVAILABLE
 
     def slots_left(self, *, with_gpus: bool = False) -> int:
-        """How many more tasks could start. One with GPUs doesn't wait for the slot of one without: see agent/core/slot."""
+        """How many more tasks could start; below 0 where tasks were assigned ahead of a slot.
+
+        Tasks with GPUs don't wait for the slots of those without; the agent counts slots in the same way.
+        """
         if not with_gpus:
             return self.max_concurrent_jobs - len(self.live)
         return self.max_concurrent_jobs - sum(bool(attempt.gpu_ids) for attempt in self.live.values())
 
     def promised(self, key: str) -> dict[AttemptId, float]:
-        """What live attempts asked for of a capacity: `cpus` or `memory_mb`."""
+        """What each live attempt was promised of a capacity: `cpus` or `memory_mb`."""
         return {one.id: one.promised.get(key, 0) for one in self.live.values() if one.promised}
 
     @property

@@ -13,14 +13,16 @@ def collect_offers(fleet: Fleet, demand: Demand, now_ms: int) -> list[Offer]:
     offers = judge_all(fleet.workers.values(), demand, fleet.questions.answers, now_ms)
     if demand.files:
         for offer in offers:
-            ask(fleet, offer.questions, now_ms)
+            if offer.questions:
+                ask(fleet, offer.questions, now_ms)
     return offers
 
 
 def renew_offer(fleet: Fleet, offer: Offer, demand: Demand, now_ms: int) -> Offer:
     """The offer of a worker that has just been given a task."""
     renewed = judge_again(offer, demand, fleet.questions.answers, now_ms)
-    ask(fleet, renewed.questions, now_ms)
+    if renewed.questions:
+        ask(fleet, renewed.questions, now_ms)
     return renewed
 
 

@@ -10,7 +10,7 @@ _Key = tuple[int, int, JobId]
 
 
 class Order:
-    """Jobs that have pending tasks, always sorted."""
+    """The jobs that have pending tasks, in order."""
 
     def __init__(self) -> None:
         self._keys: list[_Key] = []
@@ -20,7 +20,7 @@ class Order:
         return len(self._keys)
 
     def __iter__(self) -> Iterator[JobId]:
-        """The jobs' ids as they stand now; the order may change while one iterates."""
+        """The jobs' ids in order, as it is now: changes during the iteration don't show in it."""
         return iter([key[2] for key in self._keys])
 
     def __contains__(self, job_id: object) -> bool:

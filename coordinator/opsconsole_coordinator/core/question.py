@@ -1,5 +1,6 @@
 """What workers are asked about their files, folders and ports, and what they last said."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from opsconsole_protocol.ids import WorkerId
@@ -23,6 +24,8 @@ class Answer(NamedTuple):
     port: int | None = None
 
 
+Answers = Mapping[tuple[WorkerId, Kind, str], Answer]
+"""The last answer to each question. A question is found by its fields, too: thousands are looked up in a pass."""
 UNASKED = Answer(None, "asking the worker", 0)
 
 
@@ -30,7 +33,7 @@ class Questions:
     """The last answer to every question, and numbers for those that are open: a worker answers by number."""
 
     def __init__(self) -> None:
-        self.answers: dict[Question, Answer] = {}
+        self.answers: dict[tuple[WorkerId, Kind, str], Answer] = {}
         self._open: dict[int, Question] = {}
         self._numbers: dict[Question, int] = {}
         self._last_number = 0

@@ -4,7 +4,7 @@ An event changes the fleet in memory and notes what became dirty. `take_batch` h
 and messages to release once they are committed. `on_committed` lets go of what only the store has to keep.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from opsconsole_coordinator.core import (
     control,
@@ -13,6 +13,7 @@ from opsconsole_coordinator.core import (
     liveness,
     project,
     reconcile,
+    registration,
     restore,
     submission,
     template,
@@ -39,11 +40,18 @@ __all__ = ("TICK_MS", "Batch", "Fleet", "Reactor")
 class Reactor:
     """Changes one fleet. Whoever isn't part of the core only looks at `fleet`.
 
-    `now_ms` is the time on the coordinator's steady clock. What raises has changed nothing.
+    `now_ms` is the time on the coordinator's steady clock. An event that raises has changed nothing.
     """
 
-    def __init__(self, fleet: Fleet) -> None:
+    def __init__(
+        self,
+        fleet: Fleet,
+        attempt_log_bytes: int = link.ATTEMPT_LOG_BYTES,
+        stored_logs: Callable[[AttemptId], dict[str, int]] = lambda _: {},
+    ) -> None:
+        """`attempt_log_bytes` is told to agents; `stored_logs` looks up how many bytes of an attempt's log are stored."""
         self.fleet = fleet
+        fleet.attempt_log_bytes, fleet.stored_logs = attempt_log_bytes, stored_logs
 
     # --- batches -----------------------------------------------------------------------------------------------
 
@@ -74,7 +82,7 @@ class Reactor:
         liveness.tick(self.fleet, now_ms)
 
     def on_excuse(self, held_up_ms: int, now_ms: int) -> None:
-        """The coordinator itself was held up for so long: what it didn't hear meanwhile is nobody's silence."""
+        """The coordinator itself was held up for so long: what it didn't note_troubles meanwhile is nobody's silence."""
         liveness.excuse(self.fleet, held_up_ms, now_ms)
 
     # --- agents ------------------------------------------------------------------------------------------------
@@ -82,11 +90,11 @@ class Reactor:
     def on_register(
         self, session: SessionId, message: link.Register, finished: Collection[AttemptId], now_ms: int, name: str = ""
     ) -> Worker:
-        """An agent introduces itself. Raises ProtocolError, VersionMismatch, Conflict or Unavailable.
+        """An agent introduces itself. Raises OpsconsoleError.
 
         `finished` are those of its attempts that the store knows as ended; `name` is what its invitation calls it.
         """
-        return reconcile.register(self.fleet, session, message, finished, now_ms, name)
+        return registration.register(self.fleet, session, message, finished, now_ms, name)
 
     def on_disconnected(self, worker: Worker, session: SessionId) -> None:
         """An agent's session has ended."""
@@ -112,7 +120,7 @@ class Reactor:
 
     def on_update_metadata(self, worker: Worker, message: link.UpdateMetadata, now_ms: int) -> None:
         """A worker's tags, properties or status change. Raises ProtocolError or InvalidRequest."""
-        reconcile.update_metadata(self.fleet, worker, message, now_ms)
+        registration.update_metadata(self.fleet, worker, message, now_ms)
 
     def on_input_answer(self, worker: Worker, message: link.FileExists | link.FileNotFound, now_ms: int) -> None:
         """A worker has looked for a file or folder that it was asked about."""

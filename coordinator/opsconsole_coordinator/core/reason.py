@@ -14,7 +14,7 @@ def note_reason(fleet: Fleet, job: Job, reason: str) -> None:
 
 
 def explain(offers: list[Offer], demand: Demand) -> str:
-    """Why nobody accepted, in one line: the reasons of those who could at some time, counted."""
+    """Why no worker accepts, in one line: the reasons, counted, of those workers that might accept later."""
     if not offers:
         return "no worker has joined yet (opsconsole invite prints the line that joins one)"
     names = demand.named

@@ -1,8 +1,8 @@
-"""What this coordinator told a worker, provable when the worker says it back.
+"""Seals: proof of what this coordinator has told a worker.
 
-A store that was restored from a backup knows less than workers do. A worker's bare word for that would let one of them
-halt a fleet, or take others' tasks; so workers are told a *seal* with every sequence number and every attempt, and
-return it. Only who has the store's key can make one, and it is good for that worker alone.
+A store that was restored from a backup knows less than workers do. If it believed any worker that says so, one worker
+could halt a fleet or take over others' tasks. So workers are told a *seal* with every sequence number and every
+attempt, and return it. Only the holder of the store's key can make a seal, and it is good for one worker.
 """
 
 import hmac
@@ -19,11 +19,11 @@ class Seal:
         self._key = key
 
     def of_seq(self, worker_id: str, seq: int) -> str:
-        """Proof that a worker was told that the store has come so far."""
+        """Proof that a worker was told this sequence number of the store."""
         return self._sign("seq", worker_id, "", seq)
 
     def of_attempt(self, worker_id: str, attempt_id: str, seq: int) -> str:
-        """Proof that an attempt was given to a worker, by a store that had come so far."""
+        """Proof that an attempt was given to a worker when the store had this sequence number."""
         return f"{seq:x}.{self._sign('attempt', worker_id, attempt_id, seq)}"
 
     def proves_seq(self, worker_id: str, seq: int, seal: str) -> bool:
@@ -31,7 +31,7 @@ class Seal:
         return _is_same(seal, self.of_seq(worker_id, seq))
 
     def attempt_seq(self, worker_id: str, attempt_id: str, seal: str) -> int | None:
-        """How far the store had come when it gave this attempt to this worker; None where that isn't proved."""
+        """The store's sequence number when the attempt was given to this worker; None where the seal doesn't prove it."""
         text = seal.partition(".")[0]
         if not text or len(text) > 16 or not set(text) <= set("0123456789abcdef"):
             return None

@@ -7,7 +7,7 @@ _UNITS = ((86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1_000, "s"))
 
 
 def note_clock(worker: Worker, at_ms: int, now_ms: int) -> None:
-    """A heartbeat said what time it is there; 0 says nothing."""
+    """Note the time that a heartbeat told; an agent that tells none sends 0."""
     if at_ms > 0:
         worker.clock_behind_ms = now_ms - at_ms
 

@@ -1,4 +1,4 @@
-"""Jobs come in: all of a batch or none, and the same submission twice is one job."""
+"""Jobs are submitted: all of a batch or none. A submission that is repeated is the same job."""
 
 from collections.abc import Mapping, Sequence
 
@@ -16,7 +16,7 @@ from opsconsole_protocol.spec import JobSpec, check_spec
 from opsconsole_protocol.state import TaskState, is_task_waiting
 
 PENDING_TASKS_MAX = 1_000_000
-"""More waiting tasks than this are refused: a runaway loop shall not eat the coordinator's memory."""
+"""Jobs are refused where more tasks than this would wait, so that a script gone wild doesn't use up the memory."""
 
 
 def submit(
@@ -33,7 +33,7 @@ def submit(
     for submission in submissions:
         job = fleet.jobs.get(submission.job_id)
         if job is None:
-            job = _make(fleet, submission.job_id, submission.spec, actor, now_ms)
+            job = _make_job(fleet, submission.job_id, submission.spec, actor, now_ms)
             fleet.add_job(job)
             fleet.audit(now_ms, actor, EventKind.SUBMITTED, _headline(job), job.id)
             added.append(job)
@@ -78,7 +78,7 @@ def _check(fleet: Fleet, submissions: Sequence[Submission], after: Mapping[JobId
         raise LimitExceeded(f"{waiting} tasks wait already and at most {PENDING_TASKS_MAX} may: wait or cancel some")
 
 
-def _make(fleet: Fleet, job_id: JobId, spec: JobSpec, actor: str, now_ms: int) -> Job:
+def _make_job(fleet: Fleet, job_id: JobId, spec: JobSpec, actor: str, now_ms: int) -> Job:
     fleet.job_seq += 1
     first = TaskState.HELD if spec.held else TaskState.PENDING
     count = spec.num_tasks

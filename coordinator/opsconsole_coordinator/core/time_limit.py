@@ -1,4 +1,4 @@
-"""Time-outs of whole jobs: from their first start, over all tasks and retries. While all that lives is paused they stand still."""
+"""Time-outs of whole jobs. They count from the first start, over all tasks and retries, and not while all that lives is paused."""
 
 from opsconsole_coordinator.core.ending import stop_job
 from opsconsole_coordinator.core.fleet import Fleet
@@ -11,7 +11,7 @@ _GOES_ON = (TaskState.RUNNING, TaskState.BUILDING, TaskState.ASSIGNED)
 
 
 def watch_limits(fleet: Fleet, now_ms: int) -> None:
-    """End the jobs whose time is over; their tasks have failed. After a restored backup nothing is ended."""
+    """End the jobs whose time is over; their tasks count as failed. After a restored backup nothing is ended."""
     if fleet.adopting:
         return
     for job_id in list(fleet.timed_jobs):
@@ -19,13 +19,13 @@ def watch_limits(fleet: Fleet, now_ms: int) -> None:
         limit_ms = job.spec.job_timeout_ms
         if limit_ms is None or job.limit_from_ms is None or job.is_finished or job.stop_reason:
             continue
-        _follow(fleet, job, now_ms)
+        _follow_pauses(fleet, job, now_ms)
         if job.still_since_ms is None and now_ms - job.limit_from_ms > limit_ms:
             stop_job(fleet, job, f"job timed out after {spell_duration(limit_ms)}", SYSTEM, now_ms, EndCause.TIMED_OUT)
 
 
-def _follow(fleet: Fleet, job: Job, now_ms: int) -> None:
-    """Note the beginning of a time that doesn't count, and at its end move the clock on by it."""
+def _follow_pauses(fleet: Fleet, job: Job, now_ms: int) -> None:
+    """Note when the job is paused; when it goes on, move the start of its limit on by as long."""
     is_still = _stands_still(job)
     if is_still and job.still_since_ms is None:
         job.still_since_ms = now_ms

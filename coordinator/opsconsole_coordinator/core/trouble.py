@@ -1,4 +1,4 @@
-"""What is wrong with a worker as a whole, as its agent sees it: shown, and nothing new goes there while it lasts."""
+"""What a worker's agent says is wrong with the whole worker. It is shown, and what blocks keeps new tasks away."""
 
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.model import Job, Worker
@@ -7,17 +7,21 @@ from opsconsole_protocol.link import Trouble
 from opsconsole_protocol.state import AttemptState, TaskState, WorkerConnection
 
 
-def hear(fleet: Fleet, worker: Worker, troubles: tuple[Trouble, ...], now_ms: int) -> None:
-    """The worker says all that is wrong with it now; what is new or over is an event."""
+def note_troubles(fleet: Fleet, worker: Worker, troubles: tuple[Trouble, ...], now_ms: int) -> None:
+    """The worker has said all that is wrong with it now: each trouble that begins or ends is an event."""
     if troubles == worker.troubles:
         return
     before = {one.code: one for one in worker.troubles}
     now = {one.code: one for one in troubles}
-    for code in now.keys() - before.keys():
-        fleet.audit(now_ms, worker.name, EventKind.TROUBLE, f"{worker.name}: {words(now[code])}", worker.name)
-    for code in before.keys() - now.keys():
+    for code in [code for code in now if code not in before]:
+        fleet.audit(now_ms, worker.actor, EventKind.TROUBLE, f"{worker.name}: {spell_trouble(now[code])}", worker.name)
+    for code in [code for code in before if code not in now]:
         fleet.audit(
-            now_ms, worker.name, EventKind.RECOVERED, f"{worker.name}: no longer: {words(before[code])}", worker.name
+            now_ms,
+            worker.actor,
+            EventKind.RECOVERED,
+            f"{worker.name}: no longer: {spell_trouble(before[code])}",
+            worker.name,
         )
     said = blocking(worker)
     worker.troubles = troubles
@@ -27,18 +31,18 @@ def hear(fleet: Fleet, worker: Worker, troubles: tuple[Trouble, ...], now_ms: in
         _tell_tasks(fleet, worker)
 
 
-def words(trouble: Trouble) -> str:
-    """A trouble in one line."""
+def spell_trouble(trouble: Trouble) -> str:
+    """A trouble in one line of words."""
     return trouble.text or trouble.code.replace("_", " ")
 
 
 def blocking(worker: Worker) -> str:
-    """Why nothing new goes to this worker; empty where its agent sees no reason against it."""
-    return next((words(one) for one in worker.troubles if one.blocks), "")
+    """Why no new task goes to this worker, in the words of its agent; empty where none of its troubles blocks."""
+    return next((spell_trouble(one) for one in worker.troubles if one.blocks), "")
 
 
 def holding_up(fleet: Fleet, job: Job) -> str:
-    """What keeps the end of a job's attempts from coming, where that is known: `gpu-a: its keeper doesn't answer`."""
+    """What keeps a job's attempts from ending, where that is known: `gpu-a: its keeper doesn't answer`."""
     for attempt in fleet.live_attempts(job):
         worker = fleet.workers.get(attempt.worker_id)
         if worker is None:
@@ -51,7 +55,7 @@ def holding_up(fleet: Fleet, job: Job) -> str:
 
 
 def _tell_tasks(fleet: Fleet, worker: Worker) -> None:
-    """What is assigned there says why it doesn't start, or no longer does; the rows of all that live there follow."""
+    """Tasks that are assigned to the worker and haven't started say why; rows of all jobs that live there change."""
     reason = blocking(worker)
     for attempt in worker.live.values():
         job = fleet.jobs.get(attempt.job_id)

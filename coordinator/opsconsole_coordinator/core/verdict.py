@@ -1,4 +1,4 @@
-"""What a worker says to a job, requirement by requirement, for people to read."""
+"""What a worker says to a job, requirement by requirement, as people and scripts see it."""
 
 from collections.abc import Iterable, Iterator
 
@@ -16,7 +16,7 @@ Check = tuple[str, bool, str]
 
 
 def verdict(fleet: Fleet, offer: Offer, demand: Demand, estimate_ms: float | None) -> Verdict:
-    """An offer as people and scripts see it."""
+    """An offer as a row."""
     worker = offer.worker
     files = file_checks(fleet, worker, demand)
     return Verdict(

@@ -13,7 +13,7 @@ from opsconsole_coordinator.core.judgement import judge_all
 from opsconsole_coordinator.core.model import Attempt, Job, ProjectStatus, Task, Worker
 from opsconsole_coordinator.core.ranking import choose, rank
 from opsconsole_coordinator.core.reason import explain
-from opsconsole_coordinator.core.trouble import blocking, holding_up, words
+from opsconsole_coordinator.core.trouble import blocking, holding_up, spell_trouble
 from opsconsole_coordinator.core.verdict import verdict
 from opsconsole_protocol import requirement
 from opsconsole_protocol.api import AttemptRow, Candidates, JobRow, TaskRow, Verdict, WorkerRow
@@ -54,7 +54,7 @@ def worker_row(fleet: Fleet, worker: Worker, now_ms: int) -> WorkerRow:
 
 
 def _running(worker: Worker) -> int:
-    """Of what was assigned, what has started or has a slot: tasks may be assigned ahead of one."""
+    """How many of its attempts have started or have a slot: tasks may be assigned ahead of one."""
     started = sum(attempt.state is not AttemptState.ASSIGNED for attempt in worker.live.values())
     return max(started, min(len(worker.live), worker.max_concurrent_jobs))
 
@@ -65,7 +65,7 @@ def _attention(fleet: Fleet, worker: Worker, now_ms: int) -> str:
     if fleet.adopting:
         return "the store was restored from a backup: confirm with `opsconsole confirm-restore`"
     if worker.troubles:
-        said = "; ".join(words(one) for one in worker.troubles)
+        said = "; ".join(spell_trouble(one) for one in worker.troubles)
         return f"takes no new tasks: {said}" if blocking(worker) else said
     if worker.unproved:
         return (
@@ -125,7 +125,8 @@ def _advance(fleet: Fleet, job: Job, ended: int) -> TaskProgress | None:
     if job.is_finished:
         return None
     held = (fleet.attempts.get(one) for one in job.open_attempts)
-    running = [one.progress for one in held if one is not None and not one.is_finished and one.progress is not None]
+    live = [one for one in held if one is not None and one.state in {AttemptState.RUNNING, AttemptState.PAUSED}]
+    running = [one.progress for one in live if one.progress is not None]
     total = len(job.tasks)
     if total == 1:
         return running[0] if running else None
@@ -138,7 +139,7 @@ def _advance(fleet: Fleet, job: Job, ended: int) -> TaskProgress | None:
 
 
 def _job_reason(fleet: Fleet, job: Job) -> str:
-    """Why it stands where it stands: its own reason, or that of the first task in the state that names the job's."""
+    """Why a job is in its state: its own reason, or that of the first task in that state."""
     state = job.state
     if job.stop_reason and not job.is_finished:
         held_up = holding_up(fleet, job)
@@ -153,7 +154,7 @@ def _job_reason(fleet: Fleet, job: Job) -> str:
 
 
 def _tasks_in(fleet: Fleet, job: Job, state: TaskState) -> list[Task]:
-    """The tasks among which those in this state are; only few of a large job's tasks have a live attempt."""
+    """Tasks among which are all in this state. For live states only those with an attempt are looked at: mostly few."""
     if state not in LIVE:
         return job.tasks
     held = (fleet.attempts.get(one) for one in job.open_attempts)
@@ -185,7 +186,7 @@ def attempt_row(attempt: Attempt) -> AttemptRow:
 
 
 def task_row(job: Job, task: Task, attempts: Sequence[Attempt]) -> TaskRow:
-    """A task with its attempts, oldest first; what is shown of the task is its last attempt's."""
+    """A task with its attempts, oldest first. What is shown of the task itself is its last attempt's."""
     rows = tuple(attempt_row(attempt) for attempt in attempts)
     last = rows[-1] if rows else None
     current = attempts[-1] if attempts else None
@@ -245,7 +246,7 @@ def waiting_demand(job: Job) -> Demand:
 
 
 def _standing(job: Job) -> str:
-    """Where a job stands that nothing has to be said about: by state, and where its tasks are or were."""
+    """The state of a job that has no reason, by its tasks' states, and on which workers they are or were."""
     names = sorted(job.worker_names)
     shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
     counts = ", ".join(f"{count} {state}" for state, count in job.counts.items() if count)

@@ -35,6 +35,14 @@ ACCEPT_PAUSE_S = 0.1
 ACCEPTS_AT_ONCE = 128
 """So many at a time: then others have their turn."""
 TELL_EVERY_S = 60.0
+_WORDS = {
+    "full": "authenticated peers have all connections",
+    "no_file": "no file was left",
+    "overtaken": "others came after them",
+    "silent": f"they said too little in {REQUEST_TIMEOUT_S:g} s",
+    "tls": "TLS came to nothing",
+}
+"""Why a connection is closed before its peer has shown a secret: as it is counted, and as the log says it."""
 _FULL = "this coordinator has its {} sockets: close some and try again\n"
 _NO_MORE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
@@ -66,11 +74,16 @@ class Acceptor:
     """Accepts connections of one listening socket. `make(on_closed=…)` makes the protocol that speaks on one."""
 
     def __init__(
-        self, listener: socket.socket, make: Callable[..., asyncio.Protocol], context: ssl.SSLContext | None
+        self,
+        listener: socket.socket,
+        make: Callable[..., asyncio.Protocol],
+        context: ssl.SSLContext | None,
+        refused: Counter[str],
     ) -> None:
         self._listener = listener
         self._make = make
         self._context = context
+        self._refused = refused
         self._loop = asyncio.get_running_loop()
         self._connecting: set[asyncio.Task[None]] = set()
         self._closed_by_reason: Counter[str] = Counter()
@@ -104,7 +117,7 @@ class Acceptor:
             except OSError as error:
                 if error.errno not in _NO_MORE:
                     raise
-                self._count_closed("no file was left")
+                self._count_closed("no_file")
                 self._loop.remove_reader(self._listener.fileno())
                 self._pause_timer = self._loop.call_later(ACCEPT_PAUSE_S, self.open)
                 return
@@ -112,9 +125,7 @@ class Acceptor:
 
     def _receive(self, connection: socket.socket, peer: Peer) -> None:
         connection.setblocking(False)
-        if not self.connection_limit.admit(
-            peer, str(peer[0]), partial(self._shut_down, connection, "others came after them")
-        ):
+        if not self.connection_limit.admit(peer, str(peer[0]), partial(self._shut_down, connection, "overtaken")):
             self._refuse(connection)
             return
         deadline = self._loop.call_later(REQUEST_TIMEOUT_S, self._end_if_anonymous, connection, peer)
@@ -135,7 +146,7 @@ class Acceptor:
         except (OSError, EOFError):  # TLS errors are among the former
             on_closed()
             connection.close()
-            self._count_closed("TLS came to nothing")
+            self._count_closed("tls")
         except asyncio.CancelledError:
             on_closed()
             connection.close()
@@ -143,7 +154,7 @@ class Acceptor:
 
     def _end_if_anonymous(self, connection: socket.socket, peer: Peer) -> None:
         if self.connection_limit.is_anonymous(peer):
-            self._shut_down(connection, f"they said too little in {REQUEST_TIMEOUT_S:g} s")
+            self._shut_down(connection, "silent")
 
     def _shut_down(self, connection: socket.socket, reason: str) -> None:
         """Whatever speaks on it, TLS or HTTP, notices that it has ended, and closes it."""
@@ -154,7 +165,7 @@ class Acceptor:
             return  # it has just ended by itself
 
     def _refuse(self, connection: socket.socket) -> None:
-        self._count_closed("authenticated peers have all connections")
+        self._count_closed("full")
         with connection:
             if self._context is None:
                 body = _FULL.format(self.connection_limit.limit).encode()
@@ -166,6 +177,7 @@ class Acceptor:
 
     def _count_closed(self, reason: str) -> None:
         """Tell at once of the first, then once a minute how many there were."""
+        self._refused[reason] += 1
         self._closed_by_reason[reason] += 1
         if self._log_timer is None:
             self._log_closed()
@@ -173,7 +185,7 @@ class Acceptor:
     def _log_closed(self) -> None:
         self._log_timer = None
         if self._closed_by_reason:
-            told = ", ".join(f"{number} because {reason}" for reason, number in self._closed_by_reason.items())
+            told = ", ".join(f"{number} because {_WORDS[reason]}" for reason, number in self._closed_by_reason.items())
             log.warning("connections were closed before they had shown a token: %s", told)
             self._closed_by_reason.clear()
             self._log_timer = self._loop.call_later(TELL_EVERY_S, self._log_closed)

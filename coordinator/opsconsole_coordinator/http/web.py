@@ -1,23 +1,27 @@
-"""The one port: `/agent` and `/operator` as websockets, `/health` for monitoring, `/proof` for who doubts us."""
+"""The one port: `/agent` and `/operator` as websockets, `/health` and `/metrics` for monitoring, `/proof` for who doubts us."""
 
 import asyncio
 import contextlib
 import errno
 import socket
 import ssl
+from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 
 import uvicorn
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from opsconsole_coordinator.http import metrics
 from opsconsole_coordinator.http.acceptor import Acceptor, HttpConnection
+from opsconsole_coordinator.http.gate import Gate
+from opsconsole_coordinator.http.metrics import Sources
 from opsconsole_coordinator.server.agent_session import AgentSession
 from opsconsole_coordinator.server.broadcaster import Broadcaster
 from opsconsole_coordinator.server.commit_loop import CommitLoop
@@ -26,9 +30,9 @@ from opsconsole_coordinator.server.log_service import LogService
 from opsconsole_coordinator.server.operator_api import OperatorApi
 from opsconsole_coordinator.server.operator_session import OperatorSession
 from opsconsole_coordinator.trust.certificate import CertificateFiles, server_context
-from opsconsole_coordinator.trust.gate import Gate
+from opsconsole_coordinator.trust.credential import Role
 from opsconsole_protocol.codec import BATCH_BYTES_MAX
-from opsconsole_protocol.error import InvalidRequest, OpsconsoleError, Unauthenticated
+from opsconsole_protocol.error import InvalidRequest, LimitExceeded, OpsconsoleError, Unauthenticated
 from opsconsole_protocol.ids import WorkerId
 from opsconsole_protocol.trust import proof
 from opsconsole_protocol.trust.invitation import INVITATION_HEADER
@@ -60,7 +64,9 @@ class Web:
         self._log_service = log_service
         self._identities = identities
         self._version = version
-        self._connections = 0
+        self._sessions = Counter[str]()
+        """Open websockets, by `agent` or `operator`."""
+        self._refused = commit_loop.counts.refused
         self._acceptors: list[Acceptor] = []
         self._server: uvicorn.Server | None = None
         self.listening = asyncio.Event()
@@ -70,11 +76,12 @@ class Web:
         """The application behind its gate."""
         routes = [
             Route("/health", self._health),
+            Route("/metrics", self._metrics),
             Route(proof.PATH, self._proof),
             WebSocketRoute("/agent", self._agent),
             WebSocketRoute("/operator", self._operator),
         ]
-        return Gate(Starlette(routes=routes))
+        return Gate(Starlette(routes=routes), refused=self._refused)
 
     async def serve(self, sockets: list[socket.socket], certificate: CertificateFiles | None) -> None:
         """Serve until `stop`."""
@@ -94,7 +101,7 @@ class Web:
             timeout_graceful_shutdown=STOP_TIMEOUT_S,
         )
         context = server_context(certificate) if certificate is not None else None
-        self._server = _Server(config, self.listening, context, self._acceptors)
+        self._server = _Server(config, self.listening, context, self._acceptors, self._refused)
         await self._server.serve(sockets=sockets)
 
     def stop(self) -> None:
@@ -108,6 +115,18 @@ class Web:
         trouble = self._commit_loop.trouble or self._log_service.trouble
         body = {"healthy": not trouble, "uptime_ms": self._commit_loop.clock.uptime_ms()}
         return JSONResponse(body, status_code=503 if trouble else 200)
+
+    async def _metrics(self, request: Request) -> PlainTextResponse:
+        """For whoever may see jobs and workers: it tells how many there are of each kind."""
+        try:
+            caller = await self._identities.authenticate_operator(
+                _bearer(request), "", self._commit_loop.clock.now_ms()
+            )
+            caller.require(Role.VIEWER)
+        except OpsconsoleError as error:
+            return self._refusal(error)
+        sources = Sources(self._commit_loop, self._log_service, self._version, self._sessions)
+        return PlainTextResponse(metrics.render(sources), media_type=metrics.CONTENT_TYPE)
 
     async def _proof(self, request: Request) -> PlainTextResponse:
         """Prove that we know a secret before it is shown to us."""
@@ -135,7 +154,7 @@ class Web:
                 secret, headers.get(INVITATION_HEADER, ""), worker_id, self._commit_loop.clock.now_ms()
             )
         except OpsconsoleError as error:
-            await _deny(socket, error)
+            await socket.send_denial_response(self._refusal(error))
             return
         name, tags = (invitation.name, invitation.tags) if invitation is not None else ("", ())
         session = AgentSession(socket, self._commit_loop, self._log_service, worker_id, name, tags)
@@ -149,7 +168,7 @@ class Web:
                 secret, socket.headers.get(INVITATION_HEADER, ""), self._commit_loop.clock.now_ms()
             )
         except OpsconsoleError as error:
-            await _deny(socket, error)
+            await socket.send_denial_response(self._refusal(error))
             return
         session = OperatorSession(
             socket, self._commit_loop, self._operator_api, self._broadcaster, self._identities, caller, self._version
@@ -158,11 +177,12 @@ class Web:
             await self._serve_session(socket, session)
 
     async def _serve_session(self, socket: WebSocket, session: AgentSession | OperatorSession) -> None:
-        if self._connections >= CONNECTIONS_MAX:
+        if self._sessions.total() >= CONNECTIONS_MAX:
             line = f"this coordinator has its {CONNECTIONS_MAX} connections: close some and try again"
-            await socket.send_denial_response(PlainTextResponse(line, 503))
+            await socket.send_denial_response(self._refusal(LimitExceeded(line)))
             return
-        self._connections += 1
+        kind = "agent" if isinstance(session, AgentSession) else "operator"
+        self._sessions[kind] += 1
         try:
             peer = socket.scope["client"]
             for acceptor in self._acceptors if peer is not None else ():  # None: it has just gone
@@ -172,18 +192,18 @@ class Web:
             with contextlib.suppress(RuntimeError, WebSocketDisconnect):  # the peer was first
                 await socket.close()
         finally:
-            self._connections -= 1
+            self._sessions[kind] -= 1
+
+    def _refusal(self, error: OpsconsoleError) -> PlainTextResponse:
+        self._refused[error.code] += 1
+        return PlainTextResponse(str(error), _STATUS.get(error.code, 503))
 
 
-def _bearer(socket: WebSocket) -> str:
-    scheme, _, token = socket.headers.get("authorization", "").partition(" ")
+def _bearer(request: HTTPConnection) -> str:
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise Unauthenticated("no token came with the request: pass --token, or join with an invitation")
     return token.strip()
-
-
-async def _deny(socket: WebSocket, error: OpsconsoleError) -> None:
-    await socket.send_denial_response(PlainTextResponse(str(error), _STATUS.get(error.code, 503)))
 
 
 class _Protocol(WebSocketsSansIOProtocol):
@@ -226,18 +246,20 @@ class _Server(uvicorn.Server):
         listening: asyncio.Event,
         context: ssl.SSLContext | None,
         acceptors: list[Acceptor],
+        refused: Counter[str],
     ) -> None:
         super().__init__(config)
         self._listening = listening
         self._context = context
         self._acceptors = acceptors
+        self._refused = refused
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup([])
         make = partial(
             HttpConnection, config=self.config, server_state=self.server_state, app_state=self.lifespan.state
         )
-        self._acceptors += [Acceptor(listener, make, self._context) for listener in sockets or []]
+        self._acceptors += [Acceptor(listener, make, self._context, self._refused) for listener in sockets or []]
         for acceptor in self._acceptors:
             acceptor.open()
         self._listening.set()

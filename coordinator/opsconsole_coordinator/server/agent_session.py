@@ -215,6 +215,8 @@ class AgentSession:
         return attempt is not None and attempt.worker_id == self._worker_id and attempt.open
 
     def _send_desired(self) -> None:
+        """Messages were dropped, since the agent reads too slowly: the whole set says it all."""
+        self._commit_loop.counts.overflows["agent"] += 1
         worker = self._worker()
         if worker is not None:
             self._commit_loop.reactor.on_messages_dropped(worker)

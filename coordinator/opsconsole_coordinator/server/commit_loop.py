@@ -15,6 +15,7 @@ from typing import Protocol
 from opsconsole_coordinator.core import view
 from opsconsole_coordinator.core.reactor import TICK_MS, Batch, Fleet, Reactor
 from opsconsole_coordinator.server.clock import SteadyClock
+from opsconsole_coordinator.server.count import Counts
 from opsconsole_coordinator.store import journal, query, rebuild
 from opsconsole_coordinator.store.database import Database
 from opsconsole_coordinator.store.schema import StoreError
@@ -54,6 +55,7 @@ class CommitLoop:
     def __init__(self, database: Database, name: str) -> None:
         self.database = database
         self.clock = SteadyClock()
+        self.counts = Counts()
         self.name = name
         self.reactor = Reactor(Fleet(secrets.randbits))
         self.sessions: dict[WorkerId, Session] = {}
@@ -81,9 +83,7 @@ class CommitLoop:
         def read(connection: sqlite3.Connection) -> Fleet:
             return rebuild.load(connection, secrets.randbits, self.name, self.clock.now_ms())
 
-        self.reactor = Reactor(await self.database.read(read))
-        self.fleet.attempt_log_bytes = self.attempt_log_bytes
-        self.fleet.stored_logs = self._stored_log_offsets
+        self.reactor = Reactor(await self.database.read(read), self.attempt_log_bytes, self._stored_log_offsets)
         self.committed_seq = self.fleet.seq
         self._logs_unread = set(self.fleet.workers)
 
@@ -153,7 +153,10 @@ class CommitLoop:
         batch = self.reactor.take_batch(self.clock.now_ms())
         rows = {job.id: view.job_row(fleet, job) for job in batch.jobs}
         if batch.must_commit:
+            began_s = asyncio.get_running_loop().time()
             await journal.commit(self.database, batch, {str(job): row for job, row in rows.items()})
+            self.counts.commits.add(asyncio.get_running_loop().time() - began_s)
+            self.counts.events.update(event.kind for event in batch.events)
             self.committed_seq = batch.seq
         self._release(batch, rows)
         for waiter in waiters:
@@ -181,6 +184,7 @@ class CommitLoop:
 
     async def _recover(self, error: Exception, waiters: list[asyncio.Future[None]]) -> None:
         """The batch is lost: forget all that isn't in the store, and let agents tell what they have."""
+        self.counts.failed_commits += 1
         if isinstance(error, StoreError):
             self.trouble = str(error)
             log.error("nothing is accepted until the store works again: %s", error)

@@ -81,6 +81,9 @@ class LogService:
                 self._fail(result.error)
                 raise Unavailable(result.error)
             offsets[result.key.attempt_id, str(result.source)] = result.durable_offset
+        self._commit_loop.counts.log_bytes += sum(
+            len(chunk.data) for chunk, result in zip(chunks, results, strict=True) if result.outcome is Outcome.STORED
+        )
         for attempt_id, _ in offsets:
             for event in self._waiting.get(AttemptId(attempt_id), ()):
                 event.set()

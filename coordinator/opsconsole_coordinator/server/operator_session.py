@@ -156,12 +156,12 @@ class OperatorSession:
         self._waiting -= 1
 
     async def _answer(self, call: api.Call) -> None:
+        result = "ok"
         try:
             if isinstance(call.request, api.Subscribe):
                 self._operator_api.require_role(call.request, self._identities.refreshed(self._caller))
                 await self._subscribe(call.number, call.request)
-                return
-            if self._operator_api.route(call.request).is_large:
+            elif self._operator_api.route(call.request).is_large:
                 # One after the other, each once the one before is on its way: what a peer doesn't read isn't gathered.
                 async with self._large_answer_lock:
                     await self._outbox.drained()
@@ -169,11 +169,14 @@ class OperatorSession:
             else:
                 self._outbox.put(await self._ask(call))
         except OpsconsoleError as error:
+            result = error.code
             self._outbox.put(api.Failure(call.number, error.code, str(error)))
         except Exception:
             log.exception("a call failed for a reason of our own: %s", type(call.request).__name__)
             text = "the coordinator made a mistake over this; its log says more. Please report it"
-            self._outbox.put(api.Failure(call.number, "internal", text))
+            result = "internal"
+            self._outbox.put(api.Failure(call.number, result, text))
+        self._commit_loop.counts.requests[str(call.request.__struct_config__.tag), result] += 1
 
     async def _ask(self, call: api.Call) -> Raw:
         answer = preencoded.encode(
@@ -219,4 +222,5 @@ class OperatorSession:
 
     def _overflowed(self) -> None:
         """Answers were dropped: the only clean way on is a new connection, with a new snapshot."""
+        self._commit_loop.counts.overflows["operator"] += 1
         self._outbox.end(api.Failure(0, "unavailable", "this connection doesn't read fast enough; connect again"))

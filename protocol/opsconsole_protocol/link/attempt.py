@@ -91,7 +91,6 @@ class Launch(Message, frozen=True, kw_only=True):
     ports: Annotated[tuple[PortName, ...], Meta(max_length=PORTS_MAX)] = ()
     timeout_ms: Whole | None = None
     fence_after_ms: Whole | None = None
-    job_token: Label = ""
     follows: bool = False
     """No earlier attempt of its task can still be writing where it will: it goes on in the task's own output folder."""
     seal: Label = ""

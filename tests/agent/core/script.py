@@ -1,23 +1,56 @@
-"""Drives an AgentCore without a loop: says what happens, drains what it wants done."""
+"""Drives the agent's core without a loop: says what happens, drains what it wants done, and then nothing else was wanted.
 
-from typing import Any, TypeVar
+What is written down and what is reported is looked at by tests that care. Everything else that the core asks for has to be
+drained by the test, or by the method that plays the answer to it.
+"""
 
-from opsconsole_agent.core import (
-    AgentCore,
-    AttemptPrepared,
+from typing import Any, ClassVar, TypeVar
+
+from opsconsole_agent.core.effect import (
+    AbandonPreparation,
     Effect,
+    FinishLog,
+    ForgetAttempt,
+    Kill,
+    Pause,
+    PersistIntent,
+    PrepareAttempt,
+    Resume,
+    RewindLog,
+    SendObservation,
+    SendReport,
+    StartAttempt,
+    Terminate,
+)
+from opsconsole_agent.core.event import (
+    AttemptPrepared,
+    Event,
     LinkUp,
     LogComplete,
+    Paused,
     ProcessExited,
     ProcessStarted,
+    Resumed,
     Tick,
 )
-from opsconsole_agent.core.event import Event
+from opsconsole_agent.core.reactor import Reactor
 from opsconsole_protocol.ids import AttemptId, JobId, TaskId
 from opsconsole_protocol.link import Desired, DesiredSet, Forget, JobAssignment, Launch, Mode, Observed, SetWant, Want
 from opsconsole_protocol.state import AttemptState
 
 E = TypeVar("E")
+ForAttempt = TypeVar(
+    "ForAttempt",
+    PrepareAttempt,
+    AbandonPreparation,
+    StartAttempt,
+    Pause,
+    Resume,
+    Terminate,
+    Kill,
+    FinishLog,
+    ForgetAttempt,
+)
 
 
 def make_launch(**changes: Any) -> Launch:
@@ -33,25 +66,49 @@ def make_launch(**changes: Any) -> Launch:
     return Launch(**(settings | changes))
 
 
+RECORDS = (PersistIntent, SendReport, SendObservation, RewindLog)
+"""What may be left over at the end of a test: notes for later, and news for the coordinator."""
+
+
 class Script:
-    """One agent's core, the clock, and the other side of both its doors."""
+    """One agent's core, the clock, and both who speak with it: the coordinator and the host."""
+
+    made: ClassVar[list["Script"]] = []
+    """All of the test under way."""
 
     def __init__(self, slots: int = 2) -> None:
-        self.core = AgentCore(slots)
+        self.reactor = Reactor(slots)
         self.now_ms = 1_000_000
         self.seq = 0
         self.effects: list[Effect] = []
+        self.made.append(self)
 
     def tell(self, event: Event) -> None:
         """One event; its effects are collected."""
-        self.core.handle(event, self.now_ms)
-        self.effects += self.core.take()
+        self.reactor.handle(event, self.now_ms)
+        self.effects += self.reactor.take_effects()
 
     def drain(self, kind: type[E]) -> list[E]:
         """The collected effects of one kind, in order; they are taken out."""
         found: list[E] = [effect for effect in self.effects if isinstance(effect, kind)]
         self.effects = [effect for effect in self.effects if not isinstance(effect, kind)]
         return found
+
+    def asked(self, kind: type[ForAttempt]) -> list[str]:
+        """For which attempts effects of this kind were collected, in order; they are taken out."""
+        return [effect.attempt_id for effect in self.drain(kind)]
+
+    def answer(self, kind: type[PrepareAttempt | StartAttempt | Pause | Resume | FinishLog], attempt_id: str) -> None:
+        """One effect of this kind for this attempt is answered now: it is taken out, if it wasn't before."""
+        asked = (one for one in self.effects if isinstance(one, kind) and one.attempt_id == attempt_id)
+        if (effect := next(asked, None)) is not None:
+            self.effects.remove(effect)
+
+    def nothing_else(self) -> None:
+        """Nothing is wanted of the host but what was drained; the records are taken out."""
+        left = [effect for effect in self.effects if not isinstance(effect, RECORDS)]
+        self.effects = []
+        assert not left, f"and nothing else, but also: {left}"
 
     def kinds(self) -> list[str]:
         """The names of all collected effects, taken out."""
@@ -62,7 +119,7 @@ class Script:
     def pass_time(self, ms: int) -> None:
         """Let time pass, with a Tick at every deadline on the way."""
         end_ms = self.now_ms + ms
-        while (due_ms := self.core.next_deadline_ms()) is not None and due_ms <= end_ms:
+        while (due_ms := self.reactor.next_deadline_ms()) is not None and due_ms <= end_ms:
             self.now_ms = max(self.now_ms, due_ms)
             self.tell(Tick())
         self.now_ms = end_ms
@@ -76,8 +133,8 @@ class Script:
 
     def connect(self, *desired: Desired, adopting: bool = False) -> tuple[Observed, ...]:
         """A new connection with this desired set; returns what was registered."""
-        registered = self.core.begin_exchange()
-        self.effects += self.core.take()
+        registered = self.reactor.begin_exchange()
+        self.effects += self.reactor.take_effects()
         self.seq = 0
         self.tell(LinkUp())
         self.tell(DesiredSet(seq=self.next_seq(), attempts=desired, adopting=adopting))
@@ -100,10 +157,12 @@ class Script:
 
     def prepared(self, attempt_id: str) -> None:
         """Preparation is done."""
+        self.answer(PrepareAttempt, attempt_id)
         self.tell(AttemptPrepared(attempt_id=AttemptId(attempt_id), at_ms=self.now_ms))
 
     def started(self, attempt_id: str) -> None:
         """Its process lives."""
+        self.answer(StartAttempt, attempt_id)
         self.tell(ProcessStarted(attempt_id=AttemptId(attempt_id), at_ms=self.now_ms))
 
     def run(self, attempt_id: str, want: Want | None = None, **launch: Any) -> None:
@@ -116,13 +175,29 @@ class Script:
         """Nothing of it lives, and its log is measured."""
         identity = AttemptId(attempt_id)
         self.tell(ProcessExited(attempt_id=identity, at_ms=self.now_ms, exit_code=exit_code, **exit_))
-        self.tell(LogComplete(attempt_id=identity, sizes={"stdout": 3}, last_lines=last_lines))
+        self.measured(attempt_id, last_lines)
+
+    def measured(self, attempt_id: str, last_lines: str = "", sizes: dict[str, int] | None = None) -> None:
+        """Its log grows no more."""
+        self.answer(FinishLog, attempt_id)
+        sizes = {"stdout": 3} if sizes is None else sizes
+        self.tell(LogComplete(attempt_id=AttemptId(attempt_id), sizes=sizes, last_lines=last_lines))
+
+    def paused(self, attempt_id: str) -> None:
+        """Nothing of it runs."""
+        self.answer(Pause, attempt_id)
+        self.tell(Paused(attempt_id=AttemptId(attempt_id), at_ms=self.now_ms))
+
+    def resumed(self, attempt_id: str) -> None:
+        """It runs again."""
+        self.answer(Resume, attempt_id)
+        self.tell(Resumed(attempt_id=AttemptId(attempt_id), at_ms=self.now_ms))
 
     # --- what is seen ----------------------------------------------------------------------------------------------
 
     def observed(self, attempt_id: str) -> Observed:
         """How it would be reported now."""
-        attempt = self.core.attempt(attempt_id)
+        attempt = self.reactor.attempt(attempt_id)
         assert attempt is not None, f"{attempt_id} isn't there"
         return attempt.observed()
 

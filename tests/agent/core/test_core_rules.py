@@ -8,38 +8,40 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
 
-from opsconsole_agent.core import (
-    AgentCore,
-    AttemptPrepared,
-    Contact,
+from opsconsole_agent.core.effect import (
     Effect,
     FinishLog,
     ForgetAttempt,
-    Freeze,
-    Frozen,
-    Intent,
-    IntentsFound,
-    KeeperHello,
     Kill,
-    LinkDown,
-    LinkUp,
-    LiveProcess,
-    LogComplete,
+    Pause,
     PersistIntent,
-    PreparationFailed,
     PrepareAttempt,
-    ProcessExited,
-    ProcessStarted,
+    Resume,
     SendObservation,
     SendReport,
     StartAttempt,
     Terminate,
-    Thaw,
-    Thawed,
+)
+from opsconsole_agent.core.event import (
+    AttemptPrepared,
+    Contact,
+    EngineHello,
+    Event,
+    FoundAttempt,
+    IntentsFound,
+    LinkDown,
+    LinkUp,
+    LogComplete,
+    Paused,
+    PreparationFailed,
+    ProcessExited,
+    ProcessStarted,
+    Resumed,
     Tick,
 )
-from opsconsole_agent.core.attempt import Phase
-from opsconsole_agent.core.event import Event
+from opsconsole_agent.core.intent import Intent
+from opsconsole_agent.core.phase import Phase
+from opsconsole_agent.core.reactor import Reactor
 from opsconsole_protocol.error import IllegalTransition
 from opsconsole_protocol.ids import AttemptId
 from opsconsole_protocol.link import Desired, DesiredSet, Forget, JobAssignment, Mode, Observe, Observed, SetWant, Want
@@ -76,7 +78,7 @@ class AgentRules(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.core = AgentCore(SLOTS)
+        self.reactor = Reactor(SLOTS)
         self.host = Host()
         self.now_ms = 1_000_000
         self.connected = False
@@ -90,8 +92,8 @@ class AgentRules(RuleBasedStateMachine):
     # --- plumbing --------------------------------------------------------------------------------------------------
 
     def tell(self, event: Event) -> None:
-        self.core.handle(event, self.now_ms)
-        self.carry_out(self.core.take())
+        self.reactor.handle(event, self.now_ms)
+        self.carry_out(self.reactor.take_effects())
 
     def carry_out(self, effects: Sequence[Effect]) -> None:
         later: list[Event] = []
@@ -107,7 +109,7 @@ class AgentRules(RuleBasedStateMachine):
             elif isinstance(effect, ForgetAttempt):
                 self.host.intents.pop(effect.attempt_id, None)
                 self.host.exits.pop(effect.attempt_id, None)
-            elif isinstance(effect, (Freeze, Thaw, Terminate, Kill)):
+            elif isinstance(effect, (Pause, Resume, Terminate, Kill)):
                 self.signal(effect)
             elif isinstance(effect, SendReport):
                 self.note(effect.report.attempts)
@@ -120,7 +122,8 @@ class AgentRules(RuleBasedStateMachine):
         assert self.host.intents[attempt_id].released, "started before its intent was written down"
         desired = self.desired.get(attempt_id)
         assert not self.connected or (self.adopting if desired is None else desired.want.mode is Mode.RUN)
-        assert self.with_gpus(attempt_id) or len(self.host.live) < SLOTS
+        without_gpus = sum(not self.with_gpus(one) for one in self.host.live)
+        assert self.with_gpus(attempt_id) or without_gpus < SLOTS, "who has a GPU may have come after it had its slot"
         self.host.starts[attempt_id] += 1
         self.host.live[attempt_id] = False
         self.host.untold.append(ProcessStarted(attempt_id=attempt_id, at_ms=self.now_ms))
@@ -129,7 +132,7 @@ class AgentRules(RuleBasedStateMachine):
         launch = self.host.intents[attempt_id].launch
         return launch is not None and bool(launch.gpu_ids)
 
-    def signal(self, effect: Freeze | Thaw | Terminate | Kill) -> None:
+    def signal(self, effect: Pause | Resume | Terminate | Kill) -> None:
         attempt_id = effect.attempt_id
         if attempt_id not in self.host.live:
             return
@@ -139,9 +142,12 @@ class AgentRules(RuleBasedStateMachine):
             self.host.termed.add(attempt_id)
             self.host.live[attempt_id] = False
         else:
-            frozen = isinstance(effect, Freeze)
-            self.host.live[attempt_id] = frozen
-            told = Frozen if frozen else Thawed
+            unanswered = [one for one in self.host.untold if isinstance(one, Paused | Resumed)]
+            assert attempt_id not in {one.attempt_id for one in unanswered}, "asked again before it was answered"
+            is_paused = isinstance(effect, Pause)
+            assert self.host.live[attempt_id] is not is_paused, "it is what it is asked to be"
+            self.host.live[attempt_id] = is_paused
+            told = Paused if is_paused else Resumed
             self.host.untold.append(told(attempt_id=attempt_id, at_ms=self.now_ms))
 
     def note(self, reported: Sequence[Observed]) -> None:
@@ -160,11 +166,11 @@ class AgentRules(RuleBasedStateMachine):
     def say_hello(self, *, fresh: bool) -> None:
         self.host.untold.clear()  # all of it is in the hello
         live = tuple(
-            LiveProcess(attempt_id=attempt_id, started_at_ms=1, frozen=frozen)
-            for attempt_id, frozen in self.host.live.items()
+            FoundAttempt(attempt_id=attempt_id, started_at_ms=1, is_paused=is_paused)
+            for attempt_id, is_paused in self.host.live.items()
         )
         unstarted = frozenset() if fresh else frozenset(self.desired.keys() - self.host.starts.keys())
-        self.tell(KeeperHello(live=live, exits=tuple(self.host.exits.values()), unstarted=unstarted))
+        self.tell(EngineHello(live=live, exits=tuple(self.host.exits.values()), unstarted=unstarted))
 
     def next_seq(self) -> int:
         self.seq += 1
@@ -216,7 +222,7 @@ class AgentRules(RuleBasedStateMachine):
                 self.desired.pop(attempt_id, None)
             self.tell(Forget(seq=self.next_seq(), attempt_ids=tuple(ended)))
             for attempt_id in ended:
-                assert self.core.attempt(attempt_id) is None
+                assert self.reactor.attempt(attempt_id) is None
                 del self.seen[attempt_id]
 
     @rule(attempt_id=attempts)
@@ -234,8 +240,8 @@ class AgentRules(RuleBasedStateMachine):
 
     @rule(adopting=st.booleans())
     def connect(self, adopting: bool) -> None:
-        registered = self.core.begin_exchange()
-        self.carry_out(self.core.take())
+        registered = self.reactor.begin_exchange()
+        self.carry_out(self.reactor.take_effects())
         self.note(registered)
         # One that was reported and isn't there any more would be lost; the coordinator drops it.
         here = {one.attempt_id for one in registered}
@@ -275,7 +281,7 @@ class AgentRules(RuleBasedStateMachine):
 
     @rule(data=st.data(), exit_code=st.sampled_from([0, 1]))
     def process_ends(self, data: st.DataObject, exit_code: int) -> None:
-        running = [attempt_id for attempt_id, frozen in self.host.live.items() if not frozen]
+        running = [attempt_id for attempt_id, is_paused in self.host.live.items() if not is_paused]
         if running:
             self.host.exit(data.draw(st.sampled_from(running)), self.now_ms, exit_code)
 
@@ -287,14 +293,14 @@ class AgentRules(RuleBasedStateMachine):
     @rule(ms=st.sampled_from([1, 1_000, 6_000, 30_000]))
     def pass_time(self, ms: int) -> None:
         end_ms = self.now_ms + ms
-        while (due_ms := self.core.next_deadline_ms()) is not None and due_ms <= end_ms:
+        while (due_ms := self.reactor.next_deadline_ms()) is not None and due_ms <= end_ms:
             self.now_ms = max(self.now_ms, due_ms)
             self.tell(Tick())
         self.now_ms = end_ms
 
     @rule()
     def agent_restarts(self) -> None:
-        self.core = AgentCore(SLOTS)
+        self.reactor = Reactor(SLOTS)
         self.connected = False
         self.preparing.clear()
         self.tell(IntentsFound(intents=tuple(self.host.intents.values())))
@@ -308,14 +314,14 @@ class AgentRules(RuleBasedStateMachine):
 
     @rule(attempt_id=attempts)
     def an_impossible_event_changes_nothing(self, attempt_id: AttemptId) -> None:
-        attempt = self.core.attempt(attempt_id)
+        attempt = self.reactor.attempt(attempt_id)
         if attempt is None or attempt.phase is Phase.STARTING:
             return
-        before = (self.core.observed(), self.core.occupied(), self.core.next_deadline_ms())
+        before = (self.reactor.observed(), self.reactor.occupied(), self.reactor.next_deadline_ms())
         with pytest.raises(IllegalTransition):
-            self.core.handle(ProcessStarted(attempt_id=attempt_id, at_ms=self.now_ms), self.now_ms)
-        assert self.core.take() == []
-        assert (self.core.observed(), self.core.occupied(), self.core.next_deadline_ms()) == before
+            self.reactor.handle(ProcessStarted(attempt_id=attempt_id, at_ms=self.now_ms), self.now_ms)
+        assert self.reactor.take_effects() == []
+        assert (self.reactor.observed(), self.reactor.occupied(), self.reactor.next_deadline_ms()) == before
 
     # --- what must hold --------------------------------------------------------------------------------------------
 
@@ -323,7 +329,7 @@ class AgentRules(RuleBasedStateMachine):
     def slots_are_never_exceeded(self) -> None:
         with_gpus = sum(self.with_gpus(attempt_id) for attempt_id in self.host.live)
         assert max(with_gpus, len(self.host.live) - with_gpus) <= SLOTS
-        assert self.host.live.keys() <= self.core.occupied()
+        assert self.host.live.keys() <= self.reactor.occupied()
 
     @invariant()
     def nothing_is_started_twice(self) -> None:
@@ -334,7 +340,7 @@ class AgentRules(RuleBasedStateMachine):
         held = Counter(
             gpu
             for attempt_id in self.host.live
-            if (attempt := self.core.attempt(attempt_id)) is not None
+            if (attempt := self.reactor.attempt(attempt_id)) is not None
             for gpu in attempt.gpu_ids
         )
         assert all(count == 1 for count in held.values())
@@ -355,8 +361,8 @@ class AgentRules(RuleBasedStateMachine):
             assert self.desired[attempt_id].want.mode is not Mode.STOP
         waiting = [
             attempt
-            for one in self.core.observed()
-            if (attempt := self.core.attempt(one.attempt_id)) is not None and attempt.phase is Phase.WAITING
+            for one in self.reactor.observed()
+            if (attempt := self.reactor.attempt(one.attempt_id)) is not None and attempt.phase is Phase.WAITING
         ]
         assert all(attempt.reason for attempt in waiting), "something waits and doesn't say why"
 

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from opsconsole_agent.core import ProcessExited, Stop, StopCause
 from opsconsole_agent.core.ending import PORT_TAKEN_WITHIN_MS, ending, leftover_words, signal_words
+from opsconsole_agent.core.event import ProcessExited
+from opsconsole_agent.core.intent import Stop, StopCause
 from opsconsole_protocol.ids import AttemptId
 
 
@@ -17,21 +18,23 @@ def exited(**fields: Any) -> ProcessExited:
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [
-        ({"exit_code": 0}, ("succeeded", 0, "")),
-        ({"exit_code": 3}, ("failed", 3, "exit code 3")),
-        ({"signal": 9}, ("failed", None, "killed by signal 9 (SIGKILL)")),
-        ({"signal": 11}, ("failed", None, "killed by signal 11 (SIGSEGV)")),
-        ({"signal": 9, "out_of_memory": True}, ("failed", None, "killed by the kernel: out of memory")),
-        ({"error": "command not found: foo"}, ("failed", 127, "command not found: foo")),
-        ({"error": "permission denied: ./x is not executable"}, ("failed", 126, "permission denied: ./x is not executable")),
-        ({"error": "working folder not found: /x"}, ("failed", None, "working folder not found: /x")),
-        ({"exit_known": False}, ("failed", None, "exit code unknown: nobody saw how it ended; its last lines may be missing")),
-        ({"exit_known": False, "error": "the host restarted"}, ("failed", None, "exit code unknown: the host restarted; its last lines may be missing")),
-        ({"exit_code": 1, "all_gone": False}, ("failed", 1, "exit code 1; some of its processes could not be killed")),
+        ({"exit_code": 0}, ("succeeded", 0, "", "")),
+        ({"exit_code": 3}, ("failed", 3, "exit code 3", "exit_code")),
+        ({"signal": 9}, ("failed", None, "killed by signal 9 (SIGKILL)", "killed_by_signal")),
+        ({"signal": 11}, ("failed", None, "killed by signal 11 (SIGSEGV)", "killed_by_signal")),
+        ({"signal": 9, "out_of_memory": True}, ("failed", None, "killed by the kernel: out of memory", "out_of_memory")),
+        ({"error": "command not found: foo", "cause": "command_not_found"}, ("failed", 127, "command not found: foo", "command_not_found")),
+        ({"error": "permission denied: ./x is not executable", "cause": "permission_denied"}, ("failed", 126, "permission denied: ./x is not executable", "permission_denied")),
+        ({"error": "working folder not found: /x"}, ("failed", None, "working folder not found: /x", "not_started")),
+        ({"exit_known": False}, ("failed", None, "exit code unknown: nobody saw how it ended; its last lines may be missing", "exit_unknown")),
+        ({"exit_known": False, "error": "the host restarted"}, ("failed", None, "exit code unknown: the host restarted; its last lines may be missing", "exit_unknown")),
+        ({"exit_code": 1, "all_gone": False}, ("failed", 1, "exit code 1; some of its processes could not be killed", "exit_code")),
     ],
 )  # fmt: skip
-def test_every_end_has_a_state_a_code_and_words(fields: dict[str, Any], expected: tuple[str, int | None, str]) -> None:
-    assert ending(exited(**fields), None)[:3] == expected
+def test_every_end_has_a_state_a_code_and_words(
+    fields: dict[str, Any], expected: tuple[str, int | None, str, str]
+) -> None:
+    assert ending(exited(**fields), None)[:4] == expected
 
 
 @pytest.mark.parametrize(
@@ -46,17 +49,22 @@ def test_every_end_has_a_state_a_code_and_words(fields: dict[str, Any], expected
     ],
 )
 def test_a_gpu_that_ran_out_of_memory_is_recognised(tail: str) -> None:
-    assert ending(exited(exit_code=1), None, tail).error == "exit code 1: ran out of GPU memory"
+    end = ending(exited(exit_code=1), None, tail)
+    assert (end.error, end.cause) == ("exit code 1: ran out of GPU memory", "gpu_out_of_memory")
     assert ending(exited(exit_code=0), None, tail).error == ""
 
 
 @pytest.mark.parametrize(
-    ("cause", "state"),
-    [(StopCause.WANTED, "killed"), (StopCause.TIMEOUT, "failed"), (StopCause.FENCE, "worker_failed")],
+    ("cause", "state", "told"),
+    [
+        (StopCause.WANTED, "killed", "cancelled"),
+        (StopCause.TIMEOUT, "failed", "timed_out"),
+        (StopCause.FENCE, "worker_failed", "fenced"),
+    ],
 )
-def test_an_end_that_we_made_says_why(cause: StopCause, state: str) -> None:
+def test_an_end_that_we_made_says_why(cause: StopCause, state: str, told: str) -> None:
     made = ending(exited(exit_code=0), Stop(cause, "because", 100, 5_000))
-    assert (made.state, made.error, made.stopped) == (state, "because", True)
+    assert (made.state, made.error, made.cause, made.stopped) == (state, "because", told, True)
     natural = ending(exited(exit_code=0), Stop(cause, "because", 101, 5_000))
     assert (natural.state, natural.stopped) == ("succeeded", False)
 
@@ -100,7 +108,14 @@ def test_a_failure_for_want_of_its_port_is_nobodys() -> None:
     """Hard use 43."""
     taken = exited(exit_code=1, started_at_ms=50, taken_port=31_000)
     end = ending(taken, None)
-    assert (end.state, end.exit_code) == ("worker_failed", 1)
+    assert (end.state, end.exit_code, end.cause) == ("worker_failed", 1, "port_taken")
     assert end.error == "port 31000 was taken by another program: it is tried again with others"
     late = exited(exit_code=1, started_at_ms=100 - PORT_TAKEN_WITHIN_MS - 1, taken_port=31_000)
     assert ending(late, None).state == "failed", "it had its port"
+
+
+def test_a_failure_on_a_full_disk_is_of_the_disk_and_a_lost_host_is_of_the_host() -> None:
+    full = ending(exited(exit_code=1), None, full_disk="/state")
+    assert (full.cause, full.worker_fault) == ("disk_full", True)
+    lost = ending(exited(exit_known=False, error="the host restarted", host_restarted=True), None)
+    assert (lost.state, lost.cause) == ("worker_failed", "host_restarted")

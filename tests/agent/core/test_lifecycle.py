@@ -1,42 +1,43 @@
 """The lives of attempts: slots, pauses, stops, time, restarts."""
 
+import msgspec
 import pytest
 
-from opsconsole_agent.core import (
+from opsconsole_agent.core.effect import (
     AbandonPreparation,
+    FinishLog,
+    ForgetAttempt,
+    Kill,
+    Pause,
+    PersistIntent,
+    PrepareAttempt,
+    Resume,
+    SendReport,
+    StartAttempt,
+    Terminate,
+)
+from opsconsole_agent.core.event import (
     AttemptPrepared,
     BuildStarted,
     ClockMoved,
     Contact,
-    FinishLog,
-    ForgetAttempt,
-    Freeze,
-    FreezeFailed,
-    Frozen,
-    Intent,
+    EngineHello,
+    FoundAttempt,
     IntentsFound,
-    KeeperHello,
-    Kill,
     LinkDown,
-    LiveProcess,
     LogComplete,
-    PersistIntent,
+    PauseFailed,
     PreparationFailed,
-    PrepareAttempt,
     ProcessExited,
-    SendReport,
-    StartAttempt,
     StartFailed,
     StopAll,
-    Terminate,
-    Thaw,
-    Thawed,
 )
+from opsconsole_agent.core.intent import Intent
 from opsconsole_agent.core.lifecycle import KILL_AGAIN_MS, WAITING_NEWS_MS
 from opsconsole_protocol.ids import AttemptId
 from opsconsole_protocol.link import Mode, Want
 from opsconsole_protocol.state import AttemptState
-from tests.agent.core.script import Script, desired
+from tests.agent.core.script import Script, desired, make_launch
 
 A, B, C = AttemptId("a"), AttemptId("b"), AttemptId("c")
 
@@ -45,7 +46,7 @@ A, B, C = AttemptId("a"), AttemptId("b"), AttemptId("c")
 def script() -> Script:
     script = Script()
     script.connect()
-    script.kinds()
+    script.nothing_else()
     return script
 
 
@@ -55,14 +56,14 @@ def script() -> Script:
 def test_surplus_assignments_wait_in_order_with_a_reason(script: Script) -> None:
     for name in ("a", "b", "c", "d"):
         script.assign(name)
-    assert [one.attempt_id for one in script.drain(PrepareAttempt)] == ["a", "b"]
+    assert script.asked(PrepareAttempt) == ["a", "b"]
     for name in ("c", "d"):
         assert script.state(name) is AttemptState.ASSIGNED
         assert script.observed(name).reason == "waiting for a slot: max_concurrent_jobs is 2"
     script.prepared("a")
     script.started("a")
     script.exited("a")
-    assert [one.attempt_id for one in script.drain(PrepareAttempt)] == ["c"]
+    assert script.asked(PrepareAttempt) == ["c"]
     assert script.observed("c").reason == ""
 
 
@@ -70,13 +71,14 @@ def test_a_slot_is_free_only_when_the_kill_is_proven(script: Script) -> None:
     script.run("a")
     script.run("b")
     script.assign("c")
-    script.kinds()
+    script.nothing_else()
     script.want("a", Mode.STOP, grace_ms=1_000)
+    assert script.asked(Terminate) == ["a"]
     script.pass_time(60_000)
     assert Kill(A) in script.drain(Kill)
     assert script.drain(PrepareAttempt) == []
     script.exited("a", None, signal=9)
-    assert [one.attempt_id for one in script.drain(PrepareAttempt)] == ["c"]
+    assert script.asked(PrepareAttempt) == ["c"]
 
 
 def test_two_attempts_never_share_a_gpu() -> None:
@@ -85,16 +87,17 @@ def test_two_attempts_never_share_a_gpu() -> None:
     script.run("a", gpu_ids=("GPU-1",))
     script.assign("b", gpu_ids=("GPU-1", "GPU-2"))
     script.assign("c", gpu_ids=("GPU-3",))
-    assert [one.attempt_id for one in script.drain(PrepareAttempt)] == ["a", "c"]
+    assert script.asked(PrepareAttempt) == ["c"]
     assert script.observed("b").reason == "waiting for GPU GPU-1: a has it"
     script.exited("a")
-    assert [one.attempt_id for one in script.drain(PrepareAttempt)] == ["b"]
+    assert script.asked(PrepareAttempt) == ["b"]
 
 
 def test_what_waits_is_written_down_so_that_a_restart_finds_it(script: Script) -> None:
     for name in ("a", "b", "c"):
         script.assign(name)
-    script.kinds()
+    assert script.asked(PrepareAttempt) == ["a", "b"]
+    script.nothing_else()
     script.pass_time(WAITING_NEWS_MS - 1)
     assert script.kinds() == []
     script.pass_time(1)
@@ -110,7 +113,8 @@ def test_a_short_wait_is_worth_neither_a_file_nor_a_report(script: Script) -> No
     script.prepared("a")
     script.started("a")
     script.exited("a")
-    script.kinds()
+    assert script.asked(PrepareAttempt) == ["b", "c"]
+    script.nothing_else()
     script.prepared("c")
     assert script.kinds() == ["PersistIntent", "StartAttempt"]
     script.pass_time(10_000)
@@ -125,6 +129,8 @@ def test_what_is_retracted_before_its_start_is_given_back(script: Script, waitin
     script.assign("a")
     script.want("a", Mode.RETRACT, "moves to a free worker")
     assert (script.state("a"), script.observed("a").error) == ("killed", "moves to a free worker")
+    assert script.asked(AbandonPreparation) == ([] if waiting else ["a"])
+    assert script.asked(PrepareAttempt) == (["x", "y"] if waiting else ["a"])
 
 
 def test_what_is_retracted_too_late_goes_on(script: Script) -> None:
@@ -151,7 +157,7 @@ def test_an_agent_that_stops_its_tasks_says_so(script: Script) -> None:
 def test_a_log_that_turns_out_shorter_is_reported_again(script: Script) -> None:
     script.run("a")
     script.exited("a")
-    script.kinds()
+    script.nothing_else()
     script.tell(LogComplete(attempt_id=A, sizes={"stdout": 3}))
     assert script.kinds() == []
     script.tell(LogComplete(attempt_id=A, sizes={"stdout": 1}))
@@ -166,6 +172,7 @@ def test_preparation_that_is_work_is_reported_as_building(script: Script) -> Non
     script.assign("a")
     script.tell(BuildStarted(attempt_id=A, at_ms=5))
     assert script.state("a") is AttemptState.BUILDING
+    assert script.asked(PrepareAttempt) == ["a"]
     script.tell(AttemptPrepared(attempt_id=A, at_ms=9, output_path="/out", ports={"http": 8000}, from_cache=True))
     script.started("a")
     observed = script.observed("a")
@@ -179,15 +186,17 @@ def test_failed_preparation_ends_the_attempt_and_frees_its_slot(script: Script) 
     script.tell(PreparationFailed(attempt_id=A, at_ms=1, error="input x.csv is not there"))
     observed = script.observed("a")
     assert (observed.state, observed.error, observed.exit_known) == ("failed", "input x.csv is not there", True)
-    assert [one.attempt_id for one in script.drain(PrepareAttempt)] == ["a", "b", "c"]
+    assert observed.cause == "not_started"
+    assert script.asked(PrepareAttempt) == ["a", "b", "c"]
 
 
 def test_an_intent_that_cannot_be_written_fails_the_attempt(script: Script) -> None:
     script.assign("a")
     script.prepared("a")
+    assert script.asked(StartAttempt) == ["a"]
     script.tell(StartFailed(attempt_id=A, at_ms=1, error="no space left"))
     assert (script.state("a"), script.observed("a").error) == ("failed", "no space left")
-    assert script.core.occupied() == frozenset()
+    assert script.reactor.occupied() == frozenset()
 
 
 @pytest.mark.parametrize("waiting", [True, False])
@@ -199,9 +208,11 @@ def test_a_stop_before_the_start_is_reported_at_once(script: Script, waiting: bo
     script.want("a", Mode.STOP, "cancelled by ana")
     observed = script.observed("a")
     assert (observed.state, observed.reason, observed.error) == ("killed", "cancelled by ana", "cancelled by ana")
+    assert observed.cause == "cancelled"
     assert observed.started_at_ms is None
-    assert bool(script.drain(AbandonPreparation)) is not waiting
-    script.kinds()
+    assert script.asked(AbandonPreparation) == ([] if waiting else ["a"])
+    assert script.asked(PrepareAttempt) == (["x", "y"] if waiting else ["a"])
+    script.nothing_else()
     if not waiting:
         script.prepared("a")  # comes too late and does no harm
         assert script.kinds() == []
@@ -219,27 +230,27 @@ def test_a_pause_wanted_before_the_start_starts_nothing(script: Script) -> None:
     script.want("b", Mode.PAUSE, "paused by ana")
     script.prepared("b")
     assert script.drain(StartAttempt) == []
-    assert script.core.occupied() == frozenset()
+    assert script.reactor.occupied() == frozenset()
     assert (script.state("a"), script.observed("a").reason) == ("assigned", "paused before it started")
     assert script.observed("b").reason == "paused by ana"
-    script.kinds()
+    script.nothing_else()
     script.want("b", Mode.RUN)
-    assert [one.attempt_id for one in script.drain(PrepareAttempt)] == ["b"]
+    assert script.asked(PrepareAttempt) == ["b"]
 
 
 # --- pause and resume ------------------------------------------------------------------------------------------------
 
 
-def test_pause_freezes_and_resume_thaws(script: Script) -> None:
+def test_what_is_paused_is_resumed(script: Script) -> None:
     script.run("a")
     script.want("a", Mode.PAUSE, "paused by ana")
-    assert script.drain(Freeze) == [Freeze(A)]
+    assert script.drain(Pause) == [Pause(A)]
     assert script.state("a") is AttemptState.RUNNING
-    script.tell(Frozen(attempt_id=A, at_ms=script.now_ms))
+    script.paused("a")
     assert (script.state("a"), script.observed("a").reason) == ("paused", "paused by ana")
     script.want("a", Mode.RUN)
-    assert script.drain(Thaw) == [Thaw(A)]
-    script.tell(Thawed(attempt_id=A, at_ms=script.now_ms))
+    assert script.drain(Resume) == [Resume(A)]
+    script.resumed("a")
     assert (script.state("a"), script.observed("a").reason) == ("running", "")
 
 
@@ -247,30 +258,50 @@ def test_a_wish_that_changes_while_the_keeper_works_is_followed_afterwards(scrip
     script.run("a")
     script.want("a", Mode.PAUSE)
     script.want("a", Mode.RUN)
-    assert script.drain(Thaw) == []
-    script.tell(Frozen(attempt_id=A, at_ms=script.now_ms))
-    assert script.drain(Thaw) == [Thaw(A)]
+    assert script.drain(Resume) == []
+    script.paused("a")
+    assert script.drain(Resume) == [Resume(A)]
+
+
+def test_one_pause_or_resume_is_asked_for_at_a_time_whatever_is_wanted_meanwhile(script: Script) -> None:
+    """A second one while the first was unanswered went unnoticed."""
+    script.run("a")
+    insist(script, Mode.PAUSE)
+    assert script.asked(Pause) == ["a"]
+    script.paused("a")
+    script.nothing_else()
+    insist(script, Mode.RUN)
+    assert script.asked(Resume) == ["a"]
+    script.resumed("a")
+
+
+def insist(script: Script, mode: Mode) -> None:
+    """Want it in different words, and once more after a reconnection."""
+    for reason in ("ana says so", "bob says so, too", "ana says so"):
+        script.want("a", mode, reason)
+    script.connect(desired("a", Want(mode=mode, reason="still")))
 
 
 def test_a_pause_wanted_while_starting_comes_right_after(script: Script) -> None:
     script.assign("a")
     script.prepared("a")
     script.want("a", Mode.PAUSE)
-    assert script.drain(Freeze) == []
+    assert script.drain(Pause) == []
     script.started("a")
-    assert script.drain(Freeze) == [Freeze(A)]
+    assert script.drain(Pause) == [Pause(A)]
 
 
-def test_a_freeze_that_failed_says_so_and_is_not_tried_for_ever(script: Script) -> None:
+def test_a_pause_that_failed_says_so_and_is_not_tried_for_ever(script: Script) -> None:
     script.run("a")
     script.want("a", Mode.PAUSE)
-    script.kinds()
-    script.tell(FreezeFailed(attempt_id=A, error="can't be paused: not permitted"))
+    assert script.asked(Pause) == ["a"]
+    script.nothing_else()
+    script.tell(PauseFailed(attempt_id=A, error="can't be paused: not permitted"))
     assert script.observed("a").reason == "can't be paused: not permitted"
-    assert script.drain(Freeze) == []
+    assert script.drain(Pause) == []
     script.want("a", Mode.RUN)
     script.want("a", Mode.PAUSE)
-    assert script.drain(Freeze) == [Freeze(A)]
+    assert script.drain(Pause) == [Pause(A)]
 
 
 # --- stop ------------------------------------------------------------------------------------------------------------
@@ -289,12 +320,13 @@ def test_cancel_is_term_then_a_real_grace_then_kill(script: Script) -> None:
     script.exited("a", None, signal=9)
     observed = script.observed("a")
     assert (observed.state, observed.signal, observed.error) == ("killed", 9, "cancelled by ana")
-    assert script.core.next_deadline_ms() is None
+    assert script.reactor.next_deadline_ms() is None
 
 
 def test_after_our_term_the_exit_code_does_not_matter(script: Script) -> None:
     script.run("a")
     script.want("a", Mode.STOP, "cancelled by ana")
+    assert script.asked(Terminate) == ["a"]
     script.pass_time(10)
     script.exited("a", 0)
     assert (script.state("a"), script.observed("a").exit_code) == ("killed", 0)
@@ -305,8 +337,9 @@ def test_what_ended_before_our_term_keeps_its_natural_result(script: Script) -> 
     ended_at_ms = script.now_ms
     script.pass_time(5)
     script.want("a", Mode.STOP, "cancelled by ana")
+    assert script.asked(Terminate) == ["a"]
     script.tell(ProcessExited(attempt_id=A, at_ms=ended_at_ms, exit_code=0))
-    script.tell(LogComplete(attempt_id=A))
+    script.measured("a")
     assert (script.state("a"), script.observed("a").reason) == ("succeeded", "")
 
 
@@ -333,8 +366,8 @@ def test_cancelling_one_attempt_does_not_touch_another(script: Script) -> None:
     script.run("b")
     script.want("a", Mode.STOP)
     script.pass_time(60_000)
-    assert {one.attempt_id for one in script.drain(Terminate)} == {"a"}
-    assert {one.attempt_id for one in script.drain(Kill)} == {"a"}
+    assert set(script.asked(Terminate)) == {"a"}
+    assert set(script.asked(Kill)) == {"a"}
 
 
 # --- time ------------------------------------------------------------------------------------------------------------
@@ -349,17 +382,18 @@ def test_a_time_out_is_failed_and_says_so(script: Script) -> None:
     script.exited("a", None, signal=15)
     observed = script.observed("a")
     assert (observed.state, observed.error, observed.signal) == ("failed", "timed out after 2h", 15)
+    assert observed.cause == "timed_out"
 
 
 def test_paused_time_does_not_count(script: Script) -> None:
     script.run("a", timeout_ms=10_000)
     script.pass_time(4_000)
     script.want("a", Mode.PAUSE)
-    script.tell(Frozen(attempt_id=A, at_ms=script.now_ms))
+    script.paused("a")
     script.pass_time(1_000_000)
     assert script.drain(Terminate) == []
     script.want("a", Mode.RUN)
-    script.tell(Thawed(attempt_id=A, at_ms=script.now_ms))
+    script.resumed("a")
     script.pass_time(5_999)
     assert script.drain(Terminate) == []
     script.pass_time(1)
@@ -395,6 +429,7 @@ def test_a_clock_that_is_set_changes_no_duration(script: Script) -> None:
     assert script.drain(Terminate) == [Terminate(A, 5_000)]
     script.pass_time(10_000)
     assert script.drain(Terminate) == [Terminate(B, 5_000)]
+    assert script.asked(Kill) == ["a"]
 
 
 # --- restarts --------------------------------------------------------------------------------------------------------
@@ -415,8 +450,8 @@ def test_a_restarted_agent_adopts_what_lives_and_reports_what_ended(script: Scri
     again.now_ms = script.now_ms
     again.tell(IntentsFound(intents=intents_of(script)))
     again.tell(
-        KeeperHello(
-            live=(LiveProcess(attempt_id=A, started_at_ms=script.now_ms - WAITING_NEWS_MS),),
+        EngineHello(
+            live=(FoundAttempt(attempt_id=A, started_at_ms=script.now_ms - WAITING_NEWS_MS),),
             exits=(ProcessExited(attempt_id=B, at_ms=5, exit_code=3, started_at_ms=4),),
         )
     )
@@ -425,7 +460,7 @@ def test_a_restarted_agent_adopts_what_lives_and_reports_what_ended(script: Scri
     registered = {one.attempt_id: one for one in again.connect(desired("a"), desired("b"), desired("c"))}
     assert [registered[AttemptId(name)].state for name in "abc"] == ["running", "failed", "assigned"]
     assert registered[B].error == "exit code 3"
-    assert [one.attempt_id for one in again.drain(PrepareAttempt)] == ["c"]
+    assert again.asked(PrepareAttempt) == ["c"]
     assert again.drain(StartAttempt) == []
     again.pass_time(10_000 - WAITING_NEWS_MS)
     assert again.drain(Terminate) == [Terminate(A, 5_000)]
@@ -436,10 +471,11 @@ def test_what_was_found_does_nothing_before_the_coordinator_speaks(script: Scrip
     script.run("b")
     script.assign("c")
     script.want("b", Mode.PAUSE)
+    assert script.asked(Pause) == ["b"]
     again = Script(slots=5)
     again.tell(IntentsFound(intents=intents_of(script)))
-    live = (LiveProcess(attempt_id=A, started_at_ms=1), LiveProcess(attempt_id=B, started_at_ms=1, frozen=True))
-    again.tell(KeeperHello(live=live))
+    live = (FoundAttempt(attempt_id=A, started_at_ms=1), FoundAttempt(attempt_id=B, started_at_ms=1, is_paused=True))
+    again.tell(EngineHello(live=live))
     again.pass_time(1_000_000)
     assert {type(one) for one in again.effects} <= {PersistIntent}
     assert again.state("b") is AttemptState.PAUSED
@@ -450,23 +486,24 @@ def test_what_was_found_does_nothing_before_the_coordinator_speaks(script: Scrip
 def test_an_attempt_whose_start_never_reached_the_keeper_is_started_again(script: Script) -> None:
     script.assign("a")
     script.prepared("a")
+    assert script.asked(StartAttempt) == ["a"]
     again = Script()
     again.tell(IntentsFound(intents=intents_of(script)))
-    again.tell(KeeperHello(unstarted=frozenset({A})))
+    again.tell(EngineHello(unstarted=frozenset({A})))
     assert again.state("a") is AttemptState.ASSIGNED
     again.connect(desired("a"))
-    assert [one.attempt_id for one in again.drain(PrepareAttempt)] == ["a"]
+    assert again.asked(PrepareAttempt) == ["a"]
 
 
 def test_an_exit_that_nobody_saw_is_a_failure_that_says_so_even_after_another_restart(script: Script) -> None:
     script.run("a")
     again = Script()
     again.tell(IntentsFound(intents=intents_of(script)))
-    again.tell(KeeperHello())
-    again.tell(LogComplete(attempt_id=A, sizes={"stdout": 9}))
+    again.tell(EngineHello())
+    again.measured("a", sizes={"stdout": 9})
     third = Script()
     third.tell(IntentsFound(intents=intents_of(again)))
-    third.tell(KeeperHello())
+    third.tell(EngineHello())
     for one in (again, third):
         observed = one.observed("a")
         assert (observed.state, observed.exit_known, observed.exit_code) == ("failed", False, None)
@@ -480,27 +517,27 @@ def test_an_exit_that_nobody_saw_is_a_failure_that_says_so_even_after_another_re
 def test_a_keeper_that_says_why_an_exit_is_unknown_is_quoted(script: Script) -> None:
     script.run("a")
     exited = ProcessExited(attempt_id=A, at_ms=9, exit_known=False, error="the host restarted")
-    script.tell(KeeperHello(exits=(exited,)))
-    script.tell(LogComplete(attempt_id=A))
+    script.tell(EngineHello(exits=(exited,)))
+    script.measured("a")
     assert script.observed("a").error == "exit code unknown: the host restarted; its last lines may be missing"
 
 
 def test_a_damaged_spec_is_a_failed_attempt_and_no_crash() -> None:
     script = Script()
     script.tell(IntentsFound(damaged=((A, "its spec is damaged: remove /x"),)))
-    script.tell(KeeperHello())
-    script.tell(LogComplete(attempt_id=A))
+    script.tell(EngineHello())
+    script.measured("a")
     observed = script.observed("a")
     assert (observed.state, observed.exit_known) == ("failed", False)
     assert observed.error == "exit code unknown: its spec is damaged: remove /x; its last lines may be missing"
-    assert script.core.occupied() == frozenset()
+    assert script.reactor.occupied() == frozenset()
 
 
 def test_a_process_without_a_spec_is_kept_until_the_coordinator_says(script: Script) -> None:
     for wanted in (True, False):
         again = Script()
         again.tell(IntentsFound(damaged=((A, "damaged"),)))
-        again.tell(KeeperHello(live=(LiveProcess(attempt_id=A, started_at_ms=1),)))
+        again.tell(EngineHello(live=(FoundAttempt(attempt_id=A, started_at_ms=1),)))
         assert again.state("a") is AttemptState.RUNNING
         again.connect(*([desired("a", gpu_ids=("GPU-1",))] if wanted else []))
         assert bool(again.drain(Terminate)) is not wanted
@@ -512,10 +549,11 @@ def test_a_process_without_a_spec_is_kept_until_the_coordinator_says(script: Scr
 def test_a_cancel_under_way_goes_on_after_a_restart(script: Script) -> None:
     script.run("a")
     script.want("a", Mode.STOP, "cancelled by ana", grace_ms=3_000)
+    assert script.asked(Terminate) == ["a"]
     again = Script()
     again.now_ms = script.now_ms + 1_000
     again.tell(IntentsFound(intents=intents_of(script)))
-    again.tell(KeeperHello(live=(LiveProcess(attempt_id=A, started_at_ms=1),)))
+    again.tell(EngineHello(live=(FoundAttempt(attempt_id=A, started_at_ms=1),)))
     assert again.drain(Terminate) == [Terminate(A, 3_000)]
     again.pass_time(2_000)
     assert again.drain(Kill) == [Kill(A)]
@@ -527,14 +565,14 @@ def test_paused_time_does_not_count_across_a_restart_either(script: Script) -> N
     script.run("a", timeout_ms=10_000)
     script.pass_time(4_000)
     script.want("a", Mode.PAUSE)
-    script.tell(Frozen(attempt_id=A, at_ms=script.now_ms))
+    script.paused("a")
     again = Script()
     again.now_ms = script.now_ms + 500_000
     again.tell(IntentsFound(intents=intents_of(script)))
-    again.tell(KeeperHello(live=(LiveProcess(attempt_id=A, started_at_ms=1_000_000, frozen=True),)))
+    again.tell(EngineHello(live=(FoundAttempt(attempt_id=A, started_at_ms=1_000_000, is_paused=True),)))
     again.connect(desired("a", timeout_ms=10_000))
-    assert again.drain(Thaw) == [Thaw(A)]
-    again.tell(Thawed(attempt_id=A, at_ms=again.now_ms))
+    assert again.drain(Resume) == [Resume(A)]
+    again.resumed("a")
     again.pass_time(5_999)
     assert again.drain(Terminate) == []
     again.pass_time(1)
@@ -546,33 +584,81 @@ def test_a_keeper_that_comes_back_resolves_what_is_alive_gone_or_was_asked(scrip
     script.run("b")
     script.want("a", Mode.PAUSE)
     script.want("b", Mode.STOP)
-    script.kinds()
-    live = tuple(LiveProcess(attempt_id=one, started_at_ms=1) for one in (A, B))
-    script.tell(KeeperHello(live=live))
-    assert script.drain(Freeze) == [Freeze(A)]
+    assert (script.asked(Pause), script.asked(Terminate)) == (["a"], ["b"])
+    live = tuple(FoundAttempt(attempt_id=one, started_at_ms=1) for one in (A, B))
+    script.tell(EngineHello(live=live))
+    assert script.drain(Pause) == [Pause(A)]
     assert script.drain(Terminate) == [Terminate(B, 5_000)]
 
 
 def test_an_exit_of_something_forgotten_is_forgotten_by_the_keeper_too(script: Script) -> None:
-    script.tell(KeeperHello(exits=(ProcessExited(attempt_id=A, at_ms=1, exit_code=0),)))
+    script.tell(EngineHello(exits=(ProcessExited(attempt_id=A, at_ms=1, exit_code=0),)))
     assert script.drain(ForgetAttempt) == [ForgetAttempt(A, clean=False)]
 
 
 def test_what_was_declared_dead_and_turns_up_alive_is_killed(script: Script) -> None:
     script.run("a")
-    script.tell(KeeperHello())
-    script.tell(LogComplete(attempt_id=A))
-    script.tell(KeeperHello(live=(LiveProcess(attempt_id=A, started_at_ms=1),)))
+    script.tell(EngineHello())
+    script.measured("a")
+    script.tell(EngineHello(live=(FoundAttempt(attempt_id=A, started_at_ms=1),)))
     assert script.drain(Kill) == [Kill(A)]
     assert script.state("a") is AttemptState.FAILED
 
 
+def test_an_attempt_of_an_engine_that_is_not_here_is_left_as_it_is(script: Script) -> None:
+    script.run("a", gpu_ids=("GPU-1",))
+    script.run("b", timeout_ms=10_000)
+    script.want("b", Mode.PAUSE)
+    script.paused("b")
+    script.assign("c")
+    intents = tuple(msgspec.structs.replace(one, engine="slurm") for one in intents_of(script))
+    again = Script()
+    again.tell(IntentsFound(intents=intents))
+    again.tell(EngineHello())
+    assert [one.attempt_id for one in again.reactor.foreign()] == ["a", "b"]
+    assert again.reactor.processes() == ()
+    for _ in range(2):
+        registered = {one.attempt_id: one for one in again.connect(desired("b"), desired("c"))}
+        assert [(registered[one].state, registered[one].gpu_ids) for one in (A, B)] == [
+            ("running", ("GPU-1",)),
+            ("paused", ()),
+        ], "what isn't wanted, or is wanted otherwise, waits for its engine"
+        assert registered[A].reason == "started by the engine slurm, which this agent doesn't have: it is left as it is"
+    again.pass_time(1_000_000)
+    assert not again.drain(PrepareAttempt), "they have their slots"
+
+
+def test_what_never_started_is_started_by_the_engine_that_is_here() -> None:
+    script = Script()
+    waiting = Intent(attempt_id=A, launch=make_launch(), engine="slurm")
+    script.tell(IntentsFound(intents=(waiting,)))
+    script.tell(EngineHello())
+    assert script.reactor.foreign() == ()
+    script.connect(desired("a"))
+    script.prepared("a")
+    assert script.asked(StartAttempt) == ["a"]
+    assert script.drain(PersistIntent)[-1].intent.engine == "process"
+
+
+def test_an_end_that_was_under_way_is_no_unstarted_attempt(script: Script) -> None:
+    """It went back to waiting, and nothing ever came of it."""
+    script.run("a")
+    script.want("a", Mode.STOP, "cancelled by ana")
+    intents = intents_of(script)
+    assert script.asked(Terminate) == ["a"]
+    again = Script()
+    again.tell(IntentsFound(intents=intents))
+    again.tell(EngineHello(unstarted=frozenset({A})))
+    again.measured("a")
+    assert (again.state("a"), again.observed("a").error) == ("killed", "cancelled by ana")
+
+
 def test_more_found_alive_than_allowed_starts_nothing_until_there_is_room() -> None:
     script = Script(slots=1)
-    script.tell(KeeperHello(live=tuple(LiveProcess(attempt_id=one, started_at_ms=1) for one in (A, B))))
+    script.tell(EngineHello(live=tuple(FoundAttempt(attempt_id=one, started_at_ms=1) for one in (A, B))))
     script.connect(desired("a"), desired("b"), desired("c"))
     assert script.drain(PrepareAttempt) == []
     script.exited("a")
     assert script.drain(PrepareAttempt) == []
     script.exited("b")
-    assert [one.attempt_id for one in script.drain(PrepareAttempt)] == [C]
+    assert script.asked(PrepareAttempt) == [C]

@@ -52,16 +52,13 @@ def test_the_submitter_sets_everything_but_who_the_task_is() -> None:
             "PATH": "/opt/bin",
             "IRIS_JOB_ID": "forged",
             "OPSCONSOLE_ATTEMPT_UID": "forged",
-            "OPSCONSOLE_JOB_TOKEN": "forged",
             "CUDA_VISIBLE_DEVICES": "0,1",
             "PYTHONUNBUFFERED": "",
             "OPSCONSOLE_BUNDLE_GCS_PATH": "gs://bundle",
         },
-        job_token="t0ken",
     )
     assert made["PATH"] == "/opt/bin"
     assert "forged" not in made.values()
-    assert made["OPSCONSOLE_JOB_TOKEN"] == "t0ken"
     assert made["CUDA_VISIBLE_DEVICES"] == ""
     assert made["PYTHONUNBUFFERED"] == ""
     assert made["IRIS_BUNDLE_GCS_PATH"] == "gs://bundle"

@@ -1,5 +1,6 @@
 """What is made and looked up before a process starts."""
 
+import asyncio
 import threading
 from pathlib import Path
 from typing import Any
@@ -7,9 +8,11 @@ from typing import Any
 import pytest
 
 from opsconsole_agent.engine import staging as staging_module
-from opsconsole_agent.engine.staging import Home, Prepared, Staging
+from opsconsole_agent.engine.build import Build, run_at_once
+from opsconsole_agent.engine.engine import StepProgress
+from opsconsole_agent.engine.staging import Prepared, Staging, TaskDefaults
 from opsconsole_agent.probe import folder_check
-from opsconsole_agent.probe.io_path import WorkerIOConfig
+from opsconsole_agent.probe.io_path import InputFile, WorkerIOConfig, resolve_input
 from opsconsole_agent.state.state_folder import StateFolder
 from opsconsole_protocol.error import InvalidRequest, Unavailable
 from opsconsole_protocol.ids import AttemptId, WorkerId
@@ -19,19 +22,22 @@ ATTEMPT = AttemptId("j0b0000000.0.0.aaaa")
 
 
 @pytest.fixture(params=[True, False], ids=["direct", "in a child that can be given up on"])
-def quick(request: pytest.FixtureRequest) -> bool:
+def quick(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    if not request.param:
+        monkeypatch.setattr(staging_module, "filesystem_label", lambda _: "nfs")
     return bool(request.param)
 
 
 def make_staging(tmp_path: Path, io: WorkerIOConfig | None = None) -> Staging:
     """For one worker with nothing in its own environment but a PATH."""
-    home = Home(WorkerId("worker-1"), "ws://h:1", {"PATH": "/bin"}, io or WorkerIOConfig())
-    return Staging(home, StateFolder(tmp_path / "state"))
+    defaults = TaskDefaults(WorkerId("worker-1"), "ws://h:1", {"PATH": "/bin"}, io or WorkerIOConfig())
+    return Staging(defaults, StateFolder(tmp_path / "state"))
 
 
 def stage(staging: Staging, *, quick: bool, **launch: Any) -> Prepared:
     """Prepare one attempt."""
-    return staging.stage(ATTEMPT, make_launch(**launch), {"http": 8000}, quick=quick)
+    build = Build(ATTEMPT, make_launch(**launch), {"http": 8000}, is_quick=quick)
+    return run_at_once(staging.stage(build)) if quick else asyncio.run(staging.stage(build))
 
 
 def test_a_plain_task_gets_its_own_folder(tmp_path: Path) -> None:
@@ -57,6 +63,7 @@ def test_a_working_folder_that_hangs_is_given_up_on(tmp_path: Path, monkeypatch:
     release = threading.Event()
     monkeypatch.setattr(folder_check, "_TIMEOUT_S", 0.05)
     monkeypatch.setattr("os.path.isdir", lambda _: release.wait(20))
+    monkeypatch.setattr(staging_module, "filesystem_label", lambda _: "nfs")
     staging = make_staging(tmp_path)
     try:
         for _ in range(2):
@@ -128,3 +135,22 @@ def test_only_what_is_local_is_touched_directly(tmp_path: Path, monkeypatch: pyt
     ]
     for io, launch, expected in cases:
         assert make_staging(tmp_path, io).is_quick(make_launch(**launch)) is expected
+
+
+def test_steps_that_take_time_tell_how_far_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "in").mkdir()
+    for name in ("a", "b"):
+        (tmp_path / "in" / name).touch()
+    build = Build(ATTEMPT, make_launch(inputs=("a", "b")))
+    seen: list[StepProgress | None] = []
+
+    def look(io: WorkerIOConfig, name: str) -> InputFile:
+        seen.append(build.progress)
+        return resolve_input(io, name)
+
+    monkeypatch.setattr(staging_module, "resolve_input", look)
+    staging = make_staging(tmp_path, WorkerIOConfig(tmp_path / "in", None))
+    run_at_once(staging.stage(build))
+    assert seen == [("inputs", 0, 2), ("inputs", 1, 2)]
+    assert build.progress is None, "the steps after it don't tell"
+    assert [step.name for step in staging.steps] == ["folder", "working folder", "inputs", "output folder", "command"]

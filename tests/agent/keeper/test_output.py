@@ -15,7 +15,7 @@ import pytest
 
 from opsconsole_agent.keeper import output as output_module
 from opsconsole_agent.keeper.output import Output, Pump
-from tests.agent.keeper_lab import KeeperLab
+from tests.agent.keeper_lab import KeeperLab, proc
 from tests.waiting import until
 
 pytestmark = pytest.mark.process
@@ -48,12 +48,12 @@ async def test_a_file_that_loses_its_name_keeps_its_lines(lab: KeeperLab, deed: 
     path = lab.folder / "named.out"
     script = f"echo one; sleep 0.1; {deed.format(path, path)}; echo two; sleep 0.1; echo three"
     await lab.run("named", "/bin/sh", "-c", script)
-    assert kept(lab, "named").read_text() == "one\ntwo\nthree\n"
+    assert hard_link(lab, "named").read_text() == "one\ntwo\nthree\n"
 
 
 async def test_a_file_removed_before_its_first_line(lab: KeeperLab) -> None:
     await lab.run("early", "/bin/sh", "-c", f"rm {lab.folder}/early.out; echo one; echo two")
-    assert kept(lab, "early").read_text() == "one\ntwo\n"
+    assert hard_link(lab, "early").read_text() == "one\ntwo\n"
 
 
 async def test_what_follows_a_cut_stands_at_its_place(lab: KeeperLab) -> None:
@@ -95,7 +95,7 @@ async def test_a_task_is_not_ended_by_the_death_of_its_keeper(lab: KeeperLab) ->
     await lab.disconnect()
     lab.kill_keeper()
     (lab.folder / "go").touch()
-    await until(lambda: Path(f"/proc/{pid}/wchan").read_text() != "" and waits_for_room(pid))
+    await until(lambda: waits_for_room(pid))
     await lab.connect()
     await until(lambda: lab.output("full").endswith("line 3000 of a good many\n"))
     assert lab.output("full").count("\n") == 3001
@@ -187,11 +187,11 @@ def pending(reader: int) -> int:
     return int.from_bytes(fcntl.ioctl(reader, 0x541B, bytes(4)), "little")
 
 
-def kept(lab: KeeperLab, name: str) -> Path:
+def hard_link(lab: KeeperLab, name: str) -> Path:
     """The second name of an attempt's stdout."""
     return lab.state_dir / output_module.HARD_LINK_FOLDER / f"{lab.id(name)}.{name}.out"
 
 
 def waits_for_room(pid: int) -> bool:
     """Whether the process sleeps in a write to a pipe."""
-    return "pipe" in Path(f"/proc/{pid}/wchan").read_text() or Path(f"/proc/{pid}/syscall").read_text().startswith("1 ")
+    return "pipe" in proc(pid, "wchan") or proc(pid, "syscall").startswith("1 ")

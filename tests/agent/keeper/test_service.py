@@ -15,10 +15,9 @@ import pytest
 from opsconsole_agent.keeper import main as keeper_main
 from opsconsole_agent.keeper.connection import LINE_BYTES_MAX
 from opsconsole_agent.keeper.startup import EXIT_LOCKED, EXIT_USAGE
-from opsconsole_agent.keeper_client import keeper_client
 from opsconsole_agent.keeper_client.keeper_client import KeeperClient
-from opsconsole_agent.keeper_client.message import AttemptExited, KeeperHello, KeeperLost
-from opsconsole_protocol.error import Conflict, InvalidRequest, Unavailable, VersionMismatch
+from opsconsole_agent.keeper_client.message import KeeperLost
+from opsconsole_protocol.error import Conflict, Unavailable
 from tests.agent.keeper_lab import AGENT_ROOT, KeeperLab, alive, proc, resident_kb
 from tests.waiting import until
 
@@ -76,21 +75,6 @@ def test_wrong_usage_is_explained() -> None:
         EXIT_USAGE,
         "keeper: can't enter /no/such/folder: No such file or directory\n",
     )
-
-
-async def test_a_keeper_that_cannot_start_says_why(empty_lab: KeeperLab, monkeypatch: pytest.MonkeyPatch) -> None:
-    broken = empty_lab.folder / "main.py"
-    broken.write_text("raise OSError(28, 'No space left on device')")
-    monkeypatch.setattr(keeper_main, "__file__", str(broken))
-    with pytest.raises(Unavailable, match="No space left on device"):
-        await empty_lab.connect()
-
-
-async def test_a_folder_that_cannot_be_one_is_named(empty_lab: KeeperLab) -> None:
-    empty_lab.state_dir = empty_lab.folder / "file" / "state"
-    (empty_lab.folder / "file").touch()
-    with pytest.raises(Unavailable, match=r"no keeper can work in .*/file/state: Not a directory"):
-        await empty_lab.connect()
 
 
 async def test_an_idle_keeper_goes_away_and_leaves_nothing(empty_lab: KeeperLab) -> None:
@@ -185,14 +169,6 @@ async def test_secrets_are_in_no_log_and_no_command_line(lab: KeeperLab) -> None
     await lab.ended(lab.id("s"))
 
 
-async def test_tokens_of_the_agent_do_not_reach_the_keeper(
-    empty_lab: KeeperLab, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("OPSCONSOLE_TOKEN", "correct-horse-battery")
-    lab = await empty_lab.connect()
-    assert "correct-horse-battery" not in proc(lab.keeper_pid, "environ")
-
-
 @pytest.mark.parametrize(
     ("line", "code"),
     [
@@ -236,12 +212,6 @@ async def test_nonsense_is_answered_with_an_error(lab: KeeperLab, line: bytes, c
     await lab.ended(attempt)
 
 
-async def test_a_keeper_that_has_not_heard_of_a_command_is_said_to_be_older(lab: KeeperLab) -> None:
-    """Never taken for another command: an attempt of another user isn't started as root (hard use 58)."""
-    with pytest.raises(InvalidRequest, match="is older than its agent"):
-        await lab.client._request("start_on_the_moon", {"attempt_id": "a"})
-
-
 async def test_a_large_environment_fits(lab: KeeperLab) -> None:
     env = {f"V{number}": "x" * 100_000 for number in range(15)}
     await lab.client.start(lab.command("big", "/usr/bin/env", env=env))
@@ -283,50 +253,3 @@ async def test_an_agent_that_does_not_read_stops_nothing(lab: KeeperLab) -> None
     raw.close()
     await lab.connect()
     assert (await lab.run("still", "true")).exit_code == 0
-
-
-async def test_a_slow_reader_gets_everything_in_the_end(empty_lab: KeeperLab, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keeper_client, "_UNREAD_MAX", 10)
-    ours = await KeeperClient.connect(empty_lab.state_dir, idle_s=30)
-    commands = [empty_lab.command(f"n{number}", "true") for number in range(100)]
-    for command in commands:
-        await ours.start(command)  # is answered though nobody reads the events
-    exits = 0
-    async for event in ours.events():
-        if isinstance(event, KeeperHello):
-            empty_lab.keeper_pids.add(event.pid)
-        exits += isinstance(event, AttemptExited)
-        if exits == len(commands):
-            break
-    await ours.close()
-
-
-async def test_a_long_path_is_no_obstacle(empty_lab: KeeperLab) -> None:
-    deep = empty_lab.state_dir / ("d" * 100) / ("e" * 100)
-    empty_lab.state_dir = deep
-    await empty_lab.connect()
-    assert (await empty_lab.run("a", "true")).exit_code == 0
-
-
-async def test_two_agents_at_once_share_one_keeper(empty_lab: KeeperLab) -> None:
-    links = await asyncio.gather(*(KeeperClient.connect(empty_lab.state_dir, idle_s=30) for _ in range(3)))
-    for each in links:
-        await each.close()
-    await empty_lab.connect()
-    starts = (empty_lab.state_dir / "keeper.log").read_text().count("started")
-    assert starts == 1
-
-
-async def test_another_protocol_is_refused_by_name(empty_lab: KeeperLab) -> None:
-    async def future_keeper(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b'{"kind":"hello","version":"2.0","pid":4711,"live":{"shape":"unknown"}}\n')
-        await writer.drain()
-        writer.close()
-
-    server = await asyncio.start_unix_server(future_keeper, empty_lab.state_dir / "keeper.sock")
-    try:
-        with pytest.raises(VersionMismatch, match=r"protocol 2\.0.*end process 4711"):
-            await empty_lab.connect()
-    finally:
-        server.close()
-        await server.wait_closed()

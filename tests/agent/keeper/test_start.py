@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from opsconsole_agent.keeper.process import MARK, find_process
 from opsconsole_agent.keeper_client.message import User
+from opsconsole_protocol.end_cause import EndCause
 from opsconsole_protocol.error import Conflict, InvalidRequest, NotFound
 from tests.agent.keeper_lab import KeeperLab, alive
 from tests.waiting import until
@@ -134,14 +135,17 @@ async def test_what_is_missing_is_named(lab: KeeperLab) -> None:
         await lab.client.start(lab.command(name, *argv, cwd=cwd))
         ended = await lab.ended(lab.id(name))
         assert (ended.pid, ended.exit_code, ended.signal, ended.exit_known) == (None, None, None, True)
+        causes.append(ended.cause)
         return ended.error
 
+    causes: list[str] = []
     (lab.folder / "data").write_text("x")
     (lab.folder / "script").write_text("#!/no/such/shell\n")
     (lab.folder / "script").chmod(0o755)
     assert await error("e1", "no-such-program") == "command not found: no-such-program"
     assert await error("e2", "./none") == "command not found: ./none"
     assert await error("e3", "./data") == "permission denied: ./data is not executable"
+    assert causes == [EndCause.COMMAND_NOT_FOUND, EndCause.COMMAND_NOT_FOUND, EndCause.PERMISSION_DENIED]
     assert await error("e4", "./") == "./ is a folder, not a program"
     assert await error("e5", "true", cwd=lab.folder / "gone") == f"working folder not found: {lab.folder}/gone"
     assert await error("e6", "true", cwd=lab.folder / "data") == (
@@ -150,6 +154,7 @@ async def test_what_is_missing_is_named(lab: KeeperLab) -> None:
     assert await error("e7", "./script") == "can't start ./script: the interpreter that ./script names does not exist"
     assert await error("e8", "") == "the command's name is empty"
     assert "longer than this system allows" in (await error("e9", "true", "x" * 200_000) or "")
+    assert set(causes[3:]) == {EndCause.NOT_STARTED}
     command = lab.command("e10", "true")
     nowhere = str(lab.folder / "no" / "out")
     await lab.client.start(type(command)(command.attempt_id, command.argv, command.cwd, {}, nowhere, nowhere))

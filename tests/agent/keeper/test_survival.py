@@ -5,11 +5,9 @@ import signal
 
 import pytest
 
-from opsconsole_agent.keeper import main as keeper_main
 from opsconsole_agent.keeper.event_line import HOST_RESTARTED, KEEPER_DIED
 from opsconsole_agent.keeper.process import boot_id, find_process
-from opsconsole_agent.keeper_client.message import AttemptThawed, KeeperHello, KeeperLost
-from opsconsole_protocol.error import Unavailable
+from opsconsole_agent.keeper_client.message import AttemptThawed
 from tests.agent.keeper_lab import NOBODY, KeeperLab, alive, proc
 from tests.waiting import until
 
@@ -38,30 +36,6 @@ async def test_tasks_outlive_an_agent_that_is_killed(empty_lab: KeeperLab) -> No
     assert (await lab.ended(later)).exit_code == 5
     await lab.client.kill(long)
     assert (await lab.ended(long)).signal == signal.SIGKILL
-
-
-KILLED_ONCE = """
-import os, sys
-marker, real = {marker!r}, {real!r}
-if not os.path.exists(marker):
-    open(marker, "w").close()
-    os.kill(os.getpid(), 9)
-os.execv(sys.executable, [sys.executable, "-I", "-S", real, *sys.argv[1:]])
-"""
-"""A keeper that is killed before it says anything; the next one lives."""
-
-
-async def test_a_keeper_that_is_killed_while_it_starts_is_started_again(
-    empty_lab: KeeperLab, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    lab = empty_lab
-    marker = lab.folder / "killed"
-    script = lab.folder / "main.py"
-    script.write_text(KILLED_ONCE.format(marker=str(marker), real=keeper_main.__file__))
-    monkeypatch.setattr(keeper_main, "__file__", str(script))
-    await lab.connect()
-    assert marker.exists()
-    assert (await lab.run("first", "/bin/sh", "-c", "exit 3")).exit_code == 3
 
 
 async def test_exits_are_told_until_they_are_forgotten(lab: KeeperLab) -> None:
@@ -225,18 +199,6 @@ async def test_a_torn_last_line_is_left_out(lab: KeeperLab) -> None:
     assert "1 damaged line" in (lab.state_dir / "keeper.log").read_text()
     again = await lab.run("again", "true")
     assert (await lab.kill_keeper_and_wait()).exits == [ended, again]
-
-
-async def test_the_loss_of_the_keeper_is_told_and_pending_commands_fail(lab: KeeperLab) -> None:
-    os.kill(lab.keeper_pid, signal.SIGSTOP)
-    pending = lab.client.start(lab.command("p", "true"))
-    os.kill(lab.keeper_pid, signal.SIGKILL)
-    with pytest.raises(Unavailable):
-        await pending
-    await until(lambda: lab.client.connected)
-    kinds = [type(event) for event in lab.events if isinstance(event, KeeperHello | KeeperLost)]
-    assert kinds == [KeeperHello, KeeperLost, KeeperHello]
-    assert lab.exit_of(lab.id("p")) is None
 
 
 async def test_the_log_is_emptied_when_all_is_forgotten(lab: KeeperLab) -> None:

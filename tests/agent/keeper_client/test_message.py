@@ -23,7 +23,10 @@ def test_lines_of_the_keeper_are_understood() -> None:
     one = attempt()
     assert isinstance(message.decode(event_line.started(one).encode()), message.AttemptStarted)
     assert isinstance(message.decode(event_line.frozen(one, 5).encode()), message.AttemptFrozen)
-    for line in (event_line.unstarted("a", 'no "such" thing', 5), event_line.lost("a", None, "why", 5, None)):
+    for line in (
+        event_line.unstarted("a", 'no "such" thing', "not_started", 5),
+        event_line.lost("a", None, "why", 5, None),
+    ):
         assert isinstance(message.decode(line.encode()), message.AttemptExited)
 
 

@@ -43,7 +43,7 @@ class FakePeer:
     def receive(self, message: link.CoordinatorMessage) -> None:
         self.received.append(message)
 
-    def settle(self) -> None:
+    def batch_received(self) -> None:
         pass
 
     def disconnected(self) -> None:

@@ -1,10 +1,12 @@
 """How an agent introduces itself, and what it remembers of the coordinator's store."""
 
 from pathlib import Path
+from typing import get_args
 
-from opsconsole_agent.core import AgentCore
-from opsconsole_agent.core_runner import Conductor
-from opsconsole_agent.link.message_handler import Description, Desk
+from opsconsole_agent.core.reactor import Reactor
+from opsconsole_agent.core_runner import CoreRunner
+from opsconsole_agent.engine.engine import StepProgress
+from opsconsole_agent.link.message_handler import Description, MessageHandler
 from opsconsole_agent.log.shipper import LogShipper
 from opsconsole_agent.probe.gpu import GpuReport, GpuSample
 from opsconsole_agent.probe.host import host_identity
@@ -12,8 +14,8 @@ from opsconsole_agent.probe.io_path import WorkerIOConfig
 from opsconsole_agent.state.state_folder import StateFolder, StoreMark
 from opsconsole_agent.telemetry import Telemetry
 from opsconsole_protocol import link
-from opsconsole_protocol.ids import WorkerId
-from tests.agent.test_core_runner import FakeEngine, FakeOutlet
+from opsconsole_protocol.ids import AttemptId, WorkerId
+from tests.agent.test_core_runner import FakeEngine, FakeLink
 
 
 def describe(**properties: object) -> Description:
@@ -21,13 +23,13 @@ def describe(**properties: object) -> Description:
     return Description(WorkerId("worker-1"), "box", "run", host_identity(), WorkerIOConfig(), 3, (), properties)
 
 
-def make_desk(tmp_path: Path) -> Desk:
-    """A desk in front of an idle agent."""
+def make_handler(tmp_path: Path) -> MessageHandler:
+    """A handler in front of an idle agent."""
     state, shipper = StateFolder(tmp_path), LogShipper()
-    conductor = Conductor(AgentCore(3), state, shipper)
-    conductor.engine, conductor.outlet = FakeEngine(), FakeOutlet()
-    telemetry = Telemetry(tmp_path, lambda attempt_id: [state.work(attempt_id)])
-    return Desk(describe(), conductor, state, shipper, telemetry, lambda _: None)
+    core_runner = CoreRunner(Reactor(3), state, shipper)
+    core_runner.engine, core_runner.link = FakeEngine(), FakeLink()
+    telemetry = Telemetry(state)
+    return MessageHandler(describe(), core_runner, state, shipper, telemetry, lambda _: None)
 
 
 def test_the_users_word_beats_what_is_measured() -> None:
@@ -45,49 +47,61 @@ def test_the_users_word_beats_what_is_measured() -> None:
 
 
 def test_the_store_heard_of_last_is_remembered_at_its_highest(tmp_path: Path) -> None:
-    desk = make_desk(tmp_path)
+    handler = make_handler(tmp_path)
     answers = [("one", 5), ("one", 9), ("one", 7), ("two", 3)]
     marks = []
     for store_id, store_seq in answers:
-        desk.connected(link.Registered(protocol=1, coordinator="c", store_id=store_id, store_seq=store_seq))
+        handler.connected(link.Registered(protocol=1, coordinator="c", store_id=store_id, store_seq=store_seq))
         marks.append(StateFolder(tmp_path).load_store_mark())
     assert marks == [StoreMark("one", 5), StoreMark("one", 9), StoreMark("one", 9), StoreMark("two", 3)]
-    desk.receive(link.HeartbeatAck(at_ms=1, store_seq=8))
-    register = make_desk(tmp_path).registration("10.0.0.7")
+    handler.receive(link.HeartbeatAck(at_ms=1, store_seq=8))
+    register = make_handler(tmp_path).registration("10.0.0.7")
     assert (register.store_id, register.store_seq) == ("two", 8)
     assert register.properties["advertise_host"] == "10.0.0.7"
 
 
 def test_messages_of_a_lost_connection_are_not_taken_into_the_next(tmp_path: Path) -> None:
-    desk = make_desk(tmp_path)
-    desk.receive(link.Observe(exchange=1))
-    desk.disconnected()
-    desk.settle()
-    outlet = desk._conductor.outlet
-    assert isinstance(outlet, FakeOutlet)
-    assert outlet.sent == []
+    handler = make_handler(tmp_path)
+    handler.receive(link.Observe(exchange=1))
+    handler.disconnected()
+    handler.batch_received()
+    fake = handler._core_runner.link
+    assert isinstance(fake, FakeLink)
+    assert fake.sent == []
+
+
+def test_every_message_of_a_coordinator_has_its_handler(tmp_path: Path) -> None:
+    assert make_handler(tmp_path)._handlers.keys() == set(get_args(link.CoordinatorMessage))
+
+
+async def test_a_heartbeat_tells_how_far_preparations_are(tmp_path: Path) -> None:
+    handler = make_handler(tmp_path)
+    engine = handler._core_runner.engine
+    assert isinstance(engine, FakeEngine)
+    engine.steps = {AttemptId("a"): StepProgress("inputs", 1, 3)}
+    assert (await handler.heartbeat()).progress == {"a": link.TaskProgress(done=1, total=3)}
 
 
 # --- what is wrong with it (hard use 16, 61) ---------------------------------------------------------------------------
 
 
 async def test_a_keeper_that_does_not_answer_is_a_trouble(tmp_path: Path) -> None:
-    desk = make_desk(tmp_path)
-    engine = desk._conductor.engine
+    handler = make_handler(tmp_path)
+    engine = handler._core_runner.engine
     assert isinstance(engine, FakeEngine)
-    assert (await desk.heartbeat()).troubles == ()
+    assert (await handler.heartbeat()).troubles == ()
     engine.silent = "its keeper is stopped: `kill -CONT 7` on the worker lets it go on"
-    (trouble,) = (await desk.heartbeat()).troubles
+    (trouble,) = (await handler.heartbeat()).troubles
     assert (trouble.code, trouble.text, trouble.blocks) == (link.TroubleCode.KEEPER_SILENT, engine.silent, True)
     engine.silent = ""
-    assert (await desk.heartbeat()).troubles == ()
+    assert (await handler.heartbeat()).troubles == ()
 
 
 async def test_what_was_set_aside_is_a_trouble_that_keeps_nobody_out(tmp_path: Path) -> None:
-    desk = make_desk(tmp_path)
-    engine = desk._conductor.engine
+    handler = make_handler(tmp_path)
+    engine = handler._core_runner.engine
     assert isinstance(engine, FakeEngine)
-    engine.notes = ["x" * 1_000]
-    (trouble,) = (await desk.heartbeat()).troubles
+    engine.damaged = ["x" * 1_000]
+    (trouble,) = (await handler.heartbeat()).troubles
     assert (trouble.code, trouble.blocks) == (link.TroubleCode.STATE_DAMAGED, False)
     assert len(trouble.text) <= 500

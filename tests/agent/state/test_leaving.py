@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from opsconsole_agent.core import Intent
+from opsconsole_agent.core.intent import Intent
 from opsconsole_agent.probe.io_path import OutputRefused, WorkerIOConfig, measure_outputs, remove_outputs
 from opsconsole_agent.state import leaving
 from opsconsole_agent.state.state_folder import StateFolder

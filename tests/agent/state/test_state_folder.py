@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from opsconsole_agent.core import Intent, Stop, StopCause
+from opsconsole_agent.core.intent import Intent, Stop, StopCause
 from opsconsole_agent.state.state_folder import DAY_S, StateFolder, StateFolderBroken, StoreMark, check_attempt_id
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.ids import AttemptId
@@ -16,7 +16,7 @@ from opsconsole_protocol.log import Source
 from tests.agent.core.script import make_launch
 
 A, B = AttemptId("j0b.0.0.aaaa"), AttemptId("j0b.1.0.bbbb")
-INTENT = Intent(attempt_id=A, launch=make_launch(job_token="s3cret", environment={"K": "ü"}), ports={"http": 1})
+INTENT = Intent(attempt_id=A, launch=make_launch(environment={"K": "ü", "KEY": "s3cret"}), ports={"http": 1})
 
 
 @pytest.fixture
@@ -113,7 +113,7 @@ def test_a_folder_in_which_nothing_was_written_is_used_again(state: StateFolder)
 def end_untouched(state: StateFolder, attempt_id: AttemptId) -> Path:
     """An attempt that comes and goes; where its folder was."""
     state.make(attempt_id)
-    state.write_intent(Intent(attempt_id=attempt_id, launch=make_launch(job_token="s3cret")))
+    state.write_intent(Intent(attempt_id=attempt_id, launch=make_launch(environment={"KEY": "s3cret"})))
     folder = Path(state.folder(attempt_id))
     for name in ("stdout", "stderr"):
         (folder / name).touch(0o600)

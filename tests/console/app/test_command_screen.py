@@ -3,8 +3,10 @@
 from functools import partial
 
 import pytest
+from rich.terminal_theme import TerminalTheme
 from textual.widgets import Select
 
+from opsconsole_console import theme as themes
 from opsconsole_console.screen.command import command_screen
 from opsconsole_console.screen.command.command_screen import CommandScreen
 from opsconsole_protocol.api import Act, Invite, SetWorker
@@ -144,6 +146,17 @@ async def test_themes_change_at_once(source: RecordedSource) -> None:
         there.app.command_line.run("theme opsconsole-contrast")
         await there.settle()
         assert there.app.theme == "opsconsole-contrast"
+
+
+@pytest.mark.parametrize(
+    ("theme", "ansi"), [("opsconsole-dark", themes.ANSI_DARK), ("opsconsole-light", themes.ANSI_LIGHT)]
+)
+async def test_a_programs_colours_are_those_that_can_be_read(
+    source: RecordedSource, theme: str, ansi: TerminalTheme
+) -> None:
+    """`test_theme` measures the contrast of these; the console showed logs in Textual's own."""
+    async with stage(source, theme=theme) as there:
+        assert there.app.ansi_theme is ansi
 
 
 async def test_an_unknown_theme_is_said_and_the_default_stays(source: RecordedSource) -> None:

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from opsconsole_console.app.announcer import sequence
 from opsconsole_console.model.announcement import announcement
-from opsconsole_console.model.failure import LOOKED_MAX, Failures, Seen
+from opsconsole_console.model.failure import SEEN_MAX, Failures, Seen
 from opsconsole_console.screen.main.header import Header
 from opsconsole_protocol.api import JobRow
 from tests.console.app import recorded
@@ -36,7 +36,7 @@ def test_what_failed_before_the_first_start_of_all_isnt_new() -> None:
 def test_what_failed_since_it_was_left_is() -> None:
     before = begun(None, failed("a", 10))
     before.note([failed("b", 20), failed("c", 30)])
-    before.look("c")
+    before.mark_seen("c")
     seen = msgspec.json.decode(msgspec.json.encode(before.seen), type=Seen)
     after = begun(seen, failed("a", 10), failed("b", 20), failed("c", 30), failed("d", 40))
     assert list(after.new) == ["b", "d"]
@@ -49,7 +49,7 @@ def test_cancelled_and_running_ones_are_no_failures_and_a_retry_takes_one_back()
     failures.note([replace(failed("c", 20, "running"), finished_at_ms=None)])
     assert failures.new == {}
     failures.note([failed("c", 30)])
-    failures.look("c")
+    failures.mark_seen("c")
     assert failures.note([failed("c", 30)]) == [], "it was looked at"
     assert len(failures.note([failed("c", 50)])) == 1, "it failed once more"
 
@@ -60,20 +60,20 @@ def test_one_goes_to_the_oldest_first_and_back() -> None:
     for step in (1, 1, -1, -1, 1, 1, 1, 1):
         job_id = failures.step(step)
         if job_id is not None:
-            failures.look(job_id)
+            failures.mark_seen(job_id)
         gone.append(job_id)
     assert gone == ["a", "b", "a", None, "b", "c", None, None]
 
 
 def test_what_is_remembered_stays_small() -> None:
     failures = begun(Seen(0), failed("first", 1))
-    for number in range(2 * LOOKED_MAX):
+    for number in range(2 * SEEN_MAX):
         failures.note([failed(f"j{number}", 10 + number)])
-        failures.look(f"j{number}")
+        failures.mark_seen(f"j{number}")
     assert list(failures.new) == ["first"]
-    assert len(failures.seen.jobs) <= LOOKED_MAX
-    assert failures.look_at_all() == 1
-    assert failures.seen == Seen(9 + 2 * LOOKED_MAX, {})
+    assert len(failures.seen.jobs) <= SEEN_MAX
+    assert failures.mark_all_seen() == 1
+    assert failures.seen == Seen(9 + 2 * SEEN_MAX, {})
 
 
 def test_an_announcement_is_a_line_and_cant_do_anything_else() -> None:

@@ -51,7 +51,7 @@ async def works(there: Stage) -> None:
 @pytest.mark.parametrize(
     ("kind", "name"),
     [(LiveTable, "action_move"), (JobPane, "apply"), (JobScreen, "compose"),
-     (JobScreen, "on_mount"), (JobScreen, "_fetch"), (JobScreen, "_show_facts")],
+     (JobScreen, "on_mount"), (JobScreen, "_fetch_detail"), (JobScreen, "_show_facts")],
 )  # fmt: skip
 async def test_it_is_noted_and_the_console_goes_on(
     source: RecordedSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type, name: str

@@ -47,7 +47,7 @@ async def test_a_key_that_never_comes_back_holds_nobody_up(
 ) -> None:
     monkeypatch.setattr(key_gate, "KEY_WAIT_S", 0.05)
     async with stage(source) as there:
-        monkeypatch.setattr(there.app._key_gate, "_follow", lambda *_: None)
+        monkeypatch.setattr(there.app._key_gate, "_follow_key", lambda *_: None)
         await there.press("j")
         for _ in range(3):
             there.app.post_message(Key("question_mark", "?"))

@@ -9,8 +9,9 @@ import pytest
 from msgspec.structs import replace
 
 from opsconsole.fleet import Fleet
+from opsconsole_console.model.log_target import LogTarget, likely_task
 from opsconsole_console.service import log_feeder
-from opsconsole_console.service.log_feeder import LogFeeder, LogTarget, likely_task
+from opsconsole_console.service.log_feeder import LogFeeder
 from opsconsole_protocol.api import LogAnswer, ReadLog, ShowJob
 from opsconsole_protocol.log import LogLine
 from tests.console.app import recorded
@@ -125,14 +126,14 @@ async def test_holding_stops_reading_and_going_on_takes_it_up(source: RecordedSo
     feeder = LogFeeder(source, TRAIN, sink)
     async with running(feeder):
         await until(lambda: len(source.log_requests) == 2)
-        feeder.hold()
+        feeder.pause()
         source.log.say("first")
         await until(lambda: sink.lines[-1].data == "first", what="the page that was asked for already")
         source.log.say("second")
         for _ in range(20):
             await asyncio.sleep(0)
         assert len(source.log_requests) == 2
-        feeder.go_on()
+        feeder.resume()
         await until(lambda: sink.lines[-1].data == "second")
 
 
@@ -145,10 +146,10 @@ async def test_far_behind_it_goes_on_at_the_end(source: RecordedSource, monkeypa
     feeder = LogFeeder(source, TRAIN, sink)
     async with running(feeder):
         await until(lambda: sink.lines and sink.lines[-1].line_number == 2_999)
-        feeder.hold()
+        feeder.pause()
         source.log.say(*(f"line {number}" for number in range(2_000)))
         await until(lambda: sink.lines[-1].line_number == 3_099, what="the page that was asked for already")
-        feeder.go_on()
+        feeder.resume()
         await until(lambda: sink.lines[-1].line_number == 4_999)
         assert sink.starts == 1
         assert len(sink.lines) == 100

@@ -8,7 +8,7 @@ from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
 from textual.widgets import Select
 
-from opsconsole_console.model.holding import ALL
+from opsconsole_console.model.coverage import ALL
 from opsconsole_console.screen.command import command_screen
 from opsconsole_console.screen.job.task_pane import TaskPane
 from opsconsole_console.screen.main import job_pane
@@ -67,7 +67,7 @@ async def job(there: Stage) -> None:
     await there.line("show 51c")
     screen = there.app.screen
     await there.until(lambda: screen.query_one(TaskPane).table.total == 32)
-    await there.until(lambda: screen.query_one(EventPane).holding == ALL)
+    await there.until(lambda: screen.query_one(EventPane).coverage == ALL)
     view = screen.query_one(TaskLog).view
     await there.until(lambda: view.line_count >= 1_000)
     view.apply_pending()
@@ -77,7 +77,7 @@ async def worker(there: Stage) -> None:
     """A worker with tasks on every card."""
     await there.line("worker gpu-d")
     await there.until(lambda: there.app.screen.query_one("#worker-task-table").total == 4)  # type: ignore[attr-defined]
-    await there.until(lambda: there.app.screen.query_one(EventPane).holding == ALL)
+    await there.until(lambda: there.app.screen.query_one(EventPane).coverage == ALL)
 
 
 async def new_job(there: Stage) -> None:

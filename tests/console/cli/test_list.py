@@ -175,9 +175,9 @@ def test_show_for_people(run: Run, server: FakeServer) -> None:
     server.events.append(event_row(1, subject=JOB))
     out = run("show", JOB).out
     assert "Command:   python 'a b.py'" in out
-    assert "Needs:     2 GPUs, 8G of memory, zone=a" in out
+    assert "Needs:     2 GPUs, 8G memory, zone=a" in out
     assert "Gang:      4 tasks, all at once or none" in out
-    assert "Time-out:  1m 30s for a task, 2h 00m for the whole job" in out
+    assert "Time-out:  1m30s for a task, 2h for the whole job" in out
     assert "signal 9" in out
     assert "out of memory" in out
     assert "event 1" in out

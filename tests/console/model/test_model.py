@@ -15,36 +15,36 @@ from tests.console.app.source import Clock
 def model() -> tuple[Model, Fleet, Clock]:
     fleet, clock = Fleet(), Clock()
     made = Model(fleet, clock)
-    made.note(fleet.reset(recorded.snapshot()))
+    made.note_change(fleet.reset(recorded.snapshot()))
     return made, fleet, clock
 
 
 def test_a_burst_of_changes_is_taken_once() -> None:
     made, fleet, _ = model()
-    made.take()
+    made.take_change()
     job = fleet.jobs["42f0k9x2mq"]
     for step in range(100):
-        made.note(fleet.fold(Update(seq=fleet.seq + 1, jobs=(replace(job, priority=step),))))
-    change = made.take()
+        made.note_change(fleet.fold(Update(seq=fleet.seq + 1, jobs=(replace(job, priority=step),))))
+    change = made.take_change()
     assert change is not None
     assert change.jobs == {"42f0k9x2mq"}
     assert not change.reset
-    assert made.take() is None
+    assert made.take_change() is None
 
 
 def test_contact_alone_is_worth_a_repaint_and_since_when_is_known() -> None:
     made, _, clock = model()
-    made.meet(Contact("connected", "there"))
-    made.take()
+    made.set_contact(Contact("connected", "there"))
+    made.take_change()
     clock.now_ms += 5_000
-    made.meet(Contact("lost", "reset by peer"))
+    made.set_contact(Contact("lost", "reset by peer"))
     assert made.contact_since_ms == clock.now_ms
     assert made.heard_ms == clock.now_ms
     lost_ms = clock.now_ms
     clock.now_ms += 5_000
-    made.meet(Contact("connecting"))
+    made.set_contact(Contact("connecting"))
     assert made.contact_since_ms == lost_ms, "still the same loss"
-    change = made.take()
+    change = made.take_change()
     assert change is not None
     assert not change
 

@@ -5,6 +5,7 @@ The kind: what heartbeats bring changes rows in memory and costs no commit.
 
 from opsconsole_coordinator.core import view
 from opsconsole_protocol.link import TaskProgress
+from opsconsole_protocol.state import AttemptState
 from tests.coordinator.core.world import World
 
 
@@ -29,6 +30,19 @@ def test_several_tasks_count_with_parts_of_running_ones(world: World) -> None:
     advance = view.job_row(world.fleet, job).advance
     assert advance is not None
     assert (advance.done, advance.total, advance.eta_ms) == (1.5, 4, None)
+    worker.take_all()
+
+
+def test_how_far_a_preparation_is_counts_for_nothing_else(world: World) -> None:
+    worker = world.worker()
+    job = world.submit()
+    attempt = worker.assigned()
+    worker.report(attempt, AttemptState.BUILDING, build_started_ms=1)
+    worker.heartbeat(progress={attempt.id: TaskProgress(done=1, total=3)})
+    assert view.task_row(job, job.tasks[0], [attempt]).progress == TaskProgress(done=1, total=3)
+    assert view.job_row(world.fleet, job).advance is None
+    worker.report(attempt, AttemptState.RUNNING, started_at_ms=2)
+    assert view.task_row(job, job.tasks[0], [attempt]).progress is None
     worker.take_all()
 
 

@@ -5,7 +5,14 @@ from typing import Any
 import pytest
 
 from opsconsole_protocol import PROTOCOL_VERSION, link
-from opsconsole_protocol.error import Conflict, OpsconsoleError, ProtocolError, Unavailable, VersionMismatch
+from opsconsole_protocol.error import (
+    Conflict,
+    InvalidRequest,
+    OpsconsoleError,
+    ProtocolError,
+    Unavailable,
+    VersionMismatch,
+)
 from opsconsole_protocol.ids import AttemptId
 from opsconsole_protocol.link import SILENT_AFTER_MS, Mode, Observed
 from opsconsole_protocol.state import AttemptState
@@ -189,6 +196,15 @@ def test_a_status_that_is_none_is_refused(world: World) -> None:
     with pytest.raises(ProtocolError, match="'asleep' is not a status"):
         world.reactor.on_update_metadata(worker.record, message, world.now_ms)
     assert worker.record.properties == {}
+
+
+def test_an_update_that_is_refused_for_its_tags_changes_nothing_else_either(world: World) -> None:
+    worker = world.worker()
+    message = link.UpdateMetadata(properties={"status": "maintenance", "x": 1}, tags=("two\nlines",))
+    with pytest.raises(InvalidRequest, match="a tag"):
+        world.reactor.on_update_metadata(worker.record, message, world.now_ms)
+    assert (worker.record.properties, worker.record.tags, worker.record.status) == ({}, (), "available")
+    assert not world.reactor.is_dirty
 
 
 def test_a_registration_that_arrives_late_is_not_taken_for_the_present_one(world: World) -> None:

@@ -12,13 +12,11 @@ from websockets.exceptions import ConnectionClosed
 
 from opsconsole_coordinator.http import acceptor, web
 from opsconsole_protocol import api, link
-from opsconsole_protocol.error import Forbidden, OpsconsoleError
 from opsconsole_protocol.host.dial import Refused
 from opsconsole_protocol.ids import AttemptId
 from opsconsole_protocol.spec import JobSpec
 from opsconsole_protocol.state import AttemptState
 from tests.coordinator.server.peer import Operator, Site, some_job_id, some_secret
-from tests.protocol.sample import REQUESTS, TRUST_REQUESTS
 from tests.waiting import until
 
 
@@ -210,42 +208,7 @@ async def test_a_revoked_worker_is_thrown_out_and_stays_out(site: Site) -> None:
         await again.register()
 
 
-# --- roles ---------------------------------------------------------------------------------------------------------
-
-LOWEST = {
-    "submit": "operator", "act": "operator", "set_priority": "operator", "set_project": "operator",
-    "set_template": "operator", "set_worker": "operator", "invite": "admin", "confirm_restore": "admin",
-    "backup": "admin", "people": "admin", "rename_person": "admin", "revoke_people": "admin", "invitations": "admin",
-    "revoke_invitations": "admin", "clean": "operator",
-    "clean_all": "operator",
-}  # fmt: skip
-ORDER = ("viewer", "operator", "admin")
-
-
-@pytest.mark.parametrize("role", ORDER)
-async def test_every_request_asks_for_its_role(site: Site, role: str) -> None:
-    async with await site.operator_of(role) as operator:
-        for tag, request in (REQUESTS | TRUST_REQUESTS).items():
-            if tag in {"wait", "logs", "backup"}:
-                continue  # they wait, or write where they are told to
-            may = ORDER.index(role) >= ORDER.index(LOWEST.get(tag, "viewer"))
-            words = ""
-            try:
-                await operator.call(request)
-            except Forbidden as error:
-                words = error.message
-            except OpsconsoleError:
-                pass  # but the role was not the reason
-            needs = f"this needs the role {LOWEST.get(tag)}, and you are {role}: ask an admin for an invitation"
-            assert words == ("" if may else needs), tag
-
-
-async def test_revoking_a_worker_is_for_admins(site: Site) -> None:
-    async with await site.agent("w1") as agent, await site.operator_of("operator") as operator:
-        await agent.register()
-        with pytest.raises(Forbidden):
-            await operator.call(api.SetWorker(name="w1", action="revoke"))
-        await operator.call(api.SetWorker(name="w1", action="drain"))
+# --- who acted ------------------------------------------------------------------------------------------------------
 
 
 async def test_the_audit_log_names_who_acted(site: Site) -> None:

@@ -205,19 +205,6 @@ async def test_people_are_listed_renamed_and_shut_out_at_once(site: Site) -> Non
             await admin.call(api.RevokePeople(names=(local.name,)))
 
 
-async def test_a_call_on_a_connection_whose_credential_was_revoked_is_refused(
-    site: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Also where the connection can't be ended: its peer doesn't read."""
-    operator = await site.operator_of("operator")
-    identities = site.identities
-    monkeypatch.setattr(identities, "_connections", {})
-    async with await site.operator() as admin:
-        await admin.call(api.RevokePeople(names=("the-operator",)))
-    with pytest.raises(Unauthenticated, match="revoked"):
-        await operator.call(api.ListJobs())
-
-
 async def test_everybody_is_shut_out_and_nobody_let_in_any_more(site: Site) -> None:
     people = [await site.operator_of(role) for role in ("viewer", "admin")]
     token = await site.invite(role="admin")
@@ -251,19 +238,6 @@ async def test_revoking_a_worker_never_touches_a_person_of_that_name(site: Site)
 
 
 # --- workers -------------------------------------------------------------------------------------------------------
-
-
-async def test_a_credential_revoked_between_coming_in_and_registering_is_revoked(site: Site) -> None:
-    secret = some_secret()
-    first = await site.agent("w1", secret=secret)
-    await first.register()
-    await first.close()
-    await until(lambda: not site.commit_loop.sessions, 10)
-    late = await site.agent("w1", secret=secret)
-    async with await site.operator() as admin:
-        await admin.call(api.SetWorker(name="w1", action="revoke"))
-        assert [one.code for one in await late.ended() if isinstance(one, link.PeerError)] == ["unauthenticated"]
-        assert (await admin.call(api.ListWorkers())).workers == ()
 
 
 async def test_a_revoked_worker_is_not_listed_and_one_that_is_gone_is_removed(site: Site) -> None:

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from opsconsole.fleet import Fleet
-from opsconsole_coordinator.core import liveness, reconcile
+from opsconsole_coordinator.core import liveness, registration
 from opsconsole_coordinator.server import agent_session
 from opsconsole_protocol import api, link
 from opsconsole_protocol.ids import AttemptId
@@ -106,7 +106,7 @@ class Onlooker:
 @pytest.fixture
 async def crew(site: Site, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[list[Hand]]:
     """All workers, with a silence that is noticed sooner than usual."""
-    for module in (liveness, reconcile, agent_session):
+    for module in (liveness, registration, agent_session):
         monkeypatch.setattr(module, "SILENT_AFTER_MS", SILENT_AFTER_MS)
     async with AsyncExitStack() as stack:
         hands = []

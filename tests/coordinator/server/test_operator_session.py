@@ -218,6 +218,7 @@ async def test_a_subscriber_that_is_too_far_behind_is_told_to_come_again(
         with pytest.raises(ConnectionClosed):
             await operator.next()
         assert (await busy.call(api.AskHealth())).healthy
+        assert site.commit_loop.counts.overflows["operator"] == 1
 
 
 async def test_an_ended_connection_leaves_no_subscriber(site: Site) -> None:

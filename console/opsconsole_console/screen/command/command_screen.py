@@ -52,7 +52,7 @@ class CommandScreen(ModalScreen[str]):
                 yield TextBox(placeholder="command, tab completes")
 
     def on_mount(self) -> None:
-        self._complete("")
+        self._show_completions("")
 
     def action_leave(self) -> None:
         self.dismiss("")
@@ -60,30 +60,30 @@ class CommandScreen(ModalScreen[str]):
     def action_complete(self) -> None:
         row = self._table.cursor_row
         if row is not None:
-            self._put(row.line)
+            self._set_line(row.line)
 
     def action_choose(self, by: int) -> None:
         box = self.query_one(Input)
         if by < 0 and _history and not self._chosen and box.value in ("", *_history):
             place = _history.index(box.value) if box.value in _history else len(_history)
-            self._put(_history[max(0, place - 1)])
+            self._set_line(_history[max(0, place - 1)])
             return
         if self._chosen:
             self._table.action_move(by)
         self._chosen = True
 
     @on(Input.Changed)
-    def _typed(self, event: Input.Changed) -> None:
-        self._complete(event.value)
+    def _complete_typed(self, event: Input.Changed) -> None:
+        self._show_completions(event.value)
 
     @on(Input.Submitted)
-    def _entered(self, event: Input.Submitted) -> None:
+    def _submit(self, event: Input.Submitted) -> None:
         line = event.value
         row = self._table.cursor_row
         if row is not None and (self._chosen or _unfinished(line, row)):
             line = row.line
             if line.endswith((" ", "=", "~")) and not commands.is_complete(line):
-                self._put(line)
+                self._set_line(line)
                 return
         if line.strip():
             _history[:] = [*(one for one in _history if one != line), line][-100:]
@@ -94,15 +94,15 @@ class CommandScreen(ModalScreen[str]):
             self.dismiss("")
 
     @on(LiveTable.RowSelected)
-    def _picked(self) -> None:
+    def _complete_picked(self) -> None:
         self.action_complete()
 
-    def _put(self, line: str) -> None:
+    def _set_line(self, line: str) -> None:
         box = self.query_one(Input)
         box.value = line
         box.cursor_position = len(line)
 
-    def _complete(self, text: str) -> None:
+    def _show_completions(self, text: str) -> None:
         self._chosen = False
         found = commands.complete(text, self._names, read_only=self._read_only)
         self._table.set_rows({completion.line: completion for completion in found})

@@ -12,8 +12,9 @@ from opsconsole.ask import ask
 from opsconsole_console.model.model import Model
 from opsconsole_console.screen.part.ending_text import ending_words, first_to_fail
 from opsconsole_console.screen.part.facts import wrapped
-from opsconsole_console.screen.part.job_action import JobActions
+from opsconsole_console.screen.part.job_action import JobActions, job_bindings
 from opsconsole_console.screen.part.key_bar import KeyBar
+from opsconsole_console.screen.part.log_message import LogLeft
 from opsconsole_console.screen.part.sheet import BLANK, Line, Sheet
 from opsconsole_console.screen.part.shell import run_exclusive, shell
 from opsconsole_console.screen.part.task_line import TaskLine
@@ -35,9 +36,7 @@ class EndedScreen(ModalScreen[None], JobActions, inherit_bindings=False):
     """Its keys act on the job, and stand beside the words that make one want them."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("r", "job_retry", "Retry", tooltip="Run what failed again", id="job.retry"),
-        Binding("e", "job_again", "Again", tooltip="A new job from this one, with changes", id="job.again"),
-        Binding("l", "job_logs", "Logs", tooltip="Follow the log beside the tables", id="job.logs"),
+        *job_bindings("job.retry", "job.again", "job.logs", show=True),
         Binding("enter", "open", "Open", tooltip="Its tasks and events", id="ended.open"),
         Binding("escape,q,w", "app.pop_screen", "Back", id="why.back"),
     ]
@@ -59,12 +58,12 @@ class EndedScreen(ModalScreen[None], JobActions, inherit_bindings=False):
         yield KeyBar()
 
     def on_mount(self) -> None:
-        self._model.look(self._job_id)
+        self._model.mark_seen(self._job_id)
         self._log.focus_log()
-        self._ask()
+        self._request_detail()
 
     def on_resize(self) -> None:
-        self._show()
+        self._show_detail()
 
     def offers(self, action: str) -> bool | None:  # noqa: ARG002 - all of its keys
         return None
@@ -73,24 +72,24 @@ class EndedScreen(ModalScreen[None], JobActions, inherit_bindings=False):
         row = self._model.job(self._job_id) or (self._detail.job if self._detail is not None else None)
         return [] if row is None else [row]
 
-    def _ask(self) -> None:
-        run_exclusive(self, self._fetch, "detail")
+    def _request_detail(self) -> None:
+        run_exclusive(self, self._fetch_detail, "detail")
 
-    async def _fetch(self) -> None:
+    async def _fetch_detail(self) -> None:
         request = ShowJob(id=self._job_id, tasks_limit=_TASKS_LOOKED_AT, events_limit=0)
         try:
             self._detail = detail = (await ask(self._source, request, DetailAnswer)).detail
         except Unavailable:
-            self.set_timer(_AGAIN_S, self._ask)  # the first line says that it isn't reached
+            self.set_timer(_AGAIN_S, self._request_detail)  # the first line says that it isn't reached
         except OpsconsoleError as error:
             self._words.show([Line(cell(error.message, "state-failed"))])
         else:
             task = first_to_fail(detail.tasks)
             if task is not None:
                 self._log.show_task(TaskLine(task), detail.job.name, detail.job.num_tasks)
-            self._show()
+            self._show_detail()
 
-    def _show(self) -> None:
+    def _show_detail(self) -> None:
         detail = self._detail
         if detail is None or not self.size.width:
             return
@@ -121,8 +120,8 @@ class EndedScreen(ModalScreen[None], JobActions, inherit_bindings=False):
                 offers.append(Cell(((f"  {key} ", "bold primary"), (active.binding.description.lower(), ""))))
         return joined(offers, "  ")
 
-    @on(TaskLog.Left)
-    def _leave(self, event: TaskLog.Left) -> None:
+    @on(LogLeft)
+    def _pop_on_escape(self, event: LogLeft) -> None:
         event.stop()
         self.app.pop_screen()
 

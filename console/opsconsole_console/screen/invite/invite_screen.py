@@ -77,7 +77,7 @@ class InviteScreen(ModalScreen[None]):
         return bool(self._command) if action == "copy" else super().check_action(action, parameters)
 
     def on_resize(self) -> None:
-        self._show()
+        self._show_invitation()
 
     @on(Button.Pressed, "#make")
     def action_make(self) -> None:
@@ -91,16 +91,16 @@ class InviteScreen(ModalScreen[None]):
         except InvalidRequest as error:
             self._complain(error)
             return
-        run_exclusive(self, partial(self._make, request), "invite")
+        run_exclusive(self, partial(self._make_invitation, request), "invite")
 
-    async def _make(self, request: Invite) -> None:
+    async def _make_invitation(self, request: Invite) -> None:
         try:
             self._invited = await ask(self._source, request, Invited)
         except OpsconsoleError as error:
             self._complain(error)
             return
         self._command = command_of(self._invited.line, request.role)
-        self._show()
+        self._show_invitation()
         self.set_focus(None)  # so that `y` copies, and enter doesn't make another
         self.refresh_bindings()
 
@@ -110,21 +110,21 @@ class InviteScreen(ModalScreen[None]):
 
     @on(Select.Changed)
     @on(Input.Changed)
-    def _other(self) -> None:
+    def _discard_invitation(self) -> None:
         """What stood there is for somebody else."""
         self._command, self._invited = "", None
         self._told.show([])
         self.refresh_bindings()
 
     @on(Input.Submitted)
-    def _entered(self) -> None:
+    def _make_on_enter(self) -> None:
         self.action_make()
 
     def _complain(self, error: OpsconsoleError) -> None:
         self._command, self._invited = "", None
         self._told.show(wrapped(error.message, self._cells, "state-failed"))
 
-    def _show(self) -> None:
+    def _show_invitation(self) -> None:
         invited = self._invited
         if invited is None:
             return

@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Sequence
 
+from opsconsole.outcome import ran_ms
 from opsconsole_console import format as fmt
 from opsconsole_console.screen.part import job_cell
 from opsconsole_console.screen.part.facts import LABEL_CELLS, facts, side_by_side, wrapped
@@ -14,6 +15,7 @@ from opsconsole_console.widget.cell import Cell, cell, crop
 from opsconsole_console.widget.sign import sign, tally
 from opsconsole_protocol.api import AttemptRow, JobRow, TaskRow
 from opsconsole_protocol.spec import JobSpec
+from opsconsole_protocol.state import TaskState
 
 _TWO_COLUMNS_CELLS = 100
 _WHERE_NARROW = frozenset({"state", "progress", "took", "worker", "output", "command"})
@@ -98,8 +100,22 @@ def task_grid(tasks: Sequence[TaskRow], cells: int) -> list[Line]:
     return lines
 
 
-_ORDER = ("failed", "worker_failed", "unschedulable", "killed", "preempted", "blocked", "paused", "running", "building",
-          "assigned", "held", "pending", "succeeded")  # fmt: skip
+_ORDER = (
+    TaskState.FAILED,
+    TaskState.WORKER_FAILED,
+    TaskState.UNSCHEDULABLE,
+    TaskState.KILLED,
+    TaskState.PREEMPTED,
+    TaskState.BLOCKED,
+    TaskState.PAUSED,
+    TaskState.RUNNING,
+    TaskState.BUILDING,
+    TaskState.ASSIGNED,
+    TaskState.HELD,
+    TaskState.PENDING,
+    TaskState.SUCCEEDED,
+)
+"""The first comes before the others where tasks share a block."""
 
 
 def _worst(tasks: Sequence[TaskRow]) -> str:
@@ -128,6 +144,5 @@ def _moment(at_ms: int | None, now_ms: int) -> str:
 
 
 def _took(job: JobRow, now_ms: int) -> str:
-    if job.started_at_ms is None:
-        return ""
-    return fmt.duration((job.finished_at_ms or now_ms) - job.started_at_ms, figures=2)
+    took_ms = ran_ms(job, now_ms)
+    return "" if took_ms is None else fmt.duration(took_ms, figures=2)

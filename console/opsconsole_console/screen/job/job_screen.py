@@ -5,11 +5,12 @@ from typing import ClassVar
 
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Container, VerticalScroll
 
 from opsconsole.ask import ask
 from opsconsole.fleet import Change
+from opsconsole_console.model.log_target import likely_task
 from opsconsole_console.model.model import Model
 from opsconsole_console.screen.job.arrangement import Arrangement, arrange
 from opsconsole_console.screen.job.job_facts import job_facts
@@ -17,13 +18,13 @@ from opsconsole_console.screen.job.task_pane import TaskPane
 from opsconsole_console.screen.part.detail_screen import DetailScreen
 from opsconsole_console.screen.part.event_pane import EventPane
 from opsconsole_console.screen.part.failure_binding import FAILURE_BINDINGS
-from opsconsole_console.screen.part.job_action import JobActions
+from opsconsole_console.screen.part.job_action import JobActions, job_bindings
 from opsconsole_console.screen.part.key_bar import KeyBar
+from opsconsole_console.screen.part.log_message import LogLeft
 from opsconsole_console.screen.part.sheet import Line, Sheet
 from opsconsole_console.screen.part.shell import run_exclusive, shell
 from opsconsole_console.screen.part.spec_text import spec_lines
 from opsconsole_console.screen.part.task_log import TaskLog
-from opsconsole_console.service.log_feeder import likely_task
 from opsconsole_console.service.source import FleetSource
 from opsconsole_console.widget.cell import cell
 from opsconsole_console.widget.live_table import LiveTable
@@ -31,6 +32,7 @@ from opsconsole_console.widget.pane import Pane
 from opsconsole_console.widget.sign import sign
 from opsconsole_protocol.api import DetailAnswer, JobDetail, JobRow, ShowJob
 from opsconsole_protocol.error import OpsconsoleError, Unavailable
+from opsconsole_protocol.state import TaskState
 
 _TASKS_SHOWN = 5_000
 _ASK_AGAIN_S = 3.0
@@ -44,7 +46,7 @@ class JobScreen(DetailScreen, JobActions):
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]  # noqa: RUF012 - Textual's own type
     BINDINGS: ClassVar[list[BindingType]] = [
         *FAILURE_BINDINGS,
-        Binding("n", "app.new_job", "New", show=False, id="job.new"),
+        *job_bindings("job.new", show=False),
     ]
 
     def __init__(self, model: Model, source: FleetSource, job_id: str) -> None:
@@ -76,12 +78,12 @@ class JobScreen(DetailScreen, JobActions):
         yield KeyBar()
 
     def on_mount(self) -> None:
-        self._model.look(self._job_id)
-        self._ask()
-        self.set_interval(_ASK_AGAIN_S, self._ask_while_live)
+        self._model.mark_seen(self._job_id)
+        self._request_detail()
+        self.set_interval(_ASK_AGAIN_S, self._request_while_live)
 
     def on_resize(self) -> None:
-        self._show()
+        self._show_detail()
         self.call_after_refresh(self.lay_out)
 
     def selected_jobs(self) -> Sequence[JobRow]:
@@ -94,9 +96,9 @@ class JobScreen(DetailScreen, JobActions):
         if change.reset or self._job_id in change.jobs:
             self.refresh_bindings()
             if self.is_current:
-                self._model.look(self._job_id)
-            self._show()
-            self._ask()
+                self._model.mark_seen(self._job_id)
+            self._show_detail()
+            self._request_detail()
 
     def tick(self) -> None:
         """A second has passed."""
@@ -104,15 +106,15 @@ class JobScreen(DetailScreen, JobActions):
         self._task_pane.table.touch()
         self._event_pane.table.touch()
 
-    def _ask_while_live(self) -> None:
+    def _request_while_live(self) -> None:
         jobs = self.selected_jobs()
         if jobs and jobs[0].finished_at_ms is None:
-            self._ask()
+            self._request_detail()
 
-    def _ask(self) -> None:
-        run_exclusive(self, self._fetch, "detail")
+    def _request_detail(self) -> None:
+        run_exclusive(self, self._fetch_detail, "detail")
 
-    async def _fetch(self) -> None:
+    async def _fetch_detail(self) -> None:
         request = ShowJob(id=self._job_id, tasks_limit=_TASKS_SHOWN, events_limit=0)
         try:
             self._detail = (await ask(self._source, request, DetailAnswer)).detail
@@ -122,9 +124,9 @@ class JobScreen(DetailScreen, JobActions):
             if self._detail is None:
                 self._facts.show([Line(cell(error.message, "state-failed"))])
         else:
-            self._show()
+            self._show_detail()
 
-    def _show(self) -> None:
+    def _show_detail(self) -> None:
         self._show_facts()
         detail = self._detail
         if detail is None:
@@ -161,16 +163,16 @@ class JobScreen(DetailScreen, JobActions):
             self._show_facts()
 
     @on(LiveTable.RowSelected, "#task-table")
-    def _read_log(self) -> None:
+    def _focus_log(self) -> None:
         self.action_pane(self._log.number)
 
     @on(TaskLog.Stepped)
-    def _step(self, event: TaskLog.Stepped) -> None:
+    def _move_cursor(self, event: TaskLog.Stepped) -> None:
         event.stop()
         self._task_pane.table.action_move(event.step)
 
-    @on(TaskLog.Left)
-    def _back_to_tasks(self, event: TaskLog.Left) -> None:
+    @on(LogLeft)
+    def _back_to_tasks(self, event: LogLeft) -> None:
         event.stop()
         self._task_pane.table.focus()
 
@@ -213,30 +215,30 @@ class JobScreen(DetailScreen, JobActions):
     # -- verbs on marked tasks --------------------------------------------------------------------------------------
 
     def action_job_pause(self) -> None:
-        if not self._on_marked("pause"):
+        if not self._act_on_marked("pause"):
             super().action_job_pause()
 
     def action_job_cancel(self) -> None:
-        if not self._on_marked("cancel"):
+        if not self._act_on_marked("cancel"):
             super().action_job_cancel()
 
     def action_job_retry(self) -> None:
-        if not self._on_marked("retry"):
+        if not self._act_on_marked("retry"):
             super().action_job_retry()
 
     def action_job_hold(self) -> None:
-        if not self._on_marked("hold"):
+        if not self._act_on_marked("hold"):
             super().action_job_hold()
 
-    def _on_marked(self, verb: str) -> bool:
+    def _act_on_marked(self, verb: str) -> bool:
         """Carry out a verb on the marked tasks; False where none is marked."""
         ids = self._task_pane.marked_tasks
         if not ids or self._detail is None:
             return False
         states = {task.id: task.state for task in self._detail.tasks}
-        if verb == "pause" and all(states.get(task_id) == "paused" for task_id in ids):
+        if verb == "pause" and all(states.get(task_id) == TaskState.PAUSED for task_id in ids):
             verb = "resume"
-        if verb == "hold" and all(states.get(task_id) == "held" for task_id in ids):
+        if verb == "hold" and all(states.get(task_id) == TaskState.HELD for task_id in ids):
             verb = "release"
         job_name = self._detail.job.name
 

@@ -8,7 +8,7 @@ from textual.binding import Binding, BindingType
 
 from opsconsole_console import format as fmt
 from opsconsole_console.model.clock import Clock
-from opsconsole_console.model.holding import ALL, Extent, Holding
+from opsconsole_console.model.coverage import ALL, Coverage, Extent
 from opsconsole_console.screen.job.job_facts import task_grid
 from opsconsole_console.screen.part.sheet import Sheet
 from opsconsole_console.screen.part.shell import shell
@@ -65,7 +65,7 @@ class TaskPane(TablePane[TaskLine]):
         self.table.set_rows(task_lines(tasks))
         self.subject = f"first {len(tasks):,} of {total:,}" if len(tasks) < total else fmt.plural(total, "task")
         note = f"the first {len(tasks):,} of {total:,} tasks are looked at: `opsconsole show` lists all"
-        self.hold(ALL if len(tasks) >= total else Holding(Extent.PART, note=note))
+        self.set_coverage(ALL if len(tasks) >= total else Coverage(Extent.PART, note=note))
         self._show_grid()
 
     def on_resize(self) -> None:

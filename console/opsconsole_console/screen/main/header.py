@@ -10,6 +10,7 @@ from opsconsole_console.service.source import FleetSource
 from opsconsole_console.visible import clean
 from opsconsole_console.widget.cell import Cell, cell, joined, width
 from opsconsole_console.widget.sign import sign
+from opsconsole_protocol.state import TaskState, WorkerConnection
 
 _BRAND = "opsconsole"
 
@@ -62,23 +63,23 @@ def counted(model: Model, *, words: bool) -> list[Cell]:
     counts = model.fleet.counts
     found: list[Cell] = []
     for number, state in (
-        (counts.up, "connected"),
-        (counts.silent, "silent"),
-        (counts.lost, "lost"),
+        (counts.up, WorkerConnection.CONNECTED),
+        (counts.silent, WorkerConnection.SILENT),
+        (counts.lost, WorkerConnection.LOST),
         (counts.draining, "draining"),
     ):
-        if number or state == "connected":
+        if number or state == WorkerConnection.CONNECTED:
             shown = sign(state)
             found.append(cell(f"{shown.glyph} {number}" + (f" {shown.word}" if words else ""), shown.tone))
     found.append(cell(""))
     found.append(Cell((("GPUs ", "text-muted"), (f"{counts.gpus_used}/{counts.gpus}", ""))))
     found.append(cell(""))
     for number, state, word in (
-        (counts.running, "running", ""),
-        (counts.paused, "paused", ""),
-        (counts.waiting, "pending", " queued" if words else ""),
+        (counts.running, TaskState.RUNNING, ""),
+        (counts.paused, TaskState.PAUSED, ""),
+        (counts.waiting, TaskState.PENDING, " queued" if words else ""),
     ):
         shown = sign(state)
-        if number or state != "paused":
+        if number or state != TaskState.PAUSED:
             found.append(cell(f"{shown.glyph} {fmt.count(number)}{word}", shown.tone))
     return found

@@ -9,7 +9,7 @@ from textual import on
 from opsconsole.ask import ask
 from opsconsole.fleet import Change
 from opsconsole.job_page import after
-from opsconsole_console.model.holding import ALL, NOTHING_YET, Extent, Holding
+from opsconsole_console.model.coverage import ALL, NOTHING_YET, Coverage, Extent
 from opsconsole_console.model.model import Model
 from opsconsole_console.screen.main.job_column import DEFAULT_SORT, HOTKEYS, SPILL_FROM, job_columns
 from opsconsole_console.screen.part import job_cell
@@ -44,8 +44,8 @@ class JobPane(TablePane[JobRow], JobActions):
         self._model = model
         self._source = source
         self._older_jobs = OlderJobs(source, model)
-        self._looked = False
-        self._found_all = False
+        self._is_searched = False
+        self._is_all_found = False
         super().__init__(number=2, title="Jobs", id="jobs")
 
     def make_table(self) -> SpillTable[str, JobRow]:
@@ -87,11 +87,11 @@ class JobPane(TablePane[JobRow], JobActions):
             self.fit_columns(anew=True)
             self.table.set_rows(self._model.jobs())
         else:
-            self._fold(change)
+            self._update_rows(change)
         if self.table.cursor_id in change.jobs:
             self.refresh_bindings()
-        self.subject = self._counted()
-        self._hold()
+        self.subject = self._missing_text()
+        self._update_coverage()
         if not self.filter.empty:
             self.show_state()
 
@@ -101,12 +101,12 @@ class JobPane(TablePane[JobRow], JobActions):
         return self.table.move_to(job_id)
 
     @on(LiveTable.RowHighlighted)
-    def _look(self, event: LiveTable.RowHighlighted) -> None:
+    def _mark_seen(self, event: LiveTable.RowHighlighted) -> None:
         self.refresh_bindings()
         if event.row_id is not None and event.left is not None:
-            self._model.look(event.row_id)
+            self._model.mark_seen(event.row_id)
 
-    def _fold(self, change: Change) -> None:
+    def _update_rows(self, change: Change) -> None:
         self.table.upsert({job_id: row for job_id in change.jobs if (row := self._model.job(job_id)) is not None})
         self.table.discard(change.jobs_removed)
         self.table.apply_pending()
@@ -115,21 +115,21 @@ class JobPane(TablePane[JobRow], JobActions):
 
     def set_filter(self, text: str, *, inverted: bool | None = None) -> None:
         super().set_filter(text, inverted=inverted)
-        self._looked = self._found_all = False
-        self._hold()
+        self._is_searched = self._is_all_found = False
+        self._update_coverage()
         if self._model.jobs_missing and self.is_mounted:
-            run_exclusive(self, self._look_through, "search")
+            run_exclusive(self, self._search_older, "search")
 
-    def _hold(self) -> None:
+    def _update_coverage(self) -> None:
         model = self._model
         if not model.is_known:
-            self.hold(NOTHING_YET)
-        elif not model.jobs_missing or (not self.filter.empty and self._found_all):
-            self.hold(ALL)
-        elif self.filter.empty or not self._looked:
-            self.hold(Holding(Extent.PART, looking=not self.filter.empty))
+            self.set_coverage(NOTHING_YET)
+        elif not model.jobs_missing or (not self.filter.empty and self._is_all_found):
+            self.set_coverage(ALL)
+        elif self.filter.empty or not self._is_searched:
+            self.set_coverage(Coverage(Extent.PART, looking=not self.filter.empty))
 
-    async def _look_through(self) -> None:
+    async def _search_older(self) -> None:
         """Have the coordinator look through all jobs for what the filter wants: only the newest are here."""
         await asyncio.sleep(PAUSE_S)
         keep = self.filter.keeper(self.properties, self.haystack)
@@ -145,19 +145,21 @@ class JobPane(TablePane[JobRow], JobActions):
             found += len(kept)
             self._model.add_older(kept)
             if not answer.more:
-                self._found_all = True
-                self._hold()
+                self._is_all_found = True
+                self._update_coverage()
                 return
             request = after(request, answer)
-        self._looked = True
-        self.hold(Holding(Extent.PART, note=f"the newest {found:,} that match are shown") if keep else self.holding)
+        self._is_searched = True
+        self.set_coverage(
+            Coverage(Extent.PART, note=f"the newest {found:,} that match are shown") if keep else self.coverage
+        )
 
-    def _counted(self) -> str:
+    def _missing_text(self) -> str:
         missing = self._model.jobs_missing
         return f"{missing:,} older below" if missing and self.table.total else ""
 
     @on(LiveTable.RowHighlighted)
-    def _near_the_end(self) -> None:
+    def _fetch_near_end(self) -> None:
         table = self.table
         if not isinstance(table, BelowTable):
             return

@@ -1,13 +1,17 @@
 """The right side: as many log panes as fit, each following its own task."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from textual import events, on
 from textual.containers import Container
 from textual.message import Message
 
-from opsconsole_console.screen.part.log_pane import LogPane
-from opsconsole_console.service.log_feeder import LogTarget
+from opsconsole_console.screen.part.log_message import LogClosed, LogSplit
+
+if TYPE_CHECKING:
+    from opsconsole_console.screen.part.log_pane import LogPane
+from opsconsole_console.model.log_target import LogTarget
 
 FIRST_NUMBER = 3
 """Panes 1 and 2 are the tables."""
@@ -33,7 +37,7 @@ class LogDeck(Container):
     def __init__(self) -> None:
         super().__init__(id="logs")
         self._panes: list[LogPane] = []
-        self._used: list[LogPane] = []
+        self._by_last_use: list[LogPane] = []
         self._fitting = 1
 
     @property
@@ -42,20 +46,22 @@ class LogDeck(Container):
         return len(self._panes)
 
     @property
-    def panes(self) -> Sequence[LogPane]:
+    def panes(self) -> Sequence["LogPane"]:
         """The open panes, by number."""
         return tuple(self._panes)
 
-    def open(self, target: LogTarget, *, again: bool = False, focus: bool = True) -> LogPane:
+    def open(self, target: LogTarget, *, again: bool = False, focus: bool = True) -> "LogPane":
         """A pane on this log: the one that has it already, unless `again`, or a new one. Focuses it unless told not to."""
         if not again:
             for pane in self._panes:
                 if pane.target == target:
                     self.show_pane(pane)
                     return pane
+        from opsconsole_console.screen.part.log_pane import LogPane
+
         pane = LogPane(target, number=FIRST_NUMBER + len(self._panes))
         self._panes.append(pane)
-        self._used.append(pane)
+        self._by_last_use.append(pane)
         self.mount(pane)
         self.add_class("-open")
         self.post_message(self.Changed())
@@ -63,32 +69,32 @@ class LogDeck(Container):
             self.call_after_refresh(self.show_pane, pane)
         return pane
 
-    @on(LogPane.Closed)
-    async def _close_pane(self, event: LogPane.Closed) -> None:
+    @on(LogClosed)
+    async def _close_pane(self, event: LogClosed) -> None:
         event.stop()
-        await self.close(event.pane)
+        await self.close(self._panes[event.number - FIRST_NUMBER])
 
-    @on(LogPane.Split)
-    def _split_pane(self, event: LogPane.Split) -> None:
+    @on(LogSplit)
+    def _split_pane(self, event: LogSplit) -> None:
         event.stop()
-        self.open(event.pane.target, again=True)
+        self.open(event.target, again=True)
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
         for pane in self._panes:
             if pane in event.widget.ancestors_with_self:
                 self.touch(pane)
 
-    async def close(self, pane: LogPane) -> None:
+    async def close(self, pane: "LogPane") -> None:
         """Close a pane; the one used before it gets the focus."""
         self._panes.remove(pane)
-        self._used.remove(pane)
+        self._by_last_use.remove(pane)
         await pane.remove()
         for index, left in enumerate(self._panes):
             left.renumber(FIRST_NUMBER + index)
         self.set_class(bool(self._panes), "-open")
         self.post_message(self.Changed())
-        if self._used:
-            self.show_pane(self._used[-1])
+        if self._by_last_use:
+            self.show_pane(self._by_last_use[-1])
 
     def focus_pane(self, number: int) -> None:
         """Focus the pane with this number, if it is open."""
@@ -96,7 +102,7 @@ class LogDeck(Container):
         if 0 <= index < len(self._panes):
             self.show_pane(self._panes[index])
 
-    def show_pane(self, pane: LogPane) -> None:
+    def show_pane(self, pane: "LogPane") -> None:
         """Bring a pane into sight and focus it."""
         if pane not in self._panes:
             return
@@ -104,11 +110,11 @@ class LogDeck(Container):
         self._show_fitting()
         pane.focus_log()
 
-    def touch(self, pane: LogPane) -> None:
+    def touch(self, pane: "LogPane") -> None:
         """This pane is used now: others give way first."""
-        if pane in self._used:
-            self._used.remove(pane)
-            self._used.append(pane)
+        if pane in self._by_last_use:
+            self._by_last_use.remove(pane)
+            self._by_last_use.append(pane)
 
     def lay_out(self, columns: int, fitting: int) -> None:
         """Show the `fitting` panes used last, in `columns` columns."""
@@ -117,7 +123,7 @@ class LogDeck(Container):
         self._show_fitting()
 
     def _show_fitting(self) -> None:
-        shown = set(self._used[-self._fitting :])
+        shown = set(self._by_last_use[-self._fitting :])
         for pane in self._panes:
             pane.display = pane in shown
         hidden = len(self._panes) - len(shown)

@@ -18,7 +18,7 @@ from opsconsole_console.screen.main.log_deck import LogDeck
 from opsconsole_console.screen.main.worker_pane import WorkerPane
 from opsconsole_console.screen.part.failure_binding import FAILURE_BINDINGS
 from opsconsole_console.screen.part.key_bar import KeyBar
-from opsconsole_console.screen.part.log_pane import LogPane
+from opsconsole_console.screen.part.log_message import LogLeft
 from opsconsole_console.screen.part.shell import shell
 from opsconsole_console.service.source import FleetSource
 from opsconsole_console.widget.live_table import LiveTable
@@ -95,7 +95,7 @@ class MainScreen(Screen[None]):
         self.call_after_refresh(self.lay_out)
 
     @on(LogDeck.Changed)
-    def _logs_changed(self) -> None:
+    def _arrange_logs(self) -> None:
         self.lay_out()
         if not self.log_deck.opened and self.focused is None:
             self._table_used.query_one(LiveTable).focus()
@@ -119,8 +119,8 @@ class MainScreen(Screen[None]):
         self.lay_out()
         pane.table.focus()
 
-    @on(LogPane.Left)
-    def _back_to_table(self, event: LogPane.Left) -> None:
+    @on(LogLeft)
+    def _back_to_table(self, event: LogLeft) -> None:
         event.stop()
         self.show_table(self._table_used)
 

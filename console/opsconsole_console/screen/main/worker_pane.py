@@ -8,7 +8,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
 from opsconsole.fleet import Change
-from opsconsole_console.model.holding import ALL, NOTHING_YET
+from opsconsole_console.model.coverage import ALL, NOTHING_YET
 from opsconsole_console.model.model import Model
 from opsconsole_console.screen.main.worker_column import HOTKEYS, worker_columns
 from opsconsole_console.screen.part import worker_cell
@@ -71,7 +71,7 @@ class WorkerPane(TablePane[WorkerRow], WorkerActions):
             self.table.upsert({one: workers[one] for one in change.workers if one in workers})
             self.table.discard(change.workers_removed)
             self.table.apply_pending()
-        self.hold(ALL if self._model.is_known else NOTHING_YET)
+        self.set_coverage(ALL if self._model.is_known else NOTHING_YET)
         self._tell_folders()
         if not self.filter.empty:
             self.show_state()

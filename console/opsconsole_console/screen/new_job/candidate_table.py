@@ -24,9 +24,6 @@ _WORDS: Mapping[str, str] = {
     InputState.NO_FOLDER: "no input folder", InputState.UNREACHABLE: "not reached", InputState.ASKING: "asking …",
 }  # fmt: skip
 
-AUTOMATIC = ""
-"""The id of the row that leaves the choice to the coordinator."""
-
 
 @dataclass(frozen=True)
 class Candidate:

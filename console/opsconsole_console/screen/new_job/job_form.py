@@ -115,7 +115,7 @@ class JobForm(VerticalScroll):
         self.post_message(self.Changed(self._draft))
 
     @on(Input.Changed)
-    def _typed(self, event: Input.Changed) -> None:
+    def _take_over_text(self, event: Input.Changed) -> None:
         event.stop()
         box = event.input.parent
         if not isinstance(box, FieldBox):
@@ -135,7 +135,7 @@ class JobForm(VerticalScroll):
         self.post_message(self.Changed(self._draft))
 
     @on(Input.Submitted)
-    def _next(self, event: Input.Submitted) -> None:
+    def _focus_next(self, event: Input.Submitted) -> None:
         event.stop()
         self.screen.focus_next()
 

@@ -99,7 +99,7 @@ class NewJobScreen(ModalScreen[None]):
     def on_mount(self) -> None:
         self._form.query_one("#template-row").display = False
         shell(self).look_up(self._fetch_templates)
-        self._ask()
+        self._start_asking()
 
     def on_resize(self) -> None:
         self.call_after_refresh(self._show_checked)
@@ -110,7 +110,7 @@ class NewJobScreen(ModalScreen[None]):
     # -- what was typed ---------------------------------------------------------------------------------------------
 
     @on(JobForm.Changed)
-    def _changed(self, event: JobForm.Changed) -> None:
+    def _check_draft(self, event: JobForm.Changed) -> None:
         event.stop()
         self._checked = drafts.check(self._form.draft, self._form.template)
         self._refusal = ""
@@ -118,7 +118,7 @@ class NewJobScreen(ModalScreen[None]):
         self._show_candidates()
         if self._debounce is not None:
             self._debounce.stop()
-        self._debounce = self.set_timer(DEBOUNCE_S, self._ask)
+        self._debounce = self.set_timer(DEBOUNCE_S, self._start_asking)
 
     def _show_checked(self) -> None:
         self._form.complain(self._checked.errors)
@@ -154,10 +154,10 @@ class NewJobScreen(ModalScreen[None]):
 
     # -- what workers say -------------------------------------------------------------------------------------------
 
-    def _ask(self) -> None:
-        run_exclusive(self, self._keep_asking, "candidates")
+    def _start_asking(self) -> None:
+        run_exclusive(self, self._ask_repeatedly, "candidates")
 
-    async def _keep_asking(self) -> None:
+    async def _ask_repeatedly(self) -> None:
         """One question after the other about the job as it stands: none breaks off another, so every answer counts."""
         while True:
             # What each task of a sweep runs is nothing to the choice of a worker, and may be much.
@@ -171,10 +171,10 @@ class NewJobScreen(ModalScreen[None]):
             else:
                 self._show_candidates()
                 self._show_status()
-            await asyncio.sleep(OPEN_S if self._is_open else ASK_AGAIN_S)
+            await asyncio.sleep(OPEN_S if self._is_awaiting_inputs else ASK_AGAIN_S)
 
     @property
-    def _is_open(self) -> bool:
+    def _is_awaiting_inputs(self) -> bool:
         """Whether some worker still has to say whether it has the inputs."""
         rows = () if self._answer is None else self._answer.verdicts
         return any(check.state == "asking" for verdict in rows for check in verdict.inputs)
@@ -221,7 +221,7 @@ class NewJobScreen(ModalScreen[None]):
             self._status.show([Line(cell(f"✗ {chosen}: {verdict.reason}; the job would wait", "state-paused"))])
 
     @on(LiveTable.RowSelected)
-    def _choose(self, event: LiveTable.RowSelected) -> None:
+    def _choose_worker(self, event: LiveTable.RowSelected) -> None:
         event.stop()
         row = self._table.cursor_row
         if row is not None:

@@ -41,5 +41,5 @@ class ConfirmScreen(ModalScreen[bool]):
         self.dismiss(answer)
 
     @on(Button.Pressed)
-    def _pressed(self, event: Button.Pressed) -> None:
+    def _dismiss_with_answer(self, event: Button.Pressed) -> None:
         self.dismiss(event.button.id == "yes")

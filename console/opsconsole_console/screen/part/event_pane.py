@@ -8,7 +8,7 @@ from textual.binding import Binding, BindingType
 
 from opsconsole.ask import ask
 from opsconsole.fleet import Change
-from opsconsole_console.model.holding import ALL, Extent, Holding
+from opsconsole_console.model.coverage import ALL, Coverage, Extent
 from opsconsole_console.model.model import Model
 from opsconsole_console.screen.part import event_cell
 from opsconsole_console.screen.part.shell import shell
@@ -38,9 +38,9 @@ class EventPane(TablePane[EventRow]):
         self._source = source
         self._subject = subject
         self._oldest: int | None = None
-        self._all = False
-        self._fetching = False
-        self._skipped = False
+        self._is_all_here = False
+        self._is_fetching = False
+        self._has_gaps = False
         """Whether there are gaps: events were fetched that the filter didn't let through."""
         super().__init__(number=number, title="Events", id="events")
 
@@ -60,22 +60,22 @@ class EventPane(TablePane[EventRow]):
 
     def on_mount(self) -> None:
         super().on_mount()
-        self.add([event for event in self._model.fleet.events if self._is_meant(event)])
+        self.add([event for event in self._model.fleet.events if self._is_about_subject(event)])
         self._fetch_near_end()
 
     def set_filter(self, text: str, *, inverted: bool | None = None) -> None:
         super().set_filter(text, inverted=inverted)
-        if self._skipped:
-            self._skipped = self._all = False
+        if self._has_gaps:
+            self._has_gaps = self._is_all_here = False
             self._oldest = None
-            meant = [event for event in self._model.fleet.events if self._is_meant(event)]
+            meant = [event for event in self._model.fleet.events if self._is_about_subject(event)]
             self.table.set_rows({str(event.seq): event for event in meant})
         if self.is_mounted:
             self._fetch_near_end()
 
     def apply(self, change: Change) -> None:
         """Show what happened since."""
-        self.add([event for event in change.events if self._is_meant(event)])
+        self.add([event for event in change.events if self._is_about_subject(event)])
         if change.reset:
             self._fetch_near_end()  # it may have been asked for in vain
 
@@ -91,28 +91,28 @@ class EventPane(TablePane[EventRow]):
         if event is not None:
             shell(self).copy(f"{event.actor}  {event.kind}  {event.subject}  {event.text}", "the event")
 
-    def _is_meant(self, event: EventRow) -> bool:
+    def _is_about_subject(self, event: EventRow) -> bool:
         return not self._subject or event.subject == self._subject or event.subject.startswith(self._subject + "/")
 
     @on(LiveTable.RowHighlighted)
     def _fetch_near_end(self) -> None:
-        if not self._fetching and self._is_wanting:
-            self._fetching = True
-            shell(self).look_up(self._fetch)
+        if not self._is_fetching and self._is_wanting:
+            self._is_fetching = True
+            shell(self).look_up(self._fetch_wanted)
 
     @property
     def _is_wanting(self) -> bool:
         table = self.table
-        return isinstance(table, BelowTable) and not self._all and table.rows_below < _NEAR_END_ROWS
+        return isinstance(table, BelowTable) and not self._is_all_here and table.rows_below < _NEAR_END_ROWS
 
-    async def _fetch(self) -> None:
+    async def _fetch_wanted(self) -> None:
         """Page by page, until there is enough to see."""
         try:
             while self._is_wanting and self.is_attached:
                 await self._fetch_page()
         finally:
-            self._fetching = False
-            self._hold()
+            self._is_fetching = False
+            self._update_coverage()
 
     async def _fetch_page(self) -> None:
         request = ListEvents(subject=self._subject, before_seq=self._oldest, limit=_PAGE_EVENTS)
@@ -121,15 +121,15 @@ class EventPane(TablePane[EventRow]):
             return  # another filter came meanwhile, for which everything is looked at anew
         keeps = self.filter.keeper(self.properties, self.haystack)
         kept = events if keeps is None else [event for event in events if keeps(event)]
-        self._skipped |= len(kept) < len(events)
-        self._all = len(events) < _PAGE_EVENTS
+        self._has_gaps |= len(kept) < len(events)
+        self._is_all_here = len(events) < _PAGE_EVENTS
         if events:
             self._oldest = events[-1].seq
         self.add(kept)
-        self._hold()
+        self._update_coverage()
 
-    def _hold(self) -> None:
-        if self._all:
-            self.hold(ALL)
+    def _update_coverage(self) -> None:
+        if self._is_all_here:
+            self.set_coverage(ALL)
         elif self._oldest is not None:
-            self.hold(Holding(Extent.PART, looking=self._fetching))
+            self.set_coverage(Coverage(Extent.PART, looking=self._is_fetching))

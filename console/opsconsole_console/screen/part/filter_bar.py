@@ -61,13 +61,13 @@ class FilterBar(Horizontal):
         self._close(self._before, taken_back=True)
 
     @on(Input.Changed)
-    def _tell(self, event: Input.Changed) -> None:
+    def _post_typed(self, event: Input.Changed) -> None:
         event.stop()
         if self.has_class("-asking"):
             self.post_message(self.Typed(event.value, final=False))
 
     @on(Input.Submitted)
-    def _finish(self, event: Input.Submitted) -> None:
+    def _close_with_text(self, event: Input.Submitted) -> None:
         event.stop()
         self._close(event.value)
 

@@ -1,6 +1,7 @@
 """What can be done with jobs wherever they are shown: keys, and the actions behind them."""
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
@@ -15,7 +16,7 @@ JOB_VERBS = frozenset({"job_pause", "job_cancel", "job_retry", "job_hold", "job_
 
 _OFFERED = frozenset({"pause", "cancel", "retry", "again", "hold"})
 
-JOB_BINDINGS: list[BindingType] = [
+JOB_BINDINGS: list[Binding] = [
     Binding("n", "app.new_job", "New", tooltip="A new job", id="job.new"),
     Binding("l", "job_logs", "Logs", tooltip="Follow the log beside the tables", id="job.logs"),
     Binding("p", "job_pause", "Pause", tooltip="Pause what runs, resume what is paused", id="job.pause"),
@@ -31,11 +32,18 @@ JOB_BINDINGS: list[BindingType] = [
     Binding("Y", "job_copy_path", "Copy output path", show=False, id="job.copy_path"),
 ]
 
+_BY_ID = {binding.id: binding for binding in JOB_BINDINGS}
+
+
+def job_bindings(*ids: str, show: bool) -> list[Binding]:
+    """The keys of jobs with these ids, all of them in the footer or none."""
+    return [replace(_BY_ID[one], show=show) for one in ids]
+
 
 class JobActions(Widget):
     """Mix into what shows jobs; `selected_jobs` says which ones are meant."""
 
-    BINDINGS: ClassVar[list[BindingType]] = JOB_BINDINGS
+    BINDINGS: ClassVar[list[BindingType]] = [*JOB_BINDINGS]
 
     def selected_jobs(self) -> Sequence[JobRow]:
         """The marked jobs, or else the one under the cursor."""
@@ -78,15 +86,15 @@ class JobActions(Widget):
             shell(self).navigation.open_logs(job.id)
 
     def action_job_why(self) -> None:
-        if (job := self._one()) is not None:
+        if (job := self._first_selected()) is not None:
             shell(self).navigation.open("why", job.id)
 
     def action_job_describe(self) -> None:
-        if (job := self._one()) is not None:
+        if (job := self._first_selected()) is not None:
             shell(self).navigation.open("spec", job.id)
 
     def action_job_again(self) -> None:
-        if (job := self._one()) is not None:
+        if (job := self._first_selected()) is not None:
             shell(self).navigation.open("again", job.id)
 
     def action_job_copy(self) -> None:
@@ -94,7 +102,7 @@ class JobActions(Widget):
             shell(self).copy(" ".join(job.id for job in jobs), "the id of " + jobs[0].name if len(jobs) == 1 else "ids")
 
     def action_job_copy_path(self) -> None:
-        job = self._one()
+        job = self._first_selected()
         if job is None:
             return
         if job.output_path is None:
@@ -103,7 +111,7 @@ class JobActions(Widget):
             return
         shell(self).copy(job.output_path, "the output path")
 
-    def _one(self) -> JobRow | None:
+    def _first_selected(self) -> JobRow | None:
         jobs = self.selected_jobs()
         return jobs[0] if jobs else None
 

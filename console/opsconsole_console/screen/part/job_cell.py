@@ -3,12 +3,14 @@
 from typing import NamedTuple
 
 from opsconsole_console import format as fmt
+from opsconsole_console.model.live_task import live_tasks
 from opsconsole_console.widget import bar
 from opsconsole_console.widget.cell import Cell, cell
 from opsconsole_console.widget.sign import TASK_SIGNS, sign
 from opsconsole_protocol.api import JobRow
+from opsconsole_protocol.state import TaskState
 
-_MOVING = frozenset({"running", "paused"})
+_MOVING = frozenset({TaskState.RUNNING, TaskState.PAUSED})
 
 
 class Progress(NamedTuple):
@@ -27,13 +29,13 @@ def progress(job: JobRow, now_ms: int) -> Progress:
     remaining_ms: float | None = None
     if job.advance is not None:
         fraction = job.advance.done / job.advance.total
-        if job.state == "running":
+        if job.state == TaskState.RUNNING:
             remaining_ms = job.advance.eta_ms
             if remaining_ms is None and fraction > 0:
                 remaining_ms = elapsed_ms * (1 - fraction) / fraction
         return Progress(fraction, False, remaining_ms)
     if job.progress:
-        if job.state == "running":
+        if job.state == TaskState.RUNNING:
             remaining_ms = elapsed_ms * (1 - job.progress) / job.progress
         return Progress(job.progress, False, remaining_ms)
     estimate_ms = job.duration_ms_estimate
@@ -41,7 +43,7 @@ def progress(job: JobRow, now_ms: int) -> Progress:
         return Progress(job.progress if job.num_tasks > 1 else None, False, None)
     if job.num_tasks > 1:
         return Progress(job.progress, False, None)
-    if job.state == "running":
+    if job.state == TaskState.RUNNING:
         remaining_ms = max(0, estimate_ms - elapsed_ms)
     return Progress(min(0.99, elapsed_ms / estimate_ms), True, remaining_ms)
 
@@ -53,7 +55,7 @@ def progress_cell(job: JobRow, now_ms: int, cells: int) -> Cell:
     found = progress(job, now_ms)
     if found.fraction is None:
         return cell(f"{fmt.duration(now_ms - job.started_at_ms)} so far", "text-muted")
-    tone = "bar" if job.state == "running" else "text-disabled"
+    tone = "bar" if job.state == TaskState.RUNNING else "text-disabled"
     label = ("~" if found.guessed else "") + fmt.percent(found.fraction)
     room = max(0, cells - 6)
     label_tone = "text-muted" if found.guessed else ""
@@ -84,13 +86,13 @@ def where(job: JobRow) -> str:
     """The worker, or on how many tasks it is at work."""
     if job.worker:
         return job.worker
-    live = sum(job.task_counts.get(state, 0) for state in ("running", "paused", "building", "assigned"))
+    live = live_tasks(job)
     return fmt.plural(live, "task") if live else ""
 
 
 def eta_cell(job: JobRow, now_ms: int) -> Cell:
     """What is left; a dash where nobody knows."""
-    if job.state != "running":
+    if job.state != TaskState.RUNNING:
         return cell("")
     remaining_ms = progress(job, now_ms).remaining_ms
     if remaining_ms is None:
@@ -105,17 +107,17 @@ def remark(job: JobRow, now_ms: int) -> Cell | None:
     if job.state in _MOVING:
         return None
     if job.finished_at_ms is None:
-        if job.state in {"building", "assigned"}:
+        if job.state in {TaskState.BUILDING, TaskState.ASSIGNED}:
             return cell(" · ".join(part for part in (job.reason, f"on {job.worker}" if job.worker else "") if part)
                         or "starting", "text-muted")  # fmt: skip
-        tone = "state-blocked" if job.state == "blocked" else "text-muted"
-        return cell(job.reason or ("waiting for its turn" if job.state == "pending" else job.state), tone)
+        tone = "state-blocked" if job.state == TaskState.BLOCKED else "text-muted"
+        return cell(job.reason or ("waiting for its turn" if job.state == TaskState.PENDING else job.state), tone)
     spans: list[tuple[str, str]] = []
     if job.reason:
-        spans.append((job.reason, "state-failed" if job.state == "failed" else "text-muted"))
+        spans.append((job.reason, "state-failed" if job.state == TaskState.FAILED else "text-muted"))
     took = None if job.started_at_ms is None else job.finished_at_ms - job.started_at_ms
     parts = []
-    if took is not None and job.state == "succeeded":
+    if took is not None and job.state == TaskState.SUCCEEDED:
         parts.append(f"took {fmt.duration(took)}")
     parts.append(f"{fmt.age(job.finished_at_ms, now_ms)} ago")
     if job.worker and not job.reason:

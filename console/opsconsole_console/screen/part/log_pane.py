@@ -1,7 +1,7 @@
 """Panes 3 and up: each follows one task's log."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -9,12 +9,13 @@ from typing import ClassVar, Literal
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.message import Message
 from textual.worker import Worker
 
+from opsconsole_console.model.log_target import LogTarget
 from opsconsole_console.screen.part.filter_bar import FilterBar
+from opsconsole_console.screen.part.log_message import LogClosed, LogLeft, LogSplit
 from opsconsole_console.screen.part.shell import run_exclusive, shell
-from opsconsole_console.service.log_feeder import Grep, LogFeeder, LogTarget
+from opsconsole_console.service.log_feeder import Grep, LogFeeder
 from opsconsole_console.widget.log_painter import Timestamps
 from opsconsole_console.widget.log_view import LogView
 from opsconsole_console.widget.pane import Pane
@@ -52,21 +53,6 @@ class LogPane(Pane):
         Binding("enter", "open_job", "Open job", show=False, id="log.open_job"),
         Binding("escape", "back", "Back", tooltip="Or undo what was found or filtered", id="log.back"),
     ]
-
-    @dataclass
-    class Closed(Message):
-        """It wants to be closed."""
-
-        pane: "LogPane"
-
-    class Left(Message):
-        """Escape, and nothing to undo here."""
-
-    @dataclass
-    class Split(Message):
-        """One more pane on the same log is wanted."""
-
-        pane: "LogPane"
 
     def __init__(self, target: LogTarget, *, number: int) -> None:
         super().__init__(number=number, title="Logs", subject=target.name)
@@ -128,7 +114,7 @@ class LogPane(Pane):
         self._worker = run_exclusive(self, self._feeder.run, "log")
 
     @on(LogView.PlaceWanted)
-    def _go_elsewhere(self, event: LogView.PlaceWanted) -> None:
+    def _read_elsewhere(self, event: LogView.PlaceWanted) -> None:
         event.stop()
         self._read_from(event.line)
 
@@ -140,7 +126,7 @@ class LogPane(Pane):
         first, last = self._view.kept_range
         return self._feeder is None or (first == 0 and self._grep is None and last + 1 >= self._feeder.total_lines)
 
-    def _search_all(self, text: str) -> None:
+    def _search_whole_log(self, text: str) -> None:
         """Let the coordinator find what isn't here; n and N then go through all of it."""
         self._end_search()
         self._sought = text
@@ -162,19 +148,19 @@ class LogPane(Pane):
             async for numbers in self._feeder.search(grep):
                 self._hits += numbers
                 self._view.set_hits(self._hits)
-                self._say_state()
+                self._show_state()
         except OpsconsoleError as error:
             shell(self).say(error.message, "warning")
             return
         self._searched = True
-        self._say_state()
+        self._show_state()
         if is_jumping and self._view.current_line is None:
             if self._hits:
                 self._view.go_to_line(self._hits[-1])
             else:
                 shell(self).say(f"{self._sought!r} is not in the log", "warning")
 
-    def _filter_all(self, text: str, *, inverted: bool) -> None:
+    def _filter_whole_log(self, text: str, *, inverted: bool) -> None:
         """Let the coordinator filter where not all lines are here."""
         is_wanted = text and (self._grep is not None or not self._is_all_here)
         wanted = Grep(remote_pattern(text), inverted) if is_wanted else None
@@ -191,9 +177,9 @@ class LogPane(Pane):
 
     def show_lines(self, lines: Sequence[LogLine]) -> None:
         self._view.feed(lines)
-        self._say_range()
+        self._show_range()
 
-    def _say_range(self) -> None:
+    def _show_range(self) -> None:
         """Which lines are here, where that isn't all of them."""
         first, last = self._view.kept_range
         total = 0 if self._feeder is None else self._feeder.total_lines
@@ -216,7 +202,9 @@ class LogPane(Pane):
         ended = answer.attempt_state in _ENDED
         printed = "" if answer.page.total_lines or not answer.page.end else "it printed nothing"
         self._view.say_empty(printed if ended or not printed else f"{printed} so far")
-        self._view.set_note(sign(answer.attempt_state).word if ended or answer.attempt_state == "paused" else "")
+        self._view.set_note(
+            sign(answer.attempt_state).word if ended or answer.attempt_state == AttemptState.PAUSED else ""
+        )
 
     def show_note(self, note: str) -> None:
         self._view.set_note(note)
@@ -238,16 +226,16 @@ class LogPane(Pane):
             shell(self).say(error.message, "warning")
 
     @on(LogView.StateChanged)
-    def _show_state(self, event: LogView.StateChanged) -> None:
+    def _update_reading(self, event: LogView.StateChanged) -> None:
         event.stop()
-        self._say_state()
+        self._show_state()
         if self._feeder is not None:
             if not self._view.following and self._view.behind > HOLD_LINES:
-                self._feeder.hold()
+                self._feeder.pause()
             else:
-                self._feeder.go_on()
+                self._feeder.resume()
 
-    def _say_state(self) -> None:
+    def _show_state(self) -> None:
         more = f"{self._hidden} more hidden · " if self._hidden else ""
         if self._grep is not None and self._feeder is not None:
             sign_ = "" if self._searched else "+"
@@ -269,7 +257,7 @@ class LogPane(Pane):
         """Say how many panes have no room."""
         if hidden != self._hidden:
             self._hidden = hidden
-            self._say_state()
+            self._show_state()
 
     def focus_log(self) -> None:
         """Give the pager the keyboard."""
@@ -282,10 +270,10 @@ class LogPane(Pane):
         return bool(self._attempt) if action == "attempt(-1)" else None
 
     def action_close(self) -> None:
-        self.post_message(self.Closed(self))
+        self.post_message(LogClosed(self.number))
 
     def action_split(self) -> None:
-        self.post_message(self.Split(self))
+        self.post_message(LogSplit(self.target))
 
     def action_open_job(self) -> None:
         shell(self).navigation.open("job", self.target.job_id)
@@ -295,14 +283,14 @@ class LogPane(Pane):
             self.zoom(False)
         elif self._filter:
             self._set_filter("", inverted=False)
-            self._filter_all("", inverted=False)
+            self._filter_whole_log("", inverted=False)
         elif self._finding:
             self._view.find("")
             self._end_search()
             self._finding = False
-            self._say_state()
+            self._show_state()
         else:
-            self.post_message(self.Left())
+            self.post_message(LogLeft())
 
     def action_attempt(self, step: int) -> None:
         if self._attempt is None:
@@ -325,7 +313,7 @@ class LogPane(Pane):
             shell(self).say("there is no filter to invert: type one with &", "warning")
             return
         self._set_filter(self._filter, inverted=not self._inverted)
-        self._filter_all(self._filter, inverted=self._inverted)
+        self._filter_whole_log(self._filter, inverted=self._inverted)
 
     def action_ask(self, what: Asking) -> None:
         self._asking = what
@@ -333,7 +321,7 @@ class LogPane(Pane):
         self.query_one(FilterBar).ask(before, sign={"find": "/", "filter": "&", "save": "save to"}[what])
 
     @on(FilterBar.Typed)
-    def _typed(self, event: FilterBar.Typed) -> None:
+    def _use_typed(self, event: FilterBar.Typed) -> None:
         event.stop()
         if self._asking == "save":
             if event.final and not event.taken_back:
@@ -341,21 +329,21 @@ class LogPane(Pane):
         elif self._asking == "filter":
             self._set_filter(event.text, inverted=self._inverted)
             if event.final:
-                self._filter_all(event.text, inverted=self._inverted)
+                self._filter_whole_log(event.text, inverted=self._inverted)
         else:
             self._finding = bool(event.text)
             found = self._view.find(event.text, regex=is_regex(event.text))
             if event.final and event.text and not found and self._is_all_here:
                 shell(self).say(f"{event.text!r} is not in the log", "warning")
             if event.final:
-                self._search_all(event.text)
+                self._search_whole_log(event.text)
         if event.final:
             self.focus_log()
 
     def _set_filter(self, text: str, *, inverted: bool) -> None:
         self._filter, self._inverted = text, inverted
         self._view.set_filter(text, regex=is_regex(text), invert=inverted)
-        self._say_state()
+        self._show_state()
 
     def _save_path(self) -> Path:
         task = f"-task-{self._task_index}" if self.target.num_tasks > 1 else ""

@@ -7,7 +7,6 @@ from opsconsole_console.model.draft import spell_limit
 from opsconsole_console.screen.part.facts import LABEL_CELLS, fact, facts, wrapped
 from opsconsole_console.screen.part.sheet import BLANK, Line
 from opsconsole_console.widget.cell import cell
-from opsconsole_protocol.quantity import spell_size
 from opsconsole_protocol.spec import JobSpec, Resources
 
 _COMMANDS_MAX = 200
@@ -65,17 +64,7 @@ def used_text(memory_mb: int) -> str:
 
 def resources_text(resources: Resources) -> str:
     """`1 GPU with 40G, 8 CPUs, 32G memory`; `a slot` where nothing was asked for."""
-    parts = []
-    if resources.gpus:
-        with_memory = f" with {spell_size(resources.gpu_memory_mb << 20)}" if resources.gpu_memory_mb else ""
-        parts.append(fmt.plural(resources.gpus, "GPU") + with_memory)
-    elif resources.gpu_memory_mb:
-        parts.append(f"GPU memory {spell_size(resources.gpu_memory_mb << 20)}")
-    if resources.cpus:
-        parts.append(f"{resources.cpus:g} CPU{'' if resources.cpus == 1 else 's'}")
-    if resources.memory_mb:
-        parts.append(f"{spell_size(resources.memory_mb << 20)} memory")
-    return ", ".join(parts) or "a slot, no GPU"
+    return fmt.resources(resources) or "a slot, no GPU"
 
 
 def _may_fail(limit: int | None) -> str:

@@ -8,7 +8,7 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
-from opsconsole_console.model.holding import NOTHING_YET, Holding, empty_text
+from opsconsole_console.model.coverage import NOTHING_YET, Coverage, empty_text
 from opsconsole_console.screen.part.filter_bar import FilterBar
 from opsconsole_console.screen.part.shell import shell
 from opsconsole_console.widget.column import Column
@@ -43,8 +43,8 @@ class TablePane(Pane, Generic[RowT]):
         super().__init__(number=number, title=title, id=id)
         self.filter = Filter()
         self.table: LiveTable[str, RowT] = self.make_table()
-        self.holding = NOTHING_YET
-        self._say_empty()
+        self.coverage = NOTHING_YET
+        self._update_empty_text()
         self._columns_for = 0
 
     @abstractmethod
@@ -90,19 +90,19 @@ class TablePane(Pane, Generic[RowT]):
         inverted = self.filter.inverted if inverted is None else inverted
         self.filter = self.read_filter(text, inverted=inverted)
         self.table.set_filter(self.filter.keeper(self.properties, self.haystack))
-        self._say_empty()
+        self._update_empty_text()
         self.show_state()
 
-    def hold(self, holding: Holding) -> None:
+    def set_coverage(self, coverage: Coverage) -> None:
         """Say how much of what could be shown is here: what is said of an empty table depends on it."""
-        if holding != self.holding:
-            self.holding = holding
-            self._say_empty()
+        if coverage != self.coverage:
+            self.coverage = coverage
+            self._update_empty_text()
             if self.is_mounted:
                 self.show_state()
 
-    def _say_empty(self) -> None:
-        self.table.set_empty(empty_text(self.holding, nothing=self.nothing, filtered=not self.filter.empty))
+    def _update_empty_text(self) -> None:
+        self.table.set_empty(empty_text(self.coverage, nothing=self.nothing, filtered=not self.filter.empty))
 
     def show_state(self) -> None:
         """Say in the frame what is filtered, marked and sorted."""
@@ -111,7 +111,7 @@ class TablePane(Pane, Generic[RowT]):
         if marked:
             parts.insert(0, f"{marked} marked")
         if not self.filter.empty:
-            parts.append(f"{self.table.shown:,} of {self.table.total:,}" + ("…" if self.holding.looking else ""))
+            parts.append(f"{self.table.shown:,} of {self.table.total:,}" + ("…" if self.coverage.looking else ""))
         self.state = "  ".join(parts)
         self.refresh_bindings()
 
@@ -154,7 +154,7 @@ class TablePane(Pane, Generic[RowT]):
             self.table.focus()
 
     @on(LiveTable.RowsMarked)
-    def _marked(self) -> None:
+    def _show_marks(self) -> None:
         self.show_state()
 
     # -- width ----------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from opsconsole.outcome import ran_ms
 from opsconsole_console import format as fmt
 from opsconsole_console.model.clock import Clock
 from opsconsole_console.screen.part.spec_text import used_text
@@ -55,7 +56,7 @@ def task_columns(clock: Clock) -> Sequence[Column[TaskLine]]:
         Column("state", "STATE", lambda line: sign(line.state).cell, 15, priority=9, sort_key=lambda line: line.state),
         Column("where", "WHERE", _where, 9, flex=1, width_max=28, priority=8, sort_key=_where),
         Column("time", "TIME", lambda line: _time(line, clock()), 7, align="right", priority=7, descending=True,
-               sort_key=lambda line: _elapsed_ms(line, clock())),
+               sort_key=lambda line: _ran_ms(line, clock())),
         Column("memory", "MEM", _memory, 7, align="right", priority=5, descending=True,
                sort_key=lambda line: line.task.resource_usage and line.task.resource_usage.current_memory_mb),
         Column("cpu", "CPU", _cpu, 6, align="right", priority=3, tone="text-muted"),
@@ -76,15 +77,12 @@ def _where(line: TaskLine) -> str:
     return (line.task.worker if line.attempt is None else latest.worker if latest else None) or ""
 
 
-def _elapsed_ms(line: TaskLine, now_ms: int) -> int | None:
-    latest = line.latest
-    if latest is None or latest.started_at_ms is None:
-        return None
-    return (latest.finished_at_ms or now_ms) - latest.started_at_ms
+def _ran_ms(line: TaskLine, now_ms: int) -> int | None:
+    return None if line.latest is None else ran_ms(line.latest, now_ms)
 
 
 def _time(line: TaskLine, now_ms: int) -> str:
-    elapsed_ms = _elapsed_ms(line, now_ms)
+    elapsed_ms = _ran_ms(line, now_ms)
     return "" if elapsed_ms is None else fmt.duration(elapsed_ms, figures=2)
 
 

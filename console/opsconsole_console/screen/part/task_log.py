@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from textual.message import Message
 from textual.timer import Timer
 
+from opsconsole_console.model.log_target import LogTarget
 from opsconsole_console.screen.part.log_pane import LogPane
 from opsconsole_console.screen.part.task_line import TaskLine
-from opsconsole_console.service.log_feeder import LogTarget
 from opsconsole_protocol.api import LogAnswer
 from opsconsole_protocol.state import AttemptState
 

@@ -32,5 +32,5 @@ class TextPrompt(ModalScreen[str]):
         self.dismiss("")
 
     @on(Input.Submitted)
-    def _entered(self, event: Input.Submitted) -> None:
+    def _dismiss_with_text(self, event: Input.Submitted) -> None:
         self.dismiss(event.value.strip())

@@ -10,7 +10,7 @@ from textual.containers import Container
 from opsconsole.ask import ask
 from opsconsole.fleet import Change
 from opsconsole_console import format as fmt
-from opsconsole_console.model.holding import ALL
+from opsconsole_console.model.coverage import ALL
 from opsconsole_console.model.model import Model
 from opsconsole_console.screen.part.detail_screen import DetailScreen
 from opsconsole_console.screen.part.key_bar import KeyBar
@@ -57,16 +57,16 @@ class PeopleScreen(DetailScreen):
         yield KeyBar()
 
     def on_mount(self) -> None:
-        self._ask()
-        self.set_interval(_ASK_AGAIN_S, self._ask)
+        self._request_people()
+        self.set_interval(_ASK_AGAIN_S, self._request_people)
 
     def on_screen_resume(self) -> None:
-        self._ask()  # somebody may have been invited meanwhile
+        self._request_people()  # somebody may have been invited meanwhile
 
     def apply(self, change: Change) -> None:
         """Ask anew after a lost connection."""
         if change.reset:
-            self._ask()
+            self._request_people()
 
     def tick(self) -> None:
         """A second has passed."""
@@ -79,17 +79,17 @@ class PeopleScreen(DetailScreen):
             return False
         return super().check_action(action, parameters)
 
-    def _ask(self) -> None:
+    def _request_people(self) -> None:
         if self.is_attached:
-            shell(self).look_up(self._fetch)
+            shell(self).look_up(self._fetch_people)
 
-    async def _fetch(self) -> None:
+    async def _fetch_people(self) -> None:
         people = (await ask(self._source, ListPeople(), PersonList)).people
         self._people.table.set_rows({row.name: row for row in people})
-        self._people.hold(ALL)
+        self._people.set_coverage(ALL)
         invitations = (await ask(self._source, ListInvitations(), InvitationList)).invitations
         self._invitations.table.set_rows({row.id: row for row in invitations})
-        self._invitations.hold(ALL)
+        self._invitations.set_coverage(ALL)
 
     # -- actions --------------------------------------------------------------------------------------------------
 
@@ -106,29 +106,29 @@ class PeopleScreen(DetailScreen):
         if new and new != row.name:
             await ask(self._source, RenamePerson(name=row.name, new=new), PersonList)
             shell(self).say(f"{row.name} is called {new} now")
-            await self._fetch()
+            await self._fetch_people()
 
     def action_revoke(self) -> None:
         if self._invitations.table.has_focus:
             invitation = self._invitations.table.cursor_row
             if invitation is not None:
-                shell(self).do(partial(self._take_back, invitation))
+                shell(self).do(partial(self._revoke_invitation, invitation))
             return
         person = self._people.table.cursor_row
         if person is not None:
-            shell(self).do(partial(self._shut_out, person))
+            shell(self).do(partial(self._revoke_person, person))
 
-    async def _shut_out(self, row: PersonRow) -> None:
+    async def _revoke_person(self, row: PersonRow) -> None:
         here = f" {fmt.plural(row.connections, 'open connection')} end{'s' * (row.connections == 1)} at once."
         here = here if row.connections else ""
         if await shell(self).confirm(f"Shut {row.name} out?", f"{row.role}; for good.{here}", "Revoke"):
             await ask(self._source, RevokePeople(names=(row.name,)), PersonList)
             shell(self).say(f"{row.name} is shut out")
-            await self._fetch()
+            await self._fetch_people()
 
-    async def _take_back(self, row: InvitationRow) -> None:
+    async def _revoke_invitation(self, row: InvitationRow) -> None:
         detail = f"for {row.role}s, made by {row.created_by}; nobody comes in by it any more"
         if await shell(self).confirm(f"Take invitation {row.id} back?", detail, "Revoke"):
             await ask(self._source, RevokeInvitations(ids=(row.id,)), InvitationList)
             shell(self).say(f"invitation {row.id} is taken back")
-            await self._fetch()
+            await self._fetch_people()

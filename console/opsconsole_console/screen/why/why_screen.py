@@ -57,16 +57,16 @@ class WhyScreen(ModalScreen[None]):
 
     def on_mount(self) -> None:
         self._table.display = False
-        self._ask()
-        self.set_interval(_ASK_AGAIN_S, self._ask)
+        self._request_answer()
+        self.set_interval(_ASK_AGAIN_S, self._request_answer)
 
     def on_resize(self) -> None:
-        self._show()
+        self._show_answer()
 
-    def _ask(self) -> None:
-        run_exclusive(self, self._fetch, "why")
+    def _request_answer(self) -> None:
+        run_exclusive(self, self._fetch_answer, "why")
 
-    async def _fetch(self) -> None:
+    async def _fetch_answer(self) -> None:
         try:
             self._answer = await ask(self._source, Why(id=self._job_id), WhyAnswer)
         except Unavailable:
@@ -75,9 +75,9 @@ class WhyScreen(ModalScreen[None]):
         except OpsconsoleError as error:
             self._head.show([Line(cell(error.message, "state-failed"))])
         else:
-            self._show()
+            self._show_answer()
 
-    def _show(self) -> None:
+    def _show_answer(self) -> None:
         answer = self._answer
         if answer is None or not self.size.width:
             return
@@ -108,7 +108,7 @@ class WhyScreen(ModalScreen[None]):
         self._explained.show([] if verdict is None else explained(verdict))
 
     @on(LiveTable.RowSelected)
-    def _open(self, event: LiveTable.RowSelected) -> None:
+    def _open_worker(self, event: LiveTable.RowSelected) -> None:
         shell(self).navigation.open("worker", event.row_id)
 
     def action_copy(self) -> None:

@@ -5,17 +5,17 @@ from typing import Any, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Container, VerticalScroll
 
 from opsconsole.fleet import Change
 from opsconsole_console import format as fmt
-from opsconsole_console.model.holding import ALL
+from opsconsole_console.model.coverage import ALL
 from opsconsole_console.model.model import Model
 from opsconsole_console.screen.part import worker_cell
 from opsconsole_console.screen.part.detail_screen import DetailScreen
 from opsconsole_console.screen.part.event_pane import EventPane
-from opsconsole_console.screen.part.job_action import JobActions
+from opsconsole_console.screen.part.job_action import JobActions, job_bindings
 from opsconsole_console.screen.part.key_bar import KeyBar
 from opsconsole_console.screen.part.sheet import Line, Sheet
 from opsconsole_console.screen.part.shell import run_exclusive, shell
@@ -40,7 +40,7 @@ class WorkerTaskPane(TablePane[WorkerTask], JobActions):
     """What is at work there; the verbs of jobs apply."""
 
     nothing = "Nothing runs here"
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("n", "app.new_job", "New", show=False, id="job.new")]
+    BINDINGS: ClassVar[list[BindingType]] = [*job_bindings("job.new", show=False)]
 
     def __init__(self, model: Model) -> None:
         self._model = model
@@ -104,11 +104,11 @@ class WorkerScreen(DetailScreen, WorkerActions):
         yield KeyBar()
 
     def on_mount(self) -> None:
-        self._ask()
-        self.set_interval(_ASK_AGAIN_S, self._ask)
+        self._request_tasks()
+        self.set_interval(_ASK_AGAIN_S, self._request_tasks)
 
     def on_resize(self) -> None:
-        self.call_after_refresh(self._show)
+        self.call_after_refresh(self._show_worker)
 
     def selected_workers(self) -> Sequence[WorkerRow]:
         worker = self._model.fleet.workers.get(self._worker_id)
@@ -118,20 +118,20 @@ class WorkerScreen(DetailScreen, WorkerActions):
         """Show what changed."""
         self._events.apply(change)
         if change.reset or self._worker_id in change.workers or self._worker_id in change.workers_removed:
-            self._show()
+            self._show_worker()
         if change.jobs:
-            self._ask()
+            self._request_tasks()
 
     def tick(self) -> None:
         """A second has passed."""
-        self._show()
+        self._show_worker()
         self._tasks.table.touch()
         self._events.table.touch()
 
-    def _ask(self) -> None:
-        run_exclusive(self, self._fetch, "tasks")
+    def _request_tasks(self) -> None:
+        run_exclusive(self, self._fetch_tasks, "tasks")
 
-    async def _fetch(self) -> None:
+    async def _fetch_tasks(self) -> None:
         try:
             tasks = await tasks_on(self._source, self._model, self._worker_name)
         except Unavailable:
@@ -140,10 +140,10 @@ class WorkerScreen(DetailScreen, WorkerActions):
             self._tasks.state = error.message
         else:
             self._tasks.table.set_rows(tasks)
-            self._tasks.hold(ALL)
+            self._tasks.set_coverage(ALL)
             self._tasks.subject = fmt.plural(len(tasks), "task")
 
-    def _show(self) -> None:
+    def _show_worker(self) -> None:
         workers = self.selected_workers()
         if not self.size.width:
             return

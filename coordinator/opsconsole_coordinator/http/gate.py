@@ -10,6 +10,7 @@ uvicorn must run with `proxy_headers=False`, or it would believe those headers b
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -31,10 +32,17 @@ class Gate:
     """ASGI middleware; `Gate(app)` goes outermost."""
 
     def __init__(
-        self, app: ASGIApp, *, throttle: Throttle | None = None, now_ms: Callable[[], int] = _monotonic_ms
+        self,
+        app: ASGIApp,
+        *,
+        throttle: Throttle | None = None,
+        refused: Counter[str] | None = None,
+        now_ms: Callable[[], int] = _monotonic_ms,
     ) -> None:
+        """`refused` counts what the gate itself turns away, by `origin` and `throttled`."""
         self._app = app
         self._throttle = throttle if throttle is not None else Throttle()
+        self._refused = refused if refused is not None else Counter()
         self._now_ms = now_ms
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -44,6 +52,7 @@ class Gate:
             return
         address = _address(scope)
         if any(name == b"origin" for name, _ in scope["headers"]):
+            self._refused["origin"] += 1
             await _refuse(scope, receive, send, 403, _ORIGIN)
         else:
             await self._app(_without_forwarded(scope), receive, self._counting(send, address))
@@ -59,6 +68,7 @@ class Gate:
                 wait_ms = self._throttle.wait_ms(address, self._now_ms())
                 if wait_ms:
                     is_replaced = True
+                    self._refused["throttled"] += 1
                     await _answer(
                         send, message["type"].removesuffix(".response.start"), 429, _WAIT, -(-wait_ms // 1000)
                     )

@@ -1,4 +1,4 @@
-"""The real thing to measure: `opsconsole serve` and `opsconsole agent` as processes of their own, on a real disk."""
+"""What is measured: `opsconsole serve` and `opsconsole agent`, as processes of their own, on a real disk."""
 
 import contextlib
 import json
@@ -13,8 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Self
 
-import psutil
-
+from bench.process_usage import keepers
 from opsconsole import SyncClient
 from opsconsole_protocol.error import Unavailable
 
@@ -26,7 +25,7 @@ _PATIENCE_S = 60.0
 def wait_for(
     condition: Callable[[], bool], what: str, timeout_s: float = _PATIENCE_S, interval_s: float = 0.01
 ) -> None:
-    """Poll until it is so; raises TimeoutError that says what didn't come."""
+    """Poll until `condition` is true. Raises TimeoutError, which says what didn't come."""
     until_s = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > until_s:
@@ -34,12 +33,13 @@ def wait_for(
         time.sleep(interval_s)
 
 
-class Stand:
-    """A coordinator and, once asked for, an agent; both end with the context, and their folder is removed."""
+class Deployment:
+    """A coordinator and, with `add_agent`, an agent. Both end with the context, and their folder is removed."""
 
     def __init__(self, base: Path) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="opsconsole-bench-", dir=base))
         self.data_dir = self.folder / "data"
+        self._state_dir = self.folder / "state"
         self._processes: list[subprocess.Popen[bytes]] = []
         self._environ = {key: value for key, value in os.environ.items() if not key.startswith("OPSCONSOLE_")}
         self._environ |= {
@@ -67,14 +67,15 @@ class Stand:
             except subprocess.TimeoutExpired:
                 process.kill()
         for pid in self.keepers():
-            os.kill(pid, signal.SIGTERM)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
         wait_for(lambda: not any(self.keepers()), "the keeper's end")
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def restart(self) -> float:
-        """Kill the coordinator with SIGKILL and start it on the same port; when that was, on the monotonic clock."""
+        """Kill the coordinator with SIGKILL and start it on the same port; return when it was started, on the monotonic clock."""
         endpoint = self.data_dir / "endpoint.json"
-        address = json.loads(endpoint.read_text())["url"].partition("://")[2]
+        address = self.url.partition("://")[2]
         self.coordinator.kill()
         self.coordinator.wait()
         endpoint.unlink()
@@ -86,30 +87,24 @@ class Stand:
     def add_agent(self, slots: int) -> subprocess.Popen[bytes]:
         """Start an agent on this machine and wait until it is connected."""
         agent = self._start(
-            "agent", "--name", WORKER, "--state-dir", str(self.folder / "state"), "--max-concurrent-jobs", str(slots)
+            "agent", "--name", WORKER, "--state-dir", str(self._state_dir), "--max-concurrent-jobs", str(slots)
         )
         wait_for(lambda: any(row.connection == "connected" for row in self.client.workers()), "the agent")
         return agent
 
-    @staticmethod
-    def cpu_s(pid: int) -> float:
-        """Processor time of a process so far."""
-        times = psutil.Process(pid).cpu_times()
-        return float(times.user + times.system)
-
-    @staticmethod
-    def memory_mb(pid: int) -> float:
-        """Resident memory in MB."""
-        return float(psutil.Process(pid).memory_info().rss) / 1e6
-
     def keepers(self) -> Iterator[int]:
-        """Keepers of this stand's agents."""
-        for process in psutil.process_iter():
-            with contextlib.suppress(psutil.Error):
-                command = process.cmdline()
-                is_keeper = any(part.endswith("keeper/main.py") for part in command)
-                if is_keeper and str(self.folder / "state") in command and process.status() != psutil.STATUS_ZOMBIE:
-                    yield process.pid
+        """Yield the pids of the agent's keepers."""
+        return keepers(str(self._state_dir))
+
+    @property
+    def url(self) -> str:
+        """Where the coordinator is."""
+        return str(json.loads((self.data_dir / "endpoint.json").read_text())["url"])
+
+    @property
+    def token(self) -> str:
+        """The operator's token."""
+        return (self.data_dir / "operator.token").read_text().strip()
 
     def _start(self, name: str, *arguments: str) -> subprocess.Popen[bytes]:
         with (self.folder / f"{name}.log").open("ab") as log:

@@ -16,7 +16,7 @@ class Extent(Enum):
 
 
 @dataclass(frozen=True)
-class Holding:
+class Coverage:
     """`looking`: the rest is being gone through for what the filter wants. `note` says what is not looked at, and why."""
 
     extent: Extent = Extent.NONE
@@ -24,18 +24,18 @@ class Holding:
     note: str = ""
 
 
-NOTHING_YET = Holding()
-ALL = Holding(Extent.ALL)
+NOTHING_YET = Coverage()
+ALL = Coverage(Extent.ALL)
 
 
-def empty_text(holding: Holding, *, nothing: str, filtered: bool) -> str:
+def empty_text(coverage: Coverage, *, nothing: str, filtered: bool) -> str:
     """What a table says that shows no row. `nothing` is what it says when there is none at all."""
-    match holding.extent:
+    match coverage.extent:
         case Extent.NONE:
             return "loading…"
         case Extent.PART:
-            if holding.looking:
+            if coverage.looking:
                 return "none of those here; looking through the older ones…"
-            return "none of those here" + (f"\n\n{holding.note}" if holding.note else "")
+            return "none of those here" + (f"\n\n{coverage.note}" if coverage.note else "")
         case Extent.ALL:
             return "Nothing matches the filter\n\nesc takes it back" if filtered else nothing

@@ -6,7 +6,7 @@ Hard use 23: `:events actor=root`, `/bad-batch` and `:logs ID` found nothing bey
 import pytest
 from msgspec.structs import replace
 
-from opsconsole_console.model.holding import ALL, NOTHING_YET, Extent, Holding, empty_text
+from opsconsole_console.model.coverage import ALL, NOTHING_YET, Coverage, Extent, empty_text
 from opsconsole_console.screen.part.event_pane import EventPane
 from opsconsole_console.screen.part.table_pane import TablePane
 from opsconsole_protocol.api import EventRow, JobRow, ListJobs
@@ -39,12 +39,12 @@ def with_older(page_rows: int = 7) -> RecordedSource:
 
 @pytest.mark.parametrize("filtered", [False, True])
 def test_what_an_empty_table_says_follows_from_how_much_is_here(filtered: bool) -> None:
-    def said(holding: Holding) -> str:
-        return empty_text(holding, nothing="No jobs yet", filtered=filtered)
+    def said(coverage: Coverage) -> str:
+        return empty_text(coverage, nothing="No jobs yet", filtered=filtered)
 
     assert said(NOTHING_YET) == "loading…"
-    assert "looking through" in said(Holding(Extent.PART, looking=True))
-    assert "No jobs" not in said(Holding(Extent.PART))
+    assert "looking through" in said(Coverage(Extent.PART, looking=True))
+    assert "No jobs" not in said(Coverage(Extent.PART))
     assert said(ALL) == ("Nothing matches the filter\n\nesc takes it back" if filtered else "No jobs yet")
 
 
@@ -62,7 +62,7 @@ async def test_while_nothing_is_answered_no_screen_promises_that_there_is_nothin
         assert not [text for text in EMPTY_PROMISES if text in there.text()]
         for pane in there.app.screen.query(TablePane).results():  # type: ignore[type-abstract]
             assert pane.nothing, f"{type(pane).__name__} doesn't say what it says of nothing"
-            assert pane.table.total or pane.holding.extent is Extent.NONE
+            assert pane.table.total or pane.coverage.extent is Extent.NONE
 
 
 async def test_a_filter_on_jobs_looks_at_all_of_them() -> None:
@@ -74,12 +74,12 @@ async def test_a_filter_on_jobs_looks_at_all_of_them() -> None:
         assert "No jobs yet" not in there.text()
         assert "looking through the older ones" in there.text()
         await there.until(lambda: pane.table.shown == 1)
-        await there.until(lambda: pane.holding == ALL)
+        await there.until(lambda: pane.coverage == ALL)
         await there.press("enter")
         assert "bad-batch" in there.text()
         await there.press("slash")
         await there.type("nowhere")
-        await there.until(lambda: pane.holding == ALL)
+        await there.until(lambda: pane.coverage == ALL)
         assert "Nothing matches the filter" in there.text()
         asked = source.asked(ListJobs)
         assert all(isinstance(one, ListJobs) and one.filter for one in asked), "the coordinator does the looking"
@@ -92,7 +92,7 @@ async def test_an_inverted_filter_too() -> None:
         pane.set_filter("name~^(old|bad)", inverted=False)
         await there.until(lambda: pane.table.shown == OLDER)
         pane.set_filter("num_tasks>0 !bad-batch", inverted=True)
-        await there.until(lambda: pane.holding == ALL)
+        await there.until(lambda: pane.coverage == ALL)
         assert pane.table.shown == 1
 
 
@@ -108,7 +108,7 @@ async def test_a_filter_on_events_looks_at_all_of_them() -> None:
         await there.line("events actor=root")
         pane = there.app.screen.query_one(EventPane)
         await there.until(lambda: pane.table.shown == 1)
-        await there.until(lambda: pane.holding == ALL)
+        await there.until(lambda: pane.coverage == ALL)
         await there.press("escape")
         await there.press("end")
         await there.until(lambda: pane.table.total >= 500)

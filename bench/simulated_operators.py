@@ -1,14 +1,12 @@
-"""Many operators who look on and reload: `python -m bench.audience URL TOKEN COUNT`, driven by JSON lines on its input.
+"""Many operators in one process: `python -m bench.simulated_operators URL TOKEN COUNT`; see `simulation` for the pipes.
 
-Each has a connection of its own and a subscription that it keeps folding material of. Prints `up` once all are there;
-then each command is answered by one JSON object:
+Each has a connection and a subscription of its own. Their commands:
 
     {"do": "reload", "rounds": R, "every_s": S}   all reload all lists at once, R times; milliseconds by list
     {"do": "compare", "database": PATH}           how many folded views differ from the store's file, and in what
 """
 
 import asyncio
-import json
 import sqlite3
 import sys
 import time
@@ -17,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from bench.simulation import serve
 from opsconsole.fleet import Fleet
 from opsconsole_protocol import PROTOCOL_VERSION, api, codec
 from opsconsole_protocol.api.codec import client_codec
@@ -26,17 +25,17 @@ LISTS = ("jobs", "workers", "show", "events", "whole view")
 
 
 class Head(msgspec.Struct):
-    """As much of a message as tells an answer from the rest: whole rows are decoded when nothing is timed any more."""
+    """The part of a message that tells an answer from others. Rows are decoded later, when nothing is timed any more."""
 
     type: str
     number: int = 0
 
 
-class Onlooker:
+class SimulatedOperator:
     """One operator."""
 
-    def __init__(self, number: int) -> None:
-        self._place = number
+    def __init__(self, index: int) -> None:
+        self._index = index
         self._codec = client_codec()
         self._heads = msgspec.msgpack.Decoder(list[Head])
         self._waiting: dict[int, asyncio.Future[float]] = {}
@@ -48,11 +47,11 @@ class Onlooker:
 
     @property
     def has_all(self) -> bool:
-        """Whether it keeps its first view and folds all that comes, as every other one does; the rest load theirs anew."""
-        return self._place % 2 == 0
+        """Whether it folds all updates into its first view, as every other operator does; the rest load the view anew."""
+        return self._index % 2 == 0
 
     async def open(self, url: str, token: str) -> None:
-        """Connect, greet, subscribe."""
+        """Connect, say hello, subscribe."""
         headers = {"Authorization": f"Bearer {token}"}
         self._socket = await dial(url, path="/operator", headers=headers, max_size=codec.BATCH_BYTES_MAX)
         await self._socket.send(self._codec.encode([api.Hello(PROTOCOL_VERSION, "bench")]))
@@ -63,12 +62,12 @@ class Onlooker:
         self._job_ids = sorted(self.fleet.jobs)
 
     async def reload(self, rounds: int, every_s: float) -> dict[str, list[float]]:
-        """Milliseconds that each list took, asked for at once, again and again."""
+        """Ask for all lists at once, `rounds` times; return the milliseconds that each took."""
         took: dict[str, list[float]] = {name: [] for name in LISTS}
         for _ in range(rounds):
             began_s = time.monotonic()
             requests: tuple[api.AnyRequest, ...] = (
-                api.ListJobs(), api.ListWorkers(), api.ShowJob(id=self._job_ids[self._place % len(self._job_ids)]),
+                api.ListJobs(), api.ListWorkers(), api.ShowJob(id=self._job_ids[self._index % len(self._job_ids)]),
                 api.ListEvents(), *(() if self.has_all else (api.Subscribe(),)),
             )  # fmt: skip
             for name, took_s in zip(LISTS, await asyncio.gather(*map(self._ask, requests)), strict=False):
@@ -77,7 +76,7 @@ class Onlooker:
         return took
 
     async def _ask(self, request: api.AnyRequest) -> float:
-        """Seconds until the whole answer is here."""
+        """Send a request; return the seconds until its whole answer has arrived."""
         self._number += 1
         if isinstance(request, api.Subscribe):
             self._subscription = self._number
@@ -101,7 +100,7 @@ class Onlooker:
                     self._waiting.pop(head.number).set_result(now_s)
 
     def fold(self) -> None:
-        """Take in what has come."""
+        """Fold what has arrived into the view."""
         frames, self._frames = self._frames, []
         for frame in frames:
             for message in self._codec.decode(frame):
@@ -112,7 +111,7 @@ class Onlooker:
 
 
 def _differences(fleet: Fleet, jobs: dict[str, api.JobRow], workers: set[str], events: list[int]) -> list[str]:
-    """In what a folded view differs from the store's file."""
+    """Return in what a folded view differs from the store's file."""
     seen = [event.seq for event in fleet.events]
     found = {
         "jobs": fleet.jobs != jobs,
@@ -122,23 +121,23 @@ def _differences(fleet: Fleet, jobs: dict[str, api.JobRow], workers: set[str], e
     return [name for name, differs in found.items() if differs]
 
 
-class Audience:
-    """All onlookers."""
+class SimulatedOperators:
+    """All operators."""
 
     def __init__(self, url: str, token: str, count: int) -> None:
         self._target = url, token
-        self._all = [Onlooker(number) for number in range(count)]
+        self._operators = [SimulatedOperator(number) for number in range(count)]
 
-    async def up(self) -> None:
-        """Let all take their seats."""
-        for one in self._all:
+    async def connect(self) -> None:
+        """Connect and subscribe all."""
+        for one in self._operators:
             await one.open(*self._target)
 
-    async def obey(self, command: dict[str, Any]) -> dict[str, Any]:
-        """Do what a command says."""
+    async def answer(self, command: dict[str, Any]) -> dict[str, Any]:
+        """Carry out a command."""
         match command:
             case {"do": "reload", "rounds": rounds, "every_s": every_s}:
-                found = await asyncio.gather(*(one.reload(rounds, every_s) for one in self._all))
+                found = await asyncio.gather(*(one.reload(rounds, every_s) for one in self._operators))
                 return {name: [took for each in found for took in each[name]] for name in LISTS}
             case {"do": "compare", "database": path}:
                 return await self._compare(path)
@@ -153,24 +152,20 @@ class Audience:
         connection.close()
         differing: Counter[str] = Counter()
         silent: Counter[int] = Counter()
-        for one in self._all:
-            await asyncio.sleep(0)  # the others' connections want to be looked after
+        for one in self._operators:
+            await asyncio.sleep(0)  # let the other connections go on
             one.fold()
             differing.update(_differences(one.fleet, jobs, workers, events))
             silent[sum(row.connection != "connected" for row in one.fleet.workers.values())] += 1
-        failures = [line for one in self._all for line in one.failures]
-        ended = [repr(one.reader.exception()) for one in self._all if one.reader.done()]
+        failures = [line for one in self._operators for line in one.failures]
+        ended = [repr(one.reader.exception()) for one in self._operators if one.reader.done()]
         return {"differing": differing, "silent": silent, "failures": (failures + ended)[:3], "ended": len(ended)}
 
 
 async def main() -> None:
     """See the module."""
     url, token, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
-    audience = Audience(url, token, count)
-    await audience.up()
-    print("up", flush=True)
-    while line := await asyncio.to_thread(sys.stdin.readline):
-        print(json.dumps(await audience.obey(json.loads(line))), flush=True)
+    await serve(SimulatedOperators(url, token, count))
 
 
 if __name__ == "__main__":

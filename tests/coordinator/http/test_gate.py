@@ -15,7 +15,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.types import Message, Scope
 from starlette.websockets import WebSocket
 
-from opsconsole_coordinator.trust.gate import Gate
+from opsconsole_coordinator.http.gate import Gate
 from opsconsole_coordinator.trust.throttle import Throttle
 from opsconsole_protocol.host.dial import Refused, dial
 from tests.waiting import until

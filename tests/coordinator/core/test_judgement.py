@@ -1,14 +1,18 @@
 """Whether a worker can take a task, which worker shall, and how every refusal reads."""
 
+from types import MappingProxyType
 from typing import Any
 
 import pytest
 
 from opsconsole_coordinator.core import view
 from opsconsole_coordinator.core.capacity import FOREIGN_MEMORY_MB_MAX
+from opsconsole_coordinator.core.demand import Demand
 from opsconsole_coordinator.core.fleet import INPUT_ANSWER_MS_MAX
+from opsconsole_coordinator.core.judgement import judge
+from opsconsole_coordinator.core.question import Answer, Answers, Question
 from opsconsole_protocol import link
-from opsconsole_protocol.spec import Resources
+from opsconsole_protocol.spec import JobSpec, Resources
 from opsconsole_protocol.state import AttemptState
 from tests.coordinator.core.world import World, gpus, state
 
@@ -188,6 +192,43 @@ def test_an_input_file_is_asked_for_before_anything_is_assigned(world: World) ->
 
 def state_of_input(world: World, job: Any) -> str:
     return world.why(job)
+
+
+def test_judging_changes_nothing_and_names_what_has_to_be_asked(world: World) -> None:
+    worker = world.worker(properties=INPUT)
+    demand = Demand(JobSpec(command=("a",), workdir="/data", inputs=("a.slp",)), ())
+    folder, file = (
+        Question(worker.id, kind, name) for kind, name in ((link.Kind.FOLDER, "/data"), (link.Kind.INPUT, "a.slp"))
+    )
+    late_ms = world.now_ms + 1
+    cases: tuple[tuple[Answers, bool, bool, tuple[Question, ...]], ...] = (
+        ({}, False, True, (folder,)),
+        ({folder: Answer(True, "found", late_ms)}, False, True, (file,)),
+        ({folder: Answer(True, "found", 0), file: Answer(True, "found", late_ms)}, True, False, (folder,)),
+        ({folder: Answer(False, "is no folder", late_ms)}, False, False, ()),
+        ({folder: Answer(True, "found", late_ms), file: Answer(True, "found", late_ms)}, True, False, ()),
+    )
+    for answers, accepted, soon, questions in cases:
+        offer = judge(worker.record, demand, MappingProxyType(dict(answers)), world.now_ms)
+        assert (offer.accepted, offer.soon, offer.questions) == (accepted, soon, questions)
+    assert not world.reactor.is_dirty
+    assert not world.fleet.questions.answers
+
+
+def test_who_looks_at_why_a_job_waits_asks_nobody(world: World) -> None:
+    worker = world.worker(properties=INPUT)
+    world.set_project("paused")
+    job = world.submit(inputs=("data.slp",))
+    assert view.why(world.fleet, job, world.now_ms)[1][0].input == "data.slp: asking the worker"
+    assert not world.reactor.is_dirty
+    world.reactor.on_ask_why(job, world.now_ms)
+    world.turn()
+    assert worker.found().filename == "data.slp"
+    assert view.why(world.fleet, job, world.now_ms)[1][0].input == "data.slp: found, 6 B"
+    world.act("hold", job)
+    world.pass_ms(2 * INPUT_ANSWER_MS_MAX)
+    world.reactor.on_ask_why(job, world.now_ms)
+    assert not world.reactor.is_dirty, "a held job waits for no worker"
 
 
 def test_a_missing_input_is_said_and_asked_for_again(world: World) -> None:

@@ -1,21 +1,20 @@
-"""Many agents that take work: `python -m bench.crew URL TOKEN COUNT SLOTS`, driven by JSON lines on its input.
+"""Many agents in one process: `python -m bench.simulated_agents URL TOKEN COUNT SLOTS`; see `simulation` for the pipes.
 
-Each agent does what a real one does on the wire: it takes assignments, says that they run, sends a line of log, beats,
-and comes back with its whole set when the connection is lost. It counts every start, so that a task that is started
-twice is noticed here and not only in the coordinator's own books. Prints `up` once all are registered; then each
-command is answered by one JSON object:
+Each agent does on the wire what a real one does: it takes assignments, reports that they run, sends a line of log and
+heartbeats with readings of four GPUs, and comes back with its whole set when the connection is lost. It counts every
+start, so that a task that is started twice is noticed here, too, and not only by the coordinator. Its commands:
 
     {"do": "links"}                     how connections and heartbeats stand
-    {"do": "state"}                     that, and counts of attempts and starts
-    {"do": "dump", "path": P}           the live attempts and their states, one a line
+    {"do": "state"}                     the same, with counts of attempts and starts
+    {"do": "dump", "path": P}           write the live attempts and their states to a file, one a line
     {"do": "end", "number": N, "within_s": S, "spare": K}   N attempts succeed, spread over S seconds, none on the first K
-    {"do": "fail", "number": K}         the first K agents fail: every other one's socket is cut, the rest fall silent
+    {"do": "fail", "number": K}         the first K agents fail: of every other one the socket is cut, the rest go silent
 """
 
 import asyncio
 import contextlib
-import json
 import random
+import secrets
 import sys
 import time
 from collections import Counter
@@ -23,27 +22,45 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
-from bench.swarm import DIALLING_MAX, Agent
+from bench.simulation import serve
 from opsconsole_agent.link.coordinator_link import BACK_OFF_FIRST_S, BACK_OFF_LAST_S
-from opsconsole_protocol import link
+from opsconsole_protocol import PROTOCOL_VERSION, codec, link
 from opsconsole_protocol.error import OpsconsoleError
-from opsconsole_protocol.ids import AttemptId
+from opsconsole_protocol.host.dial import dial
+from opsconsole_protocol.ids import AttemptId, WorkerId, spell
 from opsconsole_protocol.link import LogChunk, Mode, Observed, encode_frame
+from opsconsole_protocol.link.codec import agent_codec
 from opsconsole_protocol.log import Source
 from opsconsole_protocol.state import AttemptState, is_attempt_finished
+from opsconsole_protocol.trust.secret import SECRET_BYTES, new_secret
 
+DIALLING_MAX = 32
+GPUS = 4
 LINE = b"step 1 of 1000, loss 0.6931\n"
 
 
-class Hand(Agent):
-    """One agent of the crew."""
+class SimulatedAgent:
+    """One agent with a few GPUs."""
 
     def __init__(self, number: int, slots: int, url: str, token: str) -> None:
-        super().__init__(number)
+        self._number = number
         self._slots = slots
         self._target = url, token
+        self.worker_id = WorkerId(f"worker-{spell(number, 8)}")
+        self.name = f"box{number:04}"
+        self._credential = new_secret(secrets.token_bytes(SECRET_BYTES))
+        self._run_id = secrets.token_hex(8)
+        self._codec = agent_codec()
+        self._gpus = tuple(
+            link.Gpu(
+                index=index, uuid=f"GPU-{number}-{index}", name="NVIDIA A100", memory_total_mb=81_920,
+                memory_used_mb=10_000 + index, utilization_percent=number % 100, temperature_c=50, power_w=200.5,
+            )
+            for index in range(GPUS)
+        )  # fmt: skip
         self.attempts: dict[AttemptId, Observed] = {}
         self.starts: Counter[str] = Counter()
         self.logs_stored: set[AttemptId] = set()
@@ -57,15 +74,15 @@ class Hand(Agent):
         self.is_up = asyncio.Event()
         self._seen = 0
 
-    async def run(self, room: asyncio.Semaphore) -> None:
+    async def run(self, dialling: asyncio.Semaphore) -> None:
         """Connect, and come back whenever the connection is lost."""
         pause_s = BACK_OFF_FIRST_S
         while not self.is_failed:
             with contextlib.suppress(OpsconsoleError, ConnectionClosed):
-                async with room:
-                    self._socket = await self.dial(*self._target)
+                async with dialling:
+                    self._socket = await self._dial(*self._target)
                     observed = tuple(self.attempts.values())
-                    await self._socket.send(self._codec.encode([self.registration(self._slots, observed)]))
+                    await self._socket.send(self._codec.encode([self._registration(observed)]))
                 pause_s = BACK_OFF_FIRST_S
                 self._seen = 0
                 await self._serve()
@@ -77,7 +94,7 @@ class Hand(Agent):
         try:
             while True:
                 for message in self._codec.decode(await self._socket.recv(decode=False)):
-                    await self._take(message)
+                    await self._handle(message)
         finally:
             beating.cancel()
             self.is_up.clear()
@@ -88,11 +105,11 @@ class Hand(Agent):
         await asyncio.sleep(period_s * (self._number % 97) / 97)
         while not self.is_failed:
             with contextlib.suppress(ConnectionClosed):
-                await self._socket.send(self._codec.encode([self.heartbeat()]))
+                await self._socket.send(self._codec.encode([self._heartbeat()]))
                 self.beats += 1
             await asyncio.sleep(period_s)
 
-    async def _take(self, message: link.CoordinatorMessage) -> None:
+    async def _handle(self, message: link.CoordinatorMessage) -> None:
         if self.is_failed:
             return
         match message:
@@ -134,7 +151,7 @@ class Hand(Agent):
         await self._socket.send(encode_frame(LogChunk(desired.attempt_id, Source.STDOUT, 0, now_ms, LINE)))
 
     async def report(self, attempt_id: AttemptId, state: AttemptState, **fields: Any) -> None:
-        """Note an attempt's new state, and tell it; without a connection the next whole set tells it."""
+        """Note and report an attempt's new state; without a connection the next whole set has it."""
         if attempt_id not in self.attempts:
             return
         seen = self.attempts[attempt_id] = msgspec.structs.replace(self.attempts[attempt_id], state=state, **fields)
@@ -142,91 +159,110 @@ class Hand(Agent):
             await self._socket.send(self._codec.encode([link.Report(seen=self._seen, attempts=(seen,))]))
 
     def fail(self) -> None:
-        """Be gone: half of the failing hosts lose their connection, half only go quiet."""
+        """Fail: every other failing agent loses its connection, the rest go silent."""
         self.is_failed = True
         if self._number % 2:
             self._socket.transport.abort()
 
+    async def _dial(self, url: str, token: str) -> ClientConnection:
+        """Return a connection that was let in, by an invitation the first time."""
+        headers = {
+            "Authorization": f"Bearer {self._credential}",
+            "Opsconsole-Worker": self.worker_id,
+            "Opsconsole-Invitation": token,
+        }
+        return await dial(url, path="/agent", headers=headers, max_size=codec.BATCH_BYTES_MAX, open_timeout_s=60)
 
-class Crew:
-    """All agents, and what can be asked of them."""
+    def _registration(self, observed: tuple[Observed, ...]) -> link.Register:
+        """Return its registration, with the attempts that it has."""
+        return link.Register(
+            protocol=PROTOCOL_VERSION, agent_version="bench", worker_id=self.worker_id, name=self.name,
+            run_id=self._run_id, gpus=self._gpus, max_concurrent_jobs=self._slots, observed=observed,
+            properties={"hostname": self.name, "memory_mb": 512_000, "cpu_count": 64},
+        )  # fmt: skip
+
+    def _heartbeat(self) -> link.Heartbeat:
+        """Return a heartbeat with readings."""
+        return link.Heartbeat(
+            at_ms=time.time_ns() // 1_000_000, host=link.Host(cpu_percent=12.5, load1=1.0), gpus=self._gpus
+        )
+
+
+class SimulatedAgents:
+    """All agents, and the commands to them."""
 
     def __init__(self, url: str, token: str, count: int, slots: int) -> None:
-        self._hands = [Hand(number, slots, url, token) for number in range(count)]
+        self._agents = [SimulatedAgent(number, slots, url, token) for number in range(count)]
         self._tasks: list[asyncio.Task[None]] = []
 
-    async def up(self) -> None:
-        """Start all, and wait until each was told its whole set."""
-        room = asyncio.Semaphore(DIALLING_MAX)
-        self._tasks = [asyncio.create_task(hand.run(room)) for hand in self._hands]
-        for hand in self._hands:
-            await hand.is_up.wait()
+    async def connect(self) -> None:
+        """Start all agents, and wait until each was told its whole set."""
+        dialling = asyncio.Semaphore(DIALLING_MAX)
+        self._tasks = [asyncio.create_task(agent.run(dialling)) for agent in self._agents]
+        for agent in self._agents:
+            await agent.is_up.wait()
 
-    async def obey(self, command: dict[str, Any]) -> dict[str, Any]:
-        """Do what a command says."""
+    async def answer(self, command: dict[str, Any]) -> dict[str, Any]:
+        """Carry out a command."""
         match command:
             case {"do": "links"}:
                 return self._links()
             case {"do": "state"}:
                 return self._links() | self._state()
             case {"do": "dump", "path": path}:
-                seen = [f"{one.attempt_id} {one.state}\n" for hand in self._hands for one in hand.attempts.values()]
+                seen = [f"{one.attempt_id} {one.state}\n" for agent in self._agents for one in agent.attempts.values()]
                 await asyncio.to_thread(Path(path).write_text, "".join(seen))
                 return {}
             case {"do": "end", "number": number, "within_s": within_s, "spare": spare}:
                 return await self._end(number, within_s, spare)
             case {"do": "fail", "number": number}:
-                for hand in self._hands[:number]:
-                    hand.fail()
+                for agent in self._agents[:number]:
+                    agent.fail()
                 return {}
         raise ValueError(f"unknown command {command}")
 
     def _links(self) -> dict[str, Any]:
-        hands = [hand for hand in self._hands if not hand.is_failed]
+        agents = [agent for agent in self._agents if not agent.is_failed]
         return {
-            "connected": sum(hand.is_up.is_set() for hand in hands),
-            "registrations_min": min(hand.registrations for hand in hands),
-            "agreed_at_s": max(hand.agreed_at_s for hand in hands),
-            "beats": sum(hand.beats for hand in hands),
-            "unanswered": sum(hand.beats - hand.acks for hand in hands),
-            "ack_ms_max": max(hand.ack_ms_max for hand in hands),
+            "connected": sum(agent.is_up.is_set() for agent in agents),
+            "registrations_min": min(agent.registrations for agent in agents),
+            "agreed_at_s": max(agent.agreed_at_s for agent in agents),
+            "beats": sum(agent.beats for agent in agents),
+            "unanswered": sum(agent.beats - agent.acks for agent in agents),
+            "ack_ms_max": max(agent.ack_ms_max for agent in agents),
         }
 
     def _state(self) -> dict[str, Any]:
-        hands = [hand for hand in self._hands if not hand.is_failed]
-        starts = sum((hand.starts for hand in self._hands), Counter[str]())
-        states = Counter(str(one.state) for hand in hands for one in hand.attempts.values())
+        agents = [agent for agent in self._agents if not agent.is_failed]
+        starts = sum((agent.starts for agent in self._agents), Counter[str]())
+        states = Counter(str(one.state) for agent in agents for one in agent.attempts.values())
         return {
             "states": states,
             "tasks_started": len(starts),
             "started_twice": sum(number > 1 for number in starts.values()),
-            "logs_stored": sum(len(hand.logs_stored) for hand in self._hands),
-            "unwanted": sum(hand.unwanted for hand in hands),
+            "logs_stored": sum(len(agent.logs_stored) for agent in self._agents),
+            "unwanted": sum(agent.unwanted for agent in agents),
         }
 
     async def _end(self, number: int, within_s: float, spare: int) -> dict[str, Any]:
-        """Every change as a report of its own, in an order that mixes the agents."""
-        running = [(hand, one) for hand in self._hands[spare:] for one in hand.attempts]
+        """Report each end in a message of its own, in an order that mixes the agents."""
+        running = [(agent, one) for agent in self._agents[spare:] for one in agent.attempts]
         chosen = random.sample(running, number)
         began_s = time.monotonic()
-        for count, (hand, attempt_id) in enumerate(chosen):
+        for count, (agent, attempt_id) in enumerate(chosen):
             ahead_s = began_s + within_s * count / number - time.monotonic()
             if ahead_s > 0:
                 await asyncio.sleep(ahead_s)
             now_ms = time.time_ns() // 1_000_000
             end = {"finished_at_ms": now_ms, "exit_code": 0, "log_sizes": {"stdout": len(LINE)}}
-            await hand.report(attempt_id, AttemptState.SUCCEEDED, **end)
+            await agent.report(attempt_id, AttemptState.SUCCEEDED, **end)
         return {"took_s": time.monotonic() - began_s}
 
 
 async def main() -> None:
     """See the module."""
     url, token, count, slots = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
-    crew = Crew(url, token, count, slots)
-    await crew.up()
-    print("up", flush=True)
-    while line := await asyncio.to_thread(sys.stdin.readline):
-        print(json.dumps(await crew.obey(json.loads(line))), flush=True)
+    await serve(SimulatedAgents(url, token, count, slots))
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
 """What the core knows about one attempt, and how it is shown to the coordinator."""
 
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 from opsconsole_agent.core.ending import Ending
 from opsconsole_agent.core.event import ProcessExited
-from opsconsole_agent.core.intent import Intent, Stop
+from opsconsole_agent.core.intent import PROCESS, Intent, Stop
+from opsconsole_agent.core.phase import OVER, PHASE_MOVES, Move, Phase
 from opsconsole_protocol.bound import cut
+from opsconsole_protocol.error import IllegalTransition
 from opsconsole_protocol.ids import AttemptId
 from opsconsole_protocol.link import Launch, Mode, Observed, Want
 from opsconsole_protocol.state import AttemptState
@@ -14,43 +15,30 @@ from opsconsole_protocol.state import AttemptState
 _STORY_LENGTH_MAX = 30
 
 
-class Phase(StrEnum):
-    """Where an attempt stands on this worker.
-
-    waiting → preparing → starting → live → exited → ended. From waiting and preparing an attempt can end at once,
-    for there is no process; from preparing it goes back to waiting when a pause is wanted before it started.
-    `exited`: nothing of it lives, its log files are being measured.
-    """
-
-    WAITING = "waiting"
-    PREPARING = "preparing"
-    STARTING = "starting"
-    LIVE = "live"
-    EXITED = "exited"
-    ENDED = "ended"
-
-
 @dataclass(slots=True, eq=False)
-class Attempt:
-    """One attempt. `want` is None until the coordinator has said, in this life of the agent, what it wants.
+class LocalAttempt:
+    """One attempt as it stands on this worker.
 
-    `written`: it would survive a restart. `asked`: the frozen state last asked of the keeper and not answered yet.
-    `unrecorded`: no keeper knows how it ended. `settled`: an end that only we know.
+    `engine`: what starts it, or started it. `is_foreign`: this agent doesn't have that engine. `want` is None until the
+    coordinator has said, in this life of the agent, what it wants. `is_written`: it would survive a restart.
+    `may_have_started`: its engine may have been asked to start it. `is_paused`: as its engine said last. `was_killed`: KILL
+    was asked for. `is_unrecorded`: its engine doesn't know how it ended. `own_end`: an end that only we know.
     """
 
     attempt_id: AttemptId
     launch: Launch | None
+    engine: str = PROCESS
     phase: Phase = Phase.WAITING
+    is_foreign: bool = False
     want: Want | None = None
     reason: str = ""
     damage: str = ""
-    written: bool = False
-    released: bool = False
-    frozen: bool = False
-    asked: bool | None = None
+    is_written: bool = False
+    may_have_started: bool = False
+    is_paused: bool = False
     stop: Stop | None = None
-    killed: bool = False
-    unrecorded: bool = False
+    was_killed: bool = False
+    is_unrecorded: bool = False
     started_at_ms: int | None = None
     timer_from_ms: int | None = None
     paused_at_ms: int | None = None
@@ -64,15 +52,34 @@ class Attempt:
     image_tag: str = ""
     exited: ProcessExited | None = None
     ending: Ending | None = None
-    settled: Observed | None = None
+    own_end: Observed | None = None
     log_sizes: dict[str, int] = field(default_factory=dict)
-    story: list[tuple[int, str]] = field(default_factory=list)
+    history: list[tuple[int, str]] = field(default_factory=list)
 
-    def tell(self, now_ms: int, text: str) -> None:
-        """Add to the story that an illegal event will be explained with."""
-        self.story.append((now_ms, text))
-        if len(self.story) > 2 * _STORY_LENGTH_MAX:
-            del self.story[:-_STORY_LENGTH_MAX]
+    # --- its phase -------------------------------------------------------------------------------------------------
+
+    def check(self, move: Move) -> Phase:
+        """The phase that the move leads to; raises IllegalTransition, with the recent story, where there is none."""
+        phase = PHASE_MOVES[self.phase].get(move)
+        if phase is None:
+            raise IllegalTransition(f"'{move}' for {self.attempt_id}, which is {self.phase}: {self.story}")
+        return phase
+
+    def move(self, move: Move, now_ms: int, detail: str = "") -> None:
+        """Go to another phase; raises IllegalTransition, and nothing has changed, where the table has no such move."""
+        self.phase = self.check(move)
+        self.add_to_story(now_ms, f"{move}: {detail}" if detail else move)
+
+    def add_to_story(self, now_ms: int, text: str) -> None:
+        """Note what an illegal move will be explained with."""
+        self.history.append((now_ms, text))
+        if len(self.history) > 2 * _STORY_LENGTH_MAX:
+            del self.history[:-_STORY_LENGTH_MAX]
+
+    @property
+    def story(self) -> str:
+        """What happened to it lately, the oldest first."""
+        return "; ".join(f"{at_ms} {text}" for at_ms, text in self.history)
 
     @property
     def mode(self) -> Mode | None:
@@ -83,11 +90,6 @@ class Attempt:
     def gpu_ids(self) -> tuple[str, ...]:
         """The GPUs that it has for itself."""
         return () if self.launch is None else self.launch.gpu_ids
-
-    @property
-    def title(self) -> str:
-        """The name of its task, or else its own id."""
-        return self.attempt_id if self.launch is None else self.launch.task_id
 
     @property
     def timeout_due_ms(self) -> int | None:
@@ -102,14 +104,14 @@ class Attempt:
         """The state as the coordinator knows states."""
         if self.phase is Phase.ENDED and self.ending is not None:
             return self.ending.state
-        if self.started_at_ms is not None:
-            return AttemptState.PAUSED if self.frozen else AttemptState.RUNNING
+        if self.started_at_ms is not None or (self.is_foreign and self.may_have_started):
+            return AttemptState.PAUSED if self.is_paused else AttemptState.RUNNING
         return AttemptState.ASSIGNED if self.build_started_ms is None else AttemptState.BUILDING
 
     def observed(self) -> Observed:
         """How it is reported."""
-        if self.settled is not None:
-            return self.settled
+        if self.own_end is not None:
+            return self.own_end
         exited, ending = (self.exited, self.ending) if self.phase is Phase.ENDED else (None, None)
         return Observed(
             attempt_id=self.attempt_id,
@@ -133,7 +135,8 @@ class Attempt:
             build_from_cache=self.build_from_cache,
             image_tag=self.image_tag,
             worker_fault=ending is not None and ending.worker_fault,
-            gpu_ids=() if self.phase in (Phase.EXITED, Phase.ENDED) else self.gpu_ids,
+            cause="" if ending is None else ending.cause,
+            gpu_ids=() if self.phase in OVER else self.gpu_ids,
             seal="" if self.launch is None else self.launch.seal,
         )
 
@@ -142,9 +145,10 @@ class Attempt:
         return Intent(
             attempt_id=self.attempt_id,
             launch=self.launch,
-            released=self.released,
+            engine=self.engine,
+            released=self.may_have_started,
             stop=self.stop,
-            end=self.settled,
+            end=self.own_end,
             output_path=self.output_path,
             workdir=self.workdir,
             ports=self.ports,
@@ -157,15 +161,16 @@ class Attempt:
         )
 
 
-def recovered(intent: Intent) -> Attempt:
-    """The attempt that an earlier life of the agent wrote down; whether it lives is for the keeper to say."""
-    attempt = Attempt(
+def recovered(intent: Intent) -> LocalAttempt:
+    """The attempt that an earlier life of the agent wrote down; whether it lives is for its engine to say."""
+    attempt = LocalAttempt(
         intent.attempt_id,
         intent.launch,
+        intent.engine,
         phase=Phase.STARTING if intent.released else Phase.WAITING,
         reason="" if intent.released else "waiting for the coordinator to confirm it",
-        written=True,
-        released=intent.released,
+        is_written=True,
+        may_have_started=intent.released,
         stop=intent.stop,
         output_path=intent.output_path,
         workdir=intent.workdir,
@@ -179,6 +184,6 @@ def recovered(intent: Intent) -> Attempt:
     )
     if intent.end is not None:
         attempt.phase = Phase.ENDED
-        attempt.settled = intent.end
-        attempt.ending = Ending(intent.end.state, intent.end.exit_code, intent.end.error)
+        attempt.own_end = intent.end
+        attempt.ending = Ending(intent.end.state, intent.end.exit_code, intent.end.error, intent.end.cause)
     return attempt

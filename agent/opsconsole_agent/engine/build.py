@@ -1,0 +1,71 @@
+"""One attempt while it is prepared, step by step, and what a step is."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ParamSpec, Protocol, TypeVar
+
+from opsconsole_agent.engine.engine import StepProgress
+from opsconsole_agent.keeper_client.message import StartCommand
+from opsconsole_agent.probe.child_scope import ChildScope
+from opsconsole_protocol.ids import AttemptId
+from opsconsole_protocol.link import Launch
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Build:
+    """What the steps of one preparation have found and made so far, each for those after it."""
+
+    attempt_id: AttemptId
+    launch: Launch
+    ports: Mapping[str, int] = field(default_factory=dict)
+    is_quick: bool = False
+    """All of its steps said that they are: none may wait now."""
+    workdir: str = ""
+    inputs: tuple[str, ...] = ()
+    output_path: str | None = None
+    command: StartCommand | None = None
+    progress: StepProgress | None = None
+    """Of the step under way, where it tells."""
+
+
+class Step(Protocol):
+    """One step of every preparation."""
+
+    @property
+    def name(self) -> str:
+        """What it does, in a word or two."""
+
+    def is_quick(self, launch: Launch) -> bool:
+        """Whether nothing that could hang or take long has to be done for this launch: then `run` never waits."""
+
+    async def run(self, build: Build) -> None:
+        """Do it; raises OpsconsoleError or OSError with the reason why the attempt can't be started.
+
+        Cancelled, it stops at once and leaves nothing half made: it is not waited for. It says how far it is by
+        `build.progress`.
+        """
+
+
+def run_at_once(work: Coroutine[Any, Any, T]) -> T:
+    """What a coroutine returns that never waits; raises what it raises, RuntimeError if it does wait."""
+    try:
+        work.send(None)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+    work.close()
+    raise RuntimeError("this was to be done at once, and waits")
+
+
+async def in_thread(function: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
+    """Call it in a thread. Cancelled, the child processes that it waits for are killed, so the thread ends soon, too."""
+    scope = ChildScope()
+    try:
+        return await asyncio.to_thread(lambda: scope.run(function, *args, **named))
+    except asyncio.CancelledError:
+        scope.end()
+        raise

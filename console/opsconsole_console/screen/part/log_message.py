@@ -1,0 +1,25 @@
+"""What a log pane wants of the screen around it. Apart from the pane, which is imported when the first log is opened."""
+
+from dataclasses import dataclass
+
+from textual.message import Message
+
+from opsconsole_console.model.log_target import LogTarget
+
+
+class LogLeft(Message):
+    """Escape was pressed, and there is nothing to undo in the pane."""
+
+
+@dataclass
+class LogClosed(Message):
+    """The pane with this number wants to be closed."""
+
+    number: int
+
+
+@dataclass
+class LogSplit(Message):
+    """One more pane on this log is wanted."""
+
+    target: LogTarget

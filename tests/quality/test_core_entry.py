@@ -1,0 +1,79 @@
+"""The core is changed in one way: servers know its reactor, what is shown of it and its entities, and nothing else."""
+
+import ast
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from opsconsole_coordinator.core.fleet import Fleet
+
+PACKAGE = "opsconsole_coordinator"
+ROOT = Path(__file__).resolve().parents[2] / "coordinator" / PACKAGE
+ENTRIES = frozenset({"reactor", "view", "model"})
+STORE_ENTRIES = frozenset({"batch", "fleet", "loading", "model"})
+"""The store writes batches and builds a fleet."""
+LOOKS = frozenset({"current", "live_attempts", "project_status", "story", "task_of"})
+"""What a fleet can be asked without changing it."""
+CHANGES = frozenset(name for name, _ in inspect.getmembers(Fleet, inspect.isfunction)) - LOOKS
+
+
+def imports(tree: ast.AST) -> Iterator[str]:
+    """The modules of the core that a file imports."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module == f"{PACKAGE}.core":
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith(f"{PACKAGE}.core."):
+            yield (node.module or "").split(".")[2]
+        elif isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[2] for alias in node.names if alias.name.startswith(f"{PACKAGE}.core."))
+
+
+def changes(tree: ast.AST) -> Iterator[str]:
+    """Where a file changes a fleet by itself: calls what changes one, or sets a field of it."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            if node.func.attr in CHANGES and _is_fleet(node.func.value):
+                yield f"line {node.lineno}: {node.func.attr}()"
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store | ast.Del) and _is_fleet(node.value):
+            yield f"line {node.lineno}: {node.attr} ="
+
+
+def _is_fleet(node: ast.expr) -> bool:
+    name = node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+    return name.lstrip("_") == "fleet"
+
+
+def wrong(source: str, allowed: frozenset[str]) -> list[str]:
+    """What a file does that it may not."""
+    tree = ast.parse(source)
+    return [f"imports {one}" for one in imports(tree) if one not in allowed] + list(changes(tree))
+
+
+def test_servers_enter_the_core_by_its_reactor() -> None:
+    files = [path for path in ROOT.rglob("*.py") if path.relative_to(ROOT).parts[0] not in {"core", "store"}]
+    assert len(files) > 30
+    assert {str(path): found for path in files if (found := wrong(path.read_text(), ENTRIES))} == {}
+
+
+def test_the_store_knows_batches_entities_and_what_builds_a_fleet() -> None:
+    files = [path for path in (ROOT / "store").glob("*.py") if path.name != "rebuild.py"]
+    assert {str(path): found for path in files if (found := wrong(path.read_text(), STORE_ENTRIES))} == {}
+    assert set(imports(ast.parse((ROOT / "store" / "rebuild.py").read_text()))) <= STORE_ENTRIES
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from opsconsole_coordinator.core import control",
+        "from opsconsole_coordinator.core.schedule import schedule",
+        "import opsconsole_coordinator.core.liveness",
+        "self._commit_loop.fleet.audit(now_ms, actor, kind, text, subject)",
+        "fleet.must_schedule = True",
+        "commit_loop.fleet.adopting, x = False, True",
+        "self._fleet.send(worker, message)",
+    ],
+)
+def test_another_way_in_is_seen(source: str) -> None:
+    assert wrong(source, ENTRIES)
