@@ -53,7 +53,7 @@ class Deployment:
         self.coordinator = self._start("serve", "--listen", "127.0.0.1:0")
         endpoint = self.data_dir / "endpoint.json"
         wait_for(lambda: endpoint.exists() or self.coordinator.poll() is not None, "the coordinator")
-        self.client = SyncClient.connect(data_dir=self.data_dir, patience_s=5)
+        self.client = SyncClient.connect(data_dir=self.data_dir, retry_for_s=5)
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -17,10 +17,10 @@ def proving(tokens: Callable[[], Iterable[str]]) -> type[ServerConnection]:
                 return
             lines = data.decode().split("\r\n")[1:]
             fields = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-            where = proof.address(self.transport.get_extra_info("sockname"))
-            known = {proof.key_id(one): one for one in map(proof.hash_of, tokens())}
+            where = proof.socket_address(self.transport.get_extra_info("sockname"))
+            known = {proof.key_id(one): one for one in map(proof.secret_hash_of, tokens())}
             nonce, keys = fields[proof.NONCE_HEADER.lower()], fields[proof.KEYS_HEADER.lower()]
-            found = proof.answer(known, nonce, keys, where)
+            found = proof.answer_request(known, nonce, keys, where)
             body = found or "the token is not valid here"
             head = f"HTTP/1.1 {'200 OK' if found else '401 Unauthorized'}\r\ncontent-type: text/plain\r\n"
             self.transport.write(f"{head}content-length: {len(body)}\r\n\r\n{body}".encode())

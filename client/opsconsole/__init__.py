@@ -6,8 +6,8 @@
         job, = client.submit(opsconsole.JobSpec(command=("python", "train.py"), resources=opsconsole.Resources(gpus=1)))
         client.wait_for_success(job.id)
 
-On the coordinator's own machine nothing else is needed; elsewhere OPSCONSOLE_URL and OPSCONSOLE_TOKEN say where.
-Everything is loaded on first use, so that importing this costs next to nothing.
+On the coordinator's own machine nothing else is needed; elsewhere OPSCONSOLE_URL and OPSCONSOLE_TOKEN name a coordinator.
+Everything is loaded on first use, so that the import costs next to nothing.
 """
 
 import importlib

@@ -9,7 +9,7 @@ AnswerT = TypeVar("AnswerT", bound=Answered)
 
 
 class Requester(Protocol):
-    """What carries requests to a coordinator: a `Client`, the console's link to its fleet, or a script in a test."""
+    """Anything that carries requests to a coordinator: a `Client`, the console's fleet source, or a test's script."""
 
     async def request(self, request: AnyRequest) -> AnyAnswer:
         """The coordinator's answer. Raises OpsconsoleError; Unavailable while there is no connection."""
@@ -17,7 +17,7 @@ class Requester(Protocol):
 
 
 async def ask(requester: Requester, request: AnyRequest, kind: type[AnswerT]) -> AnswerT:
-    """The answer, which is of that kind. Raises what `request` raises, and ProtocolError for any other kind."""
+    """The answer to a request, of the kind that is due. Raises what `request` raises, and ProtocolError for another kind."""
     answer = await requester.request(request)
     if not isinstance(answer, kind):
         raise ProtocolError(f"{type(answer).__name__} came where {kind.__name__} is due: upgrade the older side")

@@ -14,7 +14,7 @@ import msgspec
 
 from opsconsole.ask import AnswerT, ask
 from opsconsole.connection import Connection
-from opsconsole.job_page import after
+from opsconsole.job_page import next_page
 from opsconsole.log_follower import LogFollower
 from opsconsole.outcome import exit_code, is_finished_state, is_settled
 from opsconsole.resolver import resolve
@@ -35,10 +35,10 @@ from opsconsole_protocol.state import TaskState, WorkerConnection, WorkerStatus
 WAIT_SLICE_MS = 30_000
 """A long wait is asked for in slices, so that a dead connection is noticed in between."""
 SETTLE_MS = 5_000
-"""How long the last lines of an attempt that has ended are waited for. They are on their way as long as its worker lives."""
+"""How long `read_log` waits for the last lines of an attempt that has ended. They come as long as its worker lives."""
 
 _RECOVERABLE = frozenset({TaskState.WORKER_FAILED, TaskState.PREEMPTED, TaskState.UNSCHEDULABLE, TaskState.BLOCKED})
-"""Ends of a job that are not its own fault."""
+"""States in which nothing is wrong with the job itself."""
 
 _RETRY_FIRST_S = 0.1
 _RETRY_MAX_S = 3.0
@@ -52,7 +52,7 @@ class ConnectionSource(Protocol):
         ...
 
     async def close(self) -> None:
-        """Let go of it."""
+        """Close that connection. The next call may open another."""
         ...
 
 
@@ -65,7 +65,7 @@ class Dialer:
         self._lock = asyncio.Lock()
 
     async def connection(self) -> Connection:
-        """The open connection, made if need be."""
+        """The open connection; one is opened if there is none. Raises what the target's source and `Connection.open` raise."""
         async with self._lock:
             if self._connection is None or not self._connection.is_open:
                 await self.close()
@@ -80,17 +80,18 @@ class Dialer:
 
 
 class Client:
-    """An operator's or a script's way to a coordinator. Use as `async with await Client.connect() as client`.
+    """Everything that can be asked of a coordinator. Use it as `async with await Client.connect() as client`.
 
-    `patience_s`: how long a call that lost its connection tries to get it back before it raises Unavailable.
-    Repeating a call does no harm: submissions carry their ids. Every method raises OpsconsoleError and its kinds.
+    A call whose connection is lost is tried again for `retry_for_s` seconds, then it raises Unavailable; `on_retry` is told
+    why, before each further try. A call that would do harm if it were carried out twice is not repeated. Every method
+    raises OpsconsoleError and its subclasses; those named at a method are what its own arguments may cause.
     """
 
     def __init__(
-        self, source: ConnectionSource, *, patience_s: float = 0.0, on_retry: Callable[[str], None] | None = None
+        self, source: ConnectionSource, *, retry_for_s: float = 0.0, on_retry: Callable[[str], None] | None = None
     ) -> None:
         self._source = source
-        self.patience_s = patience_s
+        self.retry_for_s = retry_for_s
         self._on_retry = on_retry
 
     @classmethod
@@ -101,22 +102,22 @@ class Client:
         certificate_hash: str | None = None,
         data_dir: Path | None = None,
         *,
-        patience_s: float = 0.0,
+        retry_for_s: float = 0.0,
     ) -> Self:
         """Connect to the coordinator that the arguments, the environment or the data folder name.
 
         See `resolver.resolve`. Raises what that raises, and what `Connection.open` raises.
         """
-        return await cls.open(lambda: resolve(url, token, certificate_hash, data_dir), patience_s=patience_s)
+        return await cls.open(lambda: resolve(url, token, certificate_hash, data_dir), retry_for_s=retry_for_s)
 
     @classmethod
     async def open(
-        cls, target: TargetSource, *, patience_s: float = 0.0, on_retry: Callable[[str], None] | None = None
+        cls, target: TargetSource, *, retry_for_s: float = 0.0, on_retry: Callable[[str], None] | None = None
     ) -> Self:
-        """Connect to a target that is known already."""
+        """Connect to a target that is known already. Raises what `Connection.open` raises."""
         source = Dialer(target)
         await source.connection()
-        return cls(source, patience_s=patience_s, on_retry=on_retry)
+        return cls(source, retry_for_s=retry_for_s, on_retry=on_retry)
 
     async def close(self) -> None:
         """Close the connection."""
@@ -133,8 +134,8 @@ class Client:
     # --- asking ------------------------------------------------------------------------------------------------
 
     async def request(self, request: api.AnyRequest) -> api.AnyAnswer:
-        """Ask anything and return whatever is answered."""
-        deadline = asyncio.get_running_loop().time() + self.patience_s
+        """Send any request; its answer, of whatever kind."""
+        deadline = asyncio.get_running_loop().time() + self.retry_for_s
         pause_s = _RETRY_FIRST_S
         while True:
             try:
@@ -158,9 +159,10 @@ class Client:
     async def submit(
         self, specs: JobSpec | Iterable[JobSpec], job_ids: JobId | Sequence[JobId] | None = None
     ) -> list[api.JobRow]:
-        """Submit one job or several, all or none; their rows, in the same order.
+        """Submit one job or several, all or none; their rows, in the order of the specs.
 
-        The same ids again are the same jobs, so a submission whose answer got lost may be repeated.
+        `job_ids` are made here unless they are given. A submission with the ids of an earlier one is that earlier one, so
+        that it may be repeated when its answer got lost. Raises InvalidRequest for a spec that can't be right.
         """
         many = (specs,) if isinstance(specs, JobSpec) else tuple(specs)
         if job_ids is None:
@@ -178,8 +180,8 @@ class Client:
         """Submit a job that some worker takes at once; nothing is submitted where it would have to wait.
 
         Raises NoWorkersAvailableError where no worker matches what the job requires, and NoWorkersAcceptedError with
-        every worker's reason where those that match decline. Between the question and the start a worker may still be
-        taken by another job; then this one waits.
+        every worker's reason where those that match decline. Another job may still take the worker between the answer and
+        the submission; then this one waits.
         """
         _check(spec)
         fitting = [worker for worker in await self.workers(" ".join(spec.requirements)) if _can_take(worker, spec)]
@@ -194,11 +196,11 @@ class Client:
         return (await self.submit(spec, job_id))[0]
 
     async def jobs(self, filter: str = "", project: str = "", limit: int = 100) -> list[api.JobRow]:  # noqa: A002
-        """The newest jobs that match a line of requirements, newest first."""
+        """The newest jobs that match a filter line (`opsconsole_protocol.filter`), newest first."""
         return [row async for row in self.iter_jobs(filter, project, limit)]
 
     async def iter_jobs(self, filter: str = "", project: str = "", limit: int = 100) -> AsyncIterator[api.JobRow]:  # noqa: A002
-        """The same, page by page, however many `limit` allows."""
+        """The jobs that `jobs` returns, one by one: the next page is fetched when it is needed."""
         left = limit
         asked = api.ListJobs(filter=filter, project=project)
         while left > 0:
@@ -209,7 +211,7 @@ class Client:
             left -= len(page.jobs)
             if not page.more:
                 return
-            asked = after(asked, page)
+            asked = next_page(asked, page)
 
     async def show(
         self, id: str, tasks_from: int = 0, tasks_limit: int = 100_000, events_limit: int = 1_000  # noqa: A002
@@ -219,39 +221,39 @@ class Client:
         return (await self._ask(asked, api.DetailAnswer)).detail
 
     async def act(self, verb: str, ids: Sequence[str], reason: str = "") -> list[tuple[str, str]]:
-        """`verb` is pause, resume, cancel, retry, hold or release; `(id, what happened)` for each id."""
+        """Pause, resume, cancel, retry, hold or release jobs or tasks: `(id, what happened)` for each id."""
         return list((await self._ask(api.Act(verb=verb, ids=tuple(ids), reason=reason), api.ActResult)).results)
 
     async def pause(self, *ids: str, reason: str = "") -> list[tuple[str, str]]:
-        """Freeze running jobs or tasks."""
+        """Freeze running jobs or tasks; `(id, what happened)` for each, as with all six verbs."""
         return await self.act("pause", ids, reason)
 
     async def resume(self, *ids: str, reason: str = "") -> list[tuple[str, str]]:
-        """Let paused ones go on."""
+        """Let paused jobs or tasks go on."""
         return await self.act("resume", ids, reason)
 
     async def cancel(self, *ids: str, reason: str = "") -> list[tuple[str, str]]:
-        """End them, with the grace time that the job asked for."""
+        """End jobs or tasks, with the grace time that the job asked for."""
         return await self.act("cancel", ids, reason)
 
     async def retry(self, *ids: str, reason: str = "") -> list[tuple[str, str]]:
-        """Run failed ones again."""
+        """Run failed jobs or tasks again."""
         return await self.act("retry", ids, reason)
 
     async def hold(self, *ids: str, reason: str = "") -> list[tuple[str, str]]:
-        """Keep waiting ones from being started."""
+        """Keep waiting jobs or tasks from being started."""
         return await self.act("hold", ids, reason)
 
     async def release(self, *ids: str, reason: str = "") -> list[tuple[str, str]]:
-        """Undo `hold`."""
+        """Let held jobs or tasks be started."""
         return await self.act("release", ids, reason)
 
     async def set_priority(self, id: str, priority: int, *, relative: bool = False) -> str:  # noqa: A002
-        """Change a waiting job's priority; with `relative`, add to it. What happened, in one line."""
+        """Change a waiting job's priority or, with `relative`, add to it; what happened, in one line."""
         return (await self._ask(api.SetPriority(id=id, priority=priority, relative=relative), api.Done)).text
 
     async def wait(self, *ids: str, timeout_s: float | None = None) -> list[api.JobRow]:
-        """Wait until all have ended or are blocked, or the time is over; their rows as they stand then."""
+        """Wait until each of these jobs has ended or is blocked, `timeout_s` at most; their rows as they are then."""
         loop = asyncio.get_running_loop()
         deadline = None if timeout_s is None else loop.time() + timeout_s
         while True:
@@ -262,7 +264,7 @@ class Client:
                 return rows
 
     async def wait_for_success(self, *ids: str, timeout_s: float | None = None) -> list[api.JobRow]:
-        """The same, but raise JobFailedError unless all have succeeded."""
+        """Wait as `wait` does; the rows. Raises JobFailedError unless all have succeeded by then."""
         rows = await self.wait(*ids, timeout_s=timeout_s)
         if bad := [row for row in rows if row.state != TaskState.SUCCEEDED]:
             said = "; ".join(f"{row.id} {row.state}{': ' * bool(row.reason)}{row.reason}" for row in bad)
@@ -276,11 +278,11 @@ class Client:
         return rows
 
     async def why(self, id: str) -> api.WhyAnswer:  # noqa: A002
-        """Why a job stands where it stands."""
+        """Why a job is in its state."""
         return await self._ask(api.Why(id=id), api.WhyAnswer)
 
     async def candidates(self, spec: JobSpec) -> api.Candidates:
-        """What every worker says to this job, best first."""
+        """What every worker says to this job, best first. Raises InvalidRequest for a spec that can't be right."""
         _check(spec)
         return await self._ask(api.AskCandidates(spec=spec), api.Candidates)
 
@@ -296,9 +298,10 @@ class Client:
         wait_ms: int = 0,
         settle_ms: int = SETTLE_MS,
     ) -> api.LogAnswer:
-        """One page of a task's log. `attempt` None is the latest; `wait_ms` up to 60,000 waits for more at the end.
+        """One page of the log of a task, of its latest attempt where none is named.
 
-        The last lines of an attempt that has ended are waited for, `settle_ms` at most: what follows a `wait` is whole.
+        At the end of the log more is waited for, `wait_ms` (up to 60,000) at most. The last lines of an attempt that has
+        ended are waited for, `settle_ms` at most: a log that is read after `wait` is complete. Raises NotFound.
         """
         asked = api.ReadLog(
             id=id, task_index=task_index, attempt=attempt, query=query or LogQuery(), wait_ms=wait_ms, settle_ms=settle_ms
@@ -313,9 +316,9 @@ class Client:
         task_index: int | None = None,
         attempt: int | None = None,
     ) -> AsyncGenerator[LogLine, None]:
-        """Every fragment of a task's log as it comes, until the task has ended and its log is complete.
+        """The lines of a task's log (or fragments of them) as they come, until the task has ended and its log is complete.
 
-        Without `attempt` it goes on with the next attempt when the task is retried.
+        Without `attempt` the lines of further attempts follow when the task is retried. Raises NotFound.
         """
         follower = LogFollower(self, id, query or LogQuery(), task_index=task_index, attempt=attempt)
         async with contextlib.aclosing(follower.pages()) as pages:
@@ -326,37 +329,37 @@ class Client:
     # --- the fleet ---------------------------------------------------------------------------------------------
 
     async def workers(self, filter: str = "", *, revoked: bool = False) -> list[api.WorkerRow]:  # noqa: A002
-        """The workers that match a line of requirements, by name; with `revoked` also those that were."""
+        """The workers that match a line of requirements, by name; with `revoked`, revoked ones too."""
         return list((await self._ask(api.ListWorkers(filter=filter, revoked=revoked), api.WorkerList)).workers)
 
     async def set_worker(self, name: str, action: str) -> list[api.WorkerRow]:
-        """`action` is drain, undrain, revoke or remove; the worker's row afterwards, of a removed one as it last was."""
+        """Drain, undrain, revoke or remove a worker; its row afterwards, or the last one of a removed worker. Raises NotFound."""
         return list((await self._ask(api.SetWorker(name=name, action=action), api.WorkerList)).workers)
 
     async def revoke_all_workers(self) -> list[api.WorkerRow]:
-        """Shut every worker out for good; their rows afterwards."""
+        """Take back every worker's credential; their rows afterwards."""
         asked = api.SetWorker(name="", action="revoke", everybody=True)
         return list((await self._ask(asked, api.WorkerList)).workers)
 
     async def people(self) -> list[api.PersonRow]:
-        """Who may do what, or once might; first who has the token in the coordinator's data folder."""
+        """Who may do what, or once might. The owner of the token in the coordinator's data folder comes first."""
         return list((await self._ask(api.ListPeople(), api.PersonList)).people)
 
     async def rename_person(self, name: str, new: str) -> api.PersonRow:
-        """Call somebody otherwise from now on."""
+        """Give a person another name; their row afterwards. Raises NotFound or InvalidRequest."""
         return (await self._ask(api.RenamePerson(name=name, new=new), api.PersonList)).people[0]
 
     async def revoke_people(self, *names: str, everybody: bool = False) -> list[api.PersonRow]:
-        """Take back what these people hold and end their connections; of everybody, open invitations too."""
+        """Take back the credentials of these people and end their connections; with `everybody`, end all open invitations as well."""
         asked = api.RevokePeople(names=names, everybody=everybody)
         return list((await self._ask(asked, api.PersonList)).people)
 
     async def invitations(self) -> list[api.InvitationRow]:
-        """Those that still let somebody in."""
+        """The invitations that still let somebody in."""
         return list((await self._ask(api.ListInvitations(), api.InvitationList)).invitations)
 
     async def revoke_invitations(self, *ids: str, everything: bool = False) -> list[api.InvitationRow]:
-        """Let nobody in by these any more; those that were open."""
+        """End these invitations, or all with `everything`; those that were open."""
         asked = api.RevokeInvitations(ids=ids, everything=everything)
         return list((await self._ask(asked, api.InvitationList)).invitations)
 
@@ -369,7 +372,7 @@ class Client:
         name: str = "",
         tags: Sequence[str] = (),
     ) -> api.Invited:
-        """A line that lets one worker (or person, by `role`) in."""
+        """Make a join line. `role` is worker, viewer, operator or admin; `uses` is how many it lets in, within `ttl_ms`."""
         return await self._ask(
             api.Invite(role=role, ttl_ms=ttl_ms, uses=uses, name=name, tags=tuple(tags)), api.Invited
         )
@@ -379,23 +382,27 @@ class Client:
         return list((await self._ask(api.ListProjects(), api.ProjectList)).projects)
 
     async def set_project(self, name: str, *, description: str | None = None, status: str | None = None) -> str:
-        """Create or change a project; `status` is active, paused or archived. What happened, in one line."""
-        answer = await self.request(api.SetProject(name=name, description=description, status=status))
-        return answer.text if isinstance(answer, api.Done) else ""
+        """Create or change a project; `status` is active, paused or archived. What happened, in one line.
+
+        Raises InvalidRequest for a name or status that can't be.
+        """
+        return (await self._ask(api.SetProject(name=name, description=description, status=status), api.Done)).text
 
     async def templates(self) -> list[api.TemplateRow]:
         """All templates, by name."""
         return list((await self._ask(api.ListTemplates(), api.TemplateList)).templates)
 
     async def set_template(self, template: api.TemplateRow) -> str:
-        """Create or replace a template. What happened, in one line."""
-        answer = await self.request(api.SetTemplate(template=template))
-        return answer.text if isinstance(answer, api.Done) else ""
+        """Create or replace a template; what happened, in one line.
+
+        Raises InvalidRequest where its command names a parameter that it doesn't declare.
+        """
+        return (await self._ask(api.SetTemplate(template=template), api.Done)).text
 
     async def events(
         self, subject: str = "", *, limit: int = 200, before_seq: int | None = None
     ) -> list[api.EventRow]:  # fmt: skip
-        """What happened, newest first."""
+        """Events, newest first: those of `subject` unless it is empty, and before `before_seq`."""
         asked = api.ListEvents(subject=subject, before_seq=before_seq, limit=limit)
         return list((await self._ask(asked, api.EventList)).events)
 
@@ -414,10 +421,10 @@ class Client:
         history: bool = False,
         policy: bool = False,
     ) -> api.Cleaned:
-        """What ended jobs left on workers (all of them unless some are named) and with the coordinator; with `remove` it goes.
+        """What ended jobs left on these workers (on all where none is named) and with the coordinator; with `remove`, remove it.
 
-        `attempts`: working folders and cut logs; `outputs`: output folders; `logs` and `history`: the coordinator's own.
-        `policy`: also what goes by itself.
+        Only what is older than `older_than_ms` counts. `attempts`: working folders and logs. `outputs`: output folders.
+        `logs`, `history`: what the coordinator holds. `policy`: say also what is removed without being asked.
         """
         asked = api.Clean(
             workers=workers, older_than_ms=older_than_ms, remove=remove, attempts=attempts, outputs=outputs, logs=logs,
@@ -426,7 +433,7 @@ class Client:
         return await self._ask(asked, api.Cleaned)
 
     async def backup(self, path: str) -> str:
-        """Copy the coordinator's store to a new file on its machine; what was done, in words."""
+        """Copy the coordinator's store to a new file on its machine; what was done, in one line."""
         return (await self._ask(api.Backup(path=path), api.Done)).text
 
     async def health(self) -> api.Health:
@@ -440,7 +447,7 @@ def _check(spec: JobSpec) -> None:
 
 
 def _can_take(worker: api.WorkerRow, spec: JobSpec) -> bool:
-    """Whether a worker that meets the requirements is one to ask: there, not drained, and large enough."""
+    """Whether a worker that meets the requirements is connected, not drained, named if any is, and has enough GPUs."""
     is_up = worker.connection == WorkerConnection.CONNECTED and worker.status != WorkerStatus.MAINTENANCE
     return is_up and spec.worker in {None, worker.name, worker.id} and len(worker.gpus) >= spec.resources.gpus
 

@@ -1,7 +1,7 @@
-"""One websocket to a coordinator: calls out, answers and updates in.
+"""One websocket to a coordinator: calls go out, answers and updates come in.
 
-Every call has a number; its answer carries the same one, in whatever order answers come. When the connection is
-lost, every call that still waits fails with Unavailable, and the connection is of no more use.
+Every call has a number, and its answer carries that number; answers come in any order. When the connection is lost, every
+call that still waits fails with Unavailable, and the connection is of no more use.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 OPERATOR_PATH = "/operator"
 CALLS_MAX = 256
-"""Calls in flight; one more waits until an answer has come."""
+"""Calls in flight. A further one waits until one of them was answered."""
 
 OPEN_TIMEOUT_S = 10.0
 _CLIENT = "opsconsole/1"
@@ -32,13 +32,13 @@ OnUpdate = Callable[[Update], None]
 
 
 class Connection:
-    """An open, greeted connection. Made by `open`; belongs to the event loop that it was opened on."""
+    """An open connection on which both sides have greeted. `open` makes it; it belongs to the event loop that opened it."""
 
     def __init__(self, socket: ClientConnection, welcome: Welcome, codec: Codec[ServerMessage], url: str) -> None:
         self.welcome = welcome
         self.url = url
         self.on_update: OnUpdate | None = None
-        """Called from the reader with every Update, in order; must not block."""
+        """Called with every Update, in order. It must not block."""
         self._socket = socket
         self._codec = codec
         self._number = 0
@@ -50,7 +50,7 @@ class Connection:
 
     @classmethod
     async def open(cls, target: Target, client: str = _CLIENT) -> Connection:
-        """Connect and greet. Raises what `dial` raises, Unavailable, VersionMismatch, or the server's refusal."""
+        """Connect and greet. Raises what `dial` raises, Unavailable, VersionMismatch, ProtocolError, or the error that the server names."""
         from opsconsole_protocol.host.dial import dial
 
         headers = {"Authorization": f"Bearer {target.token}"}
@@ -80,13 +80,13 @@ class Connection:
 
     @property
     def silent_for_s(self) -> float:
-        """Seconds since anything at all came from the coordinator."""
+        """Seconds since the last frame of any kind came from the coordinator."""
         return asyncio.get_running_loop().time() - self._heard_at
 
     async def call(self, request: AnyRequest) -> AnyAnswer:
-        """Ask and wait for the answer. Raises the coordinator's error, or Unavailable when the connection is lost.
+        """Send a request and wait for its answer. Raises the coordinator's error, or Unavailable when the connection is lost.
 
-        InvalidRequest where something in it is out of its limits: such a request never leaves.
+        A request with a field out of its limits is not sent: InvalidRequest.
         """
         check_request(request)
         async with self._room:
@@ -105,11 +105,11 @@ class Connection:
     async def wait_closed(self) -> OpsconsoleError:
         """Wait for the end of the connection; why it ended."""
         await asyncio.wait((self._reader,))
-        return self._lost or _gone(self.url)
+        return self._lost or _lost_error(self.url)
 
     async def close(self, reason: OpsconsoleError | None = None) -> None:
-        """Close, failing the calls that wait with `reason`."""
-        self._fail(reason or Unavailable("the connection was closed"))
+        """Close the connection. Calls that wait fail with `reason`, or with Unavailable."""
+        self._fail_calls(reason or Unavailable("the connection was closed"))
         await self._socket.close()
         await asyncio.wait((self._reader,))
 
@@ -122,7 +122,7 @@ class Connection:
         try:
             await self._socket.send(frame)
         except ConnectionClosed:
-            raise self._lost or _gone(self.url) from None
+            raise self._lost or _lost_error(self.url) from None
 
     async def _read(self) -> None:
         from websockets.exceptions import ConnectionClosed
@@ -132,17 +132,19 @@ class Connection:
                 frame = await self._socket.recv()
                 self._heard_at = asyncio.get_running_loop().time()
                 for message in _decode(self._codec, frame):
-                    self._take(message)
+                    self._dispatch(message)
         except ConnectionClosed as closed:
             reason = closed.rcvd.reason if closed.rcvd is not None else ""
-            self._fail(Unavailable(f"{self.url} closed the connection: {reason}") if reason else _gone(self.url))
+            self._fail_calls(
+                Unavailable(f"{self.url} closed the connection: {reason}") if reason else _lost_error(self.url)
+            )
         except OpsconsoleError as error:
-            self._fail(error)
+            self._fail_calls(error)
             await self._socket.close()
         finally:
-            self._fail(_gone(self.url))  # also after a fault of our own, which the task then shows
+            self._fail_calls(_lost_error(self.url))  # also after a fault of our own, which the task then shows
 
-    def _take(self, message: ServerMessage) -> None:
+    def _dispatch(self, message: ServerMessage) -> None:
         match message:
             case Answer(number=number, answer=answer):
                 if (future := self._pending.get(number)) is not None and not future.done():
@@ -158,7 +160,7 @@ class Connection:
             case Welcome():
                 raise ProtocolError(f"{self.url} greets twice: it is no opsconsole coordinator of this version")
 
-    def _fail(self, error: OpsconsoleError) -> None:
+    def _fail_calls(self, error: OpsconsoleError) -> None:
         if self._lost is None:
             self._lost = error
         for future in self._pending.values():
@@ -196,5 +198,5 @@ def _decode(codec: Codec[ServerMessage], frame: bytes | str) -> list[ServerMessa
     return codec.decode(frame)
 
 
-def _gone(url: str) -> Unavailable:
+def _lost_error(url: str) -> Unavailable:
     return Unavailable(f"the connection to {url} is lost")

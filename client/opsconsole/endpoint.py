@@ -1,4 +1,4 @@
-"""Where the coordinator of a data folder listens, as it wrote it down when it started, and whether it runs."""
+"""The coordinator of a data folder: where the folder is, where the coordinator listens, and whether it runs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class EndpointError(OpsconsoleError):
 
 
 def read_endpoint(path: Path) -> Endpoint | None:
-    """The endpoint written down at `path`, or None if there is none. Raises EndpointError or PrivateFileError."""
+    """The endpoint in the file at `path`, or None if there is no such file. Raises EndpointError or PrivateFileError."""
     text = read_private(path)
     if text is None:
         return None
@@ -35,7 +35,7 @@ def read_endpoint(path: Path) -> Endpoint | None:
 
 
 def default_data_dir(environ: Mapping[str, str] | None = None) -> Path:
-    """The data folder when none is named: OPSCONSOLE_DATA_DIR, or the user's own."""
+    """The data folder that is used when none is named: OPSCONSOLE_DATA_DIR, or else the user's own."""
     environ = os.environ if environ is None else environ
     if named := environ.get("OPSCONSOLE_DATA_DIR"):
         return Path(named).expanduser().absolute()
@@ -45,7 +45,7 @@ def default_data_dir(environ: Mapping[str, str] | None = None) -> Path:
 
 
 def is_running(data_dir: Path) -> bool:
-    """Whether a coordinator holds this data folder."""
+    """Whether a coordinator runs on this data folder. Raises OSError where its lock can't be opened."""
     try:
         descriptor = os.open(data_dir / LOCK_FILE, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:

@@ -1,7 +1,7 @@
 """The view of a fleet: a snapshot and then updates, folded. Live, recorded and simulated fleets look the same to it.
 
-Pure: no clock, no loop, no socket. Folding the same update twice changes nothing, and memory is bounded: of finished
-jobs and of events only the newest stay, the coordinator has the others.
+Pure: no clock, no loop, no socket. To fold an update twice changes nothing. Memory is bounded: of finished jobs and of events
+only the newest stay here; the coordinator has the others.
 """
 
 import heapq
@@ -19,7 +19,7 @@ EVENTS_MAX = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What a fold changed: ids of workers and jobs, and the new events, oldest first. `reset`: everything may have."""
+    """What a fold changed: ids of workers and jobs, and the new events, oldest first. `reset`: everything may have changed."""
 
     workers: frozenset[str] = frozenset()
     workers_removed: frozenset[str] = frozenset()
@@ -34,7 +34,7 @@ class Change:
         )  # fmt: skip
 
     def __or__(self, later: "Change") -> "Change":
-        """Both, where `later` came after this one."""
+        """Both changes as one, where `later` came after this one."""
         return Change(
             workers=(self.workers - later.workers_removed) | later.workers,
             workers_removed=(self.workers_removed - later.workers) | later.workers_removed,
@@ -47,7 +47,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """The header's numbers. Workers are counted once: lost before silent before draining before up."""
+    """The numbers in the console's header. Each worker is counted once (`worker_kind`)."""
 
     up: int = 0
     silent: int = 0
@@ -65,7 +65,7 @@ class Counts:
 
     @property
     def paused(self) -> int:
-        """Frozen tasks."""
+        """Tasks that are paused."""
         return self.tasks.get(TaskState.PAUSED, 0)
 
     @property
@@ -121,7 +121,7 @@ class Fleet:
         return Change(frozenset(self.workers), frozenset(), frozenset(self.jobs), frozenset(), events, reset=True)
 
     def fold(self, update: Update) -> Change:
-        """Take an update in; what changed by it. One that is older than what is known already changes nothing."""
+        """Take in an update; what it changed. An update older than what is known changes nothing."""
         if update.seq < self.seq:
             return Change()
         self.seq = update.seq

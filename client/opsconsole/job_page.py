@@ -5,8 +5,8 @@ from msgspec.structs import replace
 from opsconsole_protocol.api import JobList, ListJobs
 
 
-def after(request: ListJobs, answer: JobList) -> ListJobs:
-    """What asks for the page after this one, where there may be `more`."""
+def next_page(request: ListJobs, answer: JobList) -> ListJobs:
+    """The request for the page after this answer, where its `more` says that there may be one."""
     if answer.next_ms is not None:
         return replace(request, before_ms=answer.next_ms, before_id=answer.next_id)
     if not answer.jobs:

@@ -27,20 +27,19 @@ class FollowPolicy:
     """How a follower waits, and whether it may skip lines. The defaults bring every line of every attempt, in order."""
 
     long_poll_ms: int = 2_000
-    """How long the coordinator holds back an empty page. An attempt may end without a last line; its end, and a retry, is
-    then heard of so much later at worst."""
+    """How long the coordinator holds back an empty page. The end of an attempt that prints nothing more, and a retry after it, is
+    heard of so much later at worst."""
     pause_s: float = 0.25
     """Between two looks at a task whose attempt has ended."""
     late_lines_ms: int = 2_000
     """How long the rest of an attempt's log is waited for when the task has gone on to the next attempt."""
     give_up_s: float | None = 15.0
-    """How long a task that is over may keep silent about the rest of its log, as its worker may be gone for good; None:
-    for ever."""
+    """How long the rest of a log is waited for once its task has ended, since its worker may be gone for good; None: for ever."""
     skip_behind_lines: int | None = None
-    """A reader who is further behind than this goes on near the end, and a retried task is followed into its latest
-    attempt rather than into each; None: nothing is skipped."""
+    """A reader further behind than this goes on near the end, and a retried task is followed into its latest attempt rather
+    than into each. None: nothing is skipped."""
     skip_tail_lines: int = 1_000
-    """How far from the end reading goes on after a skip."""
+    """After a skip, reading goes on so many lines before the end."""
 
 
 EVERY_LINE = FollowPolicy()
@@ -55,23 +54,23 @@ class FollowedPage(NamedTuple):
     is_new_attempt: bool = False
     """The first page of a later attempt: its lines are numbered from 0 again."""
     skipped_lines: int = 0
-    """So many lines between the page before and this one were left out."""
+    """How many lines between the page before and this one were left out."""
 
 
 class LogFollower:
-    """Follows the log of one task of `job`; of its only task, or its first, where `task_index` is None.
+    """Follows the log of one task of `job`: of the task with `task_index` or, without one, of its first.
 
-    `attempt` is the one to read; without it the latest is, and later ones after it. Only lines that `query` lets through
-    come; where in the log it starts concerns the first attempt alone. `requester` is a `Client` or whatever else carries
-    requests.
+    With `attempt` only that attempt is read; without, the latest is read and then any further one. `query` says which lines
+    come; where in the log it starts applies only to the first attempt that is read. `requester` is a `Client`, or anything
+    else that carries requests.
 
         follower = LogFollower(client, "42f0k9x2mq", LogQuery(tail=100))
         async for page in follower.pages():
             ...
 
-    The reader sets the pace: no page is asked for before the one before it was dealt with. To stop, close the iterator
-    or cancel the task that iterates. After that, or after an error such as a lost connection, another call of `pages`
-    goes on with the next line. Not to be iterated twice at once.
+    The reader sets the pace: a page is asked for only when the body of the loop is done with the one before. To stop, close
+    the iterator or cancel the task that iterates. After that, or after an error such as a lost connection, another call of
+    `pages` goes on with the next line. Only one iteration may run at a time.
     """
 
     def __init__(
@@ -100,7 +99,7 @@ class LogFollower:
         self.start_at(query)
 
     def start_at(self, query: LogQuery) -> None:
-        """Read something else of the attempt at hand. The next `pages` begins there."""
+        """Read other lines of the attempt that is being read; the next call of `pages` begins with them."""
         self._asked = self._query = query
         self.next_line = max(0, query.start_line or 0) if query.tail is None else self.total_lines
         self._is_new_attempt = False
@@ -145,14 +144,17 @@ class LogFollower:
                 await asyncio.sleep(self._policy.pause_s)
 
     async def read(self, query: LogQuery, wait_ms: int = 0) -> LogAnswer:
-        """One page of the attempt at hand, wherever `pages` is; an empty one comes after `wait_ms`. Raises OpsconsoleError."""
+        """One page of the attempt that is being read, independent of `pages`; an empty one is held back for `wait_ms`.
+
+        Raises OpsconsoleError.
+        """
         request = ReadLog(
             id=self._job, task_index=self.task_index, attempt=self.attempt, query=query, wait_ms=wait_ms
         )  # fmt: skip
         return await ask(self._requester, request, LogAnswer)
 
     def _advance(self, answer: LogAnswer) -> FollowedPage:
-        """Take note of where a page leads."""
+        """Move on to where a page ends."""
         page = answer.page
         self.attempt = answer.attempt
         self.task_index = split_task_id(answer.task_id)[1] if self.task_index is None else self.task_index
@@ -195,7 +197,7 @@ class LogFollower:
         return self.attempt + 1 if self._policy.skip_behind_lines is None else task.attempt
 
     def _is_complete(self, task: TaskRow | None, answer: LogAnswer) -> bool:
-        """Whether nothing more comes of an attempt that has ended, or of its task."""
+        """Whether nothing more comes of a log whose attempt has ended."""
         if task is not None and not is_finished_state(task.state):
             self._heard_at = _now()
             return False

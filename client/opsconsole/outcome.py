@@ -1,4 +1,4 @@
-"""How jobs end, in numbers that a shell understands."""
+"""How jobs ended: whether they have, and with which exit code."""
 
 from collections.abc import Iterable
 
@@ -11,7 +11,7 @@ _FINISHED = frozenset(state for state in TaskState if is_task_finished(state))
 
 
 def is_finished_state(state: str) -> bool:
-    """Whether this is an end; a state that this version doesn't know is not."""
+    """Whether a job or task in this state has ended. A state that this version doesn't know doesn't count as an end."""
     return state in _FINISHED
 
 
@@ -21,21 +21,18 @@ def ran_ms(row: JobRow | TaskRow | AttemptRow, now_ms: int) -> int | None:
 
 
 def is_settled(row: JobRow) -> bool:
-    """Whether a job will not move any more by itself: ended, or blocked by another's failure."""
+    """Whether a job has ended or is blocked by the failure of another, so that it won't change by itself."""
     return row.state == TaskState.BLOCKED or is_finished_state(row.state)
 
 
 def exit_code(tasks: Iterable[TaskRow]) -> int:
-    """0 when all succeeded; else the first failing task's exit code, 128 + n for signal n, 1 where there is neither.
-
-    First is what failed first. A task that was killed because another had failed isn't what failed.
-    """
+    """0 when all succeeded; else the exit code of the task that failed first, 128 + n for signal n, 1 where it has neither."""
     failing = first_failing(tasks)
     return 0 if failing is None else _task_exit_code(failing)
 
 
 def first_failing(tasks: Iterable[TaskRow]) -> TaskRow | None:
-    """The task that failed first; None when all succeeded."""
+    """The task that failed first; None when all succeeded. One that was killed because another failed comes after that one."""
     return min((task for task in tasks if task.state != TaskState.SUCCEEDED), key=_failing_order, default=None)
 
 

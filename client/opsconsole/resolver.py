@@ -1,4 +1,4 @@
-"""Finds which coordinator is meant: from arguments, the environment, the saved coordinators or the data folder."""
+"""Finds the coordinator that is meant: by arguments, the environment, the saved coordinators or the data folder."""
 
 from __future__ import annotations
 
@@ -22,12 +22,11 @@ def resolve(
     data_dir: Path | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> Target:
-    """Find the coordinator: arguments first, then OPSCONSOLE_URL and OPSCONSOLE_TOKEN, then the default among the
-    saved ones, then the data folder.
+    """The coordinator that is meant, and a token for it.
 
-    `url` may be whatever `--connect` takes: an address or the name of a saved coordinator, but no join line, which
-    `redemption.redeem` trades first.
-    Raises NotFound, Unauthenticated, InvalidRequest or PrivateFileError, each saying what to do.
+    Arguments count first, then OPSCONSOLE_URL and OPSCONSOLE_TOKEN, then the default among the saved coordinators, then the
+    data folder. `url` is an address or the name of a saved coordinator. It is no join line: `redemption.redeem` trades that
+    first. Raises NotFound, Unauthenticated, InvalidRequest, EndpointError or PrivateFileError.
     """
     environ = os.environ if environ is None else environ
     if url is None and data_dir is None:
@@ -36,14 +35,14 @@ def resolve(
     if url is None and data_dir is None and not environ.get("OPSCONSOLE_DATA_DIR"):
         url = default_url(environ)
     if url is None:
-        return _of_data_dir(data_dir or default_data_dir(environ), token)
-    return _of_url(url, token, certificate_hash, environ)
+        return _target_of_data_dir(data_dir or default_data_dir(environ), token)
+    return _target_of_url(url, token, certificate_hash, environ)
 
 
 def default_url(environ: Mapping[str, str] | None = None) -> str | None:
     """The address of the saved coordinator that is used when none is named; None: this machine's own.
 
-    One that became the default just by being the first steps back while a coordinator runs on this machine.
+    A default that nobody chose (it was just the first one) doesn't count while a coordinator runs on this machine.
     Raises PrivateFileError.
     """
     default = saved_coordinator.read_default()
@@ -55,9 +54,9 @@ def default_url(environ: Mapping[str, str] | None = None) -> str | None:
     return None if one is None else one.url
 
 
-def _of_url(url: str, token: str | None, certificate_hash: str | None, environ: Mapping[str, str]) -> Target:
+def _target_of_url(url: str, token: str | None, certificate_hash: str | None, environ: Mapping[str, str]) -> Target:
     if url == saved_coordinator.LOCAL:
-        return _of_data_dir(default_data_dir(environ), token)
+        return _target_of_data_dir(default_data_dir(environ), token)
     named = saved_coordinator.find(url)
     address = parse_url(url if named is None else named.url)
     if address.invitation is not None:
@@ -68,7 +67,7 @@ def _of_url(url: str, token: str | None, certificate_hash: str | None, environ: 
     known = saved_coordinator.load(address.url)
     if known is not None:
         return Target(address.url, known.secret, certificate_hash or known.certificate_hash)
-    local = _of_data_dir_or_none(default_data_dir(environ))
+    local = _target_of_data_dir_or_none(default_data_dir(environ))
     if local is not None and local.url == address.url:
         return local
     raise Unauthenticated(
@@ -77,11 +76,11 @@ def _of_url(url: str, token: str | None, certificate_hash: str | None, environ: 
     )
 
 
-def _of_data_dir_or_none(data_dir: Path) -> Target | None:
-    return _of_data_dir(data_dir, None) if (data_dir / ENDPOINT_FILE).exists() else None
+def _target_of_data_dir_or_none(data_dir: Path) -> Target | None:
+    return _target_of_data_dir(data_dir, None) if (data_dir / ENDPOINT_FILE).exists() else None
 
 
-def _of_data_dir(data_dir: Path, token: str | None) -> Target:
+def _target_of_data_dir(data_dir: Path, token: str | None) -> Target:
     endpoint = read_endpoint(data_dir / ENDPOINT_FILE)
     if endpoint is None:
         raise NotFound(

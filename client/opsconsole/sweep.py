@@ -1,4 +1,4 @@
-"""A sweep: one job, a task for every combination of values. Pure."""
+"""A sweep: one job with a task for every combination of values. Pure."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,7 @@ from opsconsole_protocol.spec import NUM_TASKS_MAX
 
 
 def combinations(axes: Mapping[str, Sequence[str]]) -> list[dict[str, str]]:
-    """Every combination, the last axis changing fastest. Raises InvalidRequest when there are too many."""
+    """Every combination; the last axis changes fastest. Raises InvalidRequest when there are more than a job may have tasks."""
     number = 1
     for values in axes.values():
         number *= len(values)
@@ -18,7 +18,7 @@ def combinations(axes: Mapping[str, Sequence[str]]) -> list[dict[str, str]]:
 
 
 def read_axis(text: str) -> tuple[str, list[str]]:
-    """Name and values of `lr=0.1,0.01`. Raises InvalidRequest."""
+    """The name and the values of an axis such as `lr=0.1,0.01`. Raises InvalidRequest."""
     name, equals, values = text.partition("=")
     if not equals or not name.isidentifier():
         raise InvalidRequest(f"{text[:60]!r} is not a sweep: write for example lr=0.1,0.01")

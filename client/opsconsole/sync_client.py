@@ -1,4 +1,4 @@
-"""The client without `await`: an event loop of its own on a thread of its own."""
+"""The client without `await`: it runs on an event loop and a thread of its own."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ T = TypeVar("T")
 
 
 class SyncClient:
-    """`Client`, blocking; usable from several threads at once. Methods that aren't here: `run(client.client.…())`."""
+    """A `Client` whose calls block; several threads may use it at once.
+
+    What isn't a method here is reached through `run`: `client.run(client.client.health())`.
+    """
 
     def __init__(self, client: Client, loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:
         self.client = client
@@ -34,13 +37,13 @@ class SyncClient:
         certificate_hash: str | None = None,
         data_dir: Path | None = None,
         *,
-        patience_s: float = 0.0,
+        retry_for_s: float = 0.0,
     ) -> Self:
         """As `Client.connect`."""
         loop = asyncio.new_event_loop()
         thread = threading.Thread(target=loop.run_forever, name="opsconsole client", daemon=True)
         thread.start()
-        opening = Client.connect(url, token, certificate_hash, data_dir, patience_s=patience_s)
+        opening = Client.connect(url, token, certificate_hash, data_dir, retry_for_s=retry_for_s)
         try:
             client = asyncio.run_coroutine_threadsafe(opening, loop).result()
         except BaseException:
@@ -49,7 +52,7 @@ class SyncClient:
         return cls(client, loop, thread)
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Run one of `self.client`'s coroutines to its end."""
+        """Run a coroutine of `self.client` to its end; what it returns. Raises what it raises."""
         future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
         try:
             return future.result()

@@ -24,5 +24,5 @@ TargetSource = Target | Callable[[], Target]
 
 
 def current(source: TargetSource) -> Target:
-    """The target as of now. Raises what the source raises, OpsconsoleError as a rule."""
+    """The target as of now. Raises the OpsconsoleError of a source that finds none."""
     return source if isinstance(source, Target) else source()

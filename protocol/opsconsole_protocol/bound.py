@@ -1,7 +1,7 @@
-"""How long what comes from outside may be: one set of lengths, from the command line to the wire to a worker.
+"""How long and how large what comes from outside may be: one set of limits, from the command line over the wire to a worker.
 
-What passes the operator's edge (`spec.py`, `api/request.py`) passes the agent's (`link/message.py`), since both are written in
-these words. A *tree* is free-form: nested mappings and lists of plain values, bounded as a whole.
+What the coordinator takes from an operator (`spec.py`, `api/request.py`) an agent takes from the coordinator (`link/`), since
+both use these types. A *tree* is free-form: nested mappings and lists of plain values, limited as a whole.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,10 +13,10 @@ from opsconsole_protocol.error import InvalidRequest
 
 ID_CHARACTERS_MAX = 128
 NAME_CHARACTERS_MAX = 200
-"""Of a worker, a person, a job, a template, a tag."""
+"""Of the name of a worker, a person, a job or a template, and of a tag."""
 PROJECT_CHARACTERS_MAX = 100
 TEXT_CHARACTERS_MAX = 2_000
-"""Of an error, a reason or any other words for people."""
+"""Of an error, a reason or any other text for people."""
 PATH_CHARACTERS_MAX = 4_096
 COMMAND_BYTES_MAX = 128 * 1024
 COMMAND_WORDS_MAX = 10_000
@@ -29,13 +29,13 @@ GPUS_MAX = 256
 """Of one worker."""
 GPU_USERS_MAX = 64
 ATTEMPTS_MAX = 100_000
-"""On one worker: those that live, and those whose ends the coordinator hasn't confirmed."""
+"""On one worker: attempts that live, and those whose end the coordinator hasn't confirmed."""
 TREE_DEPTH_MAX = 16
 TREE_BYTES_MAX = 16 * 1024
 WHOLE_MAX = 1 << 53
-"""Of a count, a time in milliseconds, a place in a sequence: fits the store, and JSON's readers."""
+"""Of a count, a duration in milliseconds, a place in a sequence: every reader of JSON can hold it, and the store."""
 TIME_MS_MAX = 253_402_300_799_999
-"""The end of the year 9999: no calendar goes on."""
+"""The end of the year 9999, after which Python has no dates."""
 
 Id = Annotated[str, Meta(max_length=ID_CHARACTERS_MAX)]
 Label = Annotated[str, Meta(max_length=NAME_CHARACTERS_MAX)]
@@ -58,11 +58,11 @@ Inputs = Annotated[tuple[Path, ...], Meta(max_length=INPUTS_MAX)]
 Port = Annotated[int, Meta(ge=1, le=65_535)]
 PortName = Annotated[str, Meta(pattern="^[A-Za-z_][A-Za-z0-9_]{0,63}$", max_length=64)]
 Tree = Annotated[dict[Label, Any], Meta(max_length=TREE_BYTES_MAX)]
-"""To be held to `check_tree` by whoever takes it in."""
+"""The type limits only its keys: whoever takes a tree in calls `check_tree`."""
 
 
 def cut(text: str, characters: int = TEXT_CHARACTERS_MAX) -> str:
-    """The text, or its beginning with a sign that more was said."""
+    """The text, or where it is too long its beginning and `…`."""
     return text if len(text) <= characters else f"{text[: characters - 1]}…"
 
 
@@ -81,7 +81,7 @@ def check_count(what: str, items: Sequence[object] | Mapping[Any, object], count
 def check_tree(what: str, tree: object) -> None:
     """Raise InvalidRequest for a tree that is too deep or too large, or holds what isn't a plain value.
 
-    Plain is what JSON has words for; msgpack could also carry times, bytes and types of the sender's own.
+    A plain value is one that JSON knows; msgpack could also carry times, bytes and types of the sender's own.
     """
     room = TREE_BYTES_MAX
     level: list[object] = [tree]

@@ -1,4 +1,4 @@
-"""The error tree. Every error is one line that says what to do; `code` is what travels on the wire."""
+"""The error tree. Every error is one line that says what to do; on the wire an error is its `code` and that line."""
 
 from collections.abc import Mapping
 
@@ -10,18 +10,18 @@ class OpsconsoleError(Exception):
 
     @property
     def message(self) -> str:
-        """The one line."""
+        """The line for people."""
         return str(self.args[0]) if self.args else self.code
 
 
 class InvalidRequest(OpsconsoleError):
-    """Something asked for can't be right, whatever the state of the fleet."""
+    """Something that was asked for can't be right, whatever the state of the fleet."""
 
     code = "invalid"
 
 
 class NotFound(OpsconsoleError):
-    """No such job, task, worker, …"""
+    """There is no such job, task, worker, …"""
 
     code = "not_found"
 
@@ -33,19 +33,19 @@ class Ambiguous(OpsconsoleError):
 
 
 class Conflict(OpsconsoleError):
-    """Right in itself, but not in the present state."""
+    """What was asked for may be right, but not in the present state."""
 
     code = "conflict"
 
 
 class Unauthenticated(OpsconsoleError):
-    """No credential, or not a valid one."""
+    """No credential was shown, or none that is valid."""
 
     code = "unauthenticated"
 
 
 class Forbidden(OpsconsoleError):
-    """A valid credential whose role doesn't reach."""
+    """The credential is valid, but its role doesn't allow this."""
 
     code = "forbidden"
 
@@ -57,13 +57,13 @@ class VersionMismatch(OpsconsoleError):
 
 
 class Unavailable(OpsconsoleError):
-    """Can't be done at the moment; trying again later may help."""
+    """It can't be done at the moment; trying again later may help."""
 
     code = "unavailable"
 
 
 class LimitExceeded(OpsconsoleError):
-    """A documented limit bites."""
+    """A limit (docs/limits.md) is reached."""
 
     code = "limit"
 
@@ -75,19 +75,19 @@ class ProtocolError(OpsconsoleError):
 
 
 class IllegalTransition(OpsconsoleError):
-    """A move that the transition table doesn't know; carries the entity's recent story."""
+    """A move that the transition table doesn't have; the message ends with the entity's recent story."""
 
     code = "illegal_transition"
 
 
 class NoWorkersAvailableError(OpsconsoleError):
-    """No worker matches what the job requires (the seeds' name)."""
+    """No worker matches what the job requires."""
 
     code = "no_workers_available"
 
 
 class NoWorkersAcceptedError(OpsconsoleError):
-    """Workers match, but each of them declined (the seeds' name). `reasons`: what each worker said, by its name."""
+    """Workers match, but each of them declined. `reasons`: what each said, by the worker's name."""
 
     code = "no_workers_accepted"
 
@@ -97,7 +97,7 @@ class NoWorkersAcceptedError(OpsconsoleError):
 
 
 class JobFailedError(OpsconsoleError):
-    """A job that was waited for has not succeeded (the seeds' name).
+    """A job that was waited for has not succeeded.
 
     `code` is the job's state (failed, killed, worker_failed, unschedulable, blocked, …), `exit_code` what a shell would
     say, `job` its id. `recoverable`: nothing is wrong with the job itself, so that trying again may help.

@@ -1,8 +1,8 @@
-"""The filter language: conditions, free text, and what to leave out.
+"""The filter language: conditions, words to find, and words to leave out.
 
-`project=pose state in running,paused lr !sweep` shows what is of project pose, runs or is paused, contains "lr" and
-doesn't contain "sweep". Words with an operator are conditions as in `requirement.py`; bare words are free text. The
-console's filter line and the coordinator's lists read the same.
+`project=pose state in running,paused lr !sweep` shows the rows of project pose that are running or paused, contain "lr" and
+don't contain "sweep". Words with an operator are conditions as in `requirement.py`; bare words are looked for in the row's
+text. The console's filter line and the coordinator's lists read this one language.
 """
 
 import re
@@ -33,7 +33,7 @@ _TOKEN = re.compile(rf"""(?:{CONDITION})(?=\s|$)|(?P<word>!?(?:"[^"]*"|\S+))""",
 
 @dataclass(frozen=True)
 class Filter:
-    """What a row must meet to be shown. Empty: everything is."""
+    """What a row must meet to be shown. An empty filter shows every row."""
 
     text: str = ""
     inverted: bool = False
@@ -43,33 +43,36 @@ class Filter:
 
     @property
     def empty(self) -> bool:
-        """Whether it lets everything through."""
+        """Whether every row is shown."""
         return not (self.conditions or self.words or self.without)
 
     @property
     def label(self) -> str:
-        """How a pane's title names it."""
+        """The filter as the title of a pane shows it."""
         if self.empty:
             return ""
         return f"filter: {'not ' if self.inverted else ''}{self.text}"
 
-    def keeper(
+    def predicate(
         self, properties: Callable[[RowT], Mapping[str, Any]], haystack: Callable[[RowT], str]
     ) -> Callable[[RowT], bool] | None:
-        """What tells whether a row is shown, given its properties and its text in lower case; None: all are."""
+        """A function that says whether a row is shown; None where every row is.
+
+        `properties` gives what conditions look at, `haystack` the text for bare words, in lower case.
+        """
         if self.empty:
             return None
         by_words, by_conditions = bool(self.words or self.without), self.conditions
 
-        def keeps(row: RowT) -> bool:
-            # Only what is asked for is made of a row: there may be very many.
+        def is_shown(row: RowT) -> bool:
+            # There may be very many rows: nothing is computed of one that the filter doesn't ask for.
             met = not by_words or self._has_words(haystack(row))
             if met and by_conditions:
                 found = properties(row)
                 met = all(condition.matches(found) for condition in by_conditions)
             return met != self.inverted
 
-        return keeps
+        return is_shown
 
     def _has_words(self, text: str) -> bool:
         return all(word in text for word in self.words) and not any(word in text for word in self.without)
@@ -78,9 +81,9 @@ class Filter:
 def parse(
     text: str, *, inverted: bool = False, check: Callable[[Requirement], Requirement] = lambda one: one
 ) -> Filter:
-    """Read a filter line. Raises InvalidRequest for a condition that can't be, such as a broken regular expression.
+    """Read a filter line. Raises InvalidRequest for a condition that can't be read, such as a broken regular expression.
 
-    `check` is shown every condition, and may refuse it or put another in its place: where the fields are known.
+    `check` is called with every condition and gives the one to use; it raises InvalidRequest for a field that rows lack.
     """
     requirement.check_length(text)
     conditions: list[Requirement] = []

@@ -10,10 +10,10 @@ TaskId = NewType("TaskId", str)
 AttemptId = NewType("AttemptId", str)
 WorkerId = NewType("WorkerId", str)
 SessionId = NewType("SessionId", int)
-"""One connection of one agent; a later connection of the same worker has a higher number."""
+"""One connection of one agent; a later connection of that worker has a higher number."""
 
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
-"""Crockford's base 32: no i, l, o, u, so that an id read aloud is an id typed right."""
+"""Crockford's base 32, without i, l, o and u: nobody mistakes 1 for l or 0 for o in an id."""
 
 JOB_ID_LENGTH = 10
 _JOB_ID = re.compile(f"[{ALPHABET}]{{{JOB_ID_LENGTH}}}")
@@ -38,12 +38,12 @@ def check_job_id(text: str) -> JobId:
 
 
 def task_id(job: JobId, index: int) -> TaskId:
-    """`{job_id}/task-{index}`."""
+    """The id of a task: `{job_id}/task-{index}`."""
     return TaskId(f"{job}/task-{index}")
 
 
 def split_task_id(text: str) -> tuple[str, int | None]:
-    """Split `JOB` or `JOB/task-N`, where JOB may be a prefix, into job prefix and task index."""
+    """Split `JOB` or `JOB/task-N`, where JOB may be a prefix, into JOB and N or None. Raises InvalidRequest for a bad task id."""
     if "/" not in text:
         return text, None
     match = _TASK_ID.fullmatch(text)
@@ -53,5 +53,8 @@ def split_task_id(text: str) -> tuple[str, int | None]:
 
 
 def attempt_id(job: JobId, index: int, attempt: int, random_bits: int) -> AttemptId:
-    """`{job_id}.{index}.{attempt}.{4 random characters}`: unique even after a restored backup; a valid file name."""
+    """The id of an attempt: `{job_id}.{index}.{attempt}.{4 random characters}`.
+
+    It is a valid file name, and unique even where a restored backup gives the number of an attempt once more.
+    """
     return AttemptId(f"{job}.{index}.{attempt}.{spell(random_bits, 4)}")

@@ -1,4 +1,4 @@
-"""What can name a job's input file: a plain file name, found directly in the worker's input folder."""
+"""The name of a job's input file: a plain file name, looked for directly in the worker's input folder."""
 
 import re
 
@@ -8,7 +8,7 @@ NAME_BYTES_MAX = 255
 
 
 def check_input_name(name: str, folder: str = "the worker's input folder") -> None:
-    """Raise InvalidRequest for a name that no file directly in `folder` can have: waiting for it would never end."""
+    """Raise InvalidRequest for a name that no file directly in `folder` can have: the job would wait for it for ever."""
     if not name:
         raise InvalidRequest("the file name is empty")
     shown = repr(name if len(name) <= 80 else f"{name[:80]}…")

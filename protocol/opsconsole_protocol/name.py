@@ -1,8 +1,8 @@
-"""What may be a name: of a worker, a person, a project, a tag. What is read as one name must not be two.
+"""What may be the name of a worker, a person, a project or a tag. Two names must not look alike to a person.
 
-Signs that nobody sees, that turn the direction of a line or that end it make one name look like another, or a name look
-like a sentence of ours. A worker's id has a shape of its own, which no name may have: where either is accepted, as in
-`--worker`, nobody can take another's id as a name.
+Characters that are invisible, that turn the direction of writing or that end a line make one name look like another, or a
+name look like a sentence of ours. No name may look like a worker's id: in `--worker`, which takes either, a name would else
+stand for another worker.
 """
 
 import re
@@ -16,7 +16,7 @@ WORKER_ID_PREFIX = "worker-"
 WORKER_ID_LENGTH = 8
 """Characters behind the prefix."""
 RESERVED = frozenset({"admin", "all", "coordinator", "everybody", "local", "operator", "root", "system", "viewer"})
-"""No person is called so: in the list of who did what they mean somebody else, or nobody."""
+"""Names that no person may have: in the list of who did what they mean somebody else, or nobody."""
 
 _UNSEEN_CATEGORIES = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"})
 _UNSEEN = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
@@ -30,7 +30,7 @@ def is_worker_id(text: str) -> bool:
 
 
 def check_name(text: str, what: str) -> str:
-    """`text`, if it can be the name of `what` (`a worker's name`). Raises InvalidRequest with what is wrong with it."""
+    """`text`, if it can be `what` (such as `a worker's name`). Raises InvalidRequest that says what is wrong with it."""
     if not text or len(text) > NAME_CHARACTERS_MAX:
         raise InvalidRequest(f"{what} has 1 to {NAME_CHARACTERS_MAX} characters, not {len(text)}")
     for sign in text:

@@ -1,10 +1,10 @@
 """Regular expressions from outside: the one way to compile and run them.
 
-Python's `re` can take for ever over one line, and nothing can stop it: it even keeps the interpreter's lock. Patterns
-that people and peers write run on RE2 instead, whose time grows with pattern × text and never faster, and whose memory
-is bounded. What it has no word for (look-around, back-references) is refused in one line.
+Python's `re` can take for ever over one line, and nothing can stop it, since it holds the interpreter's lock. Patterns that
+people and peers write run on RE2 instead: its time grows no faster than pattern × text, and its memory is bounded. What RE2
+doesn't know (look-around, back-references) is refused in one line.
 
-`re` itself stays for patterns that stand in our own code; a test holds every other use to this module.
+`re` itself is only for patterns that are constants of our own code, which a test checks.
 """
 
 import re
@@ -58,7 +58,7 @@ def compile_pattern(text: str, *, ignore_case: bool = False) -> Pattern:
     try:
         compiled = re2.compile(_encodable(text), options)
     except re2.error as error:
-        raise InvalidRequest(_said(text, error)) from None
+        raise InvalidRequest(_refusal_text(text, error)) from None
     return Pattern(text, compiled, ignore_case=ignore_case)
 
 
@@ -67,7 +67,7 @@ def escaped(text: str) -> str:
     return re.escape(text)
 
 
-def _said(text: str, error: Exception) -> str:
+def _refusal_text(text: str, error: Exception) -> str:
     first = error.args[0] if error.args else ""
     reason = first.decode("utf-8", "replace") if isinstance(first, bytes) else str(first)
     if reason.startswith(_WITHOUT_RE2):
@@ -82,7 +82,7 @@ def _said(text: str, error: Exception) -> str:
 
 
 def _encodable(text: str) -> str:
-    """The text as UTF-8 can carry it: a lone surrogate (a byte that was no UTF-8) becomes one question mark."""
+    """The text without lone surrogates (bytes that weren't UTF-8), which can't be encoded: each becomes one question mark."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -12,7 +12,7 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)?")
 _DURATION_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
 _MAX = float(1 << 60)
-"""Fits 64 bits on the wire and in the store."""
+"""What fits 64 bits on the wire and in the store."""
 _SIZE_BYTES = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _SIZE_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
@@ -40,7 +40,7 @@ def size_bytes(text: str) -> int:
 
 
 def size_mb(text: str) -> int:
-    """Whole MiB of a size, rounded up."""
+    """A size in whole MiB, rounded up. Raises InvalidRequest."""
     return -(-size_bytes(text) // (1 << 20))
 
 

@@ -1,11 +1,11 @@
-"""The one filter language: for `--require`, the console's filter line and `discover_peers`.
+"""Conditions on properties: for `--require`, for filters (`filter.py`) and for `discover_peers`.
 
 A requirement is `KEY`, `!KEY`, or `KEY OP VALUE` with OP one of `= != >= <= > <`, `KEY in A,B,C`, or `KEY ~ REGEX`.
-Several requirements in one line are separated by spaces and must all hold. On the wire the same is
-`{"gpu_memory_mb": {"$gte": 20000}}` with `$eq $ne $gt $gte $lt $lte $in $exists`. Keys reach into nested properties
-with dots (`io_paths.filesystem`). A value with spaces stands in double quotes. Numbers compare as numbers, all else as
-text without regard to case. A regex is one of `pattern.py`. A line has at most LINE_CHARACTERS_MAX characters, a job at
-most CONDITIONS_MAX conditions: they are matched against every worker, over and over.
+Several requirements in one line are separated by spaces and must all hold. `discover_peers` writes them as a mapping,
+`{"gpu_memory_mb": {"$gte": 20000}}`, with `$eq $ne $gt $gte $lt $lte $in $exists`. Keys reach into nested properties
+with dots (`io_paths.filesystem`). A value with spaces stands in double quotes. Numbers compare as numbers, everything
+else as text without regard to case. A regex is a `pattern.py` one. A line has at most LINE_CHARACTERS_MAX characters, and a
+job at most CONDITIONS_MAX conditions, since they are matched against every worker again and again.
 """
 
 import math
@@ -24,7 +24,7 @@ KEY = r"[A-Za-z_][\w.-]*"
 VALUE = r'"(?:[^"\\]|\\.)*"|[^\s"=<>]\S*'
 CONDITION = rf"""(?P<key>{KEY})
     (?:\s*(?P<op>>=|<=|!=|==|=|>|<|~|:)\s*(?P<value>{VALUE})|\s+in\s+(?P<set>{VALUE}))"""
-"""For a verbose pattern."""
+"""A part of verbose patterns."""
 _WORD = re.compile(rf"\s*(?P<absent>!)?(?:{CONDITION}|(?P<flag>{KEY}))(?=\s|$)", re.VERBOSE | re.DOTALL)
 _REST = re.compile(r"\s*\Z")
 _KEY = re.compile(KEY)
@@ -74,11 +74,11 @@ class Requirement(msgspec.Struct, frozen=True):
     def finding(self, properties: Mapping[str, Any]) -> str:
         """What `properties` have for this condition's key, in a few words."""
         found = look_up(properties, self.key)
-        return f"{self.key} is {'not set' if found is _MISSING or found is None else _shortened(_show(found))}"
+        return f"{self.key} is {'not set' if found is _MISSING or found is None else _cropped(_value_text(found))}"
 
 
 def look_up(properties: Mapping[str, Any], key: str) -> Any:
-    """The value under a dotted key, or a private marker when there is none."""
+    """The value under a dotted key, or the private marker `_MISSING` when there is none."""
     if key in properties:
         return properties[key]
     here: Any = properties
@@ -107,13 +107,13 @@ def parse(text: str) -> tuple[Requirement, ...]:
 
 
 def check_length(text: str) -> None:
-    """Raise InvalidRequest for a line that is too long to be one that a person wrote."""
+    """Raise InvalidRequest for a line of more than LINE_CHARACTERS_MAX characters."""
     if len(text) > LINE_CHARACTERS_MAX:
         raise InvalidRequest(f"a line of conditions has at most {LINE_CHARACTERS_MAX} characters, this one {len(text)}")
 
 
 def counted(found: list[Requirement]) -> tuple[Requirement, ...]:
-    """Conditions as a tuple; InvalidRequest where they are too many."""
+    """Conditions as a tuple. Raises InvalidRequest where there are more than CONDITIONS_MAX."""
     if len(found) > CONDITIONS_MAX:
         raise InvalidRequest(
             f"{len(found)} conditions are more than the {CONDITIONS_MAX} that are looked at: leave some out"
@@ -122,7 +122,7 @@ def counted(found: list[Requirement]) -> tuple[Requirement, ...]:
 
 
 def parse_all(lines: Iterable[str]) -> tuple[Requirement, ...]:
-    """Parse several lines into one conjunction."""
+    """Parse several lines: all of their requirements must hold. Raises InvalidRequest."""
     return counted([requirement for line in lines for requirement in parse(line)])
 
 
@@ -133,15 +133,15 @@ def from_wire(filters: Mapping[str, Any]) -> tuple[Requirement, ...]:
         if _KEY.fullmatch(key) is None:
             raise InvalidRequest(f"{key[:60]!r} is not the name of a property")
         if not isinstance(condition, Mapping):
-            found.append(Requirement(key, "=", _show(condition)))
+            found.append(Requirement(key, "=", _value_text(condition)))
             continue
         for op, value in condition.items():
             if op == "$exists":
                 found.append(Requirement(key, "exists" if value else "absent"))
             elif op == "$in" and isinstance(value, (list, tuple)):
-                found.append(Requirement(key, "in", ",".join(_show(one) for one in value)))
+                found.append(Requirement(key, "in", ",".join(_value_text(one) for one in value)))
             elif op in _WIRE_OPS:
-                found.append(Requirement(key, _WIRE_OPS[op], _show(value)))
+                found.append(Requirement(key, _WIRE_OPS[op], _value_text(value)))
             else:
                 raise InvalidRequest(f"{str(op)[:60]!r} is not an operator: use $eq $ne $gt $gte $lt $lte $in $exists")
     return counted(found)
@@ -157,31 +157,31 @@ def _requirement(match: re.Match[str]) -> Requirement:
 
 
 def condition(match: re.Match[str]) -> Requirement:
-    """What a match of CONDITION says. Raises InvalidRequest for a regular expression that is none."""
+    """The requirement in a match of CONDITION. Raises InvalidRequest for a broken regular expression."""
     if match["set"] is not None:
-        return Requirement(match["key"], "in", _bare(match["set"]))
+        return Requirement(match["key"], "in", _unquoted(match["set"]))
     op = {"==": "=", ":": "="}.get(match["op"], match["op"])
-    value = _bare(match["value"])
+    value = _unquoted(match["value"])
     if op == "~":
         compile_pattern(value, ignore_case=True)
     return Requirement(match["key"], op, value)
 
 
 def _quoted(value: str) -> str:
-    """The value as `parse` reads it back: in quotes where it would fall apart without."""
+    """The value as `parse` reads it back: in quotes, where it would be read as several words without them."""
     if _PLAIN.fullmatch(value) is not None:
         return value
     escaped = value.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
 
 
-def _bare(word: str) -> str:
-    """The value of a word: inside quotes a backslash keeps a quote or a backslash as it is."""
+def _unquoted(word: str) -> str:
+    """The value of a word without its quotes; inside them `\\"` is a quote and `\\\\` a backslash."""
     return re.sub(r'\\(["\\])', r"\1", word[1:-1]) if word.startswith('"') else word
 
 
 def _number(value: Any) -> float | None:
-    """A number, where it is one. Text from a worker isn't: 12.10 comes after 12.9 where it names a version."""
+    """The value as a number, None where it is none. NaN counts as none, since it can't be ordered."""
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError):
@@ -189,11 +189,11 @@ def _number(value: Any) -> float | None:
     return None if math.isnan(number) else number
 
 
-def _shortened(text: str) -> str:
+def _cropped(text: str) -> str:
     return text if len(text) <= _SHOWN_MAX else f"{text[: _SHOWN_MAX - 1]}…"
 
 
-def _show(value: Any) -> str:
+def _value_text(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int):
@@ -201,7 +201,7 @@ def _show(value: Any) -> str:
             str(value) if -_SHOWN_WHOLE < value < _SHOWN_WHOLE else hex(value)
         )  # Python writes no number of any length
     if isinstance(value, (list, tuple, set, frozenset)):
-        return ",".join(_show(one) for one in value)
+        return ",".join(_value_text(one) for one in value)
     return str(value)
 
 
@@ -209,18 +209,19 @@ def _compare(found: Any, op: str, wanted: str) -> bool:
     if op == "in":
         return any(_compare(found, "=", one) for one in wanted.split(","))
     if op == "~":
-        return compile_pattern(wanted, ignore_case=True).matches(_show(found))
+        return compile_pattern(wanted, ignore_case=True).matches(_value_text(found))
+    # Text from a worker is no number, even if it looks like one: the version 12.10 comes after 12.9.
     left, right = (None if isinstance(found, str) else _number(found)), _number(wanted)
     if left is not None and right is not None:
-        return _ordered(op, (left > right) - (left < right))
+        return _is_met(op, (left > right) - (left < right))
     if op in {"=", "!="}:
-        return (_show(found).casefold() == wanted.casefold()) == (op == "=")
+        return (_value_text(found).casefold() == wanted.casefold()) == (op == "=")
     if left is not None:
         return False  # a number is neither more nor less than a word
-    first, second = _show(found).casefold(), wanted.casefold()
-    # Versions such as 12.4 and 12.10 are compared piece by piece, as their authors mean them.
+    first, second = _value_text(found).casefold(), wanted.casefold()
+    # Versions are compared piece by piece, as their authors mean them.
     one, two = _pieces(first), _pieces(second)
-    return _ordered(op, (one > two) - (one < two))
+    return _is_met(op, (one > two) - (one < two))
 
 
 def _pieces(text: str) -> list[tuple[int, int, str]]:
@@ -228,14 +229,14 @@ def _pieces(text: str) -> list[tuple[int, int, str]]:
 
 
 def _piece(text: str) -> tuple[int, int, str]:
-    """A word, or a number that comes after all words: the one with more digits is the larger, however many they are."""
+    """A piece of a version as something to sort by: words come before numbers, and numbers count by value, at any length."""
     if not (text.isascii() and text.isdigit()):
         return 0, 0, text
     digits = text.lstrip("0")
     return 1, len(digits), digits
 
 
-def _ordered(op: str, sign: int) -> bool:
+def _is_met(op: str, sign: int) -> bool:
     return {
         "=": sign == 0, "!=": sign != 0, ">": sign > 0, ">=": sign >= 0, "<": sign < 0, "<=": sign <= 0,
     }[op]  # fmt: skip

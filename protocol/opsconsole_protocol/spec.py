@@ -1,4 +1,4 @@
-"""What a submitter says: the spec of a job."""
+"""The spec of a job: what its submitter says."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -28,29 +28,30 @@ from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.input_name import check_input_name
 from opsconsole_protocol.name import check_name
 from opsconsole_protocol.quantity import spell_duration
-from opsconsole_protocol.shape import wrong_shape
 from opsconsole_protocol.title import shared_word, title_of
+from opsconsole_protocol.validation_error import request_text
 
 NUM_TASKS_MAX = 100_000
 PRIORITY_MAX = 1_000_000
 RETRIES_MAX = 1_000_000
 GPUS_OF_TASK_MAX = 1_024
-"""More than any worker has: a job that asks for so many is told so by each."""
+"""More than any worker has. A job that asks for more than there are waits, and each worker says why."""
+CPUS_MAX = 100_000
 MEMORY_MB_MAX = 1 << 40
 AFTER_MAX = 10_000
 WORKERS_MAX = 1_000
 FENCE_AFTER_MIN_MS = 10_000
-"""Two heartbeats. An agent hears from an idle coordinator once a heartbeat; a fence must not take that for silence."""
+"""Two heartbeats: from an idle coordinator an agent hears once a heartbeat, and a fence must not take that for silence."""
 
 Count = Annotated[int, Meta(ge=0, le=RETRIES_MAX)]
 Milliseconds = Annotated[int, Meta(ge=0, le=10_000_000_000_000)]
 
 
 class Resources(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What one task needs for itself. A slot of the worker always comes with it."""
+    """What one task needs for itself, beside a slot of its worker. Memory in MiB; `gpu_memory_mb` is for each GPU."""
 
     gpus: Annotated[int, Meta(ge=0, le=GPUS_OF_TASK_MAX)] = 0
-    cpus: Annotated[float, Meta(ge=0, le=100_000)] = 0
+    cpus: Annotated[float, Meta(ge=0, le=CPUS_MAX)] = 0
     memory_mb: Annotated[int, Meta(ge=0, le=MEMORY_MB_MAX)] = 0
     gpu_memory_mb: Annotated[int, Meta(ge=0, le=MEMORY_MB_MAX)] = 0
 
@@ -58,7 +59,7 @@ class Resources(msgspec.Struct, frozen=True, omit_defaults=True):
 class JobSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """A job as it is submitted. `command` is an argument list, run without a shell.
 
-    What was stored once has to stay readable: a limit that its type doesn't have yet goes to `check_bounds`.
+    What was once stored has to stay readable, so a new limit goes to `check_bounds` and not into the type.
     """
 
     command: Annotated[tuple[str, ...], Meta(min_length=1, max_length=COMMAND_WORDS_MAX)]
@@ -76,39 +77,39 @@ class JobSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     max_retries_failure: Count = 0
     max_retries_preemption: Count = 100
     max_task_failures: Count | None = None
-    """How many may fail before the rest are ended; None: any number. A gang ends with its first."""
+    """How many tasks may fail before the rest are ended; None: any number. A gang is ended by its first failed task."""
     timeout_ms: Milliseconds | None = None
     scheduling_timeout_ms: Milliseconds | None = None
     job_timeout_ms: Milliseconds | None = None
-    """For the whole job from its first start, over all tasks and retries; while all that lives is paused it stands still."""
+    """The limit of the whole job from its first start, over all tasks and retries. It doesn't count while all that lives is paused."""
     grace_ms: Milliseconds = 5_000
     lost_after_ms: Milliseconds = 60_000
     fence_after_ms: Milliseconds | None = None
     workdir: str | None = None
-    """A folder on the worker, from the root or from `~`, the home of its user. A worker without it won't do."""
+    """A folder on the worker, from `/` or from `~/`, the home of its user. The job runs only on workers that have it."""
     environment: dict[str, str] = {}
     ports: tuple[PortName, ...] = ()
     template: str | None = None
     parameters: tuple[dict[str, Any], ...] = ()
     """For a template or a sweep: the values of each task, in the order of their indices."""
     task_commands: tuple[tuple[str, ...], ...] = ()
-    """For a sweep: each task's own argument list; else every task runs `command`."""
+    """For a sweep: each task's own argument list. Without them every task runs `command`."""
     held: bool = False
     gang: bool = False
     """All tasks start at once or none does, and none goes on without the others."""
 
     @property
     def title(self) -> str:
-        """The name, or else its template's, or what does the work in its command."""
+        """The name; without one the template's name, and else the program or script that does the work in the command."""
         return cut(self.name or self.template or title_of(self._shared_command()), NAME_CHARACTERS_MAX)
 
     @property
     def named_workers(self) -> tuple[str, ...]:
-        """The names or ids of the workers that it may run on; none: on any."""
+        """The names or ids of the workers that it may run on; empty: on any."""
         return self.workers if self.worker is None else tuple(dict.fromkeys((self.worker, *self.workers)))
 
     def _shared_command(self) -> tuple[str, ...]:
-        """The command; of a sweep with the names of its parameters in their places."""
+        """The command; for a sweep, with the names of its parameters in place of their values."""
         if len(self.task_commands) < 2:
             return self.command_of(0)
         first, last = (
@@ -130,7 +131,7 @@ def checked_spec(fields: Mapping[str, Any]) -> JobSpec:
     try:
         return msgspec.convert(msgspec.to_builtins(fields), JobSpec)
     except msgspec.ValidationError as error:
-        raise InvalidRequest(wrong_shape(error)) from None
+        raise InvalidRequest(request_text(error)) from None
     except (TypeError, UnicodeEncodeError) as error:
         raise InvalidRequest(f"the job can't be sent: {error}") from None
 
@@ -169,7 +170,7 @@ def check_spec(spec: JobSpec) -> None:
 
 
 def check_bounds(spec: JobSpec) -> None:
-    """Raise InvalidRequest where something is longer than any worker would take it."""
+    """Raise InvalidRequest where something is longer than any worker would accept."""
     check_length("--worker", spec.worker or "", NAME_CHARACTERS_MAX)
     check_count("workers", spec.workers, WORKERS_MAX)
     for name in spec.workers:

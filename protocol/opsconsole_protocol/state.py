@@ -11,11 +11,11 @@ process lives, `paused` while the whole process tree is frozen. It ends exactly 
 - `preempted`: it had to make way.
 
 Agents report *states*, not moves, and what they report while the link is down arrives as the latest state only. So a
-report may skip states forward (`assigned` to `succeeded`), never backward out of an end.
+report may skip states forward (`assigned` to `succeeded`), but never leads out of an end.
 
 A *task* waits as `pending` (also between two attempts), `held` (an operator said so) or `blocked` (a job it depends
 on failed), then has its live attempt's state, then the last attempt's; `unschedulable` when no attempt could ever be
-made in time. A *job* has no state of its own: it follows from its tasks.
+made in time. The state of a *job* follows from its tasks.
 """
 
 from collections.abc import Mapping
@@ -121,7 +121,7 @@ def is_attempt_finished(state: AttemptState) -> bool:
 
 
 def is_task_finished(state: TaskState) -> bool:
-    """Whether a task (or a job) in this state has ended; the seeds' name."""
+    """Whether a task (or a job) in this state has ended."""
     return state in _LAST
 
 

@@ -1,4 +1,4 @@
-"""What a job without a name is called: the script or program that does the work, whatever it is started through."""
+"""What a job without a name is called: the script or program that does the work, whatever starts it."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -7,17 +7,17 @@ TITLE_CHARACTERS_MAX = 40
 
 
 class _Wrapper(NamedTuple):
-    """Something that starts another command. Options in `valued` take the next word; with `most_valued` all do but `flags`."""
+    """A program that starts another command. The options in `valued` take the next word; with `most_valued` all but `flags` do."""
 
     words: tuple[str, ...] = ()
-    """What stands between it and the command: `run` of `uv run`."""
+    """The words between it and its options: `run` of `uv run`."""
     valued: frozenset[str] = frozenset()
     flags: frozenset[str] = frozenset()
     most_valued: bool = False
     arguments: int = 0
-    """So many words of its own come before the command: a time-out's length."""
+    """How many words of its own come before the command: one for `timeout`, the duration."""
     python: bool = False
-    """What it starts is a script or, with -m, a module."""
+    """Whether it starts a script or, with -m, a module."""
 
 
 def _options(text: str) -> frozenset[str]:
@@ -87,7 +87,7 @@ def title_of(command: tuple[str, ...]) -> str:
 
 
 def shared_word(first: str, last: str, first_values: Mapping[str, Any], last_values: Mapping[str, Any]) -> str:
-    """A word of two commands with `{name}` for a parameter's value, else with a sign for what isn't shared."""
+    """One word for a word that differs between two commands: with `{name}` for a parameter's value, else with `…` for what differs."""
     named, other = first, last
     for name, value in first_values.items():
         if value != last_values.get(name):

@@ -164,7 +164,7 @@ async def test_a_fresh_file_is_found_once_it_is_at_rest_and_folders_are_answered
     (tmp_path / "in" / "half.npy").write_text("12")
     await start_agent(io=WorkerIOConfig(tmp_path / "in", None))
     for number, path in enumerate((tmp_path / "in", tmp_path / "nowhere", "~"), 10):
-        coordinator.send(link.InputFile(check_id=number, filename=str(path), kind=link.Kind.FOLDER))
+        coordinator.send(link.InputFile(check_id=number, filename=str(path), kind=link.QuestionKind.FOLDER))
     coordinator.send(link.InputFile(check_id=1, filename="half.npy"))
     await until(lambda: len(coordinator.others) == 4)
     answers: dict[int, Any] = {getattr(answer, "check_id", 0): answer for answer in coordinator.others}

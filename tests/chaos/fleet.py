@@ -85,7 +85,7 @@ class Fleet:
             self.start(name)
         for name in self.slots:
             self.lab.wait_connected(name)
-        self._client = SyncClient.connect(data_dir=self.lab.data_dir, patience_s=PATIENCE_S)
+        self._client = SyncClient.connect(data_dir=self.lab.data_dir, retry_for_s=PATIENCE_S)
         self.operators.connect(self._client)
 
     @property

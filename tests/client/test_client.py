@@ -145,7 +145,7 @@ async def test_a_field_is_refused_by_name_before_anything_is_sent(server: FakeSe
 
 async def test_waiting_outlives_a_restarted_coordinator(server: FakeServer) -> None:
     retries: list[str] = []
-    async with await Client.open(server.target, patience_s=30, on_retry=retries.append) as client:
+    async with await Client.open(server.target, retry_for_s=30, on_retry=retries.append) as client:
         server.add_job(JOB)
         waiting = asyncio.create_task(client.wait(JOB))
         await until(lambda: server.asked)
@@ -165,7 +165,7 @@ async def test_without_patience_a_lost_connection_is_said_at_once(server: FakeSe
 
 
 async def test_a_relative_change_is_never_repeated(server: FakeServer) -> None:
-    async with await Client.open(server.target, patience_s=30) as client:
+    async with await Client.open(server.target, retry_for_s=30) as client:
         server.is_deaf = True
         call = asyncio.create_task(client.set_priority(JOB, 1, relative=True))
         await until(lambda: server.asked)
@@ -234,7 +234,7 @@ async def test_last_lines_that_come_after_the_end_are_not_lost(server: FakeServe
 async def test_following_outlives_lost_connections_without_losing_or_repeating_a_line(server: FakeServer) -> None:
     server.add_job(JOB)
     server.move(JOB, state="running", attempt=0)
-    async with await Client.open(server.target, patience_s=30) as client:
+    async with await Client.open(server.target, retry_for_s=30) as client:
         following = asyncio.create_task(follow(client))
         for number in range(5):
             server.log(JOB, f"line {number}")

@@ -26,7 +26,7 @@ def test_every_example_runs(lab: Lab) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert "nobody has as many GPUs" in done.stdout
+    assert "no worker has so many GPUs" in done.stdout
     assert "gpu-a needs" in done.stdout
 
 

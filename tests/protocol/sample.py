@@ -138,7 +138,7 @@ COORDINATOR: dict[str, Any] = {
             ),
         ),
     ),
-    "coordinator_input_file_folder_1": link.InputFile(check_id=2, filename="/data", kind=link.Kind.FOLDER),
+    "coordinator_input_file_folder_1": link.InputFile(check_id=2, filename="/data", kind=link.QuestionKind.FOLDER),
     "coordinator_look_for_leavings_1": link.LookForLeavings(check_id=1, older_than_ms=5),
     "coordinator_look_for_outputs_1": link.LookForLeavings(check_id=1, attempts=False, outputs=("j0b",)),
     "coordinator_remove_outputs_1": link.RemoveLeavings(check_id=2, names=(), outputs=("j0b",)),

@@ -17,7 +17,7 @@ NOW_MS = JOB_ROW.created_at_ms + 30 * HOUR_MS
 
 
 def meets(text: str) -> bool:
-    keeps = job_filter.parse(text).keeper(job_filter.looker(lambda: NOW_MS), job_filter.haystack)
+    keeps = job_filter.parse(text).predicate(job_filter.properties_by(lambda: NOW_MS), job_filter.haystack)
     return keeps is None or keeps(JOB_ROW)
 
 

@@ -69,3 +69,35 @@ def test_the_commands_of_the_readme_set_everything_up() -> None:
     assert [line.rsplit("&& ", 1)[1].split()[:2] for line in setups] == [[".uv/bin/uv", "run"]] * 2
     assert setups[0].endswith(" opsconsole")
     assert " pytest" in setups[1]
+
+
+def named_files() -> list[tuple[str, str]]:
+    """Every Python file of ours that a page names in backticks; what a reader's own command runs is none."""
+    found = {
+        (page.name, name) for page in PAGES for name in re.findall(r"`((?:[a-z_]+/)*[a-z_]+\.py)`", page.read_text())
+    }
+    return sorted((page, name) for page, name in found if page != "CHANGELOG.md" and name not in {"train.py", "fit.py"})
+
+
+@pytest.mark.parametrize(("page", "name"), named_files())
+def test_a_file_that_a_page_names_is_there(page: str, name: str) -> None:
+    folders = ("protocol", "coordinator", "agent", "client", "console", "tests", "bench", "examples")
+    assert any(f"/{path}".endswith(f"/{name}") for folder in folders for path in (ROOT / folder).rglob("*.py")), page
+
+
+def test_the_tree_of_the_house_has_every_folder() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    tree = re.findall(r"^(?:(\w+/opsconsole\w*)|    (\w+))/(?: |$)", page, re.MULTILINE)
+    shown: dict[str, set[str]] = {}
+    for package, folder in tree:
+        if package:
+            shown[package] = set()
+        else:
+            shown[list(shown)[-1]].add(folder)
+    packages = [ROOT / package for package in shown]
+    there = {
+        str(package.relative_to(ROOT)): {path.parent.name for path in package.glob("*/__init__.py")}
+        for package in packages
+    }
+    assert shown == there
+    assert len(shown) == 5

@@ -28,7 +28,7 @@ NO_LIMITS = {
     "protocol.bound.TIME_MS_MAX": "the end of the calendar",
     "protocol.link.frame.FRAME_BYTES_MAX": "follows from PAYLOAD_BYTES_MAX",
     "protocol.api.request.WAIT_MS_MAX": "a time",
-    "client.fleet_link.BACKOFF_MAX_S": "a time",
+    "client.fleet_subscription.BACKOFF_MAX_S": "a time",
 }
 _ROW = re.compile(r"^\| [^|]+ \| (?P<limit>[^|]+) \| [^|]+ \| `(?P<name>[^`|]+)` \|$", re.MULTILINE)
 _CONSTANT = re.compile(r"^([A-Z][A-Z_]*_MAX(?:_[A-Z]+)?)\b[^=\n]* = ", re.MULTILINE)

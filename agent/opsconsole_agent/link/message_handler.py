@@ -25,7 +25,6 @@ from opsconsole_agent.telemetry import Telemetry
 from opsconsole_protocol import PROTOCOL_VERSION
 from opsconsole_protocol.bound import cut
 from opsconsole_protocol.error import InvalidRequest, LimitExceeded, OpsconsoleError
-from opsconsole_protocol.fit import fitted
 from opsconsole_protocol.ids import WorkerId
 from opsconsole_protocol.link import (
     LEAVINGS_MAX,
@@ -42,7 +41,6 @@ from opsconsole_protocol.link import (
     HeartbeatAck,
     InputFile,
     JobAssignment,
-    Kind,
     Leaving,
     Leavings,
     LogAck,
@@ -52,6 +50,7 @@ from opsconsole_protocol.link import (
     Observe,
     PeerError,
     PortFound,
+    QuestionKind,
     Register,
     Registered,
     RemoveLeavings,
@@ -62,6 +61,7 @@ from opsconsole_protocol.link import (
     UpdateMetadata,
 )
 from opsconsole_protocol.log import Source
+from opsconsole_protocol.truncation import truncated
 
 _CHECKS_MAX = 4
 _ANSWER_TIMEOUT_S = 2.0
@@ -159,7 +159,7 @@ class MessageHandler:
         self._dials += 1
         self._address = {"advertise_host": reachable_address(reached_from)}
         self._properties = {**self._address, **one.to_properties(self._telemetry.gpu_report)}
-        return fitted(
+        return truncated(
             Register(
                 protocol=PROTOCOL_VERSION,
                 agent_version=_version(),
@@ -232,7 +232,7 @@ class MessageHandler:
         heartbeat = await self._telemetry.heartbeat(pids, outputs, _ANSWER_TIMEOUT_S)
         self._update_metadata()
         building = {str(key): TaskProgress(done=one.done, total=one.total) for key, one in engine.progress().items()}
-        return fitted(
+        return truncated(
             msgspec.structs.replace(
                 heartbeat,
                 troubles=(*heartbeat.troubles, *troubles)[:TROUBLES_MAX],
@@ -373,7 +373,7 @@ class MessageHandler:
 
     async def _check_input(self, message: InputFile) -> None:
         async with self._checks:
-            if message.kind is Kind.FOLDER:
+            if message.kind is QuestionKind.FOLDER:
                 self._send(await asyncio.to_thread(self._look_for_folder, message))
             else:
                 self._send(await asyncio.to_thread(self._look_for_input, message))

@@ -1,4 +1,4 @@
-"""Announces failed jobs, as asked for and not too often."""
+"""Announces failed jobs to somebody who looks elsewhere, at most once every few seconds."""
 
 import os
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ _TEXT_CELLS = 120
 
 
 class Announcer:
-    """`tell` may be called as often as one likes."""
+    """Gathers what failed since the last announcement into the next one."""
 
     def __init__(self, app: App[int], notify: Notify) -> None:
         self._app = app
@@ -24,7 +24,7 @@ class Announcer:
         self._gap: Timer | None = None
 
     def tell(self, jobs: Sequence[JobRow]) -> None:
-        """These failed."""
+        """Announce that these jobs failed, at once or with the next announcement."""
         if self._notify == "none" or not jobs:
             return
         self._waiting += jobs
@@ -40,14 +40,14 @@ class Announcer:
         self.write(sequence(self._notify, text, in_tmux=bool(os.environ.get("TMUX"))))
 
     def write(self, text: str) -> None:
-        """To the terminal, between two frames: the driver writes whole texts, one after the other."""
+        """Write to the terminal between two frames: the driver writes each text whole."""
         driver = self._app._driver  # noqa: SLF001 - as Textual itself rings its bell
         if driver is not None:
             driver.write(text)
 
 
 def sequence(notify: Notify, text: str, *, in_tmux: bool) -> str:
-    """What to write to the terminal. tmux passes what it doesn't know itself only where it is wrapped and allowed to."""
+    """What to write to the terminal. tmux hands on what it doesn't know only if it is wrapped, and `allow-passthrough` is set."""
     if notify == "bell":
         return "\a"
     if notify != "osc9":

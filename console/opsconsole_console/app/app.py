@@ -134,7 +134,7 @@ class ConsoleApp(App[int]):
         return self._read_only or self.model.contact.role == "viewer"
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """A new job is nothing for those who may only look."""
+        """Hide the key for a new job from those who may only look."""
         if action == "new_job" and self.read_only:
             return False
         return super().check_action(action, parameters)
@@ -170,7 +170,7 @@ class ConsoleApp(App[int]):
         super()._register_child(parent, child, before, after)
 
     def _handle_exception(self, error: Exception) -> None:
-        """Note it and go on. Before there is a screen to say it on, and in tests, it ends the app as ever."""
+        """Note the error and go on. Without a fault log, or before there is a screen to say it on, it ends the app."""
         if self.fault_log is None or not self.is_running or not self.screen_stack:
             super()._handle_exception(error)
             return
@@ -179,7 +179,7 @@ class ConsoleApp(App[int]):
             self._remove_broken_screen(f"{type(error).__name__}: this screen can't be painted.")
 
     def _remove_broken_screen(self, text: str) -> None:
-        """Take the screen away that can't be painted; the first one stays, covered."""
+        """Close the screen that can't be painted; the first screen is covered instead."""
         from opsconsole_console.screen.fault.fault_screen import FaultScreen
 
         if len(self.screen_stack) > 1 and not isinstance(self.screen, FaultScreen):
@@ -220,7 +220,7 @@ class ConsoleApp(App[int]):
                 await asyncio.sleep(_AFTER_FAULT_S)
 
     def _on_resume(self, _: App[Any]) -> None:
-        """Coming back from having been stopped: the terminal was the shell's meanwhile."""
+        """The console was stopped and continued: the shell has written to the terminal meanwhile."""
         self.call_after_refresh(self.action_paint_anew)
 
     def _on_change(self, change: Change) -> None:
@@ -277,18 +277,18 @@ class ConsoleApp(App[int]):
         self.notify(text, severity=severity)
 
     def notify(self, message: str, **options: Any) -> None:
-        """Whoever notifies, it is text and no markup."""
+        """Show a toast whose message is plain text, whoever asks for it: markup in it is shown as it stands."""
         super().notify(clean(message), **options | {"markup": False, "title": clean(options.get("title", ""))})
 
     def _say_fault(self, text: str) -> None:
         self.say(text, "error")
 
     async def confirm(self, question: str, detail: str, yes: str) -> bool:
-        """Ask before something is destroyed."""
+        """Ask a question before something is destroyed; whether the answer is yes."""
         return await self.push_screen_wait(ConfirmScreen(question, detail, yes)) is True
 
     def do(self, work: Callable[[], Awaitable[object]]) -> None:
-        """Do something in the background; what can go wrong is said in a toast."""
+        """Do something in the background; an OpsconsoleError is said in a toast."""
 
         async def carried_out() -> None:
             try:
@@ -299,7 +299,7 @@ class ConsoleApp(App[int]):
         _: Worker[None] = self.run_worker(carried_out, group="operations")
 
     def look_up(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Fetch something that nobody asked for by a key: while the coordinator isn't reached, the first line says so."""
+        """Fetch something that no key asked for: while the coordinator isn't reached the first line says so, and no toast."""
 
         async def looked_up() -> None:
             with suppress(Unavailable):
@@ -313,7 +313,7 @@ class ConsoleApp(App[int]):
         self.copy(text, "it" if lines == 1 else f"{lines:,} lines", secret=True)
 
     def copy(self, text: str, what: str, *, secret: bool = False) -> None:
-        """The same with a name for it; it is shown too unless it is a secret."""
+        """Put text where it can be pasted from, and say so by the name `what`; the text is shown too unless it is a secret."""
         self._clipboard = text  # what is pasted within the console
         shown = "" if secret else f": {text if len(text) <= _COPY_SHOWN_MAX else text[: _COPY_SHOWN_MAX - 1] + '…'}"
 
@@ -352,7 +352,7 @@ class ConsoleApp(App[int]):
             self._display(self.screen, update)
 
     async def action_back_or_quit(self) -> None:
-        """Back, from wherever there is a way back."""
+        """Close the screen on top, or undo a zoom, or quit."""
         if len(self.screen_stack) > 1:
             self.pop_screen()
         elif self.screen.maximized is not None:
@@ -361,7 +361,7 @@ class ConsoleApp(App[int]):
             await self.action_quit()
 
     async def action_quit(self) -> None:
-        """Leave; asks first where a coordinator that others need would stop."""
+        """Quit; ask first where a coordinator that others need would stop."""
         if self._own_worker is None or not self.model.is_live:
             self._quit()
         elif not isinstance(self.screen, ConfirmScreen):
@@ -384,7 +384,7 @@ class ConsoleApp(App[int]):
         )  # fmt: skip
 
     def _quit(self) -> None:
-        """What goes on running is said on the terminal that one comes back to."""
+        """Save the state and exit; the shell's screen then says what goes on running."""
         self._saved_state.save_at_end()
         note = "" if self._quit_note is None else self._quit_note()
         self.exit(0, message=note or None)

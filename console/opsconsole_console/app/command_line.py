@@ -1,4 +1,4 @@
-"""Does what is typed on the command line, and what the palette offers, which is lines too."""
+"""Does what is typed on the command line. What the palette offers is lines too."""
 
 from collections.abc import Callable
 from functools import partial
@@ -16,7 +16,7 @@ _JOBS_COMPLETED = 2_000
 
 
 class CommandLine:
-    """`run` does a line; `names` is what can be completed. `set_theme` changes the colours."""
+    """Runs lines. `set_theme` changes the colours."""
 
     def __init__(self, app: App[int], shell: Shell, navigation: Navigation, set_theme: Callable[[str], None]) -> None:
         self._app = app
@@ -25,13 +25,13 @@ class CommandLine:
         self._set_theme = set_theme
 
     def open(self) -> None:
-        """Let a line be typed."""
+        """Open the screen in which a line is typed, and run what comes of it."""
         from opsconsole_console.screen.command.command_screen import CommandScreen
 
         self._app.push_screen(CommandScreen(self.names(), read_only=self._shell.read_only), self.run)
 
     def run(self, line: str | None) -> None:
-        """Do what was typed, if anything was; what is wrong with it is said in a toast."""
+        """Do what a line says, if it says anything; what is wrong with it is said in a toast."""
         if not line or not line.strip(" :"):
             return
         try:
@@ -40,7 +40,7 @@ class CommandLine:
             self._shell.say(error.message, "warning")
 
     def names(self) -> Names:
-        """What can be completed at the moment."""
+        """The names that arguments can be completed to at the moment."""
         model, fleet = self._shell.model, self._shell.model.fleet
         jobs = model.newest_jobs(_JOBS_COMPLETED)
         return Names(

@@ -1,4 +1,4 @@
-"""Keeps the console going over a mistake of its own: nothing that a widget's handler raises ends the app.
+"""Keeps the console running when it makes a mistake of its own: nothing that a widget's handler raises ends the app.
 
 Textual would end it, and with it an embedded coordinator and everybody who needs that one. The guard stands where
 messages are handed to widgets and where Textual reports what was raised, so it covers whatever is built later too.
@@ -32,7 +32,7 @@ def unwrapped(error: Exception) -> Exception:
 
 
 def is_painting(error: BaseException) -> bool:
-    """Whether it was raised while a screen was being painted: that screen can't even show a toast."""
+    """Whether the error was raised while a screen was being painted: such a screen can't show a toast either."""
     trace = error.__traceback__
     while trace is not None:
         if trace.tb_frame.f_code.co_filename.endswith(_PAINTING):

@@ -29,7 +29,7 @@ class KeyGate:
         self._timer: Timer | None = None
 
     async def receive(self, key: Key) -> None:
-        """A key came in: it goes on now, or in its turn."""
+        """Send a key on now, or once those before it have done their work."""
         if self._is_open:
             await self._send_on(key)
             return
@@ -48,7 +48,7 @@ class KeyGate:
         self._follow_key(way, self._number, way)
 
     def _follow_key(self, node: DOMNode | None, number: int, again: DOMNode | None) -> None:
-        """Go the way of the key, behind it: every stop has done with it by then. Then `again`, behind what it caused."""
+        """Pass through the queues that the key passes through, behind it; then once more from `again`, behind what it caused."""
         while node is not None and node is not self._app:
             if node.call_later(self._follow_key, node.parent, number, again):
                 return

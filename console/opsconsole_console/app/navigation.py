@@ -1,4 +1,4 @@
-"""Going from screen to screen: what keys, the command line and the palette open."""
+"""Opens the screens that keys, the command line and the palette ask for."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
@@ -119,14 +119,14 @@ class Navigation:
             self.open("job", job_id)  # a filter hides it, or it is among the older ones
 
     def mark_failures_seen(self) -> None:
-        """No failure is new any more."""
+        """Count every failure as seen, and say how many were new."""
         number = self._shell.model.mark_all_seen()
         self._shell.say(f"{fmt.plural(number, 'failure')} seen" if number else "nothing failed unseen")
 
     # -- help ---------------------------------------------------------------------------------------------------------
 
     def open_help(self) -> None:
-        """All keys of the screen on top, and what its tables can be filtered by."""
+        """Open the help: all keys of the screen on top, and what its tables can be filtered by."""
         from opsconsole_console.screen.help.help_screen import HelpScreen, keys_of
         from opsconsole_console.screen.part.log_pane import LogPane
         from opsconsole_console.screen.part.table_pane import TablePane

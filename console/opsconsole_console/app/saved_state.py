@@ -20,9 +20,9 @@ _FILTER_CHARACTERS_MAX = 2_000
 
 
 class SavedState:
-    """`restore_theme` and `restore` once, `save_changes` every second, `save_at_end` before leaving.
+    """Call `theme` and `restore` once, `save_changes` every second, and `save_at_end` before leaving.
 
-    Without a file only the theme is set. A theme asked for on the command line is used; else the one chosen last, unless
+    Without a file there is only the theme. One asked for on the command line comes first, then the one chosen last, unless
     another has been configured since.
     """
 
@@ -46,7 +46,7 @@ class SavedState:
         self._is_writing = False
 
     def theme(self) -> str | None:
-        """The theme to begin with, which may be unknown; None for the usual one."""
+        """The theme to begin with, which may not exist; None for the default."""
         state = ConsoleState() if self._file is None else self._file.state
         chosen = state.theme if state.theme_over == self._theme_configured else None
         if chosen is not None and chosen not in self._app.available_themes:

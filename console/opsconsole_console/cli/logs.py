@@ -57,7 +57,7 @@ def logs(args: argparse.Namespace) -> int:
     async def work(client: Client) -> None:
         await print_job(client, args, query)
 
-    with_client(args, work, patience_s=RECONNECT_S if args.follow else 0.0)
+    with_client(args, work, retry_for_s=RECONNECT_S if args.follow else 0.0)
     return 0
 
 

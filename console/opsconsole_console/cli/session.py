@@ -22,22 +22,22 @@ RECONNECT_S = 60.0
 
 
 def with_client(
-    args: argparse.Namespace, work: Callable[[Client], Coroutine[Any, Any, T]], *, patience_s: float = 0.0
+    args: argparse.Namespace, work: Callable[[Client], Coroutine[Any, Any, T]], *, retry_for_s: float = 0.0
 ) -> T:
-    """Connect, do `work`, close; return what `work` gives. `patience_s`: for how long a lost connection is tried again.
+    """Connect, do `work`, close; return what `work` gives. `retry_for_s`: for how long a lost connection is tried again.
 
     Raises OpsconsoleError.
     """
     import asyncio
 
     async def connected() -> T:
-        async with await open_client(args, patience_s=patience_s) as client:
+        async with await open_client(args, retry_for_s=retry_for_s) as client:
             return await work(client)
 
     return asyncio.run(connected())
 
 
-async def open_client(args: argparse.Namespace, *, patience_s: float = 0.0) -> Client:
+async def open_client(args: argparse.Namespace, *, retry_for_s: float = 0.0) -> Client:
     """A client of the coordinator that arguments, environment, config or data folder name."""
     from opsconsole.client import Client
 
@@ -46,9 +46,9 @@ async def open_client(args: argparse.Namespace, *, patience_s: float = 0.0) -> C
     def on_retry(message: str) -> None:
         if message not in told:
             told.add(message)
-            say(f"opsconsole: {message}: trying for {patience_s:g} s to get it back")
+            say(f"opsconsole: {message}: trying for {retry_for_s:g} s to get it back")
 
-    return await Client.open(await target_source(args), patience_s=patience_s, on_retry=on_retry)
+    return await Client.open(await target_source(args), retry_for_s=retry_for_s, on_retry=on_retry)
 
 
 async def target_source(args: argparse.Namespace) -> TargetSource:

@@ -77,9 +77,9 @@ def submit_spec(args: argparse.Namespace, spec: Callable[[Client], Awaitable[Job
         return await _submit(client, args, await spec(client), job_id)
 
     if not watched:
-        return with_client(args, work, patience_s=5.0)
+        return with_client(args, work, retry_for_s=5.0)
     with explained(goes_on(job_id)):
-        return with_client(args, work, patience_s=RECONNECT_S)
+        return with_client(args, work, retry_for_s=RECONNECT_S)
 
 
 async def _submit(client: Client, args: argparse.Namespace, spec: JobSpec, job_id: JobId) -> int:

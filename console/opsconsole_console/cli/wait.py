@@ -49,7 +49,7 @@ def wait(args: argparse.Namespace) -> int:
         return await client.wait(*args.ids, timeout_s=timeout_s)
 
     with explained(go_on(args.ids), of_interrupt=False):
-        rows = with_client(args, work, patience_s=RECONNECT_S)
+        rows = with_client(args, work, retry_for_s=RECONNECT_S)
     for row in rows:
         if args.json:
             put_json(row)

@@ -29,7 +29,7 @@ ALL = Coverage(Extent.ALL)
 
 
 def empty_text(coverage: Coverage, *, nothing: str, filtered: bool) -> str:
-    """What a table says that shows no row. `nothing` is what it says when there is none at all."""
+    """What a table without rows says. `nothing` is what it says when there is no row at all, anywhere."""
     match coverage.extent:
         case Extent.NONE:
             return "loading…"

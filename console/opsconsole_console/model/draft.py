@@ -1,4 +1,4 @@
-"""A job as it is being typed: texts in, a checked spec or one error a field out. Pure."""
+"""A job as it is being typed: texts become a checked spec, or one error a field. Pure."""
 
 import shlex
 from collections.abc import Callable, Mapping
@@ -15,6 +15,7 @@ from opsconsole_protocol.api import TemplateRow
 from opsconsole_protocol.api.template import DEFAULTS, check_template, fill, read_value
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.spec import (
+    CPUS_MAX,
     GPUS_OF_TASK_MAX,
     NUM_TASKS_MAX,
     PRIORITY_MAX,
@@ -37,7 +38,7 @@ _NO_VARIABLES: dict[str, str] = {}
 
 @dataclass(frozen=True)
 class Draft:
-    """What stands in the form. Empty texts mean the default; `worker` empty means automatic placement."""
+    """What stands in the form. An empty text means the default; an empty `worker` means automatic placement."""
 
     command: str = ""
     template: str = ""
@@ -115,7 +116,7 @@ def from_spec(spec: JobSpec) -> Draft:
 
 
 def with_template(draft: Draft, template: TemplateRow) -> Draft:
-    """The draft with a template chosen: its defaults fill what it names."""
+    """The draft with a template chosen, whose defaults are filled in."""
     known: dict[str, Any] = {name: str(value) for name, value in template.defaults.items() if name in DEFAULTS}
     return replace(draft, template=template.name, parameters={}, **known)
 
@@ -196,7 +197,7 @@ def _with_point(draft: Draft, point: sweeps.Point) -> Draft:
 def _sweep_fields(
     draft: Draft, template: TemplateRow | None, reader: _Reader, command: tuple[str, ...], points: list[sweeps.Point]
 ) -> dict[str, Any]:
-    """A command and values for each task."""
+    """The fields of a spec that give each task its command and values."""
     if template is None:
         commands = reader.read("sweep", lambda: sweeps.unfold(command, points), (command,) * len(points))
         parameters: tuple[dict[str, Any], ...] = tuple(dict(point) for point in points)
@@ -273,8 +274,8 @@ def _number(text: str) -> float:
         value = float(text)
     except ValueError:
         raise InvalidRequest(f"a number, not {text!r}") from None
-    if not 0 <= value <= 100_000:
-        raise InvalidRequest("from 0 to 100,000")
+    if not 0 <= value <= CPUS_MAX:
+        raise InvalidRequest(f"from 0 to {CPUS_MAX:,}")
     return value
 
 

@@ -1,6 +1,6 @@
-"""A job with tasks that differ, to be run again with changes: its command with places for what differs. Pure.
+"""Running a job again whose tasks differ: its command is shown with places for what differs. Pure.
 
-What is typed over is the command of all tasks, not of the first: each keeps its own values.
+Whoever changes that command changes it for all tasks; each keeps its own values.
 """
 
 from collections.abc import Mapping
@@ -36,7 +36,7 @@ def again(command: tuple[str, ...], num_tasks: int, base: JobSpec) -> dict[str, 
 
 
 def _with_places(spec: JobSpec) -> tuple[str, ...] | None:
-    """The one command that gives every task's with its values filled in; None where there is none."""
+    """The one command that becomes each task's once its values are filled in; None where there is none."""
     commands, values = spec.task_commands, spec.parameters
     if not commands or len(commands) != len(values) or len({len(command) for command in commands}) != 1:
         return None

@@ -12,7 +12,7 @@ Point = dict[str, str]
 
 
 def read_points(text: str) -> list[Point]:
-    """Every combination; none where nothing was typed. Raises InvalidRequest."""
+    """Read every combination of values; none where nothing was typed. Raises InvalidRequest."""
     axes: dict[str, list[str]] = {}
     try:
         words = shlex.split(text)

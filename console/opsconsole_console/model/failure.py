@@ -1,7 +1,7 @@
 """Which failed jobs nobody has looked at yet. Pure.
 
 A failure is new until somebody puts the cursor on the job, opens it, or says that all are seen. What was seen is kept
-as a moment, up to which every failure is, and single jobs after it.
+as one moment, up to which every failure counts as seen, and as single jobs after it.
 """
 
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ _FAILED = frozenset({TaskState.FAILED, TaskState.WORKER_FAILED, TaskState.UNSCHE
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """What is remembered: all failures up to `to_ms` (None: there is no memory yet), and these jobs' by when they ended."""
+    """All failures up to `to_ms` were seen (None: nothing is kept yet), and so were those of `jobs`, which ended later."""
 
     to_ms: int | None = None
     jobs: dict[str, int] = {}
@@ -37,11 +37,11 @@ class Failures:
 
     @property
     def seen(self) -> Seen:
-        """What to remember."""
+        """What is to be kept until the next start."""
         return Seen(self._to_ms, dict(self._seen_jobs))
 
     def begin(self, rows: Iterable[JobRow]) -> list[JobRow]:
-        """All jobs at hand; those of them that failed unheard of. The first time of all none is, whatever has failed."""
+        """Start with all jobs at hand; those that failed unseen are returned. At the very first start none counts as unseen."""
         rows = list(rows)
         if self._to_ms is None:
             self._to_ms = max((row.finished_at_ms or 0 for row in rows), default=0)
@@ -50,7 +50,7 @@ class Failures:
         return self.note(rows)
 
     def note(self, rows: Iterable[JobRow]) -> list[JobRow]:
-        """Jobs changed; those of them that failed just now."""
+        """Take note of jobs that changed; those that failed just now are returned."""
         fresh = []
         for row in rows:
             is_new = self._is_new(row)
@@ -64,12 +64,12 @@ class Failures:
         return fresh
 
     def forget(self, job_ids: Iterable[str]) -> None:
-        """These are no longer here."""
+        """Forget jobs that are no longer here."""
         for job_id in job_ids:
             self.new.pop(job_id, None)
 
     def mark_seen(self, job_id: str) -> bool:
-        """Somebody looks at this job; whether its failure was new."""
+        """Count a job's failure as seen; whether it was new."""
         at_ms = self.new.pop(job_id, None)
         if at_ms is None:
             return False
@@ -79,7 +79,7 @@ class Failures:
         return True
 
     def mark_all_seen(self) -> int:
-        """All are seen; how many of them were new."""
+        """Count all failures as seen; how many of them were new."""
         number = len(self.new)
         self._seen_jobs |= self.new
         self.new = {}
@@ -105,7 +105,7 @@ class Failures:
         return self._seen_jobs.get(row.id) != at_ms
 
     def _advance_moment(self) -> None:
-        """Move the moment on to where everything before it was seen."""
+        """Move `to_ms` forward to where every failure before it was seen."""
         first_new = min(self.new.values(), default=None)
         passed = {i: at_ms for i, at_ms in self._seen_jobs.items() if first_new is None or at_ms < first_new}
         self._to_ms = max(self._to_ms or 0, *passed.values(), 0) if passed else self._to_ms

@@ -1,4 +1,4 @@
-"""What a new invitation is told with: the command to paste, and who can't use it. Pure."""
+"""What is said of a new invitation: the command to paste, and where it can't be used. Pure."""
 
 from urllib.parse import urlsplit
 

@@ -1,4 +1,4 @@
-"""Before a console stops the coordinator that runs in it: who needs that one. Pure."""
+"""Who needs the coordinator that would stop together with this console. Pure."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -13,7 +13,7 @@ _NAMED_MAX = 4
 
 @dataclass(frozen=True)
 class Needs:
-    """What a coordinator would be missed by: other consoles, workers that aren't the console's own, and jobs."""
+    """Who would miss a coordinator: other consoles, workers other than the console's own, and jobs, all by name."""
 
     consoles: tuple[str, ...] = ()
     workers: tuple[str, ...] = ()
@@ -43,7 +43,7 @@ def needs(fleet: Fleet, *, own_worker: str | None, watchers: Sequence[str], own_
 
 
 def question_detail(found: Needs) -> str:
-    """Who needs it, line by line."""
+    """What the question says below itself: who needs the coordinator, a line for each kind."""
     lines = ["It runs in this console. It would be missed by"]
     for words, names in (
         ("other consoles", found.consoles),

@@ -63,16 +63,16 @@ class Model:
             self._failed += fresh
 
     def take_failed(self) -> list[JobRow]:
-        """The jobs that failed since the last time; not those that had before the console came."""
+        """The jobs that failed since the last call, without those that had failed before the console connected."""
         fresh, self._failed = self._failed or [], self._failed and []
         return fresh
 
     def mark_seen(self, job_id: str) -> None:
-        """Somebody looks at a job: its failure isn't new any more."""
+        """Count a job's failure as seen: somebody looks at it."""
         self._is_dirty |= self.failures.mark_seen(job_id)
 
     def mark_all_seen(self) -> int:
-        """Nothing is new any more; how many failures were."""
+        """Count all failures as seen; how many of them were new."""
         self._is_dirty = True
         return self.failures.mark_all_seen()
 
@@ -89,11 +89,11 @@ class Model:
 
     @property
     def is_live(self) -> bool:
-        """Whether what is shown is so now; otherwise it was so at `heard_ms`."""
+        """Whether what is shown is true now; otherwise it was true at `heard_ms`."""
         return self.contact.state == "connected"
 
     def clock(self) -> int:
-        """The time that what is shown is from: it stands still while nothing is heard, so that nothing seems to run."""
+        """The time at which what is shown was true. It stands still while nothing is heard, so that nothing seems to run."""
         return self.wall_clock() if self.is_live or self.heard_ms is None else self.heard_ms
 
     def take_change(self) -> Change | None:
@@ -103,7 +103,7 @@ class Model:
         return change if change or is_dirty else None
 
     def add_older(self, rows: Iterable[JobRow]) -> int:
-        """Let finished jobs that were fetched by page join; how many of them are new here."""
+        """Add finished jobs that were fetched by page; how many of them weren't here yet."""
         fresh = {row.id: row for row in rows if row.id not in self.fleet.jobs and row.id not in self._older}
         self._older.update(fresh)
         if fresh:
@@ -112,7 +112,7 @@ class Model:
 
     @property
     def is_known(self) -> bool:
-        """Whether the coordinator has told of its fleet at all."""
+        """Whether the coordinator has sent its fleet yet."""
         return self.fleet.seq >= 0
 
     @property

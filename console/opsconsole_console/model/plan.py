@@ -52,7 +52,7 @@ PAST = {
 
 @dataclass(frozen=True)
 class Plan:
-    """One verb for these ids; without ids, `refusal` says why not in one line. `left_out` says what it is not for."""
+    """One verb for these ids. Without ids, `refusal` says in one line why not; `left_out` says which jobs are left out."""
 
     verb: str
     ids: tuple[str, ...] = ()
@@ -108,14 +108,14 @@ def plan_retry(jobs: Sequence[JobRow]) -> Plan:
 
 
 def plan_priority(jobs: Sequence[JobRow]) -> Plan:
-    """Another priority for what may still start something."""
+    """Change the priority of what hasn't ended."""
     if ids := tuple(job.id for job in jobs if job.finished_at_ms is None):
         return _plan("priority", ids, jobs)
     return Plan("priority", refusal=_refusal(jobs, {_Kind.ENDED: "a priority does nothing any more"}))
 
 
 def fitting_verbs(jobs: Sequence[JobRow]) -> frozenset[str]:
-    """The verbs that these jobs are most likely waiting for: what a footer offers."""
+    """The verbs that fit these jobs best, which the footer offers."""
     found: set[str] = set()
     for job in jobs:
         failed = any(job.task_counts.get(state) for state in _RETRIABLE) or job.state in _RETRIABLE
@@ -176,7 +176,7 @@ def outcome(verb: str, result: ActResult, names: dict[str, str], left_out: str =
 
 
 def _counted(texts: Sequence[str], before: str) -> list[str]:
-    """What was said of how many."""
+    """Each text with how often it was said, the commonest first."""
     return [f"{number} {before}{text}" for text, number in Counter(texts).most_common(_REASONS_SAID)]
 
 

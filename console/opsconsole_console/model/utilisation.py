@@ -28,12 +28,12 @@ class UtilisationHistory:
         self._sampled_ms[worker.id] = now_ms
 
     def forget(self, worker_id: str) -> None:
-        """A worker is gone."""
+        """Forget a worker that is gone."""
         self._samples.pop(worker_id, None)
         self._sampled_ms.pop(worker_id, None)
 
     def of(self, worker_id: str) -> Sequence[float | None]:
-        """Samples of one worker."""
+        """One worker's samples in percent, oldest first; None where it couldn't be read."""
         return tuple(self._samples.get(worker_id, ()))
 
 

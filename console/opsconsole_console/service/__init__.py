@@ -1,1 +1,1 @@
-"""What the screens ask for: a fleet, its logs, and operations on it."""
+"""What the console does below its screens: the link to a fleet, its logs, operations on it, and files of the console's own."""

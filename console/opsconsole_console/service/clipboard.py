@@ -89,7 +89,7 @@ class Clipboard:
 
 
 def sequence(text: str, environ: Mapping[str, str]) -> str:
-    """OSC 52 with the text; wrapped where a multiplexer would keep it for itself otherwise."""
+    """The OSC 52 sequence with the text, wrapped for a multiplexer that would keep it for itself otherwise."""
     osc = f"\x1b]52;c;{b64encode(text.encode()).decode()}\a"
     if environ.get("TMUX"):
         return "\x1bPtmux;" + osc.replace("\x1b", "\x1b\x1b") + "\x1b\\"

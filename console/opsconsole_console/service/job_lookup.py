@@ -1,7 +1,7 @@
 """Finding the job that somebody means by what was typed: an id, the beginning of one, or a name."""
 
 from opsconsole.ask import ask
-from opsconsole.job_page import after
+from opsconsole.job_page import next_page
 from opsconsole_console.model.model import Model
 from opsconsole_console.service.source import FleetSource
 from opsconsole_protocol.api import DetailAnswer, JobList, JobRow, ListJobs, ShowJob
@@ -41,7 +41,7 @@ class JobLookup:
         while more and len(found) < _SAME_NAME_MAX:
             answer = await ask(self._source, request, JobList)
             found += [job for job in answer.jobs if job.name == name]
-            more, request = answer.more, after(request, answer)
+            more, request = answer.more, next_page(request, answer)
         if not found:
             raise NotFound(f"there is no job {name!r}")
         if len(found) > 1:

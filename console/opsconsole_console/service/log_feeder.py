@@ -1,4 +1,4 @@
-"""Feeds one pane with one task's log, no faster than it is read. Attempts and cursors are the client's `LogFollower`'s."""
+"""Feeds one pane with one task's log, no faster than it is read. The client's `LogFollower` goes through pages and attempts."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -38,19 +38,19 @@ class Grep(NamedTuple):
 
 
 class LogSink(Protocol):
-    """Where lines go."""
+    """A pane, as its feeder sees it."""
 
     def show_lines(self, lines: Sequence[LogLine]) -> None:
-        """More lines, or fragments of lines."""
+        """Show more lines, or fragments of lines."""
 
     def show_place(self, answer: LogAnswer) -> None:
-        """Which task, attempt and worker the lines are from, and how it stands."""
+        """Show which task, attempt and worker the lines are from, and the attempt's state."""
 
     def show_note(self, note: str) -> None:
-        """What keeps lines from coming; empty when nothing does."""
+        """Show what keeps lines from coming; empty when nothing does."""
 
     def start_over(self) -> None:
-        """Forget the lines so far: others follow."""
+        """Forget all lines: others follow."""
 
 
 class LogFeeder:
@@ -89,7 +89,7 @@ class LogFeeder:
         self._room.clear()
 
     def resume(self) -> None:
-        """Read on; near the end, where that is far away."""
+        """Read on; near the end of the log, if that is far away."""
         self._room.set()
 
     async def run(self) -> None:

@@ -1,7 +1,7 @@
 """Fetching the jobs that a coordinator doesn't push: those that ended longer ago, newest first, page by page."""
 
 from opsconsole.ask import ask
-from opsconsole.job_page import after
+from opsconsole.job_page import next_page
 from opsconsole_console.model.model import Model
 from opsconsole_console.service.source import FleetSource
 from opsconsole_protocol.api import JobList, ListJobs
@@ -26,7 +26,7 @@ class OlderJobs:
         try:
             while not self._model.all_fetched:
                 answer = await ask(self._source, self._next_page, JobList)
-                self._next_page = after(self._next_page, answer)
+                self._next_page = next_page(self._next_page, answer)
                 self._model.all_fetched = not answer.more
                 if self._model.add_older(answer.jobs):
                     return

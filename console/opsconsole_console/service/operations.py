@@ -25,7 +25,10 @@ class OperatorDialog(Protocol):
 
 
 class Operations:
-    """Every method asks, waits and tells, and says whether anything was done; none raises an OpsconsoleError."""
+    """Every method asks the coordinator, says in a toast what came of it, and returns whether anything was done.
+
+    None raises an OpsconsoleError.
+    """
 
     def __init__(self, source: FleetSource, model: Model, dialog: OperatorDialog) -> None:
         self._source = source
@@ -55,13 +58,13 @@ class Operations:
         return await self.carry_out(plan)
 
     async def act(self, verb: str, jobs: Sequence[JobRow]) -> bool:
-        """A verb by its name."""
+        """Carry out a verb by its name."""
         if verb == "cancel":
             return await self.cancel(jobs)
         return await self.carry_out(verbs.plan_verb(verb, jobs))
 
     async def act_on_tasks(self, verb: str, task_ids: Sequence[str], job_name: str) -> bool:
-        """A verb for single tasks of a job."""
+        """Carry out a verb on single tasks of a job."""
         if verb == "cancel":
             what = task_ids[0] if len(task_ids) == 1 else f"{len(task_ids)} tasks"
             if not await self._dialog.confirm(f"Cancel {what} of {job_name}?", ", ".join(task_ids[:4]), "Cancel it"):
@@ -99,7 +102,7 @@ class Operations:
         return await self._do_and_say(change)
 
     async def carry_out(self, plan: Plan) -> bool:
-        """Ask for what was planned."""
+        """Ask the coordinator for what was planned, or say why nothing was."""
         if not plan.ids:
             self._dialog.say(plan.refusal, "warning")
             return False

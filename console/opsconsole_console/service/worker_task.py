@@ -25,7 +25,7 @@ class WorkerTask:
 
     @property
     def id(self) -> str:
-        """The task's id."""
+        """The task's id: job and index."""
         return f"{self.job.id}/task-{self.index}"
 
 

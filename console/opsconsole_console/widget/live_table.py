@@ -1,12 +1,11 @@
 """A table for very many rows that change all the time, its cursor and its marks, from the keyboard and with the mouse."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import ClassVar, Generic, TypeVar
 
 from textual import events
 from textual.binding import Binding, BindingType
 
-from opsconsole_console.widget.column import Column
 from opsconsole_console.widget.table_body import HEADER_LINES, TableBody
 
 IdT = TypeVar("IdT", bound=str)
@@ -71,18 +70,8 @@ class LiveTable(TableBody[IdT, RowT], Generic[IdT, RowT]):
     ]
     # fmt: on
 
-    def __init__(
-        self,
-        columns: Sequence[Column[RowT]],
-        *,
-        empty: str = "",
-        flush_hz: float | None = 15.0,
-        id: str | None = None,  # noqa: A002 - Textual's name
-        classes: str | None = None,
-    ) -> None:
-        """`empty` is shown where there are no rows, line by line in the middle."""
-        super().__init__(columns, empty=empty, flush_hz=flush_hz, id=id, classes=classes)
-        self._marked_last: IdT | None = None
+    _marked_last: IdT | None = None
+    """Where `mark_range` begins."""
 
     # -- marks ----------------------------------------------------------------------------------------------------
 

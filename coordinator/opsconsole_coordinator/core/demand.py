@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from opsconsole_coordinator.core.model import Job, Task
 from opsconsole_protocol.ids import JobId
-from opsconsole_protocol.link import Kind
+from opsconsole_protocol.link import QuestionKind
 from opsconsole_protocol.requirement import Requirement
 from opsconsole_protocol.spec import JobSpec
 
@@ -34,18 +34,18 @@ class Demand:
     """How many GPUs a task gets: asking for GPU memory asks for a GPU."""
     capacities: tuple[tuple[float, str, str], ...] = field(init=False)
     """What a task takes of a worker's capacities: how much, of which property, and the property in words."""
-    files: tuple[tuple[Kind, str], ...] = field(init=False)
+    files: tuple[tuple[QuestionKind, str], ...] = field(init=False)
     """What a task has to find on its worker: its working folder and its input files."""
 
     def __post_init__(self) -> None:
         spec, needs = self.spec, self.spec.resources
         asked = ((needs.cpus, "cpus", "CPUs"), (float(needs.memory_mb), "memory_mb", "MB of memory"))
-        folder = () if spec.workdir is None else ((Kind.FOLDER, spec.workdir),)
+        folder = () if spec.workdir is None else ((QuestionKind.FOLDER, spec.workdir),)
         for name, value in (
             ("named", spec.named_workers),
             ("gpus", needs.gpus or (1 if needs.gpu_memory_mb else 0)),
             ("capacities", tuple(one for one in asked if one[0])),
-            ("files", folder + tuple((Kind.INPUT, one) for one in spec.inputs)),
+            ("files", folder + tuple((QuestionKind.INPUT, one) for one in spec.inputs)),
         ):
             object.__setattr__(self, name, value)
 

@@ -125,7 +125,7 @@ def _address(worker: Worker) -> str:
 
 def _free_port(fleet: Fleet, worker: Worker, job: Job, now_ms: int) -> int | None:
     """A port of the worker of rank 0 that was free just now, for one round of the gang; None until the worker has answered."""
-    question = Question(worker.id, link.Kind.PORT, str(job.id))
+    question = Question(worker.id, link.QuestionKind.PORT, str(job.id))
     answer = fleet.questions.answers.pop(question, None)
     if answer is not None and answer.port is not None and answer.good_until_ms > now_ms:
         return answer.port

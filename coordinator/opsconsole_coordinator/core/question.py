@@ -4,14 +4,14 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from opsconsole_protocol.ids import WorkerId
-from opsconsole_protocol.link import Kind
+from opsconsole_protocol.link import QuestionKind
 
 
 class Question(NamedTuple):
     """Which worker is asked for what. `name` is a file, a path, or for a port the job that it is for."""
 
     worker_id: WorkerId
-    kind: Kind
+    kind: QuestionKind
     name: str
 
 
@@ -24,7 +24,7 @@ class Answer(NamedTuple):
     port: int | None = None
 
 
-Answers = Mapping[tuple[WorkerId, Kind, str], Answer]
+Answers = Mapping[tuple[WorkerId, QuestionKind, str], Answer]
 """The last answer to each question. A question is found by its fields, too: thousands are looked up in a pass."""
 UNASKED = Answer(None, "asking the worker", 0)
 
@@ -33,7 +33,7 @@ class Questions:
     """The last answer to every question, and numbers for those that are open: a worker answers by number."""
 
     def __init__(self) -> None:
-        self.answers: dict[tuple[WorkerId, Kind, str], Answer] = {}
+        self.answers: dict[tuple[WorkerId, QuestionKind, str], Answer] = {}
         self._open: dict[int, Question] = {}
         self._numbers: dict[Question, int] = {}
         self._last_number = 0

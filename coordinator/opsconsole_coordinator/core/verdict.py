@@ -9,7 +9,7 @@ from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.judgement import Offer, is_named
 from opsconsole_coordinator.core.model import Worker
 from opsconsole_protocol.api import InputCheck, InputState, Verdict
-from opsconsole_protocol.link import Kind
+from opsconsole_protocol.link import QuestionKind
 
 Check = tuple[str, bool, str]
 """A requirement in words, whether the worker meets it now, and what it has."""
@@ -31,7 +31,9 @@ def verdict(fleet: Fleet, offer: Offer, demand: Demand, estimate_ms: float | Non
         checks=tuple(_checks(worker, demand, files)),
         asking=not offer.permanent and any(one.is_awaited for one in files),
         inputs=tuple(
-            InputCheck(name=one.name, state=one.state, detail=one.detail) for one in files if one.kind is Kind.INPUT
+            InputCheck(name=one.name, state=one.state, detail=one.detail)
+            for one in files
+            if one.kind is QuestionKind.INPUT
         ),
         lacks_file=offer.lacks_file,
     )

@@ -132,9 +132,9 @@ class Web:
         """Prove that we know a secret before it is shown to us."""
         headers = request.headers
         try:
-            found = proof.answer(
+            found = proof.answer_request(
                 self._identities.hash_by_key_id, headers.get(proof.NONCE_HEADER, ""), headers.get(proof.KEYS_HEADER, ""),
-                proof.address(request.scope["server"]),
+                proof.socket_address(request.scope["server"]),
             )  # fmt: skip
         except ValueError as error:
             return PlainTextResponse(str(error), 400)

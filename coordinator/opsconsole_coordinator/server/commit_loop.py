@@ -68,6 +68,8 @@ class CommitLoop:
         self.log_offsets: Callable[[AttemptId], dict[str, int]] = lambda _: {}
         self.trouble: str = ""
         """Why nothing can be committed at the moment; empty when all is well."""
+        self.shown: dict[JobId, JobRow] = {}
+        """Rows of jobs that are shown beyond what is stored: with the progress that heartbeats have brought since."""
         self.committed_seq = 0
         """How far the store is: what agents may remember of it."""
         self._logs_unread: set[WorkerId] = set()
@@ -84,6 +86,7 @@ class CommitLoop:
             return rebuild.load(connection, secrets.randbits, self.name, self.clock.now_ms())
 
         self.reactor = Reactor(await self.database.read(read), self.attempt_log_bytes, self._stored_log_offsets)
+        self.shown.clear()
         self.committed_seq = self.fleet.seq
         self._logs_unread = set(self.fleet.workers)
 
@@ -152,20 +155,24 @@ class CommitLoop:
             raise fault
         batch = self.reactor.take_batch(self.clock.now_ms())
         rows = {job.id: view.job_row(fleet, job) for job in batch.jobs}
+        # Made now and not after the commit: meanwhile the job may change in ways that aren't committed yet.
+        shown = {job.id: view.job_row(fleet, job) for job in batch.jobs_shown if not job.is_finished}
+        for job_id in rows:
+            self.shown.pop(job_id, None)
         if batch.must_commit:
             began_s = asyncio.get_running_loop().time()
             await journal.commit(self.database, batch, {str(job): row for job, row in rows.items()})
             self.counts.commits.add(asyncio.get_running_loop().time() - began_s)
             self.counts.events.update(event.kind for event in batch.events)
             self.committed_seq = batch.seq
-        self._release(batch, rows)
+        self._release(batch, rows, shown)
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(None)
         if self.reactor.must_schedule:
             self.changed()
 
-    def _release(self, batch: Batch, rows: dict[JobId, JobRow]) -> None:
+    def _release(self, batch: Batch, rows: dict[JobId, JobRow], shown: dict[JobId, JobRow]) -> None:
         for worker_id, session_id, message in batch.sends:
             session = self.sessions.get(worker_id)
             if session is not None and session.id == session_id:
@@ -175,9 +182,9 @@ class CommitLoop:
             if session is not None and session.id == session_id:
                 session.end(code, text)
         self.reactor.on_committed(batch)
-        shown = {job.id: view.job_row(self.fleet, job) for job in batch.jobs_shown if job.id in self.fleet.jobs}
-        for commit_listeners in self.commit_listeners:
-            commit_listeners.publish(rows | shown, batch.workers_shown, batch.events, batch.seq)
+        self.shown |= shown
+        for listener in self.commit_listeners:
+            listener.publish(rows | shown, batch.workers_shown, batch.events, batch.seq)
         for job_id in rows:
             for event in self._job_watches.get(job_id, ()):
                 event.set()
@@ -275,8 +282,8 @@ def _probe(connection: sqlite3.Connection) -> None:
 class Watch:
     """Sets `event` whenever one of the watched jobs was committed anew."""
 
-    def __init__(self, open_consoles: dict[JobId, set[asyncio.Event]], jobs: tuple[JobId, ...]) -> None:
-        self._job_watches = open_consoles
+    def __init__(self, job_watches: dict[JobId, set[asyncio.Event]], jobs: tuple[JobId, ...]) -> None:
+        self._job_watches = job_watches
         self._jobs = jobs
         self.event = asyncio.Event()
 

@@ -68,31 +68,32 @@ class JobApi:
 
     async def list_jobs(self, request: api.ListJobs, caller: Caller) -> api.AnyAnswer:
         del caller
-        keeps = job_filter.parse(request.filter).keeper(
-            job_filter.looker(self._commit_loop.clock.now_ms), job_filter.haystack
+        keeps = job_filter.parse(request.filter).predicate(
+            job_filter.properties_by(self._commit_loop.clock.now_ms), job_filter.haystack
         )
         limit = request.limit
         page: dict[str, Any] = {
             "project": request.project, "before_ms": request.before_ms, "before_id": request.before_id,
         }  # fmt: skip
 
-        def read(connection: sqlite3.Connection) -> tuple[list[Any], api.JobRow | None]:
+        def read(connection: sqlite3.Connection) -> tuple[list[query.EncodedRow], api.JobRow | None]:
             if keeps is None:
-                return list(query.encoded_job_rows(connection, **page, limit=limit + 1)), None
-            found: list[api.JobRow] = []
+                return query.encoded_job_rows(connection, **page, limit=limit + 1), None
+            found: list[query.EncodedRow] = []
             row: api.JobRow | None = None
             left = SCAN_MAX
             for row in query.job_rows(connection, **page, limit=SCAN_MAX):
                 left -= 1
                 if keeps(row):
-                    found.append(row)
+                    found.append(query.EncodedRow(JobId(row.id), preencoded.encode(row)))
                 if len(found) > limit:
                     return found, None
             return found, None if left else row
 
-        def finish(read_so_far: tuple[list[Any], api.JobRow | None]) -> api.AnyAnswer:
+        def finish(read_so_far: tuple[list[query.EncodedRow], api.JobRow | None]) -> api.AnyAnswer:
             found, last = read_so_far
-            answer = api.JobList(jobs=tuple(found[:limit]), more=len(found) > limit or last is not None)
+            jobs = preencoded.job_rows(found[:limit], self._commit_loop.shown)
+            answer = api.JobList(jobs=jobs, more=len(found) > limit or last is not None)
             if last is not None:
                 answer = msgspec.structs.replace(answer, next_ms=last.created_at_ms, next_id=last.id)
             return preencoded.answer(answer)
@@ -117,10 +118,8 @@ class JobApi:
             number = found.row.num_tasks
             if index is not None and index >= number:
                 raise NotFound(f"job {job_id} has {number} tasks, from task-0 to task-{number - 1}")
-            live = commit_loop.fleet.jobs.get(found.job.id)
-            advance = None if live is None else view.job_row(commit_loop.fleet, live).advance
             detail = api.JobDetail(
-                job=msgspec.structs.replace(found.row, advance=advance),
+                job=commit_loop.shown.get(found.job.id, found.row),
                 spec=_visible(found.job.spec, caller),
                 tasks=tuple(
                     self._task_row(found.job, task, found.attempts.get(task.index, [])) for task in found.tasks
@@ -138,11 +137,11 @@ class JobApi:
                 attempt.usage, attempt.progress = live.usage, live.progress
         return view.task_row(job, task, attempts)
 
-    async def _stored_row(self, job_id: JobId) -> api.JobRow:
+    async def _shown_row(self, job_id: JobId) -> api.JobRow:
         row = await self._commit_loop.database.read(lambda connection: query.job_row(connection, job_id))
         if row is None:
             raise NotFound(f"there is no job {job_id}")
-        return row
+        return self._commit_loop.shown.get(job_id, row)
 
     async def act(self, request: api.Act, caller: Caller) -> api.ActResult:
         commit_loop = self._commit_loop
@@ -201,7 +200,7 @@ class JobApi:
                 while not await self._all_ended(ids):
                     await changed.wait()
                     changed.clear()
-        return api.JobList(jobs=tuple([await self._stored_row(job_id) for job_id in ids]))
+        return api.JobList(jobs=tuple([await self._shown_row(job_id) for job_id in ids]))
 
     async def _all_ended(self, ids: list[JobId]) -> bool:
         """Whether waiting makes no sense any more: blocked jobs don't move by themselves either."""

@@ -3,13 +3,15 @@
 An encoder takes a `msgspec.Raw` wherever a message wants a value. Such messages are good for nothing else.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TypeVar, cast
 
 import msgspec
 from msgspec import Raw
 
+from opsconsole_coordinator.store.query import EncodedRow
 from opsconsole_protocol import api
+from opsconsole_protocol.ids import JobId
 
 R = TypeVar("R", bound=api.Row)
 
@@ -25,6 +27,12 @@ def rows(encoded: Iterable[Raw], kind: type[R]) -> tuple[R, ...]:
     """Encoded rows of a kind, in the place of rows."""
     del kind
     return cast("tuple[R, ...]", tuple(encoded))
+
+
+def job_rows(stored: Iterable[EncodedRow], shown: Mapping[JobId, api.JobRow]) -> tuple[api.JobRow, ...]:
+    """Stored rows of jobs in the place of rows; where a later row is shown already, that one."""
+    later = ((shown.get(row.job_id), row.data) for row in stored)
+    return rows((encode(row) if row is not None else data for row, data in later), api.JobRow)
 
 
 def answer(value: api.AnyAnswer) -> api.AnyAnswer:

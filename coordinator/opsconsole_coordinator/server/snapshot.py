@@ -16,8 +16,8 @@ EVENTS_AT_START = 200
 
 
 class _Found(NamedTuple):
-    live: list[Raw]
-    ended: list[Raw]
+    live: list[query.EncodedRow]
+    ended: list[query.EncodedRow]
     events: list[api.EventRow]
     seq: int
     projects: tuple[api.ProjectRow, ...]
@@ -26,12 +26,15 @@ class _Found(NamedTuple):
 async def build(
     commit_loop: CommitLoop, worker_row_cache: WorkerRowCache, finished_limit: int
 ) -> tuple[api.AnyAnswer, list[Raw]]:
-    """What is committed, and updates with the live jobs that don't fit the first frame. All of it encoded."""
+    """What is committed and what is shown beyond it, and updates with the live jobs that don't fit the first frame.
+
+    All of it is encoded.
+    """
 
     def read(connection: sqlite3.Connection) -> _Found:
         return _Found(
             live=query.encoded_live_rows(connection),
-            ended=list(query.encoded_job_rows(connection, ended_only=True, limit=finished_limit)),
+            ended=query.encoded_job_rows(connection, ended_only=True, limit=finished_limit),
             events=query.events(connection, limit=EVENTS_AT_START),
             seq=int(query.meta(connection, "seq", "0")),
             projects=query.project_rows(connection),
@@ -45,15 +48,16 @@ async def build(
 def _put_together(
     commit_loop: CommitLoop, worker_row_cache: WorkerRowCache, found: _Found
 ) -> tuple[api.AnyAnswer, list[Raw]]:
+    live = preencoded.job_rows(found.live, commit_loop.shown)
     snapshot = api.Snapshot(
         seq=found.seq,
         coordinator=commit_loop.name,
         workers=preencoded.rows(worker_row_cache.rows(), api.WorkerRow),
-        jobs=preencoded.rows((*found.live[:ROWS_MAX], *found.ended), api.JobRow),
+        jobs=(*live[:ROWS_MAX], *preencoded.job_rows(found.ended, {})),
         events=tuple(reversed(found.events)),
         jobs_total=sum(sum(row.job_counts.values()) for row in found.projects),
         projects=found.projects,
     )
-    pieces = (found.live[place : place + ROWS_MAX] for place in range(ROWS_MAX, len(found.live), ROWS_MAX))
-    rest = [api.Update(seq=found.seq, jobs=preencoded.rows(piece, api.JobRow)) for piece in pieces]
+    pieces = (live[place : place + ROWS_MAX] for place in range(ROWS_MAX, len(live), ROWS_MAX))
+    rest = [api.Update(seq=found.seq, jobs=piece) for piece in pieces]
     return preencoded.answer(api.SnapshotAnswer(snapshot=snapshot)), [preencoded.encode(update) for update in rest]

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import starmap
 from typing import NamedTuple, TypedDict, Unpack
 
 import msgspec
@@ -133,14 +134,21 @@ class Page(TypedDict, total=False):
     limit: int
 
 
+class EncodedRow(NamedTuple):
+    """A job's row as it is stored, which is how it is told."""
+
+    job_id: JobId
+    data: msgspec.Raw
+
+
 def job_rows(connection: sqlite3.Connection, **page: Unpack[Page]) -> Iterable[JobRow]:
     """Rows of jobs, newest first. Lazy: the caller stops when it has enough."""
-    return map(_row, _stored_rows(connection, **page))
+    return (_row(data) for _, data in _stored_rows(connection, **page))
 
 
-def encoded_job_rows(connection: sqlite3.Connection, **page: Unpack[Page]) -> Iterable[msgspec.Raw]:
-    """The same, as they are stored, which is how they are told."""
-    return map(_told, _stored_rows(connection, **page))
+def encoded_job_rows(connection: sqlite3.Connection, **page: Unpack[Page]) -> list[EncodedRow]:
+    """Encoded rows of jobs, newest first."""
+    return list(starmap(_encoded, _stored_rows(connection, **page)))
 
 
 def _stored_rows(
@@ -151,7 +159,7 @@ def _stored_rows(
     before_ms: int | None = None,
     before_id: str = "",
     limit: int = 100,
-) -> Iterator[bytes]:
+) -> Iterator[tuple[str, bytes]]:
     where, values = ["1"], list[object]()
     if project:
         where.append("project = ?")
@@ -161,19 +169,19 @@ def _stored_rows(
     if before_ms is not None:
         where.append("(created_at_ms, job_id) < (?, ?)")
         values += [before_ms, before_id or "~"]
-    sql = f"SELECT row FROM jobs WHERE {' AND '.join(where)} ORDER BY created_at_ms DESC, job_id DESC LIMIT ?"
-    return (data for (data,) in connection.execute(sql, (*values, limit)))
+    sql = f"SELECT job_id, row FROM jobs WHERE {' AND '.join(where)} ORDER BY created_at_ms DESC, job_id DESC LIMIT ?"
+    return connection.execute(sql, (*values, limit))
 
 
-def encoded_live_rows(connection: sqlite3.Connection) -> list[msgspec.Raw]:
-    """The rows of all jobs that are live as they are stored, first come first."""
-    return [_told(data) for (data,) in connection.execute(f"SELECT row FROM {_LIVE} ORDER BY seq")]
+def encoded_live_rows(connection: sqlite3.Connection) -> list[EncodedRow]:
+    """The rows of all jobs that are live, first come first."""
+    return list(starmap(_encoded, connection.execute(f"SELECT job_id, row FROM {_LIVE} ORDER BY seq")))
 
 
-def _told(data: bytes) -> msgspec.Raw:
-    """A stored row as it is told, looked at first: a damaged one must not reach those who can't read it."""
+def _encoded(job_id: str, data: bytes) -> EncodedRow:
+    """A stored row, looked at first: a damaged one must not reach those who can't read it."""
     _row(data)
-    return msgspec.Raw(data)
+    return EncodedRow(JobId(job_id), msgspec.Raw(data))
 
 
 def job_row(connection: sqlite3.Connection, job_id: str) -> JobRow | None:

@@ -1,8 +1,7 @@
-"""What operators ask of the coordinator, and the rows it answers with. The rows are also what `--json` prints.
+"""What operators ask of the coordinator, and what it answers. Its rows are also what `--json` prints.
 
 A connection starts with `hello` both ways. Then every `Call` gets an `Answer` or a `Failure` with its number. After
-`subscribe` the coordinator also pushes `Update`s: whole rows that changed, coalesced, which `client/` folds into a
-view. Times are Unix milliseconds, memory MiB.
+`subscribe` the coordinator also sends `Update`s, the rows that changed, which `client/` folds into a view of the fleet. Times are Unix milliseconds, memory MiB.
 """
 
 from opsconsole_protocol.api.answer import (

@@ -1,4 +1,4 @@
-"""What it answers."""
+"""What the coordinator answers with. Which request gets which answer is said at the request (`request.py`)."""
 
 import msgspec
 
@@ -24,7 +24,7 @@ class Answered(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Done(Answered, frozen=True, kw_only=True, tag="done"):
-    """It is done; `text` says what."""
+    """What was asked for is done; `text` says what that was, in one line."""
 
     text: str = ""
 
@@ -36,10 +36,10 @@ class WorkerList(Answered, frozen=True, kw_only=True, tag="worker_list"):
 
 
 class JobList(Answered, frozen=True, kw_only=True, tag="job_list"):
-    """Jobs, in the order asked for; `more` when a further page may exist.
+    """Jobs, in the order that was asked for; `more` is true where a further page may exist.
 
-    A filter looks at so many jobs for one page and no more: `next_ms` and `next_id` say where it left off. Without them
-    the next page comes after the last job.
+    A filter looks at a bounded number of jobs for one page: `next_ms` and `next_id` say where it left off. Where they
+    aren't set, the next page begins after the last job of this one.
     """
 
     jobs: tuple[JobRow, ...]
@@ -61,15 +61,15 @@ class TemplateList(Answered, frozen=True, kw_only=True, tag="template_list"):
 
 
 class DetailAnswer(Answered, frozen=True, kw_only=True, tag="detail"):
-    """The answer to `show`."""
+    """One job in detail."""
 
     detail: JobDetail
 
 
 class ActResult(Answered, frozen=True, kw_only=True, tag="acted"):
-    """One line for each id: `(id, what happened)`. A job that was already there isn't an error.
+    """One line for each id: `(id, what happened)`. That a job is already in the state asked for is no error.
 
-    `refused` are the ids whose line says why nothing happened.
+    `refused` has the ids whose line says why nothing happened.
     """
 
     results: tuple[tuple[str, str], ...]
@@ -77,7 +77,7 @@ class ActResult(Answered, frozen=True, kw_only=True, tag="acted"):
 
 
 class WhyAnswer(Answered, frozen=True, kw_only=True, tag="why_answer"):
-    """Why a job stands where it stands: one line, and each worker's verdict while it waits."""
+    """Why a job is in its state: `text` in one line, and each worker's verdict while the job waits."""
 
     job: JobRow
     text: str
@@ -118,7 +118,7 @@ class EventList(Answered, frozen=True, kw_only=True, tag="event_list"):
 
 
 class Invited(Answered, frozen=True, kw_only=True, tag="invited"):
-    """The one line to paste."""
+    """An invitation: the line to paste, and when it ends (Unix milliseconds)."""
 
     line: str
     expires_at_ms: int
@@ -131,21 +131,21 @@ class PersonList(Answered, frozen=True, kw_only=True, tag="person_list"):
 
 
 class InvitationList(Answered, frozen=True, kw_only=True, tag="invitation_list"):
-    """Open invitations, by the end of their time."""
+    """Open invitations; the one that ends first comes first."""
 
     invitations: tuple[InvitationRow, ...]
 
 
 class SnapshotAnswer(Answered, frozen=True, kw_only=True, tag="snapshot"):
-    """The answer to `subscribe`."""
+    """The state of the fleet from which a subscriber folds the updates that follow."""
 
     snapshot: Snapshot
 
 
 class Cleaned(Answered, frozen=True, kw_only=True, tag="cleaned"):
-    """What can be removed, or with `removed` what was. `remarks`: what couldn't be asked or done.
+    """What can be removed or, where `removed` is true, what was. `remarks` says what couldn't be asked or done.
 
-    `policy`: what goes by itself, where that was asked for.
+    `policy` says what is removed without being asked, where the request wanted to know.
     """
 
     leavings: tuple[LeavingRow, ...]
@@ -155,9 +155,10 @@ class Cleaned(Answered, frozen=True, kw_only=True, tag="cleaned"):
 
 
 class Health(Answered, frozen=True, kw_only=True, tag="health"):
-    """How the coordinator is: seconds up, queue depths, store.
+    """How the coordinator is: how long it has been up, how many tasks run and wait, and where its store stands.
 
-    `watchers` has the name of whoever has a console open on it, one for each console, the asker's own included.
+    `store_seq` is the sequence number of the last commit. `adopting`: the store was restored from a backup, and nothing is
+    stopped before an operator confirms. `watchers` names the user of each open console, that of the asker included.
     """
 
     healthy: bool

@@ -1,4 +1,4 @@
-"""The codecs of clients and of the coordinator towards them, and how a request out of its limits is told in words."""
+"""The codecs of clients and of the coordinator towards them, and the words for a request that is out of its limits."""
 
 from functools import cache
 from typing import Any, Union, get_args, get_type_hints
@@ -11,19 +11,19 @@ from opsconsole_protocol.bound import Whole
 from opsconsole_protocol.codec import Codec, one_line
 from opsconsole_protocol.error import InvalidRequest, ProtocolError
 from opsconsole_protocol.log import LogQuery
-from opsconsole_protocol.shape import wrong_shape
+from opsconsole_protocol.validation_error import request_text
 
 _PACK = msgspec.msgpack.Encoder().encode
 _REQUESTS: msgspec.msgpack.Decoder[AnyRequest] = msgspec.msgpack.Decoder(AnyRequest)
 
 
 def client_codec() -> Codec[ServerMessage]:
-    """What consoles and command lines use."""
+    """The codec of consoles and command lines."""
     return Codec(ServerMessage)
 
 
 def server_codec() -> Codec[ClientMessage]:
-    """What the coordinator uses towards clients."""
+    """The codec of the coordinator towards clients."""
     return Codec(ClientMessage)
 
 
@@ -32,7 +32,7 @@ def check_request(request: AnyRequest) -> None:
     try:
         _REQUESTS.decode(_PACK(request))
     except msgspec.ValidationError as error:
-        raise InvalidRequest(wrong_shape(error)) from None
+        raise InvalidRequest(request_text(error)) from None
     except (UnicodeEncodeError, OverflowError):
         raise InvalidRequest("a text that is not UTF-8, or a number of more than 64 bits, can't be sent") from None
 
@@ -43,9 +43,9 @@ class _Call(msgspec.Struct, tag="call"):
 
 
 def read_calls(frame: bytes) -> list[Call | Failure]:
-    """The calls of a frame that as a whole couldn't be decoded, those out of their limits as the words that say so.
+    """The calls of a frame that couldn't be decoded as a whole; in place of a call out of its limits, the Failure that says so.
 
-    Raises ProtocolError where anything in it isn't a call that we know, whatever its limits.
+    Raises ProtocolError where anything in the frame isn't a call of a known request, limits aside.
     """
     try:
         return [_read_call(call) for call in msgspec.msgpack.decode(frame, type=list[_Call])]
@@ -58,12 +58,12 @@ def _read_call(call: _Call) -> Call | Failure:
         return Call(call.number, _REQUESTS.decode(call.request))
     except msgspec.ValidationError as error:
         _loose().decode(call.request)
-        return Failure(call.number, InvalidRequest.code, wrong_shape(error))
+        return Failure(call.number, InvalidRequest.code, request_text(error))
 
 
 @cache
 def _loose() -> msgspec.msgpack.Decoder[Any]:
-    """Reads every request whatever the limits of its fields."""
+    """A decoder of every request, whatever the limits of its fields."""
     query = _without_limits(LogQuery, {})
     kinds = [_without_limits(kind, {LogQuery: query}) for kind in get_args(AnyRequest)]
     return msgspec.msgpack.Decoder(Union[tuple(kinds)])  # noqa: UP007 - made at run time

@@ -1,4 +1,4 @@
-"""How calls, answers and updates travel: each with a number, the greeting first."""
+"""How requests, answers and updates travel: first a greeting both ways, then calls with a number and answers with the same number."""
 
 import msgspec
 
@@ -34,14 +34,14 @@ class Welcome(msgspec.Struct, frozen=True, tag="welcome", kw_only=True):
 
 
 class Answer(msgspec.Struct, frozen=True, tag="answer"):
-    """What was asked for."""
+    """The answer to the call of that number."""
 
     number: int
     answer: AnyAnswer
 
 
 class Failure(msgspec.Struct, frozen=True, tag="failure"):
-    """Why not. `number` is 0 where the call couldn't even be read."""
+    """Why the call of that number was refused, or failed; `code` is an error's (`error.py`). `number` is 0 where no call could be read."""
 
     number: int
     code: str
@@ -49,7 +49,7 @@ class Failure(msgspec.Struct, frozen=True, tag="failure"):
 
 
 class Update(msgspec.Struct, frozen=True, tag="update", kw_only=True, omit_defaults=True):
-    """Rows that changed, whole, since the last update; folding it twice changes nothing."""
+    """The rows that changed since the update before, each as a whole: to fold one twice changes nothing."""
 
     seq: int
     workers: tuple[WorkerRow, ...] = ()

@@ -1,7 +1,7 @@
-"""Filtering jobs: which fields there are, what they hold of a job's row, and what free text is looked for in.
+"""Filtering jobs: which fields there are, where each is found in a job's row, and which text the bare words are looked for in.
 
-A time is compared with a duration as an age (`created>1d`: longer than a day ago) or with a date as a time
-(`created>2026-01-31`: after it; UTC where it has no zone).
+A time compared with a duration is taken as an age (`created>1d`: more than a day ago), compared with a date as a point in
+time (`created>2026-01-31`: after that; in UTC where the date has no zone).
 """
 
 import datetime as dt
@@ -25,16 +25,16 @@ FIELDS = (*(name for name in JobRow.__struct_fields__), *TIMES, *OTHER_NAMES)
 
 def parse(text: str, *, inverted: bool = False) -> Filter:
     """Read a filter line for jobs. Raises InvalidRequest, also for a field that no job has."""
-    return filters.parse(text, inverted=inverted, check=_checked)
+    return filters.parse(text, inverted=inverted, check=_check_field)
 
 
-def looker(clock: Callable[[], int]) -> Callable[[JobRow], Mapping[str, Any]]:
-    """What tells of a job's row what conditions look at, at the time by the clock."""
+def properties_by(clock: Callable[[], int]) -> Callable[[JobRow], Mapping[str, Any]]:
+    """A function from a job's row to what conditions look at, as of the clock's time (Unix milliseconds)."""
     return lambda row: properties(row, clock())
 
 
 def properties(row: JobRow, now_ms: int) -> dict[str, Any]:
-    """What conditions look at: the row's fields, those with an everyday name, and how old its times are."""
+    """What conditions look at: the row's fields, some under an everyday name too, and its times as ages in milliseconds."""
     found: dict[str, Any] = asdict(row)
     found |= {name: found[field] for name, field in OTHER_NAMES.items()}
     for name, field in TIMES.items():
@@ -45,21 +45,21 @@ def properties(row: JobRow, now_ms: int) -> dict[str, Any]:
 
 
 def haystack(row: JobRow) -> str:
-    """What free text is looked for in, lower case."""
+    """The text that bare words are looked for in, in lower case."""
     words = (row.id, row.name, row.project, row.state, row.worker or "", row.submitted_by, row.reason, row.command)
     return " ".join(words).casefold()
 
 
-def _checked(one: Requirement) -> Requirement:
+def _check_field(one: Requirement) -> Requirement:
     name = one.key.split(".", 1)[0]
     if name not in FIELDS:
         near = get_close_matches(name, FIELDS, 1, 0.5)
         hint = f"did you mean {near[0]}?" if near else f"the fields are {', '.join(sorted(FIELDS))}"
         raise InvalidRequest(f"a job has no field {name[:60]}: {hint}")
-    return _timed(one) if one.key in TIMES else one
+    return _read_time(one) if one.key in TIMES else one
 
 
-def _timed(one: Requirement) -> Requirement:
+def _read_time(one: Requirement) -> Requirement:
     words = f"write for example {one.key}>1d (more than a day ago), {one.key}<1h or {one.key}>2026-01-31"
     if one.op not in {">", ">=", "<", "<="}:
         raise InvalidRequest(f"{one.key} is a time: {words}")

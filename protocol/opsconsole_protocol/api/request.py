@@ -1,4 +1,4 @@
-"""What can be asked of the coordinator."""
+"""What can be asked of the coordinator, and what it answers. Any request may be answered by a Failure instead."""
 
 from typing import Annotated
 
@@ -27,7 +27,7 @@ SUBMISSIONS_MAX = 10_000
 IDS_MAX = 10_000
 USES_MAX = 10_000
 WAIT_MS_MAX = 60_000
-"""How long an answer may be held back for what is about to come."""
+"""How long the coordinator may be asked to hold an answer back."""
 EVENTS_MAX = 10_000
 TTL_MS_MAX = 10 * 366 * 24 * 3_600_000
 
@@ -41,27 +41,27 @@ class Request(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class Submission(msgspec.Struct, frozen=True):
-    """A job and the id that the client made for it: the same submission twice is one job."""
+    """A job and the id that the client made for it: a submission that is sent twice is one job."""
 
     job_id: Annotated[JobId, Meta(max_length=ID_CHARACTERS_MAX)]
     spec: JobSpec
 
 
 class SubmitJobs(Request, frozen=True, kw_only=True, tag="submit"):
-    """All or none. Answered by JobList."""
+    """Submit these jobs, all or none. Answered by JobList, in the same order."""
 
     submissions: Annotated[tuple[Submission, ...], Meta(min_length=1, max_length=SUBMISSIONS_MAX)]
 
 
 class ListWorkers(Request, frozen=True, kw_only=True, tag="workers"):
-    """Answered by WorkerList. `filter` is a line of requirements; `revoked`: those that were revoked, too."""
+    """The workers that match `filter`, a line of requirements; with `revoked`, revoked ones too. Answered by WorkerList."""
 
     filter: Line = ""
     revoked: bool = False
 
 
 class ListJobs(Request, frozen=True, kw_only=True, tag="jobs"):
-    """Newest first; `before_ms` and `before_id` page. Answered by JobList."""
+    """Jobs that match `filter` (`job_filter.py`), newest first: those older than `before_ms` and `before_id`. Answered by JobList."""
 
     filter: Line = ""
     project: Label = ""
@@ -71,21 +71,21 @@ class ListJobs(Request, frozen=True, kw_only=True, tag="jobs"):
 
 
 class ListProjects(Request, frozen=True, kw_only=True, tag="projects"):
-    """Answered by ProjectList."""
+    """All projects. Answered by ProjectList."""
 
 
 class ListTemplates(Request, frozen=True, kw_only=True, tag="templates"):
-    """Answered by TemplateList."""
+    """All templates. Answered by TemplateList."""
 
 
 class SetTemplate(Request, frozen=True, kw_only=True, tag="set_template"):
-    """Create or replace a template."""
+    """Create or replace a template. Answered by Done."""
 
     template: TemplateRow
 
 
 class SetProject(Request, frozen=True, kw_only=True, tag="set_project"):
-    """Create or change a project; `status` is active, paused or archived."""
+    """Create or change a project; `status` is active, paused or archived. Answered by Done."""
 
     name: Annotated[str, Meta(min_length=1, max_length=PROJECT_CHARACTERS_MAX)]
     description: Text | None = None
@@ -93,7 +93,7 @@ class SetProject(Request, frozen=True, kw_only=True, tag="set_project"):
 
 
 class ShowJob(Request, frozen=True, kw_only=True, tag="show"):
-    """`id` is a job's, or any unambiguous prefix. Answered by JobDetail."""
+    """One job with its tasks and events; `id` is its id or a prefix that only it has. Answered by DetailAnswer."""
 
     id: Id
     tasks_from: Annotated[int, Meta(ge=0, le=NUM_TASKS_MAX)] = 0
@@ -110,7 +110,7 @@ class Act(Request, frozen=True, kw_only=True, tag="act"):
 
 
 class SetPriority(Request, frozen=True, kw_only=True, tag="set_priority"):
-    """Change a waiting job's priority; `relative` adds to it."""
+    """Change a waiting job's priority; with `relative`, add to it. Answered by Done."""
 
     id: Id
     priority: Annotated[int, Meta(ge=-PRIORITY_MAX, le=PRIORITY_MAX)]
@@ -118,14 +118,14 @@ class SetPriority(Request, frozen=True, kw_only=True, tag="set_priority"):
 
 
 class WaitJobs(Request, frozen=True, kw_only=True, tag="wait"):
-    """Answered by JobList when all have ended, or are blocked, or `timeout_ms` has passed."""
+    """Wait until each of these has ended or is blocked, for `timeout_ms` at most. Answered by JobList."""
 
     ids: Ids
     timeout_ms: Moment | None = None
 
 
 class Why(Request, frozen=True, kw_only=True, tag="why"):
-    """Answered by WhyAnswer."""
+    """Why a job is in its state. Answered by WhyAnswer."""
 
     id: Id
 
@@ -133,7 +133,7 @@ class Why(Request, frozen=True, kw_only=True, tag="why"):
 class AskCandidates(Request, frozen=True, kw_only=True, tag="job_request"):
     """Ask every worker whether it would take this job now. Answered by Candidates.
 
-    What workers say of input files is waited for so long at most; who hasn't answered then is shown as being asked.
+    What workers say of input files is waited for, `wait_ms` at most; a worker that hasn't answered by then is shown as being asked.
     """
 
     spec: JobSpec
@@ -141,10 +141,10 @@ class AskCandidates(Request, frozen=True, kw_only=True, tag="job_request"):
 
 
 class ReadLog(Request, frozen=True, kw_only=True, tag="logs"):
-    """Read a page of a task's log; with `wait_ms` an empty page waits that long for more. Answered by LogAnswer.
+    """A page of a task's log; an empty one is held back for `wait_ms`, in case more comes. Answered by LogAnswer.
 
-    The last lines of an attempt may still be on their way when its end is known: `settle_ms` waits that long for them
-    before the page is read.
+    `attempt` null is the latest. The last lines of an attempt may still be on their way when its end is known: they are
+    waited for before the page is read, `settle_ms` at most.
     """
 
     id: Id
@@ -156,7 +156,7 @@ class ReadLog(Request, frozen=True, kw_only=True, tag="logs"):
 
 
 class ListEvents(Request, frozen=True, kw_only=True, tag="events"):
-    """Newest first. Answered by EventList."""
+    """Events, newest first: those of `subject` where it isn't empty, and before `before_seq`. Answered by EventList."""
 
     subject: Label = ""
     before_seq: Whole | None = None
@@ -166,7 +166,7 @@ class ListEvents(Request, frozen=True, kw_only=True, tag="events"):
 class SetWorker(Request, frozen=True, kw_only=True, tag="set_worker"):
     """Drain, undrain, revoke or remove a worker, by name or id. Answered by WorkerList, as it is or last was.
 
-    `everybody`, for revoke alone: all workers, and no name.
+    `everybody`, which only revoke knows, means all workers; `name` is then empty.
     """
 
     name: Label
@@ -179,16 +179,16 @@ class ListPeople(Request, frozen=True, kw_only=True, tag="people"):
 
 
 class RenamePerson(Request, frozen=True, kw_only=True, tag="rename_person"):
-    """Call somebody otherwise from now on. Answered by PersonList."""
+    """Give a person another name. Answered by PersonList."""
 
     name: Label
     new: Label
 
 
 class RevokePeople(Request, frozen=True, kw_only=True, tag="revoke_people"):
-    """Take back what these people hold, or what everybody holds and all open invitations. Answered by PersonList.
+    """Take back the credentials of these people, or of everybody together with all open invitations. Answered by PersonList.
 
-    Their open connections end at once. The token in the coordinator's data folder stays.
+    Their open connections end at once. The token in the coordinator's data folder stays good.
     """
 
     names: Annotated[tuple[Label, ...], Meta(max_length=IDS_MAX)] = ()
@@ -196,18 +196,18 @@ class RevokePeople(Request, frozen=True, kw_only=True, tag="revoke_people"):
 
 
 class ListInvitations(Request, frozen=True, kw_only=True, tag="invitations"):
-    """Those that still let somebody in. Answered by InvitationList."""
+    """The invitations that still let somebody in. Answered by InvitationList."""
 
 
 class RevokeInvitations(Request, frozen=True, kw_only=True, tag="revoke_invitations"):
-    """Let nobody in by these any more, by none with `everything`. Answered by InvitationList: those that were open."""
+    """End these invitations or, with `everything`, all. Answered by InvitationList: those that were open."""
 
     ids: Annotated[tuple[Label, ...], Meta(max_length=IDS_MAX)] = ()
     everything: bool = False
 
 
 class Invite(Request, frozen=True, kw_only=True, tag="invite"):
-    """Answered by Invited. `role` is worker, viewer, operator or admin."""
+    """Make an invitation; `role` is worker, viewer, operator or admin. Answered by Invited."""
 
     role: Label = "worker"
     ttl_ms: Annotated[int, Meta(ge=1, le=TTL_MS_MAX)] = 3_600_000
@@ -217,13 +217,13 @@ class Invite(Request, frozen=True, kw_only=True, tag="invite"):
 
 
 class Subscribe(Request, frozen=True, kw_only=True, tag="subscribe"):
-    """Answered by Snapshot; Updates follow. `finished_limit` is how many finished jobs to start with."""
+    """Hear of every change from now on. Answered by SnapshotAnswer, which has `finished_limit` finished jobs at most; Updates follow."""
 
     finished_limit: Annotated[int, Meta(ge=0, le=PAGE_MAX)] = 200
 
 
 class ConfirmRestore(Request, frozen=True, kw_only=True, tag="confirm_restore"):
-    """After a restored backup: let the coordinator stop what it doesn't know."""
+    """After a restored backup: let the coordinator stop what it doesn't know. Answered by Done."""
 
 
 class Backup(Request, frozen=True, kw_only=True, tag="backup"):
@@ -233,10 +233,11 @@ class Backup(Request, frozen=True, kw_only=True, tag="backup"):
 
 
 class Clean(Request, frozen=True, kw_only=True, tag="clean"):
-    """What ended jobs left on these workers (all of them where none is named) and with the coordinator, for so long.
+    """Show what ended jobs left on these workers (on all where none is named) and with the coordinator; with `remove`, remove it.
 
-    `attempts`: what attempts left on workers and nobody has changed since; `outputs`: output folders; `logs` and `history`:
-    what the coordinator holds. Shown only, unless `remove`. `policy`: also what goes by itself. Answered by Cleaned.
+    Only what is older than `older_than_ms` counts. `attempts`: what attempts left on workers and nobody has changed since.
+    `outputs`: output folders. `logs`, `history`: what the coordinator holds. `policy`: say also what is removed without being
+    asked. Answered by Cleaned.
     """
 
     workers: Annotated[tuple[Label, ...], Meta(max_length=IDS_MAX)] = ()
@@ -250,7 +251,7 @@ class Clean(Request, frozen=True, kw_only=True, tag="clean"):
 
 
 class AskHealth(Request, frozen=True, kw_only=True, tag="health"):
-    """Answered by Health."""
+    """How the coordinator is. Answered by Health."""
 
 
 AnyRequest = (

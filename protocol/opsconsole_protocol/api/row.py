@@ -10,7 +10,7 @@ from opsconsole_protocol.spec import JobSpec
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """Base of what is shown: every field is always present."""
+    """Base of what is shown. Every field is always present; times are Unix milliseconds, memory is MiB."""
 
 
 class WorkerRow(Row, frozen=True, kw_only=True):
@@ -32,11 +32,11 @@ class WorkerRow(Row, frozen=True, kw_only=True):
     attention: str = ""
     """What an operator should know about this worker, in one line; empty when all is well."""
     avoided_until_ms: int | None = None
-    """Until when jobs go elsewhere where they can, for what failed here lately."""
+    """Until when jobs are sent elsewhere where they can be, because some failed here lately."""
 
 
 class JobRow(Row, frozen=True, kw_only=True):
-    """A job. `worker` and `output_path` are null where there are several."""
+    """A job. `worker` and `output_path` are null where there is none, or more than one."""
 
     id: str
     name: str
@@ -53,17 +53,17 @@ class JobRow(Row, frozen=True, kw_only=True):
     started_at_ms: int | None
     finished_at_ms: int | None
     progress: float | None = None
-    """0 to 1, from finished tasks."""
+    """The part of its tasks that has finished, 0 to 1."""
     duration_ms_estimate: int | None = None
-    """How long like jobs of this project took, from history."""
+    """How long similar jobs of this project took."""
     command: str = ""
     """What its first task runs, as a shell would read it, cut where it is long."""
     advance: TaskProgress | None = None
-    """How far it is by what its tasks print: of one task as it counts, of several in tasks with parts of running ones."""
+    """How far it is by what its tasks print: in the steps of its only task, or else in tasks, each running one as a fraction."""
 
 
 class AttemptRow(Row, frozen=True, kw_only=True):
-    """One execution."""
+    """One execution of a task."""
 
     attempt: int
     attempt_id: str
@@ -120,9 +120,9 @@ class EventRow(Row, frozen=True, kw_only=True):
 
 
 class LeavingRow(Row, frozen=True, kw_only=True):
-    """Something that nobody needs any more: `attempts` or `outputs` on a worker, `logs` or `history` with the coordinator.
+    """Something that nobody needs any more. `what` is `attempts` or `outputs` on a worker, `logs` or `history` with the coordinator.
 
-    `worker` and `path` are empty where they don't apply, and so is `job` of what attempts left.
+    `at_ms` is its last change. `worker` and `path` are empty where they don't apply; so is `job` of what attempts left.
     """
 
     worker: str
@@ -135,7 +135,7 @@ class LeavingRow(Row, frozen=True, kw_only=True):
 
 
 class PolicyRow(Row, frozen=True, kw_only=True):
-    """What goes by itself. `worker` is empty for the coordinator; `value` null means never, or no limit."""
+    """A setting by which things are removed without being asked. `worker` is empty for the coordinator; `value` null means never, or no limit."""
 
     worker: str
     setting: str
@@ -157,7 +157,7 @@ class ProjectRow(Row, frozen=True, kw_only=True):
 class PersonRow(Row, frozen=True, kw_only=True):
     """Somebody who came in by an invitation, or (`is_local`) who has the token in the coordinator's data folder.
 
-    `role` is what they reach, or reached: `revoked_at_ms` is null unless all that they held was taken back.
+    `role` is the highest of their credentials, or was: `revoked_at_ms` is null unless all of them were taken back.
     """
 
     name: str
@@ -170,7 +170,7 @@ class PersonRow(Row, frozen=True, kw_only=True):
 
 
 class InvitationRow(Row, frozen=True, kw_only=True):
-    """An open invitation; `role` is worker, viewer, operator or admin. Its secret nobody knows but who was given it."""
+    """An open invitation; `role` is worker, viewer, operator or admin. Only those who were given it know its secret."""
 
     id: str
     role: str
@@ -226,9 +226,9 @@ class InputCheck(Row, frozen=True, kw_only=True):
 
 
 class Verdict(Row, frozen=True, kw_only=True):
-    """What one worker says to one job, or would say: `accepted`, or the reason why not.
+    """Whether one worker takes one job, or would take it, and the reason where it doesn't.
 
-    `estimated_start_ms` is from now; `input` says what the worker found for the job's input files.
+    `estimated_start_ms` is counted from now. `input` says in words what the worker found for the job's input files.
     """
 
     worker_id: str
@@ -242,15 +242,15 @@ class Verdict(Row, frozen=True, kw_only=True):
     checks: tuple[tuple[str, bool, str], ...] = ()
     """Each requirement: its words, whether it holds, what the worker has."""
     asking: bool = False
-    """It was asked for a file or folder and hasn't answered yet."""
+    """The worker was asked for a file or folder and hasn't answered yet."""
     inputs: tuple[InputCheck, ...] = ()
     """What the worker says of each input file, in the order of the spec."""
     lacks_file: bool = False
-    """It is refused because the worker isn't known to have a file or folder, which `reason` names."""
+    """The job is refused because the worker isn't known to have a file or folder, which `reason` names."""
 
 
 class JobDetail(Row, frozen=True, kw_only=True):
-    """`show`: a job with its tasks and events."""
+    """A job with its spec, tasks and events."""
 
     job: JobRow
     spec: JobSpec

@@ -1,6 +1,7 @@
-"""A template's command with values filled in. Pure.
+"""Templates: checking them, reading values for their parameters, and filling the values into the command. Pure.
 
-A value never becomes more than one word and never meets a shell, whatever it holds.
+Command line, console and coordinator all use this. A value never becomes more than one word of the command and never
+reaches a shell, whatever it holds.
 """
 
 import re
@@ -28,14 +29,14 @@ DEFAULTS = (
     "name", "project", "tasks", "gpus", "cpus", "memory", "gpu_memory", "requirement", "inputs", "priority", "workdir",
     "retries", "timeout", "grace",
 )  # fmt: skip
-"""What a template can have defaults for, each kept as the text that a person would type."""
+"""The options of a job that a template can have defaults for. Each default is the text that a person would type."""
 _PLACE = re.compile(r"\{([A-Za-z_]\w*)\}")
 _TRUE, _FALSE = frozenset({"true", "yes", "on", "1"}), frozenset({"false", "no", "off", "0"})
 _ARTICLE = {"int": "a whole number", "float": "a number", "bool": "true or false"}
 
 
 def check_template(template: TemplateRow) -> None:
-    """Raise InvalidRequest where command and parameters don't fit together, or something is longer than anybody reads."""
+    """Raise InvalidRequest where the command names a parameter that isn't declared, or a part is missing, unknown or too long."""
     if not template.name or not template.command:
         raise InvalidRequest("a template needs a name and a command")
     _check_bounds(template)
@@ -79,8 +80,8 @@ def read_value(parameter: Parameter, text: str) -> Any:
     if not text:
         if parameter.default is not None or not parameter.required:
             return parameter.default
-        raise InvalidRequest(f"{parameter.name} is missing: {_wanted(parameter)}")
-    value = _typed(parameter, text)
+        raise InvalidRequest(f"{parameter.name} is missing: {_wanted_text(parameter)}")
+    value = _typed_value(parameter, text)
     if parameter.choices and value not in parameter.choices:
         choices = ", ".join(str(choice) for choice in parameter.choices)
         raise InvalidRequest(f"{parameter.name} is one of {choices}, not {text[:60]!r}")
@@ -88,21 +89,21 @@ def read_value(parameter: Parameter, text: str) -> Any:
 
 
 def filled(spec: JobSpec, template: TemplateRow) -> JobSpec:
-    """A spec that names a template, with every task's values read and the template's command filled in with them.
+    """The spec of a template's job, with each task's values read and filled into the template's command.
 
-    Its own command is the template's, or already what comes of it. Raises InvalidRequest for anything else, and for values
-    that don't fit, by their names.
+    The spec's own command is the template's, or already the one that comes of it. Raises InvalidRequest for any other, and
+    for a value that doesn't fit its parameter, by its name.
     """
     sets = spec.parameters or ({},) * spec.num_tasks
     if len(sets) != spec.num_tasks:
         raise InvalidRequest(f"{len(sets)} sets of parameters for {spec.num_tasks} tasks")
     check_template(template)
     if all(one == sets[0] for one in sets[1:]) and not spec.task_commands:
-        values = (_read_again(template, sets[0]),) * len(sets)
+        values = (_read_anew(template, sets[0]),) * len(sets)
         commands: tuple[tuple[str, ...], ...] = (fill(template.command, values[0]),)
         made = msgspec.structs.replace(spec, command=commands[0], parameters=values)
     else:
-        values = tuple(_read_again(template, one) for one in sets)
+        values = tuple(_read_anew(template, one) for one in sets)
         commands = tuple(fill(template.command, one) for one in values)
         made = msgspec.structs.replace(spec, command=commands[0], task_commands=commands, parameters=values)
     given = spec.task_commands or (spec.command,)
@@ -114,8 +115,8 @@ def filled(spec: JobSpec, template: TemplateRow) -> JobSpec:
     return made
 
 
-def _read_again(template: TemplateRow, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Values that may have been read before."""
+def _read_anew(template: TemplateRow, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Read values that may have been read before."""
     return read_values(template, {name: spell_value(value) for name, value in values.items() if value is not None})
 
 
@@ -147,7 +148,7 @@ def spell_value(value: Any) -> str:
     return str(value)
 
 
-def _typed(parameter: Parameter, text: str) -> Any:
+def _typed_value(parameter: Parameter, text: str) -> Any:
     try:
         if parameter.kind == "int":
             return int(text)
@@ -163,7 +164,7 @@ def _typed(parameter: Parameter, text: str) -> Any:
     return text
 
 
-def _wanted(parameter: Parameter) -> str:
+def _wanted_text(parameter: Parameter) -> str:
     if parameter.choices:
         return "one of " + ", ".join(str(choice) for choice in parameter.choices)
     return parameter.help or f"give {_ARTICLE.get(parameter.kind, 'a text')}"

@@ -1,1 +1,1 @@
-"""What coordinator, agent and client share of their shells: dialling, and files that only their owner may read."""
+"""The part of the protocol that touches the machine: dialling a coordinator, and files that only their owner may read."""

@@ -1,4 +1,4 @@
-"""A websocket connection that knows who answers before it sends its request, and takes no other answer than a yes.
+"""A websocket connection that makes sure who answers before it sends its request, and follows no redirect.
 
 Imported on the first call of `dial`: websockets is heavy.
 """
@@ -13,33 +13,33 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import InvalidStatus
 
 from opsconsole_protocol.trust.address import host_of
-from opsconsole_protocol.trust.proof import NONCE_BYTES, address, hash_of
-from opsconsole_protocol.trust.question import NoHttp, Question, Reply
+from opsconsole_protocol.trust.proof import NONCE_BYTES, secret_hash_of, socket_address
+from opsconsole_protocol.trust.proof_request import NoHttp, ProofReply, ProofRequest
 from opsconsole_protocol.trust.refusal import Refused, Unproven, WrongCertificate, line_of
 
 
 def checked(url: str, certificate_hash: str | None, secrets: tuple[str, ...]) -> type[ClientConnection]:
-    """The kind of connection for `url`: it checks the certificate, or asks for a proof that a secret is known."""
+    """The class of connections to `url`: they check the certificate, or ask for a proof that one of `secrets` is known there."""
     fields = {"url": url, "certificate_hash": certificate_hash, "secrets": secrets}
     return type("CheckedConnection", (CheckedConnection,), fields)
 
 
 class CheckedConnection(ClientConnection):
-    """Used by way of `checked`."""
+    """The base of what `checked` makes."""
 
     url: str
     certificate_hash: str | None
     secrets: tuple[str, ...]
-    question: Question | None = None
-    reply: asyncio.Future[Reply]
+    proof_request: ProofRequest | None = None
+    reply: asyncio.Future[ProofReply]
 
     async def handshake(self, *args: Any, **kwargs: Any) -> None:
-        """Check, then ask to be let in."""
+        """Check who answers, then send the request. Raises WrongCertificate, Unproven or Refused."""
         # TLS stands, nothing is written yet. Raising any earlier, in connection_made, would go unnoticed.
         if self.certificate_hash is not None:
             self._check_certificate(self.certificate_hash)
         if self.secrets:
-            await self._ask()
+            await self._ask_for_proof()
         try:
             await super().handshake(*args, **kwargs)
         except InvalidStatus as error:
@@ -50,22 +50,22 @@ class CheckedConnection(ClientConnection):
             raise Refused(self.url, response.status_code, line_of(response.status_code, text)) from None
 
     def data_received(self, data: bytes) -> None:
-        """The answer to the question, as long as there is one."""
-        if self.question is None:
+        """While a proof is asked for, what comes is the reply to that; afterwards it is the websocket's."""
+        if self.proof_request is None:
             super().data_received(data)
             return
         try:
-            reply = self.question.feed(data)
+            reply = self.proof_request.feed(data)
         except NoHttp as error:
-            self._end_question(error)
+            self._end_proof_request(error)
             return
         if reply is not None and not self.reply.done():
-            self.question = None
+            self.proof_request = None
             self.reply.set_result(reply)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Nobody answers any more."""
-        self._end_question(exc or EOFError())
+        """End the wait for a proof, if there is one."""
+        self._end_proof_request(exc or EOFError())
         super().connection_lost(exc)
 
     def _check_certificate(self, certificate_hash: str) -> None:
@@ -77,14 +77,14 @@ class CheckedConnection(ClientConnection):
                 "or was set up anew; if you know why, ask for a new line with `opsconsole invite`"
             )
 
-    async def _ask(self) -> None:
-        hashes = tuple(hash_of(one) for one in self.secrets)
-        question = self.question = Question(hashes, token_hex(NONCE_BYTES), host_of(self.url))
-        where = address(self.transport.get_extra_info("peername"))
+    async def _ask_for_proof(self) -> None:
+        hashes = tuple(secret_hash_of(one) for one in self.secrets)
+        proof_request = self.proof_request = ProofRequest(hashes, token_hex(NONCE_BYTES), host_of(self.url))
+        where = socket_address(self.transport.get_extra_info("peername"))
         self.reply = asyncio.get_running_loop().create_future()
-        self.transport.write(question.request)
+        self.transport.write(proof_request.request)
         reply = await self.reply
-        if question.is_proof(reply, where):
+        if proof_request.is_proof(reply, where):
             return
         self.transport.abort()
         said = line_of(reply.status, reply.text)
@@ -96,6 +96,6 @@ class CheckedConnection(ClientConnection):
             "coordinator listens there, or a tunnel from another port"
         )
 
-    def _end_question(self, error: Exception) -> None:
-        if self.question is not None and not self.reply.done():
+    def _end_proof_request(self, error: Exception) -> None:
+        if self.proof_request is not None and not self.reply.done():
             self.reply.set_exception(error)

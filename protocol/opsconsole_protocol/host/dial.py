@@ -1,6 +1,6 @@
 """Open a websocket to a coordinator: the one place from which agents and clients connect.
 
-This is a shell: it owns sockets, unlike the rest of this package. What is heavy is imported on the first call.
+What is heavy is imported on the first call.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from opsconsole_protocol.error import Unavailable
 from opsconsole_protocol.trust.address import InvalidAddress, host_of, normal_url
-from opsconsole_protocol.trust.question import NoHttp
+from opsconsole_protocol.trust.proof_request import NoHttp
 from opsconsole_protocol.trust.refusal import NOT_OURS, Refused, Unproven, WrongCertificate
 from opsconsole_protocol.trust.secret import is_hash
 
@@ -44,13 +44,13 @@ async def dial(
     ping_timeout_s: float | None = 60.0,
     close_timeout_s: float = 3.0,
 ) -> ClientConnection:
-    """Connect to `path` of the coordinator at `url`, sending `headers`; a message past `max_size` bytes ends it.
+    """Connect to `path` of the coordinator at `url`, sending `headers`. A message of more than `max_size` bytes ends the connection.
 
-    With a certificate hash (the SHA-256 of its DER form) the server must show exactly that certificate, which is
-    checked before the request is written, so the token in `headers` reaches nobody else. Without one, wss:// trusts
-    what the system trusts. Over ws:// the server first proves that it knows one of `secrets`, the tokens and
-    invitations in `headers`: on loopback anybody may listen on a port. Redirects are refused. The pings keep a NAT's entry alive and end a dead connection at
-    last; how soon a peer counts as silent is the application's to decide.
+    With a certificate hash (the SHA-256 of its DER form) the server must show exactly that certificate. It is checked before
+    the request is written, so the token in `headers` reaches nobody else. Without one, wss:// trusts what the system trusts.
+    Over ws:// the server first proves that it knows one of `secrets`, the tokens and invitations in `headers`, since on
+    loopback anybody may listen on a port. Redirects are refused. Pings keep a NAT's entry alive and end a dead connection at
+    last; how soon a peer counts as silent is for the caller to decide.
 
     Raises InvalidAddress, WrongCertificate, Unproven, Refused or Unreachable.
     """
@@ -88,7 +88,7 @@ async def dial(
             "use a join line from `opsconsole invite`, which names the certificate"
         ) from None
     except OSError as error:
-        raise Unreachable(_what_failed(url, error, open_timeout_s)) from None
+        raise Unreachable(_failure_text(url, error, open_timeout_s)) from None
     except (WebSocketException, EOFError, NoHttp):
         hint = NOT_OURS if secure else f"{NOT_OURS}, or it speaks TLS: try wss{url.removeprefix('ws')}"
         raise Unreachable(f"{url} doesn't open a websocket: {hint}") from None
@@ -100,7 +100,7 @@ def _tls_context(*, pinned: bool) -> ssl.SSLContext:
 
     context = ssl.create_default_context() if not pinned else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if pinned:
-        # The hash says who it is; names and dates in the certificate say nothing more. TLS still proves that the
+        # The hash says who the server is; names and dates in the certificate add nothing. TLS still proves that the
         # server holds the certificate's key.
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
@@ -110,7 +110,7 @@ def _tls_context(*, pinned: bool) -> ssl.SSLContext:
 
 @cache
 def _quiet_logger() -> Any:
-    """A logger that never reaches debug: there, websockets writes headers and frames out, secrets among them."""
+    """A logger without debug output, in which websockets writes out headers and frames, secrets among them."""
     import logging
 
     logger = logging.getLogger("opsconsole_protocol.host.dial")
@@ -118,7 +118,7 @@ def _quiet_logger() -> Any:
     return logger
 
 
-def _what_failed(url: str, error: OSError, open_timeout_s: float) -> str:
+def _failure_text(url: str, error: OSError, open_timeout_s: float) -> str:
     import ssl
 
     if isinstance(error, TimeoutError):

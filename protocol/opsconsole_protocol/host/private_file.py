@@ -1,8 +1,4 @@
-"""Small files that only their owner may read: tokens, credentials, keys.
-
-This is a shell: it owns files, unlike the rest of this package, and is here because coordinator, agent and client
-all keep such files.
-"""
+"""Small files that only their owner may read: tokens, credentials, keys. Coordinator, agent and client all have some."""
 
 import contextlib
 import os
@@ -25,7 +21,7 @@ class PrivateFileError(OpsconsoleError):
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write `text` so that the file is there whole or not at all, with mode 0600 from its first moment.
+    """Write `text` so that the file holds all of it or doesn't change, with mode 0600 from its first moment.
 
     Missing folders are made, for the owner alone. Raises PrivateFileError.
     """
@@ -85,7 +81,7 @@ def read_record(path: Path, kind: type[T], remedy: str) -> T | None:
 
 
 def write_record(path: Path, value: object) -> None:
-    """Write a value that `read_record` reads back, as `write_private` does."""
+    """Write a value as JSON that `read_record` reads back. Raises PrivateFileError."""
     import msgspec
 
     write_private(path, msgspec.json.encode(value).decode() + "\n")
@@ -101,7 +97,7 @@ def check_mode(path: Path, mode: int) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make a rename in `folder` survive a crash of the machine, where the file system can."""
+    """Make a rename in `folder` survive a crash of the machine, as far as the file system can. Raises OSError."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         with contextlib.suppress(OSError):  # some network file systems can't; the rename itself has happened

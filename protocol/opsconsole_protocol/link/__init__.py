@@ -1,10 +1,9 @@
 """The link between an agent and its coordinator, message by message.
 
-After `register` and `registered` both sides tell each other their whole set: the agent what exists (`observed`, part
-of `register`), the coordinator what should exist (`desired`). From then on only differences travel. Everything that
-changes the desired set carries `seq`, counted per connection; everything that describes the observed set carries
-`seen`, the highest `seq` taken into account. So a whole set that crosses an assignment on the wire can't be taken for a
-loss.
+With `register` and `desired` each side tells the other its whole set: the agent which attempts exist, the coordinator
+which should exist. From then on only differences travel. Every message that changes the desired set carries `seq`, counted
+per connection; every one that describes the observed set carries `seen`, the highest `seq` that it takes into account.
+So an observed set that crosses an assignment on the wire isn't taken for a loss of that attempt.
 
 A report is repeated until the coordinator has committed it and says `forget`. Log bytes travel as binary frames
 (`frame.py`, `log_chunk.py`) and are acknowledged by offset.
@@ -48,16 +47,16 @@ from opsconsole_protocol.link.from_coordinator import (
     HeartbeatAck,
     InputFile,
     JobAssignment,
-    Kind,
     LogAck,
     LookForLeavings,
     MetadataUpdated,
     Observe,
+    QuestionKind,
     Registered,
     RemoveLeavings,
     SetWant,
 )
-from opsconsole_protocol.link.log_chunk import PAYLOAD_BYTES_MAX, FrameError, LogChunk
+from opsconsole_protocol.link.log_chunk import PAYLOAD_BYTES_MAX, LogChunk
 from opsconsole_protocol.link.message import Message, PeerError
 from opsconsole_protocol.link.telemetry import (
     COUNT_MAX,
@@ -95,7 +94,6 @@ __all__ = [
     "FindPort",
     "Forget",
     "Frame",
-    "FrameError",
     "Gang",
     "Gpu",
     "GpuUser",
@@ -106,7 +104,6 @@ __all__ = [
     "IoPaths",
     "JobAssignment",
     "JobOutputPath",
-    "Kind",
     "Launch",
     "Leaving",
     "Leavings",
@@ -121,6 +118,7 @@ __all__ = [
     "Observed",
     "PeerError",
     "PortFound",
+    "QuestionKind",
     "Register",
     "Registered",
     "RemoveLeavings",

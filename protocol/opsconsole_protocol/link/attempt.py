@@ -45,7 +45,7 @@ class Mode(StrEnum):
     PAUSE = "pause"
     STOP = "stop"
     RETRACT = "retract"
-    """Give it back if it hasn't started (reported as killed, never as running); else go on with it."""
+    """Give the attempt back if it hasn't started, reported as killed and never as running; else go on with it."""
 
 
 class Want(Message, frozen=True, kw_only=True):
@@ -57,17 +57,17 @@ class Want(Message, frozen=True, kw_only=True):
 
 
 class Gang(Message, frozen=True, kw_only=True):
-    """Where an attempt stands among the tasks of its gang that start with it.
+    """An attempt's place among the attempts of its gang that start with it: its `rank` of `size`.
 
-    `hosts`: the address of each, in the order of their ranks, where there aren't too many; `address`: that of rank 0, and
-    `port`: its first named port, chosen before any of them starts.
+    `address` is the address of rank 0's worker, and `port` is rank 0's first named port, chosen before any of them starts.
+    `hosts` has the address of each, in the order of their ranks; it is empty where there are more than GANG_HOSTS_MAX.
     """
 
     rank: Whole
     size: Whole
     address: Label
     host: Label
-    """This one's own."""
+    """The address of this attempt's own worker."""
     hosts: Annotated[tuple[Label, ...], Meta(max_length=GANG_HOSTS_MAX)] = ()
     port: Port | None = None
 
@@ -92,14 +92,14 @@ class Launch(Message, frozen=True, kw_only=True):
     timeout_ms: Whole | None = None
     fence_after_ms: Whole | None = None
     follows: bool = False
-    """No earlier attempt of its task can still be writing where it will: it goes on in the task's own output folder."""
+    """No earlier attempt of its task can still be writing, so this one goes on in the task's own output folder."""
     seal: Label = ""
-    """The coordinator's proof that this attempt is this worker's, to be said back with what is observed of it."""
+    """The coordinator's proof that it gave this attempt to this worker. The agent sends it back with what it observes."""
     gang: Gang | None = None
 
 
 class Desired(Message, frozen=True, kw_only=True):
-    """One attempt that should exist on the worker, and how. `log_offsets`: how much of each source is stored."""
+    """One attempt that should exist on the worker, and how. `log_offsets`: how many bytes of each source are stored already."""
 
     attempt_id: BoundedAttemptId
     launch: Launch
@@ -111,9 +111,9 @@ class Observed(Message, frozen=True, kw_only=True):
     """One attempt that exists on the worker. Times in Unix milliseconds, the worker's clock.
 
     `exit_known` is false when nobody saw how the process ended. `log_sizes` (bytes per source) is final once the
-    attempt has ended: the coordinator says `forget` only when it has all of them. `gpu_ids` are those that it has for
-    itself until then. `worker_fault`: it failed of something that is the worker's own: it couldn't be started or prepared
-    there, its disk was full, or nobody saw its end.
+    attempt has ended: the coordinator says `forget` only when it has all of those bytes. `gpu_ids` are the GPUs that the
+    attempt has for itself until then. `worker_fault`: the failure is the worker's and not the task's, since the attempt
+    couldn't be prepared or started there, the disk was full, or nobody saw the end.
     """
 
     attempt_id: BoundedAttemptId
@@ -127,9 +127,9 @@ class Observed(Message, frozen=True, kw_only=True):
     finished_at_ms: Moment | None = None
     output_path: Path | None = None
     workdir: Path | None = None
-    """Where it runs; a folder of its own below the agent's state folder is removed some days after its end."""
+    """The folder in which it runs. One of its own, below the agent's state folder, is removed some days after its end."""
     note: Text = ""
-    """What else is to be known of its end, also of a good one."""
+    """What else a person should know of its end, even if it succeeded."""
     ports: Annotated[dict[Label, Whole], Meta(max_length=PORTS_MAX)] = field(default_factory=dict)
     log_sizes: LogOffsets = field(default_factory=dict)
     peak_memory_mb: Signed | None = None
@@ -140,7 +140,7 @@ class Observed(Message, frozen=True, kw_only=True):
     image_tag: Label = ""
     gpu_ids: _GpuIds = ()
     seal: Label = ""
-    """As it came with the launch."""
+    """The seal of the launch."""
     worker_fault: bool = False
     cause: Cause = ""
-    """Of its end."""
+    """Why it ended."""

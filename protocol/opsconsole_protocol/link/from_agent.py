@@ -38,9 +38,9 @@ class Register(Message, frozen=True, kw_only=True, tag="register"):
     worker_id: Annotated[WorkerId, Meta(max_length=ID_CHARACTERS_MAX)]
     name: Name
     run_id: Id
-    """Unique to this agent process, so a clone of its state folder is told from a reconnection."""
+    """Unique to this agent process: tells an agent on a copy of the state folder from one that connects again."""
     dial: Whole = 0
-    """Grows with every connection of this process: one that arrives late isn't taken for the present one. 0: unknown."""
+    """Grows with every connection of this process, so that one that arrives late isn't taken for the present one. 0: unknown."""
     boot_id: Id = ""
     role: Label = "worker"
     tags: Tags = ()
@@ -50,15 +50,15 @@ class Register(Message, frozen=True, kw_only=True, tag="register"):
     gpu_message: Text = ""
     store_id: Id = ""
     store_seq: Whole = 0
-    """The highest committed sequence that this agent ever heard of from the store `store_id`."""
+    """The highest sequence number of a commit that this agent ever heard of from the store `store_id`."""
     store_seal: Label = ""
-    """As it came with `store_seq`: without it the number is no more than a claim."""
+    """The seal that came with `store_seq`: without it the number is only a claim."""
     observed: Annotated[tuple[Observed, ...], Meta(max_length=ATTEMPTS_MAX)] = ()
     troubles: Annotated[tuple[Trouble, ...], Meta(max_length=TROUBLES_MAX)] = ()
 
 
 class UpdateMetadata(Message, frozen=True, kw_only=True, tag="update_metadata"):
-    """Properties, tags or status that changed since `register`."""
+    """Properties or tags that changed since `register`."""
 
     tags: Tags | None = None
     properties: Tree = field(default_factory=dict)
@@ -80,7 +80,7 @@ class Report(Message, frozen=True, kw_only=True, tag="job_status"):
 
 
 class Heartbeat(Message, frozen=True, kw_only=True, tag="heartbeat"):
-    """Sent every `heartbeat_ms`; the only proof of life that counts."""
+    """Sent every `heartbeat_ms`. A worker lives as long as these come, whatever its socket says."""
 
     at_ms: Signed
     host: Host = Host()
@@ -88,12 +88,12 @@ class Heartbeat(Message, frozen=True, kw_only=True, tag="heartbeat"):
     gpu_message: Text = ""
     usage: Annotated[dict[Id, TaskUsage], Meta(max_length=ATTEMPTS_MAX)] = field(default_factory=dict)
     troubles: Annotated[tuple[Trouble, ...], Meta(max_length=TROUBLES_MAX)] = ()
-    """All that is wrong now; what is no longer named is over."""
+    """All that is wrong now: a trouble that is no longer named is over."""
     progress: Annotated[dict[Id, TaskProgress], Meta(max_length=ATTEMPTS_MAX)] = field(default_factory=dict)
 
 
 class FileExists(Message, frozen=True, kw_only=True, tag="FILE_EXISTS"):
-    """The file asked for is there."""
+    """The file or folder that `INPUT_FILE` asks for is there."""
 
     check_id: Whole
     path: Path
@@ -101,7 +101,7 @@ class FileExists(Message, frozen=True, kw_only=True, tag="FILE_EXISTS"):
 
 
 class FileNotFound(Message, frozen=True, kw_only=True, tag="FILE_NOT_FOUND"):
-    """The file asked for can't be used, and why. `again_ms`: after so long it may be another answer."""
+    """The file or folder that `INPUT_FILE` asks for can't be used, and why. After `again_ms` the answer may be another."""
 
     check_id: Whole
     reason: Text
@@ -109,16 +109,17 @@ class FileNotFound(Message, frozen=True, kw_only=True, tag="FILE_NOT_FOUND"):
 
 
 class PortFound(Message, frozen=True, kw_only=True, tag="port_found"):
-    """The answer to `find_port`."""
+    """A port that was free, in answer to `find_port`."""
 
     check_id: Whole
     port: Port
 
 
 class Leaving(Message, frozen=True, kw_only=True):
-    """Something on a worker that nobody needs any more. `at_ms`: its last change, by the worker's clock.
+    """Something on a worker that nobody needs any more. `at_ms` is its last change, by the worker's clock.
 
-    `job_id`: whose output folder it is. `file`: which file it is of its host, so that one isn't counted twice.
+    `job_id` is the job whose output folder it is; empty for anything else. `file` identifies the file on its host, so that
+    two agents of one host don't have it counted twice.
     """
 
     name: Path
@@ -131,7 +132,7 @@ class Leaving(Message, frozen=True, kw_only=True):
 
 
 class Leavings(Message, frozen=True, kw_only=True, tag="leavings"):
-    """What could be removed, or what was: the largest first. `more`: there is more than is named here."""
+    """What can be removed, or what was, the largest first. `more`: there is more than is named here."""
 
     check_id: Whole
     leavings: Annotated[tuple[Leaving, ...], Meta(max_length=LEAVINGS_MAX)] = ()
@@ -140,7 +141,7 @@ class Leavings(Message, frozen=True, kw_only=True, tag="leavings"):
     keep_attempt_days: Annotated[float, Meta(ge=0, le=KEEP_DAYS_MAX)] | None = None
     """After how many days the worker removes by itself what ended attempts left; None where it doesn't say."""
     keep_output_days: Annotated[float, Meta(ge=0, le=KEEP_DAYS_MAX)] = 0
-    """After how many days it wants its coordinator to have outputs of ended jobs removed; 0: never."""
+    """After how many days the coordinator is to have the outputs of ended jobs removed from it; 0: never."""
 
 
 class JobOutputPath(Message, frozen=True, kw_only=True, tag="JOB_OUTPUT_PATH"):

@@ -25,13 +25,13 @@ class Registered(Message, frozen=True, kw_only=True, tag="registered"):
     store_seq: Whole
     heartbeat_ms: Whole = HEARTBEAT_MS
     attempt_log_bytes: Whole = ATTEMPT_LOG_BYTES
-    """What is beyond this of an attempt's log stays on the worker."""
+    """How much of an attempt's log is shipped; the rest stays on the worker."""
     store_seal: Label = ""
-    """To be kept, and said back, with `store_seq`."""
+    """The agent keeps it with `store_seq` and sends both when it registers again."""
 
 
 class DesiredSet(Message, frozen=True, kw_only=True, tag="desired"):
-    """The whole desired set. What isn't in it shall be stopped, unless `adopting`: then the coordinator can't tell."""
+    """The whole desired set. What isn't in it is to be stopped, unless `adopting`: then the coordinator can't tell."""
 
     seq: Whole
     attempts: Annotated[tuple[Desired, ...], Meta(max_length=ATTEMPTS_MAX)] = ()
@@ -54,9 +54,10 @@ class SetWant(Message, frozen=True, kw_only=True, tag="set_want"):
 
 
 class Forget(Message, frozen=True, kw_only=True, tag="forget"):
-    """These attempts' ends are committed and their logs complete: they leave both sets.
+    """The ends of these attempts are committed and their logs complete: they leave both sets.
 
-    `accepted`: those of them whose result is their task's. One that wrote to a folder of its own is published.
+    `accepted` has those whose result counts as their task's. Where such an attempt wrote to a folder of its own, that
+    folder is published.
     """
 
     seq: Whole
@@ -71,7 +72,7 @@ class Observe(Message, frozen=True, kw_only=True, tag="observe"):
 
 
 class HeartbeatAck(Message, frozen=True, kw_only=True, tag="heartbeat_ack"):
-    """The answer to a heartbeat."""
+    """The answer to a heartbeat; `at_ms` is that heartbeat's."""
 
     at_ms: Signed
     store_seq: Whole
@@ -82,15 +83,15 @@ class MetadataUpdated(Message, frozen=True, kw_only=True, tag="metadata_updated"
     """The answer to `update_metadata`."""
 
 
-class Kind(StrEnum):
-    """What is asked for."""
+class QuestionKind(StrEnum):
+    """What is asked of a worker before a job is placed there."""
 
     INPUT = "input"
     """A file in the worker's input folder, by its name."""
     FOLDER = "folder"
     """A folder on the worker, by its path."""
     PORT = "port"
-    """A free port, for a gang by its job's id."""
+    """A free port, for a gang; asked for under its job's id."""
 
 
 class InputFile(Message, frozen=True, kw_only=True, tag="INPUT_FILE"):
@@ -98,7 +99,7 @@ class InputFile(Message, frozen=True, kw_only=True, tag="INPUT_FILE"):
 
     check_id: Whole
     filename: Path
-    kind: Kind = Kind.INPUT
+    kind: QuestionKind = QuestionKind.INPUT
 
 
 class FindPort(Message, frozen=True, kw_only=True, tag="find_port"):
@@ -108,9 +109,9 @@ class FindPort(Message, frozen=True, kw_only=True, tag="find_port"):
 
 
 class LookForLeavings(Message, frozen=True, kw_only=True, tag="look_for_leavings"):
-    """Ask what ended attempts left on the worker and nobody has changed for so long. Answered by leavings.
+    """Ask what ended attempts left on the worker and nobody has changed for `older_than_ms`. Answered by `leavings`.
 
-    `outputs`: jobs that have ended, whose output folders are asked for as well; `attempts` false: only those are.
+    `outputs` are jobs that have ended: their output folders are asked for, too. With `attempts` false only those are.
     """
 
     check_id: Whole
@@ -120,12 +121,12 @@ class LookForLeavings(Message, frozen=True, kw_only=True, tag="look_for_leavings
 
 
 class RemoveLeavings(Message, frozen=True, kw_only=True, tag="remove_leavings"):
-    """Remove these, as they were named, if they are still of no use. Answered by leavings: those that were removed."""
+    """Remove what has these names, as far as it is still of no use. Answered by `leavings`: what was removed."""
 
     check_id: Whole
     names: Annotated[tuple[Path, ...], Meta(max_length=LEAVINGS_MAX)]
     outputs: Annotated[tuple[Id, ...], Meta(max_length=LEAVINGS_MAX)] = ()
-    """Jobs that have ended, whose output folders go as well."""
+    """Jobs that have ended: their output folders are removed, too."""
 
 
 class LogAck(Message, frozen=True, kw_only=True, tag="log_ack"):

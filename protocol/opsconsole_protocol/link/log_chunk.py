@@ -11,7 +11,7 @@ A log frame is big-endian:
     bytes 20-23  m, the length of the payload (1..262144), u32
     then         n bytes of attempt id, m bytes of payload, and nothing else
 
-Offset, not sequence number, is what makes a frame safe to send twice: the receiver knows how far it has come.
+A frame may be sent twice without harm, since it carries an offset: the receiver knows how far it has come.
 """
 
 import struct
@@ -32,12 +32,8 @@ _SOURCES = (Source.STDOUT, Source.STDERR, Source.BUILD, Source.ERROR)
 _CODES = {source: code for code, source in enumerate(_SOURCES)}
 
 
-class FrameError(ProtocolError, ValueError):
-    """A binary frame that can't be sent or understood; the text is one line and names what is wrong."""
-
-
 class LogChunk(msgspec.Struct, frozen=True, gc=False):
-    """`data` (1..PAYLOAD_BYTES_MAX bytes) as it stands at byte `offset` of one source, read at `at_ms`."""
+    """`data` (1..PAYLOAD_BYTES_MAX bytes) stands at byte `offset` of one source of an attempt's log and was read at `at_ms`."""
 
     VERSION: ClassVar[int] = 1
     KIND: ClassVar[int] = 1
@@ -55,10 +51,10 @@ class LogChunk(msgspec.Struct, frozen=True, gc=False):
         return self.offset + len(self.data)
 
     def to_frame(self) -> bytes:
-        """The frame; FrameError when it doesn't fit the layout."""
+        """The frame. Raises ProtocolError for a chunk that doesn't fit the layout."""
         attempt_id = self.attempt_id.encode()
         if not 1 <= len(attempt_id) <= _ATTEMPT_ID_BYTES_MAX:
-            raise FrameError(f"an attempt id has 1 to {_ATTEMPT_ID_BYTES_MAX} bytes, not {len(attempt_id)}")
+            raise ProtocolError(f"an attempt id has 1 to {_ATTEMPT_ID_BYTES_MAX} bytes, not {len(attempt_id)}")
         size = len(self.data)
         _check(self.offset, self.at_ms, size)
         code = _CODES[self.source]
@@ -67,29 +63,29 @@ class LogChunk(msgspec.Struct, frozen=True, gc=False):
 
     @classmethod
     def from_frame(cls, frame: bytes | bytearray | memoryview) -> Self:
-        """The chunk in a frame of this kind and version; FrameError on anything that `to_frame` could not have made."""
+        """The chunk in a frame of this kind and version. Raises ProtocolError for whatever `to_frame` could not have made."""
         if len(frame) < _HEADER.size:
-            raise FrameError(f"a log frame has at least {_HEADER.size} bytes, this one {len(frame)}")
+            raise ProtocolError(f"a log frame has at least {_HEADER.size} bytes, this one {len(frame)}")
         _, _, code, id_size, offset, at_ms, size = _HEADER.unpack_from(frame)
         if code >= len(_SOURCES):
-            raise FrameError(f"log source {code} is not known here")
+            raise ProtocolError(f"log source {code} is not known here")
         if id_size == 0:
-            raise FrameError("a log frame names its attempt")
+            raise ProtocolError("a log frame names its attempt")
         _check(offset, at_ms, size)
         start = _HEADER.size + id_size
         if len(frame) != start + size:
-            raise FrameError(f"the header promises {start + size} bytes, the frame has {len(frame)}")
+            raise ProtocolError(f"the header promises {start + size} bytes, the frame has {len(frame)}")
         try:
             attempt_id = bytes(frame[_HEADER.size : start]).decode()
         except UnicodeDecodeError:
-            raise FrameError("the attempt id in a log frame is not UTF-8") from None
+            raise ProtocolError("the attempt id in a log frame is not UTF-8") from None
         return cls(attempt_id, _SOURCES[code], offset, at_ms, bytes(frame[start:]))
 
 
 def _check(offset: int, at_ms: int, size: int) -> None:
     if not 1 <= size <= PAYLOAD_BYTES_MAX:
-        raise FrameError(f"a log frame carries 1 to {PAYLOAD_BYTES_MAX} bytes, not {size}")
+        raise ProtocolError(f"a log frame carries 1 to {PAYLOAD_BYTES_MAX} bytes, not {size}")
     if not 0 <= offset <= _OFFSET_MAX - size:
-        raise FrameError(f"log offset {offset} is out of range")
+        raise ProtocolError(f"log offset {offset} is out of range")
     if not 0 <= at_ms <= _OFFSET_MAX:
-        raise FrameError(f"log time {at_ms} is out of range")
+        raise ProtocolError(f"log time {at_ms} is out of range")

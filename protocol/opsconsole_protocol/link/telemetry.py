@@ -63,11 +63,11 @@ class TaskUsage(Message, frozen=True, kw_only=True):
 
 _LEAST_COUNT = 1e-9
 COUNT_MAX = 1e15
-"""More than any task counts to, and no infinity, with which nothing can be computed."""
+"""More than any task counts to. An infinite number is none that can be computed with."""
 
 
 class TaskProgress(Message, frozen=True, kw_only=True):
-    """How far a task is by its own words, and how long it still takes, if that can be told."""
+    """How far a task is by what it prints, and how long it still takes where that can be told (milliseconds)."""
 
     done: Annotated[float, Meta(ge=0, le=COUNT_MAX)]
     total: Annotated[float, Meta(ge=_LEAST_COUNT, le=COUNT_MAX)]
@@ -83,14 +83,14 @@ class IoPaths(Message, frozen=True, kw_only=True):
 
 
 class TroubleCode(StrEnum):
-    """What can be wrong with a worker as a whole. An unknown one is shown by its text."""
+    """What can be wrong with a worker as a whole. A code that isn't here is shown by its text."""
 
     KEEPER_SILENT = "keeper_silent"
-    """Its keeper doesn't answer: nothing can be started or stopped there."""
+    """Its keeper doesn't answer: no attempt can be started or stopped there."""
     JOURNAL_SPOILT = "journal_spoilt"
-    """The journal of ends can't be read or written: how its tasks end can't be told."""
+    """The exit log can't be read or written: how its attempts end can't be told."""
     STATE_DAMAGED = "state_damaged"
-    """Something else in its state folder isn't what it should be, and was put aside."""
+    """Another file in its state folder is damaged and was put aside."""
     DISK_FULL = "disk_full"
     """The disk of its state folder or its output folder is (nearly) full."""
 

@@ -1,1 +1,1 @@
-"""How a coordinator is named, how it proves itself, and the secrets that open it. Pure."""
+"""The addresses of coordinators, how a coordinator proves who it is, and the secrets that let somebody in. Pure."""

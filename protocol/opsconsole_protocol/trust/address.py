@@ -19,7 +19,7 @@ _BARE_IPV6 = re.compile(r"(?:[a-z]+://)?[0-9a-f]*:[0-9a-f]*:[0-9a-f:.]*", re.IGN
 
 
 class InvalidAddress(InvalidRequest):
-    """A text that names no coordinator."""
+    """A text that is not the address of a coordinator."""
 
 
 def is_loopback(host: str) -> bool:
@@ -34,13 +34,13 @@ def is_loopback(host: str) -> bool:
 
 
 def normal_url(text: str) -> str:
-    """`scheme://host:port` for an address in any accepted spelling; raises InvalidAddress.
+    """`scheme://host:port` for an address in any accepted spelling. Raises InvalidAddress.
 
     Without a scheme it is ws:// on loopback and wss:// elsewhere; without a port, 7373.
     """
     match = _ADDRESS.fullmatch(text) if len(text) <= ADDRESS_CHARACTERS_MAX else None
     if match is None:
-        raise InvalidAddress(_what_is_wrong(text))
+        raise InvalidAddress(_fault_text(text))
     host, port = match["host"].lower(), int(match["port"] or DEFAULT_PORT)
     scheme = (match["scheme"] or ("ws" if is_loopback(host) else "wss")).lower()
     if scheme not in ("ws", "wss"):
@@ -70,7 +70,7 @@ def _check_ipv6(host: str) -> None:
         raise InvalidAddress(f"{host} is not an IPv6 address: write it like [2001:db8::1]") from None
 
 
-def _what_is_wrong(text: str) -> str:
+def _fault_text(text: str) -> str:
     if not text:
         return "the address is empty: write it like wss://host:7373"
     rest = text.partition("://")[2] if "://" in text else text

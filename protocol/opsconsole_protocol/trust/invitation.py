@@ -1,9 +1,9 @@
-"""The join line: where the coordinator is, how to know that it is the right one, and a secret that opens it once.
+"""The join line: where the coordinator is, how to recognise it, and a secret that lets somebody in once.
 
     wss://host:7373#<certificate hash>.<id>.<secret>        64 hexadecimal digits, 8 and 52 characters
     ws://127.0.0.1:7373#-.<id>.<secret>                     on loopback there is no certificate
 
-Everything has a fixed length, so that a line cut in half is recognised as that and not as a wrong secret.
+Each part has a fixed length, so that a line that was cut is told from one with a wrong secret.
 """
 
 import re
@@ -18,7 +18,7 @@ from opsconsole_protocol.trust.secret import SECRET_LENGTH, is_hash, is_secret
 InvitationId = NewType("InvitationId", str)
 
 INVITATION_HEADER = "Opsconsole-Invitation"
-"""Carries `<id>.<secret>`, beside the credential that the invitation is traded for."""
+"""The header with `<id>.<secret>`, sent beside the credential that the invitation is traded for."""
 INVITATION_ID_LENGTH = 8
 _INVITATION_ID = re.compile(f"[{ALPHABET}]{{{INVITATION_ID_LENGTH}}}")
 _QUOTES = "'\"`‘’“”"
@@ -44,7 +44,7 @@ class Invitation:
 
     @property
     def token(self) -> str:
-        """`<id>.<secret>`: what is sent to the coordinator in place of a credential."""
+        """`<id>.<secret>`: what is shown to the coordinator."""
         return f"{self.invitation_id}.{self.secret}"
 
 
@@ -59,7 +59,7 @@ class Address:
 
 def parse_join_line(text: str) -> Invitation:
     """Read a join line; white space and quotes around it do no harm. Raises InvalidJoinLine or InvalidAddress."""
-    line = _bare(text)
+    line = _stripped(text)
     if not line:
         raise InvalidJoinLine("the join line is empty: `opsconsole invite` on the coordinator prints one")
     address, sign, fragment = line.partition("#")
@@ -80,7 +80,7 @@ def parse_url(text: str) -> Address:
 
     Raises InvalidAddress or InvalidJoinLine.
     """
-    line = _bare(text)
+    line = _stripped(text)
     address, sign, fragment = line.partition("#")
     if "." in fragment:
         invitation = parse_join_line(line)
@@ -90,14 +90,14 @@ def parse_url(text: str) -> Address:
 
 
 def split_token(text: str) -> tuple[InvitationId, str] | None:
-    """Invitation id and secret from `<id>.<secret>`, or None where the text hasn't that shape."""
+    """Invitation id and secret from `<id>.<secret>`, or None where the text doesn't have that form."""
     invitation_id, _, secret = text.partition(".")
     if _INVITATION_ID.fullmatch(invitation_id) is None or not is_secret(secret):
         return None
     return InvitationId(invitation_id), secret
 
 
-def _bare(text: str) -> str:
+def _stripped(text: str) -> str:
     line = text.strip().strip(_QUOTES).strip()
     if "--join" in line or line.startswith("opsconsole "):
         raise InvalidJoinLine("this is the whole command: paste only what stands in quotes behind --join")

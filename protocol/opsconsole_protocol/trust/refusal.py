@@ -1,4 +1,4 @@
-"""How a connection to a coordinator may fail although somebody answers, in words."""
+"""Why a connection to a coordinator fails although somebody answers."""
 
 from opsconsole_protocol.error import OpsconsoleError
 
@@ -14,13 +14,13 @@ NOT_OURS = "what answers there is not an opsconsole coordinator"
 
 
 class WrongCertificate(OpsconsoleError):
-    """The server is not the one that is named; nothing of ours was sent to it."""
+    """The server doesn't show the certificate that was named; no secret was sent to it."""
 
     code = "wrong_certificate"
 
 
 class Unproven(OpsconsoleError):
-    """Who listens on loopback doesn't prove that it knows our secret; it was not sent."""
+    """The program that listens on loopback doesn't prove that it knows our secret; the secret was not sent."""
 
     code = "unproven"
 
@@ -41,7 +41,7 @@ class Refused(OpsconsoleError):
 
 
 def line_of(status: int, text: str) -> str:
-    """The server's one line, made safe for a terminal, or what the status means."""
+    """The first line of the server's text, safe for a terminal, or else what the status means."""
     lines = text.strip().splitlines()
     said = "".join(sign for sign in lines[0][:300] if sign.isprintable()).strip() if lines else ""
     return said or HINTS.get(status, NOT_OURS)

@@ -196,7 +196,7 @@ def _jobs(source: RecordedSource, request: api.ListJobs) -> api.JobList:
         before = (-request.before_ms, request.before_id)
         rows = [job for job in rows if (-job.created_at_ms, job.id) > before]
     page, more = rows[: source.page_rows], len(rows) > source.page_rows
-    keeps = job_filter.parse(request.filter).keeper(job_filter.looker(source.clock), job_filter.haystack)
+    keeps = job_filter.parse(request.filter).predicate(job_filter.properties_by(source.clock), job_filter.haystack)
     kept = tuple(job for job in page if keeps is None or keeps(job))
     answer = api.JobList(jobs=kept, more=more)
     if more and kept[-1:] != tuple(page[-1:]):

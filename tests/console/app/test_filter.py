@@ -12,15 +12,15 @@ JOBS = list(recorded.JOBS.values())
 
 
 def kept(text: str, *, inverted: bool = False) -> set[str]:
-    keeps = job_filter.parse(text, inverted=inverted).keeper(
-        job_filter.looker(lambda: recorded.NOW_MS), job_filter.haystack
+    keeps = job_filter.parse(text, inverted=inverted).predicate(
+        job_filter.properties_by(lambda: recorded.NOW_MS), job_filter.haystack
     )
     return {job.name for job in JOBS if keeps is None or keeps(job)}
 
 
 def test_nothing_typed_shows_everything() -> None:
     assert filters.parse("  ").empty
-    assert filters.parse("").keeper(job_filter.looker(lambda: 0), job_filter.haystack) is None
+    assert filters.parse("").predicate(job_filter.properties_by(lambda: 0), job_filter.haystack) is None
 
 
 def test_conditions_words_and_exclusions_all_hold() -> None:
@@ -49,13 +49,13 @@ def test_only_what_is_asked_for_is_made_of_a_row() -> None:
     def never(_row: JobRow) -> dict[str, object]:
         raise AssertionError("no condition was given")
 
-    keeps = filters.parse("sweep").keeper(never, job_filter.haystack)
+    keeps = filters.parse("sweep").predicate(never, job_filter.haystack)
     assert keeps is not None
     assert [job.name for job in JOBS if keeps(job)] == ["sweep"]
 
 
 def test_workers_are_filtered_by_their_properties() -> None:
-    keeps = filters.parse("gpu_memory_mb>=40000 tags=train connection=connected").keeper(
+    keeps = filters.parse("gpu_memory_mb>=40000 tags=train connection=connected").predicate(
         worker_cell.properties, worker_cell.haystack
     )
     assert keeps is not None

@@ -62,7 +62,7 @@ def test_a_finished_job_stays_while_something_of_it_is_about_to_be_committed(wor
 
 def test_the_same_question_about_an_input_has_one_number(world: World) -> None:
     worker, questions = world.worker().id, world.fleet.questions
-    one, other = Question(worker, link.Kind.INPUT, "a"), Question(worker, link.Kind.INPUT, "b")
+    one, other = Question(worker, link.QuestionKind.INPUT, "a"), Question(worker, link.QuestionKind.INPUT, "b")
     first = questions.number_of(one)
     assert questions.number_of(one) == first
     assert questions.number_of(other) != first

@@ -198,7 +198,8 @@ def test_judging_changes_nothing_and_names_what_has_to_be_asked(world: World) ->
     worker = world.worker(properties=INPUT)
     demand = Demand(JobSpec(command=("a",), workdir="/data", inputs=("a.slp",)), ())
     folder, file = (
-        Question(worker.id, kind, name) for kind, name in ((link.Kind.FOLDER, "/data"), (link.Kind.INPUT, "a.slp"))
+        Question(worker.id, kind, name)
+        for kind, name in ((link.QuestionKind.FOLDER, "/data"), (link.QuestionKind.INPUT, "a.slp"))
     )
     late_ms = world.now_ms + 1
     cases: tuple[tuple[Answers, bool, bool, tuple[Question, ...]], ...] = (
@@ -264,7 +265,7 @@ def test_a_working_folder_is_part_of_the_choice(world: World) -> None:
     one, two = world.worker("gpu-a"), world.worker("gpu-b")
     job = world.submit(workdir="/data/onlyb", max_retries_failure=2)
     asked = one.missing("there is no such folder on this worker")
-    assert (asked.kind, asked.filename) == (link.Kind.FOLDER, "/data/onlyb")
+    assert (asked.kind, asked.filename) == (link.QuestionKind.FOLDER, "/data/onlyb")
     assert "gpu-a needs /data/onlyb: there is no such folder on this worker" in world.why(job)
     two.found()
     assert two.started().job_id == job.id

@@ -15,7 +15,7 @@ from opsconsole_coordinator.trust.credential import Role
 from opsconsole_protocol import api, link
 from opsconsole_protocol.error import Conflict, Forbidden, InvalidRequest, NotFound, Unauthenticated
 from opsconsole_protocol.host.dial import Refused
-from opsconsole_protocol.trust.proof import hash_of
+from opsconsole_protocol.trust.proof import secret_hash_of
 from tests.coordinator.server.peer import Site, id_of, site, some_secret
 from tests.waiting import until
 
@@ -101,12 +101,12 @@ async def test_a_hash_of_an_admins_credential_opens_nothing(site: Site) -> None:
     admin, secret = await site.invite(role="admin"), some_secret()
     await (await site.operator(secret, Opsconsole_Invitation=admin)).close()
     mine = await site.invite(role="viewer")
-    known = hash_of(secret)
+    known = secret_hash_of(secret)
     for headers in (
         {"Authorization": f"Bearer {mine}", "X_Opsconsole_Credential": known},
         {"Authorization": f"Bearer {known}", "Opsconsole_Invitation": mine},
         {"Authorization": f"Bearer {known}"},
-        {"Authorization": f"Bearer {hash_of(site.token)}"},
+        {"Authorization": f"Bearer {secret_hash_of(site.token)}"},
     ):
         assert isinstance(await attempt(site, "/operator", **headers), str), headers
     async with await site.operator() as operator:

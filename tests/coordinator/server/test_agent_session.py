@@ -213,7 +213,8 @@ async def test_only_the_worker_that_was_asked_answers_for_its_files(site: Site) 
         await other.send(link.FileExists(check_id=question.check_id, path="/x", size_bytes=1), HELLO)
         await other.take(link.HeartbeatAck)
         assert (
-            site.commit_loop.fleet.questions.answers[Question(asked.worker_id, link.Kind.INPUT, "a.slp")].found is None
+            site.commit_loop.fleet.questions.answers[Question(asked.worker_id, link.QuestionKind.INPUT, "a.slp")].found
+            is None
         )
         await asked.send(link.FileExists(check_id=question.check_id, path="/in/a.slp", size_bytes=1))
         await asked.take(link.JobAssignment)

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from opsconsole.job_page import after
+from opsconsole.job_page import next_page
 from opsconsole_coordinator.server import job_api
 from opsconsole_protocol import api, link
 from opsconsole_protocol.error import Ambiguous, Conflict, InvalidRequest, NotFound
@@ -299,7 +299,7 @@ async def test_a_filter_says_where_it_left_off_instead_of_none(site: Site, monke
             found += [job.id for job in answer.jobs]
             if not answer.more:
                 break
-            request = after(request, answer)
+            request = next_page(request, answer)
         assert found == [oldest.id]
         assert pages == 3
 

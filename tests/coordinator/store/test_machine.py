@@ -181,7 +181,7 @@ class StoreMachine(RuleBasedStateMachine):
             == [row for row in newest if row.project == "vision"][:2]
         )
         live = {job_id for job_id in rows if self.model.is_live(job_id)}
-        told = [msgspec.msgpack.decode(row, type=JobRow) for row in query.encoded_live_rows(connection)]
+        told = [msgspec.msgpack.decode(row.data, type=JobRow) for row in query.encoded_live_rows(connection)]
         assert {row.id for row in told} == live
         ended = [row for row in newest if row.id not in live]
         assert list(query.job_rows(connection, ended_only=True, limit=1_000)) == ended

@@ -20,7 +20,7 @@ _history: list[str] = []
 
 
 class CommandScreen(ModalScreen[str]):
-    """Gives the line that was entered; nothing where it was left. Up and down choose, tab completes."""
+    """Returns the line that was entered, or an empty one. Up and down choose, tab completes."""
 
     AUTO_FOCUS = "Input"
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -33,7 +33,7 @@ _OFFERED = ("job.retry", "job.again", "job.logs", "ended.open")
 
 
 class EndedScreen(ModalScreen[None], JobActions, inherit_bindings=False):
-    """Its keys act on the job, and stand beside the words that make one want them."""
+    """Offers the keys that act on the job right below what is said about its end."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         *job_bindings("job.retry", "job.again", "job.logs", show=True),
@@ -126,7 +126,7 @@ class EndedScreen(ModalScreen[None], JobActions, inherit_bindings=False):
         self.app.pop_screen()
 
     def unmark_jobs(self, job_ids: object) -> None:  # noqa: ARG002 - whatever was retried, this is what it was about
-        """It was retried: what is said here is no longer so."""
+        """Close the screen once the job was retried: what it says is no longer true."""
         if self.is_current:
             self.app.pop_screen()
 

@@ -1,1 +1,1 @@
-"""In place of a screen that can't be painted."""
+"""What is shown instead of a screen that can't be painted."""

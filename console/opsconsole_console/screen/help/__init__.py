@@ -1,1 +1,1 @@
-"""All keys of where one is."""
+"""All keys of the screen below."""

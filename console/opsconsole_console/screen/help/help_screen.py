@@ -1,4 +1,4 @@
-"""All keys of where one is, made from the bindings."""
+"""All keys of the screen below, made from its bindings."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple

@@ -73,7 +73,7 @@ class InviteScreen(ModalScreen[None]):
         yield KeyBar()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """There is nothing to copy before it is made."""
+        """Hide the key that copies until there is a command to copy."""
         return bool(self._command) if action == "copy" else super().check_action(action, parameters)
 
     def on_resize(self) -> None:
@@ -111,7 +111,7 @@ class InviteScreen(ModalScreen[None]):
     @on(Select.Changed)
     @on(Input.Changed)
     def _discard_invitation(self) -> None:
-        """What stood there is for somebody else."""
+        """Take away the command that was made: it is for another role or other terms."""
         self._command, self._invited = "", None
         self._told.show([])
         self.refresh_bindings()

@@ -8,7 +8,7 @@ from textual import on
 
 from opsconsole.ask import ask
 from opsconsole.fleet import Change
-from opsconsole.job_page import after
+from opsconsole.job_page import next_page
 from opsconsole_console.model.coverage import ALL, NOTHING_YET, Coverage, Extent
 from opsconsole_console.model.model import Model
 from opsconsole_console.screen.main.job_column import DEFAULT_SORT, HOTKEYS, SPILL_FROM, job_columns
@@ -132,7 +132,7 @@ class JobPane(TablePane[JobRow], JobActions):
     async def _search_older(self) -> None:
         """Have the coordinator look through all jobs for what the filter wants: only the newest are here."""
         await asyncio.sleep(PAUSE_S)
-        keep = self.filter.keeper(self.properties, self.haystack)
+        keep = self.filter.predicate(self.properties, self.haystack)
         asked = "" if self.filter.inverted else self.filter.text
         request, found = ListJobs(filter=asked, limit=_PAGE_JOBS), 0
         while keep is not None and found < _FOUND_MAX:
@@ -148,7 +148,7 @@ class JobPane(TablePane[JobRow], JobActions):
                 self._is_all_found = True
                 self._update_coverage()
                 return
-            request = after(request, answer)
+            request = next_page(request, answer)
         self._is_searched = True
         self.set_coverage(
             Coverage(Extent.PART, note=f"the newest {found:,} that match are shown") if keep else self.coverage

@@ -22,7 +22,7 @@ _NO_TEMPLATE = "a command"
 
 
 class JobForm(VerticalScroll):
-    """Tells the whole draft at every change."""
+    """Posts the whole draft at every change."""
 
     can_focus = False
 
@@ -64,7 +64,7 @@ class JobForm(VerticalScroll):
                 yield FormRow(fields, values, self._suggestions)
 
     def offer_templates(self, templates: Iterable[TemplateRow]) -> None:
-        """Let these be chosen."""
+        """Offer these templates."""
         self._templates = {template.name: template for template in templates}
         select = self.query_one("#template", DropDown)
         select.offer(
@@ -75,7 +75,7 @@ class JobForm(VerticalScroll):
             select.value = self._draft.template
 
     def choose_worker(self, worker: str) -> None:
-        """Another worker was chosen; empty for automatic."""
+        """Set the worker to run on; empty for automatic placement."""
         self._draft = replace(self._draft, worker=worker)
         self.post_message(self.Changed(self._draft))
 

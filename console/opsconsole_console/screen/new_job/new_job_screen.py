@@ -158,7 +158,7 @@ class NewJobScreen(ModalScreen[None]):
         run_exclusive(self, self._ask_repeatedly, "candidates")
 
     async def _ask_repeatedly(self) -> None:
-        """One question after the other about the job as it stands: none breaks off another, so every answer counts."""
+        """Ask about the job as it stands, one question after the other: none breaks off another, so every answer is shown."""
         while True:
             # What each task of a sweep runs is nothing to the choice of a worker, and may be much.
             spec = replace(self._checked.likely, task_commands=(), parameters=())

@@ -13,7 +13,7 @@ from opsconsole_console.widget.words import Choice, Words
 
 
 class ConfirmScreen(ModalScreen[bool]):
-    """True for yes. What is safe has the focus; `y` and `n` answer too."""
+    """Returns True for yes. The safe answer has the focus; `y` and `n` answer too."""
 
     AUTO_FOCUS = "#no"
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -1,6 +1,6 @@
 """How the console stands with its coordinator: a first line that every screen has while it isn't reached.
 
-What is shown then is dimmed and as of the last moment that anything was heard. The first screen's header is such a line
+What is shown then is dimmed, and was true when the coordinator was last heard. The first screen's header is such a line
 too; for the others `show_contact` puts one there, so that no screen can forget it.
 """
 
@@ -19,7 +19,7 @@ from opsconsole_console.widget.live_table import LiveTable
 
 _WHY_CELLS = 60
 STALE = "-stale"
-"""The class of a screen whose rows are no longer known to be so."""
+"""The class of a screen whose rows are no longer known to be true."""
 
 
 class ContactLine(Sheet):
@@ -39,7 +39,7 @@ class ContactLine(Sheet):
         self._source = source
 
     def update(self) -> None:
-        """Show what is so now."""
+        """Show how the console stands with its coordinator now."""
         cells = self.size.width or 80
         is_live = self._model.is_live
         self.set_class(is_lost(self._model), "-lost")
@@ -57,7 +57,7 @@ class ContactLine(Sheet):
 
 
 def show_contact(screen: Screen[Any], model: Model, source: FleetSource) -> None:
-    """Make a screen say how the console stands with its coordinator."""
+    """Make a screen say how the console stands with its coordinator, and dim what is no longer known to be true."""
     screen.set_class(not model.is_live and model.heard_ms is not None, STALE)
     unknown = "" if model.is_live else unknown_text(model)
     for table in screen.query(LiveTable):
@@ -78,7 +78,7 @@ def is_lost(model: Model) -> bool:
 
 
 def contact_line(model: Model, address: str, cells: int) -> Line:
-    """The longest of several ways to say it that fits."""
+    """The longest of several wordings that fits into `cells`."""
     if not is_lost(model):
         return Line(cell(f" ◔ connecting to {address}" if address else " ◔ starting the coordinator"))
     who = model.fleet.coordinator or address or "the coordinator"

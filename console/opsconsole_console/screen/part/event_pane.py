@@ -25,7 +25,7 @@ _HOTKEYS = {"time": "T", "actor": "W", "kind": "K"}
 
 
 class EventPane(TablePane[EventRow]):
-    """The newest events, and older ones as the cursor comes near the end: of what a filter lets through where there is one."""
+    """The newest events; older ones are fetched as the cursor comes near the end, as many as the filter needs."""
 
     nothing = "Nothing happened yet"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -80,7 +80,7 @@ class EventPane(TablePane[EventRow]):
             self._fetch_near_end()  # it may have been asked for in vain
 
     def add(self, events: Sequence[EventRow]) -> None:
-        """Show these too."""
+        """Show more events."""
         self.table.upsert({str(event.seq): event for event in events})
         self.table.apply_pending()
         if not self.filter.empty:
@@ -106,7 +106,7 @@ class EventPane(TablePane[EventRow]):
         return isinstance(table, BelowTable) and not self._is_all_here and table.rows_below < _NEAR_END_ROWS
 
     async def _fetch_wanted(self) -> None:
-        """Page by page, until there is enough to see."""
+        """Fetch page by page until there are enough rows below the cursor."""
         try:
             while self._is_wanting and self.is_attached:
                 await self._fetch_page()
@@ -119,7 +119,7 @@ class EventPane(TablePane[EventRow]):
         events = (await ask(self._source, request, EventList)).events
         if request.before_seq != self._oldest:
             return  # another filter came meanwhile, for which everything is looked at anew
-        keeps = self.filter.keeper(self.properties, self.haystack)
+        keeps = self.filter.predicate(self.properties, self.haystack)
         kept = events if keeps is None else [event for event in events if keeps(event)]
         self._has_gaps |= len(kept) < len(events)
         self._is_all_here = len(events) < _PAGE_EVENTS

@@ -14,7 +14,7 @@ from opsconsole_console.widget.words import Caption, TextBox
 
 
 class FilterBar(Horizontal):
-    """Hidden until `ask`. Every keystroke is told, so that the table filters while one types; escape takes it back."""
+    """Hidden until `ask`. It posts every keystroke, so that the table filters while one types; escape restores the text before."""
 
     DEFAULT_CSS = """
     FilterBar {
@@ -72,7 +72,7 @@ class FilterBar(Horizontal):
         self._close(event.value)
 
     def on_descendant_blur(self) -> None:
-        """Whoever goes elsewhere keeps what was typed."""
+        """Hide without a change when the focus goes elsewhere: what was typed stays."""
         if self.has_class("-asking") and self.screen.focused is not self.query_one(Input):
             self.remove_class("-asking")
 

@@ -1,4 +1,4 @@
-"""What can be done with jobs wherever they are shown: keys, and the actions behind them."""
+"""The keys for jobs, wherever jobs are shown, and the actions behind them."""
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import replace
@@ -50,7 +50,7 @@ class JobActions(Widget):
         raise NotImplementedError
 
     def unmark_jobs(self, job_ids: Collection[str]) -> None:
-        """Something was done with these: they needn't be marked any more."""
+        """Take the marks off jobs that something was done with."""
 
     def offers(self, action: str) -> bool | None:
         """Whether the footer shows a key for this action now; None: as the binding says."""

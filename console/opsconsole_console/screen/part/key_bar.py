@@ -25,7 +25,7 @@ class _Spot(NamedTuple):
 
 
 class KeyBar(Widget):
-    """Keys that can be clicked too. What doesn't fit is left out from the end, but for the last two: command and help."""
+    """Keys that can be clicked too. Where not all fit, those before the last two (command and help) are left out."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"key-bar--key", "key-bar--description"}
     DEFAULT_CSS = """
@@ -88,7 +88,7 @@ class KeyBar(Widget):
 
 
 def _is_offered(active: ActiveBinding) -> bool:
-    """As the binding says, unless whoever carries it out knows better what fits at the moment."""
+    """Whether a key is shown: as its binding says, unless the widget that carries it out has an opinion."""
     offers = getattr(active.node, "offers", None)
     offered = None if offers is None else offers(active.binding.action)
     return active.binding.show if offered is None else bool(offered)

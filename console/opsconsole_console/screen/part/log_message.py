@@ -1,4 +1,4 @@
-"""What a log pane wants of the screen around it. Apart from the pane, which is imported when the first log is opened."""
+"""What a log pane asks of the screen around it. The pane itself is imported when the first log is opened."""
 
 from dataclasses import dataclass
 

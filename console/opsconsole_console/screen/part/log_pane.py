@@ -37,7 +37,7 @@ Asking = Literal["find", "filter", "save"]
 
 
 class LogPane(Pane):
-    """A pager on a log, and what it is told about it."""
+    """A pager on one task's log, with what is known about the attempt in its frame."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "ask('find')", "Find", key_display="/", tooltip="n and N go on", id="log.find"),
@@ -249,7 +249,7 @@ class LogPane(Pane):
     # -- the deck ---------------------------------------------------------------------------------------------------
 
     def renumber(self, number: int) -> None:
-        """Get another number, as panes before this one were closed."""
+        """Take another number after a pane before this one was closed."""
         self.number = number
         self._refresh_edge()
 
@@ -266,7 +266,7 @@ class LogPane(Pane):
     # -- actions --------------------------------------------------------------------------------------------------
 
     def offers(self, action: str) -> bool | None:
-        """The footer names an earlier attempt only where there is one."""
+        """Offer the attempt before only where there is one."""
         return bool(self._attempt) if action == "attempt(-1)" else None
 
     def action_close(self) -> None:
@@ -360,7 +360,7 @@ class LogPane(Pane):
 
 
 def remote_pattern(text: str) -> str:
-    """The same pattern for the coordinator: case matters only where it has a capital letter."""
+    """The pattern that the coordinator searches for: case matters only if the text has a capital letter."""
     pattern = text if is_regex(text) else escaped(text)
     return pattern if any(map(str.isupper, text)) else f"(?i){pattern}"
 

@@ -89,12 +89,12 @@ class TablePane(Pane, Generic[RowT]):
         """Show only what the line lets through. Raises InvalidRequest where it can't be read."""
         inverted = self.filter.inverted if inverted is None else inverted
         self.filter = self.read_filter(text, inverted=inverted)
-        self.table.set_filter(self.filter.keeper(self.properties, self.haystack))
+        self.table.set_filter(self.filter.predicate(self.properties, self.haystack))
         self._update_empty_text()
         self.show_state()
 
     def set_coverage(self, coverage: Coverage) -> None:
-        """Say how much of what could be shown is here: what is said of an empty table depends on it."""
+        """Say how much of what could be shown is here; what an empty table says depends on it."""
         if coverage != self.coverage:
             self.coverage = coverage
             self._update_empty_text()
@@ -116,7 +116,7 @@ class TablePane(Pane, Generic[RowT]):
         self.refresh_bindings()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Escape goes on to whoever is outside where there is nothing to undo here."""
+        """Let escape bubble up where there is nothing to undo here."""
         if action == "back":
             return self.zoomed or bool(self.table.marked) or not self.filter.empty
         return super().check_action(action, parameters)

@@ -34,7 +34,7 @@ class TaskLine:
 
     @property
     def output_path(self) -> str | None:
-        """Where it writes."""
+        """The folder that it writes to."""
         latest = self.latest
         return self.task.output_path if self.attempt is None else latest.output_path if latest else None
 
@@ -109,7 +109,7 @@ def _gpu(line: TaskLine) -> str:
 
 
 def _said(line: TaskLine) -> Cell:
-    """Why it waits, how it ended, or what makes it different from its brothers."""
+    """Why it waits, how it ended, or which parameters tell it from the other tasks."""
     latest = line.latest
     error = line.task.error if line.attempt is None else latest.error if latest else ""
     if error:

@@ -24,7 +24,7 @@ class TaskLog(LogPane):
 
     @dataclass
     class Stepped(Message):
-        """The task so many further down is wanted."""
+        """The task `step` rows further down is wanted."""
 
         step: int
 
@@ -43,7 +43,7 @@ class TaskLog(LogPane):
         super().follow(target)
 
     def show_task(self, line: TaskLine, name: str, num_tasks: int) -> None:
-        """The cursor is on this task or attempt: show its log once it rests there."""
+        """Show the log of the task or attempt under the cursor once the cursor rests there."""
         attempt = None if line.attempt is None else line.attempt.attempt
         wanted = LogTarget(self.target.job_id, name, num_tasks, line.task.index, attempt)
         if wanted == self._wanted:

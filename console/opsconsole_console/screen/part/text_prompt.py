@@ -13,7 +13,7 @@ from opsconsole_console.widget.words import TextBox, Words
 
 
 class TextPrompt(ModalScreen[str]):
-    """Gives what was entered; nothing where it was left."""
+    """Returns the text that was entered, or an empty one."""
 
     AUTO_FOCUS = "Input"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q", "leave", "Back", id="prompt.back")]

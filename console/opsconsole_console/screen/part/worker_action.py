@@ -1,4 +1,4 @@
-"""What can be done with workers wherever they are shown: keys, and the actions behind them."""
+"""The keys for workers, wherever workers are shown, and the actions behind them."""
 
 from collections.abc import Collection, Sequence
 from functools import partial
@@ -38,7 +38,7 @@ class WorkerActions(Widget):
         return super().check_action(action, parameters)
 
     def unmark_workers(self, worker_ids: Collection[str]) -> None:
-        """Something was done with these: they needn't be marked any more."""
+        """Take the marks off workers that something was done with."""
 
     def action_worker_drain(self) -> None:
         for worker in self.selected_workers():

@@ -1,4 +1,4 @@
-"""`:people`: who may do what, and which invitations are open; both can be taken back."""
+"""`:people`: who may do what, and which invitations are open. Both can be revoked."""
 
 from functools import partial
 from typing import ClassVar
@@ -74,7 +74,7 @@ class PeopleScreen(DetailScreen):
         self._invitations.table.touch()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Those who may only look see no verbs."""
+        """Hide verbs from those who may only look."""
         if action in {"invite", "rename", "revoke"} and shell(self).read_only:
             return False
         return super().check_action(action, parameters)

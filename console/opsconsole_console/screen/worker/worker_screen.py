@@ -74,7 +74,7 @@ class WorkerTaskPane(TablePane[WorkerTask], JobActions):
 
 
 class WorkerScreen(DetailScreen, WorkerActions):
-    """Refreshed as heartbeats come."""
+    """Shows one worker, anew with every heartbeat."""
 
     AUTO_FOCUS = "#worker-task-table"
 

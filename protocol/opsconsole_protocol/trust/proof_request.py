@@ -1,4 +1,4 @@
-"""The client's half of a proof: one small HTTP request, and its answer put together from what comes in. No I/O."""
+"""How a client asks a coordinator for a proof (`proof.py`): a small HTTP request, and the reply as its bytes come in. No I/O."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ _END = b"\r\n\r\n"
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class ProofReply:
     """What came back: an HTTP status and its text."""
 
     status: int
@@ -17,11 +17,11 @@ class Reply:
 
 
 class NoHttp(ValueError):
-    """What answers speaks something else."""
+    """What answers doesn't speak HTTP as a coordinator does."""
 
 
-class Question:
-    """Asks for a proof that one of `secret_hashes` is known there."""
+class ProofRequest:
+    """Asks the coordinator at `host` for a proof that it knows one of `secret_hashes`."""
 
     def __init__(self, secret_hashes: tuple[str, ...], nonce: str, host: str) -> None:
         self._hashes = secret_hashes
@@ -31,7 +31,7 @@ class Question:
 
     @property
     def request(self) -> bytes:
-        """What to send: nothing in it is of use to whoever reads it."""
+        """The bytes to send: nothing in them is of use to whoever reads them."""
         keys = ",".join(proof.key_id(one) for one in self._hashes)
         lines = (
             f"GET {proof.PATH} HTTP/1.1", f"Host: {self._host}", f"{proof.NONCE_HEADER}: {self._nonce}",
@@ -39,8 +39,8 @@ class Question:
         )  # fmt: skip
         return "\r\n".join(lines).encode()
 
-    def feed(self, data: bytes) -> Reply | None:
-        """Take in what came; the reply once it is whole. Raises NoHttp."""
+    def feed(self, data: bytes) -> ProofReply | None:
+        """Take in bytes that came; the reply, once all of it is there. Raises NoHttp."""
         self._buffer += data
         head, end, body = self._buffer.partition(_END)
         if len(self._buffer) > ANSWER_BYTES_MAX or not b"HTTP/1.1 ".startswith(head[:9]):
@@ -55,8 +55,8 @@ class Question:
         if len(body) < int(length):
             return None
         is_text = fields.get("content-type", "").startswith("text/plain")
-        return Reply(int(status), body.decode(errors="replace") if is_text else "")
+        return ProofReply(int(status), body.decode(errors="replace") if is_text else "")
 
-    def is_proof(self, reply: Reply, where: str) -> bool:
-        """Whether the reply proves it, on a connection that leads to `where`."""
+    def is_proof(self, reply: ProofReply, where: str) -> bool:
+        """Whether the reply is that proof, on a connection that leads to `where`."""
         return reply.status == 200 and proof.is_proof(reply.text, self._hashes, self._nonce, where)

@@ -1,4 +1,4 @@
-"""Keeps a fleet in step with its coordinator: connect, subscribe, fold, and all over again when the connection is lost."""
+"""Keeps a view of a fleet up to date: connects to the coordinator, subscribes and folds, and starts over when the connection is lost."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ OnChange = Callable[[Change], None]
 
 @dataclass(frozen=True, slots=True)
 class Connectivity:
-    """How the link stands. `text` says with whom, or why not.
+    """The state of the connection. `text` is the coordinator's address, or says why there is no connection.
 
-    While it is lost, `retry_ms` is how long after this was told the next attempt begins, and `silent_ms` for how long
-    nothing had been heard by then: zero where there never was a connection.
+    Where it is lost, `retry_ms` is the time until the next try, and `silent_ms` is how long nothing had been heard when it was
+    given up: zero where there never was a connection.
     """
 
     state: ConnectionState
@@ -46,19 +46,20 @@ OnConnection = Callable[[Connectivity], None]
 BACKOFF_FIRST_S = 0.1
 BACKOFF_MAX_S = 5.0
 BACKOFF_HOPELESS_S = 30.0
-"""Between attempts when trying again can't help until somebody has mended something."""
+"""Between two tries where trying again doesn't help before a person has changed something."""
 
 PROBE_AFTER_S = 8.0
-"""After so long a silence the coordinator is asked whether it is there; after as long again it counts as lost."""
+"""After a silence of this length the coordinator is asked for its health; without an answer for as long it counts as lost."""
 
 _HOPELESS = (Forbidden, InvalidRequest, Unauthenticated, VersionMismatch)
 
 
-class FleetLink:
-    """A subscription that heals itself. `await run()` until cancelled; callbacks come from its loop, and must not block.
+class FleetSubscription:
+    """A subscription that connects again by itself: `await run()` until cancelled.
 
-    `fleet` is the view, `client` makes calls over the same connection and fails at once while there is none.
-    `on_connection` is told of every change: that it connects, that it is connected, that it is lost and until when.
+    `fleet` is the view. `client` makes calls over the subscription's connection and raises Unavailable while there is none.
+    `on_change` is called after every fold, `on_connection` whenever it begins to connect, is connected, or is lost. Both are
+    called on the loop of `run` and must not block.
     """
 
     def __init__(
@@ -73,7 +74,7 @@ class FleetLink:
         self.fleet = fleet if fleet is not None else Fleet()
         self.client = Client(self)
         self.welcome: Welcome | None = None
-        """Who answered last: its name, version, and the role that this token has there."""
+        """The last coordinator's greeting: its name, its version, and the role that this token has there."""
         self._target = target
         self._on_change = on_change
         self._on_connection = on_connection
@@ -82,18 +83,18 @@ class FleetLink:
         self._why_not = "not connected yet: try again"
 
     async def connection(self) -> Connection:
-        """The connection at hand. Raises Unavailable while there is none."""
+        """The open connection. Raises Unavailable while there is none."""
         if self._connection is None or not self._connection.is_open:
             raise Unavailable(self._why_not)
         return self._connection
 
     async def close(self) -> None:
-        """Close the connection at hand; `run` opens another unless it is cancelled."""
+        """Close the open connection; `run` opens another unless it is cancelled."""
         if self._connection is not None:
             await self._connection.close()
 
     async def run(self) -> None:
-        """Keep the fleet in step until cancelled."""
+        """Keep the fleet up to date until cancelled."""
         pause_s = BACKOFF_FIRST_S
         while True:
             silent_s, hopeless = 0.0, False

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from opsconsole.fleet import Change
-from opsconsole.fleet_link import Connectivity, FleetLink
+from opsconsole.fleet_subscription import Connectivity, FleetSubscription
 from opsconsole.target import Target
 from opsconsole_protocol import api
 from opsconsole_protocol.error import Unavailable
@@ -23,8 +23,8 @@ class Watcher:
         self.told: list[Connectivity] = []
         self.states: list[str] = []
         self.messages: list[str] = []
-        self.link = FleetLink(target, on_change=self.changes.append, on_connection=self._note)
-        self.task = asyncio.create_task(self.link.run())
+        self.subscription = FleetSubscription(target, on_change=self.changes.append, on_connection=self._note)
+        self.task = asyncio.create_task(self.subscription.run())
 
     def _note(self, told: Connectivity) -> None:
         self.told.append(told)
@@ -57,16 +57,16 @@ async def watcher(server: FakeServer) -> AsyncIterator[Watcher]:
 async def test_it_starts_with_the_snapshot(watcher: Watcher) -> None:
     assert watcher.states == ["connecting", "connected"]
     assert watcher.changes[0].reset
-    assert set(watcher.link.fleet.workers) == {"worker-gpu-a"}
-    assert watcher.link.welcome is not None
-    assert watcher.link.welcome.role == "admin"
+    assert set(watcher.subscription.fleet.workers) == {"worker-gpu-a"}
+    assert watcher.subscription.welcome is not None
+    assert watcher.subscription.welcome.role == "admin"
 
 
 async def test_updates_are_folded_and_told(server: FakeServer, watcher: Watcher) -> None:
     server.push(workers=(worker_row("gpu-b"),), events=(event_row(1),))
     await until(lambda: len(watcher.changes) == 2)
     assert watcher.changes[1].workers == {"worker-gpu-b"}
-    assert set(watcher.link.fleet.workers) == {"worker-gpu-a", "worker-gpu-b"}
+    assert set(watcher.subscription.fleet.workers) == {"worker-gpu-a", "worker-gpu-b"}
 
 
 async def test_an_update_that_changes_nothing_is_not_told(server: FakeServer, watcher: Watcher) -> None:
@@ -83,19 +83,19 @@ async def test_a_lost_connection_comes_back_with_a_fresh_snapshot(server: FakeSe
     server.add_worker("gpu-c")
     server.listen()
     await watcher.connected(2)
-    assert set(watcher.link.fleet.workers) == {"worker-gpu-c"}
+    assert set(watcher.subscription.fleet.workers) == {"worker-gpu-c"}
     server.push(workers=(worker_row("gpu-d"),))
-    await until(lambda: "worker-gpu-d" in watcher.link.fleet.workers)
+    await until(lambda: "worker-gpu-d" in watcher.subscription.fleet.workers)
 
 
 async def test_calls_go_over_the_same_connection_and_fail_at_once_without_one(
     server: FakeServer, watcher: Watcher
 ) -> None:
-    assert (await watcher.link.client.health()).healthy
+    assert (await watcher.subscription.client.health()).healthy
     server.hang_up()
     await until(lambda: "lost" in watcher.states)
     with pytest.raises(Unavailable):
-        await watcher.link.client.health()
+        await watcher.subscription.client.health()
 
 
 async def test_a_refused_token_is_said_and_not_hammered_at(server: FakeServer) -> None:
@@ -109,7 +109,7 @@ async def test_a_refused_token_is_said_and_not_hammered_at(server: FakeServer) -
 
 
 async def test_a_coordinator_that_falls_silent_is_left(server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("opsconsole.fleet_link.PROBE_AFTER_S", 0.1)
+    monkeypatch.setattr("opsconsole.fleet_subscription.PROBE_AFTER_S", 0.1)
     watcher = Watcher(server.target)
     await watcher.connected()
     server.is_deaf = True
@@ -121,7 +121,7 @@ async def test_a_coordinator_that_falls_silent_is_left(server: FakeServer, monke
 
 
 async def test_a_quiet_coordinator_that_answers_is_kept(server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("opsconsole.fleet_link.PROBE_AFTER_S", 0.02)
+    monkeypatch.setattr("opsconsole.fleet_subscription.PROBE_AFTER_S", 0.02)
     watcher = Watcher(server.target)
     await watcher.connected()
     await until(lambda: sum(isinstance(one, api.AskHealth) for one in server.asked) >= 3)

@@ -1,4 +1,4 @@
-"""What is wrong with a value's shape, in words for the person who wrote it: the field's own name, no path into a frame."""
+"""A failed validation in words: the name of the field that was meant, without the path to it through a frame."""
 
 import re
 
@@ -13,14 +13,14 @@ _KINDS = {
 }  # fmt: skip
 
 
-def wrong_shape(error: msgspec.ValidationError) -> str:
-    """One line for whoever wrote the value: `num_tasks: must be at least 1`."""
+def request_text(error: msgspec.ValidationError) -> str:
+    """One line for the person who wrote the value: `num_tasks: must be at least 1`."""
     name, what = _split(error)
-    return f"{name}: {_said(what)}" if name else _said(what)
+    return f"{name}: {_plain_words(what)}" if name else _plain_words(what)
 
 
-def wrong_message(error: msgspec.ValidationError) -> str:
-    """One line for whoever looks after the two sides: `num_tasks: Expected `int` >= 1`."""
+def message_text(error: msgspec.ValidationError) -> str:
+    """One line for the person who looks after both programs: `num_tasks: Expected `int` >= 1`."""
     name, what = _split(error)
     return f"{name}: {what}" if name else what
 
@@ -42,7 +42,7 @@ def _name(path: str) -> str:
     return found
 
 
-def _said(text: str) -> str:
+def _plain_words(text: str) -> str:
     if found := re.fullmatch(r"Expected `(?:int|float)` (>=|<=) (-?[\d.]+)", text):
         return f"must be {'at least' if found[1] == '>=' else 'at most'} {found[2]}"
     if found := re.fullmatch(r"Expected `(\w+)` of length (>=|<=) (\d+)", text):
@@ -51,12 +51,12 @@ def _said(text: str) -> str:
     if re.fullmatch(r"Expected `str` matching regex .*", text):
         return "has characters that can't stand there"
     if found := re.fullmatch(r"Expected `([\w| ]+)`, got `([\w ]+)`", text):
-        wanted = " or ".join(_kind(kind) for kind in found[1].split(" | "))
-        return f"must be {wanted}, not {_kind(found[2])}"
+        wanted = " or ".join(_kind_words(kind) for kind in found[1].split(" | "))
+        return f"must be {wanted}, not {_kind_words(found[2])}"
     if found := re.fullmatch(r"Object missing required field `(\w+)`", text):
         return f"{found[1]} is missing"
     return text[:1].lower() + text[1:].replace("`", "")
 
 
-def _kind(name: str) -> str:
+def _kind_words(name: str) -> str:
     return _KINDS.get(name, name)

@@ -1,0 +1,78 @@
+"""A field of a job's spec that is forgotten somewhere fails here: every option, form and page knows all of them."""
+
+import argparse
+from typing import Any
+
+import pytest
+
+from opsconsole_console.cli.job_option import _fields, add_job_options
+from opsconsole_console.model import draft as drafts
+from opsconsole_console.screen.part.spec_text import spec_lines
+from opsconsole_protocol.spec import JobSpec, Resources
+
+SET: dict[str, dict[str, Any]] = {
+    "command": {"command": ("python", "train.py")},
+    "name": {"name": "lr sweep"},
+    "project": {"project": "pose"},
+    "num_tasks": {"num_tasks": 3},
+    "priority": {"priority": 7},
+    "worker": {"worker": "gpu-a"},
+    "workers": {"workers": ("gpu-a", "gpu-b")},
+    "requirements": {"requirements": ("zone=a",)},
+    "resources": {"resources": Resources(gpus=1, cpus=2, memory_mb=8_192, gpu_memory_mb=20_480)},
+    "inputs": {"inputs": ("data.csv",)},
+    "after": {"after": ("42f0k9x2mq",)},
+    "max_retries_failure": {"max_retries_failure": 2},
+    "max_retries_preemption": {"max_retries_preemption": 3},
+    "max_task_failures": {"max_task_failures": 4},
+    "timeout_ms": {"timeout_ms": 60_000},
+    "scheduling_timeout_ms": {"scheduling_timeout_ms": 61_000},
+    "job_timeout_ms": {"job_timeout_ms": 62_000},
+    "grace_ms": {"grace_ms": 9_000},
+    "lost_after_ms": {"lost_after_ms": 63_000},
+    "fence_after_ms": {"fence_after_ms": 64_000},
+    "workdir": {"workdir": "/data/pose"},
+    "environment": {"environment": {"SEED": "1"}},
+    "ports": {"ports": ("master",)},
+    "template": {"template": "train"},
+    "parameters": {"num_tasks": 2, "parameters": ({"lr": "1"}, {"lr": "2"})},
+    "task_commands": {"num_tasks": 2, "task_commands": (("a", "1"), ("a", "2")), "command": ("a", "1")},
+    "held": {"held": True},
+    "gang": {"gang": True},
+}
+"""For each field, what sets it to something that isn't its default."""
+BY_THE_COMMAND = {"command", "template", "parameters", "task_commands"}
+"""Fields that the words after -- make, with --template, --set and --sweep."""
+KEPT_BY_FORM = {"parameters", "template"}
+"""Without the template itself the form can't check these: tests/console/model/test_draft.py does."""
+SHOWN_WITH_COMMANDS = {"parameters"}
+"""A sweep's values are shown in its commands."""
+
+
+def text(spec: JobSpec) -> str:
+    return "\n".join(line.left.text + (line.right.text if line.right else "") for line in spec_lines(spec, 100))
+
+
+def test_every_field_is_here() -> None:
+    assert set(SET) == set(JobSpec.__struct_fields__)
+    for name, fields in SET.items():
+        assert getattr(JobSpec(**{"command": ("true",), **fields}), name) != getattr(JobSpec(command=("true",)), name)
+
+
+def test_the_command_line_sets_every_field() -> None:
+    parser = argparse.ArgumentParser()
+    add_job_options(parser)
+    assert set(_fields(parser.parse_args([]))) | BY_THE_COMMAND == set(SET)
+
+
+@pytest.mark.parametrize("name", sorted(SET.keys() - SHOWN_WITH_COMMANDS))
+def test_the_console_shows_every_field(name: str) -> None:
+    fields = SET[name]
+    without = {other: value for other, value in fields.items() if other != name}
+    assert text(JobSpec(**{"command": ("true",), **fields})) != text(JobSpec(**{"command": ("true",), **without}))
+
+
+@pytest.mark.parametrize("name", sorted(SET.keys() - KEPT_BY_FORM))
+def test_the_form_keeps_every_field(name: str) -> None:
+    spec = JobSpec(**{"command": ("true",), **SET[name]})
+    assert drafts.check(drafts.from_spec(spec)).spec == spec
