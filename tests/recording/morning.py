@@ -236,11 +236,11 @@ class Morning:
         """What is on the shared filesystem is found, and in the words of an agent nothing else is."""
         box, reactor, now_ms = box_named(hand.name), self.world.reactor, self.world.now_ms
         if box.filesystem == "vast":
-            size = 3_200_000_000 if asked.kind is link.Kind.INPUT else 0
+            size = 3_200_000_000 if asked.kind is link.QuestionKind.INPUT else 0
             there = link.FileExists(check_id=asked.check_id, path=f"/mnt/vast/inputs/{asked.filename}", size_bytes=size)
             reactor.on_input_answer(hand.record, there, now_ms)
             return
-        words = "is not there" if asked.kind is link.Kind.INPUT else "there is no such folder on this worker"
+        words = "is not there" if asked.kind is link.QuestionKind.INPUT else "there is no such folder on this worker"
         reactor.on_input_answer(hand.record, link.FileNotFound(check_id=asked.check_id, reason=words), now_ms)
 
     def _beat(self) -> None:
