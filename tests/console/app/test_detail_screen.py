@@ -31,7 +31,7 @@ async def test_a_job_shows_tasks_attempts_spec_and_events(source: RecordedSource
         screen = await opened_job(there, "42f")
         await there.until(lambda: screen.query_one(EventPane).table.total == 7)
         text = there.text()
-        for said in ("train-lr3", "└ try 0", "worker fai", "gpu_memory_mb>=40000", "submitted train-lr3", "~51 %",
+        for said in ("train-lr3", "└ try 0", "worker fai", "gpu_memory_mb>=40000", "attempt 1 assigned", "~51 %",
                      "/mnt/vast/outputs/jobs/42f0k9x2mq"):  # fmt: skip
             assert said in text
         await there.press("escape")
@@ -206,7 +206,7 @@ async def test_why_holds_each_worker_against_each_requirement(source: RecordedSo
         await there.until(lambda: "0 of 13 workers could take it" in there.text())
         text = there.text()
         for said in (
-            "2 workers: busy: 4 of 4 slots taken",
+            "2 workers, each busy: 4 of 4 slots taken",
             "gpu_memory_mb>=40000",
             "✗ gpu_memory_mb is",
             "✗ silent",
