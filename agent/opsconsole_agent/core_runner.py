@@ -9,7 +9,6 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, Protocol
 
 from opsconsole_agent.core.effect import (
@@ -236,7 +235,7 @@ class CoreRunner:
             self._watched.add(attempt_id)
             for source in _WRITTEN_BY_TASKS:
                 path, kept = self._state.log_file(attempt_id, source), self._state.kept_log(attempt_id, source)
-                self._shipper.watch(attempt_id, source, Path(path), hard_link=Path(kept))
+                self._shipper.watch(attempt_id, source, path, hard_link=kept)
             self.link.wake_shipping()
 
     def _watch_processes(self) -> None:

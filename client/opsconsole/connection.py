@@ -105,11 +105,11 @@ class Connection:
     async def wait_closed(self) -> OpsconsoleError:
         """Wait for the end of the connection; why it ended."""
         await asyncio.wait((self._reader,))
-        return self._lost or _gone(self.url)
+        return self._lost or _lost_error(self.url)
 
     async def close(self, reason: OpsconsoleError | None = None) -> None:
         """Close the connection. Calls that wait fail with `reason`, or with Unavailable."""
-        self._fail(reason or Unavailable("the connection was closed"))
+        self._fail_calls(reason or Unavailable("the connection was closed"))
         await self._socket.close()
         await asyncio.wait((self._reader,))
 
@@ -122,7 +122,7 @@ class Connection:
         try:
             await self._socket.send(frame)
         except ConnectionClosed:
-            raise self._lost or _gone(self.url) from None
+            raise self._lost or _lost_error(self.url) from None
 
     async def _read(self) -> None:
         from websockets.exceptions import ConnectionClosed
@@ -135,12 +135,14 @@ class Connection:
                     self._dispatch(message)
         except ConnectionClosed as closed:
             reason = closed.rcvd.reason if closed.rcvd is not None else ""
-            self._fail(Unavailable(f"{self.url} closed the connection: {reason}") if reason else _gone(self.url))
+            self._fail_calls(
+                Unavailable(f"{self.url} closed the connection: {reason}") if reason else _lost_error(self.url)
+            )
         except OpsconsoleError as error:
-            self._fail(error)
+            self._fail_calls(error)
             await self._socket.close()
         finally:
-            self._fail(_gone(self.url))  # also after a fault of our own, which the task then shows
+            self._fail_calls(_lost_error(self.url))  # also after a fault of our own, which the task then shows
 
     def _dispatch(self, message: ServerMessage) -> None:
         match message:
@@ -158,7 +160,7 @@ class Connection:
             case Welcome():
                 raise ProtocolError(f"{self.url} greets twice: it is no opsconsole coordinator of this version")
 
-    def _fail(self, error: OpsconsoleError) -> None:
+    def _fail_calls(self, error: OpsconsoleError) -> None:
         if self._lost is None:
             self._lost = error
         for future in self._pending.values():
@@ -196,5 +198,5 @@ def _decode(codec: Codec[ServerMessage], frame: bytes | str) -> list[ServerMessa
     return codec.decode(frame)
 
 
-def _gone(url: str) -> Unavailable:
+def _lost_error(url: str) -> Unavailable:
     return Unavailable(f"the connection to {url} is lost")

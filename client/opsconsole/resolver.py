@@ -35,8 +35,8 @@ def resolve(
     if url is None and data_dir is None and not environ.get("OPSCONSOLE_DATA_DIR"):
         url = default_url(environ)
     if url is None:
-        return _of_data_dir(data_dir or default_data_dir(environ), token)
-    return _of_url(url, token, certificate_hash, environ)
+        return _target_of_data_dir(data_dir or default_data_dir(environ), token)
+    return _target_of_url(url, token, certificate_hash, environ)
 
 
 def default_url(environ: Mapping[str, str] | None = None) -> str | None:
@@ -54,9 +54,9 @@ def default_url(environ: Mapping[str, str] | None = None) -> str | None:
     return None if one is None else one.url
 
 
-def _of_url(url: str, token: str | None, certificate_hash: str | None, environ: Mapping[str, str]) -> Target:
+def _target_of_url(url: str, token: str | None, certificate_hash: str | None, environ: Mapping[str, str]) -> Target:
     if url == saved_coordinator.LOCAL:
-        return _of_data_dir(default_data_dir(environ), token)
+        return _target_of_data_dir(default_data_dir(environ), token)
     named = saved_coordinator.find(url)
     address = parse_url(url if named is None else named.url)
     if address.invitation is not None:
@@ -67,7 +67,7 @@ def _of_url(url: str, token: str | None, certificate_hash: str | None, environ: 
     known = saved_coordinator.load(address.url)
     if known is not None:
         return Target(address.url, known.secret, certificate_hash or known.certificate_hash)
-    local = _of_data_dir_or_none(default_data_dir(environ))
+    local = _target_of_data_dir_or_none(default_data_dir(environ))
     if local is not None and local.url == address.url:
         return local
     raise Unauthenticated(
@@ -76,11 +76,11 @@ def _of_url(url: str, token: str | None, certificate_hash: str | None, environ: 
     )
 
 
-def _of_data_dir_or_none(data_dir: Path) -> Target | None:
-    return _of_data_dir(data_dir, None) if (data_dir / ENDPOINT_FILE).exists() else None
+def _target_of_data_dir_or_none(data_dir: Path) -> Target | None:
+    return _target_of_data_dir(data_dir, None) if (data_dir / ENDPOINT_FILE).exists() else None
 
 
-def _of_data_dir(data_dir: Path, token: str | None) -> Target:
+def _target_of_data_dir(data_dir: Path, token: str | None) -> Target:
     endpoint = read_endpoint(data_dir / ENDPOINT_FILE)
     if endpoint is None:
         raise NotFound(

@@ -58,7 +58,7 @@ def compile_pattern(text: str, *, ignore_case: bool = False) -> Pattern:
     try:
         compiled = re2.compile(_encodable(text), options)
     except re2.error as error:
-        raise InvalidRequest(_said(text, error)) from None
+        raise InvalidRequest(_refusal_text(text, error)) from None
     return Pattern(text, compiled, ignore_case=ignore_case)
 
 
@@ -67,7 +67,7 @@ def escaped(text: str) -> str:
     return re.escape(text)
 
 
-def _said(text: str, error: Exception) -> str:
+def _refusal_text(text: str, error: Exception) -> str:
     first = error.args[0] if error.args else ""
     reason = first.decode("utf-8", "replace") if isinstance(first, bytes) else str(first)
     if reason.startswith(_WITHOUT_RE2):

@@ -74,7 +74,7 @@ class Requirement(msgspec.Struct, frozen=True):
     def finding(self, properties: Mapping[str, Any]) -> str:
         """What `properties` have for this condition's key, in a few words."""
         found = look_up(properties, self.key)
-        return f"{self.key} is {'not set' if found is _MISSING or found is None else _shortened(_show(found))}"
+        return f"{self.key} is {'not set' if found is _MISSING or found is None else _cropped(_value_text(found))}"
 
 
 def look_up(properties: Mapping[str, Any], key: str) -> Any:
@@ -133,15 +133,15 @@ def from_wire(filters: Mapping[str, Any]) -> tuple[Requirement, ...]:
         if _KEY.fullmatch(key) is None:
             raise InvalidRequest(f"{key[:60]!r} is not the name of a property")
         if not isinstance(condition, Mapping):
-            found.append(Requirement(key, "=", _show(condition)))
+            found.append(Requirement(key, "=", _value_text(condition)))
             continue
         for op, value in condition.items():
             if op == "$exists":
                 found.append(Requirement(key, "exists" if value else "absent"))
             elif op == "$in" and isinstance(value, (list, tuple)):
-                found.append(Requirement(key, "in", ",".join(_show(one) for one in value)))
+                found.append(Requirement(key, "in", ",".join(_value_text(one) for one in value)))
             elif op in _WIRE_OPS:
-                found.append(Requirement(key, _WIRE_OPS[op], _show(value)))
+                found.append(Requirement(key, _WIRE_OPS[op], _value_text(value)))
             else:
                 raise InvalidRequest(f"{str(op)[:60]!r} is not an operator: use $eq $ne $gt $gte $lt $lte $in $exists")
     return counted(found)
@@ -159,9 +159,9 @@ def _requirement(match: re.Match[str]) -> Requirement:
 def condition(match: re.Match[str]) -> Requirement:
     """The requirement in a match of CONDITION. Raises InvalidRequest for a broken regular expression."""
     if match["set"] is not None:
-        return Requirement(match["key"], "in", _bare(match["set"]))
+        return Requirement(match["key"], "in", _unquoted(match["set"]))
     op = {"==": "=", ":": "="}.get(match["op"], match["op"])
-    value = _bare(match["value"])
+    value = _unquoted(match["value"])
     if op == "~":
         compile_pattern(value, ignore_case=True)
     return Requirement(match["key"], op, value)
@@ -175,7 +175,7 @@ def _quoted(value: str) -> str:
     return f'"{escaped}"'
 
 
-def _bare(word: str) -> str:
+def _unquoted(word: str) -> str:
     """The value of a word without its quotes; inside them `\\"` is a quote and `\\\\` a backslash."""
     return re.sub(r'\\(["\\])', r"\1", word[1:-1]) if word.startswith('"') else word
 
@@ -189,11 +189,11 @@ def _number(value: Any) -> float | None:
     return None if math.isnan(number) else number
 
 
-def _shortened(text: str) -> str:
+def _cropped(text: str) -> str:
     return text if len(text) <= _SHOWN_MAX else f"{text[: _SHOWN_MAX - 1]}…"
 
 
-def _show(value: Any) -> str:
+def _value_text(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int):
@@ -201,7 +201,7 @@ def _show(value: Any) -> str:
             str(value) if -_SHOWN_WHOLE < value < _SHOWN_WHOLE else hex(value)
         )  # Python writes no number of any length
     if isinstance(value, (list, tuple, set, frozenset)):
-        return ",".join(_show(one) for one in value)
+        return ",".join(_value_text(one) for one in value)
     return str(value)
 
 
@@ -209,19 +209,19 @@ def _compare(found: Any, op: str, wanted: str) -> bool:
     if op == "in":
         return any(_compare(found, "=", one) for one in wanted.split(","))
     if op == "~":
-        return compile_pattern(wanted, ignore_case=True).matches(_show(found))
+        return compile_pattern(wanted, ignore_case=True).matches(_value_text(found))
     # Text from a worker is no number, even if it looks like one: the version 12.10 comes after 12.9.
     left, right = (None if isinstance(found, str) else _number(found)), _number(wanted)
     if left is not None and right is not None:
-        return _ordered(op, (left > right) - (left < right))
+        return _is_met(op, (left > right) - (left < right))
     if op in {"=", "!="}:
-        return (_show(found).casefold() == wanted.casefold()) == (op == "=")
+        return (_value_text(found).casefold() == wanted.casefold()) == (op == "=")
     if left is not None:
         return False  # a number is neither more nor less than a word
-    first, second = _show(found).casefold(), wanted.casefold()
+    first, second = _value_text(found).casefold(), wanted.casefold()
     # Versions are compared piece by piece, as their authors mean them.
     one, two = _pieces(first), _pieces(second)
-    return _ordered(op, (one > two) - (one < two))
+    return _is_met(op, (one > two) - (one < two))
 
 
 def _pieces(text: str) -> list[tuple[int, int, str]]:
@@ -236,7 +236,7 @@ def _piece(text: str) -> tuple[int, int, str]:
     return 1, len(digits), digits
 
 
-def _ordered(op: str, sign: int) -> bool:
+def _is_met(op: str, sign: int) -> bool:
     return {
         "=": sign == 0, "!=": sign != 0, ">": sign > 0, ">=": sign >= 0, "<": sign < 0, "<=": sign <= 0,
     }[op]  # fmt: skip

@@ -36,6 +36,7 @@ PRIORITY_MAX = 1_000_000
 RETRIES_MAX = 1_000_000
 GPUS_OF_TASK_MAX = 1_024
 """More than any worker has. A job that asks for more than there are waits, and each worker says why."""
+CPUS_MAX = 100_000
 MEMORY_MB_MAX = 1 << 40
 AFTER_MAX = 10_000
 WORKERS_MAX = 1_000
@@ -50,7 +51,7 @@ class Resources(msgspec.Struct, frozen=True, omit_defaults=True):
     """What one task needs for itself, beside a slot of its worker. Memory in MiB; `gpu_memory_mb` is for each GPU."""
 
     gpus: Annotated[int, Meta(ge=0, le=GPUS_OF_TASK_MAX)] = 0
-    cpus: Annotated[float, Meta(ge=0, le=100_000)] = 0
+    cpus: Annotated[float, Meta(ge=0, le=CPUS_MAX)] = 0
     memory_mb: Annotated[int, Meta(ge=0, le=MEMORY_MB_MAX)] = 0
     gpu_memory_mb: Annotated[int, Meta(ge=0, le=MEMORY_MB_MAX)] = 0
 

@@ -45,9 +45,17 @@ class Mutation:
     seeds: int = 150
 
 
-def _wrap(owner: Any, name: str, make: Callable[[Any], Any]) -> Patch:
-    """Replace `owner.name` by what `make` makes of it."""
-    return lambda: mock.patch.object(owner, name, make(getattr(owner, name)))
+def _wrap(owner: Any, name: str, make: Callable[[Any], Any], *importers: Any) -> Patch:
+    """Replace `owner.name` by what `make` makes of it, also in the modules that have imported it."""
+
+    def plant() -> AbstractContextManager[object]:
+        stack = ExitStack()
+        made = make(getattr(owner, name))
+        for module in (owner, *importers):
+            stack.enter_context(mock.patch.object(module, name, made))
+        return stack
+
+    return plant
 
 
 def _effects_before_commit() -> AbstractContextManager[object]:
@@ -241,7 +249,7 @@ MUTATIONS = (
     Mutation("effects released before the commit", _effects_before_commit, ("slow_disk", "coordinator_crash", "commit_failure")),
     Mutation("a failed commit acknowledged", _wrap(commit_loop.CommitLoop, "_recover", _failed_commit_acknowledged), ("commit_failure",)),
     Mutation("a stale report accepted", _wrap(reconcile, "_note_observed", _stale_report), (*_SILENCE, "reboot")),
-    Mutation("a snapshot that crosses an assignment taken for a loss", _wrap(reconcile, "reconcile_all", _snapshot_crossing), (*_SILENCE, "slow_net")),
+    Mutation("a snapshot that crosses an assignment taken for a loss", _wrap(reconcile, "reconcile_all", _snapshot_crossing, registration), (*_SILENCE, "slow_net")),
     Mutation("a restored backup that stops live work", _wrap(registration, "begin_adopting", _nothing), ("restore",)),
     Mutation("a loss counted twice", _wrap(assignment, "replace_lost", _loss_counted_twice), _SILENCE),
     Mutation("a loss that still counts once it is over", _wrap(reconcile, "_undo_loss", _loss_counted_though_over), _SILENCE),

@@ -12,7 +12,6 @@ import os
 import stat
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import TypeVar
 
 from opsconsole_protocol.log import Source
@@ -21,6 +20,7 @@ _READ_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_
 _APPEND_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 NOTES_BYTES_MAX = 256 * 1024
 
+StrPath = str | os.PathLike[str]
 T = TypeVar("T")
 
 
@@ -31,22 +31,17 @@ class LogFollower:
     one trouble always has the same words.
     """
 
-    __slots__ = ("_hard_link", "_identity", "_path", "offset", "size", "source", "trouble")
+    __slots__ = ("_hard_link", "_identity", "offset", "path", "size", "source", "trouble")
 
-    def __init__(self, source: Source, path: Path, offset: int = 0, hard_link: Path | None = None) -> None:
-        """`hard_link`: a second name of the file, which is read instead where it exists."""
+    def __init__(self, source: Source, path: StrPath, offset: int = 0, hard_link: StrPath = "") -> None:
+        """`hard_link`: a second name of the file, if it may have one, which is read instead where it exists."""
         self.source = source
         self.offset = offset
         self.size = 0
         self.trouble = ""
-        self._path = os.fspath(path)
-        self._hard_link = "" if hard_link is None else os.fspath(hard_link)
+        self.path = os.fspath(path)
+        self._hard_link = os.fspath(hard_link)
         self._identity: tuple[int, int] | None = None
-
-    @property
-    def path(self) -> Path:
-        """The file's first name."""
-        return Path(self._path)
 
     @property
     def at_end(self) -> bool:
@@ -95,7 +90,7 @@ class LogFollower:
         if self._hard_link:
             with suppress(FileNotFoundError):
                 return do(self._hard_link)
-        return do(self._path)
+        return do(self.path)
 
     def _take_stat(self, found: os.stat_result) -> None:
         identity = (found.st_dev, found.st_ino)
@@ -127,7 +122,7 @@ class NoteFollower(LogFollower):
 
     __slots__ = ("_memory", "_memory_start")
 
-    def __init__(self, path: Path, offset: int = 0) -> None:
+    def __init__(self, path: StrPath, offset: int = 0) -> None:
         super().__init__(Source.ERROR, path, offset)
         self._memory = b""
         self._memory_start: int | None = None
@@ -174,16 +169,16 @@ class NoteFollower(LogFollower):
 
     def _add_to_file(self, data: bytes) -> None:
         with suppress(FileNotFoundError):
-            known = _read_small(self._path)
+            known = _read_small(self.path)
             if b"\n" + data in b"\n" + known or len(known) + len(data) > NOTES_BYTES_MAX:
                 return
-        descriptor = os.open(self._path, _APPEND_FLAGS, 0o644)
+        descriptor = os.open(self.path, _APPEND_FLAGS, 0o644)
         try:
             found = os.fstat(descriptor)
             if not stat.S_ISREG(found.st_mode):
-                raise OSError(f"{self._path} is not a plain file")
+                raise OSError(f"{self.path} is not a plain file")
             if os.write(descriptor, data) != len(data):
-                raise OSError(f"{self._path} took only part of a line")
+                raise OSError(f"{self.path} took only part of a line")
         finally:
             os.close(descriptor)
 

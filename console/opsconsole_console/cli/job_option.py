@@ -11,7 +11,7 @@ from opsconsole_console.cli.option import at_least, key_value, typed
 from opsconsole_protocol.api.template import DEFAULTS, fill, filled, places
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.quantity import duration_ms, size_mb
-from opsconsole_protocol.spec import Resources, check_spec, checked_spec
+from opsconsole_protocol.spec import CPUS_MAX, Resources, check_spec, checked_spec
 
 if TYPE_CHECKING:
     from opsconsole_protocol.api import TemplateRow
@@ -311,6 +311,6 @@ def _cpus(text: str) -> float:
         number = float(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
-    if not 0 <= number <= 100_000:
+    if not 0 <= number <= CPUS_MAX:
         raise argparse.ArgumentTypeError(f"{text} is not a number of processors")
     return number

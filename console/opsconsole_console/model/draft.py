@@ -15,6 +15,7 @@ from opsconsole_protocol.api import TemplateRow
 from opsconsole_protocol.api.template import DEFAULTS, check_template, fill, read_value
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.spec import (
+    CPUS_MAX,
     GPUS_OF_TASK_MAX,
     NUM_TASKS_MAX,
     PRIORITY_MAX,
@@ -273,8 +274,8 @@ def _number(text: str) -> float:
         value = float(text)
     except ValueError:
         raise InvalidRequest(f"a number, not {text!r}") from None
-    if not 0 <= value <= 100_000:
-        raise InvalidRequest("from 0 to 100,000")
+    if not 0 <= value <= CPUS_MAX:
+        raise InvalidRequest(f"from 0 to {CPUS_MAX:,}")
     return value
 
 

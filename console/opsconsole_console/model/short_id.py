@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable
 
+from opsconsole_protocol.ids import JOB_ID_LENGTH
+
 _LENGTH_MIN = 4
-_LENGTH_MAX = 10
 
 
 class ShortIds:
@@ -21,7 +22,7 @@ class ShortIds:
             if job_id in self._ids:
                 continue
             self._ids.add(job_id)
-            while job_id[: self.length] in self._prefixes and self.length < _LENGTH_MAX:
+            while job_id[: self.length] in self._prefixes and self.length < JOB_ID_LENGTH:
                 self.length += 1
                 self._prefixes = {known[: self.length] for known in self._ids if known != job_id}
             self._prefixes.add(job_id[: self.length])

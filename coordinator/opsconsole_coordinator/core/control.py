@@ -1,4 +1,4 @@
-"""What operators do to jobs, tasks and workers. Functions return in one line what was done, for whoever asked."""
+"""What operators do to jobs, tasks and workers. The audit log says who did it."""
 
 from collections.abc import Callable, Sequence
 
@@ -22,9 +22,10 @@ VERBS = ("pause", "resume", "cancel", "retry", "hold", "release")
 
 
 def act(fleet: Fleet, verb: str, job_id: JobId, index: int | None, actor: str, reason: str, now_ms: int) -> str:
-    """Do a verb to a job, or to one of its tasks. Raises NotFound, InvalidRequest or Conflict, and then nothing changed.
+    """Do a verb to a job, or to one of its tasks; returns in one line what was done.
 
-    What is done to one task of a gang is done to all of them.
+    What is done to one task of a gang is done to all of them. Raises NotFound, InvalidRequest or Conflict, and then
+    nothing changed.
     """
     job = fleet.jobs.get(job_id)
     if job is None:
@@ -141,7 +142,7 @@ _ACTIONS: dict[str, Callable[[Fleet, Job, Sequence[Task], bool, str, str, int], 
 
 
 def set_priority(fleet: Fleet, job_id: JobId, priority: int, actor: str, now_ms: int, *, relative: bool) -> str:
-    """Change a job's priority. Raises NotFound or Conflict."""
+    """Change a job's priority; returns in one line what was done. Raises Conflict or InvalidRequest."""
     job = fleet.jobs.get(job_id)
     if job is None or job.is_finished:
         raise Conflict(f"job {job_id} has ended: its priority means nothing any more")

@@ -18,7 +18,7 @@ _HOW_ENDED = {AttemptState.FAILED: "failed", AttemptState.PREEMPTED: "was preemp
 
 
 def end_attempt(fleet: Fleet, attempt: Attempt, state: AttemptState, error: str, cause: str, now_ms: int) -> None:
-    """An attempt has ended in `state`, of a cause (an EndCause, or empty) and in words; decide what becomes of its task."""
+    """An attempt has ended in `state`: decide what becomes of its task. `error` says why in words, `cause` is an EndCause or empty."""
     job = fleet.jobs[attempt.job_id]
     task = job.tasks[attempt.index]
     was_lost = attempt.lost  # its loss was counted then, and its task waits

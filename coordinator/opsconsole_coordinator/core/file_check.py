@@ -5,8 +5,8 @@ from typing import NamedTuple
 from opsconsole_coordinator.core.capacity import has_input_folder
 from opsconsole_coordinator.core.demand import Demand
 from opsconsole_coordinator.core.fleet import INPUT_ANSWER_MS_MAX, Fleet
-from opsconsole_coordinator.core.judgement import judge_all
 from opsconsole_coordinator.core.model import Worker
+from opsconsole_coordinator.core.offer import collect_offers
 from opsconsole_coordinator.core.question import UNASKED, Answer, Question
 from opsconsole_protocol import link
 from opsconsole_protocol.api import InputState
@@ -25,20 +25,13 @@ class FileCheck(NamedTuple):
     """The worker was asked, is there, and hasn't answered yet."""
 
 
-def ask_about_files(fleet: Fleet, demand: Demand, now_ms: int) -> None:
-    """Ask the workers about the files on which their offers depend."""
-    for offer in judge_all(fleet.workers.values(), demand, fleet.questions.answers, now_ms):
-        for question in offer.questions:
-            fleet.ask(question, now_ms)
-
-
 def ask_everybody(fleet: Fleet, demand: Demand, now_ms: int) -> None:
     """Ask about input files also the workers that would refuse the job for another reason, if they can answer."""
     for worker in fleet.workers.values():
         if worker.is_reachable and has_input_folder(worker):
             for name in demand.spec.inputs:
                 fleet.ask(Question(worker.id, QuestionKind.INPUT, name), now_ms)
-    ask_about_files(fleet, demand, now_ms)
+    collect_offers(fleet, demand, now_ms)  # which asks about the working folder, too
 
 
 def note_file(fleet: Fleet, worker: Worker, message: link.FileExists | link.FileNotFound, now_ms: int) -> None:

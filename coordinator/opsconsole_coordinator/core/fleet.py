@@ -87,7 +87,7 @@ class Fleet:
 
     @property
     def is_dirty(self) -> bool:
-        """Whether a drain would give anything."""
+        """Whether anything was noted since the last batch."""
         return bool(self._jobs or self._events or self._sends or self._workers_shown or self._attempts or self._closes)
 
     def drain(self) -> Batch:
@@ -157,11 +157,11 @@ class Fleet:
         self._workers_shown[worker.id] = None
 
     def touch_project(self, project: Project) -> None:
-        """The project's row changed."""
+        """Something of the project changed."""
         self._projects[project.name] = project
 
     def touch_template(self, template: TemplateRow) -> None:
-        """The template's row changed."""
+        """The template was made or replaced."""
         self._templates[template.name] = template
 
     def remove_worker(self, worker: Worker) -> None:
@@ -229,7 +229,10 @@ class Fleet:
         return [attempt for attempt in found if not attempt.is_finished]
 
     def set_task(self, job: Job, task: Task, state: TaskState, reason: str = "", cause: str = "") -> None:
-        """Move a task along the table, for a reason in words; `cause` (an EndCause) of a bad end. Raises IllegalTransition and changes nothing where the table has no such move."""
+        """Move a task along the table of states. `reason` says why in words; `cause` is an EndCause where it ends badly.
+
+        Raises IllegalTransition where the table has no such move, and then nothing changed.
+        """
         if task.state is not state:
             check_task_move(job.task_id(task.index), task.state, state, self.story(job.task_id(task.index)))
         self._tasks[job.id, task.index] = None
@@ -255,7 +258,7 @@ class Fleet:
         self.must_schedule = True
 
     def set_attempt(self, attempt: Attempt, state: AttemptState) -> None:
-        """Move an attempt along the table. Raises IllegalTransition."""
+        """Move an attempt along the table of states. Raises IllegalTransition, and then nothing changed."""
         if attempt.state is not state:
             subject = f"{attempt.job_id}/task-{attempt.index}"
             check_attempt_move(f"attempt {attempt.id}", attempt.state, state, self.story(subject))

@@ -65,7 +65,7 @@ def disconnected(fleet: Fleet, worker: Worker, session: SessionId) -> None:
 
 
 def excuse(fleet: Fleet, held_up_ms: int, now_ms: int) -> None:
-    """The coordinator itself was held up for so long: what it didn't hear meanwhile is nobody's silence."""
+    """The coordinator itself was held up for so long: that it heard nothing meanwhile doesn't make a worker silent."""
     for worker in fleet.workers.values():
         worker.heard_at_ms = min(now_ms, worker.heard_at_ms + held_up_ms)
 

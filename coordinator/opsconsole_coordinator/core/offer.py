@@ -4,7 +4,8 @@ from collections.abc import Iterable
 
 from opsconsole_coordinator.core.demand import Demand
 from opsconsole_coordinator.core.fleet import Fleet
-from opsconsole_coordinator.core.judgement import Offer, judge_again, judge_all
+from opsconsole_coordinator.core.judgement import Offer, judge, judge_again, judge_all
+from opsconsole_coordinator.core.model import Worker
 from opsconsole_coordinator.core.question import Question
 
 
@@ -16,6 +17,13 @@ def collect_offers(fleet: Fleet, demand: Demand, now_ms: int) -> list[Offer]:
             if offer.questions:
                 ask(fleet, offer.questions, now_ms)
     return offers
+
+
+def collect_offer(fleet: Fleet, worker: Worker, demand: Demand, now_ms: int) -> Offer:
+    """One worker's offer."""
+    offer = judge(worker, demand, fleet.questions.answers, now_ms)
+    ask(fleet, offer.questions, now_ms)
+    return offer
 
 
 def renew_offer(fleet: Fleet, offer: Offer, demand: Demand, now_ms: int) -> Offer:

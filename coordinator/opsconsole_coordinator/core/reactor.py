@@ -26,6 +26,7 @@ from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.liveness import TICK_MS
 from opsconsole_coordinator.core.loading import load_jobs
 from opsconsole_coordinator.core.model import Attempt, Job, Worker
+from opsconsole_coordinator.core.offer import collect_offers
 from opsconsole_coordinator.core.schedule import schedule
 from opsconsole_protocol import link
 from opsconsole_protocol.api import Submission, TemplateRow
@@ -82,7 +83,7 @@ class Reactor:
         liveness.tick(self.fleet, now_ms)
 
     def on_excuse(self, held_up_ms: int, now_ms: int) -> None:
-        """The coordinator itself was held up for so long: what it didn't hear meanwhile is nobody's silence."""
+        """The coordinator itself was held up for so long: that it heard nothing meanwhile doesn't make a worker silent."""
         liveness.excuse(self.fleet, held_up_ms, now_ms)
 
     # --- agents ------------------------------------------------------------------------------------------------
@@ -175,7 +176,7 @@ class Reactor:
     def on_ask_why(self, job: Job, now_ms: int) -> None:
         """Somebody wants to know why a job waits: workers are asked about its files, if it waits for a worker."""
         if is_task_waiting(job.state) and job.state is not TaskState.HELD:
-            file_check.ask_about_files(self.fleet, view.waiting_demand(job), now_ms)
+            collect_offers(self.fleet, view.waiting_demand(job), now_ms)
 
     def on_job_loaded(self, job: Job, attempts: Iterable[Attempt], after: Mapping[JobId, TaskState]) -> None:
         """A job that has ended is needed in memory. `after` says how the jobs that it comes after stand in the store."""

@@ -7,10 +7,10 @@ from opsconsole_coordinator.core.assignment import assign
 from opsconsole_coordinator.core.demand import AVOID_WAIT_MS, Demand, demand_of, has_gpus, prefetch_of
 from opsconsole_coordinator.core.desired import set_want
 from opsconsole_coordinator.core.fleet import Fleet
-from opsconsole_coordinator.core.judgement import Offer, judge
+from opsconsole_coordinator.core.judgement import Offer
 from opsconsole_coordinator.core.model import Job, ProjectStatus, Reserved, Task, Worker
 from opsconsole_coordinator.core.next_in_line import keep_room
-from opsconsole_coordinator.core.offer import ask, collect_offers, renew_offer
+from opsconsole_coordinator.core.offer import collect_offer, collect_offers, renew_offer
 from opsconsole_coordinator.core.ranking import choose, rank, ranked
 from opsconsole_coordinator.core.reason import explain, note_reason
 from opsconsole_protocol import link
@@ -56,7 +56,7 @@ def _place_jobs(fleet: Fleet, kept: dict[WorkerId, Reserved], now_ms: int, *, re
             continue
         demand = demand_of(job)
         if is_idle and before is not None:
-            keep_room(fleet, job, demand, [_judge_one(fleet, before, demand, now_ms)], before, now_ms)
+            keep_room(fleet, job, demand, [collect_offer(fleet, before, demand, now_ms)], before, now_ms)
             continue
         key = _signature(job, demand)
         if key in refused:
@@ -208,7 +208,7 @@ def retract_waiting(fleet: Fleet, now_ms: int) -> None:
                 continue
             demand = Demand(job.spec, job.requirements)
             others = (
-                _judge_one(fleet, other, demand, now_ms) for other in fleet.workers.values() if other is not worker
+                collect_offer(fleet, other, demand, now_ms) for other in fleet.workers.values() if other is not worker
             )
             best = choose(others)
             if best is None:
@@ -218,9 +218,3 @@ def retract_waiting(fleet: Fleet, now_ms: int) -> None:
                 break
             taken[best.worker.id] = taken.get(best.worker.id, 0) + 1
             set_want(fleet, attempt, link.Want(mode=link.Mode.RETRACT, reason="moves to a free worker"))
-
-
-def _judge_one(fleet: Fleet, worker: Worker, demand: Demand, now_ms: int) -> Offer:
-    offer = judge(worker, demand, fleet.questions.answers, now_ms)
-    ask(fleet, offer.questions, now_ms)
-    return offer

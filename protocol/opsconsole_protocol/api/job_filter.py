@@ -25,7 +25,7 @@ FIELDS = (*(name for name in JobRow.__struct_fields__), *TIMES, *OTHER_NAMES)
 
 def parse(text: str, *, inverted: bool = False) -> Filter:
     """Read a filter line for jobs. Raises InvalidRequest, also for a field that no job has."""
-    return filters.parse(text, inverted=inverted, check=_checked)
+    return filters.parse(text, inverted=inverted, check=_check_field)
 
 
 def properties_by(clock: Callable[[], int]) -> Callable[[JobRow], Mapping[str, Any]]:
@@ -50,16 +50,16 @@ def haystack(row: JobRow) -> str:
     return " ".join(words).casefold()
 
 
-def _checked(one: Requirement) -> Requirement:
+def _check_field(one: Requirement) -> Requirement:
     name = one.key.split(".", 1)[0]
     if name not in FIELDS:
         near = get_close_matches(name, FIELDS, 1, 0.5)
         hint = f"did you mean {near[0]}?" if near else f"the fields are {', '.join(sorted(FIELDS))}"
         raise InvalidRequest(f"a job has no field {name[:60]}: {hint}")
-    return _timed(one) if one.key in TIMES else one
+    return _read_time(one) if one.key in TIMES else one
 
 
-def _timed(one: Requirement) -> Requirement:
+def _read_time(one: Requirement) -> Requirement:
     words = f"write for example {one.key}>1d (more than a day ago), {one.key}<1h or {one.key}>2026-01-31"
     if one.op not in {">", ">=", "<", "<="}:
         raise InvalidRequest(f"{one.key} is a time: {words}")

@@ -80,8 +80,8 @@ def read_value(parameter: Parameter, text: str) -> Any:
     if not text:
         if parameter.default is not None or not parameter.required:
             return parameter.default
-        raise InvalidRequest(f"{parameter.name} is missing: {_wanted(parameter)}")
-    value = _typed(parameter, text)
+        raise InvalidRequest(f"{parameter.name} is missing: {_wanted_text(parameter)}")
+    value = _typed_value(parameter, text)
     if parameter.choices and value not in parameter.choices:
         choices = ", ".join(str(choice) for choice in parameter.choices)
         raise InvalidRequest(f"{parameter.name} is one of {choices}, not {text[:60]!r}")
@@ -99,11 +99,11 @@ def filled(spec: JobSpec, template: TemplateRow) -> JobSpec:
         raise InvalidRequest(f"{len(sets)} sets of parameters for {spec.num_tasks} tasks")
     check_template(template)
     if all(one == sets[0] for one in sets[1:]) and not spec.task_commands:
-        values = (_read_again(template, sets[0]),) * len(sets)
+        values = (_read_anew(template, sets[0]),) * len(sets)
         commands: tuple[tuple[str, ...], ...] = (fill(template.command, values[0]),)
         made = msgspec.structs.replace(spec, command=commands[0], parameters=values)
     else:
-        values = tuple(_read_again(template, one) for one in sets)
+        values = tuple(_read_anew(template, one) for one in sets)
         commands = tuple(fill(template.command, one) for one in values)
         made = msgspec.structs.replace(spec, command=commands[0], task_commands=commands, parameters=values)
     given = spec.task_commands or (spec.command,)
@@ -115,7 +115,7 @@ def filled(spec: JobSpec, template: TemplateRow) -> JobSpec:
     return made
 
 
-def _read_again(template: TemplateRow, values: Mapping[str, Any]) -> dict[str, Any]:
+def _read_anew(template: TemplateRow, values: Mapping[str, Any]) -> dict[str, Any]:
     """Read values that may have been read before."""
     return read_values(template, {name: spell_value(value) for name, value in values.items() if value is not None})
 
@@ -148,7 +148,7 @@ def spell_value(value: Any) -> str:
     return str(value)
 
 
-def _typed(parameter: Parameter, text: str) -> Any:
+def _typed_value(parameter: Parameter, text: str) -> Any:
     try:
         if parameter.kind == "int":
             return int(text)
@@ -164,7 +164,7 @@ def _typed(parameter: Parameter, text: str) -> Any:
     return text
 
 
-def _wanted(parameter: Parameter) -> str:
+def _wanted_text(parameter: Parameter) -> str:
     if parameter.choices:
         return "one of " + ", ".join(str(choice) for choice in parameter.choices)
     return parameter.help or f"give {_ARTICLE.get(parameter.kind, 'a text')}"

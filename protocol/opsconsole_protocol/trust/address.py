@@ -40,7 +40,7 @@ def normal_url(text: str) -> str:
     """
     match = _ADDRESS.fullmatch(text) if len(text) <= ADDRESS_CHARACTERS_MAX else None
     if match is None:
-        raise InvalidAddress(_what_is_wrong(text))
+        raise InvalidAddress(_fault_text(text))
     host, port = match["host"].lower(), int(match["port"] or DEFAULT_PORT)
     scheme = (match["scheme"] or ("ws" if is_loopback(host) else "wss")).lower()
     if scheme not in ("ws", "wss"):
@@ -70,7 +70,7 @@ def _check_ipv6(host: str) -> None:
         raise InvalidAddress(f"{host} is not an IPv6 address: write it like [2001:db8::1]") from None
 
 
-def _what_is_wrong(text: str) -> str:
+def _fault_text(text: str) -> str:
     if not text:
         return "the address is empty: write it like wss://host:7373"
     rest = text.partition("://")[2] if "://" in text else text

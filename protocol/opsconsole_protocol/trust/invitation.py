@@ -59,7 +59,7 @@ class Address:
 
 def parse_join_line(text: str) -> Invitation:
     """Read a join line; white space and quotes around it do no harm. Raises InvalidJoinLine or InvalidAddress."""
-    line = _bare(text)
+    line = _stripped(text)
     if not line:
         raise InvalidJoinLine("the join line is empty: `opsconsole invite` on the coordinator prints one")
     address, sign, fragment = line.partition("#")
@@ -80,7 +80,7 @@ def parse_url(text: str) -> Address:
 
     Raises InvalidAddress or InvalidJoinLine.
     """
-    line = _bare(text)
+    line = _stripped(text)
     address, sign, fragment = line.partition("#")
     if "." in fragment:
         invitation = parse_join_line(line)
@@ -97,7 +97,7 @@ def split_token(text: str) -> tuple[InvitationId, str] | None:
     return InvitationId(invitation_id), secret
 
 
-def _bare(text: str) -> str:
+def _stripped(text: str) -> str:
     line = text.strip().strip(_QUOTES).strip()
     if "--join" in line or line.startswith("opsconsole "):
         raise InvalidJoinLine("this is the whole command: paste only what stands in quotes behind --join")
