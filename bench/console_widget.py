@@ -54,7 +54,7 @@ def make_rows(count: int) -> dict[str, Row]:
 
 
 class Table(LiveTable[str, Row]):
-    """Tells when it painted a row."""
+    """A table that sets `painted` when it has painted a row."""
 
     painted: asyncio.Event
 
@@ -66,7 +66,7 @@ class Table(LiveTable[str, Row]):
 
 
 class Log(LogView):
-    """Tells when it painted."""
+    """A log pane that sets `painted` when it has painted."""
 
     painted: asyncio.Event
 
@@ -77,7 +77,7 @@ class Log(LogView):
 
 
 class Bench(App[None]):
-    """One widget."""
+    """An app of one widget."""
 
     CSS = "LiveTable, LogView { border: none; }"
 

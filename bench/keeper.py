@@ -71,9 +71,9 @@ def main() -> None:
         print(f"{os.cpu_count()} cores, Python {platform.python_version()}, in {name}")
         for slots in arguments.slots:
             direct = directly(folder, arguments.tasks, slots)
-            kept = asyncio.run(through_keeper(folder, arguments.tasks, slots))
+            through = asyncio.run(through_keeper(folder, arguments.tasks, slots))
             print(
-                f"{slots} slots: {kept:,.0f} tasks/s through the keeper, {direct:,.0f} directly, ratio {kept / direct:.2f}"
+                f"{slots} slots: {through:,.0f} tasks/s through the keeper, {direct:,.0f} directly, ratio {through / direct:.2f}"
             )
 
 

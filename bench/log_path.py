@@ -69,7 +69,7 @@ def ship(path: Path, store: LogStore) -> dict[str, float]:
 
 
 def best_ms(action: Callable[[], object], repeats: int = 5) -> float:
-    """The shortest of some runs."""
+    """Return the shortest time of some runs, in milliseconds."""
     times = []
     for _ in range(repeats):
         start = time.perf_counter()
@@ -79,7 +79,7 @@ def best_ms(action: Callable[[], object], repeats: int = 5) -> float:
 
 
 def read(store: LogStore, lines: int) -> dict[str, float]:
-    """Ask in the ways that a console and a command line do."""
+    """Read the store in the ways that a console and a command line do."""
     start = time.perf_counter()
     store.offsets(KEY)
     index_ms = (time.perf_counter() - start) * 1000
@@ -109,7 +109,7 @@ def read(store: LogStore, lines: int) -> dict[str, float]:
 
 
 def append_small(store: LogStore, chunks: int) -> dict[str, float]:
-    """Many tasks that print a line now and then: one small chunk each, a hundred to a batch."""
+    """Append what many tasks print that write a line now and then: a small chunk each, a hundred to a batch."""
     keys = [LogKey("small", number, 0, f"small.{number}.0.0000") for number in range(100)]
     stage = Stage()
     line = _LINE % 1

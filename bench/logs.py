@@ -1,4 +1,4 @@
-"""What following a log costs the task that writes it, and how far a watcher is behind."""
+"""How much slower a task gets when its log is followed, and how far a watcher is behind."""
 
 import asyncio
 import json
@@ -40,7 +40,7 @@ for turn in range(100 * {seconds}):
 
 
 def run(base: Path) -> Iterator[Row]:
-    """Rows of the flat-out writer, then of the paced one."""
+    """Yield rows of a task that prints as fast as it can, then of one at a fixed rate."""
     with Deployment(base) as deployment:
         deployment.add_agent(2)
         yield from _flat_out(deployment)
@@ -81,7 +81,7 @@ def _plain_s(deployment: Deployment, program: Path, number: int) -> float:
 
 
 def _lines_stored(deployment: Deployment, job_id: str) -> int:
-    """How many lines the coordinator has, once it has all that will come: the last one's number and text must fit."""
+    """Return how many lines the coordinator has, after waiting for the last one, by its number and its text."""
     until_s = time.monotonic() + 60
     while True:
         answer = deployment.client.run(deployment.client.client.read_log(job_id, LogQuery(tail=1)))

@@ -1,4 +1,4 @@
-"""The peers' venv: made once, in the user's cache folder."""
+"""The peers run in a venv of their own, which is made once in the user's cache folder."""
 
 import contextlib
 import json
@@ -17,11 +17,11 @@ _LIST = _HERE / "peers.txt"
 
 
 class NoPeer(Exception):
-    """A peer can't be run here; the message says why."""
+    """Raised when a peer can't be run here; the message says why."""
 
 
 def ensure_python() -> Path:
-    """The python of the peers' venv. Raises NoPeer."""
+    """Return the Python of the peers' venv, which is made if needed. Raises NoPeer."""
     folder = Path(platformdirs.user_cache_dir("opsconsole-bench", appauthor=False)) / "peers"
     python, stamp = folder / "bin" / "python", folder / "peers.txt"
     if stamp.exists() and stamp.read_text() == _LIST.read_text():
@@ -39,7 +39,7 @@ def ensure_python() -> Path:
 
 
 def run(script: str, *arguments: str, folder: Path, timeout_s: float) -> dict[str, Any]:
-    """What a script of `bench/peer` prints on its last line. Raises NoPeer."""
+    """Run a script of `bench/peer`; return the JSON object on the last line that it prints. Raises NoPeer."""
     python = ensure_python()
     command = [str(python), str(_HERE / "peer" / script), *arguments]
     environ = {key: value for key, value in os.environ.items() if not key.startswith(("OPSCONSOLE_", "PYTHON"))}

@@ -1,4 +1,4 @@
-"""What a bench found: rows, printed as they come and written as JSON and as a Markdown table."""
+"""The rows that benches yield: printed as they come, then written as JSON and as a Markdown table."""
 
 import json
 import os
@@ -13,7 +13,7 @@ import psutil
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One figure. `ratio` is against whatever `against` names; `bar` is what we want of `value` or `ratio`, in words."""
+    """One figure. `ratio` is the figure relative to what `against` names; `bar` says what `value` or `ratio` should be."""
 
     bench: str
     what: str
@@ -25,7 +25,7 @@ class Row:
     met: bool | None = None
 
     def line(self) -> str:
-        """For a terminal."""
+        """Return the row as a line for a terminal."""
         mark = "" if self.met is None else ("  ok" if self.met else "  NOT MET")
         ratio = "" if self.ratio is None else f"  {self.ratio:.2f} × {self.against}"
         bar = f"  (bar: {self.bar})" if self.bar else ""
@@ -34,7 +34,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """Where it was measured; figures of two machines can't be compared, ratios can."""
+    """Where it was measured. Ratios of two machines can be compared, other figures can't."""
 
     processor: str
     cores: int
@@ -45,7 +45,7 @@ class Machine:
     load1_before: float
 
     def line(self) -> str:
-        """For a terminal and above a table."""
+        """Return a line for a terminal and for above the table."""
         return (
             f"{self.cores} cores ({self.processor}), {self.memory_gb:.0f} GB, Linux {self.kernel}, Python {self.python}, "
             f"data on {self.disk}, load before: {self.load1_before:.1f}"
@@ -53,7 +53,7 @@ class Machine:
 
 
 def machine(folder: Path) -> Machine:
-    """This machine, and the disk that `folder` is on."""
+    """Describe this machine, and the disk that `folder` is on."""
     return Machine(
         processor=_processor(),
         cores=os.cpu_count() or 1,
@@ -66,7 +66,7 @@ def machine(folder: Path) -> Machine:
 
 
 def disk_of(folder: Path) -> str:
-    """The filesystem and device under a folder, for example `ext4 on /dev/vda`."""
+    """Return the filesystem and device that a folder is on, for example `ext4 on /dev/vda`."""
     inside = [one for one in psutil.disk_partitions(all=True) if folder.resolve().is_relative_to(one.mountpoint)]
     found = max(inside, key=lambda one: len(one.mountpoint), default=None)
     return "unknown" if found is None else f"{found.fstype} on {found.device}"
@@ -80,7 +80,7 @@ def _processor() -> str:
 
 
 def write(folder: Path, where: Machine, rows: Sequence[Row], notes: Sequence[str]) -> None:
-    """`results.json` and `results.md`."""
+    """Write `results.json` and `results.md`."""
     folder.mkdir(parents=True, exist_ok=True)
     at = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
     content = {"at": at, "machine": asdict(where), "rows": [asdict(row) for row in rows], "notes": list(notes)}

@@ -90,7 +90,7 @@ class SimulatedAgent:
             pause_s = min(2 * pause_s, BACK_OFF_LAST_S)
 
     async def _serve(self) -> None:
-        beating = asyncio.create_task(self._keep_beating())
+        beating = asyncio.create_task(self._send_heartbeats())
         try:
             while True:
                 for message in self._codec.decode(await self._socket.recv(decode=False)):
@@ -100,7 +100,7 @@ class SimulatedAgent:
             self.is_up.clear()
             self._socket.transport.abort()
 
-    async def _keep_beating(self) -> None:
+    async def _send_heartbeats(self) -> None:
         period_s = link.HEARTBEAT_MS / 1000
         await asyncio.sleep(period_s * (self._number % 97) / 97)
         while not self.is_failed:

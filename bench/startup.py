@@ -31,12 +31,12 @@ class Bare(App):
 Bare().run()
 """
 _SIGN = b"Workers"
-"""What both show first."""
+"""The word that both apps show first."""
 _PAINT_TIMEOUT_S = 30.0
 
 
 def run(base: Path) -> Iterator[Row]:
-    """Rows of starts, then of idleness."""
+    """Yield rows of starts, then of an idle agent and coordinator."""
     with tempfile.TemporaryDirectory(prefix="opsconsole-bench-", dir=base) as bytecode:
         compiled = {"PYTHONPYCACHEPREFIX": bytecode}
         yield _help_row(compiled)

@@ -1,4 +1,4 @@
-"""A store with a million finished tasks: what every question costs, what a start, and what letting go of them."""
+"""A store with a million finished tasks: how long each query, a start, and the removal of a large job take."""
 
 import shutil
 import sqlite3
@@ -42,7 +42,7 @@ Ask = Callable[[sqlite3.Connection], object]
 
 
 def run(base: Path) -> Iterator[Row]:
-    """Rows of the questions, the start, the statistics and the removal."""
+    """Yield rows of the start, the statistics, the queries and the removal."""
     folder = Path(tempfile.mkdtemp(prefix="opsconsole-bench-", dir=base))
     try:
         path = folder / "opsconsole.db"
@@ -133,12 +133,12 @@ def _removal(connection: sqlite3.Connection) -> Iterator[Row]:
     from opsconsole_coordinator.server.retention import ROWS_AT_ONCE
 
     large = connection.execute("SELECT job_id FROM tasks GROUP BY job_id ORDER BY count(*) DESC LIMIT 1").fetchone()[0]
-    _transact(connection, lambda one: removal.begin(one, [large]))
+    _transact(connection, lambda one: removal.begin_removal(one, [large]))
     took: list[float] = []
     is_left = True
     while is_left:
         began_s = time.perf_counter()
-        is_left = _transact(connection, lambda one: removal.go_on(one, ROWS_AT_ONCE))
+        is_left = _transact(connection, lambda one: removal.continue_removal(one, ROWS_AT_ONCE))
         took.append(1e3 * (time.perf_counter() - began_s))
     took.sort()
     method = f"{len(took)} transactions, the longest {took[-1]:.0f} ms; in between others write"

@@ -1,4 +1,4 @@
-"""Short tasks a second, and how soon a lone one starts: ours and three peers in one run, in turns."""
+"""Short tasks a second, and how soon a single task starts: opsconsole and three peers in one run, in turns."""
 
 import statistics
 import tempfile
@@ -17,11 +17,11 @@ TASKS = 10_000
 SLOTS = 2
 ROUNDS = 3
 PEER_BUDGET_S = 20.0
-"""A peer that isn't done by then is stopped, and its rate is that of what it has done."""
+"""A peer that isn't done by then is stopped; its rate is that of the tasks that it has done."""
 SLOWER_PEER_TASKS = 3_000
 LATENCY_REPEATS = 30
 HYPERQUEUE = "HyperQueue (LocalCluster)"
-"""PyPI has no `hq` program, only this: server and worker as threads of one Python process."""
+"""PyPI has no `hq` program, only this package, with server and worker as threads of one Python process."""
 PEERS = {
     HYPERQUEUE: ("hyperqueue_peer.py", TASKS),
     "Dask distributed": ("dask_peer.py", SLOWER_PEER_TASKS),
@@ -38,7 +38,7 @@ class _Ours:
 
 
 def run(base: Path) -> Iterator[Row]:
-    """Rows of rates, then of latencies."""
+    """Yield rows of rates, then of latencies."""
     ours = _Ours()
     rates: dict[str, list[float]] = {name: [] for name in PEERS}
     missing: dict[str, str] = {}

@@ -1,8 +1,8 @@
-"""When the garbage collector looks at everything: seldom, and not in the middle of a heavy hour.
+"""When the garbage collector makes a full pass: every ten minutes, and not whenever much is allocated.
 
-A fleet is some hundred thousand objects that refer to each other in no circle: counting references frees them. A full
-pass over them takes 50 to 200 ms in which nobody is answered, and Python makes one whenever enough was allocated, which
-is when most is going on. Here the young generations are looked at as always; everything, once in a while.
+A fleet is some hundred thousand objects without reference cycles, so counting references frees them. A full pass over
+them takes 50 to 200 ms in which nobody is answered, and Python makes one whenever enough was allocated, which is when
+most is going on. Here the young generations are collected as always, and the oldest one by a timer.
 """
 
 import asyncio
@@ -13,13 +13,13 @@ _NEVER = 1 << 30
 
 
 class GcTimer:
-    """Holds full passes back between `begin` and `end`, and makes them in `run`. It is the whole process's."""
+    """Makes full passes in `run` only, between `begin` and `end`. This holds for the whole process."""
 
     def __init__(self) -> None:
         self._before: tuple[int, int, int] | None = None
 
     def begin(self) -> None:
-        """What exists now lives as long as the process: no pass needs to look at it."""
+        """Stop automatic full passes. What exists now is taken to live as long as the process: no pass looks at it."""
         gc.collect()
         gc.freeze()
         self._before = gc.get_threshold()
@@ -27,13 +27,13 @@ class GcTimer:
         gc.set_threshold(young, middle, _NEVER)
 
     async def run(self) -> None:
-        """Look at everything, every now and then, for ever."""
+        """Make a full pass every EVERY_S seconds, for ever."""
         while True:
             await asyncio.sleep(EVERY_S)
             gc.collect()
 
     def end(self) -> None:
-        """As it was before `begin`."""
+        """Put back the collector's settings as they were before `begin`."""
         if self._before is not None:
             gc.set_threshold(*self._before)
             self._before = None

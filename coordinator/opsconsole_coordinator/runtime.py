@@ -45,7 +45,7 @@ log = logging.getLogger("opsconsole.coordinator")
 STORE_ID_LENGTH = 16
 FILES_MAX = 16_384
 SWITCH_INTERVAL_S = 0.001
-"""How long the loop keeps the interpreter while the store's threads want it. They let go of it at every row, so with
+"""How long the loop may keep the interpreter's lock while the store's threads wait for it. They give it up at every row: with
 Python's 5 ms a page of 100 rows could take half a second whenever the loop is busy."""
 
 
@@ -83,7 +83,7 @@ class Coordinator:
         self.endpoint: Endpoint | None = None
 
     async def start(self) -> Endpoint:
-        """Take the data folder, open the store, listen. Raises OpsconsoleError with one line, and leaves nothing behind."""
+        """Lock the data folder, open the store, listen. Raises OpsconsoleError with one line, and then nothing is left open."""
         try:
             return await self._start()
         except BaseException:
@@ -94,8 +94,8 @@ class Coordinator:
         config = self._config
         host, port = _split(config.listen)
         _check_advertise(host, config.advertise)
-        self._take_folder()
-        if word := folder.tighten(config.data_dir, config.data_dir / FILE_NAME):
+        self._lock_folder()
+        if word := folder.restrict(config.data_dir, config.data_dir / FILE_NAME):
             log.warning(word)
         _raise_file_limit()
         sys.setswitchinterval(min(sys.getswitchinterval(), SWITCH_INTERVAL_S))
@@ -145,7 +145,7 @@ class Coordinator:
         identities.person_joined = operator_api.person_joined
         self._web = web.Web(commit_loop, broadcaster, operator_api, log_service, identities, _version())
         loops = (
-            (commit_loop.run, "commit"), (commit_loop.tick, "tick"), (log_service.run, "sync logs"), (retention.run, "let go of history"),
+            (commit_loop.run, "commit"), (commit_loop.tick, "tick"), (log_service.run, "sync logs"), (retention.run, "remove old history"),
             (cleaning.run, "clean outputs"), (self._gc_timer.run, "collect garbage"),
         )  # fmt: skip
         for loop, label in loops:
@@ -161,7 +161,7 @@ class Coordinator:
         )
 
     async def stop(self) -> None:
-        """Stop serving, fold the store together, let go of the data folder. Running tasks go on."""
+        """Stop serving, close the store, unlock the data folder. Running tasks go on."""
         self._gc_timer.end()
         if self._web is not None:
             self._web.stop()
@@ -182,7 +182,7 @@ class Coordinator:
             self._lock = -1
         self._tasks, self._server, self._web, self._log_service, self._database = [], None, None, None, None
 
-    def _take_folder(self) -> None:
+    def _lock_folder(self) -> None:
         data_dir = self._config.data_dir
         try:
             data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -280,7 +280,7 @@ def _reachable(host: str) -> str:
 
 
 def _whereabouts(data_dir: Path) -> str:
-    """Which coordinator holds a folder, as far as it has written itself down."""
+    """Which coordinator runs on a folder, as its endpoint file says; empty where there is no readable one."""
     try:
         endpoint = msgspec.json.decode((data_dir / ENDPOINT_FILE).read_bytes(), type=Endpoint)
     except (OSError, ValueError, RecursionError):
@@ -309,7 +309,7 @@ def _raise_file_limit() -> None:
 
 
 def _log_files() -> int:
-    """How many logs may be open at a time: few where few files may be."""
+    """How many logs may be open at a time: fewer where the system allows few open files."""
     allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     return LOG_FILES if allowed == resource.RLIM_INFINITY else max(2, min(LOG_FILES, allowed // 8))
 

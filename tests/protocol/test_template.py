@@ -4,7 +4,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opsconsole.sweep import combinations, read_axis
 from opsconsole_protocol.api import Parameter, TemplateRow
 from opsconsole_protocol.api.template import check_template, fill, read_values
 from opsconsole_protocol.error import InvalidRequest
@@ -59,20 +58,3 @@ def test_a_template_must_declare_what_it_names() -> None:
         check_template(TemplateRow(name="t", command=("x", "{lr}")))
     with pytest.raises(InvalidRequest, match="'floot' is no type"):
         check_template(TemplateRow(name="t", command=("x",), parameters=(Parameter(name="lr", kind="floot"),)))
-
-
-def test_a_sweep_has_every_combination_in_order() -> None:
-    points = combinations({"lr": ["0.1", "0.2"], "seed": ["1", "2"]})
-    assert [tuple(point.values()) for point in points] == [("0.1", "1"), ("0.1", "2"), ("0.2", "1"), ("0.2", "2")]
-
-
-@pytest.mark.parametrize("text", ["lr", "=1", "l r=1", "lr=", "lr=1,,2", "lr=1,1"])
-def test_a_bad_axis_is_refused(text: str) -> None:
-    with pytest.raises(InvalidRequest):
-        read_axis(text)
-
-
-def test_a_sweep_is_not_larger_than_a_job_may_be() -> None:
-    axes = {name: [str(number) for number in range(1_000)] for name in "abc"}
-    with pytest.raises(InvalidRequest, match="1,000,000,000 tasks"):
-        combinations(axes)

@@ -7,8 +7,8 @@ import pytest
 
 
 def loaded_by(statement: str) -> set[str]:
-    """The top-level modules that a statement loads in a fresh interpreter."""
-    program = f"import sys\n{statement}\nprint(*sorted({{name.split('.')[0] for name in sys.modules}}))"
+    """The modules that a statement loads in a fresh interpreter."""
+    program = f"import sys\n{statement}\nprint(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     return set(done.stdout.split())
 
@@ -28,6 +28,17 @@ def loaded_by(statement: str) -> set[str]:
         (
             "from opsconsole_console.cli import build_parser; build_parser([])",
             {"textual", "starlette", "websockets", "sqlite3"},
+        ),
+        (
+            "import opsconsole_console.app.app, opsconsole_console.service.live_source",
+            {
+                "opsconsole.fleet_link",
+                "opsconsole_console.screen.part.log_pane",
+                "opsconsole_console.screen.job.job_screen",
+                "opsconsole_console.screen.new_job.new_job_screen",
+                "opsconsole_coordinator",
+                "websockets",
+            },
         ),
     ],
 )

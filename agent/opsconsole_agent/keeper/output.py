@@ -32,8 +32,7 @@ _QUIET_TURNS = 4
 PIPE_BYTES = 1 << 20
 _WIDEN_FROM_BYTES = 1 << 14
 _TURN_BYTES_MAX = 8 << 20
-_WAIT_FOR_ROOM_S = 2.0
-_RETRY_S = 0.05
+_WAIT_FOR_SPACE_S = 2.0
 _NO_SECOND_LINK = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP)
 """What a link to a file fails with that is on another filesystem, or on one without hard links."""
 
@@ -42,19 +41,8 @@ class Output:
     """One pipe and its file. `inode` is the pipe's, 0 without a pipe; `writer` is the program's end until it has it."""
 
     __slots__ = (
-        "_hard_link",
-        "_has_hard_link",
-        "_is_wide",
-        "_lost_bytes",
-        "_position",
-        "_refused_at_s",
-        "ended",
-        "file",
-        "inode",
-        "path",
-        "quiet_turns",
-        "reader",
-        "writer",
+        "_hard_link", "_is_link_tried", "_is_wide", "_lost_bytes", "_position", "_refused_at_s", "ended", "file", "inode",
+        "path", "quiet_turns", "reader", "writer",
     )  # fmt: skip
 
     def __init__(self, path: str, hard_link: str, reader: int, file: int, inode: int) -> None:
@@ -67,7 +55,7 @@ class Output:
         self.ended = False
         self._hard_link = hard_link
         self._position = os.fstat(file).st_size
-        self._has_hard_link = False
+        self._is_link_tried = False
         self._is_wide = False
         self._lost_bytes = 0
         self._refused_at_s = 0.0
@@ -145,7 +133,8 @@ class Output:
             except BlockingIOError:
                 break
             except OSError:
-                return self._wait_for_space()
+                self._wait_for_space()
+                return False
             if count == 0:
                 self.ended = True
                 break
@@ -175,7 +164,7 @@ class Output:
     def _move_some(self) -> int:
         if self._lost_bytes:
             self._write_gap_notice()
-        if not self._has_hard_link:
+        if not self._is_link_tried:
             events = _poll(self.reader)
             if not events & select.POLLIN:
                 if events:
@@ -189,7 +178,7 @@ class Output:
 
     def _make_hard_link(self) -> None:
         """Make the second hard link, before the first byte is written. Raises OSError."""
-        self._has_hard_link = True
+        self._is_link_tried = True
         state_file.make_folder(HARD_LINK_FOLDER)
         if os.fstat(self.file).st_nlink == 0:
             new_file, _ = state_file.open_or_renew(self._hard_link, os.O_WRONLY)
@@ -202,18 +191,16 @@ class Output:
             return  # an earlier keeper made it
         except OSError as error:
             if error.errno not in _NO_SECOND_LINK:
-                self._has_hard_link = False
+                self._is_link_tried = False
                 raise
 
-    def _wait_for_space(self) -> bool:
-        """The disk takes nothing: wait for space for a while, then drop these bytes."""
+    def _wait_for_space(self) -> None:
+        """Leave the bytes in the pipe, as the disk takes none; drop them when that has been so for a while."""
         now_s = time.monotonic()
         self.quiet_turns = 0
         self._refused_at_s = self._refused_at_s or now_s
-        if now_s - self._refused_at_s < _WAIT_FOR_ROOM_S:
-            return False
-        self._discard()
-        return False
+        if now_s - self._refused_at_s >= _WAIT_FOR_SPACE_S:
+            self._discard()
 
     def _discard(self) -> None:
         null = os.open("/dev/null", os.O_WRONLY | os.O_CLOEXEC)

@@ -56,9 +56,9 @@ class LogFollower:
     def check(self) -> bool:
         """Read the file's size without opening it; return whether there is something to read."""
         try:
-            self._take_stat(self._with_existing_name(os.lstat))
+            self._note_stat(self._with_existing_name(os.lstat))
         except OSError as error:
-            self._take_error(error)
+            self._note_error(error)
         return self.size > self.offset
 
     def read(self, limit_bytes: int) -> bytes | None:
@@ -66,15 +66,15 @@ class LogFollower:
         try:
             descriptor = self._with_existing_name(_open)
         except OSError as error:
-            self._take_error(error)
+            self._note_error(error)
             return None
         try:
-            self._take_stat(os.fstat(descriptor))
+            self._note_stat(os.fstat(descriptor))
             if self.size <= self.offset:
                 return None
             data = os.pread(descriptor, min(limit_bytes, self.size - self.offset), self.offset)
         except OSError as error:
-            self._take_error(error)
+            self._note_error(error)
             return None
         finally:
             os.close(descriptor)
@@ -92,7 +92,7 @@ class LogFollower:
                 return do(self._hard_link)
         return do(self.path)
 
-    def _take_stat(self, found: os.stat_result) -> None:
+    def _note_stat(self, found: os.stat_result) -> None:
         identity = (found.st_dev, found.st_ino)
         self.trouble = ""
         if not stat.S_ISREG(found.st_mode):
@@ -105,7 +105,7 @@ class LogFollower:
             self._identity = identity
         self.size = self.offset if self.trouble else found.st_size
 
-    def _take_error(self, error: OSError) -> None:
+    def _note_error(self, error: OSError) -> None:
         if not isinstance(error, FileNotFoundError):
             self.trouble = f"can't be read ({error.strerror})"
         elif self._identity is not None or self.offset > 0:

@@ -1,1 +1,1 @@
-"""What is looked at on the host: GPUs, the host itself, what attempts use, I/O paths, free ports. All synchronous."""
+"""What the agent reads of its host: GPUs, CPU, memory, disks, I/O folders, and what attempts use. All synchronous."""

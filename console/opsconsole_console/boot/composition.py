@@ -37,14 +37,14 @@ _RESTART_MAX_S = 30.0
 DEFAULT_LISTEN = "127.0.0.1:7373"
 
 
-def named_data_dir(flag: Path | None, config_flag: Path | None, config: Config | None = None) -> Path:
+def resolve_data_dir(flag: Path | None, config_flag: Path | None, config: Config | None = None) -> Path:
     """The data folder: from the flag, the environment, the config file, or the user's own."""
     from opsconsole.endpoint import default_data_dir
 
-    return told_data_dir(flag, config_flag, config) or default_data_dir()
+    return configured_data_dir(flag, config_flag, config) or default_data_dir()
 
 
-def told_data_dir(flag: Path | None, config_flag: Path | None, config: Config | None = None) -> Path | None:
+def configured_data_dir(flag: Path | None, config_flag: Path | None, config: Config | None = None) -> Path | None:
     """The data folder from the flag, the environment or the config file; None where none of them names one."""
     if flag is not None:
         return flag.expanduser().absolute()

@@ -144,7 +144,7 @@ def _coordinator(args: argparse.Namespace, config: Config, state_dir: Path) -> t
     """Where to go and with what, and whether to remember it: flags, environment, the last join, the data folder."""
     from opsconsole.resolver import resolve
     from opsconsole_agent.state.membership import Membership, load_membership
-    from opsconsole_console.boot.composition import named_data_dir
+    from opsconsole_console.boot.composition import resolve_data_dir
     from opsconsole_console.cli.session import read_token
     from opsconsole_protocol.trust.invitation import parse_join_line, parse_url
 
@@ -165,7 +165,7 @@ def _coordinator(args: argparse.Namespace, config: Config, state_dir: Path) -> t
         return Membership(address.url, address.certificate_hash or pinned, invited), True
     if known is not None:
         return known, True
-    target = resolve(None, token, None, named_data_dir(args.data_dir, args.config, config))
+    target = resolve(None, token, None, resolve_data_dir(args.data_dir, args.config, config))
     return Membership(target.url, target.certificate_hash, target.token), False
 
 

@@ -61,10 +61,12 @@ def _is_remote(args: argparse.Namespace, config: Config) -> bool:
     if args.data_dir is None and os.environ.get("OPSCONSOLE_URL"):
         return True
     from opsconsole.resolver import default_url
-    from opsconsole_console.boot.composition import told_data_dir
+    from opsconsole_console.boot.composition import configured_data_dir
 
     wants_own = any(getattr(args, option) for option in (*SERVE_OPTIONS, *WORKER_OPTIONS, "no_agent", "tag"))
-    return not wants_own and told_data_dir(args.data_dir, args.config, config) is None and default_url() is not None
+    return (
+        not wants_own and configured_data_dir(args.data_dir, args.config, config) is None and default_url() is not None
+    )
 
 
 def _open_remote(args: argparse.Namespace, config: Config) -> int:
@@ -85,7 +87,7 @@ def _open_local(args: argparse.Namespace, config: Config) -> int:
     from opsconsole.endpoint import is_running
     from opsconsole_console.boot import composition
 
-    data_dir = composition.named_data_dir(args.data_dir, args.config, config)
+    data_dir = composition.resolve_data_dir(args.data_dir, args.config, config)
     target = composition.attached(data_dir)
     if is_running(data_dir):
         target()
@@ -123,7 +125,7 @@ def _run(
         own_worker=None if embedded is None else lambda: embedded.own_worker,
         read_only=args.read_only or config.console.read_only,
         quit_note=quit_note,
-        state_dir=composition.named_data_dir(args.data_dir, args.config, config),
+        state_dir=composition.resolve_data_dir(args.data_dir, args.config, config),
         theme=args.theme,
         theme_configured=config.console.theme,
         keymap=config.console.keys,

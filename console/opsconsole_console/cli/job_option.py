@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+from opsconsole.sweep import combinations, read_axes, unfold
 from opsconsole_console.cli.option import at_least, key_value, typed
-from opsconsole_protocol.api.template import DEFAULTS, fill, filled, places
+from opsconsole_protocol.api.template import DEFAULTS, filled
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.quantity import duration_ms, size_mb
 from opsconsole_protocol.spec import CPUS_MAX, Resources, check_spec, checked_spec
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from opsconsole_protocol.api import TemplateRow
     from opsconsole_protocol.spec import JobSpec
 
+P = ParamSpec("P")
+T = TypeVar("T")
 _milliseconds = typed(duration_ms)
 _mebibytes = typed(size_mb)
 
@@ -259,11 +262,11 @@ def _command(command: Sequence[str] | None, template: TemplateRow | None) -> tup
 
 def _tasks(args: argparse.Namespace, words: tuple[str, ...], template: TemplateRow | None) -> dict[str, Any]:
     """Command, parameters and number of tasks."""
-    from opsconsole.sweep import combinations
-
     if args.sweep and args.tasks is not None:
         raise InvalidRequest("--tasks and --sweep exclude each other: a sweep has a task for each combination")
-    axes = _axes(args, words, template)
+    axes = _swept(read_axes, args.sweep)
+    if both := axes.keys() & dict(args.set).keys():
+        raise InvalidRequest(f"{min(both)} is both set and swept: leave one out")
     points: list[dict[str, Any]] = [dict(point) for point in combinations(axes)] if axes else [{}]
     if template is not None:
         points = [{**dict(args.set), **point} for point in points]
@@ -272,31 +275,18 @@ def _tasks(args: argparse.Namespace, words: tuple[str, ...], template: TemplateR
         raise InvalidRequest("--set gives a template's parameters: name it with --template")
     if not axes:
         return {"command": words}
-    commands = tuple(fill(words, point) for point in points)
+    commands = _swept(unfold, words, points)
     return {
         "command": commands[0], "num_tasks": len(points), "task_commands": commands, "parameters": tuple(points)
     }  # fmt: skip
 
 
-def _axes(
-    args: argparse.Namespace, words: tuple[str, ...], template: TemplateRow | None
-) -> dict[str, list[str]]:  # fmt: skip
-    from opsconsole.sweep import read_axis
-
-    axes: dict[str, list[str]] = {}
-    for text in args.sweep:
-        try:
-            name, values = read_axis(text)
-        except InvalidRequest as error:
-            raise InvalidRequest(f"--sweep: {error.message}") from None
-        if name in axes:
-            raise InvalidRequest(f"--sweep {name} is given twice: write all its values in one")
-        if name in dict(args.set):
-            raise InvalidRequest(f"{name} is both set and swept: leave one out")
-        if template is None and name not in places(words):
-            raise InvalidRequest(f"--sweep {name}: write {{{name}}} in the command where its values go")
-        axes[name] = values
-    return axes
+def _swept(do: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """What `do` gives; a refusal of it names the option."""
+    try:
+        return do(*args, **kwargs)
+    except InvalidRequest as error:
+        raise InvalidRequest(f"--sweep: {error.message}") from None
 
 
 def _resources(args: argparse.Namespace) -> Resources:

@@ -19,7 +19,7 @@ from opsconsole_protocol.pattern import compile_pattern
 if TYPE_CHECKING:
     from opsconsole.client import Client
 
-SOURCES = ("stdout", "stderr", "build", "error")
+SOURCES = tuple(map(str, Source))
 TASKS_AT_ONCE = 16
 """Tasks of one job that are followed at the same time."""
 

@@ -45,7 +45,7 @@ def make_config(args: argparse.Namespace) -> CoordinatorConfig:
     from opsconsole_console.boot.config import load_config
 
     config = load_config(args.config)
-    data_dir = composition.named_data_dir(args.data_dir, args.config, config)
+    data_dir = composition.resolve_data_dir(args.data_dir, args.config, config)
     return composition.coordinator_config(
         data_dir, config, listen=args.listen, tls=args.tls, advertise=args.advertise, name=args.name
     )

@@ -125,10 +125,10 @@ def _program() -> list[str]:
 
 
 def _coordinator_words(inner: argparse.Namespace) -> list[str]:
-    from opsconsole_console.boot.composition import named_data_dir
+    from opsconsole_console.boot.composition import resolve_data_dir
     from opsconsole_console.cli.serve import SERVE_OPTIONS
 
-    words = ["serve", "--data-dir", str(named_data_dir(inner.data_dir, inner.config))]
+    words = ["serve", "--data-dir", str(resolve_data_dir(inner.data_dir, inner.config))]
     for option in SERVE_OPTIONS:
         if (value := getattr(inner, option)) is not None:
             words += [f"--{option}", value]

@@ -54,7 +54,7 @@ async def open_client(args: argparse.Namespace, *, retry_for_s: float = 0.0) -> 
 async def target_source(args: argparse.Namespace) -> TargetSource:
     """What finds the coordinator; an invitation in `--connect` is traded here for a credential of one's own."""
     from opsconsole.resolver import resolve
-    from opsconsole_console.boot.composition import told_data_dir
+    from opsconsole_console.boot.composition import configured_data_dir
 
     token = read_token(args)
     if args.connect is not None:
@@ -68,7 +68,7 @@ async def target_source(args: argparse.Namespace) -> TargetSource:
         return resolve(args.connect, token)
     data_dir = args.data_dir
     if data_dir is None and not os.environ.get("OPSCONSOLE_URL"):
-        data_dir = told_data_dir(args.data_dir, args.config)
+        data_dir = configured_data_dir(args.data_dir, args.config)
     return lambda: resolve(None, token, None, data_dir)
 
 

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from opsconsole.sweep import unfold
 from opsconsole_console.model import draft_sweep as sweeps
 from opsconsole_console.model.draft_again import again, shown_command
 from opsconsole_protocol import quantity, requirement
@@ -199,7 +200,7 @@ def _sweep_fields(
 ) -> dict[str, Any]:
     """The fields of a spec that give each task its command and values."""
     if template is None:
-        commands = reader.read("sweep", lambda: sweeps.unfold(command, points), (command,) * len(points))
+        commands = reader.read("sweep", lambda: unfold(command, points), (command,) * len(points))
         parameters: tuple[dict[str, Any], ...] = tuple(dict(point) for point in points)
     else:
         known = {parameter.name for parameter in template.parameters}

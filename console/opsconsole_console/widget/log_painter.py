@@ -17,10 +17,10 @@ from opsconsole_console.widget.ansi import paint
 from opsconsole_console.widget.cell import width
 from opsconsole_console.widget.palette import Palette
 from opsconsole_console.widget.shown_lines import CELLS_MAX, cut, wrapped
-from opsconsole_protocol.log import LogLine
+from opsconsole_protocol.log import LogLine, Source
 from opsconsole_protocol.pattern import Pattern
 
-_SOURCE_TONES = {"build": "log-build", "error": "log-error"}
+_SOURCE_TONES = {Source.BUILD: "log-build", Source.ERROR: "log-error"}
 _STDERR_TONE = "log-stderr"
 _STDERR_SIGN = "▏"
 """Stands in the gutter: what tqdm and logging write to stderr is no error, and looks like none."""
@@ -102,7 +102,7 @@ class LogPainter:
         if cells > CELLS_MAX or painted.left_out:
             text = cut(text, cells, painted.left_out) if cells > CELLS_MAX else f"{text}…(+{painted.left_out:,})"
         tone = _SOURCE_TONES.get(line.source, "")
-        if line.source == "stderr" and not self.layout.gutter_cells:
+        if line.source == Source.STDERR and not self.layout.gutter_cells:
             tone = _STDERR_TONE  # nothing else tells it apart then
         base = self._palette.style(tone)
         layers: list[tuple[int, int, Style]] = list(painted.spans)
@@ -143,7 +143,7 @@ class LogPainter:
             since = "" if before_ms is None else fmt.delta(line.timestamp_ms - before_ms)
             text += f"{since:>{_CLOCK_CELLS}}  "
         gutter = Strip([Segment(text, self.look.gutter)]).adjust_cell_length(layout.gutter_cells, self.look.gutter)
-        if line.source != "stderr":
+        if line.source != Source.STDERR:
             return gutter
         sign = Segment(_STDERR_SIGN, self.look.gutter + Style(color=self._palette.style(_STDERR_TONE).color))
         return Strip([*gutter.crop(0, layout.gutter_cells - 1), sign], layout.gutter_cells)
@@ -151,7 +151,7 @@ class LogPainter:
 
 def is_error(line: LogLine, text: str) -> bool:
     """Whether a line with this clean text tells of an error."""
-    return line.source == "error" or (_may_tell_of_error(text) and ERROR.search(text) is not None)
+    return line.source == Source.ERROR or (_may_tell_of_error(text) and ERROR.search(text) is not None)
 
 
 def _may_tell_of_error(text: str) -> bool:

@@ -11,10 +11,15 @@ from opsconsole_console.widget.log_body import LogBody
 from opsconsole_console.widget.log_failure import failure_start
 from opsconsole_console.widget.log_painter import Layout, Timestamps, is_error
 from opsconsole_console.widget.shown_lines import compile_pattern, shown_text
+from opsconsole_protocol.log import Source
 from opsconsole_protocol.pattern import Pattern
 
 _SIDEWAYS_CELLS = 16
-_SOURCES: tuple[frozenset[str] | None, ...] = (None, frozenset({"stdout"}), frozenset({"stderr", "error"}))
+_SOURCES: tuple[frozenset[str] | None, ...] = (
+    None,
+    frozenset({Source.STDOUT}),
+    frozenset({Source.STDERR, Source.ERROR}),
+)
 
 
 class LogView(LogBody):

@@ -25,15 +25,15 @@ from opsconsole_coordinator.http.connection_limit import ConnectionLimit
 log = logging.getLogger("opsconsole.coordinator.acceptor")
 
 _http_log = logging.getLogger("opsconsole.coordinator.http")
-_http_log.setLevel(logging.ERROR)  # of each peer that speaks no HTTP there would be a line
+_http_log.setLevel(logging.ERROR)  # uvicorn would log a line for each peer that doesn't speak HTTP
 SOCKETS_MAX = 8_192
-"""Open connections, those that haven't said yet what they want included: fewer than the files that may be open."""
+"""How many connections may be open, those before their first request included. Where the system allows few open files it is less."""
 FILES_KEPT = 512
-"""Open files that no connection takes: for the store, and for logs of which many are open at a time."""
+"""How many of the files that may be open are left to the store and the logs."""
 REQUEST_TIMEOUT_S = 10.0
 ACCEPT_PAUSE_S = 0.1
 ACCEPTS_AT_ONCE = 128
-"""So many at a time: then others have their turn."""
+"""How many connections are accepted before the loop does something else."""
 TELL_EVERY_S = 60.0
 _WORDS = {
     "full": "authenticated peers have all connections",
@@ -47,7 +47,7 @@ _FULL = "this coordinator has its {} sockets: close some and try again\n"
 _NO_MORE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 Peer = tuple[Any, ...]
-"""A peer's address and port: while a connection is open nobody else has both."""
+"""A peer's address and port, which no other open connection has."""
 
 
 class HttpConnection(H11Protocol):
@@ -121,7 +121,7 @@ class Acceptor:
                 self._loop.remove_reader(self._listener.fileno())
                 self._pause_timer = self._loop.call_later(ACCEPT_PAUSE_S, self.open)
                 return
-            self._receive(connection, peer[:2])  # of an IPv6 address there is more, which nobody else has here
+            self._receive(connection, peer[:2])  # an IPv6 address has more parts, which tell nothing apart here
 
     def _receive(self, connection: socket.socket, peer: Peer) -> None:
         connection.setblocking(False)
@@ -143,7 +143,7 @@ class Acceptor:
             await self._loop.connect_accepted_socket(
                 partial(self._make, on_closed=on_closed), connection, ssl=self._context, **options
             )
-        except (OSError, EOFError):  # TLS errors are among the former
+        except (OSError, EOFError):  # TLS errors are OSErrors
             on_closed()
             connection.close()
             self._count_closed("tls")
@@ -157,7 +157,7 @@ class Acceptor:
             self._shut_down(connection, "silent")
 
     def _shut_down(self, connection: socket.socket, reason: str) -> None:
-        """Whatever speaks on it, TLS or HTTP, notices that it has ended, and closes it."""
+        """End the connection's traffic; the protocol on it, TLS or HTTP, notices and closes it."""
         self._count_closed(reason)
         try:
             connection.shutdown(socket.SHUT_RDWR)
@@ -176,7 +176,7 @@ class Acceptor:
                     return
 
     def _count_closed(self, reason: str) -> None:
-        """Tell at once of the first, then once a minute how many there were."""
+        """Count a closed connection. The first is logged at once; from then on, once a minute, how many there were."""
         self._refused[reason] += 1
         self._closed_by_reason[reason] += 1
         if self._log_timer is None:
@@ -192,7 +192,7 @@ class Acceptor:
 
 
 def _limit() -> int:
-    """As many as leave files for everything else, also where a system allows few."""
+    """How many connections may be open, so that enough files are left for everything else."""
     allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     if allowed == resource.RLIM_INFINITY:
         return SOCKETS_MAX

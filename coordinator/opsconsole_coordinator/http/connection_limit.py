@@ -11,7 +11,7 @@ from collections.abc import Callable, Hashable
 ANONYMOUS_PART = 4
 """One connection in so many may be anonymous."""
 ADDRESS_PART = 8
-"""An address that has more than one in so many of the anonymous connections loses one of its own first."""
+"""An address that has more than one in so many of the anonymous connections loses one of its own, not another's."""
 
 
 class ConnectionLimit:

@@ -1,10 +1,10 @@
 """What every request passes before any of the application sees it.
 
 Browsers send `Origin`, agents and consoles never do: refusing it keeps a web page from reaching a coordinator on
-the visitor's own machine. Whoever an address claims to forward for is nobody's business: such headers are dropped.
-An address that presented too many wrong secrets waits before the next wrong one is looked at any closer; a right one
-gets in at any time, for several may share an address. The application answers a wrong secret with status 401: that is
-what is counted, and what becomes a 429 meanwhile.
+the visitor's own machine. Headers by which a peer claims to forward for somebody else are dropped, since anybody can write them.
+An address that presented too many wrong secrets gets 429 for every further wrong one until it has waited; a right one is
+taken at any time, for several peers may share an address. The application answers a wrong secret with status 401, which
+is counted here, and replaced by 429 meanwhile.
 
 uvicorn must run with `proxy_headers=False`, or it would believe those headers before they get here.
 """
@@ -46,7 +46,7 @@ class Gate:
         self._now_ms = now_ms
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request through, without what it claims about its origin, or answer it with one line."""
+        """Let a request through without its forwarding headers, or answer it with one line."""
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return

@@ -1,4 +1,5 @@
-"""The one port: `/agent` and `/operator` as websockets, `/health` and `/metrics` for monitoring, `/proof` for who doubts us."""
+"""The one port: `/agent` and `/operator` as websockets, `/health` and `/metrics` for monitoring, and `/proof`, by which the
+coordinator proves to a peer that it knows the peer's secret."""
 
 import asyncio
 import contextlib
@@ -42,7 +43,7 @@ BACKLOG = 1_024
 STOP_TIMEOUT_S = 3
 MESSAGES_AHEAD_MAX = 16
 SMALL_BYTES = 64 * 1024
-"""A peer has at most so many messages of this size waiting here, and what one read of its socket gives."""
+"""Of one peer at most MESSAGES_AHEAD_MAX messages of this size wait here, and what one read of its socket gives."""
 _STATUS = {"unauthenticated": 401, "forbidden": 403, "conflict": 409, "invalid": 400, "version": 426}
 
 
@@ -110,14 +111,14 @@ class Web:
             self._server.should_exit = True
 
     async def _health(self, request: Request) -> JSONResponse:
-        """No secrets, no names: for load balancers and monitoring."""
+        """Whether the coordinator works, for load balancers and monitoring. It tells no secrets and no names."""
         del request
         trouble = self._commit_loop.trouble or self._log_service.trouble
         body = {"healthy": not trouble, "uptime_ms": self._commit_loop.clock.uptime_ms()}
         return JSONResponse(body, status_code=503 if trouble else 200)
 
     async def _metrics(self, request: Request) -> PlainTextResponse:
-        """For whoever may see jobs and workers: it tells how many there are of each kind."""
+        """Numbers for a monitoring system that has a viewer's token."""
         try:
             caller = await self._identities.authenticate_operator(
                 _bearer(request), "", self._commit_loop.clock.now_ms()
@@ -129,7 +130,7 @@ class Web:
         return PlainTextResponse(metrics.render(sources), media_type=metrics.CONTENT_TYPE)
 
     async def _proof(self, request: Request) -> PlainTextResponse:
-        """Prove that we know a secret before it is shown to us."""
+        """Prove to a peer that the coordinator knows its secret, before the peer shows it."""
         headers = request.headers
         try:
             found = proof.answer_request(
@@ -185,7 +186,7 @@ class Web:
         self._sessions[kind] += 1
         try:
             peer = socket.scope["client"]
-            for acceptor in self._acceptors if peer is not None else ():  # None: it has just gone
+            for acceptor in self._acceptors if peer is not None else ():  # None: the peer has just gone
                 acceptor.connection_limit.authenticate(tuple(peer))
             await socket.accept()
             await session.run()
@@ -207,7 +208,7 @@ def _bearer(request: HTTPConnection) -> str:
 
 
 class _Protocol(WebSocketsSansIOProtocol):
-    """A peer that never reads isn't closed politely: there is no room in its socket for politeness.
+    """A connection whose peer doesn't read is aborted: a closing handshake would wait for room in its socket.
 
     Small messages that nobody has taken yet don't stop the reading until there are many. Stopping it after every message,
     as uvicorn does, costs two calls of the kernel a message: a tenth of all that a thousand agents cost.
@@ -218,7 +219,7 @@ class _Protocol(WebSocketsSansIOProtocol):
     async def send(self, message: ASGISendEvent) -> None:
         await super().send(message)
         if message["type"] == "websocket.http.response.body" and not message.get("more_body"):
-            self.handshake_complete = True  # it is, by a no; else uvicorn logs a line for each of whom it is told
+            self.handshake_complete = True  # a refusal completes it; else uvicorn logs a line for each
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
@@ -230,7 +231,7 @@ class _Protocol(WebSocketsSansIOProtocol):
     def send_receive_event_to_app(self) -> None:
         reads_on = not self.read_paused and self.queue.qsize() < MESSAGES_AHEAD_MAX
         if reads_on and sum(map(len, self.frames)) <= SMALL_BYTES:
-            self.read_paused = True  # what is paused already isn't paused
+            self.read_paused = True  # so that uvicorn doesn't pause it
             super().send_receive_event_to_app()
             self.read_paused = False
         else:
@@ -238,7 +239,7 @@ class _Protocol(WebSocketsSansIOProtocol):
 
 
 class _Server(uvicorn.Server):
-    """Signals belong to the program around it, which is also told when the server listens; doors accept, not asyncio."""
+    """A server that leaves signals to the program around it, says when it listens, and accepts connections by Acceptor."""
 
     def __init__(
         self,
@@ -275,7 +276,7 @@ class _Server(uvicorn.Server):
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises InvalidRequest with what to do about a taken or unusable address."""
+    """A listening socket. Raises InvalidRequest, which says what to do about a taken or unusable address."""
     try:
         family, kind, proto, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE

@@ -95,7 +95,7 @@ class _Reading:
         self._raw: dict[tuple[int, int], bytes] = {}
 
     def page(self) -> LogPage:
-        cursor = self._resume(self._query.cursor) if self._query.cursor else self._begin()
+        cursor = self._resume(self._query.cursor) if self._query.cursor else self._first_cursor()
         if self._matcher is None:
             scan = scan_page(self._reader, cursor, self._limit(self._lines_max, self._bytes_max))
             lines, cursor, end = scan.lines, scan.cursor, scan.end
@@ -116,7 +116,7 @@ class _Reading:
             note=self._note,
         )
 
-    def _begin(self) -> Cursor:
+    def _first_cursor(self) -> Cursor:
         asked = line_range(self._query, self._locator, self._snapshot.tally.lines)
         first = asked.first
         if asked.tail is not None and self._matcher is None:

@@ -200,12 +200,12 @@ class Scan:
                 break
             record = self._reader.record(position)
             self.scanned += _HEADER_COST
-            self._take(record)
+            self._add_record(record)
             position = record.end
         self._finish(position)
         return self
 
-    def _take(self, record: Record) -> None:
+    def _add_record(self, record: Record) -> None:
         source = record.source
         begin = max(self._delivered[source], record.offset)
         if not self._limit.wanted[source] or source in self._blocked or begin >= record.offset + record.length:
@@ -214,11 +214,11 @@ class Scan:
             self._block(record)
             return
         payload = self._reader.payload(record)
-        self._note_tail(record)
-        self._take_payload(record, payload, begin - record.offset)
+        self._keep_tail(record)
+        self._add_payload(record, payload, begin - record.offset)
         self.scanned += self._delivered[source] - begin
 
-    def _take_payload(self, record: Record, payload: bytes, cut: int) -> None:
+    def _add_payload(self, record: Record, payload: bytes, cut: int) -> None:
         source, size = record.source, len(payload)
         number, line_start = _line_at(record, payload, cut)
         if number < self._first_line:
@@ -228,7 +228,7 @@ class Scan:
         fragment = self._open.get(source)
         while cut < size:
             if fragment is None and record.offset + cut == line_start:
-                whole, taken = self._take_whole_lines(record, payload[cut : cut + self._room_bytes], number)
+                whole, taken = self._add_whole_lines(record, payload[cut : cut + self._room_bytes], number)
                 if taken:
                     cut, number = cut + taken, number + whole
                     line_start = record.offset + cut
@@ -242,7 +242,7 @@ class Scan:
                     self._full_at = record.position if self._full_at is None else self._full_at
                     self._block(record)
                     return
-                fragment = self._open[source] = self._begin(number, source, offset - line_start, offset, record)
+                fragment = self._open[source] = self._open_fragment(number, source, offset - line_start, offset, record)
             if self._limit.whole and stop - cut > self._room_bytes:
                 room = self._room_bytes
                 self._kept += fragment.extend(payload[cut : cut + room])
@@ -261,7 +261,7 @@ class Scan:
             line_start = record.offset + cut
         self._delivered[source] = record.offset + size
 
-    def _begin(self, number: int, source: int, start: int, offset: int, record: Record) -> _Fragment:
+    def _open_fragment(self, number: int, source: int, start: int, offset: int, record: Record) -> _Fragment:
         whole = self._limit.whole
         restarted = start > 0 and bool(self.cursor.restarting >> source & 1)
         fragment = _Fragment(number, source, start, offset, record, whole=whole, restarted=restarted)
@@ -271,7 +271,7 @@ class Scan:
             self.line_offsets[number] = (source, offset - start)
         return fragment
 
-    def _take_whole_lines(self, record: Record, block: bytes, number: int) -> tuple[int, int]:
+    def _add_whole_lines(self, record: Record, block: bytes, number: int) -> tuple[int, int]:
         """The fast way for most lines: those in `block` from its start that are whole and of usual length.
 
         How many there are, and how many bytes of the block they take with their newlines.
@@ -320,7 +320,7 @@ class Scan:
     def _resume(self, position: int) -> None:
         self._resume_at = position if self._resume_at is None else min(position, self._resume_at)
 
-    def _note_tail(self, record: Record) -> None:
+    def _keep_tail(self, record: Record) -> None:
         """Remember where the last few bytes of a source are: three, in the worst case each in a record of its own."""
         tail = self._tails.setdefault(record.source, [])
         tail.append((record.offset, record.position))

@@ -25,7 +25,7 @@ class AccessApi:
     # --- people ------------------------------------------------------------------------------------------------
 
     async def people(self, request: api.ListPeople, caller: Caller) -> api.PersonList:
-        """Everybody, the local operator first."""
+        """Everybody who came in as an operator, the local operator first."""
         del request, caller
         local = self._identities.local
         first = api.PersonRow(
@@ -35,7 +35,7 @@ class AccessApi:
         return api.PersonList(people=(first, *others))
 
     async def rename(self, request: api.RenamePerson, caller: Caller) -> api.PersonList:
-        """What they did under the old name stays under it in the list of events."""
+        """Rename somebody. Earlier events keep the old name."""
         self._known((request.name,))
         new = check_person_name(request.new)
         if any(worker.name == new for worker in self._commit_loop.fleet.workers.values()):
@@ -45,7 +45,7 @@ class AccessApi:
         return api.PersonList(people=(self._person(new, self._identities.people()[new]),))
 
     async def revoke_people(self, request: api.RevokePeople, caller: Caller) -> api.PersonList:
-        """These, or everybody and with them all open invitations."""
+        """Revoke these people's credentials, or everybody's and all open invitations."""
         if request.everybody is bool(request.names):
             raise InvalidRequest("name those to revoke, or say --all and no name")
         return await run_to_end(self._revoke_people(request, caller))
@@ -129,12 +129,12 @@ class AccessApi:
                 raise Conflict(f"there is a worker called {request.name}: choose another name")
 
     async def invitations(self, request: api.ListInvitations, caller: Caller) -> api.InvitationList:
-        """The open ones."""
+        """The open invitations."""
         del request, caller
         return _listed(self._identities.invitations(self._commit_loop.clock.now_ms()))
 
     async def revoke_invitations(self, request: api.RevokeInvitations, caller: Caller) -> api.InvitationList:
-        """These, or all open ones."""
+        """Withdraw these invitations, or all open ones."""
         if request.everything is bool(request.ids):
             raise InvalidRequest("name the invitations to take back, or all of them")
         now_ms = self._commit_loop.clock.now_ms()

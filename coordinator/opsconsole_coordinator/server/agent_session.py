@@ -2,13 +2,16 @@
 
 import asyncio
 import logging
+from collections.abc import Callable, Collection, Iterable
 from itertools import count
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec.structs import replace
 from starlette.websockets import WebSocket
 
 from opsconsole_coordinator.core.model import Worker
+from opsconsole_coordinator.core.reactor import Reactor
 from opsconsole_coordinator.server.commit_loop import CommitLoop
 from opsconsole_coordinator.server.log_limit import within
 from opsconsole_coordinator.server.log_service import LogService
@@ -52,7 +55,7 @@ class AgentSession:
         self._outbox = Outbox(socket, self._codec.encode, OUTBOX_MAX, self._send_desired)
         self._chunks: asyncio.Queue[LogChunk] = asyncio.Queue(CHUNKS_MAX)
         self._has_dropped = asyncio.Event()
-        """Log bytes came that couldn't be stored: their agent has to send them again."""
+        """Set once log bytes came that couldn't be stored: the agent has to send them again."""
         self._is_registered = False
         self._is_ended = False
 
@@ -61,7 +64,7 @@ class AgentSession:
         self._outbox.put(message)
 
     def end(self, code: str, message: str) -> None:
-        """Say why, and close."""
+        """Tell the agent why, and close the connection."""
         if not self._is_ended:
             self._is_ended = True
             self._outbox.end(link.PeerError(code=code, message=message))
@@ -121,7 +124,7 @@ class AgentSession:
         if not codec.is_batch(frame):
             chunk = decode_frame(frame)
             if self._log_service.trouble:
-                self._has_dropped.set()  # and heartbeats go on: a full disk of ours is nobody's silence
+                self._has_dropped.set()  # its heartbeats are still taken: a full disk here says nothing about the worker
             else:
                 await self._chunks.put(_dated(chunk))
             return
@@ -132,51 +135,66 @@ class AgentSession:
             self.send(link.PeerError(code=error.code, message=str(error)))
             return
         for message in messages:
-            finished: set[AttemptId] = set()
-            if isinstance(message, link.Report | link.Observation):
-                finished = await self._commit_loop.finished(message.attempts)
+            handling = MESSAGES[type(message)]
+            finished = await self._commit_loop.finished(handling.attempts(message))
             worker = self._worker()  # after the wait: this may no longer be its session
             if worker is None:
                 return
-            self._handle(worker, message, finished)
-        if not all(isinstance(message, link.Heartbeat) for message in messages):
-            self._commit_loop.changed()  # of readings the next tick tells: a thousand workers have many
+            handling.handle(self, Received(worker, message, finished, self._commit_loop.clock.now_ms()))
+        if any(MESSAGES[type(message)].is_change for message in messages):
+            self._commit_loop.changed()
 
     def _worker(self) -> Worker | None:
         """The worker, while this is its present session."""
         worker = self._commit_loop.fleet.workers.get(self._worker_id)
         return worker if worker is not None and worker.session == self.id else None
 
-    def _handle(self, worker: Worker, message: link.AgentMessage, finished: set[AttemptId]) -> None:
-        commit_loop = self._commit_loop
-        reactor, now_ms = commit_loop.reactor, commit_loop.clock.now_ms()
-        match message:
-            case link.Report():
-                reactor.on_report(worker, message, finished, now_ms)
-            case link.Heartbeat():
-                reactor.on_heartbeat(worker, message, now_ms)
-                seq = commit_loop.committed_seq
-                seal = commit_loop.fleet.seal.of_seq(worker.id, seq)
-                self.send(link.HeartbeatAck(at_ms=message.at_ms, store_seq=seq, store_seal=seal))
-            case link.Observation():
-                reactor.on_observation(worker, message, finished, now_ms)
-            case link.UpdateMetadata():
-                reactor.on_update_metadata(worker, message, now_ms)
-            case link.FileExists() | link.FileNotFound():
-                reactor.on_input_answer(worker, message, now_ms)
-            case link.PortFound():
-                reactor.on_port_found(worker, message, now_ms)
-            case link.Leavings():
-                commit_loop.on_leavings(worker.id, message)
-            case link.PeerError(code=code, message=text):
-                log.warning("%s says %s: %s", worker.name, code, text)
-            case link.Register():
-                self.send(link.PeerError(code="protocol", message="already registered: reconnect to register anew"))
-            case link.JobOutputPath():
-                pass  # every report carries the same; the message is for peers that know only the seeds' words
+    # --- messages ----------------------------------------------------------------------------------------------
+
+    def on_register(self, received: "Received") -> None:
+        """It has registered before."""
+        del received
+        self.send(link.PeerError(code="protocol", message="already registered: reconnect to register anew"))
+
+    def on_report(self, received: "Received") -> None:
+        self._reactor.on_report(received.worker, received.message, received.finished, received.now_ms)
+
+    def on_observation(self, received: "Received") -> None:
+        self._reactor.on_observation(received.worker, received.message, received.finished, received.now_ms)
+
+    def on_heartbeat(self, received: "Received") -> None:
+        """Answered with how far the store is, sealed, for an agent to remember."""
+        self._reactor.on_heartbeat(received.worker, received.message, received.now_ms)
+        seq = self._commit_loop.committed_seq
+        seal = self._commit_loop.fleet.seal.of_seq(received.worker.id, seq)
+        self.send(link.HeartbeatAck(at_ms=received.message.at_ms, store_seq=seq, store_seal=seal))
+
+    def on_update_metadata(self, received: "Received") -> None:
+        self._reactor.on_update_metadata(received.worker, received.message, received.now_ms)
+
+    def on_input_answer(self, received: "Received") -> None:
+        self._reactor.on_input_answer(received.worker, received.message, received.now_ms)
+
+    def on_port_found(self, received: "Received") -> None:
+        self._reactor.on_port_found(received.worker, received.message, received.now_ms)
+
+    def on_leavings(self, received: "Received") -> None:
+        self._commit_loop.on_leavings(received.worker.id, received.message)
+
+    def on_peer_error(self, received: "Received") -> None:
+        log.warning("%s says %s: %s", received.worker.name, received.message.code, received.message.message)
+
+    def on_output_path(self, received: "Received") -> None:
+        """Every report carries it too: the message is for peers that know only the seeds' words."""
+
+    @property
+    def _reactor(self) -> Reactor:
+        return self._commit_loop.reactor
+
+    # --- logs --------------------------------------------------------------------------------------------------
 
     async def _store_logs(self) -> None:
-        """Write what has come together in one go, then acknowledge it."""
+        """Store the log bytes that have come, all that wait at once, then acknowledge them."""
         while True:
             chunks = [await self._chunks.get()]
             while not self._chunks.empty():
@@ -215,7 +233,7 @@ class AgentSession:
         return attempt is not None and attempt.worker_id == self._worker_id and attempt.open
 
     def _send_desired(self) -> None:
-        """Messages were dropped, since the agent reads too slowly: the whole set says it all."""
+        """Messages were dropped, since the agent reads too slowly: it is sent its whole desired set instead."""
         self._commit_loop.counts.overflows["agent"] += 1
         worker = self._worker()
         if worker is not None:
@@ -223,7 +241,7 @@ class AgentSession:
             self._commit_loop.changed()
 
     async def _end_when_silent(self) -> None:
-        """Give a connection up on which no heartbeat comes any more."""
+        """Return, which ends the connection, once no heartbeat has come for DEAD_AFTER_MS."""
         while True:
             await asyncio.sleep(DEAD_AFTER_MS / 4000)
             worker = self._worker()
@@ -233,12 +251,52 @@ class AgentSession:
                 return
 
 
+class Received(NamedTuple):
+    """A message that has come, with what is needed to handle it."""
+
+    worker: Worker
+    message: Any
+    finished: Collection[AttemptId]
+    """Those of the attempts it names that the store knows as ended."""
+    now_ms: int
+
+
+class Handling(NamedTuple):
+    """How a kind of message is handled."""
+
+    handle: Callable[[AgentSession, Received], None]
+    attempts: Callable[[Any], Iterable[link.Observed]] = lambda _: ()
+    """The attempts that it names: the store is asked first which of them have ended."""
+    is_change: bool = True
+    """False: what it changed is told with the next tick. A thousand workers have many readings."""
+
+
+def _attempts(message: link.Report | link.Observation) -> Iterable[link.Observed]:
+    return message.attempts
+
+
+MESSAGES: dict[type[Any], Handling] = {
+    link.Register: Handling(AgentSession.on_register),
+    link.Report: Handling(AgentSession.on_report, attempts=_attempts),
+    link.Observation: Handling(AgentSession.on_observation, attempts=_attempts),
+    link.Heartbeat: Handling(AgentSession.on_heartbeat, is_change=False),
+    link.UpdateMetadata: Handling(AgentSession.on_update_metadata),
+    link.FileExists: Handling(AgentSession.on_input_answer),
+    link.FileNotFound: Handling(AgentSession.on_input_answer),
+    link.PortFound: Handling(AgentSession.on_port_found),
+    link.Leavings: Handling(AgentSession.on_leavings),
+    link.JobOutputPath: Handling(AgentSession.on_output_path),
+    link.PeerError: Handling(AgentSession.on_peer_error),
+}
+"""All that an agent may say once it has registered."""
+
+
 def _on_our_clock(worker: Worker | None, chunk: LogChunk, now_ms: int) -> LogChunk:
     at_ms = min(now_ms, chunk.at_ms) if worker is None else worker.here_ms(chunk.at_ms, now_ms)
     return replace(chunk, at_ms=at_ms)
 
 
 def _dated(chunk: LogChunk) -> LogChunk:
-    """The chunk with a time that a calendar has: a worker's clock may show anything."""
+    """The chunk with a time within the range that can be shown: a worker's clock may show anything."""
     at_ms = min(max(chunk.at_ms, 0), TIME_MS_MAX)
     return chunk if at_ms == chunk.at_ms else msgspec.structs.replace(chunk, at_ms=at_ms)

@@ -1,8 +1,8 @@
 """Fanning committed changes out to consoles.
 
-There is one ledger of what changed, with at most one row of each entity, and a mark for each subscriber of how far it
-was told. Slow ones see fewer steps. All are told at the same beat, so those with the same mark share one encoded update:
-a hundred who keep up cost little more than one.
+There is one ledger of what changed, with at most one row of each entity, and a mark for each subscriber that says how far
+it was told. A slow subscriber is told the latest row of an entity, not every row. All are told at the same moments, so
+those with the same mark share one encoded update: a hundred who keep up cost little more than one.
 """
 
 import asyncio
@@ -20,14 +20,14 @@ from opsconsole_protocol.api import EventRow, JobRow, Update
 from opsconsole_protocol.ids import JobId, WorkerId
 
 EVENTS_MAX = 2_000
-"""As many as a view keeps (`client/fleet.py`): of those before, it would keep none."""
+"""How many events are kept: as many as a view keeps (`client/fleet.py`)."""
 INTERVAL_S = 0.05
 ROWS_PER_S = 2_000
-"""Nobody sees more: after an update of many rows the next waits longer."""
+"""Nobody can follow more: after an update of many rows the next one waits longer."""
 ROWS_MAX = 5_000
-"""In one update, or of jobs in a snapshot: more would not fit a frame. The rest follows."""
+"""How many rows an update has, or jobs a snapshot: more would not fit a frame. The rest follows."""
 ROWS_WAITING_MAX = 100_000
-"""Kept for subscribers that don't read."""
+"""How many changed rows are kept for subscribers that don't read."""
 
 _Key = tuple[Literal["job"], JobId] | tuple[Literal["worker"], WorkerId]
 
@@ -42,11 +42,11 @@ class Subscriber:
 
     @property
     def is_behind(self) -> bool:
-        """So much was missed that only a new snapshot helps."""
+        """Whether it missed changes that are kept no longer: only a new snapshot helps."""
         return self.mark < self._broadcaster.floor
 
     async def wait(self) -> None:
-        """Wait for something to tell, and for the beat at which it is told."""
+        """Wait until there is something to tell and the next moment has come at which updates are made."""
         while self.mark >= self._broadcaster.mark:
             self.wake.clear()
             await self.wake.wait()
@@ -73,7 +73,7 @@ class Broadcaster:
         """The mark of each entity's last change, oldest first, and a job's row."""
         self._events: deque[tuple[int, Raw]] = deque(maxlen=EVENTS_MAX)
         self._updates: dict[int, tuple[Raw, int]] = {}
-        """Those made for the present mark, by the mark that they go on from."""
+        """Updates up to the present mark, by the mark that they go on from."""
         self._rows_told = 0
         self._beat: asyncio.Future[None] | None = None
         commit_loop.commit_listeners.append(self)
@@ -117,7 +117,7 @@ class Broadcaster:
         self._ledger[key] = (self.mark, row)
 
     def _trim(self) -> None:
-        """Of what everybody was told, and of the oldest where too much waits."""
+        """Drop what everybody was told, and the oldest where more than ROWS_WAITING_MAX rows wait."""
         told = min((one.mark for one in self._subscribers if not one.is_behind), default=self.mark)
         excess = len(self._ledger) - ROWS_WAITING_MAX
         while self._ledger:
@@ -131,7 +131,7 @@ class Broadcaster:
             excess -= 1
 
     async def beat(self) -> None:
-        """Wait for the next moment at which updates are made: the same for all who wait."""
+        """Wait for the next moment at which updates are made, which is the same for all who wait."""
         if self._beat is None:
             loop = asyncio.get_running_loop()
             self._beat = loop.create_future()

@@ -1,5 +1,5 @@
-"""What ended jobs left on workers and here: shown, and removed when an operator says so, or after the days that a worker
-keeps outputs. Of a job that isn't over, or that one waits for that isn't, nothing is named."""
+"""What ended jobs left on workers and with the coordinator: it is shown, and removed when an operator says so, or after the
+days that a worker keeps outputs. Nothing is named of a job that hasn't ended, or that such a job waits or waited for."""
 
 import asyncio
 import logging
@@ -28,7 +28,7 @@ log = logging.getLogger("opsconsole.coordinator.cleaning")
 
 
 class Cleaning:
-    """See the module. `removing`: jobs whose outputs or history go at this moment; they can't be run again meanwhile."""
+    """Lists and removes it. The jobs in `removing` can't be run again while their outputs or history are removed."""
 
     def __init__(self, commit_loop: CommitLoop, log_service: LogService, retention: Retention) -> None:
         self._commit_loop = commit_loop
@@ -39,13 +39,13 @@ class Cleaning:
         commit_loop.on_leavings = self._worker_query.answer
 
     async def clean(self, meant: list[Worker], request: api.Clean, actor: str) -> api.Cleaned:
-        """What can go on each of these workers and here, or has gone."""
+        """What can be removed on each of these workers and with the coordinator, or was removed."""
         remarks: list[str] = []
-        found = await self._look(meant, request, remarks)
-        rows = await self._own(request, remarks)
+        found = await self._find_on_workers(meant, request, remarks)
+        rows = await self._find_own(request, remarks)
         if request.remove:
             found = await self._remove(found, actor, remarks)
-            rows = await self._remove_own(rows, actor)
+            rows = await self._delete_own(rows, actor)
         rows = list(chain(*(map(partial(_row, one.worker), one.leavings) for one in found), rows))
         policy = await self._policy(meant) if request.policy else ()
         return api.Cleaned(
@@ -55,7 +55,7 @@ class Cleaning:
     # --- by itself -------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Every hour, for ever."""
+        """Remove old outputs every hour, for ever."""
         while True:
             await asyncio.sleep(EVERY_S)
             try:
@@ -64,7 +64,7 @@ class Cleaning:
                 log.warning("old outputs stay for now: %s", error)
 
     async def sweep(self) -> int:
-        """Have those outputs removed that their workers keep no longer; how many went."""
+        """Have outputs removed that their workers keep no longer. Returns how many were."""
         fleet, now_ms = self._commit_loop.fleet, self._commit_loop.clock.now_ms()
         said = await self._worker_query.retention_policies(fleet.workers.values())
         days = {worker_id: one.keep_output_days for worker_id, one in said.items() if one.keep_output_days}
@@ -101,7 +101,9 @@ class Cleaning:
 
     # --- on workers ------------------------------------------------------------------------------------------------
 
-    async def _look(self, meant: list[Worker], request: api.Clean, remarks: list[str]) -> list[WorkerLeavings]:
+    async def _find_on_workers(
+        self, meant: list[Worker], request: api.Clean, remarks: list[str]
+    ) -> list[WorkerLeavings]:
         found: list[WorkerLeavings] = []
         if request.attempts:
             asked = [worker for worker in meant if not worker.revoked]
@@ -112,7 +114,7 @@ class Cleaning:
                 if one is None:
                     remarks.append(f"{worker.name} doesn't answer: nothing is known of it")
                 else:
-                    found.append(_noted(one, remarks))
+                    found.append(_with_remarks(one, remarks))
         if request.outputs:
             folders = await self._outputs(self._commit_loop.clock.now_ms() - request.older_than_ms)
             found += await self._ask_for_outputs(folders, meant, remarks)
@@ -140,7 +142,7 @@ class Cleaning:
             keys = {leaving.job_id: (worker.boot_id, leaving.path, leaving.file) for leaving in one.leavings}
             mine = [leaving for leaving in one.leavings if not leaving.file or keys[leaving.job_id] not in seen]
             seen.update(keys.values())
-            found.append(_noted(msgspec.structs.replace(one, leavings=mine), remarks))
+            found.append(_with_remarks(msgspec.structs.replace(one, leavings=mine), remarks))
         return found
 
     async def _remove(self, found: list[WorkerLeavings], actor: str, remarks: list[str]) -> list[WorkerLeavings]:
@@ -160,7 +162,7 @@ class Cleaning:
             if answer is None:
                 remarks.append(f"{one.worker.name} hasn't answered yet: look again later whether it has removed all")
                 continue
-            gone.append(_noted(answer, remarks))
+            gone.append(_with_remarks(answer, remarks))
             outputs = [leaving for leaving in answer.leavings if leaving.job_id]
             self._audit_removal(actor, one.worker.name, len(outputs), "outputs of ended jobs were removed", outputs)
             rest = [leaving for leaving in answer.leavings if not leaving.job_id]
@@ -179,7 +181,7 @@ class Cleaning:
 
     # --- here ------------------------------------------------------------------------------------------------------
 
-    async def _own(self, request: api.Clean, remarks: list[str]) -> list[api.LeavingRow]:
+    async def _find_own(self, request: api.Clean, remarks: list[str]) -> list[api.LeavingRow]:
         if not (request.logs or request.history):
             return []
         rows: list[api.LeavingRow] = []
@@ -200,7 +202,7 @@ class Cleaning:
                     return rows
         return rows
 
-    async def _remove_own(self, rows: list[api.LeavingRow], actor: str) -> list[api.LeavingRow]:
+    async def _delete_own(self, rows: list[api.LeavingRow], actor: str) -> list[api.LeavingRow]:
         needed = self._needed()
         rows = [row for row in rows if row.job not in needed]
         jobs = {row.job for row in rows if row.what == "history"}
@@ -225,7 +227,7 @@ class Cleaning:
             after = (jobs[-1].ended_at_ms, jobs[-1].job_id)
 
     def _needed(self) -> Collection[str]:
-        """Jobs that are live, or that a live one waits or waited for: it may read their outputs."""
+        """Jobs that are live, or that a live job waits or waited for, since it may read their outputs."""
         live = self._commit_loop.fleet.jobs
         return {*live, *(before for job in live.values() for before in job.after)}
 
@@ -240,8 +242,8 @@ class Cleaning:
             )
 
 
-def _noted(found: WorkerLeavings, remarks: list[str]) -> WorkerLeavings:
-    """As it is; what the worker remarks is passed on."""
+def _with_remarks(found: WorkerLeavings, remarks: list[str]) -> WorkerLeavings:
+    """The same leavings; what the worker remarks is added to `remarks`."""
     remarks += [f"{found.worker.name}: {text}" for text in found.troubles]
     if found.more:
         remarks.append(f"{found.worker.name} has more than is named here: clean again afterwards")

@@ -39,11 +39,11 @@ class Session(Protocol):
         """Queue a message; never blocks."""
 
     def end(self, code: str, message: str) -> None:
-        """Say why, and close."""
+        """Tell the agent why, and close the connection."""
 
 
 class CommitListener(Protocol):
-    """Whoever shows what changed."""
+    """Whoever tells others what changed."""
 
     def publish(self, jobs: dict[JobId, JobRow], workers: Iterable[WorkerId], events: list[EventRow], seq: int) -> None:
         """Take note of a committed batch; never blocks."""
@@ -61,9 +61,9 @@ class CommitLoop:
         self.sessions: dict[WorkerId, Session] = {}
         self.commit_listeners: list[CommitListener] = []
         self.on_leavings: Callable[[WorkerId, link.Leavings], None] = lambda *_: None
-        """Who asked an agent what can be removed there."""
+        """Takes an agent's answer to what can be removed on its host."""
         self.open_consoles: list[str] = []
-        """Who has a console open, one name for each."""
+        """The names of the operators whose consoles follow every change, one for each console."""
         self.attempt_log_bytes = ATTEMPT_LOG_BYTES
         self.log_offsets: Callable[[AttemptId], dict[str, int]] = lambda _: {}
         self.trouble: str = ""
@@ -71,9 +71,9 @@ class CommitLoop:
         self.shown: dict[JobId, JobRow] = {}
         """Rows of jobs that are shown beyond what is stored: with the progress that heartbeats have brought since."""
         self.committed_seq = 0
-        """How far the store is: what agents may remember of it."""
+        """The number of the last committed event, which agents remember."""
         self._logs_unread: set[WorkerId] = set()
-        """Workers that haven't been back since the start: how much of their logs is stored wasn't looked up yet."""
+        """Workers that haven't connected since the start, so that it wasn't looked up yet how much of their logs is stored."""
         self._fault: Exception | None = None
         self._wake = asyncio.Event()
         self._waiters: list[asyncio.Future[None]] = []
@@ -98,7 +98,7 @@ class CommitLoop:
     # --- inputs ------------------------------------------------------------------------------------------------
 
     def changed(self) -> None:
-        """Something was noted in the fleet."""
+        """Say that the fleet has changed: a batch will be committed."""
         self._wake.set()
 
     async def committed(self) -> None:
@@ -125,7 +125,7 @@ class CommitLoop:
             await self._run_batch()
 
     async def tick(self) -> None:
-        """Let time pass for ever."""
+        """Tell the core of every TICK_MS that have passed, for ever."""
         while True:
             due_ms = self.clock.now_ms() + TICK_MS
             await asyncio.sleep(TICK_MS / 1000)
@@ -136,7 +136,7 @@ class CommitLoop:
                 if now_ms - due_ms > TICK_MS:
                     self.reactor.on_excuse(now_ms - due_ms, now_ms)
                 self.reactor.on_tick(now_ms)
-            except Exception as error:  # noqa: BLE001 - the same
+            except Exception as error:  # noqa: BLE001 - a mistake over one tick must not be the end of all
                 self._fault = error
             if self.reactor.is_dirty or self._fault is not None:
                 self.changed()
@@ -202,8 +202,8 @@ class CommitLoop:
             session.end("unavailable", "the coordinator starts over from its store; connect again")
         self.sessions.clear()
         with contextlib.suppress(OpsconsoleError):
-            await self.load()  # what is looked at meanwhile shall be what is committed
-        # What was noted since this batch was drained is gone with it.
+            await self.load()  # so that readers see what is committed
+        # What was noted since this batch was taken is lost with it.
         late, self._waiters = self._waiters, []
         for waiter in (*waiters, *late):
             if not waiter.done():
@@ -213,7 +213,7 @@ class CommitLoop:
             await self._start_over()
 
     async def _start_over(self) -> None:
-        """Go on with the fleet as it is in the store, if that takes a write again."""
+        """Go on with the fleet as it is in the store, once the store can be written to."""
         try:
             await self.database.write(_probe)
             await self.load()  # workers get their full time to come back from now on
@@ -250,9 +250,9 @@ class CommitLoop:
         self.changed()
 
     async def _look_up_logs(self, message: link.Register) -> None:
-        """How much of its attempts' logs is stored: from the files, once a start, and only when it is to be told.
+        """Look up in the files how much of a worker's logs is stored: once after each start, when the worker has to be told.
 
-        For all workers at the start it would hold up serving, and for one with a huge log it holds up only that one.
+        Doing it for all workers at the start would hold up everybody; here a huge log holds up its own worker only.
         """
         fleet = self.fleet
         found = [AttemptId(one.attempt_id) for one in message.observed if self.reactor.may_be_adopted(one)]

@@ -39,7 +39,7 @@ class FairSemaphore:
             await ticket.future
         except asyncio.CancelledError:
             if ticket.is_held:
-                self._release(caller)  # it was this one's turn just then
+                self._release(caller)  # it had just been let in
             else:
                 self._drop_ticket(caller, ticket)
             raise
@@ -52,7 +52,7 @@ class FairSemaphore:
         self._admit()
 
     def _admit(self) -> None:
-        """Let in as many as there is room for: of each caller one, then of each the next."""
+        """Let as many calls hold it as there is room for: one call of each caller, then the next of each."""
         while self._free:
             caller = next((one for one in self._waiting if self._held[one] < self._limit_per_caller), None)
             if caller is None:
@@ -60,8 +60,8 @@ class FairSemaphore:
             queue = self._waiting.pop(caller)
             ticket = queue.popleft()
             if queue:
-                self._waiting[caller] = queue  # behind all others
-            if not ticket.future.done():  # else it was cancelled, and has not heard of it yet
+                self._waiting[caller] = queue  # behind all other callers
+            if not ticket.future.done():  # else its task was cancelled, and hasn't run since
                 ticket.is_held = True
                 self._free -= 1
                 self._held[caller] += 1

@@ -1,6 +1,6 @@
 """Who may come in: credentials and invitations, kept in the store, looked up in memory.
 
-Whether an invitation may be used is looked up and its use written down in one transaction: of forty who bring it at
+One transaction looks up whether an invitation may be used and writes its use down: of forty peers that bring it at
 once, as many get in as it has uses. Whoever brings an invitation brings the credential itself that it is traded for, as
 its token; a hash, which stands in the store and in every backup, proves nothing.
 """
@@ -49,7 +49,7 @@ class Caller:
     hash: str = ""
 
     def require(self, role: Role) -> None:
-        """Raise Forbidden unless the role reaches."""
+        """Raise Forbidden unless the caller's role includes this one."""
         if not self.role >= role:
             raise Forbidden(f"this needs the role {role}, and you are {self.role}: ask an admin for an invitation")
 
@@ -61,7 +61,7 @@ class Written:
     credentials: tuple[CredentialRecord, ...] = ()
     invitations: tuple[InvitationRecord, ...] = ()
     joined: CredentialRecord | None = None
-    """The credential that the one invitation here was traded for, the first time that it was."""
+    """The credential that an invitation was traded for in this transaction; None where it was traded before."""
 
 
 class Identities:
@@ -84,10 +84,10 @@ class Identities:
         """Every hash that can be proven to be known, by its key id."""
         self._connections: dict[str, set[Callable[[str], None]]] = {}
         self.person_joined: Callable[[CredentialRecord, InvitationRecord], None] = lambda *_: None
-        """Told once of each who came in by an invitation, and by which."""
+        """Called once for each person who came in by an invitation, with credential and invitation."""
 
     async def load(self) -> None:
-        """Read what the store has."""
+        """Read all credentials and invitations from the store."""
 
         credentials, invitations = await self._database.read(_stored)
         for held in credentials:
@@ -121,7 +121,7 @@ class Identities:
         return Caller(record.subject, record.role, record.hash)
 
     def refreshed(self, caller: Caller) -> Caller:
-        """The same caller as of now, who may have another name since. Raises CredentialRevoked."""
+        """The caller as they are known now: they may have been renamed. Raises CredentialRevoked."""
         if caller.hash == self._local.hash:
             return self._local
         record = credential.authenticate(self._credentials.get(caller.hash))
@@ -171,7 +171,7 @@ class Identities:
     # --- changes -----------------------------------------------------------------------------------------------
 
     async def _write(self, write: Callable[[sqlite3.Connection], Written]) -> Written:
-        """Write in one transaction, then take what was written into memory, also when nobody waits any more."""
+        """Write in one transaction, then update memory with what was written, also when nobody waits any more."""
 
         async def both() -> Written:
             written = await self._database.write(write)
@@ -225,7 +225,7 @@ class Identities:
         return f"{record.id}.{secret}"
 
     async def revoke_worker(self, worker_id: WorkerId | None, now_ms: int) -> None:
-        """Take back every credential of a worker, of all workers where `worker_id` is None."""
+        """Revoke every credential of a worker, of all workers where `worker_id` is None."""
 
         def write(connection: sqlite3.Connection) -> Written:
             if worker_id is not None:
@@ -235,9 +235,9 @@ class Identities:
         await self._write(write)
 
     async def revoke_people(self, names: tuple[str, ...] | None, now_ms: int) -> list[CredentialRecord]:
-        """Take back every credential of these people, of all of them where `names` is None; those of them held before.
+        """Revoke every credential of these people, of everybody where `names` is None. Returns the records.
 
-        What a person holds is found in the transaction, so one who comes in meanwhile is met too.
+        The transaction looks up what a person holds, so a credential that is made meanwhile is revoked too.
         """
 
         def write(connection: sqlite3.Connection) -> Written:
@@ -248,7 +248,7 @@ class Identities:
         return list((await self._write(write)).credentials)
 
     async def revoke_invitations(self, ids: tuple[str, ...] | None, now_ms: int) -> list[InvitationRecord]:
-        """Let nobody in by these invitations any more, by none where `ids` is None; those that were open."""
+        """Withdraw these invitations, all of them where `ids` is None. Returns those that were open."""
 
         def write(connection: sqlite3.Connection) -> Written:
             wanted = [one for one in _stored(connection)[1] if ids is None or one.id in ids]
@@ -259,7 +259,7 @@ class Identities:
         return list((await self._write(write)).invitations)
 
     async def rename_person(self, name: str, new: str) -> None:
-        """Call a person otherwise from now on. Raises Conflict where somebody is called so."""
+        """Rename a person. Raises Conflict where somebody has the new name."""
 
         def write(connection: sqlite3.Connection) -> Written:
             if new == self._local.actor or _of_subject(connection, CredentialKind.OPERATOR, new):
@@ -285,19 +285,19 @@ class Identities:
         return dict(sorted(found.items()))
 
     def invitations(self, now_ms: int) -> list[InvitationRecord]:
-        """Those that still let somebody in, by the end of their time."""
+        """The open invitations, ordered by when they expire."""
         found = [one for one in self._invitations.values() if credential.is_open(one, now_ms)]
         return sorted(found, key=lambda one: (one.expires_at_ms, one.id))
 
     @contextmanager
     def connected(self, secret: str, end: Callable[[str], None]) -> Iterator[None]:
-        """While this lasts who showed `secret` has a connection, which `end` ends once the secret is taken back."""
+        """Count a connection of whoever showed `secret`; `end` is called with the reason once that credential is revoked."""
         hashed = hash_secret(secret)
         ends = self._connections.setdefault(hashed, set())
         ends.add(end)
         record = self._credentials.get(hashed)
         if record is not None and record.revoked_at_ms is not None:
-            end(REVOKED)  # since it was looked at
+            end(REVOKED)  # after the peer was authenticated
         try:
             yield
         finally:
@@ -318,7 +318,7 @@ def _redeem(
     subject: str,
     now_ms: int,
 ) -> Written:
-    """The whole trade, within one transaction."""
+    """Trade an invitation for a credential, within one transaction."""
     hashed = hash_secret(secret)
     known = _one(connection, "SELECT data FROM credentials WHERE hash = ?", hashed, _credential)
     if known is not None:
@@ -393,7 +393,7 @@ def _one(connection: sqlite3.Connection, statement: str, key: str, read: Callabl
 
 
 async def run_to_end(work: Awaitable[T]) -> T:
-    """Bring it to its end, although who waits for it may be cancelled: by what it does to their own connection, even."""
+    """Let work run to its end, also where its caller is cancelled meanwhile: the work may end the caller's own connection."""
     task = asyncio.ensure_future(work)
     task.add_done_callback(lambda done: done.cancelled() or done.exception())
     return await asyncio.shield(task)

@@ -39,7 +39,7 @@ class JobApi:
         self._log_service = log_service
         self._cleaning = cleaning
         self._large_answers = FairSemaphore(2, 1)
-        """For what takes much memory while it is made."""
+        """Two answers that take much memory are made at a time, and one of a caller."""
 
     async def submit(self, request: api.SubmitJobs, caller: Caller) -> api.JobList:
         commit_loop = self._commit_loop
@@ -50,7 +50,7 @@ class JobApi:
         stored = await self._stored_states([*resolved.values(), *batch])
         again = [one for one in submissions if one.job_id in stored and one.job_id not in commit_loop.fleet.jobs]
         while missing := [one for one in again if one.job_id not in commit_loop.fleet.jobs]:
-            await load_job(commit_loop, missing[0].job_id)  # and look again: somebody else may have let go of another
+            await load_job(commit_loop, missing[0].job_id)  # and look again: another may have left memory meanwhile
         while gone := [
             job for job in resolved.values() if _has_left(stored, job) and job not in commit_loop.fleet.jobs
         ]:
@@ -150,7 +150,7 @@ class JobApi:
         refused: list[str] = []
         errors: list[OpsconsoleError] = []
         for job_id, index in targets:
-            await load_job(commit_loop, job_id)  # and from here on it isn't cleaned any more
+            await load_job(commit_loop, job_id)  # a job in memory isn't cleaned
             name = job_id if index is None else f"{job_id}/task-{index}"
             try:
                 if job_id in self._cleaning.removing:
@@ -203,7 +203,7 @@ class JobApi:
         return api.JobList(jobs=tuple([await self._shown_row(job_id) for job_id in ids]))
 
     async def _all_ended(self, ids: list[JobId]) -> bool:
-        """Whether waiting makes no sense any more: blocked jobs don't move by themselves either."""
+        """Whether all have ended or are blocked: a blocked job doesn't go on by itself."""
         live = self._commit_loop.fleet.jobs
         if any(job_id in live and not _is_settled(live[job_id].state) for job_id in ids):
             return False  # asked after every commit: mostly there is no need to ask the store
@@ -222,7 +222,7 @@ class JobApi:
         return api.WhyAnswer(job=row, text=text, verdicts=verdicts)
 
     async def candidates(self, request: api.AskCandidates, caller: Caller) -> api.Candidates:
-        """Every worker's answer. Questions about input files travel to the agents; those that don't answer are shown so."""
+        """Every worker's verdict. Agents are asked about input files; those that haven't answered in time are shown as being asked."""
         del caller
         commit_loop = self._commit_loop
         check_spec(request.spec)
@@ -241,14 +241,14 @@ class JobApi:
 
 
 def _visible(spec: JobSpec, caller: Caller) -> JobSpec:
-    """The spec for this caller's eyes: environments hold secrets, which who only looks need not see."""
+    """The spec as this caller may see it: values of the environment may be secrets, which a viewer isn't shown."""
     if caller.role >= Role.OPERATOR:
         return spec
     return msgspec.structs.replace(spec, environment=dict.fromkeys(spec.environment, "…"))
 
 
 def _has_left(stored: dict[JobId, TaskState], job_id: JobId) -> bool:
-    """Whether the store said that a job is live."""
+    """Whether the job was live when its state was looked up."""
     return job_id in stored and not is_task_finished(stored[job_id])
 
 

@@ -42,7 +42,7 @@ def with_whole_ids(spec: JobSpec, resolved: Mapping[JobId, JobId]) -> JobSpec:
 async def load_job(commit_loop: CommitLoop, job_id: JobId) -> Job:
     """The job in memory, fetched from the store where it has ended. Raises NotFound.
 
-    Whoever brings an ended job lets it go again with `let_go`.
+    Whoever loads an ended job releases it with `release_job`.
     """
     job = commit_loop.fleet.jobs.get(job_id)
     if job is not None:

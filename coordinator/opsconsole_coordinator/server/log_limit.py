@@ -5,13 +5,13 @@ from collections.abc import Callable, Mapping, Sequence
 from opsconsole_protocol.link import LogChunk
 
 NOTES_BYTES = 1 << 20
-"""What an agent itself may say beyond an attempt's limit: more than an honest one ever does."""
+"""How many bytes of its own remarks an agent may add beyond an attempt's limit: more than a correct agent ever sends."""
 
 
 def within(
     chunks: Sequence[LogChunk], stored: Callable[[str], Mapping[str, int]], limit_bytes: int
 ) -> tuple[list[LogChunk], dict[tuple[str, str], int]]:
-    """The chunks to store, and for those beyond the limit how far they come: they count as seen, and are dropped.
+    """The chunks to store; and for chunks beyond the limit, which are dropped, the offset up to which they count as seen.
 
     `stored` says how far each source of an attempt has come here.
     """

@@ -33,13 +33,13 @@ STEADY_AFTER_S = 5.0
 
 
 def key_of(attempt_id: AttemptId) -> LogKey:
-    """Which log an attempt's bytes belong to; the id says it all."""
+    """The log of an attempt, from the parts of its id."""
     job_id, index, number, _ = attempt_id.split(".")
     return LogKey(job_id, int(index), int(number), attempt_id)
 
 
 LOG_FILES = 128
-"""As many logs are kept open, where the system allows many files."""
+"""How many logs are kept open, where the system allows many open files."""
 
 
 class LogService:
@@ -66,7 +66,7 @@ class LogService:
         await self._works.wait()
 
     def offsets(self, attempt_id: AttemptId) -> dict[str, int]:
-        """How much of each source is stored. The first time it walks through the log: not for the event loop."""
+        """How many bytes of each source are stored. The first call reads the whole log's headers: call it on a thread."""
         return {str(source): offset for source, offset in self._store.offsets(key_of(attempt_id)).items()}
 
     async def append(self, chunks: Sequence[LogChunk]) -> dict[tuple[str, str], int]:
@@ -90,7 +90,7 @@ class LogService:
         return offsets
 
     async def run(self) -> None:
-        """Make what was appended durable, every now and then, for ever; and see when a disk with a fault works again."""
+        """Every second make durable what was appended, or try whether a disk with a fault works again, for ever."""
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(SYNC_EVERY_S)
@@ -115,7 +115,8 @@ class LogService:
         self._works.clear()
 
     async def _try_again(self) -> None:
-        """Where it fails again soon after, the next try comes later: no agent is to connect anew all the time."""
+        """Try whether logs can be stored. After a failure that came soon after a recovery the next try comes later, since agents
+        connect anew at each recovery."""
         if asyncio.get_running_loop().time() < self._try_from_s:
             return
         try:
@@ -136,7 +137,7 @@ class LogService:
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._store.usage)
 
     def close(self) -> None:
-        """Make everything durable and let go of the threads."""
+        """Make everything durable and end the threads."""
         self._writer.shutdown()
         self._readers.shutdown()
         try:
@@ -147,7 +148,7 @@ class LogService:
     async def read(self, request: ReadLog, caller: str) -> LogAnswer:
         """A page of one attempt's log; an empty one waits up to `wait_ms` for more. Raises NotFound, LogQueryError.
 
-        `caller` is whose turn it takes: who asks for much waits behind those who ask for little.
+        Callers are served in turn, so that one's many requests don't hold up another's one.
         """
         job_id, index = await resolve(self._commit_loop, request.id)
         index = request.task_index if request.task_index is not None else (index or 0)
@@ -173,7 +174,7 @@ class LogService:
                     changed.clear()
 
     async def _settle(self, request: ReadLog, job_id: JobId, index: int, changed: asyncio.Event) -> str:
-        """Wait while the attempt is one that has ended with a part of its log still on the way; what to say of it."""
+        """Wait while the attempt has ended and a part of its log is still on the way. Returns a note where the wait was too short."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(request.settle_ms / 1000):
                 while self._unsettled(request.attempt, job_id, index) is not None:
@@ -183,7 +184,7 @@ class LogService:
         return f"the end of this log isn't here yet: it is on {late.worker_name}" if late is not None else ""
 
     def _unsettled(self, number: int | None, job_id: JobId, index: int) -> Attempt | None:
-        """The attempt (None: the latest), if it has ended and more of its log will come. Such are in memory."""
+        """The attempt (None: the latest) if it has ended and more of its log will come; such an attempt is in memory."""
         fleet = self._commit_loop.fleet
         job = fleet.jobs.get(job_id)
         if job is None or index >= len(job.tasks):
@@ -213,13 +214,13 @@ class LogService:
         self, request: ReadLog, caller: str, job_id: JobId, index: int
     ) -> tuple[LogAnswer, AttemptId | None]:
         task_state, attempts = await self._attempts(job_id, index)
-        attempt = _pick(attempts, request.attempt)
+        attempt = _choose(attempts, request.attempt)
         if attempt is None:
             if request.attempt is not None:
                 raise NotFound(f"{task_id(job_id, index)} has no attempt {request.attempt}: it has {len(attempts)}")
             page = LogPage(lines=(), next_cursor=request.query.cursor or "", end=True)
-            return self._dress(job_id, index, page, None, task_state), None
-        # As it stands before the page is read: an end that comes meanwhile may come with lines that the page lacks.
+            return self._to_answer(job_id, index, page, None, task_state), None
+        # Copied before the page is read: if the attempt ends meanwhile, the page may lack its last lines.
         before = copy(attempt)
         is_over = before.is_finished and not before.open
         loop = asyncio.get_running_loop()
@@ -227,9 +228,11 @@ class LogService:
         asked = request.query
         async with self._page_reads.acquire(caller):
             page = await loop.run_in_executor(self._readers, lambda: self._store.read(key, asked, ended=is_over))
-        return self._dress(job_id, index, page, before, task_state), attempt.id
+        return self._to_answer(job_id, index, page, before, task_state), attempt.id
 
-    def _dress(self, job_id: JobId, index: int, page: LogPage, attempt: Attempt | None, state: TaskState) -> LogAnswer:
+    def _to_answer(
+        self, job_id: JobId, index: int, page: LogPage, attempt: Attempt | None, state: TaskState
+    ) -> LogAnswer:
         is_over = attempt is None or self._is_over(attempt)
         return LogAnswer(
             page=page,
@@ -241,7 +244,7 @@ class LogService:
         )
 
     def _is_over(self, attempt: Attempt) -> bool:
-        """Whether it has ended with its whole log here, or with a rest that may never come: nobody shall wait for it."""
+        """Whether it has ended with its whole log stored, or on a worker that is lost or removed: then nobody waits for the rest."""
         worker = self._commit_loop.fleet.workers.get(attempt.worker_id)
         return attempt.is_finished and (
             not attempt.open or worker is None or worker.connection == WorkerConnection.LOST
@@ -268,7 +271,7 @@ class LogService:
         return state, [in_memory.get(attempt.id, attempt) for attempt in attempts]
 
 
-def _pick(attempts: list[Attempt], number: int | None) -> Attempt | None:
+def _choose(attempts: list[Attempt], number: int | None) -> Attempt | None:
     if number is None:
         return attempts[-1] if attempts else None
     return next((attempt for attempt in attempts if attempt.number == number), None)

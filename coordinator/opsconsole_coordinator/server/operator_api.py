@@ -27,9 +27,9 @@ class Route(NamedTuple):
     handler: Handler | None
     """Raises OpsconsoleError, and has changed nothing then. None: the session answers by itself."""
     is_large: bool = False
-    """The answer may have megabytes: one of a connection is made at a time."""
+    """The answer may have megabytes: for each connection one is made at a time."""
     is_waiting: Callable[[Any], bool] = lambda _: False
-    """Whether the answer may be a long time coming with no work in between: such calls hold up no others."""
+    """Whether the answer may wait for something to happen: such calls don't count among the calls in progress."""
 
 
 class OperatorApi:
@@ -76,11 +76,11 @@ class OperatorApi:
         }
 
     def route(self, request: api.AnyRequest) -> Route:
-        """What is known of this kind of request."""
+        """The route of this kind of request."""
         return self._routes[type(request)]
 
     def require_role(self, request: api.AnyRequest, caller: Caller) -> None:
-        """Raise Forbidden where the caller's role doesn't reach."""
+        """Raise Forbidden where the request needs a higher role than the caller has."""
         role = self.route(request).role
         caller.require(role if isinstance(role, Role) else role(request))
 

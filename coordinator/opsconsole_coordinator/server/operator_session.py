@@ -1,4 +1,4 @@
-"""One operator's connection: calls in, answers out, each in its own time; updates once subscribed."""
+"""One operator's connection: calls come in, answers go out as they are ready, and updates once it is subscribed."""
 
 import asyncio
 import logging
@@ -25,7 +25,7 @@ WAITS_MAX = 1_000
 OUTBOX_MAX = 1_000
 GREET_TIMEOUT_S = 10.0
 ENVELOPE_BYTES = 1_024
-"""More than there is of an answer's frame around the answer."""
+"""The bytes of an answer's frame beside the answer, at most."""
 
 
 class OperatorSession:
@@ -59,7 +59,7 @@ class OperatorSession:
         self._is_over = asyncio.Event()
 
     def end(self, reason: str) -> None:
-        """The credential was taken back: say so, and close, also on a peer that doesn't read."""
+        """The credential was revoked: tell the peer, and close the connection, also where the peer doesn't read."""
         self._outbox.end(api.Failure(0, "unauthenticated", reason))
         self._is_over.set()
 
@@ -99,7 +99,7 @@ class OperatorSession:
             self._outbox.end(api.Failure(0, error.code, str(error)))
 
     def _decode(self, frame: bytes) -> Sequence[api.ClientMessage | api.Failure]:
-        """The messages of a frame; a call that is out of its limits is answered so, and costs no connection."""
+        """The messages of a frame; in the place of a call that exceeds a limit, the failure to answer it with."""
         try:
             return self._codec.decode(frame)
         except ProtocolError as error:
@@ -162,7 +162,7 @@ class OperatorSession:
                 self._operator_api.require_role(call.request, self._identities.refreshed(self._caller))
                 await self._subscribe(call.number, call.request)
             elif self._operator_api.route(call.request).is_large:
-                # One after the other, each once the one before is on its way: what a peer doesn't read isn't gathered.
+                # One is made at a time, once the one before has been sent: answers that a peer doesn't read don't pile up.
                 async with self._large_answer_lock:
                     await self._outbox.drained()
                     self._outbox.put(await self._ask(call))
@@ -197,8 +197,8 @@ class OperatorSession:
             self._broadcaster.unsubscribe(self._subscriber)
         else:
             self._commit_loop.open_consoles.append(self._caller.actor)
-        # Changes are told from before the snapshot is read: what is in both folds to the same. But none is told
-        # before the snapshot, which would overwrite it.
+        # Subscribed before the snapshot is read, so that no change is missed: folding one twice changes nothing. But no
+        # update is sent before the snapshot, which would overwrite it.
         subscriber = self._subscriber = self._broadcaster.subscribe()
         answer, rest = await snapshot.build(
             self._commit_loop, self._broadcaster.worker_row_cache, request.finished_limit
@@ -221,6 +221,6 @@ class OperatorSession:
             self._outbox.put(subscriber.next_update())
 
     def _overflowed(self) -> None:
-        """Answers were dropped: the only clean way on is a new connection, with a new snapshot."""
+        """Answers were dropped: the connection is ended, so that the peer connects anew and gets a new snapshot."""
         self._commit_loop.counts.overflows["operator"] += 1
         self._outbox.end(api.Failure(0, "unavailable", "this connection doesn't read fast enough; connect again"))

@@ -1,4 +1,4 @@
-"""A bounded queue of messages towards one peer, sent as batches by a task of its own."""
+"""A bounded queue of messages to one peer, which a task of its own sends in batches."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -17,8 +17,8 @@ QUEUED_BYTES_MAX = 64 << 20
 class Outbox:
     """Collects messages and sends what has come together as one frame.
 
-    When more than `limit` messages, or QUEUED_BYTES_MAX, wait the peer doesn't keep up: they are dropped and `on_overflow` is called once the
-    peer reads again, to send it a fresh whole set instead.
+    When more than `limit` messages or QUEUED_BYTES_MAX bytes wait, they are dropped. Once the peer reads again, `on_overflow`
+    is called, to send it a whole set instead.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Outbox:
         self._wake.set()
 
     async def drained(self) -> None:
-        """Wait until nothing is queued: for those who can gather more meanwhile."""
+        """Wait until nothing is queued, for callers that can gather more meanwhile."""
         await self._idle.wait()
 
     def end(self, message: msgspec.Struct) -> None:
@@ -88,7 +88,7 @@ class Outbox:
         self._idle.set()
 
     async def _send(self, batch: list[msgspec.Struct | Raw]) -> None:
-        """As one frame; as several where one would be larger than the peer takes."""
+        """Send a batch as one frame, or as several where one would be larger than the peer takes."""
         frame = self._encode(batch)
         if len(frame) <= BATCH_BYTES_MAX or len(batch) == 1:
             await self._socket.send_bytes(frame)
@@ -99,7 +99,7 @@ class Outbox:
 
 
 def _size(message: msgspec.Struct | Raw) -> int:
-    """The bytes that are held by a message; of one that isn't encoded yet they aren't counted: all large ones are."""
+    """How many bytes a message takes; 0 for one that isn't encoded yet, since all large ones are encoded."""
     return len(message) if isinstance(message, Raw) else 0
 
 

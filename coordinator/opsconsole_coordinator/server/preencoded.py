@@ -1,6 +1,6 @@
 """Messages made of rows that are encoded already: a row is encoded once, however many people are told of it.
 
-An encoder takes a `msgspec.Raw` wherever a message wants a value. Such messages are good for nothing else.
+An encoder takes a `msgspec.Raw` in the place of any value. Messages with such values can only be encoded.
 """
 
 from collections.abc import Iterable, Mapping

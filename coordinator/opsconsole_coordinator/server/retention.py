@@ -1,5 +1,4 @@
-"""Letting go of old history: ended jobs by age and by the store's size, logs by their size in all. Little by little,
-off the hot path."""
+"""Removes old history in small steps: ended jobs by age and by the store's size, logs by their size in all."""
 
 import asyncio
 import logging
@@ -22,9 +21,9 @@ DAY_MS = 24 * 3600 * 1000
 EVERY_S = 3600.0
 JOBS_AT_ONCE = 20
 ROWS_AT_ONCE = 1_000
-"""What one transaction removes: everybody else's waits for it."""
+"""How many rows one transaction removes: all other writes wait for it."""
 EVENTS_AT_ONCE = 10_000
-"""What one read looks at."""
+"""How many events one read looks at."""
 PAUSE_S = 0.05
 
 
@@ -38,7 +37,7 @@ class RetentionPolicy:
 
 
 class Retention:
-    """Looks every hour; a job goes as a whole, with its log, and never one that is live."""
+    """Looks every hour. A job is removed as a whole, with its log, and only once it has ended."""
 
     def __init__(self, commit_loop: CommitLoop, log_service: LogService, policy: RetentionPolicy) -> None:
         self._commit_loop = commit_loop
@@ -46,7 +45,7 @@ class Retention:
         self.policy = policy
 
     async def run(self) -> None:
-        """Do it for ever."""
+        """Sweep every hour, for ever."""
         while True:
             try:
                 await self.sweep()
@@ -56,8 +55,8 @@ class Retention:
             await asyncio.sleep(EVERY_S)
 
     async def sweep(self) -> int:
-        """Let go of what is too old or too much now; the number of jobs whose history or logs went."""
-        await self._finish()  # what an earlier life began
+        """Remove what is too old or too much now. Returns the number of jobs whose history or logs were removed."""
+        await self._finish()  # what was begun before a restart
         gone = 0
         if self.policy.finished_days is not None:
             before_ms = self._commit_loop.clock.now_ms() - round(self.policy.finished_days * DAY_MS)
@@ -100,16 +99,16 @@ class Retention:
         return [job_id for job_id in found if job_id not in self._commit_loop.fleet.jobs]
 
     async def remove(self, jobs: list[str]) -> None:
-        """Let go of ended jobs, logs first."""
+        """Remove ended jobs, logs first."""
         for job_id in jobs:
             await self._log_service.delete(job_id)
-        await self._commit_loop.database.write(lambda one: removal.begin(one, jobs))
+        await self._commit_loop.database.write(lambda one: removal.begin_removal(one, jobs))
         await self._finish()
 
     async def _finish(self) -> None:
         is_left = True
         while is_left:
-            is_left = await self._commit_loop.database.write(lambda one: removal.go_on(one, ROWS_AT_ONCE))
+            is_left = await self._commit_loop.database.write(lambda one: removal.continue_removal(one, ROWS_AT_ONCE))
             await asyncio.sleep(PAUSE_S)
 
     def _audit_removal(self, gone: int, why: str) -> None:

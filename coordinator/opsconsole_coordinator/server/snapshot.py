@@ -1,4 +1,4 @@
-"""What a console begins with: all workers, all live jobs, the newest of what ended. Made once for all who ask at once."""
+"""What a console begins with: all workers, all live jobs, and the newest ended jobs. It is made once for all who ask at once."""
 
 import sqlite3
 from typing import NamedTuple

@@ -47,7 +47,7 @@ class WorkerApi:
         return api.WorkerList(workers=(view.worker_row(commit_loop.fleet, worker, now_ms),))
 
     async def _revoke(self, wanted: Worker | None, caller: Caller) -> api.WorkerList:
-        """One, or all. First their credentials, then their connections: they mustn't come back in between."""
+        """Revoke one worker, or all. Their credentials go before their connections, so that they can't come back in between."""
         commit_loop = self._commit_loop
         now_ms = commit_loop.clock.now_ms()
         if wanted is None:
@@ -63,7 +63,7 @@ class WorkerApi:
         return api.WorkerList(workers=rows)
 
     async def _remove(self, name: str, caller: Caller) -> api.WorkerList:
-        """With its credential, so that it can't come back unseen."""
+        """Remove a worker that is gone for good, with its credential, so that it can't come back unseen."""
         commit_loop = self._commit_loop
         worker = commit_loop.reactor.find_removable(name)
         now_ms = commit_loop.clock.now_ms()
@@ -83,5 +83,5 @@ class WorkerApi:
 
 
 def role_to_set(request: api.SetWorker) -> Role:
-    """Whoever may stop a worker for a while may not shut it out for good."""
+    """The role that is needed: an operator may drain a worker, only an admin may shut it out for good."""
     return Role.ADMIN if request.action in {"revoke", "remove"} or request.everybody else Role.OPERATOR

@@ -1,4 +1,4 @@
-"""Questions to agents about what lies on their hosts, held until they are answered, or nobody waits any more."""
+"""Questions to agents about what can be removed on their hosts; each waits for its answer for a while."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
@@ -14,7 +14,7 @@ from opsconsole_protocol.ids import JobId, WorkerId
 from opsconsole_protocol.link import LEAVINGS_MAX, Leaving
 
 ANSWER_WAIT_S = 30.0
-"""A large disk takes its time."""
+"""How long an answer is waited for: an agent may have to walk through a large disk."""
 REMOVAL_WAIT_S = 300.0
 
 
@@ -28,7 +28,7 @@ class WorkerLeavings(msgspec.Struct, frozen=True):
 
 
 class WorkerQuery:
-    """See the module. None is what a worker says that doesn't answer."""
+    """Asks agents. A method returns None where the worker isn't connected or doesn't answer in time."""
 
     def __init__(self, commit_loop: CommitLoop) -> None:
         self._commit_loop = commit_loop
@@ -36,20 +36,20 @@ class WorkerQuery:
         self._open: dict[int, tuple[WorkerId, asyncio.Future[link.Leavings]]] = {}
 
     def answer(self, worker_id: WorkerId, leavings: link.Leavings) -> None:
-        """An agent answers; what it wasn't asked is ignored."""
+        """Take an agent's answer; one that wasn't asked for is ignored."""
         asked, future = self._open.get(leavings.check_id, (None, None))
         if asked == worker_id and future is not None and not future.done():
             future.set_result(leavings)
 
     async def find_leavings(self, worker: Worker, older_than_ms: int) -> WorkerLeavings | None:
-        """What ended attempts left there."""
+        """Ask what ended attempts left on a worker."""
         said = await self._ask(
             worker, lambda number: link.LookForLeavings(check_id=number, older_than_ms=older_than_ms)
         )
         return None if said is None else WorkerLeavings(worker, said.leavings, said.troubles, said.more)
 
     async def find_outputs(self, worker: Worker, job_ids: Sequence[JobId]) -> WorkerLeavings | None:
-        """Which of these jobs' output folders are there: so many at a time, until there are as many as are named at once."""
+        """Ask which of these jobs' output folders a worker has, LEAVINGS_MAX jobs at a time, until LEAVINGS_MAX folders are found."""
         found: list[Leaving] = []
         troubles: dict[str, None] = {}
         for start in range(0, len(job_ids), LEAVINGS_MAX):
@@ -64,13 +64,13 @@ class WorkerQuery:
         return WorkerLeavings(worker, found, tuple(troubles))
 
     async def retention_policies(self, workers: Iterable[Worker]) -> dict[WorkerId, link.Leavings]:
-        """What each of those that answer removes by itself, and when."""
+        """Ask workers what they remove by themselves, and when; the answers of those that answer."""
         asked = [worker for worker in workers if worker.id in self._commit_loop.sessions]
         answers = await asyncio.gather(*(self._ask(one, partial(_look_for_outputs, job_ids=())) for one in asked))
         return {one.id: said for one, said in zip(asked, answers, strict=True) if said is not None}
 
     async def remove(self, found: WorkerLeavings) -> WorkerLeavings | None:
-        """Remove all that was found; what has gone."""
+        """Have all that was found removed. Returns what was."""
         names = tuple(one.name for one in found.leavings if not one.job_id)
         outputs = tuple(one.job_id for one in found.leavings if one.job_id)
         said = await self._ask(

@@ -1,4 +1,4 @@
-"""The rows of workers as they stand, each encoded once a version and shared by all who are told of it."""
+"""The rows of workers as they are now; each version of a row is encoded once, however many are told of it."""
 
 from collections.abc import Callable, Iterable
 
@@ -25,7 +25,7 @@ class WorkerRowCache:
         commit_loop.commit_listeners.append(self)
 
     def publish(self, jobs: dict[JobId, JobRow], workers: Iterable[WorkerId], events: list[EventRow], seq: int) -> None:
-        """These workers' rows are out of date."""
+        """Forget these workers' rows, which are out of date."""
         del jobs, events, seq
         for worker in workers:
             self._rows.pop(worker, None)
@@ -43,25 +43,25 @@ class WorkerRowCache:
         return tuple(self._row(worker) for worker in self._fleet.workers.values() if not worker.revoked)
 
     def everyone(self) -> api.AnyAnswer:
-        """The list of all workers that weren't revoked by name, encoded as a whole."""
+        """The list of all workers that weren't revoked, ordered by name and encoded as a whole."""
         self._check()
         if self._everyone is not None:
             return self._everyone
         found = self.those(lambda worker: not worker.revoked)
         if all(
             worker.revoked or worker.id in self._rows for worker in self._fleet.workers.values()
-        ):  # all of them stay as they are until somebody says otherwise
+        ):  # all rows are cached, so the list holds until one changes
             self._everyone = found
         return found
 
     def those(self, are_wanted: Callable[[Worker], bool]) -> api.AnyAnswer:
-        """The list of some workers by name."""
+        """The list of the wanted workers, ordered by name."""
         self._check()
         workers = sorted(filter(are_wanted, self._fleet.workers.values()), key=lambda worker: worker.name)
         return preencoded.answer(api.WorkerList(workers=preencoded.rows(map(self._row, workers), api.WorkerRow)))
 
     def _check(self) -> None:
-        """Begin anew with a fleet that was built anew, and where every worker's row changes at once."""
+        """Forget all rows once the fleet was built anew, or a restore was noticed or confirmed, which changes every row."""
         fleet = self._commit_loop.fleet
         if fleet is not self._fleet or fleet.adopting is not self._was_adopting:
             self._fleet, self._was_adopting = fleet, fleet.adopting
@@ -73,6 +73,6 @@ class WorkerRowCache:
         if found is None:
             now_ms = self._commit_loop.clock.now_ms()
             found = preencoded.encode(view.worker_row(self._fleet, worker, now_ms))
-            if worker.avoided_until_ms <= now_ms:  # what is said of an avoided worker changes by itself
+            if worker.avoided_until_ms <= now_ms:  # the row of an avoided worker changes as time passes
                 self._rows[worker.id] = found
         return found

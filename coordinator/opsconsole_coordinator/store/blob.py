@@ -1,4 +1,4 @@
-"""What is kept as one msgpack blob, read back; and what isn't one, said."""
+"""Decoding what the store keeps as blobs; what can't be decoded is told as damage."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 def damaged(what: str) -> StoreError:
-    """What to say where the file is whole for SQLite, but not for us."""
+    """The error for a file that is sound for SQLite but not for us."""
     return StoreError(f"{what} in it is damaged: restore a backup (opsconsole backup makes them)")
 
 
@@ -22,7 +22,7 @@ def reader(kind: type[T], what: str) -> Callable[[bytes], T]:
 
 
 def text_reader(kind: type[T], what: str) -> Callable[[str], T]:
-    """The same for JSON, which SQLite makes of rows."""
+    """A function that decodes JSON of this kind, which SQLite makes of rows. It raises StoreError, which calls it `what`."""
     return _guarded(msgspec.json.Decoder(kind).decode, what)
 
 
@@ -37,7 +37,7 @@ def _guarded(decode: Callable[[S], T], what: str) -> Callable[[S], T]:
 
 
 def row_reader(kind: type[T], what: str) -> Callable[[tuple[object, ...]], T]:
-    """The same for rows, where `kind` is a tuple: SQLite keeps in a column whatever was put there."""
+    """A function that checks rows, where `kind` is a tuple: SQLite keeps any type in a column. It raises StoreError."""
 
     def read(row: tuple[object, ...]) -> T:
         try:

@@ -17,7 +17,7 @@ S = TypeVar("S")
 
 FILE_NAME = "opsconsole.db"
 FAULTS = (sqlite3.Error, UnicodeDecodeError)
-"""What comes of a file that can't be used; the latter where the texts of a damaged one are none."""
+"""What sqlite3 raises for a file that can't be used; the latter where the texts of a damaged file aren't UTF-8."""
 
 
 class Database:
@@ -74,15 +74,15 @@ class Database:
             raise StoreError(f"can't read {self.path}: {error}") from None
 
     async def share(self, key: Hashable, query: Callable[[sqlite3.Connection], R], finish: Callable[[R], S]) -> S:
-        """As `read`, and `finish` with what was read: once for all who ask under one key until the reading begins.
+        """Run `query` as `read` does, and `finish` with its result, once for all who ask under one key before the reading begins.
 
-        Whoever comes later has another begun, so everybody sees at least what was committed before they asked.
+        Whoever asks later starts another one, so everybody sees at least what was committed before they asked.
         """
         task = self._shared.get(key)
         if task is None:
             task = self._shared[key] = asyncio.create_task(self._read_shared(key, query, finish), name="shared read")
             task.add_done_callback(lambda done: done.cancelled() or done.exception())  # also when nobody waits any more
-        return await asyncio.shield(task)  # one who goes away takes nothing from the others
+        return await asyncio.shield(task)  # a caller that is cancelled doesn't end it for the others
 
     async def _read_shared(
         self, key: Hashable, query: Callable[[sqlite3.Connection], R], finish: Callable[[R], S]

@@ -1,4 +1,4 @@
-"""What is known of ended jobs when it is asked what could go: their output folders, and what their history takes."""
+"""What the store knows of ended jobs that could be removed: their output folders, and how many bytes their history takes."""
 
 import sqlite3
 from collections.abc import Collection
@@ -39,7 +39,7 @@ _SIZES = (
 def jobs(
     connection: sqlite3.Connection, before_ms: int, after: tuple[int, str] = (0, ""), limit: int = JOBS_AT_ONCE
 ) -> list[EndedJob]:
-    """Jobs that ended before a time, those first that ended longest ago, from one on."""
+    """A page of the jobs that ended before a time, oldest end first, after the one named by `after`."""
     rows = connection.execute(
         "SELECT job_id, name, finished_at_ms FROM jobs WHERE is_live = 0 AND finished_at_ms >= ? AND finished_at_ms < ? "
         "AND (finished_at_ms, job_id) > (?, ?) ORDER BY finished_at_ms, job_id LIMIT ?",
@@ -49,7 +49,7 @@ def jobs(
 
 
 def outputs(connection: sqlite3.Connection, ended: Collection[EndedJob]) -> list[OutputFolder]:
-    """Where these jobs' attempts wrote."""
+    """The output folders of these jobs' attempts."""
     found: list[OutputFolder] = []
     for job in ended:
         writers: dict[str, dict[WorkerId, None]] = {}

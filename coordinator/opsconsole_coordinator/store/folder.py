@@ -1,4 +1,4 @@
-"""The data folder is its owner's alone: the hashes in it, what people submitted and what their tasks printed."""
+"""Keeps the data folder from other users: it holds hashes, what people submitted and what their tasks printed."""
 
 import errno
 import os
@@ -10,11 +10,11 @@ PUBLIC = Path("tls", "cert.pem")
 _OTHERS = 0o077
 
 
-def tighten(folder: Path, store: Path) -> str:
-    """Take from group and others what they may do here; a word where that can't be, else nothing.
+def restrict(folder: Path, store: Path) -> str:
+    """Take all rights on the folder from group and others. Returns a warning where that can't be done, else an empty text.
 
-    Where the folder itself kept them out there is no need to look at all that is in it, but for the store's files:
-    they get copied. Raises OSError where not even the folder can be looked at.
+    Where the folder itself was closed to them, only the store's files in it are looked at, since those get copied. Raises
+    OSError where not even the folder can be looked at.
     """
     status = folder.stat()
     is_shared = bool(status.st_mode & stat.S_ISVTX)
@@ -23,7 +23,7 @@ def tighten(folder: Path, store: Path) -> str:
         if was_open:
             folder.chmod(stat.S_IMODE(status.st_mode) & ~_OTHERS)
         for path in _files(folder) if was_open else _store_files(store):
-            _tighten_one(path)
+            _restrict_one(path)
     except OSError as error:
         if error.errno == errno.EROFS:
             return ""  # that is the store's to tell, which can't go on
@@ -49,7 +49,7 @@ def _store_files(store: Path) -> list[Path]:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """All below the folder, links not followed."""
+    """All paths below the folder; links aren't followed."""
     for parent, folders, files in os.walk(folder):
         for name in (*folders, *files):
             path = Path(parent, name)
@@ -57,7 +57,7 @@ def _files(folder: Path) -> Iterator[Path]:
                 yield path
 
 
-def _tighten_one(path: Path) -> None:
+def _restrict_one(path: Path) -> None:
     try:
         mode = path.lstat().st_mode
         if mode & _OTHERS and (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):

@@ -44,7 +44,7 @@ class Detail(NamedTuple):
 
 _JOB = "job_id, seq, created_at_ms, finished_at_ms, spec, data"
 _LIVE = "jobs INDEXED BY jobs_live WHERE is_live = 1"
-"""Said, for a planner that saw the table while it was small would read all of it."""
+"""The index is named, since a planner that saw the table while it was small would read all of it."""
 
 
 def meta(connection: sqlite3.Connection, key: str, default: str = "") -> str:
@@ -107,7 +107,7 @@ def attempts(
 
 
 def ended(connection: sqlite3.Connection, attempt_ids: Collection[AttemptId]) -> set[AttemptId]:
-    """Which of these attempts the store knows; whoever isn't in memory has ended."""
+    """Which of these attempts, none of them in memory, the store knows: those have ended."""
     found: set[AttemptId] = set()
     for some, marks in _portions(attempt_ids):
         sql = f"SELECT attempt_id FROM attempts WHERE attempt_id IN ({marks})"
@@ -274,7 +274,9 @@ def events(
     where, values = ["1"], list[object]()
     for column, value in (("job_id", job_id), ("subject", subject)):
         if value:
-            where.append(f"{column} = ? AND {column} <> ''")  # said again for the partial index, which asks for it
+            where.append(
+                f"{column} = ? AND {column} <> ''"
+            )  # the partial index is used only where its condition is repeated
             values.append(value)
     if before_seq is not None:
         where.append("seq < ?")
@@ -292,7 +294,7 @@ def _head(connection: sqlite3.Connection, job_id: str) -> Job | None:
 
 
 def _portions(values: Collection[str]) -> Iterator[tuple[list[str], str]]:
-    """Values as many at a time as a statement takes well, with as many question marks."""
+    """The values in portions that one statement takes, each with as many question marks."""
     rest = list(values)
     for start in range(0, len(rest), _PORTION):
         some = rest[start : start + _PORTION]

@@ -12,7 +12,7 @@ from opsconsole_protocol.error import InvalidRequest
 
 
 def load(connection: sqlite3.Connection, random_bits: Callable[[int], int], name: str, now_ms: int) -> Fleet:
-    """Everything that is live. Workers count as heard of now: they get the time to come back."""
+    """The fleet with all that is live. Workers count as heard of now, so that they have time to come back."""
     fleet = Fleet(
         random_bits,
         seq=query.committed_seq(connection),

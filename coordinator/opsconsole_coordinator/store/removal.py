@@ -1,7 +1,7 @@
-"""Letting go of ended jobs, a bounded number of rows at a time. Plain functions on a connection.
+"""Removing ended jobs, a bounded number of rows at a time. Plain functions on a connection.
 
-A job's own row goes first, so nobody finds half of a job; what is left of it is listed in the meta table until it has
-gone, too, whatever comes in between.
+A job's own row is removed first, so nobody finds half of a job. The meta table lists jobs of which other rows are left,
+so that a removal goes on after a restart.
 """
 
 import sqlite3
@@ -30,29 +30,29 @@ def ended(connection: sqlite3.Connection, before_ms: int | None, limit: int) -> 
     return [row[0] for row in rows]
 
 
-def begin(connection: sqlite3.Connection, job_ids: Collection[str]) -> None:
-    """From now on these jobs aren't known any more, unless one lives again."""
+def begin_removal(connection: sqlite3.Connection, job_ids: Collection[str]) -> None:
+    """Remove the rows of these jobs themselves, except of those that are live again."""
     gone = [
         job_id
         for job_id in job_ids
         if connection.execute("DELETE FROM jobs WHERE job_id = ? AND is_live = 0", (job_id,)).rowcount
     ]
-    _note(connection, [*_left(connection), *gone])
+    _write_left(connection, [*_read_left(connection), *gone])
 
 
-def go_on(connection: sqlite3.Connection, rows_max: int) -> bool:
-    """Remove so many rows of what was begun; whether anything is left."""
-    jobs = _left(connection)
+def continue_removal(connection: sqlite3.Connection, rows_max: int) -> bool:
+    """Remove up to `rows_max` other rows of the jobs that were begun. Returns whether any are left."""
+    jobs = _read_left(connection)
     if not jobs:
         return False
     while jobs:
         for statement in _ROWS:
             rows_max -= connection.execute(statement, (jobs[0], rows_max)).rowcount
             if rows_max <= 0:
-                _note(connection, jobs)
+                _write_left(connection, jobs)
                 return True
         del jobs[0]
-    _note(connection, jobs)
+    _write_left(connection, jobs)
     return False
 
 
@@ -87,16 +87,16 @@ def remove_events(connection: sqlite3.Connection, seqs: Collection[int]) -> None
 
 
 def used_bytes(connection: sqlite3.Connection) -> int:
-    """How much of the file holds something; the rest is used again before the file grows."""
+    """How many bytes of the file are in use; the rest is used again before the file grows."""
     count, free, size = (
         connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
     )
     return int((count - free) * size)
 
 
-def _left(connection: sqlite3.Connection) -> list[str]:
+def _read_left(connection: sqlite3.Connection) -> list[str]:
     return query.meta(connection, _LEFT).split()
 
 
-def _note(connection: sqlite3.Connection, jobs: list[str]) -> None:
+def _write_left(connection: sqlite3.Connection, jobs: list[str]) -> None:
     connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (_LEFT, " ".join(jobs)))

@@ -1,1 +1,1 @@
-"""Who may do what: certificate, credentials, and the gate in front of the server."""
+"""Who may do what: certificate, credentials, and the throttle on wrong secrets."""

@@ -46,7 +46,7 @@ class CertificateFiles:
 
     @classmethod
     def of(cls, data_dir: Path) -> CertificateFiles:
-        """Where they are, whether or not they exist."""
+        """The paths in this data folder, whether or not the files exist."""
         return cls(data_dir / "tls" / "cert.pem", data_dir / "tls" / "key.pem")
 
 
@@ -127,7 +127,7 @@ def _no_password() -> str:
 
 
 def _make(files: CertificateFiles, names: Iterable[str]) -> None:
-    """Make both files in a folder beside and move it into place, so that there are never half of them."""
+    """Make both files in another folder and move that into place, so that there is never only one of them."""
     folder = files.cert.parent
     fresh = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
     try:
@@ -179,7 +179,7 @@ def _self_signed(names: list[str]) -> tuple[str, str]:
 
 
 def _general_name(text: str) -> x509.GeneralName | None:
-    """A name for the certificate, or None for what no certificate can name: nobody is kept out for an odd hostname."""
+    """A name for the certificate, or None where a certificate can't hold it: an odd hostname mustn't stop a start."""
     from cryptography import x509
 
     try:

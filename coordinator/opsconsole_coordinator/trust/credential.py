@@ -1,4 +1,4 @@
-"""Invitations and the credentials they are traded for, as values: no I/O, no clock, no chance.
+"""Invitations and the credentials they are traded for, as values: no I/O, no clock, no randomness.
 
 An invitation is open for a short time and for a number of uses, one by default. Whoever joins brings a credential
 that it made itself, and the coordinator keeps the hash. So a join whose answer got lost is repeated with the same
@@ -41,7 +41,7 @@ _NO_HASH = "0" * 64
 
 
 class CredentialKind(StrEnum):
-    """What a credential is held by: an agent, or a person or script."""
+    """Who holds a credential: an agent, or a person or script."""
 
     WORKER = "worker"
     OPERATOR = "operator"
@@ -56,7 +56,7 @@ class Role(StrEnum):
 
     @property
     def rank(self) -> int:
-        """The place in the order, from 0."""
+        """The role's place in the order of roles, from 0."""
         return list(Role).index(self)
 
     # A StrEnum would compare by spelling, and admin would come first.
@@ -74,7 +74,7 @@ class Role(StrEnum):
 
 
 class InvitationWrong(Unauthenticated):
-    """No such invitation, or not its secret: which of the two, nobody is told."""
+    """There is no such invitation, or the secret isn't its own. Nobody is told which of the two."""
 
 
 class InvitationExpired(Unauthenticated):
@@ -165,7 +165,7 @@ def is_open(record: InvitationRecord, now_ms: int) -> bool:
 
 
 def withdraw(record: InvitationRecord, now_ms: int) -> InvitationRecord:
-    """Take an invitation back, for good. Who came in by it stays."""
+    """The invitation's record, withdrawn. Whoever came in by it stays."""
     return replace(record, withdrawn_at_ms=now_ms)
 
 
@@ -190,7 +190,7 @@ def authenticate(record: CredentialRecord | None) -> CredentialRecord:
 
 
 def revoke(record: CredentialRecord, now_ms: int) -> CredentialRecord:
-    """Take a credential back, for good. The first time counts."""
+    """The credential's record, revoked. A second call keeps the time of the first."""
     return record if record.revoked_at_ms is not None else replace(record, revoked_at_ms=now_ms)
 
 

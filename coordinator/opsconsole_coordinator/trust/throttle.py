@@ -1,9 +1,9 @@
 """How many wrong secrets an address may present: a bucket that a failure empties by one and time fills again.
 
 Secrets are 256 random bits and can't be guessed anyway; this keeps a misconfigured or hostile peer from turning its
-attempts into load. A bucket and not a ban, so that an agent that retries a revoked credential now and then doesn't
-shut out the others behind the same NAT. Loopback is exempt: there, everybody shares one address, and anybody could
-lock the operator out of the own machine.
+attempts into load. It is a bucket and not a ban, so that an agent that retries a revoked credential now and then doesn't
+shut out the others behind the same NAT. Loopback is exempt: everybody on the machine shares that address, and anybody
+could lock its operator out.
 """
 
 import ipaddress
@@ -46,7 +46,7 @@ class Throttle:
 
 
 def _key(address: str) -> str:
-    """IPv4 as it is, also when mapped; of IPv6 the /64, which a single host has to itself."""
+    """What counts as one address: an IPv4 address, also a mapped one, or the /64 of an IPv6 address, which one host has to itself."""
     try:
         parsed = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:

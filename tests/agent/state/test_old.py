@@ -22,6 +22,8 @@ WAITING, PAUSED, STOPPING, ENDED = (AttemptId(f"7k3m9q2w4t.{index}.0.ab12") for 
 @pytest.fixture
 def state(tmp_path: Path) -> StateFolder:
     shutil.copytree(OLD / "v1", tmp_path / "state")
+    for path in (tmp_path / "state").rglob("*"):
+        path.chmod(0o700 if path.is_dir() else 0o600)  # as the agent makes them; a checkout has other modes
     return StateFolder(tmp_path / "state")
 
 

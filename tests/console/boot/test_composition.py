@@ -18,7 +18,7 @@ from opsconsole_console.boot.composition import (
     Embedded,
     attached,
     coordinator_config,
-    named_data_dir,
+    resolve_data_dir,
 )
 from opsconsole_console.boot.config import parse_config
 from opsconsole_coordinator.runtime import CoordinatorConfig
@@ -50,11 +50,11 @@ def test_the_data_folder_is_the_flags_then_the_environments_then_the_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = parse_config("[coordinator]\ndata_dir = '/from/file'")
-    assert named_data_dir(None, None, NO_CONFIG) == tmp_path / "XDG_DATA_HOME" / "opsconsole"
-    assert named_data_dir(None, None, config) == Path("/from/file")
+    assert resolve_data_dir(None, None, NO_CONFIG) == tmp_path / "XDG_DATA_HOME" / "opsconsole"
+    assert resolve_data_dir(None, None, config) == Path("/from/file")
     monkeypatch.setenv("OPSCONSOLE_DATA_DIR", "/from/environment")
-    assert named_data_dir(None, None, config) == Path("/from/environment")
-    assert named_data_dir(Path("/from/flag"), None, config) == Path("/from/flag")
+    assert resolve_data_dir(None, None, config) == Path("/from/environment")
+    assert resolve_data_dir(Path("/from/flag"), None, config) == Path("/from/flag")
 
 
 def test_flags_beat_the_file_and_that_beats_defaults(tmp_path: Path) -> None:

@@ -123,7 +123,7 @@ def test_what_isnt_given_is_the_protocols_default(run: Run, server: FakeServer) 
         (["--port", "a-b"], "ports"),
         (["--sweep", "lr=1,2", "--tasks", "3"], "--tasks and --sweep exclude each other"),
         (["--gang", "--tasks", "2", "--max-task-failures", "1"], "a gang ends with its first failed task"),
-        (["--sweep", "lr=1,2"], "--sweep lr: write {lr} in the command"),
+        (["--sweep", "lr=1,2"], "--sweep: write {lr} in the command"),
         (["--set", "lr=1"], "name it with --template"),
     ],
 )

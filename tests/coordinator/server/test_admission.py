@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from websockets.asyncio.client import ClientConnection
 
-from opsconsole_coordinator.store.folder import make_private, tighten
+from opsconsole_coordinator.store.folder import make_private, restrict
 from opsconsole_coordinator.trust.credential import Role
 from opsconsole_protocol import api, link
 from opsconsole_protocol.error import Conflict, Forbidden, InvalidRequest, NotFound, Unauthenticated
@@ -162,7 +162,7 @@ async def test_the_folder_and_all_that_is_in_it_are_the_owners(tmp_path: Path, m
 def test_a_folder_for_everybody_is_left_as_it_is_with_a_word(tmp_path: Path) -> None:
     tmp_path.chmod(0o1777)
     make_private(tmp_path / "opsconsole.db")
-    assert "is a folder for everybody" in tighten(tmp_path, tmp_path / "opsconsole.db")
+    assert "is a folder for everybody" in restrict(tmp_path, tmp_path / "opsconsole.db")
     assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o1777
     assert stat.S_IMODE((tmp_path / "opsconsole.db").stat().st_mode) == 0o600
 

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Awaitable, Callable
+from typing import get_args
 
 import msgspec
 import pytest
@@ -10,6 +11,7 @@ from websockets.exceptions import ConnectionClosed
 from opsconsole_coordinator.core.question import Question
 from opsconsole_coordinator.core.reactor import Reactor
 from opsconsole_coordinator.server import agent_session
+from opsconsole_coordinator.server.agent_session import MESSAGES
 from opsconsole_protocol import api, link
 from opsconsole_protocol.codec import BATCH_BYTES_MAX
 from opsconsole_protocol.ids import AttemptId, WorkerId
@@ -327,3 +329,9 @@ async def test_what_an_older_connection_still_says_counts_no_more(
         await old.ended()
         assert site.commit_loop.fleet.attempts[attempt_id].state is AttemptState.ASSIGNED
     await new.close()
+
+
+def test_every_message_of_an_agent_has_a_handler() -> None:
+    assert set(MESSAGES) == set(get_args(link.AgentMessage))
+    naming = {kind for kind in MESSAGES if "attempts" in kind.__struct_fields__}
+    assert naming == {kind for kind, handling in MESSAGES.items() if handling.attempts is agent_session._attempts}

@@ -108,8 +108,8 @@ async def test_what_a_crash_left_half_removed_is_not_found_and_goes_later(
 ) -> None:
     commit_loop, logs = retained
     [job] = await commit_loop.database.read(lambda one: removal.ended(one, None, 1))
-    await commit_loop.database.write(lambda one: removal.begin(one, [job]))
-    assert await commit_loop.database.write(lambda one: removal.go_on(one, 1))
+    await commit_loop.database.write(lambda one: removal.begin_removal(one, [job]))
+    assert await commit_loop.database.write(lambda one: removal.continue_removal(one, 1))
     assert await commit_loop.database.read(lambda one: query.job(one, job)) is None
     assert await commit_loop.database.read(lambda one: query.ids_with_prefix(one, job)) == []
     left = await total(commit_loop.database)

@@ -146,7 +146,7 @@ class StoreMachine(RuleBasedStateMachine):
         before = self.removal_candidates()
         found = [one for one in removal.ended(self.store.connection, None, 2) if one not in self.storm.world.fleet.jobs]
         assert set(found) <= before
-        removal.begin(self.store.connection, found)
+        removal.begin_removal(self.store.connection, found)
         for job_id in found:
             self.removing.add(JobId(job_id))
             self.model.remove(JobId(job_id))
@@ -157,7 +157,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(rows=st.integers(1, 6))
     def go_on_removing(self, rows: int) -> None:
         counts = self.total()
-        is_left = removal.go_on(self.store.connection, rows)
+        is_left = removal.continue_removal(self.store.connection, rows)
         assert 0 <= counts - self.total() <= rows
         if not is_left:
             self.removing.clear()

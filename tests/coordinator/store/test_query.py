@@ -174,9 +174,9 @@ class Explaining(sqlite3.Connection):
         (lambda one: removal.ended(one, 5, 5), "jobs_ended"),
         (lambda one: removal.events_before(one, NOW_MS), "INTEGER PRIMARY KEY"),
         (lambda one: removal.loose_events(one, range(5, 9)), "INTEGER PRIMARY KEY (rowid>? AND rowid<?)"),
-        (lambda one: removal.go_on(one, 1 << 30), "events_by_job"),
-        (lambda one: removal.go_on(one, 1 << 30), "attempts_by_task"),
-        (lambda one: removal.go_on(one, 1 << 30), "tasks USING PRIMARY KEY (job_id=? AND task_index<?)"),
+        (lambda one: removal.continue_removal(one, 1 << 30), "events_by_job"),
+        (lambda one: removal.continue_removal(one, 1 << 30), "attempts_by_task"),
+        (lambda one: removal.continue_removal(one, 1 << 30), "tasks USING PRIMARY KEY (job_id=? AND task_index<?)"),
     ],
 )
 @pytest.mark.parametrize("statistics", ["none", "few rows", "skewed"])
