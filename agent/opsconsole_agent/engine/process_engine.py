@@ -27,11 +27,11 @@ from opsconsole_agent.engine.build import Build, run_at_once
 from opsconsole_agent.engine.engine import Emit, StepProgress
 from opsconsole_agent.engine.port import PortTaken, allocate_ports, is_listened_on
 from opsconsole_agent.engine.staging import Prepared, Staging
-from opsconsole_agent.keeper.event_line import HOST_RESTARTED
 from opsconsole_agent.keeper_client import message as keeper_message
 from opsconsole_agent.keeper_client.keeper_client import KeeperClient
 from opsconsole_agent.probe.io_path import OutputRefused
 from opsconsole_agent.state.state_folder import is_disk_full
+from opsconsole_protocol.end_cause import EndCause
 from opsconsole_protocol.error import Conflict, LimitExceeded, NotFound, OpsconsoleError, Unavailable
 from opsconsole_protocol.ids import AttemptId
 from opsconsole_protocol.link import Launch
@@ -338,7 +338,7 @@ def _exited(message: keeper_message.AttemptExited) -> ProcessExited:
         leftovers=message.leftovers,
         outlived=tuple(message.outlived),
         cause=message.cause,
-        host_restarted=message.error == HOST_RESTARTED,
+        host_restarted=message.cause == EndCause.HOST_RESTARTED,
         started_at_ms=message.started_at_ms,
         peak_memory_mb=round(message.max_rss_mb) if message.pid is not None else None,
         cpu_seconds=round(message.user_s + message.system_s, 3) if message.pid is not None else None,

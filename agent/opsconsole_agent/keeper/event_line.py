@@ -11,6 +11,8 @@ encode = JSONEncoder(separators=(",", ":")).encode
 
 KEEPER_DIED = "its keeper was killed while it ran: how it ended can't be known"
 HOST_RESTARTED = "the host restarted"
+LOST_WITH_HOST = "host_restarted"
+"""The cause of such an end, as the agent knows causes."""
 _KEEPER_DIED = encode(KEEPER_DIED)
 _JSON: Mapping[bool | None, str] = {True: "true", False: "false", None: "null"}
 _NAMED_MAX = 5
@@ -72,9 +74,11 @@ def unstarted(attempt_id: str, error: str, cause: str, at_ms: int) -> str:
     return _exited_without_status(attempt_id, None, error, at_ms, None, cause, exit_known=True)
 
 
-def lost(attempt_id: str, pid: int | None, error: str, at_ms: int, started_at_ms: int | None) -> str:
+def lost(
+    attempt_id: str, pid: int | None, error: str, at_ms: int, started_at_ms: int | None, cause: str = ""
+) -> str:  # fmt: skip
     """It ended while no keeper was there to see it."""
-    return _exited_without_status(attempt_id, pid, error, at_ms, started_at_ms, exit_known=False)
+    return _exited_without_status(attempt_id, pid, error, at_ms, started_at_ms, cause, exit_known=False)
 
 
 def _exited_without_status(

@@ -288,9 +288,8 @@ class Supervisor:
         for attempt_id, record in history.started.items():
             pid, start_time, at_ms = (int(str(record[name])) for name in ("pid", "start_time", "at_ms"))
             if not same_boot:
-                self._end(
-                    attempt_id, event_line.lost(attempt_id, pid, event_line.HOST_RESTARTED, event_line.now_ms(), at_ms)
-                )
+                words, cause = event_line.HOST_RESTARTED, event_line.LOST_WITH_HOST
+                self._end(attempt_id, event_line.lost(attempt_id, pid, words, event_line.now_ms(), at_ms, cause))
                 continue
             attempt = Attempt(attempt_id, pid, start_time, at_ms, child=False)
             attempt.limit_mark = int(str(record.get("limit", 0)))

@@ -73,8 +73,8 @@ class AttemptExited(msgspec.Struct, frozen=True, tag_field="kind", tag="exited")
     without, that how it ended can't be known. `at_ms` is when its leader ended. Times and memory are those of the
     processes that were reaped. `oom_kill` is None when that can't be told. `leftovers` is the number of processes that
     outlived the leader and were ended; `outlived` names some of them as `PID NAME`. `proof` is False where a process was
-    left that may be this attempt's or another's, or that has become another user's. `cause`: why it never became a process,
-    as a code (`command_not_found`, `permission_denied`, `not_started`); empty otherwise.
+    left that may be this attempt's or another's, or that has become another user's. `cause`: why it never became a process
+    (`command_not_found`, `permission_denied`, `not_started`) or was lost (`host_restarted`), as a code; empty otherwise.
     """
 
     attempt_id: AttemptId

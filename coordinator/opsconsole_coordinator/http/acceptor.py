@@ -89,6 +89,8 @@ class Acceptor:
         self._closed_by_reason: Counter[str] = Counter()
         self._log_timer: asyncio.TimerHandle | None = None
         self._pause_timer: asyncio.TimerHandle | None = None
+        self._unclosed: set[Peer] = set()
+        """Peers of connections that still take a file, those included that were shut down and aren't closed yet."""
         self.connection_limit = ConnectionLimit(_limit())
 
     def open(self) -> None:
@@ -108,6 +110,9 @@ class Acceptor:
 
     def _accept(self) -> None:
         for _ in range(ACCEPTS_AT_ONCE):
+            if len(self._unclosed) >= self.connection_limit.limit and len(self._unclosed) > len(self.connection_limit):
+                self._pause()  # a burst must not take the files that are left to the store and the logs
+                return
             try:
                 connection, peer = self._listener.accept()
             except (BlockingIOError, InterruptedError):
@@ -118,16 +123,20 @@ class Acceptor:
                 if error.errno not in _NO_MORE:
                     raise
                 self._count_closed("no_file")
-                self._loop.remove_reader(self._listener.fileno())
-                self._pause_timer = self._loop.call_later(ACCEPT_PAUSE_S, self.open)
+                self._pause()
                 return
             self._receive(connection, peer[:2])  # an IPv6 address has more parts, which tell nothing apart here
+
+    def _pause(self) -> None:
+        self._loop.remove_reader(self._listener.fileno())
+        self._pause_timer = self._loop.call_later(ACCEPT_PAUSE_S, self.open)
 
     def _receive(self, connection: socket.socket, peer: Peer) -> None:
         connection.setblocking(False)
         if not self.connection_limit.admit(peer, str(peer[0]), partial(self._shut_down, connection, "overtaken")):
             self._refuse(connection)
             return
+        self._unclosed.add(peer)
         deadline = self._loop.call_later(REQUEST_TIMEOUT_S, self._end_if_anonymous, connection, peer)
         task = self._loop.create_task(self._connect(connection, peer, deadline), name="connect")
         self._connecting.add(task)
@@ -137,6 +146,7 @@ class Acceptor:
         def on_closed() -> None:
             deadline.cancel()
             self.connection_limit.release(peer)
+            self._unclosed.discard(peer)
 
         options = {} if self._context is None else {"ssl_handshake_timeout": REQUEST_TIMEOUT_S}
         try:

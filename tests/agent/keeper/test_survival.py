@@ -182,7 +182,7 @@ async def test_after_a_restart_of_the_host_nothing_is_looked_for(lab: KeeperLab)
     log.write_text(log.read_text().replace(boot_id(), "00000000-0000-0000-0000-000000000000"))
     await lab.connect()
     ended = await lab.ended(attempt)
-    assert (ended.exit_known, ended.error, ended.pid) == (False, HOST_RESTARTED, pid)
+    assert (ended.exit_known, ended.error, ended.cause, ended.pid) == (False, HOST_RESTARTED, "host_restarted", pid)
     assert alive(pid)  # it isn't what the log speaks of
     os.kill(pid, signal.SIGKILL)
 

@@ -124,48 +124,45 @@ class RecordedSource:
         return [request for request in self.requests if isinstance(request, kind)]
 
 
-def _work(job_id: str) -> recorded.Work:
-    found = next((work for work in recorded.all_work() if work.id.startswith(job_id)), None)
+def _detail(job_id: str) -> api.JobDetail:
+    found = next((detail for detail in recorded.DETAILS.values() if detail.job.id.startswith(job_id)), None)
     if found is None:
         raise NotFound(f"there is no job {job_id}")
     return found
 
 
 def _act(source: RecordedSource, request: api.Act) -> api.ActResult:
-    said = {"pause": "paused", "resume": "resumed", "cancel": "cancelling", "retry": "will be retried", "hold": "held",
-            "release": "released"}  # fmt: skip
-    return api.ActResult(results=tuple((job_id, said[request.verb]) for job_id in request.ids))
+    return api.ActResult(results=tuple((job_id, recorded.SAID[request.verb]) for job_id in request.ids))
+
+
+def _set_priority(source: RecordedSource, request: api.SetPriority) -> api.Done:
+    before = source.fleet.jobs[request.id].priority if request.relative else 0
+    return api.Done(text=f"priority set to {before + request.priority} by ana")
 
 
 def _show(source: RecordedSource, request: api.ShowJob) -> api.DetailAnswer:
     old = next((job for job in source.older if job.id == request.id), None)
-    if old is not None and not any(work.id == old.id for work in recorded.all_work()):
+    if old is not None and old.name not in recorded.DETAILS:
         spec = JobSpec(command=("python", "old.py"), name=old.name)
         return api.DetailAnswer(detail=api.JobDetail(job=old, spec=spec, tasks=(), events=()))
-    work = _work(request.id)
-    events = tuple(event for event in recorded.events() if event.subject == work.id)
-    tasks = recorded.tasks_of(work)[request.tasks_from : request.tasks_from + request.tasks_limit]
-    row = source.fleet.jobs.get(work.id) or recorded.job_row(work)
+    detail = _detail(request.id)
     return api.DetailAnswer(
-        detail=api.JobDetail(job=row, spec=recorded.spec_of(work), tasks=tasks, events=events[: request.events_limit])
+        detail=replace(
+            detail,
+            job=source.fleet.jobs.get(detail.job.id) or detail.job,
+            tasks=detail.tasks[request.tasks_from : request.tasks_from + request.tasks_limit],
+            events=detail.events[: request.events_limit],
+        )
     )
 
 
 def _why(source: RecordedSource, request: api.Why) -> api.WhyAnswer:
-    work = _work(request.id)
-    waiting = work.state in {"pending", "held", "unschedulable"}
-    return api.WhyAnswer(
-        job=source.fleet.jobs[work.id],
-        text=work.reason or f"it is {work.state}",
-        verdicts=recorded.verdicts(recorded.spec_of(work)) if waiting else (),
-    )
+    job = _detail(request.id).job
+    return replace(recorded.WHYS[job.id], job=source.fleet.jobs[job.id])
 
 
 def _candidates(source: RecordedSource, request: api.AskCandidates) -> api.Candidates:
-    verdicts = recorded.verdicts(request.spec)
-    accepted = [verdict for verdict in verdicts if verdict.accepted]
-    text = f"would start on {accepted[0].worker} now" if accepted else "no worker can take it now; it would wait"
-    return api.Candidates(verdicts=verdicts, text=text)
+    return recorded.candidates(request.spec)
 
 
 def _submit(source: RecordedSource, request: api.SubmitJobs) -> api.JobList:
@@ -185,8 +182,8 @@ def _submit(source: RecordedSource, request: api.SubmitJobs) -> api.JobList:
 
 
 def _events(source: RecordedSource, request: api.ListEvents) -> api.EventList:
-    rows = [*recorded.events(), *source.older_events]
-    rows = [event for event in rows if request.subject in ("", event.subject)]
+    rows = [*recorded.EVENTS, *source.older_events]
+    rows = [event for event in rows if request.subject in ("", event.subject, event.subject.partition("/")[0])]
     if request.before_seq is not None:
         rows = [event for event in rows if event.seq < request.before_seq]
     return api.EventList(events=tuple(rows[: request.limit]))
@@ -225,7 +222,7 @@ _ANSWERS: dict[type, Callable[..., api.AnyAnswer]] = {
     api.RevokeInvitations: lambda s, _r: api.InvitationList(invitations=tuple(s.invitations)),
     api.RevokePeople: lambda s, _r: api.PersonList(people=tuple(s.people)),
     api.ListTemplates: lambda _s, _r: api.TemplateList(templates=recorded.templates()),
-    api.SetPriority: lambda _s, r: api.Done(text=f"{r.id[:4]} has priority {r.priority:+d}"),
+    api.SetPriority: _set_priority,
     api.SetWorker: lambda _s, _r: api.WorkerList(workers=()),
     api.ShowJob: _show,
     api.SubmitJobs: _submit,

@@ -13,17 +13,14 @@ from tests.console.app.stage import SMALL, stage
 
 
 def detail(name: str) -> JobDetail:
-    work = next(work for work in recorded.all_work() if work.name == name)
-    return JobDetail(
-        job=recorded.job_row(work), spec=recorded.spec_of(work), tasks=recorded.tasks_of(work), events=()
-    )  # fmt: skip
+    return replace(recorded.DETAILS[name], events=())
 
 
 def with_attempt(**changes: object) -> JobDetail:
     """A job of one task whose only attempt ended so."""
     found = detail("train-lr2")
     task = found.tasks[0]
-    attempt = replace(task.attempts[0], **changes)
+    attempt = replace(task.attempts[0], **{"cause": EndCause.EXIT_CODE, **changes})
     task = replace(task, attempts=(attempt,), error=attempt.error, exit_code=attempt.exit_code)
     return replace(found, tasks=(task,))
 
@@ -94,7 +91,7 @@ async def test_a_failed_jobs_why_shows_its_log_at_the_failure_and_what_to_do(
         log = there.app.screen.query_one(TaskLog)
         await there.until(lambda: "ValueError: loss is NaN" in log.view.text_in_view())
         text = there.text()
-        for said in ("CUDA out of memory", "on gpu-d, after 57m", "r retry", "e again", "l logs"):
+        for said in ("ran out of GPU memory", "on gpu-d, after 57m", "r retry", "e again", "l logs"):
             assert said in text
         await there.press("r")
         await there.until(lambda: source.asked(Act))

@@ -13,7 +13,7 @@ from tests.console.app import recorded
 from tests.console.app.source import RecordedSource
 from tests.console.app.stage import SMALL, stage
 
-ROW = next(recorded.job_row(work) for work in recorded.all_work() if work.name == "train-lr2")
+ROW = recorded.JOBS["train-lr2"]
 
 
 def failed(job_id: str, at_ms: int, state: str = "failed") -> JobRow:

@@ -8,7 +8,7 @@ from opsconsole_protocol.api import JobRow, job_filter
 from opsconsole_protocol.error import InvalidRequest
 from tests.console.app import recorded
 
-JOBS = [recorded.job_row(work) for work in recorded.all_work()]
+JOBS = list(recorded.JOBS.values())
 
 
 def kept(text: str, *, inverted: bool = False) -> set[str]:
@@ -24,9 +24,9 @@ def test_nothing_typed_shows_everything() -> None:
 
 
 def test_conditions_words_and_exclusions_all_hold() -> None:
-    assert kept("project=pose state=running") == {"train-lr3", "sweep"}
-    assert kept("project=pose state=running !sweep") == {"train-lr3"}
-    assert kept("TRAIN-LR") == {"train-lr1", "train-lr2", "train-lr3", "report"}, "its reason names train-lr2"
+    assert kept("project=pose state=running") == {"train-lr3", "sweep", "smoke-test"}
+    assert kept("project=pose state=running !sweep") == {"train-lr3", "smoke-test"}
+    assert kept("TRAIN-LR") == {"train-lr1", "train-lr2", "train-lr3"}
     assert kept("train-lr state in failed,succeeded") == {"train-lr1", "train-lr2"}
     assert kept("priority>=10 state=running") == {"train-lr3", "llm-finetune"}
     assert kept("name~^fold-[0-2]$") == {"fold-0", "fold-1", "fold-2"}
@@ -59,7 +59,7 @@ def test_workers_are_filtered_by_their_properties() -> None:
         worker_cell.properties, worker_cell.haystack
     )
     assert keeps is not None
-    names = [box.name for box in recorded.BOXES if keeps(recorded.worker_row(box))]
+    names = [name for name, worker in recorded.WORKERS.items() if keeps(worker)]
     assert names == ["gpu-a", "gpu-b", "gpu-c", "gpu-d"]
 
 

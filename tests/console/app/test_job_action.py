@@ -26,13 +26,13 @@ def asked(there: Stage) -> list[object]:
 async def test_every_verb_asks_for_what_the_jobs_state_allows(source: RecordedSource) -> None:
     async with stage(source) as there:
         steps = (
-            ("42f", "p", Act(verb="pause", ids=("42f0k9x2mq",)), "train-lr3: paused"),
-            ("80a", "p", Act(verb="resume", ids=("80abt6m9cw",)), "segment-v2: resumed"),
-            ("6a0", "h", Act(verb="hold", ids=("6a0rj8w5te",)), "eval: held"),
-            ("a3h", "h", Act(verb="release", ids=("a3h8v6r1qx",)), "nightly-eval: released"),
-            ("c0p", "r", Act(verb="retry", ids=("c0p3x7d4ne",)), "train-lr2: will be retried"),
-            ("6a0", "plus", SetPriority(id="6a0rj8w5te", priority=1, relative=True), "priority +1"),
-            ("6a0", "minus", SetPriority(id="6a0rj8w5te", priority=-1, relative=True), "priority -1"),
+            ("42f", "p", Act(verb="pause", ids=("42f0k9x2mq",)), "train-lr3: paused by ana"),
+            ("80a", "p", Act(verb="resume", ids=("80abt6m9cw",)), "segment-v2: resumed by ana"),
+            ("6a0", "h", Act(verb="hold", ids=("6a0rj8w5te",)), "eval: held by ana"),
+            ("a3h", "h", Act(verb="release", ids=("a3h8v6r1qx",)), "nightly-eval: released by ana"),
+            ("c0p", "r", Act(verb="retry", ids=("c0p3x7d4ne",)), "train-lr2: retried by ana"),
+            ("6a0", "plus", SetPriority(id="6a0rj8w5te", priority=1, relative=True), "priority set to 1 by ana"),
+            ("6a0", "minus", SetPriority(id="6a0rj8w5te", priority=-1, relative=True), "priority set to -1 by ana"),
         )
         for job, key, request, said in steps:
             there.job(job)

@@ -179,7 +179,6 @@ async def test_the_next_attempt_is_followed(source: RecordedSource, monkeypatch:
 
 
 def test_whose_log_is_most_likely_meant() -> None:
-    work = {one.name: one for one in recorded.all_work()}
-    assert likely_task(recorded.tasks_of(work["preprocess"])) == 61
-    assert likely_task(recorded.tasks_of(work["report"])) == 0
+    assert likely_task(recorded.tasks_of("preprocess")) == 61
+    assert likely_task(recorded.tasks_of("report")) == 0
     assert likely_task(()) == 0

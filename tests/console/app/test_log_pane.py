@@ -102,7 +102,7 @@ async def test_a_task_that_printed_nothing_says_so(source: RecordedSource) -> No
         source.log.finish()
         await there.until(lambda: pane.state == "failed", "the end")
         await there.until(lambda: "it printed nothing " in there.text(), "a word")
-        assert "so far" not in there.text()
+        assert "printed nothing so far" not in there.text()
 
 
 async def test_what_isnt_there_is_said(source: RecordedSource) -> None:

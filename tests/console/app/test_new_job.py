@@ -54,7 +54,7 @@ async def test_a_job_is_typed_checked_and_submitted(source: RecordedSource) -> N
         await fill(there, "gpus", "1")
         assert "runs  python train.py --data 'a b.h5'" in there.text()
         await there.until(lambda: asked(source).spec.resources.gpus == 1)
-        assert "would start on" in there.text()
+        assert "gpu-a: the only one that accepts" in there.text()
         await there.press("ctrl+s")
         await there.until(lambda: there.screen_name == "MainScreen")
         (request,) = source.asked(SubmitJobs)

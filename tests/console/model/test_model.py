@@ -79,7 +79,7 @@ def test_short_ids_grow_only_as_far_as_they_must() -> None:
 
 def test_a_history_is_bounded_and_unknown_while_a_worker_is_silent() -> None:
     history = UtilisationHistory()
-    worker = recorded.worker_row(recorded.BOXES[0])
+    worker = recorded.WORKERS["gpu-a"]
     for step in range(SAMPLES_MAX + 10):
         history.add(worker, step * 5_000)
     assert len(history.of(worker.id)) == SAMPLES_MAX
@@ -92,14 +92,14 @@ def test_a_history_is_bounded_and_unknown_while_a_worker_is_silent() -> None:
 
 def test_rows_that_follow_too_soon_are_one_sample() -> None:
     history = UtilisationHistory()
-    worker = recorded.worker_row(recorded.BOXES[0])
+    worker = recorded.WORKERS["gpu-a"]
     history.add(worker, 0)
     history.add(replace(worker, gpus=worker.gpus[:1]), 100)
     assert history.of(worker.id) == (93,)
 
 
 def test_what_matters_most_about_a_worker() -> None:
-    kinds = {box.name: worker_kind(recorded.worker_row(box)) for box in recorded.BOXES}
+    kinds = {name: worker_kind(worker) for name, worker in recorded.WORKERS.items()}
     assert kinds["gpu-a"] == "up"
     assert kinds["cloud-t4"] == "silent"
     assert kinds["spare-node-with-a-long-name"] == "lost"

@@ -7,7 +7,7 @@ from opsconsole_console.model import plan as verbs
 from opsconsole_protocol.api import ActResult, JobRow
 from tests.console.app import recorded
 
-ROWS = {work.name: recorded.job_row(work) for work in recorded.all_work()}
+ROWS = recorded.JOBS
 
 
 def jobs(*names: str) -> list[JobRow]:

@@ -4,6 +4,7 @@ next, keep nobody out, and fill no log."""
 import asyncio
 import contextlib
 import logging
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -107,6 +108,35 @@ async def test_strangers_do_not_keep_out_who_is_known(site: Site, monkeypatch: p
         await until(lambda: len(site.acceptor.connection_limit) <= 6, 10)
         for _, writer in silent:
             writer.close()
+
+
+@pytest.mark.parametrize("tls", ["auto", "on"])
+async def test_a_burst_takes_no_more_files_than_connections_may_be_open(
+    tmp_path: Path, tls: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that are shut down for the next ones take a file until they are closed: the next ones wait for that."""
+    accepted, most = list[socket.socket](), 0
+    async with site(tmp_path, tls=tls) as there:
+        monkeypatch.setattr(there.acceptor.connection_limit, "limit", 16)
+        address, receive = ("127.0.0.1", there.acceptor._listener.getsockname()[1]), there.acceptor._receive
+
+        def noted(connection: socket.socket, peer: acceptor.Peer) -> None:
+            nonlocal most
+            accepted.append(connection)
+            most = max(most, sum(one.fileno() >= 0 for one in accepted))
+            receive(connection, peer)
+
+        monkeypatch.setattr(there.acceptor, "_receive", noted)
+        with contextlib.ExitStack() as burst:
+            for _ in range(200):
+                one = burst.enter_context(socket.socket())
+                one.setblocking(False)
+                with contextlib.suppress(BlockingIOError):
+                    one.connect(address)
+            async with await there.operator() as operator:
+                assert await operator.call(api.AskHealth())
+    assert len(accepted) > 200
+    assert most <= 17
 
 
 async def test_who_is_turned_away_fills_no_log(site: Site, caplog: pytest.LogCaptureFixture) -> None:
