@@ -45,8 +45,8 @@ nothing. The error carries the recent history of its attempt, task or job.
 
 ## An attempt
 
-Agents report states, not moves; after a time without a connection, an agent reports only the latest state. A report may therefore
-skip states forward, but it never leads out of an end state.
+Agents report states, not moves; after a time without a connection, an agent reports only the latest state. A report may
+therefore skip states forward, but it never leads out of an end state.
 
 {diagram(state.ATTEMPT_MOVES, state.AttemptState.ASSIGNED)}
 
@@ -62,9 +62,9 @@ A job's state follows from its tasks. It is the first of these states that any o
 
 ## An attempt on its worker
 
-The agent keeps these phases. It reports an attempt as `assigned` until it is live (as `building`, if preparing it takes time), then
-as `running` or `paused`, and at last with the state in which it ended. Every arrow bears the names of its moves. The agent decides
-on `prepare`, `wait again`, `pause`, `resume`, `stop` and `drop`; all other moves are things that happened.
+The agent goes by these phases. It reports an attempt as `assigned` until it is live (as `building`, if preparing it takes
+time), then as `running` or `paused`, and at last with the state in which it ended. Every arrow bears the names of its moves.
+The agent decides on `prepare`, `wait again`, `pause`, `resume`, `stop` and `drop`; all other moves are things that happened.
 
 {labelled_diagram(PHASE_MOVES, Phase.WAITING)}
 """
