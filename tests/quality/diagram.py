@@ -40,13 +40,13 @@ def page() -> str:
     return f"""# States
 
 `python -m tests.quality.diagram` draws this page from the tables in `protocol/opsconsole_protocol/state.py` and
-`agent/opsconsole_agent/core/phase.py`, and a test fails where the page isn't up to date. An illegal move raises, changes
-nothing, and carries the recent story of its attempt, task or job.
+`agent/opsconsole_agent/core/phase.py`, and a test fails if the page isn't up to date. An illegal move raises an error and changes
+nothing. The error carries the recent history of its attempt, task or job.
 
 ## An attempt
 
-Agents report states, not moves, and after a time without a link only the latest one. So a report may skip states
-forward, never back out of an end.
+Agents report states, not moves; after a time without a connection, an agent reports only the latest state. A report may
+therefore skip states forward, but it never leads out of an end state.
 
 {diagram(state.ATTEMPT_MOVES, state.AttemptState.ASSIGNED)}
 
@@ -56,15 +56,15 @@ forward, never back out of an end.
 
 ## A job
 
-Follows from its tasks: it has the first of these states that any of its tasks is in.
+A job's state follows from its tasks. It is the first of these states that any of its tasks is in:
 
 {order}
 
 ## An attempt on its worker
 
-What the agent goes by. It reports an attempt as `assigned` until it is live (as `building`, where preparing it takes time),
-then as `running` or `paused`, and at last by how it ended. Every arrow bears the names of the moves that lead along it: `prepare`,
-`wait again`, `pause`, `resume`, `stop` and `drop` are decisions of the agent, all others are what happened.
+The agent goes by these phases. It reports an attempt as `assigned` until it is live (as `building`, if preparing it takes
+time), then as `running` or `paused`, and at last with the state in which it ended. Every arrow bears the names of its moves.
+The agent decides on `prepare`, `wait again`, `pause`, `resume`, `stop` and `drop`; all other moves are things that happened.
 
 {labelled_diagram(PHASE_MOVES, Phase.WAITING)}
 """

@@ -76,5 +76,5 @@ def test_every_limit_of_the_code_is_on_the_page() -> None:
         for path in (ROOT / folder / package).rglob("*.py")
         for constant in _CONSTANT.findall(path.read_text())
     }
-    assert found - rows().keys() - NO_LIMITS.keys() == set(), "a new limit: say in docs/limits.md when it bites"
+    assert found - rows().keys() - NO_LIMITS.keys() == set(), "a new limit: give it a row in docs/limits.md"
     assert found >= NO_LIMITS.keys(), "what isn't there any more needs no excuse"
