@@ -35,7 +35,7 @@ ALLOWED = {
     "protocol/opsconsole_protocol/pattern.py: ==": "RE2 words its errors, and has no codes",
     "protocol/opsconsole_protocol/pattern.py: in": "RE2 words its errors, and has no codes",
     "protocol/opsconsole_protocol/pattern.py: startswith": "RE2 words its errors, and has no codes",
-    "protocol/opsconsole_protocol/shape.py: split": "nothing is decided: spaces and line ends become single spaces",
+    "protocol/opsconsole_protocol/validation_error.py: split": "nothing is decided: spaces and line ends become single spaces",
 }
 """File and kind of what looks into a sentence that isn't ours, with the reason why."""
 
