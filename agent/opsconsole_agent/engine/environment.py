@@ -6,11 +6,9 @@ Nothing is read here: the agent's own environment is handed in.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from opsconsole_agent.keeper.process import MARK
 from opsconsole_protocol.ids import AttemptId, WorkerId
 from opsconsole_protocol.link import Launch
-
-MARK = "OPSCONSOLE_ATTEMPT_UID"
-"""Marks every process of an attempt, so that a keeper finds them; the keeper adds it itself, too."""
 
 _OWN = ("OPSCONSOLE_", "IRIS_")
 _NO_UUID = "unknown-"
