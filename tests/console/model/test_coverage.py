@@ -100,12 +100,12 @@ async def test_a_filter_on_events_looks_at_all_of_them() -> None:
     source = RecordedSource()
     first = recorded.EVENTS[-1].seq
     source.older_events = [
-        EventRow(seq=first - number, at_ms=recorded.NOW_MS, actor="root" if number == 1_700 else "ana",
+        EventRow(seq=first - number, at_ms=recorded.NOW_MS, actor="zoe" if number == 1_700 else "ana",
                  kind="submitted", text="x", subject="42f0k9x2mq")
         for number in range(1, 1_800)
     ]  # fmt: skip
     async with stage(source) as there:
-        await there.line("events actor=root")
+        await there.line("events actor=zoe")
         pane = there.app.screen.query_one(EventPane)
         await there.until(lambda: pane.table.shown == 1)
         await there.until(lambda: pane.coverage == ALL)
