@@ -72,7 +72,7 @@ class CoreRunner:
 
     def __init__(self, reactor: Reactor, state: StateFolder, shipper: LogShipper) -> None:
         self.reactor = reactor
-        self.knows_processes = asyncio.Event()
+        self.knows_attempts = asyncio.Event()
         """Set once the engine has said what lives; before that nothing should be registered."""
         self._state = state
         self._shipper = shipper
@@ -127,8 +127,8 @@ class CoreRunner:
                     # Two descriptions of the world that don't fit: worth a line, and no harm done.
                     _log.error("ignored: %s", error)
                 if isinstance(event, EngineHello):
-                    self._watch_processes()
-                    self.knows_processes.set()
+                    self._watch_found()
+                    self.knows_attempts.set()
             self._carry_out(self.reactor.take_effects(reports=False))
         self._report()
 
@@ -238,9 +238,9 @@ class CoreRunner:
                 self._shipper.watch(attempt_id, source, path, hard_link=kept)
             self.link.wake_shipping()
 
-    def _watch_processes(self) -> None:
+    def _watch_found(self) -> None:
         """Follow the files of what was found alive."""
-        for attempt in self.reactor.processes():
+        for attempt in self.reactor.expected():
             self._watch(attempt.attempt_id)
 
     def _finish_log(self, effect: FinishLog) -> None:

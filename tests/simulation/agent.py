@@ -33,7 +33,7 @@ from opsconsole_agent.core.event import (
     StartFailed,
     Tick,
 )
-from opsconsole_agent.core.intent import Intent
+from opsconsole_agent.core.intent import PROCESS, Intent
 from opsconsole_agent.core.reactor import Reactor
 from opsconsole_protocol.error import IllegalTransition
 from opsconsole_protocol.ids import AttemptId
@@ -58,7 +58,7 @@ class AgentProcess:
         on_keeper_death: Callable[[AttemptId], None],
     ) -> None:
         self.host = host
-        self.reactor = Reactor(host.slots)
+        self.reactor = Reactor(host.slots, PROCESS)
         self.is_dead = False
         self.link = AgentLink(self, network)
         self.crash_before_effect: int | None = None
@@ -113,9 +113,9 @@ class AgentProcess:
                 keeper = self.host.keeper = Keeper(self.host)
             news = _Ordered(self, keeper)
             keeper.emit = news.put
-            expected = [attempt.attempt_id for attempt in self.reactor.processes()]
+            expected = [attempt.attempt_id for attempt in self.reactor.expected()]
             self.handle_events([keeper.hello(expected, self._unsure)])
-            for attempt in self.reactor.processes():
+            for attempt in self.reactor.expected():
                 self.link.follow(attempt.attempt_id)
             then()
 

@@ -31,19 +31,19 @@ class AbandonPreparation(Command, frozen=True):
 
 
 class StartAttempt(Command, frozen=True):
-    """Start what was prepared. Answered by ProcessStarted, StartFailed or ProcessExited."""
+    """Start what was prepared. Answered by AttemptStarted, StartFailed or AttemptExited."""
 
     attempt_id: AttemptId
 
 
 class Pause(Command, frozen=True):
-    """Let nothing of the attempt run until it is resumed. Answered by Paused, PauseFailed or ProcessExited."""
+    """Let nothing of the attempt run until it is resumed. Answered by Paused, PauseFailed or AttemptExited."""
 
     attempt_id: AttemptId
 
 
 class Resume(Command, frozen=True):
-    """Let the attempt run again. Answered by Resumed, PauseFailed or ProcessExited."""
+    """Let the attempt run again. Answered by Resumed, PauseFailed or AttemptExited."""
 
     attempt_id: AttemptId
 

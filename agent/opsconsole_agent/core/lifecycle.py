@@ -1,4 +1,4 @@
-"""The lives of the attempts on one worker: from assignment over slot, preparation and process to a reported end.
+"""The lives of the attempts on one worker: from assignment over slot, preparation and start to a reported end.
 
 No command is remembered as sent. After each event the attempts it touched are *reconciled*: what exists is compared with
 what is wanted, and the difference is what is asked for. A slot and its GPUs are taken before preparation and given back
@@ -21,14 +21,14 @@ from opsconsole_agent.core.effect import (
 )
 from opsconsole_agent.core.ending import Ending, ending, leftover_words
 from opsconsole_agent.core.event import (
+    AttemptExited,
     AttemptPrepared,
+    AttemptStarted,
     BuildStarted,
     LogComplete,
     Paused,
     PauseFailed,
     PreparationFailed,
-    ProcessExited,
-    ProcessStarted,
     Resumed,
     StartFailed,
 )
@@ -161,7 +161,7 @@ class Lifecycle:
             if attempt is not None:
                 self._attempts.explain(attempt, self._slots.obstacle(attempt.gpu_ids))
 
-    # --- from assignment to process --------------------------------------------------------------------------------
+    # --- from assignment to start ----------------------------------------------------------------------------------
 
     def _prepare(self, attempt: LocalAttempt, now_ms: int) -> None:
         attempt.move(Move.PREPARE, now_ms)
@@ -226,7 +226,7 @@ class Lifecycle:
         move, cause = Move.START_FAILED, EndCause.NOT_STARTED
         self._end_unstarted(attempt, move, AttemptState.FAILED, event.error, cause, now_ms, worker_fault=True)
 
-    def started(self, event: ProcessStarted, now_ms: int) -> None:
+    def started(self, event: AttemptStarted, now_ms: int) -> None:
         """The attempt lives."""
         attempt = self._attempts.of(event)
         attempt.move(Move.STARTED, now_ms)
@@ -324,7 +324,7 @@ class Lifecycle:
                 reason = f"stopped by its own fence: no contact with the coordinator for {words}"
                 self._begin_stop(attempt, StopCause.FENCE, reason, now_ms)
 
-    def exited(self, attempt: LocalAttempt, event: ProcessExited, now_ms: int) -> None:
+    def exited(self, attempt: LocalAttempt, event: AttemptExited, now_ms: int) -> None:
         """Nothing of the attempt lives any more."""
         detail = f"code {event.exit_code}, signal {event.signal} {event.error}".rstrip()
         attempt.move(Move.EXITED, now_ms, detail)
@@ -373,7 +373,7 @@ class Lifecycle:
         self, attempt: LocalAttempt, move: Move, state: AttemptState, error: str, cause: EndCause, now_ms: int, *,
         worker_fault: bool = False,
     ) -> None:  # fmt: skip
-        """End an attempt that never was a process."""
+        """End an attempt that was never started."""
         attempt.move(move, now_ms)
         self._release(attempt)
         attempt.reason = error if state is AttemptState.KILLED else ""

@@ -3,8 +3,8 @@
 An attempt *waits* for a slot and its GPUs, is *prepared*, and is *starting* from the moment its engine may have been
 asked to start it. While it lives it is *running*, *pausing*, *paused* or *resuming*: an engine that was asked for a pause
 is asked for nothing more of the kind until it has answered. *Stopping*: it was told to end, for good. It has *exited*
-when nothing of it lives and its log files are being measured, and has *ended* once that is done. What never was a
-process ends at once.
+when nothing of it lives and its log files are being measured, and has *ended* once that is done. What was never
+started ends at once.
 
 Every move has a name: that of an event, for what happened, or that of a decision of ours. A move that the table doesn't
 have raises IllegalTransition with the attempt's recent story and changes nothing.

@@ -23,7 +23,9 @@ from opsconsole_agent.core.effect import (
     Terminate,
 )
 from opsconsole_agent.core.event import (
+    AttemptExited,
     AttemptPrepared,
+    AttemptStarted,
     Contact,
     EngineHello,
     Event,
@@ -34,12 +36,10 @@ from opsconsole_agent.core.event import (
     LogComplete,
     Paused,
     PreparationFailed,
-    ProcessExited,
-    ProcessStarted,
     Resumed,
     Tick,
 )
-from opsconsole_agent.core.intent import Intent
+from opsconsole_agent.core.intent import PROCESS, Intent
 from opsconsole_agent.core.phase import Phase
 from opsconsole_agent.core.reactor import Reactor
 from opsconsole_protocol.error import IllegalTransition
@@ -59,14 +59,14 @@ class Host:
         self.intents: dict[AttemptId, Intent] = {}
         self.live: dict[AttemptId, bool] = {}
         self.termed: set[AttemptId] = set()
-        self.exits: dict[AttemptId, ProcessExited] = {}
+        self.exits: dict[AttemptId, AttemptExited] = {}
         self.starts: Counter[AttemptId] = Counter()
         self.untold: list[Event] = []
 
     def exit(self, attempt_id: AttemptId, at_ms: int, exit_code: int | None, signal: int | None = None) -> None:
         """The process and all its descendants have ended."""
         del self.live[attempt_id]
-        exited = ProcessExited(attempt_id=attempt_id, at_ms=at_ms, exit_code=exit_code, signal=signal, started_at_ms=1)
+        exited = AttemptExited(attempt_id=attempt_id, at_ms=at_ms, exit_code=exit_code, signal=signal, started_at_ms=1)
         self.exits[attempt_id] = exited
         self.untold.append(exited)
 
@@ -78,7 +78,7 @@ class AgentRules(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.reactor = Reactor(SLOTS)
+        self.reactor = Reactor(SLOTS, PROCESS)
         self.host = Host()
         self.now_ms = 1_000_000
         self.connected = False
@@ -126,7 +126,7 @@ class AgentRules(RuleBasedStateMachine):
         assert self.with_gpus(attempt_id) or without_gpus < SLOTS, "who has a GPU may have come after it had its slot"
         self.host.starts[attempt_id] += 1
         self.host.live[attempt_id] = False
-        self.host.untold.append(ProcessStarted(attempt_id=attempt_id, at_ms=self.now_ms))
+        self.host.untold.append(AttemptStarted(attempt_id=attempt_id, at_ms=self.now_ms))
 
     def with_gpus(self, attempt_id: AttemptId) -> bool:
         launch = self.host.intents[attempt_id].launch
@@ -170,7 +170,7 @@ class AgentRules(RuleBasedStateMachine):
             for attempt_id, is_paused in self.host.live.items()
         )
         unstarted = frozenset() if fresh else frozenset(self.desired.keys() - self.host.starts.keys())
-        self.tell(EngineHello(live=live, exits=tuple(self.host.exits.values()), unstarted=unstarted))
+        self.tell(EngineHello(engine=PROCESS, live=live, exits=tuple(self.host.exits.values()), unstarted=unstarted))
 
     def next_seq(self) -> int:
         self.seq += 1
@@ -300,7 +300,7 @@ class AgentRules(RuleBasedStateMachine):
 
     @rule()
     def agent_restarts(self) -> None:
-        self.reactor = Reactor(SLOTS)
+        self.reactor = Reactor(SLOTS, PROCESS)
         self.connected = False
         self.preparing.clear()
         self.tell(IntentsFound(intents=tuple(self.host.intents.values())))
@@ -319,7 +319,7 @@ class AgentRules(RuleBasedStateMachine):
             return
         before = (self.reactor.observed(), self.reactor.occupied(), self.reactor.next_deadline_ms())
         with pytest.raises(IllegalTransition):
-            self.reactor.handle(ProcessStarted(attempt_id=attempt_id, at_ms=self.now_ms), self.now_ms)
+            self.reactor.handle(AttemptStarted(attempt_id=attempt_id, at_ms=self.now_ms), self.now_ms)
         assert self.reactor.take_effects() == []
         assert (self.reactor.observed(), self.reactor.occupied(), self.reactor.next_deadline_ms()) == before
 
