@@ -17,6 +17,7 @@ from opsconsole_agent.core.effect import (
     FinishLog,
     ForgetAttempt,
     Kill,
+    NoteFault,
     Pause,
     PersistIntent,
     PrepareAttempt,
@@ -88,6 +89,7 @@ class CoreRunner:
         self._wall_ms, self._monotonic_ms = _clocks()
         self._effect_handlers: dict[type, Callable[[Any], None]] = {
             PersistIntent: self._persist,
+            NoteFault: lambda effect: _log.error("a fault of this program, left out: %s", effect.text),
             PrepareAttempt: lambda effect: self.engine.prepare(effect.attempt_id, effect.launch),
             AbandonPreparation: lambda effect: self.engine.abandon(effect.attempt_id),
             StartAttempt: self._start,
@@ -124,8 +126,8 @@ class CoreRunner:
                 try:
                     self.reactor.handle(event, now_ms)
                 except IllegalTransition as error:
-                    # Two descriptions of the world that don't fit: worth a line, and no harm done.
-                    _log.error("ignored: %s", error)
+                    # News that came late or twice: worth a line, and no harm done.
+                    _log.warning("ignored: %s", error)
                 if isinstance(event, EngineHello):
                     self._watch_found()
                     self.knows_attempts.set()

@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import logging
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from opsconsole_agent import core_runner as core_runner_module
 from opsconsole_agent.core.event import AttemptExited, AttemptPrepared, AttemptStarted, LinkUp
 from opsconsole_agent.core.intent import PROCESS, Intent
+from opsconsole_agent.core.phase import PHASE_MOVES, Move, Phase
 from opsconsole_agent.core.reactor import Reactor
 from opsconsole_agent.core_runner import CoreRunner
 from opsconsole_agent.engine.engine import StepProgress
@@ -19,7 +21,18 @@ from opsconsole_agent.log.shipper import LogShipper
 from opsconsole_agent.state.state_folder import StateFolder
 from opsconsole_protocol.error import Unavailable
 from opsconsole_protocol.ids import AttemptId
-from opsconsole_protocol.link import DesiredSet, Forget, JobAssignment, Launch, Message, Observed, Report
+from opsconsole_protocol.link import (
+    DesiredSet,
+    Forget,
+    JobAssignment,
+    Launch,
+    Message,
+    Mode,
+    Observed,
+    Report,
+    SetWant,
+    Want,
+)
 from tests.agent.core.script import desired
 from tests.waiting import until
 
@@ -237,12 +250,27 @@ async def test_an_impossible_event_is_logged_and_the_next_one_counts(
     stage: Stage, caplog: pytest.LogCaptureFixture
 ) -> None:
     stage.assign("a")
-    with caplog.at_level(logging.ERROR):
+    with caplog.at_level(logging.WARNING):
         stage.core_runner.handle_events(
             [AttemptStarted(attempt_id=AttemptId("ghost"), at_ms=1), AttemptStarted(attempt_id=A, at_ms=1)]
         )
     assert "ghost" in caplog.text
     assert stage.link.observed()[-1].state == "running"
+
+
+async def test_an_illegal_decision_is_logged_with_the_story_and_the_attempt_goes_on(
+    stage: Stage, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PHASE_MOVES, Phase.RUNNING, {Move.EXITED: Phase.EXITED})
+    stage.assign("a")
+    want = SetWant(seq=stage.seq + 1, attempt_id=A, want=Want(mode=Mode.PAUSE))
+    stage.core_runner.handle_events([AttemptStarted(attempt_id=A, at_ms=1), want])
+    (fault,) = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
+    assert re.search("a fault .*: 'pause' for a, which is running: .*assigned.*started.*wanted: pause", fault)
+    assert ("pause", "a") not in stage.engine.calls
+    stage.core_runner.handle_events([AttemptExited(attempt_id=A, at_ms=2, exit_code=0)])
+    (observed,) = stage.core_runner.reactor.observed()
+    assert observed.state == "succeeded"
 
 
 async def test_what_an_earlier_life_wrote_is_told_to_the_core(stage: Stage, tmp_path: Path) -> None:

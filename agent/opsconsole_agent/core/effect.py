@@ -17,6 +17,13 @@ class PersistIntent(Command, frozen=True):
     intent: Intent
 
 
+class NoteFault(Command, frozen=True):
+    """A decision was not carried out, for the attempt can't go there: a fault of this program. `text` has its recent story."""
+
+    attempt_id: AttemptId
+    text: str
+
+
 class PrepareAttempt(Command, frozen=True):
     """Make folders, stage inputs, find ports. Answered by (BuildStarted and) AttemptPrepared or PreparationFailed."""
 
@@ -103,6 +110,6 @@ class SendObservation(Command, frozen=True):
 
 
 Effect = (
-    PersistIntent | PrepareAttempt | AbandonPreparation | StartAttempt | Pause | Resume | Terminate | Kill | FinishLog
+    PersistIntent | NoteFault | PrepareAttempt | AbandonPreparation | StartAttempt | Pause | Resume | Terminate | Kill | FinishLog
     | RewindLog | ForgetAttempt | SendReport | SendObservation
 )  # fmt: skip

@@ -4,7 +4,8 @@ The coordinator's desired set and the engine's attempts are two descriptions of 
 second closer to the first. Exchanges are numbered: what was taken into account already is not looked at again, and every
 report says how far the agent has come.
 
-An event that can't happen in the state at hand raises IllegalTransition with the attempt's story and changes nothing.
+News that can't be true in the state at hand, because it came late or twice, raises IllegalTransition with the attempt's story and
+changes nothing. A decision of the core that can't be carried out is a fault: it is left out, and given out as NoteFault.
 """
 
 from collections import OrderedDict

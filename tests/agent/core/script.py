@@ -12,6 +12,7 @@ from opsconsole_agent.core.effect import (
     FinishLog,
     ForgetAttempt,
     Kill,
+    NoteFault,
     Pause,
     PersistIntent,
     PrepareAttempt,
@@ -51,6 +52,7 @@ ForAttempt = TypeVar(
     Kill,
     FinishLog,
     ForgetAttempt,
+    NoteFault,
 )
 
 

@@ -13,6 +13,7 @@ from opsconsole_agent.core.effect import (
     FinishLog,
     ForgetAttempt,
     Kill,
+    NoteFault,
     Pause,
     PersistIntent,
     PrepareAttempt,
@@ -35,6 +36,7 @@ from opsconsole_agent.core.event import (
     LinkUp,
     LogComplete,
     Paused,
+    PauseFailed,
     PreparationFailed,
     Resumed,
     Tick,
@@ -62,6 +64,8 @@ class Host:
         self.exits: dict[AttemptId, AttemptExited] = {}
         self.starts: Counter[AttemptId] = Counter()
         self.untold: list[Event] = []
+        self.unanswered: set[AttemptId] = set()
+        """Whose pause or resume was asked for, of this life of the agent, and not answered yet."""
 
     def exit(self, attempt_id: AttemptId, at_ms: int, exit_code: int | None, signal: int | None = None) -> None:
         """The process and all its descendants have ended."""
@@ -92,12 +96,15 @@ class AgentRules(RuleBasedStateMachine):
     # --- plumbing --------------------------------------------------------------------------------------------------
 
     def tell(self, event: Event) -> None:
+        if isinstance(event, Paused | Resumed | PauseFailed | AttemptExited):
+            self.host.unanswered.discard(event.attempt_id)
         self.reactor.handle(event, self.now_ms)
         self.carry_out(self.reactor.take_effects())
 
     def carry_out(self, effects: Sequence[Effect]) -> None:
         later: list[Event] = []
         for effect in effects:
+            assert not isinstance(effect, NoteFault), f"an illegal decision: {effect}"
             if isinstance(effect, PersistIntent):
                 self.host.intents[effect.intent.attempt_id] = effect.intent
             elif isinstance(effect, PrepareAttempt):
@@ -142,8 +149,8 @@ class AgentRules(RuleBasedStateMachine):
             self.host.termed.add(attempt_id)
             self.host.live[attempt_id] = False
         else:
-            unanswered = [one for one in self.host.untold if isinstance(one, Paused | Resumed)]
-            assert attempt_id not in {one.attempt_id for one in unanswered}, "asked again before it was answered"
+            assert attempt_id not in self.host.unanswered, "asked again before it was answered"
+            self.host.unanswered.add(attempt_id)
             is_paused = isinstance(effect, Pause)
             assert self.host.live[attempt_id] is not is_paused, "it is what it is asked to be"
             self.host.live[attempt_id] = is_paused
@@ -165,6 +172,7 @@ class AgentRules(RuleBasedStateMachine):
 
     def say_hello(self, *, fresh: bool) -> None:
         self.host.untold.clear()  # all of it is in the hello
+        self.host.unanswered.clear()
         live = tuple(
             FoundAttempt(attempt_id=attempt_id, started_at_ms=1, is_paused=is_paused)
             for attempt_id, is_paused in self.host.live.items()
@@ -208,6 +216,16 @@ class AgentRules(RuleBasedStateMachine):
         self.desired[attempt_id] = Desired(attempt_id=attempt_id, launch=old.launch, want=want)
         if self.connected:
             self.tell(SetWant(seq=self.next_seq(), attempt_id=attempt_id, want=want))
+
+    @rule(data=st.data(), mode=st.sampled_from([Mode.PAUSE, Mode.RUN]))
+    def want_twice_of_what_lives(self, data: st.DataObject, mode: Mode) -> None:
+        if self.host.live:
+            self.want_twice(data.draw(st.sampled_from(sorted(self.host.live))), mode)
+
+    def want_twice(self, attempt_id: AttemptId, mode: Mode) -> None:
+        """In other words the second time, so that it is looked at again, and before anything was answered."""
+        self.want(attempt_id, mode, 5_000)
+        self.want(attempt_id, mode, 0)
 
     @rule(attempt_id=attempts)
     def no_longer_want(self, attempt_id: AttemptId) -> None:
@@ -356,6 +374,11 @@ class AgentRules(RuleBasedStateMachine):
                     self.tell(AttemptPrepared(attempt_id=attempt_id, at_ms=self.now_ms))
             self.pass_time(60_000)
             self.keeper_tells_all()
+        for mode in (Mode.PAUSE, Mode.RUN):
+            for attempt_id in self.host.live:
+                self.want_twice(attempt_id, mode)
+            self.keeper_tells_all()
+            assert all(is_paused is (mode is Mode.PAUSE) for is_paused in self.host.live.values())
         for attempt_id in self.host.live:
             assert attempt_id in self.desired
             assert self.desired[attempt_id].want.mode is not Mode.STOP

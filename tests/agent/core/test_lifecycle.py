@@ -8,6 +8,7 @@ from opsconsole_agent.core.effect import (
     FinishLog,
     ForgetAttempt,
     Kill,
+    NoteFault,
     Pause,
     PersistIntent,
     PrepareAttempt,
@@ -34,8 +35,9 @@ from opsconsole_agent.core.event import (
 )
 from opsconsole_agent.core.intent import PROCESS, Intent
 from opsconsole_agent.core.lifecycle import KILL_AGAIN_MS, WAITING_NEWS_MS
+from opsconsole_agent.core.phase import PHASE_MOVES, Move, Phase
 from opsconsole_protocol.ids import AttemptId
-from opsconsole_protocol.link import Mode, Want
+from opsconsole_protocol.link import DesiredSet, Mode, Want
 from opsconsole_protocol.state import AttemptState
 from tests.agent.core.script import Script, desired, make_launch
 
@@ -627,6 +629,20 @@ def test_an_attempt_of_an_engine_that_is_not_here_is_left_as_it_is(script: Scrip
         assert registered[A].reason == "started by the engine slurm, which this agent doesn't have: it is left as it is"
     again.pass_time(1_000_000)
     assert not again.drain(PrepareAttempt), "they have their slots"
+
+
+def test_what_cannot_be_decided_for_one_attempt_keeps_nothing_from_the_next(
+    script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script.run("a")
+    script.run("b")
+    monkeypatch.setitem(PHASE_MOVES, Phase.RUNNING, {Move.STOP: Phase.STOPPING})
+    pause, stop = Want(mode=Mode.PAUSE), Want(mode=Mode.STOP)
+    script.tell(DesiredSet(seq=script.next_seq(), attempts=(desired("a", pause), desired("b", stop))))
+    assert script.asked(NoteFault) == ["a"]
+    assert script.asked(Pause) == []
+    assert script.asked(Terminate) == ["b"]
+    assert script.state("a") == "running"
 
 
 def test_an_engine_speaks_for_its_own_attempts_and_has_to_say_its_name(script: Script) -> None:

@@ -1,10 +1,13 @@
 """The table of phases."""
 
+import re
+
 import pytest
 
 from opsconsole_agent.core.intent import PROCESS
 from opsconsole_agent.core.local_attempt import LocalAttempt
-from opsconsole_agent.core.phase import LIVE, OVER, PHASE_MOVES, UNSTARTED, Move, Phase
+from opsconsole_agent.core.phase import DECISIONS, LIVE, OVER, PHASE_MOVES, UNSTARTED, Move, Phase
+from opsconsole_agent.core.reactor import HANDLERS
 from opsconsole_protocol.error import IllegalTransition
 from opsconsole_protocol.ids import AttemptId
 
@@ -35,6 +38,13 @@ def test_whatever_has_not_exited_can() -> None:
 def test_what_is_unanswered_is_not_asked_for_again_and_what_is_being_stopped_is_not_paused() -> None:
     for phase in (Phase.PAUSING, Phase.RESUMING, Phase.STOPPING):
         assert PHASE_MOVES[phase].keys().isdisjoint({Move.PAUSE, Move.RESUME})
+
+
+def test_a_move_is_a_decision_of_ours_or_the_name_of_an_event() -> None:
+    events = {re.sub(r"(?<!^)([A-Z])", r" \1", event.__name__).lower() for event in HANDLERS}
+    news = {move.removeprefix("was ") for move in set(Move) - DECISIONS} - {"found alive"}
+    assert news <= events | {name.removeprefix("attempt ") for name in events}
+    assert {*DECISIONS}.isdisjoint(events)
 
 
 @pytest.mark.parametrize("phase", Phase)
