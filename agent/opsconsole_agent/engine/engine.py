@@ -16,7 +16,7 @@ Emit = Callable[[Sequence[Event]], None]
 
 
 class StepProgress(NamedTuple):
-    """How far a step of a preparation is: bytes or parts, of how many."""
+    """The step of a preparation that is under way, by name, and how far it is: bytes or parts, of how many."""
 
     step: str
     done: float
@@ -56,7 +56,7 @@ class Engine(Protocol):
         """Stop a preparation at once, whatever it waits for, and give back what was taken for it. Emits nothing."""
 
     def progress(self) -> dict[AttemptId, StepProgress]:
-        """How far the preparations under way are, as far as their steps can tell."""
+        """The step that each preparation under way has come to, and how far that is."""
 
     def start(self, attempt_id: AttemptId) -> None:
         """Start what was prepared, once. Emits AttemptStarted and, at its end, AttemptExited; or else StartFailed."""

@@ -231,7 +231,10 @@ class MessageHandler:
         }
         heartbeat = await self._telemetry.heartbeat(pids, outputs, _ANSWER_TIMEOUT_S)
         self._update_metadata()
-        building = {str(key): TaskProgress(done=one.done, total=one.total) for key, one in engine.progress().items()}
+        building = {
+            str(key): TaskProgress(done=one.done, total=one.total, text=one.step)
+            for key, one in engine.progress().items()
+        }
         return truncated(
             msgspec.structs.replace(
                 heartbeat,

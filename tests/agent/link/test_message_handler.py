@@ -80,7 +80,7 @@ async def test_a_heartbeat_tells_how_far_preparations_are(tmp_path: Path) -> Non
     engine = handler._core_runner.engine
     assert isinstance(engine, FakeEngine)
     engine.steps = {AttemptId("a"): StepProgress("inputs", 1, 3)}
-    assert (await handler.heartbeat()).progress == {"a": link.TaskProgress(done=1, total=3)}
+    assert (await handler.heartbeat()).progress == {"a": link.TaskProgress(done=1, total=3, text="inputs")}
 
 
 # --- what is wrong with it (hard use 16, 61) ---------------------------------------------------------------------------
