@@ -194,16 +194,6 @@ class LogBody(VirtualView):
         self.refresh_view()
         self._tell_state()
 
-    @property
-    def line_count(self) -> int:
-        """Lines kept, seen or not."""
-        return len(self._ring.lines)
-
-    @property
-    def seen_count(self) -> int:
-        """Lines that pass the filters."""
-        return self._shown.count
-
     def save(self, path: Path) -> int:
         """Write the lines seen as plain text and return their number. Raises OSError."""
         lines = [shown_text(line) for line in self._shown.seen_lines()]

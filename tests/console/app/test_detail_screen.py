@@ -114,7 +114,7 @@ async def test_the_log_of_the_task_under_the_cursor_is_shown(source: RecordedSou
         row = table.cursor_row
         assert row is not None
         assert row.task.state == "running", "the one that is most likely meant"
-        await there.until(lambda: log.view.line_count >= 1_000)
+        await there.until(lambda: len(log.view._ring.lines) >= 1_000)
         assert log.view.following
         asked = len(source.log_requests)
         await there.press("j", "j", "j")

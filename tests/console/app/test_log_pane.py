@@ -16,7 +16,7 @@ async def opened(there: Stage, job: str = "42f") -> LogPane:
     there.job(job)
     await there.press("l")
     pane = there.app.main.log_deck.panes[-1]
-    await there.until(lambda: pane.view.line_count >= 1_000, "the log")
+    await there.until(lambda: len(pane.view._ring.lines) >= 1_000, "the log")
     return pane
 
 
@@ -27,7 +27,7 @@ async def test_a_pane_follows_its_task_and_says_whose(source: RecordedSource) ->
         assert pane.state == "follow"
         assert there.has_focus(pane.view)
         source.log.say("the newest line")
-        await there.until(lambda: pane.view.line_count == 1_001)
+        await there.until(lambda: len(pane.view._ring.lines) == 1_001)
         pane.view.apply_pending()
         await there.settle()
         assert "the newest line" in there.text()
@@ -79,16 +79,16 @@ async def test_find_filter_and_invert(source: RecordedSource) -> None:
         await there.press("ampersand")
         await there.type("WARNING")
         await there.press("enter")
-        await there.until(lambda: pane.view.seen_count == 14, "all of the log's warnings")
+        await there.until(lambda: pane.view._shown.count == 14, "all of the log's warnings")
         assert pane.state.startswith("WARNING")
         await there.until(lambda: "14 of 3,000" in pane.state, "their number")
         await there.press("exclamation_mark")
         await there.until(lambda: "2,986 of 3,000" in pane.state, "the number of all the others")
-        await there.until(lambda: pane.view.line_count > 0, "the other lines")
+        await there.until(lambda: len(pane.view._ring.lines) > 0, "the other lines")
         assert not [line for line in pane.view._ring.lines if "WARNING" in line.data]
         await there.press("escape")
         await there.until(lambda: any("WARNING" in line.data for line in pane.view._ring.lines), "all lines")
-        assert pane.view.seen_count == pane.view.line_count
+        assert pane.view._shown.count == len(pane.view._ring.lines)
 
 
 async def test_a_task_that_printed_nothing_says_so(source: RecordedSource) -> None:
@@ -156,7 +156,7 @@ async def test_scrolling_up_stops_following_and_fetches_history(source: Recorded
     async with stage(source) as there:
         pane = await opened(there)
         pane.view.jump(0)
-        await there.until(lambda: pane.view.line_count == 2_000, "history")
+        await there.until(lambda: len(pane.view._ring.lines) == 2_000, "history")
         assert not pane.view.following
         assert "behind" in pane.state
         source.log.say("later")
@@ -267,7 +267,7 @@ class TestALargeLog:
             await there.type("needle")
             await there.press("enter")
             await there.until(lambda: "200 of 60,000" in pane.state, "the count")
-            await there.until(lambda: pane.view.line_count == 200, "every hit")
+            await there.until(lambda: len(pane.view._ring.lines) == 200, "every hit")
             await there.press("escape")
-            await there.until(lambda: pane.view.line_count == 1_000, "the end of the log")
+            await there.until(lambda: len(pane.view._ring.lines) == 1_000, "the end of the log")
             assert "of 60,000" not in pane.state

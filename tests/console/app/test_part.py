@@ -10,7 +10,6 @@ from opsconsole_console.model.contact import Contact
 from opsconsole_console.screen.main.header import Header
 from opsconsole_console.screen.part.key_bar import KeyBar
 from opsconsole_console.screen.part.sheet import Line, Sheet
-from opsconsole_console.screen.part.spec_text import used_text
 from opsconsole_console.service.live_source import LiveSource
 from opsconsole_console.widget.cell import cell
 from opsconsole_protocol.api import AskHealth, Health, Invite, ListTemplates
@@ -80,8 +79,3 @@ async def test_an_answer_of_another_kind_is_an_error(source: RecordedSource) -> 
     with pytest.raises(ProtocolError, match="Invited came where Health is due"):
         await ask(source, Invite(), Health)
     assert source.asked(ListTemplates) == []
-
-
-@pytest.mark.parametrize(("memory_mb", "text"), [(0, "0M"), (40, "40M"), (600, "0.6G"), (17_408, "17G")])
-def test_memory_in_use_in_a_few_cells(memory_mb: int, text: str) -> None:
-    assert used_text(memory_mb) == text

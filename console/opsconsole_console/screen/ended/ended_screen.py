@@ -9,8 +9,8 @@ from textual.binding import Binding, BindingType
 from textual.screen import ModalScreen
 
 from opsconsole.ask import ask
+from opsconsole_console.model.ending import ending_words, first_to_fail
 from opsconsole_console.model.model import Model
-from opsconsole_console.screen.part.ending_text import ending_words, first_to_fail
 from opsconsole_console.screen.part.facts import wrapped
 from opsconsole_console.screen.part.job_action import JobActions, job_bindings
 from opsconsole_console.screen.part.key_bar import KeyBar

@@ -54,7 +54,7 @@ def _width(one: Cell) -> int:
 def failed_cells(model: Model) -> list[Cell]:
     """How many jobs failed that nobody looked at."""
     number = len(model.failures.new)
-    shown = sign("failed")
+    shown = sign(TaskState.FAILED)
     return [cell(f"{shown.glyph} {fmt.count(number)} new", f"bold {shown.tone}")] if number else []
 
 

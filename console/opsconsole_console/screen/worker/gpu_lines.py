@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 from opsconsole_console import format as fmt
 from opsconsole_console.screen.part.sheet import BLANK, Line
-from opsconsole_console.screen.part.spec_text import used_text
 from opsconsole_console.screen.part.worker_cell import model_label
 from opsconsole_console.widget import bar, sparkline
 from opsconsole_console.widget.cell import Cell, cell
@@ -55,7 +54,7 @@ def _heat(gpu: Gpu) -> str:
 
 
 def _process(process: GpuUser, name: NameAttempt) -> Line:
-    memory = "" if process.memory_mb is None else used_text(process.memory_mb)
+    memory = "" if process.memory_mb is None else fmt.used_memory(process.memory_mb)
     lead = f"    {process.name[:20]:<12} {process.pid:>7} {memory:>6}  "
     if process.attempt_id:
         return Line(Cell(((lead, "text-muted"), (name(process.attempt_id), ""))))
