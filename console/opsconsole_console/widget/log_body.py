@@ -98,7 +98,7 @@ class LogBody(VirtualView):
         self._pattern: Pattern | None = None
         self._current: int | None = None
         self._note = ""
-        self._told = ""
+        self._reported_state = ""
         self._shift = 0
         self._history_asked = False
         self._history_ended = False
@@ -277,8 +277,8 @@ class LogBody(VirtualView):
 
     def _tell_state(self) -> None:
         text = self.state_text
-        if text != self._told:
-            self._told = text
+        if text != self._reported_state:
+            self._reported_state = text
             self.post_message(self.StateChanged(self, text))
 
     # -- layout -----------------------------------------------------------------------------------------------------

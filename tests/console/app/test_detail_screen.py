@@ -45,7 +45,7 @@ async def test_a_jobs_paths_are_copied_and_its_logs_opened(source: RecordedSourc
         assert there.app.clipboard == "/mnt/vast/outputs/jobs/42f0k9x2mq"
         await there.press("down", "l")
         assert there.screen_name == "MainScreen"
-        target = there.app.main.log_deck.panes[0].target
+        target = there.app.main.log_grid.panes[0].target
         assert (target.job_id, target.task_index, target.attempt) == ("42f0k9x2mq", 0, 0)
 
 

@@ -44,7 +44,7 @@ async def logs(there: Stage) -> None:
     await there.press("2")
     there.job("42f")
     await there.press("l")
-    panes = there.app.main.log_deck.panes
+    panes = there.app.main.log_grid.panes
     await there.until(lambda: all(len(pane.view._ring.lines) >= 1_000 for pane in panes))
     panes[-1].view.find("epoch 39 done")
     for pane in panes:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from opsconsole_console import format as fmt
 from opsconsole_console.model.model import Model
 from opsconsole_console.screen.part.contact_line import ContactLine
-from opsconsole_console.screen.part.sheet import Line
+from opsconsole_console.screen.part.line_view import Line
 from opsconsole_console.service.source import FleetSource
 from opsconsole_console.visible import clean
 from opsconsole_console.widget.cell import Cell, cell, joined, width

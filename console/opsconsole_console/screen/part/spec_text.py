@@ -5,7 +5,7 @@ import shlex
 from opsconsole_console import format as fmt
 from opsconsole_console.model.draft import spell_limit
 from opsconsole_console.screen.part.facts import LABEL_CELLS, fact, facts, wrapped
-from opsconsole_console.screen.part.sheet import BLANK, Line
+from opsconsole_console.screen.part.line_view import BLANK, Line
 from opsconsole_console.widget.cell import cell
 from opsconsole_protocol.spec import JobSpec, Resources
 
