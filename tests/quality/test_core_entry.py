@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2] / "coordinator" / PACKAGE
 ENTRIES = frozenset({"reactor", "view", "model"})
 STORE_ENTRIES = frozenset({"batch", "fleet", "loading", "model"})
 """The store writes batches and builds a fleet."""
-LOOKS = frozenset({"current", "live_attempts", "project_status", "story", "task_of"})
+LOOKS = frozenset({"current", "live_attempts", "project_status", "story"})
 """What a fleet can be asked without changing it."""
 CHANGES = frozenset(name for name, _ in inspect.getmembers(Fleet, inspect.isfunction)) - LOOKS
 

@@ -138,7 +138,7 @@ class CredentialRecord:
 
 
 def redeem(record: InvitationRecord | None, *, secret: str, credential_hash: str, now_ms: int) -> InvitationRecord:
-    """Trade an invitation (None: no such id) for the credential behind `credential_hash`; the record afterwards.
+    """Trade an invitation (None: no such id) for the credential behind `credential_hash`, and return its new record.
 
     The same credential again gets the record back unchanged, also when the invitation is expired or used up.
     Raises InvitationWrong, InvitationExpired or InvitationUsed, and InvalidRequest for what is no SHA-256.
