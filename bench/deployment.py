@@ -19,12 +19,10 @@ from opsconsole_protocol.error import Unavailable
 
 OPSCONSOLE = (sys.executable, "-m", "opsconsole_console")
 WORKER = "bench"
-_PATIENCE_S = 60.0
+_TIMEOUT_S = 60.0
 
 
-def wait_for(
-    condition: Callable[[], bool], what: str, timeout_s: float = _PATIENCE_S, interval_s: float = 0.01
-) -> None:
+def wait_for(condition: Callable[[], bool], what: str, timeout_s: float = _TIMEOUT_S, interval_s: float = 0.01) -> None:
     """Poll until `condition` is true. Raises TimeoutError, which says what didn't come."""
     until_s = time.monotonic() + timeout_s
     while not condition():

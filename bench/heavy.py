@@ -24,7 +24,7 @@ OPERATORS = 100
 RELOADS = 3
 RELOAD_EVERY_S = 2.0
 SETTLE_S = 6.0
-PATIENCE_S = 300.0
+TIMEOUT_S = 300.0
 
 
 def run(base: Path) -> Iterator[Row]:
@@ -36,7 +36,7 @@ def run(base: Path) -> Iterator[Row]:
         deployment.client.submit(
             [JobSpec(command=("train",), num_tasks=TASKS_A_JOB) for _ in range(TASKS // TASKS_A_JOB)]
         )
-        wait_for(lambda: agents.ask("state")["logs_stored"] == TASKS, "the tasks and their logs", PATIENCE_S, 0.5)
+        wait_for(lambda: agents.ask("state")["logs_stored"] == TASKS, "the tasks and their logs", TIMEOUT_S, 0.5)
         with Simulation("bench.simulated_operators", deployment.url, deployment.token, OPERATORS) as operators:
             time.sleep(SETTLE_S)
             quiet = operators.ask("reload", rounds=1, every_s=0.0)
@@ -46,14 +46,14 @@ def run(base: Path) -> Iterator[Row]:
             agents.begin("end", number=CHANGES, within_s=1.0, spare=FAILING)
             operators.begin("reload", rounds=RELOADS, every_s=RELOAD_EVERY_S)
             told_s = agents.finish()["took_s"]
-            wait_for(lambda: not agents.ask("state")["states"].get("succeeded"), "all to be stored", PATIENCE_S, 0.1)
+            wait_for(lambda: not agents.ask("state")["states"].get("succeeded"), "all to be stored", TIMEOUT_S, 0.1)
             digested_s = time.monotonic() - began_s
             heavy = operators.finish()
             cpu_s = read_cpu_s(deployment.coordinator.pid) - before_s
             wait_for(
-                lambda: len(_silent(deployment) - silent_before) >= FAILING, "the failed to be missed", PATIENCE_S, 0.2
+                lambda: len(_silent(deployment) - silent_before) >= FAILING, "the failed to be missed", TIMEOUT_S, 0.2
             )
-            wait_for(lambda: not agents.ask("links")["unanswered"], "the last heartbeats' answers", PATIENCE_S, 0.05)
+            wait_for(lambda: not agents.ask("links")["unanswered"], "the last heartbeats' answers", TIMEOUT_S, 0.05)
             links = agents.ask("links")
             views = _settled(deployment, operators)
             succeeded, others = _succeeded(deployment), len(_silent(deployment) - silent_before - _failing())
@@ -92,7 +92,7 @@ def _settled(deployment: Deployment, operators: Simulation) -> int:
         return not answer["differing"]
 
     try:
-        wait_for(agree, "the views", PATIENCE_S / 2, 3.0)
+        wait_for(agree, "the views", TIMEOUT_S / 2, 3.0)
     except TimeoutError:
         print(json.dumps(answer))
     if answer["failures"]:

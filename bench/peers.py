@@ -49,7 +49,7 @@ def run(script: str, *arguments: str, folder: Path, timeout_s: float) -> dict[st
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder, env=environ, process_group=0
     )
     try:
-        said, complained = process.communicate(timeout=timeout_s)
+        output, errors = process.communicate(timeout=timeout_s)
     except subprocess.TimeoutExpired:
         raise NoPeer(f"{script} didn't end within {timeout_s:g} s") from None
     finally:
@@ -57,7 +57,7 @@ def run(script: str, *arguments: str, folder: Path, timeout_s: float) -> dict[st
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
     try:
-        return dict(json.loads(said.strip().splitlines()[-1]))
+        return dict(json.loads(output.strip().splitlines()[-1]))
     except (IndexError, ValueError):
-        last = (complained.strip().splitlines() or [f"it ended with code {process.returncode}"])[-1]
+        last = (errors.strip().splitlines() or [f"it ended with code {process.returncode}"])[-1]
         raise NoPeer(f"{script} failed: {last}") from None

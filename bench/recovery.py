@@ -18,7 +18,7 @@ SLOTS = 10
 TASKS = AGENTS * SLOTS
 JOBS = 100
 ROUNDS = 3
-PATIENCE_S = 120.0
+TIMEOUT_S = 120.0
 
 
 def run(base: Path) -> Iterator[Row]:
@@ -28,8 +28,8 @@ def run(base: Path) -> Iterator[Row]:
         Simulation("bench.simulated_agents", deployment.url, deployment.token, AGENTS, SLOTS) as agents,
     ):
         deployment.client.submit([JobSpec(command=("train",), num_tasks=TASKS // JOBS) for _ in range(JOBS)])
-        wait_for(lambda: agents.ask("state")["logs_stored"] == TASKS, "the tasks and their logs", PATIENCE_S, 0.5)
-        wait_for(lambda: _stored(deployment) == (TASKS, TASKS), "their states in the store", PATIENCE_S, 0.5)
+        wait_for(lambda: agents.ask("state")["logs_stored"] == TASKS, "the tasks and their logs", TIMEOUT_S, 0.5)
+        wait_for(lambda: _stored(deployment) == (TASKS, TASKS), "their states in the store", TIMEOUT_S, 0.5)
         rounds = [_round(deployment, agents, number) for number in range(1, ROUNDS + 1)]
         state = agents.ask("state")
         wrong = _differences(deployment, agents)
@@ -54,14 +54,14 @@ def _round(deployment: Deployment, agents: Simulation, number: int) -> tuple[flo
     """Return the seconds from the start to serving and to agreement, and the coordinator's processor time in all."""
     began_s = deployment.restart()
     url = deployment.url.replace("ws", "http", 1)
-    wait_for(lambda: _answers(f"{url}/health"), "the coordinator", PATIENCE_S)
+    wait_for(lambda: _answers(f"{url}/health"), "the coordinator", TIMEOUT_S)
     serving_s = time.monotonic() - began_s
 
     def all_are_back() -> bool:
         state = agents.ask("links")
         return bool(state["registrations_min"] > number and state["connected"] == AGENTS)
 
-    wait_for(all_are_back, "agreement", PATIENCE_S, 0.2)
+    wait_for(all_are_back, "agreement", TIMEOUT_S, 0.2)
     agreed_s = float(agents.ask("links")["agreed_at_s"]) - began_s
     return serving_s, agreed_s, read_cpu_s(deployment.coordinator.pid)
 

@@ -95,13 +95,13 @@ def _first_paint_s(command: Sequence[str], environ: Mapping[str, str]) -> float:
     if pid == 0:
         size = {"TERM": "xterm-256color", "COLUMNS": "160", "LINES": "45"}
         os.execvpe(command[0], list(command), _environ(size | dict(environ)))  # noqa: S606
-    said = b""
+    received = b""
     try:
-        while _SIGN not in said:
+        while _SIGN not in received:
             if time.perf_counter() - began_s > _PAINT_TIMEOUT_S:
-                raise TimeoutError(f"{command[0]} painted nothing: {said[-200:]!r}")
+                raise TimeoutError(f"{command[0]} painted nothing: {received[-200:]!r}")
             if select.select([terminal], [], [], 0.5)[0]:
-                said += os.read(terminal, 65536)
+                received += os.read(terminal, 65536)
         return time.perf_counter() - began_s
     finally:
         os.kill(pid, signal.SIGKILL)

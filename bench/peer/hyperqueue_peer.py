@@ -22,19 +22,19 @@ def rate(tasks: int, slots: int, budget_s: float) -> None:
         job = Job()
         for _ in range(tasks):
             job.program(["/bin/true"])
-        told: list[tuple[float, int]] = [(time.perf_counter(), 0)]
+        samples: list[tuple[float, int]] = [(time.perf_counter(), 0)]
 
         def note(jobs: dict[int, dict[str, int]]) -> None:
-            told.append((time.perf_counter(), sum(one["finished"] for one in jobs.values())))
+            samples.append((time.perf_counter(), sum(one["finished"] for one in jobs.values())))
 
         submitted = client.submit(job)
         waiting = threading.Thread(target=client.connection.wait_for_jobs, args=([submitted.id], note), daemon=True)
         waiting.start()
         waiting.join(budget_s)
-        running = [one for one in told if one[1] < tasks]
+        running = [one for one in samples if one[1] < tasks]
         (from_s, first), (to_s, last) = running[0], running[-1]
         if last == first:  # all was done before the first word
-            (to_s, last) = told[-1]
+            (to_s, last) = samples[-1]
         print(json.dumps({"rate": (last - first) / (to_s - from_s)}), flush=True)
         os._exit(0)  # it has no way to give a job up
 

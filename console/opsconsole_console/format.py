@@ -15,8 +15,7 @@ NOTHING = "–"
 
 _SECOND_MS = 1_000
 _MINUTE_MS = 60 * _SECOND_MS
-_HOUR_MS = 60 * _MINUTE_MS
-_DAY_MS = 24 * _HOUR_MS
+_MEBIBYTES_BELOW = 512
 
 
 def duration(duration_ms: float | None, *, figures: Literal[1, 2] = 1) -> str:
@@ -61,6 +60,11 @@ def gibibytes(memory_mb: float | None) -> str:
     return f"{value:.1f}".removesuffix(".0")
 
 
+def used_memory(memory_mb: int) -> str:
+    """Mebibytes in use in a few cells: `17G`, `0.5G`, `40M`."""
+    return f"{memory_mb}M" if memory_mb < _MEBIBYTES_BELOW else f"{gibibytes(memory_mb)}G"
+
+
 def memory(used_mb: float | None, total_mb: float | None) -> str:
     """Used of total in gibibytes, from mebibytes: `61/80G`."""
     if total_mb is None:
@@ -88,6 +92,11 @@ def count(number: int | None) -> str:
 def plural(number: int, word: str, words: str = "") -> str:
     """`1 job`, `12,034 jobs`; `words` is the plural where an s is not enough."""
     return f"{number:,} {word if number == 1 else words or word + 's'}"
+
+
+def state_word(state: str) -> str:
+    """A state of a job, task or attempt as people read it: `worker failed`."""
+    return state.replace("_", " ")
 
 
 def resources(wanted: Resources) -> str:

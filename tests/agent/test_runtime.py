@@ -422,7 +422,7 @@ async def test_heartbeats_carry_host_and_usage(coordinator: FakeCoordinator, sta
 
 
 @pytest.mark.parametrize("status", [401, 403, 409, 426])
-async def test_a_clear_no_at_the_door_ends_it_with_one_line(
+async def test_a_refusal_for_good_ends_it_with_one_line(
     coordinator: FakeCoordinator, start_agent: StartAgent, status: int
 ) -> None:
     coordinator.refusal = (status, "this invitation was used already: ask for a new one")

@@ -49,7 +49,7 @@ class Story:
     """By worker name."""
     keepers_killed: tuple[KeeperDeath, ...] = ()
     out_of_reach: Collection[str] = ()
-    """Workers that were cut off for longer than a job has patience: their attempts may be lost."""
+    """Workers that were cut off for longer than `lost_after_ms` of a job, so their attempts may be lost."""
 
 
 @dataclass

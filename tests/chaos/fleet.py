@@ -14,7 +14,7 @@ from opsconsole_protocol.log import LogQuery
 from opsconsole_protocol.state import TaskState, is_task_finished
 from tests.chaos import ledger
 from tests.chaos.checker import Checker, KeeperDeath, Story
-from tests.chaos.operator import PATIENCE_S, Operators, Record
+from tests.chaos.operator import TIMEOUT_S, Operators, Record
 from tests.chaos.proxy import Proxy
 from tests.process.lab import Lab
 from tests.waiting import until_sync
@@ -85,7 +85,7 @@ class Fleet:
             self.start(name)
         for name in self.slots:
             self.lab.wait_connected(name)
-        self._client = SyncClient.connect(data_dir=self.lab.data_dir, retry_for_s=PATIENCE_S)
+        self._client = SyncClient.connect(data_dir=self.lab.data_dir, retry_for_s=TIMEOUT_S)
         self.operators.connect(self._client)
 
     @property

@@ -17,7 +17,7 @@ from opsconsole_protocol.ids import JobId, job_id
 from opsconsole_protocol.spec import JobSpec
 
 TASK = Path(__file__).with_name("task.py")
-PATIENCE_S = 60.0
+TIMEOUT_S = 60.0
 """How long a call is repeated while the coordinator is away."""
 SHORT_JOBS, SHORT_TASKS = 8, 18
 LONG_JOBS = 4
@@ -91,7 +91,7 @@ class Operators:
 
     def finish(self) -> None:
         """Wait until all is done; raises what went wrong."""
-        self._thread.join(2 * PATIENCE_S)
+        self._thread.join(2 * TIMEOUT_S)
         assert not self._thread.is_alive(), "operators wait for an answer that doesn't come"
         if self.error is not None:
             raise self.error

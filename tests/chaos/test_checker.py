@@ -87,7 +87,7 @@ def write_one_more_line(told: Ledger) -> None:
     told.starts[first(told, 0)] = [replace(start, lines=start.lines + 1)]
 
 
-def crowd(told: Ledger) -> None:
+def overfill(told: Ledger) -> None:
     [start] = told.starts[first(told, 0)]
     told.starts[first(told, 0)] = [replace(start, peers=4)]
 
@@ -109,7 +109,7 @@ def run_for_another(told: Ledger) -> None:
         (succeed_secretly, {"results are true"}),
         (fail_otherwise, {"results are true"}),
         (write_one_more_line, {"every log line once"}),
-        (crowd, {"slots"}),
+        (overfill, {"slots"}),
         (run_unknown, {"no acknowledged fact lost"}),
         (run_for_another, {"results are true"}),
     ],

@@ -104,3 +104,12 @@ def test_a_stamp_has_the_date() -> None:
 def test_delta(delta_ms: float, text: str) -> None:
     assert fmt.delta(delta_ms) == text
     assert len(text) <= 8
+
+
+@pytest.mark.parametrize(("memory_mb", "text"), [(0, "0M"), (40, "40M"), (600, "0.6G"), (17_408, "17G")])
+def test_memory_in_use_in_a_few_cells(memory_mb: int, text: str) -> None:
+    assert fmt.used_memory(memory_mb) == text
+
+
+def test_a_state_is_read_without_its_underscore() -> None:
+    assert fmt.state_word("worker_failed") == "worker failed"

@@ -1,5 +1,5 @@
 """What docs/security.md tells to do when the data folder leaked (hard use 57), word for word: afterwards nothing that was
-in it, or was good before, opens the door."""
+in it, or was good before, is accepted."""
 
 import re
 import shutil

@@ -135,7 +135,7 @@ def test_first_words_that_make_no_sense(house: Lab, job_id: JobId, path: str) ->
         assert closed.value.rcvd is None or closed.value.rcvd.code == 1009, "message too big"
 
 
-def test_another_protocol_version_is_told_on_both_doors(house: Lab, job_id: JobId) -> None:
+def test_another_protocol_version_is_named_on_both_paths(house: Lab, job_id: JobId) -> None:
     with Intruder(house, "/agent") as intruder:
         intruder.register(protocol=PROTOCOL_VERSION + 98)
         said = intruder.last_words()

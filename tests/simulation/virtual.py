@@ -50,7 +50,7 @@ class Loop:
         self.now_ms = 0
         self.steps = 0
         self.errors: list[BaseException] = []
-        self._gc_timer: list[tuple[int, int, Timer]] = []
+        self._timers: list[tuple[int, int, Timer]] = []
         self._ready: deque[Callable[[], object]] = deque()
         self._count = 0
         self.soon = self._ready.append
@@ -61,14 +61,14 @@ class Loop:
         delay_ms = round(delay_ms)
         if delay_ms > 0:
             self._count += 1
-            heapq.heappush(self._gc_timer, (self.now_ms + delay_ms, self._count, timer))
+            heapq.heappush(self._timers, (self.now_ms + delay_ms, self._count, timer))
         else:
             self.soon(timer.fire)
         return timer
 
     def run(self, until_ms: int) -> None:
         """Let time pass up to `until_ms`, or until an error is noted."""
-        heap, ready, errors = self._gc_timer, self._ready, self.errors
+        heap, ready, errors = self._timers, self._ready, self.errors
         while not errors:
             if heap and (heap[0][0] <= self.now_ms or not ready):
                 if heap[0][0] > until_ms:

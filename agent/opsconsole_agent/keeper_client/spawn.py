@@ -38,7 +38,7 @@ async def start_keeper(state_dir: Path, idle_s: float | None, timeout_s: float, 
         for descriptor in (writer, key_reader, key_writer, log):
             os.close(descriptor)
     try:
-        said = await asyncio.wait_for(_read_all(reader, READY), timeout_s)
+        received = await asyncio.wait_for(_read_all(reader, READY), timeout_s)
     except asyncio.CancelledError:
         _children.add(pid)
         raise
@@ -47,7 +47,7 @@ async def start_keeper(state_dir: Path, idle_s: float | None, timeout_s: float, 
         raise Unavailable(f"the keeper didn't start within {timeout_s:g} s; see {state_dir / LOG_NAME}") from None
     finally:
         os.close(reader)
-    if said == READY:
+    if received == READY:
         _children.add(pid)
         return True
     code = _exit_code(pid)
@@ -98,8 +98,8 @@ async def _read_all(descriptor: int, enough: bytes) -> bytes:
     """Read until the end, or until what was read is `enough`."""
     os.set_blocking(descriptor, False)
     loop = asyncio.get_running_loop()
-    said = b""
-    while said != enough:
+    received = b""
+    while received != enough:
         readable = asyncio.Event()
         loop.add_reader(descriptor, readable.set)
         try:
@@ -109,8 +109,8 @@ async def _read_all(descriptor: int, enough: bytes) -> bytes:
         chunk = os.read(descriptor, len(enough))
         if not chunk:
             break
-        said += chunk
-    return said
+        received += chunk
+    return received
 
 
 def _last_line(log: Path) -> str:

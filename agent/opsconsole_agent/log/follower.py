@@ -48,11 +48,6 @@ class LogFollower:
         """Whether all that was there at the last check has been read."""
         return self.size <= self.offset
 
-    @property
-    def unread_bytes(self) -> int:
-        """Bytes between `offset` and `size`."""
-        return max(0, self.size - self.offset)
-
     def check(self) -> bool:
         """Read the file's size without opening it; return whether there is something to read."""
         try:

@@ -224,16 +224,6 @@ class LogShipper:
     # --- what to send ------------------------------------------------------------------------------------------
 
     @property
-    def pending_bytes(self) -> int:
-        """Bytes that are in files, as far as known, and not acknowledged yet."""
-        return self._in_flight + sum(file.unread for one in self._attempts.values() for file in one.files.values())
-
-    @property
-    def in_flight_bytes(self) -> int:
-        """Bytes sent and not acknowledged yet; at most the window."""
-        return self._in_flight
-
-    @property
     def next_poll_ms(self) -> int | None:
         """When `poll` may find something even without an acknowledgement, in Unix ms; None when nothing is followed."""
         if self._ready and self._window_bytes - self._in_flight >= min(_SMALLEST_PIECE, self._window_bytes):

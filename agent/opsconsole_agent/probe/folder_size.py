@@ -35,10 +35,10 @@ class FolderSizeProbe:
         for key, folder in folders.items():
             if key not in self._walks or self._walks[key].folder != folder:
                 self._walks[key] = _Walk(folder)
-        self._walk_on()
+        self._step_walks()
         return {key: self._walks[key].size_mb for key in folders}
 
-    def _walk_on(self) -> None:
+    def _step_walks(self) -> None:
         """Let each walk that is due take a step in turn, first the one whose last step is longest ago."""
         begun = self._clock()
         due = sorted((walk for walk in self._walks.values() if walk.due_at <= begun), key=lambda walk: walk.turn)

@@ -115,7 +115,7 @@ class StateFolder:
         self._written: set[AttemptId] = set()
         self._spare: list[str] = []
         try:
-            self._mend()
+            self._make_attempts_folder()
         except OSError as error:
             raise StateFolderBroken(
                 f"{self._attempts} can't be made ({error.strerror}): check its owner, or name another --state-dir"
@@ -190,10 +190,10 @@ class StateFolder:
         try:
             self._make(attempt_id)
         except (FileNotFoundError, NotADirectoryError, PermissionError):
-            self._mend()
+            self._make_attempts_folder()
             self._make(attempt_id)
 
-    def _mend(self) -> None:
+    def _make_attempts_folder(self) -> None:
         """Make the folder for attempts, whatever a task may have put in its place. Raises OSError."""
         if words := state_file.make_folder(self._attempts):
             self._spare.clear()

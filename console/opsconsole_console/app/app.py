@@ -29,12 +29,12 @@ from opsconsole_console.app.saved_state import SavedState
 from opsconsole_console.model.announcement import Notify
 from opsconsole_console.model.clock import Clock
 from opsconsole_console.model.contact import Contact
-from opsconsole_console.model.leave import Needs, needs, question_detail
 from opsconsole_console.model.model import Model
+from opsconsole_console.model.quit_check import Needs, needs, question_detail
 from opsconsole_console.screen.main.main_screen import MainScreen
 from opsconsole_console.screen.part.confirm_screen import ConfirmScreen
 from opsconsole_console.screen.part.contact_line import show_contact
-from opsconsole_console.screen.part.shell import run_exclusive
+from opsconsole_console.screen.part.shell_access import run_exclusive
 from opsconsole_console.service.clipboard import Clipboard
 from opsconsole_console.service.console_state import ConsoleState, StateFile
 from opsconsole_console.service.fault_log import FILE_NAME, FaultLog

@@ -69,7 +69,7 @@ class Navigation:
         name = job_id if job is None else job.name
         tasks = 1 if job is None else job.num_tasks
         self._back_to_main()
-        self._main.log_deck.open(LogTarget(job_id, name, tasks, task_index, attempt))
+        self._main.log_grid.open(LogTarget(job_id, name, tasks, task_index, attempt))
 
     def open_worker_logs(self, worker_name: str) -> None:
         """Open log panes on what runs on a worker."""

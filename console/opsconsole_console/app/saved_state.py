@@ -65,7 +65,7 @@ class SavedState:
                 _restore_table(pane, table)
         for log in state.logs:
             target = LogTarget(log.job_id, log.name, log.num_tasks, log.task_index, log.attempt)
-            self._main.log_deck.open(target, again=True, focus=False)
+            self._main.log_grid.open(target, again=True, focus=False)
         self._app.call_after_refresh(self._restore_focus, state)
 
     def _restore_focus(self, state: ConsoleState) -> None:
@@ -109,7 +109,7 @@ class SavedState:
         zoomed = main.maximized
         focused = main.focused
         used = next((pane for pane in self._panes() if focused is not None and pane in focused.ancestors), None)
-        targets = (pane.target for pane in main.log_deck.panes)
+        targets = (pane.target for pane in main.log_grid.panes)
         return ConsoleState(
             theme=theme if is_chosen else before.theme if self._theme_asked else None,
             theme_over=self._theme_configured,
@@ -124,7 +124,7 @@ class SavedState:
     def _panes(self) -> Iterator[Pane]:
         yield self._main.worker_pane
         yield self._main.job_pane
-        yield from self._main.log_deck.panes
+        yield from self._main.log_grid.panes
 
 
 def _table_state(pane: TablePane[Any]) -> TableState:

@@ -48,8 +48,8 @@ def configured_data_dir(flag: Path | None, config_flag: Path | None, config: Con
     """The data folder from the flag, the environment or the config file; None where none of them names one."""
     if flag is not None:
         return flag.expanduser().absolute()
-    if told := os.environ.get("OPSCONSOLE_DATA_DIR"):
-        return Path(told).expanduser().absolute()
+    if text := os.environ.get("OPSCONSOLE_DATA_DIR"):
+        return Path(text).expanduser().absolute()
     if config is None:
         from opsconsole_console.boot.config import load_config
 

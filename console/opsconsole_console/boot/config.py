@@ -93,8 +93,8 @@ def config_path(named: Path | None = None, environ: Mapping[str, str] | None = N
     environ = os.environ if environ is None else environ
     if named is not None:
         return named.expanduser().absolute()
-    if told := environ.get("OPSCONSOLE_CONFIG"):
-        return Path(told).expanduser().absolute()
+    if text := environ.get("OPSCONSOLE_CONFIG"):
+        return Path(text).expanduser().absolute()
     import platformdirs
 
     return Path(platformdirs.user_config_dir("opsconsole", appauthor=False)) / CONFIG_FILE

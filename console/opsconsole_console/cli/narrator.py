@@ -59,7 +59,7 @@ class Narrator:
         """The job as it stands now: told when it differs from the last time. Returns whether something was told."""
         where = f" on {row.worker}" if row.worker else ""
         reason = f": {row.reason}" if row.reason and row.state != TaskState.RUNNING else ""
-        line = f"{row.state[:1].upper()}{row.state[1:].replace('_', ' ')}{where}{reason}"
+        line = f"{fmt.state_word(row.state).capitalize()}{where}{reason}"
         is_new = line != self._last
         if is_new:
             self._last = line
@@ -80,7 +80,7 @@ class Narrator:
         if row.state == TaskState.SUCCEEDED:
             self._say("Job completed successfully!")
         else:
-            self._say(f"Job {row.state.replace('_', ' ')}{': ' + row.reason if row.reason else ''}")
+            self._say(f"Job {fmt.state_word(row.state)}{': ' + row.reason if row.reason else ''}")
             failing = [task for task in detail.tasks if task.state != TaskState.SUCCEEDED]
             for task in failing[:_FAILURES_SHOWN]:
                 self._say(f"  - {task.id}: {ending(task)}")
@@ -94,11 +94,11 @@ class Narrator:
 
 def ending(task: TaskRow) -> str:
     """How a task ended, in words."""
-    said = task.error or task.reason
-    if not said and task.exit_code is not None:
-        said = f"exit code {task.exit_code}"
+    error = task.error or task.reason
+    if not error and task.exit_code is not None:
+        error = f"exit code {task.exit_code}"
     where = f" on {task.worker}" if task.worker else ""
-    return f"{task.state.replace('_', ' ')}{where}{': ' + said if said else ''}"
+    return f"{fmt.state_word(task.state)}{where}{': ' + error if error else ''}"
 
 
 def _about(verdict: Verdict, row: WorkerRow | None) -> str:

@@ -45,7 +45,7 @@ def service(args: argparse.Namespace) -> int:
 
     inner = _parser(args.action, args.kind).parse_args(args.options)
     if inner.run_as is not None:
-        _become_at_home(inner.run_as)
+        _use_home_of(inner.run_as)
     is_system = inner.system or (os.geteuid() == 0 and not inner.user)
     if inner.run_as is not None and not is_system:
         raise InvalidRequest("--as goes with a service of the whole machine: add --system, as root")
@@ -94,7 +94,7 @@ def _name(kind: Kind, inner: argparse.Namespace) -> str:
     return name
 
 
-def _become_at_home(user: str) -> None:
+def _use_home_of(user: str) -> None:
     """Default folders are those of the user that the service will run as."""
     import pwd
 

@@ -41,11 +41,11 @@ async def open_client(args: argparse.Namespace, *, retry_for_s: float = 0.0) -> 
     """A client of the coordinator that arguments, environment, config or data folder name."""
     from opsconsole.client import Client
 
-    told: set[str] = set()
+    reported: set[str] = set()
 
     def on_retry(message: str) -> None:
-        if message not in told:
-            told.add(message)
+        if message not in reported:
+            reported.add(message)
             say(f"opsconsole: {message}: trying for {retry_for_s:g} s to get it back")
 
     return await Client.open(await target_source(args), retry_for_s=retry_for_s, on_retry=on_retry)

@@ -82,7 +82,7 @@ def why(args: argparse.Namespace) -> int:
 
 async def _ending(client: Client, job_id: str) -> Ending:
     """A job that didn't succeed, and the last lines of the log of the task that failed first."""
-    from opsconsole_console.screen.part.ending_text import first_to_fail
+    from opsconsole_console.model.ending import first_to_fail
 
     detail = await client.show(job_id)
     task = first_to_fail(detail.tasks)
@@ -93,8 +93,8 @@ async def _ending(client: Client, job_id: str) -> Ending:
 
 
 def _put_ending(detail: JobDetail, lines: Sequence[LogLine]) -> None:
+    from opsconsole_console.model.ending import ending_words, first_to_fail
     from opsconsole_console.model.plan import fitting_verbs
-    from opsconsole_console.screen.part.ending_text import ending_words, first_to_fail
     from opsconsole_console.widget.log_failure import failure_start
     from opsconsole_console.widget.shown_lines import shown_text
 

@@ -192,13 +192,13 @@ def _plan(verb: str, ids: tuple[str, ...], jobs: Sequence[JobRow]) -> Plan:
 def _refusal(jobs: Sequence[JobRow], advice: Mapping[_Kind, str]) -> str:
     """How all of them stand, and what to do instead where they stand alike."""
     kinds = {_kind(job) for job in jobs}
-    said = f"{jobs[0].name} {_words(jobs[0], 1)}" if len(jobs) == 1 else _standing(jobs)
+    standing = f"{jobs[0].name} {_words(jobs[0], 1)}" if len(jobs) == 1 else _standing(jobs)
     if len(kinds) == 1:
         if len(jobs) > 1:
-            said = f"all {said}"
+            standing = f"all {standing}"
         if hint := advice.get(kinds.pop()):
-            return f"{said}: " + hint.format(it="it" if len(jobs) == 1 else "them")
-    return said
+            return f"{standing}: " + hint.format(it="it" if len(jobs) == 1 else "them")
+    return standing
 
 
 def _standing(jobs: Sequence[JobRow]) -> str:

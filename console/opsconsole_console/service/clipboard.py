@@ -80,12 +80,12 @@ class Clipboard:
         )  # fmt: skip
         try:
             async with asyncio.timeout(_TMUX_WAIT_S):
-                said, _ = await child.communicate(text.encode())
+                output, _ = await child.communicate(text.encode())
         except TimeoutError:
             child.kill()
             await child.wait()
             return 1, ""
-        return child.returncode or 0, said.decode(errors="replace")
+        return child.returncode or 0, output.decode(errors="replace")
 
 
 def sequence(text: str, environ: Mapping[str, str]) -> str:

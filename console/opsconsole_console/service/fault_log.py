@@ -9,7 +9,7 @@ from typing import Any
 
 FILE_NAME = "console-faults.log"
 FILE_BYTES_MAX = 1_000_000
-TOLD_AGAIN_S = 60.0
+REPORT_AGAIN_S = 60.0
 """A mistake that was made in the same line less than so long ago is only counted."""
 
 _PACKAGE = Path(__file__).parents[1] / "__init__.py"
@@ -25,7 +25,7 @@ class FaultLog:
         self.path = path
         self._say = say
         self._clock = clock
-        self._told: dict[str, float] = {}
+        self._reported_s: dict[str, float] = {}
         self._package = _stamp(_PACKAGE)
         self.count = 0
         """Mistakes so far."""
@@ -34,9 +34,9 @@ class FaultLog:
         """Note one. Never raises."""
         self.count += 1
         place, now = _raised_at(error), self._clock()
-        if now - self._told.get(place, -TOLD_AGAIN_S) < TOLD_AGAIN_S:
+        if now - self._reported_s.get(place, -REPORT_AGAIN_S) < REPORT_AGAIN_S:
             return
-        self._told[place] = now
+        self._reported_s[place] = now
         where = self._write(error)
         if isinstance(error, ImportError) or _stamp(_PACKAGE) != self._package:
             self._say(_UPGRADED)

@@ -41,10 +41,10 @@ class LiveSource:
         if start is not None:
             await asyncio.to_thread(start)
 
-        def tell(told: "Connectivity") -> None:
+        def tell(status: "Connectivity") -> None:
             welcome = None if self._subscription is None else self._subscription.welcome
             role, actor = ("", "") if welcome is None else (welcome.role, welcome.actor)
-            on_contact(Contact(told.state, told.text, role, actor, told.retry_ms, told.silent_ms))
+            on_contact(Contact(status.state, status.text, role, actor, status.retry_ms, status.silent_ms))
 
         self._subscription = FleetSubscription(self._target, on_change=on_change, on_connection=tell, fleet=self.fleet)
         try:

@@ -79,12 +79,12 @@ class Operations:
             return False
 
         async def change() -> str:
-            told = [
+            notices = [
                 (await ask(self._source, SetPriority(id=job_id, priority=by, relative=True), Done)).text
                 for job_id in plan.ids
             ]
-            said = told[0] if len(told) == 1 else f"priority {by:+d} for {len(told)} jobs"
-            return said + (f"; {plan.left_out}" if plan.left_out else "")
+            notice = notices[0] if len(notices) == 1 else f"priority {by:+d} for {len(notices)} jobs"
+            return notice + (f"; {plan.left_out}" if plan.left_out else "")
 
         return await self._do_and_say(change)
 

@@ -101,14 +101,14 @@ class Systemd:
             raise Unavailable(f"systemd doesn't answer within {_TIMEOUT_S} s: try again") from None
         if done.returncode == 0:
             return done.stdout
-        said = (done.stderr.strip() or done.stdout.strip() or "no word").splitlines()[0]
+        complaint = (done.stderr.strip() or done.stdout.strip() or "no word").splitlines()[0]
         if words[0] == "show":
             whose = "the system's" if self.is_system else "your"
             raise Unavailable(
-                f"{whose} systemd can't be reached ({said.rstrip('.')}): where there is none, `opsconsole service show` "
+                f"{whose} systemd can't be reached ({complaint.rstrip('.')}): where there is none, `opsconsole service show` "
                 "prints a unit to adapt"
             )
-        raise ServiceError(f"systemctl {words[0]}: {said}")
+        raise ServiceError(f"systemctl {words[0]}: {complaint}")
 
     def linger(self) -> str | None:
         """Have the user's services started at boot, not only at login; a word where that takes an administrator."""

@@ -35,7 +35,7 @@ class Painted(NamedTuple):
     left_out: int
 
 
-class _Pen(NamedTuple):
+class _Rendition(NamedTuple):
     """What SGR has set so far: a colour is 0 to 255 or (r, g, b)."""
 
     color: int | tuple[int, int, int] | None = None
@@ -43,7 +43,7 @@ class _Pen(NamedTuple):
     attributes: frozenset[str] = frozenset()
 
 
-_RESET = _Pen()
+_RESET = _Rendition()
 _ON = {1: "bold", 2: "dim", 3: "italic", 4: "underline", 7: "reverse", 9: "strike", 21: "underline"}
 _OFF = {22: {"bold", "dim"}, 23: {"italic"}, 24: {"underline"}, 27: {"reverse"}, 29: {"strike"}}
 
@@ -74,26 +74,26 @@ def paint(raw: str) -> Painted:
     pieces: list[str] = []
     spans: list[tuple[int, int, Style]] = []
     length = 0
-    for piece, pen in _pieces(raw):
+    for piece, rendition in _pieces(raw):
         text = clean(_untabbed(piece, length))
-        if pen is not _RESET and text:
-            spans.append((length, length + len(text), _style(pen)))
+        if rendition is not _RESET and text:
+            spans.append((length, length + len(text), _style(rendition)))
         pieces.append(text)
         length += len(text)
     return Painted("".join(pieces), tuple(spans), left_out)
 
 
-def _pieces(raw: str) -> Iterator[tuple[str, _Pen]]:
-    """The text between escapes, each with the pen it is written in."""
-    pen, start = _RESET, 0
+def _pieces(raw: str) -> Iterator[tuple[str, _Rendition]]:
+    """The text between escapes, each with the rendition it is written in."""
+    rendition, start = _RESET, 0
     for match in _ESCAPE.finditer(raw):
         if match.start() > start:
-            yield raw[start : match.start()], pen
+            yield raw[start : match.start()], rendition
         start = match.end()
         if match["final"] == "m":
-            pen = _moved(pen, match["parameters"])
+            rendition = _moved(rendition, match["parameters"])
     if start < len(raw):
-        yield raw[start:], pen
+        yield raw[start:], rendition
 
 
 def _untabbed(piece: str, column: int) -> str:
@@ -105,40 +105,40 @@ def _untabbed(piece: str, column: int) -> str:
 
 
 @lru_cache(maxsize=1024)
-def _moved(pen: _Pen, parameters: str) -> _Pen:
-    """The pen after one SGR sequence; what isn't understood is skipped."""
+def _moved(rendition: _Rendition, parameters: str) -> _Rendition:
+    """The rendition after one SGR sequence; what isn't understood is skipped."""
     numbers = _numbers(parameters)
     if numbers is None:
-        return pen
+        return rendition
     queue = iter(numbers)
     for number in queue:
         if number == 0:
-            pen = _RESET
+            rendition = _RESET
         elif number in _ON:
-            pen = pen._replace(attributes=pen.attributes | {_ON[number]})
+            rendition = rendition._replace(attributes=rendition.attributes | {_ON[number]})
         elif number in _OFF:
-            pen = pen._replace(attributes=pen.attributes - _OFF[number])
+            rendition = rendition._replace(attributes=rendition.attributes - _OFF[number])
         elif number in {38, 48}:
             color = _extended(queue)
             if color is not None:
-                pen = pen._replace(color=color) if number == 38 else pen._replace(background=color)
+                rendition = rendition._replace(color=color) if number == 38 else rendition._replace(background=color)
         else:
-            pen = _basic(pen, number)
-    return _RESET if pen == _RESET else pen
+            rendition = _basic(rendition, number)
+    return _RESET if rendition == _RESET else rendition
 
 
-def _basic(pen: _Pen, number: int) -> _Pen:
+def _basic(rendition: _Rendition, number: int) -> _Rendition:
     if 30 <= number <= 37:
-        return pen._replace(color=number - 30)
+        return rendition._replace(color=number - 30)
     if 90 <= number <= 97:
-        return pen._replace(color=number - 82)
+        return rendition._replace(color=number - 82)
     if 40 <= number <= 47:
-        return pen._replace(background=number - 40)
+        return rendition._replace(background=number - 40)
     if 100 <= number <= 107:
-        return pen._replace(background=number - 92)
+        return rendition._replace(background=number - 92)
     if number == 39:
-        return pen._replace(color=None)
-    return pen._replace(background=None) if number == 49 else pen
+        return rendition._replace(color=None)
+    return rendition._replace(background=None) if number == 49 else rendition
 
 
 def _extended(queue: Iterator[int]) -> int | tuple[int, int, int] | None:
@@ -164,11 +164,11 @@ def _numbers(parameters: str) -> list[int] | None:
 
 
 @lru_cache(maxsize=1024)
-def _style(pen: _Pen) -> Style:
-    has = pen.attributes.__contains__
+def _style(rendition: _Rendition) -> Style:
+    has = rendition.attributes.__contains__
     return Style(
-        color=_color(pen.color),
-        bgcolor=_color(pen.background),
+        color=_color(rendition.color),
+        bgcolor=_color(rendition.background),
         bold=has("bold") or None,
         dim=has("dim") or None,
         italic=has("italic") or None,

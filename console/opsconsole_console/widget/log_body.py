@@ -98,7 +98,7 @@ class LogBody(VirtualView):
         self._pattern: Pattern | None = None
         self._current: int | None = None
         self._note = ""
-        self._told = ""
+        self._reported_state = ""
         self._shift = 0
         self._history_asked = False
         self._history_ended = False
@@ -194,16 +194,6 @@ class LogBody(VirtualView):
         self.refresh_view()
         self._tell_state()
 
-    @property
-    def line_count(self) -> int:
-        """Lines kept, seen or not."""
-        return len(self._ring.lines)
-
-    @property
-    def seen_count(self) -> int:
-        """Lines that pass the filters."""
-        return self._shown.count
-
     def save(self, path: Path) -> int:
         """Write the lines seen as plain text and return their number. Raises OSError."""
         lines = [shown_text(line) for line in self._shown.seen_lines()]
@@ -287,8 +277,8 @@ class LogBody(VirtualView):
 
     def _tell_state(self) -> None:
         text = self.state_text
-        if text != self._told:
-            self._told = text
+        if text != self._reported_state:
+            self._reported_state = text
             self.post_message(self.StateChanged(self, text))
 
     # -- layout -----------------------------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ class RowOrder(Generic[IdT, RowT]):
         self._next_age = 0
         self._sort_key: Callable[[RowT], Any] | None = None
         self._reverse = False
-        self._keep: Callable[[RowT], bool] | None = None
+        self._predicate: Callable[[RowT], bool] | None = None
         self._invert = False
         self._known: SortedIds[IdT] = SortedIds([], [], [])
         self._unknown: SortedIds[IdT] = SortedIds([], [], [])
@@ -136,11 +136,11 @@ class RowOrder(Generic[IdT, RowT]):
         self._reverse = reverse
         self._rebuild()
 
-    def filter(self, keep: Callable[[RowT], bool] | None, *, invert: bool = False) -> None:
-        """Show only rows for which `keep` is true (`invert`: false); None shows all."""
+    def filter(self, predicate: Callable[[RowT], bool] | None, *, invert: bool = False) -> None:
+        """Show only rows for which `predicate` is true (`invert`: false); None shows all."""
         self._held = None
-        self._keep = keep
-        self._invert = invert and keep is not None
+        self._predicate = predicate
+        self._invert = invert and predicate is not None
         self._rebuild()
 
     def _cut(self, part: list[IdT], start: int, end: int) -> list[IdT]:
@@ -151,12 +151,12 @@ class RowOrder(Generic[IdT, RowT]):
 
     def _values_of(self, rows: Mapping[IdT, RowT]) -> dict[IdT, Any]:
         """The sort value of each of these rows, or that it is hidden."""
-        keep, invert, sort_key = self._keep, self._invert, self._sort_key
-        if keep is None:
+        predicate, invert, sort_key = self._predicate, self._invert, self._sort_key
+        if predicate is None:
             found = {i: 0 if sort_key is None else sort_key(row) for i, row in rows.items()}
         else:
             found = {
-                i: _HIDDEN if bool(keep(row)) is invert else 0 if sort_key is None else sort_key(row)
+                i: _HIDDEN if bool(predicate(row)) is invert else 0 if sort_key is None else sort_key(row)
                 for i, row in rows.items()
             }
         return found | self._held_value(rows)
@@ -170,15 +170,15 @@ class RowOrder(Generic[IdT, RowT]):
 
     def _rebuild(self) -> None:
         """Sort and filter everything."""
-        if self._sort_key is None and self._keep is None:
+        if self._sort_key is None and self._predicate is None:
             self._values = None
             self._known = SortedIds(list(self._rows), [0] * len(self._rows), list(self._ages.values()))
             self._unknown = SortedIds([], [], [])
             return
-        rows, keep, invert = self._rows, self._keep, self._invert
+        rows, predicate, invert = self._rows, self._predicate, self._invert
         kept = self._held_value(rows)
-        if keep is not None:
-            rows = {row_id: row for row_id, row in rows.items() if row_id in kept or bool(keep(row)) is not invert}
+        if predicate is not None:
+            rows = {row_id: row for row_id, row in rows.items() if row_id in kept or bool(predicate(row)) is not invert}
         values: dict[IdT, Any] = dict.fromkeys(rows, 0)
         if self._sort_key is not None:
             values = dict(zip(rows, map(self._sort_key, rows.values()), strict=True))

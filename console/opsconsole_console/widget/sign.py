@@ -26,19 +26,22 @@ class Sign(NamedTuple):
 
 
 TASK_SIGNS: Mapping[str, Sign] = {
-    TaskState.RUNNING: Sign("▶", "running", "state-running"),
-    TaskState.PAUSED: Sign("‖", "paused", "state-paused"),
-    TaskState.BUILDING: Sign("◔", "building", "state-building"),
-    TaskState.ASSIGNED: Sign("→", "assigned", "state-building"),
-    TaskState.SUCCEEDED: Sign("✓", "succeeded", "state-succeeded"),
-    TaskState.FAILED: Sign("✗", "failed", "state-failed"),
-    TaskState.KILLED: Sign("⊘", "killed", "state-killed"),
-    TaskState.WORKER_FAILED: Sign("↯", "worker failed", "state-lost"),
-    TaskState.PREEMPTED: Sign("↶", "preempted", "state-lost"),
-    TaskState.UNSCHEDULABLE: Sign("∅", "unschedulable", "state-failed"),
-    TaskState.PENDING: Sign("⋯", "pending", "state-pending"),
-    TaskState.HELD: Sign("◇", "held", "state-held"),
-    TaskState.BLOCKED: Sign("⊠", "blocked", "state-blocked"),
+    state: Sign(glyph, fmt.state_word(state), tone)
+    for state, glyph, tone in (
+        (TaskState.RUNNING, "▶", "state-running"),
+        (TaskState.PAUSED, "‖", "state-paused"),
+        (TaskState.BUILDING, "◔", "state-building"),
+        (TaskState.ASSIGNED, "→", "state-building"),
+        (TaskState.SUCCEEDED, "✓", "state-succeeded"),
+        (TaskState.FAILED, "✗", "state-failed"),
+        (TaskState.KILLED, "⊘", "state-killed"),
+        (TaskState.WORKER_FAILED, "↯", "state-lost"),
+        (TaskState.PREEMPTED, "↶", "state-lost"),
+        (TaskState.UNSCHEDULABLE, "∅", "state-failed"),
+        (TaskState.PENDING, "⋯", "state-pending"),
+        (TaskState.HELD, "◇", "state-held"),
+        (TaskState.BLOCKED, "⊠", "state-blocked"),
+    )
 }
 """States of attempts, tasks and jobs, in the order in which a summary names them."""
 
@@ -60,7 +63,7 @@ _SIGNS: Mapping[str, Sign] = {**TASK_SIGNS, **WORKER_SIGNS}
 def sign(state: str) -> Sign:
     """The sign of a task's, job's, attempt's or worker's state; a state of a newer version shows as itself."""
     known = _SIGNS.get(state)
-    return known if known is not None else Sign("?", state.replace("_", " "), "text-muted")
+    return known if known is not None else Sign("?", fmt.state_word(state), "text-muted")
 
 
 def tally(counts: Mapping[str, int]) -> Cell:

@@ -191,10 +191,10 @@ class TableBody(VirtualView, Generic[IdT, RowT]):
         self._settle(place, follow_cursor=True)
         self.post_message(self.Sorted(self, self.sorted_by, self.reverse))
 
-    def set_filter(self, keep: Callable[[RowT], bool] | None, *, invert: bool = False) -> None:
-        """Show only rows that `keep` accepts (`invert`: refuses); None shows all."""
+    def set_filter(self, predicate: Callable[[RowT], bool] | None, *, invert: bool = False) -> None:
+        """Show only rows that `predicate` accepts (`invert`: refuses); None shows all."""
         place = self._place()
-        self._order.filter(keep, invert=invert)
+        self._order.filter(predicate, invert=invert)
         self._settle(place, follow_cursor=True)
 
     def set_columns(self, columns: Sequence[Column[RowT]]) -> None:

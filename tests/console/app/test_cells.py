@@ -7,7 +7,7 @@ from opsconsole_console.screen.job.job_facts import job_facts, task_grid
 from opsconsole_console.screen.part import job_cell, worker_cell
 from opsconsole_console.screen.part.facts import side_by_side, wrapped
 from opsconsole_console.screen.part.io_line import io_lines
-from opsconsole_console.screen.part.sheet import Line
+from opsconsole_console.screen.part.line_view import Line
 from opsconsole_console.screen.part.spec_text import resources_text, spec_lines
 from opsconsole_console.screen.part.task_line import TaskLine, task_lines
 from opsconsole_console.screen.worker.gpu_lines import gpu_lines

@@ -103,7 +103,7 @@ async def test_lines_lead_everywhere(source: RecordedSource) -> None:
         await there.until(lambda: source.asked(SetWorker))
         there.app.command_line.run("logs 42f")
         await there.settle()
-        assert there.app.main.log_deck.opened == 1
+        assert there.app.main.log_grid.opened == 1
 
 
 async def test_an_invitation_is_shown_and_copied(source: RecordedSource) -> None:

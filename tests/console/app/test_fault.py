@@ -13,7 +13,7 @@ from textual.strip import Strip
 
 from opsconsole_console.screen.job.job_screen import JobScreen
 from opsconsole_console.screen.main.job_pane import JobPane
-from opsconsole_console.screen.part.sheet import Sheet
+from opsconsole_console.screen.part.line_view import LineView
 from opsconsole_console.service.fault_log import FILE_NAME, FaultLog
 from opsconsole_console.widget.live_table import LiveTable
 from tests.console.app.source import RecordedSource
@@ -82,15 +82,15 @@ async def test_a_decorated_handler_too(source: RecordedSource, tmp_path: Path, m
 async def test_a_screen_that_can_not_be_painted_is_taken_away(
     source: RecordedSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = Sheet.render_line
+    whole = LineView.render_line
 
-    def broken(sheet: Sheet, y: int) -> Strip:
-        if sheet.id == "job-facts":
+    def broken(view: LineView, y: int) -> Strip:
+        if view.id == "job-facts":
             raise KeyError("planted")
-        return whole(sheet, y)
+        return whole(view, y)
 
     async with stage(source, state_dir=tmp_path) as there:
-        monkeypatch.setattr(Sheet, "render_line", broken)
+        monkeypatch.setattr(LineView, "render_line", broken)
         there.job("42f")
         await there.press("enter")
         await noted(there, tmp_path)

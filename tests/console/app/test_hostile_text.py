@@ -74,7 +74,7 @@ async def fleet(there: Stage, text: str) -> None:
 async def logs(there: Stage, text: str) -> None:
     there.job("42f")
     await there.press("l")
-    await there.until(lambda: there.app.main.log_deck.panes and there.app.main.log_deck.panes[0].subject)
+    await there.until(lambda: there.app.main.log_grid.panes and there.app.main.log_grid.panes[0].subject)
     await there.press("slash")
     await there.type(text[:80].replace("\n", ""))
     await there.press("enter")

@@ -28,7 +28,7 @@ async def test_a_filter_typed_in_one_go_does_nothing_else(source: RecordedSource
         box = there.app.main.job_pane.query_one(FilterBar).query_one(Input)
         await there.until(lambda: box.value == "cpylr", "the text")
         assert there.screen_name == "MainScreen"
-        assert there.app.main.log_deck.opened == 0
+        assert there.app.main.log_grid.opened == 0
         assert not [request for request in source.requests if isinstance(request, Act)]
 
 

@@ -15,8 +15,8 @@ async def opened(there: Stage, job: str = "42f") -> LogPane:
     """A log pane on a job, its lines there."""
     there.job(job)
     await there.press("l")
-    pane = there.app.main.log_deck.panes[-1]
-    await there.until(lambda: pane.view.line_count >= 1_000, "the log")
+    pane = there.app.main.log_grid.panes[-1]
+    await there.until(lambda: len(pane.view._ring.lines) >= 1_000, "the log")
     return pane
 
 
@@ -27,7 +27,7 @@ async def test_a_pane_follows_its_task_and_says_whose(source: RecordedSource) ->
         assert pane.state == "follow"
         assert there.has_focus(pane.view)
         source.log.say("the newest line")
-        await there.until(lambda: pane.view.line_count == 1_001)
+        await there.until(lambda: len(pane.view._ring.lines) == 1_001)
         pane.view.apply_pending()
         await there.settle()
         assert "the newest line" in there.text()
@@ -37,18 +37,18 @@ async def test_the_same_log_isnt_opened_twice_but_can_be_split(source: RecordedS
     async with stage(source) as there:
         await opened(there)
         await there.press("2", "l")
-        deck = there.app.main.log_deck
-        assert deck.opened == 1
+        grid = there.app.main.log_grid
+        assert grid.opened == 1
         await there.press("v")
-        assert deck.opened == 2
-        assert [pane.number for pane in deck.panes] == [3, 4]
+        assert grid.opened == 2
+        assert [pane.number for pane in grid.panes] == [3, 4]
         await there.press("x")
-        assert deck.opened == 1
-        assert there.has_focus(deck.panes[0].view)
+        assert grid.opened == 1
+        assert there.has_focus(grid.panes[0].view)
         await there.press("x")
-        assert deck.opened == 0
+        assert grid.opened == 0
         assert there.has_focus(there.app.main.job_pane.table)
-        assert not deck.display
+        assert not grid.display
 
 
 async def test_panes_that_dont_fit_wait_unseen(source: RecordedSource) -> None:
@@ -57,10 +57,10 @@ async def test_panes_that_dont_fit_wait_unseen(source: RecordedSource) -> None:
         await there.press("2")
         there.job("7xk")
         await there.press("l")
-        deck = there.app.main.log_deck
-        assert deck.opened == 2
+        grid = there.app.main.log_grid
+        assert grid.opened == 2
         assert not first.display
-        assert "1 more hidden" in deck.panes[1].state
+        assert "1 more hidden" in grid.panes[1].state
         await there.press("3")
         assert first.display
         assert there.has_focus(first.view)
@@ -79,16 +79,16 @@ async def test_find_filter_and_invert(source: RecordedSource) -> None:
         await there.press("ampersand")
         await there.type("WARNING")
         await there.press("enter")
-        await there.until(lambda: pane.view.seen_count == 14, "all of the log's warnings")
+        await there.until(lambda: pane.view._shown.count == 14, "all of the log's warnings")
         assert pane.state.startswith("WARNING")
         await there.until(lambda: "14 of 3,000" in pane.state, "their number")
         await there.press("exclamation_mark")
         await there.until(lambda: "2,986 of 3,000" in pane.state, "the number of all the others")
-        await there.until(lambda: pane.view.line_count > 0, "the other lines")
+        await there.until(lambda: len(pane.view._ring.lines) > 0, "the other lines")
         assert not [line for line in pane.view._ring.lines if "WARNING" in line.data]
         await there.press("escape")
         await there.until(lambda: any("WARNING" in line.data for line in pane.view._ring.lines), "all lines")
-        assert pane.view.seen_count == pane.view.line_count
+        assert pane.view._shown.count == len(pane.view._ring.lines)
 
 
 async def test_a_task_that_printed_nothing_says_so(source: RecordedSource) -> None:
@@ -97,7 +97,7 @@ async def test_a_task_that_printed_nothing_says_so(source: RecordedSource) -> No
     async with stage(source) as there:
         there.job("42f")
         await there.press("l")
-        pane = there.app.main.log_deck.panes[-1]
+        pane = there.app.main.log_grid.panes[-1]
         source.log.state = "failed"
         source.log.finish()
         await there.until(lambda: pane.state == "failed", "the end")
@@ -156,7 +156,7 @@ async def test_scrolling_up_stops_following_and_fetches_history(source: Recorded
     async with stage(source) as there:
         pane = await opened(there)
         pane.view.jump(0)
-        await there.until(lambda: pane.view.line_count == 2_000, "history")
+        await there.until(lambda: len(pane.view._ring.lines) == 2_000, "history")
         assert not pane.view.following
         assert "behind" in pane.state
         source.log.say("later")
@@ -198,8 +198,8 @@ async def test_logs_of_a_worker_are_those_of_its_tasks(source: RecordedSource) -
     async with stage(source) as there:
         there.worker("gpu-d")
         await there.press("l")
-        await there.until(lambda: there.app.main.log_deck.opened == 4)
-        assert {pane.target.job_id for pane in there.app.main.log_deck.panes} == {"51c7hh3d0v"}
+        await there.until(lambda: there.app.main.log_grid.opened == 4)
+        assert {pane.target.job_id for pane in there.app.main.log_grid.panes} == {"51c7hh3d0v"}
         there.worker("gpu-b")
         there.worker("rtx-03")
         await there.press("l")
@@ -267,7 +267,7 @@ class TestALargeLog:
             await there.type("needle")
             await there.press("enter")
             await there.until(lambda: "200 of 60,000" in pane.state, "the count")
-            await there.until(lambda: pane.view.line_count == 200, "every hit")
+            await there.until(lambda: len(pane.view._ring.lines) == 200, "every hit")
             await there.press("escape")
-            await there.until(lambda: pane.view.line_count == 1_000, "the end of the log")
+            await there.until(lambda: len(pane.view._ring.lines) == 1_000, "the end of the log")
             assert "of 60,000" not in pane.state

@@ -54,7 +54,7 @@ async def test_keys_move_between_panes(source: RecordedSource) -> None:
         assert there.has_focus(there.app.main.job_pane.table)
         await there.press("l")
         await there.press("1", "3")
-        assert there.has_focus(there.app.main.log_deck.panes[0].view)
+        assert there.has_focus(there.app.main.log_grid.panes[0].view)
 
 
 async def test_a_filter_works_while_one_types_and_escape_takes_it_back(source: RecordedSource) -> None:
@@ -149,7 +149,7 @@ async def test_a_small_terminal_shows_logs_below_the_table_in_use(source: Record
         await there.settle()
         assert main.job_pane.display
         assert not main.worker_pane.display
-        assert main.log_deck.region.y > main.job_pane.region.y
+        assert main.log_grid.region.y > main.job_pane.region.y
         await there.press("1")
         assert main.worker_pane.display
         assert not main.job_pane.display
@@ -164,7 +164,7 @@ async def test_a_larger_terminal_gives_every_pane_room(source: RecordedSource) -
         main = there.app.main
         assert main.worker_pane.display
         assert main.job_pane.display
-        assert main.log_deck.region.x > main.job_pane.region.right - 1
+        assert main.log_grid.region.x > main.job_pane.region.right - 1
 
 
 async def test_a_lost_connection_is_loud_and_keeps_the_fleet(source: RecordedSource) -> None:

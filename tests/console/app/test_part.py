@@ -1,4 +1,4 @@
-"""Building blocks: the last line, sheets, the live source."""
+"""Building blocks: the last line, line views, the live source."""
 
 import pytest
 from textual.geometry import Offset
@@ -9,8 +9,7 @@ from opsconsole.target import Target
 from opsconsole_console.model.contact import Contact
 from opsconsole_console.screen.main.header import Header
 from opsconsole_console.screen.part.key_bar import KeyBar
-from opsconsole_console.screen.part.sheet import Line, Sheet
-from opsconsole_console.screen.part.spec_text import used_text
+from opsconsole_console.screen.part.line_view import Line, LineView
 from opsconsole_console.service.live_source import LiveSource
 from opsconsole_console.widget.cell import cell
 from opsconsole_protocol.api import AskHealth, Health, Invite, ListTemplates
@@ -25,7 +24,7 @@ async def test_keys_in_the_last_line_can_be_clicked(source: RecordedSource) -> N
         assert bar.text.startswith("n New  l Logs  p Pause")
         await there.pilot.click(bar, offset=(bar.text.index("Logs"), 0))
         await there.settle()
-        assert there.app.main.log_deck.opened == 1
+        assert there.app.main.log_grid.opened == 1
         assert bar.text.startswith("/ Find"), "other keys work there"
 
 
@@ -38,14 +37,14 @@ async def test_command_and_help_stay_where_keys_dont_fit(source: RecordedSource)
 
 async def test_a_sheets_text_can_be_selected(source: RecordedSource) -> None:
     async with stage(source) as there:
-        sheet = Sheet([Line(cell("left"), cell("right")), Line(cell("second"))])
-        await there.app.main.mount(sheet)
+        view = LineView([Line(cell("left"), cell("right")), Line(cell("second"))])
+        await there.app.main.mount(view)
         await there.settle()
-        found = sheet.get_selection(Selection(Offset(0, 0), Offset(6, 1)))
+        found = view.get_selection(Selection(Offset(0, 0), Offset(6, 1)))
         assert found is not None
         assert found[0].startswith("left")
         assert found[0].endswith("right\nsecond")
-        assert sheet.text == "left  right\nsecond"
+        assert view.text == "left  right\nsecond"
 
 
 async def test_the_right_side_gives_way(source: RecordedSource) -> None:
@@ -80,8 +79,3 @@ async def test_an_answer_of_another_kind_is_an_error(source: RecordedSource) -> 
     with pytest.raises(ProtocolError, match="Invited came where Health is due"):
         await ask(source, Invite(), Health)
     assert source.asked(ListTemplates) == []
-
-
-@pytest.mark.parametrize(("memory_mb", "text"), [(0, "0M"), (40, "40M"), (600, "0.6G"), (17_408, "17G")])
-def test_memory_in_use_in_a_few_cells(memory_mb: int, text: str) -> None:
-    assert used_text(memory_mb) == text

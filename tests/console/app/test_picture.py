@@ -44,8 +44,8 @@ async def logs(there: Stage) -> None:
     await there.press("2")
     there.job("42f")
     await there.press("l")
-    panes = there.app.main.log_deck.panes
-    await there.until(lambda: all(pane.view.line_count >= 1_000 for pane in panes))
+    panes = there.app.main.log_grid.panes
+    await there.until(lambda: all(len(pane.view._ring.lines) >= 1_000 for pane in panes))
     panes[-1].view.find("epoch 39 done")
     for pane in panes:
         pane.view.apply_pending()
@@ -69,7 +69,7 @@ async def job(there: Stage) -> None:
     await there.until(lambda: screen.query_one(TaskPane).table.total == 32)
     await there.until(lambda: screen.query_one(EventPane).coverage == ALL)
     view = screen.query_one(TaskLog).view
-    await there.until(lambda: view.line_count >= 1_000)
+    await there.until(lambda: len(view._ring.lines) >= 1_000)
     view.apply_pending()
 
 

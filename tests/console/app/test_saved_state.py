@@ -39,7 +39,7 @@ async def test_panes_filters_order_theme_and_what_was_seen_are_there_again(tmp_p
         assert (main.job_pane.filter.text, main.job_pane.filter.inverted) == ("project=pose", True)
         assert (main.job_pane.table.sorted_by, main.job_pane.table.reverse) == ("name", True)
         assert main.worker_pane.filter.text == "tags=train"
-        assert [pane.target.job_id for pane in main.log_deck.panes] == ["51c7hh3d0v"]
+        assert [pane.target.job_id for pane in main.log_grid.panes] == ["51c7hh3d0v"]
         assert there.app.theme == "opsconsole-light"
         assert there.has_focus(main.job_pane.table)
         assert "✗ 1 new" in there.app.query_one(Header).text, "it failed while nobody was there"

@@ -122,8 +122,8 @@ async def test_a_job_that_isnt_here_is_asked_for(called: str) -> None:
     wanted = f"z{OLDER - 2:03}aaaaaa"
     async with stage(source) as there:
         await there.line(f"logs {called}")
-        deck = there.app.main.log_deck
-        await there.until(lambda: [pane.target.job_id for pane in deck.panes] == [wanted])
+        grid = there.app.main.log_grid
+        await there.until(lambda: [pane.target.job_id for pane in grid.panes] == [wanted])
     async with stage(with_older()) as there:
         await there.line(f"show {called}")
         await there.until(lambda: "bad-batch" in there.text())

@@ -239,7 +239,7 @@ def test_store_against_oracle(spacing: int, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize("spacing", [1, 700])
-def test_store_against_oracle_with_little_patience(spacing: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_store_against_oracle_within_small_limits(spacing: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ends of lines are hardly looked for and pages end after little work: only more pages come of it."""
     from hypothesis.stateful import run_state_machine_as_test
 

@@ -26,7 +26,7 @@ TASKS_A_JOB = 100
 OPERATORS = 20
 HEARTBEAT_S = 0.2
 SILENT_AFTER_MS = 4_000
-PATIENCE_S = 60.0
+TIMEOUT_S = 60.0
 
 
 class Hand:
@@ -104,7 +104,7 @@ class Onlooker:
 
 
 @pytest.fixture
-async def crew(site: Site, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[list[Hand]]:
+async def agents(site: Site, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[list[Hand]]:
     """All workers, with a silence that is noticed sooner than usual."""
     for module in (liveness, registration, agent_session):
         monkeypatch.setattr(module, "SILENT_AFTER_MS", SILENT_AFTER_MS)
@@ -125,20 +125,20 @@ def _event(values: tuple[Any, ...]) -> api.EventRow:
 
 
 async def _settle(condition: Callable[[], bool]) -> None:
-    await until(condition, timeout_s=PATIENCE_S)
+    await until(condition, timeout_s=TIMEOUT_S)
 
 
-async def test_all_agree_in_the_end_and_nobody_falls_silent_without_cause(site: Site, crew: list[Hand]) -> None:
+async def test_all_agree_in_the_end_and_nobody_falls_silent_without_cause(site: Site, agents: list[Hand]) -> None:
     total = WORKERS * SLOTS
     async with AsyncExitStack() as stack:
         onlookers = [Onlooker(await stack.enter_async_context(await site.operator())) for _ in range(OPERATORS)]
         submitter = await stack.enter_async_context(await site.operator())
         jobs = [await submitter.submit(num_tasks=TASKS_A_JOB) for _ in range(total // TASKS_A_JOB)]
-        await _settle(lambda: sum(len(hand.running) for hand in crew) == total)
+        await _settle(lambda: sum(len(hand.running) for hand in agents) == total)
         for one in onlookers:
             await one.subscribe()
 
-        gone, rest = crew[:VANISHING], crew[VANISHING:]
+        gone, rest = agents[:VANISHING], agents[VANISHING:]
         running = [(one, hand) for hand in rest for one in hand.running]
         chosen = sorted(running, key=lambda each: each[0])[:CHANGES]  # which mixes the agents
 
@@ -172,10 +172,10 @@ async def test_all_agree_in_the_end_and_nobody_falls_silent_without_cause(site: 
         rows, states, events = await site.commit_loop.database.read(stored)
         assert states == {"succeeded": CHANGES, "running": total - CHANGES}
         assert {event.subject for event in events if event.kind == "silent"} == {hand.name for hand in gone}
-        started = [task for hand in crew for task in hand.started]
+        started = [task for hand in agents for task in hand.started]
         assert len(started) == len(set(started)) == total
         for one in onlookers:
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(TIMEOUT_S):
                 while one.fleet.seq < events[-1].seq:
                     await one.fold()
             assert one.fleet.jobs == rows

@@ -9,14 +9,14 @@ from textual.binding import Binding, BindingType
 from textual.screen import ModalScreen
 
 from opsconsole.ask import ask
+from opsconsole_console.model.ending import ending_words, first_to_fail
 from opsconsole_console.model.model import Model
-from opsconsole_console.screen.part.ending_text import ending_words, first_to_fail
 from opsconsole_console.screen.part.facts import wrapped
 from opsconsole_console.screen.part.job_action import JobActions, job_bindings
 from opsconsole_console.screen.part.key_bar import KeyBar
+from opsconsole_console.screen.part.line_view import BLANK, Line, LineView
 from opsconsole_console.screen.part.log_message import LogLeft
-from opsconsole_console.screen.part.sheet import BLANK, Line, Sheet
-from opsconsole_console.screen.part.shell import run_exclusive, shell
+from opsconsole_console.screen.part.shell_access import run_exclusive, shell
 from opsconsole_console.screen.part.task_line import TaskLine
 from opsconsole_console.screen.part.task_log import TaskLog
 from opsconsole_console.service.source import FleetSource
@@ -47,7 +47,7 @@ class EndedScreen(ModalScreen[None], JobActions, inherit_bindings=False):
         self._source = source
         self._job_id = job_id
         self._detail: JobDetail | None = None
-        self._words = Sheet([BLANK] * 7, id="ended-words")  # as high as it will be: the log beside it stands still
+        self._words = LineView([BLANK] * 7, id="ended-words")  # as high as it will be: the log beside it stands still
         row = model.job(job_id)
         self._log = TaskLog(job_id, row.name if row else job_id, 0, number=0)
 

@@ -8,7 +8,7 @@ from opsconsole_console.model.model import Model
 from opsconsole_console.screen.part.detail_screen import DetailScreen
 from opsconsole_console.screen.part.event_pane import EventPane
 from opsconsole_console.screen.part.key_bar import KeyBar
-from opsconsole_console.screen.part.shell import shell
+from opsconsole_console.screen.part.shell_access import shell
 from opsconsole_console.service.source import FleetSource
 from opsconsole_console.widget.live_table import LiveTable
 from opsconsole_protocol.error import InvalidRequest

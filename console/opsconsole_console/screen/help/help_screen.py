@@ -13,7 +13,7 @@ from textual.widget import Widget
 from opsconsole_console.model.command import KINDS
 from opsconsole_console.screen.part.facts import side_by_side, wrapped
 from opsconsole_console.screen.part.key_bar import KeyBar
-from opsconsole_console.screen.part.sheet import BLANK, Line, Sheet
+from opsconsole_console.screen.part.line_view import BLANK, Line, LineView
 from opsconsole_console.widget.cell import cell
 from opsconsole_console.widget.words import Dialog
 from opsconsole_protocol.filter import SYNTAX
@@ -62,18 +62,18 @@ class HelpScreen(ModalScreen[None]):
         super().__init__()
         self._keys = keys
         self._fields = fields
-        self._sheet = Sheet()
+        self._line_view = LineView()
 
     def compose(self) -> ComposeResult:
         with Dialog("Help", classes="large"), VerticalScroll():
-            yield self._sheet
+            yield self._line_view
         yield KeyBar()
 
     def on_mount(self) -> None:
         self.query_one(VerticalScroll).focus()
 
     def on_resize(self) -> None:
-        self._sheet.show(help_lines(self._keys, self._fields, self.size.width - 12))
+        self._line_view.show(help_lines(self._keys, self._fields, self.size.width - 12))
 
 
 def keys_of(screen: Screen[Any], also: Iterable[type[DOMNode]] = ()) -> list[Key]:

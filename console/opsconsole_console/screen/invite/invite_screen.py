@@ -17,8 +17,8 @@ from opsconsole_console.model.model import Model
 from opsconsole_console.screen.part.facts import wrapped
 from opsconsole_console.screen.part.field_box import Field, FieldBox
 from opsconsole_console.screen.part.key_bar import KeyBar
-from opsconsole_console.screen.part.sheet import BLANK, Line, Sheet
-from opsconsole_console.screen.part.shell import run_exclusive, shell
+from opsconsole_console.screen.part.line_view import BLANK, Line, LineView
+from opsconsole_console.screen.part.shell_access import run_exclusive, shell
 from opsconsole_console.service.source import FleetSource
 from opsconsole_console.widget.cell import cell
 from opsconsole_console.widget.drop_down import DropDown
@@ -54,7 +54,7 @@ class InviteScreen(ModalScreen[None]):
         self._ttl = FieldBox(Field("ttl", "valid for", "1h"), "1h")
         self._uses = FieldBox(Field("uses", "uses", "1"), "1")
         self._called = FieldBox(Field("name", "name", "the host's own"), "")
-        self._told = Sheet(id="invite-told")
+        self._result = LineView(id="invite-told")
         self._command = ""
         self._invited: Invited | None = None
 
@@ -69,7 +69,7 @@ class InviteScreen(ModalScreen[None]):
                 yield self._called
             with Horizontal(classes="buttons"):
                 yield Choice("Make the invitation", id="make", variant="primary")
-            yield self._told
+            yield self._result
         yield KeyBar()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -113,7 +113,7 @@ class InviteScreen(ModalScreen[None]):
     def _discard_invitation(self) -> None:
         """Take away the command that was made: it is for another role or other terms."""
         self._command, self._invited = "", None
-        self._told.show([])
+        self._result.show([])
         self.refresh_bindings()
 
     @on(Input.Submitted)
@@ -122,7 +122,7 @@ class InviteScreen(ModalScreen[None]):
 
     def _complain(self, error: OpsconsoleError) -> None:
         self._command, self._invited = "", None
-        self._told.show(wrapped(error.message, self._cells, "state-failed"))
+        self._result.show(wrapped(error.message, self._cells, "state-failed"))
 
     def _show_invitation(self) -> None:
         invited = self._invited
@@ -133,7 +133,7 @@ class InviteScreen(ModalScreen[None]):
         uses = _whole(self._uses.input.value)
         often = "once" if uses == 1 else f"{uses:,} times"
         advice = wrapped(LOOPBACK_ADVICE, self._cells, "state-silent") if is_local(invited.line) else []
-        self._told.show(
+        self._result.show(
             [
                 BLANK,
                 Line(cell(f"Paste this into a shell on {where}:", "bold")),

@@ -7,7 +7,7 @@ from opsconsole.outcome import ran_ms
 from opsconsole_console import format as fmt
 from opsconsole_console.screen.part import job_cell
 from opsconsole_console.screen.part.facts import LABEL_CELLS, facts, side_by_side, wrapped
-from opsconsole_console.screen.part.sheet import Line
+from opsconsole_console.screen.part.line_view import Line
 from opsconsole_console.screen.part.spec_text import resources_text
 from opsconsole_console.screen.part.task_line import TaskLine
 from opsconsole_console.widget import bar

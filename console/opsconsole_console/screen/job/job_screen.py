@@ -20,9 +20,9 @@ from opsconsole_console.screen.part.event_pane import EventPane
 from opsconsole_console.screen.part.failure_binding import FAILURE_BINDINGS
 from opsconsole_console.screen.part.job_action import JobActions, job_bindings
 from opsconsole_console.screen.part.key_bar import KeyBar
+from opsconsole_console.screen.part.line_view import Line, LineView
 from opsconsole_console.screen.part.log_message import LogLeft
-from opsconsole_console.screen.part.sheet import Line, Sheet
-from opsconsole_console.screen.part.shell import run_exclusive, shell
+from opsconsole_console.screen.part.shell_access import run_exclusive, shell
 from opsconsole_console.screen.part.spec_text import spec_lines
 from opsconsole_console.screen.part.task_log import TaskLog
 from opsconsole_console.service.source import FleetSource
@@ -55,12 +55,12 @@ class JobScreen(DetailScreen, JobActions):
         self._source = source
         self._job_id = job_id
         self._detail: JobDetail | None = None
-        self._facts = Sheet(id="job-facts")
+        self._facts = LineView(id="job-facts")
         self._head = Pane(self._facts, title="Job", id="detail-head")
         self._task_pane = TaskPane(model.clock, job_id)
         row = model.job(job_id)
         self._log = TaskLog(job_id, row.name if row else job_id, row.num_tasks if row else 0, number=2)
-        self._spec = Sheet(id="job-spec")
+        self._spec = LineView(id="job-spec")
         self._spec_pane = Pane(number=3, title="Spec", id="job-spec-pane", classes="scrolled")
         self._event_pane = EventPane(model, source, subject=job_id, number=4)
         self._chosen: Pane = self._log

@@ -10,8 +10,8 @@ from opsconsole_console import format as fmt
 from opsconsole_console.model.clock import Clock
 from opsconsole_console.model.coverage import ALL, Coverage, Extent
 from opsconsole_console.screen.job.job_facts import task_grid
-from opsconsole_console.screen.part.sheet import Sheet
-from opsconsole_console.screen.part.shell import shell
+from opsconsole_console.screen.part.line_view import LineView
+from opsconsole_console.screen.part.shell_access import shell
 from opsconsole_console.screen.part.table_pane import TablePane, sort_bindings
 from opsconsole_console.screen.part.task_line import TaskLine, task_columns, task_lines
 from opsconsole_console.widget.column import Column
@@ -36,7 +36,7 @@ class TaskPane(TablePane[TaskLine]):
     def __init__(self, clock: Clock, job_id: str) -> None:
         self._clock = clock
         self._job_id = job_id
-        self._grid = Sheet(id="task-grid")
+        self._grid = LineView(id="task-grid")
         self._tasks: Sequence[TaskRow] = ()
         super().__init__(number=1, title="Tasks", id="tasks")
 

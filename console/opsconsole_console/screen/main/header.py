@@ -5,7 +5,7 @@ from collections.abc import Callable
 from opsconsole_console import format as fmt
 from opsconsole_console.model.model import Model
 from opsconsole_console.screen.part.contact_line import ContactLine
-from opsconsole_console.screen.part.sheet import Line
+from opsconsole_console.screen.part.line_view import Line
 from opsconsole_console.service.source import FleetSource
 from opsconsole_console.visible import clean
 from opsconsole_console.widget.cell import Cell, cell, joined, width
@@ -54,7 +54,7 @@ def _width(one: Cell) -> int:
 def failed_cells(model: Model) -> list[Cell]:
     """How many jobs failed that nobody looked at."""
     number = len(model.failures.new)
-    shown = sign("failed")
+    shown = sign(TaskState.FAILED)
     return [cell(f"{shown.glyph} {fmt.count(number)} new", f"bold {shown.tone}")] if number else []
 
 

@@ -9,7 +9,7 @@ from opsconsole_console.widget.column import Column
 from opsconsole_console.widget.sign import TASK_SIGNS
 from opsconsole_protocol.api import JobRow
 
-SPILL_FROM = "progress"
+WIDE_FROM = "progress"
 """Where a job that isn't at work says why."""
 
 DEFAULT_SORT = "state"

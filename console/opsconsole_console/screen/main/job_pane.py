@@ -11,12 +11,12 @@ from opsconsole.fleet import Change
 from opsconsole.job_page import next_page
 from opsconsole_console.model.coverage import ALL, NOTHING_YET, Coverage, Extent
 from opsconsole_console.model.model import Model
-from opsconsole_console.screen.main.job_column import DEFAULT_SORT, HOTKEYS, SPILL_FROM, job_columns
+from opsconsole_console.screen.main.job_column import DEFAULT_SORT, HOTKEYS, WIDE_FROM, job_columns
 from opsconsole_console.screen.part import job_cell
 from opsconsole_console.screen.part.job_action import JobActions
-from opsconsole_console.screen.part.shell import run_exclusive, shell
-from opsconsole_console.screen.part.spill_table import BelowTable, SpillTable
+from opsconsole_console.screen.part.shell_access import run_exclusive, shell
 from opsconsole_console.screen.part.table_pane import TablePane, sort_bindings
+from opsconsole_console.screen.part.wide_row_table import BelowTable, WideRowTable
 from opsconsole_console.service.older_jobs import OlderJobs
 from opsconsole_console.service.source import FleetSource
 from opsconsole_console.widget.column import Column
@@ -48,11 +48,11 @@ class JobPane(TablePane[JobRow], JobActions):
         self._is_all_found = False
         super().__init__(number=2, title="Jobs", id="jobs")
 
-    def make_table(self) -> SpillTable[str, JobRow]:
-        table: SpillTable[str, JobRow] = SpillTable(
+    def make_table(self) -> WideRowTable[str, JobRow]:
+        table: WideRowTable[str, JobRow] = WideRowTable(
             self.columns(80),
-            spill=lambda job: job_cell.remark(job, self._model.clock()),
-            spill_from=lambda _job: SPILL_FROM,
+            wide_cell=lambda job: job_cell.remark(job, self._model.clock()),
+            wide_from=lambda _job: WIDE_FROM,
             id="job-table",
         )
         table.sort_by(DEFAULT_SORT, reverse=False)
@@ -132,16 +132,16 @@ class JobPane(TablePane[JobRow], JobActions):
     async def _search_older(self) -> None:
         """Have the coordinator look through all jobs for what the filter wants: only the newest are here."""
         await asyncio.sleep(PAUSE_S)
-        keep = self.filter.predicate(self.properties, self.haystack)
+        predicate = self.filter.predicate(self.properties, self.haystack)
         asked = "" if self.filter.inverted else self.filter.text
         request, found = ListJobs(filter=asked, limit=_PAGE_JOBS), 0
-        while keep is not None and found < _FOUND_MAX:
+        while predicate is not None and found < _FOUND_MAX:
             try:
                 answer = await ask(self._source, request, JobList)
             except Unavailable:
                 await asyncio.sleep(_AGAIN_S)
                 continue
-            kept = [row for row in answer.jobs if keep(row)]
+            kept = [row for row in answer.jobs if predicate(row)]
             found += len(kept)
             self._model.add_older(kept)
             if not answer.more:
@@ -151,7 +151,7 @@ class JobPane(TablePane[JobRow], JobActions):
             request = next_page(request, answer)
         self._is_searched = True
         self.set_coverage(
-            Coverage(Extent.PART, note=f"the newest {found:,} that match are shown") if keep else self.coverage
+            Coverage(Extent.PART, note=f"the newest {found:,} that match are shown") if predicate else self.coverage
         )
 
     def _missing_text(self) -> str:

@@ -14,12 +14,12 @@ from opsconsole_console.model.model import Model
 from opsconsole_console.screen.main.arrangement import Arrangement, arrange
 from opsconsole_console.screen.main.header import Header
 from opsconsole_console.screen.main.job_pane import JobPane
-from opsconsole_console.screen.main.log_deck import LogDeck
+from opsconsole_console.screen.main.log_grid import LogGrid
 from opsconsole_console.screen.main.worker_pane import WorkerPane
 from opsconsole_console.screen.part.failure_binding import FAILURE_BINDINGS
 from opsconsole_console.screen.part.key_bar import KeyBar
 from opsconsole_console.screen.part.log_message import LogLeft
-from opsconsole_console.screen.part.shell import shell
+from opsconsole_console.screen.part.shell_access import shell
 from opsconsole_console.service.source import FleetSource
 from opsconsole_console.widget.live_table import LiveTable
 
@@ -39,7 +39,7 @@ class MainScreen(Screen[None]):
         self._header = Header(model, source, read_only)
         self.worker_pane = WorkerPane(model)
         self.job_pane = JobPane(model, source)
-        self.log_deck = LogDeck()
+        self.log_grid = LogGrid()
         self._arranged: Arrangement | None = None
         self._table_used: WorkerPane | JobPane = self.job_pane
 
@@ -49,7 +49,7 @@ class MainScreen(Screen[None]):
             with Container(id="tables"):
                 yield self.worker_pane
                 yield self.job_pane
-            yield self.log_deck
+            yield self.log_grid
         yield KeyBar()
 
     def on_mount(self) -> None:
@@ -73,7 +73,7 @@ class MainScreen(Screen[None]):
 
     def lay_out(self) -> None:
         """Put every pane where it belongs for the present size and number of logs."""
-        plan = arrange(self.size.width, self.size.height, self.log_deck.opened, self.worker_pane.wanted_lines)
+        plan = arrange(self.size.width, self.size.height, self.log_grid.opened, self.worker_pane.wanted_lines)
         if plan == self._arranged:
             self._show_one_table(plan)
             return
@@ -85,7 +85,7 @@ class MainScreen(Screen[None]):
         tables.styles.height = plan.tables_lines if plan.tables_lines is not None else "1fr"
         self.worker_pane.styles.height = "1fr" if plan.workers_lines is None or plan.one_table else plan.workers_lines
         self._show_one_table(plan)
-        self.log_deck.lay_out(plan.log_columns, plan.logs_fitting)
+        self.log_grid.lay_out(plan.log_columns, plan.logs_fitting)
 
     def _show_one_table(self, plan: Arrangement) -> None:
         for table in (self.worker_pane, self.job_pane):
@@ -94,10 +94,10 @@ class MainScreen(Screen[None]):
     def on_resize(self) -> None:
         self.call_after_refresh(self.lay_out)
 
-    @on(LogDeck.Changed)
+    @on(LogGrid.Changed)
     def _arrange_logs(self) -> None:
         self.lay_out()
-        if not self.log_deck.opened and self.focused is None:
+        if not self.log_grid.opened and self.focused is None:
             self._table_used.query_one(LiveTable).focus()
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
@@ -111,7 +111,7 @@ class MainScreen(Screen[None]):
         if number <= 2:
             self.show_table(self.worker_pane if number == 1 else self.job_pane)
         else:
-            self.log_deck.focus_pane(number)
+            self.log_grid.focus_pane(number)
 
     def show_table(self, pane: WorkerPane | JobPane) -> None:
         """Focus a table, and bring it into sight where only one has room."""

@@ -9,7 +9,7 @@ from textual.binding import Binding, BindingType
 from opsconsole_console import format as fmt
 from opsconsole_console.model.model import Model
 from opsconsole_console.screen.part import worker_cell
-from opsconsole_console.screen.part.spill_table import SpillTable
+from opsconsole_console.screen.part.wide_row_table import WideRowTable
 from opsconsole_console.widget.cell import Cell, cell
 from opsconsole_console.widget.column import Column
 from opsconsole_protocol.api import Candidates, InputCheck, InputState, Verdict, WorkerRow
@@ -40,8 +40,8 @@ class Candidate:
     @property
     def checks(self) -> tuple[InputCheck, ...]:
         """What the worker says of each."""
-        said = {} if self.verdict is None else {check.name: check for check in self.verdict.inputs}
-        return tuple(said.get(name, InputCheck(name=name, state=InputState.ASKING)) for name in self.inputs)
+        checks = {} if self.verdict is None else {check.name: check for check in self.verdict.inputs}
+        return tuple(checks.get(name, InputCheck(name=name, state=InputState.ASKING)) for name in self.inputs)
 
     @property
     def is_open(self) -> bool:
@@ -58,7 +58,7 @@ def candidates(answer: Candidates, model: Model, chosen: str, inputs: tuple[str,
     return rows
 
 
-class CandidateTable(SpillTable[str, Candidate]):
+class CandidateTable(WideRowTable[str, Candidate]):
     """Enter, space or a double click chooses."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("space", "open", "Choose", id="candidate.choose")]
@@ -66,8 +66,8 @@ class CandidateTable(SpillTable[str, Candidate]):
     def __init__(self) -> None:
         super().__init__(
             _columns(),
-            spill=_refusal,
-            spill_from=lambda row: "verdict" if row.verdict is None else "start",
+            wide_cell=_refusal,
+            wide_from=lambda row: "verdict" if row.verdict is None else "start",
             empty="asking every worker …",
             id="candidate-table",
         )

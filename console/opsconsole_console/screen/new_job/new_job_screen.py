@@ -24,8 +24,8 @@ from opsconsole_console.screen.new_job.job_form import JobForm
 from opsconsole_console.screen.part.facts import wrapped
 from opsconsole_console.screen.part.io_line import IoLine
 from opsconsole_console.screen.part.key_bar import KeyBar
-from opsconsole_console.screen.part.sheet import Line, Sheet
-from opsconsole_console.screen.part.shell import run_exclusive, shell
+from opsconsole_console.screen.part.line_view import Line, LineView
+from opsconsole_console.screen.part.shell_access import run_exclusive, shell
 from opsconsole_console.screen.part.spec_text import resources_text
 from opsconsole_console.service.source import FleetSource
 from opsconsole_console.widget.cell import Cell, cell
@@ -76,8 +76,8 @@ class NewJobScreen(ModalScreen[None]):
         self._answer: Candidates | None = None
         self._table = CandidateTable()
         self._io = IoLine()
-        self._preview = Sheet(id="new-preview")
-        self._status = Sheet(id="new-status")
+        self._preview = LineView(id="new-preview")
+        self._status = LineView(id="new-status")
         self._debounce: Timer | None = None
         self._refusal = ""
         self._is_again = draft is not None

@@ -11,7 +11,7 @@ from textual.screen import Screen
 
 from opsconsole_console import format as fmt
 from opsconsole_console.model.model import Model
-from opsconsole_console.screen.part.sheet import Line, Sheet
+from opsconsole_console.screen.part.line_view import Line, LineView
 from opsconsole_console.service.source import FleetSource
 from opsconsole_console.visible import clean
 from opsconsole_console.widget.cell import cell, width
@@ -22,7 +22,7 @@ STALE = "-stale"
 """The class of a screen whose rows are no longer known to be true."""
 
 
-class ContactLine(Sheet):
+class ContactLine(LineView):
     """Says that the coordinator isn't reached, since when, and when it is tried again."""
 
     DEFAULT_CSS = """

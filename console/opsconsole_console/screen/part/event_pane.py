@@ -11,9 +11,9 @@ from opsconsole.fleet import Change
 from opsconsole_console.model.coverage import ALL, Coverage, Extent
 from opsconsole_console.model.model import Model
 from opsconsole_console.screen.part import event_cell
-from opsconsole_console.screen.part.shell import shell
-from opsconsole_console.screen.part.spill_table import BelowTable
+from opsconsole_console.screen.part.shell_access import shell
 from opsconsole_console.screen.part.table_pane import TablePane, sort_bindings
+from opsconsole_console.screen.part.wide_row_table import BelowTable
 from opsconsole_console.service.source import FleetSource
 from opsconsole_console.widget.column import Column
 from opsconsole_console.widget.live_table import LiveTable

@@ -1,8 +1,8 @@
-"""Labels and values as lines of a sheet. Pure."""
+"""Labels and values as lines. Pure."""
 
 from collections.abc import Iterable, Sequence
 
-from opsconsole_console.screen.part.sheet import BLANK, Line
+from opsconsole_console.screen.part.line_view import BLANK, Line
 from opsconsole_console.visible import clean
 from opsconsole_console.widget.cell import Cell, cell, fit, joined, split, width
 

@@ -1,6 +1,6 @@
 """Where to put files for the worker under the cursor, and where its results will be."""
 
-from opsconsole_console.screen.part.sheet import Line, Sheet
+from opsconsole_console.screen.part.line_view import Line, LineView
 from opsconsole_console.screen.part.worker_cell import io_paths
 from opsconsole_console.widget.cell import Cell, cell, crop, width
 from opsconsole_protocol.api import WorkerRow
@@ -37,7 +37,7 @@ def _paths(source: str, target: str, cells: int) -> Line:
     return Line(left, cell((target or "no output folder") + " ", "" if target else "text-muted"))
 
 
-class IoLine(Sheet):
+class IoLine(LineView):
     """Always in sight under the workers."""
 
     DEFAULT_CSS = "IoLine { height: auto; min-height: 1; max-height: 2; }"

@@ -8,7 +8,7 @@ from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
 from opsconsole_console.model import plan as verbs
-from opsconsole_console.screen.part.shell import shell
+from opsconsole_console.screen.part.shell_access import shell
 from opsconsole_protocol.api import JobRow
 
 JOB_VERBS = frozenset({"job_pause", "job_cancel", "job_retry", "job_hold", "job_priority", "job_again"})

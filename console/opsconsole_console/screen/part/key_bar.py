@@ -15,7 +15,7 @@ from opsconsole_console.widget.cell import width
 _GAP_CELLS = 2
 
 
-class _Spot(NamedTuple):
+class _PlacedKey(NamedTuple):
     """Where a key stands: its binding, and its cells from `left` up to but not including `right`."""
 
     binding: Binding
@@ -41,12 +41,12 @@ class KeyBar(Widget):
 
     def __init__(self) -> None:
         super().__init__()
-        self._spots: list[_Spot] = []
+        self._placed_keys: list[_PlacedKey] = []
 
     @property
     def text(self) -> str:
         """What is shown."""
-        return "  ".join(f"{spot.key} {spot.binding.description}" for spot in self._spots)
+        return "  ".join(f"{key.key} {key.binding.description}" for key in self._placed_keys)
 
     def on_mount(self) -> None:
         self.screen.bindings_updated_signal.subscribe(self, self._gather)
@@ -62,9 +62,9 @@ class KeyBar(Widget):
         for active in screen.active_bindings.values():
             if _is_offered(active) and active.enabled:
                 shown.setdefault(active.binding.action, active.binding)
-        spots = _placed([(binding, self.app.get_key_display(binding)) for binding in shown.values()], self.size.width)
-        if spots != self._spots:
-            self._spots = spots
+        placed = _placed([(binding, self.app.get_key_display(binding)) for binding in shown.values()], self.size.width)
+        if placed != self._placed_keys:
+            self._placed_keys = placed
             self.refresh()
 
     def render_line(self, y: int) -> Strip:  # noqa: ARG002 - there is one line
@@ -74,17 +74,17 @@ class KeyBar(Widget):
         base = self.visual_style.rich_style
         segments: list[Segment] = []
         taken = 0
-        for spot in self._spots:
-            segments += [Segment(" " * (spot.left - taken), base), Segment(spot.key, key_style),
-                         Segment(f" {spot.binding.description}", text_style)]  # fmt: skip
-            taken = spot.right
+        for key in self._placed_keys:
+            segments += [Segment(" " * (key.left - taken), base), Segment(key.key, key_style),
+                         Segment(f" {key.binding.description}", text_style)]  # fmt: skip
+            taken = key.right
         return Strip(segments).crop_extend(0, cells, base)
 
     async def on_click(self, event: events.Click) -> None:
-        for spot in self._spots:
-            if spot.left <= event.x < spot.right:
+        for key in self._placed_keys:
+            if key.left <= event.x < key.right:
                 event.stop()
-                self.app.simulate_key(spot.binding.key)
+                self.app.simulate_key(key.binding.key)
 
 
 def _is_offered(active: ActiveBinding) -> bool:
@@ -94,18 +94,18 @@ def _is_offered(active: ActiveBinding) -> bool:
     return active.binding.show if offered is None else bool(offered)
 
 
-def _placed(keys: list[tuple[Binding, str]], cells: int) -> list[_Spot]:
+def _placed(keys: list[tuple[Binding, str]], cells: int) -> list[_PlacedKey]:
     """The keys side by side in `cells`; from the middle on they are left out until the rest fits."""
     wanted = list(keys)
     while len(wanted) > 2 and _needed(wanted) > cells:
         del wanted[-3]
-    spots = []
+    placed = []
     left = 1
     for binding, key in wanted:
         right = left + _cells(binding, key)
-        spots.append(_Spot(binding, key, left, right))
+        placed.append(_PlacedKey(binding, key, left, right))
         left = right + _GAP_CELLS
-    return spots
+    return placed
 
 
 def _needed(keys: list[tuple[Binding, str]]) -> int:

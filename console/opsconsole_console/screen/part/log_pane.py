@@ -14,7 +14,7 @@ from textual.worker import Worker
 from opsconsole_console.model.log_target import LogTarget
 from opsconsole_console.screen.part.filter_bar import FilterBar
 from opsconsole_console.screen.part.log_message import LogClosed, LogLeft, LogSplit
-from opsconsole_console.screen.part.shell import run_exclusive, shell
+from opsconsole_console.screen.part.shell_access import run_exclusive, shell
 from opsconsole_console.service.log_feeder import Grep, LogFeeder
 from opsconsole_console.widget.log_painter import Timestamps
 from opsconsole_console.widget.log_view import LogView
@@ -246,7 +246,7 @@ class LogPane(Pane):
         filtered = f"{inverted}{self._filter} · " if self._filter else ""
         self.state = more + filtered + self._view.state_text
 
-    # -- the deck ---------------------------------------------------------------------------------------------------
+    # -- the grid ------------------------------------------------------------------------------------
 
     def renumber(self, number: int) -> None:
         """Take another number after a pane before this one was closed."""

@@ -5,12 +5,11 @@ import shlex
 from opsconsole_console import format as fmt
 from opsconsole_console.model.draft import spell_limit
 from opsconsole_console.screen.part.facts import LABEL_CELLS, fact, facts, wrapped
-from opsconsole_console.screen.part.sheet import BLANK, Line
+from opsconsole_console.screen.part.line_view import BLANK, Line
 from opsconsole_console.widget.cell import cell
 from opsconsole_protocol.spec import JobSpec, Resources
 
 _COMMANDS_MAX = 200
-_MEBIBYTES_BELOW = 512
 
 
 def spec_lines(spec: JobSpec, cells: int) -> list[Line]:
@@ -55,11 +54,6 @@ def spec_lines(spec: JobSpec, cells: int) -> list[Line]:
             first = f"{'environment' if not place else '':>{LABEL_CELLS}}  "
             lines += wrapped(f"{key}={value}", cells, first=first, rest=lead)
     return lines + _task_lines(spec, cells, lead)
-
-
-def used_text(memory_mb: int) -> str:
-    """Memory in use in a few cells: `17G`, `0.5G`, `40M`."""
-    return f"{memory_mb}M" if memory_mb < _MEBIBYTES_BELOW else f"{fmt.gibibytes(memory_mb)}G"
 
 
 def resources_text(resources: Resources) -> str:

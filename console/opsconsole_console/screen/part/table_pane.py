@@ -10,7 +10,7 @@ from textual.binding import Binding, BindingType
 
 from opsconsole_console.model.coverage import NOTHING_YET, Coverage, empty_text
 from opsconsole_console.screen.part.filter_bar import FilterBar
-from opsconsole_console.screen.part.shell import shell
+from opsconsole_console.screen.part.shell_access import shell
 from opsconsole_console.widget.column import Column
 from opsconsole_console.widget.live_table import LiveTable
 from opsconsole_console.widget.pane import Pane

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from opsconsole.outcome import ran_ms
 from opsconsole_console import format as fmt
 from opsconsole_console.model.clock import Clock
-from opsconsole_console.screen.part.spec_text import used_text
 from opsconsole_console.widget.cell import Cell, cell
 from opsconsole_console.widget.column import Column
 from opsconsole_console.widget.sign import sign
@@ -89,11 +88,11 @@ def _time(line: TaskLine, now_ms: int) -> str:
 def _memory(line: TaskLine) -> Cell:
     usage = line.task.resource_usage if line.attempt is None else None
     if usage is not None:
-        return cell(used_text(usage.current_memory_mb))
+        return cell(fmt.used_memory(usage.current_memory_mb))
     latest = line.latest
     if latest is None or latest.peak_memory_mb is None:
         return cell("")
-    return cell(f"≤{used_text(latest.peak_memory_mb)}", "text-muted")
+    return cell(f"≤{fmt.used_memory(latest.peak_memory_mb)}", "text-muted")
 
 
 def _cpu(line: TaskLine) -> str:

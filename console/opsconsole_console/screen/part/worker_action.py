@@ -7,7 +7,7 @@ from typing import ClassVar
 from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
-from opsconsole_console.screen.part.shell import shell
+from opsconsole_console.screen.part.shell_access import shell
 from opsconsole_console.screen.part.worker_cell import io_paths
 from opsconsole_protocol.api import WorkerRow
 

@@ -14,7 +14,7 @@ from opsconsole_console.model.coverage import ALL
 from opsconsole_console.model.model import Model
 from opsconsole_console.screen.part.detail_screen import DetailScreen
 from opsconsole_console.screen.part.key_bar import KeyBar
-from opsconsole_console.screen.part.shell import shell
+from opsconsole_console.screen.part.shell_access import shell
 from opsconsole_console.screen.part.text_prompt import TextPrompt
 from opsconsole_console.screen.people.person_pane import InvitationPane, PersonPane
 from opsconsole_console.service.source import FleetSource

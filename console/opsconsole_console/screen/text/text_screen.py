@@ -12,8 +12,8 @@ from textual.screen import ModalScreen
 from opsconsole_console import format as fmt
 from opsconsole_console.screen.part.facts import fact, wrapped
 from opsconsole_console.screen.part.key_bar import KeyBar
-from opsconsole_console.screen.part.sheet import BLANK, Line, Sheet
-from opsconsole_console.screen.part.shell import shell
+from opsconsole_console.screen.part.line_view import BLANK, Line, LineView
+from opsconsole_console.screen.part.shell_access import shell
 from opsconsole_console.screen.part.spec_text import spec_lines
 from opsconsole_console.widget.words import Dialog
 from opsconsole_protocol.api import JobDetail, WorkerRow
@@ -35,18 +35,18 @@ class TextScreen(ModalScreen[None]):
         self._make = lines
         self._copied = copied
         self._what = what
-        self._sheet = Sheet()
+        self._line_view = LineView()
 
     def compose(self) -> ComposeResult:
         with Dialog(self._title, classes="large"), VerticalScroll():
-            yield self._sheet
+            yield self._line_view
         yield KeyBar()
 
     def on_mount(self) -> None:
         self.query_one(VerticalScroll).focus()
 
     def on_resize(self) -> None:
-        self._sheet.show(self._make(max(40, self.size.width - 14)))
+        self._line_view.show(self._make(max(40, self.size.width - 14)))
 
     def action_copy(self) -> None:
         shell(self).copy(self._copied, self._what)

@@ -14,8 +14,8 @@ from opsconsole_console import format as fmt
 from opsconsole_console.model.model import Model
 from opsconsole_console.screen.part.facts import wrapped
 from opsconsole_console.screen.part.key_bar import KeyBar
-from opsconsole_console.screen.part.sheet import BLANK, Line, Sheet
-from opsconsole_console.screen.part.shell import run_exclusive, shell
+from opsconsole_console.screen.part.line_view import BLANK, Line, LineView
+from opsconsole_console.screen.part.shell_access import run_exclusive, shell
 from opsconsole_console.service.source import FleetSource
 from opsconsole_console.widget.cell import Cell, cell
 from opsconsole_console.widget.column import Column
@@ -43,8 +43,8 @@ class WhyScreen(ModalScreen[None]):
         self._source = source
         self._job_id = job_id
         self._answer: WhyAnswer | None = None
-        self._head = Sheet(id="why-head")
-        self._explained = Sheet(id="why-worker")
+        self._head = LineView(id="why-head")
+        self._explained = LineView(id="why-worker")
         self._table: LiveTable[str, Verdict] = LiveTable(why_columns(()), flush_hz=None, id="why-table")
         self._checks: tuple[str, ...] = ()
 
@@ -161,8 +161,8 @@ def start_cell(verdict: Verdict) -> str:
 
 def explained(verdict: Verdict) -> list[Line]:
     """One worker in full: each requirement with what it has."""
-    said = "would take it" if verdict.accepted else verdict.reason
-    head = Line(Cell(((f"{verdict.worker}  ", "bold"), (said, "state-succeeded" if verdict.accepted else ""))))
+    answer = "would take it" if verdict.accepted else verdict.reason
+    head = Line(Cell(((f"{verdict.worker}  ", "bold"), (answer, "state-succeeded" if verdict.accepted else ""))))
     room = max((len(words) for words, _, _ in verdict.checks), default=0)
     lines = [
         Line(Cell((("  ✓ " if met else "  ✗ ", "state-succeeded" if met else "state-failed"),

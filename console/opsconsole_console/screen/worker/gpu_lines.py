@@ -3,8 +3,7 @@
 from collections.abc import Callable
 
 from opsconsole_console import format as fmt
-from opsconsole_console.screen.part.sheet import BLANK, Line
-from opsconsole_console.screen.part.spec_text import used_text
+from opsconsole_console.screen.part.line_view import BLANK, Line
 from opsconsole_console.screen.part.worker_cell import model_label
 from opsconsole_console.widget import bar, sparkline
 from opsconsole_console.widget.cell import Cell, cell
@@ -34,17 +33,17 @@ def _head(gpu: Gpu, is_free: bool, cells: int) -> list[Line]:
                     fmt.NOTHING if gpu.utilization_percent is None else f"{gpu.utilization_percent} %",
                     sparkline.level_tone(gpu.utilization_percent))  # fmt: skip
     memory = _metered("memory", used, meters, fmt.memory(gpu.memory_used_mb, gpu.memory_total_mb), "bar")
-    heat = Cell(((_heat(gpu), "gpu-hot" if (gpu.temperature_c or 0) >= 80 else "text-muted"),))
+    temperature = Cell(((_temperature_and_power(gpu), "gpu-hot" if (gpu.temperature_c or 0) >= 80 else "text-muted"),))
     if cells >= _WIDE_CELLS:
-        return [Line(label, heat + cell(" ")), Line(cell("    ") + load + cell("   ") + memory)]
-    return [Line(label, heat + cell(" ")), Line(cell("    ") + load), Line(cell("    ") + memory)]
+        return [Line(label, temperature + cell(" ")), Line(cell("    ") + load + cell("   ") + memory)]
+    return [Line(label, temperature + cell(" ")), Line(cell("    ") + load), Line(cell("    ") + memory)]
 
 
 def _metered(word: str, share: float | None, cells: int, figure: str, tone: str) -> Cell:
     return Cell(((f"{word:<7}", "text-muted"),)) + bar.meter(share, cells, tone) + Cell(((f" {figure:>9}", ""),))
 
 
-def _heat(gpu: Gpu) -> str:
+def _temperature_and_power(gpu: Gpu) -> str:
     parts = []
     if gpu.temperature_c is not None:
         parts.append(f"{gpu.temperature_c} °C")
@@ -55,7 +54,7 @@ def _heat(gpu: Gpu) -> str:
 
 
 def _process(process: GpuUser, name: NameAttempt) -> Line:
-    memory = "" if process.memory_mb is None else used_text(process.memory_mb)
+    memory = "" if process.memory_mb is None else fmt.used_memory(process.memory_mb)
     lead = f"    {process.name[:20]:<12} {process.pid:>7} {memory:>6}  "
     if process.attempt_id:
         return Line(Cell(((lead, "text-muted"), (name(process.attempt_id), ""))))

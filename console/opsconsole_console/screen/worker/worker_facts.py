@@ -4,7 +4,7 @@ from opsconsole_console import format as fmt
 from opsconsole_console.screen.part import worker_cell
 from opsconsole_console.screen.part.facts import facts, side_by_side
 from opsconsole_console.screen.part.io_line import PLACE
-from opsconsole_console.screen.part.sheet import Line
+from opsconsole_console.screen.part.line_view import Line
 from opsconsole_console.widget.cell import Cell, cell
 from opsconsole_protocol.api import WorkerRow
 

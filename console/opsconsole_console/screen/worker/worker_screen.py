@@ -17,8 +17,8 @@ from opsconsole_console.screen.part.detail_screen import DetailScreen
 from opsconsole_console.screen.part.event_pane import EventPane
 from opsconsole_console.screen.part.job_action import JobActions, job_bindings
 from opsconsole_console.screen.part.key_bar import KeyBar
-from opsconsole_console.screen.part.sheet import Line, Sheet
-from opsconsole_console.screen.part.shell import run_exclusive, shell
+from opsconsole_console.screen.part.line_view import Line, LineView
+from opsconsole_console.screen.part.shell_access import run_exclusive, shell
 from opsconsole_console.screen.part.table_pane import TablePane
 from opsconsole_console.screen.part.worker_action import WorkerActions
 from opsconsole_console.screen.worker.gpu_lines import gpu_lines
@@ -85,9 +85,9 @@ class WorkerScreen(DetailScreen, WorkerActions):
         self._worker_id = worker_id
         worker = model.fleet.workers.get(worker_id)
         self._worker_name = worker.name if worker is not None else worker_id
-        self._facts = Sheet(id="worker-facts")
+        self._facts = LineView(id="worker-facts")
         self._head = Pane(self._facts, title="Worker", subject=self._worker_name, id="detail-head")
-        self._gpus = Sheet(id="worker-gpus")
+        self._gpus = LineView(id="worker-gpus")
         self._gpu_pane = Pane(number=1, title="GPUs", classes="scrolled", id="worker-gpu-pane")
         self._tasks = WorkerTaskPane(model)
         self._tasks.add_class("-chosen")

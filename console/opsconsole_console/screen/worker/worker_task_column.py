@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 from opsconsole_console import format as fmt
 from opsconsole_console.model.model import Model
-from opsconsole_console.screen.part.spec_text import used_text
 from opsconsole_console.service.worker_task import WorkerTask
 from opsconsole_console.widget.column import Column
 from opsconsole_console.widget.sign import sign
@@ -22,7 +21,7 @@ def worker_task_columns(model: Model) -> Sequence[Column[WorkerTask]]:
         Column("name", "NAME", lambda t: t.job.name, 14, flex=2, priority=9, sort_key=lambda t: t.job.name),
         Column("state", "STATE", lambda t: sign(t.state).cell, 11, priority=8, sort_key=lambda t: t.state),
         Column("time", "TIME", elapsed, 7, align="right", priority=7, sort_key=lambda t: t.started_at_ms),
-        Column("memory", "MEM", lambda t: "" if t.memory_mb is None else used_text(t.memory_mb), 5,
+        Column("memory", "MEM", lambda t: "" if t.memory_mb is None else fmt.used_memory(t.memory_mb), 5,
                align="right", priority=5),
         Column("by", "BY", lambda t: t.job.submitted_by, 6, priority=4, tone="text-muted"),
     )  # fmt: skip

@@ -24,37 +24,37 @@ class BelowTable(LiveTable[IdT, RowT]):
         return self.shown - 1 - self._cursor
 
 
-class SpillTable(BelowTable[IdT, RowT]):
-    """`spill` gives what a row says from its column `spill_from` to its end, or None for a row in columns."""
+class WideRowTable(BelowTable[IdT, RowT]):
+    """`wide_cell` gives what a row says from its column `wide_from` to its end, or None for a row in columns."""
 
     def __init__(
         self,
         columns: Sequence[Column[RowT]],
         *,
-        spill: Callable[[RowT], Cell | None],
-        spill_from: Callable[[RowT], str],
+        wide_cell: Callable[[RowT], Cell | None],
+        wide_from: Callable[[RowT], str],
         empty: str = "",
         flush_hz: float | None = None,
         id: str | None = None,  # noqa: A002 - Textual's name
     ) -> None:
         super().__init__(columns, empty=empty, flush_hz=flush_hz, id=id)
-        self._spill = spill
-        self._spill_from = spill_from
+        self._wide_cell = wide_cell
+        self._wide_from = wide_from
 
     def _row_strip(self, row_id: IdT) -> Strip:
         strip = super()._row_strip(row_id)
         row = self.row(row_id)
-        content = None if row is None else self._spill(row)
+        content = None if row is None else self._wide_cell(row)
         if row is None or content is None:
             return strip
-        left = self._left_of(self._spill_from(row))
+        left = self._left_of(self._wide_from(row))
         if left is None:
             return strip
         cells = strip.cell_length
         base = _style_at(strip, left, self.palette.base)
         spans = fit(content.spans, max(0, cells - left - 1))
-        said = [Segment(text, self.palette.style(tone, base)) for text, tone in spans]
-        return Strip([*strip.crop(0, left), *said, Segment(" ", base)], cells)
+        segments = [Segment(text, self.palette.style(tone, base)) for text, tone in spans]
+        return Strip([*strip.crop(0, left), *segments, Segment(" ", base)], cells)
 
     def _left_of(self, key: str) -> int | None:
         for slot in self._row_strips.slots:

@@ -25,14 +25,14 @@ class Line(NamedTuple):
 BLANK = Line(cell(""))
 
 
-class Sheet(Widget):
+class LineView(Widget):
     """Lines of cells, cropped at the edge; as high as it has lines unless a stylesheet says otherwise.
 
     Its text can be selected with the mouse.
     """
 
     ALLOW_SELECT = True
-    DEFAULT_CSS = "Sheet { height: auto; width: 1fr; }"
+    DEFAULT_CSS = "LineView { height: auto; width: 1fr; }"
 
     def __init__(self, lines: Iterable[Line] = (), *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id, classes=classes)

@@ -4,8 +4,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from opsconsole_console import format as fmt
-from opsconsole_console.screen.part.spec_text import used_text
-from opsconsole_console.widget.sign import sign
 from opsconsole_protocol.api import AttemptRow, JobDetail, TaskRow
 from opsconsole_protocol.end_cause import EndCause
 from opsconsole_protocol.state import TaskState
@@ -49,15 +47,15 @@ def ending_words(detail: JobDetail) -> list[str]:
     """Sentences: what happened, what that means, where and after how long, and what became of the others."""
     job, task = detail.job, first_to_fail(detail.tasks)
     if task is None:
-        return [job.reason or sign(job.state).word]
+        return [job.reason or fmt.state_word(job.state)]
     last = task.attempts[-1] if task.attempts else None
-    said = [task.error or job.reason or sign(task.state).word]
+    sentences = [task.error or job.reason or fmt.state_word(task.state)]
     if meaning := _meaning(last):
-        said.append(meaning)
-    said.append(_where(detail, task, last))
+        sentences.append(meaning)
+    sentences.append(_where(detail, task, last))
     if job.num_tasks > 1:
-        said.append(_others(detail))
-    return said
+        sentences.append(_others(detail))
+    return sentences
 
 
 def _meaning(last: AttemptRow | None) -> str:
@@ -81,7 +79,7 @@ def _where(detail: JobDetail, task: TaskRow, last: AttemptRow | None) -> str:
     if last.started_at_ms is not None and last.finished_at_ms is not None:
         parts.append(f"after {fmt.duration(last.finished_at_ms - last.started_at_ms, figures=2)}")
     if last.peak_memory_mb:
-        parts.append(f"with up to {used_text(last.peak_memory_mb)} of memory")
+        parts.append(f"with up to {fmt.used_memory(last.peak_memory_mb)} of memory")
     if len(task.attempts) > 1:
         parts.append(f"the last of {fmt.count(len(task.attempts))} attempts")
     elif not detail.spec.max_retries_failure:
@@ -96,6 +94,6 @@ def _others(detail: JobDetail) -> str:
         indexes = [str(task.index) for task in detail.tasks if task.state == state]
         if indexes:
             more = f" and {len(indexes) - _NAMED} more" if len(indexes) > _NAMED else ""
-            parts.append(f"{len(indexes)} {sign(state).word}: task {', '.join(indexes[:_NAMED])}{more}")
-    parts += [f"{number} {sign(state).word}" for state, number in counts.items() if state not in _FAILED]
+            parts.append(f"{len(indexes)} {fmt.state_word(state)}: task {', '.join(indexes[:_NAMED])}{more}")
+    parts += [f"{number} {fmt.state_word(state)}" for state, number in counts.items() if state not in _FAILED]
     return f"of {fmt.plural(detail.job.num_tasks, 'task')} " + "; ".join(parts)

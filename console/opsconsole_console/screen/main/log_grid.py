@@ -17,11 +17,11 @@ FIRST_NUMBER = 3
 """Panes 1 and 2 are the tables."""
 
 
-class LogDeck(Container):
+class LogGrid(Container):
     """A grid of log panes. What doesn't fit stays open, unseen, until there is room or it is focused."""
 
     DEFAULT_CSS = """
-    LogDeck {
+    LogGrid {
         layout: grid;
         grid-size: 1;
         width: 1fr;
