@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from opsconsole_protocol.codec import is_batch
 from opsconsole_protocol.error import ProtocolError
 from opsconsole_protocol.link import (
-    FRAME_BYTES_MAX,
     PAYLOAD_BYTES_MAX,
     LogChunk,
     decode_frame,
@@ -71,7 +70,7 @@ def test_round_trip(chunk: LogChunk) -> None:
 def test_the_largest_frame() -> None:
     chunk = LogChunk("x" * 255, Source.BUILD, 2**63 - 1 - PAYLOAD_BYTES_MAX, 0, b"\0" * PAYLOAD_BYTES_MAX)
     frame = encode_frame(chunk)
-    assert len(frame) == FRAME_BYTES_MAX
+    assert len(frame) == LogChunk.BYTES_MAX
     assert decode_frame(frame) == chunk
 
 

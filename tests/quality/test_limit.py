@@ -32,7 +32,6 @@ NO_LIMITS = {
     "protocol.bound.TIME_MS_MAX": "the end of the calendar",
     "protocol.link.from_agent.AGAIN_MS_MAX": "a time",
     "protocol.spec.DURATION_MS_MAX": "a time",
-    "protocol.link.frame.FRAME_BYTES_MAX": "follows from PAYLOAD_BYTES_MAX",
     "protocol.api.request.WAIT_MS_MAX": "a time",
     "client.fleet_subscription.BACKOFF_MAX_S": "a time",
 }

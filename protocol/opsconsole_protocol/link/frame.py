@@ -13,7 +13,6 @@ from opsconsole_protocol.link.log_chunk import LogChunk
 Frame = LogChunk
 """Any frame: the union of all kinds."""
 FRAME_KINDS: Mapping[int, type[Frame]] = {kind.KIND: kind for kind in get_args(Frame) or (Frame,)}
-FRAME_BYTES_MAX = max(kind.BYTES_MAX for kind in FRAME_KINDS.values())
 
 
 def encode_frame(frame: Frame) -> bytes:
