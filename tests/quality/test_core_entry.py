@@ -19,7 +19,7 @@ AGENT_ROOT = REPOSITORY / "agent" / AGENT
 ENTRIES = frozenset({"reactor", "view", "model"})
 STORE_ENTRIES = frozenset({"batch", "fleet", "loading", "model"})
 """The store writes batches and builds a fleet."""
-LOOKS = frozenset({"current", "live_attempts", "project_status", "story", "task_of"})
+LOOKS = frozenset({"current", "live_attempts", "project_status", "story"})
 """What a fleet can be asked without changing it."""
 AGENT_ENTRIES = frozenset({"reactor", "event", "effect", "intent"})
 CHANGES = frozenset(name for name, _ in inspect.getmembers(Fleet, inspect.isfunction)) - LOOKS

@@ -116,7 +116,7 @@ def _loss_counted_twice(real: Any) -> Any:
 
 def _loss_counted_though_over(real: Any) -> Any:
     def welcome_back(fleet: Any, attempt: Attempt, now_ms: int) -> None:
-        task = fleet.task_of(attempt)
+        task = fleet.jobs[attempt.job_id].tasks[attempt.index]
         before = task.preemptions
         real(fleet, attempt, now_ms)
         task.preemptions = before
@@ -237,7 +237,7 @@ def _repeated_report(real: Any) -> Any:
         is_repeated = attempt is not None and attempt.is_finished and attempt.open
         real(fleet, worker, observed, *rest)
         if attempt is not None and is_repeated and observed.state == "failed":
-            task = fleet.task_of(attempt)
+            task = fleet.jobs[attempt.job_id].tasks[attempt.index]
             task.failures += 1
             fleet.set_task(fleet.jobs[attempt.job_id], task, task.state)
 
