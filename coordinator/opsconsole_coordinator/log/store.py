@@ -94,7 +94,7 @@ class LogStore:
         return [results[place] for place in range(len(items))]
 
     def offsets(self, key: LogKey) -> dict[Source, int]:
-        """How far each source of a log has come (those that have begun); for the agent to go on from. Raises LogReadError."""
+        """How far each source of a log that has begun has come: the agent goes on from there. Raises LogReadError."""
         reached = self._snapshot(key).tally.offsets
         return {source: reached[code] for code, source in enumerate(SOURCES) if reached[code]}
 
