@@ -9,8 +9,9 @@ from unittest import mock
 import msgspec
 
 from opsconsole_agent.core.attempt_set import AttemptSet
+from opsconsole_agent.core.effect import Pause
 from opsconsole_agent.core.lifecycle import Lifecycle
-from opsconsole_agent.core.phase import Phase
+from opsconsole_agent.core.phase import PHASE_MOVES, Move, Phase
 from opsconsole_agent.core.reactor import Reactor
 from opsconsole_coordinator.core import (
     assignment,
@@ -150,6 +151,20 @@ def _slot_freed_early() -> AbstractContextManager[object]:
     return stack
 
 
+def _pause_asked_twice(real: Any) -> Any:
+    def reconcile_live(self: Lifecycle, attempt: Any, want: link.Want, now_ms: int) -> None:
+        real(self, attempt, want, now_ms)
+        if attempt.phase is Phase.PAUSING:
+            self._attempts.effects.append(Pause(attempt.attempt_id))
+
+    return reconcile_live
+
+
+def _resume_not_in_the_table() -> AbstractContextManager[object]:
+    moves = {move: phase for move, phase in PHASE_MOVES[Phase.PAUSED].items() if move is not Move.RESUME}
+    return mock.patch.dict(PHASE_MOVES, {Phase.PAUSED: moves})
+
+
 def _exit_forgotten(real: Any) -> Any:
     def take(self: Reactor) -> Any:
         effects = real(self)
@@ -267,6 +282,8 @@ MUTATIONS = (
     Mutation("a reservation that never expires", lambda: mock.patch.object(gang_turn, "RESERVATION_MS", 1 << 40), (), 300),
     Mutation("a job time-out that a restart forgets", _wrap(rebuild, "load", _limit_forgotten), _RESTARTS, 300),
     Mutation("a report that comes twice counted twice", _wrap(reconcile, "_note_observed", _repeated_report), ("duplicate",)),
+    Mutation("a pause asked for twice", _wrap(Lifecycle, "_reconcile_live", _pause_asked_twice), ()),
+    Mutation("a decision that the table doesn't have", _resume_not_in_the_table, ()),
     Mutation("a failure that ends its neighbours", _wrap(ending, "_count_failed_task", _failures_end_all), ()),
     Mutation("a failure counted twice", _wrap(ending, "_move_task", _retry_ignores_budget), ()),
 )  # fmt: skip

@@ -67,11 +67,15 @@ COUNT_MAX = 1e15
 
 
 class TaskProgress(Message, frozen=True, kw_only=True):
-    """How far a task is by what it prints, and how long it still takes where that can be told (milliseconds)."""
+    """How far a task is by what it prints, or its preparation by the step under way.
+
+    `eta_ms`: how long it still takes, in milliseconds, where that can be told. `text`: the name of the step; empty for a task.
+    """
 
     done: Annotated[float, Meta(ge=0, le=COUNT_MAX)]
     total: Annotated[float, Meta(ge=_LEAST_COUNT, le=COUNT_MAX)]
     eta_ms: Moment | None = None
+    text: Label = ""
 
 
 class IoPaths(Message, frozen=True, kw_only=True):
