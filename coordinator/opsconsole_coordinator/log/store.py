@@ -82,7 +82,10 @@ class LogStore:
         return self.append_many([(key, chunk)])[0]
 
     def append_many(self, items: Sequence[tuple[LogKey, LogChunk]]) -> list[AppendResult]:
-        """Add chunks in order, with one write a log, and return one result each. Never raises for what a disk or an agent does."""
+        """Add chunks in order, with one write for each log, and return a result for each.
+
+        Never raises for what a disk or an agent does.
+        """
         by_key: dict[LogKey, list[int]] = {}
         for place, (key, _) in enumerate(items):
             by_key.setdefault(key, []).append(place)
