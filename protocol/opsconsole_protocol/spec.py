@@ -101,7 +101,7 @@ class JobSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
     @property
     def title(self) -> str:
-        """The name; without one the template's name, and else the program or script that does the work in the command."""
+        """The job's name, or else the template's, or else that of the program or script that does the work in the command."""
         return cut(self.name or self.template or title_of(self._shared_command()), NAME_CHARACTERS_MAX)
 
     @property
@@ -110,7 +110,7 @@ class JobSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         return self.workers if self.worker is None else tuple(dict.fromkeys((self.worker, *self.workers)))
 
     def _shared_command(self) -> tuple[str, ...]:
-        """The command; for a sweep, with the names of its parameters in place of their values."""
+        """The command. That of a sweep has the names of its parameters in place of their values."""
         if len(self.task_commands) < 2:
             return self.command_of(0)
         first, last = (

@@ -42,7 +42,7 @@ class Deadlines:
         return self._heap[0][0] if self._heap else None
 
     def shift(self, delta_ms: int) -> None:
-        """Move every deadline by so much, as the clock was."""
+        """Move every deadline by `delta_ms`, as the clock was."""
         self._at_ms = {attempt_id: at_ms + delta_ms for attempt_id, at_ms in self._at_ms.items()}
         self._rebuild()
 

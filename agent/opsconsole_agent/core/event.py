@@ -189,7 +189,7 @@ class Tick(Fact, frozen=True, kw_only=True):
 
 
 class ClockMoved(Fact, frozen=True, kw_only=True):
-    """The worker's clock was set forward (or, negative, back) by so much: no time has passed."""
+    """The worker's clock was set forward (or, negative, back) by `delta_ms`: no time has passed."""
 
     delta_ms: int
 

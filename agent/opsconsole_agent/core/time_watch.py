@@ -56,6 +56,6 @@ class TimeWatch:
         return min(times, default=None)
 
     def shift(self, delta_ms: int, now_ms: int) -> None:
-        """Move all times by so much, as the clock was: what was to come in a minute still does."""
+        """Move all times by `delta_ms`, as the clock was: what was to come in a minute still does."""
         self.last_contact_ms = now_ms if self.last_contact_ms is None else self.last_contact_ms + delta_ms
         self._deadlines.shift(delta_ms)

@@ -74,7 +74,7 @@ _log = logging.getLogger(__name__)
 class Description:
     """What an agent says of itself that doesn't change while it runs. `properties`: those that its user set.
 
-    `keep_output_days`: after so many the coordinator is to have outputs of ended jobs removed; 0: never.
+    `keep_output_days`: after how many days the coordinator is to have outputs of ended jobs removed. 0: never.
     """
 
     worker_id: WorkerId

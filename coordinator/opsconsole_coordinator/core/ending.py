@@ -123,7 +123,7 @@ def _retry(fleet: Fleet, job: Job, task: Task, attempt: Attempt, now_ms: int, wh
 
 
 def wait_again(fleet: Fleet, job: Job, task: Task, attempt: Attempt, reason: str = "") -> None:
-    """The task waits for its next attempt; or for an operator, if this one was paused: a loss doesn't undo a pause."""
+    """The task waits for its next attempt, or for an operator if this one was paused: a loss doesn't undo a pause."""
     if attempt.want.mode is link.Mode.PAUSE:
         task.held = True
         reason = f"{attempt.want.reason}; {reason}" if reason else attempt.want.reason

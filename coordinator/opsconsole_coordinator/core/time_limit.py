@@ -25,7 +25,7 @@ def watch_limits(fleet: Fleet, now_ms: int) -> None:
 
 
 def _follow_pauses(fleet: Fleet, job: Job, now_ms: int) -> None:
-    """Note when the job is paused; when it goes on, move the start of its limit on by as long."""
+    """Note when the job is paused. When it goes on, move the start of its limit on by the length of the pause."""
     is_still = _stands_still(job)
     if is_still and job.still_since_ms is None:
         job.still_since_ms = now_ms

@@ -55,7 +55,7 @@ def holding_up(fleet: Fleet, job: Job) -> str:
 
 
 def _tell_tasks(fleet: Fleet, worker: Worker) -> None:
-    """Tasks that are assigned to the worker and haven't started say why; rows of all jobs that live there change."""
+    """Say for assigned tasks that haven't started why they wait, and show all jobs that live on the worker."""
     reason = blocking(worker)
     for attempt in worker.live.values():
         job = fleet.jobs.get(attempt.job_id)

@@ -32,7 +32,7 @@ _SEARCH_SECONDS_MAX = 1.0
 
 
 class LogReadError(Unavailable):
-    """A log that can't be read from the coordinator's disk; one line that names the file."""
+    """A log that can't be read from the coordinator's disk. Its line names the file."""
 
 
 def read_page(snapshot: Snapshot, query: LogQuery, *, ended: bool) -> LogPage:

@@ -23,7 +23,7 @@ _EVERY_SOURCE = (True,) * len(SOURCES)
 
 
 class LogQueryError(InvalidRequest, ValueError):
-    """A question about a log that can't be answered; one line that says what to ask instead."""
+    """A question about a log that can't be answered. Its line says what to ask instead."""
 
 
 class Cursor(NamedTuple):
@@ -398,9 +398,9 @@ def _line_at(record: Record, payload: bytes, cut: int) -> tuple[int, int]:
 
 
 def _skip_lines(record: Record, payload: bytes, cut: int, number: int, first_line: int) -> int:
-    """Where the first line numbered `first_line` or higher begins; byte `cut` belongs to the earlier line `number`.
+    """Where the first line numbered `first_line` or higher begins, or the size of the payload if none does.
 
-    The size of the payload if none does.
+    Byte `cut` belongs to the earlier line `number`.
     """
     # A line that began in an earlier record may be far older than those that begin in this one.
     ends = first_line - number if number >= record.lines_before else 1 + max(0, first_line - record.lines_before)

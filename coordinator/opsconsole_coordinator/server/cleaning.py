@@ -243,7 +243,7 @@ class Cleaning:
 
 
 def _with_remarks(found: WorkerLeavings, remarks: list[str]) -> WorkerLeavings:
-    """The same leavings; what the worker remarks is added to `remarks`."""
+    """Add what the worker remarks to `remarks`, and return its leavings as they were found."""
     remarks += [f"{found.worker.name}: {text}" for text in found.troubles]
     if found.more:
         remarks.append(f"{found.worker.name} has more than is named here: clean again afterwards")

@@ -11,9 +11,9 @@ NOTES_BYTES = 1 << 20
 def within(
     chunks: Sequence[LogChunk], stored: Callable[[str], Mapping[str, int]], limit_bytes: int
 ) -> tuple[list[LogChunk], dict[tuple[str, str], int]]:
-    """The chunks to store; and for chunks beyond the limit, which are dropped, the offset up to which they count as seen.
+    """The chunks to store, and how far (offset by attempt and source) those beyond the limit count as seen.
 
-    `stored` says how far each source of an attempt has come here.
+    The latter are dropped. `stored` says how far each source of an attempt has come here.
     """
     reached: dict[str, dict[str, int]] = {}
     kept: list[LogChunk] = []

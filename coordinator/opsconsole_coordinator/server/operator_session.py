@@ -99,7 +99,7 @@ class OperatorSession:
             self._outbox.end(api.Failure(0, error.code, str(error)))
 
     def _decode(self, frame: bytes) -> Sequence[api.ClientMessage | api.Failure]:
-        """The messages of a frame; in the place of a call that exceeds a limit, the failure to answer it with."""
+        """The messages of a frame. In the place of a call that exceeds a limit stands the failure that answers it."""
         try:
             return self._codec.decode(frame)
         except ProtocolError as error:

@@ -43,7 +43,7 @@ class _Call(msgspec.Struct, tag="call"):
 
 
 def read_calls(frame: bytes) -> list[Call | Failure]:
-    """The calls of a frame that couldn't be decoded as a whole; in place of a call out of its limits, the Failure that says so.
+    """The calls of a frame that couldn't be decoded as a whole. A Failure stands for each that exceeds a limit.
 
     Raises ProtocolError where anything in the frame isn't a call of a known request, limits aside.
     """
