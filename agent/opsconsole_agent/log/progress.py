@@ -37,7 +37,10 @@ class Reading(NamedTuple):
 
 
 def read_progress(tail: bytes) -> Reading | None:
-    """Return the last progress in the end of an output; None without one. An epoch and the bar after it are combined."""
+    """Return the last progress in the end of an output, or None without one.
+
+    An epoch and the bar after it are combined.
+    """
     text = _ESCAPE.sub("", tail[-TAIL_BYTES:].decode(errors="replace"))
     segments = [one for one in re.split(r"[\r\n]+", text) if one.strip()][-_SEGMENTS:]
     bar: Reading | None = None
@@ -89,7 +92,7 @@ def _whole(match: re.Match[str] | None) -> Reading | None:
 
 
 def _clock_ms(text: str | None) -> int | None:
-    """Return the milliseconds in `1:02:03` or `02:03`; None for anything else."""
+    """Return the milliseconds in `1:02:03` or `02:03`, or None for anything else."""
     parts = text.split(":") if text else []
     if not 2 <= len(parts) <= 3 or not all(part.isdecimal() and len(part) <= 6 for part in parts):
         return None

@@ -69,7 +69,7 @@ class Failures:
             self.new.pop(job_id, None)
 
     def mark_seen(self, job_id: str) -> bool:
-        """Count a job's failure as seen; whether it was new."""
+        """Count a job's failure as seen and return whether it was new."""
         at_ms = self.new.pop(job_id, None)
         if at_ms is None:
             return False
@@ -79,7 +79,7 @@ class Failures:
         return True
 
     def mark_all_seen(self) -> int:
-        """Count all failures as seen; how many of them were new."""
+        """Count all failures as seen and return how many of them were new."""
         number = len(self.new)
         self._seen_jobs |= self.new
         self.new = {}
@@ -87,7 +87,7 @@ class Failures:
         return number
 
     def step(self, step: int) -> str | None:
-        """The job to go to: the next new failure (1), or the one gone to before (-1); None where there is none."""
+        """The job to go to: the next new failure (1), or the one gone to before (-1), or None where there is none."""
         place = self._trail_index + step
         if 0 <= place < len(self._trail):
             self._trail_index = place

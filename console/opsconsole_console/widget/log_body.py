@@ -156,7 +156,7 @@ class LogBody(VirtualView):
         self._goal, self._is_apart = line, True
 
     def reach(self, line: int) -> bool:
-        """Bring a line into sight if it is kept and seen; False where it isn't."""
+        """Bring a line into sight if it is kept and seen. Return False where it isn't."""
         index = self._ring.index_of(line)
         if index is None:
             return False

@@ -94,7 +94,7 @@ class LogRun:
         return len(older)
 
     def trim(self, lines_max: int, bytes_max: int) -> int:
-        """Drop the oldest lines beyond either bound, a tenth late so that it isn't done for each; returns how many."""
+        """Drop the oldest lines beyond either bound, a tenth late so that it isn't done for each. Return how many."""
         drop = 0
         if len(self.lines) > lines_max * _TRIM_SLACK:
             drop = len(self.lines) - lines_max
