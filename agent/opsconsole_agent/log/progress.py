@@ -110,7 +110,7 @@ class ProgressMeter:
         self._last: Reading | None = None
 
     def update(self, tails: tuple[bytes, ...], now_ms: int) -> Reading | None:
-        """Return the progress that the ends of the outputs show; the last one where they show none."""
+        """Return the progress that the ends of the outputs show, or the last one where they show none."""
         found = next(filter(None, map(read_progress, tails)), None)
         if found is None:
             return self._last

@@ -41,7 +41,7 @@ class Failures:
         return Seen(self._to_ms, dict(self._seen_jobs))
 
     def begin(self, rows: Iterable[JobRow]) -> list[JobRow]:
-        """Start with all jobs at hand; those that failed unseen are returned. At the very first start none counts as unseen."""
+        """Start with all jobs at hand and return those that failed unseen. At the very first start none counts as unseen."""
         rows = list(rows)
         if self._to_ms is None:
             self._to_ms = max((row.finished_at_ms or 0 for row in rows), default=0)
@@ -50,7 +50,7 @@ class Failures:
         return self.note(rows)
 
     def note(self, rows: Iterable[JobRow]) -> list[JobRow]:
-        """Take note of jobs that changed; those that failed just now are returned."""
+        """Take note of jobs that changed and return those that failed just now."""
         fresh = []
         for row in rows:
             is_new = self._is_new(row)

@@ -177,7 +177,7 @@ class LogBody(VirtualView):
 
     @property
     def kept_range(self) -> tuple[int, int]:
-        """The numbers of the first and the last line kept; the last before the first where there is none."""
+        """The numbers of the first and the last line kept. The last is before the first where there is none."""
         lines = self._ring.lines
         return (lines[0].line_number, self._ring.last_number) if lines else (0, -1)
 

@@ -82,7 +82,7 @@ class LogRun:
         self.size_bytes += len(line.data) - len(old.data)
 
     def prepend(self, lines: Sequence[LogLine]) -> int:
-        """Put older lines in front; those not older than the first are ignored. Returns how many came."""
+        """Put older lines in front; those not older than the first are ignored. Return how many came."""
         run = LogRun()
         run.feed(lines)
         older = run.lines

@@ -176,7 +176,7 @@ class ShownLines:
         return place, self.row_base + row - start
 
     def row_of(self, place: int) -> int:
-        """The first row of the `place`-th line seen; all rows for the place after the last."""
+        """The first row of the `place`-th line seen, or how many rows there are for the place after the last."""
         if self._ends is None or not self._ends:
             return place
         return (self._ends[place - 1] if place else self.row_base) - self.row_base
