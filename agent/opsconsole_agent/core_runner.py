@@ -17,6 +17,7 @@ from opsconsole_agent.core.effect import (
     FinishLog,
     ForgetAttempt,
     Kill,
+    NoteFault,
     Pause,
     PersistIntent,
     PrepareAttempt,
@@ -72,7 +73,7 @@ class CoreRunner:
 
     def __init__(self, reactor: Reactor, state: StateFolder, shipper: LogShipper) -> None:
         self.reactor = reactor
-        self.knows_processes = asyncio.Event()
+        self.knows_attempts = asyncio.Event()
         """Set once the engine has said what lives; before that nothing should be registered."""
         self._state = state
         self._shipper = shipper
@@ -88,6 +89,7 @@ class CoreRunner:
         self._wall_ms, self._monotonic_ms = _clocks()
         self._effect_handlers: dict[type, Callable[[Any], None]] = {
             PersistIntent: self._persist,
+            NoteFault: lambda effect: _log.error("a fault of this program, left out: %s", effect.text),
             PrepareAttempt: lambda effect: self.engine.prepare(effect.attempt_id, effect.launch),
             AbandonPreparation: lambda effect: self.engine.abandon(effect.attempt_id),
             StartAttempt: self._start,
@@ -124,11 +126,11 @@ class CoreRunner:
                 try:
                     self.reactor.handle(event, now_ms)
                 except IllegalTransition as error:
-                    # Two descriptions of the world that don't fit: worth a line, and no harm done.
-                    _log.error("ignored: %s", error)
+                    # News that came late or twice: worth a line, and no harm done.
+                    _log.warning("ignored: %s", error)
                 if isinstance(event, EngineHello):
-                    self._watch_processes()
-                    self.knows_processes.set()
+                    self._watch_found()
+                    self.knows_attempts.set()
             self._carry_out(self.reactor.take_effects(reports=False))
         self._report()
 
@@ -238,9 +240,9 @@ class CoreRunner:
                 self._shipper.watch(attempt_id, source, path, hard_link=kept)
             self.link.wake_shipping()
 
-    def _watch_processes(self) -> None:
+    def _watch_found(self) -> None:
         """Follow the files of what was found alive."""
-        for attempt in self.reactor.processes():
+        for attempt in self.reactor.expected():
             self._watch(attempt.attempt_id)
 
     def _finish_log(self, effect: FinishLog) -> None:

@@ -182,7 +182,7 @@ class _Service:
             self._say(error.message)
 
     def _expected(self) -> list[AttemptId]:
-        return [attempt.attempt_id for attempt in self._reactor.processes()]
+        return [attempt.attempt_id for attempt in self._reactor.expected()]
 
     def _recover(self) -> None:
         """Take over what an earlier life of the agent wrote down."""
@@ -199,9 +199,9 @@ class _Service:
         running = [asyncio.create_task(self._engine.run(), name="keeper news")]
         try:
             # Before the engine has said what lives, what runs would be registered as what never started.
-            await _first_of(running, self._core_runner.knows_processes)
+            await _first_of(running, self._core_runner.knows_attempts)
             if found := len(self._reactor.observed()):
-                self._say(f"found {found} attempts of an earlier run, {len(self._reactor.processes())} of them running")
+                self._say(f"found {found} attempts of an earlier run, {len(self._reactor.expected())} of them running")
             running += [asyncio.create_task(self._link.run(), name="link"), asyncio.create_task(self._sweep())]
             await _first_of(running, stop)
             if self._config.stop_tasks:
@@ -213,13 +213,13 @@ class _Service:
             self._core_runner.close()
             await self._message_handler.close()
             await self._engine.close()
-        if left := len(self._reactor.processes()):
+        if left := len(self._reactor.expected()):
             self._say(f"{left} tasks go on; start the agent again to have them reported")
 
     async def _stop_tasks(self) -> None:
         """End all tasks, and wait a while for the coordinator to hear of it."""
         self._core_runner.handle_events([StopAll(reason="its agent was told to stop its tasks")])
-        await _until(lambda: not self._reactor.processes(), STOP_TIMEOUT_S)
+        await _until(lambda: not self._reactor.expected(), STOP_TIMEOUT_S)
         await _until(lambda: not self._link.is_up or not self._reactor.observed(), _FORGET_TIMEOUT_S)
 
     async def _sweep(self) -> None:

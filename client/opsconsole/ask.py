@@ -12,7 +12,7 @@ class Requester(Protocol):
     """Anything that carries requests to a coordinator: a `Client`, the console's fleet source, or a test's script."""
 
     async def request(self, request: AnyRequest) -> AnyAnswer:
-        """The coordinator's answer. Raises OpsconsoleError; Unavailable while there is no connection."""
+        """The coordinator's answer. Raises OpsconsoleError, and Unavailable while there is no connection."""
         ...
 
 

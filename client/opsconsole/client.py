@@ -48,7 +48,7 @@ class ConnectionSource(Protocol):
     """Where a client gets the connection for its next call."""
 
     async def connection(self) -> Connection:
-        """An open connection; raises OpsconsoleError when there is none to be had."""
+        """An open connection. Raises OpsconsoleError when none can be opened."""
         ...
 
     async def close(self) -> None:
@@ -134,7 +134,7 @@ class Client:
     # --- asking ------------------------------------------------------------------------------------------------
 
     async def request(self, request: api.AnyRequest) -> api.AnyAnswer:
-        """Send any request; its answer, of whatever kind."""
+        """Send any request, and return its answer, of whatever kind."""
         deadline = asyncio.get_running_loop().time() + self.retry_for_s
         pause_s = _RETRY_FIRST_S
         while True:
@@ -159,7 +159,7 @@ class Client:
     async def submit(
         self, specs: JobSpec | Iterable[JobSpec], job_ids: JobId | Sequence[JobId] | None = None
     ) -> list[api.JobRow]:
-        """Submit one job or several, all or none; their rows, in the order of the specs.
+        """Submit one job or several, all or none, and return their rows, in the order of the specs.
 
         `job_ids` are made here unless they are given. A submission with the ids of an earlier one is that earlier one, so
         that it may be repeated when its answer got lost. Raises InvalidRequest for a spec that can't be right.
@@ -225,7 +225,7 @@ class Client:
         return list((await self._ask(api.Act(verb=verb, ids=tuple(ids), reason=reason), api.ActResult)).results)
 
     async def pause(self, *ids: str, reason: str = "") -> list[tuple[str, str]]:
-        """Freeze running jobs or tasks; `(id, what happened)` for each, as with all six verbs."""
+        """Freeze running jobs or tasks, and return `(id, what happened)` for each, as all six verbs do."""
         return await self.act("pause", ids, reason)
 
     async def resume(self, *ids: str, reason: str = "") -> list[tuple[str, str]]:
@@ -249,11 +249,11 @@ class Client:
         return await self.act("release", ids, reason)
 
     async def set_priority(self, id: str, priority: int, *, relative: bool = False) -> str:  # noqa: A002
-        """Change a waiting job's priority or, with `relative`, add to it; what happened, in one line."""
+        """Change a waiting job's priority or, with `relative`, add to it. Returns in one line what happened."""
         return (await self._ask(api.SetPriority(id=id, priority=priority, relative=relative), api.Done)).text
 
     async def wait(self, *ids: str, timeout_s: float | None = None) -> list[api.JobRow]:
-        """Wait until each of these jobs has ended or is blocked, `timeout_s` at most; their rows as they are then."""
+        """Wait until each of these jobs has ended or is blocked, `timeout_s` at most, and return their rows as they are then."""
         loop = asyncio.get_running_loop()
         deadline = None if timeout_s is None else loop.time() + timeout_s
         while True:
@@ -264,7 +264,7 @@ class Client:
                 return rows
 
     async def wait_for_success(self, *ids: str, timeout_s: float | None = None) -> list[api.JobRow]:
-        """Wait as `wait` does; the rows. Raises JobFailedError unless all have succeeded by then."""
+        """Wait as `wait` does, and return the rows. Raises JobFailedError unless all have succeeded by then."""
         rows = await self.wait(*ids, timeout_s=timeout_s)
         if bad := [row for row in rows if row.state != TaskState.SUCCEEDED]:
             said = "; ".join(f"{row.id} {row.state}{': ' * bool(row.reason)}{row.reason}" for row in bad)
@@ -333,11 +333,11 @@ class Client:
         return list((await self._ask(api.ListWorkers(filter=filter, revoked=revoked), api.WorkerList)).workers)
 
     async def set_worker(self, name: str, action: str) -> list[api.WorkerRow]:
-        """Drain, undrain, revoke or remove a worker; its row afterwards, or the last one of a removed worker. Raises NotFound."""
+        """Drain, undrain, revoke or remove a worker, and return its row afterwards (of a removed one its last). Raises NotFound."""
         return list((await self._ask(api.SetWorker(name=name, action=action), api.WorkerList)).workers)
 
     async def revoke_all_workers(self) -> list[api.WorkerRow]:
-        """Take back every worker's credential; their rows afterwards."""
+        """Take back every worker's credential, and return the workers' rows afterwards."""
         asked = api.SetWorker(name="", action="revoke", everybody=True)
         return list((await self._ask(asked, api.WorkerList)).workers)
 
@@ -346,7 +346,7 @@ class Client:
         return list((await self._ask(api.ListPeople(), api.PersonList)).people)
 
     async def rename_person(self, name: str, new: str) -> api.PersonRow:
-        """Give a person another name; their row afterwards. Raises NotFound or InvalidRequest."""
+        """Give a person another name, and return the person's row afterwards. Raises NotFound or InvalidRequest."""
         return (await self._ask(api.RenamePerson(name=name, new=new), api.PersonList)).people[0]
 
     async def revoke_people(self, *names: str, everybody: bool = False) -> list[api.PersonRow]:
@@ -359,7 +359,7 @@ class Client:
         return list((await self._ask(api.ListInvitations(), api.InvitationList)).invitations)
 
     async def revoke_invitations(self, *ids: str, everything: bool = False) -> list[api.InvitationRow]:
-        """End these invitations, or all with `everything`; those that were open."""
+        """End these invitations, or all with `everything`, and return those that were open."""
         asked = api.RevokeInvitations(ids=ids, everything=everything)
         return list((await self._ask(asked, api.InvitationList)).invitations)
 
@@ -382,7 +382,7 @@ class Client:
         return list((await self._ask(api.ListProjects(), api.ProjectList)).projects)
 
     async def set_project(self, name: str, *, description: str | None = None, status: str | None = None) -> str:
-        """Create or change a project; `status` is active, paused or archived. What happened, in one line.
+        """Create or change a project, and return in one line what happened. `status` is active, paused or archived.
 
         Raises InvalidRequest for a name or status that can't be.
         """
@@ -393,7 +393,7 @@ class Client:
         return list((await self._ask(api.ListTemplates(), api.TemplateList)).templates)
 
     async def set_template(self, template: api.TemplateRow) -> str:
-        """Create or replace a template; what happened, in one line.
+        """Create or replace a template, and return in one line what happened.
 
         Raises InvalidRequest where its command names a parameter that it doesn't declare.
         """
@@ -407,7 +407,7 @@ class Client:
         return list((await self._ask(asked, api.EventList)).events)
 
     async def confirm_restore(self) -> str:
-        """After a restored backup: let the coordinator stop what it doesn't know. What happened, in one line."""
+        """After a restored backup, let the coordinator stop what it doesn't know. Returns in one line what happened."""
         return (await self._ask(api.ConfirmRestore(), api.Done)).text
 
     async def clean(
@@ -433,7 +433,7 @@ class Client:
         return await self._ask(asked, api.Cleaned)
 
     async def backup(self, path: str) -> str:
-        """Copy the coordinator's store to a new file on its machine; what was done, in one line."""
+        """Copy the coordinator's store to a new file on its machine, and return in one line what was done."""
         return (await self._ask(api.Backup(path=path), api.Done)).text
 
     async def health(self) -> api.Health:

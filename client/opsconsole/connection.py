@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
 
 OPERATOR_PATH = "/operator"
-CALLS_MAX = 256
+CALLS_IN_FLIGHT_MAX = 256
 """Calls in flight. A further one waits until one of them was answered."""
 
 OPEN_TIMEOUT_S = 10.0
@@ -43,7 +43,7 @@ class Connection:
         self._codec = codec
         self._number = 0
         self._pending: dict[int, asyncio.Future[AnyAnswer]] = {}
-        self._room = asyncio.Semaphore(CALLS_MAX)
+        self._room = asyncio.Semaphore(CALLS_IN_FLIGHT_MAX)
         self._lost: OpsconsoleError | None = None
         self._heard_at = asyncio.get_running_loop().time()
         self._reader = asyncio.create_task(self._read(), name=f"read {url}")
@@ -103,7 +103,7 @@ class Connection:
                 self._pending.pop(number, None)
 
     async def wait_closed(self) -> OpsconsoleError:
-        """Wait for the end of the connection; why it ended."""
+        """Wait for the end of the connection, and return why it ended."""
         await asyncio.wait((self._reader,))
         return self._lost or _lost_error(self.url)
 

@@ -121,7 +121,7 @@ class Fleet:
         return Change(frozenset(self.workers), frozenset(), frozenset(self.jobs), frozenset(), events, reset=True)
 
     def fold(self, update: Update) -> Change:
-        """Take in an update; what it changed. An update older than what is known changes nothing."""
+        """Take in an update, and return what it changed. An update older than what is known changes nothing."""
         if update.seq < self.seq:
             return Change()
         self.seq = update.seq

@@ -49,7 +49,7 @@ BACKOFF_HOPELESS_S = 30.0
 """Between two tries where trying again doesn't help before a person has changed something."""
 
 PROBE_AFTER_S = 8.0
-"""After a silence of this length the coordinator is asked for its health; without an answer for as long it counts as lost."""
+"""How long a silence lasts before the coordinator is asked for its health, and before it counts as lost without an answer."""
 
 _HOPELESS = (Forbidden, InvalidRequest, Unauthenticated, VersionMismatch)
 

@@ -27,8 +27,8 @@ class FollowPolicy:
     """How a follower waits, and whether it may skip lines. The defaults bring every line of every attempt, in order."""
 
     long_poll_ms: int = 2_000
-    """How long the coordinator holds back an empty page. The end of an attempt that prints nothing more, and a retry after it, is
-    heard of so much later at worst."""
+    """How long the coordinator holds back an empty page. At worst, the end of an attempt that prints nothing more, and a retry
+    after it, are heard of later by that time."""
     pause_s: float = 0.25
     """Between two looks at a task whose attempt has ended."""
     late_lines_ms: int = 2_000
@@ -39,7 +39,7 @@ class FollowPolicy:
     """A reader further behind than this goes on near the end, and a retried task is followed into its latest attempt rather
     than into each. None: nothing is skipped."""
     skip_tail_lines: int = 1_000
-    """After a skip, reading goes on so many lines before the end."""
+    """How many lines before the end reading goes on after a skip."""
 
 
 EVERY_LINE = FollowPolicy()

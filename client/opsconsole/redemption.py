@@ -20,7 +20,7 @@ from opsconsole_protocol.trust.secret import SECRET_BYTES, new_secret
 
 
 async def redeem(invitation: Invitation, say: Callable[[str], None] = lambda _: None) -> Target:
-    """Trade an invitation for a credential, unless that was done before; the target to use from now on.
+    """Trade an invitation for a credential, unless that was done before, and return the target to use from now on.
 
     `say` is told, in one line, under which name the coordinator is saved. Raises what `Connection.open` raises, and
     PrivateFileError.

@@ -19,7 +19,7 @@ from opsconsole_protocol.trust.address import host_of
 
 LOCAL = "local"
 """The name of this machine's own coordinator, whether one runs or not."""
-NAME_CHARACTERS_MAX = 60
+SAVED_NAME_CHARACTERS_MAX = 60
 _DEFAULT_FILE = "default"
 
 
@@ -122,9 +122,9 @@ def check_name(name: str) -> None:
     if name == LOCAL:
         raise InvalidRequest(f"{LOCAL} is this machine's own coordinator: choose another name")
     plain = name.isprintable() and not any(sign.isspace() or sign in "/\\'\"#" for sign in name)
-    if not name or len(name) > NAME_CHARACTERS_MAX or not plain or name.startswith("-"):
+    if not name or len(name) > SAVED_NAME_CHARACTERS_MAX or not plain or name.startswith("-"):
         raise InvalidRequest(
-            f"a coordinator's name has 1 to {NAME_CHARACTERS_MAX} signs and no spaces, quotes or slashes in it"
+            f"a coordinator's name has 1 to {SAVED_NAME_CHARACTERS_MAX} signs and no spaces, quotes or slashes in it"
         )
 
 
@@ -150,7 +150,7 @@ def choose_default(name: str) -> None:
 
 
 def offer_default(name: str) -> bool:
-    """Make it the default if there is none yet and no coordinator runs on this machine; whether it is the default.
+    """Make it the default if there is none yet and no coordinator runs on this machine. Returns whether it is the default.
 
     Raises PrivateFileError.
     """

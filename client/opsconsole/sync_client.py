@@ -52,7 +52,7 @@ class SyncClient:
         return cls(client, loop, thread)
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine of `self.client` to its end; what it returns. Raises what it raises."""
+        """Run a coroutine of `self.client` to its end, and return what it returns. Raises what it raises."""
         future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
         try:
             return future.result()

@@ -24,6 +24,8 @@ ENVIRONMENT_BYTES_MAX = 1024 * 1024
 VARIABLES_MAX = 10_000
 INPUTS_MAX = 1_000
 PORTS_MAX = 100
+PORT_NAME_CHARACTERS_MAX = 64
+PORT_MAX = 65_535
 TAGS_MAX = 100
 GPUS_MAX = 256
 """Of one worker."""
@@ -55,8 +57,8 @@ Environment = Annotated[
     Meta(max_length=VARIABLES_MAX),
 ]
 Inputs = Annotated[tuple[Path, ...], Meta(max_length=INPUTS_MAX)]
-Port = Annotated[int, Meta(ge=1, le=65_535)]
-PortName = Annotated[str, Meta(pattern="^[A-Za-z_][A-Za-z0-9_]{0,63}$", max_length=64)]
+Port = Annotated[int, Meta(ge=1, le=PORT_MAX)]
+PortName = Annotated[str, Meta(pattern="^[A-Za-z_][A-Za-z0-9_]{0,63}$", max_length=PORT_NAME_CHARACTERS_MAX)]
 Tree = Annotated[dict[Label, Any], Meta(max_length=TREE_BYTES_MAX)]
 """The type limits only its keys: whoever takes a tree in calls `check_tree`."""
 

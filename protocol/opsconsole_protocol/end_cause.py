@@ -5,7 +5,8 @@ from typing import Annotated
 
 from msgspec import Meta
 
-Cause = Annotated[str, Meta(max_length=40)]
+CAUSE_CHARACTERS_MAX = 40
+Cause = Annotated[str, Meta(max_length=CAUSE_CHARACTERS_MAX)]
 """An EndCause; one of a newer version; or empty: it succeeded, hasn't ended, or was stored before there were causes."""
 
 

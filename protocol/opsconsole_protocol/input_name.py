@@ -5,13 +5,14 @@ import re
 from opsconsole_protocol.error import InvalidRequest
 
 NAME_BYTES_MAX = 255
+_SHOWN_MAX = 80
 
 
 def check_input_name(name: str, folder: str = "the worker's input folder") -> None:
     """Raise InvalidRequest for a name that no file directly in `folder` can have: the job would wait for it for ever."""
     if not name:
         raise InvalidRequest("the file name is empty")
-    shown = repr(name if len(name) <= 80 else f"{name[:80]}…")
+    shown = repr(name if len(name) <= _SHOWN_MAX else f"{name[:_SHOWN_MAX]}…")
     if "\0" in name:
         raise InvalidRequest(f"{shown} contains a NUL character")
     if name.startswith("/"):

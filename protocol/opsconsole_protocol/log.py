@@ -18,7 +18,7 @@ from msgspec import Meta
 from opsconsole_protocol.bound import Label, Signed, Whole
 from opsconsole_protocol.pattern import PATTERN_CHARACTERS_MAX
 
-LINE_BYTES_MAX = 64 * 1024
+LOG_LINE_BYTES_MAX = 64 * 1024
 """Pages have only this much of a longer line, unless they are asked for `whole`; its `length` says how long it is.
 
 Of one that keeps starting over (a progress bar with carriage returns) they have the last state."""
@@ -26,6 +26,7 @@ STATE_BYTES_MAX = 8 * 1024
 """Pages have only this much of the last state of such a line."""
 
 LOG_SOURCES_MAX = 16
+SOURCE_CHARACTERS_MAX = 20
 PAGE_LINES_MAX = 100_000
 PAGE_BYTES_MAX = 8 * 1024 * 1024
 

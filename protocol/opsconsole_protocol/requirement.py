@@ -1,11 +1,10 @@
-"""Conditions on properties: for `--require`, for filters (`filter.py`) and for `discover_peers`.
+"""Conditions on properties: for `--require` and for filters (`filter.py`).
 
 A requirement is `KEY`, `!KEY`, or `KEY OP VALUE` with OP one of `= != >= <= > <`, `KEY in A,B,C`, or `KEY ~ REGEX`.
-Several requirements in one line are separated by spaces and must all hold. `discover_peers` writes them as a mapping,
-`{"gpu_memory_mb": {"$gte": 20000}}`, with `$eq $ne $gt $gte $lt $lte $in $exists`. Keys reach into nested properties
-with dots (`io_paths.filesystem`). A value with spaces stands in double quotes. Numbers compare as numbers, everything
-else as text without regard to case. A regex is a `pattern.py` one. A line has at most LINE_CHARACTERS_MAX characters, and a
-job at most CONDITIONS_MAX conditions, since they are matched against every worker again and again.
+Several requirements in one line are separated by spaces and must all hold. Keys reach into nested properties with dots
+(`io_paths.filesystem`). A value with spaces stands in double quotes. Numbers compare as numbers, everything else as text
+without regard to case. A regex is a `pattern.py` one. A line has at most LINE_CHARACTERS_MAX characters, and a job at most
+CONDITIONS_MAX conditions, since they are matched against every worker again and again.
 """
 
 import math
@@ -27,11 +26,9 @@ CONDITION = rf"""(?P<key>{KEY})
 """A part of verbose patterns."""
 _WORD = re.compile(rf"\s*(?P<absent>!)?(?:{CONDITION}|(?P<flag>{KEY}))(?=\s|$)", re.VERBOSE | re.DOTALL)
 _REST = re.compile(r"\s*\Z")
-_KEY = re.compile(KEY)
 _SHOWN_MAX = 100
 _SHOWN_WHOLE = 10**1_000
 _PLAIN = re.compile(r'[^\s"=<>]\S*')
-_WIRE_OPS = {"$eq": "=", "$ne": "!=", "$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
 _MISSING: Any = object()
 
 
@@ -124,27 +121,6 @@ def counted(found: list[Requirement]) -> tuple[Requirement, ...]:
 def parse_all(lines: Iterable[str]) -> tuple[Requirement, ...]:
     """Parse several lines: all of their requirements must hold. Raises InvalidRequest."""
     return counted([requirement for line in lines for requirement in parse(line)])
-
-
-def from_wire(filters: Mapping[str, Any]) -> tuple[Requirement, ...]:
-    """Read the `$gte`-style mapping of `discover_peers`. Raises InvalidRequest."""
-    found: list[Requirement] = []
-    for key, condition in filters.items():
-        if _KEY.fullmatch(key) is None:
-            raise InvalidRequest(f"{key[:60]!r} is not the name of a property")
-        if not isinstance(condition, Mapping):
-            found.append(Requirement(key, "=", _value_text(condition)))
-            continue
-        for op, value in condition.items():
-            if op == "$exists":
-                found.append(Requirement(key, "exists" if value else "absent"))
-            elif op == "$in" and isinstance(value, (list, tuple)):
-                found.append(Requirement(key, "in", ",".join(_value_text(one) for one in value)))
-            elif op in _WIRE_OPS:
-                found.append(Requirement(key, _WIRE_OPS[op], _value_text(value)))
-            else:
-                raise InvalidRequest(f"{str(op)[:60]!r} is not an operator: use $eq $ne $gt $gte $lt $lte $in $exists")
-    return counted(found)
 
 
 def _requirement(match: re.Match[str]) -> Requirement:

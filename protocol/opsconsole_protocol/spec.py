@@ -40,11 +40,12 @@ CPUS_MAX = 100_000
 MEMORY_MB_MAX = 1 << 40
 AFTER_MAX = 10_000
 WORKERS_MAX = 1_000
+DURATION_MS_MAX = 10_000_000_000_000
 FENCE_AFTER_MIN_MS = 10_000
 """Two heartbeats: from an idle coordinator an agent hears once a heartbeat, and a fence must not take that for silence."""
 
 Count = Annotated[int, Meta(ge=0, le=RETRIES_MAX)]
-Milliseconds = Annotated[int, Meta(ge=0, le=10_000_000_000_000)]
+Milliseconds = Annotated[int, Meta(ge=0, le=DURATION_MS_MAX)]
 
 
 class Resources(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -17,7 +17,7 @@ _Cut = Callable[[Any], Any]
 
 
 def truncated(message: S) -> S:
-    """The message with every text and list cut to the most that its type allows; the same object where nothing is too long."""
+    """The message with every text and list cut to the most that its type allows. Where nothing is too long, it is the object that was given."""
     changes: dict[str, Any] = {}
     for name, cut_value in _plan(type(message)):
         value = getattr(message, name)

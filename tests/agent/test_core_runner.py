@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import logging
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ from typing import Any
 import pytest
 
 from opsconsole_agent import core_runner as core_runner_module
-from opsconsole_agent.core.event import AttemptPrepared, LinkUp, ProcessExited, ProcessStarted
+from opsconsole_agent.core.event import AttemptExited, AttemptPrepared, AttemptStarted, LinkUp
 from opsconsole_agent.core.intent import PROCESS, Intent
+from opsconsole_agent.core.phase import PHASE_MOVES, Move, Phase
 from opsconsole_agent.core.reactor import Reactor
 from opsconsole_agent.core_runner import CoreRunner
 from opsconsole_agent.engine.engine import StepProgress
@@ -19,7 +21,18 @@ from opsconsole_agent.log.shipper import LogShipper
 from opsconsole_agent.state.state_folder import StateFolder
 from opsconsole_protocol.error import Unavailable
 from opsconsole_protocol.ids import AttemptId
-from opsconsole_protocol.link import DesiredSet, Forget, JobAssignment, Launch, Message, Observed, Report
+from opsconsole_protocol.link import (
+    DesiredSet,
+    Forget,
+    JobAssignment,
+    Launch,
+    Message,
+    Mode,
+    Observed,
+    Report,
+    SetWant,
+    Want,
+)
 from tests.agent.core.script import desired
 from tests.waiting import until
 
@@ -116,7 +129,7 @@ class Stage:
     def __init__(self, tmp_path: Path) -> None:
         self.state = StateFolder(tmp_path)
         self.shipper = LogShipper()
-        self.core_runner = CoreRunner(Reactor(2), self.state, self.shipper)
+        self.core_runner = CoreRunner(Reactor(2, PROCESS), self.state, self.shipper)
         self.engine, self.link = FakeEngine(), FakeLink()
         self.engine.core_runner = self.core_runner
         self.core_runner.engine, self.core_runner.link = self.engine, self.link
@@ -159,7 +172,7 @@ async def test_without_a_record_nothing_is_started(stage: Stage, monkeypatch: py
 async def test_a_start_and_an_end_in_one_batch_are_one_report(stage: Stage) -> None:
     stage.assign("a")
     stage.core_runner.handle_events(
-        [ProcessStarted(attempt_id=A, at_ms=5), ProcessExited(attempt_id=A, at_ms=6, exit_code=0, started_at_ms=5)]
+        [AttemptStarted(attempt_id=A, at_ms=5), AttemptExited(attempt_id=A, at_ms=6, exit_code=0, started_at_ms=5)]
     )
     (observed,) = stage.link.observed()
     assert (observed.state, observed.started_at_ms, observed.finished_at_ms) == ("succeeded", 5, 6)
@@ -170,11 +183,11 @@ async def test_a_start_and_an_end_in_one_batch_are_one_report(stage: Stage) -> N
 
 async def test_what_follows_a_report_closely_is_reported_together(stage: Stage) -> None:
     stage.assign("a")
-    stage.core_runner.handle_events([ProcessStarted(attempt_id=A, at_ms=5)])
+    stage.core_runner.handle_events([AttemptStarted(attempt_id=A, at_ms=5)])
     assert [one.state for one in stage.link.observed()] == ["running"]
-    stage.core_runner.handle_events([ProcessExited(attempt_id=A, at_ms=6, exit_code=0)])
+    stage.core_runner.handle_events([AttemptExited(attempt_id=A, at_ms=6, exit_code=0)])
     stage.assign("b")
-    stage.core_runner.handle_events([ProcessStarted(attempt_id=AttemptId("b"), at_ms=6)])
+    stage.core_runner.handle_events([AttemptStarted(attempt_id=AttemptId("b"), at_ms=6)])
     assert len(stage.link.sent) == 1
     await until(lambda: len(stage.link.sent) > 1)
     assert [one.state for one in stage.link.observed()] == ["running", "succeeded", "running"]
@@ -183,11 +196,11 @@ async def test_what_follows_a_report_closely_is_reported_together(stage: Stage) 
 
 async def test_the_size_of_a_log_is_told_with_the_end(stage: Stage) -> None:
     stage.assign("a")
-    stage.core_runner.handle_events([ProcessStarted(attempt_id=A, at_ms=5)])
+    stage.core_runner.handle_events([AttemptStarted(attempt_id=A, at_ms=5)])
     folder = Path(stage.state.folder(A))
     (folder / "stdout").write_text("four")
     (folder / "stderr").write_text("torch.cuda.OutOfMemoryError: CUDA out of memory\n")
-    stage.core_runner.handle_events([ProcessExited(attempt_id=A, at_ms=6, exit_code=1)])
+    stage.core_runner.handle_events([AttemptExited(attempt_id=A, at_ms=6, exit_code=1)])
     await until(lambda: stage.link.observed()[-1].finished_at_ms is not None)
     observed = stage.link.observed()[-1]
     assert observed.log_sizes == {"stdout": 4, "stderr": 48}
@@ -197,16 +210,16 @@ async def test_the_size_of_a_log_is_told_with_the_end(stage: Stage) -> None:
 async def test_an_empty_log_is_never_opened(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stage.shipper, "watch", lambda *_: pytest.fail("watched"))
     stage.assign("a")
-    stage.core_runner.handle_events([ProcessStarted(attempt_id=A, at_ms=5)])
+    stage.core_runner.handle_events([AttemptStarted(attempt_id=A, at_ms=5)])
     for name in ("stdout", "stderr"):
         (Path(stage.state.folder(A)) / name).touch()
-    stage.core_runner.handle_events([ProcessExited(attempt_id=A, at_ms=6, exit_code=0)])
+    stage.core_runner.handle_events([AttemptExited(attempt_id=A, at_ms=6, exit_code=0)])
     assert stage.link.observed()[-1].log_sizes == {}
 
 
 async def test_a_task_that_goes_on_is_followed(stage: Stage) -> None:
     stage.assign("a")
-    stage.core_runner.handle_events([ProcessStarted(attempt_id=A, at_ms=5)])
+    stage.core_runner.handle_events([AttemptStarted(attempt_id=A, at_ms=5)])
     (Path(stage.state.folder(A)) / "stdout").write_text("a line\n")
     await until(lambda: stage.shipper.next_poll_ms is not None)
     (chunk,) = stage.shipper.poll(10**12)
@@ -216,14 +229,14 @@ async def test_a_task_that_goes_on_is_followed(stage: Stage) -> None:
 async def test_a_deadline_comes_without_anything_else_happening(stage: Stage) -> None:
     stage.assign("a", timeout_ms=50)
     now_ms = core_runner_module._clocks()[0]
-    stage.core_runner.handle_events([ProcessStarted(attempt_id=A, at_ms=now_ms)])
+    stage.core_runner.handle_events([AttemptStarted(attempt_id=A, at_ms=now_ms)])
     await until(lambda: ("terminate", "a", 5_000) in stage.engine.calls)
 
 
 async def test_a_clock_that_is_set_is_not_time_that_passed(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     wall_ms, monotonic_ms = core_runner_module._clocks()
     stage.assign("a", timeout_ms=60_000)
-    stage.core_runner.handle_events([ProcessStarted(attempt_id=A, at_ms=wall_ms)])
+    stage.core_runner.handle_events([AttemptStarted(attempt_id=A, at_ms=wall_ms)])
     monkeypatch.setattr(core_runner_module, "_clocks", lambda: (wall_ms + 3_600_000, monotonic_ms + 10))
     stage.core_runner.handle_events([LinkUp()])
     await asyncio.sleep(0)
@@ -237,17 +250,32 @@ async def test_an_impossible_event_is_logged_and_the_next_one_counts(
     stage: Stage, caplog: pytest.LogCaptureFixture
 ) -> None:
     stage.assign("a")
-    with caplog.at_level(logging.ERROR):
+    with caplog.at_level(logging.WARNING):
         stage.core_runner.handle_events(
-            [ProcessStarted(attempt_id=AttemptId("ghost"), at_ms=1), ProcessStarted(attempt_id=A, at_ms=1)]
+            [AttemptStarted(attempt_id=AttemptId("ghost"), at_ms=1), AttemptStarted(attempt_id=A, at_ms=1)]
         )
     assert "ghost" in caplog.text
     assert stage.link.observed()[-1].state == "running"
 
 
+async def test_an_illegal_decision_is_logged_with_the_story_and_the_attempt_goes_on(
+    stage: Stage, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PHASE_MOVES, Phase.RUNNING, {Move.EXITED: Phase.EXITED})
+    stage.assign("a")
+    want = SetWant(seq=stage.seq + 1, attempt_id=A, want=Want(mode=Mode.PAUSE))
+    stage.core_runner.handle_events([AttemptStarted(attempt_id=A, at_ms=1), want])
+    (fault,) = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
+    assert re.search("a fault .*: 'pause' for a, which is running: .*assigned.*started.*wanted: pause", fault)
+    assert ("pause", "a") not in stage.engine.calls
+    stage.core_runner.handle_events([AttemptExited(attempt_id=A, at_ms=2, exit_code=0)])
+    (observed,) = stage.core_runner.reactor.observed()
+    assert observed.state == "succeeded"
+
+
 async def test_what_an_earlier_life_wrote_is_told_to_the_core(stage: Stage, tmp_path: Path) -> None:
     stage.assign("a")
-    again = CoreRunner(Reactor(2), StateFolder(tmp_path), LogShipper())
+    again = CoreRunner(Reactor(2, PROCESS), StateFolder(tmp_path), LogShipper())
     again.engine, again.link = FakeEngine(), FakeLink()
     assert [intent.attempt_id for intent in again.recover()] == ["a"]
-    assert [attempt.attempt_id for attempt in again.reactor.processes()] == ["a"]
+    assert [attempt.attempt_id for attempt in again.reactor.expected()] == ["a"]

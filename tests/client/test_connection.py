@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from opsconsole.connection import CALLS_MAX, Connection
+from opsconsole.connection import CALLS_IN_FLIGHT_MAX, Connection
 from opsconsole.target import Target
 from opsconsole_protocol import api
 from opsconsole_protocol.error import InvalidRequest, NotFound, OpsconsoleError, Unavailable, VersionMismatch
@@ -75,11 +75,11 @@ async def test_a_lost_connection_fails_every_call_that_waits(server: FakeServer,
 
 async def test_no_more_calls_are_in_flight_than_allowed(server: FakeServer, connection: Connection) -> None:
     server.is_deaf = True
-    calls = [asyncio.create_task(connection.call(api.AskHealth())) for _ in range(CALLS_MAX + 20)]
-    await until(lambda: len(server.asked) == CALLS_MAX)
+    calls = [asyncio.create_task(connection.call(api.AskHealth())) for _ in range(CALLS_IN_FLIGHT_MAX + 20)]
+    await until(lambda: len(server.asked) == CALLS_IN_FLIGHT_MAX)
     calls[0].cancel()
-    await until(lambda: len(server.asked) == CALLS_MAX + 1)
-    assert len(server.asked) == CALLS_MAX + 1
+    await until(lambda: len(server.asked) == CALLS_IN_FLIGHT_MAX + 1)
+    assert len(server.asked) == CALLS_IN_FLIGHT_MAX + 1
     await connection.close()
     await asyncio.gather(*calls, return_exceptions=True)
 

@@ -108,6 +108,9 @@ AGENT: dict[str, Any] = {
     "agent_job_status_cause_1": link.Report(
         seen=5, attempts=(link.Observed(attempt_id=ATTEMPT, state=AttemptState.FAILED, cause="out_of_memory"),)
     ),
+    "agent_heartbeat_step_1": link.Heartbeat(
+        at_ms=AT, progress={ATTEMPT: link.TaskProgress(done=1, total=3, text="inputs")}
+    ),
 }  # fmt: skip
 
 COORDINATOR: dict[str, Any] = {

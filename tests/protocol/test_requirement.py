@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from opsconsole_protocol.error import InvalidRequest
-from opsconsole_protocol.requirement import Requirement, from_wire, parse, parse_all
+from opsconsole_protocol.requirement import Requirement, parse, parse_all
 from tests.protocol.refusal import may_refuse
 from tests.protocol.strategy import PLAIN
 
@@ -71,42 +71,6 @@ def test_whatever_is_typed_is_read_and_written_alike_or_refused_in_one_line(text
 )  # fmt: skip
 def test_matching(text: str, expected: bool) -> None:
     assert all(one.matches(WORKER) for one in parse(text)) is expected
-
-
-@pytest.mark.parametrize(
-    ("filters", "line"),
-    [
-        ({"gpu_memory_mb": {"$gte": 20000}}, "gpu_memory_mb>=20000"),
-        ({"gpu_memory_mb": {"$gt": 1, "$lt": 9}}, "gpu_memory_mb>1 gpu_memory_mb<9"),
-        ({"a": {"$lte": 1}, "b": {"$ne": "x y"}}, 'a<=1 b!="x y"'),
-        ({"a": {"$eq": True}}, "a=true"),
-        ({"status": "available"}, "status=available"),
-        ({"zone": {"$in": ["a", "b"]}}, "zone in a,b"),
-        ({"zone": {"$exists": True}}, "zone"),
-        ({"zone": {"$exists": False}}, "!zone"),
-        ({}, ""),
-    ],
-)
-def test_the_wire_form_says_the_same(filters: dict[str, Any], line: str) -> None:
-    assert from_wire(filters) == parse(line)
-
-
-@pytest.mark.parametrize(
-    "filters", [{"a": {"$regex": "x"}}, {"a": {"gte": 1}}, {"a": {"$in": 1}}, {"": 1}, {"a b": 1}, {"a\n": 1}, {"1a": {}}]
-)  # fmt: skip
-def test_a_wrong_wire_form_is_refused_in_one_line(filters: dict[str, Any]) -> None:
-    with pytest.raises(InvalidRequest) as error:
-        from_wire(filters)
-    assert "\n" not in error.value.message
-
-
-@given(
-    st.dictionaries(KEYS, st.dictionaries(st.sampled_from(["$eq", "$gt", "$in", "$exists", "$ne"]), PLAIN), max_size=3)
-)
-def test_every_wire_form_can_be_written_as_a_line(filters: dict[str, Any]) -> None:
-    with may_refuse(InvalidRequest):
-        for one in from_wire(filters):
-            assert parse(str(one)) == (one,)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,10 @@
 """docs/limits.md names every limit, with the value that it has in the code."""
 
+import ast
 import importlib
 import re
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +28,10 @@ NO_LIMITS = {
     "coordinator.core.fleet.INPUT_ANSWER_MS_MAX": "a time",
     "coordinator.core.gang_placement.PORT_ANSWER_MS_MAX": "a time",
     "coordinator.server.log_service.RETRY_AFTER_S_MAX": "a time",
+    "protocol.bound.PORT_MAX": "the highest port there is",
     "protocol.bound.TIME_MS_MAX": "the end of the calendar",
-    "protocol.link.frame.FRAME_BYTES_MAX": "follows from PAYLOAD_BYTES_MAX",
+    "protocol.link.from_agent.AGAIN_MS_MAX": "a time",
+    "protocol.spec.DURATION_MS_MAX": "a time",
     "protocol.api.request.WAIT_MS_MAX": "a time",
     "client.fleet_subscription.BACKOFF_MAX_S": "a time",
 }
@@ -77,4 +82,54 @@ def test_every_limit_of_the_code_is_on_the_page() -> None:
         for constant in _CONSTANT.findall(path.read_text())
     }
     assert found - rows().keys() - NO_LIMITS.keys() == set(), "a new limit: give it a row in docs/limits.md"
+    shared = [name for name, times in Counter(one.rpartition(".")[2] for one in found).items() if times > 1]
+    assert not shared, "two limits have one name"
     assert found >= NO_LIMITS.keys(), "what isn't there any more needs no excuse"
+
+
+def bare(tree: ast.AST) -> Iterator[int]:
+    """Lines in which a limit is a number: in a `Meta(...)`, or where a length is compared with one."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(func=ast.Name(id="Meta"), keywords=keywords):
+                if any(_is_number(one.value, above=1) for one in keywords):
+                    yield node.lineno
+            case ast.Compare(left=left, comparators=others):
+                sides = (left, *others)
+                if any(map(_is_length, sides)) and any(_is_number(one, above=64) for one in sides):
+                    yield node.lineno
+            case _:
+                pass
+
+
+def _is_number(node: ast.expr, *, above: int) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, int | float) and node.value > above
+
+
+def _is_length(node: ast.expr) -> bool:
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "len"
+
+
+def test_a_limit_is_a_constant_with_a_name() -> None:
+    places = [
+        f"{path.relative_to(ROOT)}:{line}"
+        for folder, package in PACKAGES.items()
+        for path in sorted((ROOT / folder / package).rglob("*.py"))
+        for line in bare(ast.parse(path.read_text(encoding="utf-8")))
+    ]
+    assert places == []
+
+
+@pytest.mark.parametrize(
+    ("text", "is_found"),
+    [
+        ("Annotated[str, Meta(max_length=200)]", True),
+        ("if len(worker_id) > 100: pass", True),
+        ("if not 1 <= len(name) <= 1000: pass", True),
+        ("Meta(ge=0, le=SLOTS_MAX)", False),
+        ("len(words) == 2", False),
+        ("width < 120", False),
+    ],
+)
+def test_what_counts_as_a_bare_number(text: str, is_found: bool) -> None:
+    assert bool(list(bare(ast.parse(text)))) == is_found

@@ -12,6 +12,7 @@ from opsconsole_agent.core.effect import (
     FinishLog,
     ForgetAttempt,
     Kill,
+    NoteFault,
     Pause,
     PersistIntent,
     PrepareAttempt,
@@ -23,17 +24,21 @@ from opsconsole_agent.core.effect import (
     Terminate,
 )
 from opsconsole_agent.core.event import (
+    AttemptExited,
     AttemptPrepared,
     BuildStarted,
     ClockMoved,
+    EngineHello,
     Event,
     IntentsFound,
     LogComplete,
+    Paused,
     PreparationFailed,
+    Resumed,
     StartFailed,
     Tick,
 )
-from opsconsole_agent.core.intent import Intent
+from opsconsole_agent.core.intent import PROCESS, Intent
 from opsconsole_agent.core.reactor import Reactor
 from opsconsole_protocol.error import IllegalTransition
 from opsconsole_protocol.ids import AttemptId
@@ -58,7 +63,7 @@ class AgentProcess:
         on_keeper_death: Callable[[AttemptId], None],
     ) -> None:
         self.host = host
-        self.reactor = Reactor(host.slots)
+        self.reactor = Reactor(host.slots, PROCESS)
         self.is_dead = False
         self.link = AgentLink(self, network)
         self.crash_before_effect: int | None = None
@@ -70,6 +75,7 @@ class AgentProcess:
         self._inbox: deque[Event] = deque()
         self._is_busy = False
         self._unwritten: set[AttemptId] = set()
+        self._unanswered: set[AttemptId] = set()
         self._preparing: dict[AttemptId, int] = {}
         self._timer: Timer | None = None
         self._timer_due_ms: int | None = None
@@ -113,9 +119,9 @@ class AgentProcess:
                 keeper = self.host.keeper = Keeper(self.host)
             news = _Ordered(self, keeper)
             keeper.emit = news.put
-            expected = [attempt.attempt_id for attempt in self.reactor.processes()]
+            expected = [attempt.attempt_id for attempt in self.reactor.expected()]
             self.handle_events([keeper.hello(expected, self._unsure)])
-            for attempt in self.reactor.processes():
+            for attempt in self.reactor.expected():
                 self.link.follow(attempt.attempt_id)
             then()
 
@@ -145,10 +151,14 @@ class AgentProcess:
                 event = self._inbox.popleft()
                 if isinstance(event, ClockMoved | StartFailed):
                     self._say(f"{self.host.name}: {event}")
+                if isinstance(event, EngineHello):
+                    self._unanswered.clear()
+                elif isinstance(event, Paused | Resumed | AttemptExited):
+                    self._unanswered.discard(event.attempt_id)
                 try:
                     self.reactor.handle(event, now_ms)
                 except IllegalTransition as error:
-                    self._say(f"{self.host.name}: ignored: {error.message[:150]}")
+                    self._say(f"{self.host.name}: ignored, late or doubled news: {error.message[:150]}")
             self.carry_out(self.reactor.take_effects())
 
     def carry_out(self, effects: list[Effect]) -> None:
@@ -168,6 +178,8 @@ class AgentProcess:
         match effect:
             case PersistIntent():
                 self._persist(effect.intent)
+            case NoteFault():
+                raise AssertionError(f"{self.host.name}: an illegal decision: {effect.text}")
             case PrepareAttempt():
                 self._prepare(effect)
             case AbandonPreparation():
@@ -175,8 +187,10 @@ class AgentProcess:
             case StartAttempt():
                 self._start(effect.attempt_id)
             case Pause():
+                self._ask_once(effect)
                 self._command(lambda keeper: keeper.freeze(effect.attempt_id))
             case Resume():
+                self._ask_once(effect)
                 self._command(lambda keeper: keeper.thaw(effect.attempt_id))
             case Terminate():
                 self._command(lambda keeper: keeper.terminate(effect.attempt_id))
@@ -195,6 +209,12 @@ class AgentProcess:
                 self.link.send(effect.report)
             case SendObservation():
                 self.link.send(effect.observation)
+
+    def _ask_once(self, effect: Pause | Resume) -> None:
+        """An engine that was asked for a pause is asked for nothing more of the kind until it has answered."""
+        if effect.attempt_id in self._unanswered:
+            raise AssertionError(f"{self.host.name}: {effect}, and the one before is unanswered")
+        self._unanswered.add(effect.attempt_id)
 
     def _persist(self, intent: Intent) -> None:
         if self.disk_is_full:

@@ -8,7 +8,8 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from opsconsole_agent.core.event import EngineHello, Event, FoundAttempt, Paused, ProcessExited, ProcessStarted, Resumed
+from opsconsole_agent.core.event import AttemptExited, AttemptStarted, EngineHello, Event, FoundAttempt, Paused, Resumed
+from opsconsole_agent.core.intent import PROCESS
 from opsconsole_protocol.ids import AttemptId
 from opsconsole_protocol.link import Launch
 from tests.simulation.coordinator import EPOCH_MS
@@ -52,7 +53,7 @@ class HostDisk:
 
     intents: dict[AttemptId, bytes] = field(default_factory=dict)
     files: dict[AttemptId, bytearray] = field(default_factory=dict)
-    keeper_log: dict[AttemptId, ProcessExited | None] = field(default_factory=dict)
+    keeper_log: dict[AttemptId, AttemptExited | None] = field(default_factory=dict)
     """By attempt: None once started, how it ended once it has, nothing when it was forgotten."""
     frozen: set[AttemptId] = field(default_factory=set)
     mark: tuple[str, int, str] = ("", 0, "")
@@ -248,7 +249,11 @@ class Keeper:
         )
         exits = tuple(exited for exited in log.values() if exited is not None)
         return EngineHello(
-            live=live, exits=exits, unstarted=frozenset(unstarted), lost_with_host=frozenset(lost_with_host)
+            engine=PROCESS,
+            live=live,
+            exits=exits,
+            unstarted=frozenset(unstarted),
+            lost_with_host=frozenset(lost_with_host),
         )
 
     def start(self, attempt_id: AttemptId, launch: Launch, *, dies_between: bool = False) -> None:
@@ -258,7 +263,7 @@ class Keeper:
             return
         if self.host.rng.random() < 0.01:
             now_ms = self.host.wall_ms
-            self._record(ProcessExited(attempt_id=attempt_id, at_ms=now_ms, error="command not found: nonsense"))
+            self._record(AttemptExited(attempt_id=attempt_id, at_ms=now_ms, error="command not found: nonsense"))
             return
         if dies_between:
             self.host.spawn(attempt_id, launch)
@@ -266,7 +271,7 @@ class Keeper:
         log[attempt_id] = None
         self.children.add(attempt_id)
         process = self.host.spawn(attempt_id, launch)
-        self._say(ProcessStarted(attempt_id=attempt_id, at_ms=process.started_at_ms))
+        self._say(AttemptStarted(attempt_id=attempt_id, at_ms=process.started_at_ms))
 
     def freeze(self, attempt_id: AttemptId) -> None:
         """Stop it; not when it is being killed."""
@@ -310,7 +315,7 @@ class Keeper:
             self._record(self._lost(process.attempt_id, "its keeper had died", process))
             return
         self._record(
-            ProcessExited(
+            AttemptExited(
                 attempt_id=process.attempt_id,
                 at_ms=self.host.wall_ms,
                 exit_code=exit_code,
@@ -321,8 +326,8 @@ class Keeper:
 
     def _lost(
         self, attempt_id: AttemptId, why: str, process: Process | None = None, *, is_restart: bool = False
-    ) -> ProcessExited:
-        return ProcessExited(
+    ) -> AttemptExited:
+        return AttemptExited(
             attempt_id=attempt_id,
             at_ms=self.host.wall_ms,
             exit_known=False,
@@ -331,7 +336,7 @@ class Keeper:
             host_restarted=is_restart,
         )
 
-    def _record(self, exited: ProcessExited) -> None:
+    def _record(self, exited: AttemptExited) -> None:
         self.host.disk.keeper_log[exited.attempt_id] = exited
         self._say(exited)
 

@@ -9,8 +9,9 @@ from unittest import mock
 import msgspec
 
 from opsconsole_agent.core.attempt_set import AttemptSet
+from opsconsole_agent.core.effect import Pause
 from opsconsole_agent.core.lifecycle import Lifecycle
-from opsconsole_agent.core.phase import Phase
+from opsconsole_agent.core.phase import PHASE_MOVES, Move, Phase
 from opsconsole_agent.core.reactor import Reactor
 from opsconsole_coordinator.core import (
     assignment,
@@ -115,7 +116,7 @@ def _loss_counted_twice(real: Any) -> Any:
 
 def _loss_counted_though_over(real: Any) -> Any:
     def welcome_back(fleet: Any, attempt: Attempt, now_ms: int) -> None:
-        task = fleet.task_of(attempt)
+        task = fleet.jobs[attempt.job_id].tasks[attempt.index]
         before = task.preemptions
         real(fleet, attempt, now_ms)
         task.preemptions = before
@@ -148,6 +149,20 @@ def _slot_freed_early() -> AbstractContextManager[object]:
     stack.enter_context(mock.patch.object(Lifecycle, "_begin_stop", begin_stop))
     stack.enter_context(mock.patch.object(ending, "set_want", set_want))
     return stack
+
+
+def _pause_asked_twice(real: Any) -> Any:
+    def reconcile_live(self: Lifecycle, attempt: Any, want: link.Want, now_ms: int) -> None:
+        real(self, attempt, want, now_ms)
+        if attempt.phase is Phase.PAUSING:
+            self._attempts.effects.append(Pause(attempt.attempt_id))
+
+    return reconcile_live
+
+
+def _resume_not_in_the_table() -> AbstractContextManager[object]:
+    moves = {move: phase for move, phase in PHASE_MOVES[Phase.PAUSED].items() if move is not Move.RESUME}
+    return mock.patch.dict(PHASE_MOVES, {Phase.PAUSED: moves})
 
 
 def _exit_forgotten(real: Any) -> Any:
@@ -222,7 +237,7 @@ def _repeated_report(real: Any) -> Any:
         is_repeated = attempt is not None and attempt.is_finished and attempt.open
         real(fleet, worker, observed, *rest)
         if attempt is not None and is_repeated and observed.state == "failed":
-            task = fleet.task_of(attempt)
+            task = fleet.jobs[attempt.job_id].tasks[attempt.index]
             task.failures += 1
             fleet.set_task(fleet.jobs[attempt.job_id], task, task.state)
 
@@ -267,6 +282,8 @@ MUTATIONS = (
     Mutation("a reservation that never expires", lambda: mock.patch.object(gang_turn, "RESERVATION_MS", 1 << 40), (), 300),
     Mutation("a job time-out that a restart forgets", _wrap(rebuild, "load", _limit_forgotten), _RESTARTS, 300),
     Mutation("a report that comes twice counted twice", _wrap(reconcile, "_note_observed", _repeated_report), ("duplicate",)),
+    Mutation("a pause asked for twice", _wrap(Lifecycle, "_reconcile_live", _pause_asked_twice), ()),
+    Mutation("a decision that the table doesn't have", _resume_not_in_the_table, ()),
     Mutation("a failure that ends its neighbours", _wrap(ending, "_count_failed_task", _failures_end_all), ()),
     Mutation("a failure counted twice", _wrap(ending, "_move_task", _retry_ignores_budget), ()),
 )  # fmt: skip

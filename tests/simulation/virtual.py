@@ -68,12 +68,12 @@ class Loop:
 
     def run(self, until_ms: int) -> None:
         """Let time pass up to `until_ms`, or until an error is noted."""
-        heap, ready, errors = self._timers, self._ready, self.errors
+        timers, ready, errors = self._timers, self._ready, self.errors
         while not errors:
-            if heap and (heap[0][0] <= self.now_ms or not ready):
-                if heap[0][0] > until_ms:
+            if timers and (timers[0][0] <= self.now_ms or not ready):
+                if timers[0][0] > until_ms:
                     break
-                self.now_ms, _, timer = heapq.heappop(heap)
+                self.now_ms, _, timer = heapq.heappop(timers)
                 action = timer.action
                 if action is None:
                     continue

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from typing import Protocol
 
-from opsconsole_agent.core.effect import Effect, PersistIntent
+from opsconsole_agent.core.effect import Effect, NoteFault, PersistIntent
 from opsconsole_agent.core.local_attempt import LocalAttempt
+from opsconsole_agent.core.phase import Move
 from opsconsole_protocol.error import IllegalTransition
 from opsconsole_protocol.ids import AttemptId
 from opsconsole_protocol.link import Observed
@@ -54,6 +55,15 @@ class AttemptSet:
     def observed(self) -> tuple[Observed, ...]:
         """Everything that exists here, as it is reported."""
         return tuple(attempt.observed() for attempt in self._by_id.values())
+
+    def decide(self, attempt: LocalAttempt, move: Move, now_ms: int, detail: str = "") -> bool:
+        """Make a move that we decided on. Where it is illegal this is false, the fault is noted, and nothing has changed."""
+        try:
+            attempt.move(move, now_ms, detail)
+        except IllegalTransition as error:
+            self.effects.append(NoteFault(attempt.attempt_id, error.message))
+            return False
+        return True
 
     def persist(self, attempt: LocalAttempt) -> None:
         """Have it written down."""

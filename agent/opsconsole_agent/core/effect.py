@@ -17,6 +17,13 @@ class PersistIntent(Command, frozen=True):
     intent: Intent
 
 
+class NoteFault(Command, frozen=True):
+    """A decision was not carried out, for the attempt can't go there: a fault of this program. `text` has its recent story."""
+
+    attempt_id: AttemptId
+    text: str
+
+
 class PrepareAttempt(Command, frozen=True):
     """Make folders, stage inputs, find ports. Answered by (BuildStarted and) AttemptPrepared or PreparationFailed."""
 
@@ -31,19 +38,19 @@ class AbandonPreparation(Command, frozen=True):
 
 
 class StartAttempt(Command, frozen=True):
-    """Start what was prepared. Answered by ProcessStarted, StartFailed or ProcessExited."""
+    """Start what was prepared. Answered by AttemptStarted, StartFailed or AttemptExited."""
 
     attempt_id: AttemptId
 
 
 class Pause(Command, frozen=True):
-    """Let nothing of the attempt run until it is resumed. Answered by Paused, PauseFailed or ProcessExited."""
+    """Let nothing of the attempt run until it is resumed. Answered by Paused, PauseFailed or AttemptExited."""
 
     attempt_id: AttemptId
 
 
 class Resume(Command, frozen=True):
-    """Let the attempt run again. Answered by Resumed, PauseFailed or ProcessExited."""
+    """Let the attempt run again. Answered by Resumed, PauseFailed or AttemptExited."""
 
     attempt_id: AttemptId
 
@@ -103,6 +110,6 @@ class SendObservation(Command, frozen=True):
 
 
 Effect = (
-    PersistIntent | PrepareAttempt | AbandonPreparation | StartAttempt | Pause | Resume | Terminate | Kill | FinishLog
+    PersistIntent | NoteFault | PrepareAttempt | AbandonPreparation | StartAttempt | Pause | Resume | Terminate | Kill | FinishLog
     | RewindLog | ForgetAttempt | SendReport | SendObservation
 )  # fmt: skip

@@ -5,7 +5,7 @@ import signal
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from opsconsole_agent.core.event import ProcessExited
+from opsconsole_agent.core.event import AttemptExited
 from opsconsole_agent.core.intent import Stop, StopCause
 from opsconsole_protocol.end_cause import Cause, EndCause
 from opsconsole_protocol.state import AttemptState
@@ -40,7 +40,7 @@ class Ending(NamedTuple):
     """Whether it failed of something that is the worker's own."""
 
 
-def ending(exited: ProcessExited, stop: Stop | None, last_lines: str = "", full_disk: str = "") -> Ending:
+def ending(exited: AttemptExited, stop: Stop | None, last_lines: str = "", full_disk: str = "") -> Ending:
     """The end that an exit is. A stop counts only if its TERM was sent before the process had ended.
 
     `last_lines`: of what it printed. `full_disk`: the folder on whose disk there is no room, which may be why it failed.
@@ -69,7 +69,7 @@ def ending(exited: ProcessExited, stop: Stop | None, last_lines: str = "", full_
     return Ending(AttemptState.FAILED, exit_code, error, reason, worker_fault=bool(full_disk))
 
 
-def leftover_words(exited: ProcessExited, stop: Stop | None) -> str:
+def leftover_words(exited: AttemptExited, stop: Stop | None) -> str:
     """What became of processes that its leader left behind; empty where there were none, or where all were told to end."""
     if stop is not None and exited.at_ms >= stop.at_ms:
         return ""
@@ -95,11 +95,11 @@ def signal_words(number: int) -> str:
         return f"signal {number}"
 
 
-def _exit_code(exited: ProcessExited) -> int | None:
+def _exit_code(exited: AttemptExited) -> int | None:
     return exited.exit_code if exited.exit_code is not None else _EXIT_CODES.get(exited.cause)
 
 
-def _failure(exited: ProcessExited, last_lines: str) -> tuple[str, Cause]:
+def _failure(exited: AttemptExited, last_lines: str) -> tuple[str, Cause]:
     """What an attempt failed of by itself, in words and as a code."""
     if exited.error:
         return exited.error, exited.cause or EndCause.NOT_STARTED
@@ -114,5 +114,5 @@ def _failure(exited: ProcessExited, last_lines: str) -> tuple[str, Cause]:
     return words, cause
 
 
-def _with_leftovers(error: str, exited: ProcessExited) -> str:
+def _with_leftovers(error: str, exited: AttemptExited) -> str:
     return error if exited.all_gone else f"{error}; some of its processes could not be killed"

@@ -5,7 +5,7 @@
 
 import msgspec
 
-from opsconsole_agent.core.intent import PROCESS, Intent
+from opsconsole_agent.core.intent import Intent
 from opsconsole_protocol.end_cause import Cause
 from opsconsole_protocol.ids import AttemptId
 from opsconsole_protocol.link import DesiredSet, Forget, JobAssignment, Observe, SetWant
@@ -48,13 +48,13 @@ class FoundAttempt(Fact, frozen=True, kw_only=True):
     is_paused: bool = False
 
 
-class ProcessExited(Fact, frozen=True, kw_only=True):
+class AttemptExited(Fact, frozen=True, kw_only=True):
     """Nothing of the attempt lives any more. Where the exit is known, either `exit_code` or `signal` is set.
 
     `taken_port`: one of its named ports that another program listens on, now that nothing of the attempt lives. `error`: why
-    there never was a process, or why the exit isn't known. `all_gone` is false when the end of every process couldn't be
+    it was not started, or why the exit isn't known. `all_gone` is false when the end of every process couldn't be
     proven. `leftovers`: how many processes were ended after their leader, some of which `outlived` names.
-    `host_restarted`: the attempt was lost together with its host. `cause`: an EndCause, why there never was a process.
+    `host_restarted`: the attempt was lost together with its host. `cause`: an EndCause, why it was not started.
     """
 
     attempt_id: AttemptId
@@ -78,13 +78,13 @@ class ProcessExited(Fact, frozen=True, kw_only=True):
 class EngineHello(Fact, frozen=True, kw_only=True):
     """An engine was reached: all that it knows of what lives and what has ended.
 
-    `unstarted`: attempts that it surely never started. `lost_with_host`: attempts from before the host restarted of which
+    `engine`: its name. It speaks for attempts that were written down by this name, and for no others. `unstarted`: attempts that it surely never started. `lost_with_host`: attempts from before the host restarted of which
     it knows nothing.
     """
 
-    engine: str = PROCESS
+    engine: str
     live: tuple[FoundAttempt, ...] = ()
-    exits: tuple[ProcessExited, ...] = ()
+    exits: tuple[AttemptExited, ...] = ()
     unstarted: frozenset[AttemptId] = frozenset()
     lost_with_host: frozenset[AttemptId] = frozenset()
 
@@ -124,7 +124,7 @@ class PreparationFailed(Fact, frozen=True, kw_only=True):
     again: bool = False
 
 
-class ProcessStarted(Fact, frozen=True, kw_only=True):
+class AttemptStarted(Fact, frozen=True, kw_only=True):
     """The attempt lives."""
 
     attempt_id: AttemptId
@@ -196,6 +196,6 @@ class ClockMoved(Fact, frozen=True, kw_only=True):
 
 Event = (
     LinkUp | LinkDown | Contact | DesiredSet | JobAssignment | SetWant | Forget | Observe | IntentsFound | EngineHello
-    | BuildStarted | AttemptPrepared | PreparationFailed | ProcessStarted | StartFailed | ProcessExited | Paused
+    | BuildStarted | AttemptPrepared | PreparationFailed | AttemptStarted | StartFailed | AttemptExited | Paused
     | Resumed | PauseFailed | LogComplete | StopAll | Tick | ClockMoved
 )  # fmt: skip

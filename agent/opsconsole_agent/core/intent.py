@@ -1,7 +1,7 @@
 """What the agent writes down about an attempt before it acts on it, and reads back after a restart.
 
 How an attempt ended is not in here: its engine records that. Only the agent knows what is to be started, whether that may
-have been asked for, who wanted its end, and how it ended where it never was a process.
+have been asked for, who wanted its end, and how it ended where it was never started.
 """
 
 from enum import StrEnum
@@ -16,7 +16,7 @@ PROCESS = "process"
 
 
 class StopCause(StrEnum):
-    """Why the agent ended a process itself."""
+    """Why the agent ended an attempt itself."""
 
     WANTED = "wanted"
     TIMEOUT = "timeout"

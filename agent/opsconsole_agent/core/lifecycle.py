@@ -1,4 +1,4 @@
-"""The lives of the attempts on one worker: from assignment over slot, preparation and process to a reported end.
+"""The lives of the attempts on one worker: from assignment over slot, preparation and start to a reported end.
 
 No command is remembered as sent. After each event the attempts it touched are *reconciled*: what exists is compared with
 what is wanted, and the difference is what is asked for. A slot and its GPUs are taken before preparation and given back
@@ -21,14 +21,14 @@ from opsconsole_agent.core.effect import (
 )
 from opsconsole_agent.core.ending import Ending, ending, leftover_words
 from opsconsole_agent.core.event import (
+    AttemptExited,
     AttemptPrepared,
+    AttemptStarted,
     BuildStarted,
     LogComplete,
     Paused,
     PauseFailed,
     PreparationFailed,
-    ProcessExited,
-    ProcessStarted,
     Resumed,
     StartFailed,
 )
@@ -73,7 +73,8 @@ class Lifecycle:
     def refuse(self, attempt_id: AttemptId, launch: Launch, error: str, now_ms: int) -> None:
         """A new attempt is wanted and won't be run."""
         attempt = self._attempts.add(LocalAttempt(attempt_id, launch, self._engine))
-        self._end_unstarted(attempt, Move.DROP, AttemptState.WORKER_FAILED, error, EndCause.LOST, now_ms)
+        if self._attempts.decide(attempt, Move.DROP, now_ms):
+            self._end_unstarted(attempt, AttemptState.WORKER_FAILED, error, EndCause.LOST, now_ms)
 
     def learn_launch(self, attempt: LocalAttempt, launch: Launch) -> None:
         """What an attempt is that was found without its spec."""
@@ -121,10 +122,7 @@ class Lifecycle:
         if attempt.phase in LIVE:
             self._reconcile_live(attempt, want, now_ms)
         elif attempt.phase in UNSTARTED and want.mode in (Mode.STOP, Mode.RETRACT):
-            if attempt.phase is Phase.PREPARING:
-                self._attempts.effects.append(AbandonPreparation(attempt.attempt_id))
-            cause = EndCause.CANCELLED if want.mode is Mode.STOP else EndCause.RETRACTED
-            self._end_unstarted(attempt, Move.DROP, AttemptState.KILLED, want.reason or _STOPPED, cause, now_ms)
+            self._drop(attempt, want, now_ms)
         elif attempt.phase is Phase.WAITING and want.mode is Mode.RUN:
             self._enqueue(attempt, now_ms)
         elif attempt.phase is Phase.WAITING:
@@ -132,14 +130,22 @@ class Lifecycle:
             self._attempts.explain(attempt, want.reason or _NOT_YET)
             self._attempts.publish(attempt)
 
+    def _drop(self, attempt: LocalAttempt, want: Want, now_ms: int) -> None:
+        was_preparing = attempt.phase is Phase.PREPARING
+        if not self._attempts.decide(attempt, Move.DROP, now_ms):
+            return
+        if was_preparing:
+            self._attempts.effects.append(AbandonPreparation(attempt.attempt_id))
+        cause = EndCause.CANCELLED if want.mode is Mode.STOP else EndCause.RETRACTED
+        self._end_unstarted(attempt, AttemptState.KILLED, want.reason or _STOPPED, cause, now_ms)
+
     def _reconcile_live(self, attempt: LocalAttempt, want: Want, now_ms: int) -> None:
         if want.mode is Mode.STOP:
             self._begin_stop(attempt, StopCause.WANTED, want.reason or _STOPPED, now_ms)
-        elif want.mode is Mode.PAUSE and attempt.phase is Phase.RUNNING:
-            attempt.move(Move.PAUSE, now_ms)
-            self._attempts.effects.append(Pause(attempt.attempt_id))
-        elif want.mode is not Mode.PAUSE and attempt.phase is Phase.PAUSED:
-            attempt.move(Move.RESUME, now_ms)
+        elif want.mode is Mode.PAUSE:
+            if attempt.phase is Phase.RUNNING and self._attempts.decide(attempt, Move.PAUSE, now_ms):
+                self._attempts.effects.append(Pause(attempt.attempt_id))
+        elif attempt.phase is Phase.PAUSED and self._attempts.decide(attempt, Move.RESUME, now_ms):
             self._attempts.effects.append(Resume(attempt.attempt_id))
 
     def _enqueue(self, attempt: LocalAttempt, now_ms: int) -> None:
@@ -161,10 +167,11 @@ class Lifecycle:
             if attempt is not None:
                 self._attempts.explain(attempt, self._slots.obstacle(attempt.gpu_ids))
 
-    # --- from assignment to process --------------------------------------------------------------------------------
+    # --- from assignment to start ----------------------------------------------------------------------------------
 
     def _prepare(self, attempt: LocalAttempt, now_ms: int) -> None:
-        attempt.move(Move.PREPARE, now_ms)
+        if not self._attempts.decide(attempt, Move.PREPARE, now_ms):
+            return
         self._watch.wake(attempt.attempt_id, None)
         attempt.reason = ""
         if attempt.launch is not None:
@@ -204,8 +211,8 @@ class Lifecycle:
         if attempt is not None:
             state = AttemptState.WORKER_FAILED if event.again else AttemptState.FAILED
             cause = EndCause.PORT_TAKEN if event.again else EndCause.NOT_STARTED
-            move, fault = Move.PREPARATION_FAILED, event.worker_fault
-            self._end_unstarted(attempt, move, state, event.error, cause, now_ms, worker_fault=fault)
+            attempt.move(Move.PREPARATION_FAILED, now_ms)
+            self._end_unstarted(attempt, state, event.error, cause, now_ms, worker_fault=event.worker_fault)
 
     def _being_prepared(self, event: BuildStarted | AttemptPrepared | PreparationFailed) -> LocalAttempt | None:
         """The attempt being prepared; None where its preparation was abandoned meanwhile."""
@@ -214,7 +221,8 @@ class Lifecycle:
 
     def wait_again(self, attempt: LocalAttempt, why: str, now_ms: int) -> None:
         """It surely has not been started, and isn't going to be for now."""
-        attempt.move(Move.WAIT_AGAIN, now_ms, why)
+        if not self._attempts.decide(attempt, Move.WAIT_AGAIN, now_ms, why):
+            return
         self._slots.leave(attempt.attempt_id)
         attempt.may_have_started = False
         self.reconcile(attempt, now_ms)
@@ -223,10 +231,11 @@ class Lifecycle:
     def start_failed(self, event: StartFailed, now_ms: int) -> None:
         """The attempt was not started, for a reason that is the worker's own."""
         attempt = self._attempts.of(event)
-        move, cause = Move.START_FAILED, EndCause.NOT_STARTED
-        self._end_unstarted(attempt, move, AttemptState.FAILED, event.error, cause, now_ms, worker_fault=True)
+        attempt.move(Move.START_FAILED, now_ms)
+        cause = EndCause.NOT_STARTED
+        self._end_unstarted(attempt, AttemptState.FAILED, event.error, cause, now_ms, worker_fault=True)
 
-    def started(self, event: ProcessStarted, now_ms: int) -> None:
+    def started(self, event: AttemptStarted, now_ms: int) -> None:
         """The attempt lives."""
         attempt = self._attempts.of(event)
         attempt.move(Move.STARTED, now_ms)
@@ -235,8 +244,7 @@ class Lifecycle:
     def enter_life(self, attempt: LocalAttempt, started_at_ms: int, now_ms: int) -> None:
         """The attempt has just been seen to live; a stop that an earlier life of the agent began goes on."""
         attempt.reason = ""
-        if attempt.stop is not None:
-            attempt.move(Move.STOP, now_ms, attempt.stop.reason)
+        if attempt.stop is not None and self._attempts.decide(attempt, Move.STOP, now_ms, attempt.stop.reason):
             attempt.reason = attempt.stop.reason
         attempt.started_at_ms = started_at_ms
         if attempt.timer_from_ms is None:
@@ -287,7 +295,8 @@ class Lifecycle:
     # --- to the end ------------------------------------------------------------------------------------------------
 
     def _begin_stop(self, attempt: LocalAttempt, cause: StopCause, reason: str, now_ms: int) -> None:
-        attempt.move(Move.STOP, now_ms, reason)
+        if not self._attempts.decide(attempt, Move.STOP, now_ms, reason):
+            return
         attempt.stop = Stop(cause, reason, now_ms, _grace_ms(attempt))
         attempt.reason = reason
         self._attempts.publish(attempt)
@@ -324,7 +333,7 @@ class Lifecycle:
                 reason = f"stopped by its own fence: no contact with the coordinator for {words}"
                 self._begin_stop(attempt, StopCause.FENCE, reason, now_ms)
 
-    def exited(self, attempt: LocalAttempt, event: ProcessExited, now_ms: int) -> None:
+    def exited(self, attempt: LocalAttempt, event: AttemptExited, now_ms: int) -> None:
         """Nothing of the attempt lives any more."""
         detail = f"code {event.exit_code}, signal {event.signal} {event.error}".rstrip()
         attempt.move(Move.EXITED, now_ms, detail)
@@ -370,11 +379,10 @@ class Lifecycle:
             self._attempts.report(attempt)
 
     def _end_unstarted(
-        self, attempt: LocalAttempt, move: Move, state: AttemptState, error: str, cause: EndCause, now_ms: int, *,
+        self, attempt: LocalAttempt, state: AttemptState, error: str, cause: EndCause, now_ms: int, *,
         worker_fault: bool = False,
     ) -> None:  # fmt: skip
-        """End an attempt that never was a process."""
-        attempt.move(move, now_ms)
+        """End an attempt that was never started."""
         self._release(attempt)
         attempt.reason = error if state is AttemptState.KILLED else ""
         end = msgspec.structs.replace(

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 
 from opsconsole_agent.core.ending import Ending
-from opsconsole_agent.core.event import ProcessExited
-from opsconsole_agent.core.intent import PROCESS, Intent, Stop
+from opsconsole_agent.core.event import AttemptExited
+from opsconsole_agent.core.intent import Intent, Stop
 from opsconsole_agent.core.phase import OVER, PHASE_MOVES, Move, Phase
 from opsconsole_protocol.bound import cut
 from opsconsole_protocol.error import IllegalTransition
@@ -27,7 +27,7 @@ class LocalAttempt:
 
     attempt_id: AttemptId
     launch: Launch | None
-    engine: str = PROCESS
+    engine: str
     phase: Phase = Phase.WAITING
     is_foreign: bool = False
     want: Want | None = None
@@ -50,7 +50,7 @@ class LocalAttempt:
     build_finished_ms: int | None = None
     build_from_cache: bool = False
     image_tag: str = ""
-    exited: ProcessExited | None = None
+    exited: AttemptExited | None = None
     ending: Ending | None = None
     own_end: Observed | None = None
     log_sizes: dict[str, int] = field(default_factory=dict)

@@ -3,11 +3,12 @@
 An attempt *waits* for a slot and its GPUs, is *prepared*, and is *starting* from the moment its engine may have been
 asked to start it. While it lives it is *running*, *pausing*, *paused* or *resuming*: an engine that was asked for a pause
 is asked for nothing more of the kind until it has answered. *Stopping*: it was told to end, for good. It has *exited*
-when nothing of it lives and its log files are being measured, and has *ended* once that is done. What never was a
-process ends at once.
+when nothing of it lives and its log files are being measured, and has *ended* once that is done. What was never
+started ends at once.
 
 Every move has a name: that of an event, for what happened, or that of a decision of ours. A move that the table doesn't
-have raises IllegalTransition with the attempt's recent story and changes nothing.
+have raises IllegalTransition with the attempt's recent story and changes nothing. Of news this is expected: it may come late,
+or twice. Of a decision it is a fault of this program (`AttemptSet.decide`).
 """
 
 from collections.abc import Mapping
@@ -127,6 +128,7 @@ PHASE_MOVES: Mapping[Phase, Mapping[Move, Phase]] = {
     },
 }
 
+DECISIONS = frozenset({Move.PREPARE, Move.WAIT_AGAIN, Move.PAUSE, Move.RESUME, Move.STOP, Move.DROP})
 UNSTARTED = frozenset({Phase.WAITING, Phase.PREPARING})
 LIVE = frozenset({Phase.RUNNING, Phase.PAUSING, Phase.PAUSED, Phase.RESUMING, Phase.STOPPING})
 OVER = frozenset({Phase.EXITED, Phase.ENDED})

@@ -1,10 +1,11 @@
 """The one way into the agent's core: what the coordinator wants and what the host does go in, what to do comes out.
 
-The coordinator's desired set and the engine's processes are two descriptions of the same attempts; the core brings the
+The coordinator's desired set and the engine's attempts are two descriptions of the same attempts; the core brings the
 second closer to the first. Exchanges are numbered: what was taken into account already is not looked at again, and every
 report says how far the agent has come.
 
-An event that can't happen in the state at hand raises IllegalTransition with the attempt's story and changes nothing.
+News that can't be true in the state at hand, because it came late or twice, raises IllegalTransition with the attempt's story and
+changes nothing. A decision of the core that can't be carried out is a fault: it is left out, and given out as NoteFault.
 """
 
 from collections import OrderedDict
@@ -14,7 +15,9 @@ from typing import Any
 from opsconsole_agent.core.attempt_set import AttemptSet
 from opsconsole_agent.core.effect import Effect, RewindLog, SendObservation, SendReport
 from opsconsole_agent.core.event import (
+    AttemptExited,
     AttemptPrepared,
+    AttemptStarted,
     BuildStarted,
     ClockMoved,
     Contact,
@@ -27,14 +30,11 @@ from opsconsole_agent.core.event import (
     Paused,
     PauseFailed,
     PreparationFailed,
-    ProcessExited,
-    ProcessStarted,
     Resumed,
     StartFailed,
     StopAll,
     Tick,
 )
-from opsconsole_agent.core.intent import PROCESS
 from opsconsole_agent.core.lifecycle import Lifecycle
 from opsconsole_agent.core.local_attempt import LocalAttempt
 from opsconsole_agent.core.phase import LIVE, Phase
@@ -64,7 +64,7 @@ class Reactor:
     `now_ms` is Unix time in milliseconds by the worker's clock. `engine`: the one that this agent has.
     """
 
-    def __init__(self, max_concurrent_jobs: int, engine: str = PROCESS) -> None:
+    def __init__(self, max_concurrent_jobs: int, engine: str) -> None:
         self._attempts = AttemptSet()
         self._slots = Slots(max_concurrent_jobs)
         self._watch = TimeWatch()
@@ -132,7 +132,7 @@ class Reactor:
         """Attempts that have a slot."""
         return self._slots.taken
 
-    def processes(self) -> tuple[LocalAttempt, ...]:
+    def expected(self) -> tuple[LocalAttempt, ...]:
         """Attempts that this agent's engine should know: those which live, and those whose start was asked for."""
         attempts = (self._attempts.get(attempt_id) for attempt_id in self._slots.taken)
         return tuple(
@@ -279,7 +279,7 @@ class Reactor:
         """It can't be started."""
         self._lifecycle.preparation_failed(event, now_ms)
 
-    def on_process_started(self, event: ProcessStarted, now_ms: int) -> None:
+    def on_attempt_started(self, event: AttemptStarted, now_ms: int) -> None:
         """It lives."""
         self._lifecycle.started(event, now_ms)
 
@@ -287,7 +287,7 @@ class Reactor:
         """It was not started."""
         self._lifecycle.start_failed(event, now_ms)
 
-    def on_process_exited(self, event: ProcessExited, now_ms: int) -> None:
+    def on_attempt_exited(self, event: AttemptExited, now_ms: int) -> None:
         """Nothing of it lives any more."""
         attempt = self._attempts.of(event)
         self._lifecycle.exited(attempt, event, now_ms)
@@ -338,9 +338,9 @@ HANDLERS: Mapping[type, Callable[[Reactor, Any, int], None]] = {
     BuildStarted: Reactor.on_build_started,
     AttemptPrepared: Reactor.on_attempt_prepared,
     PreparationFailed: Reactor.on_preparation_failed,
-    ProcessStarted: Reactor.on_process_started,
+    AttemptStarted: Reactor.on_attempt_started,
     StartFailed: Reactor.on_start_failed,
-    ProcessExited: Reactor.on_process_exited,
+    AttemptExited: Reactor.on_attempt_exited,
     Paused: Reactor.on_paused,
     Resumed: Reactor.on_resumed,
     PauseFailed: Reactor.on_pause_failed,

@@ -5,7 +5,7 @@ What is found does nothing on its own: it waits, or goes on, until the coordinat
 
 from opsconsole_agent.core.attempt_set import AttemptSet
 from opsconsole_agent.core.effect import ForgetAttempt, Kill, Terminate
-from opsconsole_agent.core.event import EngineHello, FoundAttempt, IntentsFound, ProcessExited
+from opsconsole_agent.core.event import AttemptExited, EngineHello, FoundAttempt, IntentsFound
 from opsconsole_agent.core.intent import Intent
 from opsconsole_agent.core.lifecycle import Lifecycle
 from opsconsole_agent.core.local_attempt import LocalAttempt, recovered
@@ -83,7 +83,7 @@ class Recovery:
         if is_new:
             self._lifecycle.enter_life(attempt, found.started_at_ms, now_ms)
         if attempt.stop is not None:
-            # The engine before this one may have been asked, and asks each process only once.
+            # The engine before this one may have been asked, and asks each attempt only once.
             self._attempts.effects.append(Terminate(attempt.attempt_id, attempt.stop.grace_ms))
         self._lifecycle.reconcile(attempt, now_ms)
 
@@ -99,7 +99,7 @@ class Recovery:
         why = (
             "the host restarted" if is_lost_with_host else attempt.damage or "its keeper has no record of how it ended"
         )
-        exited = ProcessExited(
+        exited = AttemptExited(
             attempt_id=attempt_id, at_ms=now_ms, exit_known=False, error=why, host_restarted=is_lost_with_host
         )
         self._lifecycle.exited(attempt, exited, now_ms)

@@ -29,7 +29,7 @@ class Build:
     output_path: str | None = None
     command: StartCommand | None = None
     progress: StepProgress | None = None
-    """Of the step under way, where it tells."""
+    """How far the step under way is; None before the first one."""
 
 
 class Step(Protocol):
@@ -45,8 +45,8 @@ class Step(Protocol):
     async def run(self, build: Build) -> None:
         """Do it; raises OpsconsoleError or OSError with the reason why the attempt can't be started.
 
-        Cancelled, it stops at once and leaves nothing half made: it is not waited for. It says how far it is by
-        `build.progress`.
+        Cancelled, it stops at once and leaves nothing half made: it is not waited for. It is shown as one part of one
+        that is under way, unless it sets `build.progress` to say more.
         """
 
 

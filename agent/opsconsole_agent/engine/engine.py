@@ -16,7 +16,7 @@ Emit = Callable[[Sequence[Event]], None]
 
 
 class StepProgress(NamedTuple):
-    """How far a step of a preparation is: bytes or parts, of how many."""
+    """The step of a preparation that is under way, by name, and how far it is: bytes or parts, of how many."""
 
     step: str
     done: float
@@ -56,10 +56,10 @@ class Engine(Protocol):
         """Stop a preparation at once, whatever it waits for, and give back what was taken for it. Emits nothing."""
 
     def progress(self) -> dict[AttemptId, StepProgress]:
-        """How far the preparations under way are, as far as their steps can tell."""
+        """The step that each preparation under way has come to, and how far that is."""
 
     def start(self, attempt_id: AttemptId) -> None:
-        """Start what was prepared, once. Emits ProcessStarted and, at its end, ProcessExited; or else StartFailed."""
+        """Start what was prepared, once. Emits AttemptStarted and, at its end, AttemptExited; or else StartFailed."""
 
     def pause(self, attempt_id: AttemptId) -> None:
         """Let nothing of the attempt run, without ending it. Emits Paused or PauseFailed."""
@@ -72,7 +72,7 @@ class Engine(Protocol):
         `grace_ms` are over; the leader itself only by `kill`."""
 
     def kill(self, attempt_id: AttemptId) -> None:
-        """End all that lives of the attempt. ProcessExited is emitted once nothing does."""
+        """End all that lives of the attempt. AttemptExited is emitted once nothing does."""
 
     def forget(self, attempt_id: AttemptId) -> None:
         """How the attempt ended is safe elsewhere: no hello need mention it any more."""

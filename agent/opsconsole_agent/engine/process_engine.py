@@ -9,7 +9,9 @@ from typing import Any
 import msgspec
 
 from opsconsole_agent.core.event import (
+    AttemptExited,
     AttemptPrepared,
+    AttemptStarted,
     BuildStarted,
     EngineHello,
     Event,
@@ -17,8 +19,6 @@ from opsconsole_agent.core.event import (
     Paused,
     PauseFailed,
     PreparationFailed,
-    ProcessExited,
-    ProcessStarted,
     Resumed,
     StartFailed,
 )
@@ -165,7 +165,7 @@ class ProcessEngine:
 
     def _with_taken_port(self, event: Event) -> Event:
         """Of a failure tell whether somebody else has the port that was chosen for it."""
-        if not isinstance(event, ProcessExited) or event.exit_code in {0, None} or not event.all_gone:
+        if not isinstance(event, AttemptExited) or event.exit_code in {0, None} or not event.all_gone:
             return event
         taken = next((one for one in self._ports.get(event.attempt_id, ()) if is_listened_on(one)), None)
         return event if taken is None else msgspec.structs.replace(event, taken_port=taken)
@@ -304,7 +304,11 @@ class ProcessEngine:
                 unstarted.add(attempt_id)
         exits = tuple(_exited(one) for one in hello.exits)
         return EngineHello(
-            live=tuple(live), exits=exits, unstarted=frozenset(unstarted), lost_with_host=frozenset(lost_with_host)
+            engine=self.name,
+            live=tuple(live),
+            exits=exits,
+            unstarted=frozenset(unstarted),
+            lost_with_host=frozenset(lost_with_host),
         )
 
 
@@ -316,7 +320,7 @@ def _to_event(
 ) -> Event:
     match message:
         case keeper_message.AttemptStarted():
-            return ProcessStarted(attempt_id=message.attempt_id, at_ms=message.at_ms)
+            return AttemptStarted(attempt_id=message.attempt_id, at_ms=message.at_ms)
         case keeper_message.AttemptExited():
             return _exited(message)
         case keeper_message.AttemptFrozen():
@@ -325,8 +329,8 @@ def _to_event(
             return Resumed(attempt_id=message.attempt_id, at_ms=message.at_ms)
 
 
-def _exited(message: keeper_message.AttemptExited) -> ProcessExited:
-    return ProcessExited(
+def _exited(message: keeper_message.AttemptExited) -> AttemptExited:
+    return AttemptExited(
         attempt_id=message.attempt_id,
         at_ms=message.at_ms,
         exit_code=message.exit_code,

@@ -94,7 +94,7 @@ class Staging:
         Cancelled, it stops at once, whatever the step under way waits for.
         """
         for step in self.steps:
-            build.progress = None
+            build.progress = StepProgress(step.name, 0, 1)
             await step.run(build)
         if build.command is None:
             raise RuntimeError("no step has made the command")

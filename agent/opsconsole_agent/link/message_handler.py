@@ -227,11 +227,14 @@ class MessageHandler:
             if words := engine.unresponsive_because():
                 troubles.insert(0, Trouble(code=TroubleCode.KEEPER_SILENT, text=cut(words, TROUBLE_CHARACTERS_MAX)))
         outputs = {
-            str(one.attempt_id): one.output_path for one in self._core_runner.reactor.processes() if one.output_path
+            str(one.attempt_id): one.output_path for one in self._core_runner.reactor.expected() if one.output_path
         }
         heartbeat = await self._telemetry.heartbeat(pids, outputs, _ANSWER_TIMEOUT_S)
         self._update_metadata()
-        building = {str(key): TaskProgress(done=one.done, total=one.total) for key, one in engine.progress().items()}
+        building = {
+            str(key): TaskProgress(done=one.done, total=one.total, text=one.step)
+            for key, one in engine.progress().items()
+        }
         return truncated(
             msgspec.structs.replace(
                 heartbeat,

@@ -240,8 +240,6 @@ class ConsoleApp(App[int]):
 
     def repaint(self) -> None:
         """Show what changed since the last time, on every screen that shows the fleet."""
-        if not self.is_running:
-            return  # the screens are being taken down
         self._announcer.tell(self.model.take_failed())
         change = self.model.take_change()
         if change is None:

@@ -17,7 +17,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from opsconsole_protocol.bound import NAME_CHARACTERS_MAX
 from opsconsole_protocol.error import InvalidRequest
+from opsconsole_protocol.link.from_agent import KEEP_DAYS_MAX, SLOTS_MAX
 
 CONFIG_FILE = "config.toml"
 EXAMPLE_FILE = Path(__file__).with_name("config.example.toml")
@@ -40,14 +42,14 @@ class WorkerIo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Worker(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[worker]`: what `opsconsole agent` is, and what the console's own worker is."""
 
-    name: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
+    name: Annotated[str, Meta(min_length=1, max_length=NAME_CHARACTERS_MAX)] | None = None
     tags: tuple[str, ...] = ()
-    max_concurrent_jobs: Annotated[int, Meta(ge=1, le=10_000)] | None = None
+    max_concurrent_jobs: Annotated[int, Meta(ge=1, le=SLOTS_MAX)] | None = None
     state_dir: str | None = None
-    keep_attempt_days: Annotated[float, Meta(ge=0, le=36_500)] | None = None
-    keep_output_days: Annotated[float, Meta(ge=0, le=36_500)] = 0
+    keep_attempt_days: Annotated[float, Meta(ge=0, le=KEEP_DAYS_MAX)] | None = None
+    keep_output_days: Annotated[float, Meta(ge=0, le=KEEP_DAYS_MAX)] = 0
     stop_tasks: bool = False
-    run_as: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
+    run_as: Annotated[str, Meta(min_length=1, max_length=NAME_CHARACTERS_MAX)] | None = None
     project: str | None = None
     properties: dict[str, Scalar | list[Scalar]] = {}
     io: WorkerIo = WorkerIo()

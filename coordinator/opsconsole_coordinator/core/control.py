@@ -22,7 +22,7 @@ VERBS = ("pause", "resume", "cancel", "retry", "hold", "release")
 
 
 def act(fleet: Fleet, verb: str, job_id: JobId, index: int | None, actor: str, reason: str, now_ms: int) -> str:
-    """Do a verb to a job, or to one of its tasks; returns in one line what was done.
+    """Do a verb to a job, or to one of its tasks, and return in one line what was done.
 
     What is done to one task of a gang is done to all of them. Raises NotFound, InvalidRequest or Conflict, and then
     nothing changed.
@@ -142,7 +142,7 @@ _ACTIONS: dict[str, Callable[[Fleet, Job, Sequence[Task], bool, str, str, int], 
 
 
 def set_priority(fleet: Fleet, job_id: JobId, priority: int, actor: str, now_ms: int, *, relative: bool) -> str:
-    """Change a job's priority; returns in one line what was done. Raises Conflict or InvalidRequest."""
+    """Change a job's priority, and return in one line what was done. Raises Conflict or InvalidRequest."""
     job = fleet.jobs.get(job_id)
     if job is None or job.is_finished:
         raise Conflict(f"job {job_id} has ended: its priority means nothing any more")

@@ -11,7 +11,7 @@ from opsconsole_protocol.spec import JobSpec
 SHORT_TASK_MS = 100
 """Tasks that take less than this are assigned ahead of a free slot, so that none waits for a round trip."""
 PREFETCH_MAX = 64
-"""At most so many tasks are assigned to a worker ahead of its free slots."""
+"""How many tasks at most are assigned to a worker ahead of its free slots."""
 AVOID_WAIT_MS = 60_000
 """How long a task waits for a worker on which it hasn't failed yet, if there is one."""
 

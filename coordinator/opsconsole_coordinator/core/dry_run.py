@@ -49,7 +49,7 @@ class DryRun:
                 del live[attempt_id]
 
     def claim(self, count: int) -> list[Offer]:
-        """Claim room for so many more tasks, or for as many as fit, the best first; returns every worker's last offer."""
+        """Claim room for `count` more tasks, or for as many as fit, the best first. Returns every worker's last offer."""
         offers = collect_offers(self._fleet, self._demand, self._now_ms)
         accepted = ranked(offers, self._known)
         wanted = len(self.claims) + count

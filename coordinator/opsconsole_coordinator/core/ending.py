@@ -143,7 +143,7 @@ def _end_with_gang(fleet: Fleet, job: Job, attempt: Attempt, now_ms: int) -> Non
     how = _HOW_ENDED.get(attempt.state, "is lost")
     words = f"task-{task.index} of its gang {how}{': ' + attempt.error if attempt.error else ''}"
     if not is_task_finished(task.state):
-        gang.keep_together(fleet, job, now_ms, words)
+        gang.restart_broken_round(fleet, job, now_ms, words)
     elif task.state is not TaskState.SUCCEEDED and not job.stop_reason and not job.is_finished:
         stop_job(fleet, job, words, SYSTEM, now_ms, EndCause.GANG_ENDED)
 
@@ -177,7 +177,7 @@ def stop_job(
 def stop_task(
     fleet: Fleet, job: Job, task: Task, reason: str, now_ms: int, cause: EndCause = EndCause.CANCELLED
 ) -> bool:
-    """End one task; returns whether there was anything to end."""
+    """End one task, and return whether there was anything to end."""
     stopped_as = AttemptState.FAILED if cause is EndCause.TIMED_OUT else AttemptState.KILLED
     if is_task_waiting(task.state):
         lost = fleet.current(task)

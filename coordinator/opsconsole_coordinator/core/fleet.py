@@ -214,11 +214,6 @@ class Fleet:
         project = self.projects.get(name)
         return ProjectStatus.ACTIVE if project is None else project.status
 
-    def task_of(self, attempt: Attempt) -> Task | None:
-        """The attempt's task, while its job is in memory."""
-        job = self.jobs.get(attempt.job_id)
-        return job.tasks[attempt.index] if job is not None else None
-
     def current(self, task: Task) -> Attempt | None:
         """The task's live or last attempt, while it is in memory."""
         return self.attempts.get(task.current) if task.current is not None else None

@@ -21,7 +21,7 @@ def starts_over(attempt: Attempt) -> bool:
     return attempt.want.mode is Mode.STOP and attempt.stopped_as is AttemptState.PREEMPTED
 
 
-def keep_together(fleet: Fleet, job: Job, now_ms: int, cause: str = "") -> None:
+def restart_broken_round(fleet: Fleet, job: Job, now_ms: int, cause: str = "") -> None:
     """Where a task of a gang waits for a new round, end the tasks that still go on; `cause` says why it waits."""
     if fleet.adopting or job.stop_reason:
         return

@@ -7,36 +7,36 @@ from opsconsole_coordinator.core.assignment import assign
 from opsconsole_coordinator.core.demand import AVOID_WAIT_MS, Demand, demand_of
 from opsconsole_coordinator.core.dry_run import DryRun
 from opsconsole_coordinator.core.fleet import Fleet
-from opsconsole_coordinator.core.gang import keep_together, living_attempts, start_over
+from opsconsole_coordinator.core.gang import living_attempts, restart_broken_round, start_over
 from opsconsole_coordinator.core.gang_turn import end_turn, may_reserve, reserve
 from opsconsole_coordinator.core.judgement import Offer
 from opsconsole_coordinator.core.model import Attempt, Job, Reserved, Task, Worker
 from opsconsole_coordinator.core.question import Answer, Question
 from opsconsole_coordinator.core.reason import explain, note_reason
-from opsconsole_coordinator.core.reservation import keep
+from opsconsole_coordinator.core.reservation import put_reservation
 from opsconsole_protocol import link
 from opsconsole_protocol.ids import WorkerId
 from opsconsole_protocol.link import Mode
 from opsconsole_protocol.state import TaskState, is_task_finished, is_task_live
 
 PORT_ANSWER_MS_MAX = 5_000
-"""An answer about a free port counts for so long, and is waited for so long."""
+"""How long an answer about a free port counts, and how long it is waited for."""
 _HOST = re.compile(r"[A-Za-z0-9.:_%-]{1,200}")
 
 
 def place(
-    fleet: Fleet, job: Job, kept: Mapping[WorkerId, Reserved], now_ms: int, *, may_fit: bool, refresh: bool
+    fleet: Fleet, job: Job, reserved_before: Mapping[WorkerId, Reserved], now_ms: int, *, may_fit: bool, refresh: bool
 ) -> None:
-    """Assign all tasks of a gang that haven't ended; or none, and say why.
+    """Assign all tasks of a gang that haven't ended, or none, and say why.
 
-    `kept` is what was reserved before this pass, and `may_fit` whether any slot is free. With `refresh` every worker is
+    `reserved_before` is what was reserved before this pass, and `may_fit` whether any slot is free. With `refresh` every worker is
     judged even where no slot is free.
     """
     waiting = [task for task in job.tasks if not is_task_finished(task.state) and not is_task_live(task.state)]
     living = living_attempts(fleet, job)
     if living:
         if refresh:
-            _await_living(fleet, job, waiting, living, now_ms)
+            _wait_for_living(fleet, job, waiting, living, now_ms)
         return
     absent = next((one for one in waiting if one.state is not TaskState.PENDING or one.not_before_ms > now_ms), None)
     if absent is not None:
@@ -46,17 +46,17 @@ def place(
     if may_fit or refresh or not job.reason:
         _place_all(fleet, job, waiting, now_ms, explains=refresh or not job.reason)
     else:
-        for worker_id, reserved in kept.items():
+        for worker_id, reserved in reserved_before.items():
             if reserved.job_id == job.id and worker_id not in fleet.reserved:
-                keep(fleet, worker_id, reserved)
+                put_reservation(fleet, worker_id, reserved)
 
 
-def _await_living(fleet: Fleet, job: Job, waiting: Sequence[Task], living: Sequence[Attempt], now_ms: int) -> None:
+def _wait_for_living(fleet: Fleet, job: Job, waiting: Sequence[Task], living: Sequence[Attempt], now_ms: int) -> None:
     """Some tasks wait while others live: the others have to end first.
 
     Where a lost attempt may still return, the others are ended only if all tasks fit anew.
     """
-    keep_together(fleet, job, now_ms)
+    restart_broken_round(fleet, job, now_ms)
     if not any(attempt.want.mode is Mode.STOP for attempt in living):
         lost = waiting[0]  # if it weren't lost, the others would have been told to end
         with DryRun(fleet, job, demand_of(job), now_ms) as trial:

@@ -12,7 +12,7 @@ from opsconsole_coordinator.core.demand import promised_of
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.judgement import Offer
 from opsconsole_coordinator.core.model import Job, Reserved
-from opsconsole_coordinator.core.reservation import keep
+from opsconsole_coordinator.core.reservation import put_reservation
 from opsconsole_protocol.ids import WorkerId
 
 RESERVATION_MS = 60_000
@@ -39,7 +39,7 @@ def reserve(fleet: Fleet, job: Job, claims: Iterable[Offer], now_ms: int) -> Non
         by_worker.setdefault(claim.worker.id, []).append(claim)
     one = promised_of(job.spec)
     for worker_id, offers in by_worker.items():
-        keep(
+        put_reservation(
             fleet,
             worker_id,
             Reserved(

@@ -64,8 +64,8 @@ def disconnected(fleet: Fleet, worker: Worker, session: SessionId) -> None:
         fleet.show_worker(worker)
 
 
-def excuse(fleet: Fleet, held_up_ms: int, now_ms: int) -> None:
-    """The coordinator itself was held up for so long: that it heard nothing meanwhile doesn't make a worker silent."""
+def allow_for_delay(fleet: Fleet, held_up_ms: int, now_ms: int) -> None:
+    """The coordinator itself was held up for `held_up_ms`: a worker of which it heard nothing meanwhile isn't silent."""
     for worker in fleet.workers.values():
         worker.heard_at_ms = min(now_ms, worker.heard_at_ms + held_up_ms)
 

@@ -26,7 +26,7 @@ LOCAL_FILESYSTEM = "local"
 
 
 CLOCK_CORRECTED_FROM_MS = 2_000
-"""A worker's clock that differs by less counts as right: so much may be the heartbeat's way through a slow network."""
+"""A worker's clock that differs by less counts as right: the heartbeat's way through a slow network may take that time."""
 
 
 def worker_actor(name: str) -> str:

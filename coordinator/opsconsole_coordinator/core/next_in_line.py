@@ -14,17 +14,17 @@ from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.judgement import Offer, search_files
 from opsconsole_coordinator.core.model import Job, Reserved, Worker
 from opsconsole_coordinator.core.offer import ask
-from opsconsole_coordinator.core.reservation import keep
+from opsconsole_coordinator.core.reservation import put_reservation
 
 KEPT_ROOMS_MAX = 16
-"""At most so many jobs have room kept for their next task at a time."""
+"""How many jobs at most have room kept for their next task at a time."""
 _SUMS_MAX = 256
 
 
-def keep_room(
+def reserve_room(
     fleet: Fleet, job: Job, demand: Demand, offers: Iterable[Offer], before: Worker | None, now_ms: int
 ) -> Worker | None:
-    """Keep room for a job's next task on one of the workers that would accept it later; returns that worker, if any.
+    """Keep room for a job's next task on one of the workers that would accept it later, and return that worker, if any.
 
     `before` is the worker where room was kept in the last pass: it is taken again if it still will do.
     """
@@ -41,7 +41,7 @@ def keep_room(
         refusal, is_open, questions = search_files(worker, demand, fleet.questions.answers, now_ms)
         ask(fleet, questions, now_ms)
         if not refusal:
-            keep(fleet, worker.id, _reserved_part(worker, demand, job))
+            put_reservation(fleet, worker.id, _reserved_part(worker, demand, job))
             return worker
         if is_open:
             return None  # its answer is waited for
@@ -50,13 +50,13 @@ def keep_room(
 
 def _best_first(workers: Sequence[Worker], demand: Demand) -> Iterator[Worker]:
     """The workers, first those that lack least. Lazy, because mostly the first one will do."""
-    ranked = [(_lack(one, demand), one.name, place) for place, one in enumerate(workers)]
+    ranked = [(_shortage(one, demand), one.name, place) for place, one in enumerate(workers)]
     heapify(ranked)
     while ranked:
         yield workers[heappop(ranked)[2]]
 
 
-def _lack(worker: Worker, demand: Demand) -> float:
+def _shortage(worker: Worker, demand: Demand) -> float:
     """How much the worker lacks for the task: of slots, GPUs and capacities the largest share of what it has in all."""
     lacks = [(need - free_capacity(worker, key)) / total(worker, key) for need, key, _ in demand.capacities]
     count = demand.gpus

@@ -48,7 +48,7 @@ class Questions:
         return number
 
     def note_answer(self, number: int, worker_id: WorkerId, answer: Answer) -> bool:
-        """Note the answer to an open question; returns False where this worker wasn't asked that."""
+        """Note the answer to an open question, and return False where this worker wasn't asked that."""
         question = self._open.get(number)
         if question is None or question.worker_id != worker_id:
             return False

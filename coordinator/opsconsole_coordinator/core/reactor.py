@@ -82,9 +82,9 @@ class Reactor:
         """TICK_MS have passed."""
         liveness.tick(self.fleet, now_ms)
 
-    def on_excuse(self, held_up_ms: int, now_ms: int) -> None:
-        """The coordinator itself was held up for so long: that it heard nothing meanwhile doesn't make a worker silent."""
-        liveness.excuse(self.fleet, held_up_ms, now_ms)
+    def on_held_up(self, held_up_ms: int, now_ms: int) -> None:
+        """The coordinator itself was held up for `held_up_ms`: a worker of which it heard nothing meanwhile isn't silent."""
+        liveness.allow_for_delay(self.fleet, held_up_ms, now_ms)
 
     # --- agents ------------------------------------------------------------------------------------------------
 
@@ -110,13 +110,13 @@ class Reactor:
         liveness.heartbeat(self.fleet, worker, message, now_ms)
 
     def on_report(self, worker: Worker, message: link.Report, finished: Collection[AttemptId], now_ms: int) -> None:
-        """The observed state of some attempts has changed. `finished` as for `on_register`."""
+        """The observed state of some attempts has changed. `finished` are those of its attempts that the store knows as ended."""
         reconcile.report(self.fleet, worker, message, finished, now_ms)
 
     def on_observation(
         self, worker: Worker, message: link.Observation, finished: Collection[AttemptId], now_ms: int
     ) -> None:
-        """A worker tells its whole observed set. `finished` as for `on_register`."""
+        """A worker tells its whole observed set. `finished` are those of its attempts that the store knows as ended."""
         reconcile.observation(self.fleet, worker, message, finished, now_ms)
 
     def on_update_metadata(self, worker: Worker, message: link.UpdateMetadata, now_ms: int) -> None:
@@ -136,7 +136,7 @@ class Reactor:
         reconcile.logs_stored(self.fleet, attempt_id, source, offset)
 
     def on_logs_looked_up(self, offsets: Mapping[AttemptId, dict[str, int]]) -> None:
-        """After a start it was looked up how much of some attempts' logs is stored: bytes by source."""
+        """After a start: `offsets` says for some attempts how many bytes of their logs are stored, by source."""
         for attempt_id, reached in offsets.items():
             attempt = self.fleet.attempts.get(attempt_id)
             if attempt is not None:
@@ -166,7 +166,7 @@ class Reactor:
         return control.act(self.fleet, verb, job_id, index, actor, reason, now_ms)
 
     def on_set_priority(self, job_id: JobId, priority: int, actor: str, now_ms: int, *, relative: bool) -> str:
-        """An operator changes a job's priority. Raises Conflict or InvalidRequest; returns in one line what was done."""
+        """An operator changes a job's priority. Raises Conflict or InvalidRequest. Returns in one line what was done."""
         return control.set_priority(self.fleet, job_id, priority, actor, now_ms, relative=relative)
 
     def on_ask_candidates(self, spec: JobSpec, now_ms: int) -> None:
@@ -189,11 +189,11 @@ class Reactor:
     # --- operators: the rest -----------------------------------------------------------------------------------
 
     def on_set_project(self, name: str, description: str | None, status: str | None, actor: str, now_ms: int) -> str:
-        """A project is made or changed. Raises InvalidRequest; returns in one line what was done."""
+        """A project is made or changed. Raises InvalidRequest. Returns in one line what was done."""
         return project.set_project(self.fleet, name, description, status, actor, now_ms)
 
     def on_set_template(self, row: TemplateRow, actor: str, now_ms: int) -> str:
-        """A template is made or replaced. Raises InvalidRequest; returns in one line what was done."""
+        """A template is made or replaced. Raises InvalidRequest. Returns in one line what was done."""
         return template.set_template(self.fleet, row, actor, now_ms)
 
     def on_set_maintenance(self, name: str, action: str, actor: str, now_ms: int) -> Worker:
@@ -217,7 +217,7 @@ class Reactor:
         return control.find_removable(self.fleet, name)
 
     def on_confirm_restore(self, actor: str, now_ms: int) -> str:
-        """An admin confirms that the store was restored from a backup. Raises Conflict; returns in one line what was done."""
+        """An admin confirms that the store was restored from a backup. Raises Conflict. Returns in one line what was done."""
         return restore.confirm_restore(self.fleet, actor, now_ms)
 
     def on_audit(self, actor: str, kind: EventKind, text: str, subject: str, now_ms: int) -> None:

@@ -22,7 +22,7 @@ from opsconsole_protocol.state import (
 )
 
 UNPROVED_MAX = 1_000
-"""At most so many attempts that a worker can't prove to be its own are counted."""
+"""How many attempts at most are counted that a worker can't prove to be its own."""
 
 
 def observation(
@@ -214,7 +214,7 @@ def _undo_loss(fleet: Fleet, attempt: Attempt, now_ms: int) -> None:
             subject,
         )
         if job.spec.gang:
-            gang.keep_together(fleet, job, now_ms)
+            gang.restart_broken_round(fleet, job, now_ms)
 
 
 def _want_as_held(fleet: Fleet, attempt: Attempt, held: bool, reason: str) -> None:

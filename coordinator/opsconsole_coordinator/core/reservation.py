@@ -8,20 +8,20 @@ from opsconsole_coordinator.core.model import Reserved
 from opsconsole_protocol.ids import WorkerId
 
 
-def keep(fleet: Fleet, worker_id: WorkerId, reserved: Reserved) -> None:
-    """Note what is kept free on a worker."""
+def put_reservation(fleet: Fleet, worker_id: WorkerId, reserved: Reserved) -> None:
+    """Reserve a part of a worker, in the place of what was reserved there."""
     fleet.reserved[worker_id] = fleet.workers[worker_id].reserved = reserved
 
 
-def lift(fleet: Fleet) -> dict[WorkerId, Reserved]:
-    """Take all reservations back and return them: jobs that come first in order may have what was kept for later ones."""
-    lifted, fleet.reserved = fleet.reserved, {}
-    for worker_id in lifted:
+def withdraw_all(fleet: Fleet) -> dict[WorkerId, Reserved]:
+    """Take all reservations back and return them: jobs that come first in order may have what was reserved for later ones."""
+    withdrawn, fleet.reserved = fleet.reserved, {}
+    for worker_id in withdrawn:
         fleet.workers[worker_id].reserved = None
-    return lifted
+    return withdrawn
 
 
-def show(fleet: Fleet, before: dict[WorkerId, Reserved]) -> None:
+def show_changes(fleet: Fleet, before: dict[WorkerId, Reserved]) -> None:
     """Show the workers on which something else is reserved than before."""
     for worker_id in {**before, **fleet.reserved}:
         if before.get(worker_id) != fleet.reserved.get(worker_id):

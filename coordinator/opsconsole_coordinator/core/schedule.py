@@ -9,7 +9,7 @@ from opsconsole_coordinator.core.desired import set_want
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.judgement import Offer
 from opsconsole_coordinator.core.model import Job, ProjectStatus, Reserved, Task, Worker
-from opsconsole_coordinator.core.next_in_line import keep_room
+from opsconsole_coordinator.core.next_in_line import reserve_room
 from opsconsole_coordinator.core.offer import collect_offer, collect_offers, renew_offer
 from opsconsole_coordinator.core.ranking import choose, rank, ranked
 from opsconsole_coordinator.core.reason import explain, note_reason
@@ -28,18 +28,18 @@ def schedule(fleet: Fleet, now_ms: int, *, refresh_reasons: bool = False) -> Non
     the same, to say why each job waits.
     """
     fleet.must_schedule = False
-    kept = reservation.lift(fleet) if fleet.reserved else {}
+    reserved_before = reservation.withdraw_all(fleet) if fleet.reserved else {}
     if fleet.adopting:
         _wait_for_confirmation(fleet)
     else:
-        _place_jobs(fleet, kept, now_ms, refresh_reasons=refresh_reasons)
-    if kept or fleet.reserved:
-        reservation.show(fleet, kept)
+        _place_jobs(fleet, reserved_before, now_ms, refresh_reasons=refresh_reasons)
+    if reserved_before or fleet.reserved:
+        reservation.show_changes(fleet, reserved_before)
 
 
-def _place_jobs(fleet: Fleet, kept: dict[WorkerId, Reserved], now_ms: int, *, refresh_reasons: bool) -> None:
+def _place_jobs(fleet: Fleet, reserved_before: dict[WorkerId, Reserved], now_ms: int, *, refresh_reasons: bool) -> None:
     room = _Room(fleet)
-    held = {one.job_id: fleet.workers[worker_id] for worker_id, one in kept.items() if not one.gang}
+    held = {one.job_id: fleet.workers[worker_id] for worker_id, one in reserved_before.items() if not one.gang}
     refused: dict[tuple[object, ...], str] = {}
     for job_id in fleet.order:
         job = fleet.jobs[job_id]
@@ -47,7 +47,7 @@ def _place_jobs(fleet: Fleet, kept: dict[WorkerId, Reserved], now_ms: int, *, re
             continue
         may_fit = room.is_left(with_gpus=has_gpus(job.spec))
         if job.spec.gang:
-            gang_placement.place(fleet, job, kept, now_ms, may_fit=may_fit, refresh=refresh_reasons)
+            gang_placement.place(fleet, job, reserved_before, now_ms, may_fit=may_fit, refresh=refresh_reasons)
             room.look_again()
             continue
         before = held.get(job_id)
@@ -56,7 +56,7 @@ def _place_jobs(fleet: Fleet, kept: dict[WorkerId, Reserved], now_ms: int, *, re
             continue
         demand = demand_of(job)
         if is_idle and before is not None:
-            keep_room(fleet, job, demand, [collect_offer(fleet, before, demand, now_ms)], before, now_ms)
+            reserve_room(fleet, job, demand, [collect_offer(fleet, before, demand, now_ms)], before, now_ms)
             continue
         key = _signature(job, demand)
         if key in refused:
@@ -122,7 +122,7 @@ def _signature(job: Job, demand: Demand) -> tuple[object, ...]:
 
 
 def _place_job(fleet: Fleet, job: Job, demand: Demand, before: Worker | None, now_ms: int) -> str:
-    """Place the job's tasks one after the other; returns why the next one doesn't fit, or an empty text.
+    """Place the job's tasks one after the other. Returns why the next one doesn't fit, or an empty text.
 
     Every worker is judged once, and then only the one that was just given a task is judged again. Room is kept for the
     task that doesn't fit: on `before`, where it was kept in the last pass, if that worker will still do.
@@ -155,13 +155,13 @@ def _place_job(fleet: Fleet, job: Job, demand: Demand, before: Worker | None, no
     if not job.ready:
         fleet.order.discard(job)
     reason = explain(offers, demand) if is_waiting else ""
-    kept_on = keep_room(fleet, job, demand, offers, before, now_ms) if reason else None
+    kept_on = reserve_room(fleet, job, demand, offers, before, now_ms) if reason else None
     note_reason(fleet, job, f"{reason}; {kept_on.name} keeps room for it" if kept_on is not None else reason)
     return reason
 
 
 def _place_avoiding(fleet: Fleet, job: Job, task: Task, now_ms: int) -> bool:
-    """Place a task that avoids workers; returns whether it was placed.
+    """Place a task that avoids workers, and return whether it was placed.
 
     Where no other worker would take it, or none did for AVOID_WAIT_MS, the workers that it avoids will do.
     """

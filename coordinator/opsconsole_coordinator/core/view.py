@@ -229,7 +229,7 @@ def demand_for(spec: JobSpec) -> Demand:
 def why(fleet: Fleet, job: Job, now_ms: int) -> tuple[str, tuple[Verdict, ...]]:
     """Why a job stands where it stands, and what each worker says to it while it waits."""
     if not is_task_waiting(job.state) or job.state is TaskState.HELD:
-        return _job_reason(fleet, job) or _standing(job), ()
+        return _job_reason(fleet, job) or _counts_text(job), ()
     found = _verdicts(fleet, waiting_demand(job), now_ms)
     is_paused = fleet.project_status(job.spec.project) is not ProjectStatus.ACTIVE
     held_up = (
@@ -245,7 +245,7 @@ def waiting_demand(job: Job) -> Demand:
     return demand_of(job, next((task for task in job.tasks if task.state is TaskState.PENDING), None))
 
 
-def _standing(job: Job) -> str:
+def _counts_text(job: Job) -> str:
     """The state of a job that has no reason, by its tasks' states, and on which workers they are or were."""
     names = sorted(job.worker_names)
     shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

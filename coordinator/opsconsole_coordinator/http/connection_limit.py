@@ -9,9 +9,9 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable
 
 ANONYMOUS_PART = 4
-"""One connection in so many may be anonymous."""
+"""As many connections as the limit divided by this may be anonymous."""
 ADDRESS_PART = 8
-"""An address that has more than one in so many of the anonymous connections loses one of its own, not another's."""
+"""An address with more connections than the anonymous ones divided by this loses one of its own, not another's."""
 
 
 class ConnectionLimit:

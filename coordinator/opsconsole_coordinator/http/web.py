@@ -32,6 +32,7 @@ from opsconsole_coordinator.server.operator_api import OperatorApi
 from opsconsole_coordinator.server.operator_session import OperatorSession
 from opsconsole_coordinator.trust.certificate import CertificateFiles, server_context
 from opsconsole_coordinator.trust.credential import Role
+from opsconsole_protocol.bound import ID_CHARACTERS_MAX
 from opsconsole_protocol.codec import BATCH_BYTES_MAX
 from opsconsole_protocol.error import InvalidRequest, LimitExceeded, OpsconsoleError, Unauthenticated
 from opsconsole_protocol.ids import WorkerId
@@ -43,7 +44,8 @@ BACKLOG = 1_024
 STOP_TIMEOUT_S = 3
 MESSAGES_AHEAD_MAX = 16
 SMALL_BYTES = 64 * 1024
-"""Of one peer at most MESSAGES_AHEAD_MAX messages of this size wait here, and what one read of its socket gives."""
+"""The size up to which a message is small. Of one peer at most MESSAGES_AHEAD_MAX small messages wait here, and what one read of
+its socket gives."""
 _STATUS = {"unauthenticated": 401, "forbidden": 403, "conflict": 409, "invalid": 400, "version": 426}
 
 
@@ -148,7 +150,7 @@ class Web:
         headers = socket.headers
         try:
             worker_id = WorkerId(headers.get("opsconsole-worker", ""))
-            if not worker_id or len(worker_id) > 100:
+            if not worker_id or len(worker_id) > ID_CHARACTERS_MAX:
                 raise InvalidRequest("the header Opsconsole-Worker is missing: is this an opsconsole agent?")
             secret = _bearer(socket)
             invitation = await self._identities.authenticate_worker(

@@ -16,7 +16,7 @@ _WIDTH = 2 + 2 * _N
 
 
 class Entry(NamedTuple):
-    """Before the record at `position` (whose time is `at_ms`) this many lines had begun and bytes come, by source."""
+    """How many lines had begun and how many bytes had come, by source, before the record at `position`, whose time is `at_ms`."""
 
     position: int
     at_ms: int

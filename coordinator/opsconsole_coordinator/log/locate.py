@@ -91,7 +91,7 @@ class Range(NamedTuple):
 
 
 def line_range(query: LogQuery, locator: Locator, total_lines: int) -> Range:
-    """What a query without a cursor asks for; LogQueryError when it contradicts itself."""
+    """What a query without a cursor asks for. Raises LogQueryError when it contradicts itself."""
     start, tail = query.start_line or 0, query.tail
     if query.start_line is not None and tail is not None:
         raise LogQueryError("give either a line to start at or a number of last lines, not both")

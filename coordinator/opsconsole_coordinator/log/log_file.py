@@ -103,9 +103,10 @@ class LogFile:
         self._unsure_tail = self.end < size
 
     def append(self, pieces: Sequence[tuple[int, int, bytes]]) -> list[tuple[int, int]]:
-        """Write each `(source, at_ms, payload)` where its source has come to, all in one go.
+        """Append each `(source, at_ms, payload)` to what its source has, all in one write.
 
-        For each the number of the line in which it begins, and how many lines begin in it. OSError: none was.
+        Returns for each the number of the line in which it begins, and how many lines begin in it. Raises OSError, and then none
+        is appended.
         """
         descriptor = self.prepare()
         before, index_length = self.tally.copy(), len(self.index)
@@ -197,7 +198,7 @@ class _Walk:
         self._previous: Record | None = None
 
     def run(self, start: int, size: int) -> int:
-        """Fill tally and index; where the last good record ends."""
+        """Fill tally and index, and return where the last good record ends."""
         position = start
         while position < size:
             try:
@@ -210,7 +211,7 @@ class _Walk:
                 break
             self._count(record)
             position = record.end
-        self._settle()
+        self._read_open_lines()
         return position
 
     def _follows(self, record: Record) -> bool:
@@ -234,7 +235,7 @@ class _Walk:
             self._tally.lines_by_source[self._previous.source] += lines - self._previous.lines_before
             self._tally.lines = lines
 
-    def _settle(self) -> None:
+    def _read_open_lines(self) -> None:
         """Read the last payload of each source: is a line open there, and which?"""
         tally = self._tally
         for record in sorted(filter(None, self._last)):

@@ -12,7 +12,15 @@ from opsconsole_coordinator.log.log_file import Snapshot
 from opsconsole_coordinator.log.record import CODES, SOURCES, DamagedRecordError, RecordReader
 from opsconsole_coordinator.log.scan import Cursor, LogQueryError, Scan, ScanLimit, scan_page, with_marker
 from opsconsole_protocol.error import Unavailable
-from opsconsole_protocol.log import LINE_BYTES_MAX, PAGE_BYTES_MAX, PAGE_LINES_MAX, LogLine, LogPage, LogQuery, Source
+from opsconsole_protocol.log import (
+    LOG_LINE_BYTES_MAX,
+    PAGE_BYTES_MAX,
+    PAGE_LINES_MAX,
+    LogLine,
+    LogPage,
+    LogQuery,
+    Source,
+)
 
 _GREP_BYTES_MAX = 8 * 1024 * 1024
 _GREP_BACK_BYTES_MAX = 32 * 1024 * 1024
@@ -35,7 +43,7 @@ def read_page(snapshot: Snapshot, query: LogQuery, *, ended: bool) -> LogPage:
 
 
 def read_bytes(snapshot: Snapshot, source: Source, offset: int, limit: int) -> bytes:
-    """Up to `limit` bytes of one source as the task wrote them; empty at the end. LogReadError."""
+    """Up to `limit` bytes of one source as the task wrote them; empty at the end. Raises LogReadError."""
     with _reader(snapshot) as reader:
         return _bytes(snapshot, reader, CODES[source], offset, limit)
 
@@ -229,7 +237,7 @@ class _Reading:
         texts = [
             self._beginning(*scan.line_offsets[line.line_number])
             if line.start and line.line_number in scan.line_offsets
-            else line.data[:LINE_BYTES_MAX]
+            else line.data[:LOG_LINE_BYTES_MAX]
             for line in scan.lines
         ]
         found = matcher.matches(texts)
@@ -237,7 +245,7 @@ class _Reading:
 
     def _beginning(self, source: int, offset: int) -> str:
         return (
-            _bytes(self._snapshot, self._reader, source, offset, LINE_BYTES_MAX)
+            _bytes(self._snapshot, self._reader, source, offset, LOG_LINE_BYTES_MAX)
             .decode(errors="replace")
             .split("\n", 1)[0]
         )

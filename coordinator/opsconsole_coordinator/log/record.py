@@ -78,7 +78,7 @@ class Tally:
         return self.line[source] if self.line_start[source] < self.offsets[source] else self.lines
 
     def admit(self, source: int, at_ms: int, payload: bytes) -> bytes:
-        """Count in the payload that comes next in `source`; the header of its record."""
+        """Count in the payload that comes next in `source`, and return the header of its record."""
         offset, line_start, line = self.offsets[source], self.line_start[source], self.next_line(source)
         self.at_ms = max(self.at_ms, at_ms)
         rest = _HEADER_REST.pack(len(payload), source, offset, self.at_ms, self.lines, line, line_start)
@@ -133,7 +133,7 @@ class RecordReader:
         self._window_bytes = _WINDOW_SMALL
 
     def record(self, position: int) -> Record:
-        """The record at `position`; DamagedRecordError when no possible one fits there."""
+        """The record at `position`. Raises DamagedRecordError when no possible one fits there."""
         place = position - self._window_start
         if not 0 <= place <= len(self._window) - HEADER.size:
             # Neighbours in the last window mean small records: then it pays to read many at once.
@@ -151,7 +151,7 @@ class RecordReader:
         return record
 
     def payload(self, record: Record) -> bytes:
-        """The record's bytes; DamagedRecordError when the file has fewer."""
+        """The record's bytes. Raises DamagedRecordError when the file has fewer."""
         start = record.position + HEADER.size
         place = start - self._window_start
         if place >= 0 and place + record.length <= len(self._window):

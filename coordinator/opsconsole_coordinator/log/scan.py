@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from opsconsole_coordinator.log.record import SOURCES, Record, RecordReader
 from opsconsole_protocol.error import InvalidRequest
-from opsconsole_protocol.log import LINE_BYTES_MAX, STATE_BYTES_MAX, LogLine
+from opsconsole_protocol.log import LOG_LINE_BYTES_MAX, STATE_BYTES_MAX, LogLine
 
 SCAN_BYTES_MAX = 32 * 1024 * 1024
 """Work in one page, in bytes read; a header passed by counts as some."""
@@ -45,7 +45,7 @@ class Cursor(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> tuple[int, "Cursor"]:
-        """The other way: mark and cursor; LogQueryError for what no `spell` has made."""
+        """The other way: mark and cursor. Raises LogQueryError for what no `spell` has made."""
         if _CURSOR.fullmatch(text) is None:
             raise LogQueryError("this cursor is not one that a log page has given: start again without it")
         _, mark, position, first_line, *rest = (int(part, 16) for part in text.split("."))
@@ -103,9 +103,9 @@ class _Fragment:
         self.state_start = -1
 
     def extend(self, piece: bytes) -> int:
-        """Add bytes; how many of them are kept."""
+        """Add bytes, and return how many of them are kept."""
         self.length += len(piece)
-        room = len(piece) if self.whole else LINE_BYTES_MAX - self.start - self.kept
+        room = len(piece) if self.whole else LOG_LINE_BYTES_MAX - self.start - self.kept
         if self.state_start >= 0:
             room = 0
         kept = piece[: max(0, room)]
@@ -143,7 +143,7 @@ class _Fragment:
         """Of a long one that starts over keep the last state only."""
         data = b"".join(self.pieces)
         last = data.rstrip(b"\r").rfind(b"\r")
-        if len(data) > LINE_BYTES_MAX and last >= 0:
+        if len(data) > LOG_LINE_BYTES_MAX and last >= 0:
             self.state_start = self.start + last
             self.pieces, self.kept, self.state = [], 0, data[last:]
 
@@ -286,7 +286,7 @@ class Scan:
             return whole, block.rfind(b"\n") + 1
         lines = block.split(b"\n", room)[:-1]
         sizes = list(map(len, lines))
-        if not lines or (max(sizes) > LINE_BYTES_MAX and (limit.latest or not limit.whole)):
+        if not lines or (max(sizes) > LOG_LINE_BYTES_MAX and (limit.latest or not limit.whole)):
             return 0, 0
         source, at_ms, kept = SOURCES[record.source], record.at_ms, sum(sizes)
         if limit.whole and not _is_utf8(block[: kept + len(lines)]):
@@ -418,7 +418,7 @@ def _is_utf8(data: bytes) -> bool:
 
 def with_marker(line: LogLine) -> LogLine:
     """A line of which not all is shown, with words at its end that say so."""
-    if line.length <= LINE_BYTES_MAX or line.start >= LINE_BYTES_MAX or "\r" in line.data:
+    if line.length <= LOG_LINE_BYTES_MAX or line.start >= LOG_LINE_BYTES_MAX or "\r" in line.data:
         return line
     data = f"{line.data} … [cut: {line.length:,} bytes{' so far' if line.partial else ''}]"
     return LogLine(line.line_number, line.source, data, line.timestamp_ms, line.partial, line.start, line.length)

@@ -82,7 +82,7 @@ class LogStore:
         return self.append_many([(key, chunk)])[0]
 
     def append_many(self, items: Sequence[tuple[LogKey, LogChunk]]) -> list[AppendResult]:
-        """Add chunks in order, with one write a log; one result each. Never raises for what a disk or an agent does."""
+        """Add chunks in order, with one write a log, and return one result each. Never raises for what a disk or an agent does."""
         by_key: dict[LogKey, list[int]] = {}
         for place, (key, _) in enumerate(items):
             by_key.setdefault(key, []).append(place)
@@ -94,7 +94,7 @@ class LogStore:
         return [results[place] for place in range(len(items))]
 
     def offsets(self, key: LogKey) -> dict[Source, int]:
-        """How far each source of a log has come (those that have begun); for the agent to go on from. LogReadError."""
+        """How far each source of a log has come (those that have begun); for the agent to go on from. Raises LogReadError."""
         reached = self._snapshot(key).tally.offsets
         return {source: reached[code] for code, source in enumerate(SOURCES) if reached[code]}
 
@@ -173,7 +173,7 @@ class LogStore:
         return read_page(self._snapshot(key), query, ended=ended)
 
     def read_bytes(self, key: LogKey, source: Source, offset: int, limit: int) -> bytes:
-        """Up to `limit` bytes of a source from `offset`, exactly as written; empty at its end. LogReadError."""
+        """Up to `limit` bytes of a source from `offset`, exactly as written; empty at its end. Raises LogReadError."""
         return read_bytes(self._snapshot(key), source, offset, limit)
 
     def usage(self) -> dict[str, int]:

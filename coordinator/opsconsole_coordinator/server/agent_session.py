@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from itertools import count
 from typing import Any, NamedTuple
 
@@ -20,12 +20,12 @@ from opsconsole_protocol import codec, link
 from opsconsole_protocol.bound import TIME_MS_MAX
 from opsconsole_protocol.error import OpsconsoleError, ProtocolError
 from opsconsole_protocol.ids import AttemptId, SessionId, WorkerId
-from opsconsole_protocol.link import SILENT_AFTER_MS, LogChunk, decode_frame
+from opsconsole_protocol.link import SILENT_AFTER_MS, Frame, LogChunk, decode_frame
 from opsconsole_protocol.link.codec import coordinator_codec
 
 log = logging.getLogger("opsconsole.coordinator.agent")
 
-OUTBOX_MAX = 20_000
+AGENT_OUTBOX_MAX = 20_000
 CHUNKS_MAX = 64
 REGISTER_TIMEOUT_S = 10.0
 DEAD_AFTER_MS = 2 * SILENT_AFTER_MS
@@ -52,7 +52,7 @@ class AgentSession:
         self._name = name
         self._tags = tags
         self._codec = coordinator_codec()
-        self._outbox = Outbox(socket, self._codec.encode, OUTBOX_MAX, self._send_desired)
+        self._outbox = Outbox(socket, self._codec.encode, AGENT_OUTBOX_MAX, self._send_desired)
         self._chunks: asyncio.Queue[LogChunk] = asyncio.Queue(CHUNKS_MAX)
         self._has_dropped = asyncio.Event()
         """Set once log bytes came that couldn't be stored: the agent has to send them again."""
@@ -60,7 +60,7 @@ class AgentSession:
         self._is_ended = False
 
     def send(self, message: link.CoordinatorMessage) -> None:
-        """Queue a message; never blocks."""
+        """Queue a message. Never blocks."""
         self._outbox.put(message)
 
     def end(self, code: str, message: str) -> None:
@@ -122,11 +122,8 @@ class AgentSession:
 
     async def _handle_frame(self, frame: bytes) -> None:
         if not codec.is_batch(frame):
-            chunk = decode_frame(frame)
-            if self._log_service.trouble:
-                self._has_dropped.set()  # its heartbeats are still taken: a full disk here says nothing about the worker
-            else:
-                await self._chunks.put(_dated(chunk))
+            received = decode_frame(frame)
+            await FRAMES[type(received)](self, received)
             return
         try:
             messages = self._codec.decode(frame)
@@ -192,6 +189,13 @@ class AgentSession:
         return self._commit_loop.reactor
 
     # --- logs --------------------------------------------------------------------------------------------------
+
+    async def on_log_chunk(self, chunk: LogChunk) -> None:
+        """Queue the bytes for the store. Waits while CHUNKS_MAX frames are queued."""
+        if self._log_service.trouble:
+            self._has_dropped.set()  # its heartbeats are still taken: a full disk here says nothing about the worker
+        else:
+            await self._chunks.put(_dated(chunk))
 
     async def _store_logs(self) -> None:
         """Store the log bytes that have come, all that wait at once, then acknowledge them."""
@@ -289,6 +293,9 @@ MESSAGES: dict[type[Any], Handling] = {
     link.PeerError: Handling(AgentSession.on_peer_error),
 }
 """All that an agent may say once it has registered."""
+
+FRAMES: dict[type[Frame], Callable[[AgentSession, Any], Awaitable[None]]] = {LogChunk: AgentSession.on_log_chunk}
+"""The handlers of binary frames, by kind."""
 
 
 def _on_our_clock(worker: Worker | None, chunk: LogChunk, now_ms: int) -> LogChunk:

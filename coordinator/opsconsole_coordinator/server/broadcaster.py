@@ -19,12 +19,12 @@ from opsconsole_protocol import api
 from opsconsole_protocol.api import EventRow, JobRow, Update
 from opsconsole_protocol.ids import JobId, WorkerId
 
-EVENTS_MAX = 2_000
+EVENTS_WAITING_MAX = 2_000
 """How many events are kept: as many as a view keeps (`client/fleet.py`)."""
 INTERVAL_S = 0.05
 ROWS_PER_S = 2_000
 """Nobody can follow more: after an update of many rows the next one waits longer."""
-ROWS_MAX = 5_000
+UPDATE_ROWS_MAX = 5_000
 """How many rows an update has, or jobs a snapshot: more would not fit a frame. The rest follows."""
 ROWS_WAITING_MAX = 100_000
 """How many changed rows are kept for subscribers that don't read."""
@@ -71,7 +71,7 @@ class Broadcaster:
         self._seq = 0
         self._ledger: dict[_Key, tuple[int, Raw | None]] = {}
         """The mark of each entity's last change, oldest first, and a job's row."""
-        self._events: deque[tuple[int, Raw]] = deque(maxlen=EVENTS_MAX)
+        self._events: deque[tuple[int, Raw]] = deque(maxlen=EVENTS_WAITING_MAX)
         self._updates: dict[int, tuple[Raw, int]] = {}
         """Updates up to the present mark, by the mark that they go on from."""
         self._rows_told = 0
@@ -156,8 +156,8 @@ class Broadcaster:
             changed.append((key, mark, row))
         changed.reverse()
         until = self.mark
-        if len(changed) > ROWS_MAX:
-            del changed[ROWS_MAX:]
+        if len(changed) > UPDATE_ROWS_MAX:
+            del changed[UPDATE_ROWS_MAX:]
             until = changed[-1][1]
         self._rows_told = max(self._rows_told, len(changed))
         workers = {key[1]: self.worker_row_cache.row(key[1]) for key, _, _ in changed if key[0] == "worker"}

@@ -36,7 +36,7 @@ class Session(Protocol):
     id: SessionId
 
     def send(self, message: link.CoordinatorMessage) -> None:
-        """Queue a message; never blocks."""
+        """Queue a message. Never blocks."""
 
     def end(self, code: str, message: str) -> None:
         """Tell the agent why, and close the connection."""
@@ -46,7 +46,7 @@ class CommitListener(Protocol):
     """Whoever tells others what changed."""
 
     def publish(self, jobs: dict[JobId, JobRow], workers: Iterable[WorkerId], events: list[EventRow], seq: int) -> None:
-        """Take note of a committed batch; never blocks."""
+        """Take note of a committed batch. Never blocks."""
 
 
 class CommitLoop:
@@ -134,7 +134,7 @@ class CommitLoop:
             try:
                 now_ms = self.clock.now_ms()
                 if now_ms - due_ms > TICK_MS:
-                    self.reactor.on_excuse(now_ms - due_ms, now_ms)
+                    self.reactor.on_held_up(now_ms - due_ms, now_ms)
                 self.reactor.on_tick(now_ms)
             except Exception as error:  # noqa: BLE001 - a mistake over one tick must not be the end of all
                 self._fault = error

@@ -200,7 +200,7 @@ class Identities:
     async def invite(
         self, *, role: str, uses: int, name: str, tags: tuple[str, ...], expires_at_ms: int, created_by: str
     ) -> str:
-        """Make an invitation; returns the token `id.secret`. Raises ValueError for an unknown role."""
+        """Make an invitation, and return the token `id.secret`. Raises ValueError for an unknown role."""
         secret = new_secret(secrets.token_bytes(SECRET_BYTES))
         is_worker = role == CredentialKind.WORKER
         if not is_worker and name == self._local.actor:

@@ -68,7 +68,7 @@ class JobApi:
 
     async def list_jobs(self, request: api.ListJobs, caller: Caller) -> api.AnyAnswer:
         del caller
-        keeps = job_filter.parse(request.filter).predicate(
+        is_shown = job_filter.parse(request.filter).predicate(
             job_filter.properties_by(self._commit_loop.clock.now_ms), job_filter.haystack
         )
         limit = request.limit
@@ -77,14 +77,14 @@ class JobApi:
         }  # fmt: skip
 
         def read(connection: sqlite3.Connection) -> tuple[list[query.EncodedRow], api.JobRow | None]:
-            if keeps is None:
+            if is_shown is None:
                 return query.encoded_job_rows(connection, **page, limit=limit + 1), None
             found: list[query.EncodedRow] = []
             row: api.JobRow | None = None
             left = SCAN_MAX
             for row in query.job_rows(connection, **page, limit=SCAN_MAX):
                 left -= 1
-                if keeps(row):
+                if is_shown(row):
                     found.append(query.EncodedRow(JobId(row.id), preencoded.encode(row)))
                 if len(found) > limit:
                     return found, None

@@ -70,7 +70,7 @@ class LogService:
         return {str(source): offset for source, offset in self._store.offsets(key_of(attempt_id)).items()}
 
     async def append(self, chunks: Sequence[LogChunk]) -> dict[tuple[str, str], int]:
-        """Store chunks; the offset that each source has now. Raises Unavailable where the disk refuses."""
+        """Store chunks, and return the offset that each source has now. Raises Unavailable where the disk refuses."""
         items = [(key_of(AttemptId(chunk.attempt_id)), chunk) for chunk in chunks]
         loop = asyncio.get_running_loop()
         results = await loop.run_in_executor(self._writer, self._store.append_many, items)
@@ -154,7 +154,7 @@ class LogService:
         index = request.task_index if request.task_index is not None else (index or 0)
         deadline = asyncio.get_running_loop().time() + request.wait_ms / 1000
         with self._commit_loop.watch([job_id]) as changed:
-            note = await self._settle(request, job_id, index, changed) if request.settle_ms else ""
+            note = await self._wait_for_rest(request, job_id, index, changed) if request.settle_ms else ""
             while True:
                 answer, attempt_id = await self._answer(request, caller, job_id, index)
                 if note:
@@ -173,7 +173,7 @@ class LogService:
                             await changed.wait()
                     changed.clear()
 
-    async def _settle(self, request: ReadLog, job_id: JobId, index: int, changed: asyncio.Event) -> str:
+    async def _wait_for_rest(self, request: ReadLog, job_id: JobId, index: int, changed: asyncio.Event) -> str:
         """Wait while the attempt has ended and a part of its log is still on the way. Returns a note where the wait was too short."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(request.settle_ms / 1000):

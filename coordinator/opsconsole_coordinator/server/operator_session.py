@@ -20,9 +20,9 @@ from opsconsole_protocol.error import LimitExceeded, OpsconsoleError, ProtocolEr
 
 log = logging.getLogger("opsconsole.coordinator.operator")
 
-CALLS_MAX = 64
+CALLS_SERVED_MAX = 64
 WAITS_MAX = 1_000
-OUTBOX_MAX = 1_000
+OPERATOR_OUTBOX_MAX = 1_000
 GREET_TIMEOUT_S = 10.0
 ENVELOPE_BYTES = 1_024
 """The bytes of an answer's frame beside the answer, at most."""
@@ -49,8 +49,8 @@ class OperatorSession:
         self._caller = caller
         self._version = version
         self._codec = server_codec()
-        self._outbox = Outbox(socket, self._codec.encode, OUTBOX_MAX, self._overflowed)
-        self._call_slots = asyncio.Semaphore(CALLS_MAX)
+        self._outbox = Outbox(socket, self._codec.encode, OPERATOR_OUTBOX_MAX, self._overflowed)
+        self._call_slots = asyncio.Semaphore(CALLS_SERVED_MAX)
         self._tasks: set[asyncio.Task[None]] = set()
         self._subscriber: Subscriber | None = None
         self._pusher: asyncio.Task[None] | None = None

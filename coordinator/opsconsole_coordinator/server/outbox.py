@@ -10,7 +10,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from opsconsole_protocol.codec import BATCH_BYTES_MAX
 
-BATCH_MAX = 512
+FRAME_MESSAGES_MAX = 512
 QUEUED_BYTES_MAX = 64 << 20
 
 
@@ -46,7 +46,7 @@ class Outbox:
         return self._is_ending
 
     def put(self, message: msgspec.Struct | Raw) -> None:
-        """Queue a message, encoded already or not; never blocks."""
+        """Queue a message, encoded already or not. Never blocks."""
         if len(self._queue) >= self._limit or self._bytes > QUEUED_BYTES_MAX:
             self._queue.clear()
             self._bytes = 0
@@ -79,7 +79,7 @@ class Outbox:
 
     async def _flush(self) -> None:
         while self._queue:
-            batch, self._queue = self._queue[:BATCH_MAX], self._queue[BATCH_MAX:]
+            batch, self._queue = self._queue[:FRAME_MESSAGES_MAX], self._queue[FRAME_MESSAGES_MAX:]
             await self._send(batch)
             self._bytes = max(0, self._bytes - sum(map(_size, batch)))
         if self._has_overflowed:

@@ -30,7 +30,7 @@ def rows(encoded: Iterable[Raw], kind: type[R]) -> tuple[R, ...]:
 
 
 def job_rows(stored: Iterable[EncodedRow], shown: Mapping[JobId, api.JobRow]) -> tuple[api.JobRow, ...]:
-    """Stored rows of jobs in the place of rows; where a later row is shown already, that one."""
+    """Stored rows of jobs in the place of rows. Where a later row is shown already, it is that one."""
     later = ((shown.get(row.job_id), row.data) for row in stored)
     return rows((encode(row) if row is not None else data for row, data in later), api.JobRow)
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from msgspec import Raw
 
 from opsconsole_coordinator.server import preencoded
-from opsconsole_coordinator.server.broadcaster import ROWS_MAX
+from opsconsole_coordinator.server.broadcaster import UPDATE_ROWS_MAX
 from opsconsole_coordinator.server.commit_loop import CommitLoop
 from opsconsole_coordinator.server.worker_row_cache import WorkerRowCache
 from opsconsole_coordinator.store import query
@@ -53,11 +53,11 @@ def _put_together(
         seq=found.seq,
         coordinator=commit_loop.name,
         workers=preencoded.rows(worker_row_cache.rows(), api.WorkerRow),
-        jobs=(*live[:ROWS_MAX], *preencoded.job_rows(found.ended, {})),
+        jobs=(*live[:UPDATE_ROWS_MAX], *preencoded.job_rows(found.ended, {})),
         events=tuple(reversed(found.events)),
         jobs_total=sum(sum(row.job_counts.values()) for row in found.projects),
         projects=found.projects,
     )
-    pieces = (live[place : place + ROWS_MAX] for place in range(ROWS_MAX, len(live), ROWS_MAX))
+    pieces = (live[place : place + UPDATE_ROWS_MAX] for place in range(UPDATE_ROWS_MAX, len(live), UPDATE_ROWS_MAX))
     rest = [api.Update(seq=found.seq, jobs=piece) for piece in pieces]
     return preencoded.answer(api.SnapshotAnswer(snapshot=snapshot)), [preencoded.encode(update) for update in rest]

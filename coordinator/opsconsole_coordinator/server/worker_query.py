@@ -64,7 +64,7 @@ class WorkerQuery:
         return WorkerLeavings(worker, found, tuple(troubles))
 
     async def retention_policies(self, workers: Iterable[Worker]) -> dict[WorkerId, link.Leavings]:
-        """Ask workers what they remove by themselves, and when; the answers of those that answer."""
+        """Ask workers what they remove by themselves, and when. Returns the answers of those that answer."""
         asked = [worker for worker in workers if worker.id in self._commit_loop.sessions]
         answers = await asyncio.gather(*(self._ask(one, partial(_look_for_outputs, job_ids=())) for one in asked))
         return {one.id: said for one, said in zip(asked, answers, strict=True) if said is not None}

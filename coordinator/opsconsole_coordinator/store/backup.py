@@ -13,7 +13,7 @@ PAUSE_S = 0.001
 
 
 def copy(source: Path, target: Path) -> int:
-    """Copy the store to a new file, whole and consistent, durable when this returns; its size in bytes.
+    """Copy the store to a new file, whole, consistent and durable, and return the file's size in bytes.
 
     Raises Conflict where `target` exists and StoreError where it can't be written; then nothing is left of it.
     """

@@ -20,6 +20,20 @@ FAULTS = (sqlite3.Error, UnicodeDecodeError)
 """What sqlite3 raises for a file that can't be used; the latter where the texts of a damaged file aren't UTF-8."""
 
 
+_PRIMARY = 0xFF
+"""The bits of an extended error code that say of what kind the error is."""
+_ADVICE = {
+    sqlite3.SQLITE_FULL: "the disk is full: free some space",
+    sqlite3.SQLITE_READONLY: "it is read-only: check its owner and mode",
+    sqlite3.SQLITE_CANTOPEN: "it can't be opened: check the folder's owner and mode",
+    sqlite3.SQLITE_BUSY: "another program holds it locked",
+    sqlite3.SQLITE_LOCKED: "another program holds it locked",
+    sqlite3.SQLITE_CORRUPT: "it is damaged: restore a backup (opsconsole backup makes them)",
+    sqlite3.SQLITE_NOTADB: "it is not a database: move it away or choose another --data-dir",
+    sqlite3.SQLITE_IOERR: "the disk reports an error: look at the kernel's log",
+}
+
+
 class Database:
     """Opens the store's file and runs whole functions against it, each in one go on the connection's thread."""
 
@@ -136,22 +150,14 @@ def _snapshot(connection: sqlite3.Connection, query: Callable[[sqlite3.Connectio
 
 
 def _check(connection: sqlite3.Connection) -> None:
-    """A quick look at a file that was not closed well; raises sqlite3.DatabaseError for one that is no database."""
+    """A quick look at a file that was not closed well. Raises sqlite3.DatabaseError for one that is no database."""
     connection.execute("PRAGMA schema_version").fetchone()
 
 
 def explain(error: Exception) -> str:
     """What an SQLite error means and what to do, in a few words."""
-    text = "database disk image is malformed" if isinstance(error, UnicodeDecodeError) else str(error)
-    for sign, advice in (
-        ("disk is full", "the disk is full: free some space"),
-        ("readonly", "it is read-only: check its owner and mode"),
-        ("unable to open", "it can't be opened: check the folder's owner and mode"),
-        ("locked", "another program holds it locked"),
-        ("malformed", "it is damaged: restore a backup (opsconsole backup makes them)"),
-        ("not a database", "it is not a database: move it away or choose another --data-dir"),
-        ("I/O", "the disk reports an error: look at the kernel's log"),
-    ):
-        if sign in text:
-            return f"{advice} ({text})"
-    return text
+    if isinstance(error, UnicodeDecodeError):
+        code, text = sqlite3.SQLITE_CORRUPT, "database disk image is malformed"
+    else:
+        code, text = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & _PRIMARY, str(error)
+    return f"{_ADVICE[code]} ({text})" if code in _ADVICE else text

@@ -69,7 +69,7 @@ def ensure_certificate(data_dir: Path, names: Iterable[str]) -> CertificateFiles
 
 
 def fingerprint(cert_path: Path) -> str:
-    """The SHA-256 of the certificate's DER form, 64 hexadecimal digits; the first one's, in a file with a chain.
+    """The SHA-256 of the certificate's DER form, 64 hexadecimal digits. In a file with a chain, the first one's.
 
     Raises CertificateError.
     """

@@ -132,13 +132,9 @@ class CredentialRecord:
     def __post_init__(self) -> None:
         _check_role(self.kind, self.role)
 
-    def reaches(self, role: Role) -> bool:
-        """Whether its holder may do what `role` may. A worker's credential reaches no role at all."""
-        return self.role is not None and self.role >= role
-
 
 def redeem(record: InvitationRecord | None, *, secret: str, credential_hash: str, now_ms: int) -> InvitationRecord:
-    """Trade an invitation (None: no such id) for the credential behind `credential_hash`; the record afterwards.
+    """Trade an invitation (None: no such id) for the credential behind `credential_hash`, and return its new record.
 
     The same credential again gets the record back unchanged, also when the invitation is expired or used up.
     Raises InvitationWrong, InvitationExpired or InvitationUsed, and InvalidRequest for what is no SHA-256.

@@ -28,7 +28,7 @@ IDS_MAX = 10_000
 USES_MAX = 10_000
 WAIT_MS_MAX = 60_000
 """How long the coordinator may be asked to hold an answer back."""
-EVENTS_MAX = 10_000
+EVENTS_PAGE_MAX = 10_000
 TTL_MS_MAX = 10 * 366 * 24 * 3_600_000
 
 Line = Annotated[str, Meta(max_length=LINE_CHARACTERS_MAX)]
@@ -98,7 +98,7 @@ class ShowJob(Request, frozen=True, kw_only=True, tag="show"):
     id: Id
     tasks_from: Annotated[int, Meta(ge=0, le=NUM_TASKS_MAX)] = 0
     tasks_limit: Annotated[int, Meta(ge=0, le=NUM_TASKS_MAX)] = NUM_TASKS_MAX
-    events_limit: Annotated[int, Meta(ge=0, le=EVENTS_MAX)] = 1_000
+    events_limit: Annotated[int, Meta(ge=0, le=EVENTS_PAGE_MAX)] = 1_000
 
 
 class Act(Request, frozen=True, kw_only=True, tag="act"):

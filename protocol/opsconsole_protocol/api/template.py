@@ -75,7 +75,7 @@ def read_values(template: TemplateRow, texts: Mapping[str, str]) -> dict[str, An
 
 
 def read_value(parameter: Parameter, text: str) -> Any:
-    """The typed value of a text; the default for an empty one. Raises InvalidRequest that names the parameter."""
+    """The typed value of a text, and for an empty one the default. Raises InvalidRequest that names the parameter."""
     text = text.strip()
     if not text:
         if parameter.default is not None or not parameter.required:

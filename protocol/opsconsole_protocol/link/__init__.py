@@ -18,7 +18,7 @@ from opsconsole_protocol.link.attempt import (
     Observed,
     Want,
 )
-from opsconsole_protocol.link.frame import FRAME_BYTES_MAX, Frame, decode_frame, encode_frame
+from opsconsole_protocol.link.frame import Frame, decode_frame, encode_frame
 from opsconsole_protocol.link.from_agent import (
     KEEP_DAYS_MAX,
     LEAVINGS_MAX,
@@ -75,7 +75,6 @@ from opsconsole_protocol.link.telemetry import (
 __all__ = [
     "ATTEMPT_LOG_BYTES",
     "COUNT_MAX",
-    "FRAME_BYTES_MAX",
     "GANG_HOSTS_MAX",
     "HEARTBEAT_MS",
     "KEEP_DAYS_MAX",

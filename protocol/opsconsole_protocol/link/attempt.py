@@ -24,7 +24,7 @@ from opsconsole_protocol.bound import (
 from opsconsole_protocol.end_cause import Cause
 from opsconsole_protocol.ids import AttemptId, JobId, TaskId
 from opsconsole_protocol.link.message import Message
-from opsconsole_protocol.log import LOG_SOURCES_MAX
+from opsconsole_protocol.log import LOG_SOURCES_MAX, SOURCE_CHARACTERS_MAX
 from opsconsole_protocol.spec import Resources
 from opsconsole_protocol.state import AttemptState
 
@@ -32,7 +32,7 @@ GANG_HOSTS_MAX = 4_096
 """A larger gang isn't told all of its hosts: they would not fit into an environment variable."""
 
 BoundedAttemptId = Annotated[AttemptId, Meta(max_length=ID_CHARACTERS_MAX)]
-LogSource = Annotated[str, Meta(max_length=20)]
+LogSource = Annotated[str, Meta(max_length=SOURCE_CHARACTERS_MAX)]
 LogOffsets = Annotated[dict[LogSource, Whole], Meta(max_length=LOG_SOURCES_MAX)]
 """Bytes by source of a log."""
 _GpuIds = Annotated[tuple[Label, ...], Meta(max_length=GPUS_MAX)]

@@ -28,6 +28,7 @@ from opsconsole_protocol.link.telemetry import TROUBLES_MAX, Gpu, Host, TaskProg
 SLOTS_MAX = 10_000
 LEAVINGS_MAX = 1_000
 KEEP_DAYS_MAX = 36_500
+AGAIN_MS_MAX = 3_600_000
 
 
 class Register(Message, frozen=True, kw_only=True, tag="register"):
@@ -105,7 +106,7 @@ class FileNotFound(Message, frozen=True, kw_only=True, tag="FILE_NOT_FOUND"):
 
     check_id: Whole
     reason: Text
-    again_ms: Annotated[int, Meta(ge=0, le=3_600_000)] | None = None
+    again_ms: Annotated[int, Meta(ge=0, le=AGAIN_MS_MAX)] | None = None
 
 
 class PortFound(Message, frozen=True, kw_only=True, tag="port_found"):

@@ -67,11 +67,15 @@ COUNT_MAX = 1e15
 
 
 class TaskProgress(Message, frozen=True, kw_only=True):
-    """How far a task is by what it prints, and how long it still takes where that can be told (milliseconds)."""
+    """How far a task is by what it prints, or its preparation by the step under way.
+
+    `eta_ms`: how long it still takes, in milliseconds, where that can be told. `text`: the name of the step; empty for a task.
+    """
 
     done: Annotated[float, Meta(ge=0, le=COUNT_MAX)]
     total: Annotated[float, Meta(ge=_LEAST_COUNT, le=COUNT_MAX)]
     eta_ms: Moment | None = None
+    text: Label = ""
 
 
 class IoPaths(Message, frozen=True, kw_only=True):
@@ -87,8 +91,6 @@ class TroubleCode(StrEnum):
 
     KEEPER_SILENT = "keeper_silent"
     """Its keeper doesn't answer: no attempt can be started or stopped there."""
-    JOURNAL_SPOILT = "journal_spoilt"
-    """The exit log can't be read or written: how its attempts end can't be told."""
     STATE_DAMAGED = "state_damaged"
     """Another file in its state folder is damaged and was put aside."""
     DISK_FULL = "disk_full"
@@ -97,6 +99,7 @@ class TroubleCode(StrEnum):
 
 TROUBLES_MAX = 16
 TROUBLE_CHARACTERS_MAX = 500
+TROUBLE_CODE_CHARACTERS_MAX = 40
 
 
 class Trouble(Message, frozen=True, kw_only=True):
@@ -105,6 +108,6 @@ class Trouble(Message, frozen=True, kw_only=True):
     While one that `blocks` lasts, nothing new is assigned to the worker. `code` is a TroubleCode or one of a newer agent.
     """
 
-    code: Annotated[str, Meta(min_length=1, max_length=40)]
+    code: Annotated[str, Meta(min_length=1, max_length=TROUBLE_CODE_CHARACTERS_MAX)]
     text: Annotated[str, Meta(max_length=TROUBLE_CHARACTERS_MAX)] = ""
     blocks: bool = True

@@ -3,6 +3,7 @@
 import ipaddress
 import re
 
+from opsconsole_protocol.bound import PORT_MAX
 from opsconsole_protocol.error import InvalidRequest
 
 _LABEL_LENGTH = 63
@@ -49,7 +50,7 @@ def normal_url(text: str) -> str:
         raise InvalidAddress(
             f"ws:// would send secrets in the clear and is for this machine only: write wss://{host}:{port}"
         )
-    if not 0 < port < 65536:
+    if not 0 < port <= PORT_MAX:
         raise InvalidAddress(f"{port} is not a port: write a number from 1 to 65535")
     if host.startswith("["):
         _check_ipv6(host)

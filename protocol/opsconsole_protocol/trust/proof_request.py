@@ -40,7 +40,7 @@ class ProofRequest:
         return "\r\n".join(lines).encode()
 
     def feed(self, data: bytes) -> ProofReply | None:
-        """Take in bytes that came; the reply, once all of it is there. Raises NoHttp."""
+        """Take in bytes that came, and return the reply once all of it is there, None before. Raises NoHttp."""
         self._buffer += data
         head, end, body = self._buffer.partition(_END)
         if len(self._buffer) > ANSWER_BYTES_MAX or not b"HTTP/1.1 ".startswith(head[:9]):

@@ -12,6 +12,7 @@ from opsconsole_agent.core.effect import (
     FinishLog,
     ForgetAttempt,
     Kill,
+    NoteFault,
     Pause,
     PersistIntent,
     PrepareAttempt,
@@ -23,16 +24,17 @@ from opsconsole_agent.core.effect import (
     Terminate,
 )
 from opsconsole_agent.core.event import (
+    AttemptExited,
     AttemptPrepared,
+    AttemptStarted,
     Event,
     LinkUp,
     LogComplete,
     Paused,
-    ProcessExited,
-    ProcessStarted,
     Resumed,
     Tick,
 )
+from opsconsole_agent.core.intent import PROCESS
 from opsconsole_agent.core.reactor import Reactor
 from opsconsole_protocol.ids import AttemptId, JobId, TaskId
 from opsconsole_protocol.link import Desired, DesiredSet, Forget, JobAssignment, Launch, Mode, Observed, SetWant, Want
@@ -50,6 +52,7 @@ ForAttempt = TypeVar(
     Kill,
     FinishLog,
     ForgetAttempt,
+    NoteFault,
 )
 
 
@@ -77,7 +80,7 @@ class Script:
     """All of the test under way."""
 
     def __init__(self, slots: int = 2) -> None:
-        self.reactor = Reactor(slots)
+        self.reactor = Reactor(slots, PROCESS)
         self.now_ms = 1_000_000
         self.seq = 0
         self.effects: list[Effect] = []
@@ -163,7 +166,7 @@ class Script:
     def started(self, attempt_id: str) -> None:
         """Its process lives."""
         self.answer(StartAttempt, attempt_id)
-        self.tell(ProcessStarted(attempt_id=AttemptId(attempt_id), at_ms=self.now_ms))
+        self.tell(AttemptStarted(attempt_id=AttemptId(attempt_id), at_ms=self.now_ms))
 
     def run(self, attempt_id: str, want: Want | None = None, **launch: Any) -> None:
         """From assignment to a living process."""
@@ -174,7 +177,7 @@ class Script:
     def exited(self, attempt_id: str, exit_code: int | None = 0, last_lines: str = "", **exit_: Any) -> None:
         """Nothing of it lives, and its log is measured."""
         identity = AttemptId(attempt_id)
-        self.tell(ProcessExited(attempt_id=identity, at_ms=self.now_ms, exit_code=exit_code, **exit_))
+        self.tell(AttemptExited(attempt_id=identity, at_ms=self.now_ms, exit_code=exit_code, **exit_))
         self.measured(attempt_id, last_lines)
 
     def measured(self, attempt_id: str, last_lines: str = "", sizes: dict[str, int] | None = None) -> None:

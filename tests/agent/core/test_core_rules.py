@@ -13,6 +13,7 @@ from opsconsole_agent.core.effect import (
     FinishLog,
     ForgetAttempt,
     Kill,
+    NoteFault,
     Pause,
     PersistIntent,
     PrepareAttempt,
@@ -23,7 +24,9 @@ from opsconsole_agent.core.effect import (
     Terminate,
 )
 from opsconsole_agent.core.event import (
+    AttemptExited,
     AttemptPrepared,
+    AttemptStarted,
     Contact,
     EngineHello,
     Event,
@@ -33,13 +36,12 @@ from opsconsole_agent.core.event import (
     LinkUp,
     LogComplete,
     Paused,
+    PauseFailed,
     PreparationFailed,
-    ProcessExited,
-    ProcessStarted,
     Resumed,
     Tick,
 )
-from opsconsole_agent.core.intent import Intent
+from opsconsole_agent.core.intent import PROCESS, Intent
 from opsconsole_agent.core.phase import Phase
 from opsconsole_agent.core.reactor import Reactor
 from opsconsole_protocol.error import IllegalTransition
@@ -59,14 +61,16 @@ class Host:
         self.intents: dict[AttemptId, Intent] = {}
         self.live: dict[AttemptId, bool] = {}
         self.termed: set[AttemptId] = set()
-        self.exits: dict[AttemptId, ProcessExited] = {}
+        self.exits: dict[AttemptId, AttemptExited] = {}
         self.starts: Counter[AttemptId] = Counter()
         self.untold: list[Event] = []
+        self.unanswered: set[AttemptId] = set()
+        """Whose pause or resume was asked for, of this life of the agent, and not answered yet."""
 
     def exit(self, attempt_id: AttemptId, at_ms: int, exit_code: int | None, signal: int | None = None) -> None:
         """The process and all its descendants have ended."""
         del self.live[attempt_id]
-        exited = ProcessExited(attempt_id=attempt_id, at_ms=at_ms, exit_code=exit_code, signal=signal, started_at_ms=1)
+        exited = AttemptExited(attempt_id=attempt_id, at_ms=at_ms, exit_code=exit_code, signal=signal, started_at_ms=1)
         self.exits[attempt_id] = exited
         self.untold.append(exited)
 
@@ -78,7 +82,7 @@ class AgentRules(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.reactor = Reactor(SLOTS)
+        self.reactor = Reactor(SLOTS, PROCESS)
         self.host = Host()
         self.now_ms = 1_000_000
         self.connected = False
@@ -92,12 +96,15 @@ class AgentRules(RuleBasedStateMachine):
     # --- plumbing --------------------------------------------------------------------------------------------------
 
     def tell(self, event: Event) -> None:
+        if isinstance(event, Paused | Resumed | PauseFailed | AttemptExited):
+            self.host.unanswered.discard(event.attempt_id)
         self.reactor.handle(event, self.now_ms)
         self.carry_out(self.reactor.take_effects())
 
     def carry_out(self, effects: Sequence[Effect]) -> None:
         later: list[Event] = []
         for effect in effects:
+            assert not isinstance(effect, NoteFault), f"an illegal decision: {effect}"
             if isinstance(effect, PersistIntent):
                 self.host.intents[effect.intent.attempt_id] = effect.intent
             elif isinstance(effect, PrepareAttempt):
@@ -126,7 +133,7 @@ class AgentRules(RuleBasedStateMachine):
         assert self.with_gpus(attempt_id) or without_gpus < SLOTS, "who has a GPU may have come after it had its slot"
         self.host.starts[attempt_id] += 1
         self.host.live[attempt_id] = False
-        self.host.untold.append(ProcessStarted(attempt_id=attempt_id, at_ms=self.now_ms))
+        self.host.untold.append(AttemptStarted(attempt_id=attempt_id, at_ms=self.now_ms))
 
     def with_gpus(self, attempt_id: AttemptId) -> bool:
         launch = self.host.intents[attempt_id].launch
@@ -142,8 +149,8 @@ class AgentRules(RuleBasedStateMachine):
             self.host.termed.add(attempt_id)
             self.host.live[attempt_id] = False
         else:
-            unanswered = [one for one in self.host.untold if isinstance(one, Paused | Resumed)]
-            assert attempt_id not in {one.attempt_id for one in unanswered}, "asked again before it was answered"
+            assert attempt_id not in self.host.unanswered, "asked again before it was answered"
+            self.host.unanswered.add(attempt_id)
             is_paused = isinstance(effect, Pause)
             assert self.host.live[attempt_id] is not is_paused, "it is what it is asked to be"
             self.host.live[attempt_id] = is_paused
@@ -165,12 +172,13 @@ class AgentRules(RuleBasedStateMachine):
 
     def say_hello(self, *, fresh: bool) -> None:
         self.host.untold.clear()  # all of it is in the hello
+        self.host.unanswered.clear()
         live = tuple(
             FoundAttempt(attempt_id=attempt_id, started_at_ms=1, is_paused=is_paused)
             for attempt_id, is_paused in self.host.live.items()
         )
         unstarted = frozenset() if fresh else frozenset(self.desired.keys() - self.host.starts.keys())
-        self.tell(EngineHello(live=live, exits=tuple(self.host.exits.values()), unstarted=unstarted))
+        self.tell(EngineHello(engine=PROCESS, live=live, exits=tuple(self.host.exits.values()), unstarted=unstarted))
 
     def next_seq(self) -> int:
         self.seq += 1
@@ -208,6 +216,16 @@ class AgentRules(RuleBasedStateMachine):
         self.desired[attempt_id] = Desired(attempt_id=attempt_id, launch=old.launch, want=want)
         if self.connected:
             self.tell(SetWant(seq=self.next_seq(), attempt_id=attempt_id, want=want))
+
+    @rule(data=st.data(), mode=st.sampled_from([Mode.PAUSE, Mode.RUN]))
+    def want_twice_of_what_lives(self, data: st.DataObject, mode: Mode) -> None:
+        if self.host.live:
+            self.want_twice(data.draw(st.sampled_from(sorted(self.host.live))), mode)
+
+    def want_twice(self, attempt_id: AttemptId, mode: Mode) -> None:
+        """In other words the second time, so that it is looked at again, and before anything was answered."""
+        self.want(attempt_id, mode, 5_000)
+        self.want(attempt_id, mode, 0)
 
     @rule(attempt_id=attempts)
     def no_longer_want(self, attempt_id: AttemptId) -> None:
@@ -300,7 +318,7 @@ class AgentRules(RuleBasedStateMachine):
 
     @rule()
     def agent_restarts(self) -> None:
-        self.reactor = Reactor(SLOTS)
+        self.reactor = Reactor(SLOTS, PROCESS)
         self.connected = False
         self.preparing.clear()
         self.tell(IntentsFound(intents=tuple(self.host.intents.values())))
@@ -319,7 +337,7 @@ class AgentRules(RuleBasedStateMachine):
             return
         before = (self.reactor.observed(), self.reactor.occupied(), self.reactor.next_deadline_ms())
         with pytest.raises(IllegalTransition):
-            self.reactor.handle(ProcessStarted(attempt_id=attempt_id, at_ms=self.now_ms), self.now_ms)
+            self.reactor.handle(AttemptStarted(attempt_id=attempt_id, at_ms=self.now_ms), self.now_ms)
         assert self.reactor.take_effects() == []
         assert (self.reactor.observed(), self.reactor.occupied(), self.reactor.next_deadline_ms()) == before
 
@@ -356,6 +374,11 @@ class AgentRules(RuleBasedStateMachine):
                     self.tell(AttemptPrepared(attempt_id=attempt_id, at_ms=self.now_ms))
             self.pass_time(60_000)
             self.keeper_tells_all()
+        for mode in (Mode.PAUSE, Mode.RUN):
+            for attempt_id in self.host.live:
+                self.want_twice(attempt_id, mode)
+            self.keeper_tells_all()
+            assert all(is_paused is (mode is Mode.PAUSE) for is_paused in self.host.live.values())
         for attempt_id in self.host.live:
             assert attempt_id in self.desired
             assert self.desired[attempt_id].want.mode is not Mode.STOP

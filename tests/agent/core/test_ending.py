@@ -5,14 +5,14 @@ from typing import Any
 import pytest
 
 from opsconsole_agent.core.ending import PORT_TAKEN_WITHIN_MS, ending, leftover_words, signal_words
-from opsconsole_agent.core.event import ProcessExited
+from opsconsole_agent.core.event import AttemptExited
 from opsconsole_agent.core.intent import Stop, StopCause
 from opsconsole_protocol.ids import AttemptId
 
 
-def exited(**fields: Any) -> ProcessExited:
+def exited(**fields: Any) -> AttemptExited:
     """An exit at 100 ms."""
-    return ProcessExited(attempt_id=AttemptId("a"), at_ms=100, **fields)
+    return AttemptExited(attempt_id=AttemptId("a"), at_ms=100, **fields)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from opsconsole_agent.core.effect import (
     FinishLog,
     ForgetAttempt,
     Kill,
+    NoteFault,
     Pause,
     PersistIntent,
     PrepareAttempt,
@@ -17,6 +18,7 @@ from opsconsole_agent.core.effect import (
     Terminate,
 )
 from opsconsole_agent.core.event import (
+    AttemptExited,
     AttemptPrepared,
     BuildStarted,
     ClockMoved,
@@ -28,14 +30,14 @@ from opsconsole_agent.core.event import (
     LogComplete,
     PauseFailed,
     PreparationFailed,
-    ProcessExited,
     StartFailed,
     StopAll,
 )
-from opsconsole_agent.core.intent import Intent
+from opsconsole_agent.core.intent import PROCESS, Intent
 from opsconsole_agent.core.lifecycle import KILL_AGAIN_MS, WAITING_NEWS_MS
+from opsconsole_agent.core.phase import PHASE_MOVES, Move, Phase
 from opsconsole_protocol.ids import AttemptId
-from opsconsole_protocol.link import Mode, Want
+from opsconsole_protocol.link import DesiredSet, Mode, Want
 from opsconsole_protocol.state import AttemptState
 from tests.agent.core.script import Script, desired, make_launch
 
@@ -338,7 +340,7 @@ def test_what_ended_before_our_term_keeps_its_natural_result(script: Script) -> 
     script.pass_time(5)
     script.want("a", Mode.STOP, "cancelled by ana")
     assert script.asked(Terminate) == ["a"]
-    script.tell(ProcessExited(attempt_id=A, at_ms=ended_at_ms, exit_code=0))
+    script.tell(AttemptExited(attempt_id=A, at_ms=ended_at_ms, exit_code=0))
     script.measured("a")
     assert (script.state("a"), script.observed("a").reason) == ("succeeded", "")
 
@@ -451,8 +453,9 @@ def test_a_restarted_agent_adopts_what_lives_and_reports_what_ended(script: Scri
     again.tell(IntentsFound(intents=intents_of(script)))
     again.tell(
         EngineHello(
+            engine=PROCESS,
             live=(FoundAttempt(attempt_id=A, started_at_ms=script.now_ms - WAITING_NEWS_MS),),
-            exits=(ProcessExited(attempt_id=B, at_ms=5, exit_code=3, started_at_ms=4),),
+            exits=(AttemptExited(attempt_id=B, at_ms=5, exit_code=3, started_at_ms=4),),
         )
     )
     assert again.drain(FinishLog) == [FinishLog(B, failed=True)]
@@ -475,7 +478,7 @@ def test_what_was_found_does_nothing_before_the_coordinator_speaks(script: Scrip
     again = Script(slots=5)
     again.tell(IntentsFound(intents=intents_of(script)))
     live = (FoundAttempt(attempt_id=A, started_at_ms=1), FoundAttempt(attempt_id=B, started_at_ms=1, is_paused=True))
-    again.tell(EngineHello(live=live))
+    again.tell(EngineHello(engine=PROCESS, live=live))
     again.pass_time(1_000_000)
     assert {type(one) for one in again.effects} <= {PersistIntent}
     assert again.state("b") is AttemptState.PAUSED
@@ -489,7 +492,7 @@ def test_an_attempt_whose_start_never_reached_the_keeper_is_started_again(script
     assert script.asked(StartAttempt) == ["a"]
     again = Script()
     again.tell(IntentsFound(intents=intents_of(script)))
-    again.tell(EngineHello(unstarted=frozenset({A})))
+    again.tell(EngineHello(engine=PROCESS, unstarted=frozenset({A})))
     assert again.state("a") is AttemptState.ASSIGNED
     again.connect(desired("a"))
     assert again.asked(PrepareAttempt) == ["a"]
@@ -499,11 +502,11 @@ def test_an_exit_that_nobody_saw_is_a_failure_that_says_so_even_after_another_re
     script.run("a")
     again = Script()
     again.tell(IntentsFound(intents=intents_of(script)))
-    again.tell(EngineHello())
+    again.tell(EngineHello(engine=PROCESS))
     again.measured("a", sizes={"stdout": 9})
     third = Script()
     third.tell(IntentsFound(intents=intents_of(again)))
-    third.tell(EngineHello())
+    third.tell(EngineHello(engine=PROCESS))
     for one in (again, third):
         observed = one.observed("a")
         assert (observed.state, observed.exit_known, observed.exit_code) == ("failed", False, None)
@@ -516,8 +519,8 @@ def test_an_exit_that_nobody_saw_is_a_failure_that_says_so_even_after_another_re
 
 def test_a_keeper_that_says_why_an_exit_is_unknown_is_quoted(script: Script) -> None:
     script.run("a")
-    exited = ProcessExited(attempt_id=A, at_ms=9, exit_known=False, error="the host restarted")
-    script.tell(EngineHello(exits=(exited,)))
+    exited = AttemptExited(attempt_id=A, at_ms=9, exit_known=False, error="the host restarted")
+    script.tell(EngineHello(engine=PROCESS, exits=(exited,)))
     script.measured("a")
     assert script.observed("a").error == "exit code unknown: the host restarted; its last lines may be missing"
 
@@ -525,7 +528,7 @@ def test_a_keeper_that_says_why_an_exit_is_unknown_is_quoted(script: Script) -> 
 def test_a_damaged_spec_is_a_failed_attempt_and_no_crash() -> None:
     script = Script()
     script.tell(IntentsFound(damaged=((A, "its spec is damaged: remove /x"),)))
-    script.tell(EngineHello())
+    script.tell(EngineHello(engine=PROCESS))
     script.measured("a")
     observed = script.observed("a")
     assert (observed.state, observed.exit_known) == ("failed", False)
@@ -537,7 +540,7 @@ def test_a_process_without_a_spec_is_kept_until_the_coordinator_says(script: Scr
     for wanted in (True, False):
         again = Script()
         again.tell(IntentsFound(damaged=((A, "damaged"),)))
-        again.tell(EngineHello(live=(FoundAttempt(attempt_id=A, started_at_ms=1),)))
+        again.tell(EngineHello(engine=PROCESS, live=(FoundAttempt(attempt_id=A, started_at_ms=1),)))
         assert again.state("a") is AttemptState.RUNNING
         again.connect(*([desired("a", gpu_ids=("GPU-1",))] if wanted else []))
         assert bool(again.drain(Terminate)) is not wanted
@@ -553,7 +556,7 @@ def test_a_cancel_under_way_goes_on_after_a_restart(script: Script) -> None:
     again = Script()
     again.now_ms = script.now_ms + 1_000
     again.tell(IntentsFound(intents=intents_of(script)))
-    again.tell(EngineHello(live=(FoundAttempt(attempt_id=A, started_at_ms=1),)))
+    again.tell(EngineHello(engine=PROCESS, live=(FoundAttempt(attempt_id=A, started_at_ms=1),)))
     assert again.drain(Terminate) == [Terminate(A, 3_000)]
     again.pass_time(2_000)
     assert again.drain(Kill) == [Kill(A)]
@@ -569,7 +572,7 @@ def test_paused_time_does_not_count_across_a_restart_either(script: Script) -> N
     again = Script()
     again.now_ms = script.now_ms + 500_000
     again.tell(IntentsFound(intents=intents_of(script)))
-    again.tell(EngineHello(live=(FoundAttempt(attempt_id=A, started_at_ms=1_000_000, is_paused=True),)))
+    again.tell(EngineHello(engine=PROCESS, live=(FoundAttempt(attempt_id=A, started_at_ms=1_000_000, is_paused=True),)))
     again.connect(desired("a", timeout_ms=10_000))
     assert again.drain(Resume) == [Resume(A)]
     again.resumed("a")
@@ -586,21 +589,21 @@ def test_a_keeper_that_comes_back_resolves_what_is_alive_gone_or_was_asked(scrip
     script.want("b", Mode.STOP)
     assert (script.asked(Pause), script.asked(Terminate)) == (["a"], ["b"])
     live = tuple(FoundAttempt(attempt_id=one, started_at_ms=1) for one in (A, B))
-    script.tell(EngineHello(live=live))
+    script.tell(EngineHello(engine=PROCESS, live=live))
     assert script.drain(Pause) == [Pause(A)]
     assert script.drain(Terminate) == [Terminate(B, 5_000)]
 
 
 def test_an_exit_of_something_forgotten_is_forgotten_by_the_keeper_too(script: Script) -> None:
-    script.tell(EngineHello(exits=(ProcessExited(attempt_id=A, at_ms=1, exit_code=0),)))
+    script.tell(EngineHello(engine=PROCESS, exits=(AttemptExited(attempt_id=A, at_ms=1, exit_code=0),)))
     assert script.drain(ForgetAttempt) == [ForgetAttempt(A, clean=False)]
 
 
 def test_what_was_declared_dead_and_turns_up_alive_is_killed(script: Script) -> None:
     script.run("a")
-    script.tell(EngineHello())
+    script.tell(EngineHello(engine=PROCESS))
     script.measured("a")
-    script.tell(EngineHello(live=(FoundAttempt(attempt_id=A, started_at_ms=1),)))
+    script.tell(EngineHello(engine=PROCESS, live=(FoundAttempt(attempt_id=A, started_at_ms=1),)))
     assert script.drain(Kill) == [Kill(A)]
     assert script.state("a") is AttemptState.FAILED
 
@@ -614,9 +617,9 @@ def test_an_attempt_of_an_engine_that_is_not_here_is_left_as_it_is(script: Scrip
     intents = tuple(msgspec.structs.replace(one, engine="slurm") for one in intents_of(script))
     again = Script()
     again.tell(IntentsFound(intents=intents))
-    again.tell(EngineHello())
+    again.tell(EngineHello(engine=PROCESS))
     assert [one.attempt_id for one in again.reactor.foreign()] == ["a", "b"]
-    assert again.reactor.processes() == ()
+    assert again.reactor.expected() == ()
     for _ in range(2):
         registered = {one.attempt_id: one for one in again.connect(desired("b"), desired("c"))}
         assert [(registered[one].state, registered[one].gpu_ids) for one in (A, B)] == [
@@ -628,11 +631,34 @@ def test_an_attempt_of_an_engine_that_is_not_here_is_left_as_it_is(script: Scrip
     assert not again.drain(PrepareAttempt), "they have their slots"
 
 
+def test_what_cannot_be_decided_for_one_attempt_keeps_nothing_from_the_next(
+    script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script.run("a")
+    script.run("b")
+    monkeypatch.setitem(PHASE_MOVES, Phase.RUNNING, {Move.STOP: Phase.STOPPING})
+    pause, stop = Want(mode=Mode.PAUSE), Want(mode=Mode.STOP)
+    script.tell(DesiredSet(seq=script.next_seq(), attempts=(desired("a", pause), desired("b", stop))))
+    assert script.asked(NoteFault) == ["a"]
+    assert script.asked(Pause) == []
+    assert script.asked(Terminate) == ["b"]
+    assert script.state("a") == "running"
+
+
+def test_an_engine_speaks_for_its_own_attempts_and_has_to_say_its_name(script: Script) -> None:
+    script.run("a")
+    script.run("b")
+    script.tell(EngineHello(engine="slurm", unstarted=frozenset({A}), lost_with_host=frozenset({B})))
+    assert (script.state("a"), script.state("b")) == ("running", "running")
+    with pytest.raises(TypeError, match="engine"):
+        EngineHello()  # type: ignore[call-arg]
+
+
 def test_what_never_started_is_started_by_the_engine_that_is_here() -> None:
     script = Script()
     waiting = Intent(attempt_id=A, launch=make_launch(), engine="slurm")
     script.tell(IntentsFound(intents=(waiting,)))
-    script.tell(EngineHello())
+    script.tell(EngineHello(engine=PROCESS))
     assert script.reactor.foreign() == ()
     script.connect(desired("a"))
     script.prepared("a")
@@ -648,14 +674,16 @@ def test_an_end_that_was_under_way_is_no_unstarted_attempt(script: Script) -> No
     assert script.asked(Terminate) == ["a"]
     again = Script()
     again.tell(IntentsFound(intents=intents))
-    again.tell(EngineHello(unstarted=frozenset({A})))
+    again.tell(EngineHello(engine=PROCESS, unstarted=frozenset({A})))
     again.measured("a")
     assert (again.state("a"), again.observed("a").error) == ("killed", "cancelled by ana")
 
 
 def test_more_found_alive_than_allowed_starts_nothing_until_there_is_room() -> None:
     script = Script(slots=1)
-    script.tell(EngineHello(live=tuple(FoundAttempt(attempt_id=one, started_at_ms=1) for one in (A, B))))
+    script.tell(
+        EngineHello(engine=PROCESS, live=tuple(FoundAttempt(attempt_id=one, started_at_ms=1) for one in (A, B)))
+    )
     script.connect(desired("a"), desired("b"), desired("c"))
     assert script.drain(PrepareAttempt) == []
     script.exited("a")

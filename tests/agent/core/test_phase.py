@@ -1,9 +1,13 @@
 """The table of phases."""
 
+import re
+
 import pytest
 
+from opsconsole_agent.core.intent import PROCESS
 from opsconsole_agent.core.local_attempt import LocalAttempt
-from opsconsole_agent.core.phase import LIVE, OVER, PHASE_MOVES, UNSTARTED, Move, Phase
+from opsconsole_agent.core.phase import DECISIONS, LIVE, OVER, PHASE_MOVES, UNSTARTED, Move, Phase
+from opsconsole_agent.core.reactor import HANDLERS
 from opsconsole_protocol.error import IllegalTransition
 from opsconsole_protocol.ids import AttemptId
 
@@ -36,10 +40,17 @@ def test_what_is_unanswered_is_not_asked_for_again_and_what_is_being_stopped_is_
         assert PHASE_MOVES[phase].keys().isdisjoint({Move.PAUSE, Move.RESUME})
 
 
+def test_a_move_is_a_decision_of_ours_or_the_name_of_an_event() -> None:
+    events = {re.sub(r"(?<!^)([A-Z])", r" \1", event.__name__).lower() for event in HANDLERS}
+    news = {move.removeprefix("was ") for move in set(Move) - DECISIONS} - {"found alive"}
+    assert news <= events | {name.removeprefix("attempt ") for name in events}
+    assert {*DECISIONS}.isdisjoint(events)
+
+
 @pytest.mark.parametrize("phase", Phase)
 @pytest.mark.parametrize("move", Move)
 def test_a_move_that_is_not_in_the_table_raises_with_the_story_and_changes_nothing(phase: Phase, move: Move) -> None:
-    attempt = LocalAttempt(AttemptId("a"), None, phase=phase)
+    attempt = LocalAttempt(AttemptId("a"), None, PROCESS, phase=phase)
     attempt.add_to_story(7, "found")
     if move in PHASE_MOVES[phase]:
         attempt.move(move, 8)
@@ -52,7 +63,7 @@ def test_a_move_that_is_not_in_the_table_raises_with_the_story_and_changes_nothi
 
 
 def test_a_story_is_bounded() -> None:
-    attempt = LocalAttempt(AttemptId("a"), None)
+    attempt = LocalAttempt(AttemptId("a"), None, PROCESS)
     for number in range(1_000):
         attempt.add_to_story(number, "again")
     assert len(attempt.history) <= 60

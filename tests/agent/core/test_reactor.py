@@ -13,7 +13,7 @@ from opsconsole_agent.core.effect import (
     StartAttempt,
     Terminate,
 )
-from opsconsole_agent.core.event import LinkUp, LogComplete, ProcessExited, ProcessStarted
+from opsconsole_agent.core.event import AttemptExited, AttemptStarted, LinkUp, LogComplete
 from opsconsole_agent.core.reactor import FORGOTTEN_MAX, REPORT_LENGTH_MAX
 from opsconsole_protocol.error import IllegalTransition
 from opsconsole_protocol.ids import AttemptId
@@ -151,7 +151,7 @@ def test_an_observation_is_the_whole_set_and_replaces_pending_reports(script: Sc
     script.assign("b")
     assert script.asked(PrepareAttempt) == ["b"]
     script.nothing_else()
-    script.reactor.handle(ProcessExited(attempt_id=AttemptId("a"), at_ms=script.now_ms, exit_code=0), script.now_ms)
+    script.reactor.handle(AttemptExited(attempt_id=AttemptId("a"), at_ms=script.now_ms, exit_code=0), script.now_ms)
     script.reactor.handle(LogComplete(attempt_id=AttemptId("a")), script.now_ms)
     script.tell(Observe(exchange=1))
     (sent,) = script.drain(SendObservation)
@@ -209,11 +209,11 @@ def test_an_illegal_event_carries_the_story_and_changes_nothing(script: Script) 
     script.nothing_else()
     before = script.observed("a")
     with pytest.raises(IllegalTransition, match=r"'started' for a, which is running: .*assigned.*prepared.*started"):
-        script.tell(ProcessStarted(attempt_id=AttemptId("a"), at_ms=1))
+        script.tell(AttemptStarted(attempt_id=AttemptId("a"), at_ms=1))
     assert script.observed("a") == before
     assert script.reactor.take_effects() == []
-    with pytest.raises(IllegalTransition, match="ProcessStarted for ghost, which isn't here"):
-        script.tell(ProcessStarted(attempt_id=AttemptId("ghost"), at_ms=1))
+    with pytest.raises(IllegalTransition, match="AttemptStarted for ghost, which isn't here"):
+        script.tell(AttemptStarted(attempt_id=AttemptId("ghost"), at_ms=1))
 
 
 def test_a_spec_with_a_secret_is_in_the_intent_only(script: Script) -> None:

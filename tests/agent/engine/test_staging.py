@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -152,5 +153,19 @@ def test_steps_that_take_time_tell_how_far_they_are(tmp_path: Path, monkeypatch:
     staging = make_staging(tmp_path, WorkerIOConfig(tmp_path / "in", None))
     run_at_once(staging.stage(build))
     assert seen == [("inputs", 0, 2), ("inputs", 1, 2)]
-    assert build.progress is None, "the steps after it don't tell"
-    assert [step.name for step in staging.steps] == ["folder", "working folder", "inputs", "output folder", "command"]
+
+
+def test_every_step_tells_its_name_while_it_is_under_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    build = Build(ATTEMPT, make_launch())
+    staging = make_staging(tmp_path, WorkerIOConfig(None, None))
+    seen: list[StepProgress | None] = []
+    for step in staging.steps:
+
+        async def run(build: Build, run: Callable[[Build], Awaitable[None]] = step.run) -> None:
+            seen.append(build.progress)
+            await run(build)
+
+        monkeypatch.setattr(step, "run", run)
+    run_at_once(staging.stage(build))
+    names = ["folder", "working folder", "inputs", "output folder", "command"]
+    assert seen == [(name, 0, 1) for name in names]

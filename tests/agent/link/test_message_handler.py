@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import get_args
 
+from opsconsole_agent.core.intent import PROCESS
 from opsconsole_agent.core.reactor import Reactor
 from opsconsole_agent.core_runner import CoreRunner
 from opsconsole_agent.engine.engine import StepProgress
@@ -26,7 +27,7 @@ def describe(**properties: object) -> Description:
 def make_handler(tmp_path: Path) -> MessageHandler:
     """A handler in front of an idle agent."""
     state, shipper = StateFolder(tmp_path), LogShipper()
-    core_runner = CoreRunner(Reactor(3), state, shipper)
+    core_runner = CoreRunner(Reactor(3, PROCESS), state, shipper)
     core_runner.engine, core_runner.link = FakeEngine(), FakeLink()
     telemetry = Telemetry(state)
     return MessageHandler(describe(), core_runner, state, shipper, telemetry, lambda _: None)
@@ -79,7 +80,7 @@ async def test_a_heartbeat_tells_how_far_preparations_are(tmp_path: Path) -> Non
     engine = handler._core_runner.engine
     assert isinstance(engine, FakeEngine)
     engine.steps = {AttemptId("a"): StepProgress("inputs", 1, 3)}
-    assert (await handler.heartbeat()).progress == {"a": link.TaskProgress(done=1, total=3)}
+    assert (await handler.heartbeat()).progress == {"a": link.TaskProgress(done=1, total=3, text="inputs")}
 
 
 # --- what is wrong with it (hard use 16, 61) ---------------------------------------------------------------------------

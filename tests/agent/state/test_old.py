@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from opsconsole_agent.core.event import EngineHello, FoundAttempt, IntentsFound, ProcessExited
-from opsconsole_agent.core.intent import Intent, Stop, StopCause
+from opsconsole_agent.core.event import AttemptExited, EngineHello, FoundAttempt, IntentsFound
+from opsconsole_agent.core.intent import PROCESS, Intent, Stop, StopCause
 from opsconsole_agent.state.membership import Membership, load_membership
 from opsconsole_agent.state.state_folder import StateFolder, StoreMark
 from opsconsole_protocol.ids import AttemptId
@@ -62,9 +62,9 @@ def test_its_attempts_are_adopted(state: StateFolder) -> None:
     script = Script()
     script.now_ms = 1_700_000_100_000
     script.tell(IntentsFound(intents=tuple(intents(state).values())))
-    exited = ProcessExited(attempt_id=STOPPING, at_ms=1_700_000_001_000, signal=15, started_at_ms=1)
+    exited = AttemptExited(attempt_id=STOPPING, at_ms=1_700_000_001_000, signal=15, started_at_ms=1)
     live = FoundAttempt(attempt_id=PAUSED, started_at_ms=1_700_000_000_000, is_paused=True)
-    script.tell(EngineHello(live=(live,), exits=(exited,)))
+    script.tell(EngineHello(engine=PROCESS, live=(live,), exits=(exited,)))
     script.measured(STOPPING)
     states = [script.state(one) for one in (WAITING, PAUSED, STOPPING, ENDED)]
     assert states == ["assigned", "paused", "failed", "failed"]

@@ -11,7 +11,6 @@ import pytest
 from msgspec.structs import replace
 from textual.strip import Strip
 
-from opsconsole.fleet import Change
 from opsconsole_console.screen.job.job_screen import JobScreen
 from opsconsole_console.screen.main.job_pane import JobPane
 from opsconsole_console.screen.part.line_view import LineView
@@ -150,18 +149,3 @@ def _raised() -> Exception:
     except KeyError as error:
         return error
     raise AssertionError
-
-
-async def test_a_change_while_the_screens_are_taken_down_paints_nothing(
-    source: RecordedSource, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Panes have no screen any more while the app ends: seen once in a thousand ends."""
-    async with stage(source) as there:
-        app, pane = there.app, there.app.screen.query_one(JobPane)
-        cursor = pane.table.cursor_id
-        assert cursor is not None
-        with monkeypatch.context() as ending:
-            ending.setattr(pane, "_parent", None)
-            ending.setattr(app, "_running", False)
-            app.model.note_change(Change(jobs=frozenset({cursor})))
-            app.repaint()

@@ -205,10 +205,10 @@ def test_only_the_first_attempt_has_to_find_a_worker_in_time(world: World) -> No
 def test_what_a_held_up_coordinator_did_not_hear_is_nobody_s_silence(world: World) -> None:
     worker = world.worker()
     world.now_ms += 300_000
-    world.reactor.on_excuse(299_000, world.now_ms)
+    world.reactor.on_held_up(299_000, world.now_ms)
     world.pass_ms(500, beating=False)
     assert worker.record.connection == "connected"
     world.pass_ms(SILENT_AFTER_MS, beating=False)
     assert worker.record.connection == "silent"
-    world.reactor.on_excuse(10**9, world.now_ms)
+    world.reactor.on_held_up(10**9, world.now_ms)
     assert worker.record.heard_at_ms == world.now_ms, "nobody is heard in the future"

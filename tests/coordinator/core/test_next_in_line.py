@@ -147,5 +147,5 @@ def test_it_waits_for_nobody_who_started_after_it_was_next(first: int) -> None:
 
 
 def test_without_a_kept_place_it_would_starve() -> None:
-    with mock.patch.object(schedule, "keep_room", return_value=None):
+    with mock.patch.object(schedule, "reserve_room", return_value=None):
         assert not all(stream(seed)[0] for seed in range(20))

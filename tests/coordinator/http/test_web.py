@@ -12,6 +12,7 @@ from websockets.exceptions import ConnectionClosed
 
 from opsconsole_coordinator.http import acceptor, web
 from opsconsole_protocol import api, link
+from opsconsole_protocol.bound import ID_CHARACTERS_MAX
 from opsconsole_protocol.host.dial import Refused
 from opsconsole_protocol.ids import AttemptId
 from opsconsole_protocol.spec import JobSpec
@@ -77,6 +78,12 @@ async def test_a_web_page_is_refused_whatever_it_brings(site: Site) -> None:
 async def test_an_agent_has_to_name_itself(site: Site) -> None:
     status, line = await refusal(site, "/agent", Authorization=f"Bearer {some_secret()}")
     assert (status, "Opsconsole-Worker is missing" in line) == (400, True)
+
+
+@pytest.mark.parametrize(("length", "is_taken"), [(ID_CHARACTERS_MAX, True), (ID_CHARACTERS_MAX + 1, False)])
+async def test_an_agents_id_may_be_as_long_as_the_protocol_lets_it_be(site: Site, length: int, is_taken: bool) -> None:
+    _, line = await refusal(site, "/agent", Authorization=f"Bearer {some_secret()}", Opsconsole_Worker="w" * length)
+    assert ("is missing" in line) != is_taken
 
 
 async def test_other_paths_lead_nowhere(site: Site) -> None:

@@ -7,7 +7,7 @@ import msgspec
 
 from opsconsole_coordinator.log import LogKey, LogStore
 from opsconsole_protocol.link import LogChunk
-from opsconsole_protocol.log import LINE_BYTES_MAX, LogLine, LogPage, LogQuery, Source
+from opsconsole_protocol.log import LOG_LINE_BYTES_MAX, LogLine, LogPage, LogQuery, Source
 
 KEY = LogKey("7k3m9q2w4t", 0, 0, "7k3m9q2w4t.0.0.ab12")
 OUT, ERR, BUILD, ERROR = Source.STDOUT, Source.STDERR, Source.BUILD, Source.ERROR
@@ -72,7 +72,7 @@ _MARKER = re.compile(r" … \[cut: [0-9,]+ bytes( so far)?\]$")
 
 def expected(line: Line) -> Row:
     """What a reader who has put fragments together knows of a line."""
-    text = line.data[:LINE_BYTES_MAX].decode(errors="replace")
+    text = line.data[:LOG_LINE_BYTES_MAX].decode(errors="replace")
     if starts_over(line):
         text = _state(line.data.decode(errors="replace"))
     return line.number, line.source, text, line.at_ms, not line.closed, len(line.data)
@@ -80,12 +80,12 @@ def expected(line: Line) -> Row:
 
 def starts_over(line: Line) -> bool:
     """Whether only the last state of it is shown."""
-    return len(line.data) > LINE_BYTES_MAX and b"\r" in line.data
+    return len(line.data) > LOG_LINE_BYTES_MAX and b"\r" in line.data
 
 
 def _state(text: str) -> str:
     """Of a long line that starts over only what it shows in the end is compared, as far as both sides have it."""
-    return text.rstrip("\r").rpartition("\r")[2][: LINE_BYTES_MAX // 4]
+    return text.rstrip("\r").rpartition("\r")[2][: LOG_LINE_BYTES_MAX // 4]
 
 
 def put_together(lines: list[LogLine]) -> list[Row]:
@@ -111,7 +111,7 @@ def put_together(lines: list[LogLine]) -> list[Row]:
 
 
 def _seen(line: LogLine) -> str:
-    return _state(line.data) if line.length > LINE_BYTES_MAX and "\r" in line.data else line.data
+    return _state(line.data) if line.length > LOG_LINE_BYTES_MAX and "\r" in line.data else line.data
 
 
 def read_all(store: LogStore, query: LogQuery, key: LogKey = KEY, *, ended: bool = False) -> list[LogLine]:

@@ -245,8 +245,8 @@ def test_store_against_oracle_within_small_limits(spacing: int, monkeypatch: pyt
 
     monkeypatch.setattr(index_module, "_SPACING_BYTES", spacing)
     monkeypatch.setattr(scan_module, "_LOOKAHEAD_BYTES", 150)
-    monkeypatch.setattr(scan_module, "LINE_BYTES_MAX", 40)
-    monkeypatch.setattr("tests.coordinator.log.oracle.LINE_BYTES_MAX", 40)
+    monkeypatch.setattr(scan_module, "LOG_LINE_BYTES_MAX", 40)
+    monkeypatch.setattr("tests.coordinator.log.oracle.LOG_LINE_BYTES_MAX", 40)
     run_state_machine_as_test(
         ImpatientMachine, settings=settings(max_examples=80, stateful_step_count=30, deadline=None)
     )

@@ -8,7 +8,7 @@ import pytest
 
 from opsconsole_coordinator.log import LogKey, LogQueryError, LogStore
 from opsconsole_protocol.link import PAYLOAD_BYTES_MAX
-from opsconsole_protocol.log import LINE_BYTES_MAX, LogLine, LogQuery, Source
+from opsconsole_protocol.log import LOG_LINE_BYTES_MAX, LogLine, LogQuery, Source
 from tests.coordinator.log.oracle import ERR, ERROR, KEY, OUT, chunk, pages, put_together, read_all
 
 MARK = f"{zlib.crc32(KEY.attempt_id.encode()):x}"
@@ -88,7 +88,7 @@ def test_a_megabyte_line_is_cut_and_says_so(store: LogStore) -> None:
     fill(store, OUT, b"before\n" + b"x" * 1_000_000 + b"\nafter\n")
     before, long, after = store.read(KEY, LogQuery()).lines
     assert (before.data, after.data) == ("before", "after")
-    assert long.data == "x" * LINE_BYTES_MAX + " … [cut: 1,000,000 bytes]"
+    assert long.data == "x" * LOG_LINE_BYTES_MAX + " … [cut: 1,000,000 bytes]"
     assert long.length == 1_000_000
     assert not long.partial
     assert store.read_bytes(KEY, OUT, 7, 2_000_000) == b"x" * 1_000_000 + b"\nafter\n"
@@ -105,10 +105,10 @@ def test_a_line_without_end_grows_without_hurting(store: LogStore) -> None:
         assert page.total_lines == 1
     fill(store, OUT, b"\nnext\n")
     lines += store.read(KEY, LogQuery(cursor=cursor)).lines
-    assert lines[0].data == "y" * LINE_BYTES_MAX + " … [cut: 262,144 bytes so far]"
+    assert lines[0].data == "y" * LOG_LINE_BYTES_MAX + " … [cut: 262,144 bytes so far]"
     assert sum(len(line.data) for line in lines[1:-1]) == 0
     assert put_together(lines) == [
-        (0, OUT, "y" * LINE_BYTES_MAX, 0, False, 30 * PAYLOAD_BYTES_MAX),
+        (0, OUT, "y" * LOG_LINE_BYTES_MAX, 0, False, 30 * PAYLOAD_BYTES_MAX),
         (1, OUT, "next", 0, False, 4),
     ]
 
@@ -120,7 +120,7 @@ def test_hundreds_of_megabytes_without_a_newline_come_in_bounded_pages(store: Lo
     found = pages(store, LogQuery(), ended=True)
     assert len(found) > 2
     assert put_together([line for page in found for line in page.lines]) == [
-        (0, OUT, "\0" * LINE_BYTES_MAX, 0, True, 400 * PAYLOAD_BYTES_MAX),
+        (0, OUT, "\0" * LOG_LINE_BYTES_MAX, 0, True, 400 * PAYLOAD_BYTES_MAX),
         (1, ERR, "oh", 0, False, 2),
     ]
 

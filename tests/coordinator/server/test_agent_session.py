@@ -11,12 +11,13 @@ from websockets.exceptions import ConnectionClosed
 from opsconsole_coordinator.core.question import Question
 from opsconsole_coordinator.core.reactor import Reactor
 from opsconsole_coordinator.server import agent_session
-from opsconsole_coordinator.server.agent_session import MESSAGES
+from opsconsole_coordinator.server.agent_session import FRAMES, MESSAGES
 from opsconsole_protocol import api, link
 from opsconsole_protocol.codec import BATCH_BYTES_MAX
 from opsconsole_protocol.ids import AttemptId, WorkerId
 from opsconsole_protocol.link import Observed
 from opsconsole_protocol.link.codec import agent_codec
+from opsconsole_protocol.link.frame import FRAME_KINDS
 from opsconsole_protocol.log import LogQuery
 from opsconsole_protocol.state import AttemptState
 from tests.coordinator.server.peer import Agent, Site, id_of, some_secret
@@ -333,5 +334,6 @@ async def test_what_an_older_connection_still_says_counts_no_more(
 
 def test_every_message_of_an_agent_has_a_handler() -> None:
     assert set(MESSAGES) == set(get_args(link.AgentMessage))
+    assert set(FRAMES) == set(FRAME_KINDS.values())
     naming = {kind for kind in MESSAGES if "attempts" in kind.__struct_fields__}
     assert naming == {kind for kind, handling in MESSAGES.items() if handling.attempts is agent_session._attempts}

@@ -7,7 +7,7 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from opsconsole.fleet import EVENTS_MAX as EVENTS_KEPT
+from opsconsole.fleet import EVENTS_MAX
 from opsconsole_coordinator.core.model import Worker
 from opsconsole_coordinator.server import broadcaster as broadcaster_module
 from opsconsole_coordinator.server.broadcaster import Broadcaster, Subscriber
@@ -106,7 +106,7 @@ def test_one_that_reads_nothing_falls_behind_and_the_others_do_not(
 
 
 def test_a_large_update_comes_in_pieces_that_miss_nothing(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(broadcaster_module, "ROWS_MAX", 4)
+    monkeypatch.setattr(broadcaster_module, "UPDATE_ROWS_MAX", 4)
     subscriber = stage.broadcaster.subscribe()
     stage.publish(*(job(str(number)) for number in range(10)), events=3)
     pieces = []
@@ -119,9 +119,9 @@ def test_a_large_update_comes_in_pieces_that_miss_nothing(stage: Stage, monkeypa
 def test_a_burst_of_events_is_told_as_far_as_a_view_keeps_it(stage: Stage) -> None:
     subscriber = stage.broadcaster.subscribe()
     for _ in range(3):
-        stage.publish(events=EVENTS_KEPT - 100)
+        stage.publish(events=EVENTS_MAX - 100)
     seen = [event.seq for event in stage.told(subscriber).events]
-    assert seen == list(range(stage.seq - EVENTS_KEPT + 1, stage.seq + 1))
+    assert seen == list(range(stage.seq - EVENTS_MAX + 1, stage.seq + 1))
 
 
 def test_workers_are_told_as_they_stand_and_leave(stage: Stage) -> None:

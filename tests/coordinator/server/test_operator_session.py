@@ -103,7 +103,7 @@ async def test_answers_come_in_their_own_time(site: Site) -> None:
 async def test_many_that_wait_hold_up_nobody(site: Site) -> None:
     async with await site.operator() as operator:
         job = await operator.submit()
-        for _ in range(2 * operator_session.CALLS_MAX):
+        for _ in range(2 * operator_session.CALLS_SERVED_MAX):
             await operator.ask(api.WaitJobs(ids=(job.id,)))
         assert (await operator.call(api.AskHealth())).healthy
         await operator.call(api.Act(verb="cancel", ids=(job.id,)))
@@ -175,8 +175,8 @@ async def test_no_update_comes_before_the_snapshot(site: Site, monkeypatch: pyte
 
 
 async def test_a_large_fleet_comes_in_pieces(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(broadcaster, "ROWS_MAX", 30)
-    monkeypatch.setattr(snapshot_module, "ROWS_MAX", 30)
+    monkeypatch.setattr(broadcaster, "UPDATE_ROWS_MAX", 30)
+    monkeypatch.setattr(snapshot_module, "UPDATE_ROWS_MAX", 30)
     async with await site.operator() as operator:
         spec = JobSpec(command=("a",), held=True)
         batch = tuple(api.Submission(some_job_id(), spec) for _ in range(100))

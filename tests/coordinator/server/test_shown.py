@@ -67,7 +67,7 @@ async def test_whoever_looks_is_shown_how_far_a_job_is(site: Site) -> None:
 
 
 async def test_what_is_shown_in_several_frames_is_so_in_each(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("opsconsole_coordinator.server.snapshot.ROWS_MAX", 1)
+    monkeypatch.setattr("opsconsole_coordinator.server.snapshot.UPDATE_ROWS_MAX", 1)
     async with await site.agent() as agent, await site.operator() as operator:
         await agent.register(max_concurrent_jobs=2)
         jobs = [(await operator.submit(command=("train",))).id for _ in range(2)]

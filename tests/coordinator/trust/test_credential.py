@@ -106,19 +106,12 @@ def test_roles_have_an_order_that_is_not_the_alphabets() -> None:
     assert Role("admin") > "operator"
 
 
-@pytest.mark.parametrize("held", list(Role))
-@pytest.mark.parametrize("needed", list(Role))
-def test_a_role_reaches_what_is_below_it(held: Role, needed: Role) -> None:
-    record = CredentialRecord(hash=HASHES[0], kind=CredentialKind.OPERATOR, subject="ada", role=held, created_at_ms=0)
-    assert record.reaches(needed) == (list(Role).index(held) >= list(Role).index(needed))
-
-
-def test_a_workers_credential_reaches_nothing_an_operator_does() -> None:
+def test_a_workers_credential_has_no_role() -> None:
     record = credential_of(invitation(), credential_hash=HASHES[0], subject="worker-7k3m9q2x", now_ms=5)
     assert record == CredentialRecord(
         hash=HASHES[0], kind=CredentialKind.WORKER, subject="worker-7k3m9q2x", created_at_ms=5
     )
-    assert not any(record.reaches(role) for role in Role)
+    assert record.role is None
 
 
 def test_an_operators_credential_has_the_role_of_its_invitation() -> None:
