@@ -16,7 +16,7 @@ NAMES = ("throughput", "startup", "logs", "fleet", "recovery", "heavy", "key", "
 
 
 def main() -> int:
-    """Run the benches that were named; return 1 if one broke off, but 0 where a bar isn't met, as on a busy machine."""
+    """Run the benches that were named and return 1 if one broke off. A bar that isn't met, as on a busy machine, gives 0."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(NAMES))
     parser.add_argument("--folder", type=Path, default=Path("/var/tmp"), help="where data goes (%(default)s)")  # noqa: S108

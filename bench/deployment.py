@@ -71,7 +71,10 @@ class Deployment:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def restart(self) -> float:
-        """Kill the coordinator with SIGKILL and start it on the same port; return when it was started, on the monotonic clock."""
+        """Kill the coordinator with SIGKILL and start it on the same port.
+
+        Return when it was started, on the monotonic clock.
+        """
         endpoint = self.data_dir / "endpoint.json"
         address = self.url.partition("://")[2]
         self.coordinator.kill()

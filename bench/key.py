@@ -55,13 +55,13 @@ class Screen:
             raise
 
     def drain(self, seconds: float) -> None:
-        """Read for so long, so that the console can write."""
+        """Read for `seconds`, so that the console can write."""
         until_s = time.perf_counter() + seconds
         while (left_s := until_s - time.perf_counter()) > 0:
             self.read(left_s)
 
     def press(self, key: str, expected: bytes, timeout_s: float = 5.0) -> float | None:
-        """Press a key; return the seconds until the expected text has come, None when it doesn't."""
+        """Press a key and return the seconds until the expected text has come, None when it doesn't."""
         began_s = time.perf_counter()
         os.write(self._terminal, key.encode())
         seen = b""

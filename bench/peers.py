@@ -39,7 +39,7 @@ def ensure_python() -> Path:
 
 
 def run(script: str, *arguments: str, folder: Path, timeout_s: float) -> dict[str, Any]:
-    """Run a script of `bench/peer`; return the JSON object on the last line that it prints. Raises NoPeer."""
+    """Run a script of `bench/peer` and return the JSON object on the last line that it prints. Raises NoPeer."""
     python = ensure_python()
     command = [str(python), str(_HERE / "peer" / script), *arguments]
     environ = {key: value for key, value in os.environ.items() if not key.startswith(("OPSCONSOLE_", "PYTHON"))}

@@ -62,7 +62,7 @@ class SimulatedOperator:
         self._job_ids = sorted(self.fleet.jobs)
 
     async def reload(self, rounds: int, every_s: float) -> dict[str, list[float]]:
-        """Ask for all lists at once, `rounds` times; return the milliseconds that each took."""
+        """Ask for all lists at once, `rounds` times. Return the milliseconds that each took."""
         took: dict[str, list[float]] = {name: [] for name in LISTS}
         for _ in range(rounds):
             began_s = time.monotonic()
@@ -76,7 +76,7 @@ class SimulatedOperator:
         return took
 
     async def _ask(self, request: api.AnyRequest) -> float:
-        """Send a request; return the seconds until its whole answer has arrived."""
+        """Send a request and return the seconds until its whole answer has arrived."""
         self._number += 1
         if isinstance(request, api.Subscribe):
             self._subscription = self._number

@@ -65,7 +65,7 @@ class Simulated(Protocol):
     """What a simulating process consists of."""
 
     async def connect(self) -> None:
-        """Connect all; return when all are."""
+        """Connect all and return when all are."""
         ...
 
     async def answer(self, command: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Dask distributed with one worker of so many threads, each task a subprocess: `dask_peer.py rate TASKS SLOTS BUDGET_S`."""
+"""Dask distributed with one worker of SLOTS threads, each task a subprocess: `dask_peer.py rate TASKS SLOTS BUDGET_S`."""
 
 import json
 import os

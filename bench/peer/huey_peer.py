@@ -1,4 +1,4 @@
-"""huey on SQLite with so many worker processes, each task a subprocess: `huey_peer.py rate TASKS SLOTS BUDGET_S FOLDER`."""
+"""huey on SQLite with SLOTS worker processes, each task a subprocess: `huey_peer.py rate TASKS SLOTS BUDGET_S FOLDER`."""
 
 import json
 import os

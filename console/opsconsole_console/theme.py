@@ -103,7 +103,7 @@ ANSI_LIGHT = TerminalTheme(
 
 
 class ThemeError(OpsconsoleError):
-    """A theme file that can't be used; one line naming the file and what to change."""
+    """Raised for a theme file that can't be used; its text is one line that names the file and what to change."""
 
     code = "theme"
 

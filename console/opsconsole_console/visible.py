@@ -8,7 +8,7 @@ import re
 
 BAD_SIGN = "\ufffd"
 MARKS_MAX = 8
-"""So many combining marks in a row are shown; a flood of them would cost a terminal more than the text is worth."""
+"""How many combining marks in a row are shown; a flood of them would cost a terminal more than the text is worth."""
 
 # C0, C1, soft hyphens and fillers that nobody sees, line and paragraph separators, lone surrogates, the marks that
 # reorder or hide what follows them, and the tag characters, in which whole messages can be hidden.

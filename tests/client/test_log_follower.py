@@ -75,7 +75,7 @@ class Script:
 
 
 async def read(follower: LogFollower, pages: int = 1_000) -> list[FollowedPage]:
-    """So many pages, or all."""
+    """The first `pages` pages, or all."""
     found: list[FollowedPage] = []
     async with aclosing(follower.pages()) as following:
         async for page in following:

@@ -90,7 +90,7 @@ def _id(value: object) -> int:
 
 
 def paths_of(fields: Fields) -> list[str]:
-    """Return the absolute paths in a command; none in that of an older agent. Raises Refusal."""
+    """Return the absolute paths in a command, or none in that of an older agent. Raises Refusal."""
     value = fields.get("paths") or []
     if isinstance(value, list) and all(isinstance(path, str) and path.startswith("/") for path in value):
         return value

@@ -5,7 +5,7 @@ import socket
 LINE_BYTES_MAX = 4 << 20
 """The longest command; a start with a large environment is long."""
 BACKLOG_BYTES_MAX = 4 << 20
-"""No further commands are read while the agent leaves so much unread."""
+"""How much the agent may leave unread; no further commands are read while it leaves more."""
 _CHUNK_BYTES = 1 << 16
 
 

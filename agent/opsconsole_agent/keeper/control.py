@@ -28,7 +28,7 @@ class Control:
         self._freezer = freezer.find_freezer()
 
     def freeze(self, attempt: Attempt) -> int:
-        """Stop every process of the attempt and record that; return how many there are. Raises Refusal."""
+        """Stop every process of the attempt and record that. Return how many there are. Raises Refusal."""
         if attempt.leader_gone or attempt.killing:
             raise Refusal("ending", f"attempt {attempt.id} is ending")
         if not attempt.frozen:
@@ -50,7 +50,7 @@ class Control:
         return len(attempt.known)
 
     def thaw(self, attempt: Attempt) -> int:
-        """Let the attempt run again; return how many processes it has."""
+        """Let the attempt run again and return how many processes it has."""
         if attempt.cgroup is not None:
             attempt.cgroup.thaw()
         tree_signal.resume(lambda: self._list_members(attempt), attempt.stopped_before)
@@ -61,7 +61,7 @@ class Control:
         return len(attempt.known)
 
     def term(self, attempt: Attempt) -> int:
-        """Send SIGTERM to every process, then thaw it; return how many were signalled."""
+        """Send SIGTERM to every process, then thaw it. Return how many were signalled."""
         attempt.termed = True
         asked = tree_signal.terminate(lambda: self._list_members(attempt))
         if attempt.frozen:
@@ -69,7 +69,10 @@ class Control:
         return len(asked)
 
     def kill(self, attempt: Attempt) -> int:
-        """Send SIGKILL until no new process is found; return how many there were at first. They may take a moment to die."""
+        """Send SIGKILL until no new process is found and return how many there were at first.
+
+        They may take a moment to die.
+        """
         members = self._list_members(attempt)[0]
         if attempt.frozen:  # no process dies while a version 1 freezer holds it: signals first, then thaw
             for process in members:
@@ -79,7 +82,7 @@ class Control:
         return len(members)
 
     def _freeze_cgroup(self, attempt: Attempt) -> set[int]:
-        """Move it into a cgroup and freeze that; return the pids in it, none where we may not."""
+        """Move it into a cgroup and freeze that. Return the pids in it, none where we may not."""
         if attempt.cgroup is None and self._freezer is not None:
             attempt.cgroup = self._freezer.cgroup(attempt.id)
         if attempt.cgroup is None or self._freezer is None:

@@ -25,7 +25,7 @@ class Cgroup:
         self.version = version
 
     def pids(self) -> set[int]:
-        """Return the processes in it; none when it is gone."""
+        """Return the processes in it, or none when it is gone."""
         try:
             return {int(line) for line in _read(f"{self.path}/cgroup.procs").split()}
         except OSError:
@@ -40,7 +40,10 @@ class Cgroup:
         return True
 
     def freeze(self) -> bool:
-        """Freeze all in it; False on an error. A process in an uninterruptible system call freezes when that returns."""
+        """Freeze all in it. Return False on an error.
+
+        A process in an uninterruptible system call freezes when that returns.
+        """
         try:
             if self.version == 2:
                 _write(f"{self.path}/cgroup.freeze", "1")
@@ -70,7 +73,7 @@ class Cgroup:
             return
 
     def remove(self) -> bool:
-        """Remove it; False when a process is still in it."""
+        """Remove it. Return False when a process is still in it."""
         try:
             os.rmdir(self.path)
         except FileNotFoundError:
@@ -87,7 +90,7 @@ class CgroupRemoval:
         self._cgroups: list[Cgroup] = []
         self._pause_s = _RETRY_FIRST_S
         self.due_s: float | None = None
-        """When `retry` has something to do, on the monotonic clock; None for never."""
+        """When `retry` has something to do, on the monotonic clock, or None for never."""
 
     def add(self, cgroup: Cgroup, now_s: float) -> None:
         """Remove a cgroup now, or as soon as that can be done."""
@@ -114,7 +117,7 @@ class Freezer:
         self._version = version
 
     def cgroup(self, attempt_id: str) -> Cgroup | None:
-        """Make the attempt's cgroup; None where we may not, or where the new one can't freeze."""
+        """Make the attempt's cgroup. Return None where we may not, or where the new one can't freeze."""
         made = Cgroup(f"{self._folder}/{_PREFIX}{attempt_id}", self._version)
         control = "cgroup.freeze" if self._version == 2 else "freezer.state"
         try:
@@ -134,7 +137,7 @@ class Freezer:
 
 
 def find_freezer() -> Freezer | None:
-    """Return the freezer of this host, version 2 rather than 1; None where there is none that we may use."""
+    """Return the freezer of this host, version 2 rather than 1, or None where there is none that we may use."""
     roots = _roots()
     own = _membership(os.getpid())
     for version in (2, 1):

@@ -120,7 +120,7 @@ class Journal:
         return history
 
     def _read(self, history: History) -> int:
-        """Take in every whole line; return the offset behind the last one."""
+        """Take in every whole line and return the offset behind the last one."""
         at = whole = 0
         rest = b""
         while chunk := os.pread(self._file, _CHUNK_BYTES, at):
@@ -130,7 +130,7 @@ class Journal:
                 whole += len(line) + 1
                 self._fold(history, line)
             if len(rest) > _LINE_BYTES_MAX:
-                break  # no line of ours is so long, so nothing of ours is behind it
+                break  # no line of ours is longer, so nothing of ours is behind it
         return whole
 
     def _fold(self, history: History, line: bytes) -> None:

@@ -75,7 +75,7 @@ def raise_descriptor_limit() -> None:
 
 
 def spawn(launch: Launch, home: int) -> tuple[int, list[Output]]:
-    """Start a program; return its pid and its outputs, which the caller moves on and closes. Raises LaunchError.
+    """Start a program and return its pid and its outputs, which the caller moves on and closes. Raises LaunchError.
 
     The working folder is changed meanwhile, and then set to the open folder `home`: only for single-threaded processes.
     """

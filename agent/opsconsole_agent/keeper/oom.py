@@ -25,7 +25,7 @@ class OomCounter:
         """When `update` takes its next reading, on the monotonic clock."""
 
     def recent(self, now_s: float) -> int | None:
-        """Return the count, at most a second old; None where the kernel doesn't have one."""
+        """Return the count, at most a second old, or None where the kernel doesn't have one."""
         return self._count if now_s - self._read_at_s < _MAX_AGE_S else self.read(now_s)
 
     def read(self, now_s: float) -> int | None:

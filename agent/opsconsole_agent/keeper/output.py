@@ -125,7 +125,7 @@ class Output:
             self.writer = -1
 
     def move(self) -> bool:
-        """Move what is in the pipe to the file; return whether there is more already."""
+        """Move what is in the pipe to the file and return whether there is more already."""
         moved = 0
         while moved < _TURN_BYTES_MAX:
             try:
@@ -240,7 +240,7 @@ class Pump:
         self._busy: dict[Output, None] = {}
         self._quiet: dict[int, Output] = {}
         self.due_s: float | None = None
-        """When `tick` has something to do, on the monotonic clock; None for never."""
+        """When `tick` has something to do, on the monotonic clock, or None for never."""
 
     def add(self, output: Output) -> None:
         """Move one more output from now on."""
@@ -250,7 +250,7 @@ class Pump:
         self._schedule(TURN_S)
 
     def readable(self, fd: int) -> bool:
-        """A descriptor is readable; return False when it is none of our pipes."""
+        """Take note that a descriptor is readable. Return False when it is none of our pipes."""
         output = self._quiet.pop(fd, None)
         if output is None:
             return False

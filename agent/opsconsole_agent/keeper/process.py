@@ -45,7 +45,7 @@ class Process:
 
 
 def find_process(pid: int) -> Process | None:
-    """Return the process as it is now, zombies included; None when there is none."""
+    """Return the process as it is now, zombies included, or None when there is none."""
     try:
         descriptor = os.open(b"/proc/%d/stat" % pid, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -123,7 +123,7 @@ def read_mark(pid: int) -> str | None:
 
 
 def send_signal(process: Process, signum: int) -> bool:
-    """Signal this process and no other. True when it was sent or the process has ended; False when we may not."""
+    """Signal this process and no other. Return True when it was sent or the process has ended, False when we may not."""
     try:
         descriptor = os.pidfd_open(process.pid)
     except ProcessLookupError:

@@ -76,7 +76,7 @@ class Service:
         _log(f"keeper {os.getpid()} started, {len(self._supervisor.live)} attempts found alive")
 
     def run(self) -> int:
-        """Serve until idle for long enough or told to quit; return the exit code."""
+        """Serve until idle for long enough or told to quit and return the exit code."""
         self._flush()
         while not self._leaving and not self._idle_long_enough():
             for fd, events in self._poll.poll(self._timeout_s()):
@@ -349,7 +349,7 @@ def _signal_pipe() -> int:
 
 
 def _listen() -> tuple[socket.socket, tuple[int, int] | None]:
-    """Make our socket, for our own user only; return it and its file's identity.
+    """Make our socket, for our own user only. Return it and its file's identity.
 
     It is bound by its relative name, as the path of a unix socket is at most 107 bytes long.
     """
@@ -365,7 +365,7 @@ def _listen() -> tuple[socket.socket, tuple[int, int] | None]:
 
 
 def _file_identity(path: str) -> tuple[int, int] | None:
-    """Return device and inode, which tell a file from another one of that name; None where there is none."""
+    """Return device and inode, which tell a file from another one of that name, or None where there is none."""
     try:
         found = os.lstat(path)
     except OSError:

@@ -24,7 +24,7 @@ _PR_SET_DUMPABLE = 4
 
 
 def run(arguments: list[str]) -> int:
-    """Be a keeper from start to end; return its exit code."""
+    """Be a keeper from start to end and return its exit code."""
     if len(arguments) not in {1, 2} or not _is_seconds(arguments[-1] if len(arguments) == 2 else "0"):
         sys.stderr.write("usage: main.py STATE_DIR [IDLE_S]\n")
         return EXIT_USAGE
@@ -58,7 +58,7 @@ def _is_seconds(text: str) -> bool:
 
 
 def _read_key() -> bytes | None:
-    """Return the key that the agent wrote into our stdin before it started us; None without one. Never waits."""
+    """Return the key that the agent wrote into our stdin before it started us, or None without one. Never waits."""
     try:
         if not stat.S_ISFIFO(os.fstat(0).st_mode) or not select.select([0], [], [], 0)[0]:
             return None

@@ -151,7 +151,7 @@ def is_folder(path: str) -> bool:
 
 
 def make_folder(path: str) -> str:
-    """Make sure that this is a folder of our own, not a link to one; return in words what was set aside, else "".
+    """Make sure that this is a folder of our own, not a link to one. Return in words what was set aside, else "".
 
     Folders above it are made, too. Raises OSError.
     """

@@ -94,7 +94,7 @@ class Supervisor:
     # ---- signals ----
 
     def term(self, attempt: Attempt, grace_ms: int | None) -> int:
-        """Send SIGTERM to every process; return how many there were.
+        """Send SIGTERM to every process and return how many there were.
 
         Processes that outlive the leader are sent SIGKILL `grace_ms` (2,000) from now.
         """
@@ -103,7 +103,7 @@ class Supervisor:
         return self.control.term(attempt)
 
     def kill(self, attempt: Attempt) -> int:
-        """Send SIGKILL to every process, again and again until none lives; return how many there were."""
+        """Send SIGKILL to every process, again and again until none lives. Return how many there were."""
         attempt.killing = True
         count = self.control.kill(attempt)
         self._schedule_check(attempt, time.monotonic())
@@ -235,7 +235,7 @@ class Supervisor:
         self._schedule_check(attempt, now_s)
 
     def next_due_s(self) -> float | None:
-        """Return when `tick` has something to do, on the monotonic clock; None for never."""
+        """Return when `tick` has something to do, on the monotonic clock, or None for never."""
         due_s = self._cgroup_removal.due_s
         if self.pump.due_s is not None:
             due_s = self.pump.due_s if due_s is None else min(due_s, self.pump.due_s)
@@ -323,7 +323,7 @@ class Supervisor:
                 self.pump.add(output)
 
     def adopt(self, attempt_id: str, pid: int | None, start_time: int | None, paths: Iterable[str] = ()) -> bool:
-        """Look for an attempt that the log doesn't know; return False when there is no sign that it was ever started.
+        """Look for an attempt that the log doesn't know and return False when there is no sign that it was ever started.
 
         `paths`: the files of its stdout and stderr.
         """
@@ -360,7 +360,10 @@ class Supervisor:
         return leader if leader is not None and leader.identity == attempt.identity and leader.alive else None
 
     def _watch_leader(self, attempt: Attempt) -> bool:
-        """Have `leader_ended` called when an adopted leader ends; False without pidfd, or when it has just ended."""
+        """Have `leader_ended` called when an adopted leader ends.
+
+        Return False without pidfd, or when it has just ended.
+        """
         try:
             attempt.pidfd = os.pidfd_open(attempt.pid)
         except OSError:
@@ -384,7 +387,7 @@ class Supervisor:
             attempt.cgroup = freezer.reopen_cgroup(path) if isinstance(path, str) else None
 
     def forget(self, attempt_ids: Iterable[str]) -> int:
-        """Forget exits that the coordinator has stored; return how many there were."""
+        """Forget exits that the coordinator has stored and return how many there were."""
         known = [attempt_id for attempt_id in attempt_ids if self.exits.pop(attempt_id, None) is not None]
         if known:
             self._journal.append(event_line.encode({"kind": "forgotten", "attempt_ids": known}))

@@ -20,12 +20,15 @@ _UNSURE_ROUNDS_MAX = 5
 
 
 def stop(list_members: ListMembers) -> bool:
-    """Send SIGSTOP until no new process is found; False when they fork too fast. Those that were found are stopped."""
+    """Send SIGSTOP until no new process is found. Return False when they fork too fast.
+
+    Those that were found are stopped.
+    """
     return _to_fixed_point(list_members, signal.SIGSTOP, lambda members: all(process.stopped for process in members))
 
 
 def kill(list_members: ListMembers) -> bool:
-    """Send SIGKILL until no new process is found; False when they fork too fast."""
+    """Send SIGKILL until no new process is found. Return False when they fork too fast."""
     return _to_fixed_point(list_members, signal.SIGKILL, lambda members: not members)
 
 
@@ -74,7 +77,10 @@ def resume(list_members: ListMembers, spare: set[Identity]) -> None:
 
 
 def terminate(list_members: ListMembers) -> set[Identity]:
-    """Send SIGTERM once to every process that lives now, but not to what they start to clean up; return those reached."""
+    """Send SIGTERM once to every process that lives now, but not to what they start to clean up.
+
+    Return those reached.
+    """
     asked: set[Identity] = set()
     asked_at_ticks = now_ticks()
     fresh = list_members()[0]

@@ -31,7 +31,7 @@ _START_TIMEOUT_S = 10.0
 _RETRY_FIRST_S = 0.01
 _RETRY_LAST_S = 5.0
 _UNREAD_MAX = 20_000
-"""So many events wait for a slow reader before the keeper's socket is left unread."""
+"""How many events wait for a slow reader before the keeper's socket is left unread."""
 
 _log = logging.getLogger(__name__)
 
@@ -115,22 +115,22 @@ class KeeperClient:
         return self._request("start_as", {**fields, "user": msgspec.structs.asdict(user)})
 
     async def freeze(self, attempt_id: AttemptId) -> int:
-        """Stop every process of an attempt; return how many there are."""
+        """Stop every process of an attempt and return how many there are."""
         return await self._signal(attempt_id, "freeze")
 
     async def thaw(self, attempt_id: AttemptId) -> int:
-        """Let a frozen attempt run again; return how many processes it has."""
+        """Let a frozen attempt run again and return how many processes it has."""
         return await self._signal(attempt_id, "thaw")
 
     async def term(self, attempt_id: AttemptId, *, grace_ms: int | None = None) -> int:
-        """Send SIGTERM to every process, then thaw them; return how many there were.
+        """Send SIGTERM to every process, then thaw them. Return how many there were.
 
         Processes that outlive the leader are killed `grace_ms` (2,000) from now. A leader that goes on isn't killed.
         """
         return await self._signal(attempt_id, "term", grace_ms=grace_ms)
 
     async def kill(self, attempt_id: AttemptId) -> int:
-        """Kill every process until none lives; return how many there were. AttemptExited follows when none does."""
+        """Kill every process until none lives and return how many there were. AttemptExited follows when none does."""
         return await self._signal(attempt_id, "kill")
 
     def forget(self, attempt_ids: Iterable[AttemptId]) -> None:
@@ -148,7 +148,7 @@ class KeeperClient:
         """Have a keeper that doesn't know an attempt look for it, by its leader or by its environment mark.
 
         `paths`: the files of its stdout and stderr. Return True when it is live or its AttemptExited follows (exit not
-        known); False, only without a pid, when it never started.
+        known), or False, only without a pid, when it never started.
         """
         if pid is None:
             pid, start_time = self._leaders.get(attempt_id, (None, None))

@@ -188,7 +188,7 @@ def check_version(line: bytes) -> None:
 
 
 def decode(line: bytes) -> KeeperMessage | None:
-    """Return the message on a line; None for a kind that only a newer keeper knows. Raises msgspec.DecodeError."""
+    """Return the message on a line, or None for a kind that only a newer keeper knows. Raises msgspec.DecodeError."""
     try:
         return _decoded(_decoder, line)
     except msgspec.ValidationError:

@@ -19,10 +19,10 @@ _children: set[int] = set()
 
 
 async def start_keeper(state_dir: Path, idle_s: float | None, timeout_s: float, key: str = "") -> bool:
-    """Start a keeper for this folder and wait until it listens; return False when the caller has to try again.
+    """Start a keeper for this folder and wait until it listens. Return False when the caller has to try again.
 
-    That is so when another keeper holds the folder, or when the new one was killed. `key`: the key of the earlier keeper's
-    log, in hexadecimal, or "". Raises Unavailable with what the new one said, and OSError.
+    That is so when another keeper holds the folder, or when the new one was killed. `key`: the key of the earlier
+    keeper's log, in hexadecimal, or "". Raises Unavailable with what the new one said, and OSError.
     """
     reap_keepers()
     arguments = [sys.executable, "-I", "-S", "-X", "utf8", keeper_main.__file__, str(state_dir)]

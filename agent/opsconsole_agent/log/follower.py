@@ -49,7 +49,7 @@ class LogFollower:
         return self.size <= self.offset
 
     def check(self) -> bool:
-        """Read the file's size without opening it; return whether there is something to read."""
+        """Read the file's size without opening it and return whether there is something to read."""
         try:
             self._note_stat(self._with_existing_name(os.lstat))
         except OSError as error:
@@ -57,7 +57,7 @@ class LogFollower:
         return self.size > self.offset
 
     def read(self, limit_bytes: int) -> bytes | None:
-        """Return the next bytes, at most `limit_bytes`; None when there are none or they can't be read."""
+        """Return the next bytes, at most `limit_bytes`, or None when there are none or they can't be read."""
         try:
             descriptor = self._with_existing_name(_open)
         except OSError as error:

@@ -37,7 +37,10 @@ class Reading(NamedTuple):
 
 
 def read_progress(tail: bytes) -> Reading | None:
-    """Return the last progress in the end of an output; None without one. An epoch and the bar after it are combined."""
+    """Return the last progress in the end of an output, or None without one.
+
+    An epoch and the bar after it are combined.
+    """
     text = _ESCAPE.sub("", tail[-TAIL_BYTES:].decode(errors="replace"))
     segments = [one for one in re.split(r"[\r\n]+", text) if one.strip()][-_SEGMENTS:]
     bar: Reading | None = None
@@ -89,7 +92,7 @@ def _whole(match: re.Match[str] | None) -> Reading | None:
 
 
 def _clock_ms(text: str | None) -> int | None:
-    """Return the milliseconds in `1:02:03` or `02:03`; None for anything else."""
+    """Return the milliseconds in `1:02:03` or `02:03`, or None for anything else."""
     parts = text.split(":") if text else []
     if not 2 <= len(parts) <= 3 or not all(part.isdecimal() and len(part) <= 6 for part in parts):
         return None
@@ -107,7 +110,7 @@ class ProgressMeter:
         self._last: Reading | None = None
 
     def update(self, tails: tuple[bytes, ...], now_ms: int) -> Reading | None:
-        """Return the progress that the ends of the outputs show; the last one where they show none."""
+        """Return the progress that the ends of the outputs show, or the last one where they show none."""
         found = next(filter(None, map(read_progress, tails)), None)
         if found is None:
             return self._last

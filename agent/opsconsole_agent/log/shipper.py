@@ -147,10 +147,10 @@ class LogShipper:
             self._settle(attempt)
 
     def finish(self, attempt_id: str) -> dict[Source, int]:
-        """Ship the files of an ended attempt up to their present end; return their sizes in bytes.
+        """Ship the files of an ended attempt up to their present end and return their sizes in bytes.
 
-        What is written later, by a process that is left, isn't shipped. The sizes are of what will be shipped: a file that
-        can't be read ends where reading stopped.
+        What is written later, by a process that is left, isn't shipped. The sizes are of what will be shipped: a file
+        that can't be read ends where reading stopped.
         """
         attempt = self._attempts.get(attempt_id)
         if attempt is None:
@@ -225,7 +225,7 @@ class LogShipper:
 
     @property
     def next_poll_ms(self) -> int | None:
-        """When `poll` may find something even without an acknowledgement, in Unix ms; None when nothing is followed."""
+        """When `poll` may find something even without an acknowledgement, in Unix ms, or None when nothing is followed."""
         if self._ready and self._window_bytes - self._in_flight >= min(_SMALLEST_PIECE, self._window_bytes):
             return self._now_ms
         return min((queue[0].due_ms for queue in self._queues if queue), default=None)

@@ -37,12 +37,12 @@ class CgroupLimit:
                 self._cpu += _groups(table, "cgroup", "cpu", path)
 
     def memory(self) -> MemoryLimit | None:
-        """Return the tightest memory limit; None without one."""
+        """Return the tightest memory limit, or None without one."""
         found = [limit for group in self._memory if (limit := _memory_limit(group)) is not None]
         return min(found, default=None)
 
     def cpus(self) -> float | None:
-        """Return how many CPUs' time may be used; None without a limit."""
+        """Return how many CPUs' time may be used, or None without a limit."""
         return min((quota for group in self._cpu if (quota := _cpu_quota(group)) is not None), default=None)
 
 
@@ -98,7 +98,7 @@ def _statistic(file: Path, name: str) -> int:
 
 
 def _number(file: Path) -> int | None:
-    """Return the first number in a file; None without one, and for `max`."""
+    """Return the first number in a file, or None without one, and for `max`."""
     words = _words(file)
     return _integer(words[0]) if words else None
 

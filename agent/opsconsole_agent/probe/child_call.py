@@ -59,7 +59,7 @@ class _Pipes:
         self._stdin, self._stdout = cast("IO[bytes]", child.stdin), cast("IO[bytes]", child.stdout)
 
     def read(self, deadline: float) -> bytes | None:
-        """Return all of stdout; None if its end hasn't come by `deadline`, or if it is too long."""
+        """Return all of stdout, or None if its end hasn't come by `deadline`, or if it is too long."""
         text = b""
         with selectors.DefaultSelector() as selector:
             selector.register(self._stdout, selectors.EVENT_READ)
@@ -112,7 +112,7 @@ def _give_up(child: subprocess.Popen[bytes], hangs_on: str) -> None:
 
 
 def _still_hangs(hangs_on: str) -> bool:
-    """Reap the children that have ended; return whether one is left that hangs on this."""
+    """Reap the children that have ended and return whether one is left that hangs on this."""
     with _lock:
         for key in [key for key, child in _hanging.items() if child.poll() is not None]:
             del _hanging[key]

@@ -7,10 +7,10 @@ and its time of change were the same at two checks.
 from opsconsole_protocol.quantity import size_words
 
 STABLE_S = 2.0
-"""So long a file has to stay the same that was written to recently."""
+"""How long a file that was written to recently has to stay unchanged."""
 RECENT_S = 10.0
 RECHECK_MS = 500
-"""After so long it is worth checking again."""
+"""How long to wait before the file is checked again."""
 _FILES_MAX = 1_000
 
 
@@ -22,7 +22,7 @@ class FileStability:
         """Size, time of change, since when they have been the same, and whether they were seen to change."""
 
     def check(self, name: str, size: int, changed_ns: int, wall_ns: int, now_s: float) -> str:
-        """Take in how a file is now; return in words why it may still be being written, "" when it is stable.
+        """Take in how a file is now and return in words why it may still be being written, "" when it is stable.
 
         `size` is in bytes, `now_s` on the monotonic clock.
         """

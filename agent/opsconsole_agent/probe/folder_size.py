@@ -29,7 +29,7 @@ class FolderSizeProbe:
         self._walks: dict[str, _Walk] = {}
 
     def sample(self, folders: Mapping[str, Path]) -> dict[str, int | None]:
-        """Walk on; return the last known size of each folder in MiB, None before its first walk has ended."""
+        """Walk on and return the last known size of each folder in MiB, None before its first walk has ended."""
         for key in self._walks.keys() - folders.keys():
             del self._walks[key]
         for key, folder in folders.items():
@@ -61,7 +61,7 @@ class _Walk:
         self._sum = 0
 
     def step(self, entries: int) -> bool:
-        """Count some more entries; return False once the walk has ended."""
+        """Count some more entries and return False once the walk has ended."""
         if self._sizes is None:
             self._sizes, self._sum = _sizes(self.folder), 0
         for _ in range(entries):
@@ -102,7 +102,7 @@ def _sizes(top: Path) -> Iterator[int]:
 
 
 def _names(folder: str) -> list[str]:
-    """Return the entries of a folder; none if it has become a link since it was seen."""
+    """Return the entries of a folder, or none if it has become a link since it was seen."""
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:

@@ -56,7 +56,7 @@ class HostSample:
     memory_used_mb: int
     memory_available_mb: int
     disk_free_mb: dict[str, int | None]
-    """By path: what an ordinary user may still write there; None on an error or time-out."""
+    """MiB that an ordinary user may still write, by path; None on an error or time-out."""
 
 
 def host_identity() -> HostIdentity:

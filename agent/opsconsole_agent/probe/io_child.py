@@ -84,11 +84,11 @@ def find_file(folder: str, name: str) -> tuple[str, int, int]:
 
 
 def make_output(folder: str, job_id: str, subfolders: Iterable[str], user: UserIds | None = None) -> str:
-    """Make `{folder}/jobs/{job_id}` with its subfolders, as far as they aren't there yet; return its path. Raises Refused.
+    """Make `{folder}/jobs/{job_id}` with its subfolders, as far as they aren't there yet. Return its path.
 
-    With `user`, the job's folder is given to that user, and this process becomes that user before it goes on below, so
-    that it touches nothing of theirs as root. Each folder below `folder` is opened from the one above it, and never through
-    a link, so nothing is made elsewhere.
+    Raises Refused. With `user`, the job's folder is given to that user, and this process becomes that user before it
+    goes on below, so that it touches nothing of theirs as root. Each folder below `folder` is opened from the one above
+    it, and never through a link, so nothing is made elsewhere.
     """
     opened: list[int] = []
     try:
@@ -195,7 +195,7 @@ def _make_and_open(parent: int, name: str, path: str) -> int:
 
 
 def publish(own: str, user: UserIds | None = None) -> str:
-    """Move what is in `TASK/attempts/OWN` to TASK, and what was in TASK to `attempts/OWN.replaced`; return TASK.
+    """Move what is in `TASK/attempts/OWN` to TASK, and what was in TASK to `attempts/OWN.replaced`. Return TASK.
 
     With `user` it is done as that user. Raises Refused; the call can be repeated.
     """
@@ -271,7 +271,7 @@ def remove_outputs(folder: str, job_ids: Iterable[str], budget_s: float) -> dict
 
 @contextlib.contextmanager
 def _jobs_folder(folder: str) -> Iterator[int | None]:
-    """Yield a descriptor of `{folder}/jobs`; None where it doesn't exist. Raises Refused, also where it is a link."""
+    """Yield a descriptor of `{folder}/jobs`, or None where it doesn't exist. Raises Refused, also where it is a link."""
     opened: list[int] = []
     try:
         with contextlib.suppress(FileNotFoundError):

@@ -22,7 +22,7 @@ ATTEMPTS_FOLDER = "attempts"
 MEASURE_S = 20.0
 """How long to measure the output folders of many jobs; those that aren't reached in time aren't named."""
 REMOVE_S = 200.0
-"""After so long no further output folder is removed."""
+"""How long to remove the output folders of many jobs; those that aren't reached in time stay."""
 
 _JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 

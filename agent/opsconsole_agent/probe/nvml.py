@@ -194,7 +194,7 @@ class Nvml:
         return None if answers[0] is None else found
 
     def shares(self, device: Any, since_us: int) -> list[Share] | None:
-        """Return how much each process used the GPU, in samples newer than `since_us`; None if unsupported."""
+        """Return how much each process used the GPU, in samples newer than `since_us`, or None if unsupported."""
         try:
             samples = self._call("nvmlDeviceGetProcessUtilization", device, since_us)
         except NvmlError as error:
@@ -224,7 +224,7 @@ class Nvml:
             return None
 
     def _read(self, name: str, *arguments: Any, **options: Any) -> Any:
-        """Call a function about one GPU; None if card, driver or binding don't support it."""
+        """Call a function about one GPU. Return None if card, driver or binding don't support it."""
         try:
             return self._call(name, *arguments, **options)
         except NvmlError as error:
@@ -233,7 +233,7 @@ class Nvml:
             raise
 
     def _read_optional(self, name: str, *arguments: Any) -> Any:
-        """Call a function about one GPU; None for any error that is about this reading only."""
+        """Call a function about one GPU. Return None for any error that is about this reading only."""
         try:
             return self._call(name, *arguments)
         except NvmlError as error:

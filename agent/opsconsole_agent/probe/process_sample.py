@@ -28,7 +28,10 @@ class ProcessSample(NamedTuple):
 
 
 def sample_process(pid: int, known: ProcessSample | None = None) -> ProcessSample | None:
-    """Sample a process; None if there is none. `known` is its last sample, with which half of the work can be saved."""
+    """Sample a process. Return None if there is none.
+
+    `known` is its last sample, with which half of the work can be saved.
+    """
     try:
         process = _parse(pid, _read(f"/proc/{pid}/stat"))
         if process.zombie:

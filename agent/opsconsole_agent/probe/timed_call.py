@@ -1,4 +1,4 @@
-"""Calls that may hang, such as into a driver or on a network mount: the caller waits only so long."""
+"""Calls that may hang, such as into a driver or on a network mount: the caller waits no longer than a time-out."""
 
 import threading
 from collections.abc import Callable

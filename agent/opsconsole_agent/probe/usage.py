@@ -66,7 +66,7 @@ class UsageProbe:
         return usage
 
     def _disk_mb(self, folders: Mapping[str, Sequence[Path]]) -> dict[str, int | None]:
-        """Return the MiB in all folders of each attempt; None until each of them was walked once."""
+        """Return the MiB in all folders of each attempt, or None until each of them was walked once."""
         walked = self._folder_sizes.sample({f"{key}/{path}": path for key, paths in folders.items() for path in paths})
         sizes: dict[str, int | None] = {}
         for key, paths in folders.items():
@@ -132,7 +132,7 @@ class _Attempt:
 
 
 def _gpu_usage(pids: Collection[int], gpus: Iterable[GpuSample]) -> tuple[int | None, int | None]:
-    """Return the MiB that the processes hold on all GPUs, and their share in percent of those GPUs; None if not known.
+    """Return the MiB that the processes hold on all GPUs, and their share in percent of those GPUs, or None if not known.
 
     (0, None) without a process on a GPU; (None, None) on a host without GPUs.
     """
@@ -150,7 +150,7 @@ def _gpu_usage(pids: Collection[int], gpus: Iterable[GpuSample]) -> tuple[int | 
 
 
 def _share(gpu: GpuSample, own: Collection[GpuProcess]) -> int | None:
-    """Return the share of one GPU in percent; None if not known.
+    """Return the share of one GPU in percent, or None if not known.
 
     Where the driver has no figure for a process, that of the whole GPU does if no other process uses it.
     """

@@ -55,7 +55,7 @@ class XidHistory:
         self._last: dict[str, HardwareXid] = {}
 
     def add(self, uuid: str, number: int, at_s: float) -> bool:
-        """Remember an Xid if it is a hardware error; return whether it is."""
+        """Remember an Xid if it is a hardware error and return whether it is."""
         if number not in HARDWARE:
             return False
         self._last[uuid] = HardwareXid(number, at_s)

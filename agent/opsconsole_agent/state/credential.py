@@ -79,7 +79,7 @@ def ensure_credential(state_dir: Path) -> Credential:
 
 
 def worker_id_of(state_dir: Path) -> WorkerId | None:
-    """The id of the worker whose state folder this is; None where no agent has run yet. Raises PrivateFileError."""
+    """The id of the worker whose state folder this is, or None where no agent has run yet. Raises PrivateFileError."""
     text = read_private(state_dir / CREDENTIAL_FILE)
     return None if text is None else _parse(state_dir / CREDENTIAL_FILE, text).worker_id
 
@@ -97,7 +97,7 @@ class StateLock:
     """
 
     def __init__(self, state_dir: Path) -> None:
-        """Make the folder if needed and lock it; raises StateFolderInUse or StateFolderError."""
+        """Make the folder if needed and lock it. Raises StateFolderInUse or StateFolderError."""
         path = state_dir / LOCK_FILE
         try:
             state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -18,7 +18,7 @@ from opsconsole_agent.state.state_folder import StateFolder
 from opsconsole_protocol.link import Leaving
 
 _ENTRIES_MOST = 200_000
-"""So many entries are looked at for the size of one folder; what is beyond them counts as nothing."""
+"""How many entries are looked at for the size of one folder; what is beyond them counts as nothing."""
 
 
 def look(state: StateFolder, before_ms: int) -> list[Leaving]:
@@ -29,7 +29,7 @@ def look(state: StateFolder, before_ms: int) -> list[Leaving]:
 
 
 def remove(state: StateFolder, names: Collection[str]) -> tuple[list[Leaving], list[str]]:
-    """Remove the leavings of these names; returns what was removed, and in words what couldn't be."""
+    """Remove the leavings of these names and return what was removed, and in words what couldn't be."""
     removed: list[Leaving] = []
     troubles: list[str] = []
     for entry, why in list(_candidates(state)):
@@ -60,8 +60,10 @@ def look_at_outputs(state: StateFolder, io: WorkerIOConfig, job_ids: Collection[
 def remove_outputs(
     state: StateFolder, io: WorkerIOConfig, job_ids: Collection[str]
 ) -> tuple[list[Leaving], list[str], bool]:
-    """Remove the output folders of these jobs; returns what was removed, in words what couldn't be, and whether there may be
-    more. Raises OutputRefused."""
+    """Remove the output folders of these jobs. Raises OutputRefused.
+
+    Return what was removed, in words what couldn't be, and whether there may be more.
+    """
     found, _ = look_at_outputs(state, io, job_ids)
     if not found:
         return [], [], False

@@ -91,7 +91,7 @@ def is_disk_full(error: OSError) -> bool:
 
 
 def check_attempt_id(text: str) -> AttemptId:
-    """Return `text` if it can name a folder; raises InvalidRequest."""
+    """Return `text` if it can name a folder. Raises InvalidRequest."""
     if _ATTEMPT_ID.fullmatch(text) is None:
         raise InvalidRequest(f"{text[:60]!r} is not an attempt id: letters, digits, dots, dashes and underscores")
     return AttemptId(text)
@@ -101,7 +101,7 @@ class StateFolder:
     """See the module."""
 
     def __init__(self, state_dir: Path, kept_days: float = KEPT_DAYS, user: User | None = None) -> None:
-        """Make the folders; raises StateFolderBroken. `kept_days`: for how long that stays which attempts leave behind.
+        """Make the folders. Raises StateFolderBroken. `kept_days`: for how long that stays which attempts leave behind.
 
         `user`: whom tasks run as, if not as we do.
         """
@@ -186,7 +186,7 @@ class StateFolder:
         return tuple(self.tail(attempt_id, source, TAIL_BYTES) for source in (Source.STDERR, Source.STDOUT))
 
     def make(self, attempt_id: AttemptId) -> None:
-        """Make its folders, of spare ones where there are some; raises OSError."""
+        """Make its folders, of spare ones where there are some. Raises OSError."""
         try:
             self._make(attempt_id)
         except (FileNotFoundError, NotADirectoryError, PermissionError):
@@ -240,7 +240,7 @@ class StateFolder:
     # --- intents ---------------------------------------------------------------------------------------------------
 
     def write_intent(self, intent: Intent) -> None:
-        """Write it down; raises OSError, and then what was written before is still there."""
+        """Write it down. Raises OSError, and then what was written before is still there."""
         path = f"{self.folder(intent.attempt_id)}/{_SPEC}"
         data = self._encoder.encode(_Spec(SPEC_VERSION, intent))
         if intent.attempt_id not in self._written:
@@ -298,7 +298,7 @@ class StateFolder:
             os.rmdir(folder)
 
     def sweep(self, now_s: float) -> int:
-        """Remove working folders that have been left over for long; returns how many. May take its time."""
+        """Remove working folders that have been left over for long and return how many. May take its time."""
         removed = 0
         for entry in _entries(self._attempts):
             if entry.path in self._spare:
@@ -393,7 +393,7 @@ def _entries(folder: str) -> list[os.DirEntry[str]]:
 
 
 def _empty_spec(folder: str) -> bool:
-    """Make the spec a spare one; False where it can't be."""
+    """Make the spec a spare one. Return False where it can't be."""
     try:
         spec = state_file.open_file(f"{folder}/{_SPEC}", os.O_WRONLY)
         try:
@@ -409,7 +409,7 @@ def _empty_spec(folder: str) -> bool:
 
 
 def _fill_spec(folder: str, data: bytes) -> bool:
-    """Write the spec into the spare one, if there is one, whole or not at all; raises OSError when there is no room."""
+    """Write the spec into the spare one, if there is one, whole or not at all. Raises OSError when there is no room."""
     try:
         spec = state_file.open_file(f"{folder}/{_SPARE_SPEC}", os.O_WRONLY, most=0)
     except OSError:

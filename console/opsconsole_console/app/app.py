@@ -286,7 +286,7 @@ class ConsoleApp(App[int]):
         self.say(text, "error")
 
     async def confirm(self, question: str, detail: str, yes: str) -> bool:
-        """Ask a question before something is destroyed; whether the answer is yes."""
+        """Ask a question before something is destroyed, and return whether the answer is yes."""
         return await self.push_screen_wait(ConfirmScreen(question, detail, yes)) is True
 
     def do(self, work: Callable[[], Awaitable[object]]) -> None:

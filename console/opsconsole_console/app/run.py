@@ -31,15 +31,15 @@ def run_app(
     notify: Notify = "none",
     state_file: Path | None = None,
 ) -> int:
-    """Show the console until the operator leaves; its exit code. Raises the OpsconsoleError that `start` raised.
+    """Show the console until the operator leaves, and return its exit code.
 
-    `target` is a coordinator, or what finds it anew at every connection. `start`, where there is one, starts it: on
-    another thread, once the console is painted. `quit_note` says what goes on running after leaving; it is printed
-    then. `own_worker` is there where the coordinator stops with the console: it tells the id of the worker that stops
-    too, and leaving asks first when others need them. In `state_dir` the console's own mistakes are noted, and what is
-    copied where there is no clipboard. `theme` was asked for this time, `theme_configured` is the usual one. `notify`
-    says how failed jobs are announced, `state_file` keeps how the console was left. `keymap` maps binding
-    ids to keys, several separated by commas.
+    Raises the OpsconsoleError that `start` raised. `target` is a coordinator, or what finds it anew at every
+    connection. `start`, where there is one, starts it: on another thread, once the console is painted. `quit_note` says
+    what goes on running after leaving; it is printed then. `own_worker` is there where the coordinator stops with the
+    console: it tells the id of the worker that stops too, and leaving asks first when others need them. In `state_dir`
+    the console's own mistakes are noted, and what is copied where there is no clipboard. `theme` was asked for this
+    time, `theme_configured` is the usual one. `notify` says how failed jobs are announced, `state_file` keeps how the
+    console was left. `keymap` maps binding ids to keys, several separated by commas.
     """
     from opsconsole_console.app.app import ConsoleApp
     from opsconsole_console.service.console_state import StateFile

@@ -46,7 +46,7 @@ class SavedState:
         self._is_writing = False
 
     def theme(self) -> str | None:
-        """The theme to begin with, which may not exist; None for the default."""
+        """The theme to begin with, which may not exist, or None for the default."""
         state = ConsoleState() if self._file is None else self._file.state
         chosen = state.theme if state.theme_over == self._theme_configured else None
         if chosen is not None and chosen not in self._app.available_themes:

@@ -45,7 +45,7 @@ def resolve_data_dir(flag: Path | None, config_flag: Path | None, config: Config
 
 
 def configured_data_dir(flag: Path | None, config_flag: Path | None, config: Config | None = None) -> Path | None:
-    """The data folder from the flag, the environment or the config file; None where none of them names one."""
+    """The data folder from the flag, the environment or the config file, or None where none of them names one."""
     if flag is not None:
         return flag.expanduser().absolute()
     if text := os.environ.get("OPSCONSOLE_DATA_DIR"):
@@ -119,7 +119,7 @@ class AgentProcess:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the agent, not its tasks; returns when it has ended."""
+        """End the agent, not its tasks. Return when it has ended."""
         self._stopping.set()
         with self._lock:
             child = self._child

@@ -101,7 +101,7 @@ def config_path(named: Path | None = None, environ: Mapping[str, str] | None = N
 
 
 def load_config(named: Path | None = None, environ: Mapping[str, str] | None = None) -> Config:
-    """The configuration; all defaults where there is no file and none was named. Raises ConfigError."""
+    """The configuration, which is all defaults where there is no file and none was named. Raises ConfigError."""
     path = config_path(named, environ)
     try:
         text = path.read_text(encoding="utf-8")

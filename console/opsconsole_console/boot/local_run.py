@@ -44,7 +44,7 @@ class LocalRun:
         """`close` may be called while `start` is at work: on an interruption."""
 
     def start(self) -> Target:
-        """Start both; where the coordinator is. Blocks. Raises OpsconsoleError."""
+        """Start both and return where the coordinator is. Blocks. Raises OpsconsoleError."""
         with self._lock:
             return self._start()
 

@@ -38,7 +38,10 @@ def start_guard(job_id: str, folder: Path, grace_ms: int) -> subprocess.Popen[by
 
 
 def end_job(job_id: str, folder: Path, grace_s: float) -> bool:
-    """TERM, the grace time, KILL to all processes of the job, to a fixed point; whether none is left."""
+    """Send TERM to all processes of the job, and KILL after the grace time, until none is left.
+
+    Return whether that came about in time.
+    """
     deadline = time.monotonic() + grace_s
     give_up = deadline + _GIVE_UP_S
     termed: set[tuple[int, int]] = set()

@@ -35,7 +35,10 @@ coordinator that already runs here.
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command line; its exit code: 0 done, 1 it failed, 2 wrong usage, 130 interrupted, 143 terminated, or the task's own."""
+    """Run one command line and return its exit code.
+
+    It is 0 when done, 1 when it failed, 2 for wrong usage, 130 interrupted, 143 terminated, or the task's own.
+    """
     words, command = _split(list(sys.argv[1:] if argv is None else argv))
     if argv is None:
         hide(words)

@@ -36,7 +36,7 @@ class Foreground:
         """Set once the job is submitted: from then on an interruption cancels it."""
 
     async def main(self) -> int:
-        """Run it; the exit code."""
+        """Run it and return the exit code."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._interrupts.put_nowait, int(number))
@@ -58,7 +58,7 @@ class Foreground:
         return code
 
     async def _until_interrupted(self, local: LocalRun) -> int:
-        """The job; an interruption before it was submitted ends everything at once."""
+        """Run the job and return its exit code. An interruption before it was submitted ends everything at once."""
         job = asyncio.create_task(self._job(local))
         listening = asyncio.create_task(self._listen(local, job))
         try:

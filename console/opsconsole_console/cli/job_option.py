@@ -187,7 +187,7 @@ def _of_template(template: TemplateRow, points: list[dict[str, Any]]) -> dict[st
 
 
 def _fields(args: argparse.Namespace) -> dict[str, Any]:
-    """Every field of a spec but those of its commands; None where nothing was given."""
+    """Every field of a spec but those of its commands, or None where nothing was given."""
     return {
         "name": args.name,
         "project": args.project,
@@ -282,7 +282,7 @@ def _tasks(args: argparse.Namespace, words: tuple[str, ...], template: TemplateR
 
 
 def _swept(do: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """What `do` gives; a refusal of it names the option."""
+    """Return what `do` gives. A refusal of it names the option."""
     try:
         return do(*args, **kwargs)
     except InvalidRequest as error:

@@ -64,7 +64,7 @@ class LogWriter:
         self.flush()
 
     def close(self) -> None:
-        """End what is still open, where a person looks on; a pipe gets the task's bytes and no more."""
+        """End what is still open, where a person looks on. A pipe gets the task's bytes and no more."""
         for stream, place in self._open.items():
             if place.key is not None and stream.isatty():
                 stream.write(_end(place) + "\n")

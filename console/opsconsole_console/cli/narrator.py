@@ -56,7 +56,7 @@ class Narrator:
         self._say(f"Submitted {row.id} ({row.name}{tasks})")
 
     def moved(self, row: JobRow) -> bool:
-        """The job as it stands now: told when it differs from the last time. Returns whether something was told."""
+        """Tell of the job as it stands now, if that differs from the last time. Return whether something was told."""
         where = f" on {row.worker}" if row.worker else ""
         reason = f": {row.reason}" if row.reason and row.state != TaskState.RUNNING else ""
         line = f"{fmt.state_word(row.state).capitalize()}{where}{reason}"

@@ -95,7 +95,7 @@ def width_of(text: str) -> int:
 
 
 def cut(text: str, cells: int) -> str:
-    """At most so many cells, with … for what is left out."""
+    """The text in at most `cells` cells, with … for what is left out."""
     if width_of(text) <= cells:
         return text
     while text and width_of(text) > cells - 1:

@@ -24,7 +24,7 @@ RECONNECT_S = 60.0
 def with_client(
     args: argparse.Namespace, work: Callable[[Client], Coroutine[Any, Any, T]], *, retry_for_s: float = 0.0
 ) -> T:
-    """Connect, do `work`, close; return what `work` gives. `retry_for_s`: for how long a lost connection is tried again.
+    """Connect, do `work`, close, and return what it gives. `retry_for_s`: for how long a lost connection is tried again.
 
     Raises OpsconsoleError.
     """
@@ -73,7 +73,7 @@ async def target_source(args: argparse.Namespace) -> TargetSource:
 
 
 def read_token(args: argparse.Namespace) -> str | None:
-    """The token from --token or --token-file; None where neither is given."""
+    """The token from --token or --token-file, or None where neither is given."""
     if args.token is not None and args.token_file is not None:
         raise InvalidRequest("--token and --token-file are two ways to say one thing: give one of them")
     if args.token_file is None:

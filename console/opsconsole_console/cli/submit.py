@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _USAGE = "opsconsole submit [options] -- CMD [ARG…]"
 _STEP_S = 1.0
-"""How often a watched job is looked at; its end is heard of at once."""
+"""How often a watched job is looked at. The coordinator tells of its end at once."""
 _CANDIDATES_S = 5.0
 
 
@@ -66,7 +66,7 @@ def submit(args: argparse.Namespace) -> int:
 
 
 def submit_spec(args: argparse.Namespace, spec: Callable[[Client], Awaitable[JobSpec]]) -> int:
-    """Submit what `spec` gives and go on as `add_how` says; the exit code."""
+    """Submit what `spec` gives and go on as `add_how` says. Return the exit code."""
     from opsconsole.client import new_job_id
     from opsconsole_console.cli.session import RECONNECT_S, with_client
 
@@ -150,7 +150,7 @@ async def _dry_run(client: Client, args: argparse.Namespace, spec: JobSpec) -> i
 async def watch(
     client: Client, job_id: str, narrator: Narrator, *, follow: bool, json: bool = False, raw: bool = False
 ) -> tuple[int, JobDetail]:
-    """Tell of a job until it has ended, with `follow` printing its log; its exit code and how it stands then."""
+    """Tell of a job until it has ended, and with `follow` print its log. Return its exit code and how it stands then."""
     import asyncio
 
     from opsconsole.outcome import exit_code, is_settled

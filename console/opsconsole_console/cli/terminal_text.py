@@ -11,7 +11,7 @@ from opsconsole_console.visible import BAD_SIGN, signs
 
 RESET = "\x1b[0m"
 _ESCAPE_MAX = 256
-"""An escape that isn't done after so many characters is none."""
+"""How many characters an escape has at most; what is longer isn't one."""
 
 _SEQUENCE = re.compile(
     r"\x1b\[(?P<parameters>[0-?]*)(?P<between>[ -/]*)(?P<final>[@-~])"
@@ -85,7 +85,7 @@ class TerminalText:
         return ended
 
     def leave(self) -> str:
-        """What leads below all that was written, where something else follows; none of it is written over any more."""
+        """What leads below all that was written, where something else follows. None of it is written over any more."""
         down, self._above, self._below = "\n" * self._below, 0, 0
         return down
 

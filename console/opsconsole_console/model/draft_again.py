@@ -18,7 +18,7 @@ def shown_command(spec: JobSpec) -> tuple[str, ...]:
 
 
 def again(command: tuple[str, ...], num_tasks: int, base: JobSpec) -> dict[str, Any] | None:
-    """What of the spec follows from a command that was shown and perhaps changed; None where nothing of it is kept.
+    """What of the spec follows from a command that was shown and perhaps changed, or None where nothing of it is kept.
 
     Raises InvalidRequest where the tasks differ in a way that a change would lose.
     """
@@ -36,7 +36,7 @@ def again(command: tuple[str, ...], num_tasks: int, base: JobSpec) -> dict[str, 
 
 
 def _with_places(spec: JobSpec) -> tuple[str, ...] | None:
-    """The one command that becomes each task's once its values are filled in; None where there is none."""
+    """The one command that becomes each task's once its values are filled in, or None where there is none."""
     commands, values = spec.task_commands, spec.parameters
     if not commands or len(commands) != len(values) or len({len(command) for command in commands}) != 1:
         return None

@@ -11,7 +11,7 @@ Point = dict[str, str]
 
 
 def read_points(text: str) -> list[Point]:
-    """Read every combination of values; none where nothing was typed. Raises InvalidRequest."""
+    """Read every combination of values, or none where nothing was typed. Raises InvalidRequest."""
     try:
         words = shlex.split(text)
     except ValueError:

@@ -35,7 +35,7 @@ _CODE_OF: Mapping[str, int] = {EndCause.PERMISSION_DENIED: 126, EndCause.COMMAND
 
 
 def first_to_fail(tasks: Sequence[TaskRow]) -> TaskRow | None:
-    """The task that failed first; where none did, one that was stopped."""
+    """The task that failed first, or where none did, one that was stopped."""
     for states in (_FAILED, (TaskState.KILLED, TaskState.PREEMPTED)):
         ended = [task for task in tasks if task.state in states]
         if ended:

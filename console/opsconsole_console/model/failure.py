@@ -41,7 +41,7 @@ class Failures:
         return Seen(self._to_ms, dict(self._seen_jobs))
 
     def begin(self, rows: Iterable[JobRow]) -> list[JobRow]:
-        """Start with all jobs at hand; those that failed unseen are returned. At the very first start none counts as unseen."""
+        """Start with all jobs at hand and return those that failed unseen. At the very first start none counts as unseen."""
         rows = list(rows)
         if self._to_ms is None:
             self._to_ms = max((row.finished_at_ms or 0 for row in rows), default=0)
@@ -50,7 +50,7 @@ class Failures:
         return self.note(rows)
 
     def note(self, rows: Iterable[JobRow]) -> list[JobRow]:
-        """Take note of jobs that changed; those that failed just now are returned."""
+        """Take note of jobs that changed and return those that failed just now."""
         fresh = []
         for row in rows:
             is_new = self._is_new(row)
@@ -69,7 +69,7 @@ class Failures:
             self.new.pop(job_id, None)
 
     def mark_seen(self, job_id: str) -> bool:
-        """Count a job's failure as seen; whether it was new."""
+        """Count a job's failure as seen and return whether it was new."""
         at_ms = self.new.pop(job_id, None)
         if at_ms is None:
             return False
@@ -79,7 +79,7 @@ class Failures:
         return True
 
     def mark_all_seen(self) -> int:
-        """Count all failures as seen; how many of them were new."""
+        """Count all failures as seen and return how many of them were new."""
         number = len(self.new)
         self._seen_jobs |= self.new
         self.new = {}
@@ -87,7 +87,7 @@ class Failures:
         return number
 
     def step(self, step: int) -> str | None:
-        """The job to go to: the next new failure (1), or the one gone to before (-1); None where there is none."""
+        """The job to go to: the next new failure (1), or the one gone to before (-1), or None where there is none."""
         place = self._trail_index + step
         if 0 <= place < len(self._trail):
             self._trail_index = place

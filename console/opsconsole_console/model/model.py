@@ -24,7 +24,7 @@ class Model:
         self.contact = Contact("connecting")
         self.contact_since_ms = clock()
         self.heard_ms: int | None = None
-        """When the fleet last was known to be as shown; None while nothing is shown yet, and now while connected."""
+        """When the fleet last was known to be as shown, or None while nothing is shown yet, and now while connected."""
         self.retry_at_ms: int | None = None
         """When the coordinator, which isn't reached, is tried again."""
         self.utilisation = UtilisationHistory()
@@ -72,7 +72,7 @@ class Model:
         self._is_dirty |= self.failures.mark_seen(job_id)
 
     def mark_all_seen(self) -> int:
-        """Count all failures as seen; how many of them were new."""
+        """Count all failures as seen and return how many of them were new."""
         self._is_dirty = True
         return self.failures.mark_all_seen()
 
@@ -97,13 +97,13 @@ class Model:
         return self.wall_clock() if self.is_live or self.heard_ms is None else self.heard_ms
 
     def take_change(self) -> Change | None:
-        """What to repaint since the last time; None when nothing is."""
+        """What to repaint since the last time, or None when nothing is."""
         change, self._pending = self._pending, Change()
         is_dirty, self._is_dirty = self._is_dirty, False
         return change if change or is_dirty else None
 
     def add_older(self, rows: Iterable[JobRow]) -> int:
-        """Add finished jobs that were fetched by page; how many of them weren't here yet."""
+        """Add finished jobs that were fetched by page, and return how many of them weren't here yet."""
         fresh = {row.id: row for row in rows if row.id not in self.fleet.jobs and row.id not in self._older}
         self._older.update(fresh)
         if fresh:
@@ -132,7 +132,7 @@ class Model:
         return {**self._older, **self.fleet.jobs}
 
     def newest_jobs(self, number: int) -> list[JobRow]:
-        """So many jobs at most, newest first."""
+        """The newest jobs, at most `number` of them, newest first."""
         return heapq.nlargest(number, self.jobs().values(), key=lambda job: (job.created_at_ms, job.id))
 
     def jobs_named(self, text: str) -> list[JobRow]:

@@ -16,7 +16,7 @@ class ShortIds:
         self._prefixes: set[str] = set()
 
     def add(self, ids: Iterable[str]) -> bool:
-        """Take ids into account; whether the length changed."""
+        """Take ids into account and return whether the length changed."""
         before = self.length
         for job_id in ids:
             if job_id in self._ids:

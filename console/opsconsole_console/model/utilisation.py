@@ -33,11 +33,11 @@ class UtilisationHistory:
         self._sampled_ms.pop(worker_id, None)
 
     def of(self, worker_id: str) -> Sequence[float | None]:
-        """One worker's samples in percent, oldest first; None where it couldn't be read."""
+        """One worker's samples in percent, oldest first, or None where it couldn't be read."""
         return tuple(self._samples.get(worker_id, ()))
 
 
 def utilisation_percent(worker: WorkerRow) -> float | None:
-    """The mean over a worker's GPUs; None where none can be read."""
+    """The mean over a worker's GPUs, or None where none can be read."""
     known = [gpu.utilization_percent for gpu in worker.gpus if gpu.utilization_percent is not None]
     return sum(known) / len(known) if known else None

@@ -10,7 +10,7 @@ from typing import Any
 FILE_NAME = "console-faults.log"
 FILE_BYTES_MAX = 1_000_000
 REPORT_AGAIN_S = 60.0
-"""A mistake that was made in the same line less than so long ago is only counted."""
+"""For how long after a mistake another one in that line of code is only counted."""
 
 _PACKAGE = Path(__file__).parents[1] / "__init__.py"
 _UPGRADED = "opsconsole was upgraded or removed while this console ran: restart the console"
@@ -67,7 +67,7 @@ def _raised_at(error: BaseException) -> str:
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:
-    """Inode and time of a file, which an upgrade changes; None where the file is gone."""
+    """Inode and time of a file, which an upgrade changes, or None where the file is gone."""
     try:
         status = path.stat()
     except OSError:

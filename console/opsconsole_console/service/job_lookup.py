@@ -18,7 +18,7 @@ class JobLookup:
         self._model = model
 
     def at_hand(self, text: str) -> JobRow | None:
-        """The one job at hand that is meant; None where none is. Raises InvalidRequest where it could be several."""
+        """The one job at hand that is meant, or None where none is. Raises InvalidRequest where it could be several."""
         found = self._model.jobs_named(text)
         if len(found) > 1:
             raise _ambiguous(text, len(found))

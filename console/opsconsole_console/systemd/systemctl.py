@@ -41,7 +41,10 @@ class Systemd:
         return ["systemctl"] if self.is_system else ["systemctl", "--user"]
 
     def install(self, unit: Unit) -> Path:
-        """Write the unit, start it now and at every boot; where the file is. Raises ServiceError, Unavailable, OSError."""
+        """Write the unit, start it now and at every boot. Return the path of the file.
+
+        Raises ServiceError, Unavailable, OSError.
+        """
         self.check()
         path = self.folder / unit.file_name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -111,7 +114,10 @@ class Systemd:
         raise ServiceError(f"systemctl {words[0]}: {complaint}")
 
     def linger(self) -> str | None:
-        """Have the user's services started at boot, not only at login; a word where that takes an administrator."""
+        """Have the user's services started at boot, not only at login.
+
+        Return in words what an administrator has to do for it, None when all is done.
+        """
         user = pwd.getpwuid(os.getuid()).pw_name
         if self.is_system or Path("/var/lib/systemd/linger", user).exists():
             return None

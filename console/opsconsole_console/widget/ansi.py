@@ -142,7 +142,7 @@ def _basic(rendition: _Rendition, number: int) -> _Rendition:
 
 
 def _extended(queue: Iterator[int]) -> int | tuple[int, int, int] | None:
-    """What follows 38 or 48: `5;n` or `2;r;g;b`; None where it is broken."""
+    """What follows 38 or 48: `5;n` or `2;r;g;b`, or None where it is broken."""
     kind = next(queue, None)
     if kind == 5:
         number = next(queue, -1)

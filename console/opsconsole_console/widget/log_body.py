@@ -156,7 +156,7 @@ class LogBody(VirtualView):
         self._goal, self._is_apart = line, True
 
     def reach(self, line: int) -> bool:
-        """Bring a line into sight if it is kept and seen; False where it isn't."""
+        """Bring a line into sight if it is kept and seen. Return False where it isn't."""
         index = self._ring.index_of(line)
         if index is None:
             return False
@@ -177,7 +177,7 @@ class LogBody(VirtualView):
 
     @property
     def kept_range(self) -> tuple[int, int]:
-        """The numbers of the first and the last line kept; the last before the first where there is none."""
+        """The numbers of the first and the last line kept. The last is before the first where there is none."""
         lines = self._ring.lines
         return (lines[0].line_number, self._ring.last_number) if lines else (0, -1)
 

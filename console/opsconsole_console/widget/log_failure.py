@@ -12,7 +12,7 @@ _TRACEBACK_LINES_MAX = 400
 
 
 def failure_start(lines: Sequence[LogLine]) -> int | None:
-    """The place of the last traceback's first line, else of the last line that tells of an error; None without any.
+    """The place of the last traceback's first line, else of the last line that tells of an error, or None without any.
 
     What we say ourselves at the end of a log counts only where the task said nothing.
     """

@@ -15,7 +15,7 @@ from opsconsole_console.widget.log_run import compact
 from opsconsole_protocol.log import LogLine
 
 ROWS_MAX = 32
-"""So many rows of a source can be written over again."""
+"""How many rows of a source can be written over again."""
 
 _UP = re.compile(r"\x1b\[([0-9]{0,4})A")
 _UNFINISHED = re.compile(r"\x1b(?:\[[0-9]{0,4})?\Z")

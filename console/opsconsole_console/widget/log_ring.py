@@ -91,17 +91,17 @@ class LogRing:
         return self.run.feed(here)
 
     def prepend(self, lines: Sequence[LogLine]) -> int:
-        """Put history in front; returns how many lines came."""
+        """Put history in front and return how many lines came."""
         return self.run.prepend(lines if self._overwriter is None else LogOverwriter().rewrite(lines))
 
     def index_of(self, line: int) -> int | None:
-        """The index under which a line stands; None where it isn't kept."""
+        """The index under which a line stands, or None where it isn't kept."""
         if not self.lines or not self.lines[0].line_number <= line <= self.last_number:
             return None
         return self.base + bisect_right(self.lines, line, key=attrgetter("line_number")) - 1
 
     def trim(self) -> int:
-        """Keep to the bounds; returns how many lines were dropped from the top of the kept ones."""
+        """Keep to the bounds and return how many lines were dropped from the top of the kept ones."""
         if self._waiting is not None:
             self._waiting.trim(self.lines_max, self.bytes_max)
         return 0 if self.holding else self.run.trim(self.lines_max, self.bytes_max)

@@ -82,7 +82,7 @@ class LogRun:
         self.size_bytes += len(line.data) - len(old.data)
 
     def prepend(self, lines: Sequence[LogLine]) -> int:
-        """Put older lines in front; those not older than the first are ignored. Returns how many came."""
+        """Put older lines in front; those not older than the first are ignored. Return how many came."""
         run = LogRun()
         run.feed(lines)
         older = run.lines
@@ -94,7 +94,7 @@ class LogRun:
         return len(older)
 
     def trim(self, lines_max: int, bytes_max: int) -> int:
-        """Drop the oldest lines beyond either bound, a tenth late so that it isn't done for each; returns how many."""
+        """Drop the oldest lines beyond either bound, a tenth late so that it isn't done for each. Return how many."""
         drop = 0
         if len(self.lines) > lines_max * _TRIM_SLACK:
             drop = len(self.lines) - lines_max

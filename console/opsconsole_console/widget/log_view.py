@@ -59,7 +59,7 @@ class LogView(LogBody):
     # -- searching ------------------------------------------------------------------------------------------------
 
     def find(self, text: str, *, regex: bool = True) -> int:
-        """Highlight what matches and go to the nearest match; returns how many lines match, "" ends the search.
+        """Highlight what matches, go to the nearest match and return how many lines match. "" ends the search.
 
         Upward from the end while following, else downward from the top of the view. Raises PatternError.
         """
@@ -75,7 +75,7 @@ class LogView(LogBody):
         return count
 
     def find_next(self) -> bool:
-        """Go to the next match, from the last one round to the first; False where nothing matches."""
+        """Go to the next match, from the last one round to the first. Return False where nothing matches."""
         return self._pattern is not None and self._search(self._pattern, 1)
 
     def find_previous(self) -> bool:
@@ -105,7 +105,7 @@ class LogView(LogBody):
         self.go_to_line(self.hits[place % len(self.hits)])
 
     def jump_error(self, step: int = 1) -> bool:
-        """Go to the next error line (`step` -1: the one before), round the ends; False where there is none."""
+        """Go to the next error line (`step` -1: the one before), round the ends. Return False where there is none."""
         lines, shown = self._ring.lines, self._shown
 
         def hit(place: int) -> bool:
@@ -115,7 +115,7 @@ class LogView(LogBody):
         return self._go_to_hit(hit, step, self._start_place(step))
 
     def jump_failure(self) -> bool:
-        """Go to where the failure begins that ended the log, its traceback at the top; False where there is none.
+        """Go to where the failure begins that ended the log, its traceback at the top. Return False where there is none.
 
         Where all of it fits below, the view goes on following.
         """

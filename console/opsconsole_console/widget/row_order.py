@@ -120,9 +120,10 @@ class RowOrder(Generic[IdT, RowT]):
         return bool(shown)
 
     def hold(self, row_id: IdT | None) -> bool:
-        """Keep one row where it is, whatever becomes of it, instead of the one held before; whether that one moved.
+        """Keep one row where it is, whatever becomes of it, instead of the one held before.
 
-        A row keeps the sort value that it has now, and stays shown where the filter no longer lets it through.
+        Return whether that one moved. A row keeps the sort value that it has now, and stays shown where the filter no
+        longer lets it through.
         """
         before, self._held = self._held, row_id
         if before is None or before == row_id or before not in self or self._values is None:

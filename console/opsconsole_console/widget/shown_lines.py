@@ -22,7 +22,7 @@ CELLS_MAX = 4_096
 
 
 class PatternError(ValueError):
-    """A regular expression that can't be used; one line."""
+    """Raised for a regular expression that can't be used; its text is one line."""
 
 
 def compile_pattern(text: str, *, regex: bool = True) -> Pattern:
@@ -138,7 +138,7 @@ class ShownLines:
             self._extend_ends(place)
 
     def trimmed(self) -> int:
-        """Follow the ring after lines were dropped from its top; returns how many rows went with them."""
+        """Follow the ring after lines were dropped from its top and return how many rows went with them."""
         base = self.ring.base
         if self._seen is None and self._ends is None:
             rows, self.row_base = base - self.row_base, base
@@ -176,7 +176,7 @@ class ShownLines:
         return place, self.row_base + row - start
 
     def row_of(self, place: int) -> int:
-        """The first row of the `place`-th line seen; all rows for the place after the last."""
+        """The first row of the `place`-th line seen, or how many rows there are for the place after the last."""
         if self._ends is None or not self._ends:
             return place
         return (self._ends[place - 1] if place else self.row_base) - self.row_base

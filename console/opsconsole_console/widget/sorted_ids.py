@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 IdT = TypeVar("IdT", bound=str)
 
 _FEW = 32
-"""So many are moved one by one: cutting the lists anew touches every row."""
+"""How many ids are moved one by one: cutting the lists anew touches every row."""
 
 
 class SortedIds(Generic[IdT]):

@@ -209,7 +209,7 @@ class TableBody(VirtualView, Generic[IdT, RowT]):
 
     @property
     def cursor_id(self) -> IdT | None:
-        """The id of the row under the cursor; None where nothing is shown."""
+        """The id of the row under the cursor, or None where nothing is shown."""
         return self._cursor_id
 
     @property
@@ -218,7 +218,7 @@ class TableBody(VirtualView, Generic[IdT, RowT]):
         return None if self._cursor_id is None else self._order.get(self._cursor_id)
 
     def move_to(self, row_id: IdT) -> bool:
-        """Put the cursor on a row and bring it into sight; False where it isn't shown."""
+        """Put the cursor on a row and bring it into sight. Return False where it isn't shown."""
         position = self._order.position(row_id)
         if position is None:
             return False
@@ -326,7 +326,7 @@ class TableBody(VirtualView, Generic[IdT, RowT]):
             self.post_message(self.RowHighlighted(self, row_id, left))
 
     def _let_go(self, row_id: IdT) -> bool:
-        """Hold the row that the cursor came to; whether the one that it left took its proper place by that."""
+        """Hold the row that the cursor came to and return whether the one that it left took its proper place by that."""
         place = self._place()
         if not self._order.hold(row_id):
             return False

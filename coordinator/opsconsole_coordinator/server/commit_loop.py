@@ -14,8 +14,8 @@ from typing import Protocol
 
 from opsconsole_coordinator.core import view
 from opsconsole_coordinator.core.reactor import TICK_MS, Batch, Fleet, Reactor
-from opsconsole_coordinator.server.clock import SteadyClock
 from opsconsole_coordinator.server.count import Counts
+from opsconsole_coordinator.server.steady_clock import SteadyClock
 from opsconsole_coordinator.store import journal, query, rebuild
 from opsconsole_coordinator.store.database import Database
 from opsconsole_coordinator.store.schema import StoreError

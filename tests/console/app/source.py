@@ -40,7 +40,7 @@ class RecordedSource:
         self.older: list[api.JobRow] = []
         self.older_events: list[api.EventRow] = []
         self.page_rows = 1_000
-        """So many jobs or events are in one answer."""
+        """How many jobs or events are in one answer."""
         self.silent = False
         """Whether nothing is answered any more, though the connection is there."""
         self.snapshot = snapshot or recorded.snapshot()

@@ -26,7 +26,7 @@ START_MS = 1_700_000_000_000
 
 
 def gpus(count: int, memory_mb: int = 24_000) -> tuple[link.Gpu, ...]:
-    """So many free GPUs."""
+    """`count` free GPUs."""
     return tuple(
         link.Gpu(index=index, uuid=f"GPU-{index}", name="A100", memory_total_mb=memory_mb) for index in range(count)
     )

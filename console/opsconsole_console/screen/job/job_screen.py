@@ -231,7 +231,7 @@ class JobScreen(DetailScreen, JobActions):
             super().action_job_hold()
 
     def _act_on_marked(self, verb: str) -> bool:
-        """Carry out a verb on the marked tasks; False where none is marked."""
+        """Carry out a verb on the marked tasks. Return False where none is marked."""
         ids = self._task_pane.marked_tasks
         if not ids or self._detail is None:
             return False

@@ -24,7 +24,7 @@ _HOTKEYS = {"task": "T", "state": "S", "where": "W", "time": "I", "memory": "M"}
 
 
 class TaskPane(TablePane[TaskLine]):
-    """One row a task, earlier attempts under it; a block a task above them where there are several."""
+    """A row for each task, with its earlier attempts under it; above them a block for each task where there are several."""
 
     nothing = "No tasks"
     BINDINGS: ClassVar[list[BindingType]] = [

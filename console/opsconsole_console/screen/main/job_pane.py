@@ -26,9 +26,9 @@ from opsconsole_protocol.error import Unavailable
 from opsconsole_protocol.filter import Filter
 
 _FOUND_MAX = 5_000
-"""So many older ones are looked for and shown at most."""
+"""How many older jobs that match are shown at most."""
 PAUSE_S = 0.3
-"""So long nothing is typed before older jobs are looked through."""
+"""How long after the last key older jobs are looked through."""
 _AGAIN_S = 2.0
 _NEAR_END_ROWS = 20
 _PAGE_JOBS = 500
@@ -96,7 +96,7 @@ class JobPane(TablePane[JobRow], JobActions):
             self.show_state()
 
     def show_job(self, job_id: str) -> bool:
-        """Put the cursor on a job; False where it isn't shown."""
+        """Put the cursor on a job. Return False where it isn't shown."""
         shell(self).repaint()
         return self.table.move_to(job_id)
 

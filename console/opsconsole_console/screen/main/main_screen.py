@@ -25,7 +25,7 @@ from opsconsole_console.widget.live_table import LiveTable
 
 
 class MainScreen(Screen[None]):
-    """Lays out its panes; what they show is theirs."""
+    """Lays out its panes, and leaves to them what they show."""
 
     AUTO_FOCUS = "#job-table"
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -24,7 +24,7 @@ _FRAME_LINES = 4
 
 
 class WorkerPane(TablePane[WorkerRow], WorkerActions):
-    """Every worker with its load; where to put files for the one under the cursor."""
+    """Every worker with its load, and where to put files for the one under the cursor."""
 
     nothing = "No workers yet\n\n:invite prints the line to paste on a GPU host"
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -23,7 +23,7 @@ def facts(pairs: Iterable[tuple[str, str | Cell]], label_cells: int = LABEL_CELL
 
 
 def side_by_side(left: Sequence[Line], right: Sequence[Line], left_cells: int) -> list[Line]:
-    """Two columns of lines; the left one padded to `left_cells`."""
+    """Two columns of lines, the left one padded to `left_cells`."""
     lines = []
     for index in range(max(len(left), len(right))):
         one = left[index].left if index < len(left) else BLANK.left

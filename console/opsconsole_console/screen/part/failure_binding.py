@@ -1,4 +1,4 @@
-"""The keys that go through the jobs that failed unseen; what they do is the app's."""
+"""The keys that go through the jobs that failed unseen. The app carries them out."""
 
 from textual.binding import Binding, BindingType
 

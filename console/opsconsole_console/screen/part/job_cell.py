@@ -49,7 +49,7 @@ def progress(job: JobRow, now_ms: int) -> Progress:
 
 
 def progress_cell(job: JobRow, now_ms: int, cells: int) -> Cell:
-    """A bar and its figure; `~` before a guess; the time so far where nothing else is known."""
+    """A bar and its figure, with `~` before a guess, or the time so far where nothing else is known."""
     if job.started_at_ms is None or job.finished_at_ms is not None:
         return cell("")
     found = progress(job, now_ms)
@@ -91,7 +91,7 @@ def where(job: JobRow) -> str:
 
 
 def eta_cell(job: JobRow, now_ms: int) -> Cell:
-    """What is left; a dash where nobody knows."""
+    """What is left, or a dash where nobody knows."""
     if job.state != TaskState.RUNNING:
         return cell("")
     remaining_ms = progress(job, now_ms).remaining_ms

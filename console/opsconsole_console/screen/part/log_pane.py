@@ -28,11 +28,11 @@ from opsconsole_protocol.pattern import compile_pattern, escaped
 from opsconsole_protocol.state import AttemptState, is_attempt_finished
 
 HOLD_LINES = 20_000
-"""So far behind, reading on is left until somebody wants to see the end."""
+"""How many lines the reader may be behind before no further ones are fetched."""
 
 _ENDED = frozenset(state for state in AttemptState if is_attempt_finished(state))
 _BEFORE_LINES = 200
-"""So many lines before the one that is wanted are fetched with it."""
+"""How many lines before the one that is wanted are fetched with it."""
 Asking = Literal["find", "filter", "save"]
 
 

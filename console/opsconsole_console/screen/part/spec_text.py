@@ -13,7 +13,7 @@ _COMMANDS_MAX = 200
 
 
 def spec_lines(spec: JobSpec, cells: int) -> list[Line]:
-    """Everything that was asked for; what was left at its default only where it matters."""
+    """Everything that was asked for, and what was left at its default where it matters."""
     lead = " " * (LABEL_CELLS + 2)
     head = f"{'command':>{LABEL_CELLS}}  "
     lines = wrapped(shlex.join(spec.command), cells, "bold", first=head, rest=lead)

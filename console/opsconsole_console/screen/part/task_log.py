@@ -12,7 +12,7 @@ from opsconsole_protocol.api import LogAnswer
 from opsconsole_protocol.state import AttemptState
 
 REST_S = 0.15
-"""So long the cursor rests on a task before its log is asked for: held down, it passes a hundred of them."""
+"""How long the cursor rests on a task before its log is asked for: with the key held down, it passes a hundred of them."""
 
 _FAILED = frozenset({AttemptState.FAILED, AttemptState.WORKER_FAILED})
 _ELSEWHERE = frozenset({"close", "split", "open_job"})

@@ -57,7 +57,7 @@ def memory_cell(worker: WorkerRow) -> Cell:
 
 
 def memory_mb(worker: WorkerRow) -> tuple[int | None, int | None]:
-    """GPU memory used and there, in MiB, summed over cards; None where no card says."""
+    """GPU memory used and there, in MiB, summed over cards, or None where no card says."""
     used = [gpu.memory_used_mb for gpu in worker.gpus if gpu.memory_used_mb is not None]
     total = [gpu.memory_total_mb for gpu in worker.gpus if gpu.memory_total_mb is not None]
     return (sum(used) if used else None), (sum(total) if total else None)

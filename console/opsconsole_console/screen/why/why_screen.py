@@ -117,7 +117,7 @@ class WhyScreen(ModalScreen[None]):
 
 
 def checks_of(verdicts: Sequence[Verdict]) -> tuple[str, ...]:
-    """Every requirement that any worker was held against; what keeps most workers away comes first."""
+    """Every requirement that any worker was held against. What keeps most workers away comes first."""
     failing: dict[str, int] = {}
     for words, met, _ in (check for verdict in verdicts for check in verdict.checks):
         failing[words] = failing.get(words, 0) + (not met)

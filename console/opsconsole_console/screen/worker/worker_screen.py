@@ -37,7 +37,7 @@ _ASK_AGAIN_S = 5.0
 
 
 class WorkerTaskPane(TablePane[WorkerTask], JobActions):
-    """What is at work there; the verbs of jobs apply."""
+    """What is at work there. The verbs of jobs apply to it."""
 
     nothing = "Nothing runs here"
     BINDINGS: ClassVar[list[BindingType]] = [*job_bindings("job.new", show=False)]
