@@ -26,7 +26,7 @@ def mistakes(text: str) -> Iterator[tuple[int, str]]:
                 pass
 
 
-@pytest.mark.parametrize("folder", ["client", "coordinator", "protocol"])
+@pytest.mark.parametrize("folder", ["agent", "bench", "client", "console", "coordinator", "protocol"])
 def test_docstrings_are_sentences(folder: str) -> None:
     found = [
         (f"{path.relative_to(ROOT)}:{line}", words)

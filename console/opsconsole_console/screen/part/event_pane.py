@@ -119,8 +119,8 @@ class EventPane(TablePane[EventRow]):
         events = (await ask(self._source, request, EventList)).events
         if request.before_seq != self._oldest:
             return  # another filter came meanwhile, for which everything is looked at anew
-        keeps = self.filter.predicate(self.properties, self.haystack)
-        kept = events if keeps is None else [event for event in events if keeps(event)]
+        predicate = self.filter.predicate(self.properties, self.haystack)
+        kept = events if predicate is None else [event for event in events if predicate(event)]
         self._has_gaps |= len(kept) < len(events)
         self._is_all_here = len(events) < _PAGE_EVENTS
         if events:
