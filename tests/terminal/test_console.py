@@ -2,6 +2,7 @@
 
 import signal
 import socket
+from pathlib import Path
 
 from tests.process.lab import OPSCONSOLE, Lab
 from tests.terminal.conftest import Open
@@ -116,6 +117,19 @@ def test_finding_help_colours_and_sizes(lab: Lab, terminal: Open) -> None:
     assert lab.worker("gpu-a")["connection"] == "connected"
 
 
+def count_at(lab: Lab, place: Path) -> int:
+    """How far the task has counted. It writes the number anew each time, so for a moment the file may be empty."""
+    number = ""
+
+    def is_there() -> bool:
+        nonlocal number
+        number = place.read_text()
+        return bool(number)
+
+    lab.wait(is_there, "the task's number")
+    return int(number)
+
+
 def test_leaving_ends_no_task_and_the_next_console_finds_it(lab: Lab, terminal: Open) -> None:
     place = lab.folder / "place"
     screen = console(lab, terminal(120, 30), "--listen", "127.0.0.1:0")
@@ -127,8 +141,8 @@ def test_leaving_ends_no_task_and_the_next_console_finds_it(lab: Lab, terminal: 
     screen.type("y")
     screen.until("ended 0", "Running tasks go on")
     lab.wait(lambda: not lab.programs(), "the console's end")
-    counted = int(place.read_text() or 0)
-    lab.wait(lambda: int(place.read_text() or 0) > counted, "the task to go on")
+    counted = count_at(lab, place)
+    lab.wait(lambda: count_at(lab, place) > counted, "the task to go on")
 
     again = console(lab, terminal(120, 30), "--listen", "127.0.0.1:0")
     again.until(job_id[:4], "running")
@@ -139,8 +153,8 @@ def test_leaving_ends_no_task_and_the_next_console_finds_it(lab: Lab, terminal: 
     # The terminal is closed: the console goes with it, its agent too, the task doesn't.
     again.close()
     lab.wait(lambda: not lab.programs(), "the console's end")
-    counted = int(place.read_text() or 0)
-    lab.wait(lambda: int(place.read_text() or 0) > counted, "the task to go on")
+    counted = count_at(lab, place)
+    lab.wait(lambda: count_at(lab, place) > counted, "the task to go on")
     lab.serve()
     lab.start("local", "agent", "--state-dir", str(lab.data_dir / "agent"))
     lab.wait(lambda: lab.state(job_id) == "running", "the task to be found again")
