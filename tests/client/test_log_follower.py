@@ -11,6 +11,7 @@ from opsconsole_protocol import api
 from opsconsole_protocol.error import Unavailable
 from opsconsole_protocol.log import LogLine, LogPage, LogQuery, Source
 from tests.client.row import job_row, task_row
+from tests.waiting import until
 
 JOB = "aaaaaaaaaa"
 LIVE = FollowPolicy(pause_s=0, late_lines_ms=0, skip_behind_lines=100, skip_tail_lines=10)
@@ -108,7 +109,8 @@ async def test_no_page_is_asked_for_before_the_one_before_it_is_dealt_with() -> 
     follower = LogFollower(script, JOB, LogQuery(max_lines=1), policy=FAST)
     async with aclosing(follower.pages()) as pages:
         await anext(pages)
-        await asyncio.sleep(0.01)
+        for _ in range(20):  # turns of the loop, in which a page asked for ahead would be
+            await asyncio.sleep(0)
         assert len(script.asked) == 1
         assert (follower.attempt, follower.task_index, follower.next_line, follower.total_lines) == (0, 0, 1, 2)
 
@@ -205,7 +207,8 @@ async def test_a_silent_rest_is_given_up_or_waited_for() -> None:
     hasty = replace_policy(give_up_s=0.01)
     assert texts(await read(LogFollower(script, JOB, LogQuery(), policy=hasty))) == ["the worker is gone"]
     patient = asyncio.create_task(read(LogFollower(script, JOB, LogQuery(), policy=replace_policy(give_up_s=None))))
-    await asyncio.sleep(0.05)
+    asked = len(script.asked)
+    await until(lambda: len(script.asked) > asked + 20, what="it to go on asking")
     script.lines[0].append("it came back")
     script.complete = True
     assert texts(await patient) == ["the worker is gone", "it came back"]

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 from opsconsole_agent.probe.timed_call import TimedCall
@@ -39,7 +40,7 @@ class DiskSpaceProbe:
     """Reads the space of some folders' disks, each within `timeout_s`. `io_path` reports folders that don't answer."""
 
     def __init__(self, folders: Sequence[str], *, timeout_s: float = 2.0) -> None:
-        self._calls = {folder: TimedCall(lambda folder=folder: _disk_space(folder), timeout_s) for folder in folders}  # type: ignore[misc]
+        self._calls = {folder: TimedCall(partial(_disk_space, folder), timeout_s) for folder in folders}
 
     def shortages(self) -> list[DiskShortage]:
         """Return the folders where less than 1 % and less than 1 GiB is left, or less than a new task needs."""

@@ -1,6 +1,7 @@
 """Work that may not wait, and work in a thread that can be cancelled."""
 
 import asyncio
+import threading
 import time
 from pathlib import Path
 
@@ -63,10 +64,11 @@ async def test_a_cancelled_call_ends_the_child_that_it_waits_for(tmp_path: Path)
 async def test_a_call_that_was_cancelled_before_it_started_a_child_starts_none_that_stays(tmp_path: Path) -> None:
     program = tmp_path / "hang.py"
     program.write_text("import time; time.sleep(60)")
-    go_on, children = asyncio.Event(), list[int]()
+    entered, go_on, children = threading.Event(), asyncio.Event(), list[int]()
     loop = asyncio.get_running_loop()
 
     def ask() -> None:
+        entered.set()
         asyncio.run_coroutine_threadsafe(go_on.wait(), loop).result(20)
         began_s = time.monotonic()
         with pytest.raises(OSError, match="failed"):
@@ -74,7 +76,7 @@ async def test_a_call_that_was_cancelled_before_it_started_a_child_starts_none_t
         children.append(round(time.monotonic() - began_s))
 
     task = asyncio.create_task(in_thread(ask))
-    await asyncio.sleep(0.05)
+    await until(entered.is_set)
     task.cancel()
     await asyncio.wait([task])
     go_on.set()

@@ -7,11 +7,11 @@ from textual import events, on
 from textual.containers import Container
 from textual.message import Message
 
+from opsconsole_console.model.log_target import LogTarget
 from opsconsole_console.screen.part.log_message import LogClosed, LogSplit
 
 if TYPE_CHECKING:
     from opsconsole_console.screen.part.log_pane import LogPane
-from opsconsole_console.model.log_target import LogTarget
 
 FIRST_NUMBER = 3
 """Panes 1 and 2 are the tables."""
