@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from opsconsole_protocol.error import InvalidRequest
+from opsconsole_protocol.ids import CONTENT_ID_PATTERN, ContentId
 
 ID_CHARACTERS_MAX = 128
 NAME_CHARACTERS_MAX = 200
@@ -40,6 +41,7 @@ TIME_MS_MAX = 253_402_300_799_999
 """The end of the year 9999, after which Python has no dates."""
 
 Id = Annotated[str, Meta(max_length=ID_CHARACTERS_MAX)]
+BoundedContentId = Annotated[ContentId, Meta(pattern=CONTENT_ID_PATTERN, max_length=ID_CHARACTERS_MAX)]
 Label = Annotated[str, Meta(max_length=NAME_CHARACTERS_MAX)]
 Name = Annotated[str, Meta(min_length=1, max_length=NAME_CHARACTERS_MAX)]
 Text = Annotated[str, Meta(max_length=TEXT_CHARACTERS_MAX)]

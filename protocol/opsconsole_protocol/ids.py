@@ -9,8 +9,13 @@ JobId = NewType("JobId", str)
 TaskId = NewType("TaskId", str)
 AttemptId = NewType("AttemptId", str)
 WorkerId = NewType("WorkerId", str)
+ContentId = NewType("ContentId", str)
+"""The id of a tree of files: the BLAKE3 hash of its manifest, in 64 hexadecimal digits."""
 SessionId = NewType("SessionId", int)
 """One connection of one agent; a later connection of that worker has a higher number."""
+
+CONTENT_ID_PATTERN = "^[0-9a-f]{64}$"
+_CONTENT_ID = re.compile(CONTENT_ID_PATTERN)
 
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 """Crockford's base 32, without i, l, o and u: nobody mistakes 1 for l or 0 for o in an id."""
@@ -58,3 +63,10 @@ def attempt_id(job: JobId, index: int, attempt: int, random_bits: int) -> Attemp
     It is a valid file name, and unique even where a restored backup gives the number of an attempt once more.
     """
     return AttemptId(f"{job}.{index}.{attempt}.{spell(random_bits, 4)}")
+
+
+def check_content_id(text: str) -> ContentId:
+    """Return `text` as the id of a tree, or raise InvalidRequest."""
+    if _CONTENT_ID.fullmatch(text) is None:
+        raise InvalidRequest(f"{text[:80]!r} is not the hash of a tree: 64 hexadecimal digits are expected")
+    return ContentId(text)

@@ -26,6 +26,7 @@ from opsconsole_protocol.bound import (
 )
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.input_name import check_input_name
+from opsconsole_protocol.job_content import Bundle, Upload, check_contents
 from opsconsole_protocol.name import check_name
 from opsconsole_protocol.quantity import spell_duration
 from opsconsole_protocol.title import shared_word, title_of
@@ -98,6 +99,14 @@ class JobSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     held: bool = False
     gang: bool = False
     """All tasks start at once or none does, and none goes on without the others."""
+    uploads: tuple[Upload, ...] = ()
+    """Files and folders from the submitter's machine. A task finds them after its `inputs`."""
+    bundle: Bundle | None = None
+    """The code, in a copy of which every task runs."""
+    setup: str = ""
+    """A line for the worker's shell, run once a worker in the bundle's folder before the first task with it."""
+    collect: tuple[str, ...] = ()
+    """Patterns of result files that the coordinator keeps once the job has ended."""
 
     @property
     def title(self) -> str:
@@ -168,6 +177,11 @@ def check_spec(spec: JobSpec) -> None:
     if len(set(spec.ports)) != len(spec.ports):
         raise InvalidRequest(f"two ports of one task have the same name: {', '.join(spec.ports)}")
     requirement.parse_all(spec.requirements)
+    check_contents(spec.uploads, spec.bundle, spec.setup, spec.collect)
+    if spec.bundle is not None and spec.workdir is not None:
+        raise InvalidRequest("--workdir and --bundle both say where the command runs: leave one out")
+    if spec.setup and spec.bundle is None:
+        raise InvalidRequest("--setup runs in the folder of a bundle: add --bundle DIR")
 
 
 def check_bounds(spec: JobSpec) -> None:

@@ -16,7 +16,9 @@ from opsconsole_protocol.api.row import (
     Verdict,
     WorkerRow,
 )
+from opsconsole_protocol.ids import ContentId
 from opsconsole_protocol.log import LogPage
+from opsconsole_protocol.stream.message import StreamGrant
 
 
 class Answered(msgspec.Struct, frozen=True, kw_only=True):
@@ -173,7 +175,35 @@ class Health(Answered, frozen=True, kw_only=True, tag="health"):
     watchers: tuple[str, ...] = ()
 
 
+class StreamAnswer(Answered, frozen=True, kw_only=True, tag="stream"):
+    """The asker's end of a new stream."""
+
+    grant: StreamGrant
+
+
+class SignalsAnswer(Answered, frozen=True, kw_only=True, tag="signals"):
+    """What the other end has told, in order. `is_over`: nothing more comes."""
+
+    bodies: tuple[bytes, ...] = ()
+    is_over: bool = False
+
+
+class ContentsAnswer(Answered, frozen=True, kw_only=True, tag="contents"):
+    """Those of the trees asked for that the coordinator keeps. Larger ones than `keep_bytes_max` it doesn't take."""
+
+    kept: tuple[ContentId, ...] = ()
+    keep_bytes_max: int = 0
+
+
+class OfferAnswer(Answered, frozen=True, kw_only=True, tag="offered"):
+    """Streams by which trees of the asker are wanted. `unwanted`: no unfinished job needs these any more."""
+
+    grants: tuple[StreamGrant, ...] = ()
+    unwanted: tuple[ContentId, ...] = ()
+
+
 AnyAnswer = (
     Done | WorkerList | JobList | ProjectList | TemplateList | DetailAnswer | ActResult | WhyAnswer | Candidates
     | LogAnswer | EventList | Invited | SnapshotAnswer | Health | PersonList | InvitationList | Cleaned
+    | StreamAnswer | SignalsAnswer | ContentsAnswer | OfferAnswer
 )  # fmt: skip

@@ -9,9 +9,11 @@ from opsconsole_protocol.api.row import TemplateRow
 from opsconsole_protocol.bound import (
     ID_CHARACTERS_MAX,
     PROJECT_CHARACTERS_MAX,
+    BoundedContentId,
     Id,
     Label,
     Moment,
+    Name,
     Path,
     Tags,
     Text,
@@ -21,10 +23,12 @@ from opsconsole_protocol.ids import JobId
 from opsconsole_protocol.log import LogQuery
 from opsconsole_protocol.requirement import LINE_CHARACTERS_MAX
 from opsconsole_protocol.spec import NUM_TASKS_MAX, PRIORITY_MAX, JobSpec
+from opsconsole_protocol.stream.message import SIGNAL_BYTES_MAX, OpenStream, Way
 
 PAGE_MAX = 1_000
 SUBMISSIONS_MAX = 10_000
 IDS_MAX = 10_000
+CONTENTS_MAX = 10_000
 USES_MAX = 10_000
 WAIT_MS_MAX = 60_000
 """How long the coordinator may be asked to hold an answer back."""
@@ -254,9 +258,58 @@ class AskHealth(Request, frozen=True, kw_only=True, tag="health"):
     """How the coordinator is. Answered by Health."""
 
 
+class AskForStream(Request, frozen=True, kw_only=True, tag="ask_for_stream"):
+    """Open a stream. Answered by StreamAnswer."""
+
+    open: OpenStream
+
+
+class SendSignal(Request, frozen=True, kw_only=True, tag="send_signal"):
+    """Tell the other end of one's stream something. Answered by Done."""
+
+    stream_id: Id
+    body: Annotated[bytes, Meta(max_length=SIGNAL_BYTES_MAX)]
+
+
+class AwaitSignals(Request, frozen=True, kw_only=True, tag="await_signals"):
+    """Take what the other end of one's stream has told, or wait for it. Answered by SignalsAnswer."""
+
+    stream_id: Id
+    wait_ms: _Wait = 10_000
+
+
+class EndStream(Request, frozen=True, kw_only=True, tag="end_stream"):
+    """A stream that one opened has done its work, or failed (`error`). Answered by Done."""
+
+    stream_id: Id
+    way: Way | None = None
+    bytes: Whole = 0
+    files: Whole = 0
+    milliseconds: Whole = 0
+    error: Text = ""
+
+
+class FindContents(Request, frozen=True, kw_only=True, tag="find_contents"):
+    """Ask which of these trees the coordinator keeps. Answered by ContentsAnswer."""
+
+    content_ids: Annotated[tuple[BoundedContentId, ...], Meta(max_length=CONTENTS_MAX)]
+
+
+class OfferContents(Request, frozen=True, kw_only=True, tag="offer_contents"):
+    """Say that this machine has these trees, and wait until one of them is wanted. Answered by OfferAnswer.
+
+    The machine counts as connected as long as such a call is open, and a little longer.
+    """
+
+    host: Name
+    host_id: Annotated[str, Meta(min_length=1, max_length=ID_CHARACTERS_MAX)]
+    content_ids: Annotated[tuple[BoundedContentId, ...], Meta(max_length=CONTENTS_MAX)]
+    wait_ms: _Wait = 10_000
+
+
 AnyRequest = (
     SubmitJobs | ListWorkers | ListJobs | ListProjects | ListTemplates | SetTemplate | SetProject | ShowJob | Act
     | SetPriority | WaitJobs | Why | AskCandidates | ReadLog | ListEvents | SetWorker | Invite | Subscribe
     | ConfirmRestore | Backup | Clean | AskHealth | ListPeople | RenamePerson | RevokePeople | ListInvitations
-    | RevokeInvitations
+    | RevokeInvitations | AskForStream | SendSignal | AwaitSignals | EndStream | FindContents | OfferContents
 )  # fmt: skip

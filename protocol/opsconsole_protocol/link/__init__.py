@@ -58,6 +58,16 @@ from opsconsole_protocol.link.from_coordinator import (
 )
 from opsconsole_protocol.link.log_chunk import PAYLOAD_BYTES_MAX, LogChunk
 from opsconsole_protocol.link.message import Message, PeerError
+from opsconsole_protocol.link.stream import (
+    CONTENTS_MAX,
+    AskForStream,
+    Contents,
+    ServeStream,
+    Signal,
+    StreamEnded,
+    StreamGranted,
+    StreamRefused,
+)
 from opsconsole_protocol.link.telemetry import (
     COUNT_MAX,
     TROUBLE_CHARACTERS_MAX,
@@ -74,6 +84,7 @@ from opsconsole_protocol.link.telemetry import (
 
 __all__ = [
     "ATTEMPT_LOG_BYTES",
+    "CONTENTS_MAX",
     "COUNT_MAX",
     "GANG_HOSTS_MAX",
     "HEARTBEAT_MS",
@@ -85,6 +96,8 @@ __all__ = [
     "TROUBLES_MAX",
     "TROUBLE_CHARACTERS_MAX",
     "AgentMessage",
+    "AskForStream",
+    "Contents",
     "CoordinatorMessage",
     "Desired",
     "DesiredSet",
@@ -122,7 +135,12 @@ __all__ = [
     "Registered",
     "RemoveLeavings",
     "Report",
+    "ServeStream",
     "SetWant",
+    "Signal",
+    "StreamEnded",
+    "StreamGranted",
+    "StreamRefused",
     "TaskProgress",
     "TaskUsage",
     "Trouble",

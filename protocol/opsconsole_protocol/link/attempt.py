@@ -23,6 +23,7 @@ from opsconsole_protocol.bound import (
 )
 from opsconsole_protocol.end_cause import Cause
 from opsconsole_protocol.ids import AttemptId, JobId, TaskId
+from opsconsole_protocol.job_content import COLLECTS_MAX, SETUP_CHARACTERS_MAX, UPLOADS_MAX, Bundle, Upload
 from opsconsole_protocol.link.message import Message
 from opsconsole_protocol.log import LOG_SOURCES_MAX, SOURCE_CHARACTERS_MAX
 from opsconsole_protocol.spec import Resources
@@ -96,6 +97,10 @@ class Launch(Message, frozen=True, kw_only=True):
     seal: Label = ""
     """The coordinator's proof that it gave this attempt to this worker. The agent sends it back with what it observes."""
     gang: Gang | None = None
+    uploads: Annotated[tuple[Upload, ...], Meta(max_length=UPLOADS_MAX)] = ()
+    bundle: Bundle | None = None
+    setup: Annotated[str, Meta(max_length=SETUP_CHARACTERS_MAX)] = ""
+    collect: Annotated[tuple[Path, ...], Meta(max_length=COLLECTS_MAX)] = ()
 
 
 class Desired(Message, frozen=True, kw_only=True):
@@ -144,3 +149,6 @@ class Observed(Message, frozen=True, kw_only=True):
     worker_fault: bool = False
     cause: Cause = ""
     """Why it ended."""
+    output_files: Whole | None = None
+    """How many files lie in its output folder at its end; None where that isn't known."""
+    output_bytes: Whole | None = None

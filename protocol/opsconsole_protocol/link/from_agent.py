@@ -23,6 +23,7 @@ from opsconsole_protocol.bound import (
 from opsconsole_protocol.ids import WorkerId
 from opsconsole_protocol.link.attempt import BoundedAttemptId, Observed
 from opsconsole_protocol.link.message import Message, PeerError
+from opsconsole_protocol.link.stream import AskForStream, Contents, Signal, StreamEnded
 from opsconsole_protocol.link.telemetry import TROUBLES_MAX, Gpu, Host, TaskProgress, TaskUsage, Trouble
 
 SLOTS_MAX = 10_000
@@ -164,4 +165,8 @@ AgentMessage = (
     | Leavings
     | JobOutputPath
     | PeerError
+    | AskForStream
+    | Signal
+    | StreamEnded
+    | Contents
 )

@@ -9,6 +9,7 @@ from opsconsole_protocol.bound import ATTEMPTS_MAX, Id, Label, Path, Signed, Tex
 from opsconsole_protocol.link.attempt import BoundedAttemptId, Desired, LogSource, Want
 from opsconsole_protocol.link.from_agent import LEAVINGS_MAX
 from opsconsole_protocol.link.message import Message, PeerError
+from opsconsole_protocol.link.stream import ServeStream, Signal, StreamGranted, StreamRefused
 
 HEARTBEAT_MS = 5_000
 SILENT_AFTER_MS = 12_000
@@ -150,4 +151,8 @@ CoordinatorMessage = (
     | RemoveLeavings
     | LogAck
     | PeerError
+    | StreamGranted
+    | StreamRefused
+    | ServeStream
+    | Signal
 )

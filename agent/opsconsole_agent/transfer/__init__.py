@@ -1,0 +1,1 @@
+"""Files that come to this worker and leave it."""

@@ -1,0 +1,74 @@
+"""What a job brings along: files and code, each a tree that has a name, and what is kept of what it makes."""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from opsconsole_protocol.bound import NAME_CHARACTERS_MAX, PATH_CHARACTERS_MAX, check_count, check_length
+from opsconsole_protocol.error import InvalidRequest
+from opsconsole_protocol.ids import ContentId, check_content_id
+from opsconsole_protocol.input_name import check_input_name
+
+UPLOADS_MAX = 1_000
+COLLECTS_MAX = 100
+SETUP_CHARACTERS_MAX = 10_000
+
+
+class Upload(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A file or folder from an operator's machine. A file is a tree with one entry, which has the file's name."""
+
+    name: str
+    """By which the task finds it in its folder of inputs."""
+    content_id: ContentId
+    size_bytes: Annotated[int, Meta(ge=0)]
+    files: Annotated[int, Meta(ge=0)]
+    is_folder: bool = False
+    host: str = ""
+    """The machine that sends it once a worker is known, by name; empty where the coordinator keeps it."""
+    host_id: str = ""
+
+
+class Bundle(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The code as it was when the job was submitted."""
+
+    content_id: ContentId
+    size_bytes: Annotated[int, Meta(ge=0)]
+    files: Annotated[int, Meta(ge=0)]
+    folder: str = ""
+    """Where it came from, for people."""
+    commit: str = ""
+    """The commit that was checked out; empty outside git."""
+    dirty: bool = False
+    """Whether something differed from that commit."""
+
+
+def check_contents(uploads: tuple[Upload, ...], bundle: Bundle | None, setup: str, collect: tuple[str, ...]) -> None:
+    """Raise InvalidRequest for what a job can't bring along."""
+    check_count("uploads", uploads, UPLOADS_MAX)
+    check_count("patterns of files to collect", collect, COLLECTS_MAX)
+    check_length("--setup", setup, SETUP_CHARACTERS_MAX)
+    for pattern in collect:
+        check_length("--collect", pattern, PATH_CHARACTERS_MAX)
+        if not pattern or "\0" in pattern:
+            raise InvalidRequest(f"--collect {pattern[:40]!r} names no files: give a pattern such as 'models/*'")
+    if "\0" in setup:
+        raise InvalidRequest("--setup contains a NUL character")
+    for upload in uploads:
+        _check_upload(upload)
+    if len({upload.name for upload in uploads}) != len(uploads):
+        raise InvalidRequest("two uploads have the same name: give one another name with --upload PATH:NAME")
+    if bundle is not None:
+        check_content_id(bundle.content_id)
+        for what, text in (("the bundle's folder", bundle.folder), ("the bundle's commit", bundle.commit)):
+            check_length(what, text, PATH_CHARACTERS_MAX)
+
+
+def _check_upload(upload: Upload) -> None:
+    check_content_id(upload.content_id)
+    check_length("the host of an upload", upload.host, NAME_CHARACTERS_MAX)
+    check_length("the id of an upload's host", upload.host_id, NAME_CHARACTERS_MAX)
+    try:
+        check_input_name(upload.name, "the task's folder of inputs")
+    except InvalidRequest as error:
+        raise InvalidRequest(f"--upload: {error.message}") from None
