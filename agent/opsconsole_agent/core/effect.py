@@ -25,7 +25,7 @@ class NoteFault(Command, frozen=True):
 
 
 class PrepareAttempt(Command, frozen=True):
-    """Make folders, stage inputs, find ports. Answered by (BuildStarted and) AttemptPrepared or PreparationFailed."""
+    """Make folders, fetch files and code, run its setup, find ports. Answered by (BuildStarted and) AttemptPrepared or PreparationFailed."""
 
     attempt_id: AttemptId
     launch: Launch

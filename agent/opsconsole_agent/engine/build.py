@@ -24,9 +24,18 @@ class Build:
     ports: Mapping[str, int] = field(default_factory=dict)
     is_quick: bool = False
     """All of its steps said that they are: none may wait now."""
+    log: BuildLog | None = None
+    """What it says of itself; None where nothing that takes time is done for it."""
     workdir: str = ""
     inputs: tuple[str, ...] = ()
+    bundle: Manifest | None = None
+    bundle_path: str | None = None
+    setup_path: str | None = None
+    from_cache: bool = True
+    """Nothing had to be fetched or set up."""
     output_path: str | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Its own, as far as it is known."""
     command: StartCommand | None = None
     progress: StepProgress | None = None
     """How far the step under way is; None before the first one."""
