@@ -100,7 +100,9 @@ def parse_request(data: bytes) -> UpgradeRequest | None:
     if first != f"GET {PATH} HTTP/1.1" or fields.get("upgrade") != UPGRADE:
         raise ProtocolError(f"a request for a stream is GET {PATH} HTTP/1.1 with Upgrade: {UPGRADE}")
     if _STREAM_ID.fullmatch(stream_id) is None or _PROOF.fullmatch(proof) is None:
-        raise ProtocolError(f"a request for a stream names it in {STREAM_HEADER} and proves its right in {PROOF_HEADER}")
+        raise ProtocolError(
+            f"a request for a stream names it in {STREAM_HEADER} and proves its right in {PROOF_HEADER}"
+        )
     return UpgradeRequest(stream_id, proof)
 
 
