@@ -110,7 +110,7 @@ class Lifecycle:
         exited = attempt.exited
         clean = exited is not None and exited.exit_known and exited.all_gone
         publish = attempt.output_path if accepted else None
-        self._attempts.effects.append(ForgetAttempt(attempt.attempt_id, clean, publish))
+        self._attempts.effects.append(ForgetAttempt(attempt.attempt_id, clean, publish, attempt.launch))
 
     # --- bringing what exists closer to what is wanted -------------------------------------------------------------
 

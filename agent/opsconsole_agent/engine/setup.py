@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,6 @@ import msgspec
 from opsconsole_agent.engine.build import Build, in_thread
 from opsconsole_agent.engine.bundle import has_changed
 from opsconsole_agent.engine.engine import StepProgress
-from opsconsole_agent.engine.environment import setup_environment
 from opsconsole_agent.engine.setup_cache import MadeSetup, SetupCache, SetupRecord
 from opsconsole_agent.engine.setup_key import Binding, binding, python_of, setup_key
 from opsconsole_agent.engine.side_process import SideProcesses
@@ -22,7 +21,6 @@ from opsconsole_agent.keeper import state_file
 from opsconsole_agent.keeper_client.message import AttemptExited, StartCommand, User
 from opsconsole_protocol.bound import cut
 from opsconsole_protocol.error import OpsconsoleError
-from opsconsole_protocol.ids import AttemptId
 from opsconsole_protocol.link import Launch
 
 _SHELL = """
@@ -59,12 +57,21 @@ class Setup:
     name = "setup"
 
     def __init__(
-        self, cache: SetupCache, side_processes: SideProcesses, base: Mapping[str, str], user: User | None = None
+        self,
+        cache: SetupCache,
+        side_processes: SideProcesses,
+        search_path: str,
+        environment: Callable[[Build, str | None], dict[str, str]],
+        user: User | None = None,
     ) -> None:
-        """`base`: what every task has in its environment. `user`: whom it runs as, if not as we do."""
+        """`search_path`: PATH of tasks that don't set it. `environment`: what an attempt's task would have, with this setup.
+
+        `user`: whom it runs as, if not as we do.
+        """
         self._cache = cache
         self._side_processes = side_processes
-        self._base = base
+        self._search_path = search_path
+        self._environment = environment
         self._user = user
         self._turns: dict[str, _Turn] = {}
 
@@ -77,9 +84,8 @@ class Setup:
         launch = build.launch
         if not launch.setup:
             return
-        search_path = launch.environment.get("PATH") or self._base.get("PATH", os.defpath)
-        python = await in_thread(python_of, search_path)
-        entries = () if build.bundle is None else build.bundle.entries
+        python = await in_thread(python_of, launch.environment.get("PATH") or self._search_path)
+        entries = () if build.bundle is None else build.bundle.manifest.entries
         key = setup_key(launch.setup, entries, python, -1 if self._user is None else self._user.uid)
         content_id = None if launch.bundle is None else launch.bundle.content_id
         build.progress = StepProgress("setup, which another task runs", 0, 1)
@@ -93,11 +99,6 @@ class Setup:
                 if made.record.has_bundle:
                     await self._copy_as_user(build, made.bundle, Path(build.workdir), "what it changed in the code")
         build.setup_path = str(made.environment)
-        build.environment = {
-            **build.environment,
-            **_without(setup_environment(self._base, build.setup_path), launch.environment),
-            "OPSCONSOLE_SETUP_PATH": build.setup_path,
-        }
 
     @contextlib.asynccontextmanager
     async def _turn(self, key: str) -> AsyncIterator[None]:
@@ -129,11 +130,8 @@ class Setup:
 
     async def _run(self, build: Build, made: MadeSetup) -> None:
         own = build.launch.environment
-        environment = {
-            **build.environment,
-            **_without(setup_environment(self._base, str(made.environment)) | _ONLY_HERE, own),
-            "OPSCONSOLE_SETUP_PATH": str(made.environment),
-        }
+        extra = {name: value for name, value in _ONLY_HERE.items() if name not in own}
+        environment = {**self._environment(build, str(made.environment)), **extra}
         argv = ["/bin/sh", "-c", _SHELL, "sh", build.launch.setup]
         exited = await self._side_process(build, made, argv, environment)
         if exited.exit_code != 0 or exited.error:
@@ -142,7 +140,8 @@ class Setup:
     async def _keep(self, build: Build, made: MadeSetup, record: SetupRecord) -> MadeSetup:
         """Find out what it is good for, and keep it for that."""
         bound = await in_thread(binding, made.environment, build.workdir)
-        is_changed = build.bundle is not None and await in_thread(has_changed, build.bundle, Path(build.workdir))
+        tree, workdir = build.bundle, Path(build.workdir)
+        is_changed = tree is not None and await in_thread(has_changed, tree.manifest, workdir)
         if bound is Binding.FOLDER:
             self._tell(
                 build,
@@ -151,7 +150,7 @@ class Setup:
             )
             return made
         if is_changed:
-            await self._copy_as_user(build, Path(build.workdir), made.bundle, "what it changed in the code", made)
+            await self._copy_as_user(build, workdir, made.bundle, "what it changed in the code", made)
         if bound is Binding.CODE or is_changed:
             content_id = "" if build.launch.bundle is None else build.launch.bundle.content_id
             record = msgspec.structs.replace(record, content_id=content_id, has_bundle=is_changed)
@@ -163,7 +162,7 @@ class Setup:
     ) -> None:
         """Copy what lies in a folder into another one, as the user who owns both."""
         argv = ["cp", "-a", "--", f"{source}/.", str(destination)]
-        exited = await self._side_process(build, made, argv, build.environment)
+        exited = await self._side_process(build, made, argv, self._environment(build, None))
         if exited.exit_code != 0 or exited.error:
             raise SetupFailed(f"{what} can't be copied: {await in_thread(_failure, exited, self._log_path(build))}")
 
@@ -189,17 +188,6 @@ class Setup:
     def _tell(build: Build, text: str) -> None:
         if build.log is not None:
             build.log.say(text)
-
-    # --- the end of its users --------------------------------------------------------------------------------------
-
-    def release(self, attempt_id: AttemptId) -> None:
-        """The attempt needs it no more. Blocks."""
-        self._cache.release(attempt_id)
-
-
-def _without(settings: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str]:
-    """All that the submitter hasn't set."""
-    return {name: value for name, value in settings.items() if name not in own}
 
 
 def _failure(exited: AttemptExited, log: str) -> str:

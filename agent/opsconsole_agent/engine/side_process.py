@@ -5,10 +5,11 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import msgspec
 
+from opsconsole_agent.keeper import state_file
 from opsconsole_agent.keeper_client.keeper_client import KeeperClient
 from opsconsole_agent.keeper_client.message import (
     AttemptExited,
@@ -18,8 +19,10 @@ from opsconsole_agent.keeper_client.message import (
     KeeperHello,
     StartCommand,
 )
+from opsconsole_agent.state.state_folder import StateFolder
 from opsconsole_protocol.error import NotFound, OpsconsoleError, Unavailable
 from opsconsole_protocol.ids import AttemptId
+from opsconsole_protocol.log import Source
 
 _MARK = ".side-"
 """What the keeper knows such a program by is the attempt's id, this, and something random."""
@@ -38,8 +41,9 @@ def attempt_of(side_id: AttemptId) -> AttemptId:
 class SideProcesses:
     """Runs them, and takes what the keeper says of them."""
 
-    def __init__(self, keeper: KeeperClient) -> None:
+    def __init__(self, keeper: KeeperClient, state: StateFolder) -> None:
         self._keeper = keeper
+        self._state = state
         self._running: dict[AttemptId, asyncio.Future[AttemptExited]] = {}
         self._when_gone: dict[AttemptId, Callable[[], None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -86,9 +90,12 @@ class SideProcesses:
             ended.set_result(news)
         self._when_gone.pop(news.attempt_id, _nothing)()
         self._keeper.forget([news.attempt_id])
+        with contextlib.suppress(OSError):
+            # The keeper's own name of the log; the attempt's is the one that is read.
+            state_file.clear(self._state.kept_log(news.attempt_id, Source.BUILD))
 
-    async def take_hello(self, hello: KeeperHello, paths: Mapping[AttemptId, tuple[str, ...]]) -> KeeperHello | None:
-        """The same hello without them; None where the keeper is lost meanwhile. `paths`: the files of their output, by attempt.
+    async def take_hello(self, hello: KeeperHello, paths: Callable[[AttemptId], tuple[str, ...]]) -> KeeperHello | None:
+        """The same hello without them; None where the keeper is lost meanwhile. `paths`: the files of an attempt's build.
 
         One that nobody waits for, since the agent that did has ended, is killed. One that the keeper doesn't know is looked
         for, as a new keeper knows nothing.
@@ -103,7 +110,7 @@ class SideProcesses:
             if side_id in known or ended.done():
                 continue
             try:
-                found = await self._keeper.adopt(side_id, paths=paths.get(attempt_of(side_id), ()))
+                found = await self._keeper.adopt(side_id, paths=paths(attempt_of(side_id)))
             except Unavailable:
                 return None
             if not found and not ended.done():

@@ -22,6 +22,7 @@ from opsconsole_agent.probe.io_path import InputRefused, OutputRefused, WorkerIO
 from opsconsole_agent.state import leaving
 from opsconsole_agent.state.state_folder import StateFolder, StoreMark, check_attempt_id
 from opsconsole_agent.telemetry import Telemetry
+from opsconsole_agent.transfer.transfers import Transfers
 from opsconsole_protocol import PROTOCOL_VERSION
 from opsconsole_protocol.bound import cut
 from opsconsole_protocol.error import InvalidRequest, LimitExceeded, OpsconsoleError
@@ -55,6 +56,9 @@ from opsconsole_protocol.link import (
     Registered,
     RemoveLeavings,
     SetWant,
+    Signal,
+    StreamGranted,
+    StreamRefused,
     TaskProgress,
     Trouble,
     TroubleCode,
@@ -86,6 +90,8 @@ class Description:
     tags: tuple[str, ...] = ()
     properties: Mapping[str, Any] = field(default_factory=dict)
     keep_output_days: float = 0
+    outputs: WorkerIOConfig = field(default_factory=WorkerIOConfig)
+    """`io`, with the place where results go as the output path, also where that isn't shown."""
 
     def to_properties(self, gpus: GpuReport) -> dict[str, Any]:
         """Everything a job can ask for, by the seeds' names. What the user set beats what is measured."""
@@ -109,6 +115,7 @@ class MessageHandler:
         state: StateFolder,
         shipper: LogShipper,
         telemetry: Telemetry,
+        transfers: Transfers,
         say: Callable[[str], None],
     ) -> None:
         self._description = description
@@ -117,6 +124,7 @@ class MessageHandler:
         self._state = state
         self._shipper = shipper
         self._telemetry = telemetry
+        self._transfers = transfers
         self._say = say
         self._store = state.load_store_mark()
         self._properties: dict[str, Any] = {}
@@ -139,6 +147,9 @@ class MessageHandler:
             LookForLeavings: self._on_look_for_leavings,
             RemoveLeavings: self._on_remove_leavings,
             PeerError: self._on_error,
+            StreamGranted: transfers.broker.on_granted,
+            StreamRefused: transfers.broker.on_refused,
+            Signal: transfers.broker.on_signal,
             MetadataUpdated: self._on_nothing,
             Registered: self._on_nothing,
         }
@@ -186,10 +197,12 @@ class MessageHandler:
         self._remember(StoreMark(registered.store_id, registered.store_seq, registered.store_seal))
         self._shipper.attempt_bytes_max = registered.attempt_log_bytes
         self._core_runner.handle_events([LinkUp()])
+        self._transfers.connected()
 
     def disconnected(self) -> None:
         """See Peer."""
         self._events.clear()
+        self._transfers.disconnected()
         self._core_runner.handle_events([LinkDown()])
 
     def receive(self, message: CoordinatorMessage) -> None:
@@ -339,7 +352,7 @@ class MessageHandler:
         if message.outputs:
             try:
                 outputs, is_more = await asyncio.to_thread(
-                    leaving.look_at_outputs, self._state, self._description.io, message.outputs
+                    leaving.look_at_outputs, self._state, self._description.outputs, message.outputs
                 )
                 found += outputs
             except OutputRefused as refusal:
@@ -352,7 +365,7 @@ class MessageHandler:
         if message.outputs:
             try:
                 outputs, words, is_more = await asyncio.to_thread(
-                    leaving.remove_outputs, self._state, self._description.io, message.outputs
+                    leaving.remove_outputs, self._state, self._description.outputs, message.outputs
                 )
                 removed += outputs
                 troubles += words

@@ -31,6 +31,7 @@ import os
 import re
 import shutil
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -49,13 +50,18 @@ from opsconsole_protocol.log import Source
 SPEC_VERSION = 1
 DAY_S = 24 * 3600
 ATTEMPTS_FOLDER = "attempts"
+OUTPUTS_FOLDER = "outputs"
+"""Results, where the worker has no output path."""
 _SPEC = "spec.json"
 _SPEC_BYTES_MAX = 64 << 20
 """Several times the largest assignment that fits through the link."""
 _SPARE_SPEC = "spec.spare"
 """The same file, emptied, in a folder that is kept for an attempt to come."""
 _WORK = "work"
+_INPUTS = "inputs"
+"""Links to what was brought for it, by the names that its job gave them."""
 _PASSABLE = 0o711
+_READABLE = 0o755
 _SPARE_MAX = 64
 _WRITTEN_BY_TASKS = (Source.STDOUT, Source.STDERR)
 _FILES = (*map(str, _WRITTEN_BY_TASKS), _SPARE_SPEC)
@@ -143,6 +149,16 @@ class StateFolder:
     def work(self, attempt_id: AttemptId) -> str:
         """The folder that it runs in unless its job names another."""
         return f"{self._attempts}/{attempt_id}/{_WORK}"
+
+    def name_inputs(self, attempt_id: AttemptId, named: Iterable[tuple[str, str]]) -> None:
+        """Have a link to each of these paths in the attempt's folder of inputs. Raises OSError."""
+        folder = f"{self._attempts}/{attempt_id}/{_INPUTS}"
+        state_file.make_folder(folder)
+        if self._user is not None:
+            os.chmod(folder, _READABLE)
+        for name, path in named:
+            state_file.clear(f"{folder}/{name}")
+            os.symlink(path, f"{folder}/{name}")  # noqa: PTH211
 
     def log_file(self, attempt_id: AttemptId, source: Source) -> str:
         """The file of one of its logs."""
@@ -292,6 +308,13 @@ class StateFolder:
             state_file.clear(self.kept_log(attempt_id, source))
         for source in Source:
             state_file.clear(f"{folder}/{source}")
+        if os.path.lexists(f"{folder}/{_INPUTS}"):
+            shutil.rmtree(f"{folder}/{_INPUTS}", ignore_errors=True)
+        self.remove_empty(attempt_id)
+
+    def remove_empty(self, attempt_id: AttemptId) -> None:
+        """Remove the folders of a forgotten attempt in which nothing is left."""
+        folder = self.folder(attempt_id)
         # Not empty: somebody's results, for all we know. `sweep` takes them when they are old.
         with contextlib.suppress(OSError):
             os.rmdir(f"{folder}/{_WORK}")
