@@ -52,7 +52,7 @@ class LinkBroker:
 
     # --- by threads ------------------------------------------------------------------------------------------------
 
-    def ask(self, open_: OpenStream) -> "tuple[StreamGrant, Mailbox]":
+    def ask(self, open: OpenStream) -> "tuple[StreamGrant, Mailbox]":
         """Ask for a stream. Raises what the coordinator refuses it with, Unavailable where it can't be asked."""
         answers: queue.SimpleQueue[StreamGrant | OpsconsoleError] = queue.SimpleQueue()
         with self._lock:
@@ -60,7 +60,7 @@ class LinkBroker:
                 raise Unavailable("there is no connection to the coordinator at the moment")
             number = next(self._numbers)
             self._asked[number] = answers
-        self.tell(AskForStream(number=number, open=open_))
+        self.tell(AskForStream(number=number, open=open))
         try:
             answer = answers.get(timeout=ANSWER_TIMEOUT_S)
         except queue.Empty:
