@@ -1,13 +1,21 @@
 """What a job brings along: files and code, each a tree that has a name, and what is kept of what it makes."""
 
-from typing import Annotated
-
 import msgspec
-from msgspec import Meta
 
-from opsconsole_protocol.bound import NAME_CHARACTERS_MAX, PATH_CHARACTERS_MAX, check_count, check_length
+from opsconsole_protocol.bound import (
+    ID_CHARACTERS_MAX,
+    NAME_CHARACTERS_MAX,
+    PATH_CHARACTERS_MAX,
+    BoundedContentId,
+    Id,
+    Label,
+    Path,
+    Whole,
+    check_count,
+    check_length,
+)
 from opsconsole_protocol.error import InvalidRequest
-from opsconsole_protocol.ids import ContentId, check_content_id
+from opsconsole_protocol.ids import check_content_id
 from opsconsole_protocol.input_name import check_input_name
 from opsconsole_protocol.quantity import size_words
 
@@ -20,15 +28,15 @@ _COMMIT_CHARACTERS = 10
 class Upload(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A file or folder from an operator's machine. A file is a tree with one entry, which has the file's name."""
 
-    name: str
+    name: Path
     """By which the task finds it in its folder of inputs."""
-    content_id: ContentId
-    size_bytes: Annotated[int, Meta(ge=0)]
-    files: Annotated[int, Meta(ge=0)]
+    content_id: BoundedContentId
+    size_bytes: Whole
+    files: Whole
     is_folder: bool = False
-    host: str = ""
+    host: Label = ""
     """The machine that sends it once a worker is known, by name; empty where the coordinator keeps it."""
-    host_id: str = ""
+    host_id: Id = ""
 
     @property
     def words(self) -> str:
@@ -40,12 +48,12 @@ class Upload(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Bundle(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The code as it was when the job was submitted."""
 
-    content_id: ContentId
-    size_bytes: Annotated[int, Meta(ge=0)]
-    files: Annotated[int, Meta(ge=0)]
-    folder: str = ""
+    content_id: BoundedContentId
+    size_bytes: Whole
+    files: Whole
+    folder: Path = ""
     """Where it came from, for people."""
-    commit: str = ""
+    commit: Id = ""
     """The commit that was checked out; empty outside git."""
     dirty: bool = False
     """Whether something differed from that commit."""
@@ -75,14 +83,14 @@ def check_contents(uploads: tuple[Upload, ...], bundle: Bundle | None, setup: st
         raise InvalidRequest("two uploads have the same name: give one another name with --upload PATH:NAME")
     if bundle is not None:
         check_content_id(bundle.content_id)
-        for what, text in (("the bundle's folder", bundle.folder), ("the bundle's commit", bundle.commit)):
-            check_length(what, text, PATH_CHARACTERS_MAX)
+        check_length("the bundle's folder", bundle.folder, PATH_CHARACTERS_MAX)
+        check_length("the bundle's commit", bundle.commit, ID_CHARACTERS_MAX)
 
 
 def _check_upload(upload: Upload) -> None:
     check_content_id(upload.content_id)
     check_length("the host of an upload", upload.host, NAME_CHARACTERS_MAX)
-    check_length("the id of an upload's host", upload.host_id, NAME_CHARACTERS_MAX)
+    check_length("the id of an upload's host", upload.host_id, ID_CHARACTERS_MAX)
     try:
         check_input_name(upload.name, "the task's folder of inputs")
     except InvalidRequest as error:

@@ -13,6 +13,7 @@ from opsconsole_protocol.ids import AttemptId, JobId, TaskId, WorkerId
 from opsconsole_protocol.log import LogLine, LogPage, LogQuery, Source
 from opsconsole_protocol.spec import JobSpec, Resources
 from opsconsole_protocol.state import AttemptState
+from tests.protocol import content_sample
 
 JOB, TASK, ATTEMPT = JobId("7k3m9q2w4t"), TaskId("7k3m9q2w4t/task-3"), AttemptId("7k3m9q2w4t.3.1.ab12")
 WORKER = WorkerId("worker-0abc1234")
@@ -414,4 +415,4 @@ SERVER: dict[str, Any] = {
     ),
 }
 
-SAMPLES: dict[str, msgspec.Struct] = {**AGENT, **COORDINATOR, **CLIENT, **SERVER}
+SAMPLES: dict[str, msgspec.Struct] = {**AGENT, **COORDINATOR, **CLIENT, **SERVER, **content_sample.SAMPLES}

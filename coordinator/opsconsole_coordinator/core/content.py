@@ -128,7 +128,7 @@ class Contents:
         before = self._hosts.get(host_id)
         if before is None and len(self._hosts) >= HOSTS_MAX:
             raise LimitExceeded(
-                f"{HOSTS_MAX} machines offer files already: end an `opsconsole` that waits on one of them"
+                f"{HOSTS_MAX} machines offer files already: end an opsconsole that waits on one of them"
             )
         known = before.content_ids if before is not None else frozenset()
         host = self._hosts[host_id] = Host(name, frozenset(content_ids))
