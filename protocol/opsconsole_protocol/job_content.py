@@ -3,9 +3,17 @@
 import msgspec
 
 from opsconsole_protocol.bound import (
+<<<<<<< HEAD
     NAME_CHARACTERS_MAX,
     PATH_CHARACTERS_MAX,
     BoundedContentId,
+=======
+    ID_CHARACTERS_MAX,
+    NAME_CHARACTERS_MAX,
+    PATH_CHARACTERS_MAX,
+    BoundedContentId,
+    Id,
+>>>>>>> CORE
     Label,
     Path,
     Whole,
@@ -34,7 +42,11 @@ class Upload(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     is_folder: bool = False
     host: Label = ""
     """The machine that sends it once a worker is known, by name; empty where the coordinator keeps it."""
+<<<<<<< HEAD
     host_id: Label = ""
+=======
+    host_id: Id = ""
+>>>>>>> CORE
 
     @property
     def words(self) -> str:
@@ -51,7 +63,11 @@ class Bundle(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     files: Whole
     folder: Path = ""
     """Where it came from, for people."""
+<<<<<<< HEAD
     commit: Path = ""
+=======
+    commit: Id = ""
+>>>>>>> CORE
     """The commit that was checked out; empty outside git."""
     dirty: bool = False
     """Whether something differed from that commit."""
@@ -81,14 +97,14 @@ def check_contents(uploads: tuple[Upload, ...], bundle: Bundle | None, setup: st
         raise InvalidRequest("two uploads have the same name: give one another name with --upload PATH:NAME")
     if bundle is not None:
         check_content_id(bundle.content_id)
-        for what, text in (("the bundle's folder", bundle.folder), ("the bundle's commit", bundle.commit)):
-            check_length(what, text, PATH_CHARACTERS_MAX)
+        check_length("the bundle's folder", bundle.folder, PATH_CHARACTERS_MAX)
+        check_length("the bundle's commit", bundle.commit, ID_CHARACTERS_MAX)
 
 
 def _check_upload(upload: Upload) -> None:
     check_content_id(upload.content_id)
     check_length("the host of an upload", upload.host, NAME_CHARACTERS_MAX)
-    check_length("the id of an upload's host", upload.host_id, NAME_CHARACTERS_MAX)
+    check_length("the id of an upload's host", upload.host_id, ID_CHARACTERS_MAX)
     try:
         check_input_name(upload.name, "the task's folder of inputs")
     except InvalidRequest as error:
