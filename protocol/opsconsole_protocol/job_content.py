@@ -3,17 +3,11 @@
 import msgspec
 
 from opsconsole_protocol.bound import (
-<<<<<<< HEAD
-    NAME_CHARACTERS_MAX,
-    PATH_CHARACTERS_MAX,
-    BoundedContentId,
-=======
     ID_CHARACTERS_MAX,
     NAME_CHARACTERS_MAX,
     PATH_CHARACTERS_MAX,
     BoundedContentId,
     Id,
->>>>>>> CORE
     Label,
     Path,
     Whole,
@@ -42,11 +36,7 @@ class Upload(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     is_folder: bool = False
     host: Label = ""
     """The machine that sends it once a worker is known, by name; empty where the coordinator keeps it."""
-<<<<<<< HEAD
-    host_id: Label = ""
-=======
     host_id: Id = ""
->>>>>>> CORE
 
     @property
     def words(self) -> str:
@@ -63,11 +53,7 @@ class Bundle(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     files: Whole
     folder: Path = ""
     """Where it came from, for people."""
-<<<<<<< HEAD
-    commit: Path = ""
-=======
     commit: Id = ""
->>>>>>> CORE
     """The commit that was checked out; empty outside git."""
     dirty: bool = False
     """Whether something differed from that commit."""

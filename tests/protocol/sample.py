@@ -14,7 +14,6 @@ from opsconsole_protocol.job_content import Bundle, Upload
 from opsconsole_protocol.log import LogLine, LogPage, LogQuery, Source
 from opsconsole_protocol.spec import JobSpec, Resources
 from opsconsole_protocol.state import AttemptState
-<<<<<<< HEAD
 from opsconsole_protocol.stream.message import (
     Failure,
     FetchContent,
@@ -30,9 +29,7 @@ from opsconsole_protocol.stream.message import (
     Way,
     WriteFiles,
 )
-=======
 from tests.protocol import content_sample
->>>>>>> CORE
 
 JOB, TASK, ATTEMPT = JobId("7k3m9q2w4t"), TaskId("7k3m9q2w4t/task-3"), AttemptId("7k3m9q2w4t.3.1.ab12")
 WORKER = WorkerId("worker-0abc1234")
