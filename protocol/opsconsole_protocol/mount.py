@@ -76,7 +76,8 @@ def mounts_of(properties: Mapping[str, Any]) -> tuple[Mount, ...]:
     """All mounts that a worker advertises, the folders of its I/O paths first; what has another shape is left out."""
     found: list[Mount] = []
     paths = properties.get("io_paths")
-    for label in (INPUT, OUTPUT) if isinstance(paths, Mapping) else ():
+    paths = paths if isinstance(paths, Mapping) else {}
+    for label in (INPUT, OUTPUT):
         path = paths.get(label)
         if isinstance(path, str) and path:
             found.append(Mount(label=label, path=path, writable=label == INPUT))
