@@ -9,10 +9,12 @@ from opsconsole_protocol.bound import NAME_CHARACTERS_MAX, PATH_CHARACTERS_MAX, 
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.ids import ContentId, check_content_id
 from opsconsole_protocol.input_name import check_input_name
+from opsconsole_protocol.quantity import size_words
 
 UPLOADS_MAX = 1_000
 COLLECTS_MAX = 100
 SETUP_CHARACTERS_MAX = 10_000
+_COMMIT_CHARACTERS = 10
 
 
 class Upload(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -28,6 +30,12 @@ class Upload(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The machine that sends it once a worker is known, by name; empty where the coordinator keeps it."""
     host_id: str = ""
 
+    @property
+    def words(self) -> str:
+        """`data.csv, 1.2 GB` or `images/, 312 files, 4.0 GB from mbp-7`."""
+        name = f"{self.name}/, {_files(self.files)}" if self.is_folder else self.name
+        return f"{name}, {size_words(self.size_bytes)}" + (f" from {self.host}" if self.host else "")
+
 
 class Bundle(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The code as it was when the job was submitted."""
@@ -41,6 +49,13 @@ class Bundle(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The commit that was checked out; empty outside git."""
     dirty: bool = False
     """Whether something differed from that commit."""
+
+    @property
+    def words(self) -> str:
+        """`pose-net at 3f2c1ab with changes, 34 files, 1.2 MB`."""
+        commit = f" at {self.commit[:_COMMIT_CHARACTERS]}" if self.commit else ""
+        changes = " with changes" if self.dirty else ""
+        return f"{self.folder or 'a folder'}{commit}{changes}, {_files(self.files)}, {size_words(self.size_bytes)}"
 
 
 def check_contents(uploads: tuple[Upload, ...], bundle: Bundle | None, setup: str, collect: tuple[str, ...]) -> None:
@@ -72,3 +87,7 @@ def _check_upload(upload: Upload) -> None:
         check_input_name(upload.name, "the task's folder of inputs")
     except InvalidRequest as error:
         raise InvalidRequest(f"--upload: {error.message}") from None
+
+
+def _files(number: int) -> str:
+    return "1 file" if number == 1 else f"{number:,} files"

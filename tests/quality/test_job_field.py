@@ -8,8 +8,11 @@ import pytest
 from opsconsole_console.cli.job_option import _fields, add_job_options
 from opsconsole_console.model import draft as drafts
 from opsconsole_console.screen.part.spec_text import spec_lines
+from opsconsole_protocol.ids import ContentId
+from opsconsole_protocol.job_content import Bundle, Upload
 from opsconsole_protocol.spec import JobSpec, Resources
 
+CODE = Bundle(content_id=ContentId("1" * 64), size_bytes=9, files=2, folder="pose", commit="3f2c1ab", dirty=True)
 SET: dict[str, dict[str, Any]] = {
     "command": {"command": ("python", "train.py")},
     "name": {"name": "lr sweep"},
@@ -39,6 +42,10 @@ SET: dict[str, dict[str, Any]] = {
     "task_commands": {"num_tasks": 2, "task_commands": (("a", "1"), ("a", "2")), "command": ("a", "1")},
     "held": {"held": True},
     "gang": {"gang": True},
+    "uploads": {"uploads": (Upload(name="data.csv", content_id=ContentId("0" * 64), size_bytes=7, files=1),)},
+    "bundle": {"bundle": CODE},
+    "setup": {"setup": "uv sync", "bundle": CODE},
+    "collect": {"collect": ("models/*",)},
 }
 """For each field, what sets it to something that isn't its default."""
 BY_THE_COMMAND = {"command", "template", "parameters", "task_commands"}

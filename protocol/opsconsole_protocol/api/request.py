@@ -7,6 +7,7 @@ from msgspec import Meta
 
 from opsconsole_protocol.api.row import TemplateRow
 from opsconsole_protocol.bound import (
+    CONTENTS_MAX,
     ID_CHARACTERS_MAX,
     PROJECT_CHARACTERS_MAX,
     BoundedContentId,
@@ -29,7 +30,6 @@ from opsconsole_protocol.stream.message import SIGNAL_BYTES_MAX, OpenStream, Way
 PAGE_MAX = 1_000
 SUBMISSIONS_MAX = 10_000
 IDS_MAX = 10_000
-CONTENTS_MAX = 10_000
 USES_MAX = 10_000
 WAIT_MS_MAX = 60_000
 """How long the coordinator may be asked to hold an answer back."""

@@ -60,7 +60,6 @@ from opsconsole_protocol.link.from_coordinator import (
 from opsconsole_protocol.link.log_chunk import PAYLOAD_BYTES_MAX, LogChunk
 from opsconsole_protocol.link.message import Message, PeerError
 from opsconsole_protocol.link.stream import (
-    CONTENTS_MAX,
     AskForStream,
     Contents,
     ServeStream,
@@ -85,7 +84,6 @@ from opsconsole_protocol.link.telemetry import (
 
 __all__ = [
     "ATTEMPT_LOG_BYTES",
-    "CONTENTS_MAX",
     "COUNT_MAX",
     "GANG_HOSTS_MAX",
     "HEARTBEAT_MS",

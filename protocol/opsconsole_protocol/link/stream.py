@@ -4,11 +4,9 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from opsconsole_protocol.bound import BoundedContentId, Id, Label, Text, Whole
+from opsconsole_protocol.bound import CONTENTS_MAX, BoundedContentId, Id, Label, Text, Whole
 from opsconsole_protocol.link.message import Message
 from opsconsole_protocol.stream.message import SIGNAL_BYTES_MAX, OpenStream, StreamGrant, Way
-
-CONTENTS_MAX = 10_000
 
 
 class AskForStream(Message, frozen=True, kw_only=True, tag="ask_for_stream"):
