@@ -17,7 +17,9 @@ LISTING_ENTRIES_MAX = 1_000
 """Of one page."""
 PART_BYTES_MAX = 256 * 1024
 """Of one piece of a file: little enough that a heartbeat behind it isn't late on a slow line."""
-MODE_MAX = 0o7777
+
+
+_ALL_MODE_BITS = 0o7777
 
 
 class FileKind(StrEnum):
@@ -46,7 +48,7 @@ class FileEntry(msgspec.Struct, frozen=True, omit_defaults=True):
     size: Whole = 0
     mtime_ms: Signed = 0
     """When it was last written to, by the clock of the host that stores it."""
-    mode: Annotated[int, Meta(ge=0, le=MODE_MAX)] = 0
+    mode: Annotated[int, Meta(ge=0, le=_ALL_MODE_BITS)] = 0
     leads_to: FileKind | None = None
     """What a link leads to; None where that is outside the root, or nowhere."""
 
