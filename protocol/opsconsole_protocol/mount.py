@@ -84,9 +84,11 @@ def mounts_of(properties: Mapping[str, Any]) -> tuple[Mount, ...]:
     own = properties.get("mounts")
     for one in own[:MOUNTS_MAX] if isinstance(own, (list, tuple)) else ():
         try:
-            found.append(msgspec.convert(one, Mount))
-        except msgspec.ValidationError:
+            mount = msgspec.convert(one, Mount)
+            _check_mount(mount)
+        except (msgspec.ValidationError, InvalidRequest):
             continue
+        found.append(mount)
     return tuple(found)
 
 

@@ -8,6 +8,7 @@ from opsconsole_console.boot.config import (
     EXAMPLE_FILE,
     Config,
     ConfigError,
+    WorkerMount,
     config_path,
     keys_of,
     load_config,
