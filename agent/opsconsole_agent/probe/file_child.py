@@ -204,7 +204,7 @@ class _Clock:
 
     def look(self) -> bool:
         """Count an entry and return whether there is time for it."""
-        if self.seen % _LOOK_AT_CLOCK_EVERY == 0 and time.monotonic() > self._end_s:
+        if (self.seen + 1) % _LOOK_AT_CLOCK_EVERY == 0 and time.monotonic() > self._end_s:
             self.is_late = True
         self.seen += not self.is_late
         return not self.is_late
