@@ -12,6 +12,7 @@ import msgspec
 
 from opsconsole_agent.core.event import Contact, Event, LinkDown, LinkUp
 from opsconsole_agent.core_runner import CoreRunner
+from opsconsole_agent.link.file_answerer import FileAnswerer
 from opsconsole_agent.log.shipper import LogShipper
 from opsconsole_agent.probe.address import reachable_address
 from opsconsole_agent.probe.file_stability import RECHECK_MS, FileStability
@@ -44,6 +45,7 @@ from opsconsole_protocol.link import (
     JobAssignment,
     Leaving,
     Leavings,
+    ListFiles,
     LogAck,
     LookForLeavings,
     Message,
@@ -52,6 +54,7 @@ from opsconsole_protocol.link import (
     PeerError,
     PortFound,
     QuestionKind,
+    ReadFilePart,
     Register,
     Registered,
     RemoveLeavings,
@@ -102,6 +105,7 @@ class Description:
             **self.properties,
             "max_concurrent_jobs": self.max_concurrent_jobs,
             "io_paths": self.io.to_properties(),
+            "mounts": [msgspec.to_builtins(mount) for mount in self.io.mounts],
         }
 
 
@@ -115,6 +119,7 @@ class MessageHandler:
         state: StateFolder,
         shipper: LogShipper,
         telemetry: Telemetry,
+        file_answerer: FileAnswerer,
         transfers: Transfers,
         say: Callable[[str], None],
     ) -> None:
@@ -124,6 +129,7 @@ class MessageHandler:
         self._state = state
         self._shipper = shipper
         self._telemetry = telemetry
+        self._file_answerer = file_answerer
         self._transfers = transfers
         self._say = say
         self._store = state.load_store_mark()
@@ -146,6 +152,8 @@ class MessageHandler:
             FindPort: self._on_find_port,
             LookForLeavings: self._on_look_for_leavings,
             RemoveLeavings: self._on_remove_leavings,
+            ListFiles: self._on_file_question,
+            ReadFilePart: self._on_file_question,
             PeerError: self._on_error,
             StreamGranted: transfers.broker.on_granted,
             StreamRefused: transfers.broker.on_refused,
@@ -277,6 +285,12 @@ class MessageHandler:
 
     def _on_remove_leavings(self, message: RemoveLeavings) -> None:
         self._answer_later(self._remove_leavings(message))
+
+    def _on_file_question(self, message: ListFiles | ReadFilePart) -> None:
+        self._answer_later(self._answer_file_question(message))
+
+    async def _answer_file_question(self, message: ListFiles | ReadFilePart) -> None:
+        self._send(await self._file_answerer.answer(message))
 
     def _on_desired_set(self, message: DesiredSet) -> None:
         self._events.append(

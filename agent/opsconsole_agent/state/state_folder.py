@@ -57,15 +57,15 @@ _SPEC_BYTES_MAX = 64 << 20
 """Several times the largest assignment that fits through the link."""
 _SPARE_SPEC = "spec.spare"
 """The same file, emptied, in a folder that is kept for an attempt to come."""
-_WORK = "work"
-_INPUTS = "inputs"
+WORK_FOLDER = "work"
+INPUTS_FOLDER = "inputs"
 """Links to what was brought for it, by the names that its job gave them."""
 _PASSABLE = 0o711
 _READABLE = 0o755
 _SPARE_MAX = 64
 _WRITTEN_BY_TASKS = (Source.STDOUT, Source.STDERR)
 _FILES = (*map(str, _WRITTEN_BY_TASKS), _SPARE_SPEC)
-_MODES = {_WORK: stat.S_IFDIR | 0o700} | dict.fromkeys(_FILES, stat.S_IFREG | 0o600)
+_MODES = {WORK_FOLDER: stat.S_IFDIR | 0o700} | dict.fromkeys(_FILES, stat.S_IFREG | 0o600)
 _ATTEMPT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 _log = logging.getLogger(__name__)
@@ -140,6 +140,11 @@ class StateFolder:
         except OSError:
             return False
 
+    @property
+    def attempts_folder(self) -> str:
+        """The folder that the attempts' own are in."""
+        return self._attempts
+
     # --- paths -----------------------------------------------------------------------------------------------------
 
     def folder(self, attempt_id: AttemptId) -> str:
@@ -148,11 +153,11 @@ class StateFolder:
 
     def work(self, attempt_id: AttemptId) -> str:
         """The folder that it runs in unless its job names another."""
-        return f"{self._attempts}/{attempt_id}/{_WORK}"
+        return f"{self._attempts}/{attempt_id}/{WORK_FOLDER}"
 
     def name_inputs(self, attempt_id: AttemptId, named: Iterable[tuple[str, str]]) -> None:
         """Have a link to each of these paths in the attempt's folder of inputs. Raises OSError."""
-        folder = f"{self._attempts}/{attempt_id}/{_INPUTS}"
+        folder = f"{self._attempts}/{attempt_id}/{INPUTS_FOLDER}"
         state_file.make_folder(folder)
         if self._user is not None:
             os.chmod(folder, _READABLE)
@@ -225,12 +230,12 @@ class StateFolder:
             return
         self._make_folder(folder)
         if self._user is None:
-            self._make_folder(f"{folder}/{_WORK}")
+            self._make_folder(f"{folder}/{WORK_FOLDER}")
             return
         os.chmod(folder, _PASSABLE)
         with contextlib.suppress(FileExistsError):  # the user's own, in a folder that they can't write to
-            os.mkdir(f"{folder}/{_WORK}", 0o700)
-        os.chown(f"{folder}/{_WORK}", self._user.uid, self._user.gid, follow_symlinks=False)
+            os.mkdir(f"{folder}/{WORK_FOLDER}", 0o700)
+        os.chown(f"{folder}/{WORK_FOLDER}", self._user.uid, self._user.gid, follow_symlinks=False)
 
     @staticmethod
     def _make_folder(path: str) -> None:
@@ -308,8 +313,8 @@ class StateFolder:
             state_file.clear(self.kept_log(attempt_id, source))
         for source in Source:
             state_file.clear(f"{folder}/{source}")
-        if os.path.lexists(f"{folder}/{_INPUTS}"):
-            shutil.rmtree(f"{folder}/{_INPUTS}", ignore_errors=True)
+        if os.path.lexists(f"{folder}/{INPUTS_FOLDER}"):
+            shutil.rmtree(f"{folder}/{INPUTS_FOLDER}", ignore_errors=True)
         self.remove_empty(attempt_id)
 
     def remove_empty(self, attempt_id: AttemptId) -> None:
@@ -317,7 +322,7 @@ class StateFolder:
         folder = self.folder(attempt_id)
         # Not empty: somebody's results, for all we know. `sweep` takes them when they are old.
         with contextlib.suppress(OSError):
-            os.rmdir(f"{folder}/{_WORK}")
+            os.rmdir(f"{folder}/{WORK_FOLDER}")
             os.rmdir(folder)
 
     def sweep(self, now_s: float) -> int:
@@ -452,7 +457,7 @@ def _is_as_made(folder: str) -> bool:
     """Whether an attempt left its folder as it found it: nothing written, nothing added, no rights changed."""
     try:
         names = os.listdir(folder)
-        if _WORK not in names or os.listdir(f"{folder}/{_WORK}"):
+        if WORK_FOLDER not in names or os.listdir(f"{folder}/{WORK_FOLDER}"):
             return False
         return all(name in _MODES and _is_untouched(f"{folder}/{name}", _MODES[name]) for name in names)
     except OSError:
