@@ -35,6 +35,7 @@ from opsconsole_agent.transfer.transfers import Transfers
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.host.content.store import ContentStore
 from opsconsole_protocol.host.private_file import PrivateFileError
+from opsconsole_protocol.host.stream.coordinator_dial import Home
 from opsconsole_protocol.ids import AttemptId
 from opsconsole_protocol.link import Message
 
@@ -42,6 +43,7 @@ STOP_TIMEOUT_S = 60.0
 _FORGET_TIMEOUT_S = 5.0
 _SWEEP_EVERY_S = 24 * 3600.0
 _POLL_S = 0.02
+HASHES_FILE = "hashes.db"
 OWN_OUTPUT_DAYS = 30.0
 """How long outputs stay in the state folder of a worker without an output path, which nobody looks into."""
 
@@ -155,8 +157,10 @@ class _Service:
         self._boot_id = description.host.boot_id
         shipper = LogShipper(kept_days=config.keep_attempt_days)
         self._core_runner = CoreRunner(self._reactor, state, shipper)
-        transfers = self._transfers = Transfers(self._send, store)
-        file_answerer = FileAnswerer(FilePlaces(state, config.io), FileLook(None if user is None else user.user.ids))
+        places = FilePlaces(state, config.io)
+        home = Home(config.url, config.certificate_hash)
+        transfers = self._transfers = Transfers(self._send, store, home, places.find, state.path / HASHES_FILE)
+        file_answerer = FileAnswerer(places, FileLook(None if user is None else user.user.ids))
         self._message_handler = MessageHandler(
             description, self._core_runner, state, shipper, telemetry, file_answerer, transfers, say
         )

@@ -318,7 +318,6 @@ class OutputFolder:
             folder = await in_thread(prepare_output, self._io, job_id, subfolders=subfolders, user=self._user_ids)
         build.output_path = str(folder / own) if own else str(folder)
 
-
     def _make_own(self, folder: Path) -> None:
         """Make the folder in the state folder, which a task may have taken away. Raises OSError."""
         if words := state_file.make_folder(str(folder)):

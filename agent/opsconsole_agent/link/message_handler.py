@@ -58,6 +58,7 @@ from opsconsole_protocol.link import (
     Register,
     Registered,
     RemoveLeavings,
+    ServeStream,
     SetWant,
     Signal,
     StreamGranted,
@@ -158,6 +159,7 @@ class MessageHandler:
             StreamGranted: transfers.broker.on_granted,
             StreamRefused: transfers.broker.on_refused,
             Signal: transfers.broker.on_signal,
+            ServeStream: transfers.server.on_serve,
             MetadataUpdated: self._on_nothing,
             Registered: self._on_nothing,
         }

@@ -9,10 +9,10 @@ import itertools
 import queue
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from opsconsole_protocol.bound import cut
 from opsconsole_protocol.error import OpsconsoleError, Unavailable, from_code
+from opsconsole_protocol.host.stream.transfer import Moved
 from opsconsole_protocol.link import (
     AskForStream,
     Message,
@@ -23,9 +23,6 @@ from opsconsole_protocol.link import (
 )
 from opsconsole_protocol.stream.error import StreamLost
 from opsconsole_protocol.stream.message import OpenStream, StreamGrant, Way
-
-if TYPE_CHECKING:
-    from opsconsole_protocol.host.content.session import Summary
 
 ANSWER_TIMEOUT_S = 30.0
 SIGNALS_WAITING_MAX = 64
@@ -52,7 +49,7 @@ class LinkBroker:
 
     # --- by threads ------------------------------------------------------------------------------------------------
 
-    def ask(self, open: OpenStream) -> "tuple[StreamGrant, Mailbox]":
+    def ask(self, open: OpenStream) -> "tuple[StreamGrant, Mailbox]":  # noqa: A002 – as on the wire
         """Ask for a stream. Raises what the coordinator refuses it with, Unavailable where it can't be asked."""
         answers: queue.SimpleQueue[StreamGrant | OpsconsoleError] = queue.SimpleQueue()
         with self._lock:
@@ -72,7 +69,7 @@ class LinkBroker:
             raise answer
         return answer, self._mailbox(answer.stream_id)
 
-    def ended(self, stream_id: str, summary: "Summary | None", way: Way | None, error: str) -> None:
+    def ended(self, stream_id: str, summary: Moved | None, way: Way | None, error: str) -> None:
         """Report what became of a stream that was asked for here."""
         self.release(stream_id)
         self.tell(

@@ -21,6 +21,7 @@ from opsconsole_agent.telemetry import Telemetry
 from opsconsole_agent.transfer.transfers import Transfers
 from opsconsole_protocol import link
 from opsconsole_protocol.host.content.store import ContentStore
+from opsconsole_protocol.host.stream.coordinator_dial import Home
 from opsconsole_protocol.ids import AttemptId, WorkerId
 from tests.agent.test_core_runner import FakeEngine, FakeLink
 
@@ -36,12 +37,11 @@ async def make_handler(tmp_path: Path) -> MessageHandler:
     core_runner = CoreRunner(Reactor(3, PROCESS), state, shipper)
     core_runner.engine, core_runner.link = FakeEngine(), FakeLink()
     telemetry = Telemetry(state)
-    file_answerer = FileAnswerer(FilePlaces(state, WorkerIOConfig()), FileLook())
+    places = FilePlaces(state, WorkerIOConfig())
+    file_answerer = FileAnswerer(places, FileLook())
     store = ContentStore(tmp_path / secrets.token_hex(4), 1 << 20)
-    transfers = Transfers(core_runner.link.send, store)
-    return MessageHandler(
-        describe(), core_runner, state, shipper, telemetry, file_answerer, transfers, lambda _: None
-    )
+    transfers = Transfers(core_runner.link.send, store, Home("ws://127.0.0.1:1", None), places.find)
+    return MessageHandler(describe(), core_runner, state, shipper, telemetry, file_answerer, transfers, lambda _: None)
 
 
 def test_the_users_word_beats_what_is_measured() -> None:
