@@ -287,7 +287,7 @@ class CoreRunner:
         )
 
     def _complete_log(self, effect: FinishLog, count: OutputCount | None) -> None:
-        """The attempt has left so much in its output folder: now its logs are measured, and that is its end."""
+        """`count`: what the attempt has left in its output folder. Now its logs are measured, and that is its end."""
         event = self._measure_log(effect)
         if count is not None:
             event = msgspec.structs.replace(event, output_files=count.files, output_bytes=count.size_bytes)

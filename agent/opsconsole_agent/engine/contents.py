@@ -117,7 +117,7 @@ class _Fetching:
         self._size = size
 
     def progress(self, done: int) -> None:
-        """So many bytes of this tree are here."""
+        """This many bytes of the tree are here."""
         self._build.progress = StepProgress(self._step, self._done + min(done, self._size), max(self._total, 1))
 
     def begin(self) -> None:

@@ -43,6 +43,14 @@ class SetupRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     bytes: int = 0
 
 
+def read_record(data: bytes) -> SetupRecord:
+    """The record in a file. Raises ValueError."""
+    try:
+        return msgspec.json.decode(data, type=SetupRecord)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise ValueError(str(error)) from None
+
+
 class MadeSetup(NamedTuple):
     """One of them. `bundle`: the code as the setup left it, None where it changed nothing there."""
 
@@ -143,10 +151,10 @@ class SetupCache:
         found: list[MadeSetup] = []
         for folder in self._folders():
             try:
-                record = msgspec.json.decode(state_file.read_file(str(folder / _RECORD)), type=SetupRecord)
+                record = read_record(state_file.read_file(str(folder / _RECORD)))
             except FileNotFoundError:
                 continue
-            except (OSError, msgspec.DecodeError, ValueError) as error:
+            except (OSError, ValueError) as error:
                 _log.warning("the setup in %s can't be used: %s", folder, error)
                 continue
             found.append(MadeSetup(folder, record))

@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 import json
 import os
-import re
 import shutil
 import stat
 from collections.abc import Iterable
@@ -72,8 +71,8 @@ def binding(environment: Path, bundle_path: str) -> Binding:
             return Binding.FOLDER  # nobody knows
         text = _read(path)
         if path.name == "direct_url.json":
-            found = max(found, _binding_of(text, bundle_path), key=list(Binding).index)
-        elif re.search(rb"(^|['\"\s])" + re.escape(os.fsencode(bundle_path)) + rb"($|[/'\"\s])", text, re.MULTILINE):
+            found = max(found, binding_of_origin(text, bundle_path), key=list(Binding).index)
+        elif os.fsencode(bundle_path) in text:
             found = Binding.FOLDER
     return found
 
@@ -96,11 +95,12 @@ class _DirectUrl(msgspec.Struct):
     dir_info: _DirInfo | None = None
 
 
-def _binding_of(text: bytes, bundle_path: str) -> Binding:
+def binding_of_origin(text: bytes, bundle_path: str) -> Binding:
+    """What a package is good for that came from where `text`, its `direct_url.json`, says."""
     try:
         origin = msgspec.json.decode(text, type=_DirectUrl)
         url = urlsplit(origin.url)
-    except (msgspec.DecodeError, ValueError):
+    except (msgspec.DecodeError, ValueError, RecursionError):
         return Binding.NONE
     path = unquote(url.path).rstrip("/")
     if url.scheme != "file" or not f"{path}/".startswith(f"{bundle_path}/"):

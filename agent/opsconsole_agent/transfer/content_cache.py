@@ -32,7 +32,7 @@ class Fetching(Protocol):
         """It isn't here, and is fetched."""
 
     def progress(self, done: int) -> None:
-        """So many bytes of it are here."""
+        """This many bytes of it are here."""
 
     def tell(self, text: str) -> None:
         """Something happened, in one line."""

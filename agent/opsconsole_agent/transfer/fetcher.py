@@ -9,14 +9,14 @@ from typing import Protocol
 
 from opsconsole_agent.transfer.transfer_thread import Cancel, TransferThreads
 from opsconsole_protocol.content.manifest import Manifest
-from opsconsole_protocol.error import NotFound, Unavailable
+from opsconsole_protocol.error import NotFound, OpsconsoleError, Unavailable
 from opsconsole_protocol.host.content.session import Progress, Summary, receive
 from opsconsole_protocol.host.content.store import ContentStore, StoreSink
 from opsconsole_protocol.host.stream.stream import Stream
 from opsconsole_protocol.ids import AttemptId, ContentId
 from opsconsole_protocol.stream.message import FetchContent
 
-AWAY_MAX_S = 120.0
+AWAY_S = 120.0
 """How long an attempt keeps its slot while nobody who has its files can be reached. Then it goes back to the queue."""
 _BACK_OFF_FIRST_S, _BACK_OFF_LAST_S = 0.5, 10.0
 
@@ -40,7 +40,7 @@ class Fetcher:
     """One agent's. `is_connected`: whether the coordinator can be asked at the moment."""
 
     def __init__(
-        self, move: Move, threads: TransferThreads, is_connected: Callable[[], bool], *, away_max_s: float = AWAY_MAX_S
+        self, move: Move, threads: TransferThreads, is_connected: Callable[[], bool], *, away_max_s: float = AWAY_S
     ) -> None:
         self._move = move
         self._threads = threads
@@ -73,10 +73,12 @@ class Fetcher:
                 await self._threads.run(
                     lambda cancel: self._fetch_now(content_id, attempt_id, store, moved, tell, cancel)
                 )
-            except (Unavailable, NotFound) as error:
+            except OpsconsoleError as error:
+                if not _may_pass(error):
+                    raise
                 if not self._is_connected():
                     reached_s = time.monotonic()
-                if time.monotonic() - reached_s > self._away_max_s:
+                elif time.monotonic() - reached_s > self._away_max_s:
                     raise ContentAway(f"its files can't be had at the moment: {error.message}") from None
                 if error.message != told:
                     told = error.message
@@ -104,3 +106,8 @@ class Fetcher:
         summary = self._move(purpose, work=work, tell=tell, cancel=cancel)
         _log.info("fetched %s: %d bytes in %.1f s", content_id[:12], summary.bytes_sent, summary.seconds)
         return summary
+
+
+def _may_pass(error: OpsconsoleError) -> bool:
+    """Whether trying again can help: nobody was there; or the other end has stopped for a reason that isn't ours."""
+    return isinstance(error, Unavailable | NotFound) or type(error) is OpsconsoleError
