@@ -13,7 +13,7 @@ import subprocess
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
@@ -122,9 +122,7 @@ class TransferProcess:
         """Have it started, unless it runs."""
         self._is_needed.set()
 
-    def take(
-        self, connection: socket.socket, on_known: Callable[[], None], on_closed: Callable[[], None]
-    ) -> bool:
+    def take(self, connection: socket.socket, on_known: Callable[[], None], on_closed: Callable[[], None]) -> bool:
         """Hand a connection over that asks for a stream; False where there are too many.
 
         `on_known` is called when its peer has shown a secret, `on_closed` at its end.
@@ -214,7 +212,9 @@ class TransferProcess:
         for message, until_s in list(self._expected.values()):
             if until_s > now_s:
                 left_ms = round((until_s - now_s) * 1000)
-                self._send(Expect(stream_id=message.stream_id, ttl_ms=left_ms, secrets=message.secrets, work=message.work))
+                self._send(
+                    Expect(stream_id=message.stream_id, ttl_ms=left_ms, secrets=message.secrets, work=message.work)
+                )
         for holder, content_ids in list(self._pins.items()):
             self.pin(holder, content_ids)
         for number in list(self._handed):

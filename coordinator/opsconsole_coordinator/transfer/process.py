@@ -167,9 +167,7 @@ class TransferProcess:
                 guest.socket.close()
                 self._tell(Closed(number=guest.number))
         milliseconds = round((time.monotonic() - began_s) * 1000)
-        self._tell(
-            Over(stream_id=expect.stream_id, moved_bytes=moved_bytes, milliseconds=milliseconds, error=error)
-        )
+        self._tell(Over(stream_id=expect.stream_id, moved_bytes=moved_bytes, milliseconds=milliseconds, error=error))
 
     def _move(self, expect: Expect, stream: SocketStream) -> int:
         if isinstance(expect.work, Serve):
