@@ -178,6 +178,10 @@ class AgentSession:
     def on_leavings(self, received: "Received") -> None:
         self._commit_loop.on_leavings(received.worker.id, received.message)
 
+    def on_stream_message(self, received: "Received") -> None:
+        """What it says about streams and contents."""
+        self._commit_loop.on_stream_message(received.worker, received.message)
+
     def on_peer_error(self, received: "Received") -> None:
         log.warning("%s says %s: %s", received.worker.name, received.message.code, received.message.message)
 
@@ -291,6 +295,10 @@ MESSAGES: dict[type[Any], Handling] = {
     link.Leavings: Handling(AgentSession.on_leavings),
     link.JobOutputPath: Handling(AgentSession.on_output_path),
     link.PeerError: Handling(AgentSession.on_peer_error),
+    link.AskForStream: Handling(AgentSession.on_stream_message, is_change=False),
+    link.Signal: Handling(AgentSession.on_stream_message, is_change=False),
+    link.StreamEnded: Handling(AgentSession.on_stream_message, is_change=False),
+    link.Contents: Handling(AgentSession.on_stream_message),
 }
 """All that an agent may say once it has registered."""
 

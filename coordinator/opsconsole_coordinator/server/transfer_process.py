@@ -40,6 +40,7 @@ from opsconsole_coordinator.transfer.message import (
     decode_from_process,
     encode,
 )
+from opsconsole_protocol.error import Unavailable
 from opsconsole_protocol.ids import ContentId
 
 log = logging.getLogger("opsconsole.coordinator.transfer")
@@ -122,6 +123,14 @@ class TransferProcess:
         """Have it started, unless it runs."""
         self._is_needed.set()
 
+    async def ready(self, wait_s: float) -> None:
+        """Have it started, and wait until its store is open. Raises Unavailable."""
+        self.need()
+        try:
+            await asyncio.wait_for(self.is_ready.wait(), wait_s)
+        except TimeoutError:
+            raise Unavailable("the coordinator's store of files isn't open yet: try again") from None
+
     def take(self, connection: socket.socket, on_known: Callable[[], None], on_closed: Callable[[], None]) -> bool:
         """Hand a connection over that asks for a stream; False where there are too many.
 
@@ -152,6 +161,7 @@ class TransferProcess:
     def pin(self, holder: str, content_ids: Iterable[ContentId]) -> None:
         """Trees that stay as long as the holder does."""
         self._pins[holder] = wanted = tuple(content_ids)
+        self.need()
         for start in range(0, len(wanted), IDS_MAX):
             self._send(Pin(holder=holder, content_ids=wanted[start : start + IDS_MAX]))
 
