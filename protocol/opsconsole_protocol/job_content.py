@@ -3,11 +3,9 @@
 import msgspec
 
 from opsconsole_protocol.bound import (
-    ID_CHARACTERS_MAX,
     NAME_CHARACTERS_MAX,
     PATH_CHARACTERS_MAX,
     BoundedContentId,
-    Id,
     Label,
     Path,
     Whole,
@@ -36,7 +34,7 @@ class Upload(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     is_folder: bool = False
     host: Label = ""
     """The machine that sends it once a worker is known, by name; empty where the coordinator keeps it."""
-    host_id: Id = ""
+    host_id: Label = ""
 
     @property
     def words(self) -> str:
@@ -53,7 +51,7 @@ class Bundle(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     files: Whole
     folder: Path = ""
     """Where it came from, for people."""
-    commit: Id = ""
+    commit: Path = ""
     """The commit that was checked out; empty outside git."""
     dirty: bool = False
     """Whether something differed from that commit."""
@@ -83,14 +81,14 @@ def check_contents(uploads: tuple[Upload, ...], bundle: Bundle | None, setup: st
         raise InvalidRequest("two uploads have the same name: give one another name with --upload PATH:NAME")
     if bundle is not None:
         check_content_id(bundle.content_id)
-        check_length("the bundle's folder", bundle.folder, PATH_CHARACTERS_MAX)
-        check_length("the bundle's commit", bundle.commit, ID_CHARACTERS_MAX)
+        for what, text in (("the bundle's folder", bundle.folder), ("the bundle's commit", bundle.commit)):
+            check_length(what, text, PATH_CHARACTERS_MAX)
 
 
 def _check_upload(upload: Upload) -> None:
     check_content_id(upload.content_id)
     check_length("the host of an upload", upload.host, NAME_CHARACTERS_MAX)
-    check_length("the id of an upload's host", upload.host_id, ID_CHARACTERS_MAX)
+    check_length("the id of an upload's host", upload.host_id, NAME_CHARACTERS_MAX)
     try:
         check_input_name(upload.name, "the task's folder of inputs")
     except InvalidRequest as error:

@@ -2,8 +2,8 @@
 
 import msgspec
 
-from opsconsole_protocol import api, link
-from opsconsole_protocol.ids import AttemptId, ContentId, JobId, TaskId
+from opsconsole_protocol import api
+from opsconsole_protocol.ids import ContentId
 from opsconsole_protocol.job_content import Bundle, Upload
 from opsconsole_protocol.spec import JobSpec
 
@@ -18,17 +18,6 @@ VERDICT = api.Verdict(
 )  # fmt: skip
 
 SAMPLES: dict[str, msgspec.Struct] = {
-    "coordinator_job_assignment_contents_1": link.JobAssignment(
-        seq=2,
-        desired=link.Desired(
-            attempt_id=AttemptId("j0b.0.0.abcd"),
-            launch=link.Launch(
-                job_id=JobId("j0b"), task_id=TaskId("j0b/task-0"), task_index=0, num_tasks=1, attempt=0,
-                command=("train",), uploads=(UPLOAD,), bundle=BUNDLE, setup="uv sync", collect=("models/*",),
-            ),
-        ),
-    ),
-    "client_call_submit_contents_1": api.Call(1, api.SubmitJobs(submissions=(api.Submission(JobId("j0b"), SPEC),))),
     "server_answer_candidates_contents_1": api.Answer(
         1,
         api.Candidates(verdicts=(VERDICT,), text="waits for 12 GB from host mbp-7, which is not connected"),

@@ -10,6 +10,7 @@ import msgspec
 
 from opsconsole_protocol import api, link
 from opsconsole_protocol.ids import AttemptId, ContentId, JobId, TaskId, WorkerId
+from opsconsole_protocol.job_content import Bundle, Upload
 from opsconsole_protocol.log import LogLine, LogPage, LogQuery, Source
 from opsconsole_protocol.spec import JobSpec, Resources
 from opsconsole_protocol.state import AttemptState
@@ -55,6 +56,14 @@ SPEC = JobSpec(
 GANG = msgspec.structs.replace(SPEC, max_task_failures=None, gang=True, job_timeout_ms=86_400_000)
 CONTENT = ContentId("0123456789abcdef" * 4)
 STREAM = "7k3m9q2w4t0abcde"
+BUNDLE = Bundle(content_id=CONTENT, size_bytes=1_234, files=34, folder="pose-net", commit="3f2c1ab", dirty=True)
+UPLOADS = (
+    Upload(name="data.csv", content_id=CONTENT, size_bytes=1_234, files=1),
+    Upload(name="images", content_id=CONTENT, size_bytes=9, files=312, is_folder=True, host="mbp-7", host_id="h1"),
+)
+PACKED = JobSpec(
+    command=("train",), uploads=UPLOADS, bundle=BUNDLE, setup="uv sync --frozen", collect=("models/*", "**/*.json")
+)
 ROOT = FileRoot(kind=RootKind.OUTPUT, job_id=JOB, task_index=3, attempt_id=ATTEMPT, output_path="/out")
 DIED = Failure(Way.DIRECT, "the connection was closed after 12 MB")
 OPEN = OpenStream(purpose=FetchContent(content_id=CONTENT, attempt_id=ATTEMPT), via=Via.RELAY, failed=(DIED,))
@@ -224,6 +233,15 @@ COORDINATOR: dict[str, Any] = {
         )
     ),
     "coordinator_stream_signal_1": link.Signal(stream_id=STREAM, body=b"\x81\xa1t\xff"),
+    "coordinator_job_assignment_contents_1": link.JobAssignment(
+        seq=9,
+        desired=link.Desired(
+            attempt_id=ATTEMPT,
+            launch=msgspec.structs.replace(
+                DESIRED.launch, uploads=UPLOADS, bundle=BUNDLE, setup=PACKED.setup, collect=PACKED.collect
+            ),
+        ),
+    ),
 }
 
 QUERY = LogQuery(
@@ -308,6 +326,7 @@ CLIENT: dict[str, Any] = {
             )
         ),
     ),
+    "client_call_submit_contents_1": api.Call(1, api.SubmitJobs(submissions=(api.Submission(JOB, PACKED),))),
 }
 
 WORKER_ROW = api.WorkerRow(

@@ -28,7 +28,6 @@ from opsconsole_protocol.bound import (
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.ids import AttemptId, JobId, TaskId
 from opsconsole_protocol.input_name import NAME_BYTES_MAX
-from opsconsole_protocol.job_content import UPLOADS_MAX
 from opsconsole_protocol.spec import JobSpec, check_spec
 from tests.protocol.refusal import may_refuse
 
@@ -92,8 +91,8 @@ EVERY_SIZE: dict[str, Any] = {
     "inputs": (LONG,), "after": (LONG,), "workdir": f"/{LONG}", "environment": {"A": "x" * ENVIRONMENT_BYTES_MAX},
     "ports": tuple(f"p{number}" for number in range(bound.PORTS_MAX + 1)), "template": LONG,
     "parameters": ({"a": "x" * TREE_BYTES_MAX},), "task_commands": (("x",) * 20_000,),
-    "uploads": tuple({"name": f"{number}", "content_id": "5f" * 32, "size_bytes": 1, "files": 1} for number in range(UPLOADS_MAX + 1)),
-    "setup": "x" * 20_000, "collect": (LONG,),
+    "uploads": ({"name": "a", "content_id": "0" * 64, "size_bytes": 1, "files": 1, "host": LONG},), "setup": LONG * 3,
+    "collect": (LONG,),
 }  # fmt: skip
 
 
