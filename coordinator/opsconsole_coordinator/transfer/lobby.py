@@ -21,6 +21,8 @@ from opsconsole_protocol.stream import upgrade
 from opsconsole_protocol.stream.proof import where_of
 
 OPENING_S = 10.0
+JOIN_S = 20.0
+"""How long one end of a relay waits for the other, which is less than it waits for an answer."""
 SWEEP_S = 1.0
 
 
@@ -143,7 +145,7 @@ class Lobby:
             other = self._waiting.pop(stream_id, None)
             if other is None:
                 self._waiting[stream_id] = guest
-                guest.until_s = admission.until_s
+                guest.until_s = min(admission.until_s, time.monotonic() + JOIN_S)
                 return
             guests = sorted((guest, other), key=_end)
         for one in guests:
