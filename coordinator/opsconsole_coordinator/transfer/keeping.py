@@ -119,15 +119,18 @@ class Keeping:
         """Take a tree in. Returns how many bytes of files came. Raises OpsconsoleError."""
         store = self._opened()
 
+        def finish() -> None:
+            if work.holder:
+                store.pin(work.holder, work.content_id)
+            self._tell_changes(store)
+
         def sink(manifest: Manifest) -> Sink:
-            return KnownSink(manifest) if store.has(manifest.content_id) else store.sink(manifest)
+            is_known = store.has(manifest.content_id)
+            return ArrivingSink(KnownSink(manifest) if is_known else store.sink(manifest), finish)
 
         with self._turn(work.content_id):
             try:
-                summary = session.receive(stream, sink, expected=work.content_id, bytes_max=work.bytes_max)
-                if work.holder:
-                    store.pin(work.holder, work.content_id)
-                return summary.bytes_sent
+                return session.receive(stream, sink, expected=work.content_id, bytes_max=work.bytes_max).bytes_sent
             finally:
                 self._tell_changes(store)
 
@@ -159,6 +162,44 @@ class Keeping:
                 self._tell(Kept(added=some))
             for some in _batches(removed):
                 self._tell(Kept(removed=some))
+
+
+class ArrivingSink:
+    """A sink that has `on_finished` called when the tree is there, before its sender is told so."""
+
+    def __init__(self, sink: Sink, on_finished: Callable[[], None]) -> None:
+        self._sink = sink
+        self._on_finished = on_finished
+
+    @property
+    def manifest(self) -> Manifest:
+        """The tree."""
+        return self._sink.manifest
+
+    def wanted(self) -> list[int]:
+        """As the sink below."""
+        return self._sink.wanted()
+
+    def wanted_chunks(self, index: int, leaves: list[bytes]) -> list[int]:
+        """As the sink below."""
+        return self._sink.wanted_chunks(index, leaves)
+
+    def write_chunk(self, index: int, number: int, data: memoryview) -> None:
+        """As the sink below."""
+        self._sink.write_chunk(index, number, data)
+
+    def write_file(self, index: int, data: memoryview) -> None:
+        """As the sink below."""
+        self._sink.write_file(index, data)
+
+    def finish(self) -> None:
+        """The tree is there, and everybody is told so."""
+        self._sink.finish()
+        self._on_finished()
+
+    def abandon(self) -> None:
+        """As the sink below."""
+        self._sink.abandon()
 
 
 class KnownSink:
