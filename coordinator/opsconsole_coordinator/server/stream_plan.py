@@ -3,10 +3,13 @@
 import secrets
 from dataclasses import dataclass
 
+from msgspec.structs import replace
+
 from opsconsole_coordinator.core.content import contents_of
 from opsconsole_coordinator.core.model import Attempt, Worker
 from opsconsole_coordinator.server.commit_loop import CommitLoop
 from opsconsole_coordinator.server.content_keeper import ContentKeeper
+from opsconsole_coordinator.server.file_locator import FileLocator
 from opsconsole_coordinator.server.open_stream import Party, PartyKind
 from opsconsole_coordinator.trust.credential import Role
 from opsconsole_protocol import api
@@ -21,6 +24,7 @@ from opsconsole_protocol.stream.message import (
     Purpose,
     ReadFiles,
     RootKind,
+    WriteFiles,
 )
 
 STORE = Party(PartyKind.STORE, "", "the coordinator")
@@ -51,15 +55,30 @@ class StreamPlanner:
     def __init__(self, commit_loop: CommitLoop, keeper: ContentKeeper) -> None:
         self._commit_loop = commit_loop
         self._keeper = keeper
+        self._locator = FileLocator(commit_loop)
 
     # --- for workers -------------------------------------------------------------------------------------------
 
     def plan_for_worker(self, wanted: OpenStream, worker: Worker) -> Plan:
         """What an agent's request comes to. Raises Forbidden, NotFound, InvalidRequest or LimitExceeded."""
         purpose = wanted.purpose
-        if isinstance(purpose, FetchContent):
-            return self._fetch(purpose, worker)
-        raise Forbidden("an agent may fetch what its tasks need, and nothing else")
+        match purpose:
+            case FetchContent():
+                return self._fetch(purpose, worker)
+            case KeepContent():
+                return self._collect(purpose, worker)
+            case _:
+                raise Forbidden("an agent may fetch what its tasks need and bring what is collected, and nothing else")
+
+    def _collect(self, purpose: KeepContent, worker: Worker) -> Plan:
+        attempt = self._commit_loop.fleet.attempts.get(AttemptId(purpose.attempt_id))
+        if attempt is None or attempt.worker_id != worker.id:
+            raise Forbidden(f"{purpose.attempt_id or 'no attempt'} is not an attempt of this worker")
+        job = self._commit_loop.fleet.jobs[attempt.job_id]
+        if not job.spec.collect:
+            raise Forbidden(f"of job {job.id} nothing is collected")
+        self._keeper.check_size(purpose)
+        return Plan(purpose, PeerKind.COORDINATOR, STORE, f"results of {job.task_id(attempt.index)}", job.id)
 
     def _fetch(self, purpose: FetchContent, worker: Worker) -> Plan:
         attempt = self._attempt_of(purpose.attempt_id, worker)
@@ -93,12 +112,25 @@ class StreamPlanner:
     async def plan_for_person(self, wanted: OpenStream) -> Plan:
         """What an operator's request comes to. Raises OpsconsoleError."""
         purpose = wanted.purpose
-        if isinstance(purpose, KeepContent):
-            self._keeper.check_size(purpose)
-            return Plan(purpose, PeerKind.COORDINATOR, STORE, f"tree {purpose.content_id[:12]}", self._commit_loop.name)
-        if isinstance(purpose, FetchContent):
-            raise Forbidden("a person fetches files of jobs and mounts, and no trees")
-        raise InvalidRequest("not yet")
+        match purpose:
+            case KeepContent(content_id=content_id, attempt_id=""):
+                self._keeper.check_size(purpose)
+                return Plan(purpose, PeerKind.COORDINATOR, STORE, f"tree {content_id[:12]}", self._commit_loop.name)
+            case ReadFiles() | WriteFiles():
+                return await self._files(purpose, wanted.peer)
+            case _:
+                raise Forbidden("people fetch the files of jobs and mounts: `opsconsole get` takes a job and a pattern")
+
+    async def _files(self, purpose: ReadFiles | WriteFiles, worker_name: str) -> Plan:
+        if isinstance(purpose, WriteFiles) and purpose.root.kind is not RootKind.MOUNT:
+            raise InvalidRequest("files are put into a mount of a worker; what a job has written stays as it is")
+        place = await self._locator.locate(worker_name, purpose.root, purpose.folder)
+        self._locator.check_reachable(place)
+        found = replace(purpose, root=place.root, folder=place.path)
+        is_mount = purpose.root.kind is RootKind.MOUNT
+        what = f"files of {place.root.mount}" if is_mount else f"{purpose.root.kind} files of job {place.root.job_id}"
+        subject = place.worker.name if is_mount else place.root.job_id
+        return Plan(found, PeerKind.WORKER, _party(place.worker), what, subject)
 
 
 def _party(worker: Worker) -> Party:
