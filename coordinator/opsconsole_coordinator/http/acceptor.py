@@ -21,7 +21,7 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from opsconsole_coordinator.http.connection_limit import ConnectionLimit
-from opsconsole_coordinator.http.first_bytes import FIRST_BYTES_MAX, Kind, kind_of
+from opsconsole_coordinator.http.first_bytes import FIRST_BYTES, Kind, kind_of
 
 log = logging.getLogger("opsconsole.coordinator.acceptor")
 
@@ -175,7 +175,7 @@ class Acceptor:
     def _sort(self, connection: socket.socket, peer: Peer, on_closed: Callable[[], None], seen: int = 0) -> None:
         """Give the connection to whom it belongs, as soon as enough of it has come. `seen`: what had come at the last look."""
         try:
-            data = connection.recv(FIRST_BYTES_MAX, socket.MSG_PEEK)
+            data = connection.recv(FIRST_BYTES, socket.MSG_PEEK)
         except (BlockingIOError, InterruptedError):
             self._await_bytes(connection, peer, on_closed, 0, 1)
             return

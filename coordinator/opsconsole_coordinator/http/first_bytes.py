@@ -7,7 +7,8 @@ from opsconsole_protocol.stream.upgrade import ALPN, REQUEST_START
 HEAD_BYTES = 5
 """Of a TLS record: its kind, its version, and how long it is."""
 RECORD_BYTES_MAX = 16 * 1024
-FIRST_BYTES_MAX = HEAD_BYTES + RECORD_BYTES_MAX
+FIRST_BYTES = HEAD_BYTES + RECORD_BYTES_MAX
+"""What is looked at, at most."""
 _HANDSHAKE = 0x16
 _ALPN_NAME = bytes([len(ALPN)]) + ALPN.encode()
 
@@ -37,7 +38,7 @@ def kind_of(data: bytes, *, is_tls: bool) -> Kind | int:
     if len(data) < HEAD_BYTES:
         return HEAD_BYTES
     whole = HEAD_BYTES + int.from_bytes(data[3:HEAD_BYTES], "big")
-    if whole > FIRST_BYTES_MAX:
+    if whole > FIRST_BYTES:
         return Kind.OTHER
     if len(data) < whole:
         return whole

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Iterable
 
-from opsconsole_coordinator.core.content import contents_of
 from opsconsole_coordinator.core.model import Job
 from opsconsole_coordinator.server.commit_loop import CommitLoop
 from opsconsole_coordinator.server.content_host import ContentHosts
@@ -96,7 +95,7 @@ class ContentKeeper:
                 self._process.unpin(JOB_HOLDER + job_id)
 
     def _pin(self, job: Job) -> None:
-        content_ids = [one.content_id for one in contents_of(job.spec) if not one.host_id]
+        content_ids = [one.content_id for one in self._commit_loop.reactor.contents_of(job) if not one.host_id]
         if content_ids and job.id not in self._pinned:
             self._pinned.add(job.id)
             self._process.pin(JOB_HOLDER + job.id, content_ids)

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from opsconsole_coordinator.core.content import contents_of
 from opsconsole_coordinator.core.model import Attempt, Worker
 from opsconsole_coordinator.server.commit_loop import CommitLoop
 from opsconsole_coordinator.server.content_keeper import ContentKeeper
@@ -15,6 +14,7 @@ from opsconsole_coordinator.trust.credential import Role
 from opsconsole_protocol import api
 from opsconsole_protocol.error import Forbidden, InvalidRequest, NotFound
 from opsconsole_protocol.ids import AttemptId
+from opsconsole_protocol.mount import find_mount, mounts_of
 from opsconsole_protocol.quantity import size_words
 from opsconsole_protocol.stream.message import (
     FetchContent,
@@ -83,7 +83,7 @@ class StreamPlanner:
     def _fetch(self, purpose: FetchContent, worker: Worker) -> Plan:
         attempt = self._attempt_of(purpose.attempt_id, worker)
         job = self._commit_loop.fleet.jobs[attempt.job_id]
-        needed = {one.content_id: one for one in contents_of(job.spec)}
+        needed = {one.content_id: one for one in self._commit_loop.reactor.contents_of(job)}
         content = needed.get(purpose.content_id)
         if content is None:
             raise Forbidden(f"job {job.id} doesn't bring the tree {purpose.content_id[:12]} along")
@@ -126,6 +126,10 @@ class StreamPlanner:
             raise InvalidRequest("files are put into a mount of a worker; what a job has written stays as it is")
         place = await self._locator.locate(worker_name, purpose.root, purpose.folder)
         self._locator.check_reachable(place)
+        if isinstance(purpose, WriteFiles):
+            mount = find_mount(mounts_of(place.worker.properties), place.root.mount)
+            if mount is None or not mount.writable:
+                raise Forbidden(f"{place.root.mount} on {place.worker.name} is not writable: choose another mount")
         found = replace(purpose, root=place.root, folder=place.path)
         is_mount = purpose.root.kind is RootKind.MOUNT
         what = f"files of {place.root.mount}" if is_mount else f"{purpose.root.kind} files of job {place.root.job_id}"

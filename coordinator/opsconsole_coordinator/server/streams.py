@@ -14,9 +14,9 @@ from opsconsole_coordinator.server.transfer_process import TransferLimits, Trans
 from opsconsole_coordinator.trust.credential import CredentialRecord
 from opsconsole_protocol.stream.message import IceServer
 
-KEEP_UPLOAD_BYTES = 1 << 30
-KEEP_CONTENT_BYTES = 50 << 30
-RELAY_STREAMS = 100
+KEEP_UPLOAD_BYTES_MAX = 1 << 30
+KEEP_CONTENT_BYTES_MAX = 50 << 30
+RELAY_STREAMS_MAX = 100
 _MB = 1_000_000
 
 
@@ -24,12 +24,12 @@ _MB = 1_000_000
 class TransferPolicy:
     """What the coordinator takes, keeps and relays."""
 
-    keep_upload_bytes: int = KEEP_UPLOAD_BYTES
+    keep_upload_bytes: int = KEEP_UPLOAD_BYTES_MAX
     """Trees up to this size are kept here, so that who brings them may leave at once."""
-    keep_content_bytes: int = KEEP_CONTENT_BYTES
+    keep_content_bytes: int = KEEP_CONTENT_BYTES_MAX
     """How large all kept trees may be together."""
     relay: bool = True
-    relay_streams: int = RELAY_STREAMS
+    relay_streams: int = RELAY_STREAMS_MAX
     relay_mb_s: int = 0
     """The most that all relays together pass on a second; 0: as much as they can."""
     ice_servers: tuple[IceServer, ...] = ()

@@ -46,7 +46,7 @@ from opsconsole_protocol.ids import ContentId
 log = logging.getLogger("opsconsole.coordinator.transfer")
 
 RESTART_S = 1.0
-RESTART_MAX_S = 30.0
+RESTART_LATEST_S = 30.0
 STOP_S = 5.0
 """How long its end is waited for before it is killed."""
 PACKETS_AT_ONCE = 64
@@ -189,7 +189,7 @@ class TransferProcess:
                 await self._end()
                 self.restarts += 1
                 lasted_s = asyncio.get_running_loop().time() - began_s
-                pause_s = RESTART_S if lasted_s > RESTART_MAX_S else min(2 * pause_s, RESTART_MAX_S)
+                pause_s = RESTART_S if lasted_s > RESTART_LATEST_S else min(2 * pause_s, RESTART_LATEST_S)
                 await asyncio.sleep(pause_s)
         finally:
             await asyncio.shield(self._end())

@@ -8,14 +8,14 @@ import sys
 
 from opsconsole_coordinator.transfer.process import serve
 
-FILES_MAX = 65_536
+FILES_WANTED = 65_536
 
 
 def main() -> None:
     """Serve until the coordinator is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the coordinator's own end is the end of this
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = FILES_MAX if hard == resource.RLIM_INFINITY else min(hard, FILES_MAX)
+    wanted = FILES_WANTED if hard == resource.RLIM_INFINITY else min(hard, FILES_WANTED)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
     with socket.socket(fileno=int(sys.argv[1])) as sock:

@@ -8,6 +8,8 @@ from msgspec import Meta
 from opsconsole_protocol.error import ProtocolError
 from opsconsole_protocol.ids import ContentId
 
+ENDS_MAX = 2
+"""Of a stream."""
 PACKET_BYTES_MAX = 128 * 1024
 """Less than what a socket holds by default."""
 IDS_MAX = 1_000
@@ -62,7 +64,7 @@ class Expect(Message, frozen=True, kw_only=True, tag="expect"):
 
     stream_id: str
     ttl_ms: int
-    secrets: Annotated[tuple[str, ...], Meta(min_length=1, max_length=2)]
+    secrets: Annotated[tuple[str, ...], Meta(min_length=1, max_length=ENDS_MAX)]
     work: Relay | Serve | Receive
 
 
