@@ -56,7 +56,7 @@ class ContentKeeper:
         if purpose.size_bytes > self.upload_bytes_max:
             raise LimitExceeded(
                 f"{size_words(purpose.size_bytes)} are too much to be kept by the coordinator, which takes "
-                f"{size_words(self.upload_bytes_max)} (keep_upload_bytes): they go from your machine to the worker"
+                f"{size_words(self.upload_bytes_max)} (keep_upload_gb): they go from your machine to the worker"
             )
 
     def _let_go_later(self, holder: str) -> None:

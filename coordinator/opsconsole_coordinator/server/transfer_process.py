@@ -18,8 +18,8 @@ from itertools import count
 from pathlib import Path
 
 from opsconsole_coordinator.transfer.message import (
-    IDS_MAX,
     PACKET_BYTES_MAX,
+    PACKET_IDS_MAX,
     Begun,
     Cancel,
     Closed,
@@ -162,8 +162,8 @@ class TransferProcess:
         """Trees that stay as long as the holder does."""
         self._pins[holder] = wanted = tuple(content_ids)
         self.need()
-        for start in range(0, len(wanted), IDS_MAX):
-            self._send(Pin(holder=holder, content_ids=wanted[start : start + IDS_MAX]))
+        for start in range(0, len(wanted), PACKET_IDS_MAX):
+            self._send(Pin(holder=holder, content_ids=wanted[start : start + PACKET_IDS_MAX]))
 
     def unpin(self, holder: str) -> None:
         """A holder needs its trees no more."""

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from opsconsole_coordinator.transfer.message import (
-    IDS_MAX,
+    PACKET_IDS_MAX,
     FromProcess,
     Held,
     Kept,
@@ -236,5 +236,5 @@ class KnownSink:
 
 
 def _batches(content_ids: Sequence[ContentId]) -> Iterator[tuple[ContentId, ...]]:
-    for start in range(0, len(content_ids), IDS_MAX):
-        yield tuple(content_ids[start : start + IDS_MAX])
+    for start in range(0, len(content_ids), PACKET_IDS_MAX):
+        yield tuple(content_ids[start : start + PACKET_IDS_MAX])

@@ -12,7 +12,7 @@ ENDS_MAX = 2
 """Of a stream."""
 PACKET_BYTES_MAX = 128 * 1024
 """Less than what a socket holds by default."""
-IDS_MAX = 1_000
+PACKET_IDS_MAX = 1_000
 """Of trees, in one message: with their ids it fits into a packet."""
 
 
@@ -79,7 +79,7 @@ class Pin(Message, frozen=True, kw_only=True, tag="pin"):
     """These trees stay as long as `holder` does; several messages for one holder add up."""
 
     holder: str
-    content_ids: Annotated[tuple[ContentId, ...], Meta(max_length=IDS_MAX)]
+    content_ids: Annotated[tuple[ContentId, ...], Meta(max_length=PACKET_IDS_MAX)]
 
 
 class Unpin(Message, frozen=True, kw_only=True, tag="unpin"):
@@ -104,15 +104,15 @@ class Ready(Message, frozen=True, kw_only=True, tag="ready"):
 class Kept(Message, frozen=True, kw_only=True, tag="kept"):
     """Trees that the store has from now on, and those that it has no longer."""
 
-    added: Annotated[tuple[ContentId, ...], Meta(max_length=IDS_MAX)] = ()
-    removed: Annotated[tuple[ContentId, ...], Meta(max_length=IDS_MAX)] = ()
+    added: Annotated[tuple[ContentId, ...], Meta(max_length=PACKET_IDS_MAX)] = ()
+    removed: Annotated[tuple[ContentId, ...], Meta(max_length=PACKET_IDS_MAX)] = ()
 
 
 class Held(Message, frozen=True, kw_only=True, tag="held"):
     """A holder that the store knew when it was opened."""
 
     holder: str
-    content_ids: Annotated[tuple[ContentId, ...], Meta(max_length=IDS_MAX)]
+    content_ids: Annotated[tuple[ContentId, ...], Meta(max_length=PACKET_IDS_MAX)]
 
 
 class Known(Message, frozen=True, kw_only=True, tag="known"):
