@@ -230,7 +230,7 @@ async def test_a_setup_that_is_cancelled_ends_with_all_its_processes(
     await coordinator.until_state(A, "killed")
     await until(lambda: not Path(f"/proc/{pid}").exists())
     await until(lambda: not list((tmp_path / "state" / "setups").iterdir()))
-    assert not list((tmp_path / "state" / "logs").glob("*side*"))
+    await until(lambda: not list((tmp_path / "state" / "logs").glob("*side*")))
 
 
 async def test_a_setup_that_a_dead_agent_left_behind_is_ended_and_runs_again(
