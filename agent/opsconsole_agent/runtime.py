@@ -13,6 +13,7 @@ from typing import Any
 from opsconsole_agent.core.event import StopAll
 from opsconsole_agent.core.reactor import Reactor
 from opsconsole_agent.core_runner import CoreRunner
+from opsconsole_agent.engine.own_output import make_outputs_folder
 from opsconsole_agent.engine.process_engine import ProcessEngine
 from opsconsole_agent.engine.setup_cache import SETUPS_FOLDER, SetupCache
 from opsconsole_agent.engine.side_process import SideProcesses
@@ -30,7 +31,7 @@ from opsconsole_agent.state.file_place import FilePlaces
 from opsconsole_agent.state.membership import Membership, save_membership
 from opsconsole_agent.state.state_folder import ATTEMPTS_FOLDER, OUTPUTS_FOLDER, StateFolder
 from opsconsole_agent.telemetry import Telemetry
-from opsconsole_agent.transfer.store_folder import cache_bytes, open_store
+from opsconsole_agent.transfer.store_folder import cache_bytes, open_store, plain_file
 from opsconsole_agent.transfer.transfers import Transfers
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.host.content.store import ContentStore
@@ -219,7 +220,11 @@ class _Service:
             keep_output_days=config.output_days,
             outputs=config.outputs,
         )
+        await asyncio.to_thread(plain_file, config.state_dir / HASHES_FILE)
         contents = await asyncio.to_thread(open_store, config.state_dir, config.cache_bytes, readable=user is not None)
+        if config.outputs != config.io:
+            folder = config.state_dir.absolute() / OUTPUTS_FOLDER
+            await asyncio.to_thread(make_outputs_folder, folder, shared=user is not None)
         return cls(config, say, state, description, credential, telemetry, keeper, user, contents)
 
     def _send(self, message: Message) -> None:

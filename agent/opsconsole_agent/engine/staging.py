@@ -15,7 +15,6 @@ that can be given up on, which takes tens of milliseconds; local ones directly.
 """
 
 import asyncio
-import logging
 import os
 import time
 from collections.abc import Mapping
@@ -29,11 +28,11 @@ from opsconsole_agent.engine.bundle import remove_unchanged
 from opsconsole_agent.engine.contents import BundleFolder, Contents, ContentSource
 from opsconsole_agent.engine.engine import StepProgress
 from opsconsole_agent.engine.environment import Place, base_environment, task_environment
+from opsconsole_agent.engine.own_output import make_own_output
 from opsconsole_agent.engine.setup import Setup
 from opsconsole_agent.engine.setup_cache import SetupCache
 from opsconsole_agent.engine.side_process import SideProcesses
 from opsconsole_agent.engine.task_user import TaskUser
-from opsconsole_agent.keeper import state_file
 from opsconsole_agent.keeper_client.message import StartCommand
 from opsconsole_agent.probe.folder_check import FolderCheck, expand_home
 from opsconsole_agent.probe.io_path import (
@@ -64,9 +63,6 @@ _LABEL_GOOD_FOR_S = 30.0
 _LABELS_MAX = 1_000
 _COUNTED_AT_ONCE_MAX = 100
 _COUNT_AT_ONCE_S = 0.002
-_PASSABLE = 0o711
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,24 +302,17 @@ class OutputFolder:
         """Make the folder; raises OutputRefused or OSError."""
         if self._io.output_path is None:
             return
-        if self._own is not None:
-            self._make_own(self._own)
         job_id, own = build.launch.job_id, _output_folder(build.attempt_id, build.launch)
         parts = own.split("/") if own else []
         above = ["/".join(parts[:length]) for length in range(1, len(parts) + 1)]
         subfolders = [*above, *("/".join((*parts, name)) for name in JOB_SUBFOLDERS)]
-        if build.is_quick or self.is_quick(build.launch):
+        if self._own is not None and self._user_ids is None:
+            folder = make_own_output(self._own, job_id, subfolders)
+        elif build.is_quick or self.is_quick(build.launch):
             folder = make_output(self._io, job_id, subfolders=subfolders)
         else:
             folder = await in_thread(prepare_output, self._io, job_id, subfolders=subfolders, user=self._user_ids)
         build.output_path = str(folder / own) if own else str(folder)
-
-    def _make_own(self, folder: Path) -> None:
-        """Make the folder in the state folder, which a task may have taken away. Raises OSError."""
-        if words := state_file.make_folder(str(folder)):
-            _log.error("%s", words)
-        if self._user_ids is not None:
-            folder.chmod(_PASSABLE)
 
 
 class StartCommandStep:
