@@ -52,7 +52,7 @@ def test_a_description_stays_as_it_is_and_is_said_to_be_whole() -> None:
         "localhost",
         "239.1.2.3",
         "ff02::1",
-        "0.0.0.0",
+        "0.0.0.0",  # noqa: S104  (nothing is bound to it)
         "::",
         "1.2.3",
         "",
@@ -92,7 +92,6 @@ def test_anything_but_one_data_channel_is_refused(description: str) -> None:
 def test_whatever_comes_is_refused_or_whole(description: str) -> None:
     try:
         checked = check_description(description)
-    except ProtocolError as error:
-        assert "\n" not in error.message
-    else:
-        assert check_description(checked) == checked
+    except ProtocolError:
+        return
+    assert check_description(checked) == checked

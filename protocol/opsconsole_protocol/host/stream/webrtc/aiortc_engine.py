@@ -26,6 +26,8 @@ from opsconsole_protocol.host.stream.webrtc.channel import (
 from opsconsole_protocol.host.stream.webrtc.datagram_loop import DatagramLoop
 from opsconsole_protocol.stream.message import IceServer
 
+_BROKEN = frozenset({"failed", "closed"})
+
 
 class AiortcEngine:
     """See `engine.Engine`."""
@@ -88,7 +90,7 @@ class AiortcChannel:
             raise ProtocolError("the other end's description doesn't fit ours: no WebRTC with it") from None
 
     def _on_connection_state(self) -> None:
-        if self._connection.connectionState in {"failed", "closed"}:
+        if self._connection.connectionState in _BROKEN:
             self._listener.on_end("no connection holds between the two ends")
 
     def _on_other_channel(self, _channel: RTCDataChannel) -> None:

@@ -16,7 +16,7 @@ from typing import Any, cast
 DATAGRAMS_AT_ONCE = 64
 """Read in one turn of the loop."""
 DATAGRAM_BYTES_MAX = 64 * 1024
-QUEUED_BYTES_MAX = 4 * 1024 * 1024
+UNSENT_BYTES_MAX = 4 * 1024 * 1024
 """What waits for the system to take it; what comes on top is dropped, as a full queue in the network would."""
 SOCKET_BYTES = 4 * 1024 * 1024
 """Of the system's buffers, as far as it allows."""
@@ -95,7 +95,7 @@ class _BatchedTransport(asyncio.DatagramTransport):
             self._protocol.error_received(error)
 
     def _enqueue(self, data: bytes, address: Any) -> None:
-        if self._queued_bytes + len(data) <= QUEUED_BYTES_MAX:
+        if self._queued_bytes + len(data) <= UNSENT_BYTES_MAX:
             self._queue.append((data, address))
             self._queued_bytes += len(data)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from functools import cache
 
-from opsconsole_protocol.bound import cut
 from opsconsole_protocol.host.stream.webrtc.channel import Engine
 
 AIORTC = "aiortc"
@@ -48,7 +47,7 @@ def _native() -> tuple[tuple[Engine, ...], str]:
 
 
 def _fault(error: Exception) -> str:
-    said = " ".join(str(error).split())
-    return cut(
-        f"{WRTC} can't be loaded, so {AIORTC} is used, which is slower: install opsconsole[webrtc] anew ({said})"
+    return (
+        f"{WRTC} can't be loaded ({type(error).__name__}), so {AIORTC} is used, which is slower: "
+        "install opsconsole[webrtc] anew"
     )

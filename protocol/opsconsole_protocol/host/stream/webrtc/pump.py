@@ -19,7 +19,7 @@ BUFFERED_BYTES_MAX = 2 * 1024 * 1024
 """What may wait in the engine to be sent."""
 BEAT_S = 2.0
 SILENT_S = 30.0
-"""After so long without any message the other end counts as gone; each sends a sign of life every BEAT_S."""
+"""Without any message for this time the other end counts as gone; each sends a sign of life every BEAT_S."""
 FAREWELL_S = 3.0
 """How long an end that needs the channel no longer waits for the other to say the same."""
 LINGER_S = 30.0
