@@ -26,12 +26,12 @@ from opsconsole_agent.link.message_handler import Description, MessageHandler
 from opsconsole_agent.log.shipper import KEPT_DAYS, LogShipper
 from opsconsole_agent.probe.file_look import FileLook
 from opsconsole_agent.probe.io_path import WorkerIOConfig, check
+from opsconsole_agent.state.content_folder import cache_bytes, open_store, plain_file
 from opsconsole_agent.state.credential import Credential, StateLock, ensure_credential, keep_joined
 from opsconsole_agent.state.file_place import FilePlaces
 from opsconsole_agent.state.membership import Membership, save_membership
 from opsconsole_agent.state.state_folder import ATTEMPTS_FOLDER, OUTPUTS_FOLDER, StateFolder
 from opsconsole_agent.telemetry import Telemetry
-from opsconsole_agent.transfer.store_folder import cache_bytes, open_store, plain_file
 from opsconsole_agent.transfer.transfers import Transfers
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.host.content.store import ContentStore

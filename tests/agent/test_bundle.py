@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from opsconsole_agent.transfer.store_folder import open_store
+from opsconsole_agent.state.content_folder import open_store
 from opsconsole_protocol.content.manifest import Manifest
 from opsconsole_protocol.host.content.scan import scan_file
 from opsconsole_protocol.host.content.session import receive, send
