@@ -13,7 +13,7 @@ from typing import Any
 from opsconsole_agent.core.event import StopAll
 from opsconsole_agent.core.reactor import Reactor
 from opsconsole_agent.core_runner import CoreRunner
-from opsconsole_agent.engine.own_output import make_outputs_folder
+from opsconsole_agent.engine.own_output import OwnOutputs
 from opsconsole_agent.engine.process_engine import ProcessEngine
 from opsconsole_agent.engine.setup_cache import SETUPS_FOLDER, SetupCache
 from opsconsole_agent.engine.side_process import SideProcesses
@@ -172,7 +172,9 @@ class _Service:
             credential.has_joined_by(config.token),
         )  # fmt: skip
         self._link = CoordinatorLink(target, self._message_handler, shipper, say, self._on_accepted)
-        own_outputs = None if config.outputs == config.io else config.outputs.output_path
+        own_outputs = None
+        if config.outputs.output_path is not None and config.outputs != config.io:
+            own_outputs = OwnOutputs(config.outputs.output_path, shared=user is not None)
         defaults = TaskDefaults(
             description.worker_id, config.url, dict(os.environ), config.io, config.stdin, user, own_outputs
         )
@@ -222,9 +224,6 @@ class _Service:
         )
         await asyncio.to_thread(plain_file, config.state_dir / HASHES_FILE)
         contents = await asyncio.to_thread(open_store, config.state_dir, config.cache_bytes, readable=user is not None)
-        if config.outputs != config.io:
-            folder = config.state_dir.absolute() / OUTPUTS_FOLDER
-            await asyncio.to_thread(make_outputs_folder, folder, shared=user is not None)
         return cls(config, say, state, description, credential, telemetry, keeper, user, contents)
 
     def _send(self, message: Message) -> None:
