@@ -79,7 +79,7 @@ class Beneath:
 
     def below(self, path: bytes) -> "Beneath":
         """A folder below, from which paths are counted by itself. Raises as `folder` does."""
-        return Beneath(os.dup(self.folder(path)))
+        return Beneath(os.open(b".", _FOLDER, dir_fd=self.folder(path)))
 
     def place(self, path: bytes) -> tuple[int, bytes]:
         """The folder that a path lies in, and its name there. Raises as `folder` does."""
