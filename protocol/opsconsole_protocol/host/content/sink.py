@@ -10,7 +10,7 @@ from typing import Protocol
 
 from opsconsole_protocol.content.digest import file_digest
 from opsconsole_protocol.content.manifest import Entry, EntryKind, Manifest
-from opsconsole_protocol.content.path import shown
+from opsconsole_protocol.content.path import check_path, shown
 from opsconsole_protocol.error import Conflict
 from opsconsole_protocol.host.content.beneath import Beneath
 from opsconsole_protocol.host.content.file_hash import leaves_of
@@ -240,6 +240,8 @@ def _check_place(incoming: Incoming, place: os.stat_result | None) -> None:
 
 def _made(top: Beneath, folder: bytes) -> Beneath:
     """A folder below, which is made if need be."""
+    if folder:
+        check_path(folder)
     parts = folder.split(b"/") if folder else []
     for place in range(len(parts)):
         top.make_folder(b"/".join(parts[: place + 1]), 0o777)
