@@ -175,8 +175,13 @@ class AgentSession:
     def on_port_found(self, received: "Received") -> None:
         self._reactor.on_port_found(received.worker, received.message, received.now_ms)
 
-    def on_leavings(self, received: "Received") -> None:
-        self._commit_loop.on_leavings(received.worker.id, received.message)
+    def on_answer(self, received: "Received") -> None:
+        """Somebody waits for it."""
+        self._commit_loop.questions.answer(received.worker.id, received.message)
+
+    def on_stream_message(self, received: "Received") -> None:
+        """What it says about streams and contents."""
+        self._commit_loop.on_stream_message(received.worker, received.message)
 
     def on_peer_error(self, received: "Received") -> None:
         log.warning("%s says %s: %s", received.worker.name, received.message.code, received.message.message)
@@ -288,9 +293,15 @@ MESSAGES: dict[type[Any], Handling] = {
     link.FileExists: Handling(AgentSession.on_input_answer),
     link.FileNotFound: Handling(AgentSession.on_input_answer),
     link.PortFound: Handling(AgentSession.on_port_found),
-    link.Leavings: Handling(AgentSession.on_leavings),
+    link.Leavings: Handling(AgentSession.on_answer),
+    link.FileList: Handling(AgentSession.on_answer, is_change=False),
+    link.FilePartRead: Handling(AgentSession.on_answer, is_change=False),
     link.JobOutputPath: Handling(AgentSession.on_output_path),
     link.PeerError: Handling(AgentSession.on_peer_error),
+    link.AskForStream: Handling(AgentSession.on_stream_message, is_change=False),
+    link.Signal: Handling(AgentSession.on_stream_message, is_change=False),
+    link.StreamEnded: Handling(AgentSession.on_stream_message, is_change=False),
+    link.Contents: Handling(AgentSession.on_stream_message),
 }
 """All that an agent may say once it has registered."""
 

@@ -13,7 +13,9 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from opsconsole_coordinator.core import view
+from opsconsole_coordinator.core.model import Worker
 from opsconsole_coordinator.core.reactor import TICK_MS, Batch, Fleet, Reactor
+from opsconsole_coordinator.server.agent_question import AgentQuestions
 from opsconsole_coordinator.server.count import Counts
 from opsconsole_coordinator.server.steady_clock import SteadyClock
 from opsconsole_coordinator.store import journal, query, rebuild
@@ -60,8 +62,12 @@ class CommitLoop:
         self.reactor = Reactor(Fleet(secrets.randbits))
         self.sessions: dict[WorkerId, Session] = {}
         self.commit_listeners: list[CommitListener] = []
-        self.on_leavings: Callable[[WorkerId, link.Leavings], None] = lambda *_: None
-        """Takes an agent's answer to what can be removed on its host."""
+        self.questions = AgentQuestions(self.sessions)
+        """What agents are asked for operators who wait."""
+        self.on_stream_message: Callable[[Worker, link.AgentMessage], None] = lambda *_: None
+        """Takes what an agent says about streams and contents."""
+        self.on_loaded: Callable[[], None] = lambda: None
+        """Called when the fleet was built from the store: it knows nothing of what isn't stored."""
         self.open_consoles: list[str] = []
         """The names of the operators whose consoles follow every change, one for each console."""
         self.attempt_log_bytes = ATTEMPT_LOG_BYTES
@@ -89,6 +95,7 @@ class CommitLoop:
         self.shown.clear()
         self.committed_seq = self.fleet.seq
         self._logs_unread = set(self.fleet.workers)
+        self.on_loaded()
 
     @property
     def fleet(self) -> Fleet:

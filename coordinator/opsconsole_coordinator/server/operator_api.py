@@ -7,9 +7,12 @@ from opsconsole_coordinator.server.access_api import AccessApi
 from opsconsole_coordinator.server.cleaning import Cleaning
 from opsconsole_coordinator.server.commit_loop import CommitLoop
 from opsconsole_coordinator.server.coordinator_api import CoordinatorApi
+from opsconsole_coordinator.server.file_api import FileApi, role_to_list, role_to_read
 from opsconsole_coordinator.server.identity import Caller, Identities
 from opsconsole_coordinator.server.job_api import JobApi
 from opsconsole_coordinator.server.log_service import LogService
+from opsconsole_coordinator.server.stream_api import StreamApi
+from opsconsole_coordinator.server.stream_plan import role_to_open
 from opsconsole_coordinator.server.worker_api import WorkerApi, role_to_set
 from opsconsole_coordinator.server.worker_row_cache import WorkerRowCache
 from opsconsole_coordinator.trust.credential import Role
@@ -37,12 +40,13 @@ class OperatorApi:
 
     def __init__(
         self, commit_loop: CommitLoop, log_service: LogService, identities: Identities,
-        worker_row_cache: WorkerRowCache, cleaning: Cleaning, join_url: Callable[[], str],
+        worker_row_cache: WorkerRowCache, cleaning: Cleaning, streams: StreamApi, join_url: Callable[[], str],
     ) -> None:  # fmt: skip
         jobs = JobApi(commit_loop, log_service, cleaning)
         workers = WorkerApi(commit_loop, identities, worker_row_cache, cleaning)
         access = AccessApi(commit_loop, identities, join_url)
         coordinator = CoordinatorApi(commit_loop, log_service)
+        files = FileApi(commit_loop)
         self.person_joined = access.person_joined
         viewer, operator, admin = Role.VIEWER, Role.OPERATOR, Role.ADMIN
         self._routes: dict[type[Any], Route] = {
@@ -64,6 +68,8 @@ class OperatorApi:
             api.Invite: Route(admin, access.invite),
             api.ListInvitations: Route(admin, access.invitations),
             api.RevokeInvitations: Route(admin, access.revoke_invitations),
+            api.ListFiles: Route(role_to_list, files.list_files, is_large=True),
+            api.ReadFilePart: Route(role_to_read, files.read_part, is_large=True),
             api.ListEvents: Route(viewer, coordinator.events, is_large=True),
             api.ListProjects: Route(viewer, coordinator.projects),
             api.SetProject: Route(operator, coordinator.set_project),
@@ -73,6 +79,12 @@ class OperatorApi:
             api.ConfirmRestore: Route(admin, coordinator.confirm_restore),
             api.AskHealth: Route(viewer, coordinator.health),
             api.Subscribe: Route(viewer, None),
+            api.AskForStream: Route(role_to_open, streams.ask_for_stream),
+            api.SendSignal: Route(viewer, streams.send_signal),
+            api.AwaitSignals: Route(viewer, streams.await_signals, is_waiting=lambda request: request.wait_ms > 0),
+            api.EndStream: Route(viewer, streams.end_stream),
+            api.FindContents: Route(viewer, streams.find_contents),
+            api.OfferContents: Route(operator, streams.offer_contents, is_waiting=lambda _: True),
         }
 
     def route(self, request: api.AnyRequest) -> Route:
