@@ -1,8 +1,8 @@
 """Processes that die at a chosen point."""
 
-import contextlib
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -45,8 +45,11 @@ def in_child(work: Callable[[], None]) -> int:
     child = os.fork()
     if child == 0:
         code = 1
-        with contextlib.suppress(BaseException):
+        try:
             work()
             code = 0
-        os._exit(code)
+        except BaseException:  # noqa: BLE001 - nothing of this process may go on
+            traceback.print_exc()
+        finally:
+            os._exit(code)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

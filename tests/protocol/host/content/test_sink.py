@@ -4,8 +4,11 @@ import contextlib
 import errno
 import os
 import random
+import shutil
+import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -297,42 +300,38 @@ def test_a_crash_at_any_point_leaves_each_file_old_or_new(top: Path, there: Path
     assert died > 20
 
 
+@pytest.fixture
+def everybodys() -> Iterator[Path]:
+    """A folder that everybody reaches, which is not so of pytest's own."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o777)
+        yield Path(name)
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes somebody else")
 def test_a_user_without_rights_gets_and_resumes_folders_that_cannot_be_written_to(
-    odd_tree: Path, tmp_path: Path
+    odd_tree: Path, everybodys: Path
 ) -> None:
-    manifest = scan(odd_tree)
-    home = tmp_path / "home"
-    home.mkdir()
-    for path in (home, *odd_tree.rglob("*"), odd_tree, *tmp_path.parents, tmp_path):
-        if not path.is_symlink() and tmp_path in (path, *path.parents):
-            os.chown(path, 65534, 65534)
-    tmp_path.chmod(0o755)
-    outer = tmp_path.parent
-    modes = [(one, one.stat().st_mode) for one in (outer, outer.parent)]
-    for one, mode in modes:
-        one.chmod(mode | 0o055)
+    top = everybodys / "top"
+    shutil.copytree(odd_tree, top, symlinks=True)
+    for path in (top, *top.rglob("*")):
+        os.chown(path, 65534, 65534, follow_symlinks=False)
+    manifest = scan(top)
 
     def work() -> None:
         os.setgroups([])
         os.setgid(65534)
         os.setuid(65534)
         for _ in range(2):
-            source = FolderSource(odd_tree, manifest)
-            sink = PlacingSink(manifest, home, b"placed", replace=False)
-            feed(source, sink)
-        first = FolderSink(manifest, home / "in", home / "folder")
+            feed(FolderSource(top, manifest), PlacingSink(manifest, everybodys, b"placed", replace=False))
+        first = FolderSink(manifest, everybodys / "in", everybodys / "folder")
         first.wanted()
         first.incoming.seal_folders(lambda entry: entry.mode)
         first.abandon()
-        feed(FolderSource(odd_tree, manifest), FolderSink(manifest, home / "in", home / "folder"))
+        feed(FolderSource(top, manifest), FolderSink(manifest, everybodys / "in", everybodys / "folder"))
 
-    try:
-        assert in_child(work) == 0
-    finally:
-        for one, mode in modes:
-            one.chmod(mode)
-    assert contents(home / "placed") == contents(odd_tree) == contents(home / "folder")
+    assert in_child(work) == 0
+    assert contents(everybodys / "placed") == contents(top) == contents(everybodys / "folder")
 
 
 def test_a_folder_that_exists_is_not_replaced(top: Path, there: Path) -> None:
