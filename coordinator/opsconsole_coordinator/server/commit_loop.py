@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from opsconsole_coordinator.core import view
+from opsconsole_coordinator.core.model import Collect
 from opsconsole_coordinator.core.reactor import TICK_MS, Batch, Fleet, Reactor
 from opsconsole_coordinator.server.count import Counts
 from opsconsole_coordinator.server.steady_clock import SteadyClock
@@ -62,6 +63,8 @@ class CommitLoop:
         self.commit_listeners: list[CommitListener] = []
         self.on_leavings: Callable[[WorkerId, link.Leavings], None] = lambda *_: None
         """Takes an agent's answer to what can be removed on its host."""
+        self.on_collects: Callable[[list[Collect]], None] = lambda _: None
+        """Fetches results from workers, and tells the reactor what came of each. Called after the commit. Never blocks."""
         self.open_consoles: list[str] = []
         """The names of the operators whose consoles follow every change, one for each console."""
         self.attempt_log_bytes = ATTEMPT_LOG_BYTES
@@ -181,6 +184,8 @@ class CommitLoop:
             session = self.sessions.get(worker_id)
             if session is not None and session.id == session_id:
                 session.end(code, text)
+        if batch.collects:
+            self.on_collects(batch.collects)
         self.reactor.on_committed(batch)
         self.shown |= shown
         for listener in self.commit_listeners:
