@@ -25,7 +25,7 @@ def want_job_outputs(fleet: Fleet, job: Job) -> None:
 
 def want_outputs(fleet: Fleet, job: Job, attempt: Attempt) -> None:
     """Want what an attempt left, if it is the last of its task, its job has ended, and its worker has put it in its place."""
-    if not job.spec.collect or attempt.open or not job.is_finished:
+    if not job.spec.collect or attempt.open or job.finished_at_ms is None:
         return
     task = job.tasks[attempt.index]
     if task.current != attempt.id or task.collected == attempt.id or not _left_anything(attempt):
