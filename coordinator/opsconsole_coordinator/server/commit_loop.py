@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from opsconsole_coordinator.core import view
-from opsconsole_coordinator.core.model import Collect
+from opsconsole_coordinator.core.model import Collect, Worker
 from opsconsole_coordinator.core.reactor import TICK_MS, Batch, Fleet, Reactor
 from opsconsole_coordinator.server.agent_question import AgentQuestions
 from opsconsole_coordinator.server.count import Counts
@@ -66,6 +66,10 @@ class CommitLoop:
         """What agents are asked for operators who wait."""
         self.on_collects: Callable[[list[Collect]], None] = lambda _: None
         """Fetches results from workers, and tells the reactor what came of each. Called after the commit. Never blocks."""
+        self.on_stream_message: Callable[[Worker, link.AgentMessage], None] = lambda *_: None
+        """Takes what an agent says about streams and contents."""
+        self.on_loaded: Callable[[], None] = lambda: None
+        """Called when the fleet was built from the store: it knows nothing of what isn't stored."""
         self.open_consoles: list[str] = []
         """The names of the operators whose consoles follow every change, one for each console."""
         self.attempt_log_bytes = ATTEMPT_LOG_BYTES
@@ -93,6 +97,7 @@ class CommitLoop:
         self.shown.clear()
         self.committed_seq = self.fleet.seq
         self._logs_unread = set(self.fleet.workers)
+        self.on_loaded()
 
     @property
     def fleet(self) -> Fleet:
