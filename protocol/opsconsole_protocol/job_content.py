@@ -1,13 +1,19 @@
 """What a job brings along: files and code, each a tree that has a name, and what is kept of what it makes."""
 
-from typing import Annotated
-
 import msgspec
-from msgspec import Meta
 
-from opsconsole_protocol.bound import NAME_CHARACTERS_MAX, PATH_CHARACTERS_MAX, check_count, check_length
+from opsconsole_protocol.bound import (
+    NAME_CHARACTERS_MAX,
+    PATH_CHARACTERS_MAX,
+    BoundedContentId,
+    Label,
+    Path,
+    Whole,
+    check_count,
+    check_length,
+)
 from opsconsole_protocol.error import InvalidRequest
-from opsconsole_protocol.ids import ContentId, check_content_id
+from opsconsole_protocol.ids import check_content_id
 from opsconsole_protocol.input_name import check_input_name
 from opsconsole_protocol.quantity import size_words
 
@@ -20,15 +26,15 @@ _COMMIT_CHARACTERS = 10
 class Upload(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A file or folder from an operator's machine. A file is a tree with one entry, which has the file's name."""
 
-    name: str
+    name: Path
     """By which the task finds it in its folder of inputs."""
-    content_id: ContentId
-    size_bytes: Annotated[int, Meta(ge=0)]
-    files: Annotated[int, Meta(ge=0)]
+    content_id: BoundedContentId
+    size_bytes: Whole
+    files: Whole
     is_folder: bool = False
-    host: str = ""
+    host: Label = ""
     """The machine that sends it once a worker is known, by name; empty where the coordinator keeps it."""
-    host_id: str = ""
+    host_id: Label = ""
 
     @property
     def words(self) -> str:
@@ -40,12 +46,12 @@ class Upload(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Bundle(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The code as it was when the job was submitted."""
 
-    content_id: ContentId
-    size_bytes: Annotated[int, Meta(ge=0)]
-    files: Annotated[int, Meta(ge=0)]
-    folder: str = ""
+    content_id: BoundedContentId
+    size_bytes: Whole
+    files: Whole
+    folder: Path = ""
     """Where it came from, for people."""
-    commit: str = ""
+    commit: Path = ""
     """The commit that was checked out; empty outside git."""
     dirty: bool = False
     """Whether something differed from that commit."""

@@ -41,6 +41,8 @@ from opsconsole_protocol.error import InvalidRequest, OpsconsoleError, ProtocolE
 from opsconsole_protocol.host import private_file
 from opsconsole_protocol.link import decode_frame, log_chunk
 from opsconsole_protocol.link.codec import agent_codec, coordinator_codec
+from opsconsole_protocol.stream import signal, upgrade
+from opsconsole_protocol.stream.message import Way
 from opsconsole_protocol.trust import address, invitation
 
 GOLDEN = Path(__file__).resolve().parent.parent / "protocol" / "golden"
@@ -139,6 +141,22 @@ def _wires() -> Iterator[Decoder]:
     )
     frames = tuple(path.read_bytes() for path in sorted(GOLDEN.glob("log_*.bin")))
     yield Decoder("log frame", log_chunk.__name__, decode_frame, (ProtocolError,), frames)
+    yield from _streams()
+
+
+def _streams() -> Iterator[Decoder]:
+    where = signal.Listening(addresses=("10.0.0.1", "2001:db8::1"), port=4000, certificate_hash="ab" * 32)
+    said: tuple[signal.AnySignal, ...] = (
+        signal.Hello(place="ab" * 32, engines=("wrtc", "aiortc")), signal.Listen(), where, signal.DialBack(listening=where),
+        signal.RelayNow(), signal.RtcOffer(sdp="v=0"), signal.RtcAnswer(sdp="v=0"),
+        signal.Failed(way=Way.DIRECT, reason="no route"),
+    )  # fmt: skip
+    signals = tuple(map(signal.encode, said))
+    yield Decoder("signal of a stream", signal.__name__, signal.decode, (ProtocolError,), signals)
+    request = upgrade.format_request("s1", "ab" * 32, "lab")
+    yield Decoder("request for a stream", upgrade.__name__, upgrade.parse_request, (ProtocolError,), (request,))
+    answers = (upgrade.format_acceptance("ab" * 32) + b"first", upgrade.format_refusal(upgrade.TOO_MANY, "it is full"))
+    yield Decoder("answer to that", upgrade.__name__, upgrade.parse_answer, (ProtocolError,), answers)
 
 
 def _properties(data: bytes) -> None:

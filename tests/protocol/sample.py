@@ -9,10 +9,26 @@ from typing import Any
 import msgspec
 
 from opsconsole_protocol import api, link
-from opsconsole_protocol.ids import AttemptId, JobId, TaskId, WorkerId
+from opsconsole_protocol.ids import AttemptId, ContentId, JobId, TaskId, WorkerId
+from opsconsole_protocol.job_content import Bundle, Upload
 from opsconsole_protocol.log import LogLine, LogPage, LogQuery, Source
 from opsconsole_protocol.spec import JobSpec, Resources
 from opsconsole_protocol.state import AttemptState
+from opsconsole_protocol.stream.message import (
+    Failure,
+    FetchContent,
+    FileRoot,
+    IceServer,
+    KeepContent,
+    OpenStream,
+    PeerKind,
+    ReadFiles,
+    RootKind,
+    StreamGrant,
+    Via,
+    Way,
+    WriteFiles,
+)
 
 JOB, TASK, ATTEMPT = JobId("7k3m9q2w4t"), TaskId("7k3m9q2w4t/task-3"), AttemptId("7k3m9q2w4t.3.1.ab12")
 WORKER = WorkerId("worker-0abc1234")
@@ -37,6 +53,24 @@ SPEC = JobSpec(
     parameters=({"lr": 0.1}, {"lr": 0.2}), task_commands=(("a", "1"), ("a", "2")), held=True,
 )  # fmt: skip
 GANG = msgspec.structs.replace(SPEC, max_task_failures=None, gang=True, job_timeout_ms=86_400_000)
+CONTENT = ContentId("0123456789abcdef" * 4)
+STREAM = "7k3m9q2w4t0abcde"
+BUNDLE = Bundle(content_id=CONTENT, size_bytes=1_234, files=34, folder="pose-net", commit="3f2c1ab", dirty=True)
+UPLOADS = (
+    Upload(name="data.csv", content_id=CONTENT, size_bytes=1_234, files=1),
+    Upload(name="images", content_id=CONTENT, size_bytes=9, files=312, is_folder=True, host="mbp-7", host_id="h1"),
+)
+PACKED = JobSpec(
+    command=("train",), uploads=UPLOADS, bundle=BUNDLE, setup="uv sync --frozen", collect=("models/*", "**/*.json")
+)
+ROOT = FileRoot(kind=RootKind.OUTPUT, job_id=JOB, task_index=3, attempt_id=ATTEMPT, output_path="/out")
+DIED = Failure(Way.DIRECT, "the connection was closed after 12 MB")
+OPEN = OpenStream(purpose=FetchContent(content_id=CONTENT, attempt_id=ATTEMPT), via=Via.RELAY, failed=(DIED,))
+GRANT = StreamGrant(
+    stream_id=STREAM, secret="s" * 43, shared_secret="t" * 43, is_initiator=True, purpose=OPEN.purpose,
+    peer=PeerKind.HOST, peer_name="mbp-7", via=Via.WEBRTC, failed=(DIED,), relay=False, relay_mb_s=50,
+    ice_servers=(IceServer(url="turn:turn.lab:3478", username="u", credential="c"),), ttl_ms=30_000,
+)  # fmt: skip
 WANT = link.Want(mode=link.Mode.STOP, reason="cancelled by ana", grace_ms=1_000)
 DESIRED = link.Desired(
     attempt_id=ATTEMPT,
@@ -111,6 +145,18 @@ AGENT: dict[str, Any] = {
     "agent_heartbeat_step_1": link.Heartbeat(
         at_ms=AT, progress={ATTEMPT: link.TaskProgress(done=1, total=3, text="inputs")}
     ),
+    "agent_ask_for_stream_1": link.AskForStream(number=1, open=OPEN),
+    "agent_stream_signal_1": link.Signal(stream_id=STREAM, body=b"\x81\xa1t\xff"),
+    "agent_stream_ended_1": link.StreamEnded(
+        stream_id=STREAM, way=Way.RELAY, bytes=1_234, files=2, milliseconds=5, error="why"
+    ),
+    "agent_contents_1": link.Contents(whole=False, added=(CONTENT,), removed=(ContentId("f" * 64),)),
+    "agent_job_status_outputs_1": link.Report(
+        seen=5,
+        attempts=(
+            link.Observed(attempt_id=ATTEMPT, state=AttemptState.SUCCEEDED, output_files=3, output_bytes=4_567),
+        ),
+    ),
 }  # fmt: skip
 
 COORDINATOR: dict[str, Any] = {
@@ -174,6 +220,27 @@ COORDINATOR: dict[str, Any] = {
             attempt_id=ATTEMPT, launch=msgspec.structs.replace(DESIRED.launch, seal="63.5ea1"), want=WANT
         ),
     ),
+    "coordinator_stream_granted_1": link.StreamGranted(number=1, grant=GRANT),
+    "coordinator_stream_refused_1": link.StreamRefused(number=1, code="not_found", message="nobody has it"),
+    "coordinator_serve_stream_1": link.ServeStream(
+        grant=StreamGrant(
+            stream_id=STREAM,
+            secret="s" * 43,
+            is_initiator=False,
+            purpose=ReadFiles(root=ROOT, folder=b"models/\xff", patterns=("*.pt",)),
+            peer=PeerKind.WORKER,
+        )
+    ),
+    "coordinator_stream_signal_1": link.Signal(stream_id=STREAM, body=b"\x81\xa1t\xff"),
+    "coordinator_job_assignment_contents_1": link.JobAssignment(
+        seq=9,
+        desired=link.Desired(
+            attempt_id=ATTEMPT,
+            launch=msgspec.structs.replace(
+                DESIRED.launch, uploads=UPLOADS, bundle=BUNDLE, setup=PACKED.setup, collect=PACKED.collect
+            ),
+        ),
+    ),
 }
 
 QUERY = LogQuery(
@@ -218,6 +285,21 @@ TRUST_REQUESTS: dict[str, Any] = {
     "clean": api.Clean(workers=("gpu1",), older_than_ms=5, remove=True),
     "clean_all": api.Clean(attempts=False, outputs=True, logs=True, history=True, policy=True),
 }
+STREAM_REQUESTS: dict[str, Any] = {
+    "ask_for_stream": api.AskForStream(
+        open=OpenStream(
+            purpose=ReadFiles(root=ROOT, folder=b"models/\xff", patterns=("*.pt",)),
+            peer="gpu1",
+            via=Via.DIRECT,
+            failed=(DIED,),
+        )
+    ),
+    "send_signal": api.SendSignal(stream_id=STREAM, body=b"\x81\xa1t\xff"),
+    "await_signals": api.AwaitSignals(stream_id=STREAM, wait_ms=250),
+    "end_stream": api.EndStream(stream_id=STREAM, way=Way.WEBRTC, bytes=1_234, files=2, milliseconds=5, error="why"),
+    "find_contents": api.FindContents(content_ids=(CONTENT,)),
+    "offer_contents": api.OfferContents(host="mbp-7", host_id="h1", content_ids=(CONTENT,), wait_ms=250),
+}
 CLIENT: dict[str, Any] = {
     "client_hello_1": api.Hello(1, "opsconsole/1"),
     **{f"client_call_{tag}_1": api.Call(number, request) for number, (tag, request) in enumerate(REQUESTS.items(), 1)},
@@ -230,6 +312,20 @@ CLIENT: dict[str, Any] = {
     "client_call_logs_whole_1": api.Call(1, api.ReadLog(id="7k3", query=LogQuery(whole=True, latest=True))),
     "client_call_logs_inverted_1": api.Call(1, api.ReadLog(id="7k3", query=LogQuery(grep="a", invert=True))),
     "client_call_submit_gang_1": api.Call(1, api.SubmitJobs(submissions=(api.Submission(JOB, GANG),))),
+    **{f"client_call_{tag}_1": api.Call(1, request) for tag, request in STREAM_REQUESTS.items()},
+    "client_call_ask_for_stream_keep_1": api.Call(
+        1, api.AskForStream(open=OpenStream(purpose=KeepContent(content_id=CONTENT, size_bytes=1_234, files=2)))
+    ),
+    "client_call_ask_for_stream_write_1": api.Call(
+        1,
+        api.AskForStream(
+            open=OpenStream(
+                purpose=WriteFiles(root=FileRoot(kind=RootKind.MOUNT, mount="lab"), folder=b"ana/\xff", replace=True),
+                peer="gpu1",
+            )
+        ),
+    ),
+    "client_call_submit_contents_1": api.Call(1, api.SubmitJobs(submissions=(api.Submission(JOB, PACKED),))),
 }
 
 WORKER_ROW = api.WorkerRow(
@@ -330,6 +426,12 @@ TRUST_ANSWERS: dict[str, Any] = {
         policy=(api.PolicyRow(worker="gpu1", setting="keep_output_days", value=None, text="t"),),
     ),
 }
+STREAM_ANSWERS: dict[str, Any] = {
+    "stream": api.StreamAnswer(grant=GRANT),
+    "signals": api.SignalsAnswer(bodies=(b"\x81\xa1t\xff", b""), is_over=True),
+    "contents": api.ContentsAnswer(kept=(CONTENT,), keep_bytes_max=1 << 30),
+    "offered": api.OfferAnswer(grants=(GRANT,), unwanted=(CONTENT,)),
+}
 SERVER: dict[str, Any] = {
     "server_welcome_1": api.Welcome(
         protocol=1, coordinator="lab", version="0.1.0", store_id="s1", role="admin", actor="ana"
@@ -412,6 +514,7 @@ SERVER: dict[str, Any] = {
             because="the best of 2",
         ),
     ),
+    **{f"server_answer_{tag}_1": api.Answer(1, answer) for tag, answer in STREAM_ANSWERS.items()},
 }
 
 SAMPLES: dict[str, msgspec.Struct] = {**AGENT, **COORDINATOR, **CLIENT, **SERVER}

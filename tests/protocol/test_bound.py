@@ -65,7 +65,7 @@ def unbounded(kind: inspect.Type, where: str, seen: set[type]) -> Iterator[str]:
                 yield where
             yield from unbounded(key, where, seen)
             yield from unbounded(value, where, seen)
-        case inspect.AnyType() | inspect.RawType() | inspect.BytesType():
+        case inspect.AnyType() | inspect.RawType() | inspect.BytesType(max_length=None):
             if where not in TREES:
                 yield where
 
@@ -91,6 +91,8 @@ EVERY_SIZE: dict[str, Any] = {
     "inputs": (LONG,), "after": (LONG,), "workdir": f"/{LONG}", "environment": {"A": "x" * ENVIRONMENT_BYTES_MAX},
     "ports": tuple(f"p{number}" for number in range(bound.PORTS_MAX + 1)), "template": LONG,
     "parameters": ({"a": "x" * TREE_BYTES_MAX},), "task_commands": (("x",) * 20_000,),
+    "uploads": ({"name": "a", "content_id": "0" * 64, "size_bytes": 1, "files": 1, "host": LONG},), "setup": LONG * 3,
+    "collect": (LONG,),
 }  # fmt: skip
 
 

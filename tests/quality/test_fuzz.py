@@ -17,6 +17,7 @@ _OWNERS = {"json", "msgpack", "toml", "tomllib"}
 ELSEWHERE = {
     "opsconsole_agent.probe.child_call": "reads what our own child prints",
     "opsconsole_agent.keeper.service": "credentials come from the kernel",
+    "opsconsole_protocol.host.stream.stream": "facts about a socket come from the kernel",
     "opsconsole_protocol.spec": "values that a script or argparse made; tests/protocol/test_validation_error.py",
     "opsconsole_coordinator.runtime": "its own endpoint file; test_runtime.py spoils it",
     "opsconsole_coordinator.store.blob": "what makes the readers of query and identity",

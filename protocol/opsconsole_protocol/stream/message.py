@@ -72,7 +72,7 @@ class FileRoot(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     mount: Label = ""
     """The label of a mount."""
     job_id: Id = ""
-    task_index: Annotated[int, Meta(ge=0)] | None = None
+    task_index: Whole | None = None
     """None: all of the job's."""
     attempt_id: Id = ""
     """The attempt whose folder it is; filled in by the coordinator."""
