@@ -87,6 +87,11 @@ def remove(one: Pending) -> None:
     _path(one).unlink(missing_ok=True)
 
 
+def exists(one: Pending) -> bool:
+    """Whether it is still to be done."""
+    return _path(one).exists()
+
+
 def offers(store_id: str | None = None) -> list[PendingOffer]:
     """All offers, or those for one coordinator; the oldest first. What can't be read is left out."""
     return _sorted(_load(PendingOffer), store_id)
