@@ -17,7 +17,7 @@ from opsconsole_protocol.api.codec import check_request
 from opsconsole_protocol.bound import TIME_MS_MAX, WHOLE_MAX
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.log import LogQuery
-from tests.protocol import sample
+from tests.protocol import content_sample, sample
 from tests.protocol.refusal import may_refuse
 
 EXTREME = (
@@ -51,6 +51,8 @@ def whole_numbers(kind: inspect.Type, path: tuple[str, ...] = ()) -> Iterator[tu
 
 REQUESTS: dict[str, Any] = {**sample.REQUESTS, **sample.TRUST_REQUESTS}
 WRITTEN_BY_US = {("set_template", ("template", "created_at_ms"))}
+PARTS: dict[str, msgspec.Struct] = {"bundle": content_sample.BUNDLE}
+"""What a sample request doesn't have, but may."""
 PLACES = [
     (tag, path)
     for tag, request in REQUESTS.items()
@@ -61,7 +63,7 @@ PLACES = [
 
 def with_number(request: msgspec.Struct, path: tuple[str, ...], number: int) -> Any:
     name, *rest = path
-    value = with_number(getattr(request, name), tuple(rest), number) if rest else number
+    value = with_number(getattr(request, name) or PARTS[name], tuple(rest), number) if rest else number
     return msgspec.structs.replace(request, **{name: value})
 
 

@@ -29,6 +29,7 @@ from opsconsole_protocol.stream.message import (
     Way,
     WriteFiles,
 )
+from tests.protocol import content_sample
 
 JOB, TASK, ATTEMPT = JobId("7k3m9q2w4t"), TaskId("7k3m9q2w4t/task-3"), AttemptId("7k3m9q2w4t.3.1.ab12")
 WORKER = WorkerId("worker-0abc1234")
@@ -517,4 +518,4 @@ SERVER: dict[str, Any] = {
     **{f"server_answer_{tag}_1": api.Answer(1, answer) for tag, answer in STREAM_ANSWERS.items()},
 }
 
-SAMPLES: dict[str, msgspec.Struct] = {**AGENT, **COORDINATOR, **CLIENT, **SERVER}
+SAMPLES: dict[str, msgspec.Struct] = {**AGENT, **COORDINATOR, **CLIENT, **SERVER, **content_sample.SAMPLES}

@@ -14,6 +14,7 @@ from opsconsole_coordinator.core.demand import demand_of
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.judgement import judge_all
 from opsconsole_coordinator.core.model import Job
+from opsconsole_coordinator.core.offer import shortage_of
 from opsconsole_coordinator.server import agent_session, commit_loop, job_api, outbox
 from opsconsole_coordinator.store import rebuild
 from opsconsole_protocol import api
@@ -289,7 +290,10 @@ class World:
             if job.spec.gang and left > room_for(self.plan.hosts, job.spec):
                 return ""
             demand = demand_of(job)
-            offers = judge_all(fleet.workers.values(), demand, fleet.questions.answers, 1 << 60)
+            shortage = shortage_of(fleet, demand)
+            if shortage:
+                return ""
+            offers = judge_all(fleet.workers.values(), demand, fleet.questions.answers, shortage, 1 << 60)
             if all(offer.permanent for offer in offers):
                 return ""
         states = [str(task.state) for task in job.tasks]

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from opsconsole_coordinator.core.content import Content, contents_of
 from opsconsole_coordinator.core.model import Job, Task
 from opsconsole_protocol.ids import JobId
 from opsconsole_protocol.link import QuestionKind
@@ -36,6 +37,8 @@ class Demand:
     """What a task takes of a worker's capacities: how much, of which property, and the property in words."""
     files: tuple[tuple[QuestionKind, str], ...] = field(init=False)
     """What a task has to find on its worker: its working folder and its input files."""
+    contents: tuple[Content, ...] = field(init=False)
+    """What the job brings along; its worker is sent what it lacks."""
 
     def __post_init__(self) -> None:
         spec, needs = self.spec, self.spec.resources
@@ -46,6 +49,7 @@ class Demand:
             ("gpus", needs.gpus or (1 if needs.gpu_memory_mb else 0)),
             ("capacities", tuple(one for one in asked if one[0])),
             ("files", folder + tuple((QuestionKind.INPUT, one) for one in spec.inputs)),
+            ("contents", contents_of(spec)),
         ):
             object.__setattr__(self, name, value)
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from heapq import heappush
 
 from opsconsole_coordinator.core.batch import Batch
+from opsconsole_coordinator.core.content import Contents
 from opsconsole_coordinator.core.model import Attempt, Job, Project, ProjectStatus, Reserved, Task, Worker
 from opsconsole_coordinator.core.order import Order
 from opsconsole_coordinator.core.question import UNASKED, Answer, Question, Questions
@@ -52,6 +53,7 @@ class Fleet:
         self.projects: dict[str, Project] = {}
         self.templates: dict[str, TemplateRow] = {}
         self.questions = Questions()
+        self.contents = Contents()
         self.must_schedule = False
         self.timed_jobs: dict[JobId, None] = {}
         """Jobs with a `job_timeout`."""
@@ -167,6 +169,7 @@ class Fleet:
     def remove_worker(self, worker: Worker) -> None:
         """Forget a worker whose attempts have ended and that owes no logs."""
         self.reserved.pop(worker.id, None)
+        self.contents.forget_worker(worker)
         del self.workers[worker.id]
         self._workers_removed[worker.id] = None
         self._workers_shown[worker.id] = None
@@ -203,7 +206,8 @@ class Fleet:
         self.index_job(job)
 
     def index_job(self, job: Job) -> None:
-        """Note a job where other jobs and the clock look for it."""
+        """Note a job where other jobs, the clock and those who have its data look for it."""
+        self.contents.add_job(job)
         for other in job.after:
             self.dependents.setdefault(other, set()).add(job.id)
         if job.spec.job_timeout_ms is not None:
@@ -316,4 +320,5 @@ class Fleet:
                 if not dependents:
                     del self.dependents[other]
         self.timed_jobs.pop(job.id, None)
+        self.contents.remove_job(job)
         del self.jobs[job.id]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from opsconsole_coordinator.core.capacity import free_capacity, free_gpus, has_input_folder, total
+from opsconsole_coordinator.core.content import missing_bytes
 from opsconsole_coordinator.core.demand import Demand
 from opsconsole_coordinator.core.model import Reserved, Worker
 from opsconsole_coordinator.core.question import UNASKED, Answers, Question
@@ -33,6 +34,10 @@ class Offer:
     """It is refused because the worker isn't known to have a file or folder."""
     questions: tuple[Question, ...] = ()
     """What the worker has to be asked, because it never said it or its last answer no longer counts."""
+    lacks_content: bool = False
+    """It is refused because nobody who is there has a tree that the job brings along."""
+    lacks_bytes: int | None = None
+    """How much of what the job brings along the worker has to be sent; None where it has all of it, or that is nothing."""
 
 
 class Search(NamedTuple):
@@ -49,14 +54,24 @@ class Search(NamedTuple):
 _FOUND = Search()
 
 
-def judge(worker: Worker, demand: Demand, answers: Answers, now_ms: int) -> Offer:
-    """One worker's offer. What waiting can't change is said first, because it is the better reason."""
+def judge(worker: Worker, demand: Demand, answers: Answers, shortage: str, now_ms: int) -> Offer:
+    """One worker's offer. What waiting can't change is said first, because it is the better reason.
+
+    `shortage` says what nobody has of what the job brings along, and is empty where all of it can be had.
+    """
+    offer = _judge(worker, demand, answers, shortage, now_ms)
+    return replace(offer, lacks_bytes=missing_bytes(demand.contents, worker)) if demand.contents else offer
+
+
+def _judge(worker: Worker, demand: Demand, answers: Answers, shortage: str, now_ms: int) -> Offer:
     unfit = _unfit(worker, demand)
     if unfit:
         return Offer(worker, False, unfit, permanent=True)
     absent = _absent(worker, demand)
     if absent:
         return Offer(worker, False, absent)
+    if shortage:
+        return Offer(worker, False, shortage, lacks_content=True)
     avoided = worker.avoided_until_ms > now_ms and not demand.named
     if avoided and not demand.takes_avoided:
         # No countdown: a reason is stored with every job that waits, and must not change every second.
@@ -76,18 +91,19 @@ def judge(worker: Worker, demand: Demand, answers: Answers, now_ms: int) -> Offe
 
 
 def judge_again(offer: Offer, demand: Demand, answers: Answers, now_ms: int) -> Offer:
-    """The offer of a worker that has just been given a task."""
-    return judge(offer.worker, _with_avoided(demand) if offer.avoided else demand, answers, now_ms)
+    """The offer of a worker that accepted and has just been given a task."""
+    return judge(offer.worker, _with_avoided(demand) if offer.avoided else demand, answers, "", now_ms)
 
 
-def judge_all(workers: Iterable[Worker], demand: Demand, answers: Answers, now_ms: int) -> list[Offer]:
+def judge_all(workers: Iterable[Worker], demand: Demand, answers: Answers, shortage: str, now_ms: int) -> list[Offer]:
     """Every worker's offer, in the order given; none of those whose credential was revoked.
 
     Workers that are avoided may accept where no other worker does, now or soon.
     """
-    offers = [judge(worker, demand, answers, now_ms) for worker in workers if not worker.revoked]
+    offers = [judge(worker, demand, answers, shortage, now_ms) for worker in workers if not worker.revoked]
     if any(one.avoided for one in offers) and not any(one.accepted or one.soon for one in offers):
-        return [judge(one.worker, _with_avoided(demand), answers, now_ms) if one.avoided else one for one in offers]
+        takes = _with_avoided(demand)
+        return [judge(one.worker, takes, answers, shortage, now_ms) if one.avoided else one for one in offers]
     return offers
 
 

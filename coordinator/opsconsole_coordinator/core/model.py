@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from opsconsole_protocol.ids import AttemptId, JobId, SessionId, TaskId, WorkerId, task_id
+from opsconsole_protocol.ids import AttemptId, ContentId, JobId, SessionId, TaskId, WorkerId, task_id
 from opsconsole_protocol.link import Gang, Gpu, Host, Observed, TaskProgress, TaskUsage, Trouble, Want
 from opsconsole_protocol.requirement import Requirement
 from opsconsole_protocol.spec import JobSpec
@@ -259,6 +259,8 @@ class Worker(msgspec.Struct, kw_only=True, omit_defaults=True):
     """All that its agent says is wrong with it."""
     unproved: set[AttemptId] = set()
     """Attempts that it claims to have of tasks that wait, without proof that they were given to it."""
+    contents: set[ContentId] = set()
+    """The trees that it has whole, as far as it has said so since it connected."""
 
     @property
     def actor(self) -> str:

@@ -11,7 +11,7 @@ from opsconsole_coordinator.core.question import Question
 
 def collect_offers(fleet: Fleet, demand: Demand, now_ms: int) -> list[Offer]:
     """Every worker's offer, in the order of the fleet."""
-    offers = judge_all(fleet.workers.values(), demand, fleet.questions.answers, now_ms)
+    offers = judge_all(fleet.workers.values(), demand, fleet.questions.answers, shortage_of(fleet, demand), now_ms)
     if demand.files:
         for offer in offers:
             if offer.questions:
@@ -21,17 +21,22 @@ def collect_offers(fleet: Fleet, demand: Demand, now_ms: int) -> list[Offer]:
 
 def collect_offer(fleet: Fleet, worker: Worker, demand: Demand, now_ms: int) -> Offer:
     """One worker's offer."""
-    offer = judge(worker, demand, fleet.questions.answers, now_ms)
+    offer = judge(worker, demand, fleet.questions.answers, shortage_of(fleet, demand), now_ms)
     ask(fleet, offer.questions, now_ms)
     return offer
 
 
 def renew_offer(fleet: Fleet, offer: Offer, demand: Demand, now_ms: int) -> Offer:
-    """The offer of a worker that has just been given a task."""
+    """The offer of a worker that accepted and has just been given a task."""
     renewed = judge_again(offer, demand, fleet.questions.answers, now_ms)
     if renewed.questions:
         ask(fleet, renewed.questions, now_ms)
     return renewed
+
+
+def shortage_of(fleet: Fleet, demand: Demand) -> str:
+    """What nobody who is there has of what a job brings along, in words; empty where all of it can be had."""
+    return fleet.contents.shortage(demand.contents, fleet.workers) if demand.contents else ""
 
 
 def ask(fleet: Fleet, questions: Iterable[Question], now_ms: int) -> None:

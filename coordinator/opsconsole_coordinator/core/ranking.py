@@ -5,20 +5,28 @@ from heapq import heapify
 
 from opsconsole_coordinator.core.judgement import Offer
 
+FETCH_MS = 500
+"""About what a worker needs until the first byte of what it lacks arrives. Where all else is equal, one that has it all is taken."""
+FETCH_BYTES_A_MS = 100_000
+"""About how fast it then arrives: what a network of 1 Gbit/s carries."""
+
 Rank = tuple[float, float, int, str]
 Ranked = tuple[Rank, int, Offer]
 """An accepted offer with its rank, and its place in the list of all offers."""
 
 
 def rank(offer: Offer, estimates: dict[str, float]) -> Rank:
-    """The lower, the better: by the estimated duration, how full the worker is, how many GPUs it has, its name.
+    """The lower, the better: by the estimated time to the end, how full the worker is, how many GPUs it has, its name.
 
-    `estimates` are milliseconds by worker id; a worker without one counts as their mean.
+    That time is what the worker needs for what it lacks of the job's data, and then for similar tasks. `estimates` of the latter
+    are milliseconds by worker id; a worker without one counts as their mean.
     """
     worker = offer.worker
     unknown = sum(estimates.values()) / len(estimates) if estimates else 0.0
     load = len(worker.live) / worker.max_concurrent_jobs
-    return (round(estimates.get(worker.id, unknown), -2), load, len(worker.gpus), worker.name)
+    lacks = offer.lacks_bytes
+    fetch_ms = 0.0 if lacks is None else FETCH_MS + lacks / FETCH_BYTES_A_MS
+    return (round(estimates.get(worker.id, unknown) + fetch_ms, -2), load, len(worker.gpus), worker.name)
 
 
 def ranked(offers: Iterable[Offer], estimates: dict[str, float]) -> list[Ranked]:

@@ -31,7 +31,7 @@ from opsconsole_coordinator.core.schedule import schedule
 from opsconsole_protocol import link
 from opsconsole_protocol.api import Submission, TemplateRow
 from opsconsole_protocol.event_kind import EventKind
-from opsconsole_protocol.ids import AttemptId, JobId, SessionId
+from opsconsole_protocol.ids import AttemptId, ContentId, JobId, SessionId
 from opsconsole_protocol.spec import JobSpec
 from opsconsole_protocol.state import TaskState, is_task_waiting
 
@@ -131,6 +131,11 @@ class Reactor:
         """A worker has found a free port."""
         gang_placement.note_port(self.fleet, worker, message, now_ms)
 
+    def on_contents(self, worker: Worker, message: link.Contents, now_ms: int) -> None:
+        """A worker says which trees it has, or what came and went."""
+        del now_ms
+        self.fleet.must_schedule |= self.fleet.contents.note_worker(worker, message)
+
     def on_logs_stored(self, attempt_id: AttemptId, source: str, offset: int) -> None:
         """The log of an attempt is stored up to a byte offset."""
         reconcile.logs_stored(self.fleet, attempt_id, source, offset)
@@ -145,6 +150,23 @@ class Reactor:
     def may_be_adopted(self, observed: link.Observed) -> bool:
         """Whether an attempt names a task that waits here, so that a restored store may have forgotten it."""
         return find_task(self.fleet, observed) is not None
+
+    # --- contents ----------------------------------------------------------------------------------------------
+
+    def on_kept(self, added: Collection[ContentId], removed: Collection[ContentId], now_ms: int) -> None:
+        """The coordinator keeps some trees from now on, and others no longer."""
+        del now_ms
+        self.fleet.must_schedule |= self.fleet.contents.note_kept(added, removed)
+
+    def on_host_offers(self, host_id: str, host: str, content_ids: Collection[ContentId], now_ms: int) -> None:
+        """An operator's machine is there and offers these trees, and none that it offered before. Raises LimitExceeded."""
+        del now_ms
+        self.fleet.must_schedule |= self.fleet.contents.note_host(host_id, host, content_ids)
+
+    def on_host_gone(self, host_id: str, now_ms: int) -> None:
+        """An operator's machine is gone, with all that it offered."""
+        del now_ms
+        self.fleet.contents.forget_host(host_id)
 
     # --- operators: jobs ---------------------------------------------------------------------------------------
 

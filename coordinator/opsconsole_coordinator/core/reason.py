@@ -17,6 +17,9 @@ def explain(offers: list[Offer], demand: Demand) -> str:
     """Why no worker accepts, in one line: the reasons, counted, of those workers that might accept later."""
     if not offers:
         return "no worker has joined yet (opsconsole invite prints the line that joins one)"
+    shortage = next((one.reason for one in offers if one.lacks_content), "")
+    if shortage:
+        return shortage
     names = demand.named
     if names:
         offers = [one for one in offers if is_named(one.worker, names)]

@@ -48,7 +48,7 @@ def register(
     if worker.connection == WorkerConnection.LOST:
         fleet.audit(now_ms, worker.actor, EventKind.RETURNED, f"worker {worker.name} is back", worker.name)
     worker.is_named = worker.is_named or bool(name)
-    _describe(worker, message, session, now_ms)
+    _describe(fleet, worker, message, session, now_ms)
     note_troubles(fleet, worker, message.troubles, now_ms)
     fleet.touch_worker(worker)
     fleet.must_schedule = True
@@ -97,7 +97,7 @@ def check_register(fleet: Fleet, message: link.Register, now_ms: int) -> None:
         raise Unavailable("this connection is an older one: the agent has dialled again since")
 
 
-def _describe(worker: Worker, message: link.Register, session: SessionId, now_ms: int) -> None:
+def _describe(fleet: Fleet, worker: Worker, message: link.Register, session: SessionId, now_ms: int) -> None:
     worker.name = message.name
     worker.tags = message.tags
     worker.properties = checked_properties(message.properties)
@@ -110,6 +110,7 @@ def _describe(worker: Worker, message: link.Register, session: SessionId, now_ms
     worker.revoked = False
     worker.session = session
     worker.seq = 0
+    fleet.contents.forget_worker(worker)  # it says next what it has
     worker.heard_at_ms = worker.last_seen_ms = now_ms
     worker.connection = WorkerConnection.CONNECTED
 

@@ -118,7 +118,8 @@ def _signature(job: Job, demand: Demand) -> tuple[object, ...]:
     spec = job.spec
     alone = job.id if job.tasks[job.ready[0]].avoid else ""
     where = (demand.named, spec.project, spec.workdir)
-    return (alone, where, spec.requirements, spec.resources, spec.inputs, demand.prefetch)
+    finds = (spec.inputs, demand.contents)
+    return (alone, where, spec.requirements, spec.resources, finds, demand.prefetch)
 
 
 def _place_job(fleet: Fleet, job: Job, demand: Demand, before: Worker | None, now_ms: int) -> str:

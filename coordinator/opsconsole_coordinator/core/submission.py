@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from opsconsole_coordinator.core.content import contents_of
 from opsconsole_coordinator.core.dependency import apply_dependencies, check_cycle, note_dependency
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.model import Job, Task
@@ -12,6 +13,7 @@ from opsconsole_protocol.api import Submission
 from opsconsole_protocol.error import Conflict, InvalidRequest, LimitExceeded
 from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.ids import JobId, check_job_id
+from opsconsole_protocol.quantity import size_words
 from opsconsole_protocol.spec import JobSpec, check_spec
 from opsconsole_protocol.state import TaskState, is_task_waiting
 
@@ -67,6 +69,7 @@ def _check(fleet: Fleet, submissions: Sequence[Submission], after: Mapping[JobId
             raise Conflict(f"job {submission.job_id} exists already with another spec: a new job needs a new id")
         if known is None:
             check_takes_work(fleet, submission.spec.project)
+            _check_contents(fleet, submission.spec)
         for other in submission.spec.after:
             if other not in batch and JobId(other) not in after and JobId(other) not in fleet.jobs:
                 raise InvalidRequest(f"--after {other}: there is no such job")
@@ -76,6 +79,15 @@ def _check(fleet: Fleet, submissions: Sequence[Submission], after: Mapping[JobId
     waiting = sum(count for state, count in counts if is_task_waiting(state))
     if waiting + new_tasks > PENDING_TASKS_MAX:
         raise LimitExceeded(f"{waiting} tasks wait already and at most {PENDING_TASKS_MAX} may: wait or cancel some")
+
+
+def _check_contents(fleet: Fleet, spec: JobSpec) -> None:
+    """Raise InvalidRequest for a job with a tree that nobody has and nobody will send: it would wait for ever."""
+    for one in contents_of(spec):
+        if not one.host_id and not fleet.contents.can_be_had(one.content_id, fleet.workers):
+            raise InvalidRequest(
+                f"{one.what} ({size_words(one.size_bytes)}) isn't kept here any more: submit it again, so that it is sent once more"
+            )
 
 
 def _make_job(fleet: Fleet, job_id: JobId, spec: JobSpec, actor: str, now_ms: int) -> Job:

@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Iterator
 
 from opsconsole_coordinator.core.capacity import free_capacity, free_gpus
+from opsconsole_coordinator.core.content import supply_words
 from opsconsole_coordinator.core.demand import Demand
 from opsconsole_coordinator.core.file_check import FileCheck, file_checks
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.judgement import Offer, is_named
-from opsconsole_coordinator.core.model import Worker
 from opsconsole_protocol.api import InputCheck, InputState, Verdict
 from opsconsole_protocol.link import QuestionKind
 
@@ -28,7 +28,7 @@ def verdict(fleet: Fleet, offer: Offer, demand: Demand, estimate_ms: float | Non
         estimated_duration_ms=round(estimate_ms) if estimate_ms is not None else None,
         gpus_free=len(free_gpus(worker)[0]),
         input="; ".join(f"{one.name}: {one.detail}" for one in files),
-        checks=tuple(_checks(worker, demand, files)),
+        checks=tuple(_checks(offer, demand, files)),
         asking=not offer.permanent and any(one.is_awaited for one in files),
         inputs=tuple(
             InputCheck(name=one.name, state=one.state, detail=one.detail)
@@ -36,10 +36,13 @@ def verdict(fleet: Fleet, offer: Offer, demand: Demand, estimate_ms: float | Non
             if one.kind is QuestionKind.INPUT
         ),
         lacks_file=offer.lacks_file,
+        lacks_content=offer.lacks_content,
+        lacks_bytes=offer.lacks_bytes,
     )
 
 
-def _checks(worker: Worker, demand: Demand, files: Iterable[FileCheck]) -> Iterator[Check]:
+def _checks(offer: Offer, demand: Demand, files: Iterable[FileCheck]) -> Iterator[Check]:
+    worker = offer.worker
     yield (
         "up",
         worker.is_reachable and not worker.maintenance,
@@ -65,3 +68,6 @@ def _checks(worker: Worker, demand: Demand, files: Iterable[FileCheck]) -> Itera
         yield str(one), is_met, "" if is_met else one.finding(facts)
     for file in files:
         yield file.name, file.state is InputState.FOUND, file.detail
+    if demand.contents:
+        supply = supply_words(demand.contents, offer.lacks_bytes)
+        yield "the job's data", not offer.lacks_content, offer.reason if offer.lacks_content else supply

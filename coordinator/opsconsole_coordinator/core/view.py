@@ -6,11 +6,13 @@ from typing import Any
 
 from opsconsole_coordinator.core import estimate, skew
 from opsconsole_coordinator.core.capacity import free_gpus
+from opsconsole_coordinator.core.content import supply_words
 from opsconsole_coordinator.core.demand import Demand, demand_of
 from opsconsole_coordinator.core.dependency import blocked_words
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.judgement import judge_all
 from opsconsole_coordinator.core.model import Attempt, Job, ProjectStatus, Task, Worker
+from opsconsole_coordinator.core.offer import shortage_of
 from opsconsole_coordinator.core.ranking import choose, rank
 from opsconsole_coordinator.core.reason import explain
 from opsconsole_coordinator.core.trouble import blocking, holding_up, spell_trouble
@@ -255,7 +257,7 @@ def _counts_text(job: Job) -> str:
 
 def _verdicts(fleet: Fleet, demand: Demand, now_ms: int) -> Candidates:
     known = estimate.estimates(fleet, demand.spec)
-    offers = judge_all(fleet.workers.values(), demand, fleet.questions.answers, now_ms)
+    offers = judge_all(fleet.workers.values(), demand, fleet.questions.answers, shortage_of(fleet, demand), now_ms)
     offers.sort(key=lambda offer: (not offer.accepted, offer.permanent, rank(offer, known)))
     rows = tuple(
         verdict(fleet, offer, demand, estimate.estimate(fleet, demand.spec, offer.worker.id)) for offer in offers
@@ -265,5 +267,7 @@ def _verdicts(fleet: Fleet, demand: Demand, now_ms: int) -> Candidates:
         return Candidates(verdicts=rows, text=explain(offers, demand))
     accepted = sum(offer.accepted for offer in offers)
     because = f"the best of {accepted}" if accepted > 1 else "the only one that accepts"
+    supply = supply_words(demand.contents, best.lacks_bytes)
+    because += f", {supply}" if supply else ""
     chosen = best.worker.name
     return Candidates(verdicts=rows, text=f"{chosen}: {because}", chosen=chosen, because=because)

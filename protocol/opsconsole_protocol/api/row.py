@@ -247,6 +247,10 @@ class Verdict(Row, frozen=True, kw_only=True):
     """What the worker says of each input file, in the order of the spec."""
     lacks_file: bool = False
     """The job is refused because the worker isn't known to have a file or folder, which `reason` names."""
+    lacks_content: bool = False
+    """The job is refused because nobody who is connected has a file or folder that it brings along; `reason` says from where it has to come."""
+    lacks_bytes: int | None = None
+    """How much of what the job brings along the worker would be sent; null where it has all of it, or that is nothing."""
 
 
 class JobDetail(Row, frozen=True, kw_only=True):

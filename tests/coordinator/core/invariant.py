@@ -3,10 +3,11 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from opsconsole_coordinator.core.demand import PREFETCH_MAX, demand_of
+from opsconsole_coordinator.core.demand import PREFETCH_MAX, Demand, demand_of
 from opsconsole_coordinator.core.fleet import Fleet
-from opsconsole_coordinator.core.judgement import judge
+from opsconsole_coordinator.core.judgement import Offer, judge
 from opsconsole_coordinator.core.model import Job, ProjectStatus, Task, Worker
+from opsconsole_coordinator.core.offer import shortage_of
 from opsconsole_protocol.link import Mode
 from opsconsole_protocol.state import TaskState, is_task_finished, is_task_live, is_task_waiting
 
@@ -44,10 +45,7 @@ def check_idle(fleet: Fleet, now_ms: int) -> list[str]:
             found += _check_idle_gang(fleet, job, due, now_ms)
             continue
         for task in due[:1]:
-            offers = [
-                judge(worker, demand_of(job, task), fleet.questions.answers, now_ms)
-                for worker in fleet.workers.values()
-            ]
+            offers = [_judge(fleet, worker, demand_of(job, task), now_ms) for worker in fleet.workers.values()]
             found += [
                 f"{job.task_id(task.index)} waits though {one.worker.name} is free" for one in offers if one.accepted
             ]
@@ -58,11 +56,15 @@ def _check_idle_gang(fleet: Fleet, job: Job, due: list[Task], now_ms: int) -> It
     """A gang waits only where not all of it fits, or not all of it may start."""
     if len(due) < sum(not is_task_finished(task.state) for task in job.tasks):
         return
-    offers = [judge(worker, demand_of(job), fleet.questions.answers, now_ms) for worker in fleet.workers.values()]
+    offers = [_judge(fleet, worker, demand_of(job), now_ms) for worker in fleet.workers.values()]
     room = sum(_room(fleet, offer.worker, job) for offer in offers if offer.accepted)
     avoids = any(task.avoid for task in due)
     if room >= len(due) and not avoids:
         yield f"gang {job.id} waits though {room} tasks of it fit and {len(due)} are due"
+
+
+def _judge(fleet: Fleet, worker: Worker, demand: Demand, now_ms: int) -> Offer:
+    return judge(worker, demand, fleet.questions.answers, shortage_of(fleet, demand), now_ms)
 
 
 def _room(fleet: Fleet, worker: Worker, job: Job) -> int:

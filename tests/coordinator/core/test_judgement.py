@@ -210,7 +210,7 @@ def test_judging_changes_nothing_and_names_what_has_to_be_asked(world: World) ->
         ({folder: Answer(True, "found", late_ms), file: Answer(True, "found", late_ms)}, True, False, ()),
     )
     for answers, accepted, soon, questions in cases:
-        offer = judge(worker.record, demand, MappingProxyType(dict(answers)), world.now_ms)
+        offer = judge(worker.record, demand, MappingProxyType(dict(answers)), "", world.now_ms)
         assert (offer.accepted, offer.soon, offer.questions) == (accepted, soon, questions)
     assert not world.reactor.is_dirty
     assert not world.fleet.questions.answers
