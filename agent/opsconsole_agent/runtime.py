@@ -18,10 +18,13 @@ from opsconsole_agent.engine.staging import Staging, TaskDefaults
 from opsconsole_agent.engine.task_user import TaskUser, find_task_user
 from opsconsole_agent.keeper_client.keeper_client import KeeperClient
 from opsconsole_agent.link.coordinator_link import CoordinatorLink, Target
+from opsconsole_agent.link.file_answerer import FileAnswerer
 from opsconsole_agent.link.message_handler import Description, MessageHandler
 from opsconsole_agent.log.shipper import KEPT_DAYS, LogShipper
+from opsconsole_agent.probe.file_look import FileLook
 from opsconsole_agent.probe.io_path import WorkerIOConfig, check
 from opsconsole_agent.state.credential import Credential, StateLock, ensure_credential, keep_joined
+from opsconsole_agent.state.file_place import FilePlaces
 from opsconsole_agent.state.membership import Membership, save_membership
 from opsconsole_agent.state.state_folder import ATTEMPTS_FOLDER, StateFolder
 from opsconsole_agent.telemetry import Telemetry
@@ -91,8 +94,8 @@ class Agent:
             )
             if user is not None:
                 io = self._config.io
-                needed = (self._config.state_dir / ATTEMPTS_FOLDER, io.input_path, io.output_path)
-                await asyncio.to_thread(user.check_reach, [path for path in needed if path is not None])
+                needed = (self._config.state_dir / ATTEMPTS_FOLDER, *(Path(mount.path) for mount in io.every_mount))
+                await asyncio.to_thread(user.check_reach, needed)
                 self._say(f"tasks run as {user.name}")
             telemetry = Telemetry(state, self._config.io.output_path)
             keeper = await KeeperClient.connect(self._config.state_dir)
@@ -125,7 +128,10 @@ class _Service:
         self._boot_id = description.host.boot_id
         shipper = LogShipper(kept_days=config.keep_attempt_days)
         self._core_runner = CoreRunner(self._reactor, state, shipper)
-        self._message_handler = MessageHandler(description, self._core_runner, state, shipper, telemetry, say)
+        file_answerer = FileAnswerer(FilePlaces(state, config.io), FileLook(None if user is None else user.user.ids))
+        self._message_handler = MessageHandler(
+            description, self._core_runner, state, shipper, telemetry, file_answerer, say
+        )
         self._credential = credential
         headers = {"Authorization": f"Bearer {credential.secret}", "Opsconsole-Worker": credential.worker_id}
         target = Target(
@@ -231,9 +237,10 @@ class _Service:
 
 def _io_words(io: WorkerIOConfig) -> str:
     """Where it reads and writes, in one line."""
+    mounts = "".join(f"; {one.label}: {one.path}{' (writable)' if one.writable else ''}" for one in io.mounts)
     if io.input_path is None and io.output_path is None:
-        return "I/O paths: none; --input-path and --output-path name folders"
-    return f"I/O paths: input {io.input_path or 'none'}, output {io.output_path or 'none'} ({io.filesystem})"
+        return f"I/O paths: none; --input-path and --output-path name folders{mounts}"
+    return f"I/O paths: input {io.input_path or 'none'}, output {io.output_path or 'none'} ({io.filesystem}){mounts}"
 
 
 async def _first_of(running: list[asyncio.Task[None]], event: asyncio.Event) -> None:

@@ -33,7 +33,7 @@ from opsconsole_coordinator.log.record import read_file_head
 from opsconsole_coordinator.store import query
 from opsconsole_coordinator.store.schema import StoreError
 from opsconsole_coordinator.trust import token_file
-from opsconsole_protocol import codec, ids, quantity, requirement
+from opsconsole_protocol import codec, ids, mount, quantity, requirement
 from opsconsole_protocol.api import codec as api_codec
 from opsconsole_protocol.api import job_filter, template
 from opsconsole_protocol.api.codec import client_codec, read_calls, server_codec
@@ -139,6 +139,8 @@ def _wires() -> Iterator[Decoder]:
         (ProtocolError,),
         (b"\x81\xa5input\xa3/in", b"\x80"),
     )
+    listed = msgspec.msgpack.encode([{"label": "lab", "path": "/mnt/lab", "aliases": ["/Volumes/lab"]}])
+    yield Decoder("a worker's mounts", mount.__name__, _mounts, (), (listed, b"\x80"))
     frames = tuple(path.read_bytes() for path in sorted(GOLDEN.glob("log_*.bin")))
     yield Decoder("log frame", log_chunk.__name__, decode_frame, (ProtocolError,), frames)
     yield from _streams()
@@ -166,6 +168,15 @@ def _properties(data: bytes) -> None:
     except (msgspec.DecodeError, ValueError, TypeError, RecursionError):
         return  # the codec refuses it
     registration.checked_properties({"io_paths": value})
+
+
+def _mounts(data: bytes) -> None:
+    try:
+        value = msgspec.msgpack.decode(data)
+    except (msgspec.DecodeError, ValueError, TypeError, RecursionError):
+        return  # the codec refuses it
+    for found in mount.mounts_of({"io_paths": value, "mounts": value}):
+        mount.place_input([found], f"{found.label}:a")
 
 
 # --- the keeper --------------------------------------------------------------------------------------------------

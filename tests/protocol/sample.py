@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from opsconsole_protocol import api, link
+from opsconsole_protocol.file_listing import FileEntry, FileKind, FilePage, FilePart, FileQuery, FileSort, PartQuery
 from opsconsole_protocol.ids import AttemptId, ContentId, JobId, TaskId, WorkerId
 from opsconsole_protocol.job_content import Bundle, Upload
 from opsconsole_protocol.log import LogLine, LogPage, LogQuery, Source
@@ -95,6 +96,23 @@ TROUBLE = link.Trouble(code="keeper_silent", text="its keeper doesn't answer", b
 OBSERVED_WITH_GPUS = link.Observed(attempt_id=ATTEMPT, state=AttemptState.RUNNING, gpu_ids=("GPU-1",))
 
 PROGRESS = link.TaskProgress(done=41, total=100, eta_ms=9_000)
+
+FILE_ROOT = FileRoot(
+    kind=RootKind.OUTPUT, mount="lab", job_id=JOB, task_index=3, attempt_id=ATTEMPT, output_path="/out/jobs/7k3m9q2w4t"
+)
+FILE_QUERY = FileQuery(
+    root=FILE_ROOT, folder=b"models/\xff", sort=FileSort.TIME, descending=True, offset=200, limit=100, pattern="*.pt"
+)
+FILE_PAGE = FilePage(
+    entries=(
+        FileEntry(b"best\xff.pt", FileKind.FILE, 3_200_000_000, AT, 0o640),
+        FileEntry(b"latest", FileKind.LINK, 0, AT, 0o777, FileKind.FOLDER),
+    ),
+    total=300, more=True, truncated=True, path="/out/jobs/7k3m9q2w4t/models",
+)  # fmt: skip
+PART_QUERY = PartQuery(root=FILE_ROOT, path=b"models/best.pt", offset=1_000, limit=100)
+FILE_PART = FilePart(data=b"\x00\xff", size=1_002, mtime_ms=AT, path="/out/jobs/7k3m9q2w4t/models/best.pt")
+
 AGENT: dict[str, Any] = {
     "agent_register_1": link.Register(
         protocol=1, agent_version="0.1.0", worker_id=WORKER, name="gpu1", run_id="r1", boot_id="b1", role="client",
@@ -158,6 +176,10 @@ AGENT: dict[str, Any] = {
             link.Observed(attempt_id=ATTEMPT, state=AttemptState.SUCCEEDED, output_files=3, output_bytes=4_567),
         ),
     ),
+    "agent_file_list_1": link.FileList(check_id=1, page=FILE_PAGE),
+    "agent_file_list_error_1": link.FileList(check_id=1, code="not_found", error="runs is not there (any more)"),
+    "agent_file_part_1": link.FilePartRead(check_id=2, part=FILE_PART),
+    "agent_file_part_error_1": link.FilePartRead(check_id=2, code="invalid", error="runs is a folder, not a file"),
 }  # fmt: skip
 
 COORDINATOR: dict[str, Any] = {
@@ -242,6 +264,8 @@ COORDINATOR: dict[str, Any] = {
             ),
         ),
     ),
+    "coordinator_list_files_1": link.ListFiles(check_id=1, query=FILE_QUERY),
+    "coordinator_read_file_part_1": link.ReadFilePart(check_id=2, query=PART_QUERY),
 }
 
 QUERY = LogQuery(
@@ -327,6 +351,8 @@ CLIENT: dict[str, Any] = {
         ),
     ),
     "client_call_submit_contents_1": api.Call(1, api.SubmitJobs(submissions=(api.Submission(JOB, PACKED),))),
+    "client_call_list_files_1": api.Call(1, api.ListFiles(worker="gpu1", query=FILE_QUERY)),
+    "client_call_read_file_part_1": api.Call(1, api.ReadFilePart(worker="gpu1", query=PART_QUERY)),
 }
 
 WORKER_ROW = api.WorkerRow(
@@ -516,6 +542,8 @@ SERVER: dict[str, Any] = {
         ),
     ),
     **{f"server_answer_{tag}_1": api.Answer(1, answer) for tag, answer in STREAM_ANSWERS.items()},
+    "server_answer_file_list_1": api.Answer(1, api.FileList(page=FILE_PAGE, worker="gpu1")),
+    "server_answer_file_part_1": api.Answer(1, api.FilePartAnswer(part=FILE_PART, worker="gpu1")),
 }
 
 SAMPLES: dict[str, msgspec.Struct] = {**AGENT, **COORDINATOR, **CLIENT, **SERVER, **content_sample.SAMPLES}

@@ -28,7 +28,9 @@ from opsconsole_agent.probe.folder_check import FolderCheck, expand_home
 from opsconsole_agent.probe.io_path import (
     ATTEMPTS_FOLDER,
     JOB_SUBFOLDERS,
+    InputRefused,
     WorkerIOConfig,
+    find_input_folder,
     inspect_input,
     make_output,
     prepare_output,
@@ -159,7 +161,7 @@ class WorkingFolder:
 
 
 class InputFiles:
-    """The job's inputs, in the worker's input folder."""
+    """The job's inputs, in the worker's input folder and its mounts."""
 
     name = "inputs"
 
@@ -168,8 +170,12 @@ class InputFiles:
         self._locality = locality
 
     def is_quick(self, launch: Launch) -> bool:
-        """Without inputs, or where the input folder is on a local disk."""
-        return not launch.inputs or self._io.input_path is None or self._locality.is_local(str(self._io.input_path))
+        """Without inputs, or where all of them are on local disks."""
+        try:
+            folders = {find_input_folder(self._io, name)[0] for name in launch.inputs}
+        except InputRefused:
+            return True  # nothing is touched
+        return all(self._locality.is_local(folder) for folder in folders)
 
     async def run(self, build: Build) -> None:
         """Find every file; raises InputRefused."""

@@ -12,6 +12,7 @@ import msgspec
 
 from opsconsole_agent.core.event import Contact, Event, LinkDown, LinkUp
 from opsconsole_agent.core_runner import CoreRunner
+from opsconsole_agent.link.file_answerer import FileAnswerer
 from opsconsole_agent.log.shipper import LogShipper
 from opsconsole_agent.probe.address import reachable_address
 from opsconsole_agent.probe.file_stability import RECHECK_MS, FileStability
@@ -43,6 +44,7 @@ from opsconsole_protocol.link import (
     JobAssignment,
     Leaving,
     Leavings,
+    ListFiles,
     LogAck,
     LookForLeavings,
     Message,
@@ -51,6 +53,7 @@ from opsconsole_protocol.link import (
     PeerError,
     PortFound,
     QuestionKind,
+    ReadFilePart,
     Register,
     Registered,
     RemoveLeavings,
@@ -96,6 +99,7 @@ class Description:
             **self.properties,
             "max_concurrent_jobs": self.max_concurrent_jobs,
             "io_paths": self.io.to_properties(),
+            "mounts": [msgspec.to_builtins(mount) for mount in self.io.mounts],
         }
 
 
@@ -109,6 +113,7 @@ class MessageHandler:
         state: StateFolder,
         shipper: LogShipper,
         telemetry: Telemetry,
+        file_answerer: FileAnswerer,
         say: Callable[[str], None],
     ) -> None:
         self._description = description
@@ -117,6 +122,7 @@ class MessageHandler:
         self._state = state
         self._shipper = shipper
         self._telemetry = telemetry
+        self._file_answerer = file_answerer
         self._say = say
         self._store = state.load_store_mark()
         self._properties: dict[str, Any] = {}
@@ -138,6 +144,8 @@ class MessageHandler:
             FindPort: self._on_find_port,
             LookForLeavings: self._on_look_for_leavings,
             RemoveLeavings: self._on_remove_leavings,
+            ListFiles: self._on_file_question,
+            ReadFilePart: self._on_file_question,
             PeerError: self._on_error,
             MetadataUpdated: self._on_nothing,
             Registered: self._on_nothing,
@@ -264,6 +272,12 @@ class MessageHandler:
 
     def _on_remove_leavings(self, message: RemoveLeavings) -> None:
         self._answer_later(self._remove_leavings(message))
+
+    def _on_file_question(self, message: ListFiles | ReadFilePart) -> None:
+        self._answer_later(self._answer_file_question(message))
+
+    async def _answer_file_question(self, message: ListFiles | ReadFilePart) -> None:
+        self._send(await self._file_answerer.answer(message))
 
     def _on_desired_set(self, message: DesiredSet) -> None:
         self._events.append(

@@ -59,10 +59,22 @@ def check_output(folder: str) -> list[str]:
     return []
 
 
+def check_mount(folder: str, label: str, writable: bool) -> list[str]:
+    """Return the problems of a mount, which must exist, be a folder, be readable and, where it says so, be writable."""
+    problems = check_output(folder) if writable else check_input(folder)
+    kind = "output" if writable else "input"
+    return [
+        text.replace(f"{kind} path {folder}", f"mount {label} {folder}", 1).replace(
+            f"change --{kind}-path", f"change --mount {label}=…"
+        )
+        for text in problems
+    ]
+
+
 def find_file(folder: str, name: str) -> tuple[str, int, int]:
     """Find the regular, readable file `name` in `folder`. Return its path, size in bytes and time of change in ns.
 
-    `name` must be a plain file name. Raises Refused with a text that leaves out the name, which the caller puts in front.
+    `name` must be a file name, or a path without `..`. Raises Refused with a text that leaves out the name, which the caller puts in front.
     Links are resolved first, so the text doesn't tell whether a file outside the folder exists.
     """
     try:
@@ -306,6 +318,7 @@ def _bytes_below(name: str, parent: int, end_s: float) -> int:
 _FUNCTIONS: dict[str, Callable[..., object]] = {
     "check_input": check_input,
     "check_output": check_output,
+    "check_mount": check_mount,
     "find_file": find_file,
     "make_output": make_output,
     "publish": publish,

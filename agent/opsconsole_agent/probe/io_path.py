@@ -1,4 +1,4 @@
-"""A worker's input and output folders: their check at start, the look-up of input files, and jobs' output folders."""
+"""A worker's folders: their check at start, the look-up of input files, and jobs' output folders."""
 
 import re
 import time
@@ -12,7 +12,7 @@ from opsconsole_agent.probe import io_child
 from opsconsole_agent.probe.child_call import ChildCall
 from opsconsole_agent.probe.mount import LOCAL, filesystem_label
 from opsconsole_protocol.error import InvalidRequest
-from opsconsole_protocol.input_name import check_input_name
+from opsconsole_protocol.mount import Mount, mounts_of, place_input
 
 PROGRAM = Path(io_child.__file__)
 JOB_SUBFOLDERS = ("models", "logs")
@@ -37,11 +37,15 @@ class OutputRefused(InvalidRequest):
 
 @dataclass(frozen=True)
 class WorkerIOConfig:
-    """A worker's I/O paths, absolute, None where not configured; and the label of the filesystem that they are on."""
+    """A worker's I/O paths, absolute, None where not configured; and the label of the filesystem that they are on.
+
+    `mounts` are its other folders; `every_mount` has all of them.
+    """
 
     input_path: Path | None = None
     output_path: Path | None = None
     filesystem: str = LOCAL
+    mounts: tuple[Mount, ...] = ()
 
     @classmethod
     def of(
@@ -49,13 +53,14 @@ class WorkerIOConfig:
         input_path: str | Path | None = None,
         output_path: str | Path | None = None,
         filesystem: str | None = None,
+        mounts: tuple[Mount, ...] = (),
     ) -> "WorkerIOConfig":
         """Make one from flags or a file: paths are made absolute, a missing label is read from the mount table."""
         paths = [None if not path else Path(path).expanduser().absolute() for path in (input_path, output_path)]
         labels = [filesystem_label(path) for path in paths if path is not None]
         # Where inputs and outputs are on different filesystems, people want to know the shared one.
         found = next((label for label in labels if label != LOCAL), LOCAL)
-        return cls(paths[0], paths[1], filesystem or found)
+        return cls(paths[0], paths[1], filesystem or found, mounts)
 
     def to_properties(self) -> dict[str, str | None]:
         """`{input, output, filesystem}`, as advertised in `properties.io_paths`."""
@@ -64,6 +69,11 @@ class WorkerIOConfig:
             "output": None if self.output_path is None else str(self.output_path),
             "filesystem": self.filesystem,
         }
+
+    @property
+    def every_mount(self) -> tuple[Mount, ...]:
+        """All folders that files may be looked at in: the input path, the output path, the mounts."""
+        return (*mounts_of({"io_paths": self.to_properties()}), *self.mounts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,30 +89,36 @@ class InputFile:
 def check(config: WorkerIOConfig, timeout_s: float = 5.0, *, program: Path = PROGRAM) -> list[str]:
     """Return the problems with the paths, one line each. Takes about 30 ms, and at most `timeout_s` where a mount hangs.
 
-    A file is written to the output path. Both are checked at once, each in a process of its own.
+    A file is written to the output path and to writable mounts. All are checked at once, each in a process of its own.
     """
     deadline = time.monotonic() + timeout_s
     started = [
-        (kind, path, ChildCall(program, [f"check_{kind}", str(path)], hangs_on=str(path)))
+        (f"{kind} path {path}", ChildCall(program, [f"check_{kind}", str(path)], hangs_on=str(path)))
         for kind, path in (("input", config.input_path), ("output", config.output_path))
         if path is not None
     ]
+    for mount in config.mounts:
+        request = ["check_mount", mount.path, mount.label, mount.writable]
+        started.append((f"mount {mount.label} {mount.path}", ChildCall(program, request, hangs_on=mount.path)))
     problems: list[str] = []
-    for kind, path, call in started:
+    for what, call in started:
         try:
             problems += call.result(deadline)["answer"]
         except TimeoutError:
-            problems.append(f"{kind} path {path} {_timeout_text(timeout_s)}")
+            problems.append(f"{what} {_timeout_text(timeout_s)}")
         except OSError as error:
-            problems.append(f"{kind} path {path} could not be checked: {error}")
+            problems.append(f"{what} could not be checked: {error}")
     return problems
 
 
 def resolve_input(config: WorkerIOConfig, filename: str) -> InputFile:
-    """Find the input file of that name. Raises InputRefused. May hang with the mount, unlike `inspect_input`."""
-    folder = _input_folder(config, filename)
+    """Find the input file that is meant by a name, `LABEL:path` or a whole path. Raises InputRefused.
+
+    May hang with the mount, unlike `inspect_input`.
+    """
+    folder, below = find_input_folder(config, filename)
     try:
-        path, size_bytes, changed_ns = io_child.find_file(folder, filename)
+        path, size_bytes, changed_ns = io_child.find_file(folder, below)
     except io_child.Refused as refusal:
         raise InputRefused(str(refusal)) from refusal
     return InputFile(Path(path), size_bytes, changed_ns)
@@ -111,11 +127,20 @@ def resolve_input(config: WorkerIOConfig, filename: str) -> InputFile:
 def inspect_input(
     config: WorkerIOConfig, filename: str, timeout_s: float = 5.0, *, program: Path = PROGRAM
 ) -> InputFile:
-    """Find the input file of that name, in a process of its own, within `timeout_s`. Raises InputRefused."""
-    folder = _input_folder(config, filename)
+    """Find the input file as `resolve_input` does, in a process of its own, within `timeout_s`. Raises InputRefused."""
+    folder, below = find_input_folder(config, filename)
     with _refusing(InputRefused, f"the input folder {folder}", "could not be searched", timeout_s):
-        path, size_bytes, changed_ns = _call(program, ["find_file", folder, filename], folder, timeout_s)
+        path, size_bytes, changed_ns = _call(program, ["find_file", folder, below], folder, timeout_s)
     return InputFile(Path(path), int(size_bytes), int(changed_ns))
+
+
+def find_input_folder(config: WorkerIOConfig, filename: str) -> tuple[str, str]:
+    """Return the folder that an input is in and its path below that, without touching either. Raises InputRefused."""
+    try:
+        mount, below = place_input(config.every_mount, filename)
+    except InvalidRequest as error:
+        raise InputRefused(error.message) from None
+    return mount.path, below
 
 
 def make_output(config: WorkerIOConfig, job_id: str, subfolders: Sequence[str] = JOB_SUBFOLDERS) -> Path:
@@ -230,17 +255,6 @@ def _call(program: Path, request: Sequence[object], folder: str, timeout_s: floa
 
 def _timeout_text(timeout_s: float) -> str:
     return f"did not answer within {timeout_s:g} s (is the mount hung?)"
-
-
-def _input_folder(config: WorkerIOConfig, filename: str) -> str:
-    """Return the input folder, once the name has passed what can be checked without touching the folder."""
-    if config.input_path is None:
-        raise InputRefused("this worker has no input path: give its agent one with --input-path")
-    try:
-        check_input_name(filename, str(config.input_path))
-    except InvalidRequest as error:
-        raise InputRefused(error.message) from None
-    return str(config.input_path)
 
 
 def _output_folder(config: WorkerIOConfig, job_id: str) -> str:

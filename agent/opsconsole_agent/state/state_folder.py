@@ -134,6 +134,11 @@ class StateFolder:
         except OSError:
             return False
 
+    @property
+    def attempts_folder(self) -> str:
+        """The folder that the attempts' own are in."""
+        return self._attempts
+
     # --- paths -----------------------------------------------------------------------------------------------------
 
     def folder(self, attempt_id: AttemptId) -> str:

@@ -39,6 +39,14 @@ class WorkerIo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     filesystem: str | None = None
 
 
+class WorkerMount(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[worker.mounts.LABEL]`: a further folder of a worker, and the paths under which other machines see it."""
+
+    path: Annotated[str, Meta(min_length=1)]
+    writable: bool = False
+    aliases: tuple[str, ...] = ()
+
+
 class Worker(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[worker]`: what `opsconsole agent` is, and what the console's own worker is."""
 
@@ -53,6 +61,7 @@ class Worker(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     project: str | None = None
     properties: dict[str, Scalar | list[Scalar]] = {}
     io: WorkerIo = WorkerIo()
+    mounts: dict[str, WorkerMount] = {}
 
 
 class Coordinator(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     from opsconsole_agent.runtime import AgentConfig
     from opsconsole_agent.state.membership import Membership
-    from opsconsole_console.boot.config import Config
+    from opsconsole_console.boot.config import Config, Worker
+    from opsconsole_protocol.mount import Mount
 
 
 WORKER_OPTIONS = ("input_path", "output_path", "filesystem", "max_concurrent_jobs")
@@ -57,6 +58,13 @@ def add_worker_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("worker")
     group.add_argument("--input-path", metavar="P", help="the folder that input files are placed in")
     group.add_argument("--output-path", metavar="P", help="the folder that results are written to")
+    group.add_argument(
+        "--mount",
+        metavar="LABEL=P[:rw]",
+        action="append",
+        default=[],
+        help="a further folder; repeatable; rw: writable",
+    )
     group.add_argument("--filesystem", metavar="LABEL", help="what the filesystem of these folders is called")
     add_slots(group)
     group.add_argument("--tag", metavar="K[=V]", action="append", default=[], help="a tag; repeatable")
@@ -69,8 +77,9 @@ def worker_arguments(args: argparse.Namespace) -> list[str]:
         value = getattr(args, option)
         if value is not None:
             found += [f"--{option.replace('_', '-')}", str(value)]
-    for tag in args.tag:
-        found += ["--tag", tag]
+    for option in ("mount", "tag"):
+        for value in getattr(args, option):
+            found += [f"--{option}", value]
     if args.config is not None:
         found += ["--config", str(args.config.expanduser().absolute())]
     return found
@@ -116,6 +125,7 @@ def make_config(args: argparse.Namespace) -> AgentConfig:
             args.input_path or worker.io.input_path,
             args.output_path or worker.io.output_path,
             args.filesystem or worker.io.filesystem,
+            _mounts(args, worker),
         ),
         max_concurrent_jobs=args.max_concurrent_jobs or worker.max_concurrent_jobs,
         tags=tuple(args.tag) or worker.tags,
@@ -126,6 +136,15 @@ def make_config(args: argparse.Namespace) -> AgentConfig:
         project=args.project or worker.project,
         run_as=args.run_as or worker.run_as,
     )
+
+
+def _mounts(args: argparse.Namespace, worker: Worker) -> tuple[Mount, ...]:
+    from opsconsole_agent.probe.mount_point import all_mounts, make_mount
+
+    configured = [
+        make_mount(label, one.path, writable=one.writable, aliases=one.aliases) for label, one in worker.mounts.items()
+    ]
+    return all_mounts(configured, args.mount)
 
 
 def state_dir(flag: Path | None, configured: str | None, name: str | None) -> Path:

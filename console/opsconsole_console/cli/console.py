@@ -63,7 +63,7 @@ def _is_remote(args: argparse.Namespace, config: Config) -> bool:
     from opsconsole.resolver import default_url
     from opsconsole_console.boot.composition import configured_data_dir
 
-    wants_own = any(getattr(args, option) for option in (*SERVE_OPTIONS, *WORKER_OPTIONS, "no_agent", "tag"))
+    wants_own = any(getattr(args, option) for option in (*SERVE_OPTIONS, *WORKER_OPTIONS, "no_agent", "mount", "tag"))
     return (
         not wants_own and configured_data_dir(args.data_dir, args.config, config) is None and default_url() is not None
     )
@@ -75,7 +75,7 @@ def _open_remote(args: argparse.Namespace, config: Config) -> int:
     from opsconsole.target import current
     from opsconsole_console.cli.session import target_source
 
-    for option in (*SERVE_OPTIONS, *WORKER_OPTIONS, "no_agent", "tag"):
+    for option in (*SERVE_OPTIONS, *WORKER_OPTIONS, "no_agent", "mount", "tag"):
         if getattr(args, option):
             flag = f"--{option.replace('_', '-')}"
             raise InvalidRequest(f"--connect uses a coordinator that runs already: leave out {flag}")

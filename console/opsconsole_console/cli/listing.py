@@ -14,6 +14,7 @@ from opsconsole_console.cli.output import plain, put, put_json, put_table, say
 from opsconsole_console.cli.parser import Group, Parser
 from opsconsole_console.cli.session import with_client
 from opsconsole_console.visible import clean
+from opsconsole_protocol.mount import mounts_of
 from opsconsole_protocol.state import WorkerConnection, WorkerStatus
 
 if TYPE_CHECKING:
@@ -155,6 +156,9 @@ def io_lines(row: WorkerRow) -> list[str]:
         lines.append(f"  Input:  {paths['input']}  <- Place your files here")
     if paths.get("output"):
         lines.append(f"  Output: {paths['output']}")
+    for mount in mounts_of({"mounts": row.properties.get("mounts")}):
+        also = f"  (elsewhere {', '.join(mount.aliases)})" if mount.aliases else ""
+        lines.append(f"  Mount {mount.label}: {mount.path}{'  (writable)' if mount.writable else ''}{also}")
     return lines
 
 

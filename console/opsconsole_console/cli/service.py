@@ -147,11 +147,20 @@ def _agent_words(inner: argparse.Namespace) -> list[str]:
     for option in ("input_path", "output_path"):
         if (value := getattr(inner, option)) is not None:
             setattr(inner, option, str(Path(value).expanduser().absolute()))
+    inner.mount = [_whole_mount(text) for text in inner.mount]
     words += ["--stop-tasks"] if inner.stop_tasks else []
     words += worker_arguments(inner)
     if inner.data_dir is not None:
         words += ["--data-dir", str(inner.data_dir.expanduser().absolute())]
     return words
+
+
+def _whole_mount(text: str) -> str:
+    """`LABEL=PATH` with the whole path: the service starts elsewhere."""
+    from opsconsole_agent.probe.mount_point import parse_mount
+
+    mount = parse_mount(text)
+    return f"{mount.label}={mount.path}{':rw' if mount.writable else ''}"
 
 
 def _config_words(inner: argparse.Namespace) -> list[str]:

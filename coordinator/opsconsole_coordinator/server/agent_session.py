@@ -175,8 +175,9 @@ class AgentSession:
     def on_port_found(self, received: "Received") -> None:
         self._reactor.on_port_found(received.worker, received.message, received.now_ms)
 
-    def on_leavings(self, received: "Received") -> None:
-        self._commit_loop.on_leavings(received.worker.id, received.message)
+    def on_answer(self, received: "Received") -> None:
+        """Somebody waits for it."""
+        self._commit_loop.questions.answer(received.worker.id, received.message)
 
     def on_peer_error(self, received: "Received") -> None:
         log.warning("%s says %s: %s", received.worker.name, received.message.code, received.message.message)
@@ -288,7 +289,9 @@ MESSAGES: dict[type[Any], Handling] = {
     link.FileExists: Handling(AgentSession.on_input_answer),
     link.FileNotFound: Handling(AgentSession.on_input_answer),
     link.PortFound: Handling(AgentSession.on_port_found),
-    link.Leavings: Handling(AgentSession.on_leavings),
+    link.Leavings: Handling(AgentSession.on_answer),
+    link.FileList: Handling(AgentSession.on_answer, is_change=False),
+    link.FilePartRead: Handling(AgentSession.on_answer, is_change=False),
     link.JobOutputPath: Handling(AgentSession.on_output_path),
     link.PeerError: Handling(AgentSession.on_peer_error),
 }

@@ -36,7 +36,6 @@ class Cleaning:
         self._retention = retention
         self._worker_query = WorkerQuery(commit_loop)
         self.removing: set[JobId] = set()
-        commit_loop.on_leavings = self._worker_query.answer
 
     async def clean(self, meant: list[Worker], request: api.Clean, actor: str) -> api.Cleaned:
         """What can be removed on each of these workers and with the coordinator, or was removed."""

@@ -14,6 +14,7 @@ from typing import Protocol
 
 from opsconsole_coordinator.core import view
 from opsconsole_coordinator.core.reactor import TICK_MS, Batch, Fleet, Reactor
+from opsconsole_coordinator.server.agent_question import AgentQuestions
 from opsconsole_coordinator.server.count import Counts
 from opsconsole_coordinator.server.steady_clock import SteadyClock
 from opsconsole_coordinator.store import journal, query, rebuild
@@ -60,8 +61,8 @@ class CommitLoop:
         self.reactor = Reactor(Fleet(secrets.randbits))
         self.sessions: dict[WorkerId, Session] = {}
         self.commit_listeners: list[CommitListener] = []
-        self.on_leavings: Callable[[WorkerId, link.Leavings], None] = lambda *_: None
-        """Takes an agent's answer to what can be removed on its host."""
+        self.questions = AgentQuestions(self.sessions)
+        """What agents are asked for operators who wait."""
         self.open_consoles: list[str] = []
         """The names of the operators whose consoles follow every change, one for each console."""
         self.attempt_log_bytes = ATTEMPT_LOG_BYTES

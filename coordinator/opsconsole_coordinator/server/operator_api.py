@@ -7,6 +7,7 @@ from opsconsole_coordinator.server.access_api import AccessApi
 from opsconsole_coordinator.server.cleaning import Cleaning
 from opsconsole_coordinator.server.commit_loop import CommitLoop
 from opsconsole_coordinator.server.coordinator_api import CoordinatorApi
+from opsconsole_coordinator.server.file_api import FileApi, role_to_list, role_to_read
 from opsconsole_coordinator.server.identity import Caller, Identities
 from opsconsole_coordinator.server.job_api import JobApi
 from opsconsole_coordinator.server.log_service import LogService
@@ -43,6 +44,7 @@ class OperatorApi:
         workers = WorkerApi(commit_loop, identities, worker_row_cache, cleaning)
         access = AccessApi(commit_loop, identities, join_url)
         coordinator = CoordinatorApi(commit_loop, log_service)
+        files = FileApi(commit_loop)
         self.person_joined = access.person_joined
         viewer, operator, admin = Role.VIEWER, Role.OPERATOR, Role.ADMIN
         self._routes: dict[type[Any], Route] = {
@@ -64,6 +66,8 @@ class OperatorApi:
             api.Invite: Route(admin, access.invite),
             api.ListInvitations: Route(admin, access.invitations),
             api.RevokeInvitations: Route(admin, access.revoke_invitations),
+            api.ListFiles: Route(role_to_list, files.list_files, is_large=True),
+            api.ReadFilePart: Route(role_to_read, files.read_part, is_large=True),
             api.ListEvents: Route(viewer, coordinator.events, is_large=True),
             api.ListProjects: Route(viewer, coordinator.projects),
             api.SetProject: Route(operator, coordinator.set_project),

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from itertools import count
 
 import msgspec
 
@@ -32,14 +31,6 @@ class WorkerQuery:
 
     def __init__(self, commit_loop: CommitLoop) -> None:
         self._commit_loop = commit_loop
-        self._numbers = count(1)
-        self._open: dict[int, tuple[WorkerId, asyncio.Future[link.Leavings]]] = {}
-
-    def answer(self, worker_id: WorkerId, leavings: link.Leavings) -> None:
-        """Take an agent's answer; one that wasn't asked for is ignored."""
-        asked, future = self._open.get(leavings.check_id, (None, None))
-        if asked == worker_id and future is not None and not future.done():
-            future.set_result(leavings)
 
     async def find_leavings(self, worker: Worker, older_than_ms: int) -> WorkerLeavings | None:
         """Ask what ended attempts left on a worker."""
@@ -83,19 +74,7 @@ class WorkerQuery:
     async def _ask(
         self, worker: Worker, question: Callable[[int], link.CoordinatorMessage], wait_s: float = ANSWER_WAIT_S
     ) -> link.Leavings | None:
-        session = self._commit_loop.sessions.get(worker.id)
-        if session is None:
-            return None
-        number = next(self._numbers)
-        future: asyncio.Future[link.Leavings] = asyncio.get_running_loop().create_future()
-        self._open[number] = worker.id, future
-        session.send(question(number))
-        try:
-            return await asyncio.wait_for(future, wait_s)
-        except TimeoutError:
-            return None
-        finally:
-            del self._open[number]
+        return await self._commit_loop.questions.ask(worker.id, question, link.Leavings, wait_s)
 
 
 def _look_for_outputs(number: int, job_ids: tuple[JobId, ...]) -> link.LookForLeavings:

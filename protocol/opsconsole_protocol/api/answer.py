@@ -16,6 +16,7 @@ from opsconsole_protocol.api.row import (
     Verdict,
     WorkerRow,
 )
+from opsconsole_protocol.file_listing import FilePage, FilePart
 from opsconsole_protocol.ids import ContentId
 from opsconsole_protocol.log import LogPage
 from opsconsole_protocol.stream.message import StreamGrant
@@ -202,8 +203,22 @@ class OfferAnswer(Answered, frozen=True, kw_only=True, tag="offered"):
     unwanted: tuple[ContentId, ...] = ()
 
 
+class FileList(Answered, frozen=True, kw_only=True, tag="file_list"):
+    """A page of a folder, and the name of the worker that it is on; empty where that is several workers' (a job's tasks)."""
+
+    page: FilePage
+    worker: str = ""
+
+
+class FilePartAnswer(Answered, frozen=True, kw_only=True, tag="file_part"):
+    """A piece of a file, and the name of the worker that it is on."""
+
+    part: FilePart
+    worker: str = ""
+
+
 AnyAnswer = (
     Done | WorkerList | JobList | ProjectList | TemplateList | DetailAnswer | ActResult | WhyAnswer | Candidates
     | LogAnswer | EventList | Invited | SnapshotAnswer | Health | PersonList | InvitationList | Cleaned
-    | StreamAnswer | SignalsAnswer | ContentsAnswer | OfferAnswer
+    | StreamAnswer | SignalsAnswer | ContentsAnswer | OfferAnswer | FileList | FilePartAnswer
 )  # fmt: skip

@@ -10,7 +10,9 @@ from opsconsole_protocol.api.request import AnyRequest
 from opsconsole_protocol.bound import Whole
 from opsconsole_protocol.codec import Codec, one_line
 from opsconsole_protocol.error import InvalidRequest, ProtocolError
+from opsconsole_protocol.file_listing import FileQuery, PartQuery
 from opsconsole_protocol.log import LogQuery
+from opsconsole_protocol.stream.message import FileRoot
 from opsconsole_protocol.validation_error import request_text
 
 _PACK = msgspec.msgpack.Encoder().encode
@@ -64,8 +66,10 @@ def _read_call(call: _Call) -> Call | Failure:
 @cache
 def _loose() -> msgspec.msgpack.Decoder[Any]:
     """A decoder of every request, whatever the limits of its fields."""
-    query = _without_limits(LogQuery, {})
-    kinds = [_without_limits(kind, {LogQuery: query}) for kind in get_args(AnyRequest)]
+    inner: dict[Any, Any] = {}
+    for kind in (LogQuery, FileRoot, FileQuery, PartQuery):  # each after those that it holds
+        inner[kind] = _without_limits(kind, inner)
+    kinds = [_without_limits(kind, inner) for kind in get_args(AnyRequest)]
     return msgspec.msgpack.Decoder(Union[tuple(kinds)])  # noqa: UP007 - made at run time
 
 

@@ -20,6 +20,7 @@ from opsconsole_protocol.bound import (
     Text,
     Whole,
 )
+from opsconsole_protocol.file_listing import FileQuery, PartQuery
 from opsconsole_protocol.ids import JobId
 from opsconsole_protocol.log import LogQuery
 from opsconsole_protocol.requirement import LINE_CHARACTERS_MAX
@@ -307,9 +308,29 @@ class OfferContents(Request, frozen=True, kw_only=True, tag="offer_contents"):
     wait_ms: _Wait = 10_000
 
 
+class ListFiles(Request, frozen=True, kw_only=True, tag="list_files"):
+    """A page of a folder on a worker, or what a search below it finds. Answered by FileList.
+
+    `worker` is the name or id of the worker whose mount it is. For a job's folders it may be empty: then it is the worker of
+    the task's last attempt. The tasks of a job with several are the folders `task-0`, `task-1`, … of the job's root, as far
+    as they have started; what is below them is asked of the worker of each. The coordinator fills in the rest of the root.
+    """
+
+    worker: Label = ""
+    query: FileQuery
+
+
+class ReadFilePart(Request, frozen=True, kw_only=True, tag="read_file_part"):
+    """A piece of a file on a worker. `worker` is as in ListFiles. Answered by FilePartAnswer."""
+
+    worker: Label = ""
+    query: PartQuery
+
+
 AnyRequest = (
     SubmitJobs | ListWorkers | ListJobs | ListProjects | ListTemplates | SetTemplate | SetProject | ShowJob | Act
     | SetPriority | WaitJobs | Why | AskCandidates | ReadLog | ListEvents | SetWorker | Invite | Subscribe
     | ConfirmRestore | Backup | Clean | AskHealth | ListPeople | RenamePerson | RevokePeople | ListInvitations
     | RevokeInvitations | AskForStream | SendSignal | AwaitSignals | EndStream | FindContents | OfferContents
+    | ListFiles | ReadFilePart
 )  # fmt: skip

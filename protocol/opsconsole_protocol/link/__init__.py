@@ -18,6 +18,7 @@ from opsconsole_protocol.link.attempt import (
     Observed,
     Want,
 )
+from opsconsole_protocol.link.file import FileList, FilePartRead, ListFiles, ReadFilePart
 from opsconsole_protocol.link.frame import Frame, decode_frame, encode_frame
 from opsconsole_protocol.link.from_agent import (
     KEEP_DAYS_MAX,
@@ -100,7 +101,9 @@ __all__ = [
     "Desired",
     "DesiredSet",
     "FileExists",
+    "FileList",
     "FileNotFound",
+    "FilePartRead",
     "FindPort",
     "Forget",
     "Frame",
@@ -117,6 +120,7 @@ __all__ = [
     "Launch",
     "Leaving",
     "Leavings",
+    "ListFiles",
     "LogAck",
     "LogChunk",
     "LookForLeavings",
@@ -129,6 +133,7 @@ __all__ = [
     "PeerError",
     "PortFound",
     "QuestionKind",
+    "ReadFilePart",
     "Register",
     "Registered",
     "RemoveLeavings",

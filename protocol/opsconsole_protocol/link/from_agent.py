@@ -22,6 +22,7 @@ from opsconsole_protocol.bound import (
 )
 from opsconsole_protocol.ids import WorkerId
 from opsconsole_protocol.link.attempt import BoundedAttemptId, Observed
+from opsconsole_protocol.link.file import FileList, FilePartRead
 from opsconsole_protocol.link.message import Message, PeerError
 from opsconsole_protocol.link.stream import AskForStream, Contents, Signal, StreamEnded
 from opsconsole_protocol.link.telemetry import TROUBLES_MAX, Gpu, Host, TaskProgress, TaskUsage, Trouble
@@ -169,4 +170,6 @@ AgentMessage = (
     | Signal
     | StreamEnded
     | Contents
+    | FileList
+    | FilePartRead
 )

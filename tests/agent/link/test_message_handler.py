@@ -7,11 +7,14 @@ from opsconsole_agent.core.intent import PROCESS
 from opsconsole_agent.core.reactor import Reactor
 from opsconsole_agent.core_runner import CoreRunner
 from opsconsole_agent.engine.engine import StepProgress
+from opsconsole_agent.link.file_answerer import FileAnswerer
 from opsconsole_agent.link.message_handler import Description, MessageHandler
 from opsconsole_agent.log.shipper import LogShipper
+from opsconsole_agent.probe.file_look import FileLook
 from opsconsole_agent.probe.gpu import GpuReport, GpuSample
 from opsconsole_agent.probe.host import host_identity
 from opsconsole_agent.probe.io_path import WorkerIOConfig
+from opsconsole_agent.state.file_place import FilePlaces
 from opsconsole_agent.state.state_folder import StateFolder, StoreMark
 from opsconsole_agent.telemetry import Telemetry
 from opsconsole_protocol import link
@@ -30,7 +33,8 @@ def make_handler(tmp_path: Path) -> MessageHandler:
     core_runner = CoreRunner(Reactor(3, PROCESS), state, shipper)
     core_runner.engine, core_runner.link = FakeEngine(), FakeLink()
     telemetry = Telemetry(state)
-    return MessageHandler(describe(), core_runner, state, shipper, telemetry, lambda _: None)
+    file_answerer = FileAnswerer(FilePlaces(state, WorkerIOConfig()), FileLook())
+    return MessageHandler(describe(), core_runner, state, shipper, telemetry, file_answerer, lambda _: None)
 
 
 def test_the_users_word_beats_what_is_measured() -> None:

@@ -8,6 +8,7 @@ from opsconsole_console.boot.config import (
     EXAMPLE_FILE,
     Config,
     ConfigError,
+    WorkerMount,
     config_path,
     keys_of,
     load_config,
@@ -35,6 +36,7 @@ def test_the_example_is_right_with_every_line_switched_on() -> None:
     config = parse_config(uncommented())
     assert config.worker.io.input_path == "/mnt/vast/inputs"
     assert config.worker.properties["supported_models"] == ["base", "centroid"]
+    assert config.worker.mounts["lab"] == WorkerMount("/mnt/lab", aliases=("/Volumes/lab",))
     assert config.console.keys == {"job.cancel": "C"}
 
 

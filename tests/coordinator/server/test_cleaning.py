@@ -74,7 +74,7 @@ class Room:
             check_id=message.check_id, leavings=tuple(found), more=more, troubles=tuple(troubles), keep_attempt_days=7,
             keep_output_days=self.keep_output_days,
         )  # fmt: skip
-        self.commit_loop.on_leavings(GPU, answer)
+        self.commit_loop.questions.answer(GPU, answer)
 
     def left(self) -> set[str]:
         return {path.name for path in (self.out / "jobs").iterdir()}

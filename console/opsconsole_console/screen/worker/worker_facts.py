@@ -7,6 +7,7 @@ from opsconsole_console.screen.part.io_line import PLACE
 from opsconsole_console.screen.part.line_view import Line
 from opsconsole_console.widget.cell import Cell, cell
 from opsconsole_protocol.api import WorkerRow
+from opsconsole_protocol.mount import Mount, mounts_of
 
 _TWO_COLUMNS_CELLS = 100
 
@@ -25,6 +26,7 @@ def worker_facts(worker: WorkerRow, now_ms: int, cells: int) -> list[Line]:
             ("input", Cell(((source, "bold primary"), (f"  {PLACE}", "text-muted"))) if source else ""),
             ("output", target),
             ("filesystem", label),
+            *(("mount", _mount(mount)) for mount in mounts_of({"mounts": worker.properties.get("mounts")})),
             ("folders", "" if source or target else cell("none set on this worker", "text-muted")),
         )
     )
@@ -44,6 +46,11 @@ def worker_facts(worker: WorkerRow, now_ms: int, cells: int) -> list[Line]:
     if cells >= _TWO_COLUMNS_CELLS:
         return side_by_side(left, right, cells * 11 // 20)
     return left + right[1:4]
+
+
+def _mount(mount: Mount) -> Cell:
+    notes = ("writable",) * mount.writable + tuple(f"= {alias}" for alias in mount.aliases)
+    return Cell(((f"{mount.label}: {mount.path}", ""), (f"  {'  '.join(notes)}", "text-muted")))
 
 
 def _words(*values: object) -> str:
