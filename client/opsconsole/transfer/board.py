@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -153,8 +155,6 @@ class TransferBoard:
         return is_finished_state(detail.job.state)
 
     async def _fetch(self, one: PendingFetch) -> Transfer:
-        import os
-
         transfer = self.get(one.job_id, (one.pattern,), Path(os.fsdecode(one.folder)))
         await transfer.wait()
         if transfer.error is None or isinstance(transfer.error, NotFound):
@@ -163,10 +163,8 @@ class TransferBoard:
 
     async def _fetch_always(self) -> None:
         while True:
-            try:
+            with contextlib.suppress(OpsconsoleError):  # a coordinator that is away for a while is asked again
                 await self.fetch_pending()
-            except OpsconsoleError:
-                pass
             await asyncio.sleep(_FETCH_LOOK_S)
 
     async def close(self) -> None:

@@ -26,8 +26,8 @@ from opsconsole_protocol.error import OpsconsoleError, Unavailable
 from opsconsole_protocol.stream.error import StreamCancelled, StreamLost
 
 if TYPE_CHECKING:
-    from opsconsole_protocol.host.stream.transfer import Moved
     from opsconsole_protocol.host.stream.coordinator_dial import Home
+    from opsconsole_protocol.host.stream.transfer import Moved
     from opsconsole_protocol.stream.message import OpenStream, StreamGrant, Way
 
 T = TypeVar("T")
@@ -51,9 +51,7 @@ class StreamRequester(Requester, Protocol):
 class Asker:
     """Lets a thread ask over a requester that lives on a loop. `cancel` ends its waiting."""
 
-    def __init__(
-        self, requester: StreamRequester, loop: asyncio.AbstractEventLoop, cancel: threading.Event
-    ) -> None:
+    def __init__(self, requester: StreamRequester, loop: asyncio.AbstractEventLoop, cancel: threading.Event) -> None:
         self.requester = requester
         self._loop = loop
         self.cancel = cancel

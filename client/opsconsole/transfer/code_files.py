@@ -34,15 +34,14 @@ def code_files(folder: Path) -> CodeFiles:
     """The files and symbolic links that are the code in `folder`. Blocks. Raises InvalidRequest."""
     if not folder.is_dir():
         raise InvalidRequest(f"--bundle {folder}: {'it is a file' if folder.exists() else 'there is no such folder'}")
-    root = os.fsencode(folder)
     try:
         if _is_in_git(folder) and shutil.which("git") is not None:
-            paths = sorted(_existing(root, _git_files(root)))
-            commit, dirty = _commit(root)
+            paths = sorted(_existing(folder, _git_files(folder)))
+            commit, dirty = _commit(folder)
         else:
-            paths, commit, dirty = sorted(files_below(root)), "", False
+            paths, commit, dirty = sorted(files_below(folder)), "", False
     except OSError as error:
-        raise InvalidRequest(f"--bundle: {os.fsdecode(error.filename or root)}: {error.strerror}") from None
+        raise InvalidRequest(f"--bundle: {os.fsdecode(error.filename or folder)}: {error.strerror}") from None
     if not paths:
         raise InvalidRequest(f"--bundle {folder}: there is no file in it that git or an ignore file doesn't leave out")
     return CodeFiles(tuple(paths), commit, dirty)
@@ -50,11 +49,10 @@ def code_files(folder: Path) -> CodeFiles:
 
 def check_size(folder: Path, paths: Iterable[bytes], bytes_max: int) -> None:
     """Raise InvalidRequest that names the biggest offenders where the code is larger than `bytes_max`."""
-    root = os.fsencode(folder)
     sizes: dict[bytes, int] = {}
     for path in paths:
         try:
-            sizes[path] = os.lstat(os.path.join(root, path)).st_size
+            sizes[path] = (folder / os.fsdecode(path)).lstat().st_size
         except OSError:
             continue  # gone meanwhile: the scan says so
     total = sum(sizes.values())
@@ -87,35 +85,34 @@ def _is_in_git(folder: Path) -> bool:
     return any((one / ".git").exists() for one in (whole, *whole.parents))
 
 
-def _git_files(root: bytes, depth: int = 0) -> Iterator[bytes]:
+def _git_files(root: Path, depth: int = 0) -> Iterator[bytes]:
     """What git tracks, and what it would track, submodules' files and those of repositories within included."""
     if depth > _DEPTH_MAX:
-        raise InvalidRequest(f"{os.fsdecode(root)}: repositories within each other more than {_DEPTH_MAX} deep")
+        raise InvalidRequest(f"{root}: repositories within each other more than {_DEPTH_MAX} deep")
     listed = _git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
     for path in dict.fromkeys(listed.split(b"\0")):
         name = path.rstrip(b"/")
         if not name:
             continue
-        whole = os.path.join(root, name)
-        if os.path.isdir(whole) and not os.path.islink(whole):
-            if os.path.exists(os.path.join(whole, b".git")):
-                yield from (os.path.join(name, below) for below in _git_files(whole, depth + 1))
-        else:
+        whole = root / os.fsdecode(name)
+        if whole.is_symlink() or not whole.is_dir():
             yield name
+        elif (whole / ".git").exists():
+            yield from (name + b"/" + below for below in _git_files(whole, depth + 1))
 
 
-def _existing(root: bytes, paths: Iterable[bytes]) -> Iterator[bytes]:
+def _existing(root: Path, paths: Iterable[bytes]) -> Iterator[bytes]:
     """Those that are there as files or symbolic links; what was deleted, or is a socket, isn't code."""
     for path in paths:
         try:
-            mode = os.lstat(os.path.join(root, path)).st_mode
+            mode = (root / os.fsdecode(path)).lstat().st_mode
         except OSError:
             continue
         if stat.S_ISREG(mode) or stat.S_ISLNK(mode):
             yield path
 
 
-def _commit(root: bytes) -> tuple[str, bool]:
+def _commit(root: Path) -> tuple[str, bool]:
     """The commit that is checked out (empty before the first), and whether something here differs from it."""
     try:
         commit = _git(root, "rev-parse", "--verify", "--quiet", "HEAD").decode("ascii", "replace").strip()
@@ -124,7 +121,7 @@ def _commit(root: bytes) -> tuple[str, bool]:
     return commit, bool(_git(root, "status", "--porcelain", "-z", "--ignore-submodules=none", "--", "."))
 
 
-def _git(root: bytes, *words: str) -> bytes:
+def _git(root: Path, *words: str) -> bytes:
     environ = {key: value for key, value in os.environ.items() if key not in _NOT_OURS}
     environ |= {"GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
     try:
@@ -133,7 +130,7 @@ def _git(root: bytes, *words: str) -> bytes:
             check=False,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
-        raise InvalidRequest(f"git {words[0]} took longer than {_GIT_S:g} s in {os.fsdecode(root)}: try again") from None
+        raise InvalidRequest(f"git {words[0]} took longer than {_GIT_S:g} s in {root}: try again") from None
     if done.returncode:
         said = done.stderr.decode("utf-8", "replace").strip().splitlines()
         raise InvalidRequest(f"git can't say what the code is: {said[0][:300] if said else f'code {done.returncode}'}")

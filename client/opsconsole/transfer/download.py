@@ -54,11 +54,15 @@ def get(
     """
     for pattern in patterns:
         check_glob(pattern)
-    asked = ShowJob(id=job, tasks_from=task_index or 0, tasks_limit=100_000 if task_index is None else 1, events_limit=0)
+    asked = ShowJob(
+        id=job, tasks_from=task_index or 0, tasks_limit=100_000 if task_index is None else 1, events_limit=0
+    )
     detail = load.ask(asked, DetailAnswer).detail
     name = detail.job.id if task_index is None else f"{detail.job.id}/task-{task_index}"
     parts = parts_of(detail, patterns, task_index)
-    transfer.is_about(f"results of {name}", peer=", ".join(sorted({part.worker for part in parts})), job_id=detail.job.id)
+    transfer.is_about(
+        f"results of {name}", peer=", ".join(sorted({part.worker for part in parts})), job_id=detail.job.id
+    )
     got: list[Got] = []
     for part in parts:
         got += get_part(load, transfer, part, to, via)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from opsconsole_protocol.error import InvalidRequest
@@ -17,58 +18,61 @@ if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
 
 IGNORE_FILES = (".opsconsoleignore", ".gitignore")
-NEVER = frozenset({b".git", b"__pycache__", b".venv"})
+NEVER = frozenset({".git", "__pycache__", ".venv"})
 IGNORE_FILE_BYTES_MAX = 1 << 20
 
 Rules = list[tuple[int, "GitIgnoreSpec"]]
 """Each with the number of characters of its folder's path, the deepest last."""
 
 
-def files_below(root: bytes) -> Iterator[bytes]:
+def files_below(root: Path) -> Iterator[bytes]:
     """The paths below `root` of all files and symbolic links that aren't ignored. Raises InvalidRequest or OSError."""
-    yield from _below(root, b"", [])
+    yield from _below(root, "", [])
 
 
-def _below(root: bytes, folder: bytes, rules: Rules) -> Iterator[bytes]:
-    with os.scandir(os.path.join(root, folder)) as found:
+def _below(root: Path, folder: str, rules: Rules) -> Iterator[bytes]:
+    with os.scandir(root / folder) as found:
         entries = sorted(found, key=lambda entry: entry.name)
-    rules = [*rules, *_rules_of(root, folder, {entry.name for entry in entries})]
+    rules = [*rules, *_rules_of(root / folder, folder, {entry.name for entry in entries})]
     for entry in entries:
         if entry.name in NEVER:
             continue
-        path = os.path.join(folder, entry.name)
-        is_folder = entry.is_dir(follow_symlinks=False)
-        if _is_ignored(path, is_folder=is_folder, rules=rules):
-            continue
-        if is_folder:
-            yield from _below(root, path, rules)
-        elif entry.is_symlink() or stat.S_ISREG(entry.stat(follow_symlinks=False).st_mode):
-            yield path
+        path = folder + entry.name
+        if entry.is_dir(follow_symlinks=False):
+            if not _is_ignored(f"{path}/", rules):
+                yield from _below(root, f"{path}/", rules)
+        elif not _is_ignored(path, rules) and _is_code(entry):
+            yield os.fsencode(path)
 
 
-def _rules_of(root: bytes, folder: bytes, names: set[bytes]) -> Rules:
-    name = next((one for one in IGNORE_FILES if one.encode() in names), None)
+def _is_code(entry: os.DirEntry[str]) -> bool:
+    """No socket, pipe or device is."""
+    return entry.is_symlink() or stat.S_ISREG(entry.stat(follow_symlinks=False).st_mode)
+
+
+def _rules_of(folder: Path, below: str, names: set[str]) -> Rules:
+    name = next((one for one in IGNORE_FILES if one in names), None)
     if name is None:
         return []
     from pathspec import GitIgnoreSpec
     from pathspec.patterns.gitignore import GitIgnorePatternError
 
-    path = os.path.join(root, folder, name.encode())
-    with open(path, "rb") as file:  # noqa: PTH123 - a path of bytes
+    path = folder / name
+    with path.open("rb") as file:
         text = file.read(IGNORE_FILE_BYTES_MAX + 1)
     if len(text) > IGNORE_FILE_BYTES_MAX:
-        raise InvalidRequest(f"{os.fsdecode(path)} is too large for an ignore file: more than 1 MiB")
+        raise InvalidRequest(f"{path} is too large for an ignore file: more than 1 MiB")
     try:
         rules = GitIgnoreSpec.from_lines(text.decode("utf-8", "surrogateescape").splitlines())
     except GitIgnorePatternError as error:
-        raise InvalidRequest(f"{os.fsdecode(path)}: {str(error)[:200]}") from None
-    return [(len(os.fsdecode(folder)) + 1 if folder else 0, rules)]
+        raise InvalidRequest(f"{path}: {str(error)[:200]}") from None
+    return [(len(below), rules)]
 
 
-def _is_ignored(path: bytes, *, is_folder: bool, rules: Rules) -> bool:
-    text = os.fsdecode(path) + "/" * is_folder
+def _is_ignored(path: str, rules: Rules) -> bool:
+    """Whether a path, which ends in a slash if it is a folder's, is named by the deepest ignore file that says something of it."""
     for start, one in reversed(rules):
-        said = one.check_file(text[start:]).include
+        said = one.check_file(path[start:]).include
         if said is not None:
             return said
     return False

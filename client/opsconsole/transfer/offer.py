@@ -48,7 +48,9 @@ class OfferServer:
     those that somebody has got, or that no job wants any more.
     """
 
-    def __init__(self, carrier: Carrier, *, only: Collection[ContentId] | None = None, on_start: Start | None = None) -> None:
+    def __init__(
+        self, carrier: Carrier, *, only: Collection[ContentId] | None = None, on_start: Start | None = None
+    ) -> None:
         self.served: set[ContentId] = set()
         self._carrier = carrier
         self._only = only

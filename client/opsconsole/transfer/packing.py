@@ -128,15 +128,18 @@ async def note(requester: StreamRequester, job_id: JobId, packed: Packed, wishes
         return []
     store_id = await requester.store_id()
     now_ms = time.time_ns() // 1_000_000
-    written: list[Pending] = [
-        replace(offer, job_ids=(job_id,), created_at_ms=now_ms) for offer in packed.offers
-    ]
-    for wish in map(wishes.fetch, wishes.fetches):
-        folder = os.fsencode(os.path.abspath(wish.folder))  # noqa: PTH100 - a link may come to lead elsewhere
-        written.append(
-            PendingFetch(store_id=store_id, job_id=job_id, pattern=wish.pattern, folder=folder, created_at_ms=now_ms)
+    written: list[Pending] = [replace(offer, job_ids=(job_id,), created_at_ms=now_ms) for offer in packed.offers]
+    written += (
+        PendingFetch(
+            store_id=store_id,
+            job_id=job_id,
+            pattern=wish.pattern,
+            folder=os.fsencode(wish.folder),
+            created_at_ms=now_ms,
         )
-    await asyncio.to_thread(lambda: [pending.save(one) for one in written])
+        for wish in map(wishes.fetch, wishes.fetches)
+    )
+    await asyncio.to_thread(_save, written)
     return written
 
 
@@ -144,9 +147,15 @@ def provisional(wishes: Wishes) -> Packed:
     """What stands for the real thing until that has been looked at: a mistake in the spec shouldn't cost a long hashing."""
     wishes.check()
     uploads = tuple(
-        Upload(name=wish.name, content_id=_NOTHING, size_bytes=0, files=0) for wish in map(wishes.upload, wishes.uploads)
+        Upload(name=wish.name, content_id=_NOTHING, size_bytes=0, files=0)
+        for wish in map(wishes.upload, wishes.uploads)
     )
     return Packed(uploads, None if wishes.bundle is None else Bundle(content_id=_NOTHING, size_bytes=0, files=0))
+
+
+def _save(written: list[Pending]) -> None:
+    for one in written:
+        pending.save(one)
 
 
 def _files(number: int) -> str:

@@ -70,11 +70,9 @@ Pending = PendingOffer | PendingFetch
 def save(one: Pending) -> None:
     """Write it down; an offer of the same content gets the jobs of both. Raises PrivateFileError or InvalidRequest."""
     path = _path(one)
-    if isinstance(one, PendingOffer):
-        before = _read(path, PendingOffer)
-        if before is not None:
-            jobs = tuple(dict.fromkeys((*before.job_ids, *one.job_ids)))
-            one = msgspec.structs.replace(one, job_ids=jobs)
+    if isinstance(one, PendingOffer) and (before := _read(path, PendingOffer)) is not None:
+        jobs = tuple(dict.fromkeys((*before.job_ids, *one.job_ids)))
+        one = msgspec.structs.replace(one, job_ids=jobs)
     if not path.exists() and len(list(path.parent.glob("*.json"))) >= PENDING_MAX:
         raise InvalidRequest(
             f"{PENDING_MAX:,} transfers wait on this machine already: see `opsconsole transfers`, and forget some"
@@ -104,8 +102,9 @@ def fetches(store_id: str | None = None, job_id: str | None = None) -> list[Pend
 
 def find(id: str) -> Pending:  # noqa: A002
     """The one with this id, or with an id that begins so. Raises NotFound."""
-    found = [one for one in (*_load(PendingOffer), *_load(PendingFetch)) if one.id.startswith(id)]
-    if len(found) != 1 or not id:
+    every: list[Pending] = [*_load(PendingOffer), *_load(PendingFetch)]
+    found = [one for one in every if id and one.id.startswith(id)]
+    if len(found) != 1:
         raise NotFound(f"{'several transfers' if found else 'no transfer'} called {id!r}: see `opsconsole transfers`")
     return found[0]
 
@@ -134,7 +133,10 @@ def claimed(one: Pending) -> Iterator[bool]:
         os.close(descriptor)
 
 
-def _load(kind: type[T]) -> list[T]:
+PendingT = TypeVar("PendingT", PendingOffer, PendingFetch)
+
+
+def _load(kind: type[PendingT]) -> list[PendingT]:
     found = (_read(path, kind) for path in _folder(kind).glob("*.json"))
     return [one for one in found if one is not None]
 
@@ -144,9 +146,6 @@ def _read(path: Path, kind: type[T]) -> T | None:
         return read_record(path, kind, "remove it")
     except PrivateFileError:
         return None  # a record that is damaged helps nobody; it must not keep the others from being seen
-
-
-PendingT = TypeVar("PendingT", PendingOffer, PendingFetch)
 
 
 def _sorted(found: list[PendingT], store_id: str | None) -> list[PendingT]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +9,6 @@ from typing import TYPE_CHECKING
 from opsconsole.transfer.local_source import LocalSource
 from opsconsole.transfer.place import Place
 from opsconsole_protocol.error import Conflict, InvalidRequest
-from opsconsole_protocol.quantity import size_words
 from opsconsole_protocol.stream.message import Via, WriteFiles
 
 if TYPE_CHECKING:

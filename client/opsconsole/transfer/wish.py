@@ -79,4 +79,4 @@ class Wishes:
             check_glob(pattern)
         except OpsconsoleError as error:
             raise InvalidRequest(f"--fetch {text}: {error.message}") from None
-        return WishedFetch(pattern, self.cwd / Path(folder).expanduser())
+        return WishedFetch(pattern, Path(os.path.abspath(self.cwd / Path(folder).expanduser())))  # noqa: PTH100 - as it is called
