@@ -44,6 +44,8 @@ class TransferBoard:
         self._transfers: dict[str, Transfer] = {}
         self.got: dict[str, list[Got]] = {}
         """The files that a `get` has brought, by the id of the transfer."""
+        self.folders: dict[str, Path] = {}
+        """Below which folder they lie."""
 
     # --- starting --------------------------------------------------------------------------------------------------
 
@@ -73,6 +75,7 @@ class TransferBoard:
     ) -> Transfer:
         """Bring a job's results, or those of one task, to below a folder of this machine. See `download.get`."""
         transfer = self._new(TransferKind.GET, f"results of {job}", job_id=job)
+        self.folders[transfer.row.id] = to
 
         def work(load: Load) -> None:
             self.got[transfer.row.id] = get(load, transfer, job, patterns, to, task_index=task_index, via=via)
@@ -84,6 +87,7 @@ class TransferBoard:
     ) -> Transfer:
         """Bring what matches in a folder of a worker, counted from that folder, to below a folder of this machine."""
         transfer = self._new(TransferKind.GET, f"files of {worker}", peer=worker, job_id=root.job_id)
+        self.folders[transfer.row.id] = to
 
         def work(load: Load) -> None:
             part = Part(worker, root, b"", tuple(patterns), folder)
@@ -210,6 +214,7 @@ class TransferBoard:
             if oldest is not None:
                 del self._transfers[oldest]
                 self.got.pop(oldest, None)
+                self.folders.pop(oldest, None)
 
     def _tell(self, row: TransferRow) -> None:
         if self._on_change is None or self._loop.is_closed():
