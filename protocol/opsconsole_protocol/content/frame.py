@@ -43,7 +43,7 @@ class FrameKind(IntEnum):
     END = 8
     """S: that was all."""
     ACK = 9
-    """R: so many frames of files have been dealt with."""
+    """R: how many frames of files have been dealt with."""
     DONE = 10
     """R: the tree is whole, and where it belongs."""
     FAIL = 11
@@ -63,7 +63,7 @@ _LONGEST = {
     FrameKind.DONE: 0,
     FrameKind.FAIL: 4 * TEXT_CHARACTERS_MAX + 256,
 }
-FRAME_BYTES_MAX = HEAD_BYTES + max(_LONGEST.values())
+_LONGEST_FRAME_BYTES = HEAD_BYTES + max(_LONGEST.values())
 
 
 class Frame(NamedTuple):
@@ -128,7 +128,7 @@ def read_offer(body: memoryview) -> Offer:
     """Read the body of OFFER. Raises ProtocolError."""
     try:
         return _OFFER.decode(body)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, ValueError, RecursionError):
         raise ProtocolError("the other end sent an offer that can't be read") from None
 
 
@@ -141,9 +141,9 @@ def read_failure(body: memoryview) -> OpsconsoleError:
     """The error in the body of FAIL. Raises ProtocolError if it can't be read."""
     try:
         said = _FAILURE.decode(body)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, ValueError, RecursionError):
         raise ProtocolError("the other end stopped, and why can't be read") from None
-    line = " ".join(said.message.split())
+    line = "".join(sign if sign.isprintable() else " " for sign in said.message)
     return from_peer(said.code, f"the other end stopped: {cut(line, TEXT_CHARACTERS_MAX - 40)}")
 
 
@@ -157,7 +157,7 @@ def bits(flags: "list[bool] | bytearray") -> bytes:
 
 
 def read_bits(body: memoryview, count: int) -> bytearray:
-    """So many flags, each 0 or 1, from what `bits` packed. Raises ProtocolError."""
+    """The flags, each 0 or 1, that `bits` packed. Raises ProtocolError unless there are `count`."""
     if len(body) != -(-count // 8):
         raise ProtocolError(f"the other end sent {len(body):,} bytes where {count:,} flags were expected")
     flags = bytearray(byte >> place & 1 for byte in body for place in range(8))
@@ -176,7 +176,7 @@ class FrameReader:
     """Puts frames together from whatever pieces arrive: fill `room()`, say how much with `filled`."""
 
     def __init__(self) -> None:
-        self._buffer = bytearray(FRAME_BYTES_MAX)
+        self._buffer = bytearray(_LONGEST_FRAME_BYTES)
         self._view = memoryview(self._buffer)
         self._have = 0
         self._kind: FrameKind | None = None
@@ -192,7 +192,7 @@ class FrameReader:
         return self._view[self._have : self._needed]
 
     def filled(self, count: int) -> Frame | None:
-        """Take note that so many bytes have come; the frame, once it is whole. Raises ProtocolError."""
+        """Take note of how many bytes have come. Returns the frame once it is whole. Raises ProtocolError."""
         self._have += count
         if self._have < self._needed:
             return None

@@ -2,10 +2,12 @@
 
 from functools import lru_cache
 
+from opsconsole_protocol.bound import cut
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.pattern import Pattern, compile_pattern, escaped
 
 GLOB_CHARACTERS_MAX = 300
+_SHOWN_CHARACTERS = 100
 
 
 def check_glob(pattern: str) -> None:
@@ -24,7 +26,7 @@ def matches(pattern: str, path: bytes) -> bool:
 
 @lru_cache(maxsize=256)
 def _compiled(pattern: str) -> Pattern:
-    shown = repr(pattern if len(pattern) <= 100 else f"{pattern[:100]}…")
+    shown = repr(cut(pattern, _SHOWN_CHARACTERS))
     if len(pattern) > GLOB_CHARACTERS_MAX:
         raise InvalidRequest(
             f"the pattern {shown} has {len(pattern)} characters: at most {GLOB_CHARACTERS_MAX} are taken"

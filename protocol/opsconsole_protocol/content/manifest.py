@@ -104,7 +104,7 @@ class Manifest:
         try:
             entries = _DECODER.decode(data).entries
             _check(entries)
-        except (msgspec.DecodeError, RecursionError) as error:
+        except (msgspec.DecodeError, ValueError, RecursionError) as error:
             raise ProtocolError(f"a manifest was sent that can't be read: {str(error)[:200]!r}") from None
         except OpsconsoleError as error:
             raise ProtocolError(f"a manifest was sent that can't be taken: {error.message}") from None

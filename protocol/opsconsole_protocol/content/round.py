@@ -12,16 +12,16 @@ ROUND_CHUNKS = 1 << 15
 """Of the files of one round together, unless it is one file: what both ends remember at a time."""
 BATCH_FILES_MAX = 2_000
 ACK_EVERY = 4
-"""So many frames of files are acknowledged together."""
+"""How many frames of files are acknowledged together."""
 AHEAD_MAX = 16
-"""So many frames of files may be on the way unacknowledged: 64 MiB, and all that is in vain once the receiver has failed."""
+"""How many frames of files may be on the way unacknowledged: 64 MiB, and all that is in vain once the receiver has failed."""
 
 _ZEROS = memoryview(bytes(CHUNK_BYTES))
 _ZERO_CHUNK = chunk_digest(_ZEROS)
 
 
 def zero_digest(size: int) -> bytes:
-    """The hash of so many bytes, at most a chunk, that are all zero."""
+    """The hash of `size` bytes, at most a chunk, that are all zero."""
     return _ZERO_CHUNK if size == CHUNK_BYTES else chunk_digest(_ZEROS[:size])
 
 

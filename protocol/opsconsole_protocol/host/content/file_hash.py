@@ -11,7 +11,7 @@ from opsconsole_protocol.stream.error import StreamCancelled
 
 
 def read_exactly(descriptor: int, view: memoryview, offset: int) -> int:
-    """Fill `view` from an offset of a file; how many bytes there were, fewer at the file's end. Raises OSError."""
+    """Fill `view` from an offset of a file. Returns how many bytes there were, fewer at the file's end. Raises OSError."""
     have = 0
     while have < len(view):
         count = os.preadv(descriptor, [view[have:]], offset + have)

@@ -19,7 +19,7 @@ from opsconsole_protocol.host.content.record import Look, look
 from opsconsole_protocol.stream.error import StreamCancelled
 
 KEPT_FREE_BYTES = 16 << 20
-"""So much room a transfer leaves on a disk."""
+"""How much room a transfer leaves on a disk."""
 
 
 @contextmanager
@@ -144,7 +144,7 @@ class Incoming:
         return found
 
     def check_room(self, size: int, files: int = 0) -> None:
-        """Raise DiskFull if the disk has no room for so many bytes and files."""
+        """Raise DiskFull if the disk has no room for `size` bytes and `files` files."""
         with on_disk():
             disk = os.fstatvfs(self.beneath.root)
         free = disk.f_bavail * disk.f_frsize

@@ -90,14 +90,17 @@ def write_record(path: Path, record: Record) -> None:
 
 def read_head(path: Path) -> RecordHead | None:
     """The head of a record; None if it is damaged or gone."""
-    with contextlib.suppress(OSError, msgspec.DecodeError, RecursionError), path.open("rb") as file:
+    with contextlib.suppress(OSError, msgspec.DecodeError, ValueError, RecursionError), path.open("rb") as file:
         return _HEAD.decode(file.readline(_HEAD_BYTES))
     return None
 
 
 def read_record(path: Path) -> Record | None:
     """A whole record; None if it is damaged or gone."""
-    with contextlib.suppress(OSError, msgspec.DecodeError, RecursionError, ProtocolError), path.open("rb") as file:
+    with (
+        contextlib.suppress(OSError, msgspec.DecodeError, ValueError, RecursionError, ProtocolError),
+        path.open("rb") as file,
+    ):
         head = _HEAD.decode(file.readline(_HEAD_BYTES))
         body = _BODY.decode(file.read())
         manifest = Manifest.decode(body.manifest)

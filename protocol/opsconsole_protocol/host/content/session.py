@@ -37,7 +37,7 @@ class ByteStream(Protocol):
         """Send all of it."""
 
     def receive_into(self, view: memoryview) -> int:
-        """Wait for bytes; how many have come, 0 at the stream's end."""
+        """Wait for bytes. Returns how many have come, 0 at the stream's end."""
 
 
 class Progress(NamedTuple):
@@ -131,7 +131,7 @@ class _Side:
         self.tell(0, 0)
 
     def tell(self, size: int, files: int, skipped: int = 0) -> None:
-        """So many bytes have moved, or needn't."""
+        """Take note of bytes that have moved, or needn't."""
         self.sent += size
         self._skipped += skipped
         self._files += files

@@ -152,7 +152,10 @@ class ContentStore:
             return self._pins.holders()
 
     def trim(self, bytes_max: int | None = None) -> list[ContentId]:
-        """Remove what was used least recently and nobody needs, until the bound holds (`bytes_max`: another one); what was removed."""
+        """Remove what was used least recently and nobody needs, until the bound holds. Returns what was removed.
+
+        `bytes_max`: another bound than the store's.
+        """
         removed: list[ContentId] = []
         with self._lock:
             limit = self._bytes_max if bytes_max is None else bytes_max
@@ -168,7 +171,7 @@ class ContentStore:
         return removed
 
     def remove(self, content: ContentId) -> bool:
-        """Remove a tree, needed or not; whether it was here."""
+        """Remove a tree, needed or not. Returns whether it was here."""
         trash = self._trash / secrets.token_hex(8)
         with self._lock:
             was_here = self._heads.pop(content, None) is not None
