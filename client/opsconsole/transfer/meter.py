@@ -16,7 +16,7 @@ class Meter:
         self._seen: deque[tuple[float, int]] = deque()
 
     def count(self, bytes_moved: int, now_s: float) -> None:
-        """So many bytes have moved by now, without what was on the other side already."""
+        """Note how many bytes have moved by now, without what was on the other side already."""
         if len(self._seen) > 1 and now_s - self._seen[-2][0] < _STEP_S:
             self._seen[-1] = (now_s, bytes_moved)
         else:
@@ -35,7 +35,7 @@ class Meter:
         return max(0, moved - before) / (now_s - began_s)
 
     def left_ms(self, bytes_left: int) -> int | None:
-        """How long so many more bytes take, or None while that can't be said."""
+        """How long the rest of that many bytes takes, or None while that can't be said."""
         rate = self.rate_bytes_s
         if not rate:
             return 0 if bytes_left == 0 and self._seen else None

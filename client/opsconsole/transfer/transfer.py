@@ -107,7 +107,7 @@ class Transfer:
         self._change(way=way, phase=TransferPhase.MOVING)
 
     def scanned(self, bytes_done: int, bytes_total: int) -> None:
-        """So many bytes of so many have been read before anything moves."""
+        """Note how much of what there is has been read, before anything moves."""
         self._count(bytes_done, bytes_total, 0, 0, 0)
 
     def moved(self, progress: Progress) -> None:

@@ -15,6 +15,7 @@ from opsconsole_console.cli.output import say
 from opsconsole_console.cli.progress_line import ProgressLine, summary
 from opsconsole_console.format import plural, size
 from opsconsole_protocol.error import OpsconsoleError, Unavailable
+from opsconsole_protocol.state import TaskState
 
 if TYPE_CHECKING:
     from opsconsole.client import Client
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 _LOOK_S = 1.0
 _FILES_SHOWN = 20
-_BEFORE_START = ("pending", "assigned", "building", "held", "blocked")
+_BEFORE_START = (TaskState.PENDING, TaskState.ASSIGNED, TaskState.BUILDING, TaskState.HELD, TaskState.BLOCKED)
 RESUME = "an open console, or `opsconsole transfers resume`, goes on with it"
 
 
