@@ -1,9 +1,10 @@
-"""Which ways a stream may take, in which order, and why: the cheapest first. What broke before comes last, not never.
+"""Which ways a stream may take, in which order, and why: the cheapest first. What failed more often comes later, not never.
 
 1. direct: nothing lies between. 2. webrtc where both ends have a native engine. 3. relay, which costs the coordinator what it
 moves. 4. webrtc in Python, which is slow.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -74,8 +75,8 @@ def broke(way: Way, reason: str) -> str:
 
 def no_way(facts: Facts, failed: Sequence[Failure]) -> NoWay:
     """The error when every way was tried: one line that has all reasons. `failed`: in these tries."""
-    tried = {failure.way: failure.reason for failure in failed}
-    told = {**{way: reason for way, reason in _obstacles(facts).items() if facts.via is Via.AUTO}, **tried}
+    told = dict(_obstacles(facts)) if facts.via is Via.AUTO else {}
+    told.update((failure.way, failure.reason) for failure in failed)
     story = "; ".join(f"{way}: {told[way]}" for way in Way if way in told)
     return NoWay(cut(f"no way leads to {facts.peer_name or 'the other end'}: {story}"))
 
@@ -88,8 +89,10 @@ def _to_the_coordinator(facts: Facts) -> Step:
 
 
 def _obstacles(facts: Facts) -> dict[Way, str]:
-    """The ways that can't be taken, and why not."""
+    """The ways to another machine that can't be taken, and why not."""
     found: dict[Way, str] = {}
+    if facts.peer is PeerKind.COORDINATOR:
+        return found
     if not facts.relay:
         found[Way.RELAY] = "this coordinator doesn't relay"
     name = facts.peer_name or "the other end"
@@ -103,9 +106,9 @@ def _obstacles(facts: Facts) -> dict[Way, str]:
 def _order(facts: Facts) -> list[Way]:
     is_native = _has_native(facts.engines_here) and _has_native(facts.engines_there)
     between = (Way.WEBRTC, Way.RELAY) if is_native else (Way.RELAY, Way.WEBRTC)
-    # What broke last had worked until then; what failed before it had perhaps never come about.
-    last = {failure.way: index for index, failure in enumerate(facts.failed)}
-    return sorted((Way.DIRECT, *between), key=lambda way: len(facts.failed) - last[way] if way in last else 0)
+    # Where everything has failed, the network was gone perhaps: the cheapest way may be there again as well as another.
+    times = Counter(failure.way for failure in facts.failed)
+    return sorted((Way.DIRECT, *between), key=lambda way: times[way])
 
 
 def _has_native(engines: tuple[str, ...]) -> bool:

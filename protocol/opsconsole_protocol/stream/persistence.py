@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 PROGRESS_BYTES = 4 << 20
 """A stream that moved less before it died has brought nobody further."""
-TRIES_WITHOUT_PROGRESS_MAX = 6
+TRIES_WITHOUT_PROGRESS_MAX = 10
+"""Some two minutes in all: a coordinator that is restarted is back by then."""
 TRIES_MAX = 1_000
 FIRST_DELAY_S = 0.5
 _DELAY_S = 30.0
