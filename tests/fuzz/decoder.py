@@ -17,6 +17,7 @@ import msgspec
 from textual.color import ColorParseError
 
 from opsconsole import endpoint, saved_coordinator, sweep
+from opsconsole.transfer import history
 from opsconsole_agent.keeper import command, event_line, journal
 from opsconsole_agent.keeper.attempt import Attempt
 from opsconsole_agent.keeper.refusal import Refusal
@@ -331,6 +332,14 @@ def _files() -> Iterator[Decoder]:
     themes = tuple(path.read_bytes() for path in sorted(theme.shipped_folder().glob("*.toml")))
     log = _log_sample()
     refused = (OpsconsoleError,)
+    moved = b'{"id":"0a","kind":"put","phase":"done","title":"a to b","way":"relay","bytes_done":3}'
+    yield Decoder(
+        "history of transfers",
+        history.__name__,
+        lambda data: history.parse(data, 9),
+        (),
+        (moved, moved + b"\n{\n" + moved),
+    )
     yield Decoder("private file", private_file.__name__, _file(private_file.read_private), refused, (b"a\n",))
     yield Decoder("intent", state_folder.__name__, _file(_intents), (), (intent,))
     yield Decoder(
