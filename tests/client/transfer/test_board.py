@@ -150,7 +150,10 @@ async def test_a_patterns_of_one_worker_count_from_the_job_and_from_each_task(
     server.add_job(JOB, JobSpec(command=("true",), num_tasks=2))
     for index in (0, 1):
         server.finish(JOB, index)
-    results(far, **{"task-0__m": "0", "task-1__m": "1", "m": "job"})
+    folder = results(far, m="job")
+    for index in (0, 1):
+        (folder / f"task-{index}").mkdir()
+        (folder / f"task-{index}" / "m").write_text(str(index))
     await board.get(JOB, ["m"], tmp_path).result()
     assert [(tmp_path / name).read_text() for name in ("m", "task-0/m", "task-1/m")] == ["job", "0", "1"]
 

@@ -61,8 +61,9 @@ async def test_the_second_time_nothing_is_sent(client: Client, far: FarEnd, here
     assert [one.is_folder for one in first.uploads] == [False, True]
     assert first.bundle is not None
     assert (first.bundle.folder, first.bundle.commit, first.bundle.files) == ("code", "", 2)
-    for one in (*first.uploads, first.bundle):
-        assert scan(far.store.open(one.content_id).path).files == one.files
+    trees = [(first.bundle.content_id, first.bundle.files), *((one.content_id, one.files) for one in first.uploads)]
+    for content_id, files in trees:
+        assert scan(far.store.open(content_id).path).files == files
     again, said = await packed(client, wishes)
     assert again == first
     assert [line.rpartition(" (")[2] for line in said] == ["nothing to send)"] * 3
