@@ -37,8 +37,13 @@ from opsconsole_protocol import codec, ids, mount, quantity, requirement
 from opsconsole_protocol.api import codec as api_codec
 from opsconsole_protocol.api import job_filter, template
 from opsconsole_protocol.api.codec import client_codec, read_calls, server_codec
+from opsconsole_protocol.content import frame as content_frame
+from opsconsole_protocol.content import glob as content_glob
+from opsconsole_protocol.content import manifest
+from opsconsole_protocol.content.digest import chunk_digest
 from opsconsole_protocol.error import InvalidRequest, OpsconsoleError, ProtocolError, VersionMismatch
 from opsconsole_protocol.host import private_file
+from opsconsole_protocol.host.content import hash_cache, pin, record
 from opsconsole_protocol.link import decode_frame, log_chunk
 from opsconsole_protocol.link.codec import agent_codec, coordinator_codec
 from opsconsole_protocol.stream import signal, upgrade
@@ -367,6 +372,87 @@ def _files() -> Iterator[Decoder]:
     yield Decoder("theme", theme.__name__, _file(theme.load_theme, "a.toml"), refused, themes)
 
 
+# --- trees of files ----------------------------------------------------------------------------------------------
+
+
+def _tree() -> manifest.Manifest:
+    kinds = manifest.EntryKind
+    return manifest.Manifest.make(
+        [
+            manifest.Entry(b"a/b", kinds.FILE, 0o644, 3, chunk_digest(b"abc")),
+            manifest.Entry(b"a/c", kinds.SYMLINK, 0o777, target=b"../a/b"),
+            manifest.Entry(b"empty", kinds.FILE, 0o600, 0, manifest.EMPTY_DIGEST),
+        ]
+    )
+
+
+def _frames(data: bytes) -> None:
+    """A reader takes whatever pieces come, and each body is read as what it says it is."""
+    reader = content_frame.FrameReader()
+    while data:
+        room = reader.room()
+        piece = data[: len(room)]
+        room[: len(piece)] = piece
+        data = data[len(piece) :]
+        arrived = reader.filled(len(piece))
+        if arrived is None:
+            continue
+        match arrived.kind:
+            case content_frame.FrameKind.OFFER:
+                content_frame.read_offer(arrived.body)
+            case content_frame.FrameKind.CHUNK | content_frame.FrameKind.BATCH:
+                content_frame.read_place(arrived.body)
+            case content_frame.FrameKind.FAIL:
+                content_frame.read_failure(arrived.body)
+            case content_frame.FrameKind.LEAVES:
+                content_frame.check_leaves(arrived.body)
+            case _:
+                content_frame.read_bits(arrived.body, 8 * len(arrived.body))
+
+
+def _record_sample() -> bytes:
+    with folder() as here:
+        looks = [record.Look(1, 2, 3, 4)] * len(_tree().entries)
+        record.write_record(here / "record", record.make_record(_tree(), looks))
+        return (here / "record").read_bytes()
+
+
+def _record(path: Path) -> None:
+    record.read_head(path)
+    record.read_record(path)
+
+
+def _cache(path: Path) -> None:
+    cache = hash_cache.HashCache(path)
+    cache.leaves(hash_cache.Signature(1, 2, 3, 4, 5))
+    cache.close()
+
+
+def _trees() -> Iterator[Decoder]:
+    encoded = _tree().encode()
+    kinds = content_frame.FrameKind
+    frames = (
+        content_frame.frame(kinds.OFFER, b"\x93\x01\xa2ab\x05"),
+        content_frame.failure(ProtocolError("no")),
+        content_frame.head(kinds.CHUNK, 1, 2, 3) + b"abc",
+        content_frame.frame(kinds.WANT, b"\x05") + content_frame.frame(kinds.LEAVES, bytes(32)),
+    )
+    yield Decoder("manifest", manifest.__name__, manifest.Manifest.decode, (ProtocolError,), (encoded,))
+    yield Decoder("frames of a transfer", content_frame.__name__, _frames, (OpsconsoleError,), frames)
+    yield Decoder(
+        "pattern of paths",
+        content_glob.__name__,
+        _text(lambda text: content_glob.matches(text, b"a/b\xff")),
+        (InvalidRequest,),
+        (b"models/**/*.pt", b"[!a-c]?[]]x", b"**/" * 90, b"[z-a]"),
+    )
+    yield Decoder("record of a tree", record.__name__, _file(_record, _tree().content_id), (), (_record_sample(),))
+    yield Decoder(
+        "pins", pin.__name__, _file(lambda path: pin.PinFolder(path.parent)), (), (b'{"holder":"a","ids":[]}',)
+    )
+    yield Decoder("cache of hashes", hash_cache.__name__, _file(_cache), (), (b"SQLite format 3\0" + bytes(84),))
+
+
 # --- the store ---------------------------------------------------------------------------------------------------
 
 
@@ -382,4 +468,4 @@ def _store_blobs() -> Iterator[Decoder]:
 @cache
 def decoders() -> tuple[Decoder, ...]:
     """All of them."""
-    return (*_words(), *_wires(), *_keeper(), *_files(), *_store_blobs())
+    return (*_words(), *_wires(), *_keeper(), *_files(), *_trees(), *_store_blobs())

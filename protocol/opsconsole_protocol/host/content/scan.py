@@ -1,0 +1,222 @@
+"""Make the manifest of a folder or of a file."""
+
+import os
+import stat
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from opsconsole_protocol.content.digest import CHUNK_BYTES, file_digest
+from opsconsole_protocol.content.error import ContentChanged
+from opsconsole_protocol.content.manifest import ENTRIES_MAX, FILE_BYTES_MAX, MODE_BITS, Entry, EntryKind, Manifest
+from opsconsole_protocol.content.path import check_path, check_target, shown
+from opsconsole_protocol.error import Conflict, LimitExceeded, NotFound, OpsconsoleError
+from opsconsole_protocol.host.content.beneath import Beneath
+from opsconsole_protocol.host.content.file_hash import leaves_of
+from opsconsole_protocol.host.content.hash_cache import HashCache, signature
+from opsconsole_protocol.stream.error import StreamCancelled
+
+_TRIES = 3
+_SYMLINK_MODE = 0o777
+
+Select = Callable[[bytes, bool], bool]
+"""Takes a path and whether it is a folder; False leaves it out, with all that lies below."""
+
+
+def scan(
+    root: Path,
+    *,
+    paths: Sequence[bytes] | None = None,
+    select: Select | None = None,
+    cache: HashCache | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    cancel: threading.Event | None = None,
+    refused: Callable[[str], None] | None = None,
+) -> Manifest:
+    """The manifest of what lies below a folder.
+
+    `paths`: only these, with what lies below those that are folders; one that isn't there is left out. `progress` is told
+    how many bytes have been hashed, and how many there are. `refused` is told in one line of what can't be in a tree
+    (devices, sockets, symlinks that lead out, what can't be read), which is then left out; without it that is an error.
+
+    Raises NotFound, Conflict, ContentChanged for a file that is written all the time, LimitExceeded and StreamCancelled.
+    """
+    with Beneath(root) as beneath:
+        return _Scan(beneath, select, cache, progress, cancel, refused).run(paths)
+
+
+def scan_file(
+    path: Path,
+    name: bytes | None = None,
+    *,
+    cache: HashCache | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    cancel: threading.Event | None = None,
+) -> Manifest:
+    """The manifest of one file, under its own name or another one. A symlink is followed, since a person named it.
+
+    Raises as `scan` does.
+    """
+    try:
+        real = path.resolve(strict=True)
+    except (OSError, RuntimeError):
+        raise NotFound(f"{str(path)!r} is no file") from None
+    own = os.fsencode(real.name)
+    if not own:
+        raise Conflict(f"{str(path)!r} is a folder, not a file")
+    with Beneath(real.parent) as beneath:
+        status = beneath.status(own)
+        if status is None or not stat.S_ISREG(status.st_mode):
+            raise Conflict(f"{str(path)!r} is not a file")
+        one = _Scan(beneath, None, cache, progress, cancel, None)
+        one.total = status.st_size
+        entry = one.file(own)
+    return Manifest.make([Entry(name or os.fsencode(path.name), EntryKind.FILE, entry.mode, entry.size, entry.digest)])
+
+
+class _Scan:
+    """One scan."""
+
+    def __init__(
+        self,
+        beneath: Beneath,
+        select: Select | None,
+        cache: HashCache | None,
+        progress: Callable[[int, int], None] | None,
+        cancel: threading.Event | None,
+        refused: Callable[[str], None] | None,
+    ) -> None:
+        self._beneath = beneath
+        self._select = select
+        self._cache = cache
+        self._progress = progress
+        self._cancel = cancel
+        self._refused = refused
+        self._buffer = bytearray(CHUNK_BYTES)
+        self._done = 0
+        self.total = 0
+
+    def run(self, paths: Sequence[bytes] | None) -> Manifest:
+        entries: dict[bytes, Entry] = {}
+        files: dict[bytes, None] = {}
+        for path, status in self._chosen(paths):
+            if len(entries) + len(files) > ENTRIES_MAX:
+                raise LimitExceeded(
+                    f"there are more than {ENTRIES_MAX:,} files and folders: pack some of them into an archive"
+                )
+            if stat.S_ISDIR(status.st_mode):
+                entries[path] = Entry(path, EntryKind.FOLDER, status.st_mode & MODE_BITS)
+            elif stat.S_ISLNK(status.st_mode):
+                entries[path] = self._symlink(path)
+            elif path not in files:
+                files[path] = None
+                self.total += status.st_size
+        for path in files:
+            self._stop_if_cancelled()
+            try:
+                entries[path] = self.file(path)
+            except StreamCancelled:
+                raise
+            except (OpsconsoleError, OSError) as error:
+                self._refuse(path, error)
+        return Manifest.make(entries.values())
+
+    def file(self, path: bytes) -> Entry:
+        """The entry of a file, which is read unless its hash is known."""
+        for _ in range(_TRIES):
+            descriptor = self._beneath.open_file(path)
+            try:
+                status = os.fstat(descriptor)
+                key = signature(status)
+                if status.st_size > FILE_BYTES_MAX:
+                    raise LimitExceeded(f"the file {shown(path)} is larger than {FILE_BYTES_MAX:,} bytes")
+                leaves = self._cache.leaves(key) if self._cache is not None else None
+                is_known = leaves is not None
+                if leaves is None:
+                    leaves = leaves_of(descriptor, status.st_size, buffer=self._buffer, cancel=self._cancel)
+                if signature(os.fstat(descriptor)) != key:
+                    continue
+            finally:
+                os.close(descriptor)
+            if self._cache is not None and not is_known:
+                self._cache.remember(key, leaves)
+            self._tell(status.st_size)
+            return Entry(path, EntryKind.FILE, status.st_mode & MODE_BITS, status.st_size, file_digest(leaves))
+        raise ContentChanged(f"{shown(path)} is being written: try again when that has ended")
+
+    def _chosen(self, paths: Sequence[bytes] | None) -> Iterator[tuple[bytes, os.stat_result]]:
+        """What is to be in the manifest, refusals told."""
+        if paths is None:
+            yield from self._below(b"")
+            return
+        for path in sorted(set(paths)):
+            check_path(path)
+            status = self._beneath.status(path)
+            if status is None or not self._is_taken(path, status):
+                continue
+            yield path, status
+            if stat.S_ISDIR(status.st_mode):
+                yield from self._below(path)
+
+    def _below(self, top: bytes) -> Iterator[tuple[bytes, os.stat_result]]:
+        """What lies below a folder, each folder before its own."""
+        waiting = [top]
+        while waiting:
+            self._stop_if_cancelled()
+            folder = waiting.pop()
+            below: list[bytes] = []
+            try:
+                with os.scandir(self._beneath.folder(folder)) as found:
+                    listed = [(os.fsencode(one.name), one.stat(follow_symlinks=False)) for one in found]
+            except FileNotFoundError:
+                raise ContentChanged(f"{shown(folder)} is being written: try again when that has ended") from None
+            except (OpsconsoleError, OSError) as error:
+                self._refuse(folder, error)
+                continue
+            for name, status in listed:
+                path = folder + b"/" + name if folder else name
+                if self._is_taken(path, status):
+                    yield path, status
+                    if stat.S_ISDIR(status.st_mode):
+                        below.append(path)
+            waiting.extend(sorted(below, reverse=True))
+
+    def _is_taken(self, path: bytes, status: os.stat_result) -> bool:
+        mode = status.st_mode
+        if self._select is not None and not self._select(path, stat.S_ISDIR(mode)):
+            return False
+        try:
+            check_path(path)
+            if stat.S_ISLNK(mode):
+                check_target(path, self._target(path))
+            elif not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):
+                raise Conflict(f"{shown(path)} is neither a file nor a folder: leave it out")
+        except (OpsconsoleError, OSError) as error:
+            self._refuse(path, error)
+            return False
+        return True
+
+    def _symlink(self, path: bytes) -> Entry:
+        return Entry(path, EntryKind.SYMLINK, _SYMLINK_MODE, target=self._target(path))
+
+    def _target(self, path: bytes) -> bytes:
+        folder, name = self._beneath.place(path)
+        return os.readlink(name, dir_fd=folder)
+
+    def _refuse(self, path: bytes, error: OpsconsoleError | OSError) -> None:
+        if isinstance(error, OSError):
+            error = Conflict(
+                f"{shown(path)} can't be read ({error.strerror}): check its mode and owner, or leave it out"
+            )
+        if self._refused is None:
+            raise error
+        self._refused(error.message)
+
+    def _tell(self, size: int) -> None:
+        self._done += size
+        if self._progress is not None:
+            self._progress(self._done, max(self.total, self._done))
+
+    def _stop_if_cancelled(self) -> None:
+        if self._cancel is not None and self._cancel.is_set():
+            raise StreamCancelled("cancelled")

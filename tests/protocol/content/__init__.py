@@ -1,0 +1,1 @@
+"""Tests of manifests, and of the two sides of a transfer."""

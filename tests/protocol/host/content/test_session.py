@@ -1,0 +1,153 @@
+"""Trees sent and received."""
+
+import itertools
+import os
+import random
+import threading
+from pathlib import Path
+
+import pytest
+
+from opsconsole_protocol.content.digest import CHUNK_BYTES
+from opsconsole_protocol.content.error import ContentChanged
+from opsconsole_protocol.error import LimitExceeded, OpsconsoleError
+from opsconsole_protocol.host.content.scan import scan, scan_file
+from opsconsole_protocol.host.content.session import Progress, Summary
+from opsconsole_protocol.host.content.sink import FolderSink
+from opsconsole_protocol.host.content.source import FolderSource
+from opsconsole_protocol.stream.error import StreamCancelled, StreamLost
+from tests.protocol.host.content.pair import contents, transfer
+
+
+def test_a_tree_arrives_as_it_was(odd_tree: Path, tmp_path: Path) -> None:
+    manifest = scan(odd_tree)
+    seen: list[Progress] = []
+    sent, received = transfer(
+        FolderSource(odd_tree, manifest),
+        lambda offered: FolderSink(offered, tmp_path / "incoming", tmp_path / "there"),
+        progress=seen.append,
+    )
+    assert isinstance(sent, Summary), sent
+    assert isinstance(received, Summary), received
+    assert received[:4] == sent[:4]
+    assert contents(tmp_path / "there") == contents(odd_tree)
+    assert scan(tmp_path / "there").content_id == manifest.content_id
+    assert (tmp_path / "there" / "holes").stat().st_blocks * 512 <= CHUNK_BYTES
+    assert not (tmp_path / "incoming").exists()
+    assert seen[-1] == Progress(
+        manifest.size_bytes,
+        manifest.size_bytes,
+        manifest.files,
+        manifest.files,
+        manifest.size_bytes - received.bytes_sent,
+    )
+    assert all(one.bytes_done <= two.bytes_done for one, two in itertools.pairwise(seen))
+
+
+def test_one_file_arrives_under_the_name_it_was_given(tmp_path: Path) -> None:
+    path = tmp_path / "here.csv"
+    path.write_bytes(b"a,b\n")
+    manifest = scan_file(path, b"data.csv")
+    source = FolderSource(tmp_path, manifest, names={b"data.csv": b"here.csv"})
+    transfer(source, lambda offered: FolderSink(offered, tmp_path / "incoming", tmp_path / "there"))
+    assert (tmp_path / "there" / "data.csv").read_bytes() == b"a,b\n"
+
+
+def test_a_transfer_that_is_cut_anywhere_goes_on_where_it_was(odd_tree: Path, tmp_path: Path) -> None:
+    """Whatever is cut, the tree isn't there until it is whole, and no chunk that has arrived is sent again."""
+    manifest = scan(odd_tree)
+    noise = random.Random(2)  # noqa: S311
+    needed = 0
+    for _ in range(200):
+        sent, received = transfer(
+            FolderSource(odd_tree, manifest),
+            lambda offered: FolderSink(offered, tmp_path / "incoming", tmp_path / "there"),
+            cut_after=noise.randrange(3 * CHUNK_BYTES),
+        )
+        if isinstance(received, Summary):
+            break
+        assert isinstance(received, StreamLost)
+        assert isinstance(sent, StreamLost)
+        assert not (tmp_path / "there").exists()
+        needed += 1
+    assert 2 <= needed < 50
+    assert contents(tmp_path / "there") == contents(odd_tree)
+
+
+def test_a_file_that_has_changed_since_is_not_sent(tmp_path: Path) -> None:
+    top = tmp_path / "top"
+    for size in (10, CHUNK_BYTES + 1):
+        top.mkdir(exist_ok=True)
+        (top / "a").write_bytes(b"x" * size)
+        manifest = scan(top)
+        (top / "a").write_bytes(b"y" * size)
+        sent, received = transfer(
+            FolderSource(top, manifest), lambda offered: FolderSink(offered, tmp_path / "incoming", tmp_path / "there")
+        )
+        assert isinstance(sent, ContentChanged)
+        assert isinstance(received, ContentChanged)
+        assert received.message == f"the other end stopped: {sent.message}"
+        assert not (tmp_path / "there").exists()
+
+
+def test_what_the_receiver_says_reaches_the_sender(tmp_path: Path) -> None:
+    """Even while it sends with all its might."""
+    top = tmp_path / "top"
+    top.mkdir()
+    (top / "a").write_bytes(os.urandom(8 * CHUNK_BYTES))
+    manifest = scan(top)
+
+    class Full(FolderSink):
+        def write_chunk(self, *_: object) -> None:
+            raise LimitExceeded("it is full")
+
+    sent, received = transfer(
+        FolderSource(top, manifest), lambda offered: Full(offered, tmp_path / "incoming", tmp_path / "there")
+    )
+    assert isinstance(sent, LimitExceeded)
+    assert sent.message == "the other end stopped: it is full"
+    assert isinstance(received, LimitExceeded)
+
+
+def test_a_tree_that_is_too_large_is_refused_before_it_is_sent(tmp_path: Path) -> None:
+    top = tmp_path / "top"
+    top.mkdir()
+    (top / "a").write_bytes(bytes(1_000))
+
+    def make(_: object) -> FolderSink:
+        raise AssertionError
+
+    sent, received = transfer(FolderSource(top, scan(top)), make, bytes_max=999)
+    assert isinstance(sent, LimitExceeded)
+    assert isinstance(received, LimitExceeded)
+
+
+def test_a_cancelled_transfer_ends_on_both_sides(tmp_path: Path) -> None:
+    top = tmp_path / "top"
+    top.mkdir()
+    (top / "a").write_bytes(os.urandom(4 * CHUNK_BYTES))
+    cancel = threading.Event()
+    sent, received = transfer(
+        FolderSource(top, scan(top)),
+        lambda offered: FolderSink(offered, tmp_path / "incoming", tmp_path / "there"),
+        cancel=cancel,
+        progress=lambda _: cancel.set(),
+    )
+    assert isinstance(sent, StreamCancelled)
+    assert isinstance(received, OpsconsoleError)
+    assert "cancelled" in received.message
+    assert not (tmp_path / "there").exists()
+
+
+@pytest.mark.parametrize("kind", [LimitExceeded, ContentChanged])
+def test_an_error_of_making_the_sink_refuses_the_tree(tmp_path: Path, kind: type[OpsconsoleError]) -> None:
+    top = tmp_path / "top"
+    top.mkdir()
+
+    def make(_: object) -> FolderSink:
+        raise kind("not here")
+
+    sent, received = transfer(FolderSource(top, scan(top)), make)
+    assert isinstance(received, kind)
+    assert isinstance(sent, kind)
+    assert sent.message == "the other end stopped: not here"
