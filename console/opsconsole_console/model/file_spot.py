@@ -28,6 +28,8 @@ class FileRow:
     mode: int = 0
     leads_to: FileKind | None = None
     note: str = ""
+    path: str = ""
+    """Of a mount: its whole path on the worker."""
     root: FileRoot | None = None
 
     @property
@@ -148,6 +150,7 @@ def mount_rows(worker: WorkerRow) -> list[FileRow]:
             mount.label.encode(),
             FileKind.FOLDER,
             note=mount.path + ("  writable" if mount.writable else ""),
+            path=mount.path,
             root=FileRoot(kind=RootKind.MOUNT, mount=mount.label),
         )
         for mount in mounts_of(worker.properties)
