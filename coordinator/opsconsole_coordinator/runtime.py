@@ -27,6 +27,7 @@ from opsconsole_coordinator.server.identity import Identities
 from opsconsole_coordinator.server.log_service import LOG_FILES, LogService
 from opsconsole_coordinator.server.operator_api import OperatorApi
 from opsconsole_coordinator.server.retention import Retention, RetentionPolicy
+from opsconsole_coordinator.server.streams import Streams, TransferPolicy
 from opsconsole_coordinator.server.worker_row_cache import WorkerRowCache
 from opsconsole_coordinator.store import folder, query
 from opsconsole_coordinator.store.database import FILE_NAME, Database
@@ -43,6 +44,8 @@ from opsconsole_protocol.trust.address import is_loopback
 log = logging.getLogger("opsconsole.coordinator")
 
 STORE_ID_LENGTH = 16
+CONTENT_FOLDER = "content"
+"""In the data folder: the trees of files that are kept."""
 FILES_MAX = 16_384
 SWITCH_INTERVAL_S = 0.001
 """How long the loop may keep the interpreter's lock while the store's threads wait for it. They give it up at every row: with
@@ -60,6 +63,7 @@ class CoordinatorConfig:
     name: str | None = None
     retention: RetentionPolicy = field(default_factory=RetentionPolicy)
     attempt_log_bytes: int = ATTEMPT_LOG_BYTES
+    transfer: TransferPolicy = field(default_factory=TransferPolicy)
     local_role: Role = Role.ADMIN
     """What the token in the data folder reaches."""
 
@@ -141,12 +145,22 @@ class Coordinator:
         broadcaster = Broadcaster(commit_loop, worker_row_cache)
         retention = Retention(commit_loop, log_service, config.retention)
         cleaning = Cleaning(commit_loop, log_service, retention)
-        operator_api = OperatorApi(commit_loop, log_service, identities, worker_row_cache, cleaning, lambda: join_url)
+        files = certificate.CertificateFiles.of(config.data_dir)
+        streams = Streams(
+            commit_loop, identities, config.data_dir / CONTENT_FOLDER, config.transfer,
+            (files.cert, files.key) if uses_tls else None,
+        )  # fmt: skip
+        operator_api = OperatorApi(
+            commit_loop, log_service, identities, worker_row_cache, cleaning, streams.api, lambda: join_url
+        )
         identities.person_joined = operator_api.person_joined
-        self._web = web.Web(commit_loop, broadcaster, operator_api, log_service, identities, _version())
+        self._web = web.Web(
+            commit_loop, broadcaster, operator_api, log_service, identities, _version(), streams.process
+        )
         loops = (
             (commit_loop.run, "commit"), (commit_loop.tick, "tick"), (log_service.run, "sync logs"), (retention.run, "remove old history"),
             (cleaning.run, "clean outputs"), (self._gc_timer.run, "collect garbage"),
+            (streams.process.run, "transfer process"), (streams.broker.run, "expire streams"),
         )  # fmt: skip
         for loop, label in loops:
             task = asyncio.create_task(loop(), name=label)

@@ -74,3 +74,7 @@ class EventKind(StrEnum):
     """The store was found to be restored from a backup."""
     CONFIRMED = "confirmed"
     BACKUP = "backup"
+
+    # files
+    TRANSFERRED = "transferred"
+    """Files went from one place to another, or didn't get there."""

@@ -32,6 +32,7 @@ from opsconsole_coordinator.log.log_file import LogFile
 from opsconsole_coordinator.log.record import read_file_head
 from opsconsole_coordinator.store import query
 from opsconsole_coordinator.store.schema import StoreError
+from opsconsole_coordinator.transfer import message as transfer_message
 from opsconsole_coordinator.trust import token_file
 from opsconsole_protocol import codec, ids, mount, quantity, requirement
 from opsconsole_protocol.api import codec as api_codec
@@ -44,6 +45,7 @@ from opsconsole_protocol.content.digest import chunk_digest
 from opsconsole_protocol.error import InvalidRequest, OpsconsoleError, ProtocolError, VersionMismatch
 from opsconsole_protocol.host import private_file
 from opsconsole_protocol.host.content import hash_cache, pin, record
+from opsconsole_protocol.ids import ContentId
 from opsconsole_protocol.link import decode_frame, log_chunk
 from opsconsole_protocol.link.codec import agent_codec, coordinator_codec
 from opsconsole_protocol.stream import signal, upgrade
@@ -147,6 +149,20 @@ def _wires() -> Iterator[Decoder]:
     listed = msgspec.msgpack.encode([{"label": "lab", "path": "/mnt/lab", "aliases": ["/Volumes/lab"]}])
     yield Decoder("a worker's mounts", mount.__name__, _mounts, (), (listed, b"\x80"))
     frames = tuple(path.read_bytes() for path in sorted(GOLDEN.glob("log_*.bin")))
+    orders = (transfer_message.Pin(holder="job.1", content_ids=()), transfer_message.Connection(number=1))
+    yield Decoder(
+        "orders to the transfer process", transfer_message.__name__, transfer_message.decode_from_coordinator,
+        (ProtocolError,), tuple(map(transfer_message.encode, orders)),
+    )  # fmt: skip
+    told = (
+        transfer_message.Kept(added=(ContentId("5f" * 32),)),
+        transfer_message.Closed(number=1),
+        transfer_message.Ready(),
+    )
+    yield Decoder(
+        "what the transfer process tells", transfer_message.__name__, transfer_message.decode_from_process,
+        (ProtocolError,), tuple(map(transfer_message.encode, told)),
+    )  # fmt: skip
     yield Decoder("log frame", log_chunk.__name__, decode_frame, (ProtocolError,), frames)
     yield from _streams()
 

@@ -269,7 +269,7 @@ async def test_a_message_past_the_limit_ends_the_connection() -> None:
     ],
 )
 def test_each_network_failure_in_words(error: OSError, said: str) -> None:
-    assert said in module._failure_text("wss://box:7373", error, 10)
+    assert said in module.failure_text("wss://box:7373", error, 10)
 
 
 def test_an_old_tls_is_not_spoken() -> None:

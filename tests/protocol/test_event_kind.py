@@ -6,7 +6,7 @@ _SPELLED = """
 submitted cancel pause resume hold release retry priority timeout blocked unblocked gang finished
 assigned building running paused succeeded failed killed preempted lost retracted replaced adopted unschedulable
 joined returned silent drain undrain maintenance available reserved busy trouble recovered gpu avoided remove
-invited revoke rename project template cleaned removed restored confirmed backup
+invited revoke rename project template cleaned removed restored confirmed backup transferred
 """
 
 

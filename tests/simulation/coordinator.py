@@ -2,12 +2,14 @@
 
 import random
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.server import agent_session, cleaning, commit_loop, job_api, operator_api, outbox
 from opsconsole_coordinator.server.identity import Caller
 from opsconsole_coordinator.server.retention import Retention, RetentionPolicy
+from opsconsole_coordinator.server.streams import Streams, TransferPolicy
 from opsconsole_coordinator.server.worker_row_cache import WorkerRowCache
 from opsconsole_coordinator.trust.credential import Role
 from opsconsole_protocol import api
@@ -68,7 +70,9 @@ class Life:
         retention = Retention(self.commit_loop, self.logs, RetentionPolicy())  # type: ignore[arg-type]
         tidy = cleaning.Cleaning(self.commit_loop, self.logs, retention)  # type: ignore[arg-type]
         rows = WorkerRowCache(self.commit_loop)
-        self.operator_api = operator_api.OperatorApi(self.commit_loop, self.logs, None, rows, tidy, lambda: "")  # type: ignore[arg-type]
+        moves = Streams(self.commit_loop, None, Path("nowhere"), TransferPolicy())
+        parts: Any = (self.commit_loop, self.logs, None, rows, tidy, moves.api, lambda: "")
+        self.operator_api = operator_api.OperatorApi(*parts)
         self.is_serving = False
         self._rng = rng
         self._sessions = 0

@@ -24,8 +24,10 @@ from opsconsole_protocol.error import NotFound, Unavailable
 if TYPE_CHECKING:
     from opsconsole.target import Target
     from opsconsole_console.boot.config import Config
+    from opsconsole_console.boot.config import Coordinator as CoordinatorSection
     from opsconsole_coordinator.runtime import CoordinatorConfig
     from opsconsole_coordinator.server.retention import RetentionPolicy
+    from opsconsole_coordinator.server.streams import TransferPolicy
 
 AGENT_FOLDER = "agent"
 AGENT_LOG = "agent.log"
@@ -76,6 +78,27 @@ def coordinator_config(
         retention=_retention(file.keep_finished_days, file.keep_log_gb, file.keep_store_gb),
         local_role=Role(file.local_role or Role.ADMIN),
         attempt_log_bytes=ATTEMPT_LOG_BYTES if log_mb is None else log_mb << 20,
+        transfer=_transfer(file),
+    )
+
+
+def _transfer(file: CoordinatorSection) -> TransferPolicy:
+    """What the coordinator takes, keeps and relays: None means the default."""
+    from opsconsole_coordinator.server.streams import TransferPolicy
+    from opsconsole_protocol.stream.message import IceServer
+
+    usual = TransferPolicy()
+    upload_gb, content_gb = file.keep_upload_gb, file.keep_content_gb
+    servers = tuple(
+        IceServer(url=one.url, username=one.username, credential=one.credential) for one in file.ice_servers
+    )
+    return TransferPolicy(
+        keep_upload_bytes=usual.keep_upload_bytes if upload_gb is None else round(upload_gb * (1 << 30)),
+        keep_content_bytes=usual.keep_content_bytes if content_gb is None else round(content_gb * (1 << 30)),
+        relay=file.relay,
+        relay_streams=file.relay_streams or usual.relay_streams,
+        relay_mb_s=file.relay_mb_s,
+        ice_servers=servers,
     )
 
 

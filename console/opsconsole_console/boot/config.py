@@ -17,14 +17,17 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from opsconsole_protocol.bound import NAME_CHARACTERS_MAX
+from opsconsole_protocol.bound import NAME_CHARACTERS_MAX, WHOLE_MAX
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.link.from_agent import KEEP_DAYS_MAX, SLOTS_MAX
+from opsconsole_protocol.stream.message import ICE_SERVERS_MAX
 
 CONFIG_FILE = "config.toml"
 EXAMPLE_FILE = Path(__file__).with_name("config.example.toml")
 
 Scalar = str | int | float | bool
+RELAY_STREAMS_MAX = 10_000
+"""Each has a thread of its own."""
 
 
 class ConfigError(InvalidRequest):
@@ -64,6 +67,14 @@ class Worker(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     mounts: dict[str, WorkerMount] = {}
 
 
+class IceServerEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One of `coordinator.ice_servers`: a STUN or TURN server."""
+
+    url: Annotated[str, Meta(pattern=r"^(stun|stuns|turn|turns):[^\s]+$", max_length=NAME_CHARACTERS_MAX)]
+    username: Annotated[str, Meta(max_length=NAME_CHARACTERS_MAX)] = ""
+    credential: Annotated[str, Meta(max_length=NAME_CHARACTERS_MAX)] = ""
+
+
 class Coordinator(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[coordinator]`: what `opsconsole serve` and the console's own coordinator are."""
 
@@ -77,6 +88,12 @@ class Coordinator(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     keep_log_gb: Annotated[float, Meta(ge=0)] | None = None
     max_task_log_mb: Annotated[int, Meta(ge=1)] | None = None
     keep_store_gb: Annotated[float, Meta(ge=0)] | None = None
+    keep_upload_gb: Annotated[float, Meta(ge=0)] | None = None
+    keep_content_gb: Annotated[float, Meta(ge=0)] | None = None
+    relay: bool = True
+    relay_streams: Annotated[int, Meta(ge=1, le=RELAY_STREAMS_MAX)] | None = None
+    relay_mb_s: Annotated[int, Meta(ge=0, le=WHOLE_MAX)] = 0
+    ice_servers: Annotated[tuple[IceServerEntry, ...], Meta(max_length=ICE_SERVERS_MAX)] = ()
 
 
 class Console(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

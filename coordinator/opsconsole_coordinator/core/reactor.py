@@ -21,6 +21,7 @@ from opsconsole_coordinator.core import (
 )
 from opsconsole_coordinator.core.adoption import find_task
 from opsconsole_coordinator.core.batch import Batch
+from opsconsole_coordinator.core.content import Content, contents_of
 from opsconsole_coordinator.core.desired import send_desired
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.liveness import TICK_MS
@@ -152,6 +153,10 @@ class Reactor:
         return find_task(self.fleet, observed) is not None
 
     # --- contents ----------------------------------------------------------------------------------------------
+
+    def contents_of(self, job: Job) -> tuple[Content, ...]:
+        """The trees that a job brings along, each once."""
+        return contents_of(job.spec)
 
     def on_kept(self, added: Collection[ContentId], removed: Collection[ContentId], now_ms: int) -> None:
         """The coordinator keeps some trees from now on, and others no longer."""

@@ -15,12 +15,13 @@ from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from opsconsole_coordinator.http.connection_limit import ConnectionLimit
+from opsconsole_coordinator.http.first_bytes import FIRST_BYTES, Kind, kind_of
 
 log = logging.getLogger("opsconsole.coordinator.acceptor")
 
@@ -70,6 +71,13 @@ class HttpConnection(H11Protocol):
         protocol.on_closed = self._on_closed
 
 
+class StreamTaker(Protocol):
+    """Who takes connections over that ask for a stream."""
+
+    def take(self, connection: socket.socket, on_known: Callable[[], None], on_closed: Callable[[], None]) -> bool:
+        """Take one; False where there are too many. `on_known`: its peer has shown a secret; `on_closed`: it is closed."""
+
+
 class Acceptor:
     """Accepts connections of one listening socket. `make(on_closed=…)` makes the protocol that speaks on one."""
 
@@ -79,11 +87,16 @@ class Acceptor:
         make: Callable[..., asyncio.Protocol],
         context: ssl.SSLContext | None,
         refused: Counter[str],
+        stream_taker: StreamTaker | None = None,
     ) -> None:
+        """`stream_taker`: None where there are no streams."""
         self._listener = listener
         self._make = make
         self._context = context
         self._refused = refused
+        self._stream_taker = stream_taker
+        self._unread: dict[Peer, socket.socket] = {}
+        """Connections of which too little has come to know whose they are."""
         self._loop = asyncio.get_running_loop()
         self._connecting: set[asyncio.Task[None]] = set()
         self._closed_by_reason: Counter[str] = Counter()
@@ -107,6 +120,9 @@ class Acceptor:
                 handle.cancel()
         for task in self._connecting:
             task.cancel()
+        for peer, connection in list(self._unread.items()):
+            self._loop.remove_reader(connection.fileno())
+            self._close_unread(connection, peer)
 
     def _accept(self) -> None:
         for _ in range(ACCEPTS_AT_ONCE):
@@ -138,16 +154,80 @@ class Acceptor:
             return
         self._unclosed.add(peer)
         deadline = self._loop.call_later(REQUEST_TIMEOUT_S, self._end_if_anonymous, connection, peer)
-        task = self._loop.create_task(self._connect(connection, peer, deadline), name="connect")
-        self._connecting.add(task)
-        task.add_done_callback(self._connecting.discard)
 
-    async def _connect(self, connection: socket.socket, peer: Peer, deadline: asyncio.TimerHandle) -> None:
         def on_closed() -> None:
             deadline.cancel()
             self.connection_limit.release(peer)
             self._unclosed.discard(peer)
 
+        if self._stream_taker is None:
+            self._begin(connection, on_closed)
+        else:
+            self._sort(connection, peer, on_closed)
+
+    def _begin(self, connection: socket.socket, on_closed: Callable[[], None]) -> None:
+        task = self._loop.create_task(self._connect(connection, on_closed), name="connect")
+        self._connecting.add(task)
+        task.add_done_callback(self._connecting.discard)
+
+    # --- streams -----------------------------------------------------------------------------------------------
+
+    def _sort(self, connection: socket.socket, peer: Peer, on_closed: Callable[[], None], seen: int = 0) -> None:
+        """Give the connection to whom it belongs, as soon as enough of it has come. `seen`: what had come at the last look."""
+        try:
+            data = connection.recv(FIRST_BYTES, socket.MSG_PEEK)
+        except (BlockingIOError, InterruptedError):
+            self._await_bytes(connection, peer, on_closed, 0, 1)
+            return
+        except OSError:
+            data = b""
+        is_over = len(data) <= seen  # woken, though nothing new has come
+        kind = Kind.OTHER if is_over else kind_of(data, is_tls=self._context is not None)
+        if isinstance(kind, int):
+            self._await_bytes(connection, peer, on_closed, len(data), kind)
+        elif kind is Kind.OTHER:
+            self._begin(connection, on_closed)
+        else:
+            self._hand_over(connection, peer, on_closed)
+
+    def _await_bytes(
+        self, connection: socket.socket, peer: Peer, on_closed: Callable[[], None], seen: int, number: int
+    ) -> None:
+        """Look again once `number` bytes are there. The loop isn't woken before, however slowly they come."""
+        if number > 1:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, number)
+
+        def look_again() -> None:
+            self._loop.remove_reader(connection.fileno())
+            del self._unread[peer]
+            if number > 1:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
+            self._sort(connection, peer, on_closed, seen)
+
+        self._unread[peer] = connection
+        self._loop.add_reader(connection.fileno(), look_again)
+
+    def _hand_over(self, connection: socket.socket, peer: Peer, on_closed: Callable[[], None]) -> None:
+        assert self._stream_taker is not None  # noqa: S101 - else nobody looks at the first bytes
+
+        def on_known() -> None:
+            self.connection_limit.authenticate(peer)
+            self._unclosed.discard(peer)  # from now on only the transfer process has it open
+
+        if not self._stream_taker.take(connection, on_known, on_closed):
+            on_closed()
+            connection.close()
+            self._count_closed("full")
+
+    def _close_unread(self, connection: socket.socket, peer: Peer) -> None:
+        del self._unread[peer]
+        self.connection_limit.release(peer)
+        self._unclosed.discard(peer)
+        connection.close()
+
+    # --- http --------------------------------------------------------------------------------------------------
+
+    async def _connect(self, connection: socket.socket, on_closed: Callable[[], None]) -> None:
         options = {} if self._context is None else {"ssl_handshake_timeout": REQUEST_TIMEOUT_S}
         try:
             await self._loop.connect_accepted_socket(

@@ -20,7 +20,7 @@ from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from opsconsole_coordinator.http import metrics
-from opsconsole_coordinator.http.acceptor import Acceptor, HttpConnection
+from opsconsole_coordinator.http.acceptor import Acceptor, HttpConnection, StreamTaker
 from opsconsole_coordinator.http.gate import Gate
 from opsconsole_coordinator.http.metrics import Sources
 from opsconsole_coordinator.server.agent_session import AgentSession
@@ -60,9 +60,11 @@ class Web:
         log_service: LogService,
         identities: Identities,
         version: str,
+        stream_taker: StreamTaker | None = None,
     ) -> None:
         self._commit_loop = commit_loop
         self._broadcaster = broadcaster
+        self._stream_taker = stream_taker
         self._operator_api = operator_api
         self._log_service = log_service
         self._identities = identities
@@ -104,7 +106,7 @@ class Web:
             timeout_graceful_shutdown=STOP_TIMEOUT_S,
         )
         context = server_context(certificate) if certificate is not None else None
-        self._server = _Server(config, self.listening, context, self._acceptors, self._refused)
+        self._server = _Server(config, self.listening, context, self._acceptors, self._refused, self._stream_taker)
         await self._server.serve(sockets=sockets)
 
     def stop(self) -> None:
@@ -250,8 +252,10 @@ class _Server(uvicorn.Server):
         context: ssl.SSLContext | None,
         acceptors: list[Acceptor],
         refused: Counter[str],
+        stream_taker: StreamTaker | None,
     ) -> None:
         super().__init__(config)
+        self._stream_taker = stream_taker
         self._listening = listening
         self._context = context
         self._acceptors = acceptors
@@ -262,7 +266,9 @@ class _Server(uvicorn.Server):
         make = partial(
             HttpConnection, config=self.config, server_state=self.server_state, app_state=self.lifespan.state
         )
-        self._acceptors += [Acceptor(listener, make, self._context, self._refused) for listener in sockets or []]
+        self._acceptors += [
+            Acceptor(listener, make, self._context, self._refused, self._stream_taker) for listener in sockets or []
+        ]
         for acceptor in self._acceptors:
             acceptor.open()
         self._listening.set()

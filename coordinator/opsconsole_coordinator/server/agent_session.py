@@ -179,6 +179,10 @@ class AgentSession:
         """Somebody waits for it."""
         self._commit_loop.questions.answer(received.worker.id, received.message)
 
+    def on_stream_message(self, received: "Received") -> None:
+        """What it says about streams and contents."""
+        self._commit_loop.on_stream_message(received.worker, received.message)
+
     def on_peer_error(self, received: "Received") -> None:
         log.warning("%s says %s: %s", received.worker.name, received.message.code, received.message.message)
 
@@ -294,6 +298,10 @@ MESSAGES: dict[type[Any], Handling] = {
     link.FilePartRead: Handling(AgentSession.on_answer, is_change=False),
     link.JobOutputPath: Handling(AgentSession.on_output_path),
     link.PeerError: Handling(AgentSession.on_peer_error),
+    link.AskForStream: Handling(AgentSession.on_stream_message, is_change=False),
+    link.Signal: Handling(AgentSession.on_stream_message, is_change=False),
+    link.StreamEnded: Handling(AgentSession.on_stream_message, is_change=False),
+    link.Contents: Handling(AgentSession.on_stream_message),
 }
 """All that an agent may say once it has registered."""
 

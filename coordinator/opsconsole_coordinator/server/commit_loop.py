@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from opsconsole_coordinator.core import view
+from opsconsole_coordinator.core.model import Worker
 from opsconsole_coordinator.core.reactor import TICK_MS, Batch, Fleet, Reactor
 from opsconsole_coordinator.server.agent_question import AgentQuestions
 from opsconsole_coordinator.server.count import Counts
@@ -63,6 +64,10 @@ class CommitLoop:
         self.commit_listeners: list[CommitListener] = []
         self.questions = AgentQuestions(self.sessions)
         """What agents are asked for operators who wait."""
+        self.on_stream_message: Callable[[Worker, link.AgentMessage], None] = lambda *_: None
+        """Takes what an agent says about streams and contents."""
+        self.on_loaded: Callable[[], None] = lambda: None
+        """Called when the fleet was built from the store: it knows nothing of what isn't stored."""
         self.open_consoles: list[str] = []
         """The names of the operators whose consoles follow every change, one for each console."""
         self.attempt_log_bytes = ATTEMPT_LOG_BYTES
@@ -90,6 +95,7 @@ class CommitLoop:
         self.shown.clear()
         self.committed_seq = self.fleet.seq
         self._logs_unread = set(self.fleet.workers)
+        self.on_loaded()
 
     @property
     def fleet(self) -> Fleet:

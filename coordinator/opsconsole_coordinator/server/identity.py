@@ -83,6 +83,8 @@ class Identities:
         self.hash_by_key_id: dict[str, str] = {key_id(self._local.hash): self._local.hash}
         """Every hash that can be proven to be known, by its key id."""
         self._connections: dict[str, set[Callable[[str], None]]] = {}
+        self.credential_revoked: Callable[[CredentialRecord], None] = lambda _: None
+        """Called for each credential that was revoked."""
         self.person_joined: Callable[[CredentialRecord, InvitationRecord], None] = lambda *_: None
         """Called once for each person who came in by an invitation, with credential and invitation."""
 
@@ -191,6 +193,7 @@ class Identities:
         if record.revoked_at_ms is not None:
             for end in list(self._connections.get(record.hash, ())):
                 end(REVOKED)
+            self.credential_revoked(record)
 
     def _index_invitation(self, record: InvitationRecord) -> None:
         self._invitations[record.id] = record

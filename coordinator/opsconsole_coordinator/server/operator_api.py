@@ -11,6 +11,8 @@ from opsconsole_coordinator.server.file_api import FileApi, role_to_list, role_t
 from opsconsole_coordinator.server.identity import Caller, Identities
 from opsconsole_coordinator.server.job_api import JobApi
 from opsconsole_coordinator.server.log_service import LogService
+from opsconsole_coordinator.server.stream_api import StreamApi
+from opsconsole_coordinator.server.stream_plan import role_to_open
 from opsconsole_coordinator.server.worker_api import WorkerApi, role_to_set
 from opsconsole_coordinator.server.worker_row_cache import WorkerRowCache
 from opsconsole_coordinator.trust.credential import Role
@@ -38,7 +40,7 @@ class OperatorApi:
 
     def __init__(
         self, commit_loop: CommitLoop, log_service: LogService, identities: Identities,
-        worker_row_cache: WorkerRowCache, cleaning: Cleaning, join_url: Callable[[], str],
+        worker_row_cache: WorkerRowCache, cleaning: Cleaning, streams: StreamApi, join_url: Callable[[], str],
     ) -> None:  # fmt: skip
         jobs = JobApi(commit_loop, log_service, cleaning)
         workers = WorkerApi(commit_loop, identities, worker_row_cache, cleaning)
@@ -77,6 +79,12 @@ class OperatorApi:
             api.ConfirmRestore: Route(admin, coordinator.confirm_restore),
             api.AskHealth: Route(viewer, coordinator.health),
             api.Subscribe: Route(viewer, None),
+            api.AskForStream: Route(role_to_open, streams.ask_for_stream),
+            api.SendSignal: Route(viewer, streams.send_signal),
+            api.AwaitSignals: Route(viewer, streams.await_signals, is_waiting=lambda request: request.wait_ms > 0),
+            api.EndStream: Route(viewer, streams.end_stream),
+            api.FindContents: Route(viewer, streams.find_contents),
+            api.OfferContents: Route(operator, streams.offer_contents, is_waiting=lambda _: True),
         }
 
     def route(self, request: api.AnyRequest) -> Route:

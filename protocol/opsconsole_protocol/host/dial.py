@@ -88,7 +88,7 @@ async def dial(
             "use a join line from `opsconsole invite`, which names the certificate"
         ) from None
     except OSError as error:
-        raise Unreachable(_failure_text(url, error, open_timeout_s)) from None
+        raise Unreachable(failure_text(url, error, open_timeout_s)) from None
     except (WebSocketException, EOFError, NoHttp):
         hint = NOT_OURS if secure else f"{NOT_OURS}, or it speaks TLS: try wss{url.removeprefix('ws')}"
         raise Unreachable(f"{url} doesn't open a websocket: {hint}") from None
@@ -118,7 +118,8 @@ def _quiet_logger() -> Any:
     return logger
 
 
-def _failure_text(url: str, error: OSError, open_timeout_s: float) -> str:
+def failure_text(url: str, error: OSError, open_timeout_s: float) -> str:
+    """Why no connection to `url` came about, in one line that says what to do."""
     import ssl
 
     if isinstance(error, TimeoutError):

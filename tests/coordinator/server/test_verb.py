@@ -11,10 +11,11 @@ import pytest
 from opsconsole_coordinator.core.control import VERBS
 from opsconsole_protocol import api
 from opsconsole_protocol.error import Forbidden
-from opsconsole_protocol.ids import JobId
+from opsconsole_protocol.ids import ContentId, JobId
 from opsconsole_protocol.log import LogQuery
 from opsconsole_protocol.spec import JobSpec
 from opsconsole_protocol.state import AttemptState
+from opsconsole_protocol.stream.message import FileRoot, KeepContent, OpenStream, ReadFiles, RootKind, WriteFiles
 from tests.coordinator.server.peer import Agent, Operator, Site, some_job_id, some_secret
 
 ROLES = ("viewer", "operator", "admin")
@@ -53,9 +54,9 @@ class Stage:
         await self.admin.call(api.ListWorkers())
         return job
 
-    async def agent(self) -> Agent:
+    async def agent(self, **fields: Any) -> Agent:
         agent = await self.site.agent(f"w{len(self.agents)}")
-        await agent.register()
+        await agent.register(**fields)
         self.agents.append(agent)
         return agent
 
@@ -188,6 +189,36 @@ async def revoke_invitations(stage: Stage) -> Asked:
     return api.RevokeInvitations(ids=(await stage.invitation(),)), [("revoke", HERE)]
 
 
+# --- streams -------------------------------------------------------------------------------------------------------
+
+CONTENT = ContentId("5f" * 32)
+MOUNTS = {"io_paths": {"input": "/in", "output": "/out"}, "mounts": []}
+
+
+async def stream_to_keep(_: Stage) -> Asked:
+    purpose = KeepContent(content_id=CONTENT, size_bytes=1, files=1)
+    return api.AskForStream(open=OpenStream(purpose=purpose)), []
+
+
+def stream_of_mount(*, is_to_write: bool) -> Callable[[Stage], Awaitable[Asked]]:
+    async def make(stage: Stage) -> Asked:
+        name = (await stage.agent(properties=MOUNTS)).name
+        root = FileRoot(kind=RootKind.MOUNT, mount="input")
+        purpose = WriteFiles(root=root) if is_to_write else ReadFiles(root=root)
+        return api.AskForStream(open=OpenStream(purpose=purpose, peer=name)), []
+
+    return make
+
+
+async def stream_of_outputs(stage: Stage) -> Asked:
+    agent = await stage.agent(properties=MOUNTS)
+    job = await stage.job(held=False, worker=agent.name)
+    await agent.report(await agent.assigned(), AttemptState.RUNNING, started_at_ms=1, output_path=f"/out/jobs/{job}")
+    await stage.admin.call(api.ListWorkers())
+    root = FileRoot(kind=RootKind.OUTPUT, job_id=job)
+    return api.AskForStream(open=OpenStream(purpose=ReadFiles(root=root))), []
+
+
 class Verb(NamedTuple):
     """The least role that may ask, and how a request that would do something is made."""
 
@@ -234,12 +265,27 @@ TABLE = {
     "show": Verb(api.ShowJob, "viewer", of_job(lambda job: api.ShowJob(id=job))),
     "why": Verb(api.Why, "viewer", of_job(lambda job: api.Why(id=job))),
     "wait": Verb(api.WaitJobs, "viewer", of_job(lambda job: api.WaitJobs(ids=(job,), timeout_ms=1))),
+    "stream to keep a tree": Verb(api.AskForStream, "operator", stream_to_keep),
+    "stream to put files": Verb(api.AskForStream, "operator", stream_of_mount(is_to_write=True)),
+    "stream to get files": Verb(api.AskForStream, "operator", stream_of_mount(is_to_write=False)),
+    "stream to get outputs": Verb(api.AskForStream, "viewer", stream_of_outputs),
+    "await_signals": Verb(api.AwaitSignals, "viewer", plain(api.AwaitSignals(stream_id="s", wait_ms=0))),
+    "find_contents": Verb(api.FindContents, "viewer", plain(api.FindContents(content_ids=(CONTENT,)))),
+    "offer_contents": Verb(
+        api.OfferContents,
+        "operator",
+        plain(api.OfferContents(host="h", host_id="h", content_ids=(CONTENT,), wait_ms=0)),
+    ),
     "logs": Verb(api.ReadLog, "viewer", of_job(lambda job: api.ReadLog(id=job, query=LogQuery()))),
 }
 
 
+ELSEWHERE: set[type[Any]] = {api.SendSignal, api.EndStream, api.ListFiles, api.ReadFilePart}
+"""Only who has opened a stream may say something of it (test_stream_broker.py); an agent answers for its files (test_file_api.py)."""
+
+
 def test_no_kind_of_request_is_missing_here_and_no_way_to_change_something() -> None:
-    assert {verb.request for verb in TABLE.values()} == set(get_args(api.AnyRequest))
+    assert {verb.request for verb in TABLE.values()} | ELSEWHERE == set(get_args(api.AnyRequest))
     assert {f"act {verb}" for verb in VERBS} <= set(TABLE)
 
 

@@ -1,0 +1,119 @@
+"""Where files are that people name: on which worker, and below which folder as its agent understands it."""
+
+import re
+import sqlite3
+from typing import NamedTuple
+
+from opsconsole_coordinator.core.model import Attempt, Worker
+from opsconsole_coordinator.server.commit_loop import CommitLoop
+from opsconsole_coordinator.server.job_lookup import resolve
+from opsconsole_coordinator.store import query
+from opsconsole_protocol.error import Conflict, InvalidRequest, NotFound, Unavailable
+from opsconsole_protocol.ids import JobId
+from opsconsole_protocol.mount import find_mount, knows_mounts, mounts_of
+from opsconsole_protocol.quantity import spell_duration
+from opsconsole_protocol.stream.message import FileRoot, RootKind
+
+_TASK_FOLDER = re.compile(rb"task-(0|[1-9][0-9]{0,5})")
+
+
+class Located(NamedTuple):
+    """Where files are: a worker, the root as its agent understands it, and the path below that."""
+
+    worker: Worker
+    root: FileRoot
+    path: bytes
+    what: str
+    """For people: whose files they are."""
+
+
+class FileLocator:
+    """Looks into the fleet and the store, and asks no agent."""
+
+    def __init__(self, commit_loop: CommitLoop) -> None:
+        self._commit_loop = commit_loop
+
+    async def locate(self, worker_name: str, root: FileRoot, path: bytes) -> Located:
+        """Where the files of a root are that a person has named. `worker_name`: as the person says, or empty.
+
+        Raises InvalidRequest, NotFound, Ambiguous, or Conflict where there is nothing to be looked at yet.
+        """
+        if root.kind is RootKind.MOUNT:
+            return self._locate_mount(worker_name, root, path)
+        job_id, index, num_tasks = await self.job(root)
+        if index is None and num_tasks > 1:
+            first, _, path = path.partition(b"/")
+            named = _TASK_FOLDER.fullmatch(first)
+            if named is None:
+                raise NotFound(
+                    f"job {job_id} has {num_tasks} tasks: name one of the folders task-0 to task-{num_tasks - 1}"
+                )
+            index = int(named[1])
+        index = index or 0
+        if index >= num_tasks:
+            raise NotFound(f"job {job_id} has {num_tasks} tasks, from task-0 to task-{num_tasks - 1}")
+        name = job_id if num_tasks == 1 else f"{job_id}/task-{index}"
+        attempt = await self._attempt(job_id, index, name, worker_name)
+        worker = self._commit_loop.fleet.workers.get(attempt.worker_id)
+        if worker is None:
+            raise NotFound(f"the files of {name} are on {attempt.worker_name}, which was removed")
+        output_path = attempt.seen.output_path if attempt.seen is not None else ""
+        if root.kind is RootKind.OUTPUT and not output_path:
+            if not attempt.is_finished:
+                raise Conflict(f"{name} has not started yet: it has no outputs")
+            raise NotFound(f"{name} has no outputs: {worker.name} had no place for them")
+        found = FileRoot(
+            kind=root.kind, job_id=job_id, task_index=index, attempt_id=attempt.id, output_path=output_path or ""
+        )
+        return Located(worker, found, path, f"the files of {name} are")
+
+    def _locate_mount(self, worker_name: str, root: FileRoot, path: bytes) -> Located:
+        if not worker_name:
+            raise InvalidRequest("whose mount? Name a worker (opsconsole workers lists them)")
+        worker = self._commit_loop.reactor.find_worker(worker_name)
+        mounts = mounts_of(worker.properties)
+        if find_mount(mounts, root.mount) is None:
+            known = ", ".join(mount.label for mount in mounts) or "none"
+            raise NotFound(f"{worker.name} has no mount {root.mount!r}; it has {known}")
+        return Located(worker, FileRoot(kind=RootKind.MOUNT, mount=root.mount), path, f"{root.mount} is")
+
+    async def job(self, root: FileRoot) -> tuple[JobId, int | None, int]:
+        """The job, the task's index where one was named, and how many tasks the job has."""
+        job_id, index = await resolve(self._commit_loop, root.job_id)
+        job = self._commit_loop.fleet.jobs.get(job_id)
+        if job is not None:
+            num_tasks = job.spec.num_tasks
+        else:
+            row = await self._commit_loop.database.read(lambda connection: query.job_row(connection, job_id))
+            if row is None:
+                raise NotFound(f"there is no job {job_id} (opsconsole jobs lists them)")
+            num_tasks = row.num_tasks
+        return job_id, index if root.task_index is None else root.task_index, num_tasks
+
+    async def _attempt(self, job_id: JobId, index: int, name: str, worker_name: str) -> Attempt:
+        """The task's last attempt, or its last one on the worker that was named."""
+
+        def read(connection: sqlite3.Connection) -> list[Attempt]:
+            return query.attempts(connection, job_id, index, 1).get(index, [])
+
+        found = await self._commit_loop.database.read(read)
+        if not found:
+            raise Conflict(f"{name} has not started yet: it has no files")
+        if worker_name:
+            worker = self._commit_loop.reactor.find_worker(worker_name)
+            found = [attempt for attempt in found if attempt.worker_id == worker.id]
+            if not found:
+                raise NotFound(f"no attempt of {name} was on {worker.name}")
+        return found[-1]
+
+    def check_reachable(self, place: Located) -> None:
+        """Raise Unavailable, which says since when, where the worker can't be asked now."""
+        worker = place.worker
+        if not worker.is_reachable:
+            last_ms = self._commit_loop.clock.now_ms() - worker.last_seen_ms
+            since = (
+                f", it was last heard of {spell_duration(last_ms // 1000 * 1000)} ago" if worker.last_seen_ms else ""
+            )
+            raise Unavailable(f"{place.what} on {worker.name}, which is not connected{since}")
+        if not knows_mounts(worker.properties):
+            raise Unavailable(f"the agent of {worker.name} is too old to be asked for files: update opsconsole there")

@@ -1,0 +1,294 @@
+"""Who may open a stream to whom: grants, tickets, the signals between two ends, and what is written down of it.
+
+The bytes of a stream never pass through here. What two ends need to find each other does, and expires.
+"""
+
+import asyncio
+import logging
+import secrets
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from opsconsole_coordinator.core.model import worker_actor
+from opsconsole_coordinator.server.commit_loop import CommitLoop
+from opsconsole_coordinator.server.content_keeper import ContentKeeper
+from opsconsole_coordinator.server.open_stream import SIGNALS_MAX, OpenStream, Party, PartyKind, StreamEnd
+from opsconsole_coordinator.server.stream_plan import Plan
+from opsconsole_coordinator.server.transfer_process import TransferProcess
+from opsconsole_coordinator.transfer.message import Expect, Over, Receive, Relay, Serve
+from opsconsole_protocol import link
+from opsconsole_protocol.error import LimitExceeded, NotFound, Unavailable
+from opsconsole_protocol.event_kind import EventKind
+from opsconsole_protocol.ids import WorkerId, spell
+from opsconsole_protocol.quantity import size_words
+from opsconsole_protocol.stream.message import (
+    FetchContent,
+    IceServer,
+    KeepContent,
+    PeerKind,
+    ReadFiles,
+    StreamGrant,
+    Via,
+    Way,
+)
+from opsconsole_protocol.stream.message import OpenStream as Wanted
+
+log = logging.getLogger("opsconsole.coordinator.stream")
+
+STREAMS_MAX = 10_000
+"""That are known at a time."""
+STREAMS_OF_ONE_MAX = 200
+"""That one person or worker has opened."""
+TICKET_MS = 60_000
+SILENT_S = 3_600.0
+"""A stream of which nothing was heard for this long, and which isn't carried here, is forgotten."""
+SWEEP_S = 5.0
+HISTORY_MAX = 1_000
+STREAM_ID_LENGTH = 16
+SECRET_BYTES = 32
+REVOKED = "the credential that opened this stream was revoked"
+
+
+@dataclass(frozen=True, slots=True)
+class StreamPolicy:
+    """What the coordinator's configuration says of streams."""
+
+    relay: bool = True
+    relay_mb_s: int = 0
+    ice_servers: tuple[IceServer, ...] = ()
+
+
+class Ended(NamedTuple):
+    """What an initiator says at a stream's end."""
+
+    way: Way | None
+    bytes: int
+    files: int
+    milliseconds: int
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """A transfer that has ended."""
+
+    at_ms: int
+    who: str
+    peer: str
+    what: str
+    is_to_initiator: bool
+    ended: Ended
+
+
+@dataclass(slots=True)
+class StreamCounts:
+    """What has happened since the start."""
+
+    ended: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Streams, by their way and by how they ended: `ok`, `failed`, `expired`, `revoked`."""
+    bytes: Counter[str] = field(default_factory=Counter)
+    """Bytes that their initiators say were moved, by way."""
+
+
+class StreamBroker:
+    """All streams that are open. Everything here runs on one event loop, and nothing waits."""
+
+    def __init__(
+        self, commit_loop: CommitLoop, process: TransferProcess, keeper: ContentKeeper, policy: StreamPolicy
+    ) -> None:
+        self._commit_loop = commit_loop
+        self._process = process
+        self._keeper = keeper
+        self._policy = policy
+        self._streams: dict[str, OpenStream] = {}
+        self.counts = StreamCounts()
+        self.history: deque[Transfer] = deque(maxlen=HISTORY_MAX)
+        process.listener.on_begun = self._on_begun
+        process.listener.on_over = self._on_over
+        process.listener.on_lost = self._on_lost
+
+    def __len__(self) -> int:
+        return len(self._streams)
+
+    async def run(self) -> None:
+        """Forget what has expired, for ever."""
+        while True:
+            await asyncio.sleep(SWEEP_S)
+            self.sweep()
+
+    def sweep(self) -> None:
+        """Forget the streams that nothing was heard of for long."""
+        now_s = _now_s()
+        for stream in [one for one in self._streams.values() if not one.is_begun and now_s - one.heard_s > SILENT_S]:
+            self._end(stream, "expired", "nothing was heard of it for too long")
+
+    # --- opening -----------------------------------------------------------------------------------------------
+
+    def open(self, wanted: Wanted, initiator: Party, plan: Plan) -> StreamGrant:
+        """Grant a stream that is allowed. The other end is told. Raises Unavailable, LimitExceeded or InvalidRequest."""
+        self._check_room(initiator)
+        is_store = plan.peer is PeerKind.COORDINATOR
+        if not is_store and not self._policy.relay and wanted.via is Via.RELAY:
+            raise Unavailable("this coordinator relays nothing (relay in its config.toml): leave --via out")
+        stream_id = spell(secrets.randbits(5 * STREAM_ID_LENGTH), STREAM_ID_LENGTH)
+        mine, theirs, shared = (secrets.token_urlsafe(SECRET_BYTES) for _ in range(3))
+        now_s = _now_s()
+        stream = OpenStream(
+            id=stream_id, purpose=plan.purpose, what=plan.what, subject=plan.subject, initiator=StreamEnd(initiator),
+            responder=StreamEnd(plan.responder), granted_s=now_s, heard_s=now_s,
+        )  # fmt: skip
+        grant = StreamGrant(
+            stream_id=stream_id, secret=mine, shared_secret="" if is_store else shared, is_initiator=True,
+            purpose=plan.purpose, peer=plan.peer, peer_name=plan.responder.name, via=wanted.via, failed=wanted.failed,
+            relay=self._policy.relay, relay_mb_s=self._policy.relay_mb_s, ice_servers=self._policy.ice_servers,
+            ttl_ms=TICKET_MS,
+        )  # fmt: skip
+        if not is_store:
+            peer = PeerKind.WORKER if initiator.kind is PartyKind.WORKER else PeerKind.HOST
+            self._serve(
+                plan,
+                StreamGrant(
+                    stream_id=stream_id, secret=theirs, shared_secret=shared, is_initiator=False, purpose=plan.purpose,
+                    peer=peer, peer_name=initiator.name, via=wanted.via, failed=wanted.failed, relay=self._policy.relay,
+                    relay_mb_s=self._policy.relay_mb_s, ice_servers=self._policy.ice_servers, ttl_ms=TICKET_MS,
+                ),
+            )  # fmt: skip
+        self._streams[stream_id] = stream
+        if is_store or self._policy.relay:
+            secrets_of_ends = (mine,) if is_store else (mine, theirs)
+            work = self._work(plan)
+            self._process.expect(Expect(stream_id=stream_id, ttl_ms=TICKET_MS, secrets=secrets_of_ends, work=work))
+        return grant
+
+    def _check_room(self, initiator: Party) -> None:
+        if len(self._streams) >= STREAMS_MAX:
+            raise LimitExceeded(f"{STREAMS_MAX} streams are open: try again when some have ended")
+        mine = [one for one in self._streams.values() if one.initiator.party == initiator]
+        if len(mine) >= STREAMS_OF_ONE_MAX:
+            raise LimitExceeded(f"{initiator.name} has {STREAMS_OF_ONE_MAX} streams open: wait until some have ended")
+
+    def _work(self, plan: Plan) -> Relay | Serve | Receive:
+        if plan.peer is not PeerKind.COORDINATOR:
+            return Relay()
+        if isinstance(plan.purpose, KeepContent):
+            return self._keeper.receiving(plan.purpose)
+        assert isinstance(plan.purpose, FetchContent)  # noqa: S101 - nothing else is planned with the store
+        return Serve(content_id=plan.purpose.content_id)
+
+    def _serve(self, plan: Plan, grant: StreamGrant) -> None:
+        if plan.peer is PeerKind.HOST:
+            self._keeper.hosts.serve(plan.host_id, grant)
+            return
+        session = self._commit_loop.sessions.get(WorkerId(plan.responder.key))
+        if session is None:
+            raise Unavailable(f"{plan.responder.name} is not connected: try again when it is back")
+        session.send(link.ServeStream(grant=grant))
+
+    # --- signals -----------------------------------------------------------------------------------------------
+
+    def signal(self, stream_id: str, sender: Party, body: bytes) -> None:
+        """Pass on what one end of a stream tells the other. Raises NotFound or LimitExceeded."""
+        stream = self._stream_of(stream_id, sender)
+        receiver = stream.other_end(sender)
+        assert receiver is not None  # noqa: S101 - the sender is an end of it
+        if stream.is_over:
+            raise NotFound("this stream is over")
+        stream.heard_s = _now_s()
+        stream.signals += 1
+        if stream.signals > SIGNALS_MAX:
+            self._end(stream, "failed", "its ends told each other too much")
+            raise LimitExceeded(f"the ends of a stream may tell each other {SIGNALS_MAX} things")
+        if receiver.party.kind is PartyKind.WORKER:
+            session = self._commit_loop.sessions.get(WorkerId(receiver.party.key))
+            if session is not None:
+                session.send(link.Signal(stream_id=stream_id, body=body))
+        else:
+            receiver.put(body)
+
+    async def await_signals(self, stream_id: str, receiver: Party, wait_ms: int) -> tuple[tuple[bytes, ...], bool]:
+        """What the other end has told, waited for; and whether nothing more comes, as of a stream that isn't the receiver's."""
+        stream = self._streams.get(stream_id)
+        end = stream.end_of(receiver) if stream is not None else None
+        if stream is None or end is None:
+            return (), True
+        stream.heard_s = _now_s()
+        if not end.signals and not stream.is_over and wait_ms:
+            end.has_news.clear()
+            try:
+                await asyncio.wait_for(end.has_news.wait(), wait_ms / 1000)
+            except TimeoutError:
+                return (), stream.is_over
+        return end.take(), stream.is_over
+
+    def _stream_of(self, stream_id: str, party: Party) -> OpenStream:
+        """The stream, one end of which is the party's: others don't learn whether there is one. Raises NotFound."""
+        stream = self._streams.get(stream_id)
+        if stream is None or stream.end_of(party) is None:
+            raise NotFound("there is no such stream of yours any more: ask for a new one")
+        return stream
+
+    # --- ends --------------------------------------------------------------------------------------------------
+
+    def ended(self, stream_id: str, party: Party, said: Ended) -> None:
+        """An end says that a stream has done its work, or failed. What the initiator says is written down. Raises NotFound."""
+        stream = self._stream_of(stream_id, party)
+        if stream.end_of(party) is stream.initiator:
+            self._note(stream, said)
+        self._end(stream, "failed" if said.error else "ok", said.error or "it is done", said.way)
+
+    def revoke(self, kind: PartyKind, key: str) -> None:
+        """A credential was revoked: streams that rest on it end."""
+        for stream in list(self._streams.values()):
+            if any((end.party.kind, end.party.key) == (kind, key) for end in stream.ends):
+                self._end(stream, "revoked", REVOKED)
+
+    def _end(self, stream: OpenStream, how: str, reason: str, way: Way | None = None) -> None:
+        self._streams.pop(stream.id, None)
+        stream.over()
+        self.counts.ended[str(way or ""), how] += 1
+        self._process.cancel(stream.id, reason)
+
+    def _on_begun(self, stream_id: str) -> None:
+        stream = self._streams.get(stream_id)
+        if stream is not None:
+            stream.is_begun = True
+
+    def _on_over(self, over: Over) -> None:
+        stream = self._streams.get(over.stream_id)
+        if stream is not None:
+            stream.is_begun = False
+            stream.heard_s = _now_s()
+
+    def _on_lost(self) -> None:
+        for stream in list(self._streams.values()):
+            if stream.is_begun:
+                self._end(stream, "failed", "the coordinator's transfer process has ended")
+
+    def _note(self, stream: OpenStream, said: Ended) -> None:
+        now_ms = self._commit_loop.clock.now_ms()
+        who, peer = stream.initiator.party, stream.responder.party
+        is_to_initiator = isinstance(stream.purpose, FetchContent | ReadFiles)
+        self.history.append(Transfer(now_ms, who.name, peer.name, stream.what, is_to_initiator, said))
+        self.counts.bytes[str(said.way or "")] += said.bytes
+        if said.error and who.kind is PartyKind.WORKER:
+            return  # it tries again, and its log says why
+        actor = worker_actor(who.name) if who.kind is PartyKind.WORKER else who.name
+        text = transfer_words(stream.what, peer.name, said, is_to_initiator=is_to_initiator)
+        self._commit_loop.reactor.on_audit(actor, EventKind.TRANSFERRED, text, stream.subject, now_ms)
+        self._commit_loop.changed()
+
+
+def transfer_words(what: str, peer: str, said: Ended, *, is_to_initiator: bool) -> str:
+    """What has moved, in one line: `data.csv from the coordinator: 3 files, 1.2 GB by relay, 95 MB/s`."""
+    direction = "from" if is_to_initiator else "to"
+    if said.error:
+        return f"{what} {direction} {peer} failed: {said.error}"
+    files = "1 file" if said.files == 1 else f"{said.files:,} files"
+    by = f" by {said.way}" if said.way is not None else ""
+    speed = f", {said.bytes / said.milliseconds / 1000:,.0f} MB/s" if said.milliseconds and said.bytes else ""
+    return f"{what} {direction} {peer}: {files}, {size_words(said.bytes)}{by}{speed}"
+
+
+def _now_s() -> float:
+    return asyncio.get_running_loop().time()

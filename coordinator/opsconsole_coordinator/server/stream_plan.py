@@ -1,0 +1,141 @@
+"""What a stream that is asked for comes to: whether it is allowed, who is at its other end, and what for exactly."""
+
+import secrets
+from dataclasses import dataclass
+
+from msgspec.structs import replace
+
+from opsconsole_coordinator.core.model import Attempt, Worker
+from opsconsole_coordinator.server.commit_loop import CommitLoop
+from opsconsole_coordinator.server.content_keeper import ContentKeeper
+from opsconsole_coordinator.server.file_locator import FileLocator
+from opsconsole_coordinator.server.open_stream import Party, PartyKind
+from opsconsole_coordinator.trust.credential import Role
+from opsconsole_protocol import api
+from opsconsole_protocol.error import Forbidden, InvalidRequest, NotFound
+from opsconsole_protocol.ids import AttemptId
+from opsconsole_protocol.mount import find_mount, mounts_of
+from opsconsole_protocol.quantity import size_words
+from opsconsole_protocol.stream.message import (
+    FetchContent,
+    KeepContent,
+    OpenStream,
+    PeerKind,
+    Purpose,
+    ReadFiles,
+    RootKind,
+    WriteFiles,
+)
+
+STORE = Party(PartyKind.STORE, "", "the coordinator")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Who is at the other end of a stream, and what for. `host_id`: of an operator's machine that offers a tree."""
+
+    purpose: Purpose
+    peer: PeerKind
+    responder: Party
+    what: str
+    subject: str
+    host_id: str = ""
+
+
+def role_to_open(request: api.AskForStream) -> Role:
+    """The role that is needed: everybody may take what jobs have written; all else is an operator's."""
+    purpose = request.open.purpose
+    is_result = isinstance(purpose, ReadFiles) and purpose.root.kind is not RootKind.MOUNT
+    return Role.VIEWER if is_result or isinstance(purpose, FetchContent) else Role.OPERATOR
+
+
+class StreamPlanner:
+    """Plans streams. Nothing here changes anything."""
+
+    def __init__(self, commit_loop: CommitLoop, keeper: ContentKeeper) -> None:
+        self._commit_loop = commit_loop
+        self._keeper = keeper
+        self._locator = FileLocator(commit_loop)
+
+    # --- for workers -------------------------------------------------------------------------------------------
+
+    def plan_for_worker(self, wanted: OpenStream, worker: Worker) -> Plan:
+        """What an agent's request comes to. Raises Forbidden, NotFound, InvalidRequest or LimitExceeded."""
+        purpose = wanted.purpose
+        match purpose:
+            case FetchContent():
+                return self._fetch(purpose, worker)
+            case KeepContent():
+                return self._collect(purpose, worker)
+            case _:
+                raise Forbidden("an agent may fetch what its tasks need and bring what is collected, and nothing else")
+
+    def _collect(self, purpose: KeepContent, worker: Worker) -> Plan:
+        attempt = self._commit_loop.fleet.attempts.get(AttemptId(purpose.attempt_id))
+        if attempt is None or attempt.worker_id != worker.id:
+            raise Forbidden(f"{purpose.attempt_id or 'no attempt'} is not an attempt of this worker")
+        job = self._commit_loop.fleet.jobs[attempt.job_id]
+        if not job.spec.collect:
+            raise Forbidden(f"of job {job.id} nothing is collected")
+        self._keeper.check_size(purpose)
+        return Plan(purpose, PeerKind.COORDINATOR, STORE, f"results of {job.task_id(attempt.index)}", job.id)
+
+    def _fetch(self, purpose: FetchContent, worker: Worker) -> Plan:
+        attempt = self._attempt_of(purpose.attempt_id, worker)
+        job = self._commit_loop.fleet.jobs[attempt.job_id]
+        needed = {one.content_id: one for one in self._commit_loop.reactor.contents_of(job)}
+        content = needed.get(purpose.content_id)
+        if content is None:
+            raise Forbidden(f"job {job.id} doesn't bring the tree {purpose.content_id[:12]} along")
+        sources = self._commit_loop.fleet.contents.sources(purpose.content_id, self._commit_loop.fleet.workers)
+        what = f"{content.what} of job {job.id}"
+        if sources.is_kept:
+            return Plan(purpose, PeerKind.COORDINATOR, STORE, what, job.id)
+        for host_id in sources.host_ids:
+            party = self._keeper.hosts.party(host_id)
+            if party is not None:
+                return Plan(purpose, PeerKind.HOST, party, what, job.id, host_id)
+        others = [one for one in sources.worker_ids if one != worker.id and one in self._commit_loop.sessions]
+        if others:
+            other = self._commit_loop.fleet.workers[secrets.choice(others)]
+            return Plan(purpose, PeerKind.WORKER, _party(other), what, job.id)
+        raise NotFound(f"nobody who is connected has {content.what} ({size_words(content.size_bytes)})")
+
+    def _attempt_of(self, attempt_id: str, worker: Worker) -> Attempt:
+        attempt = self._commit_loop.fleet.attempts.get(AttemptId(attempt_id))
+        if attempt is None or attempt.worker_id != worker.id or attempt.is_finished:
+            raise Forbidden(f"{attempt_id or 'no attempt'} is not an attempt that this worker runs")
+        return attempt
+
+    # --- for people --------------------------------------------------------------------------------------------
+
+    async def plan_for_person(self, wanted: OpenStream) -> Plan:
+        """What an operator's request comes to. Raises OpsconsoleError."""
+        purpose = wanted.purpose
+        match purpose:
+            case KeepContent(content_id=content_id, attempt_id=""):
+                self._keeper.check_size(purpose)
+                return Plan(purpose, PeerKind.COORDINATOR, STORE, f"tree {content_id[:12]}", self._commit_loop.name)
+            case ReadFiles() | WriteFiles():
+                return await self._files(purpose, wanted.peer)
+            case _:
+                raise Forbidden("people fetch the files of jobs and mounts: `opsconsole get` takes a job and a pattern")
+
+    async def _files(self, purpose: ReadFiles | WriteFiles, worker_name: str) -> Plan:
+        if isinstance(purpose, WriteFiles) and purpose.root.kind is not RootKind.MOUNT:
+            raise InvalidRequest("files are put into a mount of a worker; what a job has written stays as it is")
+        place = await self._locator.locate(worker_name, purpose.root, purpose.folder)
+        self._locator.check_reachable(place)
+        if isinstance(purpose, WriteFiles):
+            mount = find_mount(mounts_of(place.worker.properties), place.root.mount)
+            if mount is None or not mount.writable:
+                raise Forbidden(f"{place.root.mount} on {place.worker.name} is not writable: choose another mount")
+        found = replace(purpose, root=place.root, folder=place.path)
+        is_mount = purpose.root.kind is RootKind.MOUNT
+        what = f"files of {place.root.mount}" if is_mount else f"{purpose.root.kind} files of job {place.root.job_id}"
+        subject = place.worker.name if is_mount else place.root.job_id
+        return Plan(found, PeerKind.WORKER, _party(place.worker), what, subject)
+
+
+def _party(worker: Worker) -> Party:
+    return Party(PartyKind.WORKER, worker.id, worker.name)

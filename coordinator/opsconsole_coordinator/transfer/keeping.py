@@ -1,0 +1,240 @@
+"""The coordinator's store of trees: what is received into it, sent from it, and pinned in it."""
+
+import queue
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from opsconsole_coordinator.transfer.message import (
+    PACKET_IDS_MAX,
+    FromProcess,
+    Held,
+    Kept,
+    Pin,
+    Ready,
+    Receive,
+    Remove,
+    Said,
+    Serve,
+    Unpin,
+)
+from opsconsole_protocol.content.manifest import Manifest
+from opsconsole_protocol.error import OpsconsoleError, Unavailable
+from opsconsole_protocol.host.content import session
+from opsconsole_protocol.host.content.sink import Sink
+from opsconsole_protocol.host.content.source import FolderSource
+from opsconsole_protocol.host.content.store import ContentStore
+from opsconsole_protocol.host.stream.stream import Stream
+from opsconsole_protocol.ids import ContentId
+
+OPENING_S = 60.0
+"""How long a stream waits for the store to be opened, which reads what is in it."""
+_SENDING = "sending."
+"""Before the stream's id: the holder of a tree that is being sent."""
+
+
+class Keeping:
+    """The store, opened by `run`. Every method may be called by any thread."""
+
+    def __init__(self, folder: Path, bytes_max: int, tell: Callable[[FromProcess], None]) -> None:
+        self._folder = folder
+        self._bytes_max = bytes_max
+        self._tell = tell
+        self._store: ContentStore | None = None
+        self._is_open = threading.Event()
+        self._trouble = ""
+        self._orders: queue.SimpleQueue[Pin | Unpin | Remove] = queue.SimpleQueue()
+        self._told: set[ContentId] = set()
+        self._telling = threading.Lock()
+        self._receiving: set[ContentId] = set()
+        self._received = threading.Condition()
+
+    @property
+    def size_bytes(self) -> int:
+        """Of all kept trees."""
+        return self._store.size_bytes if self._store is not None else 0
+
+    def order(self, message: Pin | Unpin | Remove) -> None:
+        """Have something done, after what was ordered before."""
+        self._orders.put(message)
+
+    def run(self) -> None:
+        """Open the store, tell what is in it, then do what is ordered, for ever."""
+        try:
+            store = ContentStore(self._folder, self._bytes_max)
+        except (OSError, OpsconsoleError) as error:
+            self._trouble = f"the coordinator's folder {self._folder} can't be used: {error}"
+            self._tell(Said(text=self._trouble))
+            self._is_open.set()
+            return
+        self._store = store
+        for holder, content_ids in store.holders().items():
+            if holder.startswith(_SENDING):
+                store.unpin(holder)
+                continue
+            for some in _batches(sorted(content_ids)):
+                self._tell(Held(holder=holder, content_ids=some))
+        self._tell_changes(store)
+        self._is_open.set()
+        self._tell(Ready())
+        while True:
+            message = self._orders.get()
+            try:
+                self._obey(store, message)
+            except (OSError, OpsconsoleError) as error:
+                self._tell(Said(text=f"the store of trees: {error}"))
+
+    def _obey(self, store: ContentStore, message: Pin | Unpin | Remove) -> None:
+        match message:
+            case Pin(holder=holder, content_ids=content_ids):
+                for content_id in content_ids:
+                    store.pin(holder, content_id)
+            case Unpin(holder=holder):
+                store.unpin(holder)
+            case Remove(content_id=content_id):
+                if not any(content_id in pinned for pinned in store.holders().values()):
+                    store.remove(content_id)
+                    self._tell_changes(store)
+
+    # --- streams -----------------------------------------------------------------------------------------------
+
+    def serve(self, stream_id: str, work: Serve, stream: Stream) -> int:
+        """Send a tree. Returns how many bytes of files went. Raises OpsconsoleError."""
+        store = self._opened()
+        holder = _SENDING + stream_id
+        store.pin(holder, work.content_id)
+        try:
+            tree = store.open(work.content_id)
+            source = FolderSource(tree.path, tree.manifest)
+            try:
+                return session.send(stream, source).bytes_sent
+            finally:
+                source.close()
+        finally:
+            store.unpin(holder)
+            self._tell_changes(store)  # a tree that was found to be spoilt is gone
+
+    def receive(self, work: Receive, stream: Stream) -> int:
+        """Take a tree in. Returns how many bytes of files came. Raises OpsconsoleError."""
+        store = self._opened()
+
+        def finish() -> None:
+            if work.holder:
+                store.pin(work.holder, work.content_id)
+            self._tell_changes(store)
+
+        def sink(manifest: Manifest) -> Sink:
+            is_known = store.has(manifest.content_id)
+            return ArrivingSink(KnownSink(manifest) if is_known else store.sink(manifest), finish)
+
+        with self._turn(work.content_id):
+            try:
+                return session.receive(stream, sink, expected=work.content_id, bytes_max=work.bytes_max).bytes_sent
+            finally:
+                self._tell_changes(store)
+
+    def _opened(self) -> ContentStore:
+        self._is_open.wait(OPENING_S)
+        if self._store is None:
+            raise Unavailable(self._trouble or "the coordinator's store isn't open yet: try again")
+        return self._store
+
+    @contextmanager
+    def _turn(self, content_id: ContentId) -> Iterator[None]:
+        """One stream at a time brings a tree; the next one then finds it, or goes on where that one stopped."""
+        with self._received:
+            self._received.wait_for(lambda: content_id not in self._receiving)
+            self._receiving.add(content_id)
+        try:
+            yield
+        finally:
+            with self._received:
+                self._receiving.discard(content_id)
+                self._received.notify_all()
+
+    def _tell_changes(self, store: ContentStore) -> None:
+        with self._telling:
+            now = set(store.ids())
+            added, removed = sorted(now - self._told), sorted(self._told - now)
+            self._told = now
+            for some in _batches(added):
+                self._tell(Kept(added=some))
+            for some in _batches(removed):
+                self._tell(Kept(removed=some))
+
+
+class ArrivingSink:
+    """A sink that has `on_finished` called when the tree is there, before its sender is told so."""
+
+    def __init__(self, sink: Sink, on_finished: Callable[[], None]) -> None:
+        self._sink = sink
+        self._on_finished = on_finished
+
+    @property
+    def manifest(self) -> Manifest:
+        """The tree."""
+        return self._sink.manifest
+
+    def wanted(self) -> list[int]:
+        """As the sink below."""
+        return self._sink.wanted()
+
+    def wanted_chunks(self, index: int, leaves: list[bytes]) -> list[int]:
+        """As the sink below."""
+        return self._sink.wanted_chunks(index, leaves)
+
+    def write_chunk(self, index: int, number: int, data: memoryview) -> None:
+        """As the sink below."""
+        self._sink.write_chunk(index, number, data)
+
+    def write_file(self, index: int, data: memoryview) -> None:
+        """As the sink below."""
+        self._sink.write_file(index, data)
+
+    def finish(self) -> None:
+        """The tree is there, and everybody is told so."""
+        self._sink.finish()
+        self._on_finished()
+
+    def abandon(self) -> None:
+        """As the sink below."""
+        self._sink.abandon()
+
+
+class KnownSink:
+    """Where a tree goes that is kept already: nothing of it is wanted."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        self._manifest = manifest
+
+    @property
+    def manifest(self) -> Manifest:
+        """The tree."""
+        return self._manifest
+
+    def wanted(self) -> list[int]:
+        """No entry."""
+        return []
+
+    def wanted_chunks(self, index: int, leaves: list[bytes]) -> list[int]:
+        """No chunk."""
+        del index, leaves
+        return []
+
+    def write_chunk(self, index: int, number: int, data: memoryview) -> None:
+        """Nothing was wanted."""
+
+    def write_file(self, index: int, data: memoryview) -> None:
+        """Nothing was wanted."""
+
+    def finish(self) -> None:
+        """It is there."""
+
+    def abandon(self) -> None:
+        """It stays there."""
+
+
+def _batches(content_ids: Sequence[ContentId]) -> Iterator[tuple[ContentId, ...]]:
+    for start in range(0, len(content_ids), PACKET_IDS_MAX):
+        yield tuple(content_ids[start : start + PACKET_IDS_MAX])
