@@ -6,8 +6,8 @@ from opsconsole_console.service.source import FleetSource
 from opsconsole_protocol.api import FileList, FilePartAnswer, ListFiles, ReadFilePart
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.file_listing import (
+    FILE_PART_BYTES_MAX,
     LISTING_ENTRIES_MAX,
-    PART_BYTES_MAX,
     FilePage,
     FilePart,
     FileQuery,
@@ -42,7 +42,7 @@ class FileSource:
             if not page.more or len(rows) >= ROWS_MAX or len(rows) == before:
                 return list(rows.values()), page
 
-    async def part(self, spot: FileSpot, path: bytes, offset: int = 0, limit: int = PART_BYTES_MAX) -> FilePart:
+    async def part(self, spot: FileSpot, path: bytes, offset: int = 0, limit: int = FILE_PART_BYTES_MAX) -> FilePart:
         """A piece of a file at a path below the spot's root."""
         query = PartQuery(root=self._root(spot), path=path, offset=offset, limit=limit)
         return (await ask(self._source, ReadFilePart(worker=spot.worker, query=query), FilePartAnswer)).part
@@ -51,7 +51,7 @@ class FileSource:
         """The first `limit` bytes of a file, and its last piece, which says how large it is."""
         data = bytearray()
         while True:
-            part = await self.part(spot, path, len(data), min(PART_BYTES_MAX, limit - len(data)))
+            part = await self.part(spot, path, len(data), min(FILE_PART_BYTES_MAX, limit - len(data)))
             data += part.data
             if not part.data or len(data) >= min(limit, part.size):
                 return bytes(data), part

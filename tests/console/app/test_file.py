@@ -265,7 +265,7 @@ async def test_a_log_is_fetched_as_far_as_it_is_read(source: RecordedSource) -> 
 async def test_the_end_of_a_large_file_is_reached_at_once(
     source: RecordedSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(view_screen, "PART_BYTES_MAX", 50_000)
+    monkeypatch.setattr(view_screen, "FILE_PART_BYTES_MAX", 50_000)
     async with stage(source) as there:
         body = await view(there, "train.log")
         await there.press("G")

@@ -29,11 +29,11 @@ from opsconsole_console.widget.cell import Cell
 from opsconsole_console.widget.line_body import LineBody
 from opsconsole_console.widget.pane import Pane
 from opsconsole_protocol.error import OpsconsoleError
-from opsconsole_protocol.file_listing import PART_BYTES_MAX, FilePart
+from opsconsole_protocol.file_listing import FILE_PART_BYTES_MAX, FilePart
 
 TEXT_BYTES_MAX = 16 << 20
 """How much of one file's text is kept in memory; what is behind is reached by its end only."""
-STRUCTURED_BYTES_MAX = 4 * PART_BYTES_MAX
+STRUCTURED_BYTES_MAX = 4 * FILE_PART_BYTES_MAX
 """How much of a table or a tree is read."""
 
 
@@ -90,7 +90,7 @@ class ViewScreen(DetailScreen):
 
     async def _open(self) -> None:
         try:
-            data, part = await self._files.head(self._spot, self._file_path, PART_BYTES_MAX)
+            data, part = await self._files.head(self._spot, self._file_path, FILE_PART_BYTES_MAX)
             self._kind = kind_of(self._file_name, data)
             if not self._is_plain and self._kind in _STRUCTURED and part.size > len(data):
                 data, part = await self._files.head(self._spot, self._file_path, STRUCTURED_BYTES_MAX)
@@ -155,7 +155,7 @@ class ViewScreen(DetailScreen):
         """The lines of a piece after those before it; a line that may go on waits for the next piece."""
         data = self._begun + data
         whole, end, self._begun = data.rpartition(b"\n")
-        if is_last or not end or len(self._begun) > PART_BYTES_MAX:
+        if is_last or not end or len(self._begun) > FILE_PART_BYTES_MAX:
             whole, end, self._begun = data, b"", b""
         return text_lines(decode(whole + end))
 
@@ -180,7 +180,7 @@ class ViewScreen(DetailScreen):
 
     async def _append(self, *, to_end: bool) -> None:
         """Show the next piece, or leave out what is between and show the last one."""
-        gap = self._file_bytes - PART_BYTES_MAX - self._shown_bytes if to_end else 0
+        gap = self._file_bytes - FILE_PART_BYTES_MAX - self._shown_bytes if to_end else 0
         offset = self._shown_bytes + max(0, gap)
         try:
             part = await self._files.part(self._spot, self._file_path, offset)
