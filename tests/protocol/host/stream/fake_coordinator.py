@@ -122,6 +122,7 @@ class FakeCoordinator:
     def _join(self, sock: socket.socket, stream_id: str, acceptance: bytes) -> None:
         with self._lock:
             waiting = self._waiting.pop(stream_id, None)
+            came = True
             if waiting is None:
                 self._waiting[stream_id] = (sock, acceptance)
                 self._lock.wait_for(lambda: stream_id not in self._waiting, self.join_s)
@@ -138,7 +139,7 @@ class FakeCoordinator:
     def _relay(self, one: socket.socket, other: socket.socket) -> None:
         """Pass on what comes from either side, in one thread: a TLS connection can't be used by two."""
         targets = {one: other, other: one}
-        room = dict.fromkeys(targets, self.cut_after_bytes)
+        room: dict[socket.socket, int | None] = dict.fromkeys(targets, self.cut_after_bytes)
         with contextlib.suppress(OSError):
             while True:
                 for source in select.select(list(targets), [], [])[0]:
