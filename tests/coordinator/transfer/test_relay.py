@@ -90,6 +90,11 @@ def read_all(end: socket.socket) -> bytes:
     return b"".join(parts)
 
 
+def send_whole(end: socket.socket, data: bytes) -> None:
+    end.sendall(data)
+    shut(end)
+
+
 def shut(end: socket.socket) -> None:
     socket.socket.shutdown(end, socket.SHUT_WR)
 
@@ -99,7 +104,7 @@ def test_what_is_sent_arrives_both_ways_at_once(running: Running) -> None:
     forth, back = os.urandom(5_000_000), os.urandom(3_000_001)
     received: list[bytes] = []
     reader = threading.Thread(target=lambda: received.append(read_all(second)))
-    writer = threading.Thread(target=lambda: (second.sendall(back), shut(second)))
+    writer = threading.Thread(target=send_whole, args=(second, back))
     reading = threading.Thread(target=lambda: received.append(read_all(first)))
     for thread in (reader,):
         thread.start()
@@ -174,7 +179,7 @@ def test_a_rate_holds() -> None:
     running = Running(tcp_pair(), tcp_pair(), rate)
     first, second = running.ends
     before_s = rate._now_s()
-    sender = threading.Thread(target=lambda: (first.sendall(bytes(3_000_000)), shut(first)))
+    sender = threading.Thread(target=send_whole, args=(first, bytes(3_000_000)))
     sender.start()
     assert len(read_all(second)) == 3_000_000
     assert rate._now_s() - before_s > 0.2  # a quarter of a second's worth is free
