@@ -15,6 +15,7 @@ from opsconsole_protocol.stream.message import (
     KeepContent,
     OpenStream,
     PeerKind,
+    Purpose,
     ReadFiles,
     RootKind,
     StreamGrant,
@@ -121,7 +122,8 @@ async def test_an_agent_reads_and_writes_no_files_of_others(site: Site) -> None:
     async with await site.agent("a") as agent, await site.agent("b") as other:
         await agent.register(properties=MOUNTS)
         await other.register(properties=MOUNTS)
-        for number, purpose in enumerate((ReadFiles(root=root), WriteFiles(root=root)), 1):
+        purposes: tuple[Purpose, ...] = (ReadFiles(root=root), WriteFiles(root=root))
+        for number, purpose in enumerate(purposes, 1):
             await agent.send(link.AskForStream(number=number, open=OpenStream(purpose=purpose, peer="b")))
             refused = await agent.take(link.StreamRefused)
             assert (refused.number, refused.code) == (number, "forbidden")
