@@ -120,9 +120,8 @@ class Collection:
                 break
             gone += self._let_go(job_id)
         if gone:
-            text = (
-                f"the kept results of {gone} tasks removed: all of them are to stay below {size_words(self._bytes_max)}"
-            )
+            tasks = "1 task" if gone == 1 else f"{gone:,} tasks"
+            text = f"the kept results of {tasks} removed: all of them are to stay below {size_words(self._bytes_max)}"
             log.info(text)
             now_ms = self._commit_loop.clock.now_ms()
             self._commit_loop.reactor.on_audit(SYSTEM, EventKind.REMOVED, text, self._commit_loop.name, now_ms)

@@ -12,7 +12,7 @@ from opsconsole_protocol import api, link
 from opsconsole_protocol.content.manifest import Manifest
 from opsconsole_protocol.error import LimitExceeded, OpsconsoleError
 from opsconsole_protocol.host.content.store import ContentStore
-from opsconsole_protocol.ids import AttemptId
+from opsconsole_protocol.ids import AttemptId, JobId
 from opsconsole_protocol.state import AttemptState
 from opsconsole_protocol.stream.message import (
     FileRoot,
@@ -150,7 +150,7 @@ async def test_a_larger_tree_than_announced_or_allowed_is_not_taken(tmp_path: Pa
         answer = await operator.call(api.FindContents(content_ids=()))
         assert answer.keep_bytes_max == 100_000
         with pytest.raises(
-            LimitExceeded, match=r"200 KB are too much to be kept by the coordinator, which takes 100 KB"
+            LimitExceeded, match=r"200 kB are too much to be kept by the coordinator, which takes 100 kB"
         ):
             await keep(site, operator, tmp_path / "tree", manifest)
         purpose = KeepContent(content_id=manifest.content_id, size_bytes=1, files=1)  # a lie
@@ -248,7 +248,7 @@ async def test_the_oldest_results_go_where_all_are_too_large(tmp_path: Path) -> 
             await agent.report(attempt_id, AttemptState.SUCCEEDED, started_at_ms=1, finished_at_ms=2, exit_code=0)
             await operator.wait(jobs[-1].id)
         collection = site.streams.collection
-        await until(lambda: collection.of_task(jobs[0].id, 0) is None)
-        assert collection.of_task(jobs[1].id, 0) is not None
+        await until(lambda: collection.of_task(JobId(jobs[0].id), 0) is None)
+        assert collection.of_task(JobId(jobs[1].id), 0) is not None
         removed = [one.text for one in (await operator.call(api.ListEvents())).events if one.kind == "removed"]
-        assert removed == ["the kept results of 1 tasks removed: all of them are to stay below 60.0 KB"]
+        assert removed == ["the kept results of 1 task removed: all of them are to stay below 60 kB"]
