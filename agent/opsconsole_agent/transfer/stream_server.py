@@ -12,7 +12,6 @@ from pathlib import Path
 
 from opsconsole_agent.transfer.file_tree import Place, below, read_tree
 from opsconsole_agent.transfer.link_broker import LinkBroker, Mailbox
-from opsconsole_agent.transfer.transfer_thread import Cancel, TransferThreads
 from opsconsole_protocol.content.frame import failure
 from opsconsole_protocol.content.manifest import Manifest
 from opsconsole_protocol.error import Conflict, Forbidden, OpsconsoleError
@@ -22,6 +21,7 @@ from opsconsole_protocol.host.content.sink import PlacingSink
 from opsconsole_protocol.host.content.source import FolderSource
 from opsconsole_protocol.host.content.store import ContentStore
 from opsconsole_protocol.host.stream.stream import Stream
+from opsconsole_protocol.host.transfer_thread import Cancel, TransferThreads
 from opsconsole_protocol.link import ServeStream
 from opsconsole_protocol.stream.error import StreamCancelled, StreamLost
 from opsconsole_protocol.stream.message import FetchContent, FileRoot, ReadFiles, StreamGrant, WriteFiles

@@ -4,12 +4,13 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
+
 from opsconsole_agent.transfer.content_cache import ContentCache
 from opsconsole_agent.transfer.fetcher import Fetcher
 from opsconsole_agent.transfer.file_tree import Place
 from opsconsole_agent.transfer.link_broker import LinkBroker, Mailbox
 from opsconsole_agent.transfer.stream_server import StreamServer
-from opsconsole_agent.transfer.transfer_thread import Cancel, TransferThreads
 from opsconsole_protocol.host.content.hash_cache import HashCache
 from opsconsole_protocol.host.content.session import Summary
 from opsconsole_protocol.host.content.store import ContentStore
@@ -17,8 +18,9 @@ from opsconsole_protocol.host.stream.coordinator_dial import Home
 from opsconsole_protocol.host.stream.negotiation import open_stream
 from opsconsole_protocol.host.stream.stream import Stream
 from opsconsole_protocol.host.stream.transfer import move
+from opsconsole_protocol.host.transfer_thread import Cancel, TransferThreads
 from opsconsole_protocol.link import Message
-from opsconsole_protocol.stream.message import FetchContent, FileRoot, StreamGrant, Via
+from opsconsole_protocol.stream.message import FetchContent, FileRoot, PeerKind, StreamGrant, Via
 
 FETCHES_MAX = 4
 """Fetches under way at a time; more wait for their turn."""
@@ -72,4 +74,6 @@ class Transfers:
         return move(self.broker, purpose, peer="", via=Via.AUTO, home=self._home, work=work, tell=tell, cancel=cancel)
 
     def _open(self, grant: StreamGrant, mailbox: Mailbox, cancel: Cancel) -> Stream:
+        if grant.peer is PeerKind.COORDINATOR:  # it wants something itself, and is reached by dialling it, as always
+            grant = msgspec.structs.replace(grant, is_initiator=True)
         return open_stream(grant, mailbox, self._home, tell=_log.info, cancel=cancel)

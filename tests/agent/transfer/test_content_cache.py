@@ -8,11 +8,11 @@ import pytest
 
 from opsconsole_agent.transfer.content_cache import ContentCache
 from opsconsole_agent.transfer.fetcher import ContentAway, Fetcher
-from opsconsole_agent.transfer.transfer_thread import TransferThreads
 from opsconsole_protocol.content.error import DiskFull
 from opsconsole_protocol.error import LimitExceeded, NotFound, ProtocolError, Unavailable
 from opsconsole_protocol.host.content.incoming import Incoming
 from opsconsole_protocol.host.content.store import ContentStore, StoredTree
+from opsconsole_protocol.host.transfer_thread import TransferThreads
 from opsconsole_protocol.ids import AttemptId, ContentId
 from opsconsole_protocol.link import Contents
 from tests.agent.transfer.tree import Peer, make_tree, random_bytes

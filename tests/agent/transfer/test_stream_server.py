@@ -11,7 +11,6 @@ import pytest
 from opsconsole_agent.probe.file_look import FilePlace
 from opsconsole_agent.transfer.link_broker import LinkBroker
 from opsconsole_agent.transfer.stream_server import WAITING_MAX, StreamServer
-from opsconsole_agent.transfer.transfer_thread import TransferThreads
 from opsconsole_protocol.error import Forbidden, InvalidRequest, NotFound, OpsconsoleError
 from opsconsole_protocol.host.content.hash_cache import HashCache
 from opsconsole_protocol.host.content.scan import scan
@@ -20,6 +19,7 @@ from opsconsole_protocol.host.content.sink import FolderSink
 from opsconsole_protocol.host.content.source import FolderSource
 from opsconsole_protocol.host.content.store import ContentStore
 from opsconsole_protocol.host.stream.stream import SocketStream, Stream
+from opsconsole_protocol.host.transfer_thread import TransferThreads
 from opsconsole_protocol.ids import ContentId
 from opsconsole_protocol.link import ServeStream
 from opsconsole_protocol.stream.message import (
