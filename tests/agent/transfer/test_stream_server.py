@@ -200,7 +200,7 @@ async def test_files_are_put_into_a_mount(bench: Bench, tmp_path: Path) -> None:
     await bench.bring(WriteFiles(root=MOUNT, folder=b"inputs/new"), tmp_path / "mine")
     assert (bench.lab / "inputs" / "new" / "sub" / "b.csv").read_text() == "2"
     (tmp_path / "mine" / "a.csv").write_text("other")
-    with pytest.raises(OpsconsoleError, match="is there already and differs"):
+    with pytest.raises(OpsconsoleError, match="is there already, and it differs"):
         await bench.bring(WriteFiles(root=MOUNT, folder=b"inputs/new"), tmp_path / "mine")
     assert (bench.lab / "inputs" / "new" / "a.csv").read_text() == "1"
     await bench.bring(WriteFiles(root=MOUNT, folder=b"inputs/new", replace=True), tmp_path / "mine")
