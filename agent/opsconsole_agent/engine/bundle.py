@@ -10,7 +10,7 @@ import os
 import shutil
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -59,10 +59,10 @@ def make_copy(tree: StoredTree, destination: Path, user: User | None, cancel: th
         _remove(fresh)
 
 
-def has_changed(manifest: Manifest, folder: Path) -> bool:
-    """Whether something was added to a copy or changed in it."""
+def has_changed(manifest: Manifest, folder: Path, matters: Callable[[bytes], bool] = lambda _: True) -> bool:
+    """Whether something was added to a copy or changed in it that `matters`."""
     known = {entry.path: entry for entry in manifest.entries}
-    return any(not _is_as_copied(found, known.get(found.path)) for found in _walk(folder))
+    return any(not _is_as_copied(found, known.get(found.path)) and matters(found.path) for found in _walk(folder))
 
 
 def remove_unchanged(manifest: Manifest, folder: Path) -> None:
