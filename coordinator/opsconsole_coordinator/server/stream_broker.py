@@ -86,7 +86,7 @@ class StreamCounts:
     """What has happened since the start."""
 
     ended: Counter[tuple[str, str]] = field(default_factory=Counter)
-    """Streams, by their way and by how they ended: `ok`, `failed`, `expired`, `revoked`."""
+    """Streams, by their way (or `none`) and by how they ended: `ok`, `failed`, `expired`, `revoked`."""
     bytes: Counter[str] = field(default_factory=Counter)
     """Bytes that their initiators say were moved, by way."""
 
@@ -248,7 +248,7 @@ class StreamBroker:
     def _end(self, stream: OpenStream, how: str, reason: str, way: Way | None = None) -> None:
         self._streams.pop(stream.id, None)
         stream.over()
-        self.counts.ended[str(way or ""), how] += 1
+        self.counts.ended[str(way or "none"), how] += 1
         self._process.cancel(stream.id, reason)
 
     def _on_begun(self, stream_id: str) -> None:
@@ -272,7 +272,7 @@ class StreamBroker:
         who, peer = stream.initiator.party, stream.responder.party
         is_to_initiator = isinstance(stream.purpose, FetchContent | ReadFiles)
         self.history.append(Transfer(now_ms, who.name, peer.name, stream.what, is_to_initiator, said))
-        self.counts.bytes[str(said.way or "")] += said.bytes
+        self.counts.bytes[str(said.way or "none")] += said.bytes
         if said.error and who.kind is PartyKind.WORKER:
             return  # it tries again, and its log says why
         actor = worker_actor(who.name) if who.kind is PartyKind.WORKER else who.name

@@ -220,7 +220,7 @@ async def test_a_revoked_credential_ends_its_streams(site: Site) -> None:
         assert set(streams) == {of_worker.stream_id}
         await admin.call(api.SetWorker(name="a", action="revoke"))
         assert not streams
-        assert site.streams.broker.counts.ended["", "revoked"] == 2
+        assert site.streams.broker.counts.ended["none", "revoked"] == 2
 
 
 async def test_what_has_moved_is_written_down(site: Site) -> None:
