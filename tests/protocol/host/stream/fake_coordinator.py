@@ -52,10 +52,11 @@ class FakeCoordinator:
         for sock in self._sockets:
             sock.close()
 
-    def _run(self, work: Callable[..., None], *args: object) -> None:
+    def _run(self, work: Callable[..., None], *args: object) -> threading.Thread:
         thread = threading.Thread(target=work, args=args, daemon=True)
         self._threads.append(thread)
         thread.start()
+        return thread
 
     def _accept(self) -> None:
         with contextlib.suppress(OSError):
@@ -133,13 +134,16 @@ class FakeCoordinator:
             return
         sock.sendall(acceptance)
         if other is not None:
-            self._run(self._pump, other, sock)
+            back = self._run(self._pump, other, sock)
             self._pump(sock, other)
+            back.join()
+            for one in (sock, other):
+                one.close()  # only then does a sender notice
 
     def _pump(self, source: socket.socket, target: socket.socket) -> None:
         left = self.cut_after_bytes
         with contextlib.suppress(OSError):
-            while (data := source.recv(1 << 16)) and (left is None or left > 0):
+            while (left is None or left > 0) and (data := source.recv(1 << 16)):
                 target.sendall(data if left is None else data[:left])
                 left = None if left is None else left - len(data)
         for sock in (source, target):
