@@ -30,14 +30,18 @@ def read(limit: int) -> list[TransferRow]:
     """The newest, the newest first; what can't be read is left out."""
     try:
         with _path().open("rb") as file:
-            lines = file.read(2 * HISTORY_BYTES_MAX).splitlines()
+            return parse(file.read(2 * HISTORY_BYTES_MAX), limit)
     except OSError:
         return []
+
+
+def parse(data: bytes, limit: int) -> list[TransferRow]:
+    """The newest of these lines, the newest first; what can't be read is left out."""
     found: list[TransferRow] = []
-    for line in reversed(lines):
+    for line in reversed(data.splitlines()):
         if len(found) >= limit:
             break
-        with contextlib.suppress(msgspec.MsgspecError):
+        with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             found.append(msgspec.json.decode(line, type=TransferRow))
     return found
 
