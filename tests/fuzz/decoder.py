@@ -18,6 +18,7 @@ from textual.color import ColorParseError
 
 from opsconsole import endpoint, saved_coordinator, sweep
 from opsconsole.transfer import history
+from opsconsole_agent.engine import setup_cache, setup_key
 from opsconsole_agent.keeper import command, event_line, journal
 from opsconsole_agent.keeper.attempt import Attempt
 from opsconsole_agent.keeper.refusal import Refusal
@@ -345,6 +346,10 @@ def _files() -> Iterator[Decoder]:
     yield Decoder(
         "store mark", state_folder.__name__, _file(_mark, "store.json"), (), (b'{"store_id":"s","store_seq":9}',)
     )
+    made = msgspec.json.encode(setup_cache.SetupRecord(key="k", line="uv sync", content_id="ab" * 32, has_bundle=True))
+    yield Decoder("record of a setup", setup_cache.__name__, setup_cache.read_record, (ValueError,), (made,))
+    origin = b'{"url": "file:///work/a%20b", "dir_info": {"editable": true}}'
+    yield Decoder("origin of a package", setup_key.__name__, _origin, (), (origin, b'{"url": "file://[/x"}'))
     yield Decoder("boot", state_folder.__name__, _file(_mark, "boot"), (), (b"b",))
     yield Decoder(
         "identity", credential.__name__, _file(lambda path: credential._parse(path, private_file.read_private(path) or "")), refused, (identity,)
@@ -488,6 +493,10 @@ def _store_blobs() -> Iterator[Decoder]:
     for table, readers in blobs().items():
         for name, (read, samples) in readers.items():
             yield Decoder(f"store: {table}.{name}", query.__name__, read, (StoreError,), samples)
+
+
+def _origin(data: bytes) -> None:
+    setup_key.binding_of_origin(data, "/work/a b")
 
 
 @cache
