@@ -1,14 +1,11 @@
 """README's thread: code and a file that exist only here, trained on a worker that shares nothing, the model back here."""
 
-import json
-import os
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.process.lab import Lab
-from tests.waiting import until_sync
 
 TRAIN = """\
 import os, pathlib
@@ -44,7 +41,19 @@ def opsconsole(lab: Lab, here: Path, *words: str, code: int | None = 0) -> subpr
     return done
 
 
-SUBMIT = ("submit", "--bundle", ".", "--upload", "points.csv", "--fetch", "models/*", "--follow", "--", "python", "train.py")
+SUBMIT = (
+    "submit",
+    "--bundle",
+    ".",
+    "--upload",
+    "points.csv",
+    "--fetch",
+    "models/*",
+    "--follow",
+    "--",
+    "python",
+    "train.py",
+)
 
 
 def test_the_whole_thread(lab: Lab, here: Path) -> None:
