@@ -96,6 +96,7 @@ class Client:
         self._source = source
         self.retry_for_s = retry_for_s
         self._on_retry = on_retry
+        self._is_closed = False
 
     @classmethod
     async def connect(
@@ -123,7 +124,8 @@ class Client:
         return cls(source, retry_for_s=retry_for_s, on_retry=on_retry)
 
     async def close(self) -> None:
-        """Close the connection."""
+        """Close the connection. Calls that wait fail with Unavailable and aren't tried again."""
+        self._is_closed = True
         await self._source.close()
 
     async def __aenter__(self) -> Self:
@@ -145,7 +147,8 @@ class Client:
                 connection = await self._source.connection()
                 answer = await connection.call(request)
             except Unavailable as error:
-                if asyncio.get_running_loop().time() + pause_s > deadline or not _is_repeatable(request):
+                is_late = asyncio.get_running_loop().time() + pause_s > deadline
+                if self._is_closed or is_late or not _is_repeatable(request):
                     raise
                 if self._on_retry is not None:
                     self._on_retry(error.message)
