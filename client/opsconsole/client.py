@@ -480,4 +480,7 @@ def new_job_id() -> JobId:
 
 
 def _is_repeatable(request: api.AnyRequest) -> bool:
-    return not (isinstance(request, api.SetPriority) and request.relative)
+    """Whether nothing is done twice, or lost, where a request was carried out and its answer didn't come."""
+    if isinstance(request, api.SetPriority):
+        return not request.relative
+    return not isinstance(request, api.SendSignal | api.AwaitSignals)

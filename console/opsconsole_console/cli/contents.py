@@ -119,8 +119,9 @@ class Contents:
                 await asyncio.sleep(_LOOK_S)
                 if task.done():
                     task.result()
-                if not await _waits(client, row.id):
-                    return
+                is_sending = any(not one.is_over for one in board.rows)
+                if not is_sending and not await _waits(client, row.id):
+                    break
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)

@@ -144,20 +144,6 @@ async def test_tasks_on_several_workers_are_asked_each_of_its_own(
     assert not (tmp_path / "one" / "task-0").exists()
 
 
-async def test_a_patterns_of_one_worker_count_from_the_job_and_from_each_task(
-    board: TransferBoard, server: FakeServer, far: FarEnd, tmp_path: Path
-) -> None:
-    server.add_job(JOB, JobSpec(command=("true",), num_tasks=2))
-    for index in (0, 1):
-        server.finish(JOB, index)
-    folder = results(far, m="job")
-    for index in (0, 1):
-        (folder / f"task-{index}").mkdir()
-        (folder / f"task-{index}" / "m").write_text(str(index))
-    await board.get(JOB, ["m"], tmp_path).result()
-    assert [(tmp_path / name).read_text() for name in ("m", "task-0/m", "task-1/m")] == ["job", "0", "1"]
-
-
 async def test_nothing_that_matches_leaves_nothing_behind(
     board: TransferBoard, server: FakeServer, far: FarEnd, tmp_path: Path
 ) -> None:
