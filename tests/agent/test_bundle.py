@@ -8,16 +8,13 @@ from typing import Any
 
 import pytest
 
-from opsconsole_agent.state.content_folder import open_store
 from opsconsole_protocol.content.manifest import Manifest
 from opsconsole_protocol.host.content.scan import scan_file
-from opsconsole_protocol.host.content.session import receive, send
-from opsconsole_protocol.host.content.source import FolderSource
 from opsconsole_protocol.job_content import Bundle, Upload
 from opsconsole_protocol.link import Mode
 from tests.agent.conftest import StartAgent, processes_below
 from tests.agent.fake_coordinator import FakeCoordinator
-from tests.agent.transfer.tree import make_tree, stream_pair
+from tests.agent.transfer.tree import keep_tree, make_tree
 from tests.waiting import until
 
 pytestmark = pytest.mark.process
@@ -27,24 +24,7 @@ SHOW = 'echo "setup $OPSCONSOLE_SETUP_PATH"; cat "$OPSCONSOLE_SETUP_PATH/made"'
 
 async def keep(state_dir: Path, folder: Path, manifest: Manifest) -> None:
     """Have the tree in an agent's store, before the agent starts."""
-
-    def move() -> None:
-        state_dir.mkdir(mode=0o700, exist_ok=True)
-        store = open_store(state_dir, 1 << 30, readable=False)
-        here, there = stream_pair()
-        source = FolderSource(folder, manifest)
-        try:
-            sending = asyncio.run_coroutine_threadsafe(asyncio.to_thread(send, there, source), loop)
-            receive(here, store.sink)
-            sending.result(20)
-        finally:
-            here.close()
-            there.close()
-            source.close()
-            store.close()
-
-    loop = asyncio.get_running_loop()
-    await asyncio.to_thread(move)
+    await asyncio.to_thread(keep_tree, state_dir, folder, manifest)
 
 
 async def keep_code(tmp_path: Path, name: str = "code", **files: str) -> Bundle:

@@ -6,11 +6,12 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from opsconsole_agent.state.content_folder import open_store
 from opsconsole_agent.transfer.transfer_thread import Cancel
 from opsconsole_protocol.content.manifest import Manifest
 from opsconsole_protocol.error import OpsconsoleError
 from opsconsole_protocol.host.content.scan import scan
-from opsconsole_protocol.host.content.session import Summary, send
+from opsconsole_protocol.host.content.session import Summary, receive, send
 from opsconsole_protocol.host.content.source import FolderSource
 from opsconsole_protocol.host.stream.stream import SocketStream, Stream
 from opsconsole_protocol.stream.error import StreamLost
@@ -24,6 +25,24 @@ def make_tree(folder: Path, **files: str | bytes) -> Manifest:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data.encode() if isinstance(data, str) else data)
     return scan(folder)
+
+
+def keep_tree(state_dir: Path, folder: Path, manifest: Manifest) -> None:
+    """Have the tree in an agent's store, before the agent starts."""
+    state_dir.mkdir(mode=0o700, exist_ok=True)
+    store = open_store(state_dir, 1 << 34, readable=False)
+    here, there = stream_pair()
+    source = FolderSource(folder, manifest)
+    sending = threading.Thread(target=send, args=(there, source))
+    sending.start()
+    try:
+        receive(here, store.sink)
+        sending.join(60)
+    finally:
+        here.close()
+        there.close()
+        source.close()
+        store.close()
 
 
 def stream_pair() -> tuple[Stream, Stream]:
