@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from pathlib import Path
@@ -23,6 +24,7 @@ from opsconsole_protocol import api
 from opsconsole_protocol.error import (
     InvalidRequest,
     JobFailedError,
+    NotFound,
     NoWorkersAcceptedError,
     NoWorkersAvailableError,
     Unavailable,
@@ -33,6 +35,8 @@ from opsconsole_protocol.spec import JobSpec, check_fields, check_spec
 from opsconsole_protocol.state import TaskState, WorkerConnection, WorkerStatus
 
 if TYPE_CHECKING:
+    from opsconsole.transfer.board import TransferBoard
+    from opsconsole.transfer.row import TransferRow
     from opsconsole_protocol.host.stream.coordinator_dial import Home
 
 WAIT_SLICE_MS = 30_000
@@ -97,6 +101,8 @@ class Client:
         self.retry_for_s = retry_for_s
         self._on_retry = on_retry
         self._is_closed = False
+        self._transfers: TransferBoard | None = None
+        self._offering: asyncio.Task[None] | None = None
 
     @classmethod
     async def connect(
@@ -124,7 +130,12 @@ class Client:
         return cls(source, retry_for_s=retry_for_s, on_retry=on_retry)
 
     async def close(self) -> None:
-        """Close the connection. Calls that wait fail with Unavailable and aren't tried again."""
+        """Close the connection. Calls that wait fail with Unavailable and aren't tried again; transfers are cancelled."""
+        if self._offering is not None:
+            self._offering.cancel()
+            await asyncio.gather(self._offering, return_exceptions=True)
+        if self._transfers is not None:
+            await self._transfers.close()
         self._is_closed = True
         await self._source.close()
 
@@ -179,12 +190,22 @@ class Client:
     # --- jobs --------------------------------------------------------------------------------------------------
 
     async def submit(
-        self, specs: JobSpec | Iterable[JobSpec], job_ids: JobId | Sequence[JobId] | None = None
+        self,
+        specs: JobSpec | Iterable[JobSpec],
+        job_ids: JobId | Sequence[JobId] | None = None,
+        *,
+        uploads: str | Path | Sequence[str | Path] = (),
+        bundle: str | Path | None = None,
+        tell: Callable[[str], None] | None = None,
     ) -> list[api.JobRow]:
         """Submit one job or several, all or none, and return their rows, in the order of the specs.
 
         `job_ids` are made here unless they are given. A submission with the ids of an earlier one is that earlier one, so
         that it may be repeated when its answer got lost. Raises InvalidRequest for a spec that can't be right.
+
+        `uploads` (PATH or PATH:NAME) and the code in the folder `bundle` are brought along by each of the jobs: they are hashed
+        and sent first, unless they are there; `tell` gets a line for each. A file that is too large for the coordinator to keep
+        is sent from here once a worker is known, for as long as this client is open. Raises also what `packing.pack` raises.
         """
         many = (specs,) if isinstance(specs, JobSpec) else tuple(specs)
         if job_ids is None:
@@ -195,8 +216,39 @@ class Client:
             raise InvalidRequest(f"{len(ids)} ids for {len(many)} jobs")
         for spec in many:
             _check(spec)
+        if uploads or bundle is not None:
+            many = await self._pack(many, ids, uploads, bundle, tell or _say_nothing)
         submissions = tuple(api.Submission(one, spec) for one, spec in zip(ids, many, strict=True))
         return list((await self._ask(api.SubmitJobs(submissions=submissions), api.JobList)).jobs)
+
+    async def _pack(
+        self,
+        specs: tuple[JobSpec, ...],
+        ids: Sequence[JobId],
+        uploads: str | Path | Sequence[str | Path],
+        bundle: str | Path | None,
+        tell: Callable[[str], None],
+    ) -> tuple[JobSpec, ...]:
+        """The specs with what they bring along, which is sent, or offered from here."""
+        from opsconsole.transfer.packing import note, pack
+        from opsconsole.transfer.put import named
+        from opsconsole.transfer.wish import Wishes
+
+        wishes = Wishes(uploads=tuple(map(str, named(uploads))), bundle=None if bundle is None else Path(bundle))
+        packed = await pack(self, wishes, tell=tell)
+        for one in ids:
+            await note(self, one, packed, wishes)
+        if packed.offers and self._offering is None:
+            self._offering = asyncio.create_task(self._board().serve_offers(), name="offers of files")
+        return tuple(packed.put_into(spec) for spec in specs)
+
+    def _board(self) -> TransferBoard:
+        """The transfers of this client."""
+        from opsconsole.transfer.board import TransferBoard
+
+        if self._transfers is None:
+            self._transfers = TransferBoard(self)
+        return self._transfers
 
     async def submit_now(self, spec: JobSpec, job_id: JobId | None = None) -> api.JobRow:
         """Submit a job that some worker takes at once; nothing is submitted where it would have to wait.
@@ -307,6 +359,48 @@ class Client:
         """What every worker says to this job, best first. Raises InvalidRequest for a spec that can't be right."""
         _check(spec)
         return await self._ask(api.AskCandidates(spec=spec), api.Candidates)
+
+    # --- files -------------------------------------------------------------------------------------------------
+
+    async def put(
+        self,
+        files: str | Path | Sequence[str | Path],
+        worker: str,
+        folder: str = "",
+        *,
+        replace: bool = False,
+        via: str = "auto",
+    ) -> TransferRow:
+        """Bring files and folders of this machine into a folder of a worker: below its input folder, or as `LABEL:path` or a whole path.
+
+        Returns the transfer as it ended. What is there already isn't sent; what differs is a Conflict unless `replace`. A call
+        that was interrupted goes on where it was. Raises NotFound, and what the way there raises; `via` is auto, direct,
+        webrtc or relay.
+        """
+        from opsconsole.transfer.put import named
+        from opsconsole_protocol.stream.message import Via
+
+        row = next((one for one in await self.workers() if worker in {one.name, one.id}), None)
+        if row is None:
+            raise NotFound(f"there is no worker {worker!r}")
+        return await self._board().put(named(files), row, folder, replace=replace, via=Via(via)).result()
+
+    async def get(
+        self, job: str, patterns: str | Sequence[str] = (), to: str | Path = ".", *, via: str = "auto"
+    ) -> list[Path]:
+        """Bring a job's results (or a task's: JOB/task-N), as far as they match a pattern, and return where they lie now.
+
+        Files keep their path below the job's output folder. What is here already isn't sent; what differs gives way. Raises
+        NotFound where nothing matches, and what the way there raises.
+        """
+        from opsconsole_protocol.ids import split_task_id
+        from opsconsole_protocol.stream.message import Via
+
+        name, index = split_task_id(job)
+        wanted = (patterns,) if isinstance(patterns, str) else tuple(patterns)
+        board = self._board()
+        row = await board.get(name, wanted, Path(to), task_index=index, via=Via(via)).result()
+        return [Path(to) / os.fsdecode(one.path) for one in board.got.get(row.id, ())]
 
     # --- logs --------------------------------------------------------------------------------------------------
 
@@ -472,6 +566,10 @@ def _can_take(worker: api.WorkerRow, spec: JobSpec) -> bool:
     """Whether a worker that meets the requirements is connected, not drained, named if any is, and has enough GPUs."""
     is_up = worker.connection == WorkerConnection.CONNECTED and worker.status != WorkerStatus.MAINTENANCE
     return is_up and spec.worker in {None, worker.name, worker.id} and len(worker.gpus) >= spec.resources.gpus
+
+
+def _say_nothing(_: str) -> None:
+    """For who doesn't listen."""
 
 
 def new_job_id() -> JobId:

@@ -102,7 +102,7 @@ def test_put_ls_and_get(lab: Lab, here: Path) -> None:
     assert names == ["data", "odd\nname", "points.csv"]
     (here / "points.csv").write_text("4")
     refused = opsconsole(lab, here, "put", "points.csv", "gpu-a:run", code=1)
-    assert "'points.csv' is there already and differs" in refused.stderr.splitlines()[-1]
+    assert "'points.csv' is there already, and it differs" in refused.stderr.splitlines()[-1]
     opsconsole(lab, here, "put", "--replace", "--via", "relay", "points.csv", "gpu-a:run")
     assert (there / "run" / "points.csv").read_text() == "4"
     back = opsconsole(lab, here, "get", "gpu-a:run", "*.csv", "data", "--to", "back")

@@ -136,6 +136,13 @@ class Contents:
             return True
         return await fetch_results(client, job_id, quiet=self._quiet)
 
+    def forget(self) -> None:
+        """Let go of what is to go on: the coordinator ends with the job."""
+        from opsconsole.transfer import pending
+
+        for one in self._written:
+            pending.remove(one)
+
     def later(self) -> None:
         """Say how the results come when nobody waits for them."""
         if self.wishes.fetches:

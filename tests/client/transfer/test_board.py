@@ -92,7 +92,7 @@ async def test_what_is_there_and_differs_gives_way_only_when_told(
     (tmp_path / "a").write_text("new")
     (far.mount("input") / "a").write_text("old")
     transfer = board.put([tmp_path / "a"], WORKER)
-    with pytest.raises(Conflict, match="'a' is there already and differs"):
+    with pytest.raises(Conflict, match="'a' is there already, and it differs"):
         await transfer.result()
     assert transfer.row.phase is TransferPhase.FAILED
     assert (far.mount("input") / "a").read_text() == "old"
