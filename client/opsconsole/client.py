@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Self
 
 import msgspec
 
 from opsconsole.ask import AnswerT, ask
 from opsconsole.connection import Connection
+from opsconsole.dialer import ConnectionSource, Dialer
 from opsconsole.job_page import next_page
 from opsconsole.log_follower import LogFollower
 from opsconsole.outcome import exit_code, is_finished_state, is_settled
 from opsconsole.resolver import resolve
-from opsconsole.target import TargetSource, current
+from opsconsole.target import TargetSource
 from opsconsole_protocol import api
 from opsconsole_protocol.error import (
     InvalidRequest,
     JobFailedError,
-    NotFound,
     NoWorkersAcceptedError,
     NoWorkersAvailableError,
     Unavailable,
@@ -35,7 +34,7 @@ from opsconsole_protocol.spec import JobSpec, check_fields, check_spec
 from opsconsole_protocol.state import TaskState, WorkerConnection, WorkerStatus
 
 if TYPE_CHECKING:
-    from opsconsole.transfer.board import TransferBoard
+    from opsconsole.transfer.client_transfer import ClientTransfers
     from opsconsole.transfer.row import TransferRow
     from opsconsole_protocol.host.stream.coordinator_dial import Home
 
@@ -49,41 +48,6 @@ _RECOVERABLE = frozenset({TaskState.WORKER_FAILED, TaskState.PREEMPTED, TaskStat
 
 _RETRY_FIRST_S = 0.1
 _RETRY_MAX_S = 3.0
-
-
-class ConnectionSource(Protocol):
-    """Where a client gets the connection for its next call."""
-
-    async def connection(self) -> Connection:
-        """An open connection. Raises OpsconsoleError when none can be opened."""
-        ...
-
-    async def close(self) -> None:
-        """Close that connection. The next call may open another."""
-        ...
-
-
-class Dialer:
-    """Opens a connection when one is needed and the last one is gone."""
-
-    def __init__(self, target: TargetSource) -> None:
-        self._target = target
-        self._connection: Connection | None = None
-        self._lock = asyncio.Lock()
-
-    async def connection(self) -> Connection:
-        """The open connection; one is opened if there is none. Raises what the target's source and `Connection.open` raise."""
-        async with self._lock:
-            if self._connection is None or not self._connection.is_open:
-                await self.close()
-                self._connection = await Connection.open(current(self._target))
-            return self._connection
-
-    async def close(self) -> None:
-        """Close the connection, if there is one."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            await connection.close()
 
 
 class Client:
@@ -101,8 +65,7 @@ class Client:
         self.retry_for_s = retry_for_s
         self._on_retry = on_retry
         self._is_closed = False
-        self._transfers: TransferBoard | None = None
-        self._offering: asyncio.Task[None] | None = None
+        self._transfers: ClientTransfers | None = None
 
     @classmethod
     async def connect(
@@ -131,9 +94,6 @@ class Client:
 
     async def close(self) -> None:
         """Close the connection. Calls that wait fail with Unavailable and aren't tried again; transfers are cancelled."""
-        if self._offering is not None:
-            self._offering.cancel()
-            await asyncio.gather(self._offering, return_exceptions=True)
         if self._transfers is not None:
             await self._transfers.close()
         self._is_closed = True
@@ -217,38 +177,9 @@ class Client:
         for spec in many:
             _check(spec)
         if uploads or bundle is not None:
-            many = await self._pack(many, ids, uploads, bundle, tell or _say_nothing)
+            many = await self._files().pack(many, ids, uploads, bundle, tell)
         submissions = tuple(api.Submission(one, spec) for one, spec in zip(ids, many, strict=True))
         return list((await self._ask(api.SubmitJobs(submissions=submissions), api.JobList)).jobs)
-
-    async def _pack(
-        self,
-        specs: tuple[JobSpec, ...],
-        ids: Sequence[JobId],
-        uploads: str | Path | Sequence[str | Path],
-        bundle: str | Path | None,
-        tell: Callable[[str], None],
-    ) -> tuple[JobSpec, ...]:
-        """The specs with what they bring along, which is sent, or offered from here."""
-        from opsconsole.transfer.packing import note, pack
-        from opsconsole.transfer.put import named
-        from opsconsole.transfer.wish import Wishes
-
-        wishes = Wishes(uploads=tuple(map(str, named(uploads))), bundle=None if bundle is None else Path(bundle))
-        packed = await pack(self, wishes, tell=tell)
-        for one in ids:
-            await note(self, one, packed, wishes)
-        if packed.offers and self._offering is None:
-            self._offering = asyncio.create_task(self._board().serve_offers(), name="offers of files")
-        return tuple(packed.put_into(spec) for spec in specs)
-
-    def _board(self) -> TransferBoard:
-        """The transfers of this client."""
-        from opsconsole.transfer.board import TransferBoard
-
-        if self._transfers is None:
-            self._transfers = TransferBoard(self)
-        return self._transfers
 
     async def submit_now(self, spec: JobSpec, job_id: JobId | None = None) -> api.JobRow:
         """Submit a job that some worker takes at once; nothing is submitted where it would have to wait.
@@ -371,36 +302,22 @@ class Client:
         replace: bool = False,
         via: str = "auto",
     ) -> TransferRow:
-        """Bring files and folders of this machine into a folder of a worker: below its input folder, or as `LABEL:path` or a whole path.
-
-        Returns the transfer as it ended. What is there already isn't sent; what differs is a Conflict unless `replace`. A call
-        that was interrupted goes on where it was. Raises NotFound, and what the way there raises; `via` is auto, direct,
-        webrtc or relay.
-        """
-        from opsconsole.transfer.put import named
-        from opsconsole_protocol.stream.message import Via
-
-        row = next((one for one in await self.workers() if worker in {one.name, one.id}), None)
-        if row is None:
-            raise NotFound(f"there is no worker {worker!r}")
-        return await self._board().put(named(files), row, folder, replace=replace, via=Via(via)).result()
+        """Bring files and folders of this machine into a folder of a worker: see `ClientTransfers.put`, also for what is raised."""
+        return await self._files().put(files, await self.workers(), worker, folder, replace=replace, via=via)
 
     async def get(
         self, job: str, patterns: str | Sequence[str] = (), to: str | Path = ".", *, via: str = "auto"
     ) -> list[Path]:
-        """Bring a job's results (or a task's: JOB/task-N), as far as they match a pattern, and return where they lie now.
+        """Bring a job's results (or a task's: JOB/task-N) and return where they lie now: see `ClientTransfers.get`, also for what is raised."""
+        return await self._files().get(job, patterns, to, via=via)
 
-        Files keep their path below the job's output folder. What is here already isn't sent; what differs gives way. Raises
-        NotFound where nothing matches, and what the way there raises.
-        """
-        from opsconsole_protocol.ids import split_task_id
-        from opsconsole_protocol.stream.message import Via
+    def _files(self) -> ClientTransfers:
+        """The transfers of this client."""
+        from opsconsole.transfer.client_transfer import ClientTransfers
 
-        name, index = split_task_id(job)
-        wanted = (patterns,) if isinstance(patterns, str) else tuple(patterns)
-        board = self._board()
-        row = await board.get(name, wanted, Path(to), task_index=index, via=Via(via)).result()
-        return [Path(to) / os.fsdecode(one.path) for one in board.got.get(row.id, ())]
+        if self._transfers is None:
+            self._transfers = ClientTransfers(self)
+        return self._transfers
 
     # --- logs --------------------------------------------------------------------------------------------------
 
@@ -566,10 +483,6 @@ def _can_take(worker: api.WorkerRow, spec: JobSpec) -> bool:
     """Whether a worker that meets the requirements is connected, not drained, named if any is, and has enough GPUs."""
     is_up = worker.connection == WorkerConnection.CONNECTED and worker.status != WorkerStatus.MAINTENANCE
     return is_up and spec.worker in {None, worker.name, worker.id} and len(worker.gpus) >= spec.resources.gpus
-
-
-def _say_nothing(_: str) -> None:
-    """For who doesn't listen."""
 
 
 def new_job_id() -> JobId:

@@ -39,11 +39,6 @@ def put(
         return load.move(transfer, purpose, work, peer=worker, via=via)
 
 
-def named(files: str | Path | Sequence[str | Path]) -> list[Path]:
-    """One file or several, as paths."""
-    return [Path(files)] if isinstance(files, str | Path) else [Path(one) for one in files]
-
-
 def title(files: Sequence[Path], where: str) -> str:
     """What is about to be put, before it has been looked at."""
     first = files[0].name or str(files[0]) if files else ""
