@@ -37,8 +37,19 @@ def engines() -> Iterator[Engine]:
     yield AiortcEngine()
 
 
+def leave_out_native() -> None:
+    """Do as if no fast engine were installed, in this process, from before the first stream; for tests and measurements."""
+    _left_out.append(WRTC)
+    _native.cache_clear()
+
+
+_left_out: list[str] = []
+
+
 @cache
 def _native() -> tuple[tuple[Engine, ...], str]:
+    if _left_out:
+        return (), ""
     try:
         from opsconsole_protocol.host.stream.webrtc.wrtc_engine import WrtcEngine
     except ModuleNotFoundError as error:
