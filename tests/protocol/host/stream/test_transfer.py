@@ -19,7 +19,7 @@ from opsconsole_protocol.stream.error import NoWay, StreamCancelled, StreamLost
 from opsconsole_protocol.stream.message import OpenStream, StreamGrant, Via, Way
 from opsconsole_protocol.stream.persistence import PROGRESS_BYTES, TRIES_WITHOUT_PROGRESS_MAX
 from tests.protocol.host.stream.fake_coordinator import FakeCoordinator, coordinator
-from tests.protocol.host.stream.lab import NOWHERE, PURPOSE, End, pair
+from tests.protocol.host.stream.lab import NOWHERE, PURPOSE, End, pair, receive
 
 DATA = bytes(range(256)) * (3 * PROGRESS_BYTES // 256)
 
@@ -41,8 +41,9 @@ class Worker:
     def serve(self, stream: Stream) -> None:
         life = self.lives.pop(0) if self.lives else None
         with contextlib.suppress(StreamLost):
-            offset = bytearray(8)
-            stream.receive_into(offset)
+            offset = receive(stream, 8)
+            if len(offset) < 8:
+                raise StreamLost
             start = int.from_bytes(offset)
             end = len(DATA) if life is None else min(len(DATA), start + life)
             stream.send(DATA[start:end])
