@@ -25,6 +25,7 @@ from opsconsole_agent.state import credential, membership, state_folder
 from opsconsole_console import theme
 from opsconsole_console.boot import config
 from opsconsole_console.cli.template import read_parameter
+from opsconsole_console.model import file_image, file_kind, file_table, file_tree
 from opsconsole_console.service import console_state
 from opsconsole_console.widget import ansi, palette
 from opsconsole_coordinator.core import registration
@@ -124,6 +125,24 @@ def _paint(text: str) -> None:
     """One line, as a log pane shows it."""
     ansi.paint(text)
     ansi.plain(text)
+
+
+def _views() -> Iterator[Decoder]:
+    """What the console shows of other people's files."""
+    samples = (b'name,x\n"a, b",1\n', b'{"a": [1, {"b": null}]}\n{"a": 2}\n', b"a\tb\n1\t2\n", b"\xff\xfea\0,\0b\0")
+    for name, module, read in (
+        ("a table of CSV", file_table, lambda data: file_table.read_delimited(file_kind.decode(data), complete=False)),
+        ("a table of JSON lines", file_table, lambda data: file_table.read_json_lines(file_kind.decode(data))),
+        ("a tree of JSON", file_tree, lambda data: file_tree.json_lines(file_kind.decode(data))),
+        ("a kind of file", file_kind, lambda data: file_kind.kind_of("a.csv", data)),
+    ):
+        yield Decoder(name, module.__name__, read, (), samples)
+    heads = (
+        b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\2\x80\0\0\1\xe0",
+        b"\xff\xd8\xff\xc0\0\x11\x08\1\xe0\2\x80",
+        b"GIF89a\x80\2\xe0\1",
+    )
+    yield Decoder("an image's head", file_image.__name__, file_image.image_facts, (), heads)
 
 
 # --- the wire ----------------------------------------------------------------------------------------------------
@@ -484,4 +503,4 @@ def _store_blobs() -> Iterator[Decoder]:
 @cache
 def decoders() -> tuple[Decoder, ...]:
     """All of them."""
-    return (*_words(), *_wires(), *_keeper(), *_files(), *_trees(), *_store_blobs())
+    return (*_words(), *_views(), *_wires(), *_keeper(), *_files(), *_trees(), *_store_blobs())
