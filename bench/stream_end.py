@@ -3,7 +3,7 @@
     python -m bench.stream_end --way tcp|direct|webrtc --descriptor N [--initiator] (--bytes N | --send DIR | --into DIR)
 
 The descriptor is a socket to the other end: for `tcp` the stream itself, otherwise for its signals. With `--bytes`, the initiator
-sends so many from memory. With folders, a tree travels as in the product: hashed before, verified on arrival, renamed at last.
+sends that number from memory. With folders, a tree travels as in the product: hashed before, verified on arrival, renamed at last.
 """
 
 import argparse
