@@ -41,6 +41,9 @@ class EventKind(StrEnum):
     REPLACED = "replaced"
     ADOPTED = "adopted"
     UNSCHEDULABLE = "unschedulable"
+    COLLECTED = "collected"
+    """The coordinator keeps what a task made."""
+    COLLECT_FAILED = "collect failed"
 
     # workers
     JOINED = "joined"

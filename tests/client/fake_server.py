@@ -20,6 +20,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from opsconsole.target import Target
+from opsconsole_coordinator.core import view
 from opsconsole_protocol import PROTOCOL_VERSION, api
 from opsconsole_protocol.api.codec import server_codec
 from opsconsole_protocol.error import InvalidRequest, NotFound, OpsconsoleError
@@ -328,7 +329,14 @@ class FakeServer:
         tasks = self.tasks[job_id][request.tasks_from : request.tasks_from + request.tasks_limit]
         events = tuple(row for row in self.events if row.subject == job_id)[: request.events_limit]
         return api.DetailAnswer(
-            detail=api.JobDetail(job=self.jobs[job_id], spec=self.specs[job_id], tasks=tuple(tasks), events=events)
+            detail=api.JobDetail(
+                job=self.jobs[job_id],
+                spec=self.specs[job_id],
+                tasks=tuple(tasks),
+                events=events,
+                inputs=view.input_rows(self.specs[job_id]),
+                outputs=view.outputs_row(self.jobs[job_id]),
+            )
         )
 
     def _candidates(self) -> api.Candidates:

@@ -4,11 +4,11 @@ from opsconsole_protocol.event_kind import EventKind
 
 _SPELLED = """
 submitted cancel pause resume hold release retry priority timeout blocked unblocked gang finished
-assigned building running paused succeeded failed killed preempted lost retracted replaced adopted unschedulable
+assigned building running paused succeeded failed killed preempted lost retracted replaced adopted unschedulable collected
 joined returned silent drain undrain maintenance available reserved busy trouble recovered gpu avoided remove
 invited revoke rename project template cleaned removed restored confirmed backup transferred
 """
 
 
 def test_every_kind_is_spelled_as_it_always_was() -> None:
-    assert {str(kind) for kind in EventKind} == {*_SPELLED.split(), "used again"}
+    assert {str(kind) for kind in EventKind} == {*_SPELLED.split(), "used again", "collect failed"}

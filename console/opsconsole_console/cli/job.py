@@ -12,8 +12,9 @@ from opsconsole_console.cli.option import add_job, add_json
 from opsconsole_console.cli.output import plain, put, put_json, put_table
 from opsconsole_console.cli.parser import Group
 from opsconsole_console.cli.session import with_client
+from opsconsole_protocol.api import CopyState
 from opsconsole_protocol.ids import split_task_id
-from opsconsole_protocol.quantity import spell_duration
+from opsconsole_protocol.quantity import size_words, spell_duration
 from opsconsole_protocol.state import TaskState
 
 if TYPE_CHECKING:
@@ -59,7 +60,13 @@ def detail_object(detail: JobDetail) -> dict[str, Any]:
     tasks: list[dict[str, Any]] = plain(detail.tasks)
     for task in tasks:
         task["resource_usage"] = task["resource_usage"] or {}
-    return found | {"tasks": tasks, "events": plain(detail.events), "spec": plain(detail.spec)}
+    return found | {
+        "tasks": tasks,
+        "events": plain(detail.events),
+        "spec": plain(detail.spec),
+        "inputs": plain(detail.inputs),
+        "outputs": plain(detail.outputs),
+    }
 
 
 def _progress(row: JobRow) -> dict[str, Any] | None:
@@ -102,8 +109,11 @@ def _put_job(detail: JobDetail, index: int | None) -> None:
         ("Command", _command(detail, index)),
         ("Gang", f"{row.num_tasks} tasks, all at once or none" if spec.gang else ""),
         ("Worker", row.worker or ""),
-        ("Input", ", ".join(spec.inputs)),
-        ("Output", row.output_path or (only.output_path if only is not None else None) or ""),
+        ("Input", ", ".join((*spec.inputs, *(upload.words for upload in spec.uploads)))),
+        ("Bundle", spec.bundle.words if spec.bundle is not None else ""),
+        ("Set-up", spec.setup),
+        ("Output", _output(detail, only)),
+        ("Collect", _collected(detail)),
         ("Ports", _ports(detail.tasks)),
         ("Ran in", last.workdir or "" if last is not None else ""),
         ("Note", last.note if last is not None else ""),
@@ -122,6 +132,30 @@ def _put_job(detail: JobDetail, index: int | None) -> None:
     for name, text in facts:
         if text:
             put(f"{name + ':':11}{text}")
+
+
+def _output(detail: JobDetail, only: TaskRow | None) -> str:
+    """Where the results are, and how many."""
+    path = detail.outputs.path or (only.output_path if only is not None else None) or ""
+    files, size = detail.outputs.files, detail.outputs.bytes
+    if files is None:
+        return path
+    return f"{path}{', ' if path else ''}{fmt.plural(files, 'file')}, {size_words(size or 0)}"
+
+
+def _collected(detail: JobDetail) -> str:
+    """What the coordinator is to keep of the results, and how far it is with that."""
+    patterns = ", ".join(detail.spec.collect)
+    states = [task.collected for task in detail.tasks if task.collected is not None]
+    kept = [one for one in states if one.state == CopyState.KEPT]
+    words = [f"{fmt.plural(sum(one.files for one in kept), 'file')} kept, {size_words(sum(one.bytes for one in kept))}"]
+    words = words if kept else []
+    for state, text in ((CopyState.WANTED, "to come"), (CopyState.FAILED, "failed")):
+        those = [one for one in states if one.state == state]
+        reason = next((one.reason for one in those if one.reason), "")
+        if those:
+            words.append(f"{fmt.plural(len(those), 'task')} {text}{': ' + reason if reason else ''}")
+    return f"{patterns} ({'; '.join(words)})" if words else patterns
 
 
 def _limits(spec: JobSpec) -> str:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from opsconsole_coordinator.core.model import Attempt, Job, Project, Task, Worker
+from opsconsole_coordinator.core.model import Attempt, Collect, Job, OutputCopy, OutputKey, Project, Task, Worker
 from opsconsole_protocol.api import EventRow, TemplateRow
 from opsconsole_protocol.ids import AttemptId, JobId, SessionId, WorkerId
 from opsconsole_protocol.link import CoordinatorMessage
@@ -30,6 +30,10 @@ class Batch:
     closes: list[tuple[WorkerId, SessionId, str, str]] = field(default_factory=list)
     """Sessions to end, with an error code and message."""
     forgotten: list[AttemptId] = field(default_factory=list)
+    output_copies: list[OutputCopy] = field(default_factory=list)
+    output_copies_removed: list[OutputKey] = field(default_factory=list)
+    collects: list[Collect] = field(default_factory=list)
+    """Results to be fetched once this is committed; what comes of each is told to the reactor."""
     adopting: bool = False
     """The store was restored from a backup, and no admin has confirmed that yet."""
 
@@ -46,4 +50,6 @@ class Batch:
             or self.templates
             or self.events
             or self.workers_removed
+            or self.output_copies
+            or self.output_copies_removed
         )

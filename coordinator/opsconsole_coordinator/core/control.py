@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from opsconsole_coordinator.core.avoidance import clear_failures
+from opsconsole_coordinator.core.collecting import note_worker_gone
 from opsconsole_coordinator.core.dependency import apply_dependencies
 from opsconsole_coordinator.core.desired import forget, set_want
 from opsconsole_coordinator.core.ending import end_attempt, settle_job, stop_job, stop_task
@@ -207,6 +208,7 @@ def remove_worker(fleet: Fleet, name: str, actor: str, now_ms: int) -> None:
     """Forget a worker that is gone for good. Raises NotFound or Conflict."""
     worker = find_removable(fleet, name)
     _give_up(fleet, worker, now_ms)
+    note_worker_gone(fleet, worker, now_ms)
     fleet.remove_worker(worker)
     fleet.audit(now_ms, actor, EventKind.REMOVE, f"removed by {actor}", worker.name)
 

@@ -1,5 +1,6 @@
 """A worker's desired set: which attempts it should have and how, and the messages that tell it so."""
 
+from opsconsole_coordinator.core.collecting import want_outputs
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.model import LOCAL_FILESYSTEM, Attempt, Job, Task, Worker
 from opsconsole_protocol import link
@@ -92,6 +93,9 @@ def add_attempt(fleet: Fleet, job: Job, task: Task, worker: Worker, attempt: Att
 def forget(fleet: Fleet, attempt: Attempt) -> None:
     """An attempt's end is noted and its log complete: tell its worker that it may forget the attempt."""
     fleet.close_attempt(attempt)
+    job = fleet.jobs.get(attempt.job_id)
+    if job is not None:
+        want_outputs(fleet, job, attempt)
     worker = fleet.workers.get(attempt.worker_id)
     if worker is not None:
         accepted = (attempt.id,) if _is_to_be_published(fleet, attempt) else ()

@@ -2,6 +2,7 @@
 
 from opsconsole_coordinator.core import estimate, gang
 from opsconsole_coordinator.core.avoidance import note_end
+from opsconsole_coordinator.core.collecting import forget_outputs, want_job_outputs
 from opsconsole_coordinator.core.dependency import update_dependents
 from opsconsole_coordinator.core.desired import forget, set_want
 from opsconsole_coordinator.core.fleet import Fleet
@@ -207,7 +208,9 @@ def settle_job(fleet: Fleet, job: Job, now_ms: int) -> None:
         job.reason = ""
         fleet.order.discard(job)
         fleet.audit(now_ms, SYSTEM, EventKind.FINISHED, f"job {job.state}", job.id)
+        want_job_outputs(fleet, job)
     elif not job.is_finished and job.finished_at_ms is not None:
         job.finished_at_ms = None
+        forget_outputs(fleet, job)
     fleet.touch_job(job)
     update_dependents(fleet, job, now_ms)

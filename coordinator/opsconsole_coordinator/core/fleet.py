@@ -5,8 +5,20 @@ from heapq import heappush
 
 from opsconsole_coordinator.core.batch import Batch
 from opsconsole_coordinator.core.content import Contents
-from opsconsole_coordinator.core.model import Attempt, Job, Project, ProjectStatus, Reserved, Task, Worker
+from opsconsole_coordinator.core.model import (
+    Attempt,
+    Collect,
+    Job,
+    OutputCopy,
+    OutputKey,
+    Project,
+    ProjectStatus,
+    Reserved,
+    Task,
+    Worker,
+)
 from opsconsole_coordinator.core.order import Order
+from opsconsole_coordinator.core.output_copy import OutputCopies
 from opsconsole_coordinator.core.question import UNASKED, Answer, Question, Questions
 from opsconsole_coordinator.core.seal import Seal
 from opsconsole_protocol import link
@@ -54,6 +66,7 @@ class Fleet:
         self.templates: dict[str, TemplateRow] = {}
         self.questions = Questions()
         self.contents = Contents()
+        self.output_copies = OutputCopies()
         self.must_schedule = False
         self.timed_jobs: dict[JobId, None] = {}
         """Jobs with a `job_timeout`."""
@@ -86,11 +99,24 @@ class Fleet:
         self._sends: list[tuple[WorkerId, SessionId, link.CoordinatorMessage]] = []
         self._closes: list[tuple[WorkerId, SessionId, str, str]] = []
         self._forgotten: list[AttemptId] = []
+        self._output_copies: dict[OutputKey, OutputCopy] = {}
+        self._output_copies_removed: dict[OutputKey, None] = {}
+        self._collects: list[Collect] = []
 
     @property
     def is_dirty(self) -> bool:
         """Whether anything was noted since the last batch."""
-        return bool(self._jobs or self._events or self._sends or self._workers_shown or self._attempts or self._closes)
+        return bool(
+            self._jobs
+            or self._events
+            or self._sends
+            or self._workers_shown
+            or self._attempts
+            or self._closes
+            or self._output_copies
+            or self._output_copies_removed
+            or self._collects
+        )
 
     def drain(self) -> Batch:
         """Hand over all notes, and begin anew."""
@@ -110,6 +136,9 @@ class Fleet:
             sends=self._sends,
             closes=self._closes,
             forgotten=self._forgotten,
+            output_copies=list(self._output_copies.values()),
+            output_copies_removed=list(self._output_copies_removed),
+            collects=self._collects,
             adopting=self.adopting,
         )
         self._reset_notes()
@@ -123,6 +152,10 @@ class Fleet:
         story = self._stories.setdefault(subject, [])
         story.append(text)
         del story[:-STORY_LENGTH]
+
+    def forget_story(self, subject: str) -> None:
+        """Nothing more is to be told of this subject: it isn't in memory."""
+        self._stories.pop(subject, None)
 
     def story(self, subject: str) -> str:
         """The recent events of a job, task or worker, oldest first."""
@@ -148,6 +181,25 @@ class Fleet:
     def touch_job(self, job: Job) -> None:
         """Something of the job changed that is stored."""
         self._jobs[job.id] = None
+
+    def touch_task(self, job: Job, task: Task) -> None:
+        """Something of the task changed that is stored."""
+        self._tasks[job.id, task.index] = None
+        self._jobs[job.id] = None
+
+    def touch_output_copy(self, copy: OutputCopy) -> None:
+        """Results are wanted, or something of that changed."""
+        self._output_copies_removed.pop(copy.key, None)
+        self._output_copies[copy.key] = copy
+
+    def drop_output_copy(self, copy: OutputCopy) -> None:
+        """Results aren't wanted any more, as if they had never been."""
+        self._output_copies.pop(copy.key, None)
+        self._output_copies_removed[copy.key] = None
+
+    def collect(self, collect: Collect) -> None:
+        """Note that results are to be fetched."""
+        self._collects.append(collect)
 
     def touch_attempt(self, attempt: Attempt) -> None:
         """Something of the attempt changed that is stored."""

@@ -1,10 +1,11 @@
 """What the coordinator knows, entity by entity. Times in Unix milliseconds of the coordinator's steady clock."""
 
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
+from opsconsole_protocol.api import CopyState
 from opsconsole_protocol.ids import AttemptId, ContentId, JobId, SessionId, TaskId, WorkerId, task_id
 from opsconsole_protocol.link import Gang, Gpu, Host, Observed, TaskProgress, TaskUsage, Trouble, Want
 from opsconsole_protocol.requirement import Requirement
@@ -121,6 +122,11 @@ class Task(msgspec.Struct, kw_only=True, omit_defaults=True):
     """An EndCause: why it ended, if it did other than well."""
     held: bool = False
     """An operator wants it to wait, whatever else keeps it from running at the moment."""
+    collected: AttemptId | None = None
+    """The attempt whose results the coordinator wants, or has."""
+    output_files: int = 0
+    """How many files its last attempt left, as far as its worker said: a part of the job's sum."""
+    output_bytes: int = 0
 
 
 class JobRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -143,6 +149,9 @@ class JobRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
     """The job's folders under its workers' output paths, with the filesystem that each is on."""
     mean_duration_ms: float | None = None
     reason: str = ""
+    output_files: int | None = None
+    """How many files its tasks left, as far as their workers said."""
+    output_bytes: int | None = None
 
 
 class Job(JobRecord, kw_only=True, omit_defaults=True):
@@ -332,3 +341,46 @@ class Worker(msgspec.Struct, kw_only=True, omit_defaults=True):
     def gpus_taken(self) -> set[str]:
         """The UUIDs of the GPUs that live attempts have for themselves."""
         return {gpu for attempt in self.live.values() for gpu in attempt.gpu_ids}
+
+
+OutputKey = tuple[JobId, int]
+"""A job, and the index of one of its tasks."""
+
+
+class OutputCopy(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """The results of one task, as its last attempt left them. Everything but the last group is stored."""
+
+    job_id: JobId
+    index: int
+    attempt_id: AttemptId
+    worker_id: WorkerId
+    worker_name: str
+    place: str
+    """The worker, or the filesystem that it shares with others: `Worker.output_place`."""
+    output_path: str = ""
+    """Where they lie there; empty where the worker keeps them elsewhere, for want of an output folder."""
+    state: CopyState = CopyState.WANTED
+    content_id: ContentId | None = None
+    """The tree that the coordinator keeps; None where nothing matched."""
+    files: int = 0
+    size_bytes: int = 0
+    reason: str = ""
+    """Why it failed, or failed last."""
+    patterns: tuple[str, ...] = ()
+    """The job's, by which files are chosen."""
+    is_asked: bool = False
+    """The shell fetches it, and will say what came of that."""
+    tries: int = 0
+    not_before_ms: int = 0
+
+    @property
+    def key(self) -> OutputKey:
+        """Its job and task."""
+        return self.job_id, self.index
+
+
+class Collect(NamedTuple):
+    """What the shell is to fetch now, and from which worker."""
+
+    copy: OutputCopy
+    worker_id: WorkerId

@@ -7,6 +7,7 @@ and messages to release once they are committed. `on_committed` lets go of what 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from opsconsole_coordinator.core import (
+    collecting,
     control,
     file_check,
     gang_placement,
@@ -71,6 +72,7 @@ class Reactor:
         """Place tasks if that is due, and hand over all that was noted since the last batch."""
         if self.fleet.must_schedule:
             schedule(self.fleet, now_ms)
+        collecting.collect_due(self.fleet, now_ms)
         return self.fleet.drain()
 
     def on_committed(self, batch: Batch) -> None:
@@ -82,6 +84,7 @@ class Reactor:
     def on_tick(self, now_ms: int) -> None:
         """TICK_MS have passed."""
         liveness.tick(self.fleet, now_ms)
+        collecting.collect_due(self.fleet, now_ms)
 
     def on_held_up(self, held_up_ms: int, now_ms: int) -> None:
         """The coordinator itself was held up for `held_up_ms`: a worker of which it heard nothing meanwhile isn't silent."""
@@ -172,6 +175,25 @@ class Reactor:
         """An operator's machine is gone, with all that it offered."""
         del now_ms
         self.fleet.contents.forget_host(host_id)
+
+    def on_collected(
+        self, job_id: JobId, index: int, attempt_id: AttemptId, content_id: ContentId | None, files: int,
+        size_bytes: int, now_ms: int,
+    ) -> bool:  # fmt: skip
+        """What a batch said to collect is kept: this tree, or None where nothing matched. Returns False where nobody wants it any more."""
+        return collecting.note_collected(
+            self.fleet, job_id, index, attempt_id, content_id, files, size_bytes, now_ms
+        )  # fmt: skip
+
+    def on_collect_failed(
+        self, job_id: JobId, index: int, attempt_id: AttemptId, reason: str, now_ms: int, *, is_final: bool = False
+    ) -> None:
+        """What a batch said to collect couldn't be had. Unless that is final, a later batch says it again."""
+        collecting.note_failed(self.fleet, job_id, index, attempt_id, reason, now_ms, is_final=is_final)
+
+    def on_jobs_removed(self, job_ids: Iterable[JobId]) -> None:
+        """Ended jobs are removed from the store."""
+        collecting.forget_jobs(self.fleet, job_ids)
 
     # --- operators: jobs ---------------------------------------------------------------------------------------
 

@@ -7,8 +7,9 @@ from opsconsole_coordinator.core.adoption import adopt, find_task
 from opsconsole_coordinator.core.desired import desired_of, forget, set_want
 from opsconsole_coordinator.core.ending import end_attempt, settle_job
 from opsconsole_coordinator.core.fleet import Fleet
-from opsconsole_coordinator.core.model import Attempt, Worker, job_folder
+from opsconsole_coordinator.core.model import Attempt, Job, Task, Worker, job_folder
 from opsconsole_protocol import link
+from opsconsole_protocol.bound import WHOLE_MAX
 from opsconsole_protocol.end_cause import EndCause
 from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.ids import AttemptId
@@ -157,11 +158,28 @@ def _update_attempt(fleet: Fleet, attempt: Attempt, observed: Observed, now_ms: 
 def _note_output(fleet: Fleet, attempt: Attempt, observed: Observed) -> None:
     """Note the job's folder in which an attempt writes: where all attempts share one, it is shown as the job's."""
     job = fleet.jobs[attempt.job_id]
+    _add_outputs(fleet, job, job.tasks[attempt.index], observed)
     if len(job.tasks) == 1 or observed.output_path is None:
         return
     worker = fleet.workers.get(attempt.worker_id)
     if folder := job_folder(observed.output_path, job.id):
         job.output_folders.add((folder, attempt.worker_id if worker is None else worker.output_place))
+
+
+def _add_outputs(fleet: Fleet, job: Job, task: Task, observed: Observed) -> None:
+    """Count what a task left into what its job left, in the place of what its attempt before left in the same folder."""
+    if observed.output_files is None or task.current != observed.attempt_id:
+        return
+    files, size_bytes = observed.output_files, observed.output_bytes or 0
+    job.output_files = _sum((job.output_files or 0) - task.output_files + files)
+    job.output_bytes = _sum((job.output_bytes or 0) - task.output_bytes + size_bytes)
+    task.output_files, task.output_bytes = files, size_bytes
+    fleet.touch_task(job, task)
+
+
+def _sum(number: int) -> int:
+    """A sum as far as it can be stored: a worker may say anything."""
+    return max(0, min(number, WHOLE_MAX))
 
 
 def _follow_state(fleet: Fleet, attempt: Attempt, observed: Observed, now_ms: int) -> None:

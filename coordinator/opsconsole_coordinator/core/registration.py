@@ -51,6 +51,7 @@ def register(
     _describe(fleet, worker, message, session, now_ms)
     note_troubles(fleet, worker, message.troubles, now_ms)
     fleet.touch_worker(worker)
+    fleet.output_copies.hurry(worker)
     fleet.must_schedule = True
     worker.unproved = set()
     known_seq = restored_seq(fleet, message, finished)

@@ -11,14 +11,24 @@ from opsconsole_coordinator.core.demand import Demand, demand_of
 from opsconsole_coordinator.core.dependency import blocked_words
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.judgement import judge_all
-from opsconsole_coordinator.core.model import Attempt, Job, ProjectStatus, Task, Worker
+from opsconsole_coordinator.core.model import Attempt, Job, OutputCopy, ProjectStatus, Task, Worker
 from opsconsole_coordinator.core.offer import shortage_of
 from opsconsole_coordinator.core.ranking import choose, rank
 from opsconsole_coordinator.core.reason import explain
 from opsconsole_coordinator.core.trouble import blocking, holding_up, spell_trouble
 from opsconsole_coordinator.core.verdict import verdict
 from opsconsole_protocol import requirement
-from opsconsole_protocol.api import AttemptRow, Candidates, JobRow, TaskRow, Verdict, WorkerRow
+from opsconsole_protocol.api import (
+    AttemptRow,
+    Candidates,
+    CollectedRow,
+    InputRow,
+    JobRow,
+    OutputsRow,
+    TaskRow,
+    Verdict,
+    WorkerRow,
+)
 from opsconsole_protocol.link import TaskProgress
 from opsconsole_protocol.spec import JobSpec
 from opsconsole_protocol.state import AttemptState, TaskState, is_task_finished, is_task_waiting
@@ -114,6 +124,8 @@ def job_row(fleet: Fleet, job: Job) -> JobRow:
         duration_ms_estimate=round(estimate_ms) if estimate_ms is not None else None,
         advance=_advance(fleet, job, ended),
         command=_command(job.spec),
+        output_files=job.output_files,
+        output_bytes=job.output_bytes,
     )
 
 
@@ -184,10 +196,12 @@ def attempt_row(attempt: Attempt) -> AttemptRow:
         cpu_seconds=seen.cpu_seconds if seen is not None else None,
         ports=seen.ports if seen is not None else {},
         cause=attempt.cause,
+        output_files=seen.output_files if seen is not None else None,
+        output_bytes=seen.output_bytes if seen is not None else None,
     )
 
 
-def task_row(job: Job, task: Task, attempts: Sequence[Attempt]) -> TaskRow:
+def task_row(job: Job, task: Task, attempts: Sequence[Attempt], copy: OutputCopy | None = None) -> TaskRow:
     """A task with its attempts, oldest first. What is shown of the task itself is its last attempt's."""
     rows = tuple(attempt_row(attempt) for attempt in attempts)
     last = rows[-1] if rows else None
@@ -212,7 +226,37 @@ def task_row(job: Job, task: Task, attempts: Sequence[Attempt]) -> TaskRow:
         parameters=parameters,
         attempts=rows,
         cause=task.cause,
+        output_files=last.output_files if last is not None else None,
+        output_bytes=last.output_bytes if last is not None else None,
+        collected=_collected_row(copy) if copy is not None else None,
     )
+
+
+def _collected_row(copy: OutputCopy) -> CollectedRow:
+    return CollectedRow(
+        state=copy.state,
+        attempt_id=copy.attempt_id,
+        worker=copy.worker_name,
+        content_id=copy.content_id,
+        files=copy.files,
+        bytes=copy.size_bytes,
+        reason=copy.reason,
+    )
+
+
+def input_rows(spec: JobSpec) -> tuple[InputRow, ...]:
+    """What a job is given, in the order in which its tasks find it: what lies on its worker, and then what it brings along."""
+    there = (InputRow(name=name, source="worker") for name in spec.inputs)
+    brought = (
+        InputRow(name=one.name, size=one.size_bytes, hash=one.content_id, source=one.host or "coordinator")
+        for one in spec.uploads
+    )
+    return (*there, *brought)
+
+
+def outputs_row(row: JobRow) -> OutputsRow:
+    """What a job made."""
+    return OutputsRow(path=row.output_path, files=row.output_files, bytes=row.output_bytes)
 
 
 def candidates(fleet: Fleet, spec: JobSpec, now_ms: int) -> Candidates:

@@ -226,9 +226,10 @@ class Cleaning:
             after = (jobs[-1].ended_at_ms, jobs[-1].job_id)
 
     def _needed(self) -> Collection[str]:
-        """Jobs that are live, or that a live job waits or waited for, since it may read their outputs."""
-        live = self._commit_loop.fleet.jobs
-        return {*live, *(before for job in live.values() for before in job.after)}
+        """Jobs that are live, that a live job waits or waited for, since it may read their outputs, or whose outputs are yet to be collected."""
+        fleet = self._commit_loop.fleet
+        live = fleet.jobs
+        return {*live, *(before for job in live.values() for before in job.after), *fleet.output_copies.jobs()}
 
     def _audit_removal(
         self, actor: str, subject: str, count: int, what: str, gone: Iterable[api.LeavingRow] | Iterable[Leaving]

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from opsconsole_coordinator.core import view
-from opsconsole_coordinator.core.model import Attempt, Job, Task
+from opsconsole_coordinator.core.model import Task
 from opsconsole_coordinator.server import preencoded
 from opsconsole_coordinator.server.cleaning import Cleaning
 from opsconsole_coordinator.server.commit_loop import CommitLoop
@@ -121,21 +121,22 @@ class JobApi:
             detail = api.JobDetail(
                 job=commit_loop.shown.get(found.job.id, found.row),
                 spec=_visible(found.job.spec, caller),
-                tasks=tuple(
-                    self._task_row(found.job, task, found.attempts.get(task.index, [])) for task in found.tasks
-                ),
+                tasks=tuple(self._task_row(found, task) for task in found.tasks),
                 events=tuple(reversed(found.events)),
+                inputs=view.input_rows(found.job.spec),
+                outputs=view.outputs_row(found.row),
             )
             return preencoded.answer(api.DetailAnswer(detail=detail))
 
         return await commit_loop.database.share((request, caller.role), read, finish)
 
-    def _task_row(self, job: Job, task: Task, attempts: list[Attempt]) -> api.TaskRow:
+    def _task_row(self, found: query.Detail, task: Task) -> api.TaskRow:
+        attempts = found.attempts.get(task.index, [])
         for attempt in attempts:
             live = self._commit_loop.fleet.attempts.get(attempt.id)
             if live is not None:
                 attempt.usage, attempt.progress = live.usage, live.progress
-        return view.task_row(job, task, attempts)
+        return view.task_row(found.job, task, attempts, found.output_copies.get(task.index))
 
     async def _shown_row(self, job_id: JobId) -> api.JobRow:
         row = await self._commit_loop.database.read(lambda connection: query.job_row(connection, job_id))

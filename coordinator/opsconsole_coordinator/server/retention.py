@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import sqlite3
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
 
@@ -13,6 +14,7 @@ from opsconsole_coordinator.store import removal
 from opsconsole_coordinator.store.schema import analyze
 from opsconsole_protocol.error import OpsconsoleError
 from opsconsole_protocol.event_kind import EventKind
+from opsconsole_protocol.ids import JobId
 from opsconsole_protocol.quantity import spell_size
 
 log = logging.getLogger("opsconsole.coordinator.retention")
@@ -43,6 +45,8 @@ class Retention:
         self._commit_loop = commit_loop
         self._log_service = log_service
         self.policy = policy
+        self.on_removed: list[Callable[[Collection[str]], None]] = []
+        """Told which jobs are removed: what is kept for them isn't needed any more."""
 
     async def run(self) -> None:
         """Sweep every hour, for ever."""
@@ -100,10 +104,14 @@ class Retention:
 
     async def remove(self, jobs: list[str]) -> None:
         """Remove ended jobs, logs first."""
+        self._commit_loop.reactor.on_jobs_removed([JobId(one) for one in jobs])
+        self._commit_loop.changed()
         for job_id in jobs:
             await self._log_service.delete(job_id)
         await self._commit_loop.database.write(lambda one: removal.begin_removal(one, jobs))
         await self._finish()
+        for listener in self.on_removed:
+            listener(jobs)
 
     async def _finish(self) -> None:
         is_left = True

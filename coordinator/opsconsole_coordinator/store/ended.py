@@ -32,6 +32,7 @@ _SIZES = (
     "SELECT coalesce(sum(length(spec) + length(data) + length(row)), 0) FROM jobs WHERE job_id = ?",
     "SELECT coalesce(sum(length(data)), 0) FROM tasks WHERE job_id = ?",
     "SELECT coalesce(sum(length(data)), 0) FROM attempts WHERE job_id = ?",
+    "SELECT coalesce(sum(length(data)), 0) FROM output_copies WHERE job_id = ?",
     "SELECT coalesce(sum(length(text)), 0) FROM events WHERE job_id = ? AND job_id <> ''",
 )
 

@@ -1,11 +1,12 @@
 """The one writer: a batch of the core is one transaction."""
 
 import sqlite3
+from collections.abc import Sequence
 
 import msgspec
 
 from opsconsole_coordinator.core.batch import Batch
-from opsconsole_coordinator.core.model import Attempt, Job, JobRecord, Worker
+from opsconsole_coordinator.core.model import Attempt, Job, JobRecord, OutputCopy, Worker
 from opsconsole_coordinator.store.database import Database
 from opsconsole_protocol.api import EventRow, JobRow
 from opsconsole_protocol.event_kind import EventKind
@@ -38,30 +39,29 @@ async def commit(database: Database, batch: Batch, rows: dict[str, JobRow], **me
     removed = [(worker,) for worker in batch.workers_removed]
     projects = [(project.name, _pack(project)) for project in batch.projects]
     templates = [(template.name, _pack(template)) for template in batch.templates]
+    output_copies = [(one.job_id, one.index, str(one.state), _pack(_stored(one))) for one in batch.output_copies]
     events = [_event(event) for event in batch.events]
     pairs = [*meta.items(), ("seq", str(batch.seq)), ("adopting", str(int(batch.adopting)))]
 
+    steps: tuple[tuple[str, Sequence[tuple[object, ...]]], ...] = (
+        ("INSERT INTO jobs VALUES (?,?,?,?,?,?,?,?,?,?,?)", added),
+        ("UPDATE jobs SET state=?, is_live=?, finished_at_ms=?, data=?, row=? WHERE job_id=?", changed),
+        (_PUT_TASK, tasks),
+        (_PUT_ATTEMPT, attempts),
+        ("DELETE FROM workers WHERE worker_id = ?", removed),
+        ("INSERT OR REPLACE INTO workers VALUES (?,?,?)", workers),
+        ("INSERT OR REPLACE INTO projects VALUES (?,?)", projects),
+        ("INSERT OR REPLACE INTO templates VALUES (?,?)", templates),
+        ("DELETE FROM output_copies WHERE job_id = ? AND task_index = ?", batch.output_copies_removed),
+        ("INSERT OR REPLACE INTO output_copies VALUES (?,?,?,?)", output_copies),
+        ("INSERT INTO events VALUES (?,?,?,?,?,?,?)", events),
+        ("INSERT OR REPLACE INTO meta VALUES (?,?)", pairs),
+    )
+
     def write(connection: sqlite3.Connection) -> None:
-        many = connection.executemany
-        if added:
-            many("INSERT INTO jobs VALUES (?,?,?,?,?,?,?,?,?,?,?)", added)
-        if changed:
-            many("UPDATE jobs SET state=?, is_live=?, finished_at_ms=?, data=?, row=? WHERE job_id=?", changed)
-        if tasks:
-            many(_PUT_TASK, tasks)
-        if attempts:
-            many(_PUT_ATTEMPT, attempts)
-        if removed:
-            many("DELETE FROM workers WHERE worker_id = ?", removed)
-        if workers:
-            many("INSERT OR REPLACE INTO workers VALUES (?,?,?)", workers)
-        if projects:
-            many("INSERT OR REPLACE INTO projects VALUES (?,?)", projects)
-        if templates:
-            many("INSERT OR REPLACE INTO templates VALUES (?,?)", templates)
-        if events:
-            many("INSERT INTO events VALUES (?,?,?,?,?,?,?)", events)
-        many("INSERT OR REPLACE INTO meta VALUES (?,?)", pairs)
+        for statement, values in steps:
+            if values:
+                connection.executemany(statement, values)
 
     await database.write(write)
 
@@ -107,6 +107,11 @@ def _stored_worker(worker: Worker) -> Worker:
         joined_at_ms=worker.joined_at_ms,
         last_seen_ms=worker.last_seen_ms,
     )
+
+
+def _stored(copy: OutputCopy) -> OutputCopy:
+    """Without what is found in the job, and what only counts while it is in memory."""
+    return msgspec.structs.replace(copy, patterns=(), is_asked=False, tries=0, not_before_ms=0)
 
 
 def _event(event: EventRow) -> tuple[object, ...]:

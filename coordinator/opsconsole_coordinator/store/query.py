@@ -7,7 +7,7 @@ from typing import NamedTuple, TypedDict, Unpack
 
 import msgspec
 
-from opsconsole_coordinator.core.model import Attempt, Job, JobRecord, Project, Task, Worker
+from opsconsole_coordinator.core.model import Attempt, Job, JobRecord, OutputCopy, Project, Task, Worker
 from opsconsole_coordinator.store.blob import damaged, reader, row_reader, text_reader
 from opsconsole_protocol import requirement
 from opsconsole_protocol.api import EventRow, JobRow, ProjectRow, TemplateRow
@@ -20,6 +20,7 @@ _spec = reader(JobSpec, "a job")
 _record = reader(JobRecord, "a job")
 _task = reader(Task, "a task")
 _attempt = reader(Attempt, "an attempt")
+_output_copy = reader(OutputCopy, "the copy of an output")
 _worker = reader(Worker, "a worker")
 _row = reader(JobRow, "a job")
 _project = reader(Project, "a project")
@@ -33,13 +34,17 @@ _PORTION = 500
 
 
 class Detail(NamedTuple):
-    """What is shown of one job: itself without its tasks, a page of them with all their attempts, its newest events."""
+    """What is shown of one job: itself without its tasks, a page of them with all their attempts, its newest events.
+
+    `output_copies` has the results of those tasks that the coordinator keeps, or wants.
+    """
 
     job: Job
     row: JobRow
     tasks: list[Task]
     attempts: dict[int, list[Attempt]]
     events: list[EventRow]
+    output_copies: dict[int, OutputCopy]
 
 
 _JOB = "job_id, seq, created_at_ms, finished_at_ms, spec, data"
@@ -207,6 +212,34 @@ def tasks(connection: sqlite3.Connection, job_id: str, first: int = 0, limit: in
     return [_task(data) for (data,) in rows]
 
 
+def output_copies(
+    connection: sqlite3.Connection, job_id: str, first: int = 0, limit: int = 1_000_000
+) -> dict[int, OutputCopy]:
+    """The results of some of a job's tasks that the coordinator keeps, or wants, by task index."""
+    rows = connection.execute(
+        "SELECT data FROM output_copies WHERE job_id = ? AND task_index >= ? AND task_index < ?",
+        (job_id, first, first + limit),
+    )
+    return {one.index: one for one in (_output_copy(data) for (data,) in rows)}
+
+
+def wanted_output_copies(connection: sqlite3.Connection) -> list[OutputCopy]:
+    """The results that the coordinator doesn't have yet, with the patterns of their jobs. None of jobs that are removed."""
+    rows = connection.execute(
+        "SELECT data FROM output_copies INDEXED BY output_copies_wanted WHERE state = 'wanted' ORDER BY job_id"
+    )
+    found = [_output_copy(data) for (data,) in rows]
+    patterns = {job_id: _patterns(connection, job_id) for job_id in {one.job_id for one in found}}
+    for one in found:
+        one.patterns = patterns[one.job_id]
+    return [one for one in found if one.patterns]
+
+
+def _patterns(connection: sqlite3.Connection, job_id: str) -> tuple[str, ...]:
+    found = connection.execute("SELECT spec FROM jobs WHERE job_id = ?", (job_id,)).fetchone()
+    return _spec(found[0]).collect if found is not None else ()
+
+
 def detail(connection: sqlite3.Connection, job_id: str, first: int, limit: int, events_limit: int) -> Detail | None:
     """A job, some of its tasks with their attempts, and its newest events, newest first."""
     head, row = _head(connection, job_id), job_row(connection, job_id)
@@ -218,6 +251,7 @@ def detail(connection: sqlite3.Connection, job_id: str, first: int, limit: int, 
         tasks=tasks(connection, job_id, first, limit),
         attempts=attempts(connection, job_id, first, limit),
         events=events(connection, job_id=job_id, limit=events_limit),
+        output_copies=output_copies(connection, job_id, first, limit),
     )
 
 

@@ -31,6 +31,8 @@ def load(connection: sqlite3.Connection, random_bits: Callable[[int], int], name
     jobs, attempts = query.live_jobs(connection)
     others = {other for job in jobs for other in job.after}
     loading.load_jobs(fleet, jobs, attempts, query.states(connection, list(others)))
+    for copy in query.wanted_output_copies(connection):
+        fleet.output_copies.add(copy)
     fleet.job_seq = max((job.seq for job in jobs), default=0)
     fleet.must_schedule = True
     return fleet

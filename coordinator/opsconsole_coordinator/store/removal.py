@@ -14,10 +14,12 @@ _TASKS = """
     DELETE FROM tasks WHERE job_id = ?1 AND task_index <=
     (SELECT max(task_index) FROM (SELECT task_index FROM tasks WHERE job_id = ?1 ORDER BY task_index LIMIT ?2))
 """
+_OUTPUT_COPIES = _TASKS.replace("tasks", "output_copies")
 _ROWS = (
     "DELETE FROM events WHERE seq IN (SELECT seq FROM events WHERE job_id = ? AND job_id <> '' LIMIT ?)",
     "DELETE FROM attempts WHERE attempt_id IN (SELECT attempt_id FROM attempts WHERE job_id = ? LIMIT ?)",
     _TASKS,
+    _OUTPUT_COPIES,
 )
 
 

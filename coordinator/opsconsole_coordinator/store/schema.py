@@ -70,7 +70,15 @@ _VERSION_2 = """
 CREATE INDEX jobs_by_state ON jobs (project, state);
 """  # counting 100,000 jobs takes 10 ms instead of 200
 
-MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2)
+_VERSION_3 = """
+CREATE TABLE output_copies (
+  job_id TEXT NOT NULL, task_index INTEGER NOT NULL, state TEXT NOT NULL, data BLOB NOT NULL,
+  PRIMARY KEY (job_id, task_index)
+) WITHOUT ROWID;
+CREATE INDEX output_copies_wanted ON output_copies (job_id) WHERE state = 'wanted';
+"""
+
+MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2, _VERSION_3)
 """Step N brings a file of version N to version N + 1. Steps are never changed, only added."""
 
 VERSION = len(MIGRATIONS)

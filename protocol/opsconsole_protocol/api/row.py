@@ -60,6 +60,9 @@ class JobRow(Row, frozen=True, kw_only=True):
     """What its first task runs, as a shell would read it, cut where it is long."""
     advance: TaskProgress | None = None
     """How far it is by what its tasks print: in the steps of its only task, or else in tasks, each running one as a fraction."""
+    output_files: int | None = None
+    """How many files its tasks left in their output folders; null while none has ended, and where no worker said."""
+    output_bytes: int | None = None
 
 
 class AttemptRow(Row, frozen=True, kw_only=True):
@@ -83,6 +86,32 @@ class AttemptRow(Row, frozen=True, kw_only=True):
     ports: dict[str, int] = {}
     cause: str = ""
     """An EndCause: why it ended; empty while it hasn't, and where that isn't known."""
+    output_files: int | None = None
+    """How many files lay in its output folder at its end; null where that isn't known."""
+    output_bytes: int | None = None
+
+
+class CopyState(StrEnum):
+    """How far the coordinator is with keeping a task's results."""
+
+    WANTED = "wanted"
+    KEPT = "kept"
+    FAILED = "failed"
+
+
+class CollectedRow(Row, frozen=True, kw_only=True):
+    """What the coordinator has of a task's results. `state` is a CopyState; `reason` says why it has none, or none yet.
+
+    `content_id` is the tree that it keeps; null where it has none, or nothing matched.
+    """
+
+    state: str
+    attempt_id: str
+    worker: str
+    content_id: str | None = None
+    files: int = 0
+    bytes: int = 0
+    reason: str = ""
 
 
 class TaskRow(Row, frozen=True, kw_only=True):
@@ -106,6 +135,11 @@ class TaskRow(Row, frozen=True, kw_only=True):
     attempts: tuple[AttemptRow, ...] = ()
     cause: str = ""
     """An EndCause: why it ended, if it did other than well."""
+    output_files: int | None = None
+    """As its last attempt's."""
+    output_bytes: int | None = None
+    collected: CollectedRow | None = None
+    """What the coordinator keeps of its results; null where the job asks for nothing, or hasn't ended."""
 
 
 class EventRow(Row, frozen=True, kw_only=True):
@@ -253,6 +287,26 @@ class Verdict(Row, frozen=True, kw_only=True):
     """How much of what the job brings along the worker would be sent; null where it has all of it, or that is nothing."""
 
 
+class InputRow(Row, frozen=True, kw_only=True):
+    """A file or folder that a job is given. `from` is `worker` (it lies there), `coordinator` (it is kept there), or the name of a host.
+
+    `size` in bytes and `hash`, the id of its tree, are null of what lies on workers.
+    """
+
+    name: str
+    size: int | None = None
+    hash: str | None = None
+    source: str = msgspec.field(name="from")
+
+
+class OutputsRow(Row, frozen=True, kw_only=True):
+    """What a job made: where it is, and how many files of how many bytes. Null is what nobody said, and a path where there are several."""
+
+    path: str | None = None
+    files: int | None = None
+    bytes: int | None = None
+
+
 class JobDetail(Row, frozen=True, kw_only=True):
     """A job with its spec, tasks and events."""
 
@@ -260,6 +314,8 @@ class JobDetail(Row, frozen=True, kw_only=True):
     spec: JobSpec
     tasks: tuple[TaskRow, ...]
     events: tuple[EventRow, ...]
+    inputs: tuple[InputRow, ...] = ()
+    outputs: OutputsRow = OutputsRow()
 
 
 class Snapshot(Row, frozen=True, kw_only=True):

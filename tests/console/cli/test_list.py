@@ -10,6 +10,7 @@ from opsconsole_protocol.api import Parameter, ProjectRow, TemplateRow
 from tests.client.fake_server import FakeServer
 from tests.client.row import NOW_MS, event_row, gpu
 from tests.console.cli.conftest import Run
+from tests.protocol import content_sample
 
 JOB = "aaaaaaaaaa"
 _JOB_FIELDS = [
@@ -181,6 +182,41 @@ def test_show_for_people(run: Run, server: FakeServer) -> None:
     assert "signal 9" in out
     assert "out of memory" in out
     assert "event 1" in out
+
+
+def test_what_a_job_was_given_and_what_it_made_is_shown(run: Run, server: FakeServer) -> None:
+    """A contract with scripts: `inputs[{name, size, hash, from}]`, `outputs{path, files, bytes}`."""
+    from msgspec.structs import replace
+
+    from opsconsole_protocol.api import CollectedRow
+
+    spec = replace(content_sample.SPEC, inputs=("a.npy",))
+    server.add_job(JOB, spec, output_path="/out/jobs/a", output_files=3, output_bytes=2_000)
+    (task,) = server.tasks[JOB]
+    kept = CollectedRow(state="kept", attempt_id="a", worker="gpu-a", files=2, bytes=1_500)
+    server.tasks[JOB] = [replace(task, collected=kept)]
+    found = json.loads(run("show", JOB, "--json").out)
+    assert found["inputs"] == [
+        {"name": "a.npy", "size": None, "hash": None, "from": "worker"},
+        {"name": "data.slp", "size": 12_000_000_000, "hash": content_sample.TREE, "from": "mbp-7"},
+    ]
+    assert found["outputs"] == {"path": "/out/jobs/a", "files": 3, "bytes": 2_000}
+    assert found["spec"]["bundle"]["commit"] == "0123abc"
+    assert found["tasks"][0]["collected"]["state"] == "kept"
+    out = run("show", JOB).out
+    assert "Input:     a.npy, data.slp/, 3 files, 12 GB from mbp-7\n" in out
+    assert "Bundle:    /home/ana/study at 0123abc with changes, 40 files, 2.0 kB\n" in out
+    assert "Set-up:    uv sync\n" in out
+    assert "Output:    /out/jobs/a, 3 files, 2.0 kB\n" in out
+    assert "Collect:   models/* (2 files kept, 1.5 kB)\n" in out
+    server.tasks[JOB] = [replace(task, collected=replace(kept, state="wanted", reason="gpu-a went away"))]
+    assert "Collect:   models/* (1 task to come: gpu-a went away)\n" in run("show", JOB).out
+
+
+def test_a_job_that_made_nothing_yet_has_outputs_without_numbers(run: Run, server: FakeServer) -> None:
+    server.add_job(JOB)
+    found = json.loads(run("show", JOB, "--json").out)
+    assert (found["inputs"], found["outputs"]) == ([], {"path": None, "files": None, "bytes": None})
 
 
 def test_one_task_can_be_shown(run: Run, server: FakeServer) -> None:

@@ -2,6 +2,10 @@
 
 from opsconsole_coordinator.core import view
 from opsconsole_protocol import link
+from opsconsole_protocol.api import OutputsRow
+from opsconsole_protocol.bound import WHOLE_MAX
+from opsconsole_protocol.ids import ContentId
+from opsconsole_protocol.job_content import Upload
 from opsconsole_protocol.link import Observed
 from opsconsole_protocol.spec import JobSpec, Resources
 from opsconsole_protocol.state import AttemptState
@@ -134,6 +138,33 @@ def test_a_task_row_shows_its_last_attempt_and_all_before(world: World) -> None:
         ("failed", 1, 7), ("running", None, None),
     ]  # fmt: skip
     assert row.attempts[0].gpu_ids == ("GPU-0",)
+
+
+def test_what_tasks_left_is_added_up_and_a_retry_counts_in_the_place_of_what_was_before(world: World) -> None:
+    worker = world.worker()
+    job = world.submit(num_tasks=2, max_retries_failure=1)
+    assert (view.job_row(world.fleet, job).output_files, view.job_row(world.fleet, job).output_bytes) == (None, None)
+    worker.fail(worker.started(), output_files=5, output_bytes=700)
+    assert (world.rows[job.id].output_files, world.rows[job.id].output_bytes) == (5, 700)
+    worker.succeed(worker.started(), output_files=2, output_bytes=WHOLE_MAX)
+    assert (world.rows[job.id].output_files, world.rows[job.id].output_bytes) == (7, WHOLE_MAX)
+    world.pass_ms(2_000)
+    again = worker.started()
+    worker.succeed(again, output_files=1, output_bytes=8)
+    assert world.rows[job.id].output_files == 3
+    row = view.task_row(job, task_of(job), [again])
+    assert (row.output_files, row.output_bytes, row.attempts[0].output_files) == (1, 8, 1)
+
+
+def test_a_row_says_what_a_job_is_given_and_from_where(world: World) -> None:
+    kept = Upload(name="b.csv", content_id=ContentId("5f" * 32), size_bytes=7, files=1)
+    sent = Upload(name="c", content_id=ContentId("5e" * 32), size_bytes=8, files=2, is_folder=True, host="mbp-7")
+    rows = view.input_rows(JobSpec(command=("a",), inputs=("a.npy",), uploads=(kept, sent)))
+    assert [(row.name, row.size, row.hash, row.source) for row in rows] == [
+        ("a.npy", None, None, "worker"), ("b.csv", 7, "5f" * 32, "coordinator"), ("c", 8, "5e" * 32, "mbp-7")
+    ]  # fmt: skip
+    job = world.submit()
+    assert view.outputs_row(world.rows[job.id]) == OutputsRow()
 
 
 def test_a_task_that_never_ran_has_a_row_too(world: World) -> None:

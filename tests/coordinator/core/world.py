@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from opsconsole_coordinator.core import view
-from opsconsole_coordinator.core.model import Attempt, Job, Task, Worker
+from opsconsole_coordinator.core.model import Attempt, Collect, Job, Task, Worker
 from opsconsole_coordinator.core.reactor import TICK_MS, Batch, Fleet, Reactor
 from opsconsole_protocol import PROTOCOL_VERSION, link
 from opsconsole_protocol.api import EventRow, JobRow, Submission
@@ -45,6 +45,8 @@ class World:
         """As the store has them."""
         self.attempts: dict[AttemptId, Attempt] = {}
         """Every attempt that was ever committed."""
+        self.collects: list[Collect] = []
+        """What the shell was told to fetch, and hasn't answered yet."""
         self.on_commit: Callable[[Batch, dict[JobId, JobRow]], None] = lambda *_: None
         self._sessions = 0
         self._jobs = 0
@@ -72,6 +74,7 @@ class World:
         self.attempts.update((attempt.id, msgspec.structs.replace(attempt)) for attempt in batch.attempts)
         self.events += batch.events
         self.on_commit(batch, rows)
+        self.collects += batch.collects
         by_id = {worker.id: worker for worker in self.workers.values()}
         for worker_id, session, message in batch.sends:
             by_id[worker_id].deliver(session, message)

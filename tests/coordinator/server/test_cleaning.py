@@ -9,7 +9,7 @@ import pytest
 from opsconsole_agent.probe.io_path import WorkerIOConfig
 from opsconsole_agent.state import leaving
 from opsconsole_agent.state.state_folder import StateFolder
-from opsconsole_coordinator.core.model import Attempt, Worker
+from opsconsole_coordinator.core.model import Attempt, OutputCopy, Worker
 from opsconsole_coordinator.server.cleaning import Cleaning
 from opsconsole_coordinator.server.commit_loop import CommitLoop
 from opsconsole_coordinator.server.job_lookup import load_job, release_job
@@ -108,6 +108,20 @@ async def test_outputs_go_after_the_days_that_their_worker_keeps_them(room: Room
     assert (told.kind, told.subject) == ("cleaned", "gpu")
     assert told.text.startswith("1 outputs of ended jobs were removed (")
     assert await room.cleaning.sweep() == 0
+
+
+async def test_outputs_that_are_yet_to_be_collected_stay(room: Room) -> None:
+    wanted, other = await room.job("want", 40), await room.job("gane", 40)
+    room.keep_output_days = 30
+    copy = OutputCopy(
+        job_id=wanted, index=0, attempt_id=AttemptId(f"{wanted}.0.0.abcd"), worker_id=GPU, worker_name="gpu", place=GPU
+    )
+    room.commit_loop.fleet.output_copies.add(copy)
+    assert await room.cleaning.sweep() == 1
+    assert room.left() == {wanted}
+    room.commit_loop.reactor.on_collected(wanted, 0, copy.attempt_id, None, 0, 0, 1)
+    assert await room.cleaning.sweep() == 1
+    assert not room.left() & {wanted, other}
 
 
 async def test_what_came_to_life_since_it_was_looked_for_stays(room: Room) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from opsconsole_coordinator.core.model import OutputCopy
 from opsconsole_coordinator.server import retention
 from opsconsole_coordinator.server.commit_loop import CommitLoop
 from opsconsole_coordinator.server.log_service import LogService
@@ -19,7 +20,7 @@ from opsconsole_coordinator.store.database import Database
 from opsconsole_coordinator.store.schema import analyze, prepare
 from opsconsole_protocol.api import Submission
 from opsconsole_protocol.event_kind import EventKind
-from opsconsole_protocol.ids import JobId, job_id
+from opsconsole_protocol.ids import AttemptId, JobId, WorkerId, job_id
 from opsconsole_protocol.spec import JobSpec
 from tests.coordinator.store.history import fill
 
@@ -45,7 +46,21 @@ async def test_ended_jobs_go_by_age_and_live_ones_stay(tmp_path: Path) -> None:
         old = [await _job(commit_loop, days_ago=40) for _ in range(120)]
         new, live = await _job(commit_loop, days_ago=1), await _job(commit_loop, days_ago=-1)
         assert await Retention(commit_loop, logs, RetentionPolicy(finished_days=None, log_bytes=None)).sweep() == 0
-        assert await Retention(commit_loop, logs, RetentionPolicy(finished_days=30, log_bytes=None)).sweep() == 120
+        wanted = OutputCopy(
+            job_id=old[3], index=0, attempt_id=AttemptId("a"), worker_id=WorkerId("w"), worker_name="w", place="w",
+            patterns=("*",),
+        )  # fmt: skip
+        commit_loop.fleet.output_copies.add(wanted)
+        commit_loop.fleet.touch_output_copy(wanted)
+        await commit_loop._run_batch()
+        assert await rows_of(database, "output_copies") == 1
+        found = Retention(commit_loop, logs, RetentionPolicy(finished_days=30, log_bytes=None))
+        removed: list[str] = []
+        found.on_removed.append(removed.extend)
+        assert await found.sweep() == 120
+        assert set(removed) == set(old)
+        assert not len(commit_loop.fleet.output_copies)
+        assert await rows_of(database, "output_copies") == 0
         left = await database.read(lambda connection: query.states(connection, [*old, new, live]))
         assert set(left) == {new, live}
         assert await rows_of(database, "tasks") == 2

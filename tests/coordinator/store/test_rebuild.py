@@ -251,6 +251,8 @@ async def test_a_store_of_an_old_version_opens(version: int, tmp_path: Path) -> 
     }  # fmt: skip
     assert {name: project.status for name, project in fleet.projects.items()} == {"p": "paused"}
     assert list(fleet.templates)
+    wanted = [(one.worker_name, one.output_path, one.patterns) for one in fleet.output_copies]
+    assert wanted == ([("w1", "/out/jobs/a", ("models/*",))] if version >= 3 else [])
     assert fleet.store_id == "store"
     for table, kind in (
         ("credentials", CredentialRecord), ("invitations", InvitationRecord), ("projects", Project),

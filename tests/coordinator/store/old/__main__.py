@@ -25,6 +25,8 @@ def make(path: Path) -> None:
     worker.succeed(worker.started(), peak_memory_mb=7, log_sizes={})
     failed = world.submit(name="failed")
     worker.fail(worker.started(), "out of memory", signal=9)
+    world.submit(name="results to be collected", collect=("models/*",))
+    worker.succeed(worker.started(), output_path="/out/jobs/a", output_files=2, output_bytes=30)
     world.submit(name="running", gpus=1, max_retries_failure=2, requirements=("zone=a",), environment={"A": "b"})
     worker.started()
     world.submit(name="ended with logs outstanding")
