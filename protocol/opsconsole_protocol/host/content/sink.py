@@ -18,7 +18,7 @@ from opsconsole_protocol.host.content.file_hash import leaves_of
 from opsconsole_protocol.host.content.incoming import Incoming, hold, on_disk
 
 INCOMING_PREFIX = b".opsconsole-incoming-"
-_ABANDONED_S = 7 * 24 * 3600
+ABANDONED_S = 7 * 24 * 3600
 """What has lain in an incoming folder for this long isn't waited for any more."""
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 
@@ -272,7 +272,7 @@ def _remove_abandoned(beneath: Beneath) -> None:
         if not name.startswith(INCOMING_PREFIX):
             continue
         status = beneath.status(name)
-        is_old = status is not None and status.st_mtime < time.time() - _ABANDONED_S
+        is_old = status is not None and status.st_mtime < time.time() - ABANDONED_S
         if is_old and status is not None and stat.S_ISDIR(status.st_mode):
             with beneath.below(name) as other:
                 if hold(other.root):
