@@ -31,6 +31,8 @@ from opsconsole_protocol.ids import ContentId, check_content_id
 
 _LOOKED_THROUGH = 1_000_000
 """Of how many entries of other trees it is known whether a new tree has the same files."""
+_OWN_BYTES = 2 << 20
+"""What a store itself writes beside a tree: records and hashes."""
 
 
 class StoredTree(NamedTuple):
@@ -248,7 +250,7 @@ class ContentStore:
         """
         self._remove_old()
         disk = os.fstatvfs(self._held)
-        lacking = size + KEPT_FREE_BYTES - disk.f_bavail * disk.f_frsize
+        lacking = size + KEPT_FREE_BYTES + _OWN_BYTES - disk.f_bavail * disk.f_frsize
         if lacking > 0:
             self.trim(max(0, self.size_bytes - lacking))
         free = self._bytes_max - sum(self._receiving.values())
