@@ -113,7 +113,7 @@ def test_a_store_on_a_small_disk_lets_go_of_what_nobody_needs(tmp_path: Path) ->
         for number in range(4):
             top = tmp_path / str(number)
             top.mkdir()
-            (top / "a").write_bytes(bytes([number]) * (2 * CHUNK_BYTES))
+            (top / "a").write_bytes(bytes([number + 1]) * (2 * CHUNK_BYTES))
             manifest = scan(top)
             source = FolderSource(top, manifest)
             feed(source, store.sink(manifest))
