@@ -12,8 +12,8 @@ from opsconsole_coordinator.server.file_locator import FileLocator
 from opsconsole_coordinator.server.open_stream import Party, PartyKind
 from opsconsole_coordinator.trust.credential import Role
 from opsconsole_protocol import api
-from opsconsole_protocol.error import Forbidden, InvalidRequest, NotFound
-from opsconsole_protocol.ids import AttemptId
+from opsconsole_protocol.error import Forbidden, InvalidRequest, NotFound, Unavailable
+from opsconsole_protocol.ids import AttemptId, ContentId
 from opsconsole_protocol.mount import find_mount, mounts_of
 from opsconsole_protocol.quantity import size_words
 from opsconsole_protocol.stream.message import (
@@ -40,6 +40,8 @@ class Plan:
     what: str
     subject: str
     host_id: str = ""
+    content_id: ContentId | None = None
+    """The kept tree that files are read from."""
 
 
 def role_to_open(request: api.AskForStream) -> Role:
@@ -124,8 +126,14 @@ class StreamPlanner:
     async def _files(self, purpose: ReadFiles | WriteFiles, worker_name: str) -> Plan:
         if isinstance(purpose, WriteFiles) and purpose.root.kind is not RootKind.MOUNT:
             raise InvalidRequest("files are put into a mount of a worker; what a job has written stays as it is")
-        place = await self._locator.locate(worker_name, purpose.root, purpose.folder)
-        self._locator.check_reachable(place)
+        try:
+            place = await self._locator.locate(worker_name, purpose.root, purpose.folder)
+            self._locator.check_reachable(place)
+        except (NotFound, Unavailable):
+            plan = await self._kept(purpose) if isinstance(purpose, ReadFiles) else None
+            if plan is None:
+                raise
+            return plan
         if isinstance(purpose, WriteFiles):
             mount = find_mount(mounts_of(place.worker.properties), place.root.mount)
             if mount is None or not mount.writable:
@@ -135,6 +143,25 @@ class StreamPlanner:
         what = f"files of {place.root.mount}" if is_mount else f"{purpose.root.kind} files of job {place.root.job_id}"
         subject = place.worker.name if is_mount else place.root.job_id
         return Plan(found, PeerKind.WORKER, _party(place.worker), what, subject)
+
+    async def _kept(self, purpose: ReadFiles) -> Plan | None:
+        """What the coordinator itself keeps of a task's results, now that their worker can't be asked."""
+        if purpose.root.kind is not RootKind.OUTPUT:
+            return None
+        task = await self._locator.find_task(purpose.root, purpose.folder)
+        kept = self._keeper.collection.of_task(task.job_id, task.task_index)
+        if kept is None:
+            return None
+        root = replace(purpose.root, job_id=task.job_id, task_index=task.task_index, attempt_id=kept.attempt_id)
+        found = replace(purpose, root=root, folder=task.path)
+        return Plan(
+            found,
+            PeerKind.COORDINATOR,
+            STORE,
+            f"kept results of job {task.name}",
+            task.job_id,
+            content_id=kept.content_id,
+        )
 
 
 def _party(worker: Worker) -> Party:

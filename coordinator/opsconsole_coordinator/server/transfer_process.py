@@ -35,6 +35,7 @@ from opsconsole_coordinator.transfer.message import (
     Over,
     Pin,
     Ready,
+    Remove,
     Said,
     Unpin,
     decode_from_process,
@@ -79,8 +80,8 @@ class TransferListener:
 
     on_kept: Callable[[set[ContentId], set[ContentId]], None] = lambda *_: None
     """Trees are kept from now on, and others no longer."""
-    on_held: Callable[[str, tuple[ContentId, ...]], None] = lambda *_: None
-    """A holder was known to the store when it was opened."""
+    on_held: Callable[[Held], None] = lambda _: None
+    """A holder has trees pinned: one that the store knew when it was opened, or by a tree that has just come."""
     on_begun: Callable[[str], None] = lambda _: None
     on_over: Callable[[Over], None] = lambda _: None
     on_lost: Callable[[], None] = lambda: None
@@ -169,6 +170,10 @@ class TransferProcess:
         """A holder needs its trees no more."""
         self._pins.pop(holder, None)
         self._send(Unpin(holder=holder))
+
+    def remove(self, content_id: ContentId) -> None:
+        """A tree may go, unless somebody has it pinned."""
+        self._send(Remove(content_id=content_id))
 
     # --- its life ----------------------------------------------------------------------------------------------
 
@@ -319,8 +324,8 @@ class TransferProcess:
                 self.listener.on_over(message)
             case Kept(added=added, removed=removed):
                 self._on_kept(set(added), set(removed))
-            case Held(holder=holder, content_ids=content_ids):
-                self.listener.on_held(holder, content_ids)
+            case Held():
+                self.listener.on_held(message)
             case Ready():
                 self._on_ready()
             case Counted():
