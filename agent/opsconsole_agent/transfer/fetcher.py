@@ -97,7 +97,7 @@ class Fetcher:
         cancel: Cancel,
     ) -> Summary:
         def make_sink(manifest: Manifest) -> Sink:
-            return store.sink(manifest)
+            return store.sink(manifest, cancel=cancel)
 
         def work(stream: Stream) -> Summary:
             with cancel.closing(stream):

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable
-from pathlib import Path
 
 import msgspec
 
@@ -11,7 +10,6 @@ from opsconsole_agent.transfer.fetcher import Fetcher
 from opsconsole_agent.transfer.file_tree import Place
 from opsconsole_agent.transfer.link_broker import LinkBroker, Mailbox
 from opsconsole_agent.transfer.stream_server import StreamServer
-from opsconsole_protocol.host.content.hash_cache import HashCache
 from opsconsole_protocol.host.content.session import Summary
 from opsconsole_protocol.host.content.store import ContentStore
 from opsconsole_protocol.host.stream.coordinator_dial import Home
@@ -39,16 +37,13 @@ class Transfers:
         store: ContentStore,
         home: Home,
         find: Callable[[FileRoot], Place],
-        hashes_file: Path | None = None,
     ) -> None:
-        """`hashes_file`: where the hashes of files are remembered that were sent."""
         self._home = home
         self.broker = LinkBroker(send)
         self._fetch_threads = TransferThreads(FETCHES_MAX)
         self._serve_threads = TransferThreads(SERVED_MAX)
-        self._hashes = HashCache(hashes_file)
         self.contents = ContentCache(store, Fetcher(self._move, self._fetch_threads, lambda: self.broker.is_up), send)
-        self.server = StreamServer(self.broker, self._serve_threads, self._open, store, find, self._hashes)
+        self.server = StreamServer(self.broker, self._serve_threads, self._open, store, find)
 
     def connected(self) -> None:
         """The coordinator has accepted the registration."""
@@ -64,7 +59,6 @@ class Transfers:
         self._serve_threads.close()
         await self.server.close()
         await self.contents.close()
-        self._hashes.close()
 
     # --- in threads ------------------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ import pytest
 
 from opsconsole_agent.engine.bundle import COPIED_NS, has_changed, make_copy, remove_unchanged
 from opsconsole_protocol.host.content.store import StoredTree
+from opsconsole_protocol.stream.error import StreamCancelled
 from tests.agent.transfer.tree import make_tree
 
 
@@ -88,6 +89,7 @@ def test_a_folder_that_became_a_link_leads_nowhere(copy: Path, tree: StoredTree,
 def test_a_copy_that_is_cancelled_leaves_nothing(tree: StoredTree, tmp_path: Path) -> None:
     cancel = threading.Event()
     cancel.set()
-    make_copy(tree, tmp_path / "work", None, cancel)
+    with pytest.raises(StreamCancelled):
+        make_copy(tree, tmp_path / "work", None, cancel)
     assert not (tmp_path / "work").exists()
     assert not (tmp_path / "work.new").exists()

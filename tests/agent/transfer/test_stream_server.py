@@ -12,7 +12,6 @@ from opsconsole_agent.probe.file_look import FilePlace
 from opsconsole_agent.transfer.link_broker import LinkBroker
 from opsconsole_agent.transfer.stream_server import WAITING_MAX, StreamServer
 from opsconsole_protocol.error import Forbidden, InvalidRequest, NotFound, OpsconsoleError
-from opsconsole_protocol.host.content.hash_cache import HashCache
 from opsconsole_protocol.host.content.scan import scan
 from opsconsole_protocol.host.content.session import receive, send
 from opsconsole_protocol.host.content.sink import FolderSink
@@ -59,7 +58,7 @@ class Bench:
         broker = LinkBroker(lambda _: None)
         self.server = StreamServer(
             broker, TransferThreads(2), lambda grant, *_: self._mine.pop(grant.stream_id), self.store,
-            lambda root: self.places[root.kind], HashCache(),
+            lambda root: self.places[root.kind],
         )  # fmt: skip
 
     def serve(self, purpose: Purpose) -> Stream:
