@@ -120,6 +120,7 @@ class FakeCoordinator:
         self._join(sock, request.stream_id, acceptance)
 
     def _join(self, sock: socket.socket, stream_id: str, acceptance: bytes) -> None:
+        came = True
         with self._lock:
             waiting = self._waiting.pop(stream_id, None)
             if waiting is None:
@@ -138,12 +139,12 @@ class FakeCoordinator:
     def _relay(self, one: socket.socket, other: socket.socket) -> None:
         """Pass on what comes from either side, in one thread: a TLS connection can't be used by two."""
         targets = {one: other, other: one}
-        room = dict.fromkeys(targets, self.cut_after_bytes)
+        room: dict[socket.socket, int | None] = dict.fromkeys(targets, self.cut_after_bytes)
         with contextlib.suppress(OSError):
             while True:
                 for source in select.select(list(targets), [], [])[0]:
                     left = room[source]
-                    data = source.recv(1 << 16)
+                    data: bytes = source.recv(1 << 16)
                     targets[source].sendall(data[:left])
                     room[source] = None if left is None else left - len(data)
                     if not data or (left is not None and left <= len(data)):
