@@ -17,6 +17,8 @@ import msgspec
 from textual.color import ColorParseError
 
 from opsconsole import endpoint, saved_coordinator, sweep
+from opsconsole.transfer import history
+from opsconsole_agent.engine import setup_cache, setup_key
 from opsconsole_agent.keeper import command, event_line, journal
 from opsconsole_agent.keeper.attempt import Attempt
 from opsconsole_agent.keeper.refusal import Refusal
@@ -49,7 +51,7 @@ from opsconsole_protocol.host.content import hash_cache, pin, record
 from opsconsole_protocol.ids import ContentId
 from opsconsole_protocol.link import decode_frame, log_chunk
 from opsconsole_protocol.link.codec import agent_codec, coordinator_codec
-from opsconsole_protocol.stream import signal, upgrade
+from opsconsole_protocol.stream import channel_flow, session_description, signal, upgrade
 from opsconsole_protocol.stream.message import Way
 from opsconsole_protocol.trust import address, invitation
 
@@ -199,6 +201,17 @@ def _streams() -> Iterator[Decoder]:
     yield Decoder("request for a stream", upgrade.__name__, upgrade.parse_request, (ProtocolError,), (request,))
     answers = (upgrade.format_acceptance("ab" * 32) + b"first", upgrade.format_refusal(upgrade.TOO_MANY, "it is full"))
     yield Decoder("answer to that", upgrade.__name__, upgrade.parse_answer, (ProtocolError,), answers)
+    described = (
+        b"v=0\r\nm=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=fingerprint:sha-256 AB\r\n"
+        b"a=candidate:1 1 udp 2130706431 192.0.2.1 40000 typ host\r\n"
+    )
+    check = _text(session_description.check_description)
+    yield Decoder("description", session_description.__name__, check, (ProtocolError,), (described,))
+    messages = (b"\x00abc", channel_flow.END_MESSAGE, channel_flow.DONE_MESSAGE, b"\x01" + bytes(8))
+    yield Decoder(
+        "message of a channel", channel_flow.__name__, lambda data: channel_flow.ChannelFlow().receive(data),
+        (ProtocolError,), messages,
+    )  # fmt: skip
 
 
 def _properties(data: bytes) -> None:
@@ -350,11 +363,23 @@ def _files() -> Iterator[Decoder]:
     themes = tuple(path.read_bytes() for path in sorted(theme.shipped_folder().glob("*.toml")))
     log = _log_sample()
     refused = (OpsconsoleError,)
+    moved = b'{"id":"0a","kind":"put","phase":"done","title":"a to b","way":"relay","bytes_done":3}'
+    yield Decoder(
+        "history of transfers",
+        history.__name__,
+        lambda data: history.parse(data, 9),
+        (),
+        (moved, moved + b"\n{\n" + moved),
+    )
     yield Decoder("private file", private_file.__name__, _file(private_file.read_private), refused, (b"a\n",))
     yield Decoder("intent", state_folder.__name__, _file(_intents), (), (intent,))
     yield Decoder(
         "store mark", state_folder.__name__, _file(_mark, "store.json"), (), (b'{"store_id":"s","store_seq":9}',)
     )
+    made = msgspec.json.encode(setup_cache.SetupRecord(key="k", line="uv sync", content_id="ab" * 32, has_bundle=True))
+    yield Decoder("record of a setup", setup_cache.__name__, setup_cache.read_record, (ValueError,), (made,))
+    origin = b'{"url": "file:///work/a%20b", "dir_info": {"editable": true}}'
+    yield Decoder("origin of a package", setup_key.__name__, _origin, (), (origin, b'{"url": "file://[/x"}'))
     yield Decoder("boot", state_folder.__name__, _file(_mark, "boot"), (), (b"b",))
     yield Decoder(
         "identity", credential.__name__, _file(lambda path: credential._parse(path, private_file.read_private(path) or "")), refused, (identity,)
@@ -498,6 +523,10 @@ def _store_blobs() -> Iterator[Decoder]:
     for table, readers in blobs().items():
         for name, (read, samples) in readers.items():
             yield Decoder(f"store: {table}.{name}", query.__name__, read, (StoreError,), samples)
+
+
+def _origin(data: bytes) -> None:
+    setup_key.binding_of_origin(data, "/work/a b")
 
 
 @cache

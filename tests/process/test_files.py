@@ -2,12 +2,14 @@
 
 import os
 import signal
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from opsconsole_protocol.content.manifest import Manifest
+from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.host.content.scan import scan_file
 from opsconsole_protocol.job_content import Bundle, Upload
 from tests.agent.transfer.tree import keep_tree, make_tree
@@ -47,6 +49,19 @@ def content_on_a(lab: Lab, name: str, **files: str | bytes) -> Manifest:
     return manifest
 
 
+def give(lab: Lab, script: str, **fields: Any) -> str:
+    """Submit a job as soon as the coordinator has heard who has its trees; its id."""
+    job_ids: list[str] = []
+
+    def try_it() -> bool:
+        with suppress(InvalidRequest):
+            job_ids.append(lab.give(script, **fields))
+        return bool(job_ids)
+
+    lab.wait(try_it, "the coordinator to hear what gpu-a has")
+    return job_ids[0]
+
+
 def incoming_bytes(lab: Lab) -> int:
     """What has arrived on `gpu-b` of a tree that isn't whole yet."""
     incoming = lab.state_dir("gpu-b") / "content" / "incoming"
@@ -68,7 +83,7 @@ def test_a_job_runs_with_files_and_code_that_only_another_worker_has(pair: Lab) 
     pair.agent("gpu-a")
     script = "python3 train.py && cp train.py $OPSCONSOLE_OUTPUT_PATH/models/"
     uploads = (upload_of("data.csv", data),)
-    job_id = pair.give(script, workers=("gpu-b",), uploads=uploads, bundle=bundle_of(code))
+    job_id = give(pair, script, workers=("gpu-b",), uploads=uploads, bundle=bundle_of(code))
     job = done(pair, job_id)
     assert job["worker"] == "gpu-b"
     pair.wait(lambda: "1,2,3" in pair.lines(job_id), "the data")
@@ -76,7 +91,7 @@ def test_a_job_runs_with_files_and_code_that_only_another_worker_has(pair: Lab) 
     assert any("fetching" in line for line in lines), lines
     model = Path(job["output_path"]) / "models" / "train.py"
     assert model.read_text() == (pair.folder / "code" / "train.py").read_text()
-    again = pair.give(script, workers=("gpu-b",), uploads=uploads, bundle=bundle_of(code))
+    again = give(pair, script, workers=("gpu-b",), uploads=uploads, bundle=bundle_of(code))
     done(pair, again)
     assert not any("fetching" in line for line in pair.lines(again))
 
@@ -84,7 +99,7 @@ def test_a_job_runs_with_files_and_code_that_only_another_worker_has(pair: Lab) 
 def test_an_agent_that_is_killed_in_the_middle_of_a_fetch_goes_on_where_it_was(pair: Lab) -> None:
     tree = content_on_a(pair, "big", data_bin=os.urandom(400 * MIB))
     pair.agent("gpu-a")
-    job_id = pair.give(
+    job_id = give(pair,
         'cmp "$OPSCONSOLE_INPUT_0/data.bin" "$LAB/big/data.bin" && echo same', workers=("gpu-b",),
         uploads=(upload_of("big", tree, is_folder=True),),
     )  # fmt: skip
@@ -103,8 +118,8 @@ def test_what_a_task_wrote_into_is_fetched_again_for_the_next(pair: Lab) -> None
     pair.agent("gpu-a")
     fields: dict[str, Any] = {"workers": ("gpu-b",), "uploads": (upload_of("pictures", tree, is_folder=True),)}
     spoil = 'chmod -R u+w "$OPSCONSOLE_INPUT_0" && echo wrong > "$OPSCONSOLE_INPUT_0/a.txt"'
-    done(pair, pair.give(spoil, **fields))
-    job_id = pair.give('cat "$OPSCONSOLE_INPUT_0/a.txt"; echo', **fields)
+    done(pair, give(pair, spoil, **fields))
+    job_id = give(pair, 'cat "$OPSCONSOLE_INPUT_0/a.txt"; echo', **fields)
     done(pair, job_id)
     pair.wait(lambda: "right" in pair.lines(job_id), "the right bytes")
     assert any("something was written into the kept tree" in line for line in pair.lines(job_id))

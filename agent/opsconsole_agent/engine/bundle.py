@@ -4,6 +4,7 @@ Every file of a copy has one and the same time of change, which no file gets tha
 it is told later what a setup or a task has changed, and what may go when the attempt has ended.
 """
 
+import contextlib
 import logging
 import os
 import shutil
@@ -98,10 +99,11 @@ def _is_as_copied(found: _Found, entry: Entry | None) -> bool:
 def _walk(folder: Path) -> Iterator[_Found]:
     """All that lies below a folder, the deepest first, by descriptors: no link is followed."""
     top = os.fsencode(folder)
-    for path, folders, files, descriptor in os.fwalk(top, topdown=False):
-        below = path[len(top) + 1 :]
-        for name in (*files, *folders):
-            yield _Found(below + b"/" + name if below else name, descriptor, name)
+    with contextlib.suppress(FileNotFoundError):  # it is gone as a whole
+        for path, folders, files, descriptor in os.fwalk(top, topdown=False):
+            below = path[len(top) + 1 :]
+            for name in (*files, *folders):
+                yield _Found(below + b"/" + name if below else name, descriptor, name)
 
 
 def _remove(folder: Path) -> None:

@@ -11,7 +11,8 @@ from opsconsole_agent.transfer.transfer_thread import Cancel, TransferThreads
 from opsconsole_protocol.content.manifest import Manifest
 from opsconsole_protocol.error import NotFound, OpsconsoleError, Unavailable
 from opsconsole_protocol.host.content.session import Progress, Summary, receive
-from opsconsole_protocol.host.content.store import ContentStore, StoreSink
+from opsconsole_protocol.host.content.sink import Sink
+from opsconsole_protocol.host.content.store import ContentStore
 from opsconsole_protocol.host.stream.stream import Stream
 from opsconsole_protocol.ids import AttemptId, ContentId
 from opsconsole_protocol.stream.message import FetchContent
@@ -95,7 +96,7 @@ class Fetcher:
         tell: Callable[[str], None],
         cancel: Cancel,
     ) -> Summary:
-        def make_sink(manifest: Manifest) -> StoreSink:
+        def make_sink(manifest: Manifest) -> Sink:
             return store.sink(manifest)
 
         def work(stream: Stream) -> Summary:

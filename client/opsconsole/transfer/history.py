@@ -41,7 +41,7 @@ def parse(data: bytes, limit: int) -> list[TransferRow]:
     for line in reversed(data.splitlines()):
         if len(found) >= limit:
             break
-        with contextlib.suppress(msgspec.MsgspecError, RecursionError):
+        with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             found.append(msgspec.json.decode(line, type=TransferRow))
     return found
 

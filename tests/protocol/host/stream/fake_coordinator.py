@@ -123,6 +123,7 @@ class FakeCoordinator:
         came = True
         with self._lock:
             waiting = self._waiting.pop(stream_id, None)
+            came = True
             if waiting is None:
                 self._waiting[stream_id] = (sock, acceptance)
                 self._lock.wait_for(lambda: stream_id not in self._waiting, self.join_s)
