@@ -191,9 +191,9 @@ def test_an_end_that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPatch
 def test_an_initiator_that_talks_and_takes_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(responder, "OPENING_S", 0.3)
     _, other = pair()
-    other.filter = lambda _: other.inbox.put(signal.encode(Hello()))  # type: ignore[func-returns-value]
+    other.filter = lambda _: other.inbox.put(signal.encode(Hello()))
     other.inbox.put(signal.encode(Hello()))
-    with opening(other) as (theirs,), pytest.raises(NoWay, match="gpu-3 has taken no way|more than 64 things"):
+    with opening(other) as (theirs,), pytest.raises(NoWay, match=r"gpu-3 has taken no way|more than 64 things"):
         theirs.result(5)
 
 
