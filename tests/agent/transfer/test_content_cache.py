@@ -217,7 +217,7 @@ async def test_what_nobody_needs_can_be_cleaned_up(bench: Bench, tmp_path: Path)
     bench.cache.release(A)
     (found,) = bench.cache.look(later_ms)
     assert (found.name, found.bytes) == (f"content/{tree.content_id}", tree.size_bytes)
-    assert Path(found.path, "data.csv").exists()
+    assert found.path == str(bench.store.path(tree.content_id))
     assert bench.cache.look(found.at_ms) == []
     assert bench.cache.remove({"attempts/x"}) == []
     assert bench.cache.remove({found.name}) == [found]
