@@ -13,6 +13,7 @@ from opsconsole_protocol.error import OpsconsoleError, Unavailable
 
 if TYPE_CHECKING:
     from opsconsole.fleet_subscription import Connectivity, FleetSubscription
+    from opsconsole_protocol.host.stream.coordinator_dial import Home
 
 
 class LiveSource:
@@ -57,3 +58,15 @@ class LiveSource:
         if self._subscription is None:
             raise Unavailable("not connected yet: try again")
         return await self._subscription.client.request(request)
+
+    async def home(self) -> "Home":
+        """Where streams dial the coordinator. Raises as `request` does."""
+        if self._subscription is None:
+            raise Unavailable("not connected yet: try again")
+        return await self._subscription.client.home()
+
+    async def store_id(self) -> str:
+        """Which coordinator it is, wherever it listens. Raises as `request` does."""
+        if self._subscription is None:
+            raise Unavailable("not connected yet: try again")
+        return await self._subscription.client.store_id()
