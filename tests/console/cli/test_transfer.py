@@ -137,7 +137,10 @@ def listing(server: FakeServer, *entries: FileEntry, truncated: bool = False) ->
     def answer(_: FakeServer, request: api.ListFiles) -> api.FileList:
         end = request.query.offset + request.query.limit
         page = FilePage(
-            entries=entries[request.query.offset : end], total=len(entries), more=end < len(entries), **fields
+            entries=entries[request.query.offset : end],
+            total=len(entries),
+            more=end < len(entries),
+            truncated=truncated,
         )
         return api.FileList(page=page, worker="gpu-a")
 
