@@ -94,6 +94,11 @@ def receive(
     return _Receiving(stream, make_sink, Receiver(expected=expected, bytes_max=bytes_max), progress, cancel).run()
 
 
+def refuse(stream: ByteStream, error: OpsconsoleError) -> None:
+    """Instead of sending or receiving, tell the other end why not, and let it read that."""
+    _Side(stream, None, None).stop(error)
+
+
 class _Side:
     """What both sides do: frames in and out, progress, and how they stop."""
 

@@ -230,6 +230,10 @@ class ContentStore:
             found |= known_files(self._trees / content, record, digests - found.keys())
         return found
 
+    def stopped(self) -> list[Path]:
+        """Where trees have stopped arriving: for a sink."""
+        return [self._incoming / one for one in self.abandoned()]
+
     def keep(self, record: Record, sink: StoreSink) -> None:
         """Let a tree that has arrived appear: for its sink. Raises DiskFull or Conflict."""
         content = record.manifest.content_id
