@@ -183,6 +183,7 @@ class PlacingSink(_Arriving):
             for index in reversed(range(len(entries))):
                 if entries[index].kind is EntryKind.FOLDER and index not in self._present:
                     os.fchmod(self._beneath.folder(entries[index].path), entries[index].mode)
+            self.incoming.beneath.clear()
             self._beneath.remove(self._name)
         self.abandon()
 
@@ -281,6 +282,7 @@ def _stopped(beneath: Beneath, own: bytes) -> Iterator[list[Beneath]]:
                 if not hold(other.root):
                     others.pop().close()
                 elif os.fstat(other.root).st_mtime < time.time() - ABANDONED_S:
+                    other.clear()
                     others.pop().close()
                     beneath.remove(name)
         yield others
