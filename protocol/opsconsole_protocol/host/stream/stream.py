@@ -23,8 +23,9 @@ _KEEPALIVE = (
 )
 _PROBES_MAX = 3
 """Questions whether there is room again that may go unanswered."""
-_TCP_INFO = struct.Struct("3xB4x16xI28xI")
-"""Of the kernel's `tcp_info`: unanswered probes, unacknowledged segments, and the age of the last acknowledgement."""
+_TCP_INFO = struct.Struct("B2xB4x16xI28xI")
+"""Of the kernel's `tcp_info`: state, unanswered probes, unacknowledged segments, and the age of the last acknowledgement."""
+_TCP_CLOSE = 7
 
 Buffer = bytes | bytearray | memoryview
 
@@ -85,9 +86,9 @@ class SocketStream:
             while rest:
                 try:
                     rest, stalls = rest[self._socket.send(rest) :], 0
-                except TimeoutError:
+                except TimeoutError as error:
                     stalls += 1
-                    _check_alive(self._socket, stalls)
+                    _check_alive(self._socket, stalls, error)
         except OSError as error:
             raise self._lost(error) from None
         finally:
@@ -106,9 +107,11 @@ class SocketStream:
             while size < 0:
                 try:
                     size = self._socket.recv_into(view)
-                except TimeoutError:
+                    if not size:
+                        _check_ended(self._socket)
+                except TimeoutError as error:
                     stalls += 1
-                    _check_alive(self._socket, stalls)
+                    _check_alive(self._socket, stalls, error)
         except OSError as error:
             raise self._lost(error) from None
         finally:
@@ -150,23 +153,40 @@ class SocketStream:
 
 def reason_of(error: OSError) -> str:
     """What happened to a connection, in a few words."""
+    if isinstance(error, ssl.SSLEOFError):
+        return "Connection lost"
     if isinstance(error, ssl.SSLError):
         return f"TLS: {error.reason or 'closed'}"
-    if isinstance(error, TimeoutError):
+    if isinstance(error, TimeoutError) and error.errno is None:
         return "no answer"
     return os.strerror(error.errno) if error.errno else "closed"
 
 
-def _check_alive(sock: socket.socket, stalls: int) -> None:
-    """Raise ConnectionAbortedError where the other machine is gone; TCP itself would wait for a quarter of an hour.
+def _check_alive(sock: socket.socket, stalls: int, error: TimeoutError) -> None:
+    """Raise TimeoutError where the other machine is gone; TCP itself would often wait for a quarter of an hour.
 
-    `stalls`: how often in a row the caller has waited for STALL_CHECK_S.
+    `stalls`: how often in a row the caller has waited for STALL_CHECK_S. `error`: of the last time; with a number it is not
+    Python's, who has waited long enough, but TCP's, that has asked the other machine in vain.
     """
+    if error.errno is not None:
+        raise error
     if sock.family not in (socket.AF_INET, socket.AF_INET6) or stalls * STALL_CHECK_S * 1_000 < SILENT_MS:
         return
-    facts = _TCP_INFO.unpack(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size))
-    if is_gone(*facts):
-        raise ConnectionAbortedError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
+    if is_gone(*_tcp_info(sock)[1:]):
+        raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
+
+
+def _check_ended(sock: socket.socket) -> None:
+    """Raise ConnectionResetError where nothing more comes because the connection broke: Python's TLS calls that an end, too."""
+    if isinstance(sock, ssl.SSLSocket) and _tcp_info(sock)[0] == _TCP_CLOSE:
+        raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
+
+
+def _tcp_info(sock: socket.socket) -> tuple[int, int, int, int]:
+    state, probes, unacknowledged, last_ack_ms = _TCP_INFO.unpack(
+        sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
+    )
+    return state, probes, unacknowledged, last_ack_ms
 
 
 def is_gone(probes: int, unacknowledged: int, last_ack_ms: int) -> bool:
