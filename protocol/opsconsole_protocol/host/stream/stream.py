@@ -23,9 +23,8 @@ _KEEPALIVE = (
 )
 _PROBES_MAX = 3
 """Questions whether there is room again that may go unanswered."""
-_TCP_INFO = struct.Struct("B2xB4x16xI28xI")
-"""Of the kernel's `tcp_info`: state, unanswered probes, unacknowledged segments, and the age of the last acknowledgement."""
-_TCP_CLOSE = 7
+_TCP_INFO = struct.Struct("3xB4x16xI28xI")
+"""Of the kernel's `tcp_info`: unanswered probes, unacknowledged segments, and the age of the last acknowledgement."""
 
 Buffer = bytes | bytearray | memoryview
 
@@ -59,6 +58,8 @@ def tune(sock: socket.socket) -> None:
 
 class SocketStream:
     """A stream over a connected socket, with TLS or without. The socket is the stream's from now on.
+
+    TLS says at the end that it is the end. A socket with `suppress_ragged_eofs=False` tells that from a connection which broke.
 
     `received`: bytes of the stream that were read together with what came before it.
     """
@@ -107,8 +108,6 @@ class SocketStream:
             while size < 0:
                 try:
                     size = self._socket.recv_into(view)
-                    if not size:
-                        _check_ended(self._socket)
                 except TimeoutError as error:
                     stalls += 1
                     _check_alive(self._socket, stalls, error)
@@ -126,6 +125,8 @@ class SocketStream:
             if self._is_closed:
                 return
             self._is_closed = True
+            if not self._users:
+                _say_goodbye(self._socket)
             with contextlib.suppress(OSError):
                 # Of the socket below TLS: whoever waits is woken, and finds the state of TLS as it was.
                 socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
@@ -151,6 +152,14 @@ class SocketStream:
         return StreamLost(f"the stream broke ({reason_of(error)})")
 
 
+def _say_goodbye(sock: socket.socket) -> None:
+    """Let TLS say that this is the end, as far as that goes at once. Nobody else may be in the socket."""
+    if isinstance(sock, ssl.SSLSocket):
+        with contextlib.suppress(OSError, ValueError):  # it can't be sent; or it is, and the other's isn't waited for
+            sock.settimeout(0)
+            sock.unwrap()
+
+
 def reason_of(error: OSError) -> str:
     """What happened to a connection, in a few words."""
     if isinstance(error, ssl.SSLEOFError):
@@ -172,21 +181,9 @@ def _check_alive(sock: socket.socket, stalls: int, error: TimeoutError) -> None:
         raise error
     if sock.family not in (socket.AF_INET, socket.AF_INET6) or stalls * STALL_CHECK_S * 1_000 < SILENT_MS:
         return
-    if is_gone(*_tcp_info(sock)[1:]):
+    facts = _TCP_INFO.unpack(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size))
+    if is_gone(*facts):
         raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
-
-
-def _check_ended(sock: socket.socket) -> None:
-    """Raise ConnectionResetError where nothing more comes because the connection broke: Python's TLS calls that an end, too."""
-    if isinstance(sock, ssl.SSLSocket) and _tcp_info(sock)[0] == _TCP_CLOSE:
-        raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
-
-
-def _tcp_info(sock: socket.socket) -> tuple[int, int, int, int]:
-    state, probes, unacknowledged, last_ack_ms = _TCP_INFO.unpack(
-        sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
-    )
-    return state, probes, unacknowledged, last_ack_ms
 
 
 def is_gone(probes: int, unacknowledged: int, last_ack_ms: int) -> bool:
