@@ -35,6 +35,7 @@ class FakeCoordinator:
         self._waiting: dict[str, tuple[socket.socket, bytes]] = {}
         self._lock = threading.Condition()
         self._sockets: list[socket.socket] = [self._server]
+        self.relayed_bytes = 0
         self.requests: list[upgrade.UpgradeRequest] = []
         self.protocols: list[str | None] = []
         self._threads: list[threading.Thread] = []
@@ -149,6 +150,7 @@ class FakeCoordinator:
                     left = room[source]
                     data: bytes = source.recv(1 << 16)
                     targets[source].sendall(data[:left])
+                    self.relayed_bytes += len(data[:left])
                     room[source] = None if left is None else left - len(data)
                     if not data or (left is not None and left <= len(data)):
                         raise ConnectionAbortedError
