@@ -155,9 +155,7 @@ class Coordinator:
             commit_loop, log_service, identities, worker_row_cache, cleaning, streams.api, lambda: join_url
         )
         identities.person_joined = operator_api.person_joined
-        self._web = web.Web(
-            commit_loop, broadcaster, operator_api, log_service, identities, _version(), streams.process
-        )
+        self._web = web.Web(commit_loop, broadcaster, operator_api, log_service, identities, _version(), streams)
         loops = (
             (commit_loop.run, "commit"), (commit_loop.tick, "tick"), (log_service.run, "sync logs"), (retention.run, "remove old history"),
             (cleaning.run, "clean outputs"), (self._gc_timer.run, "collect garbage"),

@@ -1,6 +1,7 @@
 """What a stream that is asked for comes to: whether it is allowed, who is at its other end, and what for exactly."""
 
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from msgspec.structs import replace
@@ -27,6 +28,8 @@ from opsconsole_protocol.stream.message import (
     WriteFiles,
 )
 
+SPREAD_FROM = 32
+"""From this number of streams of the coordinator's own store on, workers fetch from each other what others have by now."""
 STORE = Party(PartyKind.STORE, "", "the coordinator")
 
 
@@ -54,8 +57,10 @@ def role_to_open(request: api.AskForStream) -> Role:
 class StreamPlanner:
     """Plans streams. Nothing here changes anything."""
 
-    def __init__(self, commit_loop: CommitLoop, keeper: ContentKeeper) -> None:
+    def __init__(self, commit_loop: CommitLoop, keeper: ContentKeeper, store_streams: Callable[[], int]) -> None:
+        """`store_streams`: how many streams the coordinator's own store has."""
         self._commit_loop = commit_loop
+        self._store_streams = store_streams
         self._keeper = keeper
         self._locator = FileLocator(commit_loop)
 
@@ -91,13 +96,13 @@ class StreamPlanner:
             raise Forbidden(f"job {job.id} doesn't bring the tree {purpose.content_id[:12]} along")
         sources = self._commit_loop.fleet.contents.sources(purpose.content_id, self._commit_loop.fleet.workers)
         what = f"{content.what} of job {job.id}"
-        if sources.is_kept:
+        others = [one for one in sources.worker_ids if one != worker.id and one in self._commit_loop.sessions]
+        if sources.is_kept and (not others or self._store_streams() < SPREAD_FROM):
             return Plan(purpose, PeerKind.COORDINATOR, STORE, what, job.id)
         for host_id in sources.host_ids:
             party = self._keeper.hosts.party(host_id)
             if party is not None:
                 return Plan(purpose, PeerKind.HOST, party, what, job.id, host_id)
-        others = [one for one in sources.worker_ids if one != worker.id and one in self._commit_loop.sessions]
         if others:
             other = self._commit_loop.fleet.workers[secrets.choice(others)]
             return Plan(purpose, PeerKind.WORKER, _party(other), what, job.id)

@@ -60,7 +60,7 @@ class Streams:
         self.keeper = ContentKeeper(commit_loop, self.process, self.collection, upload_bytes_max)
         stream_policy = StreamPolicy(policy.relay, policy.relay_mb_s, policy.ice_servers)
         self.broker = StreamBroker(commit_loop, self.process, self.keeper, stream_policy)
-        planner = StreamPlanner(commit_loop, self.keeper)
+        planner = StreamPlanner(commit_loop, self.keeper, self.broker.store_streams)
         self.api = StreamApi(commit_loop, self.broker, planner, self.keeper, self.process)
         if identities is not None:
             identities.credential_revoked = self._on_revoked

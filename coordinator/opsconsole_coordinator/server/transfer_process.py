@@ -11,7 +11,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import count
@@ -98,7 +98,9 @@ class TransferProcess:
         self._certificate = certificate
         self.listener = TransferListener()
         self.counted = Counted(relays=0, relayed_bytes=0, kept_bytes=0, refused={})
-        self.restarts = 0
+        self.starts = 0
+        self._before = self.counted
+        """What the processes before this one have counted."""
         self.kept: set[ContentId] = set()
         """The trees in its store, as far as it has told."""
         self._is_needed = asyncio.Event()
@@ -117,6 +119,16 @@ class TransferProcess:
         """What the present process has told of its store, until it is ready."""
         self._over = asyncio.Event()
         self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def relayed_bytes(self) -> int:
+        """What it has passed on since the coordinator's start."""
+        return self._before.relayed_bytes + self.counted.relayed_bytes
+
+    @property
+    def refused(self) -> Counter[str]:
+        """Connections that it has turned away since the coordinator's start, by why."""
+        return Counter(self._before.refused) + Counter(self.counted.refused)
 
     # --- what others want of it --------------------------------------------------------------------------------
 
@@ -192,7 +204,6 @@ class TransferProcess:
                     await self._over.wait()
                     log.warning("the transfer process has ended: its streams are lost, and it is started again")
                 await self._end()
-                self.restarts += 1
                 lasted_s = asyncio.get_running_loop().time() - began_s
                 pause_s = RESTART_S if lasted_s > RESTART_LATEST_S else min(2 * pause_s, RESTART_LATEST_S)
                 await asyncio.sleep(pause_s)
@@ -208,6 +219,7 @@ class TransferProcess:
             except BaseException:
                 ours.close()
                 raise
+        self.starts += 1
         self._over.clear()
         self._told = set()
         self._channel = ours
@@ -239,6 +251,9 @@ class TransferProcess:
         """Let go of the process, and of all that was handed to it."""
         self.is_ready.clear()
         self._queue.clear()
+        kept_bytes = self.counted.kept_bytes
+        self._before = Counted(relays=0, relayed_bytes=self.relayed_bytes, kept_bytes=0, refused=dict(self.refused))
+        self.counted = Counted(relays=0, relayed_bytes=0, kept_bytes=kept_bytes, refused={})
         if self._channel is not None:
             loop = asyncio.get_running_loop()
             loop.remove_reader(self._channel.fileno())

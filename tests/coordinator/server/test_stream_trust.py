@@ -25,7 +25,7 @@ from opsconsole_protocol.stream.message import (
 )
 from tests.coordinator.server import peer
 from tests.coordinator.server.peer import Agent, Operator, Site
-from tests.coordinator.server.stream_peer import ask_to_fetch, make_tree, upload_of
+from tests.coordinator.server.stream_peer import ask_to_fetch, keep, make_tree, upload_of
 from tests.waiting import until
 
 MOUNTS = {"io_paths": {"input": "/in", "output": "/out"}, "mounts": [{"label": "lab", "path": "/mnt/lab"}]}
@@ -194,6 +194,52 @@ async def test_streams_of_one_person_are_bounded(site: Site, monkeypatch: pytest
         await to_mount(operator, "a")
 
 
+async def test_streams_that_nobody_has_ended_give_way_after_a_while(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("opsconsole_coordinator.server.stream_broker.STREAMS_OF_ONE_MAX", 2)
+    monkeypatch.setattr("opsconsole_coordinator.server.stream_broker.FORSAKEN_S", 0)
+    async with await site.operator() as operator, await site.agent("a") as agent:
+        await agent.register(properties=MOUNTS)
+        first, second, third = [await to_mount(operator, "a") for _ in range(3)]
+        assert set(site.streams.broker._streams) == {second.stream_id, third.stream_id}
+        assert (await operator.call(api.AwaitSignals(stream_id=first.stream_id))).is_over
+
+
+async def test_streams_of_which_nothing_is_heard_are_forgotten(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("opsconsole_coordinator.server.stream_broker.SILENT_S", 0)
+    async with await site.operator() as operator, await site.agent("a") as agent:
+        await agent.register(properties=MOUNTS)
+        await to_mount(operator, "a")
+        assert len(site.streams.broker) == 1
+        site.streams.broker.sweep()
+        assert len(site.streams.broker) == 0
+        assert site.streams.broker.counts.ended["none", "expired"] == 1
+
+
+async def test_workers_fetch_from_each_other_where_the_coordinator_has_much_to_send(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("opsconsole_coordinator.server.stream_plan.SPREAD_FROM", 1)
+    manifest = make_tree(tmp_path / "tree", {"a": b"1"})
+    async with await site.operator() as operator, await site.agent("a") as agent, await site.agent("b") as other:
+        await agent.register()
+        await other.register()
+        await keep(site, operator, tmp_path / "tree", manifest)
+        await operator.submit(worker="a", uploads=(upload_of(manifest),))
+        attempt_id = await agent.assigned()
+        await until(lambda: site.streams.broker.store_streams() == 0)
+        await other.send(link.Contents(added=(manifest.content_id,)))
+        await until(
+            lambda: (
+                site.commit_loop.fleet.contents.sources(manifest.content_id, site.commit_loop.fleet.workers).worker_ids
+            )
+        )
+        first = await ask_to_fetch(agent, manifest.content_id, attempt_id)
+        second = await ask_to_fetch(agent, manifest.content_id, attempt_id, number=2)
+        assert (first.peer, second.peer, second.peer_name) == (PeerKind.COORDINATOR, PeerKind.WORKER, "b")
+
+
 async def test_a_coordinator_that_relays_nothing_says_so(tmp_path: Path) -> None:
     async with (
         peer.site(tmp_path, transfer=TransferPolicy(relay=False)) as site, await site.operator() as operator,
@@ -220,7 +266,7 @@ async def test_a_revoked_credential_ends_its_streams(site: Site) -> None:
         assert set(streams) == {of_worker.stream_id}
         await admin.call(api.SetWorker(name="a", action="revoke"))
         assert not streams
-        assert site.streams.broker.counts.ended["", "revoked"] == 2
+        assert site.streams.broker.counts.ended["none", "revoked"] == 2
 
 
 async def test_what_has_moved_is_written_down(site: Site) -> None:
