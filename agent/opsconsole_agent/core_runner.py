@@ -11,6 +11,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+import msgspec
+
 from opsconsole_agent.core.effect import (
     AbandonPreparation,
     Effect,
@@ -28,15 +30,26 @@ from opsconsole_agent.core.effect import (
     StartAttempt,
     Terminate,
 )
-from opsconsole_agent.core.event import ClockMoved, EngineHello, Event, IntentsFound, LogComplete, StartFailed, Tick
+from opsconsole_agent.core.event import (
+    ClockMoved,
+    EngineHello,
+    Event,
+    IntentsFound,
+    LogComplete,
+    PreparationFailed,
+    StartFailed,
+    Tick,
+)
 from opsconsole_agent.core.intent import Intent
 from opsconsole_agent.core.reactor import Reactor
+from opsconsole_agent.engine.build import has_build
 from opsconsole_agent.engine.engine import Engine
 from opsconsole_agent.log.shipper import LogShipper
+from opsconsole_agent.probe.io_path import OutputCount
 from opsconsole_agent.state.state_folder import StateFolder
 from opsconsole_protocol.error import IllegalTransition
 from opsconsole_protocol.ids import AttemptId
-from opsconsole_protocol.link import Message, Observed
+from opsconsole_protocol.link import Launch, Message, Observed
 from opsconsole_protocol.log import Source
 
 _CLOCK_JUMP_MS = 2_000
@@ -80,6 +93,7 @@ class CoreRunner:
         self._inbox: deque[Event] = deque()
         self._busy = False
         self._watched: set[AttemptId] = set()
+        self._watched_builds: set[AttemptId] = set()
         self._to_watch: set[AttemptId] = set()
         self._watch_timer: asyncio.TimerHandle | None = None
         self._unwritten: dict[AttemptId, str] = {}
@@ -90,7 +104,7 @@ class CoreRunner:
         self._effect_handlers: dict[type, Callable[[Any], None]] = {
             PersistIntent: self._persist,
             NoteFault: lambda effect: _log.error("a fault of this program, left out: %s", effect.text),
-            PrepareAttempt: lambda effect: self.engine.prepare(effect.attempt_id, effect.launch),
+            PrepareAttempt: self._prepare,
             AbandonPreparation: lambda effect: self.engine.abandon(effect.attempt_id),
             StartAttempt: self._start,
             Pause: lambda effect: self.engine.pause(effect.attempt_id),
@@ -123,6 +137,8 @@ class CoreRunner:
         while self._inbox:
             while self._inbox:
                 event = self._inbox.popleft()
+                if isinstance(event, PreparationFailed) and event.attempt_id in self._watched_builds:
+                    event = msgspec.structs.replace(event, log_sizes=self._finish_shipping(event.attempt_id))
                 try:
                     self.reactor.handle(event, now_ms)
                 except IllegalTransition as error:
@@ -198,6 +214,10 @@ class CoreRunner:
 
     # --- effects ---------------------------------------------------------------------------------------------------
 
+    def _prepare(self, effect: PrepareAttempt) -> None:
+        self._watch_build(effect.attempt_id, effect.launch)
+        self.engine.prepare(effect.attempt_id, effect.launch)
+
     def _persist(self, effect: PersistIntent) -> None:
         attempt_id = effect.intent.attempt_id
         try:
@@ -240,31 +260,61 @@ class CoreRunner:
                 self._shipper.watch(attempt_id, source, path, hard_link=kept)
             self.link.wake_shipping()
 
+    def _watch_build(self, attempt_id: AttemptId, launch: Launch | None) -> None:
+        """Follow what its preparation says, where there may be something."""
+        if launch is None or not has_build(launch) or attempt_id in self._watched_builds:
+            return
+        self._watched_builds.add(attempt_id)
+        self._shipper.watch(attempt_id, Source.BUILD, self._state.log_file(attempt_id, Source.BUILD))
+        self.link.wake_shipping()
+
     def _watch_found(self) -> None:
         """Follow the files of what was found alive."""
         for attempt in self.reactor.expected():
+            self._watch_build(attempt.attempt_id, attempt.launch)
             self._watch(attempt.attempt_id)
 
     def _finish_log(self, effect: FinishLog) -> None:
         attempt_id = effect.attempt_id
         self._to_watch.discard(attempt_id)
+        attempt = self.reactor.attempt(attempt_id)
+        launch = None if attempt is None else attempt.launch
+        output_path = None if attempt is None else attempt.output_path
+        self._watch_build(attempt_id, launch)
+        is_clean = attempt is not None and attempt.exited is not None and attempt.exited.all_gone
+        self.engine.settle(
+            attempt_id, launch, output_path, all_gone=is_clean, then=lambda count: self._complete_log(effect, count)
+        )
+
+    def _complete_log(self, effect: FinishLog, count: OutputCount | None) -> None:
+        """`count`: what the attempt has left in its output folder. Now its logs are measured, and that is its end."""
+        event = self._measure_log(effect)
+        if count is not None:
+            event = msgspec.structs.replace(event, output_files=count.files, output_bytes=count.size_bytes)
+        self.handle_events([event])
+
+    def _measure_log(self, effect: FinishLog) -> LogComplete:
+        attempt_id = effect.attempt_id
         is_full = self._state.is_full
         left = self._state.left_words(attempt_id)
-        if attempt_id not in self._watched and not is_full and not effect.note and self._wrote_nothing(attempt_id):
-            self._inbox.append(LogComplete(attempt_id=attempt_id, left=left))
-            return
+        is_watched = attempt_id in self._watched or attempt_id in self._watched_builds
+        if not is_watched and not is_full and not effect.note and self._wrote_nothing(attempt_id):
+            return LogComplete(attempt_id=attempt_id, left=left)
         self._watch(attempt_id)
         if is_full:
             self._shipper.note(attempt_id, f"opsconsole: {_MAY_LACK_LINES}: make room in {self._state.path}")
         if effect.note:
             self._shipper.note(attempt_id, f"opsconsole: {effect.note}")
-        sizes = {str(source): size for source, size in self._shipper.finish(attempt_id).items()}
-        self.link.wake_shipping()
+        sizes = self._finish_shipping(attempt_id)
         tail = "\n".join(self._tail(attempt_id, one) for one in _WRITTEN_BY_TASKS) if effect.failed else ""
         full_disk = str(self._state.path) if is_full else ""
-        self._inbox.append(
-            LogComplete(attempt_id=attempt_id, sizes=sizes, last_lines=tail, full_disk=full_disk, left=left)
-        )
+        return LogComplete(attempt_id=attempt_id, sizes=sizes, last_lines=tail, full_disk=full_disk, left=left)
+
+    def _finish_shipping(self, attempt_id: AttemptId) -> dict[str, int]:
+        """Its files grow no more: their sizes."""
+        sizes = {str(source): size for source, size in self._shipper.finish(attempt_id).items()}
+        self.link.wake_shipping()
+        return sizes
 
     def _wrote_nothing(self, attempt_id: AttemptId) -> bool:
         try:
@@ -298,8 +348,9 @@ class CoreRunner:
         attempt_id = effect.attempt_id
         self._to_watch.discard(attempt_id)
         is_cut = self._shipper.is_cut(attempt_id)
-        if attempt_id in self._watched:
+        if attempt_id in self._watched or attempt_id in self._watched_builds:
             self._watched.discard(attempt_id)
+            self._watched_builds.discard(attempt_id)
             self._shipper.drop(attempt_id)
         try:
             self._state.remove(attempt_id, clean=effect.clean, keep_logs=is_cut)
@@ -307,7 +358,7 @@ class CoreRunner:
             _log.warning("the folder of %s can't be cleared: %s", attempt_id, error.strerror)
         if effect.publish is not None:
             self.engine.publish(effect.publish)
-        self.engine.forget(attempt_id)
+        self.engine.forget(attempt_id, effect.launch)
 
 
 def _clocks() -> tuple[int, int]:

@@ -6,15 +6,18 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from opsconsole_agent.core.event import StopAll
 from opsconsole_agent.core.reactor import Reactor
 from opsconsole_agent.core_runner import CoreRunner
+from opsconsole_agent.engine.own_output import make_outputs_folder
 from opsconsole_agent.engine.process_engine import ProcessEngine
-from opsconsole_agent.engine.staging import Staging, TaskDefaults
+from opsconsole_agent.engine.setup_cache import SETUPS_FOLDER, SetupCache
+from opsconsole_agent.engine.side_process import SideProcesses
+from opsconsole_agent.engine.staging import Equipment, Staging, TaskDefaults
 from opsconsole_agent.engine.task_user import TaskUser, find_task_user
 from opsconsole_agent.keeper_client.keeper_client import KeeperClient
 from opsconsole_agent.link.coordinator_link import CoordinatorLink, Target
@@ -23,19 +26,27 @@ from opsconsole_agent.link.message_handler import Description, MessageHandler
 from opsconsole_agent.log.shipper import KEPT_DAYS, LogShipper
 from opsconsole_agent.probe.file_look import FileLook
 from opsconsole_agent.probe.io_path import WorkerIOConfig, check
+from opsconsole_agent.state.content_folder import cache_bytes, open_store, plain_file
 from opsconsole_agent.state.credential import Credential, StateLock, ensure_credential, keep_joined
 from opsconsole_agent.state.file_place import FilePlaces
 from opsconsole_agent.state.membership import Membership, save_membership
-from opsconsole_agent.state.state_folder import ATTEMPTS_FOLDER, StateFolder
+from opsconsole_agent.state.state_folder import ATTEMPTS_FOLDER, OUTPUTS_FOLDER, StateFolder
 from opsconsole_agent.telemetry import Telemetry
+from opsconsole_agent.transfer.transfers import Transfers
 from opsconsole_protocol.error import InvalidRequest
+from opsconsole_protocol.host.content.store import ContentStore
 from opsconsole_protocol.host.private_file import PrivateFileError
+from opsconsole_protocol.host.stream.coordinator_dial import Home
 from opsconsole_protocol.ids import AttemptId
+from opsconsole_protocol.link import Message
 
 STOP_TIMEOUT_S = 60.0
 _FORGET_TIMEOUT_S = 5.0
 _SWEEP_EVERY_S = 24 * 3600.0
 _POLL_S = 0.02
+HASHES_FILE = "hashes.db"
+OWN_OUTPUT_DAYS = 30.0
+"""How long outputs stay in the state folder of a worker without an output path, which nobody looks into."""
 
 _log = logging.getLogger(__name__)
 
@@ -47,9 +58,11 @@ class AgentConfig:
     `token`: an invitation (`id.secret`) or an operator's token, for the first join. `max_concurrent_jobs` None: as many as
     there are GPUs, else 1. `tags`: `K` or `K=V` each. `properties`: added to those that are measured.
     `keep_attempt_days`: how long that stays which tasks leave in their working folders. `keep_output_days`: how long the
-    outputs of ended jobs stay; 0: for ever. `stop_tasks`: end all tasks with the agent. `project`: advertised as a property.
+    outputs of ended jobs stay; 0: for ever; None: for ever in an output path, else for OWN_OUTPUT_DAYS. `stop_tasks`: end all tasks with the agent. `project`: advertised as a property.
     `remember`: keep the coordinator's address for the next start; one that is found by its data folder need not be kept.
-    `stdin`: the file that tasks read. `run_as`: the user that tasks run as, where the agent is root.
+    `stdin`: the file that tasks read. `run_as`: the user that tasks run as, where the agent is root. `cache_bytes`: how much
+    is kept of files and code that jobs brought, and as much again of what setups made; None: a tenth of the disk, at most 50 GB.
+    `own_outputs`: keep results in the state folder where there is no output path.
     """
 
     url: str
@@ -62,12 +75,28 @@ class AgentConfig:
     tags: tuple[str, ...] = ()
     properties: Mapping[str, Any] = field(default_factory=dict)
     keep_attempt_days: float = KEPT_DAYS
-    keep_output_days: float = 0
+    keep_output_days: float | None = None
     stop_tasks: bool = False
     project: str | None = None
     remember: bool = True
     stdin: str = os.devnull
     run_as: str | None = None
+    cache_bytes: int | None = None
+    own_outputs: bool = True
+
+    @property
+    def outputs(self) -> WorkerIOConfig:
+        """The I/O paths, with the place where results go as the output path, also where the worker has none to show."""
+        if self.io.output_path is not None or not self.own_outputs:
+            return self.io
+        return replace(self.io, output_path=self.state_dir.absolute() / OUTPUTS_FOLDER)
+
+    @property
+    def output_days(self) -> float:
+        """How many days the outputs of ended jobs stay; 0: for ever."""
+        if self.keep_output_days is not None:
+            return self.keep_output_days
+        return 0 if self.outputs == self.io else OWN_OUTPUT_DAYS
 
 
 class Agent:
@@ -120,6 +149,7 @@ class _Service:
         telemetry: Telemetry,
         keeper: KeeperClient,
         user: TaskUser | None,
+        store: ContentStore,
     ) -> None:
         self._config = config
         self._say = say
@@ -128,9 +158,12 @@ class _Service:
         self._boot_id = description.host.boot_id
         shipper = LogShipper(kept_days=config.keep_attempt_days)
         self._core_runner = CoreRunner(self._reactor, state, shipper)
-        file_answerer = FileAnswerer(FilePlaces(state, config.io), FileLook(None if user is None else user.user.ids))
+        places = FilePlaces(state, config.io)
+        home = Home(config.url, config.certificate_hash)
+        transfers = self._transfers = Transfers(self._send, store, home, places.find, state.path / HASHES_FILE)
+        file_answerer = FileAnswerer(places, FileLook(None if user is None else user.user.ids))
         self._message_handler = MessageHandler(
-            description, self._core_runner, state, shipper, telemetry, file_answerer, say
+            description, self._core_runner, state, shipper, telemetry, file_answerer, transfers, say
         )
         self._credential = credential
         headers = {"Authorization": f"Bearer {credential.secret}", "Opsconsole-Worker": credential.worker_id}
@@ -139,13 +172,24 @@ class _Service:
             credential.has_joined_by(config.token),
         )  # fmt: skip
         self._link = CoordinatorLink(target, self._message_handler, shipper, say, self._on_accepted)
-        defaults = TaskDefaults(description.worker_id, config.url, dict(os.environ), config.io, config.stdin, user)
+        own_outputs = None if config.outputs == config.io else config.outputs.output_path
+        defaults = TaskDefaults(
+            description.worker_id, config.url, dict(os.environ), config.io, config.stdin, user, own_outputs
+        )
+        side_processes = SideProcesses(keeper, state)
+        self._setups = SetupCache(
+            state.path / SETUPS_FOLDER,
+            cache_bytes(config.state_dir, config.cache_bytes),
+            None if user is None else user.user,
+        )
+        equipment = Equipment(transfers.contents, self._setups, side_processes)
         self._engine = ProcessEngine(
             keeper,
-            Staging(defaults, state),
+            Staging(defaults, state, equipment),
             self._core_runner.handle_events,
             self._expected,
             say,
+            side_processes,
         )
         self._core_runner.engine = self._engine
         self._core_runner.link = self._link
@@ -173,9 +217,18 @@ class _Service:
             max_concurrent_jobs=config.max_concurrent_jobs or len(telemetry.gpus) or 1,
             tags=config.tags,
             properties={**config.properties, **own},
-            keep_output_days=config.keep_output_days,
+            keep_output_days=config.output_days,
+            outputs=config.outputs,
         )
-        return cls(config, say, state, description, credential, telemetry, keeper, user)
+        await asyncio.to_thread(plain_file, config.state_dir / HASHES_FILE)
+        contents = await asyncio.to_thread(open_store, config.state_dir, config.cache_bytes, readable=user is not None)
+        if config.outputs != config.io:
+            folder = config.state_dir.absolute() / OUTPUTS_FOLDER
+            await asyncio.to_thread(make_outputs_folder, folder, shared=user is not None)
+        return cls(config, say, state, description, credential, telemetry, keeper, user, contents)
+
+    def _send(self, message: Message) -> None:
+        self._link.send(message)
 
     def _on_accepted(self) -> None:
         """Remember the coordinator that has accepted this agent: from now on it has to know the agent's credential."""
@@ -199,6 +252,12 @@ class _Service:
         for attempt in self._reactor.foreign():
             self._say(f"{attempt.attempt_id} was {attempt.reason} until an agent that has it runs here")
 
+    async def _drop_unknown(self) -> None:
+        """What attempts needed that nobody knows any more goes."""
+        known = {attempt.attempt_id for attempt in self._reactor.observed()}
+        await asyncio.to_thread(self._transfers.contents.recover, known)
+        await asyncio.to_thread(self._setups.recover, known)
+
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until told to stop; raises what fails for good."""
         self._recover()
@@ -206,6 +265,7 @@ class _Service:
         try:
             # Before the engine has said what lives, what runs would be registered as what never started.
             await _first_of(running, self._core_runner.knows_attempts)
+            await self._drop_unknown()
             if found := len(self._reactor.observed()):
                 self._say(f"found {found} attempts of an earlier run, {len(self._reactor.expected())} of them running")
             running += [asyncio.create_task(self._link.run(), name="link"), asyncio.create_task(self._sweep())]
@@ -219,6 +279,7 @@ class _Service:
             self._core_runner.close()
             await self._message_handler.close()
             await self._engine.close()
+            await self._transfers.close()
         if left := len(self._reactor.expected()):
             self._say(f"{left} tasks go on; start the agent again to have them reported")
 
@@ -230,6 +291,7 @@ class _Service:
 
     async def _sweep(self) -> None:
         while True:
+            await asyncio.to_thread(self._setups.trim)
             if removed := await asyncio.to_thread(self._state.sweep, time.time()):
                 _log.info("removed %d old working folders", removed)
             await asyncio.sleep(_SWEEP_EVERY_S)

@@ -8,7 +8,7 @@ import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 import msgspec
 
@@ -31,6 +31,9 @@ from opsconsole_protocol.ids import JobId, job_id
 from opsconsole_protocol.log import LogLine, LogQuery
 from opsconsole_protocol.spec import JobSpec, check_fields, check_spec
 from opsconsole_protocol.state import TaskState, WorkerConnection, WorkerStatus
+
+if TYPE_CHECKING:
+    from opsconsole_protocol.host.stream.coordinator_dial import Home
 
 WAIT_SLICE_MS = 30_000
 """A long wait is asked for in slices, so that a dead connection is noticed in between."""
@@ -150,6 +153,22 @@ class Client:
                 return answer
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, _RETRY_MAX_S)
+
+    async def home(self) -> Home:
+        """Where the coordinator is at the moment: for streams, which dial it on their own. Raises as `request` does."""
+        from opsconsole_protocol.host.stream.coordinator_dial import Home
+
+        connection = await self._connection()
+        return Home(connection.url, connection.certificate_hash)
+
+    async def store_id(self) -> str:
+        """Which coordinator it is, wherever it listens. Raises as `request` does."""
+        return (await self._connection()).welcome.store_id
+
+    async def _connection(self) -> Connection:
+        """The connection; a lost one is tried again as `request` does it."""
+        await self.request(api.AskHealth())
+        return await self._source.connection()
 
     async def _ask(self, request: api.AnyRequest, kind: type[AnswerT]) -> AnswerT:
         return await ask(self, request, kind)

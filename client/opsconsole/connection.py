@@ -34,9 +34,17 @@ OnUpdate = Callable[[Update], None]
 class Connection:
     """An open connection on which both sides have greeted. `open` makes it; it belongs to the event loop that opened it."""
 
-    def __init__(self, socket: ClientConnection, welcome: Welcome, codec: Codec[ServerMessage], url: str) -> None:
+    def __init__(
+        self,
+        socket: ClientConnection,
+        welcome: Welcome,
+        codec: Codec[ServerMessage],
+        url: str,
+        certificate_hash: str | None = None,
+    ) -> None:
         self.welcome = welcome
         self.url = url
+        self.certificate_hash = certificate_hash
         self.on_update: OnUpdate | None = None
         """Called with every Update, in order. It must not block."""
         self._socket = socket
@@ -71,7 +79,7 @@ class Connection:
         except BaseException:
             await socket.close()
             raise
-        return cls(socket, welcome, codec, target.url)
+        return cls(socket, welcome, codec, target.url, target.certificate_hash)
 
     @property
     def is_open(self) -> bool:

@@ -32,6 +32,9 @@ class EndCause(StrEnum):
     NOT_STARTED = "not_started"
     """It couldn't be prepared or started for another reason."""
     PORT_TAKEN = "port_taken"
+    CONTENT_AWAY = "content_away"
+    """Its files or its code can't be had at the moment: nobody who has them is connected."""
+    SETUP_FAILED = "setup_failed"
 
     # its worker
     DISK_FULL = "disk_full"

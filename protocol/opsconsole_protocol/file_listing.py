@@ -15,7 +15,7 @@ from opsconsole_protocol.stream.message import FileRoot, PathBytes
 
 LISTING_ENTRIES_MAX = 1_000
 """Of one page."""
-PART_BYTES_MAX = 256 * 1024
+FILE_PART_BYTES_MAX = 256 * 1024
 """Of one piece of a file: little enough that a heartbeat behind it isn't late on a slow line."""
 
 
@@ -90,13 +90,13 @@ class PartQuery(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     path: PathBytes
     offset: Whole = 0
     """In bytes; a piece behind the file's end is empty."""
-    limit: Annotated[int, Meta(ge=1, le=PART_BYTES_MAX)] = PART_BYTES_MAX
+    limit: Annotated[int, Meta(ge=1, le=FILE_PART_BYTES_MAX)] = FILE_PART_BYTES_MAX
 
 
 class FilePart(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A piece of a file, and how large the file is now."""
 
-    data: Annotated[bytes, Meta(max_length=PART_BYTES_MAX)] = b""
+    data: Annotated[bytes, Meta(max_length=FILE_PART_BYTES_MAX)] = b""
     size: Whole = 0
     mtime_ms: Signed = 0
     path: Path = ""

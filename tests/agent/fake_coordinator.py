@@ -40,6 +40,7 @@ class FakeCoordinator:
         self.registers: list[link.Register] = []
         self.heartbeats: list[link.Heartbeat] = []
         self.others: list[link.AgentMessage] = []
+        self.contents: list[link.Contents] = []
         self.desired: dict[str, Desired] = {}
         self.observed: dict[str, Observed] = {}
         self.history: dict[str, list[AttemptState]] = {}
@@ -224,6 +225,8 @@ class FakeCoordinator:
                     self.heartbeats.append(message)
                     if self.acks:
                         self.send(link.HeartbeatAck(at_ms=message.at_ms, store_seq=self.store_seq))
+                case link.Contents():
+                    self.contents.append(message)
                 case _:
                     self.others.append(message)
 

@@ -16,8 +16,9 @@ from opsconsole_agent.core.intent import PROCESS, Intent
 from opsconsole_agent.core.phase import PHASE_MOVES, Move, Phase
 from opsconsole_agent.core.reactor import Reactor
 from opsconsole_agent.core_runner import CoreRunner
-from opsconsole_agent.engine.engine import StepProgress
+from opsconsole_agent.engine.engine import Settled, StepProgress
 from opsconsole_agent.log.shipper import LogShipper
+from opsconsole_agent.probe.io_path import OutputCount
 from opsconsole_agent.state.state_folder import StateFolder
 from opsconsole_protocol.error import Unavailable
 from opsconsole_protocol.ids import AttemptId
@@ -50,6 +51,7 @@ class FakeEngine:
         self.silent = ""
         self.damaged: Sequence[str] = []
         self.steps: dict[AttemptId, StepProgress] = {}
+        self.count: OutputCount | None = None
 
     def free_port(self) -> int:
         return 31_000
@@ -76,7 +78,18 @@ class FakeEngine:
     def kill(self, attempt_id: AttemptId) -> None:
         self.calls.append(("kill", attempt_id))
 
-    def forget(self, attempt_id: AttemptId) -> None:
+    def settle(
+        self,
+        attempt_id: AttemptId,  # noqa: ARG002
+        launch: Launch | None,  # noqa: ARG002
+        output_path: str | None,  # noqa: ARG002
+        *,
+        all_gone: bool,  # noqa: ARG002
+        then: Settled,
+    ) -> None:
+        then(self.count)
+
+    def forget(self, attempt_id: AttemptId, launch: Launch | None = None) -> None:  # noqa: ARG002
         self.calls.append(("forget", attempt_id))
 
     def publish(self, output_path: str) -> None:

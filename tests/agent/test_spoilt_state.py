@@ -50,6 +50,14 @@ FILES = (
     "logs",
     f"logs/{A}.stdout",
     f"logs/{A}.stderr",
+    "content",
+    "content/lock",
+    *(f"content/{name}" for name in ("trees", "records", "incoming", "trash", "pins")),
+    "hashes.db",
+    "outputs",
+    "outputs/jobs",
+    "outputs/jobs/j0b0000000",
+    *(f"outputs/jobs/j0b0000000/{name}" for name in ("models", "logs")),
 )
 """All that agent and keeper open, but for the credential and what it is good for, without which there is no worker."""
 

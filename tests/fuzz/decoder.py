@@ -17,6 +17,8 @@ import msgspec
 from textual.color import ColorParseError
 
 from opsconsole import endpoint, saved_coordinator, sweep
+from opsconsole.transfer import history
+from opsconsole_agent.engine import setup_cache, setup_key
 from opsconsole_agent.keeper import command, event_line, journal
 from opsconsole_agent.keeper.attempt import Attempt
 from opsconsole_agent.keeper.refusal import Refusal
@@ -25,6 +27,7 @@ from opsconsole_agent.state import credential, membership, state_folder
 from opsconsole_console import theme
 from opsconsole_console.boot import config
 from opsconsole_console.cli.template import read_parameter
+from opsconsole_console.model import file_image, file_kind, file_table, file_tree
 from opsconsole_console.service import console_state
 from opsconsole_console.widget import ansi, palette
 from opsconsole_coordinator.core import registration
@@ -124,6 +127,24 @@ def _paint(text: str) -> None:
     """One line, as a log pane shows it."""
     ansi.paint(text)
     ansi.plain(text)
+
+
+def _views() -> Iterator[Decoder]:
+    """What the console shows of other people's files."""
+    samples = (b'name,x\n"a, b",1\n', b'{"a": [1, {"b": null}]}\n{"a": 2}\n', b"a\tb\n1\t2\n", b"\xff\xfea\0,\0b\0")
+    for name, module, read in (
+        ("a table of CSV", file_table, lambda data: file_table.read_delimited(file_kind.decode(data), complete=False)),
+        ("a table of JSON lines", file_table, lambda data: file_table.read_json_lines(file_kind.decode(data))),
+        ("a tree of JSON", file_tree, lambda data: file_tree.json_lines(file_kind.decode(data))),
+        ("a kind of file", file_kind, lambda data: file_kind.kind_of("a.csv", data)),
+    ):
+        yield Decoder(name, module.__name__, read, (), samples)
+    heads = (
+        b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\2\x80\0\0\1\xe0",
+        b"\xff\xd8\xff\xc0\0\x11\x08\1\xe0\2\x80",
+        b"GIF89a\x80\2\xe0\1",
+    )
+    yield Decoder("an image's head", file_image.__name__, file_image.image_facts, (), heads)
 
 
 # --- the wire ----------------------------------------------------------------------------------------------------
@@ -331,11 +352,23 @@ def _files() -> Iterator[Decoder]:
     themes = tuple(path.read_bytes() for path in sorted(theme.shipped_folder().glob("*.toml")))
     log = _log_sample()
     refused = (OpsconsoleError,)
+    moved = b'{"id":"0a","kind":"put","phase":"done","title":"a to b","way":"relay","bytes_done":3}'
+    yield Decoder(
+        "history of transfers",
+        history.__name__,
+        lambda data: history.parse(data, 9),
+        (),
+        (moved, moved + b"\n{\n" + moved),
+    )
     yield Decoder("private file", private_file.__name__, _file(private_file.read_private), refused, (b"a\n",))
     yield Decoder("intent", state_folder.__name__, _file(_intents), (), (intent,))
     yield Decoder(
         "store mark", state_folder.__name__, _file(_mark, "store.json"), (), (b'{"store_id":"s","store_seq":9}',)
     )
+    made = msgspec.json.encode(setup_cache.SetupRecord(key="k", line="uv sync", content_id="ab" * 32, has_bundle=True))
+    yield Decoder("record of a setup", setup_cache.__name__, setup_cache.read_record, (ValueError,), (made,))
+    origin = b'{"url": "file:///work/a%20b", "dir_info": {"editable": true}}'
+    yield Decoder("origin of a package", setup_key.__name__, _origin, (), (origin, b'{"url": "file://[/x"}'))
     yield Decoder("boot", state_folder.__name__, _file(_mark, "boot"), (), (b"b",))
     yield Decoder(
         "identity", credential.__name__, _file(lambda path: credential._parse(path, private_file.read_private(path) or "")), refused, (identity,)
@@ -481,7 +514,11 @@ def _store_blobs() -> Iterator[Decoder]:
             yield Decoder(f"store: {table}.{name}", query.__name__, read, (StoreError,), samples)
 
 
+def _origin(data: bytes) -> None:
+    setup_key.binding_of_origin(data, "/work/a b")
+
+
 @cache
 def decoders() -> tuple[Decoder, ...]:
     """All of them."""
-    return (*_words(), *_wires(), *_keeper(), *_files(), *_trees(), *_store_blobs())
+    return (*_words(), *_views(), *_wires(), *_keeper(), *_files(), *_trees(), *_store_blobs())

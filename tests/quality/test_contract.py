@@ -193,6 +193,7 @@ def clocks_read(source: str) -> set[str]:
 
 
 def test_nothing_pure_asks_for_the_time() -> None:
-    sources = [path for folder in PURE for path in (ROOT / folder).rglob("*.py")]
+    host = ROOT / PURE[-1] / "host"
+    sources = [path for folder in PURE for path in (ROOT / folder).rglob("*.py") if host not in path.parents]
     assert {str(path): read for path in sources if (read := clocks_read(path.read_text()))} == {}
     assert clocks_read("from datetime import datetime\nat = datetime.now()") == {"now"}

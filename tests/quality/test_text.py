@@ -93,8 +93,8 @@ def test_no_screen_takes_markup_from_data() -> None:
     assert not found, f"use widget/words.py: {found}"
 
 
-WRITERS = {"output.py", "log_writer.py"}
-"""The only files that write to our streams: the first cleans every line, the second has rules of its own."""
+WRITERS = {"output.py", "log_writer.py", "progress_line.py"}
+"""The only files that write to our streams: the first cleans every line, the second has rules of its own, the third writes over a line."""
 
 
 def test_every_line_of_the_command_line_goes_through_one_place() -> None:

@@ -25,7 +25,7 @@ class NoteFault(Command, frozen=True):
 
 
 class PrepareAttempt(Command, frozen=True):
-    """Make folders, stage inputs, find ports. Answered by (BuildStarted and) AttemptPrepared or PreparationFailed."""
+    """Make folders, fetch files and code, run its setup, find ports. Answered by (BuildStarted and) AttemptPrepared or PreparationFailed."""
 
     attempt_id: AttemptId
     launch: Launch
@@ -87,7 +87,7 @@ class RewindLog(Command, frozen=True):
 
 
 class ForgetAttempt(Command, frozen=True):
-    """Remove the attempt's folder; then its engine may forget how it ended.
+    """Remove the attempt's folder; then its engine may forget how it ended, and what it needed.
 
     `clean`: surely no process of it is left. `publish`: its output folder, where its result was accepted as its task's.
     """
@@ -95,6 +95,7 @@ class ForgetAttempt(Command, frozen=True):
     attempt_id: AttemptId
     clean: bool
     publish: str | None = None
+    launch: Launch | None = None
 
 
 class SendReport(Command, frozen=True):

@@ -6,7 +6,7 @@
 import msgspec
 
 from opsconsole_agent.core.intent import Intent
-from opsconsole_protocol.end_cause import Cause
+from opsconsole_protocol.end_cause import Cause, EndCause
 from opsconsole_protocol.ids import AttemptId
 from opsconsole_protocol.link import DesiredSet, Forget, JobAssignment, Observe, SetWant
 
@@ -115,6 +115,7 @@ class PreparationFailed(Fact, frozen=True, kw_only=True):
     """The attempt can't be started; `error` is one line for the submitter.
 
     `worker_fault`: on another worker it might be. `again`: only the moment is to blame, so it is to be tried again at no cost.
+    `cause`: an EndCause. `log_sizes`: bytes that its preparation has written, by source.
     """
 
     attempt_id: AttemptId
@@ -122,6 +123,8 @@ class PreparationFailed(Fact, frozen=True, kw_only=True):
     error: str
     worker_fault: bool = False
     again: bool = False
+    cause: Cause = EndCause.NOT_STARTED
+    log_sizes: dict[str, int] = {}
 
 
 class AttemptStarted(Fact, frozen=True, kw_only=True):
@@ -165,7 +168,8 @@ class LogComplete(Fact, frozen=True, kw_only=True):
     was shipped.
 
     `sizes`: bytes by source. `last_lines`: of an attempt that failed. `full_disk`: the folder on whose disk there is no room
-    for what the task may have wanted to say. `left`: when that is removed which the task left on this worker.
+    for what the task may have wanted to say. `left`: when that is removed which the task left on this worker. `output_files`,
+    `output_bytes`: what lies in its output folder, where that is known.
     """
 
     attempt_id: AttemptId
@@ -173,6 +177,8 @@ class LogComplete(Fact, frozen=True, kw_only=True):
     last_lines: str = ""
     full_disk: str = ""
     left: str = ""
+    output_files: int | None = None
+    output_bytes: int | None = None
 
 
 class StopAll(Fact, frozen=True, kw_only=True):

@@ -37,7 +37,7 @@ from opsconsole_agent.core.local_attempt import LocalAttempt
 from opsconsole_agent.core.phase import LIVE, OVER, UNSTARTED, Move, Phase
 from opsconsole_agent.core.slot import Slots
 from opsconsole_agent.core.time_watch import TimeWatch
-from opsconsole_protocol.end_cause import EndCause
+from opsconsole_protocol.end_cause import Cause, EndCause
 from opsconsole_protocol.ids import AttemptId
 from opsconsole_protocol.link import Launch, Mode, Observed, Want
 from opsconsole_protocol.quantity import spell_duration
@@ -110,7 +110,7 @@ class Lifecycle:
         exited = attempt.exited
         clean = exited is not None and exited.exit_known and exited.all_gone
         publish = attempt.output_path if accepted else None
-        self._attempts.effects.append(ForgetAttempt(attempt.attempt_id, clean, publish))
+        self._attempts.effects.append(ForgetAttempt(attempt.attempt_id, clean, publish, attempt.launch))
 
     # --- bringing what exists closer to what is wanted -------------------------------------------------------------
 
@@ -210,9 +210,9 @@ class Lifecycle:
         attempt = self._being_prepared(event)
         if attempt is not None:
             state = AttemptState.WORKER_FAILED if event.again else AttemptState.FAILED
-            cause = EndCause.PORT_TAKEN if event.again else EndCause.NOT_STARTED
             attempt.move(Move.PREPARATION_FAILED, now_ms)
-            self._end_unstarted(attempt, state, event.error, cause, now_ms, worker_fault=event.worker_fault)
+            attempt.log_sizes = event.log_sizes
+            self._end_unstarted(attempt, state, event.error, event.cause, now_ms, worker_fault=event.worker_fault)
 
     def _being_prepared(self, event: BuildStarted | AttemptPrepared | PreparationFailed) -> LocalAttempt | None:
         """The attempt being prepared; None where its preparation was abandoned meanwhile."""
@@ -360,6 +360,7 @@ class Lifecycle:
             self._correct_sizes(attempt, event.sizes)
             return
         attempt.log_sizes = event.sizes
+        attempt.output_files, attempt.output_bytes = event.output_files, event.output_bytes
         attempt.note = "; ".join(filter(None, (attempt.note, event.left)))
         attempt.is_paused = False
         attempt.ending = ending(attempt.exited, attempt.stop, event.last_lines, event.full_disk)
@@ -379,7 +380,7 @@ class Lifecycle:
             self._attempts.report(attempt)
 
     def _end_unstarted(
-        self, attempt: LocalAttempt, state: AttemptState, error: str, cause: EndCause, now_ms: int, *,
+        self, attempt: LocalAttempt, state: AttemptState, error: str, cause: Cause, now_ms: int, *,
         worker_fault: bool = False,
     ) -> None:  # fmt: skip
         """End an attempt that was never started."""

@@ -50,6 +50,8 @@ class LocalAttempt:
     build_finished_ms: int | None = None
     build_from_cache: bool = False
     image_tag: str = ""
+    output_files: int | None = None
+    output_bytes: int | None = None
     exited: AttemptExited | None = None
     ending: Ending | None = None
     own_end: Observed | None = None
@@ -134,6 +136,8 @@ class LocalAttempt:
             build_finished_ms=self.build_finished_ms,
             build_from_cache=self.build_from_cache,
             image_tag=self.image_tag,
+            output_files=self.output_files,
+            output_bytes=self.output_bytes,
             worker_fault=ending is not None and ending.worker_fault,
             cause="" if ending is None else ending.cause,
             gpu_ids=() if self.phase in OVER else self.gpu_ids,

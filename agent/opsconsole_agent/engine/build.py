@@ -5,9 +5,11 @@ from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ParamSpec, Protocol, TypeVar
 
+from opsconsole_agent.engine.build_log import BuildLog
 from opsconsole_agent.engine.engine import StepProgress
 from opsconsole_agent.keeper_client.message import StartCommand
 from opsconsole_agent.probe.child_scope import ChildScope
+from opsconsole_protocol.host.content.store import StoredTree
 from opsconsole_protocol.ids import AttemptId
 from opsconsole_protocol.link import Launch
 
@@ -24,8 +26,17 @@ class Build:
     ports: Mapping[str, int] = field(default_factory=dict)
     is_quick: bool = False
     """All of its steps said that they are: none may wait now."""
+    log: BuildLog | None = None
+    """What it says of itself; None where nothing that takes time is done for it."""
     workdir: str = ""
     inputs: tuple[str, ...] = ()
+    bundle: StoredTree | None = None
+    """The code as it lies in the worker's store; no task writes there."""
+    bundle_path: str | None = None
+    """The attempt's own copy of it."""
+    setup_path: str | None = None
+    from_cache: bool = True
+    """Nothing had to be fetched or set up."""
     output_path: str | None = None
     command: StartCommand | None = None
     progress: StepProgress | None = None
@@ -48,6 +59,11 @@ class Step(Protocol):
         Cancelled, it stops at once and leaves nothing half made: it is not waited for. It is shown as one part of one
         that is under way, unless it sets `build.progress` to say more.
         """
+
+
+def has_build(launch: Launch) -> bool:
+    """Whether files, code or a setup belong to it, so that its log may have the source `build`."""
+    return bool(launch.uploads or launch.bundle is not None or launch.setup)
 
 
 def run_at_once(work: Coroutine[Any, Any, T]) -> T:

@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 
 from opsconsole_agent.core.event import Event
 from opsconsole_agent.core.intent import Intent
+from opsconsole_agent.probe.io_path import OutputCount
 from opsconsole_protocol.ids import AttemptId
 from opsconsole_protocol.link import Launch
 
@@ -21,6 +22,10 @@ class StepProgress(NamedTuple):
     step: str
     done: float
     total: float
+
+
+Settled = Callable[[OutputCount | None], None]
+"""Takes what lies in an attempt's output folder, None where there is none or that isn't known."""
 
 
 class Engine(Protocol):
@@ -74,8 +79,14 @@ class Engine(Protocol):
     def kill(self, attempt_id: AttemptId) -> None:
         """End all that lives of the attempt. AttemptExited is emitted once nothing does."""
 
-    def forget(self, attempt_id: AttemptId) -> None:
-        """How the attempt ended is safe elsewhere: no hello need mention it any more."""
+    def settle(
+        self, attempt_id: AttemptId, launch: Launch | None, output_path: str | None, *, all_gone: bool, then: Settled
+    ) -> None:
+        """The attempt has ended: put in order what it leaves here, and call `then` with what it left. Where that is done in
+        no time, `then` has been called when this returns. `all_gone`: surely nothing of it lives any more."""
+
+    def forget(self, attempt_id: AttemptId, launch: Launch | None = None) -> None:
+        """What it needs isn't needed any more. How the attempt ended is safe elsewhere: no hello need mention it any more."""
 
     def publish(self, output_path: str) -> None:
         """What was written there is its task's accepted result: have it where that is looked for."""

@@ -3,6 +3,7 @@
 Nothing is read here: the agent's own environment is handed in.
 """
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -25,7 +26,12 @@ class Place:
     bind_host: str = "127.0.0.1"
     output_path: str | None = None
     input_path: str | None = None
-    input_files: tuple[str, ...] = ()
+    inputs: tuple[str, ...] = ()
+    """Files and folders that it reads: those in the input folder, then what was uploaded."""
+    bundle_path: str | None = None
+    """Its own copy of the code."""
+    setup_path: str | None = None
+    """What its setup has made; shared with all tasks that have the same setup."""
     ports: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -45,13 +51,29 @@ def task_environment(base: Mapping[str, str], attempt_id: AttemptId, launch: Lau
     The submitter may set everything but who the task is, and which GPUs and folders it has. Who it is goes by `OPSCONSOLE_*`
     and, so that scripts written for Iris run unchanged, by `IRIS_*`.
     """
-    environment = {**base, **_rendezvous(launch), **launch.environment}
+    environment = {**base, **setup_environment(base, place.setup_path), **_rendezvous(launch), **launch.environment}
     environment.update(_gpus(launch))
     for key, value in _identity(launch, place).items():
         environment[f"OPSCONSOLE_{key}"] = environment[f"IRIS_{key}"] = value
     environment[MARK] = attempt_id
     environment.update(_files(place))
     return environment
+
+
+def setup_environment(base: Mapping[str, str], setup_path: str | None) -> dict[str, str]:
+    """What a setup and the tasks after it have in common: a folder for programs and packages, first on the search path.
+
+    It is to be a virtual environment, for pip by its programs and for uv by these variables. A task's `uv run` takes it as
+    it is, since others use it too. The submitter may set all of them otherwise.
+    """
+    if setup_path is None:
+        return {}
+    return {
+        "VIRTUAL_ENV": setup_path,
+        "UV_PROJECT_ENVIRONMENT": setup_path,
+        "UV_NO_SYNC": "1",
+        "PATH": f"{setup_path}/bin:{base.get('PATH', os.defpath)}",
+    }
 
 
 def _rendezvous(launch: Launch) -> dict[str, str]:
@@ -72,6 +94,8 @@ def _identity(launch: Launch, place: Place) -> dict[str, str]:
         "BIND_HOST": place.bind_host if launch.gang is None else launch.gang.host,
     }
     bundle = launch.environment.get("OPSCONSOLE_BUNDLE_GCS_PATH") or launch.environment.get("IRIS_BUNDLE_GCS_PATH")
+    if not bundle and launch.bundle is not None:
+        bundle = launch.bundle.content_id
     if bundle:
         identity["BUNDLE_GCS_PATH"] = bundle
     for name, port in place.ports.items():
@@ -109,8 +133,13 @@ def _files(place: Place) -> dict[str, str]:
         files["OPSCONSOLE_OUTPUT_PATH"] = place.output_path
     if place.input_path is not None:
         files["OPSCONSOLE_INPUT_PATH"] = place.input_path
-    if place.input_files:
-        files["OPSCONSOLE_INPUT_FILE"] = place.input_files[0]
-    for number, path in enumerate(place.input_files):
-        files[f"OPSCONSOLE_INPUT_FILE_{number}"] = path
+    if place.bundle_path is not None:
+        files["OPSCONSOLE_BUNDLE_PATH"] = place.bundle_path
+    if place.setup_path is not None:
+        files["OPSCONSOLE_SETUP_PATH"] = place.setup_path
+    if place.inputs:
+        files["OPSCONSOLE_INPUTS"] = "\n".join(place.inputs)
+        files["OPSCONSOLE_INPUT_FILE"] = place.inputs[0]
+    for number, path in enumerate(place.inputs):
+        files[f"OPSCONSOLE_INPUT_{number}"] = files[f"OPSCONSOLE_INPUT_FILE_{number}"] = path
     return files

@@ -23,18 +23,28 @@ from opsconsole_agent.core.event import (
     StartFailed,
 )
 from opsconsole_agent.core.intent import PROCESS, Intent
-from opsconsole_agent.engine.build import Build, run_at_once
-from opsconsole_agent.engine.engine import Emit, StepProgress
+from opsconsole_agent.engine.build import Build, has_build, run_at_once
+from opsconsole_agent.engine.engine import Emit, Settled, StepProgress
 from opsconsole_agent.engine.port import PortTaken, allocate_ports, is_listened_on
+from opsconsole_agent.engine.setup import SetupFailed
+from opsconsole_agent.engine.side_process import SideProcesses, attempt_of
 from opsconsole_agent.engine.staging import Prepared, Staging
 from opsconsole_agent.keeper_client import message as keeper_message
 from opsconsole_agent.keeper_client.keeper_client import KeeperClient
 from opsconsole_agent.probe.io_path import OutputRefused
 from opsconsole_agent.state.state_folder import is_disk_full
+from opsconsole_agent.transfer.fetcher import ContentAway
 from opsconsole_protocol.end_cause import EndCause
 from opsconsole_protocol.error import Conflict, LimitExceeded, NotFound, OpsconsoleError, Unavailable
 from opsconsole_protocol.ids import AttemptId
+from opsconsole_protocol.job_content import Bundle
 from opsconsole_protocol.link import Launch
+
+_CAUSES: Mapping[type, EndCause] = {
+    PortTaken: EndCause.PORT_TAKEN,
+    ContentAway: EndCause.CONTENT_AWAY,
+    SetupFailed: EndCause.SETUP_FAILED,
+}
 
 _log = logging.getLogger(__name__)
 
@@ -51,8 +61,13 @@ class ProcessEngine:
         emit: Emit,
         expected: Callable[[], Iterable[AttemptId]],
         say: Callable[[str], None] = _log.warning,
+        side_processes: SideProcesses | None = None,
     ) -> None:
-        """`expected`: attempts that should have a process. `say` is told what was found damaged, one line at a time."""
+        """`expected`: attempts that should have a process. `say` is told what was found damaged, one line at a time.
+
+        `side_processes`: the programs that steps of `staging` run.
+        """
+        self._side_processes = side_processes or SideProcesses(keeper, staging.state)
         self._keeper = keeper
         self._staging = staging
         self._emit = emit
@@ -81,7 +96,7 @@ class ProcessEngine:
                     if message.final:
                         raise Unavailable(f"the keeper can't be used any more: {message.reason}")
                     _log.warning("the keeper was lost and is looked for: %s", message.reason)
-                else:
+                elif not self._side_processes.take(message):
                     events.append(self._with_taken_port(_to_event(message)))
             self._emit(events)
         raise Unavailable("the link to the keeper was closed")
@@ -99,6 +114,7 @@ class ProcessEngine:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._side_processes.close()
 
     # --- before the start ------------------------------------------------------------------------------------------
 
@@ -136,6 +152,7 @@ class ProcessEngine:
                     attempt_id=attempt_id,
                     at_ms=_now_ms(),
                     output_path=prepared.output_path,
+                    from_cache=prepared.from_cache,
                     workdir=prepared.command.cwd,
                     ports=dict(ports),
                 )
@@ -144,12 +161,18 @@ class ProcessEngine:
 
     def _refuse(self, attempt_id: AttemptId, error: OpsconsoleError | OSError) -> None:
         self._ports.pop(attempt_id, None)
-        again = isinstance(error, PortTaken)
+        again = isinstance(error, PortTaken | ContentAway)
+        cause = next((cause for kind, cause in _CAUSES.items() if isinstance(error, kind)), EndCause.NOT_STARTED)
         is_ours = isinstance(error, OSError | OutputRefused | LimitExceeded | Unavailable) and not again
         self._emit(
             [
                 PreparationFailed(
-                    attempt_id=attempt_id, at_ms=_now_ms(), error=_words(error), worker_fault=is_ours, again=again
+                    attempt_id=attempt_id,
+                    at_ms=_now_ms(),
+                    error=_words(error),
+                    worker_fault=is_ours,
+                    again=again,
+                    cause=cause,
                 )
             ]
         )
@@ -232,9 +255,30 @@ class ProcessEngine:
             # It has ended, or the keeper is gone: then its next hello brings the signal up again.
             _log.info("a signal was not sent: %s", error)
 
-    def forget(self, attempt_id: AttemptId) -> None:
+    def settle(
+        self, attempt_id: AttemptId, launch: Launch | None, output_path: str | None, *, all_gone: bool, then: Settled
+    ) -> None:
+        """See Engine."""
+        bundle = None if launch is None or not all_gone else launch.bundle
+        if bundle is None:
+            is_known, count = self._staging.count_at_once(output_path)
+            if is_known:
+                then(count)
+                return
+        self._spawn(self._settle(attempt_id, bundle, output_path, then))
+
+    async def _settle(
+        self, attempt_id: AttemptId, bundle: Bundle | None, output_path: str | None, then: Settled
+    ) -> None:
+        if bundle is not None:
+            await self._staging.remove_bundle(attempt_id, bundle)
+        then(await self._staging.count(output_path))
+
+    def forget(self, attempt_id: AttemptId, launch: Launch | None = None) -> None:
         """See Engine."""
         self._ports.pop(attempt_id, None)
+        if launch is not None and has_build(launch):
+            self._spawn(self._staging.release(attempt_id, launch.bundle))
         if not self._to_forget:
             asyncio.get_running_loop().call_soon(self._forget_all)
         self._to_forget.append(attempt_id)
@@ -256,7 +300,10 @@ class ProcessEngine:
 
     async def pids(self) -> dict[AttemptId, list[int]]:
         """See Engine."""
-        return await self._keeper.pids()
+        found: dict[AttemptId, list[int]] = {}
+        for attempt_id, pids in (await self._keeper.pids()).items():
+            found[attempt_of(attempt_id)] = [*found.get(attempt_of(attempt_id), ()), *pids]
+        return found
 
     def unresponsive_because(self) -> str:
         """See Engine."""
@@ -282,6 +329,10 @@ class ProcessEngine:
 
     async def _readopt_all(self, hello: keeper_message.KeeperHello) -> EngineHello | None:
         """The whole truth, after the keeper has looked for what it doesn't know; None if it is lost meanwhile."""
+        without_others = await self._side_processes.take_hello(hello, self._build_log)
+        if without_others is None:
+            return None
+        hello = without_others
         live = [
             FoundAttempt(attempt_id=one.attempt_id, started_at_ms=one.started_at_ms, is_paused=one.frozen)
             for one in hello.live
@@ -310,6 +361,9 @@ class ProcessEngine:
             unstarted=frozenset(unstarted),
             lost_with_host=frozenset(lost_with_host),
         )
+
+    def _build_log(self, attempt_id: AttemptId) -> tuple[str, ...]:
+        return (self._staging.build_log(attempt_id),)
 
 
 def _to_event(

@@ -1,35 +1,49 @@
-"""What a process needs before it can start, step by step: folders, input files, its job's output folder, its environment.
+"""What a process needs before it can start, step by step: folders, files, code and its setup, the environment.
 
-Whatever else is to be there before a start is one more step in `Staging.steps`.
+Whatever else is to be there before a start is one more step in `Staging.steps`. What takes no time comes first, so that a
+missing input is said before anything is fetched.
 
-Where results go. A worker with an output path makes `{output_path}/jobs/{job_id}/` with `models/` and `logs/` for a job
+Where results go. A worker makes `{output_path}/jobs/{job_id}/` with `models/` and `logs/` for a job
 of one task; each task of a job with several has such a folder of its own below it, `task-{index}/`. A retry goes on in
 its task's folder and finds what the attempt before it left, a checkpoint for example. Only where an earlier attempt may
 still be writing (its worker was given up on, and the disk may be the same) it gets `attempts/{task}.{attempt}.{mark}/`
 below that, which takes the task folder's place once its result is accepted: two that live never write to one folder.
-Without an output path there is no OPSCONSOLE_OUTPUT_PATH.
+A worker without an output path has such folders in its state folder (`own_outputs`).
 
 Folders on a network mount can hang whoever touches them, beyond the reach of signals. They are touched by processes
 that can be given up on, which takes tens of milliseconds; local ones directly.
 """
 
+import asyncio
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
-from opsconsole_agent.engine.build import Build, Step, in_thread
+from opsconsole_agent.engine.build import Build, Step, has_build, in_thread
+from opsconsole_agent.engine.build_log import BuildLog
+from opsconsole_agent.engine.bundle import remove_unchanged
+from opsconsole_agent.engine.contents import BundleFolder, Contents, ContentSource
 from opsconsole_agent.engine.engine import StepProgress
 from opsconsole_agent.engine.environment import Place, base_environment, task_environment
+from opsconsole_agent.engine.own_output import make_own_output
+from opsconsole_agent.engine.setup import Setup
+from opsconsole_agent.engine.setup_cache import SetupCache
+from opsconsole_agent.engine.side_process import SideProcesses
 from opsconsole_agent.engine.task_user import TaskUser
 from opsconsole_agent.keeper_client.message import StartCommand
 from opsconsole_agent.probe.folder_check import FolderCheck, expand_home
 from opsconsole_agent.probe.io_path import (
     ATTEMPTS_FOLDER,
+    COUNTED_ENTRIES_MAX,
     JOB_SUBFOLDERS,
     InputRefused,
+    OutputCount,
     WorkerIOConfig,
+    count_output,
+    count_remote_output,
     find_input_folder,
     inspect_input,
     make_output,
@@ -41,18 +55,22 @@ from opsconsole_agent.probe.mount import LOCAL, filesystem_label
 from opsconsole_agent.state.state_folder import StateFolder
 from opsconsole_protocol.error import InvalidRequest, Unavailable
 from opsconsole_protocol.ids import AttemptId, WorkerId
+from opsconsole_protocol.job_content import Bundle
 from opsconsole_protocol.link import Launch
 from opsconsole_protocol.log import Source
 
 _LABEL_GOOD_FOR_S = 30.0
 _LABELS_MAX = 1_000
+_COUNTED_AT_ONCE_MAX = 100
+_COUNT_AT_ONCE_S = 0.002
 
 
 @dataclass(frozen=True, slots=True)
 class TaskDefaults:
     """What all attempts of one agent have in common. `environment` is the agent's own; `stdin` is what all read.
 
-    `user`: whom they run as, if not as the agent's own user.
+    `user`: whom they run as, if not as the agent's own user. `own_outputs`: where results go on a worker without an output
+    path; None: nowhere, and there is no OPSCONSOLE_OUTPUT_PATH.
     """
 
     worker_id: WorkerId
@@ -61,30 +79,63 @@ class TaskDefaults:
     io: WorkerIOConfig
     stdin: str = os.devnull
     user: TaskUser | None = None
+    own_outputs: Path | None = None
+
+    @property
+    def output_io(self) -> WorkerIOConfig:
+        """The folders, with the place where results go as the output path."""
+        if self.io.output_path is not None or self.own_outputs is None:
+            return self.io
+        return replace(self.io, output_path=self.own_outputs)
+
+    @property
+    def base_environment(self) -> dict[str, str]:
+        """What all tasks have in their environments."""
+        own = self.environment if self.user is None else {**self.environment, **self.user.environment()}
+        return base_environment(own)
+
+
+class Equipment(NamedTuple):
+    """What attempts share that need more than folders: the trees of this worker, setups, and programs beside attempts."""
+
+    contents: ContentSource
+    setups: SetupCache
+    side_processes: SideProcesses
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A process that is ready to start."""
+    """A process that is ready to start. `from_cache`: nothing had to be fetched or set up for it."""
 
     command: StartCommand
     output_path: str | None
+    from_cache: bool = False
 
 
 class Staging:
-    """Prepares attempts. `steps` are taken in order."""
+    """Prepares attempts. `steps` are taken in order. Without `equipment` nothing is fetched, and no setup is run."""
 
-    def __init__(self, defaults: TaskDefaults, state: StateFolder) -> None:
-        self._state = state
+    def __init__(self, defaults: TaskDefaults, state: StateFolder, equipment: Equipment | None = None) -> None:
+        self.state = self._state = state
+        self._equipment = equipment
         self._user_ids = None if defaults.user is None else defaults.user.user.ids
-        locality = _Locality()
-        self.steps: tuple[Step, ...] = (
+        self._locality = _Locality()
+        command = StartCommandStep(defaults, self)
+        user = None if defaults.user is None else defaults.user.user
+        steps: list[Step] = [
             AttemptFolder(state),
-            WorkingFolder(defaults, state, locality),
-            InputFiles(defaults.io, locality),
-            OutputFolder(defaults, locality),
-            StartCommandStep(defaults, self),
-        )
+            WorkingFolder(defaults, state, self._locality),
+            InputFiles(defaults.io, self._locality),
+            OutputFolder(defaults, self._locality),
+        ]
+        if equipment is not None:
+            search_path = defaults.base_environment.get("PATH", os.defpath)
+            steps += [
+                Contents(equipment.contents, state),
+                BundleFolder(state, user),
+                Setup(equipment.setups, equipment.side_processes, search_path, command.environment, user),
+            ]
+        self.steps: tuple[Step, ...] = (*steps, command)
 
     def is_quick(self, launch: Launch) -> bool:
         """Whether nothing that could hang has to be touched, so that `stage` never waits."""
@@ -95,16 +146,59 @@ class Staging:
 
         Cancelled, it stops at once, whatever the step under way waits for.
         """
+        if not all(step.is_quick(build.launch) for step in self.steps):
+            build.log = BuildLog(self.build_log(build.attempt_id))
         for step in self.steps:
             build.progress = StepProgress(step.name, 0, 1)
             await step.run(build)
         if build.command is None:
             raise RuntimeError("no step has made the command")
-        return Prepared(build.command, build.output_path)
+        return Prepared(build.command, build.output_path, build.from_cache and has_build(build.launch))
+
+    def is_local(self, path: str) -> bool:
+        """Whether a folder is on a local disk, so that looking at it doesn't hang."""
+        return self._locality.is_local(path)
 
     def log_files(self, attempt_id: AttemptId) -> tuple[str, str]:
         """Where its stdout and stderr go."""
         return self._state.log_file(attempt_id, Source.STDOUT), self._state.log_file(attempt_id, Source.STDERR)
+
+    def build_log(self, attempt_id: AttemptId) -> str:
+        """Where goes what its preparation has to say."""
+        return self._state.log_file(attempt_id, Source.BUILD)
+
+    def count_at_once(self, output_path: str | None) -> tuple[bool, OutputCount | None]:
+        """Whether it takes no time to say what lies in an output folder, and what that is."""
+        if output_path is None:
+            return True, None
+        if not self.is_local(output_path):
+            return False, None
+        counted = count_output(output_path, _COUNTED_AT_ONCE_MAX, _COUNT_AT_ONCE_S)
+        return counted is not None, counted
+
+    async def count(self, output_path: str | None) -> OutputCount | None:
+        """What lies in an output folder, None where that isn't known."""
+        if output_path is None:
+            return None
+        if self.is_local(output_path):
+            return await asyncio.to_thread(count_output, output_path, COUNTED_ENTRIES_MAX)
+        return await asyncio.to_thread(count_remote_output, output_path)
+
+    async def remove_bundle(self, attempt_id: AttemptId, bundle: Bundle) -> None:
+        """Of an attempt's copy of its code leave what it has changed."""
+        if self._equipment is not None:
+            manifest = await self._equipment.contents.manifest(bundle.content_id)
+            if manifest is not None:
+                await asyncio.to_thread(remove_unchanged, manifest, Path(self._state.work(attempt_id)))
+
+    async def release(self, attempt_id: AttemptId, bundle: Bundle | None) -> None:
+        """The attempt needs its files, its code and its setup no more."""
+        if self._equipment is not None:
+            if bundle is not None:
+                await self.remove_bundle(attempt_id, bundle)
+                await asyncio.to_thread(self._state.remove_empty, attempt_id)
+            await asyncio.to_thread(self._equipment.contents.release, attempt_id)
+            await asyncio.to_thread(self._equipment.setups.release, attempt_id)
 
     def publish(self, output_path: str) -> None:
         """Put an accepted result into its task's folder, if it isn't there. Call it from a thread; raises OutputRefused."""
@@ -194,7 +288,8 @@ class OutputFolder:
     name = "output folder"
 
     def __init__(self, defaults: TaskDefaults, locality: "_Locality") -> None:
-        self._io = defaults.io
+        self._io = defaults.output_io
+        self._own = defaults.own_outputs
         self._user_ids = None if defaults.user is None else defaults.user.user.ids
         self._locality = locality
 
@@ -204,14 +299,16 @@ class OutputFolder:
         return path is None or (self._user_ids is None and self._locality.is_local(str(path)))
 
     async def run(self, build: Build) -> None:
-        """Make the folder; raises OutputRefused."""
+        """Make the folder; raises OutputRefused or OSError."""
         if self._io.output_path is None:
             return
         job_id, own = build.launch.job_id, _output_folder(build.attempt_id, build.launch)
         parts = own.split("/") if own else []
         above = ["/".join(parts[:length]) for length in range(1, len(parts) + 1)]
         subfolders = [*above, *("/".join((*parts, name)) for name in JOB_SUBFOLDERS)]
-        if build.is_quick or self.is_quick(build.launch):
+        if self._own is not None and self._user_ids is None:
+            folder = make_own_output(self._own, job_id, subfolders)
+        elif build.is_quick or self.is_quick(build.launch):
             folder = make_output(self._io, job_id, subfolders=subfolders)
         else:
             folder = await in_thread(prepare_output, self._io, job_id, subfolders=subfolders, user=self._user_ids)
@@ -226,16 +323,14 @@ class StartCommandStep:
     def __init__(self, defaults: TaskDefaults, staging: Staging) -> None:
         self._defaults = defaults
         self._staging = staging
-        user = defaults.user
-        own = defaults.environment if user is None else {**defaults.environment, **user.environment()}
-        self._environment = base_environment(own)
+        self._base = defaults.base_environment
 
     def is_quick(self, _launch: Launch) -> bool:
         """Always: nothing is touched."""
         return True
 
-    async def run(self, build: Build) -> None:
-        """Put the command together."""
+    def environment(self, build: Build, setup_path: str | None) -> dict[str, str]:
+        """The whole environment of what runs for this attempt."""
         defaults = self._defaults
         input_path = defaults.io.input_path
         place = Place(
@@ -243,15 +338,22 @@ class StartCommandStep:
             defaults.controller_address,
             output_path=build.output_path,
             input_path=None if input_path is None else str(input_path),
-            input_files=build.inputs,
+            inputs=build.inputs,
+            bundle_path=build.bundle_path,
+            setup_path=setup_path,
             ports=build.ports,
         )
+        return task_environment(self._base, build.attempt_id, build.launch, place)
+
+    async def run(self, build: Build) -> None:
+        """Put the command together."""
+        defaults = self._defaults
         stdout, stderr = self._staging.log_files(build.attempt_id)
         build.command = StartCommand(
             attempt_id=build.attempt_id,
             argv=list(build.launch.command),
             cwd=build.workdir,
-            env=task_environment(self._environment, build.attempt_id, build.launch, place),
+            env=self.environment(build, build.setup_path),
             stdout=stdout,
             stderr=stderr,
             stdin=defaults.stdin,

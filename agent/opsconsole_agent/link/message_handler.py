@@ -23,6 +23,7 @@ from opsconsole_agent.probe.io_path import InputRefused, OutputRefused, WorkerIO
 from opsconsole_agent.state import leaving
 from opsconsole_agent.state.state_folder import StateFolder, StoreMark, check_attempt_id
 from opsconsole_agent.telemetry import Telemetry
+from opsconsole_agent.transfer.transfers import Transfers
 from opsconsole_protocol import PROTOCOL_VERSION
 from opsconsole_protocol.bound import cut
 from opsconsole_protocol.error import InvalidRequest, LimitExceeded, OpsconsoleError
@@ -57,7 +58,11 @@ from opsconsole_protocol.link import (
     Register,
     Registered,
     RemoveLeavings,
+    ServeStream,
     SetWant,
+    Signal,
+    StreamGranted,
+    StreamRefused,
     TaskProgress,
     Trouble,
     TroubleCode,
@@ -89,6 +94,8 @@ class Description:
     tags: tuple[str, ...] = ()
     properties: Mapping[str, Any] = field(default_factory=dict)
     keep_output_days: float = 0
+    outputs: WorkerIOConfig = field(default_factory=WorkerIOConfig)
+    """`io`, with the place where results go as the output path, also where that isn't shown."""
 
     def to_properties(self, gpus: GpuReport) -> dict[str, Any]:
         """Everything a job can ask for, by the seeds' names. What the user set beats what is measured."""
@@ -114,6 +121,7 @@ class MessageHandler:
         shipper: LogShipper,
         telemetry: Telemetry,
         file_answerer: FileAnswerer,
+        transfers: Transfers,
         say: Callable[[str], None],
     ) -> None:
         self._description = description
@@ -123,6 +131,7 @@ class MessageHandler:
         self._shipper = shipper
         self._telemetry = telemetry
         self._file_answerer = file_answerer
+        self._transfers = transfers
         self._say = say
         self._store = state.load_store_mark()
         self._properties: dict[str, Any] = {}
@@ -147,6 +156,10 @@ class MessageHandler:
             ListFiles: self._on_file_question,
             ReadFilePart: self._on_file_question,
             PeerError: self._on_error,
+            StreamGranted: transfers.broker.on_granted,
+            StreamRefused: transfers.broker.on_refused,
+            Signal: transfers.broker.on_signal,
+            ServeStream: transfers.server.on_serve,
             MetadataUpdated: self._on_nothing,
             Registered: self._on_nothing,
         }
@@ -194,10 +207,12 @@ class MessageHandler:
         self._remember(StoreMark(registered.store_id, registered.store_seq, registered.store_seal))
         self._shipper.attempt_bytes_max = registered.attempt_log_bytes
         self._core_runner.handle_events([LinkUp()])
+        self._transfers.connected()
 
     def disconnected(self) -> None:
         """See Peer."""
         self._events.clear()
+        self._transfers.disconnected()
         self._core_runner.handle_events([LinkDown()])
 
     def receive(self, message: CoordinatorMessage) -> None:
@@ -353,7 +368,7 @@ class MessageHandler:
         if message.outputs:
             try:
                 outputs, is_more = await asyncio.to_thread(
-                    leaving.look_at_outputs, self._state, self._description.io, message.outputs
+                    leaving.look_at_outputs, self._state, self._description.outputs, message.outputs
                 )
                 found += outputs
             except OutputRefused as refusal:
@@ -366,7 +381,7 @@ class MessageHandler:
         if message.outputs:
             try:
                 outputs, words, is_more = await asyncio.to_thread(
-                    leaving.remove_outputs, self._state, self._description.io, message.outputs
+                    leaving.remove_outputs, self._state, self._description.outputs, message.outputs
                 )
                 removed += outputs
                 troubles += words

@@ -281,6 +281,37 @@ def remove_outputs(folder: str, job_ids: Iterable[str], budget_s: float) -> dict
     return {"removed": removed, "troubles": troubles, "more": False}
 
 
+def count_files(folder: str, entries_max: int, budget_s: float) -> list[int] | None:
+    """Return how many files lie in an output folder and how large they are together; None where that isn't known.
+
+    It isn't where there are more entries than `entries_max`, or it takes longer than `budget_s`. No link is followed. What
+    other attempts have left in `attempts` doesn't count.
+    """
+    end_s = time.monotonic() + budget_s
+    files = size = entries = 0
+    try:
+        for path, folders, names, descriptor in os.fwalk(folder, onerror=_raise):
+            if path == folder and "attempts" in folders:
+                folders.remove("attempts")
+            entries += len(folders) + len(names)
+            if entries > entries_max or time.monotonic() > end_s:
+                return None
+            for name in names:
+                found = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
+                if stat.S_ISREG(found.st_mode):
+                    files += 1
+                    size += found.st_size
+    except FileNotFoundError as error:
+        return [0, 0] if error.filename == folder else None
+    except OSError:
+        return None
+    return [files, size]
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
 @contextlib.contextmanager
 def _jobs_folder(folder: str) -> Iterator[int | None]:
     """Yield a descriptor of `{folder}/jobs`, or None where it doesn't exist. Raises Refused, also where it is a link."""
@@ -324,6 +355,7 @@ _FUNCTIONS: dict[str, Callable[..., object]] = {
     "publish": publish,
     "measure_outputs": measure_outputs,
     "remove_outputs": remove_outputs,
+    "count_files": count_files,
 }
 
 

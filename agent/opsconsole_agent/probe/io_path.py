@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from opsconsole_agent.probe import io_child
 from opsconsole_agent.probe.child_call import ChildCall
@@ -23,6 +23,11 @@ MEASURE_S = 20.0
 """How long to measure the output folders of many jobs; those that aren't reached in time aren't named."""
 REMOVE_S = 200.0
 """How long to remove the output folders of many jobs; those that aren't reached in time stay."""
+
+COUNT_S = 5.0
+"""How long to count what an attempt has left in its output folder."""
+COUNTED_ENTRIES_MAX = 200_000
+"""How many files and folders are counted there."""
 
 _JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 
@@ -218,6 +223,28 @@ def remove_outputs(
     """
     answer = _call_for_jobs("remove_outputs", config, job_ids, budget_s, budget_s + 80, program)
     return frozenset(answer["removed"]), answer["troubles"], answer["more"]
+
+
+class OutputCount(NamedTuple):
+    """What lies in an output folder."""
+
+    files: int
+    size_bytes: int
+
+
+def count_output(path: str, entries_max: int, budget_s: float = COUNT_S) -> OutputCount | None:
+    """What lies in a local output folder; None where it is too much to be counted. Blocks."""
+    counted = io_child.count_files(path, entries_max, budget_s)
+    return None if counted is None else OutputCount(*counted)
+
+
+def count_remote_output(path: str, budget_s: float = COUNT_S, *, program: Path = PROGRAM) -> OutputCount | None:
+    """The same, in a process of its own that can be given up on."""
+    try:
+        counted = _call(program, ["count_files", path, COUNTED_ENTRIES_MAX, budget_s], path, budget_s + 1)
+    except (TimeoutError, OSError, io_child.Refused):
+        return None
+    return None if counted is None else OutputCount(*counted)
 
 
 def _call_for_jobs(

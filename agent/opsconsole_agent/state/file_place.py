@@ -4,15 +4,17 @@ import re
 
 from opsconsole_agent.probe.file_look import FilePlace
 from opsconsole_agent.probe.io_path import WorkerIOConfig
-from opsconsole_agent.state.state_folder import StateFolder, check_attempt_id
+from opsconsole_agent.state.state_folder import (
+    INPUTS_FOLDER,
+    OUTPUTS_FOLDER,
+    WORK_FOLDER,
+    StateFolder,
+    check_attempt_id,
+)
 from opsconsole_protocol.error import Conflict, InvalidRequest, NotFound
 from opsconsole_protocol.mount import find_mount
 from opsconsole_protocol.stream.message import FileRoot, RootKind
 
-OUTPUTS_FOLDER = "outputs"
-"""Below the state folder: the outputs of a worker that has no output path."""
-INPUTS_FOLDER = "inputs"
-WORK_FOLDER = "work"
 _JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 
 

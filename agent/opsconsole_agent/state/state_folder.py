@@ -31,6 +31,7 @@ import os
 import re
 import shutil
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -49,17 +50,22 @@ from opsconsole_protocol.log import Source
 SPEC_VERSION = 1
 DAY_S = 24 * 3600
 ATTEMPTS_FOLDER = "attempts"
+OUTPUTS_FOLDER = "outputs"
+"""Results, where the worker has no output path."""
 _SPEC = "spec.json"
 _SPEC_BYTES_MAX = 64 << 20
 """Several times the largest assignment that fits through the link."""
 _SPARE_SPEC = "spec.spare"
 """The same file, emptied, in a folder that is kept for an attempt to come."""
-_WORK = "work"
+WORK_FOLDER = "work"
+INPUTS_FOLDER = "inputs"
+"""Links to what was brought for it, by the names that its job gave them."""
 _PASSABLE = 0o711
+_READABLE = 0o755
 _SPARE_MAX = 64
 _WRITTEN_BY_TASKS = (Source.STDOUT, Source.STDERR)
 _FILES = (*map(str, _WRITTEN_BY_TASKS), _SPARE_SPEC)
-_MODES = {_WORK: stat.S_IFDIR | 0o700} | dict.fromkeys(_FILES, stat.S_IFREG | 0o600)
+_MODES = {WORK_FOLDER: stat.S_IFDIR | 0o700} | dict.fromkeys(_FILES, stat.S_IFREG | 0o600)
 _ATTEMPT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 _log = logging.getLogger(__name__)
@@ -147,7 +153,17 @@ class StateFolder:
 
     def work(self, attempt_id: AttemptId) -> str:
         """The folder that it runs in unless its job names another."""
-        return f"{self._attempts}/{attempt_id}/{_WORK}"
+        return f"{self._attempts}/{attempt_id}/{WORK_FOLDER}"
+
+    def name_inputs(self, attempt_id: AttemptId, named: Iterable[tuple[str, str]]) -> None:
+        """Have a link to each of these paths in the attempt's folder of inputs. Raises OSError."""
+        folder = f"{self._attempts}/{attempt_id}/{INPUTS_FOLDER}"
+        state_file.make_folder(folder)
+        if self._user is not None:
+            os.chmod(folder, _READABLE)
+        for name, path in named:
+            state_file.clear(f"{folder}/{name}")
+            os.symlink(path, f"{folder}/{name}")  # noqa: PTH211
 
     def log_file(self, attempt_id: AttemptId, source: Source) -> str:
         """The file of one of its logs."""
@@ -214,12 +230,12 @@ class StateFolder:
             return
         self._make_folder(folder)
         if self._user is None:
-            self._make_folder(f"{folder}/{_WORK}")
+            self._make_folder(f"{folder}/{WORK_FOLDER}")
             return
         os.chmod(folder, _PASSABLE)
         with contextlib.suppress(FileExistsError):  # the user's own, in a folder that they can't write to
-            os.mkdir(f"{folder}/{_WORK}", 0o700)
-        os.chown(f"{folder}/{_WORK}", self._user.uid, self._user.gid, follow_symlinks=False)
+            os.mkdir(f"{folder}/{WORK_FOLDER}", 0o700)
+        os.chown(f"{folder}/{WORK_FOLDER}", self._user.uid, self._user.gid, follow_symlinks=False)
 
     @staticmethod
     def _make_folder(path: str) -> None:
@@ -297,9 +313,16 @@ class StateFolder:
             state_file.clear(self.kept_log(attempt_id, source))
         for source in Source:
             state_file.clear(f"{folder}/{source}")
+        if os.path.lexists(f"{folder}/{INPUTS_FOLDER}"):
+            shutil.rmtree(f"{folder}/{INPUTS_FOLDER}", ignore_errors=True)
+        self.remove_empty(attempt_id)
+
+    def remove_empty(self, attempt_id: AttemptId) -> None:
+        """Remove the folders of a forgotten attempt in which nothing is left."""
+        folder = self.folder(attempt_id)
         # Not empty: somebody's results, for all we know. `sweep` takes them when they are old.
         with contextlib.suppress(OSError):
-            os.rmdir(f"{folder}/{_WORK}")
+            os.rmdir(f"{folder}/{WORK_FOLDER}")
             os.rmdir(folder)
 
     def sweep(self, now_s: float) -> int:
@@ -434,7 +457,7 @@ def _is_as_made(folder: str) -> bool:
     """Whether an attempt left its folder as it found it: nothing written, nothing added, no rights changed."""
     try:
         names = os.listdir(folder)
-        if _WORK not in names or os.listdir(f"{folder}/{_WORK}"):
+        if WORK_FOLDER not in names or os.listdir(f"{folder}/{WORK_FOLDER}"):
             return False
         return all(name in _MODES and _is_untouched(f"{folder}/{name}", _MODES[name]) for name in names)
     except OSError:

@@ -61,6 +61,19 @@ def _events(shell: Shell, filter_text: str) -> Made:
     return EventScreen(shell.model, shell.source, filter_text)
 
 
+def _files(shell: Shell, subject: str) -> Made:
+    """The subject is a worker's id, or a job's."""
+    from opsconsole_console.model.file_spot import FileSpot
+    from opsconsole_console.screen.file.file_screen import FileScreen
+
+    worker = shell.model.fleet.workers.get(subject)
+    if worker is not None:
+        return FileScreen(shell.model, shell.source, FileSpot(worker=worker.name))
+    job = shell.model.job(subject)
+    many = job is not None and job.num_tasks > 1
+    return FileScreen(shell.model, shell.source, FileSpot(job_id=subject, many_tasks=many))
+
+
 def _invite(shell: Shell, _: str) -> Made:
     from opsconsole_console.screen.invite.invite_screen import InviteScreen
 
@@ -95,6 +108,7 @@ async def _detail(shell: Shell, job_id: str) -> JobDetail:
 ROUTES: Mapping[str, Maker] = {
     "again": _again,
     "events": _events,
+    "files": _files,
     "invite": _invite,
     "job": _job,
     "new_job": _new_job,

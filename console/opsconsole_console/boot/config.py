@@ -58,7 +58,8 @@ class Worker(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_concurrent_jobs: Annotated[int, Meta(ge=1, le=SLOTS_MAX)] | None = None
     state_dir: str | None = None
     keep_attempt_days: Annotated[float, Meta(ge=0, le=KEEP_DAYS_MAX)] | None = None
-    keep_output_days: Annotated[float, Meta(ge=0, le=KEEP_DAYS_MAX)] = 0
+    keep_output_days: Annotated[float, Meta(ge=0, le=KEEP_DAYS_MAX)] | None = None
+    cache_bytes: Annotated[int, Meta(ge=0)] | None = None
     stop_tasks: bool = False
     run_as: Annotated[str, Meta(min_length=1, max_length=NAME_CHARACTERS_MAX)] | None = None
     project: str | None = None

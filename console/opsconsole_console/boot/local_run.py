@@ -69,6 +69,7 @@ class LocalRun:
                 max_concurrent_jobs=self._max_concurrent_jobs,
                 stop_tasks=True,
                 stdin=self._stdin,
+                own_outputs=False,
             )
         )
         self._agent.start()

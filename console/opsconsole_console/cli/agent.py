@@ -9,10 +9,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from opsconsole_console.cli.option import add_slots
+from opsconsole_console.cli.option import add_slots, typed
 from opsconsole_console.cli.output import say
 from opsconsole_console.cli.parser import Group
 from opsconsole_protocol.error import InvalidRequest
+from opsconsole_protocol.quantity import size_bytes
 
 if TYPE_CHECKING:
     import asyncio
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from opsconsole_protocol.mount import Mount
 
 
-WORKER_OPTIONS = ("input_path", "output_path", "filesystem", "max_concurrent_jobs")
+WORKER_OPTIONS = ("input_path", "output_path", "filesystem", "max_concurrent_jobs", "cache_bytes")
 """Those with one value, as attributes of the parsed arguments."""
 
 
@@ -67,6 +68,9 @@ def add_worker_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--filesystem", metavar="LABEL", help="what the filesystem of these folders is called")
     add_slots(group)
+    group.add_argument(
+        "--cache-bytes", metavar="50G", type=typed(size_bytes), help="how much of what jobs brought is kept here"
+    )
     group.add_argument("--tag", metavar="K[=V]", action="append", default=[], help="a tag; repeatable")
 
 
@@ -132,6 +136,7 @@ def make_config(args: argparse.Namespace) -> AgentConfig:
         properties=dict(worker.properties),
         keep_attempt_days=KEPT_DAYS if worker.keep_attempt_days is None else worker.keep_attempt_days,
         keep_output_days=worker.keep_output_days,
+        cache_bytes=worker.cache_bytes if args.cache_bytes is None else args.cache_bytes,
         stop_tasks=args.stop_tasks or worker.stop_tasks,
         project=args.project or worker.project,
         run_as=args.run_as or worker.run_as,

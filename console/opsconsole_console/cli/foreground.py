@@ -12,6 +12,7 @@ from pathlib import Path
 from opsconsole.client import Client
 from opsconsole_console.boot.local_run import LocalRun
 from opsconsole_console.boot.stdin_path import stdin_path
+from opsconsole_console.cli.contents import Contents
 from opsconsole_console.cli.narrator import Narrator
 from opsconsole_console.cli.output import say
 from opsconsole_console.cli.submit import failure, say_nothing, watch
@@ -74,12 +75,19 @@ class Foreground:
     async def _job(self, local: LocalRun) -> int:
         target = await asyncio.to_thread(local.start)
         narrator = Narrator(say if self._args.verbose else say_nothing)
+        contents = Contents(self._args, quiet=not self._args.verbose)
         async with await Client.open(target) as client:
             await self._wait_for_worker(client, local)
+            packed = await contents.pack(client)
+            spec = packed.put_into(self._spec)
             await self._check_placement(client)
-            narrator.submitted((await client.submit(self._spec, self._job_id))[0])
+            async with contents.noted(client, self._job_id, packed):
+                narrator.submitted((await client.submit(spec, self._job_id))[0])
             self._client = client
-            code, detail = await watch(client, self._job_id, narrator, follow=True, raw=self._args.raw)
+            async with contents.served(client):
+                code, detail = await watch(client, self._job_id, narrator, follow=True, raw=self._args.raw)
+            if not await contents.fetch(client, self._job_id):
+                code = code or 1
         if code and not self._args.verbose and self._interrupted_by is None:
             say(f"opsconsole: {failure(detail)}")
         return code

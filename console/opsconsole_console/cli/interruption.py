@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 
 from opsconsole_console.cli.output import say
@@ -15,7 +15,7 @@ class Terminated(KeyboardInterrupt):
 
 
 @contextlib.contextmanager
-def explained(farewell: str, *, of_interrupt: bool = True) -> Iterator[None]:
+def explained(farewell: str | Callable[[], str], *, of_interrupt: bool = True) -> Iterator[None]:
     """Let Ctrl-C and TERM end what is within, and say `farewell` then; after Ctrl-C only where `of_interrupt`.
 
     For the main thread. Raises KeyboardInterrupt, or Terminated after TERM.
@@ -34,7 +34,7 @@ def explained(farewell: str, *, of_interrupt: bool = True) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         if was_termed or of_interrupt:
-            say(*[""] * (not was_termed), farewell)
+            say(*[""] * (not was_termed), farewell if isinstance(farewell, str) else farewell())
         if was_termed:
             raise Terminated from None
         raise

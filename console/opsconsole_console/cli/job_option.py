@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from opsconsole.sweep import combinations, read_axes, unfold
+from opsconsole_console.cli.content_option import add_content_options
 from opsconsole_console.cli.option import at_least, key_value, typed
 from opsconsole_protocol.api.template import DEFAULTS, filled
 from opsconsole_protocol.error import InvalidRequest
@@ -51,6 +52,8 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
                       help="a file that must be in the worker's input folder; repeatable")  # fmt: skip
     what.add_argument("--port", metavar="NAME", action="append", default=[],
                       help="a free port, told as OPSCONSOLE_PORT_NAME; repeatable")  # fmt: skip
+    add_content_options(parser.add_argument_group("what it brings along"))
+    parser.set_defaults(packed=None)
     _add_where(parser.add_argument_group("where and when"))
     _add_ends(parser.add_argument_group("when it goes wrong"))
 
@@ -187,7 +190,10 @@ def _of_template(template: TemplateRow, points: list[dict[str, Any]]) -> dict[st
 
 
 def _fields(args: argparse.Namespace) -> dict[str, Any]:
-    """Every field of a spec but those of its commands, or None where nothing was given."""
+    """Every field of a spec but those of its commands, or None where nothing was given.
+
+    `args.packed` is what `--upload` and `--bundle` have become (`contents.Contents`), as far as they have.
+    """
     return {
         "name": args.name,
         "project": args.project,
@@ -213,6 +219,10 @@ def _fields(args: argparse.Namespace) -> dict[str, Any]:
         "ports": tuple(args.port),
         "held": args.hold,
         "gang": args.gang,
+        "uploads": None if args.packed is None else args.packed.uploads,
+        "bundle": None if args.packed is None else args.packed.bundle,
+        "setup": args.setup,
+        "collect": tuple(args.collect),
     }
 
 

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 _USAGE = "opsconsole run [options] -- CMD [ARG…]"
 _LOST_AFTER_MS = 24 * 3_600_000
 """A laptop that slept comes back to its job."""
-_NOT_HERE = {"worker": "--worker", "after": "--after", "hold": "--hold", "template": "--template"}
+_NOT_HERE = {
+    "worker": "--worker", "after": "--after", "hold": "--hold", "template": "--template", "collect": "--collect"
+}  # fmt: skip
 
 
 def add(group: Group) -> None:
@@ -62,7 +64,8 @@ def gang_slots(spec: JobSpec, given: int | None) -> int:
 
 def make_run_spec(args: argparse.Namespace, cwd: Path) -> JobSpec:
     """The spec of a job that runs in `cwd`; its environment is the worker's, which is ours. Raises InvalidRequest."""
-    args.workdir = str(cwd / args.workdir) if args.workdir else str(cwd)
+    if args.workdir or args.bundle is None:  # else it runs in a copy of the code
+        args.workdir = str(cwd / args.workdir) if args.workdir else str(cwd)
     if args.lost_after is None:
         args.lost_after = _LOST_AFTER_MS
     return make_spec(args, args.command, None)

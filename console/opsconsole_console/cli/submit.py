@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import TYPE_CHECKING
 
 from opsconsole_console.cli.interruption import explained, goes_on
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
     from opsconsole.client import Client
     from opsconsole_console.cli.log_writer import LogWriter
     from opsconsole_console.cli.narrator import Narrator
-    from opsconsole_protocol.api import JobDetail, TemplateRow
-    from opsconsole_protocol.ids import JobId
+    from opsconsole_protocol.api import JobDetail, JobRow, TemplateRow
     from opsconsole_protocol.spec import JobSpec
 
 _USAGE = "opsconsole submit [options] -- CMD [ARG…]"
@@ -66,43 +66,89 @@ def submit(args: argparse.Namespace) -> int:
 
 
 def submit_spec(args: argparse.Namespace, spec: Callable[[Client], Awaitable[JobSpec]]) -> int:
-    """Submit what `spec` gives and go on as `add_how` says. Return the exit code."""
-    from opsconsole.client import new_job_id
+    """Submit what `spec` gives and go on as `add_how` says. Return the exit code.
+
+    `spec` is asked once more when what the job brings along has been made ready (`args.packed`).
+    """
     from opsconsole_console.cli.session import RECONNECT_S, with_client
 
-    job_id = new_job_id()
+    submission = _Submission(args, spec)
     watched = args.wait or args.follow
-
-    async def work(client: Client) -> int:
-        return await _submit(client, args, await spec(client), job_id)
-
-    if not watched:
-        return with_client(args, work, retry_for_s=5.0)
-    with explained(goes_on(job_id)):
-        return with_client(args, work, retry_for_s=RECONNECT_S)
+    if not watched and not args.upload and args.bundle is None:
+        return with_client(args, submission.carry_out, retry_for_s=5.0)
+    with explained(submission.farewell):
+        return with_client(args, submission.carry_out, retry_for_s=RECONNECT_S)
 
 
-async def _submit(client: Client, args: argparse.Namespace, spec: JobSpec, job_id: JobId) -> int:
-    from opsconsole_console.cli.narrator import Narrator
+class _Submission:
+    """One job on its way: what it brings along, the submission, and what follows."""
 
-    narrator = Narrator(say_nothing if args.quiet else say)
-    if args.dry_run:
-        return await _dry_run(client, args, spec)
-    if not args.quiet:
-        await tell_candidates(client, spec, narrator)
-    row = (await client.submit(spec, job_id))[0]
-    narrator.submitted(row)
-    if not (args.wait or args.follow):
+    def __init__(self, args: argparse.Namespace, spec: Callable[[Client], Awaitable[JobSpec]]) -> None:
+        from opsconsole.client import new_job_id
+        from opsconsole_console.cli.contents import Contents
+        from opsconsole_console.cli.narrator import Narrator
+
+        self._args = args
+        self._spec = spec
+        self._job_id = new_job_id()
+        self._contents = Contents(args, quiet=args.quiet)
+        self._narrator = Narrator(say_nothing if args.quiet else say)
+        self._is_submitted = False
+
+    def farewell(self) -> str:
+        """What is said to who leaves."""
+        from opsconsole_console.cli.contents import offers_go_on
+
+        if not self._is_submitted:
+            return "nothing is submitted; what has been sent needn't be sent again"
+        offers = [offer.name for offer in self._contents.offers]
+        if offers and not (self._args.wait or self._args.follow):
+            return offers_go_on(offers)
+        return goes_on(self._job_id)
+
+    async def carry_out(self, client: Client) -> int:
+        """All of it; the exit code."""
+        args, contents = self._args, self._contents
+        if args.dry_run:
+            contents.check()
+            return await _dry_run(client, args, await self._spec(client))
+        if contents.wishes.bring_along:
+            args.packed = contents.check()
+            await self._spec(client)  # a mistake in it shouldn't cost a long hashing
+        args.packed = await contents.pack(client)
+        row = await self._submit(client)
+        if args.wait or args.follow:
+            return await self._watch(client, row)
         put_json(row) if args.json else put(row.id)
+        contents.later()
+        if contents.offers:
+            sys.stdout.flush()
+            await contents.serve_until_arrived(client, row)
         return 0
-    if not args.follow and not args.json:
-        put(row.id)
-    code, detail = await watch(client, row.id, narrator, follow=args.follow, json=args.json, raw=args.raw)
-    if code and args.quiet:
-        say(f"opsconsole: {failure(detail)}")
-    if args.json:
-        put_json(detail.job)
-    return code
+
+    async def _submit(self, client: Client) -> JobRow:
+        spec = await self._spec(client)
+        if not self._args.quiet:
+            await tell_candidates(client, spec, self._narrator)
+        async with self._contents.noted(client, self._job_id, self._args.packed):
+            row = (await client.submit(spec, self._job_id))[0]
+        self._is_submitted = True
+        self._narrator.submitted(row)
+        return row
+
+    async def _watch(self, client: Client, row: JobRow) -> int:
+        args = self._args
+        if not args.follow and not args.json:
+            put(row.id)
+        async with self._contents.served(client):
+            code, detail = await watch(client, row.id, self._narrator, follow=args.follow, json=args.json, raw=args.raw)
+        if code and args.quiet:
+            say(f"opsconsole: {failure(detail)}")
+        if not await self._contents.fetch(client, row.id):
+            code = code or 1
+        if args.json:
+            put_json(detail.job)
+        return code
 
 
 async def find_template(client: Client, name: str) -> TemplateRow:

@@ -63,6 +63,7 @@ _LONGEST = {
     FrameKind.DONE: 0,
     FrameKind.FAIL: 4 * TEXT_CHARACTERS_MAX + 256,
 }
+_FIRST_ROOM_BYTES = 16 << 10
 _LONGEST_FRAME_BYTES = HEAD_BYTES + max(_LONGEST.values())
 
 
@@ -176,8 +177,7 @@ class FrameReader:
     """Puts frames together from whatever pieces arrive: fill `room()`, say how much with `filled`."""
 
     def __init__(self) -> None:
-        self._buffer = bytearray(_LONGEST_FRAME_BYTES)
-        self._view = memoryview(self._buffer)
+        self._view = memoryview(bytearray(_FIRST_ROOM_BYTES))
         self._have = 0
         self._kind: FrameKind | None = None
         self._needed = HEAD_BYTES
@@ -199,6 +199,8 @@ class FrameReader:
         if self._kind is None:
             self._kind, length = read_head(self._view[:HEAD_BYTES])
             self._needed += length
+            if self._needed > len(self._view):
+                self._view = memoryview(bytearray(_LONGEST_FRAME_BYTES))
             if length:
                 return None
         whole = Frame(self._kind, self._view[HEAD_BYTES : self._needed])

@@ -5,8 +5,8 @@ if somebody races symlinks in is for `host/content/beneath.py`.
 """
 
 from opsconsole_protocol.error import InvalidRequest
+from opsconsole_protocol.input_name import NAME_BYTES_MAX
 
-PART_BYTES_MAX = 255
 PATH_BYTES_MAX = 4_096
 PARTS_MAX = 128
 """A tree may be this deep."""
@@ -31,8 +31,8 @@ def check_path(path: bytes) -> None:
     for part in parts:
         if part in (b"", b".", b".."):
             raise InvalidRequest(f"the path {shown(path)} is not a plain path below a folder")
-        if len(part) > PART_BYTES_MAX:
-            raise InvalidRequest(f"a name in {shown(path)} has {len(part)} bytes: at most {PART_BYTES_MAX} are taken")
+        if len(part) > NAME_BYTES_MAX:
+            raise InvalidRequest(f"a name in {shown(path)} has {len(part)} bytes: at most {NAME_BYTES_MAX} are taken")
 
 
 def check_target(path: bytes, target: bytes) -> None:

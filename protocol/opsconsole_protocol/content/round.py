@@ -4,6 +4,7 @@ Large files come first, in rounds, small ones after them in batches.
 """
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 from opsconsole_protocol.content.digest import CHUNK_BYTES, chunk_digest
 from opsconsole_protocol.content.manifest import Entry, EntryKind
@@ -16,13 +17,11 @@ ACK_EVERY = 4
 AHEAD_MAX = 16
 """How many frames of files may be on the way unacknowledged: 64 MiB, and all that is in vain once the receiver has failed."""
 
-_ZEROS = memoryview(bytes(CHUNK_BYTES))
-_ZERO_CHUNK = chunk_digest(_ZEROS)
 
-
+@lru_cache(maxsize=64)
 def zero_digest(size: int) -> bytes:
     """The hash of `size` bytes, at most a chunk, that are all zero."""
-    return _ZERO_CHUNK if size == CHUNK_BYTES else chunk_digest(_ZEROS[:size])
+    return chunk_digest(bytes(size))
 
 
 def chunk_size(entry: Entry, number: int) -> int:

@@ -53,9 +53,9 @@ def steps(facts: Facts) -> tuple[Step, ...]:
     return tuple(_step(facts, way, _reason(facts, way)) for way in _order(facts) if way not in obstacles)
 
 
-def with_failure(failed: Sequence[Failure], way: Way, reason: str) -> tuple[Failure, ...]:
+def with_failure(failed: Sequence[Failure], way: Way, story: str) -> tuple[Failure, ...]:
     """What has failed, with one more failure; the oldest are left out where they are too many."""
-    return (*failed, Failure(way, cut(" ".join(reason.split()))))[-WAYS_MAX:]
+    return (*failed, Failure(way, cut(" ".join(story.split()))))[-WAYS_MAX:]
 
 
 def opened(step: Step, peer_name: str) -> str:

@@ -19,7 +19,7 @@ from opsconsole_protocol.error import IllegalTransition
 from opsconsole_protocol.ids import AttemptId
 from opsconsole_protocol.link import JobAssignment, Mode, Observe, SetWant, Want
 from opsconsole_protocol.state import AttemptState
-from tests.agent.core.script import Script, desired
+from tests.agent.core.script import Script, desired, make_launch
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def test_what_ended_is_registered_on_every_connection_until_forgotten(script: Sc
         assert (registered.state, registered.exit_code, registered.error) == ("failed", 3, "exit code 3")
         assert registered.log_sizes == {"stdout": 3}
     script.forget("a")
-    assert script.drain(ForgetAttempt) == [ForgetAttempt(AttemptId("a"), clean=True)]
+    assert script.drain(ForgetAttempt) == [ForgetAttempt(AttemptId("a"), clean=True, launch=make_launch())]
     assert script.connect() == ()
 
 

@@ -1,9 +1,11 @@
 """What a task finds in its environment."""
 
+from dataclasses import replace
 from typing import Any
 
 from opsconsole_agent.engine.environment import Place, base_environment, task_environment
-from opsconsole_protocol.ids import AttemptId, JobId, TaskId, WorkerId
+from opsconsole_protocol.ids import AttemptId, ContentId, JobId, TaskId, WorkerId
+from opsconsole_protocol.job_content import Bundle
 from opsconsole_protocol.link import Gang
 from tests.agent.core.script import make_launch
 
@@ -77,12 +79,31 @@ def test_lines_come_when_they_are_written() -> None:
 
 
 def test_files_are_named_where_there_are_some() -> None:
-    place = Place(WorkerId("w"), "ws://h:1", output_path="/out", input_path="/in", input_files=("/in/a", "/in/b"))
+    place = Place(WorkerId("w"), "ws://h:1", output_path="/out", input_path="/in", inputs=("/in/a", "/in/b"))
     made = environment(place=place)
     assert (made["OPSCONSOLE_OUTPUT_PATH"], made["OPSCONSOLE_INPUT_PATH"]) == ("/out", "/in")
-    assert made["OPSCONSOLE_INPUT_FILE"] == made["OPSCONSOLE_INPUT_FILE_0"] == "/in/a"
-    assert made["OPSCONSOLE_INPUT_FILE_1"] == "/in/b"
+    assert made["OPSCONSOLE_INPUT_0"] == made["OPSCONSOLE_INPUT_FILE"] == made["OPSCONSOLE_INPUT_FILE_0"] == "/in/a"
+    assert made["OPSCONSOLE_INPUT_1"] == made["OPSCONSOLE_INPUT_FILE_1"] == "/in/b"
+    assert made["OPSCONSOLE_INPUTS"] == "/in/a\n/in/b"
     assert not any(key.startswith(("OPSCONSOLE_INPUT", "OPSCONSOLE_OUTPUT")) for key in environment())
+
+
+def test_the_code_is_named_by_its_folder_and_by_its_hash() -> None:
+    bundle = Bundle(content_id=ContentId("ab" * 32), size_bytes=1, files=1)
+    made = environment(place=replace(PLACE, bundle_path="/w"), bundle=bundle)
+    assert made["OPSCONSOLE_BUNDLE_PATH"] == "/w"
+    assert made["OPSCONSOLE_BUNDLE_GCS_PATH"] == made["IRIS_BUNDLE_GCS_PATH"] == "ab" * 32
+    own = environment(bundle=bundle, environment={"IRIS_BUNDLE_GCS_PATH": "gs://bundle"})
+    assert own["OPSCONSOLE_BUNDLE_GCS_PATH"] == "gs://bundle"
+
+
+def test_what_a_setup_made_comes_first_unless_the_submitter_says_otherwise() -> None:
+    place = replace(PLACE, setup_path="/s")
+    made = environment({"PATH": "/bin"}, place)
+    assert made["OPSCONSOLE_SETUP_PATH"] == made["VIRTUAL_ENV"] == made["UV_PROJECT_ENVIRONMENT"] == "/s"
+    assert made["PATH"] == "/s/bin:/bin"
+    own = environment({"PATH": "/bin"}, place, environment={"PATH": "/opt/bin", "OPSCONSOLE_SETUP_PATH": "forged"})
+    assert (own["PATH"], own["OPSCONSOLE_SETUP_PATH"]) == ("/opt/bin", "/s")
 
 
 def test_a_gang_is_told_what_torchrun_mpi_and_gloo_need() -> None:

@@ -1,5 +1,6 @@
 """How an agent introduces itself, and what it remembers of the coordinator's store."""
 
+import secrets
 from pathlib import Path
 from typing import get_args
 
@@ -17,7 +18,10 @@ from opsconsole_agent.probe.io_path import WorkerIOConfig
 from opsconsole_agent.state.file_place import FilePlaces
 from opsconsole_agent.state.state_folder import StateFolder, StoreMark
 from opsconsole_agent.telemetry import Telemetry
+from opsconsole_agent.transfer.transfers import Transfers
 from opsconsole_protocol import link
+from opsconsole_protocol.host.content.store import ContentStore
+from opsconsole_protocol.host.stream.coordinator_dial import Home
 from opsconsole_protocol.ids import AttemptId, WorkerId
 from tests.agent.test_core_runner import FakeEngine, FakeLink
 
@@ -27,14 +31,17 @@ def describe(**properties: object) -> Description:
     return Description(WorkerId("worker-1"), "box", "run", host_identity(), WorkerIOConfig(), 3, (), properties)
 
 
-def make_handler(tmp_path: Path) -> MessageHandler:
+async def make_handler(tmp_path: Path) -> MessageHandler:
     """A handler in front of an idle agent."""
     state, shipper = StateFolder(tmp_path), LogShipper()
     core_runner = CoreRunner(Reactor(3, PROCESS), state, shipper)
     core_runner.engine, core_runner.link = FakeEngine(), FakeLink()
     telemetry = Telemetry(state)
-    file_answerer = FileAnswerer(FilePlaces(state, WorkerIOConfig()), FileLook())
-    return MessageHandler(describe(), core_runner, state, shipper, telemetry, file_answerer, lambda _: None)
+    places = FilePlaces(state, WorkerIOConfig())
+    file_answerer = FileAnswerer(places, FileLook())
+    store = ContentStore(tmp_path / secrets.token_hex(4), 1 << 20)
+    transfers = Transfers(core_runner.link.send, store, Home("ws://127.0.0.1:1", None), places.find)
+    return MessageHandler(describe(), core_runner, state, shipper, telemetry, file_answerer, transfers, lambda _: None)
 
 
 def test_the_users_word_beats_what_is_measured() -> None:
@@ -51,8 +58,8 @@ def test_the_users_word_beats_what_is_measured() -> None:
     assert properties["io_paths"] == {"input": None, "output": None, "filesystem": "local"}
 
 
-def test_the_store_heard_of_last_is_remembered_at_its_highest(tmp_path: Path) -> None:
-    handler = make_handler(tmp_path)
+async def test_the_store_heard_of_last_is_remembered_at_its_highest(tmp_path: Path) -> None:
+    handler = await make_handler(tmp_path)
     answers = [("one", 5), ("one", 9), ("one", 7), ("two", 3)]
     marks = []
     for store_id, store_seq in answers:
@@ -60,13 +67,13 @@ def test_the_store_heard_of_last_is_remembered_at_its_highest(tmp_path: Path) ->
         marks.append(StateFolder(tmp_path).load_store_mark())
     assert marks == [StoreMark("one", 5), StoreMark("one", 9), StoreMark("one", 9), StoreMark("two", 3)]
     handler.receive(link.HeartbeatAck(at_ms=1, store_seq=8))
-    register = make_handler(tmp_path).registration("10.0.0.7")
+    register = (await make_handler(tmp_path)).registration("10.0.0.7")
     assert (register.store_id, register.store_seq) == ("two", 8)
     assert register.properties["advertise_host"] == "10.0.0.7"
 
 
-def test_messages_of_a_lost_connection_are_not_taken_into_the_next(tmp_path: Path) -> None:
-    handler = make_handler(tmp_path)
+async def test_messages_of_a_lost_connection_are_not_taken_into_the_next(tmp_path: Path) -> None:
+    handler = await make_handler(tmp_path)
     handler.receive(link.Observe(exchange=1))
     handler.disconnected()
     handler.batch_received()
@@ -75,12 +82,12 @@ def test_messages_of_a_lost_connection_are_not_taken_into_the_next(tmp_path: Pat
     assert fake.sent == []
 
 
-def test_every_message_of_a_coordinator_has_its_handler(tmp_path: Path) -> None:
-    assert make_handler(tmp_path)._handlers.keys() == set(get_args(link.CoordinatorMessage))
+async def test_every_message_of_a_coordinator_has_its_handler(tmp_path: Path) -> None:
+    assert (await make_handler(tmp_path))._handlers.keys() == set(get_args(link.CoordinatorMessage))
 
 
 async def test_a_heartbeat_tells_how_far_preparations_are(tmp_path: Path) -> None:
-    handler = make_handler(tmp_path)
+    handler = await make_handler(tmp_path)
     engine = handler._core_runner.engine
     assert isinstance(engine, FakeEngine)
     engine.steps = {AttemptId("a"): StepProgress("inputs", 1, 3)}
@@ -91,7 +98,7 @@ async def test_a_heartbeat_tells_how_far_preparations_are(tmp_path: Path) -> Non
 
 
 async def test_a_keeper_that_does_not_answer_is_a_trouble(tmp_path: Path) -> None:
-    handler = make_handler(tmp_path)
+    handler = await make_handler(tmp_path)
     engine = handler._core_runner.engine
     assert isinstance(engine, FakeEngine)
     assert (await handler.heartbeat()).troubles == ()
@@ -103,7 +110,7 @@ async def test_a_keeper_that_does_not_answer_is_a_trouble(tmp_path: Path) -> Non
 
 
 async def test_what_was_set_aside_is_a_trouble_that_keeps_nobody_out(tmp_path: Path) -> None:
-    handler = make_handler(tmp_path)
+    handler = await make_handler(tmp_path)
     engine = handler._core_runner.engine
     assert isinstance(engine, FakeEngine)
     engine.damaged = ["x" * 1_000]

@@ -7,8 +7,12 @@ from collections.abc import Awaitable, Callable
 from textual.screen import Screen
 
 from opsconsole_console import screen as screens
+from opsconsole_console.model.file_spot import FileSpot
 from opsconsole_console.screen.fault.fault_screen import FaultScreen
+from opsconsole_console.screen.file.view_screen import ViewScreen
 from opsconsole_console.screen.part.text_prompt import TextPrompt
+from opsconsole_console.service.file_source import FileSource
+from opsconsole_protocol.stream.message import FileRoot, RootKind
 from tests.console.app.stage import Stage
 
 Open = Callable[[Stage], Awaitable[None]]
@@ -35,6 +39,11 @@ async def _properties(there: Stage) -> None:
     await there.press("d")
 
 
+async def _file(there: Stage) -> None:
+    spot = FileSpot(worker="gpu-a", root=FileRoot(kind=RootKind.MOUNT, mount="input"))
+    await there.app.push_screen(ViewScreen(FileSource(there.source), spot, b"points.csv"))
+
+
 async def _prompt(there: Stage) -> None:
     await there.app.push_screen(TextPrompt("What is it called?"))
 
@@ -56,6 +65,9 @@ OPENED: dict[str, tuple[str, Open]] = {
     "again": ("NewJobScreen", _keys("e")),
     "help": ("HelpScreen", _keys("question_mark")),
     "command line": ("CommandScreen", _keys("colon")),
+    "files": ("FileScreen", _line("mounts gpu-a")),
+    "a job's files": ("FileScreen", _line("files 42f")),
+    "a file": ("ViewScreen", _file),
     "people": ("PeopleScreen", _line("people")),
     "prompt": ("TextPrompt", _prompt),
     "fault": ("FaultScreen", _fault),

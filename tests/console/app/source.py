@@ -14,6 +14,7 @@ from opsconsole_protocol.api import job_filter
 from opsconsole_protocol.error import Conflict, NotFound, OpsconsoleError, Unavailable
 from opsconsole_protocol.spec import JobSpec
 from tests.console.app import recorded, recorded_log
+from tests.console.app.recorded_file import RecordedFiles
 
 
 @dataclass
@@ -45,6 +46,7 @@ class RecordedSource:
         """Whether nothing is answered any more, though the connection is there."""
         self.snapshot = snapshot or recorded.snapshot()
         self.log = recorded_log.RecordedLog()
+        self.files = RecordedFiles()
         self.connected = True
         self.join_line = recorded.JOIN_LINE
         self.people = list(recorded.people())
@@ -215,12 +217,14 @@ _ANSWERS: dict[type, Callable[..., api.AnyAnswer]] = {
         expires_at_ms=recorded.NOW_MS + 3_600_000,
     ),
     api.ListEvents: _events,
+    api.ListFiles: lambda s, r: s.files.list_files(r),
     api.ListJobs: _jobs,
     api.ListInvitations: lambda s, _r: api.InvitationList(invitations=tuple(s.invitations)),
     api.ListPeople: lambda s, _r: api.PersonList(people=tuple(s.people)),
     api.RenamePerson: lambda s, _r: api.PersonList(people=tuple(s.people[:1])),
     api.RevokeInvitations: lambda s, _r: api.InvitationList(invitations=tuple(s.invitations)),
     api.RevokePeople: lambda s, _r: api.PersonList(people=tuple(s.people)),
+    api.ReadFilePart: lambda s, r: s.files.read_part(r),
     api.ListTemplates: lambda _s, _r: api.TemplateList(templates=recorded.templates()),
     api.SetPriority: _set_priority,
     api.SetWorker: lambda _s, _r: api.WorkerList(workers=()),

@@ -19,6 +19,7 @@ from opsconsole_console.screen.part.task_log import TaskLog
 from tests.console.app.picture import picture
 from tests.console.app.source import RecordedSource
 from tests.console.app.stage import Stage, stage
+from tests.console.app.test_file import at, browse, view
 
 SIZES = ((80, 24), (120, 40), (160, 45))
 THEMES = ("opsconsole-dark", "opsconsole-light", "opsconsole-contrast")
@@ -123,6 +124,17 @@ async def events(there: Stage) -> None:
     await there.until(lambda: there.app.screen.query_one(EventPane).table.total >= 200)
 
 
+async def files(there: Stage) -> None:
+    """A folder of a worker, hostile names in it."""
+    await browse(there, "input")
+    await at(there, "points.csv")
+
+
+async def table_file(there: Stage) -> None:
+    """A CSV file as a table."""
+    await view(there, "points.csv")
+
+
 async def describe(there: Stage) -> None:
     """A spec."""
     await there.line("describe 42f")
@@ -147,7 +159,7 @@ async def confirm(there: Stage) -> None:
 
 
 SCENES: tuple[Scene, ...] = (
-    fleet, logs, filtered, job, worker, new_job, why, events, describe, help_, command, confirm,
+    fleet, logs, filtered, job, worker, new_job, why, events, describe, help_, command, confirm, files, table_file,
 )  # fmt: skip
 
 

@@ -17,6 +17,7 @@ WORKER_BINDINGS: list[BindingType] = [
     Binding("n", "app.new_job", "New", tooltip="A new job", id="worker.new_job"),
     Binding("m", "worker_drain", "Drain", tooltip="No more tasks for it; again to undo", id="worker.drain"),
     Binding("d", "worker_describe", "Describe", show=False, tooltip="All its properties", id="worker.describe"),
+    Binding("f", "worker_files", "Files", tooltip="What is in its folders", id="worker.files"),
     Binding("y", "worker_copy", "Copy input path", show=False, id="worker.copy_input"),
     Binding("Y", "worker_copy_output", "Copy output path", show=False, id="worker.copy_output"),
 ]
@@ -51,6 +52,10 @@ class WorkerActions(Widget):
     def action_worker_describe(self) -> None:
         for worker in self.selected_workers()[:1]:
             shell(self).navigation.open("properties", worker.id)
+
+    def action_worker_files(self) -> None:
+        for worker in self.selected_workers()[:1]:
+            shell(self).navigation.open("files", worker.id)
 
     def action_worker_logs(self) -> None:
         for worker in self.selected_workers()[:1]:

@@ -60,33 +60,19 @@ class Beneath:
 
     def folder(self, path: bytes) -> int:
         """The descriptor of a folder below; it is ours and valid until the next call. Raises InvalidRequest, NotFound, Conflict or OSError."""
-        if not path:
-            return self._root
-        check_path(path)
-        names = path.split(b"/")
-        shared = 0
-        for old, new in zip(self._names, names, strict=False):
-            if old != new:
-                break
-            shared += 1
-        self._shorten(shared)
-        for name in names[shared:]:
-            above = self._folders[-1] if self._folders else self._root
-            with _named(path):
-                self._folders.append(os.open(name, _FOLDER, dir_fd=above))
-            self._names.append(name)
-        return self._folders[-1]
+        if path:
+            check_path(path)
+        return self._folder(path)
 
     def below(self, path: bytes) -> "Beneath":
         """A folder below, from which paths are counted by itself. Raises as `folder` does."""
-        return Beneath(os.dup(self.folder(path)))
+        return Beneath(os.open(b".", _FOLDER, dir_fd=self.folder(path)))
 
     def place(self, path: bytes) -> tuple[int, bytes]:
         """The folder that a path lies in, and its name there. Raises as `folder` does."""
+        check_path(path)
         above, _, name = path.rpartition(b"/")
-        if not above:
-            check_path(path)
-        return self.folder(above), name
+        return self._folder(above), name
 
     def status(self, path: bytes) -> os.stat_result | None:
         """What lies at a path, itself; None if nothing does. Raises as `folder` does, except for what is missing."""
@@ -150,6 +136,23 @@ class Beneath:
             os.close(descriptor)
             raise Conflict(f"{shown(path)} is neither a file nor a folder: such things are left alone")
         return descriptor
+
+    def _folder(self, path: bytes) -> int:
+        if not path:
+            return self._root
+        names = path.split(b"/")
+        shared = 0
+        for old, new in zip(self._names, names, strict=False):
+            if old != new:
+                break
+            shared += 1
+        self._shorten(shared)
+        for name in names[shared:]:
+            above = self._folders[-1] if self._folders else self._root
+            with _named(path):
+                self._folders.append(os.open(name, _FOLDER, dir_fd=above))
+            self._names.append(name)
+        return self._folders[-1]
 
     def _shorten(self, length: int) -> None:
         while len(self._folders) > length:

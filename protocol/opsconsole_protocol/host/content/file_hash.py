@@ -21,6 +21,13 @@ def read_exactly(descriptor: int, view: memoryview, offset: int) -> int:
     return have
 
 
+def write_all(descriptor: int, data: memoryview, offset: int) -> None:
+    """Write all of `data` at an offset of a file. Raises OSError."""
+    done = 0
+    while done < len(data):
+        done += os.pwrite(descriptor, data[done:], offset + done)
+
+
 def is_hole(descriptor: int, start: int, end: int) -> bool:
     """Whether a file has nothing but a hole between two offsets, as far as its file system tells."""
     try:

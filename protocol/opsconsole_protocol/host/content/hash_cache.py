@@ -18,6 +18,8 @@ _SETTLED_NS = 2_000_000_000
 _KEY = struct.Struct(">QQQqq")
 _TABLE = "CREATE TABLE IF NOT EXISTS hash (key BLOB PRIMARY KEY, leaves BLOB NOT NULL, used_s INTEGER NOT NULL) WITHOUT ROWID"
 _WRITE_AFTER = 5_000
+_FRESH = 10_000
+"""Of how many large files the hashes are at hand without the disk."""
 _WAIT_S = 10.0
 
 
@@ -37,7 +39,7 @@ def signature(status: os.stat_result) -> Signature:
 
 
 class HashCache:
-    """Remembers the hashes of files' chunks. Any thread may ask; without a path it remembers as long as it lives.
+    """Remembers the hashes of files' chunks. Any thread may ask; without a path it remembers those of large files while it lives.
 
     It is only a cache: a file that can't be used is replaced, and an error of its disk is a hash that isn't known.
     """
@@ -72,15 +74,25 @@ class HashCache:
         packed = b"".join(leaves)
         now_ns = time.time_ns()
         with self._lock:
-            if len(self._fresh) >= HASHES_MAX:
-                self._fresh.clear()
-            self._fresh[key] = packed
+            if len(leaves) > 1:
+                self._fresh[key] = packed
+                if len(self._fresh) > _FRESH:
+                    del self._fresh[next(iter(self._fresh))]
             if self._store is None or max(key.mtime_ns, key.ctime_ns) > now_ns - _SETTLED_NS:
                 return
             with contextlib.suppress(struct.error):
                 self._unwritten.append((_packed(key), packed, now_ns // 1_000_000_000))
             if len(self._unwritten) >= _WRITE_AFTER:
                 self._write(self._store)
+
+    def forget(self, key: Signature) -> None:
+        """The hashes of a file have turned out to be wrong."""
+        with self._lock:
+            self._fresh.pop(key, None)
+            if self._store is not None:
+                self._write(self._store)
+                with contextlib.suppress(sqlite3.Error, struct.error):
+                    self._store.execute("DELETE FROM hash WHERE key = ?", (_packed(key),))
 
     def close(self) -> None:
         """Write what isn't yet, and forget the oldest of what is too much."""

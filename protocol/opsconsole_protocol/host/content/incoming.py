@@ -1,25 +1,28 @@
 """A tree that is arriving, in a folder where nobody looks for it. What lies there already isn't asked for again."""
 
 import errno
+import fcntl
 import os
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from opsconsole_protocol.content.digest import CHUNK_BYTES, chunk_digest
 from opsconsole_protocol.content.error import DiskFull
-from opsconsole_protocol.content.manifest import EntryKind, Manifest
+from opsconsole_protocol.content.manifest import Entry, EntryKind, Manifest
 from opsconsole_protocol.content.path import shown
 from opsconsole_protocol.content.round import chunk_size, may_be_wanted, zero_digest
 from opsconsole_protocol.error import Conflict
 from opsconsole_protocol.host.content.beneath import Beneath
-from opsconsole_protocol.host.content.file_hash import is_hole, read_exactly
+from opsconsole_protocol.host.content.file_hash import is_hole, read_exactly, write_all
 from opsconsole_protocol.host.content.record import Look, look
 from opsconsole_protocol.stream.error import StreamCancelled
 
 KEPT_FREE_BYTES = 16 << 20
 """How much room a transfer leaves on a disk."""
+_SYNCED_SINGLY = 64
+"""With more files than this, one sync of all disks is cheaper than one for each."""
 
 
 @contextmanager
@@ -40,7 +43,8 @@ def on_disk() -> Iterator[None]:
 class Incoming:
     """The files of a tree that have arrived so far, each at its own path below a folder.
 
-    For one thread. Files are the owner's alone until `seal` gives them their modes.
+    For one thread; nobody else can receive into the folder at the same time. Files are their owner's alone until `seal`
+    gives them their modes.
     """
 
     def __init__(self, manifest: Manifest, beneath: Beneath, *, cancel: threading.Event | None = None) -> None:
@@ -50,25 +54,32 @@ class Incoming:
         self._cancel = cancel
         self._open: tuple[int, int] | None = None
         with on_disk():
+            if not hold(beneath.root):
+                raise Conflict("the same files are being received there already: wait until that has ended")
+            status = os.fstat(beneath.root)
+            if status.st_uid != os.geteuid() or status.st_mode & 0o077:
+                raise Conflict("the folder for what arrives belongs to somebody else: move it away")
             self._is_new = not beneath.names(b"")
 
-    def prepare(self, present: frozenset[int] = frozenset()) -> list[int]:
+    def prepare(self, obtain: Callable[[int], bool] = lambda _: False) -> list[int]:
         """Make the folders, and say which files are lacking, large ones that have begun to arrive among them.
 
-        `present`: files that needn't be here. Raises DiskFull if the small ones have no room, Conflict and StreamCancelled.
+        `obtain` is asked for each file that isn't here, and says whether it needn't be received. Raises DiskFull if there is
+        no room, Conflict and StreamCancelled.
         """
+        entries = self.manifest.entries
         wanted: list[int] = []
         with on_disk():
-            for index, entry in enumerate(self.manifest.entries):
+            for index, entry in enumerate(entries):
                 self._stop_if_cancelled()
                 if entry.kind is EntryKind.FOLDER:
                     self._make_folder(entry.path)
-                elif entry.kind is EntryKind.FILE and index not in present and not self._has(index):
+                elif entry.kind is EntryKind.FILE and not self._has(entry) and not obtain(index):
                     if may_be_wanted(entry):
                         wanted.append(index)
                     else:
                         os.close(self.beneath.create(entry.path))
-        small = [self.manifest.entries[index].size for index in wanted if not self.manifest.entries[index].is_large]
+        small = [entries[index].size for index in wanted if not entries[index].is_large]
         self.check_room(sum(small), files=len(wanted))
         return wanted
 
@@ -91,7 +102,7 @@ class Incoming:
                 if chunk_digest(buffer[: read_exactly(descriptor, buffer[:size], start)]) == leaf:
                     continue
                 if is_zero:
-                    os.pwrite(descriptor, bytes(size), start)
+                    write_all(descriptor, memoryview(bytes(size)), start)
                 else:
                     lacking.append(number)
         self.check_room(sum(chunk_size(entry, number) for number in lacking))
@@ -100,40 +111,58 @@ class Incoming:
     def write_chunk(self, index: int, number: int, data: memoryview) -> None:
         """Write a chunk of a large file. Raises DiskFull or Conflict."""
         with on_disk():
-            _write_all(self._large(index)[0], data, number * CHUNK_BYTES)
+            write_all(self._large(index)[0], data, number * CHUNK_BYTES)
 
     def write_file(self, index: int, data: memoryview) -> None:
         """Write a small file. Raises DiskFull or Conflict."""
         with on_disk():
             descriptor = self.beneath.create(self.manifest.entries[index].path)
             try:
-                _write_all(descriptor, data, 0)
+                write_all(descriptor, data, 0)
             finally:
                 os.close(descriptor)
 
-    def seal(self, *, read_only: bool = False, present: frozenset[int] = frozenset()) -> None:
-        """Everything is here: make the symlinks, and give files and folders their modes. Raises DiskFull or Conflict.
+    def seal(self, mode_of: Callable[[Entry], int], *, absent: frozenset[int] = frozenset()) -> None:
+        """Every file is here, but for those that are `absent`: make the symlinks, and give the files their modes.
 
-        `read_only`: nobody may write, and who may read is as in the manifest's spirit, everybody.
+        Raises DiskFull or Conflict.
         """
         self._close_file()
         with on_disk():
             for index, entry in enumerate(self.manifest.entries):
-                if entry.kind is EntryKind.FOLDER or index in present:
+                if entry.kind is EntryKind.FOLDER or index in absent:
                     continue
                 folder, name = self.beneath.place(entry.path)
                 if entry.kind is EntryKind.SYMLINK:
-                    self._make_symlink(folder, name, entry.target)
+                    self._make_symlink(folder, name, entry)
                 else:
-                    mode = (0o555 if entry.mode & 0o111 else 0o444) if read_only else entry.mode
-                    os.chmod(name, mode, dir_fd=folder)
+                    os.chmod(name, mode_of(entry), dir_fd=folder)
+
+    def seal_folders(self, mode_of: Callable[[Entry], int]) -> None:
+        """Give the folders their modes, after which nothing can be put into them any more. Raises DiskFull or Conflict."""
+        with on_disk():
             for entry in reversed(self.manifest.entries):
                 if entry.kind is EntryKind.FOLDER:
                     folder, name = self.beneath.place(entry.path)
-                    os.chmod(name, 0o555 if read_only else entry.mode, dir_fd=folder)
+                    os.chmod(name, mode_of(entry), dir_fd=folder)
 
-    def sync(self) -> None:
-        """Let what has arrived survive a crash of the machine. Raises DiskFull or Conflict."""
+    def sync(self, absent: frozenset[int] = frozenset()) -> None:
+        """Let the files that have arrived survive a crash of the machine. Raises DiskFull or Conflict."""
+        files = [
+            entry
+            for index, entry in enumerate(self.manifest.entries)
+            if entry.kind is EntryKind.FILE and index not in absent
+        ]
+        with on_disk():
+            if len(files) > _SYNCED_SINGLY:
+                os.sync()
+                return
+            for entry in files:
+                descriptor = self.beneath.open_file(entry.path)
+                try:
+                    os.fsync(descriptor)
+                finally:
+                    os.close(descriptor)
 
     def looks(self) -> list[Look]:
         """How each entry looks, once everything is here. Raises OSError."""
@@ -160,15 +189,16 @@ class Incoming:
         self._close_file()
         self.beneath.close()
 
-    def _has(self, index: int) -> bool:
+    def _has(self, entry: Entry) -> bool:
         """Whether a file is here as a whole. What is in the way is removed."""
         if self._is_new:
             return False
-        entry = self.manifest.entries[index]
         status = self.beneath.status(entry.path)
         if status is None:
             return False
         if stat.S_ISREG(status.st_mode) and status.st_size == entry.size and status.st_nlink == 1:
+            folder, name = self.beneath.place(entry.path)
+            os.chmod(name, 0o600, dir_fd=folder)
             if entry.is_large:
                 return False  # its chunks are looked at when their hashes are known
             descriptor = self.beneath.open_file(entry.path)
@@ -186,16 +216,18 @@ class Incoming:
             status = self.beneath.status(path)
             if status is not None and not stat.S_ISDIR(status.st_mode):
                 self.beneath.remove(path)
+            elif status is not None:
+                above, name = self.beneath.place(path)
+                os.chmod(name, 0o700, dir_fd=above)
         self.beneath.make_folder(path)
-        if not self._is_new:
-            os.fchmod(self.beneath.folder(path), 0o700)
 
-    def _make_symlink(self, folder: int, name: bytes, target: bytes) -> None:
+    def _make_symlink(self, folder: int, name: bytes, entry: Entry) -> None:
         try:
-            os.symlink(target, name, dir_fd=folder)
+            os.symlink(entry.target, name, dir_fd=folder)
         except FileExistsError:
-            if os.readlink(name, dir_fd=folder) != target:
-                raise Conflict(f"{shown(name)} is in the way of a symlink") from None
+            self.beneath.remove(entry.path)
+            folder, name = self.beneath.place(entry.path)
+            os.symlink(entry.target, name, dir_fd=folder)
 
     def _large(self, index: int) -> tuple[int, bool]:
         """The descriptor of a large file, and whether it has only just been made."""
@@ -210,7 +242,10 @@ class Incoming:
         except FileExistsError:
             descriptor = self.beneath.open_to_write(entry.path)
         self._open = (index, descriptor)
-        if os.fstat(descriptor).st_size != entry.size:
+        status = os.fstat(descriptor)
+        if status.st_nlink != 1:
+            raise Conflict(f"{shown(entry.path)} has a second name where it arrives: remove that")
+        if status.st_size != entry.size:
             os.ftruncate(descriptor, entry.size)
         return descriptor, is_new
 
@@ -221,10 +256,18 @@ class Incoming:
 
     def _stop_if_cancelled(self) -> None:
         if self._cancel is not None and self._cancel.is_set():
-            raise StreamCancelled("cancelled")
+            raise StreamCancelled("the transfer was cancelled")
 
 
-def _write_all(descriptor: int, data: memoryview, offset: int) -> None:
-    done = 0
-    while done < len(data):
-        done += os.pwrite(descriptor, data[done:], offset + done)
+def hold(folder: int) -> bool:
+    """Hold a folder, by its descriptor, against all who hold it too. Returns False if somebody does.
+
+    Where the file system knows no such thing, everybody gets it.
+    """
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True

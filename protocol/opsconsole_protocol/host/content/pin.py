@@ -52,5 +52,5 @@ class PinFolder:
         return any(content in pins for pins in self._pins.values())
 
     def _path(self, holder: str) -> Path:
-        name = blake3.blake3(holder.encode("utf-8", "surrogatepass")).hexdigest()[:_NAME_CHARACTERS]
+        name = blake3.blake3(holder.encode()).hexdigest()[:_NAME_CHARACTERS]
         return self._folder / name

@@ -21,7 +21,7 @@ from opsconsole_protocol.content.manifest import Manifest
 from opsconsole_protocol.content.receiver import Finish, Offered, OfferedLeaves, Receiver, TakeChunk, TakeFile
 from opsconsole_protocol.content.round import AHEAD_MAX, chunk_size
 from opsconsole_protocol.content.sender import AwaitFrame, SendBatch, SendChunk, Sender, SendFrame, SendLeaves
-from opsconsole_protocol.error import Conflict, OpsconsoleError, ProtocolError
+from opsconsole_protocol.error import OpsconsoleError, ProtocolError
 from opsconsole_protocol.host.content.sink import Sink
 from opsconsole_protocol.host.content.source import Source
 from opsconsole_protocol.ids import ContentId
@@ -212,10 +212,6 @@ class _Sending(_Side):
         except OpsconsoleError as error:
             self.answer_stop() if ended_by_peer else self.stop(error)
             raise
-        except OSError as error:
-            failed = Conflict(f"the sending end can't read ({error.strerror}): check its disk")
-            self.stop(failed)
-            raise failed from None
 
     def _send_files(self, step: SendLeaves | SendChunk | SendBatch) -> None:
         self.stop_if_cancelled()

@@ -1,7 +1,10 @@
 """Where the bytes of a tree that is received go."""
 
+import errno
 import os
 import stat
+import threading
+import time
 from pathlib import Path
 from typing import Protocol
 
@@ -11,10 +14,12 @@ from opsconsole_protocol.content.path import check_path, shown
 from opsconsole_protocol.error import Conflict
 from opsconsole_protocol.host.content.beneath import Beneath
 from opsconsole_protocol.host.content.file_hash import leaves_of
-from opsconsole_protocol.host.content.incoming import Incoming, on_disk
-from opsconsole_protocol.host.content.record import Look
+from opsconsole_protocol.host.content.incoming import Incoming, hold, on_disk
 
 INCOMING_PREFIX = b".opsconsole-incoming-"
+_ABANDONED_S = 7 * 24 * 3600
+"""What has lain in an incoming folder for this long isn't waited for any more."""
+_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 
 
 class Sink(Protocol):
@@ -43,139 +48,140 @@ class Sink(Protocol):
         """Close everything; what has arrived stays for the next time. After `finish` it does nothing."""
 
 
-class FolderSink:
-    """Makes a folder that isn't there yet: it appears complete, or not at all. Until then its files lie in `incoming`.
+class _Arriving:
+    """What both sinks do the same way: files arrive in an incoming folder."""
 
-    `incoming` is on the same disk, and belongs to this tree alone.
-    """
-
-    def __init__(self, manifest: Manifest, incoming: Path, destination: Path, *, read_only: bool = False) -> None:
-        """Raises Conflict if the destination exists, and DiskFull."""
-        if os.path.lexists(destination):
-            raise Conflict(f"{str(destination)!r} exists: take another folder")
-        self._destination = destination
-        self._folder = incoming
-        self._read_only = read_only
-        with on_disk():
-            incoming.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self.incoming = Incoming(manifest, Beneath(incoming))
+    def __init__(self, incoming: Incoming) -> None:
+        self.incoming = incoming
 
     @property
     def manifest(self) -> Manifest:
         """What arrives."""
         return self.incoming.manifest
 
-    def wanted(self) -> list[int]:
-        """The indexes of the files that are lacking."""
-        return self.incoming.prepare()
-
     def wanted_chunks(self, index: int, leaves: list[bytes]) -> list[int]:
-        """The numbers of the chunks of a large file that are lacking."""
+        """The numbers of the chunks of a large file that are lacking. Raises DiskFull or Conflict."""
         return self.incoming.lacking_chunks(index, leaves)
 
     def write_chunk(self, index: int, number: int, data: memoryview) -> None:
-        """Keep a chunk of a large file."""
+        """Keep a chunk of a large file. Raises DiskFull or Conflict."""
         self.incoming.write_chunk(index, number, data)
 
     def write_file(self, index: int, data: memoryview) -> None:
-        """Keep a small file."""
+        """Keep a small file. Raises DiskFull or Conflict."""
         self.incoming.write_file(index, data)
 
+
+class FolderSink(_Arriving):
+    """Makes a folder that isn't there yet: it appears complete, or not at all. Until then its files lie in `incoming`.
+
+    `incoming` is on the same disk, and belongs to this tree alone. `cancel` ends the looking at what lies there already.
+    """
+
+    def __init__(
+        self, manifest: Manifest, incoming: Path, destination: Path, *, cancel: threading.Event | None = None
+    ) -> None:
+        """Raises Conflict if the destination exists or somebody else receives the same, and DiskFull."""
+        self._folder = incoming
+        self._destination = destination
+        if os.path.lexists(destination):
+            raise Conflict(f"{str(destination)!r} exists: take another folder")
+        with on_disk():
+            incoming.mkdir(mode=0o700, parents=True, exist_ok=True)
+            beneath = Beneath(incoming)
+            try:
+                super().__init__(Incoming(manifest, beneath, cancel=cancel))
+                _check_place(self.incoming, incoming.stat())
+            except BaseException:
+                beneath.close()
+                raise
+
+    def wanted(self) -> list[int]:
+        """The indexes of the files that are lacking. Raises DiskFull, Conflict and StreamCancelled."""
+        return self.incoming.prepare()
+
     def finish(self) -> None:
-        """Let the folder appear. Raises Conflict if there has come something in its place."""
-        self.seal()
-        with on_disk():
-            self.appear()
-
-    def seal(self) -> list[Look]:
-        """Everything is here: give it its modes; how each entry looks. Raises DiskFull or Conflict."""
-        self.incoming.seal(read_only=self._read_only)
+        """Let the folder appear. Raises Conflict if something has come in its place, and DiskFull."""
+        self.incoming.seal(_own_mode)
         self.incoming.sync()
+        self.incoming.seal_folders(_own_mode)
         with on_disk():
-            looks = self.incoming.looks()
+            self.appear(0o755)
         self.incoming.close()
-        return looks
 
-    def appear(self) -> None:
-        """Let the folder appear, after `seal`. Raises OSError."""
+    def appear(self, mode: int) -> None:
+        """Let the folder appear, with this mode. Raises OSError."""
         self._folder.rename(self._destination)
-        if self._read_only:
-            self._destination.chmod(0o555)
+        self._destination.chmod(mode)
 
     def abandon(self) -> None:
-        """Close everything."""
+        """Close everything; what has arrived stays for the next time."""
         self.incoming.close()
 
 
-class PlacingSink:
+class PlacingSink(_Arriving):
     """Puts files into a folder that may have others, each file at once as a whole.
 
     `folder`: where below `root`, made if need be; nothing outside of `root` is touched. Files that are there already with
     the same bytes aren't received. What is there otherwise is refused before anything is received, or gives way if
-    `replace`; a folder gives way to nothing, nor does a file to a folder.
+    `replace`; a folder gives way to nothing, nor does a file to a folder. Until everything is here, files lie in a hidden
+    folder beside their places, where they are found if the transfer is started again.
     """
 
-    def __init__(self, manifest: Manifest, root: Path, folder: bytes, *, replace: bool) -> None:
+    def __init__(
+        self, manifest: Manifest, root: Path, folder: bytes, *, replace: bool, cancel: threading.Event | None = None
+    ) -> None:
         """Raises NotFound if there is no such root, Conflict and DiskFull."""
-        self._manifest = manifest
         self._replace = replace
+        self._cancel = cancel
         self._present: frozenset[int] = frozenset()
         self._name = INCOMING_PREFIX + manifest.content_id[:16].encode()
-        with Beneath(root) as beneath, on_disk():
-            for place, sign in enumerate(folder + b"/" if folder else b""):
-                if sign == ord("/"):
-                    beneath.make_folder(folder[:place], 0o777)
-            self._beneath = beneath.below(folder)
-            self._beneath.make_folder(self._name)
-            self._incoming = Incoming(manifest, self._beneath.below(self._name))
-
-    @property
-    def manifest(self) -> Manifest:
-        """What arrives."""
-        return self._manifest
+        with on_disk():
+            with Beneath(root) as top:
+                self._beneath = _made(top, folder)
+            try:
+                _remove_abandoned(self._beneath)
+                self._beneath.make_folder(self._name)
+                super().__init__(Incoming(manifest, self._beneath.below(self._name), cancel=cancel))
+                _check_place(self.incoming, self._beneath.status(self._name))
+            except BaseException:
+                self._beneath.close()
+                raise
 
     def wanted(self) -> list[int]:
-        """The indexes of the files that are lacking. Raises Conflict for what is in the way."""
+        """The indexes of the files that are lacking. Raises Conflict for what is in the way, DiskFull and StreamCancelled."""
         with on_disk():
             self._present = frozenset(
-                index for index, entry in enumerate(self._manifest.entries) if self._is_present(entry)
+                index for index, entry in enumerate(self.manifest.entries) if self._is_present(entry)
             )
-        return self._incoming.prepare(self._present)
-
-    def wanted_chunks(self, index: int, leaves: list[bytes]) -> list[int]:
-        """The numbers of the chunks of a large file that are lacking."""
-        return self._incoming.lacking_chunks(index, leaves)
-
-    def write_chunk(self, index: int, number: int, data: memoryview) -> None:
-        """Keep a chunk of a large file."""
-        self._incoming.write_chunk(index, number, data)
-
-    def write_file(self, index: int, data: memoryview) -> None:
-        """Keep a small file."""
-        self._incoming.write_file(index, data)
+        return self.incoming.prepare(lambda index: index in self._present)
 
     def finish(self) -> None:
         """Put every file in its place. Raises Conflict for what has come in the way; the files before it are in place."""
-        self._incoming.seal(present=self._present)
-        self._incoming.sync()
+        self.incoming.seal(_own_mode, absent=self._present)
+        self.incoming.sync(self._present)
+        entries = self.manifest.entries
         with on_disk():
-            for index, entry in enumerate(self._manifest.entries):
+            for index, entry in enumerate(entries):
+                if index in self._present:
+                    continue
                 if entry.kind is EntryKind.FOLDER:
-                    self._beneath.make_folder(entry.path, 0o700 | entry.mode)
-                elif index not in self._present:
+                    self._beneath.make_folder(entry.path)
+                else:
                     self._place(entry)
-            self._incoming.close()
+            for index in reversed(range(len(entries))):
+                if entries[index].kind is EntryKind.FOLDER and index not in self._present:
+                    os.fchmod(self._beneath.folder(entries[index].path), entries[index].mode)
             self._beneath.remove(self._name)
-        self._beneath.close()
+        self.abandon()
 
     def abandon(self) -> None:
-        """Close everything."""
-        self._incoming.close()
+        """Close everything; what has arrived stays for the next time."""
+        self.incoming.close()
         self._beneath.close()
 
     def _is_present(self, entry: Entry) -> bool:
         """Whether an entry is in its place already. Raises Conflict for what is in the way."""
-        check_path(entry.path)
         if entry.path.startswith(INCOMING_PREFIX):
             raise Conflict(f"{shown(entry.path)} is a name that transfers use themselves: rename it")
         status = self._beneath.status(entry.path)
@@ -191,7 +197,7 @@ class PlacingSink:
             return True
         if not self._replace:
             raise Conflict(
-                f"{shown(entry.path)} is there already and differs: replace it explicitly, or take another folder"
+                f"{shown(entry.path)} is there already, and it differs: let it be replaced, or take another folder"
             )
         return False
 
@@ -201,21 +207,74 @@ class PlacingSink:
             return stat.S_ISLNK(status.st_mode) and os.readlink(name, dir_fd=folder) == entry.target
         if not stat.S_ISREG(status.st_mode) or status.st_size != entry.size:
             return False
-        descriptor = self._beneath.open_file(entry.path)
         try:
-            leaves = leaves_of(descriptor, entry.size)
+            descriptor = self._beneath.open_file(entry.path)
+        except PermissionError:
+            return False
+        try:
+            return file_digest(leaves_of(descriptor, entry.size, cancel=self._cancel)) == entry.digest
         finally:
             os.close(descriptor)
-        return file_digest(leaves) == entry.digest
 
     def _place(self, entry: Entry) -> None:
-        here, name = self._incoming.beneath.place(entry.path)
+        here, name = self.incoming.beneath.place(entry.path)
         there, _ = self._beneath.place(entry.path)
-        if self._replace:
-            os.rename(name, name, src_dir_fd=here, dst_dir_fd=there)
-            return
         try:
-            os.link(name, name, src_dir_fd=here, dst_dir_fd=there, follow_symlinks=False)
-        except FileExistsError:
+            if self._replace:
+                os.rename(name, name, src_dir_fd=here, dst_dir_fd=there)
+            else:
+                _move_new(name, here, there)
+        except (FileExistsError, IsADirectoryError):
             raise Conflict(f"{shown(entry.path)} has come there meanwhile: start the transfer again") from None
+
+
+def _own_mode(entry: Entry) -> int:
+    return entry.mode
+
+
+def _check_place(incoming: Incoming, place: os.stat_result | None) -> None:
+    """Raise Conflict if somebody has finished with an incoming folder while we waited to hold it."""
+    if place is None or place.st_ino != os.fstat(incoming.beneath.root).st_ino:
+        raise Conflict("the same files have only just been received there")
+
+
+def _made(top: Beneath, folder: bytes) -> Beneath:
+    """A folder below, which is made if need be."""
+    if folder:
+        check_path(folder)
+    parts = folder.split(b"/") if folder else []
+    for place in range(len(parts)):
+        top.make_folder(b"/".join(parts[: place + 1]), 0o777)
+    return top.below(folder)
+
+
+def _remove_abandoned(beneath: Beneath) -> None:
+    """Remove what other transfers into the folder have left long ago."""
+    for name in beneath.names(b""):
+        if not name.startswith(INCOMING_PREFIX):
+            continue
+        status = beneath.status(name)
+        is_old = status is not None and status.st_mtime < time.time() - _ABANDONED_S
+        if is_old and status is not None and stat.S_ISDIR(status.st_mode):
+            with beneath.below(name) as other:
+                if hold(other.root):
+                    beneath.remove(name)
+
+
+def _move_new(name: bytes, here: int, there: int) -> None:
+    """Move a file from one folder to another, unless that has something of this name. Raises FileExistsError or OSError."""
+    try:
+        os.link(name, name, src_dir_fd=here, dst_dir_fd=there, follow_symlinks=False)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+    else:
         os.unlink(name, dir_fd=here)
+        return
+    # This disk has no second names: what comes there between the look and the rename would be replaced.
+    try:
+        os.stat(name, dir_fd=there, follow_symlinks=False)
+    except FileNotFoundError:
+        os.rename(name, name, src_dir_fd=here, dst_dir_fd=there)
+    else:
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))

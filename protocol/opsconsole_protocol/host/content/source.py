@@ -1,7 +1,9 @@
 """Where the bytes of a tree that is sent come from."""
 
 import os
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -16,7 +18,7 @@ from opsconsole_protocol.host.content.hash_cache import HashCache, signature
 
 
 class Source(Protocol):
-    """The bytes of a manifest's files. Each method raises ContentChanged if they aren't the named ones any more, or OSError."""
+    """The bytes of a manifest's files. Each method raises ContentChanged if they aren't the named ones any more, or Conflict."""
 
     @property
     def manifest(self) -> Manifest:
@@ -49,11 +51,13 @@ class FolderSource:
         *,
         names: Mapping[bytes, bytes] | None = None,
         cache: HashCache | None = None,
+        cancel: threading.Event | None = None,
     ) -> None:
         """Raises NotFound if there is no such folder, and OSError."""
         self._manifest = manifest
         self._names = names or {}
         self._cache = cache
+        self._cancel = cancel
         self._beneath = Beneath(root)
         self._leaves: dict[int, list[bytes]] = {}
         self._open: tuple[int, int] | None = None
@@ -64,13 +68,16 @@ class FolderSource:
         return self._manifest
 
     def leaves(self, index: int) -> list[bytes]:
-        """The hashes of the chunks of a large file. Raises ContentChanged."""
+        """The hashes of the chunks of a large file, which is read unless the cache has them. Raises ContentChanged or Conflict."""
         entry = self._manifest.entries[index]
         descriptor = self._descriptor(index)
         key = signature(os.fstat(descriptor))
         leaves = self._cache.leaves(key) if self._cache is not None else None
         if leaves is None or file_digest(leaves) != entry.digest:
-            leaves = leaves_of(descriptor, entry.size)
+            with self._readable(index):
+                leaves = leaves_of(descriptor, entry.size, cancel=self._cancel)
+            if self._cache is not None and signature(os.fstat(descriptor)) == key:
+                self._cache.remember(key, leaves)
         if file_digest(leaves) != entry.digest:
             raise self._changed(index)
         self._leaves[index] = leaves
@@ -78,8 +85,10 @@ class FolderSource:
 
     def read_chunk(self, index: int, number: int, view: memoryview) -> None:
         """Fill `view` with a chunk of a large file. Raises ContentChanged."""
-        read_exactly(self._descriptor(index), view, number * CHUNK_BYTES)
+        with self._readable(index):
+            read_exactly(self._descriptor(index), view, number * CHUNK_BYTES)
         if chunk_digest(view) != self._leaves[index][number]:
+            self._forget(self._descriptor(index))
             raise self._changed(index)
 
     def read_file(self, index: int, view: memoryview) -> None:
@@ -87,11 +96,13 @@ class FolderSource:
         entry = self._manifest.entries[index]
         descriptor = self._opened(index)
         try:
-            count = read_exactly(descriptor, view, 0)
+            with self._readable(index):
+                count = read_exactly(descriptor, view, 0)
+            if count != entry.size or chunk_digest(view) != entry.digest:
+                self._forget(descriptor)
+                raise self._changed(index)
         finally:
             os.close(descriptor)
-        if count != entry.size or chunk_digest(view) != entry.digest:
-            raise self._changed(index)
 
     def close(self) -> None:
         """Close all files and folders."""
@@ -109,13 +120,29 @@ class FolderSource:
         path = self._manifest.entries[index].path
         try:
             return self._beneath.open_file(self._names.get(path, path))
-        except (NotFound, Conflict, FileNotFoundError):
+        except (NotFound, Conflict):
             raise self._changed(index) from None
+        except OSError as error:
+            raise Conflict(f"{shown(path)} can't be read ({error.strerror}): check its mode and owner") from None
 
     def _close_file(self) -> None:
         if self._open is not None:
             os.close(self._open[1])
             self._open = None
+
+    @contextmanager
+    def _readable(self, index: int) -> Iterator[None]:
+        """Errors of the disk that is read from, in one line."""
+        try:
+            yield
+        except OSError as error:
+            path = self._manifest.entries[index].path
+            raise Conflict(f"{shown(path)} can't be read ({error.strerror}): check its disk") from None
+
+    def _forget(self, descriptor: int) -> None:
+        """What the cache says of a file may be wrong: somebody set its times back."""
+        if self._cache is not None:
+            self._cache.forget(signature(os.fstat(descriptor)))
 
     def _changed(self, index: int) -> ContentChanged:
         path = self._manifest.entries[index].path

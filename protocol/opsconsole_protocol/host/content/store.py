@@ -1,36 +1,35 @@
 """A store of trees: bounded, and what is needed least goes first. A tree in it is whole, or it isn't there."""
 
-import fcntl
 import os
 import secrets
-import shutil
-import stat
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from opsconsole_protocol.content.digest import file_digest
 from opsconsole_protocol.content.error import CacheChanged
-from opsconsole_protocol.content.manifest import EntryKind, Manifest
-from opsconsole_protocol.content.path import shown
+from opsconsole_protocol.content.manifest import Manifest
 from opsconsole_protocol.error import Conflict, LimitExceeded, NotFound, OpsconsoleError
-from opsconsole_protocol.host.content.beneath import Beneath
-from opsconsole_protocol.host.content.file_hash import leaves_of
-from opsconsole_protocol.host.content.incoming import on_disk
+from opsconsole_protocol.host.content.hash_cache import HashCache
+from opsconsole_protocol.host.content.incoming import hold, on_disk
+from opsconsole_protocol.host.content.kept_tree import KeptFile, check_tree, known_files, remove_tree
 from opsconsole_protocol.host.content.pin import PinFolder
 from opsconsole_protocol.host.content.record import (
-    Look,
     Record,
     RecordHead,
     boot_id,
-    look,
     make_record,
     read_head,
     read_record,
     write_record,
 )
-from opsconsole_protocol.host.content.sink import FolderSink
+from opsconsole_protocol.host.content.sink import Sink
+from opsconsole_protocol.host.content.source import FolderSource
+from opsconsole_protocol.host.content.store_sink import PresentSink, StoreSink
 from opsconsole_protocol.ids import ContentId, check_content_id
+
+_LOOKED_THROUGH = 1_000_000
+"""Of how many entries of other trees it is known whether a new tree has the same files."""
 
 
 class StoredTree(NamedTuple):
@@ -55,17 +54,22 @@ class ContentStore:
         self._records = folder / "records"
         self._incoming = folder / "incoming"
         self._trash = folder / "trash"
-        for one in (self._trees, self._records, self._incoming, self._trash):
+        for one in (folder, self._trees, self._records, self._incoming, self._trash):
             one.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._held = _hold(folder / "lock")
+        self._held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        if not hold(self._held):
+            os.close(self._held)
+            raise Conflict(f"the store {str(folder)!r} is in use by another process")
+        self.hashes = HashCache(folder / "hashes.db")
         self._pins = PinFolder(folder / "pins")
-        self._receiving: set[ContentId] = set()
+        self._receiving: dict[ContentId, int] = {}
         self._heads: dict[ContentId, RecordHead] = {}
         self._clean()
 
     def close(self) -> None:
         """Let another process use the folder."""
         with self._lock:
+            self.hashes.close()
             if self._held >= 0:
                 os.close(self._held)
                 self._held = -1
@@ -96,20 +100,19 @@ class ContentStore:
 
         Raises NotFound, and CacheChanged if somebody has written into it, after which it isn't here any more.
         """
-        with self._lock:
-            record = read_record(self._records / content) if content in self._heads else None
+        path = self._records / content
+        record = read_record(path) if self.has(content) else None
         if record is None:
             self.remove(content)
             raise NotFound(f"the tree {content[:12]} is not in this store")
         try:
-            looks = self._checked(content, record)
+            looks = check_tree(self._trees / content, record)
         except (OpsconsoleError, OSError) as error:
             said = error.message if isinstance(error, OpsconsoleError) else str(error.strerror)
             self.remove(content)
             raise CacheChanged(
                 f"something was written into the kept tree {content[:12]}, which was dropped: {said}"
             ) from None
-        path = self._records / content
         with self._lock:
             if content in self._heads:
                 if looks != record.looks or record.head.boot_id != boot_id():
@@ -117,23 +120,28 @@ class ContentStore:
                 os.utime(path)
         return StoredTree(self._trees / content, record.manifest)
 
-    def sink(self, manifest: Manifest) -> "StoreSink":
-        """Where a tree is received to. Files that other trees have aren't received again.
+    def source(self, content: ContentId, *, cancel: threading.Event | None = None) -> FolderSource:
+        """A tree, to be sent. Raises as `open` does."""
+        tree = self.open(content)
+        return FolderSource(tree.path, tree.manifest, cache=self.hashes, cancel=cancel)
 
-        Raises Conflict if it is here or being received already, LimitExceeded if there can't be room, and DiskFull.
+    def sink(self, manifest: Manifest, *, cancel: threading.Event | None = None) -> Sink:
+        """Where a tree is received to. Nothing is received of a tree that is here, and no files that other trees have.
+
+        Raises Conflict if it is being received already, LimitExceeded if there can't be room, and DiskFull.
         """
         content = manifest.content_id
         with self._lock:
             if content in self._heads:
-                raise Conflict(f"the tree {content[:12]} is here already")
+                return PresentSink(manifest)
             if content in self._receiving:
-                raise Conflict(f"the tree {content[:12]} is being received already: wait for that")
+                raise Conflict(f"the tree {content[:12]} is being received already: wait until that has ended")
             self._make_room(manifest.size_bytes)
-            self._receiving.add(content)
+            self._receiving[content] = manifest.size_bytes
         try:
-            return StoreSink(self, manifest)
+            return StoreSink(self, manifest, self._incoming / content, self._trees / content, cancel=cancel)
         except BaseException:
-            self.released(content)
+            self.release(content)
             raise
 
     def pin(self, holder: str, content: ContentId) -> None:
@@ -172,82 +180,76 @@ class ContentStore:
 
     def remove(self, content: ContentId) -> bool:
         """Remove a tree, needed or not. Returns whether it was here."""
+        check_content_id(content)
         trash = self._trash / secrets.token_hex(8)
         with self._lock:
             was_here = self._heads.pop(content, None) is not None
             (self._records / content).unlink(missing_ok=True)
             try:
-                tree = self._trees / content
-                tree.chmod(0o700)
-                tree.rename(trash)
+                _discard(self._trees / content, trash)
             except FileNotFoundError:
                 return was_here
-        _remove_tree(trash)
+        remove_tree(trash)
         return was_here
 
-    def paths(self, content: ContentId) -> tuple[Path, Path]:
-        """Where a tree arrives, and where it is to be: for its sink."""
-        return self._incoming / content, self._trees / content
+    def abandoned(self) -> list[ContentId]:
+        """The trees of which a part has arrived, and that aren't being received at the moment."""
+        with self._lock:
+            return [ContentId(one.name) for one in self._incoming.iterdir() if one.name not in self._receiving]
 
-    def keep(self, record: Record, sink: FolderSink) -> None:
-        """A tree has arrived: let it appear. For its sink."""
+    def remove_abandoned(self, contents: Iterable[ContentId]) -> None:
+        """Remove what has arrived of trees."""
+        for content in contents:
+            trash = self._trash / secrets.token_hex(8)
+            with self._lock:
+                if content in self._receiving:
+                    continue
+                try:
+                    _discard(self._incoming / content, trash)
+                except FileNotFoundError:
+                    continue
+            remove_tree(trash)
+
+    def known(self, digests: set[bytes]) -> dict[bytes, KeptFile]:
+        """Files of kept trees with one of these hashes, as far as they look as they did: for a sink."""
+        found: dict[bytes, KeptFile] = {}
+        room = _LOOKED_THROUGH
+        for content in sorted(self.ids(), key=self._used_ns, reverse=True):
+            record = read_record(self._records / content)
+            if record is None:
+                continue
+            room -= len(record.manifest.entries)
+            if room < 0 or len(found) == len(digests):
+                break
+            found |= known_files(self._trees / content, record, digests - found.keys())
+        return found
+
+    def keep(self, record: Record, sink: StoreSink) -> None:
+        """Let a tree that has arrived appear: for its sink. Raises DiskFull or Conflict."""
         content = record.manifest.content_id
         with self._lock, on_disk():
             write_record(self._records / content, record)
-            sink.appear()
+            sink.appear(0o555)
             self._heads[content] = record.head
 
-    def released(self, content: ContentId) -> None:
-        """A tree isn't being received any more. For its sink."""
+    def release(self, content: ContentId) -> None:
+        """A tree isn't being received any more: for its sink."""
         with self._lock:
-            self._receiving.discard(content)
-
-    def _checked(self, content: ContentId, record: Record) -> list[Look]:
-        """How the tree looks now. Raises an OpsconsoleError or OSError unless it is what it was."""
-        read_all = record.head.boot_id != boot_id() or not record.head.boot_id
-        below: dict[bytes, int] = {}
-        looks: list[Look] = []
-        with Beneath(self._trees / content) as beneath:
-            for entry, before in zip(record.manifest.entries, record.looks, strict=True):
-                above = entry.path.rpartition(b"/")[0]
-                below[above] = below.get(above, 0) + 1
-                status = beneath.status(entry.path)
-                if status is None:
-                    raise NotFound(f"{shown(entry.path)} is missing")
-                looks.append(look(status))
-                if entry.kind is EntryKind.FOLDER:
-                    if not stat.S_ISDIR(status.st_mode):
-                        raise Conflict(f"{shown(entry.path)} is no folder any more")
-                elif entry.kind is EntryKind.SYMLINK:
-                    folder, name = beneath.place(entry.path)
-                    if os.readlink(name, dir_fd=folder) != entry.target:
-                        raise Conflict(f"{shown(entry.path)} leads elsewhere")
-                elif looks[-1] != before or read_all:
-                    descriptor = beneath.open_file(entry.path)
-                    try:
-                        is_same = (
-                            status.st_size == entry.size
-                            and file_digest(leaves_of(descriptor, entry.size)) == entry.digest
-                        )
-                    finally:
-                        os.close(descriptor)
-                    if not is_same:
-                        raise Conflict(f"{shown(entry.path)} has other bytes")
-            for path in (b"", *(one.path for one in record.manifest.entries if one.kind is EntryKind.FOLDER)):
-                if len(beneath.names(path)) != below.get(path, 0):
-                    raise Conflict(f"there is something new in {shown(path or b'.')}")
-        return looks
+            self._receiving.pop(content, None)
 
     def _make_room(self, size: int) -> None:
+        """Make room for a tree, besides those that are being received. Raises LimitExceeded."""
+        free = self._bytes_max - sum(self._receiving.values())
         if size > self._bytes_max:
             raise LimitExceeded(
                 f"the tree has {size >> 20:,} MiB, and this store takes {self._bytes_max >> 20:,} MiB: give it more room"
             )
-        self.trim(self._bytes_max - size)
-        if self.size_bytes + size > self._bytes_max:
+        self.trim(max(0, free - size))
+        left = free - self.size_bytes
+        if size > left:
             raise LimitExceeded(
-                f"the tree has {size >> 20:,} MiB, and all but {max(0, self._bytes_max - self.size_bytes) >> 20:,} MiB of this "
-                "store are in use: wait until jobs have ended, or give it more room"
+                f"the tree has {size >> 20:,} MiB, and all but {max(0, left) >> 20:,} MiB of this store are in use: "
+                "wait until jobs have ended, or give it more room"
             )
 
     def _used_ns(self, content: ContentId) -> int:
@@ -258,53 +260,20 @@ class ContentStore:
 
     def _clean(self) -> None:
         """Remove what a crash has left: trees without a record, records without a tree."""
-        for path in self._records.iterdir():
+        for path in list(self._records.iterdir()):
             head = read_head(path)
             if head is not None and (self._trees / path.name).is_dir():
                 self._heads[ContentId(path.name)] = head
             else:
                 path.unlink(missing_ok=True)
-        for path in self._trees.iterdir():
+        for path in list(self._trees.iterdir()):
             if path.name not in self._heads:
-                _remove_tree(path)
-        for path in self._trash.iterdir():
-            _remove_tree(path)
+                _discard(path, self._trash / secrets.token_hex(8))
+        for path in list(self._trash.iterdir()):
+            remove_tree(path)
 
 
-class StoreSink(FolderSink):
-    """Receives a tree into a store."""
-
-    def __init__(self, store: ContentStore, manifest: Manifest) -> None:
-        self._store = store
-        super().__init__(manifest, *store.paths(manifest.content_id), read_only=True)
-
-    def finish(self) -> None:
-        """Let the tree appear in the store."""
-        looks = self.seal()
-        self._store.keep(make_record(self.manifest, looks), self)
-
-    def abandon(self) -> None:
-        """Close everything."""
-        super().abandon()
-        self._store.released(self.manifest.content_id)
-
-
-def _hold(path: Path) -> int:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        raise Conflict(f"{str(path.parent)!r} is in use by another process") from None
-    return descriptor
-
-
-def _remove_tree(path: Path) -> None:
-    """Remove a tree whose folders may be read-only."""
-    for folder, names, _ in os.walk(path):
-        Path(folder).chmod(0o700)
-        for name in names:
-            below = Path(folder) / name
-            if not below.is_symlink():
-                below.chmod(0o700)
-    shutil.rmtree(path, ignore_errors=True)
+def _discard(path: Path, trash: Path) -> None:
+    """Take a folder out of its place, from one moment to the next. Raises FileNotFoundError or OSError."""
+    path.chmod(0o700)
+    path.rename(trash)

@@ -83,12 +83,17 @@ def _answer(sock: socket.socket, url: str) -> UpgradeAnswer:
                 raise TimeoutError
             sock.settimeout(left_s)
             more = sock.recv(UPGRADE_BYTES_MAX)
-            data += more
             if not more:
-                answer = parse_answer(data, is_whole=True)
-                if answer is None:
-                    raise ConnectionAbortedError
-                return answer
+                return _broken_off(data, url)
+            data += more
     except ProtocolError as error:
         raise NoWay(f"{url} opens no stream ({error.message}): it is no coordinator of this version") from None
+    return answer
+
+
+def _broken_off(data: bytes, url: str) -> UpgradeAnswer:
+    """What is there of an answer after which the connection was closed. Raises NoWay or ProtocolError."""
+    answer = parse_answer(data, is_whole=True) if data else None
+    if answer is None:
+        raise NoWay(f"{url} closed the connection without an answer: it is just stopping, or is no coordinator")
     return answer

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from opsconsole_protocol.content.manifest import Manifest
+from opsconsole_protocol.content.round import chunk_size
 from opsconsole_protocol.error import OpsconsoleError
 from opsconsole_protocol.host.content.session import ByteStream, Summary, Tell, receive, send
 from opsconsole_protocol.host.content.sink import Sink
@@ -79,6 +80,27 @@ def transfer(
         return sent.result(60), received
 
 
+def feed(source: Source, sink: Sink) -> int:
+    """Move a tree without a stream. Returns how many bytes of files were lacking."""
+    moved = 0
+    entries = source.manifest.entries
+    for index in sink.wanted():
+        entry = entries[index]
+        if not entry.is_large:
+            data = memoryview(bytearray(entry.size))
+            source.read_file(index, data)
+            sink.write_file(index, data)
+            moved += len(data)
+            continue
+        for number in sink.wanted_chunks(index, source.leaves(index)):
+            data = memoryview(bytearray(chunk_size(entry, number)))
+            source.read_chunk(index, number, data)
+            sink.write_chunk(index, number, data)
+            moved += len(data)
+    sink.finish()
+    return moved
+
+
 def outcome(work: Callable[[], Summary]) -> Outcome:
     """What the work gives, or its error."""
     try:
@@ -100,4 +122,4 @@ def contents(folder: Path) -> dict[str, tuple[int, bytes | str | None]]:
     return found
 
 
-__all__ = ["ByteStream", "SocketEnd", "contents", "ends", "outcome", "transfer"]
+__all__ = ["ByteStream", "SocketEnd", "contents", "ends", "feed", "outcome", "transfer"]

@@ -1,6 +1,7 @@
 """A coordinator's port as far as streams go: it checks requests, joins two ends, or is the other end itself."""
 
 import contextlib
+import select
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -29,7 +30,7 @@ class FakeCoordinator:
 
     def __post_init__(self) -> None:
         self._server = socket.create_server(("127.0.0.1", 0))
-        self._waiting: dict[str, socket.socket] = {}
+        self._waiting: dict[str, tuple[socket.socket, bytes]] = {}
         self._lock = threading.Condition()
         self._sockets: list[socket.socket] = [self._server]
         self.requests: list[upgrade.UpgradeRequest] = []
@@ -120,31 +121,36 @@ class FakeCoordinator:
 
     def _join(self, sock: socket.socket, stream_id: str, acceptance: bytes) -> None:
         with self._lock:
-            other = self._waiting.pop(stream_id, None)
-            if other is None:
-                self._waiting[stream_id] = sock
-                self._lock.notify_all()
-                came = self._lock.wait_for(lambda: stream_id not in self._waiting, self.join_s)
-            else:
-                self._lock.notify_all()
-                came = True
-        if not came:
+            waiting = self._waiting.pop(stream_id, None)
+            came = True
+            if waiting is None:
+                self._waiting[stream_id] = (sock, acceptance)
+                self._lock.wait_for(lambda: stream_id not in self._waiting, self.join_s)
+                came = self._waiting.pop(stream_id, None) is None
+            self._lock.notify_all()
+        if waiting is not None:
+            other, its_acceptance = waiting
+            sock.sendall(acceptance)
+            other.sendall(its_acceptance)
+            self._relay(sock, other)
+        elif not came:
             sock.sendall(upgrade.format_refusal(upgrade.NOT_JOINED, "the other end doesn't come"))
-            return
-        sock.sendall(acceptance)
-        if other is not None:
-            self._run(self._pump, other, sock)
-            self._pump(sock, other)
 
-    def _pump(self, source: socket.socket, target: socket.socket) -> None:
-        left = self.cut_after_bytes
+    def _relay(self, one: socket.socket, other: socket.socket) -> None:
+        """Pass on what comes from either side, in one thread: a TLS connection can't be used by two."""
+        targets = {one: other, other: one}
+        room: dict[socket.socket, int | None] = dict.fromkeys(targets, self.cut_after_bytes)
         with contextlib.suppress(OSError):
-            while (data := source.recv(1 << 16)) and (left is None or left > 0):
-                target.sendall(data if left is None else data[:left])
-                left = None if left is None else left - len(data)
-        for sock in (source, target):
-            with contextlib.suppress(OSError):
-                socket.socket.shutdown(sock, socket.SHUT_RDWR)
+            while True:
+                for source in select.select(list(targets), [], [])[0]:
+                    left = room[source]
+                    data = source.recv(1 << 16)
+                    targets[source].sendall(data[:left])
+                    room[source] = None if left is None else left - len(data)
+                    if not data or (left is not None and left <= len(data)):
+                        raise ConnectionAbortedError
+        for sock in targets:
+            sock.close()  # only then does a sender notice
 
 
 @contextlib.contextmanager

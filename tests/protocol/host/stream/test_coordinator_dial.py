@@ -86,7 +86,7 @@ def test_a_ticket_is_good_once() -> None:
         (upgrade.format_acceptance("ab" * 32), "{} doesn't prove that it knows this stream"),
         (b"HTTP/1.1 101 Switching Protocols\r\n\r\n", "{} doesn't prove that it knows this stream"),
         (b"SSH-2.0-OpenSSH\r\n", "{} opens no stream ("),
-        (b"", "{} opens no stream ("),
+        (b"", "{} closed the connection without an answer"),
         (b"HTTP/1.1 101 Switching", "{} opens no stream ("),
         (b"HTTP/1.1 101 X\r\n" + b"a" * 10_000, "{} opens no stream ("),
     ],

@@ -1,0 +1,168 @@
+"""Files of this worker as somebody else asks for them: a manifest of what is meant, and where its bytes are."""
+
+import os
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from opsconsole_protocol.content.glob import check_glob, matches
+from opsconsole_protocol.content.manifest import Entry, EntryKind, Manifest
+from opsconsole_protocol.content.path import check_path, check_target
+from opsconsole_protocol.error import InvalidRequest, NotFound
+from opsconsole_protocol.host.content.hash_cache import HashCache
+from opsconsole_protocol.host.content.scan import scan, scan_file
+from opsconsole_protocol.host.content.source import FolderSource
+from opsconsole_protocol.stream.message import ReadFiles, RootKind
+
+_ATTEMPTS = b"attempts"
+"""In a task's output folder: what attempts left that weren't accepted. It is sent only where it is named."""
+
+Refused = Callable[[str], None]
+"""Is told of what can't be sent, in one line."""
+
+
+class Place(Protocol):
+    """A folder of this worker (`probe/file_look.py`): the parts below `base` may be a task's own, and none is a link."""
+
+    @property
+    def base(self) -> str:
+        """Absolute, and trusted."""
+
+    @property
+    def strict(self) -> tuple[str, ...]:
+        """Parts of the path below it."""
+
+    @property
+    def start(self) -> str:
+        """And below these."""
+
+    @property
+    def writable(self) -> bool:
+        """Whether files may be put there."""
+
+
+class FileTree(NamedTuple):
+    """What is sent: its manifest, the folder that its files are below, and where each is there."""
+
+    manifest: Manifest
+    root: Path
+    names: Mapping[bytes, bytes]
+
+    def source(self, cache: HashCache) -> FolderSource:
+        """Reads it."""
+        return FolderSource(self.root, self.manifest, names=self.names, cache=cache)
+
+
+def below(place: Place, folder: bytes) -> bytes:
+    """The path of a folder below the base of a place. Raises InvalidRequest for one that leads elsewhere."""
+    if folder:
+        check_path(folder)
+    start = [part for part in os.fsencode(place.start).split(b"/") if part]
+    whole = b"/".join([*map(os.fsencode, place.strict), *start, *([folder] if folder else [])])
+    if whole:
+        check_path(whole)
+    return whole
+
+
+def read_tree(
+    place: Place, purpose: ReadFiles, cache: HashCache, cancel: threading.Event, refused: Refused
+) -> FileTree:
+    """What `purpose` asks for. Blocks: what wasn't hashed before is read. Raises OpsconsoleError."""
+    for pattern in purpose.patterns:
+        check_glob(pattern)
+    top = below(place, purpose.folder)
+    if purpose.root.kind is RootKind.INPUT:
+        return _inputs(place, purpose, cache, cancel, refused)
+    chosen = _Choice(purpose, top)
+    root = Path(place.base)
+    found = scan(root, paths=[top] if top else None, select=chosen.select, cache=cache, cancel=cancel, refused=refused)
+    return _made(root, chosen.choose((entry.path, entry) for entry in found.entries), purpose, refused)
+
+
+def _made(root: Path, found: Sequence[tuple[bytes, Entry]], purpose: ReadFiles, refused: Refused) -> FileTree:
+    """`found`: entries by their new names, with their paths below `root`."""
+    names: dict[bytes, bytes] = {}
+    entries: list[Entry] = []
+    for name, entry in found:
+        try:
+            if entry.kind is EntryKind.SYMLINK:
+                check_target(name, entry.target)
+        except InvalidRequest as error:
+            refused(error.message)
+            continue
+        names[name] = entry.path
+        entries.append(msgspec.structs.replace(entry, path=name))
+    if not entries:
+        where = f" that matches {', '.join(purpose.patterns)}" if purpose.patterns else ""
+        raise NotFound(f"there is no file{where}: look what is there with `opsconsole ls`")
+    return FileTree(Manifest.make(entries), root, names)
+
+
+class _Choice:
+    """Which of the paths below `top` are meant, and what they are called from there on."""
+
+    def __init__(self, purpose: ReadFiles, top: bytes) -> None:
+        self._patterns = purpose.patterns
+        self._top = top
+        names_attempts = any(_ATTEMPTS.decode() in pattern.split("/") for pattern in purpose.patterns)
+        is_inside = _ATTEMPTS in purpose.folder.split(b"/")
+        self._leaves_out = purpose.root.kind is RootKind.OUTPUT and not names_attempts and not is_inside
+
+    def select(self, path: bytes, is_folder: bool) -> bool:
+        """Whether the scan is to look at this, or into it."""
+        name = self.name(path)
+        if self._leaves_out and is_folder and name.rpartition(b"/")[2] == _ATTEMPTS:
+            return False
+        return is_folder or self.is_meant(name)
+
+    def name(self, path: bytes) -> bytes:
+        """A path as it is seen from `top`; that of `top` itself, a file then, is its own name."""
+        if not self._top:
+            return path
+        return path.rpartition(b"/")[2] if path == self._top else path[len(self._top) + 1 :]
+
+    def is_meant(self, name: bytes) -> bool:
+        """Whether one of the patterns matches, or there is none."""
+        return not self._patterns or any(matches(pattern, name) for pattern in self._patterns)
+
+    def choose(self, found: Iterable[tuple[bytes, Entry]]) -> list[tuple[bytes, Entry]]:
+        """What is meant, by its new name, with the folders that it is in."""
+        inside = [(self.name(path), entry) for path, entry in found if self._is_below(path, entry)]
+        kept = {name for name, _ in inside if self.is_meant(name)}
+        above = {name[:at] for name in kept for at, sign in enumerate(name) if sign == ord("/")}
+        return [(name, entry) for name, entry in inside if name in kept or name in above]
+
+    def _is_below(self, path: bytes, entry: Entry) -> bool:
+        if path == self._top:
+            return entry.kind is not EntryKind.FOLDER
+        return not self._top or path.startswith(self._top + b"/")
+
+
+def _inputs(place: Place, purpose: ReadFiles, cache: HashCache, cancel: threading.Event, refused: Refused) -> FileTree:
+    """The inputs of a task: its folder of inputs has a link to each, which only the agent makes."""
+    folder = Path(place.base).joinpath(*place.strict)
+    first, _, rest = purpose.folder.partition(b"/")
+    try:
+        links = sorted(os.listdir(os.fsencode(folder)))  # noqa: PTH208 – as bytes
+    except OSError:
+        raise NotFound("this task has no inputs here any more: they go when it has ended") from None
+    found: list[tuple[bytes, Entry]] = []
+    chosen = _Choice(msgspec.structs.replace(purpose, folder=b""), purpose.folder)
+    for link in links:
+        if first and link != first:
+            continue
+        target = Path(os.fsdecode(os.path.realpath(os.fsencode(folder) + b"/" + link)))
+        lies_at = os.fsencode(target)[1:]
+        if not target.is_dir():
+            entry = scan_file(target, link, cache=cache, cancel=cancel).entries[0]
+            found.append((link, msgspec.structs.replace(entry, path=lies_at)))
+            continue
+        inner = scan(target, paths=[rest] if rest else None, cache=cache, cancel=cancel, refused=refused)
+        found += [
+            (link + b"/" + entry.path, msgspec.structs.replace(entry, path=lies_at + b"/" + entry.path))
+            for entry in inner.entries
+        ]
+    return _made(Path("/"), chosen.choose(found), purpose, refused)

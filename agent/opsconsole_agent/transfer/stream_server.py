@@ -1,0 +1,146 @@
+"""The other end of streams that somebody else asked for: it sends what this worker has, and takes what is brought to it.
+
+The coordinator has decided who may; what a path means is decided here, and nothing outside of the folder that is meant is
+touched. What goes wrong is told over the stream, in one line.
+"""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from opsconsole_agent.transfer.file_tree import Place, below, read_tree
+from opsconsole_agent.transfer.link_broker import LinkBroker, Mailbox
+from opsconsole_agent.transfer.transfer_thread import Cancel, TransferThreads
+from opsconsole_protocol.content.frame import failure
+from opsconsole_protocol.content.manifest import Manifest
+from opsconsole_protocol.error import Conflict, Forbidden, OpsconsoleError
+from opsconsole_protocol.host.content.hash_cache import HashCache
+from opsconsole_protocol.host.content.session import receive, send
+from opsconsole_protocol.host.content.sink import PlacingSink
+from opsconsole_protocol.host.content.source import FolderSource
+from opsconsole_protocol.host.content.store import ContentStore
+from opsconsole_protocol.host.stream.stream import Stream
+from opsconsole_protocol.link import ServeStream
+from opsconsole_protocol.stream.error import StreamCancelled, StreamLost
+from opsconsole_protocol.stream.message import FetchContent, FileRoot, ReadFiles, StreamGrant, WriteFiles
+
+WAITING_MAX = 64
+"""Streams that wait for a thread. More are left to run out of time: who asked tries again."""
+_DRAINED_BYTES_MAX = 1 << 24
+
+OpenStream = Callable[[StreamGrant, Mailbox, Cancel], Stream]
+"""Opens this end of a stream. It blocks."""
+
+_log = logging.getLogger(__name__)
+
+
+class StreamServer:
+    """One agent's. `find` says which folder a root means; it raises OpsconsoleError."""
+
+    def __init__(
+        self,
+        broker: LinkBroker,
+        threads: TransferThreads,
+        open_stream: OpenStream,
+        store: ContentStore,
+        find: Callable[[FileRoot], Place],
+        hashes: HashCache,
+    ) -> None:
+        self._broker = broker
+        self._threads = threads
+        self._open_stream = open_stream
+        self._store = store
+        self._find = find
+        self._hashes = hashes
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def on_serve(self, message: ServeStream) -> None:
+        """Be the other end of a stream, as soon as a thread is free for it."""
+        if len(self._tasks) >= WAITING_MAX:
+            _log.warning("a stream isn't served: %d wait already", WAITING_MAX)
+            return
+        mailbox = self._broker.serve(message.grant.stream_id)
+        task = asyncio.create_task(self._serve_later(message.grant, mailbox))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def close(self) -> None:
+        """End all of it."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _serve_later(self, grant: StreamGrant, mailbox: Mailbox) -> None:
+        try:
+            await self._threads.run(lambda cancel: self._serve(grant, mailbox, cancel))
+        except StreamCancelled:
+            return
+        except OpsconsoleError as error:
+            _log.info("the stream %s of %s ended: %s", grant.stream_id, grant.peer_name, error.message)
+        finally:
+            self._broker.release(grant.stream_id)
+
+    # --- in a thread -----------------------------------------------------------------------------------------------
+
+    def _serve(self, grant: StreamGrant, mailbox: Mailbox, cancel: Cancel) -> None:
+        stream = self._open_stream(grant, mailbox, cancel)
+        try:
+            with cancel.closing(stream):
+                self._answer(grant, stream, cancel)
+        finally:
+            stream.close()
+
+    def _answer(self, grant: StreamGrant, stream: Stream, cancel: threading.Event) -> None:
+        purpose = grant.purpose
+        if isinstance(purpose, WriteFiles):
+            receive(stream, lambda manifest: self._sink(purpose, manifest), cancel=cancel)
+            return
+        holder = f"stream.{grant.stream_id}"
+        try:
+            source = self._source(purpose, holder, cancel)
+        except OpsconsoleError as error:
+            _refuse(stream, error)
+            raise
+        except OSError as error:
+            refusal = Conflict(f"this worker can't read it ({error.strerror})")
+            _refuse(stream, refusal)
+            raise refusal from None
+        else:
+            try:
+                send(stream, source, cancel=cancel)
+            finally:
+                source.close()
+        finally:
+            self._store.unpin(holder)
+
+    def _source(self, purpose: object, holder: str, cancel: threading.Event) -> FolderSource:
+        if isinstance(purpose, FetchContent):
+            self._store.pin(holder, purpose.content_id)
+            tree = self._store.open(purpose.content_id)
+            return FolderSource(tree.path, tree.manifest)
+        if isinstance(purpose, ReadFiles):
+            place = self._find(purpose.root)
+            found = read_tree(place, purpose, self._hashes, cancel, lambda line: _log.info("not sent: %s", line))
+            return found.source(self._hashes)
+        raise Forbidden("a worker doesn't keep files for others: bring them to the coordinator")
+
+    def _sink(self, purpose: WriteFiles, manifest: Manifest) -> PlacingSink:
+        place = self._find(purpose.root)
+        if not place.writable:
+            raise Forbidden(f"{place.base} is not writable: its worker's user allows it with LABEL=PATH:rw")
+        return PlacingSink(manifest, Path(place.base), below(place, purpose.folder), replace=purpose.replace)
+
+
+def _refuse(stream: Stream, error: OpsconsoleError) -> None:
+    """Tell the other end, and wait until it has read that and gone."""
+    try:
+        stream.send(failure(error))
+        room = bytearray(1 << 16)
+        taken = 0
+        while taken < _DRAINED_BYTES_MAX and (count := stream.receive_into(room)):
+            taken += count
+    except StreamLost:
+        return

@@ -1,0 +1,225 @@
+"""The transfers of one console or one command: started here, shown as rows, and what is pending gone on with."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from opsconsole.ask import ask
+from opsconsole.outcome import is_finished_state
+from opsconsole.transfer import history, pending
+from opsconsole.transfer.broker import StreamRequester
+from opsconsole.transfer.carrier import Carrier, Load
+from opsconsole.transfer.download import Got, Part, get, get_part
+from opsconsole.transfer.offer import OfferServer
+from opsconsole.transfer.pending import PendingFetch, PendingOffer
+from opsconsole.transfer.place import place_of
+from opsconsole.transfer.put import put, title
+from opsconsole.transfer.row import TransferKind, TransferRow
+from opsconsole.transfer.transfer import OnChange, Transfer
+from opsconsole_protocol.api import DetailAnswer, ShowJob, WorkerRow
+from opsconsole_protocol.error import NotFound, OpsconsoleError
+from opsconsole_protocol.stream.message import FileRoot, Via
+
+if TYPE_CHECKING:
+    from opsconsole_protocol.ids import JobId
+
+ROWS_MAX = 500
+"""Transfers that are shown; the oldest that have ended go first."""
+_FETCH_LOOK_S = 10.0
+
+
+class TransferBoard:
+    """Made on the loop that its requester belongs to. `on_change` is called on that loop, with progress a few times a second."""
+
+    def __init__(self, requester: StreamRequester, *, on_change: OnChange | None = None) -> None:
+        self._requester = requester
+        self._carrier = Carrier(requester)
+        self._loop = asyncio.get_running_loop()
+        self._on_change = on_change
+        self._transfers: dict[str, Transfer] = {}
+        self.got: dict[str, list[Got]] = {}
+        """The files that a `get` has brought, by the id of the transfer."""
+        self.folders: dict[str, Path] = {}
+        """Below which folder they lie."""
+
+    # --- starting --------------------------------------------------------------------------------------------------
+
+    def put(
+        self, files: Sequence[Path], worker: WorkerRow, folder: str = "", *, replace: bool = False, via: Via = Via.AUTO
+    ) -> Transfer:
+        """Bring files and folders of this machine into a folder of a worker (`place.place_of`), the input folder unless named.
+
+        Without `replace`, files that are there already and differ are a failure. Raises what `place_of` raises.
+        """
+        place = place_of(worker, folder)
+        transfer = self._new(TransferKind.PUT, title(files, f"{worker.name}:{place.words}"), peer=worker.name)
+
+        def work(load: Load) -> None:
+            put(load, transfer, files, worker.name, place, replace=replace, via=via)
+
+        return self._started(transfer, work)
+
+    def get(
+        self,
+        job: str,
+        patterns: Sequence[str] = (),
+        to: Path = Path(),
+        *,
+        task_index: int | None = None,
+        via: Via = Via.AUTO,
+    ) -> Transfer:
+        """Bring a job's results, or those of one task, to below a folder of this machine. See `download.get`."""
+        transfer = self._new(TransferKind.GET, f"results of {job}", job_id=job)
+        self.folders[transfer.row.id] = to
+
+        def work(load: Load) -> None:
+            self.got[transfer.row.id] = get(load, transfer, job, patterns, to, task_index=task_index, via=via)
+
+        return self._started(transfer, work)
+
+    def get_files(
+        self, worker: str, root: FileRoot, folder: bytes, patterns: Sequence[str], to: Path, *, via: Via = Via.AUTO
+    ) -> Transfer:
+        """Bring what matches in a folder of a worker, counted from that folder, to below a folder of this machine."""
+        transfer = self._new(TransferKind.GET, f"files of {worker}", peer=worker, job_id=root.job_id)
+        self.folders[transfer.row.id] = to
+
+        def work(load: Load) -> None:
+            part = Part(worker, root, b"", tuple(patterns), folder)
+            self.got[transfer.row.id] = found = get_part(load, transfer, part, to, via)
+            if not found:
+                raise NotFound(f"{worker} has nothing there that matches {' or '.join(map(repr, patterns))}")
+
+        return self._started(transfer, work)
+
+    # --- looking ---------------------------------------------------------------------------------------------------
+
+    @property
+    def rows(self) -> tuple[TransferRow, ...]:
+        """Those under way and those that have ended here, the newest first."""
+        return tuple(transfer.row for transfer in reversed(self._transfers.values()))
+
+    def cancel(self, id: str) -> None:  # noqa: A002
+        """End one that is under way. What has arrived stays for the next time."""
+        if (transfer := self._transfers.get(id)) is not None:
+            transfer.cancel()
+
+    async def history(self, limit: int = 200) -> list[TransferRow]:
+        """What this person has transferred from this machine, the newest first."""
+        return await asyncio.to_thread(history.read, limit)
+
+    async def pending_offers(self) -> list[PendingOffer]:
+        """Files that queued jobs of this coordinator want from here."""
+        return await asyncio.to_thread(pending.offers, await self._requester.store_id())
+
+    async def pending_fetches(self) -> list[PendingFetch]:
+        """Results of jobs of this coordinator that are to be brought here."""
+        return await asyncio.to_thread(pending.fetches, await self._requester.store_id())
+
+    async def forget(self, id: str) -> None:  # noqa: A002
+        """Let go of an offer or of results that are to be brought. Raises NotFound."""
+        await asyncio.to_thread(lambda: pending.remove(pending.find(id)))
+
+    # --- what is pending -------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Until cancelled, send what queued jobs want from here, and bring the results that are pending once their jobs have ended."""
+        offers = OfferServer(self._carrier, on_start=self._begun)
+        await asyncio.gather(offers.run(), self._fetch_always())
+
+    def offer_server(self, only: Sequence[PendingOffer]) -> OfferServer:
+        """Sends these and no others. For who waits until they have arrived."""
+        return OfferServer(self._carrier, only={one.content_id for one in only}, on_start=self._begun)
+
+    async def fetch_pending(self, job_id: JobId | None = None) -> list[Transfer]:
+        """Bring the pending results of one job, or of all, as far as the jobs have ended. Those that came are forgotten.
+
+        Returns the transfers, ended; the results of a failed one stay pending unless there is nothing that matches.
+        """
+        store_id = await self._requester.store_id()
+        done: list[Transfer] = []
+        for one in await asyncio.to_thread(pending.fetches, store_id, job_id):
+            with pending.claimed(one) as is_mine:
+                if is_mine and await self._has_ended(one):
+                    done.append(await self._fetch(one))
+        return done
+
+    async def _has_ended(self, one: PendingFetch) -> bool:
+        try:
+            asked = ShowJob(id=one.job_id, tasks_limit=0, events_limit=0)
+            detail = (await ask(self._requester, asked, DetailAnswer)).detail
+        except NotFound:
+            pending.remove(one)  # the job was removed, or never submitted
+            return False
+        return is_finished_state(detail.job.state)
+
+    async def _fetch(self, one: PendingFetch) -> Transfer:
+        transfer = self.get(one.job_id, (one.pattern,), Path(os.fsdecode(one.folder)))
+        await transfer.wait()
+        if transfer.error is None or isinstance(transfer.error, NotFound):
+            pending.remove(one)
+        return transfer
+
+    async def _fetch_always(self) -> None:
+        while True:
+            with contextlib.suppress(OpsconsoleError):  # a coordinator that is away for a while is asked again
+                await self.fetch_pending()
+            await asyncio.sleep(_FETCH_LOOK_S)
+
+    async def close(self) -> None:
+        """Cancel what is under way and wait for its end."""
+        under_way = [transfer for transfer in self._transfers.values() if not transfer.row.is_over]
+        for transfer in under_way:
+            transfer.cancel()
+        self._carrier.close()
+        for transfer in under_way:
+            await transfer.wait()
+
+    # --- one transfer ----------------------------------------------------------------------------------------------
+
+    def _new(self, kind: TransferKind, about: str, *, peer: str = "", job_id: str = "") -> Transfer:
+        return Transfer(kind, about, peer=peer, job_id=job_id, on_change=self._tell)
+
+    def _begun(self, transfer: Transfer) -> None:
+        """Show one that was started elsewhere."""
+        transfer.shows(self._tell)
+        self._keep(transfer)
+
+    def _started(self, transfer: Transfer, work: Callable[[Load], None]) -> Transfer:
+        self._keep(transfer)
+        transfer.run_as(asyncio.create_task(self._carry_out(transfer, work), name=f"transfer {transfer.row.id}"))
+        return transfer
+
+    async def _carry_out(self, transfer: Transfer, work: Callable[[Load], None]) -> None:
+        try:
+            await self._carrier.run(work)
+        except OpsconsoleError as error:
+            transfer.ends(error)
+        except BaseException as error:
+            transfer.ends(error)
+            raise
+        else:
+            transfer.ends()
+        await asyncio.to_thread(history.add, transfer.row)
+
+    def _keep(self, transfer: Transfer) -> None:
+        self._transfers[transfer.row.id] = transfer
+        if len(self._transfers) > ROWS_MAX:
+            oldest = next((id_ for id_, one in self._transfers.items() if one.row.is_over), None)
+            if oldest is not None:
+                del self._transfers[oldest]
+                self.got.pop(oldest, None)
+                self.folders.pop(oldest, None)
+
+    def _tell(self, row: TransferRow) -> None:
+        if self._on_change is None or self._loop.is_closed():
+            return
+        try:
+            self._loop.call_soon_threadsafe(self._on_change, row)
+        except RuntimeError:
+            return  # the loop has ended meanwhile; nobody looks any more

@@ -1,0 +1,181 @@
+"""Sends what queued jobs wait for from this machine to the workers that want it, as long as it runs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import time
+from collections.abc import Callable, Collection
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from opsconsole.ask import ask
+from opsconsole.transfer import history, pending
+from opsconsole.transfer.broker import RequestSignaller
+from opsconsole.transfer.carrier import Carrier, Load
+from opsconsole.transfer.local_source import LocalSource
+from opsconsole.transfer.pending import PendingOffer
+from opsconsole.transfer.row import TransferKind, TransferPhase
+from opsconsole.transfer.this_host import this_host
+from opsconsole.transfer.transfer import Transfer
+from opsconsole_protocol.api import Done, EndStream, OfferAnswer, OfferContents
+from opsconsole_protocol.bound import CONTENTS_MAX, cut
+from opsconsole_protocol.content.error import ContentChanged
+from opsconsole_protocol.error import OpsconsoleError, Unavailable
+from opsconsole_protocol.ids import ContentId
+from opsconsole_protocol.stream.message import FetchContent, StreamGrant
+
+if TYPE_CHECKING:
+    from opsconsole_protocol.host.content.session import Summary
+
+LONG_POLL_MS = 10_000
+_LOOK_S = 2.0
+"""How often the list of offers is looked at while there is none."""
+_BACK_OFF_FIRST_S, _BACK_OFF_LAST_S = 0.5, 10.0
+_SUBMITTED_MS = 60_000
+"""An offer is written down before its job is submitted; until then nobody wants it, which isn't its end."""
+
+Start = Callable[[Transfer], None]
+"""Is told of each transfer that begins."""
+
+
+class OfferServer:
+    """Offers what is pending for one coordinator, and sends what is wanted.
+
+    `only`: these contents and no others; without it all that no other process of this person has its hands on. `served` has
+    those that somebody has got, or that no job wants any more.
+    """
+
+    def __init__(
+        self, carrier: Carrier, *, only: Collection[ContentId] | None = None, on_start: Start | None = None
+    ) -> None:
+        self.served: set[ContentId] = set()
+        self._carrier = carrier
+        self._only = only
+        self._on_start = on_start
+        self._claims = ExitStack()
+        self._offers: dict[ContentId, PendingOffer] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def offered(self) -> Collection[ContentId]:
+        """What is offered from here at the moment."""
+        return self._offers.keys()
+
+    async def run(self) -> None:
+        """Serve until cancelled. A coordinator that can't be reached is tried again."""
+        back_off_s = _BACK_OFF_FIRST_S
+        with self._claims:
+            try:
+                while True:
+                    try:
+                        is_idle = not await self._once()
+                        back_off_s = _BACK_OFF_FIRST_S
+                    except Unavailable:
+                        await asyncio.sleep(back_off_s)
+                        back_off_s = min(2 * back_off_s, _BACK_OFF_LAST_S)
+                        continue
+                    if is_idle:
+                        await asyncio.sleep(_LOOK_S)
+            finally:
+                for task in self._tasks:
+                    task.cancel()
+                await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _once(self) -> bool:
+        """Offer once and wait for an answer. Return whether there was anything to offer."""
+        store_id = await self._carrier.requester.store_id()
+        await asyncio.to_thread(self._claim, store_id)
+        if not self._offers:
+            return False
+        host = await asyncio.to_thread(this_host)
+        request = OfferContents(
+            host=host.name, host_id=host.id, content_ids=tuple(self._offers)[:CONTENTS_MAX], wait_ms=LONG_POLL_MS
+        )
+        answer = await ask(self._carrier.requester, request, OfferAnswer)
+        for content_id in answer.unwanted:
+            self._drop(content_id)
+        for grant in answer.grants:
+            task = asyncio.create_task(self._serve(grant))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        return True
+
+    def _claim(self, store_id: str) -> None:
+        """Take up what has been written down since."""
+        for offer in pending.offers(store_id):
+            if offer.content_id in self._offers or (self._only is not None and offer.content_id not in self._only):
+                continue
+            claim = ExitStack()
+            if claim.enter_context(pending.claimed(offer)):
+                self._offers[offer.content_id] = offer
+                self._claims.push(claim)
+            else:
+                claim.close()
+        for content_id, offer in list(self._offers.items()):
+            if not pending.exists(offer):
+                del self._offers[content_id]
+
+    def _drop(self, content_id: ContentId) -> None:
+        """No job wants it any more."""
+        offer = self._offers.get(content_id)
+        if offer is None:
+            return
+        is_submitted = self._only is not None or time.time_ns() // 1_000_000 - offer.created_at_ms > _SUBMITTED_MS
+        if is_submitted:
+            pending.remove(offer)
+            del self._offers[content_id]
+            self.served.add(content_id)
+
+    async def _serve(self, grant: StreamGrant) -> None:
+        content_id = grant.purpose.content_id if isinstance(grant.purpose, FetchContent) else None
+        offer = None if content_id is None else self._offers.get(content_id)
+        if offer is None:
+            return  # it will expire: nobody here has what it is about
+        jobs = offer.job_ids[-1] if offer.job_ids else ""
+        transfer = Transfer(
+            TransferKind.OFFER, f"{offer.name} to {grant.peer_name or 'a worker'}", peer=grant.peer_name, job_id=jobs
+        )
+        if self._on_start is not None:
+            self._on_start(transfer)
+        try:
+            await self._carrier.run(lambda load: _send(load, transfer, offer, grant))
+        except OpsconsoleError as error:
+            transfer.ends(error)
+            await self._report(grant, error.message)
+        except BaseException as error:
+            transfer.ends(error)
+            raise
+        else:
+            transfer.ends()
+            self.served.add(offer.content_id)
+        await asyncio.to_thread(history.add, transfer.row)
+
+    async def _report(self, grant: StreamGrant, error: str) -> None:
+        """Let the coordinator know why the worker doesn't get it from here."""
+        with contextlib.suppress(OpsconsoleError):
+            await ask(self._carrier.requester, EndStream(stream_id=grant.stream_id, error=cut(error)), Done)
+
+
+def _send(load: Load, transfer: Transfer, offer: PendingOffer, grant: StreamGrant) -> Summary:
+    """Send an offered tree to whoever has asked for it. Blocks. Raises OpsconsoleError."""
+    from opsconsole_protocol.host.content.session import send
+    from opsconsole_protocol.host.stream.negotiation import open_stream
+
+    path = Path(os.fsdecode(offer.path))
+    with LocalSource.of_one(path, offer.name, progress=transfer.scanned, cancel=load.cancel) as source:
+        if source.manifest.content_id != offer.content_id:
+            raise ContentChanged(f"{path} has changed since the job was submitted: submit it again")
+        transfer.begins_to_move()
+        transfer.enters(TransferPhase.CONNECTING)
+        home = load.asker.run(load.asker.requester.home())
+        signaller = RequestSignaller(load.asker, grant.stream_id)
+        stream = open_stream(grant, signaller, home, tell=transfer.says, cancel=load.cancel)
+        try:
+            transfer.takes(stream.way)
+            with load.cancel.closing(stream):
+                return send(stream, source.source, progress=transfer.moved, cancel=load.cancel)
+        finally:
+            stream.close()

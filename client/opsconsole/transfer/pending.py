@@ -1,0 +1,166 @@
+"""What outlives the process that began it: files that a queued job still wants from here, and results to be brought here.
+
+Each is a file of its own in the user's folder of transfers. Whoever works on one holds its lock, so that a command and an
+open console don't both do it; when that process dies, the lock is free again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from opsconsole.transfer.user_folder import record_folder
+from opsconsole_protocol.error import InvalidRequest, NotFound
+from opsconsole_protocol.host.private_file import PrivateFileError, read_record, write_record
+from opsconsole_protocol.ids import ContentId, JobId
+
+T = TypeVar("T")
+PENDING_MAX = 10_000
+"""Of each kind. A person with more has forgotten them."""
+_ID_CHARACTERS = 12
+
+
+class PendingOffer(msgspec.Struct, frozen=True, kw_only=True):
+    """A file or folder of this machine that jobs wait for, because it is too large for the coordinator to keep."""
+
+    store_id: str
+    """The coordinator that knows the jobs."""
+    content_id: ContentId
+    path: bytes
+    """Where it is on this machine: absolute, as the system has it."""
+    name: str
+    is_folder: bool
+    size_bytes: int
+    files: int
+    job_ids: tuple[JobId, ...]
+    created_at_ms: int = 0
+
+    @property
+    def id(self) -> str:
+        """By which a person names it."""
+        return _short(self.store_id, self.content_id)
+
+
+class PendingFetch(msgspec.Struct, frozen=True, kw_only=True):
+    """Results of a job that are to be brought here once it has ended."""
+
+    store_id: str
+    job_id: JobId
+    pattern: str
+    folder: bytes
+    """Where they are to lie: absolute, as the system has it."""
+    created_at_ms: int = 0
+
+    @property
+    def id(self) -> str:
+        """By which a person names it."""
+        return _short(self.store_id, self.job_id, self.pattern, os.fsdecode(self.folder))
+
+
+Pending = PendingOffer | PendingFetch
+
+
+def save(one: Pending) -> None:
+    """Write it down; an offer of the same content gets the jobs of both. Raises PrivateFileError or InvalidRequest."""
+    path = _path(one)
+    if isinstance(one, PendingOffer) and (before := _read(path, PendingOffer)) is not None:
+        jobs = tuple(dict.fromkeys((*before.job_ids, *one.job_ids)))
+        one = msgspec.structs.replace(one, job_ids=jobs)
+    if not path.exists() and len(list(path.parent.glob("*.json"))) >= PENDING_MAX:
+        raise InvalidRequest(
+            f"{PENDING_MAX:,} transfers wait on this machine already: see `opsconsole transfers`, and forget some"
+        )
+    write_record(path, one)
+
+
+def remove(one: Pending) -> None:
+    """It is done, or nobody wants it any more."""
+    _path(one).unlink(missing_ok=True)
+
+
+def exists(one: Pending) -> bool:
+    """Whether it is still to be done."""
+    return _path(one).exists()
+
+
+def offers(store_id: str | None = None) -> list[PendingOffer]:
+    """All offers, or those for one coordinator; the oldest first. What can't be read is left out."""
+    return _sorted(_load(PendingOffer), store_id)
+
+
+def fetches(store_id: str | None = None, job_id: str | None = None) -> list[PendingFetch]:
+    """All results that are to be brought, or those of one coordinator or job; the oldest first. What can't be read is left out."""
+    return [one for one in _sorted(_load(PendingFetch), store_id) if job_id is None or one.job_id == job_id]
+
+
+def find(id: str) -> Pending:  # noqa: A002
+    """The one with this id, or with an id that begins so. Raises NotFound."""
+    every: list[Pending] = [*_load(PendingOffer), *_load(PendingFetch)]
+    found = [one for one in every if id and one.id.startswith(id)]
+    if len(found) != 1:
+        raise NotFound(f"{'several transfers' if found else 'no transfer'} called {id!r}: see `opsconsole transfers`")
+    return found[0]
+
+
+@contextlib.contextmanager
+def claimed(one: Pending) -> Iterator[bool]:
+    """Hold its lock within, or give False where another process holds it, or where it is done meanwhile."""
+    path = _path(one)
+    try:
+        descriptor = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError:
+        yield False
+        return
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            yield False
+            return
+        try:
+            yield path.exists()
+        finally:
+            if not path.exists():
+                path.with_suffix(".lock").unlink(missing_ok=True)
+    finally:
+        os.close(descriptor)
+
+
+PendingT = TypeVar("PendingT", PendingOffer, PendingFetch)
+
+
+def _load(kind: type[PendingT]) -> list[PendingT]:
+    found = (_read(path, kind) for path in _folder(kind).glob("*.json"))
+    return [one for one in found if one is not None]
+
+
+def _read(path: Path, kind: type[T]) -> T | None:
+    try:
+        return read_record(path, kind, "remove it")
+    except PrivateFileError:
+        return None  # a record that is damaged helps nobody; it must not keep the others from being seen
+
+
+def _sorted(found: list[PendingT], store_id: str | None) -> list[PendingT]:
+    mine = [one for one in found if store_id is None or one.store_id == store_id]
+    return sorted(mine, key=lambda one: (one.created_at_ms, one.id))
+
+
+def _folder(kind: type[object]) -> Path:
+    return record_folder() / ("offers" if kind is PendingOffer else "fetches")
+
+
+def _path(one: Pending) -> Path:
+    return _folder(type(one)) / f"{one.id}.json"
+
+
+def _short(*parts: str) -> str:
+    words = "\0".join(parts).encode("utf-8", "surrogateescape")
+    return hashlib.blake2s(words).hexdigest()[:_ID_CHARACTERS]

@@ -1,0 +1,45 @@
+"""Files of this machine into a folder of a worker."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from opsconsole.transfer.local_source import LocalSource
+from opsconsole.transfer.place import Place
+from opsconsole_protocol.error import Conflict, InvalidRequest
+from opsconsole_protocol.stream.message import Via, WriteFiles
+
+if TYPE_CHECKING:
+    from opsconsole.transfer.carrier import Load
+    from opsconsole.transfer.transfer import Transfer
+    from opsconsole_protocol.host.content.session import Summary
+    from opsconsole_protocol.host.stream.stream import Stream
+
+
+def put(
+    load: Load, transfer: Transfer, files: Sequence[Path], worker: str, place: Place, *, replace: bool, via: Via
+) -> Summary:
+    """Send files and folders into a folder of a worker, each under its own name. Blocks. Raises OpsconsoleError."""
+    from opsconsole_protocol.host.content.session import send
+
+    if not files:
+        raise InvalidRequest("there is nothing to put: name files or folders")
+    if not place.mount.writable:
+        raise Conflict(f"{place.words} on {worker} takes no files: its mount {place.mount.label} is not writable")
+    with LocalSource.of(files, progress=transfer.scanned, cancel=load.cancel) as source:
+        transfer.begins_to_move()
+        transfer.is_about(f"{source.words} to {worker}:{place.words}", peer=worker)
+
+        def work(stream: Stream) -> Summary:
+            return send(stream, source.source, progress=transfer.moved, cancel=load.cancel)
+
+        purpose = WriteFiles(root=place.root, folder=place.folder, replace=replace)
+        return load.move(transfer, purpose, work, peer=worker, via=via)
+
+
+def title(files: Sequence[Path], where: str) -> str:
+    """What is about to be put, before it has been looked at."""
+    first = files[0].name or str(files[0]) if files else ""
+    return f"{first}{f' and {len(files) - 1} more' if len(files) > 1 else ''} to {where}"

@@ -1,0 +1,66 @@
+"""A transfer as it is shown: on its line while it moves, and in the history afterwards."""
+
+from enum import StrEnum
+
+import msgspec
+
+from opsconsole_protocol.stream.message import Way
+
+
+class TransferKind(StrEnum):
+    """What a transfer is for."""
+
+    PUT = "put"
+    """Files of this machine that are to lie in a worker's folder."""
+    GET = "get"
+    """A job's results, or other files of a worker, that are to lie here."""
+    UPLOAD = "upload"
+    """What a job brings along, sent to the coordinator, which keeps it."""
+    OFFER = "offer"
+    """What a job brings along, sent to the worker that wants it."""
+
+
+class TransferPhase(StrEnum):
+    """How far a transfer is."""
+
+    SCANNING = "scanning"
+    CONNECTING = "connecting"
+    MOVING = "moving"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+_OVER = frozenset({TransferPhase.DONE, TransferPhase.FAILED, TransferPhase.CANCELLED})
+
+
+class TransferRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A transfer at one moment. Sizes are bytes, times are Unix milliseconds; texts are not escaped yet."""
+
+    id: str
+    kind: TransferKind
+    phase: TransferPhase
+    title: str
+    """For people: `data.csv to gpu-a`."""
+    peer: str = ""
+    job_id: str = ""
+    way: Way | None = None
+    note: str = ""
+    """The way and why it is taken, or what is waited for, in one line."""
+    bytes_done: int = 0
+    bytes_total: int = 0
+    bytes_skipped: int = 0
+    """What was on the other side already; part of `bytes_done`."""
+    files_done: int = 0
+    files_total: int = 0
+    rate_bytes_s: float | None = None
+    """Of the last seconds, and of the whole transfer once it is over; None before anything was measured."""
+    left_ms: int | None = None
+    error: str = ""
+    started_at_ms: int = 0
+    ended_at_ms: int | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it won't change any more."""
+        return self.phase in _OVER

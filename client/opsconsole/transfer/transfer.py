@@ -1,0 +1,168 @@
+"""One transfer under way: a thread tells what happens, whoever shows it gets rows."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from opsconsole.transfer.meter import Meter
+from opsconsole.transfer.row import TransferKind, TransferPhase, TransferRow
+from opsconsole_protocol.error import OpsconsoleError
+from opsconsole_protocol.stream.error import StreamCancelled
+
+if TYPE_CHECKING:
+    from opsconsole_protocol.host.content.session import Progress
+    from opsconsole_protocol.stream.message import Way
+
+OnChange = Callable[[TransferRow], None]
+_SHOWN_EVERY_S = 0.12
+
+
+class Transfer:
+    """`row` is how it stands. `on_change` is called with every change of phase, and with progress a few times a second.
+
+    What tells of it may be called from any thread, and so is `on_change`.
+    """
+
+    def __init__(
+        self, kind: TransferKind, title: str, *, peer: str = "", job_id: str = "", on_change: OnChange | None = None
+    ) -> None:
+        self.error: OpsconsoleError | None = None
+        """Why it failed."""
+        self._row = TransferRow(
+            id=secrets.token_hex(4), kind=kind, phase=TransferPhase.SCANNING, title=title, peer=peer, job_id=job_id,
+            started_at_ms=time.time_ns() // 1_000_000,
+        )  # fmt: skip
+        self._lock = threading.Lock()
+        self._meter = Meter()
+        self._began_s = time.monotonic()
+        self._shown_s = 0.0
+        self._before = (0, 0, 0)
+        """Bytes and files of the parts that are done, and how many of the bytes needn't be moved."""
+        self._on_change = on_change
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def row(self) -> TransferRow:
+        """How it stands."""
+        return self._row
+
+    # --- for whoever started it ------------------------------------------------------------------------------------
+
+    def run_as(self, task: asyncio.Task[None]) -> None:
+        """The task that carries it out."""
+        self._task = task
+
+    def shows(self, on_change: OnChange) -> None:
+        """Have its changes shown from now on."""
+        self._on_change = on_change
+
+    def cancel(self) -> None:
+        """End it. What has arrived stays for the next time."""
+        if self._task is not None:
+            self._task.cancel()
+
+    async def wait(self) -> TransferRow:
+        """How it ended."""
+        if self._task is not None:
+            await asyncio.wait((self._task,))
+        return self._row
+
+    async def result(self) -> TransferRow:
+        """How it ended. Raises the OpsconsoleError with which it failed. When this is cancelled, so is the transfer."""
+        try:
+            await self.wait()
+        except asyncio.CancelledError:
+            self.cancel()
+            await self.wait()
+            raise
+        if self.error is not None:
+            raise self.error
+        return self._row
+
+    # --- for whoever carries it out --------------------------------------------------------------------------------
+
+    def is_about(self, title: str = "", *, peer: str = "", job_id: str = "") -> None:
+        """Now it is known what it is about."""
+        row = self._row
+        self._change(title=title or row.title, peer=peer or row.peer, job_id=job_id or row.job_id)
+
+    def says(self, note: str) -> None:
+        """The way and why, or what is waited for, in one line."""
+        self._change(note=note)
+
+    def enters(self, phase: TransferPhase) -> None:
+        """It has come to another phase."""
+        if phase is not self._row.phase:
+            self._change(phase=phase)
+
+    def takes(self, way: Way) -> None:
+        """A stream stands."""
+        self._change(way=way, phase=TransferPhase.MOVING)
+
+    def scanned(self, bytes_done: int, bytes_total: int) -> None:
+        """Note how much of what there is has been read, before anything moves."""
+        self._count(bytes_done, bytes_total, 0, 0, 0)
+
+    def moved(self, progress: Progress) -> None:
+        """How far the part that moves is."""
+        size, files, skipped = self._before
+        self._count(
+            size + progress.bytes_done, size + progress.bytes_total, files + progress.files_done,
+            files + progress.files_total, skipped + progress.bytes_skipped,
+        )  # fmt: skip
+
+    def next_part(self) -> None:
+        """What comes now is counted on top of what there was."""
+        row = self._row
+        self._before = (row.bytes_done, row.files_done, row.bytes_skipped)
+
+    def begins_to_move(self) -> None:
+        """What was counted so far was only looked at."""
+        with self._lock:
+            self._meter, self._before = Meter(), (0, 0, 0)
+        self._change(
+            phase=TransferPhase.CONNECTING, bytes_done=0, bytes_total=0, bytes_skipped=0, files_done=0, files_total=0,
+            rate_bytes_s=None, left_ms=None,
+        )  # fmt: skip
+
+    def ends(self, error: BaseException | None = None) -> None:
+        """It is over: well, or with an error."""
+        phase = TransferPhase.DONE
+        if error is not None:
+            is_cancelled = isinstance(error, asyncio.CancelledError | StreamCancelled)
+            phase = TransferPhase.CANCELLED if is_cancelled else TransferPhase.FAILED
+        if isinstance(error, OpsconsoleError):
+            self.error = error
+        row = self._row
+        seconds = max(time.monotonic() - self._began_s, 1e-3)
+        moved = row.bytes_done - row.bytes_skipped
+        self._change(
+            phase=phase, error="" if self.error is None else self.error.message, left_ms=None,
+            ended_at_ms=time.time_ns() // 1_000_000, rate_bytes_s=moved / seconds if moved > 0 else None,
+        )  # fmt: skip
+
+    def _count(self, bytes_done: int, bytes_total: int, files_done: int, files_total: int, skipped: int) -> None:
+        now_s = time.monotonic()
+        with self._lock:
+            self._meter.count(bytes_done - skipped, now_s)
+            rate, left_ms = self._meter.rate_bytes_s, self._meter.left_ms(bytes_total - bytes_done)
+            is_shown = now_s - self._shown_s >= _SHOWN_EVERY_S or bytes_done >= bytes_total
+        self._change(
+            is_shown=is_shown, bytes_done=bytes_done, bytes_total=bytes_total, files_done=files_done,
+            files_total=files_total, bytes_skipped=skipped, rate_bytes_s=rate, left_ms=left_ms,
+        )  # fmt: skip
+
+    def _change(self, *, is_shown: bool = True, **fields: object) -> None:
+        with self._lock:
+            self._row = row = replace(self._row, **fields)
+            if is_shown:
+                self._shown_s = time.monotonic()
+        if is_shown and self._on_change is not None:
+            self._on_change(row)

@@ -1,0 +1,224 @@
+"""What one submission brings along, and what is brought back when the job has ended: done and told on the command line."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from opsconsole_console.cli.content_option import wishes_of
+from opsconsole_console.cli.output import say
+from opsconsole_console.cli.progress_line import ProgressLine, summary
+from opsconsole_console.format import plural, size
+from opsconsole_protocol.error import OpsconsoleError, Unavailable
+from opsconsole_protocol.state import TaskState
+
+if TYPE_CHECKING:
+    from opsconsole.client import Client
+    from opsconsole.transfer.board import TransferBoard
+    from opsconsole.transfer.packing import Packed
+    from opsconsole.transfer.pending import Pending, PendingOffer
+    from opsconsole.transfer.row import TransferRow
+    from opsconsole.transfer.transfer import Transfer
+    from opsconsole_protocol.api import JobRow
+    from opsconsole_protocol.ids import JobId
+
+_LOOK_S = 1.0
+_FILES_SHOWN = 20
+_BEFORE_START = (TaskState.PENDING, TaskState.ASSIGNED, TaskState.BUILDING, TaskState.HELD, TaskState.BLOCKED)
+RESUME = "an open console, or `opsconsole transfers resume`, goes on with it"
+
+
+class Contents:
+    """Of one submission. `quiet`: say nothing but errors."""
+
+    def __init__(self, args: argparse.Namespace, *, quiet: bool) -> None:
+        self.wishes = wishes_of(args)
+        self._quiet = quiet
+        self._written: list[Pending] = []
+
+    @property
+    def offers(self) -> list[PendingOffer]:
+        """What the worker gets from here."""
+        from opsconsole.transfer.pending import PendingOffer
+
+        return [one for one in self._written if isinstance(one, PendingOffer)]
+
+    def check(self) -> Packed:
+        """What stands for the contents until they have been looked at. Raises InvalidRequest for what can't be meant."""
+        from opsconsole.transfer.packing import provisional
+
+        return provisional(self.wishes)
+
+    async def pack(self, client: Client) -> Packed:
+        """Look at everything and send what the coordinator lacks. Raises OpsconsoleError."""
+        from opsconsole.transfer.packing import Packed, pack
+
+        if not self.wishes.bring_along:
+            return Packed()
+        line = ProgressLine(quiet=self._quiet)
+        try:
+            return await pack(client, self.wishes, tell=line.say, on_progress=line.show)
+        finally:
+            line.clear()
+
+    @contextlib.asynccontextmanager
+    async def noted(self, client: Client, job_id: JobId, packed: Packed) -> AsyncIterator[None]:
+        """Submit within: what is to go on afterwards is written down before, and taken back where the job is refused."""
+        from opsconsole.transfer import pending
+        from opsconsole.transfer.packing import note
+
+        self._written = await note(client, job_id, packed, self.wishes)
+        try:
+            yield
+        except Unavailable:
+            raise  # it may have been submitted
+        except OpsconsoleError:
+            for one in self._written:
+                pending.remove(one)
+            raise
+
+    # --- while and after it runs -----------------------------------------------------------------------------------
+
+    @contextlib.asynccontextmanager
+    async def served(self, client: Client) -> AsyncIterator[None]:
+        """Within, the worker gets from here what it wants."""
+        if not self.offers:
+            yield
+            return
+        from opsconsole.transfer.board import TransferBoard
+
+        board = TransferBoard(client, on_change=Telling(self._say))
+        task = asyncio.create_task(board.offer_server(self.offers).run())
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            await board.close()
+
+    async def serve_until_arrived(self, client: Client, row: JobRow) -> None:
+        """Send what the worker wants, until it has all of it. For who doesn't wait for the job itself."""
+        from opsconsole.transfer.board import TransferBoard
+
+        for offer in self.offers:
+            self._say(
+                f"{offer.name} ({size(offer.size_bytes)}) goes to the worker from here once it is known: keep this running"
+            )
+        line = ProgressLine(quiet=self._quiet, notes=True)
+        board = TransferBoard(client, on_change=line.show)
+        server = board.offer_server(self.offers)
+        task = asyncio.create_task(server.run())
+        wanted = {offer.content_id for offer in self.offers}
+        try:
+            while wanted - server.served:
+                await asyncio.sleep(_LOOK_S)
+                if task.done():
+                    task.result()
+                if not await _waits(client, row.id):
+                    return
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            await board.close()
+            line.clear()
+        for shown in board.rows:
+            self._say(f"sent {shown.title}: {summary(shown)}")
+
+    async def fetch(self, client: Client, job_id: str) -> bool:
+        """Bring the results that were asked for, and say so. Return whether all that was asked for came."""
+        if not self.wishes.fetches:
+            return True
+        return await fetch_results(client, job_id, quiet=self._quiet)
+
+    def later(self) -> None:
+        """Say how the results come when nobody waits for them."""
+        if self.wishes.fetches:
+            self._say("its results come once it has ended: " + RESUME)
+
+    def _say(self, line: str) -> None:
+        if not self._quiet:
+            say(line)
+
+
+async def fetch_results(client: Client, job_id: str, *, quiet: bool = False) -> bool:
+    """Bring the pending results of a job that has ended, and say so. Return whether all came."""
+    from opsconsole.transfer import pending
+    from opsconsole.transfer.board import TransferBoard
+    from opsconsole_protocol.ids import JobId
+
+    line = ProgressLine(quiet=quiet, notes=False)
+    board = TransferBoard(client, on_change=line.show)
+    store_id = await client.store_id()
+    whole = True
+    try:
+        while True:
+            done = await board.fetch_pending(JobId(job_id))
+            for transfer in done:
+                line.clear()
+                whole = tell_fetched(board, transfer, quiet=quiet) and whole
+            if not whole or not await asyncio.to_thread(pending.fetches, store_id, JobId(job_id)):
+                return whole
+            await asyncio.sleep(_LOOK_S)  # another process of this person brings them
+    finally:
+        await board.close()
+        line.clear()
+
+
+def tell_fetched(board: TransferBoard, transfer: Transfer, *, quiet: bool) -> bool:
+    """Say what has been brought, or why it hasn't. Return whether it has."""
+    if transfer.error is not None:
+        say(f"opsconsole: not fetched: {transfer.error.message}")
+        return False
+    got = board.got.get(transfer.row.id, [])
+    if not quiet:
+        to = board.folders.get(transfer.row.id, Path())
+        for one in got[:_FILES_SHOWN]:
+            say(
+                f"fetched {os.fsdecode(one.path)} {size(one.size_bytes)} to {_shown_folder(to / os.fsdecode(one.path))}"
+            )
+        if len(got) > _FILES_SHOWN:
+            say(f"fetched {plural(len(got) - _FILES_SHOWN, 'more file')}")
+    return True
+
+
+class Telling:
+    """Says of each transfer when it moves and when it is over, and now and then how far it is."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self._tell = tell
+        self._line = ProgressLine(is_live=False)
+        self._begun: set[str] = set()
+
+    def __call__(self, row: TransferRow) -> None:
+        if row.is_over:
+            self._tell(f"sent {row.title}: {summary(row)}" if not row.error else f"not sent: {row.title}: {row.error}")
+        elif row.phase == "moving" and row.id not in self._begun:
+            self._begun.add(row.id)
+            self._tell(f"sending {row.title}: {row.note or row.way}")
+        else:
+            self._line.show(row)
+
+
+async def _waits(client: Client, job_id: str) -> bool:
+    """Whether the job has tasks that may still want something from here."""
+    counts = (await client.show(job_id, tasks_limit=0, events_limit=0)).job.task_counts
+    return any(counts.get(state) for state in _BEFORE_START)
+
+
+def _shown_folder(path: Path) -> str:
+    """The folder of a file as a person in this folder calls it."""
+    folder = path.parent
+    with contextlib.suppress(ValueError):
+        below = folder.relative_to(Path.cwd())
+        return f"./{below}" if below.parts else "."
+    return str(folder)
+
+
+def offers_go_on(names: Sequence[str]) -> str:
+    """What to say when somebody leaves before the worker has everything."""
+    return f"{', '.join(names)} hasn't arrived yet: {RESUME}"

@@ -1,0 +1,138 @@
+"""`opsconsole ls WORKER[:FOLDER] | ls JOB[/task-N][:FOLDER]`."""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import stat
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any
+
+from opsconsole_console import format as fmt
+from opsconsole_console.cli.option import add_json, add_limit
+from opsconsole_console.cli.output import put, put_json, put_table, say
+from opsconsole_console.cli.parser import Group
+from opsconsole_console.cli.session import with_client
+from opsconsole_protocol.error import InvalidRequest
+from opsconsole_protocol.ids import split_task_id
+
+if TYPE_CHECKING:
+    from opsconsole.client import Client
+    from opsconsole_protocol.file_listing import FileEntry, FilePage
+    from opsconsole_protocol.stream.message import FileRoot
+
+_OF = ("output", "input", "work")
+
+
+def add(group: Group) -> None:
+    """The verbs of this file."""
+    parser = group.verb("ls", list_files, usage="opsconsole ls [options] WORKER[:FOLDER] | JOB[/task-N][:FOLDER]",
+                        epilog="FOLDER counts from the worker's input folder; LABEL:FOLDER from another mount of it, and /FOLDER is a\n"
+                        "whole path. Of a job it counts from its output folder, or from what --of names.")  # fmt: skip
+    parser.add_argument("where", metavar="WHERE", help="a worker's folder, or a job's")
+    parser.add_argument(
+        "--of", choices=_OF, help="of a job: its results, what was brought to it, or its working folder (output)"
+    )
+    parser.add_argument("-l", "--long", action="store_true", help="with modes, sizes and dates")
+    parser.add_argument("--sort", choices=("name", "size", "time"), default="name", help="by what (%(default)s)")
+    parser.add_argument("-r", "--reverse", action="store_true", help="the other way round")
+    parser.add_argument(
+        "--find", metavar="PATTERN", default="", help="search all that lies below for this name or pattern"
+    )
+    add_limit(parser, 1_000)
+    add_json(parser)
+
+
+def list_files(args: argparse.Namespace) -> int:
+    """`opsconsole ls`."""
+
+    async def work(client: Client) -> tuple[list[FileEntry], FilePage | None]:
+        worker, root, folder = await _where(client, args)
+        found: list[FileEntry] = []
+        last = None
+        async for page in _pages(client, args, worker, root, folder):
+            found += page.entries
+            last = page
+        return found, last
+
+    entries, page = with_client(args, work)
+    if args.json:
+        put_json(*map(_object, entries))
+    elif args.long:
+        put_table(("MODE", "SIZE", "CHANGED", "NAME"), map(_cells, entries))
+    else:
+        put(*map(_name, entries)) if entries else None
+    if page is not None and (page.more or page.truncated):
+        why = "-n shows more" if page.more else "the folder is too large to be listed whole"
+        say(f"… {len(entries):,} of {page.total:,}{'+' * page.truncated}: {why}")
+    return 0
+
+
+async def _where(client: Client, args: argparse.Namespace) -> tuple[str, FileRoot, bytes]:
+    """Which worker, below what, and which folder. A worker's name goes before a job's id."""
+    import os
+
+    from opsconsole.transfer.place import place_of
+    from opsconsole_protocol.stream.message import FileRoot, RootKind
+
+    name, _, folder = args.where.partition(":")
+    for worker in await client.workers():
+        if name in {worker.name, worker.id}:
+            if args.of:
+                raise InvalidRequest(f"--of is about a job's folders: {name} is a worker")
+            place = place_of(worker, folder)
+            return worker.id, place.root, place.folder
+    job, index = split_task_id(name)
+    row = (await client.show(job, tasks_limit=0, events_limit=0)).job
+    parts = [part for part in folder.split("/") if part not in {"", "."}]
+    if ".." in parts:
+        raise InvalidRequest(f"{folder!r} leads out of its folder: name the folder without ..")
+    root = FileRoot(kind=RootKind(args.of or "output"), job_id=row.id, task_index=index)
+    return "", root, os.fsencode("/".join(parts))
+
+
+async def _pages(
+    client: Client, args: argparse.Namespace, worker: str, root: FileRoot, folder: bytes
+) -> AsyncIterator[FilePage]:
+    from opsconsole.ask import ask
+    from opsconsole_protocol.api import FileList, ListFiles
+    from opsconsole_protocol.file_listing import LISTING_ENTRIES_MAX, FileQuery, FileSort
+
+    offset = 0
+    while offset < args.limit:
+        query = FileQuery(
+            root=root, folder=folder, sort=FileSort(args.sort), descending=args.reverse, offset=offset,
+            limit=min(LISTING_ENTRIES_MAX, args.limit - offset), pattern=args.find,
+        )  # fmt: skip
+        page = (await ask(client, ListFiles(worker=worker, query=query), FileList)).page
+        yield page
+        offset += len(page.entries)
+        if not page.more or not page.entries:
+            return
+
+
+def _object(entry: FileEntry) -> dict[str, Any]:
+    """An entry as `--json` prints it; `name_base64` is there where the name isn't UTF-8."""
+    name = entry.name.decode("utf-8", "replace")
+    return {
+        "name": name,
+        "name_base64": None if name.encode() == entry.name else base64.b64encode(entry.name).decode(),
+        "kind": entry.kind,
+        "size_bytes": entry.size,
+        "mtime_ms": entry.mtime_ms,
+        "mode": f"{entry.mode:04o}",
+        "leads_to": entry.leads_to,
+    }
+
+
+def _name(entry: FileEntry) -> str:
+    """The name as one line, with a slash behind a folder and an @ behind a link."""
+    sign = {"folder": "/", "link": "@"}.get(entry.kind, "")
+    return entry.name.decode("utf-8", "replace") + sign
+
+
+def _cells(entry: FileEntry) -> tuple[str, ...]:
+    kinds = {"folder": stat.S_IFDIR, "link": stat.S_IFLNK, "file": stat.S_IFREG}
+    mode = stat.filemode(kinds.get(entry.kind, stat.S_IFCHR) | entry.mode)
+    size = fmt.size(entry.size) if entry.kind == "file" else ""
+    return mode, size, fmt.stamp(entry.mtime_ms), _name(entry)

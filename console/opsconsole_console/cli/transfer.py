@@ -1,0 +1,219 @@
+"""`opsconsole put FILE… WORKER[:FOLDER]`, `opsconsole get JOB[/task-N] [PATTERN…]` and `opsconsole transfers`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from opsconsole_console import format as fmt
+from opsconsole_console.cli.content_option import add_via
+from opsconsole_console.cli.interruption import explained
+from opsconsole_console.cli.option import add_action, add_json, add_limit
+from opsconsole_console.cli.output import plain, put, put_json, put_table, say
+from opsconsole_console.cli.parser import Group
+from opsconsole_console.cli.progress_line import ProgressLine, summary
+from opsconsole_console.cli.session import RECONNECT_S, with_client
+from opsconsole_protocol.error import InvalidRequest, NotFound
+from opsconsole_protocol.ids import split_task_id
+
+if TYPE_CHECKING:
+    from opsconsole.client import Client
+    from opsconsole.transfer.board import TransferBoard
+    from opsconsole.transfer.transfer import Transfer
+    from opsconsole_protocol.api import WorkerRow
+
+_GOES_ON = "stopped: the same command goes on where this one was"
+_ACTIONS = {
+    "list": "what waits to be sent or brought, and what has been transferred lately",
+    "resume": "send what queued jobs want from this machine, and bring results that are pending, until all is done",
+    "forget": "let go of one that waits, by its id",
+}
+
+
+def add(group: Group) -> None:
+    """The verbs of this file."""
+    parser = group.verb("put", put_files, usage="opsconsole put [options] FILE… WORKER[:FOLDER]",
+                        epilog="FOLDER counts from the worker's input folder; LABEL:FOLDER from another mount of it, and /FOLDER is\n"
+                        "a whole path, there or as it is called here. Without FOLDER: the input folder itself.")  # fmt: skip
+    parser.add_argument("files", nargs="+", metavar="FILE", help="a file or folder of this machine")
+    parser.add_argument("--replace", action="store_true", help="files that are there and differ give way")
+    add_via(parser)
+    add_json(parser, "one JSON object: the transfer as it ended")
+    parser = group.verb("get", get_files, usage="opsconsole get [options] JOB[/task-N] [PATTERN…]",
+                        epilog="A PATTERN such as 'models/*' or '**/*.csv' counts from the job's output folder, or a task's. Files keep\n"
+                        "their path below that. WORKER:FOLDER in place of JOB brings what is in a folder of a worker.")  # fmt: skip
+    parser.add_argument("id", metavar="JOB", help="a job, its first characters, JOB/task-N, or WORKER:FOLDER")
+    parser.add_argument("patterns", nargs="*", metavar="PATTERN", help="only what matches one of these")
+    parser.add_argument("--to", metavar="DIR", type=Path, default=Path(), help="where to (this folder)")
+    add_via(parser)
+    add_json(parser, "one JSON object: the transfer as it ended, with its files")
+    parser = group.verb("transfers", transfers)
+    add_action(parser, _ACTIONS, or_none=True)
+    parser.add_argument("id", nargs="?", metavar="ID", help="with forget: which one")
+    add_limit(parser, 20)
+    add_json(parser)
+
+
+def put_files(args: argparse.Namespace) -> int:
+    """`opsconsole put`."""
+    from opsconsole_protocol.stream.message import Via
+
+    *files, where = args.files
+    if not files:
+        raise InvalidRequest("name a file and a worker: opsconsole put FILE… WORKER[:FOLDER]")
+    name, _, folder = where.partition(":")
+    paths = [Path(one).expanduser() for one in files]
+
+    async def begin(client: Client, board: TransferBoard) -> Transfer:
+        worker = await find_worker(client, name)
+        return board.put(paths, worker, folder, replace=args.replace, via=Via(args.via))
+
+    row, _ = _carried_out(args, begin)
+    if args.json:
+        put_json(row)
+    return 0
+
+
+def get_files(args: argparse.Namespace) -> int:
+    """`opsconsole get`."""
+    from opsconsole_protocol.stream.message import Via
+
+    via = Via(args.via)
+    to = args.to.expanduser()
+
+    async def begin(client: Client, board: TransferBoard) -> Transfer:
+        name, colon, folder = args.id.partition(":")
+        if colon:
+            from opsconsole.transfer.place import place_of
+
+            worker = await find_worker(client, name)
+            place = place_of(worker, folder)
+            return board.get_files(worker.name, place.root, place.folder, args.patterns, to, via=via)
+        job, index = split_task_id(args.id)
+        return board.get(job, args.patterns, to, task_index=index, via=via)
+
+    row, got = _carried_out(args, begin)
+    if args.json:
+        files = [{"path": path, "size_bytes": size} for path, size in got]
+        put_json(row | {"files": files})
+    else:
+        put(*(str(to / path) for path, _ in got))
+    return 0
+
+
+async def find_worker(client: Client, name: str) -> WorkerRow:
+    """The worker of this name or id. Raises NotFound that names the nearest one."""
+    workers = await client.workers()
+    for worker in workers:
+        if name in {worker.name, worker.id}:
+            return worker
+    import difflib
+
+    near = difflib.get_close_matches(name, [worker.name for worker in workers], 1)
+    raise NotFound(f"there is no worker {name!r}: {f'did you mean {near[0]}?' if near else 'see opsconsole workers'}")
+
+
+def _carried_out(
+    args: argparse.Namespace, begin: Callable[[Client, TransferBoard], Awaitable[Transfer]]
+) -> tuple[dict[str, Any], list[tuple[str, int]]]:
+    """Start a transfer, show how far it is, and return how it ended, with the files that it has brought. Raises OpsconsoleError."""
+    line = ProgressLine(notes=True)
+
+    async def work(client: Client) -> tuple[dict[str, Any], list[tuple[str, int]]]:
+        from opsconsole.transfer.board import TransferBoard
+
+        board = TransferBoard(client, on_change=line.show)
+        try:
+            transfer = await begin(client, board)
+            row = await transfer.result()
+        finally:
+            await board.close()
+            line.clear()
+        say(f"{row.title}: {summary(row)}")
+        got = [(os.fsdecode(one.path), one.size_bytes) for one in board.got.get(row.id, [])]
+        return plain(row), got
+
+    with explained(_GOES_ON):
+        return with_client(args, work, retry_for_s=RECONNECT_S)
+
+
+# --- what waits ----------------------------------------------------------------------------------------------------
+
+
+def transfers(args: argparse.Namespace) -> int:
+    """`opsconsole transfers`."""
+    if args.action == "forget":
+        if args.id is None:
+            raise InvalidRequest("say which one: opsconsole transfers forget ID")
+        from opsconsole.transfer import pending
+
+        pending.remove(pending.find(args.id))
+        return 0
+    if args.id is not None:
+        raise InvalidRequest(f"{args.id!r} goes with forget: opsconsole transfers forget ID")
+    if args.action == "resume":
+        return _resume(args)
+    return _list(args)
+
+
+def _list(args: argparse.Namespace) -> int:
+    from opsconsole.transfer import history, pending
+
+    offers, fetches = pending.offers(), pending.fetches()
+    rows = history.read(args.limit)
+    if args.json:
+        put_json(*({"pending": "offer", "id": one.id, **_readable(plain(one))} for one in offers))
+        put_json(*({"pending": "fetch", "id": one.id, **_readable(plain(one))} for one in fetches))
+        put_json(*({"pending": None, **plain(one)} for one in rows))
+        return 0
+    waiting = [(one.id, "send", one.name, " ".join(one.job_ids), fmt.size(one.size_bytes)) for one in offers]
+    waiting += [(one.id, "bring", one.pattern, one.job_id, f"to {os.fsdecode(one.folder)}") for one in fetches]
+    if waiting:
+        put_table(("ID", "WAITS TO", "WHAT", "JOB", ""), waiting)
+        put("")
+    if rows:
+        put_table(
+            ("TIME", "KIND", "PHASE", "WHAT"),
+            (
+                (fmt.stamp(row.started_at_ms), row.kind, row.phase, f"{row.title}: {row.error or summary(row)}")
+                for row in rows
+            ),
+        )
+    if not waiting and not rows:
+        say("nothing has been transferred from this machine yet")
+    return 0
+
+
+def _readable(fields: dict[str, Any]) -> dict[str, Any]:
+    """Paths as text."""
+    return {
+        name: os.fsdecode(value).encode("utf-8", "replace").decode() if isinstance(value, bytes) else value
+        for name, value in fields.items()
+    }
+
+
+def _resume(args: argparse.Namespace) -> int:
+    async def work(client: Client) -> int:
+        import asyncio
+
+        from opsconsole.transfer.board import TransferBoard
+        from opsconsole_console.cli.contents import Telling
+
+        board = TransferBoard(client, on_change=Telling(say))
+        running = asyncio.create_task(board.run())
+        try:
+            while await board.pending_offers() or await board.pending_fetches():
+                await asyncio.wait((running,), timeout=1.0)
+                if running.done():
+                    running.result()
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+            await board.close()
+        return 0
+
+    with explained("stopped: `opsconsole transfers resume` goes on"):
+        return with_client(args, work, retry_for_s=RECONNECT_S)

@@ -1,0 +1,75 @@
+"""The table of a file browser."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from textual.binding import BindingType
+
+from opsconsole_console import format as fmt
+from opsconsole_console.model.file_spot import FileRow, mode_words
+from opsconsole_console.screen.part.table_pane import TablePane, sort_bindings
+from opsconsole_console.widget.cell import Cell, cell
+from opsconsole_console.widget.column import Column
+from opsconsole_console.widget.live_table import LiveTable
+from opsconsole_protocol.file_listing import FileKind
+
+HOTKEYS = {"name": "N", "size": "S", "date": "D"}
+
+
+class FilePane(TablePane[FileRow]):
+    """Folders come first, unless it is sorted by something else."""
+
+    nothing = "Nothing is in here"
+    BINDINGS: ClassVar[list[BindingType]] = [*sort_bindings("files", HOTKEYS)]
+
+    def make_table(self) -> LiveTable[str, FileRow]:
+        return LiveTable(self.columns(80), flush_hz=None, id=f"{self.id}-table")
+
+    def columns(self, width: int) -> Sequence[Column[FileRow]]:  # noqa: ARG002 - the same at every width
+        return file_columns()
+
+    def properties(self, row: FileRow) -> Mapping[str, Any]:
+        return {"name": row.text, "size": row.size, "kind": str(row.leads_to or row.kind)}
+
+    def haystack(self, row: FileRow) -> str:
+        return f"{row.text} {row.note}".casefold()
+
+    @property
+    def chosen(self) -> list[FileRow]:
+        """The marked rows, or else the one under the cursor."""
+        rows = [self.table.row(row_id) for row_id in self.table.marked] or [self.table.cursor_row]
+        return [row for row in rows if row is not None]
+
+
+def file_columns() -> Sequence[Column[FileRow]]:
+    """Name, size, date and permissions."""
+    return (
+        Column("name", "NAME", _name, 20, flex=3, priority=9, hotkey="N",
+               sort_key=lambda row: (not row.is_folder, row.name)),
+        Column("size", "SIZE", _size, 8, align="right", priority=8, descending=True, hotkey="S",
+               sort_key=lambda row: row.size),
+        Column("date", "DATE", _date, 16, priority=7, descending=True, hotkey="D", tone="text-muted",
+               sort_key=lambda row: row.mtime_ms),
+        Column("mode", "MODE", lambda row: "" if row.root else mode_words(row), 10, priority=3, tone="text-muted"),
+    )  # fmt: skip
+
+
+def _name(row: FileRow) -> Cell:
+    if row.root is not None:
+        return cell(f"{row.text}/", "bold primary") + cell(f"  {row.note}", "text-muted")
+    if row.kind is FileKind.FOLDER:
+        return cell(f"{row.text}/", "bold primary")
+    if row.kind is FileKind.LINK:
+        lead = {None: "leads out, or nowhere", FileKind.FOLDER: "→ a folder"}.get(row.leads_to, "→ a file")
+        return cell(row.text, "primary" if row.is_folder else "") + cell(f"  {lead}", "text-muted")
+    return cell(row.text, "" if row.kind is FileKind.FILE else "text-disabled")
+
+
+def _size(row: FileRow) -> str:
+    if row.kind is FileKind.FILE or (row.kind is FileKind.FOLDER and row.size):
+        return fmt.size(row.size)
+    return ""
+
+
+def _date(row: FileRow) -> str:
+    return fmt.stamp(row.mtime_ms)[:16] if row.mtime_ms > 0 else ""

@@ -1,0 +1,211 @@
+"""A file browser: a worker's mounts, or a job's folders."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+
+from opsconsole.fleet import Change
+from opsconsole_console.model.coverage import ALL, NOTHING_YET, Coverage, Extent
+from opsconsole_console.model.file_spot import FileRow, FileSpot, count_words, job_rows, mount_rows
+from opsconsole_console.model.model import Model
+from opsconsole_console.screen.file.file_pane import FilePane
+from opsconsole_console.screen.file.view_screen import ViewScreen
+from opsconsole_console.screen.part.detail_screen import DetailScreen
+from opsconsole_console.screen.part.key_bar import KeyBar
+from opsconsole_console.screen.part.shell_access import run_exclusive, shell
+from opsconsole_console.screen.part.text_prompt import TextPrompt
+from opsconsole_console.service.file_source import FileSource
+from opsconsole_console.service.source import FleetSource
+from opsconsole_console.widget.live_table import LiveTable
+from opsconsole_protocol.error import InvalidRequest, OpsconsoleError
+from opsconsole_protocol.file_listing import FilePage, FileSort
+
+_SORTS = {"name": FileSort.NAME, "size": FileSort.SIZE, "date": FileSort.TIME}
+
+
+class FileScreen(DetailScreen):
+    """Enter opens, escape goes back: to the folder above, and from where it began to the screen before.
+
+    With `choose`, Enter on a file calls that with the file's name as an input, and closes the browser.
+    """
+
+    AUTO_FOCUS = "#files-table"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "back", "Back", id="files.back"),
+        Binding("q", "app.pop_screen", "Close", show=False, id="files.close"),
+        Binding("backspace,left", "up", "Up", tooltip="To the folder above", id="files.up"),
+        Binding("f", "search", "Find below", id="files.search"),
+        Binding("y", "copy", "Copy path", id="files.copy"),
+        Binding("ctrl+r", "reload", "Look again", show=False, id="files.reload"),
+    ]
+
+    def __init__(
+        self, model: Model, source: FleetSource, spot: FileSpot, choose: Callable[[str], object] | None = None
+    ) -> None:
+        super().__init__()
+        self._model = model
+        self._files = FileSource(source)
+        self._spot = self._first = spot
+        self._choose = choose
+        self._pattern = ""
+        self._path = ""
+        self._sort = (FileSort.NAME, False)
+        self._is_all_here = True
+        self._pane = FilePane(number=1, title="Choose an input" if choose else "Files", id="files")
+        self._pane.add_class("-chosen")
+
+    def compose(self) -> ComposeResult:
+        yield self._pane
+        yield KeyBar()
+
+    def on_mount(self) -> None:
+        self._reload()
+
+    def apply(self, change: Change) -> None:
+        """Look again after a lost connection."""
+        if change.reset:
+            self._reload()
+
+    # -- what is in the folder ------------------------------------------------------------------------------------
+
+    def _go(self, spot: FileSpot, cursor: bytes = b"") -> None:
+        """Show another folder, the cursor on the entry of this name."""
+        self._spot, self._pattern = spot, ""
+        self._pane.table.clear_marks()
+        if not self._pane.filter.empty:
+            self._pane.set_filter("", inverted=False)
+        self._pane.table.set_rows({})
+        self._reload(cursor)
+
+    def _reload(self, cursor: bytes = b"") -> None:
+        self._pane.set_coverage(NOTHING_YET)
+        self._show_subject()
+        run_exclusive(self, partial(self._fetch, cursor), "files")
+
+    async def _fetch(self, cursor: bytes) -> None:
+        spot = self._spot
+        try:
+            rows, page = await self._entries(spot)
+        except OpsconsoleError as error:
+            self._pane.table.set_rows({})
+            self._pane.set_coverage(Coverage(Extent.ALL))
+            self._pane.table.set_empty(error.message)
+            self._pane.state = ""
+            return
+        table = self._pane.table
+        table.set_rows({row.id: row for row in rows})
+        self._path = page.path
+        self._is_all_here = not (page.more or page.truncated)
+        note = "" if self._is_all_here else "the folder is large: f finds what is below it"
+        self._pane.set_coverage(ALL if self._is_all_here else Coverage(Extent.PART, note=note))
+        self._show_subject()
+        self._pane.subject += f"  {count_words(rows, page, searching=bool(self._pattern))}"
+        if cursor:
+            table.move_to(cursor.hex())
+
+    async def _entries(self, spot: FileSpot) -> tuple[list[FileRow], FilePage]:
+        """The lines of a place. Raises OpsconsoleError."""
+        if spot.root is not None:
+            sort, descending = self._sort
+            return await self._files.entries(spot, sort, descending=descending, pattern=self._pattern)
+        if spot.job_id:
+            return job_rows(spot.job_id), FilePage()
+        worker = self._model.worker_named(spot.worker)
+        rows = [] if worker is None else mount_rows(worker)
+        if not rows:
+            raise InvalidRequest(
+                f"{spot.worker} has no folders: its agent takes --input-path, --output-path and --mount"
+            )
+        return rows, FilePage()
+
+    def _show_subject(self) -> None:
+        spot = self._spot
+        whose = spot.worker or f"{self._model.short_ids.show(spot.job_id)}"
+        searched = f"  below it: {self._pattern}" if self._pattern else ""
+        self._pane.subject = f"{whose}  {spot.title}{searched}"
+
+    @on(LiveTable.Sorted)
+    def _sort_far(self, event: LiveTable.Sorted) -> None:
+        """Where not all is here, others may come first: they are asked for."""
+        event.stop()
+        self._sort = (_SORTS.get(event.column or "name", FileSort.NAME), event.reverse)
+        if not self._is_all_here:
+            self._reload()
+
+    # -- the way ----------------------------------------------------------------------------------------------------
+
+    @on(LiveTable.RowSelected, "#files-table")
+    def _open(self, event: LiveTable.RowSelected) -> None:
+        event.stop()
+        row = self._pane.table.cursor_row
+        if row is None:
+            return
+        if row.is_folder:
+            self._go(self._spot.into(row))
+        elif not row.is_file:
+            shell(self).say(f"{row.text} is neither a file nor a folder: it is not opened", "warning")
+        elif self._choose is not None:
+            self._choose_row(row)
+        else:
+            self.app.push_screen(ViewScreen(self._files, self._spot, self._spot.path_of(row)))
+
+    def _choose_row(self, row: FileRow) -> None:
+        if self._choose is None:
+            return
+        try:
+            name = self._spot.input_name(row)
+        except InvalidRequest as error:
+            shell(self).say(error.message, "warning")
+            return
+        self.dismiss()
+        self._choose(name)
+
+    @property
+    def _is_above_nothing(self) -> bool:
+        return self._spot == self._first or self._spot.is_top
+
+    async def action_back(self) -> None:
+        """Leave the search, or go up, or close the browser where it began."""
+        if self._pattern:
+            self._go(self._spot)
+        elif self._is_above_nothing:
+            self.dismiss()
+        else:
+            self.action_up()
+
+    def action_up(self) -> None:
+        if not self._spot.is_top:
+            self._go(self._spot.up(), self._spot.name_above)
+
+    def action_reload(self) -> None:
+        row = self._pane.table.cursor_row
+        self._reload(b"" if row is None else row.name)
+
+    def action_search(self) -> None:
+        if self._spot.root is None or self._spot.is_task_list:
+            shell(self).say("open a folder first, to find what is below it", "warning")
+            return
+        shell(self).do(self._ask_pattern)
+
+    async def _ask_pattern(self) -> None:
+        text = await self.app.push_screen_wait(
+            TextPrompt(f"Find below {self._spot.title} (a part of the name, or *.pt)", self._pattern)
+        )
+        if text:
+            self._pattern = text
+            self._pane.table.set_rows({})
+            self._reload()
+
+    def action_copy(self) -> None:
+        row = self._pane.table.cursor_row
+        if row is None:
+            return
+        path = f"{self._path.rstrip('/')}/{row.text}" if self._path else row.path
+        if path:
+            shell(self).copy(path, "the path")
+        else:
+            shell(self).say("open it first: its path is on several workers, or not known yet", "warning")

@@ -1,0 +1,275 @@
+"""put, get, what is pending: from this machine's files to the other end's, and back."""
+
+import asyncio
+import os
+import threading
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from opsconsole.client import Client
+from opsconsole.transfer import pending
+from opsconsole.transfer.board import TransferBoard
+from opsconsole.transfer.pending import PendingFetch
+from opsconsole.transfer.row import TransferPhase, TransferRow
+from opsconsole_protocol.content.manifest import Manifest
+from opsconsole_protocol.error import Conflict, NotFound, ProtocolError, Unavailable
+from opsconsole_protocol.ids import JobId
+from opsconsole_protocol.spec import JobSpec
+from opsconsole_protocol.stream.message import FileRoot, RootKind, Via, Way
+from tests.client.fake_server import FakeServer
+from tests.client.row import worker_row
+from tests.client.transfer.far_end import FarEnd
+
+JOB = "aaaaaaaaaa"
+WORKER = worker_row(
+    "gpu-a",
+    properties={
+        "io_paths": {"input": "/mnt/in", "output": "/mnt/out"},
+        "mounts": [{"label": "lab", "path": "/mnt/lab", "writable": True, "aliases": ["/Volumes/lab"]}],
+    },
+)
+
+
+@pytest.fixture
+async def client(server: FakeServer) -> AsyncIterator[Client]:
+    async with await Client.open(server.target) as client:
+        yield client
+
+
+@pytest.fixture
+async def board(client: Client, far: FarEnd) -> AsyncIterator[TransferBoard]:
+    board = TransferBoard(client)
+    yield board
+    await board.close()
+
+
+def results(far: FarEnd, worker: str = "gpu-a", task: int | None = None, **files: str) -> Path:
+    """Results of the job, the names with __ for a slash."""
+    folder = far.outputs(worker, FileRoot(kind=RootKind.OUTPUT, job_id=JOB, task_index=task))
+    for name, text in files.items():
+        path = folder / name.replace("__", "/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return folder
+
+
+async def test_files_and_folders_are_put_under_their_own_names(
+    board: TransferBoard, far: FarEnd, tmp_path: Path
+) -> None:
+    (tmp_path / "data.csv").write_text("1,2")
+    (tmp_path / "more" / "deep").mkdir(parents=True)
+    odd = os.fsdecode(b"new\nline '\xff")
+    (tmp_path / "more" / "deep" / odd).write_text("odd")
+    (tmp_path / "more" / "link").symlink_to("deep")
+    transfer = board.put([tmp_path / "data.csv", tmp_path / "more"], WORKER, "run/1")
+    row = await transfer.result()
+    there = far.mount("input") / "run" / "1"
+    assert (there / "data.csv").read_text() == "1,2"
+    assert (there / "more" / "deep" / odd).read_text() == "odd"
+    assert (there / "more" / "link").readlink() == Path("deep")
+    assert (row.phase, row.way, row.files_done, row.bytes_done) == (TransferPhase.DONE, Way.DIRECT, 2, 6)
+    assert row.title == "2 files, 6 B to gpu-a:/mnt/in/run/1"
+    assert board.rows == (row,)
+    assert await board.history() == [row]
+
+
+async def test_a_mount_is_named_by_label_or_by_a_whole_path_as_it_is_called_here(
+    board: TransferBoard, far: FarEnd, tmp_path: Path
+) -> None:
+    (tmp_path / "a").write_text("a")
+    await board.put([tmp_path / "a"], WORKER, "lab:x", via=Via.RELAY).result()
+    await board.put([tmp_path / "a"], WORKER, "/Volumes/lab/y").result()
+    assert {path.relative_to(far.mount("lab")).as_posix() for path in far.mount("lab").rglob("a")} == {"x/a", "y/a"}
+    assert [via for _, _, via in far.asked] == [Via.RELAY, Via.AUTO]
+
+
+async def test_what_is_there_and_differs_gives_way_only_when_told(
+    board: TransferBoard, far: FarEnd, tmp_path: Path
+) -> None:
+    (tmp_path / "a").write_text("new")
+    (far.mount("input") / "a").write_text("old")
+    transfer = board.put([tmp_path / "a"], WORKER)
+    with pytest.raises(Conflict, match="'a' is there already and differs"):
+        await transfer.result()
+    assert transfer.row.phase is TransferPhase.FAILED
+    assert (far.mount("input") / "a").read_text() == "old"
+    await board.put([tmp_path / "a"], WORKER, replace=True).result()
+    assert (far.mount("input") / "a").read_text() == "new"
+
+
+async def test_what_isnt_here_or_cant_be_written_to_is_said_before_anything_moves(
+    board: TransferBoard, far: FarEnd, tmp_path: Path
+) -> None:
+    with pytest.raises(NotFound, match="there is no file or folder"):
+        await board.put([tmp_path / "none"], WORKER).result()
+    (tmp_path / "a").write_text("a")
+    with pytest.raises(Conflict, match="is not writable"):
+        await board.put([tmp_path / "a"], WORKER, "output:").result()
+    assert far.asked == []
+
+
+async def test_results_keep_their_path_and_what_is_here_already_isnt_moved(
+    board: TransferBoard, server: FakeServer, far: FarEnd, tmp_path: Path
+) -> None:
+    server.add_job(JOB)
+    server.finish(JOB)
+    results(far, models__a="weights", models__b="other", logs__x="log")
+    (tmp_path / "here" / "models").mkdir(parents=True)
+    (tmp_path / "here" / "models" / "a").write_text("weights")
+    (tmp_path / "here" / "models" / "b").write_text("stale")
+    transfer = board.get(JOB, ["models/*"], tmp_path / "here")
+    row = await transfer.result()
+    assert sorted(path.name for path in (tmp_path / "here").rglob("*") if path.is_file()) == ["a", "b"]
+    assert (tmp_path / "here" / "models" / "b").read_text() == "other"
+    assert (row.bytes_done, row.bytes_skipped, row.job_id, row.peer) == (12, 7, JOB, "gpu-a")
+    assert [one.path for one in board.got[row.id]] == [b"models/a", b"models/b"]
+
+
+async def test_tasks_on_several_workers_are_asked_each_of_its_own(
+    board: TransferBoard, server: FakeServer, far: FarEnd, tmp_path: Path
+) -> None:
+    server.add_job(JOB, JobSpec(command=("true",), num_tasks=2))
+    server.finish(JOB, 0)
+    server.finish(JOB, 1, worker="gpu-b")
+    results(far, "gpu-a", 0, models__m="0")
+    results(far, "gpu-b", 1, models__m="1", junk="x")
+    row = await board.get(JOB, ["models/*"], tmp_path).result()
+    assert [(tmp_path / f"task-{index}" / "models" / "m").read_text() for index in (0, 1)] == ["0", "1"]
+    assert row.files_done == row.files_total == 2
+    await board.get(JOB, [], tmp_path / "one", task_index=1).result()
+    assert (tmp_path / "one" / "task-1" / "junk").read_text() == "x"
+    assert not (tmp_path / "one" / "task-0").exists()
+
+
+async def test_a_patterns_of_one_worker_count_from_the_job_and_from_each_task(
+    board: TransferBoard, server: FakeServer, far: FarEnd, tmp_path: Path
+) -> None:
+    server.add_job(JOB, JobSpec(command=("true",), num_tasks=2))
+    for index in (0, 1):
+        server.finish(JOB, index)
+    folder = results(far, m="job")
+    for index in (0, 1):
+        (folder / f"task-{index}").mkdir()
+        (folder / f"task-{index}" / "m").write_text(str(index))
+    await board.get(JOB, ["m"], tmp_path).result()
+    assert [(tmp_path / name).read_text() for name in ("m", "task-0/m", "task-1/m")] == ["job", "0", "1"]
+
+
+async def test_nothing_that_matches_leaves_nothing_behind(
+    board: TransferBoard, server: FakeServer, far: FarEnd, tmp_path: Path
+) -> None:
+    server.add_job(JOB)
+    with pytest.raises(NotFound, match="has not been started yet"):
+        await board.get(JOB, [], tmp_path / "to").result()
+    server.finish(JOB)
+    results(far, a="a")
+    with pytest.raises(NotFound, match=f"{JOB} has left nothing that matches 'b'"):
+        await board.get(JOB, ["b"], tmp_path / "to").result()
+    assert not (tmp_path / "to").exists()
+
+
+async def test_a_worker_that_sends_what_nobody_asked_for_is_refused(
+    board: TransferBoard, server: FakeServer, far: FarEnd, tmp_path: Path
+) -> None:
+    server.add_job(JOB)
+    server.finish(JOB)
+    results(far, a="a", b="b")
+
+    def more(manifest: Manifest) -> Manifest:
+        return Manifest.make(replace(one, path=b".bashrc") for one in manifest.entries)
+
+    far.lies = more
+    with pytest.raises(ProtocolError, match="nobody has asked for"):
+        await board.get(JOB, ["a"], tmp_path / "to").result()
+    assert not (tmp_path / "to").exists()
+
+
+async def test_a_worker_that_is_away_is_said_so(
+    board: TransferBoard, server: FakeServer, far: FarEnd, tmp_path: Path
+) -> None:
+    server.add_job(JOB)
+    server.finish(JOB)
+    far.away.add("gpu-a")
+    with pytest.raises(Unavailable, match="gpu-a is not connected"):
+        await board.get(JOB, [], tmp_path).result()
+
+
+async def test_files_of_a_mount_are_brought_as_they_lie_in_the_folder(
+    board: TransferBoard, far: FarEnd, tmp_path: Path
+) -> None:
+    (far.mount("lab") / "x" / "y").mkdir(parents=True)
+    (far.mount("lab") / "x" / "y" / "f").write_text("f")
+    root = FileRoot(kind=RootKind.MOUNT, mount="lab")
+    await board.get_files("gpu-a", root, b"x", ["y"], tmp_path / "to").result()
+    assert (tmp_path / "to" / "y" / "f").read_text() == "f"
+    with pytest.raises(NotFound, match="nothing there that matches 'z'"):
+        await board.get_files("gpu-a", root, b"x", ["z"], tmp_path / "to").result()
+
+
+async def test_what_is_pending_comes_once_its_job_has_ended(
+    board: TransferBoard, server: FakeServer, far: FarEnd, tmp_path: Path
+) -> None:
+    server.add_job(JOB)
+    wish = PendingFetch(store_id="store", job_id=JobId(JOB), pattern="m", folder=os.fsencode(tmp_path / "to"))
+    pending.save(wish)
+    assert await board.fetch_pending() == []
+    assert await board.pending_fetches() == [wish]
+    server.finish(JOB)
+    results(far, m="model")
+    with pending.claimed(wish) as is_mine:
+        assert is_mine
+        assert await board.fetch_pending() == [], "somebody else is at it"
+    (transfer,) = await board.fetch_pending()
+    assert transfer.row.phase is TransferPhase.DONE
+    assert (tmp_path / "to" / "m").read_text() == "model"
+    assert await board.pending_fetches() == []
+
+
+async def test_what_cant_be_had_at_the_moment_stays_pending_and_what_isnt_there_doesnt(
+    board: TransferBoard, server: FakeServer, far: FarEnd, tmp_path: Path
+) -> None:
+    server.add_job(JOB)
+    server.finish(JOB)
+    wish = PendingFetch(store_id="store", job_id=JobId(JOB), pattern="m", folder=os.fsencode(tmp_path / "to"))
+    gone = PendingFetch(store_id="store", job_id=JobId("bbbbbbbbbb"), pattern="m", folder=b"/x")
+    for one in (wish, gone):
+        pending.save(one)
+    far.away.add("gpu-a")
+    (transfer,) = await board.fetch_pending()
+    assert transfer.row.phase is TransferPhase.FAILED
+    assert await board.pending_fetches() == [wish]
+    far.away.clear()
+    (transfer,) = await board.fetch_pending()
+    assert isinstance(transfer.error, NotFound)
+    assert await board.pending_fetches() == []
+
+
+async def test_a_transfer_is_cancelled_and_told_of_on_the_loop(
+    client: Client, server: FakeServer, far: FarEnd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[TransferRow] = []
+    loop = asyncio.get_running_loop()
+
+    def see(row: TransferRow) -> None:
+        assert asyncio.get_running_loop() is loop
+        seen.append(row)
+
+    board = TransferBoard(client, on_change=see)
+
+    def hang(*_: object, cancel: object, **__: object) -> None:
+        moving.set()
+        assert cancel.wait(10)  # type: ignore[attr-defined]
+
+    moving = threading.Event()
+    monkeypatch.setattr("opsconsole_protocol.host.stream.transfer.move", hang)
+    (tmp_path / "a").write_text("a")
+    transfer = board.put([tmp_path / "a"], WORKER)
+    assert await asyncio.to_thread(moving.wait, 10)
+    board.cancel(transfer.row.id)
+    assert (await transfer.wait()).phase is TransferPhase.CANCELLED
+    await asyncio.sleep(0)
+    assert seen[-1].phase is TransferPhase.CANCELLED
+    await board.close()
