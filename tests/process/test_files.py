@@ -99,7 +99,7 @@ def test_a_job_runs_with_files_and_code_that_only_another_worker_has(pair: Lab) 
 def test_an_agent_that_is_killed_in_the_middle_of_a_fetch_goes_on_where_it_was(pair: Lab) -> None:
     tree = content_on_a(pair, "big", data_bin=os.urandom(400 * MIB))
     pair.agent("gpu-a")
-    job_id = give(pair, 
+    job_id = give(pair,
         'cmp "$OPSCONSOLE_INPUT_0/data.bin" "$LAB/big/data.bin" && echo same', workers=("gpu-b",),
         uploads=(upload_of("big", tree, is_folder=True),),
     )  # fmt: skip
