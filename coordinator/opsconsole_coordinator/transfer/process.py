@@ -34,7 +34,8 @@ from opsconsole_coordinator.transfer.rate import Rate
 from opsconsole_coordinator.transfer.relay import Relay as RunningRelay
 from opsconsole_coordinator.transfer.relay import RelayBroken
 from opsconsole_coordinator.transfer.ticket import Tickets
-from opsconsole_protocol.error import OpsconsoleError, ProtocolError
+from opsconsole_protocol.error import OpsconsoleError, ProtocolError, Unavailable
+from opsconsole_protocol.host.content.session import Summary
 from opsconsole_protocol.host.stream.stream import SocketStream
 from opsconsole_protocol.stream import upgrade
 from opsconsole_protocol.stream.message import Way
@@ -141,18 +142,21 @@ class TransferProcess:
     def _carry(self, expect: Expect, guests: list[Guest], carry: RunningRelay | SocketStream) -> None:
         began_s = time.monotonic()
         self._tell(Begun(stream_id=expect.stream_id))
-        error, moved_bytes = "", 0
+        error, code, moved_bytes = "", "", 0
+        summary: Summary | None = None
         try:
             for guest in guests:
                 _accept(guest)
             if isinstance(carry, RunningRelay):
                 carry.run()
             else:
-                moved_bytes = self._move(expect, carry)
+                summary = self._move(expect, carry)
+                moved_bytes = summary.bytes_sent
         except (RelayBroken, OpsconsoleError, OSError) as broken:
             error = " ".join(str(broken).split())
+            code = broken.code if isinstance(broken, OpsconsoleError) else Unavailable.code
         except Exception:  # noqa: BLE001 - a mistake over one stream must not be the end of all
-            error = "the coordinator made a mistake over this; its log says more. Please report it"
+            code, error = "internal", "the coordinator made a mistake over this; its log says more. Please report it"
             self._tell(Said(text=traceback.format_exc(limit=-5)))
         finally:
             with self._lock:
@@ -166,10 +170,20 @@ class TransferProcess:
             for guest in guests:
                 guest.socket.close()
                 self._tell(Closed(number=guest.number))
-        milliseconds = round((time.monotonic() - began_s) * 1000)
-        self._tell(Over(stream_id=expect.stream_id, moved_bytes=moved_bytes, milliseconds=milliseconds, error=error))
+        self._tell(
+            Over(
+                stream_id=expect.stream_id,
+                moved_bytes=moved_bytes,
+                milliseconds=round((time.monotonic() - began_s) * 1000),
+                error=error,
+                code=code,
+                content_id=summary.content_id if summary is not None else None,
+                files=summary.files if summary is not None else 0,
+                size_bytes=summary.bytes if summary is not None else 0,
+            )
+        )
 
-    def _move(self, expect: Expect, stream: SocketStream) -> int:
+    def _move(self, expect: Expect, stream: SocketStream) -> Summary:
         if isinstance(expect.work, Serve):
             return self._keeping.serve(expect.stream_id, expect.work, stream)
         assert isinstance(expect.work, Receive)  # noqa: S101 - relays aren't moved here
