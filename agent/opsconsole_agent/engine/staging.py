@@ -28,7 +28,7 @@ from opsconsole_agent.engine.bundle import remove_unchanged
 from opsconsole_agent.engine.contents import BundleFolder, Contents, ContentSource
 from opsconsole_agent.engine.engine import StepProgress
 from opsconsole_agent.engine.environment import Place, base_environment, task_environment
-from opsconsole_agent.engine.own_output import make_own_output
+from opsconsole_agent.engine.own_output import OwnOutputs
 from opsconsole_agent.engine.setup import Setup
 from opsconsole_agent.engine.setup_cache import SetupCache
 from opsconsole_agent.engine.side_process import SideProcesses
@@ -79,14 +79,14 @@ class TaskDefaults:
     io: WorkerIOConfig
     stdin: str = os.devnull
     user: TaskUser | None = None
-    own_outputs: Path | None = None
+    own_outputs: OwnOutputs | None = None
 
     @property
     def output_io(self) -> WorkerIOConfig:
         """The folders, with the place where results go as the output path."""
         if self.io.output_path is not None or self.own_outputs is None:
             return self.io
-        return replace(self.io, output_path=self.own_outputs)
+        return replace(self.io, output_path=self.own_outputs.path)
 
     @property
     def base_environment(self) -> dict[str, str]:
@@ -118,6 +118,7 @@ class Staging:
     def __init__(self, defaults: TaskDefaults, state: StateFolder, equipment: Equipment | None = None) -> None:
         self.state = self._state = state
         self._equipment = equipment
+        self._own_outputs = defaults.own_outputs if defaults.user is None else None
         self._user_ids = None if defaults.user is None else defaults.user.user.ids
         self._locality = _Locality()
         command = StartCommandStep(defaults, self)
@@ -175,6 +176,10 @@ class Staging:
             return False, None
         counted = count_output(output_path, _COUNTED_AT_ONCE_MAX, _COUNT_AT_ONCE_S)
         return counted is not None, counted
+
+    def reclaim(self, output_path: str | None) -> bool:
+        """Whether an ended attempt of which nothing lives has written nothing there; then the folder is used again."""
+        return output_path is not None and self._own_outputs is not None and self._own_outputs.reclaim(output_path)
 
     async def count(self, output_path: str | None) -> OutputCount | None:
         """What lies in an output folder, None where that isn't known."""
@@ -307,7 +312,7 @@ class OutputFolder:
         above = ["/".join(parts[:length]) for length in range(1, len(parts) + 1)]
         subfolders = [*above, *("/".join((*parts, name)) for name in JOB_SUBFOLDERS)]
         if self._own is not None and self._user_ids is None:
-            folder = make_own_output(self._own, job_id, subfolders)
+            folder = self._own.make(job_id, own, subfolders)
         elif build.is_quick or self.is_quick(build.launch):
             folder = make_output(self._io, job_id, subfolders=subfolders)
         else:

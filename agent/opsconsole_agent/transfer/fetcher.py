@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from opsconsole_agent.transfer.transfer_thread import Cancel, TransferThreads
 from opsconsole_protocol.content.manifest import Manifest
 from opsconsole_protocol.error import NotFound, OpsconsoleError, Unavailable
 from opsconsole_protocol.host.content.session import Progress, Summary, receive
 from opsconsole_protocol.host.content.sink import Sink
 from opsconsole_protocol.host.content.store import ContentStore
 from opsconsole_protocol.host.stream.stream import Stream
+from opsconsole_protocol.host.transfer_thread import Cancel, TransferThreads
 from opsconsole_protocol.ids import AttemptId, ContentId
 from opsconsole_protocol.stream.message import FetchContent
 
@@ -97,7 +97,7 @@ class Fetcher:
         cancel: Cancel,
     ) -> Summary:
         def make_sink(manifest: Manifest) -> Sink:
-            return store.sink(manifest)
+            return store.sink(manifest, cancel=cancel)
 
         def work(stream: Stream) -> Summary:
             with cancel.closing(stream):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,8 +11,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from opsconsole_protocol.api import DetailAnswer, JobDetail, ShowJob, TaskRow
 from opsconsole_protocol.content.glob import check_glob, matches
 from opsconsole_protocol.content.manifest import EntryKind, Manifest
-from opsconsole_protocol.error import Conflict, NotFound, ProtocolError
-from opsconsole_protocol.stream.message import FileRoot, ReadFiles, RootKind, Via
+from opsconsole_protocol.error import Conflict, NotFound, OpsconsoleError, ProtocolError, Unavailable
+from opsconsole_protocol.stream.error import StreamCancelled
+from opsconsole_protocol.stream.message import FileRoot, PeerKind, ReadFiles, RootKind, StreamGrant, Via
 
 if TYPE_CHECKING:
     from opsconsole.transfer.carrier import Load
@@ -21,10 +23,6 @@ if TYPE_CHECKING:
     from opsconsole_protocol.host.stream.stream import Stream
 
 _TASK = re.compile(r"task-(\d+)\Z")
-
-
-class _NothingThere(NotFound):
-    """A worker has nothing of what is wanted; others may."""
 
 
 class Part(NamedTuple):
@@ -44,13 +42,22 @@ class Got(NamedTuple):
     size_bytes: int
 
 
+class Brought(NamedTuple):
+    """The files that lie below a folder of this machine now, and why others don't, a line for each task that couldn't be asked."""
+
+    folder: Path
+    files: list[Got]
+    missing: list[str]
+
+
 def get(
     load: Load, transfer: Transfer, job: str, patterns: Sequence[str], to: Path, *, task_index: int | None, via: Via
-) -> list[Got]:
+) -> Brought:
     """Bring what a job has written, as far as it matches one of the patterns (none: all), to below the folder `to`.
 
     Files keep their path below the job's output folder. Those that are there already with the same bytes aren't moved;
-    others give way, each once its successor has arrived. Blocks. Raises OpsconsoleError, NotFound where nothing matches.
+    others give way, each once its successor has arrived. What can be had is brought although a worker is away. Blocks. Raises
+    OpsconsoleError, NotFound where nothing matches.
     """
     for pattern in patterns:
         check_glob(pattern)
@@ -59,44 +66,65 @@ def get(
     )
     detail = load.ask(asked, DetailAnswer).detail
     name = detail.job.id if task_index is None else f"{detail.job.id}/task-{task_index}"
-    parts = parts_of(detail, patterns, task_index)
+    parts = parts_of(detail, patterns)
     transfer.is_about(
         f"results of {name}", peer=", ".join(sorted({part.worker for part in parts})), job_id=detail.job.id
     )
-    got: list[Got] = []
+    brought = Brought(to, [], [])
+    failures: list[OpsconsoleError] = []
     for part in parts:
-        got += get_part(load, transfer, part, to, via)
-    if not got:
-        wanted = f"matches {' or '.join(map(repr, patterns))}" if patterns else "is there"
-        raise NotFound(f"{name} has left nothing that {wanted}: see `opsconsole ls {name}`")
-    return got
+        try:
+            brought.files.extend(get_part(load, transfer, part, to, via))
+        except NotFound as error:  # another task may have something
+            failures.append(error)
+        except StreamCancelled:
+            raise
+        except Unavailable as error:
+            failures.insert(0, error)
+            brought.missing.append(f"{os.fsdecode(part.folder) or name}: {error.message}")
+    if brought.files:
+        return brought
+    if failures:
+        raise failures[0]
+    wanted = f"matches {' or '.join(map(repr, patterns))}" if patterns else "could be brought"
+    raise NotFound(f"{name} has left nothing that {wanted}: see `opsconsole ls {name}`")
 
 
 def get_part(load: Load, transfer: Transfer, part: Part, to: Path, via: Via) -> list[Got]:
-    """Bring what one worker has. Blocks. Raises OpsconsoleError."""
+    """Bring what one worker has; nothing, if nothing there matches. Blocks. Raises OpsconsoleError, NotFound for an unknown place."""
     from opsconsole_protocol.host.content.session import receive
 
     got: list[Got] = []
+    has_stood = False
 
     def make_sink(manifest: Manifest) -> PlacingSink:
         got[:] = _checked(manifest, part)
         if not got:
-            raise _NothingThere("nothing matches what was asked for")
+            raise NotFound("nothing matches what was asked for")
         return _sink(manifest, to, part.folder)
 
     def work(stream: Stream) -> Summary:
+        nonlocal has_stood
+        has_stood = True
         return receive(stream, make_sink, progress=transfer.moved, cancel=load.cancel)
 
     transfer.next_part()
     purpose = ReadFiles(root=part.root, folder=part.below, patterns=part.patterns)
+
+    def granted(grant: StreamGrant) -> None:
+        if grant.peer is PeerKind.COORDINATOR:
+            transfer.says(f"{part.worker} can't be asked: this is what the coordinator has collected")
+
     try:
-        load.move(transfer, purpose, work, peer=part.worker, via=via)
-    except _NothingThere:
-        return []
+        load.move(transfer, purpose, work, peer=part.worker, via=via, granted=granted)
+    except NotFound:
+        if not has_stood:
+            raise
+        return []  # the worker has looked, and says so
     return got
 
 
-def parts_of(detail: JobDetail, patterns: Sequence[str], task_index: int | None) -> list[Part]:
+def parts_of(detail: JobDetail, patterns: Sequence[str]) -> list[Part]:
     """Which worker is to be asked for what. A pattern counts from the job's output folder, and from each task's.
 
     Raises NotFound where no task has begun.
@@ -107,10 +135,6 @@ def parts_of(detail: JobDetail, patterns: Sequence[str], task_index: int | None)
         raise NotFound(f"{job.id} has not been started yet: it has no results")
     if job.num_tasks == 1:
         return [_part(begun[0], FileRoot(kind=RootKind.OUTPUT, job_id=job.id), b"", tuple(patterns))]
-    workers = {task.worker for task in begun}
-    if task_index is None and len(workers) == 1:
-        both = tuple(dict.fromkeys(one for pattern in patterns for one in (pattern, f"task-*/{pattern}")))
-        return [_part(begun[0], FileRoot(kind=RootKind.OUTPUT, job_id=job.id), b"", both)]
     parts: list[Part] = []
     for task in begun:
         own = task_patterns(patterns, task.index)

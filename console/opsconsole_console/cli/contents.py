@@ -119,8 +119,9 @@ class Contents:
                 await asyncio.sleep(_LOOK_S)
                 if task.done():
                     task.result()
-                if not await _waits(client, row.id):
-                    return
+                is_sending = any(not one.is_over for one in board.rows)
+                if not is_sending and not await _waits(client, row.id):
+                    break
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
@@ -134,6 +135,13 @@ class Contents:
         if not self.wishes.fetches:
             return True
         return await fetch_results(client, job_id, quiet=self._quiet)
+
+    def forget(self) -> None:
+        """Let go of what is to go on: the coordinator ends with the job."""
+        from opsconsole.transfer import pending
+
+        for one in self._written:
+            pending.remove(one)
 
     def later(self) -> None:
         """Say how the results come when nobody waits for them."""
@@ -174,16 +182,16 @@ def tell_fetched(board: TransferBoard, transfer: Transfer, *, quiet: bool) -> bo
     if transfer.error is not None:
         say(f"opsconsole: not fetched: {transfer.error.message}")
         return False
-    got = board.got.get(transfer.row.id, [])
+    brought = board.brought[transfer.row.id]
     if not quiet:
-        to = board.folders.get(transfer.row.id, Path())
-        for one in got[:_FILES_SHOWN]:
-            say(
-                f"fetched {os.fsdecode(one.path)} {size(one.size_bytes)} to {_shown_folder(to / os.fsdecode(one.path))}"
-            )
-        if len(got) > _FILES_SHOWN:
-            say(f"fetched {plural(len(got) - _FILES_SHOWN, 'more file')}")
-    return True
+        for one in brought.files[:_FILES_SHOWN]:
+            path = os.fsdecode(one.path)
+            say(f"fetched {path} {size(one.size_bytes)} to {_shown_folder(brought.folder / path)}")
+        if len(brought.files) > _FILES_SHOWN:
+            say(f"fetched {plural(len(brought.files) - _FILES_SHOWN, 'more file')}")
+    for line in brought.missing:
+        say(f"opsconsole: not fetched: {line}")
+    return not brought.missing
 
 
 class Telling:

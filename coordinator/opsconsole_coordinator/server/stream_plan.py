@@ -29,7 +29,7 @@ from opsconsole_protocol.stream.message import (
 )
 
 SPREAD_FROM = 32
-"""From so many streams of the coordinator's own store on, workers fetch from each other what others have by now."""
+"""From this number of streams of the coordinator's own store on, workers fetch from each other what others have by now."""
 
 
 @dataclass(frozen=True, slots=True)
