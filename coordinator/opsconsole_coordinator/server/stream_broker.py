@@ -50,6 +50,7 @@ SWEEP_S = 5.0
 HISTORY_MAX = 1_000
 STREAM_ID_LENGTH = 16
 SECRET_BYTES = 32
+STORE_LABEL = "store"
 REVOKED = "the credential that opened this stream was revoked"
 
 
@@ -89,7 +90,7 @@ class StreamCounts:
     """What has happened since the start."""
 
     ended: Counter[tuple[str, str]] = field(default_factory=Counter)
-    """Streams, by their way (or `none`) and by how they ended: `ok`, `failed`, `expired`, `revoked`."""
+    """Streams, by their way (or `none`, or `store`: to or from the coordinator's own) and by how they ended: `ok`, `failed`, `expired`, `revoked`."""
     bytes: Counter[str] = field(default_factory=Counter)
     """Bytes that their initiators say were moved, by way."""
 
@@ -303,7 +304,7 @@ class StreamBroker:
             failed = Over(stream_id=stream.id, moved_bytes=0, milliseconds=0, error=reason, code=Unavailable.code)
             self._tell_over(stream, failed)
         stream.over()
-        self.counts.ended[str(way or "none"), how] += 1
+        self.counts.ended[_way_label(stream, way), how] += 1
         self._process.cancel(stream.id, reason)
 
     def _on_begun(self, stream_id: str) -> None:
@@ -337,7 +338,7 @@ class StreamBroker:
         who, peer = stream.initiator.party, stream.responder.party
         is_to_initiator = isinstance(stream.purpose, FetchContent | ReadFiles)
         self.history.append(Transfer(now_ms, who.name, peer.name, stream.what, is_to_initiator, said))
-        self.counts.bytes[str(said.way or "none")] += said.bytes
+        self.counts.bytes[_way_label(stream, said.way)] += said.bytes
         if said.error and who.kind is PartyKind.WORKER:
             return  # it tries again, and its log says why
         actor = worker_actor(who.name) if who.kind is PartyKind.WORKER else who.name
@@ -352,9 +353,16 @@ def transfer_words(what: str, peer: str, said: Ended, *, is_to_initiator: bool) 
     if said.error:
         return f"{what} {direction} {peer} failed: {said.error}"
     files = "1 file" if said.files == 1 else f"{said.files:,} files"
-    by = f" by {said.way}" if said.way is not None else ""
+    by = f" by {said.way}" if said.way is not None and peer != STORE.name else ""
     speed = f", {said.bytes / said.milliseconds / 1000:,.0f} MB/s" if said.milliseconds and said.bytes else ""
     return f"{what} {direction} {peer}: {files}, {size_words(said.bytes)}{by}{speed}"
+
+
+def _way_label(stream: OpenStream, way: Way | None) -> str:
+    """The way as it is counted: what goes to and from the coordinator's own store isn't relayed."""
+    if any(end.party.kind is PartyKind.STORE for end in stream.ends):
+        return STORE_LABEL
+    return str(way or "none")
 
 
 def _now_s() -> float:
