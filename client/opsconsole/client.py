@@ -8,17 +8,18 @@ import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Self
 
 import msgspec
 
 from opsconsole.ask import AnswerT, ask
 from opsconsole.connection import Connection
+from opsconsole.dialer import ConnectionSource, Dialer
 from opsconsole.job_page import next_page
 from opsconsole.log_follower import LogFollower
 from opsconsole.outcome import exit_code, is_finished_state, is_settled
 from opsconsole.resolver import resolve
-from opsconsole.target import TargetSource, current
+from opsconsole.target import TargetSource
 from opsconsole_protocol import api
 from opsconsole_protocol.error import (
     InvalidRequest,
@@ -33,6 +34,8 @@ from opsconsole_protocol.spec import JobSpec, check_fields, check_spec
 from opsconsole_protocol.state import TaskState, WorkerConnection, WorkerStatus
 
 if TYPE_CHECKING:
+    from opsconsole.transfer.client_transfer import ClientTransfers
+    from opsconsole.transfer.row import TransferRow
     from opsconsole_protocol.host.stream.coordinator_dial import Home
 
 WAIT_SLICE_MS = 30_000
@@ -45,41 +48,6 @@ _RECOVERABLE = frozenset({TaskState.WORKER_FAILED, TaskState.PREEMPTED, TaskStat
 
 _RETRY_FIRST_S = 0.1
 _RETRY_MAX_S = 3.0
-
-
-class ConnectionSource(Protocol):
-    """Where a client gets the connection for its next call."""
-
-    async def connection(self) -> Connection:
-        """An open connection. Raises OpsconsoleError when none can be opened."""
-        ...
-
-    async def close(self) -> None:
-        """Close that connection. The next call may open another."""
-        ...
-
-
-class Dialer:
-    """Opens a connection when one is needed and the last one is gone."""
-
-    def __init__(self, target: TargetSource) -> None:
-        self._target = target
-        self._connection: Connection | None = None
-        self._lock = asyncio.Lock()
-
-    async def connection(self) -> Connection:
-        """The open connection; one is opened if there is none. Raises what the target's source and `Connection.open` raise."""
-        async with self._lock:
-            if self._connection is None or not self._connection.is_open:
-                await self.close()
-                self._connection = await Connection.open(current(self._target))
-            return self._connection
-
-    async def close(self) -> None:
-        """Close the connection, if there is one."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            await connection.close()
 
 
 class Client:
@@ -96,6 +64,8 @@ class Client:
         self._source = source
         self.retry_for_s = retry_for_s
         self._on_retry = on_retry
+        self._is_closed = False
+        self._transfers: ClientTransfers | None = None
 
     @classmethod
     async def connect(
@@ -123,7 +93,10 @@ class Client:
         return cls(source, retry_for_s=retry_for_s, on_retry=on_retry)
 
     async def close(self) -> None:
-        """Close the connection."""
+        """Close the connection. Calls that wait fail with Unavailable and aren't tried again; transfers are cancelled."""
+        if self._transfers is not None:
+            await self._transfers.close()
+        self._is_closed = True
         await self._source.close()
 
     async def __aenter__(self) -> Self:
@@ -145,7 +118,8 @@ class Client:
                 connection = await self._source.connection()
                 answer = await connection.call(request)
             except Unavailable as error:
-                if asyncio.get_running_loop().time() + pause_s > deadline or not _is_repeatable(request):
+                is_late = asyncio.get_running_loop().time() + pause_s > deadline
+                if self._is_closed or is_late or not _is_repeatable(request):
                     raise
                 if self._on_retry is not None:
                     self._on_retry(error.message)
@@ -176,12 +150,22 @@ class Client:
     # --- jobs --------------------------------------------------------------------------------------------------
 
     async def submit(
-        self, specs: JobSpec | Iterable[JobSpec], job_ids: JobId | Sequence[JobId] | None = None
+        self,
+        specs: JobSpec | Iterable[JobSpec],
+        job_ids: JobId | Sequence[JobId] | None = None,
+        *,
+        uploads: str | Path | Sequence[str | Path] = (),
+        bundle: str | Path | None = None,
+        tell: Callable[[str], None] | None = None,
     ) -> list[api.JobRow]:
         """Submit one job or several, all or none, and return their rows, in the order of the specs.
 
         `job_ids` are made here unless they are given. A submission with the ids of an earlier one is that earlier one, so
         that it may be repeated when its answer got lost. Raises InvalidRequest for a spec that can't be right.
+
+        `uploads` (PATH or PATH:NAME) and the code in the folder `bundle` are brought along by each of the jobs: they are hashed
+        and sent first, unless they are there; `tell` gets a line for each. A file that is too large for the coordinator to keep
+        is sent from here once a worker is known, for as long as this client is open. Raises also what `packing.pack` raises.
         """
         many = (specs,) if isinstance(specs, JobSpec) else tuple(specs)
         if job_ids is None:
@@ -192,6 +176,8 @@ class Client:
             raise InvalidRequest(f"{len(ids)} ids for {len(many)} jobs")
         for spec in many:
             _check(spec)
+        if uploads or bundle is not None:
+            many = await self._files().pack(many, ids, uploads, bundle, tell)
         submissions = tuple(api.Submission(one, spec) for one, spec in zip(ids, many, strict=True))
         return list((await self._ask(api.SubmitJobs(submissions=submissions), api.JobList)).jobs)
 
@@ -304,6 +290,34 @@ class Client:
         """What every worker says to this job, best first. Raises InvalidRequest for a spec that can't be right."""
         _check(spec)
         return await self._ask(api.AskCandidates(spec=spec), api.Candidates)
+
+    # --- files -------------------------------------------------------------------------------------------------
+
+    async def put(
+        self,
+        files: str | Path | Sequence[str | Path],
+        worker: str,
+        folder: str = "",
+        *,
+        replace: bool = False,
+        via: str = "auto",
+    ) -> TransferRow:
+        """Bring files and folders of this machine into a folder of a worker: see `ClientTransfers.put`, also for what is raised."""
+        return await self._files().put(files, await self.workers(), worker, folder, replace=replace, via=via)
+
+    async def get(
+        self, job: str, patterns: str | Sequence[str] = (), to: str | Path = ".", *, via: str = "auto"
+    ) -> list[Path]:
+        """Bring a job's results (or a task's: JOB/task-N) and return where they lie now: see `ClientTransfers.get`, also for what is raised."""
+        return await self._files().get(job, patterns, to, via=via)
+
+    def _files(self) -> ClientTransfers:
+        """The transfers of this client."""
+        from opsconsole.transfer.client_transfer import ClientTransfers
+
+        if self._transfers is None:
+            self._transfers = ClientTransfers(self)
+        return self._transfers
 
     # --- logs --------------------------------------------------------------------------------------------------
 
@@ -479,4 +493,7 @@ def new_job_id() -> JobId:
 
 
 def _is_repeatable(request: api.AnyRequest) -> bool:
-    return not (isinstance(request, api.SetPriority) and request.relative)
+    """Whether nothing is done twice, or lost, where a request was carried out and its answer didn't come."""
+    if isinstance(request, api.SetPriority):
+        return not request.relative
+    return not isinstance(request, api.SendSignal | api.AwaitSignals)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from opsconsole.client import Client
+from opsconsole.transfer.row import TransferRow
 from opsconsole_protocol import api
 from opsconsole_protocol.ids import JobId
 from opsconsole_protocol.log import LogLine, LogQuery
@@ -75,10 +76,34 @@ class SyncClient:
         self.close()
 
     def submit(
-        self, specs: JobSpec | Iterable[JobSpec], job_ids: JobId | Sequence[JobId] | None = None
+        self,
+        specs: JobSpec | Iterable[JobSpec],
+        job_ids: JobId | Sequence[JobId] | None = None,
+        *,
+        uploads: str | Path | Sequence[str | Path] = (),
+        bundle: str | Path | None = None,
+        tell: Callable[[str], None] | None = None,
     ) -> list[api.JobRow]:
-        """As `Client.submit`."""
-        return self.run(self.client.submit(specs, job_ids))
+        """As `Client.submit`; `tell` is called on another thread."""
+        return self.run(self.client.submit(specs, job_ids, uploads=uploads, bundle=bundle, tell=tell))
+
+    def put(
+        self,
+        files: str | Path | Sequence[str | Path],
+        worker: str,
+        folder: str = "",
+        *,
+        replace: bool = False,
+        via: str = "auto",
+    ) -> TransferRow:
+        """As `Client.put`."""
+        return self.run(self.client.put(files, worker, folder, replace=replace, via=via))
+
+    def get(
+        self, job: str, patterns: str | Sequence[str] = (), to: str | Path = ".", *, via: str = "auto"
+    ) -> list[Path]:
+        """As `Client.get`."""
+        return self.run(self.client.get(job, patterns, to, via=via))
 
     def submit_now(self, spec: JobSpec, job_id: JobId | None = None) -> api.JobRow:
         """As `Client.submit_now`."""

@@ -85,6 +85,7 @@ class Coordinator:
         self._server: asyncio.Task[None] | None = None
         self._gc_timer = GcTimer()
         self.endpoint: Endpoint | None = None
+        self.streams: Streams | None = None
 
     async def start(self) -> Endpoint:
         """Lock the data folder, open the store, listen. Raises OpsconsoleError with one line, and then nothing is left open."""
@@ -146,7 +147,7 @@ class Coordinator:
         retention = Retention(commit_loop, log_service, config.retention)
         cleaning = Cleaning(commit_loop, log_service, retention)
         files = certificate.CertificateFiles.of(config.data_dir)
-        streams = Streams(
+        streams = self.streams = Streams(
             commit_loop, identities, config.data_dir / CONTENT_FOLDER, config.transfer,
             (files.cert, files.key) if uses_tls else None,
         )  # fmt: skip
@@ -154,13 +155,12 @@ class Coordinator:
             commit_loop, log_service, identities, worker_row_cache, cleaning, streams.api, lambda: join_url
         )
         identities.person_joined = operator_api.person_joined
-        self._web = web.Web(
-            commit_loop, broadcaster, operator_api, log_service, identities, _version(), streams.process
-        )
+        self._web = web.Web(commit_loop, broadcaster, operator_api, log_service, identities, _version(), streams)
         loops = (
             (commit_loop.run, "commit"), (commit_loop.tick, "tick"), (log_service.run, "sync logs"), (retention.run, "remove old history"),
             (cleaning.run, "clean outputs"), (self._gc_timer.run, "collect garbage"),
             (streams.process.run, "transfer process"), (streams.broker.run, "expire streams"),
+            (streams.collection.run, "let kept results go"),
         )  # fmt: skip
         for loop, label in loops:
             task = asyncio.create_task(loop(), name=label)

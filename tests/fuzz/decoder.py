@@ -51,7 +51,7 @@ from opsconsole_protocol.host.content import hash_cache, pin, record
 from opsconsole_protocol.ids import ContentId
 from opsconsole_protocol.link import decode_frame, log_chunk
 from opsconsole_protocol.link.codec import agent_codec, coordinator_codec
-from opsconsole_protocol.stream import signal, upgrade
+from opsconsole_protocol.stream import channel_flow, session_description, signal, upgrade
 from opsconsole_protocol.stream.message import Way
 from opsconsole_protocol.trust import address, invitation
 
@@ -201,6 +201,17 @@ def _streams() -> Iterator[Decoder]:
     yield Decoder("request for a stream", upgrade.__name__, upgrade.parse_request, (ProtocolError,), (request,))
     answers = (upgrade.format_acceptance("ab" * 32) + b"first", upgrade.format_refusal(upgrade.TOO_MANY, "it is full"))
     yield Decoder("answer to that", upgrade.__name__, upgrade.parse_answer, (ProtocolError,), answers)
+    described = (
+        b"v=0\r\nm=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=fingerprint:sha-256 AB\r\n"
+        b"a=candidate:1 1 udp 2130706431 192.0.2.1 40000 typ host\r\n"
+    )
+    check = _text(session_description.check_description)
+    yield Decoder("description", session_description.__name__, check, (ProtocolError,), (described,))
+    messages = (b"\x00abc", channel_flow.END_MESSAGE, channel_flow.DONE_MESSAGE, b"\x01" + bytes(8))
+    yield Decoder(
+        "message of a channel", channel_flow.__name__, lambda data: channel_flow.ChannelFlow().receive(data),
+        (ProtocolError,), messages,
+    )  # fmt: skip
 
 
 def _properties(data: bytes) -> None:

@@ -123,7 +123,7 @@ def test_the_policy_is_shown(lab: Lab) -> None:
         ("gpu-a", "keep_attempt_days"): 3,
         ("gpu-a", "keep_output_days"): 90,
         ("gpu-b", "keep_attempt_days"): 7,
-        ("gpu-b", "keep_output_days"): None,
+        ("gpu-b", "keep_output_days"): 30,
     }
     shown = lab.run("clean", "--policy", "--yes").stdout
     assert "keep_output_days    90     90 days after the end of its job an output folder goes" in shown

@@ -11,7 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from opsconsole_protocol.job_content import Bundle, Upload
+from tests.agent.transfer.tree import keep_tree, make_tree
 from tests.process.lab import Lab, lab
+from tests.process.test_files import give
 
 USER = "nobody"
 COUNT = 'i=0; while :; do i=$((i+1)); echo $i; echo $i > "$COUNTER"; sleep 0.02; done'
@@ -135,3 +138,34 @@ def test_who_can_not_be_had_is_refused_in_one_line(house: Lab) -> None:
         process = house.agent("gpu-b", *arguments, join=False)
         assert house.wait_ended(process) != 0
         assert words in house.said("gpu-b").splitlines()[-1]
+
+
+def test_files_code_and_setup_are_the_users_and_the_kept_trees_are_nobodys_to_change(house: Lab) -> None:
+    """What other tasks get, too, isn't writable for a task; its own copy of the code is."""
+    code = make_tree(house.folder / "code", train_py="print('trained')", requirements_txt="")
+    data = make_tree(house.folder / "pictures", sub__a_txt="right")
+    state = house.state_dir("gpu-a")
+    for folder, tree in (("code", code), ("pictures", data)):
+        keep_tree(state, house.folder / folder, tree)
+    house.agent("gpu-a", "--run-as", USER)
+    script = "\n".join(
+        [
+            'cat "$OPSCONSOLE_INPUT_0/sub/a.txt"; echo; echo more >> train.py && echo "own copy"',
+            'ls -R "$OPSCONSOLE_INPUT_0" > /dev/null && ls ../inputs && cat "$OPSCONSOLE_SETUP_PATH/who"',
+            '(chmod u+w "$OPSCONSOLE_INPUT_0" || echo x > "$OPSCONSOLE_INPUT_0/sub/a.txt") 2>/dev/null && echo "could write"',
+            f"ls {state}/content {state}/content/trees {state}/setups 2>/dev/null && echo 'could look'",
+            'echo result > "$OPSCONSOLE_OUTPUT_PATH/models/result"; stat -c %U . train.py "$OPSCONSOLE_SETUP_PATH"',
+        ]
+    )
+    setup = 'id -un > "$OPSCONSOLE_SETUP_PATH/who"; mkdir -p built && touch built/it'
+    bundle = Bundle(content_id=code.content_id, size_bytes=code.size_bytes, files=code.files)
+    upload = Upload(name="pictures", content_id=data.content_id, size_bytes=5, files=1, is_folder=True)
+    expected = ["it", "right", "own copy", "pictures", USER, USER, USER, USER]
+    for _ in range(2):
+        job_id = give(house, f"ls built; {script}", bundle=bundle, uploads=(upload,), setup=setup)
+        job = house.wait_state(job_id, "succeeded", "failed", timeout_s=90)
+        house.wait(lambda job_id=job_id: house.lines(job_id, sources=("stdout",)) == expected, "what it printed")
+        assert job["state"] == "succeeded"
+        result = Path(job["output_path"]) / "models" / "result"
+        assert (result.read_text(), result.owner()) == ("result\n", USER)
+        assert result.is_relative_to(state / "outputs")

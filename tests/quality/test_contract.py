@@ -53,6 +53,8 @@ PLANTS = [
     ("coordinator", "coordinator.core", "coordinator.store"),
     ("coordinator", "coordinator.store", "coordinator.server"),
     ("coordinator", "coordinator.store", "coordinator.log"),
+    ("coordinator", "coordinator.transfer", "coordinator.core"),
+    ("coordinator", "coordinator.transfer", "coordinator.store"),
     ("coordinator", "coordinator.server", "coordinator.http"),
     ("coordinator", "coordinator.http", "coordinator.runtime"),
     ("agent", "agent.core", "agent.probe"),

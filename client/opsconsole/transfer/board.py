@@ -129,8 +129,11 @@ class TransferBoard:
 
     async def run(self) -> None:
         """Until cancelled, send what queued jobs want from here, and bring the results that are pending once their jobs have ended."""
-        offers = OfferServer(self._carrier, on_start=self._begun)
-        await asyncio.gather(offers.run(), self._fetch_always())
+        await asyncio.gather(self.serve_offers(), self._fetch_always())
+
+    async def serve_offers(self) -> None:
+        """Until cancelled, send what queued jobs want from here."""
+        await OfferServer(self._carrier, on_start=self._begun).run()
 
     def offer_server(self, only: Sequence[PendingOffer]) -> OfferServer:
         """Sends these and no others. For who waits until they have arrived."""

@@ -23,10 +23,6 @@ if TYPE_CHECKING:
 _TASK = re.compile(r"task-(\d+)\Z")
 
 
-class _NothingThere(NotFound):
-    """A worker has nothing of what is wanted; others may."""
-
-
 class Part(NamedTuple):
     """What one worker has of what is wanted: in the folder `below` its root, and in `folder` at the destination."""
 
@@ -59,44 +55,55 @@ def get(
     )
     detail = load.ask(asked, DetailAnswer).detail
     name = detail.job.id if task_index is None else f"{detail.job.id}/task-{task_index}"
-    parts = parts_of(detail, patterns, task_index)
+    parts = parts_of(detail, patterns)
     transfer.is_about(
         f"results of {name}", peer=", ".join(sorted({part.worker for part in parts})), job_id=detail.job.id
     )
     got: list[Got] = []
+    why_not: NotFound | None = None
     for part in parts:
-        got += get_part(load, transfer, part, to, via)
-    if not got:
-        wanted = f"matches {' or '.join(map(repr, patterns))}" if patterns else "is there"
-        raise NotFound(f"{name} has left nothing that {wanted}: see `opsconsole ls {name}`")
-    return got
+        try:
+            got += get_part(load, transfer, part, to, via)
+        except NotFound as error:  # another task may have something
+            why_not = error
+    if got:
+        return got
+    if why_not is not None:
+        raise why_not
+    wanted = f"matches {' or '.join(map(repr, patterns))}" if patterns else "could be brought"
+    raise NotFound(f"{name} has left nothing that {wanted}: see `opsconsole ls {name}`")
 
 
 def get_part(load: Load, transfer: Transfer, part: Part, to: Path, via: Via) -> list[Got]:
-    """Bring what one worker has. Blocks. Raises OpsconsoleError."""
+    """Bring what one worker has; nothing, if nothing there matches. Blocks. Raises OpsconsoleError, NotFound for an unknown place."""
     from opsconsole_protocol.host.content.session import receive
 
     got: list[Got] = []
+    has_stood = False
 
     def make_sink(manifest: Manifest) -> PlacingSink:
         got[:] = _checked(manifest, part)
         if not got:
-            raise _NothingThere("nothing matches what was asked for")
+            raise NotFound("nothing matches what was asked for")
         return _sink(manifest, to, part.folder)
 
     def work(stream: Stream) -> Summary:
+        nonlocal has_stood
+        has_stood = True
         return receive(stream, make_sink, progress=transfer.moved, cancel=load.cancel)
 
     transfer.next_part()
     purpose = ReadFiles(root=part.root, folder=part.below, patterns=part.patterns)
     try:
         load.move(transfer, purpose, work, peer=part.worker, via=via)
-    except _NothingThere:
-        return []
+    except NotFound:
+        if not has_stood:
+            raise
+        return []  # the worker has looked, and says so
     return got
 
 
-def parts_of(detail: JobDetail, patterns: Sequence[str], task_index: int | None) -> list[Part]:
+def parts_of(detail: JobDetail, patterns: Sequence[str]) -> list[Part]:
     """Which worker is to be asked for what. A pattern counts from the job's output folder, and from each task's.
 
     Raises NotFound where no task has begun.
@@ -107,10 +114,6 @@ def parts_of(detail: JobDetail, patterns: Sequence[str], task_index: int | None)
         raise NotFound(f"{job.id} has not been started yet: it has no results")
     if job.num_tasks == 1:
         return [_part(begun[0], FileRoot(kind=RootKind.OUTPUT, job_id=job.id), b"", tuple(patterns))]
-    workers = {task.worker for task in begun}
-    if task_index is None and len(workers) == 1:
-        both = tuple(dict.fromkeys(one for pattern in patterns for one in (pattern, f"task-*/{pattern}")))
-        return [_part(begun[0], FileRoot(kind=RootKind.OUTPUT, job_id=job.id), b"", both)]
     parts: list[Part] = []
     for task in begun:
         own = task_patterns(patterns, task.index)

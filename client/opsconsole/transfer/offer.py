@@ -20,10 +20,10 @@ from opsconsole.transfer.pending import PendingOffer
 from opsconsole.transfer.row import TransferKind, TransferPhase
 from opsconsole.transfer.this_host import this_host
 from opsconsole.transfer.transfer import Transfer
-from opsconsole_protocol.api import Done, EndStream, OfferAnswer, OfferContents
+from opsconsole_protocol.api import DetailAnswer, Done, EndStream, OfferAnswer, OfferContents, ShowJob
 from opsconsole_protocol.bound import CONTENTS_MAX, cut
 from opsconsole_protocol.content.error import ContentChanged
-from opsconsole_protocol.error import OpsconsoleError, Unavailable
+from opsconsole_protocol.error import NotFound, OpsconsoleError, Unavailable
 from opsconsole_protocol.ids import ContentId
 from opsconsole_protocol.stream.message import FetchContent, StreamGrant
 
@@ -35,7 +35,7 @@ _LOOK_S = 2.0
 """How often the list of offers is looked at while there is none."""
 _BACK_OFF_FIRST_S, _BACK_OFF_LAST_S = 0.5, 10.0
 _SUBMITTED_MS = 60_000
-"""An offer is written down before its job is submitted; until then nobody wants it, which isn't its end."""
+"""How long an offer may be older than the submission of its job."""
 
 Start = Callable[[Transfer], None]
 """Is told of each transfer that begins."""
@@ -96,7 +96,7 @@ class OfferServer:
         )
         answer = await ask(self._carrier.requester, request, OfferAnswer)
         for content_id in answer.unwanted:
-            self._drop(content_id)
+            await self._drop(content_id)
         for grant in answer.grants:
             task = asyncio.create_task(self._serve(grant))
             self._tasks.add(task)
@@ -118,16 +118,25 @@ class OfferServer:
             if not pending.exists(offer):
                 del self._offers[content_id]
 
-    def _drop(self, content_id: ContentId) -> None:
-        """No job wants it any more."""
+    async def _drop(self, content_id: ContentId) -> None:
+        """No job wants it any more; one that is only about to be submitted will."""
         offer = self._offers.get(content_id)
-        if offer is None:
+        if offer is None or await self._is_early(offer):
             return
-        is_submitted = self._only is not None or time.time_ns() // 1_000_000 - offer.created_at_ms > _SUBMITTED_MS
-        if is_submitted:
-            pending.remove(offer)
-            del self._offers[content_id]
-            self.served.add(content_id)
+        pending.remove(offer)
+        del self._offers[content_id]
+        self.served.add(content_id)
+
+    async def _is_early(self, offer: PendingOffer) -> bool:
+        """Whether its job isn't known yet: it is written down before it is submitted."""
+        if time.time_ns() // 1_000_000 - offer.created_at_ms > _SUBMITTED_MS:
+            return False
+        try:
+            for job_id in offer.job_ids:
+                await ask(self._carrier.requester, ShowJob(id=job_id, tasks_limit=0, events_limit=0), DetailAnswer)
+        except NotFound:
+            return True
+        return False
 
     async def _serve(self, grant: StreamGrant) -> None:
         content_id = grant.purpose.content_id if isinstance(grant.purpose, FetchContent) else None

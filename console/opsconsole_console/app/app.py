@@ -40,6 +40,7 @@ from opsconsole_console.service.console_state import ConsoleState, StateFile
 from opsconsole_console.service.fault_log import FILE_NAME, FaultLog
 from opsconsole_console.service.operations import Operations, Severity
 from opsconsole_console.service.source import FleetSource
+from opsconsole_console.service.transfers import MakeBoard, Transfers, make_board
 from opsconsole_console.service.wall_clock import wall_clock
 from opsconsole_console.visible import clean
 from opsconsole_protocol.api import AskHealth, Health
@@ -94,6 +95,7 @@ class ConsoleApp(App[int]):
         notify: Notify = "none",
         state_file: StateFile | None = None,
         clock: Clock = wall_clock,
+        make_transfers: MakeBoard = make_board,
     ) -> None:
         super().__init__()
         state = ConsoleState() if state_file is None else state_file.state
@@ -101,6 +103,7 @@ class ConsoleApp(App[int]):
         self.clock = clock
         self.model = Model(source.fleet, clock, state.seen)
         self.operations = Operations(source, self.model, self)
+        self.transfers = Transfers(source, self, make_transfers)
         self._read_only = read_only
         self._quit_note = quit_note
         self._own_worker = own_worker
@@ -144,6 +147,9 @@ class ConsoleApp(App[int]):
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         return themes.variable_defaults(self.current_theme)
+
+    async def on_unmount(self) -> None:
+        await self.transfers.close()
 
     def on_mount(self) -> None:
         self.set_keymap(self._keymap_wanted)
@@ -236,6 +242,8 @@ class ConsoleApp(App[int]):
             self.say(f"{self.model.fleet.coordinator or 'the coordinator'} is not reached: {contact.text}", "warning")
         elif contact.state == "connected" and self._was_connected and before != "connected":
             self.say("connected again")
+        if contact.state == "connected" and not self._was_connected and not self.read_only:
+            run_exclusive(self, self.transfers.run, "transfers")
         self._was_connected = self._was_connected or contact.state == "connected"
 
     def repaint(self) -> None:

@@ -61,6 +61,16 @@ class Navigation:
 
         self._shell.do(use_fetched)
 
+    def choose_input(self, worker_id: str, use: Callable[[str], object]) -> None:
+        """Browse a worker's mounts for a file; `use` is given its name as an input, once one is chosen."""
+        from opsconsole_console.model.file_spot import FileSpot
+        from opsconsole_console.screen.file.file_screen import FileScreen
+
+        worker = self._shell.model.fleet.workers.get(worker_id)
+        if worker is not None:
+            spot = FileSpot(worker=worker.name)
+            self._app.push_screen(FileScreen(self._shell.model, self._shell.source, spot, use))
+
     # -- the first screen ---------------------------------------------------------------------------------------------
 
     def open_logs(self, job_id: str, task_index: int | None = None, attempt: int | None = None) -> None:

@@ -86,6 +86,12 @@ def _people(shell: Shell, _: str) -> Made:
     return PeopleScreen(shell.model, shell.source)
 
 
+def _transfers(shell: Shell, _: str) -> Made:
+    from opsconsole_console.screen.transfer.transfer_screen import TransferScreen
+
+    return TransferScreen(shell.transfers)
+
+
 def _new_job(shell: Shell, _: str) -> Made:
     from opsconsole_console.screen.new_job.new_job_screen import NewJobScreen
 
@@ -115,6 +121,7 @@ ROUTES: Mapping[str, Maker] = {
     "people": _people,
     "properties": _properties,
     "spec": _spec,
+    "transfers": _transfers,
     "why": _why,
     "worker": _worker,
 }

@@ -30,13 +30,22 @@ class LocalRun:
     """All that one job needs. `start` starts it, `close` takes it down; it doesn't outlive this process."""
 
     def __init__(
-        self, job_id: str, *, grace_ms: int, input_path: Path, max_concurrent_jobs: int | None, stdin: str = os.devnull
+        self,
+        job_id: str,
+        *,
+        grace_ms: int,
+        input_path: Path,
+        max_concurrent_jobs: int | None,
+        stdin: str = os.devnull,
+        keeps_outputs: bool = False,
     ) -> None:
+        """`keeps_outputs`: the job has an output folder, until `close`."""
         self.job_id = job_id
         self.folder = _new_folder()
         self._input_path = input_path
         self._max_concurrent_jobs = max_concurrent_jobs
         self._stdin = stdin
+        self._keeps_outputs = keeps_outputs
         self._guard: subprocess.Popen[bytes] = start_guard(job_id, self.folder, grace_ms)
         self._coordinator: CoordinatorThread | None = None
         self._agent: AgentThread | None = None
@@ -69,7 +78,7 @@ class LocalRun:
                 max_concurrent_jobs=self._max_concurrent_jobs,
                 stop_tasks=True,
                 stdin=self._stdin,
-                own_outputs=False,
+                own_outputs=self._keeps_outputs,
             )
         )
         self._agent.start()

@@ -119,8 +119,9 @@ class Contents:
                 await asyncio.sleep(_LOOK_S)
                 if task.done():
                     task.result()
-                if not await _waits(client, row.id):
-                    return
+                is_sending = any(not one.is_over for one in board.rows)
+                if not is_sending and not await _waits(client, row.id):
+                    break
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
@@ -134,6 +135,13 @@ class Contents:
         if not self.wishes.fetches:
             return True
         return await fetch_results(client, job_id, quiet=self._quiet)
+
+    def forget(self) -> None:
+        """Let go of what is to go on: the coordinator ends with the job."""
+        from opsconsole.transfer import pending
+
+        for one in self._written:
+            pending.remove(one)
 
     def later(self) -> None:
         """Say how the results come when nobody waits for them."""

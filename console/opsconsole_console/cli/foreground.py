@@ -49,6 +49,7 @@ class Foreground:
             input_path=Path.cwd(),
             max_concurrent_jobs=self._args.max_concurrent_jobs,
             stdin=stdin_path() if self._spec.num_tasks == 1 else os.devnull,
+            keeps_outputs=bool(self._args.fetch),
         )
         try:
             code = await self._until_interrupted(local)
@@ -84,10 +85,13 @@ class Foreground:
             async with contents.noted(client, self._job_id, packed):
                 narrator.submitted((await client.submit(spec, self._job_id))[0])
             self._client = client
-            async with contents.served(client):
-                code, detail = await watch(client, self._job_id, narrator, follow=True, raw=self._args.raw)
-            if not await contents.fetch(client, self._job_id):
-                code = code or 1
+            try:
+                async with contents.served(client):
+                    code, detail = await watch(client, self._job_id, narrator, follow=True, raw=self._args.raw)
+                if not await contents.fetch(client, self._job_id):
+                    code = code or 1
+            finally:
+                contents.forget()
         if code and not self._args.verbose and self._interrupted_by is None:
             say(f"opsconsole: {failure(detail)}")
         return code

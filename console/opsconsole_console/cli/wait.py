@@ -42,11 +42,16 @@ def add(group: Group) -> None:
 def wait(args: argparse.Namespace) -> int:
     """`opsconsole wait`."""
     from opsconsole.outcome import is_settled
+    from opsconsole_console.cli.contents import fetch_results
 
     timeout_s = None if args.timeout is None else args.timeout / 1000
 
     async def work(client: Client) -> list[JobRow]:
-        return await client.wait(*args.ids, timeout_s=timeout_s)
+        rows = await client.wait(*args.ids, timeout_s=timeout_s)
+        for row in rows:
+            if is_settled(row):
+                await fetch_results(client, row.id)
+        return rows
 
     with explained(go_on(args.ids), of_interrupt=False):
         rows = with_client(args, work, retry_for_s=RECONNECT_S)

@@ -28,19 +28,20 @@ class FileSource:
 
     async def entries(
         self, spot: FileSpot, sort: FileSort = FileSort.NAME, *, descending: bool = False, pattern: str = ""
-    ) -> tuple[list[FileRow], FilePage]:
-        """The entries of a folder, or what a search below it finds; and the last page, which says how many there are."""
+    ) -> tuple[str, list[FileRow], FilePage]:
+        """The worker that has it, the entries of a folder or what a search below it finds, and the last page, which says how many there are."""
         rows: dict[bytes, FileRow] = {}
         while True:
             query = FileQuery(
                 root=self._root(spot), folder=spot.folder, sort=sort, descending=descending, offset=len(rows),
                 limit=LISTING_ENTRIES_MAX, pattern=pattern,
             )  # fmt: skip
-            page = (await ask(self._source, ListFiles(worker=spot.worker, query=query), FileList)).page
+            answer = await ask(self._source, ListFiles(worker=spot.worker, query=query), FileList)
+            page = answer.page
             before = len(rows)
             rows |= {row.name: row for row in file_rows(page.entries)}
             if not page.more or len(rows) >= ROWS_MAX or len(rows) == before:
-                return list(rows.values()), page
+                return answer.worker, list(rows.values()), page
 
     async def part(self, spot: FileSpot, path: bytes, offset: int = 0, limit: int = FILE_PART_BYTES_MAX) -> FilePart:
         """A piece of a file at a path below the spot's root."""

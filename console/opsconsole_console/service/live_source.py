@@ -12,7 +12,9 @@ from opsconsole_protocol.api import AnyAnswer, AnyRequest
 from opsconsole_protocol.error import OpsconsoleError, Unavailable
 
 if TYPE_CHECKING:
+    from opsconsole.client import Client
     from opsconsole.fleet_subscription import Connectivity, FleetSubscription
+    from opsconsole_protocol.host.stream.coordinator_dial import Home
 
 
 class LiveSource:
@@ -52,8 +54,20 @@ class LiveSource:
         finally:
             await self._subscription.close()
 
+    async def home(self) -> "Home":
+        """See FleetSource."""
+        return await self._client.home()
+
+    async def store_id(self) -> str:
+        """See FleetSource."""
+        return await self._client.store_id()
+
     async def request(self, request: AnyRequest) -> AnyAnswer:
         """Ask over the connection. Raises OpsconsoleError; Unavailable while there is none."""
+        return await self._client.request(request)
+
+    @property
+    def _client(self) -> "Client":
         if self._subscription is None:
             raise Unavailable("not connected yet: try again")
-        return await self._subscription.client.request(request)
+        return self._subscription.client

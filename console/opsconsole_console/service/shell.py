@@ -6,6 +6,7 @@ from typing import Protocol
 from opsconsole_console.model.model import Model
 from opsconsole_console.service.operations import Operations, OperatorDialog
 from opsconsole_console.service.source import FleetSource
+from opsconsole_console.service.transfers import Transfers
 from opsconsole_protocol.api import JobRow
 
 
@@ -24,6 +25,9 @@ class Navigator(Protocol):
     def open_worker_logs(self, worker_name: str) -> None:
         """Open log panes on what runs on a worker."""
 
+    def choose_input(self, worker_id: str, use: Callable[[str], object]) -> None:
+        """Browse a worker's mounts for a file; `use` is given its name as an input, once one is chosen."""
+
     def show_submitted(self, jobs: Sequence[JobRow]) -> None:
         """Say what was submitted, and put the cursor on it."""
 
@@ -34,6 +38,7 @@ class Shell(OperatorDialog, Protocol):
     source: FleetSource
     model: Model
     operations: Operations
+    transfers: Transfers
 
     @property
     def navigation(self) -> Navigator:

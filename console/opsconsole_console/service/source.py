@@ -5,11 +5,14 @@ lives with the tests. All callbacks come on the console's own event loop.
 """
 
 from collections.abc import Callable
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from opsconsole.ask import Requester
 from opsconsole.fleet import Change, Fleet
 from opsconsole_console.model.contact import Contact
+
+if TYPE_CHECKING:
+    from opsconsole_protocol.host.stream.coordinator_dial import Home
 
 OnChange: TypeAlias = Callable[[Change], None]
 OnContact: TypeAlias = Callable[[Contact], None]
@@ -25,6 +28,12 @@ class FleetSource(Requester, Protocol):
     @property
     def fleet(self) -> Fleet:
         """The fleet as last heard of."""
+
+    async def home(self) -> "Home":
+        """Where the coordinator is at the moment, for streams. Raises Unavailable while there is no connection."""
+
+    async def store_id(self) -> str:
+        """Which coordinator it is, wherever it listens. Raises Unavailable while there is no connection."""
 
     async def run(self, on_change: OnChange, on_contact: OnContact) -> None:
         """Keep the fleet in step, through lost connections too, until cancelled.

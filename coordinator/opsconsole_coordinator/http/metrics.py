@@ -14,7 +14,9 @@ from typing import NamedTuple
 from opsconsole_coordinator.server.commit_loop import CommitLoop
 from opsconsole_coordinator.server.count import Histogram
 from opsconsole_coordinator.server.log_service import LogService
+from opsconsole_coordinator.server.streams import Streams
 from opsconsole_protocol.state import TaskState, WorkerConnection, is_task_finished
+from opsconsole_protocol.stream.message import Way
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 PREFIX = "opsconsole_"
@@ -31,6 +33,7 @@ class Sources:
     version: str
     sessions: Counter[str]
     """Open websockets, by kind of peer."""
+    streams: Streams
 
 
 class Kind(StrEnum):
@@ -121,6 +124,29 @@ METRICS = (
     Metric(
         "outbox_overflows_total", _COUNTER, "Times that messages were dropped, since a peer read too slowly.",
         lambda one: {"agent": 0, "operator": 0} | one.commit_loop.counts.overflows, ("peer",),
+    ),
+    Metric("streams", _GAUGE, "Streams of files that are open.", lambda one: len(one.streams.broker)),
+    Metric(
+        "streams_ended_total", _COUNTER, "Streams that have ended; `way` is none where none was found.",
+        lambda one: {("none", "ok"): 0} | one.streams.broker.counts.ended, ("way", "result"),
+    ),
+    Metric(
+        "moved_bytes_total", _COUNTER, "Bytes of files that streams moved, as their ends told.",
+        lambda one: _zeros(Way) | one.streams.broker.counts.bytes, ("way",),
+    ),
+    Metric("relays", _GAUGE, "Streams that are passed on here.", lambda one: one.streams.process.counted.relays),
+    Metric(
+        "relayed_bytes_total", _COUNTER, "Bytes that were passed on here.",
+        lambda one: one.streams.process.relayed_bytes,
+    ),
+    Metric("kept_bytes", _GAUGE, "Bytes of files that are kept here.", lambda one: one.streams.process.counted.kept_bytes),
+    Metric(
+        "refused_streams_total", _COUNTER, "Connections for streams that were turned away.",
+        lambda one: {"ticket": 0} | one.streams.process.refused, ("reason",),
+    ),
+    Metric(
+        "transfer_process_starts_total", _COUNTER, "Starts of the process that passes streams on and keeps files.",
+        lambda one: one.streams.process.starts,
     ),
 )  # fmt: skip
 

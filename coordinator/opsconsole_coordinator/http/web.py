@@ -30,6 +30,7 @@ from opsconsole_coordinator.server.identity import Identities
 from opsconsole_coordinator.server.log_service import LogService
 from opsconsole_coordinator.server.operator_api import OperatorApi
 from opsconsole_coordinator.server.operator_session import OperatorSession
+from opsconsole_coordinator.server.streams import Streams
 from opsconsole_coordinator.trust.certificate import CertificateFiles, server_context
 from opsconsole_coordinator.trust.credential import Role
 from opsconsole_protocol.bound import ID_CHARACTERS_MAX
@@ -60,11 +61,11 @@ class Web:
         log_service: LogService,
         identities: Identities,
         version: str,
-        stream_taker: StreamTaker | None = None,
+        streams: Streams,
     ) -> None:
         self._commit_loop = commit_loop
         self._broadcaster = broadcaster
-        self._stream_taker = stream_taker
+        self._streams = streams
         self._operator_api = operator_api
         self._log_service = log_service
         self._identities = identities
@@ -106,7 +107,7 @@ class Web:
             timeout_graceful_shutdown=STOP_TIMEOUT_S,
         )
         context = server_context(certificate) if certificate is not None else None
-        self._server = _Server(config, self.listening, context, self._acceptors, self._refused, self._stream_taker)
+        self._server = _Server(config, self.listening, context, self._acceptors, self._refused, self._streams.process)
         await self._server.serve(sockets=sockets)
 
     def stop(self) -> None:
@@ -130,7 +131,7 @@ class Web:
             caller.require(Role.VIEWER)
         except OpsconsoleError as error:
             return self._refusal(error)
-        sources = Sources(self._commit_loop, self._log_service, self._version, self._sessions)
+        sources = Sources(self._commit_loop, self._log_service, self._version, self._sessions, self._streams)
         return PlainTextResponse(metrics.render(sources), media_type=metrics.CONTENT_TYPE)
 
     async def _proof(self, request: Request) -> PlainTextResponse:

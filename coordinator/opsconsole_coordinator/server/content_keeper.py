@@ -4,10 +4,11 @@ import asyncio
 from collections.abc import Iterable
 
 from opsconsole_coordinator.core.model import Job
+from opsconsole_coordinator.server.collection import COLLECTED_HOLDER, Collection
 from opsconsole_coordinator.server.commit_loop import CommitLoop
 from opsconsole_coordinator.server.content_host import ContentHosts
 from opsconsole_coordinator.server.transfer_process import TransferProcess
-from opsconsole_coordinator.transfer.message import Receive
+from opsconsole_coordinator.transfer.message import Held, Receive
 from opsconsole_protocol.api import EventRow, JobRow
 from opsconsole_protocol.error import LimitExceeded
 from opsconsole_protocol.ids import ContentId, JobId, WorkerId
@@ -16,8 +17,8 @@ from opsconsole_protocol.stream.message import KeepContent
 
 FRESH_S = 3_600.0
 """A tree that was just brought stays this long, whatever comes after it: the job that needs it is submitted afterwards."""
-JOB_HOLDER = "job."
-"""Before a job's id: the holder of the trees that it needs."""
+NEEDED_HOLDER = "needed."
+"""Before a tree's id: the holder of one that jobs need; by trees, since ten thousand jobs may need the same one."""
 FRESH_HOLDER = "fresh."
 """Before a tree's id: the holder of one that was just brought."""
 
@@ -25,12 +26,17 @@ FRESH_HOLDER = "fresh."
 class ContentKeeper:
     """Follows the jobs, and pins what those that haven't ended need."""
 
-    def __init__(self, commit_loop: CommitLoop, process: TransferProcess, upload_bytes_max: int) -> None:
+    def __init__(
+        self, commit_loop: CommitLoop, process: TransferProcess, collection: Collection, upload_bytes_max: int
+    ) -> None:
         self._commit_loop = commit_loop
         self._process = process
         self.upload_bytes_max = upload_bytes_max
         self.hosts = ContentHosts(commit_loop)
-        self._pinned: set[JobId] = set()
+        self.collection = collection
+        self._needs: dict[JobId, list[ContentId]] = {}
+        """What the jobs that haven't ended need of what is kept here."""
+        self._needed_by: dict[ContentId, set[JobId]] = {}
         self._fresh: dict[str, asyncio.TimerHandle] = {}
         process.listener.on_kept = self._on_kept
         process.listener.on_held = self._on_held
@@ -46,6 +52,8 @@ class ContentKeeper:
 
     def receiving(self, purpose: KeepContent) -> Receive:
         """How a tree is taken. Raises LimitExceeded for one that is too large."""
+        if purpose.attempt_id:
+            return self.collection.receiving(purpose)
         self.check_size(purpose)
         holder = f"{FRESH_HOLDER}{purpose.content_id}"
         self._let_go_later(holder)
@@ -73,10 +81,12 @@ class ContentKeeper:
         self._commit_loop.reactor.on_kept(added, removed, self._commit_loop.clock.now_ms())
         self._commit_loop.changed()
 
-    def _on_held(self, holder: str, content_ids: tuple[ContentId, ...]) -> None:
-        """A holder that the store knows from before: what no job needs any more is let go."""
-        del content_ids
-        if holder.startswith(JOB_HOLDER) and JobId(holder.removeprefix(JOB_HOLDER)) not in self._pinned:
+    def _on_held(self, held: Held) -> None:
+        """A holder of trees: one that the store knows from before, and nobody needs any more, is let go."""
+        holder = held.holder
+        if holder.startswith(COLLECTED_HOLDER):
+            self.collection.on_held(held)
+        elif holder.startswith(NEEDED_HOLDER) and ContentId(holder.removeprefix(NEEDED_HOLDER)) not in self._needed_by:
             self._process.unpin(holder)
         elif holder.startswith(FRESH_HOLDER) and holder not in self._fresh:
             self._let_go_later(holder)
@@ -90,15 +100,27 @@ class ContentKeeper:
             job = self._commit_loop.fleet.jobs.get(job_id)
             if job is not None and not job.is_finished:
                 self._pin(job)
-            elif job_id in self._pinned:
-                self._pinned.discard(job_id)
-                self._process.unpin(JOB_HOLDER + job_id)
+            else:
+                self._unpin(job_id)
 
     def _pin(self, job: Job) -> None:
+        if job.id in self._needs:
+            return
         content_ids = [one.content_id for one in self._commit_loop.reactor.contents_of(job) if not one.host_id]
-        if content_ids and job.id not in self._pinned:
-            self._pinned.add(job.id)
-            self._process.pin(JOB_HOLDER + job.id, content_ids)
+        if content_ids:
+            self._needs[job.id] = content_ids
+        for one in content_ids:
+            needed_by = self._needed_by.setdefault(one, set())
+            if not needed_by:
+                self._process.pin(NEEDED_HOLDER + one, (one,))
+            needed_by.add(job.id)
+
+    def _unpin(self, job_id: JobId) -> None:
+        for one in self._needs.pop(job_id, ()):
+            self._needed_by[one].discard(job_id)
+            if not self._needed_by[one]:
+                del self._needed_by[one]
+                self._process.unpin(NEEDED_HOLDER + one)
 
     def _pin_all(self) -> None:
         for job in self._commit_loop.fleet.jobs.values():
@@ -107,9 +129,8 @@ class ContentKeeper:
 
     def _on_loaded(self) -> None:
         """The fleet was built anew from the store, and knows nothing of what is kept and offered."""
-        for job_id in [one for one in self._pinned if one not in self._commit_loop.fleet.jobs]:
-            self._pinned.discard(job_id)
-            self._process.unpin(JOB_HOLDER + job_id)
+        for job_id in [one for one in self._needs if one not in self._commit_loop.fleet.jobs]:
+            self._unpin(job_id)
         self._pin_all()
         self._on_kept(set(self._process.kept), set())
         self.hosts.tell_again()

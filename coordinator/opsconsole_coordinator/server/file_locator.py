@@ -27,6 +27,15 @@ class Located(NamedTuple):
     """For people: whose files they are."""
 
 
+class LocatedTask(NamedTuple):
+    """A task whose files are meant, and the path below its folder. `name`: for people."""
+
+    job_id: JobId
+    task_index: int
+    path: bytes
+    name: str
+
+
 class FileLocator:
     """Looks into the fleet and the store, and asks no agent."""
 
@@ -40,6 +49,27 @@ class FileLocator:
         """
         if root.kind is RootKind.MOUNT:
             return self._locate_mount(worker_name, root, path)
+        task = await self.find_task(root, path)
+        attempt = await self._attempt(task, worker_name)
+        worker = self._commit_loop.fleet.workers.get(attempt.worker_id)
+        if worker is None:
+            raise NotFound(f"the files of {task.name} are on {attempt.worker_name}, which was removed")
+        output_path = attempt.seen.output_path if attempt.seen is not None else ""
+        if root.kind is RootKind.OUTPUT and not output_path:
+            if not attempt.is_finished:
+                raise Conflict(f"{task.name} has not started yet: it has no outputs")
+            raise NotFound(f"{task.name} has no outputs: {worker.name} had no place for them")
+        found = FileRoot(
+            kind=root.kind,
+            job_id=task.job_id,
+            task_index=task.task_index,
+            attempt_id=attempt.id,
+            output_path=output_path or "",
+        )
+        return Located(worker, found, task.path, f"the files of {task.name} are")
+
+    async def find_task(self, root: FileRoot, path: bytes) -> LocatedTask:
+        """Whose folder a root is that isn't a mount. Raises InvalidRequest, NotFound or Ambiguous."""
         job_id, index, num_tasks = await self.job(root)
         if index is None and num_tasks > 1:
             first, _, path = path.partition(b"/")
@@ -52,20 +82,7 @@ class FileLocator:
         index = index or 0
         if index >= num_tasks:
             raise NotFound(f"job {job_id} has {num_tasks} tasks, from task-0 to task-{num_tasks - 1}")
-        name = job_id if num_tasks == 1 else f"{job_id}/task-{index}"
-        attempt = await self._attempt(job_id, index, name, worker_name)
-        worker = self._commit_loop.fleet.workers.get(attempt.worker_id)
-        if worker is None:
-            raise NotFound(f"the files of {name} are on {attempt.worker_name}, which was removed")
-        output_path = attempt.seen.output_path if attempt.seen is not None else ""
-        if root.kind is RootKind.OUTPUT and not output_path:
-            if not attempt.is_finished:
-                raise Conflict(f"{name} has not started yet: it has no outputs")
-            raise NotFound(f"{name} has no outputs: {worker.name} had no place for them")
-        found = FileRoot(
-            kind=root.kind, job_id=job_id, task_index=index, attempt_id=attempt.id, output_path=output_path or ""
-        )
-        return Located(worker, found, path, f"the files of {name} are")
+        return LocatedTask(job_id, index, path, job_id if num_tasks == 1 else f"{job_id}/task-{index}")
 
     def _locate_mount(self, worker_name: str, root: FileRoot, path: bytes) -> Located:
         if not worker_name:
@@ -90,20 +107,20 @@ class FileLocator:
             num_tasks = row.num_tasks
         return job_id, index if root.task_index is None else root.task_index, num_tasks
 
-    async def _attempt(self, job_id: JobId, index: int, name: str, worker_name: str) -> Attempt:
+    async def _attempt(self, task: LocatedTask, worker_name: str) -> Attempt:
         """The task's last attempt, or its last one on the worker that was named."""
 
         def read(connection: sqlite3.Connection) -> list[Attempt]:
-            return query.attempts(connection, job_id, index, 1).get(index, [])
+            return query.attempts(connection, task.job_id, task.task_index, 1).get(task.task_index, [])
 
         found = await self._commit_loop.database.read(read)
         if not found:
-            raise Conflict(f"{name} has not started yet: it has no files")
+            raise Conflict(f"{task.name} has not started yet: it has no files")
         if worker_name:
             worker = self._commit_loop.reactor.find_worker(worker_name)
             found = [attempt for attempt in found if attempt.worker_id == worker.id]
             if not found:
-                raise NotFound(f"no attempt of {name} was on {worker.name}")
+                raise NotFound(f"no attempt of {task.name} was on {worker.name}")
         return found[-1]
 
     def check_reachable(self, place: Located) -> None:

@@ -72,6 +72,8 @@ class OpenStream:
     """When it was last heard of."""
     is_begun: bool = False
     """Its bytes flow through the transfer process."""
+    has_passed: bool = False
+    """They did, and don't any more."""
     is_over: bool = False
     signals: int = 0
 

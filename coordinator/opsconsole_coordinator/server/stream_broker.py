@@ -43,6 +43,8 @@ STREAMS_OF_ONE_MAX = 200
 TICKET_MS = 60_000
 SILENT_S = 3_600.0
 """A stream of which nothing was heard for this long, and which isn't carried here, is forgotten."""
+FORSAKEN_S = 300.0
+"""Where somebody has as many streams open as may be, one that wasn't heard of for this long gives way."""
 SWEEP_S = 5.0
 HISTORY_MAX = 1_000
 STREAM_ID_LENGTH = 16
@@ -86,7 +88,7 @@ class StreamCounts:
     """What has happened since the start."""
 
     ended: Counter[tuple[str, str]] = field(default_factory=Counter)
-    """Streams, by their way and by how they ended: `ok`, `failed`, `expired`, `revoked`."""
+    """Streams, by their way (or `none`) and by how they ended: `ok`, `failed`, `expired`, `revoked`."""
     bytes: Counter[str] = field(default_factory=Counter)
     """Bytes that their initiators say were moved, by way."""
 
@@ -161,11 +163,21 @@ class StreamBroker:
             self._process.expect(Expect(stream_id=stream_id, ttl_ms=TICKET_MS, secrets=secrets_of_ends, work=work))
         return grant
 
+    def store_streams(self) -> int:
+        """How many streams there are with the coordinator's own store, those included that may begin any moment."""
+        with_store = [one for one in self._streams.values() if one.responder.party.kind is PartyKind.STORE]
+        latest_s = _now_s() - TICKET_MS / 1000
+        return sum(one.is_begun or (not one.has_passed and one.granted_s > latest_s) for one in with_store)
+
     def _check_room(self, initiator: Party) -> None:
         if len(self._streams) >= STREAMS_MAX:
             raise LimitExceeded(f"{STREAMS_MAX} streams are open: try again when some have ended")
         mine = [one for one in self._streams.values() if one.initiator.party == initiator]
         if len(mine) >= STREAMS_OF_ONE_MAX:
+            oldest = min(mine, key=lambda one: one.heard_s)
+            if not oldest.is_begun and _now_s() - oldest.heard_s > FORSAKEN_S:
+                self._end(oldest, "expired", "its opener has opened many more since")
+                return
             raise LimitExceeded(f"{initiator.name} has {STREAMS_OF_ONE_MAX} streams open: wait until some have ended")
 
     def _work(self, plan: Plan) -> Relay | Serve | Receive:
@@ -173,6 +185,8 @@ class StreamBroker:
             return Relay()
         if isinstance(plan.purpose, KeepContent):
             return self._keeper.receiving(plan.purpose)
+        if isinstance(plan.purpose, ReadFiles) and plan.content_id is not None:
+            return Serve(content_id=plan.content_id, folder=plan.purpose.folder, patterns=plan.purpose.patterns)
         assert isinstance(plan.purpose, FetchContent)  # noqa: S101 - nothing else is planned with the store
         return Serve(content_id=plan.purpose.content_id)
 
@@ -246,7 +260,7 @@ class StreamBroker:
     def _end(self, stream: OpenStream, how: str, reason: str, way: Way | None = None) -> None:
         self._streams.pop(stream.id, None)
         stream.over()
-        self.counts.ended[str(way or ""), how] += 1
+        self.counts.ended[str(way or "none"), how] += 1
         self._process.cancel(stream.id, reason)
 
     def _on_begun(self, stream_id: str) -> None:
@@ -258,6 +272,7 @@ class StreamBroker:
         stream = self._streams.get(over.stream_id)
         if stream is not None:
             stream.is_begun = False
+            stream.has_passed = True
             stream.heard_s = _now_s()
 
     def _on_lost(self) -> None:
@@ -270,7 +285,7 @@ class StreamBroker:
         who, peer = stream.initiator.party, stream.responder.party
         is_to_initiator = isinstance(stream.purpose, FetchContent | ReadFiles)
         self.history.append(Transfer(now_ms, who.name, peer.name, stream.what, is_to_initiator, said))
-        self.counts.bytes[str(said.way or "")] += said.bytes
+        self.counts.bytes[str(said.way or "none")] += said.bytes
         if said.error and who.kind is PartyKind.WORKER:
             return  # it tries again, and its log says why
         actor = worker_actor(who.name) if who.kind is PartyKind.WORKER else who.name

@@ -1,6 +1,7 @@
 """What a stream that is asked for comes to: whether it is allowed, who is at its other end, and what for exactly."""
 
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from msgspec.structs import replace
@@ -12,8 +13,8 @@ from opsconsole_coordinator.server.file_locator import FileLocator
 from opsconsole_coordinator.server.open_stream import Party, PartyKind
 from opsconsole_coordinator.trust.credential import Role
 from opsconsole_protocol import api
-from opsconsole_protocol.error import Forbidden, InvalidRequest, NotFound
-from opsconsole_protocol.ids import AttemptId
+from opsconsole_protocol.error import Forbidden, InvalidRequest, NotFound, Unavailable
+from opsconsole_protocol.ids import AttemptId, ContentId
 from opsconsole_protocol.mount import find_mount, mounts_of
 from opsconsole_protocol.quantity import size_words
 from opsconsole_protocol.stream.message import (
@@ -27,6 +28,8 @@ from opsconsole_protocol.stream.message import (
     WriteFiles,
 )
 
+SPREAD_FROM = 32
+"""From this number of streams of the coordinator's own store on, workers fetch from each other what others have by now."""
 STORE = Party(PartyKind.STORE, "", "the coordinator")
 
 
@@ -40,6 +43,8 @@ class Plan:
     what: str
     subject: str
     host_id: str = ""
+    content_id: ContentId | None = None
+    """The kept tree that files are read from."""
 
 
 def role_to_open(request: api.AskForStream) -> Role:
@@ -52,8 +57,10 @@ def role_to_open(request: api.AskForStream) -> Role:
 class StreamPlanner:
     """Plans streams. Nothing here changes anything."""
 
-    def __init__(self, commit_loop: CommitLoop, keeper: ContentKeeper) -> None:
+    def __init__(self, commit_loop: CommitLoop, keeper: ContentKeeper, store_streams: Callable[[], int]) -> None:
+        """`store_streams`: how many streams the coordinator's own store has."""
         self._commit_loop = commit_loop
+        self._store_streams = store_streams
         self._keeper = keeper
         self._locator = FileLocator(commit_loop)
 
@@ -89,13 +96,13 @@ class StreamPlanner:
             raise Forbidden(f"job {job.id} doesn't bring the tree {purpose.content_id[:12]} along")
         sources = self._commit_loop.fleet.contents.sources(purpose.content_id, self._commit_loop.fleet.workers)
         what = f"{content.what} of job {job.id}"
-        if sources.is_kept:
+        others = [one for one in sources.worker_ids if one != worker.id and one in self._commit_loop.sessions]
+        if sources.is_kept and (not others or self._store_streams() < SPREAD_FROM):
             return Plan(purpose, PeerKind.COORDINATOR, STORE, what, job.id)
         for host_id in sources.host_ids:
             party = self._keeper.hosts.party(host_id)
             if party is not None:
                 return Plan(purpose, PeerKind.HOST, party, what, job.id, host_id)
-        others = [one for one in sources.worker_ids if one != worker.id and one in self._commit_loop.sessions]
         if others:
             other = self._commit_loop.fleet.workers[secrets.choice(others)]
             return Plan(purpose, PeerKind.WORKER, _party(other), what, job.id)
@@ -124,8 +131,14 @@ class StreamPlanner:
     async def _files(self, purpose: ReadFiles | WriteFiles, worker_name: str) -> Plan:
         if isinstance(purpose, WriteFiles) and purpose.root.kind is not RootKind.MOUNT:
             raise InvalidRequest("files are put into a mount of a worker; what a job has written stays as it is")
-        place = await self._locator.locate(worker_name, purpose.root, purpose.folder)
-        self._locator.check_reachable(place)
+        try:
+            place = await self._locator.locate(worker_name, purpose.root, purpose.folder)
+            self._locator.check_reachable(place)
+        except (NotFound, Unavailable):
+            plan = await self._kept(purpose) if isinstance(purpose, ReadFiles) else None
+            if plan is None:
+                raise
+            return plan
         if isinstance(purpose, WriteFiles):
             mount = find_mount(mounts_of(place.worker.properties), place.root.mount)
             if mount is None or not mount.writable:
@@ -135,6 +148,25 @@ class StreamPlanner:
         what = f"files of {place.root.mount}" if is_mount else f"{purpose.root.kind} files of job {place.root.job_id}"
         subject = place.worker.name if is_mount else place.root.job_id
         return Plan(found, PeerKind.WORKER, _party(place.worker), what, subject)
+
+    async def _kept(self, purpose: ReadFiles) -> Plan | None:
+        """What the coordinator itself keeps of a task's results, now that their worker can't be asked."""
+        if purpose.root.kind is not RootKind.OUTPUT:
+            return None
+        task = await self._locator.find_task(purpose.root, purpose.folder)
+        kept = self._keeper.collection.of_task(task.job_id, task.task_index)
+        if kept is None:
+            return None
+        root = replace(purpose.root, job_id=task.job_id, task_index=task.task_index, attempt_id=kept.attempt_id)
+        found = replace(purpose, root=root, folder=task.path)
+        return Plan(
+            found,
+            PeerKind.COORDINATOR,
+            STORE,
+            f"kept results of job {task.name}",
+            task.job_id,
+            content_id=kept.content_id,
+        )
 
 
 def _party(worker: Worker) -> Party:

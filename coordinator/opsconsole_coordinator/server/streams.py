@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from opsconsole_coordinator.server.collection import Collection
 from opsconsole_coordinator.server.commit_loop import CommitLoop
 from opsconsole_coordinator.server.content_keeper import ContentKeeper
 from opsconsole_coordinator.server.identity import Identities
@@ -17,6 +18,8 @@ from opsconsole_protocol.stream.message import IceServer
 KEEP_UPLOAD_BYTES_MAX = 1 << 30
 KEEP_CONTENT_BYTES_MAX = 50 << 30
 RELAY_STREAMS_MAX = 100
+COLLECTED_PART = 2
+"""Kept results may take as much as the bound of all kept trees divided by this."""
 _MB = 1_000_000
 
 
@@ -52,10 +55,12 @@ class Streams:
             relay_bytes_s=policy.relay_mb_s * _MB,
         )
         self.process = TransferProcess(folder, limits, certificate)
-        self.keeper = ContentKeeper(commit_loop, self.process, min(policy.keep_upload_bytes, policy.keep_content_bytes))
+        self.collection = Collection(commit_loop, self.process, policy.keep_content_bytes // COLLECTED_PART)
+        upload_bytes_max = min(policy.keep_upload_bytes, policy.keep_content_bytes)
+        self.keeper = ContentKeeper(commit_loop, self.process, self.collection, upload_bytes_max)
         stream_policy = StreamPolicy(policy.relay, policy.relay_mb_s, policy.ice_servers)
         self.broker = StreamBroker(commit_loop, self.process, self.keeper, stream_policy)
-        planner = StreamPlanner(commit_loop, self.keeper)
+        planner = StreamPlanner(commit_loop, self.keeper, self.broker.store_streams)
         self.api = StreamApi(commit_loop, self.broker, planner, self.keeper, self.process)
         if identities is not None:
             identities.credential_revoked = self._on_revoked

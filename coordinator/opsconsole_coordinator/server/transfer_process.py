@@ -11,7 +11,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import count
@@ -35,6 +35,7 @@ from opsconsole_coordinator.transfer.message import (
     Over,
     Pin,
     Ready,
+    Remove,
     Said,
     Unpin,
     decode_from_process,
@@ -79,8 +80,8 @@ class TransferListener:
 
     on_kept: Callable[[set[ContentId], set[ContentId]], None] = lambda *_: None
     """Trees are kept from now on, and others no longer."""
-    on_held: Callable[[str, tuple[ContentId, ...]], None] = lambda *_: None
-    """A holder was known to the store when it was opened."""
+    on_held: Callable[[Held], None] = lambda _: None
+    """A holder has trees pinned: one that the store knew when it was opened, or by a tree that has just come."""
     on_begun: Callable[[str], None] = lambda _: None
     on_over: Callable[[Over], None] = lambda _: None
     on_lost: Callable[[], None] = lambda: None
@@ -97,7 +98,9 @@ class TransferProcess:
         self._certificate = certificate
         self.listener = TransferListener()
         self.counted = Counted(relays=0, relayed_bytes=0, kept_bytes=0, refused={})
-        self.restarts = 0
+        self.starts = 0
+        self._before = self.counted
+        """What the processes before this one have counted."""
         self.kept: set[ContentId] = set()
         """The trees in its store, as far as it has told."""
         self._is_needed = asyncio.Event()
@@ -116,6 +119,16 @@ class TransferProcess:
         """What the present process has told of its store, until it is ready."""
         self._over = asyncio.Event()
         self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def relayed_bytes(self) -> int:
+        """What it has passed on since the coordinator's start."""
+        return self._before.relayed_bytes + self.counted.relayed_bytes
+
+    @property
+    def refused(self) -> Counter[str]:
+        """Connections that it has turned away since the coordinator's start, by why."""
+        return Counter(self._before.refused) + Counter(self.counted.refused)
 
     # --- what others want of it --------------------------------------------------------------------------------
 
@@ -170,6 +183,10 @@ class TransferProcess:
         self._pins.pop(holder, None)
         self._send(Unpin(holder=holder))
 
+    def remove(self, content_id: ContentId) -> None:
+        """A tree may go, unless somebody has it pinned."""
+        self._send(Remove(content_id=content_id))
+
     # --- its life ----------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
@@ -187,7 +204,6 @@ class TransferProcess:
                     await self._over.wait()
                     log.warning("the transfer process has ended: its streams are lost, and it is started again")
                 await self._end()
-                self.restarts += 1
                 lasted_s = asyncio.get_running_loop().time() - began_s
                 pause_s = RESTART_S if lasted_s > RESTART_LATEST_S else min(2 * pause_s, RESTART_LATEST_S)
                 await asyncio.sleep(pause_s)
@@ -203,6 +219,7 @@ class TransferProcess:
             except BaseException:
                 ours.close()
                 raise
+        self.starts += 1
         self._over.clear()
         self._told = set()
         self._channel = ours
@@ -234,6 +251,9 @@ class TransferProcess:
         """Let go of the process, and of all that was handed to it."""
         self.is_ready.clear()
         self._queue.clear()
+        kept_bytes = self.counted.kept_bytes
+        self._before = Counted(relays=0, relayed_bytes=self.relayed_bytes, kept_bytes=0, refused=dict(self.refused))
+        self.counted = Counted(relays=0, relayed_bytes=0, kept_bytes=kept_bytes, refused={})
         if self._channel is not None:
             loop = asyncio.get_running_loop()
             loop.remove_reader(self._channel.fileno())
@@ -319,8 +339,8 @@ class TransferProcess:
                 self.listener.on_over(message)
             case Kept(added=added, removed=removed):
                 self._on_kept(set(added), set(removed))
-            case Held(holder=holder, content_ids=content_ids):
-                self.listener.on_held(holder, content_ids)
+            case Held():
+                self.listener.on_held(message)
             case Ready():
                 self._on_ready()
             case Counted():

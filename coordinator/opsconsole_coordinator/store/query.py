@@ -111,6 +111,15 @@ def attempts(
     return found
 
 
+def finished_at(connection: sqlite3.Connection, job_ids: Collection[JobId]) -> dict[JobId, int | None]:
+    """When these jobs ended, as far as there are such; None where one hasn't ended."""
+    found: dict[JobId, int | None] = {}
+    for some, marks in _portions(job_ids):
+        sql = f"SELECT job_id, finished_at_ms FROM jobs WHERE job_id IN ({marks})"
+        found |= {JobId(job_id): at_ms for job_id, at_ms in connection.execute(sql, some)}
+    return found
+
+
 def ended(connection: sqlite3.Connection, attempt_ids: Collection[AttemptId]) -> set[AttemptId]:
     """Which of these attempts, none of them in memory, the store knows: those have ended."""
     found: set[AttemptId] = set()

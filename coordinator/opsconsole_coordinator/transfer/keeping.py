@@ -1,10 +1,13 @@
 """The coordinator's store of trees: what is received into it, sent from it, and pinned in it."""
 
+import contextlib
 import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from opsconsole_coordinator.transfer.message import (
     PACKET_IDS_MAX,
@@ -19,17 +22,23 @@ from opsconsole_coordinator.transfer.message import (
     Serve,
     Unpin,
 )
+from opsconsole_protocol.content.frame import failure
+from opsconsole_protocol.content.glob import matches
 from opsconsole_protocol.content.manifest import Manifest
-from opsconsole_protocol.error import OpsconsoleError, Unavailable
+from opsconsole_protocol.content.path import shown
+from opsconsole_protocol.error import NotFound, OpsconsoleError, Unavailable
 from opsconsole_protocol.host.content import session
 from opsconsole_protocol.host.content.sink import Sink
 from opsconsole_protocol.host.content.source import FolderSource
-from opsconsole_protocol.host.content.store import ContentStore
+from opsconsole_protocol.host.content.store import ContentStore, StoredTree
 from opsconsole_protocol.host.stream.stream import Stream
 from opsconsole_protocol.ids import ContentId
+from opsconsole_protocol.stream.error import StreamLost
 
 OPENING_S = 60.0
 """How long a stream waits for the store to be opened, which reads what is in it."""
+_DROPPED_AT_ONCE = 1 << 16
+_DROPS_MAX = 1_000
 _SENDING = "sending."
 """Before the stream's id: the holder of a tree that is being sent."""
 
@@ -73,8 +82,7 @@ class Keeping:
             if holder.startswith(_SENDING):
                 store.unpin(holder)
                 continue
-            for some in _batches(sorted(content_ids)):
-                self._tell(Held(holder=holder, content_ids=some))
+            self._tell_held(store, holder, content_ids)
         self._tell_changes(store)
         self._is_open.set()
         self._tell(Ready())
@@ -101,12 +109,16 @@ class Keeping:
 
     def serve(self, stream_id: str, work: Serve, stream: Stream) -> int:
         """Send a tree. Returns how many bytes of files went. Raises OpsconsoleError."""
-        store = self._opened()
+        store = self._opened(stream)
         holder = _SENDING + stream_id
         store.pin(holder, work.content_id)
         try:
-            tree = store.open(work.content_id)
-            source = FolderSource(tree.path, tree.manifest)
+            source = _source(store.open(work.content_id), work)
+        except (OSError, OpsconsoleError) as error:
+            refusal = error if isinstance(error, OpsconsoleError) else Unavailable(f"the coordinator's store: {error}")
+            _refuse(stream, refusal)
+            raise refusal from None
+        else:
             try:
                 return session.send(stream, source).bytes_sent
             finally:
@@ -117,11 +129,13 @@ class Keeping:
 
     def receive(self, work: Receive, stream: Stream) -> int:
         """Take a tree in. Returns how many bytes of files came. Raises OpsconsoleError."""
-        store = self._opened()
+        store = self._opened(stream)
 
         def finish() -> None:
             if work.holder:
+                store.unpin(work.holder)
                 store.pin(work.holder, work.content_id)
+                self._tell_held(store, work.holder, (work.content_id,))
             self._tell_changes(store)
 
         def sink(manifest: Manifest) -> Sink:
@@ -134,11 +148,19 @@ class Keeping:
             finally:
                 self._tell_changes(store)
 
-    def _opened(self) -> ContentStore:
+    def _opened(self, stream: Stream) -> ContentStore:
         self._is_open.wait(OPENING_S)
         if self._store is None:
-            raise Unavailable(self._trouble or "the coordinator's store isn't open yet: try again")
+            refusal = Unavailable(self._trouble or "the coordinator's store isn't open yet: try again")
+            _refuse(stream, refusal)
+            raise refusal
         return self._store
+
+    def _tell_held(self, store: ContentStore, holder: str, content_ids: Collection[ContentId]) -> None:
+        heads = store.heads()
+        size_bytes = sum(heads[one].size_bytes for one in content_ids if one in heads)
+        for some in _batches(sorted(content_ids)):
+            self._tell(Held(holder=holder, content_ids=some, size_bytes=size_bytes))
 
     @contextmanager
     def _turn(self, content_id: ContentId) -> Iterator[None]:
@@ -233,6 +255,36 @@ class KnownSink:
 
     def abandon(self) -> None:
         """It stays there."""
+
+
+def _source(tree: StoredTree, work: Serve) -> FolderSource:
+    """What is sent of a tree. Raises NotFound where nothing of it is meant."""
+    if not work.folder and not work.patterns:
+        return FolderSource(tree.path, tree.manifest)
+    start = work.folder + b"/" if work.folder else b""
+    chosen = {
+        entry.path[len(start) :]: entry
+        for entry in tree.manifest.entries
+        if entry.path.startswith(start) and _is_meant(entry.path[len(start) :], work.patterns)
+    }
+    if not chosen:
+        raise NotFound(f"nothing that is kept matches {', '.join(work.patterns) or shown(work.folder)}")
+    manifest = Manifest.make(replace(entry, path=path) for path, entry in chosen.items())
+    return FolderSource(tree.path, manifest, names={path: entry.path for path, entry in chosen.items()})
+
+
+def _is_meant(path: bytes, patterns: Sequence[str]) -> bool:
+    return not patterns or any(matches(pattern, path) for pattern in patterns)
+
+
+def _refuse(stream: Stream, error: OpsconsoleError) -> None:
+    """Tell the other end why it gets nothing, and let it read that: what it sends meanwhile is dropped."""
+    room = bytearray(_DROPPED_AT_ONCE)
+    with contextlib.suppress(StreamLost):
+        stream.send(failure(error))
+        for _ in range(_DROPS_MAX):
+            if not stream.receive_into(room):
+                return
 
 
 def _batches(content_ids: Sequence[ContentId]) -> Iterator[tuple[ContentId, ...]]:

@@ -46,13 +46,15 @@ class Relay(msgspec.Struct, frozen=True, kw_only=True, tag="relay"):
 
 
 class Serve(msgspec.Struct, frozen=True, kw_only=True, tag="serve"):
-    """Send a kept tree to the one end."""
+    """Send a kept tree to the one end, or what lies in a folder of it and matches one of the patterns (none: everything)."""
 
     content_id: ContentId
+    folder: bytes = b""
+    patterns: tuple[str, ...] = ()
 
 
 class Receive(msgspec.Struct, frozen=True, kw_only=True, tag="receive"):
-    """Take a tree from the one end, and keep it; `holder` pins it."""
+    """Take a tree from the one end, and keep it. `holder` pins it, and nothing else any more."""
 
     content_id: ContentId
     bytes_max: int
@@ -109,10 +111,12 @@ class Kept(Message, frozen=True, kw_only=True, tag="kept"):
 
 
 class Held(Message, frozen=True, kw_only=True, tag="held"):
-    """A holder that the store knew when it was opened."""
+    """What a holder has pinned: as the store knew it when it was opened, or by a tree that has just come."""
 
     holder: str
     content_ids: Annotated[tuple[ContentId, ...], Meta(max_length=PACKET_IDS_MAX)]
+    size_bytes: int = 0
+    """Of those trees that are here."""
 
 
 class Known(Message, frozen=True, kw_only=True, tag="known"):

@@ -39,8 +39,8 @@ from opsconsole_protocol.host.stream.stream import SocketStream
 from opsconsole_protocol.stream import upgrade
 from opsconsole_protocol.stream.message import Way
 
-STORE_STREAMS_MAX = 200
-"""Trees that are sent or received here at a time."""
+STORE_STREAMS_MAX = 64
+"""Trees that are sent or received here at a time; each has buffers for the largest frames."""
 STACK_BYTES = 512 * 1024
 """Of a stream's thread."""
 

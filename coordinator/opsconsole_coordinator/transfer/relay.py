@@ -177,7 +177,7 @@ class Relay:
 
     def _carry(self, directions: list[_Direction]) -> None:
         at_s = time.monotonic()
-        while not all(direction.is_over for direction in directions):
+        while True:
             taken = sum(direction.step() for direction in directions)
             if self._cancelled.is_set():
                 raise RelayBroken(self._reason)
@@ -185,17 +185,29 @@ class Relay:
                 at_s = time.monotonic()
                 self.moved_bytes += taken
                 self._cancelled.wait(self._rate.take(taken))
+            elif all(direction.is_over for direction in directions):
+                return
             elif not self._wait(directions) and time.monotonic() - at_s > self._idle_s:
                 raise RelayBroken(f"nothing has come for {self._idle_s:g} s")
 
     def _wait(self, directions: list[_Direction]) -> bool:
-        """Wait until one of the directions can go on; False where none could for a while."""
-        poll = select.poll()
+        """Wait until one of the directions can go on; False where none could for a while.
+
+        Raises RelayBroken where a side is gone that is still written to: TLS may take that for a mere end of what it reads.
+        """
         events: dict[int, int] = {}
+        written: set[int] = set()
         for direction in directions:
-            if direction.waiting or not direction.is_over:
-                one = direction.sink if direction.wants == select.POLLOUT else direction.source
-                events[one.fileno()] = events.get(one.fileno(), 0) | direction.wants
+            if not direction.is_over:
+                wants_in = direction.wants == select.POLLIN
+                source, sink = direction.source.fileno(), direction.sink.fileno()
+                events[source] = events.get(source, 0) | (select.POLLIN if wants_in else 0)
+                events[sink] = events.get(sink, 0) | (0 if wants_in else select.POLLOUT)
+                written.add(sink)
+        poll = select.poll()
         for descriptor, wanted in events.items():
             poll.register(descriptor, wanted)
-        return bool(poll.poll(_WAIT_S * 1000))
+        found = poll.poll(_WAIT_S * 1000)
+        if any(one in written and event & (select.POLLERR | select.POLLHUP) for one, event in found):
+            raise RelayBroken(self._reason or "one end broke off")
+        return bool(found)

@@ -92,7 +92,7 @@ async def test_what_is_there_and_differs_gives_way_only_when_told(
     (tmp_path / "a").write_text("new")
     (far.mount("input") / "a").write_text("old")
     transfer = board.put([tmp_path / "a"], WORKER)
-    with pytest.raises(Conflict, match="'a' is there already and differs"):
+    with pytest.raises(Conflict, match="'a' is there already, and it differs"):
         await transfer.result()
     assert transfer.row.phase is TransferPhase.FAILED
     assert (far.mount("input") / "a").read_text() == "old"
@@ -142,20 +142,6 @@ async def test_tasks_on_several_workers_are_asked_each_of_its_own(
     await board.get(JOB, [], tmp_path / "one", task_index=1).result()
     assert (tmp_path / "one" / "task-1" / "junk").read_text() == "x"
     assert not (tmp_path / "one" / "task-0").exists()
-
-
-async def test_a_patterns_of_one_worker_count_from_the_job_and_from_each_task(
-    board: TransferBoard, server: FakeServer, far: FarEnd, tmp_path: Path
-) -> None:
-    server.add_job(JOB, JobSpec(command=("true",), num_tasks=2))
-    for index in (0, 1):
-        server.finish(JOB, index)
-    folder = results(far, m="job")
-    for index in (0, 1):
-        (folder / f"task-{index}").mkdir()
-        (folder / f"task-{index}" / "m").write_text(str(index))
-    await board.get(JOB, ["m"], tmp_path).result()
-    assert [(tmp_path / name).read_text() for name in ("m", "task-0/m", "task-1/m")] == ["job", "0", "1"]
 
 
 async def test_nothing_that_matches_leaves_nothing_behind(

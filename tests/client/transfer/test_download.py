@@ -39,17 +39,12 @@ def test_a_pattern_as_it_counts_from_a_tasks_folder(
 
 
 def test_the_only_task_is_the_job() -> None:
-    (part,) = parts_of(detail("gpu-a"), ["m"], 0)
+    (part,) = parts_of(detail("gpu-a"), ["m"])
     assert (part.worker, part.root.task_index, part.folder, part.patterns) == ("gpu-a", None, b"", ("m",))
 
 
-def test_tasks_on_one_worker_are_asked_for_at_once() -> None:
-    (part,) = parts_of(detail("gpu-a", "gpu-a"), ["m"], None)
-    assert (part.root.task_index, part.folder, part.patterns) == (None, b"", ("m", "task-*/m"))
-
-
-def test_tasks_on_several_workers_are_asked_for_one_by_one() -> None:
-    parts = parts_of(detail("gpu-a", None, "gpu-b"), ["task-2/m", "n"], None)
+def test_tasks_are_asked_for_one_by_one() -> None:
+    parts = parts_of(detail("gpu-a", None, "gpu-b"), ["task-2/m", "n"])
     assert [(part.worker, part.folder, part.patterns) for part in parts] == [
         ("gpu-a", b"task-0", ("n",)),
         ("gpu-b", b"task-2", ("m", "n")),
@@ -58,4 +53,4 @@ def test_tasks_on_several_workers_are_asked_for_one_by_one() -> None:
 
 def test_what_has_not_begun_has_no_results() -> None:
     with pytest.raises(NotFound, match="has not been started yet"):
-        parts_of(detail(None), [], None)
+        parts_of(detail(None), [])

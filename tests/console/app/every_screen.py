@@ -68,6 +68,7 @@ OPENED: dict[str, tuple[str, Open]] = {
     "files": ("FileScreen", _line("mounts gpu-a")),
     "a job's files": ("FileScreen", _line("files 42f")),
     "a file": ("ViewScreen", _file),
+    "transfers": ("TransferScreen", _line("transfers")),
     "people": ("PeopleScreen", _line("people")),
     "prompt": ("TextPrompt", _prompt),
     "fault": ("FaultScreen", _fault),

@@ -12,6 +12,7 @@ from opsconsole_console.service.source import OnChange, OnContact
 from opsconsole_protocol import api
 from opsconsole_protocol.api import job_filter
 from opsconsole_protocol.error import Conflict, NotFound, OpsconsoleError, Unavailable
+from opsconsole_protocol.host.stream.coordinator_dial import Home
 from opsconsole_protocol.spec import JobSpec
 from tests.console.app import recorded, recorded_log
 from tests.console.app.recorded_file import RecordedFiles
@@ -102,6 +103,12 @@ class RecordedSource:
         assert self._on_change is not None
         self._on_contact(Contact("connected", self.address, self._role, "ana"))
         self._on_change(self.fleet.reset(self.snapshot))
+
+    async def home(self) -> Home:
+        raise Unavailable("the recorded fleet has no streams")
+
+    async def store_id(self) -> str:
+        return "recorded"
 
     async def request(self, request: api.AnyRequest) -> api.AnyAnswer:
         await asyncio.sleep(0)

@@ -12,6 +12,7 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from opsconsole_console.app.app import ConsoleApp
+from tests.console.app.fake_board import FakeBoard
 from tests.console.app.source import RecordedSource
 from tests.waiting import until
 
@@ -25,7 +26,8 @@ class Stage:
 
     pilot: Pilot[int]
 
-    def __init__(self, app: ConsoleApp, source: RecordedSource) -> None:
+    def __init__(self, app: ConsoleApp, source: RecordedSource, board: FakeBoard) -> None:
+        self.board = board
         self.app = app
         self.source = source
         self.toasts: list[str] = []
@@ -109,8 +111,9 @@ async def stage(
     **options: Any,
 ) -> AsyncIterator[Stage]:
     """The console on a source, its first fleet on the screen."""
-    app = ConsoleApp(source, clock=source.clock, **options)
-    there = Stage(app, source)
+    board = FakeBoard()
+    app = ConsoleApp(source, clock=source.clock, make_transfers=board.made, **options)
+    there = Stage(app, source, board)
     async with app.run_test(size=size, notifications=True, message_hook=message_hook) as pilot:
         there.pilot = pilot
         nothing_comes = source.unreachable or not source.snapshot.jobs

@@ -1,6 +1,8 @@
 """What every screen looks like, in every size and kind of theme. `--snapshot-update` takes the pictures anew."""
 
+import os
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import TypeAlias
 
 import pytest
@@ -8,18 +10,24 @@ from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
 from textual.widgets import Select
 
+from opsconsole.transfer.row import TransferPhase
 from opsconsole_console.model.coverage import ALL
 from opsconsole_console.screen.command import command_screen
+from opsconsole_console.screen.file.local_pane import LocalPane
 from opsconsole_console.screen.job.task_pane import TaskPane
 from opsconsole_console.screen.main import job_pane
 from opsconsole_console.screen.new_job import new_job_screen
 from opsconsole_console.screen.new_job.candidate_table import CandidateTable
 from opsconsole_console.screen.part.event_pane import EventPane
+from opsconsole_console.screen.part.line_view import LineView
 from opsconsole_console.screen.part.task_log import TaskLog
+from opsconsole_console.screen.transfer.transfer_pane import PendingPane, TransferPane
+from tests.console.app.fake_board import FETCH, HISTORY, OFFER, row
 from tests.console.app.picture import picture
 from tests.console.app.source import RecordedSource
 from tests.console.app.stage import Stage, stage
 from tests.console.app.test_file import at, browse, view
+from tests.recording.lab import NOW_MS
 
 SIZES = ((80, 24), (120, 40), (160, 45))
 THEMES = ("opsconsole-dark", "opsconsole-light", "opsconsole-contrast")
@@ -135,6 +143,40 @@ async def table_file(there: Stage) -> None:
     await view(there, "points.csv")
 
 
+async def transfers(there: Stage) -> None:
+    """What moves, has moved, and waits."""
+    there.board.earlier, there.board.offers, there.board.fetches = HISTORY, [OFFER], [FETCH]
+    there.board.change(
+        row("one"),
+        row(
+            "two",
+            TransferPhase.SCANNING,
+            title="the code in ~/pose",
+            note="1,204 of 3,500 files",
+            way=None,
+            bytes_done=0,
+            bytes_total=0,
+            rate_bytes_s=None,
+            left_ms=None,
+        ),
+    )
+    await there.line("transfers")
+    screen = there.app.screen
+    await there.until(lambda: screen.query_one(TransferPane).table.total == 4)
+    await there.until(lambda: screen.query_one(PendingPane).table.total == 2)
+
+
+async def put(there: Stage) -> None:
+    """This machine's files beside a worker's, one on its way."""
+    await browse(there, "input")
+    there.board.change(row("one"))
+    await there.press("p")
+    pane = there.app.screen.query_one(LocalPane)
+    await there.until(lambda: pane.table.total == 2)
+    pane.subject = "/home/ana/pose"
+    await there.until(lambda: there.app.screen.query_one("#files-moving", LineView).lines)
+
+
 async def describe(there: Stage) -> None:
     """A spec."""
     await there.line("describe 42f")
@@ -160,7 +202,19 @@ async def confirm(there: Stage) -> None:
 
 SCENES: tuple[Scene, ...] = (
     fleet, logs, filtered, job, worker, new_job, why, events, describe, help_, command, confirm, files, table_file,
+    transfers, put,
 )  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder that the console was started in."""
+    (tmp_path / "clips").mkdir()
+    (tmp_path / "points.csv").write_bytes(bytes(5_800))
+    for name, mode in (("clips", 0o755), ("points.csv", 0o644)):
+        (tmp_path / name).chmod(mode)
+        os.utime(tmp_path / name, (NOW_MS / 1_000, NOW_MS / 1_000))
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture(autouse=True)

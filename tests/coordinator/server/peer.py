@@ -18,6 +18,7 @@ from opsconsole_coordinator.http.acceptor import Acceptor
 from opsconsole_coordinator.runtime import Coordinator, CoordinatorConfig
 from opsconsole_coordinator.server.commit_loop import CommitLoop
 from opsconsole_coordinator.server.identity import Identities
+from opsconsole_coordinator.server.streams import Streams
 from opsconsole_coordinator.trust.token_file import read_token
 from opsconsole_protocol import PROTOCOL_VERSION, api, link
 from opsconsole_protocol.api.codec import client_codec
@@ -209,6 +210,12 @@ class Site:
         """Who may come in, for tests that look inside."""
         assert self.coordinator._web is not None
         return self.coordinator._web._identities
+
+    @property
+    def streams(self) -> Streams:
+        """Streams and what is kept, for tests that look inside."""
+        assert self.coordinator.streams is not None
+        return self.coordinator.streams
 
     @property
     def acceptor(self) -> Acceptor:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from textual.binding import BindingType
+from textual.binding import Binding, BindingType
 
 from opsconsole_console import format as fmt
 from opsconsole_console.model.file_spot import FileRow, mode_words
@@ -16,6 +16,12 @@ from opsconsole_protocol.file_listing import FileKind
 HOTKEYS = {"name": "N", "size": "S", "date": "D"}
 
 
+class FileTable(LiveTable[str, FileRow]):
+    """`g` is for getting here, and not the way to the top."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("g", "screen.get", "Get", id="files.get")]
+
+
 class FilePane(TablePane[FileRow]):
     """Folders come first, unless it is sorted by something else."""
 
@@ -23,7 +29,7 @@ class FilePane(TablePane[FileRow]):
     BINDINGS: ClassVar[list[BindingType]] = [*sort_bindings("files", HOTKEYS)]
 
     def make_table(self) -> LiveTable[str, FileRow]:
-        return LiveTable(self.columns(80), flush_hz=None, id=f"{self.id}-table")
+        return FileTable(self.columns(80), flush_hz=None, id=f"{self.id}-table")
 
     def columns(self, width: int) -> Sequence[Column[FileRow]]:  # noqa: ARG002 - the same at every width
         return file_columns()

@@ -1,5 +1,7 @@
 """A file browser: a worker's mounts, or a job's folders."""
 
+import asyncio
+import os
 from collections.abc import Callable
 from functools import partial
 from typing import ClassVar
@@ -7,23 +9,32 @@ from typing import ClassVar
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.containers import Container
 
 from opsconsole.fleet import Change
 from opsconsole_console.model.coverage import ALL, NOTHING_YET, Coverage, Extent
-from opsconsole_console.model.file_spot import FileRow, FileSpot, count_words, job_rows, mount_rows
+from opsconsole_console.model.file_spot import FileRow, FileSpot, count_words, job_rows, literal_pattern, mount_rows
 from opsconsole_console.model.model import Model
 from opsconsole_console.screen.file.file_pane import FilePane
+from opsconsole_console.screen.file.local_pane import LocalPane
 from opsconsole_console.screen.file.view_screen import ViewScreen
 from opsconsole_console.screen.part.detail_screen import DetailScreen
 from opsconsole_console.screen.part.key_bar import KeyBar
+from opsconsole_console.screen.part.line_view import LineView
 from opsconsole_console.screen.part.shell_access import run_exclusive, shell
 from opsconsole_console.screen.part.text_prompt import TextPrompt
+from opsconsole_console.screen.part.transfer_cell import transfer_line
 from opsconsole_console.service.file_source import FileSource
+from opsconsole_console.service.local_folder import existing_folder
 from opsconsole_console.service.source import FleetSource
 from opsconsole_console.widget.live_table import LiveTable
 from opsconsole_protocol.error import InvalidRequest, OpsconsoleError
 from opsconsole_protocol.file_listing import FilePage, FileSort
+from opsconsole_protocol.mount import find_mount, mounts_of
+from opsconsole_protocol.stream.message import PATTERNS_MAX, FileRoot
 
+_MOVING_LOOK_S = 0.25
+_MOVING_MAX = 4
 _SORTS = {"name": FileSort.NAME, "size": FileSort.SIZE, "date": FileSort.TIME}
 
 
@@ -39,7 +50,9 @@ class FileScreen(DetailScreen):
         Binding("q", "app.pop_screen", "Close", show=False, id="files.close"),
         Binding("backspace,left", "up", "Up", tooltip="To the folder above", id="files.up"),
         Binding("f", "search", "Find below", id="files.search"),
+        Binding("p", "put", "Put", tooltip="Send files of this machine here", id="files.put"),
         Binding("y", "copy", "Copy path", id="files.copy"),
+        Binding("t", "transfers", "Transfers", show=False, id="files.transfers"),
         Binding("ctrl+r", "reload", "Look again", show=False, id="files.reload"),
     ]
 
@@ -52,18 +65,28 @@ class FileScreen(DetailScreen):
         self._spot = self._first = spot
         self._choose = choose
         self._pattern = ""
+        self._worker = spot.worker
+        """The name of the worker that has what is shown."""
         self._path = ""
         self._sort = (FileSort.NAME, False)
         self._is_all_here = True
         self._pane = FilePane(number=1, title="Choose an input" if choose else "Files", id="files")
         self._pane.add_class("-chosen")
+        self._local = LocalPane()
+        self._local.display = False
+        self._moving = LineView(id="files-moving")
+        self._moving_seen = -1
 
     def compose(self) -> ComposeResult:
-        yield self._pane
+        with Container(classes="detail-body"):
+            yield self._pane
+            yield self._local
+        yield self._moving
         yield KeyBar()
 
     def on_mount(self) -> None:
         self._reload()
+        self.set_interval(_MOVING_LOOK_S, self._show_moving)
 
     def apply(self, change: Change) -> None:
         """Look again after a lost connection."""
@@ -111,7 +134,10 @@ class FileScreen(DetailScreen):
         """The lines of a place. Raises OpsconsoleError."""
         if spot.root is not None:
             sort, descending = self._sort
-            return await self._files.entries(spot, sort, descending=descending, pattern=self._pattern)
+            self._worker, rows, page = await self._files.entries(
+                spot, sort, descending=descending, pattern=self._pattern
+            )
+            return rows, page
         if spot.job_id:
             return job_rows(spot.job_id), FilePage()
         worker = self._model.worker_named(spot.worker)
@@ -176,6 +202,93 @@ class FileScreen(DetailScreen):
             self.dismiss()
         else:
             self.action_up()
+
+    # -- transfers --------------------------------------------------------------------------------------------------
+
+    def _show_moving(self) -> None:
+        """Show what is under way, a line each; and look again where something has arrived."""
+        transfers = shell(self).transfers
+        if transfers.changes == self._moving_seen:
+            return
+        self._moving_seen = transfers.changes
+        before = len(self._moving.lines)
+        self._moving.show([transfer_line(row) for row in transfers.under_way[:_MOVING_MAX]])
+        if len(self._moving.lines) < before:
+            self.action_reload()
+            if self._local.display:
+                self._local.show_folder()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Hide what can't be done here."""
+        if action == "put" and (shell(self).read_only or self._spot.job_id or self._choose is not None):
+            return False
+        return super().check_action(action, parameters)
+
+    def action_put(self) -> None:
+        """Choose files of this machine, in a pane beside."""
+        worker, root = self._model.worker_named(self._spot.worker), self._spot.root
+        mount = None if worker is None or root is None else find_mount(mounts_of(worker.properties), root.mount)
+        if mount is None:
+            shell(self).say("open the folder that files are to be put into first", "warning")
+        elif not mount.writable:
+            shell(self).say(
+                f"nothing can be put into {mount.label}: its agent doesn't say that it is writable", "warning"
+            )
+        else:
+            self._show_local()
+
+    def _show_local(self) -> None:
+        self._local.display = True
+        self._local.show_folder()
+        self._local.state = f"p puts into {self._spot.title}"
+        self.action_pane(self._local.number)
+
+    @on(LocalPane.Put)
+    def _put(self, event: LocalPane.Put) -> None:
+        event.stop()
+        worker, spot = self._model.worker_named(self._spot.worker), self._spot
+        if worker is None or spot.root is None:
+            return
+        folder = f"{spot.root.mount}:{os.fsdecode(spot.folder)}"
+        try:
+            shell(self).transfers.put(event.paths, worker, folder)
+        except OpsconsoleError as error:
+            shell(self).say(error.message, "warning")
+            return
+        self._local.table.clear_marks()
+        self._show_moving()
+
+    @on(LocalPane.Left)
+    def _hide_local(self) -> None:
+        self._local.display = False
+        self.action_pane(self._pane.number)
+
+    def action_get(self) -> None:
+        """Fetch what is marked, to a folder of this machine that is asked for."""
+        rows, spot = self._pane.chosen, self._spot
+        if not self._pane.table.has_focus or not rows:
+            return
+        if len(rows) > PATTERNS_MAX:
+            shell(self).say(f"at most {PATTERNS_MAX} are fetched at a time: mark fewer, or get their folder", "warning")
+            return
+        if spot.root is None or spot.is_task_list:
+            shell(self).say("open it first, and get what is in it", "warning")
+            return
+        shell(self).do(partial(self._get, rows, spot, spot.root))
+
+    async def _get(self, rows: list[FileRow], spot: FileSpot, root: FileRoot) -> None:
+        what = rows[0].text if len(rows) == 1 else f"{len(rows)} things"
+        answer = await self.app.push_screen_wait(TextPrompt(f"Get {what} to which folder?", str(self._local.folder)))
+        if not answer:
+            return
+        folder = await asyncio.to_thread(existing_folder, self._local.folder, answer)
+        patterns = [literal_pattern(row.name) for row in rows]
+        shell(self).transfers.get_files(self._worker, root, spot.folder, patterns, folder)
+        self._pane.table.clear_marks()
+        self._show_moving()
+
+    def action_transfers(self) -> None:
+        shell(self).navigation.open("transfers")
 
     def action_up(self) -> None:
         if not self._spot.is_top:

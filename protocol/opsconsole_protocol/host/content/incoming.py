@@ -43,13 +43,22 @@ def on_disk() -> Iterator[None]:
 class Incoming:
     """The files of a tree that have arrived so far, each at its own path below a folder.
 
-    For one thread; nobody else can receive into the folder at the same time. Files are their owner's alone until `seal`
-    gives them their modes.
+    For one thread; nobody else can receive into the folder at the same time, and nobody but its owner can look into it.
     """
 
-    def __init__(self, manifest: Manifest, beneath: Beneath, *, cancel: threading.Event | None = None) -> None:
-        """Takes the folder, and closes it in the end. Raises Conflict or DiskFull."""
+    def __init__(
+        self,
+        manifest: Manifest,
+        beneath: Beneath,
+        mode_of: Callable[[Entry], int] = lambda entry: entry.mode,
+        *,
+        cancel: threading.Event | None = None,
+    ) -> None:
+        """Takes the folder, and closes it in the end. `mode_of`: which mode an entry gets. Raises Conflict or DiskFull."""
         self.manifest = manifest
+        self._mode_of = mode_of
+        self._written: dict[int, Look] = {}
+        """How the small files look that have been written since, which have their modes."""
         self.beneath = beneath
         self._cancel = cancel
         self._open: tuple[int, int] | None = None
@@ -116,13 +125,16 @@ class Incoming:
     def write_file(self, index: int, data: memoryview) -> None:
         """Write a small file. Raises DiskFull or Conflict."""
         with on_disk():
-            descriptor = self.beneath.create(self.manifest.entries[index].path)
+            entry = self.manifest.entries[index]
+            descriptor = self.beneath.create(entry.path)
             try:
                 write_all(descriptor, data, 0)
+                os.fchmod(descriptor, self._mode_of(entry))
+                self._written[index] = look(os.fstat(descriptor))
             finally:
                 os.close(descriptor)
 
-    def seal(self, mode_of: Callable[[Entry], int], *, absent: frozenset[int] = frozenset()) -> None:
+    def seal(self, absent: frozenset[int] = frozenset()) -> None:
         """Every file is here, but for those that are `absent`: make the symlinks, and give the files their modes.
 
         Raises DiskFull or Conflict.
@@ -130,21 +142,21 @@ class Incoming:
         self._close_file()
         with on_disk():
             for index, entry in enumerate(self.manifest.entries):
-                if entry.kind is EntryKind.FOLDER or index in absent:
+                if entry.kind is EntryKind.FOLDER or index in absent or index in self._written:
                     continue
                 folder, name = self.beneath.place(entry.path)
                 if entry.kind is EntryKind.SYMLINK:
                     self._make_symlink(folder, name, entry)
                 else:
-                    os.chmod(name, mode_of(entry), dir_fd=folder)
+                    os.chmod(name, self._mode_of(entry), dir_fd=folder)
 
-    def seal_folders(self, mode_of: Callable[[Entry], int]) -> None:
+    def seal_folders(self) -> None:
         """Give the folders their modes, after which nothing can be put into them any more. Raises DiskFull or Conflict."""
         with on_disk():
             for entry in reversed(self.manifest.entries):
                 if entry.kind is EntryKind.FOLDER:
                     folder, name = self.beneath.place(entry.path)
-                    os.chmod(name, mode_of(entry), dir_fd=folder)
+                    os.chmod(name, self._mode_of(entry), dir_fd=folder)
 
     def sync(self, absent: frozenset[int] = frozenset()) -> None:
         """Let the files that have arrived survive a crash of the machine. Raises DiskFull or Conflict."""
@@ -167,7 +179,11 @@ class Incoming:
     def looks(self) -> list[Look]:
         """How each entry looks, once everything is here. Raises OSError."""
         found: list[Look] = []
-        for entry in self.manifest.entries:
+        for index, entry in enumerate(self.manifest.entries):
+            known = self._written.get(index)
+            if known is not None:
+                found.append(known)
+                continue
             folder, name = self.beneath.place(entry.path)
             found.append(look(os.stat(name, dir_fd=folder, follow_symlinks=False)))
         return found

@@ -68,6 +68,7 @@ def send(
 ) -> Summary:
     """Send a tree to `receive` at the other end, as far as it is lacking there.
 
+    `cancel` is looked at between frames; who sets it and doesn't want to wait for the other end closes the stream as well.
     Raises StreamLost if the stream died, after which another one can go on; StreamCancelled; ContentChanged if a file isn't
     what the manifest says; ProtocolError; and the error with which the receiver stopped. The source stays open.
     """
@@ -208,6 +209,7 @@ class _Sending(_Side):
                 self.begin(manifest, machine.wanted)
             return self.summary(manifest)
         except StreamLost:
+            self.stop_if_cancelled()
             raise
         except OpsconsoleError as error:
             self.answer_stop() if ended_by_peer else self.stop(error)
@@ -270,6 +272,7 @@ class _Receiving(_Side):
         except StopIteration:
             return self.summary(self._taken_by().manifest)
         except StreamLost:
+            self.stop_if_cancelled()
             raise
         except OpsconsoleError as error:
             self.answer_stop() if self._by_peer else self.stop(error)

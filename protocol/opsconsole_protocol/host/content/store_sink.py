@@ -44,7 +44,7 @@ class StoreSink(FolderSink):
         cancel: threading.Event | None = None,
     ) -> None:
         """Raises Conflict and DiskFull."""
-        super().__init__(manifest, incoming, destination, cancel=cancel)
+        super().__init__(manifest, incoming, destination, stored_mode, cancel=cancel)
         self._store = store
         self._known: dict[bytes, KeptFile] = {}
         self._leaves: dict[int, list[bytes]] = {}
@@ -62,8 +62,8 @@ class StoreSink(FolderSink):
 
     def finish(self) -> None:
         """Let the tree appear in the store. Raises DiskFull or Conflict."""
-        self.incoming.seal(stored_mode)
-        self.incoming.seal_folders(stored_mode)
+        self.incoming.seal()
+        self.incoming.seal_folders()
         with on_disk():
             looks = self.incoming.looks()
             device = os.fstat(self.incoming.beneath.root).st_dev

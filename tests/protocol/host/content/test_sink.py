@@ -326,7 +326,7 @@ def test_a_user_without_rights_gets_and_resumes_folders_that_cannot_be_written_t
             feed(FolderSource(top, manifest), PlacingSink(manifest, everybodys, b"placed", replace=False))
         first = FolderSink(manifest, everybodys / "in", everybodys / "folder")
         first.wanted()
-        first.incoming.seal_folders(lambda entry: entry.mode)
+        first.incoming.seal_folders()
         first.abandon()
         feed(FolderSource(top, manifest), FolderSink(manifest, everybodys / "in", everybodys / "folder"))
 

@@ -120,6 +120,7 @@ class FakeCoordinator:
         self._join(sock, request.stream_id, acceptance)
 
     def _join(self, sock: socket.socket, stream_id: str, acceptance: bytes) -> None:
+        came = True
         with self._lock:
             waiting = self._waiting.pop(stream_id, None)
             came = True
@@ -144,7 +145,7 @@ class FakeCoordinator:
             while True:
                 for source in select.select(list(targets), [], [])[0]:
                     left = room[source]
-                    data = source.recv(1 << 16)
+                    data: bytes = source.recv(1 << 16)
                     targets[source].sendall(data[:left])
                     room[source] = None if left is None else left - len(data)
                     if not data or (left is not None and left <= len(data)):

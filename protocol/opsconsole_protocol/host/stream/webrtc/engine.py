@@ -6,12 +6,17 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
 from functools import cache
 
 from opsconsole_protocol.host.stream.webrtc.channel import Engine
 
 AIORTC = "aiortc"
 WRTC = "wrtc"
+_PACKAGE = "webrtc"
+"""What `wrtc` is imported as."""
+logger = logging.getLogger(__name__)
 
 
 def engine_names() -> tuple[str, ...]:
@@ -24,30 +29,40 @@ def engine_fault() -> str:
     return _native()[1]
 
 
-def load_engine() -> Engine:
-    """Load the fastest engine that there is."""
-    for engine in _native()[0]:
-        return engine
+def engines() -> Iterator[Engine]:
+    """Load one engine after the other, the fastest first. The last is always there."""
+    yield from _native()[0]
     from opsconsole_protocol.host.stream.webrtc.aiortc_engine import AiortcEngine
 
-    return AiortcEngine()
+    yield AiortcEngine()
+
+
+def leave_out_native() -> None:
+    """Do as if no fast engine were installed, in this process, from before the first stream; for tests and measurements."""
+    _left_out.append(WRTC)
+    _native.cache_clear()
+
+
+_left_out: list[str] = []
 
 
 @cache
 def _native() -> tuple[tuple[Engine, ...], str]:
+    if _left_out:
+        return (), ""
     try:
         from opsconsole_protocol.host.stream.webrtc.wrtc_engine import WrtcEngine
     except ModuleNotFoundError as error:
-        if error.name in {"webrtc", "wrtc"}:
-            return (), ""
-        return (), _fault(error)
+        return (), "" if error.name == _PACKAGE else _fault(error)
     except Exception as error:  # noqa: BLE001  (whatever is wrong with an optional extra, there is the other engine)
         return (), _fault(error)
     return (WrtcEngine(),), ""
 
 
 def _fault(error: Exception) -> str:
-    return (
+    fault = (
         f"{WRTC} can't be loaded ({type(error).__name__}), so {AIORTC} is used, which is slower: "
         "install opsconsole[webrtc] anew"
     )
+    logger.warning("%s", fault)
+    return fault

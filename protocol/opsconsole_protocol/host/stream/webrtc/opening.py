@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from opsconsole_protocol.error import ProtocolError
 from opsconsole_protocol.host.stream.signaller import Signaller
-from opsconsole_protocol.host.stream.webrtc.engine import load_engine
+from opsconsole_protocol.host.stream.webrtc.engine import engines
 from opsconsole_protocol.host.stream.webrtc.rtc_stream import EngineFailed, RtcStream
 from opsconsole_protocol.stream import signal
 from opsconsole_protocol.stream.error import NoWay, StreamCancelled, StreamLost
@@ -39,10 +39,7 @@ def open_webrtc(
     signaller raises.
     """
     wait = _Wait(timeout_s, cancel)
-    try:
-        stream = RtcStream(load_engine(), ice_servers)
-    except EngineFailed as error:
-        raise NoWay(error.message) from None
+    stream = _begin(ice_servers)
     try:
         if is_initiator:
             offer = wait.until_done(stream.call(lambda channel: channel.offer()))
@@ -61,6 +58,17 @@ def open_webrtc(
         stream.abandon()
         raise
     return stream
+
+
+def _begin(ice_servers: Sequence[IceServer]) -> RtcStream:
+    """A stream by the fastest engine that can do it."""
+    failure = ""
+    for engine in engines():
+        try:
+            return RtcStream(engine, ice_servers)
+        except EngineFailed as error:
+            failure = error.message
+    raise NoWay(failure)
 
 
 class _Wait:

@@ -51,7 +51,11 @@ class RtcStream:
             target=self._run, args=(engine, end, tuple(ice_servers)), name=f"webrtc-{engine.name}", daemon=True
         )
         self._thread.start()
-        self._is_made.result()
+        try:
+            self._is_made.result()
+        except EngineFailed:
+            self.close()
+            raise
 
     @property
     def way(self) -> Way:

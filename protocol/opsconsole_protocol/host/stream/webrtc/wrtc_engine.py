@@ -9,7 +9,17 @@ import asyncio
 import contextlib
 from collections.abc import Sequence
 
-import webrtc
+from webrtc import (
+    MessageEvent,
+    PythonWebRTCExceptionBase,
+    RTCConfiguration,
+    RTCDataChannelInit,
+    RTCIceGatheringState,
+    RTCIceServer,
+    RTCPeerConnection,
+    RTCSdpType,
+    RTCSessionDescriptionInit,
+)
 
 from opsconsole_protocol.error import ProtocolError
 from opsconsole_protocol.host.stream.webrtc.channel import (
@@ -45,16 +55,15 @@ class WrtcChannel:
     def __init__(self, listener: Listener, ice_servers: Sequence[IceServer]) -> None:
         self._listener = listener
         servers = [
-            webrtc.RTCIceServer(server.url, server.username or None, server.credential or None)
-            for server in ice_servers
+            RTCIceServer(server.url, server.username or None, server.credential or None) for server in ice_servers
         ]
-        self._connection = webrtc.RTCPeerConnection(webrtc.RTCConfiguration(ice_servers=servers))
+        self._connection = RTCPeerConnection(RTCConfiguration(ice_servers=servers))
         self._gathered = asyncio.Event()
         self._connection.on("icegatheringstatechange", self._on_gathering)
         self._connection.on("connectionstatechange", self._on_connection_state)
         self._connection.on("datachannel", self._on_other_channel)
         self._channel = self._connection.create_data_channel(
-            CHANNEL_LABEL, webrtc.RTCDataChannelInit(negotiated=True, id=CHANNEL_ID)
+            CHANNEL_LABEL, RTCDataChannelInit(negotiated=True, id=CHANNEL_ID)
         )
         self._channel.buffered_amount_low_threshold = BUFFERED_BYTES_LOW
         self._channel.on("open", lambda _: listener.on_open())
@@ -69,18 +78,18 @@ class WrtcChannel:
 
     async def answer(self, offer: str) -> str:
         """Take the other end's description and return the answer to it."""
-        await self._take_description(webrtc.RTCSdpType.offer, offer)
+        await self._take_description(RTCSdpType.offer, offer)
         await self._connection.set_local_description(await self._connection.create_answer())
         return await self._local_description()
 
     async def accept(self, answer: str) -> None:
         """Take the answer to our offer."""
-        await self._take_description(webrtc.RTCSdpType.answer, answer)
+        await self._take_description(RTCSdpType.answer, answer)
 
-    async def _take_description(self, kind: webrtc.RTCSdpType, description: str) -> None:
+    async def _take_description(self, kind: RTCSdpType, description: str) -> None:
         try:
-            await self._connection.set_remote_description(webrtc.RTCSessionDescriptionInit(kind, description))
-        except (webrtc.PythonWebRTCExceptionBase, TypeError, ValueError):
+            await self._connection.set_remote_description(RTCSessionDescriptionInit(kind, description))
+        except (PythonWebRTCExceptionBase, TypeError, ValueError):
             raise ProtocolError("the other end's description can't be read: no WebRTC with it") from None
 
     async def _local_description(self) -> str:
@@ -90,7 +99,7 @@ class WrtcChannel:
         return description.sdp if description is not None else ""
 
     def _on_gathering(self, _event: object) -> None:
-        if self._connection.ice_gathering_state == webrtc.RTCIceGatheringState.complete:
+        if self._connection.ice_gathering_state == RTCIceGatheringState.complete:
             self._gathered.set()
 
     def _on_connection_state(self, _event: object) -> None:
@@ -100,7 +109,7 @@ class WrtcChannel:
     def _on_other_channel(self, _event: object) -> None:
         self._listener.on_end("the other end opens a channel that nobody asked for")
 
-    def _on_message(self, event: webrtc.MessageEvent) -> None:
+    def _on_message(self, event: MessageEvent) -> None:
         if isinstance(event.data, bytes):
             self._listener.on_message(event.data)
         else:

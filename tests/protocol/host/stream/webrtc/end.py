@@ -10,7 +10,6 @@ import json
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 from opsconsole_protocol.host.stream.webrtc import engine, open_webrtc
 from opsconsole_protocol.stream.error import StreamLost
@@ -35,18 +34,6 @@ def digest_of(number: int, count: int) -> str:
     return digest.hexdigest()
 
 
-@contextmanager
-def only(name: str) -> Iterator[None]:
-    """Let this process have one engine."""
-    native = engine._native
-    if name == engine.AIORTC:
-        engine._native = lambda: ((), "")  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        engine._native = native
-
-
 def main() -> None:
     """Open, move, tell."""
     parser = argparse.ArgumentParser()
@@ -56,9 +43,10 @@ def main() -> None:
     parser.add_argument("--send-bytes", type=int, default=0)
     parser.add_argument("--number", type=int, default=0)
     options = parser.parse_args()
-    with only(options.engine):
-        signaller = SocketSignaller(socket.socket(fileno=options.signals))
-        stream = open_webrtc(signaller, options.initiator, (), timeout_s=60)
+    if options.engine == engine.AIORTC:
+        engine.leave_out_native()
+    signaller = SocketSignaller(socket.socket(fileno=options.signals))
+    stream = open_webrtc(signaller, options.initiator, (), timeout_s=60)
     received, digest, error = 0, hashlib.sha256(), ""
 
     def send() -> None:

@@ -1,0 +1,52 @@
+"""A transfer in words: how far it is, and how it ended. Pure."""
+
+from opsconsole.transfer.row import TransferPhase, TransferRow
+from opsconsole_console import format as fmt
+
+
+def fraction(row: TransferRow) -> float | None:
+    """How much of it is done; None before that can be told."""
+    if row.phase is TransferPhase.DONE:
+        return 1.0
+    return row.bytes_done / row.bytes_total if row.bytes_total else None
+
+
+def rate_words(row: TransferRow) -> str:
+    """`95 MB/s`; nothing before anything was measured."""
+    return "" if not row.rate_bytes_s else f"{fmt.size(row.rate_bytes_s)}/s"
+
+
+def size_words(row: TransferRow) -> str:
+    """`3.2 of 7.8 GB` while it moves, and then what it was."""
+    if not row.bytes_total:
+        return ""
+    total = fmt.size(row.bytes_total)
+    if row.is_over or not row.bytes_done:
+        return total
+    done = fmt.size(row.bytes_done)
+    return f"{done.partition(' ')[0] if done.partition(' ')[2] == total.partition(' ')[2] else done} of {total}"
+
+
+def progress_words(row: TransferRow) -> str:
+    """What stands behind the bar of one that is under way: size, rate, time left, way."""
+    if row.phase in {TransferPhase.SCANNING, TransferPhase.CONNECTING}:
+        return row.note or ("looking at the files" if row.phase is TransferPhase.SCANNING else "connecting")
+    left = "" if row.left_ms is None else f"{fmt.duration(row.left_ms, figures=2)} left"
+    parts = (size_words(row), rate_words(row), left, "" if row.way is None else str(row.way))
+    return "  ".join(part for part in parts if part)
+
+
+def end_words(row: TransferRow) -> str:
+    """How it ended, in one line."""
+    if row.phase is TransferPhase.CANCELLED:
+        return "cancelled: what has arrived stays for the next time"
+    if row.error:
+        return row.error
+    took = fmt.duration(None if row.ended_at_ms is None else row.ended_at_ms - row.started_at_ms)
+    moved = row.bytes_total - row.bytes_skipped
+    if moved <= 0 and row.bytes_total:
+        return f"{size_words(row)}, all of which was there already"
+    files = f"{fmt.plural(row.files_total, 'file')}, " if row.files_total != 1 else ""
+    rate = rate_words(row)
+    way = "" if row.way is None else f" ({row.way})"
+    return f"{files}{fmt.size(row.bytes_total)} in {took}{f', {rate}' if rate else ''}{way}"

@@ -1,0 +1,135 @@
+"""Results that jobs ask the coordinator to keep (`collect`): of which task, how large, and until when.
+
+What is kept is written down by who holds it in the store of trees, `collected.ATTEMPT`, so that it survives restarts. It goes
+with its job's history, and before that where all of it is too large: that of the jobs first which ended first.
+"""
+
+import asyncio
+import contextlib
+import logging
+import sqlite3
+from typing import NamedTuple
+
+from opsconsole_coordinator.core.model import SYSTEM
+from opsconsole_coordinator.server.commit_loop import CommitLoop
+from opsconsole_coordinator.server.transfer_process import TransferProcess
+from opsconsole_coordinator.store import query
+from opsconsole_coordinator.transfer.message import Held, Receive
+from opsconsole_protocol.error import LimitExceeded, OpsconsoleError
+from opsconsole_protocol.event_kind import EventKind
+from opsconsole_protocol.ids import AttemptId, ContentId, JobId
+from opsconsole_protocol.quantity import size_words
+from opsconsole_protocol.stream.message import KeepContent
+
+log = logging.getLogger("opsconsole.coordinator.collection")
+
+COLLECTED_HOLDER = "collected."
+"""Before an attempt's id: the holder of its results."""
+SWEEP_S = 3_600.0
+
+
+class Collected(NamedTuple):
+    """The kept results of one attempt."""
+
+    attempt_id: AttemptId
+    job_id: JobId
+    task_index: int
+    number: int
+    content_id: ContentId
+    size_bytes: int
+
+    @property
+    def holder(self) -> str:
+        """Who holds them in the store."""
+        return COLLECTED_HOLDER + self.attempt_id
+
+
+class Collection:
+    """All kept results. `bytes_max`: how large they may be together."""
+
+    def __init__(self, commit_loop: CommitLoop, process: TransferProcess, bytes_max: int) -> None:
+        self._commit_loop = commit_loop
+        self._process = process
+        self._bytes_max = bytes_max
+        self._by_job: dict[JobId, dict[AttemptId, Collected]] = {}
+        self._must_sweep = asyncio.Event()
+
+    @property
+    def size_bytes(self) -> int:
+        """Of all kept results."""
+        return sum(one.size_bytes for found in self._by_job.values() for one in found.values())
+
+    def of_task(self, job_id: JobId, index: int) -> Collected | None:
+        """The kept results of a task, of its last attempt that left any."""
+        found = [one for one in self._by_job.get(job_id, {}).values() if one.task_index == index]
+        return max(found, key=lambda one: one.number) if found else None
+
+    def receiving(self, purpose: KeepContent) -> Receive:
+        """How an attempt's results are taken. Raises LimitExceeded."""
+        if purpose.size_bytes > self._bytes_max:
+            raise LimitExceeded(
+                f"{size_words(purpose.size_bytes)} of results are too much: the coordinator keeps "
+                f"{size_words(self._bytes_max)} in all (half of keep_content_gb); collect fewer, or get them with `opsconsole get`"
+            )
+        return Receive(
+            content_id=purpose.content_id, bytes_max=self._bytes_max, holder=COLLECTED_HOLDER + purpose.attempt_id
+        )
+
+    def on_held(self, held: Held) -> None:
+        """The store has an attempt's results."""
+        attempt_id = AttemptId(held.holder.removeprefix(COLLECTED_HOLDER))
+        job_id, _, rest = attempt_id.partition(".")
+        index, _, rest = rest.partition(".")
+        number = rest.partition(".")[0]
+        if not held.content_ids or not index.isdecimal() or not number.isdecimal():
+            self._process.unpin(held.holder)
+            return
+        found = Collected(attempt_id, JobId(job_id), int(index), int(number), held.content_ids[0], held.size_bytes)
+        self._by_job.setdefault(found.job_id, {})[attempt_id] = found
+        if self.size_bytes > self._bytes_max:
+            self._must_sweep.set()
+
+    async def run(self) -> None:
+        """Let go of what has to go, every hour and when there is too much, for ever."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._must_sweep.wait(), SWEEP_S)
+            self._must_sweep.clear()
+            try:
+                await self.sweep()
+            except OpsconsoleError as error:
+                log.warning("kept results stay for now: %s", error)
+
+    async def sweep(self) -> None:
+        """Let go of the results of jobs that were removed, and of the oldest where all are too large."""
+        jobs = list(self._by_job)
+
+        def read(connection: sqlite3.Connection) -> dict[JobId, int | None]:
+            return query.finished_at(connection, jobs)
+
+        finished_ms = await self._commit_loop.database.read(read)
+        for job_id in jobs:
+            if job_id not in finished_ms and job_id not in self._commit_loop.fleet.jobs:
+                self._let_go(job_id)
+        self._shrink({job_id: at_ms for job_id, at_ms in finished_ms.items() if at_ms is not None})
+
+    def _shrink(self, finished_ms: dict[JobId, int]) -> None:
+        gone = 0
+        for job_id in sorted(finished_ms, key=lambda one: finished_ms[one]):
+            if self.size_bytes <= self._bytes_max:
+                break
+            gone += self._let_go(job_id)
+        if gone:
+            tasks = "1 task" if gone == 1 else f"{gone:,} tasks"
+            text = f"the kept results of {tasks} removed: all of them are to stay below {size_words(self._bytes_max)}"
+            log.info(text)
+            now_ms = self._commit_loop.clock.now_ms()
+            self._commit_loop.reactor.on_audit(SYSTEM, EventKind.REMOVED, text, self._commit_loop.name, now_ms)
+            self._commit_loop.changed()
+
+    def _let_go(self, job_id: JobId) -> int:
+        found = self._by_job.pop(job_id, {})
+        for one in found.values():
+            self._process.unpin(one.holder)
+            self._process.remove(one.content_id)
+        return len(found)

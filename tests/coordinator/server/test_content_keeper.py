@@ -1,0 +1,254 @@
+"""What the coordinator keeps: pinned while a job needs it, across restarts; results that a job collects; and bounds."""
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from opsconsole_coordinator.server.streams import TransferPolicy
+from opsconsole_protocol import api, link
+from opsconsole_protocol.content.manifest import Manifest
+from opsconsole_protocol.error import LimitExceeded, OpsconsoleError
+from opsconsole_protocol.host.content.store import ContentStore
+from opsconsole_protocol.ids import AttemptId, JobId
+from opsconsole_protocol.state import AttemptState
+from opsconsole_protocol.stream.message import (
+    FileRoot,
+    KeepContent,
+    OpenStream,
+    PeerKind,
+    ReadFiles,
+    RootKind,
+    StreamGrant,
+)
+from tests.coordinator.server import peer
+from tests.coordinator.server.peer import Agent, Operator, Site
+from tests.coordinator.server.stream_peer import (
+    ask_to_keep,
+    dialled,
+    fetch,
+    keep,
+    make_tree,
+    received,
+    sent,
+    upload_of,
+)
+from tests.waiting import until
+
+WAIT_S = 20.0
+
+
+def holders(data_dir: Path) -> dict[str, int]:
+    """Who holds how many trees, once the coordinator has ended. Names without what follows their first dot."""
+    store = ContentStore(data_dir / "content", 1 << 30)
+    try:
+        found: dict[str, int] = {}
+        for holder, content_ids in store.holders().items():
+            found[holder.partition(".")[0]] = found.get(holder.partition(".")[0], 0) + len(content_ids)
+        return found
+    finally:
+        store.close()
+
+
+async def test_what_jobs_need_stays_until_the_last_of_them_has_ended(tmp_path: Path) -> None:
+    data, manifest = tmp_path / "data", make_tree(tmp_path / "tree", {"a": b"1"})
+    async with peer.site(data) as site, await site.operator() as operator:
+        await keep(site, operator, tmp_path / "tree", manifest)
+        jobs = [await operator.submit(uploads=(upload_of(manifest),), held=True) for _ in range(3)]
+        await operator.call(api.Act(verb="cancel", ids=(jobs[0].id,)))
+    assert holders(data) == {"needed": 1, "fresh": 1}
+    async with peer.site(data) as site, await site.operator(site.token) as operator:
+        await site.streams.process.ready(WAIT_S)
+        answer = await operator.call(api.FindContents(content_ids=(manifest.content_id,)))
+        assert answer.kept == (manifest.content_id,)
+        await operator.call(api.Act(verb="cancel", ids=(jobs[1].id, jobs[2].id)))
+    assert holders(data) == {"fresh": 1}
+
+
+async def test_what_no_job_needs_after_a_restart_is_let_go(tmp_path: Path) -> None:
+    data, manifest = tmp_path / "data", make_tree(tmp_path / "tree", {"a": b"1"})
+    async with peer.site(data) as site, await site.operator() as operator:
+        await keep(site, operator, tmp_path / "tree", manifest)
+    store = ContentStore(data / "content", 1 << 30)
+    store.pin(f"needed.{manifest.content_id}", manifest.content_id)
+    store.pin("sending.7k3", manifest.content_id)
+    store.close()
+    async with peer.site(data) as site:
+        await site.streams.process.ready(WAIT_S)
+        await site.streams.process.ready(WAIT_S)
+    assert holders(data) == {"fresh": 1}
+
+
+async def test_what_is_kept_is_known_after_a_restart_and_its_jobs_start(tmp_path: Path) -> None:
+    data, manifest = tmp_path / "data", make_tree(tmp_path / "tree", {"a": b"1"})
+    async with peer.site(data) as site, await site.operator() as operator:
+        await keep(site, operator, tmp_path / "tree", manifest)
+        await operator.submit(uploads=(upload_of(manifest),))
+    async with peer.site(data) as site, await site.agent() as agent:
+        await agent.register()
+        attempt_id = await agent.assigned()
+        await fetch(site, agent, manifest.content_id, attempt_id, tmp_path / "fetched")
+    assert (tmp_path / "fetched" / "a").read_bytes() == b"1"
+
+
+async def test_a_process_that_is_killed_in_the_middle_loses_nothing_that_is_kept(site: Site, tmp_path: Path) -> None:
+    manifest = make_tree(tmp_path / "tree", {"a": b"1"})
+    async with await site.operator() as operator, await site.agent() as agent:
+        await agent.register()
+        await keep(site, operator, tmp_path / "tree", manifest)
+        process = site.streams.process
+        assert process._process is not None
+        os.kill(process._process.pid, signal.SIGKILL)
+        await until(lambda: not process.is_ready.is_set())
+        await operator.submit(uploads=(upload_of(manifest),))
+        attempt_id = await agent.assigned()
+        await process.ready(WAIT_S)
+        await fetch(site, agent, manifest.content_id, attempt_id, tmp_path / "fetched")
+
+
+async def test_what_is_spoilt_is_not_served_and_not_kept(site: Site, tmp_path: Path) -> None:
+    manifest = make_tree(tmp_path / "tree", {"a": b"1"})
+    async with await site.operator() as operator, await site.agent() as agent:
+        await agent.register()
+        await keep(site, operator, tmp_path / "tree", manifest)
+        await operator.submit(uploads=(upload_of(manifest),))
+        attempt_id = await agent.assigned()
+        spoilt = site.data_dir / "content" / "trees" / manifest.content_id / "a"
+        spoilt.chmod(0o644)
+        spoilt.write_bytes(b"22")
+        with pytest.raises(OpsconsoleError, match="something was written into the kept tree"):
+            await fetch(site, agent, manifest.content_id, attempt_id, tmp_path / "fetched")
+        await until(lambda: not site.streams.process.kept)
+        answer = await operator.call(api.FindContents(content_ids=(manifest.content_id,)))
+        assert answer.kept == ()
+
+
+async def test_another_tree_than_was_announced_is_not_taken(site: Site, tmp_path: Path) -> None:
+    announced = make_tree(tmp_path / "tree", {"a": b"1"})
+    other = make_tree(tmp_path / "other", {"a": b"2"})
+    async with await site.operator() as operator:
+        grant = await ask_to_keep(operator, announced)
+        with pytest.raises(OpsconsoleError):
+            await asyncio.to_thread(sent, lambda: dialled(site, grant), tmp_path / "other", other)
+        answer = await operator.call(api.FindContents(content_ids=(announced.content_id, other.content_id)))
+        assert answer.kept == ()
+
+
+async def test_a_tree_that_is_kept_already_is_not_sent_again(site: Site, tmp_path: Path) -> None:
+    manifest = make_tree(tmp_path / "tree", {"a": b"1" * 100_000})
+    async with await site.operator() as operator:
+        assert (await keep(site, operator, tmp_path / "tree", manifest)).bytes_sent == 100_000
+        assert (await keep(site, operator, tmp_path / "tree", manifest)).bytes_sent == 0
+
+
+async def test_a_larger_tree_than_announced_or_allowed_is_not_taken(tmp_path: Path) -> None:
+    manifest = make_tree(tmp_path / "tree", {"a": os.urandom(200_000)})
+    policy = TransferPolicy(keep_upload_bytes=100_000)
+    async with peer.site(tmp_path / "data", transfer=policy) as site, await site.operator() as operator:
+        answer = await operator.call(api.FindContents(content_ids=()))
+        assert answer.keep_bytes_max == 100_000
+        with pytest.raises(
+            LimitExceeded, match=r"200 kB are too much to be kept by the coordinator, which takes 100 kB"
+        ):
+            await keep(site, operator, tmp_path / "tree", manifest)
+        purpose = KeepContent(content_id=manifest.content_id, size_bytes=1, files=1)  # a lie
+        grant = (await operator.call(api.AskForStream(open=OpenStream(purpose=purpose)))).grant
+        with pytest.raises(LimitExceeded):
+            await asyncio.to_thread(sent, lambda: dialled(site, grant), tmp_path / "tree", manifest)
+
+
+# --- results that are collected ------------------------------------------------------------------------------------
+
+
+async def collect(site: Site, agent: Agent, attempt_id: AttemptId, folder: Path, manifest: Manifest) -> None:
+    """An agent brings the results of an attempt."""
+    purpose = KeepContent(
+        content_id=manifest.content_id, size_bytes=manifest.size_bytes, files=manifest.files, attempt_id=attempt_id
+    )
+    await agent.send(link.AskForStream(number=1, open=OpenStream(purpose=purpose)))
+    grant = (await agent.take(link.StreamGranted)).grant
+    await asyncio.to_thread(sent, lambda: dialled(site, grant), folder, manifest)
+
+
+async def ask_for_results(operator: Operator, job_id: str, *patterns: str, folder: bytes = b"") -> StreamGrant:
+    purpose = ReadFiles(root=FileRoot(kind=RootKind.OUTPUT, job_id=job_id), folder=folder, patterns=patterns)
+    answer: api.StreamAnswer = await operator.call(api.AskForStream(open=OpenStream(purpose=purpose)))
+    return answer.grant
+
+
+RESULTS = {"models/best.pt": b"weights", "models/last.pt": b"more", "log.json": b"{}"}
+
+
+async def test_collected_results_survive_their_worker(tmp_path: Path) -> None:
+    manifest = make_tree(tmp_path / "out", RESULTS)
+    data = tmp_path / "data"
+    async with peer.site(data) as site, await site.operator() as operator:
+        async with await site.agent() as agent:
+            await agent.register()
+            job = await operator.submit(collect=("models/*", "*.json"))
+            attempt_id = await agent.assigned()
+            await agent.report(attempt_id, AttemptState.RUNNING, started_at_ms=1)
+            await collect(site, agent, attempt_id, tmp_path / "out", manifest)
+            await agent.report(
+                attempt_id, AttemptState.SUCCEEDED, started_at_ms=1, finished_at_ms=2, exit_code=0,
+                output_path=f"/out/jobs/{job.id}",
+            )  # fmt: skip
+            await operator.wait(job.id)
+        await until(lambda: not site.commit_loop.sessions)
+        events = (await operator.call(api.ListEvents(subject=job.id))).events
+        assert events  # of the job's life
+    async with peer.site(data) as site, await site.operator(site.token) as operator:
+        await site.streams.process.ready(WAIT_S)
+        whole = await ask_for_results(operator, job.id)
+        assert (whole.peer, whole.peer_name) == (PeerKind.COORDINATOR, "the coordinator")
+        await asyncio.to_thread(received, lambda: dialled(site, whole), tmp_path / "whole")
+        assert {name: (tmp_path / "whole" / name).read_bytes() for name in RESULTS} == RESULTS
+        models = await ask_for_results(operator, job.id, "best*", folder=b"models")
+        await asyncio.to_thread(received, lambda: dialled(site, models), tmp_path / "models")
+        assert [path.name for path in sorted((tmp_path / "models").iterdir())] == ["best.pt"]
+        none = await ask_for_results(operator, job.id, "*.csv")
+        with pytest.raises(OpsconsoleError, match=r"nothing that is kept matches \*\.csv"):
+            await asyncio.to_thread(received, lambda: dialled(site, none), tmp_path / "none")
+
+
+async def test_results_of_a_removed_job_are_let_go(site: Site, tmp_path: Path) -> None:
+    manifest = make_tree(tmp_path / "out", RESULTS)
+    collection = site.streams.collection
+    async with await site.operator() as operator, await site.agent() as agent:
+        await agent.register()
+        job = await operator.submit(collect=("models/*",))
+        attempt_id = await agent.assigned()
+        await collect(site, agent, attempt_id, tmp_path / "out", manifest)
+        await until(lambda: collection.size_bytes == manifest.size_bytes)
+        await agent.report(attempt_id, AttemptState.SUCCEEDED, started_at_ms=1, finished_at_ms=2, exit_code=0)
+        await operator.wait(job.id)
+        await collection.sweep()
+        assert collection.size_bytes == manifest.size_bytes
+        await operator.call(api.Clean(attempts=False, history=True, remove=True))
+        await collection.sweep()
+        assert collection.size_bytes == 0
+        await until(lambda: not site.streams.process.kept)
+
+
+async def test_the_oldest_results_go_where_all_are_too_large(tmp_path: Path) -> None:
+    manifests = [make_tree(tmp_path / f"out-{number}", {"a": os.urandom(40_000)}) for number in range(2)]
+    policy = TransferPolicy(keep_content_bytes=120_000)
+    async with (
+        peer.site(tmp_path / "data", transfer=policy) as site, await site.operator() as operator,
+        await site.agent() as agent,
+    ):  # fmt: skip
+        await agent.register()
+        jobs = []
+        for number, manifest in enumerate(manifests):
+            jobs.append(await operator.submit(collect=("*",)))
+            attempt_id = await agent.assigned()
+            await collect(site, agent, attempt_id, tmp_path / f"out-{number}", manifest)
+            await agent.report(attempt_id, AttemptState.SUCCEEDED, started_at_ms=1, finished_at_ms=2, exit_code=0)
+            await operator.wait(jobs[-1].id)
+        collection = site.streams.collection
+        await until(lambda: collection.of_task(JobId(jobs[0].id), 0) is None)
+        assert collection.of_task(JobId(jobs[1].id), 0) is not None
+        removed = [one.text for one in (await operator.call(api.ListEvents())).events if one.kind == "removed"]
+        assert removed == ["the kept results of 1 task removed: all of them are to stay below 60 kB"]
