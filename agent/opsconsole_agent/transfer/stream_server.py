@@ -7,7 +7,7 @@ touched. What goes wrong is told over the stream, in one line.
 import asyncio
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from opsconsole_agent.transfer.file_tree import Place, below, read_tree
@@ -36,7 +36,7 @@ _log = logging.getLogger(__name__)
 
 
 class StreamServer:
-    """One agent's. `find` says which folder a root means; it raises OpsconsoleError."""
+    """One agent's. `find` says which folder a root means; it raises OpsconsoleError. `input_folders`: where inputs lie."""
 
     def __init__(
         self,
@@ -45,12 +45,14 @@ class StreamServer:
         open_stream: OpenStream,
         store: ContentStore,
         find: Callable[[FileRoot], Place],
+        input_folders: Sequence[str],
     ) -> None:
         self._broker = broker
         self._threads = threads
         self._open_stream = open_stream
         self._store = store
         self._find = find
+        self._input_folders = input_folders
         self._tasks: set[asyncio.Task[None]] = set()
 
     def on_serve(self, message: ServeStream) -> None:
@@ -120,9 +122,8 @@ class StreamServer:
         if isinstance(purpose, ReadFiles):
             place = self._find(purpose.root)
             hashes = self._store.hashes
-            return read_tree(place, purpose, hashes, cancel, lambda line: _log.info("not sent: %s", line)).source(
-                hashes
-            )
+            found = read_tree(place, purpose, self._input_folders, hashes, cancel, _note_left_out)
+            return found.source(hashes)
         raise Forbidden("a worker doesn't keep files for others: bring them to the coordinator")
 
     def _sink(self, purpose: WriteFiles, manifest: Manifest) -> PlacingSink:
@@ -130,6 +131,10 @@ class StreamServer:
         if not place.writable:
             raise Forbidden(f"{place.base} is not writable: its worker's user allows it with LABEL=PATH:rw")
         return PlacingSink(manifest, Path(place.base), below(place, purpose.folder), replace=purpose.replace)
+
+
+def _note_left_out(line: str) -> None:
+    _log.info("not sent: %s", line)
 
 
 def _refuse(stream: Stream, error: OpsconsoleError) -> None:
