@@ -12,22 +12,20 @@ from pathlib import Path
 
 from opsconsole_agent.transfer.file_tree import Place, below, read_tree
 from opsconsole_agent.transfer.link_broker import LinkBroker, Mailbox
-from opsconsole_protocol.content.frame import failure
 from opsconsole_protocol.content.manifest import Manifest
 from opsconsole_protocol.error import Conflict, Forbidden, OpsconsoleError
-from opsconsole_protocol.host.content.session import receive, send
+from opsconsole_protocol.host.content.session import receive, refuse, send
 from opsconsole_protocol.host.content.sink import PlacingSink
 from opsconsole_protocol.host.content.source import FolderSource
 from opsconsole_protocol.host.content.store import ContentStore
 from opsconsole_protocol.host.stream.stream import Stream
 from opsconsole_protocol.host.transfer_thread import Cancel, TransferThreads
 from opsconsole_protocol.link import ServeStream
-from opsconsole_protocol.stream.error import StreamCancelled, StreamLost
+from opsconsole_protocol.stream.error import StreamCancelled
 from opsconsole_protocol.stream.message import FetchContent, FileRoot, ReadFiles, StreamGrant, WriteFiles
 
 WAITING_MAX = 64
 """Streams that wait for a thread. More are left to run out of time: who asked tries again."""
-_DRAINED_BYTES_MAX = 1 << 24
 
 OpenStream = Callable[[StreamGrant, Mailbox, Cancel], Stream]
 """Opens this end of a stream. It blocks."""
@@ -101,11 +99,11 @@ class StreamServer:
         try:
             source = self._source(purpose, holder, cancel)
         except OpsconsoleError as error:
-            _refuse(stream, error)
+            refuse(stream, error)
             raise
         except OSError as error:
             refusal = Conflict(f"this worker can't read it ({error.strerror})")
-            _refuse(stream, refusal)
+            refuse(stream, refusal)
             raise refusal from None
         else:
             try:
@@ -135,15 +133,3 @@ class StreamServer:
 
 def _note_left_out(line: str) -> None:
     _log.info("not sent: %s", line)
-
-
-def _refuse(stream: Stream, error: OpsconsoleError) -> None:
-    """Tell the other end, and wait until it has read that and gone."""
-    try:
-        stream.send(failure(error))
-        room = bytearray(1 << 16)
-        taken = 0
-        while taken < _DRAINED_BYTES_MAX and (count := stream.receive_into(room)):
-            taken += count
-    except StreamLost:
-        return
