@@ -114,14 +114,16 @@ class Client:
         deadline = asyncio.get_running_loop().time() + self.retry_for_s
         pause_s = _RETRY_FIRST_S
         while True:
+            if self._is_closed:
+                raise Unavailable("this client is closed")
             try:
                 connection = await self._source.connection()
                 answer = await connection.call(request)
             except Unavailable as error:
                 is_late = asyncio.get_running_loop().time() + pause_s > deadline
-                if self._is_closed or is_late or not _is_repeatable(request):
+                if is_late or not _is_repeatable(request):
                     raise
-                if self._on_retry is not None:
+                if self._on_retry is not None and not self._is_closed:
                     self._on_retry(error.message)
             else:
                 return answer
