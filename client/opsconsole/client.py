@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self
 
 import msgspec
 
-from opsconsole.ask import AnswerT, ask
+from opsconsole.ask import AnswerT, ask, is_repeatable
 from opsconsole.connection import Connection
 from opsconsole.dialer import ConnectionSource, Dialer
 from opsconsole.job_page import next_page
@@ -121,7 +121,7 @@ class Client:
                 answer = await connection.call(request)
             except Unavailable as error:
                 is_late = asyncio.get_running_loop().time() + pause_s > deadline
-                if is_late or not _is_repeatable(request):
+                if is_late or not is_repeatable(request):
                     raise
                 if self._on_retry is not None and not self._is_closed:
                     self._on_retry(error.message)
@@ -492,10 +492,3 @@ def _can_take(worker: api.WorkerRow, spec: JobSpec) -> bool:
 def new_job_id() -> JobId:
     """A fresh job id."""
     return job_id(secrets.randbits(50))
-
-
-def _is_repeatable(request: api.AnyRequest) -> bool:
-    """Whether nothing is done twice, or lost, where a request was carried out and its answer didn't come."""
-    if isinstance(request, api.SetPriority):
-        return not request.relative
-    return not isinstance(request, api.SendSignal | api.AwaitSignals)
