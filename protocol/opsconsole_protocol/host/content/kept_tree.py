@@ -7,12 +7,20 @@ from pathlib import Path
 from typing import NamedTuple
 
 from opsconsole_protocol.content.digest import file_digest
-from opsconsole_protocol.content.manifest import Entry, EntryKind
+from opsconsole_protocol.content.manifest import Entry, EntryKind, Manifest
 from opsconsole_protocol.content.path import shown
 from opsconsole_protocol.error import Conflict, NotFound
 from opsconsole_protocol.host.content.beneath import Beneath
 from opsconsole_protocol.host.content.file_hash import leaves_of
 from opsconsole_protocol.host.content.record import Look, Record, boot_id, look
+
+
+class StoredTree(NamedTuple):
+    """A tree that is here. Whoever uses it pins it first, and doesn't write into it."""
+
+    path: Path
+    """The folder with its files."""
+    manifest: Manifest
 
 
 class KeptFile(NamedTuple):

@@ -7,14 +7,14 @@ import threading
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
 
 from opsconsole_protocol.content.error import CacheChanged
 from opsconsole_protocol.content.manifest import Manifest
 from opsconsole_protocol.error import Conflict, LimitExceeded, NotFound, OpsconsoleError
+from opsconsole_protocol.host.content.arriving import ABANDONED_S
+from opsconsole_protocol.host.content.disk import KEPT_FREE_BYTES, hold, on_disk
 from opsconsole_protocol.host.content.hash_cache import HashCache
-from opsconsole_protocol.host.content.incoming import KEPT_FREE_BYTES, hold, on_disk
-from opsconsole_protocol.host.content.kept_tree import KeptFile, check_tree, known_files, remove_tree
+from opsconsole_protocol.host.content.kept_tree import KeptFile, StoredTree, check_tree, known_files, remove_tree
 from opsconsole_protocol.host.content.pin import PinFolder
 from opsconsole_protocol.host.content.record import (
     Record,
@@ -25,23 +25,17 @@ from opsconsole_protocol.host.content.record import (
     read_record,
     write_record,
 )
-from opsconsole_protocol.host.content.sink import ABANDONED_S, Sink
+from opsconsole_protocol.host.content.sink import Sink
 from opsconsole_protocol.host.content.source import FolderSource
 from opsconsole_protocol.host.content.store_sink import PresentSink, StoreSink
 from opsconsole_protocol.ids import ContentId, check_content_id
+
+__all__ = ["ContentStore", "StoredTree"]
 
 _LOOKED_THROUGH = 1_000_000
 """Of how many entries of other trees it is known whether a new tree has the same files."""
 _OWN_BYTES = 2 << 20
 """What a store itself writes beside a tree: records and hashes."""
-
-
-class StoredTree(NamedTuple):
-    """A tree that is here. Whoever uses it pins it first, and doesn't write into it."""
-
-    path: Path
-    """The folder with its files."""
-    manifest: Manifest
 
 
 class ContentStore:
