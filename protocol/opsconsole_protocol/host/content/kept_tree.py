@@ -1,5 +1,6 @@
 """A tree in a store: whether it is still what it was, and how it is removed."""
 
+import contextlib
 import os
 import shutil
 import stat
@@ -92,11 +93,19 @@ def known_files(path: Path, record: Record, digests: set[bytes]) -> dict[bytes, 
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a tree whose folders may be read-only. What can't be removed stays."""
-    for _, names, _, folder in os.fwalk(path):
-        os.fchmod(folder, 0o700)
-        for name in names:
-            status = os.stat(name, dir_fd=folder, follow_symlinks=False)
-            if stat.S_ISDIR(status.st_mode) and status.st_mode & 0o500 != 0o500:
-                os.chmod(name, 0o700, dir_fd=folder)
+    """Remove a tree whose folders may be read-only. What can't be removed stays; somebody else may remove it meanwhile."""
+    with contextlib.suppress(FileNotFoundError):
+        for _, names, _, folder in os.fwalk(path):
+            with contextlib.suppress(OSError):
+                os.fchmod(folder, 0o700)
+            for name in names:
+                with contextlib.suppress(OSError):
+                    _open_up(folder, name)
     shutil.rmtree(path, ignore_errors=True)
+
+
+def _open_up(folder: int, name: str) -> None:
+    """Let a folder be looked into. Raises OSError."""
+    status = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    if stat.S_ISDIR(status.st_mode) and status.st_mode & 0o500 != 0o500:
+        os.chmod(name, 0o700, dir_fd=folder)
