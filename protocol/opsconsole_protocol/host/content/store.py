@@ -122,6 +122,14 @@ class ContentStore:
                     write_record(path, make_record(record.manifest, looks))
         return StoredTree(self._trees / content, record.manifest)
 
+    def path(self, content: ContentId) -> Path:
+        """Where a tree is, or would be. It may have been written into: `open` looks."""
+        return self._trees / check_content_id(content)
+
+    def used_ms(self, content: ContentId) -> int:
+        """When a tree was opened last, or came, in Unix milliseconds; 0 where it isn't here."""
+        return self._used_ns(content) // 1_000_000
+
     def source(self, content: ContentId, *, cancel: threading.Event | None = None) -> FolderSource:
         """A tree, to be sent. Raises as `open` does."""
         tree = self.open(content)
