@@ -4,20 +4,23 @@ import contextlib
 import os
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import msgspec
 import pytest
 
 from opsconsole_protocol.host.stream import rtc
 from opsconsole_protocol.host.stream import stream as module
 from opsconsole_protocol.host.stream.stream import Stream
 from opsconsole_protocol.stream.error import NoWay, StreamLost
-from opsconsole_protocol.stream.message import Via, Way
+from opsconsole_protocol.stream.message import StreamGrant, Via, Way
 from tests.chaos.namespace import Impossible, Town
 from tests.protocol.host.stream.fake_coordinator import FakeCoordinator
 from tests.protocol.host.stream.lab import NOWHERE, End, check_both_ways, opening, pair
+from tests.protocol.host.stream.resident import Said
 
 SECRETS = {"s1": {"secret True", "secret False"}}
 
@@ -159,3 +162,71 @@ def test_a_receiver_that_only_pauses_is_waited_for(town: Town, monkeypatch: pyte
             left -= other.receive_into(view)
         sender.join()
         assert mine.result().way is Way.DIRECT
+
+
+def wall(town: Town, host: str) -> None:
+    """What a home router does: nobody gets in who wasn't spoken to from inside, be it by TCP or UDP."""
+    rules = "add table inet wall; add chain inet wall in { type filter hook input priority 0; policy drop; }; "
+    rules += "add rule inet wall in ct state established,related accept; add rule inet wall in iif lo accept"
+    done = subprocess.run([*town.command(host), "nft", rules], capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"no firewall can be had here: {done.stderr.strip()}")
+
+
+class Process:
+    """An end in a process of its own (`resident.py`)."""
+
+    def __init__(self, town: Town, host: str, grant: StreamGrant) -> None:
+        argument = msgspec.json.encode(grant).decode()
+        self._process = subprocess.Popen(
+            [*town.command(host), sys.executable, "-m", "tests.protocol.host.stream.resident", argument],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        self.lines: list[str] = []
+        self.end = ""
+
+    def pump(self, other: "Process") -> None:
+        """Pass on what it tells, until it has ended."""
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            said = msgspec.json.decode(line, type=Said)
+            if said.signal:
+                other.tell(said.signal)
+            if said.line:
+                self.lines.append(said.line)
+            self.end = said.end or self.end
+
+    def tell(self, body: bytes) -> None:
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError):
+            self._process.stdin.write(body.hex() + "\n")
+            self._process.stdin.flush()
+
+    def close(self) -> None:
+        self._process.kill()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
+        self._process.wait()
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("via", [Via.AUTO, Via.WEBRTC])
+def test_webrtc_gets_through_where_nobody_can_be_dialled(town: Town, via: Via) -> None:
+    for host in ("one", "two"):
+        wall(town, host)
+    one, two = (Process(town, host, end.grant) for host, end in zip(("one", "two"), pair(via=via), strict=True))
+    try:
+        pumps = [threading.Thread(target=one.pump, args=(two,)), threading.Thread(target=two.pump, args=(one,))]
+        for pump in pumps:
+            pump.start()
+        for pump in pumps:
+            pump.join(60)
+    finally:
+        one.close()
+        two.close()
+    assert (one.end, two.end) == ("webrtc whole", "webrtc whole")
+    if via is Via.AUTO:
+        assert one.lines[0].startswith(f"direct doesn't work: {town.address('two')} port ")
+    assert one.lines[-1].startswith("webrtc: connected to gpu-3 (")
