@@ -15,12 +15,14 @@ import pytest
 from opsconsole_protocol.host.stream import rtc
 from opsconsole_protocol.host.stream import stream as module
 from opsconsole_protocol.host.stream.stream import Stream
+from opsconsole_protocol.host.stream.transfer import move
 from opsconsole_protocol.stream.error import NoWay, StreamLost
 from opsconsole_protocol.stream.message import StreamGrant, Via, Way
 from tests.chaos.namespace import Impossible, Town
+from tests.protocol.host.stream.fake_broker import Summary, broker
 from tests.protocol.host.stream.fake_coordinator import FakeCoordinator
-from tests.protocol.host.stream.lab import NOWHERE, End, check_both_ways, opening, pair
-from tests.protocol.host.stream.resident import Said
+from tests.protocol.host.stream.lab import NOWHERE, PURPOSE, End, check_both_ways, opening, pair, receive
+from tests.protocol.host.stream.resident import BLOCK, Said
 
 SECRETS = {"s1": {"secret True", "secret False"}}
 
@@ -162,6 +164,53 @@ def test_a_receiver_that_only_pauses_is_waited_for(town: Town, monkeypatch: pyte
             left -= other.receive_into(view)
         sender.join()
         assert mine.result().way is Way.DIRECT
+
+
+def test_a_network_that_parts_in_the_middle_is_gone_round(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The two machines don't reach each other any more, without a word; the coordinator still reaches both."""
+    monkeypatch.setattr(module, "STALL_CHECK_S", 0.1)
+    monkeypatch.setattr(module, "SILENT_MS", 1_000)
+    monkeypatch.setattr(
+        module, "_KEEPALIVE", ((socket.TCP_KEEPIDLE, 1), (socket.TCP_KEEPINTVL, 1), (socket.TCP_KEEPCNT, 1))
+    )
+    found = bytearray()
+
+    def serve(stream: Stream) -> None:
+        start = int.from_bytes(receive(stream, 8))
+        with contextlib.suppress(StreamLost):
+            stream.send(BLOCK[start:] if start else BLOCK[: len(BLOCK) // 2])
+            stream.receive_into(bytearray(1))
+        stream.close()
+
+    def work(stream: Stream) -> Summary:
+        stream.send(len(found).to_bytes(8))
+        if not found:
+            found.extend(receive(stream, len(BLOCK) // 2))
+            town.part("one", "two")
+        while len(found) < len(BLOCK):
+            more = receive(stream, len(BLOCK) - len(found))
+            if not more:
+                raise StreamLost("the other end is gone")
+            found.extend(more)
+        return Summary(len(found))
+
+    def settle(one: End, other: End) -> tuple[End, End]:
+        here, there = (
+            Resident(end.grant, end.home, town=town, host=host) for end, host in ((one, "one"), (other, "two"))
+        )
+        here.other, there.other = there, here
+        return here, there
+
+    lines: list[str] = []
+    cancel = threading.Event()
+    with (
+        lab(town) as fake,
+        town.inside("one"),
+        broker(serve, home=fake.home, relay=True, fake=fake, settle=settle) as one,
+    ):
+        move(one, PURPOSE, peer="gpu-3", via=Via.AUTO, home=fake.home, work=work, tell=lines.append, cancel=cancel)
+    assert found == BLOCK
+    assert [line.partition(":")[0] for line in lines if "connected" in line] == ["direct", "relay"]
 
 
 def wall(town: Town, host: str) -> None:
