@@ -62,7 +62,8 @@ class AgentConfig:
     `remember`: keep the coordinator's address for the next start; one that is found by its data folder need not be kept.
     `stdin`: the file that tasks read. `run_as`: the user that tasks run as, where the agent is root. `cache_bytes`: how much
     is kept of files and code that jobs brought, and as much again of what setups made; None: a tenth of the disk, at most 50 GB.
-    `own_outputs`: keep results in the state folder where there is no output path.
+    `own_outputs`: keep results in the state folder where there is no output path. `job_output_bytes`: how much a task may write
+    to its output folder, where that is local, before it is ended; 0: as much as it likes.
     """
 
     url: str
@@ -83,6 +84,7 @@ class AgentConfig:
     run_as: str | None = None
     cache_bytes: int | None = None
     own_outputs: bool = True
+    job_output_bytes: int = 0
 
     @property
     def outputs(self) -> WorkerIOConfig:
@@ -221,6 +223,7 @@ class _Service:
             max_concurrent_jobs=config.max_concurrent_jobs or len(telemetry.gpus) or 1,
             tags=config.tags,
             properties={**config.properties, **own},
+            job_output_bytes=config.job_output_bytes,
         )
         contents = await asyncio.to_thread(open_store, config.state_dir, config.cache_bytes, readable=user is not None)
         return cls(config, say, state, description, credential, telemetry, keeper, user, contents)

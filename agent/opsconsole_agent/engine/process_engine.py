@@ -34,6 +34,7 @@ from opsconsole_agent.keeper_client.keeper_client import KeeperClient
 from opsconsole_agent.probe.io_path import NOTHING_WRITTEN, OutputRefused
 from opsconsole_agent.state.state_folder import is_disk_full
 from opsconsole_agent.transfer.fetcher import ContentAway
+from opsconsole_protocol.content.error import DiskFull
 from opsconsole_protocol.end_cause import EndCause
 from opsconsole_protocol.error import Conflict, LimitExceeded, NotFound, OpsconsoleError, Unavailable
 from opsconsole_protocol.ids import AttemptId
@@ -44,6 +45,7 @@ _CAUSES: Mapping[type, EndCause] = {
     PortTaken: EndCause.PORT_TAKEN,
     ContentAway: EndCause.CONTENT_AWAY,
     SetupFailed: EndCause.SETUP_FAILED,
+    DiskFull: EndCause.DISK_FULL,
 }
 
 _log = logging.getLogger(__name__)
@@ -163,7 +165,7 @@ class ProcessEngine:
         self._ports.pop(attempt_id, None)
         again = isinstance(error, PortTaken | ContentAway)
         cause = next((cause for kind, cause in _CAUSES.items() if isinstance(error, kind)), EndCause.NOT_STARTED)
-        is_ours = isinstance(error, OSError | OutputRefused | LimitExceeded | Unavailable) and not again
+        is_ours = isinstance(error, OSError | OutputRefused | LimitExceeded | Unavailable | DiskFull) and not again
         self._emit(
             [
                 PreparationFailed(

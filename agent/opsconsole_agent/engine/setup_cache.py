@@ -84,7 +84,7 @@ class SetupCache:
         made = MadeSetup(self._folder / f"{record.key[:16]}-{secrets.token_hex(4)}", record)
         made.folder.mkdir(mode=0o700)
         (made.folder / _USERS).mkdir(mode=0o700)
-        (made.folder / _USERS / attempt_id).touch(mode=0o600)
+        state_file.replace_file(str(made.folder / _USERS / attempt_id), b"")
         for folder in (made.environment, made.bundle):
             folder.mkdir(mode=0o700)
             if self._user is not None:
@@ -108,7 +108,7 @@ class SetupCache:
                 if made.record.key != key or made.record.content_id not in {"", content_id or ""}:
                     continue
                 with contextlib.suppress(OSError):
-                    (made.folder / _USERS / attempt_id).touch(mode=0o600)
+                    state_file.replace_file(str(made.folder / _USERS / attempt_id), b"")
                     os.utime(made.folder / _RECORD)
                     return made
         return None

@@ -126,7 +126,7 @@ class Staging:
         steps: list[Step] = [
             AttemptFolder(state),
             WorkingFolder(defaults, state, self._locality),
-            InputFiles(defaults.io, self._locality),
+            InputFiles(defaults.io, state, self._locality),
             OutputFolder(defaults, self._locality),
         ]
         if equipment is not None:
@@ -199,7 +199,7 @@ class Staging:
     async def release(self, attempt_id: AttemptId, bundle: Bundle | None) -> None:
         """The attempt needs its files, its code and its setup no more."""
         if self._equipment is not None:
-            if bundle is not None:
+            if bundle is not None and await asyncio.to_thread(os.path.lexists, self._state.work(attempt_id)):
                 await self.remove_bundle(attempt_id, bundle)
                 await asyncio.to_thread(self._state.remove_empty, attempt_id)
             await asyncio.to_thread(self._equipment.contents.release, attempt_id)
@@ -264,8 +264,9 @@ class InputFiles:
 
     name = "inputs"
 
-    def __init__(self, io: WorkerIOConfig, locality: "_Locality") -> None:
+    def __init__(self, io: WorkerIOConfig, state: StateFolder, locality: "_Locality") -> None:
         self._io = io
+        self._state = state
         self._locality = locality
 
     def is_quick(self, launch: Launch) -> bool:
@@ -277,7 +278,7 @@ class InputFiles:
         return all(self._locality.is_local(folder) for folder in folders)
 
     async def run(self, build: Build) -> None:
-        """Find every file; raises InputRefused."""
+        """Find every file; raises InputRefused or OSError."""
         names, is_quick = build.launch.inputs, build.is_quick or self.is_quick(build.launch)
         found: list[str] = []
         for name in names:
@@ -285,6 +286,8 @@ class InputFiles:
             file = resolve_input(self._io, name) if is_quick else await in_thread(inspect_input, self._io, name)
             found.append(str(file.path))
         build.inputs = tuple(found)
+        if found:
+            self._state.name_inputs(build.attempt_id, [(os.path.basename(path), path) for path in found])  # noqa: PTH119
 
 
 class OutputFolder:

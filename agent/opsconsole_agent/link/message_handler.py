@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from opsconsole_agent.core.event import Contact, Event, LinkDown, LinkUp
+from opsconsole_agent.core.event import Contact, Event, LinkDown, LinkUp, OutputTooLarge
 from opsconsole_agent.core_runner import CoreRunner
 from opsconsole_agent.link.file_answerer import FileAnswerer
 from opsconsole_agent.link.leaving_answerer import LeavingAnswerer
@@ -27,7 +27,7 @@ from opsconsole_agent.transfer.transfers import Transfers
 from opsconsole_protocol import PROTOCOL_VERSION
 from opsconsole_protocol.bound import cut
 from opsconsole_protocol.error import InvalidRequest, LimitExceeded, OpsconsoleError
-from opsconsole_protocol.ids import WorkerId
+from opsconsole_protocol.ids import AttemptId, WorkerId
 from opsconsole_protocol.link import (
     TROUBLE_CHARACTERS_MAX,
     TROUBLES_MAX,
@@ -66,6 +66,7 @@ from opsconsole_protocol.link import (
     UpdateMetadata,
 )
 from opsconsole_protocol.log import Source
+from opsconsole_protocol.quantity import size_words
 from opsconsole_protocol.truncation import truncated
 
 _CHECKS_MAX = 4
@@ -87,6 +88,8 @@ class Description:
     max_concurrent_jobs: int
     tags: tuple[str, ...] = ()
     properties: Mapping[str, Any] = field(default_factory=dict)
+    job_output_bytes: int = 0
+    """How much a task may write to its output folder; 0: as much as it likes."""
 
     def to_properties(self, gpus: GpuReport) -> dict[str, Any]:
         """Everything a job can ask for, by the seeds' names. What the user set beats what is measured."""
@@ -247,6 +250,7 @@ class MessageHandler:
         }
         heartbeat = await self._telemetry.heartbeat(pids, outputs, _ANSWER_TIMEOUT_S)
         self._update_metadata()
+        self._check_outputs()
         building = {
             str(key): TaskProgress(done=one.done, total=one.total, text=one.step)
             for key, one in engine.progress().items()
@@ -258,6 +262,23 @@ class MessageHandler:
                 progress=building | heartbeat.progress,
             )
         )
+
+    def _check_outputs(self) -> None:
+        """End tasks that have written more results than they may."""
+        allowed = self._description.job_output_bytes
+        # Sizes are rounded up to whole MiB: what isn't surely too much goes on.
+        too_large = {key: size for key, size in self._telemetry.output_mb.items() if 0 < allowed < (size - 1) << 20}
+        if too_large:
+            self._core_runner.handle_events(
+                [
+                    OutputTooLarge(
+                        attempt_id=AttemptId(key),
+                        reason=f"its results have {size_words(size << 20)}, and this worker allows a task "
+                        f"{size_words(allowed)} (job_output_bytes)",
+                    )
+                    for key, size in too_large.items()
+                ]
+            )
 
     def _update_metadata(self) -> None:
         """Tell what has changed: GPUs may be lost, and drivers be updated, while the agent runs."""

@@ -42,19 +42,25 @@ class Fetching(Protocol):
 class _Fetch:
     """One tree that is on its way, and all who wait for it."""
 
-    waiting: list[Fetching] = field(default_factory=list)
+    waiting: list[tuple[AttemptId, Fetching]] = field(default_factory=list)
     task: "asyncio.Task[None] | None" = None
     done: int = 0
     is_ending: bool = False
     """Nobody waits any more; another fetch of this tree begins when this one has ended."""
 
+    def attempts(self) -> tuple[AttemptId, ...]:
+        """See Wanted."""
+        return tuple(attempt_id for attempt_id, _ in self.waiting)
+
     def progress(self, done: int) -> None:
+        """See Wanted."""
         self.done = done
-        for one in tuple(self.waiting):
+        for _, one in tuple(self.waiting):
             one.progress(done)
 
     def tell(self, text: str) -> None:
-        for one in tuple(self.waiting):
+        """See Wanted."""
+        for _, one in tuple(self.waiting):
             one.tell(text)
 
 
@@ -103,23 +109,24 @@ class ContentCache:
             await asyncio.wait([fetch.task])
         if fetch is None:
             fetch = self._fetches[content_id] = _Fetch()
-            fetch.task = asyncio.create_task(self._run(content_id, attempt_id, fetch), name=f"fetch {content_id[:12]}")
+            fetch.task = asyncio.create_task(self._run(content_id, fetch), name=f"fetch {content_id[:12]}")
         else:
             fetching.tell("another task fetches it already")
-        fetch.waiting.append(fetching)
+        waits = (attempt_id, fetching)
+        fetch.waiting.append(waits)
         fetching.progress(fetch.done)
         assert fetch.task is not None  # noqa: S101  (for the type checker; it was set with the fetch)
         try:
             await asyncio.shield(fetch.task)
         finally:
-            fetch.waiting.remove(fetching)
+            fetch.waiting.remove(waits)
             if not fetch.waiting and not fetch.task.done():
                 fetch.is_ending = True
                 fetch.task.cancel()
 
-    async def _run(self, content_id: ContentId, attempt_id: AttemptId, fetch: _Fetch) -> None:
+    async def _run(self, content_id: ContentId, fetch: _Fetch) -> None:
         try:
-            await self._fetcher.fetch(content_id, attempt_id, self._store, fetch.progress, fetch.tell)
+            await self._fetcher.fetch(content_id, self._store, fetch)
         finally:
             del self._fetches[content_id]
             self.look_around()

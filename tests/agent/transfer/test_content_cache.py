@@ -109,6 +109,24 @@ async def test_a_fetch_goes_on_while_somebody_waits_and_ends_with_the_last(bench
     assert (found.path / "a.bin").stat().st_size == 5 * MIB
 
 
+async def test_a_fetch_goes_on_for_others_when_the_attempt_that_it_was_for_is_cancelled(
+    bench: Bench, tmp_path: Path
+) -> None:
+    """The coordinator gives a cancelled attempt nothing more."""
+    tree = make_tree(tmp_path / "src", a_bin=random_bytes(5 * MIB))
+    bench.peer.add(tmp_path / "src")
+    bench.peer.cut_after = [MIB]
+    bench.peer.may_go_on.clear()
+    first, second = [asyncio.create_task(bench.obtain(tree.content_id, one)) for one in (A, B)]
+    await until(lambda: bool(bench.peer.asked))
+    first.cancel()
+    await asyncio.wait([first])
+    bench.peer.may_go_on.set()
+    found, _ = await second
+    assert (found.path / "a.bin").stat().st_size == 5 * MIB
+    assert [one.attempt_id for one in bench.peer.asked] == [A, B]
+
+
 async def test_an_interrupted_fetch_goes_on_where_it_was(bench: Bench, tmp_path: Path) -> None:
     bench.cache = ContentCache(
         bench.store, Fetcher(bench.peer.move, TransferThreads(2), lambda: True, away_max_s=60), bench.told.append

@@ -1,5 +1,6 @@
 """A store of trees: bounded, and what is needed least goes first. A tree in it is whole, or it isn't there."""
 
+import contextlib
 import os
 import secrets
 import threading
@@ -121,9 +122,10 @@ class ContentStore:
             ) from None
         with self._lock:
             if content in self._heads:
-                if looks != record.looks or record.head.boot_id != boot_id():
-                    write_record(path, make_record(record.manifest, looks))
-                os.utime(path)
+                with contextlib.suppress(OSError):  # a full disk is no reason not to use what it has
+                    os.utime(path)
+                    if looks != record.looks or record.head.boot_id != boot_id():
+                        write_record(path, make_record(record.manifest, looks))
         return StoredTree(self._trees / content, record.manifest)
 
     def path(self, content: ContentId) -> Path:
@@ -237,6 +239,10 @@ class ContentStore:
                 break
             found |= known_files(self._trees / content, record, digests - found.keys())
         return found
+
+    def stopped(self) -> list[Path]:
+        """Where trees have stopped arriving: for a sink."""
+        return [self._incoming / one for one in self.abandoned()]
 
     def keep(self, record: Record, sink: StoreSink) -> None:
         """Let a tree that has arrived appear: for its sink. Raises DiskFull or Conflict."""
