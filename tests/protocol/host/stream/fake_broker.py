@@ -15,6 +15,16 @@ from tests.protocol.host.stream.fake_coordinator import FakeCoordinator
 from tests.protocol.host.stream.lab import NOWHERE, End, pair
 
 
+@dataclass(frozen=True)
+class Summary:
+    """What a work has moved."""
+
+    bytes: int
+    bytes_sent: int = 0
+    files: int = 1
+    seconds: float = 1.0
+
+
 @dataclass
 class FakeBroker:
     """Grants streams to a worker in this process, which is served by `serve`. `refusals`: what it answers with instead, by number of the request."""
@@ -25,6 +35,8 @@ class FakeBroker:
     fake: FakeCoordinator | None = None
     refusals: dict[int, OpsconsoleError] = field(default_factory=dict)
     reachable: Callable[[int], bool] = lambda _: True
+    settle: Callable[[End, End], tuple[End, End]] = lambda one, other: (one, other)
+    """Where the two ends are."""
     before: Callable[[int], None] = lambda _: None
     asked: list[OpenStream] = field(default_factory=list)
     told: list[tuple[str, int | None, Way | None, str]] = field(default_factory=list)
@@ -41,6 +53,7 @@ class FakeBroker:
         if self.fake is not None:
             self.fake.secrets[name] = {"secret True", "secret False"}
         one, other = pair(via=open.via, relay=self.relay, failed=open.failed, home=self.home, name=name)
+        one, other = self.settle(one, other)
         self.responders[name] = other
 
         def work() -> None:

@@ -4,20 +4,25 @@ import contextlib
 import os
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import msgspec
 import pytest
 
 from opsconsole_protocol.host.stream import rtc
 from opsconsole_protocol.host.stream import stream as module
 from opsconsole_protocol.host.stream.stream import Stream
+from opsconsole_protocol.host.stream.transfer import move
 from opsconsole_protocol.stream.error import NoWay, StreamLost
-from opsconsole_protocol.stream.message import Via, Way
+from opsconsole_protocol.stream.message import StreamGrant, Via, Way
 from tests.chaos.namespace import Impossible, Town
+from tests.protocol.host.stream.fake_broker import Summary, broker
 from tests.protocol.host.stream.fake_coordinator import FakeCoordinator
-from tests.protocol.host.stream.lab import NOWHERE, End, check_both_ways, opening, pair
+from tests.protocol.host.stream.lab import NOWHERE, PURPOSE, End, check_both_ways, opening, pair, receive
+from tests.protocol.host.stream.resident import BLOCK, Said
 
 SECRETS = {"s1": {"secret True", "secret False"}}
 
@@ -159,3 +164,118 @@ def test_a_receiver_that_only_pauses_is_waited_for(town: Town, monkeypatch: pyte
             left -= other.receive_into(view)
         sender.join()
         assert mine.result().way is Way.DIRECT
+
+
+def test_a_network_that_parts_in_the_middle_is_gone_round(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The two machines don't reach each other any more, without a word; the coordinator still reaches both."""
+    monkeypatch.setattr(module, "STALL_CHECK_S", 0.1)
+    monkeypatch.setattr(module, "SILENT_MS", 1_000)
+    monkeypatch.setattr(
+        module, "_KEEPALIVE", ((socket.TCP_KEEPIDLE, 1), (socket.TCP_KEEPINTVL, 1), (socket.TCP_KEEPCNT, 1))
+    )
+    found = bytearray()
+
+    def serve(stream: Stream) -> None:
+        start = int.from_bytes(receive(stream, 8))
+        with contextlib.suppress(StreamLost):
+            stream.send(BLOCK[start:] if start else BLOCK[: len(BLOCK) // 2])
+            stream.receive_into(bytearray(1))
+        stream.close()
+
+    def work(stream: Stream) -> Summary:
+        stream.send(len(found).to_bytes(8))
+        if not found:
+            found.extend(receive(stream, len(BLOCK) // 2))
+            town.part("one", "two")
+        while len(found) < len(BLOCK):
+            more = receive(stream, len(BLOCK) - len(found))
+            if not more:
+                raise StreamLost("the other end is gone")
+            found.extend(more)
+        return Summary(len(found))
+
+    def settle(one: End, other: End) -> tuple[End, End]:
+        here, there = (
+            Resident(end.grant, end.home, town=town, host=host) for end, host in ((one, "one"), (other, "two"))
+        )
+        here.other, there.other = there, here
+        return here, there
+
+    lines: list[str] = []
+    cancel = threading.Event()
+    with (
+        lab(town) as fake,
+        town.inside("one"),
+        broker(serve, home=fake.home, relay=True, fake=fake, settle=settle) as one,
+    ):
+        move(one, PURPOSE, peer="gpu-3", via=Via.AUTO, home=fake.home, work=work, tell=lines.append, cancel=cancel)
+    assert found == BLOCK
+    assert [line.partition(":")[0] for line in lines if "connected" in line] == ["direct", "relay"]
+
+
+def wall(town: Town, host: str) -> None:
+    """What a home router does: nobody gets in who wasn't spoken to from inside, be it by TCP or UDP."""
+    rules = "add table inet wall; add chain inet wall in { type filter hook input priority 0; policy drop; }; "
+    rules += "add rule inet wall in ct state established,related accept; add rule inet wall in iif lo accept"
+    done = subprocess.run([*town.command(host), "nft", rules], capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"no firewall can be had here: {done.stderr.strip()}")
+
+
+class Process:
+    """An end in a process of its own (`resident.py`)."""
+
+    def __init__(self, town: Town, host: str, grant: StreamGrant) -> None:
+        argument = msgspec.json.encode(grant).decode()
+        self._process = subprocess.Popen(
+            [*town.command(host), sys.executable, "-m", "tests.protocol.host.stream.resident", argument],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        self.lines: list[str] = []
+        self.end = ""
+
+    def pump(self, other: "Process") -> None:
+        """Pass on what it tells, until it has ended."""
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            said = msgspec.json.decode(line, type=Said)
+            if said.signal:
+                other.tell(said.signal)
+            if said.line:
+                self.lines.append(said.line)
+            self.end = said.end or self.end
+
+    def tell(self, body: bytes) -> None:
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError):
+            self._process.stdin.write(body.hex() + "\n")
+            self._process.stdin.flush()
+
+    def close(self) -> None:
+        self._process.kill()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
+        self._process.wait()
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("via", [Via.AUTO, Via.WEBRTC])
+def test_webrtc_gets_through_where_nobody_can_be_dialled(town: Town, via: Via) -> None:
+    for host in ("one", "two"):
+        wall(town, host)
+    one, two = (Process(town, host, end.grant) for host, end in zip(("one", "two"), pair(via=via), strict=True))
+    try:
+        pumps = [threading.Thread(target=one.pump, args=(two,)), threading.Thread(target=two.pump, args=(one,))]
+        for pump in pumps:
+            pump.start()
+        for pump in pumps:
+            pump.join(60)
+    finally:
+        one.close()
+        two.close()
+    assert (one.end, two.end) == ("webrtc whole", "webrtc whole")
+    if via is Via.AUTO:
+        assert one.lines[0].startswith(f"direct doesn't work: {town.address('two')} port ")
+    assert one.lines[-1].startswith("webrtc: connected to gpu-3 (")

@@ -16,19 +16,11 @@ from opsconsole_protocol.host.stream.transfer import move
 from opsconsole_protocol.stream.error import NoWay, StreamCancelled, StreamLost
 from opsconsole_protocol.stream.message import OpenStream, Via, Way
 from opsconsole_protocol.stream.persistence import PROGRESS_BYTES, TRIES_WITHOUT_PROGRESS_MAX
-from tests.protocol.host.stream.fake_broker import FakeBroker, broker
+from tests.protocol.host.stream.fake_broker import FakeBroker, Summary, broker
 from tests.protocol.host.stream.fake_coordinator import coordinator
 from tests.protocol.host.stream.lab import NOWHERE, PURPOSE, receive
 
 DATA = bytes(range(256)) * (3 * PROGRESS_BYTES // 256)
-
-
-@dataclass(frozen=True)
-class Summary:
-    bytes: int
-    bytes_sent: int = 0
-    files: int = 1
-    seconds: float = 1.0
 
 
 @dataclass
