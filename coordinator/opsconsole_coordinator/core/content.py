@@ -67,7 +67,8 @@ def _of_upload(upload: Upload) -> Content:
 
 def missing_bytes(contents: Iterable[Content], worker: Worker) -> int | None:
     """How much a worker would have to be sent; None where it has all of them. An empty file has to be sent, too."""
-    sizes = [one.size_bytes for one in contents if one.content_id not in worker.contents]
+    here = worker.contents
+    sizes = [one.size_bytes for one in contents if one.content_id not in here]
     return sum(sizes) if sizes else None
 
 

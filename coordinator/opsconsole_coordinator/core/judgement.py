@@ -37,7 +37,7 @@ class Offer:
     lacks_content: bool = False
     """It is refused because nobody who is there has a tree that the job brings along."""
     lacks_bytes: int | None = None
-    """How much of what the job brings along the worker has to be sent; None where it has all of it, or that is nothing."""
+    """How much of what the job brings along a worker that accepts has to be sent; None where it has all of it, or that is nothing."""
 
 
 class Search(NamedTuple):
@@ -59,11 +59,6 @@ def judge(worker: Worker, demand: Demand, answers: Answers, shortage: str, now_m
 
     `shortage` says what nobody has of what the job brings along, and is empty where all of it can be had.
     """
-    offer = _judge(worker, demand, answers, shortage, now_ms)
-    return replace(offer, lacks_bytes=missing_bytes(demand.contents, worker)) if demand.contents else offer
-
-
-def _judge(worker: Worker, demand: Demand, answers: Answers, shortage: str, now_ms: int) -> Offer:
     unfit = _unfit(worker, demand)
     if unfit:
         return Offer(worker, False, unfit, permanent=True)
@@ -82,12 +77,13 @@ def _judge(worker: Worker, demand: Demand, answers: Answers, shortage: str, now_
     gpus, reason = _choose_gpus(worker, demand)
     if gpus is None:
         return Offer(worker, False, reason, soon=True, avoided=avoided)
+    lacks_bytes = missing_bytes(demand.contents, worker) if demand.contents else None
     if not demand.files:
-        return Offer(worker, True, "free", gpus, avoided=avoided)
+        return Offer(worker, True, "free", gpus, avoided=avoided, lacks_bytes=lacks_bytes)
     refusal, is_open, questions = search_files(worker, demand, answers, now_ms)
     if refusal:
         return Offer(worker, False, refusal, soon=is_open, avoided=avoided, lacks_file=True, questions=questions)
-    return Offer(worker, True, "free", gpus, avoided=avoided, questions=questions)
+    return Offer(worker, True, "free", gpus, avoided=avoided, questions=questions, lacks_bytes=lacks_bytes)
 
 
 def judge_again(offer: Offer, demand: Demand, answers: Answers, now_ms: int) -> Offer:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from opsconsole_coordinator.core.capacity import free_capacity, free_gpus
-from opsconsole_coordinator.core.content import supply_words
+from opsconsole_coordinator.core.content import missing_bytes, supply_words
 from opsconsole_coordinator.core.demand import Demand
 from opsconsole_coordinator.core.file_check import FileCheck, file_checks
 from opsconsole_coordinator.core.fleet import Fleet
@@ -19,6 +19,7 @@ def verdict(fleet: Fleet, offer: Offer, demand: Demand, estimate_ms: float | Non
     """An offer as a row."""
     worker = offer.worker
     files = file_checks(fleet, worker, demand)
+    lacks_bytes = missing_bytes(demand.contents, worker)
     return Verdict(
         worker_id=worker.id,
         worker=worker.name,
@@ -37,7 +38,7 @@ def verdict(fleet: Fleet, offer: Offer, demand: Demand, estimate_ms: float | Non
         ),
         lacks_file=offer.lacks_file,
         lacks_content=offer.lacks_content,
-        lacks_bytes=offer.lacks_bytes,
+        lacks_bytes=lacks_bytes,
     )
 
 
@@ -69,5 +70,5 @@ def _checks(offer: Offer, demand: Demand, files: Iterable[FileCheck]) -> Iterato
     for file in files:
         yield file.name, file.state is InputState.FOUND, file.detail
     if demand.contents:
-        supply = supply_words(demand.contents, offer.lacks_bytes)
+        supply = supply_words(demand.contents, missing_bytes(demand.contents, worker))
         yield "the job's data", not offer.lacks_content, offer.reason if offer.lacks_content else supply
