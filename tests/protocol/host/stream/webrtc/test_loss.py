@@ -44,6 +44,6 @@ def test_every_byte_arrives_although_packets_are_lost(town: Town, initiator: str
     if WRTC in (initiator, responder) and WRTC not in engine_names():
         pytest.skip("wrtc isn't installed")
     there, back = 4 * MEBIBYTE + 5, MEBIBYTE
-    first, second = both(initiator, responder, there, back, [town.command("one"), town.command("two")])
+    first, second = both(initiator, responder, there, back, within=[town.command("one"), town.command("two")])
     assert (first["received"], first["digest"], first["error"]) == (back, digest_of(2, back), "")
     assert (second["received"], second["digest"], second["error"]) == (there, digest_of(1, there), "")

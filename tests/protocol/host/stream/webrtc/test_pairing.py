@@ -33,14 +33,16 @@ def what_it_has_seen(end: "subprocess.Popen[str]") -> dict[str, Any]:
 
 
 def both(
-    initiator: str, responder: str, there: int, back: int, within: Sequence[Sequence[str]] = ((), ())
+    initiator: str, responder: str, there: int, back: int, *options: str, within: Sequence[Sequence[str]] = ((), ())
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """What the two ends have seen of a stream that carries these numbers of bytes. `within`: commands that become the ends."""
     one, two = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with one, two:
         ends = (
-            start(initiator, one, "--initiator", "--number", "1", "--send-bytes", str(there), within=within[0]),
-            start(responder, two, "--number", "2", "--send-bytes", str(back), within=within[1]),
+            start(
+                initiator, one, "--initiator", "--number", "1", "--send-bytes", str(there), *options, within=within[0]
+            ),
+            start(responder, two, "--number", "2", "--send-bytes", str(back), *options, within=within[1]),
         )
         try:
             first, second = (what_it_has_seen(end) for end in ends)
