@@ -46,6 +46,7 @@ class FileEntry(msgspec.Struct, frozen=True, omit_defaults=True):
     name: PathBytes
     kind: FileKind
     size: Whole = 0
+    """In bytes; of a link, that of the file that it leads to."""
     mtime_ms: Signed = 0
     """When it was last written to, by the clock of the host that stores it."""
     mode: Annotated[int, Meta(ge=0, le=_ALL_MODE_BITS)] = 0

@@ -4,7 +4,6 @@ People name a file as they see it: by its name alone (in the input folder), as `
 the worker. A mount's aliases are the folders under which other machines see it.
 """
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any
 
@@ -13,7 +12,7 @@ from msgspec import Meta
 
 from opsconsole_protocol.bound import PATH_CHARACTERS_MAX, Label, Path
 from opsconsole_protocol.error import InvalidRequest
-from opsconsole_protocol.input_name import NAME_BYTES_MAX, check_input_name
+from opsconsole_protocol.input_name import MOUNT_LABEL, NAME_BYTES_MAX, check_input_name
 
 INPUT, OUTPUT = "input", "output"
 """The labels of the two folders that every worker can have."""
@@ -22,7 +21,6 @@ ALIASES_MAX = 32
 MOUNTS_BYTES_MAX = 8 * 1024
 """Of all labels, paths and aliases of a worker, which are advertised among its properties."""
 
-_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _SHOWN_MAX = 80
 
 
@@ -53,7 +51,7 @@ def check_mounts(mounts: Sequence[Mount]) -> None:
 
 
 def _check_mount(mount: Mount) -> None:
-    if _LABEL.fullmatch(mount.label) is None:
+    if MOUNT_LABEL.fullmatch(mount.label) is None:
         raise InvalidRequest(
             f"{_shown(mount.label)} can't be a mount's label: up to 64 letters, digits, dots and dashes"
         )
@@ -120,6 +118,18 @@ def place_input(mounts: Sequence[Mount], name: str) -> tuple[Mount, str]:
         raise InvalidRequest("this worker has no input path: give its agent one with --input-path")
     check_input_name(name, mount.path)
     return mount, name
+
+
+def missing_folder(mounts: Sequence[Mount], name: str) -> str:
+    """What a worker with these mounts would need to have an input: `no mount lab`; empty where it may have it."""
+    try:
+        place_input(mounts, name)
+    except InvalidRequest:
+        label, colon, below = name.partition(":")
+        if name.startswith("/"):
+            return f"no folder with {_shown(name)}"
+        return f"no mount {label}" if colon and "/" in below else "no input folder"
+    return ""
 
 
 def _place_whole_path(mounts: Sequence[Mount], name: str) -> tuple[Mount, str]:

@@ -25,7 +25,7 @@ from opsconsole_protocol.bound import (
     cut,
 )
 from opsconsole_protocol.error import InvalidRequest
-from opsconsole_protocol.input_name import check_input_name
+from opsconsole_protocol.input_name import check_input
 from opsconsole_protocol.job_content import Bundle, Upload, check_contents
 from opsconsole_protocol.name import check_name
 from opsconsole_protocol.quantity import spell_duration
@@ -225,7 +225,7 @@ def _check_workdir(workdir: str | None) -> None:
 
 def _check_input(name: str) -> None:
     try:
-        check_input_name(name)
+        check_input(name)
     except InvalidRequest as error:
         raise InvalidRequest(f"--input: {error.message}") from None
 

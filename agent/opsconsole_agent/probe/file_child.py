@@ -45,15 +45,13 @@ class Refused(Exception):
 class Root:
     """A folder, opened: `base`, and below it `strict`, whose parts must be folders and no links.
 
-    Nothing that is asked of it leads out.
+    Nothing that is asked of it leads out, but that a link may lead into the folder `also`, where there is one.
     """
 
-    def __init__(self, base: str, strict: Sequence[str]) -> None:
+    def __init__(self, base: str, strict: Sequence[str], also: str = "") -> None:
         self.path = "/".join((base.rstrip("/"), *strict)) or "/"
-        self._names = [
-            [part for part in path.split(b"/") if part]
-            for path in {_to_bytes(self.path), os.path.realpath(_to_bytes(self.path))}
-        ]
+        self._names = _names_of(self.path)
+        self._also = also
         self.folder = os.open(_to_bytes(base), os.O_PATH | os.O_DIRECTORY)
         for part in strict:
             try:
@@ -97,19 +95,22 @@ class Root:
             if links > LINKS_MAX:
                 raise Refused("invalid", "is a link that leads in circles")
             if target.startswith(b"/"):
-                for descriptor in opened[1:]:
-                    os.close(descriptor)
-                del opened[1:]
-                todo += self._inside(target)[::-1]
+                todo += self._start_over(opened, target)[::-1]
             else:
                 todo += target.split(b"/")[::-1]
 
-    def _inside(self, target: bytes) -> list[bytes]:
-        """An absolute target of a link as parts below the root."""
+    def _start_over(self, opened: list[int], target: bytes) -> list[bytes]:
+        """Go back to the folder that an absolute target of a link is in, and return the target's parts below that."""
         parts = [part for part in target.split(b"/") if part not in {b"", b"."}]
-        for names in self._names:
-            if parts[: len(names)] == names:
-                return parts[len(names) :]
+        for folder, names in ((self.folder, self._names), (None, _names_of(self._also) if self._also else [])):
+            for above in names:
+                if parts[: len(above)] != above:
+                    continue
+                bottom = os.dup(folder) if folder is not None else os.open(self._also, os.O_PATH | os.O_DIRECTORY)
+                for descriptor in opened:
+                    os.close(descriptor)
+                opened[:] = [bottom]
+                return parts[len(above) :]
         raise Refused("invalid", "is a link that leads out of its folder")
 
     def close(self) -> None:
@@ -121,6 +122,7 @@ def list_folder(
     base: str,
     strict: Sequence[str],
     path: str,
+    also: str = "",
     *,
     sort: str,
     descending: bool,
@@ -133,7 +135,11 @@ def list_folder(
     After `budget_s` no further entries are looked at. Raises Refused.
     """
     clock = _Clock(budget_s)
-    with _opened(base, strict, path) as (root, entered), _listable(entered) as folder, os.scandir(folder) as entries:
+    with (
+        _opened(base, strict, path, also) as (root, entered),
+        _listable(entered) as folder,
+        os.scandir(folder) as entries,
+    ):
         seen = clock.until_late(entries)
         if sort == "name":
             key: Callable[[os.DirEntry[str]], tuple[int, bytes]] = _by_name_descending if descending else _by_name
@@ -146,13 +152,13 @@ def list_folder(
 
 
 def search_folder(
-    base: str, strict: Sequence[str], path: str, *, pattern: str, sort: str, descending: bool, offset: int, limit: int,
+    base: str, strict: Sequence[str], path: str, also: str = "", *, pattern: str, sort: str, descending: bool, offset: int, limit: int,
     budget_s: float,
 ) -> dict[str, object]:  # fmt: skip
     """Return what matches `pattern` below the folder at `path`, as `list_folder` does; names are paths below the folder."""
     clock = _Clock(budget_s)
     matches = _matcher(pattern)
-    with _opened(base, strict, path) as (root, _):
+    with _opened(base, strict, path, also) as (root, _):
         above = _to_bytes(path)
         found: list[Row] = []
         for folder, below, name in _walk_below(root, above, clock):
@@ -169,12 +175,14 @@ def search_folder(
     return _page(root, path, found[offset : offset + limit], clock, offset)
 
 
-def read_part(base: str, strict: Sequence[str], path: str, *, offset: int, limit: int) -> dict[str, object]:
+def read_part(
+    base: str, strict: Sequence[str], path: str, also: str = "", *, offset: int, limit: int
+) -> dict[str, object]:
     """Return a piece of the regular file at `path`: `data` (base64), and the file's `size`, `mtime_ms` and `path`.
 
     Raises Refused.
     """
-    with _opened(base, strict, path) as (root, found):
+    with _opened(base, strict, path, also) as (root, found):
         kind = os.fstat(found).st_mode
         if stat.S_ISDIR(kind):
             raise Refused("invalid", "is a folder, not a file")
@@ -192,6 +200,12 @@ def read_part(base: str, strict: Sequence[str], path: str, *, offset: int, limit
         "mtime_ms": now.st_mtime_ns // 1_000_000,
         "path": _whole_path(root, path),
     }
+
+
+def _names_of(path: str) -> list[list[bytes]]:
+    """The parts of a folder's path, as it is called and as it is without links."""
+    paths = {_to_bytes(path), os.path.realpath(_to_bytes(path))}
+    return [[part for part in one.split(b"/") if part] for one in paths]
 
 
 class _Clock:
@@ -218,11 +232,11 @@ class _Clock:
 
 
 @contextlib.contextmanager
-def _opened(base: str, strict: Sequence[str], path: str) -> Iterator[tuple[Root, int]]:
+def _opened(base: str, strict: Sequence[str], path: str, also: str) -> Iterator[tuple[Root, int]]:
     """Yield the root and a descriptor of what is at `path`. Whatever goes wrong inside is raised as Refused."""
     shown = _printable(path.rpartition("/")[2]) or "the folder"
     try:
-        root = Root(base, strict)
+        root = Root(base, strict, also)
         try:
             with root.entered(_to_bytes(path)) as found:
                 yield root, found
@@ -307,10 +321,12 @@ def _row(root: Root, above: bytes, name: bytes, folder: int, shown: bytes | None
     except OSError:
         return None
     kind, leads_to = _kind(found.st_mode), None
-    if kind == "link":
-        with contextlib.suppress(OSError, Refused), root.entered(_join(above, name)) as target:
-            leads_to = _kind(os.fstat(target).st_mode)
     size = found.st_size if kind == "file" else 0
+    if kind == "link":
+        with contextlib.suppress(OSError, Refused), root.entered(_join(above, name)) as descriptor:
+            target = os.fstat(descriptor)
+            leads_to = _kind(target.st_mode)
+            size = target.st_size if leads_to == "file" else 0
     text = (shown or name).decode("utf-8", "surrogateescape")
     return text, kind, size, found.st_mtime_ns // 1_000_000, stat.S_IMODE(found.st_mode), leads_to
 

@@ -23,12 +23,13 @@ TIMEOUT_S = 8.0
 class FilePlace:
     """A folder that files are looked at in: `base`, below it `strict`, and `start` below that.
 
-    The parts of `strict` may not be links; no link below leads out of it.
+    The parts of `strict` may not be links; no link below leads out of it, unless into the folder `also`.
     """
 
     base: str
     strict: tuple[str, ...] = ()
     start: str = ""
+    also: str = ""
     writable: bool = False
     """Whether files may be put there."""
 
@@ -85,7 +86,7 @@ class FileLook:
     def _call(self, function: str, place: FilePlace, path: bytes, keywords: Mapping[str, object]) -> Any:
         below = path.decode("utf-8", "surrogateescape")
         whole = f"{place.start}/{below}" if place.start and below else place.start or below
-        request = [function, self._user, [place.base, place.strict, whole], keywords]
+        request = [function, self._user, [place.base, place.strict, whole, place.also], keywords]
         deadline = time.monotonic() + self._timeout_s
         try:
             result = ChildCall(self._program, request, hangs_on=place.base).result(deadline)

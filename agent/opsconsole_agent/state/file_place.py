@@ -4,6 +4,7 @@ import re
 
 from opsconsole_agent.probe.file_look import FilePlace
 from opsconsole_agent.probe.io_path import WorkerIOConfig
+from opsconsole_agent.state.content_folder import CONTENT_FOLDER
 from opsconsole_agent.state.state_folder import (
     INPUTS_FOLDER,
     OUTPUTS_FOLDER,
@@ -33,9 +34,11 @@ class FilePlaces:
             raise InvalidRequest(f"{root.job_id[:80]!r} can't name a job's folder")
         if root.kind is RootKind.OUTPUT:
             return self._output(root)
-        folder = INPUTS_FOLDER if root.kind is RootKind.INPUT else WORK_FOLDER
         attempt_id = check_attempt_id(root.attempt_id)
-        return FilePlace(self._state.attempts_folder, (attempt_id, folder))
+        if root.kind is RootKind.WORK:
+            return FilePlace(self._state.attempts_folder, (attempt_id, WORK_FOLDER))
+        contents = str(self._state.path.absolute() / CONTENT_FOLDER)  # where the links to inputs lead
+        return FilePlace(self._state.attempts_folder, (attempt_id, INPUTS_FOLDER), also=contents)
 
     def _mount(self, label: str) -> FilePlace:
         mounts = self._io.every_mount

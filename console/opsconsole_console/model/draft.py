@@ -11,10 +11,13 @@ import msgspec
 from opsconsole.sweep import unfold
 from opsconsole_console.model import draft_sweep as sweeps
 from opsconsole_console.model.draft_again import again, shown_command
+from opsconsole_console.model.draft_wish import NOTHING, Wished
 from opsconsole_protocol import quantity, requirement
 from opsconsole_protocol.api import TemplateRow
 from opsconsole_protocol.api.template import DEFAULTS, check_template, fill, read_value
 from opsconsole_protocol.error import InvalidRequest
+from opsconsole_protocol.ids import ContentId
+from opsconsole_protocol.job_content import Bundle
 from opsconsole_protocol.spec import (
     CPUS_MAX,
     GPUS_OF_TASK_MAX,
@@ -32,6 +35,8 @@ PARAMETER_PREFIX = "parameter."
 """Errors of a template's parameter `lr` are under `parameter.lr`."""
 
 _STAND_IN = ("true",)
+_CODE_TO_COME = Bundle(content_id=ContentId("0" * 64), size_bytes=0, files=0)
+"""Stands for the code in a folder until that has been looked at."""
 _NO_WORDS: tuple[str, ...] = ()
 _NO_POINTS: list[sweeps.Point] = []
 _NO_VARIABLES: dict[str, str] = {}
@@ -66,6 +71,11 @@ class Draft:
     ports: str = ""
     start_within: str = ""
     hold: str = ""
+    bundle: str = ""
+    uploads: str = ""
+    setup: str = ""
+    fetch: str = ""
+    collect: str = ""
     worker: str = ""
     base: JobSpec | None = None
     """The spec that `e` started from: what the form doesn't show is kept."""
@@ -83,6 +93,8 @@ class Checked:
     likely: JobSpec
     command: tuple[str, ...] = ()
     """The words that would run, as far as they can be told."""
+    wished: Wished = NOTHING
+    """What is still to be made ready before the submission."""
 
 
 def from_spec(spec: JobSpec) -> Draft:
@@ -111,6 +123,8 @@ def from_spec(spec: JobSpec) -> Draft:
         ports=" ".join(spec.ports),
         start_within=spell_limit(spec.scheduling_timeout_ms),
         hold="yes" if spec.held else "",
+        setup=spec.setup,
+        collect=shlex.join(spec.collect),
         worker=spec.worker or "",
         base=spec,
     )
@@ -147,15 +161,18 @@ def check(draft: Draft, template: TemplateRow | None = None) -> Checked:
         changed |= kept
     else:
         changed |= {"task_commands": (), "parameters": (), "template": None}
+    wished = _wished(draft, reader)
     spec = msgspec.structs.replace(base, **changed)
     likely = spec if command else msgspec.structs.replace(spec, command=_STAND_IN)
     if not reader.errors:
-        reader.read("command", lambda: check_spec(spec), None)
+        whole = msgspec.structs.replace(spec, bundle=_CODE_TO_COME) if wished.bundle else spec
+        reader.read("command", lambda: check_spec(whole), None)
     return Checked(
         None if reader.errors else spec,
         reader.errors,
         likely,
         spec.command if points or spec.task_commands else command,
+        wished,
     )
 
 
@@ -243,7 +260,17 @@ def _fields(draft: Draft, reader: _Reader, command: tuple[str, ...]) -> dict[str
         "ports": read("ports", lambda: _ports(draft.ports), _NO_WORDS),
         "scheduling_timeout_ms": read("start_within", lambda: _duration_ms(draft.start_within), None),
         "held": read("hold", lambda: _yes(draft.hold), False),
+        "setup": draft.setup.strip(),
+        "collect": read("collect", lambda: _words(draft.collect), _NO_WORDS),
     }
+
+
+def _wished(draft: Draft, reader: _Reader) -> Wished:
+    return Wished(
+        uploads=reader.read("uploads", lambda: _words(draft.uploads), _NO_WORDS),
+        bundle=draft.bundle.strip(),
+        fetches=reader.read("fetch", lambda: _words(draft.fetch), _NO_WORDS),
+    )
 
 
 def _words(text: str) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from collections.abc import Collection
 
 from opsconsole_coordinator.core.model import Worker
 from opsconsole_protocol.link import Gpu
+from opsconsole_protocol.mount import missing_folder
 
 FOREIGN_MEMORY_MB_MAX = 512
 """A GPU on which processes that aren't ours hold more than this isn't free."""
@@ -54,6 +55,6 @@ def _gpu_refusal(gpu: Gpu, taken: Collection[str], memory_mb: int) -> str | None
     return None
 
 
-def has_input_folder(worker: Worker) -> bool:
-    """Whether the worker can have input files at all."""
-    return bool((worker.properties.get("io_paths") or {}).get("input"))
+def lacks_folder(worker: Worker, name: str) -> str:
+    """What folder a worker would need to have an input, in words; empty where it may have it."""
+    return missing_folder(worker.mounts, name)

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from opsconsole_coordinator.core.capacity import has_input_folder
+from opsconsole_coordinator.core.capacity import lacks_folder
 from opsconsole_coordinator.core.demand import Demand
 from opsconsole_coordinator.core.fleet import INPUT_ANSWER_MS_MAX, Fleet
 from opsconsole_coordinator.core.model import Worker
@@ -28,8 +28,8 @@ class FileCheck(NamedTuple):
 def ask_everybody(fleet: Fleet, demand: Demand, now_ms: int) -> None:
     """Ask about input files also the workers that would refuse the job for another reason, if they can answer."""
     for worker in fleet.workers.values():
-        if worker.is_reachable and has_input_folder(worker):
-            for name in demand.spec.inputs:
+        for name in demand.spec.inputs if worker.is_reachable else ():
+            if not lacks_folder(worker, name):
                 fleet.ask(Question(worker.id, QuestionKind.INPUT, name), now_ms)
     collect_offers(fleet, demand, now_ms)  # which asks about the working folder, too
 
@@ -50,8 +50,9 @@ def file_checks(fleet: Fleet, worker: Worker, demand: Demand) -> list[FileCheck]
 
 
 def _check(fleet: Fleet, worker: Worker, kind: QuestionKind, name: str) -> FileCheck:
-    if kind is QuestionKind.INPUT and not has_input_folder(worker):
-        return FileCheck(kind, name, InputState.NO_FOLDER, "no input folder")
+    lacks = lacks_folder(worker, name) if kind is QuestionKind.INPUT else ""
+    if lacks:
+        return FileCheck(kind, name, InputState.NO_FOLDER, lacks)
     answer = fleet.questions.answers.get(Question(worker.id, kind, name), UNASKED)
     if answer.found is not None:
         return FileCheck(kind, name, InputState.FOUND if answer.found else InputState.MISSING, answer.detail)

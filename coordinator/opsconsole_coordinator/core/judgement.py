@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from opsconsole_coordinator.core.capacity import free_capacity, free_gpus, has_input_folder, total
+from opsconsole_coordinator.core.capacity import free_capacity, free_gpus, lacks_folder, total
 from opsconsole_coordinator.core.content import missing_bytes
 from opsconsole_coordinator.core.demand import Demand
 from opsconsole_coordinator.core.model import Reserved, Worker
@@ -143,8 +143,10 @@ def _unfit(worker: Worker, demand: Demand) -> str:
     for one in demand.requirements:
         if not one.matches(facts):
             return one.explain(facts)
-    if spec.inputs and not has_input_folder(worker):
-        return "has no input folder (start its agent with --input-path)"
+    for name in spec.inputs:
+        if lacks := lacks_folder(worker, name):
+            option = "--mount" if "/" in name else "--input-path"
+            return f"has {lacks} (start its agent with {option})"
     for need, key, label in demand.capacities:
         if total(worker, key) < need:
             return f"needs {need:g} {label}; it has {total(worker, key):g}"

@@ -8,6 +8,7 @@ import msgspec
 from opsconsole_protocol.api import CopyState
 from opsconsole_protocol.ids import AttemptId, ContentId, JobId, SessionId, TaskId, WorkerId, task_id
 from opsconsole_protocol.link import Gang, Gpu, Host, Observed, TaskProgress, TaskUsage, Trouble, Want
+from opsconsole_protocol.mount import Mount, mounts_of
 from opsconsole_protocol.requirement import Requirement
 from opsconsole_protocol.spec import JobSpec
 from opsconsole_protocol.state import (
@@ -268,8 +269,15 @@ class Worker(msgspec.Struct, kw_only=True, omit_defaults=True):
     """All that its agent says is wrong with it."""
     unproved: set[AttemptId] = set()
     """Attempts that it claims to have of tasks that wait, without proof that they were given to it."""
+    mounts: tuple[Mount, ...] = ()
+    """The folders in which it may have inputs, by its properties."""
     contents: set[ContentId] = set()
     """The trees that it has whole, as far as it has said so since it connected."""
+
+    def describe(self, properties: dict[str, Any]) -> None:
+        """Take its properties, and what follows from them."""
+        self.properties = properties
+        self.mounts = mounts_of(properties)
 
     @property
     def actor(self) -> str:

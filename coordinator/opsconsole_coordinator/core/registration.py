@@ -101,7 +101,7 @@ def check_register(fleet: Fleet, message: link.Register, now_ms: int) -> None:
 def _describe(fleet: Fleet, worker: Worker, message: link.Register, session: SessionId, now_ms: int) -> None:
     worker.name = message.name
     worker.tags = message.tags
-    worker.properties = checked_properties(message.properties)
+    worker.describe(checked_properties(message.properties))
     worker.max_concurrent_jobs = message.max_concurrent_jobs
     worker.gpus = message.gpus
     worker.gpu_message = message.gpu_message
@@ -127,7 +127,7 @@ def update_metadata(fleet: Fleet, worker: Worker, message: link.UpdateMetadata, 
     if status is not None and (status == WorkerStatus.MAINTENANCE) != worker.maintenance:
         worker.maintenance = status == WorkerStatus.MAINTENANCE
         fleet.audit(now_ms, worker.actor, EventKind(str(status)), f"{worker.name} is {status}", worker.name)
-    worker.properties = described
+    worker.describe(described)
     if message.tags is not None:
         worker.tags = message.tags
     fleet.touch_worker(worker)

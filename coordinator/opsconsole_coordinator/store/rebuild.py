@@ -26,7 +26,7 @@ def load(connection: sqlite3.Connection, random_bits: Callable[[int], int], name
     for worker in query.workers(connection):
         worker.heard_at_ms = now_ms
         worker.connection = "silent"
-        worker.properties = _tellable(worker.properties)
+        worker.describe(_tellable(worker.properties))
         fleet.workers[worker.id] = worker
     jobs, attempts = query.live_jobs(connection)
     others = {other for job in jobs for other in job.after}

@@ -213,6 +213,34 @@ def test_nothing_leads_out_of_strict_parts(lab: Path) -> None:
     assert names(LOOK.list_files(place, FileQuery(root=ROOT, folder=b"in"))) == [b"Model.pt"]
 
 
+def test_links_may_lead_into_one_other_folder(lab: Path, tmp_path: Path) -> None:
+    trees = tmp_path / "trees"
+    (trees / "one" / "below").mkdir(parents=True)
+    (trees / "one" / "data.csv").write_text("1,2")
+    (trees / "one" / "up").symlink_to("../../secret/key")
+    (trees / "one" / "over").symlink_to("below/../data.csv")
+    (lab / "data").symlink_to(trees / "one")
+    (lab / "file").symlink_to(trees / "one" / "data.csv")
+    (lab / "secret").symlink_to(tmp_path / "secret")
+    place = FilePlace(str(lab), also=str(trees))
+    entries = {entry.name: entry for entry in LOOK.list_files(place, FileQuery(root=ROOT)).entries}
+    assert (entries[b"data"].leads_to, entries[b"secret"].leads_to) == (FileKind.FOLDER, None)
+    assert (entries[b"file"].leads_to, entries[b"file"].size) == (FileKind.FILE, 3)
+    assert names(LOOK.list_files(place, FileQuery(root=ROOT, folder=b"data"))) == [
+        b"below",
+        b"data.csv",
+        b"over",
+        b"up",
+    ]
+    for path in (b"file", b"data/data.csv", b"data/over"):
+        assert LOOK.read_part(place, PartQuery(root=ROOT, path=path)).data == b"1,2"
+    for path in (b"data/up", b"secret/key"):
+        with pytest.raises(InvalidRequest, match="leads out of its folder"):
+            LOOK.read_part(place, PartQuery(root=ROOT, path=path))
+    with pytest.raises(InvalidRequest, match="leads out of its folder"):
+        LOOK.read_part(FilePlace(str(lab)), PartQuery(root=ROOT, path=b"file"))
+
+
 def test_a_start_below(lab: Path) -> None:
     place = FilePlace(str(lab), (), "runs")
     assert names(LOOK.list_files(place, FileQuery(root=ROOT))) == [b"7"]

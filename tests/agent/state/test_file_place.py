@@ -82,4 +82,4 @@ def test_the_working_folder_and_the_inputs_are_an_attempts_own(places: FilePlace
     work = places.find(FileRoot(kind=RootKind.WORK, job_id=JOB, attempt_id=ATTEMPT))
     assert work == FilePlace(f"{tmp_path}/attempts", (ATTEMPT, "work"))
     inputs = places.find(FileRoot(kind=RootKind.INPUT, job_id=JOB, attempt_id=ATTEMPT))
-    assert inputs == FilePlace(f"{tmp_path}/attempts", (ATTEMPT, "inputs"))
+    assert inputs == FilePlace(f"{tmp_path}/attempts", (ATTEMPT, "inputs"), also=f"{tmp_path}/content")

@@ -16,6 +16,7 @@ from opsconsole_protocol.spec import JobSpec, Resources
 from opsconsole_protocol.state import AttemptState
 from tests.coordinator.core.world import World, gpus, state
 
+MOUNTS: dict[str, Any] = {"mounts": [{"label": "lab", "path": "/mnt/lab", "aliases": ["/Volumes/lab"]}]}
 INPUT = {"io_paths": {"input": "/in", "output": "/out", "filesystem": "vast"}}
 
 
@@ -47,6 +48,16 @@ INPUT = {"io_paths": {"input": "/in", "output": "/out", "filesystem": "vast"}}
             "no worker fits: w1 needs 200 MB of memory; it has 100",
         ),
         ({}, {"inputs": ("data.slp",)}, "no worker fits: w1 has no input folder (start its agent with --input-path)"),
+        (
+            {"properties": INPUT},
+            {"inputs": ("lab:runs/a.slp",)},
+            "no worker fits: w1 has no mount lab (start its agent with --mount)",
+        ),
+        (
+            {"properties": INPUT},
+            {"inputs": ("data.slp", "/Volumes/lab/a.slp")},
+            "no worker fits: w1 has no folder with '/Volumes/lab/a.slp' (start its agent with --mount)",
+        ),
     ],
 )
 def test_a_refusal_says_what_is_needed_and_what_there_is(
@@ -56,6 +67,38 @@ def test_a_refusal_says_what_is_needed_and_what_there_is(
     submitted = world.submit(**job)
     assert world.why(submitted) == words
     assert world.rows[submitted.id].reason == words
+
+
+@pytest.mark.parametrize("name", ["lab:runs/a.slp", "/Volumes/lab/runs/a.slp", "/mnt/lab/runs/a.slp"])
+def test_a_file_below_a_mount_is_asked_of_the_workers_that_may_have_it(world: World, name: str) -> None:
+    world.worker("w1", properties=INPUT)
+    worker = world.worker("w2", properties=MOUNTS)
+    job = world.submit(inputs=(name,))
+    assert worker.found().filename == name
+    worker.started()
+    assert state(job) == "running"
+
+
+def test_a_mount_that_a_worker_gets_later_counts(world: World) -> None:
+    worker = world.worker(properties=INPUT)
+    job = world.submit(inputs=("lab:runs/a.slp",))
+    assert state(job) == "pending"
+    message = link.UpdateMetadata(properties={"mounts": MOUNTS["mounts"]})
+    world.reactor.on_update_metadata(worker.record, message, world.now_ms)
+    world.turn()
+    worker.take(link.MetadataUpdated)
+    worker.found()
+    worker.started()
+    assert state(job) == "running"
+
+
+def test_a_worker_without_the_mount_says_so_file_by_file(world: World) -> None:
+    world.worker(properties=INPUT)
+    spec = JobSpec(command=("a",), inputs=("data.slp", "lab:runs/a.slp"))
+    verdict = view.candidates(world.fleet, spec, world.now_ms).verdicts[0]
+    assert [(one.name, one.state, one.detail) for one in verdict.inputs] == [
+        ("data.slp", "asking", "asking the worker"), ("lab:runs/a.slp", "no_folder", "no mount lab")
+    ]  # fmt: skip
 
 
 def test_without_workers_it_says_how_to_get_one(world: World) -> None:

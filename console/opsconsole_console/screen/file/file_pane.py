@@ -72,7 +72,7 @@ def _name(row: FileRow) -> Cell:
 
 
 def _size(row: FileRow) -> str:
-    if row.kind is FileKind.FILE or (row.kind is FileKind.FOLDER and row.size):
+    if row.is_file or (row.kind is FileKind.FOLDER and row.size):
         return fmt.size(row.size)
     return ""
 

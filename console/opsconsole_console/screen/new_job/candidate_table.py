@@ -21,7 +21,7 @@ _STATES = (
     (InputState.ASKING, "text-muted"),
 )
 _WORDS: Mapping[str, str] = {
-    InputState.NO_FOLDER: "no input folder", InputState.UNREACHABLE: "not reached", InputState.ASKING: "asking …",
+    InputState.UNREACHABLE: "not reached", InputState.ASKING: "asking …",
 }  # fmt: skip
 
 

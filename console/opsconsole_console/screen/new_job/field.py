@@ -24,6 +24,15 @@ GROUPS: tuple[Group, ...] = (
         ),
     ),
     Group(
+        "from here, and back",
+        (
+            (Field("bundle", "code", "a folder of code, such as ."),),
+            (Field("uploads", "upload", "files and folders of this machine"),),
+            (Field("setup", "setup", "uv sync, once a worker"),),
+            (Field("fetch", "fetch", "models/*"), Field("collect", "collect", "what to keep")),
+        ),
+    ),
+    Group(
         "each task needs",
         (
             (Field("gpus", "GPUs", "0"), Field("gpu_memory", "GPU mem", "40G")),

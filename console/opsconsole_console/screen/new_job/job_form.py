@@ -1,5 +1,6 @@
 """The left side of the new-job dialog: everything that makes a job, as texts."""
 
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -78,6 +79,16 @@ class JobForm(VerticalScroll):
         """Set the worker to run on; empty for automatic placement."""
         self._draft = replace(self._draft, worker=worker)
         self.post_message(self.Changed(self._draft))
+
+    def add_input(self, name: str) -> None:
+        """Add a file to the inputs, unless it is among them."""
+        typed = self._draft.inputs
+        word = shlex.quote(name)
+        if word not in typed.split():
+            self._draft = replace(self._draft, inputs=f"{typed.rstrip()} {word}".strip())
+            self._touched.add("inputs")
+            self._show_values()
+            self.post_message(self.Changed(self._draft))
 
     def complain(self, errors: Mapping[str, str], *, everywhere: bool = False) -> None:
         """Show what is wrong with what was typed; `everywhere`: also where nothing was typed yet."""

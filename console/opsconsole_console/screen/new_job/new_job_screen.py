@@ -2,6 +2,7 @@
 
 import asyncio
 import shlex
+from collections.abc import Mapping
 from typing import ClassVar
 
 from msgspec.structs import replace
@@ -18,6 +19,7 @@ from opsconsole.client import new_job_id
 from opsconsole_console import format as fmt
 from opsconsole_console.model import draft as drafts
 from opsconsole_console.model.draft import Checked, Draft
+from opsconsole_console.model.draft_wish import NOTHING, Wished
 from opsconsole_console.model.model import Model
 from opsconsole_console.screen.new_job.candidate_table import Candidate, CandidateTable, candidates
 from opsconsole_console.screen.new_job.job_form import JobForm
@@ -27,6 +29,7 @@ from opsconsole_console.screen.part.key_bar import KeyBar
 from opsconsole_console.screen.part.line_view import Line, LineView
 from opsconsole_console.screen.part.shell_access import run_exclusive, shell
 from opsconsole_console.screen.part.spec_text import resources_text
+from opsconsole_console.service.packing import Looked, Packing, look
 from opsconsole_console.service.source import FleetSource
 from opsconsole_console.widget.cell import Cell, cell
 from opsconsole_console.widget.live_table import LiveTable
@@ -61,6 +64,9 @@ class NewJobScreen(ModalScreen[None]):
         Binding("ctrl+s", "submit", "Submit", priority=True, id="new.submit"),
         Binding("escape,q", "app.pop_screen", "Cancel", id="new.cancel"),
         Binding("ctrl+w", "workers", "Choose a worker", id="new.workers", priority=True),
+        Binding(
+            "ctrl+o", "input", "Pick an input", id="new.input", priority=True, tooltip="On the worker under the cursor"
+        ),
         Binding("ctrl+t", "template", "Template", show=False, id="new.template", priority=True),
     ]
 
@@ -81,6 +87,8 @@ class NewJobScreen(ModalScreen[None]):
         self._debounce: Timer | None = None
         self._refusal = ""
         self._is_again = draft is not None
+        self._looked: tuple[Wished, Looked] = (NOTHING, Looked())
+        """What is wished for, and what was found of it."""
 
     def compose(self) -> ComposeResult:
         with Dialog("Again, with changes" if self._is_again else "New job", classes="large", id="new-job"):
@@ -120,8 +128,21 @@ class NewJobScreen(ModalScreen[None]):
             self._debounce.stop()
         self._debounce = self.set_timer(DEBOUNCE_S, self._start_asking)
 
+    @property
+    def _errors(self) -> Mapping[str, str]:
+        """What is wrong with what was typed, and with what it names on this machine."""
+        wished, looked = self._looked
+        return {**looked.errors, **self._checked.errors} if wished == self._checked.wished else self._checked.errors
+
+    async def _look(self) -> None:
+        """See what there is of what is wished for."""
+        wished = self._checked.wished
+        if wished != self._looked[0]:
+            self._looked = wished, await asyncio.to_thread(look, wished)
+            self._show_checked()
+
     def _show_checked(self) -> None:
-        self._form.complain(self._checked.errors)
+        self._form.complain(self._errors)
         cells = max(30, self.size.width - 14)
         command = shlex.join(self._checked.command)
         lines = wrapped(command, cells, "bold", first="runs  ", rest="      ") if command else []
@@ -134,7 +155,10 @@ class NewJobScreen(ModalScreen[None]):
         if len(spec.task_commands) > 1 and len(lines) < _COMMAND_LINES_MAX:
             last = shlex.join(spec.task_commands[-1])
             lines += wrapped(last, cells, first=f"  {len(spec.task_commands) - 1:,} more, to  ")[:1]
-        self._preview.show([*lines, Line(cell("      " + self._terms(), "text-muted"))])
+        lines = [*lines, Line(cell("      " + self._terms(), "text-muted"))]
+        if self._looked[1].words and self._looked[0] == self._checked.wished:
+            lines += wrapped(" · ".join(self._looked[1].words), cells, "primary", first="sends ", rest="      ")[:2]
+        self._preview.show(lines)
         self._show_status()
 
     def _terms(self) -> str:
@@ -149,6 +173,9 @@ class NewJobScreen(ModalScreen[None]):
             f"ports {' '.join(spec.ports)}" if spec.ports else "",
             f"starts within {drafts.spell_limit(spec.scheduling_timeout_ms)}" if spec.scheduling_timeout_ms else "",
             "held until released" if spec.held else "",
+            "the same code as before" if spec.bundle is not None and not self._checked.wished.bundle else "",
+            f"{fmt.plural(len(spec.uploads), 'upload')} as before" if spec.uploads else "",
+            f"keeps {' '.join(spec.collect)}" if spec.collect else "",
         ]
         return " · ".join(part for part in parts if part)
 
@@ -156,6 +183,7 @@ class NewJobScreen(ModalScreen[None]):
 
     def _start_asking(self) -> None:
         run_exclusive(self, self._ask_repeatedly, "candidates")
+        run_exclusive(self, self._look, "look")
 
     async def _ask_repeatedly(self) -> None:
         """Ask about the job as it stands, one question after the other: none breaks off another, so every answer is shown."""
@@ -197,8 +225,11 @@ class NewJobScreen(ModalScreen[None]):
         accepted = next((one for one in self._answer.verdicts if one.accepted), None) if self._answer else None
         return None if accepted is None else self._model.fleet.workers.get(accepted.worker_id)
 
+    def _show_packing(self, text: str) -> None:
+        self._status.show([Line(cell(text, "text-muted"))])
+
     def _show_status(self) -> None:
-        errors = self._checked.errors
+        errors = self._errors
         if self._refusal:
             self._status.show([Line(cell(self._refusal, "state-failed"))])
             return
@@ -232,6 +263,14 @@ class NewJobScreen(ModalScreen[None]):
     def action_workers(self) -> None:
         self._table.focus()
 
+    def action_input(self) -> None:
+        """Browse the worker under the cursor for a file."""
+        worker = self._folders_of(self._table.cursor_row)
+        if worker is None:
+            shell(self).say("no worker is known whose files could be looked at", "warning")
+        else:
+            shell(self).navigation.choose_input(worker.id, self._form.add_input)
+
     def action_template(self) -> None:
         self._form.query_one("#template").focus()
 
@@ -252,10 +291,19 @@ class NewJobScreen(ModalScreen[None]):
         spec = self._checked.spec
         if spec is None:
             return
-        request = SubmitJobs(submissions=(Submission(self._job_id, spec),))
+        await self._look()
+        if self._errors:
+            self._form.complain(self._errors, everywhere=True)
+            self._form.focus_first(self._errors)
+            return
+        packing = Packing(self._source, self._job_id, self._checked.wished, self._show_packing)
         try:
+            spec = await packing.pack(spec)
+            request = SubmitJobs(submissions=(Submission(self._job_id, spec),))
             jobs = (await ask(self._source, request, JobList)).jobs
         except OpsconsoleError as error:
+            if not isinstance(error, Unavailable):  # else it may have been submitted
+                await packing.withdraw()
             self._refusal = error.message
             self._show_status()
             return

@@ -120,16 +120,17 @@ class Beneath:
             folder = self.folder(path)
             os.fchmod(folder, 0o700)
             for name in self.names(path):
-                self.remove_in(path, name)
+                self.remove(path + b"/" + name)
             above, name = self.place(path)
             os.rmdir(name, dir_fd=above)
         else:
             above, name = self.place(path)
             os.unlink(name, dir_fd=above)
 
-    def remove_in(self, path: bytes, name: bytes) -> None:
-        """Remove what a folder has under this name."""
-        self.remove(path + b"/" + name if path else name)
+    def clear(self) -> None:
+        """Remove all that lies below. Raises as `folder` does."""
+        for name in self.names(b""):
+            self.remove(name)
 
     def _open(self, path: bytes, flags: int) -> int:
         folder, name = self.place(path)

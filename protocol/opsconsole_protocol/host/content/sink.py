@@ -5,14 +5,15 @@ import os
 import stat
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
 from opsconsole_protocol.content.digest import file_digest
 from opsconsole_protocol.content.manifest import Entry, EntryKind, Manifest
 from opsconsole_protocol.content.path import check_path, shown
-from opsconsole_protocol.error import Conflict
+from opsconsole_protocol.error import Conflict, OpsconsoleError
 from opsconsole_protocol.host.content.beneath import Beneath
 from opsconsole_protocol.host.content.file_hash import leaves_of
 from opsconsole_protocol.host.content.incoming import Incoming, hold, on_disk
@@ -147,7 +148,6 @@ class PlacingSink(_Arriving):
             with Beneath(root) as top:
                 self._beneath = _made(top, folder)
             try:
-                _remove_abandoned(self._beneath)
                 self._beneath.make_folder(self._name)
                 super().__init__(Incoming(manifest, self._beneath.below(self._name), cancel=cancel))
                 _check_place(self.incoming, self._beneath.status(self._name))
@@ -161,7 +161,8 @@ class PlacingSink(_Arriving):
             self._present = frozenset(
                 index for index, entry in enumerate(self.manifest.entries) if self._is_present(entry)
             )
-        return self.incoming.prepare(lambda index: index in self._present)
+        with _stopped(self._beneath, self._name) as others:
+            return self.incoming.prepare(lambda index: index in self._present, others)
 
     def finish(self) -> None:
         """Put every file in its place. Raises Conflict for what has come in the way; the files before it are in place."""
@@ -182,6 +183,7 @@ class PlacingSink(_Arriving):
             for index in reversed(range(len(entries))):
                 if entries[index].kind is EntryKind.FOLDER and index not in self._present:
                     os.fchmod(self._beneath.folder(entries[index].path), entries[index].mode)
+            self.incoming.beneath.clear()
             self._beneath.remove(self._name)
         self.abandon()
 
@@ -266,17 +268,27 @@ def _made(top: Beneath, folder: bytes) -> Beneath:
     return top.below(folder)
 
 
-def _remove_abandoned(beneath: Beneath) -> None:
-    """Remove what other transfers into the folder have left long ago."""
-    for name in beneath.names(b""):
-        if not name.startswith(INCOMING_PREFIX):
-            continue
-        status = beneath.status(name)
-        is_old = status is not None and status.st_mtime < time.time() - ABANDONED_S
-        if is_old and status is not None and stat.S_ISDIR(status.st_mode):
-            with beneath.below(name) as other:
-                if hold(other.root):
+@contextmanager
+def _stopped(beneath: Beneath, own: bytes) -> Iterator[list[Beneath]]:
+    """Where other trees have stopped arriving in the folder. What stopped long ago is removed."""
+    others: list[Beneath] = []
+    try:
+        for name in beneath.names(b""):
+            if not name.startswith(INCOMING_PREFIX) or name == own:
+                continue
+            with suppress(OpsconsoleError, OSError):
+                other = beneath.below(name)
+                others.append(other)
+                if not hold(other.root):
+                    others.pop().close()
+                elif os.fstat(other.root).st_mtime < time.time() - ABANDONED_S:
+                    other.clear()
+                    others.pop().close()
                     beneath.remove(name)
+        yield others
+    finally:
+        for one in others:
+            one.close()
 
 
 def _move_new(name: bytes, here: int, there: int) -> None:

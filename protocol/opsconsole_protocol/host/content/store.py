@@ -1,5 +1,6 @@
 """A store of trees: bounded, and what is needed least goes first. A tree in it is whole, or it isn't there."""
 
+import contextlib
 import os
 import secrets
 import threading
@@ -121,10 +122,19 @@ class ContentStore:
             ) from None
         with self._lock:
             if content in self._heads:
-                if looks != record.looks or record.head.boot_id != boot_id():
-                    write_record(path, make_record(record.manifest, looks))
-                os.utime(path)
+                with contextlib.suppress(OSError):  # a full disk is no reason not to use what it has
+                    os.utime(path)
+                    if looks != record.looks or record.head.boot_id != boot_id():
+                        write_record(path, make_record(record.manifest, looks))
         return StoredTree(self._trees / content, record.manifest)
+
+    def path(self, content: ContentId) -> Path:
+        """Where a tree is, or would be. It may have been written into: `open` looks."""
+        return self._trees / check_content_id(content)
+
+    def used_ms(self, content: ContentId) -> int:
+        """When a tree was opened last, or came, in Unix milliseconds; 0 where it isn't here."""
+        return self._used_ns(content) // 1_000_000
 
     def source(self, content: ContentId, *, cancel: threading.Event | None = None) -> FolderSource:
         """A tree, to be sent. Raises as `open` does."""
@@ -229,6 +239,10 @@ class ContentStore:
                 break
             found |= known_files(self._trees / content, record, digests - found.keys())
         return found
+
+    def stopped(self) -> list[Path]:
+        """Where trees have stopped arriving: for a sink."""
+        return [self._incoming / one for one in self.abandoned()]
 
     def keep(self, record: Record, sink: StoreSink) -> None:
         """Let a tree that has arrived appear: for its sink. Raises DiskFull or Conflict."""

@@ -1,0 +1,20 @@
+"""What a job that is being typed shall bring along from this machine, and have brought back. Pure: nothing is looked at."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Wished:
+    """As it was typed: `uploads` are PATH[:NAME], `fetches` PATTERN[:DIR], `bundle` is a folder of code."""
+
+    uploads: tuple[str, ...] = ()
+    bundle: str = ""
+    fetches: tuple[str, ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is wished for."""
+        return not (self.uploads or self.bundle or self.fetches)
+
+
+NOTHING = Wished()

@@ -1,0 +1,130 @@
+"""What a job brings along from this machine: looked at while the form is filled in, and made ready when it is submitted."""
+
+import asyncio
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from opsconsole_console.format import plural, size
+from opsconsole_console.model.draft_wish import Wished
+from opsconsole_console.service.source import FleetSource
+from opsconsole_protocol.error import InvalidRequest, OpsconsoleError
+from opsconsole_protocol.ids import JobId
+from opsconsole_protocol.spec import JobSpec
+
+if TYPE_CHECKING:
+    from opsconsole.transfer.pending import Pending
+    from opsconsole.transfer.row import TransferRow
+    from opsconsole.transfer.wish import Wishes
+
+_FILES_LOOKED_AT = 20_000
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What was found of what is wished for: in words, and what is wrong with it by the names of fields."""
+
+    words: tuple[str, ...] = ()
+    errors: dict[str, str] = field(default_factory=dict)
+
+
+def look(wished: Wished) -> Looked:
+    """See what there is, without reading any of it. Blocks."""
+    words: list[str] = []
+    errors: dict[str, str] = {}
+    wishes = _wishes(wished)
+    for name, one in (("bundle", wished.bundle), *(("uploads", text) for text in wished.uploads)):
+        if not one:
+            continue
+        try:
+            words.append(_code_words(wishes) if name == "bundle" else _upload_words(wishes, one))
+        except OpsconsoleError as error:
+            errors.setdefault(name, error.message)
+    try:
+        wishes.check()
+        for text in wished.fetches:
+            fetch = wishes.fetch(text)
+            words.append(f"brings {fetch.pattern} to {fetch.folder}")
+    except OpsconsoleError as error:
+        if not errors:
+            errors["fetch" if wished.fetches else "uploads"] = error.message
+    return Looked(tuple(words), errors)
+
+
+def _wishes(wished: Wished) -> "Wishes":
+    from opsconsole.transfer.wish import Wishes
+
+    bundle = Path(wished.bundle).expanduser() if wished.bundle else None
+    return Wishes(uploads=wished.uploads, bundle=bundle, fetches=wished.fetches, cwd=Path.cwd())
+
+
+def _code_words(wishes: "Wishes") -> str:
+    from opsconsole.transfer.code_files import check_size, code_files
+
+    if wishes.bundle is None:
+        raise InvalidRequest("name a folder of code")
+    folder = wishes.cwd / wishes.bundle
+    code = code_files(folder)
+    check_size(folder, code.paths, wishes.bundle_bytes_max)
+    commit = f" at {code.commit[:9]}{', changed since' if code.dirty else ''}" if code.commit else ""
+    return f"code of {folder.resolve().name}: {plural(len(code.paths), 'file')}{commit}"
+
+
+def _upload_words(wishes: "Wishes", text: str) -> str:
+    wish = wishes.upload(text)
+    if not wish.path.is_dir():
+        return f"{wish.name} {size(wish.path.stat().st_size)}"
+    number, total = 0, 0
+    for folder, _, names in os.walk(wish.path):
+        for name in names:
+            number += 1
+            if number > _FILES_LOOKED_AT:
+                return f"{wish.name}/ more than {_FILES_LOOKED_AT:,} files, {size(total)} and more"
+            try:
+                total += (Path(folder) / name).lstat().st_size
+            except OSError:
+                continue  # gone meanwhile: the scan says so
+    return f"{wish.name}/ {plural(number, 'file')}, {size(total)}"
+
+
+class Packing:
+    """Of one job: hashes and sends what it brings along, and writes down what is to go on after the submission."""
+
+    def __init__(self, source: FleetSource, job_id: JobId, wished: Wished, say: Callable[[str], None]) -> None:
+        """`say` is told on the loop how far it is."""
+        self._source = source
+        self._job_id = job_id
+        self._wished = wished
+        self._say = say
+        self._written: list[Pending] = []
+
+    async def pack(self, spec: JobSpec) -> JobSpec:
+        """The spec with what it brings along. Raises OpsconsoleError; cancelled, it sends no more."""
+        if self._wished.is_empty:
+            return spec
+        from opsconsole.transfer import packing
+
+        loop = asyncio.get_running_loop()
+        wishes = _wishes(self._wished)
+
+        def show(row: "TransferRow") -> None:
+            loop.call_soon_threadsafe(self._say, _progress(row))
+
+        packed = await packing.pack(self._source, wishes, tell=self._say, on_progress=show)
+        self._written = await packing.note(self._source, self._job_id, packed, wishes)
+        return packed.put_into(spec)
+
+    async def withdraw(self) -> None:
+        """The job wasn't submitted: nothing goes on."""
+        from opsconsole.transfer import pending
+
+        for one in self._written:
+            await asyncio.to_thread(pending.remove, one)
+
+
+def _progress(row: "TransferRow") -> str:
+    from opsconsole_console.model.transfer_words import progress_words
+
+    return f"{row.title}: {progress_words(row)}"

@@ -1,0 +1,200 @@
+"""The new-job form and files: an input picked on a worker, and what is sent from this machine."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from textual.widgets import Input
+
+from opsconsole.transfer import packing as client_packing
+from opsconsole.transfer import pending
+from opsconsole.transfer.packing import Packed
+from opsconsole.transfer.row import TransferRow
+from opsconsole.transfer.wish import Wishes
+from opsconsole_console.model.draft_wish import Wished
+from opsconsole_console.screen.file.file_pane import FilePane
+from opsconsole_console.screen.new_job.candidate_table import CandidateTable
+from opsconsole_console.service.packing import look
+from opsconsole_protocol import api
+from opsconsole_protocol.error import Conflict, InvalidRequest
+from opsconsole_protocol.ids import ContentId, JobId
+from opsconsole_protocol.job_content import Bundle, Upload
+from tests.console.app.fake_board import OFFER, row
+from tests.console.app.source import RecordedSource
+from tests.console.app.stage import Stage, stage
+from tests.console.app.test_file import at
+
+UPLOAD = Upload(name="a.csv", content_id=ContentId("a" * 64), size_bytes=3, files=1)
+BUNDLE = Bundle(content_id=ContentId("b" * 64), size_bytes=10, files=1, folder="here")
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder that the console was started in, with code and data."""
+    folder = tmp_path / "here"
+    (folder / "code").mkdir(parents=True)
+    (folder / "code" / "train.py").write_text("print()\n")
+    (folder / "a.csv").write_text("1,2")
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return folder
+
+
+class Packer:
+    """Stands in for the client's packing."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.wishes: list[Wishes] = []
+        self.noted: list[JobId] = []
+        self.removed: list[object] = []
+        self.error: InvalidRequest | None = None
+        monkeypatch.setattr(client_packing, "pack", self.pack)
+        monkeypatch.setattr(client_packing, "note", self.note)
+        monkeypatch.setattr(pending, "remove", self.removed.append)
+
+    async def pack(
+        self,
+        requester: object,
+        wishes: Wishes,
+        *,
+        tell: Callable[[str], None],
+        on_progress: Callable[[TransferRow], None],
+    ) -> Packed:
+        del requester
+        self.wishes.append(wishes)
+        on_progress(row("one", title="a.csv"))
+        tell("upload a.csv")
+        if self.error is not None:
+            raise self.error
+        return Packed((UPLOAD,), BUNDLE, (OFFER,))
+
+    async def note(self, requester: object, job_id: JobId, packed: Packed, wishes: Wishes) -> list[object]:
+        del requester, wishes
+        self.noted.append(job_id)
+        return list(packed.offers)
+
+
+@pytest.fixture
+def packer(monkeypatch: pytest.MonkeyPatch) -> Packer:
+    """What packing was asked."""
+    return Packer(monkeypatch)
+
+
+async def fill(there: Stage, **texts: str) -> None:
+    """Open the form and type into fields."""
+    await there.press("n")
+    for name, text in texts.items():
+        there.app.screen.query_one(f"#field-{name}").focus()
+        await there.settle()
+        await there.type(text)
+
+
+def submitted(source: RecordedSource) -> api.Submission:
+    """The one job that was submitted."""
+    [request] = source.asked(api.SubmitJobs)
+    assert isinstance(request, api.SubmitJobs)
+    [submission] = request.submissions
+    return submission
+
+
+async def test_an_input_is_picked_on_the_worker_under_the_cursor(source: RecordedSource) -> None:
+    async with stage(source) as there:
+        await fill(there, command="train", inputs="other.csv")
+        table = there.app.screen.query_one(CandidateTable)
+        await there.until(lambda: table.total == 14)
+        await there.press("ctrl+o")
+        await there.until(lambda: there.screen_name == "FileScreen")
+        assert "Choose an input" in there.text()
+        for name in ("input", "runs", "7", "best.pt"):
+            await at(there, name)
+            await there.press("enter")
+        await there.until(lambda: there.screen_name == "NewJobScreen")
+        box = there.app.screen.query_one("#field-inputs", Input)
+        assert box.value == "other.csv input:runs/7/best.pt"
+        await there.press("ctrl+o")
+        await there.until(lambda: there.screen_name == "FileScreen")
+        for name in ("input", "clips of may.h5"):
+            await at(there, name)
+            await there.press("enter")
+        await there.until(lambda: box.value == "other.csv input:runs/7/best.pt 'clips of may.h5'")
+        await there.press("ctrl+s")
+        await there.until(lambda: there.screen_name == "MainScreen")
+        assert submitted(source).spec.inputs == ("other.csv", "input:runs/7/best.pt", "clips of may.h5")
+
+
+async def test_what_cant_be_an_input_is_not_picked(source: RecordedSource) -> None:
+    source.files.mounts["input"] = {b"\xff.csv": b"x"}
+    async with stage(source) as there:
+        await fill(there, command="train")
+        await there.until(lambda: there.app.screen.query_one(CandidateTable).total == 14)
+        await there.press("ctrl+o")
+        await there.until(lambda: there.screen_name == "FileScreen")
+        await at(there, "input")
+        await there.press("enter")
+        pane = there.app.screen.query_one(FilePane)
+        await there.until(lambda: pane.table.move_to(b"\xff.csv".hex()))
+        await there.press("enter")
+        assert "not UTF-8" in there.toasts[-1]
+        await there.press("q")
+        assert there.screen_name == "NewJobScreen"
+
+
+async def test_what_will_be_sent_is_shown_and_then_sent(source: RecordedSource, here: Path, packer: Packer) -> None:
+    async with stage(source, (120, 45)) as there:
+        await fill(there, command="python train.py", bundle="code", uploads="a.csv", fetch="models/*", setup="uv sync",
+                   collect="metrics.json")  # fmt: skip
+        await there.until(lambda: "sends code of code: 1 file · a.csv 3 B · brings models/*" in there.text())
+        assert "keeps metrics.json" in there.text()
+        await there.press("ctrl+s")
+        await there.until(lambda: there.screen_name == "MainScreen")
+        [wishes] = packer.wishes
+        assert wishes == Wishes(uploads=("a.csv",), bundle=Path("code"), fetches=("models/*",), cwd=here)
+        job_id, spec = submitted(source).job_id, submitted(source).spec
+        assert (spec.uploads, spec.bundle, spec.setup, spec.collect) == (
+            (UPLOAD,),
+            BUNDLE,
+            "uv sync",
+            ("metrics.json",),
+        )
+        assert packer.noted == [job_id]
+        assert not packer.removed
+
+
+async def test_what_is_not_there_is_said_at_its_field(source: RecordedSource, here: Path, packer: Packer) -> None:
+    async with stage(source, (120, 45)) as there:
+        await fill(there, command="python train.py", bundle="nowhere", uploads="b.csv")
+        await there.until(lambda: "there is no such folder" in there.text())
+        assert "--upload b.csv: there is no file or folder" in there.text()
+        await there.press("ctrl+s")
+        await there.settle()
+        assert there.screen_name == "NewJobScreen"
+        assert not packer.wishes
+
+
+async def test_a_failure_while_sending_submits_nothing(source: RecordedSource, here: Path, packer: Packer) -> None:
+    packer.error = InvalidRequest("a.csv changed while it was read: submit it again")
+    async with stage(source) as there:
+        await fill(there, command="python train.py", uploads="a.csv")
+        await there.press("ctrl+s")
+        await there.until(lambda: "a.csv changed while it was read" in there.text())
+        assert not source.asked(api.SubmitJobs)
+        assert not packer.noted
+
+
+async def test_a_refused_job_leaves_nothing_pending(source: RecordedSource, here: Path, packer: Packer) -> None:
+    source.refuse = (api.SubmitJobs, Conflict("the project is archived"))
+    async with stage(source) as there:
+        await fill(there, command="python train.py", uploads="a.csv")
+        await there.press("ctrl+s")
+        await there.until(lambda: "the project is archived" in there.text())
+        assert packer.removed == [OFFER]
+
+
+def test_looking_reads_nothing_and_names_everything(here: Path) -> None:
+    (here / "data").mkdir()
+    (here / "data" / "b").write_bytes(bytes(1_500))
+    found = look(Wished(("a.csv:x.csv", "data", "gone"), "code", ("models/*:out", "x")))
+    assert found.words[:3] == ("code of code: 1 file", "x.csv 3 B", "data/ 1 file, 1.5 kB")
+    assert found.errors == {"uploads": "--upload gone: there is no file or folder 'gone' here"}
+    assert look(Wished(fetches=("/etc/*",))).errors.keys() == {"fetch"}
+    assert look(Wished()).words == ()
