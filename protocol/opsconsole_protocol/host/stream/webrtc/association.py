@@ -1,6 +1,7 @@
 """aiortc's SCTP association, made several times as fast without another protocol: it is aiortc's own, with four changes.
 
 - It acknowledges every fourth packet, and what is left when all that has arrived is read, instead of each packet by itself.
+  While one is missing each packet is acknowledged: by three such acknowledgements the other end knows what to send again.
 - After an acknowledgement it may send as many packets as were acknowledged, and four more, instead of four.
 - It looks for a complete message when there can be one, instead of after each packet.
 - It keeps no more in flight than its processor could digest within the time that a packet takes to come back. More only fills
@@ -29,13 +30,17 @@ from opsconsole_protocol.stream.channel_flow import WINDOW_BYTES
 PACKETS_PER_SACK = 4
 BURST_BYTES = 4 * USERDATA_MAX_LENGTH
 """More than was acknowledged, as aiortc has it for each acknowledgement."""
-FLIGHT_BYTES_MIN = 256 * 1024
+FLIGHT_BYTES_MIN = 192 * 1024
+"""Of packets, about what the smallest of the usual buffers of a system holds."""
 FLIGHT_BYTES_PER_S = 64_000_000
 """What one core can digest; times the shortest way there and back, it is what may be in flight beyond the minimum."""
 UNREAD_BYTES_MAX = 2 * WINDOW_BYTES
 """Of messages that aren't complete. A peer that keeps to our window stays below."""
 _METHODS = ("_get_inbound_stream", "_receive_data_chunk", "_receive_sack_chunk", "_send_sack", "_transmit")
-_FIELDS = ("_advertised_rwnd", "_cwnd", "_flight_size", "_inbound_streams", "_outbound_queue", "_srtt")
+_FIELDS = (
+    "_advertised_rwnd", "_cwnd", "_flight_size", "_inbound_streams", "_outbound_queue", "_sack_duplicates", "_sack_misordered",
+    "_sack_needed", "_srtt",
+)  # fmt: skip
 
 
 def tune(association: RTCSctpTransport, listener: Listener) -> bool:
@@ -75,7 +80,8 @@ class TunedAssociation(RTCSctpTransport):
 
     async def _send_sack(self) -> None:
         self._unacknowledged += 1
-        if self._unacknowledged >= PACKETS_PER_SACK:
+        is_loss = bool(self._sack_misordered or self._sack_duplicates)
+        if is_loss or self._unacknowledged >= PACKETS_PER_SACK:
             await self._acknowledge()
         elif self._unacknowledged == 1:
             asyncio.get_running_loop().call_soon(self._acknowledge_rest)

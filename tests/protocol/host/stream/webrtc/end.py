@@ -14,6 +14,7 @@ from collections.abc import Iterator
 
 from opsconsole_protocol.host.stream.webrtc import engine, open_webrtc, pump
 from opsconsole_protocol.stream.error import StreamLost
+from opsconsole_protocol.stream.message import IceServer
 from tests.protocol.host.stream.webrtc.signal_pair import SocketSignaller
 
 BLOCK_BYTES = 1_000_003
@@ -43,13 +44,15 @@ def main() -> None:
     parser.add_argument("--initiator", action="store_true")
     parser.add_argument("--send-bytes", type=int, default=0)
     parser.add_argument("--number", type=int, default=0)
+    parser.add_argument("--turn", default="", help="URL of a TURN server, with the user and password of test_turn.py")
     parser.add_argument("--silent-s", type=float, default=pump.SILENT_S)
     options = parser.parse_args()
     if options.engine == engine.AIORTC:
         engine.leave_out_native()
     pump.SILENT_S = options.silent_s
+    servers = (IceServer(url=options.turn, username="ops", credential="secret"),) if options.turn else ()
     signaller = SocketSignaller(socket.socket(fileno=options.signals))
-    stream = open_webrtc(signaller, options.initiator, (), timeout_s=60)
+    stream = open_webrtc(signaller, options.initiator, servers, timeout_s=60)
     received, digest, error = 0, hashlib.sha256(), ""
 
     def send() -> None:

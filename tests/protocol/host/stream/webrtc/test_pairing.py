@@ -4,6 +4,7 @@ import json
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -17,8 +18,8 @@ pytestmark = pytest.mark.process
 MEBIBYTE = 1024 * 1024
 
 
-def start(engine: str, signals: socket.socket, *options: str) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-m", "tests.protocol.host.stream.webrtc.end"]
+def start(engine: str, signals: socket.socket, *options: str, within: Sequence[str] = ()) -> "subprocess.Popen[str]":
+    command = [*within, sys.executable, "-m", "tests.protocol.host.stream.webrtc.end"]
     return subprocess.Popen(
         [*command, "--engine", engine, "--signals", str(signals.fileno()), *options],
         pass_fds=(signals.fileno(),), stdout=subprocess.PIPE, text=True, cwd=ROOT,
@@ -31,13 +32,17 @@ def what_it_has_seen(end: "subprocess.Popen[str]") -> dict[str, Any]:
     return found
 
 
-def both(initiator: str, responder: str, there: int, back: int) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What the two ends have seen of a stream that carries so many bytes there and back."""
+def both(
+    initiator: str, responder: str, there: int, back: int, *options: str, within: Sequence[Sequence[str]] = ((), ())
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the two ends have seen of a stream that carries these numbers of bytes. `within`: commands that become the ends."""
     one, two = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with one, two:
         ends = (
-            start(initiator, one, "--initiator", "--number", "1", "--send-bytes", str(there)),
-            start(responder, two, "--number", "2", "--send-bytes", str(back)),
+            start(
+                initiator, one, "--initiator", "--number", "1", "--send-bytes", str(there), *options, within=within[0]
+            ),
+            start(responder, two, "--number", "2", "--send-bytes", str(back), *options, within=within[1]),
         )
         try:
             first, second = (what_it_has_seen(end) for end in ends)
