@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Self
 
-from bench.process_usage import keepers
+from bench.process_usage import children, keepers, read_cpu_s
 from opsconsole import SyncClient
 from opsconsole_protocol.error import Unavailable
 
@@ -85,11 +85,12 @@ class Deployment:
         wait_for(lambda: endpoint.exists() or self.coordinator.poll() is not None, "the coordinator")
         return began_s
 
-    def add_agent(self, slots: int) -> subprocess.Popen[bytes]:
+    def add_agent(self, slots: int, *arguments: str) -> subprocess.Popen[bytes]:
         """Start an agent on this machine and wait until it is connected."""
         agent = self._start(
-            "agent", "--name", WORKER, "--state-dir", str(self._state_dir), "--max-concurrent-jobs", str(slots)
-        )
+            "agent", "--name", WORKER, "--state-dir", str(self._state_dir), "--max-concurrent-jobs", str(slots),
+            *arguments,
+        )  # fmt: skip
         wait_for(lambda: any(row.connection == "connected" for row in self.client.workers()), "the agent")
         return agent
 
@@ -106,6 +107,17 @@ class Deployment:
     def token(self) -> str:
         """The operator's token."""
         return (self.data_dir / "operator.token").read_text().strip()
+
+    def run(self, *arguments: str) -> str:
+        """Run `opsconsole ARGUMENTS` to its end and return what it printed. Raises CalledProcessError."""
+        return subprocess.run(
+            (*OPSCONSOLE, *arguments), stdin=subprocess.DEVNULL, capture_output=True, env=self._environ, text=True,
+            cwd=self.folder, check=True,
+        ).stdout  # fmt: skip
+
+    def cpu_s(self) -> float:
+        """Processor time so far of the coordinator, the agent, and what they have started and still have, in seconds."""
+        return sum(read_cpu_s(pid) for process in self._processes for pid in (process.pid, *children(process.pid)))
 
     def _start(self, name: str, *arguments: str) -> subprocess.Popen[bytes]:
         with (self.folder / f"{name}.log").open("ab") as log:

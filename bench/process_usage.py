@@ -17,6 +17,11 @@ def read_memory_mb(pid: int) -> float:
     return float(psutil.Process(pid).memory_info().rss) / 1e6
 
 
+def children(pid: int) -> list[int]:
+    """The pids of what a process has started, and of what these have."""
+    return [child.pid for child in psutil.Process(pid).children(recursive=True)]
+
+
 def keepers(state_dir: str) -> Iterator[int]:
     """Yield the pids of the living keepers of a state folder."""
     for process in psutil.process_iter():

@@ -1,9 +1,9 @@
 """One end of a stream in a process of its own, for `bench.transfer`; prints what it took as JSON.
 
-    python -m bench.stream_end --way tcp|direct|webrtc --descriptor N [--initiator] (--bytes N | --send DIR | --into DIR)
+    python -m bench.stream_end --way tcp|direct|webrtc --descriptor N --bytes N [--initiator]
 
-The descriptor is a socket to the other end: for `tcp` the stream itself, otherwise for its signals. With `--bytes`, the initiator
-sends that number from memory. With folders, a tree travels as in the product: hashed before, verified on arrival, renamed at last.
+The descriptor is a socket to the other end: for `tcp` the stream itself, otherwise for its signals. The initiator sends the
+bytes from memory, the other end receives them into memory.
 """
 
 import argparse
@@ -14,12 +14,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
-from opsconsole_protocol.host.content import session
-from opsconsole_protocol.host.content.scan import scan
-from opsconsole_protocol.host.content.sink import PlacingSink
-from opsconsole_protocol.host.content.source import FolderSource
 from opsconsole_protocol.host.stream.coordinator_dial import Home
 from opsconsole_protocol.host.stream.negotiation import open_stream
 from opsconsole_protocol.host.stream.stream import SocketStream, Stream
@@ -101,22 +96,14 @@ def main() -> None:
     parser.add_argument("--engine", default="")
     parser.add_argument("--descriptor", type=int, required=True)
     parser.add_argument("--initiator", action="store_true")
-    parser.add_argument("--bytes", type=int, default=0)
-    parser.add_argument("--send", type=Path)
-    parser.add_argument("--into", type=Path)
+    parser.add_argument("--bytes", type=int, required=True)
     options = parser.parse_args()
     found: dict[str, float] = {}
     began_s = time.monotonic()
     stream = open_end(options)
     found["open_s"] = time.monotonic() - began_s
     with measured(found):
-        if options.send:
-            source = FolderSource(options.send, scan(options.send))
-            session.send(stream, source)
-            source.close()
-        elif options.into:
-            session.receive(stream, lambda manifest: PlacingSink(manifest, options.into, b"", replace=False))
-        elif options.initiator:
+        if options.initiator:
             send_bytes(stream, options.bytes)
         else:
             receive_bytes(stream, options.bytes)

@@ -4,17 +4,19 @@ import contextlib
 import hashlib
 import json
 import os
+import resource
 import shutil
 import socket
 import statistics
 import subprocess
 import sys
-import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import ssh
+from bench import busy_relay, ssh
+from bench.deployment import WORKER, Deployment
 from bench.row import Row
 from opsconsole_protocol.host.stream.webrtc import engine_names
 
@@ -46,6 +48,55 @@ class How:
     responder: str = ""
 
 
+class Place:
+    """A worker's folder, and copies to it, each into an empty folder and compared with its source."""
+
+    def __init__(self, deployment: Deployment, inbox: Path) -> None:
+        self._deployment = deployment
+        self._inbox = inbox
+
+    def put(self, source: Path, way: str) -> ssh.Took:
+        """Copy by `opsconsole put`, which hashes the source anew."""
+        for path in source.rglob("*"):
+            os.utime(path)
+        deployment = self._deployment
+        with self._emptied(source, source.name):
+            before, began_s = deployment.cpu_s() + _children_cpu_s(), time.monotonic()
+            deployment.run("put", str(source), f"{WORKER}:inbox:", "--via", way)
+            wall_s = time.monotonic() - began_s
+            return ssh.Took(wall_s, deployment.cpu_s() + _children_cpu_s() - before)
+
+    def copy(self, source: Path, tool: str) -> ssh.Took:
+        """Copy by scp or rsync."""
+        with self._emptied(source, source.name) as into:
+            into.mkdir()
+            return ssh.copy(self._deployment.folder / "ssh", source, into, tool)
+
+    @contextlib.contextmanager
+    def _emptied(self, source: Path, name: str) -> Iterator[Path]:
+        into = self._inbox / name
+        os.sync()
+        yield into
+        sizes = [
+            sorted((path.name, path.stat().st_size) for path in one.rglob("*") if path.is_file())
+            for one in (source, into)
+        ]
+        if sizes[0] != sizes[1]:
+            raise AssertionError(f"{len(sizes[1])} of {len(sizes[0])} files have arrived, or not whole")
+        shutil.rmtree(into)
+
+
+def _children_cpu_s() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+WAYS = ("direct", "relay", "webrtc")
+_METHODS = {
+    "": f"median of {ROUNDS} in turns, `opsconsole put` from start to end: hashed, sent, verified, put in place",
+    "rsync": f"median of {ROUNDS} in turns, `rsync -a` through ssh on loopback",
+    "scp": f"median of {ROUNDS} in turns, `scp -r` on loopback",
+}
 TCP = How("plain TCP", "tcp")
 DIRECT = How("direct", "direct")
 
@@ -57,14 +108,18 @@ def pairings() -> list[How]:
 
 
 def run(base: Path) -> Iterator[Row]:
-    """Yield rows of bytes from memory, of one large file, then of many small ones."""
-    folder = Path(tempfile.mkdtemp(prefix="opsconsole-bench-", dir=base))
-    try:
-        yield from _memory_rows()
-        yield from _file_rows(folder)
-        yield from _small_rows(folder)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    """Yield rows of bytes from memory to memory, then of one large file, then of many small ones."""
+    yield from _memory_rows()
+    with Deployment(base) as deployment:
+        inbox = deployment.folder / "inbox"
+        inbox.mkdir()
+        deployment.add_agent(1, "--mount", f"inbox={inbox}:rw")
+        place = Place(deployment, inbox)
+        yield from _copy_rows(place, _large(deployment.folder), FILE_BYTES / 1e6, "MB/s", "a file of 1 GB")
+        yield from _copy_rows(
+            place, _small(deployment.folder), SMALL_FILES, "files/s", f"{SMALL_FILES:,} files of 2 kB"
+        )
+    yield from busy_relay.rows(base)
 
 
 def _memory_rows() -> Iterator[Row]:
@@ -101,89 +156,58 @@ def _memory_bar(how: How, rate: float, ratio: float) -> tuple[str, bool | None]:
     return "", None
 
 
-def _file_rows(folder: Path) -> Iterator[Row]:
-    """One large file, from disk to disk, verified."""
+def _large(folder: Path) -> Path:
+    """A folder with one file of FILE_BYTES, no two megabytes of which are the same."""
     source = folder / "large"
     source.mkdir()
-    _make_large(source / "file.bin", FILE_BYTES)
-    yield from _copy_rows(folder, source, FILE_BYTES / 1e6, "MB/s", "a file of 1 GB", [DIRECT, *pairings()[:1]], "")
-    shutil.rmtree(source)
+    block = hashlib.shake_128(b"large").digest(1_000_000)
+    with (source / "file.bin").open("wb") as file:
+        for number in range(FILE_BYTES // len(block)):
+            file.write(number.to_bytes(8) + block[8:])
+    return source
 
 
-def _small_rows(folder: Path) -> Iterator[Row]:
-    """Many small files, from disk to disk."""
+def _small(folder: Path) -> Path:
+    """A folder with many files, 100 to a folder."""
     source = folder / "small"
     for number in range(SMALL_FILES):
         path = source / f"{number // 100:03d}" / f"{number:05d}.txt"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(hashlib.shake_128(number.to_bytes(4)).digest(100 + number % 4000))
-    what = f"{SMALL_FILES:,} files of 2 kB"
-    yield from _copy_rows(folder, source, SMALL_FILES, "files/s", what, [DIRECT, *pairings()[:1]], "≥ 1 × rsync")
-    shutil.rmtree(source)
+    return source
 
 
-def _copy_rows(
-    folder: Path, source: Path, amount: float, unit: str, what: str, ways: Sequence[How], bar: str
-) -> Iterator[Row]:
-    tools: list[str] = []
+def _copy_rows(place: Place, source: Path, amount: float, unit: str, what: str) -> Iterator[Row]:
+    """Disk to disk: `opsconsole put` each way, and what else there is for it."""
+    tools = ["rsync", "scp"]
     try:
         ssh.check()
-        tools = ["rsync", "scp"]
     except ssh.NoSsh as missing:
         yield Row("transfer", f"{what}, scp and rsync", "not run", str(missing))
-    taken: dict[str, list[tuple[float, float]]] = {}
+        tools = []
+    taken: dict[str, list[ssh.Took]] = {}
     for _ in range(ROUNDS):
-        for how in ways:
-            with _destination(folder, source) as into:
-                took = _stream(how, ("--send", str(source)), ("--into", str(into)))
-            taken.setdefault(how.name, []).append((took.wall_s, took.cpu_s))
-        for tool in tools:
-            with _destination(folder, source) as into:
-                copied = ssh.copy(folder / "ssh", source, into, tool)
-            taken.setdefault(tool, []).append((copied.wall_s, copied.cpu_s))
-    ours = {how.name for how in ways}
-    for name, rounds in taken.items():
-        value = f"{amount / statistics.median(wall for wall, _ in rounds):,.0f} {unit}, {statistics.median(cpu for _, cpu in rounds):.1f} CPU s"
-        method = f"median of {ROUNDS} in turns, disk to disk" + (
-            ", hashed before and verified" if name in ours else ", through ssh on loopback"
-        )
-        ratio = (
-            statistics.median(other / wall for (wall, _), (other, _) in zip(rounds, taken[tools[0]], strict=True))
-            if tools
-            else None
-        )
-        met = ratio >= 1 if bar and name == DIRECT.name and ratio is not None else None
+        for way in (*WAYS, *tools):
+            taken.setdefault(way, []).append(place.put(source, way) if way in WAYS else place.copy(source, way))
+    for way, rounds in taken.items():
+        rate = amount / statistics.median(one.wall_s for one in rounds)
+        cpu = statistics.median(one.cpu_s for one in rounds)
+        value = f"{rate:,.0f} {unit}, {cpu:.1f} CPU s"
+        others = taken[tools[0]] if tools else rounds
+        ratio = statistics.median(other.wall_s / one.wall_s for one, other in zip(rounds, others, strict=True))
+        bar, met = _copy_bar(way, unit, rate, ratio if tools else None)
         yield Row(
-            "transfer",
-            f"{what}, {name}",
-            value,
-            method,
-            ratio,
-            "rsync" if tools else "",
-            bar if met is not None else "",
-            met,
-        )
+            "transfer", f"{what}, {way}", value, _METHODS.get(way, _METHODS[""]), ratio if tools else None,
+            tools[0] if tools else "", bar, met,
+        )  # fmt: skip
 
 
-@contextlib.contextmanager
-def _destination(folder: Path, source: Path) -> Iterator[Path]:
-    """An empty folder for a copy, whose size is compared with the source's at the end."""
-    into = Path(tempfile.mkdtemp(prefix="into-", dir=folder))
-    os.sync()
-    yield into
-    sizes = [
-        sorted((path.name, path.stat().st_size) for path in one.rglob("*") if path.is_file()) for one in (source, into)
-    ]
-    if sizes[0] != sizes[1]:
-        raise AssertionError(f"{len(sizes[1])} of {len(sizes[0])} files have arrived, or not whole")
-    shutil.rmtree(into)
-
-
-def _make_large(path: Path, count: int) -> None:
-    block = hashlib.shake_128(b"large").digest(1_000_000)
-    with path.open("wb") as file:
-        for number in range(count // len(block)):
-            file.write(number.to_bytes(8) + block[8:])
+def _copy_bar(way: str, unit: str, rate: float, ratio: float | None) -> tuple[str, bool | None]:
+    if way == "relay" and unit == "MB/s":
+        return "≥ 200 MB/s", rate >= 200
+    if way == "direct" and unit == "files/s" and ratio is not None:
+        return "no slower than rsync", ratio >= 1
+    return "", None
 
 
 def _stream(how: How, there: Sequence[str], here: Sequence[str]) -> Took:

@@ -13,7 +13,7 @@ from typing import Any
 from opsconsole_agent.core.event import StopAll
 from opsconsole_agent.core.reactor import Reactor
 from opsconsole_agent.core_runner import CoreRunner
-from opsconsole_agent.engine.own_output import make_outputs_folder
+from opsconsole_agent.engine.own_output import OwnOutputs
 from opsconsole_agent.engine.process_engine import ProcessEngine
 from opsconsole_agent.engine.setup_cache import SETUPS_FOLDER, SetupCache
 from opsconsole_agent.engine.side_process import SideProcesses
@@ -22,11 +22,12 @@ from opsconsole_agent.engine.task_user import TaskUser, find_task_user
 from opsconsole_agent.keeper_client.keeper_client import KeeperClient
 from opsconsole_agent.link.coordinator_link import CoordinatorLink, Target
 from opsconsole_agent.link.file_answerer import FileAnswerer
+from opsconsole_agent.link.leaving_answerer import LeavingAnswerer
 from opsconsole_agent.link.message_handler import Description, MessageHandler
 from opsconsole_agent.log.shipper import KEPT_DAYS, LogShipper
 from opsconsole_agent.probe.file_look import FileLook
 from opsconsole_agent.probe.io_path import WorkerIOConfig, check
-from opsconsole_agent.state.content_folder import cache_bytes, open_store, plain_file
+from opsconsole_agent.state.content_folder import cache_bytes, open_store
 from opsconsole_agent.state.credential import Credential, StateLock, ensure_credential, keep_joined
 from opsconsole_agent.state.file_place import FilePlaces
 from opsconsole_agent.state.membership import Membership, save_membership
@@ -44,7 +45,6 @@ STOP_TIMEOUT_S = 60.0
 _FORGET_TIMEOUT_S = 5.0
 _SWEEP_EVERY_S = 24 * 3600.0
 _POLL_S = 0.02
-HASHES_FILE = "hashes.db"
 OWN_OUTPUT_DAYS = 30.0
 """How long outputs stay in the state folder of a worker without an output path, which nobody looks into."""
 
@@ -62,7 +62,8 @@ class AgentConfig:
     `remember`: keep the coordinator's address for the next start; one that is found by its data folder need not be kept.
     `stdin`: the file that tasks read. `run_as`: the user that tasks run as, where the agent is root. `cache_bytes`: how much
     is kept of files and code that jobs brought, and as much again of what setups made; None: a tenth of the disk, at most 50 GB.
-    `own_outputs`: keep results in the state folder where there is no output path.
+    `own_outputs`: keep results in the state folder where there is no output path. `job_output_bytes`: how much a task may write
+    to its output folder, where that is local, before it is ended; 0: as much as it likes.
     """
 
     url: str
@@ -83,6 +84,7 @@ class AgentConfig:
     run_as: str | None = None
     cache_bytes: int | None = None
     own_outputs: bool = True
+    job_output_bytes: int = 0
 
     @property
     def outputs(self) -> WorkerIOConfig:
@@ -160,10 +162,17 @@ class _Service:
         self._core_runner = CoreRunner(self._reactor, state, shipper)
         places = FilePlaces(state, config.io)
         home = Home(config.url, config.certificate_hash)
-        transfers = self._transfers = Transfers(self._send, store, home, places.find, state.path / HASHES_FILE)
+        transfers = self._transfers = Transfers(self._send, store, home, places.find)
         file_answerer = FileAnswerer(places, FileLook(None if user is None else user.user.ids))
+        self._setups = SetupCache(
+            state.path / SETUPS_FOLDER,
+            cache_bytes(config.state_dir, config.cache_bytes),
+            None if user is None else user.user,
+        )
+        caches = (transfers.contents, self._setups)
+        leaving_answerer = LeavingAnswerer(state, config.outputs, config.output_days, caches, say)
         self._message_handler = MessageHandler(
-            description, self._core_runner, state, shipper, telemetry, file_answerer, transfers, say
+            description, self._core_runner, state, shipper, telemetry, file_answerer, leaving_answerer, transfers, say
         )
         self._credential = credential
         headers = {"Authorization": f"Bearer {credential.secret}", "Opsconsole-Worker": credential.worker_id}
@@ -172,16 +181,13 @@ class _Service:
             credential.has_joined_by(config.token),
         )  # fmt: skip
         self._link = CoordinatorLink(target, self._message_handler, shipper, say, self._on_accepted)
-        own_outputs = None if config.outputs == config.io else config.outputs.output_path
+        own_outputs = None
+        if config.outputs.output_path is not None and config.outputs != config.io:
+            own_outputs = OwnOutputs(config.outputs.output_path, shared=user is not None)
         defaults = TaskDefaults(
             description.worker_id, config.url, dict(os.environ), config.io, config.stdin, user, own_outputs
         )
         side_processes = SideProcesses(keeper, state)
-        self._setups = SetupCache(
-            state.path / SETUPS_FOLDER,
-            cache_bytes(config.state_dir, config.cache_bytes),
-            None if user is None else user.user,
-        )
         equipment = Equipment(transfers.contents, self._setups, side_processes)
         self._engine = ProcessEngine(
             keeper,
@@ -217,14 +223,9 @@ class _Service:
             max_concurrent_jobs=config.max_concurrent_jobs or len(telemetry.gpus) or 1,
             tags=config.tags,
             properties={**config.properties, **own},
-            keep_output_days=config.output_days,
-            outputs=config.outputs,
+            job_output_bytes=config.job_output_bytes,
         )
-        await asyncio.to_thread(plain_file, config.state_dir / HASHES_FILE)
         contents = await asyncio.to_thread(open_store, config.state_dir, config.cache_bytes, readable=user is not None)
-        if config.outputs != config.io:
-            folder = config.state_dir.absolute() / OUTPUTS_FOLDER
-            await asyncio.to_thread(make_outputs_folder, folder, shared=user is not None)
         return cls(config, say, state, description, credential, telemetry, keeper, user, contents)
 
     def _send(self, message: Message) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from opsconsole_agent.log.progress import ProgressMeter
 from opsconsole_agent.probe.disk_space import DiskSpaceProbe
+from opsconsole_agent.probe.folder_size import FolderSizeProbe
 from opsconsole_agent.probe.gpu import GpuProbe, GpuReport, GpuSample
 from opsconsole_agent.probe.host import HostIdentity, HostProbe, host_identity
 from opsconsole_agent.probe.mount import LOCAL, filesystem_label
@@ -15,6 +16,8 @@ from opsconsole_agent.probe.usage import UsageProbe
 from opsconsole_agent.state.state_folder import StateFolder
 from opsconsole_protocol.ids import AttemptId
 from opsconsole_protocol.link import Gpu, GpuUser, Heartbeat, Host, TaskProgress, Trouble, TroubleCode
+
+_OUTPUT_EVERY_S = 5.0
 
 Pids = Mapping[str, Collection[int]]
 
@@ -30,6 +33,9 @@ class Telemetry:
         """`output_path`: of the worker, if it has one."""
         self._state = state
         self._disk_space_probe = DiskSpaceProbe([str(path) for path in (state.path, output_path) if path is not None])
+        self._output_sizes = FolderSizeProbe(every_s=_OUTPUT_EVERY_S)
+        self.output_mb: dict[str, int] = {}
+        """How much each attempt had written to its output folder when that was measured last, as far as it can be."""
         self._meters: dict[str, ProgressMeter] = {}
         self._gpu_probe = GpuProbe()
         self._host_probe = HostProbe()
@@ -85,6 +91,9 @@ class Telemetry:
         report = self.gpu_report = self._gpu_probe.sample()
         host = self._host_probe.sample([self._state.path])
         folders = {attempt_id: self._folders(AttemptId(attempt_id), outputs.get(attempt_id)) for attempt_id in pids}
+        local = {key: Path(path) for key, path in outputs.items() if filesystem_label(Path(path)) == LOCAL}
+        sizes = self._output_sizes.sample(local)
+        self.output_mb = {key: size for key, size in sizes.items() if size is not None}
         usage = self._usage_probe.sample(pids, report, folders) if pids else {}
         owners = {pid: attempt_id for attempt_id, held in pids.items() for pid in held}
         return Heartbeat(

@@ -453,15 +453,17 @@ class Client:
         logs: bool = False,
         history: bool = False,
         policy: bool = False,
+        jobs: Sequence[str] = (),
     ) -> api.Cleaned:
         """What ended jobs left on these workers (on all where none is named) and with the coordinator; with `remove`, remove it.
 
         Only what is older than `older_than_ms` counts. `attempts`: working folders and logs. `outputs`: output folders.
-        `logs`, `history`: what the coordinator holds. `policy`: say also what is removed without being asked.
+        `logs`, `history`: what the coordinator holds. `policy`: say also what is removed without being asked. `jobs`: only
+        what these ended jobs left, whatever their age.
         """
         asked = api.Clean(
             workers=workers, older_than_ms=older_than_ms, remove=remove, attempts=attempts, outputs=outputs, logs=logs,
-            history=history, policy=policy,
+            history=history, policy=policy, jobs=tuple(jobs),
         )  # fmt: skip
         return await self._ask(asked, api.Cleaned)
 

@@ -151,6 +151,7 @@ class Coordinator:
             commit_loop, identities, config.data_dir / CONTENT_FOLDER, config.transfer,
             (files.cert, files.key) if uses_tls else None,
         )  # fmt: skip
+        retention.on_removed.append(streams.collection.forget)
         operator_api = OperatorApi(
             commit_loop, log_service, identities, worker_row_cache, cleaning, streams.api, lambda: join_url
         )

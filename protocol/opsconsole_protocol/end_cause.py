@@ -38,6 +38,8 @@ class EndCause(StrEnum):
 
     # its worker
     DISK_FULL = "disk_full"
+    OUTPUT_TOO_LARGE = "output_too_large"
+    """It wrote more results than its worker allows one task."""
     HOST_RESTARTED = "host_restarted"
     LOST = "lost"
     """Its worker was given up on, or has it no longer."""

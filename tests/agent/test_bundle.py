@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -247,3 +248,16 @@ async def test_outputs_without_an_output_path_are_kept_in_the_state_folder(
     assert (Path(observed.output_path) / "models" / "best").read_text() == "12345\n"
     properties: dict[str, Any] = dict(coordinator.registers[0].properties)
     assert properties["io_paths"]["output"] is None, json.dumps(properties["io_paths"])
+
+
+async def test_a_task_that_writes_more_results_than_it_may_is_ended(
+    coordinator: FakeCoordinator, start_agent: StartAgent
+) -> None:
+    await start_agent(job_output_bytes=1 << 20)
+    script = 'dd if=/dev/zero of="$OPSCONSOLE_OUTPUT_PATH/models/big" bs=1M count=3; sleep 1000'
+    coordinator.assign(A, "sh", "-c", script)
+    coordinator.assign(B, "sh", "-c", "sleep 1000", num_tasks=2, task_index=1)
+    observed = await coordinator.until_state(A, "failed", timeout_s=30)
+    assert observed.cause == "output_too_large"
+    assert re.fullmatch(r"its results have [34]\.\d MB, and this worker allows a task 1\.0 MB .*", observed.error)
+    assert coordinator.state(B) == "running"

@@ -58,6 +58,10 @@ class Town:
             finally:
                 _enter(before.fileno())
 
+    def run(self, host: str, *words: str) -> None:
+        """Run a command on a host; raises Impossible if it fails."""
+        _run(*self.command(host), *words)
+
     # --- partitions ------------------------------------------------------------------------------------------------
 
     def drop(self, source: str, sink: str) -> None:
@@ -93,7 +97,7 @@ class Town:
             self._in("router", "link", "set", f"to{number}", "up")
             self._in(host, "route", "add", "default", "via", f"{_NET}.{number}.1")
         forward = "echo 1 > /proc/sys/net/ipv4/ip_forward"
-        _run(*self.command("router"), "sh", "-c", forward)
+        self.run("router", "sh", "-c", forward)
 
     def close(self) -> None:
         """Take it down; what runs in it loses its network."""

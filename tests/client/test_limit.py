@@ -17,6 +17,7 @@ from opsconsole_protocol.api.codec import check_request
 from opsconsole_protocol.bound import TIME_MS_MAX, WHOLE_MAX
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.log import LogQuery
+from opsconsole_protocol.stream.message import KeepContent, OpenStream
 from tests.protocol import content_sample, sample
 from tests.protocol.refusal import may_refuse
 
@@ -49,15 +50,30 @@ def whole_numbers(kind: inspect.Type, path: tuple[str, ...] = ()) -> Iterator[tu
             yield path
 
 
-REQUESTS: dict[str, Any] = {**sample.REQUESTS, **sample.TRUST_REQUESTS}
+REQUESTS: dict[str, Any] = {
+    **sample.REQUESTS, **sample.TRUST_REQUESTS, **sample.STREAM_REQUESTS,
+    "ask_for_stream_keep": api.AskForStream(
+        open=OpenStream(purpose=KeepContent(content_id=sample.CONTENT, size_bytes=1, files=1))
+    ),
+    "list_files": api.ListFiles(worker="gpu1", query=sample.FILE_QUERY),
+    "read_file_part": api.ReadFilePart(worker="gpu1", query=sample.PART_QUERY),
+}  # fmt: skip
 WRITTEN_BY_US = {("set_template", ("template", "created_at_ms"))}
 PARTS: dict[str, msgspec.Struct] = {"bundle": content_sample.BUNDLE}
 """What a sample request doesn't have, but may."""
+
+
+def has(request: Any, path: tuple[str, ...]) -> bool:
+    """Whether there is such a field; one of several kinds of parts has only its own."""
+    name, *rest = path
+    return hasattr(request, name) and (not rest or has(getattr(request, name) or PARTS[name], tuple(rest)))
+
+
 PLACES = [
     (tag, path)
     for tag, request in REQUESTS.items()
     for path in whole_numbers(inspect.type_info(type(request)))
-    if (tag, path) not in WRITTEN_BY_US
+    if (tag, path) not in WRITTEN_BY_US and has(request, path)
 ]  # fmt: skip
 
 

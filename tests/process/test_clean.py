@@ -75,6 +75,39 @@ def test_logs_and_history_of_ended_jobs_are_rows_of_the_coordinator(lab: Lab) ->
     go.touch()
 
 
+def test_a_job_is_removed_with_its_results_log_and_record(lab: Lab) -> None:
+    out = make_out(lab)
+    lab.serve()
+    lab.agent("gpu-a", "--output-path", str(out))
+    gone, stays = (
+        lab.wait_state(lab.give('echo hello; echo 1 > "$OPSCONSOLE_OUTPUT_PATH/a"'), "succeeded")["id"]
+        for _ in range(2)
+    )
+    lab.wait(lambda: len(rows(lab, "--outputs", "--logs")) == 4, "both jobs to be over for their worker, too")
+    assert "is running: cancel it" in _refusal_of_a_live_job(lab)
+    shown = lab.run("remove", gone)
+    assert "3 things: would free" in shown.stderr
+    assert "--yes removes it" in shown.stderr
+    assert lab.state(gone) == "succeeded"
+    found = [(row["what"], row["removed"]) for row in lab.rows("remove", gone, "--yes")]
+    assert found == [("outputs", True), ("logs", True), ("history", True)]
+    left = {path.name for path in (out / "jobs").iterdir()}
+    assert gone not in left
+    assert {stays, "j0thers"} <= left
+    assert "there is no job" in lab.run("show", gone, code=None).stderr
+    assert "there is no job" in lab.run("remove", gone, "--yes", code=None).stderr
+    assert lab.state(stays) == "succeeded"
+
+
+def _refusal_of_a_live_job(lab: Lab) -> str:
+    job = lab.give("sleep 100")
+    lab.wait_state(job, "running")
+    words = lab.run("remove", job, "--yes", code=None).stderr
+    lab.run("cancel", job)
+    lab.wait_state(job, "killed")
+    return words
+
+
 def test_the_policy_is_shown(lab: Lab) -> None:
     (lab.folder / "worker.toml").write_text("[worker]\nkeep_attempt_days = 3\nkeep_output_days = 90\n")
     lab.serve()

@@ -14,6 +14,7 @@ from opsconsole_protocol.host.content.scan import scan_file
 from opsconsole_protocol.job_content import Bundle, Upload
 from tests.agent.transfer.tree import keep_tree, make_tree
 from tests.process.lab import Lab
+from tests.process.test_disk import small_disk
 
 MIB = 1 << 20
 
@@ -123,3 +124,38 @@ def test_what_a_task_wrote_into_is_fetched_again_for_the_next(pair: Lab) -> None
     done(pair, job_id)
     pair.wait(lambda: "right" in pair.lines(job_id), "the right bytes")
     assert any("something was written into the kept tree" in line for line in pair.lines(job_id))
+
+
+def test_a_disk_that_is_too_small_is_said_in_one_line_and_left_as_it_was(lab: Lab) -> None:
+    with small_disk(lab.state_dir("gpu-b"), "size=60m"):
+        lab.serve()
+        tree = content_on_a(lab, "big", data_bin=os.urandom(80 * MIB))
+        small = content_on_a(lab, "small", data_txt="fits")
+        lab.agent("gpu-a")
+        lab.agent("gpu-b", "--cache-bytes", "1G")
+        job_id = give(lab, "true", workers=("gpu-b",), uploads=(upload_of("big", tree, is_folder=True),))
+        (task,) = lab.wait_state(job_id, "failed")["tasks"]
+        assert "make room" in task["error"]
+        assert "\n" not in task["error"]
+        assert not list((lab.state_dir("gpu-b") / "content" / "trees").iterdir())
+        fits = (upload_of("small", small, is_folder=True),)
+        done(lab, give(lab, 'grep fits "$OPSCONSOLE_INPUT_0/data.txt"', workers=("gpu-b",), uploads=fits))
+        lab.close()
+
+
+def test_results_are_read_and_files_put_by_whoever_may(pair: Lab) -> None:
+    """The command line's `get`, `ls` and `put` on a worker without an output path, and one with a writable mount."""
+    (pair.folder / "shelf").mkdir()
+    pair.agent("gpu-a", "--mount", f"lab={pair.folder}/shelf:rw")
+    script = 'cd "$OPSCONSOLE_OUTPUT_PATH" && echo best > models/best && ln -s /etc/passwd models/stolen && ln -s best models/link'
+    job_id = give(pair, script, workers=("gpu-b",))
+    done(pair, job_id)
+    pair.run("get", job_id, "models/*", "--to", "got")
+    got = pair.folder / "got" / "models"
+    assert sorted(path.name for path in got.iterdir()) == ["best", "link"]
+    assert (got / "best").read_text() == "best\n"
+    pair.run("put", "got/models/best", "gpu-a:lab:new/folder")
+    assert (pair.folder / "shelf" / "new" / "folder" / "best").read_text() == "best\n"
+    refused = pair.run("put", "got/models/best", "gpu-a:lab:../outside", code=None)
+    assert refused.returncode != 0
+    assert len(refused.stderr.strip().splitlines()) == 1, refused.stderr

@@ -40,6 +40,7 @@ DETAIL = api.JobDetail(
 )  # fmt: skip
 
 SAMPLES: dict[str, msgspec.Struct] = {
+    "client_call_clean_jobs_1": api.Call(1, api.Clean(attempts=False, outputs=True, jobs=("j0b",), remove=True)),
     "server_answer_candidates_contents_1": api.Answer(
         1,
         api.Candidates(verdicts=(VERDICT,), text="waits for 12 GB from host mbp-7, which is not connected"),

@@ -176,9 +176,6 @@ AGENT: dict[str, Any] = {
             link.Observed(attempt_id=ATTEMPT, state=AttemptState.SUCCEEDED, output_files=3, output_bytes=4_567),
         ),
     ),
-    "agent_ask_for_stream_collected_1": link.AskForStream(
-        number=2, open=OpenStream(purpose=KeepContent(content_id=CONTENT, size_bytes=9, files=1, attempt_id=ATTEMPT))
-    ),
     "agent_file_list_1": link.FileList(check_id=1, page=FILE_PAGE),
     "agent_file_list_error_1": link.FileList(check_id=1, code="not_found", error="runs is not there (any more)"),
     "agent_file_part_1": link.FilePartRead(check_id=2, part=FILE_PART),

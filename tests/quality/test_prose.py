@@ -25,7 +25,6 @@ _TWO_WORDS = re.compile(r"[A-Za-z]{3,}.* .*[A-Za-z]{2,}")
 _MATCHING = frozenset({"match", "search", "fullmatch", "findall", "finditer", "sub"})
 
 ALLOWED = {
-    "protocol/opsconsole_protocol/stream/ladder.py: split": "a reason from the other end may have line breaks, and is shown as one line",
     "console/opsconsole_console/app/palette.py: re.match": "a fuzzy search for what somebody typed; its matcher says how well",
     "console/opsconsole_console/boot/config.py: partition": "msgspec says the place in its sentence only",
     "console/opsconsole_console/boot/config.py: re.fullmatch": "the parser of TOML says the line in its sentence only",

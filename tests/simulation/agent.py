@@ -40,8 +40,9 @@ from opsconsole_agent.core.event import (
 )
 from opsconsole_agent.core.intent import PROCESS, Intent
 from opsconsole_agent.core.reactor import Reactor
+from opsconsole_protocol import link
 from opsconsole_protocol.error import IllegalTransition
-from opsconsole_protocol.ids import AttemptId
+from opsconsole_protocol.ids import AttemptId, ContentId
 from tests.simulation.agent_link import AgentLink
 from tests.simulation.host import Host, Keeper
 from tests.simulation.network import Network
@@ -230,15 +231,27 @@ class AgentProcess:
         def is_wanted() -> bool:
             return self._preparing.get(attempt_id) == ticket
 
+        attempt = self.reactor.attempt(attempt_id)
+        launch = attempt.launch if attempt is not None else None
+        needed = frozenset(one.content_id for one in launch.uploads) if launch is not None else frozenset()
+        path = f"/out/jobs/{launch.job_id}" if launch is not None and launch.collect else None
+        if needed:
+            self.host.disk.pins[attempt_id] = needed
+
         def end() -> None:
             if not is_wanted():
+                return
+            if needed - self.host.disk.trees:
+                self._fetch(needed)
+                self.at(rng.randrange(100, 2_000), end)
                 return
             del self._preparing[attempt_id]
             if rng.random() < 0.01:
                 error = "input file is not there"
                 self.handle_events([PreparationFailed(attempt_id=attempt_id, at_ms=self.host.wall_ms, error=error)])
             else:
-                self.handle_events([AttemptPrepared(attempt_id=attempt_id, at_ms=self.host.wall_ms)])
+                at_ms = self.host.wall_ms
+                self.handle_events([AttemptPrepared(attempt_id=attempt_id, at_ms=at_ms, output_path=path)])
 
         def build() -> None:
             if is_wanted():
@@ -249,6 +262,13 @@ class AgentProcess:
             self.at(rng.randrange(2, 3_000), end)
         else:
             self.at(0, end)
+
+    def _fetch(self, needed: frozenset[ContentId]) -> None:
+        """Take from whoever has it what isn't here yet."""
+        added = tuple(sorted(one for one in needed - self.host.disk.trees if self.host.can_be_had(one)))
+        self.host.disk.trees.update(added)
+        if added:
+            self.link.send(link.Contents(whole=False, added=added))
 
     def _start(self, attempt_id: AttemptId) -> None:
         if attempt_id in self._unwritten:
@@ -282,6 +302,7 @@ class AgentProcess:
         self.link.drop(attempt_id)
         self.host.disk.intents.pop(attempt_id, None)
         self.host.disk.files.pop(attempt_id, None)
+        self.host.disk.pins.pop(attempt_id, None)
         self._command(lambda keeper: keeper.forget(attempt_id))
 
     # --- time ------------------------------------------------------------------------------------------------------

@@ -132,6 +132,8 @@ class AgentLink:
                 self._back_off_ms = 200
                 self._remember(message.store_id, message.store_seq, message.store_seal)
                 agent.handle_events([LinkUp()])
+                if agent.host.disk.trees:
+                    self.send(link.Contents(added=tuple(sorted(agent.host.disk.trees))))
                 self._beat(self._end)
             case link.HeartbeatAck():
                 self._remember(agent.host.disk.mark[0], message.store_seq, message.store_seal)

@@ -1,13 +1,14 @@
 """What must hold, whatever happens. Knows the truth of every host and what is committed; knows nothing of the rules
 by which coordinator and agents decide."""
 
+import sqlite3
 from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from opsconsole_agent.core.effect import Effect, ForgetAttempt, PersistIntent, Terminate
 from opsconsole_coordinator.core.model import Attempt, Task
-from opsconsole_protocol.ids import AttemptId, JobId
+from opsconsole_protocol.ids import AttemptId, ContentId, JobId
 from opsconsole_protocol.link import LogChunk, Mode
 from opsconsole_protocol.spec import JobSpec
 from opsconsole_protocol.state import AttemptState, TaskState, is_task_finished
@@ -68,6 +69,8 @@ class Checker:
         self.was_restored = False
         self.restored_ms = 0
         self.is_unconfirmed = False
+        self.missing: Callable[[JobSpec], list[ContentId]] = lambda _: []
+        """What of a job's data nobody has had for a while."""
         self.specs: dict[JobId, JobSpec] = {}
         """What was planned to be submitted."""
         self.checks: Counter[str] = Counter()
@@ -186,6 +189,8 @@ class Checker:
         for other in self.ledger.after.get(attempt.job_id, ()):
             states = {task.state for (job, _), task in self.ledger.tasks.items() if job == other}
             self.require(states <= {TaskState.SUCCEEDED}, "dependencies", f"{attempt.id} before {other} had succeeded")
+        missing = self.missing(self.specs[attempt.job_id])
+        self.require(not missing, "data can be had", f"{attempt.id} assigned, and nobody has {missing}")
         self.gpus[attempt.id] = attempt.gpu_ids
         told = self.told(key, "cancel", "pause", "hold")
         self.require(not told, "no acknowledged fact lost", f"{attempt.id} assigned after an acknowledged {told}")
@@ -243,6 +248,8 @@ class Checker:
         """A process begins."""
         truth = self.truth.setdefault(process.attempt_id, Truth(host=host))
         truth.starts += 1
+        lacks = [one.content_id for one in process.launch.uploads if one.content_id not in host.disk.trees]
+        self.require(not lacks, "data before start", f"{process.attempt_id} is started without {lacks}")
         is_written = process.attempt_id in host.disk.intents
         self.require(is_written, "intent first", f"{process.attempt_id} is started and not written down")
         # A store from before its start may want it again, of an agent that has been restarted since.
@@ -369,6 +376,28 @@ class Checker:
         stored = len(self._disk.logs.get((attempt_id, "stdout"), b""))
         self.require(stored == size, "every log byte once", f"{attempt_id}: {stored} of {size} bytes at its end")
         rule.check_exit_code(self.require, row, truth)
+
+    def collected(self, attempt_id: AttemptId) -> None:
+        """The coordinator reads the results of an attempt."""
+        row, truth = self.ledger.attempts.get(attempt_id), self.truth.get(attempt_id)
+        is_over = row is not None and row.is_finished and not row.open
+        is_over = is_over and (truth is None or attempt_id not in truth.host.processes)
+        self.require(is_over, "results are collected whole", f"those of {attempt_id} are read before its end")
+
+    def check_kept_results(self, connection: sqlite3.Connection) -> None:
+        """In the end: the coordinator has what the last attempt of each task left, where the job asked for that."""
+        rows = connection.execute("SELECT job_id, task_index, state, data FROM output_copies")
+        kept = {(job_id, index): (state, data) for job_id, index, state, data in rows}
+        for (job_id, index), task in self.ledger.tasks.items():
+            last = self.ledger.attempts.get(task.current) if task.current is not None else None
+            if not self.specs[job_id].collect or last is None or last.state is AttemptState.WORKER_FAILED:
+                continue
+            if last.seen is None or last.seen.started_at_ms is None or last.seen.output_path is None:
+                continue
+            all_over = all(is_task_finished(one.state) for (job, _), one in self.ledger.tasks.items() if job == job_id)
+            state, data = kept.get((job_id, index), ("missing", b""))
+            is_kept = not all_over or (state == "kept" and last.id.encode() in data)
+            self.require(is_kept, "results are kept", f"those of {last.id} are {state}")
 
     def log_stored(self, chunk: LogChunk) -> None:
         """Bytes of a log were appended."""

@@ -58,7 +58,10 @@ class _Socket:
 class Life:
     """A coordinator from its start to its end."""
 
-    def __init__(self, loop: Loop, disk: Disk, rng: random.Random, check_log: Callable[[LogChunk], None]) -> None:
+    def __init__(
+        self, loop: Loop, disk: Disk, rng: random.Random, check_log: Callable[[LogChunk], None],
+        on_loaded: Callable[["Life"], None],
+    ) -> None:  # fmt: skip
         self.aio = Aio(loop)
         for module in _MODULES:
             module.asyncio = self.aio
@@ -75,6 +78,7 @@ class Life:
         self.operator_api = operator_api.OperatorApi(*parts)
         self.is_serving = False
         self._rng = rng
+        self._on_loaded = on_loaded
         self._sessions = 0
         self.aio.create_task(self._main(), name="start")
 
@@ -84,6 +88,7 @@ class Life:
         async def load_with_chance() -> None:
             await load()
             self.commit_loop.fleet.random_bits = self._rng.getrandbits
+            self._on_loaded(self)
 
         self.commit_loop.load = load_with_chance  # type: ignore[method-assign]
         await self.commit_loop.load()
@@ -120,6 +125,8 @@ class Coordinator:
         self._check_log = check_log
         self._calls: dict[Call, None] = {}
         self.restores = 0
+        self.on_loaded: Callable[[Life], None] = lambda _: None
+        """A life has built its fleet from the store."""
         network.accept = self._accept
 
     @property
@@ -138,7 +145,7 @@ class Coordinator:
     def start(self) -> None:
         """Start, unless one runs."""
         if self.life is None:
-            self.life = Life(self._loop, self.disk, self._rng, self._check_log)
+            self.life = Life(self._loop, self.disk, self._rng, self._check_log, self.on_loaded)
 
     def crash(self) -> None:
         """`kill -9`."""

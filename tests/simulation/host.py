@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from opsconsole_agent.core.event import AttemptExited, AttemptStarted, EngineHello, Event, FoundAttempt, Paused, Resumed
 from opsconsole_agent.core.intent import PROCESS
-from opsconsole_protocol.ids import AttemptId
+from opsconsole_protocol.ids import AttemptId, ContentId
 from opsconsole_protocol.link import Launch
 from tests.simulation.coordinator import EPOCH_MS
 from tests.simulation.virtual import Loop, Timer
@@ -56,6 +56,9 @@ class HostDisk:
     keeper_log: dict[AttemptId, AttemptExited | None] = field(default_factory=dict)
     """By attempt: None once started, how it ended once it has, nothing when it was forgotten."""
     frozen: set[AttemptId] = field(default_factory=set)
+    trees: set[ContentId] = field(default_factory=set)
+    pins: dict[AttemptId, frozenset[ContentId]] = field(default_factory=dict)
+    """What attempts here need of them."""
     mark: tuple[str, int, str] = ("", 0, "")
     log_boot: int = 0
 
@@ -78,6 +81,8 @@ class Host:
         self.behave: Callable[[AttemptId, Launch], Behaviour] = lambda *_: Behaviour(1_000, 0, 0, False, None, 0)
         self.on_start: Callable[[Host, Process], None] = lambda *_: None
         self.on_end: Callable[[Host, Process, int | None, int | None], None] = lambda *_: None
+        self.can_be_had: Callable[[ContentId], bool] = lambda _: True
+        """Whether anybody could send a tree now."""
         self.keeper: Keeper | None = None
 
     # --- time ------------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from opsconsole_agent.core.phase import PHASE_MOVES, Move, Phase
 from opsconsole_agent.core.reactor import Reactor
 from opsconsole_coordinator.core import (
     assignment,
+    collecting,
     desired,
     ending,
     gang_placement,
@@ -24,11 +25,12 @@ from opsconsole_coordinator.core import (
     registration,
     submission,
 )
+from opsconsole_coordinator.core.content import Contents
 from opsconsole_coordinator.core.demand import demand_of
 from opsconsole_coordinator.core.dry_run import DryRun
 from opsconsole_coordinator.core.model import Attempt
 from opsconsole_coordinator.server import commit_loop
-from opsconsole_coordinator.store import rebuild
+from opsconsole_coordinator.store import query, rebuild
 from opsconsole_protocol import link
 from opsconsole_protocol.ids import JobId
 from tests.simulation.store import NotingJournal
@@ -253,6 +255,23 @@ def _failures_end_all(real: Any) -> Any:
     return count
 
 
+def _final(real: Any) -> Any:
+    def note(*args: Any, is_final: bool) -> None:
+        del is_final
+        real(*args, is_final=True)
+
+    return note
+
+
+def _wanted_early(real: Any) -> Any:
+    def want(fleet: Any, job: Any, attempt: Attempt) -> None:
+        if attempt.open or job.finished_at_ms is None:
+            attempt, job = msgspec.structs.replace(attempt, open=False), msgspec.structs.replace(job, finished_at_ms=1)
+        real(fleet, job, attempt)
+
+    return want
+
+
 def _nothing(_: Any) -> Any:
     return lambda *_args, **_named: None
 
@@ -285,5 +304,11 @@ MUTATIONS = (
     Mutation("a pause asked for twice", _wrap(Lifecycle, "_reconcile_live", _pause_asked_twice), ()),
     Mutation("a decision that the table doesn't have", _resume_not_in_the_table, ()),
     Mutation("a failure that ends its neighbours", _wrap(ending, "_count_failed_task", _failures_end_all), ()),
+    Mutation("a job placed while nobody has its data", _wrap(Contents, "shortage", lambda _: lambda *_: ""), (), 300),
+    Mutation("a machine that is gone and still offers", _wrap(Contents, "forget_host", _nothing), (), 300),
+    Mutation("a tree that is lost and still counts as kept", _wrap(Contents, "note_kept", lambda real: lambda self, added, _: real(self, added, ())), (), 300),
+    Mutation("results that a restart forgets", _wrap(query, "wanted_output_copies", lambda _: lambda _: []), _RESTARTS, 300),
+    Mutation("results given up with a connection", _wrap(collecting, "note_failed", _final), _SILENCE, 300),
+    Mutation("results read before they are published", _wrap(collecting, "want_outputs", _wanted_early, desired), ("cut",), 300),
     Mutation("a failure counted twice", _wrap(ending, "_move_task", _retry_ignores_budget), ()),
 )  # fmt: skip

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field, replace
 
 import msgspec
 
-from opsconsole_protocol.ids import JobId, job_id
+from opsconsole_protocol.ids import ContentId, JobId, job_id
+from opsconsole_protocol.job_content import Upload
 from opsconsole_protocol.spec import JobSpec, Resources
 
 FAULTS = (
@@ -61,6 +62,26 @@ class FaultPlan:
 
 
 @dataclass(frozen=True)
+class LaptopPlan:
+    """A machine of an operator: the trees that it has, and when it comes and goes."""
+
+    name: str
+    trees: tuple[ContentId, ...]
+    here: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class TreePlan:
+    """What jobs bring along, where it is, and what of it is lost when: by the coordinator, and by all workers that don't need it."""
+
+    trees: tuple[ContentId, ...] = ()
+    kept: tuple[ContentId, ...] = ()
+    laptops: tuple[LaptopPlan, ...] = ()
+    keeper_losses: tuple[tuple[int, ContentId], ...] = ()
+    trims: tuple[tuple[int, ContentId], ...] = ()
+
+
+@dataclass(frozen=True)
 class Plan:
     """Everything that happens from outside. What is left to chance inside comes from `seed`, too."""
 
@@ -71,6 +92,7 @@ class Plan:
     faults: tuple[FaultPlan, ...] = ()
     chaos_ms: int = 60_000
     notes: tuple[str, ...] = field(default=())
+    trees: TreePlan = TreePlan()
 
     @property
     def over_ms(self) -> int:
@@ -84,7 +106,7 @@ class Plan:
 def make_plan(
     seed: int, without: Collection[str] = (), *, only: Sequence[str] | None = None, size: float = 1.0
 ) -> Plan:
-    """The plan of a seed. `without` leaves out kinds of faults, and `acts`; the rest stays as it is.
+    """The plan of a seed. `without` leaves out kinds of faults, `acts` and `trees`; the rest stays as it is.
 
     `only` draws all faults from these kinds instead. `size` multiplies the number of jobs.
     """
@@ -95,7 +117,8 @@ def make_plan(
     acts = tuple(sorted((_act(rng, jobs, chaos_ms) for _ in range(rng.randrange(6))), key=lambda act: act.at_ms))
     faults = tuple(fault for fault in _faults(rng, hosts, chaos_ms, only) if fault.kind not in without)
     jobs = _with_gangs(seed, hosts, jobs)
-    return Plan(seed, hosts, jobs, () if "acts" in without else acts, faults, chaos_ms)
+    plan = Plan(seed, hosts, jobs, () if "acts" in without else acts, faults, chaos_ms)
+    return _with_trees(plan) if "trees" not in without else plan
 
 
 def _host(rng: random.Random, number: int) -> HostPlan:
@@ -165,6 +188,44 @@ def _with_gang(rng: random.Random, hosts: tuple[HostPlan, ...], spec: JobSpec) -
         spec = msgspec.structs.replace(spec, gang=True, num_tasks=count, max_task_failures=0)
     limit_ms = rng.choice((None, None, None, 3_000, 15_000, 40_000))
     return msgspec.structs.replace(spec, job_timeout_ms=limit_ms)
+
+
+def _with_trees(plan: Plan) -> Plan:
+    """In some plans jobs bring data along, and their results are collected. The pinned seeds' plans aren't among them."""
+    rng = random.Random(f"tree plan {plan.seed}")  # noqa: S311 – the same
+    if not 0.6 <= rng.random() < 0.85:
+        return plan
+    trees = tuple(ContentId(sign * 64) for sign in "abcde"[: rng.randrange(2, 6)])
+    kept = tuple(tree for tree in trees if rng.random() < 0.4)
+    rest = tuple(tree for tree in trees if tree not in kept)
+    laptops = tuple(_laptop(rng, f"laptop{number}", rest[number::2], plan.chaos_ms) for number in range(2))
+    jobs = tuple(replace(job, spec=_with_uploads(rng, job.spec, kept, laptops)) for job in plan.jobs)
+    losses = tuple((rng.randrange(plan.chaos_ms // 3), rng.choice(kept)) for _ in range(rng.randrange(4)) if kept)
+    trims = [(rng.randrange(plan.chaos_ms), rng.choice(trees)) for _ in range(rng.randrange(9))]
+    for laptop in laptops:
+        trims += [(go_ms + 2_000, tree) for _, go_ms in laptop.here for tree in laptop.trees if rng.random() < 0.5]
+    return replace(plan, jobs=jobs, trees=TreePlan(trees, kept, laptops, losses, tuple(trims)))
+
+
+def _laptop(rng: random.Random, name: str, trees: tuple[ContentId, ...], chaos_ms: int) -> LaptopPlan:
+    here: list[tuple[int, int]] = []
+    at_ms = rng.choice((0, rng.randrange(chaos_ms)))
+    while at_ms < chaos_ms and len(here) < 4:
+        go_ms = at_ms + rng.choice((500, 5_000, 30_000))
+        here.append((at_ms, go_ms))
+        at_ms = go_ms + rng.choice((1_000, 20_000, 70_000))
+    return LaptopPlan(name, trees, tuple(here))
+
+
+def _with_uploads(
+    rng: random.Random, spec: JobSpec, kept: tuple[ContentId, ...], laptops: tuple[LaptopPlan, ...]
+) -> JobSpec:
+    places = [(tree, "") for tree in kept] + [(tree, laptop.name) for laptop in laptops for tree in laptop.trees]
+    uploads = tuple(
+        Upload(name=tree[:2], content_id=tree, size_bytes=1 << 30, files=1, host=host, host_id=host and f"id-of-{host}")
+        for tree, host in rng.sample(places, min(len(places), rng.choice((0, 1, 1, 2))))
+    )
+    return msgspec.structs.replace(spec, uploads=uploads, collect=("*",) if rng.random() < 0.5 else ())
 
 
 def room_for(hosts: Sequence[HostPlan], spec: JobSpec) -> int:

@@ -6,6 +6,7 @@ from typing import Any
 
 from opsconsole_protocol import api
 from opsconsole_protocol.error import Conflict, InvalidRequest, NotFound, OpsconsoleError
+from opsconsole_protocol.spec import JobSpec
 from tests.simulation.checker import Checker
 from tests.simulation.coordinator import Coordinator
 from tests.simulation.plan import ActPlan, JobPlan, Plan
@@ -26,6 +27,8 @@ class Operators:
         self._checker = checker
         self._say = say
         self.waiting = 0
+        self.bring: Callable[[JobSpec], None] = lambda _: None
+        """Sends the coordinator what it is to keep for a job, and doesn't."""
 
     def begin(self) -> None:
         """Plan everything."""
@@ -49,7 +52,9 @@ class Operators:
             then(found)
 
         def failed(error: OpsconsoleError) -> None:
-            is_early = words.startswith("submit") and "there is no" in error.message
+            is_early = words.startswith("submit") and ("there is no" in error.message or "isn't kept" in error.message)
+            if isinstance(request, api.SubmitJobs) and "isn't kept" in error.message:
+                self.bring(request.submissions[0].spec)
             if is_early and not self._checker.was_restored:
                 self._say(f"ana: {words}: {error.message[:80]}; later")
             elif isinstance(error, _FINAL):

@@ -14,11 +14,10 @@ from opsconsole_coordinator.core.demand import demand_of
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.judgement import judge_all
 from opsconsole_coordinator.core.model import Job
-from opsconsole_coordinator.core.offer import shortage_of
 from opsconsole_coordinator.server import agent_session, commit_loop, job_api, outbox
 from opsconsole_coordinator.store import rebuild
-from opsconsole_protocol import api
-from opsconsole_protocol.ids import AttemptId
+from opsconsole_protocol import api, link
+from opsconsole_protocol.ids import AttemptId, ContentId
 from opsconsole_protocol.link import Launch, Mode
 from opsconsole_protocol.state import TaskState, is_task_finished
 from tests.simulation.agent import AgentProcess
@@ -29,6 +28,7 @@ from tests.simulation.host import Behaviour, Host, Process
 from tests.simulation.network import Network
 from tests.simulation.plan import JobPlan, Plan, room_for
 from tests.simulation.store import Disk
+from tests.simulation.tree import Trees
 from tests.simulation.virtual import Loop
 from tests.simulation.workload import Operators
 
@@ -67,8 +67,14 @@ class World:
         self.disk.on_commit = self.checker.committed
         self.network = Network(self.loop, self.rng)
         self.coordinator = Coordinator(self.loop, self.network, self.disk, self.rng, self.checker.log_stored)
+        self.trees = Trees(self.loop, plan.trees, self.say)
         self.machines = [self._machine(number) for number in range(len(plan.hosts))]
+        self.trees.hosts += [machine.host for machine in self.machines]
+        self.trees.is_up, self.trees.on_trim = self._is_up, self._trimmed
+        self.trees.on_collect, self.checker.missing = self.checker.collected, self.trees.missing
+        self.coordinator.on_loaded = self.trees.born
         self.operators = Operators(self.loop, self.coordinator, plan, self.checker, self.say)
+        self.operators.bring = self.trees.bring
         self.nemesis = Nemesis(self.loop, self.network, self.coordinator, self.machines, self.checker, self.say)
         self.checker.is_connected = self._is_connected
         self._up_since_ms: dict[str, int] = {}
@@ -87,6 +93,7 @@ class World:
         host.behave = self._behave
         host.on_start = self.checker.process_started
         host.on_end = self.checker.process_ended
+        host.can_be_had = self.trees.can_be_had
         if self._tells:
             self._tell_processes(host)
         self.checker.hosts[host.name] = host
@@ -133,6 +140,18 @@ class World:
         since = self._up_since_ms.get(name, 1 << 60)
         return self.loop.now_ms - since > 5_000
 
+    def _is_up(self, name: str) -> bool:
+        """Whether the agent of a host lives and can be reached."""
+        agent = next(machine.agent for machine in self.machines if machine.host.name == name)
+        is_there = agent is not None and not agent.is_dead
+        is_stalled = bool(self.network.stalled & {(name, True), (name, False)})
+        return is_there and not is_stalled and name not in self.network.asleep
+
+    def _trimmed(self, name: str, tree: ContentId) -> None:
+        agent = next(machine.agent for machine in self.machines if machine.host.name == name)
+        if agent is not None and not agent.is_dead:
+            agent.link.send(link.Contents(whole=False, removed=(tree,)))
+
     def _watch(self) -> None:
         """Note since when each worker is connected without a break."""
         fleet = self.coordinator.fleet
@@ -147,6 +166,7 @@ class World:
             else:
                 self._up_since_ms.pop(name, None)
             self.checker.look(machine.host)
+        self.trees.look()
         if fleet is not self._fleet:
             self._fleet = fleet
             self.checker.coordinator_died()
@@ -181,10 +201,12 @@ class World:
             self.loop.at(self.rng.randrange(50), machine.start)
         self.operators.begin()
         self.nemesis.begin(self.plan.faults)
+        self.trees.begin()
         self._watch()
         self._advance(self.plan.over_ms)
         self.say("--- calm")
         self.nemesis.heal()
+        self.trees.heal()
         self._calm_down()
         self._check_calm()
         self.say("--- settling")
@@ -262,6 +284,7 @@ class World:
         if self.operators.waiting:
             found.append(f"{self.operators.waiting} requests are unanswered")
         found += [why for job in list(fleet.jobs.values()) if (why := self._why_unfinished(fleet, job))]
+        found += [f"results of {copy.attempt_id} are wanted" for copy in fleet.output_copies]
         for worker in fleet.workers.values():
             if worker.live or worker.ended:
                 found.append(f"{worker.name} has {[*worker.live, *worker.ended]}")
@@ -289,11 +312,7 @@ class World:
             left = sum(not is_task_finished(task.state) for task in job.tasks)
             if job.spec.gang and left > room_for(self.plan.hosts, job.spec):
                 return ""
-            demand = demand_of(job)
-            shortage = shortage_of(fleet, demand)
-            if shortage:
-                return ""
-            offers = judge_all(fleet.workers.values(), demand, fleet.questions.answers, shortage, 1 << 60)
+            offers = judge_all(fleet.workers.values(), demand_of(job), fleet.questions.answers, "", 1 << 60)
             if all(offer.permanent for offer in offers):
                 return ""
         states = [str(task.state) for task in job.tasks]
@@ -316,6 +335,7 @@ class World:
         checker.require(ours == stored, "memory is the store", f"{ours} in memory, {stored} in the store")
         if checker.was_restored:
             return
+        checker.check_kept_results(self.disk.connection)
         for key, task in checker.ledger.tasks.items():
             job_plan = self._jobs[key[0]]
             if task.state is TaskState.FAILED and key[0] not in checker.retried:

@@ -14,6 +14,7 @@ _END_OF_STOP = {
     StopCause.WANTED: (AttemptState.KILLED, EndCause.CANCELLED),
     StopCause.TIMEOUT: (AttemptState.FAILED, EndCause.TIMED_OUT),
     StopCause.FENCE: (AttemptState.WORKER_FAILED, EndCause.FENCED),
+    StopCause.OUTPUT: (AttemptState.FAILED, EndCause.OUTPUT_TOO_LARGE),
 }
 _GPU_OUT_OF_MEMORY = re.compile(
     r"(?:CUDA|HIP)(?: error:)? out of memory|CUDA_ERROR_OUT_OF_MEMORY|cudaErrorMemoryAllocation"

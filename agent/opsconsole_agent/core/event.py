@@ -181,6 +181,13 @@ class LogComplete(Fact, frozen=True, kw_only=True):
     output_bytes: int | None = None
 
 
+class OutputTooLarge(Fact, frozen=True, kw_only=True):
+    """The attempt has written more results than one task may; `reason` says how much, in words."""
+
+    attempt_id: AttemptId
+    reason: str
+
+
 class StopAll(Fact, frozen=True, kw_only=True):
     """The agent is to leave nothing running behind."""
 
@@ -203,5 +210,5 @@ class ClockMoved(Fact, frozen=True, kw_only=True):
 Event = (
     LinkUp | LinkDown | Contact | DesiredSet | JobAssignment | SetWant | Forget | Observe | IntentsFound | EngineHello
     | BuildStarted | AttemptPrepared | PreparationFailed | AttemptStarted | StartFailed | AttemptExited | Paused
-    | Resumed | PauseFailed | LogComplete | StopAll | Tick | ClockMoved
+    | Resumed | PauseFailed | LogComplete | OutputTooLarge | StopAll | Tick | ClockMoved
 )  # fmt: skip

@@ -21,6 +21,8 @@ class StopCause(StrEnum):
     WANTED = "wanted"
     TIMEOUT = "timeout"
     FENCE = "fence"
+    OUTPUT = "output"
+    """It wrote more results than one task may."""
 
 
 class Stop(msgspec.Struct, frozen=True):

@@ -26,6 +26,7 @@ from opsconsole_agent.core.event import (
     AttemptStarted,
     BuildStarted,
     LogComplete,
+    OutputTooLarge,
     Paused,
     PauseFailed,
     PreparationFailed,
@@ -332,6 +333,12 @@ class Lifecycle:
                 words = spell_duration(fence_after_ms)
                 reason = f"stopped by its own fence: no contact with the coordinator for {words}"
                 self._begin_stop(attempt, StopCause.FENCE, reason, now_ms)
+
+    def output_too_large(self, event: OutputTooLarge, now_ms: int) -> None:
+        """The attempt has written more results than one task may. One that has ended meanwhile, or is to end, is left alone."""
+        attempt = self._attempts.get(event.attempt_id)
+        if attempt is not None and attempt.phase in LIVE and attempt.stop is None:
+            self._begin_stop(attempt, StopCause.OUTPUT, event.reason, now_ms)
 
     def exited(self, attempt: LocalAttempt, event: AttemptExited, now_ms: int) -> None:
         """Nothing of the attempt lives any more."""

@@ -27,6 +27,7 @@ from opsconsole_agent.core.event import (
     LinkDown,
     LinkUp,
     LogComplete,
+    OutputTooLarge,
     Paused,
     PauseFailed,
     PreparationFailed,
@@ -308,6 +309,10 @@ class Reactor:
         """The sizes of its log files are final."""
         self._lifecycle.log_complete(event, now_ms)
 
+    def on_output_too_large(self, event: OutputTooLarge, now_ms: int) -> None:
+        """It has written more results than it may."""
+        self._lifecycle.output_too_large(event, now_ms)
+
     # --- the agent and its clock -----------------------------------------------------------------------------------
 
     def on_stop_all(self, event: StopAll, now_ms: int) -> None:
@@ -345,6 +350,7 @@ HANDLERS: Mapping[type, Callable[[Reactor, Any, int], None]] = {
     Resumed: Reactor.on_resumed,
     PauseFailed: Reactor.on_pause_failed,
     LogComplete: Reactor.on_log_complete,
+    OutputTooLarge: Reactor.on_output_too_large,
     StopAll: Reactor.on_stop_all,
     Tick: Reactor.on_tick,
     ClockMoved: Reactor.on_clock_moved,

@@ -10,7 +10,7 @@ import os
 import shutil
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,7 +34,9 @@ class _Found(NamedTuple):
 
 
 def make_copy(tree: StoredTree, destination: Path, user: User | None, cancel: threading.Event) -> None:
-    """Have `destination`, an empty folder or none, replaced by a copy of the tree that belongs to `user`. Raises OSError.
+    """Have `destination`, an empty folder or none, replaced by a copy of the tree that belongs to `user`.
+
+    Raises OpsconsoleError and OSError.
 
     It is made beside its place, where only we can write: nobody finds half of it, or puts a link in our way.
     """
@@ -42,7 +44,7 @@ def make_copy(tree: StoredTree, destination: Path, user: User | None, cancel: th
     _remove(fresh)
     fresh.mkdir(mode=0o700)
     try:
-        copy_tree(tree, fresh)
+        copy_tree(tree, fresh, cancel=cancel)
         for found in _walk(fresh):
             status = os.stat(found.name, dir_fd=found.folder, follow_symlinks=False)
             if user is not None:
@@ -59,10 +61,10 @@ def make_copy(tree: StoredTree, destination: Path, user: User | None, cancel: th
         _remove(fresh)
 
 
-def has_changed(manifest: Manifest, folder: Path) -> bool:
-    """Whether something was added to a copy or changed in it."""
+def has_changed(manifest: Manifest, folder: Path, matters: Callable[[bytes], bool] = lambda _: True) -> bool:
+    """Whether something was added to a copy or changed in it that `matters`."""
     known = {entry.path: entry for entry in manifest.entries}
-    return any(not _is_as_copied(found, known.get(found.path)) for found in _walk(folder))
+    return any(not _is_as_copied(found, known.get(found.path)) and matters(found.path) for found in _walk(folder))
 
 
 def remove_unchanged(manifest: Manifest, folder: Path) -> None:

@@ -126,6 +126,9 @@ class _Fetching:
         self.tell(f"fetching {size_words(self._size)}")
 
     def tell(self, text: str) -> None:
-        """A line for the attempt's log."""
+        """A line for the attempt's log, which also is what it is busy with until more bytes come."""
+        before = self._build.progress
+        if before is not None and before.step.startswith(self._step):
+            self._build.progress = before._replace(step=f"{self._step}: {text}")
         if self._build.log is not None:
             self._build.log.say(text)

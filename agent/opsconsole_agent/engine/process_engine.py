@@ -31,9 +31,10 @@ from opsconsole_agent.engine.side_process import SideProcesses, attempt_of
 from opsconsole_agent.engine.staging import Prepared, Staging
 from opsconsole_agent.keeper_client import message as keeper_message
 from opsconsole_agent.keeper_client.keeper_client import KeeperClient
-from opsconsole_agent.probe.io_path import OutputRefused
+from opsconsole_agent.probe.io_path import NOTHING_WRITTEN, OutputRefused
 from opsconsole_agent.state.state_folder import is_disk_full
 from opsconsole_agent.transfer.fetcher import ContentAway
+from opsconsole_protocol.content.error import DiskFull
 from opsconsole_protocol.end_cause import EndCause
 from opsconsole_protocol.error import Conflict, LimitExceeded, NotFound, OpsconsoleError, Unavailable
 from opsconsole_protocol.ids import AttemptId
@@ -44,6 +45,7 @@ _CAUSES: Mapping[type, EndCause] = {
     PortTaken: EndCause.PORT_TAKEN,
     ContentAway: EndCause.CONTENT_AWAY,
     SetupFailed: EndCause.SETUP_FAILED,
+    DiskFull: EndCause.DISK_FULL,
 }
 
 _log = logging.getLogger(__name__)
@@ -163,7 +165,7 @@ class ProcessEngine:
         self._ports.pop(attempt_id, None)
         again = isinstance(error, PortTaken | ContentAway)
         cause = next((cause for kind, cause in _CAUSES.items() if isinstance(error, kind)), EndCause.NOT_STARTED)
-        is_ours = isinstance(error, OSError | OutputRefused | LimitExceeded | Unavailable) and not again
+        is_ours = isinstance(error, OSError | OutputRefused | LimitExceeded | Unavailable | DiskFull) and not again
         self._emit(
             [
                 PreparationFailed(
@@ -261,6 +263,9 @@ class ProcessEngine:
         """See Engine."""
         bundle = None if launch is None or not all_gone else launch.bundle
         if bundle is None:
+            if all_gone and self._staging.reclaim(output_path):
+                then(NOTHING_WRITTEN)
+                return
             is_known, count = self._staging.count_at_once(output_path)
             if is_known:
                 then(count)
@@ -272,6 +277,9 @@ class ProcessEngine:
     ) -> None:
         if bundle is not None:
             await self._staging.remove_bundle(attempt_id, bundle)
+            if self._staging.reclaim(output_path):
+                then(NOTHING_WRITTEN)
+                return
         then(await self._staging.count(output_path))
 
     def forget(self, attempt_id: AttemptId, launch: Launch | None = None) -> None:

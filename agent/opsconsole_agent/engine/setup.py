@@ -15,7 +15,7 @@ from opsconsole_agent.engine.build import Build, in_thread
 from opsconsole_agent.engine.bundle import has_changed
 from opsconsole_agent.engine.engine import StepProgress
 from opsconsole_agent.engine.setup_cache import MadeSetup, SetupCache, SetupRecord
-from opsconsole_agent.engine.setup_key import Binding, binding, python_of, setup_key
+from opsconsole_agent.engine.setup_key import Binding, binding, holds_code, python_of, setup_key
 from opsconsole_agent.engine.side_process import SideProcesses
 from opsconsole_agent.keeper import state_file
 from opsconsole_agent.keeper_client.message import AttemptExited, StartCommand, User
@@ -141,7 +141,7 @@ class Setup:
         """Find out what it is good for, and keep it for that."""
         bound = await in_thread(binding, made.environment, build.workdir)
         tree, workdir = build.bundle, Path(build.workdir)
-        is_changed = tree is not None and await in_thread(has_changed, tree.manifest, workdir)
+        is_changed = tree is not None and await in_thread(has_changed, tree.manifest, workdir, holds_code)
         if bound is Binding.FOLDER:
             self._tell(
                 build,

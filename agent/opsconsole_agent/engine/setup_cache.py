@@ -24,6 +24,7 @@ import msgspec
 from opsconsole_agent.keeper import state_file
 from opsconsole_agent.keeper_client.message import User
 from opsconsole_protocol.ids import AttemptId, ContentId
+from opsconsole_protocol.link import Leaving
 
 SETUPS_FOLDER = "setups"
 _RECORD = "record.json"
@@ -83,7 +84,7 @@ class SetupCache:
         made = MadeSetup(self._folder / f"{record.key[:16]}-{secrets.token_hex(4)}", record)
         made.folder.mkdir(mode=0o700)
         (made.folder / _USERS).mkdir(mode=0o700)
-        (made.folder / _USERS / attempt_id).touch(mode=0o600)
+        state_file.replace_file(str(made.folder / _USERS / attempt_id), b"")
         for folder in (made.environment, made.bundle):
             folder.mkdir(mode=0o700)
             if self._user is not None:
@@ -107,7 +108,7 @@ class SetupCache:
                 if made.record.key != key or made.record.content_id not in {"", content_id or ""}:
                     continue
                 with contextlib.suppress(OSError):
-                    (made.folder / _USERS / attempt_id).touch(mode=0o600)
+                    state_file.replace_file(str(made.folder / _USERS / attempt_id), b"")
                     os.utime(made.folder / _RECORD)
                     return made
         return None
@@ -147,6 +148,23 @@ class SetupCache:
                     total -= made.record.bytes
                     _remove(made.folder)
 
+    def look(self, before_ms: int) -> list[Leaving]:
+        """Those that no attempt uses and that were used last before this time (Unix milliseconds)."""
+        with self._lock:
+            return [_leaving(made) for made in self._unused() if _used_ns(made.folder) < before_ms * 1_000_000]
+
+    def remove(self, names: Collection[str]) -> list[Leaving]:
+        """Remove those of these names that no attempt uses, and return them."""
+        with self._lock:
+            found = [made for made in self._unused() if _name(made) in names]
+            gone = [_leaving(made) for made in found]
+            for made in found:
+                _remove(made.folder)
+        return gone
+
+    def _unused(self) -> list[MadeSetup]:
+        return [made for made in self._finished() if not _names(made.folder / _USERS)]
+
     def _finished(self) -> list[MadeSetup]:
         found: list[MadeSetup] = []
         for folder in self._folders():
@@ -162,6 +180,20 @@ class SetupCache:
 
     def _folders(self) -> list[Path]:
         return [self._folder / name for name in _names(self._folder)]
+
+
+def _name(made: MadeSetup) -> str:
+    return f"{SETUPS_FOLDER}/{made.folder.name}"
+
+
+def _leaving(made: MadeSetup) -> Leaving:
+    return Leaving(
+        name=_name(made),
+        path=str(made.folder),
+        why="what a setup made, kept for the next job with the same one",
+        bytes=made.record.bytes,
+        at_ms=_used_ns(made.folder) // 1_000_000,
+    )
 
 
 def _names(folder: Path) -> list[str]:

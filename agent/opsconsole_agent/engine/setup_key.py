@@ -44,6 +44,11 @@ def is_lock_file(path: bytes) -> bool:
     return in_requirements or any(fnmatchcase(name, pattern) for pattern in _LOCK_FILES)
 
 
+def holds_code(path: bytes) -> bool:
+    """Whether what a setup wrote at this path of the code may depend on the code: not what tools lock, nor what Python caches."""
+    return not is_lock_file(path) and b"__pycache__" not in path.split(b"/")
+
+
 def setup_key(line: str, entries: Iterable[Entry], python: str, user: int) -> str:
     """What setups have in common that make the same: the line, the lock files, the Python there, and whose it is."""
     locks = sorted((entry.path.hex(), entry.digest.hex()) for entry in entries if is_lock_file(entry.path))

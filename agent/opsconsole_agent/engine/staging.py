@@ -28,7 +28,7 @@ from opsconsole_agent.engine.bundle import remove_unchanged
 from opsconsole_agent.engine.contents import BundleFolder, Contents, ContentSource
 from opsconsole_agent.engine.engine import StepProgress
 from opsconsole_agent.engine.environment import Place, base_environment, task_environment
-from opsconsole_agent.engine.own_output import make_own_output
+from opsconsole_agent.engine.own_output import OwnOutputs
 from opsconsole_agent.engine.setup import Setup
 from opsconsole_agent.engine.setup_cache import SetupCache
 from opsconsole_agent.engine.side_process import SideProcesses
@@ -79,14 +79,14 @@ class TaskDefaults:
     io: WorkerIOConfig
     stdin: str = os.devnull
     user: TaskUser | None = None
-    own_outputs: Path | None = None
+    own_outputs: OwnOutputs | None = None
 
     @property
     def output_io(self) -> WorkerIOConfig:
         """The folders, with the place where results go as the output path."""
         if self.io.output_path is not None or self.own_outputs is None:
             return self.io
-        return replace(self.io, output_path=self.own_outputs)
+        return replace(self.io, output_path=self.own_outputs.path)
 
     @property
     def base_environment(self) -> dict[str, str]:
@@ -118,6 +118,7 @@ class Staging:
     def __init__(self, defaults: TaskDefaults, state: StateFolder, equipment: Equipment | None = None) -> None:
         self.state = self._state = state
         self._equipment = equipment
+        self._own_outputs = defaults.own_outputs if defaults.user is None else None
         self._user_ids = None if defaults.user is None else defaults.user.user.ids
         self._locality = _Locality()
         command = StartCommandStep(defaults, self)
@@ -125,7 +126,7 @@ class Staging:
         steps: list[Step] = [
             AttemptFolder(state),
             WorkingFolder(defaults, state, self._locality),
-            InputFiles(defaults.io, self._locality),
+            InputFiles(defaults.io, state, self._locality),
             OutputFolder(defaults, self._locality),
         ]
         if equipment is not None:
@@ -176,6 +177,10 @@ class Staging:
         counted = count_output(output_path, _COUNTED_AT_ONCE_MAX, _COUNT_AT_ONCE_S)
         return counted is not None, counted
 
+    def reclaim(self, output_path: str | None) -> bool:
+        """Whether an ended attempt of which nothing lives has written nothing there; then the folder is used again."""
+        return output_path is not None and self._own_outputs is not None and self._own_outputs.reclaim(output_path)
+
     async def count(self, output_path: str | None) -> OutputCount | None:
         """What lies in an output folder, None where that isn't known."""
         if output_path is None:
@@ -194,7 +199,7 @@ class Staging:
     async def release(self, attempt_id: AttemptId, bundle: Bundle | None) -> None:
         """The attempt needs its files, its code and its setup no more."""
         if self._equipment is not None:
-            if bundle is not None:
+            if bundle is not None and await asyncio.to_thread(os.path.lexists, self._state.work(attempt_id)):
                 await self.remove_bundle(attempt_id, bundle)
                 await asyncio.to_thread(self._state.remove_empty, attempt_id)
             await asyncio.to_thread(self._equipment.contents.release, attempt_id)
@@ -259,8 +264,9 @@ class InputFiles:
 
     name = "inputs"
 
-    def __init__(self, io: WorkerIOConfig, locality: "_Locality") -> None:
+    def __init__(self, io: WorkerIOConfig, state: StateFolder, locality: "_Locality") -> None:
         self._io = io
+        self._state = state
         self._locality = locality
 
     def is_quick(self, launch: Launch) -> bool:
@@ -272,7 +278,7 @@ class InputFiles:
         return all(self._locality.is_local(folder) for folder in folders)
 
     async def run(self, build: Build) -> None:
-        """Find every file; raises InputRefused."""
+        """Find every file; raises InputRefused or OSError."""
         names, is_quick = build.launch.inputs, build.is_quick or self.is_quick(build.launch)
         found: list[str] = []
         for name in names:
@@ -280,6 +286,8 @@ class InputFiles:
             file = resolve_input(self._io, name) if is_quick else await in_thread(inspect_input, self._io, name)
             found.append(str(file.path))
         build.inputs = tuple(found)
+        if found:
+            self._state.name_inputs(build.attempt_id, [(os.path.basename(path), path) for path in found])  # noqa: PTH119
 
 
 class OutputFolder:
@@ -307,7 +315,7 @@ class OutputFolder:
         above = ["/".join(parts[:length]) for length in range(1, len(parts) + 1)]
         subfolders = [*above, *("/".join((*parts, name)) for name in JOB_SUBFOLDERS)]
         if self._own is not None and self._user_ids is None:
-            folder = make_own_output(self._own, job_id, subfolders)
+            folder = self._own.make(job_id, own, subfolders)
         elif build.is_quick or self.is_quick(build.launch):
             folder = make_output(self._io, job_id, subfolders=subfolders)
         else:

@@ -10,26 +10,25 @@ from typing import Any
 
 import msgspec
 
-from opsconsole_agent.core.event import Contact, Event, LinkDown, LinkUp
+from opsconsole_agent.core.event import Contact, Event, LinkDown, LinkUp, OutputTooLarge
 from opsconsole_agent.core_runner import CoreRunner
 from opsconsole_agent.link.file_answerer import FileAnswerer
+from opsconsole_agent.link.leaving_answerer import LeavingAnswerer
 from opsconsole_agent.log.shipper import LogShipper
 from opsconsole_agent.probe.address import reachable_address
 from opsconsole_agent.probe.file_stability import RECHECK_MS, FileStability
 from opsconsole_agent.probe.folder_check import FolderCheck, expand_home
 from opsconsole_agent.probe.gpu import GpuReport
 from opsconsole_agent.probe.host import HostIdentity
-from opsconsole_agent.probe.io_path import InputRefused, OutputRefused, WorkerIOConfig, inspect_input
-from opsconsole_agent.state import leaving
+from opsconsole_agent.probe.io_path import InputRefused, WorkerIOConfig, inspect_input
 from opsconsole_agent.state.state_folder import StateFolder, StoreMark, check_attempt_id
 from opsconsole_agent.telemetry import Telemetry
 from opsconsole_agent.transfer.transfers import Transfers
 from opsconsole_protocol import PROTOCOL_VERSION
 from opsconsole_protocol.bound import cut
 from opsconsole_protocol.error import InvalidRequest, LimitExceeded, OpsconsoleError
-from opsconsole_protocol.ids import WorkerId
+from opsconsole_protocol.ids import AttemptId, WorkerId
 from opsconsole_protocol.link import (
-    LEAVINGS_MAX,
     TROUBLE_CHARACTERS_MAX,
     TROUBLES_MAX,
     CoordinatorMessage,
@@ -43,8 +42,6 @@ from opsconsole_protocol.link import (
     HeartbeatAck,
     InputFile,
     JobAssignment,
-    Leaving,
-    Leavings,
     ListFiles,
     LogAck,
     LookForLeavings,
@@ -69,6 +66,7 @@ from opsconsole_protocol.link import (
     UpdateMetadata,
 )
 from opsconsole_protocol.log import Source
+from opsconsole_protocol.quantity import size_words
 from opsconsole_protocol.truncation import truncated
 
 _CHECKS_MAX = 4
@@ -80,10 +78,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What an agent says of itself that doesn't change while it runs. `properties`: those that its user set.
-
-    `keep_output_days`: after how many days the coordinator is to have outputs of ended jobs removed. 0: never.
-    """
+    """What an agent says of itself that doesn't change while it runs. `properties`: those that its user set."""
 
     worker_id: WorkerId
     name: str
@@ -93,9 +88,8 @@ class Description:
     max_concurrent_jobs: int
     tags: tuple[str, ...] = ()
     properties: Mapping[str, Any] = field(default_factory=dict)
-    keep_output_days: float = 0
-    outputs: WorkerIOConfig = field(default_factory=WorkerIOConfig)
-    """`io`, with the place where results go as the output path, also where that isn't shown."""
+    job_output_bytes: int = 0
+    """How much a task may write to its output folder; 0: as much as it likes."""
 
     def to_properties(self, gpus: GpuReport) -> dict[str, Any]:
         """Everything a job can ask for, by the seeds' names. What the user set beats what is measured."""
@@ -121,6 +115,7 @@ class MessageHandler:
         shipper: LogShipper,
         telemetry: Telemetry,
         file_answerer: FileAnswerer,
+        leaving_answerer: LeavingAnswerer,
         transfers: Transfers,
         say: Callable[[str], None],
     ) -> None:
@@ -131,6 +126,7 @@ class MessageHandler:
         self._shipper = shipper
         self._telemetry = telemetry
         self._file_answerer = file_answerer
+        self._leaving_answerer = leaving_answerer
         self._transfers = transfers
         self._say = say
         self._store = state.load_store_mark()
@@ -151,8 +147,8 @@ class MessageHandler:
             LogAck: self._on_log_ack,
             InputFile: self._on_input_file,
             FindPort: self._on_find_port,
-            LookForLeavings: self._on_look_for_leavings,
-            RemoveLeavings: self._on_remove_leavings,
+            LookForLeavings: self._on_leavings,
+            RemoveLeavings: self._on_leavings,
             ListFiles: self._on_file_question,
             ReadFilePart: self._on_file_question,
             PeerError: self._on_error,
@@ -254,6 +250,7 @@ class MessageHandler:
         }
         heartbeat = await self._telemetry.heartbeat(pids, outputs, _ANSWER_TIMEOUT_S)
         self._update_metadata()
+        self._check_outputs()
         building = {
             str(key): TaskProgress(done=one.done, total=one.total, text=one.step)
             for key, one in engine.progress().items()
@@ -265,6 +262,23 @@ class MessageHandler:
                 progress=building | heartbeat.progress,
             )
         )
+
+    def _check_outputs(self) -> None:
+        """End tasks that have written more results than they may."""
+        allowed = self._description.job_output_bytes
+        # Sizes are rounded up to whole MiB: what isn't surely too much goes on.
+        too_large = {key: size for key, size in self._telemetry.output_mb.items() if 0 < allowed < (size - 1) << 20}
+        if too_large:
+            self._core_runner.handle_events(
+                [
+                    OutputTooLarge(
+                        attempt_id=AttemptId(key),
+                        reason=f"its results have {size_words(size << 20)}, and this worker allows a task "
+                        f"{size_words(allowed)} (job_output_bytes)",
+                    )
+                    for key, size in too_large.items()
+                ]
+            )
 
     def _update_metadata(self) -> None:
         """Tell what has changed: GPUs may be lost, and drivers be updated, while the agent runs."""
@@ -282,11 +296,11 @@ class MessageHandler:
     def _on_nothing(self, _: MetadataUpdated | Registered) -> None:
         """Nothing is left to be done: the link has taken `registered`, and no answer is due to `metadata_updated`."""
 
-    def _on_look_for_leavings(self, message: LookForLeavings) -> None:
-        self._answer_later(self._look_for_leavings(message))
+    def _on_leavings(self, message: LookForLeavings | RemoveLeavings) -> None:
+        self._answer_later(self._answer_leavings(message))
 
-    def _on_remove_leavings(self, message: RemoveLeavings) -> None:
-        self._answer_later(self._remove_leavings(message))
+    async def _answer_leavings(self, message: LookForLeavings | RemoveLeavings) -> None:
+        self._send(await self._leaving_answerer.answer(message))
 
     def _on_file_question(self, message: ListFiles | ReadFilePart) -> None:
         self._answer_later(self._answer_file_question(message))
@@ -357,51 +371,6 @@ class MessageHandler:
             self._send(PeerError(code=error.code, message=error.message))
         else:
             self._send(PortFound(check_id=message.check_id, port=port))
-
-    async def _look_for_leavings(self, message: LookForLeavings) -> None:
-        before_ms = time.time_ns() // 1_000_000 - message.older_than_ms
-        found: list[Leaving] = []
-        troubles: list[str] = []
-        is_more = False
-        if message.attempts:
-            found = await asyncio.to_thread(leaving.look, self._state, before_ms)
-        if message.outputs:
-            try:
-                outputs, is_more = await asyncio.to_thread(
-                    leaving.look_at_outputs, self._state, self._description.outputs, message.outputs
-                )
-                found += outputs
-            except OutputRefused as refusal:
-                troubles.append(refusal.message)
-        self._answer_leavings(message.check_id, found, troubles, is_more=is_more)
-
-    async def _remove_leavings(self, message: RemoveLeavings) -> None:
-        removed, troubles = await asyncio.to_thread(leaving.remove, self._state, frozenset(message.names))
-        is_more = False
-        if message.outputs:
-            try:
-                outputs, words, is_more = await asyncio.to_thread(
-                    leaving.remove_outputs, self._state, self._description.outputs, message.outputs
-                )
-                removed += outputs
-                troubles += words
-            except OutputRefused as refusal:
-                troubles.append(refusal.message)
-        if removed:
-            self._say(f"{len(removed)} things that ended tasks had left were removed, as the coordinator asked")
-        self._answer_leavings(message.check_id, removed, troubles, is_more=is_more)
-
-    def _answer_leavings(self, number: int, found: list[Leaving], troubles: list[str], *, is_more: bool) -> None:
-        self._send(
-            Leavings(
-                check_id=number,
-                leavings=tuple(found[:LEAVINGS_MAX]),
-                more=is_more or len(found) > LEAVINGS_MAX,
-                troubles=tuple(cut(text, TROUBLE_CHARACTERS_MAX) for text in troubles[:TROUBLES_MAX]),
-                keep_attempt_days=self._state.kept_days,
-                keep_output_days=self._description.keep_output_days,
-            )
-        )
 
     async def _check_input(self, message: InputFile) -> None:
         async with self._checks:

@@ -232,6 +232,9 @@ class OutputCount(NamedTuple):
     size_bytes: int
 
 
+NOTHING_WRITTEN = OutputCount(0, 0)
+
+
 def count_output(path: str, entries_max: int, budget_s: float = COUNT_S) -> OutputCount | None:
     """What lies in a local output folder; None where it is too much to be counted. Blocks."""
     counted = io_child.count_files(path, entries_max, budget_s)

@@ -32,7 +32,7 @@ def open_store(state_dir: Path, configured: int | None, *, readable: bool) -> Co
     try:
         for one in (folder, *(folder / name for name in _FOLDERS)):
             _say(state_file.make_folder(str(one)))
-        plain_file(folder / "lock")
+        _plain_file(folder / "hashes.db")
         store = ContentStore(folder, cache_bytes(state_dir, configured))
         for one in (folder, folder / "trees") if readable else ():
             one.chmod(_PASSABLE)
@@ -45,7 +45,7 @@ def open_store(state_dir: Path, configured: int | None, *, readable: bool) -> Co
     return store
 
 
-def plain_file(path: Path) -> None:
+def _plain_file(path: Path) -> None:
     """See that this is a plain file of ours, or none: what else a task has put there is set aside. Blocks. Raises OSError."""
     descriptor, words = state_file.open_or_renew(str(path), os.O_RDWR)
     os.close(descriptor)

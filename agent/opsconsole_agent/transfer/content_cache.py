@@ -17,7 +17,7 @@ from opsconsole_protocol.content.manifest import Manifest
 from opsconsole_protocol.error import NotFound, Unavailable
 from opsconsole_protocol.host.content.store import ContentStore, StoredTree
 from opsconsole_protocol.ids import AttemptId, ContentId
-from opsconsole_protocol.link import Contents
+from opsconsole_protocol.link import Contents, Leaving
 
 _TRIES = 3
 """A tree that is gone again as soon as it has come is fetched so often."""
@@ -42,19 +42,25 @@ class Fetching(Protocol):
 class _Fetch:
     """One tree that is on its way, and all who wait for it."""
 
-    waiting: list[Fetching] = field(default_factory=list)
+    waiting: list[tuple[AttemptId, Fetching]] = field(default_factory=list)
     task: "asyncio.Task[None] | None" = None
     done: int = 0
     is_ending: bool = False
     """Nobody waits any more; another fetch of this tree begins when this one has ended."""
 
+    def attempts(self) -> tuple[AttemptId, ...]:
+        """See Wanted."""
+        return tuple(attempt_id for attempt_id, _ in self.waiting)
+
     def progress(self, done: int) -> None:
+        """See Wanted."""
         self.done = done
-        for one in tuple(self.waiting):
+        for _, one in tuple(self.waiting):
             one.progress(done)
 
     def tell(self, text: str) -> None:
-        for one in tuple(self.waiting):
+        """See Wanted."""
+        for _, one in tuple(self.waiting):
             one.tell(text)
 
 
@@ -68,6 +74,7 @@ class ContentCache:
         self._tell = tell
         self._fetches: dict[ContentId, _Fetch] = {}
         self._told: frozenset[ContentId] = frozenset()
+        self._loop = asyncio.get_running_loop()
 
     @property
     def store(self) -> ContentStore:
@@ -88,7 +95,7 @@ class ContentCache:
             except CacheChanged as error:
                 fetching.tell(f"{error.message}; it is fetched again")
                 _log.warning("%s", error.message)
-                self.look()
+                self.look_around()
             except NotFound:
                 pass
             fetching.begin()
@@ -102,33 +109,34 @@ class ContentCache:
             await asyncio.wait([fetch.task])
         if fetch is None:
             fetch = self._fetches[content_id] = _Fetch()
-            fetch.task = asyncio.create_task(self._run(content_id, attempt_id, fetch), name=f"fetch {content_id[:12]}")
+            fetch.task = asyncio.create_task(self._run(content_id, fetch), name=f"fetch {content_id[:12]}")
         else:
             fetching.tell("another task fetches it already")
-        fetch.waiting.append(fetching)
+        waits = (attempt_id, fetching)
+        fetch.waiting.append(waits)
         fetching.progress(fetch.done)
         assert fetch.task is not None  # noqa: S101  (for the type checker; it was set with the fetch)
         try:
             await asyncio.shield(fetch.task)
         finally:
-            fetch.waiting.remove(fetching)
+            fetch.waiting.remove(waits)
             if not fetch.waiting and not fetch.task.done():
                 fetch.is_ending = True
                 fetch.task.cancel()
 
-    async def _run(self, content_id: ContentId, attempt_id: AttemptId, fetch: _Fetch) -> None:
+    async def _run(self, content_id: ContentId, fetch: _Fetch) -> None:
         try:
-            await self._fetcher.fetch(content_id, attempt_id, self._store, fetch.progress, fetch.tell)
+            await self._fetcher.fetch(content_id, self._store, fetch)
         finally:
             del self._fetches[content_id]
-            self.look()
+            self.look_around()
 
     async def manifest(self, content_id: ContentId) -> Manifest | None:
         """What a tree consists of, None where it isn't here."""
         try:
             return (await asyncio.to_thread(self._store.open, content_id)).manifest
         except (CacheChanged, NotFound):
-            self.look()
+            self.look_around()
             return None
 
     def release(self, attempt_id: AttemptId) -> None:
@@ -141,6 +149,35 @@ class ContentCache:
             if holder not in known:
                 self._store.unpin(holder)
 
+    # --- for `opsconsole clean` ------------------------------------------------------------------------------------
+
+    def look(self, before_ms: int) -> list[Leaving]:
+        """The trees that no attempt needs and that were used last before this time (Unix milliseconds). Blocks."""
+        return [one for one in self._unneeded().values() if one.at_ms < before_ms]
+
+    def remove(self, names: Collection[str]) -> list[Leaving]:
+        """Remove those trees of these names that no attempt needs, and return them. Blocks."""
+        gone = {content_id: one for content_id, one in self._unneeded().items() if one.name in names}
+        for content_id in gone:
+            self._store.remove(content_id)
+        if gone:
+            self._loop.call_soon_threadsafe(self.look_around)
+        return list(gone.values())
+
+    def _unneeded(self) -> dict[ContentId, Leaving]:
+        needed = {content_id for held in self._store.holders().values() for content_id in held}
+        return {
+            content_id: Leaving(
+                name=f"content/{content_id}",
+                path=str(self._store.path(content_id)),
+                why="files or code that a job brought, kept for the next one with the same",
+                bytes=head.size_bytes,
+                at_ms=self._store.used_ms(content_id),
+            )
+            for content_id, head in self._store.heads().items()
+            if content_id not in needed
+        }
+
     # --- for the coordinator ---------------------------------------------------------------------------------------
 
     def introduce(self) -> None:
@@ -151,7 +188,7 @@ class ContentCache:
         for page in rest:
             self._tell(Contents(whole=False, added=page))
 
-    def look(self) -> None:
+    def look_around(self) -> None:
         """Tell what has come and gone since it was told last."""
         now = frozenset(self._store.ids())
         added, removed, self._told = now - self._told, self._told - now, now

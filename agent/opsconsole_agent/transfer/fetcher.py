@@ -4,16 +4,17 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol
 
-from opsconsole_agent.transfer.transfer_thread import Cancel, TransferThreads
 from opsconsole_protocol.content.manifest import Manifest
 from opsconsole_protocol.error import NotFound, OpsconsoleError, Unavailable
 from opsconsole_protocol.host.content.session import Progress, Summary, receive
 from opsconsole_protocol.host.content.sink import Sink
 from opsconsole_protocol.host.content.store import ContentStore
 from opsconsole_protocol.host.stream.stream import Stream
+from opsconsole_protocol.host.transfer_thread import Cancel, TransferThreads
 from opsconsole_protocol.ids import AttemptId, ContentId
 from opsconsole_protocol.stream.message import FetchContent
 
@@ -37,6 +38,19 @@ class Move(Protocol):
         """What `work` has returned. Raises OpsconsoleError."""
 
 
+class Wanted(Protocol):
+    """A tree that attempts wait for. What is told may come from any thread."""
+
+    def attempts(self) -> Sequence[AttemptId]:
+        """Those that wait now, who waits longest first."""
+
+    def progress(self, done: int) -> None:
+        """This many bytes of it are here."""
+
+    def tell(self, text: str) -> None:
+        """Something happened, in one line."""
+
+
 class Fetcher:
     """One agent's. `is_connected`: whether the coordinator can be asked at the moment."""
 
@@ -48,15 +62,8 @@ class Fetcher:
         self._is_connected = is_connected
         self._away_max_s = away_max_s
 
-    async def fetch(
-        self,
-        content_id: ContentId,
-        attempt_id: AttemptId,
-        store: ContentStore,
-        progress: Callable[[int], None],
-        tell: Callable[[str], None],
-    ) -> None:
-        """Have the tree in the store. `progress` (bytes) and `tell` are called in threads.
+    async def fetch(self, content_id: ContentId, store: ContentStore, wanted: Wanted) -> None:
+        """Have the tree in the store, for all who wait for it. `wanted` is told in threads.
 
         Goes on where an interrupted fetch was. Raises ContentAway, or the OpsconsoleError for which trying again can't help.
         """
@@ -67,14 +74,16 @@ class Fetcher:
         def moved(done: Progress) -> None:
             nonlocal reached_s
             reached_s = time.monotonic()
-            progress(done.bytes_done)
+            wanted.progress(done.bytes_done)
 
-        while not store.has(content_id):
+        while not store.has(content_id) and wanted.attempts():
+            attempt_id = wanted.attempts()[0]
+            purpose = FetchContent(content_id=content_id, attempt_id=attempt_id)
             try:
-                await self._threads.run(
-                    lambda cancel: self._fetch_now(content_id, attempt_id, store, moved, tell, cancel)
-                )
+                await self._threads.run(partial(self._fetch_now, purpose, store, moved, wanted.tell))
             except OpsconsoleError as error:
+                if attempt_id not in wanted.attempts():
+                    continue  # it was cancelled, and the coordinator gives it nothing more; others still wait
                 if not _may_pass(error):
                     raise
                 if not self._is_connected():
@@ -83,27 +92,27 @@ class Fetcher:
                     raise ContentAway(f"its files can't be had at the moment: {error.message}") from None
                 if error.message != told:
                     told = error.message
-                    tell(f"{told}; trying again")
+                    wanted.tell(f"{told}; trying again")
                 await asyncio.sleep(back_off_s * random.uniform(0.5, 1.0))  # noqa: S311 – to spread attempts
                 back_off_s = min(2 * back_off_s, _BACK_OFF_LAST_S)
 
     def _fetch_now(
         self,
-        content_id: ContentId,
-        attempt_id: AttemptId,
+        purpose: FetchContent,
         store: ContentStore,
         progress: Callable[[Progress], None],
         tell: Callable[[str], None],
         cancel: Cancel,
     ) -> Summary:
+        content_id = purpose.content_id
+
         def make_sink(manifest: Manifest) -> Sink:
-            return store.sink(manifest)
+            return store.sink(manifest, cancel=cancel)
 
         def work(stream: Stream) -> Summary:
             with cancel.closing(stream):
                 return receive(stream, make_sink, expected=content_id, progress=progress, cancel=cancel)
 
-        purpose = FetchContent(content_id=content_id, attempt_id=attempt_id)
         summary = self._move(purpose, work=work, tell=tell, cancel=cancel)
         _log.info("fetched %s: %d bytes in %.1f s", content_id[:12], summary.bytes_sent, summary.seconds)
         return summary

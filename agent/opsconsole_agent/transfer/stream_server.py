@@ -12,16 +12,15 @@ from pathlib import Path
 
 from opsconsole_agent.transfer.file_tree import Place, below, read_tree
 from opsconsole_agent.transfer.link_broker import LinkBroker, Mailbox
-from opsconsole_agent.transfer.transfer_thread import Cancel, TransferThreads
 from opsconsole_protocol.content.frame import failure
 from opsconsole_protocol.content.manifest import Manifest
 from opsconsole_protocol.error import Conflict, Forbidden, OpsconsoleError
-from opsconsole_protocol.host.content.hash_cache import HashCache
 from opsconsole_protocol.host.content.session import receive, send
 from opsconsole_protocol.host.content.sink import PlacingSink
 from opsconsole_protocol.host.content.source import FolderSource
 from opsconsole_protocol.host.content.store import ContentStore
 from opsconsole_protocol.host.stream.stream import Stream
+from opsconsole_protocol.host.transfer_thread import Cancel, TransferThreads
 from opsconsole_protocol.link import ServeStream
 from opsconsole_protocol.stream.error import StreamCancelled, StreamLost
 from opsconsole_protocol.stream.message import FetchContent, FileRoot, ReadFiles, StreamGrant, WriteFiles
@@ -46,14 +45,12 @@ class StreamServer:
         open_stream: OpenStream,
         store: ContentStore,
         find: Callable[[FileRoot], Place],
-        hashes: HashCache,
     ) -> None:
         self._broker = broker
         self._threads = threads
         self._open_stream = open_stream
         self._store = store
         self._find = find
-        self._hashes = hashes
         self._tasks: set[asyncio.Task[None]] = set()
 
     def on_serve(self, message: ServeStream) -> None:
@@ -119,12 +116,13 @@ class StreamServer:
     def _source(self, purpose: object, holder: str, cancel: threading.Event) -> FolderSource:
         if isinstance(purpose, FetchContent):
             self._store.pin(holder, purpose.content_id)
-            tree = self._store.open(purpose.content_id)
-            return FolderSource(tree.path, tree.manifest)
+            return self._store.source(purpose.content_id, cancel=cancel)
         if isinstance(purpose, ReadFiles):
             place = self._find(purpose.root)
-            found = read_tree(place, purpose, self._hashes, cancel, lambda line: _log.info("not sent: %s", line))
-            return found.source(self._hashes)
+            hashes = self._store.hashes
+            return read_tree(place, purpose, hashes, cancel, lambda line: _log.info("not sent: %s", line)).source(
+                hashes
+            )
         raise Forbidden("a worker doesn't keep files for others: bring them to the coordinator")
 
     def _sink(self, purpose: WriteFiles, manifest: Manifest) -> PlacingSink:

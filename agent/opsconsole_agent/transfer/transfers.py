@@ -2,23 +2,23 @@
 
 import logging
 from collections.abc import Callable
-from pathlib import Path
+
+import msgspec
 
 from opsconsole_agent.transfer.content_cache import ContentCache
 from opsconsole_agent.transfer.fetcher import Fetcher
 from opsconsole_agent.transfer.file_tree import Place
 from opsconsole_agent.transfer.link_broker import LinkBroker, Mailbox
 from opsconsole_agent.transfer.stream_server import StreamServer
-from opsconsole_agent.transfer.transfer_thread import Cancel, TransferThreads
-from opsconsole_protocol.host.content.hash_cache import HashCache
 from opsconsole_protocol.host.content.session import Summary
 from opsconsole_protocol.host.content.store import ContentStore
 from opsconsole_protocol.host.stream.coordinator_dial import Home
 from opsconsole_protocol.host.stream.negotiation import open_stream
 from opsconsole_protocol.host.stream.stream import Stream
 from opsconsole_protocol.host.stream.transfer import move
+from opsconsole_protocol.host.transfer_thread import Cancel, TransferThreads
 from opsconsole_protocol.link import Message
-from opsconsole_protocol.stream.message import FetchContent, FileRoot, StreamGrant, Via
+from opsconsole_protocol.stream.message import FetchContent, FileRoot, PeerKind, StreamGrant, Via
 
 FETCHES_MAX = 4
 """Fetches under way at a time; more wait for their turn."""
@@ -37,16 +37,13 @@ class Transfers:
         store: ContentStore,
         home: Home,
         find: Callable[[FileRoot], Place],
-        hashes_file: Path | None = None,
     ) -> None:
-        """`hashes_file`: where the hashes of files are remembered that were sent."""
         self._home = home
         self.broker = LinkBroker(send)
         self._fetch_threads = TransferThreads(FETCHES_MAX)
         self._serve_threads = TransferThreads(SERVED_MAX)
-        self._hashes = HashCache(hashes_file)
         self.contents = ContentCache(store, Fetcher(self._move, self._fetch_threads, lambda: self.broker.is_up), send)
-        self.server = StreamServer(self.broker, self._serve_threads, self._open, store, find, self._hashes)
+        self.server = StreamServer(self.broker, self._serve_threads, self._open, store, find)
 
     def connected(self) -> None:
         """The coordinator has accepted the registration."""
@@ -62,7 +59,6 @@ class Transfers:
         self._serve_threads.close()
         await self.server.close()
         await self.contents.close()
-        self._hashes.close()
 
     # --- in threads ------------------------------------------------------------------------------------------------
 
@@ -72,4 +68,6 @@ class Transfers:
         return move(self.broker, purpose, peer="", via=Via.AUTO, home=self._home, work=work, tell=tell, cancel=cancel)
 
     def _open(self, grant: StreamGrant, mailbox: Mailbox, cancel: Cancel) -> Stream:
+        if grant.peer is PeerKind.COORDINATOR:  # it wants something itself, and is reached by dialling it, as always
+            grant = msgspec.structs.replace(grant, is_initiator=True)
         return open_stream(grant, mailbox, self._home, tell=_log.info, cancel=cancel)

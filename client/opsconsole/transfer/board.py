@@ -14,12 +14,12 @@ from opsconsole.outcome import is_finished_state
 from opsconsole.transfer import history, pending
 from opsconsole.transfer.broker import StreamRequester
 from opsconsole.transfer.carrier import Carrier, Load
-from opsconsole.transfer.download import Got, Part, get, get_part
+from opsconsole.transfer.download import Brought, Part, get, get_part
 from opsconsole.transfer.offer import OfferServer
 from opsconsole.transfer.pending import PendingFetch, PendingOffer
 from opsconsole.transfer.place import place_of
 from opsconsole.transfer.put import put, title
-from opsconsole.transfer.row import TransferKind, TransferRow
+from opsconsole.transfer.row import TransferKind, TransferPhase, TransferRow
 from opsconsole.transfer.transfer import OnChange, Transfer
 from opsconsole_protocol.api import DetailAnswer, ShowJob, WorkerRow
 from opsconsole_protocol.error import NotFound, OpsconsoleError
@@ -42,10 +42,8 @@ class TransferBoard:
         self._loop = asyncio.get_running_loop()
         self._on_change = on_change
         self._transfers: dict[str, Transfer] = {}
-        self.got: dict[str, list[Got]] = {}
-        """The files that a `get` has brought, by the id of the transfer."""
-        self.folders: dict[str, Path] = {}
-        """Below which folder they lie."""
+        self.brought: dict[str, Brought] = {}
+        """What each `get` has brought, by the id of the transfer."""
 
     # --- starting --------------------------------------------------------------------------------------------------
 
@@ -75,10 +73,9 @@ class TransferBoard:
     ) -> Transfer:
         """Bring a job's results, or those of one task, to below a folder of this machine. See `download.get`."""
         transfer = self._new(TransferKind.GET, f"results of {job}", job_id=job)
-        self.folders[transfer.row.id] = to
 
         def work(load: Load) -> None:
-            self.got[transfer.row.id] = get(load, transfer, job, patterns, to, task_index=task_index, via=via)
+            self.brought[transfer.row.id] = get(load, transfer, job, patterns, to, task_index=task_index, via=via)
 
         return self._started(transfer, work)
 
@@ -87,11 +84,11 @@ class TransferBoard:
     ) -> Transfer:
         """Bring what matches in a folder of a worker, counted from that folder, to below a folder of this machine."""
         transfer = self._new(TransferKind.GET, f"files of {worker}", peer=worker, job_id=root.job_id)
-        self.folders[transfer.row.id] = to
 
         def work(load: Load) -> None:
             part = Part(worker, root, b"", tuple(patterns), folder)
-            self.got[transfer.row.id] = found = get_part(load, transfer, part, to, via)
+            found = get_part(load, transfer, part, to, via)
+            self.brought[transfer.row.id] = Brought(to, found, [])
             if not found:
                 raise NotFound(f"{worker} has nothing there that matches {' or '.join(map(repr, patterns))}")
 
@@ -164,7 +161,9 @@ class TransferBoard:
     async def _fetch(self, one: PendingFetch) -> Transfer:
         transfer = self.get(one.job_id, (one.pattern,), Path(os.fsdecode(one.folder)))
         await transfer.wait()
-        if transfer.error is None or isinstance(transfer.error, NotFound):
+        brought = self.brought.get(transfer.row.id)
+        is_whole = transfer.row.phase is TransferPhase.DONE and brought is not None and not brought.missing
+        if is_whole or isinstance(transfer.error, NotFound):
             pending.remove(one)
         return transfer
 
@@ -216,8 +215,7 @@ class TransferBoard:
             oldest = next((id_ for id_, one in self._transfers.items() if one.row.is_over), None)
             if oldest is not None:
                 del self._transfers[oldest]
-                self.got.pop(oldest, None)
-                self.folders.pop(oldest, None)
+                self.brought.pop(oldest, None)
 
     def _tell(self, row: TransferRow) -> None:
         if self._on_change is None or self._loop.is_closed():

@@ -7,7 +7,7 @@ import concurrent.futures
 import threading
 import time
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from opsconsole.ask import AnswerT, Requester, ask
@@ -83,14 +83,17 @@ class Asker:
 
 
 class RequestBroker:
-    """See `host/stream/transfer.py`. Everything blocks."""
+    """See `host/stream/transfer.py`. Everything blocks. `granted` is told of each stream."""
 
-    def __init__(self, asker: Asker) -> None:
+    def __init__(self, asker: Asker, granted: Callable[[StreamGrant], None] | None = None) -> None:
         self._asker = asker
+        self._granted = granted
 
     def ask(self, open: OpenStream) -> tuple[StreamGrant, RequestSignaller]:  # noqa: A002 - as on the wire
         """Ask for a stream. Raises what the coordinator refuses it with."""
         grant = self._asker.ask(AskForStream(open=open), StreamAnswer).grant
+        if self._granted is not None:
+            self._granted(grant)
         return grant, RequestSignaller(self._asker, grant.stream_id)
 
     def ended(self, stream_id: str, summary: Moved | None, way: Way | None, error: str) -> None:

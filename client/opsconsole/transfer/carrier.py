@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from opsconsole.transfer.broker import Asker, RequestBroker, StreamRequester
 from opsconsole.transfer.row import TransferPhase
 from opsconsole_protocol.host.transfer_thread import Cancel, TransferThreads
-from opsconsole_protocol.stream.message import Purpose, Via
+from opsconsole_protocol.stream.message import Purpose, StreamGrant, Via
 
 if TYPE_CHECKING:
     from opsconsole.transfer.transfer import Transfer
@@ -54,8 +54,12 @@ class Load:
         *,
         peer: str = "",
         via: Via = Via.AUTO,
+        granted: Callable[[StreamGrant], None] | None = None,
     ) -> Summary:
-        """Open a stream for `purpose` and do `work` over it, or over the next where one dies. See `move` for what is raised."""
+        """Open a stream for `purpose` and do `work` over it, or over the next where one dies. See `move` for what is raised.
+
+        `granted` is told of each stream that the coordinator grants.
+        """
         from opsconsole_protocol.host.stream.transfer import move
 
         def worked(stream: Stream) -> Summary:
@@ -64,6 +68,6 @@ class Load:
 
         transfer.enters(TransferPhase.CONNECTING)
         return move(
-            RequestBroker(self.asker), purpose, peer=peer, via=via, home=self.asker.run(self.asker.requester.home()),
+            RequestBroker(self.asker, granted), purpose, peer=peer, via=via, home=self.asker.run(self.asker.requester.home()),
             work=worked, tell=transfer.says, cancel=self.cancel,
         )  # fmt: skip

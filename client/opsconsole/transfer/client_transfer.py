@@ -13,7 +13,7 @@ from opsconsole.transfer.packing import note, pack
 from opsconsole.transfer.row import TransferRow
 from opsconsole.transfer.wish import Wishes
 from opsconsole_protocol.api import WorkerRow
-from opsconsole_protocol.error import InvalidRequest, NotFound
+from opsconsole_protocol.error import InvalidRequest, NotFound, Unavailable
 from opsconsole_protocol.ids import JobId, split_task_id
 from opsconsole_protocol.spec import JobSpec
 from opsconsole_protocol.stream.message import Via
@@ -64,12 +64,16 @@ class ClientTransfers:
         """Bring what a job, or a task (JOB/task-N), has written, as far as it matches a pattern; return where it lies now.
 
         Files keep their path below the job's output folder. What is here already isn't sent; what differs gives way. Raises
-        NotFound where nothing matches, and what the way there raises.
+        NotFound where nothing matches, Unavailable where a worker that has some of it is away (the rest is here then), and what
+        the way there raises.
         """
         name, index = split_task_id(job)
         wanted = (patterns,) if isinstance(patterns, str) else tuple(patterns)
         row = await self._board.get(name, wanted, Path(to), task_index=index, via=_via(via)).result()
-        return [Path(to) / os.fsdecode(one.path) for one in self._board.got.get(row.id, ())]
+        brought = self._board.brought[row.id]
+        if brought.missing:
+            raise Unavailable(f"not all of it could be had: {'; '.join(brought.missing)}")
+        return [brought.folder / os.fsdecode(one.path) for one in brought.files]
 
     async def close(self) -> None:
         """Cancel what is under way. What is offered stays pending for the next console."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,8 +11,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from opsconsole_protocol.api import DetailAnswer, JobDetail, ShowJob, TaskRow
 from opsconsole_protocol.content.glob import check_glob, matches
 from opsconsole_protocol.content.manifest import EntryKind, Manifest
-from opsconsole_protocol.error import Conflict, NotFound, ProtocolError
-from opsconsole_protocol.stream.message import FileRoot, ReadFiles, RootKind, Via
+from opsconsole_protocol.error import Conflict, NotFound, OpsconsoleError, ProtocolError, Unavailable
+from opsconsole_protocol.stream.error import StreamCancelled
+from opsconsole_protocol.stream.message import FileRoot, PeerKind, ReadFiles, RootKind, StreamGrant, Via
 
 if TYPE_CHECKING:
     from opsconsole.transfer.carrier import Load
@@ -40,13 +42,22 @@ class Got(NamedTuple):
     size_bytes: int
 
 
+class Brought(NamedTuple):
+    """The files that lie below a folder of this machine now, and why others don't, a line for each task that couldn't be asked."""
+
+    folder: Path
+    files: list[Got]
+    missing: list[str]
+
+
 def get(
     load: Load, transfer: Transfer, job: str, patterns: Sequence[str], to: Path, *, task_index: int | None, via: Via
-) -> list[Got]:
+) -> Brought:
     """Bring what a job has written, as far as it matches one of the patterns (none: all), to below the folder `to`.
 
     Files keep their path below the job's output folder. Those that are there already with the same bytes aren't moved;
-    others give way, each once its successor has arrived. Blocks. Raises OpsconsoleError, NotFound where nothing matches.
+    others give way, each once its successor has arrived. What can be had is brought although a worker is away. Blocks. Raises
+    OpsconsoleError, NotFound where nothing matches.
     """
     for pattern in patterns:
         check_glob(pattern)
@@ -59,17 +70,22 @@ def get(
     transfer.is_about(
         f"results of {name}", peer=", ".join(sorted({part.worker for part in parts})), job_id=detail.job.id
     )
-    got: list[Got] = []
-    why_not: NotFound | None = None
+    brought = Brought(to, [], [])
+    failures: list[OpsconsoleError] = []
     for part in parts:
         try:
-            got += get_part(load, transfer, part, to, via)
+            brought.files.extend(get_part(load, transfer, part, to, via))
         except NotFound as error:  # another task may have something
-            why_not = error
-    if got:
-        return got
-    if why_not is not None:
-        raise why_not
+            failures.append(error)
+        except StreamCancelled:
+            raise
+        except Unavailable as error:
+            failures.insert(0, error)
+            brought.missing.append(f"{os.fsdecode(part.folder) or name}: {error.message}")
+    if brought.files:
+        return brought
+    if failures:
+        raise failures[0]
     wanted = f"matches {' or '.join(map(repr, patterns))}" if patterns else "could be brought"
     raise NotFound(f"{name} has left nothing that {wanted}: see `opsconsole ls {name}`")
 
@@ -94,8 +110,13 @@ def get_part(load: Load, transfer: Transfer, part: Part, to: Path, via: Via) -> 
 
     transfer.next_part()
     purpose = ReadFiles(root=part.root, folder=part.below, patterns=part.patterns)
+
+    def granted(grant: StreamGrant) -> None:
+        if grant.peer is PeerKind.COORDINATOR:
+            transfer.says(f"{part.worker} can't be asked: this is what the coordinator has collected")
+
     try:
-        load.move(transfer, purpose, work, peer=part.worker, via=via)
+        load.move(transfer, purpose, work, peer=part.worker, via=via, granted=granted)
     except NotFound:
         if not has_stood:
             raise

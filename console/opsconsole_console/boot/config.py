@@ -60,6 +60,7 @@ class Worker(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     keep_attempt_days: Annotated[float, Meta(ge=0, le=KEEP_DAYS_MAX)] | None = None
     keep_output_days: Annotated[float, Meta(ge=0, le=KEEP_DAYS_MAX)] | None = None
     cache_bytes: Annotated[int, Meta(ge=0)] | None = None
+    job_output_bytes: Annotated[int, Meta(ge=0)] = 0
     stop_tasks: bool = False
     run_as: Annotated[str, Meta(min_length=1, max_length=NAME_CHARACTERS_MAX)] | None = None
     project: str | None = None

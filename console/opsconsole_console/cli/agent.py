@@ -136,6 +136,7 @@ def make_config(args: argparse.Namespace) -> AgentConfig:
         properties=dict(worker.properties),
         keep_attempt_days=KEPT_DAYS if worker.keep_attempt_days is None else worker.keep_attempt_days,
         keep_output_days=worker.keep_output_days,
+        job_output_bytes=worker.job_output_bytes,
         cache_bytes=worker.cache_bytes if args.cache_bytes is None else args.cache_bytes,
         stop_tasks=args.stop_tasks or worker.stop_tasks,
         project=args.project or worker.project,

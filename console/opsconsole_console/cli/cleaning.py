@@ -1,4 +1,6 @@
-"""`opsconsole clean`: what ended jobs left on workers and with the coordinator, shown and removed; and what goes by itself."""
+"""`opsconsole clean` and `remove`: what ended jobs left on workers and with the coordinator, shown and removed; and what goes by
+itself.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,15 @@ _KINDS = {
 
 
 def add(group: Group) -> None:
-    """The verb of this file."""
+    """The verbs of this file."""
+    parser = group.verb(
+        "remove", remove,
+        epilog="Without --yes it only shows what would go. Nothing goes of a job that isn't over, or that such a job comes after.\n"
+        "If a worker that may hold outputs of a job is away, what is known of the job stays until they can go, too.",
+    )  # fmt: skip
+    parser.add_argument("ids", nargs="+", metavar="JOB", help="an ended job's id, or the beginning of it")
+    parser.add_argument("--yes", action="store_true", help="remove it")
+    add_json(parser, "one JSON object a line: what can go, or has gone")
     parser = group.verb(
         "clean", clean,
         epilog="Without a flag that says what to remove, --attempts is meant; several flags add up. Nothing goes without --yes.\n"
@@ -61,7 +71,10 @@ def clean(args: argparse.Namespace) -> int:
             older_than_ms=older_than_ms,
             remove=args.yes and not args.dry_run and not args.policy,
             policy=args.policy,
-            **{kind: kind in kinds for kind in _KINDS},
+            attempts="attempts" in kinds,
+            outputs="outputs" in kinds,
+            logs="logs" in kinds,
+            history="history" in kinds,
         )
 
     cleaned = with_client(args, work)
@@ -78,6 +91,25 @@ def clean(args: argparse.Namespace) -> int:
     if kinds:
         say(_sum(cleaned, args.older_than))
     _put_policy(cleaned.policy)
+    return 0
+
+
+def remove(args: argparse.Namespace) -> int:
+    """`opsconsole remove`."""
+
+    async def work(client: Client) -> Cleaned:
+        return await client.clean(jobs=args.ids, remove=args.yes, attempts=False, outputs=True, logs=True, history=True)
+
+    cleaned = with_client(args, work)
+    for remark in cleaned.remarks:
+        say(remark)
+    if args.json:
+        for row in cleaned.leavings:
+            put_json({**plain(row), "removed": cleaned.removed})
+        return 0
+    if cleaned.leavings:
+        _put_leavings(cleaned.leavings)
+    say(_sum(cleaned, ""))
     return 0
 
 
@@ -115,7 +147,7 @@ def _words(one: PolicyRow) -> str:
 
 def _sum(cleaned: Cleaned, older_than: str) -> str:
     if not cleaned.leavings:
-        return f"nothing that has lain there for {older_than}"
+        return f"nothing that has lain there for {older_than}" if older_than else "nothing of it can go now"
     count, size = len(cleaned.leavings), fmt.size(sum(row.bytes for row in cleaned.leavings))
     things = fmt.plural(count, "thing")
     return f"removed: {things}, {size}" if cleaned.removed else f"{things}: would free {size}; --yes removes it"

@@ -182,16 +182,16 @@ def tell_fetched(board: TransferBoard, transfer: Transfer, *, quiet: bool) -> bo
     if transfer.error is not None:
         say(f"opsconsole: not fetched: {transfer.error.message}")
         return False
-    got = board.got.get(transfer.row.id, [])
+    brought = board.brought[transfer.row.id]
     if not quiet:
-        to = board.folders.get(transfer.row.id, Path())
-        for one in got[:_FILES_SHOWN]:
-            say(
-                f"fetched {os.fsdecode(one.path)} {size(one.size_bytes)} to {_shown_folder(to / os.fsdecode(one.path))}"
-            )
-        if len(got) > _FILES_SHOWN:
-            say(f"fetched {plural(len(got) - _FILES_SHOWN, 'more file')}")
-    return True
+        for one in brought.files[:_FILES_SHOWN]:
+            path = os.fsdecode(one.path)
+            say(f"fetched {path} {size(one.size_bytes)} to {_shown_folder(brought.folder / path)}")
+        if len(brought.files) > _FILES_SHOWN:
+            say(f"fetched {plural(len(brought.files) - _FILES_SHOWN, 'more file')}")
+    for line in brought.missing:
+        say(f"opsconsole: not fetched: {line}")
+    return not brought.missing
 
 
 class Telling:

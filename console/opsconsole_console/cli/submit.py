@@ -109,11 +109,10 @@ class _Submission:
     async def carry_out(self, client: Client) -> int:
         """All of it; the exit code."""
         args, contents = self._args, self._contents
+        args.packed = contents.check()
         if args.dry_run:
-            contents.check()
-            return await _dry_run(client, args, await self._spec(client))
+            return await _dry_run(client, args, _without_contents(await self._spec(client)))
         if contents.wishes.bring_along:
-            args.packed = contents.check()
             await self._spec(client)  # a mistake in it shouldn't cost a long hashing
         args.packed = await contents.pack(client)
         row = await self._submit(client)
@@ -149,6 +148,13 @@ class _Submission:
         if args.json:
             put_json(detail.job)
         return code
+
+
+def _without_contents(spec: JobSpec) -> JobSpec:
+    """What a dry run asks about: which worker has what a job brings along is known only once that has been hashed."""
+    from msgspec.structs import replace
+
+    return replace(spec, uploads=(), bundle=None, setup="")
 
 
 async def find_template(client: Client, name: str) -> TemplateRow:

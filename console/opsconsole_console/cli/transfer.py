@@ -22,6 +22,7 @@ from opsconsole_protocol.ids import split_task_id
 if TYPE_CHECKING:
     from opsconsole.client import Client
     from opsconsole.transfer.board import TransferBoard
+    from opsconsole.transfer.download import Brought
     from opsconsole.transfer.transfer import Transfer
     from opsconsole_protocol.api import WorkerRow
 
@@ -95,13 +96,17 @@ def get_files(args: argparse.Namespace) -> int:
         job, index = split_task_id(args.id)
         return board.get(job, args.patterns, to, task_index=index, via=via)
 
-    row, got = _carried_out(args, begin)
+    row, brought = _carried_out(args, begin)
+    if brought is None:
+        return 0
     if args.json:
-        files = [{"path": path, "size_bytes": size} for path, size in got]
-        put_json(row | {"files": files})
+        files = [{"path": _text(os.fsdecode(one.path)), "size_bytes": one.size_bytes} for one in brought.files]
+        put_json(row | {"files": files, "missing": brought.missing})
     else:
-        put(*(str(to / path) for path, _ in got))
-    return 0
+        put(*(str(to / os.fsdecode(one.path)) for one in brought.files))
+    for line in brought.missing:
+        say(f"opsconsole: not brought: {line}")
+    return 1 if brought.missing else 0
 
 
 async def find_worker(client: Client, name: str) -> WorkerRow:
@@ -118,11 +123,11 @@ async def find_worker(client: Client, name: str) -> WorkerRow:
 
 def _carried_out(
     args: argparse.Namespace, begin: Callable[[Client, TransferBoard], Awaitable[Transfer]]
-) -> tuple[dict[str, Any], list[tuple[str, int]]]:
-    """Start a transfer, show how far it is, and return how it ended, with the files that it has brought. Raises OpsconsoleError."""
+) -> tuple[dict[str, Any], Brought | None]:
+    """Start a transfer, show how far it is, and return how it ended, with what it has brought. Raises OpsconsoleError."""
     line = ProgressLine(notes=True)
 
-    async def work(client: Client) -> tuple[dict[str, Any], list[tuple[str, int]]]:
+    async def work(client: Client) -> tuple[dict[str, Any], Brought | None]:
         from opsconsole.transfer.board import TransferBoard
 
         board = TransferBoard(client, on_change=line.show)
@@ -133,8 +138,7 @@ def _carried_out(
             await board.close()
             line.clear()
         say(f"{row.title}: {summary(row)}")
-        got = [(os.fsdecode(one.path), one.size_bytes) for one in board.got.get(row.id, [])]
-        return plain(row), got
+        return plain(row), board.brought.get(row.id)
 
     with explained(_GOES_ON):
         return with_client(args, work, retry_for_s=RECONNECT_S)
@@ -187,12 +191,14 @@ def _list(args: argparse.Namespace) -> int:
     return 0
 
 
+def _text(path: str) -> str:
+    """A path that is text, whatever bytes the system has it in."""
+    return path.encode("utf-8", "replace").decode()
+
+
 def _readable(fields: dict[str, Any]) -> dict[str, Any]:
     """Paths as text."""
-    return {
-        name: os.fsdecode(value).encode("utf-8", "replace").decode() if isinstance(value, bytes) else value
-        for name, value in fields.items()
-    }
+    return {name: _text(os.fsdecode(value)) if isinstance(value, bytes) else value for name, value in fields.items()}
 
 
 def _resume(args: argparse.Namespace) -> int:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from opsconsole_coordinator.server.commit_loop import CommitLoop
 from opsconsole_coordinator.server.count import Histogram
 from opsconsole_coordinator.server.log_service import LogService
+from opsconsole_coordinator.server.stream_broker import STORE_LABEL
 from opsconsole_coordinator.server.streams import Streams
 from opsconsole_protocol.state import TaskState, WorkerConnection, is_task_finished
 from opsconsole_protocol.stream.message import Way
@@ -127,12 +128,12 @@ METRICS = (
     ),
     Metric("streams", _GAUGE, "Streams of files that are open.", lambda one: len(one.streams.broker)),
     Metric(
-        "streams_ended_total", _COUNTER, "Streams that have ended; `way` is none where none was found.",
+        "streams_ended_total", _COUNTER, "Streams that have ended; `way` is none where none was found, store where one end was the coordinator itself.",
         lambda one: {("none", "ok"): 0} | one.streams.broker.counts.ended, ("way", "result"),
     ),
     Metric(
         "moved_bytes_total", _COUNTER, "Bytes of files that streams moved, as their ends told.",
-        lambda one: _zeros(Way) | one.streams.broker.counts.bytes, ("way",),
+        lambda one: _zeros(Way) | {STORE_LABEL: 0} | one.streams.broker.counts.bytes, ("way",),
     ),
     Metric("relays", _GAUGE, "Streams that are passed on here.", lambda one: one.streams.process.counted.relays),
     Metric(

@@ -40,11 +40,18 @@ class Cleaning:
     async def clean(self, meant: list[Worker], request: api.Clean, actor: str) -> api.Cleaned:
         """What can be removed on each of these workers and with the coordinator, or was removed."""
         remarks: list[str] = []
-        found = await self._find_on_workers(meant, request, remarks)
+        found, unreached = await self._find_on_workers(meant, request, remarks)
         rows = await self._find_own(request, remarks)
         if request.remove:
-            found = await self._remove(found, actor, remarks)
-            rows = await self._delete_own(rows, actor)
+            asked = {leaving.job_id for one in found for leaving in one.leavings}
+            found = await self._remove(found, actor, remarks, request.jobs)
+            unreached |= asked - {leaving.job_id for one in found for leaving in one.leavings}
+            if request.jobs and unreached:
+                remarks.append(
+                    f"what is known of {_jobs(unreached)} stays: remove it again when all its outputs can go"
+                )
+                rows = [row for row in rows if row.job not in unreached]
+            rows = await self._delete_own(rows, actor, request.jobs)
         rows = list(chain(*(map(partial(_row, one.worker), one.leavings) for one in found), rows))
         policy = await self._policy(meant) if request.policy else ()
         return api.Cleaned(
@@ -72,7 +79,7 @@ class Cleaning:
         folders = await self._outputs(now_ms - round(min(days.values()) * DAY_MS))
         due = [one for one in folders if output_plan.is_due(one, days, fleet.workers, now_ms)]
         remarks: list[str] = []
-        found = await self._ask_for_outputs(due, list(fleet.workers.values()), remarks)
+        found, _ = await self._ask_for_outputs(due, list(fleet.workers.values()), remarks)
         gone = await self._remove(found, SYSTEM, remarks)
         for remark in remarks:
             log.warning("%s", remark)
@@ -102,8 +109,10 @@ class Cleaning:
 
     async def _find_on_workers(
         self, meant: list[Worker], request: api.Clean, remarks: list[str]
-    ) -> list[WorkerLeavings]:
+    ) -> tuple[list[WorkerLeavings], set[str]]:
+        """What can be removed there, and the jobs of whose outputs not all could be asked for."""
         found: list[WorkerLeavings] = []
+        unreached: set[str] = set()
         if request.attempts:
             asked = [worker for worker in meant if not worker.revoked]
             answers = await asyncio.gather(
@@ -115,13 +124,14 @@ class Cleaning:
                 else:
                     found.append(_with_remarks(one, remarks))
         if request.outputs:
-            folders = await self._outputs(self._commit_loop.clock.now_ms() - request.older_than_ms)
-            found += await self._ask_for_outputs(folders, meant, remarks)
-        return found
+            folders = await self._outputs(self._commit_loop.clock.now_ms() - request.older_than_ms, request.jobs)
+            outputs, unreached = await self._ask_for_outputs(folders, meant, remarks)
+            found += outputs
+        return found, unreached
 
     async def _ask_for_outputs(
         self, folders: list[OutputFolder], meant: list[Worker], remarks: list[str]
-    ) -> list[WorkerLeavings]:
+    ) -> tuple[list[WorkerLeavings], set[str]]:
         workers = self._commit_loop.fleet.workers
         up = [worker.id for worker in meant if worker.id in self._commit_loop.sessions]
         plan = output_plan.plan(folders, workers, [worker.id for worker in meant], up)
@@ -132,20 +142,24 @@ class Cleaning:
         asked = [(workers[worker_id], job_ids) for worker_id, job_ids in plan.asked.items()]
         answers = await asyncio.gather(*(self._worker_query.find_outputs(*one) for one in asked))
         found: list[WorkerLeavings] = []
+        unreached: set[str] = {*plan.unknown_jobs}
         seen: set[tuple[str, str, str]] = set()
-        for (worker, _), one in zip(asked, answers, strict=True):
+        for (worker, job_ids), one in zip(asked, answers, strict=True):
             if one is None:
                 remarks.append(f"{worker.name} doesn't say which outputs it holds")
+                unreached.update(job_ids)
                 continue
             # Two agents of one host may write to one folder.
             keys = {leaving.job_id: (worker.boot_id, leaving.path, leaving.file) for leaving in one.leavings}
             mine = [leaving for leaving in one.leavings if not leaving.file or keys[leaving.job_id] not in seen]
             seen.update(keys.values())
             found.append(_with_remarks(msgspec.structs.replace(one, leavings=mine), remarks))
-        return found
+        return found, unreached
 
-    async def _remove(self, found: list[WorkerLeavings], actor: str, remarks: list[str]) -> list[WorkerLeavings]:
-        spared = self._needed()
+    async def _remove(
+        self, found: list[WorkerLeavings], actor: str, remarks: list[str], named: Collection[str] = ()
+    ) -> list[WorkerLeavings]:
+        spared = self._needed(named)
         wanted = [
             msgspec.structs.replace(one, leavings=[each for each in one.leavings if each.job_id not in spared])
             for one in found
@@ -170,10 +184,10 @@ class Cleaning:
             )
         return gone
 
-    async def _outputs(self, before_ms: int) -> list[OutputFolder]:
-        needed = self._needed()
+    async def _outputs(self, before_ms: int, named: Collection[str] = ()) -> list[OutputFolder]:
+        needed = self._needed(named)
         found: list[OutputFolder] = []
-        async for jobs in self._ended(before_ms):
+        async for jobs in self._ended(before_ms, named):
             these = [job for job in jobs if job.job_id not in needed]
             found += await self._commit_loop.database.read(partial(ended.outputs, ended=these))
         return found
@@ -185,8 +199,8 @@ class Cleaning:
             return []
         rows: list[api.LeavingRow] = []
         sizes = await self._log_service.usage() if request.logs else {}
-        needed = self._needed()
-        async for jobs in self._ended(self._commit_loop.clock.now_ms() - request.older_than_ms):
+        needed = self._needed(request.jobs)
+        async for jobs in self._ended(self._commit_loop.clock.now_ms() - request.older_than_ms, request.jobs):
             for job in jobs:
                 if job.job_id in needed:
                     continue
@@ -194,6 +208,9 @@ class Cleaning:
                     path = str(self._log_service.folder / job.job_id)
                     rows.append(_own_row("logs", job, sizes[job.job_id], "the log of a job that has ended", path))
                 if request.history:
+                    kept = await self._commit_loop.database.read(partial(ended.kept_bytes, job_id=job.job_id))
+                    if kept:
+                        rows.append(_own_row("collected", job, kept, "results that were collected"))
                     size = await self._commit_loop.database.read(partial(ended.size, job_id=job.job_id))
                     rows.append(_own_row("history", job, size, f"all that is known of {job.name}"))
                 if len(rows) >= LEAVINGS_MAX:
@@ -201,8 +218,10 @@ class Cleaning:
                     return rows
         return rows
 
-    async def _delete_own(self, rows: list[api.LeavingRow], actor: str) -> list[api.LeavingRow]:
-        needed = self._needed()
+    async def _delete_own(
+        self, rows: list[api.LeavingRow], actor: str, named: Collection[str]
+    ) -> list[api.LeavingRow]:  # fmt: skip
+        needed = self._needed(named)
         rows = [row for row in rows if row.job not in needed]
         jobs = {row.job for row in rows if row.what == "history"}
         self.removing |= {JobId(row.job) for row in rows}
@@ -219,17 +238,24 @@ class Cleaning:
             self._audit_removal(actor, self._commit_loop.name, len(gone), f"ended jobs' {what} removed", gone)
         return rows
 
-    async def _ended(self, before_ms: int) -> AsyncIterator[list[EndedJob]]:
+    async def _ended(self, before_ms: int, named: Collection[str] = ()) -> AsyncIterator[list[EndedJob]]:
+        """The jobs that ended before a time, or those that are named, a page after the other."""
+        if named:
+            yield await self._commit_loop.database.read(partial(ended.named, job_ids=[JobId(one) for one in named]))
+            return
         after = (0, "")
         while jobs := await self._commit_loop.database.read(partial(ended.jobs, before_ms=before_ms, after=after)):
             yield jobs
             after = (jobs[-1].ended_at_ms, jobs[-1].job_id)
 
-    def _needed(self) -> Collection[str]:
-        """Jobs that are live, that a live job waits or waited for, since it may read their outputs, or whose outputs are yet to be collected."""
+    def _needed(self, named: Collection[str] = ()) -> Collection[str]:
+        """Jobs that are live, that a live job waits or waited for, since it may read their outputs, or whose outputs are yet to be
+        collected. Of jobs that are named outputs aren't collected any more.
+        """
         fleet = self._commit_loop.fleet
         live = fleet.jobs
-        return {*live, *(before for job in live.values() for before in job.after), *fleet.output_copies.jobs()}
+        collected = fleet.output_copies.jobs().difference(named)
+        return {*live, *(before for job in live.values() for before in job.after), *collected}
 
     def _audit_removal(
         self, actor: str, subject: str, count: int, what: str, gone: Iterable[api.LeavingRow] | Iterable[Leaving]
@@ -240,6 +266,11 @@ class Cleaning:
             self._commit_loop.reactor.on_audit(
                 actor, EventKind.CLEANED, words, subject, self._commit_loop.clock.now_ms()
             )
+
+
+def _jobs(job_ids: Collection[str]) -> str:
+    names = sorted(job_ids)
+    return f"job {names[0]}" if len(names) == 1 else f"{len(names)} of the jobs"
 
 
 def _with_remarks(found: WorkerLeavings, remarks: list[str]) -> WorkerLeavings:

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import logging
 import sqlite3
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from opsconsole_coordinator.core.model import SYSTEM
@@ -15,11 +16,10 @@ from opsconsole_coordinator.server.commit_loop import CommitLoop
 from opsconsole_coordinator.server.transfer_process import TransferProcess
 from opsconsole_coordinator.store import query
 from opsconsole_coordinator.transfer.message import Held, Receive
-from opsconsole_protocol.error import LimitExceeded, OpsconsoleError
+from opsconsole_protocol.error import OpsconsoleError
 from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.ids import AttemptId, ContentId, JobId
 from opsconsole_protocol.quantity import size_words
-from opsconsole_protocol.stream.message import KeepContent
 
 log = logging.getLogger("opsconsole.coordinator.collection")
 
@@ -64,16 +64,14 @@ class Collection:
         found = [one for one in self._by_job.get(job_id, {}).values() if one.task_index == index]
         return max(found, key=lambda one: one.number) if found else None
 
-    def receiving(self, purpose: KeepContent) -> Receive:
-        """How an attempt's results are taken. Raises LimitExceeded."""
-        if purpose.size_bytes > self._bytes_max:
-            raise LimitExceeded(
-                f"{size_words(purpose.size_bytes)} of results are too much: the coordinator keeps "
-                f"{size_words(self._bytes_max)} in all (half of keep_content_gb); collect fewer, or get them with `opsconsole get`"
-            )
-        return Receive(
-            content_id=purpose.content_id, bytes_max=self._bytes_max, holder=COLLECTED_HOLDER + purpose.attempt_id
-        )
+    def receiving(self, attempt_id: AttemptId) -> Receive:
+        """How an attempt's results are taken."""
+        return Receive(content_id=None, bytes_max=self._bytes_max, holder=COLLECTED_HOLDER + attempt_id)
+
+    def forget(self, job_ids: Iterable[str]) -> None:
+        """Ended jobs are removed from the store: what is kept of them may go."""
+        for job_id in job_ids:
+            self._let_go(JobId(job_id))
 
     def on_held(self, held: Held) -> None:
         """The store has an attempt's results."""

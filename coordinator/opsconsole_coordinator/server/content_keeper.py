@@ -52,8 +52,6 @@ class ContentKeeper:
 
     def receiving(self, purpose: KeepContent) -> Receive:
         """How a tree is taken. Raises LimitExceeded for one that is too large."""
-        if purpose.attempt_id:
-            return self.collection.receiving(purpose)
         self.check_size(purpose)
         holder = f"{FRESH_HOLDER}{purpose.content_id}"
         self._let_go_later(holder)

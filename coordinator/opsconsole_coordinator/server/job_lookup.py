@@ -1,14 +1,14 @@
 """Finding jobs by what people type: whole ids and unambiguous prefixes, in memory and in the store."""
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
 from opsconsole_coordinator.core.model import Attempt, Job
 from opsconsole_coordinator.server.commit_loop import CommitLoop
 from opsconsole_coordinator.store import query
-from opsconsole_protocol.error import Ambiguous, InvalidRequest, NotFound
+from opsconsole_protocol.error import Ambiguous, Conflict, InvalidRequest, NotFound
 from opsconsole_protocol.ids import ALPHABET, JOB_ID_LENGTH, JobId, split_task_id
 from opsconsole_protocol.spec import JobSpec
 from opsconsole_protocol.state import TaskState
@@ -60,6 +60,29 @@ async def load_job(commit_loop: CommitLoop, job_id: JobId) -> Job:
         raise NotFound(f"there is no job {job_id} (opsconsole jobs lists them)")
     commit_loop.reactor.on_job_loaded(*found)
     return found[0]
+
+
+async def find_removable(commit_loop: CommitLoop, texts: Iterable[str]) -> list[JobId]:
+    """The whole ids of jobs that can be removed. Raises as `resolve` does, and Conflict for one that is needed yet."""
+    found: dict[JobId, None] = {}
+    for text in texts:
+        job_id, index = await resolve(commit_loop, text)
+        if index is not None:
+            raise InvalidRequest(f"{text[:60]} is a task: only a whole job can be removed")
+        found[job_id] = None
+    live = commit_loop.fleet.jobs
+    for job_id in found:
+        job = live.get(job_id)
+        if job is not None and not job.is_finished:
+            raise Conflict(f"job {job_id} is {job.state}: cancel it before it is removed")
+        if job is not None:
+            raise Conflict(
+                f"parts of job {job_id} are still on their way from its worker: remove it when they are here"
+            )
+        waiting = next((one.id for one in live.values() if job_id in one.after), None)
+        if waiting is not None:
+            raise Conflict(f"job {job_id} is needed by job {waiting}, which comes after it")
+    return list(found)
 
 
 def release_job(commit_loop: CommitLoop, job_id: JobId) -> None:

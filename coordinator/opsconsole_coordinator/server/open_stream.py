@@ -2,9 +2,11 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from opsconsole_coordinator.transfer.message import Over
 from opsconsole_protocol.error import LimitExceeded
 from opsconsole_protocol.stream.message import Purpose
 
@@ -31,6 +33,9 @@ class Party:
     kind: PartyKind
     key: str
     name: str
+
+
+STORE = Party(PartyKind.STORE, "", "the coordinator")
 
 
 @dataclass(slots=True, eq=False)
@@ -76,6 +81,8 @@ class OpenStream:
     """They did, and don't any more."""
     is_over: bool = False
     signals: int = 0
+    when_over: Callable[[Over], None] | None = None
+    """Told once what came of a stream that the coordinator has opened for itself."""
 
     @property
     def ends(self) -> tuple[StreamEnd, StreamEnd]:

@@ -10,10 +10,12 @@ from opsconsole_protocol.ids import JobId, WorkerId
 
 
 class Plan(NamedTuple):
-    """Which worker is asked about which jobs, and of how many folders nobody can be asked now, by worker."""
+    """Which worker is asked about which jobs, and of how many folders and which jobs nobody can be asked now."""
 
     asked: dict[WorkerId, list[JobId]]
     unknown: dict[WorkerId, int]
+    """By worker."""
+    unknown_jobs: set[JobId]
 
 
 def plan(
@@ -23,7 +25,7 @@ def plan(
     up: Collection[WorkerId],
 ) -> Plan:
     """Every folder is asked for once a place: of one of the `meant` workers that is `up`, best of one that wrote there."""
-    found = Plan({}, {})
+    found = Plan({}, {}, set())
     for folder in folders:
         places: dict[str, list[WorkerId]] = {}
         for writer in folder.writers:
@@ -34,6 +36,7 @@ def plan(
             chosen = next((one for one in (*writers, *others) if one in up), None)
             if chosen is None:
                 found.unknown[writers[0]] = found.unknown.get(writers[0], 0) + 1
+                found.unknown_jobs.add(folder.job_id)
             else:
                 found.asked.setdefault(chosen, []).append(folder.job_id)
     return found

@@ -7,13 +7,14 @@ import asyncio
 import logging
 import secrets
 from collections import Counter, deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from opsconsole_coordinator.core.model import worker_actor
 from opsconsole_coordinator.server.commit_loop import CommitLoop
 from opsconsole_coordinator.server.content_keeper import ContentKeeper
-from opsconsole_coordinator.server.open_stream import SIGNALS_MAX, OpenStream, Party, PartyKind, StreamEnd
+from opsconsole_coordinator.server.open_stream import SIGNALS_MAX, STORE, OpenStream, Party, PartyKind, StreamEnd
 from opsconsole_coordinator.server.stream_plan import Plan
 from opsconsole_coordinator.server.transfer_process import TransferProcess
 from opsconsole_coordinator.transfer.message import Expect, Over, Receive, Relay, Serve
@@ -49,6 +50,7 @@ SWEEP_S = 5.0
 HISTORY_MAX = 1_000
 STREAM_ID_LENGTH = 16
 SECRET_BYTES = 32
+STORE_LABEL = "store"
 REVOKED = "the credential that opened this stream was revoked"
 
 
@@ -88,7 +90,7 @@ class StreamCounts:
     """What has happened since the start."""
 
     ended: Counter[tuple[str, str]] = field(default_factory=Counter)
-    """Streams, by their way (or `none`) and by how they ended: `ok`, `failed`, `expired`, `revoked`."""
+    """Streams, by their way (or `none`, or `store`: to or from the coordinator's own) and by how they ended: `ok`, `failed`, `expired`, `revoked`."""
     bytes: Counter[str] = field(default_factory=Counter)
     """Bytes that their initiators say were moved, by way."""
 
@@ -120,8 +122,15 @@ class StreamBroker:
             self.sweep()
 
     def sweep(self) -> None:
-        """Forget the streams that nothing was heard of for long."""
+        """Forget the streams that nothing was heard of for long, and our own that nobody came for in time."""
         now_s = _now_s()
+        for stream in [one for one in self._streams.values() if one.when_over is not None and not one.is_begun]:
+            if now_s - stream.granted_s > TICKET_MS / 1000:
+                self._end(
+                    stream,
+                    "expired",
+                    f"{stream.responder.party.name} didn't begin to send within {TICKET_MS // 1000} s",
+                )
         for stream in [one for one in self._streams.values() if not one.is_begun and now_s - one.heard_s > SILENT_S]:
             self._end(stream, "expired", "nothing was heard of it for too long")
 
@@ -194,10 +203,42 @@ class StreamBroker:
         if plan.peer is PeerKind.HOST:
             self._keeper.hosts.serve(plan.host_id, grant)
             return
-        session = self._commit_loop.sessions.get(WorkerId(plan.responder.key))
+        self._send_to_worker(plan.responder, grant)
+
+    def _send_to_worker(self, worker: Party, grant: StreamGrant) -> None:
+        session = self._commit_loop.sessions.get(WorkerId(worker.key))
         if session is None:
-            raise Unavailable(f"{plan.responder.name} is not connected: try again when it is back")
+            raise Unavailable(f"{worker.name} is not connected: try again when it is back")
         session.send(link.ServeStream(grant=grant))
+
+    def fetch_for_store(
+        self,
+        responder: Party,
+        purpose: ReadFiles,
+        what: str,
+        subject: str,
+        work: Receive,
+        when_over: Callable[[Over], None],
+    ) -> None:
+        """Have a worker send files to the coordinator's own store. `when_over` is told once what came of it.
+
+        Raises Unavailable or LimitExceeded.
+        """
+        self._check_room(STORE)
+        now_s = _now_s()
+        stream = OpenStream(
+            id=spell(secrets.randbits(5 * STREAM_ID_LENGTH), STREAM_ID_LENGTH), purpose=purpose, what=what, subject=subject,
+            initiator=StreamEnd(STORE), responder=StreamEnd(responder), granted_s=now_s, heard_s=now_s,
+            when_over=when_over,
+        )  # fmt: skip
+        secret = secrets.token_urlsafe(SECRET_BYTES)
+        grant = StreamGrant(
+            stream_id=stream.id, secret=secret, is_initiator=False, purpose=purpose, peer=PeerKind.COORDINATOR,
+            peer_name=STORE.name, via=Via.RELAY, ttl_ms=TICKET_MS,
+        )  # fmt: skip
+        self._send_to_worker(responder, grant)
+        self._streams[stream.id] = stream
+        self._process.expect(Expect(stream_id=stream.id, ttl_ms=TICKET_MS, secrets=(secret,), work=work))
 
     # --- signals -----------------------------------------------------------------------------------------------
 
@@ -259,8 +300,11 @@ class StreamBroker:
 
     def _end(self, stream: OpenStream, how: str, reason: str, way: Way | None = None) -> None:
         self._streams.pop(stream.id, None)
+        if stream.when_over is not None:
+            failed = Over(stream_id=stream.id, moved_bytes=0, milliseconds=0, error=reason, code=Unavailable.code)
+            self._tell_over(stream, failed)
         stream.over()
-        self.counts.ended[str(way or "none"), how] += 1
+        self.counts.ended[_way_label(stream, way), how] += 1
         self._process.cancel(stream.id, reason)
 
     def _on_begun(self, stream_id: str) -> None:
@@ -274,6 +318,15 @@ class StreamBroker:
             stream.is_begun = False
             stream.has_passed = True
             stream.heard_s = _now_s()
+            if stream.when_over is not None:
+                self._tell_over(stream, over)
+                self._end(stream, "failed" if over.error else "ok", over.error, Way.RELAY)
+
+    @staticmethod
+    def _tell_over(stream: OpenStream, over: Over) -> None:
+        when_over, stream.when_over = stream.when_over, None
+        if when_over is not None:
+            when_over(over)
 
     def _on_lost(self) -> None:
         for stream in list(self._streams.values()):
@@ -285,7 +338,7 @@ class StreamBroker:
         who, peer = stream.initiator.party, stream.responder.party
         is_to_initiator = isinstance(stream.purpose, FetchContent | ReadFiles)
         self.history.append(Transfer(now_ms, who.name, peer.name, stream.what, is_to_initiator, said))
-        self.counts.bytes[str(said.way or "none")] += said.bytes
+        self.counts.bytes[_way_label(stream, said.way)] += said.bytes
         if said.error and who.kind is PartyKind.WORKER:
             return  # it tries again, and its log says why
         actor = worker_actor(who.name) if who.kind is PartyKind.WORKER else who.name
@@ -300,9 +353,16 @@ def transfer_words(what: str, peer: str, said: Ended, *, is_to_initiator: bool) 
     if said.error:
         return f"{what} {direction} {peer} failed: {said.error}"
     files = "1 file" if said.files == 1 else f"{said.files:,} files"
-    by = f" by {said.way}" if said.way is not None else ""
+    by = f" by {said.way}" if said.way is not None and peer != STORE.name else ""
     speed = f", {said.bytes / said.milliseconds / 1000:,.0f} MB/s" if said.milliseconds and said.bytes else ""
     return f"{what} {direction} {peer}: {files}, {size_words(said.bytes)}{by}{speed}"
+
+
+def _way_label(stream: OpenStream, way: Way | None) -> str:
+    """The way as it is counted: what goes to and from the coordinator's own store isn't relayed."""
+    if any(end.party.kind is PartyKind.STORE for end in stream.ends):
+        return STORE_LABEL
+    return str(way or "none")
 
 
 def _now_s() -> float:

@@ -10,7 +10,7 @@ from opsconsole_coordinator.core.model import Attempt, Worker
 from opsconsole_coordinator.server.commit_loop import CommitLoop
 from opsconsole_coordinator.server.content_keeper import ContentKeeper
 from opsconsole_coordinator.server.file_locator import FileLocator
-from opsconsole_coordinator.server.open_stream import Party, PartyKind
+from opsconsole_coordinator.server.open_stream import STORE, Party, PartyKind
 from opsconsole_coordinator.trust.credential import Role
 from opsconsole_protocol import api
 from opsconsole_protocol.error import Forbidden, InvalidRequest, NotFound, Unavailable
@@ -29,8 +29,7 @@ from opsconsole_protocol.stream.message import (
 )
 
 SPREAD_FROM = 32
-"""From so many streams of the coordinator's own store on, workers fetch from each other what others have by now."""
-STORE = Party(PartyKind.STORE, "", "the coordinator")
+"""From this number of streams of the coordinator's own store on, workers fetch from each other what others have by now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,20 +71,8 @@ class StreamPlanner:
         match purpose:
             case FetchContent():
                 return self._fetch(purpose, worker)
-            case KeepContent():
-                return self._collect(purpose, worker)
             case _:
-                raise Forbidden("an agent may fetch what its tasks need and bring what is collected, and nothing else")
-
-    def _collect(self, purpose: KeepContent, worker: Worker) -> Plan:
-        attempt = self._commit_loop.fleet.attempts.get(AttemptId(purpose.attempt_id))
-        if attempt is None or attempt.worker_id != worker.id:
-            raise Forbidden(f"{purpose.attempt_id or 'no attempt'} is not an attempt of this worker")
-        job = self._commit_loop.fleet.jobs[attempt.job_id]
-        if not job.spec.collect:
-            raise Forbidden(f"of job {job.id} nothing is collected")
-        self._keeper.check_size(purpose)
-        return Plan(purpose, PeerKind.COORDINATOR, STORE, f"results of {job.task_id(attempt.index)}", job.id)
+                raise Forbidden("an agent may fetch what its tasks need, and nothing else")
 
     def _fetch(self, purpose: FetchContent, worker: Worker) -> Plan:
         attempt = self._attempt_of(purpose.attempt_id, worker)
@@ -120,7 +107,7 @@ class StreamPlanner:
         """What an operator's request comes to. Raises OpsconsoleError."""
         purpose = wanted.purpose
         match purpose:
-            case KeepContent(content_id=content_id, attempt_id=""):
+            case KeepContent(content_id=content_id):
                 self._keeper.check_size(purpose)
                 return Plan(purpose, PeerKind.COORDINATOR, STORE, f"tree {content_id[:12]}", self._commit_loop.name)
             case ReadFiles() | WriteFiles():

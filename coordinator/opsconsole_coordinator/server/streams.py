@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from opsconsole_coordinator.server.collection import Collection
+from opsconsole_coordinator.server.collector import Collector
 from opsconsole_coordinator.server.commit_loop import CommitLoop
 from opsconsole_coordinator.server.content_keeper import ContentKeeper
 from opsconsole_coordinator.server.identity import Identities
@@ -60,6 +61,7 @@ class Streams:
         self.keeper = ContentKeeper(commit_loop, self.process, self.collection, upload_bytes_max)
         stream_policy = StreamPolicy(policy.relay, policy.relay_mb_s, policy.ice_servers)
         self.broker = StreamBroker(commit_loop, self.process, self.keeper, stream_policy)
+        self.collector = Collector(commit_loop, self.broker, self.collection)
         planner = StreamPlanner(commit_loop, self.keeper, self.broker.store_streams)
         self.api = StreamApi(commit_loop, self.broker, planner, self.keeper, self.process)
         if identities is not None:

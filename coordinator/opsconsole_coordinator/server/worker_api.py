@@ -1,10 +1,13 @@
 """What operators ask about workers, answered."""
 
+import msgspec
+
 from opsconsole_coordinator.core import view
 from opsconsole_coordinator.core.model import Worker
 from opsconsole_coordinator.server.cleaning import Cleaning
 from opsconsole_coordinator.server.commit_loop import CommitLoop
 from opsconsole_coordinator.server.identity import Caller, Identities
+from opsconsole_coordinator.server.job_lookup import find_removable
 from opsconsole_coordinator.server.worker_row_cache import WorkerRowCache
 from opsconsole_coordinator.trust.credential import Role
 from opsconsole_protocol import api, requirement
@@ -76,6 +79,9 @@ class WorkerApi:
     async def clean(self, request: api.Clean, caller: Caller) -> api.Cleaned:
         commit_loop = self._commit_loop
         named = [commit_loop.reactor.find_worker(name) for name in request.workers]
+        if request.jobs:
+            job_ids = await find_removable(commit_loop, request.jobs)
+            request = msgspec.structs.replace(request, jobs=tuple(job_ids), attempts=False)
         cleaned = await self._cleaning.clean(named or list(commit_loop.fleet.workers.values()), request, caller.actor)
         if cleaned.removed:
             await commit_loop.committed()

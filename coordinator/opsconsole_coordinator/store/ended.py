@@ -49,6 +49,18 @@ def jobs(
     return [EndedJob(JobId(job_id), name, ended_at_ms) for job_id, name, ended_at_ms in rows]
 
 
+def named(connection: sqlite3.Connection, job_ids: Collection[JobId]) -> list[EndedJob]:
+    """Those of these jobs that have ended."""
+    statement = "SELECT name, finished_at_ms FROM jobs WHERE job_id = ? AND is_live = 0 AND finished_at_ms IS NOT NULL"
+    found = ((one, connection.execute(statement, (one,)).fetchone()) for one in job_ids)
+    return [EndedJob(one, *row) for one, row in found if row is not None]
+
+
+def kept_bytes(connection: sqlite3.Connection, job_id: str) -> int:
+    """How many bytes of a job's results the coordinator keeps."""
+    return sum(one.size_bytes for one in query.output_copies(connection, job_id).values())
+
+
 def outputs(connection: sqlite3.Connection, ended: Collection[EndedJob]) -> list[OutputFolder]:
     """The output folders of these jobs' attempts."""
     found: list[OutputFolder] = []

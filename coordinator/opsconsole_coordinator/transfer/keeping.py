@@ -107,8 +107,8 @@ class Keeping:
 
     # --- streams -----------------------------------------------------------------------------------------------
 
-    def serve(self, stream_id: str, work: Serve, stream: Stream) -> int:
-        """Send a tree. Returns how many bytes of files went. Raises OpsconsoleError."""
+    def serve(self, stream_id: str, work: Serve, stream: Stream) -> session.Summary:
+        """Send a tree. Raises OpsconsoleError."""
         store = self._opened(stream)
         holder = _SENDING + stream_id
         store.pin(holder, work.content_id)
@@ -120,33 +120,37 @@ class Keeping:
             raise refusal from None
         else:
             try:
-                return session.send(stream, source).bytes_sent
+                return session.send(stream, source)
             finally:
                 source.close()
         finally:
             store.unpin(holder)
             self._tell_changes(store)  # a tree that was found to be spoilt is gone
 
-    def receive(self, work: Receive, stream: Stream) -> int:
-        """Take a tree in. Returns how many bytes of files came. Raises OpsconsoleError."""
+    def receive(self, work: Receive, stream: Stream) -> session.Summary:
+        """Take a tree in. Raises OpsconsoleError."""
         store = self._opened(stream)
 
-        def finish() -> None:
-            if work.holder:
-                store.unpin(work.holder)
-                store.pin(work.holder, work.content_id)
-                self._tell_held(store, work.holder, (work.content_id,))
-            self._tell_changes(store)
-
         def sink(manifest: Manifest) -> Sink:
-            is_known = store.has(manifest.content_id)
-            return ArrivingSink(KnownSink(manifest) if is_known else store.sink(manifest), finish)
+            content_id = manifest.content_id
+            is_known = store.has(content_id)
+            return ArrivingSink(
+                KnownSink(manifest) if is_known else store.sink(manifest),
+                lambda: self._arrived(store, content_id, work),
+            )
 
         with self._turn(work.content_id):
             try:
-                return session.receive(stream, sink, expected=work.content_id, bytes_max=work.bytes_max).bytes_sent
+                return session.receive(stream, sink, expected=work.content_id, bytes_max=work.bytes_max)
             finally:
-                self._tell_changes(store)
+                self._tell_changes(store)  # others may have given way to it
+
+    def _arrived(self, store: ContentStore, content_id: ContentId, work: Receive) -> None:
+        if work.holder:
+            store.unpin(work.holder)
+            store.pin(work.holder, content_id)
+            self._tell_held(store, work.holder, (content_id,))
+        self._tell_changes(store)
 
     def _opened(self, stream: Stream) -> ContentStore:
         self._is_open.wait(OPENING_S)
@@ -163,8 +167,14 @@ class Keeping:
             self._tell(Held(holder=holder, content_ids=some, size_bytes=size_bytes))
 
     @contextmanager
-    def _turn(self, content_id: ContentId) -> Iterator[None]:
-        """One stream at a time brings a tree; the next one then finds it, or goes on where that one stopped."""
+    def _turn(self, content_id: ContentId | None) -> Iterator[None]:
+        """One stream at a time brings a tree; the next one then finds it, or goes on where that one stopped.
+
+        Of a tree that isn't known before it comes (None), the store takes the first, and the others are tried again.
+        """
+        if content_id is None:
+            yield
+            return
         with self._received:
             self._received.wait_for(lambda: content_id not in self._receiving)
             self._receiving.add(content_id)

@@ -89,13 +89,14 @@ class Lobby:
                 assert isinstance(guest.socket, ssl.SSLSocket)  # noqa: S101 - what shakes hands speaks TLS
                 guest.socket.do_handshake()
                 guest.is_shaking_hands = False
-                self._selector.modify(guest.socket, selectors.EVENT_READ, guest)
             while guest in self._guests:
                 self._read(guest)
-        except (BlockingIOError, ssl.SSLWantReadError):
+        except BlockingIOError:
             return
+        except ssl.SSLWantReadError:
+            self._selector.modify(guest.socket, selectors.EVENT_READ, guest)
         except ssl.SSLWantWriteError:
-            self._selector.modify(guest.socket, selectors.EVENT_READ | selectors.EVENT_WRITE, guest)
+            self._selector.modify(guest.socket, selectors.EVENT_WRITE, guest)
         except ProtocolError as error:
             self._refuse(guest, "request", upgrade.NOT_UNDERSTOOD, error.message)
         except OSError:

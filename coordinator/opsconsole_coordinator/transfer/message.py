@@ -54,9 +54,9 @@ class Serve(msgspec.Struct, frozen=True, kw_only=True, tag="serve"):
 
 
 class Receive(msgspec.Struct, frozen=True, kw_only=True, tag="receive"):
-    """Take a tree from the one end, and keep it. `holder` pins it, and nothing else any more."""
+    """Take a tree from the one end, this one or (None) any, and keep it. `holder` pins it, and nothing else any more."""
 
-    content_id: ContentId
+    content_id: ContentId | None
     bytes_max: int
     holder: str = ""
 
@@ -144,6 +144,12 @@ class Over(Message, frozen=True, kw_only=True, tag="over"):
     moved_bytes: int
     milliseconds: int
     error: str = ""
+    code: str = ""
+    """The error's."""
+    content_id: ContentId | None = None
+    """The tree that was received, with what it holds."""
+    files: int = 0
+    size_bytes: int = 0
 
 
 class Counted(Message, frozen=True, kw_only=True, tag="counted"):

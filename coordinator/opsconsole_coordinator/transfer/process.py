@@ -31,18 +31,18 @@ from opsconsole_coordinator.transfer.message import (
     Unpin,
 )
 from opsconsole_coordinator.transfer.rate import Rate
+from opsconsole_coordinator.transfer.relay import IDLE_S, RelayBroken
 from opsconsole_coordinator.transfer.relay import Relay as RunningRelay
-from opsconsole_coordinator.transfer.relay import RelayBroken
 from opsconsole_coordinator.transfer.ticket import Tickets
-from opsconsole_protocol.error import OpsconsoleError, ProtocolError
+from opsconsole_coordinator.transfer.watched_stream import WatchedStream
+from opsconsole_protocol.error import OpsconsoleError, ProtocolError, Unavailable
+from opsconsole_protocol.host.content.session import Summary
 from opsconsole_protocol.host.stream.stream import SocketStream
 from opsconsole_protocol.stream import upgrade
 from opsconsole_protocol.stream.message import Way
 
 STORE_STREAMS_MAX = 64
 """Trees that are sent or received here at a time; each has buffers for the largest frames."""
-STACK_BYTES = 512 * 1024
-"""Of a stream's thread."""
 
 
 class TransferProcess:
@@ -58,7 +58,7 @@ class TransferProcess:
         self._keeping = Keeping(Path(configure.content_folder), configure.content_bytes_max, self._tell)
         self._lock = threading.Lock()
         self._relays: dict[str, RunningRelay] = {}
-        self._streams: dict[str, SocketStream] = {}
+        self._streams: dict[str, WatchedStream] = {}
         """Streams from and to the store."""
         self._relayed_bytes = 0
         """By relays that are over."""
@@ -66,7 +66,6 @@ class TransferProcess:
 
     def run(self) -> None:
         """Serve until the coordinator is gone."""
-        threading.stack_size(STACK_BYTES)
         threading.Thread(target=self._keeping.run, name="keep trees", daemon=True).start()
         self._selector.register(self._channel.socket, selectors.EVENT_READ, None)
         swept_s = 0.0
@@ -79,6 +78,7 @@ class TransferProcess:
             if time.monotonic() - swept_s > SWEEP_S:
                 swept_s = time.monotonic()
                 self._lobby.sweep()
+                self._end_stalled()
                 self._count()
 
     def _take_order(self) -> bool:
@@ -115,6 +115,14 @@ class TransferProcess:
         if stream is not None:
             stream.close()
 
+    def _end_stalled(self) -> None:
+        """Close the streams from and to the store by which nothing has moved for long. Relays see to it themselves."""
+        with self._lock:
+            streams = list(self._streams.values())
+        for stream in streams:
+            if time.monotonic() - stream.moved_s > IDLE_S:
+                stream.close()
+
     # --- streams -----------------------------------------------------------------------------------------------
 
     def _begin(self, guests: list[Guest]) -> str:
@@ -128,31 +136,41 @@ class TransferProcess:
             if not is_relay and len(self._streams) >= STORE_STREAMS_MAX:
                 return f"the coordinator sends or receives {STORE_STREAMS_MAX} trees already: try again later"
             stream_id = admission.expect.stream_id
-            carry: RunningRelay | SocketStream
+            carry: RunningRelay | WatchedStream
             if is_relay:
                 carry = self._relays[stream_id] = RunningRelay(guests[0].socket, guests[1].socket, self._rate)
             else:
-                carry = self._streams[stream_id] = SocketStream(guests[0].socket, Way.RELAY)
-        threading.Thread(
+                carry = self._streams[stream_id] = WatchedStream(SocketStream(guests[0].socket, Way.RELAY))
+        thread = threading.Thread(
             target=self._carry, args=(admission.expect, guests, carry), name=stream_id, daemon=True
-        ).start()
+        )
+        try:
+            thread.start()
+        except RuntimeError:  # the system has no thread left
+            with self._lock:
+                self._relays.pop(stream_id, None)
+                self._streams.pop(stream_id, None)
+            return "the coordinator can carry no more streams at the moment: try again later"
         return ""
 
-    def _carry(self, expect: Expect, guests: list[Guest], carry: RunningRelay | SocketStream) -> None:
+    def _carry(self, expect: Expect, guests: list[Guest], carry: RunningRelay | WatchedStream) -> None:
         began_s = time.monotonic()
         self._tell(Begun(stream_id=expect.stream_id))
-        error, moved_bytes = "", 0
+        error, code, moved_bytes = "", "", 0
+        summary: Summary | None = None
         try:
             for guest in guests:
                 _accept(guest)
             if isinstance(carry, RunningRelay):
                 carry.run()
             else:
-                moved_bytes = self._move(expect, carry)
+                summary = self._move(expect, carry)
+                moved_bytes = summary.bytes_sent
         except (RelayBroken, OpsconsoleError, OSError) as broken:
             error = " ".join(str(broken).split())
+            code = broken.code if isinstance(broken, OpsconsoleError) else Unavailable.code
         except Exception:  # noqa: BLE001 - a mistake over one stream must not be the end of all
-            error = "the coordinator made a mistake over this; its log says more. Please report it"
+            code, error = "internal", "the coordinator made a mistake over this; its log says more. Please report it"
             self._tell(Said(text=traceback.format_exc(limit=-5)))
         finally:
             with self._lock:
@@ -166,10 +184,20 @@ class TransferProcess:
             for guest in guests:
                 guest.socket.close()
                 self._tell(Closed(number=guest.number))
-        milliseconds = round((time.monotonic() - began_s) * 1000)
-        self._tell(Over(stream_id=expect.stream_id, moved_bytes=moved_bytes, milliseconds=milliseconds, error=error))
+        self._tell(
+            Over(
+                stream_id=expect.stream_id,
+                moved_bytes=moved_bytes,
+                milliseconds=round((time.monotonic() - began_s) * 1000),
+                error=error,
+                code=code,
+                content_id=summary.content_id if summary is not None else None,
+                files=summary.files if summary is not None else 0,
+                size_bytes=summary.bytes if summary is not None else 0,
+            )
+        )
 
-    def _move(self, expect: Expect, stream: SocketStream) -> int:
+    def _move(self, expect: Expect, stream: WatchedStream) -> Summary:
         if isinstance(expect.work, Serve):
             return self._keeping.serve(expect.stream_id, expect.work, stream)
         assert isinstance(expect.work, Receive)  # noqa: S101 - relays aren't moved here

@@ -165,7 +165,8 @@ class Relay:
         try:
             for one in self._sockets:
                 one.setblocking(False)
-            directions += [_Direction(*self._sockets), _Direction(*reversed(self._sockets))]
+            directions.append(_Direction(*self._sockets))
+            directions.append(_Direction(*reversed(self._sockets)))
             self._carry(directions)
         except OSError as error:
             raise RelayBroken(self._reason or f"one end broke off ({reason_of(error)})") from None

@@ -242,7 +242,8 @@ class Clean(Request, frozen=True, kw_only=True, tag="clean"):
 
     Only what is older than `older_than_ms` counts. `attempts`: what attempts left on workers and nobody has changed since.
     `outputs`: output folders. `logs`, `history`: what the coordinator holds. `policy`: say also what is removed without being
-    asked. Answered by Cleaned.
+    asked. `jobs`: ended jobs, by id or a prefix that only it has; then nothing of any other job counts, and their age doesn't
+    matter. Answered by Cleaned.
     """
 
     workers: Annotated[tuple[Label, ...], Meta(max_length=IDS_MAX)] = ()
@@ -253,6 +254,7 @@ class Clean(Request, frozen=True, kw_only=True, tag="clean"):
     logs: bool = False
     history: bool = False
     policy: bool = False
+    jobs: Annotated[tuple[Id, ...], Meta(max_length=IDS_MAX)] = ()
 
 
 class AskHealth(Request, frozen=True, kw_only=True, tag="health"):

@@ -154,7 +154,8 @@ class EventRow(Row, frozen=True, kw_only=True):
 
 
 class LeavingRow(Row, frozen=True, kw_only=True):
-    """Something that nobody needs any more. `what` is `attempts` or `outputs` on a worker, `logs` or `history` with the coordinator.
+    """Something that nobody needs any more. `what` is `attempts` or `outputs` on a worker, `logs`, `collected` or `history` with the
+    coordinator.
 
     `at_ms` is its last change. `worker` and `path` are empty where they don't apply; so is `job` of what attempts left.
     """

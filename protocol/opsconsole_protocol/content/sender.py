@@ -15,7 +15,7 @@ from opsconsole_protocol.content.frame import (
     read_failure,
 )
 from opsconsole_protocol.content.manifest import Manifest
-from opsconsole_protocol.content.round import ACK_EVERY, AHEAD_MAX, batches, may_be_wanted, rounds
+from opsconsole_protocol.content.round import ACK_EVERY, AHEAD_MAX, batches, chunk_size, may_be_wanted, rounds
 from opsconsole_protocol.error import ProtocolError
 
 TRANSFER_VERSION = 1
@@ -44,13 +44,20 @@ class SendChunk(NamedTuple):
     number: int
 
 
+class Skip(NamedTuple):
+    """Take note how much of some large files is there already, or needn't be sent."""
+
+    size: int
+    files: int
+
+
 class SendBatch(NamedTuple):
     """Send a BATCH frame with these small files."""
 
     indexes: list[int]
 
 
-SenderStep = SendFrame | AwaitFrame | SendLeaves | SendChunk | SendBatch
+SenderStep = SendFrame | AwaitFrame | SendLeaves | SendChunk | SendBatch | Skip
 
 
 class Sender:
@@ -94,6 +101,9 @@ class Sender:
     def _send_chunks(self, one: list[int]) -> Generator[SenderStep, Frame, None]:
         chunks = [(index, number) for index in one for number in range(self.manifest.entries[index].chunks)]
         flags = read_bits((yield from self._next(FrameKind.CHUNKS)), len(chunks))
+        entries = self.manifest.entries
+        spared = (chunk for chunk, flag in zip(chunks, flags, strict=True) if not flag)
+        yield Skip(sum(chunk_size(entries[index], number) for index, number in spared), len(one))
         for (index, number), flag in zip(chunks, flags, strict=True):
             if flag:
                 yield from self._make_room()

@@ -93,8 +93,6 @@ class KeepContent(msgspec.Struct, frozen=True, kw_only=True, tag="keep_content")
     content_id: BoundedContentId
     size_bytes: Whole
     files: Whole
-    attempt_id: Id = ""
-    """The attempt whose results it is, as its job's `collect` asks for; empty for what an operator brings."""
 
 
 class ReadFiles(msgspec.Struct, frozen=True, kw_only=True, tag="read_files"):

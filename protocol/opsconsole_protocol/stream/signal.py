@@ -1,6 +1,6 @@
 """What the two ends of a stream tell each other before it stands. Everything in a signal is what the other end says.
 
-The initiator leads. Both begin with Hello. Then, for each way that it tries: Listen, answered by Listening, and DialBack where
+The initiator leads. Both begin with Hello, a second time where engines for WebRTC matter. Then, for each way that it tries: Listen, answered by Listening, and DialBack where
 the listener can't be reached; RelayNow; RtcOffer, answered by RtcAnswer. Failed answers any of them. Over the stream itself
 the initiator says at last which one it takes (`COMMIT`).
 """
@@ -35,7 +35,8 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello", omit_default
     place: Mark = ""
     """Of its loopback (`proof.place_mark`): where both have the same one, they are on one machine."""
     engines: Annotated[tuple[Label, ...], Meta(max_length=ENGINES_MAX)] = ()
-    """Its engines for WebRTC, best first."""
+    """Its engines for WebRTC, best first; looked for only where they are asked for."""
+    asks_engines: bool = False
 
 
 class Listen(msgspec.Struct, frozen=True, kw_only=True, tag="listen"):

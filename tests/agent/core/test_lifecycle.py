@@ -28,6 +28,7 @@ from opsconsole_agent.core.event import (
     IntentsFound,
     LinkDown,
     LogComplete,
+    OutputTooLarge,
     PauseFailed,
     PreparationFailed,
     StartFailed,
@@ -690,3 +691,19 @@ def test_more_found_alive_than_allowed_starts_nothing_until_there_is_room() -> N
     assert script.drain(PrepareAttempt) == []
     script.exited("b")
     assert script.asked(PrepareAttempt) == [C]
+
+
+def test_a_task_that_writes_too_much_is_ended_as_one_that_failed(script: Script) -> None:
+    script.run("a")
+    too_large = OutputTooLarge(attempt_id=A, reason="its results have 3 GB")
+    script.tell(too_large)
+    assert script.asked(Terminate) == ["a"]
+    script.tell(too_large)  # the next measurement
+    assert script.asked(Terminate) == []
+    script.exited("a", None, signal=15)
+    observed = script.observed("a")
+    assert (observed.state, observed.error, observed.cause) == ("failed", "its results have 3 GB", "output_too_large")
+    script.tell(too_large)  # late
+    script.forget("a")
+    script.tell(too_large)
+    assert script.asked(ForgetAttempt) == ["a"]

@@ -78,3 +78,16 @@ def test_a_spoilt_record_is_no_record(cache: SetupCache) -> None:
     made = make(cache, "one")
     (made.folder / "record.json").write_text("{")
     assert cache.find("one", CODE, B) is None
+
+
+def test_what_no_attempt_uses_can_be_cleaned_up(cache: SetupCache) -> None:
+    made = make(cache, "one", size=5_000)
+    name = f"setups/{made.folder.name}"
+    assert cache.look(1 << 50) == cache.remove({name}) == []
+    cache.release(A)
+    (found,) = cache.look(1 << 50)
+    assert (found.name, found.path) == (name, str(made.folder))
+    assert found.bytes >= 5_000
+    assert cache.look(found.at_ms) == []
+    assert cache.remove({name, "content/x"}) == [found]
+    assert not made.folder.exists()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from opsconsole_agent.engine.setup_key import Binding, binding, is_lock_file, python_of, setup_key
+from opsconsole_agent.engine.setup_key import Binding, binding, holds_code, is_lock_file, python_of, setup_key
 from opsconsole_protocol.content.digest import chunk_digest
 from opsconsole_protocol.content.manifest import Entry, EntryKind
 
@@ -38,6 +38,12 @@ def test_what_tools_install_by_is_a_lock_file(path: bytes) -> None:
 )
 def test_nothing_else_is(path: bytes) -> None:
     assert not is_lock_file(path)
+
+
+def test_what_a_setup_writes_is_code_unless_it_is_a_lock_or_a_cache() -> None:
+    """`uv sync` without a lock file in the code writes one."""
+    assert [holds_code(path) for path in (b"uv.lock", b"a/__pycache__/b.pyc", b"a/__pycache__")] == [False] * 3
+    assert [holds_code(path) for path in (b"node_modules/a.js", b"build/x.so")] == [True] * 2
 
 
 def test_a_setup_is_another_one_with_another_line_lock_file_python_or_user() -> None:

@@ -123,6 +123,8 @@ ELSEWHERE = {
     "keeper/state_file.py": "is the place",
     "keeper/launch.py": "a task's stdin, as its user, in a process that becomes the task",
     "probe/io_child.py": "the I/O folders, in a process that can be given up on",
+    "probe/file_child.py": "nothing is opened by O_PATH, and that in a process that can be given up on",
+    "engine/setup_key.py": "what a setup made: by safe flags, part by part",
     "probe/child_call.py": "a temporary file of its own",
     "log/follower.py": "logs, which their tasks own: by its own safe flags, from an offset",
     "probe/cgroup_limit.py": "the system's files alone",

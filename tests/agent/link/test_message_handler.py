@@ -9,6 +9,7 @@ from opsconsole_agent.core.reactor import Reactor
 from opsconsole_agent.core_runner import CoreRunner
 from opsconsole_agent.engine.engine import StepProgress
 from opsconsole_agent.link.file_answerer import FileAnswerer
+from opsconsole_agent.link.leaving_answerer import LeavingAnswerer
 from opsconsole_agent.link.message_handler import Description, MessageHandler
 from opsconsole_agent.log.shipper import LogShipper
 from opsconsole_agent.probe.file_look import FileLook
@@ -39,9 +40,12 @@ async def make_handler(tmp_path: Path) -> MessageHandler:
     telemetry = Telemetry(state)
     places = FilePlaces(state, WorkerIOConfig())
     file_answerer = FileAnswerer(places, FileLook())
+    leaving_answerer = LeavingAnswerer(state, WorkerIOConfig(), 0, (), lambda _: None)
     store = ContentStore(tmp_path / secrets.token_hex(4), 1 << 20)
     transfers = Transfers(core_runner.link.send, store, Home("ws://127.0.0.1:1", None), places.find)
-    return MessageHandler(describe(), core_runner, state, shipper, telemetry, file_answerer, transfers, lambda _: None)
+    return MessageHandler(
+        describe(), core_runner, state, shipper, telemetry, file_answerer, leaving_answerer, transfers, lambda _: None
+    )
 
 
 def test_the_users_word_beats_what_is_measured() -> None:

@@ -8,11 +8,11 @@ import pytest
 
 from opsconsole_agent.transfer.content_cache import ContentCache
 from opsconsole_agent.transfer.fetcher import ContentAway, Fetcher
-from opsconsole_agent.transfer.transfer_thread import TransferThreads
 from opsconsole_protocol.content.error import DiskFull
 from opsconsole_protocol.error import LimitExceeded, NotFound, ProtocolError, Unavailable
 from opsconsole_protocol.host.content.incoming import Incoming
 from opsconsole_protocol.host.content.store import ContentStore, StoredTree
+from opsconsole_protocol.host.transfer_thread import TransferThreads
 from opsconsole_protocol.ids import AttemptId, ContentId
 from opsconsole_protocol.link import Contents
 from tests.agent.transfer.tree import Peer, make_tree, random_bytes
@@ -107,6 +107,24 @@ async def test_a_fetch_goes_on_while_somebody_waits_and_ends_with_the_last(bench
     bench.peer.may_go_on.set()
     found, _ = await third
     assert (found.path / "a.bin").stat().st_size == 5 * MIB
+
+
+async def test_a_fetch_goes_on_for_others_when_the_attempt_that_it_was_for_is_cancelled(
+    bench: Bench, tmp_path: Path
+) -> None:
+    """The coordinator gives a cancelled attempt nothing more."""
+    tree = make_tree(tmp_path / "src", a_bin=random_bytes(5 * MIB))
+    bench.peer.add(tmp_path / "src")
+    bench.peer.cut_after = [MIB]
+    bench.peer.may_go_on.clear()
+    first, second = [asyncio.create_task(bench.obtain(tree.content_id, one)) for one in (A, B)]
+    await until(lambda: bool(bench.peer.asked))
+    first.cancel()
+    await asyncio.wait([first])
+    bench.peer.may_go_on.set()
+    found, _ = await second
+    assert (found.path / "a.bin").stat().st_size == 5 * MIB
+    assert [one.attempt_id for one in bench.peer.asked] == [A, B]
 
 
 async def test_an_interrupted_fetch_goes_on_where_it_was(bench: Bench, tmp_path: Path) -> None:
@@ -205,3 +223,21 @@ async def test_what_a_live_attempt_needs_stays(tmp_path: Path) -> None:
     small.cache.recover({B})
     assert set(small.store.holders()) == {B}
     await small.cache.close()
+
+
+async def test_what_nobody_needs_can_be_cleaned_up(bench: Bench, tmp_path: Path) -> None:
+    tree = make_tree(tmp_path / "src", data_csv="1,2")
+    bench.peer.add(tmp_path / "src")
+    await bench.obtain(tree.content_id)
+    later_ms = 1 << 50
+    assert bench.cache.look(later_ms) == []
+    assert bench.cache.remove({f"content/{tree.content_id}"}) == []
+    bench.cache.release(A)
+    (found,) = bench.cache.look(later_ms)
+    assert (found.name, found.bytes) == (f"content/{tree.content_id}", tree.size_bytes)
+    assert found.path == str(bench.store.path(tree.content_id))
+    assert bench.cache.look(found.at_ms) == []
+    assert bench.cache.remove({"attempts/x"}) == []
+    assert bench.cache.remove({found.name}) == [found]
+    assert not bench.store.has(tree.content_id)
+    await until(lambda: bench.told[-1] == Contents(whole=False, removed=(tree.content_id,)))

@@ -11,15 +11,14 @@ import pytest
 from opsconsole_agent.probe.file_look import FilePlace
 from opsconsole_agent.transfer.link_broker import LinkBroker
 from opsconsole_agent.transfer.stream_server import WAITING_MAX, StreamServer
-from opsconsole_agent.transfer.transfer_thread import TransferThreads
 from opsconsole_protocol.error import Forbidden, InvalidRequest, NotFound, OpsconsoleError
-from opsconsole_protocol.host.content.hash_cache import HashCache
 from opsconsole_protocol.host.content.scan import scan
 from opsconsole_protocol.host.content.session import receive, send
 from opsconsole_protocol.host.content.sink import FolderSink
 from opsconsole_protocol.host.content.source import FolderSource
 from opsconsole_protocol.host.content.store import ContentStore
 from opsconsole_protocol.host.stream.stream import SocketStream, Stream
+from opsconsole_protocol.host.transfer_thread import TransferThreads
 from opsconsole_protocol.ids import ContentId
 from opsconsole_protocol.link import ServeStream
 from opsconsole_protocol.stream.message import (
@@ -59,7 +58,7 @@ class Bench:
         broker = LinkBroker(lambda _: None)
         self.server = StreamServer(
             broker, TransferThreads(2), lambda grant, *_: self._mine.pop(grant.stream_id), self.store,
-            lambda root: self.places[root.kind], HashCache(),
+            lambda root: self.places[root.kind],
         )  # fmt: skip
 
     def serve(self, purpose: Purpose) -> Stream:
@@ -200,7 +199,7 @@ async def test_files_are_put_into_a_mount(bench: Bench, tmp_path: Path) -> None:
     await bench.bring(WriteFiles(root=MOUNT, folder=b"inputs/new"), tmp_path / "mine")
     assert (bench.lab / "inputs" / "new" / "sub" / "b.csv").read_text() == "2"
     (tmp_path / "mine" / "a.csv").write_text("other")
-    with pytest.raises(OpsconsoleError, match="is there already and differs"):
+    with pytest.raises(OpsconsoleError, match="is there already, and it differs"):
         await bench.bring(WriteFiles(root=MOUNT, folder=b"inputs/new"), tmp_path / "mine")
     assert (bench.lab / "inputs" / "new" / "a.csv").read_text() == "1"
     await bench.bring(WriteFiles(root=MOUNT, folder=b"inputs/new", replace=True), tmp_path / "mine")

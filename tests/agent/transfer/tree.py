@@ -7,13 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from opsconsole_agent.state.content_folder import open_store
-from opsconsole_agent.transfer.transfer_thread import Cancel
 from opsconsole_protocol.content.manifest import Manifest
 from opsconsole_protocol.error import OpsconsoleError
 from opsconsole_protocol.host.content.scan import scan
 from opsconsole_protocol.host.content.session import Summary, receive, send
 from opsconsole_protocol.host.content.source import FolderSource
 from opsconsole_protocol.host.stream.stream import SocketStream, Stream
+from opsconsole_protocol.host.transfer_thread import Cancel
 from opsconsole_protocol.stream.error import StreamLost
 from opsconsole_protocol.stream.message import FetchContent, Way
 

@@ -125,7 +125,7 @@ async def test_results_keep_their_path_and_what_is_here_already_isnt_moved(
     assert sorted(path.name for path in (tmp_path / "here").rglob("*") if path.is_file()) == ["a", "b"]
     assert (tmp_path / "here" / "models" / "b").read_text() == "other"
     assert (row.bytes_done, row.bytes_skipped, row.job_id, row.peer) == (12, 7, JOB, "gpu-a")
-    assert [one.path for one in board.got[row.id]] == [b"models/a", b"models/b"]
+    assert [one.path for one in board.brought[row.id].files] == [b"models/a", b"models/b"]
 
 
 async def test_tasks_on_several_workers_are_asked_each_of_its_own(
@@ -181,6 +181,28 @@ async def test_a_worker_that_is_away_is_said_so(
     far.away.add("gpu-a")
     with pytest.raises(Unavailable, match="gpu-a is not connected"):
         await board.get(JOB, [], tmp_path).result()
+
+
+async def test_what_can_be_had_is_brought_although_a_worker_is_away(
+    board: TransferBoard, server: FakeServer, far: FarEnd, tmp_path: Path
+) -> None:
+    server.add_job(JOB, JobSpec(command=("true",), num_tasks=2))
+    server.finish(JOB, 0)
+    server.finish(JOB, 1, worker="gpu-b")
+    results(far, "gpu-a", 0, m="0")
+    results(far, "gpu-b", 1, m="1")
+    far.away.add("gpu-b")
+    wish = PendingFetch(store_id="store", job_id=JobId(JOB), pattern="m", folder=os.fsencode(tmp_path / "to"))
+    pending.save(wish)
+    (transfer,) = await board.fetch_pending()
+    brought = board.brought[transfer.row.id]
+    assert brought.missing == ["task-1: gpu-b is not connected"]
+    assert [one.path for one in brought.files] == [b"task-0/m"]
+    assert await board.pending_fetches() == [wish], "the rest comes another time"
+    far.away.clear()
+    await board.fetch_pending()
+    assert (tmp_path / "to" / "task-1" / "m").read_text() == "1"
+    assert await board.pending_fetches() == []
 
 
 async def test_files_of_a_mount_are_brought_as_they_lie_in_the_folder(

@@ -107,6 +107,19 @@ async def connect(there: Site, tls: str) -> tuple[asyncio.StreamReader, asyncio.
     return await asyncio.open_connection("127.0.0.1", port, ssl=context)
 
 
+async def test_a_hello_with_nonsense_after_it_is_closed_and_counted(tmp_path: Path) -> None:
+    async with site(tmp_path, tls="on") as there:
+        port = there.acceptor._listener.getsockname()[1]
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(hello(ALPN) + b"nonsense" * 100)
+        await writer.drain()
+        with contextlib.suppress(ConnectionError):
+            await asyncio.wait_for(reader.read(), 20)
+        writer.close()
+        await until(lambda: there.streams.process.refused["tls"] == 1)
+        await until(lambda: len(there.acceptor.connection_limit) == 0)
+
+
 @pytest.mark.parametrize("said", [b"", b"G", b"GET /stream", b"GET /stream HTTP/1.1\r\n"])
 async def test_who_says_too_little_is_closed_in_time(site: Site, said: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(acceptor, "REQUEST_TIMEOUT_S", 0.3)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
+from msgspec.structs import replace
 from websockets.exceptions import ConnectionClosed
 
 from opsconsole_protocol import api, link
@@ -45,8 +46,10 @@ def home(site: Site) -> Home:
 
 
 def dialled(site: Site, grant: StreamGrant) -> Stream:
-    """This end of a stream to the coordinator's store. It blocks."""
-    return open_stream(grant, NoSignals(), home(site), tell=lambda _: None, cancel=threading.Event())
+    """This end of a stream to the coordinator's store, whoever has asked for it. It blocks."""
+    return open_stream(
+        replace(grant, is_initiator=True), NoSignals(), home(site), tell=lambda _: None, cancel=threading.Event()
+    )
 
 
 def make_tree(folder: Path, files: dict[str, bytes]) -> Manifest:

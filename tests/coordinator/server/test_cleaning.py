@@ -12,14 +12,15 @@ from opsconsole_agent.state.state_folder import StateFolder
 from opsconsole_coordinator.core.model import Attempt, OutputCopy, Worker
 from opsconsole_coordinator.server.cleaning import Cleaning
 from opsconsole_coordinator.server.commit_loop import CommitLoop
-from opsconsole_coordinator.server.job_lookup import load_job, release_job
+from opsconsole_coordinator.server.job_lookup import find_removable, load_job, release_job
 from opsconsole_coordinator.server.log_service import LogService
 from opsconsole_coordinator.server.retention import DAY_MS, Retention, RetentionPolicy
 from opsconsole_coordinator.store import query
 from opsconsole_coordinator.store.database import Database
 from opsconsole_protocol import link
-from opsconsole_protocol.api import Clean, Submission
-from opsconsole_protocol.ids import AttemptId, JobId, WorkerId
+from opsconsole_protocol.api import Clean, Cleaned, Submission
+from opsconsole_protocol.error import Conflict, InvalidRequest
+from opsconsole_protocol.ids import AttemptId, ContentId, JobId, WorkerId
 from opsconsole_protocol.spec import JobSpec
 from opsconsole_protocol.state import AttemptState, TaskState
 
@@ -122,6 +123,85 @@ async def test_outputs_that_are_yet_to_be_collected_stay(room: Room) -> None:
     room.commit_loop.reactor.on_collected(wanted, 0, copy.attempt_id, None, 0, 0, 1)
     assert await room.cleaning.sweep() == 1
     assert not room.left() & {wanted, other}
+
+
+async def remove(room: Room, *jobs: JobId, really: bool = True) -> Cleaned:
+    """What `opsconsole remove` does."""
+    workers = list(room.commit_loop.fleet.workers.values())
+    ids = tuple(await find_removable(room.commit_loop, jobs))
+    asked = Clean(jobs=ids, attempts=False, outputs=True, logs=True, history=True, remove=really)
+    cleaned = await room.cleaning.clean(workers, asked, "ana")
+    await room.commit_loop._run_batch()
+    return cleaned
+
+
+async def known(room: Room, *jobs: JobId) -> set[JobId]:
+    return set(await room.commit_loop.database.read(lambda connection: query.states(connection, jobs)))
+
+
+async def test_a_job_is_removed_with_all_that_it_left_and_no_other_is(room: Room) -> None:
+    gone, stays = await room.job("gane", 0), await room.job("stays", 40)
+    kept = OutputCopy(
+        job_id=gone, index=0, attempt_id=AttemptId(f"{gone}.0.0.abcd"), worker_id=GPU, worker_name="gpu", place=GPU,
+        patterns=("*",),
+    )  # fmt: skip
+    fleet = room.commit_loop.fleet
+    fleet.output_copies.add(kept)
+    room.commit_loop.reactor.on_collected(gone, 0, kept.attempt_id, ContentId("5f" * 32), 1, 70, 1)
+    await room.commit_loop._run_batch()
+    shown = await remove(room, gone, really=False)
+    assert [(row.what, row.job) for row in shown.leavings] == [
+        ("outputs", gone), ("collected", gone), ("history", gone)
+    ]  # fmt: skip
+    assert shown.leavings[1].bytes == 70
+    assert room.left() == {gone, stays}
+    assert await known(room, gone, stays) == {gone, stays}
+    removed = await remove(room, gone)
+    assert removed.removed
+    assert [row.what for row in removed.leavings] == ["outputs", "collected", "history"]
+    assert room.left() == {stays}
+    assert await known(room, gone, stays) == {stays}
+
+
+async def test_what_is_known_of_a_job_stays_as_long_as_its_outputs_cant_be_reached(room: Room) -> None:
+    job = await room.job("away", 1)
+    del room.commit_loop.sessions[GPU]
+    removed = await remove(room, job)
+    assert removed.leavings == ()
+    assert removed.remarks == (
+        "gpu isn't connected: what it holds of the outputs of 1 ended job isn't known",
+        f"what is known of job {job} stays: remove it again when all its outputs can go",
+    )
+    assert await known(room, job) == {job}
+    room.commit_loop.sessions[GPU] = room  # type: ignore[assignment]
+    await remove(room, job)
+    assert await known(room, job) == set()
+
+
+async def test_results_of_a_removed_job_are_not_collected_any_more(room: Room) -> None:
+    job = await room.job("want", 1)
+    copy = OutputCopy(
+        job_id=job, index=0, attempt_id=AttemptId(f"{job}.0.0.abcd"), worker_id=GPU, worker_name="gpu", place=GPU
+    )
+    room.commit_loop.fleet.output_copies.add(copy)
+    await remove(room, job)
+    assert not len(room.commit_loop.fleet.output_copies)
+    assert await known(room, job) == set()
+
+
+async def test_what_is_needed_is_not_removed_and_says_by_whom(room: Room) -> None:
+    before = await room.job("read", 1)
+    live = await room.job("wants", 1, before, live=True)
+    for job, words in (
+        (live, f"job {live} is pending: cancel it before it is removed"),
+        (before, f"job {before} is needed by job {live}, which comes after it"),
+    ):
+        with pytest.raises(Conflict) as caught:
+            await remove(room, job)
+        assert str(caught.value) == words
+    with pytest.raises(InvalidRequest):
+        await find_removable(room.commit_loop, [f"{before}/task-0"])
+    assert room.left() == {before, live}
 
 
 async def test_what_came_to_life_since_it_was_looked_for_stays(room: Room) -> None:

@@ -9,8 +9,9 @@ import pytest
 
 from opsconsole_coordinator.server.streams import TransferPolicy
 from opsconsole_protocol import api, link
+from opsconsole_protocol.content.frame import failure
 from opsconsole_protocol.content.manifest import Manifest
-from opsconsole_protocol.error import LimitExceeded, OpsconsoleError
+from opsconsole_protocol.error import Conflict, Forbidden, LimitExceeded, NotFound, OpsconsoleError
 from opsconsole_protocol.host.content.store import ContentStore
 from opsconsole_protocol.ids import AttemptId, JobId
 from opsconsole_protocol.state import AttemptState
@@ -162,14 +163,12 @@ async def test_a_larger_tree_than_announced_or_allowed_is_not_taken(tmp_path: Pa
 # --- results that are collected ------------------------------------------------------------------------------------
 
 
-async def collect(site: Site, agent: Agent, attempt_id: AttemptId, folder: Path, manifest: Manifest) -> None:
-    """An agent brings the results of an attempt."""
-    purpose = KeepContent(
-        content_id=manifest.content_id, size_bytes=manifest.size_bytes, files=manifest.files, attempt_id=attempt_id
-    )
-    await agent.send(link.AskForStream(number=1, open=OpenStream(purpose=purpose)))
-    grant = (await agent.take(link.StreamGranted)).grant
+async def collect(site: Site, agent: Agent, folder: Path, manifest: Manifest) -> StreamGrant:
+    """An agent is asked for results that are collected, and sends them."""
+    grant = (await agent.take(link.ServeStream)).grant
+    assert isinstance(grant.purpose, ReadFiles)
     await asyncio.to_thread(sent, lambda: dialled(site, grant), folder, manifest)
+    return grant
 
 
 async def ask_for_results(operator: Operator, job_id: str, *patterns: str, folder: bytes = b"") -> StreamGrant:
@@ -181,36 +180,99 @@ async def ask_for_results(operator: Operator, job_id: str, *patterns: str, folde
 RESULTS = {"models/best.pt": b"weights", "models/last.pt": b"more", "log.json": b"{}"}
 
 
+async def finish_one(operator: Operator, agent: Agent, *collect: str) -> tuple[str, AttemptId]:
+    """A job that names results to collect has ended."""
+    job = await operator.submit(collect=collect)
+    attempt_id = await agent.assigned()
+    await agent.report(
+        attempt_id, AttemptState.SUCCEEDED, started_at_ms=1, finished_at_ms=2, exit_code=0,
+        output_path=f"/out/jobs/{job.id}",
+    )  # fmt: skip
+    await operator.wait(job.id)
+    return job.id, attempt_id
+
+
+async def collected_row(operator: Operator, job_id: str) -> api.CollectedRow:
+    row = (await operator.call(api.ShowJob(id=job_id))).detail.tasks[0].collected
+    assert isinstance(row, api.CollectedRow)
+    return row
+
+
 async def test_collected_results_survive_their_worker(tmp_path: Path) -> None:
     manifest = make_tree(tmp_path / "out", RESULTS)
     data = tmp_path / "data"
     async with peer.site(data) as site, await site.operator() as operator:
         async with await site.agent() as agent:
             await agent.register()
-            job = await operator.submit(collect=("models/*", "*.json"))
-            attempt_id = await agent.assigned()
-            await agent.report(attempt_id, AttemptState.RUNNING, started_at_ms=1)
-            await collect(site, agent, attempt_id, tmp_path / "out", manifest)
-            await agent.report(
-                attempt_id, AttemptState.SUCCEEDED, started_at_ms=1, finished_at_ms=2, exit_code=0,
-                output_path=f"/out/jobs/{job.id}",
-            )  # fmt: skip
-            await operator.wait(job.id)
+            job_id, attempt_id = await finish_one(operator, agent, "models/*", "*.json")
+            asked = (await collect(site, agent, tmp_path / "out", manifest)).purpose
+            assert isinstance(asked, ReadFiles)
+            assert (asked.root.job_id, asked.root.attempt_id) == (job_id, attempt_id)
+            assert (asked.root.output_path, asked.patterns) == (f"/out/jobs/{job_id}", ("models/*", "*.json"))
+            await until(lambda: site.streams.collection.of_task(JobId(job_id), 0) is not None)
         await until(lambda: not site.commit_loop.sessions)
-        events = (await operator.call(api.ListEvents(subject=job.id))).events
-        assert events  # of the job's life
+        await until(lambda: not len(site.commit_loop.fleet.output_copies))
+        await site.commit_loop.committed()
+        row = await collected_row(operator, job_id)
+        assert (row.state, row.content_id, row.files) == ("kept", manifest.content_id, 3)
     async with peer.site(data) as site, await site.operator(site.token) as operator:
         await site.streams.process.ready(WAIT_S)
-        whole = await ask_for_results(operator, job.id)
+        whole = await ask_for_results(operator, job_id)
         assert (whole.peer, whole.peer_name) == (PeerKind.COORDINATOR, "the coordinator")
         await asyncio.to_thread(received, lambda: dialled(site, whole), tmp_path / "whole")
         assert {name: (tmp_path / "whole" / name).read_bytes() for name in RESULTS} == RESULTS
-        models = await ask_for_results(operator, job.id, "best*", folder=b"models")
+        models = await ask_for_results(operator, job_id, "best*", folder=b"models")
         await asyncio.to_thread(received, lambda: dialled(site, models), tmp_path / "models")
         assert [path.name for path in sorted((tmp_path / "models").iterdir())] == ["best.pt"]
-        none = await ask_for_results(operator, job.id, "*.csv")
+        none = await ask_for_results(operator, job_id, "*.csv")
         with pytest.raises(OpsconsoleError, match=r"nothing that is kept matches \*\.csv"):
             await asyncio.to_thread(received, lambda: dialled(site, none), tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    ("error", "state"),
+    [
+        (NotFound("there is no file"), "kept"),
+        (Forbidden("not yours"), "failed"),
+        (Conflict("a file has changed"), "wanted"),
+    ],
+)
+async def test_what_can_not_be_collected_is_said(site: Site, error: OpsconsoleError, state: str) -> None:
+    async with await site.operator() as operator, await site.agent() as agent:
+        await agent.register()
+        job_id, _ = await finish_one(operator, agent, "models/*")
+        grant = (await agent.take(link.ServeStream)).grant
+
+        def refuse() -> None:
+            stream = dialled(site, grant)
+            stream.send(failure(error))
+            while stream.receive_into(bytearray(100)):
+                pass
+            stream.close()
+
+        await asyncio.to_thread(refuse)
+        await until(lambda: not site.streams.broker._streams)
+        await site.commit_loop.committed()
+        row = await collected_row(operator, job_id)
+        assert (row.state, row.content_id) == (state, None)
+        assert (error.message in row.reason) == (state != "kept")
+
+
+async def test_a_worker_that_does_not_send_what_is_collected_is_asked_again(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("opsconsole_coordinator.server.stream_broker.TICKET_MS", 0)
+    monkeypatch.setattr("opsconsole_coordinator.core.collecting.RETRY_FIRST_MS", 0)
+    async with await site.operator() as operator, await site.agent() as agent:
+        await agent.register()
+        job_id, _ = await finish_one(operator, agent, "models/*")
+        first = (await agent.take(link.ServeStream)).grant
+        site.streams.broker.sweep()
+        await site.commit_loop.committed()
+        assert "didn't begin to send" in (await collected_row(operator, job_id)).reason
+        await agent.send(link.Heartbeat(at_ms=1))
+        second = (await agent.take(link.ServeStream)).grant
+        assert first.stream_id != second.stream_id
 
 
 async def test_results_of_a_removed_job_are_let_go(site: Site, tmp_path: Path) -> None:
@@ -218,16 +280,12 @@ async def test_results_of_a_removed_job_are_let_go(site: Site, tmp_path: Path) -
     collection = site.streams.collection
     async with await site.operator() as operator, await site.agent() as agent:
         await agent.register()
-        job = await operator.submit(collect=("models/*",))
-        attempt_id = await agent.assigned()
-        await collect(site, agent, attempt_id, tmp_path / "out", manifest)
+        await finish_one(operator, agent, "models/*")
+        await collect(site, agent, tmp_path / "out", manifest)
         await until(lambda: collection.size_bytes == manifest.size_bytes)
-        await agent.report(attempt_id, AttemptState.SUCCEEDED, started_at_ms=1, finished_at_ms=2, exit_code=0)
-        await operator.wait(job.id)
         await collection.sweep()
         assert collection.size_bytes == manifest.size_bytes
         await operator.call(api.Clean(attempts=False, history=True, remove=True))
-        await collection.sweep()
         assert collection.size_bytes == 0
         await until(lambda: not site.streams.process.kept)
 
@@ -240,15 +298,13 @@ async def test_the_oldest_results_go_where_all_are_too_large(tmp_path: Path) -> 
         await site.agent() as agent,
     ):  # fmt: skip
         await agent.register()
-        jobs = []
+        jobs: list[JobId] = []
         for number, manifest in enumerate(manifests):
-            jobs.append(await operator.submit(collect=("*",)))
-            attempt_id = await agent.assigned()
-            await collect(site, agent, attempt_id, tmp_path / f"out-{number}", manifest)
-            await agent.report(attempt_id, AttemptState.SUCCEEDED, started_at_ms=1, finished_at_ms=2, exit_code=0)
-            await operator.wait(jobs[-1].id)
+            jobs.append(JobId((await finish_one(operator, agent, "*"))[0]))
+            await collect(site, agent, tmp_path / f"out-{number}", manifest)
         collection = site.streams.collection
-        await until(lambda: collection.of_task(JobId(jobs[0].id), 0) is None)
-        assert collection.of_task(JobId(jobs[1].id), 0) is not None
+        await until(lambda: collection.of_task(jobs[1], 0) is not None)
+        await until(lambda: collection.of_task(jobs[0], 0) is None)
+        await site.commit_loop.committed()
         removed = [one.text for one in (await operator.call(api.ListEvents())).events if one.kind == "removed"]
         assert removed == ["the kept results of 1 task removed: all of them are to stay below 60 kB"]

@@ -45,13 +45,13 @@ def test_another_worker_of_the_filesystem_answers_for_one_that_is_away() -> None
     fleet = {one.id: one for one in (worker(A, "vast"), worker(B, "vast"), worker(C, "vast", "/other"), worker(D))}
     assert plan([folder("one", A)], fleet, list(fleet), [B, C]).asked == {B: ["one"]}
     found = plan([folder("one", A), folder("two", D)], fleet, list(fleet), [C])
-    assert found == ({}, {A: 1, D: 1})
+    assert found == ({}, {A: 1, D: 1}, {"one", "two"})
 
 
 def test_only_those_are_asked_that_are_meant_and_still_known() -> None:
     fleet = {one.id: one for one in (worker(A, "vast"), worker(B, "vast"), worker(D))}
-    assert plan([folder("one", A, B), folder("two", D)], fleet, [B], [A, B, D]) == ({B: ["one"]}, {})
-    assert plan([folder("one", WorkerId("gone"))], fleet, list(fleet), list(fleet)) == ({}, {})
+    assert plan([folder("one", A, B), folder("two", D)], fleet, [B], [A, B, D]) == ({B: ["one"]}, {}, set())
+    assert plan([folder("one", WorkerId("gone"))], fleet, list(fleet), list(fleet)) == ({}, {}, set())
 
 
 @pytest.mark.parametrize(

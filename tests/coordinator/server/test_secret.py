@@ -11,7 +11,7 @@ from opsconsole_protocol.ids import JobId
 from opsconsole_protocol.spec import JobSpec
 from opsconsole_protocol.state import AttemptState
 from tests.coordinator.server.peer import Operator, Site
-from tests.coordinator.server.test_verb import TABLE, Stage
+from tests.coordinator.server.test_verb import TABLE, Stage, stream_of_outputs
 
 SECRET = "open-sesame-7k3m9q"
 ENVIRONMENT = {"API_KEY": SECRET, "MODE": "fast"}
@@ -49,8 +49,9 @@ class OneJob(Stage):
 
 
 async def ask_all(stage: OneJob, listener: Listener) -> None:
-    """Everything that a viewer may ask, about the one job where it is about one."""
-    made = [(await verb.make(stage))[0] for verb in TABLE.values() if verb.role == "viewer"]
+    """Everything that a viewer may ask, about the one job where it is about one; a stream needs an agent and a job of its own."""
+    about_any = [verb for verb in TABLE.values() if verb.role == "viewer" and verb.make is not stream_of_outputs]
+    made = [(await verb.make(stage))[0] for verb in about_any]
     job = stage.known
     more = (
         api.ShowJob(id=f"{job}/task-0"), api.ShowJob(id=job, tasks_limit=0), api.ListEvents(subject=job),

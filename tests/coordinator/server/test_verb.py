@@ -153,6 +153,11 @@ async def clean(stage: Stage) -> Asked:
     return api.Clean(attempts=False, history=True, remove=True), [("cleaned", HERE)]
 
 
+async def remove_jobs(stage: Stage) -> Asked:
+    await stage.ended()
+    return api.Clean(jobs=(await stage.ended(),), history=True, remove=True), [("cleaned", HERE)]
+
+
 async def set_project(stage: Stage) -> Asked:
     return api.SetProject(name="vision", status="paused"), [("project", "vision")]
 
@@ -245,6 +250,7 @@ TABLE = {
     "set_worker revoke all": Verb(api.SetWorker, "admin", revoke_all_workers),
     "set_worker remove": Verb(api.SetWorker, "admin", remove_worker),
     "clean": Verb(api.Clean, "operator", clean),
+    "clean of a job": Verb(api.Clean, "operator", remove_jobs),
     "clean, shown only": Verb(api.Clean, "operator", plain(api.Clean(attempts=False, history=True))),
     "backup": Verb(api.Backup, "admin", backup),
     "confirm_restore": Verb(api.ConfirmRestore, "admin", confirm_restore),

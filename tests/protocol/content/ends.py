@@ -10,7 +10,7 @@ from opsconsole_protocol.content.frame import FrameKind, FrameReader, frame, hea
 from opsconsole_protocol.content.manifest import Entry, EntryKind, Manifest
 from opsconsole_protocol.content.receiver import Finish, Offered, OfferedLeaves, Receiver, TakeChunk, TakeFile
 from opsconsole_protocol.content.round import chunk_size, may_be_wanted, zero_digest
-from opsconsole_protocol.content.sender import AwaitFrame, SendBatch, SendChunk, Sender, SendFrame, SendLeaves
+from opsconsole_protocol.content.sender import AwaitFrame, SendBatch, SendChunk, Sender, SendFrame, SendLeaves, Skip
 from opsconsole_protocol.error import OpsconsoleError
 
 CHUNK = 16
@@ -96,8 +96,10 @@ class SenderEnd(End):
         except StopIteration:
             self.is_done = True
 
-    def said(self, step: SendFrame | SendLeaves | SendChunk | SendBatch) -> bytes:
+    def said(self, step: SendFrame | SendLeaves | SendChunk | SendBatch | Skip) -> bytes:
         """What goes out for a step."""
+        if isinstance(step, Skip):
+            return b""
         if isinstance(step, SendFrame):
             return step.data
         if isinstance(step, SendLeaves):

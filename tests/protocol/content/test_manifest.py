@@ -1,7 +1,5 @@
 """Manifests: one way to write each tree, and bounds."""
 
-import time
-
 import msgspec
 import pytest
 from hypothesis import given
@@ -106,10 +104,10 @@ def test_a_manifest_that_is_written_another_way_is_refused() -> None:
 def test_a_million_entries_are_refused_before_they_are_read() -> None:
     one = msgspec.msgpack.encode(Entry(b"a", FILE, 0o644, 1, SOME))
     hostile = b"\x92\x01\xdd" + (1_000_000).to_bytes(4, "big") + one * 1_000_000
-    before = time.monotonic()
-    with pytest.raises(ProtocolError):
+    with pytest.raises(ProtocolError, match="length <= 500000"):
         Manifest.decode(hostile)
-    assert time.monotonic() - before < 0.5
+    with pytest.raises(ProtocolError, match="length <= 500000"):
+        Manifest.decode(hostile[:1_000])  # it is its head that is refused
     with pytest.raises(LimitExceeded, match="archive"):
         Manifest.make(Entry(b"%d" % number, FILE, 0o644, 1, SOME) for number in range(ENTRIES_MAX + 1))
 

@@ -7,19 +7,19 @@ on the way is opened from the one above it (`dir_fd`), refusing symlinks, and wh
 import errno
 import os
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from opsconsole_protocol.content.path import check_path, shown
+from opsconsole_protocol.content.path import PARTS_MAX, PATH_BYTES_MAX, check_path, shown
 from opsconsole_protocol.error import Conflict, InvalidRequest, NotFound
+from opsconsole_protocol.input_name import NAME_BYTES_MAX
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _WRITE = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_NO_NAMES = (b"", b".", b"..")
 
 
 class Beneath:
@@ -35,6 +35,8 @@ class Beneath:
             self._root = root if isinstance(root, int) else os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except (FileNotFoundError, NotADirectoryError):
             raise NotFound(f"{str(root)!r} is no folder") from None
+        self._path = b""
+        """Of the last folder, whose parts are `_names`; all of them are open."""
         self._names: list[bytes] = []
         self._folders: list[int] = []
 
@@ -70,8 +72,9 @@ class Beneath:
 
     def place(self, path: bytes) -> tuple[int, bytes]:
         """The folder that a path lies in, and its name there. Raises as `folder` does."""
-        check_path(path)
         above, _, name = path.rpartition(b"/")
+        if above != self._path or not _is_plain(name, len(path)) or len(self._names) >= PARTS_MAX:
+            check_path(path)
         return self._folder(above), name
 
     def status(self, path: bytes) -> os.stat_result | None:
@@ -117,42 +120,50 @@ class Beneath:
             folder = self.folder(path)
             os.fchmod(folder, 0o700)
             for name in self.names(path):
-                self.remove_in(path, name)
+                self.remove(path + b"/" + name)
             above, name = self.place(path)
             os.rmdir(name, dir_fd=above)
         else:
             above, name = self.place(path)
             os.unlink(name, dir_fd=above)
 
-    def remove_in(self, path: bytes, name: bytes) -> None:
-        """Remove what a folder has under this name."""
-        self.remove(path + b"/" + name if path else name)
+    def clear(self) -> None:
+        """Remove all that lies below. Raises as `folder` does."""
+        for name in self.names(b""):
+            self.remove(name)
 
     def _open(self, path: bytes, flags: int) -> int:
         folder, name = self.place(path)
-        with _named(path):
+        try:
             descriptor = os.open(name, flags, dir_fd=folder)
+        except OSError as error:
+            raise _refusal(path, error) from None
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             os.close(descriptor)
             raise Conflict(f"{shown(path)} is neither a file nor a folder: such things are left alone")
         return descriptor
 
     def _folder(self, path: bytes) -> int:
-        if not path:
-            return self._root
-        names = path.split(b"/")
+        if path == self._path:
+            return self._folders[-1] if self._folders else self._root
+        names = path.split(b"/") if path else []
         shared = 0
         for old, new in zip(self._names, names, strict=False):
             if old != new:
                 break
             shared += 1
         self._shorten(shared)
+        here = self._folders[-1] if self._folders else self._root
         for name in names[shared:]:
-            above = self._folders[-1] if self._folders else self._root
-            with _named(path):
-                self._folders.append(os.open(name, _FOLDER, dir_fd=above))
+            try:
+                here = os.open(name, _FOLDER, dir_fd=here)
+            except OSError as error:
+                self._path = b"/".join(self._names)
+                raise _refusal(path, error) from None
+            self._folders.append(here)
             self._names.append(name)
-        return self._folders[-1]
+        self._path = path
+        return here
 
     def _shorten(self, length: int) -> None:
         while len(self._folders) > length:
@@ -160,18 +171,19 @@ class Beneath:
             self._names.pop()
 
 
-@contextmanager
-def _named(path: bytes) -> Iterator[None]:
-    """Errors of the system that have a meaning here, as our own."""
-    try:
-        yield
-    except FileNotFoundError:
-        raise NotFound(f"{shown(path)} isn't there") from None
-    except OSError as error:
-        if error.errno in (errno.ELOOP, errno.ENOTDIR, errno.EMLINK):
-            raise Conflict(f"{shown(path)} leads through a symlink or a file, which is not followed") from None
-        if error.errno in (errno.ENXIO, errno.ENODEV):
-            raise Conflict(f"{shown(path)} is neither a file nor a folder: such things are left alone") from None
-        if error.errno == errno.ENAMETOOLONG:
-            raise InvalidRequest(f"the path {shown(path)} is too long for this disk") from None
-        raise
+def _is_plain(name: bytes, length: int) -> bool:
+    """Whether a name is a part as `check_path` takes it, at the end of a path of this length."""
+    return name not in _NO_NAMES and b"\0" not in name and len(name) <= NAME_BYTES_MAX and length <= PATH_BYTES_MAX
+
+
+def _refusal(path: bytes, error: OSError) -> Exception:
+    """The system's error as one of our own, where it has a meaning here."""
+    if error.errno == errno.ENOENT:
+        return NotFound(f"{shown(path)} isn't there")
+    if error.errno in (errno.ELOOP, errno.ENOTDIR, errno.EMLINK):
+        return Conflict(f"{shown(path)} leads through a symlink or a file, which is not followed")
+    if error.errno in (errno.ENXIO, errno.ENODEV):
+        return Conflict(f"{shown(path)} is neither a file nor a folder: such things are left alone")
+    if error.errno == errno.ENAMETOOLONG:
+        return InvalidRequest(f"the path {shown(path)} is too long for this disk")
+    return error

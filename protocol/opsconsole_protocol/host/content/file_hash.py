@@ -3,11 +3,17 @@
 import errno
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 from opsconsole_protocol.content.digest import CHUNK_BYTES, chunk_digest
 from opsconsole_protocol.content.round import zero_digest
 from opsconsole_protocol.stream.error import StreamCancelled
+
+_THREADS = min(4, (os.cpu_count() or 1) // 2)
+"""Reading and hashing let go of the interpreter's lock; more threads than this wait for memory."""
+_CHUNKS_FOR_THREADS = 8
+"""For fewer chunks threads cost more than they bring."""
 
 
 def read_exactly(descriptor: int, view: memoryview, offset: int) -> int:
@@ -46,18 +52,38 @@ def leaves_of(
 ) -> list[bytes]:
     """The hashes of a file's chunks as it is now. A file that became shorter has fewer bytes in its last chunks.
 
-    `progress` is called with the bytes of each chunk. Raises OSError, and StreamCancelled.
+    `progress` is told, in this thread, of the bytes of each chunk. Raises OSError, and StreamCancelled.
     """
-    view = memoryview(bytearray(min(size, CHUNK_BYTES)) if buffer is None else buffer)
+    sizes = [min(CHUNK_BYTES, size - start) for start in range(0, max(size, 1), CHUNK_BYTES)]
     leaves: list[bytes] = []
-    for start in range(0, max(size, 1), CHUNK_BYTES):
+    for leaf, length in zip(_leaves(descriptor, sizes, buffer), sizes, strict=True):
         if cancel is not None and cancel.is_set():
             raise StreamCancelled("cancelled")
-        length = min(CHUNK_BYTES, size - start)
-        if length == CHUNK_BYTES and is_hole(descriptor, start, start + length):
-            leaves.append(zero_digest(length))
-        else:
-            leaves.append(chunk_digest(view[: read_exactly(descriptor, view[:length], start)]))
+        leaves.append(leaf)
         if progress is not None:
             progress(length)
     return leaves
+
+
+def _leaves(descriptor: int, sizes: list[int], buffer: bytearray | None) -> Iterator[bytes]:
+    if len(sizes) < _CHUNKS_FOR_THREADS or _THREADS < 2:
+        view = memoryview(bytearray(sizes[0]) if buffer is None else buffer)
+        for number, length in enumerate(sizes):
+            yield _leaf(descriptor, number, view[:length])
+        return
+    views = [memoryview(bytearray(CHUNK_BYTES)) for _ in range(_THREADS)]
+    with ThreadPoolExecutor(_THREADS, "hash") as threads:
+        for first in range(0, len(sizes), _THREADS):
+            some = enumerate(sizes[first : first + _THREADS])
+            yield from threads.map(
+                lambda one, first=first: _leaf(descriptor, first + one[0], views[one[0]][: one[1]]),
+                some,
+            )
+
+
+def _leaf(descriptor: int, number: int, view: memoryview) -> bytes:
+    """The hash of one chunk. `view`: where it is read to, as long as it should be."""
+    start = number * CHUNK_BYTES
+    if len(view) == CHUNK_BYTES and is_hole(descriptor, start, start + CHUNK_BYTES):
+        return zero_digest(CHUNK_BYTES)
+    return chunk_digest(view[: read_exactly(descriptor, view, start)])

@@ -5,7 +5,7 @@ import fcntl
 import os
 import stat
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from opsconsole_protocol.content.digest import CHUNK_BYTES, chunk_digest
@@ -13,7 +13,7 @@ from opsconsole_protocol.content.error import DiskFull
 from opsconsole_protocol.content.manifest import Entry, EntryKind, Manifest
 from opsconsole_protocol.content.path import shown
 from opsconsole_protocol.content.round import chunk_size, may_be_wanted, zero_digest
-from opsconsole_protocol.error import Conflict
+from opsconsole_protocol.error import Conflict, OpsconsoleError
 from opsconsole_protocol.host.content.beneath import Beneath
 from opsconsole_protocol.host.content.file_hash import is_hole, read_exactly, write_all
 from opsconsole_protocol.host.content.record import Look, look
@@ -43,13 +43,22 @@ def on_disk() -> Iterator[None]:
 class Incoming:
     """The files of a tree that have arrived so far, each at its own path below a folder.
 
-    For one thread; nobody else can receive into the folder at the same time. Files are their owner's alone until `seal`
-    gives them their modes.
+    For one thread; nobody else can receive into the folder at the same time, and nobody but its owner can look into it.
     """
 
-    def __init__(self, manifest: Manifest, beneath: Beneath, *, cancel: threading.Event | None = None) -> None:
-        """Takes the folder, and closes it in the end. Raises Conflict or DiskFull."""
+    def __init__(
+        self,
+        manifest: Manifest,
+        beneath: Beneath,
+        mode_of: Callable[[Entry], int] = lambda entry: entry.mode,
+        *,
+        cancel: threading.Event | None = None,
+    ) -> None:
+        """Takes the folder, and closes it in the end. `mode_of`: which mode an entry gets. Raises Conflict or DiskFull."""
         self.manifest = manifest
+        self._mode_of = mode_of
+        self._written: dict[int, Look] = {}
+        """How the small files look that have been written since, which have their modes."""
         self.beneath = beneath
         self._cancel = cancel
         self._open: tuple[int, int] | None = None
@@ -61,11 +70,12 @@ class Incoming:
                 raise Conflict("the folder for what arrives belongs to somebody else: move it away")
             self._is_new = not beneath.names(b"")
 
-    def prepare(self, obtain: Callable[[int], bool] = lambda _: False) -> list[int]:
+    def prepare(self, obtain: Callable[[int], bool] = lambda _: False, others: Sequence[Beneath] = ()) -> list[int]:
         """Make the folders, and say which files are lacking, large ones that have begun to arrive among them.
 
-        `obtain` is asked for each file that isn't here, and says whether it needn't be received. Raises DiskFull if there is
-        no room, Conflict and StreamCancelled.
+        `obtain` is asked for each file that isn't here, and says whether it needn't be received. `others`: folders in which
+        other trees have stopped arriving; what has the same path there is taken from them, since a tree is another one as
+        soon as one of its files has changed. Raises DiskFull if there is no room, Conflict and StreamCancelled.
         """
         entries = self.manifest.entries
         wanted: list[int] = []
@@ -74,7 +84,7 @@ class Incoming:
                 self._stop_if_cancelled()
                 if entry.kind is EntryKind.FOLDER:
                     self._make_folder(entry.path)
-                elif entry.kind is EntryKind.FILE and not self._has(entry) and not obtain(index):
+                elif entry.kind is EntryKind.FILE and not self._has(entry, others) and not obtain(index):
                     if may_be_wanted(entry):
                         wanted.append(index)
                     else:
@@ -116,13 +126,16 @@ class Incoming:
     def write_file(self, index: int, data: memoryview) -> None:
         """Write a small file. Raises DiskFull or Conflict."""
         with on_disk():
-            descriptor = self.beneath.create(self.manifest.entries[index].path)
+            entry = self.manifest.entries[index]
+            descriptor = self.beneath.create(entry.path)
             try:
                 write_all(descriptor, data, 0)
+                os.fchmod(descriptor, self._mode_of(entry))
+                self._written[index] = look(os.fstat(descriptor))
             finally:
                 os.close(descriptor)
 
-    def seal(self, mode_of: Callable[[Entry], int], *, absent: frozenset[int] = frozenset()) -> None:
+    def seal(self, absent: frozenset[int] = frozenset()) -> None:
         """Every file is here, but for those that are `absent`: make the symlinks, and give the files their modes.
 
         Raises DiskFull or Conflict.
@@ -130,21 +143,21 @@ class Incoming:
         self._close_file()
         with on_disk():
             for index, entry in enumerate(self.manifest.entries):
-                if entry.kind is EntryKind.FOLDER or index in absent:
+                if entry.kind is EntryKind.FOLDER or index in absent or index in self._written:
                     continue
                 folder, name = self.beneath.place(entry.path)
                 if entry.kind is EntryKind.SYMLINK:
                     self._make_symlink(folder, name, entry)
                 else:
-                    os.chmod(name, mode_of(entry), dir_fd=folder)
+                    os.chmod(name, self._mode_of(entry), dir_fd=folder)
 
-    def seal_folders(self, mode_of: Callable[[Entry], int]) -> None:
+    def seal_folders(self) -> None:
         """Give the folders their modes, after which nothing can be put into them any more. Raises DiskFull or Conflict."""
         with on_disk():
             for entry in reversed(self.manifest.entries):
                 if entry.kind is EntryKind.FOLDER:
                     folder, name = self.beneath.place(entry.path)
-                    os.chmod(name, mode_of(entry), dir_fd=folder)
+                    os.chmod(name, self._mode_of(entry), dir_fd=folder)
 
     def sync(self, absent: frozenset[int] = frozenset()) -> None:
         """Let the files that have arrived survive a crash of the machine. Raises DiskFull or Conflict."""
@@ -167,7 +180,11 @@ class Incoming:
     def looks(self) -> list[Look]:
         """How each entry looks, once everything is here. Raises OSError."""
         found: list[Look] = []
-        for entry in self.manifest.entries:
+        for index, entry in enumerate(self.manifest.entries):
+            known = self._written.get(index)
+            if known is not None:
+                found.append(known)
+                continue
             folder, name = self.beneath.place(entry.path)
             found.append(look(os.stat(name, dir_fd=folder, follow_symlinks=False)))
         return found
@@ -189,14 +206,14 @@ class Incoming:
         self._close_file()
         self.beneath.close()
 
-    def _has(self, entry: Entry) -> bool:
+    def _has(self, entry: Entry, others: Sequence[Beneath]) -> bool:
         """Whether a file is here as a whole. What is in the way is removed."""
-        if self._is_new:
-            return False
-        status = self.beneath.status(entry.path)
+        status = None if self._is_new else self.beneath.status(entry.path)
+        if status is None:
+            status = self._taken_over(entry, others)
         if status is None:
             return False
-        if stat.S_ISREG(status.st_mode) and status.st_size == entry.size and status.st_nlink == 1:
+        if _may_be(entry, status):
             folder, name = self.beneath.place(entry.path)
             os.chmod(name, 0o600, dir_fd=folder)
             if entry.is_large:
@@ -210,6 +227,21 @@ class Incoming:
                 os.close(descriptor)
         self.beneath.remove(entry.path)
         return False
+
+    def _taken_over(self, entry: Entry, others: Sequence[Beneath]) -> os.stat_result | None:
+        """What was taken from where another tree has stopped arriving."""
+        for other in others:
+            try:
+                status = other.status(entry.path)
+                if status is None or not _may_be(entry, status):
+                    continue
+                there, name = other.place(entry.path)
+                here, _ = self.beneath.place(entry.path)
+                os.rename(name, name, src_dir_fd=there, dst_dir_fd=here)
+            except (OSError, OpsconsoleError):
+                continue  # then it is received
+            return status
+        return None
 
     def _make_folder(self, path: bytes) -> None:
         if not self._is_new:
@@ -257,6 +289,12 @@ class Incoming:
     def _stop_if_cancelled(self) -> None:
         if self._cancel is not None and self._cancel.is_set():
             raise StreamCancelled("the transfer was cancelled")
+
+
+def _may_be(entry: Entry, status: os.stat_result) -> bool:
+    """Whether what lies at an entry's path may be the file, or if that is large have chunks of it."""
+    is_own = stat.S_ISREG(status.st_mode) and status.st_nlink == 1 and status.st_uid == os.geteuid()
+    return is_own and (entry.is_large or status.st_size == entry.size)
 
 
 def hold(folder: int) -> bool:

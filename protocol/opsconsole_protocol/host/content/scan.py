@@ -186,7 +186,6 @@ class _Scan:
         if self._select is not None and not self._select(path, stat.S_ISDIR(mode)):
             return False
         try:
-            check_path(path)
             if stat.S_ISLNK(mode):
                 check_target(path, self._target(path))
             elif not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):

@@ -20,8 +20,8 @@ from opsconsole_protocol.content.frame import (
 from opsconsole_protocol.content.manifest import Manifest
 from opsconsole_protocol.content.receiver import Finish, Offered, OfferedLeaves, Receiver, TakeChunk, TakeFile
 from opsconsole_protocol.content.round import AHEAD_MAX, chunk_size
-from opsconsole_protocol.content.sender import AwaitFrame, SendBatch, SendChunk, Sender, SendFrame, SendLeaves
-from opsconsole_protocol.error import OpsconsoleError, ProtocolError
+from opsconsole_protocol.content.sender import AwaitFrame, SendBatch, SendChunk, Sender, SendFrame, SendLeaves, Skip
+from opsconsole_protocol.error import Conflict, OpsconsoleError, ProtocolError
 from opsconsole_protocol.host.content.sink import Sink
 from opsconsole_protocol.host.content.source import Source
 from opsconsole_protocol.ids import ContentId
@@ -68,6 +68,7 @@ def send(
 ) -> Summary:
     """Send a tree to `receive` at the other end, as far as it is lacking there.
 
+    `cancel` is looked at between frames; who sets it and doesn't want to wait for the other end closes the stream as well.
     Raises StreamLost if the stream died, after which another one can go on; StreamCancelled; ContentChanged if a file isn't
     what the manifest says; ProtocolError; and the error with which the receiver stopped. The source stays open.
     """
@@ -93,6 +94,11 @@ def receive(
     return _Receiving(stream, make_sink, Receiver(expected=expected, bytes_max=bytes_max), progress, cancel).run()
 
 
+def refuse(stream: ByteStream, error: OpsconsoleError) -> None:
+    """Instead of sending or receiving, tell the other end why not, and let it read that."""
+    _Side(stream, None, None).stop(error)
+
+
 class _Side:
     """What both sides do: frames in and out, progress, and how they stop."""
 
@@ -106,6 +112,28 @@ class _Side:
         self._total = (0, 0)
         self._skipped = 0
         self._files = 0
+        self._has_begun = False
+        self._by_peer = False
+        """Whether the other end has stopped."""
+
+    def run(self) -> Summary:
+        """Do this side's part; if it can't go on, the other end is told why."""
+        try:
+            return self.transfer()
+        except StreamLost:
+            self.stop_if_cancelled()
+            raise
+        except OpsconsoleError as error:
+            self.answer_stop() if self._by_peer else self.stop(error)
+            raise
+        except OSError as error:
+            failed = Conflict(f"the disk of one end fails ({error.strerror}): see the logs there")
+            self.stop(failed)
+            raise failed from None
+
+    def transfer(self) -> Summary:
+        """This side's part."""
+        raise NotImplementedError
 
     def await_frame(self) -> Frame:
         """The next frame from the other end. Raises StreamLost if there is none."""
@@ -116,6 +144,7 @@ class _Side:
                 raise StreamLost("the other end has gone away in the middle of a transfer")
             arrived = self.reader.filled(count)
             if arrived is not None:
+                self._by_peer = arrived.kind is FrameKind.FAIL
                 return arrived
 
     def stop_if_cancelled(self) -> None:
@@ -124,6 +153,7 @@ class _Side:
 
     def begin(self, manifest: Manifest, wanted: list[int]) -> None:
         """It is known what is lacking."""
+        self._has_begun = True
         self._total = (manifest.size_bytes, manifest.files)
         lacking = sum(manifest.entries[index].size for index in wanted)
         self._skipped = manifest.size_bytes - lacking
@@ -179,43 +209,36 @@ class _Sending(_Side):
     ) -> None:
         super().__init__(stream, progress, cancel)
         self._source = source
+        self._machine = Sender(source.manifest)
         self._buffer = bytearray(HEAD_BYTES + PLACE_BYTES + CHUNK_BYTES)
         self._view = memoryview(self._buffer)
 
-    def run(self) -> Summary:
-        manifest = self._source.manifest
-        machine = Sender(manifest)
-        steps = machine.run()
-        started = False
-        ended_by_peer = False
-        try:
-            step = next(steps)
-            while True:
-                arrived: Frame | None = None
-                if isinstance(step, AwaitFrame):
-                    arrived = self.await_frame()
-                    ended_by_peer = arrived.kind is FrameKind.FAIL
-                elif isinstance(step, SendFrame):
-                    self.stream.send(step.data)
-                else:
-                    if not started:
-                        self.begin(manifest, machine.wanted)
-                        started = True
-                    self._send_files(step)
-                step = steps.send(arrived) if arrived is not None else next(steps)
-        except StopIteration:
-            if not started:
-                self.begin(manifest, machine.wanted)
-            return self.summary(manifest)
-        except StreamLost:
-            raise
-        except OpsconsoleError as error:
-            self.answer_stop() if ended_by_peer else self.stop(error)
-            raise
+    def transfer(self) -> Summary:
+        """Carry out the machine's steps."""
+        steps = self._machine.run()
+        arrived: Frame | None = None
+        while True:
+            try:
+                step = next(steps) if arrived is None else steps.send(arrived)
+            except StopIteration:
+                if not self._has_begun:
+                    self.begin(self._machine.manifest, [])
+                return self.summary(self._machine.manifest)
+            arrived = None
+            if isinstance(step, AwaitFrame):
+                arrived = self.await_frame()
+            elif isinstance(step, SendFrame):
+                self.stream.send(step.data)
+            else:
+                self._send_files(step)
 
-    def _send_files(self, step: SendLeaves | SendChunk | SendBatch) -> None:
+    def _send_files(self, step: SendLeaves | SendChunk | SendBatch | Skip) -> None:
         self.stop_if_cancelled()
-        if isinstance(step, SendChunk):
+        if not self._has_begun:
+            self.begin(self._machine.manifest, self._machine.wanted)
+        if isinstance(step, Skip):
+            self.tell(0, step.files, step.size)
+        elif isinstance(step, SendChunk):
             self._send_chunk(step.entry_index, step.number)
         elif isinstance(step, SendBatch):
             self._send_batch(step.indexes)
@@ -258,31 +281,25 @@ class _Receiving(_Side):
         self._make_sink = make_sink
         self._machine = machine
         self._sink: Sink | None = None
-        self._by_peer = False
 
-    def run(self) -> Summary:
+    def transfer(self) -> Summary:
+        """Carry out the machine's steps."""
         steps = self._machine.run()
+        answer: object = None
         try:
-            answer: object = None
             while True:
-                step = steps.send(answer)
+                try:
+                    step = steps.send(answer)
+                except StopIteration:
+                    return self.summary(self._taken_by().manifest)
                 answer = self._carry_out(step)
-        except StopIteration:
-            return self.summary(self._taken_by().manifest)
-        except StreamLost:
-            raise
-        except OpsconsoleError as error:
-            self.answer_stop() if self._by_peer else self.stop(error)
-            raise
         finally:
             if self._sink is not None:
                 self._sink.abandon()
 
     def _carry_out(self, step: object) -> object:
         if isinstance(step, AwaitFrame):
-            arrived = self.await_frame()
-            self._by_peer = arrived.kind is FrameKind.FAIL
-            return arrived
+            return self.await_frame()
         if isinstance(step, SendFrame):
             self.stream.send(step.data)
             return None

@@ -5,19 +5,21 @@ import os
 import stat
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
 from opsconsole_protocol.content.digest import file_digest
 from opsconsole_protocol.content.manifest import Entry, EntryKind, Manifest
 from opsconsole_protocol.content.path import check_path, shown
-from opsconsole_protocol.error import Conflict
+from opsconsole_protocol.error import Conflict, OpsconsoleError
 from opsconsole_protocol.host.content.beneath import Beneath
 from opsconsole_protocol.host.content.file_hash import leaves_of
 from opsconsole_protocol.host.content.incoming import Incoming, hold, on_disk
 
 INCOMING_PREFIX = b".opsconsole-incoming-"
-_ABANDONED_S = 7 * 24 * 3600
+ABANDONED_S = 7 * 24 * 3600
 """What has lain in an incoming folder for this long isn't waited for any more."""
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 
@@ -79,9 +81,15 @@ class FolderSink(_Arriving):
     """
 
     def __init__(
-        self, manifest: Manifest, incoming: Path, destination: Path, *, cancel: threading.Event | None = None
+        self,
+        manifest: Manifest,
+        incoming: Path,
+        destination: Path,
+        mode_of: Callable[[Entry], int] = lambda entry: entry.mode,
+        *,
+        cancel: threading.Event | None = None,
     ) -> None:
-        """Raises Conflict if the destination exists or somebody else receives the same, and DiskFull."""
+        """`mode_of`: which mode an entry gets. Raises Conflict if the destination exists or somebody else receives the same, and DiskFull."""
         self._folder = incoming
         self._destination = destination
         if os.path.lexists(destination):
@@ -90,7 +98,7 @@ class FolderSink(_Arriving):
             incoming.mkdir(mode=0o700, parents=True, exist_ok=True)
             beneath = Beneath(incoming)
             try:
-                super().__init__(Incoming(manifest, beneath, cancel=cancel))
+                super().__init__(Incoming(manifest, beneath, mode_of, cancel=cancel))
                 _check_place(self.incoming, incoming.stat())
             except BaseException:
                 beneath.close()
@@ -102,9 +110,9 @@ class FolderSink(_Arriving):
 
     def finish(self) -> None:
         """Let the folder appear. Raises Conflict if something has come in its place, and DiskFull."""
-        self.incoming.seal(_own_mode)
+        self.incoming.seal()
         self.incoming.sync()
-        self.incoming.seal_folders(_own_mode)
+        self.incoming.seal_folders()
         with on_disk():
             self.appear(0o755)
         self.incoming.close()
@@ -140,7 +148,6 @@ class PlacingSink(_Arriving):
             with Beneath(root) as top:
                 self._beneath = _made(top, folder)
             try:
-                _remove_abandoned(self._beneath)
                 self._beneath.make_folder(self._name)
                 super().__init__(Incoming(manifest, self._beneath.below(self._name), cancel=cancel))
                 _check_place(self.incoming, self._beneath.status(self._name))
@@ -154,24 +161,29 @@ class PlacingSink(_Arriving):
             self._present = frozenset(
                 index for index, entry in enumerate(self.manifest.entries) if self._is_present(entry)
             )
-        return self.incoming.prepare(lambda index: index in self._present)
+        with _stopped(self._beneath, self._name) as others:
+            return self.incoming.prepare(lambda index: index in self._present, others)
 
     def finish(self) -> None:
         """Put every file in its place. Raises Conflict for what has come in the way; the files before it are in place."""
-        self.incoming.seal(_own_mode, absent=self._present)
+        self.incoming.seal(self._present)
         self.incoming.sync(self._present)
         entries = self.manifest.entries
         with on_disk():
+            moved = b"/"
             for index, entry in enumerate(entries):
-                if index in self._present:
+                if index in self._present or entry.path.startswith(moved):
                     continue
-                if entry.kind is EntryKind.FOLDER:
-                    self._beneath.make_folder(entry.path)
-                else:
+                if entry.kind is not EntryKind.FOLDER:
                     self._place(entry)
+                elif self._move_folder(entry.path):
+                    moved = entry.path + b"/"
+                else:
+                    self._beneath.make_folder(entry.path)
             for index in reversed(range(len(entries))):
                 if entries[index].kind is EntryKind.FOLDER and index not in self._present:
                     os.fchmod(self._beneath.folder(entries[index].path), entries[index].mode)
+            self.incoming.beneath.clear()
             self._beneath.remove(self._name)
         self.abandon()
 
@@ -216,6 +228,18 @@ class PlacingSink(_Arriving):
         finally:
             os.close(descriptor)
 
+    def _move_folder(self, path: bytes) -> bool:
+        """Put a folder that isn't there in its place with all that it has. Returns False if something has come there."""
+        here, name = self.incoming.beneath.place(path)
+        there, _ = self._beneath.place(path)
+        try:
+            os.rename(name, name, src_dir_fd=here, dst_dir_fd=there)
+        except OSError as error:
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                return False
+            raise
+        return True
+
     def _place(self, entry: Entry) -> None:
         here, name = self.incoming.beneath.place(entry.path)
         there, _ = self._beneath.place(entry.path)
@@ -226,10 +250,6 @@ class PlacingSink(_Arriving):
                 _move_new(name, here, there)
         except (FileExistsError, IsADirectoryError):
             raise Conflict(f"{shown(entry.path)} has come there meanwhile: start the transfer again") from None
-
-
-def _own_mode(entry: Entry) -> int:
-    return entry.mode
 
 
 def _check_place(incoming: Incoming, place: os.stat_result | None) -> None:
@@ -248,17 +268,27 @@ def _made(top: Beneath, folder: bytes) -> Beneath:
     return top.below(folder)
 
 
-def _remove_abandoned(beneath: Beneath) -> None:
-    """Remove what other transfers into the folder have left long ago."""
-    for name in beneath.names(b""):
-        if not name.startswith(INCOMING_PREFIX):
-            continue
-        status = beneath.status(name)
-        is_old = status is not None and status.st_mtime < time.time() - _ABANDONED_S
-        if is_old and status is not None and stat.S_ISDIR(status.st_mode):
-            with beneath.below(name) as other:
-                if hold(other.root):
+@contextmanager
+def _stopped(beneath: Beneath, own: bytes) -> Iterator[list[Beneath]]:
+    """Where other trees have stopped arriving in the folder. What stopped long ago is removed."""
+    others: list[Beneath] = []
+    try:
+        for name in beneath.names(b""):
+            if not name.startswith(INCOMING_PREFIX) or name == own:
+                continue
+            with suppress(OpsconsoleError, OSError):
+                other = beneath.below(name)
+                others.append(other)
+                if not hold(other.root):
+                    others.pop().close()
+                elif os.fstat(other.root).st_mtime < time.time() - ABANDONED_S:
+                    other.clear()
+                    others.pop().close()
                     beneath.remove(name)
+        yield others
+    finally:
+        for one in others:
+            one.close()
 
 
 def _move_new(name: bytes, here: int, there: int) -> None:

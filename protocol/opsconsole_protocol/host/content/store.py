@@ -1,8 +1,10 @@
 """A store of trees: bounded, and what is needed least goes first. A tree in it is whole, or it isn't there."""
 
+import contextlib
 import os
 import secrets
 import threading
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -11,7 +13,7 @@ from opsconsole_protocol.content.error import CacheChanged
 from opsconsole_protocol.content.manifest import Manifest
 from opsconsole_protocol.error import Conflict, LimitExceeded, NotFound, OpsconsoleError
 from opsconsole_protocol.host.content.hash_cache import HashCache
-from opsconsole_protocol.host.content.incoming import hold, on_disk
+from opsconsole_protocol.host.content.incoming import KEPT_FREE_BYTES, hold, on_disk
 from opsconsole_protocol.host.content.kept_tree import KeptFile, check_tree, known_files, remove_tree
 from opsconsole_protocol.host.content.pin import PinFolder
 from opsconsole_protocol.host.content.record import (
@@ -23,13 +25,15 @@ from opsconsole_protocol.host.content.record import (
     read_record,
     write_record,
 )
-from opsconsole_protocol.host.content.sink import Sink
+from opsconsole_protocol.host.content.sink import ABANDONED_S, Sink
 from opsconsole_protocol.host.content.source import FolderSource
 from opsconsole_protocol.host.content.store_sink import PresentSink, StoreSink
 from opsconsole_protocol.ids import ContentId, check_content_id
 
 _LOOKED_THROUGH = 1_000_000
 """Of how many entries of other trees it is known whether a new tree has the same files."""
+_OWN_BYTES = 2 << 20
+"""What a store itself writes beside a tree: records and hashes."""
 
 
 class StoredTree(NamedTuple):
@@ -100,10 +104,13 @@ class ContentStore:
 
         Raises NotFound, and CacheChanged if somebody has written into it, after which it isn't here any more.
         """
-        path = self._records / content
-        record = read_record(path) if self.has(content) else None
+        path = self._records / check_content_id(content)
+        record = None
+        if self.has(content):
+            record = read_record(path)
+            if record is None:
+                self.remove(content)
         if record is None:
-            self.remove(content)
             raise NotFound(f"the tree {content[:12]} is not in this store")
         try:
             looks = check_tree(self._trees / content, record)
@@ -115,10 +122,19 @@ class ContentStore:
             ) from None
         with self._lock:
             if content in self._heads:
-                if looks != record.looks or record.head.boot_id != boot_id():
-                    write_record(path, make_record(record.manifest, looks))
-                os.utime(path)
+                with contextlib.suppress(OSError):  # a full disk is no reason not to use what it has
+                    os.utime(path)
+                    if looks != record.looks or record.head.boot_id != boot_id():
+                        write_record(path, make_record(record.manifest, looks))
         return StoredTree(self._trees / content, record.manifest)
+
+    def path(self, content: ContentId) -> Path:
+        """Where a tree is, or would be. It may have been written into: `open` looks."""
+        return self._trees / check_content_id(content)
+
+    def used_ms(self, content: ContentId) -> int:
+        """When a tree was opened last, or came, in Unix milliseconds; 0 where it isn't here."""
+        return self._used_ns(content) // 1_000_000
 
     def source(self, content: ContentId, *, cancel: threading.Event | None = None) -> FolderSource:
         """A tree, to be sent. Raises as `open` does."""
@@ -224,6 +240,10 @@ class ContentStore:
             found |= known_files(self._trees / content, record, digests - found.keys())
         return found
 
+    def stopped(self) -> list[Path]:
+        """Where trees have stopped arriving: for a sink."""
+        return [self._incoming / one for one in self.abandoned()]
+
     def keep(self, record: Record, sink: StoreSink) -> None:
         """Let a tree that has arrived appear: for its sink. Raises DiskFull or Conflict."""
         content = record.manifest.content_id
@@ -238,7 +258,15 @@ class ContentStore:
             self._receiving.pop(content, None)
 
     def _make_room(self, size: int) -> None:
-        """Make room for a tree, besides those that are being received. Raises LimitExceeded."""
+        """Make room for a tree, besides those that are being received. Raises LimitExceeded.
+
+        Where the disk has less room than the store, trees go as well that the store would have had room for.
+        """
+        self._remove_old()
+        disk = os.fstatvfs(self._held)
+        lacking = size + KEPT_FREE_BYTES + _OWN_BYTES - disk.f_bavail * disk.f_frsize
+        if lacking > 0:
+            self.trim(max(0, self.size_bytes - lacking))
         free = self._bytes_max - sum(self._receiving.values())
         if size > self._bytes_max:
             raise LimitExceeded(
@@ -250,6 +278,14 @@ class ContentStore:
             raise LimitExceeded(
                 f"the tree has {size >> 20:,} MiB, and all but {max(0, left) >> 20:,} MiB of this store are in use: "
                 "wait until jobs have ended, or give it more room"
+            )
+
+    def _remove_old(self) -> None:
+        """Remove what has arrived of trees that nobody has sent the rest of for long."""
+        with self._lock:
+            before_s = time.time() - ABANDONED_S
+            self.remove_abandoned(
+                [one for one in self.abandoned() if (self._incoming / one).lstat().st_mtime < before_s]
             )
 
     def _used_ns(self, content: ContentId) -> int:
@@ -269,6 +305,7 @@ class ContentStore:
         for path in list(self._trees.iterdir()):
             if path.name not in self._heads:
                 _discard(path, self._trash / secrets.token_hex(8))
+        self._remove_old()
         for path in list(self._trash.iterdir()):
             remove_tree(path)
 

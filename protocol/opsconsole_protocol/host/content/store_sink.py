@@ -8,8 +8,10 @@ from typing import Protocol
 
 from opsconsole_protocol.content.manifest import Entry, EntryKind, Manifest
 from opsconsole_protocol.content.round import may_be_wanted
+from opsconsole_protocol.error import OpsconsoleError
+from opsconsole_protocol.host.content.beneath import Beneath
 from opsconsole_protocol.host.content.hash_cache import HashCache, Signature
-from opsconsole_protocol.host.content.incoming import on_disk
+from opsconsole_protocol.host.content.incoming import hold, on_disk
 from opsconsole_protocol.host.content.kept_tree import KeptFile
 from opsconsole_protocol.host.content.record import Record, make_record
 from opsconsole_protocol.host.content.sink import FolderSink
@@ -23,6 +25,9 @@ class Keeper(Protocol):
 
     def known(self, digests: set[bytes]) -> dict[bytes, KeptFile]:
         """Files of kept trees with one of these hashes."""
+
+    def stopped(self) -> list[Path]:
+        """Where other trees have stopped arriving."""
 
     def keep(self, record: Record, sink: "StoreSink") -> None:
         """Let a tree appear."""
@@ -44,7 +49,7 @@ class StoreSink(FolderSink):
         cancel: threading.Event | None = None,
     ) -> None:
         """Raises Conflict and DiskFull."""
-        super().__init__(manifest, incoming, destination, cancel=cancel)
+        super().__init__(manifest, incoming, destination, stored_mode, cancel=cancel)
         self._store = store
         self._known: dict[bytes, KeptFile] = {}
         self._leaves: dict[int, list[bytes]] = {}
@@ -53,7 +58,14 @@ class StoreSink(FolderSink):
         """The indexes of the files that are lacking. Raises DiskFull, Conflict and StreamCancelled."""
         digests = {entry.digest for entry in self.manifest.entries if may_be_wanted(entry)}
         self._known = self._store.known(digests)
-        return self.incoming.prepare(self._link)
+        with contextlib.ExitStack() as stack:
+            others: list[Beneath] = []
+            for path in self._store.stopped():
+                with contextlib.suppress(OpsconsoleError, OSError):
+                    other = stack.enter_context(Beneath(path))
+                    if hold(other.root):
+                        others.append(other)
+            return self.incoming.prepare(self._link, others)
 
     def wanted_chunks(self, index: int, leaves: list[bytes]) -> list[int]:
         """The numbers of the chunks of a large file that are lacking. Raises DiskFull or Conflict."""
@@ -62,8 +74,8 @@ class StoreSink(FolderSink):
 
     def finish(self) -> None:
         """Let the tree appear in the store. Raises DiskFull or Conflict."""
-        self.incoming.seal(stored_mode)
-        self.incoming.seal_folders(stored_mode)
+        self.incoming.seal()
+        self.incoming.seal_folders()
         with on_disk():
             looks = self.incoming.looks()
             device = os.fstat(self.incoming.beneath.root).st_dev

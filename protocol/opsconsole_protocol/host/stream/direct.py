@@ -75,7 +75,9 @@ def _receive(candidates: Candidates, sock: socket.socket, grant: StreamGrant, ce
     candidates.hold(sock)
     sock.settimeout(HANDSHAKE_S)
     if certificate_hash:
-        sock = own_certificate().context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+        sock = own_certificate().context.wrap_socket(
+            sock, server_side=True, do_handshake_on_connect=False, suppress_ragged_eofs=False
+        )
         candidates.hold(sock)
         sock.do_handshake()
     return _meet(sock, grant, is_dialler=False, certificate_hash=certificate_hash)
@@ -86,7 +88,7 @@ def _dial(candidates: Candidates, grant: StreamGrant, address: str, listening: L
     candidates.hold(sock)
     sock.settimeout(HANDSHAKE_S)
     if listening.certificate_hash:
-        sock = pinning_context().wrap_socket(sock, do_handshake_on_connect=False)
+        sock = pinning_context().wrap_socket(sock, do_handshake_on_connect=False, suppress_ragged_eofs=False)
         candidates.hold(sock)
         sock.do_handshake()
         if not shows(sock, listening.certificate_hash):

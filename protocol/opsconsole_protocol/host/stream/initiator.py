@@ -12,7 +12,7 @@ from opsconsole_protocol.host.stream.place import own_place
 from opsconsole_protocol.host.stream.stream import Stream, reason_of
 from opsconsole_protocol.stream import ladder
 from opsconsole_protocol.stream.error import NoWay, StreamLost
-from opsconsole_protocol.stream.ladder import Facts
+from opsconsole_protocol.stream.ladder import Facts, Step
 from opsconsole_protocol.stream.message import Failure, PeerKind, StreamGrant, Via, Way
 from opsconsole_protocol.stream.proof import place_mark
 from opsconsole_protocol.stream.signal import COMMIT, DialBack, Failed, Hello, Listen, Listening, RelayNow
@@ -46,39 +46,61 @@ class Initiator:
         self._cancel = cancel
         self._failures = failures
         self._has_asked_to_listen = False
-        self._same_machine = False
-
-    def open(self) -> Stream:
-        """The stream. Raises NoWay, StreamLost or StreamCancelled."""
-        facts = self._facts()
-        tried: list[Failure] = []
-        for step in ladder.steps(facts):
-            try:
-                stream = self._by(step.way)
-            except NoWay as error:
-                self._tell(ladder.not_opened(step.way, error.message))
-                tried.append(Failure(step.way, error.message))
-                self._failures.append(tried[-1])
-            else:
-                self._tell(ladder.opened(step, facts.peer_name))
-                return stream
-        raise ladder.no_way(facts, tried)
-
-    def _facts(self) -> Facts:
-        grant = self._grant
-        facts = Facts(
+        self._tried: list[Failure] = []
+        self._facts = Facts(
             peer=grant.peer, peer_name=grant.peer_name, via=grant.via, relay=grant.relay, relay_mb_s=grant.relay_mb_s,
             failed=grant.failed,
         )  # fmt: skip
-        if grant.peer is PeerKind.COORDINATOR:
-            return facts
-        own = Hello(place=place_mark(grant.shared_secret, own_place()), engines=rtc.engine_names())
-        self._conversation.say(own)
-        if grant.via in (Via.AUTO, Via.DIRECT) and all(failure.way is not Way.DIRECT for failure in grant.failed):
-            self._ask_to_listen()  # direct comes first for certain: where to dial comes together with the other's Hello
+
+    def open(self) -> Stream:
+        """The stream. Raises NoWay, StreamLost or StreamCancelled."""
+        if self._facts.peer is not PeerKind.COORDINATOR:
+            stream = self._open_at_once()
+            if stream is not None:
+                return stream
+        for step in ladder.steps(self._facts):
+            if all(failure.way is not step.way for failure in self._tried):
+                stream = self._try(step)
+                if stream is not None:
+                    return stream
+        raise ladder.no_way(self._facts, self._tried)
+
+    def _open_at_once(self) -> Stream | None:
+        """Try the direct way before anything is asked that only the others need: to look for engines takes its time."""
+        via = self._facts.via
+        has_failed = any(failure.way is Way.DIRECT for failure in self._facts.failed)
+        if via is Via.DIRECT or (via is Via.AUTO and not has_failed):
+            self._introduce(asks_engines=False, listen=True)
+            stream = self._try(ladder.steps(self._facts)[0])
+            if stream is not None or via is Via.DIRECT:
+                return stream
+        self._introduce(asks_engines=via is not Via.RELAY, listen=False)
+        return None
+
+    def _try(self, step: Step) -> Stream | None:
+        """A stream by this step's way, or None where it doesn't work. Raises StreamLost or StreamCancelled."""
+        try:
+            stream = self._by(step.way)
+        except NoWay as error:
+            self._tell(ladder.not_opened(step.way, error.message))
+            self._tried.append(Failure(step.way, error.message))
+            self._failures.append(self._tried[-1])
+            return None
+        self._tell(ladder.opened(step, self._facts.peer_name))
+        return stream
+
+    def _introduce(self, *, asks_engines: bool, listen: bool) -> None:
+        """Tell the other end who this one is, and hear the same. `listen`: where to dial is to come with that."""
+        place = place_mark(self._grant.shared_secret, own_place())
+        engines = rtc.engine_names() if asks_engines else ()
+        self._conversation.say(Hello(place=place, engines=engines, asks_engines=asks_engines))
+        if listen:
+            self._ask_to_listen()
         theirs = self._await_hello()
-        self._same_machine = bool(own.place) and theirs.place == own.place
-        return replace(facts, same_machine=self._same_machine, engines_here=own.engines, engines_there=theirs.engines)
+        same_machine = bool(place) and theirs.place == place
+        self._facts = replace(
+            self._facts, same_machine=same_machine, engines_here=engines, engines_there=theirs.engines
+        )
 
     def _await_hello(self) -> Hello:
         until = time.monotonic() + HELLO_S
@@ -117,7 +139,7 @@ class Initiator:
         try:
             return self._dial()
         except NoWay as error:
-            if self._same_machine:
+            if self._facts.same_machine:
                 raise
             there = error.message
         try:

@@ -7,7 +7,7 @@ from pathlib import Path
 from opsconsole_protocol.stream.signal import ADDRESSES_MAX
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-_NAMESPACE = Path("/proc/self/ns/net")
+_NAMESPACE = Path("/proc/thread-self/ns/net")
 
 
 def own_place() -> str:
@@ -19,14 +19,12 @@ def own_place() -> str:
 
 
 def own_addresses() -> tuple[str, ...]:
-    """The addresses of this machine's interfaces that are up, IPv4 first; no loopback, and none that need an interface named."""
+    """The addresses of this machine's interfaces, IPv4 first; no loopback, and none that need an interface named."""
     import psutil
 
-    up = {name for name, facts in psutil.net_if_stats().items() if facts.isup}
     texts = [
         entry.address
-        for name, entries in psutil.net_if_addrs().items()
-        if name in up
+        for entries in psutil.net_if_addrs().values()
         for entry in entries
         if entry.family in (socket.AF_INET, socket.AF_INET6) and "%" not in entry.address
     ]

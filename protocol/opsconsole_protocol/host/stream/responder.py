@@ -1,6 +1,7 @@
 """The end that is asked for a stream: it does what the initiator wants next, until the initiator takes one."""
 
 import threading
+import time
 from collections.abc import Callable
 
 from opsconsole_protocol.bound import cut
@@ -27,6 +28,8 @@ from opsconsole_protocol.stream.signal import (
 
 NEXT_S = 60.0
 """Between two things that the initiator tells: the longest that it tries one way, and the rest of its patience."""
+OPENING_S = 180.0
+"""In all, whatever the initiator tells."""
 WEBRTC_S = 20.0
 
 
@@ -52,8 +55,9 @@ class Responder:
 
     def open(self) -> Stream:
         """The stream that the initiator takes. Raises NoWay, StreamLost or StreamCancelled."""
+        until = time.monotonic() + OPENING_S
         while True:
-            event = self._conversation.next(NEXT_S)
+            event = self._conversation.next(min(NEXT_S, until - time.monotonic()))
             if event is None:
                 raise NoWay(f"{self._grant.peer_name or 'the other end'} has taken no way: it is gone, or has given up")
             stream = self._take(event) if isinstance(event, Outcome) else self._answer(event)
@@ -78,10 +82,10 @@ class Responder:
     def _answer(self, said: AnySignal) -> Stream | None:
         """Do what the initiator wants; where that ends with a stream it is returned."""
         match said:
-            case Hello(place=place):
-                own = Hello(place=place_mark(self._grant.shared_secret, own_place()), engines=rtc.engine_names())
-                self._same_machine = bool(own.place) and place == own.place
-                self._conversation.say(own)
+            case Hello(place=theirs, asks_engines=asks_engines):
+                place = place_mark(self._grant.shared_secret, own_place())
+                self._same_machine = bool(place) and theirs == place
+                self._conversation.say(Hello(place=place, engines=rtc.engine_names() if asks_engines else ()))
             case Listen():
                 self._listen()
             case DialBack(listening=listening):
@@ -89,8 +93,7 @@ class Responder:
             case RelayNow():
                 coordinator_dial.dial(self._begin(Way.RELAY).candidates, self._home, self._grant)
             case RtcOffer():
-                self._conversation.put_back(said)
-                return self._webrtc()
+                return self._webrtc(said)
             case _:
                 pass
         return None
@@ -113,9 +116,9 @@ class Responder:
         else:
             self._conversation.say(own)
 
-    def _webrtc(self) -> Stream | None:
+    def _webrtc(self, offer: RtcOffer) -> Stream | None:
         try:
-            stream = rtc.open_stream(self._grant, self._conversation, timeout_s=WEBRTC_S, cancel=self._cancel)
+            stream = rtc.open_stream(self._grant, self._conversation, offer, timeout_s=WEBRTC_S, cancel=self._cancel)
         except NoWay as error:
             self._conversation.say(Failed(way=Way.WEBRTC, reason=cut(error.message)))
             return None

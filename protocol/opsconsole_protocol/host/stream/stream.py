@@ -59,6 +59,8 @@ def tune(sock: socket.socket) -> None:
 class SocketStream:
     """A stream over a connected socket, with TLS or without. The socket is the stream's from now on.
 
+    TLS says at the end that it is the end. A socket with `suppress_ragged_eofs=False` tells that from a connection which broke.
+
     `received`: bytes of the stream that were read together with what came before it.
     """
 
@@ -85,9 +87,9 @@ class SocketStream:
             while rest:
                 try:
                     rest, stalls = rest[self._socket.send(rest) :], 0
-                except TimeoutError:
+                except TimeoutError as error:
                     stalls += 1
-                    _check_alive(self._socket, stalls)
+                    _check_alive(self._socket, stalls, error)
         except OSError as error:
             raise self._lost(error) from None
         finally:
@@ -106,9 +108,9 @@ class SocketStream:
             while size < 0:
                 try:
                     size = self._socket.recv_into(view)
-                except TimeoutError:
+                except TimeoutError as error:
                     stalls += 1
-                    _check_alive(self._socket, stalls)
+                    _check_alive(self._socket, stalls, error)
         except OSError as error:
             raise self._lost(error) from None
         finally:
@@ -123,6 +125,8 @@ class SocketStream:
             if self._is_closed:
                 return
             self._is_closed = True
+            if not self._users:
+                _say_goodbye(self._socket)
             with contextlib.suppress(OSError):
                 # Of the socket below TLS: whoever waits is woken, and finds the state of TLS as it was.
                 socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
@@ -148,25 +152,38 @@ class SocketStream:
         return StreamLost(f"the stream broke ({reason_of(error)})")
 
 
+def _say_goodbye(sock: socket.socket) -> None:
+    """Let TLS say that this is the end, as far as that goes at once. Nobody else may be in the socket."""
+    if isinstance(sock, ssl.SSLSocket):
+        with contextlib.suppress(OSError, ValueError):  # it can't be sent; or it is, and the other's isn't waited for
+            sock.settimeout(0)
+            sock.unwrap()
+
+
 def reason_of(error: OSError) -> str:
     """What happened to a connection, in a few words."""
+    if isinstance(error, ssl.SSLEOFError):
+        return "Connection lost"
     if isinstance(error, ssl.SSLError):
         return f"TLS: {error.reason or 'closed'}"
-    if isinstance(error, TimeoutError):
+    if isinstance(error, TimeoutError) and error.errno is None:
         return "no answer"
     return os.strerror(error.errno) if error.errno else "closed"
 
 
-def _check_alive(sock: socket.socket, stalls: int) -> None:
-    """Raise ConnectionAbortedError where the other machine is gone; TCP itself would wait for a quarter of an hour.
+def _check_alive(sock: socket.socket, stalls: int, error: TimeoutError) -> None:
+    """Raise TimeoutError where the other machine is gone; TCP itself would often wait for a quarter of an hour.
 
-    `stalls`: how often in a row the caller has waited for STALL_CHECK_S.
+    `stalls`: how often in a row the caller has waited for STALL_CHECK_S. `error`: of the last time; with a number it is not
+    Python's, who has waited long enough, but TCP's, that has asked the other machine in vain.
     """
+    if error.errno is not None:
+        raise error
     if sock.family not in (socket.AF_INET, socket.AF_INET6) or stalls * STALL_CHECK_S * 1_000 < SILENT_MS:
         return
     facts = _TCP_INFO.unpack(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size))
     if is_gone(*facts):
-        raise ConnectionAbortedError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
+        raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
 
 
 def is_gone(probes: int, unacknowledged: int, last_ack_ms: int) -> bool:

@@ -40,8 +40,8 @@ def _writes(arguments: tuple[object, ...]) -> bool:
     return isinstance(flags, int) and bool(flags & (os.O_CREAT | os.O_WRONLY | os.O_RDWR))
 
 
-def in_child(work: Callable[[], None]) -> int:
-    """Do something in a process of its own. Returns its exit code."""
+def fork(work: Callable[[], None]) -> int:
+    """Do something in a process of its own, which goes on meanwhile. Returns its id."""
     child = os.fork()
     if child == 0:
         code = 1
@@ -52,4 +52,14 @@ def in_child(work: Callable[[], None]) -> int:
             traceback.print_exc()
         finally:
             os._exit(code)
+    return child
+
+
+def wait(child: int) -> int:
+    """The exit code of such a process, or the signal that killed it, negative."""
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def in_child(work: Callable[[], None]) -> int:
+    """Do something in a process of its own. Returns its exit code."""
+    return wait(fork(work))

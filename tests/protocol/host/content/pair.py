@@ -66,15 +66,16 @@ def transfer(
     progress: Tell | None = None,
     cancel: threading.Event | None = None,
     bytes_max: int | None = None,
+    sending: Tell | None = None,
 ) -> tuple[Outcome, Outcome]:
     """Send and receive; what the sender and what the receiver had of it. The first end closes when it is done."""
     with ends(cut_after) as (here, there), ThreadPoolExecutor(1) as threads:
 
-        def sending() -> Outcome:
+        def run() -> Outcome:
             with here.connection:
-                return outcome(lambda: send(here, source, cancel=cancel))
+                return outcome(lambda: send(here, source, cancel=cancel, progress=sending))
 
-        sent = threads.submit(sending)
+        sent = threads.submit(run)
         received = outcome(lambda: receive(there, make_sink, progress=progress, bytes_max=bytes_max))
         there.connection.close()
         return sent.result(60), received

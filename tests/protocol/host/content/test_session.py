@@ -3,29 +3,35 @@
 import itertools
 import os
 import random
+import socket
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from opsconsole_protocol.content.digest import CHUNK_BYTES
 from opsconsole_protocol.content.error import ContentChanged
-from opsconsole_protocol.error import LimitExceeded, OpsconsoleError
+from opsconsole_protocol.error import LimitExceeded, OpsconsoleError, ProtocolError
+from opsconsole_protocol.host.content.beneath import Beneath
 from opsconsole_protocol.host.content.scan import scan, scan_file
-from opsconsole_protocol.host.content.session import Progress, Summary
-from opsconsole_protocol.host.content.sink import FolderSink
+from opsconsole_protocol.host.content.session import Progress, Summary, receive, refuse, send
+from opsconsole_protocol.host.content.sink import FolderSink, PlacingSink
 from opsconsole_protocol.host.content.source import FolderSource
+from opsconsole_protocol.host.content.store import ContentStore
 from opsconsole_protocol.stream.error import StreamCancelled, StreamLost
-from tests.protocol.host.content.pair import contents, transfer
+from tests.protocol.host.content.pair import contents, ends, outcome, transfer
 
 
 def test_a_tree_arrives_as_it_was(odd_tree: Path, tmp_path: Path) -> None:
     manifest = scan(odd_tree)
     seen: list[Progress] = []
+    sending: list[Progress] = []
     sent, received = transfer(
         FolderSource(odd_tree, manifest),
         lambda offered: FolderSink(offered, tmp_path / "incoming", tmp_path / "there"),
         progress=seen.append,
+        sending=sending.append,
     )
     assert isinstance(sent, Summary), sent
     assert isinstance(received, Summary), received
@@ -34,6 +40,7 @@ def test_a_tree_arrives_as_it_was(odd_tree: Path, tmp_path: Path) -> None:
     assert scan(tmp_path / "there").content_id == manifest.content_id
     assert (tmp_path / "there" / "holes").stat().st_blocks * 512 <= CHUNK_BYTES
     assert not (tmp_path / "incoming").exists()
+    assert sending[-1] == seen[-1], "both see the same"
     assert seen[-1] == Progress(
         manifest.size_bytes,
         manifest.size_bytes,
@@ -151,3 +158,76 @@ def test_an_error_of_making_the_sink_refuses_the_tree(tmp_path: Path, kind: type
     assert isinstance(received, kind)
     assert isinstance(sent, kind)
     assert sent.message == "the other end stopped: not here"
+
+
+def test_the_longest_paths_arrive(tmp_path: Path) -> None:
+    """They are longer than any path that the system takes, which nobody notices who goes part by part."""
+    path = b"/".join([b"n" * 31] * 127 + [b"file"])
+    top = tmp_path / "top"
+    top.mkdir()
+    with Beneath(top) as beneath:
+        for end in range(31, len(path) - 4, 32):
+            beneath.make_folder(path[:end])
+        os.close(beneath.create(path))
+    manifest = scan(top)
+    assert manifest.entries[-1].path == path
+    store = ContentStore(tmp_path / "store", 1 << 30)
+    (tmp_path / "there").mkdir()
+    for make in (store.sink, lambda offered: PlacingSink(offered, tmp_path / "there", b"in", replace=False)):
+        _, received = transfer(FolderSource(top, manifest), make)
+        assert isinstance(received, Summary), received
+    assert store.remove(manifest.content_id)
+    assert [one.name for one in (tmp_path / "there" / "in").iterdir()] == ["n" * 31]
+    assert list((tmp_path / "store" / "trash").iterdir()) == []
+    store.close()
+
+
+def test_thousands_of_small_files_arrive(tmp_path: Path) -> None:
+    top = tmp_path / "top"
+    for number in range(5_000):
+        path = top / f"folder {number % 7}" / f"file {number}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"%d" % number)
+    manifest = scan(top)
+    store = ContentStore(tmp_path / "store", 1 << 30)
+    sent, received = transfer(FolderSource(top, manifest), store.sink)
+    assert isinstance(sent, Summary)
+    assert isinstance(received, Summary)
+    assert received.files == 5_000
+    assert scan(store.open(manifest.content_id).path).size_bytes == manifest.size_bytes
+    store.close()
+
+
+def test_a_stream_that_is_closed_for_a_cancel_is_a_cancel(tmp_path: Path) -> None:
+    top = tmp_path / "top"
+    top.mkdir()
+    cancel = threading.Event()
+
+    with ends() as (here, there):
+
+        def end() -> None:
+            cancel.set()
+            there.connection.shutdown(socket.SHUT_RDWR)
+
+        waiting = threading.Thread(target=end)
+        waiting.start()
+        assert isinstance(outcome(lambda: send(here, FolderSource(top, scan(top)), cancel=cancel)), StreamCancelled)
+        waiting.join()
+
+
+def test_who_has_nothing_to_send_says_why(tmp_path: Path) -> None:
+    with ends() as (here, there), ThreadPoolExecutor(1) as threads:
+        refusing = threads.submit(lambda: refuse(here, LimitExceeded("not today")))
+        said = outcome(lambda: receive(there, lambda offered: FolderSink(offered, tmp_path / "in", tmp_path / "there")))
+        assert isinstance(said, LimitExceeded)
+        assert said.message == "the other end stopped: not today"
+        refusing.result(10)
+
+
+def test_a_peer_that_speaks_another_language_is_refused(tmp_path: Path) -> None:
+    with ends() as (here, there):
+        here.send(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n")
+        here.connection.shutdown(socket.SHUT_WR)
+        said = outcome(lambda: receive(there, lambda offered: FolderSink(offered, tmp_path / "in", tmp_path / "there")))
+        assert isinstance(said, ProtocolError)
+    assert not (tmp_path / "in").exists()

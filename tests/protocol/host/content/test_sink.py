@@ -237,6 +237,38 @@ def test_what_was_left_long_ago_is_removed(top: Path, there: Path) -> None:
     assert young.exists()
 
 
+def test_what_has_arrived_of_a_tree_that_has_changed_since_is_used(top: Path, there: Path) -> None:
+    """Logs grow while results are fetched: another tree, and most of it is the same."""
+    (top / "models" / "second").write_bytes(b"s" * 100)
+    source = FolderSource(top, scan(top))
+    sink = PlacingSink(source.manifest, there, b"", replace=False)
+    sink.incoming.sync = None  # type: ignore[assignment, method-assign]
+    with pytest.raises(TypeError):
+        feed(source, sink)
+    sink.abandon()
+    source.close()
+    with (top / "models" / "large").open("ab") as file:
+        file.write(b"more")
+    (top / "models" / "second").write_bytes(b"S" * 100)
+    assert place(top, there) == 100 + 3 + 4, "the small file that differs, and the large one's last chunk"
+    assert contents(there / "models") == contents(top / "models")
+    left = [one for one in there.iterdir() if one.name.startswith(".opsconsole")]
+    assert len(left) == 1
+    assert not list((left[0] / "models" / "best").iterdir())
+
+
+def test_nothing_is_taken_from_who_still_receives_nor_through_links(top: Path, there: Path) -> None:
+    other = there / ".opsconsole-incoming-other"
+    other.mkdir(mode=0o700)
+    (other / "models").symlink_to("../../outside")
+    (there.parent / "outside" / "large").write_bytes((top / "models" / "large").read_bytes())
+    (there / ".opsconsole-incoming-link").symlink_to("../outside")
+    (there / ".opsconsole-incoming-file").write_bytes(b"x")
+    everything = place(top, there)
+    assert everything == scan(top).size_bytes
+    assert {one.name for one in (there.parent / "outside").iterdir()} == {"secret", "large"}
+
+
 def test_a_name_that_transfers_use_is_refused(tmp_path: Path, there: Path) -> None:
     top = tmp_path / "hostile"
     (top / ".opsconsole-incoming-0123456789abcdef").mkdir(parents=True)
@@ -326,7 +358,7 @@ def test_a_user_without_rights_gets_and_resumes_folders_that_cannot_be_written_t
             feed(FolderSource(top, manifest), PlacingSink(manifest, everybodys, b"placed", replace=False))
         first = FolderSink(manifest, everybodys / "in", everybodys / "folder")
         first.wanted()
-        first.incoming.seal_folders(lambda entry: entry.mode)
+        first.incoming.seal_folders()
         first.abandon()
         feed(FolderSource(top, manifest), FolderSink(manifest, everybodys / "in", everybodys / "folder"))
 

@@ -94,6 +94,23 @@ def test_two_cannot_receive_the_same_tree_at_once(store: ContentStore, odd_tree:
     assert store.abandoned() == []
 
 
+def test_what_has_arrived_of_a_tree_that_has_changed_since_is_used(store: ContentStore, tmp_path: Path) -> None:
+    large = random.Random(1).randbytes(CHUNK_BYTES + 5)  # noqa: S311
+    top = folder(tmp_path / "top", a=b"small", b=large)
+    source = FolderSource(top, scan(top))
+    sink = store.sink(source.manifest)
+    sink.finish = lambda: None  # type: ignore[method-assign]
+    feed(source, sink)
+    sink.abandon()
+    source.close()
+    (top / "a").write_bytes(b"other")
+    manifest = scan(top)
+    source = FolderSource(top, manifest)
+    assert feed(source, store.sink(manifest)) == len(b"other")
+    source.close()
+    assert contents(store.open(manifest.content_id).path) == {"a": (0o444, b"other"), "b": (0o444, large)}
+
+
 def test_files_of_other_trees_are_linked(store: ContentStore, tmp_path: Path) -> None:
     large = random.Random(1).randbytes(CHUNK_BYTES + 5)  # noqa: S311
     first = put(store, folder(tmp_path / "one", a=b"small", b=large, c=b"x"))

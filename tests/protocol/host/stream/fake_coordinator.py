@@ -27,12 +27,15 @@ class FakeCoordinator:
     cut_after_bytes: int | None = None
     """It ends a relay when so much has gone through it, one way."""
     join_s: float = 10.0
+    host: str = "127.0.0.1"
+    """Where it listens."""
 
     def __post_init__(self) -> None:
-        self._server = socket.create_server(("127.0.0.1", 0))
+        self._server = socket.create_server((self.host, 0))
         self._waiting: dict[str, tuple[socket.socket, bytes]] = {}
         self._lock = threading.Condition()
         self._sockets: list[socket.socket] = [self._server]
+        self.relayed_bytes = 0
         self.requests: list[upgrade.UpgradeRequest] = []
         self.protocols: list[str | None] = []
         self._threads: list[threading.Thread] = []
@@ -42,7 +45,7 @@ class FakeCoordinator:
     def home(self) -> Home:
         scheme = "wss" if self.tls else "ws"
         hash_ = own_certificate().certificate_hash if self.tls else None
-        return Home(f"{scheme}://127.0.0.1:{self._server.getsockname()[1]}", hash_)
+        return Home(f"{scheme}://{self.host}:{self._server.getsockname()[1]}", hash_)
 
     def close(self) -> None:
         for sock in self._sockets:
@@ -120,6 +123,7 @@ class FakeCoordinator:
         self._join(sock, request.stream_id, acceptance)
 
     def _join(self, sock: socket.socket, stream_id: str, acceptance: bytes) -> None:
+        came = True
         with self._lock:
             waiting = self._waiting.pop(stream_id, None)
             came = True
@@ -144,8 +148,9 @@ class FakeCoordinator:
             while True:
                 for source in select.select(list(targets), [], [])[0]:
                     left = room[source]
-                    data = source.recv(1 << 16)
+                    data: bytes = source.recv(1 << 16)
                     targets[source].sendall(data[:left])
+                    self.relayed_bytes += len(data[:left])
                     room[source] = None if left is None else left - len(data)
                     if not data or (left is not None and left <= len(data)):
                         raise ConnectionAbortedError

@@ -3,6 +3,7 @@
 import contextlib
 import queue
 import socket
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -12,7 +13,7 @@ from msgspec.structs import replace
 from opsconsole_protocol.host.stream import direct, greeting
 from opsconsole_protocol.host.stream.candidates import Candidates
 from opsconsole_protocol.host.stream.place import own_addresses, own_place
-from opsconsole_protocol.host.stream.stream import Stream
+from opsconsole_protocol.host.stream.stream import SocketStream, Stream
 from opsconsole_protocol.host.stream.tls import own_certificate, pinning_context
 from opsconsole_protocol.stream import proof
 from opsconsole_protocol.stream.error import StreamLost
@@ -83,6 +84,28 @@ def test_one_listens_and_the_other_dials(tls: bool, back: bool) -> None:
         mine.close()
         assert theirs.receive_into(bytearray(1)) == 0
         theirs.close()
+
+
+@TLS
+@pytest.mark.parametrize("works", ["sends", "receives"])
+def test_a_reset_is_no_end(tls: bool, works: str) -> None:
+    with sides() as (initiator, responder):
+        direct.dial(initiator.candidates, initiator.grant, listen(responder, tls=tls))
+        mine = initiator.stream()
+        mine.send(COMMIT)
+        theirs = responder.stream()
+        assert isinstance(theirs, SocketStream)
+        theirs._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        theirs._socket.close()
+        with pytest.raises(StreamLost, match=r"^the stream broke \([^\n]+\)$"):
+            send_on(mine) if works == "sends" else mine.receive_into(bytearray(1))
+        mine.close()
+        theirs.close()
+
+
+def send_on(stream: Stream) -> None:
+    while True:
+        stream.send(bytes(1 << 20))
 
 
 @TLS

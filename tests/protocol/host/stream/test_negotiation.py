@@ -5,11 +5,13 @@ import socket
 import pytest
 
 from opsconsole_protocol.host.stream import direct, initiator, place, responder, rtc
+from opsconsole_protocol.host.stream.conversation import Conversation
+from opsconsole_protocol.host.stream.stream import SocketStream, Stream
 from opsconsole_protocol.stream import signal
 from opsconsole_protocol.stream.error import NoWay, StreamCancelled, StreamLost
-from opsconsole_protocol.stream.message import Failure, Via, Way
+from opsconsole_protocol.stream.message import Failure, StreamGrant, Via, Way
 from opsconsole_protocol.stream.proof import place_mark
-from opsconsole_protocol.stream.signal import DialBack, Failed, Hello, Listening
+from opsconsole_protocol.stream.signal import DialBack, Failed, Hello, Listening, RtcOffer
 from tests.protocol.host.stream.fake_coordinator import coordinator
 from tests.protocol.host.stream.lab import End, check_both_ways, opening, pair
 from tests.waiting import until_sync
@@ -186,6 +188,15 @@ def test_an_end_that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPatch
         theirs.result(5)
 
 
+def test_an_initiator_that_talks_and_takes_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(responder, "OPENING_S", 0.3)
+    _, other = pair()
+    other.filter = lambda _: other.inbox.put(signal.encode(Hello()))
+    other.inbox.put(signal.encode(Hello()))
+    with opening(other) as (theirs,), pytest.raises(NoWay, match=r"gpu-3 has taken no way|more than 64 things"):
+        theirs.result(5)
+
+
 @pytest.mark.parametrize("body", [b"", b"\xff" * 100, b"\x00" * 70_000], ids=["empty", "noise", "long"])
 def test_an_end_that_tells_nonsense_is_given_up(body: bytes) -> None:
     one, other = pair()
@@ -232,3 +243,95 @@ def test_what_the_responder_cannot_do_it_says(monkeypatch: pytest.MonkeyPatch) -
     one, other = pair(via=Via.DIRECT)
     with opening(one, other) as (mine, _), pytest.raises(NoWay, match=r"it doesn't listen: it can't listen \(Too many"):
         mine.result(10)
+
+
+def test_engines_are_looked_for_only_where_they_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[str] = []
+
+    def look() -> tuple[str, ...]:
+        looked.append("engines")
+        return ()
+
+    monkeypatch.setattr(rtc, "engine_names", look)
+    one, other = pair()
+    with opening(one, other) as (mine, theirs):
+        check_both_ways(mine.result(10), theirs.result(10))
+    assert looked == []
+
+
+@pytest.mark.parametrize("engines", [("wrtc", "aiortc"), ("aiortc",)])
+def test_webrtc_comes_before_the_relay_where_it_is_fast(
+    monkeypatch: pytest.MonkeyPatch, engines: tuple[str, ...]
+) -> None:
+    left, right = (SocketStream(sock, Way.WEBRTC) for sock in socket.socketpair())
+
+    def open_rtc(grant: StreamGrant, conversation: Conversation, *offer: RtcOffer, **_: object) -> Stream:
+        """As an engine does: the offer goes over, the answer comes back."""
+        signals = rtc.RtcSignaller(conversation, *(offer or (None,)))
+        if grant.is_initiator:
+            signals.send(signal.encode(signal.RtcOffer(sdp="offer")))
+            until_sync(lambda: signals.receive(0.05) == signal.encode(signal.RtcAnswer(sdp="answer")))
+            return left
+        assert signals.receive(1.0) == signal.encode(signal.RtcOffer(sdp="offer"))
+        signals.send(signal.encode(signal.RtcAnswer(sdp="answer")))
+        return right
+
+    monkeypatch.setattr(rtc, "engine_names", lambda: engines)
+    monkeypatch.setattr(rtc, "open_stream", open_rtc)
+    with coordinator(secrets={"s1": {"secret True", "secret False"}}) as fake:
+        one, other = pair(relay=True, home=fake.home, failed=(Failure(Way.DIRECT, "it broke"),))
+        with opening(one, other) as (mine, theirs):
+            check_both_ways(mine.result(10), theirs.result(10))
+            assert mine.result().way is (Way.WEBRTC if len(engines) == 2 else Way.RELAY)
+    left.close()
+    right.close()
+
+
+def test_a_webrtc_that_fails_at_one_end_is_followed_by_the_next_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    def open_rtc(grant: StreamGrant, conversation: Conversation, *offer: RtcOffer, **_: object) -> Stream:
+        signals = rtc.RtcSignaller(conversation, *(offer or (None,)))
+        if not grant.is_initiator:
+            raise NoWay("no candidates")
+        signals.send(signal.encode(signal.RtcOffer(sdp="offer")))
+        while True:
+            signals.receive(1.0)
+
+    monkeypatch.setattr(rtc, "engine_names", lambda: ("wrtc", "aiortc"))
+    monkeypatch.setattr(rtc, "open_stream", open_rtc)
+    with coordinator(secrets={"s1": {"secret True", "secret False"}}) as fake:
+        one, other = pair(relay=True, home=fake.home, failed=(Failure(Way.DIRECT, "it broke"),))
+        with opening(one, other) as (mine, theirs):
+            check_both_ways(mine.result(10), theirs.result(10))
+    assert one.lines == [
+        "webrtc doesn't work: the other end says: no candidates",
+        "relay: connected to gpu-3 (the coordinator joins both ends)",
+    ]
+
+
+def test_an_initiator_that_goes_another_way_is_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The responder is still busy with WebRTC when the initiator has given it up."""
+
+    def open_rtc(grant: StreamGrant, conversation: Conversation, *offer: RtcOffer, **_: object) -> Stream:
+        signals = rtc.RtcSignaller(conversation, *(offer or (None,)))
+        if grant.is_initiator:
+            signals.send(signal.encode(signal.RtcOffer(sdp="offer")))
+            raise NoWay("no candidates")
+        while True:
+            signals.receive(1.0)
+
+    monkeypatch.setattr(rtc, "engine_names", lambda: ("wrtc", "aiortc"))
+    monkeypatch.setattr(rtc, "open_stream", open_rtc)
+    with coordinator(secrets={"s1": {"secret True", "secret False"}}) as fake:
+        one, other = pair(relay=True, home=fake.home, failed=(Failure(Way.DIRECT, "it broke"),))
+        with opening(one, other) as (mine, theirs):
+            check_both_ways(mine.result(10), theirs.result(10))
+
+
+@pytest.mark.parametrize("via", [Via.WEBRTC, Via.AUTO])
+def test_real_engines_meet(monkeypatch: pytest.MonkeyPatch, via: Via) -> None:
+    monkeypatch.undo()
+    failed = (Failure(Way.DIRECT, "it broke"),)
+    one, other = pair(via=via, failed=failed)
+    with opening(one, other) as (mine, theirs):
+        check_both_ways(mine.result(30), theirs.result(30))
+        assert mine.result().way is Way.WEBRTC

@@ -2,7 +2,7 @@
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
@@ -10,16 +10,15 @@ import pytest
 from opsconsole_protocol.error import Forbidden, InvalidRequest, OpsconsoleError, Unavailable
 from opsconsole_protocol.host.stream import rtc
 from opsconsole_protocol.host.stream import transfer as module
-from opsconsole_protocol.host.stream.coordinator_dial import Home
 from opsconsole_protocol.host.stream.negotiation import open_stream
-from opsconsole_protocol.host.stream.signaller import Signaller
 from opsconsole_protocol.host.stream.stream import Stream
-from opsconsole_protocol.host.stream.transfer import Moved, move
+from opsconsole_protocol.host.stream.transfer import move
 from opsconsole_protocol.stream.error import NoWay, StreamCancelled, StreamLost
-from opsconsole_protocol.stream.message import OpenStream, StreamGrant, Via, Way
+from opsconsole_protocol.stream.message import OpenStream, Via, Way
 from opsconsole_protocol.stream.persistence import PROGRESS_BYTES, TRIES_WITHOUT_PROGRESS_MAX
-from tests.protocol.host.stream.fake_coordinator import FakeCoordinator, coordinator
-from tests.protocol.host.stream.lab import NOWHERE, PURPOSE, End, pair, receive
+from tests.protocol.host.stream.fake_broker import FakeBroker, broker
+from tests.protocol.host.stream.fake_coordinator import coordinator
+from tests.protocol.host.stream.lab import NOWHERE, PURPOSE, receive
 
 DATA = bytes(range(256)) * (3 * PROGRESS_BYTES // 256)
 
@@ -51,51 +50,6 @@ class Worker:
 
 
 @dataclass
-class FakeBroker:
-    """Grants streams to a worker in this process. `refusals`: what it answers with instead, by number of the request."""
-
-    worker: Worker
-    home: Home = NOWHERE
-    relay: bool = False
-    fake: FakeCoordinator | None = None
-    refusals: dict[int, OpsconsoleError] = field(default_factory=dict)
-    reachable: Callable[[int], bool] = lambda _: True
-    before: Callable[[int], None] = lambda _: None
-    asked: list[OpenStream] = field(default_factory=list)
-    told: list[tuple[str, int | None, Way | None, str]] = field(default_factory=list)
-    threads: list[threading.Thread] = field(default_factory=list)
-    responders: dict[str, End] = field(default_factory=dict)
-
-    def ask(self, open: OpenStream) -> tuple[StreamGrant, Signaller]:  # noqa: A002 - as on the wire
-        number = len(self.asked)
-        self.before(number)
-        self.asked.append(open)
-        if number in self.refusals:
-            raise self.refusals[number]
-        name = f"s{number}"
-        if self.fake is not None:
-            self.fake.secrets[name] = {"secret True", "secret False"}
-        one, other = pair(via=open.via, relay=self.relay, failed=open.failed, home=self.home, name=name)
-        self.responders[name] = other
-
-        def serve() -> None:
-            with contextlib.suppress(OpsconsoleError):
-                self.worker.serve(other.open())
-
-        if not self.reachable(number):
-            one.inbox.put(None)
-        else:
-            self.threads.append(threading.Thread(target=serve))
-            self.threads[-1].start()
-        return one.grant, one
-
-    def ended(self, stream_id: str, summary: Moved | None, way: Way | None, error: str) -> None:
-        self.told.append((stream_id, None if summary is None else summary.bytes, way, error))
-        self.responders[stream_id].inbox.put(None)
-        raise Unavailable("the link is down")
-
-
-@dataclass
 class Fetch:
     """The initiator's work: gets DATA, from where the stream before has ended."""
 
@@ -118,14 +72,6 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("opsconsole_protocol.stream.persistence.FIRST_DELAY_S", 0.001)
 
 
-@contextlib.contextmanager
-def broker(lives: list[int | None], **options: object) -> Iterator[FakeBroker]:
-    made = FakeBroker(Worker(lives), **options)  # type: ignore[arg-type]
-    yield made
-    for thread in made.threads:
-        thread.join(10)
-
-
 def run(one: FakeBroker, work: Callable[[Stream], Summary], *, via: Via = Via.AUTO) -> tuple[Summary, list[str]]:
     lines: list[str] = []
     cancel = threading.Event()
@@ -134,7 +80,7 @@ def run(one: FakeBroker, work: Callable[[Stream], Summary], *, via: Via = Via.AU
 
 
 def test_one_stream_is_enough_where_it_lives() -> None:
-    with broker([]) as one:
+    with broker(Worker([]).serve) as one:
         fetch = Fetch()
         summary, lines = run(one, fetch)
     assert fetch.found == DATA
@@ -145,7 +91,7 @@ def test_one_stream_is_enough_where_it_lives() -> None:
 
 
 def test_a_way_that_dies_is_changed_in_the_middle() -> None:
-    with coordinator() as fake, broker([100_000], home=fake.home, relay=True, fake=fake) as one:
+    with coordinator() as fake, broker(Worker([100_000]).serve, home=fake.home, relay=True, fake=fake) as one:
         fetch = Fetch()
         _, lines = run(one, fetch)
     assert fetch.found == DATA
@@ -162,7 +108,7 @@ def test_a_way_that_dies_is_changed_in_the_middle() -> None:
 @pytest.mark.parametrize("cut", [1, 2, 9, 1_000, 1 << 20, PROGRESS_BYTES + 77])
 def test_a_relay_is_cut_at_any_byte(cut: int) -> None:
     """Relays die again and again; whatever they have brought is kept."""
-    with coordinator() as fake, broker([], home=fake.home, relay=True, fake=fake) as one:
+    with coordinator() as fake, broker(Worker([]).serve, home=fake.home, relay=True, fake=fake) as one:
         one.before = lambda number: setattr(fake, "cut_after_bytes", cut if number < 4 else None)
         fetch = Fetch()
         run(one, fetch, via=Via.RELAY)
@@ -170,13 +116,13 @@ def test_a_relay_is_cut_at_any_byte(cut: int) -> None:
 
 
 def test_it_ends_where_nothing_gets_ahead() -> None:
-    with broker([10] * 100) as one, pytest.raises(StreamLost, match="the other end is gone"):
+    with broker(Worker([10] * 100).serve) as one, pytest.raises(StreamLost, match="the other end is gone"):
         run(one, Fetch())
     assert len(one.asked) == TRIES_WITHOUT_PROGRESS_MAX
 
 
 def test_it_goes_on_as_long_as_it_gets_ahead() -> None:
-    with broker([PROGRESS_BYTES + 1, PROGRESS_BYTES + 1]) as one:
+    with broker(Worker([PROGRESS_BYTES + 1, PROGRESS_BYTES + 1]).serve) as one:
         fetch = Fetch()
         run(one, fetch)
     assert fetch.found == DATA
@@ -185,14 +131,14 @@ def test_it_goes_on_as_long_as_it_gets_ahead() -> None:
 
 def test_what_is_refused_at_first_is_refused_at_once() -> None:
     for refusal in (Forbidden("not yours"), Unavailable("worker gpu-3 is not connected"), NoWay("no")):
-        with broker([], refusals={0: refusal}) as one, pytest.raises(type(refusal)):
+        with broker(Worker([]).serve, refusals={0: refusal}) as one, pytest.raises(type(refusal)):
             run(one, Fetch())
         assert len(one.asked) == 1
 
 
 def test_a_coordinator_that_is_away_for_a_while_is_waited_for() -> None:
     away = {number: Unavailable("the coordinator can't be reached") for number in range(1, 4)}
-    with broker([100_000], refusals=dict(away)) as one:
+    with broker(Worker([100_000]).serve, refusals=dict(away)) as one:
         fetch = Fetch()
         _, lines = run(one, fetch)
     assert fetch.found == DATA
@@ -202,7 +148,7 @@ def test_a_coordinator_that_is_away_for_a_while_is_waited_for() -> None:
 
 
 def test_a_stream_that_the_coordinator_ends_before_it_stands_is_asked_for_again() -> None:
-    with broker([], reachable=lambda number: number > 0) as one:
+    with broker(Worker([]).serve, reachable=lambda number: number > 0) as one:
         fetch = Fetch()
         run(one, fetch)
     assert fetch.found == DATA
@@ -210,7 +156,10 @@ def test_a_stream_that_the_coordinator_ends_before_it_stands_is_asked_for_again(
 
 
 def test_what_is_forbidden_later_ends_it() -> None:
-    with broker([100_000], refusals={1: Forbidden("your role was changed")}) as one, pytest.raises(Forbidden):
+    with (
+        broker(Worker([100_000]).serve, refusals={1: Forbidden("your role was changed")}) as one,
+        pytest.raises(Forbidden),
+    ):
         run(one, Fetch())
     assert len(one.asked) == 2
 
@@ -220,7 +169,7 @@ def test_a_failure_that_no_stream_can_help_ends_it(failure: OpsconsoleError) -> 
     def work(stream: Stream) -> Summary:
         raise failure
 
-    with broker([]) as one, pytest.raises(type(failure)):
+    with broker(Worker([]).serve) as one, pytest.raises(type(failure)):
         run(one, work)
     assert one.told == [("s0", None, Way.DIRECT, failure.message)]
 
@@ -229,7 +178,7 @@ def test_a_fault_of_this_program_is_told_and_not_hidden() -> None:
     def work(stream: Stream) -> Summary:
         raise ZeroDivisionError
 
-    with broker([]) as one, pytest.raises(ZeroDivisionError):
+    with broker(Worker([]).serve) as one, pytest.raises(ZeroDivisionError):
         run(one, work)
     assert one.told == [("s0", None, Way.DIRECT, "the program at this end has failed")]
 
@@ -243,7 +192,7 @@ def test_a_cancel_wakes_who_waits_for_the_other_end() -> None:
         stream.receive_into(bytearray(1))  # the worker waits, too
         raise AssertionError
 
-    with broker([]) as one, pytest.raises(StreamCancelled):
+    with broker(Worker([]).serve) as one, pytest.raises(StreamCancelled):
         move(one, PURPOSE, peer="gpu-3", via=Via.AUTO, home=NOWHERE, work=work, tell=lines.append, cancel=cancel)
     assert one.told == [("s0", None, Way.DIRECT, "cancelled")]
 
@@ -256,20 +205,20 @@ def test_a_cancel_ends_the_wait_for_the_next_try(monkeypatch: pytest.MonkeyPatch
         if "goes on" in line:
             cancel.set()
 
-    with broker([1]) as one, pytest.raises(StreamCancelled):
+    with broker(Worker([1]).serve) as one, pytest.raises(StreamCancelled):
         move(one, PURPOSE, peer="gpu-3", via=Via.AUTO, home=NOWHERE, work=Fetch(), tell=tell, cancel=cancel)
 
 
 def test_nothing_is_begun_after_a_cancel() -> None:
     cancel = threading.Event()
     cancel.set()
-    with broker([]) as one, pytest.raises(StreamCancelled):
+    with broker(Worker([]).serve) as one, pytest.raises(StreamCancelled):
         move(one, PURPOSE, peer="gpu-3", via=Via.AUTO, home=NOWHERE, work=Fetch(), tell=print, cancel=cancel)
     assert one.asked == []
 
 
 def test_what_is_moved_is_counted() -> None:
-    with broker([]) as one:
+    with broker(Worker([]).serve) as one:
         grant, signaller = one.ask(OpenStream(purpose=PURPOSE))
         stream = module._Counted(open_stream(grant, signaller, NOWHERE, tell=print, cancel=threading.Event()))
         Fetch()(stream)

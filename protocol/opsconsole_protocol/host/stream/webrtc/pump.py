@@ -18,7 +18,7 @@ from opsconsole_protocol.stream.channel_flow import DONE_MESSAGE, MESSAGE_BYTES_
 BUFFERED_BYTES_MAX = 2 * 1024 * 1024
 """What may wait in the engine to be sent."""
 BEAT_S = 2.0
-SILENT_S = 30.0
+SILENT_S = 20.0
 """Without any message for this time the other end counts as gone; each sends a sign of life every BEAT_S."""
 FAREWELL_S = 3.0
 """How long an end that needs the channel no longer waits for the other to say the same."""

@@ -5,13 +5,14 @@ comes until the end, and prints what it has seen as JSON.
 """
 
 import argparse
+import contextlib
 import hashlib
 import json
 import socket
 import threading
 from collections.abc import Iterator
 
-from opsconsole_protocol.host.stream.webrtc import engine, open_webrtc
+from opsconsole_protocol.host.stream.webrtc import engine, open_webrtc, pump
 from opsconsole_protocol.stream.error import StreamLost
 from tests.protocol.host.stream.webrtc.signal_pair import SocketSignaller
 
@@ -42,21 +43,25 @@ def main() -> None:
     parser.add_argument("--initiator", action="store_true")
     parser.add_argument("--send-bytes", type=int, default=0)
     parser.add_argument("--number", type=int, default=0)
+    parser.add_argument("--silent-s", type=float, default=pump.SILENT_S)
     options = parser.parse_args()
     if options.engine == engine.AIORTC:
         engine.leave_out_native()
+    pump.SILENT_S = options.silent_s
     signaller = SocketSignaller(socket.socket(fileno=options.signals))
     stream = open_webrtc(signaller, options.initiator, (), timeout_s=60)
     received, digest, error = 0, hashlib.sha256(), ""
 
     def send() -> None:
-        for block in pattern(options.number, options.send_bytes):
-            stream.send(block)
-        stream.end()
+        with contextlib.suppress(StreamLost):
+            for block in pattern(options.number, options.send_bytes):
+                stream.send(block)
+            stream.end()
 
     sender = threading.Thread(target=send)
     sender.start()
     view = memoryview(bytearray(100_000))
+    print("open", flush=True)
     try:
         while count := stream.receive_into(view):
             digest.update(view[:count])

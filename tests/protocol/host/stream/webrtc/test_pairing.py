@@ -25,6 +25,12 @@ def start(engine: str, signals: socket.socket, *options: str) -> "subprocess.Pop
     )  # fmt: skip
 
 
+def what_it_has_seen(end: "subprocess.Popen[str]") -> dict[str, Any]:
+    """The last line of an end, which has ended."""
+    found: dict[str, Any] = json.loads(end.communicate(timeout=90)[0].splitlines()[-1])
+    return found
+
+
 def both(initiator: str, responder: str, there: int, back: int) -> tuple[dict[str, Any], dict[str, Any]]:
     """What the two ends have seen of a stream that carries so many bytes there and back."""
     one, two = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -34,7 +40,7 @@ def both(initiator: str, responder: str, there: int, back: int) -> tuple[dict[st
             start(responder, two, "--number", "2", "--send-bytes", str(back)),
         )
         try:
-            first, second = (json.loads(end.communicate(timeout=90)[0]) for end in ends)
+            first, second = (what_it_has_seen(end) for end in ends)
         finally:
             for end in ends:
                 end.kill()
@@ -56,3 +62,28 @@ def test_every_byte_arrives_both_ways(initiator: str, responder: str) -> None:
 def test_a_stream_may_carry_nothing() -> None:
     first, second = both(AIORTC, AIORTC, 0, 0)
     assert (first["received"], first["error"], second["received"], second["error"]) == (0, "", 0, "")
+
+
+@pytest.mark.parametrize("survivor", [AIORTC, WRTC])
+def test_an_end_whose_other_end_was_killed_notices(survivor: str) -> None:
+    if survivor not in engine_names():
+        pytest.skip("wrtc isn't installed")
+    one, two = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with one, two:
+        killed = start(AIORTC, one, "--initiator", "--send-bytes", str(10**12))
+        left = start(survivor, two, "--send-bytes", str(10**12), "--silent-s", "2")
+        assert killed.stdout is not None
+        try:
+            assert killed.stdout.readline() == "open\n"
+            killed.kill()
+            seen = what_it_has_seen(left)
+        finally:
+            for end in (killed, left):
+                end.kill()
+                end.wait()
+            killed.stdout.close()
+    assert seen["error"] in {
+        "nothing has been heard from the other end for 2 s",
+        "no connection holds between the two ends",
+        "the other end has closed the connection",
+    }

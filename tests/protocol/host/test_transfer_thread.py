@@ -5,8 +5,8 @@ import threading
 
 import pytest
 
-from opsconsole_agent.transfer.transfer_thread import Cancel, TransferThreads
 from opsconsole_protocol.error import Unavailable
+from opsconsole_protocol.host.transfer_thread import Cancel, TransferThreads
 from tests.waiting import until
 
 

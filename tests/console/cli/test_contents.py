@@ -1,0 +1,160 @@
+"""submit: what a job brings along, and what is brought back, as it is typed and told."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from opsconsole.transfer import pending
+from opsconsole_protocol import api
+from opsconsole_protocol.error import InvalidRequest
+from opsconsole_protocol.spec import JobSpec
+from opsconsole_protocol.stream.message import FileRoot, RootKind
+from tests.client.fake_server import FakeServer
+from tests.client.transfer.far_end import FarEnd
+from tests.console.cli.conftest import Run
+
+BRING = ("--bundle", "code", "--upload", "data.csv:points.csv", "--setup", "uv sync", "--collect", "logs/*")
+
+
+def submitted(server: FakeServer) -> JobSpec:
+    found = [one for one in server.asked if isinstance(one, api.SubmitJobs)]
+    return found[-1].submissions[0].spec
+
+
+def leave_results(server: FakeServer, far: FarEnd, **files: str) -> None:
+    """Every job ends at once, and has left these."""
+
+    def finish(job_id: str, _: JobSpec) -> None:
+        folder = far.outputs("gpu-a", FileRoot(kind=RootKind.OUTPUT, job_id=job_id))
+        for name, text in files.items():
+            (folder / name).write_text(text)
+        server.finish(job_id)
+
+    server.on_submit = finish
+
+
+def test_what_goes_along_is_sent_and_told(run: Run, server: FakeServer, far: FarEnd, here: Path) -> None:
+    ran = run("submit", *BRING, "--", "python", "train.py")
+    assert ran.code == 0, ran.err
+    assert ran.err.splitlines()[:2] == ["bundle 1 file 7 B (7 B sent)", "upload points.csv, 5 B (5 B sent)"]
+    spec = submitted(server)
+    assert spec.bundle is not None
+    assert (spec.setup, spec.collect) == ("uv sync", ("logs/*",))
+    for content_id in (spec.bundle.content_id, spec.uploads[0].content_id):
+        assert far.store.has(content_id)
+    again = run("submit", *BRING, "--", "python", "train.py")
+    assert [line.rpartition(" (")[2] for line in again.err.splitlines()[:2]] == ["nothing to send)"] * 2
+    assert submitted(server) == spec
+
+
+def test_quietly_nothing_is_told(run: Run, server: FakeServer, far: FarEnd, here: Path) -> None:
+    ran = run("submit", "-q", *BRING, "--json", "--", "true")
+    assert (ran.code, ran.err) == (0, "")
+    assert json.loads(ran.out)["id"] in server.jobs
+
+
+def test_a_mistake_is_found_before_anything_is_sent(run: Run, server: FakeServer, far: FarEnd, here: Path) -> None:
+    for words, said in (
+        ((*BRING,), "there is no command"),
+        (("--upload", "none", "--", "true"), "--upload none: there is no file or folder 'none' here"),
+        (("--bundle", "data.csv", "--", "true"), "--bundle data.csv: there is no such folder"),
+        (("--fetch", "../x", "--", "true"), "--fetch ../x: the pattern '../x' leads out of the folder"),
+        (("--bundle", "code", "--bundle-max", "1", "--", "true"), "the largest: train.py 7 B"),
+        (("--upload", "data.csv", "--upload", "code:data.csv", "--", "true"), "two uploads are called 'data.csv'"),
+    ):
+        ran = run("submit", *words)
+        assert ran.code == 2, ran.err
+        assert said in ran.err
+        assert ran.err.count("\n") == 1
+    assert far.asked == []
+    assert not any(isinstance(one, api.SubmitJobs) for one in server.asked)
+
+
+def test_a_dry_run_sends_nothing(run: Run, server: FakeServer, far: FarEnd, here: Path) -> None:
+    server.add_worker("gpu-a")
+    assert run("submit", "--dry-run", *BRING, "--", "true").code == 0
+    assert far.asked == []
+
+
+def test_results_come_when_the_job_ends(run: Run, server: FakeServer, far: FarEnd, here: Path) -> None:
+    leave_results(server, far, **{"m.pt": "model", "other": "x"})
+    ran = run("submit", "--fetch", "m*:out", "--fetch", "other", "--wait", "--", "true")
+    assert ran.code == 0, ran.err
+    assert (here / "out" / "m.pt").read_text() == "model"
+    assert sorted(ran.err.splitlines()[-2:]) == ["fetched m.pt 5 B to ./out", "fetched other 1 B to ."]
+    assert pending.fetches() == []
+
+
+def test_results_that_arent_there_are_a_failure(run: Run, server: FakeServer, far: FarEnd, here: Path) -> None:
+    leave_results(server, far)
+    ran = run("submit", "-q", "--fetch", "m", "--wait", "--", "true")
+    assert ran.code == 1
+    assert ran.err.startswith("opsconsole: not fetched: ")
+    assert ran.err.count("\n") == 1
+
+
+def test_a_worker_that_is_away_keeps_them_pending(run: Run, server: FakeServer, far: FarEnd, here: Path) -> None:
+    leave_results(server, far, m="model")
+    far.away.add("gpu-a")
+    ran = run("submit", "--fetch", "m", "--wait", "--", "true")
+    assert ran.code == 1
+    assert "opsconsole: not fetched: gpu-a is not connected" in ran.err
+    (waiting,) = pending.fetches()
+    far.away.clear()
+    ran = run("wait", waiting.job_id)
+    assert ran.code == 0
+    assert "fetched m 5 B to ." in ran.err
+    assert (here / "m").read_text() == "model"
+
+
+def test_who_doesnt_wait_is_told_how_they_come(run: Run, server: FakeServer, far: FarEnd, here: Path) -> None:
+    ran = run("submit", "--fetch", "m", "--", "true")
+    assert ran.err.splitlines()[-1].startswith(
+        "its results come once it has ended: an open console, or `opsconsole transfers resume`"
+    )
+    (waiting,) = pending.fetches()
+    listed = run("transfers")
+    assert waiting.id in listed.out
+    assert [json.loads(line)["pending"] for line in run("transfers", "--json").out.splitlines()] == ["fetch"]
+    assert run("transfers", "forget", waiting.id).code == 0
+    assert pending.fetches() == []
+    assert run("transfers", "forget", waiting.id).code == 1
+
+
+def test_a_job_that_is_refused_leaves_nothing_pending(run: Run, server: FakeServer, far: FarEnd, here: Path) -> None:
+    def refuse(_: FakeServer, __: object) -> api.AnyAnswer:
+        raise InvalidRequest("no such project")
+
+    server.answers[api.SubmitJobs] = refuse
+    assert run("submit", "--fetch", "m", "--", "true").code == 2
+    assert pending.fetches() == []
+
+
+def test_a_clone_keeps_what_its_model_brought_unless_something_else_is_named(
+    run: Run, server: FakeServer, far: FarEnd, here: Path
+) -> None:
+    job = run("submit", *BRING, "--", "true").out.strip()
+    before = submitted(server)
+    assert run("clone", job).code == 0
+    assert submitted(server) == before
+    assert run("clone", job, "--upload", "code:other", "--collect", "x").code == 0
+    after = submitted(server)
+    assert ([one.name for one in after.uploads], after.collect) == (["other"], ("x",))
+    assert after.bundle == before.bundle
+
+
+def test_a_run_collects_nothing(run: Run) -> None:
+    ran = run("run", "--collect", "x", "--", "true")
+    assert (ran.code, ran.err) == (
+        2,
+        "opsconsole: --collect goes with `opsconsole submit`: a run has a coordinator of its own\n",
+    )
+
+
+@pytest.mark.parametrize("name", ["new\nline", "\x1b[31mred", "\u202eback"])
+def test_names_that_act_on_a_terminal_dont(run: Run, server: FakeServer, far: FarEnd, here: Path, name: str) -> None:
+    (here / name).write_text("x")
+    ran = run("submit", "--upload", name, "--", "true")
+    assert ran.code == 0
+    assert name not in ran.err

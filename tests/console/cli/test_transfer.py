@@ -1,0 +1,232 @@
+"""put, get, ls and transfers, as they are typed and told."""
+
+import json
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from opsconsole.transfer.row import TransferKind, TransferPhase, TransferRow
+from opsconsole_console.cli.progress_line import ProgressLine, summary, text
+from opsconsole_protocol import api
+from opsconsole_protocol.file_listing import FileEntry, FileKind, FilePage
+from opsconsole_protocol.spec import JobSpec
+from opsconsole_protocol.stream.message import FileRoot, RootKind, Via, Way
+from tests.client.fake_server import FakeServer
+from tests.client.row import NOW_MS
+from tests.client.transfer.far_end import FarEnd
+from tests.console.cli.conftest import Run
+
+JOB = "aaaaaaaaaa"
+
+
+@pytest.fixture(autouse=True)
+def _worker(server: FakeServer) -> None:
+    mounts = [{"label": "lab", "path": "/mnt/lab", "writable": True}]
+    server.add_worker("gpu-a", properties={"io_paths": {"input": "/mnt/in", "output": "/mnt/out"}, "mounts": mounts})
+
+
+def finished(server: FakeServer, far: FarEnd, **files: str) -> None:
+    server.add_job(JOB)
+    server.finish(JOB)
+    folder = far.outputs("gpu-a", FileRoot(kind=RootKind.OUTPUT, job_id=JOB))
+    for name, words in files.items():
+        (folder / name).write_text(words)
+
+
+def test_put_tells_the_way_and_what_was_sent(run: Run, far: FarEnd, here: Path) -> None:
+    ran = run("put", "data.csv", "code", "gpu-a:lab:x", "--via", "relay")
+    assert (ran.code, ran.out) == (0, "")
+    lines = ran.err.splitlines()
+    assert lines[0] == "  direct: both are here"
+    assert lines[1].startswith("2 files, 12 B to gpu-a:/mnt/lab/x: 2 files, 12 B by a direct connection in ")
+    assert (far.mount("lab") / "x" / "code" / "train.py").read_text() == "print()"
+    assert far.asked[0][1:] == ("gpu-a", Via.RELAY)
+
+
+def test_put_as_an_object(run: Run, far: FarEnd, here: Path) -> None:
+    row = json.loads(run("put", "data.csv", "gpu-a", "--json").out)
+    assert (row["phase"], row["kind"], row["way"], row["bytes_total"]) == ("done", "put", "direct", 5)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("data.csv", "gpu-b"), 1, "there is no worker 'gpu-b': did you mean gpu-a?"),
+        (("data.csv",), 2, "name a file and a worker"),
+        (("none", "gpu-a"), 1, "there is no file or folder 'none' here"),
+        (("data.csv", "gpu-a:../x"), 2, "leads out of its folder"),
+        (("data.csv", "gpu-a:/etc"), 1, "is below none of the folders of gpu-a, which has input (/mnt/in)"),
+        (("data.csv", "gpu-a:output:x"), 1, "takes no files"),
+        (("data.csv", "here/../data.csv", "gpu-a"), 1, "have the same name"),
+    ],
+)
+def test_what_cant_be_put(run: Run, far: FarEnd, here: Path, words: tuple[str, ...], code: int, said: str) -> None:
+    (here / "here").mkdir()
+    ran = run("put", *words)
+    assert said in ran.err
+    assert ran.err.count("\n") == 1
+    assert ran.code in {code, 2}
+
+
+def test_get_prints_where_the_files_lie(run: Run, server: FakeServer, far: FarEnd, here: Path) -> None:
+    finished(server, far, **{"a.pt": "aa", "b\x1b[2J": "b"})
+    ran = run("get", JOB[:4], "--to", "out")
+    assert ran.code == 0, ran.err
+    assert (here / "out" / "a.pt").read_text() == "aa"
+    assert "\x1b" not in ran.out + ran.err
+    assert ran.out.splitlines()[0] == "out/a.pt"
+    found = json.loads(run("get", JOB, "a*", "--json").out)
+    assert found["files"] == [{"path": "a.pt", "size_bytes": 2}]
+    assert found["missing"] == []
+
+
+def test_what_is_missing_is_said_and_a_failure(run: Run, server: FakeServer, far: FarEnd, here: Path) -> None:
+    server.add_job(JOB, JobSpec(command=("true",), num_tasks=2))
+    server.finish(JOB, 0)
+    server.finish(JOB, 1, worker="gpu-b")
+    (far.outputs("gpu-a", FileRoot(kind=RootKind.OUTPUT, job_id=JOB, task_index=0)) / "m").write_text("m")
+    far.away.add("gpu-b")
+    ran = run("get", JOB)
+    assert (ran.code, ran.out) == (1, "task-0/m\n")
+    assert ran.err.splitlines()[-1] == "opsconsole: not brought: task-1: gpu-b is not connected"
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        ((JOB, "none"), 1, "has left nothing that matches 'none'"),
+        ((JOB, "../x"), 2, "leads out of the folder"),
+        (("zzzz",), 1, "zzzz"),
+        (("gpu-z:x",), 1, "there is no worker 'gpu-z'"),
+    ],
+)
+def test_what_cant_be_got(
+    run: Run, server: FakeServer, far: FarEnd, here: Path, words: tuple[str, ...], code: int, said: str
+) -> None:
+    finished(server, far, a="a")
+    ran = run("get", *words)
+    assert (ran.code, ran.out) == (code, "")
+    assert said in ran.err.splitlines()[-1]
+
+
+def test_a_folder_of_a_mount_is_got(run: Run, far: FarEnd, here: Path) -> None:
+    (far.mount("lab") / "x").mkdir()
+    (far.mount("lab") / "x" / "f").write_text("f")
+    ran = run("get", "gpu-a:lab:x", "--to", "out")
+    assert (ran.code, ran.out) == (0, "out/f\n")
+
+
+def test_the_history_is_listed(run: Run, far: FarEnd, here: Path) -> None:
+    assert run("transfers").err == "nothing has been transferred from this machine yet\n"
+    run("put", "data.csv", "gpu-a")
+    run("put", "data.csv", "gpu-a:output:")
+    listed = run("transfers").out.splitlines()
+    assert [line.split()[2:4] for line in listed[1:]] == [["put", "failed"], ["put", "done"]]
+    rows = [json.loads(line) for line in run("transfers", "--json", "-n", "1").out.splitlines()]
+    assert [(row["pending"], row["phase"]) for row in rows] == [(None, "failed")]
+    assert run("transfers", "resume").code == 0
+    for words in (("forget",), ("list", "x")):
+        assert run("transfers", *words).code == 2
+
+
+# --- ls ------------------------------------------------------------------------------------------------------------
+
+
+def listing(server: FakeServer, *entries: FileEntry, truncated: bool = False) -> None:
+    def answer(_: FakeServer, request: api.ListFiles) -> api.FileList:
+        end = request.query.offset + request.query.limit
+        page = FilePage(
+            entries=entries[request.query.offset : end],
+            total=len(entries),
+            more=end < len(entries),
+            truncated=truncated,
+        )
+        return api.FileList(page=page, worker="gpu-a")
+
+    server.answers[api.ListFiles] = answer
+
+
+ENTRIES = (
+    FileEntry(b"data", FileKind.FOLDER, mtime_ms=NOW_MS, mode=0o755),
+    FileEntry(b"a\n\xff", FileKind.FILE, size=12_345, mtime_ms=NOW_MS, mode=0o644),
+    FileEntry(b"link", FileKind.LINK, mode=0o777, leads_to=FileKind.FILE),
+    FileEntry(b"pipe", FileKind.OTHER),
+)
+
+
+def asked(server: FakeServer) -> api.ListFiles:
+    return next(one for one in reversed(server.asked) if isinstance(one, api.ListFiles))
+
+
+def test_a_workers_folder_is_listed(run: Run, server: FakeServer) -> None:
+    listing(server, *ENTRIES)
+    ran = run("ls", "gpu-a:lab:x/y", "--sort", "size", "-r")
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out == "data/\na \ufffd\nlink@\npipe\n"
+    query = asked(server).query
+    assert (query.root.mount, query.folder, query.sort, query.descending) == ("lab", b"x/y", "size", True)
+    long = run("ls", "gpu-a", "-l").out.splitlines()
+    assert [line.split()[0] for line in long[1:]] == ["drwxr-xr-x", "-rw-r--r--", "lrwxrwxrwx", "c---------"]
+    assert "12 kB" in long[2]
+    assert asked(server).query.root.mount == "input"
+
+
+def test_as_objects_every_name_can_be_told(run: Run, server: FakeServer) -> None:
+    listing(server, *ENTRIES)
+    rows = [json.loads(line) for line in run("ls", "gpu-a", "--json").out.splitlines()]
+    assert rows[1] == {
+        "name": "a\n\ufffd", "name_base64": "YQr/", "kind": "file", "size_bytes": 12_345, "mtime_ms": NOW_MS,
+        "mode": "0644", "leads_to": None,
+    }  # fmt: skip
+    assert (rows[2]["leads_to"], rows[0]["name_base64"]) == ("file", None)
+
+
+def test_a_jobs_folders_are_listed(run: Run, server: FakeServer) -> None:
+    server.add_job(JOB)
+    listing(server, *ENTRIES)
+    assert run("ls", f"{JOB[:3]}/task-0:models", "--of", "work", "--find", "*.pt").code == 0
+    query = asked(server).query
+    assert (query.root, query.folder, query.pattern) == (
+        FileRoot(kind=RootKind.WORK, job_id=JOB, task_index=0), b"models", "*.pt"
+    )  # fmt: skip
+    assert run("ls", f"{JOB}:../x").code == 2
+    assert run("ls", "gpu-a", "--of", "work").code == 2
+
+
+def test_a_long_folder_comes_in_pages_and_what_is_left_out_is_said(run: Run, server: FakeServer) -> None:
+    listing(server, *(FileEntry(f"{number}".encode(), FileKind.FILE) for number in range(2_500)))
+    ran = run("ls", "gpu-a", "-n", "2100")
+    assert len(ran.out.splitlines()) == 2_100
+    assert ran.err == "… 2,100 of 2,500: -n shows more\n"
+    listing(server, *ENTRIES, truncated=True)
+    assert run("ls", "gpu-a").err == "… 4 of 4+: the folder is too large to be listed whole\n"
+
+
+# --- progress ------------------------------------------------------------------------------------------------------
+
+ROW = TransferRow(
+    id="1", kind=TransferKind.PUT, phase=TransferPhase.MOVING, title="data to gpu-a", way=Way.RELAY, bytes_done=41,
+    bytes_total=100, files_done=3, files_total=12, rate_bytes_s=95e6, left_ms=125_000, started_at_ms=NOW_MS,
+)  # fmt: skip
+
+
+def test_a_line_says_how_far_it_is() -> None:
+    assert text(ROW) == "data to gpu-a: 41 % of 100 B, 3 of 12 files, 95 MB/s, 2m 05s left"
+
+
+def test_a_summary_says_what_moved_and_how() -> None:
+    done = replace(ROW, phase=TransferPhase.DONE, bytes_skipped=10, ended_at_ms=NOW_MS + 2_000)
+    assert summary(done) == "12 files, 100 B (10 B of it was there already) by the coordinator's relay in 2s, 95 MB/s"
+
+
+def test_a_terminals_line_is_written_over_and_taken_away(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    line = ProgressLine()
+    line.show(ROW)
+    line.say("done")
+    drawn, _, rest = capsys.readouterr().err.partition("left")
+    assert drawn.startswith("\r\x1b[Kdata to gpu-a: 41 %")
+    assert rest == "\r\x1b[Kdone\n"
