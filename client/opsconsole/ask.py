@@ -2,7 +2,7 @@
 
 from typing import Protocol, TypeVar
 
-from opsconsole_protocol.api import Answered, AnyAnswer, AnyRequest
+from opsconsole_protocol.api import Answered, AnyAnswer, AnyRequest, AwaitSignals, SendSignal, SetPriority
 from opsconsole_protocol.error import ProtocolError
 
 AnswerT = TypeVar("AnswerT", bound=Answered)
@@ -22,3 +22,10 @@ async def ask(requester: Requester, request: AnyRequest, kind: type[AnswerT]) ->
     if not isinstance(answer, kind):
         raise ProtocolError(f"{type(answer).__name__} came where {kind.__name__} is due: upgrade the older side")
     return answer
+
+
+def is_repeatable(request: AnyRequest) -> bool:
+    """Whether nothing is done twice, or lost, where a request was carried out and its answer didn't come."""
+    if isinstance(request, SetPriority):
+        return not request.relative
+    return not isinstance(request, SendSignal | AwaitSignals)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self
 
 import msgspec
 
-from opsconsole.ask import AnswerT, ask
+from opsconsole.ask import AnswerT, ask, is_repeatable
 from opsconsole.connection import Connection
 from opsconsole.dialer import ConnectionSource, Dialer
 from opsconsole.job_page import next_page
@@ -114,14 +114,16 @@ class Client:
         deadline = asyncio.get_running_loop().time() + self.retry_for_s
         pause_s = _RETRY_FIRST_S
         while True:
+            if self._is_closed:
+                raise Unavailable("this client is closed")
             try:
                 connection = await self._source.connection()
                 answer = await connection.call(request)
             except Unavailable as error:
                 is_late = asyncio.get_running_loop().time() + pause_s > deadline
-                if self._is_closed or is_late or not _is_repeatable(request):
+                if is_late or not is_repeatable(request):
                     raise
-                if self._on_retry is not None:
+                if self._on_retry is not None and not self._is_closed:
                     self._on_retry(error.message)
             else:
                 return answer
@@ -490,10 +492,3 @@ def _can_take(worker: api.WorkerRow, spec: JobSpec) -> bool:
 def new_job_id() -> JobId:
     """A fresh job id."""
     return job_id(secrets.randbits(50))
-
-
-def _is_repeatable(request: api.AnyRequest) -> bool:
-    """Whether nothing is done twice, or lost, where a request was carried out and its answer didn't come."""
-    if isinstance(request, api.SetPriority):
-        return not request.relative
-    return not isinstance(request, api.SendSignal | api.AwaitSignals)

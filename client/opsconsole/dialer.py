@@ -7,6 +7,7 @@ from typing import Protocol
 
 from opsconsole.connection import Connection
 from opsconsole.target import TargetSource, current
+from opsconsole_protocol.error import NotFound, Unavailable
 
 
 class ConnectionSource(Protocol):
@@ -28,13 +29,23 @@ class Dialer:
         self._target = target
         self._connection: Connection | None = None
         self._lock = asyncio.Lock()
+        self._has_been_there = False
 
     async def connection(self) -> Connection:
-        """The open connection; one is opened if there is none. Raises what the target's source and `Connection.open` raise."""
+        """The open connection; one is opened if there is none. Raises what the target's source and `Connection.open` raise.
+
+        A coordinator that was there once and can't be found any more is Unavailable: it may be about to start again.
+        """
         async with self._lock:
             if self._connection is None or not self._connection.is_open:
                 await self.close()
-                self._connection = await Connection.open(current(self._target))
+                try:
+                    self._connection = await Connection.open(current(self._target))
+                except NotFound as error:
+                    if not self._has_been_there:
+                        raise
+                    raise Unavailable(error.message) from None
+                self._has_been_there = True
             return self._connection
 
     async def close(self) -> None:

@@ -20,6 +20,7 @@ def test_every_example_runs(lab: Lab) -> None:
     done = subprocess.run(
         [sys.executable, "-c", "\n\n".join(blocks)],
         env=lab.environ,
+        cwd=lab.folder,
         capture_output=True,
         text=True,
         timeout=120,

@@ -15,7 +15,6 @@ from msgspec.structs import replace
 from opsconsole.transfer.user_folder import cache_folder
 from opsconsole_protocol.content.manifest import Entry, EntryKind, Manifest
 from opsconsole_protocol.error import InvalidRequest, NotFound
-from opsconsole_protocol.quantity import size_words
 
 if TYPE_CHECKING:
     from opsconsole_protocol.host.content.hash_cache import HashCache
@@ -31,12 +30,6 @@ class LocalSource:
 
     manifest: Manifest
     source: FolderSource
-
-    @property
-    def words(self) -> str:
-        """`34 files, 1.2 MB`."""
-        files = self.manifest.files
-        return f"{files:,} {'file' if files == 1 else 'files'}, {size_words(self.manifest.size_bytes)}"
 
     @classmethod
     @contextmanager

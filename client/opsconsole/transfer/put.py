@@ -30,7 +30,6 @@ def put(
         raise Conflict(f"{place.words} on {worker} takes no files: its mount {place.mount.label} is not writable")
     with LocalSource.of(files, progress=transfer.scanned, cancel=load.cancel) as source:
         transfer.begins_to_move()
-        transfer.is_about(f"{source.words} to {worker}:{place.words}", peer=worker)
 
         def work(stream: Stream) -> Summary:
             return send(stream, source.source, progress=transfer.moved, cancel=load.cancel)

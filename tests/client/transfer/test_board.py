@@ -71,7 +71,7 @@ async def test_files_and_folders_are_put_under_their_own_names(
     assert (there / "more" / "deep" / odd).read_text() == "odd"
     assert (there / "more" / "link").readlink() == Path("deep")
     assert (row.phase, row.way, row.files_done, row.bytes_done) == (TransferPhase.DONE, Way.DIRECT, 2, 6)
-    assert row.title == "2 files, 6 B to gpu-a:/mnt/in/run/1"
+    assert row.title == "data.csv and 1 more to gpu-a:/mnt/in/run/1"
     assert board.rows == (row,)
     assert await board.history() == [row]
 

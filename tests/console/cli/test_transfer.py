@@ -39,7 +39,7 @@ def test_put_tells_the_way_and_what_was_sent(run: Run, far: FarEnd, here: Path) 
     assert (ran.code, ran.out) == (0, "")
     lines = ran.err.splitlines()
     assert lines[0] == "  direct: both are here"
-    assert lines[1].startswith("2 files, 12 B to gpu-a:/mnt/lab/x: 2 files, 12 B by a direct connection in ")
+    assert lines[1].startswith("data.csv and 1 more to gpu-a:/mnt/lab/x: 2 files, 12 B by a direct connection in ")
     assert (far.mount("lab") / "x" / "code" / "train.py").read_text() == "print()"
     assert far.asked[0][1:] == ("gpu-a", Via.RELAY)
 
