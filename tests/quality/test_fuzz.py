@@ -16,6 +16,8 @@ _CALLS = {"loads", "unpack", "unpack_from", "Decoder", "JSONDecoder", "reader", 
 _OWNERS = {"json", "msgpack", "toml", "tomllib"}
 ELSEWHERE = {
     "opsconsole_agent.probe.child_call": "reads what our own child prints",
+    "opsconsole_console.service.rendering": "reads what our own child prints",
+    "opsconsole_console.service.render_child": "libraries read what it is given, in a process that may die of it",
     "opsconsole_agent.keeper.service": "credentials come from the kernel",
     "opsconsole_protocol.host.stream.stream": "facts about a socket come from the kernel",
     "opsconsole_protocol.spec": "values that a script or argparse made; tests/protocol/test_validation_error.py",

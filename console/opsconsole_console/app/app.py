@@ -65,6 +65,14 @@ class ConsoleApp(App[int]):
     ALLOW_IN_MAXIMIZED_VIEW = "Header, KeyBar"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("colon", "command_line", "Command", key_display=":", id="app.command"),
+        Binding(
+            "T",
+            "transfers",
+            "Transfers",
+            show=False,
+            tooltip="What moves between here and the fleet",
+            id="app.transfers",
+        ),
         Binding("question_mark", "help", "Help", key_display="?", id="app.help"),
         Binding("q", "back_or_quit", "Quit", show=False, id="app.quit"),
         Binding("ctrl+c", "quit", "Quit", show=False, id="app.interrupt"),
@@ -340,6 +348,9 @@ class ConsoleApp(App[int]):
 
     def action_new_job(self) -> None:
         self.navigation.open("new_job")
+
+    def action_transfers(self) -> None:
+        self.navigation.open("transfers")
 
     def action_help(self) -> None:
         self.navigation.open_help()

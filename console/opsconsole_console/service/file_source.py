@@ -57,6 +57,15 @@ class FileSource:
             if not part.data or len(data) >= min(limit, part.size):
                 return bytes(data), part
 
+    async def tail(self, spot: FileSpot, path: bytes, offset: int) -> bytes:
+        """All of a file from an offset on."""
+        data = bytearray()
+        while True:
+            part = await self.part(spot, path, offset + len(data))
+            data += part.data
+            if not part.data or offset + len(data) >= part.size:
+                return bytes(data)
+
     @staticmethod
     def _root(spot: FileSpot) -> FileRoot:
         if spot.root is None:

@@ -3,6 +3,8 @@
 import re
 from collections.abc import Iterable, Sequence
 
+from rich.style import Style
+
 from opsconsole_console.model.file_hex import hex_lines
 from opsconsole_console.model.file_table import ShownTable
 from opsconsole_console.model.file_tree import ShownSpan
@@ -75,6 +77,11 @@ def binary_lines(data: bytes, offset: int = 0) -> list[Cell]:
     return [
         Cell(((place, "text-muted"), (f"  {groups}  ", ""), (text, "primary"))) for place, groups, text in hex_lines(data, offset)
     ]  # fmt: skip
+
+
+def picture_lines(lines: Iterable[Sequence[tuple[str, str]]]) -> list[Cell]:
+    """Half blocks in their colours."""
+    return [Cell(tuple((text, Style.parse(tone)) for text, tone in line)) for line in lines]
 
 
 def note_line(text: str) -> Cell:

@@ -9,7 +9,7 @@ from textual.binding import Binding, BindingType
 
 from opsconsole.fleet import Change
 from opsconsole_console import format as fmt
-from opsconsole_console.model.file_image import image_facts
+from opsconsole_console.model.file_image import half_blocks, image_facts
 from opsconsole_console.model.file_kind import ContentKind, decode, kind_of
 from opsconsole_console.model.file_spot import FileSpot
 from opsconsole_console.model.file_table import ShownTable, read_delimited, read_json_lines
@@ -17,6 +17,7 @@ from opsconsole_console.model.file_tree import json_lines
 from opsconsole_console.screen.file.content_lines import (
     binary_lines,
     note_line,
+    picture_lines,
     table_lines,
     text_lines,
     tree_lines,
@@ -24,15 +25,17 @@ from opsconsole_console.screen.file.content_lines import (
 from opsconsole_console.screen.part.detail_screen import DetailScreen
 from opsconsole_console.screen.part.key_bar import KeyBar
 from opsconsole_console.screen.part.shell_access import run_exclusive, shell
+from opsconsole_console.service import rendering
 from opsconsole_console.service.file_source import FileSource
 from opsconsole_console.widget.cell import Cell
 from opsconsole_console.widget.line_body import LineBody
 from opsconsole_console.widget.pane import Pane
-from opsconsole_protocol.error import OpsconsoleError
+from opsconsole_protocol.error import InvalidRequest, OpsconsoleError
 from opsconsole_protocol.file_listing import FILE_PART_BYTES_MAX, FilePart
 
 TEXT_BYTES_MAX = 16 << 20
 """How much of one file's text is kept in memory; what is behind is reached by its end only."""
+_IMAGE_HEADING_LINES = 2
 STRUCTURED_BYTES_MAX = 4 * FILE_PART_BYTES_MAX
 """How much of a table or a tree is read."""
 
@@ -99,6 +102,52 @@ class ViewScreen(DetailScreen):
             return
         self._whole_path = part.path
         self._show(data, part)
+        if self._kind in {ContentKind.IMAGE, ContentKind.PARQUET}:
+            await self._show_rendered(data, part)
+
+    async def _show_rendered(self, data: bytes, part: FilePart) -> None:
+        """Show an image or a Parquet file as what it is, where the libraries for it are installed."""
+        try:
+            if self._kind is ContentKind.IMAGE:
+                lines, heading = await self._picture(data, part), None
+            else:
+                lines, heading = await self._parquet(part)
+        except OpsconsoleError as error:
+            lines, heading = [note_line(error.message), note_line("")], None
+        if self._kind is ContentKind.IMAGE:
+            lines = [*self._image_lines(data), *lines]
+        self._body.show(lines, heading)
+        self._is_at_end = True
+
+    async def _picture(self, data: bytes, part: FilePart) -> list[Cell]:
+        if not rendering.can_show_images():
+            return [
+                note_line("to see it here: pip install 'opsconsole[view]'"),
+                note_line(""),
+                *binary_lines(data[:4096]),
+            ]
+        if part.size > rendering.RENDERED_BYTES_MAX:
+            raise InvalidRequest(f"it has {fmt.size(part.size)}: get it, and look at it on this machine")
+        if len(data) < part.size:
+            data, _ = await self._files.head(self._spot, self._file_path, part.size)
+        room = self._body.size
+        found = await rendering.pixels_of(data, max(10, room.width), max(10, 2 * (room.height - _IMAGE_HEADING_LINES)))
+        return picture_lines(half_blocks(found.data, found.width, found.height))
+
+    async def _parquet(self, part: FilePart) -> tuple[list[Cell], Cell | None]:
+        if not rendering.can_read_parquet():
+            return [note_line("to see what is in it: pip install 'opsconsole[view]'")], None
+        if part.size <= rendering.RENDERED_BYTES_MAX:
+            data, _ = await self._files.head(self._spot, self._file_path, part.size)
+        else:
+            offset = part.size - rendering.TAIL_BYTES
+            data = await self._files.tail(self._spot, self._file_path, offset)
+        head = await rendering.parquet_head(data, part.size)
+        self._pane.state = f"Parquet  {head.num_rows:,} rows  {head.num_columns:,} columns"
+        heading, lines = table_lines(head.table)
+        if head.table.is_cut and head.has_rows:
+            lines.append(note_line(_MORE))
+        return lines, heading
 
     def _show(self, data: bytes, part: FilePart) -> None:
         self._file_bytes, self._shown_bytes, self._begun = part.size, len(data), b""
@@ -108,16 +157,12 @@ class ViewScreen(DetailScreen):
         if not self._is_plain:
             heading, lines = self._structured(data, is_whole=is_whole)
         if lines is None:
-            if self._shown_kind in {ContentKind.BINARY, ContentKind.IMAGE, ContentKind.PARQUET}:
+            if self._kind in {ContentKind.BINARY, ContentKind.IMAGE, ContentKind.PARQUET}:
                 lines = binary_lines(data)
             else:
                 lines = self._text(data, is_last=is_whole)
         self._body.show(lines, heading)
         self._show_state(part)
-
-    @property
-    def _shown_kind(self) -> ContentKind:
-        return self._kind
 
     def _structured(self, data: bytes, *, is_whole: bool) -> tuple[Cell | None, list[Cell] | None]:
         """The heading and the lines of a table or tree; nothing where it is none after all."""
@@ -133,7 +178,7 @@ class ViewScreen(DetailScreen):
                 found, more = json_lines(decode(data))
                 return None, [*tree_lines(found), *([note_line(_MORE)] if more or not is_whole else [])]
             case ContentKind.IMAGE:
-                return None, [*self._image_lines(data), *binary_lines(data[:4096])]
+                return None, self._image_lines(data)
         return None, None
 
     def _image_lines(self, data: bytes) -> list[Cell]:
@@ -162,7 +207,7 @@ class ViewScreen(DetailScreen):
     @property
     def _is_paged(self) -> bool:
         plain = self._kind is ContentKind.TEXT or self._is_plain
-        return plain or self._kind in {ContentKind.BINARY, ContentKind.PARQUET}
+        return plain or self._kind is ContentKind.BINARY
 
     @on(LineBody.NearEnd)
     def _fetch_more(self, event: LineBody.NearEnd) -> None:

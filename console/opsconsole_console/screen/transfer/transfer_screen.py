@@ -3,6 +3,7 @@
 from functools import partial
 from typing import ClassVar
 
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
@@ -10,11 +11,16 @@ from textual.containers import Container
 from opsconsole.transfer.row import TransferRow
 from opsconsole_console import format as fmt
 from opsconsole_console.model.coverage import ALL
+from opsconsole_console.model.transfer_words import end_words
 from opsconsole_console.screen.part.detail_screen import DetailScreen
+from opsconsole_console.screen.part.facts import wrapped
 from opsconsole_console.screen.part.key_bar import KeyBar
+from opsconsole_console.screen.part.line_view import Line, LineView
 from opsconsole_console.screen.part.shell_access import run_exclusive, shell
 from opsconsole_console.screen.transfer.transfer_pane import PendingPane, PendingRow, TransferPane, fetch_row, offer_row
 from opsconsole_console.service.transfers import Transfers
+from opsconsole_console.widget.cell import cell
+from opsconsole_console.widget.live_table import LiveTable
 from opsconsole_protocol.error import OpsconsoleError, Unavailable
 
 _LOOK_S = 0.25
@@ -36,11 +42,13 @@ class TransferScreen(DetailScreen):
         self._seen = -1
         self._pane = TransferPane()
         self._pane.add_class("-chosen")
+        self._about = LineView(id="transfer-about")
         self._pending = PendingPane()
 
     def compose(self) -> ComposeResult:
         with Container(classes="detail-body", id="transfer-body"):
             yield self._pane
+            yield self._about
             yield self._pending
         yield KeyBar()
 
@@ -66,8 +74,20 @@ class TransferScreen(DetailScreen):
         self._seen = self._transfers.changes
         rows = {row.id: row for row in self._transfers.rows}
         self._pane.table.set_rows(rows | {id_: row for id_, row in self._earlier.items() if id_ not in rows})
+        self._show_about()
         moving = len(self._transfers.under_way)
         self._pane.subject = f"{moving} under way" if moving else ""
+
+    @on(LiveTable.RowHighlighted, "#transfer-table")
+    def _show_about(self) -> None:
+        """Say in full what the row under the cursor has no room for."""
+        row = self._pane.table.cursor_row
+        if row is None or not self.size.width:
+            self._about.show([])
+            return
+        said = end_words(row) if row.is_over else row.note
+        tone = "state-failed" if row.error else "text-muted"
+        self._about.show([Line(cell(f" {row.title}", "bold")), *wrapped(said, self.size.width - 2, tone, " ", " ")[:2]])
 
     def _request_pending(self) -> None:
         run_exclusive(self, self._fetch_pending, "pending")
