@@ -27,7 +27,7 @@ from opsconsole_agent.link.message_handler import Description, MessageHandler
 from opsconsole_agent.log.shipper import KEPT_DAYS, LogShipper
 from opsconsole_agent.probe.file_look import FileLook
 from opsconsole_agent.probe.io_path import WorkerIOConfig, check
-from opsconsole_agent.state.content_folder import cache_bytes, open_store
+from opsconsole_agent.state.content_folder import CONTENT_FOLDER, cache_bytes, open_store
 from opsconsole_agent.state.credential import Credential, StateLock, ensure_credential, keep_joined
 from opsconsole_agent.state.file_place import FilePlaces
 from opsconsole_agent.state.membership import Membership, save_membership
@@ -162,7 +162,7 @@ class _Service:
         self._core_runner = CoreRunner(self._reactor, state, shipper)
         places = FilePlaces(state, config.io)
         home = Home(config.url, config.certificate_hash)
-        transfers = self._transfers = Transfers(self._send, store, home, places.find)
+        transfers = self._transfers = Transfers(self._send, store, home, places.find, _input_folders(config))
         file_answerer = FileAnswerer(places, FileLook(None if user is None else user.user.ids))
         self._setups = SetupCache(
             state.path / SETUPS_FOLDER,
@@ -296,6 +296,11 @@ class _Service:
             if removed := await asyncio.to_thread(self._state.sweep, time.time()):
                 _log.info("removed %d old working folders", removed)
             await asyncio.sleep(_SWEEP_EVERY_S)
+
+
+def _input_folders(config: AgentConfig) -> tuple[str, ...]:
+    """Where inputs of tasks lie: in the store of trees, and in the worker's mounts."""
+    return str(config.state_dir.absolute() / CONTENT_FOLDER), *(mount.path for mount in config.io.every_mount)
 
 
 def _io_words(io: WorkerIOConfig) -> str:

@@ -10,7 +10,7 @@ import msgspec
 
 from opsconsole_protocol.content.glob import check_glob, matches
 from opsconsole_protocol.content.manifest import Entry, EntryKind, Manifest
-from opsconsole_protocol.content.path import check_path, check_target
+from opsconsole_protocol.content.path import check_path, check_target, shown
 from opsconsole_protocol.error import InvalidRequest, NotFound
 from opsconsole_protocol.host.content.hash_cache import HashCache
 from opsconsole_protocol.host.content.scan import scan, scan_file
@@ -68,14 +68,22 @@ def below(place: Place, folder: bytes) -> bytes:
 
 
 def read_tree(
-    place: Place, purpose: ReadFiles, cache: HashCache, cancel: threading.Event, refused: Refused
+    place: Place,
+    purpose: ReadFiles,
+    input_folders: Sequence[str],
+    cache: HashCache,
+    cancel: threading.Event,
+    refused: Refused,
 ) -> FileTree:
-    """What `purpose` asks for. Blocks: what wasn't hashed before is read. Raises OpsconsoleError."""
+    """What `purpose` asks for. Blocks: what wasn't hashed before is read. Raises OpsconsoleError.
+
+    `input_folders`: where inputs of tasks lie; nothing else is sent as one.
+    """
     for pattern in purpose.patterns:
         check_glob(pattern)
     top = below(place, purpose.folder)
     if purpose.root.kind is RootKind.INPUT:
-        return _inputs(place, purpose, cache, cancel, refused)
+        return _inputs(place, purpose, input_folders, cache, cancel, refused)
     chosen = _Choice(purpose, top)
     root = Path(place.base)
     found = scan(root, paths=[top] if top else None, select=chosen.select, cache=cache, cancel=cancel, refused=refused)
@@ -141,9 +149,17 @@ class _Choice:
         return not self._top or path.startswith(self._top + b"/")
 
 
-def _inputs(place: Place, purpose: ReadFiles, cache: HashCache, cancel: threading.Event, refused: Refused) -> FileTree:
-    """The inputs of a task: its folder of inputs has a link to each, which only the agent makes."""
+def _inputs(
+    place: Place,
+    purpose: ReadFiles,
+    input_folders: Sequence[str],
+    cache: HashCache,
+    cancel: threading.Event,
+    refused: Refused,
+) -> FileTree:
+    """The inputs of a task: its folder of inputs has a link to each."""
     folder = Path(place.base).joinpath(*place.strict)
+    allowed = [Path(one).resolve() for one in input_folders]
     first, _, rest = purpose.folder.partition(b"/")
     try:
         links = sorted(os.listdir(os.fsencode(folder)))  # noqa: PTH208 – as bytes
@@ -155,6 +171,9 @@ def _inputs(place: Place, purpose: ReadFiles, cache: HashCache, cancel: threadin
         if first and link != first:
             continue
         target = Path(os.fsdecode(os.path.realpath(os.fsencode(folder) + b"/" + link)))
+        if not any(target.is_relative_to(one) for one in allowed):
+            refused(f"{shown(link)} is a link that leads out of the folders of inputs")
+            continue
         lies_at = os.fsencode(target)[1:]
         if not target.is_dir():
             entry = scan_file(target, link, cache=cache, cancel=cancel).entries[0]

@@ -7,27 +7,25 @@ touched. What goes wrong is told over the stream, in one line.
 import asyncio
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from opsconsole_agent.transfer.file_tree import Place, below, read_tree
 from opsconsole_agent.transfer.link_broker import LinkBroker, Mailbox
-from opsconsole_protocol.content.frame import failure
 from opsconsole_protocol.content.manifest import Manifest
 from opsconsole_protocol.error import Conflict, Forbidden, OpsconsoleError
-from opsconsole_protocol.host.content.session import receive, send
+from opsconsole_protocol.host.content.session import receive, refuse, send
 from opsconsole_protocol.host.content.sink import PlacingSink
 from opsconsole_protocol.host.content.source import FolderSource
 from opsconsole_protocol.host.content.store import ContentStore
 from opsconsole_protocol.host.stream.stream import Stream
 from opsconsole_protocol.host.transfer_thread import Cancel, TransferThreads
 from opsconsole_protocol.link import ServeStream
-from opsconsole_protocol.stream.error import StreamCancelled, StreamLost
+from opsconsole_protocol.stream.error import StreamCancelled
 from opsconsole_protocol.stream.message import FetchContent, FileRoot, ReadFiles, StreamGrant, WriteFiles
 
 WAITING_MAX = 64
 """Streams that wait for a thread. More are left to run out of time: who asked tries again."""
-_DRAINED_BYTES_MAX = 1 << 24
 
 OpenStream = Callable[[StreamGrant, Mailbox, Cancel], Stream]
 """Opens this end of a stream. It blocks."""
@@ -36,7 +34,7 @@ _log = logging.getLogger(__name__)
 
 
 class StreamServer:
-    """One agent's. `find` says which folder a root means; it raises OpsconsoleError."""
+    """One agent's. `find` says which folder a root means; it raises OpsconsoleError. `input_folders`: where inputs lie."""
 
     def __init__(
         self,
@@ -45,12 +43,14 @@ class StreamServer:
         open_stream: OpenStream,
         store: ContentStore,
         find: Callable[[FileRoot], Place],
+        input_folders: Sequence[str],
     ) -> None:
         self._broker = broker
         self._threads = threads
         self._open_stream = open_stream
         self._store = store
         self._find = find
+        self._input_folders = input_folders
         self._tasks: set[asyncio.Task[None]] = set()
 
     def on_serve(self, message: ServeStream) -> None:
@@ -99,11 +99,11 @@ class StreamServer:
         try:
             source = self._source(purpose, holder, cancel)
         except OpsconsoleError as error:
-            _refuse(stream, error)
+            refuse(stream, error)
             raise
         except OSError as error:
             refusal = Conflict(f"this worker can't read it ({error.strerror})")
-            _refuse(stream, refusal)
+            refuse(stream, refusal)
             raise refusal from None
         else:
             try:
@@ -120,9 +120,8 @@ class StreamServer:
         if isinstance(purpose, ReadFiles):
             place = self._find(purpose.root)
             hashes = self._store.hashes
-            return read_tree(place, purpose, hashes, cancel, lambda line: _log.info("not sent: %s", line)).source(
-                hashes
-            )
+            found = read_tree(place, purpose, self._input_folders, hashes, cancel, _note_left_out)
+            return found.source(hashes)
         raise Forbidden("a worker doesn't keep files for others: bring them to the coordinator")
 
     def _sink(self, purpose: WriteFiles, manifest: Manifest) -> PlacingSink:
@@ -132,13 +131,5 @@ class StreamServer:
         return PlacingSink(manifest, Path(place.base), below(place, purpose.folder), replace=purpose.replace)
 
 
-def _refuse(stream: Stream, error: OpsconsoleError) -> None:
-    """Tell the other end, and wait until it has read that and gone."""
-    try:
-        stream.send(failure(error))
-        room = bytearray(1 << 16)
-        taken = 0
-        while taken < _DRAINED_BYTES_MAX and (count := stream.receive_into(room)):
-            taken += count
-    except StreamLost:
-        return
+def _note_left_out(line: str) -> None:
+    _log.info("not sent: %s", line)

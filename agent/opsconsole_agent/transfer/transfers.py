@@ -1,7 +1,7 @@
 """All that moves files to this worker and from it, put together."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -37,13 +37,15 @@ class Transfers:
         store: ContentStore,
         home: Home,
         find: Callable[[FileRoot], Place],
+        input_folders: Sequence[str] = (),
     ) -> None:
+        """`input_folders`: where inputs of tasks lie, to which the links in their folders of inputs lead."""
         self._home = home
         self.broker = LinkBroker(send)
         self._fetch_threads = TransferThreads(FETCHES_MAX)
         self._serve_threads = TransferThreads(SERVED_MAX)
         self.contents = ContentCache(store, Fetcher(self._move, self._fetch_threads, lambda: self.broker.is_up), send)
-        self.server = StreamServer(self.broker, self._serve_threads, self._open, store, find)
+        self.server = StreamServer(self.broker, self._serve_threads, self._open, store, find, input_folders)
 
     def connected(self) -> None:
         """The coordinator has accepted the registration."""

@@ -34,6 +34,7 @@ from opsconsole_protocol.stream.message import (
     WriteFiles,
 )
 from tests.agent.transfer.tree import keep_tree, make_tree
+from tests.waiting import until
 
 MOUNT = FileRoot(kind=RootKind.MOUNT, mount="lab")
 OUTPUT = FileRoot(kind=RootKind.OUTPUT, job_id="j0b0000000")
@@ -58,7 +59,7 @@ class Bench:
         broker = LinkBroker(lambda _: None)
         self.server = StreamServer(
             broker, TransferThreads(2), lambda grant, *_: self._mine.pop(grant.stream_id), self.store,
-            lambda root: self.places[root.kind],
+            lambda root: self.places[root.kind], (str(tmp_path / "kept"),),
         )  # fmt: skip
 
     def serve(self, purpose: Purpose) -> Stream:
@@ -118,7 +119,7 @@ async def test_a_tree_of_the_store_is_sent_and_kept_meanwhile(bench: Bench, tmp_
     keep_tree(tmp_path / "state", tmp_path / "src", tree)
     bench.store = bench.server._store = ContentStore(tmp_path / "state" / "content", 1 << 30)
     assert await bench.fetch(FetchContent(content_id=tree.content_id)) == ["a.txt"]
-    assert bench.store.holders() == {}
+    await until(lambda: bench.store.holders() == {})
     with pytest.raises(NotFound, match="is not in this store"):
         await bench.fetch(FetchContent(content_id=ContentId("ab" * 32)), "other")
 
@@ -187,6 +188,10 @@ async def test_inputs_are_sent_by_the_names_that_the_job_gave_them(bench: Bench)
     assert await bench.fetch(ReadFiles(root=INPUT, folder=b"pictures"), "two") == ["a.png", "sub/b.png"]
     assert await bench.fetch(ReadFiles(root=INPUT, folder=b"pictures/sub"), "three") == ["b.png"]
     assert await bench.fetch(ReadFiles(root=INPUT, patterns=("*/sub",)), "four") == ["pictures/sub/b.png"]
+    (bench.folder / "secret").write_text("no")
+    (inputs / "planted").symlink_to(bench.folder / "secret")
+    assert await bench.fetch(ReadFiles(root=INPUT), "planted") == everything
+    (inputs / "planted").unlink()
     (inputs / "one.png").unlink()
     (inputs / "pictures").unlink()
     inputs.rmdir()

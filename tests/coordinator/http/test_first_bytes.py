@@ -40,6 +40,7 @@ def hello(*protocols: str, name: str = "console.lab") -> bytes:
         (b"\0", Kind.OTHER),
         (hello(ALPN), Kind.OTHER),
     ],
+    ids=range(7),
 )
 def test_a_plain_connection_is_known_by_its_request(said: bytes, kind: Kind) -> None:
     assert kind_of(said, is_tls=False) is kind
@@ -56,12 +57,13 @@ def test_a_plain_connection_is_known_by_its_request(said: bytes, kind: Kind) -> 
         (b"GET /stream HTTP/1.1\r\n", Kind.OTHER),
         (b"\x16\x03\x01\xff\xff", Kind.OTHER),
     ],
+    ids=range(7),
 )
 def test_a_tls_connection_is_known_by_the_protocol_that_it_offers(said: bytes, kind: Kind) -> None:
     assert kind_of(said, is_tls=True) is kind
 
 
-@pytest.mark.parametrize(("said", "is_tls"), [(b"GET /stream ", False), (hello(ALPN), True)])
+@pytest.mark.parametrize(("said", "is_tls"), [(b"GET /stream ", False), (hello(ALPN), True)], ids=("plain", "TLS"))
 def test_as_long_as_it_may_be_one_more_bytes_are_wanted(said: bytes, is_tls: bool) -> None:
     for size in range(len(said)):
         wanted = kind_of(said[:size], is_tls=is_tls)

@@ -11,7 +11,7 @@ from opsconsole_protocol.content.manifest import Entry, EntryKind
 from opsconsole_protocol.content.path import shown
 from opsconsole_protocol.error import Conflict
 from opsconsole_protocol.host.content.beneath import Beneath
-from opsconsole_protocol.host.content.incoming import on_disk
+from opsconsole_protocol.host.content.disk import on_disk
 from opsconsole_protocol.host.content.store import StoredTree
 from opsconsole_protocol.stream.error import StreamCancelled
 

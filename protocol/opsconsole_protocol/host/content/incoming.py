@@ -1,12 +1,9 @@
 """A tree that is arriving, in a folder where nobody looks for it. What lies there already isn't asked for again."""
 
-import errno
-import fcntl
 import os
 import stat
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 
 from opsconsole_protocol.content.digest import CHUNK_BYTES, chunk_digest
 from opsconsole_protocol.content.error import DiskFull
@@ -15,29 +12,13 @@ from opsconsole_protocol.content.path import shown
 from opsconsole_protocol.content.round import chunk_size, may_be_wanted, zero_digest
 from opsconsole_protocol.error import Conflict, OpsconsoleError
 from opsconsole_protocol.host.content.beneath import Beneath
+from opsconsole_protocol.host.content.disk import KEPT_FREE_BYTES, hold, on_disk
 from opsconsole_protocol.host.content.file_hash import is_hole, read_exactly, write_all
 from opsconsole_protocol.host.content.record import Look, look
 from opsconsole_protocol.stream.error import StreamCancelled
 
-KEPT_FREE_BYTES = 16 << 20
-"""How much room a transfer leaves on a disk."""
 _SYNCED_SINGLY = 64
 """With more files than this, one sync of all disks is cheaper than one for each."""
-
-
-@contextmanager
-def on_disk() -> Iterator[None]:
-    """Errors of the disk that is written to, in one line each."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskFull(
-                f"the receiving disk is full ({error.strerror}): make room, and start the transfer again"
-            ) from None
-        raise Conflict(
-            f"the receiving end can't write ({error.strerror}): check the folder's owner, mode and disk"
-        ) from None
 
 
 class Incoming:
@@ -295,17 +276,3 @@ def _may_be(entry: Entry, status: os.stat_result) -> bool:
     """Whether what lies at an entry's path may be the file, or if that is large have chunks of it."""
     is_own = stat.S_ISREG(status.st_mode) and status.st_nlink == 1 and status.st_uid == os.geteuid()
     return is_own and (entry.is_large or status.st_size == entry.size)
-
-
-def hold(folder: int) -> bool:
-    """Hold a folder, by its descriptor, against all who hold it too. Returns False if somebody does.
-
-    Where the file system knows no such thing, everybody gets it.
-    """
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True
-    return True

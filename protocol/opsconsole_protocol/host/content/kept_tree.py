@@ -1,5 +1,6 @@
 """A tree in a store: whether it is still what it was, and how it is removed."""
 
+import contextlib
 import os
 import shutil
 import stat
@@ -7,12 +8,20 @@ from pathlib import Path
 from typing import NamedTuple
 
 from opsconsole_protocol.content.digest import file_digest
-from opsconsole_protocol.content.manifest import Entry, EntryKind
+from opsconsole_protocol.content.manifest import Entry, EntryKind, Manifest
 from opsconsole_protocol.content.path import shown
 from opsconsole_protocol.error import Conflict, NotFound
 from opsconsole_protocol.host.content.beneath import Beneath
 from opsconsole_protocol.host.content.file_hash import leaves_of
 from opsconsole_protocol.host.content.record import Look, Record, boot_id, look
+
+
+class StoredTree(NamedTuple):
+    """A tree that is here. Whoever uses it pins it first, and doesn't write into it."""
+
+    path: Path
+    """The folder with its files."""
+    manifest: Manifest
 
 
 class KeptFile(NamedTuple):
@@ -84,11 +93,19 @@ def known_files(path: Path, record: Record, digests: set[bytes]) -> dict[bytes, 
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a tree whose folders may be read-only. What can't be removed stays."""
-    for _, names, _, folder in os.fwalk(path):
-        os.fchmod(folder, 0o700)
-        for name in names:
-            status = os.stat(name, dir_fd=folder, follow_symlinks=False)
-            if stat.S_ISDIR(status.st_mode) and status.st_mode & 0o500 != 0o500:
-                os.chmod(name, 0o700, dir_fd=folder)
+    """Remove a tree whose folders may be read-only. What can't be removed stays; somebody else may remove it meanwhile."""
+    with contextlib.suppress(FileNotFoundError):
+        for _, names, _, folder in os.fwalk(path):
+            with contextlib.suppress(OSError):
+                os.fchmod(folder, 0o700)
+            for name in names:
+                with contextlib.suppress(OSError):
+                    _open_up(folder, name)
     shutil.rmtree(path, ignore_errors=True)
+
+
+def _open_up(folder: int, name: str) -> None:
+    """Let a folder be looked into. Raises OSError."""
+    status = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    if stat.S_ISDIR(status.st_mode) and status.st_mode & 0o500 != 0o500:
+        os.chmod(name, 0o700, dir_fd=folder)

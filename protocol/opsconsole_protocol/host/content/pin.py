@@ -1,6 +1,7 @@
 """Who needs which trees of a store: files, so that it survives restarts."""
 
 import contextlib
+import threading
 from pathlib import Path
 
 import blake3
@@ -20,36 +21,39 @@ class Pins(msgspec.Struct, frozen=True):
 
 
 class PinFolder:
-    """A file for each holder. A file that can't be read holds nothing."""
+    """A file for each holder. A file that can't be read holds nothing. Any thread may use it, and only changes wait for the disk."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._pins: dict[str, set[ContentId]] = {}
+        self._writing = threading.Lock()
+        self._pins: dict[str, frozenset[ContentId]] = {}
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for path in folder.iterdir():
             with contextlib.suppress(PrivateFileError):
                 pins = read_record(path, Pins, "remove it")
                 if pins is not None and path == self._path(pins.holder):
-                    self._pins[pins.holder] = {ContentId(one) for one in pins.ids}
+                    self._pins[pins.holder] = frozenset(ContentId(one) for one in pins.ids)
 
     def pin(self, holder: str, content: ContentId) -> None:
         """A holder needs a tree, from now until `unpin`. Raises PrivateFileError."""
-        pins = self._pins.get(holder, set()) | {content}
-        write_record(self._path(holder), Pins(holder, sorted(pins)))
-        self._pins[holder] = pins
+        with self._writing:
+            pins = self._pins.get(holder, frozenset()) | {content}
+            write_record(self._path(holder), Pins(holder, sorted(pins)))
+            self._pins[holder] = pins
 
     def unpin(self, holder: str) -> None:
         """A holder needs nothing any more."""
-        self._pins.pop(holder, None)
-        self._path(holder).unlink(missing_ok=True)
+        with self._writing:
+            self._pins.pop(holder, None)
+            self._path(holder).unlink(missing_ok=True)
 
     def holders(self) -> dict[str, set[ContentId]]:
         """What each holder needs."""
-        return {holder: set(pins) for holder, pins in self._pins.items()}
+        return {holder: set(pins) for holder, pins in self._pins.copy().items()}
 
     def is_pinned(self, content: ContentId) -> bool:
         """Whether somebody needs a tree."""
-        return any(content in pins for pins in self._pins.values())
+        return any(content in pins for pins in self._pins.copy().values())
 
     def _path(self, holder: str) -> Path:
         name = blake3.blake3(holder.encode()).hexdigest()[:_NAME_CHARACTERS]

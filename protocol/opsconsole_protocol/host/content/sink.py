@@ -4,24 +4,26 @@ import errno
 import os
 import stat
 import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
 from opsconsole_protocol.content.digest import file_digest
 from opsconsole_protocol.content.manifest import Entry, EntryKind, Manifest
-from opsconsole_protocol.content.path import check_path, shown
-from opsconsole_protocol.error import Conflict, OpsconsoleError
+from opsconsole_protocol.content.path import shown
+from opsconsole_protocol.error import Conflict
+from opsconsole_protocol.host.content.arriving import (
+    INCOMING_PREFIX,
+    Arriving,
+    check_place,
+    made_below,
+    move_new,
+    stopped_beside,
+)
 from opsconsole_protocol.host.content.beneath import Beneath
+from opsconsole_protocol.host.content.disk import on_disk
 from opsconsole_protocol.host.content.file_hash import leaves_of
-from opsconsole_protocol.host.content.incoming import Incoming, hold, on_disk
-
-INCOMING_PREFIX = b".opsconsole-incoming-"
-ABANDONED_S = 7 * 24 * 3600
-"""What has lain in an incoming folder for this long isn't waited for any more."""
-_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
+from opsconsole_protocol.host.content.incoming import Incoming
 
 
 class Sink(Protocol):
@@ -50,31 +52,7 @@ class Sink(Protocol):
         """Close everything; what has arrived stays for the next time. After `finish` it does nothing."""
 
 
-class _Arriving:
-    """What both sinks do the same way: files arrive in an incoming folder."""
-
-    def __init__(self, incoming: Incoming) -> None:
-        self.incoming = incoming
-
-    @property
-    def manifest(self) -> Manifest:
-        """What arrives."""
-        return self.incoming.manifest
-
-    def wanted_chunks(self, index: int, leaves: list[bytes]) -> list[int]:
-        """The numbers of the chunks of a large file that are lacking. Raises DiskFull or Conflict."""
-        return self.incoming.lacking_chunks(index, leaves)
-
-    def write_chunk(self, index: int, number: int, data: memoryview) -> None:
-        """Keep a chunk of a large file. Raises DiskFull or Conflict."""
-        self.incoming.write_chunk(index, number, data)
-
-    def write_file(self, index: int, data: memoryview) -> None:
-        """Keep a small file. Raises DiskFull or Conflict."""
-        self.incoming.write_file(index, data)
-
-
-class FolderSink(_Arriving):
+class FolderSink(Arriving):
     """Makes a folder that isn't there yet: it appears complete, or not at all. Until then its files lie in `incoming`.
 
     `incoming` is on the same disk, and belongs to this tree alone. `cancel` ends the looking at what lies there already.
@@ -99,7 +77,7 @@ class FolderSink(_Arriving):
             beneath = Beneath(incoming)
             try:
                 super().__init__(Incoming(manifest, beneath, mode_of, cancel=cancel))
-                _check_place(self.incoming, incoming.stat())
+                check_place(self.incoming, incoming.stat())
             except BaseException:
                 beneath.close()
                 raise
@@ -127,7 +105,7 @@ class FolderSink(_Arriving):
         self.incoming.close()
 
 
-class PlacingSink(_Arriving):
+class PlacingSink(Arriving):
     """Puts files into a folder that may have others, each file at once as a whole.
 
     `folder`: where below `root`, made if need be; nothing outside of `root` is touched. Files that are there already with
@@ -146,11 +124,11 @@ class PlacingSink(_Arriving):
         self._name = INCOMING_PREFIX + manifest.content_id[:16].encode()
         with on_disk():
             with Beneath(root) as top:
-                self._beneath = _made(top, folder)
+                self._beneath = made_below(top, folder)
             try:
                 self._beneath.make_folder(self._name)
                 super().__init__(Incoming(manifest, self._beneath.below(self._name), cancel=cancel))
-                _check_place(self.incoming, self._beneath.status(self._name))
+                check_place(self.incoming, self._beneath.status(self._name))
             except BaseException:
                 self._beneath.close()
                 raise
@@ -161,7 +139,7 @@ class PlacingSink(_Arriving):
             self._present = frozenset(
                 index for index, entry in enumerate(self.manifest.entries) if self._is_present(entry)
             )
-        with _stopped(self._beneath, self._name) as others:
+        with stopped_beside(self._beneath, self._name) as others:
             return self.incoming.prepare(lambda index: index in self._present, others)
 
     def finish(self) -> None:
@@ -247,64 +225,6 @@ class PlacingSink(_Arriving):
             if self._replace:
                 os.rename(name, name, src_dir_fd=here, dst_dir_fd=there)
             else:
-                _move_new(name, here, there)
+                move_new(name, here, there)
         except (FileExistsError, IsADirectoryError):
             raise Conflict(f"{shown(entry.path)} has come there meanwhile: start the transfer again") from None
-
-
-def _check_place(incoming: Incoming, place: os.stat_result | None) -> None:
-    """Raise Conflict if somebody has finished with an incoming folder while we waited to hold it."""
-    if place is None or place.st_ino != os.fstat(incoming.beneath.root).st_ino:
-        raise Conflict("the same files have only just been received there")
-
-
-def _made(top: Beneath, folder: bytes) -> Beneath:
-    """A folder below, which is made if need be."""
-    if folder:
-        check_path(folder)
-    parts = folder.split(b"/") if folder else []
-    for place in range(len(parts)):
-        top.make_folder(b"/".join(parts[: place + 1]), 0o777)
-    return top.below(folder)
-
-
-@contextmanager
-def _stopped(beneath: Beneath, own: bytes) -> Iterator[list[Beneath]]:
-    """Where other trees have stopped arriving in the folder. What stopped long ago is removed."""
-    others: list[Beneath] = []
-    try:
-        for name in beneath.names(b""):
-            if not name.startswith(INCOMING_PREFIX) or name == own:
-                continue
-            with suppress(OpsconsoleError, OSError):
-                other = beneath.below(name)
-                others.append(other)
-                if not hold(other.root):
-                    others.pop().close()
-                elif os.fstat(other.root).st_mtime < time.time() - ABANDONED_S:
-                    other.clear()
-                    others.pop().close()
-                    beneath.remove(name)
-        yield others
-    finally:
-        for one in others:
-            one.close()
-
-
-def _move_new(name: bytes, here: int, there: int) -> None:
-    """Move a file from one folder to another, unless that has something of this name. Raises FileExistsError or OSError."""
-    try:
-        os.link(name, name, src_dir_fd=here, dst_dir_fd=there, follow_symlinks=False)
-    except OSError as error:
-        if error.errno not in _NO_LINKS:
-            raise
-    else:
-        os.unlink(name, dir_fd=here)
-        return
-    # This disk has no second names: what comes there between the look and the rename would be replaced.
-    try:
-        os.stat(name, dir_fd=there, follow_symlinks=False)
-    except FileNotFoundError:
-        os.rename(name, name, src_dir_fd=here, dst_dir_fd=there)
-    else:
-        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))

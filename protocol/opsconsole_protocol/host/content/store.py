@@ -2,19 +2,18 @@
 
 import contextlib
 import os
-import secrets
 import threading
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
 
 from opsconsole_protocol.content.error import CacheChanged
 from opsconsole_protocol.content.manifest import Manifest
 from opsconsole_protocol.error import Conflict, LimitExceeded, NotFound, OpsconsoleError
+from opsconsole_protocol.host.content.arriving import ABANDONED_S
+from opsconsole_protocol.host.content.disk import KEPT_FREE_BYTES, hold, on_disk
 from opsconsole_protocol.host.content.hash_cache import HashCache
-from opsconsole_protocol.host.content.incoming import KEPT_FREE_BYTES, hold, on_disk
-from opsconsole_protocol.host.content.kept_tree import KeptFile, check_tree, known_files, remove_tree
+from opsconsole_protocol.host.content.kept_tree import KeptFile, StoredTree, check_tree, known_files
 from opsconsole_protocol.host.content.pin import PinFolder
 from opsconsole_protocol.host.content.record import (
     Record,
@@ -25,10 +24,13 @@ from opsconsole_protocol.host.content.record import (
     read_record,
     write_record,
 )
-from opsconsole_protocol.host.content.sink import ABANDONED_S, Sink
+from opsconsole_protocol.host.content.sink import Sink
 from opsconsole_protocol.host.content.source import FolderSource
 from opsconsole_protocol.host.content.store_sink import PresentSink, StoreSink
+from opsconsole_protocol.host.content.trash import Trash
 from opsconsole_protocol.ids import ContentId, check_content_id
+
+__all__ = ["ContentStore", "StoredTree"]
 
 _LOOKED_THROUGH = 1_000_000
 """Of how many entries of other trees it is known whether a new tree has the same files."""
@@ -36,16 +38,9 @@ _OWN_BYTES = 2 << 20
 """What a store itself writes beside a tree: records and hashes."""
 
 
-class StoredTree(NamedTuple):
-    """A tree that is here. Whoever uses it pins it first, and doesn't write into it."""
-
-    path: Path
-    """The folder with its files."""
-    manifest: Manifest
-
-
 class ContentStore:
-    """Trees in a folder of their own. Any thread may use it; of processes only one.
+    """Trees in a folder of their own. Any thread may use it; of processes only one. Only `has`, `ids`, `heads`, `size_bytes` and
+    `holders` never wait for a disk.
 
     `bytes_max`: how large all trees may be together, as their manifests count.
     """
@@ -57,8 +52,7 @@ class ContentStore:
         self._trees = folder / "trees"
         self._records = folder / "records"
         self._incoming = folder / "incoming"
-        self._trash = folder / "trash"
-        for one in (folder, self._trees, self._records, self._incoming, self._trash):
+        for one in (folder, self._trees, self._records, self._incoming):
             one.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         if not hold(self._held):
@@ -66,6 +60,7 @@ class ContentStore:
             raise Conflict(f"the store {str(folder)!r} is in use by another process")
         self.hashes = HashCache(folder / "hashes.db")
         self._pins = PinFolder(folder / "pins")
+        self._trash = Trash(folder / "trash")
         self._receiving: dict[ContentId, int] = {}
         self._heads: dict[ContentId, RecordHead] = {}
         self._clean()
@@ -120,12 +115,11 @@ class ContentStore:
             raise CacheChanged(
                 f"something was written into the kept tree {content[:12]}, which was dropped: {said}"
             ) from None
-        with self._lock:
-            if content in self._heads:
-                with contextlib.suppress(OSError):  # a full disk is no reason not to use what it has
-                    os.utime(path)
-                    if looks != record.looks or record.head.boot_id != boot_id():
-                        write_record(path, make_record(record.manifest, looks))
+        if self.has(content):
+            with contextlib.suppress(OSError):  # a full disk is no reason not to use what it has
+                os.utime(path)
+                if looks != record.looks or record.head.boot_id != boot_id():
+                    write_record(path, make_record(record.manifest, looks))
         return StoredTree(self._trees / content, record.manifest)
 
     def path(self, content: ContentId) -> Path:
@@ -155,6 +149,7 @@ class ContentStore:
             self._make_room(manifest.size_bytes)
             self._receiving[content] = manifest.size_bytes
         try:
+            self._trash.empty()
             return StoreSink(self, manifest, self._incoming / content, self._trees / content, cancel=cancel)
         except BaseException:
             self.release(content)
@@ -162,50 +157,30 @@ class ContentStore:
 
     def pin(self, holder: str, content: ContentId) -> None:
         """A holder needs a tree, which may not be here yet, from now until `unpin`. Raises PrivateFileError."""
-        with self._lock:
-            self._pins.pin(holder, check_content_id(content))
+        self._pins.pin(holder, check_content_id(content))
 
     def unpin(self, holder: str) -> None:
         """A holder needs nothing any more."""
-        with self._lock:
-            self._pins.unpin(holder)
+        self._pins.unpin(holder)
 
     def holders(self) -> dict[str, set[ContentId]]:
         """Who needs which trees."""
-        with self._lock:
-            return self._pins.holders()
+        return self._pins.holders()
 
     def trim(self, bytes_max: int | None = None) -> list[ContentId]:
         """Remove what was used least recently and nobody needs, until the bound holds. Returns what was removed.
 
         `bytes_max`: another bound than the store's.
         """
-        removed: list[ContentId] = []
-        with self._lock:
-            limit = self._bytes_max if bytes_max is None else bytes_max
-            left = self.size_bytes
-            for content in sorted(self._heads, key=self._used_ns):
-                if left <= limit:
-                    break
-                if not self._pins.is_pinned(content):
-                    left -= self._heads[content].size_bytes
-                    removed.append(content)
-        for content in removed:
-            self.remove(content)
+        removed = self._trim(self._bytes_max if bytes_max is None else bytes_max)
+        self._trash.empty()
         return removed
 
     def remove(self, content: ContentId) -> bool:
         """Remove a tree, needed or not. Returns whether it was here."""
         check_content_id(content)
-        trash = self._trash / secrets.token_hex(8)
-        with self._lock:
-            was_here = self._heads.pop(content, None) is not None
-            (self._records / content).unlink(missing_ok=True)
-            try:
-                _discard(self._trees / content, trash)
-            except FileNotFoundError:
-                return was_here
-        remove_tree(trash)
+        was_here = self._throw(content)
+        self._trash.empty()
         return was_here
 
     def abandoned(self) -> list[ContentId]:
@@ -215,16 +190,11 @@ class ContentStore:
 
     def remove_abandoned(self, contents: Iterable[ContentId]) -> None:
         """Remove what has arrived of trees."""
-        for content in contents:
-            trash = self._trash / secrets.token_hex(8)
-            with self._lock:
-                if content in self._receiving:
-                    continue
-                try:
-                    _discard(self._incoming / content, trash)
-                except FileNotFoundError:
-                    continue
-            remove_tree(trash)
+        with self._lock:
+            for content in contents:
+                if check_content_id(content) not in self._receiving:
+                    self._trash.throw(self._incoming / content)
+        self._trash.empty()
 
     def known(self, digests: set[bytes]) -> dict[bytes, KeptFile]:
         """Files of kept trees with one of these hashes, as far as they look as they did: for a sink."""
@@ -247,10 +217,11 @@ class ContentStore:
     def keep(self, record: Record, sink: StoreSink) -> None:
         """Let a tree that has arrived appear: for its sink. Raises DiskFull or Conflict."""
         content = record.manifest.content_id
-        with self._lock, on_disk():
+        with on_disk():
             write_record(self._records / content, record)
-            sink.appear(0o555)
-            self._heads[content] = record.head
+            with self._lock:
+                sink.appear(0o555)
+                self._heads[content] = record.head
 
     def release(self, content: ContentId) -> None:
         """A tree isn't being received any more: for its sink."""
@@ -262,17 +233,17 @@ class ContentStore:
 
         Where the disk has less room than the store, trees go as well that the store would have had room for.
         """
-        self._remove_old()
+        self._throw_old()
         disk = os.fstatvfs(self._held)
         lacking = size + KEPT_FREE_BYTES + _OWN_BYTES - disk.f_bavail * disk.f_frsize
         if lacking > 0:
-            self.trim(max(0, self.size_bytes - lacking))
+            self._trim(max(0, self.size_bytes - lacking))
         free = self._bytes_max - sum(self._receiving.values())
         if size > self._bytes_max:
             raise LimitExceeded(
                 f"the tree has {size >> 20:,} MiB, and this store takes {self._bytes_max >> 20:,} MiB: give it more room"
             )
-        self.trim(max(0, free - size))
+        self._trim(max(0, free - size))
         left = free - self.size_bytes
         if size > left:
             raise LimitExceeded(
@@ -280,13 +251,36 @@ class ContentStore:
                 "wait until jobs have ended, or give it more room"
             )
 
-    def _remove_old(self) -> None:
-        """Remove what has arrived of trees that nobody has sent the rest of for long."""
+    def _trim(self, bytes_max: int) -> list[ContentId]:
+        """Throw away what was used least recently and nobody needs, until no more than `bytes_max` are left."""
+        removed: list[ContentId] = []
+        with self._lock:
+            left = self.size_bytes
+            for content in sorted(self._heads, key=self._used_ns):
+                if left <= bytes_max:
+                    break
+                if not self._pins.is_pinned(content):
+                    left -= self._heads[content].size_bytes
+                    self._throw(content)
+                    removed.append(content)
+        return removed
+
+    def _throw(self, content: ContentId) -> bool:
+        """Throw a tree away. Returns whether it was here."""
+        with self._lock:
+            was_here = self._heads.pop(content, None) is not None
+            if was_here or content not in self._receiving:
+                (self._records / content).unlink(missing_ok=True)
+            self._trash.throw(self._trees / content)
+        return was_here
+
+    def _throw_old(self) -> None:
+        """Throw away what has arrived of trees that nobody has sent the rest of for long."""
         with self._lock:
             before_s = time.time() - ABANDONED_S
-            self.remove_abandoned(
-                [one for one in self.abandoned() if (self._incoming / one).lstat().st_mtime < before_s]
-            )
+            for content in self.abandoned():
+                if (self._incoming / content).lstat().st_mtime < before_s:
+                    self._trash.throw(self._incoming / content)
 
     def _used_ns(self, content: ContentId) -> int:
         try:
@@ -304,13 +298,6 @@ class ContentStore:
                 path.unlink(missing_ok=True)
         for path in list(self._trees.iterdir()):
             if path.name not in self._heads:
-                _discard(path, self._trash / secrets.token_hex(8))
-        self._remove_old()
-        for path in list(self._trash.iterdir()):
-            remove_tree(path)
-
-
-def _discard(path: Path, trash: Path) -> None:
-    """Take a folder out of its place, from one moment to the next. Raises FileNotFoundError or OSError."""
-    path.chmod(0o700)
-    path.rename(trash)
+                self._trash.throw(path)
+        self._throw_old()
+        self._trash.empty()

@@ -10,8 +10,8 @@ from opsconsole_protocol.content.manifest import Entry, EntryKind, Manifest
 from opsconsole_protocol.content.round import may_be_wanted
 from opsconsole_protocol.error import OpsconsoleError
 from opsconsole_protocol.host.content.beneath import Beneath
+from opsconsole_protocol.host.content.disk import hold, on_disk
 from opsconsole_protocol.host.content.hash_cache import HashCache, Signature
-from opsconsole_protocol.host.content.incoming import hold, on_disk
 from opsconsole_protocol.host.content.kept_tree import KeptFile
 from opsconsole_protocol.host.content.record import Record, make_record
 from opsconsole_protocol.host.content.sink import FolderSink

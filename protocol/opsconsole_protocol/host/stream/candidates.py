@@ -60,8 +60,8 @@ class Candidates:
     def _work(self, where: str, work: Callable[[], Connected], after_s: float) -> None:
         reason = ""
         try:
-            if self._over.wait(after_s):
-                return
+            if after_s and self._over.wait(after_s):
+                return  # else `work` is called even where it is over: it may have a socket to close, as `hold` does
             sock, received = work()
             stream = SocketStream(sock, self._way, received)
         except OpsconsoleError as error:

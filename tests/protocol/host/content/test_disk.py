@@ -11,7 +11,7 @@ import pytest
 from opsconsole_protocol.content.digest import CHUNK_BYTES
 from opsconsole_protocol.content.error import DiskFull
 from opsconsole_protocol.content.manifest import Manifest
-from opsconsole_protocol.host.content.incoming import KEPT_FREE_BYTES
+from opsconsole_protocol.host.content.disk import KEPT_FREE_BYTES
 from opsconsole_protocol.host.content.scan import scan
 from opsconsole_protocol.host.content.session import Progress, Summary, receive, send
 from opsconsole_protocol.host.content.sink import PlacingSink, Sink

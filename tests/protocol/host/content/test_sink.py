@@ -16,8 +16,9 @@ import pytest
 from opsconsole_protocol.content.digest import CHUNK_BYTES
 from opsconsole_protocol.content.error import DiskFull
 from opsconsole_protocol.error import Conflict, NotFound, OpsconsoleError
+from opsconsole_protocol.host.content.arriving import INCOMING_PREFIX
 from opsconsole_protocol.host.content.scan import scan
-from opsconsole_protocol.host.content.sink import INCOMING_PREFIX, FolderSink, PlacingSink
+from opsconsole_protocol.host.content.sink import FolderSink, PlacingSink
 from opsconsole_protocol.host.content.source import FolderSource
 from opsconsole_protocol.stream.error import StreamCancelled
 from tests.protocol.host.content.crash import die_after, in_child

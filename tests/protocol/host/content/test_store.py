@@ -1,10 +1,12 @@
 """A store of trees."""
 
+import contextlib
 import errno
 import os
 import random
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ import pytest
 from opsconsole_protocol.content.digest import CHUNK_BYTES
 from opsconsole_protocol.content.error import CacheChanged, DiskFull
 from opsconsole_protocol.content.manifest import Manifest
-from opsconsole_protocol.error import Conflict, InvalidRequest, LimitExceeded, NotFound
+from opsconsole_protocol.error import Conflict, InvalidRequest, LimitExceeded, NotFound, OpsconsoleError
 from opsconsole_protocol.host.content import record as record_module
 from opsconsole_protocol.host.content.file_hash import leaves_of
 from opsconsole_protocol.host.content.scan import scan
@@ -266,6 +268,44 @@ def test_the_least_recently_used_goes_and_what_is_needed_stays(tmp_path: Path) -
     assert set(again.trim(0)) == {one.content_id, three.content_id}
     assert again.size_bytes == 0
     again.close()
+
+
+def test_many_threads_use_a_store_at_once(tmp_path: Path) -> None:
+    """Trees come and go; what is open is whole, and nobody who only asks waits for a disk."""
+    store = ContentStore(tmp_path / "store", 5_000)
+    tops = [folder(tmp_path / str(number), a=bytes([number]) * 900, b=b"shared") for number in range(12)]
+    manifests = [scan(top) for top in tops]
+
+    def work(seed: int) -> int:
+        noise, opened = random.Random(seed), 0  # noqa: S311
+        for _ in range(40):
+            number = noise.randrange(len(tops))
+            content = manifests[number].content_id
+            with contextlib.suppress(OpsconsoleError):
+                if noise.random() < 0.5:
+                    source = FolderSource(tops[number], manifests[number])
+                    sink = store.sink(manifests[number])
+                    try:
+                        feed(source, sink)
+                    finally:
+                        sink.abandon()
+                        source.close()
+                elif noise.random() < 0.2:
+                    store.remove(content)
+                else:
+                    store.pin(str(seed), content)
+                    assert store.open(content).manifest.content_id == content
+                    opened += 1
+                    store.unpin(str(seed))
+        return opened
+
+    with ThreadPoolExecutor(4) as threads:
+        assert sum(threads.map(work, range(4))) > 0
+    for content in store.ids():
+        assert contents(store.open(content).path)["b"] == (0o444, b"shared")
+    assert store.size_bytes <= 5_000
+    assert not store.abandoned()
+    store.close()
 
 
 def test_a_tree_that_is_larger_than_the_store_is_refused(tmp_path: Path) -> None:
