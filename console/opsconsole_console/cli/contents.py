@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from opsconsole.transfer.pending import Pending, PendingOffer
     from opsconsole.transfer.row import TransferRow
     from opsconsole.transfer.transfer import Transfer
+    from opsconsole.transfer.wish import Wishes
     from opsconsole_protocol.api import JobRow
     from opsconsole_protocol.ids import JobId
 
@@ -37,9 +38,14 @@ class Contents:
     """Of one submission. `quiet`: say nothing but errors."""
 
     def __init__(self, args: argparse.Namespace, *, quiet: bool) -> None:
-        self.wishes = wishes_of(args)
+        self._args = args
         self._quiet = quiet
         self._written: list[Pending] = []
+
+    @property
+    def wishes(self) -> Wishes:
+        """What was asked for, by now: a template's defaults count once they have been applied."""
+        return wishes_of(self._args)
 
     @property
     def offers(self) -> list[PendingOffer]:

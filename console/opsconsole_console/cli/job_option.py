@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from opsconsole.sweep import combinations, read_axes, unfold
@@ -24,8 +26,10 @@ T = TypeVar("T")
 _milliseconds = typed(duration_ms)
 _mebibytes = typed(size_mb)
 
-_DEST = {"requirement": "require", "inputs": "input", "retries": "max_retries_failure"}
+_DEST = {"requirement": "require", "inputs": "input", "retries": "max_retries_failure", "uploads": "upload"}
 _MANY = frozenset({"requirement", "inputs"})
+_WORDS = frozenset({"uploads", "fetch", "collect"})
+"""Several, written as a shell would read them."""
 
 
 def add_job_options(parser: argparse.ArgumentParser) -> None:
@@ -230,7 +234,8 @@ def apply_defaults(args: argparse.Namespace, defaults: Mapping[str, Any]) -> Non
     """Take from a template what wasn't given on the command line. Raises InvalidRequest for what can't be read."""
     readers: dict[str, Any] = {
         "tasks": at_least(1), "gpus": at_least(0), "cpus": _cpus, "memory": _mebibytes, "gpu_memory": _mebibytes,
-        "priority": int, "retries": at_least(0), "timeout": _milliseconds, "grace": _milliseconds,
+        "priority": int, "retries": at_least(0), "timeout": _milliseconds, "grace": _milliseconds, "bundle": Path,
+        **dict.fromkeys(_MANY, str.split), **dict.fromkeys(_WORDS, shlex.split),
     }  # fmt: skip
     for name, value in defaults.items():
         if name not in DEFAULTS:
@@ -240,7 +245,7 @@ def apply_defaults(args: argparse.Namespace, defaults: Mapping[str, Any]) -> Non
             continue
         text = str(value)
         try:
-            setattr(args, dest, text.split() if name in _MANY else readers.get(name, str)(text))
+            setattr(args, dest, readers.get(name, str)(text))
         except (argparse.ArgumentTypeError, ValueError) as error:
             raise InvalidRequest(f"the template's default for {name} can't be used: {error}") from None
 

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from opsconsole_console.cli.interruption import explained, goes_on
-from opsconsole_console.cli.job_option import add_job_options, make_spec
+from opsconsole_console.cli.job_option import add_job_options, apply_defaults, make_spec
 from opsconsole_console.cli.option import add_json, add_raw
 from opsconsole_console.cli.output import put, put_json, say
 from opsconsole_console.cli.parser import Group, Parser
@@ -74,7 +74,7 @@ def submit_spec(args: argparse.Namespace, spec: Callable[[Client], Awaitable[Job
 
     submission = _Submission(args, spec)
     watched = args.wait or args.follow
-    if not watched and not args.upload and args.bundle is None:
+    if not watched and not args.upload and args.bundle is None and args.template is None:
         return with_client(args, submission.carry_out, retry_for_s=5.0)
     with explained(submission.farewell):
         return with_client(args, submission.carry_out, retry_for_s=RECONNECT_S)
@@ -109,6 +109,8 @@ class _Submission:
     async def carry_out(self, client: Client) -> int:
         """All of it; the exit code."""
         args, contents = self._args, self._contents
+        if args.template is not None:
+            apply_defaults(args, (await find_template(client, args.template)).defaults)
         args.packed = contents.check()
         if args.dry_run:
             return await _dry_run(client, args, _without_contents(await self._spec(client)))

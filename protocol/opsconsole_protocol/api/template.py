@@ -27,7 +27,7 @@ KINDS = ("str", "int", "float", "bool")
 PARAMETERS_MAX = 100
 DEFAULTS = (
     "name", "project", "tasks", "gpus", "cpus", "memory", "gpu_memory", "requirement", "inputs", "priority", "workdir",
-    "retries", "timeout", "grace",
+    "retries", "timeout", "grace", "uploads", "bundle", "setup", "fetch", "collect",
 )  # fmt: skip
 """The options of a job that a template can have defaults for. Each default is the text that a person would type."""
 _PLACE = re.compile(r"\{([A-Za-z_]\w*)\}")

@@ -158,3 +158,23 @@ def test_names_that_act_on_a_terminal_dont(run: Run, server: FakeServer, far: Fa
     ran = run("submit", "--upload", name, "--", "true")
     assert ran.code == 0
     assert name not in ran.err
+
+
+def test_a_template_says_what_goes_along(run: Run, server: FakeServer, far: FarEnd, here: Path) -> None:
+    defaults = {
+        "bundle": "code",
+        "uploads": "'data.csv:my data'",
+        "setup": "uv sync",
+        "collect": "a 'b c'",
+        "fetch": "m",
+    }
+    server.templates.append(api.TemplateRow(name="train", command=("true",), defaults=defaults))
+    leave_results(server, far, m="model")
+    ran = run("submit", "--template", "train", "--wait")
+    assert ran.code == 0, ran.err
+    spec = submitted(server)
+    assert ([one.name for one in spec.uploads], spec.collect, spec.setup) == (["my data"], ("a", "b c"), "uv sync")
+    assert spec.bundle is not None
+    assert (here / "m").read_text() == "model"
+    assert run("submit", "--template", "train", "--upload", "code").code == 0
+    assert [one.name for one in submitted(server).uploads] == ["code"]
