@@ -39,12 +39,12 @@ class Fetch:
         (lab.folder / "config.toml").write_text(f"[coordinator]\n{config}\n")
         lab.serve("--advertise", f"{town.address('lab')}:{PORT}", listen=f"0.0.0.0:{PORT}")
         self.lab = lab
-        self.manifest = make_tree(lab.folder / "data", data_bin=os.urandom(20 * MIB))
-        keep_tree(lab.state_dir("gpu-a"), lab.folder / "data", self.manifest)
+        self.manifest = make_tree(lab.folder / "brought", data_bin=os.urandom(20 * MIB))
+        keep_tree(lab.state_dir("gpu-a"), lab.folder / "brought", self.manifest)
         environ = {} if native else {"PYTHONPATH": str(without_wrtc(lab.folder))}
         for name in reversed(HOMES):
             lab.agent(name, "--join", lab.invite(name=name), environ=environ, within=town.command(name))
-        compare = 'cmp "$OPSCONSOLE_INPUT_0/data.bin" "$LAB/data/data.bin" && echo same'
+        compare = 'cmp "$OPSCONSOLE_INPUT_0/data.bin" "$LAB/brought/data.bin" && echo same'
         self.job_id = give(
             lab, compare, workers=("gpu-b",), uploads=(upload_of("data", self.manifest, is_folder=True),)
         )

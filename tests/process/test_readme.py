@@ -21,9 +21,9 @@ SCREEN = "opsconsole"
 
 
 def lines() -> list[str]:
-    """The command lines of the README, in order."""
+    """The command lines of the README, in order, and what is pasted in between."""
     blocks = _BLOCK.findall((ROOT / "README.md").read_text())
-    return [line for block in blocks for line in block.splitlines() if line.startswith("opsconsole")]
+    return [line for block in blocks for line in block.splitlines() if line.startswith(("opsconsole", "cd ", "cat "))]
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ class Reader:
 
     def __init__(self, shared_lab: Lab, clone: Path) -> None:
         self._lab = shared_lab
-        self._clone = clone
+        self._folder = clone
         self._port = free_port()
         self._joining = ""
         self._job = ""
@@ -65,7 +65,7 @@ class Reader:
     def paste(self, line: str) -> str:
         """Run a line to its end; what it printed."""
         done = subprocess.run(
-            ["bash", "-c", line], cwd=self._clone, env=self._lab.environ, capture_output=True, text=True, timeout=120,
+            ["bash", "-c", line], cwd=self._folder, env=self._lab.environ, capture_output=True, text=True, timeout=120,
             check=False,
         )  # fmt: skip
         assert done.returncode == 0, (line, done.stdout, done.stderr)
@@ -74,6 +74,9 @@ class Reader:
     def do(self, line: str) -> None:
         """What one does with a line."""
         verb = line.split()[1] if " " in line else ""
+        if line.startswith("cd "):
+            self._folder /= verb
+            return
         line = line.replace("7373", str(self._port)).replace("/mnt/vast", f"{self._lab.folder}/vast")
         if verb in ("serve", "agent"):
             self._begin(verb, line)
@@ -86,7 +89,7 @@ class Reader:
             epochs = re.search(r"--epochs (\d+)", line)
             if epochs:
                 assert f"epoch {epochs[1]}/{epochs[1]}" in out
-            elif verb == "submit":
+            elif verb == "submit" and "--follow" not in line:
                 self._lab.run("wait", out.strip())
 
     def _begin(self, verb: str, line: str) -> None:
