@@ -3,6 +3,7 @@
 import os
 import stat
 import threading
+import time
 from collections.abc import Callable, Sequence
 
 from opsconsole_protocol.content.digest import CHUNK_BYTES, chunk_digest
@@ -16,6 +17,11 @@ from opsconsole_protocol.host.content.disk import KEPT_FREE_BYTES, hold, on_disk
 from opsconsole_protocol.host.content.file_hash import is_hole, read_exactly, write_all
 from opsconsole_protocol.host.content.record import Look, look
 from opsconsole_protocol.stream.error import StreamCancelled
+
+HOLD_WAIT_S = 40.0
+"""For how long the same files are waited for that somebody else receives there, who may be about to find its stream dead."""
+
+_HOLD_LOOK_S = 0.2
 
 _SYNCED_SINGLY = 64
 """With more files than this, one sync of all disks is cheaper than one for each."""
@@ -44,12 +50,22 @@ class Incoming:
         self._cancel = cancel
         self._open: tuple[int, int] | None = None
         with on_disk():
-            if not hold(beneath.root):
+            if not self._gets_hold():
                 raise Conflict("the same files are being received there already: wait until that has ended")
             status = os.fstat(beneath.root)
             if status.st_uid != os.geteuid() or status.st_mode & 0o077:
                 raise Conflict("the folder for what arrives belongs to somebody else: move it away")
             self._is_new = not beneath.names(b"")
+
+    def _gets_hold(self) -> bool:
+        """Whether the folder became free in time: who received here before may not know yet that its other end is gone."""
+        end = time.monotonic() + HOLD_WAIT_S
+        while not hold(self.beneath.root):
+            if time.monotonic() >= end:
+                return False
+            self._stop_if_cancelled()
+            time.sleep(_HOLD_LOOK_S)
+        return True
 
     def prepare(self, obtain: Callable[[int], bool] = lambda _: False, others: Sequence[Beneath] = ()) -> list[int]:
         """Make the folders, and say which files are lacking, large ones that have begun to arrive among them.

@@ -16,6 +16,7 @@ import pytest
 from opsconsole_protocol.content.digest import CHUNK_BYTES
 from opsconsole_protocol.content.error import DiskFull
 from opsconsole_protocol.error import Conflict, NotFound, OpsconsoleError
+from opsconsole_protocol.host.content import incoming
 from opsconsole_protocol.host.content.arriving import INCOMING_PREFIX
 from opsconsole_protocol.host.content.scan import scan
 from opsconsole_protocol.host.content.sink import FolderSink, PlacingSink
@@ -218,13 +219,33 @@ def test_a_disk_without_second_names_will_do(top: Path, there: Path, monkeypatch
     assert contents(there) == contents(top)
 
 
-def test_two_cannot_place_the_same_at_once(top: Path, there: Path) -> None:
+def test_two_cannot_place_the_same_at_once(top: Path, there: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(incoming, "HOLD_WAIT_S", 0.0)
     manifest = scan(top)
     first = PlacingSink(manifest, there, b"", replace=False)
     with pytest.raises(Conflict, match="already"):
         PlacingSink(manifest, there, b"", replace=False)
     first.abandon()
     PlacingSink(manifest, there, b"", replace=False).abandon()
+
+
+def test_who_comes_while_a_dead_stream_still_holds_the_files_waits(top: Path, there: Path) -> None:
+    manifest = scan(top)
+    first = PlacingSink(manifest, there, b"", replace=False)
+    timer = threading.Timer(0.3, first.abandon)
+    timer.start()
+    PlacingSink(manifest, there, b"", replace=False).abandon()
+    timer.join()
+
+
+def test_who_waits_for_the_same_files_can_be_cancelled(top: Path, there: Path) -> None:
+    manifest = scan(top)
+    first = PlacingSink(manifest, there, b"", replace=False)
+    cancel = threading.Event()
+    cancel.set()
+    with pytest.raises(StreamCancelled):
+        PlacingSink(manifest, there, b"", replace=False, cancel=cancel)
+    first.abandon()
 
 
 def test_what_was_left_long_ago_is_removed(top: Path, there: Path) -> None:
