@@ -90,7 +90,8 @@ class TransferBoard:
             found = get_part(load, transfer, part, to, via)
             self.brought[transfer.row.id] = Brought(to, found, [])
             if not found:
-                raise NotFound(f"{worker} has nothing there that matches {' or '.join(map(repr, patterns))}")
+                sought = f"that matches {' or '.join(map(repr, patterns))}" if patterns else "that can be sent"
+                raise NotFound(f"{worker} has nothing there {sought}")
 
         return self._started(transfer, work)
 

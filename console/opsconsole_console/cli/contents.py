@@ -210,10 +210,13 @@ class Telling:
 
     def __call__(self, row: TransferRow) -> None:
         if row.is_over:
-            self._tell(f"sent {row.title}: {summary(row)}" if not row.error else f"not sent: {row.title}: {row.error}")
+            done = "fetched" if row.kind == "get" else "sent"
+            words = f"not {done}: {row.title}: {row.error}" if row.error else f"{done} {row.title}: {summary(row)}"
+            self._tell(words)
         elif row.phase == "moving" and row.id not in self._begun:
             self._begun.add(row.id)
-            self._tell(f"sending {row.title}: {row.note or row.way}")
+            doing = "fetching" if row.kind == "get" else "sending"
+            self._tell(f"{doing} {row.title}: {row.note or row.way}")
         else:
             self._line.show(row)
 

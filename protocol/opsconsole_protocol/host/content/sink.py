@@ -187,7 +187,7 @@ class PlacingSink(Arriving):
             return True
         if not self._replace:
             raise Conflict(
-                f"{shown(entry.path)} is there already, and it differs: let it be replaced, or take another folder"
+                f"{shown(entry.path)} is there already, and it differs: replace it (put --replace), or take another folder"
             )
         return False
 

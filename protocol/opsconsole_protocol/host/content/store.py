@@ -241,7 +241,8 @@ class ContentStore:
         free = self._bytes_max - sum(self._receiving.values())
         if size > self._bytes_max:
             raise LimitExceeded(
-                f"the tree has {size >> 20:,} MiB, and this store takes {self._bytes_max >> 20:,} MiB: give it more room"
+                f"the tree has {size >> 20:,} MiB, and this store takes {self._bytes_max >> 20:,} MiB: "
+                "give it more room (cache_bytes of a worker, keep_content_gb of the coordinator)"
             )
         self._trim(max(0, free - size))
         left = free - self.size_bytes
