@@ -127,7 +127,13 @@ class TransferBoard:
 
     async def run(self) -> None:
         """Until cancelled, send what queued jobs want from here, and bring the results that are pending once their jobs have ended."""
-        await asyncio.gather(self.serve_offers(), self._fetch_always())
+        tasks = [asyncio.create_task(one) for one in (self.serve_offers(), self._fetch_always())]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:  # where one fails the other would go on by itself
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def serve_offers(self) -> None:
         """Until cancelled, send what queued jobs want from here."""

@@ -23,7 +23,7 @@ from opsconsole.transfer.transfer import Transfer
 from opsconsole_protocol.api import DetailAnswer, Done, EndStream, OfferAnswer, OfferContents, ShowJob
 from opsconsole_protocol.bound import CONTENTS_MAX, cut
 from opsconsole_protocol.content.error import ContentChanged
-from opsconsole_protocol.error import NotFound, OpsconsoleError, Unavailable
+from opsconsole_protocol.error import Conflict, LimitExceeded, NotFound, OpsconsoleError, Unavailable
 from opsconsole_protocol.ids import ContentId
 from opsconsole_protocol.stream.message import FetchContent, StreamGrant
 
@@ -65,7 +65,7 @@ class OfferServer:
         return self._offers.keys()
 
     async def run(self) -> None:
-        """Serve until cancelled. A coordinator that can't be reached is tried again."""
+        """Serve until cancelled. A coordinator that can't be reached, or can't take offers now, is tried again."""
         back_off_s = _BACK_OFF_FIRST_S
         with self._claims:
             try:
@@ -73,7 +73,7 @@ class OfferServer:
                     try:
                         is_idle = not await self._once()
                         back_off_s = _BACK_OFF_FIRST_S
-                    except Unavailable:
+                    except (Unavailable, Conflict, LimitExceeded):  # or this machine offered by another token just now
                         await asyncio.sleep(back_off_s)
                         back_off_s = min(2 * back_off_s, _BACK_OFF_LAST_S)
                         continue

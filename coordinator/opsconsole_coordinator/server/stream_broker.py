@@ -165,11 +165,11 @@ class StreamBroker:
                     relay_mb_s=self._policy.relay_mb_s, ice_servers=self._policy.ice_servers, ttl_ms=TICKET_MS,
                 ),
             )  # fmt: skip
-        self._streams[stream_id] = stream
         if is_store or self._policy.relay:
             secrets_of_ends = (mine,) if is_store else (mine, theirs)
             work = self._work(plan)
             self._process.expect(Expect(stream_id=stream_id, ttl_ms=TICKET_MS, secrets=secrets_of_ends, work=work))
+        self._streams[stream_id] = stream
         return grant
 
     def store_streams(self) -> int:

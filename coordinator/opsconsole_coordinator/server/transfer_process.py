@@ -41,7 +41,7 @@ from opsconsole_coordinator.transfer.message import (
     decode_from_process,
     encode,
 )
-from opsconsole_protocol.error import Unavailable
+from opsconsole_protocol.error import LimitExceeded, Unavailable
 from opsconsole_protocol.ids import ContentId
 
 log = logging.getLogger("opsconsole.coordinator.transfer")
@@ -159,7 +159,9 @@ class TransferProcess:
         return True
 
     def expect(self, message: Expect) -> None:
-        """A stream was granted: its ends may come."""
+        """A stream was granted: its ends may come. Raises LimitExceeded where what it is for can't be told to the process."""
+        if len(encode(message)) > PACKET_BYTES_MAX:
+            raise LimitExceeded("too many patterns, or too long ones, for one stream: ask for fewer at a time")
         now_s = asyncio.get_running_loop().time()
         for stream_id in [one for one, (_, until_s) in self._expected.items() if until_s <= now_s]:
             del self._expected[stream_id]
@@ -260,11 +262,11 @@ class TransferProcess:
             self._stop_waiting_to_send()
             self._channel.close()  # which ends the process
             self._channel = None
-            handed, self._handed = self._handed, {}
-            for one in handed.values():
-                one.connection.close()
-                one.on_closed()
             self.listener.on_lost()
+        handed, self._handed = self._handed, {}  # those included that waited for a process that can't be started
+        for one in handed.values():
+            one.connection.close()
+            one.on_closed()
         process, self._process = self._process, None
         if process is not None:
             await asyncio.to_thread(_reap, process)

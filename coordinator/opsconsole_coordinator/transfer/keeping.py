@@ -41,6 +41,8 @@ _DROPPED_AT_ONCE = 1 << 16
 _DROPS_MAX = 1_000
 _SENDING = "sending."
 """Before the stream's id: the holder of a tree that is being sent."""
+_RECEIVING = "receiving."
+"""Before the stream's id: the holder of a tree that is being received, until it has its own."""
 
 
 class Keeping:
@@ -79,7 +81,7 @@ class Keeping:
             return
         self._store = store
         for holder, content_ids in store.holders().items():
-            if holder.startswith(_SENDING):
+            if holder.startswith((_SENDING, _RECEIVING)):
                 store.unpin(holder)
                 continue
             self._tell_held(store, holder, content_ids)
@@ -127,12 +129,14 @@ class Keeping:
             store.unpin(holder)
             self._tell_changes(store)  # a tree that was found to be spoilt is gone
 
-    def receive(self, work: Receive, stream: Stream) -> session.Summary:
+    def receive(self, stream_id: str, work: Receive, stream: Stream) -> session.Summary:
         """Take a tree in. Raises OpsconsoleError."""
         store = self._opened(stream)
+        holder = _RECEIVING + stream_id
 
         def sink(manifest: Manifest) -> Sink:
             content_id = manifest.content_id
+            store.pin(holder, content_id)  # else it could give way to another before its sender is told that it is here
             is_known = store.has(content_id)
             return ArrivingSink(
                 KnownSink(manifest) if is_known else store.sink(manifest),
@@ -143,6 +147,7 @@ class Keeping:
             try:
                 return session.receive(stream, sink, expected=work.content_id, bytes_max=work.bytes_max)
             finally:
+                store.unpin(holder)
                 self._tell_changes(store)  # others may have given way to it
 
     def _arrived(self, store: ContentStore, content_id: ContentId, work: Receive) -> None:

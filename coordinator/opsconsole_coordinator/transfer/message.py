@@ -5,6 +5,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from opsconsole_protocol.codec import one_line
 from opsconsole_protocol.error import ProtocolError
 from opsconsole_protocol.ids import ContentId
 
@@ -186,7 +187,7 @@ def decode_from_coordinator(packet: bytes) -> FromCoordinator:
     try:
         return _from_coordinator.decode(packet)
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
-        raise ProtocolError(f"a packet to the transfer process is none: {error}") from None
+        raise ProtocolError(f"a packet to the transfer process is none: {one_line(error)}") from None
 
 
 def decode_from_process(packet: bytes) -> FromProcess:
@@ -194,4 +195,4 @@ def decode_from_process(packet: bytes) -> FromProcess:
     try:
         return _from_process.decode(packet)
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
-        raise ProtocolError(f"a packet of the transfer process is none: {error}") from None
+        raise ProtocolError(f"a packet of the transfer process is none: {one_line(error)}") from None

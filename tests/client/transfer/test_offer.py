@@ -18,7 +18,7 @@ from opsconsole.transfer.pending import PendingOffer
 from opsconsole.transfer.row import TransferPhase
 from opsconsole.transfer.this_host import this_host
 from opsconsole_protocol import api
-from opsconsole_protocol.error import OpsconsoleError
+from opsconsole_protocol.error import Conflict, Forbidden, OpsconsoleError
 from opsconsole_protocol.host.content.scan import scan_file
 from opsconsole_protocol.host.content.session import receive
 from opsconsole_protocol.host.content.sink import PlacingSink
@@ -167,3 +167,31 @@ async def test_a_coordinator_that_is_away_is_asked_again(
     seen = len(wanting.calls)
     await until(lambda: len(wanting.calls) > seen + 1)
     await stop(task)
+
+
+async def test_who_finds_this_machine_offered_by_another_token_tries_again(
+    board: TransferBoard, server: FakeServer, wanting: Wanting, offer: PendingOffer
+) -> None:
+    offered = server.answers[api.OfferContents]
+
+    def refused_first(server: FakeServer, request: api.OfferContents) -> api.AnyAnswer:
+        server.answers[api.OfferContents] = offered
+        raise Conflict("somebody else offers files as this machine")
+
+    server.answers[api.OfferContents] = refused_first
+    task = asyncio.create_task(board.serve_offers())
+    await until((wanting.folder / "big").exists)
+    await stop(task)
+
+
+async def test_what_fails_leaves_nothing_running(
+    board: TransferBoard, server: FakeServer, wanting: Wanting, offer: PendingOffer
+) -> None:
+    def refused(_server: FakeServer, _request: api.OfferContents) -> api.AnyAnswer:
+        raise Forbidden("an operator may")
+
+    server.answers[api.OfferContents] = refused
+    before = asyncio.all_tasks()
+    with pytest.raises(Forbidden):
+        await board.run()
+    assert not [one for one in asyncio.all_tasks() - before if "_fetch_always" in repr(one)]

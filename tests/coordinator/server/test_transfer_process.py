@@ -14,7 +14,9 @@ import pytest
 
 from opsconsole_coordinator.server import transfer_process as module
 from opsconsole_coordinator.server.transfer_process import TransferLimits, TransferProcess
-from opsconsole_coordinator.transfer.message import Expect, Over, Relay
+from opsconsole_coordinator.transfer.message import PACKET_BYTES_MAX, Expect, Over, Relay, Serve
+from opsconsole_protocol.error import LimitExceeded
+from opsconsole_protocol.ids import ContentId
 from opsconsole_protocol.stream import upgrade
 from opsconsole_protocol.stream.proof import acceptance_proof, request_proof, where_of
 
@@ -259,6 +261,32 @@ async def test_what_was_expected_before_it_was_killed_is_expected_after(room: Ro
     for end in ends:
         assert (await room.answer(end)).is_open
         end.close()
+
+
+async def test_what_does_not_fit_into_a_packet_is_refused_and_ends_nobody(room: Room) -> None:
+    ends = await room.joined("s1")
+    work = Serve(content_id=ContentId("5f" * 32), patterns=("ü" * 1_000,) * (PACKET_BYTES_MAX // 2_000 + 1))
+    with pytest.raises(LimitExceeded, match="patterns"):
+        room.process.expect(Expect(stream_id="s2", ttl_ms=60_000, secrets=SECRETS[:1], work=work))
+    await asyncio.get_running_loop().sock_sendall(ends[0], b"x")
+    assert await room.receive(ends[1], 1) == b"x"
+    assert room.process.starts == 1
+    for one in ends:
+        one.close()
+
+
+async def test_who_waits_for_a_process_that_can_not_be_started_is_let_go(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def spawn(descriptor: int) -> None:
+        raise OSError(f"no memory for {descriptor}")
+
+    monkeypatch.setattr(module, "_spawn", spawn)
+    connection = await room.connect()
+    async with asyncio.timeout(WAIT_S):
+        await room.has_closed.wait()
+    assert await room.receive(connection, 1) == b""
+    connection.close()
 
 
 async def test_who_does_not_read_keeps_nobody_from_being_served(room: Room) -> None:
