@@ -68,7 +68,7 @@ def test_a_job_runs_where_its_input_is(shelves: Lab) -> None:
         why = lab.ask(lambda client: client.run(client.client.why(job_id)))
         return {one.worker: one.reason for one in why.verdicts}
 
-    expected = {"missing.csv": "not found", "link": "leads out", "/etc/passwd": "below none of"}
+    expected = {"missing.csv": "not found", "link": "leads out", "/etc/passwd": "no folder with"}
     for name, words in expected.items():
         lab.wait(lambda name=name, words=words: words in reasons(waiting[name])["gpu-b"], f"{name}: {words}")
     lab.wait(lambda: "not found" in lab.job(waiting["missing.csv"])["reason"], "the reason")
