@@ -81,7 +81,9 @@ async def test_of_a_large_parquet_file_the_end_says_what_is_in_it() -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"PAR1", b"PAR1" + os.urandom(1_000) + b"PAR1", table_file()[:-9] + b"\xff\xff\xff\x7fPAR1"]
+    "data",
+    [b"", b"PAR1", b"PAR1" + os.urandom(1_000) + b"PAR1", table_file()[:-9] + b"\xff\xff\xff\x7fPAR1"],
+    ids=("empty", "a mark", "noise", "a wrong length"),
 )
 async def test_parquet_that_cant_be_read(data: bytes) -> None:
     with pytest.raises(InvalidRequest):
