@@ -69,7 +69,8 @@ def test_who_may_only_look_sees_jobs_and_no_mounts(lab: Lab) -> None:
     (lab.folder / "in").mkdir()
     lab.serve()
     lab.agent("gpu-a", "--input-path", str(lab.folder / "in"))
-    job = lab.run("submit", "-q", "--wait", "--", "true").stdout.strip()
+    leave = 'touch "$OPSCONSOLE_OUTPUT_PATH/models/a"'
+    job = lab.run("submit", "-q", "--wait", "--", "sh", "-c", leave).stdout.strip()
     viewer = {"OPSCONSOLE_DATA_DIR": "", "HOME": str(lab.folder / "vera")}
     (lab.folder / "vera").mkdir()
     line = lab.invite("viewer")

@@ -33,7 +33,7 @@ class CodeFiles(NamedTuple):
 def code_files(folder: Path) -> CodeFiles:
     """The files and symbolic links that are the code in `folder`. Blocks. Raises InvalidRequest."""
     if not folder.is_dir():
-        raise InvalidRequest(f"--bundle {folder}: {'it is a file' if folder.exists() else 'there is no such folder'}")
+        raise InvalidRequest(f"--bundle: {'it is a file' if folder.exists() else 'there is no such folder'}: {folder}")
     try:
         if _is_in_git(folder) and shutil.which("git") is not None:
             paths = sorted(_existing(folder, _git_files(folder)))

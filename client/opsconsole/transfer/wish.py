@@ -52,7 +52,7 @@ class Wishes:
         for text in self.fetches:
             self.fetch(text)
         if self.bundle is not None and not (self.cwd / self.bundle).is_dir():
-            raise InvalidRequest(f"--bundle {self.bundle}: there is no such folder")
+            raise InvalidRequest(f"--bundle: there is no such folder: {self.bundle}")
 
     def upload(self, text: str) -> WishedUpload:
         """What one PATH[:NAME] means: a name follows the last colon, unless there is a file of the whole name. Raises InvalidRequest."""

@@ -58,7 +58,7 @@ def test_a_mistake_is_found_before_anything_is_sent(run: Run, server: FakeServer
     for words, said in (
         ((*BRING,), "there is no command"),
         (("--upload", "none", "--", "true"), "--upload none: there is no file or folder 'none' here"),
-        (("--bundle", "data.csv", "--", "true"), "--bundle data.csv: there is no such folder"),
+        (("--bundle", "data.csv", "--", "true"), "--bundle: there is no such folder: data.csv"),
         (("--fetch", "../x", "--", "true"), "--fetch ../x: the pattern '../x' leads out of the folder"),
         (("--bundle", "code", "--bundle-max", "1", "--", "true"), "the largest: train.py 7 B"),
         (("--upload", "data.csv", "--upload", "code:data.csv", "--", "true"), "two uploads are called 'data.csv'"),
