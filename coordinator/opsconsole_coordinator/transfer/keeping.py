@@ -1,6 +1,5 @@
 """The coordinator's store of trees: what is received into it, sent from it, and pinned in it."""
 
-import contextlib
 import queue
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -22,7 +21,6 @@ from opsconsole_coordinator.transfer.message import (
     Serve,
     Unpin,
 )
-from opsconsole_protocol.content.frame import failure
 from opsconsole_protocol.content.glob import matches
 from opsconsole_protocol.content.manifest import Manifest
 from opsconsole_protocol.content.path import shown
@@ -30,15 +28,12 @@ from opsconsole_protocol.error import NotFound, OpsconsoleError, Unavailable
 from opsconsole_protocol.host.content import session
 from opsconsole_protocol.host.content.sink import Sink
 from opsconsole_protocol.host.content.source import FolderSource
-from opsconsole_protocol.host.content.store import ContentStore, StoredTree
+from opsconsole_protocol.host.content.store import ContentStore
 from opsconsole_protocol.host.stream.stream import Stream
 from opsconsole_protocol.ids import ContentId
-from opsconsole_protocol.stream.error import StreamLost
 
 OPENING_S = 60.0
 """How long a stream waits for the store to be opened, which reads what is in it."""
-_DROPPED_AT_ONCE = 1 << 16
-_DROPS_MAX = 1_000
 _SENDING = "sending."
 """Before the stream's id: the holder of a tree that is being sent."""
 _RECEIVING = "receiving."
@@ -115,10 +110,10 @@ class Keeping:
         holder = _SENDING + stream_id
         store.pin(holder, work.content_id)
         try:
-            source = _source(store.open(work.content_id), work)
+            source = _source(store, work)
         except (OSError, OpsconsoleError) as error:
             refusal = error if isinstance(error, OpsconsoleError) else Unavailable(f"the coordinator's store: {error}")
-            _refuse(stream, refusal)
+            session.refuse(stream, refusal)
             raise refusal from None
         else:
             try:
@@ -137,11 +132,7 @@ class Keeping:
         def sink(manifest: Manifest) -> Sink:
             content_id = manifest.content_id
             store.pin(holder, content_id)  # else it could give way to another before its sender is told that it is here
-            is_known = store.has(content_id)
-            return ArrivingSink(
-                KnownSink(manifest) if is_known else store.sink(manifest),
-                lambda: self._arrived(store, content_id, work),
-            )
+            return ArrivingSink(store.sink(manifest), lambda: self._arrived(store, content_id, work))
 
         with self._turn(work.content_id):
             try:
@@ -161,7 +152,7 @@ class Keeping:
         self._is_open.wait(OPENING_S)
         if self._store is None:
             refusal = Unavailable(self._trouble or "the coordinator's store isn't open yet: try again")
-            _refuse(stream, refusal)
+            session.refuse(stream, refusal)
             raise refusal
         return self._store
 
@@ -239,43 +230,11 @@ class ArrivingSink:
         self._sink.abandon()
 
 
-class KnownSink:
-    """Where a tree goes that is kept already: nothing of it is wanted."""
-
-    def __init__(self, manifest: Manifest) -> None:
-        self._manifest = manifest
-
-    @property
-    def manifest(self) -> Manifest:
-        """The tree."""
-        return self._manifest
-
-    def wanted(self) -> list[int]:
-        """No entry."""
-        return []
-
-    def wanted_chunks(self, index: int, leaves: list[bytes]) -> list[int]:
-        """No chunk."""
-        del index, leaves
-        return []
-
-    def write_chunk(self, index: int, number: int, data: memoryview) -> None:
-        """Nothing was wanted."""
-
-    def write_file(self, index: int, data: memoryview) -> None:
-        """Nothing was wanted."""
-
-    def finish(self) -> None:
-        """It is there."""
-
-    def abandon(self) -> None:
-        """It stays there."""
-
-
-def _source(tree: StoredTree, work: Serve) -> FolderSource:
-    """What is sent of a tree. Raises NotFound where nothing of it is meant."""
+def _source(store: ContentStore, work: Serve) -> FolderSource:
+    """What is sent of a tree. Raises NotFound where nothing of it is meant, and as `ContentStore.open` does."""
     if not work.folder and not work.patterns:
-        return FolderSource(tree.path, tree.manifest)
+        return store.source(work.content_id)
+    tree = store.open(work.content_id)
     start = work.folder + b"/" if work.folder else b""
     chosen = {
         entry.path[len(start) :]: entry
@@ -285,21 +244,12 @@ def _source(tree: StoredTree, work: Serve) -> FolderSource:
     if not chosen:
         raise NotFound(f"nothing that is kept matches {', '.join(work.patterns) or shown(work.folder)}")
     manifest = Manifest.make(replace(entry, path=path) for path, entry in chosen.items())
-    return FolderSource(tree.path, manifest, names={path: entry.path for path, entry in chosen.items()})
+    names = {path: entry.path for path, entry in chosen.items()}
+    return FolderSource(tree.path, manifest, names=names, cache=store.hashes)
 
 
 def _is_meant(path: bytes, patterns: Sequence[str]) -> bool:
     return not patterns or any(matches(pattern, path) for pattern in patterns)
-
-
-def _refuse(stream: Stream, error: OpsconsoleError) -> None:
-    """Tell the other end why it gets nothing, and let it read that: what it sends meanwhile is dropped."""
-    room = bytearray(_DROPPED_AT_ONCE)
-    with contextlib.suppress(StreamLost):
-        stream.send(failure(error))
-        for _ in range(_DROPS_MAX):
-            if not stream.receive_into(room):
-                return
 
 
 def _batches(content_ids: Sequence[ContentId]) -> Iterator[tuple[ContentId, ...]]:

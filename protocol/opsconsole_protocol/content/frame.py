@@ -182,11 +182,6 @@ class FrameReader:
         self._kind: FrameKind | None = None
         self._needed = HEAD_BYTES
 
-    @property
-    def is_between(self) -> bool:
-        """Whether nothing of the next frame has arrived yet."""
-        return self._have == 0
-
     def room(self) -> memoryview:
         """Where the next bytes go; never empty."""
         return self._view[self._have : self._needed]

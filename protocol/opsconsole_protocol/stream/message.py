@@ -170,10 +170,3 @@ class StreamGrant(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     ice_servers: Annotated[tuple[IceServer, ...], Meta(max_length=ICE_SERVERS_MAX)] = ()
     ttl_ms: Moment = 60_000
     """How long the grant can be used, from when it arrives: clocks differ."""
-
-
-class StreamSignal(msgspec.Struct, frozen=True, kw_only=True):
-    """What one end of a stream tells the other (`signal.py`)."""
-
-    stream_id: Id
-    body: Annotated[bytes, Meta(max_length=SIGNAL_BYTES_MAX)]
