@@ -1,6 +1,5 @@
 """Keys in the console and heartbeats while its coordinator relays as fast as it can."""
 
-import json
 import os
 import statistics
 import subprocess
@@ -12,9 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench.deployment import OPSCONSOLE, wait_for
-from bench.key import PAUSE_S, SETTLE_S, START_S, Screen
+from bench.key import PAUSE_S, SETTLE_S, Screen, simulated_agents
 from bench.row import Row
-from bench.simulated_agents import GPUS
 from bench.simulation import Simulation
 from opsconsole import SyncClient
 
@@ -31,13 +29,7 @@ def rows(base: Path) -> Iterator[Row]:
         relay: Relay | None = None
         agents: Simulation | None = None
         try:
-            endpoint = folder / "data" / "endpoint.json"
-            until_s = time.perf_counter() + START_S
-            while not endpoint.exists() and time.perf_counter() < until_s:
-                screen.drain(0.1)
-            url = json.loads(endpoint.read_text())["url"]
-            token = (folder / "data" / "operator.token").read_text().strip()
-            agents = Simulation("bench.simulated_agents", url, token, AGENTS, GPUS)
+            agents = simulated_agents(screen, folder, AGENTS)
             agents.start()
             relay = Relay(folder)
             screen.drain(SETTLE_S)

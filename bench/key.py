@@ -83,6 +83,17 @@ class Screen:
         os.close(self._terminal)
 
 
+def simulated_agents(screen: Screen, folder: Path, number: int) -> Simulation:
+    """Wait for the screen's own coordinator in this folder, and make agents for it, which aren't started yet."""
+    endpoint = folder / "data" / "endpoint.json"
+    until_s = time.perf_counter() + START_S
+    while not endpoint.exists() and time.perf_counter() < until_s:
+        screen.drain(0.1)
+    url = json.loads(endpoint.read_text())["url"]
+    token = (folder / "data" / "operator.token").read_text().strip()
+    return Simulation("bench.simulated_agents", url, token, number, GPUS)
+
+
 def run(base: Path) -> Iterator[Row]:
     """Yield a row of the time from key to repaint, median and 95th percentile."""
     with tempfile.TemporaryDirectory(dir=base, prefix="opsconsole-bench-") as temporary:
@@ -90,13 +101,7 @@ def run(base: Path) -> Iterator[Row]:
         screen = Screen(folder)
         agents: Simulation | None = None
         try:
-            endpoint = folder / "data" / "endpoint.json"
-            until_s = time.perf_counter() + START_S
-            while not endpoint.exists() and time.perf_counter() < until_s:
-                screen.drain(0.1)
-            url = json.loads(endpoint.read_text())["url"]
-            token = (folder / "data" / "operator.token").read_text().strip()
-            agents = Simulation("bench.simulated_agents", url, token, AGENTS, GPUS)
+            agents = simulated_agents(screen, folder, AGENTS)
             agents.start()
             screen.drain(SETTLE_S + 6)
             screen.press("1g", b"box0000")
