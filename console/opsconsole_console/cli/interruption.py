@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from types import FrameType
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from opsconsole_console.cli.output import say
+
+if TYPE_CHECKING:
+    import asyncio
+
+T = TypeVar("T")
+
+
+_main: list[asyncio.Task[Any]] = []
+"""What `run` runs at the moment."""
 
 
 class Terminated(KeyboardInterrupt):
@@ -25,9 +35,9 @@ def explained(farewell: str | Callable[[], str], *, of_interrupt: bool = True) -
     def terminate(_number: int, _frame: FrameType | None) -> None:
         nonlocal was_termed
         was_termed = True
-        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a script's `&` makes it so, and TERM would do nothing
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.raise_signal(signal.SIGINT)  # asyncio knows how to break off on that one
+        if not _main:
+            raise KeyboardInterrupt
+        _main[-1].get_loop().call_soon_threadsafe(_main[-1].cancel)
 
     before = signal.signal(signal.SIGTERM, terminate)
     try:
@@ -40,6 +50,28 @@ def explained(farewell: str | Callable[[], str], *, of_interrupt: bool = True) -
         raise
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """What `asyncio.run` does; TERM breaks `work` off within `explained`, with Ctrl-C ignored (a script's `&`) or not.
+
+    Raises KeyboardInterrupt.
+    """
+    import asyncio
+
+    async def main() -> T:
+        task = asyncio.current_task()
+        assert task is not None
+        _main.append(task)
+        try:
+            return await work
+        finally:
+            _main.remove(task)
+
+    try:
+        return asyncio.run(main())
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
 
 
 def goes_on(job_id: str) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from opsconsole_console.cli.interruption import run
 from opsconsole_console.cli.output import say
 from opsconsole_protocol.error import InvalidRequest
 
@@ -28,13 +29,11 @@ def with_client(
 
     Raises OpsconsoleError.
     """
-    import asyncio
-
     async def connected() -> T:
         async with await open_client(args, retry_for_s=retry_for_s) as client:
             return await work(client)
 
-    return asyncio.run(connected())
+    return run(connected())
 
 
 async def open_client(args: argparse.Namespace, *, retry_for_s: float = 0.0) -> Client:

@@ -62,6 +62,13 @@ class Stage:
         await self.pilot.pause()
         self.app.repaint()
         await self.pilot.pause()
+        await until(self._is_laid_out, what="the layout")
+
+    def _is_laid_out(self) -> bool:
+        screen = self.app.screen
+        screen._on_timer_update()
+        waits = screen._layout_required or screen._scroll_required or screen._recompose_required or screen._callbacks
+        return not waits
 
     async def until(self, condition: Callable[[], object], what: str = "") -> None:
         """Wait for something that comes by itself."""
