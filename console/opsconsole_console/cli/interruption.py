@@ -60,11 +60,10 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     import asyncio
 
     async def main() -> T:
-        task = asyncio.current_task()
-        assert task is not None
+        task = asyncio.create_task(work)
         _main.append(task)
         try:
-            return await work
+            return await task
         finally:
             _main.remove(task)
 

@@ -29,6 +29,7 @@ def with_client(
 
     Raises OpsconsoleError.
     """
+
     async def connected() -> T:
         async with await open_client(args, retry_for_s=retry_for_s) as client:
             return await work(client)

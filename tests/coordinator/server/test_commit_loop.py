@@ -101,13 +101,13 @@ async def test_a_mistake_in_the_core_ends_nothing(commit_loop: CommitLoop, monke
 
     for event in ("take_batch", "on_tick"):
         failed.clear()
-        before = commit_loop.counts.failed_commits
+        counts, lost = commit_loop.counts, commit_loop.counts.failed_commits
         with monkeypatch.context() as patch:
             patch.setattr(Reactor, event, fail)
             with contextlib.suppress(Unavailable):
                 await submit(commit_loop)
             await until(lambda: failed, what=f"{event} to fail")
-        await until(lambda before=before: commit_loop.counts.failed_commits > before and not commit_loop.trouble)
+        await until(lambda lost=lost: counts.failed_commits > lost and not commit_loop.trouble)  # type: ignore[misc]
     done = await submit(commit_loop)
     assert done in commit_loop.fleet.jobs
 
