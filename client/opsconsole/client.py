@@ -321,6 +321,31 @@ class Client:
             self._transfers = ClientTransfers(self)
         return self._transfers
 
+    # --- metrics -----------------------------------------------------------------------------------------------
+
+    async def metrics(
+        self,
+        id: str,  # noqa: A002
+        names: Sequence[str] = (),
+        *,
+        axis: api.Axis = api.Axis.STEP,
+        points_max: int = 1_000,
+        attempt: int | None = None,
+    ) -> list[api.RunRow]:
+        """What the tasks of a job (or one: JOB/task-N) have reported: every metric in short, and the points of `names`.
+
+        `points_max` (4 to 10,000,000): about so many points of each metric come, with the extremes kept. Raises NotFound.
+        """
+        runs: list[api.RunRow] = []
+        while True:
+            asked = api.ReadMetrics(
+                id=id, names=tuple(names), axis=axis, points_max=points_max, attempt=attempt, tasks_from=len(runs)
+            )
+            answer = await self._ask(asked, api.MetricsAnswer)
+            runs += answer.runs
+            if not answer.more or not answer.runs:
+                return runs
+
     # --- logs --------------------------------------------------------------------------------------------------
 
     async def read_log(

@@ -38,6 +38,8 @@ class Source(StrEnum):
     STDERR = "stderr"
     BUILD = "build"
     ERROR = "error"
+    REPORT = "report"
+    """What the task says of itself (`report`). It travels as a log does and isn't shown with it."""
 
 
 class LogLine(msgspec.Struct, frozen=True, gc=False):
