@@ -41,6 +41,10 @@ class _Writer:
     """Appends lines to the report file, each in one write: also threads and child processes may."""
 
     def __init__(self) -> None:
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """Also in a child process: a thread of its parent may have held the lock when it was forked."""
         self._lock = threading.Lock()
         self._pid = 0
         self._descriptor = -1
@@ -78,6 +82,10 @@ class _Writer:
 
 
 _writer = _Writer()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_writer.begin_anew)
 
 
 def report(metrics: Mapping[str, Any] | None = None, step: float | None = None, **values: Any) -> None:

@@ -85,7 +85,7 @@ class Attempt(msgspec.Struct, kw_only=True, omit_defaults=True):
     progress: TaskProgress | None = None
     progress_first: tuple[int, float] | None = None
     """When it first reported progress (its worker's clock, ms), and how far it was; None while it hasn't."""
-    checkpoint_told_ms: int = 0
+    checkpoint_told_ms: int | None = None
     """When an event last told of a checkpoint."""
     assigned_seq: int = 0
     """The `seq` of the message that assigned it, in the present session."""

@@ -27,7 +27,8 @@ def note_reported(fleet: Fleet, attempt_id: AttemptId, reported: Reported, now_m
     if reported.checkpoint is not None and reported.checkpoint != attempt.checkpoint:
         attempt.checkpoint = reported.checkpoint
         fleet.touch_attempt(attempt)
-        if now_ms - attempt.checkpoint_told_ms >= CHECKPOINT_EVENT_EVERY_MS:
+        told_ms = attempt.checkpoint_told_ms
+        if told_ms is None or now_ms - told_ms >= CHECKPOINT_EVENT_EVERY_MS:
             attempt.checkpoint_told_ms = now_ms
             at = "" if reported.checkpoint.step is None else f" at step {reported.checkpoint.step:g}"
             fleet.audit(now_ms, attempt.actor, EventKind.CHECKPOINT, f"saved{at}: {reported.checkpoint.path}", subject)
