@@ -42,6 +42,10 @@ class Source(StrEnum):
     """What the task says of itself (`report`). It travels as a log does and isn't shown with it."""
 
 
+SHOWN_SOURCES = tuple(source for source in Source if source is not Source.REPORT)
+"""Where lines of a log can come from."""
+
+
 class LogLine(msgspec.Struct, frozen=True, gc=False):
     """One line, or a fragment of one.
 

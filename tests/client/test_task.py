@@ -79,7 +79,11 @@ def test_a_report_that_can_t_be_written_is_told_once_and_ends_nothing(
 
 
 def test_threads_and_children_write_whole_lines(report: Path) -> None:
-    threads = [threading.Thread(target=lambda: [task.report(loss=1) for _ in range(200)]) for _ in range(4)]
+    def report_often() -> None:
+        for _ in range(200):
+            task.report(loss=1)
+
+    threads = [threading.Thread(target=report_often) for _ in range(4)]
     for thread in threads:
         thread.start()
     pid = os.fork()

@@ -174,7 +174,8 @@ class LogShipper:
         attempt = self._attempts.get(attempt_id)
         if attempt is None:
             return {}
-        return {source: file.end for source, file in attempt.files.items() if file.end is not None}
+        sizes = {source: file.end for source, file in attempt.files.items() if file.end is not None}
+        return {source: size for source, size in sizes.items() if size or _is_log(source)}
 
     def take_settled(self) -> list[SettledLog]:
         """Return the finished attempts whose last byte has been acknowledged since the last call."""

@@ -66,6 +66,11 @@ class Reactor:
         return self.fleet.is_dirty
 
     @property
+    def has_jobs_to_show(self) -> bool:
+        """Whether something is to be shown of jobs that needs no commit, and may wait for the next tick."""
+        return self.fleet.has_jobs_to_show
+
+    @property
     def must_schedule(self) -> bool:
         """Whether something happened that may let a task start: the next batch has what comes of it."""
         return self.fleet.must_schedule

@@ -10,7 +10,7 @@ from opsconsole_protocol.link import TaskProgress
 from opsconsole_protocol.report import Progress, Reported
 
 METRICS_SHOWN_MAX = 100
-"""Of an attempt: so many last values are kept with it. All points of all metrics are elsewhere."""
+"""Last values that are kept with an attempt. All points of all metrics are elsewhere."""
 CHECKPOINT_EVENT_EVERY_MS = 10_000
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from opsconsole_coordinator.report.block import add_points, add_summaries, encode_block, read_blocks
 from opsconsole_coordinator.report.series import Series, Summary
 from opsconsole_protocol.ids import AttemptId
-from opsconsole_protocol.report import LINE_BYTES_MAX, Reported, ReportError, parse_line
+from opsconsole_protocol.report import REPORT_LINE_BYTES_MAX, Reported, ReportError, parse_line
 
 REPORT_BLOCK_BYTES = 256 * 1024
 METRICS_OF_ATTEMPT_MAX = 1_000
@@ -230,10 +230,10 @@ class ReportFolder:
                 self._take_line(one, line, at_ms)
             else:
                 self._take_line(one, line, at_ms, has_points=False)
-        if len(one.rest) > LINE_BYTES_MAX:
+        if len(one.rest) > REPORT_LINE_BYTES_MAX:
             if not one.is_skipping:
                 one.line += 1
-                _note_fault(one, f"a line is longer than {LINE_BYTES_MAX} bytes")
+                _note_fault(one, f"a line is longer than {REPORT_LINE_BYTES_MAX} bytes")
             one.is_skipping = True
             one.read_to += len(one.rest)
             one.rest = b""

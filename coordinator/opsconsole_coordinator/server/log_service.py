@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
@@ -180,8 +181,12 @@ class LogService:
         await loop.run_in_executor(self._writer, self.reports.delete, job_id)
 
     async def usage(self) -> dict[str, int]:
-        """Bytes of logs on disk by job."""
-        return await asyncio.get_running_loop().run_in_executor(self._readers, self._store.usage)
+        """Bytes of logs and reports on disk by job."""
+
+        def read() -> dict[str, int]:
+            return dict(Counter(self._store.usage()) + Counter(self.reports.usage()))
+
+        return await asyncio.get_running_loop().run_in_executor(self._readers, read)
 
     def close(self) -> None:
         """Make everything durable and end the threads."""

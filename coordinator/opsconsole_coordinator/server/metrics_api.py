@@ -7,7 +7,6 @@ from functools import partial
 from msgspec.structs import replace
 
 from opsconsole_coordinator.core.model import Attempt, Task
-from opsconsole_coordinator.report.folder import ReportFolder
 from opsconsole_coordinator.report.run import merged
 from opsconsole_coordinator.report.series import Series, Summary, Window
 from opsconsole_coordinator.report.thinning import thin
@@ -15,22 +14,23 @@ from opsconsole_coordinator.server.commit_loop import CommitLoop
 from opsconsole_coordinator.server.fair_semaphore import FairSemaphore
 from opsconsole_coordinator.server.identity import Caller
 from opsconsole_coordinator.server.job_lookup import resolve
+from opsconsole_coordinator.server.log_service import LogService
 from opsconsole_coordinator.store import query
 from opsconsole_protocol import api
 from opsconsole_protocol.error import NotFound, Unavailable
 from opsconsole_protocol.ids import AttemptId, JobId
 
-READS_MAX = 2
-"""A long run takes a while and much memory to read: so many are read at a time, and one for each caller."""
+READERS = 2
+"""Runs that are read at a time, one for each caller: a long one takes a while and much memory."""
 
 
 class MetricsApi:
     """Handlers of the requests about metrics; each takes the request and who asks."""
 
-    def __init__(self, commit_loop: CommitLoop, reports: ReportFolder) -> None:
+    def __init__(self, commit_loop: CommitLoop, log_service: LogService) -> None:
         self._commit_loop = commit_loop
-        self._reports = reports
-        self._reads = FairSemaphore(READS_MAX, 1)
+        self._log_service = log_service
+        self._reads = FairSemaphore(READERS, 1)
 
     async def read(self, request: api.ReadMetrics, caller: Caller) -> api.MetricsAnswer:
         """The runs of a job. Raises NotFound, or Unavailable where they can't be read."""
@@ -77,10 +77,12 @@ class MetricsApi:
     def _metrics(self, request: api.ReadMetrics, attempt_ids: list[AttemptId]) -> list[api.MetricRow]:
         summaries: dict[str, Summary] = {}
         for attempt_id in attempt_ids:
-            for name, one in self._reports.summaries(attempt_id).items():
+            for name, one in self._log_service.reports.summaries(attempt_id).items():
                 summaries[name] = summaries[name].followed_by(one) if name in summaries else one
         names = frozenset(request.names) & summaries.keys()
-        series = merged([self._reports.series(one, frozenset(names)) for one in attempt_ids]) if names else {}
+        series = (
+            merged([self._log_service.reports.series(one, frozenset(names)) for one in attempt_ids]) if names else {}
+        )
         return [_row(name, one, series.get(name), request) for name, one in summaries.items()]
 
 

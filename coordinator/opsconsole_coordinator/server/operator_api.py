@@ -48,7 +48,7 @@ class OperatorApi:
         access = AccessApi(commit_loop, identities, join_url)
         coordinator = CoordinatorApi(commit_loop, log_service)
         files = FileApi(commit_loop)
-        metrics = MetricsApi(commit_loop, log_service.reports)
+        metrics = MetricsApi(commit_loop, log_service)
         self.person_joined = access.person_joined
         viewer, operator, admin = Role.VIEWER, Role.OPERATOR, Role.ADMIN
         self._routes: dict[type[Any], Route] = {

@@ -36,6 +36,8 @@ USES_MAX = 10_000
 WAIT_MS_MAX = 60_000
 """How long the coordinator may be asked to hold an answer back."""
 EVENTS_PAGE_MAX = 10_000
+POINTS_MIN = 4
+"""What thinning keeps of any part of a curve: its ends and its extremes."""
 POINTS_MAX = 10_000_000
 """Of one metric in one answer: all that any run can have."""
 TTL_MS_MAX = 10 * 366 * 24 * 3_600_000
@@ -183,7 +185,7 @@ class ReadMetrics(Request, frozen=True, kw_only=True, tag="metrics"):
     axis: Axis = Axis.STEP
     first: float | None = None
     last: float | None = None
-    points_max: Annotated[int, Meta(ge=4, le=POINTS_MAX)] = 1_000
+    points_max: Annotated[int, Meta(ge=POINTS_MIN, le=POINTS_MAX)] = 1_000
     attempt: Whole | None = None
     tasks_from: Annotated[int, Meta(ge=0, le=NUM_TASKS_MAX)] = 0
     tasks_limit: Annotated[int, Meta(ge=1, le=PAGE_MAX)] = 100

@@ -1,9 +1,9 @@
 """What a task says of itself: metrics, progress, checkpoints and notes, as lines of one append-only file of its attempt."""
 
 from opsconsole_protocol.report.line import (
-    LINE_BYTES_MAX,
     METRICS_OF_LINE_MAX,
     REPORT_BYTES_MAX,
+    REPORT_LINE_BYTES_MAX,
     Checkpoint,
     Metrics,
     Progress,
@@ -14,9 +14,9 @@ from opsconsole_protocol.report.line import (
 from opsconsole_protocol.report.summary import Reported
 
 __all__ = [
-    "LINE_BYTES_MAX",
     "METRICS_OF_LINE_MAX",
     "REPORT_BYTES_MAX",
+    "REPORT_LINE_BYTES_MAX",
     "Checkpoint",
     "Metrics",
     "Progress",

@@ -1,4 +1,4 @@
-"""One line of a report: a JSON object of at most LINE_BYTES_MAX bytes with any of these keys, all others being left out.
+"""One line of a report: a JSON object of at most REPORT_LINE_BYTES_MAX bytes with any of these keys, all others being left out.
 
     {"at_ms": 1764270000000, "step": 120, "metrics": {"loss": 0.31, "lr": 0.0003}}
     {"at_ms": 1764270000000, "progress": {"done": 120, "total": 4000}}
@@ -20,7 +20,7 @@ from opsconsole_protocol.error import OpsconsoleError
 
 REPORT_BYTES_MAX = 256 << 20
 """Of one attempt: several million lines. What comes after isn't read."""
-LINE_BYTES_MAX = 64 * 1024
+REPORT_LINE_BYTES_MAX = 64 * 1024
 METRICS_OF_LINE_MAX = 200
 _NAME = re.compile(r"[^\x00-\x1f\x7f]+")
 _WORDS = {"nan": math.nan, "infinity": math.inf, "-infinity": -math.inf, "inf": math.inf, "-inf": -math.inf}
@@ -80,8 +80,8 @@ _decode = msgspec.json.Decoder(_Fields).decode
 
 def parse_line(line: bytes, read_at_ms: int) -> Report:
     """What the line says; `read_at_ms` stands in for a time that it doesn't have. Raises ReportError."""
-    if len(line) > LINE_BYTES_MAX:
-        raise ReportError(f"a line of {len(line)} bytes is too long: at most {LINE_BYTES_MAX} are taken")
+    if len(line) > REPORT_LINE_BYTES_MAX:
+        raise ReportError(f"a line of {len(line)} bytes is too long: at most {REPORT_LINE_BYTES_MAX} are taken")
     fields = _fields(line)
     at_ms = read_at_ms if fields.at_ms is None or not 0 <= fields.at_ms <= TIME_MS_MAX else int(fields.at_ms)
     step = fields.step if fields.step is not None and math.isfinite(fields.step) else None

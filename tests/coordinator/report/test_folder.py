@@ -12,7 +12,7 @@ from opsconsole_coordinator.report.block import encode_block, read_blocks
 from opsconsole_coordinator.report.folder import NOTES_OF_ATTEMPT_MAX, ReportFolder
 from opsconsole_coordinator.report.series import Series
 from opsconsole_protocol.ids import AttemptId
-from opsconsole_protocol.report import LINE_BYTES_MAX, Checkpoint, Progress
+from opsconsole_protocol.report import REPORT_LINE_BYTES_MAX, Checkpoint, Progress
 
 ATTEMPT = AttemptId("7k3m9q2w4t.0.0.ab12")
 OTHER = AttemptId("7k3m9q2w4t.1.0.cd34")
@@ -107,10 +107,10 @@ def test_sealed_points_take_a_part_of_the_lines_and_the_last_line_needs_no_end(t
 def test_a_line_without_end_takes_no_memory_and_is_told_once(tmp_path: Path) -> None:
     reports, offset, faults = ReportFolder(tmp_path), 0, []
     for _ in range(5):
-        offset, reported = reports.append(ATTEMPT, offset, b"x" * LINE_BYTES_MAX, 1)
+        offset, reported = reports.append(ATTEMPT, offset, b"x" * REPORT_LINE_BYTES_MAX, 1)
         faults += reported.faults
     offset, reported = reports.append(ATTEMPT, offset, b"x\n" + lines(2), 1)
-    assert faults == [f"line 1: a line is longer than {LINE_BYTES_MAX} bytes"]
+    assert faults == [f"line 1: a line is longer than {REPORT_LINE_BYTES_MAX} bytes"]
     assert reported.metrics == {"loss": 2, "lr": 1}
     assert values(reports) == [0, 2]
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from opsconsole_protocol.report import (
-    LINE_BYTES_MAX,
     METRICS_OF_LINE_MAX,
+    REPORT_LINE_BYTES_MAX,
     Checkpoint,
     Metrics,
     Progress,
@@ -80,7 +80,7 @@ def test_infinities(text: str, value: float) -> None:
         (b'{"checkpoint": {"path": ""}}', "has a path"),
         (b'{"checkpoint": {"path": 3}}', "has a path"),
         (b'{"checkpoint": {"path": "a\\u0000"}}', "has a path"),
-        (b" " * (LINE_BYTES_MAX + 1), "too long"),
+        (b" " * (REPORT_LINE_BYTES_MAX + 1), "too long"),
     ],
     ids=range(19),
 )
