@@ -258,7 +258,8 @@ class Incoming:
         mode = self._mode_of(entry)
         descriptor = self.beneath.create(entry.path, mode)
         try:
-            write_all(descriptor, data, 0)
+            if data and os.write(descriptor, data) != len(data):
+                write_all(descriptor, data, 0)
             status = os.fstat(descriptor)
             if status.st_mode & MODE_BITS != mode:  # as the user's umask has it
                 os.fchmod(descriptor, mode)

@@ -85,6 +85,7 @@ def scan_file(
         one = _Scan(beneath, None, cache, progress, cancel, None)
         one.total = status.st_size
         entry = one.file(own)
+        one.tell()
     return Manifest.make([Entry(name or os.fsencode(path.name), EntryKind.FILE, entry.mode, entry.size, entry.digest)])
 
 
@@ -113,8 +114,9 @@ class _Scan:
 
     def run(self, paths: Sequence[bytes] | None) -> list[Entry]:
         entries: dict[bytes, Entry] = {}
-        files: dict[bytes, os.stat_result] = {}
+        files: dict[bytes, None] = {}
         for path, status in self._chosen(paths):
+            self._stop_if_cancelled()
             if len(entries) + len(files) > ENTRIES_MAX:
                 raise LimitExceeded(
                     f"there are more than {ENTRIES_MAX:,} files and folders: pack some of them into an archive"
@@ -123,17 +125,22 @@ class _Scan:
                 entries[path] = Entry(path, EntryKind.FOLDER, status.st_mode & MODE_BITS)
             elif stat.S_ISLNK(status.st_mode):
                 entries[path] = self._symlink(path)
-            elif path not in files:
-                files[path] = status
+            elif path not in entries and path not in files:
                 self.total += status.st_size
-        for path, status in files.items():
+                small = self._small_file(path, status)
+                if small is None:
+                    files[path] = None
+                else:
+                    entries[path] = small
+        for path in files:
             self._stop_if_cancelled()
             try:
-                entries[path] = self._small_file(path, status) or self.file(path)
+                entries[path] = self.file(path)
             except StreamCancelled:
                 raise
             except (OpsconsoleError, OSError) as error:
                 self._refuse(path, error)
+        self.tell()
         return list(entries.values())
 
     def file(self, path: bytes) -> Entry:
@@ -155,7 +162,7 @@ class _Scan:
                 os.close(descriptor)
             if self._cache is not None and not is_known:
                 self._cache.remember(key, leaves)
-            self._tell(status.st_size)
+            self._note(status.st_size)
             return Entry(path, EntryKind.FILE, status.st_mode & MODE_BITS, status.st_size, file_digest(leaves))
         raise ContentChanged(f"{shown(path)} is being written: try again when that has ended")
 
@@ -172,14 +179,14 @@ class _Scan:
             return None
         try:
             data = os.read(descriptor, status.st_size + 1)
-            is_same = signature(os.fstat(descriptor)) == signature(status)
+            now = os.fstat(descriptor)
         except OSError:
             return None
         finally:
             os.close(descriptor)
-        if len(data) != status.st_size or not is_same:
+        if len(data) != status.st_size or signature(now) != signature(status):
             return None
-        self._tell(len(data))
+        self._note(len(data))
         return Entry(path, EntryKind.FILE, status.st_mode & MODE_BITS, len(data), chunk_digest(data))
 
     def _chosen(self, paths: Sequence[bytes] | None) -> Iterator[tuple[bytes, os.stat_result]]:
@@ -249,10 +256,16 @@ class _Scan:
             raise error
         self._refused(error.message)
 
-    def _tell(self, size: int) -> None:
+    def _note(self, size: int) -> None:
+        """Take note of bytes that have been read."""
         self._done += size
-        if self._progress is not None and (self._done >= self.total or self._done - self._told >= _TOLD_BYTES):
-            self._told = self._done
+        if self._done - self._told >= _TOLD_BYTES:
+            self.tell()
+
+    def tell(self) -> None:
+        """Tell how far it is."""
+        self._told = self._done
+        if self._progress is not None:
             self._progress(self._done, max(self.total, self._done))
 
     def _stop_if_cancelled(self) -> None:
