@@ -27,7 +27,7 @@ _SYNCED_SINGLY = 64
 """With more files than this, one sync of the whole disk is cheaper than one for each."""
 
 _SYNCED_BYTES = 32 << 20
-"""After so much the disk is let write what has arrived, while more comes."""
+"""The disk is made to write what has arrived each time it is this much."""
 _FILE_COST_BYTES = 16 << 10
 """A file more costs the disk about as much as these bytes more."""
 
