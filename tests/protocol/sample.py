@@ -180,6 +180,7 @@ AGENT: dict[str, Any] = {
     "agent_file_list_error_1": link.FileList(check_id=1, code="not_found", error="runs is not there (any more)"),
     "agent_file_part_1": link.FilePartRead(check_id=2, part=FILE_PART),
     "agent_file_part_error_1": link.FilePartRead(check_id=2, code="invalid", error="runs is a folder, not a file"),
+    "agent_heartbeat_room_1": link.Heartbeat(at_ms=AT, host=msgspec.structs.replace(HOST, cache_room_mb=48_000)),
 }  # fmt: skip
 
 COORDINATOR: dict[str, Any] = {
