@@ -14,7 +14,7 @@ from opsconsole.outcome import is_finished_state
 from opsconsole.transfer import history, pending
 from opsconsole.transfer.broker import StreamRequester
 from opsconsole.transfer.carrier import Carrier, Load
-from opsconsole.transfer.download import Brought, Part, get, get_part
+from opsconsole.transfer.download import Brought, Destination, Part, get, get_part
 from opsconsole.transfer.offer import OfferServer
 from opsconsole.transfer.pending import PendingFetch, PendingOffer
 from opsconsole.transfer.place import place_of
@@ -22,6 +22,7 @@ from opsconsole.transfer.put import put, title
 from opsconsole.transfer.row import TransferKind, TransferPhase, TransferRow
 from opsconsole.transfer.transfer import OnChange, Transfer
 from opsconsole_protocol.api import DetailAnswer, ShowJob, WorkerRow
+from opsconsole_protocol.content.glob import spelled
 from opsconsole_protocol.error import NotFound, OpsconsoleError
 from opsconsole_protocol.stream.message import FileRoot, Via
 
@@ -69,27 +70,44 @@ class TransferBoard:
         to: Path = Path(),
         *,
         task_index: int | None = None,
+        force: bool = False,
+        mark: str = "",
         via: Via = Via.AUTO,
     ) -> Transfer:
-        """Bring a job's results, or those of one task, to below a folder of this machine. See `download.get`."""
+        """Bring a job's results, or those of one task, to below a folder of this machine.
+
+        See `download.get` and, for `force` and `mark`, `download.Destination`.
+        """
         transfer = self._new(TransferKind.GET, f"results of {job}", job_id=job)
+        where = Destination(to, force, mark)
 
         def work(load: Load) -> None:
-            self.brought[transfer.row.id] = get(load, transfer, job, patterns, to, task_index=task_index, via=via)
+            self.brought[transfer.row.id] = get(load, transfer, job, patterns, where, task_index=task_index, via=via)
 
         return self._started(transfer, work)
 
     def get_files(
-        self, worker: str, root: FileRoot, folder: bytes, patterns: Sequence[str], to: Path, *, via: Via = Via.AUTO
+        self,
+        worker: str,
+        root: FileRoot,
+        folder: bytes,
+        patterns: Sequence[str],
+        to: Path,
+        *,
+        force: bool = False,
+        via: Via = Via.AUTO,
     ) -> Transfer:
-        """Bring what matches in a folder of a worker, counted from that folder, to below a folder of this machine."""
+        """Bring what matches in a folder of a worker, counted from that folder, to below a folder of this machine.
+
+        What is there and differs stays as it is, unless `force`.
+        """
         transfer = self._new(TransferKind.GET, f"files of {worker}", peer=worker, job_id=root.job_id)
 
         def work(load: Load) -> None:
-            part = Part(worker, root, b"", tuple(patterns), folder)
-            found = get_part(load, transfer, part, to, via)
-            self.brought[transfer.row.id] = Brought(to, found, [])
-            if not found:
+            part = Part(worker, root, tuple(map(spelled, patterns)), folder)
+            found = get_part(load, transfer, part, Destination(to, force), via)
+            self.brought[transfer.row.id] = found
+            if not found.files and not found.differing:
                 sought = f"that matches {' or '.join(map(repr, patterns))}" if patterns else "that can be sent"
                 raise NotFound(f"{worker} has nothing there {sought}")
 
@@ -166,7 +184,7 @@ class TransferBoard:
         return is_finished_state(detail.job.state)
 
     async def _fetch(self, one: PendingFetch) -> Transfer:
-        transfer = self.get(one.job_id, (one.pattern,), Path(os.fsdecode(one.folder)))
+        transfer = self.get(one.job_id, (one.pattern,), Path(os.fsdecode(one.folder)), mark=one.job_id)
         await transfer.wait()
         brought = self.brought.get(transfer.row.id)
         is_whole = transfer.row.phase is TransferPhase.DONE and brought is not None and not brought.missing

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from opsconsole_protocol.content.glob import check_glob
+from opsconsole_protocol.content.glob import check_glob, spelled
 from opsconsole_protocol.error import InvalidRequest, OpsconsoleError
 from opsconsole_protocol.input_name import check_input_name
 
@@ -75,6 +75,7 @@ class Wishes:
         pattern, colon, folder = text.rpartition(":")
         if not colon:
             pattern, folder = text, ""
+        pattern = spelled(pattern)
         try:
             check_glob(pattern)
         except OpsconsoleError as error:

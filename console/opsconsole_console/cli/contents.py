@@ -185,6 +185,8 @@ async def fetch_results(client: Client, job_id: str, *, quiet: bool = False) -> 
 
 def tell_fetched(board: TransferBoard, transfer: Transfer, *, quiet: bool) -> bool:
     """Say what has been brought, or why it hasn't. Return whether it has."""
+    from opsconsole.transfer.download import differing_words
+
     if transfer.error is not None:
         say(f"opsconsole: not fetched: {transfer.error.message}")
         return False
@@ -192,12 +194,15 @@ def tell_fetched(board: TransferBoard, transfer: Transfer, *, quiet: bool) -> bo
     if not quiet:
         for one in brought.files[:_FILES_SHOWN]:
             path = os.fsdecode(one.path)
-            say(f"fetched {path} {size(one.size_bytes)} to {_shown_folder(brought.folder / path)}")
+            instead = f" ({os.fsdecode(one.beside)} is there already, and differs)" if one.beside else ""
+            say(f"fetched {path} {size(one.size_bytes)} to {_shown_folder(brought.folder / path)}{instead}")
         if len(brought.files) > _FILES_SHOWN:
             say(f"fetched {plural(len(brought.files) - _FILES_SHOWN, 'more file')}")
-    for line in brought.missing:
+    for line in (*brought.missing, *brought.left_out):
         say(f"opsconsole: not fetched: {line}")
-    return not brought.missing
+    if brought.differing:
+        say(f"opsconsole: not fetched: {differing_words(brought.differing)}")
+    return brought.is_whole
 
 
 class Telling:

@@ -39,6 +39,7 @@ def add(group: Group) -> None:
     parser.add_argument(
         "--find", metavar="PATTERN", default="", help="search all that lies below for this name or pattern"
     )
+    parser.set_defaults(takes_bytes=True)
     add_limit(parser, 1_000)
     add_json(parser)
 

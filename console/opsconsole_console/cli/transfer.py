@@ -40,7 +40,8 @@ def add(group: Group) -> None:
                         epilog="FOLDER counts from the worker's input folder; LABEL:FOLDER from another mount of it, and /FOLDER is\n"
                         "a whole path, there or as it is called here. Without FOLDER: the input folder itself.")  # fmt: skip
     parser.add_argument("files", nargs="+", metavar="FILE", help="a file or folder of this machine")
-    parser.add_argument("--replace", action="store_true", help="files that are there and differ give way")
+    parser.add_argument("--force", action="store_true", help="files that are there and differ give way")
+    parser.set_defaults(takes_bytes=True)
     add_via(parser)
     add_json(parser, "one JSON object: the transfer as it ended")
     parser = group.verb("get", get_files, usage="opsconsole get [options] JOB[/task-N] [PATTERN…]",
@@ -49,6 +50,8 @@ def add(group: Group) -> None:
     parser.add_argument("id", metavar="JOB", help="a job, its first characters, JOB/task-N, or WORKER:FOLDER")
     parser.add_argument("patterns", nargs="*", metavar="PATTERN", help="only what matches one of these")
     parser.add_argument("--to", metavar="DIR", type=Path, default=Path(), help="where to (this folder)")
+    parser.add_argument("--force", action="store_true", help="files that are here and differ give way")
+    parser.set_defaults(takes_bytes=True)
     add_via(parser)
     add_json(parser, "one JSON object: the transfer as it ended, with its files")
     parser = group.verb("transfers", transfers)
@@ -70,7 +73,7 @@ def put_files(args: argparse.Namespace) -> int:
 
     async def begin(client: Client, board: TransferBoard) -> Transfer:
         worker = await find_worker(client, name)
-        return board.put(paths, worker, folder, replace=args.replace, via=Via(args.via))
+        return board.put(paths, worker, folder, replace=args.force, via=Via(args.via))
 
     row, _ = _carried_out(args, begin)
     if args.json:
@@ -92,21 +95,28 @@ def get_files(args: argparse.Namespace) -> int:
 
             worker = await find_worker(client, name)
             place = place_of(worker, folder)
-            return board.get_files(worker.name, place.root, place.folder, args.patterns, to, via=via)
+            return board.get_files(worker.name, place.root, place.folder, args.patterns, to, force=args.force, via=via)
         job, index = split_task_id(args.id)
-        return board.get(job, args.patterns, to, task_index=index, via=via)
+        return board.get(job, args.patterns, to, task_index=index, force=args.force, via=via)
 
     row, brought = _carried_out(args, begin)
     if brought is None:
         return 0
     if args.json:
         files = [{"path": _text(os.fsdecode(one.path)), "size_bytes": one.size_bytes} for one in brought.files]
-        put_json(row | {"files": files, "missing": brought.missing})
-    else:
+        differing = [_text(os.fsdecode(path)) for path in brought.differing]
+        put_json(
+            row | {"files": files, "missing": brought.missing, "differing": differing, "left_out": brought.left_out}
+        )
+    elif brought.files:
         put(*(str(to / os.fsdecode(one.path)) for one in brought.files))
-    for line in brought.missing:
+    for line in (*brought.missing, *brought.left_out):
         say(f"opsconsole: not brought: {line}")
-    return 1 if brought.missing else 0
+    if brought.differing:
+        from opsconsole.transfer.download import differing_words
+
+        say(f"opsconsole: not brought: {differing_words(brought.differing)}")
+    return 0 if brought.is_whole else 1
 
 
 async def find_worker(client: Client, name: str) -> WorkerRow:

@@ -194,6 +194,8 @@ class StreamBroker:
             return Relay()
         if isinstance(plan.purpose, KeepContent):
             return self._keeper.receiving(plan.purpose)
+        if isinstance(plan.purpose, ReadFiles) and plan.kept:
+            return Serve(kept=plan.kept, patterns=plan.purpose.patterns)
         if isinstance(plan.purpose, ReadFiles) and plan.content_id is not None:
             return Serve(content_id=plan.content_id, folder=plan.purpose.folder, patterns=plan.purpose.patterns)
         assert isinstance(plan.purpose, FetchContent)  # noqa: S101 - nothing else is planned with the store

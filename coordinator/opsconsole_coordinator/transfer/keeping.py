@@ -21,9 +21,11 @@ from opsconsole_coordinator.transfer.message import (
     Serve,
     Unpin,
 )
+from opsconsole_protocol.content.error import CacheChanged
 from opsconsole_protocol.content.glob import matches
-from opsconsole_protocol.content.manifest import Manifest
+from opsconsole_protocol.content.manifest import Entry, Manifest
 from opsconsole_protocol.content.path import shown
+from opsconsole_protocol.content.task_folder import task_folder, task_patterns
 from opsconsole_protocol.error import NotFound, OpsconsoleError, Unavailable
 from opsconsole_protocol.host.content import session
 from opsconsole_protocol.host.content.sink import Sink
@@ -108,7 +110,8 @@ class Keeping:
         """Send a tree. Raises OpsconsoleError."""
         store = self._opened(stream)
         holder = _SENDING + stream_id
-        store.pin(holder, work.content_id)
+        for content_id in work.content_ids:
+            store.pin(holder, content_id)
         try:
             source = _source(store, work)
         except (OSError, OpsconsoleError) as error:
@@ -232,6 +235,8 @@ class ArrivingSink:
 
 def _source(store: ContentStore, work: Serve) -> FolderSource:
     """What is sent of a tree. Raises NotFound where nothing of it is meant, and as `ContentStore.open` does."""
+    if work.content_id is None:
+        return _tasks_source(store, work)
     if not work.folder and not work.patterns:
         return store.source(work.content_id)
     tree = store.open(work.content_id)
@@ -246,6 +251,28 @@ def _source(store: ContentStore, work: Serve) -> FolderSource:
     manifest = Manifest.make(replace(entry, path=path) for path, entry in chosen.items())
     names = {path: entry.path for path, entry in chosen.items()}
     return FolderSource(tree.path, manifest, names=names, cache=store.hashes)
+
+
+def _tasks_source(store: ContentStore, work: Serve) -> FolderSource:
+    """What is sent of the trees of several tasks, each in its folder. Raises NotFound where nothing of them is meant."""
+    names: dict[bytes, bytes] = {}
+    entries: list[Entry] = []
+    for task, content_id in work.kept:
+        patterns = task_patterns(work.patterns, task)
+        if patterns is None:
+            continue
+        try:
+            tree = store.open(content_id)
+        except (NotFound, CacheChanged):
+            continue  # it has had to go
+        for entry in tree.manifest.entries:
+            if _is_meant(entry.path, patterns):
+                path = task_folder(task) + b"/" + entry.path
+                names[path] = content_id.encode() + b"/" + entry.path
+                entries.append(replace(entry, path=path))
+    if not entries:
+        raise NotFound(f"nothing that is kept matches {', '.join(work.patterns) or 'this'}")
+    return FolderSource(store.trees, Manifest.make(entries), names=names, cache=store.hashes)
 
 
 def _is_meant(path: bytes, patterns: Sequence[str]) -> bool:

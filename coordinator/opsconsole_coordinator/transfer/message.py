@@ -47,11 +47,20 @@ class Relay(msgspec.Struct, frozen=True, kw_only=True, tag="relay"):
 
 
 class Serve(msgspec.Struct, frozen=True, kw_only=True, tag="serve"):
-    """Send a kept tree to the one end, or what lies in a folder of it and matches one of the patterns (none: everything)."""
+    """Send a kept tree to the one end, or what lies in a folder of it and matches one of the patterns (none: everything).
 
-    content_id: ContentId
+    `kept`: in place of one tree those of several tasks, each in a folder `task-N`.
+    """
+
+    content_id: ContentId | None = None
     folder: bytes = b""
     patterns: tuple[str, ...] = ()
+    kept: tuple[tuple[int, ContentId], ...] = ()
+
+    @property
+    def content_ids(self) -> tuple[ContentId, ...]:
+        """All trees that are needed for it."""
+        return tuple(one for _, one in self.kept) if self.content_id is None else (self.content_id,)
 
 
 class Receive(msgspec.Struct, frozen=True, kw_only=True, tag="receive"):
