@@ -163,7 +163,7 @@ def test_what_is_too_large_to_keep_goes_straight_to_the_worker(lab: Lab, here: P
         laptop.wait()
     assert laptop.returncode == 0, said
     assert "upload big, 1.0 MB (goes to the worker once it is known)" in said.splitlines()
-    assert said.splitlines()[-1].startswith("sent big to gpu-a: 1 file, 1.0 MB by a direct connection in ")
+    assert said.splitlines()[-1].startswith("sent big to gpu-a: 1.0 MB by a direct connection in ")
     lab.run("wait", job)
     assert "1000000" in lab.lines(job)
 

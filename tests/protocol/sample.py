@@ -353,6 +353,21 @@ CLIENT: dict[str, Any] = {
     "client_call_submit_contents_1": api.Call(1, api.SubmitJobs(submissions=(api.Submission(JOB, PACKED),))),
     "client_call_list_files_1": api.Call(1, api.ListFiles(worker="gpu1", query=FILE_QUERY)),
     "client_call_read_file_part_1": api.Call(1, api.ReadFilePart(worker="gpu1", query=PART_QUERY)),
+    "client_call_ask_for_stream_tasks_1": api.Call(
+        1,
+        api.AskForStream(open=OpenStream(purpose=ReadFiles(root=ROOT, tasks=(0, 7), roots=(ROOT, ROOT)), peer="gpu1")),
+    ),
+    "client_call_ask_for_stream_write_2": api.Call(
+        1,
+        api.AskForStream(
+            open=OpenStream(
+                purpose=WriteFiles(
+                    root=FileRoot(kind=RootKind.MOUNT, mount="lab"), folder=b"ana/\xff", replace=True, what="points.csv"
+                ),
+                peer="gpu1",
+            )
+        ),
+    ),
 }
 
 WORKER_ROW = api.WorkerRow(
@@ -544,6 +559,9 @@ SERVER: dict[str, Any] = {
     **{f"server_answer_{tag}_1": api.Answer(1, answer) for tag, answer in STREAM_ANSWERS.items()},
     "server_answer_file_list_1": api.Answer(1, api.FileList(page=FILE_PAGE, worker="gpu1")),
     "server_answer_file_part_1": api.Answer(1, api.FilePartAnswer(part=FILE_PART, worker="gpu1")),
+    "server_answer_file_list_note_1": api.Answer(
+        1, api.FileList(page=msgspec.structs.replace(FILE_PAGE, note="gpu1 is away"), worker="gpu1")
+    ),
 }
 
 SAMPLES: dict[str, msgspec.Struct] = {**AGENT, **COORDINATOR, **CLIENT, **SERVER, **content_sample.SAMPLES}

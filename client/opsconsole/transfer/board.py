@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from opsconsole.transfer import history, pending
 from opsconsole.transfer.broker import StreamRequester
 from opsconsole.transfer.carrier import Carrier, Load
 from opsconsole.transfer.download import Brought, Destination, Part, get, get_part
-from opsconsole.transfer.offer import OfferServer
+from opsconsole.transfer.offer import SUBMITTED_MS, OfferServer
 from opsconsole.transfer.pending import PendingFetch, PendingOffer
 from opsconsole.transfer.place import place_of
 from opsconsole.transfer.put import put, title
@@ -161,6 +162,15 @@ class TransferBoard:
         """Sends these and no others. For who waits until they have arrived."""
         return OfferServer(self._carrier, only={one.content_id for one in only}, on_start=self._begun)
 
+    async def drop_ended_offers(self) -> None:
+        """Let go of what is offered for jobs that have ended. Raises OpsconsoleError where the coordinator can't be asked."""
+        for offer in await self.pending_offers():
+            for job_id in offer.job_ids:
+                state = await self._state(job_id)
+                is_early = time.time_ns() // 1_000_000 - offer.created_at_ms < SUBMITTED_MS
+                if is_finished_state(state) if state is not None else not is_early:
+                    await asyncio.to_thread(pending.release, offer, job_id)
+
     async def fetch_pending(self, job_id: JobId | None = None) -> list[Transfer]:
         """Bring the pending results of one job, or of all, as far as the jobs have ended. Those that came are forgotten.
 
@@ -170,18 +180,22 @@ class TransferBoard:
         done: list[Transfer] = []
         for one in await asyncio.to_thread(pending.fetches, store_id, job_id):
             with pending.claimed(one) as is_mine:
-                if is_mine and await self._has_ended(one):
+                if not is_mine:
+                    continue
+                state = await self._state(one.job_id)
+                if state is None:
+                    pending.remove(one)
+                elif is_finished_state(state):
                     done.append(await self._fetch(one))
         return done
 
-    async def _has_ended(self, one: PendingFetch) -> bool:
+    async def _state(self, job_id: JobId) -> str | None:
+        """A job's state; None where it was removed, or never submitted."""
         try:
-            asked = ShowJob(id=one.job_id, tasks_limit=0, events_limit=0)
-            detail = (await ask(self._requester, asked, DetailAnswer)).detail
+            asked = ShowJob(id=job_id, tasks_limit=0, events_limit=0)
+            return (await ask(self._requester, asked, DetailAnswer)).detail.job.state
         except NotFound:
-            pending.remove(one)  # the job was removed, or never submitted
-            return False
-        return is_finished_state(detail.job.state)
+            return None
 
     async def _fetch(self, one: PendingFetch) -> Transfer:
         transfer = self.get(one.job_id, (one.pattern,), Path(os.fsdecode(one.folder)), mark=one.job_id)

@@ -41,8 +41,8 @@ class ClientTransfers:
         """The specs with what they bring along, which is sent, or from now on offered from here. Raises as `packing.pack` does."""
         wishes = Wishes(uploads=tuple(map(str, _paths(uploads))), bundle=None if bundle is None else Path(bundle))
         packed = await pack(self._requester, wishes, tell=tell or _say_nothing)
-        for one in ids:
-            await note(self._requester, one, packed, wishes)
+        for one, spec in zip(ids, specs, strict=True):
+            await note(self._requester, one, packed, wishes, spec, tell or _say_nothing)
         if packed.offers and self._offering is None:
             self._offering = asyncio.create_task(self._board.serve_offers(), name="offers of files")
         return tuple(packed.put_into(spec) for spec in specs)

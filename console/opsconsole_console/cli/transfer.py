@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -16,7 +17,7 @@ from opsconsole_console.cli.output import plain, put, put_json, put_table, say
 from opsconsole_console.cli.parser import Group
 from opsconsole_console.cli.progress_line import ProgressLine, summary
 from opsconsole_console.cli.session import RECONNECT_S, with_client
-from opsconsole_protocol.error import InvalidRequest, NotFound
+from opsconsole_protocol.error import InvalidRequest, NotFound, OpsconsoleError
 from opsconsole_protocol.ids import split_task_id
 
 if TYPE_CHECKING:
@@ -176,6 +177,9 @@ def transfers(args: argparse.Namespace) -> int:
 def _list(args: argparse.Namespace) -> int:
     from opsconsole.transfer import history, pending
 
+    if pending.offers():
+        with contextlib.suppress(OpsconsoleError):  # what is known here is listed without a coordinator, too
+            with_client(args, _drop_ended)
     offers, fetches = pending.offers(), pending.fetches()
     rows = history.read(args.limit)
     if args.json:
@@ -199,6 +203,14 @@ def _list(args: argparse.Namespace) -> int:
     if not waiting and not rows:
         say("nothing has been transferred from this machine yet")
     return 0
+
+
+async def _drop_ended(client: Client) -> None:
+    from opsconsole.transfer.board import TransferBoard
+
+    board = TransferBoard(client)
+    await board.drop_ended_offers()
+    await board.close()
 
 
 def _text(path: str) -> str:

@@ -46,7 +46,7 @@ class OperatorApi:
         workers = WorkerApi(commit_loop, identities, worker_row_cache, cleaning)
         access = AccessApi(commit_loop, identities, join_url)
         coordinator = CoordinatorApi(commit_loop, log_service)
-        files = FileApi(commit_loop)
+        files = FileApi(commit_loop, streams.kept)
         self.person_joined = access.person_joined
         viewer, operator, admin = Role.VIEWER, Role.OPERATOR, Role.ADMIN
         self._routes: dict[type[Any], Route] = {

@@ -135,8 +135,10 @@ class StreamPlanner:
             mount = find_mount(mounts_of(place.worker.properties), place.root.mount)
             if mount is None or not mount.writable:
                 raise Forbidden(f"{place.root.mount} on {place.worker.name} is not writable: choose another mount")
-        found = replace(purpose, root=place.root, folder=place.path, roots=())
+        found = replace(purpose, root=place.root, folder=place.path)
         is_mount = purpose.root.kind is RootKind.MOUNT
+        if isinstance(purpose, WriteFiles) and purpose.what:
+            return Plan(found, PeerKind.WORKER, _party(place.worker), _printable(purpose.what), place.worker.name)
         what = f"files of {place.root.mount}" if is_mount else f"{purpose.root.kind} files of job {place.root.job_id}"
         subject = place.worker.name if is_mount else place.root.job_id
         return Plan(found, PeerKind.WORKER, _party(place.worker), what, subject)
@@ -184,3 +186,7 @@ class StreamPlanner:
 
 def _party(worker: Worker) -> Party:
     return Party(PartyKind.WORKER, worker.id, worker.name)
+
+
+def _printable(name: str) -> str:
+    return "".join(sign if sign.isprintable() else " " for sign in name)

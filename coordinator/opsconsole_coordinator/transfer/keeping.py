@@ -8,11 +8,14 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from opsconsole_coordinator.transfer.kept_files import list_kept, read_kept
 from opsconsole_coordinator.transfer.message import (
     PACKET_IDS_MAX,
     FromProcess,
     Held,
     Kept,
+    Look,
+    Looked,
     Pin,
     Ready,
     Receive,
@@ -126,6 +129,25 @@ class Keeping:
         finally:
             store.unpin(holder)
             self._tell_changes(store)  # a tree that was found to be spoilt is gone
+
+    def look(self, message: Look) -> Looked:
+        """What a look at a kept tree shows. It may wait for the disk."""
+        try:
+            self._is_open.wait(OPENING_S)
+            if self._store is None:
+                raise Unavailable(self._trouble or "the coordinator's store isn't open yet: try again")
+            tree = self._store.open(message.content_id)
+            if message.part is not None:
+                return Looked(number=message.number, part=read_kept(tree, message.part))
+            if message.listing is not None:
+                kept_ms = self._store.used_ms(message.content_id)
+                return Looked(number=message.number, page=list_kept(tree.manifest, message.listing, kept_ms))
+            raise NotFound("nothing was asked for")
+        except OpsconsoleError as error:
+            return Looked(number=message.number, code=error.code, error=error.message)
+        except OSError as error:
+            said = f"the coordinator's store: {error.strerror or error}"
+            return Looked(number=message.number, code=Unavailable.code, error=said)
 
     def receive(self, stream_id: str, work: Receive, stream: Stream) -> session.Summary:
         """Take a tree in. Raises OpsconsoleError."""

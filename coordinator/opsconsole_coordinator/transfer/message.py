@@ -7,6 +7,7 @@ from msgspec import Meta
 
 from opsconsole_protocol.codec import one_line
 from opsconsole_protocol.error import ProtocolError
+from opsconsole_protocol.file_listing import FilePage, FilePart, FileQuery, PartQuery
 from opsconsole_protocol.ids import ContentId
 
 ENDS_MAX = 2
@@ -106,6 +107,15 @@ class Remove(Message, frozen=True, kw_only=True, tag="remove"):
     content_id: ContentId
 
 
+class Look(Message, frozen=True, kw_only=True, tag="look"):
+    """List a folder of a kept tree, or read a piece of a file of it. Answered by `looked`."""
+
+    number: int
+    content_id: ContentId
+    listing: FileQuery | None = None
+    part: PartQuery | None = None
+
+
 # --- from the transfer process -------------------------------------------------------------------------------------
 
 
@@ -172,14 +182,24 @@ class Counted(Message, frozen=True, kw_only=True, tag="counted"):
     """Connections that were turned away since the process began, by why."""
 
 
+class Looked(Message, frozen=True, kw_only=True, tag="looked"):
+    """What a look at a kept tree has shown; where it has shown nothing, why, in one line, and which kind of error that is."""
+
+    number: int
+    page: FilePage | None = None
+    part: FilePart | None = None
+    code: str = ""
+    error: str = ""
+
+
 class Said(Message, frozen=True, kw_only=True, tag="said"):
     """A line for the coordinator's log."""
 
     text: str
 
 
-FromCoordinator = Configure | Connection | Expect | Cancel | Pin | Unpin | Remove
-FromProcess = Ready | Kept | Held | Known | Closed | Begun | Over | Counted | Said
+FromCoordinator = Configure | Connection | Expect | Cancel | Pin | Unpin | Remove | Look
+FromProcess = Ready | Kept | Held | Known | Closed | Begun | Over | Counted | Looked | Said
 
 _encoder = msgspec.msgpack.Encoder()
 _from_coordinator: msgspec.msgpack.Decoder[FromCoordinator] = msgspec.msgpack.Decoder(FromCoordinator)

@@ -116,6 +116,8 @@ class WriteFiles(msgspec.Struct, frozen=True, kw_only=True, tag="write_files"):
     folder: PathBytes = b""
     replace: bool = False
     """Existing files give way."""
+    what: Label = ""
+    """What they are called, for people."""
 
 
 Purpose = FetchContent | KeepContent | ReadFiles | WriteFiles

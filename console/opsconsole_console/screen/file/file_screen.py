@@ -123,6 +123,8 @@ class FileScreen(DetailScreen):
         table = self._pane.table
         table.set_rows({row.id: row for row in rows})
         self._path = page.path
+        if page.note:
+            shell(self).say(page.note, "warning")
         self._is_all_here = not (page.more or page.truncated)
         note = "" if self._is_all_here else "the folder is large: f finds what is below it"
         self._pane.set_coverage(ALL if self._is_all_here else Coverage(Extent.PART, note=note))
