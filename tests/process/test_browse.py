@@ -76,7 +76,14 @@ def test_who_may_only_look_sees_jobs_and_no_mounts(lab: Lab) -> None:
     line = lab.invite("viewer")
     assert "models/" in lab.run("ls", job, "--connect", line, environ=viewer).stdout
     refused = lab.run("ls", "gpu-a", "--connect", line, environ=viewer, code=None)
-    assert "this needs the role operator, and you are viewer" in refused.stderr
+    assert (
+        "this needs the role operator, and you are viewer: ask an admin for an invitation, or name a job"
+        in refused.stderr
+    )
+    lab.run("get", job, "--to", "got", "--connect", line, environ=viewer)
+    assert (lab.folder / "got" / "models" / "a").exists()
+    for words in (("get", "gpu-a:"), ("put", "got/models/a", "gpu-a"), ("remove", "--yes", job)):
+        assert lab.run(*words, "--connect", line, environ=viewer, code=1).stdout == ""
 
 
 def test_a_mount_that_is_not_there_keeps_an_agent_from_starting(lab: Lab) -> None:

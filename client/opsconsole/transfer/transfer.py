@@ -124,7 +124,7 @@ class Transfer:
         self._before = (row.bytes_done, row.files_done, row.bytes_skipped)
 
     def stays(self, files: int, bytes: int) -> None:  # noqa: A002 - as in a summary
-        """Of what this part has counted, so much isn't wanted: what differs from it stays as it is."""
+        """Take back what was counted of files that aren't wanted, since what differs from them stays as it is."""
         row = self._row
         self._change(
             bytes_done=row.bytes_done - bytes, bytes_total=row.bytes_total - bytes, bytes_skipped=row.bytes_skipped - bytes,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from opsconsole_console.cli.output import plain, put, put_json, put_table, say
 from opsconsole_console.cli.parser import Group
 from opsconsole_console.cli.progress_line import ProgressLine, summary
 from opsconsole_console.cli.session import RECONNECT_S, with_client
+from opsconsole_protocol.content.glob import literal
 from opsconsole_protocol.error import InvalidRequest, NotFound, OpsconsoleError
 from opsconsole_protocol.ids import split_task_id
 
@@ -45,7 +46,7 @@ def add(group: Group) -> None:
     parser.set_defaults(takes_bytes=True)
     add_via(parser)
     add_json(parser, "one JSON object: the transfer as it ended")
-    parser = group.verb("get", get_files, usage="opsconsole get [options] JOB[/task-N] [PATTERN…]",
+    parser = group.verb("get", get_files, usage="opsconsole get [options] JOB[/task-N][:FOLDER] | WORKER:FOLDER [PATTERN…]",
                         epilog="A PATTERN such as 'models/*' or '**/*.csv' counts from the job's output folder, or a task's. Files keep\n"
                         "their path below that. WORKER:FOLDER in place of JOB brings what is in a folder of a worker.")  # fmt: skip
     parser.add_argument("id", metavar="JOB", help="a job, its first characters, JOB/task-N, or WORKER:FOLDER")
@@ -91,14 +92,14 @@ def get_files(args: argparse.Namespace) -> int:
 
     async def begin(client: Client, board: TransferBoard) -> Transfer:
         name, colon, folder = args.id.partition(":")
-        if colon:
+        if colon and not await _is_job(client, name):
             from opsconsole.transfer.place import place_of
 
             worker = await find_worker(client, name)
             place = place_of(worker, folder)
             return board.get_files(worker.name, place.root, place.folder, args.patterns, to, force=args.force, via=via)
-        job, index = split_task_id(args.id)
-        return board.get(job, args.patterns, to, task_index=index, force=args.force, via=via)
+        job, index = split_task_id(name)
+        return board.get(job, _below(folder, args.patterns), to, task_index=index, force=args.force, via=via)
 
     row, brought = _carried_out(args, begin)
     if brought is None:
@@ -130,6 +131,26 @@ async def find_worker(client: Client, name: str) -> WorkerRow:
 
     near = difflib.get_close_matches(name, [worker.name for worker in workers], 1)
     raise NotFound(f"there is no worker {name!r}: {f'did you mean {near[0]}?' if near else 'see opsconsole workers'}")
+
+
+async def _is_job(client: Client, name: str) -> bool:
+    """Whether no worker has this name, and a job does."""
+    if any(name in {worker.name, worker.id} for worker in await client.workers()):
+        return False
+    try:
+        await client.show(split_task_id(name)[0], tasks_limit=0, events_limit=0)
+    except OpsconsoleError:
+        return False
+    return True
+
+
+def _below(folder: str, patterns: Sequence[str]) -> list[str]:
+    """Patterns that count from a folder, as they count from above it."""
+    parts = [part for part in folder.split("/") if part not in {"", "."}]
+    if not parts:
+        return list(patterns)
+    above = literal(os.fsencode("/".join(parts)))
+    return [f"{above}/{pattern}" for pattern in patterns] or [above]
 
 
 def _carried_out(

@@ -1,7 +1,6 @@
 """A transfer in words: how far it is, and how it ended. Pure."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from opsconsole.transfer.row import TransferPhase, TransferRow
 from opsconsole_console import format as fmt
@@ -39,7 +38,7 @@ def progress_words(row: TransferRow) -> str:
     return "  ".join(part for part in parts if part)
 
 
-def replace_question(names: Sequence[str], folder: Path) -> str:
+def replace_question(names: Sequence[str], folder: str) -> str:
     """What is asked where files that were brought have other files in their place."""
     what = f"{names[0]} is" if len(names) == 1 else f"{len(names):,} files are"
     differs = "differs" if len(names) == 1 else "differ"

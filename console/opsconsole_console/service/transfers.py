@@ -130,7 +130,7 @@ class Transfers:
             self._dialog.say(f"not brought: {line}", "warning")
         differing = [os.fsdecode(path) for path in brought.differing]
         if differing and await self._dialog.confirm(
-            replace_question(differing, to), ", ".join(differing[:_NAMED_MAX]), "Replace"
+            replace_question(differing, str(to)), ", ".join(differing[:_NAMED_MAX]), "Replace"
         ):
             self.board.get_files(worker, root, folder, patterns, to, force=True)
             self.changes += 1

@@ -24,9 +24,10 @@ from opsconsole_protocol.file_listing import (
     FilePage,
     FileQuery,
     FileSort,
+    PartQuery,
 )
 from opsconsole_protocol.ids import JobId, WorkerId
-from opsconsole_protocol.stream.message import FileRoot, RootKind
+from opsconsole_protocol.stream.message import FileRoot, OpenStream, ReadFiles, RootKind
 
 ANSWER_WAIT_S = 15.0
 """Longer than an agent waits for a mount that hangs."""
@@ -183,6 +184,17 @@ def role_to_list(request: api.ListFiles) -> Role:
 def role_to_read(request: api.ReadFilePart) -> Role:
     """As for a listing."""
     return _role_for(request.query.root)
+
+
+def reads_mount(request: object) -> bool:
+    """Whether a request looks at files on a worker's mount."""
+    match request:
+        case api.ListFiles(query=FileQuery(root=root)) | api.ReadFilePart(query=PartQuery(root=root)):
+            return root.kind is RootKind.MOUNT
+        case api.AskForStream(open=OpenStream(purpose=ReadFiles(root=root))):
+            return root.kind is RootKind.MOUNT
+        case _:
+            return False
 
 
 def _role_for(root: FileRoot) -> Role:

@@ -7,7 +7,7 @@ from opsconsole_coordinator.server.access_api import AccessApi
 from opsconsole_coordinator.server.cleaning import Cleaning
 from opsconsole_coordinator.server.commit_loop import CommitLoop
 from opsconsole_coordinator.server.coordinator_api import CoordinatorApi
-from opsconsole_coordinator.server.file_api import FileApi, role_to_list, role_to_read
+from opsconsole_coordinator.server.file_api import FileApi, reads_mount, role_to_list, role_to_read
 from opsconsole_coordinator.server.identity import Caller, Identities
 from opsconsole_coordinator.server.job_api import JobApi
 from opsconsole_coordinator.server.log_service import LogService
@@ -94,7 +94,8 @@ class OperatorApi:
     def require_role(self, request: api.AnyRequest, caller: Caller) -> None:
         """Raise Forbidden where the request needs a higher role than the caller has."""
         role = self.route(request).role
-        caller.require(role if isinstance(role, Role) else role(request))
+        needed = role if isinstance(role, Role) else role(request)
+        caller.require(needed, ", or name a job: everybody may see its files" if reads_mount(request) else "")
 
     async def answer(self, request: api.AnyRequest, caller: Caller) -> api.AnyAnswer:
         """Answer a request. Raises OpsconsoleError; then nothing was changed."""

@@ -140,6 +140,14 @@ def test_what_cant_be_got(
     assert said in ran.err.splitlines()[-1]
 
 
+def test_a_folder_of_a_job_is_got(run: Run, server: FakeServer, far: FarEnd, here: Path) -> None:
+    finished(server, far, a="a", b="b")
+    (far.outputs("gpu-a", FileRoot(kind=RootKind.OUTPUT, job_id=JOB)) / "models[1]").mkdir()
+    (far.outputs("gpu-a", FileRoot(kind=RootKind.OUTPUT, job_id=JOB)) / "models[1]" / "m").write_text("m")
+    assert run("get", f"{JOB[:4]}:models[1]/", "--to", "out").out == "out/models[1]/m\n"
+    assert run("get", f"{JOB}:models[1]", "n*").code == 1
+
+
 def test_a_folder_of_a_mount_is_got(run: Run, far: FarEnd, here: Path) -> None:
     (far.mount("lab") / "x").mkdir()
     (far.mount("lab") / "x" / "f").write_text("f")

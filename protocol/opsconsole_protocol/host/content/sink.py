@@ -25,6 +25,8 @@ from opsconsole_protocol.host.content.disk import on_disk
 from opsconsole_protocol.host.content.file_hash import leaves_of
 from opsconsole_protocol.host.content.incoming import Incoming
 
+_TRIES = 3
+
 
 class Sink(Protocol):
     """Takes a tree in. Each method raises DiskFull, Conflict or another OpsconsoleError."""
@@ -126,12 +128,25 @@ class PlacingSink(Arriving):
             with Beneath(root) as top:
                 self._beneath = made_below(top, folder)
             try:
-                self._beneath.make_folder(self._name)
-                super().__init__(Incoming(manifest, self._beneath.below(self._name), cancel=cancel))
-                check_place(self.incoming, self._beneath.status(self._name))
+                super().__init__(self._incoming(manifest, cancel))
             except BaseException:
                 self._beneath.close()
                 raise
+
+    def _incoming(self, manifest: Manifest, cancel: threading.Event | None) -> Incoming:
+        """Where files arrive. Whoever waits while somebody else brings the same begins anew once that is done, and finds it there."""
+        for left in reversed(range(_TRIES)):
+            self._beneath.make_folder(self._name)
+            incoming = Incoming(manifest, self._beneath.below(self._name), cancel=cancel)
+            try:
+                check_place(incoming, self._beneath.status(self._name))
+            except Conflict:
+                incoming.close()
+                if not left:
+                    raise
+            else:
+                return incoming
+        raise AssertionError("the last try returns or raises")
 
     def wanted(self) -> list[int]:
         """The indexes of the files that are lacking. Raises Conflict for what is in the way, DiskFull and StreamCancelled."""

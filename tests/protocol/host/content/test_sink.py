@@ -239,6 +239,24 @@ def test_who_comes_while_a_dead_stream_still_holds_the_files_waits(top: Path, th
     timer.join()
 
 
+def test_of_two_who_bring_the_same_the_second_finds_it_there(top: Path, there: Path) -> None:
+    source = FolderSource(top, scan(top))
+    first = PlacingSink(source.manifest, there, b"", replace=False)
+    wanted: list[list[int]] = []
+
+    def bring() -> None:
+        second = PlacingSink(source.manifest, there, b"", replace=False)
+        wanted.append(second.wanted())
+        second.abandon()
+
+    thread = threading.Thread(target=bring)
+    thread.start()
+    feed(source, first)
+    thread.join(10)
+    source.close()
+    assert wanted == [[]]
+
+
 def test_who_waits_for_the_same_files_can_be_cancelled(top: Path, there: Path) -> None:
     manifest = scan(top)
     first = PlacingSink(manifest, there, b"", replace=False)
