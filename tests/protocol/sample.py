@@ -368,6 +368,21 @@ CLIENT: dict[str, Any] = {
             tasks_limit=4,
         ),
     ),
+    "client_call_ask_for_stream_tasks_1": api.Call(
+        1,
+        api.AskForStream(open=OpenStream(purpose=ReadFiles(root=ROOT, tasks=(0, 7), roots=(ROOT, ROOT)), peer="gpu1")),
+    ),
+    "client_call_ask_for_stream_write_2": api.Call(
+        1,
+        api.AskForStream(
+            open=OpenStream(
+                purpose=WriteFiles(
+                    root=FileRoot(kind=RootKind.MOUNT, mount="lab"), folder=b"ana/\xff", replace=True, what="points.csv"
+                ),
+                peer="gpu1",
+            )
+        ),
+    ),
 }
 
 WORKER_ROW = api.WorkerRow(
@@ -586,6 +601,9 @@ SERVER: dict[str, Any] = {
                 events=(),
             )
         ),
+    ),
+    "server_answer_file_list_note_1": api.Answer(
+        1, api.FileList(page=msgspec.structs.replace(FILE_PAGE, note="gpu1 is away"), worker="gpu1")
     ),
 }
 

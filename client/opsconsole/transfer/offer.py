@@ -34,7 +34,7 @@ LONG_POLL_MS = 10_000
 _LOOK_S = 2.0
 """How often the list of offers is looked at while there is none."""
 _BACK_OFF_FIRST_S, _BACK_OFF_LAST_S = 0.5, 10.0
-_SUBMITTED_MS = 60_000
+SUBMITTED_MS = 60_000
 """How long an offer may be older than the submission of its job."""
 
 Start = Callable[[Transfer], None]
@@ -129,7 +129,7 @@ class OfferServer:
 
     async def _is_early(self, offer: PendingOffer) -> bool:
         """Whether its job isn't known yet: it is written down before it is submitted."""
-        if time.time_ns() // 1_000_000 - offer.created_at_ms > _SUBMITTED_MS:
+        if time.time_ns() // 1_000_000 - offer.created_at_ms > SUBMITTED_MS:
             return False
         try:
             for job_id in offer.job_ids:

@@ -7,7 +7,7 @@ from opsconsole_coordinator.server.access_api import AccessApi
 from opsconsole_coordinator.server.cleaning import Cleaning
 from opsconsole_coordinator.server.commit_loop import CommitLoop
 from opsconsole_coordinator.server.coordinator_api import CoordinatorApi
-from opsconsole_coordinator.server.file_api import FileApi, role_to_list, role_to_read
+from opsconsole_coordinator.server.file_api import FileApi, reads_mount, role_to_list, role_to_read
 from opsconsole_coordinator.server.identity import Caller, Identities
 from opsconsole_coordinator.server.job_api import JobApi
 from opsconsole_coordinator.server.log_service import LogService
@@ -47,7 +47,7 @@ class OperatorApi:
         workers = WorkerApi(commit_loop, identities, worker_row_cache, cleaning)
         access = AccessApi(commit_loop, identities, join_url)
         coordinator = CoordinatorApi(commit_loop, log_service)
-        files = FileApi(commit_loop)
+        files = FileApi(commit_loop, streams.kept)
         metrics = MetricsApi(commit_loop, log_service)
         self.person_joined = access.person_joined
         viewer, operator, admin = Role.VIEWER, Role.OPERATOR, Role.ADMIN
@@ -97,7 +97,8 @@ class OperatorApi:
     def require_role(self, request: api.AnyRequest, caller: Caller) -> None:
         """Raise Forbidden where the request needs a higher role than the caller has."""
         role = self.route(request).role
-        caller.require(role if isinstance(role, Role) else role(request))
+        needed = role if isinstance(role, Role) else role(request)
+        caller.require(needed, ", or name a job: everybody may see its files" if reads_mount(request) else "")
 
     async def answer(self, request: api.AnyRequest, caller: Caller) -> api.AnyAnswer:
         """Answer a request. Raises OpsconsoleError; then nothing was changed."""

@@ -6,6 +6,7 @@ from opsconsole_coordinator.core.model import Worker
 from opsconsole_coordinator.server.commit_loop import CommitLoop
 from opsconsole_coordinator.server.content_keeper import ContentKeeper
 from opsconsole_coordinator.server.identity import Caller
+from opsconsole_coordinator.server.kept_look import KeptLook
 from opsconsole_coordinator.server.open_stream import Party, PartyKind
 from opsconsole_coordinator.server.stream_broker import Ended, StreamBroker
 from opsconsole_coordinator.server.stream_plan import StreamPlanner
@@ -29,6 +30,7 @@ class StreamApi:
         self._planner = planner
         self._keeper = keeper
         self._process = process
+        self.kept = KeptLook(keeper.collection, process)
         commit_loop.on_stream_message = self.on_message
 
     # --- operators ---------------------------------------------------------------------------------------------

@@ -194,6 +194,8 @@ class StreamBroker:
             return Relay()
         if isinstance(plan.purpose, KeepContent):
             return self._keeper.receiving(plan.purpose)
+        if isinstance(plan.purpose, ReadFiles) and plan.kept:
+            return Serve(kept=plan.kept, patterns=plan.purpose.patterns)
         if isinstance(plan.purpose, ReadFiles) and plan.content_id is not None:
             return Serve(content_id=plan.content_id, folder=plan.purpose.folder, patterns=plan.purpose.patterns)
         assert isinstance(plan.purpose, FetchContent)  # noqa: S101 - nothing else is planned with the store
@@ -352,10 +354,10 @@ def transfer_words(what: str, peer: str, said: Ended, *, is_to_initiator: bool) 
     direction = "from" if is_to_initiator else "to"
     if said.error:
         return f"{what} {direction} {peer} failed: {said.error}"
-    files = "1 file" if said.files == 1 else f"{said.files:,} files"
+    files = "" if said.files == 1 else f"{said.files:,} files, "
     by = f" by {said.way}" if said.way is not None and peer != STORE.name else ""
     speed = f", {said.bytes / said.milliseconds / 1000:,.0f} MB/s" if said.milliseconds and said.bytes else ""
-    return f"{what} {direction} {peer}: {files}, {size_words(said.bytes)}{by}{speed}"
+    return f"{what} {direction} {peer}: {files}{size_words(said.bytes)}{by}{speed}"
 
 
 def _way_label(stream: OpenStream, way: Way | None) -> str:

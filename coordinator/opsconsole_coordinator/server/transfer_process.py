@@ -31,6 +31,8 @@ from opsconsole_coordinator.transfer.message import (
     Held,
     Kept,
     Known,
+    Look,
+    Looked,
     Message,
     Over,
     Pin,
@@ -41,11 +43,14 @@ from opsconsole_coordinator.transfer.message import (
     decode_from_process,
     encode,
 )
-from opsconsole_protocol.error import LimitExceeded, Unavailable
+from opsconsole_protocol.error import LimitExceeded, Unavailable, from_code
+from opsconsole_protocol.file_listing import FileQuery, PartQuery
 from opsconsole_protocol.ids import ContentId
 
 log = logging.getLogger("opsconsole.coordinator.transfer")
 
+LOOK_S = 15.0
+"""How long a look at a kept tree may take."""
 RESTART_S = 1.0
 RESTART_LATEST_S = 30.0
 STOP_S = 5.0
@@ -117,6 +122,7 @@ class TransferProcess:
         self._pins: dict[str, tuple[ContentId, ...]] = {}
         self._told: set[ContentId] = set()
         """What the present process has told of its store, until it is ready."""
+        self._looks: dict[int, asyncio.Future[Looked]] = {}
         self._over = asyncio.Event()
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -188,6 +194,25 @@ class TransferProcess:
     def remove(self, content_id: ContentId) -> None:
         """A tree may go, unless somebody has it pinned."""
         self._send(Remove(content_id=content_id))
+
+    async def look(
+        self, content_id: ContentId, *, listing: FileQuery | None = None, part: PartQuery | None = None
+    ) -> Looked:
+        """Look at a kept tree: list a folder of it, or read a piece of a file. Raises OpsconsoleError."""
+        await self.ready(LOOK_S)
+        number = next(self._numbers)
+        future: asyncio.Future[Looked] = asyncio.get_running_loop().create_future()
+        self._looks[number] = future
+        try:
+            self._send(Look(number=number, content_id=content_id, listing=listing, part=part))
+            said = await asyncio.wait_for(future, LOOK_S)
+        except TimeoutError:
+            raise Unavailable("the coordinator's store of files doesn't answer: try again") from None
+        finally:
+            del self._looks[number]
+        if said.code:
+            raise from_code(said.code, said.error)
+        return said
 
     # --- its life ----------------------------------------------------------------------------------------------
 
@@ -347,6 +372,10 @@ class TransferProcess:
                 self._on_ready()
             case Counted():
                 self.counted = message
+            case Looked(number=number):
+                future = self._looks.get(number)
+                if future is not None and not future.done():
+                    future.set_result(message)
             case Said(text=text):
                 log.error("the transfer process says: %s", text)
 

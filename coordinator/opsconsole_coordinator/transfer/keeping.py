@@ -8,11 +8,14 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from opsconsole_coordinator.transfer.kept_files import list_kept, read_kept
 from opsconsole_coordinator.transfer.message import (
     PACKET_IDS_MAX,
     FromProcess,
     Held,
     Kept,
+    Look,
+    Looked,
     Pin,
     Ready,
     Receive,
@@ -21,9 +24,11 @@ from opsconsole_coordinator.transfer.message import (
     Serve,
     Unpin,
 )
+from opsconsole_protocol.content.error import CacheChanged
 from opsconsole_protocol.content.glob import matches
-from opsconsole_protocol.content.manifest import Manifest
+from opsconsole_protocol.content.manifest import Entry, Manifest
 from opsconsole_protocol.content.path import shown
+from opsconsole_protocol.content.task_folder import task_folder, task_patterns
 from opsconsole_protocol.error import NotFound, OpsconsoleError, Unavailable
 from opsconsole_protocol.host.content import session
 from opsconsole_protocol.host.content.sink import Sink
@@ -108,7 +113,8 @@ class Keeping:
         """Send a tree. Raises OpsconsoleError."""
         store = self._opened(stream)
         holder = _SENDING + stream_id
-        store.pin(holder, work.content_id)
+        for content_id in work.content_ids:
+            store.pin(holder, content_id)
         try:
             source = _source(store, work)
         except (OSError, OpsconsoleError) as error:
@@ -123,6 +129,25 @@ class Keeping:
         finally:
             store.unpin(holder)
             self._tell_changes(store)  # a tree that was found to be spoilt is gone
+
+    def look(self, message: Look) -> Looked:
+        """What a look at a kept tree shows. It may wait for the disk."""
+        try:
+            self._is_open.wait(OPENING_S)
+            if self._store is None:
+                raise Unavailable(self._trouble or "the coordinator's store isn't open yet: try again")
+            tree = self._store.open(message.content_id)
+            if message.part is not None:
+                return Looked(number=message.number, part=read_kept(tree, message.part))
+            if message.listing is not None:
+                kept_ms = self._store.used_ms(message.content_id)
+                return Looked(number=message.number, page=list_kept(tree.manifest, message.listing, kept_ms))
+            raise NotFound("nothing was asked for")
+        except OpsconsoleError as error:
+            return Looked(number=message.number, code=error.code, error=error.message)
+        except OSError as error:
+            said = f"the coordinator's store: {error.strerror or error}"
+            return Looked(number=message.number, code=Unavailable.code, error=said)
 
     def receive(self, stream_id: str, work: Receive, stream: Stream) -> session.Summary:
         """Take a tree in. Raises OpsconsoleError."""
@@ -232,6 +257,8 @@ class ArrivingSink:
 
 def _source(store: ContentStore, work: Serve) -> FolderSource:
     """What is sent of a tree. Raises NotFound where nothing of it is meant, and as `ContentStore.open` does."""
+    if work.content_id is None:
+        return _tasks_source(store, work)
     if not work.folder and not work.patterns:
         return store.source(work.content_id)
     tree = store.open(work.content_id)
@@ -246,6 +273,28 @@ def _source(store: ContentStore, work: Serve) -> FolderSource:
     manifest = Manifest.make(replace(entry, path=path) for path, entry in chosen.items())
     names = {path: entry.path for path, entry in chosen.items()}
     return FolderSource(tree.path, manifest, names=names, cache=store.hashes)
+
+
+def _tasks_source(store: ContentStore, work: Serve) -> FolderSource:
+    """What is sent of the trees of several tasks, each in its folder. Raises NotFound where nothing of them is meant."""
+    names: dict[bytes, bytes] = {}
+    entries: list[Entry] = []
+    for task, content_id in work.kept:
+        patterns = task_patterns(work.patterns, task)
+        if patterns is None:
+            continue
+        try:
+            tree = store.open(content_id)
+        except (NotFound, CacheChanged):
+            continue  # it has had to go
+        for entry in tree.manifest.entries:
+            if _is_meant(entry.path, patterns):
+                path = task_folder(task) + b"/" + entry.path
+                names[path] = content_id.encode() + b"/" + entry.path
+                entries.append(replace(entry, path=path))
+    if not entries:
+        raise NotFound(f"nothing that is kept matches {', '.join(work.patterns) or 'this'}")
+    return FolderSource(store.trees, Manifest.make(entries), names=names, cache=store.hashes)
 
 
 def _is_meant(path: bytes, patterns: Sequence[str]) -> bool:

@@ -21,6 +21,7 @@ from opsconsole_coordinator.transfer.message import (
     Expect,
     FromCoordinator,
     FromProcess,
+    Look,
     Over,
     Pin,
     Receive,
@@ -103,6 +104,11 @@ class TransferProcess:
                 self._cancel(stream_id, reason)
             case Pin() | Unpin() | Remove():
                 self._keeping.order(message)
+            case Look():
+                work = threading.Thread(
+                    target=lambda: self._tell(self._keeping.look(message)), name="look", daemon=True
+                )
+                work.start()
             case _:
                 raise ProtocolError(f"{type(message).__name__} isn't expected here")
 

@@ -212,7 +212,9 @@ def test_an_empty_file_is_sent_too_and_words_say_how_much(world: World) -> None:
     keep(world, A, B)
     has(world.worker("w1"), A)
     assert because(world, uploads=(upload(), upload(B, 0))) == "w1: the only one that accepts, lacks 0 B of 12 GB"
-    assert because(world, uploads=(upload(B, 5_000),)) == "w1: the only one that accepts, lacks all of 5.0 kB"
+    assert (
+        because(world, uploads=(upload(B, 5_000),)) == "w1: the only one that accepts, has none of its data yet, 5.0 kB"
+    )
     assert because(world) == "w1: the only one that accepts"
     assert supply_words([Content(A, 12 * GB, "a"), Content(B, 1, "b")], 1) == "lacks 1 B of 12 GB"
 

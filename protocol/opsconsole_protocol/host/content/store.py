@@ -122,6 +122,11 @@ class ContentStore:
                     write_record(path, make_record(record.manifest, looks))
         return StoredTree(self._trees / content, record.manifest)
 
+    @property
+    def trees(self) -> Path:
+        """The folder that all trees are in, each by its id."""
+        return self._trees
+
     def path(self, content: ContentId) -> Path:
         """Where a tree is, or would be. It may have been written into: `open` looks."""
         return self._trees / check_content_id(content)
