@@ -1,0 +1,59 @@
+import math
+from array import array
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from opsconsole_console.widget.curve.smoothing import Smoothed
+from tests.console.widget.curve.training import series
+
+
+def plain(values: list[float], weight: float) -> list[float]:
+    """The formula, with the sum written out."""
+    seen: list[float] = []
+    smooth = []
+    for value in values:
+        if not math.isfinite(value):
+            smooth.append(value)
+            continue
+        seen.append(value)
+        total = sum((1 - weight) * weight ** (len(seen) - 1 - place) * one for place, one in enumerate(seen))
+        smooth.append(total / (1 - weight ** len(seen)))
+    return smooth
+
+
+@given(
+    st.lists(st.floats(-1e6, 1e6) | st.sampled_from([math.nan, math.inf]), max_size=40),
+    st.sampled_from([0.0, 0.6, 0.9, 0.99]),
+)
+def test_it_is_the_debiased_average(values: list[float], weight: float) -> None:
+    found = Smoothed(series("loss", values), weight).curve().y
+    assert list(found) == pytest.approx(plain(values, weight), rel=1e-6, abs=1e-3, nan_ok=True)
+
+
+def test_the_quick_way_for_long_curves_gives_the_same() -> None:
+    values = [math.sin(place / 50) for place in range(20_000)]
+    values[9_000] = math.nan
+    average, expected = 0.0, []
+    for place, value in enumerate(values):
+        if math.isfinite(value):
+            average = average * 0.9 + value * 0.1
+            expected.append(average / (1 - 0.9 ** (place + 1)))
+        else:
+            expected.append(value)
+    assert list(Smoothed(series("loss", values), 0.9).curve().y) == pytest.approx(expected, nan_ok=True)
+
+
+def test_a_constant_stays_what_it_is_from_the_first_value_on() -> None:
+    assert list(Smoothed(series("loss", [5.0] * 5), 0.99).curve().y) == pytest.approx([5.0] * 5)
+
+
+def test_it_keeps_up_with_what_comes() -> None:
+    source = series("loss", [1.0, 2.0])
+    smoothed = Smoothed(source, 0.6)
+    smoothed.curve()
+    source.extend(array("d", [2, 3]), array("d", [4.0, 8.0]))
+    assert list(smoothed.curve().y) == pytest.approx(plain([1, 2, 4, 8], 0.6))
+    source.extend(array("d", [0.5]), array("d", [100.0]))
+    assert list(smoothed.curve().y) == pytest.approx(plain([1, 100, 2, 4, 8], 0.6))
