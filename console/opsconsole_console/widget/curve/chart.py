@@ -100,7 +100,7 @@ def _framed(frame: _Frame) -> Drawing:
     top = legend(head, _entries(frame.curves, manner.cursor, cell), _status(manner), width, lines_max)
     middle = legend("", _entries(below, manner.cursor, cell), "", width, max(1, lines_max // 2)) if below else []
     room = height - len(top) - len(middle) - _AXIS_LINES
-    panel_rows = max(_PANEL_ROWS_MIN, room // _PANEL_SHARE) if below else 0
+    panel_rows = max(_PANEL_ROWS_MIN, room // _PANEL_SHARE) | 1 if below else 0  # odd, so that the middle is a row
     limits = frame.sheet.below_limits
     plots = [plotted(frame.curves, frame.window, room - panel_rows, log=manner.log, dots=manner.dots)]
     if below:

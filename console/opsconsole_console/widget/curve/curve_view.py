@@ -21,6 +21,8 @@ from opsconsole_console.widget.virtual_view import VirtualView
 
 _ZOOM, _WHEEL_ZOOM = 2.0, 1.25
 _PAN = 0.25
+SMOOTHED_POINTS = 100_000
+"""How many points are smoothed at a time."""
 
 
 class CurveView(VirtualView):
@@ -123,11 +125,17 @@ class CurveView(VirtualView):
         self.refresh_view()
 
     def _smooth(self, weight: float) -> tuple[Series, ...]:
+        """The smoothed series; of very long ones a part each time, so that no key has to wait for all of it."""
         if not weight:
             self._smoothed = []
         elif len(self._smoothed) != len(self._sheet.series) or any(one.weight != weight for one in self._smoothed):
             self._smoothed = [Smoothed(one, weight) for one in self._sheet.series]
-        return tuple(one.curve() for one in self._smoothed)
+        left = SMOOTHED_POINTS
+        for one in self._smoothed:
+            left -= one.catch_up(left)
+        if any(one.is_behind for one in self._smoothed):
+            self.schedule_flush()
+        return tuple(one.curve for one in self._smoothed)
 
     # -- painting -------------------------------------------------------------------------------------------------
 

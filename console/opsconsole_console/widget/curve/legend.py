@@ -14,6 +14,8 @@ SIGNS = "●◆▲■▼○◇△□▽"
 _GAP = "   "
 _NAME_CELLS_MAX = 28
 _VALUE_CELLS = 7
+_HEAD_CELLS = 14
+_WIDE_CELLS = 60
 
 
 class Entry(NamedTuple):
@@ -42,7 +44,9 @@ def legend(head: str, entries: Sequence[Entry], status: str, cells: int, lines_m
 
     Entries that don't fit are counted at the end.
     """
-    lines: list[list[Span]] = [[(head.ljust(min(16, cells)), "bold")]] if head else [[]]
+    start: list[Span] = [(head.ljust(_HEAD_CELLS), "bold")] if head else []
+    indent: list[Span] = [(" " * _HEAD_CELLS, "")] if head and cells >= _WIDE_CELLS else []
+    lines = [start]
     shown_status = status if width(status) + 20 <= cells else ""
     for place, entry in enumerate(entries):
         spans = entry.spans()
@@ -54,7 +58,7 @@ def legend(head: str, entries: Sequence[Entry], status: str, cells: int, lines_m
         if _cells(lines[-1]) + gap + _cells(spans) + reserve + more <= cells:
             lines[-1] += [(_GAP, ""), *spans] if lines[-1] else spans
         elif not is_last_line and lines[-1]:
-            lines.append(spans)
+            lines.append([*indent, (_GAP, ""), *spans] if indent else spans)
         else:
             lines[-1] += [(_GAP, ""), (_more(len(entries) - place), "text-muted")]
             break

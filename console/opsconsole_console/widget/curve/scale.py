@@ -10,6 +10,8 @@ from opsconsole_console import format as fmt
 
 _FAR = 1_000.0
 _FINEST = 1e-9
+_GREATEST = 1e305
+_TRIES = 4
 _SECOND_STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 10_800, 21_600, 43_200, 86_400)
 _DAY_S = 86_400
 _PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
@@ -59,7 +61,7 @@ def fitted(low: float, high: float, *, log: bool = False) -> Scale | None:
         air = (high / low) ** 0.03 if high / low < math.inf else 1e10
         if air < 1 + 1e-6:
             air = 2.0
-        return Scale(max(low / air, 5e-324), high * air, log=True)
+        return Scale(max(low / air, 5e-324), min(high * air, _GREATEST), log=True)
     span = high - low
     least = max(abs(low), abs(high)) * _FINEST
     if span <= max(least, 1e-290):
@@ -72,22 +74,34 @@ def fitted(low: float, high: float, *, log: bool = False) -> Scale | None:
 
 
 def ticks(scale: Scale, count: int, unit: Unit = Unit.VALUE) -> list[Tick]:
-    """Round values on a scale, about `count` of them and never more than two more, in rising order."""
+    """Round values on a scale in rising order: at most one more than `count`, unless two need a finer step."""
     if count < 1:
         return []
-    if scale.log:
-        found = _log_values(scale, count)
-        if len(found) >= 2:
-            return [Tick(value, figure(value)) for value in found]
-    step = _step((scale.high - scale.low) / count, unit)
-    if not 0 < step < math.inf:
-        return []
-    first, last = math.ceil(scale.low / step), math.floor(scale.high / step)
-    values = [place * step for place in range(first, min(last, first + count + 1) + 1)]
+    if scale.log and len(found := _log_values(scale, count)) >= 2:
+        return [Tick(value, figure(value)) for value in found]
+    values, step = _linear_values(scale, count, unit)
     if unit is Unit.TIME_S and step >= 1:
         return [Tick(value, _clock_label(value)) for value in values]
     suffix = "s" if unit is Unit.TIME_S else ""
-    return [Tick(value, label + suffix) for value, label in zip(values, _labels(values, step), strict=True)]
+    return [
+        Tick(value, label + suffix if value else label)
+        for value, label in zip(values, _labels(values, step), strict=True)
+    ]
+
+
+def _linear_values(scale: Scale, count: int, unit: Unit) -> tuple[list[float], float]:
+    """Multiples of a round step, and the step."""
+    values: list[float] = []
+    step = 0.0
+    for finer in range(_TRIES):
+        step = _step((scale.high - scale.low) / (count + finer), unit)
+        if not 0 < step < math.inf:
+            return [], 1.0
+        first, last = math.ceil(scale.low / step), math.floor(scale.high / step)
+        values = [place * step for place in range(first, last + 1)]
+        if len(values) >= 2:
+            break
+    return values, step
 
 
 def _step(least: float, unit: Unit) -> float:
@@ -108,7 +122,8 @@ def _log_values(scale: Scale, count: int) -> list[float]:
     decades = high - low + 1
     if decades > count:
         stride = -(-decades // count)
-        return [10.0**power for power in range(low, high + 1) if power % stride == 0]
+        powers = range(low + -low % stride, high + 1, stride)
+        return [10.0**power for power in (powers if len(powers) > 1 else range(low, high + 1, stride))]
     for factors in ((1, 2, 3, 5), (1, 2, 5), (1, 3)):
         found = [
             value
@@ -130,10 +145,13 @@ def _labels(values: list[float], step: float) -> Iterator[str]:
         for value in values:
             yield _short(f"{value:.{figures}e}") if value else "0"
         return
-    unit, suffix = next(((u, s) for u, s in _PREFIXES if largest >= 10 * u), (1.0, ""))
-    if largest >= 1e3 and not suffix and step % 1_000 == 0:
+    unit, suffix = next(((u, s) for u, s in _PREFIXES if largest >= (10 * u if u == 1e3 else u)), (1.0, ""))
+    if largest >= 1e3 and step % 1e3 == 0 and not suffix:
         unit, suffix = 1e3, "k"
     decimals = max(0, -math.floor(math.log10(step / unit) + 1e-9))
+    if suffix and decimals > 3:
+        unit, suffix = 1.0, ""
+        decimals = max(0, -math.floor(math.log10(step) + 1e-9))
     for value in values:
         yield f"{value / unit:,.{decimals}f}{suffix}" if value else "0"
 
@@ -148,13 +166,11 @@ def _clock_label(value_s: float) -> str:
 def figure(value: float) -> str:
     """A value in about four figures: `0.1934`, `12.03`, `12,034`, `1.2e-5`."""
     size = abs(value)
-    if value == 0 or size != size:  # noqa: PLR0124 - NaN
-        return "0" if value == 0 else fmt.NOTHING
-    if size < 1e-3 or size >= 1e9:
-        return _short(f"{value:.3g}") if size < 1e-3 or size < math.inf else fmt.NOTHING
-    if size >= 1e4:
-        return f"{value:,.0f}"
-    return f"{value:.4g}"
+    if not size < math.inf:
+        return fmt.NOTHING
+    if size and (size < 1e-3 or size >= 1e9):
+        return _short(f"{value:.2e}")
+    return f"{value:,.0f}" if size >= 1e4 else f"{value:.4g}"
 
 
 def place(x: float, unit: Unit) -> str:

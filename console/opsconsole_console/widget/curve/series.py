@@ -51,11 +51,14 @@ class Series:
         if not _is_in_order(x):
             points = sorted((p for p in zip(x, y, strict=True) if -LARGEST <= p[0] <= LARGEST), key=itemgetter(0))
             x, y = array("d", map(itemgetter(0), points)), array("d", map(itemgetter(1), points))
-        if not x:
-            return
-        if self.x and x[0] < self.x[-1]:
+        if x and self.x and x[0] < self.x[-1]:
             self._insert(x, y)
-        elif self.x:
+        else:
+            self.append(x, y)
+
+    def append(self, x: "array[float]", y: "array[float]") -> None:
+        """Add points that are known to come in order after those there are: `extend` without looking."""
+        if self.x:
             self.x.extend(x)
             self.y.extend(y)
         else:
@@ -72,6 +75,7 @@ class Series:
         whole = start // BLOCK
         del self._low[whole:], self._high[whole:], self._positive[whole:]
         self.edits += 1
+        self._add_blocks()
 
     def _add_blocks(self) -> None:
         y = self.y
@@ -100,7 +104,8 @@ class Series:
         if first >= last:
             return _least_positive(self.y[start:end])
         edges = (*self.y[start : first * BLOCK], *self.y[last * BLOCK : end])
-        return min(min(self._positive[first:last]), _least_positive(edges))
+        inside = min(self._positive[first:last])
+        return min(inside, _least_positive(edges))
 
     def nearest(self, x: float, reach: float = LARGEST) -> Point | None:
         """The point with a finite y whose x is nearest to `x`, at most `reach` away; of several with one x the newest."""

@@ -30,23 +30,35 @@ class Smoothed:
         self._bias = 1.0
         self._curve = Series(self._source.name, array("d"), array("d"), self._source.tone)
 
+    @property
     def curve(self) -> Series:
-        """The smoothed points, one for each of the source's."""
+        """The smoothed points, one for each of the source's as far as `catch_up` has come."""
+        return self._curve
+
+    def catch_up(self, points_max: int | None = None) -> int:
+        """Smooth what came since, at most `points_max` points (None: all), and return how many that were."""
         if self._edits != self._source.edits:
             self._restart()
-        done = len(self._curve)
-        if done < len(self._source):
-            values = array("d")
-            for start in range(done, len(self._source), _PIECE):
-                values.extend(self._smooth(self._source.y[start : start + _PIECE]))
-            self._curve.extend(self._source.x[done:], values)
-        return self._curve
+        start = len(self._curve)
+        end = len(self._source) if points_max is None else min(len(self._source), start + points_max)
+        values = array("d")
+        for piece in range(start, end, _PIECE):
+            values.extend(self._smooth(self._source.y[piece : min(end, piece + _PIECE)]))
+        self._curve.append(self._source.x[start:end], values)
+        return end - start
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether there are points that `catch_up` has still to smooth."""
+        return self._edits != self._source.edits or len(self._curve) < len(self._source)
 
     def _smooth(self, values: "array[float]") -> list[float]:
         weight, rest = self.weight, 1.0 - self.weight
         total = sum(values)
         if self._bias < _UNBIASED and is_finite(total) and is_finite(max(values)) and is_finite(min(values)):
-            averages = list(accumulate(values, lambda average, value: average * weight + value * rest, initial=self._average))
+            averages = list(
+                accumulate(values, lambda average, value: average * weight + value * rest, initial=self._average)
+            )
             self._average = averages[-1]
             return averages[1:]
         smooth: list[float] = []

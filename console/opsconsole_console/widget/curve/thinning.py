@@ -1,5 +1,6 @@
 """What each column of dots has to show of a curve that may have very many points: no extreme is ever lost. Pure."""
 
+import math
 from bisect import bisect_left
 from typing import NamedTuple
 
@@ -62,7 +63,7 @@ def _drawn(value: float, *, positive: bool) -> float:
 def _neighbour(x: float, y: float, window: Window, columns: int, *, positive: bool) -> Bin:
     column = max(-_FAR, min(_FAR, window.share(x) * columns))
     value = _drawn(y, positive=positive)
-    if value != value:  # noqa: PLR0124 - NaN
+    if math.isnan(value):
         return Bin(column, GAP, float("inf"), float("-inf"), GAP)
     return Bin(column, value, value, value, value)
 

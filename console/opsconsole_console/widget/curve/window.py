@@ -39,7 +39,7 @@ class Window(NamedTuple):
 
     def within(self, whole: "Window") -> "Window":
         """As wide, moved to where it lies in the whole; the whole where it is as wide as that."""
-        if self.span >= whole.span:
+        if self.span >= whole.span * (1 - 1e-9):
             return whole
         if self.low < whole.low:
             return widened(whole.low, whole.low + self.span)

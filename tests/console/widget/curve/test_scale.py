@@ -19,9 +19,9 @@ FINITE = st.floats(-1e300, 1e300)
         (0, 3e-5, 3, Unit.VALUE, "0 1e-5 2e-5 3e-5"),
         (0, 2.5e18, 3, Unit.VALUE, "0 1e18 2e18"),
         (7_000, 9_000, 4, Unit.VALUE, "7,000 7,500 8,000 8,500 9,000"),
-        (1e6, 1e6 + 4, 4, Unit.VALUE, "1,000.000k 1,000.001k 1,000.002k 1,000.003k 1,000.004k"),
+        (1e6, 1e6 + 4, 4, Unit.VALUE, "1,000,000 1,000,001 1,000,002 1,000,003 1,000,004"),
         (0, 100_000, 5, Unit.STEP, "0 20k 40k 60k 80k 100k"),
-        (0, 1_000_000, 4, Unit.STEP, "0 500k 1,000k"),
+        (0, 1_000_000, 4, Unit.STEP, "0 0.5M 1.0M"),
         (0, 40_000_000, 4, Unit.STEP, "0 10M 20M 30M 40M"),
         (0, 3, 10, Unit.STEP, "0 1 2 3"),
         (0, 0.4, 4, Unit.TIME_S, "0 0.1s 0.2s 0.3s 0.4s"),
@@ -38,7 +38,7 @@ def test_round_values_are_named(low: float, high: float, count: int, unit: Unit,
 @pytest.mark.parametrize(
     ("low", "high", "count", "labels"),
     [
-        (0.1, 3, 5, "0.1 0.3 1 3"),
+        (0.1, 3, 5, "0.1 0.2 0.5 1 2"),
         (0.8, 9, 5, "1 2 3 5"),
         (1e-6, 1, 4, "1e-6 1e-4 0.01 1"),
         (0.001, 1_000, 8, "0.001 0.01 0.1 1 10 100 1000"),
@@ -55,7 +55,7 @@ def test_ticks_lie_on_the_scale_in_order(one: float, other: float, count: int, u
     if scale is None:
         return
     found = ticks(scale, count, unit)
-    assert len(found) <= count + 2
+    assert len(found) <= max(count + 1, 6)
     values = [tick.value for tick in found]
     assert values == sorted(set(values))
     assert all(-0.01 <= scale.share(value) <= 1.01 for value in values)

@@ -25,7 +25,9 @@ def finite(values: "array[float]") -> list[float]:
 
 
 @given(POINTS, POINTS)
-def test_points_are_kept_in_order_whatever_comes(first: list[tuple[float, float]], second: list[tuple[float, float]]) -> None:
+def test_points_are_kept_in_order_whatever_comes(
+    first: list[tuple[float, float]], second: list[tuple[float, float]]
+) -> None:
     one = made(first, second)
     expected = sorted(x for x, _ in (*first, *second) if -LARGEST <= x <= LARGEST)
     assert list(one.x) == expected

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from opsconsole_console.widget.curve.series import Series
 from opsconsole_console.widget.curve.smoothing import Smoothed
 from tests.console.widget.curve.training import series
 
@@ -28,7 +29,7 @@ def plain(values: list[float], weight: float) -> list[float]:
     st.sampled_from([0.0, 0.6, 0.9, 0.99]),
 )
 def test_it_is_the_debiased_average(values: list[float], weight: float) -> None:
-    found = Smoothed(series("loss", values), weight).curve().y
+    found = caught_up(series("loss", values), weight).y
     assert list(found) == pytest.approx(plain(values, weight), rel=1e-6, abs=1e-3, nan_ok=True)
 
 
@@ -42,18 +43,38 @@ def test_the_quick_way_for_long_curves_gives_the_same() -> None:
             expected.append(average / (1 - 0.9 ** (place + 1)))
         else:
             expected.append(value)
-    assert list(Smoothed(series("loss", values), 0.9).curve().y) == pytest.approx(expected, nan_ok=True)
+    assert list(caught_up(series("loss", values), 0.9).y) == pytest.approx(expected, nan_ok=True)
 
 
 def test_a_constant_stays_what_it_is_from_the_first_value_on() -> None:
-    assert list(Smoothed(series("loss", [5.0] * 5), 0.99).curve().y) == pytest.approx([5.0] * 5)
+    assert list(caught_up(series("loss", [5.0] * 5), 0.99).y) == pytest.approx([5.0] * 5)
+
+
+def caught_up(source: Series, weight: float) -> Series:
+    smoothed = Smoothed(source, weight)
+    smoothed.catch_up()
+    return smoothed.curve
+
+
+def test_a_long_curve_is_smoothed_part_by_part() -> None:
+    values = [math.sin(place / 50) for place in range(10_000)]
+    source = series("loss", values)
+    smoothed = Smoothed(source, 0.99)
+    parts = []
+    while smoothed.is_behind:
+        parts.append(smoothed.catch_up(4_500))
+    assert parts == [4_500, 4_500, 1_000]
+    assert smoothed.curve.y == caught_up(source, 0.99).y
 
 
 def test_it_keeps_up_with_what_comes() -> None:
     source = series("loss", [1.0, 2.0])
     smoothed = Smoothed(source, 0.6)
-    smoothed.curve()
+    smoothed.catch_up()
     source.extend(array("d", [2, 3]), array("d", [4.0, 8.0]))
-    assert list(smoothed.curve().y) == pytest.approx(plain([1, 2, 4, 8], 0.6))
+    smoothed.catch_up()
+    assert list(smoothed.curve.y) == pytest.approx(plain([1, 2, 4, 8], 0.6))
     source.extend(array("d", [0.5]), array("d", [100.0]))
-    assert list(smoothed.curve().y) == pytest.approx(plain([1, 100, 2, 4, 8], 0.6))
+    assert smoothed.is_behind
+    smoothed.catch_up()
+    assert list(smoothed.curve.y) == pytest.approx(plain([1, 100, 2, 4, 8], 0.6))

@@ -17,7 +17,7 @@ def series(name: str, y: Iterable[float], *, every: float = 1.0, tone: str = "")
 
 def sheet() -> Sheet:
     """Two noisy losses and one measured seldom, over memory and utilisation of a card in percent."""
-    chance = Random(3)
+    chance = Random(3)  # noqa: S311 - noise
     points = range(2_000)
 
     def loss(start: float, decay: float) -> list[float]:
