@@ -97,7 +97,7 @@ def _framed(frame: _Frame) -> Drawing:
     cell = frame.window.span / width
     head = scale.place(_shown_x(frame), frame.sheet.unit)
     lines_max = max(1, height // 6)
-    top = legend(head, _entries(frame.curves, manner.cursor, cell), _status(manner), width, lines_max)
+    top = legend(head, _entries(frame.curves, manner.cursor, cell), _status(frame), width, lines_max)
     middle = legend("", _entries(below, manner.cursor, cell), "", width, max(1, lines_max // 2)) if below else []
     room = height - len(top) - len(middle) - _AXIS_LINES
     panel_rows = max(_PANEL_ROWS_MIN, room // _PANEL_SHARE) | 1 if below else 0  # odd, so that the middle is a row
@@ -139,8 +139,12 @@ def _entries(curves: Sequence[Curve], cursor: float | None, cell: float) -> list
     return entries
 
 
-def _status(manner: Manner) -> str:
-    words = [*(["log"] if manner.log else []), *([f"smoothed {manner.weight:g}"] if manner.weight else [])]
+def _status(frame: _Frame) -> str:
+    manner, window = frame.manner, frame.window
+    words = [f"smoothed {manner.weight:g}"] if manner.weight else []
+    if manner.log:
+        is_cut = any(one.bounds(*one.places(window.low, window.high))[0] <= 0 for one in frame.sheet.series)
+        words.insert(0, "log, above zero only" if is_cut else "log")
     return " · ".join(words)
 
 

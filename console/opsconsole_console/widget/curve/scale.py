@@ -18,7 +18,7 @@ _PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
 class Unit(StrEnum):
-    """What an axis measures."""
+    """What an axis measures: a value, training steps, or seconds since the start."""
 
     VALUE = "value"
     STEP = "step"

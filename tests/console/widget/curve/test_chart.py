@@ -86,8 +86,8 @@ def test_a_constant_runs_in_the_middle() -> None:
 
 
 def test_a_log_scale_leaves_gaps_where_nothing_is_above_zero() -> None:
-    found = shown(one_curve(1, 10, -1, -1, 100, 1_000), manner=Manner(log=True))
-    assert "log" in found[0]
+    found = shown(one_curve(1, 10, -1, -1, 100, 1_000), cells=60, manner=Manner(log=True))
+    assert found[0].endswith("log, above zero only")
     assert any(line.lstrip().startswith("1000 ┤") or line.lstrip().startswith("100 ┤") for line in found)
 
 

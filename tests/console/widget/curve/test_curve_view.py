@@ -111,7 +111,7 @@ async def test_the_manner_is_changed_by_keys() -> None:
     async with opened(line()) as (view, pilot):
         await pilot.press("o", "s", "s", "b")
         assert (view.manner.log, view.manner.weight, view.manner.dots) == (True, 0.9, Dots.BLOCKS)
-        assert "log · smoothed 0.9" in text(view)
+        assert "log, above zero only · smoothed 0.9" in text(view)
         await pilot.press("o", "S", "S", "S", "b")
         assert (view.manner.log, view.manner.weight, view.manner.dots) == (False, 0.0, Dots.BRAILLE)
         assert not view.manner.smoothed
