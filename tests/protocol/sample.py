@@ -266,6 +266,7 @@ COORDINATOR: dict[str, Any] = {
     ),
     "coordinator_list_files_1": link.ListFiles(check_id=1, query=FILE_QUERY),
     "coordinator_read_file_part_1": link.ReadFilePart(check_id=2, query=PART_QUERY),
+    "coordinator_stop_stream_1": link.StopStream(stream_id=STREAM, reason="the credential of ana was revoked"),
 }
 
 QUERY = LogQuery(
@@ -544,6 +545,9 @@ SERVER: dict[str, Any] = {
     **{f"server_answer_{tag}_1": api.Answer(1, answer) for tag, answer in STREAM_ANSWERS.items()},
     "server_answer_file_list_1": api.Answer(1, api.FileList(page=FILE_PAGE, worker="gpu1")),
     "server_answer_file_part_1": api.Answer(1, api.FilePartAnswer(part=FILE_PART, worker="gpu1")),
+    "server_answer_signals_stopped_1": api.Answer(
+        1, api.SignalsAnswer(is_over=True, stopped="the credential of gpu1 was revoked")
+    ),
 }
 
 SAMPLES: dict[str, msgspec.Struct] = {**AGENT, **COORDINATOR, **CLIENT, **SERVER, **content_sample.SAMPLES}

@@ -56,6 +56,7 @@ from opsconsole_protocol.link import (
     Registered,
     RemoveLeavings,
     ServeStream,
+    StopStream,
     SetWant,
     Signal,
     StreamGranted,
@@ -156,6 +157,7 @@ class MessageHandler:
             StreamRefused: transfers.broker.on_refused,
             Signal: transfers.broker.on_signal,
             ServeStream: transfers.server.on_serve,
+            StopStream: transfers.broker.on_stop,
             MetadataUpdated: self._on_nothing,
             Registered: self._on_nothing,
         }

@@ -42,8 +42,7 @@ class StreamApi:
         return api.Done(text="told")
 
     async def await_signals(self, request: api.AwaitSignals, caller: Caller) -> api.SignalsAnswer:
-        bodies, is_over = await self._broker.await_signals(request.stream_id, _person(caller), request.wait_ms)
-        return api.SignalsAnswer(bodies=bodies, is_over=is_over)
+        return await self._broker.await_signals(request.stream_id, _person(caller), request.wait_ms)
 
     async def end_stream(self, request: api.EndStream, caller: Caller) -> api.Done:
         self._broker.ended(request.stream_id, _person(caller), _said(request))
@@ -70,6 +69,8 @@ class StreamApi:
             case link.StreamEnded(stream_id=stream_id):
                 self._quietly(lambda: self._broker.ended(stream_id, _agent(worker), _said(message)))
             case link.Contents():
+                if message.whole:  # it has just been connected
+                    self._broker.tell_stopped(_agent(worker))
                 self._commit_loop.reactor.on_contents(worker, message, self._commit_loop.clock.now_ms())
 
     def _on_ask(self, worker: Worker, message: link.AskForStream) -> None:
@@ -86,7 +87,7 @@ class StreamApi:
 
     @staticmethod
     def _quietly(tell: Callable[[], None]) -> None:
-        """An agent isn't told that a stream is over: it hears it from its other end, or in time from nobody."""
+        """An agent that speaks of a stream which is over needs no answer: it was told to end it, or hears it from its other end."""
         try:
             tell()
         except OpsconsoleError:
