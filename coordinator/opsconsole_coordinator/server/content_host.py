@@ -18,6 +18,10 @@ from opsconsole_protocol.stream.message import StreamGrant
 PRESENCE_S = 15.0
 GRANTS_QUEUED_MAX = 64
 """Streams that are wanted of one machine, and that it hasn't taken."""
+HOSTS_MAX = 1_000
+"""Machines that offer at a time."""
+HOSTS_OF_ONE_MAX = 32
+"""Of them, by one credential."""
 UNWANTED_AFTER_S = 600.0
 """An offer comes before the job that needs it: this long it isn't called unwanted."""
 
@@ -97,6 +101,7 @@ class ContentHosts:
             raise Conflict(f"somebody else offers files as {host.name} at the moment: end that first")
         now_s = asyncio.get_running_loop().time()
         if host is None:
+            self._check_room(caller)
             host = OfferingHost(request.host_id, request.host, caller.hash)
         wanted = set(request.content_ids)
         is_news = host.id not in self._hosts or wanted != set(host.seen_s) or host.name != request.host
@@ -110,6 +115,14 @@ class ContentHosts:
             host.leaving.cancel()
             host.leaving = None
         return host
+
+    def _check_room(self, caller: Caller) -> None:
+        if len(self._hosts) >= HOSTS_MAX:
+            raise LimitExceeded(f"{HOSTS_MAX} machines offer files: try again when some are gone")
+        if sum(one.owner == caller.hash for one in self._hosts.values()) >= HOSTS_OF_ONE_MAX:
+            raise LimitExceeded(
+                f"{caller.actor} offers files on {HOSTS_OF_ONE_MAX} machines: end that on some of them first"
+            )
 
     def _leave(self, host: OfferingHost) -> None:
         host.calls -= 1

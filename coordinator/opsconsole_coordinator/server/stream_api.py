@@ -31,6 +31,11 @@ class StreamApi:
         self._process = process
         commit_loop.on_stream_message = self.on_message
 
+    @property
+    def trouble(self) -> str:
+        """Why files can't be kept at the moment; empty when all is well."""
+        return self._process.trouble
+
     # --- operators ---------------------------------------------------------------------------------------------
 
     async def ask_for_stream(self, request: api.AskForStream, caller: Caller) -> api.StreamAnswer:
