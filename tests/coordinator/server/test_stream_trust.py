@@ -24,7 +24,7 @@ from opsconsole_protocol.stream.message import (
     WriteFiles,
 )
 from tests.coordinator.server import peer
-from tests.coordinator.server.peer import Agent, Operator, Site
+from tests.coordinator.server.peer import Agent, Operator, Site, some_secret
 from tests.coordinator.server.stream_peer import ask_to_fetch, keep, make_tree, upload_of
 from tests.waiting import until
 
@@ -271,8 +271,9 @@ async def test_a_revoked_credential_ends_its_streams(site: Site) -> None:
 
 async def test_the_end_that_stays_is_told_to_end_a_stream_of_a_revoked_credential(site: Site) -> None:
     """The stream may stand between the two, where the coordinator can't cut it."""
+    secret = some_secret()
     async with await site.operator() as admin, await site.operator_of("operator") as person:
-        async with await site.agent("a") as agent:
+        async with await site.agent("a", secret=secret) as agent:
             await agent.register(properties=MOUNTS)
             theirs, late = [await to_mount(person, "a") for _ in range(2)]
             of_worker = await to_mount(admin, "a")
@@ -282,7 +283,7 @@ async def test_the_end_that_stays_is_told_to_end_a_stream_of_a_revoked_credentia
             assert [one.stream_id for one in told] == [theirs.stream_id, late.stream_id]
             assert {one.reason for one in told} == {"the credential of the-operator was revoked"}
         await until(lambda: not site.commit_loop.sessions)
-        async with await site.agent("a") as again:
+        async with await site.agent("a", secret=secret) as again:
             await again.register(properties=MOUNTS)
             await again.send(link.Contents())
             assert (await again.take(link.StopStream)).stream_id == theirs.stream_id

@@ -14,7 +14,7 @@ from opsconsole_protocol.host.stream.signaller import Signaller
 from opsconsole_protocol.host.stream.stoppable_stream import StoppableStream
 from opsconsole_protocol.host.stream.stream import Stream
 from opsconsole_protocol.stream import signal
-from opsconsole_protocol.stream.error import NoWay, StreamCancelled
+from opsconsole_protocol.stream.error import NoWay, StreamCancelled, StreamStopped
 from opsconsole_protocol.stream.message import Way
 from opsconsole_protocol.stream.signal import AnySignal
 
@@ -129,12 +129,14 @@ class Conversation:
 
     def _hear(self, signaller: Signaller) -> None:
         """Take in what the other end tells, in a thread; once the stream stands, only whether it has to end."""
-        self._take_in(signaller)
+        stopped = self._take_in(signaller)
         self._is_over.wait()
-        if self._kept is not None:
+        if self._kept is not None and stopped is not None:
+            self._kept.stop(stopped.message)
+        elif self._kept is not None:
             self._kept.watch(signaller)
 
-    def _take_in(self, signaller: Signaller) -> None:
+    def _take_in(self, signaller: Signaller) -> StreamStopped | None:
         taken = 0
         try:
             while not self._is_over.is_set():
@@ -147,8 +149,12 @@ class Conversation:
                 self._events.put(signal.decode(body))
         except ProtocolError as error:
             self._events.put(NoWay(f"the other end tells what is not understood: {error.message}"))
+        except StreamStopped as error:
+            self._events.put(error)
+            return error
         except OpsconsoleError as error:
             self._events.put(error)
+        return None
 
 
 def _close(event: AnySignal | Outcome | OpsconsoleError) -> None:

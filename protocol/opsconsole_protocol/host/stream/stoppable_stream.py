@@ -60,12 +60,16 @@ class StoppableStream:
             try:
                 signaller.receive(LISTEN_S)
             except StreamStopped as error:
-                self._stopped = error.message
-                self.close()
+                self.stop(error.message)
             except StreamCancelled:
                 return  # whoever has cancelled the transfer closes it
             except OpsconsoleError:
                 self._closed.wait(AGAIN_S)
+
+    def stop(self, reason: str) -> None:
+        """End it, and let whoever uses it know why."""
+        self._stopped = reason
+        self.close()
 
     def _raise_stopped(self) -> None:
         if self._stopped:
