@@ -148,7 +148,7 @@ async def test_a_grant_that_comes_at_the_moment_of_the_time_out_is_taken(
                 raise queue.Empty
             return super().get(block, timeout)
 
-    monkeypatch.setattr(module.queue, "SimpleQueue", Late)
+    monkeypatch.setattr("opsconsole_agent.transfer.link_broker.queue.SimpleQueue", Late)
     granted, mailbox = await bench.ask()
     assert granted.stream_id == "s1"
     assert mailbox.receive(0) is None

@@ -23,6 +23,7 @@ from opsconsole_protocol.host.stream.stream import SocketStream
 from opsconsole_protocol.ids import ContentId
 from opsconsole_protocol.stream.error import StreamLost
 from opsconsole_protocol.stream.message import Way
+from tests.waiting import until_sync
 
 WAIT_S = 20.0
 
@@ -64,9 +65,9 @@ def test_a_sender_that_trickles_gives_up_its_place_to_one_that_waits(
     keeping = _opened(tmp_path)
     pairs = [socket.socketpair() for _ in range(2)]
     silent = [threading.Thread(target=_refused, args=(keeping, content_id, near)) for near, _ in pairs]
-    for number, thread in enumerate(silent):
+    for thread in silent:
         thread.start()
-        assert until(lambda number=number: len(keeping._turns.get(content_id, ())) > number)
+    until_sync(lambda: len(keeping._turns.get(content_id, ())) == len(silent))
     assert _bring(keeping, tmp_path / "files", content_id) == content_id
     for thread in silent:
         thread.join(WAIT_S)
@@ -78,7 +79,7 @@ def test_a_sender_that_trickles_gives_up_its_place_to_one_that_waits(
 
 def test_a_stream_that_is_ended_before_its_turn_waits_no_longer(tmp_path: Path) -> None:
     keeping, content_id = _opened(tmp_path), ContentId("ab" * 32)
-    streams = [WatchedStream(SocketStream(socket.socketpair()[0], Way.RELAY)) for _ in range(2)]
+    streams = [WatchedStream(SocketStream(one, Way.RELAY)) for one in socket.socketpair()]
     with keeping._turn(content_id, streams[0]):
         streams[1].close()
         with pytest.raises(StreamLost, match="before its turn"), keeping._turn(content_id, streams[1]):
@@ -99,7 +100,9 @@ def test_a_store_that_can_not_be_opened_says_why_and_is_tried_again(
     threading.Thread(target=keeping.run, daemon=True).start()
     said = told.get(timeout=WAIT_S)
     assert isinstance(said, Unusable)
-    assert re.fullmatch(r"the coordinator's folder of files '.*store' can't be used \(File exists\): mend it, .*", said.text)
+    assert re.fullmatch(
+        r"the coordinator's folder of files '.*store' can't be used \(File exists\): mend it, .*", said.text
+    )
     with pytest.raises(Unavailable, match="can't be used"):
         _bring(keeping, tmp_path / "files")
     (tmp_path / "store" / "trash").unlink()
