@@ -34,6 +34,7 @@ VERBS = {
     "get": Verb("transfer", "bring a job's results here"),
     "ls": Verb("file", "list the files of a worker or a job"),
     "transfers": Verb("transfer", "list transfers of this machine; go on with those that wait"),
+    "metrics": Verb("metrics", "list or export what tasks have reported"),
     "pause": Verb("act", "freeze running jobs where they are"),
     "resume": Verb("act", "let paused jobs go on"),
     "cancel": Verb("act", "end jobs: TERM, a grace time, KILL"),

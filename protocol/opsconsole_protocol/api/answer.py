@@ -11,6 +11,7 @@ from opsconsole_protocol.api.row import (
     PersonRow,
     PolicyRow,
     ProjectRow,
+    RunRow,
     Snapshot,
     TemplateRow,
     Verdict,
@@ -218,8 +219,16 @@ class FilePartAnswer(Answered, frozen=True, kw_only=True, tag="file_part"):
     worker: str = ""
 
 
+class MetricsAnswer(Answered, frozen=True, kw_only=True, tag="metrics"):
+    """What tasks have reported, by index. `more`: the job has tasks beyond these."""
+
+    runs: tuple[RunRow, ...]
+    more: bool = False
+
+
 AnyAnswer = (
     Done | WorkerList | JobList | ProjectList | TemplateList | DetailAnswer | ActResult | WhyAnswer | Candidates
     | LogAnswer | EventList | Invited | SnapshotAnswer | Health | PersonList | InvitationList | Cleaned
     | StreamAnswer | SignalsAnswer | ContentsAnswer | OfferAnswer | FileList | FilePartAnswer
+    | MetricsAnswer
 )  # fmt: skip

@@ -324,7 +324,9 @@ async def test_results_of_a_removed_job_are_let_go(site: Site, tmp_path: Path) -
         await finish_one(operator, agent, "models/*")
         await collect(site, agent, tmp_path / "out", manifest)
         await until(lambda: collection.size_bytes == manifest.size_bytes)
-        await until(lambda: not len(site.commit_loop.fleet.output_copies))  # which the core hears after the store has it
+        await until(
+            lambda: not len(site.commit_loop.fleet.output_copies)
+        )  # which the core hears after the store has it
         await collection.sweep()
         assert collection.size_bytes == manifest.size_bytes
         await operator.call(api.Clean(attempts=False, history=True, remove=True))
