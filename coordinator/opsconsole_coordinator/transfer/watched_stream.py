@@ -9,7 +9,7 @@ from opsconsole_protocol.stream.message import Way
 
 HEADWAY_BYTES = 1 << 20
 HEADWAY_S = 15.0
-"""An end trickles that is waited for longer than this, all waits together, until so many bytes have come from it."""
+"""An end trickles that is waited for longer than this, all waits together, until HEADWAY_BYTES have come from it."""
 
 
 class WatchedStream:
