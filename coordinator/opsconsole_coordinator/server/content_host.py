@@ -18,10 +18,8 @@ from opsconsole_protocol.stream.message import StreamGrant
 PRESENCE_S = 15.0
 GRANTS_QUEUED_MAX = 64
 """Streams that are wanted of one machine, and that it hasn't taken."""
-OFFERING_HOSTS_MAX = 1_000
-"""Machines that offer at a time."""
-OFFERING_HOSTS_OF_ONE_MAX = 32
-"""Of them, by one credential."""
+HOSTS_OF_ONE_MAX = 32
+"""Machines that offer by one credential at a time; the core bounds them all."""
 UNWANTED_AFTER_S = 600.0
 """An offer comes before the job that needs it: this long it isn't called unwanted."""
 
@@ -117,11 +115,9 @@ class ContentHosts:
         return host
 
     def _check_room(self, caller: Caller) -> None:
-        if len(self._hosts) >= OFFERING_HOSTS_MAX:
-            raise LimitExceeded(f"{OFFERING_HOSTS_MAX} machines offer files: try again when some are gone")
-        if sum(one.owner == caller.hash for one in self._hosts.values()) >= OFFERING_HOSTS_OF_ONE_MAX:
+        if sum(one.owner == caller.hash for one in self._hosts.values()) >= HOSTS_OF_ONE_MAX:
             raise LimitExceeded(
-                f"{caller.actor} offers files on {OFFERING_HOSTS_OF_ONE_MAX} machines: end that on some of them first"
+                f"{caller.actor} offers files on {HOSTS_OF_ONE_MAX} machines: end that on some of them first"
             )
 
     def _leave(self, host: OfferingHost) -> None:

@@ -307,8 +307,8 @@ async def test_a_worker_hears_at_once_that_the_other_end_gave_up(site: Site, tmp
 
 
 async def test_machines_that_offer_are_bounded(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("opsconsole_coordinator.server.content_host.OFFERING_HOSTS_OF_ONE_MAX", 2)
-    monkeypatch.setattr("opsconsole_coordinator.server.content_host.OFFERING_HOSTS_MAX", 3)
+    monkeypatch.setattr("opsconsole_coordinator.server.content_host.HOSTS_OF_ONE_MAX", 2)
+    monkeypatch.setattr("opsconsole_coordinator.core.content.HOSTS_MAX", 3)
     async with await site.operator() as admin, await site.operator_of("operator") as person:
 
         async def offers(who: Operator, host_id: str) -> None:
@@ -319,7 +319,7 @@ async def test_machines_that_offer_are_bounded(site: Site, monkeypatch: pytest.M
         with pytest.raises(LimitExceeded, match="offers files on 2 machines: end that on some of them first"):
             await offers(admin, "h3")
         await offers(person, "h3")
-        with pytest.raises(LimitExceeded, match="3 machines offer files: try again when some are gone"):
+        with pytest.raises(LimitExceeded, match="3 machines"):
             await offers(person, "h4")
 
 
