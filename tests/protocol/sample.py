@@ -267,6 +267,7 @@ COORDINATOR: dict[str, Any] = {
     ),
     "coordinator_list_files_1": link.ListFiles(check_id=1, query=FILE_QUERY),
     "coordinator_read_file_part_1": link.ReadFilePart(check_id=2, query=PART_QUERY),
+    "coordinator_stop_stream_1": link.StopStream(stream_id=STREAM, reason="the credential of ana was revoked"),
 }
 
 QUERY = LogQuery(
@@ -604,6 +605,9 @@ SERVER: dict[str, Any] = {
     ),
     "server_answer_file_list_note_1": api.Answer(
         1, api.FileList(page=msgspec.structs.replace(FILE_PAGE, note="gpu1 is away"), worker="gpu1")
+    ),
+    "server_answer_signals_stopped_1": api.Answer(
+        1, api.SignalsAnswer(is_over=True, stopped="the credential of gpu1 was revoked")
     ),
 }
 

@@ -14,6 +14,7 @@ from opsconsole_coordinator.server.log_service import LogService
 from opsconsole_coordinator.server.metrics_api import MetricsApi
 from opsconsole_coordinator.server.stream_api import StreamApi
 from opsconsole_coordinator.server.stream_plan import role_to_open
+from opsconsole_coordinator.server.trouble import trouble_of
 from opsconsole_coordinator.server.worker_api import WorkerApi, role_to_set
 from opsconsole_coordinator.server.worker_row_cache import WorkerRowCache
 from opsconsole_coordinator.trust.credential import Role
@@ -46,7 +47,7 @@ class OperatorApi:
         jobs = JobApi(commit_loop, log_service, cleaning)
         workers = WorkerApi(commit_loop, identities, worker_row_cache, cleaning)
         access = AccessApi(commit_loop, identities, join_url)
-        coordinator = CoordinatorApi(commit_loop, log_service)
+        coordinator = CoordinatorApi(commit_loop, lambda: trouble_of(commit_loop, log_service, streams))
         files = FileApi(commit_loop, streams.kept)
         metrics = MetricsApi(commit_loop, log_service)
         self.person_joined = access.person_joined

@@ -123,6 +123,12 @@ class Ready(Message, frozen=True, kw_only=True, tag="ready"):
     """The store is open, and all that it holds has been told."""
 
 
+class Unusable(Message, frozen=True, kw_only=True, tag="unusable"):
+    """The store can't be opened, and why, in one line. It is tried again; `ready` says that it went well."""
+
+    text: str
+
+
 class Kept(Message, frozen=True, kw_only=True, tag="kept"):
     """Trees that the store has from now on, and those that it has no longer."""
 
@@ -199,7 +205,7 @@ class Said(Message, frozen=True, kw_only=True, tag="said"):
 
 
 FromCoordinator = Configure | Connection | Expect | Cancel | Pin | Unpin | Remove | Look
-FromProcess = Ready | Kept | Held | Known | Closed | Begun | Over | Counted | Looked | Said
+FromProcess = Ready | Unusable | Kept | Held | Known | Closed | Begun | Over | Counted | Looked | Said
 
 _encoder = msgspec.msgpack.Encoder()
 _from_coordinator: msgspec.msgpack.Decoder[FromCoordinator] = msgspec.msgpack.Decoder(FromCoordinator)

@@ -59,11 +59,15 @@ class ContentStore:
             os.close(self._held)
             raise Conflict(f"the store {str(folder)!r} is in use by another process")
         self.hashes = HashCache(folder / "hashes.db")
-        self._pins = PinFolder(folder / "pins")
-        self._trash = Trash(folder / "trash")
         self._receiving: dict[ContentId, int] = {}
         self._heads: dict[ContentId, RecordHead] = {}
-        self._clean()
+        try:
+            self._pins = PinFolder(folder / "pins")
+            self._trash = Trash(folder / "trash")
+            self._clean()
+        except BaseException:
+            self.close()  # else it would be in use by this very process when it is tried again
+            raise
 
     def close(self) -> None:
         """Let another process use the folder."""
@@ -181,10 +185,13 @@ class ContentStore:
         self._trash.empty()
         return removed
 
-    def remove(self, content: ContentId) -> bool:
-        """Remove a tree, needed or not. Returns whether it was here."""
+    def remove(self, content: ContentId, *, unless_pinned: bool = False) -> bool:
+        """Remove a tree; with `unless_pinned` only one that nobody needs. Returns whether it was here and is gone."""
         check_content_id(content)
-        was_here = self._throw(content)
+        with self._lock:
+            if unless_pinned and self._pins.is_pinned(content):
+                return False
+            was_here = self._throw(content)
         self._trash.empty()
         return was_here
 
