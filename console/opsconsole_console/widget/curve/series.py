@@ -154,9 +154,9 @@ def _is_in_order(x: "array[float]") -> bool:
 def _bounds(values: "array[float]") -> tuple[float, float]:
     if not values:
         return _NONE, -_NONE
-    low, high, total = min(values), max(values), sum(values)
-    # A sum less itself is zero unless a NaN is among the values, which min and max pass over, or something infinite.
-    if total - total == 0.0 and low >= -LARGEST and high <= LARGEST:
+    low, high = min(values), max(values)
+    # A NaN is passed over by min and max unless it comes first; then both are NaN, and not in the range.
+    if low >= -LARGEST and high <= LARGEST:
         return low, high
     finite = [value for value in values if -LARGEST <= value <= LARGEST]
     return (min(finite), max(finite)) if finite else (_NONE, -_NONE)

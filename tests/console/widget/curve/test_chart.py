@@ -52,6 +52,7 @@ def test_a_panel_shares_the_axis() -> None:
     (panel,) = (place for place, line in enumerate(found) if "memory %" in line)
     assert "memory % 50" in found[panel]
     inside = [line[6:] for place, line in enumerate(found[1:-2], 1) if place != panel]
+    assert all(any(sign in line for sign in "│●◆") for line in inside)
     assert len({line.index(sign) for line in inside for sign in "│●◆" if sign in line}) == 1
     assert sum("●" in line for line in inside) == sum("◆" in line for line in inside) == 1
 

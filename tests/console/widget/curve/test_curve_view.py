@@ -86,6 +86,14 @@ async def test_where_points_are_few_the_cursor_skips_what_is_between() -> None:
         assert view.manner.cursor == 0
 
 
+async def test_the_cursor_stops_at_the_points_of_every_curve() -> None:
+    async with opened(series("loss", [1, 2, 3], every=500), series("val", [1, 2], every=300)) as (view, pilot):
+        await pilot.press("home", "right")
+        assert view.manner.cursor == 300
+        await pilot.press("right")
+        assert view.manner.cursor == 500
+
+
 async def test_zoom_and_pan() -> None:
     async with opened(line()) as (view, pilot):
         await pilot.press("plus")
