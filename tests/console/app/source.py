@@ -14,7 +14,7 @@ from opsconsole_protocol.api import job_filter
 from opsconsole_protocol.error import Conflict, NotFound, OpsconsoleError, Unavailable
 from opsconsole_protocol.host.stream.coordinator_dial import Home
 from opsconsole_protocol.spec import JobSpec
-from tests.console.app import recorded, recorded_log
+from tests.console.app import recorded, recorded_log, recorded_metric
 from tests.console.app.recorded_file import RecordedFiles
 
 
@@ -213,6 +213,14 @@ def _jobs(source: RecordedSource, request: api.ListJobs) -> api.JobList:
     return answer
 
 
+def _metrics(source: RecordedSource, request: api.ReadMetrics) -> api.MetricsAnswer:
+    """A loss that falls and an accuracy that rises, of each task its own."""
+    job = source.fleet.jobs[request.id]
+    count = min(job.num_tasks, 3)
+    runs = (recorded_metric.run(job.id, job.name, index, request, count) for index in range(count))
+    return api.MetricsAnswer(runs=tuple(runs))
+
+
 _ANSWERS: dict[type, Callable[..., api.AnyAnswer]] = {
     api.Act: _act,
     api.AskCandidates: _candidates,
@@ -231,6 +239,7 @@ _ANSWERS: dict[type, Callable[..., api.AnyAnswer]] = {
     api.RenamePerson: lambda s, _r: api.PersonList(people=tuple(s.people[:1])),
     api.RevokeInvitations: lambda s, _r: api.InvitationList(invitations=tuple(s.invitations)),
     api.RevokePeople: lambda s, _r: api.PersonList(people=tuple(s.people)),
+    api.ReadMetrics: _metrics,
     api.ReadFilePart: lambda s, r: s.files.read_part(r),
     api.ListTemplates: lambda _s, _r: api.TemplateList(templates=recorded.templates()),
     api.SetPriority: _set_priority,

@@ -22,6 +22,7 @@ from opsconsole_console.screen.part.event_pane import EventPane
 from opsconsole_console.screen.part.line_view import LineView
 from opsconsole_console.screen.part.task_log import TaskLog
 from opsconsole_console.screen.transfer.transfer_pane import PendingPane, TransferPane
+from opsconsole_console.widget.curve.curve_view import CurveView
 from tests.console.app.fake_board import FETCH, HISTORY, OFFER, row
 from tests.console.app.picture import picture
 from tests.console.app.source import RecordedSource
@@ -177,6 +178,14 @@ async def put(there: Stage) -> None:
     await there.until(lambda: there.app.screen.query_one("#files-moving", LineView).lines)
 
 
+async def metrics(there: Stage) -> None:
+    """The curves of a sweep, the cursor reading them out."""
+    await there.line("metrics 51c")
+    view = there.app.screen.query_one(CurveView)
+    await there.until(lambda: len(view.sheet.series) == 3)
+    await there.press("enter", "left", "left")
+
+
 async def describe(there: Stage) -> None:
     """A spec."""
     await there.line("describe 42f")
@@ -202,7 +211,7 @@ async def confirm(there: Stage) -> None:
 
 SCENES: tuple[Scene, ...] = (
     fleet, logs, filtered, job, worker, new_job, why, events, describe, help_, command, confirm, files, table_file,
-    transfers, put,
+    transfers, put, metrics,
 )  # fmt: skip
 
 

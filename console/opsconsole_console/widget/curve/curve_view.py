@@ -43,10 +43,10 @@ class CurveView(VirtualView):
         Binding("0", "whole", "All of it", show=False, id="curve.whole"),
         Binding("shift+left,pageup", "pan(-1)", "Earlier", show=False, id="curve.earlier"),
         Binding("shift+right,pagedown", "pan(1)", "Later", show=False, id="curve.later"),
-        Binding("o", "log", "Log scale", show=False, id="curve.log"),
-        Binding("s", "smooth(1)", "Smoother", show=False, id="curve.smoother"),
+        Binding("o", "log", "Log scale", id="curve.log"),
+        Binding("s", "smooth(1)", "Smoother", id="curve.smoother"),
         Binding("S", "smooth(-1)", "Less smooth", show=False, id="curve.less_smooth"),
-        Binding("x", "other_unit", "Step or time", show=False, id="curve.unit"),
+        Binding("x", "other_unit", "Step or time", id="curve.unit"),
         Binding("b", "dots", "Braille or blocks", show=False, id="curve.dots"),
         Binding("y", "copy", "Copy", show=False, id="curve.copy"),
     ]

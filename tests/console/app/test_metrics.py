@@ -1,0 +1,69 @@
+"""What tasks have reported, as a table and as curves."""
+
+from opsconsole_console.screen.metrics.metric_pane import MetricPane
+from opsconsole_console.screen.metrics.metrics_screen import CURVES_MAX
+from opsconsole_console.widget.curve.curve_view import CurveView
+from opsconsole_console.widget.curve.scale import Unit
+from opsconsole_protocol import api
+from opsconsole_protocol.error import Unavailable
+from tests.console.app.source import RecordedSource
+from tests.console.app.stage import Stage, stage
+
+
+def view(there: Stage) -> CurveView:
+    return there.app.screen.query_one(CurveView)
+
+
+def drawn(there: Stage) -> list[str]:
+    """The curves, by their names."""
+    return [one.name for one in view(there).sheet.series]
+
+
+async def metrics(there: Stage, job: str) -> MetricPane:
+    """The screen of a job, its first curve drawn."""
+    there.job(job)
+    await there.press("m")
+    await there.until(lambda: drawn(there), "a curve")
+    return there.app.screen.query_one(MetricPane)
+
+
+async def test_the_loss_is_looked_at_first_and_the_cursor_chooses_another(source: RecordedSource) -> None:
+    async with stage(source) as there:
+        pane = await metrics(there, "42f")
+        assert pane.table.shown_ids == ["loss", "accuracy", "lr"]
+        assert drawn(there) == ["loss"]
+        await there.press("down")
+        await there.until(lambda: drawn(there) == ["accuracy"])
+        await there.press("space")
+        pane.table.move_to("lr")
+        await there.press("space")
+        await there.until(lambda: drawn(there) == ["accuracy", "lr"])
+
+
+async def test_the_tasks_of_a_sweep_have_a_curve_each_named_by_what_differs(source: RecordedSource) -> None:
+    async with stage(source) as there:
+        await metrics(there, "51c")
+        assert drawn(there) == ["seed=0", "seed=1", "seed=2"]
+        for _ in range(3):
+            await there.press("space")
+        await there.until(lambda: len(drawn(there)) == CURVES_MAX)
+        assert "1 more aren't drawn" in there.text()
+
+
+async def test_over_time_it_counts_from_the_first_point(source: RecordedSource) -> None:
+    async with stage(source) as there:
+        await metrics(there, "42f")
+        await there.press("enter")
+        assert there.has_focus(view(there))
+        await there.press("x")
+        await there.until(lambda: view(there).sheet.unit is Unit.TIME_S)
+        assert view(there).sheet.series[0].x[0] == 0
+        await there.press("escape")
+        assert there.screen_name == "MainScreen"
+
+
+async def test_what_can_not_be_read_is_said_in_the_table(source: RecordedSource) -> None:
+    source.refuse = (api.ReadMetrics, Unavailable("what 42f reported can't be read: Input/output error"))
+    async with stage(source) as there:
+        await there.line("metrics 42f")
+        await there.until(lambda: "Input/output error" in there.text())
