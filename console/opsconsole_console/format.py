@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Literal
 from opsconsole_protocol.quantity import size_words, spell_size
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from opsconsole_protocol.spec import Resources
 
 NOTHING = "–"
@@ -16,6 +18,16 @@ NOTHING = "–"
 _SECOND_MS = 1_000
 _MINUTE_MS = 60 * _SECOND_MS
 _MEBIBYTES_BELOW = 512
+
+
+_METRICS_TOLD = 6
+
+
+def metrics(values: Mapping[str, float]) -> str:
+    """The first few of these values in four figures: `loss 0.3127, lr 0.0003`."""
+    told = [f"{name} {value:.4g}" for name, value in list(values.items())[:_METRICS_TOLD]]
+    more = len(values) - len(told)
+    return ", ".join(told) + (f" and {more} more" if more > 0 else "")
 
 
 def duration(duration_ms: float | None, *, figures: Literal[1, 2] = 1) -> str:

@@ -53,3 +53,7 @@ def test_reports_survive_the_death_of_agent_and_coordinator(lab: Lab) -> None:
     assert table[1].split() == [f"{job_id}/task-0", "loss", "300", "299", "0.00333333", "0.00333333", "1"]
     assert len(lab.run("metrics", job_id, "--csv", "-").stdout.splitlines()) == 301
     assert json.loads(lab.run("metrics", job_id, "--json").stdout)["values"][0] == 1
+    shown = lab.run("show", job_id).stdout
+    assert "Metrics:   loss 0.003333" in shown
+    assert "Saved:     step 100, " in shown
+    assert (found["metrics"], found["checkpoint"]["step"]) == ({"loss": 1 / 300}, 100)

@@ -60,7 +60,10 @@ def detail_object(detail: JobDetail) -> dict[str, Any]:
     tasks: list[dict[str, Any]] = plain(detail.tasks)
     for task in tasks:
         task["resource_usage"] = task["resource_usage"] or {}
+    only = detail.tasks[0] if detail.job.num_tasks == 1 and detail.tasks else None
     return found | {
+        "metrics": {} if only is None else only.metrics,
+        "checkpoint": None if only is None else plain(only.checkpoint),
         "tasks": tasks,
         "events": plain(detail.events),
         "spec": plain(detail.spec),
@@ -79,6 +82,21 @@ def _progress(row: JobRow) -> dict[str, Any] | None:
         ran_ms = max(0, time.time_ns() // 1_000_000 - row.started_at_ms)
         eta_ms = round(ran_ms * (advance.total - advance.done) / advance.done)
     return {"done": advance.done, "total": advance.total, "eta_ms": eta_ms}
+
+
+def _progress_words(row: JobRow) -> str:
+    progress = _progress(row)
+    if progress is None:
+        return ""
+    left = "" if progress["eta_ms"] is None else f", about {fmt.duration(progress['eta_ms'], figures=2)} left"
+    return f"{progress['done']:,g} of {progress['total']:,g}{left}"
+
+
+def _checkpoint_words(task: TaskRow | None) -> str:
+    if task is None or task.checkpoint is None:
+        return ""
+    step = "" if task.checkpoint.step is None else f"step {task.checkpoint.step:g}, "
+    return f"{step}{task.checkpoint.path}"
 
 
 def _command(detail: JobDetail, index: int | None) -> str:
@@ -112,6 +130,9 @@ def _put_job(detail: JobDetail, index: int | None) -> None:
         ("Input", ", ".join((*spec.inputs, *(upload.words for upload in spec.uploads)))),
         ("Bundle", spec.bundle.words if spec.bundle is not None else ""),
         ("Set-up", spec.setup),
+        ("Progress", _progress_words(row)),
+        ("Metrics", fmt.metrics(only.metrics) if only is not None else ""),
+        ("Saved", _checkpoint_words(only)),
         ("Output", _output(detail, only)),
         ("Collect", _collected(detail)),
         ("Ports", _ports(detail.tasks)),

@@ -18,7 +18,7 @@ from opsconsole_protocol.spec import JobSpec
 from opsconsole_protocol.state import TaskState
 
 _TWO_COLUMNS_CELLS = 100
-_WHERE_NARROW = frozenset({"state", "progress", "took", "worker", "output", "command"})
+_WHERE_NARROW = frozenset({"state", "progress", "took", "worker", "output", "command", "metrics"})
 _GRID_LINES_MAX = 3
 _BLOCK = "■"
 
@@ -53,6 +53,8 @@ def job_facts(job: JobRow, spec: JobSpec | None, now_ms: int, cells: int, shown:
             ("usually", f"like jobs took {fmt.duration(usual, figures=2)}" if usual else ""),
         )
     )
+    if latest is not None:
+        right += facts((("metrics", fmt.metrics(latest.metrics)), ("saved", _saved(latest, now_ms))))
     if spec is not None:
         room = max(20, (cells // 2 if cells >= _TWO_COLUMNS_CELLS else cells) - LABEL_CELLS - 4)
         command = spec.command if shown is None else spec.command_of(shown.task.index)
@@ -67,6 +69,14 @@ def job_facts(job: JobRow, spec: JobSpec | None, now_ms: int, cells: int, shown:
     if cells >= _TWO_COLUMNS_CELLS:
         return side_by_side(left, right, cells // 2) + place
     return [line for line in left + right if label_of(line) in _WHERE_NARROW] + place
+
+
+def _saved(latest: AttemptRow, now_ms: int) -> str:
+    """The checkpoint that it reported last."""
+    if latest.checkpoint is None:
+        return ""
+    step = "" if latest.checkpoint.step is None else f" at step {latest.checkpoint.step:g}"
+    return f"{fmt.age(latest.checkpoint.at_ms, now_ms)} ago{step}"
 
 
 def _place(latest: AttemptRow, cells: int) -> list[Line]:
