@@ -6,8 +6,11 @@ printed as it comes; `results.json` and `results.md` go to `--out`.
 
 import argparse
 import importlib
+import os
 import sys
+import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from bench.row import Row, machine, write
@@ -24,21 +27,29 @@ def main() -> int:
     options = parser.parse_args()
     if unknown := set(options.names) - set(NAMES):
         parser.error(f"no bench is named {', '.join(sorted(unknown))}: there are {', '.join(NAMES)}")
-    where = machine(options.folder)
+    with tempfile.TemporaryDirectory(prefix="opsconsole-bench-", dir=options.folder) as bytecode:
+        # Where the environment says that Python may not keep what it compiles, each start would compile all modules anew.
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+        os.environ["PYTHONPYCACHEPREFIX"] = bytecode
+        return _measure(options.names or NAMES, options.folder, options.out)
+
+
+def _measure(names: Sequence[str], folder: Path, out: Path) -> int:
+    where = machine(folder)
     print(where.line(), flush=True)
     began_s = time.monotonic()
     rows: list[Row] = []
     notes: list[str] = []
-    for name in options.names or NAMES:
+    for name in names:
         try:
-            for row in importlib.import_module(f"bench.{name}").run(options.folder):
+            for row in importlib.import_module(f"bench.{name}").run(folder):
                 rows.append(row)
                 print(row.line(), flush=True)
         except Exception as error:  # noqa: BLE001  (the other benches go on; this one is shown as broken)
             notes.append(f"{name} broke off: {type(error).__name__}: {error}")
             print(notes[-1], file=sys.stderr)
-    write(options.out, where, rows, notes)
-    print(f"{time.monotonic() - began_s:.0f} s; written to {options.out}/results.md and results.json")
+    write(out, where, rows, notes)
+    print(f"{time.monotonic() - began_s:.0f} s; written to {out}/results.md and results.json")
     return 1 if notes else 0
 
 

@@ -1,7 +1,6 @@
 """How long starts take, and what an agent costs that has nothing to do.
 
-Starts are measured as they are after the first one: Python finds every module compiled. Where the environment says that
-it may not write what it compiled, it would compile all of Textual and all of ours at every start.
+Starts are measured as they are after the first one: Python finds every module compiled (see `bench/__main__.py`).
 """
 
 import os
@@ -37,47 +36,40 @@ _PAINT_TIMEOUT_S = 30.0
 
 def run(base: Path) -> Iterator[Row]:
     """Yield rows of starts, then of an idle agent and coordinator."""
-    with tempfile.TemporaryDirectory(prefix="opsconsole-bench-", dir=base) as bytecode:
-        compiled = {"PYTHONPYCACHEPREFIX": bytecode}
-        yield _help_row(compiled)
-        yield from _paint_rows(base, compiled)
+    yield _help_row()
+    yield from _paint_rows(base)
     yield from _idle_rows(base)
 
 
-def _help_row(compiled: Mapping[str, str]) -> Row:
+def _help_row() -> Row:
     script = Path(sys.executable).with_name("opsconsole")
     helping = [str(script)] if script.exists() else list(OPSCONSOLE)
-    times = [_seconds([*helping, "--help"], compiled) for _ in range(REPEATS + 1)][1:]
-    bare = statistics.median(_seconds([sys.executable, "-c", "pass"], compiled) for _ in range(REPEATS))
+    times = [_seconds([*helping, "--help"]) for _ in range(REPEATS + 1)][1:]
+    bare = statistics.median(_seconds([sys.executable, "-c", "pass"]) for _ in range(REPEATS))
     ms = statistics.median(times) * 1e3
     method = f"median of {REPEATS}, the whole process; `python -c pass` takes {bare * 1e3:.0f} ms"
     return Row("startup", "opsconsole --help", f"{ms:.0f} ms", method, bar="≤ 150 ms", met=ms <= 150)
 
 
 def _environ(more: Mapping[str, str]) -> dict[str, str]:
-    """What is inherited, without our own settings and without what keeps Python from writing what it compiled."""
-    kept = {
-        key: value
-        for key, value in os.environ.items()
-        if not key.startswith("OPSCONSOLE_") and key != "PYTHONDONTWRITEBYTECODE"
-    }
-    return {**kept, **more}
+    """What is inherited, without our own settings."""
+    return {**{key: value for key, value in os.environ.items() if not key.startswith("OPSCONSOLE_")}, **more}
 
 
-def _seconds(command: Sequence[str], environ: Mapping[str, str]) -> float:
+def _seconds(command: Sequence[str]) -> float:
     began_s = time.perf_counter()
-    subprocess.run(command, check=True, capture_output=True, env=_environ(environ))
+    subprocess.run(command, check=True, capture_output=True, env=_environ({}))
     return time.perf_counter() - began_s
 
 
-def _paint_rows(base: Path, compiled: Mapping[str, str]) -> Iterator[Row]:
+def _paint_rows(base: Path) -> Iterator[Row]:
     """In turns, each in a pseudo-terminal of 160×45, ours with a coordinator of its own on a fresh folder."""
     ours: list[float] = []
     bare: list[float] = []
     for number in range(REPEATS + 1):
-        bare.append(_first_paint_s([sys.executable, "-c", _BARE], compiled))
+        bare.append(_first_paint_s([sys.executable, "-c", _BARE], {}))
         with tempfile.TemporaryDirectory(prefix="opsconsole-bench-", dir=base) as folder:
-            environ = {**compiled, "HOME": folder, "OPSCONSOLE_DATA_DIR": f"{folder}/data-{number}"}
+            environ = {"HOME": folder, "OPSCONSOLE_DATA_DIR": f"{folder}/data-{number}"}
             arguments = ["--no-agent", "--listen", "127.0.0.1:0"]
             ours.append(_first_paint_s([*OPSCONSOLE, *arguments], environ))
     mine, theirs = statistics.median(ours[1:]) * 1e3, statistics.median(bare[1:]) * 1e3
@@ -110,6 +102,8 @@ def _first_paint_s(command: Sequence[str], environ: Mapping[str, str]) -> float:
 
 
 def _idle_rows(base: Path) -> Iterator[Row]:
+    with Deployment(base) as first:
+        first.add_agent(2)  # which compiles the modules: what the compiler used stays with the process
     with Deployment(base) as deployment:
         agent = deployment.add_agent(2)
         keeper = next(deployment.keepers())

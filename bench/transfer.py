@@ -2,10 +2,10 @@
 
 import contextlib
 import hashlib
+import itertools
 import json
 import os
 import resource
-import shutil
 import socket
 import statistics
 import subprocess
@@ -49,41 +49,48 @@ class How:
 
 
 class Place:
-    """A worker's folder, and copies to it, each into an empty folder and compared with its source."""
+    """A worker's folder, and copies to it, each into a folder of its own and compared with its source.
+
+    Copies stay as empty files: for minutes after many were removed, ext4 looks through all of those for each new file.
+    """
 
     def __init__(self, deployment: Deployment, inbox: Path) -> None:
         self._deployment = deployment
         self._inbox = inbox
+        self._numbers = itertools.count()
 
     def put(self, source: Path, way: str) -> ssh.Took:
         """Copy by `opsconsole put`, which hashes the source anew."""
         for path in source.rglob("*"):
             os.utime(path)
         deployment = self._deployment
-        with self._emptied(source, source.name):
+        with self._compared(source) as into:
             before, began_s = deployment.cpu_s() + _children_cpu_s(), time.monotonic()
-            deployment.run("put", str(source), f"{WORKER}:inbox:", "--via", way)
+            deployment.run("put", str(source), f"{WORKER}:inbox:{into.parent.name}", "--via", way)
             wall_s = time.monotonic() - began_s
             return ssh.Took(wall_s, deployment.cpu_s() + _children_cpu_s() - before)
 
     def copy(self, source: Path, tool: str) -> ssh.Took:
         """Copy by scp or rsync."""
-        with self._emptied(source, source.name) as into:
+        with self._compared(source) as into:
             into.mkdir()
             return ssh.copy(self._deployment.folder / "ssh", source, into, tool)
 
     @contextlib.contextmanager
-    def _emptied(self, source: Path, name: str) -> Iterator[Path]:
-        into = self._inbox / name
+    def _compared(self, source: Path) -> Iterator[Path]:
+        into = self._inbox / str(next(self._numbers)) / source.name
+        into.parent.mkdir()
         os.sync()
         yield into
-        sizes = [
-            sorted((path.name, path.stat().st_size) for path in one.rglob("*") if path.is_file())
-            for one in (source, into)
-        ]
-        if sizes[0] != sizes[1]:
-            raise AssertionError(f"{len(sizes[1])} of {len(sizes[0])} files have arrived, or not whole")
-        shutil.rmtree(into)
+        if _sizes(source) != _sizes(into):
+            raise AssertionError(f"not all files of {source} have arrived in {into}, or not whole")
+        for path in into.rglob("*"):
+            if path.is_file():
+                os.truncate(path, 0)
+
+
+def _sizes(folder: Path) -> list[tuple[str, int]]:
+    return sorted((path.name, path.stat().st_size) for path in folder.rglob("*") if path.is_file())
 
 
 def _children_cpu_s() -> float:

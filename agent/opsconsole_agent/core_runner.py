@@ -258,6 +258,7 @@ class CoreRunner:
             for source in _WRITTEN_BY_TASKS:
                 path, kept = self._state.log_file(attempt_id, source), self._state.kept_log(attempt_id, source)
                 self._shipper.watch(attempt_id, source, path, hard_link=kept)
+            self._shipper.watch(attempt_id, Source.REPORT, self._state.log_file(attempt_id, Source.REPORT))
             self.link.wake_shipping()
 
     def _watch_build(self, attempt_id: AttemptId, launch: Launch | None) -> None:
@@ -320,6 +321,8 @@ class CoreRunner:
         try:
             # What has a size has its second name too, unless it couldn't be given one; then it has its size.
             if any(os.path.lexists(self._state.kept_log(attempt_id, source)) for source in _WRITTEN_BY_TASKS):
+                return False
+            if os.path.lexists(self._state.log_file(attempt_id, Source.REPORT)):
                 return False
             return not any(os.lstat(self._state.log_file(attempt_id, source)).st_size for source in _WRITTEN_BY_TASKS)
         except OSError:

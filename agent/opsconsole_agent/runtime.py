@@ -33,10 +33,11 @@ from opsconsole_agent.state.content_folder import CONTENT_FOLDER, cache_bytes, o
 from opsconsole_agent.state.credential import Credential, StateLock, ensure_credential, keep_joined
 from opsconsole_agent.state.file_place import FilePlaces
 from opsconsole_agent.state.membership import Membership, save_membership
+from opsconsole_agent.state.sdk_folder import install_sdk
 from opsconsole_agent.state.state_folder import ATTEMPTS_FOLDER, OUTPUTS_FOLDER, StateFolder
 from opsconsole_agent.telemetry import Telemetry
 from opsconsole_agent.transfer.transfers import Transfers
-from opsconsole_protocol.error import InvalidRequest
+from opsconsole_protocol.error import InvalidRequest, Unavailable
 from opsconsole_protocol.host.content.store import ContentStore
 from opsconsole_protocol.host.private_file import PrivateFileError
 from opsconsole_protocol.host.stream.coordinator_dial import Home
@@ -198,8 +199,9 @@ class _Service:
         if config.outputs.output_path is not None and config.outputs != config.io:
             own_outputs = OwnOutputs(config.outputs.output_path, shared=user is not None)
         defaults = TaskDefaults(
-            description.worker_id, config.url, dict(os.environ), config.io, config.stdin, user, own_outputs
-        )
+            description.worker_id, config.url, dict(os.environ), config.io, config.stdin, user, own_outputs,
+            _sdk_path(config.state_dir, say),
+        )  # fmt: skip
         side_processes = SideProcesses(keeper, state)
         equipment = Equipment(transfers.contents, self._setups, side_processes)
         self._engine = ProcessEngine(
@@ -339,3 +341,11 @@ async def _until(condition: Callable[[], bool], timeout_s: float) -> None:
     give_up_at_s = time.monotonic() + timeout_s
     while not condition() and time.monotonic() < give_up_at_s:  # noqa: ASYNC110  (once, on the way out)
         await asyncio.sleep(_POLL_S)
+
+
+def _sdk_path(state_dir: Path, say: Callable[[str], None]) -> str | None:
+    try:
+        return install_sdk(state_dir)
+    except (OSError, Unavailable) as error:
+        say(f"tasks can't import opsconsole: {error}")
+        return None

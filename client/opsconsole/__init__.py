@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from opsconsole.client import Client
     from opsconsole.sync_client import SyncClient
     from opsconsole.target import Target
+    from opsconsole.task import checkpoint, note, progress, report
     from opsconsole_protocol.error import (
         JobFailedError,
         NoWorkersAcceptedError,
@@ -35,6 +36,10 @@ _WHERE = {
     "Resources": "opsconsole_protocol.spec",
     "SyncClient": "opsconsole.sync_client",
     "Target": "opsconsole.target",
+    "checkpoint": "opsconsole.task",
+    "note": "opsconsole.task",
+    "progress": "opsconsole.task",
+    "report": "opsconsole.task",
 }
 
 __all__ = [
@@ -47,6 +52,10 @@ __all__ = [
     "Resources",
     "SyncClient",
     "Target",
+    "checkpoint",
+    "note",
+    "progress",
+    "report",
 ]
 
 

@@ -158,7 +158,7 @@ class Coordinator:
         identities.person_joined = operator_api.person_joined
         self._web = web.Web(commit_loop, broadcaster, operator_api, log_service, identities, _version(), streams)
         loops = (
-            (commit_loop.run, "commit"), (commit_loop.tick, "tick"), (log_service.run, "sync logs"), (retention.run, "remove old history"),
+            (commit_loop.run, "commit"), (commit_loop.tick, "tick"), (log_service.run, "sync logs"), (log_service.seal_reports, "seal reports"), (retention.run, "remove old history"),
             (cleaning.run, "clean outputs"), (self._gc_timer.run, "collect garbage"),
             (streams.process.run, "transfer process"), (streams.broker.run, "expire streams"),
             (streams.collection.run, "let kept results go"),

@@ -14,7 +14,7 @@ from opsconsole_protocol.stream.message import FileRoot, PathBytes
 COLUMNS_MAX = 1_000
 """As many are described; a dataset may have more."""
 SPLITS_MAX = 100
-ROWS_MAX = 20
+FIRST_ROWS_MAX = 20
 ROW_CELLS_MAX = 64
 CELL_CHARACTERS_MAX = 80
 DATASETS = "datasets"
@@ -73,7 +73,7 @@ class DatasetDescription(msgspec.Struct, frozen=True, kw_only=True, omit_default
     files: Whole = 0
     splits: Annotated[tuple[DatasetSplit, ...], Meta(max_length=SPLITS_MAX)] = ()
     first_rows: Annotated[
-        tuple[Annotated[tuple[Cell, ...], Meta(max_length=ROW_CELLS_MAX)], ...], Meta(max_length=ROWS_MAX)
+        tuple[Annotated[tuple[Cell, ...], Meta(max_length=ROW_CELLS_MAX)], ...], Meta(max_length=FIRST_ROWS_MAX)
     ] = ()
     """Values as text, of as many columns as fit."""
     note: Text = ""

@@ -44,6 +44,10 @@ class EventKind(StrEnum):
     COLLECTED = "collected"
     """The coordinator keeps what a task made."""
     COLLECT_FAILED = "collect failed"
+    CHECKPOINT = "checkpoint"
+    """A task has saved what it can go on from."""
+    NOTE = "note"
+    """A task has something to say."""
 
     # workers
     JOINED = "joined"

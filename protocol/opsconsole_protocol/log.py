@@ -38,6 +38,12 @@ class Source(StrEnum):
     STDERR = "stderr"
     BUILD = "build"
     ERROR = "error"
+    REPORT = "report"
+    """What the task says of itself (`report`). It travels as a log does and isn't shown with it."""
+
+
+SHOWN_SOURCES = tuple(source for source in Source if source is not Source.REPORT)
+"""Where lines of a log can come from."""
 
 
 class LogLine(msgspec.Struct, frozen=True, gc=False):

@@ -36,6 +36,7 @@ from opsconsole_console.widget import ansi, palette
 from opsconsole_coordinator.core import registration
 from opsconsole_coordinator.log.log_file import LogFile
 from opsconsole_coordinator.log.record import read_file_head
+from opsconsole_coordinator.report import block, series
 from opsconsole_coordinator.store import query
 from opsconsole_coordinator.store.schema import StoreError
 from opsconsole_coordinator.transfer import message as transfer_message
@@ -55,6 +56,7 @@ from opsconsole_protocol.host.content import hash_cache, pin, record
 from opsconsole_protocol.ids import ContentId
 from opsconsole_protocol.link import decode_frame, log_chunk
 from opsconsole_protocol.link.codec import agent_codec, coordinator_codec
+from opsconsole_protocol.report import line
 from opsconsole_protocol.stream import channel_flow, session_description, signal, upgrade
 from opsconsole_protocol.stream.message import Way
 from opsconsole_protocol.trust import address, invitation
@@ -555,6 +557,23 @@ def _trees() -> Iterator[Decoder]:
 # --- the store ---------------------------------------------------------------------------------------------------
 
 
+def _reports() -> Iterator[Decoder]:
+    import io
+
+    one = series.Series()
+    one.add(1, 2, 3)
+    samples = (b'{"step": 1, "metrics": {"loss": 0.5}}', b'{"progress": {"done": 1, "total": 2}}', b'{"note": "x"}')
+    yield Decoder(
+        "line of a report", line.__name__, lambda data: line.parse_line(data, 1), (line.ReportError,), samples
+    )
+
+    def read(data: bytes) -> None:
+        for head, payloads, _ in block.read_blocks(io.BytesIO(data)):
+            block.add_points({}, head, payloads)
+
+    yield Decoder("points", block.__name__, read, (ValueError,), (block.encode_block(9, {"loss": one}),))
+
+
 def _store_blobs() -> Iterator[Decoder]:
     """Each reader of a blob by itself; whole stores are in test_store.py."""
     from tests.fuzz.store import blobs
@@ -571,4 +590,14 @@ def _origin(data: bytes) -> None:
 @cache
 def decoders() -> tuple[Decoder, ...]:
     """All of them."""
-    return (*_words(), *_views(), *_datasets(), *_wires(), *_keeper(), *_files(), *_trees(), *_store_blobs())
+    return (
+        *_words(),
+        *_views(),
+        *_datasets(),
+        *_wires(),
+        *_keeper(),
+        *_files(),
+        *_trees(),
+        *_reports(),
+        *_store_blobs(),
+    )

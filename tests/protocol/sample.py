@@ -373,6 +373,20 @@ CLIENT: dict[str, Any] = {
     "client_call_submit_contents_1": api.Call(1, api.SubmitJobs(submissions=(api.Submission(JOB, PACKED),))),
     "client_call_list_files_1": api.Call(1, api.ListFiles(worker="gpu1", query=FILE_QUERY)),
     "client_call_read_file_part_1": api.Call(1, api.ReadFilePart(worker="gpu1", query=PART_QUERY)),
+    "client_call_metrics_1": api.Call(
+        1,
+        api.ReadMetrics(
+            id="7k3m9",
+            names=("loss",),
+            axis=api.Axis.TIME,
+            first=1.5,
+            last=AT,
+            points_max=500,
+            attempt=2,
+            tasks_from=3,
+            tasks_limit=4,
+        ),
+    ),
     "client_call_describe_dataset_1": api.Call(1, api.DescribeDataset(worker="gpu1", query=DATASET_QUERY)),
 }
 
@@ -474,6 +488,15 @@ TRUST_ANSWERS: dict[str, Any] = {
         policy=(api.PolicyRow(worker="gpu1", setting="keep_output_days", value=None, text="t"),),
     ),
 }
+RUN = api.RunRow(
+    task_id=TASK, job="train", state="running", parameters={"lr": 0.1},
+    metrics=(
+        api.MetricRow(
+            name="loss", points=9, last=0.25, last_step=8.0, least=0.125, greatest=4.0, x=(0.0, 8.0), y=(4.0, 0.25)
+        ),
+    ),
+)  # fmt: skip
+CHECKPOINT = api.CheckpointRow(path="/out/step-8", step=8.0, at_ms=AT)
 STREAM_ANSWERS: dict[str, Any] = {
     "stream": api.StreamAnswer(grant=GRANT),
     "signals": api.SignalsAnswer(bodies=(b"\x81\xa1t\xff", b""), is_over=True),
@@ -565,6 +588,25 @@ SERVER: dict[str, Any] = {
     **{f"server_answer_{tag}_1": api.Answer(1, answer) for tag, answer in STREAM_ANSWERS.items()},
     "server_answer_file_list_1": api.Answer(1, api.FileList(page=FILE_PAGE, worker="gpu1")),
     "server_answer_file_part_1": api.Answer(1, api.FilePartAnswer(part=FILE_PART, worker="gpu1")),
+    "server_answer_metrics_1": api.Answer(1, api.MetricsAnswer(runs=(RUN,), more=True)),
+    "server_answer_detail_reported_1": api.Answer(
+        1,
+        api.DetailAnswer(
+            detail=api.JobDetail(
+                job=JOB_ROW,
+                spec=SPEC,
+                tasks=(
+                    msgspec.structs.replace(
+                        TASK_ROW,
+                        metrics={"loss": 0.5},
+                        checkpoint=CHECKPOINT,
+                        attempts=(msgspec.structs.replace(ATTEMPT_ROW, metrics={"loss": 0.5}, checkpoint=CHECKPOINT),),
+                    ),
+                ),
+                events=(),
+            )
+        ),
+    ),
     "server_answer_dataset_1": api.Answer(1, api.DatasetAnswer(description=DATASET, worker="gpu1")),
     "server_answer_dataset_fault_1": api.Answer(1, api.DatasetAnswer(fault=DATASET_FAULT, worker="gpu1")),
 }

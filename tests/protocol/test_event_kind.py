@@ -11,4 +11,10 @@ invited revoke rename project template cleaned removed restored confirmed backup
 
 
 def test_every_kind_is_spelled_as_it_always_was() -> None:
-    assert {str(kind) for kind in EventKind} == {*_SPELLED.split(), "used again", "collect failed"}
+    assert {str(kind) for kind in EventKind} == {
+        *_SPELLED.split(),
+        "used again",
+        "collect failed",
+        "checkpoint",
+        "note",
+    }

@@ -27,6 +27,7 @@ GOLDEN_CHUNKS = {
     "log_v1_stderr": LogChunk("7k3m9q2w4t.3.1.zz00", Source.STDERR, 2**40 + 7, 1_700_000_000_001, b"\r 10%\r 20%"),
     "log_v1_build": LogChunk("b", Source.BUILD, 1, 0, bytes(range(256))),
     "log_v1_error": LogChunk("é" * 100, Source.ERROR, 2**62, 2**62, b"\xff"),
+    "log_v1_report": LogChunk("7k3m9q2w4t.0.0.ab12", Source.REPORT, 7, 1_700_000_000_000, b'{"note": "halved"}\n'),
 }
 
 chunks = st.builds(
@@ -104,7 +105,7 @@ def test_a_cut_or_padded_frame_is_refused(chunk: LogChunk, data: st.DataObject) 
 
 @pytest.mark.parametrize(
     ("place", "value", "words"),
-    [(0, 2, "version 2"), (1, 9, "kind 9"), (2, 4, "source 4"), (3, 0, "names its attempt"), (24, 0xFF, "UTF-8")],
+    [(0, 2, "version 2"), (1, 9, "kind 9"), (2, 5, "source 5"), (3, 0, "names its attempt"), (24, 0xFF, "UTF-8")],
 )
 def test_the_error_names_what_is_wrong(place: int, value: int, words: str) -> None:
     frame = bytearray(encode_frame(LogChunk("abc", Source.STDOUT, 0, 0, b"data")))

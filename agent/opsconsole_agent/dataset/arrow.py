@@ -8,7 +8,7 @@ from typing import Any, cast
 from opsconsole_agent.dataset.fault import Broken, shown
 from opsconsole_agent.dataset.reader import Column, Kind, Reader, check_names, difference
 from opsconsole_agent.dataset.remote import INSTALL
-from opsconsole_agent.dataset.source import Refused, Source
+from opsconsole_agent.dataset.source import NotInstalled, Source
 from opsconsole_agent.dataset.text import Plain
 from opsconsole_protocol.dataset import ROW_CELLS_MAX, DatasetFormat
 
@@ -30,7 +30,7 @@ class ArrowReader(Reader):
         try:
             import pyarrow as pa
         except ImportError:
-            raise Refused("invalid", f"to read {kind.words}, {INSTALL}") from None
+            raise NotInstalled("invalid", f"to read {kind.words}, {INSTALL}") from None
         pa.set_cpu_count(1)
         pa.set_io_thread_count(1)
         with _words_of(kind, pa):

@@ -20,7 +20,7 @@ from opsconsole_agent.dataset.source import Refused, find_here
 from opsconsole_agent.probe.file_child import switch_user
 from opsconsole_protocol.dataset import BrokenDataset, DatasetDescription
 
-_ANSWER_BYTES_MAX = 900_000
+DESCRIPTION_BYTES_MAX = 900_000
 
 
 def _limit(limits: Limits) -> None:
@@ -56,7 +56,7 @@ def _answer(place: list[Any] | None, url: str, limits: Limits) -> DatasetDescrip
 
 def _fitting(description: DatasetDescription) -> dict[str, Any]:
     """The description, with fewer rows and columns where it is too large to be told."""
-    while len(json.dumps(found := msgspec.to_builtins(description))) > _ANSWER_BYTES_MAX:
+    while len(json.dumps(found := msgspec.to_builtins(description))) > DESCRIPTION_BYTES_MAX:
         rows, columns = description.first_rows, description.columns
         if rows:
             description = msgspec.structs.replace(description, first_rows=rows[: len(rows) // 2])

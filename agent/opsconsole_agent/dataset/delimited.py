@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from opsconsole_agent.dataset.fault import Broken, shown
-from opsconsole_agent.dataset.limit import LINE_BYTES_MAX
+from opsconsole_agent.dataset.limit import DATASET_LINE_BYTES_MAX
 from opsconsole_agent.dataset.reader import Column, Kind, Reader, check_names, difference
 from opsconsole_agent.dataset.source import Source
 from opsconsole_agent.dataset.text import Lines, Plain
@@ -42,7 +42,7 @@ class DelimitedReader(Reader):
 
     def read(self, source: Source, kind: Kind) -> int | None:
         """See Reader."""
-        csv.field_size_limit(LINE_BYTES_MAX)
+        csv.field_size_limit(DATASET_LINE_BYTES_MAX)
         stream = Plain(source.open_stream(), kind.compression)
         try:
             return self._read(source, Lines(stream), kind.variant)
@@ -108,7 +108,7 @@ def _words(error: str) -> str:
     if "unexpected end" in error:
         return "a quotation mark is opened here and never closed: the file is cut off, or the mark is too much"
     if "field larger" in error:
-        return f"has a value of more than {LINE_BYTES_MAX >> 20} MiB: is a quotation mark missing?"
+        return f"has a value of more than {DATASET_LINE_BYTES_MAX >> 20} MiB: is a quotation mark missing?"
     if "new-line character" in error:
         return "has a carriage return within a row: write the file with \\n or \\r\\n at the ends of lines"
     return f"can't be read: {error}"

@@ -10,7 +10,7 @@ from opsconsole_agent.dataset.json_rows import JsonReader
 from opsconsole_agent.dataset.limit import Budget, Limits
 from opsconsole_agent.dataset.reader import Kind, Reader
 from opsconsole_agent.dataset.recognition import recognise
-from opsconsole_agent.dataset.source import Found, Refused, Source
+from opsconsole_agent.dataset.source import Found, NotInstalled, Refused, Source
 from opsconsole_protocol.bound import PATH_CHARACTERS_MAX, cut
 from opsconsole_protocol.dataset import (
     COLUMNS_MAX,
@@ -66,9 +66,10 @@ def describe_found(found: Found, limits: Limits) -> DatasetDescription:
         raise BrokenDataset(truncated(fault)) from None
     except MemoryError:
         raise Refused("limit", f"{_place(progress)} needs too much memory to be looked at") from None
+    except NotInstalled:
+        raise
     except Refused as refusal:
-        text = str(refusal)
-        raise Refused(refusal.code, text if text.startswith("to read ") else f"{_place(progress)}: {text}") from None
+        raise Refused(refusal.code, f"{_place(progress)}: {refusal}") from None
 
 
 def _place(progress: _Progress) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from opsconsole_agent.dataset.fault import Broken, shown
-from opsconsole_agent.dataset.limit import LINE_BYTES_MAX
+from opsconsole_agent.dataset.limit import DATASET_LINE_BYTES_MAX
 from opsconsole_agent.dataset.reader import Column, Kind, Reader, spelled
 from opsconsole_agent.dataset.source import Source
 from opsconsole_agent.dataset.text import Lines, Plain
@@ -15,8 +15,8 @@ from opsconsole_protocol.dataset import ROW_CELLS_MAX, DatasetFormat
 
 _INT64 = range(-(1 << 63), 1 << 63)
 _SPACE = re.compile(r"[ \t\r\n]*")
-_LIST_VALUES_MAX = 1_000
-_NAMES_MAX = 10_000
+LIST_VALUES_MAX = 1_000
+NAMES_MAX = 10_000
 _LOOK_AT_CLOCK_EVERY = 1_000
 _SCALARS = {bool: "bool", float: "double", str: "string", dict: "struct", type(None): "null"}
 
@@ -66,8 +66,8 @@ class JsonReader(Reader):
             seen = self._seen.get(key)
             if seen is None:
                 seen = self._seen[key] = _Seen()
-                if len(self._seen) > _NAMES_MAX:
-                    raise Broken(f"is the row that makes the columns more than {_NAMES_MAX:,}", line)
+                if len(self._seen) > NAMES_MAX:
+                    raise Broken(f"is the row that makes the columns more than {NAMES_MAX:,}", line)
             if seen.type != found:
                 self._widen(key, seen, found, name, line)
             seen.filled += one is not None
@@ -147,7 +147,7 @@ class _Text:
                 return ""
 
     def skip(self, signs: int) -> None:
-        """Go on behind so many signs."""
+        """Go on behind this number of signs."""
         self._place += signs
 
     def value(self) -> tuple[Any, int]:
@@ -160,8 +160,8 @@ class _Text:
             except json.JSONDecodeError as error:
                 at = line + self._text.count("\n", self._place, error.pos)
                 is_open = error.msg.startswith("Unterminated") or not self._text[error.pos :].strip()
-                if len(self._text) - self._place > LINE_BYTES_MAX:
-                    raise Broken(f"a value of more than {LINE_BYTES_MAX >> 20} MiB begins here", line) from None
+                if len(self._text) - self._place > DATASET_LINE_BYTES_MAX:
+                    raise Broken(f"a value of more than {DATASET_LINE_BYTES_MAX >> 20} MiB begins here", line) from None
                 if not self._grow(wanted) if is_open else True:
                     text = "is cut off: it ends within a value" if is_open else f"is no JSON: {error.msg.lower()}"
                     raise Broken(text, at) from None
@@ -176,7 +176,7 @@ class _Text:
             return value, line
 
     def _grow(self, lines: int) -> bool:
-        """Read so many more lines; return whether there was one."""
+        """Read this number of further lines; return whether there was one."""
         return sum(self._more() for _ in range(lines)) > 0
 
     def _more(self) -> bool:
@@ -188,12 +188,16 @@ class _Text:
         return True
 
 
+class _TwiceError(ValueError):
+    """An object has two values of one name, which the text says."""
+
+
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
         names = [key for key, _ in pairs]
         twice = next(key for key in names if names.count(key) > 1)
-        raise ValueError(f"two values are called {shown(twice)!r}")
+        raise _TwiceError(f"two values are called {shown(twice)!r}")
     return found
 
 
@@ -203,8 +207,7 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_once)
 def _odd(error: Exception) -> str:
     if isinstance(error, RecursionError):
         return "is nested too deeply"
-    text = str(error)
-    return text if text.startswith("two values") else "has a number with too many digits"
+    return str(error) if isinstance(error, _TwiceError) else "has a number with too many digits"
 
 
 def _type_of(value: Any, line: int) -> str:
@@ -212,7 +215,7 @@ def _type_of(value: Any, line: int) -> str:
         return "int64" if value in _INT64 else "double"
     if isinstance(value, list):
         found = "null"
-        for one in value[:_LIST_VALUES_MAX]:
+        for one in value[:LIST_VALUES_MAX]:
             inner = _type_of(one, line)
             wider = _widened(found, inner)
             if wider is None:

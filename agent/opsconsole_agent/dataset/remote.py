@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from typing import IO, Any, cast
 from urllib.parse import unquote, urlsplit
 
-from opsconsole_agent.dataset.limit import FILES_MAX, Limits
-from opsconsole_agent.dataset.source import Found, Refused, Source
+from opsconsole_agent.dataset.limit import DATASET_FILES_MAX, Limits
+from opsconsole_agent.dataset.source import Found, NotInstalled, Refused, Source
 from opsconsole_protocol.dataset import BrokenDataset, shown_url
 
 INSTALL = (
@@ -30,7 +30,7 @@ def find_there(url: str, limits: Limits) -> Found:
     try:
         import fsspec
     except ImportError:
-        raise Refused("invalid", f"to read {scheme}://, {INSTALL}") from None
+        raise NotInstalled("invalid", f"to read {scheme}://, {INSTALL}") from None
     if scheme in {"http", "https"}:
         return _page(_http(fsspec), url, limits)
     if scheme == "s3":
@@ -42,14 +42,14 @@ def _made(fsspec: Any, scheme: str, **options: Any) -> Any:
     try:
         return fsspec.filesystem(scheme, skip_instance_cache=True, **options)
     except ImportError:
-        raise Refused("invalid", f"to read {scheme}://, {INSTALL}") from None
+        raise NotInstalled("invalid", f"to read {scheme}://, {INSTALL}") from None
 
 
 def _http(fsspec: Any) -> Any:
     try:
         import aiohttp
     except ImportError:
-        raise Refused("invalid", f"to read http://, {INSTALL}") from None
+        raise NotInstalled("invalid", f"to read http://, {INSTALL}") from None
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S, sock_read=_READ_S)
     return _made(fsspec, "http", client_kwargs={"timeout": timeout, "trust_env": True})
 
@@ -90,7 +90,7 @@ def _has_credentials() -> bool:
     try:
         from botocore.session import Session
     except ImportError:
-        raise Refused("invalid", f"to read s3://, {INSTALL}") from None
+        raise NotInstalled("invalid", f"to read s3://, {INSTALL}") from None
     return Session().get_credentials() is not None
 
 
@@ -106,10 +106,10 @@ def _tree(system: Any, path: str, shown: str) -> Found:
             below = found["name"].removeprefix(f"{top}/").removeprefix(f"{path}/")
             if below and not found["name"].endswith("/"):
                 sources.append(_object(system, found["name"], below, found))
-        if len(sources) > FILES_MAX:
+        if len(sources) > DATASET_FILES_MAX:
             break
     sources.sort(key=lambda source: source.name)
-    return Found(shown, sources[:FILES_MAX], is_folder=True, is_cut=len(sources) > FILES_MAX)
+    return Found(shown, sources[:DATASET_FILES_MAX], is_folder=True, is_cut=len(sources) > DATASET_FILES_MAX)
 
 
 def _object(system: Any, path: str, name: str, facts: Any) -> Source:

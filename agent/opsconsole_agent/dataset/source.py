@@ -6,11 +6,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import IO
 
-from opsconsole_agent.dataset.limit import FILES_MAX
+from opsconsole_agent.dataset.limit import DATASET_FILES_MAX
 from opsconsole_agent.probe import file_child
-from opsconsole_agent.probe.file_child import Refused
+from opsconsole_agent.probe.file_child import Refused as Refused  # noqa: PLC0414 – all here raise it
 
 _LISTING_S = 4.0
+
+
+class NotInstalled(Refused):
+    """Raised where the extra is missing; the text says what to install."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,7 @@ def find_here(base: str, strict: Sequence[str], path: str, also: str) -> Found:
         name = path.rpartition("/")[2]
         return Found(_text(whole), [Source(_text(name), size, _opener(base, strict, path, also))])
     page = file_child.search_folder(
-        base, strict, path, also, pattern="*", sort="name", descending=False, offset=0, limit=FILES_MAX,
+        base, strict, path, also, pattern="*", sort="name", descending=False, offset=0, limit=DATASET_FILES_MAX,
         budget_s=_LISTING_S,
     )  # fmt: skip
     rows: list[file_child.Row] = page["rows"]  # type: ignore[assignment]
@@ -76,6 +80,3 @@ def _opener(base: str, strict: Sequence[str], path: str, also: str) -> Callable[
 
 def _text(path: str) -> str:
     return path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-
-
-__all__ = ["Found", "Refused", "Source", "find_here"]

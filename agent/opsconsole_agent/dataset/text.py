@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from typing import IO, Any, cast
 
 from opsconsole_agent.dataset.fault import Broken
-from opsconsole_agent.dataset.limit import LINE_BYTES_MAX
+from opsconsole_agent.dataset.limit import DATASET_LINE_BYTES_MAX
 from opsconsole_agent.dataset.remote import INSTALL
-from opsconsole_agent.dataset.source import Refused
+from opsconsole_agent.dataset.source import NotInstalled
 
 COMPRESSIONS = {b"\x1f\x8b": "gz", b"BZh": "bz2", b"\xfd7zXZ\x00": "xz", b"\x28\xb5\x2f\xfd": "zst"}
 SUFFIXES = {"gz": "gz", "gzip": "gz", "bz2": "bz2", "xz": "xz", "zst": "zst", "zstd": "zst"}
@@ -33,7 +33,7 @@ class Plain:
         self._stream = _decompressed(stream, compression)
 
     def read(self, size: int) -> bytes:
-        """At most so many bytes; none at the end."""
+        """At most `size` bytes; none at the end."""
         try:
             return bytes(self._stream.read(size))
         except EOFError:
@@ -63,7 +63,7 @@ def _decompressed(stream: IO[bytes], compression: str) -> Any:
         try:
             import pyarrow as pa
         except ImportError:
-            raise Refused("invalid", f"to read what zst has compressed, {INSTALL}") from None
+            raise NotInstalled("invalid", f"to read what zst has compressed, {INSTALL}") from None
         return pa.CompressedInputStream(pa.PythonFile(cast("Any", stream), mode="r"), "zstd")
     return stream
 
@@ -84,8 +84,8 @@ class Lines:
             whole, newline, rest_ = piece.rpartition(b"\n")
             if not newline:
                 rest += piece
-                if len(rest) > LINE_BYTES_MAX:
-                    raise Broken(f"is longer than {LINE_BYTES_MAX >> 20} MiB", self.number + 1)
+                if len(rest) > DATASET_LINE_BYTES_MAX:
+                    raise Broken(f"is longer than {DATASET_LINE_BYTES_MAX >> 20} MiB", self.number + 1)
                 continue
             for line in (rest + whole).split(b"\n"):
                 yield self._text(line + b"\n")
@@ -99,8 +99,8 @@ class Lines:
             if line.startswith(_WIDE):
                 raise Broken("is UTF-16, not UTF-8: write it again, for example with iconv -f UTF-16 -t UTF-8", 1)
             line = line.removeprefix(_MARK)
-        if len(line) > LINE_BYTES_MAX:
-            raise Broken(f"is longer than {LINE_BYTES_MAX >> 20} MiB", self.number)
+        if len(line) > DATASET_LINE_BYTES_MAX:
+            raise Broken(f"is longer than {DATASET_LINE_BYTES_MAX >> 20} MiB", self.number)
         if b"\0" in line:
             raise Broken(f"has a NUL at byte {line.index(0) + 1}: this is no text", self.number)
         try:

@@ -33,6 +33,10 @@ class Place:
     setup_path: str | None = None
     """What its setup has made; shared with all tasks that have the same setup."""
     ports: Mapping[str, int] = field(default_factory=dict)
+    report_path: str | None = None
+    """The file to which it may append what it says of itself."""
+    sdk_path: str | None = None
+    """The folder in which Python finds the module `opsconsole` where none is installed."""
 
 
 def base_environment(own: Mapping[str, str]) -> dict[str, str]:
@@ -57,6 +61,11 @@ def task_environment(base: Mapping[str, str], attempt_id: AttemptId, launch: Lau
         environment[f"OPSCONSOLE_{key}"] = environment[f"IRIS_{key}"] = value
     environment[MARK] = attempt_id
     environment.update(_files(place))
+    if place.report_path is not None:
+        environment["OPSCONSOLE_REPORT"] = place.report_path
+    if place.sdk_path is not None:
+        before = environment.get("PYTHONPATH")
+        environment["PYTHONPATH"] = f"{before}{os.pathsep}{place.sdk_path}" if before else place.sdk_path
     return environment
 
 

@@ -80,6 +80,8 @@ class TaskDefaults:
     stdin: str = os.devnull
     user: TaskUser | None = None
     own_outputs: OwnOutputs | None = None
+    sdk_path: str | None = None
+    """The folder with the module by which tasks report."""
 
     @property
     def output_io(self) -> WorkerIOConfig:
@@ -167,6 +169,10 @@ class Staging:
     def build_log(self, attempt_id: AttemptId) -> str:
         """Where goes what its preparation has to say."""
         return self._state.log_file(attempt_id, Source.BUILD)
+
+    def report_file(self, attempt_id: AttemptId) -> str:
+        """Where it may say something of itself."""
+        return self._state.log_file(attempt_id, Source.REPORT)
 
     def count_at_once(self, output_path: str | None) -> tuple[bool, OutputCount | None]:
         """Whether it takes no time to say what lies in an output folder, and what that is."""
@@ -350,6 +356,8 @@ class StartCommandStep:
             bundle_path=build.bundle_path,
             setup_path=setup_path,
             ports=build.ports,
+            report_path=self._staging.report_file(build.attempt_id),
+            sdk_path=defaults.sdk_path,
         )
         return task_environment(self._base, build.attempt_id, build.launch, place)
 

@@ -21,6 +21,7 @@ import msgspec
 from opsconsole_agent.log.follower import LogFollower, NoteFollower, StrPath
 from opsconsole_protocol.link import ATTEMPT_LOG_BYTES, PAYLOAD_BYTES_MAX, LogChunk
 from opsconsole_protocol.log import Source
+from opsconsole_protocol.report import REPORT_BYTES_MAX
 
 _MIB = 1024 * 1024
 WINDOW_BYTES = 8 * _MIB
@@ -73,9 +74,13 @@ class _Attempt:
     settled: bool = False
     cut: bool = False
 
-    @property
-    def sent_bytes(self) -> int:
-        return sum(file.follower.offset for source, file in self.files.items() if source is not Source.ERROR)
+    def like(self, source: Source) -> list[_File]:
+        """The files that count against the same limit as those of this source."""
+        return [
+            file
+            for other, file in self.files.items()
+            if other is not Source.ERROR and _is_log(other) == _is_log(source)
+        ]
 
 
 class LogShipper:
@@ -169,7 +174,8 @@ class LogShipper:
         attempt = self._attempts.get(attempt_id)
         if attempt is None:
             return {}
-        return {source: file.end for source, file in attempt.files.items() if file.end is not None}
+        sizes = {source: file.end for source, file in attempt.files.items() if file.end is not None}
+        return {source: size for source, size in sizes.items() if size or _is_log(source)}
 
     def take_settled(self) -> list[SettledLog]:
         """Return the finished attempts whose last byte has been acknowledged since the last call."""
@@ -286,7 +292,8 @@ class LogShipper:
         follower = file.follower
         room = min(room, file.unread, self._file_window_bytes - file.in_flight)
         if follower.source is not Source.ERROR:
-            room = min(room, self.attempt_bytes_max - file.attempt.sent_bytes)
+            sent = sum(one.follower.offset for one in file.attempt.like(follower.source))
+            room = min(room, self._limit(follower.source) - sent)
             if room <= 0 < file.unread:
                 self._note_limit(file)
                 self._settle(file.attempt)
@@ -314,14 +321,23 @@ class LogShipper:
                 f"opsconsole: the {source} file of this task {trouble}; what is missing here can't be shown ({path})",
             )
 
+    def _limit(self, source: Source) -> int:
+        return self.attempt_bytes_max if _is_log(source) else REPORT_BYTES_MAX
+
     def _note_limit(self, file: _File) -> None:
+        file.end = file.follower.offset
+        if not _is_log(file.follower.source):
+            self.note(
+                file.attempt.attempt_id,
+                f"opsconsole: report cut, it has reached its limit of {REPORT_BYTES_MAX} bytes: report more rarely",
+            )
+            return
         self.note(
             file.attempt.attempt_id,
             f"opsconsole: log cut, it has reached its limit of {self.attempt_bytes_max} bytes (max_task_log_mb); "
             f"the rest of {file.follower.source} stays on the worker for {self._kept_days:g} days: {file.follower.path}",
         )
         file.attempt.cut = True
-        file.end = file.follower.offset
 
     # --- bookkeeping -------------------------------------------------------------------------------------------
 
@@ -351,8 +367,10 @@ class LogShipper:
             file.size_at_finish = file.follower.size
         size = file.follower.size if file.size_at_finish is None else min(file.follower.size, file.size_at_finish)
         size = max(size, file.follower.offset)
-        others = [one for one in file.attempt.files.values() if one is not file and one.follower.source != Source.ERROR]
-        room = self.attempt_bytes_max - sum(one.follower.offset if one.end is None else one.end for one in others)
+        others = [one for one in file.attempt.like(file.follower.source) if one is not file]
+        room = self._limit(file.follower.source) - sum(
+            one.follower.offset if one.end is None else one.end for one in others
+        )
         if file.follower.source is Source.ERROR or size <= room:
             file.end = size
         else:
@@ -394,6 +412,10 @@ class LogShipper:
         elif not settled:
             self._settled.pop(attempt.attempt_id, None)
         attempt.settled = settled
+
+
+def _is_log(source: Source) -> bool:
+    return source is not Source.REPORT
 
 
 def _notes_path(beside: StrPath) -> str:

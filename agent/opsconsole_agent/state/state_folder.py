@@ -236,6 +236,11 @@ class StateFolder:
         with contextlib.suppress(FileExistsError):  # the user's own, in a folder that they can't write to
             os.mkdir(f"{folder}/{WORK_FOLDER}", 0o700)
         os.chown(f"{folder}/{WORK_FOLDER}", self._user.uid, self._user.gid, follow_symlinks=False)
+        # Its user can't make a file in the attempt's folder, and may write to this one.
+        report = f"{folder}/{Source.REPORT}"
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(report, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+            os.chown(report, self._user.uid, self._user.gid, follow_symlinks=False)
 
     @staticmethod
     def _make_folder(path: str) -> None:

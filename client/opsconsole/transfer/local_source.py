@@ -131,7 +131,7 @@ def _looked_at(
     real: Path, top: bytes, cache: HashCache, progress: OnBytes | None, cancel: threading.Event | None
 ) -> Iterator[tuple[Entry, bytes]]:
     """The entries of a file or folder that is to be called `top`, each with where it is below `/`."""
-    from opsconsole_protocol.host.content.scan import scan, scan_file
+    from opsconsole_protocol.host.content.scan import scan_below, scan_file
 
     whole = os.fsencode(real).lstrip(b"/")
     if not real.is_dir():
@@ -139,7 +139,7 @@ def _looked_at(
             yield entry, whole
         return
     yield Entry(top, EntryKind.FOLDER, real.stat().st_mode & 0o777), whole
-    for entry in scan(real, cache=cache, progress=progress, cancel=cancel).entries:
+    for entry in scan_below(real, cache=cache, progress=progress, cancel=cancel):
         yield replace(entry, path=top + b"/" + entry.path), whole + b"/" + entry.path
 
 

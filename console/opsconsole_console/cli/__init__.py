@@ -6,6 +6,8 @@ Each verb lives in a file of its own, which imports what is heavy only when the 
 from __future__ import annotations
 
 import argparse
+import atexit
+import gc
 import importlib
 import io
 import os
@@ -42,6 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words, command = _split(list(sys.argv[1:] if argv is None else argv))
     if argv is None:
         hide(words)
+        atexit.register(gc.freeze)  # Python looks for garbage once more at its end, which took longer than many a verb
     _never_fail_to_encode()
     parser = build_parser(words)
     try:

@@ -10,7 +10,7 @@ from opsconsole_console.cli.option import add_json
 from opsconsole_console.cli.output import put, put_json, put_table, say
 from opsconsole_console.cli.parser import Group
 from opsconsole_console.cli.session import with_client
-from opsconsole_protocol.error import NotFound
+from opsconsole_console.cli.transfer import find_worker
 
 if TYPE_CHECKING:
     from opsconsole.client import Client
@@ -70,9 +70,7 @@ async def _there(client: Client, args: argparse.Namespace) -> DatasetAnswer:
     from opsconsole_protocol.api import DatasetAnswer, DescribeDataset
     from opsconsole_protocol.dataset import DatasetQuery, is_url
 
-    worker = next((one for one in await client.workers() if args.worker in {one.name, one.id}), None)
-    if worker is None:
-        raise NotFound(f"there is no worker {args.worker!r} (opsconsole workers lists them)")
+    worker = await find_worker(client, args.worker)
     if is_url(args.where):
         query = DatasetQuery(url=args.where)
     else:

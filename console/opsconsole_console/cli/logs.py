@@ -13,13 +13,13 @@ from opsconsole_console.cli.parser import Group
 from opsconsole_console.cli.session import RECONNECT_S, with_client
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.ids import split_task_id
-from opsconsole_protocol.log import LogQuery, Source
+from opsconsole_protocol.log import SHOWN_SOURCES, LogQuery, Source
 from opsconsole_protocol.pattern import compile_pattern
 
 if TYPE_CHECKING:
     from opsconsole.client import Client
 
-SOURCES = tuple(map(str, Source))
+SOURCES = tuple(map(str, SHOWN_SOURCES))
 TASKS_AT_ONCE = 16
 """Tasks of one job that are followed at the same time."""
 

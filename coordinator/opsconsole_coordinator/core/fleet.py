@@ -118,6 +118,11 @@ class Fleet:
             or self._collects
         )
 
+    @property
+    def has_jobs_to_show(self) -> bool:
+        """Whether something is to be shown of jobs that needs no commit, and may wait for the next tick."""
+        return bool(self._jobs_shown)
+
     def drain(self) -> Batch:
         """Hand over all notes, and begin anew."""
         batch = Batch(

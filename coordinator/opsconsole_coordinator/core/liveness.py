@@ -38,7 +38,9 @@ def heartbeat(fleet: Fleet, worker: Worker, message: link.Heartbeat, now_ms: int
             attempt.usage = usage
     for attempt_id, progress in message.progress.items():
         attempt = worker.live.get(AttemptId(attempt_id))
-        if attempt is not None and attempt.progress != progress and is_sound(progress):
+        if attempt is None or attempt.progress_first is not None:
+            continue  # what it reports itself counts more than what its output looks like
+        if attempt.progress != progress and is_sound(progress):
             attempt.progress = progress
             fleet.show_job(fleet.jobs[attempt.job_id])
     if worker.connection != WorkerConnection.CONNECTED:

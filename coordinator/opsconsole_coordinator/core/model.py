@@ -9,6 +9,7 @@ from opsconsole_protocol.api import CopyState
 from opsconsole_protocol.ids import AttemptId, ContentId, JobId, SessionId, TaskId, WorkerId, task_id
 from opsconsole_protocol.link import Gang, Gpu, Host, Observed, TaskProgress, TaskUsage, Trouble, Want
 from opsconsole_protocol.mount import Mount, mounts_of
+from opsconsole_protocol.report import Checkpoint
 from opsconsole_protocol.requirement import Requirement
 from opsconsole_protocol.spec import JobSpec
 from opsconsole_protocol.state import (
@@ -75,9 +76,17 @@ class Attempt(msgspec.Struct, kw_only=True, omit_defaults=True):
     finished_at_ms: int | None = None
     open: bool = True
     """Its worker may not forget it yet: it hasn't ended, or its logs aren't complete."""
+    metrics: dict[str, float] = {}
+    """The last values that it reported, by name; stored when it has ended."""
+    checkpoint: Checkpoint | None = None
+    """The last that it reported."""
     log_offsets: dict[str, int] = {}
     usage: TaskUsage | None = None
     progress: TaskProgress | None = None
+    progress_first: tuple[int, float] | None = None
+    """When it first reported progress (its worker's clock, ms), and how far it was; None while it hasn't."""
+    checkpoint_told_ms: int | None = None
+    """When an event last told of a checkpoint."""
     assigned_seq: int = 0
     """The `seq` of the message that assigned it, in the present session."""
 

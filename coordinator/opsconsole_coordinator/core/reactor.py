@@ -15,6 +15,7 @@ from opsconsole_coordinator.core import (
     project,
     reconcile,
     registration,
+    reporting,
     restore,
     submission,
     template,
@@ -34,6 +35,7 @@ from opsconsole_protocol import link
 from opsconsole_protocol.api import Submission, TemplateRow
 from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.ids import AttemptId, ContentId, JobId, SessionId
+from opsconsole_protocol.report import Reported
 from opsconsole_protocol.spec import JobSpec
 from opsconsole_protocol.state import TaskState, is_task_waiting
 
@@ -62,6 +64,11 @@ class Reactor:
     def is_dirty(self) -> bool:
         """Whether anything was noted since the last batch."""
         return self.fleet.is_dirty
+
+    @property
+    def has_jobs_to_show(self) -> bool:
+        """Whether something is to be shown of jobs that needs no commit, and may wait for the next tick."""
+        return self.fleet.has_jobs_to_show
 
     @property
     def must_schedule(self) -> bool:
@@ -143,6 +150,10 @@ class Reactor:
     def on_logs_stored(self, attempt_id: AttemptId, source: str, offset: int) -> None:
         """The log of an attempt is stored up to a byte offset."""
         reconcile.logs_stored(self.fleet, attempt_id, source, offset)
+
+    def on_reported(self, attempt_id: AttemptId, reported: Reported, now_ms: int) -> None:
+        """More of what an attempt says of itself is stored."""
+        reporting.note_reported(self.fleet, attempt_id, reported, now_ms)
 
     def on_logs_looked_up(self, offsets: Mapping[AttemptId, dict[str, int]]) -> None:
         """After a start: `offsets` says for some attempts how many bytes of their logs are stored, by source."""

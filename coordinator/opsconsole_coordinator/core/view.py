@@ -21,6 +21,7 @@ from opsconsole_protocol import requirement
 from opsconsole_protocol.api import (
     AttemptRow,
     Candidates,
+    CheckpointRow,
     CollectedRow,
     InputRow,
     JobRow,
@@ -195,10 +196,17 @@ def attempt_row(attempt: Attempt) -> AttemptRow:
         peak_memory_mb=seen.peak_memory_mb if seen is not None else None,
         cpu_seconds=seen.cpu_seconds if seen is not None else None,
         ports=seen.ports if seen is not None else {},
+        metrics=attempt.metrics,
+        checkpoint=_checkpoint(attempt),
         cause=attempt.cause,
         output_files=seen.output_files if seen is not None else None,
         output_bytes=seen.output_bytes if seen is not None else None,
     )
+
+
+def _checkpoint(attempt: Attempt) -> CheckpointRow | None:
+    said = attempt.checkpoint
+    return None if said is None else CheckpointRow(path=said.path, step=said.step, at_ms=said.at_ms)
 
 
 def task_row(job: Job, task: Task, attempts: Sequence[Attempt], copy: OutputCopy | None = None) -> TaskRow:
@@ -229,6 +237,8 @@ def task_row(job: Job, task: Task, attempts: Sequence[Attempt], copy: OutputCopy
         output_files=last.output_files if last is not None else None,
         output_bytes=last.output_bytes if last is not None else None,
         collected=_collected_row(copy) if copy is not None else None,
+        metrics=last.metrics if last is not None else {},
+        checkpoint=next((row.checkpoint for row in reversed(rows) if row.checkpoint is not None), None),
     )
 
 

@@ -147,7 +147,7 @@ class CommitLoop:
                 self.reactor.on_tick(now_ms)
             except Exception as error:  # noqa: BLE001 - a mistake over one tick must not be the end of all
                 self._fault = error
-            if self.reactor.is_dirty or self._fault is not None:
+            if self.reactor.is_dirty or self.reactor.has_jobs_to_show or self._fault is not None:
                 self.changed()
 
     async def _run_batch(self) -> None:

@@ -14,7 +14,7 @@ from opsconsole_protocol.stream.message import FileRoot, RootKind
 
 ANSWER_WAIT_S = 30.0
 """Longer than an agent waits for the process that looks."""
-QUESTIONS_MAX = 1
+DATASET_QUESTIONS_MAX = 1
 """As many as an agent answers at a time: the process may need much memory."""
 
 
@@ -24,7 +24,7 @@ class DatasetApi:
     def __init__(self, commit_loop: CommitLoop) -> None:
         self._commit_loop = commit_loop
         self._locator = FileLocator(commit_loop)
-        self._asker = WorkerAsker(commit_loop, QUESTIONS_MAX)
+        self._asker = WorkerAsker(commit_loop, DATASET_QUESTIONS_MAX)
 
     async def describe(self, request: api.DescribeDataset, caller: Caller) -> api.DatasetAnswer:
         """Have a worker describe it."""

@@ -136,6 +136,7 @@ class JobApi:
             live = self._commit_loop.fleet.attempts.get(attempt.id)
             if live is not None:
                 attempt.usage, attempt.progress = live.usage, live.progress
+                attempt.metrics = live.metrics
         return view.task_row(found.job, task, attempts, found.output_copies.get(task.index))
 
     async def _shown_row(self, job_id: JobId) -> api.JobRow:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
@@ -13,6 +14,7 @@ from msgspec.structs import replace
 
 from opsconsole_coordinator.core.model import Attempt
 from opsconsole_coordinator.log.store import LogKey, LogStore, Outcome
+from opsconsole_coordinator.report.folder import ReportFolder
 from opsconsole_coordinator.server.commit_loop import CommitLoop
 from opsconsole_coordinator.server.fair_semaphore import FairSemaphore
 from opsconsole_coordinator.server.job_lookup import resolve
@@ -21,12 +23,14 @@ from opsconsole_protocol.api import LogAnswer, ReadLog
 from opsconsole_protocol.error import NotFound, Unavailable
 from opsconsole_protocol.ids import AttemptId, JobId, task_id
 from opsconsole_protocol.link import LogChunk
-from opsconsole_protocol.log import LogPage
+from opsconsole_protocol.log import LogPage, Source
+from opsconsole_protocol.report import Reported
 from opsconsole_protocol.state import TaskState, WorkerConnection, is_task_finished
 
 log = logging.getLogger("opsconsole.coordinator.log")
 
 SYNC_EVERY_S = 1.0
+SEAL_EVERY_S = 60.0
 READERS = 2
 RETRY_AFTER_S_MAX = 60.0
 STEADY_AFTER_S = 5.0
@@ -47,6 +51,7 @@ class LogService:
 
     def __init__(self, folder: Path, commit_loop: CommitLoop, open_files_max: int = LOG_FILES) -> None:
         self.folder = folder
+        self.reports = ReportFolder(folder.with_name("reports"))
         self._store = LogStore(folder, open_files_max=open_files_max)
         self._commit_loop = commit_loop
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="log-writer")
@@ -67,27 +72,64 @@ class LogService:
 
     def offsets(self, attempt_id: AttemptId) -> dict[str, int]:
         """How many bytes of each source are stored. The first call reads the whole log's headers: call it on a thread."""
-        return {str(source): offset for source, offset in self._store.offsets(key_of(attempt_id)).items()}
+        offsets = {str(source): offset for source, offset in self._store.offsets(key_of(attempt_id)).items()}
+        return offsets | {Source.REPORT: size} if (size := self.reports.size(attempt_id)) else offsets
 
     async def append(self, chunks: Sequence[LogChunk]) -> dict[tuple[str, str], int]:
         """Store chunks, and return the offset that each source has now. Raises Unavailable where the disk refuses."""
-        items = [(key_of(AttemptId(chunk.attempt_id)), chunk) for chunk in chunks]
+        items = [(key_of(AttemptId(chunk.attempt_id)), chunk) for chunk in chunks if chunk.source is not Source.REPORT]
         loop = asyncio.get_running_loop()
         results = await loop.run_in_executor(self._writer, self._store.append_many, items)
         self._is_dirty = True
-        offsets: dict[tuple[str, str], int] = {}
+        offsets = await self._append_reports([chunk for chunk in chunks if chunk.source is Source.REPORT])
         for result in results:
             if result.outcome is Outcome.FAILED:
                 self._fail(result.error)
                 raise Unavailable(result.error)
             offsets[result.key.attempt_id, str(result.source)] = result.durable_offset
         self._commit_loop.counts.log_bytes += sum(
-            len(chunk.data) for chunk, result in zip(chunks, results, strict=True) if result.outcome is Outcome.STORED
+            len(chunk.data)
+            for (_, chunk), result in zip(items, results, strict=True)
+            if result.outcome is Outcome.STORED
         )
         for attempt_id, _ in offsets:
             for event in self._waiting.get(AttemptId(attempt_id), ()):
                 event.set()
         return offsets
+
+    async def _append_reports(self, chunks: Sequence[LogChunk]) -> dict[tuple[str, str], int]:
+        """Store what tasks report, and let the core know what it says."""
+        if not chunks:
+            return {}
+
+        def append() -> dict[AttemptId, tuple[int, Reported]]:
+            return {
+                AttemptId(one.attempt_id): self.reports.append(
+                    AttemptId(one.attempt_id), one.offset, one.data, one.at_ms
+                )
+                for one in chunks
+            }
+
+        try:
+            stored = await asyncio.get_running_loop().run_in_executor(self._writer, append)
+        except OSError as error:
+            self._fail(f"reports can't be stored: {error.strerror}")
+            raise Unavailable(self.trouble) from None
+        for attempt_id, (_, reported) in stored.items():
+            self._commit_loop.reactor.on_reported(attempt_id, reported, self._commit_loop.clock.now_ms())
+        self._commit_loop.counts.log_bytes += sum(len(chunk.data) for chunk in chunks)
+        return {(str(attempt_id), str(Source.REPORT)): size for attempt_id, (size, _) in stored.items()}
+
+    async def seal_reports(self) -> None:
+        """Every minute keep of the reports that are complete their points only, for ever."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(SEAL_EVERY_S)
+            for attempt_id in await loop.run_in_executor(self._readers, self.reports.unsealed):
+                attempt = self._commit_loop.fleet.attempts.get(attempt_id)
+                if attempt is None or not attempt.open:
+                    with contextlib.suppress(OSError):  # tried again
+                        await loop.run_in_executor(self._writer, self.reports.seal, attempt_id)
 
     async def run(self) -> None:
         """Every second make durable what was appended, or try whether a disk with a fault works again, for ever."""
@@ -97,12 +139,16 @@ class LogService:
             if self._is_dirty:
                 self._is_dirty = False
                 try:
-                    await loop.run_in_executor(self._writer, self._store.sync)
+                    await loop.run_in_executor(self._writer, self._sync)
                 except OSError as error:
                     self._is_dirty = True
                     self._fail(f"logs can't be made durable: {error.strerror}")
             elif self.trouble:
                 await self._try_again()
+
+    def _sync(self) -> None:
+        self._store.sync()
+        self.reports.sync()
 
     def _fail(self, trouble: str) -> None:
         if not self.trouble:
@@ -129,12 +175,18 @@ class LogService:
         self._works.set()
 
     async def delete(self, job_id: str) -> None:
-        """Delete all logs of a job. Raises OSError."""
-        await asyncio.get_running_loop().run_in_executor(self._writer, self._store.delete, job_id)
+        """Delete all logs and reports of a job. Raises OSError."""
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._writer, self._store.delete, job_id)
+        await loop.run_in_executor(self._writer, self.reports.delete, job_id)
 
     async def usage(self) -> dict[str, int]:
-        """Bytes of logs on disk by job."""
-        return await asyncio.get_running_loop().run_in_executor(self._readers, self._store.usage)
+        """Bytes of logs and reports on disk by job."""
+
+        def read() -> dict[str, int]:
+            return dict(Counter(self._store.usage()) + Counter(self.reports.usage()))
+
+        return await asyncio.get_running_loop().run_in_executor(self._readers, read)
 
     def close(self) -> None:
         """Make everything durable and end the threads."""

@@ -12,6 +12,7 @@ from opsconsole_coordinator.server.file_api import FileApi, role_to_list, role_t
 from opsconsole_coordinator.server.identity import Caller, Identities
 from opsconsole_coordinator.server.job_api import JobApi
 from opsconsole_coordinator.server.log_service import LogService
+from opsconsole_coordinator.server.metrics_api import MetricsApi
 from opsconsole_coordinator.server.stream_api import StreamApi
 from opsconsole_coordinator.server.stream_plan import role_to_open
 from opsconsole_coordinator.server.worker_api import WorkerApi, role_to_set
@@ -48,6 +49,7 @@ class OperatorApi:
         access = AccessApi(commit_loop, identities, join_url)
         coordinator = CoordinatorApi(commit_loop, log_service)
         files = FileApi(commit_loop)
+        metrics = MetricsApi(commit_loop, log_service)
         self.person_joined = access.person_joined
         viewer, operator, admin = Role.VIEWER, Role.OPERATOR, Role.ADMIN
         self._routes: dict[type[Any], Route] = {
@@ -60,6 +62,7 @@ class OperatorApi:
             api.Why: Route(viewer, jobs.why),
             api.AskCandidates: Route(viewer, jobs.candidates),
             api.ReadLog: Route(viewer, jobs.read_log, is_waiting=lambda request: request.wait_ms > 0),
+            api.ReadMetrics: Route(viewer, metrics.read, is_large=True),
             api.ListWorkers: Route(viewer, workers.list_workers),
             api.SetWorker: Route(role_to_set, workers.set_worker),
             api.Clean: Route(operator, workers.clean),

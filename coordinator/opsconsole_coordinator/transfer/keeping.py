@@ -216,9 +216,9 @@ class ArrivingSink:
         """As the sink below."""
         self._sink.write_chunk(index, number, data)
 
-    def write_file(self, index: int, data: memoryview) -> None:
+    def write_files(self, indexes: Sequence[int], data: memoryview) -> None:
         """As the sink below."""
-        self._sink.write_file(index, data)
+        self._sink.write_files(indexes, data)
 
     def finish(self) -> None:
         """The tree is there, and everybody is told so."""

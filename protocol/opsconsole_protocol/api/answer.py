@@ -11,6 +11,7 @@ from opsconsole_protocol.api.row import (
     PersonRow,
     PolicyRow,
     ProjectRow,
+    RunRow,
     Snapshot,
     TemplateRow,
     Verdict,
@@ -218,6 +219,13 @@ class FilePartAnswer(Answered, frozen=True, kw_only=True, tag="file_part"):
     worker: str = ""
 
 
+class MetricsAnswer(Answered, frozen=True, kw_only=True, tag="metrics"):
+    """What tasks have reported, by index. `more`: the job has tasks beyond these."""
+
+    runs: tuple[RunRow, ...]
+    more: bool = False
+
+
 class DatasetAnswer(Answered, frozen=True, kw_only=True, tag="dataset"):
     """What a dataset is, or else what is wrong with it, and the name of the worker that looked."""
 
@@ -230,5 +238,6 @@ AnyAnswer = (
     Done | WorkerList | JobList | ProjectList | TemplateList | DetailAnswer | ActResult | WhyAnswer | Candidates
     | LogAnswer | EventList | Invited | SnapshotAnswer | Health | PersonList | InvitationList | Cleaned
     | StreamAnswer | SignalsAnswer | ContentsAnswer | OfferAnswer | FileList | FilePartAnswer
+    | MetricsAnswer
     | DatasetAnswer
 )  # fmt: skip

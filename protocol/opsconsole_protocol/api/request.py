@@ -1,5 +1,6 @@
 """What can be asked of the coordinator, and what it answers. Any request may be answered by a Failure instead."""
 
+from enum import StrEnum
 from typing import Annotated
 
 import msgspec
@@ -24,6 +25,7 @@ from opsconsole_protocol.dataset import DatasetQuery
 from opsconsole_protocol.file_listing import FileQuery, PartQuery
 from opsconsole_protocol.ids import JobId
 from opsconsole_protocol.log import LogQuery
+from opsconsole_protocol.report import METRICS_OF_LINE_MAX
 from opsconsole_protocol.requirement import LINE_CHARACTERS_MAX
 from opsconsole_protocol.spec import NUM_TASKS_MAX, PRIORITY_MAX, JobSpec
 from opsconsole_protocol.stream.message import SIGNAL_BYTES_MAX, OpenStream, Way
@@ -35,6 +37,10 @@ USES_MAX = 10_000
 WAIT_MS_MAX = 60_000
 """How long the coordinator may be asked to hold an answer back."""
 EVENTS_PAGE_MAX = 10_000
+POINTS_MIN = 4
+"""What thinning keeps of any part of a curve: its ends and its extremes."""
+POINTS_MAX = 10_000_000
+"""Of one metric in one answer: all that any run can have."""
 TTL_MS_MAX = 10 * 366 * 24 * 3_600_000
 
 Line = Annotated[str, Meta(max_length=LINE_CHARACTERS_MAX)]
@@ -159,6 +165,31 @@ class ReadLog(Request, frozen=True, kw_only=True, tag="logs"):
     query: LogQuery
     wait_ms: _Wait = 0
     settle_ms: _Wait = 0
+
+
+class Axis(StrEnum):
+    """What points are placed by: the step, or the time in Unix milliseconds."""
+
+    STEP = "step"
+    TIME = "time"
+
+
+class ReadMetrics(Request, frozen=True, kw_only=True, tag="metrics"):
+    """What a job's tasks, or one of them (`JOB/task-N`), have reported. Answered by MetricsAnswer.
+
+    Of `names` points come too, at most about `points_max` for each metric of a task, with the extremes kept, and only those
+    from `first` to `last`. `attempt`: of this one only, not of all attempts together.
+    """
+
+    id: Id
+    names: Annotated[tuple[Label, ...], Meta(max_length=METRICS_OF_LINE_MAX)] = ()
+    axis: Axis = Axis.STEP
+    first: float | None = None
+    last: float | None = None
+    points_max: Annotated[int, Meta(ge=POINTS_MIN, le=POINTS_MAX)] = 1_000
+    attempt: Whole | None = None
+    tasks_from: Annotated[int, Meta(ge=0, le=NUM_TASKS_MAX)] = 0
+    tasks_limit: Annotated[int, Meta(ge=1, le=PAGE_MAX)] = 100
 
 
 class ListEvents(Request, frozen=True, kw_only=True, tag="events"):
@@ -345,5 +376,5 @@ AnyRequest = (
     | SetPriority | WaitJobs | Why | AskCandidates | ReadLog | ListEvents | SetWorker | Invite | Subscribe
     | ConfirmRestore | Backup | Clean | AskHealth | ListPeople | RenamePerson | RevokePeople | ListInvitations
     | RevokeInvitations | AskForStream | SendSignal | AwaitSignals | EndStream | FindContents | OfferContents
-    | ListFiles | ReadFilePart | DescribeDataset
+    | ListFiles | ReadFilePart | ReadMetrics | DescribeDataset
 )  # fmt: skip

@@ -65,6 +65,14 @@ class JobRow(Row, frozen=True, kw_only=True):
     output_bytes: int | None = None
 
 
+class CheckpointRow(Row, frozen=True, kw_only=True):
+    """What a task can go on from: a file or folder on its worker, and the step that it was at."""
+
+    path: str
+    step: float | None
+    at_ms: int
+
+
 class AttemptRow(Row, frozen=True, kw_only=True):
     """One execution of a task."""
 
@@ -84,6 +92,9 @@ class AttemptRow(Row, frozen=True, kw_only=True):
     peak_memory_mb: int | None = None
     cpu_seconds: float | None = None
     ports: dict[str, int] = {}
+    metrics: dict[str, float] = {}
+    """The last values that it reported, by name."""
+    checkpoint: CheckpointRow | None = None
     cause: str = ""
     """An EndCause: why it ended; empty while it hasn't, and where that isn't known."""
     output_files: int | None = None
@@ -140,6 +151,36 @@ class TaskRow(Row, frozen=True, kw_only=True):
     output_bytes: int | None = None
     collected: CollectedRow | None = None
     """What the coordinator keeps of its results; null where the job asks for nothing, or hasn't ended."""
+    metrics: dict[str, float] = {}
+    """The last values that it reported, by name."""
+    checkpoint: CheckpointRow | None = None
+    """The newest one of all its attempts."""
+
+
+class MetricRow(Row, frozen=True, kw_only=True):
+    """One metric of a run: how many points it has, the last one with its step, and the least and greatest finite value.
+
+    `x` and `y`, where points were asked for, are those that a picture needs, in the order of `x`: steps, or Unix milliseconds.
+    """
+
+    name: str
+    points: int
+    last: float
+    last_step: float
+    least: float
+    greatest: float
+    x: tuple[float, ...] = ()
+    y: tuple[float, ...] = ()
+
+
+class RunRow(Row, frozen=True, kw_only=True):
+    """What a task has reported, over all its attempts."""
+
+    task_id: str
+    job: str
+    state: str
+    parameters: dict[str, Any] = {}
+    metrics: tuple[MetricRow, ...] = ()
 
 
 class EventRow(Row, frozen=True, kw_only=True):

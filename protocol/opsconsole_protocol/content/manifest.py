@@ -9,7 +9,16 @@ import msgspec
 from msgspec import Meta
 
 from opsconsole_protocol.content.digest import CHUNK_BYTES, DIGEST_BYTES, chunk_digest, content_id
-from opsconsole_protocol.content.path import PATH_BYTES_MAX, check_path, check_target, parent, shown, tree_order
+from opsconsole_protocol.content.path import (
+    PARTS_MAX,
+    PATH_BYTES_MAX,
+    check_path,
+    check_target,
+    is_plain_name,
+    parent,
+    shown,
+    tree_order,
+)
 from opsconsole_protocol.error import InvalidRequest, LimitExceeded, OpsconsoleError, ProtocolError
 from opsconsole_protocol.ids import ContentId
 
@@ -141,18 +150,22 @@ def _check(entries: Iterable[Entry]) -> None:
     """Raise InvalidRequest or LimitExceeded unless these entries, in this order, are a tree."""
     count = size = 0
     last = b""
-    folders = {b""}
+    depths = {b"": 0}  # of the folders so far: of what lies in one, only the name is looked at
     for entry in entries:
         count += 1
-        check_path(entry.path)
-        order = tree_order(entry.path)
+        path = entry.path
+        above, slash, name = path.rpartition(b"/")
+        depth = depths.get(above, PARTS_MAX) + 1
+        if depth > PARTS_MAX or (slash and not above) or not is_plain_name(name, len(path)):
+            check_path(path)
+        order = tree_order(path)
         if order <= last:
-            raise InvalidRequest(f"{shown(entry.path)} is there twice, or out of its order")
+            raise InvalidRequest(f"{shown(path)} is there twice, or out of its order")
         last = order
-        if parent(entry.path) not in folders:
-            raise InvalidRequest(f"{shown(entry.path)} lies in what isn't a folder of the tree")
+        if above not in depths:
+            raise InvalidRequest(f"{shown(path)} lies in what isn't a folder of the tree")
         if entry.kind is EntryKind.FOLDER:
-            folders.add(entry.path)
+            depths[path] = depth
         _check_entry(entry)
         size += entry.size
     if count > ENTRIES_MAX:

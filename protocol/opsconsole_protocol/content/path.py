@@ -11,6 +11,7 @@ PATH_BYTES_MAX = 4_096
 PARTS_MAX = 128
 """A tree may be this deep."""
 _SHOWN_CHARACTERS = 120
+_NO_NAMES = (b"", b".", b"..")
 
 
 def shown(path: bytes) -> str:
@@ -29,10 +30,15 @@ def check_path(path: bytes) -> None:
     if len(parts) > PARTS_MAX:
         raise InvalidRequest(f"the path {shown(path)} is {len(parts)} folders deep: at most {PARTS_MAX} are taken")
     for part in parts:
-        if part in (b"", b".", b".."):
+        if part in _NO_NAMES:
             raise InvalidRequest(f"the path {shown(path)} is not a plain path below a folder")
         if len(part) > NAME_BYTES_MAX:
             raise InvalidRequest(f"a name in {shown(path)} has {len(part)} bytes: at most {NAME_BYTES_MAX} are taken")
+
+
+def is_plain_name(name: bytes, path_bytes: int) -> bool:
+    """Whether a name is a part as `check_path` takes it, at the end of a path of this length."""
+    return name not in _NO_NAMES and b"\0" not in name and len(name) <= NAME_BYTES_MAX and path_bytes <= PATH_BYTES_MAX
 
 
 def check_target(path: bytes, target: bytes) -> None:

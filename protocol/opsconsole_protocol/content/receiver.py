@@ -43,10 +43,10 @@ class TakeChunk(NamedTuple):
     data: memoryview
 
 
-class TakeFile(NamedTuple):
-    """Keep a small file; its bytes are the right ones. They are valid until the next step."""
+class TakeFiles(NamedTuple):
+    """Keep small files, whose bytes follow one another; they are the right ones. They are valid until the next step."""
 
-    entry_index: int
+    indexes: list[int]
     data: memoryview
 
 
@@ -54,7 +54,7 @@ class Finish(NamedTuple):
     """Everything is here: put the tree where it belongs."""
 
 
-ReceiverStep = AwaitFrame | SendFrame | Offered | OfferedLeaves | TakeChunk | TakeFile | Finish
+ReceiverStep = AwaitFrame | SendFrame | Offered | OfferedLeaves | TakeChunk | TakeFiles | Finish
 
 
 class Receiver:
@@ -161,11 +161,11 @@ class Receiver:
         start = 0
         for index in batch:
             entry = manifest.entries[index]
-            part = data[start : start + entry.size]
-            start += entry.size
-            if chunk_digest(part) != entry.digest:
+            end = start + entry.size
+            if chunk_digest(data[start:end]) != entry.digest:
                 raise ProtocolError(f"bytes of {shown(entry.path)} arrived that aren't those it was offered with")
-            yield TakeFile(index, part)
+            start = end
+        yield TakeFiles(batch, data)
         yield from self._acknowledge()
 
     def _acknowledge(self) -> Generator[ReceiverStep, Any, None]:

@@ -4,7 +4,7 @@ A log frame is big-endian:
 
     byte  0      version of the layout (1)
     byte  1      kind (1: log bytes)
-    byte  2      source (0 stdout, 1 stderr, 2 build, 3 error)
+    byte  2      source (0 stdout, 1 stderr, 2 build, 3 error, 4 report)
     byte  3      n, the length of the attempt's id in UTF-8 (1..255)
     bytes 4-11   offset of the first payload byte in its source, u64
     bytes 12-19  when the agent read the bytes, Unix milliseconds, i64
@@ -28,7 +28,7 @@ _OFFSET_MAX = 2**63 - 1
 _HEADER = struct.Struct(">BBBBQqI")
 
 # The order is part of the layout: append, never reorder.
-_SOURCES = (Source.STDOUT, Source.STDERR, Source.BUILD, Source.ERROR)
+_SOURCES = (Source.STDOUT, Source.STDERR, Source.BUILD, Source.ERROR, Source.REPORT)
 _CODES = {source: code for code, source in enumerate(_SOURCES)}
 
 

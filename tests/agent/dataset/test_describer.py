@@ -12,6 +12,7 @@ import pytest
 
 from opsconsole_agent.dataset.describer import Describer, describe
 from opsconsole_agent.dataset.limit import Limits
+from opsconsole_agent.probe.file_child import UserIds
 from opsconsole_agent.probe.file_look import FilePlace
 from opsconsole_protocol.dataset import BrokenDataset, DatasetDescription
 from opsconsole_protocol.error import InvalidRequest, LimitExceeded, NotFound, Unavailable
@@ -62,7 +63,7 @@ def test_other_kinds_of_url_are_refused(url: str) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user takes root")
 def test_it_looks_as_the_user_of_tasks(tmp_path: Path) -> None:
-    nobody = (65534, 65534, [])
+    nobody: UserIds = (65534, 65534, [])
     for folder in (tmp_path, *tmp_path.parents[:-2]):
         folder.chmod(folder.stat().st_mode | stat.S_IXOTH)
     write(tmp_path, {"mine.parquet": parquet_bytes(), "all.parquet": parquet_bytes()})

@@ -241,7 +241,9 @@ class Hub(Web):
 
     def _entries(self, names: list[str], folder: str, *, deep: bool) -> list[dict[str, object]]:
         below = [self._entry(name) for name in names if name.startswith(f"{folder}/" if folder else "")]
-        folders = [{"type": "directory", "oid": "1", "size": 0, "path": one} for one in ("test", "train")]
+        folders: list[dict[str, object]] = [
+            {"type": "directory", "oid": "1", "size": 0, "path": one} for one in ("test", "train")
+        ]
         return ([] if folder else folders) + (below if deep or folder else [])
 
     def _entry(self, name: str) -> dict[str, object]:

@@ -193,7 +193,7 @@ async def test_a_full_disk_is_said_and_leaves_nothing(
         raise DiskFull("the receiving disk is full: make room")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Incoming, "write_file", full)
+        patch.setattr(Incoming, "write_files", full)
         with pytest.raises(DiskFull, match="make room"):
             await bench.obtain(tree.content_id)
     assert not bench.store.has(tree.content_id)

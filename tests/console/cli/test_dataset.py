@@ -25,8 +25,8 @@ def test_a_dataset_here(run: Run, here: Path) -> None:
     ran = run("dataset", "d")
     assert (ran.code, ran.err) == (0, "")
     assert ran.out == (
-        "csv: 3 rows, 2 columns, 2 files, 26 B\n\n"
-        "SPLIT  ROWS  FILES  SIZE\ntest   1     1      11 B\ntrain  2     1      15 B\n\n"
+        "csv: 3 rows, 2 columns, 2 files, 25 B\n\n"
+        "SPLIT  ROWS  FILES  SIZE\ntest   1     1      11 B\ntrain  2     1      14 B\n\n"
         "COLUMN  TYPE    NULLS\nx       int64   1\nname    string  0\n\n"
         "x  name\n3  c\n1  a\n   b\n"
     )
@@ -67,8 +67,9 @@ def test_what_cant_be_looked_at(
     assert said in ran.err.splitlines()[-1]
 
 
-@pytest.mark.usefixtures("far")
 def test_one_on_a_worker(run: Run, server: FakeServer) -> None:
+    mounts = [{"label": "lab", "path": "/mnt/lab"}]
+    server.add_worker("gpu-a", properties={"io_paths": {"input": "/mnt/in"}, "mounts": mounts})
     server.answers[api.DescribeDataset] = lambda *_: api.DatasetAnswer(description=sample.DATASET, worker="gpu-a")
     ran = run("dataset", "lab:digits", "--worker", "gpu-a")
     assert (ran.code, ran.err) == (0, "")

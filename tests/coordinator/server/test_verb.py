@@ -283,6 +283,7 @@ TABLE = {
         plain(api.OfferContents(host="h", host_id="h", content_ids=(CONTENT,), wait_ms=0)),
     ),
     "logs": Verb(api.ReadLog, "viewer", of_job(lambda job: api.ReadLog(id=job, query=LogQuery()))),
+    "metrics": Verb(api.ReadMetrics, "viewer", of_job(lambda job: api.ReadMetrics(id=job, names=("loss",)))),
 }
 
 

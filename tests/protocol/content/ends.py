@@ -8,7 +8,7 @@ from unittest.mock import patch
 from opsconsole_protocol.content.digest import chunk_digest, file_digest
 from opsconsole_protocol.content.frame import FrameKind, FrameReader, frame, head
 from opsconsole_protocol.content.manifest import Entry, EntryKind, Manifest
-from opsconsole_protocol.content.receiver import Finish, Offered, OfferedLeaves, Receiver, TakeChunk, TakeFile
+from opsconsole_protocol.content.receiver import Finish, Offered, OfferedLeaves, Receiver, TakeChunk, TakeFiles
 from opsconsole_protocol.content.round import chunk_size, may_be_wanted, zero_digest
 from opsconsole_protocol.content.sender import AwaitFrame, SendBatch, SendChunk, Sender, SendFrame, SendLeaves, Skip
 from opsconsole_protocol.error import OpsconsoleError
@@ -160,9 +160,11 @@ class ReceiverEnd(End):
             case TakeChunk(index, number, data):
                 self.chunks += 1
                 self.disk.incoming[index][number * CHUNK : number * CHUNK + len(data)] = data
-            case TakeFile(index, data):
-                self.chunks += 1
-                self.disk.incoming[index] = bytearray(data)
+            case TakeFiles(indexes, data):
+                for index in indexes:
+                    size = self._manifest.entries[index].size
+                    self.chunks += 1
+                    self.disk.incoming[index], data = bytearray(data[:size]), data[size:]
             case Finish():
                 self.place()
         return None

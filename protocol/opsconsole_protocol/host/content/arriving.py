@@ -3,7 +3,7 @@
 import errno
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from opsconsole_protocol.content.manifest import Manifest
@@ -38,9 +38,9 @@ class Arriving:
         """Keep a chunk of a large file. Raises DiskFull or Conflict."""
         self.incoming.write_chunk(index, number, data)
 
-    def write_file(self, index: int, data: memoryview) -> None:
-        """Keep a small file. Raises DiskFull or Conflict."""
-        self.incoming.write_file(index, data)
+    def write_files(self, indexes: Sequence[int], data: memoryview) -> None:
+        """Keep small files, whose bytes follow one another. Raises DiskFull or Conflict."""
+        self.incoming.write_files(indexes, data)
 
 
 def check_place(incoming: Incoming, place: os.stat_result | None) -> None:

@@ -11,15 +11,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from opsconsole_protocol.content.path import PARTS_MAX, PATH_BYTES_MAX, check_path, shown
+from opsconsole_protocol.content.path import PARTS_MAX, check_path, is_plain_name, shown
 from opsconsole_protocol.error import Conflict, InvalidRequest, NotFound
-from opsconsole_protocol.input_name import NAME_BYTES_MAX
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _WRITE = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_NO_NAMES = (b"", b".", b"..")
 
 
 class Beneath:
@@ -73,7 +71,7 @@ class Beneath:
     def place(self, path: bytes) -> tuple[int, bytes]:
         """The folder that a path lies in, and its name there. Raises as `folder` does."""
         above, _, name = path.rpartition(b"/")
-        if above != self._path or not _is_plain(name, len(path)) or len(self._names) >= PARTS_MAX:
+        if above != self._path or not is_plain_name(name, len(path)) or len(self._names) >= PARTS_MAX:
             check_path(path)
         return self._folder(above), name
 
@@ -88,6 +86,11 @@ class Beneath:
     def open_file(self, path: bytes) -> int:
         """A descriptor to read a regular file; anything else is refused. Raises as `folder` does."""
         return self._open(path, _READ)
+
+    def open_unchecked(self, path: bytes) -> int:
+        """A descriptor to read whatever lies at a path: the caller sees to it that it is a regular file. Raises as `folder` does."""
+        folder, name = self.place(path)
+        return os.open(name, _READ, dir_fd=folder)
 
     def open_to_write(self, path: bytes) -> int:
         """A descriptor to read and write a regular file that exists. Raises as `folder` does."""
@@ -169,11 +172,6 @@ class Beneath:
         while len(self._folders) > length:
             os.close(self._folders.pop())
             self._names.pop()
-
-
-def _is_plain(name: bytes, length: int) -> bool:
-    """Whether a name is a part as `check_path` takes it, at the end of a path of this length."""
-    return name not in _NO_NAMES and b"\0" not in name and len(name) <= NAME_BYTES_MAX and length <= PATH_BYTES_MAX
 
 
 def _refusal(path: bytes, error: OSError) -> Exception:

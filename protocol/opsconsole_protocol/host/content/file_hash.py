@@ -18,8 +18,8 @@ _CHUNKS_FOR_THREADS = 8
 
 def read_exactly(descriptor: int, view: memoryview, offset: int) -> int:
     """Fill `view` from an offset of a file. Returns how many bytes there were, fewer at the file's end. Raises OSError."""
-    have = 0
-    while have < len(view):
+    have = os.preadv(descriptor, [view], offset) if view else 0
+    while 0 < have < len(view):
         count = os.preadv(descriptor, [view[have:]], offset + have)
         if count == 0:
             break
@@ -29,7 +29,7 @@ def read_exactly(descriptor: int, view: memoryview, offset: int) -> int:
 
 def write_all(descriptor: int, data: memoryview, offset: int) -> None:
     """Write all of `data` at an offset of a file. Raises OSError."""
-    done = 0
+    done = os.pwrite(descriptor, data, offset) if data else 0
     while done < len(data):
         done += os.pwrite(descriptor, data[done:], offset + done)
 

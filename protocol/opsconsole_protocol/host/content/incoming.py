@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 
 from opsconsole_protocol.content.digest import CHUNK_BYTES, chunk_digest
 from opsconsole_protocol.content.error import DiskFull
-from opsconsole_protocol.content.manifest import Entry, EntryKind, Manifest
+from opsconsole_protocol.content.manifest import MODE_BITS, Entry, EntryKind, Manifest
 from opsconsole_protocol.content.path import shown
 from opsconsole_protocol.content.round import chunk_size, may_be_wanted, zero_digest
 from opsconsole_protocol.error import Conflict, OpsconsoleError
 from opsconsole_protocol.host.content.beneath import Beneath
-from opsconsole_protocol.host.content.disk import KEPT_FREE_BYTES, hold, on_disk
+from opsconsole_protocol.host.content.disk import KEPT_FREE_BYTES, EarlySync, hold, on_disk, sync_disk
 from opsconsole_protocol.host.content.file_hash import is_hole, read_exactly, write_all
 from opsconsole_protocol.host.content.record import Look, look
 from opsconsole_protocol.stream.error import StreamCancelled
@@ -24,7 +24,12 @@ HOLD_WAIT_S = 40.0
 _HOLD_LOOK_S = 0.2
 
 _SYNCED_SINGLY = 64
-"""With more files than this, one sync of all disks is cheaper than one for each."""
+"""With more files than this, one sync of the whole disk is cheaper than one for each."""
+
+_SYNCED_BYTES = 32 << 20
+"""The disk is made to write what has arrived each time it is this much."""
+_FILE_COST_BYTES = 16 << 10
+"""A file more costs the disk about as much as these bytes more."""
 
 
 class Incoming:
@@ -39,15 +44,21 @@ class Incoming:
         beneath: Beneath,
         mode_of: Callable[[Entry], int] = lambda entry: entry.mode,
         *,
+        is_synced: bool = True,
         cancel: threading.Event | None = None,
     ) -> None:
-        """Takes the folder, and closes it in the end. `mode_of`: which mode an entry gets. Raises Conflict or DiskFull."""
+        """Takes the folder, and closes it in the end. `mode_of`: which mode an entry gets. Raises Conflict or DiskFull.
+
+        `is_synced`: `sync` will be called, so that the disk had better begin early.
+        """
         self.manifest = manifest
         self._mode_of = mode_of
         self._written: dict[int, Look] = {}
         """How the small files look that have been written since, which have their modes."""
         self.beneath = beneath
         self._cancel = cancel
+        self._early_sync = EarlySync() if is_synced else None
+        self._unsynced_bytes = 0
         self._open: tuple[int, int] | None = None
         with on_disk():
             if not self._gets_hold():
@@ -118,19 +129,20 @@ class Incoming:
     def write_chunk(self, index: int, number: int, data: memoryview) -> None:
         """Write a chunk of a large file. Raises DiskFull or Conflict."""
         with on_disk():
-            write_all(self._large(index)[0], data, number * CHUNK_BYTES)
+            descriptor = self._large(index)[0]
+            write_all(descriptor, data, number * CHUNK_BYTES)
+            self._sync_early(len(data), os.fdatasync, descriptor)
 
-    def write_file(self, index: int, data: memoryview) -> None:
-        """Write a small file. Raises DiskFull or Conflict."""
+    def write_files(self, indexes: Sequence[int], data: memoryview) -> None:
+        """Write small files, whose bytes follow one another. Raises DiskFull or Conflict."""
+        start = 0
         with on_disk():
-            entry = self.manifest.entries[index]
-            descriptor = self.beneath.create(entry.path)
-            try:
-                write_all(descriptor, data, 0)
-                os.fchmod(descriptor, self._mode_of(entry))
-                self._written[index] = look(os.fstat(descriptor))
-            finally:
-                os.close(descriptor)
+            for index in indexes:
+                entry = self.manifest.entries[index]
+                end = start + entry.size
+                self._written[index] = self._write_file(entry, data[start:end])
+                start = end
+            self._sync_early(len(data) + len(indexes) * _FILE_COST_BYTES, sync_disk, self.beneath.root)
 
     def seal(self, absent: frozenset[int] = frozenset()) -> None:
         """Every file is here, but for those that are `absent`: make the symlinks, and give the files their modes.
@@ -164,8 +176,10 @@ class Incoming:
             if entry.kind is EntryKind.FILE and index not in absent
         ]
         with on_disk():
+            if self._early_sync is not None:
+                self._early_sync.end()
             if len(files) > _SYNCED_SINGLY:
-                os.sync()
+                sync_disk(self.beneath.root)
                 return
             for entry in files:
                 descriptor = self.beneath.open_file(entry.path)
@@ -239,6 +253,30 @@ class Incoming:
                 continue  # then it is received
             return status
         return None
+
+    def _write_file(self, entry: Entry, data: memoryview) -> Look:
+        mode = self._mode_of(entry)
+        descriptor = self.beneath.create(entry.path, mode)
+        try:
+            if data and os.write(descriptor, data) != len(data):
+                write_all(descriptor, data, 0)
+            status = os.fstat(descriptor)
+            if status.st_mode & MODE_BITS != mode:  # as the user's umask has it
+                os.fchmod(descriptor, mode)
+                status = os.fstat(descriptor)
+            return look(status)
+        finally:
+            os.close(descriptor)
+
+    def _sync_early(self, size: int, sync: Callable[[int], None], descriptor: int) -> None:
+        """Take note of what was written; once it is much, the disk gets it."""
+        self._unsynced_bytes += size
+        if (
+            self._early_sync is not None
+            and self._unsynced_bytes >= _SYNCED_BYTES
+            and self._early_sync.begin(sync, descriptor)
+        ):
+            self._unsynced_bytes = 0
 
     def _make_folder(self, path: bytes) -> None:
         if not self._is_new:

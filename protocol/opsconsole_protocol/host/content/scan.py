@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from opsconsole_protocol.content.digest import CHUNK_BYTES, file_digest
+from opsconsole_protocol.content.digest import CHUNK_BYTES, chunk_digest, file_digest
 from opsconsole_protocol.content.error import ContentChanged
 from opsconsole_protocol.content.manifest import ENTRIES_MAX, FILE_BYTES_MAX, MODE_BITS, Entry, EntryKind, Manifest
 from opsconsole_protocol.content.path import check_path, check_target, shown
@@ -17,6 +17,8 @@ from opsconsole_protocol.host.content.hash_cache import HashCache, signature
 from opsconsole_protocol.stream.error import StreamCancelled
 
 _TRIES = 3
+_SMALL_BYTES = 64 << 10
+_TOLD_BYTES = 1 << 20
 _SYMLINK_MODE = 0o777
 
 Select = Callable[[bytes, bool], bool]
@@ -42,7 +44,19 @@ def scan(
     Raises NotFound, Conflict, ContentChanged for a file that is written all the time, LimitExceeded and StreamCancelled.
     """
     with Beneath(root) as beneath:
-        return _Scan(beneath, select, cache, progress, cancel, refused).run(paths)
+        return Manifest.make(_Scan(beneath, select, cache, progress, cancel, refused).run(paths))
+
+
+def scan_below(
+    root: Path,
+    *,
+    cache: HashCache | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    cancel: threading.Event | None = None,
+) -> list[Entry]:
+    """The entries of all that lies below a folder, in any order, for a manifest that has others too. Raises as `scan` does."""
+    with Beneath(root) as beneath:
+        return _Scan(beneath, None, cache, progress, cancel, None).run(None)
 
 
 def scan_file(
@@ -71,6 +85,7 @@ def scan_file(
         one = _Scan(beneath, None, cache, progress, cancel, None)
         one.total = status.st_size
         entry = one.file(own)
+        one.tell()
     return Manifest.make([Entry(name or os.fsencode(path.name), EntryKind.FILE, entry.mode, entry.size, entry.digest)])
 
 
@@ -94,12 +109,14 @@ class _Scan:
         self._refused = refused
         self._buffer = bytearray(CHUNK_BYTES)
         self._done = 0
+        self._told = 0
         self.total = 0
 
-    def run(self, paths: Sequence[bytes] | None) -> Manifest:
+    def run(self, paths: Sequence[bytes] | None) -> list[Entry]:
         entries: dict[bytes, Entry] = {}
         files: dict[bytes, None] = {}
         for path, status in self._chosen(paths):
+            self._stop_if_cancelled()
             if len(entries) + len(files) > ENTRIES_MAX:
                 raise LimitExceeded(
                     f"there are more than {ENTRIES_MAX:,} files and folders: pack some of them into an archive"
@@ -108,9 +125,13 @@ class _Scan:
                 entries[path] = Entry(path, EntryKind.FOLDER, status.st_mode & MODE_BITS)
             elif stat.S_ISLNK(status.st_mode):
                 entries[path] = self._symlink(path)
-            elif path not in files:
-                files[path] = None
+            elif path not in entries and path not in files:
                 self.total += status.st_size
+                small = self._small_file(path, status)
+                if small is None:
+                    files[path] = None
+                else:
+                    entries[path] = small
         for path in files:
             self._stop_if_cancelled()
             try:
@@ -119,7 +140,8 @@ class _Scan:
                 raise
             except (OpsconsoleError, OSError) as error:
                 self._refuse(path, error)
-        return Manifest.make(entries.values())
+        self.tell()
+        return list(entries.values())
 
     def file(self, path: bytes) -> Entry:
         """The entry of a file, which is read unless its hash is known."""
@@ -140,9 +162,32 @@ class _Scan:
                 os.close(descriptor)
             if self._cache is not None and not is_known:
                 self._cache.remember(key, leaves)
-            self._tell(status.st_size)
+            self._note(status.st_size)
             return Entry(path, EntryKind.FILE, status.st_mode & MODE_BITS, status.st_size, file_digest(leaves))
         raise ContentChanged(f"{shown(path)} is being written: try again when that has ended")
+
+    def _small_file(self, path: bytes, status: os.stat_result) -> Entry | None:
+        """The entry of a small file that is as it was when its folder was read; None for one that has to be looked at closely.
+
+        Reading it is cheaper than asking the cache.
+        """
+        if status.st_size > _SMALL_BYTES:
+            return None
+        try:
+            descriptor = self._beneath.open_unchecked(path)
+        except (OpsconsoleError, OSError):
+            return None
+        try:
+            data = os.read(descriptor, status.st_size + 1)
+            now = os.fstat(descriptor)
+        except OSError:
+            return None
+        finally:
+            os.close(descriptor)
+        if len(data) != status.st_size or signature(now) != signature(status):
+            return None
+        self._note(len(data))
+        return Entry(path, EntryKind.FILE, status.st_mode & MODE_BITS, len(data), chunk_digest(data))
 
     def _chosen(self, paths: Sequence[bytes] | None) -> Iterator[tuple[bytes, os.stat_result]]:
         """What is to be in the manifest, refusals told."""
@@ -211,8 +256,15 @@ class _Scan:
             raise error
         self._refused(error.message)
 
-    def _tell(self, size: int) -> None:
+    def _note(self, size: int) -> None:
+        """Take note of bytes that have been read."""
         self._done += size
+        if self._done - self._told >= _TOLD_BYTES:
+            self.tell()
+
+    def tell(self) -> None:
+        """Tell how far it is."""
+        self._told = self._done
         if self._progress is not None:
             self._progress(self._done, max(self.total, self._done))
 

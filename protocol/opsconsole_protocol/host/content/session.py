@@ -14,7 +14,7 @@ from opsconsole_protocol.content.frame import (
     head,
 )
 from opsconsole_protocol.content.manifest import Manifest
-from opsconsole_protocol.content.receiver import Finish, Offered, OfferedLeaves, Receiver, TakeChunk, TakeFile
+from opsconsole_protocol.content.receiver import Finish, Offered, OfferedLeaves, Receiver, TakeChunk, TakeFiles
 from opsconsole_protocol.content.round import chunk_size
 from opsconsole_protocol.content.sender import AwaitFrame, SendBatch, SendChunk, Sender, SendFrame, SendLeaves, Skip
 from opsconsole_protocol.error import OpsconsoleError, ProtocolError
@@ -117,14 +117,12 @@ class _Sending(Side):
         self.tell(size, 0)
 
     def _send_batch(self, indexes: list[int]) -> None:
-        start = at = HEAD_BYTES + PLACE_BYTES
-        for index in indexes:
-            size = self._source.manifest.entries[index].size
-            self._source.read_file(index, self._view[at : at + size])
-            at += size
-        self._view[:start] = head(FrameKind.BATCH, indexes[0], len(indexes), at - start)
-        self.stream.send(self._view[:at])
-        self.tell(at - start, len(indexes))
+        start = HEAD_BYTES + PLACE_BYTES
+        size = sum(self._source.manifest.entries[index].size for index in indexes)
+        self._source.read_files(indexes, self._view[start : start + size])
+        self._view[:start] = head(FrameKind.BATCH, indexes[0], len(indexes), size)
+        self.stream.send(self._view[: start + size])
+        self.tell(size, len(indexes))
 
 
 class _Receiving(Side):
@@ -173,9 +171,9 @@ class _Receiving(Side):
         if isinstance(step, TakeChunk):
             sink.write_chunk(step.entry_index, step.number, step.data)
             self.tell(len(step.data), 0)
-        elif isinstance(step, TakeFile):
-            sink.write_file(step.entry_index, step.data)
-            self.tell(len(step.data), 1)
+        elif isinstance(step, TakeFiles):
+            sink.write_files(step.indexes, step.data)
+            self.tell(len(step.data), len(step.indexes))
         elif isinstance(step, OfferedLeaves):
             wanted = sink.wanted_chunks(step.entry_index, step.leaves)
             self._skip(sink.manifest, step.entry_index, wanted)

@@ -4,7 +4,7 @@ import errno
 import os
 import stat
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -42,8 +42,8 @@ class Sink(Protocol):
     def write_chunk(self, index: int, number: int, data: memoryview) -> None:
         """Keep a chunk of a large file, whose bytes are the right ones."""
 
-    def write_file(self, index: int, data: memoryview) -> None:
-        """Keep a small file, whose bytes are the right ones."""
+    def write_files(self, indexes: Sequence[int], data: memoryview) -> None:
+        """Keep small files, whose bytes follow one another and are the right ones."""
 
     def finish(self) -> None:
         """Everything is there: let it appear."""
@@ -65,9 +65,10 @@ class FolderSink(Arriving):
         destination: Path,
         mode_of: Callable[[Entry], int] = lambda entry: entry.mode,
         *,
+        is_synced: bool = True,
         cancel: threading.Event | None = None,
     ) -> None:
-        """`mode_of`: which mode an entry gets. Raises Conflict if the destination exists or somebody else receives the same, and DiskFull."""
+        """`mode_of`: which mode an entry gets. `is_synced`: the folder survives a crash of the machine once it is there. Raises Conflict if the destination exists or somebody else receives the same, and DiskFull."""
         self._folder = incoming
         self._destination = destination
         if os.path.lexists(destination):
@@ -76,7 +77,7 @@ class FolderSink(Arriving):
             incoming.mkdir(mode=0o700, parents=True, exist_ok=True)
             beneath = Beneath(incoming)
             try:
-                super().__init__(Incoming(manifest, beneath, mode_of, cancel=cancel))
+                super().__init__(Incoming(manifest, beneath, mode_of, is_synced=is_synced, cancel=cancel))
                 check_place(self.incoming, incoming.stat())
             except BaseException:
                 beneath.close()
@@ -136,9 +137,7 @@ class PlacingSink(Arriving):
     def wanted(self) -> list[int]:
         """The indexes of the files that are lacking. Raises Conflict for what is in the way, DiskFull and StreamCancelled."""
         with on_disk():
-            self._present = frozenset(
-                index for index, entry in enumerate(self.manifest.entries) if self._is_present(entry)
-            )
+            self._present = frozenset(self._look_around())
         with stopped_beside(self._beneath, self._name) as others:
             return self.incoming.prepare(lambda index: index in self._present, others)
 
@@ -169,6 +168,17 @@ class PlacingSink(Arriving):
         """Close everything; what has arrived stays for the next time."""
         self.incoming.close()
         self._beneath.close()
+
+    def _look_around(self) -> Iterator[int]:
+        """The indexes of what is in its place already. Raises Conflict for what is in the way."""
+        missing = b"/"  # the last folder that isn't there, below which nothing can be
+        for index, entry in enumerate(self.manifest.entries):
+            if entry.path.startswith(missing):
+                continue
+            if self._is_present(entry):
+                yield index
+            elif entry.kind is EntryKind.FOLDER:
+                missing = entry.path + b"/"
 
     def _is_present(self, entry: Entry) -> bool:
         """Whether an entry is in its place already. Raises Conflict for what is in the way."""

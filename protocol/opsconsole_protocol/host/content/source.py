@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -30,8 +30,8 @@ class Source(Protocol):
     def read_chunk(self, index: int, number: int, view: memoryview) -> None:
         """Fill `view` with a chunk of a large file whose leaves have been asked for."""
 
-    def read_file(self, index: int, view: memoryview) -> None:
-        """Fill `view` with a small file."""
+    def read_files(self, indexes: Sequence[int], view: memoryview) -> None:
+        """Fill `view` with small files, one after the other."""
 
     def close(self) -> None:
         """Give back what is open."""
@@ -91,23 +91,30 @@ class FolderSource:
             self._forget(self._descriptor(index))
             raise self._changed(index)
 
-    def read_file(self, index: int, view: memoryview) -> None:
-        """Fill `view` with a small file. Raises ContentChanged."""
-        entry = self._manifest.entries[index]
-        descriptor = self._opened(index)
-        try:
-            with self._readable(index):
-                count = read_exactly(descriptor, view, 0)
-            if count != entry.size or chunk_digest(view) != entry.digest:
-                self._forget(descriptor)
-                raise self._changed(index)
-        finally:
-            os.close(descriptor)
+    def read_files(self, indexes: Sequence[int], view: memoryview) -> None:
+        """Fill `view` with small files, one after the other. Raises ContentChanged or Conflict."""
+        start = 0
+        for index in indexes:
+            end = start + self._manifest.entries[index].size
+            self._read_file(index, view[start:end])
+            start = end
 
     def close(self) -> None:
         """Close all files and folders."""
         self._close_file()
         self._beneath.close()
+
+    def _read_file(self, index: int, view: memoryview) -> None:
+        descriptor = self._opened(index)
+        try:
+            count = read_exactly(descriptor, view, 0)
+            if count != len(view) or chunk_digest(view) != self._manifest.entries[index].digest:
+                self._forget(descriptor)
+                raise self._changed(index)
+        except OSError as error:
+            raise self._unreadable(index, error) from None
+        finally:
+            os.close(descriptor)
 
     def _descriptor(self, index: int) -> int:
         """The large file that is read at the moment."""
@@ -136,8 +143,11 @@ class FolderSource:
         try:
             yield
         except OSError as error:
-            path = self._manifest.entries[index].path
-            raise Conflict(f"{shown(path)} can't be read ({error.strerror}): check its disk") from None
+            raise self._unreadable(index, error) from None
+
+    def _unreadable(self, index: int, error: OSError) -> Conflict:
+        path = self._manifest.entries[index].path
+        return Conflict(f"{shown(path)} can't be read ({error.strerror}): check its disk")
 
     def _forget(self, descriptor: int) -> None:
         """What the cache says of a file may be wrong: somebody set its times back."""

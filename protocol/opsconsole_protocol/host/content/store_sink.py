@@ -3,6 +3,7 @@
 import contextlib
 import os
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -49,7 +50,7 @@ class StoreSink(FolderSink):
         cancel: threading.Event | None = None,
     ) -> None:
         """Raises Conflict and DiskFull."""
-        super().__init__(manifest, incoming, destination, stored_mode, cancel=cancel)
+        super().__init__(manifest, incoming, destination, stored_mode, is_synced=False, cancel=cancel)
         self._store = store
         self._known: dict[bytes, KeptFile] = {}
         self._leaves: dict[int, list[bytes]] = {}
@@ -120,7 +121,7 @@ class PresentSink:
     def write_chunk(self, index: int, number: int, data: memoryview) -> None:
         """Do nothing."""
 
-    def write_file(self, index: int, data: memoryview) -> None:
+    def write_files(self, indexes: Sequence[int], data: memoryview) -> None:
         """Do nothing."""
 
     def finish(self) -> None:

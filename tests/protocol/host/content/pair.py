@@ -89,8 +89,8 @@ def feed(source: Source, sink: Sink) -> int:
         entry = entries[index]
         if not entry.is_large:
             data = memoryview(bytearray(entry.size))
-            source.read_file(index, data)
-            sink.write_file(index, data)
+            source.read_files([index], data)
+            sink.write_files([index], data)
             moved += len(data)
             continue
         for number in sink.wanted_chunks(index, source.leaves(index)):

@@ -4,6 +4,7 @@ import os
 import socket
 import stat
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -178,33 +179,46 @@ def test_a_cache_forgets_what_is_too_much(tmp_path: Path, monkeypatch: pytest.Mo
     again.close()
 
 
-def test_a_file_that_changes_while_it_is_read_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "a"
-    path.write_bytes(b"first")
-    times = 0
+def race(monkeypatch: pytest.MonkeyPatch, change: Callable[[], object]) -> None:
+    """Have `change` called whenever a scan has read a file."""
 
-    def racing(descriptor: int, size: int, **_: object) -> list[bytes]:
-        nonlocal times
-        times += 1
+    def leaves_of(descriptor: int, size: int, **_: object) -> list[bytes]:
         leaves = file_hash.leaves_of(descriptor, size)
-        if times == 1:
-            path.write_bytes(b"second")
+        change()
         return leaves
 
-    monkeypatch.setattr("opsconsole_protocol.host.content.scan.leaves_of", racing)
-    (entry,) = scan(tmp_path).entries
-    assert entry.digest == chunk_digest(b"second")
+    def read(descriptor: int, size: int, reading: Callable[[int, int], bytes] = os.read) -> bytes:
+        data = reading(descriptor, size)
+        change()
+        return data
+
+    monkeypatch.setattr("opsconsole_protocol.host.content.scan.leaves_of", leaves_of)
+    monkeypatch.setattr("opsconsole_protocol.host.content.scan.os.read", read)
 
 
-def test_a_file_that_is_written_all_the_time_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+SIZES = pytest.mark.parametrize("size", [5, 1 << 20], ids=["small", "larger"])
+
+
+@SIZES
+def test_a_file_that_changes_while_it_is_read_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
     path = tmp_path / "a"
-    path.write_bytes(b"x")
+    path.write_bytes(b"1" * size)
+    first = [b"2" * size]
+    race(monkeypatch, lambda: first and path.write_bytes(first.pop()))
+    (entry,) = scan(tmp_path).entries
+    assert not first
+    assert entry.digest == chunk_digest(b"2" * size)
 
-    def racing(descriptor: int, size: int, **_: object) -> list[bytes]:
-        path.write_bytes(path.read_bytes() + b"x")
-        return file_hash.leaves_of(descriptor, size)
 
-    monkeypatch.setattr("opsconsole_protocol.host.content.scan.leaves_of", racing)
+@SIZES
+def test_a_file_that_is_written_all_the_time_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"x" * size)
+    race(monkeypatch, lambda: os.truncate(path, path.stat().st_size + 1))
     with pytest.raises(ContentChanged, match="being written"):
         scan(tmp_path)
 

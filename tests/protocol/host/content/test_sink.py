@@ -16,7 +16,7 @@ import pytest
 from opsconsole_protocol.content.digest import CHUNK_BYTES
 from opsconsole_protocol.content.error import DiskFull
 from opsconsole_protocol.error import Conflict, NotFound, OpsconsoleError
-from opsconsole_protocol.host.content import incoming
+from opsconsole_protocol.host.content import disk, incoming
 from opsconsole_protocol.host.content.arriving import INCOMING_PREFIX
 from opsconsole_protocol.host.content.scan import scan
 from opsconsole_protocol.host.content.sink import FolderSink, PlacingSink
@@ -217,6 +217,63 @@ def test_a_disk_without_second_names_will_do(top: Path, there: Path, monkeypatch
     monkeypatch.setattr(os, "link", refuse)
     place(top, there)
     assert contents(there) == contents(top)
+
+
+@pytest.mark.parametrize(
+    ("failing", "size"), [("sync_disk", 100), ("os.fdatasync", CHUNK_BYTES + 3)], ids=["small", "large"]
+)
+def test_a_disk_that_fails_while_files_arrive_is_told_and_nothing_appears(
+    tmp_path: Path, there: Path, monkeypatch: pytest.MonkeyPatch, failing: str, size: int
+) -> None:
+    """The system tells of each failure only once: the syncs in the end would succeed."""
+    top = tmp_path / "one"
+    top.mkdir()
+    (top / "file").write_bytes(random.Random(5).randbytes(size))  # noqa: S311
+    failed = threading.Event()
+
+    def fail(_: int) -> None:
+        failed.set()
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(incoming, "_SYNCED_BYTES", 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(f"opsconsole_protocol.host.content.incoming.{failing}", fail)
+        with pytest.raises(Conflict, match="can't write"):
+            place(top, there)
+    assert failed.is_set()
+    assert [path.name.encode().startswith(INCOMING_PREFIX) for path in there.iterdir()] == [True]
+    place(top, there)
+    assert contents(there) == contents(top)
+
+
+def test_many_files_are_synced_before_they_appear(tmp_path: Path, there: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    top = tmp_path / "many"
+    top.mkdir()
+    for number in range(100):
+        (top / str(number)).write_bytes(b"%d" % number)
+    seen: list[int] = []
+
+    def synced(folder: int) -> None:
+        seen.append(len([path for path in there.iterdir() if path.is_file()]))
+        disk.sync_disk(folder)
+
+    monkeypatch.setattr(incoming, "sync_disk", synced)
+    place(top, there)
+    assert seen == [0]
+    assert contents(there) == contents(top)
+
+
+def test_modes_are_those_that_were_sent_whatever_the_umask_says(top: Path, there: Path) -> None:
+    for mode in (0o777, 0o640, 0o444, 0o604):
+        (top / f"{mode:o}").write_bytes(b"x")
+        (top / f"{mode:o}").chmod(mode)
+    before = os.umask(0o077)
+    try:
+        place(top, there)
+    finally:
+        os.umask(before)
+    for path in top.iterdir():
+        assert (there / path.name).lstat().st_mode == path.lstat().st_mode
 
 
 def test_two_cannot_place_the_same_at_once(top: Path, there: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,7 +30,7 @@ def read(source: FolderSource, index: int) -> bytes:
     entry = source.manifest.entries[index]
     data = memoryview(bytearray(entry.size))
     if not entry.is_large:
-        source.read_file(index, data)
+        source.read_files([index], data)
     else:
         for number in range(len(source.leaves(index))):
             source.read_chunk(index, number, data[number * CHUNK_BYTES : (number + 1) * CHUNK_BYTES])

@@ -1,0 +1,129 @@
+"""What can be asked of a fleet as a whole: workers, people, projects, templates, events, and the coordinator itself."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+from opsconsole.ask import AnswerT
+from opsconsole_protocol import api
+
+
+class FleetRequests(ABC):
+    """A part of a client: its requests that aren't about one job."""
+
+    @abstractmethod
+    async def _ask(self, request: api.AnyRequest, kind: type[AnswerT]) -> AnswerT:
+        """The answer to a request. Raises OpsconsoleError."""
+
+    async def workers(self, filter: str = "", *, revoked: bool = False) -> list[api.WorkerRow]:  # noqa: A002
+        """The workers that match a line of requirements, by name; with `revoked`, revoked ones too."""
+        return list((await self._ask(api.ListWorkers(filter=filter, revoked=revoked), api.WorkerList)).workers)
+
+    async def set_worker(self, name: str, action: str) -> list[api.WorkerRow]:
+        """Drain, undrain, revoke or remove a worker, and return its row afterwards (of a removed one its last). Raises NotFound."""
+        return list((await self._ask(api.SetWorker(name=name, action=action), api.WorkerList)).workers)
+
+    async def revoke_all_workers(self) -> list[api.WorkerRow]:
+        """Take back every worker's credential, and return the workers' rows afterwards."""
+        asked = api.SetWorker(name="", action="revoke", everybody=True)
+        return list((await self._ask(asked, api.WorkerList)).workers)
+
+    async def people(self) -> list[api.PersonRow]:
+        """Who may do what, or once might. The owner of the token in the coordinator's data folder comes first."""
+        return list((await self._ask(api.ListPeople(), api.PersonList)).people)
+
+    async def rename_person(self, name: str, new: str) -> api.PersonRow:
+        """Give a person another name, and return the person's row afterwards. Raises NotFound or InvalidRequest."""
+        return (await self._ask(api.RenamePerson(name=name, new=new), api.PersonList)).people[0]
+
+    async def revoke_people(self, *names: str, everybody: bool = False) -> list[api.PersonRow]:
+        """Take back the credentials of these people and end their connections; with `everybody`, end all open invitations as well."""
+        asked = api.RevokePeople(names=names, everybody=everybody)
+        return list((await self._ask(asked, api.PersonList)).people)
+
+    async def invitations(self) -> list[api.InvitationRow]:
+        """The invitations that still let somebody in."""
+        return list((await self._ask(api.ListInvitations(), api.InvitationList)).invitations)
+
+    async def revoke_invitations(self, *ids: str, everything: bool = False) -> list[api.InvitationRow]:
+        """End these invitations, or all with `everything`, and return those that were open."""
+        asked = api.RevokeInvitations(ids=ids, everything=everything)
+        return list((await self._ask(asked, api.InvitationList)).invitations)
+
+    async def invite(
+        self,
+        role: str = "worker",
+        *,
+        ttl_ms: int = 3_600_000,
+        uses: int = 1,
+        name: str = "",
+        tags: Sequence[str] = (),
+    ) -> api.Invited:
+        """Make a join line. `role` is worker, viewer, operator or admin; `uses` is how many it lets in, within `ttl_ms`."""
+        return await self._ask(
+            api.Invite(role=role, ttl_ms=ttl_ms, uses=uses, name=name, tags=tuple(tags)), api.Invited
+        )
+
+    async def projects(self) -> list[api.ProjectRow]:
+        """All projects, by name."""
+        return list((await self._ask(api.ListProjects(), api.ProjectList)).projects)
+
+    async def set_project(self, name: str, *, description: str | None = None, status: str | None = None) -> str:
+        """Create or change a project, and return in one line what happened. `status` is active, paused or archived.
+
+        Raises InvalidRequest for a name or status that can't be.
+        """
+        return (await self._ask(api.SetProject(name=name, description=description, status=status), api.Done)).text
+
+    async def templates(self) -> list[api.TemplateRow]:
+        """All templates, by name."""
+        return list((await self._ask(api.ListTemplates(), api.TemplateList)).templates)
+
+    async def set_template(self, template: api.TemplateRow) -> str:
+        """Create or replace a template, and return in one line what happened.
+
+        Raises InvalidRequest where its command names a parameter that it doesn't declare.
+        """
+        return (await self._ask(api.SetTemplate(template=template), api.Done)).text
+
+    async def events(
+        self, subject: str = "", *, limit: int = 200, before_seq: int | None = None
+    ) -> list[api.EventRow]:  # fmt: skip
+        """Events, newest first: those of `subject` unless it is empty, and before `before_seq`."""
+        asked = api.ListEvents(subject=subject, before_seq=before_seq, limit=limit)
+        return list((await self._ask(asked, api.EventList)).events)
+
+    async def confirm_restore(self) -> str:
+        """After a restored backup, let the coordinator stop what it doesn't know. Returns in one line what happened."""
+        return (await self._ask(api.ConfirmRestore(), api.Done)).text
+
+    async def clean(
+        self,
+        *workers: str,
+        older_than_ms: int = 0,
+        remove: bool = False,
+        attempts: bool = True,
+        outputs: bool = False,
+        logs: bool = False,
+        history: bool = False,
+        policy: bool = False,
+        jobs: Sequence[str] = (),
+    ) -> api.Cleaned:
+        """What ended jobs left on these workers (on all where none is named) and with the coordinator; with `remove`, remove it.
+
+        Only what is older than `older_than_ms` counts. `attempts`: working folders and logs. `outputs`: output folders.
+        `logs`, `history`: what the coordinator holds. `policy`: say also what is removed without being asked. `jobs`: only
+        what these ended jobs left, whatever their age.
+        """
+        asked = api.Clean(
+            workers=workers, older_than_ms=older_than_ms, remove=remove, attempts=attempts, outputs=outputs, logs=logs,
+            history=history, policy=policy, jobs=tuple(jobs),
+        )  # fmt: skip
+        return await self._ask(asked, api.Cleaned)
+
+    async def backup(self, path: str) -> str:
+        """Copy the coordinator's store to a new file on its machine, and return in one line what was done."""
+        return (await self._ask(api.Backup(path=path), api.Done)).text
+
+    async def health(self) -> api.Health:
+        """How the coordinator is."""
+        return await self._ask(api.AskHealth(), api.Health)

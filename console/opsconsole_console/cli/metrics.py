@@ -1,0 +1,119 @@
+"""`opsconsole metrics ID…`."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from opsconsole_console.cli.option import add_json
+from opsconsole_console.cli.output import put_json, put_table, say
+from opsconsole_console.cli.parser import Group
+from opsconsole_console.cli.session import with_client
+from opsconsole_protocol.error import InvalidRequest
+
+if TYPE_CHECKING:
+    from opsconsole.client import Client
+    from opsconsole_protocol.api import RunRow
+
+_ALL_POINTS = 10_000_000
+_COLUMNS = ("task", "metric", "step", "value")
+
+
+def add(group: Group) -> None:
+    """The verbs of this file."""
+    parser = group.verb("metrics", metrics, usage="opsconsole metrics [options] JOB[/task-N]… ")
+    parser.add_argument("ids", nargs="+", metavar="ID", help="jobs, or single tasks: JOB/task-N")
+    parser.add_argument("--name", action="append", default=[], metavar="NAME", help="only this metric; may be repeated")
+    parser.add_argument("--csv", metavar="FILE", help="write every point to a CSV file; - is stdout")
+    parser.add_argument(
+        "--parquet", metavar="FILE", type=Path, help="write every point to a Parquet file (needs opsconsole[view])"
+    )
+    add_json(parser, "one JSON object a task and metric, with every point")
+
+
+def metrics(args: argparse.Namespace) -> int:
+    """`opsconsole metrics`."""
+    whole = args.json or args.csv is not None or args.parquet is not None
+
+    async def work(client: Client) -> list[RunRow]:
+        runs: list[RunRow] = []
+        for one in args.ids:
+            found = await client.metrics(one)
+            names = sorted({metric.name for run in found for metric in run.metrics} & set(args.name or _names(found)))
+            runs += await client.metrics(one, names, points_max=_ALL_POINTS) if whole and names else found
+        return runs
+
+    runs = with_client(args, work)
+    if args.csv is not None:
+        _write_csv(args.csv, runs)
+    elif args.parquet is not None:
+        _write_parquet(args.parquet, runs)
+    elif args.json:
+        put_json(*(_object(run, metric) for run, metric in _each(runs, args.name)))
+    else:
+        rows = [
+            (
+                run.task_id,
+                metric.name,
+                f"{metric.points:,}",
+                *map(_figure, (metric.last_step, metric.last, metric.least, metric.greatest)),
+            )
+            for run, metric in _each(runs, args.name)
+        ]
+        if not rows:
+            say("opsconsole: nothing was reported yet: see docs/training.md for how a task does that")
+        else:
+            put_table(("TASK", "METRIC", "POINTS", "STEP", "LAST", "LEAST", "GREATEST"), rows)
+    return 0
+
+
+def _names(runs: list[RunRow]) -> set[str]:
+    return {metric.name for run in runs for metric in run.metrics}
+
+
+def _each(runs: list[RunRow], names: list[str]) -> Iterator[tuple[RunRow, Any]]:
+    for run in runs:
+        for metric in run.metrics:
+            if not names or metric.name in names:
+                yield run, metric
+
+
+def _object(run: RunRow, metric: Any) -> dict[str, Any]:
+    return {
+        "task": run.task_id, "job": run.job, "parameters": run.parameters, "metric": metric.name, "points": metric.points,
+        "last": metric.last, "last_step": metric.last_step, "least": metric.least, "greatest": metric.greatest,
+        "steps": list(metric.x), "values": list(metric.y),
+    }  # fmt: skip
+
+
+def _points(runs: list[RunRow]) -> Iterator[tuple[str, str, float, float]]:
+    for run in runs:
+        for metric in run.metrics:
+            for step, value in zip(metric.x, metric.y, strict=True):
+                yield run.task_id, metric.name, step, value
+
+
+def _write_csv(target: str, runs: list[RunRow]) -> None:
+    if target == "-":
+        csv.writer(sys.stdout, lineterminator="\n").writerows([_COLUMNS, *_points(runs)])
+        return
+    with Path(target).open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows([_COLUMNS, *_points(runs)])
+
+
+def _write_parquet(target: Path, runs: list[RunRow]) -> None:
+    try:
+        import pyarrow as pa
+        from pyarrow import parquet
+    except ImportError:
+        raise InvalidRequest("Parquet files need pyarrow: pip install 'opsconsole[view]', or use --csv") from None
+    columns = list(zip(*_points(runs), strict=True)) or [(), (), (), ()]
+    parquet.write_table(pa.table(dict(zip(_COLUMNS, columns, strict=True))), target)
+
+
+def _figure(value: float) -> str:
+    return "" if value != value else f"{value:.6g}"

@@ -1,0 +1,52 @@
+"""What tasks say of themselves: their metrics, progress, checkpoints and notes."""
+
+import math
+
+from opsconsole_coordinator.core.fleet import Fleet
+from opsconsole_coordinator.core.model import Attempt
+from opsconsole_protocol.event_kind import EventKind
+from opsconsole_protocol.ids import AttemptId
+from opsconsole_protocol.link import TaskProgress
+from opsconsole_protocol.report import Progress, Reported
+
+METRICS_SHOWN_MAX = 100
+"""Last values that are kept with an attempt. All points of all metrics are elsewhere."""
+CHECKPOINT_EVENT_EVERY_MS = 10_000
+
+
+def note_reported(fleet: Fleet, attempt_id: AttemptId, reported: Reported, now_ms: int) -> None:
+    """An attempt's report has grown, and this is what it says now."""
+    attempt = fleet.attempts.get(attempt_id)
+    if attempt is None:
+        return
+    job = fleet.jobs[attempt.job_id]
+    subject = job.task_id(attempt.index)
+    attempt.metrics = dict(list(reported.metrics.items())[:METRICS_SHOWN_MAX])
+    if reported.progress is not None and not attempt.is_finished:
+        _note_progress(attempt, reported.progress, reported.progress_at_ms)
+    if reported.checkpoint is not None and reported.checkpoint != attempt.checkpoint:
+        attempt.checkpoint = reported.checkpoint
+        fleet.touch_attempt(attempt)
+        told_ms = attempt.checkpoint_told_ms
+        if told_ms is None or now_ms - told_ms >= CHECKPOINT_EVENT_EVERY_MS:
+            attempt.checkpoint_told_ms = now_ms
+            at = "" if reported.checkpoint.step is None else f" at step {reported.checkpoint.step:g}"
+            fleet.audit(now_ms, attempt.actor, EventKind.CHECKPOINT, f"saved{at}: {reported.checkpoint.path}", subject)
+    for _, note in reported.notes:
+        fleet.audit(now_ms, attempt.actor, EventKind.NOTE, note, subject)
+    for fault in reported.faults:
+        fleet.audit(now_ms, attempt.actor, EventKind.NOTE, f"its report has a fault in {fault}", subject)
+    if attempt.is_finished:
+        fleet.touch_attempt(attempt)
+    fleet.show_job(job)
+
+
+def _note_progress(attempt: Attempt, progress: Progress, at_ms: int) -> None:
+    """Time left is estimated from the first progress on; where a task starts over, from there."""
+    first = attempt.progress_first
+    if first is None or progress.done < first[1]:
+        first = attempt.progress_first = at_ms, progress.done
+    gained = progress.done - first[1]
+    left_ms = (at_ms - first[0]) * (progress.total - progress.done) / gained if gained > 0 else math.nan
+    eta_ms = round(left_ms) if math.isfinite(left_ms) and left_ms >= 0 else None
+    attempt.progress = TaskProgress(done=progress.done, total=progress.total, eta_ms=eta_ms)

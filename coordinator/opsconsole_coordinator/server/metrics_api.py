@@ -1,0 +1,102 @@
+"""What operators ask about what tasks have reported, answered."""
+
+import asyncio
+import sqlite3
+from functools import partial
+
+from msgspec.structs import replace
+
+from opsconsole_coordinator.core.model import Attempt, Task
+from opsconsole_coordinator.report.run import merged
+from opsconsole_coordinator.report.series import Series, Summary, Window
+from opsconsole_coordinator.report.thinning import thin
+from opsconsole_coordinator.server.commit_loop import CommitLoop
+from opsconsole_coordinator.server.fair_semaphore import FairSemaphore
+from opsconsole_coordinator.server.identity import Caller
+from opsconsole_coordinator.server.job_lookup import resolve
+from opsconsole_coordinator.server.log_service import LogService
+from opsconsole_coordinator.store import query
+from opsconsole_protocol import api
+from opsconsole_protocol.error import NotFound, Unavailable
+from opsconsole_protocol.ids import AttemptId, JobId
+
+READERS = 2
+"""Runs that are read at a time, one for each caller: a long one takes a while and much memory."""
+
+
+class MetricsApi:
+    """Handlers of the requests about metrics; each takes the request and who asks."""
+
+    def __init__(self, commit_loop: CommitLoop, log_service: LogService) -> None:
+        self._commit_loop = commit_loop
+        self._log_service = log_service
+        self._reads = FairSemaphore(READERS, 1)
+
+    async def read(self, request: api.ReadMetrics, caller: Caller) -> api.MetricsAnswer:
+        """The runs of a job. Raises NotFound, or Unavailable where they can't be read."""
+        job_id, index = await resolve(self._commit_loop, request.id)
+        first, limit = (request.tasks_from, request.tasks_limit) if index is None else (index, 1)
+
+        def look_up(connection: sqlite3.Connection) -> query.Detail | None:
+            return query.detail(connection, job_id, first, limit, 0)
+
+        found = await self._commit_loop.database.read(look_up)
+        if found is None or (index is not None and not found.tasks):
+            raise NotFound(f"there is no {request.id} here")
+        async with self._reads.acquire(caller.actor):
+            runs = await asyncio.to_thread(partial(self._runs, request, job_id, found))
+        return api.MetricsAnswer(runs=tuple(runs), more=index is None and first + limit < found.row.num_tasks)
+
+    def _runs(self, request: api.ReadMetrics, job_id: JobId, found: query.Detail) -> list[api.RunRow]:
+        runs = []
+        for task in found.tasks:
+            attempts = found.attempts.get(task.index, [])
+            if request.attempt is not None:
+                attempts = [one for one in attempts if one.number == request.attempt]
+                if not attempts and len(found.tasks) == 1:
+                    raise NotFound(f"{found.job.task_id(task.index)} has no attempt {request.attempt}")
+            runs.append(self._run(request, job_id, found, task, attempts))
+        return runs
+
+    def _run(
+        self, request: api.ReadMetrics, job_id: JobId, found: query.Detail, task: Task, attempts: list[Attempt]
+    ) -> api.RunRow:
+        try:
+            metrics = self._metrics(request, [one.id for one in attempts])
+        except OSError as error:
+            raise Unavailable(f"what {job_id} reported can't be read: {error.strerror}") from None
+        spec = found.job.spec
+        return api.RunRow(
+            task_id=found.job.task_id(task.index),
+            job=spec.title,
+            state=str(task.state),
+            parameters=dict(spec.parameters[task.index]) if spec.parameters else {},
+            metrics=tuple(metrics),
+        )
+
+    def _metrics(self, request: api.ReadMetrics, attempt_ids: list[AttemptId]) -> list[api.MetricRow]:
+        summaries: dict[str, Summary] = {}
+        for attempt_id in attempt_ids:
+            for name, one in self._log_service.reports.summaries(attempt_id).items():
+                summaries[name] = summaries[name].followed_by(one) if name in summaries else one
+        names = frozenset(request.names) & summaries.keys()
+        series = (
+            merged([self._log_service.reports.series(one, frozenset(names)) for one in attempt_ids]) if names else {}
+        )
+        return [_row(name, one, series.get(name), request) for name, one in summaries.items()]
+
+
+def _row(name: str, summary: Summary, series: Series | None, request: api.ReadMetrics) -> api.MetricRow:
+    row = api.MetricRow(
+        name=name,
+        points=summary.points,
+        last=summary.last,
+        last_step=summary.last_step,
+        least=summary.least,
+        greatest=summary.greatest,
+    )
+    if series is None:
+        return row
+    x, y = series.by_step() if request.axis is api.Axis.STEP else series.by_time()
+    points = thin(x, y, Window(request.first, request.last), request.points_max)
+    return replace(row, x=tuple(points.x), y=tuple(points.y))

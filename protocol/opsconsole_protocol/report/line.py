@@ -1,0 +1,144 @@
+"""One line of a report: a JSON object of at most REPORT_LINE_BYTES_MAX bytes with any of these keys, all others being left out.
+
+    {"at_ms": 1764270000000, "step": 120, "metrics": {"loss": 0.31, "lr": 0.0003}}
+    {"at_ms": 1764270000000, "progress": {"done": 120, "total": 4000}}
+    {"at_ms": 1764270000000, "checkpoint": {"path": "/data/out/step-120", "step": 120}}
+    {"at_ms": 1764270000000, "note": "learning rate halved"}
+
+`at_ms` is Unix milliseconds of the worker's clock; `step` any number. A value that is no finite number is written "NaN",
+"Infinity" or "-Infinity", with quotes or, as Python's `json` does, without them. A line may have several of the keys.
+"""
+
+import json
+import math
+import re
+
+import msgspec
+
+from opsconsole_protocol.bound import NAME_CHARACTERS_MAX, PATH_CHARACTERS_MAX, TEXT_CHARACTERS_MAX, TIME_MS_MAX, cut
+from opsconsole_protocol.error import OpsconsoleError
+
+REPORT_BYTES_MAX = 256 << 20
+"""Of one attempt: several million lines. What comes after isn't read."""
+REPORT_LINE_BYTES_MAX = 64 * 1024
+METRICS_OF_LINE_MAX = 200
+_NAME = re.compile(r"[^\x00-\x1f\x7f]+")
+_WORDS = {"nan": math.nan, "infinity": math.inf, "-infinity": -math.inf, "inf": math.inf, "-inf": -math.inf}
+_KEYS = frozenset({"metrics", "progress", "checkpoint", "note"})
+_COUNT_MAX = 1e15
+
+
+class ReportError(OpsconsoleError):
+    """A line that can't be taken, and why, in words for whoever wrote the task."""
+
+    code = "report"
+
+
+class Metrics(msgspec.Struct, frozen=True, gc=False):
+    """Values at one step, by name. `step` is None where the task counts none."""
+
+    values: dict[str, float]
+    step: float | None = None
+
+
+class Progress(msgspec.Struct, frozen=True, gc=False):
+    """So much of a whole is done; `total` is above 0."""
+
+    done: float
+    total: float
+
+
+class Checkpoint(msgspec.Struct, frozen=True, gc=False):
+    """The task can go on from what lies at `path`, a file or folder on its worker. `step` is how far it was then."""
+
+    path: str
+    step: float | None = None
+    at_ms: int = 0
+
+
+class Report(msgspec.Struct, frozen=True, gc=False):
+    """What one line says."""
+
+    at_ms: int
+    metrics: Metrics | None = None
+    progress: Progress | None = None
+    checkpoint: Checkpoint | None = None
+    note: str = ""
+
+
+class _Fields(msgspec.Struct, frozen=True, gc=False):
+    at_ms: float | None = None
+    step: float | None = None
+    metrics: dict[str, float | str | None] | None = None
+    progress: dict[str, float | None] | None = None
+    checkpoint: dict[str, str | float | None] | None = None
+    note: str | None = None
+
+
+_decode = msgspec.json.Decoder(_Fields).decode
+
+
+def parse_line(line: bytes, read_at_ms: int) -> Report:
+    """What the line says; `read_at_ms` stands in for a time that it doesn't have. Raises ReportError."""
+    if len(line) > REPORT_LINE_BYTES_MAX:
+        raise ReportError(f"a line of {len(line)} bytes is too long: at most {REPORT_LINE_BYTES_MAX} are taken")
+    fields = _fields(line)
+    at_ms = read_at_ms if fields.at_ms is None or not 0 <= fields.at_ms <= TIME_MS_MAX else int(fields.at_ms)
+    step = fields.step if fields.step is not None and math.isfinite(fields.step) else None
+    report = Report(
+        at_ms,
+        None if not fields.metrics else Metrics(_values(fields.metrics), step),
+        None if fields.progress is None else _progress(fields.progress),
+        None if fields.checkpoint is None else _checkpoint(fields.checkpoint, step, at_ms),
+        cut(fields.note, TEXT_CHARACTERS_MAX) if fields.note else "",
+    )
+    if report.metrics is None and report.progress is None and report.checkpoint is None and not report.note:
+        raise ReportError(f"it has none of {', '.join(sorted(_KEYS))}")
+    return report
+
+
+def _fields(line: bytes) -> _Fields:
+    try:
+        return _decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        pass
+    try:
+        found = json.loads(line)  # which knows NaN without quotes
+    except (ValueError, RecursionError):
+        raise ReportError("it is no JSON") from None
+    try:
+        return msgspec.convert(found, _Fields)
+    except msgspec.ValidationError as error:
+        raise ReportError(cut(str(error), 200)) from None
+
+
+def _values(given: dict[str, float | str | None]) -> dict[str, float]:
+    if len(given) > METRICS_OF_LINE_MAX:
+        raise ReportError(f"{len(given)} metrics in one line are too many: at most {METRICS_OF_LINE_MAX} are taken")
+    values: dict[str, float] = {}
+    for name, value in given.items():
+        if not name or len(name) > NAME_CHARACTERS_MAX or _NAME.fullmatch(name) is None:
+            raise ReportError(
+                f"{name[:40]!r} can't name a metric: use up to {NAME_CHARACTERS_MAX} printable characters"
+            )
+        number = _WORDS.get(value.lower()) if isinstance(value, str) else math.nan if value is None else value
+        if number is None:
+            raise ReportError(f"the value of {name} is no number")
+        values[name] = number
+    return values
+
+
+def _progress(given: dict[str, float | None]) -> Progress:
+    done, total = given.get("done"), given.get("total")
+    if done is None or total is None or not 0 < total <= _COUNT_MAX or not 0 <= done <= total:
+        raise ReportError("progress has done and total, with 0 ≤ done ≤ total and total above 0")
+    return Progress(done, total)
+
+
+def _checkpoint(given: dict[str, str | float | None], line_step: float | None, at_ms: int) -> Checkpoint:
+    path, step = given.get("path"), given.get("step", line_step)
+    if not isinstance(path, str) or not path or "\0" in path or len(path) > PATH_CHARACTERS_MAX:
+        raise ReportError(f"a checkpoint has a path of 1 to {PATH_CHARACTERS_MAX} characters")
+    if not isinstance(step, (int, float)) or not math.isfinite(step):
+        step = None
+    return Checkpoint(path, step, at_ms)

@@ -1,0 +1,133 @@
+"""The module by which tasks report: in a process that has nothing of ours installed, as a worker starts it."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from opsconsole import task
+
+
+@pytest.fixture
+def report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "report"
+    monkeypatch.setenv("OPSCONSOLE_REPORT", str(path))
+    return path
+
+
+def said(path: Path) -> list[dict[str, Any]]:
+    return [
+        {key: value for key, value in json.loads(line).items() if key != "at_ms"}
+        for line in path.read_text().splitlines()
+    ]
+
+
+class Tensor:
+    """Something that is a number only to `float()`."""
+
+    def __float__(self) -> float:
+        return 0.25
+
+
+def test_everything_that_can_be_said(report: Path) -> None:
+    task.report(step=3, loss=0.5, lr=Tensor())
+    task.report({"eval/loss": float("nan"), "worst": float("-inf"), "big": 1 << 70}, step=4)
+    task.progress(3, 10)
+    task.checkpoint("here", step=3)
+    task.note("half\nway")
+    assert said(report) == [
+        {"step": 3, "metrics": {"loss": 0.5, "lr": 0.25}},
+        {"step": 4, "metrics": {"eval/loss": "NaN", "worst": "-Infinity", "big": float(1 << 70)}},
+        {"progress": {"done": 3, "total": 10}},
+        {"checkpoint": {"path": str(Path.cwd() / "here"), "step": 3}},
+        {"note": "half\nway"},
+    ]
+
+
+def test_outside_of_a_task_nothing_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPSCONSOLE_REPORT", raising=False)
+    monkeypatch.chdir(tmp_path)
+    task.report(loss=1)
+    task.progress(1, 2)
+    task.checkpoint("x")
+    task.note("y")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("value", ["low", None, [1]])
+def test_a_value_that_is_no_number_is_the_caller_s_mistake(report: Path, value: Any) -> None:
+    with pytest.raises((TypeError, ValueError)):
+        task.report(loss=value)
+    assert not report.exists()
+
+
+def test_a_report_that_can_t_be_written_is_told_once_and_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("OPSCONSOLE_REPORT", str(tmp_path / "gone" / "report"))
+    writer = task._Writer()
+    monkeypatch.setattr(task, "_writer", writer)
+    for _ in range(3):
+        task.report(loss=1)
+    assert capsys.readouterr().err.count("nothing can be reported: No such file or directory") == 1
+
+
+def test_threads_and_children_write_whole_lines(report: Path) -> None:
+    def report_often() -> None:
+        for _ in range(200):
+            task.report(loss=1)
+
+    threads = [threading.Thread(target=report_often) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    pid = os.fork()
+    if pid == 0:
+        task.note("child")
+        os._exit(0)
+    os.waitpid(pid, 0)
+    for thread in threads:
+        thread.join()
+    assert len(said(report)) == 801
+
+
+def run(code: str, report: Path, *path: Path) -> str:
+    """Run code in a Python without our packages, which finds these folders."""
+    environment = {"OPSCONSOLE_REPORT": str(report), "PYTHONPATH": os.pathsep.join(map(str, path)), "PATH": os.defpath}
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", code], env=environment, capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def sdk(tmp_path: Path) -> Path:
+    folder = tmp_path / "sdk"
+    folder.mkdir()
+    shutil.copy(task.__file__, folder / "opsconsole.py")
+    return folder
+
+
+def test_the_worker_s_copy_needs_nothing_installed(sdk: Path, tmp_path: Path) -> None:
+    run("import opsconsole; opsconsole.report(step=1, loss=2)", tmp_path / "report", sdk)
+    assert said(tmp_path / "report") == [{"step": 1, "metrics": {"loss": 2}}]
+
+
+def test_an_installed_package_is_not_hidden_and_an_older_one_can_report_too(sdk: Path, tmp_path: Path) -> None:
+    site = tmp_path / "site" / "opsconsole"
+    site.mkdir(parents=True)
+    (site / "__init__.py").write_text("version = 'old'\ndef note(text): print('theirs', text)\n")
+    (site / "client.py").write_text("here = True\n")
+    code = "import opsconsole, opsconsole.client as c; opsconsole.note('x'); opsconsole.report(loss=1); print(opsconsole.version, c.here)"
+    for order in ((sdk, site.parent), (site.parent, sdk)):
+        found = run(code, tmp_path / "report", *order)
+        assert found.splitlines() == ["theirs x", "old True"]
+        if order[0] == sdk:
+            assert said(tmp_path / "report") == [{"metrics": {"loss": 1}}]
+            break

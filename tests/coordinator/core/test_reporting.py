@@ -1,0 +1,68 @@
+"""What tasks say of themselves, in the core: shown at once, stored where it matters, and never a reason to fail."""
+
+from opsconsole_coordinator.core import view
+from opsconsole_coordinator.core.reporting import CHECKPOINT_EVENT_EVERY_MS, METRICS_SHOWN_MAX, note_reported
+from opsconsole_protocol.ids import AttemptId
+from opsconsole_protocol.link import TaskProgress
+from opsconsole_protocol.report import Checkpoint, Progress, Reported
+from tests.coordinator.core.world import World
+
+
+def test_reported_progress_counts_more_than_what_the_output_looks_like(world: World) -> None:
+    worker, job = world.worker(), world.submit()
+    attempt = worker.started()
+    note_reported(world.fleet, attempt.id, Reported(progress=Progress(10, 100), progress_at_ms=1_000), 1)
+    worker.heartbeat(progress={attempt.id: TaskProgress(done=1, total=2)})
+    row = view.job_row(world.fleet, job).advance
+    assert row == TaskProgress(done=10, total=100)
+    note_reported(world.fleet, attempt.id, Reported(progress=Progress(20, 100), progress_at_ms=3_000), 2)
+    assert view.job_row(world.fleet, job).advance == TaskProgress(done=20, total=100, eta_ms=16_000)
+    # It starts over: the time left is counted anew.
+    note_reported(world.fleet, attempt.id, Reported(progress=Progress(0, 50), progress_at_ms=4_000), 3)
+    assert view.job_row(world.fleet, job).advance == TaskProgress(done=0, total=50)
+    worker.take_all()
+
+
+def test_metrics_and_checkpoints_are_shown_of_the_task_and_kept_with_its_end(world: World) -> None:
+    worker, job = world.worker(), world.submit()
+    attempt = worker.started()
+    world.fleet.drain()
+    note_reported(world.fleet, attempt.id, Reported(metrics={"loss": 0.5}), 1)
+    assert not world.fleet.drain().attempts, "metrics cost no commit"
+    note_reported(world.fleet, attempt.id, Reported(metrics={"loss": 0.4}, checkpoint=Checkpoint("/c", 7, 5)), 2)
+    batch = world.fleet.drain()
+    assert [one.id for one in batch.attempts] == [attempt.id]
+    assert [event.text for event in batch.events] == ["saved at step 7: /c"]
+    row = view.task_row(job, job.tasks[0], [attempt])
+    assert row.metrics == {"loss": 0.4}
+    assert row.checkpoint is not None
+    assert (row.checkpoint.path, row.checkpoint.step) == ("/c", 7)
+    worker.take_all()
+
+
+def test_a_task_that_saves_all_the_time_fills_no_audit_log(world: World) -> None:
+    worker, _ = world.worker(), world.submit()
+    attempt = worker.started()
+    world.fleet.drain()
+    for number in range(100):
+        reported = Reported(checkpoint=Checkpoint("/c", number, number))
+        note_reported(world.fleet, attempt.id, reported, CHECKPOINT_EVENT_EVERY_MS + number)
+    assert len(world.fleet.drain().events) == 1
+    assert attempt.checkpoint == Checkpoint("/c", 99, 99)
+    worker.take_all()
+
+
+def test_notes_and_faults_are_events_and_endless_metrics_are_cut(world: World) -> None:
+    worker, job = world.worker(), world.submit()
+    attempt = worker.started()
+    world.fleet.drain()
+    metrics = {f"m{number}": 1.0 for number in range(METRICS_SHOWN_MAX + 5)}
+    reported = Reported(metrics=metrics, notes=[(1, "halved")], faults=["line 3: it is no JSON"])
+    note_reported(world.fleet, attempt.id, reported, 1)
+    note_reported(world.fleet, AttemptId(f"{job.id}.0.9.gone"), reported, 1)
+    assert [event.text for event in world.fleet.drain().events] == [
+        "halved",
+        "its report has a fault in line 3: it is no JSON",
+    ]
+    assert len(attempt.metrics) == METRICS_SHOWN_MAX
+    worker.take_all()

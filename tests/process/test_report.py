@@ -1,0 +1,55 @@
+"""What real tasks report, with the agent, the coordinator or the task killed in the middle: every point once."""
+
+import json
+import shlex
+import signal
+import sys
+
+from tests.process.lab import Lab
+
+TRAIN = """
+import opsconsole, os, sys, time
+for step in range(300):
+    opsconsole.report(step=step, loss=1 / (step + 1))
+    opsconsole.progress(step + 1, 300)
+    if step == 100:
+        opsconsole.checkpoint("step-100", step=100)
+        opsconsole.note("half time")
+        open(os.environ["REACHED"], "w").close()
+        while not os.path.exists(os.environ["GO"]):
+            time.sleep(0.02)
+"""
+
+
+def test_reports_survive_the_death_of_agent_and_coordinator(lab: Lab) -> None:
+    lab.serve()
+    port = lab.port
+    lab.agent("gpu-a")
+    reached, go = lab.folder / "report-reached", lab.folder / "report-go"
+    job_id = lab.give(
+        f"{shlex.quote(sys.executable)} -c {shlex.quote(TRAIN)}", environment={"REACHED": str(reached), "GO": str(go)}
+    )
+    lab.wait(reached.exists, "step 100")
+    lab.wait(lambda: lab.ask(lambda client: client.show(job_id)).tasks[0].checkpoint is not None, "the checkpoint")
+    lab.wait(lambda: lab.ask(lambda client: client.show(job_id)).job.advance is not None, "the progress")
+    advance = lab.ask(lambda client: client.show(job_id)).job.advance
+    assert advance is not None
+    assert (advance.done, advance.total) == (101, 300)
+    lab.kill(lab.processes["gpu-a"], signal.SIGKILL)
+    lab.kill(lab.processes["serve"], signal.SIGKILL)
+    go.touch()
+    lab.serve(listen=f"127.0.0.1:{port}")
+    lab.agent("gpu-a")
+    lab.wait_state(job_id, "succeeded")
+    (run,) = lab.ask(lambda client: client.run(client.client.metrics(job_id, ("loss",), points_max=10_000)))
+    (loss,) = run.metrics
+    assert list(loss.x) == list(range(300))
+    assert list(loss.y) == [1 / (step + 1) for step in range(300)]
+    (found,) = lab.rows("show", job_id)
+    assert found["tasks"][0]["metrics"] == {"loss": 1 / 300}
+    assert found["tasks"][0]["checkpoint"]["step"] == 100
+    assert [event for event in lab.events(f"{job_id}/task-0") if "half time" in event] == ["worker gpu-a: half time"]
+    table = lab.run("metrics", job_id).stdout.splitlines()
+    assert table[1].split() == [f"{job_id}/task-0", "loss", "300", "299", "0.00333333", "0.00333333", "1"]
+    assert len(lab.run("metrics", job_id, "--csv", "-").stdout.splitlines()) == 301
+    assert json.loads(lab.run("metrics", job_id, "--json").stdout)["values"][0] == 1
