@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench.deployment import OPSCONSOLE, wait_for
+from bench.deployment import OPSCONSOLE, end_keepers, wait_for
 from bench.key import PAUSE_S, SETTLE_S, Screen, simulated_agents
 from bench.row import Row
 from bench.simulation import Simulation
@@ -114,6 +114,7 @@ class Relay:
         self._client.close()
         self._agent.terminate()
         self._agent.wait(20)
+        end_keepers(self._folder / "state")
 
     def _put(self) -> None:
         command = (sys.executable, "-m", "opsconsole_console", "put", "--replace", "--via", "relay")

@@ -5,9 +5,12 @@ app until the widget paints its effect.
 """
 
 import asyncio
+import math
 import platform
+import random
 import statistics
 import time
+from array import array
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -19,6 +22,9 @@ from textual.widget import Widget
 from opsconsole_console import format as fmt
 from opsconsole_console.widget.bar import progress
 from opsconsole_console.widget.column import Column
+from opsconsole_console.widget.curve.chart import Sheet
+from opsconsole_console.widget.curve.curve_view import CurveView
+from opsconsole_console.widget.curve.series import Series
 from opsconsole_console.widget.live_table import LiveTable
 from opsconsole_console.widget.log_view import LogView
 from opsconsole_console.widget.sign import sign
@@ -76,10 +82,22 @@ class Log(LogView):
         return strip
 
 
+class Curves(CurveView):
+    """A view of curves that sets `painted` when it has painted its last line."""
+
+    painted: asyncio.Event
+
+    def render_line(self, y: int) -> Strip:
+        strip = super().render_line(y)
+        if y == self.size.height - 1:
+            self.painted.set()
+        return strip
+
+
 class Bench(App[None]):
     """An app of one widget."""
 
-    CSS = "LiveTable, LogView { border: none; }"
+    CSS = "LiveTable, LogView, CurveView { border: none; }"
 
     def __init__(self, content: Widget) -> None:
         super().__init__()
@@ -94,7 +112,7 @@ def ms(values_s: list[float]) -> str:
     return f"p50 {statistics.median(ordered) * 1e3:6.1f} ms   p95 {ordered[int(len(ordered) * 0.95)] * 1e3:6.1f} ms"
 
 
-async def key_times(app: App[None], widget: Table | Log, keys: list[str]) -> list[float]:
+async def key_times(app: App[None], widget: Table | Log | Curves, keys: list[str]) -> list[float]:
     times = []
     for key in keys:
         await asyncio.sleep(0.02)
@@ -183,6 +201,43 @@ async def log_bench(*, wrap: bool, pattern: str = "") -> None:
         print(f"                     key          {ms(keys)}   {view.state_text}")
 
 
+async def curve_bench(points: int) -> None:
+    """Its ratios are to a loop that does nothing with as many numbers, since that is what a machine's load slows too."""
+    noise = random.Random(1)  # noqa: S311 - a curve's noise
+    x = array("d", range(points))
+    y = array("d", (math.exp(-3 * step / points) + noise.gauss(0, 0.05) for step in x))
+
+    def loop() -> None:
+        for _ in y:
+            pass
+
+    loop_s = min([await timed(loop) for _ in range(5)])
+    began = time.perf_counter()
+    series = Series("loss", x, y)
+    taken_in_s = time.perf_counter() - began
+    view = Curves(Sheet([series]), flush_hz=None)
+    view.painted = asyncio.Event()
+    async with Bench(view).run_test(size=SIZE) as pilot:
+        view.focus()
+
+        def paint() -> None:
+            view.flush()
+            for line in range(view.size.height):
+                view.render_line(line)
+
+        def grow() -> None:
+            series.extend(array("d", range(len(series), len(series) + 1_000)), array("d", [0.5] * 1_000))
+
+        print(f"curve {points:>9,} points  an empty loop over them {loop_s * 1e3:6.1f} ms")
+        print(f"                     taken in     {taken_in_s * 1e3:6.1f} ms   × {taken_in_s / loop_s:.2f}")
+        painted = [await timed(paint) for _ in range(20)]
+        print(f"                     painted      {ms(painted)}   × {statistics.median(painted) / loop_s:.2f}")
+        print(f"                     1,000 more   {ms([await timed(grow) for _ in range(20)])}")
+        for title, keys in (("cursor", ["left"]), ("zoom", ["plus", "minus"]), ("log scale", ["o"])):
+            found = await key_times(pilot.app, view, keys * (20 // len(keys)))
+            print(f"                     {title:<12} {ms(found)}   key to paint")
+
+
 async def main() -> None:
     print(f"Python {platform.python_version()} on {platform.machine()}, {SIZE[0]}×{SIZE[1]} cells")
     for count in (1_000, 10_000, 100_000):
@@ -190,6 +245,8 @@ async def main() -> None:
     await log_bench(wrap=False)
     await log_bench(wrap=True)
     await log_bench(wrap=False, pattern="step .*7 loss")
+    for count in (10_000, 1_000_000):
+        await curve_bench(count)
 
 
 if __name__ == "__main__":

@@ -31,6 +31,14 @@ def wait_for(condition: Callable[[], bool], what: str, timeout_s: float = _TIMEO
         time.sleep(interval_s)
 
 
+def end_keepers(state_dir: Path) -> None:
+    """End the keepers of a state folder whose agent is gone. Raises TimeoutError where they don't."""
+    for pid in keepers(str(state_dir)):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+    wait_for(lambda: not any(keepers(str(state_dir))), "the keeper's end")
+
+
 class Deployment:
     """A coordinator and, with `add_agent`, an agent. Both end with the context, and their folder is removed."""
 
@@ -64,10 +72,7 @@ class Deployment:
                 process.wait(20)
             except subprocess.TimeoutExpired:
                 process.kill()
-        for pid in self.keepers():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGTERM)
-        wait_for(lambda: not any(self.keepers()), "the keeper's end")
+        end_keepers(self._state_dir)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def restart(self) -> float:

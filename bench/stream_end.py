@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Iterator
 
+from bench.socket_signaller import SocketSignaller
 from opsconsole_protocol.host.stream.coordinator_dial import Home
 from opsconsole_protocol.host.stream.negotiation import open_stream
 from opsconsole_protocol.host.stream.stream import SocketStream, Stream
@@ -24,24 +25,6 @@ from opsconsole_protocol.stream.message import FetchContent, PeerKind, StreamGra
 
 BLOCK_BYTES = 1024 * 1024
 _SECRET = "0" * 52
-
-
-class SocketSignaller:
-    """Signals as datagrams of a socket pair."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self._socket = sock
-
-    def send(self, body: bytes) -> None:
-        """Tell the other end."""
-        self._socket.send(body)
-
-    def receive(self, timeout_s: float) -> bytes | None:
-        """What the other end tells, or None."""
-        self._socket.settimeout(max(timeout_s, 0.001))
-        with contextlib.suppress(TimeoutError):
-            return self._socket.recv(100_000) or None
-        return None
 
 
 def open_end(options: argparse.Namespace) -> Stream:

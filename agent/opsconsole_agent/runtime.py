@@ -241,6 +241,7 @@ class _Service:
             job_output_bytes=config.job_output_bytes,
         )
         contents = await asyncio.to_thread(open_store, config.state_dir, config.cache_bytes, readable=user is not None)
+        telemetry.cache_room = contents.room_bytes
         return cls(config, say, state, description, credential, telemetry, keeper, user, contents)
 
     def _send(self, message: Message) -> None:

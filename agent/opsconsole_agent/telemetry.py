@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -36,6 +36,8 @@ class Telemetry:
         self._output_sizes = FolderSizeProbe(every_s=_OUTPUT_EVERY_S)
         self.output_mb: dict[str, int] = {}
         """How much each attempt had written to its output folder when that was measured last, as far as it can be."""
+        self.cache_room: Callable[[], int | None] = lambda: None
+        """How many bytes the store of trees could take in. Blocks; called on this object's own thread."""
         self._meters: dict[str, ProgressMeter] = {}
         self._gpu_probe = GpuProbe()
         self._host_probe = HostProbe()
@@ -104,6 +106,7 @@ class Telemetry:
                 memory_used_mb=host.memory_used_mb,
                 memory_available_mb=host.memory_available_mb,
                 disk_free_mb=host.disk_free_mb.get(str(self._state.path)),
+                cache_room_mb=self._cache_room_mb(),
             ),
             gpus=tuple(_gpu(gpu, owners) for gpu in report.gpus),
             gpu_message=report.message,
@@ -114,6 +117,10 @@ class Telemetry:
             ),
             progress=self._progress(pids),
         )
+
+    def _cache_room_mb(self) -> int | None:
+        room = self.cache_room()
+        return None if room is None else room >> 20
 
     def _folders(self, attempt_id: AttemptId, output: str | None) -> list[Path]:
         """Where an attempt writes: its working folder and, where looking can't hang, its output folder."""

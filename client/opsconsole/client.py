@@ -309,10 +309,16 @@ class Client(FleetRequests):
         return await self._files().put(files, await self.workers(), worker, folder, replace=replace, via=via)
 
     async def get(
-        self, job: str, patterns: str | Sequence[str] = (), to: str | Path = ".", *, via: str = "auto"
+        self,
+        job: str,
+        patterns: str | Sequence[str] = (),
+        to: str | Path = ".",
+        *,
+        replace: bool = False,
+        via: str = "auto",
     ) -> list[Path]:
         """Bring a job's results (or a task's: JOB/task-N) and return where they lie now: see `ClientTransfers.get`, also for what is raised."""
-        return await self._files().get(job, patterns, to, via=via)
+        return await self._files().get(job, patterns, to, replace=replace, via=via)
 
     def _files(self) -> ClientTransfers:
         """The transfers of this client."""

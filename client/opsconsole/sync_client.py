@@ -100,10 +100,16 @@ class SyncClient:
         return self.run(self.client.put(files, worker, folder, replace=replace, via=via))
 
     def get(
-        self, job: str, patterns: str | Sequence[str] = (), to: str | Path = ".", *, via: str = "auto"
+        self,
+        job: str,
+        patterns: str | Sequence[str] = (),
+        to: str | Path = ".",
+        *,
+        replace: bool = False,
+        via: str = "auto",
     ) -> list[Path]:
         """As `Client.get`."""
-        return self.run(self.client.get(job, patterns, to, via=via))
+        return self.run(self.client.get(job, patterns, to, replace=replace, via=via))
 
     def submit_now(self, spec: JobSpec, job_id: JobId | None = None) -> api.JobRow:
         """As `Client.submit_now`."""

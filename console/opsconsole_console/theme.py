@@ -70,6 +70,17 @@ _DOMAIN: Mapping[str, tuple[str, int]] = {
     "gpu-warm": ("primary", 100),
     "gpu-busy": ("success", 100),
     "gpu-hot": ("warning", 100),
+    "curve-1": ("primary", 100),
+    "curve-2": ("warning", 100),
+    "curve-3": ("success", 100),
+    "curve-4": ("accent", 100),
+    "curve-5": ("error", 100),
+    "curve-6": ("secondary", 100),
+    "curve-7": ("foreground", 100),
+    "curve-8": ("foreground", 60),
+    "curve-grid": ("foreground", 15),
+    "curve-axis": ("foreground", 30),
+    "curve-cursor": ("foreground", 60),
 }
 
 

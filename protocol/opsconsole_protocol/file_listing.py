@@ -9,7 +9,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from opsconsole_protocol.bound import WHOLE_MAX, Path, Signed, Whole
+from opsconsole_protocol.bound import WHOLE_MAX, Path, Signed, Text, Whole
 from opsconsole_protocol.pattern import PATTERN_CHARACTERS_MAX
 from opsconsole_protocol.stream.message import FileRoot, PathBytes
 
@@ -82,6 +82,8 @@ class FilePage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The folder, or what is below it, is too large: not all of it was looked at."""
     path: Path = ""
     """The folder's whole path on the worker, for people."""
+    note: Text = ""
+    """What a person should know of it, in one line: what was left out, or that a worker is away."""
 
 
 class PartQuery(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

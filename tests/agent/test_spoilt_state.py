@@ -50,6 +50,8 @@ FILES = (
     "logs",
     f"logs/{A}.stdout",
     f"logs/{A}.stderr",
+    "sdk",
+    "sdk/opsconsole.py",
     "content",
     *(f"content/{name}" for name in ("trees", "records", "incoming", "trash", "pins")),
     "content/hashes.db",

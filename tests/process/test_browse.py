@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from opsconsole_protocol import api
-from opsconsole_protocol.error import InvalidRequest, OpsconsoleError, Unavailable
+from opsconsole_protocol.error import Conflict, InvalidRequest, OpsconsoleError, Unavailable
 from opsconsole_protocol.file_listing import FileEntry, FileKind, FileQuery, FileSort, PartQuery
 from opsconsole_protocol.stream.message import FileRoot, RootKind
 from tests.process.lab import Lab
@@ -44,7 +44,7 @@ def test_mounts_and_a_jobs_folders(lab: Lab) -> None:
     assert isinstance(part, api.FilePartAnswer)
     assert (part.part.data, part.part.size, part.worker) == (b"1,2\n", 8, "gpu-a")
     for path in (b"out", b"out/data", b"../data", b"/etc"):
-        with pytest.raises(InvalidRequest):
+        with pytest.raises((InvalidRequest, Conflict)):
             names(lab, LAB_MOUNT, "gpu-a", folder=path)
     job = lab.run("submit", "-q", "--wait", "--input", "lab:runs/points.csv", "--", "sh", "-c",
                   'cp "$OPSCONSOLE_INPUT_0" "$OPSCONSOLE_OUTPUT_PATH/models/copy.csv"; echo x > scratch').stdout.strip()  # fmt: skip
@@ -76,7 +76,14 @@ def test_who_may_only_look_sees_jobs_and_no_mounts(lab: Lab) -> None:
     line = lab.invite("viewer")
     assert "models/" in lab.run("ls", job, "--connect", line, environ=viewer).stdout
     refused = lab.run("ls", "gpu-a", "--connect", line, environ=viewer, code=None)
-    assert "this needs the role operator, and you are viewer" in refused.stderr
+    assert (
+        "this needs the role operator, and you are viewer: ask an admin for an invitation, or name a job"
+        in refused.stderr
+    )
+    lab.run("get", job, "--to", "got", "--connect", line, environ=viewer)
+    assert (lab.folder / "got" / "models" / "a").exists()
+    for words in (("get", "gpu-a:"), ("put", "got/models/a", "gpu-a"), ("remove", "--yes", job)):
+        assert lab.run(*words, "--connect", line, environ=viewer, code=1).stdout == ""
 
 
 def test_a_mount_that_is_not_there_keeps_an_agent_from_starting(lab: Lab) -> None:

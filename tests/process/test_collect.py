@@ -5,6 +5,9 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from opsconsole_protocol import api
+from opsconsole_protocol.file_listing import PartQuery
+from opsconsole_protocol.stream.message import FileRoot, RootKind
 from tests.process.lab import Lab
 
 SCRIPT = (
@@ -36,6 +39,18 @@ def test_collected_results_can_be_had_without_their_worker_and_after_a_restart(l
     stop(lab, "gpu-a")
     lab.kill(server)
     lab.serve()
+    listed = lab.run("ls", job_id)
+    assert listed.stdout == "task-0/\ntask-1/\n"
+    assert "what the coordinator has collected of task-0, task-1 can be had" in listed.stderr
+    assert lab.run("ls", f"{job_id}/task-1:models").stdout == "a.pt\n"
+    assert lab.run("ls", f"{job_id}/task-1", "--find", "*.pt").stdout == "models/a.pt\n"
+    root = FileRoot(kind=RootKind.OUTPUT, job_id=job_id, task_index=1)
+    read = api.ReadFilePart(query=PartQuery(root=root, path=b"models/a.pt", offset=2))
+    part = lab.ask(lambda client: client.run(client.client.request(read)))
+    assert isinstance(part, api.FilePartAnswer)
+    assert part.part.data == b"ights\n"
+    lab.run("get", job_id, "models/*", "--to", str(tmp_path / "all"))
+    assert len(list((tmp_path / "all").glob("task-*/models/a.pt"))) == 2
     for task in range(2):
         lab.run("get", f"{job_id}/task-{task}", "--to", str(tmp_path / f"out-{task}"))
         files = [path for path in (tmp_path / f"out-{task}").rglob("*") if path.is_file()]

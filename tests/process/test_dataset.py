@@ -23,7 +23,7 @@ def test_datasets_of_a_worker(lab: Lab) -> None:
     assert (found["worker"], found["description"]["rows"]) == ("gpu-a", 2)
     broken = lab.run("dataset", f"{data}/ragged.csv", "--worker", "gpu-a", code=1)
     assert f"{data}/ragged.csv, line 3: has 1 value where there are 2 columns" in broken.stderr
-    assert "leads out of its folder" in lab.run("dataset", "lab:link.csv", "--worker", "gpu-a", code=2).stderr
+    assert "leads out of its folder" in lab.run("dataset", "lab:link.csv", "--worker", "gpu-a", code=1).stderr
     url = "http://ana:geheim@127.0.0.1:1/a.csv"
     away = lab.run("dataset", url, "--worker", "gpu-a", code=1).stderr
     assert "http://127.0.0.1:1/a.csv can't be reached" in away

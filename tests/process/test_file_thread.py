@@ -103,7 +103,7 @@ def test_put_ls_and_get(lab: Lab, here: Path) -> None:
     (here / "points.csv").write_text("4")
     refused = opsconsole(lab, here, "put", "points.csv", "gpu-a:run", code=1)
     assert "'points.csv' is there already, and it differs" in refused.stderr.splitlines()[-1]
-    opsconsole(lab, here, "put", "--replace", "--via", "relay", "points.csv", "gpu-a:run")
+    opsconsole(lab, here, "put", "--force", "--via", "relay", "points.csv", "gpu-a:run")
     assert (there / "run" / "points.csv").read_text() == "4"
     back = opsconsole(lab, here, "get", "gpu-a:run", "*.csv", "data", "--to", "back")
     assert back.stdout.splitlines() == ["back/data/name.txt", "back/points.csv"]
@@ -163,7 +163,7 @@ def test_what_is_too_large_to_keep_goes_straight_to_the_worker(lab: Lab, here: P
         laptop.wait()
     assert laptop.returncode == 0, said
     assert "upload big, 1.0 MB (goes to the worker once it is known)" in said.splitlines()
-    assert said.splitlines()[-1].startswith("sent big to gpu-a: 1 file, 1.0 MB by a direct connection in ")
+    assert said.splitlines()[-1].startswith("sent big to gpu-a: 1.0 MB by a direct connection in ")
     lab.run("wait", job)
     assert "1000000" in lab.lines(job)
 

@@ -195,6 +195,7 @@ AGENT: dict[str, Any] = {
     "agent_file_list_error_1": link.FileList(check_id=1, code="not_found", error="runs is not there (any more)"),
     "agent_file_part_1": link.FilePartRead(check_id=2, part=FILE_PART),
     "agent_file_part_error_1": link.FilePartRead(check_id=2, code="invalid", error="runs is a folder, not a file"),
+    "agent_heartbeat_room_1": link.Heartbeat(at_ms=AT, host=msgspec.structs.replace(HOST, cache_room_mb=48_000)),
     "agent_dataset_described_1": link.DatasetDescribed(check_id=3, description=DATASET),
     "agent_dataset_described_fault_1": link.DatasetDescribed(check_id=3, fault=DATASET_FAULT),
     "agent_dataset_described_error_1": link.DatasetDescribed(check_id=3, code="unavailable", error="it hangs"),
@@ -284,6 +285,7 @@ COORDINATOR: dict[str, Any] = {
     ),
     "coordinator_list_files_1": link.ListFiles(check_id=1, query=FILE_QUERY),
     "coordinator_read_file_part_1": link.ReadFilePart(check_id=2, query=PART_QUERY),
+    "coordinator_stop_stream_1": link.StopStream(stream_id=STREAM, reason="the credential of ana was revoked"),
     "coordinator_describe_dataset_1": link.DescribeDataset(check_id=3, query=DATASET_QUERY),
     "coordinator_describe_dataset_url_1": link.DescribeDataset(check_id=3, query=DatasetQuery(url="s3://lab/digits")),
 }
@@ -385,6 +387,21 @@ CLIENT: dict[str, Any] = {
             attempt=2,
             tasks_from=3,
             tasks_limit=4,
+        ),
+    ),
+    "client_call_ask_for_stream_tasks_1": api.Call(
+        1,
+        api.AskForStream(open=OpenStream(purpose=ReadFiles(root=ROOT, tasks=(0, 7), roots=(ROOT, ROOT)), peer="gpu1")),
+    ),
+    "client_call_ask_for_stream_write_2": api.Call(
+        1,
+        api.AskForStream(
+            open=OpenStream(
+                purpose=WriteFiles(
+                    root=FileRoot(kind=RootKind.MOUNT, mount="lab"), folder=b"ana/\xff", replace=True, what="points.csv"
+                ),
+                peer="gpu1",
+            )
         ),
     ),
     "client_call_describe_dataset_1": api.Call(1, api.DescribeDataset(worker="gpu1", query=DATASET_QUERY)),
@@ -606,6 +623,12 @@ SERVER: dict[str, Any] = {
                 events=(),
             )
         ),
+    ),
+    "server_answer_file_list_note_1": api.Answer(
+        1, api.FileList(page=msgspec.structs.replace(FILE_PAGE, note="gpu1 is away"), worker="gpu1")
+    ),
+    "server_answer_signals_stopped_1": api.Answer(
+        1, api.SignalsAnswer(is_over=True, stopped="the credential of gpu1 was revoked")
     ),
     "server_answer_dataset_1": api.Answer(1, api.DatasetAnswer(description=DATASET, worker="gpu1")),
     "server_answer_dataset_fault_1": api.Answer(1, api.DatasetAnswer(fault=DATASET_FAULT, worker="gpu1")),

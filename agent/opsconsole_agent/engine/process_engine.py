@@ -34,7 +34,7 @@ from opsconsole_agent.keeper_client.keeper_client import KeeperClient
 from opsconsole_agent.probe.io_path import NOTHING_WRITTEN, OutputRefused
 from opsconsole_agent.state.state_folder import is_disk_full
 from opsconsole_agent.transfer.fetcher import ContentAway
-from opsconsole_protocol.content.error import DiskFull
+from opsconsole_protocol.content.error import DiskFull, NoRoom
 from opsconsole_protocol.end_cause import EndCause
 from opsconsole_protocol.error import Conflict, LimitExceeded, NotFound, OpsconsoleError, Unavailable
 from opsconsole_protocol.ids import AttemptId
@@ -46,7 +46,10 @@ _CAUSES: Mapping[type, EndCause] = {
     ContentAway: EndCause.CONTENT_AWAY,
     SetupFailed: EndCause.SETUP_FAILED,
     DiskFull: EndCause.DISK_FULL,
+    NoRoom: EndCause.DISK_FULL,
 }
+_MOMENTARY = (PortTaken, ContentAway, DiskFull, NoRoom)
+"""Only the moment is to blame, so the attempt is to be tried again at no cost."""
 
 _log = logging.getLogger(__name__)
 
@@ -163,8 +166,10 @@ class ProcessEngine:
 
     def _refuse(self, attempt_id: AttemptId, error: OpsconsoleError | OSError) -> None:
         self._ports.pop(attempt_id, None)
-        again = isinstance(error, PortTaken | ContentAway)
-        cause = next((cause for kind, cause in _CAUSES.items() if isinstance(error, kind)), EndCause.NOT_STARTED)
+        is_full = isinstance(error, OSError) and is_disk_full(error)
+        again = isinstance(error, _MOMENTARY) or is_full
+        found = (cause for kind, cause in _CAUSES.items() if isinstance(error, kind))
+        cause = EndCause.DISK_FULL if is_full else next(found, EndCause.NOT_STARTED)
         is_ours = isinstance(error, OSError | OutputRefused | LimitExceeded | Unavailable | DiskFull) and not again
         self._emit(
             [

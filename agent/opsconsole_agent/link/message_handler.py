@@ -61,6 +61,7 @@ from opsconsole_protocol.link import (
     ServeStream,
     SetWant,
     Signal,
+    StopStream,
     StreamGranted,
     StreamRefused,
     TaskProgress,
@@ -163,6 +164,7 @@ class MessageHandler:
             StreamRefused: transfers.broker.on_refused,
             Signal: transfers.broker.on_signal,
             ServeStream: transfers.server.on_serve,
+            StopStream: transfers.broker.on_stop,
             MetadataUpdated: self._on_nothing,
             Registered: self._on_nothing,
         }

@@ -80,7 +80,7 @@ class Root:
                 continue
             if part == b"..":
                 if len(opened) == 1:
-                    raise Refused("invalid", "is a link that leads out of its folder")
+                    raise Refused("conflict", "is a link that leads out of its folder")
                 os.close(opened.pop())
                 continue
             found = os.open(part, os.O_PATH | os.O_NOFOLLOW, dir_fd=opened[-1])
@@ -93,7 +93,7 @@ class Root:
                 os.close(found)
             links += 1
             if links > LINKS_MAX:
-                raise Refused("invalid", "is a link that leads in circles")
+                raise Refused("conflict", "is a link that leads in circles")
             if target.startswith(b"/"):
                 todo += self._start_over(opened, target)[::-1]
             else:
@@ -111,7 +111,7 @@ class Root:
                     os.close(descriptor)
                 opened[:] = [bottom]
                 return parts[len(above) :]
-        raise Refused("invalid", "is a link that leads out of its folder")
+        raise Refused("conflict", "is a link that leads out of its folder")
 
     def close(self) -> None:
         """Close it."""
@@ -201,9 +201,9 @@ def open_regular(found: int) -> int:
     """Open for reading what a descriptor (O_PATH) is of: what was looked at, by whatever name. Raises Refused and OSError."""
     kind = os.fstat(found).st_mode
     if stat.S_ISDIR(kind):
-        raise Refused("invalid", "is a folder, not a file")
+        raise Refused("conflict", "is a folder, not a file")
     if not stat.S_ISREG(kind):
-        raise Refused("invalid", "is not a regular file")
+        raise Refused("conflict", "is not a regular file")
     return os.open(f"/proc/self/fd/{found}", os.O_RDONLY | os.O_NONBLOCK)
 
 
@@ -220,6 +220,8 @@ class _Clock:
         self._end_s = time.monotonic() + budget_s
         self.seen = 0
         self.is_late = False
+        self.unread: list[bytes] = []
+        """Folders that couldn't be looked into."""
 
     def look(self) -> bool:
         """Count an entry and return whether there is time for it."""
@@ -252,14 +254,14 @@ def opened(base: str, strict: Sequence[str], path: str, also: str) -> Iterator[t
     except (FileNotFoundError, NotADirectoryError):
         raise Refused("not_found", f"{shown} is not there (any more)") from None
     except OSError as error:
-        raise Refused("invalid", f"{shown} can't be read by the worker ({error.strerror})") from None
+        raise Refused("conflict", f"{shown} can't be read by the worker ({error.strerror})") from None
 
 
 @contextlib.contextmanager
 def _listable(found: int) -> Iterator[int]:
     """Yield a descriptor that a folder can be listed by."""
     if not stat.S_ISDIR(os.fstat(found).st_mode):
-        raise Refused("invalid", "is a file, not a folder")
+        raise Refused("conflict", "is a file, not a folder")
     folder = os.open(".", os.O_RDONLY | os.O_DIRECTORY, dir_fd=found)
     try:
         yield folder
@@ -285,10 +287,12 @@ def _walk_below(root: Root, above: bytes, clock: _Clock) -> Iterator[tuple[int, 
                     if entry.is_dir(follow_symlinks=False) and below.count(b"/") < SEARCH_DEPTH_MAX:
                         todo.append(_join(below, name))
                     yield folder, below, name
+        except FileNotFoundError:
+            continue  # it has gone meanwhile
         except (OSError, Refused):
             if not below:
                 raise
-            continue  # it may be another user's, or gone
+            clock.unread.append(below)  # it may be another user's
 
 
 def _matcher(pattern: str) -> Callable[[bytes], bool]:
@@ -316,7 +320,16 @@ def _page(root: Root, path: str, rows: list[Row], clock: _Clock, offset: int) ->
         "more": offset + fitting < clock.seen and fitting > 0,
         "truncated": clock.is_late,
         "path": _whole_path(root, path),
+        "note": _unread_words(clock.unread),
     }
+
+
+def _unread_words(folders: list[bytes]) -> str:
+    """Which folders a search has left out, in a line."""
+    if not folders:
+        return ""
+    more = f" and {len(folders) - 1} more folders" if len(folders) > 1 else ""
+    return f"not looked into, since the worker may not: {_printable(os.fsdecode(folders[0]))}{more}"
 
 
 def _row(root: Root, above: bytes, name: bytes, folder: int, shown: bytes | None = None) -> Row | None:

@@ -71,6 +71,7 @@ class FileLook:
             more=answer["more"],
             truncated=answer["truncated"],
             path=cut(answer["path"], PATH_CHARACTERS_MAX),
+            note=cut(answer["note"]),
         )
 
     def read_part(self, place: FilePlace, query: PartQuery) -> FilePart:

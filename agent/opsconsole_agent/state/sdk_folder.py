@@ -17,7 +17,7 @@ def install_sdk(state_dir: Path) -> str:
     spec = importlib.util.find_spec(_MODULE)  # which loads nothing
     if spec is None or not spec.submodule_search_locations:
         raise Unavailable(f"the package {_MODULE} is not installed beside this agent")
-    code = (Path(next(iter(spec.submodule_search_locations))) / _FILE).read_bytes()
+    code = state_file.read_file(str(Path(next(iter(spec.submodule_search_locations))) / _FILE))
     folder = state_dir / SDK_FOLDER
     state_file.make_folder(str(folder))
     folder.chmod(_READABLE)

@@ -239,7 +239,7 @@ class StateFolder:
         # Its user can't make a file in the attempt's folder, and may write to this one.
         report = f"{folder}/{Source.REPORT}"
         with contextlib.suppress(FileExistsError):
-            os.close(os.open(report, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+            state_file.write_new(report, b"")
             os.chown(report, self._user.uid, self._user.gid, follow_symlinks=False)
 
     @staticmethod

@@ -6,9 +6,9 @@ trees are here: all of them on every connection, afterwards what comes and goes.
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Coroutine
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from opsconsole_agent.transfer.fetcher import Fetcher
 from opsconsole_protocol.bound import CONTENTS_MAX
@@ -88,7 +88,7 @@ class ContentCache:
 
         Raises OpsconsoleError. Cancelled, the fetch goes on only if others wait for it, too.
         """
-        await asyncio.to_thread(self._store.pin, attempt_id, content_id)
+        await _whole(asyncio.to_thread(self._store.pin, attempt_id, content_id))
         for _ in range(_TRIES):
             try:
                 return await asyncio.to_thread(self._store.open, content_id)
@@ -158,11 +158,10 @@ class ContentCache:
     def remove(self, names: Collection[str]) -> list[Leaving]:
         """Remove those trees of these names that no attempt needs, and return them. Blocks."""
         gone = {content_id: one for content_id, one in self._unneeded().items() if one.name in names}
-        for content_id in gone:
-            self._store.remove(content_id)
-        if gone:
+        removed = [one for content_id, one in gone.items() if self._store.remove(content_id, unless_pinned=True)]
+        if removed:
             self._loop.call_soon_threadsafe(self.look_around)
-        return list(gone.values())
+        return removed
 
     def _unneeded(self) -> dict[ContentId, Leaving]:
         needed = {content_id for held in self._store.holders().values() for content_id in held}
@@ -204,6 +203,16 @@ class ContentCache:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._store.close()
+
+
+async def _whole(work: Coroutine[Any, Any, None]) -> None:
+    """Do it to its end, also where this is cancelled meanwhile: what undoes it comes afterwards."""
+    task = asyncio.create_task(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
 
 
 def _pages(ids: Collection[ContentId]) -> list[tuple[ContentId, ...]]:

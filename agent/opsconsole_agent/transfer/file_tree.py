@@ -8,20 +8,18 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from opsconsole_protocol.content.glob import check_glob, matches
+from opsconsole_protocol.content.glob import as_shown, check_glob, matches, may_lead
 from opsconsole_protocol.content.manifest import Entry, EntryKind, Manifest
 from opsconsole_protocol.content.path import check_path, check_target, shown
-from opsconsole_protocol.error import InvalidRequest, NotFound
+from opsconsole_protocol.content.task_folder import task_folder, task_patterns
+from opsconsole_protocol.error import Conflict, InvalidRequest, NotFound
 from opsconsole_protocol.host.content.hash_cache import HashCache
 from opsconsole_protocol.host.content.scan import scan, scan_file
 from opsconsole_protocol.host.content.source import FolderSource
-from opsconsole_protocol.stream.message import ReadFiles, RootKind
+from opsconsole_protocol.stream.message import FileRoot, ReadFiles, RootKind
 
 _ATTEMPTS = b"attempts"
 """In a task's output folder: what attempts left that weren't accepted. It is sent only where it is named."""
-
-Refused = Callable[[str], None]
-"""Is told of what can't be sent, in one line."""
 
 
 class Place(Protocol):
@@ -50,6 +48,8 @@ class FileTree(NamedTuple):
     manifest: Manifest
     root: Path
     names: Mapping[bytes, bytes]
+    left_out: tuple[str, ...] = ()
+    """Why what else was asked for isn't sent, a line for each thing."""
 
     def source(self, cache: HashCache) -> FolderSource:
         """Reads it."""
@@ -73,9 +73,10 @@ def read_tree(
     input_folders: Sequence[str],
     cache: HashCache,
     cancel: threading.Event,
-    refused: Refused,
 ) -> FileTree:
-    """What `purpose` asks for. Blocks: what wasn't hashed before is read. Raises OpsconsoleError.
+    """What `purpose` asks for, and nothing of tasks. Blocks: what wasn't hashed before is read.
+
+    Raises OpsconsoleError: NotFound where nothing matches, Conflict where nothing of that can be sent.
 
     `input_folders`: where inputs of tasks lie; nothing else is sent as one.
     """
@@ -83,14 +84,49 @@ def read_tree(
         check_glob(pattern)
     top = below(place, purpose.folder)
     if purpose.root.kind is RootKind.INPUT:
-        return _inputs(place, purpose, input_folders, cache, cancel, refused)
+        return _inputs(place, purpose, input_folders, cache, cancel)
+    left_out: list[str] = []
     chosen = _Choice(purpose, top)
     root = Path(place.base)
-    found = scan(root, paths=[top] if top else None, select=chosen.select, cache=cache, cancel=cancel, refused=refused)
-    return _made(root, chosen.choose((entry.path, entry) for entry in found.entries), purpose, refused)
+    found = scan(
+        root, paths=[top] if top else None, select=chosen.select, cache=cache, cancel=cancel, refused=left_out.append
+    )
+    return _made(root, chosen.choose((entry.path, entry) for entry in found.entries), purpose, left_out)
 
 
-def _made(root: Path, found: Sequence[tuple[bytes, Entry]], purpose: ReadFiles, refused: Refused) -> FileTree:
+def read_tasks(
+    purpose: ReadFiles, find: Callable[[FileRoot], Place], cache: HashCache, cancel: threading.Event
+) -> FileTree:
+    """What `purpose` asks for of several tasks, each in its folder. Blocks. Raises as `read_tree` does."""
+    names: dict[bytes, bytes] = {}
+    entries: list[Entry] = []
+    left_out: list[str] = []
+    for task, root in zip(purpose.tasks, purpose.roots, strict=True):
+        patterns = task_patterns(purpose.patterns, task)
+        if patterns is None:
+            continue
+        wanted = ReadFiles(root=root, patterns=patterns)
+        above = task_folder(task) + b"/"
+        try:
+            place = find(root)
+            tree = read_tree(place, wanted, (), cache, cancel)
+        except NotFound:
+            continue  # it has left nothing of this
+        except Conflict as error:
+            left_out.append(f"{above.decode()}: {error.message}")
+            continue
+        lies_at = os.path.realpath(os.fsencode(place.base))[1:] + b"/"
+        names |= {
+            above + entry.path: lies_at + tree.names[entry.path]
+            for entry in tree.manifest.entries
+            if entry.path in tree.names
+        }
+        entries += (msgspec.structs.replace(entry, path=above + entry.path) for entry in tree.manifest.entries)
+        left_out += (f"{above.decode()}{line}" for line in tree.left_out)
+    return FileTree(_manifest(entries, purpose, left_out), Path("/"), names, tuple(left_out))
+
+
+def _made(root: Path, found: Sequence[tuple[bytes, Entry]], purpose: ReadFiles, left_out: list[str]) -> FileTree:
     """`found`: entries by their new names, with their paths below `root`."""
     names: dict[bytes, bytes] = {}
     entries: list[Entry] = []
@@ -99,14 +135,21 @@ def _made(root: Path, found: Sequence[tuple[bytes, Entry]], purpose: ReadFiles, 
             if entry.kind is EntryKind.SYMLINK:
                 check_target(name, entry.target)
         except InvalidRequest as error:
-            refused(error.message)
+            left_out.append(error.message)
             continue
         names[name] = entry.path
         entries.append(msgspec.structs.replace(entry, path=name))
-    if not entries:
-        where = f" that matches {', '.join(purpose.patterns)}" if purpose.patterns else ""
-        raise NotFound(f"there is no file{where}: look what is there with `opsconsole ls`")
-    return FileTree(Manifest.make(entries), root, names)
+    return FileTree(_manifest(entries, purpose, left_out), root, names, tuple(left_out))
+
+
+def _manifest(entries: Sequence[Entry], purpose: ReadFiles, left_out: Sequence[str]) -> Manifest:
+    if entries:
+        return Manifest.make(entries)
+    if left_out:
+        more = f", and {len(left_out) - 1:,} more" if len(left_out) > 1 else ""
+        raise Conflict(f"nothing of it can be sent: {left_out[0]}{more}")
+    where = f" that matches {', '.join(map(as_shown, purpose.patterns))}" if purpose.patterns else ""
+    raise NotFound(f"there is no file{where}: look what is there with `opsconsole ls`")
 
 
 class _Choice:
@@ -124,6 +167,8 @@ class _Choice:
         name = self.name(path)
         if self._leaves_out and is_folder and name.rpartition(b"/")[2] == _ATTEMPTS:
             return False
+        if is_folder and path != self._top and self._patterns:
+            return any(may_lead(pattern, name) for pattern in self._patterns)
         return is_folder or self.is_meant(name)
 
     def name(self, path: bytes) -> bytes:
@@ -155,7 +200,6 @@ def _inputs(
     input_folders: Sequence[str],
     cache: HashCache,
     cancel: threading.Event,
-    refused: Refused,
 ) -> FileTree:
     """The inputs of a task: its folder of inputs has a link to each."""
     folder = Path(place.base).joinpath(*place.strict)
@@ -165,6 +209,7 @@ def _inputs(
         links = sorted(os.listdir(os.fsencode(folder)))  # noqa: PTH208 – as bytes
     except OSError:
         raise NotFound("this task has no inputs here any more: they go when it has ended") from None
+    left_out: list[str] = []
     found: list[tuple[bytes, Entry]] = []
     chosen = _Choice(msgspec.structs.replace(purpose, folder=b""), purpose.folder)
     for link in links:
@@ -172,16 +217,16 @@ def _inputs(
             continue
         target = Path(os.fsdecode(os.path.realpath(os.fsencode(folder) + b"/" + link)))
         if not any(target.is_relative_to(one) for one in allowed):
-            refused(f"{shown(link)} is a link that leads out of the folders of inputs")
+            left_out.append(f"{shown(link)} is a link that leads out of the folders of inputs")
             continue
         lies_at = os.fsencode(target)[1:]
         if not target.is_dir():
             entry = scan_file(target, link, cache=cache, cancel=cancel).entries[0]
             found.append((link, msgspec.structs.replace(entry, path=lies_at)))
             continue
-        inner = scan(target, paths=[rest] if rest else None, cache=cache, cancel=cancel, refused=refused)
+        inner = scan(target, paths=[rest] if rest else None, cache=cache, cancel=cancel, refused=left_out.append)
         found += [
             (link + b"/" + entry.path, msgspec.structs.replace(entry, path=lies_at + b"/" + entry.path))
             for entry in inner.entries
         ]
-    return _made(Path("/"), chosen.choose(found), purpose, refused)
+    return _made(Path("/"), chosen.choose(found), purpose, left_out)

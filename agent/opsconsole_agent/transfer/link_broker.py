@@ -1,13 +1,14 @@
 """Streams by the agent's link: threads ask for them and exchange signals, the loop passes messages on in both directions.
 
-Nothing outlives the connection: when it is lost, whoever still waits for an answer or a signal is told so, and asks again
-on the next one. A stream that stands doesn't need the link any more.
+When the connection is lost, whoever still waits for an answer or a signal is told so, and asks again on the next one. A stream
+that stands doesn't need the link any more; the coordinator may end it over this one or the next.
 """
 
 import asyncio
 import itertools
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable
 
 from opsconsole_protocol.bound import cut
@@ -17,11 +18,12 @@ from opsconsole_protocol.link import (
     AskForStream,
     Message,
     Signal,
+    StopStream,
     StreamEnded,
     StreamGranted,
     StreamRefused,
 )
-from opsconsole_protocol.stream.error import StreamLost
+from opsconsole_protocol.stream.error import StreamLost, StreamStopped
 from opsconsole_protocol.stream.message import OpenStream, StreamGrant, Way
 
 ANSWER_TIMEOUT_S = 30.0
@@ -61,10 +63,11 @@ class LinkBroker:
         try:
             answer = answers.get(timeout=ANSWER_TIMEOUT_S)
         except queue.Empty:
-            raise Unavailable("the coordinator doesn't answer") from None
-        finally:
             with self._lock:
-                self._asked.pop(number, None)
+                is_open = self._asked.pop(number, None) is not None
+            if is_open:
+                raise Unavailable("the coordinator doesn't answer") from None
+            answer = answers.get()  # it has come at this very moment
         if isinstance(answer, OpsconsoleError):
             raise answer
         return answer, self._mailbox(answer.stream_id)
@@ -86,7 +89,9 @@ class LinkBroker:
     def release(self, stream_id: str) -> None:
         """No more signals of this stream are wanted."""
         with self._lock:
-            self._mailboxes.pop(stream_id, None)
+            mailbox = self._mailboxes.pop(stream_id, None)
+        if mailbox is not None:
+            mailbox.end()
 
     def tell(self, message: Message) -> None:
         """Send a message from any thread. It is dropped where there is no connection."""
@@ -114,21 +119,23 @@ class LinkBroker:
         with self._lock:
             self._is_up = False
             asked, self._asked = list(self._asked.values()), {}
-            mailboxes, self._mailboxes = list(self._mailboxes.values()), {}
+            mailboxes = list(self._mailboxes.values())
         for answers in asked:
             answers.put(Unavailable(_LOST))
         for mailbox in mailboxes:
             mailbox.end()
 
     def on_granted(self, message: StreamGranted) -> None:
-        """The answer to `ask`. Signals of the stream may come right after it."""
+        """The answer to `ask`. Signals of the stream may come right after it. One that nobody waits for any more is given back."""
+        stream_id = message.grant.stream_id
         with self._lock:
             answers = self._asked.pop(message.number, None)
             if answers is not None:
-                stream_id = message.grant.stream_id
                 self._mailboxes[stream_id] = Mailbox(stream_id, self.tell)
         if answers is not None:
             answers.put(message.grant)
+        else:
+            self._send(StreamEnded(stream_id=stream_id, error="it was granted too late"))
 
     def on_refused(self, message: StreamRefused) -> None:
         """The other answer to `ask`."""
@@ -144,6 +151,13 @@ class LinkBroker:
         if mailbox is not None:
             mailbox.put(message.body)
 
+    def on_stop(self, message: StopStream) -> None:
+        """The coordinator ends a stream; nothing where there is none any more."""
+        with self._lock:
+            mailbox = self._mailboxes.get(message.stream_id)
+        if mailbox is not None:
+            mailbox.stop(message.reason)
+
     def serve(self, stream_id: str) -> "Mailbox":
         """The signals of a stream that somebody else has asked for; `release` ends it."""
         mailbox = Mailbox(stream_id, self.tell)
@@ -158,8 +172,10 @@ class Mailbox:
     def __init__(self, stream_id: str, tell: Callable[[Message], None]) -> None:
         self._stream_id = stream_id
         self._tell = tell
-        self._bodies: queue.Queue[bytes | None] = queue.Queue(SIGNALS_WAITING_MAX)
+        self._bodies: deque[bytes] = deque()
+        self._has_news = threading.Condition()
         self._is_over = False
+        self._stopped = ""
 
     def send(self, body: bytes) -> None:
         """See Signaller."""
@@ -169,27 +185,33 @@ class Mailbox:
 
     def receive(self, timeout_s: float) -> bytes | None:
         """See Signaller."""
-        try:
-            body = self._bodies.get(timeout=timeout_s) if timeout_s > 0 else self._bodies.get_nowait()
-        except queue.Empty:
+        with self._has_news:
+            self._has_news.wait_for(lambda: self._bodies or self._is_over or self._stopped, timeout_s)
+            if self._stopped:
+                raise StreamStopped(self._stopped)
+            if self._bodies:
+                return self._bodies.popleft()
             if self._is_over:
-                raise StreamLost(_LOST) from None
+                raise StreamLost(_LOST)
             return None
-        if body is None:
-            raise StreamLost(_LOST)
-        return body
 
     def put(self, body: bytes) -> None:
         """The other end tells something."""
-        try:
-            self._bodies.put_nowait(body)
-        except queue.Full:
-            self._is_over = True
+        with self._has_news:
+            if len(self._bodies) < SIGNALS_WAITING_MAX:
+                self._bodies.append(body)
+            else:
+                self._is_over = True
+            self._has_news.notify_all()
 
     def end(self) -> None:
-        """Nothing comes any more."""
-        self._is_over = True
-        try:
-            self._bodies.put_nowait(None)  # who waits is woken
-        except queue.Full:
-            return
+        """Nothing comes any more, unless it is that the stream has to end."""
+        with self._has_news:
+            self._is_over = True
+            self._has_news.notify_all()
+
+    def stop(self, reason: str) -> None:
+        """The stream has to end, whether it stands or not."""
+        with self._has_news:
+            self._stopped = reason
+            self._has_news.notify_all()

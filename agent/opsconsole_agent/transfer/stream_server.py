@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from opsconsole_agent.transfer.file_tree import Place, below, read_tree
+from opsconsole_agent.transfer.file_tree import Place, below, read_tasks, read_tree
 from opsconsole_agent.transfer.link_broker import LinkBroker, Mailbox
 from opsconsole_protocol.content.manifest import Manifest
 from opsconsole_protocol.error import Conflict, Forbidden, OpsconsoleError
@@ -97,7 +97,7 @@ class StreamServer:
             return
         holder = f"stream.{grant.stream_id}"
         try:
-            source = self._source(purpose, holder, cancel)
+            source, left_out = self._source(purpose, holder, cancel)
         except OpsconsoleError as error:
             refuse(stream, error)
             raise
@@ -107,21 +107,26 @@ class StreamServer:
             raise refusal from None
         else:
             try:
-                send(stream, source, cancel=cancel)
+                send(stream, source, left_out=left_out, cancel=cancel)
             finally:
                 source.close()
         finally:
             self._store.unpin(holder)
 
-    def _source(self, purpose: object, holder: str, cancel: threading.Event) -> FolderSource:
+    def _source(self, purpose: object, holder: str, cancel: threading.Event) -> tuple[FolderSource, tuple[str, ...]]:
+        """What is sent, and why what else was asked for isn't. Raises OpsconsoleError and OSError."""
         if isinstance(purpose, FetchContent):
             self._store.pin(holder, purpose.content_id)
-            return self._store.source(purpose.content_id, cancel=cancel)
+            return self._store.source(purpose.content_id, cancel=cancel), ()
         if isinstance(purpose, ReadFiles):
-            place = self._find(purpose.root)
             hashes = self._store.hashes
-            found = read_tree(place, purpose, self._input_folders, hashes, cancel, _note_left_out)
-            return found.source(hashes)
+            if purpose.tasks:
+                found = read_tasks(purpose, self._find, hashes, cancel)
+            else:
+                found = read_tree(self._find(purpose.root), purpose, self._input_folders, hashes, cancel)
+            for line in found.left_out:
+                _log.info("not sent: %s", line)
+            return found.source(hashes), found.left_out
         raise Forbidden("a worker doesn't keep files for others: bring them to the coordinator")
 
     def _sink(self, purpose: WriteFiles, manifest: Manifest) -> PlacingSink:
@@ -129,7 +134,3 @@ class StreamServer:
         if not place.writable:
             raise Forbidden(f"{place.base} is not writable: its worker's user allows it with LABEL=PATH:rw")
         return PlacingSink(manifest, Path(place.base), below(place, purpose.folder), replace=purpose.replace)
-
-
-def _note_left_out(line: str) -> None:
-    _log.info("not sent: %s", line)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,14 +15,15 @@ from opsconsole.outcome import is_finished_state
 from opsconsole.transfer import history, pending
 from opsconsole.transfer.broker import StreamRequester
 from opsconsole.transfer.carrier import Carrier, Load
-from opsconsole.transfer.download import Brought, Part, get, get_part
-from opsconsole.transfer.offer import OfferServer
+from opsconsole.transfer.download import Brought, Destination, Part, get, get_part
+from opsconsole.transfer.offer import SUBMITTED_MS, OfferServer
 from opsconsole.transfer.pending import PendingFetch, PendingOffer
 from opsconsole.transfer.place import place_of
 from opsconsole.transfer.put import put, title
 from opsconsole.transfer.row import TransferKind, TransferPhase, TransferRow
 from opsconsole.transfer.transfer import OnChange, Transfer
 from opsconsole_protocol.api import DetailAnswer, ShowJob, WorkerRow
+from opsconsole_protocol.content.glob import spelled
 from opsconsole_protocol.error import NotFound, OpsconsoleError
 from opsconsole_protocol.stream.message import FileRoot, Via
 
@@ -69,27 +71,44 @@ class TransferBoard:
         to: Path = Path(),
         *,
         task_index: int | None = None,
+        force: bool = False,
+        mark: str = "",
         via: Via = Via.AUTO,
     ) -> Transfer:
-        """Bring a job's results, or those of one task, to below a folder of this machine. See `download.get`."""
+        """Bring a job's results, or those of one task, to below a folder of this machine.
+
+        See `download.get` and, for `force` and `mark`, `download.Destination`.
+        """
         transfer = self._new(TransferKind.GET, f"results of {job}", job_id=job)
+        where = Destination(to, force, mark)
 
         def work(load: Load) -> None:
-            self.brought[transfer.row.id] = get(load, transfer, job, patterns, to, task_index=task_index, via=via)
+            self.brought[transfer.row.id] = get(load, transfer, job, patterns, where, task_index=task_index, via=via)
 
         return self._started(transfer, work)
 
     def get_files(
-        self, worker: str, root: FileRoot, folder: bytes, patterns: Sequence[str], to: Path, *, via: Via = Via.AUTO
+        self,
+        worker: str,
+        root: FileRoot,
+        folder: bytes,
+        patterns: Sequence[str],
+        to: Path,
+        *,
+        force: bool = False,
+        via: Via = Via.AUTO,
     ) -> Transfer:
-        """Bring what matches in a folder of a worker, counted from that folder, to below a folder of this machine."""
+        """Bring what matches in a folder of a worker, counted from that folder, to below a folder of this machine.
+
+        What is there and differs stays as it is, unless `force`.
+        """
         transfer = self._new(TransferKind.GET, f"files of {worker}", peer=worker, job_id=root.job_id)
 
         def work(load: Load) -> None:
-            part = Part(worker, root, b"", tuple(patterns), folder)
-            found = get_part(load, transfer, part, to, via)
-            self.brought[transfer.row.id] = Brought(to, found, [])
-            if not found:
+            part = Part(worker, root, tuple(map(spelled, patterns)), folder)
+            found = get_part(load, transfer, part, Destination(to, force), via)
+            self.brought[transfer.row.id] = found
+            if not found.files and not found.differing:
                 sought = f"that matches {' or '.join(map(repr, patterns))}" if patterns else "that can be sent"
                 raise NotFound(f"{worker} has nothing there {sought}")
 
@@ -143,6 +162,15 @@ class TransferBoard:
         """Sends these and no others. For who waits until they have arrived."""
         return OfferServer(self._carrier, only={one.content_id for one in only}, on_start=self._begun)
 
+    async def drop_ended_offers(self) -> None:
+        """Let go of what is offered for jobs that have ended. Raises OpsconsoleError where the coordinator can't be asked."""
+        for offer in await self.pending_offers():
+            for job_id in offer.job_ids:
+                state = await self._state(job_id)
+                is_early = time.time_ns() // 1_000_000 - offer.created_at_ms < SUBMITTED_MS
+                if is_finished_state(state) if state is not None else not is_early:
+                    await asyncio.to_thread(pending.release, offer, job_id)
+
     async def fetch_pending(self, job_id: JobId | None = None) -> list[Transfer]:
         """Bring the pending results of one job, or of all, as far as the jobs have ended. Those that came are forgotten.
 
@@ -152,21 +180,25 @@ class TransferBoard:
         done: list[Transfer] = []
         for one in await asyncio.to_thread(pending.fetches, store_id, job_id):
             with pending.claimed(one) as is_mine:
-                if is_mine and await self._has_ended(one):
+                if not is_mine:
+                    continue
+                state = await self._state(one.job_id)
+                if state is None:
+                    pending.remove(one)
+                elif is_finished_state(state):
                     done.append(await self._fetch(one))
         return done
 
-    async def _has_ended(self, one: PendingFetch) -> bool:
+    async def _state(self, job_id: JobId) -> str | None:
+        """A job's state; None where it was removed, or never submitted."""
         try:
-            asked = ShowJob(id=one.job_id, tasks_limit=0, events_limit=0)
-            detail = (await ask(self._requester, asked, DetailAnswer)).detail
+            asked = ShowJob(id=job_id, tasks_limit=0, events_limit=0)
+            return (await ask(self._requester, asked, DetailAnswer)).detail.job.state
         except NotFound:
-            pending.remove(one)  # the job was removed, or never submitted
-            return False
-        return is_finished_state(detail.job.state)
+            return None
 
     async def _fetch(self, one: PendingFetch) -> Transfer:
-        transfer = self.get(one.job_id, (one.pattern,), Path(os.fsdecode(one.folder)))
+        transfer = self.get(one.job_id, (one.pattern,), Path(os.fsdecode(one.folder)), mark=one.job_id)
         await transfer.wait()
         brought = self.brought.get(transfer.row.id)
         is_whole = transfer.row.phase is TransferPhase.DONE and brought is not None and not brought.missing

@@ -23,7 +23,7 @@ from opsconsole_protocol.api import (
 )
 from opsconsole_protocol.bound import cut
 from opsconsole_protocol.error import OpsconsoleError, Unavailable
-from opsconsole_protocol.stream.error import StreamCancelled, StreamLost
+from opsconsole_protocol.stream.error import StreamCancelled, StreamLost, StreamStopped
 
 if TYPE_CHECKING:
     from opsconsole_protocol.host.stream.coordinator_dial import Home
@@ -131,7 +131,7 @@ class RequestSignaller:
             raise StreamLost(error.message) from None
 
     def receive(self, timeout_s: float) -> bytes | None:
-        """What the other end tells, or None after `timeout_s`. Raises StreamLost."""
+        """What the other end tells, or None after `timeout_s`. Raises StreamLost or StreamStopped."""
         until_s = time.monotonic() + timeout_s
         while not self._bodies:
             if self._is_over:
@@ -144,6 +144,8 @@ class RequestSignaller:
                 raise
             except OpsconsoleError as error:
                 raise StreamLost(error.message) from None
+            if answer.stopped:
+                raise StreamStopped(answer.stopped)
             self._bodies.extend(answer.bodies)
             self._is_over = answer.is_over
             if not self._bodies and not self._is_over and time.monotonic() >= until_s:

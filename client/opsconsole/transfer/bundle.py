@@ -10,7 +10,7 @@ from opsconsole.transfer.code_files import check_size, code_files
 from opsconsole.transfer.local_source import LocalSource
 from opsconsole.transfer.upload import TRIES, keep
 from opsconsole_protocol.content.error import ContentChanged
-from opsconsole_protocol.error import InvalidRequest
+from opsconsole_protocol.error import LimitExceeded
 from opsconsole_protocol.job_content import Bundle
 from opsconsole_protocol.quantity import size_words
 
@@ -36,7 +36,7 @@ def bundle(load: Load, transfer: Transfer, folder: Path, bytes_max: int) -> Bund
             continue
         manifest = source.manifest
         if not is_kept:
-            raise InvalidRequest(
+            raise LimitExceeded(
                 f"the code in {folder} has {size_words(manifest.size_bytes)}, more than the coordinator keeps: name data in "
                 ".gitignore and bring it with --upload"
             )

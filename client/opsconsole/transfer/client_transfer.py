@@ -13,11 +13,12 @@ from opsconsole.transfer.packing import note, pack
 from opsconsole.transfer.row import TransferRow
 from opsconsole.transfer.wish import Wishes
 from opsconsole_protocol.api import WorkerRow
-from opsconsole_protocol.error import InvalidRequest, NotFound, Unavailable
+from opsconsole_protocol.error import Conflict, InvalidRequest, NotFound, Unavailable
 from opsconsole_protocol.ids import JobId, split_task_id
 from opsconsole_protocol.spec import JobSpec
 from opsconsole_protocol.stream.message import Via
 
+_NAMED_MAX = 10
 Paths = str | Path | Sequence[str | Path]
 
 
@@ -40,8 +41,8 @@ class ClientTransfers:
         """The specs with what they bring along, which is sent, or from now on offered from here. Raises as `packing.pack` does."""
         wishes = Wishes(uploads=tuple(map(str, _paths(uploads))), bundle=None if bundle is None else Path(bundle))
         packed = await pack(self._requester, wishes, tell=tell or _say_nothing)
-        for one in ids:
-            await note(self._requester, one, packed, wishes)
+        for one, spec in zip(ids, specs, strict=True):
+            await note(self._requester, one, packed, wishes, spec, tell or _say_nothing)
         if packed.offers and self._offering is None:
             self._offering = asyncio.create_task(self._board.serve_offers(), name="offers of files")
         return tuple(packed.put_into(spec) for spec in specs)
@@ -60,19 +61,26 @@ class ClientTransfers:
             raise NotFound(f"there is no worker {name!r}: see `opsconsole workers`")
         return await self._board.put(_paths(files), worker, folder, replace=replace, via=_via(via)).result()
 
-    async def get(self, job: str, patterns: str | Sequence[str], to: str | Path, *, via: str) -> list[Path]:
+    async def get(
+        self, job: str, patterns: str | Sequence[str], to: str | Path, *, replace: bool, via: str
+    ) -> list[Path]:
         """Bring what a job, or a task (JOB/task-N), has written, as far as it matches a pattern; return where it lies now.
 
-        Files keep their path below the job's output folder. What is here already isn't sent; what differs gives way. Raises
-        NotFound where nothing matches, Unavailable where a worker that has some of it is away (the rest is here then), and what
-        the way there raises.
+        Files keep their path below the job's output folder. What is here already isn't sent; what differs stays as it is and is
+        a Conflict, unless `replace`. Raises NotFound where nothing matches, Unavailable where some of it can't be had, and what
+        the way there raises. What its worker can't send (devices, links that lead out) isn't among the files. After a Conflict or Unavailable the rest is here.
         """
         name, index = split_task_id(job)
         wanted = (patterns,) if isinstance(patterns, str) else tuple(patterns)
-        row = await self._board.get(name, wanted, Path(to), task_index=index, via=_via(via)).result()
+        row = await self._board.get(name, wanted, Path(to), task_index=index, force=replace, via=_via(via)).result()
         brought = self._board.brought[row.id]
         if brought.missing:
             raise Unavailable(f"not all of it could be had: {'; '.join(brought.missing)}")
+        if brought.differing:
+            names = ", ".join(os.fsdecode(path) for path in brought.differing[:_NAMED_MAX])
+            raise Conflict(
+                f"{len(brought.differing):,} files here differ from what was asked for ({names}): give `replace`"
+            )
         return [brought.folder / os.fsdecode(one.path) for one in brought.files]
 
     async def close(self) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from opsconsole.transfer.ignore_file import files_below
-from opsconsole_protocol.error import InvalidRequest
+from opsconsole_protocol.error import Conflict, LimitExceeded, NotFound
 from opsconsole_protocol.quantity import size_words
 
 _OFFENDERS_SHOWN = 3
@@ -31,9 +31,9 @@ class CodeFiles(NamedTuple):
 
 
 def code_files(folder: Path) -> CodeFiles:
-    """The files and symbolic links that are the code in `folder`. Blocks. Raises InvalidRequest."""
+    """The files and symbolic links that are the code in `folder`. Blocks. Raises NotFound or Conflict."""
     if not folder.is_dir():
-        raise InvalidRequest(f"--bundle: {'it is a file' if folder.exists() else 'there is no such folder'}: {folder}")
+        raise NotFound(f"--bundle: {'it is a file' if folder.exists() else 'there is no such folder'}: {folder}")
     try:
         if _is_in_git(folder) and shutil.which("git") is not None:
             paths = sorted(_existing(folder, _git_files(folder)))
@@ -41,14 +41,14 @@ def code_files(folder: Path) -> CodeFiles:
         else:
             paths, commit, dirty = sorted(files_below(folder)), "", False
     except OSError as error:
-        raise InvalidRequest(f"--bundle: {os.fsdecode(error.filename or folder)}: {error.strerror}") from None
+        raise Conflict(f"--bundle: {os.fsdecode(error.filename or folder)}: {error.strerror}") from None
     if not paths:
-        raise InvalidRequest(f"--bundle {folder}: there is no file in it that git or an ignore file doesn't leave out")
+        raise NotFound(f"--bundle {folder}: there is no file in it that git or an ignore file doesn't leave out")
     return CodeFiles(tuple(paths), commit, dirty)
 
 
 def check_size(folder: Path, paths: Iterable[bytes], bytes_max: int) -> None:
-    """Raise InvalidRequest that names the biggest offenders where the code is larger than `bytes_max`."""
+    """Raise LimitExceeded that names the biggest offenders where the code is larger than `bytes_max`."""
     sizes: dict[bytes, int] = {}
     for path in paths:
         try:
@@ -59,7 +59,7 @@ def check_size(folder: Path, paths: Iterable[bytes], bytes_max: int) -> None:
     if total <= bytes_max:
         return
     named = ", ".join(f"{os.fsdecode(path)} {size_words(size)}" for path, size in _offenders(sizes, total))
-    raise InvalidRequest(
+    raise LimitExceeded(
         f"the code in {folder} has {size_words(total)}, more than {size_words(bytes_max)}; the largest: {named}: name them "
         "in .gitignore (or .opsconsoleignore) and bring data with --upload, or raise --bundle-max"
     )
@@ -88,7 +88,7 @@ def _is_in_git(folder: Path) -> bool:
 def _git_files(root: Path, depth: int = 0) -> Iterator[bytes]:
     """What git tracks, and what it would track, submodules' files and those of repositories within included."""
     if depth > _DEPTH_MAX:
-        raise InvalidRequest(f"{root}: repositories within each other more than {_DEPTH_MAX} deep")
+        raise Conflict(f"{root}: repositories within each other more than {_DEPTH_MAX} deep")
     listed = _git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
     for path in dict.fromkeys(listed.split(b"\0")):
         name = path.rstrip(b"/")
@@ -116,7 +116,7 @@ def _commit(root: Path) -> tuple[str, bool]:
     """The commit that is checked out (empty before the first), and whether something here differs from it."""
     try:
         commit = _git(root, "rev-parse", "--verify", "--quiet", "HEAD").decode("ascii", "replace").strip()
-    except InvalidRequest:
+    except Conflict:
         return "", True
     return commit, bool(_git(root, "status", "--porcelain", "-z", "--ignore-submodules=none", "--", "."))
 
@@ -130,8 +130,8 @@ def _git(root: Path, *words: str) -> bytes:
             check=False,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
-        raise InvalidRequest(f"git {words[0]} took longer than {_GIT_S:g} s in {root}: try again") from None
+        raise Conflict(f"git {words[0]} took longer than {_GIT_S:g} s in {root}: try again") from None
     if done.returncode:
         said = done.stderr.decode("utf-8", "replace").strip().splitlines()
-        raise InvalidRequest(f"git can't say what the code is: {said[0][:300] if said else f'code {done.returncode}'}")
+        raise Conflict(f"git can't say what the code is: {said[0][:300] if said else f'code {done.returncode}'}")
     return done.stdout

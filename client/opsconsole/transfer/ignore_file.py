@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from opsconsole_protocol.error import InvalidRequest
+from opsconsole_protocol.error import Conflict
 
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
@@ -26,7 +26,7 @@ Rules = list[tuple[int, "GitIgnoreSpec"]]
 
 
 def files_below(root: Path) -> Iterator[bytes]:
-    """The paths below `root` of all files and symbolic links that aren't ignored. Raises InvalidRequest or OSError."""
+    """The paths below `root` of all files and symbolic links that aren't ignored. Raises Conflict or OSError."""
     yield from _below(root, "", [])
 
 
@@ -61,11 +61,11 @@ def _rules_of(folder: Path, below: str, names: set[str]) -> Rules:
     with path.open("rb") as file:
         text = file.read(IGNORE_FILE_BYTES_MAX + 1)
     if len(text) > IGNORE_FILE_BYTES_MAX:
-        raise InvalidRequest(f"{path} is too large for an ignore file: more than 1 MiB")
+        raise Conflict(f"{path} is too large for an ignore file: more than 1 MiB")
     try:
         rules = GitIgnoreSpec.from_lines(text.decode("utf-8", "surrogateescape").splitlines())
     except GitIgnorePatternError as error:
-        raise InvalidRequest(f"{path}: {str(error)[:200]}") from None
+        raise Conflict(f"{path}: {str(error)[:200]}") from None
     return [(len(below), rules)]
 
 

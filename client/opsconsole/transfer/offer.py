@@ -25,6 +25,7 @@ from opsconsole_protocol.bound import CONTENTS_MAX, cut
 from opsconsole_protocol.content.error import ContentChanged
 from opsconsole_protocol.error import Conflict, LimitExceeded, NotFound, OpsconsoleError, Unavailable
 from opsconsole_protocol.ids import ContentId
+from opsconsole_protocol.stream.error import StreamLost
 from opsconsole_protocol.stream.message import FetchContent, StreamGrant
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ LONG_POLL_MS = 10_000
 _LOOK_S = 2.0
 """How often the list of offers is looked at while there is none."""
 _BACK_OFF_FIRST_S, _BACK_OFF_LAST_S = 0.5, 10.0
-_SUBMITTED_MS = 60_000
+SUBMITTED_MS = 60_000
 """How long an offer may be older than the submission of its job."""
 
 Start = Callable[[Transfer], None]
@@ -129,7 +130,7 @@ class OfferServer:
 
     async def _is_early(self, offer: PendingOffer) -> bool:
         """Whether its job isn't known yet: it is written down before it is submitted."""
-        if time.time_ns() // 1_000_000 - offer.created_at_ms > _SUBMITTED_MS:
+        if time.time_ns() // 1_000_000 - offer.created_at_ms > SUBMITTED_MS:
             return False
         try:
             for job_id in offer.job_ids:
@@ -142,7 +143,8 @@ class OfferServer:
         content_id = grant.purpose.content_id if isinstance(grant.purpose, FetchContent) else None
         offer = None if content_id is None else self._offers.get(content_id)
         if offer is None:
-            return  # it will expire: nobody here has what it is about
+            await self._report(grant, "it is not offered from here any more")
+            return
         jobs = offer.job_ids[-1] if offer.job_ids else ""
         transfer = Transfer(
             TransferKind.OFFER, f"{offer.name} to {grant.peer_name or 'a worker'}", peer=grant.peer_name, job_id=jobs
@@ -153,7 +155,8 @@ class OfferServer:
             await self._carrier.run(lambda load: _send(load, transfer, offer, grant))
         except OpsconsoleError as error:
             transfer.ends(error)
-            await self._report(grant, error.message)
+            if not isinstance(error, StreamLost):  # else it goes on over another stream
+                await self._report(grant, error.message)
         except BaseException as error:
             transfer.ends(error)
             raise

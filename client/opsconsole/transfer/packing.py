@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -119,16 +119,27 @@ class _Packer:
         return result
 
 
-async def note(requester: StreamRequester, job_id: JobId, packed: Packed, wishes: Wishes) -> list[Pending]:
+async def note(
+    requester: StreamRequester,
+    job_id: JobId,
+    packed: Packed,
+    wishes: Wishes,
+    spec: JobSpec,
+    tell: Callable[[str], None],
+) -> list[Pending]:
     """Write down what has to go on after the submission, whatever becomes of this process: offers and fetches.
 
-    To be called before the job is submitted. Returns what was written. Raises PrivateFileError or InvalidRequest.
+    To be called before the job, `spec`, is submitted. What it brings along as the job did that it is a clone of is offered for
+    it as well; `tell` gets a line for what isn't offered from here any more. Returns what was written. Raises PrivateFileError
+    or LimitExceeded.
     """
-    if not packed.offers and not wishes.fetches:
+    inherited = [one for one in spec.uploads if one.host_id and one not in packed.uploads]
+    if not packed.offers and not wishes.fetches and not inherited:
         return []
     store_id = await requester.store_id()
     now_ms = time.time_ns() // 1_000_000
-    written: list[Pending] = [replace(offer, job_ids=(job_id,), created_at_ms=now_ms) for offer in packed.offers]
+    offers = [*packed.offers, *await asyncio.to_thread(_offered, store_id, inherited, tell)]
+    written: list[Pending] = [replace(offer, job_ids=(job_id,), created_at_ms=now_ms) for offer in offers]
     written += (
         PendingFetch(
             store_id=store_id,
@@ -151,6 +162,23 @@ def provisional(wishes: Wishes) -> Packed:
         for wish in map(wishes.upload, wishes.uploads)
     )
     return Packed(uploads, None if wishes.bundle is None else Bundle(content_id=_NOTHING, size_bytes=0, files=0))
+
+
+def _offered(store_id: str, uploads: Sequence[Upload], tell: Callable[[str], None]) -> list[PendingOffer]:
+    """What of these uploads of an earlier job is offered from here."""
+    known = {one.content_id: one for one in pending.offers(store_id)} if uploads else {}
+    found: list[PendingOffer] = []
+    for one in uploads:
+        if one.content_id in known:
+            found.append(known[one.content_id])
+        elif one.host_id == this_host().id:
+            tell(
+                f"{one.name} isn't offered from here any more: a worker that doesn't have it waits for it; "
+                f"clone with --upload PATH:{one.name} to send it again"
+            )
+        else:
+            tell(f"{one.name} comes from {one.host}: a worker that doesn't have it waits until that is connected")
+    return found
 
 
 def _save(written: list[Pending]) -> None:

@@ -17,7 +17,7 @@ from typing import TypeVar
 import msgspec
 
 from opsconsole.transfer.user_folder import record_folder
-from opsconsole_protocol.error import InvalidRequest, NotFound
+from opsconsole_protocol.error import LimitExceeded, NotFound
 from opsconsole_protocol.host.private_file import PrivateFileError, read_record, write_record
 from opsconsole_protocol.ids import ContentId, JobId
 
@@ -68,13 +68,13 @@ Pending = PendingOffer | PendingFetch
 
 
 def save(one: Pending) -> None:
-    """Write it down; an offer of the same content gets the jobs of both. Raises PrivateFileError or InvalidRequest."""
+    """Write it down; an offer of the same content gets the jobs of both. Raises PrivateFileError or LimitExceeded."""
     path = _path(one)
     if isinstance(one, PendingOffer) and (before := _read(path, PendingOffer)) is not None:
         jobs = tuple(dict.fromkeys((*before.job_ids, *one.job_ids)))
         one = msgspec.structs.replace(one, job_ids=jobs)
     if not path.exists() and len(list(path.parent.glob("*.json"))) >= PENDING_MAX:
-        raise InvalidRequest(
+        raise LimitExceeded(
             f"{PENDING_MAX:,} transfers wait on this machine already: see `opsconsole transfers`, and forget some"
         )
     write_record(path, one)
@@ -83,6 +83,16 @@ def save(one: Pending) -> None:
 def remove(one: Pending) -> None:
     """It is done, or nobody wants it any more."""
     _path(one).unlink(missing_ok=True)
+
+
+def release(one: Pending, job_id: JobId) -> None:
+    """This job needs it no more: it goes, unless it is an offer that other jobs wait for."""
+    now = _read(_path(one), PendingOffer) if isinstance(one, PendingOffer) else None
+    left = () if now is None else tuple(other for other in now.job_ids if other != job_id)
+    if now is None or not left:
+        remove(one)
+    else:
+        write_record(_path(one), msgspec.structs.replace(now, job_ids=left))
 
 
 def exists(one: Pending) -> bool:

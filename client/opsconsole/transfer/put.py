@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from opsconsole.transfer.local_source import LocalSource
 from opsconsole.transfer.place import Place
+from opsconsole_protocol.bound import NAME_CHARACTERS_MAX, cut
 from opsconsole_protocol.error import Conflict, InvalidRequest
 from opsconsole_protocol.stream.message import Via, WriteFiles
 
@@ -34,11 +36,17 @@ def put(
         def work(stream: Stream) -> Summary:
             return send(stream, source.source, progress=transfer.moved, cancel=load.cancel)
 
-        purpose = WriteFiles(root=place.root, folder=place.folder, replace=replace)
+        purpose = WriteFiles(
+            root=place.root, folder=place.folder, replace=replace, what=cut(_names(files), NAME_CHARACTERS_MAX)
+        )
         return load.move(transfer, purpose, work, peer=worker, via=via)
 
 
 def title(files: Sequence[Path], where: str) -> str:
     """What is about to be put, before it has been looked at."""
-    first = files[0].name or str(files[0]) if files else ""
-    return f"{first}{f' and {len(files) - 1} more' if len(files) > 1 else ''} to {where}"
+    return f"{_names(files)} to {where}"
+
+
+def _names(files: Sequence[Path]) -> str:
+    first = os.fsencode(files[0].name or files[0]).decode("utf-8", "replace") if files else ""
+    return f"{first}{f' and {len(files) - 1} more' if len(files) > 1 else ''}"

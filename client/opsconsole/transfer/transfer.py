@@ -123,6 +123,14 @@ class Transfer:
         row = self._row
         self._before = (row.bytes_done, row.files_done, row.bytes_skipped)
 
+    def stays(self, files: int, bytes: int) -> None:  # noqa: A002 - as in a summary
+        """Take back what was counted of files that aren't wanted, since what differs from them stays as it is."""
+        row = self._row
+        self._change(
+            bytes_done=row.bytes_done - bytes, bytes_total=row.bytes_total - bytes, bytes_skipped=row.bytes_skipped - bytes,
+            files_done=row.files_done - files, files_total=row.files_total - files,
+        )  # fmt: skip
+
     def begins_to_move(self) -> None:
         """What was counted so far was only looked at."""
         with self._lock:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from opsconsole_protocol.content.glob import check_glob
-from opsconsole_protocol.error import InvalidRequest, OpsconsoleError
+from opsconsole_protocol.content.glob import check_glob, spelled
+from opsconsole_protocol.error import InvalidRequest, NotFound, OpsconsoleError
 from opsconsole_protocol.input_name import check_input_name
 
 BUNDLE_BYTES_DEFAULT = 500_000_000
@@ -44,7 +44,7 @@ class Wishes:
         return bool(self.uploads) or self.bundle is not None
 
     def check(self) -> None:
-        """Raise InvalidRequest for what can't be meant, before anything is hashed."""
+        """Raise InvalidRequest for what can't be meant, and NotFound for what isn't here, before anything is hashed."""
         names = [self.upload(text).name for text in self.uploads]
         for name in names:
             if names.count(name) > 1:
@@ -52,17 +52,17 @@ class Wishes:
         for text in self.fetches:
             self.fetch(text)
         if self.bundle is not None and not (self.cwd / self.bundle).is_dir():
-            raise InvalidRequest(f"--bundle: there is no such folder: {self.bundle}")
+            raise NotFound(f"--bundle: there is no such folder: {self.bundle}")
 
     def upload(self, text: str) -> WishedUpload:
-        """What one PATH[:NAME] means: a name follows the last colon, unless there is a file of the whole name. Raises InvalidRequest."""
+        """What one PATH[:NAME] means: a name follows the last colon, unless there is a file of the whole name. Raises InvalidRequest, and NotFound."""
         path, name = Path(text), ""
         if not os.path.lexists(self.cwd / path) and ":" in text:
             before, _, name = text.rpartition(":")
             path = Path(before)
         whole = self.cwd / path.expanduser()
         if not whole.exists():
-            raise InvalidRequest(f"--upload {text}: there is no file or folder {str(path)!r} here")
+            raise NotFound(f"--upload {text}: there is no file or folder {str(path)!r} here")
         try:
             name = name or Path(os.path.abspath(whole)).name  # noqa: PTH100 - without following links
             check_input_name(name, "the task's folder of inputs")
@@ -75,6 +75,7 @@ class Wishes:
         pattern, colon, folder = text.rpartition(":")
         if not colon:
             pattern, folder = text, ""
+        pattern = spelled(pattern)
         try:
             check_glob(pattern)
         except OpsconsoleError as error:

@@ -74,6 +74,13 @@ def _files(shell: Shell, subject: str) -> Made:
     return FileScreen(shell.model, shell.source, FileSpot(job_id=subject, many_tasks=many))
 
 
+def _metrics(shell: Shell, job_ids: str) -> Made:
+    """The subject is ids of jobs, with spaces between them."""
+    from opsconsole_console.screen.metrics.metrics_screen import MetricsScreen
+
+    return MetricsScreen(shell.model, shell.source, job_ids.split())
+
+
 def _invite(shell: Shell, _: str) -> Made:
     from opsconsole_console.screen.invite.invite_screen import InviteScreen
 
@@ -117,6 +124,7 @@ ROUTES: Mapping[str, Maker] = {
     "files": _files,
     "invite": _invite,
     "job": _job,
+    "metrics": _metrics,
     "new_job": _new_job,
     "people": _people,
     "properties": _properties,

@@ -53,7 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _flushed(end.code if isinstance(end.code, int) else USAGE)
     args.command = command
     try:
-        _check_text((*words, *(command or ())))
+        if not getattr(args, "takes_bytes", False):
+            _check_text((*words, *(command or ())))
         check_ignored(args, verb_of(words, parser))
         _check_command(args)
         return _flushed(args.run(args))

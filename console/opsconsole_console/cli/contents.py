@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from opsconsole.transfer.wish import Wishes
     from opsconsole_protocol.api import JobRow
     from opsconsole_protocol.ids import JobId
+    from opsconsole_protocol.spec import JobSpec
 
 _LOOK_S = 1.0
 _FILES_SHOWN = 20
@@ -73,19 +74,19 @@ class Contents:
             line.clear()
 
     @contextlib.asynccontextmanager
-    async def noted(self, client: Client, job_id: JobId, packed: Packed) -> AsyncIterator[None]:
+    async def noted(self, client: Client, job_id: JobId, packed: Packed, spec: JobSpec) -> AsyncIterator[None]:
         """Submit within: what is to go on afterwards is written down before, and taken back where the job is refused."""
         from opsconsole.transfer import pending
         from opsconsole.transfer.packing import note
 
-        self._written = await note(client, job_id, packed, self.wishes)
+        self._written = await note(client, job_id, packed, self.wishes, spec, self._say)
         try:
             yield
         except Unavailable:
             raise  # it may have been submitted
         except OpsconsoleError:
             for one in self._written:
-                pending.remove(one)
+                pending.release(one, job_id)
             raise
 
     # --- while and after it runs -----------------------------------------------------------------------------------
@@ -142,12 +143,19 @@ class Contents:
             return True
         return await fetch_results(client, job_id, quiet=self._quiet)
 
-    def forget(self) -> None:
-        """Let go of what is to go on: the coordinator ends with the job."""
+    def ended(self, job_id: JobId) -> None:
+        """The job has ended: nothing has to be sent for it any more."""
+        from opsconsole.transfer import pending
+
+        for one in self.offers:
+            pending.release(one, job_id)
+
+    def forget(self, job_id: JobId) -> None:
+        """Let go of all that is to go on: the coordinator ends with the job."""
         from opsconsole.transfer import pending
 
         for one in self._written:
-            pending.remove(one)
+            pending.release(one, job_id)
 
     def later(self) -> None:
         """Say how the results come when nobody waits for them."""
@@ -160,14 +168,21 @@ class Contents:
 
 
 async def fetch_results(client: Client, job_id: str, *, quiet: bool = False) -> bool:
-    """Bring the pending results of a job that has ended, and say so. Return whether all came."""
+    """Bring the pending results of a job that has ended, and say so. Return whether all came; of one that hasn't ended, True."""
+    from opsconsole.outcome import is_finished_state
     from opsconsole.transfer import pending
     from opsconsole.transfer.board import TransferBoard
     from opsconsole_protocol.ids import JobId
 
+    store_id = await client.store_id()
+    if not await asyncio.to_thread(pending.fetches, store_id):
+        return True
+    job = (await client.show(job_id, tasks_limit=0, events_limit=0)).job
+    if not is_finished_state(job.state):
+        return True
+    job_id = job.id
     line = ProgressLine(quiet=quiet, notes=False)
     board = TransferBoard(client, on_change=line.show)
-    store_id = await client.store_id()
     whole = True
     try:
         while True:
@@ -185,6 +200,8 @@ async def fetch_results(client: Client, job_id: str, *, quiet: bool = False) -> 
 
 def tell_fetched(board: TransferBoard, transfer: Transfer, *, quiet: bool) -> bool:
     """Say what has been brought, or why it hasn't. Return whether it has."""
+    from opsconsole.transfer.download import differing_words
+
     if transfer.error is not None:
         say(f"opsconsole: not fetched: {transfer.error.message}")
         return False
@@ -192,12 +209,15 @@ def tell_fetched(board: TransferBoard, transfer: Transfer, *, quiet: bool) -> bo
     if not quiet:
         for one in brought.files[:_FILES_SHOWN]:
             path = os.fsdecode(one.path)
-            say(f"fetched {path} {size(one.size_bytes)} to {_shown_folder(brought.folder / path)}")
+            instead = f" ({os.fsdecode(one.beside)} is there already, and differs)" if one.beside else ""
+            say(f"fetched {path} {size(one.size_bytes)} to {_shown_folder(brought.folder / path)}{instead}")
         if len(brought.files) > _FILES_SHOWN:
             say(f"fetched {plural(len(brought.files) - _FILES_SHOWN, 'more file')}")
-    for line in brought.missing:
+    for line in (*brought.missing, *brought.left_out):
         say(f"opsconsole: not fetched: {line}")
-    return not brought.missing
+    if brought.differing:
+        say(f"opsconsole: not fetched: {differing_words(brought.differing)}")
+    return brought.is_whole
 
 
 class Telling:

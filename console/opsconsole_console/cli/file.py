@@ -39,6 +39,7 @@ def add(group: Group) -> None:
     parser.add_argument(
         "--find", metavar="PATTERN", default="", help="search all that lies below for this name or pattern"
     )
+    parser.set_defaults(takes_bytes=True)
     add_limit(parser, 1_000)
     add_json(parser)
 
@@ -62,6 +63,8 @@ def list_files(args: argparse.Namespace) -> int:
         put_table(("MODE", "SIZE", "CHANGED", "NAME"), map(_cells, entries))
     else:
         put(*map(_name, entries)) if entries else None
+    if page is not None and page.note:
+        say(f"opsconsole: {page.note}")
     if page is not None and (page.more or page.truncated):
         why = "-n shows more" if page.more else "the folder is too large to be listed whole"
         say(f"… {len(entries):,} of {page.total:,}{'+' * page.truncated}: {why}")

@@ -82,7 +82,7 @@ class Foreground:
             packed = await contents.pack(client)
             spec = packed.put_into(self._spec)
             await self._check_placement(client)
-            async with contents.noted(client, self._job_id, packed):
+            async with contents.noted(client, self._job_id, packed, spec):
                 narrator.submitted((await client.submit(spec, self._job_id))[0])
             self._client = client
             try:
@@ -91,7 +91,7 @@ class Foreground:
                 if not await contents.fetch(client, self._job_id):
                     code = code or 1
             finally:
-                contents.forget()
+                contents.forget(self._job_id)
         if code and not self._args.verbose and self._interrupted_by is None:
             say(f"opsconsole: {failure(detail)}")
         return code

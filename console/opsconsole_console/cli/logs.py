@@ -52,13 +52,15 @@ def add(group: Group) -> None:
 
 def logs(args: argparse.Namespace) -> int:
     """`opsconsole logs`."""
+    from opsconsole_console.cli.contents import fetch_results
+
     query = make_query(args)
 
-    async def work(client: Client) -> None:
+    async def work(client: Client) -> bool:
         await print_job(client, args, query)
+        return not args.follow or await fetch_results(client, split_task_id(args.id)[0])
 
-    with_client(args, work, retry_for_s=RECONNECT_S if args.follow else 0.0)
-    return 0
+    return 0 if with_client(args, work, retry_for_s=RECONNECT_S if args.follow else 0.0) else 1
 
 
 def make_query(args: argparse.Namespace) -> LogQuery:

@@ -131,13 +131,15 @@ class _Submission:
         spec = await self._spec(client)
         if not self._args.quiet:
             await tell_candidates(client, spec, self._narrator)
-        async with self._contents.noted(client, self._job_id, self._args.packed):
+        async with self._contents.noted(client, self._job_id, self._args.packed, spec):
             row = (await client.submit(spec, self._job_id))[0]
         self._is_submitted = True
         self._narrator.submitted(row)
         return row
 
     async def _watch(self, client: Client, row: JobRow) -> int:
+        from opsconsole.outcome import is_finished_state
+
         args = self._args
         if not args.follow and not args.json:
             put(row.id)
@@ -145,6 +147,8 @@ class _Submission:
             code, detail = await watch(client, row.id, self._narrator, follow=args.follow, json=args.json, raw=args.raw)
         if code and args.quiet:
             say(f"opsconsole: {failure(detail)}")
+        if is_finished_state(detail.job.state):
+            self._contents.ended(self._job_id)
         if not await self._contents.fetch(client, row.id):
             code = code or 1
         if args.json:

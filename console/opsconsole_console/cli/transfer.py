@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,8 @@ from opsconsole_console.cli.output import plain, put, put_json, put_table, say
 from opsconsole_console.cli.parser import Group
 from opsconsole_console.cli.progress_line import ProgressLine, summary
 from opsconsole_console.cli.session import RECONNECT_S, with_client
-from opsconsole_protocol.error import InvalidRequest, NotFound
+from opsconsole_protocol.content.glob import literal
+from opsconsole_protocol.error import InvalidRequest, NotFound, OpsconsoleError
 from opsconsole_protocol.ids import split_task_id
 
 if TYPE_CHECKING:
@@ -40,15 +42,18 @@ def add(group: Group) -> None:
                         epilog="FOLDER counts from the worker's input folder; LABEL:FOLDER from another mount of it, and /FOLDER is\n"
                         "a whole path, there or as it is called here. Without FOLDER: the input folder itself.")  # fmt: skip
     parser.add_argument("files", nargs="+", metavar="FILE", help="a file or folder of this machine")
-    parser.add_argument("--replace", action="store_true", help="files that are there and differ give way")
+    parser.add_argument("--force", action="store_true", help="files that are there and differ give way")
+    parser.set_defaults(takes_bytes=True)
     add_via(parser)
     add_json(parser, "one JSON object: the transfer as it ended")
-    parser = group.verb("get", get_files, usage="opsconsole get [options] JOB[/task-N] [PATTERN…]",
+    parser = group.verb("get", get_files, usage="opsconsole get [options] JOB[/task-N][:FOLDER] | WORKER:FOLDER [PATTERN…]",
                         epilog="A PATTERN such as 'models/*' or '**/*.csv' counts from the job's output folder, or a task's. Files keep\n"
                         "their path below that. WORKER:FOLDER in place of JOB brings what is in a folder of a worker.")  # fmt: skip
     parser.add_argument("id", metavar="JOB", help="a job, its first characters, JOB/task-N, or WORKER:FOLDER")
     parser.add_argument("patterns", nargs="*", metavar="PATTERN", help="only what matches one of these")
     parser.add_argument("--to", metavar="DIR", type=Path, default=Path(), help="where to (this folder)")
+    parser.add_argument("--force", action="store_true", help="files that are here and differ give way")
+    parser.set_defaults(takes_bytes=True)
     add_via(parser)
     add_json(parser, "one JSON object: the transfer as it ended, with its files")
     parser = group.verb("transfers", transfers)
@@ -70,7 +75,7 @@ def put_files(args: argparse.Namespace) -> int:
 
     async def begin(client: Client, board: TransferBoard) -> Transfer:
         worker = await find_worker(client, name)
-        return board.put(paths, worker, folder, replace=args.replace, via=Via(args.via))
+        return board.put(paths, worker, folder, replace=args.force, via=Via(args.via))
 
     row, _ = _carried_out(args, begin)
     if args.json:
@@ -87,26 +92,33 @@ def get_files(args: argparse.Namespace) -> int:
 
     async def begin(client: Client, board: TransferBoard) -> Transfer:
         name, colon, folder = args.id.partition(":")
-        if colon:
+        if colon and not await _is_job(client, name):
             from opsconsole.transfer.place import place_of
 
             worker = await find_worker(client, name)
             place = place_of(worker, folder)
-            return board.get_files(worker.name, place.root, place.folder, args.patterns, to, via=via)
-        job, index = split_task_id(args.id)
-        return board.get(job, args.patterns, to, task_index=index, via=via)
+            return board.get_files(worker.name, place.root, place.folder, args.patterns, to, force=args.force, via=via)
+        job, index = split_task_id(name)
+        return board.get(job, _below(folder, args.patterns), to, task_index=index, force=args.force, via=via)
 
     row, brought = _carried_out(args, begin)
     if brought is None:
         return 0
     if args.json:
         files = [{"path": _text(os.fsdecode(one.path)), "size_bytes": one.size_bytes} for one in brought.files]
-        put_json(row | {"files": files, "missing": brought.missing})
-    else:
+        differing = [_text(os.fsdecode(path)) for path in brought.differing]
+        put_json(
+            row | {"files": files, "missing": brought.missing, "differing": differing, "left_out": brought.left_out}
+        )
+    elif brought.files:
         put(*(str(to / os.fsdecode(one.path)) for one in brought.files))
-    for line in brought.missing:
+    for line in (*brought.missing, *brought.left_out):
         say(f"opsconsole: not brought: {line}")
-    return 1 if brought.missing else 0
+    if brought.differing:
+        from opsconsole.transfer.download import differing_words
+
+        say(f"opsconsole: not brought: {differing_words(brought.differing)}")
+    return 0 if brought.is_whole else 1
 
 
 async def find_worker(client: Client, name: str) -> WorkerRow:
@@ -119,6 +131,26 @@ async def find_worker(client: Client, name: str) -> WorkerRow:
 
     near = difflib.get_close_matches(name, [worker.name for worker in workers], 1)
     raise NotFound(f"there is no worker {name!r}: {f'did you mean {near[0]}?' if near else 'see opsconsole workers'}")
+
+
+async def _is_job(client: Client, name: str) -> bool:
+    """Whether no worker has this name, and a job does."""
+    if any(name in {worker.name, worker.id} for worker in await client.workers()):
+        return False
+    try:
+        await client.show(split_task_id(name)[0], tasks_limit=0, events_limit=0)
+    except OpsconsoleError:
+        return False
+    return True
+
+
+def _below(folder: str, patterns: Sequence[str]) -> list[str]:
+    """Patterns that count from a folder, as they count from above it."""
+    parts = [part for part in folder.split("/") if part not in {"", "."}]
+    if not parts:
+        return list(patterns)
+    above = literal(os.fsencode("/".join(parts)))
+    return [f"{above}/{pattern}" for pattern in patterns] or [above]
 
 
 def _carried_out(
@@ -166,6 +198,9 @@ def transfers(args: argparse.Namespace) -> int:
 def _list(args: argparse.Namespace) -> int:
     from opsconsole.transfer import history, pending
 
+    if pending.offers():
+        with contextlib.suppress(OpsconsoleError):  # what is known here is listed without a coordinator, too
+            with_client(args, _drop_ended)
     offers, fetches = pending.offers(), pending.fetches()
     rows = history.read(args.limit)
     if args.json:
@@ -189,6 +224,14 @@ def _list(args: argparse.Namespace) -> int:
     if not waiting and not rows:
         say("nothing has been transferred from this machine yet")
     return 0
+
+
+async def _drop_ended(client: Client) -> None:
+    from opsconsole.transfer.board import TransferBoard
+
+    board = TransferBoard(client)
+    await board.drop_ended_offers()
+    await board.close()
 
 
 def _text(path: str) -> str:

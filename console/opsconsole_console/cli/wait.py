@@ -46,15 +46,13 @@ def wait(args: argparse.Namespace) -> int:
 
     timeout_s = None if args.timeout is None else args.timeout / 1000
 
-    async def work(client: Client) -> list[JobRow]:
+    async def work(client: Client) -> tuple[list[JobRow], bool]:
         rows = await client.wait(*args.ids, timeout_s=timeout_s)
-        for row in rows:
-            if is_settled(row):
-                await fetch_results(client, row.id)
-        return rows
+        came = [await fetch_results(client, row.id) for row in rows]
+        return rows, all(came)
 
     with explained(go_on(args.ids), of_interrupt=False):
-        rows = with_client(args, work, retry_for_s=RECONNECT_S)
+        rows, all_came = with_client(args, work, retry_for_s=RECONNECT_S)
     for row in rows:
         if args.json:
             put_json(row)
@@ -63,7 +61,7 @@ def wait(args: argparse.Namespace) -> int:
     late = [row.id for row in rows if not is_settled(row)]
     if late:
         say(f"opsconsole: not ended in time: {' '.join(late)}")
-    return 0 if all(row.state == TaskState.SUCCEEDED for row in rows) else 1
+    return 0 if all_came and all(row.state == TaskState.SUCCEEDED for row in rows) else 1
 
 
 def why(args: argparse.Namespace) -> int:

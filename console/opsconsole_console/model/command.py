@@ -39,6 +39,7 @@ KINDS: tuple[CommandKind, ...] = (
     CommandKind("logs", "job", "follow a job's log"),
     CommandKind("show", "job", "open a job", route="job"),
     CommandKind("worker", "worker", "open a worker", route="worker"),
+    CommandKind("metrics", "job", "what a job's tasks have reported, as curves", route="metrics"),
     CommandKind("files", "job", "a job's files", route="files"),
     CommandKind("mounts", "worker", "a worker's files", route="files"),
     CommandKind("why", "job", "why a job stands where it stands", route="why"),

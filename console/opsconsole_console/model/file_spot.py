@@ -170,17 +170,6 @@ def file_rows(entries: Iterable[FileEntry]) -> list[FileRow]:
     return [FileRow(one.name, one.kind, one.size, one.mtime_ms, one.mode, one.leads_to) for one in entries]
 
 
-def literal_pattern(name: bytes) -> str:
-    """The pattern that only this name matches, as transfers take them. Raises InvalidRequest where there is none."""
-    try:
-        text = name.decode()
-    except UnicodeDecodeError:
-        raise InvalidRequest(
-            "a name that is not UTF-8 can't be asked for by itself: get the folder that it is in"
-        ) from None
-    return "".join(f"[{sign}]" if sign in "*?[" else sign for sign in text)
-
-
 def count_words(rows: Sequence[FileRow], page: FilePage, *, searching: bool) -> str:
     """How many there are and, where not all are here, how many of how many."""
     here, total = len(rows), max(page.total, len(rows))

@@ -1,5 +1,7 @@
 """A transfer in words: how far it is, and how it ended. Pure."""
 
+from collections.abc import Sequence
+
 from opsconsole.transfer.row import TransferPhase, TransferRow
 from opsconsole_console import format as fmt
 
@@ -34,6 +36,13 @@ def progress_words(row: TransferRow) -> str:
     left = "" if row.left_ms is None else f"{fmt.duration(row.left_ms, figures=2)} left"
     parts = (size_words(row), rate_words(row), left, "" if row.way is None else str(row.way))
     return "  ".join(part for part in parts if part)
+
+
+def replace_question(names: Sequence[str], folder: str) -> str:
+    """What is asked where files that were brought have other files in their place."""
+    what = f"{names[0]} is" if len(names) == 1 else f"{len(names):,} files are"
+    differs = "differs" if len(names) == 1 else "differ"
+    return f"{what} in {folder} already, and {differs}. Replace?"
 
 
 def end_words(row: TransferRow) -> str:

@@ -102,7 +102,7 @@ class Packing:
 
     async def pack(self, spec: JobSpec) -> JobSpec:
         """The spec with what it brings along. Raises OpsconsoleError; cancelled, it sends no more."""
-        if self._wished.is_empty:
+        if self._wished.is_empty and not any(one.host_id for one in spec.uploads):
             return spec
         from opsconsole.transfer import packing
 
@@ -113,7 +113,7 @@ class Packing:
             loop.call_soon_threadsafe(self._say, _progress(row))
 
         packed = await packing.pack(self._source, wishes, tell=self._say, on_progress=show)
-        self._written = await packing.note(self._source, self._job_id, packed, wishes)
+        self._written = await packing.note(self._source, self._job_id, packed, wishes, spec, self._say)
         return packed.put_into(spec)
 
     async def withdraw(self) -> None:

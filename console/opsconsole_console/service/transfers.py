@@ -1,11 +1,12 @@
 """The console's transfers: files put on workers and fetched from them, one board of them for the whole console."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from opsconsole_console.model.transfer_words import end_words
+from opsconsole_console.model.transfer_words import end_words, replace_question
 from opsconsole_console.service.operations import OperatorDialog
 from opsconsole_console.service.source import FleetSource
 from opsconsole_protocol.api import WorkerRow
@@ -13,10 +14,12 @@ from opsconsole_protocol.error import OpsconsoleError
 from opsconsole_protocol.stream.message import FileRoot
 
 if TYPE_CHECKING:
+    from opsconsole.transfer.download import Brought
     from opsconsole.transfer.pending import PendingFetch, PendingOffer
     from opsconsole.transfer.row import TransferRow
 
 _AGAIN_S = 5.0
+_NAMED_MAX = 4
 
 
 class Begun(Protocol):
@@ -25,6 +28,9 @@ class Begun(Protocol):
     @property
     def row(self) -> "TransferRow":
         """How it stands."""
+
+    async def wait(self) -> "TransferRow":
+        """How it ended."""
 
 
 class Board(Protocol):
@@ -37,7 +43,13 @@ class Board(Protocol):
     def put(self, files: Sequence[Path], worker: WorkerRow, folder: str = "", *, replace: bool = False) -> Begun:
         """Bring files of this machine into a folder of a worker."""
 
-    def get_files(self, worker: str, root: FileRoot, folder: bytes, patterns: Sequence[str], to: Path) -> Begun:
+    @property
+    def brought(self) -> "Mapping[str, Brought]":
+        """What was brought, by the ids of transfers."""
+
+    def get_files(
+        self, worker: str, root: FileRoot, folder: bytes, patterns: Sequence[str], to: Path, *, force: bool = False
+    ) -> Begun:
         """Bring what matches in a folder of a worker to below a folder of this machine."""
 
     def cancel(self, id: str) -> None:  # noqa: A002 - the client's name
@@ -106,10 +118,22 @@ class Transfers:
         self.board.put(files, worker, folder)
         self.changes += 1
 
-    def get_files(self, worker: str, root: FileRoot, folder: bytes, patterns: Sequence[str], to: Path) -> None:
-        """Begin to bring files of a worker to a folder of this machine."""
-        self.board.get_files(worker, root, folder, patterns, to)
+    async def get_files(self, worker: str, root: FileRoot, folder: bytes, patterns: Sequence[str], to: Path) -> None:
+        """Bring files of a worker to a folder of this machine, and then ask about those that are there and differ."""
+        begun = self.board.get_files(worker, root, folder, patterns, to)
         self.changes += 1
+        row = await begun.wait()
+        brought = self.board.brought.get(row.id)
+        if brought is None:
+            return
+        for line in (*brought.missing, *brought.left_out):
+            self._dialog.say(f"not brought: {line}", "warning")
+        differing = [os.fsdecode(path) for path in brought.differing]
+        if differing and await self._dialog.confirm(
+            replace_question(differing, str(to)), ", ".join(differing[:_NAMED_MAX]), "Replace"
+        ):
+            self.board.get_files(worker, root, folder, patterns, to, force=True)
+            self.changes += 1
 
     async def run(self) -> None:
         """Go on with what is pending, through lost connections too, until cancelled."""

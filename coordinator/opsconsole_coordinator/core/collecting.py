@@ -117,6 +117,15 @@ def note_failed(
         fleet.touch_output_copy(copy)
 
 
+def note_lost(fleet: Fleet, copy: OutputCopy, now_ms: int) -> None:
+    """Results that were kept are damaged, and gone."""
+    if copy.state is not CopyState.KEPT:
+        return
+    copy.content_id, copy.files, copy.size_bytes = None, 0, 0
+    reason = "what the coordinator kept of them was damaged, and is lost"
+    _end(fleet, copy, CopyState.FAILED, reason, f"results from {copy.worker_name}: {reason}", now_ms)
+
+
 def note_worker_gone(fleet: Fleet, worker: Worker, now_ms: int) -> None:
     """A worker is removed for good: only another one that sees its folder could still give what it left."""
     for copy in fleet.output_copies:

@@ -81,7 +81,7 @@ def supply_words(contents: Sequence[Content], lacks_bytes: int | None) -> str:
     size_bytes = sum(one.size_bytes for one in contents)
     lack, whole = size_words(lacks_bytes), size_words(size_bytes)
     if lacks_bytes == size_bytes:
-        return f"lacks all of {whole}"
+        return f"has none of its data yet, {whole}"
     number, _, unit = lack.partition(" ")
     return f"lacks {number if whole.endswith(f' {unit}') else lack} of {whole}"
 

@@ -1,5 +1,7 @@
 """What an attempt's end means for its task and job: retries within two budgets, failure limits, dependants."""
 
+from msgspec.structs import replace
+
 from opsconsole_coordinator.core import estimate, gang
 from opsconsole_coordinator.core.avoidance import note_end
 from opsconsole_coordinator.core.collecting import forget_outputs, want_job_outputs
@@ -97,6 +99,9 @@ def _end_lost(fleet: Fleet, job: Job, task: Task, attempt: Attempt, now_ms: int)
         fleet.audit(now_ms, SYSTEM, EventKind.PREEMPTED, text, subject)
         wait_again(fleet, job, task, attempt, attempt.want.reason)
         return
+    if attempt.cause == EndCause.DISK_FULL and not attempt.has_started and attempt.want.mode is not link.Mode.STOP:
+        _look_elsewhere(fleet, job, task, attempt, now_ms)
+        return
     kind = EventKind.PREEMPTED if is_preempted else EventKind.LOST
     fleet.audit(now_ms, SYSTEM, kind, f"attempt {attempt.number} {kind}: {attempt.error}", subject)
     if attempt.want.mode is link.Mode.STOP:
@@ -110,6 +115,17 @@ def _end_lost(fleet: Fleet, job: Job, task: Task, attempt: Attempt, now_ms: int)
         end = TaskState.PREEMPTED if is_preempted else TaskState.WORKER_FAILED
         words = f"{attempt.error} (all {job.spec.max_retries_preemption} retries are used up)"
         fleet.set_task(job, task, end, words, attempt.cause)
+
+
+def _look_elsewhere(fleet: Fleet, job: Job, task: Task, attempt: Attempt, now_ms: int) -> None:
+    """Its worker had no room for what the job brings along: at no cost it is placed anew, and there only once there is room."""
+    words = f"attempt {attempt.number} not started on {attempt.worker_name}: {attempt.error}"
+    fleet.audit(now_ms, SYSTEM, EventKind.RETRACTED, words, job.task_id(task.index))
+    worker = fleet.workers.get(attempt.worker_id)
+    if worker is not None:
+        worker.host = replace(worker.host, cache_room_mb=0)  # until its next heartbeat says more
+    task.pending_since_ms = now_ms
+    wait_again(fleet, job, task, attempt, attempt.error)
 
 
 def _retry(fleet: Fleet, job: Job, task: Task, attempt: Attempt, now_ms: int, why: str, *, costs: bool = True) -> None:

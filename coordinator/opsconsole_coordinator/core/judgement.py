@@ -13,6 +13,7 @@ from opsconsole_coordinator.core.demand import Demand
 from opsconsole_coordinator.core.model import Reserved, Worker
 from opsconsole_coordinator.core.question import UNASKED, Answers, Question
 from opsconsole_coordinator.core.trouble import blocking
+from opsconsole_protocol.quantity import size_words
 from opsconsole_protocol.state import WorkerConnection
 
 
@@ -78,6 +79,8 @@ def judge(worker: Worker, demand: Demand, answers: Answers, shortage: str, now_m
     if gpus is None:
         return Offer(worker, False, reason, soon=True, avoided=avoided)
     lacks_bytes = missing_bytes(demand.contents, worker) if demand.contents else None
+    if lacks_bytes is not None and (crowded := _crowded(worker, lacks_bytes)):
+        return Offer(worker, False, crowded, soon=bool(worker.live), avoided=avoided)
     if not demand.files:
         return Offer(worker, True, "free", gpus, avoided=avoided, lacks_bytes=lacks_bytes)
     refusal, is_open, questions = search_files(worker, demand, answers, now_ms)
@@ -223,6 +226,15 @@ def _choose_gpus(worker: Worker, demand: Demand) -> tuple[tuple[str, ...] | None
     # The smallest GPUs that suffice, so that large ones stay free for those who need them.
     free.sort(key=lambda gpu: (gpu.memory_total_mb or 0, gpu.index))
     return tuple(gpu.uuid for gpu in free[:count]), ""
+
+
+def _crowded(worker: Worker, lacks_bytes: int) -> str:
+    """Why what the job brings along doesn't fit into the worker's cache; empty where it does, or the worker doesn't say."""
+    room_mb = worker.host.cache_room_mb
+    if room_mb is None or lacks_bytes <= room_mb << 20:
+        return ""
+    room = f"{size_words(room_mb << 20)} of its cache are free" if room_mb > 0 else "its cache is full"
+    return f"needs room for {size_words(lacks_bytes)}; {room} (cache_bytes)"
 
 
 def _gpus(count: int) -> str:

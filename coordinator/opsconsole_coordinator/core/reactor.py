@@ -28,7 +28,7 @@ from opsconsole_coordinator.core.desired import send_desired
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.liveness import TICK_MS
 from opsconsole_coordinator.core.loading import load_jobs
-from opsconsole_coordinator.core.model import Attempt, Job, Worker
+from opsconsole_coordinator.core.model import Attempt, Job, OutputCopy, Worker
 from opsconsole_coordinator.core.offer import collect_offers
 from opsconsole_coordinator.core.schedule import schedule
 from opsconsole_protocol import link
@@ -201,6 +201,10 @@ class Reactor:
     ) -> None:
         """What a batch said to collect couldn't be had. Unless that is final, a later batch says it again."""
         collecting.note_failed(self.fleet, job_id, index, attempt_id, reason, now_ms, is_final=is_final)
+
+    def on_collected_lost(self, copy: OutputCopy, now_ms: int) -> None:
+        """Results that the store says are kept turned out to be damaged. `copy` is as the store has it."""
+        collecting.note_lost(self.fleet, copy, now_ms)
 
     def on_jobs_removed(self, job_ids: Iterable[JobId]) -> None:
         """Ended jobs are removed from the store."""

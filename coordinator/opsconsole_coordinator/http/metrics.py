@@ -16,6 +16,7 @@ from opsconsole_coordinator.server.count import Histogram
 from opsconsole_coordinator.server.log_service import LogService
 from opsconsole_coordinator.server.stream_broker import STORE_LABEL
 from opsconsole_coordinator.server.streams import Streams
+from opsconsole_coordinator.server.trouble import trouble_of
 from opsconsole_protocol.state import TaskState, WorkerConnection, is_task_finished
 from opsconsole_protocol.stream.message import Way
 
@@ -87,8 +88,8 @@ METRICS = (
     Metric("info", _GAUGE, "Always 1; the label is the version that runs.", lambda one: {one.version: 1}, ("version",)),
     Metric("uptime_seconds", _GAUGE, "Seconds since the start.", lambda one: one.commit_loop.clock.uptime_ms() / 1000),
     Metric(
-        "healthy", _GAUGE, "1 while changes of state and logs can be stored, else 0.",
-        lambda one: float(not (one.commit_loop.trouble or one.log_service.trouble)),
+        "healthy", _GAUGE, "1 while changes of state, logs and files can be stored, else 0.",
+        lambda one: float(not trouble_of(one.commit_loop, one.log_service, one.streams.api)),
     ),
     Metric("workers", _GAUGE, "Workers that aren't revoked.", _workers, ("connection",)),
     Metric("jobs", _GAUGE, "Jobs that haven't ended.", _jobs, ("state",)),

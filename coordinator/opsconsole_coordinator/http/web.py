@@ -31,6 +31,7 @@ from opsconsole_coordinator.server.log_service import LogService
 from opsconsole_coordinator.server.operator_api import OperatorApi
 from opsconsole_coordinator.server.operator_session import OperatorSession
 from opsconsole_coordinator.server.streams import Streams
+from opsconsole_coordinator.server.trouble import trouble_of
 from opsconsole_coordinator.trust.certificate import CertificateFiles, server_context
 from opsconsole_coordinator.trust.credential import Role
 from opsconsole_protocol.bound import ID_CHARACTERS_MAX
@@ -118,7 +119,7 @@ class Web:
     async def _health(self, request: Request) -> JSONResponse:
         """Whether the coordinator works, for load balancers and monitoring. It tells no secrets and no names."""
         del request
-        trouble = self._commit_loop.trouble or self._log_service.trouble
+        trouble = trouble_of(self._commit_loop, self._log_service, self._streams.api)
         body = {"healthy": not trouble, "uptime_ms": self._commit_loop.clock.uptime_ms()}
         return JSONResponse(body, status_code=503 if trouble else 200)
 

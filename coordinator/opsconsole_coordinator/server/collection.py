@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from opsconsole_coordinator.core.model import SYSTEM
+from opsconsole_coordinator.core.model import SYSTEM, OutputCopy
 from opsconsole_coordinator.server.commit_loop import CommitLoop
 from opsconsole_coordinator.server.transfer_process import TransferProcess
 from opsconsole_coordinator.store import query
@@ -52,6 +52,8 @@ class Collection:
         self._process = process
         self._bytes_max = bytes_max
         self._by_job: dict[JobId, dict[AttemptId, Collected]] = {}
+        self._lost: list[tuple[JobId, int, AttemptId]] = []
+        """Kept results that turned out to be damaged, of which that hasn't been told yet."""
         self._must_sweep = asyncio.Event()
 
     @property
@@ -79,13 +81,31 @@ class Collection:
         job_id, _, rest = attempt_id.partition(".")
         index, _, rest = rest.partition(".")
         number = rest.partition(".")[0]
-        if not held.content_ids or not index.isdecimal() or not number.isdecimal():
+        if not index.isdecimal() or not number.isdecimal():
             self._process.unpin(held.holder)
+            return
+        if not held.content_ids:
+            self._process.unpin(held.holder)
+            self._note_lost(JobId(job_id), int(index), attempt_id)
             return
         found = Collected(attempt_id, JobId(job_id), int(index), int(number), held.content_ids[0], held.size_bytes)
         self._by_job.setdefault(found.job_id, {})[attempt_id] = found
         if self.size_bytes > self._bytes_max:
             self._must_sweep.set()
+
+    def on_removed(self, content_ids: set[ContentId]) -> None:
+        """The store has some trees no longer: what was kept in them, and wasn't let go, was damaged."""
+        if not content_ids:
+            return
+        for found in list(self._by_job.values()):
+            for one in [one for one in found.values() if one.content_id in content_ids]:
+                del found[one.attempt_id]
+                self._process.unpin(one.holder)
+                self._note_lost(one.job_id, one.task_index, one.attempt_id)
+
+    def _note_lost(self, job_id: JobId, index: int, attempt_id: AttemptId) -> None:
+        self._lost.append((job_id, index, attempt_id))
+        self._must_sweep.set()
 
     async def run(self) -> None:
         """Let go of what has to go, every hour and when there is too much, for ever."""
@@ -100,6 +120,7 @@ class Collection:
 
     async def sweep(self) -> None:
         """Let go of the results of jobs that were removed, and of the oldest where all are too large."""
+        await self._tell_lost()
         jobs = list(self._by_job)
 
         def read(connection: sqlite3.Connection) -> dict[JobId, int | None]:
@@ -110,6 +131,19 @@ class Collection:
             if job_id not in finished_ms and job_id not in self._commit_loop.fleet.jobs:
                 self._let_go(job_id)
         self._shrink({job_id: at_ms for job_id, at_ms in finished_ms.items() if at_ms is not None})
+
+    async def _tell_lost(self) -> None:
+        """Have it said of results that they were damaged."""
+        lost, self._lost = self._lost, []
+
+        def read(connection: sqlite3.Connection) -> list[OutputCopy]:
+            rows = [(query.output_copies(connection, job_id, index, 1).get(index), one) for job_id, index, one in lost]
+            return [copy for copy, attempt_id in rows if copy is not None and copy.attempt_id == attempt_id]
+
+        if lost:
+            for copy in await self._commit_loop.database.read(read):
+                self._commit_loop.reactor.on_collected_lost(copy, self._commit_loop.clock.now_ms())
+            self._commit_loop.changed()
 
     def _shrink(self, finished_ms: dict[JobId, int]) -> None:
         gone = 0

@@ -18,6 +18,8 @@ from opsconsole_protocol.stream.message import StreamGrant
 PRESENCE_S = 15.0
 GRANTS_QUEUED_MAX = 64
 """Streams that are wanted of one machine, and that it hasn't taken."""
+HOSTS_OF_ONE_MAX = 32
+"""Machines that offer by one credential at a time; the core bounds them all."""
 UNWANTED_AFTER_S = 600.0
 """An offer comes before the job that needs it: this long it isn't called unwanted."""
 
@@ -97,6 +99,7 @@ class ContentHosts:
             raise Conflict(f"somebody else offers files as {host.name} at the moment: end that first")
         now_s = asyncio.get_running_loop().time()
         if host is None:
+            self._check_room(caller)
             host = OfferingHost(request.host_id, request.host, caller.hash)
         wanted = set(request.content_ids)
         is_news = host.id not in self._hosts or wanted != set(host.seen_s) or host.name != request.host
@@ -110,6 +113,12 @@ class ContentHosts:
             host.leaving.cancel()
             host.leaving = None
         return host
+
+    def _check_room(self, caller: Caller) -> None:
+        if sum(one.owner == caller.hash for one in self._hosts.values()) >= HOSTS_OF_ONE_MAX:
+            raise LimitExceeded(
+                f"{caller.actor} offers files on {HOSTS_OF_ONE_MAX} machines: end that on some of them first"
+            )
 
     def _leave(self, host: OfferingHost) -> None:
         host.calls -= 1

@@ -76,6 +76,7 @@ class ContentKeeper:
         self._process.unpin(holder)
 
     def _on_kept(self, added: set[ContentId], removed: set[ContentId]) -> None:
+        self.collection.on_removed(removed)
         self._commit_loop.reactor.on_kept(added, removed, self._commit_loop.clock.now_ms())
         self._commit_loop.changed()
 

@@ -1,13 +1,13 @@
 """What operators ask about the coordinator itself, answered: events, projects, templates, its store, its health."""
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
 from opsconsole_coordinator.server import preencoded
 from opsconsole_coordinator.server.commit_loop import CommitLoop
 from opsconsole_coordinator.server.identity import Caller
 from opsconsole_coordinator.server.job_lookup import resolve
-from opsconsole_coordinator.server.log_service import LogService
 from opsconsole_coordinator.store import backup, query
 from opsconsole_protocol import api
 from opsconsole_protocol.error import InvalidRequest
@@ -18,9 +18,10 @@ from opsconsole_protocol.state import TaskState, WorkerConnection
 class CoordinatorApi:
     """Handlers of the requests about the coordinator; each takes the request and who asks."""
 
-    def __init__(self, commit_loop: CommitLoop, log_service: LogService) -> None:
+    def __init__(self, commit_loop: CommitLoop, trouble: Callable[[], str]) -> None:
+        """`trouble`: what keeps it from working as it should, empty when all is well."""
         self._commit_loop = commit_loop
-        self._log_service = log_service
+        self._trouble = trouble
 
     async def events(self, request: api.ListEvents, caller: Caller) -> api.AnyAnswer:
         del caller
@@ -86,8 +87,8 @@ class CoordinatorApi:
         running = sum(len(worker.live) for worker in fleet.workers.values())
         pending = sum(job.counts.get(TaskState.PENDING, 0) for job in fleet.jobs.values())
         return api.Health(
-            healthy=not (self._commit_loop.trouble or self._log_service.trouble),
-            trouble=self._commit_loop.trouble or self._log_service.trouble,
+            healthy=not self._trouble(),
+            trouble=self._trouble(),
             uptime_ms=self._commit_loop.clock.uptime_ms(),
             workers=sum(worker.connection == WorkerConnection.CONNECTED for worker in fleet.workers.values()),
             running_tasks=running,

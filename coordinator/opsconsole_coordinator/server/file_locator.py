@@ -2,6 +2,7 @@
 
 import re
 import sqlite3
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from opsconsole_coordinator.core.model import Attempt, Worker
@@ -36,6 +37,14 @@ class LocatedTask(NamedTuple):
     name: str
 
 
+class LocatedTasks(NamedTuple):
+    """The results of several tasks. `worker` is None where it isn't known (any more)."""
+
+    job_id: JobId
+    worker: Worker | None
+    roots: dict[int, FileRoot]
+
+
 class FileLocator:
     """Looks into the fleet and the store, and asks no agent."""
 
@@ -67,6 +76,32 @@ class FileLocator:
             output_path=output_path or "",
         )
         return Located(worker, found, task.path, f"the files of {task.name} are")
+
+    async def locate_tasks(self, worker_name: str, root: FileRoot, tasks: Sequence[int]) -> LocatedTasks:
+        """Where the results of some tasks of a job are: on that worker, as far as they have written any.
+
+        Raises InvalidRequest, NotFound or Ambiguous.
+        """
+        job_id, _, num_tasks = await self.job(root)
+        if not tasks or max(tasks) >= num_tasks:
+            raise NotFound(f"job {job_id} has {num_tasks} tasks, from task-0 to task-{num_tasks - 1}")
+        first = min(tasks)
+
+        def read(connection: sqlite3.Connection) -> dict[int, list[Attempt]]:
+            return query.attempts(connection, job_id, first, max(tasks) - first + 1)
+
+        attempts = await self._commit_loop.database.read(read)
+        fleet = self._commit_loop.fleet
+        worker = next((one for one in fleet.workers.values() if worker_name in {one.id, one.name}), None)
+        roots: dict[int, FileRoot] = {}
+        for index in sorted(set(tasks)):
+            found = [one for one in attempts.get(index, []) if worker is not None and one.worker_id == worker.id]
+            path = found[-1].seen.output_path if found and found[-1].seen is not None else ""
+            if path:
+                roots[index] = FileRoot(
+                    kind=RootKind.OUTPUT, job_id=job_id, task_index=index, attempt_id=found[-1].id, output_path=path
+                )
+        return LocatedTasks(job_id, worker, roots)
 
     async def find_task(self, root: FileRoot, path: bytes) -> LocatedTask:
         """Whose folder a root is that isn't a mount. Raises InvalidRequest, NotFound or Ambiguous."""
@@ -125,12 +160,22 @@ class FileLocator:
 
     def check_reachable(self, place: Located) -> None:
         """Raise Unavailable, which says since when, where the worker can't be asked now."""
-        worker = place.worker
+        self.check_worker(place.worker, place.what)
+
+    def check_tasks(self, tasks: LocatedTasks, worker_name: str) -> Worker:
+        """The worker that has these tasks' results. Raises NotFound where it isn't known (any more), and as `check_reachable`."""
+        if tasks.worker is None:
+            raise NotFound(f"the files of {tasks.job_id} are on {worker_name}, which isn't known (any more)")
+        self.check_worker(tasks.worker, f"the files of {tasks.job_id} are")
+        return tasks.worker
+
+    def check_worker(self, worker: Worker, what: str) -> None:
+        """As `check_reachable`; `what` says whose files they are."""
         if not worker.is_reachable:
             last_ms = self._commit_loop.clock.now_ms() - worker.last_seen_ms
             since = (
                 f", it was last heard of {spell_duration(last_ms // 1000 * 1000)} ago" if worker.last_seen_ms else ""
             )
-            raise Unavailable(f"{place.what} on {worker.name}, which is not connected{since}")
+            raise Unavailable(f"{what} on {worker.name}, which is not connected{since}")
         if not knows_mounts(worker.properties):
             raise Unavailable(f"the agent of {worker.name} is too old to be asked for files: update opsconsole there")

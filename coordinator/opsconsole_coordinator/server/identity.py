@@ -48,10 +48,12 @@ class Caller:
     role: Role
     hash: str = ""
 
-    def require(self, role: Role) -> None:
-        """Raise Forbidden unless the caller's role includes this one."""
+    def require(self, role: Role, advice: str = "") -> None:
+        """Raise Forbidden, which ends in `advice`, unless the caller's role includes this one."""
         if not self.role >= role:
-            raise Forbidden(f"this needs the role {role}, and you are {self.role}: ask an admin for an invitation")
+            raise Forbidden(
+                f"this needs the role {role}, and you are {self.role}: ask an admin for an invitation{advice}"
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,7 +62,7 @@ class StreamEnd:
 
 @dataclass(slots=True, eq=False)
 class OpenStream:
-    """A stream that was granted. `owner`: by whose credential it exists; it ends when that is revoked."""
+    """A stream that was granted. It ends when the credential of one of its ends is revoked."""
 
     id: str
     purpose: Purpose
@@ -80,6 +80,8 @@ class OpenStream:
     has_passed: bool = False
     """They did, and don't any more."""
     is_over: bool = False
+    stopped: str = ""
+    """Why the coordinator has ended it, also where it stands between two others."""
     signals: int = 0
     when_over: Callable[[Over], None] | None = None
     """Told once what came of a stream that the coordinator has opened for itself."""
@@ -101,8 +103,9 @@ class OpenStream:
         found = [one for one in self.ends if (one.party.kind, one.party.key) == (party.kind, party.key)]
         return found[0] if found else None
 
-    def over(self) -> None:
-        """Nothing more comes: whoever waits for signals hears it."""
+    def over(self, stopped: str = "") -> None:
+        """Nothing more comes: whoever waits for signals hears it, and why where the stream is to end."""
         self.is_over = True
+        self.stopped = stopped
         for end in self.ends:
             end.has_news.set()

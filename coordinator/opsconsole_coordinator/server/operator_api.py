@@ -8,13 +8,14 @@ from opsconsole_coordinator.server.cleaning import Cleaning
 from opsconsole_coordinator.server.commit_loop import CommitLoop
 from opsconsole_coordinator.server.coordinator_api import CoordinatorApi
 from opsconsole_coordinator.server.dataset_api import DatasetApi, role_to_describe
-from opsconsole_coordinator.server.file_api import FileApi, role_to_list, role_to_read
+from opsconsole_coordinator.server.file_api import FileApi, reads_mount, role_to_list, role_to_read
 from opsconsole_coordinator.server.identity import Caller, Identities
 from opsconsole_coordinator.server.job_api import JobApi
 from opsconsole_coordinator.server.log_service import LogService
 from opsconsole_coordinator.server.metrics_api import MetricsApi
 from opsconsole_coordinator.server.stream_api import StreamApi
 from opsconsole_coordinator.server.stream_plan import role_to_open
+from opsconsole_coordinator.server.trouble import trouble_of
 from opsconsole_coordinator.server.worker_api import WorkerApi, role_to_set
 from opsconsole_coordinator.server.worker_row_cache import WorkerRowCache
 from opsconsole_coordinator.trust.credential import Role
@@ -47,8 +48,8 @@ class OperatorApi:
         jobs = JobApi(commit_loop, log_service, cleaning)
         workers = WorkerApi(commit_loop, identities, worker_row_cache, cleaning)
         access = AccessApi(commit_loop, identities, join_url)
-        coordinator = CoordinatorApi(commit_loop, log_service)
-        files = FileApi(commit_loop)
+        coordinator = CoordinatorApi(commit_loop, lambda: trouble_of(commit_loop, log_service, streams))
+        files = FileApi(commit_loop, streams.kept)
         metrics = MetricsApi(commit_loop, log_service)
         self.person_joined = access.person_joined
         viewer, operator, admin = Role.VIEWER, Role.OPERATOR, Role.ADMIN
@@ -99,7 +100,8 @@ class OperatorApi:
     def require_role(self, request: api.AnyRequest, caller: Caller) -> None:
         """Raise Forbidden where the request needs a higher role than the caller has."""
         role = self.route(request).role
-        caller.require(role if isinstance(role, Role) else role(request))
+        needed = role if isinstance(role, Role) else role(request)
+        caller.require(needed, ", or name a job: everybody may see its files" if reads_mount(request) else "")
 
     async def answer(self, request: api.AnyRequest, caller: Caller) -> api.AnyAnswer:
         """Answer a request. Raises OpsconsoleError; then nothing was changed."""

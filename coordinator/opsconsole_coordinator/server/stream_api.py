@@ -6,6 +6,7 @@ from opsconsole_coordinator.core.model import Worker
 from opsconsole_coordinator.server.commit_loop import CommitLoop
 from opsconsole_coordinator.server.content_keeper import ContentKeeper
 from opsconsole_coordinator.server.identity import Caller
+from opsconsole_coordinator.server.kept_look import KeptLook
 from opsconsole_coordinator.server.open_stream import Party, PartyKind
 from opsconsole_coordinator.server.stream_broker import Ended, StreamBroker
 from opsconsole_coordinator.server.stream_plan import StreamPlanner
@@ -29,7 +30,13 @@ class StreamApi:
         self._planner = planner
         self._keeper = keeper
         self._process = process
+        self.kept = KeptLook(keeper.collection, process)
         commit_loop.on_stream_message = self.on_message
+
+    @property
+    def trouble(self) -> str:
+        """Why files can't be kept at the moment; empty when all is well."""
+        return self._process.trouble
 
     # --- operators ---------------------------------------------------------------------------------------------
 
@@ -42,8 +49,7 @@ class StreamApi:
         return api.Done(text="told")
 
     async def await_signals(self, request: api.AwaitSignals, caller: Caller) -> api.SignalsAnswer:
-        bodies, is_over = await self._broker.await_signals(request.stream_id, _person(caller), request.wait_ms)
-        return api.SignalsAnswer(bodies=bodies, is_over=is_over)
+        return await self._broker.await_signals(request.stream_id, _person(caller), request.wait_ms)
 
     async def end_stream(self, request: api.EndStream, caller: Caller) -> api.Done:
         self._broker.ended(request.stream_id, _person(caller), _said(request))
@@ -70,6 +76,8 @@ class StreamApi:
             case link.StreamEnded(stream_id=stream_id):
                 self._quietly(lambda: self._broker.ended(stream_id, _agent(worker), _said(message)))
             case link.Contents():
+                if message.whole:  # it has just been connected
+                    self._broker.tell_stopped(_agent(worker))
                 self._commit_loop.reactor.on_contents(worker, message, self._commit_loop.clock.now_ms())
 
     def _on_ask(self, worker: Worker, message: link.AskForStream) -> None:
@@ -86,7 +94,7 @@ class StreamApi:
 
     @staticmethod
     def _quietly(tell: Callable[[], None]) -> None:
-        """An agent isn't told that a stream is over: it hears it from its other end, or in time from nobody."""
+        """An agent that speaks of a stream which is over needs no answer: it was told to end it, or hears it from its other end."""
         try:
             tell()
         except OpsconsoleError:

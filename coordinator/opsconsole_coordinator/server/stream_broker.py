@@ -4,6 +4,7 @@ The bytes of a stream never pass through here. What two ends need to find each o
 """
 
 import asyncio
+import contextlib
 import logging
 import secrets
 from collections import Counter, deque
@@ -19,6 +20,7 @@ from opsconsole_coordinator.server.stream_plan import Plan
 from opsconsole_coordinator.server.transfer_process import TransferProcess
 from opsconsole_coordinator.transfer.message import Expect, Over, Receive, Relay, Serve
 from opsconsole_protocol import link
+from opsconsole_protocol.api import SignalsAnswer
 from opsconsole_protocol.error import LimitExceeded, NotFound, Unavailable
 from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.ids import WorkerId, spell
@@ -42,8 +44,10 @@ STREAMS_MAX = 10_000
 STREAMS_OF_ONE_MAX = 200
 """That one person or worker has opened."""
 TICKET_MS = 60_000
-SILENT_S = 3_600.0
-"""A stream of which nothing was heard for this long, and which isn't carried here, is forgotten."""
+SILENT_S = 86_400.0
+"""A stream of which nothing was heard for this long, and which isn't carried here, is forgotten: no transfer takes longer."""
+STOPPED_MAX = 1_000
+"""Streams that were ended here, of which it is remembered why: an end that isn't connected then is told when it is back."""
 FORSAKEN_S = 300.0
 """Where somebody has as many streams open as may be, one that wasn't heard of for this long gives way."""
 SWEEP_S = 5.0
@@ -51,7 +55,6 @@ HISTORY_MAX = 1_000
 STREAM_ID_LENGTH = 16
 SECRET_BYTES = 32
 STORE_LABEL = "store"
-REVOKED = "the credential that opened this stream was revoked"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +109,7 @@ class StreamBroker:
         self._keeper = keeper
         self._policy = policy
         self._streams: dict[str, OpenStream] = {}
+        self._stopped: dict[str, OpenStream] = {}
         self.counts = StreamCounts()
         self.history: deque[Transfer] = deque(maxlen=HISTORY_MAX)
         process.listener.on_begun = self._on_begun
@@ -194,6 +198,8 @@ class StreamBroker:
             return Relay()
         if isinstance(plan.purpose, KeepContent):
             return self._keeper.receiving(plan.purpose)
+        if isinstance(plan.purpose, ReadFiles) and plan.kept:
+            return Serve(kept=plan.kept, patterns=plan.purpose.patterns)
         if isinstance(plan.purpose, ReadFiles) and plan.content_id is not None:
             return Serve(content_id=plan.content_id, folder=plan.purpose.folder, patterns=plan.purpose.patterns)
         assert isinstance(plan.purpose, FetchContent)  # noqa: S101 - nothing else is planned with the store
@@ -261,20 +267,18 @@ class StreamBroker:
         else:
             receiver.put(body)
 
-    async def await_signals(self, stream_id: str, receiver: Party, wait_ms: int) -> tuple[tuple[bytes, ...], bool]:
+    async def await_signals(self, stream_id: str, receiver: Party, wait_ms: int) -> SignalsAnswer:
         """What the other end has told, waited for; and whether nothing more comes, as of a stream that isn't the receiver's."""
-        stream = self._streams.get(stream_id)
+        stream = self._streams.get(stream_id) or self._stopped.get(stream_id)
         end = stream.end_of(receiver) if stream is not None else None
         if stream is None or end is None:
-            return (), True
+            return SignalsAnswer(is_over=True)
         stream.heard_s = _now_s()
         if not end.signals and not stream.is_over and wait_ms:
             end.has_news.clear()
-            try:
+            with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(end.has_news.wait(), wait_ms / 1000)
-            except TimeoutError:
-                return (), stream.is_over
-        return end.take(), stream.is_over
+        return SignalsAnswer(bodies=end.take(), is_over=stream.is_over, stopped=stream.stopped)
 
     def _stream_of(self, stream_id: str, party: Party) -> OpenStream:
         """The stream, one end of which is the party's: others don't learn whether there is one. Raises NotFound."""
@@ -291,12 +295,41 @@ class StreamBroker:
         if stream.end_of(party) is stream.initiator:
             self._note(stream, said)
         self._end(stream, "failed" if said.error else "ok", said.error or "it is done", said.way)
+        other = stream.other_end(party)
+        if said.error and other is stream.initiator:  # which would wait for a responder that has given up
+            stream.over(said.error)
+            self._tell_stopped(stream, other)
 
     def revoke(self, kind: PartyKind, key: str) -> None:
-        """A credential was revoked: streams that rest on it end."""
+        """A credential was revoked: streams that rest on it end, also those that stand between two others."""
         for stream in list(self._streams.values()):
-            if any((end.party.kind, end.party.key) == (kind, key) for end in stream.ends):
-                self._end(stream, "revoked", REVOKED)
+            revoked = [end for end in stream.ends if (end.party.kind, end.party.key) == (kind, key)]
+            if revoked:
+                reason = f"the credential of {revoked[0].party.name} was revoked"
+                self._remember(stream)
+                self._end(stream, "revoked", reason)
+                stream.over(reason)
+                for end in stream.ends:
+                    self._tell_stopped(stream, end)
+
+    def tell_stopped(self, worker: Party) -> None:
+        """A worker is connected: it may have streams that were ended meanwhile."""
+        for stream in self._stopped.values():
+            end = stream.end_of(worker)
+            if end is not None:
+                self._tell_stopped(stream, end)
+
+    def _tell_stopped(self, stream: OpenStream, end: StreamEnd) -> None:
+        """Let an end know that a stream has to end. An agent is sent it; people hear it where they wait for signals."""
+        if end.party.kind is PartyKind.WORKER:
+            session = self._commit_loop.sessions.get(WorkerId(end.party.key))
+            if session is not None:
+                session.send(link.StopStream(stream_id=stream.id, reason=stream.stopped))
+
+    def _remember(self, stream: OpenStream) -> None:
+        self._stopped[stream.id] = stream
+        while len(self._stopped) > STOPPED_MAX:
+            del self._stopped[next(iter(self._stopped))]
 
     def _end(self, stream: OpenStream, how: str, reason: str, way: Way | None = None) -> None:
         self._streams.pop(stream.id, None)
@@ -352,10 +385,10 @@ def transfer_words(what: str, peer: str, said: Ended, *, is_to_initiator: bool) 
     direction = "from" if is_to_initiator else "to"
     if said.error:
         return f"{what} {direction} {peer} failed: {said.error}"
-    files = "1 file" if said.files == 1 else f"{said.files:,} files"
+    files = "" if said.files == 1 else f"{said.files:,} files, "
     by = f" by {said.way}" if said.way is not None and peer != STORE.name else ""
     speed = f", {said.bytes / said.milliseconds / 1000:,.0f} MB/s" if said.milliseconds and said.bytes else ""
-    return f"{what} {direction} {peer}: {files}, {size_words(said.bytes)}{by}{speed}"
+    return f"{what} {direction} {peer}: {files}{size_words(said.bytes)}{by}{speed}"
 
 
 def _way_label(stream: OpenStream, way: Way | None) -> str:

@@ -19,6 +19,7 @@ from opsconsole_protocol.mount import find_mount, mounts_of
 from opsconsole_protocol.quantity import size_words
 from opsconsole_protocol.stream.message import (
     FetchContent,
+    FileRoot,
     KeepContent,
     OpenStream,
     PeerKind,
@@ -44,6 +45,8 @@ class Plan:
     host_id: str = ""
     content_id: ContentId | None = None
     """The kept tree that files are read from."""
+    kept: tuple[tuple[int, ContentId], ...] = ()
+    """The kept trees of tasks that files are read from."""
 
 
 def role_to_open(request: api.AskForStream) -> Role:
@@ -118,6 +121,8 @@ class StreamPlanner:
     async def _files(self, purpose: ReadFiles | WriteFiles, worker_name: str) -> Plan:
         if isinstance(purpose, WriteFiles) and purpose.root.kind is not RootKind.MOUNT:
             raise InvalidRequest("files are put into a mount of a worker; what a job has written stays as it is")
+        if isinstance(purpose, ReadFiles) and purpose.tasks:
+            return await self._tasks(purpose, worker_name)
         try:
             place = await self._locator.locate(worker_name, purpose.root, purpose.folder)
             self._locator.check_reachable(place)
@@ -132,9 +137,32 @@ class StreamPlanner:
                 raise Forbidden(f"{place.root.mount} on {place.worker.name} is not writable: choose another mount")
         found = replace(purpose, root=place.root, folder=place.path)
         is_mount = purpose.root.kind is RootKind.MOUNT
+        if isinstance(purpose, WriteFiles) and purpose.what:
+            return Plan(found, PeerKind.WORKER, _party(place.worker), _printable(purpose.what), place.worker.name)
         what = f"files of {place.root.mount}" if is_mount else f"{purpose.root.kind} files of job {place.root.job_id}"
         subject = place.worker.name if is_mount else place.root.job_id
         return Plan(found, PeerKind.WORKER, _party(place.worker), what, subject)
+
+    async def _tasks(self, purpose: ReadFiles, worker_name: str) -> Plan:
+        """The results of several tasks: from their worker or, where that can't be asked, what is kept of them here."""
+        if purpose.root.kind is not RootKind.OUTPUT or purpose.folder:
+            raise InvalidRequest("several tasks' files are asked for by their job's output folder")
+        tasks = await self._locator.locate_tasks(worker_name, purpose.root, purpose.tasks)
+        root = FileRoot(kind=RootKind.OUTPUT, job_id=tasks.job_id)
+        try:
+            worker = self._locator.check_tasks(tasks, worker_name)
+        except (NotFound, Unavailable):
+            found = ((one, self._keeper.collection.of_task(tasks.job_id, one)) for one in sorted(set(purpose.tasks)))
+            kept = tuple((task, one.content_id) for task, one in found if one is not None)
+            if not kept:
+                raise
+            here = replace(purpose, root=root, tasks=tuple(task for task, _ in kept), roots=())
+            what = f"kept results of job {tasks.job_id}"
+            return Plan(here, PeerKind.COORDINATOR, STORE, what, tasks.job_id, kept=kept)
+        if not tasks.roots:
+            raise NotFound(f"these tasks of {tasks.job_id} have no outputs on {worker.name}")
+        there = replace(purpose, root=root, tasks=tuple(tasks.roots), roots=tuple(tasks.roots.values()))
+        return Plan(there, PeerKind.WORKER, _party(worker), f"output files of job {tasks.job_id}", tasks.job_id)
 
     async def _kept(self, purpose: ReadFiles) -> Plan | None:
         """What the coordinator itself keeps of a task's results, now that their worker can't be asked."""
@@ -158,3 +186,7 @@ class StreamPlanner:
 
 def _party(worker: Worker) -> Party:
     return Party(PartyKind.WORKER, worker.id, worker.name)
+
+
+def _printable(name: str) -> str:
+    return "".join(sign if sign.isprintable() else " " for sign in name)

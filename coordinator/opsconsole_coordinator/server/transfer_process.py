@@ -31,6 +31,8 @@ from opsconsole_coordinator.transfer.message import (
     Held,
     Kept,
     Known,
+    Look,
+    Looked,
     Message,
     Over,
     Pin,
@@ -38,14 +40,18 @@ from opsconsole_coordinator.transfer.message import (
     Remove,
     Said,
     Unpin,
+    Unusable,
     decode_from_process,
     encode,
 )
-from opsconsole_protocol.error import LimitExceeded, Unavailable
+from opsconsole_protocol.error import LimitExceeded, ProtocolError, Unavailable, from_code
+from opsconsole_protocol.file_listing import FileQuery, PartQuery
 from opsconsole_protocol.ids import ContentId
 
 log = logging.getLogger("opsconsole.coordinator.transfer")
 
+LOOK_S = 15.0
+"""How long a look at a kept tree may take."""
 RESTART_S = 1.0
 RESTART_LATEST_S = 30.0
 STOP_S = 5.0
@@ -106,6 +112,10 @@ class TransferProcess:
         self._is_needed = asyncio.Event()
         self.is_ready = asyncio.Event()
         """Set once the store has told all that is in it."""
+        self.trouble = ""
+        """Why the store can't be used, in one line; it is tried again. For a line of health."""
+        self._is_known = asyncio.Event()
+        """The store is ready, or can't be used."""
         self._channel: socket.socket | None = None
         self._queue: deque[tuple[bytes, int | None]] = deque()
         """Packets that the process hasn't taken, each with the number of the connection that goes with it."""
@@ -117,6 +127,7 @@ class TransferProcess:
         self._pins: dict[str, tuple[ContentId, ...]] = {}
         self._told: set[ContentId] = set()
         """What the present process has told of its store, until it is ready."""
+        self._looks: dict[int, asyncio.Future[Looked]] = {}
         self._over = asyncio.Event()
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -137,12 +148,12 @@ class TransferProcess:
         self._is_needed.set()
 
     async def ready(self, wait_s: float) -> None:
-        """Have it started, and wait until its store is open. Raises Unavailable."""
+        """Have it started, and wait until its store is open. Raises Unavailable, at once where that can't be."""
         self.need()
-        try:
-            await asyncio.wait_for(self.is_ready.wait(), wait_s)
-        except TimeoutError:
-            raise Unavailable("the coordinator's store of files isn't open yet: try again") from None
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._is_known.wait(), wait_s)
+        if not self.is_ready.is_set():
+            raise Unavailable(self.trouble or "the coordinator's store of files isn't open yet: try again")
 
     def take(self, connection: socket.socket, on_known: Callable[[], None], on_closed: Callable[[], None]) -> bool:
         """Hand a connection over that asks for a stream; False where there are too many.
@@ -188,6 +199,25 @@ class TransferProcess:
     def remove(self, content_id: ContentId) -> None:
         """A tree may go, unless somebody has it pinned."""
         self._send(Remove(content_id=content_id))
+
+    async def look(
+        self, content_id: ContentId, *, listing: FileQuery | None = None, part: PartQuery | None = None
+    ) -> Looked:
+        """Look at a kept tree: list a folder of it, or read a piece of a file. Raises OpsconsoleError."""
+        await self.ready(LOOK_S)
+        number = next(self._numbers)
+        future: asyncio.Future[Looked] = asyncio.get_running_loop().create_future()
+        self._looks[number] = future
+        try:
+            self._send(Look(number=number, content_id=content_id, listing=listing, part=part))
+            said = await asyncio.wait_for(future, LOOK_S)
+        except TimeoutError:
+            raise Unavailable("the coordinator's store of files doesn't answer: try again") from None
+        finally:
+            del self._looks[number]
+        if said.code:
+            raise from_code(said.code, said.error)
+        return said
 
     # --- its life ----------------------------------------------------------------------------------------------
 
@@ -252,6 +282,7 @@ class TransferProcess:
     async def _end(self) -> None:
         """Let go of the process, and of all that was handed to it."""
         self.is_ready.clear()
+        self._is_known.clear()
         self._queue.clear()
         kept_bytes = self.counted.kept_bytes
         self._before = Counted(relays=0, relayed_bytes=self.relayed_bytes, kept_bytes=0, refused=dict(self.refused))
@@ -323,10 +354,19 @@ class TransferProcess:
             except OSError:
                 packet = b""
             if not packet:
-                asyncio.get_running_loop().remove_reader(channel.fileno())
-                self._over.set()
+                self._break_off(channel)
                 return
-            self._hear(decode_from_process(packet))
+            try:
+                message = decode_from_process(packet)
+            except ProtocolError as error:  # whatever it was about is ended with the process, and asked for anew
+                log.error("the transfer process speaks nonsense, and is started again: %s", error.message)
+                self._break_off(channel)
+                return
+            self._hear(message)
+
+    def _break_off(self, channel: socket.socket) -> None:
+        asyncio.get_running_loop().remove_reader(channel.fileno())
+        self._over.set()
 
     def _hear(self, message: FromProcess) -> None:
         match message:
@@ -345,10 +385,21 @@ class TransferProcess:
                 self.listener.on_held(message)
             case Ready():
                 self._on_ready()
+            case Unusable(text=text):
+                log.error("%s", text)
+                self.trouble = text
+                self._is_known.set()
             case Counted():
                 self.counted = message
+            case Looked(number=number):
+                self._on_looked(number, message)
             case Said(text=text):
                 log.error("the transfer process says: %s", text)
+
+    def _on_looked(self, number: int, message: Looked) -> None:
+        future = self._looks.get(number)
+        if future is not None and not future.done():
+            future.set_result(message)
 
     def _on_known(self, number: int) -> None:
         handed = self._handed.get(number)
@@ -373,6 +424,8 @@ class TransferProcess:
         added, removed = self._told - self.kept, self.kept - self._told
         self.kept = set(self._told)
         self.is_ready.set()
+        self.trouble = ""
+        self._is_known.set()
         self.listener.on_kept(added, removed)
 
 

@@ -7,6 +7,7 @@ from msgspec import Meta
 
 from opsconsole_protocol.codec import one_line
 from opsconsole_protocol.error import ProtocolError
+from opsconsole_protocol.file_listing import FilePage, FilePart, FileQuery, PartQuery
 from opsconsole_protocol.ids import ContentId
 
 ENDS_MAX = 2
@@ -47,11 +48,20 @@ class Relay(msgspec.Struct, frozen=True, kw_only=True, tag="relay"):
 
 
 class Serve(msgspec.Struct, frozen=True, kw_only=True, tag="serve"):
-    """Send a kept tree to the one end, or what lies in a folder of it and matches one of the patterns (none: everything)."""
+    """Send a kept tree to the one end, or what lies in a folder of it and matches one of the patterns (none: everything).
 
-    content_id: ContentId
+    `kept`: in place of one tree those of several tasks, each in a folder `task-N`.
+    """
+
+    content_id: ContentId | None = None
     folder: bytes = b""
     patterns: tuple[str, ...] = ()
+    kept: tuple[tuple[int, ContentId], ...] = ()
+
+    @property
+    def content_ids(self) -> tuple[ContentId, ...]:
+        """All trees that are needed for it."""
+        return tuple(one for _, one in self.kept) if self.content_id is None else (self.content_id,)
 
 
 class Receive(msgspec.Struct, frozen=True, kw_only=True, tag="receive"):
@@ -97,11 +107,26 @@ class Remove(Message, frozen=True, kw_only=True, tag="remove"):
     content_id: ContentId
 
 
+class Look(Message, frozen=True, kw_only=True, tag="look"):
+    """List a folder of a kept tree, or read a piece of a file of it. Answered by `looked`."""
+
+    number: int
+    content_id: ContentId
+    listing: FileQuery | None = None
+    part: PartQuery | None = None
+
+
 # --- from the transfer process -------------------------------------------------------------------------------------
 
 
 class Ready(Message, frozen=True, kw_only=True, tag="ready"):
     """The store is open, and all that it holds has been told."""
+
+
+class Unusable(Message, frozen=True, kw_only=True, tag="unusable"):
+    """The store can't be opened, and why, in one line. It is tried again; `ready` says that it went well."""
+
+    text: str
 
 
 class Kept(Message, frozen=True, kw_only=True, tag="kept"):
@@ -163,14 +188,24 @@ class Counted(Message, frozen=True, kw_only=True, tag="counted"):
     """Connections that were turned away since the process began, by why."""
 
 
+class Looked(Message, frozen=True, kw_only=True, tag="looked"):
+    """What a look at a kept tree has shown; where it has shown nothing, why, in one line, and which kind of error that is."""
+
+    number: int
+    page: FilePage | None = None
+    part: FilePart | None = None
+    code: str = ""
+    error: str = ""
+
+
 class Said(Message, frozen=True, kw_only=True, tag="said"):
     """A line for the coordinator's log."""
 
     text: str
 
 
-FromCoordinator = Configure | Connection | Expect | Cancel | Pin | Unpin | Remove
-FromProcess = Ready | Kept | Held | Known | Closed | Begun | Over | Counted | Said
+FromCoordinator = Configure | Connection | Expect | Cancel | Pin | Unpin | Remove | Look
+FromProcess = Ready | Unusable | Kept | Held | Known | Closed | Begun | Over | Counted | Looked | Said
 
 _encoder = msgspec.msgpack.Encoder()
 _from_coordinator: msgspec.msgpack.Decoder[FromCoordinator] = msgspec.msgpack.Decoder(FromCoordinator)

@@ -21,6 +21,7 @@ from opsconsole_coordinator.transfer.message import (
     Expect,
     FromCoordinator,
     FromProcess,
+    Look,
     Over,
     Pin,
     Receive,
@@ -35,6 +36,7 @@ from opsconsole_coordinator.transfer.relay import IDLE_S, RelayBroken
 from opsconsole_coordinator.transfer.relay import Relay as RunningRelay
 from opsconsole_coordinator.transfer.ticket import Tickets
 from opsconsole_coordinator.transfer.watched_stream import WatchedStream
+from opsconsole_protocol.bound import cut
 from opsconsole_protocol.error import OpsconsoleError, ProtocolError, Unavailable
 from opsconsole_protocol.host.content.session import Summary
 from opsconsole_protocol.host.stream.stream import SocketStream
@@ -103,6 +105,11 @@ class TransferProcess:
                 self._cancel(stream_id, reason)
             case Pin() | Unpin() | Remove():
                 self._keeping.order(message)
+            case Look():
+                work = threading.Thread(
+                    target=lambda: self._tell(self._keeping.look(message)), name="look", daemon=True
+                )
+                work.start()
             case _:
                 raise ProtocolError(f"{type(message).__name__} isn't expected here")
 
@@ -167,11 +174,11 @@ class TransferProcess:
                 summary = self._move(expect, carry)
                 moved_bytes = summary.bytes_sent
         except (RelayBroken, OpsconsoleError, OSError) as broken:
-            error = " ".join(str(broken).split())
+            error = cut(" ".join(str(broken).split()))
             code = broken.code if isinstance(broken, OpsconsoleError) else Unavailable.code
         except Exception:  # noqa: BLE001 - a mistake over one stream must not be the end of all
             code, error = "internal", "the coordinator made a mistake over this; its log says more. Please report it"
-            self._tell(Said(text=traceback.format_exc(limit=-5)))
+            self._tell(Said(text=cut(traceback.format_exc(limit=-5))))
         finally:
             with self._lock:
                 self._relays.pop(expect.stream_id, None)
@@ -256,5 +263,5 @@ def serve(sock: socket.socket) -> None:
     try:
         TransferProcess(channel, configure).run()
     except Exception:
-        channel.send(Said(text=f"the transfer process ends: {traceback.format_exc(limit=-5)}"))
+        channel.send(Said(text=cut(f"the transfer process ends: {traceback.format_exc(limit=-5)}")))
         raise

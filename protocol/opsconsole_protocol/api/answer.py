@@ -185,10 +185,11 @@ class StreamAnswer(Answered, frozen=True, kw_only=True, tag="stream"):
 
 
 class SignalsAnswer(Answered, frozen=True, kw_only=True, tag="signals"):
-    """What the other end has told, in order. `is_over`: nothing more comes."""
+    """What the other end has told, in order. `is_over`: nothing more comes; `stopped`: why the stream is to end, also where it stands."""
 
     bodies: tuple[bytes, ...] = ()
     is_over: bool = False
+    stopped: str = ""
 
 
 class ContentsAnswer(Answered, frozen=True, kw_only=True, tag="contents"):

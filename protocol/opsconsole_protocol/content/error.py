@@ -1,6 +1,6 @@
 """What goes wrong with trees of files."""
 
-from opsconsole_protocol.error import Conflict, OpsconsoleError, from_code
+from opsconsole_protocol.error import Conflict, LimitExceeded, OpsconsoleError, from_code
 
 
 class ContentChanged(Conflict):
@@ -21,9 +21,15 @@ class DiskFull(Conflict):
     code = "disk_full"
 
 
+class NoRoom(LimitExceeded):
+    """The store has too little room for a tree, beside what is needed of it."""
+
+    code = "no_room"
+
+
 def from_peer(code: str, message: str) -> OpsconsoleError:
     """The error that the other end of a transfer named."""
-    for kind in (ContentChanged, CacheChanged, DiskFull):
+    for kind in (ContentChanged, CacheChanged, DiskFull, NoRoom):
         if kind.code == code:
             return kind(message)
     return from_code(code, message)

@@ -18,6 +18,8 @@ from opsconsole_protocol.error import OpsconsoleError, ProtocolError
 HEAD_BYTES = 5
 PART_OF_MANIFEST_BYTES = 1 << 20
 LEAVES_FRAME_BYTES = 1 << 20
+WHY_BYTES_MAX = 140
+"""So that an OFFER isn't longer than it was before it had this."""
 _HEAD = struct.Struct(">BI")
 _PLACE = struct.Struct(">II")
 PLACE_BYTES = _PLACE.size
@@ -80,6 +82,10 @@ class Offer(msgspec.Struct, frozen=True, array_like=True):
     version: int
     content_id: str
     manifest_bytes: int
+    left_out: int = 0
+    """How many things were asked for that the tree doesn't have."""
+    why: str = ""
+    """Why the first of them isn't there, in one line of at most WHY_BYTES_MAX."""
 
 
 class Failure(msgspec.Struct, frozen=True, array_like=True):

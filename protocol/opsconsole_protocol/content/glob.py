@@ -8,6 +8,10 @@ from opsconsole_protocol.pattern import Pattern, compile_pattern, escaped
 
 GLOB_CHARACTERS_MAX = 300
 _SHOWN_CHARACTERS = 100
+_BYTES = {0xDC00 + byte: chr(0xF0000 + byte) for byte in range(0x80, 0x100)}
+"""Bytes of names that aren't UTF-8, as patterns have them: text that can be sent."""
+_SIGN = "\N{REPLACEMENT CHARACTER}"
+"""How such bytes are shown: in a pattern it matches any of them."""
 
 
 def check_glob(pattern: str) -> None:
@@ -21,7 +25,38 @@ def matches(pattern: str, path: bytes) -> bool:
     `*` and `?` don't match a slash, `**` does. A pattern is counted from the top: `*.csv` doesn't look into folders,
     `**/*.csv` does. Raises InvalidRequest as `check_glob` does.
     """
-    return _compiled(pattern).matches(path.decode("utf-8", "surrogateescape"))
+    return _compiled(pattern).matches(_text(path))
+
+
+def may_lead(pattern: str, folder: bytes) -> bool:
+    """Whether something below a folder may match."""
+    parts = [part for part in pattern.split("/") if part not in ("", ".")]
+    for part, name in zip(parts, folder.split(b"/"), strict=False):
+        if part == "**":
+            return True
+        if not matches(part, name):
+            return False
+    return True
+
+
+def spelled(pattern: str) -> str:
+    """A pattern as the system gave it to us, in text that can be sent: what isn't UTF-8 is replaced by signs that match just that."""
+    return pattern.translate(_BYTES)
+
+
+def literal(name: bytes) -> str:
+    """The pattern that matches just this path."""
+    return "".join(f"[{sign}]" if sign in "*?[" else sign for sign in _text(name))
+
+
+def as_shown(pattern: str) -> str:
+    """A pattern for people."""
+    return "".join(_SIGN if sign in _BYTES.values() else sign for sign in pattern)
+
+
+def _text(path: bytes) -> str:
+    text = path.decode("utf-8", "surrogateescape")
+    return text if text.isascii() else text.translate(_BYTES)
 
 
 @lru_cache(maxsize=256)
@@ -67,6 +102,8 @@ def _part(part: str) -> str:
         ):
             made += _one_of(part[place:end])
             place = end + 1
+        elif sign == _SIGN:
+            made += r"[\x{fffd}\x{f0080}-\x{f00ff}]"
         else:
             made += escaped(sign)
     return made

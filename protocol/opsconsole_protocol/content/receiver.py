@@ -67,6 +67,10 @@ class Receiver:
         self._expected = expected
         self._bytes_max = bytes_max
         self._taken = 0
+        self.left_out = 0
+        """How many things the sender had to leave out of what it was asked for, once it has offered the rest."""
+        self.why = ""
+        """Why the first of them isn't sent, in one line."""
 
     def run(self) -> Generator[ReceiverStep, Any, None]:
         """The steps. Raises ProtocolError for what the sender may not say, LimitExceeded, and the error with which it stopped."""
@@ -96,6 +100,8 @@ class Receiver:
             raise ProtocolError(
                 f"the other end offers a manifest of {offer.manifest_bytes:,} bytes: at most {MANIFEST_BYTES_MAX:,} are taken"
             )
+        self.left_out = max(0, offer.left_out)
+        self.why = "".join(sign if sign.isprintable() else " " for sign in offer.why)
         encoded = bytearray()
         while len(encoded) < offer.manifest_bytes:
             part = yield from self._next(FrameKind.MANIFEST)

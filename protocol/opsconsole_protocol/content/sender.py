@@ -1,12 +1,13 @@
 """The sender's side of a transfer, as steps that somebody else carries out."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
 
 from opsconsole_protocol.content.frame import (
     PART_OF_MANIFEST_BYTES,
+    WHY_BYTES_MAX,
     Frame,
     FrameKind,
     Offer,
@@ -67,8 +68,10 @@ class Sender:
     to read: a transfer can't get stuck on full buffers.
     """
 
-    def __init__(self, manifest: Manifest) -> None:
+    def __init__(self, manifest: Manifest, left_out: Sequence[str] = ()) -> None:
+        """`left_out`: why what else was asked for isn't in the tree, a line for each thing."""
         self.manifest = manifest
+        self._left_out = left_out
         self.wanted: list[int] = []
         """The indexes of the files that the receiver lacks, once it has said so."""
         self._sent = 0
@@ -93,7 +96,12 @@ class Sender:
 
     def _offer(self) -> Iterator[SendFrame]:
         encoded = self.manifest.encode()
-        offer = Offer(TRANSFER_VERSION, self.manifest.content_id, len(encoded))
+        why = (
+            self._left_out[0].encode("utf-8", "replace")[:WHY_BYTES_MAX].decode("utf-8", "ignore")
+            if self._left_out
+            else ""
+        )
+        offer = Offer(TRANSFER_VERSION, self.manifest.content_id, len(encoded), len(self._left_out), why)
         yield SendFrame(frame(FrameKind.OFFER, msgspec.msgpack.encode(offer)))
         for start in range(0, len(encoded), PART_OF_MANIFEST_BYTES):
             yield SendFrame(frame(FrameKind.MANIFEST, encoded[start : start + PART_OF_MANIFEST_BYTES]))

@@ -11,7 +11,7 @@ from opsconsole_protocol.link.dataset import DescribeDataset
 from opsconsole_protocol.link.file import ListFiles, ReadFilePart
 from opsconsole_protocol.link.from_agent import LEAVINGS_MAX
 from opsconsole_protocol.link.message import Message, PeerError
-from opsconsole_protocol.link.stream import ServeStream, Signal, StreamGranted, StreamRefused
+from opsconsole_protocol.link.stream import ServeStream, Signal, StopStream, StreamGranted, StreamRefused
 
 HEARTBEAT_MS = 5_000
 SILENT_AFTER_MS = 12_000
@@ -159,5 +159,6 @@ CoordinatorMessage = (
     | Signal
     | ListFiles
     | ReadFilePart
+    | StopStream
     | DescribeDataset
 )

@@ -44,6 +44,13 @@ class Signal(Message, frozen=True, kw_only=True, tag="stream_signal"):
     body: Annotated[bytes, Meta(max_length=SIGNAL_BYTES_MAX)]
 
 
+class StopStream(Message, frozen=True, kw_only=True, tag="stop_stream"):
+    """An agent is to end a stream, whether it stands or not; `reason` is one line for people."""
+
+    stream_id: Id
+    reason: Text
+
+
 class StreamEnded(Message, frozen=True, kw_only=True, tag="stream_ended"):
     """An initiator's stream has done its work, or failed."""
 

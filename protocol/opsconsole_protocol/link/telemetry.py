@@ -47,6 +47,8 @@ class Host(Message, frozen=True, kw_only=True):
     memory_used_mb: Signed = 0
     memory_available_mb: Signed = 0
     disk_free_mb: Signed | None = None
+    cache_room_mb: Signed | None = None
+    """How much its cache could take in of what jobs bring along, beside what live ones need; null where it doesn't say."""
 
 
 class TaskUsage(Message, frozen=True, kw_only=True):

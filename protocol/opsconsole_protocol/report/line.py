@@ -104,6 +104,7 @@ def _fields(line: bytes) -> _Fields:
         pass
     try:
         found = json.loads(line)  # which knows NaN without quotes
+        msgspec.json.encode(found)  # and halves of characters, which nobody could write down
     except (ValueError, RecursionError):
         raise ReportError("it is no JSON") from None
     try:

@@ -9,6 +9,12 @@ class StreamLost(Unavailable):
     code = "stream_lost"
 
 
+class StreamStopped(Unavailable):
+    """The coordinator has ended the stream, and says why: on another one it can't go on."""
+
+    code = "stream_stopped"
+
+
 class NoWay(Unavailable):
     """No way leads to the other end, or not the one that was asked for."""
 

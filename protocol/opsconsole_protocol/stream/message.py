@@ -24,6 +24,8 @@ from opsconsole_protocol.bound import (
 
 SIGNAL_BYTES_MAX = 64 * 1024
 PATTERNS_MAX = 100
+TASKS_MAX = 500
+"""Of one job, whose results one stream brings."""
 ICE_SERVERS_MAX = 16
 SECRET_CHARACTERS_MAX = 128
 WAYS_MAX = 16
@@ -101,6 +103,10 @@ class ReadFiles(msgspec.Struct, frozen=True, kw_only=True, tag="read_files"):
     root: FileRoot
     folder: PathBytes = b""
     patterns: Annotated[tuple[Text, ...], Meta(max_length=PATTERNS_MAX)] = ()
+    tasks: Annotated[tuple[Whole, ...], Meta(max_length=TASKS_MAX)] = ()
+    """Of a job with several: the results of these, each in its folder `task-N`; patterns count as `content.task_folder` says."""
+    roots: Annotated[tuple[FileRoot, ...], Meta(max_length=TASKS_MAX)] = ()
+    """Of each of `tasks`; filled in by the coordinator."""
 
 
 class WriteFiles(msgspec.Struct, frozen=True, kw_only=True, tag="write_files"):
@@ -110,6 +116,8 @@ class WriteFiles(msgspec.Struct, frozen=True, kw_only=True, tag="write_files"):
     folder: PathBytes = b""
     replace: bool = False
     """Existing files give way."""
+    what: Label = ""
+    """What they are called, for people."""
 
 
 Purpose = FetchContent | KeepContent | ReadFiles | WriteFiles

@@ -15,7 +15,7 @@ from opsconsole_agent.dataset.limit import Limits
 from opsconsole_agent.probe.file_child import UserIds
 from opsconsole_agent.probe.file_look import FilePlace
 from opsconsole_protocol.dataset import BrokenDataset, DatasetDescription
-from opsconsole_protocol.error import InvalidRequest, LimitExceeded, NotFound, Unavailable
+from opsconsole_protocol.error import Conflict, InvalidRequest, LimitExceeded, NotFound, Unavailable
 from tests.agent.dataset.dataset_lab import CSV, parquet_bytes, saved, write
 from tests.waiting import until_sync
 
@@ -42,14 +42,14 @@ def test_nothing_leads_out_of_the_folder(tmp_path: Path) -> None:
     place, describer = FilePlace(str(lab)), Describer()
     assert describer.describe_at(place, b"inside.csv").rows == 3
     for path in (b"link.csv", b"../out.csv"):
-        with pytest.raises(InvalidRequest, match=r"leads out|no path below"):
+        with pytest.raises((Conflict, InvalidRequest), match=r"leads out|no path below"):
             describer.describe_at(place, path)
     assert describer.describe_at(place, b"").files == 2  # the folder, as far as it is in the folder
 
 
 def test_what_is_no_file_is_never_opened(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.csv")
-    with pytest.raises(InvalidRequest, match="is not a regular file"):
+    with pytest.raises(Conflict, match="is not a regular file"):
         describe(str(tmp_path / "pipe.csv"))
 
 
@@ -71,7 +71,7 @@ def test_it_looks_as_the_user_of_tasks(tmp_path: Path) -> None:
     (tmp_path / "all.parquet").chmod(0o644)
     describer = Describer(nobody)
     assert describer.describe_at(FilePlace(str(tmp_path)), b"all.parquet").rows == 3
-    with pytest.raises(InvalidRequest, match="Permission denied"):
+    with pytest.raises(Conflict, match="Permission denied"):
         describer.describe_at(FilePlace(str(tmp_path)), b"mine.parquet")
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from opsconsole_agent.probe import file_child
 from opsconsole_agent.probe.file_look import FileLook, FilePlace
-from opsconsole_protocol.error import InvalidRequest, NotFound, OpsconsoleError, Unavailable
+from opsconsole_protocol.error import Conflict, InvalidRequest, NotFound, OpsconsoleError, Unavailable
 from opsconsole_protocol.file_listing import FileEntry, FileKind, FilePage, FileQuery, FileSort, PartQuery
 from opsconsole_protocol.stream.message import FileRoot, RootKind
 
@@ -208,7 +208,7 @@ def test_nothing_leads_out_of_strict_parts(lab: Path) -> None:
     (lab / "runs" / "up").symlink_to("../a.txt")
     (lab / "runs" / "in").symlink_to(lab / "runs" / "7")
     place = FilePlace(str(lab), ("runs",))
-    with pytest.raises(InvalidRequest, match="up is a link that leads out"):
+    with pytest.raises(Conflict, match="up is a link that leads out"):
         LOOK.read_part(place, PartQuery(root=ROOT, path=b"up"))
     assert names(LOOK.list_files(place, FileQuery(root=ROOT, folder=b"in"))) == [b"Model.pt"]
 
@@ -235,9 +235,9 @@ def test_links_may_lead_into_one_other_folder(lab: Path, tmp_path: Path) -> None
     for path in (b"file", b"data/data.csv", b"data/over"):
         assert LOOK.read_part(place, PartQuery(root=ROOT, path=path)).data == b"1,2"
     for path in (b"data/up", b"secret/key"):
-        with pytest.raises(InvalidRequest, match="leads out of its folder"):
+        with pytest.raises(Conflict, match="leads out of its folder"):
             LOOK.read_part(place, PartQuery(root=ROOT, path=path))
-    with pytest.raises(InvalidRequest, match="leads out of its folder"):
+    with pytest.raises(Conflict, match="leads out of its folder"):
         LOOK.read_part(FilePlace(str(lab)), PartQuery(root=ROOT, path=b"file"))
 
 
@@ -267,7 +267,7 @@ def test_as_another_user(tmp_path: Path) -> None:
     folder.mkdir(mode=0o700)
     (folder / "a").touch()
     look = FileLook((65534, 65534, []))
-    with pytest.raises(InvalidRequest, match=r"can't be read by the worker \(Permission denied\)"):
+    with pytest.raises(Conflict, match=r"can't be read by the worker \(Permission denied\)"):
         look.list_files(FilePlace(str(folder)), FileQuery(root=ROOT))
     folder.chmod(0o755)
     assert names(look.list_files(FilePlace(str(folder)), FileQuery(root=ROOT))) == [b"a"]

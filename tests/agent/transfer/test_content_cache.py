@@ -1,6 +1,7 @@
 """The trees of a worker: fetched once for all who want them, whole or not at all, and told to the coordinator."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -241,3 +242,40 @@ async def test_what_nobody_needs_can_be_cleaned_up(bench: Bench, tmp_path: Path)
     assert bench.cache.remove({found.name}) == [found]
     assert not bench.store.has(tree.content_id)
     await until(lambda: bench.told[-1] == Contents(whole=False, removed=(tree.content_id,)))
+
+
+async def test_a_cancelled_attempt_pins_nothing_after_its_release(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = make_tree(tmp_path / "src", a_txt="a")
+    begun, may_pin = threading.Event(), threading.Event()
+    pin = bench.store.pin
+
+    def slowly(holder: str, content_id: ContentId) -> None:
+        begun.set()
+        may_pin.wait(20)
+        pin(holder, content_id)
+
+    monkeypatch.setattr(bench.store, "pin", slowly)
+    task = asyncio.create_task(bench.obtain(tree.content_id))
+    await until(begun.is_set)
+    task.cancel()
+    released = asyncio.create_task(asyncio.wait([task]))
+    asyncio.get_running_loop().call_soon(may_pin.set)
+    await released
+    bench.cache.release(A)
+    assert bench.store.holders() == {}
+
+
+async def test_what_an_attempt_has_pinned_meanwhile_is_not_cleaned_away(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = make_tree(tmp_path / "src", a_txt="a")
+    bench.peer.add(tmp_path / "src")
+    await bench.obtain(tree.content_id)
+    bench.cache.release(A)
+    unneeded = bench.cache._unneeded()
+    monkeypatch.setattr(bench.cache, "_unneeded", lambda: unneeded)  # as it was a moment ago
+    found, _ = await bench.obtain(tree.content_id, B)
+    assert bench.cache.remove([f"content/{tree.content_id}"]) == []
+    assert (found.path / "a.txt").read_text() == "a"

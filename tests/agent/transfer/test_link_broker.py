@@ -1,16 +1,26 @@
 """Streams by an agent's link: who asks in a thread is answered by the loop."""
 
 import asyncio
+import queue
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from opsconsole_agent.transfer import link_broker as module
 from opsconsole_agent.transfer.link_broker import SIGNALS_WAITING_MAX, LinkBroker, Mailbox
 from opsconsole_protocol.error import NotFound, Unavailable
 from opsconsole_protocol.host.content.session import Summary
 from opsconsole_protocol.ids import ContentId
-from opsconsole_protocol.link import AskForStream, Message, Signal, StreamEnded, StreamGranted, StreamRefused
-from opsconsole_protocol.stream.error import StreamLost
+from opsconsole_protocol.link import (
+    AskForStream,
+    Message,
+    Signal,
+    StopStream,
+    StreamEnded,
+    StreamGranted,
+    StreamRefused,
+)
+from opsconsole_protocol.stream.error import StreamLost, StreamStopped
 from opsconsole_protocol.stream.message import FetchContent, OpenStream, PeerKind, StreamGrant, Way
 from tests.waiting import until
 
@@ -113,3 +123,46 @@ async def test_what_became_of_a_stream_is_told(bench: Bench) -> None:
     last = bench.sent[-1]
     assert isinstance(last, StreamEnded)
     assert len(last.error) < 100_000
+
+
+async def test_a_grant_that_nobody_waits_for_any_more_is_given_back(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "ANSWER_TIMEOUT_S", 0.01)
+    with pytest.raises(Unavailable, match="doesn't answer"):
+        await bench.ask()
+    bench.broker.on_granted(StreamGranted(number=(await bench.asked()).number, grant=grant()))
+    assert bench.sent[-1] == StreamEnded(stream_id="s1", error="it was granted too late")
+
+
+async def test_a_grant_that_comes_at_the_moment_of_the_time_out_is_taken(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loop has it in its hands when the thread stops waiting."""
+
+    class Late(queue.SimpleQueue[object]):
+        def get(self, block: bool = True, timeout: float | None = None) -> object:
+            if timeout is not None:
+                number = next(iter(bench.broker._asked))
+                bench.broker.on_granted(StreamGranted(number=number, grant=grant()))
+                raise queue.Empty
+            return super().get(block, timeout)
+
+    monkeypatch.setattr("opsconsole_agent.transfer.link_broker.queue.SimpleQueue", Late)
+    granted, mailbox = await bench.ask()
+    assert granted.stream_id == "s1"
+    assert mailbox.receive(0) is None
+
+
+async def test_a_stream_is_stopped_over_the_next_connection_too(bench: Bench) -> None:
+    mailbox = bench.broker.serve("s1")
+    bench.broker.disconnected()
+    with pytest.raises(StreamLost):
+        mailbox.receive(0)
+    bench.broker.connected()
+    bench.broker.on_stop(StopStream(stream_id="s2", reason="another"))
+    bench.broker.on_stop(StopStream(stream_id="s1", reason="the credential of ana was revoked"))
+    with pytest.raises(StreamStopped, match="ana"):
+        mailbox.receive(20)
+    bench.broker.release("s1")
+    bench.broker.on_stop(StopStream(stream_id="s1", reason="late"))

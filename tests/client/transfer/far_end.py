@@ -7,7 +7,8 @@ from pathlib import Path
 
 from opsconsole_protocol import api
 from opsconsole_protocol.content.glob import matches
-from opsconsole_protocol.content.manifest import Manifest
+from opsconsole_protocol.content.manifest import Entry, Manifest
+from opsconsole_protocol.content.task_folder import split_task_folder, task_patterns
 from opsconsole_protocol.error import OpsconsoleError, Unavailable
 from opsconsole_protocol.host.content.scan import scan
 from opsconsole_protocol.host.content.session import Summary, receive, send
@@ -31,6 +32,8 @@ class FarEnd:
         self.keep_bytes_max = 1 << 30
         self.asked: list[tuple[Purpose, str, Via]] = []
         self.away: set[str] = set()
+        self.left_out: tuple[str, ...] = ()
+        """What workers say that they can't send."""
         self.lies: Callable[[Manifest], Manifest] = lambda manifest: manifest
         """What becomes of a manifest that a worker sends."""
 
@@ -89,6 +92,8 @@ class FarEnd:
                     folder, replace = purpose.folder, purpose.replace
                     root = self.mount(purpose.root.mount)
                     receive(stream, lambda manifest: PlacingSink(manifest, root, folder, replace=replace))
+                case ReadFiles(tasks=(_, *_)):
+                    self._send_tasks(stream, peer, purpose)
                 case ReadFiles():
                     is_mount = purpose.root.kind is RootKind.MOUNT
                     root = self.mount(purpose.root.mount) if is_mount else self.outputs(peer, purpose.root)
@@ -100,13 +105,29 @@ class FarEnd:
         finally:
             stream.close()
 
+    def _send_tasks(self, stream: SocketStream, peer: str, purpose: ReadFiles) -> None:
+        """The results of several tasks, each in its folder."""
+        root = self.folder / "out" / peer / purpose.root.job_id
+        wanted = [
+            one
+            for one in scan(root).entries
+            for task, path in [split_task_folder(one.path)]
+            if task in purpose.tasks and path
+            for own in [task_patterns(purpose.patterns, task)]
+            if own is not None and (not own or any(matches(pattern, path) for pattern in own))
+        ]
+        self._send_some(stream, root, wanted)
+
     def _send(self, stream: SocketStream, root: Path, patterns: tuple[str, ...]) -> None:
         whole = scan(root).entries
         wanted = [one for one in whole if not patterns or any(matches(pattern, one.path) for pattern in patterns)]
+        self._send_some(stream, root, wanted)
+
+    def _send_some(self, stream: SocketStream, root: Path, wanted: list[Entry]) -> None:
         manifest = self.lies(Manifest.make(wanted))
         source = FolderSource(root, manifest)
         try:
-            send(stream, source)
+            send(stream, source, left_out=self.left_out)
         finally:
             source.close()
 

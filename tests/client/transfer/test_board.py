@@ -123,9 +123,59 @@ async def test_results_keep_their_path_and_what_is_here_already_isnt_moved(
     transfer = board.get(JOB, ["models/*"], tmp_path / "here")
     row = await transfer.result()
     assert sorted(path.name for path in (tmp_path / "here").rglob("*") if path.is_file()) == ["a", "b"]
+    assert (tmp_path / "here" / "models" / "b").read_text() == "stale"
+    assert (row.bytes_done, row.bytes_skipped, row.files_done, row.job_id, row.peer) == (7, 7, 1, JOB, "gpu-a")
+    brought = board.brought[row.id]
+    assert ([one.path for one in brought.files], brought.differing) == ([b"models/a"], [b"models/b"])
+    row = await board.get(JOB, ["models/*"], tmp_path / "here", force=True).result()
     assert (tmp_path / "here" / "models" / "b").read_text() == "other"
-    assert (row.bytes_done, row.bytes_skipped, row.job_id, row.peer) == (12, 7, JOB, "gpu-a")
-    assert [one.path for one in board.brought[row.id].files] == [b"models/a", b"models/b"]
+    assert board.brought[row.id].is_whole
+
+
+async def test_what_is_fetched_by_itself_comes_beside_what_is_here_and_differs(
+    board: TransferBoard, server: FakeServer, far: FarEnd, tmp_path: Path
+) -> None:
+    server.add_job(JOB)
+    server.finish(JOB)
+    (results(far) / "line.json").write_text("new")
+    (tmp_path / "line.json").write_text("my own")
+    fetch = PendingFetch(store_id="store", job_id=JobId(JOB), pattern="*", folder=os.fsencode(tmp_path))
+    for _ in range(2):  # the second time it is there already
+        pending.save(fetch)
+        (transfer,) = await board.fetch_pending()
+        (got,) = board.brought[transfer.row.id].files
+        assert (got.path, got.beside) == (f"line.{JOB}.json".encode(), b"line.json")
+        assert pending.fetches() == []
+    assert (tmp_path / "line.json").read_text() == "my own"
+    assert (tmp_path / f"line.{JOB}.json").read_text() == "new"
+    assert not (tmp_path / f"line.{JOB}.2.json").exists()
+
+
+async def test_what_a_worker_cant_send_is_said(
+    board: TransferBoard, server: FakeServer, far: FarEnd, tmp_path: Path
+) -> None:
+    server.add_job(JOB)
+    server.finish(JOB)
+    results(far, a="a")
+    far.left_out = ("'x' is neither a file nor a folder: leave it out", "another")
+    row = await board.get(JOB, [], tmp_path / "to").result()
+    brought = board.brought[row.id]
+    assert brought.left_out == ["'x' is neither a file nor a folder: leave it out, and 1 more (left out by gpu-a)"]
+    assert brought.is_whole
+
+
+async def test_thousands_of_tasks_take_a_stream_a_worker(
+    board: TransferBoard, server: FakeServer, far: FarEnd, tmp_path: Path
+) -> None:
+    number = 200
+    server.add_job(JOB, JobSpec(command=("true",), num_tasks=number))
+    for index in range(number):
+        server.finish(JOB, index, worker="gpu-a" if index % 2 else "gpu-b")
+        results(far, "gpu-a" if index % 2 else "gpu-b", index, m=str(index))
+    row = await board.get(JOB, ["m"], tmp_path / "to").result()
+    assert len(far.asked) == 2
+    assert row.files_done == number
+    assert {int(path.read_text()) for path in (tmp_path / "to").glob("task-*/m")} == set(range(number))
 
 
 async def test_tasks_on_several_workers_are_asked_each_of_its_own(

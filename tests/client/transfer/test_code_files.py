@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from opsconsole.transfer.code_files import check_size, code_files
-from opsconsole_protocol.error import InvalidRequest
+from opsconsole_protocol.error import Conflict, LimitExceeded, NotFound
 
 
 def git(folder: Path, *words: str) -> str:
@@ -88,7 +88,7 @@ def test_another_repositorys_hook_doesnt_confuse_it(
 
 def test_what_git_says_is_said(repository: Path) -> None:
     (repository / ".git" / "HEAD").write_text("nonsense")
-    with pytest.raises(InvalidRequest, match="git can't say what the code is: fatal: "):
+    with pytest.raises(Conflict, match="git can't say what the code is: fatal: "):
         code_files(repository)
 
 
@@ -117,13 +117,13 @@ def test_outside_git_all_is_code_but_what_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["none", "file"])
 def test_what_is_no_folder_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(InvalidRequest, match=r"--bundle: (there is no such folder|it is a file): "):
+    with pytest.raises(NotFound, match=r"--bundle: (there is no such folder|it is a file): "):
         code_files(tmp_path / name)
 
 
 def test_a_folder_without_code_is_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InvalidRequest, match="there is no file in it"):
+    with pytest.raises(NotFound, match="there is no file in it"):
         code_files(tmp_path / "empty")
 
 
@@ -135,12 +135,12 @@ def test_too_much_names_the_biggest_offenders(tmp_path: Path) -> None:
     paths = code_files(folder).paths
     check_size(folder, paths, 8_000_000)
     with pytest.raises(
-        InvalidRequest, match=r"has 7.0 MB, more than 6.0 MB; the largest: big.bin 5.0 MB, mid.bin 2.0 MB: "
+        LimitExceeded, match=r"has 7.0 MB, more than 6.0 MB; the largest: big.bin 5.0 MB, mid.bin 2.0 MB: "
     ):
         check_size(folder, paths, 6_000_000)
 
 
 def test_many_small_files_are_named_by_their_folder(tmp_path: Path) -> None:
     folder = fill(tmp_path / "code", *(f"images/{number}" for number in range(50)), "a.py")
-    with pytest.raises(InvalidRequest, match=r"the largest: images/ 440 B, a.py 4 B: "):
+    with pytest.raises(LimitExceeded, match=r"the largest: images/ 440 B, a.py 4 B: "):
         check_size(folder, code_files(folder).paths, 100)

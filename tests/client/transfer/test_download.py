@@ -2,10 +2,11 @@
 
 import pytest
 
-from opsconsole.transfer.download import parts_of, task_patterns
+from opsconsole.transfer.download import parts_of
 from opsconsole_protocol.api import JobDetail
 from opsconsole_protocol.error import NotFound
 from opsconsole_protocol.spec import JobSpec
+from opsconsole_protocol.stream.message import TASKS_MAX
 from tests.client.row import job_row, task_row
 
 JOB = "aaaaaaaaaa"
@@ -18,37 +19,23 @@ def detail(*workers: str | None) -> JobDetail:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("patterns", "index", "own"),
-    [
-        ((), 3, ()),
-        (("models/*",), 3, ("models/*",)),
-        (("task-3/models/*",), 3, ("models/*",)),
-        (("task-3",), 3, ("**",)),
-        (("task-3/",), 3, ("**",)),
-        (("task-4/x",), 3, None),
-        (("task-*/x",), 3, ("task-*/x", "x")),
-        (("**/x",), 3, ("**/x",)),
-        (("*",), 3, ("*", "**")),
-    ],
-)
-def test_a_pattern_as_it_counts_from_a_tasks_folder(
-    patterns: tuple[str, ...], index: int, own: tuple[str, ...] | None
-) -> None:
-    assert task_patterns(patterns, index) == own
-
-
 def test_the_only_task_is_the_job() -> None:
     (part,) = parts_of(detail("gpu-a"), ["m"])
-    assert (part.worker, part.root.task_index, part.folder, part.patterns) == ("gpu-a", None, b"", ("m",))
+    assert (part.worker, part.root.task_index, part.tasks, part.patterns) == ("gpu-a", None, (), ("m",))
 
 
-def test_tasks_are_asked_for_one_by_one() -> None:
-    parts = parts_of(detail("gpu-a", None, "gpu-b"), ["task-2/m", "n"])
-    assert [(part.worker, part.folder, part.patterns) for part in parts] == [
-        ("gpu-a", b"task-0", ("n",)),
-        ("gpu-b", b"task-2", ("m", "n")),
+def test_a_worker_is_asked_for_all_its_tasks_at_once() -> None:
+    parts = parts_of(detail("gpu-a", None, "gpu-b", "gpu-a"), ["n"])
+    assert [(part.worker, part.tasks, part.patterns) for part in parts] == [
+        ("gpu-a", (0, 3), ("n",)),
+        ("gpu-b", (2,), ("n",)),
     ]
+    assert [part.tasks for part in parts_of(detail("gpu-a", None, "gpu-b", "gpu-a"), ["task-3/m"])] == [(3,)]
+
+
+def test_of_thousands_of_tasks_a_bounded_number_goes_over_one_stream() -> None:
+    parts = parts_of(detail(*["gpu-a"] * (2 * TASKS_MAX + 1)), [])
+    assert [len(part.tasks) for part in parts] == [TASKS_MAX, TASKS_MAX, 1]
 
 
 def test_what_has_not_begun_has_no_results() -> None:

@@ -14,7 +14,7 @@ from opsconsole.transfer.row import TransferKind
 from opsconsole.transfer.this_host import this_host
 from opsconsole.transfer.wish import Wishes
 from opsconsole_protocol.content.error import ContentChanged
-from opsconsole_protocol.error import InvalidRequest
+from opsconsole_protocol.error import InvalidRequest, LimitExceeded, NotFound
 from opsconsole_protocol.host.content.scan import scan
 from opsconsole_protocol.ids import JobId
 from opsconsole_protocol.spec import JobSpec
@@ -87,21 +87,29 @@ async def test_what_the_coordinator_doesnt_take_is_offered_from_here(client: Cli
     assert said == ["upload data.csv, 5 B (goes to the worker once it is known)"]
     assert (upload.host, upload.host_id) == this_host()
     assert far.asked == []
-    written = await note(client, JOB, found, wishes)
+    written = await note(client, JOB, found, wishes, found.put_into(JobSpec(command=("true",))), said.append)
     (offer,) = pending.offers("store")
     (fetch,) = pending.fetches("store", JOB)
     assert written == [offer, fetch]
     assert (offer.path, offer.name, offer.job_ids) == (os.fsencode(here / "data.csv"), "data.csv", (JOB,))
     assert (fetch.pattern, fetch.folder) == ("models/*", os.fsencode(here / "out"))
-    await note(client, JobId("bbbbbbbbbb"), found, wishes)
-    assert pending.offers()[0].job_ids == (JOB, JobId("bbbbbbbbbb"))
+    clone = JobId("bbbbbbbbbb")
+    await note(client, clone, Packed(), Wishes(), found.put_into(JobSpec(command=("true",))), said.append)
+    assert pending.offers()[0].job_ids == (JOB, clone)
+    pending.release(offer, JOB)
+    assert pending.offers()[0].job_ids == (clone,)
+    pending.release(offer, clone)
+    assert pending.offers() == []
+    assert await note(client, clone, Packed(), Wishes(), found.put_into(JobSpec(command=("true",))), said.append) == []
+    (line,) = said[1:]
+    assert line.startswith("data.csv isn't offered from here any more: ")
 
 
 async def test_code_that_is_too_large_to_be_kept_is_refused(client: Client, far: FarEnd, here: Path) -> None:
     far.keep_bytes_max = 4
-    with pytest.raises(InvalidRequest, match="has 11 B, more than the coordinator keeps"):
+    with pytest.raises(LimitExceeded, match="has 11 B, more than the coordinator keeps"):
         await packed(client, Wishes(bundle=Path("code"), cwd=here))
-    with pytest.raises(InvalidRequest, match=r"has 11 B, more than 9 B; the largest: train.py 7 B, lib/run.sh 4 B"):
+    with pytest.raises(LimitExceeded, match=r"has 11 B, more than 9 B; the largest: train.py 7 B, lib/run.sh 4 B"):
         await packed(client, Wishes(bundle=Path("code"), bundle_bytes_max=9, cwd=here))
 
 
@@ -164,5 +172,5 @@ def test_mistakes_are_found_before_anything_is_looked_at(here: Path) -> None:
         (Wishes(bundle=Path("none"), cwd=here), "there is no such folder"),
         (Wishes(fetches=("../x",), cwd=here), "--fetch ../x: the pattern '../x' leads out"),
     ):
-        with pytest.raises(InvalidRequest, match=words):
+        with pytest.raises((InvalidRequest, NotFound), match=words):
             provisional(wishes)

@@ -9,7 +9,7 @@ import pytest
 from opsconsole.transfer import pending
 from opsconsole.transfer.pending import PendingFetch, PendingOffer
 from opsconsole.transfer.user_folder import record_folder
-from opsconsole_protocol.error import InvalidRequest, NotFound
+from opsconsole_protocol.error import LimitExceeded, NotFound
 from opsconsole_protocol.ids import ContentId, JobId
 
 JOB = JobId("aaaaaaaaaa")
@@ -61,7 +61,7 @@ def test_nobody_collects_them_without_end(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(pending, "PENDING_MAX", 1)
     pending.save(offer("1"))
     pending.save(offer("1"))
-    with pytest.raises(InvalidRequest, match="see `opsconsole transfers`"):
+    with pytest.raises(LimitExceeded, match="see `opsconsole transfers`"):
         pending.save(offer("2"))
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from opsconsole.transfer.wish import WishedFetch, WishedUpload, Wishes
-from opsconsole_protocol.error import InvalidRequest
+from opsconsole_protocol.error import InvalidRequest, NotFound
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def test_an_upload_is_a_path_and_perhaps_a_name(wishes: Wishes, text: str, path:
 
 @pytest.mark.parametrize("text", ["none", "none:x", "data.csv:..", "data.csv:a/b", "data.csv:" + "x" * 300, ":x:"])
 def test_an_upload_that_cant_be_meant(wishes: Wishes, text: str) -> None:
-    with pytest.raises(InvalidRequest, match="--upload"):
+    with pytest.raises((InvalidRequest, NotFound), match="--upload"):
         wishes.upload(text)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from opsconsole.transfer.download import Brought
 from opsconsole.transfer.pending import PendingFetch, PendingOffer
 from opsconsole.transfer.row import TransferKind, TransferPhase, TransferRow
 from opsconsole_console.service.source import FleetSource
@@ -49,6 +50,7 @@ class FakeBoard:
         self.earlier: list[TransferRow] = []
         self.runs = 0
         self.row = row("begun")
+        self.brought: dict[str, Brought] = {}
         self._on_change: Callable[[TransferRow], None] = lambda _: None
 
     def made(self, source: FleetSource, on_change: Callable[[TransferRow], None]) -> "FakeBoard":
@@ -68,9 +70,14 @@ class FakeBoard:
         self.asked.append(("put", [str(path) for path in files], worker.name, folder, replace))
         return self
 
-    def get_files(self, worker: str, root: FileRoot, folder: bytes, patterns: Sequence[str], to: Path) -> "FakeBoard":
-        self.asked.append(("get", worker, root, folder, list(patterns), str(to)))
+    def get_files(
+        self, worker: str, root: FileRoot, folder: bytes, patterns: Sequence[str], to: Path, *, force: bool = False
+    ) -> "FakeBoard":
+        self.asked.append(("get", worker, root, folder, list(patterns), str(to), *(["force"] if force else [])))
         return self
+
+    async def wait(self) -> TransferRow:
+        return self.row
 
     def cancel(self, id: str) -> None:  # noqa: A002
         self.asked.append(("cancel", id))

@@ -68,8 +68,11 @@ class Packer:
             raise self.error
         return Packed((UPLOAD,), BUNDLE, (OFFER,))
 
-    async def note(self, requester: object, job_id: JobId, packed: Packed, wishes: Wishes) -> list[object]:
+    async def note(
+        self, requester: object, job_id: JobId, packed: Packed, wishes: Wishes, spec: object, tell: object
+    ) -> list[object]:
         del requester, wishes
+        del spec, tell
         self.noted.append(job_id)
         return list(packed.offers)
 

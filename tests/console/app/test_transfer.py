@@ -1,13 +1,16 @@
 """Transfers in the console: begun in a file browser, shown, cancelled, and what waits."""
 
 from pathlib import Path
+from typing import cast
 
 import pytest
 
+from opsconsole.transfer.download import Brought
 from opsconsole.transfer.row import TransferPhase
 from opsconsole_console.screen.file.local_pane import LocalPane
 from opsconsole_console.screen.transfer.transfer_pane import PendingPane, TransferPane
 from opsconsole_console.service.local_folder import local_entries
+from opsconsole_protocol.content.glob import matches
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.stream.message import FileRoot, RootKind
 from tests.console.app.fake_board import FETCH, HISTORY, OFFER, row
@@ -104,6 +107,22 @@ async def test_get(source: RecordedSource, here: Path) -> None:
         assert len(there.board.asked) == 1
 
 
+@pytest.mark.parametrize("answer", ["y", "escape"])
+async def test_what_is_here_and_differs_is_asked_about(source: RecordedSource, here: Path, answer: str) -> None:
+    async with stage(source) as there:
+        there.board.brought["begun"] = Brought(here, [], [], [b"points.csv"], [])
+        await browse(there, "input")
+        await at(there, "points.csv")
+        await there.press("g")
+        await there.until(lambda: there.screen_name == "TextPrompt")
+        await there.press("enter")
+        await there.until(lambda: there.screen_name == "ConfirmScreen")
+        await there.press(answer)
+        await there.until(lambda: there.screen_name == "FileScreen")
+        forced = [asked[-1] == "force" for asked in there.board.asked]
+        assert forced == ([False, True] if answer == "y" else [False])
+
+
 async def test_get_of_a_job_names_the_worker_that_has_it(source: RecordedSource, here: Path) -> None:
     async with stage(source) as there:
         await browse(there, "outputs", "task-7", line="files 51c")
@@ -129,7 +148,10 @@ async def test_odd_names_are_asked_for_as_they_are(source: RecordedSource, here:
         await there.press("g")
         await there.until(lambda: there.screen_name == "TextPrompt")
         await there.press("enter")
-        await there.until(lambda: there.toasts and "not UTF-8" in there.toasts[-1])
+        await there.until(lambda: len(there.board.asked) == 2)
+        (pattern,) = cast("list[str]", there.board.asked[1][4])
+        pattern.encode()
+        assert (matches(pattern, b"\xff"), matches(pattern, b"\xfe")) == (True, False)
 
 
 async def test_what_moves_is_shown_under_the_files_and_told_when_it_is_done(source: RecordedSource) -> None:

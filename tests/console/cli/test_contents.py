@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from opsconsole.transfer import pending
+from opsconsole.transfer.pending import PendingOffer
 from opsconsole_protocol import api
 from opsconsole_protocol.error import InvalidRequest
+from opsconsole_protocol.ids import ContentId, JobId
 from opsconsole_protocol.spec import JobSpec
 from opsconsole_protocol.stream.message import FileRoot, RootKind
 from tests.client.fake_server import FakeServer
@@ -55,16 +57,16 @@ def test_quietly_nothing_is_told(run: Run, server: FakeServer, far: FarEnd, here
 
 
 def test_a_mistake_is_found_before_anything_is_sent(run: Run, server: FakeServer, far: FarEnd, here: Path) -> None:
-    for words, said in (
-        ((*BRING,), "there is no command"),
-        (("--upload", "none", "--", "true"), "--upload none: there is no file or folder 'none' here"),
-        (("--bundle", "data.csv", "--", "true"), "--bundle: there is no such folder: data.csv"),
-        (("--fetch", "../x", "--", "true"), "--fetch ../x: the pattern '../x' leads out of the folder"),
-        (("--bundle", "code", "--bundle-max", "1", "--", "true"), "the largest: train.py 7 B"),
-        (("--upload", "data.csv", "--upload", "code:data.csv", "--", "true"), "two uploads are called 'data.csv'"),
+    for words, code, said in (
+        ((*BRING,), 2, "there is no command"),
+        (("--upload", "none", "--", "true"), 1, "--upload none: there is no file or folder 'none' here"),
+        (("--bundle", "data.csv", "--", "true"), 1, "--bundle: there is no such folder: data.csv"),
+        (("--fetch", "../x", "--", "true"), 2, "--fetch ../x: the pattern '../x' leads out of the folder"),
+        (("--bundle", "code", "--bundle-max", "1", "--", "true"), 1, "the largest: train.py 7 B"),
+        (("--upload", "data.csv", "--upload", "code:data.csv", "--", "true"), 2, "two uploads are called 'data.csv'"),
     ):
         ran = run("submit", *words)
-        assert ran.code == 2, ran.err
+        assert ran.code == code, ran.err
         assert said in ran.err
         assert ran.err.count("\n") == 1
     assert far.asked == []
@@ -178,3 +180,33 @@ def test_a_template_says_what_goes_along(run: Run, server: FakeServer, far: FarE
     assert (here / "m").read_text() == "model"
     assert run("submit", "--template", "train", "--upload", "code").code == 0
     assert [one.name for one in submitted(server).uploads] == ["code"]
+
+
+def test_whoever_follows_the_log_has_the_results_brought_at_the_end(
+    run: Run, server: FakeServer, far: FarEnd, here: Path
+) -> None:
+    job = run("submit", "--fetch", "m", "--", "true").out.strip()
+    assert run("logs", job).code == 0
+    assert len(pending.fetches()) == 1  # it hasn't ended
+    (far.outputs("gpu-a", FileRoot(kind=RootKind.OUTPUT, job_id=job)) / "m").write_text("model")
+    server.finish(job)
+    ran = run("logs", "-f", job)
+    assert ran.code == 0, ran.err
+    assert "fetched m 5 B to ." in ran.err
+    assert pending.fetches() == []
+
+
+def test_offers_of_jobs_that_have_ended_are_let_go(run: Run, server: FakeServer, far: FarEnd, here: Path) -> None:
+    offer = PendingOffer(
+        store_id="store", content_id=ContentId("a" * 64), path=b"/x", name="x", is_folder=False, size_bytes=5, files=1,
+        job_ids=(JobId("aaaaaaaaaa"), JobId("bbbbbbbbbb")),
+    )  # fmt: skip
+    pending.save(offer)
+    for job in offer.job_ids:
+        server.add_job(job)
+    server.finish("aaaaaaaaaa")
+    assert "bbbbbbbbbb" in run("transfers").out
+    (left,) = pending.offers()
+    assert left.job_ids == ("bbbbbbbbbb",)
+    server.finish("bbbbbbbbbb")
+    assert run("transfers").out == ""

@@ -1,6 +1,7 @@
 """put, get, ls and transfers, as they are typed and told."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,35 @@ def test_what_is_missing_is_said_and_a_failure(run: Run, server: FakeServer, far
     assert ran.err.splitlines()[-1] == "opsconsole: not brought: task-1: gpu-b is not connected"
 
 
+def test_what_is_here_and_differs_stays_unless_forced(run: Run, server: FakeServer, far: FarEnd, here: Path) -> None:
+    finished(server, far, a="new", b="b", c="c", d="d", e="e")
+    for name in "abcd":
+        (here / name).write_text("mine")
+    (here / "e").write_text("e")
+    ran = run("get", JOB)
+    assert (ran.code, ran.out) == (1, "e\n")
+    assert ran.err.splitlines()[-1] == (
+        "opsconsole: not brought: a, b, c and 1 more: what is here already differ; --force replaces them, "
+        "--to takes another folder"
+    )
+    assert {(here / name).read_text() for name in "abcd"} == {"mine"}
+    assert json.loads(run("get", JOB, "--json").out)["differing"] == ["a", "b", "c", "d"]
+    assert run("get", JOB, "--force").code == 0
+    assert (here / "a").read_text() == "new"
+    again = run("get", JOB)
+    assert (again.code, again.err.splitlines()[-1]) == (0, f"results of {JOB}: 5 files, 7 B, already here")
+
+
+@pytest.mark.parametrize("pattern", [os.fsdecode(b"odd \xff"), "odd \ufffd"], ids=["as it is", "as it is shown"])
+def test_a_name_that_isnt_utf8_can_be_got_by_itself(
+    run: Run, server: FakeServer, far: FarEnd, here: Path, pattern: str
+) -> None:
+    finished(server, far, other="x", **{os.fsdecode(b"odd \xff"): "odd"})
+    ran = run("get", JOB, pattern, "--to", "out")
+    assert ran.code == 0, ran.err
+    assert [os.fsencode(path.name) for path in (here / "out").iterdir()] == [b"odd \xff"]
+
+
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
@@ -108,6 +138,14 @@ def test_what_cant_be_got(
     ran = run("get", *words)
     assert (ran.code, ran.out) == (code, "")
     assert said in ran.err.splitlines()[-1]
+
+
+def test_a_folder_of_a_job_is_got(run: Run, server: FakeServer, far: FarEnd, here: Path) -> None:
+    finished(server, far, a="a", b="b")
+    (far.outputs("gpu-a", FileRoot(kind=RootKind.OUTPUT, job_id=JOB)) / "models[1]").mkdir()
+    (far.outputs("gpu-a", FileRoot(kind=RootKind.OUTPUT, job_id=JOB)) / "models[1]" / "m").write_text("m")
+    assert run("get", f"{JOB[:4]}:models[1]/", "--to", "out").out == "out/models[1]/m\n"
+    assert run("get", f"{JOB}:models[1]", "n*").code == 1
 
 
 def test_a_folder_of_a_mount_is_got(run: Run, far: FarEnd, here: Path) -> None:

@@ -9,11 +9,13 @@ from datetime import UTC
 import pytest
 from textual.pilot import Pilot
 
+from opsconsole_console.widget.curve.curve_view import CurveView
 from opsconsole_console.widget.live_table import LiveTable
 from opsconsole_console.widget.log_painter import Timestamps
 from opsconsole_console.widget.log_view import LogView
 from opsconsole_console.widget.pane import Pane
 from opsconsole_protocol.log import Source
+from tests.console.widget.curve.training import sheet
 from tests.console.widget.fleet import (
     JOBS,
     WORKERS,
@@ -83,6 +85,22 @@ async def work_on_logs(pilot: Pilot[None]) -> None:
     second.set_timestamps(Timestamps.DELTA)
     second.focus()
     second.find("step 99[0-9]")
+
+
+async def read_curves(pilot: Pilot[None]) -> None:
+    """On the wider terminal smoothed, and read out in the middle."""
+    view = pilot.app.query_one(CurveView)
+    view.focus()
+    if pilot.app.size.width > 80:
+        await pilot.press("s", "s")
+        view.read_at(50_000)
+
+
+@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize("size", [(80, 24), (160, 40)], ids=lambda size: f"{size[0]}x{size[1]}")
+def test_curves(snap_compare: Compare, theme: str, size: tuple[int, int]) -> None:
+    app = ThemedApp(Pane(CurveView(sheet(), flush_hz=None), number=3, title="Curves", subject="42f, 51c"), theme=theme)
+    assert snap_compare(app, terminal_size=size, run_before=read_curves)
 
 
 @pytest.mark.parametrize("theme", THEMES)

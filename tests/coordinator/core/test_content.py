@@ -212,7 +212,9 @@ def test_an_empty_file_is_sent_too_and_words_say_how_much(world: World) -> None:
     keep(world, A, B)
     has(world.worker("w1"), A)
     assert because(world, uploads=(upload(), upload(B, 0))) == "w1: the only one that accepts, lacks 0 B of 12 GB"
-    assert because(world, uploads=(upload(B, 5_000),)) == "w1: the only one that accepts, lacks all of 5.0 kB"
+    assert (
+        because(world, uploads=(upload(B, 5_000),)) == "w1: the only one that accepts, has none of its data yet, 5.0 kB"
+    )
     assert because(world) == "w1: the only one that accepts"
     assert supply_words([Content(A, 12 * GB, "a"), Content(B, 1, "b")], 1) == "lacks 1 B of 12 GB"
 
@@ -341,3 +343,62 @@ def test_an_attempt_that_waits_stays_where_it_is_while_its_data_is_away(world: W
     world.pass_ms(5_000)
     assert attempt.state is AttemptState.ASSIGNED
     assert state(job) == "assigned"
+
+
+# --- room ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_worker_without_room_is_passed_over_and_says_so(world: World) -> None:
+    small, large = world.worker("small"), world.worker("large")
+    keep(world, A, B)
+    small.heartbeat(host=link.Host(cache_room_mb=5_000))
+    assert because(world, uploads=(upload(),)) == "large: the only one that accepts, lacks all of 12 GB"
+    job = world.submit(uploads=(upload(),))
+    assert large.assigned().job_id == job.id
+    # What it has already needs no room.
+    has(small, A)
+    assert "small" in because(world, uploads=(upload(),))
+
+
+def test_a_job_for_which_nobody_has_room_waits_and_says_so_until_somebody_has(world: World) -> None:
+    worker = world.worker()
+    keep(world, A)
+    worker.heartbeat(host=link.Host(cache_room_mb=5_000))
+    job = world.submit(uploads=(upload(),))
+    assert state(job) == "pending"
+    assert "needs room for 12 GB; 5.2 GB of its cache are free (cache_bytes)" in view.job_row(world.fleet, job).reason
+    worker.heartbeat(host=link.Host(cache_room_mb=50_000))
+    world.pass_ms(1_000, beating=False)
+    worker.assigned()
+
+
+def test_an_attempt_that_found_no_room_costs_nothing_and_is_placed_elsewhere(world: World) -> None:
+    small, large = world.worker("small"), world.worker("large")
+    keep(world, A)
+    has(small, A)  # so that it is asked first
+    job = world.submit(uploads=(upload(),), max_retries_failure=0, max_retries_preemption=0)
+    has(small)  # somebody has spoilt it meanwhile, and its disk has filled
+    attempt = small.assigned()
+    small.report(
+        attempt, AttemptState.WORKER_FAILED, error="the disk is full", cause="disk_full", finished_at_ms=1, log_sizes={}
+    )
+    assert large.assigned().job_id == job.id
+    small.take(link.Forget)
+    task = job.tasks[0]
+    assert (task.failures, task.preemptions) == (0, 0)
+    assert small.record.host.cache_room_mb == 0
+
+
+def test_alone_it_waits_for_its_worker_to_have_room_again(world: World) -> None:
+    worker = world.worker()
+    keep(world, A)
+    worker.heartbeat(host=link.Host(cache_room_mb=50_000))
+    job = world.submit(uploads=(upload(),))
+    worker.report(worker.assigned(), AttemptState.WORKER_FAILED, error="full", cause="disk_full", finished_at_ms=1)
+    worker.take(link.Forget)
+    world.pass_ms(5_000, beating=False)
+    assert state(job) == "pending"
+    assert "its cache is full" in view.job_row(world.fleet, job).reason
+    worker.heartbeat(host=link.Host(cache_room_mb=50_000))
+    world.pass_ms(1_000, beating=False)
+    worker.assigned()

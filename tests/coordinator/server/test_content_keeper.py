@@ -275,6 +275,47 @@ async def test_a_worker_that_does_not_send_what_is_collected_is_asked_again(
         assert first.stream_id != second.stream_id
 
 
+@pytest.mark.parametrize("again", [False, True], ids=["noticed-on-read", "gone-at-start"])
+async def test_collected_results_that_are_damaged_are_told_as_lost(tmp_path: Path, again: bool) -> None:
+    manifest = make_tree(tmp_path / "out", RESULTS)
+    data = tmp_path / "data"
+    async with peer.site(data) as site, await site.operator() as operator:
+        async with await site.agent() as agent:
+            await agent.register()
+            job_id, _ = await finish_one(operator, agent, "**")
+            await collect(site, agent, tmp_path / "out", manifest)
+            await until(lambda: site.streams.collection.of_task(JobId(job_id), 0) is not None)
+            await until(lambda: not len(site.commit_loop.fleet.output_copies))
+        await until(lambda: not site.commit_loop.sessions)
+        spoilt = data / "content" / "trees" / manifest.content_id / "models" / "best.pt"
+        spoilt.parent.chmod(0o755)
+        spoilt.chmod(0o644)
+        spoilt.write_bytes(b"other bytes")
+        if not again:
+            grant = await ask_for_results(operator, job_id)
+            with pytest.raises(OpsconsoleError, match="was dropped"):
+                await asyncio.to_thread(received, lambda: dialled(site, grant), tmp_path / "none")
+            await is_lost(site, operator, job_id)
+    if again:
+        store = ContentStore(data / "content", 1 << 30)
+        store.remove(manifest.content_id)
+        store.close()
+        async with peer.site(data) as site, await site.operator(site.token) as operator:
+            await site.streams.process.ready(WAIT_S)
+            await is_lost(site, operator, job_id)
+    assert holders(data) == {}
+
+
+async def is_lost(site: Site, operator: Operator, job_id: str) -> None:
+    """It is said that a job's kept results are lost."""
+    async with asyncio.timeout(WAIT_S):
+        while (row := await collected_row(operator, job_id)).state == "kept":
+            await site.commit_loop.committed()
+    assert (row.state, row.content_id) == ("failed", None)
+    assert row.reason == "what the coordinator kept of them was damaged, and is lost"
+    assert site.streams.collection.of_task(JobId(job_id), 0) is None
+
+
 async def test_results_of_a_removed_job_are_let_go(site: Site, tmp_path: Path) -> None:
     manifest = make_tree(tmp_path / "out", RESULTS)
     collection = site.streams.collection
@@ -283,6 +324,9 @@ async def test_results_of_a_removed_job_are_let_go(site: Site, tmp_path: Path) -
         await finish_one(operator, agent, "models/*")
         await collect(site, agent, tmp_path / "out", manifest)
         await until(lambda: collection.size_bytes == manifest.size_bytes)
+        await until(
+            lambda: not len(site.commit_loop.fleet.output_copies)
+        )  # which the core hears after the store has it
         await collection.sweep()
         assert collection.size_bytes == manifest.size_bytes
         await operator.call(api.Clean(attempts=False, history=True, remove=True))

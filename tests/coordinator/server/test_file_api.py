@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -16,13 +16,17 @@ from opsconsole_coordinator.core.model import Attempt, Worker
 from opsconsole_coordinator.server import file_api
 from opsconsole_coordinator.server.commit_loop import CommitLoop
 from opsconsole_coordinator.server.file_api import FileApi, role_to_list, role_to_read
+from opsconsole_coordinator.server.file_locator import LocatedTask
 from opsconsole_coordinator.server.identity import Caller
+from opsconsole_coordinator.server.kept_look import KeptLook
 from opsconsole_coordinator.store.database import Database
+from opsconsole_coordinator.transfer.kept_files import list_kept
 from opsconsole_coordinator.trust.credential import Role
 from opsconsole_protocol import link
 from opsconsole_protocol.api import FileList, ListFiles, ReadFilePart, Submission
+from opsconsole_protocol.content.manifest import Entry, EntryKind, Manifest
 from opsconsole_protocol.error import Conflict, InvalidRequest, NotFound, OpsconsoleError, Unavailable
-from opsconsole_protocol.file_listing import FileQuery, FileSort, PartQuery
+from opsconsole_protocol.file_listing import FilePage, FilePart, FileQuery, FileSort, PartQuery
 from opsconsole_protocol.ids import AttemptId, JobId, SessionId, WorkerId
 from opsconsole_protocol.mount import Mount
 from opsconsole_protocol.spec import JobSpec
@@ -74,8 +78,24 @@ class Room:
 
     def __init__(self, commit_loop: CommitLoop, folder: Path) -> None:
         self.commit_loop = commit_loop
-        self.api = FileApi(commit_loop)
+        self.kept: dict[tuple[str, int], tuple[str, ...]] = {}
+        """What the coordinator has collected of tasks, by job and index."""
+        self.api = FileApi(commit_loop, cast("KeptLook", self))
         self.boxes = {name: Box(commit_loop, name, folder / name) for name in ("gpu-a", "gpu-b")}
+
+    def has(self, job_id: JobId, index: int) -> bool:
+        return (job_id, index) in self.kept
+
+    async def page(self, task: LocatedTask, query: FileQuery) -> FilePage | None:
+        names = self.kept.get((task.job_id, task.task_index))
+        if names is None:
+            return None
+        return list_kept(
+            Manifest.make(Entry(one.encode(), EntryKind.SYMLINK, 0o777, target=b"x") for one in names), query, 1
+        )
+
+    async def part(self, task: LocatedTask, query: PartQuery) -> FilePart | None:
+        return FilePart(data=query.path) if self.has(task.job_id, task.task_index) else None
 
     async def job(self, *ran_on: str, job_id: JobId = JOB, number: int = 0, write: bool = True) -> None:
         """A job with a task for each of these workers; "" is a task that hasn't started."""
@@ -252,6 +272,27 @@ async def test_a_worker_that_is_away(room: Room) -> None:
         "lab is on gpu-a, which is not connected"
         in (await room.refused(RootKind.MOUNT, worker="gpu-a", mount="lab")).message
     )
+
+
+async def test_what_was_collected_is_there_while_its_worker_is_away(room: Room) -> None:
+    await room.job("gpu-a", "gpu-a", "gpu-b")
+    assert (await room.listed(RootKind.OUTPUT, JOB)).page.note == ""
+    worker = room.boxes["gpu-a"].worker
+    worker.connection, worker.session = WorkerConnection.SILENT, None
+    room.kept[JOB, 1] = ("a.pt", "b.pt")
+    assert (await room.listed(RootKind.OUTPUT, JOB)).page.note == (
+        "gpu-a can't be asked: what the coordinator has collected of task-1 can be had, and task-0 can't be looked at"
+    )
+    found = await room.listed(RootKind.OUTPUT, f"{JOB}/task-1")
+    assert [entry.name for entry in found.page.entries] == [b"a.pt", b"b.pt"]
+    assert found.page.note.endswith("which is not connected: this is what the coordinator has collected")
+    root = FileRoot(kind=RootKind.OUTPUT, job_id=JOB, task_index=1)
+    part = await room.api.read_part(ReadFilePart(query=PartQuery(root=root, path=b"a.pt")), ANA)
+    assert part.part.data == b"a.pt"
+    del room.commit_loop.fleet.workers[worker.id]  # it was removed
+    assert await room.names(RootKind.OUTPUT, f"{JOB}/task-1") == ["a.pt", "b.pt"]
+    assert isinstance(await room.refused(RootKind.OUTPUT, f"{JOB}/task-0"), NotFound)
+    assert isinstance(await room.refused(RootKind.WORK, f"{JOB}/task-1"), NotFound)
 
 
 async def test_an_agent_that_knows_nothing_of_this(room: Room) -> None:

@@ -24,7 +24,7 @@ from opsconsole_protocol.stream.message import (
     WriteFiles,
 )
 from tests.coordinator.server import peer
-from tests.coordinator.server.peer import Agent, Operator, Site
+from tests.coordinator.server.peer import Agent, Operator, Site, some_secret
 from tests.coordinator.server.stream_peer import ask_to_fetch, keep, make_tree, upload_of
 from tests.waiting import until
 
@@ -267,6 +267,60 @@ async def test_a_revoked_credential_ends_its_streams(site: Site) -> None:
         await admin.call(api.SetWorker(name="a", action="revoke"))
         assert not streams
         assert site.streams.broker.counts.ended["none", "revoked"] == 2
+
+
+async def test_the_end_that_stays_is_told_to_end_a_stream_of_a_revoked_credential(site: Site) -> None:
+    """The stream may stand between the two, where the coordinator can't cut it."""
+    secret = some_secret()
+    async with await site.operator() as admin, await site.operator_of("operator") as person:
+        async with await site.agent("a", secret=secret) as agent:
+            await agent.register(properties=MOUNTS)
+            theirs, late = [await to_mount(person, "a") for _ in range(2)]
+            of_worker = await to_mount(admin, "a")
+            waiting = await (waiter := await site.operator()).ask(api.AwaitSignals(stream_id=of_worker.stream_id))
+            await admin.call(api.RevokePeople(names=("the-operator",)))
+            told = [await agent.take(link.StopStream) for _ in range(2)]
+            assert [one.stream_id for one in told] == [theirs.stream_id, late.stream_id]
+            assert {one.reason for one in told} == {"the credential of the-operator was revoked"}
+        await until(lambda: not site.commit_loop.sessions)
+        async with await site.agent("a", secret=secret) as again:
+            await again.register(properties=MOUNTS)
+            await again.send(link.Contents())
+            assert (await again.take(link.StopStream)).stream_id == theirs.stream_id
+        await admin.call(api.SetWorker(name="a", action="revoke"))
+        stopped = api.SignalsAnswer(is_over=True, stopped="the credential of a was revoked")
+        assert await waiter.answer(waiting) == stopped
+        assert await waiter.call(api.AwaitSignals(stream_id=of_worker.stream_id)) == stopped
+        await waiter.close()
+
+
+async def test_a_worker_hears_at_once_that_the_other_end_gave_up(site: Site, tmp_path: Path) -> None:
+    upload = replace(upload_of(make_tree(tmp_path, {"a": b"1"})), host="mbp-7", host_id="h1")
+    async with await site.operator() as operator, await site.agent("a") as agent:
+        await agent.register()
+        offer = api.OfferContents(host="mbp-7", host_id="h1", content_ids=(upload.content_id,), wait_ms=0)
+        await operator.call(offer)
+        await operator.submit(worker="a", uploads=(upload,))
+        grant = await ask_to_fetch(agent, upload.content_id, await agent.assigned())
+        await operator.call(api.EndStream(stream_id=grant.stream_id, error="it has changed"))
+        assert await agent.take(link.StopStream) == link.StopStream(stream_id=grant.stream_id, reason="it has changed")
+
+
+async def test_machines_that_offer_are_bounded(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("opsconsole_coordinator.server.content_host.HOSTS_OF_ONE_MAX", 2)
+    monkeypatch.setattr("opsconsole_coordinator.core.content.HOSTS_MAX", 3)
+    async with await site.operator() as admin, await site.operator_of("operator") as person:
+
+        async def offers(who: Operator, host_id: str) -> None:
+            await who.call(api.OfferContents(host="mbp-7", host_id=host_id, content_ids=(NOBODYS,), wait_ms=0))
+
+        for host_id in ("h1", "h2", "h1"):
+            await offers(admin, host_id)
+        with pytest.raises(LimitExceeded, match="offers files on 2 machines: end that on some of them first"):
+            await offers(admin, "h3")
+        await offers(person, "h3")
+        with pytest.raises(LimitExceeded, match="3 machines"):
+            await offers(person, "h4")
 
 
 async def test_what_has_moved_is_written_down(site: Site) -> None:

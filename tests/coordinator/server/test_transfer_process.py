@@ -15,7 +15,7 @@ import pytest
 from opsconsole_coordinator.server import transfer_process as module
 from opsconsole_coordinator.server.transfer_process import TransferLimits, TransferProcess
 from opsconsole_coordinator.transfer.message import PACKET_BYTES_MAX, Expect, Over, Relay, Serve
-from opsconsole_protocol.error import LimitExceeded
+from opsconsole_protocol.error import LimitExceeded, Unavailable
 from opsconsole_protocol.ids import ContentId
 from opsconsole_protocol.stream import upgrade
 from opsconsole_protocol.stream.proof import acceptance_proof, request_proof, where_of
@@ -311,3 +311,36 @@ def _send_all(connection: socket.socket, data: bytes) -> None:
     connection.setblocking(True)
     connection.sendall(data)
     connection.setblocking(False)
+
+
+@pytest.mark.parametrize("packet", [b"\xc1", b"\x81\xa4type\xa3odd"], ids=["no-msgpack", "unknown"])
+async def test_one_that_speaks_nonsense_is_started_again_and_its_streams_end(room: Room, packet: bytes) -> None:
+    first, second = await room.joined("s1")
+    before = pid_of(room)
+    ours = room.process._channel
+    assert ours is not None
+    nonsense, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with nonsense, theirs:
+        os.dup2(theirs.fileno(), ours.fileno(), inheritable=False)  # in the process's place
+        asyncio.get_running_loop().remove_reader(ours.fileno())
+        asyncio.get_running_loop().add_reader(ours.fileno(), room.process._receive)
+        nonsense.send(packet)
+        async with asyncio.timeout(WAIT_S):
+            await room.lost.get()
+    assert await room.receive(first, 1) == b""
+    await room.process.ready(WAIT_S)
+    assert pid_of(room) != before
+    for one in (first, second):
+        one.close()
+
+
+async def test_a_store_that_can_not_be_used_is_told_at_once(tmp_path: Path) -> None:
+    (tmp_path / "content").write_text("in the way of a folder")
+    process = TransferProcess(tmp_path / "content", LIMITS, None)
+    running = asyncio.create_task(process.run())
+    with pytest.raises(Unavailable, match=r"content' can't be used \(File exists\): mend it"):
+        await process.ready(WAIT_S)
+    assert "can't be used" in process.trouble
+    running.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await running

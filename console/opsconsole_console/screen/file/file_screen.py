@@ -13,7 +13,7 @@ from textual.containers import Container
 
 from opsconsole.fleet import Change
 from opsconsole_console.model.coverage import ALL, NOTHING_YET, Coverage, Extent
-from opsconsole_console.model.file_spot import FileRow, FileSpot, count_words, job_rows, literal_pattern, mount_rows
+from opsconsole_console.model.file_spot import FileRow, FileSpot, count_words, job_rows, mount_rows
 from opsconsole_console.model.model import Model
 from opsconsole_console.screen.file.file_pane import FilePane
 from opsconsole_console.screen.file.local_pane import LocalPane
@@ -28,6 +28,7 @@ from opsconsole_console.service.file_source import FileSource
 from opsconsole_console.service.local_folder import existing_folder
 from opsconsole_console.service.source import FleetSource
 from opsconsole_console.widget.live_table import LiveTable
+from opsconsole_protocol.content.glob import literal
 from opsconsole_protocol.error import InvalidRequest, OpsconsoleError
 from opsconsole_protocol.file_listing import FilePage, FileSort
 from opsconsole_protocol.mount import find_mount, mounts_of
@@ -122,6 +123,8 @@ class FileScreen(DetailScreen):
         table = self._pane.table
         table.set_rows({row.id: row for row in rows})
         self._path = page.path
+        if page.note:
+            shell(self).say(page.note, "warning")
         self._is_all_here = not (page.more or page.truncated)
         note = "" if self._is_all_here else "the folder is large: f finds what is below it"
         self._pane.set_coverage(ALL if self._is_all_here else Coverage(Extent.PART, note=note))
@@ -282,10 +285,9 @@ class FileScreen(DetailScreen):
         if not answer:
             return
         folder = await asyncio.to_thread(existing_folder, self._local.folder, answer)
-        patterns = [literal_pattern(row.name) for row in rows]
-        shell(self).transfers.get_files(self._worker, root, spot.folder, patterns, folder)
+        patterns = [literal(row.name) for row in rows]
         self._pane.table.clear_marks()
-        self._show_moving()
+        await shell(self).transfers.get_files(self._worker, root, spot.folder, patterns, folder)
 
     def action_transfers(self) -> None:
         shell(self).navigation.open("transfers")

@@ -82,10 +82,10 @@ def stopped_beside(beneath: Beneath, own: bytes) -> Iterator[list[Beneath]]:
             one.close()
 
 
-def move_new(name: bytes, here: int, there: int) -> None:
-    """Move a file from one folder to another, unless that has something of this name. Raises FileExistsError or OSError."""
+def move_new(name: bytes, here: int, there: int, new_name: bytes) -> None:
+    """Move a file from one folder to another, unless that has something of the new name. Raises FileExistsError or OSError."""
     try:
-        os.link(name, name, src_dir_fd=here, dst_dir_fd=there, follow_symlinks=False)
+        os.link(name, new_name, src_dir_fd=here, dst_dir_fd=there, follow_symlinks=False)
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
@@ -94,8 +94,8 @@ def move_new(name: bytes, here: int, there: int) -> None:
         return
     # This disk has no second names: what comes there between the look and the rename would be replaced.
     try:
-        os.stat(name, dir_fd=there, follow_symlinks=False)
+        os.stat(new_name, dir_fd=there, follow_symlinks=False)
     except FileNotFoundError:
-        os.rename(name, name, src_dir_fd=here, dst_dir_fd=there)
+        os.rename(name, new_name, src_dir_fd=here, dst_dir_fd=there)
     else:
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))

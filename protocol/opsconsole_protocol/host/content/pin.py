@@ -37,9 +37,16 @@ class PinFolder:
     def pin(self, holder: str, content: ContentId) -> None:
         """A holder needs a tree, from now until `unpin`. Raises PrivateFileError."""
         with self._writing:
-            pins = self._pins.get(holder, frozenset()) | {content}
-            write_record(self._path(holder), Pins(holder, sorted(pins)))
-            self._pins[holder] = pins
+            before = self._pins.get(holder, frozenset())
+            pins = before | {content}
+            self._pins[holder] = pins  # before it is written: a tree that is opened afterwards isn't on its way out
+            try:
+                write_record(self._path(holder), Pins(holder, sorted(pins)))
+            except BaseException:
+                self._pins[holder] = before
+                if not before:
+                    del self._pins[holder]
+                raise
 
     def unpin(self, holder: str) -> None:
         """A holder needs nothing any more."""

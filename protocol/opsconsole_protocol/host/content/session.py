@@ -1,7 +1,7 @@
 """Send and receive a tree over a blocking stream, in the calling thread."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from opsconsole_protocol.content.digest import CHUNK_BYTES
 from opsconsole_protocol.content.frame import (
@@ -27,15 +27,22 @@ __all__ = ["ByteStream", "Progress", "Summary", "Tell", "receive", "refuse", "se
 
 
 def send(
-    stream: ByteStream, source: Source, *, progress: Tell | None = None, cancel: threading.Event | None = None
+    stream: ByteStream,
+    source: Source,
+    *,
+    left_out: Sequence[str] = (),
+    progress: Tell | None = None,
+    cancel: threading.Event | None = None,
 ) -> Summary:
     """Send a tree to `receive` at the other end, as far as it is lacking there.
+
+    `left_out`: why what else was asked for isn't in the tree, a line for each thing; the other end is told of it.
 
     `cancel` is looked at between frames; who sets it and doesn't want to wait for the other end closes the stream as well.
     Raises StreamLost if the stream died, after which another one can go on; StreamCancelled; ContentChanged if a file isn't
     what the manifest says; ProtocolError; and the error with which the receiver stopped. The source stays open.
     """
-    return _Sending(stream, source, progress, cancel).run()
+    return _Sending(stream, source, Sender(source.manifest, left_out), progress, cancel).run()
 
 
 def receive(
@@ -66,11 +73,16 @@ class _Sending(Side):
     """The sender's side."""
 
     def __init__(
-        self, stream: ByteStream, source: Source, progress: Tell | None, cancel: threading.Event | None
+        self,
+        stream: ByteStream,
+        source: Source,
+        machine: Sender,
+        progress: Tell | None,
+        cancel: threading.Event | None,
     ) -> None:
         super().__init__(stream, progress, cancel)
         self._source = source
-        self._machine = Sender(source.manifest)
+        self._machine = machine
         self._buffer = bytearray(HEAD_BYTES + PLACE_BYTES + CHUNK_BYTES)
         self._view = memoryview(self._buffer)
 
@@ -150,7 +162,8 @@ class _Receiving(Side):
                 try:
                     step = steps.send(answer)
                 except StopIteration:
-                    return self.summary(self._taken_by().manifest)
+                    summary = self.summary(self._taken_by().manifest)
+                    return summary._replace(left_out=self._machine.left_out, why=self._machine.why)
                 answer = self._carry_out(step)
         finally:
             if self._sink is not None:

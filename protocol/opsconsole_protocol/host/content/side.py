@@ -43,6 +43,10 @@ class Summary(NamedTuple):
     bytes_sent: int
     files: int
     seconds: float
+    left_out: int = 0
+    """Of the receiver: how many things the sender had to leave out of what it was asked for."""
+    why: str = ""
+    """Why the first of them isn't there, in one line."""
 
 
 Tell = Callable[[Progress], None]

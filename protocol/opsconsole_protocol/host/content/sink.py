@@ -25,6 +25,8 @@ from opsconsole_protocol.host.content.disk import on_disk
 from opsconsole_protocol.host.content.file_hash import leaves_of
 from opsconsole_protocol.host.content.incoming import Incoming
 
+_TRIES = 3
+
 
 class Sink(Protocol):
     """Takes a tree in. Each method raises DiskFull, Conflict or another OpsconsoleError."""
@@ -127,12 +129,25 @@ class PlacingSink(Arriving):
             with Beneath(root) as top:
                 self._beneath = made_below(top, folder)
             try:
-                self._beneath.make_folder(self._name)
-                super().__init__(Incoming(manifest, self._beneath.below(self._name), cancel=cancel))
-                check_place(self.incoming, self._beneath.status(self._name))
+                super().__init__(self._incoming(manifest, cancel))
             except BaseException:
                 self._beneath.close()
                 raise
+
+    def _incoming(self, manifest: Manifest, cancel: threading.Event | None) -> Incoming:
+        """Where files arrive. Whoever waits while somebody else brings the same begins anew once that is done, and finds it there."""
+        for left in reversed(range(_TRIES)):
+            self._beneath.make_folder(self._name)
+            incoming = Incoming(manifest, self._beneath.below(self._name), cancel=cancel)
+            try:
+                check_place(incoming, self._beneath.status(self._name))
+            except Conflict:
+                incoming.close()
+                if not left:
+                    raise
+            else:
+                return incoming
+        raise AssertionError("the last try returns or raises")
 
     def wanted(self) -> list[int]:
         """The indexes of the files that are lacking. Raises Conflict for what is in the way, DiskFull and StreamCancelled."""
@@ -181,25 +196,29 @@ class PlacingSink(Arriving):
                 missing = entry.path + b"/"
 
     def _is_present(self, entry: Entry) -> bool:
-        """Whether an entry is in its place already. Raises Conflict for what is in the way."""
+        """Whether an entry needn't come. Raises Conflict for what is in the way."""
         if entry.path.startswith(INCOMING_PREFIX):
             raise Conflict(f"{shown(entry.path)} is a name that transfers use themselves: rename it")
         status = self._beneath.status(entry.path)
         if status is None:
             return False
         if entry.kind is EntryKind.FOLDER:
-            if not stat.S_ISDIR(status.st_mode):
-                raise Conflict(f"{shown(entry.path)} is not a folder there: move it away")
-            return True
+            return stat.S_ISDIR(status.st_mode) or self.is_spared(entry, "is not a folder there: move it away")
         if stat.S_ISDIR(status.st_mode):
-            raise Conflict(f"{shown(entry.path)} is a folder there: move it away")
+            return self.is_spared(entry, "is a folder there: move it away")
         if self._is_same(entry, status):
             return True
-        if not self._replace:
-            raise Conflict(
-                f"{shown(entry.path)} is there already, and it differs: replace it (put --replace), or take another folder"
-            )
-        return False
+        return not self._replace and self.is_spared(
+            entry, "is there already, and it differs: replace it (put --force), or take another folder"
+        )
+
+    def is_spared(self, entry: Entry, why: str) -> bool:
+        """Something else is in an entry's place: whether that stays and the entry needn't come. Raises Conflict."""
+        raise Conflict(f"{shown(entry.path)} {why}")
+
+    def place_of(self, entry: Entry) -> bytes:
+        """Where an entry that has come is put, by its path."""
+        return entry.path
 
     def _is_same(self, entry: Entry, status: os.stat_result) -> bool:
         if entry.kind is EntryKind.SYMLINK:
@@ -230,11 +249,11 @@ class PlacingSink(Arriving):
 
     def _place(self, entry: Entry) -> None:
         here, name = self.incoming.beneath.place(entry.path)
-        there, _ = self._beneath.place(entry.path)
+        there, new_name = self._beneath.place(self.place_of(entry))
         try:
             if self._replace:
-                os.rename(name, name, src_dir_fd=here, dst_dir_fd=there)
+                os.rename(name, new_name, src_dir_fd=here, dst_dir_fd=there)
             else:
-                move_new(name, here, there)
+                move_new(name, here, there, new_name)
         except (FileExistsError, IsADirectoryError):
             raise Conflict(f"{shown(entry.path)} has come there meanwhile: start the transfer again") from None

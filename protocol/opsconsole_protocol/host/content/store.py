@@ -7,9 +7,9 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from opsconsole_protocol.content.error import CacheChanged
+from opsconsole_protocol.content.error import CacheChanged, NoRoom
 from opsconsole_protocol.content.manifest import Manifest
-from opsconsole_protocol.error import Conflict, LimitExceeded, NotFound, OpsconsoleError
+from opsconsole_protocol.error import Conflict, NotFound, OpsconsoleError
 from opsconsole_protocol.host.content.arriving import ABANDONED_S
 from opsconsole_protocol.host.content.disk import KEPT_FREE_BYTES, hold, on_disk
 from opsconsole_protocol.host.content.hash_cache import HashCache
@@ -59,11 +59,15 @@ class ContentStore:
             os.close(self._held)
             raise Conflict(f"the store {str(folder)!r} is in use by another process")
         self.hashes = HashCache(folder / "hashes.db")
-        self._pins = PinFolder(folder / "pins")
-        self._trash = Trash(folder / "trash")
         self._receiving: dict[ContentId, int] = {}
         self._heads: dict[ContentId, RecordHead] = {}
-        self._clean()
+        try:
+            self._pins = PinFolder(folder / "pins")
+            self._trash = Trash(folder / "trash")
+            self._clean()
+        except BaseException:
+            self.close()  # else it would be in use by this very process when it is tried again
+            raise
 
     def close(self) -> None:
         """Let another process use the folder."""
@@ -122,6 +126,11 @@ class ContentStore:
                     write_record(path, make_record(record.manifest, looks))
         return StoredTree(self._trees / content, record.manifest)
 
+    @property
+    def trees(self) -> Path:
+        """The folder that all trees are in, each by its id."""
+        return self._trees
+
     def path(self, content: ContentId) -> Path:
         """Where a tree is, or would be. It may have been written into: `open` looks."""
         return self._trees / check_content_id(content)
@@ -176,10 +185,13 @@ class ContentStore:
         self._trash.empty()
         return removed
 
-    def remove(self, content: ContentId) -> bool:
-        """Remove a tree, needed or not. Returns whether it was here."""
+    def remove(self, content: ContentId, *, unless_pinned: bool = False) -> bool:
+        """Remove a tree; with `unless_pinned` only one that nobody needs. Returns whether it was here and is gone."""
         check_content_id(content)
-        was_here = self._throw(content)
+        with self._lock:
+            if unless_pinned and self._pins.is_pinned(content):
+                return False
+            was_here = self._throw(content)
         self._trash.empty()
         return was_here
 
@@ -228,8 +240,18 @@ class ContentStore:
         with self._lock:
             self._receiving.pop(content, None)
 
+    def room_bytes(self) -> int:
+        """How large a tree could be received now: what nobody needs would make way for it. Blocks."""
+        with self._lock:
+            needed = sum(head.size_bytes for content, head in self._heads.items() if self._pins.is_pinned(content))
+            loose = self.size_bytes - needed
+            arriving = sum(self._receiving.values())
+        disk = os.fstatvfs(self._held)
+        on_disk = disk.f_bavail * disk.f_frsize + loose - KEPT_FREE_BYTES - _OWN_BYTES
+        return max(0, min(self._bytes_max - needed - arriving, on_disk))
+
     def _make_room(self, size: int) -> None:
-        """Make room for a tree, besides those that are being received. Raises LimitExceeded.
+        """Make room for a tree, besides those that are being received. Raises NoRoom.
 
         Where the disk has less room than the store, trees go as well that the store would have had room for.
         """
@@ -240,14 +262,14 @@ class ContentStore:
             self._trim(max(0, self.size_bytes - lacking))
         free = self._bytes_max - sum(self._receiving.values())
         if size > self._bytes_max:
-            raise LimitExceeded(
+            raise NoRoom(
                 f"the tree has {size >> 20:,} MiB, and this store takes {self._bytes_max >> 20:,} MiB: "
                 "give it more room (cache_bytes of a worker, keep_content_gb of the coordinator)"
             )
         self._trim(max(0, free - size))
         left = free - self.size_bytes
         if size > left:
-            raise LimitExceeded(
+            raise NoRoom(
                 f"the tree has {size >> 20:,} MiB, and all but {max(0, left) >> 20:,} MiB of this store are in use: "
                 "wait until jobs have ended, or give it more room"
             )

@@ -11,9 +11,10 @@ from typing import Self
 from opsconsole_protocol.error import OpsconsoleError, ProtocolError
 from opsconsole_protocol.host.stream.candidates import Candidates
 from opsconsole_protocol.host.stream.signaller import Signaller
+from opsconsole_protocol.host.stream.stoppable_stream import StoppableStream
 from opsconsole_protocol.host.stream.stream import Stream
 from opsconsole_protocol.stream import signal
-from opsconsole_protocol.stream.error import NoWay, StreamCancelled
+from opsconsole_protocol.stream.error import NoWay, StreamCancelled, StreamStopped
 from opsconsole_protocol.stream.message import Way
 from opsconsole_protocol.stream.signal import AnySignal
 
@@ -56,7 +57,8 @@ class Conversation:
         self._numbers = count()
         self._tries: list[Try] = []
         self._lock = threading.Lock()
-        self._is_over = False
+        self._is_over = threading.Event()
+        self._kept: StoppableStream | None = None
 
     def __enter__(self) -> Self:
         if self._signaller is not None:
@@ -67,7 +69,7 @@ class Conversation:
         for one in self._tries:
             one.candidates.end()
         with self._lock:
-            self._is_over = True
+            self._is_over.set()
             while not self._events.empty():
                 _close(self._events.get())
 
@@ -79,7 +81,8 @@ class Conversation:
     def next(self, timeout_s: float) -> AnySignal | Outcome | None:
         """What happens next, or None if nothing does within `timeout_s`.
 
-        Raises StreamCancelled, StreamLost where the stream is over, and NoWay where the other end tells nonsense.
+        Raises StreamCancelled, StreamLost where the stream is over, StreamStopped where the coordinator has ended it, and NoWay
+        where the other end tells nonsense.
         """
         if self._returned:
             return self._returned.popleft()
@@ -110,18 +113,33 @@ class Conversation:
         self._tries.append(begun)
         return begun
 
+    def keep(self, stream: Stream) -> Stream:
+        """The stream that this led to. From now on it is ended when the coordinator says so."""
+        if self._signaller is None:
+            return stream  # it is the coordinator's own
+        self._kept = StoppableStream(stream)
+        return self._kept
+
     def _post(self, outcome: Outcome) -> None:
         with self._lock:
-            if not self._is_over:
+            if not self._is_over.is_set():
                 self._events.put(outcome)
                 return
         _close(outcome)
 
     def _hear(self, signaller: Signaller) -> None:
-        """Take in what the other end tells, in a thread, until the stream stands or is over."""
+        """Take in what the other end tells, in a thread; once the stream stands, only whether it has to end."""
+        stopped = self._take_in(signaller)
+        self._is_over.wait()
+        if self._kept is not None and stopped is not None:
+            self._kept.stop(stopped.message)
+        elif self._kept is not None:
+            self._kept.watch(signaller)
+
+    def _take_in(self, signaller: Signaller) -> StreamStopped | None:
         taken = 0
         try:
-            while not self._is_over:
+            while not self._is_over.is_set():
                 body = signaller.receive(_RECEIVE_S)
                 if body is None:
                     continue
@@ -131,8 +149,12 @@ class Conversation:
                 self._events.put(signal.decode(body))
         except ProtocolError as error:
             self._events.put(NoWay(f"the other end tells what is not understood: {error.message}"))
+        except StreamStopped as error:
+            self._events.put(error)
+            return error
         except OpsconsoleError as error:
             self._events.put(error)
+        return None
 
 
 def _close(event: AnySignal | Outcome | OpsconsoleError) -> None:

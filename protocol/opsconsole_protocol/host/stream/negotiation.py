@@ -24,11 +24,14 @@ def open_stream(
     """The stream of this grant, to whose other end `signaller` speaks; where that is the coordinator, it isn't used.
 
     `tell` gets a line for each way that is tried: which and why, or why not. `failures` gets the ways that didn't work.
-    Raises NoWay, StreamLost where the coordinator has ended the stream, or StreamCancelled soon after `cancel` is set.
+    Raises NoWay, StreamLost where the link to the coordinator is lost, StreamStopped where it has ended the stream, or
+    StreamCancelled soon after `cancel` is set. Until the stream is closed, `signaller` is asked whether it has to end.
     """
     speaks = None if grant.peer is PeerKind.COORDINATOR else signaller
     with Conversation(speaks, cancel) as conversation:
         if grant.is_initiator:
             found = [] if failures is None else failures
-            return Initiator(grant, conversation, home, tell=tell, cancel=cancel, failures=found).open()
-        return Responder(grant, conversation, home, tell=tell, cancel=cancel).open()
+            stream = Initiator(grant, conversation, home, tell=tell, cancel=cancel, failures=found).open()
+        else:
+            stream = Responder(grant, conversation, home, tell=tell, cancel=cancel).open()
+        return conversation.keep(stream)

@@ -1,4 +1,4 @@
-"""How the two ends of a stream reach each other before it stands."""
+"""How the two ends of a stream reach each other before it stands, and how they hear that it is to end."""
 
 from typing import Protocol
 
@@ -10,4 +10,7 @@ class Signaller(Protocol):
         """Tell the other end. Raises StreamLost when the stream is over."""
 
     def receive(self, timeout_s: float) -> bytes | None:
-        """What the other end tells, or None after `timeout_s`. Raises StreamLost when the stream is over."""
+        """What the other end tells, or None after `timeout_s`.
+
+        Raises StreamLost when nothing is heard any more, and StreamStopped when the coordinator has ended the stream.
+        """

@@ -21,6 +21,7 @@ from opsconsole_protocol.host.content.arriving import INCOMING_PREFIX
 from opsconsole_protocol.host.content.scan import scan
 from opsconsole_protocol.host.content.sink import FolderSink, PlacingSink
 from opsconsole_protocol.host.content.source import FolderSource
+from opsconsole_protocol.host.content.sparing_sink import SparingSink
 from opsconsole_protocol.stream.error import StreamCancelled
 from tests.protocol.host.content.crash import die_after, in_child
 from tests.protocol.host.content.pair import contents, feed
@@ -295,6 +296,24 @@ def test_who_comes_while_a_dead_stream_still_holds_the_files_waits(top: Path, th
     timer.join()
 
 
+def test_of_two_who_bring_the_same_the_second_finds_it_there(top: Path, there: Path) -> None:
+    source = FolderSource(top, scan(top))
+    first = PlacingSink(source.manifest, there, b"", replace=False)
+    wanted: list[list[int]] = []
+
+    def bring() -> None:
+        second = PlacingSink(source.manifest, there, b"", replace=False)
+        wanted.append(second.wanted())
+        second.abandon()
+
+    thread = threading.Thread(target=bring)
+    thread.start()
+    feed(source, first)
+    thread.join(10)
+    source.close()
+    assert wanted == [[]]
+
+
 def test_who_waits_for_the_same_files_can_be_cancelled(top: Path, there: Path) -> None:
     manifest = scan(top)
     first = PlacingSink(manifest, there, b"", replace=False)
@@ -456,3 +475,59 @@ def test_a_folder_that_exists_is_not_replaced(top: Path, there: Path) -> None:
         feed(source, sink)
     sink.abandon()
     assert contents(there.parent / "new") == {"mine": (0o644, b"")}
+
+
+# --- what is there stays -------------------------------------------------------------------------------------------
+
+
+def spare(top: Path, root: Path, mark: bytes = b"") -> dict[bytes, bytes | None]:
+    """Place what lies in one folder in another one that is somebody's own; what became of what differs."""
+    source = FolderSource(top, scan(top))
+    try:
+        sink = SparingSink(source.manifest, root, b"", mark=mark)
+        try:
+            feed(source, sink)
+            return sink.spared
+        finally:
+            sink.abandon()
+    finally:
+        source.close()
+
+
+@pytest.mark.parametrize("mark", [b"", b"j0b"])
+@pytest.mark.parametrize("kind", ["file", "folder", "link"])
+def test_what_is_there_is_never_touched(top: Path, there: Path, kind: str, mark: bytes) -> None:
+    mine = there / "models" / "best" / "a.pt"
+    mine.parent.mkdir(parents=True)
+    if kind == "file":
+        mine.write_text("mine")
+    elif kind == "folder":
+        mine.mkdir()
+        (mine / "x").write_text("mine")
+    else:
+        mine.symlink_to("../nowhere")
+    before = contents(mine.parent)
+    for _ in range(2):
+        spared = spare(top, there, mark)
+        beside = b"models/best/a.j0b.pt" if mark else None
+        assert spared == {b"models/best/a.pt": beside}
+        after = contents(mine.parent)
+        assert {name: after[name] for name in before} == before
+        assert (there / "models" / "large").read_bytes() == (top / "models" / "large").read_bytes()
+        if mark:
+            assert (mine.parent / "a.j0b.pt").read_bytes() == b"new weights"
+    assert not list(there.rglob(".opsconsole*"))
+
+
+def test_a_file_where_a_folder_is_to_be_keeps_all_of_that_away(top: Path, there: Path) -> None:
+    (there / "models").write_text("mine")
+    assert spare(top, there, b"j0b") == {b"models/best/a.pt": None, b"models/large": None}
+    assert (there / "models").read_text() == "mine"
+    assert (there / "last").is_symlink()
+
+
+def test_names_beside_one_another(top: Path, there: Path) -> None:
+    (there / "log").write_text("mine")
+    (there / "log.j0b").write_text("of an earlier end")
+    assert spare(top, there, b"j0b") == {b"log": b"log.j0b.2"}
+    assert ((there / "log.j0b").read_text(), (there / "log.j0b.2").read_text()) == ("of an earlier end", "")

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from opsconsole_protocol.content.digest import CHUNK_BYTES
-from opsconsole_protocol.content.error import CacheChanged, DiskFull
+from opsconsole_protocol.content.error import CacheChanged, DiskFull, NoRoom
 from opsconsole_protocol.content.manifest import Manifest
-from opsconsole_protocol.error import Conflict, InvalidRequest, LimitExceeded, NotFound, OpsconsoleError
+from opsconsole_protocol.error import Conflict, InvalidRequest, NotFound, OpsconsoleError
 from opsconsole_protocol.host.content import record as record_module
 from opsconsole_protocol.host.content.file_hash import leaves_of
 from opsconsole_protocol.host.content.scan import scan
@@ -258,13 +258,15 @@ def test_the_least_recently_used_goes_and_what_is_needed_stays(tmp_path: Path) -
     assert store.size_bytes == 200
     store.pin("task", one.content_id)
     store.pin("task", three.content_id)
-    with pytest.raises(LimitExceeded, match="in use"):
+    assert store.room_bytes() == 50
+    with pytest.raises(NoRoom, match="in use"):
         store.sink(scan(folder(tmp_path / "d", a=b"d" * 100)))
     store.close()
     again = ContentStore(tmp_path / "store", 250)
     assert again.holders() == {"task": {one.content_id, three.content_id}}
     assert again.trim(0) == []
     again.unpin("task")
+    assert again.room_bytes() == 250
     assert set(again.trim(0)) == {one.content_id, three.content_id}
     assert again.size_bytes == 0
     again.close()
@@ -310,7 +312,7 @@ def test_many_threads_use_a_store_at_once(tmp_path: Path) -> None:
 
 def test_a_tree_that_is_larger_than_the_store_is_refused(tmp_path: Path) -> None:
     store = ContentStore(tmp_path / "store", 99)
-    with pytest.raises(LimitExceeded, match="more room"):
+    with pytest.raises(NoRoom, match="more room"):
         store.sink(scan(folder(tmp_path / "top", a=b"a" * 100)))
     store.close()
 
@@ -318,7 +320,8 @@ def test_a_tree_that_is_larger_than_the_store_is_refused(tmp_path: Path) -> None
 def test_trees_that_arrive_at_once_share_the_room(tmp_path: Path) -> None:
     store = ContentStore(tmp_path / "store", 150)
     sink = store.sink(scan(folder(tmp_path / "one", a=b"a" * 100)))
-    with pytest.raises(LimitExceeded):
+    assert store.room_bytes() == 50
+    with pytest.raises(NoRoom):
         store.sink(scan(folder(tmp_path / "two", a=b"b" * 100)))
     sink.abandon()
     store.sink(scan(tmp_path / "two")).abandon()

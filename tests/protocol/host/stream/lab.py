@@ -11,7 +11,7 @@ from opsconsole_protocol.host.stream.coordinator_dial import Home
 from opsconsole_protocol.host.stream.negotiation import open_stream
 from opsconsole_protocol.host.stream.stream import Stream
 from opsconsole_protocol.ids import ContentId
-from opsconsole_protocol.stream.error import StreamLost
+from opsconsole_protocol.stream.error import StreamLost, StreamStopped
 from opsconsole_protocol.stream.message import Failure, FetchContent, PeerKind, StreamGrant, Via
 
 PURPOSE = FetchContent(content_id=ContentId("0" * 64))
@@ -24,7 +24,7 @@ class End:
 
     grant: StreamGrant
     home: Home = NOWHERE
-    inbox: "queue.SimpleQueue[bytes | None]" = field(default_factory=queue.SimpleQueue)
+    inbox: "queue.SimpleQueue[bytes | StreamStopped | None]" = field(default_factory=queue.SimpleQueue)
     other: "End | None" = None
     said: list[bytes] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
@@ -44,6 +44,8 @@ class End:
             body = self.inbox.get(timeout=min(timeout_s, 0.05))
             if body is None:
                 raise StreamLost("the coordinator has ended the stream")
+            if isinstance(body, StreamStopped):
+                raise body
             return body
         return None
 

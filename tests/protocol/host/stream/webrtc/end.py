@@ -12,10 +12,11 @@ import socket
 import threading
 from collections.abc import Iterator
 
+from bench.socket_signaller import SocketSignaller
+
 from opsconsole_protocol.host.stream.webrtc import engine, open_webrtc, pump
 from opsconsole_protocol.stream.error import StreamLost
 from opsconsole_protocol.stream.message import IceServer
-from tests.protocol.host.stream.webrtc.signal_pair import SocketSignaller
 
 BLOCK_BYTES = 1_000_003
 

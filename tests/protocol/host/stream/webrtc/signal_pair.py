@@ -1,25 +1,8 @@
-"""Signallers for tests: two ends in one process, or in two."""
+"""Signallers for tests: two ends in one process."""
 
 import contextlib
 import queue
-import socket
 from dataclasses import dataclass, field
-
-
-class SocketSignaller:
-    """Over a socket to the other end; each body is one datagram."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self._socket = sock
-
-    def send(self, body: bytes) -> None:
-        self._socket.send(body)
-
-    def receive(self, timeout_s: float) -> bytes | None:
-        self._socket.settimeout(max(timeout_s, 0.001))
-        with contextlib.suppress(TimeoutError):
-            return self._socket.recv(100_000) or None
-        return None
 
 
 @dataclass

@@ -1,0 +1,99 @@
+"""What tasks have reported, as it is shown: one line a metric over all runs, and the runs' points as curves. Pure."""
+
+import math
+from array import array
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+from opsconsole_protocol.api import MetricRow, RunRow
+
+FIRST_SHOWN = ("loss", "train/loss", "train_loss", "eval/loss", "eval_loss", "val_loss", "accuracy")
+"""Which metric is looked at first, where there is one of these names."""
+
+
+@dataclass(frozen=True)
+class MetricLine:
+    """One metric: of how many runs, and the last, least and greatest of all of them; NaN where there is none."""
+
+    name: str
+    runs: int
+    points: int
+    last: float
+    last_step: float
+    least: float
+    greatest: float
+
+
+@dataclass(frozen=True)
+class Points:
+    """The points of one curve: where they are, and what it is called."""
+
+    name: str
+    x: "array[float]"
+    y: "array[float]"
+
+
+def metric_lines(runs: Iterable[RunRow]) -> dict[str, MetricLine]:
+    """All metrics of these runs, in the order in which they were first reported."""
+    found: dict[str, MetricLine] = {}
+    for run in runs:
+        for row in run.metrics:
+            before = found.get(row.name)
+            found[row.name] = _line(row) if before is None else _joined(before, row)
+    return found
+
+
+def first_shown(names: Collection[str]) -> str | None:
+    """The metric to look at first."""
+    return next((name for name in FIRST_SHOWN if name in names), next(iter(names), None))
+
+
+def curves(runs: Sequence[RunRow], names: Collection[str], start_ms: float | None = None) -> list[Points]:
+    """The curves of these metrics: named by the metric, by the run, or by both, whatever tells them apart.
+
+    `start_ms`: x is a time in Unix milliseconds, and becomes seconds since then.
+    """
+    found: list[Points] = []
+    with_points = [run for run in runs if any(row.x and row.name in names for row in run.metrics)]
+    for run in with_points:
+        for row in run.metrics:
+            if row.name not in names or not row.x:
+                continue
+            x = array("d", row.x if start_ms is None else [(one - start_ms) / 1000 for one in row.x])
+            label = run_name(run, with_points)
+            parts = (label * (len(with_points) > 1), row.name * (len(names) > 1 or len(with_points) == 1))
+            found.append(Points(" ".join(filter(None, parts)), x, array("d", row.y)))
+    return found
+
+
+def start_of(runs: Iterable[RunRow]) -> float | None:
+    """The first moment of all points, where x are times; None without points."""
+    return min((row.x[0] for run in runs for row in run.metrics if row.x), default=None)
+
+
+def run_name(run: RunRow, among: Sequence[RunRow]) -> str:
+    """What tells a run from the others: the parameters in which they differ, or else the job's name or the task's id."""
+    differing = [
+        f"{name}={value}"
+        for name, value in run.parameters.items()
+        if any(other.parameters.get(name) != value for other in among)
+    ]
+    if differing:
+        return " ".join(differing)
+    return run.job if len({other.job for other in among}) == len(among) else run.task_id.rpartition("/")[2]
+
+
+def _line(row: MetricRow) -> MetricLine:
+    return MetricLine(row.name, 1, row.points, row.last, row.last_step, row.least, row.greatest)
+
+
+def _joined(line: MetricLine, row: MetricRow) -> MetricLine:
+    return MetricLine(
+        line.name,
+        line.runs + 1,
+        line.points + row.points,
+        math.nan,
+        max(line.last_step, row.last_step),
+        min((one for one in (line.least, row.least) if not math.isnan(one)), default=math.nan),
+        max((one for one in (line.greatest, row.greatest) if not math.isnan(one)), default=math.nan),
+    )

@@ -1,0 +1,152 @@
+"""`m` on jobs, or `:metrics JOB`: what their tasks have reported, as figures and as curves that go on by themselves."""
+
+from collections.abc import Sequence
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Container
+
+from opsconsole.ask import ask
+from opsconsole.fleet import Change
+from opsconsole_console.model.coverage import ALL
+from opsconsole_console.model.metric import curves, first_shown, metric_lines, start_of
+from opsconsole_console.model.model import Model
+from opsconsole_console.screen.metrics.metric_pane import MetricPane
+from opsconsole_console.screen.part.detail_screen import DetailScreen
+from opsconsole_console.screen.part.key_bar import KeyBar
+from opsconsole_console.screen.part.shell_access import run_exclusive
+from opsconsole_console.service.source import FleetSource
+from opsconsole_console.widget.curve.chart import TONES, Sheet
+from opsconsole_console.widget.curve.curve_view import CurveView
+from opsconsole_console.widget.curve.scale import Unit
+from opsconsole_console.widget.curve.series import Series
+from opsconsole_console.widget.live_table import LiveTable
+from opsconsole_console.widget.pane import Pane
+from opsconsole_protocol.api import Axis, MetricsAnswer, ReadMetrics, RunRow
+from opsconsole_protocol.error import OpsconsoleError
+
+_ASK_AGAIN_S = 2.0
+_POINTS = 10_000
+"""Of each curve: enough to zoom in by a factor of a dozen, with every extreme among them."""
+CURVES_MAX = len(TONES)
+"""More over each other can't be told apart."""
+_JOBS_MAX = 20
+
+
+class CurvePane(Pane):
+    """The curves."""
+
+    def __init__(self) -> None:
+        super().__init__(number=2, title="Curves", id="curves")
+        self.view = CurveView(Sheet(), id="curve-view")
+
+    def compose(self) -> ComposeResult:
+        yield self.view
+
+
+class MetricsScreen(DetailScreen):
+    """Marked metrics are drawn over each other, else the one under the cursor; of several jobs or tasks a curve each."""
+
+    AUTO_FOCUS = "#metric-table"
+
+    def __init__(self, model: Model, source: FleetSource, job_ids: Sequence[str]) -> None:
+        super().__init__()
+        self._model = model
+        self._source = source
+        self._job_ids = tuple(job_ids)[:_JOBS_MAX]
+        self._metrics = MetricPane()
+        self._metrics.add_class("-chosen")
+        self._curves = CurvePane()
+        self._unit = Unit.STEP
+        self._has_chosen = False
+
+    def compose(self) -> ComposeResult:
+        with Container(classes="detail-body"):
+            yield self._metrics
+            yield self._curves
+        yield KeyBar()
+
+    def on_mount(self) -> None:
+        self._metrics.subject = self._subject()
+        self._request()
+        self.set_interval(_ASK_AGAIN_S, self._request_while_live)
+
+    def apply(self, change: Change) -> None:
+        """Ask anew where one of the jobs changed."""
+        if change.reset or any(job_id in change.jobs for job_id in self._job_ids):
+            self._request()
+
+    def tick(self) -> None:
+        """A second has passed: nothing here shows how long something takes."""
+
+    def _subject(self) -> str:
+        jobs = [job for job in map(self._model.job, self._job_ids) if job is not None]
+        return f"{jobs[0].id}  {jobs[0].name}" if len(jobs) == 1 else f"{len(self._job_ids)} jobs"
+
+    # -- what is asked for ----------------------------------------------------------------------------------------
+
+    def _request_while_live(self) -> None:
+        jobs = map(self._model.job, self._job_ids)
+        if any(job is not None and job.finished_at_ms is None for job in jobs):
+            self._request()
+
+    def _request(self) -> None:
+        run_exclusive(self, self._fetch, "metrics")
+
+    async def _fetch(self) -> None:
+        """Ask for all metrics, with the points of those that are drawn."""
+        try:
+            runs = await self._runs(self._drawn())
+            if not self._has_chosen and (name := first_shown(metric_lines(runs))) is not None:
+                runs = await self._runs((name,))
+        except OpsconsoleError as error:
+            self._metrics.table.set_empty(error.message)
+            return
+        self._metrics.table.set_rows(metric_lines(runs))
+        self._metrics.set_coverage(ALL)
+        self._metrics.table.flush()
+        if not self._has_chosen and (name := first_shown(metric_lines(runs))) is not None:
+            self._has_chosen = True
+            self._metrics.table.move_to(name)
+        self._draw(runs)
+
+    async def _runs(self, names: Sequence[str]) -> list[RunRow]:
+        axis = Axis.TIME if self._unit is Unit.TIME_S else Axis.STEP
+        runs: list[RunRow] = []
+        for job_id in self._job_ids:
+            request = ReadMetrics(id=job_id, names=tuple(names), axis=axis, points_max=_POINTS)
+            runs += (await ask(self._source, request, MetricsAnswer)).runs
+        return runs
+
+    def _drawn(self) -> list[str]:
+        table = self._metrics.table
+        cursor = [table.cursor_id] if table.cursor_id is not None else []
+        return table.marked[:CURVES_MAX] or cursor
+
+    # -- what is drawn --------------------------------------------------------------------------------------------
+
+    def _draw(self, runs: Sequence[RunRow]) -> None:
+        names = self._drawn()
+        start_ms = start_of(runs) if self._unit is Unit.TIME_S else None
+        found = curves(runs, names, start_ms)
+        series = [Series(one.name, one.x, one.y) for one in found[:CURVES_MAX]]
+        self._curves.subject = ", ".join(names)
+        left_out = len(found) - len(series)
+        self._curves.state = f"{left_out} more aren't drawn" if left_out > 0 else ""
+        self._curves.view.show(Sheet(series, unit=self._unit))
+
+    @on(LiveTable.RowHighlighted, "#metric-table")
+    @on(LiveTable.RowsMarked, "#metric-table")
+    def _draw_chosen(self) -> None:
+        if self._has_chosen:
+            self._request()
+
+    @on(LiveTable.RowSelected, "#metric-table")
+    def _go_to_curves(self) -> None:
+        self.action_pane(self._curves.number)
+
+    @on(CurveView.UnitWanted)
+    def _change_unit(self, event: CurveView.UnitWanted) -> None:
+        event.stop()
+        self._unit = event.unit
+        self._request()
