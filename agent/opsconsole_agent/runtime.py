@@ -13,6 +13,7 @@ from typing import Any
 from opsconsole_agent.core.event import StopAll
 from opsconsole_agent.core.reactor import Reactor
 from opsconsole_agent.core_runner import CoreRunner
+from opsconsole_agent.dataset.describer import Describer
 from opsconsole_agent.engine.own_output import OwnOutputs
 from opsconsole_agent.engine.process_engine import ProcessEngine
 from opsconsole_agent.engine.setup_cache import SETUPS_FOLDER, SetupCache
@@ -21,6 +22,7 @@ from opsconsole_agent.engine.staging import Equipment, Staging, TaskDefaults
 from opsconsole_agent.engine.task_user import TaskUser, find_task_user
 from opsconsole_agent.keeper_client.keeper_client import KeeperClient
 from opsconsole_agent.link.coordinator_link import CoordinatorLink, Target
+from opsconsole_agent.link.dataset_answerer import DatasetAnswerer
 from opsconsole_agent.link.file_answerer import FileAnswerer
 from opsconsole_agent.link.leaving_answerer import LeavingAnswerer
 from opsconsole_agent.link.message_handler import Description, MessageHandler
@@ -164,7 +166,9 @@ class _Service:
         places = FilePlaces(state, config.io)
         home = Home(config.url, config.certificate_hash)
         transfers = self._transfers = Transfers(self._send, store, home, places.find, _input_folders(config))
-        file_answerer = FileAnswerer(places, FileLook(None if user is None else user.user.ids))
+        user_ids = None if user is None else user.user.ids
+        file_answerer = FileAnswerer(places, FileLook(user_ids))
+        dataset_answerer = DatasetAnswerer(places, Describer(user_ids))
         self._setups = SetupCache(
             state.path / SETUPS_FOLDER,
             cache_bytes(config.state_dir, config.cache_bytes),
@@ -173,7 +177,16 @@ class _Service:
         caches = (transfers.contents, self._setups)
         leaving_answerer = LeavingAnswerer(state, config.outputs, config.output_days, caches, say)
         self._message_handler = MessageHandler(
-            description, self._core_runner, state, shipper, telemetry, file_answerer, leaving_answerer, transfers, say
+            description,
+            self._core_runner,
+            state,
+            shipper,
+            telemetry,
+            file_answerer,
+            dataset_answerer,
+            leaving_answerer,
+            transfers,
+            say,
         )
         self._credential = credential
         headers = {"Authorization": f"Bearer {credential.secret}", "Opsconsole-Worker": credential.worker_id}

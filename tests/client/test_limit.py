@@ -58,6 +58,7 @@ REQUESTS: dict[str, Any] = {
     "list_files": api.ListFiles(worker="gpu1", query=sample.FILE_QUERY),
     "read_file_part": api.ReadFilePart(worker="gpu1", query=sample.PART_QUERY),
     "metrics": api.ReadMetrics(id="a", names=("loss",), attempt=1),
+    "describe_dataset": api.DescribeDataset(worker="gpu1", query=sample.DATASET_QUERY),
 }  # fmt: skip
 WRITTEN_BY_US = {("set_template", ("template", "created_at_ms"))}
 PARTS: dict[str, msgspec.Struct] = {"bundle": content_sample.BUNDLE}

@@ -18,6 +18,9 @@ from textual.color import ColorParseError
 
 from opsconsole import endpoint, saved_coordinator, sweep
 from opsconsole.transfer import history
+from opsconsole_agent.dataset import arrow, delimited, json_rows, recognition, text
+from opsconsole_agent.dataset import folder as folder_of
+from opsconsole_agent.dataset.source import Refused
 from opsconsole_agent.engine import setup_cache, setup_key
 from opsconsole_agent.keeper import command, event_line, journal
 from opsconsole_agent.keeper.attempt import Attempt
@@ -46,6 +49,7 @@ from opsconsole_protocol.content import frame as content_frame
 from opsconsole_protocol.content import glob as content_glob
 from opsconsole_protocol.content import manifest
 from opsconsole_protocol.content.digest import chunk_digest
+from opsconsole_protocol.dataset import BrokenDataset
 from opsconsole_protocol.error import InvalidRequest, OpsconsoleError, ProtocolError, VersionMismatch
 from opsconsole_protocol.host import private_file
 from opsconsole_protocol.host.content import hash_cache, pin, record
@@ -56,6 +60,7 @@ from opsconsole_protocol.report import line
 from opsconsole_protocol.stream import channel_flow, session_description, signal, upgrade
 from opsconsole_protocol.stream.message import Way
 from opsconsole_protocol.trust import address, invitation
+from tests.agent.dataset import dataset_lab
 
 GOLDEN = Path(__file__).resolve().parent.parent / "protocol" / "golden"
 EXAMPLE = Path(config.__file__).with_name("config.example.toml")
@@ -129,6 +134,40 @@ def _paint(text: str) -> None:
     """One line, as a log pane shows it."""
     ansi.paint(text)
     ansi.plain(text)
+
+
+def _datasets() -> Iterator[Decoder]:
+    """What the agent's child reads of other people's datasets."""
+    sound = {
+        "csv": (dataset_lab.CSV, b'a;b\n"1\n2";2\n'),
+        "jsonl": (dataset_lab.JSON_LINES, b'{"a":[1,{"b":null}]}\n{"a":[]}\n'),
+        "json": (dataset_lab.JSON, b'[{"a":1.5},\n{"a":2}]'),
+        "parquet": (dataset_lab.parquet_bytes(),),
+        "arrow": (dataset_lab.arrow_bytes(stream=True), dataset_lab.arrow_bytes()),
+        "": (dataset_lab.CSV, dataset_lab.JSON),
+    }
+    packed = tuple(pack(dataset_lab.CSV) for pack in dataset_lab.COMPRESS.values())
+    readers = {
+        "csv": delimited,
+        "json": json_rows,
+        "parquet": arrow,
+        "arrow": arrow,
+        "": recognition,
+        "jsonl": json_rows,
+    }
+    for suffix, samples in {**sound, "packed": packed}.items():
+        module = readers.get(suffix, text)
+        read = _file(dataset_lab.described, f"a.{suffix}" if suffix != "packed" else "a.csv")
+        yield Decoder(f"a dataset, {suffix or 'unnamed'}", module.__name__, read, (BrokenDataset, Refused), samples)
+    states = (b'{"_data_files":[{"filename":"a"}]}', b"{}")
+    yield Decoder("a saved dataset's state", folder_of.__name__, _saved, (BrokenDataset,), states)
+
+
+def _saved(data: bytes) -> None:
+    with folder() as here:
+        files = dataset_lab.saved()
+        dataset_lab.write(here, {**files, "a": files["data-00000-of-00001.arrow"], "state.json": data})
+        dataset_lab.described(here)
 
 
 def _views() -> Iterator[Decoder]:
@@ -551,4 +590,14 @@ def _origin(data: bytes) -> None:
 @cache
 def decoders() -> tuple[Decoder, ...]:
     """All of them."""
-    return (*_words(), *_views(), *_wires(), *_keeper(), *_files(), *_trees(), *_reports(), *_store_blobs())
+    return (
+        *_words(),
+        *_views(),
+        *_datasets(),
+        *_wires(),
+        *_keeper(),
+        *_files(),
+        *_trees(),
+        *_reports(),
+        *_store_blobs(),
+    )

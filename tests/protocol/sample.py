@@ -9,6 +9,14 @@ from typing import Any
 import msgspec
 
 from opsconsole_protocol import api, link
+from opsconsole_protocol.dataset import (
+    DatasetColumn,
+    DatasetDescription,
+    DatasetFault,
+    DatasetFormat,
+    DatasetQuery,
+    DatasetSplit,
+)
 from opsconsole_protocol.file_listing import FileEntry, FileKind, FilePage, FilePart, FileQuery, FileSort, PartQuery
 from opsconsole_protocol.ids import AttemptId, ContentId, JobId, TaskId, WorkerId
 from opsconsole_protocol.job_content import Bundle, Upload
@@ -100,6 +108,13 @@ PROGRESS = link.TaskProgress(done=41, total=100, eta_ms=9_000)
 FILE_ROOT = FileRoot(
     kind=RootKind.OUTPUT, mount="lab", job_id=JOB, task_index=3, attempt_id=ATTEMPT, output_path="/out/jobs/7k3m9q2w4t"
 )
+DATASET_QUERY = DatasetQuery(root=FileRoot(kind=RootKind.MOUNT, mount="lab"), path=b"digits/\xff")
+DATASET = DatasetDescription(
+    format=DatasetFormat.CSV, compression="gz", rows=3, columns=(DatasetColumn("x", "int64", 1), DatasetColumn("y", "string")),
+    columns_total=2, size_bytes=20, files=2, splits=(DatasetSplit("train", 2, 10, 1), DatasetSplit("test", None, 10, 1)),
+    first_rows=(("1", "a"), ("", "b")), note="n",
+)  # fmt: skip
+DATASET_FAULT = DatasetFault("has 1 value where there are 2 columns", "/lab/a.csv", 3)
 FILE_QUERY = FileQuery(
     root=FILE_ROOT, folder=b"models/\xff", sort=FileSort.TIME, descending=True, offset=200, limit=100, pattern="*.pt"
 )
@@ -181,6 +196,9 @@ AGENT: dict[str, Any] = {
     "agent_file_part_1": link.FilePartRead(check_id=2, part=FILE_PART),
     "agent_file_part_error_1": link.FilePartRead(check_id=2, code="invalid", error="runs is a folder, not a file"),
     "agent_heartbeat_room_1": link.Heartbeat(at_ms=AT, host=msgspec.structs.replace(HOST, cache_room_mb=48_000)),
+    "agent_dataset_described_1": link.DatasetDescribed(check_id=3, description=DATASET),
+    "agent_dataset_described_fault_1": link.DatasetDescribed(check_id=3, fault=DATASET_FAULT),
+    "agent_dataset_described_error_1": link.DatasetDescribed(check_id=3, code="unavailable", error="it hangs"),
 }  # fmt: skip
 
 COORDINATOR: dict[str, Any] = {
@@ -268,6 +286,8 @@ COORDINATOR: dict[str, Any] = {
     "coordinator_list_files_1": link.ListFiles(check_id=1, query=FILE_QUERY),
     "coordinator_read_file_part_1": link.ReadFilePart(check_id=2, query=PART_QUERY),
     "coordinator_stop_stream_1": link.StopStream(stream_id=STREAM, reason="the credential of ana was revoked"),
+    "coordinator_describe_dataset_1": link.DescribeDataset(check_id=3, query=DATASET_QUERY),
+    "coordinator_describe_dataset_url_1": link.DescribeDataset(check_id=3, query=DatasetQuery(url="s3://lab/digits")),
 }
 
 QUERY = LogQuery(
@@ -384,6 +404,7 @@ CLIENT: dict[str, Any] = {
             )
         ),
     ),
+    "client_call_describe_dataset_1": api.Call(1, api.DescribeDataset(worker="gpu1", query=DATASET_QUERY)),
 }
 
 WORKER_ROW = api.WorkerRow(
@@ -609,6 +630,8 @@ SERVER: dict[str, Any] = {
     "server_answer_signals_stopped_1": api.Answer(
         1, api.SignalsAnswer(is_over=True, stopped="the credential of gpu1 was revoked")
     ),
+    "server_answer_dataset_1": api.Answer(1, api.DatasetAnswer(description=DATASET, worker="gpu1")),
+    "server_answer_dataset_fault_1": api.Answer(1, api.DatasetAnswer(fault=DATASET_FAULT, worker="gpu1")),
 }
 
 SAMPLES: dict[str, msgspec.Struct] = {**AGENT, **COORDINATOR, **CLIENT, **SERVER, **content_sample.SAMPLES}

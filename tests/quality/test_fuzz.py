@@ -16,6 +16,8 @@ _CALLS = {"loads", "unpack", "unpack_from", "Decoder", "JSONDecoder", "reader", 
 _OWNERS = {"json", "msgpack", "toml", "tomllib"}
 ELSEWHERE = {
     "opsconsole_agent.probe.child_call": "reads what our own child prints",
+    "opsconsole_agent.dataset.child": "reads what its parent asks",
+    "opsconsole_agent.dataset.describer": "reads what our own child prints",
     "opsconsole_console.service.rendering": "reads what our own child prints",
     "opsconsole_console.service.render_child": "libraries read what it is given, in a process that may die of it",
     "opsconsole_agent.keeper.service": "credentials come from the kernel",

@@ -12,6 +12,7 @@ import msgspec
 
 from opsconsole_agent.core.event import Contact, Event, LinkDown, LinkUp, OutputTooLarge
 from opsconsole_agent.core_runner import CoreRunner
+from opsconsole_agent.link.dataset_answerer import DatasetAnswerer
 from opsconsole_agent.link.file_answerer import FileAnswerer
 from opsconsole_agent.link.leaving_answerer import LeavingAnswerer
 from opsconsole_agent.log.shipper import LogShipper
@@ -26,12 +27,14 @@ from opsconsole_agent.telemetry import Telemetry
 from opsconsole_agent.transfer.transfers import Transfers
 from opsconsole_protocol import PROTOCOL_VERSION
 from opsconsole_protocol.bound import cut
+from opsconsole_protocol.dataset import DATASETS
 from opsconsole_protocol.error import InvalidRequest, LimitExceeded, OpsconsoleError
 from opsconsole_protocol.ids import AttemptId, WorkerId
 from opsconsole_protocol.link import (
     TROUBLE_CHARACTERS_MAX,
     TROUBLES_MAX,
     CoordinatorMessage,
+    DescribeDataset,
     Desired,
     DesiredSet,
     FileExists,
@@ -101,6 +104,7 @@ class Description:
             **self.properties,
             "max_concurrent_jobs": self.max_concurrent_jobs,
             "io_paths": self.io.to_properties(),
+            DATASETS: True,
             "mounts": [msgspec.to_builtins(mount) for mount in self.io.mounts],
         }
 
@@ -116,6 +120,7 @@ class MessageHandler:
         shipper: LogShipper,
         telemetry: Telemetry,
         file_answerer: FileAnswerer,
+        dataset_answerer: DatasetAnswerer,
         leaving_answerer: LeavingAnswerer,
         transfers: Transfers,
         say: Callable[[str], None],
@@ -127,6 +132,7 @@ class MessageHandler:
         self._shipper = shipper
         self._telemetry = telemetry
         self._file_answerer = file_answerer
+        self._dataset_answerer = dataset_answerer
         self._leaving_answerer = leaving_answerer
         self._transfers = transfers
         self._say = say
@@ -152,6 +158,7 @@ class MessageHandler:
             RemoveLeavings: self._on_leavings,
             ListFiles: self._on_file_question,
             ReadFilePart: self._on_file_question,
+            DescribeDataset: self._on_dataset_question,
             PeerError: self._on_error,
             StreamGranted: transfers.broker.on_granted,
             StreamRefused: transfers.broker.on_refused,
@@ -309,6 +316,12 @@ class MessageHandler:
 
     async def _answer_file_question(self, message: ListFiles | ReadFilePart) -> None:
         self._send(await self._file_answerer.answer(message))
+
+    def _on_dataset_question(self, message: DescribeDataset) -> None:
+        self._answer_later(self._answer_dataset_question(message))
+
+    async def _answer_dataset_question(self, message: DescribeDataset) -> None:
+        self._send(await self._dataset_answerer.answer(message))
 
     def _on_desired_set(self, message: DesiredSet) -> None:
         self._events.append(

@@ -25,14 +25,14 @@ _lock = threading.Lock()
 class ChildCall:
     """One call in a child of its own: the constructor starts it, `result` waits for it."""
 
-    def __init__(self, program: Path, request: Sequence[object], hangs_on: str) -> None:
-        """Start `python -I -S PROGRAM` with `request` as JSON on its stdin.
+    def __init__(self, program: Path, request: Sequence[object], hangs_on: str, *, with_packages: bool = False) -> None:
+        """Start `python -I -S PROGRAM` with `request` as JSON on its stdin; without -S where it needs installed packages.
 
         `hangs_on` names what the child may hang on. While an earlier child still hangs on it, none is started, so a mount
         that hangs for a day doesn't fill the process table.
         """
         self._hangs_on = hangs_on
-        self._child = None if _still_hangs(hangs_on) else _start_child(program, request)
+        self._child = None if _still_hangs(hangs_on) else _start_child(program, request, with_packages=with_packages)
 
     def result(self, deadline: float) -> Any:
         """Return what the JSON says that the child printed.
@@ -77,9 +77,9 @@ class _Pipes:
         self._stdout.close()
 
 
-def _start_child(program: Path, request: Sequence[object]) -> subprocess.Popen[bytes]:
+def _start_child(program: Path, request: Sequence[object], *, with_packages: bool) -> subprocess.Popen[bytes]:
     child = subprocess.Popen(
-        [sys.executable, "-I", "-S", str(program)],
+        [sys.executable, "-I", *(() if with_packages else ("-S",)), str(program)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

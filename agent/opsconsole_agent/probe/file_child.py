@@ -136,7 +136,7 @@ def list_folder(
     """
     clock = _Clock(budget_s)
     with (
-        _opened(base, strict, path, also) as (root, entered),
+        opened(base, strict, path, also) as (root, entered),
         _listable(entered) as folder,
         os.scandir(folder) as entries,
     ):
@@ -158,7 +158,7 @@ def search_folder(
     """Return what matches `pattern` below the folder at `path`, as `list_folder` does; names are paths below the folder."""
     clock = _Clock(budget_s)
     matches = _matcher(pattern)
-    with _opened(base, strict, path, also) as (root, _):
+    with opened(base, strict, path, also) as (root, _):
         above = _to_bytes(path)
         found: list[Row] = []
         for folder, below, name in _walk_below(root, above, clock):
@@ -182,13 +182,8 @@ def read_part(
 
     Raises Refused.
     """
-    with _opened(base, strict, path, also) as (root, found):
-        kind = os.fstat(found).st_mode
-        if stat.S_ISDIR(kind):
-            raise Refused("conflict", "is a folder, not a file")
-        if not stat.S_ISREG(kind):
-            raise Refused("conflict", "is not a regular file")
-        file = os.open(f"/proc/self/fd/{found}", os.O_RDONLY | os.O_NONBLOCK)  # what was looked at, by whatever name
+    with opened(base, strict, path, also) as (root, found):
+        file = open_regular(found)
         try:
             data = os.pread(file, limit, offset)
             now = os.fstat(file)
@@ -200,6 +195,16 @@ def read_part(
         "mtime_ms": now.st_mtime_ns // 1_000_000,
         "path": _whole_path(root, path),
     }
+
+
+def open_regular(found: int) -> int:
+    """Open for reading what a descriptor (O_PATH) is of: what was looked at, by whatever name. Raises Refused and OSError."""
+    kind = os.fstat(found).st_mode
+    if stat.S_ISDIR(kind):
+        raise Refused("conflict", "is a folder, not a file")
+    if not stat.S_ISREG(kind):
+        raise Refused("conflict", "is not a regular file")
+    return os.open(f"/proc/self/fd/{found}", os.O_RDONLY | os.O_NONBLOCK)
 
 
 def _names_of(path: str) -> list[list[bytes]]:
@@ -234,8 +239,8 @@ class _Clock:
 
 
 @contextlib.contextmanager
-def _opened(base: str, strict: Sequence[str], path: str, also: str) -> Iterator[tuple[Root, int]]:
-    """Yield the root and a descriptor of what is at `path`. Whatever goes wrong inside is raised as Refused."""
+def opened(base: str, strict: Sequence[str], path: str, also: str) -> Iterator[tuple[Root, int]]:
+    """Yield a root and a descriptor (O_PATH) of what is at `path`. Whatever goes wrong inside is raised as Refused."""
     shown = _printable(path.rpartition("/")[2]) or "the folder"
     try:
         root = Root(base, strict, also)

@@ -14,6 +14,7 @@ from pathlib import Path
 FLAGS = ("--token", "--join")
 ADDRESS_FLAGS = ("--connect",)
 """Secret where the value is a join line: behind its last dot."""
+DATASET_SCHEMES = ("http://", "https://", "s3://")
 SHORTEST = 8
 """A shorter value is no secret of ours, and would be found inside other words, too."""
 VARIABLES = ("OPSCONSOLE_TOKEN", "OPSCONSOLE_JOIN")
@@ -33,7 +34,16 @@ def secrets_in(words: Sequence[str], environ: Mapping[str, str]) -> list[str]:
             found.append(value)
         elif flag in ADDRESS_FLAGS and "." in value.partition("#")[2]:
             found.append(value.rpartition(".")[2].rstrip("'\" "))
+        if word.startswith(DATASET_SCHEMES):
+            found += _secrets_of_url(word)
     return [one for one in found if len(one) >= SHORTEST]
+
+
+def _secrets_of_url(url: str) -> list[str]:
+    """User and password, and the query, by which a URL may be signed."""
+    rest = url.partition("://")[2]
+    user, at, _ = rest.partition("/")[0].rpartition("@")
+    return [part for part in (user if at else "", rest.partition("?")[2]) if part]
 
 
 def hide(words: Sequence[str]) -> None:

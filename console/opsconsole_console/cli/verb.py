@@ -33,6 +33,7 @@ VERBS = {
     "put": Verb("transfer", "bring files from here into a worker's folder"),
     "get": Verb("transfer", "bring a job's results here"),
     "ls": Verb("file", "list the files of a worker or a job"),
+    "dataset": Verb("dataset", "say what a dataset holds, or why it is broken"),
     "transfers": Verb("transfer", "list transfers of this machine; go on with those that wait"),
     "metrics": Verb("metrics", "list or export what tasks have reported"),
     "pause": Verb("act", "freeze running jobs where they are"),

@@ -8,8 +8,8 @@ from typing import Protocol, TypeVar
 from opsconsole_protocol import link
 from opsconsole_protocol.ids import WorkerId
 
-Answer = link.Leavings | link.FileList | link.FilePartRead
-A = TypeVar("A", link.Leavings, link.FileList, link.FilePartRead)
+Answer = link.Leavings | link.FileList | link.FilePartRead | link.DatasetDescribed
+A = TypeVar("A", link.Leavings, link.FileList, link.FilePartRead, link.DatasetDescribed)
 
 
 class Asked(Protocol):

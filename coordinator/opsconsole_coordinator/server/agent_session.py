@@ -296,6 +296,7 @@ MESSAGES: dict[type[Any], Handling] = {
     link.Leavings: Handling(AgentSession.on_answer),
     link.FileList: Handling(AgentSession.on_answer, is_change=False),
     link.FilePartRead: Handling(AgentSession.on_answer, is_change=False),
+    link.DatasetDescribed: Handling(AgentSession.on_answer, is_change=False),
     link.JobOutputPath: Handling(AgentSession.on_output_path),
     link.PeerError: Handling(AgentSession.on_peer_error),
     link.AskForStream: Handling(AgentSession.on_stream_message, is_change=False),

@@ -1,6 +1,5 @@
 """What operators ask about files on workers, answered by the agent that has them. No file is stored here, or moved."""
 
-import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -12,6 +11,7 @@ from opsconsole_coordinator.server.commit_loop import CommitLoop
 from opsconsole_coordinator.server.file_locator import FileLocator, Located, LocatedTask
 from opsconsole_coordinator.server.identity import Caller
 from opsconsole_coordinator.server.kept_look import KeptLook
+from opsconsole_coordinator.server.worker_asker import WorkerAsker
 from opsconsole_coordinator.store.query import attempts as attempts_of
 from opsconsole_coordinator.trust.credential import Role
 from opsconsole_protocol import api, link
@@ -26,7 +26,7 @@ from opsconsole_protocol.file_listing import (
     FileSort,
     PartQuery,
 )
-from opsconsole_protocol.ids import JobId, WorkerId
+from opsconsole_protocol.ids import JobId
 from opsconsole_protocol.stream.message import FileRoot, OpenStream, ReadFiles, RootKind
 
 ANSWER_WAIT_S = 15.0
@@ -47,7 +47,7 @@ class FileApi:
         self._commit_loop = commit_loop
         self._kept = kept
         self._locator = FileLocator(commit_loop)
-        self._slots: dict[WorkerId, asyncio.Semaphore] = {}
+        self._asker = WorkerAsker(commit_loop, QUESTIONS_MAX)
 
     async def list_files(self, request: api.ListFiles, caller: Caller) -> api.FileList:
         del caller
@@ -97,12 +97,7 @@ class FileApi:
         return await self._locator.find_task(root, path) if root.kind is RootKind.OUTPUT else None
 
     async def _ask(self, place: Located, question: Callable[[int], link.CoordinatorMessage], kind: type[A]) -> A:
-        worker = place.worker
-        async with self._slots.setdefault(worker.id, asyncio.Semaphore(QUESTIONS_MAX)):
-            said = await self._commit_loop.questions.ask(worker.id, question, kind, ANSWER_WAIT_S)
-        if said is None:
-            raise Unavailable(f"{worker.name} didn't answer within {ANSWER_WAIT_S:g} s: try again")
-        return said
+        return await self._asker.ask(place.worker, question, kind, ANSWER_WAIT_S)
 
     async def _tasks_listed(self, wanted: FileQuery) -> FilePage | None:
         """The root of a job with several tasks: a folder for each. None for anything else."""
@@ -178,12 +173,12 @@ def _time(entry: tuple[int, FileEntry]) -> tuple[int, int]:
 
 def role_to_list(request: api.ListFiles) -> Role:
     """The role that is needed: everybody may look at jobs' folders, only an operator at all else on a mount."""
-    return _role_for(request.query.root)
+    return role_for(request.query.root)
 
 
 def role_to_read(request: api.ReadFilePart) -> Role:
     """As for a listing."""
-    return _role_for(request.query.root)
+    return role_for(request.query.root)
 
 
 def reads_mount(request: object) -> bool:
@@ -197,5 +192,5 @@ def reads_mount(request: object) -> bool:
             return False
 
 
-def _role_for(root: FileRoot) -> Role:
+def role_for(root: FileRoot) -> Role:
     return Role.OPERATOR if root.kind is RootKind.MOUNT else Role.VIEWER

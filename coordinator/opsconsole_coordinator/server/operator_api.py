@@ -7,6 +7,7 @@ from opsconsole_coordinator.server.access_api import AccessApi
 from opsconsole_coordinator.server.cleaning import Cleaning
 from opsconsole_coordinator.server.commit_loop import CommitLoop
 from opsconsole_coordinator.server.coordinator_api import CoordinatorApi
+from opsconsole_coordinator.server.dataset_api import DatasetApi, role_to_describe
 from opsconsole_coordinator.server.file_api import FileApi, reads_mount, role_to_list, role_to_read
 from opsconsole_coordinator.server.identity import Caller, Identities
 from opsconsole_coordinator.server.job_api import JobApi
@@ -74,6 +75,7 @@ class OperatorApi:
             api.RevokeInvitations: Route(admin, access.revoke_invitations),
             api.ListFiles: Route(role_to_list, files.list_files, is_large=True),
             api.ReadFilePart: Route(role_to_read, files.read_part, is_large=True),
+            api.DescribeDataset: Route(role_to_describe, DatasetApi(commit_loop).describe),
             api.ListEvents: Route(viewer, coordinator.events, is_large=True),
             api.ListProjects: Route(viewer, coordinator.projects),
             api.SetProject: Route(operator, coordinator.set_project),

@@ -17,6 +17,7 @@ from opsconsole_protocol.api.row import (
     Verdict,
     WorkerRow,
 )
+from opsconsole_protocol.dataset import DatasetDescription, DatasetFault
 from opsconsole_protocol.file_listing import FilePage, FilePart
 from opsconsole_protocol.ids import ContentId
 from opsconsole_protocol.log import LogPage
@@ -226,9 +227,18 @@ class MetricsAnswer(Answered, frozen=True, kw_only=True, tag="metrics"):
     more: bool = False
 
 
+class DatasetAnswer(Answered, frozen=True, kw_only=True, tag="dataset"):
+    """What a dataset is, or else what is wrong with it, and the name of the worker that looked."""
+
+    description: DatasetDescription | None = None
+    fault: DatasetFault | None = None
+    worker: str = ""
+
+
 AnyAnswer = (
     Done | WorkerList | JobList | ProjectList | TemplateList | DetailAnswer | ActResult | WhyAnswer | Candidates
     | LogAnswer | EventList | Invited | SnapshotAnswer | Health | PersonList | InvitationList | Cleaned
     | StreamAnswer | SignalsAnswer | ContentsAnswer | OfferAnswer | FileList | FilePartAnswer
     | MetricsAnswer
+    | DatasetAnswer
 )  # fmt: skip

@@ -9,6 +9,7 @@ from opsconsole_protocol.api.envelope import Call, ClientMessage, Failure, Serve
 from opsconsole_protocol.api.request import AnyRequest
 from opsconsole_protocol.bound import Whole
 from opsconsole_protocol.codec import Codec, one_line
+from opsconsole_protocol.dataset import DatasetQuery
 from opsconsole_protocol.error import InvalidRequest, ProtocolError
 from opsconsole_protocol.file_listing import FileQuery, PartQuery
 from opsconsole_protocol.log import LogQuery
@@ -67,7 +68,7 @@ def _read_call(call: _Call) -> Call | Failure:
 def _loose() -> msgspec.msgpack.Decoder[Any]:
     """A decoder of every request, whatever the limits of its fields."""
     inner: dict[Any, Any] = {}
-    for kind in (LogQuery, FileRoot, FileQuery, PartQuery):  # each after those that it holds
+    for kind in (LogQuery, FileRoot, FileQuery, PartQuery, DatasetQuery):  # each after those that it holds
         inner[kind] = _without_limits(kind, inner)
     kinds = [_without_limits(kind, inner) for kind in get_args(AnyRequest)]
     return msgspec.msgpack.Decoder(Union[tuple(kinds)])  # noqa: UP007 - made at run time

@@ -21,6 +21,7 @@ from opsconsole_protocol.bound import (
     Text,
     Whole,
 )
+from opsconsole_protocol.dataset import DatasetQuery
 from opsconsole_protocol.file_listing import FileQuery, PartQuery
 from opsconsole_protocol.ids import JobId
 from opsconsole_protocol.log import LogQuery
@@ -360,10 +361,20 @@ class ReadFilePart(Request, frozen=True, kw_only=True, tag="read_file_part"):
     query: PartQuery
 
 
+class DescribeDataset(Request, frozen=True, kw_only=True, tag="describe_dataset"):
+    """What a dataset on a worker is, or one that the worker reaches by a URL. Answered by DatasetAnswer.
+
+    `worker` is as in ListFiles; for a URL it is the worker that reads it.
+    """
+
+    worker: Label = ""
+    query: DatasetQuery
+
+
 AnyRequest = (
     SubmitJobs | ListWorkers | ListJobs | ListProjects | ListTemplates | SetTemplate | SetProject | ShowJob | Act
     | SetPriority | WaitJobs | Why | AskCandidates | ReadLog | ListEvents | SetWorker | Invite | Subscribe
     | ConfirmRestore | Backup | Clean | AskHealth | ListPeople | RenamePerson | RevokePeople | ListInvitations
     | RevokeInvitations | AskForStream | SendSignal | AwaitSignals | EndStream | FindContents | OfferContents
-    | ListFiles | ReadFilePart | ReadMetrics
+    | ListFiles | ReadFilePart | ReadMetrics | DescribeDataset
 )  # fmt: skip

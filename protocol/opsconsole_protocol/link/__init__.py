@@ -18,6 +18,7 @@ from opsconsole_protocol.link.attempt import (
     Observed,
     Want,
 )
+from opsconsole_protocol.link.dataset import DatasetDescribed, DescribeDataset
 from opsconsole_protocol.link.file import FileList, FilePartRead, ListFiles, ReadFilePart
 from opsconsole_protocol.link.frame import Frame, decode_frame, encode_frame
 from opsconsole_protocol.link.from_agent import (
@@ -99,6 +100,8 @@ __all__ = [
     "AskForStream",
     "Contents",
     "CoordinatorMessage",
+    "DatasetDescribed",
+    "DescribeDataset",
     "Desired",
     "DesiredSet",
     "FileExists",

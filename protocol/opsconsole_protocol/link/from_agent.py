@@ -22,6 +22,7 @@ from opsconsole_protocol.bound import (
 )
 from opsconsole_protocol.ids import WorkerId
 from opsconsole_protocol.link.attempt import BoundedAttemptId, Observed
+from opsconsole_protocol.link.dataset import DatasetDescribed
 from opsconsole_protocol.link.file import FileList, FilePartRead
 from opsconsole_protocol.link.message import Message, PeerError
 from opsconsole_protocol.link.stream import AskForStream, Contents, Signal, StreamEnded
@@ -172,4 +173,5 @@ AgentMessage = (
     | Contents
     | FileList
     | FilePartRead
+    | DatasetDescribed
 )

@@ -7,6 +7,7 @@ from msgspec import Meta
 
 from opsconsole_protocol.bound import ATTEMPTS_MAX, Id, Label, Path, Signed, Text, Whole
 from opsconsole_protocol.link.attempt import BoundedAttemptId, Desired, LogSource, Want
+from opsconsole_protocol.link.dataset import DescribeDataset
 from opsconsole_protocol.link.file import ListFiles, ReadFilePart
 from opsconsole_protocol.link.from_agent import LEAVINGS_MAX
 from opsconsole_protocol.link.message import Message, PeerError
@@ -159,4 +160,5 @@ CoordinatorMessage = (
     | ListFiles
     | ReadFilePart
     | StopStream
+    | DescribeDataset
 )

@@ -7,7 +7,9 @@ from typing import get_args
 from opsconsole_agent.core.intent import PROCESS
 from opsconsole_agent.core.reactor import Reactor
 from opsconsole_agent.core_runner import CoreRunner
+from opsconsole_agent.dataset.describer import Describer
 from opsconsole_agent.engine.engine import StepProgress
+from opsconsole_agent.link.dataset_answerer import DatasetAnswerer
 from opsconsole_agent.link.file_answerer import FileAnswerer
 from opsconsole_agent.link.leaving_answerer import LeavingAnswerer
 from opsconsole_agent.link.message_handler import Description, MessageHandler
@@ -44,7 +46,16 @@ async def make_handler(tmp_path: Path) -> MessageHandler:
     store = ContentStore(tmp_path / secrets.token_hex(4), 1 << 20)
     transfers = Transfers(core_runner.link.send, store, Home("ws://127.0.0.1:1", None), places.find)
     return MessageHandler(
-        describe(), core_runner, state, shipper, telemetry, file_answerer, leaving_answerer, transfers, lambda _: None
+        describe(),
+        core_runner,
+        state,
+        shipper,
+        telemetry,
+        file_answerer,
+        DatasetAnswerer(places, Describer()),
+        leaving_answerer,
+        transfers,
+        lambda _: None,
     )
 
 

@@ -19,6 +19,9 @@ TOKEN = "0123456789abcdef"
         (["jobs", "--token"], []),
         (["jobs", "--token", "short"], []),
         (["submit", "--name", TOKEN], []),
+        (["dataset", f"s3://ana:{TOKEN}@bucket/a.csv"], [f"ana:{TOKEN}"]),
+        (["dataset", f"https://h/a@b.csv?signature={TOKEN}"], [f"signature={TOKEN}"]),
+        (["dataset", "hf://datasets/ana/digits@0123456789abcdef"], []),
     ],
 )
 def test_secrets_in_words(words: list[str], found: list[str]) -> None:

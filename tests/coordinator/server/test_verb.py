@@ -287,8 +287,8 @@ TABLE = {
 }
 
 
-ELSEWHERE: set[type[Any]] = {api.SendSignal, api.EndStream, api.ListFiles, api.ReadFilePart}
-"""Only who has opened a stream may say something of it (test_stream_broker.py); an agent answers for its files (test_file_api.py)."""
+ELSEWHERE: set[type[Any]] = {api.SendSignal, api.EndStream, api.ListFiles, api.ReadFilePart, api.DescribeDataset}
+"""Only who has opened a stream may say something of it (test_stream_broker.py); an agent answers for its files (test_file_api.py, test_dataset_api.py)."""
 
 
 def test_no_kind_of_request_is_missing_here_and_no_way_to_change_something() -> None:
