@@ -119,7 +119,10 @@ class Telemetry:
         )
 
     def _cache_room_mb(self) -> int | None:
-        room = self.cache_room()
+        try:
+            room = self.cache_room()
+        except OSError:  # the store was closed meanwhile
+            return None
         return None if room is None else room >> 20
 
     def _folders(self, attempt_id: AttemptId, output: str | None) -> list[Path]:

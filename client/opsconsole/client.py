@@ -346,8 +346,9 @@ class Client(FleetRequests):
         runs: list[api.RunRow] = []
         while True:
             asked = api.ReadMetrics(
-                id=id, names=tuple(names), axis=axis, points_max=points_max, attempt=attempt, tasks_from=len(runs)
-            )
+                id=id, names=tuple(names), axis=axis, points_max=points_max, attempt=attempt, tasks_from=len(runs),
+                settle_ms=SETTLE_MS,
+            )  # fmt: skip
             answer = await self._ask(asked, api.MetricsAnswer)
             runs += answer.runs
             if not answer.more or not answer.runs:

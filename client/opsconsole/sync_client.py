@@ -99,6 +99,10 @@ class SyncClient:
         """As `Client.put`."""
         return self.run(self.client.put(files, worker, folder, replace=replace, via=via))
 
+    def metrics(self, id: str, names: Sequence[str] = (), *, points_max: int = 1_000) -> list[api.RunRow]:  # noqa: A002
+        """What the tasks of a job have reported: see `Client.metrics`."""
+        return self.run(self.client.metrics(id, names, points_max=points_max))
+
     def get(
         self,
         job: str,

@@ -41,7 +41,7 @@ def test_reports_survive_the_death_of_agent_and_coordinator(lab: Lab) -> None:
     lab.serve(listen=f"127.0.0.1:{port}")
     lab.agent("gpu-a")
     lab.wait_state(job_id, "succeeded")
-    (run,) = lab.ask(lambda client: client.run(client.client.metrics(job_id, ("loss",), points_max=10_000)))
+    (run,) = lab.ask(lambda client: client.metrics(job_id, ("loss",), points_max=10_000))
     (loss,) = run.metrics
     assert list(loss.x) == list(range(300))
     assert list(loss.y) == [1 / (step + 1) for step in range(300)]

@@ -387,6 +387,7 @@ CLIENT: dict[str, Any] = {
             attempt=2,
             tasks_from=3,
             tasks_limit=4,
+            settle_ms=5_000,
         ),
     ),
     "client_call_ask_for_stream_tasks_1": api.Call(

@@ -5,7 +5,7 @@ import contextlib
 import logging
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 from pathlib import Path
@@ -206,7 +206,7 @@ class LogService:
         index = request.task_index if request.task_index is not None else (index or 0)
         deadline = asyncio.get_running_loop().time() + request.wait_ms / 1000
         with self._commit_loop.watch([job_id]) as changed:
-            note = await self._wait_for_rest(request, job_id, index, changed) if request.settle_ms else ""
+            note = await self._wait_for_rest(request.settle_ms, request.attempt, job_id, index, changed)
             while True:
                 answer, attempt_id = await self._answer(request, caller, job_id, index)
                 if note:
@@ -225,14 +225,26 @@ class LogService:
                             await changed.wait()
                     changed.clear()
 
-    async def _wait_for_rest(self, request: ReadLog, job_id: JobId, index: int, changed: asyncio.Event) -> str:
+    async def settle(self, settle_ms: int, number: int | None, job_id: JobId, indices: Iterable[int]) -> None:
+        """Wait, `settle_ms` at most for all, until what these tasks' attempts (None: the latest) wrote and reported is here."""
+        deadline = asyncio.get_running_loop().time() + settle_ms / 1000
+        with self._commit_loop.watch([job_id]) as changed:
+            for index in indices:
+                left_ms = round(1000 * (deadline - asyncio.get_running_loop().time()))
+                await self._wait_for_rest(max(0, left_ms), number, job_id, index, changed)
+
+    async def _wait_for_rest(
+        self, settle_ms: int, number: int | None, job_id: JobId, index: int, changed: asyncio.Event
+    ) -> str:
         """Wait while the attempt has ended and a part of its log is still on the way. Returns a note where the wait was too short."""
+        if not settle_ms:
+            return ""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(request.settle_ms / 1000):
-                while self._unsettled(request.attempt, job_id, index) is not None:
+            async with asyncio.timeout(settle_ms / 1000):
+                while self._unsettled(number, job_id, index) is not None:
                     await changed.wait()
                     changed.clear()
-        late = self._unsettled(request.attempt, job_id, index)
+        late = self._unsettled(number, job_id, index)
         return f"the end of this log isn't here yet: it is on {late.worker_name}" if late is not None else ""
 
     def _unsettled(self, number: int | None, job_id: JobId, index: int) -> Attempt | None:

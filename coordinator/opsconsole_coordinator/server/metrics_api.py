@@ -43,6 +43,8 @@ class MetricsApi:
         found = await self._commit_loop.database.read(look_up)
         if found is None or (index is not None and not found.tasks):
             raise NotFound(f"there is no {request.id} here")
+        indices = [task.index for task in found.tasks]
+        await self._log_service.settle(request.settle_ms, request.attempt, job_id, indices)
         async with self._reads.acquire(caller.actor):
             runs = await asyncio.to_thread(partial(self._runs, request, job_id, found))
         return api.MetricsAnswer(runs=tuple(runs), more=index is None and first + limit < found.row.num_tasks)

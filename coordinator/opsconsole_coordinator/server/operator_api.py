@@ -63,7 +63,9 @@ class OperatorApi:
             api.Why: Route(viewer, jobs.why),
             api.AskCandidates: Route(viewer, jobs.candidates),
             api.ReadLog: Route(viewer, jobs.read_log, is_waiting=lambda request: request.wait_ms > 0),
-            api.ReadMetrics: Route(viewer, metrics.read, is_large=True),
+            api.ReadMetrics: Route(
+                viewer, metrics.read, is_large=True, is_waiting=lambda request: request.settle_ms > 0
+            ),
             api.ListWorkers: Route(viewer, workers.list_workers),
             api.SetWorker: Route(role_to_set, workers.set_worker),
             api.Clean: Route(operator, workers.clean),

@@ -178,7 +178,8 @@ class ReadMetrics(Request, frozen=True, kw_only=True, tag="metrics"):
     """What a job's tasks, or one of them (`JOB/task-N`), have reported. Answered by MetricsAnswer.
 
     Of `names` points come too, at most about `points_max` for each metric of a task, with the extremes kept, and only those
-    from `first` to `last`. `attempt`: of this one only, not of all attempts together.
+    from `first` to `last`. `attempt`: of this one only, not of all attempts together. What an attempt that has ended reported last
+    may still be on its way: that is waited for, `settle_ms` at most.
     """
 
     id: Id
@@ -190,6 +191,7 @@ class ReadMetrics(Request, frozen=True, kw_only=True, tag="metrics"):
     attempt: Whole | None = None
     tasks_from: Annotated[int, Meta(ge=0, le=NUM_TASKS_MAX)] = 0
     tasks_limit: Annotated[int, Meta(ge=1, le=PAGE_MAX)] = 100
+    settle_ms: _Wait = 0
 
 
 class ListEvents(Request, frozen=True, kw_only=True, tag="events"):
