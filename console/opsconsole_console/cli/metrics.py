@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import csv
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from opsconsole_console.cli.option import add_json
-from opsconsole_console.cli.output import put_json, put_table, say
+from opsconsole_console.cli.output import csv_text, put_csv, put_json, put_table, say
 from opsconsole_console.cli.parser import Group
 from opsconsole_console.cli.session import with_client
 from opsconsole_protocol.error import InvalidRequest
@@ -99,10 +97,9 @@ def _points(runs: list[RunRow]) -> Iterator[tuple[str, str, float, float]]:
 
 def _write_csv(target: str, runs: list[RunRow]) -> None:
     if target == "-":
-        csv.writer(sys.stdout, lineterminator="\n").writerows([_COLUMNS, *_points(runs)])
-        return
-    with Path(target).open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file, lineterminator="\n").writerows([_COLUMNS, *_points(runs)])
+        put_csv(_COLUMNS, _points(runs))
+    else:
+        Path(target).write_text(csv_text(_COLUMNS, _points(runs)), encoding="utf-8")
 
 
 def _write_parquet(target: Path, runs: list[RunRow]) -> None:

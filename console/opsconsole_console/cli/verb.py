@@ -36,6 +36,7 @@ VERBS = {
     "dataset": Verb("dataset", "say what a dataset holds, or why it is broken"),
     "transfers": Verb("transfer", "list transfers of this machine; go on with those that wait"),
     "metrics": Verb("metrics", "list or export what tasks have reported"),
+    "compare": Verb("compare", "put runs side by side: parameters, and what came of them"),
     "pause": Verb("act", "freeze running jobs where they are"),
     "resume": Verb("act", "let paused jobs go on"),
     "cancel": Verb("act", "end jobs: TERM, a grace time, KILL"),

@@ -1,0 +1,99 @@
+"""`opsconsole metrics` and `opsconsole compare`: what they print and write."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from opsconsole_protocol import api
+from tests.client.fake_server import FakeServer
+from tests.console.cli.conftest import Run
+
+JOB = "aaaaaaaaaa"
+
+
+def metric(name: str, *values: float) -> api.MetricRow:
+    steps = tuple(float(step) for step in range(len(values)))
+    return api.MetricRow(
+        name=name, points=len(values), last=values[-1], last_step=steps[-1], least=min(values), greatest=max(values),
+        x=steps, y=values,
+    )  # fmt: skip
+
+
+def run_of(index: int, *metrics: api.MetricRow, **parameters: Any) -> api.RunRow:
+    return api.RunRow(
+        task_id=f"{JOB}/task-{index}", job="sweep", state="succeeded", parameters=parameters, metrics=metrics
+    )
+
+
+RUNS = (
+    run_of(0, metric("loss", 3, 0.5, 0.75), metric("acc", 0.5), lr=0.1, seed=1),
+    run_of(1, metric("loss", 2, 0.25), lr=0.01, seed=1),
+    run_of(2, lr=0.001, seed=1),
+)
+
+
+@pytest.fixture
+def told(server: FakeServer) -> FakeServer:
+    server.add_job(JOB)
+    server.answers[api.ReadMetrics] = lambda *_: api.MetricsAnswer(runs=RUNS)
+    return server
+
+
+def test_every_metric_of_every_task(run: Run, told: FakeServer) -> None:
+    assert run("metrics", JOB).out == (
+        "TASK               METRIC  POINTS  STEP  LAST  LEAST  GREATEST\n"
+        f"{JOB}/task-0  loss    3       2     0.75  0.5    3\n"
+        f"{JOB}/task-0  acc     1       0     0.5   0.5    0.5\n"
+        f"{JOB}/task-1  loss    2       1     0.25  0.25   2\n"
+    )
+    assert "acc" not in run("metrics", JOB, "--name", "loss").out
+    assert all(isinstance(one, api.ReadMetrics) and not one.names for one in told.asked)
+
+
+def test_points_are_asked_for_where_they_are_wanted(run: Run, told: FakeServer, tmp_path: Path) -> None:
+    lines = run("metrics", JOB, "--csv", "-").out.splitlines()
+    assert lines[:3] == ["task,metric,step,value", f"{JOB}/task-0,loss,0.0,3.0", f"{JOB}/task-0,loss,1.0,0.5"]
+    assert told.asked[-1] == api.ReadMetrics(id=JOB, names=("acc", "loss"), points_max=10_000_000, settle_ms=5_000)
+    file = tmp_path / "points.csv"
+    assert run("metrics", JOB, "--csv", str(file)).out == ""
+    assert file.read_text().splitlines() == lines
+    found = [json.loads(line) for line in run("metrics", JOB, "--json", "--name", "acc").out.splitlines()]
+    assert [(one["task"], one["values"], one["parameters"]) for one in found] == [
+        (f"{JOB}/task-0", [0.5], {"lr": 0.1, "seed": 1})
+    ]
+
+
+def test_parquet(run: Run, told: FakeServer, tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    assert run("metrics", JOB, "--parquet", str(tmp_path / "points.parquet")).code == 0
+    table = parquet.read_table(tmp_path / "points.parquet").to_pydict()
+    assert table["metric"] == ["loss", "loss", "loss", "acc", "loss", "loss"]
+    assert table["value"] == [3, 0.5, 0.75, 0.5, 2, 0.25]
+
+
+def test_nothing_reported_says_how_that_is_done(run: Run, server: FakeServer) -> None:
+    server.answers[api.ReadMetrics] = lambda *_: api.MetricsAnswer(runs=())
+    ran = run("metrics", JOB)
+    assert (ran.code, ran.out) == (0, "")
+    assert "docs/training.md" in ran.err
+
+
+def test_runs_side_by_side_with_the_parameters_that_differ(run: Run, told: FakeServer) -> None:
+    assert run("compare", JOB, "--sort", "loss").out == (
+        "RUN                JOB    STATE      LR     LOSS  ACC\n"
+        f"{JOB}/task-1  sweep  succeeded  0.01   0.25\n"
+        f"{JOB}/task-0  sweep  succeeded  0.1    0.75  0.5\n"
+        f"{JOB}/task-2  sweep  succeeded  0.001\n"
+    )
+    least = run("compare", JOB, "--of", "least", "--sort", "lr", "-r", "--name", "loss").out.splitlines()
+    assert [line.split()[3:] for line in least] == [["LR", "LOSS"], ["0.1", "0.5"], ["0.01", "0.25"], ["0.001"]]
+    assert run("compare", JOB, "--csv").out.splitlines()[1] == f"{JOB}/task-0,sweep,succeeded,0.1,0.75,0.5"
+    assert json.loads(run("compare", JOB, "--json").out.splitlines()[0])["metrics"] == {"loss": 0.75, "acc": 0.5}
+
+
+def test_a_column_that_is_not_there_names_those_that_are(run: Run, told: FakeServer) -> None:
+    ran = run("compare", JOB, "--sort", "los")
+    assert ran.code == 2
+    assert "loss, acc, lr, seed" in ran.err
