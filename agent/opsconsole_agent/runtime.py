@@ -29,6 +29,8 @@ from opsconsole_agent.link.message_handler import Description, MessageHandler
 from opsconsole_agent.log.shipper import KEPT_DAYS, LogShipper
 from opsconsole_agent.probe.file_look import FileLook
 from opsconsole_agent.probe.io_path import WorkerIOConfig, check
+from opsconsole_agent.report.server import ReportServer
+from opsconsole_agent.report.token import job_token
 from opsconsole_agent.state.content_folder import CONTENT_FOLDER, cache_bytes, open_store
 from opsconsole_agent.state.credential import Credential, StateLock, ensure_credential, keep_joined
 from opsconsole_agent.state.file_place import FilePlaces
@@ -43,6 +45,7 @@ from opsconsole_protocol.host.private_file import PrivateFileError
 from opsconsole_protocol.host.stream.coordinator_dial import Home
 from opsconsole_protocol.ids import AttemptId
 from opsconsole_protocol.link import Message
+from opsconsole_protocol.log import Source
 
 STOP_TIMEOUT_S = 60.0
 _FORGET_TIMEOUT_S = 5.0
@@ -200,8 +203,9 @@ class _Service:
             own_outputs = OwnOutputs(config.outputs.output_path, shared=user is not None)
         defaults = TaskDefaults(
             description.worker_id, config.url, dict(os.environ), config.io, config.stdin, user, own_outputs,
-            _sdk_path(config.state_dir, say),
+            _sdk_path(config.state_dir, say), self._report_api,
         )  # fmt: skip
+        self._report_server = ReportServer(config.state_dir, credential.secret, self._is_live, self._report_file)
         side_processes = SideProcesses(keeper, state)
         equipment = Equipment(transfers.contents, self._setups, side_processes)
         self._engine = ProcessEngine(
@@ -257,6 +261,16 @@ class _Service:
         except PrivateFileError as error:  # a full disk keeps no agent from its tasks
             self._say(error.message)
 
+    def _is_live(self, attempt_id: AttemptId) -> bool:
+        return any(attempt.attempt_id == attempt_id for attempt in self._reactor.expected())
+
+    def _report_file(self, attempt_id: AttemptId) -> str:
+        return self._state.log_file(attempt_id, Source.REPORT)
+
+    def _report_api(self, attempt_id: AttemptId) -> tuple[str, str] | None:
+        url = self._report_server.url
+        return (url, job_token(self._credential.secret, attempt_id)) if url else None
+
     def _expected(self) -> list[AttemptId]:
         return [attempt.attempt_id for attempt in self._reactor.expected()]
 
@@ -278,6 +292,10 @@ class _Service:
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until told to stop; raises what fails for good."""
         self._recover()
+        try:
+            await self._report_server.start()
+        except OSError as error:
+            self._say(f"tasks can't report by HTTP: {error.strerror}")
         running = [asyncio.create_task(self._engine.run(), name="keeper news")]
         try:
             # Before the engine has said what lives, what runs would be registered as what never started.
@@ -294,6 +312,7 @@ class _Service:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
             self._core_runner.close()
+            await self._report_server.close()
             await self._message_handler.close()
             await self._engine.close()
             await self._transfers.close()

@@ -50,6 +50,7 @@ FILES = (
     "logs",
     f"logs/{A}.stdout",
     f"logs/{A}.stderr",
+    "api_port",
     "sdk",
     "sdk/opsconsole.py",
     "content",

@@ -1,5 +1,6 @@
 """What real tasks report, with the agent, the coordinator or the task killed in the middle: every point once."""
 
+import http.client
 import json
 import shlex
 import signal
@@ -57,3 +58,30 @@ def test_reports_survive_the_death_of_agent_and_coordinator(lab: Lab) -> None:
     assert "Metrics:   loss 0.003333" in shown
     assert "Saved:     step 100, " in shown
     assert (found["metrics"], found["checkpoint"]["step"]) == ({"loss": 1 / 300}, 100)
+
+
+CURL = """
+import json, os, urllib.request
+for step in range(5):
+    request = urllib.request.Request(
+        os.environ["OPSCONSOLE_API"] + "/metrics", json.dumps({"step": step, "loss": 1 / (step + 1)}).encode(), method="PUT",
+        headers={"Authorization": "Bearer " + os.environ["OPSCONSOLE_JOB_TOKEN"]})
+    urllib.request.urlopen(request).read()
+print(os.environ["OPSCONSOLE_JOB_TOKEN"])
+"""
+
+
+def test_a_task_reports_by_http_and_its_token_dies_with_it(house: Lab) -> None:
+    job_id = house.give((sys.executable, "-c", CURL))
+    house.wait_state(job_id, "succeeded")
+    (run,) = house.ask(lambda client: client.metrics(job_id, ("loss",)))
+    assert run.metrics[0].x == (0, 1, 2, 3, 4)
+    (token,) = house.lines(job_id)
+    port = (house.state_dir("gpu-a") / "api_port").read_text()
+    late = http.client.HTTPConnection("127.0.0.1", int(port), timeout=10)
+    late.request("PUT", "/metrics", b'{"loss": 1}', {"Authorization": f"Bearer {token}"})
+    answer = late.getresponse()
+    assert answer.status == 401
+    assert b"has ended" in answer.read()
+    late.close()
+    assert token not in house.said("gpu-a")

@@ -35,6 +35,8 @@ class Place:
     ports: Mapping[str, int] = field(default_factory=dict)
     report_path: str | None = None
     """The file to which it may append what it says of itself."""
+    api: tuple[str, str] | None = None
+    """Where it reports by HTTP, and its token for that."""
     sdk_path: str | None = None
     """The folder in which Python finds the module `opsconsole` where none is installed."""
 
@@ -63,6 +65,8 @@ def task_environment(base: Mapping[str, str], attempt_id: AttemptId, launch: Lau
     environment.update(_files(place))
     if place.report_path is not None:
         environment["OPSCONSOLE_REPORT"] = place.report_path
+    if place.api is not None:
+        environment["OPSCONSOLE_API"], environment["OPSCONSOLE_JOB_TOKEN"] = place.api
     if place.sdk_path is not None:
         before = environment.get("PYTHONPATH")
         environment["PYTHONPATH"] = f"{before}{os.pathsep}{place.sdk_path}" if before else place.sdk_path

@@ -17,7 +17,7 @@ that can be given up on, which takes tens of milliseconds; local ones directly.
 import asyncio
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -82,6 +82,8 @@ class TaskDefaults:
     own_outputs: OwnOutputs | None = None
     sdk_path: str | None = None
     """The folder with the module by which tasks report."""
+    report_api: Callable[[AttemptId], tuple[str, str] | None] = lambda _: None
+    """Where an attempt reports by HTTP, with its token; None where that can't be."""
 
     @property
     def output_io(self) -> WorkerIOConfig:
@@ -357,6 +359,7 @@ class StartCommandStep:
             setup_path=setup_path,
             ports=build.ports,
             report_path=self._staging.report_file(build.attempt_id),
+            api=defaults.report_api(build.attempt_id),
             sdk_path=defaults.sdk_path,
         )
         return task_environment(self._base, build.attempt_id, build.launch, place)

@@ -107,6 +107,10 @@ def _fields(line: bytes) -> _Fields:
         msgspec.json.encode(found)  # and halves of characters, which nobody could write down
     except (ValueError, RecursionError):
         raise ReportError("it is no JSON") from None
+    values = found.get("metrics") if isinstance(found, dict) else None
+    for name, value in values.items() if isinstance(values, dict) else ():
+        if not isinstance(value, (int, float, str, type(None))):
+            raise ReportError(f"the value of {name[:40]} is no number")
     try:
         return msgspec.convert(found, _Fields)
     except msgspec.ValidationError as error:

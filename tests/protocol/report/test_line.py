@@ -69,7 +69,7 @@ def test_infinities(text: str, value: float) -> None:
         (b"{}", "none of checkpoint, metrics, note, progress"),
         (b'{"metrics": {}}', "none of"),
         (b'{"metrics": {"loss": "low"}}', "the value of loss is no number"),
-        (b'{"metrics": {"loss": [1]}}', "metrics"),
+        (b'{"metrics": {"loss": [1]}}', "the value of loss is no number"),
         (b'{"metrics": {"": 1}}', "can't name a metric"),
         (b'{"metrics": {"a\\u0000b": 1}}', "can't name a metric"),
         (json.dumps({"metrics": {"x" * 300: 1}}).encode(), "can't name a metric"),
