@@ -126,6 +126,7 @@ ELSEWHERE = {
     "probe/file_child.py": "nothing is opened by O_PATH, and that in a process that can be given up on",
     "engine/setup_key.py": "what a setup made: by safe flags, part by part",
     "probe/child_call.py": "a temporary file of its own",
+    "dataset/remote.py": "files of other machines, in a process that can be given up on",
     "log/follower.py": "logs, which their tasks own: by its own safe flags, from an offset",
     "probe/cgroup_limit.py": "the system's files alone",
     "probe/gpu.py": "the system's files alone",
