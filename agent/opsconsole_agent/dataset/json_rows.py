@@ -1,5 +1,7 @@
 """JSON Lines, and JSON that is a list of objects. A value that changes its type from row to row is refused."""
 
+import contextlib
+import gc
 import json
 import re
 from collections.abc import Iterator
@@ -40,8 +42,12 @@ class JsonReader(Reader):
     def read(self, source: Source, kind: Kind) -> int | None:
         """See Reader."""
         stream = Plain(source.open_stream(), kind.compression)
-        count = 0
         lines = Lines(stream)
+        with _no_collection(), contextlib.closing(stream):
+            return self._read_rows(source, kind, lines)
+
+    def _read_rows(self, source: Source, kind: Kind, lines: Lines) -> int | None:
+        count = 0
         try:
             read = _lines if kind.format is DatasetFormat.JSON_LINES else _items
             for value, line in read(lines):
@@ -51,8 +57,6 @@ class JsonReader(Reader):
                     return None
         except RecursionError:
             raise Broken("is nested too deeply", lines.number) from None
-        finally:
-            stream.close()
         return count
 
     def _take(self, value: Any, name: str, line: int) -> None:
@@ -87,6 +91,18 @@ class JsonReader(Reader):
         """See Reader."""
         self.first_rows = [tuple(row.get(key, "") for key in list(self._seen)[:ROW_CELLS_MAX]) for row in self._kept]
         return [Column(key, seen.type, self._rows - seen.filled) for key, seen in self._seen.items()]
+
+
+@contextlib.contextmanager
+def _no_collection() -> Iterator[None]:
+    """JSON makes no circles; and who is collected where a value is as deep as can be has no room for a last word."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _lines(lines: Lines) -> Iterator[tuple[Any, int]]:

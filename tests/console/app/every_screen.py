@@ -65,6 +65,7 @@ OPENED: dict[str, tuple[str, Open]] = {
     "again": ("NewJobScreen", _keys("e")),
     "help": ("HelpScreen", _keys("question_mark")),
     "command line": ("CommandScreen", _keys("colon")),
+    "metrics": ("MetricsScreen", _line("metrics 42f")),
     "files": ("FileScreen", _line("mounts gpu-a")),
     "a job's files": ("FileScreen", _line("files 42f")),
     "a file": ("ViewScreen", _file),

@@ -22,7 +22,7 @@ def drawn(there: Stage) -> list[str]:
 async def metrics(there: Stage, job: str) -> MetricPane:
     """The screen of a job, its first curve drawn."""
     there.job(job)
-    await there.press("m")
+    await there.press("u")
     await there.until(lambda: drawn(there), "a curve")
     return there.app.screen.query_one(MetricPane)
 

@@ -1,4 +1,4 @@
-"""`m` on jobs, or `:metrics JOB`: what their tasks have reported, as figures and as curves that go on by themselves."""
+"""`u` on jobs, or `:metrics JOB`: what their tasks have reported, as figures and as curves that go on by themselves."""
 
 from collections.abc import Sequence
 

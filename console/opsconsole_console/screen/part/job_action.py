@@ -28,7 +28,7 @@ JOB_BINDINGS: list[Binding] = [
     Binding("h", "job_hold", "Hold", show=False, tooltip="Hold what waits, release what is held", id="job.hold"),
     Binding("plus", "job_priority(1)", "Priority up", show=False, key_display="+", id="job.priority_up"),
     Binding("minus", "job_priority(-1)", "Priority down", show=False, key_display="-", id="job.priority_down"),
-    Binding("m", "job_metrics", "Metrics", show=False, tooltip="What it has reported, as curves", id="job.metrics"),
+    Binding("u", "job_metrics", "Curves", show=False, tooltip="What it has reported, as curves", id="job.metrics"),
     Binding("f", "job_files", "Files", show=False, tooltip="What it wrote, and where it ran", id="job.files"),
     Binding("y", "job_copy", "Copy id", show=False, id="job.copy_id"),
     Binding("Y", "job_copy_path", "Copy output path", show=False, id="job.copy_path"),
