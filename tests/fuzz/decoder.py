@@ -9,7 +9,7 @@ import json
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from opsconsole_agent.keeper import command, event_line, journal
 from opsconsole_agent.keeper.attempt import Attempt
 from opsconsole_agent.keeper.refusal import Refusal
 from opsconsole_agent.keeper_client import keeper_connection, message
+from opsconsole_agent.report import verb as report_verb
 from opsconsole_agent.state import credential, membership, state_folder
 from opsconsole_console import theme
 from opsconsole_console.boot import config
@@ -566,6 +567,17 @@ def _reports() -> Iterator[Decoder]:
     yield Decoder(
         "line of a report", line.__name__, lambda data: line.parse_line(data, 1), (line.ReportError,), samples
     )
+
+    for verb, path, sample in (
+        ("PATCH", "status", b'{"status": "x", "progress": {"done": 1, "total": 2}}'),
+        ("POST", "logs", b'{"logs": ["x"]}'),
+        ("PUT", "metrics", b'{"step": 1, "loss": 0.5}'),
+    ):
+        said = partial(report_verb.lines_of, verb, path)
+        yield Decoder(
+            f"report by HTTP: {path}", report_verb.__name__, lambda data, said=said: said(data, 1), (report_verb.Refused,),
+            (sample,),
+        )  # fmt: skip
 
     def read(data: bytes) -> None:
         for head, payloads, _ in block.read_blocks(io.BytesIO(data)):
