@@ -573,11 +573,8 @@ def _reports() -> Iterator[Decoder]:
         ("POST", "logs", b'{"logs": ["x"]}'),
         ("PUT", "metrics", b'{"step": 1, "loss": 0.5}'),
     ):
-        said = partial(report_verb.lines_of, verb, path)
-        yield Decoder(
-            f"report by HTTP: {path}", report_verb.__name__, lambda data, said=said: said(data, 1), (report_verb.Refused,),
-            (sample,),
-        )  # fmt: skip
+        said = partial(report_verb.lines_of, verb, path, now_ms=1)
+        yield Decoder(f"report by HTTP: {path}", report_verb.__name__, said, (report_verb.Refused,), (sample,))
 
     def read(data: bytes) -> None:
         for head, payloads, _ in block.read_blocks(io.BytesIO(data)):
