@@ -10,6 +10,10 @@ ROOT = Path(__file__).resolve().parent.parent
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
+# Where this is set every program that a test starts compiles all its modules anew, which takes longer than all else it does.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
 # No deadlines: what takes 200 ms on a busy machine isn't wrong. `HYPOTHESIS_PROFILE=thorough` looks longer.
 settings.register_profile("moderate", deadline=None, max_examples=50)
 settings.register_profile("thorough", deadline=None, max_examples=2_000)
