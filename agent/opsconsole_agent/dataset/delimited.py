@@ -42,11 +42,12 @@ class DelimitedReader(Reader):
 
     def read(self, source: Source, kind: Kind) -> int | None:
         """See Reader."""
-        csv.field_size_limit(DATASET_LINE_BYTES_MAX)
+        before = csv.field_size_limit(DATASET_LINE_BYTES_MAX)
         stream = Plain(source.open_stream(), kind.compression)
         try:
             return self._read(source, Lines(stream), kind.variant)
         finally:
+            csv.field_size_limit(before)
             stream.close()
 
     def _read(self, source: Source, lines: Lines, delimiter: str) -> int | None:

@@ -68,7 +68,7 @@ class Stage:
         screen = self.app.screen
         screen._on_timer_update()
         waits = screen._layout_required or screen._scroll_required or screen._recompose_required or screen._callbacks
-        return not waits
+        return not waits or self.app._exit
 
     async def until(self, condition: Callable[[], object], what: str = "") -> None:
         """Wait for something that comes by itself."""

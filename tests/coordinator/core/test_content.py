@@ -352,7 +352,7 @@ def test_a_worker_without_room_is_passed_over_and_says_so(world: World) -> None:
     small, large = world.worker("small"), world.worker("large")
     keep(world, A, B)
     small.heartbeat(host=link.Host(cache_room_mb=5_000))
-    assert because(world, uploads=(upload(),)) == "large: the only one that accepts, lacks all of 12 GB"
+    assert because(world, uploads=(upload(),)) == "large: the only one that accepts, has none of its data yet, 12 GB"
     job = world.submit(uploads=(upload(),))
     assert large.assigned().job_id == job.id
     # What it has already needs no room.
