@@ -147,6 +147,8 @@ class Operator(Peer):
         super().__init__(socket, client_codec(), client_codec())
         self.updates: list[api.Update] = []
         self._number = 0
+        self._answers: dict[int, api.Answer | api.Failure] = {}
+        self._reading = asyncio.Lock()
 
     async def greet(self, protocol: int = PROTOCOL_VERSION) -> api.Welcome:
         """Say hello."""
@@ -164,17 +166,29 @@ class Operator(Peer):
         return self._number
 
     async def answer(self, number: int) -> Any:
-        """The answer to a call. Raises the coordinator's error."""
-        while True:
-            match await self.next():
-                case api.Answer(number=found, answer=answer) if found == number:
-                    return answer
-                case api.Failure(number=found, code=code, message=text) if found in {0, number}:
-                    raise from_code(code, text)
-                case api.Update() as update:
-                    self.updates.append(update)
-                case other:
-                    raise AssertionError(f"unexpected: {other}")
+        """The answer to a call, whoever else waits for one. Raises the coordinator's error."""
+        while number not in self._answers:
+            async with self._reading:
+                if number not in self._answers:
+                    self._take_in(await self.next())
+        match self._answers.pop(number):
+            case api.Failure(code=code, message=text):
+                raise from_code(code, text)
+            case found:
+                return found.answer
+
+    def _take_in(self, message: Any) -> None:
+        match message:
+            case api.Answer(number=number):
+                self._answers[number] = message
+            case api.Failure(number=0, code=code, message=text):
+                raise from_code(code, text)
+            case api.Failure(number=number):
+                self._answers[number] = message
+            case api.Update() as update:
+                self.updates.append(update)
+            case other:
+                raise AssertionError(f"unexpected: {other}")
 
     async def call(self, request: api.AnyRequest) -> Any:
         """Ask and wait."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from msgspec.structs import replace
-from websockets.exceptions import ConcurrencyError, ConnectionClosed
+from websockets.exceptions import ConnectionClosed
 
 from opsconsole_protocol import api, link
 from opsconsole_protocol.content.manifest import Manifest
@@ -130,7 +130,7 @@ def _result(call: Coroutine[Any, Any, T], loop: asyncio.AbstractEventLoop) -> T:
     """What a call on the loop gives, for another thread. The peer's own end of its connection ends the stream, too."""
     try:
         return asyncio.run_coroutine_threadsafe(call, loop).result()
-    except (ConnectionClosed, ConcurrencyError):  # closed, or in use by the stream before
+    except ConnectionClosed:
         raise StreamLost("the connection is closed") from None
 
 
