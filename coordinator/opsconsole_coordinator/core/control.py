@@ -119,7 +119,7 @@ def _retry(fleet: Fleet, job: Job, tasks: Sequence[Task], is_whole: bool, actor:
     job.failed_tasks -= sum(task.state is TaskState.FAILED for task in again)
     job.reason = ""
     for task in again:
-        task.failures = task.preemptions = task.not_before_ms = 0
+        task.failures = task.preemptions = task.unstarted = task.not_before_ms = 0
         task.held = False
         task.pending_since_ms = now_ms
         task.avoid = ()

@@ -110,7 +110,8 @@ def _end_lost(fleet: Fleet, job: Job, task: Task, attempt: Attempt, now_ms: int)
     if attempt.has_started or attempt.state is not AttemptState.WORKER_FAILED:
         task.preemptions += 1
     if task.preemptions <= job.spec.max_retries_preemption:
-        _retry(fleet, job, task, attempt, now_ms, f"{kind} {task.preemptions} times", costs=attempt.has_started)
+        times = f"{kind} {task.preemptions} times" if task.preemptions else ""
+        _retry(fleet, job, task, attempt, now_ms, times)
     else:
         end = TaskState.PREEMPTED if is_preempted else TaskState.WORKER_FAILED
         words = f"{attempt.error} (all {job.spec.max_retries_preemption} retries are used up)"
@@ -124,19 +125,24 @@ def _look_elsewhere(fleet: Fleet, job: Job, task: Task, attempt: Attempt, now_ms
     worker = fleet.workers.get(attempt.worker_id)
     if worker is not None:
         worker.host = replace(worker.host, cache_room_mb=0)  # until its next heartbeat says more
-    task.pending_since_ms = now_ms
-    wait_again(fleet, job, task, attempt, attempt.error)
+    _retry(fleet, job, task, attempt, now_ms)
 
 
-def _retry(fleet: Fleet, job: Job, task: Task, attempt: Attempt, now_ms: int, why: str, *, costs: bool = True) -> None:
-    tries = task.failures + task.preemptions
-    delay_ms = min(BACKOFF_MAX_MS, BACKOFF_FIRST_MS << min(max(tries - 1, 0), 10)) if costs else 0
+def _retry(fleet: Fleet, job: Job, task: Task, attempt: Attempt, now_ms: int, why: str = "") -> None:
+    """The task waits for another attempt: after one that ran, or several in a row that didn't start, for longer each time."""
+    costs = attempt.has_started or attempt.state is not AttemptState.WORKER_FAILED
+    if attempt.cause != EndCause.LOST:  # a worker that is away is not asked again and again
+        task.unstarted = 0 if costs else task.unstarted + 1
+    tries = task.failures + task.preemptions if costs else task.unstarted - 1
+    delay_ms = min(BACKOFF_MAX_MS, BACKOFF_FIRST_MS << min(tries - 1, 10)) if tries > 0 else 0
     task.not_before_ms = now_ms + delay_ms
     task.pending_since_ms = now_ms
-    if attempt.state is AttemptState.FAILED and attempt.worker_id not in task.avoid:
+    is_its_own = attempt.state is AttemptState.FAILED or attempt.cause == EndCause.DISK_FULL
+    if is_its_own and attempt.worker_id not in task.avoid:
         task.avoid = (*task.avoid, attempt.worker_id)
-    wait = f", again in {spell_duration(delay_ms)}" if delay_ms else ""
-    wait_again(fleet, job, task, attempt, f"{attempt.error} ({why}{wait})")
+    wait = f"again in {spell_duration(delay_ms)}" if delay_ms else ""
+    note = ", ".join(word for word in (why, wait) if word)
+    wait_again(fleet, job, task, attempt, f"{attempt.error} ({note})" if note else attempt.error)
 
 
 def wait_again(fleet: Fleet, job: Job, task: Task, attempt: Attempt, reason: str = "") -> None:

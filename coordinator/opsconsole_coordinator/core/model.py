@@ -120,6 +120,8 @@ class Task(msgspec.Struct, kw_only=True, omit_defaults=True):
     attempts: int = 0
     failures: int = 0
     preemptions: int = 0
+    unstarted: int = 0
+    """How many of its attempts in a row ended before their start, at no cost to its retries."""
     not_before_ms: int = 0
     pending_since_ms: int = 0
     avoid: tuple[WorkerId, ...] = ()

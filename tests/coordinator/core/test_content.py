@@ -402,3 +402,31 @@ def test_alone_it_waits_for_its_worker_to_have_room_again(world: World) -> None:
     worker.heartbeat(host=link.Host(cache_room_mb=50_000))
     world.pass_ms(1_000, beating=False)
     worker.assigned()
+
+
+@pytest.mark.parametrize("cause", ["disk_full", "not_started", "port_taken"])
+def test_what_does_not_start_again_and_again_is_tried_ever_more_rarely(world: World, cause: str) -> None:
+    """A worker that has all of the data is not short of room for it, and yet its disk is full: it isn't asked without end."""
+    worker = world.worker()
+    keep(world, A)
+    has(worker, A)
+    job = world.submit(uploads=(upload(),), max_retries_failure=1, max_retries_preemption=0)
+    task = job.tasks[0]
+    for _ in range(600):
+        for attempt in list(worker.record.live.values()):
+            worker.report(
+                attempt, AttemptState.WORKER_FAILED, error="not now", cause=cause, finished_at_ms=1, log_sizes={}
+            )
+        worker.inbox.clear()
+        world.pass_ms(1_000)
+    assert 10 <= task.attempts <= 20, "at once, after 1, 2, 4 … 60 seconds, and then every minute"
+    assert (task.failures, task.preemptions) == (0, 0)
+    assert task.reason == "not now (again in 1m)"
+    # What starts after all begins to count anew.
+    while not worker.record.live:
+        world.pass_ms(1_000)
+    attempt = next(iter(worker.record.live.values()))
+    worker.report(attempt, AttemptState.RUNNING, started_at_ms=1)
+    worker.report(attempt, AttemptState.FAILED, started_at_ms=1, error="x", finished_at_ms=2, log_sizes={})
+    assert task.unstarted == 0
+    worker.inbox.clear()
