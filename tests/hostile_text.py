@@ -30,10 +30,9 @@ LONE_SURROGATE = "half \ud83d name"
 
 TABLE = {**MARKUP, **SIGNS}
 PACKED = {
-    **{name: MARKUP[name] for name in ("closing", "unclosed", "action")},
-    "markup": MARKUP["styled"] + MARKUP["variable"],
-    "signs": "".join(SIGNS[name] for name in ("hidden", "bidi", "lines", "c0 and c1", "escapes")),
-    "shapes": SIGNS["wide"] + SIGNS["flood"],
+    **{name: MARKUP[name] for name in ("closing", "unclosed")},
+    "markup": MARKUP["action"] + MARKUP["styled"] + MARKUP["variable"],
+    "signs": "".join(SIGNS[name] for name in ("hidden", "bidi", "lines", "c0 and c1", "escapes", "wide", "flood")),
     "long": SIGNS["long"],
 }
 """The same in fewer texts, for tests that take long for each."""

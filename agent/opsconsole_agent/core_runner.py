@@ -15,6 +15,7 @@ import msgspec
 
 from opsconsole_agent.core.effect import (
     AbandonPreparation,
+    AskToSave,
     Effect,
     FinishLog,
     ForgetAttempt,
@@ -29,6 +30,7 @@ from opsconsole_agent.core.effect import (
     SendReport,
     StartAttempt,
     Terminate,
+    WithdrawAsk,
 )
 from opsconsole_agent.core.event import (
     ClockMoved,
@@ -109,6 +111,8 @@ class CoreRunner:
             StartAttempt: self._start,
             Pause: lambda effect: self.engine.pause(effect.attempt_id),
             Resume: lambda effect: self.engine.resume(effect.attempt_id),
+            AskToSave: lambda effect: self.engine.ask_to_save(effect.attempt_id, effect.signal),
+            WithdrawAsk: lambda effect: self.engine.withdraw_ask(effect.attempt_id),
             Terminate: lambda effect: self.engine.terminate(effect.attempt_id, effect.grace_ms),
             Kill: lambda effect: self.engine.kill(effect.attempt_id),
             FinishLog: self._finish_log,

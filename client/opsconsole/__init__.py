@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from opsconsole.client import Client
     from opsconsole.sync_client import SyncClient
     from opsconsole.target import Target
-    from opsconsole.task import checkpoint, note, progress, report
+    from opsconsole.task import PAUSED_EXIT_CODE, checkpoint, note, progress, report, resume_from, should_pause
     from opsconsole_protocol.error import (
         JobFailedError,
         NoWorkersAcceptedError,
@@ -33,6 +33,7 @@ _WHERE = {
     "NoWorkersAcceptedError": "opsconsole_protocol.error",
     "NoWorkersAvailableError": "opsconsole_protocol.error",
     "OpsconsoleError": "opsconsole_protocol.error",
+    "PAUSED_EXIT_CODE": "opsconsole.task",
     "Resources": "opsconsole_protocol.spec",
     "SyncClient": "opsconsole.sync_client",
     "Target": "opsconsole.target",
@@ -40,9 +41,12 @@ _WHERE = {
     "note": "opsconsole.task",
     "progress": "opsconsole.task",
     "report": "opsconsole.task",
+    "resume_from": "opsconsole.task",
+    "should_pause": "opsconsole.task",
 }
 
 __all__ = [
+    "PAUSED_EXIT_CODE",
     "Client",
     "JobFailedError",
     "JobSpec",
@@ -56,6 +60,8 @@ __all__ = [
     "note",
     "progress",
     "report",
+    "resume_from",
+    "should_pause",
 ]
 
 

@@ -31,7 +31,7 @@ from opsconsole_protocol.error import (
 )
 from opsconsole_protocol.ids import JobId, job_id
 from opsconsole_protocol.log import LogLine, LogQuery
-from opsconsole_protocol.spec import JobSpec, check_fields, check_spec
+from opsconsole_protocol.spec import JobSpec, PauseBy, check_fields, check_spec
 from opsconsole_protocol.state import TaskState, WorkerConnection, WorkerStatus
 
 if TYPE_CHECKING:
@@ -228,13 +228,19 @@ class Client(FleetRequests):
         asked = api.ShowJob(id=id, tasks_from=tasks_from, tasks_limit=tasks_limit, events_limit=events_limit)
         return (await self._ask(asked, api.DetailAnswer)).detail
 
-    async def act(self, verb: str, ids: Sequence[str], reason: str = "") -> list[tuple[str, str]]:
-        """Pause, resume, cancel, retry, hold or release jobs or tasks: `(id, what happened)` for each id."""
-        return list((await self._ask(api.Act(verb=verb, ids=tuple(ids), reason=reason), api.ActResult)).results)
+    async def act(
+        self, verb: str, ids: Sequence[str], reason: str = "", by: PauseBy | None = None
+    ) -> list[tuple[str, str]]:
+        """Pause, resume, cancel, retry, hold or release jobs or tasks: `(id, what happened)` for each id. `by`: how to pause."""
+        request = api.Act(verb=verb, ids=tuple(ids), reason=reason, by=by)
+        return list((await self._ask(request, api.ActResult)).results)
 
-    async def pause(self, *ids: str, reason: str = "") -> list[tuple[str, str]]:
-        """Freeze running jobs or tasks, and return `(id, what happened)` for each, as all six verbs do."""
-        return await self.act("pause", ids, reason)
+    async def pause(self, *ids: str, reason: str = "", by: PauseBy | None = None) -> list[tuple[str, str]]:
+        """Pause running jobs or tasks, and return `(id, what happened)` for each, as all six verbs do.
+
+        `by`: freeze them, or have them save a checkpoint and make way; None: as each job says.
+        """
+        return await self.act("pause", ids, reason, by)
 
     async def resume(self, *ids: str, reason: str = "") -> list[tuple[str, str]]:
         """Let paused jobs or tasks go on."""

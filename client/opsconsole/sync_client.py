@@ -14,7 +14,7 @@ from opsconsole.transfer.row import TransferRow
 from opsconsole_protocol import api
 from opsconsole_protocol.ids import JobId
 from opsconsole_protocol.log import LogLine, LogQuery
-from opsconsole_protocol.spec import JobSpec
+from opsconsole_protocol.spec import JobSpec, PauseBy
 
 T = TypeVar("T")
 
@@ -139,9 +139,9 @@ class SyncClient:
         """As `Client.workers`."""
         return self.run(self.client.workers(filter))
 
-    def act(self, verb: str, ids: Sequence[str], reason: str = "") -> list[tuple[str, str]]:
+    def act(self, verb: str, ids: Sequence[str], reason: str = "", by: PauseBy | None = None) -> list[tuple[str, str]]:
         """As `Client.act`."""
-        return self.run(self.client.act(verb, ids, reason))
+        return self.run(self.client.act(verb, ids, reason, by))
 
     def follow_log(
         self,

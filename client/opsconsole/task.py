@@ -6,6 +6,8 @@
     opsconsole.progress(120, 4000)
     opsconsole.checkpoint("out/step-120", step=120)
     opsconsole.note("learning rate halved")
+    if opsconsole.should_pause():
+        sys.exit(opsconsole.PAUSED_EXIT_CODE)
 
 Everything ends as a line in the file that OPSCONSOLE_REPORT names, which the worker's agent ships like a log: no call waits for a
 network, and what was written survives the end of the process. Outside of a task, where that is not set, nothing is done.
@@ -15,7 +17,7 @@ is loaded in its place.
 """
 
 # Plain paths and few imports: this is loaded into every training, from Python 3.8 on.
-# ruff: noqa: PTH100, PTH120
+# ruff: noqa: PTH100, PTH110, PTH120
 
 from __future__ import annotations
 
@@ -34,7 +36,12 @@ _PATH = "OPSCONSOLE_REPORT"
 _LINE_BYTES_MAX = 64 * 1024
 _WHOLE_MAX = 1 << 53
 
-__all__ = ["checkpoint", "note", "progress", "report"]
+_PAUSE = "OPSCONSOLE_PAUSE_FILE"
+_RESUME = "OPSCONSOLE_RESUME_FROM"
+PAUSED_EXIT_CODE = 85
+"""How a task ends that has saved a checkpoint because `should_pause()` was true."""
+
+__all__ = ["PAUSED_EXIT_CODE", "checkpoint", "note", "progress", "report", "resume_from", "should_pause"]
 
 
 class _Writer:
@@ -115,6 +122,17 @@ def checkpoint(path: str | os.PathLike[str], step: float | None = None) -> None:
     if step is not None:
         said["step"] = _number(step)
     _writer.write(_encode({"at_ms": _now_ms(), "checkpoint": said}))
+
+
+def should_pause() -> bool:
+    """Whether somebody wants the task to pause: save, call `checkpoint`, and end with PAUSED_EXIT_CODE. Cheap enough for every step."""
+    path = os.environ.get(_PAUSE)
+    return path is not None and os.path.exists(path)
+
+
+def resume_from() -> str | None:
+    """The file or folder of the checkpoint from which this attempt goes on; None: from the beginning."""
+    return os.environ.get(_RESUME) or None
 
 
 def note(text: str) -> None:

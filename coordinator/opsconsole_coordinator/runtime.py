@@ -151,7 +151,7 @@ class Coordinator:
             commit_loop, identities, config.data_dir / CONTENT_FOLDER, config.transfer,
             (files.cert, files.key) if uses_tls else None,
         )  # fmt: skip
-        retention.on_removed.append(streams.collection.forget)
+        retention.on_removed += [streams.collection.forget, streams.checkpoints.forget]
         operator_api = OperatorApi(
             commit_loop, log_service, identities, worker_row_cache, cleaning, streams.api, lambda: join_url
         )
@@ -162,6 +162,7 @@ class Coordinator:
             (cleaning.run, "clean outputs"), (self._gc_timer.run, "collect garbage"),
             (streams.process.run, "transfer process"), (streams.broker.run, "expire streams"),
             (streams.collection.run, "let kept results go"),
+            (streams.checkpoints.run, "let copies of checkpoints go"),
         )  # fmt: skip
         for loop, label in loops:
             task = asyncio.create_task(loop(), name=label)

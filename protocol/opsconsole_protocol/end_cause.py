@@ -35,6 +35,8 @@ class EndCause(StrEnum):
     CONTENT_AWAY = "content_away"
     """Its files or its code can't be had at the moment: nobody who has them is connected."""
     SETUP_FAILED = "setup_failed"
+    CHECKPOINT_GONE = "checkpoint_gone"
+    """The checkpoint from which it was to go on isn't where it was."""
 
     # its worker
     DISK_FULL = "disk_full"
@@ -58,6 +60,8 @@ class EndCause(StrEnum):
     """Another task of its gang ended, or found no worker: none goes on without the others."""
     PREEMPTED = "preempted"
     """It made way, to start again."""
+    CHECKPOINTED = "checkpointed"
+    """It saved a checkpoint and ended, as it was asked to for a pause."""
     RETRACTED = "retracted"
     """It was taken back before its start."""
     NO_WORKER = "no_worker"

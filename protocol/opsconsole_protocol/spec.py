@@ -1,6 +1,7 @@
 """The spec of a job: what its submitter says."""
 
 from collections.abc import Mapping
+from enum import StrEnum
 from typing import Annotated, Any
 
 import msgspec
@@ -45,8 +46,19 @@ DURATION_MS_MAX = 10_000_000_000_000
 FENCE_AFTER_MIN_MS = 10_000
 """Two heartbeats: from an idle coordinator an agent hears once a heartbeat, and a fence must not take that for silence."""
 
+PAUSE_SIGNALS = ("USR1", "USR2", "HUP", "INT", "TERM")
+
 Count = Annotated[int, Meta(ge=0, le=RETRIES_MAX)]
 Milliseconds = Annotated[int, Meta(ge=0, le=DURATION_MS_MAX)]
+
+
+class PauseBy(StrEnum):
+    """How a running task is paused."""
+
+    FREEZE = "freeze"
+    """Its processes are stopped where they are; they keep their memory, that of GPUs too."""
+    CHECKPOINT = "checkpoint"
+    """It is asked to save a checkpoint and to end with exit code 85; then it holds nothing, and goes on from there."""
 
 
 class Resources(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -107,6 +119,14 @@ class JobSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """A line for the worker's shell, run once a worker in the bundle's folder before the first task with it."""
     collect: tuple[str, ...] = ()
     """Patterns of result files that the coordinator keeps once the job has ended."""
+    pause_by: PauseBy = PauseBy.FREEZE
+    """How its tasks are paused unless whoever does it says otherwise."""
+    pause_signal: str = ""
+    """The signal that tells a task to save a checkpoint, beside the flag: `USR1`; empty: none."""
+    save_within_ms: Milliseconds = 300_000
+    """How long saving a checkpoint for a pause may take before an operator is told that it hasn't."""
+    resume_from: str | None = None
+    """A file or folder on the worker from which its first attempts go on, until one has saved a checkpoint of its own."""
 
     @property
     def title(self) -> str:
@@ -174,6 +194,7 @@ def check_spec(spec: JobSpec) -> None:
             f"--fence-after {spell_duration(spec.fence_after_ms)} is less than a healthy link may be silent for: "
             f"give {spell_duration(FENCE_AFTER_MIN_MS)} or more"
         )
+    _check_pause(spec)
     if len(set(spec.ports)) != len(spec.ports):
         raise InvalidRequest(f"two ports of one task have the same name: {', '.join(spec.ports)}")
     requirement.parse_all(spec.requirements)
@@ -191,6 +212,7 @@ def check_bounds(spec: JobSpec) -> None:
     for name in spec.workers:
         check_length("--worker", name, NAME_CHARACTERS_MAX)
     check_length("--workdir", spec.workdir or "", PATH_CHARACTERS_MAX)
+    check_length("--resume-from", spec.resume_from or "", PATH_CHARACTERS_MAX)
     check_length("--template", spec.template or "", NAME_CHARACTERS_MAX)
     check_count("requirements", spec.requirements, requirement.CONDITIONS_MAX)
     check_count("inputs", spec.inputs, INPUTS_MAX)
@@ -220,6 +242,17 @@ def _check_workdir(workdir: str | None) -> None:
     if not workdir.startswith(("/", "~/")) and workdir != "~":
         raise InvalidRequest(
             f"--workdir {shown} is not absolute: it names a folder on the worker, from / or from ~/, its user's home"
+        )
+
+
+def _check_pause(spec: JobSpec) -> None:
+    if spec.pause_signal and spec.pause_signal not in PAUSE_SIGNALS:
+        raise InvalidRequest(f"--pause-signal {spec.pause_signal[:20]!r} is not one of {', '.join(PAUSE_SIGNALS)}")
+    if spec.gang and spec.pause_by is PauseBy.CHECKPOINT:
+        raise InvalidRequest("a gang is paused by freezing it: leave out --pause-by checkpoint, or --gang")
+    if spec.resume_from is not None and (not spec.resume_from.startswith("/") or "\0" in spec.resume_from):
+        raise InvalidRequest(
+            f"--resume-from {spec.resume_from[:200]!r} is not absolute: it names a file or folder on the worker, from /"
         )
 
 

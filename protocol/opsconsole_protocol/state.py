@@ -8,14 +8,15 @@ process lives, `paused` while the whole process tree is frozen. It ends exactly 
 - `failed`: any other exit, a time-out, or an exit that can't be known;
 - `killed`: somebody asked for its end;
 - `worker_failed`: its worker was lost, or lost track of it;
-- `preempted`: it had to make way.
+- `preempted`: it had to make way, after it had saved a checkpoint for instance.
 
 Agents report *states*, not moves, and what they report while the link is down arrives as the latest state only. So a
 report may skip states forward (`assigned` to `succeeded`), but never leads out of an end.
 
 A *task* waits as `pending` (also between two attempts), `held` (an operator said so) or `blocked` (a job it depends
 on failed), then has its live attempt's state, then the last attempt's; `unschedulable` when no attempt could ever be
-made in time. The state of a *job* follows from its tasks.
+made in time. A task that has saved a checkpoint for a pause is `paused` without a live attempt: it holds nothing, and
+resumed it waits for its next one. The state of a *job* follows from its tasks.
 """
 
 from collections.abc import Mapping

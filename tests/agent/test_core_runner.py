@@ -72,6 +72,12 @@ class FakeEngine:
     def resume(self, attempt_id: AttemptId) -> None:
         self.calls.append(("resume", attempt_id))
 
+    def ask_to_save(self, attempt_id: AttemptId, signal: str) -> None:
+        self.calls.append(("ask_to_save", attempt_id, signal))
+
+    def withdraw_ask(self, attempt_id: AttemptId) -> None:
+        self.calls.append(("withdraw_ask", attempt_id))
+
     def terminate(self, attempt_id: AttemptId, grace_ms: int) -> None:
         self.calls.append(("terminate", attempt_id, grace_ms))
 

@@ -21,7 +21,7 @@ from opsconsole_protocol.file_listing import FileEntry, FileKind, FilePage, File
 from opsconsole_protocol.ids import AttemptId, ContentId, JobId, TaskId, WorkerId
 from opsconsole_protocol.job_content import Bundle, Upload
 from opsconsole_protocol.log import LogLine, LogPage, LogQuery, Source
-from opsconsole_protocol.spec import JobSpec, Resources
+from opsconsole_protocol.spec import JobSpec, PauseBy, Resources
 from opsconsole_protocol.state import AttemptState
 from opsconsole_protocol.stream.message import (
     Failure,
@@ -288,6 +288,20 @@ COORDINATOR: dict[str, Any] = {
     "coordinator_stop_stream_1": link.StopStream(stream_id=STREAM, reason="the credential of ana was revoked"),
     "coordinator_describe_dataset_1": link.DescribeDataset(check_id=3, query=DATASET_QUERY),
     "coordinator_describe_dataset_url_1": link.DescribeDataset(check_id=3, query=DatasetQuery(url="s3://lab/digits")),
+    "coordinator_set_want_checkpoint_1": link.SetWant(
+        seq=5, attempt_id=ATTEMPT, want=link.Want(mode=link.Mode.PAUSE, reason="why", by=PauseBy.CHECKPOINT)
+    ),
+    "coordinator_job_assignment_resume_1": link.JobAssignment(
+        seq=10,
+        desired=link.Desired(
+            attempt_id=ATTEMPT,
+            launch=msgspec.structs.replace(
+                DESIRED.launch,
+                resume=link.Resume(path="models/step-7", content_id=UPLOADS[0].content_id, size_bytes=3),
+                pause_signal="USR1",
+            ),
+        ),
+    ),
 }
 
 QUERY = LogQuery(
@@ -406,6 +420,24 @@ CLIENT: dict[str, Any] = {
         ),
     ),
     "client_call_describe_dataset_1": api.Call(1, api.DescribeDataset(worker="gpu1", query=DATASET_QUERY)),
+    "client_call_act_by_1": api.Call(1, api.Act(verb="pause", ids=("7k3",), by=PauseBy.CHECKPOINT)),
+    "client_call_submit_pause_1": api.Call(
+        1,
+        api.SubmitJobs(
+            submissions=(
+                api.Submission(
+                    JOB,
+                    JobSpec(
+                        command=("train",),
+                        pause_by=PauseBy.CHECKPOINT,
+                        pause_signal="USR1",
+                        save_within_ms=1,
+                        resume_from="/c",
+                    ),
+                ),
+            )
+        ),
+    ),
 }
 
 WORKER_ROW = api.WorkerRow(

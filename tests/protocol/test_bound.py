@@ -92,7 +92,7 @@ EVERY_SIZE: dict[str, Any] = {
     "ports": tuple(f"p{number}" for number in range(bound.PORTS_MAX + 1)), "template": LONG,
     "parameters": ({"a": "x" * TREE_BYTES_MAX},), "task_commands": (("x",) * 20_000,),
     "uploads": ({"name": "a", "content_id": "0" * 64, "size_bytes": 1, "files": 1, "host": LONG},), "setup": LONG * 3,
-    "collect": (LONG,),
+    "collect": (LONG,), "pause_signal": LONG, "resume_from": f"/{LONG}",
 }  # fmt: skip
 
 
@@ -100,7 +100,14 @@ def test_every_text_and_list_of_a_spec_is_named_here() -> None:
     """A new field of a spec that can hold any amount has to be bounded too."""
     info = inspect.type_info(JobSpec)
     assert isinstance(info, inspect.StructType)
-    sizeless = (inspect.IntType, inspect.FloatType, inspect.BoolType, inspect.NoneType, inspect.StructType)
+    sizeless = (
+        inspect.IntType,
+        inspect.FloatType,
+        inspect.BoolType,
+        inspect.NoneType,
+        inspect.StructType,
+        inspect.EnumType,
+    )
     open_ended = set()
     for field in info.fields:
         kinds = field.type.types if isinstance(field.type, inspect.UnionType) else (field.type,)

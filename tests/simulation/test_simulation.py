@@ -9,7 +9,7 @@ import pytest
 from tests.simulation.plan import FAULTS, make_plan
 from tests.simulation.world import run
 
-SCHEDULES = 2_000
+SCHEDULES = int(os.environ.get("SCHEDULES", "1000"))
 _CHUNK = 100
 PINNED: tuple[tuple[int, tuple[str, ...], str], ...] = (
     (42, ("crash_after_commit",), "requests that a crash leaves unanswered are asked again"),

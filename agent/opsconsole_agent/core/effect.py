@@ -55,6 +55,19 @@ class Resume(Command, frozen=True):
     attempt_id: AttemptId
 
 
+class AskToSave(Command, frozen=True):
+    """Let the attempt know that it is to save a checkpoint and to end; `signal` is sent to it as well, unless it is empty. Nothing is answered."""
+
+    attempt_id: AttemptId
+    signal: str = ""
+
+
+class WithdrawAsk(Command, frozen=True):
+    """It needn't any more. Nothing is answered."""
+
+    attempt_id: AttemptId
+
+
 class Terminate(Command, frozen=True):
     """Ask the attempt to end, and resume it for that where it is paused. Kill is an effect of its own."""
 
@@ -111,6 +124,6 @@ class SendObservation(Command, frozen=True):
 
 
 Effect = (
-    PersistIntent | NoteFault | PrepareAttempt | AbandonPreparation | StartAttempt | Pause | Resume | Terminate | Kill | FinishLog
+    PersistIntent | NoteFault | PrepareAttempt | AbandonPreparation | StartAttempt | Pause | Resume | AskToSave | WithdrawAsk | Terminate | Kill | FinishLog
     | RewindLog | ForgetAttempt | SendReport | SendObservation
 )  # fmt: skip

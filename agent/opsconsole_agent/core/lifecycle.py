@@ -10,6 +10,7 @@ import msgspec
 from opsconsole_agent.core.attempt_set import AttemptSet
 from opsconsole_agent.core.effect import (
     AbandonPreparation,
+    AskToSave,
     FinishLog,
     ForgetAttempt,
     Kill,
@@ -18,6 +19,7 @@ from opsconsole_agent.core.effect import (
     Resume,
     StartAttempt,
     Terminate,
+    WithdrawAsk,
 )
 from opsconsole_agent.core.ending import Ending, ending, leftover_words
 from opsconsole_agent.core.event import (
@@ -42,6 +44,7 @@ from opsconsole_protocol.end_cause import Cause, EndCause
 from opsconsole_protocol.ids import AttemptId
 from opsconsole_protocol.link import Launch, Mode, Observed, Want
 from opsconsole_protocol.quantity import spell_duration
+from opsconsole_protocol.spec import PauseBy
 from opsconsole_protocol.state import AttemptState
 
 GRACE_MS = 5_000
@@ -143,11 +146,23 @@ class Lifecycle:
     def _reconcile_live(self, attempt: LocalAttempt, want: Want, now_ms: int) -> None:
         if want.mode is Mode.STOP:
             self._begin_stop(attempt, StopCause.WANTED, want.reason or _STOPPED, now_ms)
-        elif want.mode is Mode.PAUSE:
+            return
+        is_to_save = want.mode is Mode.PAUSE and want.by is PauseBy.CHECKPOINT
+        self._ask_to_save(attempt, is_wanted=is_to_save)
+        if want.mode is Mode.PAUSE and not is_to_save:
             if attempt.phase is Phase.RUNNING and self._attempts.decide(attempt, Move.PAUSE, now_ms):
                 self._attempts.effects.append(Pause(attempt.attempt_id))
         elif attempt.phase is Phase.PAUSED and self._attempts.decide(attempt, Move.RESUME, now_ms):
             self._attempts.effects.append(Resume(attempt.attempt_id))
+
+    def _ask_to_save(self, attempt: LocalAttempt, *, is_wanted: bool) -> None:
+        """Ask once; an attempt that goes on all the same isn't to save when it looks later."""
+        if attempt.is_asked_to_save is is_wanted:
+            return
+        attempt.is_asked_to_save = is_wanted
+        signal = "" if attempt.launch is None else attempt.launch.pause_signal
+        effect = AskToSave(attempt.attempt_id, signal) if is_wanted else WithdrawAsk(attempt.attempt_id)
+        self._attempts.effects.append(effect)
 
     def _enqueue(self, attempt: LocalAttempt, now_ms: int) -> None:
         self._slots.enqueue(attempt.attempt_id, attempt.gpu_ids)

@@ -21,7 +21,7 @@ class LocalAttempt:
 
     `engine`: what starts it, or started it. `is_foreign`: this agent doesn't have that engine. `want` is None until the
     coordinator has said, in this life of the agent, what it wants. `is_written`: it would survive a restart.
-    `may_have_started`: its engine may have been asked to start it. `is_paused`: as its engine said last. `was_killed`: KILL
+    `may_have_started`: its engine may have been asked to start it. `is_paused`: as its engine said last. `is_asked_to_save`: by this life of the agent. `was_killed`: KILL
     was asked for. `is_unrecorded`: its engine doesn't know how it ended. `own_end`: an end that only we know.
     """
 
@@ -36,6 +36,7 @@ class LocalAttempt:
     is_written: bool = False
     may_have_started: bool = False
     is_paused: bool = False
+    is_asked_to_save: bool = False
     stop: Stop | None = None
     was_killed: bool = False
     is_unrecorded: bool = False

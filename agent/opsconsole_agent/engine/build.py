@@ -38,6 +38,8 @@ class Build:
     from_cache: bool = True
     """Nothing had to be fetched or set up."""
     output_path: str | None = None
+    resume_path: str | None = None
+    """The checkpoint from which it goes on."""
     command: StartCommand | None = None
     progress: StepProgress | None = None
     """How far the step under way is; None before the first one."""
@@ -63,7 +65,12 @@ class Step(Protocol):
 
 def has_build(launch: Launch) -> bool:
     """Whether files, code or a setup belong to it, so that its log may have the source `build`."""
-    return bool(launch.uploads or launch.bundle is not None or launch.setup)
+    return bool(launch.uploads or launch.bundle is not None or launch.setup or is_sent_checkpoint(launch))
+
+
+def is_sent_checkpoint(launch: Launch) -> bool:
+    """Whether the checkpoint from which it goes on is sent to its worker."""
+    return launch.resume is not None and launch.resume.content_id is not None
 
 
 def run_at_once(work: Coroutine[Any, Any, T]) -> T:

@@ -1,17 +1,19 @@
 """The steps that bring files and code to an attempt: trees are fetched where they are lacking, and code is copied."""
 
 import asyncio
+import os
 import threading
 from pathlib import Path
 from typing import Protocol
 
-from opsconsole_agent.engine.build import Build, in_thread
+from opsconsole_agent.engine.build import Build, in_thread, is_sent_checkpoint
 from opsconsole_agent.engine.bundle import make_copy
 from opsconsole_agent.engine.engine import StepProgress
 from opsconsole_agent.keeper_client.message import User
 from opsconsole_agent.state.state_folder import StateFolder
 from opsconsole_agent.transfer.content_cache import Fetching
 from opsconsole_protocol.content.manifest import Manifest
+from opsconsole_protocol.content.path import check_path
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.host.content.store import StoredTree
 from opsconsole_protocol.ids import AttemptId, ContentId
@@ -45,7 +47,7 @@ class Contents:
 
     def is_quick(self, launch: Launch) -> bool:
         """Without files and code of its own."""
-        return not launch.uploads and launch.bundle is None
+        return not launch.uploads and launch.bundle is None and not is_sent_checkpoint(launch)
 
     async def run(self, build: Build) -> None:
         """Fetch what is lacking; raises OpsconsoleError or OSError."""
@@ -53,14 +55,19 @@ class Contents:
         for upload in launch.uploads:
             check_input_name(upload.name, "the task's folder of inputs")
         bundle = () if launch.bundle is None else (launch.bundle,)
-        wanted = {one.content_id: one for one in (*bundle, *launch.uploads)}
-        total = sum(one.size_bytes for one in wanted.values())
+        wanted = {one.content_id: one.size_bytes for one in (*bundle, *launch.uploads)}
+        resume = launch.resume
+        if resume is not None and resume.content_id is not None:
+            wanted[resume.content_id] = resume.size_bytes
+        total = sum(wanted.values())
         trees: dict[ContentId, StoredTree] = {}
         done = 0
-        for content_id, one in wanted.items():
-            fetching = _Fetching(build, self.name, done, total, one.size_bytes)
+        for content_id, size_bytes in wanted.items():
+            fetching = _Fetching(build, self.name, done, total, size_bytes)
             trees[content_id] = await self._source.obtain(content_id, build.attempt_id, fetching)
-            done += one.size_bytes
+            done += size_bytes
+        if resume is not None and resume.content_id is not None:
+            build.resume_path = str(_below(trees[resume.content_id], resume.path))
         paths = [str(input_path(upload, trees[upload.content_id])) for upload in launch.uploads]
         build.inputs += tuple(paths)
         if launch.bundle is not None:
@@ -78,6 +85,13 @@ def input_path(upload: Upload, tree: StoredTree) -> Path:
     if len(entries) != 1:
         raise InvalidRequest(f"the upload {upload.name} was to be one file, and is {len(entries)}: submit it again")
     return tree.path / Path(entries[0].path.decode(errors="surrogateescape"))
+
+
+def _below(tree: StoredTree, path: str) -> Path:
+    """A path in a tree. Raises InvalidRequest for one that leads out of it."""
+    raw = os.fsencode(path)
+    check_path(raw)
+    return tree.path / os.fsdecode(raw)
 
 
 class BundleFolder:

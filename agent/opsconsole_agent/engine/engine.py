@@ -72,6 +72,12 @@ class Engine(Protocol):
     def resume(self, attempt_id: AttemptId) -> None:
         """Let the attempt go on where it was paused. Emits Resumed or PauseFailed."""
 
+    def ask_to_save(self, attempt_id: AttemptId, signal: str) -> None:
+        """Let the attempt see that it is to save a checkpoint and to end, and send its leader a signal, if one is named. Emits nothing."""
+
+    def withdraw_ask(self, attempt_id: AttemptId) -> None:
+        """It needn't any more. Emits nothing."""
+
     def terminate(self, attempt_id: AttemptId, grace_ms: int) -> None:
         """Ask all that lives of the attempt to end, and resume it for that. What its leader leaves behind is ended once
         `grace_ms` are over; the leader itself only by `kill`."""

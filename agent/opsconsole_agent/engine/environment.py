@@ -37,6 +37,10 @@ class Place:
     """The file to which it may append what it says of itself."""
     api: tuple[str, str] | None = None
     """Where it reports by HTTP, and its token for that."""
+    pause_path: str | None = None
+    """The file that is there while it is to save a checkpoint and to end."""
+    resume_path: str | None = None
+    """The checkpoint from which it goes on."""
     sdk_path: str | None = None
     """The folder in which Python finds the module `opsconsole` where none is installed."""
 
@@ -65,6 +69,10 @@ def task_environment(base: Mapping[str, str], attempt_id: AttemptId, launch: Lau
     environment.update(_files(place))
     if place.report_path is not None:
         environment["OPSCONSOLE_REPORT"] = place.report_path
+    if place.pause_path is not None:
+        environment["OPSCONSOLE_PAUSE_FILE"] = place.pause_path
+    if place.resume_path is not None:
+        environment["OPSCONSOLE_RESUME_FROM"] = place.resume_path
     if place.api is not None:
         environment["OPSCONSOLE_API"], environment["OPSCONSOLE_JOB_TOKEN"] = place.api
     if place.sdk_path is not None:

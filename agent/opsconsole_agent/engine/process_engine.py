@@ -1,12 +1,15 @@
 """Starts attempts as processes of this host, through the keeper. To pause one is to freeze its processes."""
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from signal import Signals
 from typing import Any
 
 import msgspec
+import psutil
 
 from opsconsole_agent.core.event import (
     AttemptExited,
@@ -28,7 +31,7 @@ from opsconsole_agent.engine.engine import Emit, Settled, StepProgress
 from opsconsole_agent.engine.port import PortTaken, allocate_ports, is_listened_on
 from opsconsole_agent.engine.setup import SetupFailed
 from opsconsole_agent.engine.side_process import SideProcesses, attempt_of
-from opsconsole_agent.engine.staging import Prepared, Staging
+from opsconsole_agent.engine.staging import CheckpointGone, Prepared, Staging
 from opsconsole_agent.keeper_client import message as keeper_message
 from opsconsole_agent.keeper_client.keeper_client import KeeperClient
 from opsconsole_agent.probe.io_path import NOTHING_WRITTEN, OutputRefused
@@ -47,8 +50,9 @@ _CAUSES: Mapping[type, EndCause] = {
     SetupFailed: EndCause.SETUP_FAILED,
     DiskFull: EndCause.DISK_FULL,
     NoRoom: EndCause.DISK_FULL,
+    CheckpointGone: EndCause.CHECKPOINT_GONE,
 }
-_MOMENTARY = (PortTaken, ContentAway, DiskFull, NoRoom)
+_MOMENTARY = (PortTaken, ContentAway, DiskFull, NoRoom, CheckpointGone)
 """Only the moment is to blame, so the attempt is to be tried again at no cost."""
 
 _log = logging.getLogger(__name__)
@@ -246,6 +250,29 @@ class ProcessEngine:
         except OpsconsoleError as error:
             if self._keeper.connected:
                 self._emit([PauseFailed(attempt_id=attempt_id, error=f"{trouble}: {error.message}")])
+
+    def ask_to_save(self, attempt_id: AttemptId, signal: str) -> None:
+        """See Engine."""
+        try:
+            self._staging.state.ask_to_save(attempt_id)
+        except OSError as error:
+            self._say(f"{attempt_id} can't be asked to save a checkpoint ({error.strerror})")
+        if signal:
+            self._spawn(self._signal_leader(attempt_id, signal))
+
+    async def _signal_leader(self, attempt_id: AttemptId, name: str) -> None:
+        try:
+            pids = (await self.pids()).get(attempt_id, [])
+        except OpsconsoleError as error:
+            _log.info("a signal was not sent: %s", error)
+            return
+        with contextlib.suppress(psutil.Error, ValueError):
+            leader = min((psutil.Process(pid) for pid in pids), key=lambda one: one.create_time())
+            leader.send_signal(Signals[f"SIG{name}"])
+
+    def withdraw_ask(self, attempt_id: AttemptId) -> None:
+        """See Engine."""
+        self._staging.state.withdraw_ask(attempt_id)
 
     def terminate(self, attempt_id: AttemptId, grace_ms: int) -> None:
         """See Engine."""

@@ -19,6 +19,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -52,8 +53,9 @@ from opsconsole_agent.probe.io_path import (
     resolve_input,
 )
 from opsconsole_agent.probe.mount import LOCAL, filesystem_label
+from opsconsole_agent.probe.timed_call import TimedCall
 from opsconsole_agent.state.state_folder import StateFolder
-from opsconsole_protocol.error import InvalidRequest, Unavailable
+from opsconsole_protocol.error import InvalidRequest, OpsconsoleError, Unavailable
 from opsconsole_protocol.ids import AttemptId, WorkerId
 from opsconsole_protocol.job_content import Bundle
 from opsconsole_protocol.link import Launch
@@ -63,6 +65,13 @@ _LABEL_GOOD_FOR_S = 30.0
 _LABELS_MAX = 1_000
 _COUNTED_AT_ONCE_MAX = 100
 _COUNT_AT_ONCE_S = 0.002
+_LOOK_S = 5.0
+
+
+class CheckpointGone(OpsconsoleError):
+    """The checkpoint from which an attempt was to go on isn't where it was."""
+
+    code = "checkpoint_gone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +141,7 @@ class Staging:
             WorkingFolder(defaults, state, self._locality),
             InputFiles(defaults.io, state, self._locality),
             OutputFolder(defaults, self._locality),
+            OwnCheckpoint(self._locality),
         ]
         if equipment is not None:
             search_path = defaults.base_environment.get("PATH", os.defpath)
@@ -331,6 +341,35 @@ class OutputFolder:
         build.output_path = str(folder / own) if own else str(folder)
 
 
+class OwnCheckpoint:
+    """The checkpoint from which it goes on, where that is to be on this worker."""
+
+    name = "checkpoint"
+
+    def __init__(self, locality: "_Locality") -> None:
+        self._locality = locality
+
+    def is_quick(self, launch: Launch) -> bool:
+        """Unless it isn't on a local disk."""
+        resume = launch.resume
+        return resume is None or resume.content_id is not None or self._locality.is_local(resume.path)
+
+    async def run(self, build: Build) -> None:
+        """See that it is there; raises CheckpointGone, or Unavailable where that can't be told."""
+        resume = build.launch.resume
+        if resume is None or resume.content_id is not None:
+            return
+        look = partial(os.path.exists, resume.path)
+        is_quick = build.is_quick or self.is_quick(build.launch)
+        try:
+            is_there = look() if is_quick else await in_thread(TimedCall(look, _LOOK_S).call)
+        except TimeoutError:
+            raise Unavailable(f"the checkpoint {resume.path} doesn't answer: is the mount hung?") from None
+        if not is_there:
+            raise CheckpointGone(f"the checkpoint {resume.path} is not on this worker any more")
+        build.resume_path = resume.path
+
+
 class StartCommandStep:
     """What the keeper is told to start, of all that the steps before have found."""
 
@@ -359,6 +398,8 @@ class StartCommandStep:
             setup_path=setup_path,
             ports=build.ports,
             report_path=self._staging.report_file(build.attempt_id),
+            pause_path=self._staging.state.pause_file(build.attempt_id),
+            resume_path=build.resume_path,
             api=defaults.report_api(build.attempt_id),
             sdk_path=defaults.sdk_path,
         )

@@ -3,6 +3,7 @@
     STATE_DIR/attempts/<attempt id>/spec.json        what was wanted, mode 0600: it holds the job's environment
                                     spec.spare       the same file, empty, before and after
                                     stdout stderr    what the task wrote
+                                    pause            there while it is to save a checkpoint and to end
                                     work/            its working folder, unless the job names another
     STATE_DIR/logs/<attempt id>.<source>             a second name of the same, for a task that removes the first
     STATE_DIR/store.json boot
@@ -60,6 +61,7 @@ _SPARE_SPEC = "spec.spare"
 WORK_FOLDER = "work"
 INPUTS_FOLDER = "inputs"
 """Links to what was brought for it, by the names that its job gave them."""
+PAUSE_FILE = "pause"
 _PASSABLE = 0o711
 _READABLE = 0o755
 _SPARE_MAX = 64
@@ -168,6 +170,19 @@ class StateFolder:
     def log_file(self, attempt_id: AttemptId, source: Source) -> str:
         """The file of one of its logs."""
         return f"{self._attempts}/{attempt_id}/{source}"
+
+    def pause_file(self, attempt_id: AttemptId) -> str:
+        """The file that is there while the attempt is to save a checkpoint and to end."""
+        return f"{self._attempts}/{attempt_id}/{PAUSE_FILE}"
+
+    def ask_to_save(self, attempt_id: AttemptId) -> None:
+        """Make that file. Raises OSError."""
+        with contextlib.suppress(FileExistsError):
+            state_file.write_new(self.pause_file(attempt_id), b"")
+
+    def withdraw_ask(self, attempt_id: AttemptId) -> None:
+        """Remove that file, if it is there."""
+        state_file.clear(self.pause_file(attempt_id))
 
     def is_needed(self, attempt_id: str) -> bool:
         """Whether this is an attempt that is written down, or a folder for one to come."""
@@ -318,6 +333,7 @@ class StateFolder:
             state_file.clear(self.kept_log(attempt_id, source))
         for source in Source:
             state_file.clear(f"{folder}/{source}")
+        self.withdraw_ask(attempt_id)
         if os.path.lexists(f"{folder}/{INPUTS_FOLDER}"):
             shutil.rmtree(f"{folder}/{INPUTS_FOLDER}", ignore_errors=True)
         self.remove_empty(attempt_id)

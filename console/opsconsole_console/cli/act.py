@@ -10,6 +10,7 @@ from opsconsole_console.cli.output import put, put_json
 from opsconsole_console.cli.parser import Group
 from opsconsole_console.cli.session import with_client
 from opsconsole_protocol.error import InvalidRequest
+from opsconsole_protocol.spec import PauseBy
 
 if TYPE_CHECKING:
     from opsconsole.client import Client
@@ -24,6 +25,12 @@ def add(group: Group) -> None:
         parser.set_defaults(verb=verb)
         add_job(parser, or_task=True, many=True)
         parser.add_argument("--reason", metavar="TEXT", default="", help="why, for whoever looks at the job later")
+        if verb == "pause":
+            parser.add_argument(
+                "--by",
+                choices=list(PauseBy),
+                help="freeze: stop it where it is; checkpoint: have it save one and free its GPU (default: as the job says)",
+            )
         add_json(parser, "one JSON object a line: id, result")
     parser = group.verb("priority", set_priority)
     add_job(parser)
@@ -34,7 +41,8 @@ def act(args: argparse.Namespace) -> int:
     """Do the verb to all ids, and say what happened to each."""
 
     async def work(client: Client) -> list[tuple[str, str]]:
-        return await client.act(args.verb, args.ids, args.reason)
+        by = getattr(args, "by", None)
+        return await client.act(args.verb, args.ids, args.reason, by and PauseBy(by))
 
     for one, text in with_client(args, work):
         if args.json:

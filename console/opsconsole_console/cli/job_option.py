@@ -15,7 +15,7 @@ from opsconsole_console.cli.option import at_least, key_value, typed
 from opsconsole_protocol.api.template import DEFAULTS, filled
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.quantity import duration_ms, size_mb
-from opsconsole_protocol.spec import CPUS_MAX, Resources, check_spec, checked_spec
+from opsconsole_protocol.spec import CPUS_MAX, PauseBy, Resources, check_spec, checked_spec
 
 if TYPE_CHECKING:
     from opsconsole_protocol.api import TemplateRow
@@ -60,6 +60,7 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(packed=None)
     _add_where(parser.add_argument_group("where and when"))
     _add_ends(parser.add_argument_group("when it goes wrong"))
+    _add_pause(parser.add_argument_group("pauses and checkpoints"))
 
 
 def _add_where(where: argparse._ArgumentGroup) -> None:
@@ -111,6 +112,17 @@ def _add_ends(ends: argparse._ArgumentGroup) -> None:
     )
     ends.add_argument("--fence-after", metavar="T", type=_milliseconds,
                       help="the worker ends the task when it hears nothing from here for so long (10s or more)")  # fmt: skip
+
+
+def _add_pause(pause: argparse._ArgumentGroup) -> None:
+    pause.add_argument("--pause-by", choices=list(PauseBy),
+                       help="how it is paused: freeze its processes, or have it save a checkpoint and free its GPU (freeze)")  # fmt: skip
+    pause.add_argument("--pause-signal", metavar="USR1",
+                       help="a signal that also tells the task to save a checkpoint")  # fmt: skip
+    pause.add_argument("--save-within", metavar="5m", type=_milliseconds,
+                       help="tell when saving a checkpoint takes longer than this (5m)")  # fmt: skip
+    pause.add_argument("--resume-from", metavar="PATH",
+                       help="a checkpoint on the worker to go on from (OPSCONSOLE_RESUME_FROM)")  # fmt: skip
 
 
 def make_spec(args: argparse.Namespace, command: Sequence[str] | None, template: TemplateRow | None) -> JobSpec:
@@ -227,6 +239,10 @@ def _fields(args: argparse.Namespace) -> dict[str, Any]:
         "bundle": None if args.packed is None else args.packed.bundle,
         "setup": args.setup,
         "collect": tuple(args.collect),
+        "pause_by": args.pause_by,
+        "pause_signal": args.pause_signal,
+        "save_within_ms": args.save_within,
+        "resume_from": args.resume_from,
     }
 
 

@@ -37,7 +37,7 @@ VERBS = {
     "transfers": Verb("transfer", "list transfers of this machine; go on with those that wait"),
     "metrics": Verb("metrics", "list or export what tasks have reported"),
     "compare": Verb("compare", "put runs side by side: parameters, and what came of them"),
-    "pause": Verb("act", "freeze running jobs where they are"),
+    "pause": Verb("act", "freeze running jobs, or have them save a checkpoint"),
     "resume": Verb("act", "let paused jobs go on"),
     "cancel": Verb("act", "end jobs: TERM, a grace time, KILL"),
     "retry": Verb("act", "run failed, killed or lost tasks again"),

@@ -1,5 +1,6 @@
 """Tasks are assigned to workers. From then on a lost attempt of the task can't come back any more."""
 
+from opsconsole_coordinator.core.checkpointing import choose_resume, step_words
 from opsconsole_coordinator.core.content import contents_of, supply_words
 from opsconsole_coordinator.core.demand import promised_of
 from opsconsole_coordinator.core.desired import add_attempt, desired_of, forget
@@ -32,14 +33,24 @@ def assign(
         assigned_at_ms=now_ms,
         want=link.Want(grace_ms=job.spec.grace_ms),
     )
+    attempt.resume, attempt.resumed_from = choose_resume(job, task, worker)
     add_attempt(fleet, job, task, worker, attempt)
     gpus = f" with {len(offer.gpu_ids)} GPU{'s' if len(offer.gpu_ids) > 1 else ''}" if offer.gpu_ids else ""
     supply = supply_words(contents_of(job.spec), offer.lacks_bytes)
-    words = f"attempt {number} assigned to {worker.name}{gpus}{f', which {supply}' if supply else ''}"
+    words = f"attempt {number} assigned to {worker.name}{gpus}{f', which {supply}' if supply else ''}{_resume_words(task, attempt)}"
     fleet.audit(now_ms, SYSTEM, EventKind.ASSIGNED, words, job.task_id(task.index))
     attempt.assigned_seq = fleet.next_seq(worker)
     fleet.send(worker, link.JobAssignment(seq=attempt.assigned_seq, desired=desired_of(fleet, job, attempt)))
     return attempt
+
+
+def _resume_words(task: Task, attempt: Attempt) -> str:
+    newest = task.latest.checkpoint if task.latest is not None else None
+    if attempt.resume is None:
+        return f", from the beginning: its checkpoint at {step_words(newest)} is lost" if newest is not None else ""
+    words = f", goes on from {step_words(attempt.resumed_from)}"
+    is_older = newest is not None and newest != attempt.resumed_from
+    return f"{words}: the newest, {step_words(newest)}, is lost" if is_older else words
 
 
 def replace_lost(fleet: Fleet, job: Job, task: Task, now_ms: int) -> None:

@@ -2,7 +2,17 @@
 
 from dataclasses import dataclass, field
 
-from opsconsole_coordinator.core.model import Attempt, Collect, Job, OutputCopy, OutputKey, Project, Task, Worker
+from opsconsole_coordinator.core.model import (
+    Attempt,
+    Collect,
+    CopyCheckpoint,
+    Job,
+    OutputCopy,
+    OutputKey,
+    Project,
+    Task,
+    Worker,
+)
 from opsconsole_protocol.api import EventRow, TemplateRow
 from opsconsole_protocol.ids import AttemptId, JobId, SessionId, WorkerId
 from opsconsole_protocol.link import CoordinatorMessage
@@ -34,6 +44,8 @@ class Batch:
     output_copies_removed: list[OutputKey] = field(default_factory=list)
     collects: list[Collect] = field(default_factory=list)
     """Results to be fetched once this is committed; what comes of each is told to the reactor."""
+    checkpoints: list[CopyCheckpoint] = field(default_factory=list)
+    """Checkpoints to be copied once this is committed; what comes of each is told to the reactor."""
     adopting: bool = False
     """The store was restored from a backup, and no admin has confirmed that yet."""
 

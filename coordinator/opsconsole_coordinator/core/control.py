@@ -1,12 +1,13 @@
 """What operators do to jobs, tasks and workers. The audit log says who did it."""
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from opsconsole_coordinator.core.avoidance import clear_failures
 from opsconsole_coordinator.core.collecting import note_worker_gone
 from opsconsole_coordinator.core.dependency import apply_dependencies
 from opsconsole_coordinator.core.desired import forget, set_want
-from opsconsole_coordinator.core.ending import end_attempt, settle_job, stop_job, stop_task
+from opsconsole_coordinator.core.ending import end_attempt, is_parked, settle_job, stop_job, stop_task
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.gang import starts_over
 from opsconsole_coordinator.core.model import Attempt, Job, Task, Worker
@@ -16,13 +17,21 @@ from opsconsole_protocol.end_cause import EndCause
 from opsconsole_protocol.error import Conflict, InvalidRequest, NotFound
 from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.ids import JobId
-from opsconsole_protocol.spec import PRIORITY_MAX
+from opsconsole_protocol.spec import PRIORITY_MAX, PauseBy
 from opsconsole_protocol.state import AttemptState, TaskState, is_task_finished, is_task_live
 
 VERBS = ("pause", "resume", "cancel", "retry", "hold", "release")
 
 
-def act(fleet: Fleet, verb: str, job_id: JobId, index: int | None, actor: str, reason: str, now_ms: int) -> str:
+class Order(NamedTuple):
+    """Who wants something done, and why; `by`: how to pause."""
+
+    actor: str
+    reason: str = ""
+    by: PauseBy | None = None
+
+
+def act(fleet: Fleet, verb: str, job_id: JobId, index: int | None, order: Order, now_ms: int) -> str:
     """Do a verb to a job, or to one of its tasks, and return in one line what was done.
 
     What is done to one task of a gang is done to all of them. Raises NotFound, InvalidRequest or Conflict, and then
@@ -39,73 +48,91 @@ def act(fleet: Fleet, verb: str, job_id: JobId, index: int | None, actor: str, r
         check_takes_work(fleet, job.spec.project)
     is_whole = index is None or job.spec.gang
     tasks = job.tasks if is_whole or index is None else [job.tasks[index]]
-    words = _ACTIONS[verb](fleet, job, tasks, is_whole, actor, reason, now_ms)
+    words = _ACTIONS[verb](fleet, job, tasks, is_whole, order, now_ms)
     settle_job(fleet, job, now_ms)
     return words if index is None or not is_whole else f"{words} (all tasks of its gang)"
 
 
-def _cancel(fleet: Fleet, job: Job, tasks: Sequence[Task], is_whole: bool, actor: str, reason: str, now_ms: int) -> str:
+def _cancel(fleet: Fleet, job: Job, tasks: Sequence[Task], is_whole: bool, order: Order, now_ms: int) -> str:
     if all(is_task_finished(task.state) for task in tasks):
         return f"had ended already: {job.state if is_whole else tasks[0].state}"
-    words = f"cancelled by {actor}{': ' + reason if reason else ''}"
+    words = f"cancelled by {order.actor}{': ' + order.reason if order.reason else ''}"
     if is_whole:
-        stop_job(fleet, job, words, actor, now_ms)
+        stop_job(fleet, job, words, order.actor, now_ms)
         return f"{words}; {job.state}" if job.is_finished else f"{words}; ending"
     task = tasks[0]
-    fleet.audit(now_ms, actor, EventKind.CANCEL, words, job.task_id(task.index))
+    fleet.audit(now_ms, order.actor, EventKind.CANCEL, words, job.task_id(task.index))
     stop_task(fleet, job, task, words, now_ms)
     return words
 
 
-def _pause(fleet: Fleet, job: Job, tasks: Sequence[Task], is_whole: bool, actor: str, reason: str, now_ms: int) -> str:
-    del is_whole, reason
-    words = f"paused by {actor}"
+def _pause(fleet: Fleet, job: Job, tasks: Sequence[Task], is_whole: bool, order: Order, now_ms: int) -> str:
+    del is_whole
+    by = order.by or job.spec.pause_by
+    if by is PauseBy.CHECKPOINT and job.spec.gang:
+        raise Conflict(f"job {job.id} is a gang, which is paused by freezing it: pause it with --by freeze")
+    words = f"paused by {order.actor}"
     live = _live_attempts(fleet, tasks)
     for attempt in live:
-        if attempt.want.mode is not link.Mode.PAUSE:
-            set_want(fleet, attempt, link.Want(mode=link.Mode.PAUSE, reason=words, grace_ms=job.spec.grace_ms))
+        if attempt.want.mode is not link.Mode.PAUSE or (order.by is not None and attempt.want.by is not by):
+            _want_paused(fleet, job, attempt, by, order, now_ms)
     held = _hold_waiting(fleet, job, tasks, words)
     if not live and not held:
         raise Conflict(_nothing(job, "pause", "nothing of it runs or waits"))
-    fleet.audit(now_ms, actor, EventKind.PAUSE, words, job.id)
+    fleet.audit(now_ms, order.actor, EventKind.PAUSE, words, job.id)
     return words + (f" ({held} waiting tasks held)" if held and live else "")
 
 
-def _resume(fleet: Fleet, job: Job, tasks: Sequence[Task], is_whole: bool, actor: str, reason: str, now_ms: int) -> str:
-    del is_whole, reason
-    words = f"resumed by {actor}"
+def _want_paused(fleet: Fleet, job: Job, attempt: Attempt, by: PauseBy, order: Order, now_ms: int) -> None:
+    """One that isn't known to run has nothing to save: it is kept from going on."""
+    is_to_save = by is PauseBy.CHECKPOINT and attempt.has_started
+    if is_to_save:
+        attempt.save_asked_ms = now_ms
+        attempt.is_save_late = False
+    words = f"asked to save a checkpoint by {order.actor}" if is_to_save else f"paused by {order.actor}"
+    how = by if is_to_save else PauseBy.FREEZE
+    want = link.Want(mode=link.Mode.PAUSE, reason=words, grace_ms=job.spec.grace_ms, by=how)
+    set_want(fleet, attempt, want)
+    task = job.tasks[attempt.index]
+    fleet.set_task(job, task, task.state, words)
+
+
+def _resume(fleet: Fleet, job: Job, tasks: Sequence[Task], is_whole: bool, order: Order, now_ms: int) -> str:
+    del is_whole
+    words = f"resumed by {order.actor}"
     paused = [one for one in _live_attempts(fleet, tasks) if one.want.mode is link.Mode.PAUSE]
     for attempt in paused:
         set_want(fleet, attempt, link.Want(reason=words, grace_ms=job.spec.grace_ms))
+    parked = [task for task in tasks if is_parked(fleet, task)]
+    for task in parked:
+        task.pending_since_ms = now_ms
+        fleet.set_task(job, task, TaskState.PENDING, words)
     released = _release_held(fleet, job, tasks, now_ms)
-    if not paused and not released:
+    if not paused and not parked and not released:
         raise Conflict(_nothing(job, "resume", "nothing of it is paused or held"))
-    fleet.audit(now_ms, actor, EventKind.RESUME, words, job.id)
+    fleet.audit(now_ms, order.actor, EventKind.RESUME, words, job.id)
     return words
 
 
-def _hold(fleet: Fleet, job: Job, tasks: Sequence[Task], is_whole: bool, actor: str, reason: str, now_ms: int) -> str:
+def _hold(fleet: Fleet, job: Job, tasks: Sequence[Task], is_whole: bool, order: Order, now_ms: int) -> str:
     del is_whole
-    words = f"held by {actor}{': ' + reason if reason else ''}"
+    words = f"held by {order.actor}{': ' + order.reason if order.reason else ''}"
     if not _hold_waiting(fleet, job, tasks, words):
         raise Conflict(_nothing(job, "hold", "none of its tasks is waiting (pause stops running ones)"))
-    fleet.audit(now_ms, actor, EventKind.HOLD, words, job.id)
+    fleet.audit(now_ms, order.actor, EventKind.HOLD, words, job.id)
     return words
 
 
-def _release(
-    fleet: Fleet, job: Job, tasks: Sequence[Task], is_whole: bool, actor: str, reason: str, now_ms: int
-) -> str:
-    del is_whole, reason
+def _release(fleet: Fleet, job: Job, tasks: Sequence[Task], is_whole: bool, order: Order, now_ms: int) -> str:
+    del is_whole
     if not _release_held(fleet, job, tasks, now_ms):
         raise Conflict(_nothing(job, "release", "none of its tasks is held"))
-    words = f"released by {actor}"
-    fleet.audit(now_ms, actor, EventKind.RELEASE, words, job.id)
+    words = f"released by {order.actor}"
+    fleet.audit(now_ms, order.actor, EventKind.RELEASE, words, job.id)
     return words
 
 
-def _retry(fleet: Fleet, job: Job, tasks: Sequence[Task], is_whole: bool, actor: str, reason: str, now_ms: int) -> str:
-    del reason
+def _retry(fleet: Fleet, job: Job, tasks: Sequence[Task], is_whole: bool, order: Order, now_ms: int) -> str:
     again = [task for task in tasks if is_task_finished(task.state) and task.state is not TaskState.SUCCEEDED]
     if not again:
         hint = f"; to run it once more: opsconsole clone {job.id}" if job.is_finished else ""
@@ -125,14 +152,14 @@ def _retry(fleet: Fleet, job: Job, tasks: Sequence[Task], is_whole: bool, actor:
         task.avoid = ()
         fleet.set_task(job, task, TaskState.PENDING)
     count = f" ({len(again)} task{'s' if len(again) > 1 else ''})" if len(job.tasks) > 1 else ""
-    words = f"retried by {actor}{count}"
-    fleet.audit(now_ms, actor, EventKind.RETRY, words, job.id)
+    words = f"retried by {order.actor}{count}"
+    fleet.audit(now_ms, order.actor, EventKind.RETRY, words, job.id)
     if job.blocked_by or job.waiting_on:
         apply_dependencies(fleet, job, now_ms)
     return words
 
 
-_ACTIONS: dict[str, Callable[[Fleet, Job, Sequence[Task], bool, str, str, int], str]] = {
+_ACTIONS: dict[str, Callable[[Fleet, Job, Sequence[Task], bool, Order, int], str]] = {
     "pause": _pause,
     "resume": _resume,
     "cancel": _cancel,
@@ -238,7 +265,8 @@ def _give_up(fleet: Fleet, worker: Worker, now_ms: int) -> None:
 
 def _live_attempts(fleet: Fleet, tasks: Sequence[Task]) -> list[Attempt]:
     found = (fleet.current(task) for task in tasks if is_task_live(task.state))
-    return [attempt for attempt in found if attempt is not None and attempt.want.mode is not link.Mode.STOP]
+    there = (attempt for attempt in found if attempt is not None and not attempt.is_finished)
+    return [attempt for attempt in there if attempt.want.mode is not link.Mode.STOP]
 
 
 def _hold_waiting(fleet: Fleet, job: Job, tasks: Sequence[Task], reason: str) -> int:

@@ -1,6 +1,7 @@
 """What a job's tasks ask of a worker."""
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from opsconsole_coordinator.core.content import Content, contents_of
 from opsconsole_coordinator.core.model import Job, Task
@@ -17,6 +18,16 @@ AVOID_WAIT_MS = 60_000
 """How long a task waits for a worker on which it hasn't failed yet, if there is one."""
 
 
+class Bond(NamedTuple):
+    """The disk from which alone a task can go on (a worker, or `Worker.output_place`), and that in words; empty where any will do."""
+
+    place: str = ""
+    words: str = ""
+
+
+ANYWHERE = Bond()
+
+
 @dataclass(frozen=True, slots=True)
 class Demand:
     """What a task needs of its worker; one demand serves all tasks of a job that avoid the same workers."""
@@ -27,6 +38,10 @@ class Demand:
     avoid: tuple[str, ...] = ()
     job_id: JobId | None = None
     """The job that asks: what is reserved for this job is free to it."""
+    bond: Bond = ANYWHERE
+    """The only disk from which the task can go on."""
+    kept: Content | None = None
+    """The copy of a checkpoint from which it goes on where that disk isn't."""
     takes_avoided: bool = False
     """Workers that are avoided for a while may accept, because no other worker will do."""
     # Derived once, because thousands of workers are judged by it:
@@ -49,14 +64,28 @@ class Demand:
             ("gpus", needs.gpus or (1 if needs.gpu_memory_mb else 0)),
             ("capacities", tuple(one for one in asked if one[0])),
             ("files", folder + tuple((QuestionKind.INPUT, one) for one in spec.inputs)),
-            ("contents", contents_of(spec)),
+            ("contents", contents_of(spec) if self.kept is None else (*contents_of(spec), self.kept)),
         ):
             object.__setattr__(self, name, value)
 
 
-def demand_of(job: Job, task: Task | None = None) -> Demand:
-    """What one of the job's tasks needs; without a task, what any of them needs that avoids no worker."""
-    return Demand(job.spec, job.requirements, prefetch_of(job), task.avoid if task is not None else (), job.id)
+def demand_of(job: Job, task: Task | None = None, bond: Bond = ANYWHERE, *, may_avoid: bool = True) -> Demand:
+    """What one of the job's tasks needs; without a task, what any of them needs that has no demands of its own."""
+    if task is None:
+        return Demand(job.spec, job.requirements, prefetch_of(job), (), job.id)
+    avoid = task.avoid if may_avoid else ()
+    return Demand(job.spec, job.requirements, prefetch_of(job), avoid, job.id, bond, _kept(task, bond))
+
+
+def is_particular(task: Task) -> bool:
+    """Whether it has demands of its own, beside those of its job."""
+    return bool(task.avoid) or task.latest is not None or task.kept is not None
+
+
+def _kept(task: Task, bond: Bond) -> Content | None:
+    if task.kept is None or bond.place:
+        return None
+    return Content(task.kept.content_id, task.kept.size_bytes, "its checkpoint")
 
 
 def prefetch_of(job: Job) -> int:

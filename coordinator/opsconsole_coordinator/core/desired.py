@@ -46,6 +46,8 @@ def desired_of(fleet: Fleet, job: Job, attempt: Attempt) -> link.Desired:
             bundle=spec.bundle,
             setup=spec.setup,
             collect=spec.collect,
+            resume=attempt.resume,
+            pause_signal=spec.pause_signal,
             follows=_follows(fleet, job.tasks[attempt.index], attempt),
             seal=fleet.seal.of_attempt(attempt.worker_id, attempt.id, fleet.seq),
         ),

@@ -4,6 +4,8 @@ from msgspec.structs import replace
 
 from opsconsole_coordinator.core import estimate, gang
 from opsconsole_coordinator.core.avoidance import note_end
+from opsconsole_coordinator.core.checkpointing import forget as forget_checkpoint
+from opsconsole_coordinator.core.checkpointing import hurry, note_gone, step_words
 from opsconsole_coordinator.core.collecting import forget_outputs, want_job_outputs
 from opsconsole_coordinator.core.dependency import update_dependents
 from opsconsole_coordinator.core.desired import forget, set_want
@@ -34,6 +36,7 @@ def end_attempt(fleet: Fleet, attempt: Attempt, state: AttemptState, error: str,
     note_end(fleet, attempt, now_ms)
     if task.current == attempt.id and not was_lost and not is_task_finished(task.state):
         _move_task(fleet, job, task, attempt, now_ms)
+    hurry(fleet, job, task, now_ms)
     if job.spec.gang:
         _end_with_gang(fleet, job, attempt, now_ms)
     if state is AttemptState.WORKER_FAILED or attempt.is_log_complete:
@@ -47,6 +50,7 @@ def _move_task(fleet: Fleet, job: Job, task: Task, attempt: Attempt, now_ms: int
     match attempt.state:
         case AttemptState.SUCCEEDED:
             task.held = False
+            forget_checkpoint(fleet, job, task)
             fleet.set_task(job, task, TaskState.SUCCEEDED)
             estimate.record(fleet, job, attempt)
             words = f"attempt {attempt.number} succeeded {where}"
@@ -99,6 +103,11 @@ def _end_lost(fleet: Fleet, job: Job, task: Task, attempt: Attempt, now_ms: int)
         fleet.audit(now_ms, SYSTEM, EventKind.PREEMPTED, text, subject)
         wait_again(fleet, job, task, attempt, attempt.want.reason)
         return
+    if attempt.cause == EndCause.CHECKPOINTED:
+        _park(fleet, job, task, attempt, now_ms)
+        return
+    if attempt.cause == EndCause.CHECKPOINT_GONE:
+        note_gone(fleet, job, attempt, now_ms)
     if attempt.cause == EndCause.DISK_FULL and not attempt.has_started and attempt.want.mode is not link.Mode.STOP:
         _look_elsewhere(fleet, job, task, attempt, now_ms)
         return
@@ -116,6 +125,26 @@ def _end_lost(fleet: Fleet, job: Job, task: Task, attempt: Attempt, now_ms: int)
         end = TaskState.PREEMPTED if is_preempted else TaskState.WORKER_FAILED
         words = f"{attempt.error} (all {job.spec.max_retries_preemption} retries are used up)"
         fleet.set_task(job, task, end, words, attempt.cause)
+
+
+def _park(fleet: Fleet, job: Job, task: Task, attempt: Attempt, now_ms: int) -> None:
+    """It has saved a checkpoint for a pause and holds nothing any more; where it was resumed meanwhile it goes on at once."""
+    saved = f"saved {step_words(attempt.checkpoint)}" if attempt.checkpoint is not None else "told of no checkpoint"
+    words = f"attempt {attempt.number} {saved} and made way on {attempt.worker_name}"
+    fleet.audit(now_ms, attempt.actor, EventKind.PAUSED, words, job.task_id(task.index))
+    task.pending_since_ms = now_ms
+    if attempt.want.mode is link.Mode.PAUSE:
+        fleet.set_task(job, task, TaskState.PAUSED, attempt.want.reason)
+    else:
+        wait_again(fleet, job, task, attempt)
+
+
+def is_parked(fleet: Fleet, task: Task) -> bool:
+    """Whether it is paused and holds nothing: its last attempt has saved a checkpoint and ended."""
+    if task.state is not TaskState.PAUSED:
+        return False
+    attempt = fleet.current(task)
+    return attempt is None or attempt.is_finished
 
 
 def _look_elsewhere(fleet: Fleet, job: Job, task: Task, attempt: Attempt, now_ms: int) -> None:
@@ -202,7 +231,7 @@ def stop_task(
 ) -> bool:
     """End one task, and return whether there was anything to end."""
     stopped_as = AttemptState.FAILED if cause is EndCause.TIMED_OUT else AttemptState.KILLED
-    if is_task_waiting(task.state):
+    if is_task_waiting(task.state) or is_parked(fleet, task):
         lost = fleet.current(task)
         _end_stopped(fleet, job, task, reason, stopped_as, cause)
         if lost is not None and lost.lost:

@@ -7,7 +7,9 @@ from opsconsole_coordinator.core.batch import Batch
 from opsconsole_coordinator.core.content import Contents
 from opsconsole_coordinator.core.model import (
     Attempt,
+    CheckpointCopy,
     Collect,
+    CopyCheckpoint,
     Job,
     OutputCopy,
     OutputKey,
@@ -67,6 +69,7 @@ class Fleet:
         self.questions = Questions()
         self.contents = Contents()
         self.output_copies = OutputCopies()
+        self.checkpoint_copies: dict[OutputKey, CheckpointCopy] = {}
         self.must_schedule = False
         self.timed_jobs: dict[JobId, None] = {}
         """Jobs with a `job_timeout`."""
@@ -102,6 +105,7 @@ class Fleet:
         self._output_copies: dict[OutputKey, OutputCopy] = {}
         self._output_copies_removed: dict[OutputKey, None] = {}
         self._collects: list[Collect] = []
+        self._checkpoints: list[CopyCheckpoint] = []
 
     @property
     def is_dirty(self) -> bool:
@@ -116,6 +120,7 @@ class Fleet:
             or self._output_copies
             or self._output_copies_removed
             or self._collects
+            or self._checkpoints
         )
 
     @property
@@ -144,6 +149,7 @@ class Fleet:
             output_copies=list(self._output_copies.values()),
             output_copies_removed=list(self._output_copies_removed),
             collects=self._collects,
+            checkpoints=self._checkpoints,
             adopting=self.adopting,
         )
         self._reset_notes()
@@ -205,6 +211,10 @@ class Fleet:
     def collect(self, collect: Collect) -> None:
         """Note that results are to be fetched."""
         self._collects.append(collect)
+
+    def copy_checkpoint(self, wanted: CopyCheckpoint) -> None:
+        """Note that a checkpoint is to be copied."""
+        self._checkpoints.append(wanted)
 
     def touch_attempt(self, attempt: Attempt) -> None:
         """Something of the attempt changed that is stored."""

@@ -66,6 +66,8 @@ def judge(worker: Worker, demand: Demand, answers: Answers, shortage: str, now_m
     absent = _absent(worker, demand)
     if absent:
         return Offer(worker, False, absent)
+    if demand.bond.place and demand.bond.place not in {worker.id, worker.output_place}:
+        return Offer(worker, False, demand.bond.words)
     if shortage:
         return Offer(worker, False, shortage, lacks_content=True)
     avoided = worker.avoided_until_ms > now_ms and not demand.named

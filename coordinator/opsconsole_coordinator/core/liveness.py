@@ -6,7 +6,7 @@ from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.model import SYSTEM, Attempt, ProjectStatus, Worker
 from opsconsole_coordinator.core.schedule import retract_waiting, schedule
 from opsconsole_coordinator.core.skew import note_clock
-from opsconsole_coordinator.core.time_limit import watch_limits
+from opsconsole_coordinator.core.time_limit import watch_limits, watch_saving
 from opsconsole_coordinator.core.trouble import note_troubles
 from opsconsole_protocol import link
 from opsconsole_protocol.end_cause import EndCause
@@ -79,6 +79,7 @@ def tick(fleet: Fleet, now_ms: int) -> None:
         end_avoidance(fleet, worker, now_ms)
     _expire(fleet, now_ms)
     watch_limits(fleet, now_ms)
+    watch_saving(fleet, now_ms)
     retract_waiting(fleet, now_ms)
     schedule(fleet, now_ms, refresh_reasons=True)
 

@@ -7,7 +7,7 @@ import msgspec
 
 from opsconsole_protocol.api import CopyState
 from opsconsole_protocol.ids import AttemptId, ContentId, JobId, SessionId, TaskId, WorkerId, task_id
-from opsconsole_protocol.link import Gang, Gpu, Host, Observed, TaskProgress, TaskUsage, Trouble, Want
+from opsconsole_protocol.link import Gang, Gpu, Host, Observed, Resume, TaskProgress, TaskUsage, Trouble, Want
 from opsconsole_protocol.mount import Mount, mounts_of
 from opsconsole_protocol.report import Checkpoint
 from opsconsole_protocol.requirement import Requirement
@@ -21,6 +21,7 @@ from opsconsole_protocol.state import (
     is_task_finished,
     job_state,
 )
+from opsconsole_protocol.stream.message import RootKind
 
 SYSTEM = "coordinator"
 """The coordinator as the one who did something, in events."""
@@ -80,6 +81,11 @@ class Attempt(msgspec.Struct, kw_only=True, omit_defaults=True):
     """The last values that it reported, by name; stored when it has ended."""
     checkpoint: Checkpoint | None = None
     """The last that it reported."""
+    save_asked_ms: int | None = None
+    """When it was first asked to save a checkpoint for a pause: from then on its exit code 85 means that it has."""
+    resume: Resume | None = None
+    """How its worker was told where it goes on; None: it begins at the beginning."""
+    resumed_from: Checkpoint | None = None
     log_offsets: dict[str, int] = {}
     usage: TaskUsage | None = None
     progress: TaskProgress | None = None
@@ -87,6 +93,8 @@ class Attempt(msgspec.Struct, kw_only=True, omit_defaults=True):
     """When it first reported progress (its worker's clock, ms), and how far it was; None while it hasn't."""
     checkpoint_told_ms: int | None = None
     """When an event last told of a checkpoint."""
+    is_save_late: bool = False
+    """It hasn't saved a checkpoint in the time that its job gives it, and an operator was told."""
     assigned_seq: int = 0
     """The `seq` of the message that assigned it, in the present session."""
 
@@ -112,6 +120,32 @@ class Attempt(msgspec.Struct, kw_only=True, omit_defaults=True):
         return all(self.log_offsets.get(source, 0) >= size for source, size in sizes.items())
 
 
+class LatestCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """The newest checkpoint of a task, on its worker."""
+
+    checkpoint: Checkpoint
+    attempt_id: AttemptId
+    worker_id: WorkerId
+    worker_name: str
+    place: str
+    """The worker; or `Worker.output_place` where it lies in an output folder, which others may see, too."""
+    root: RootKind | None
+    """Which of the task's folders it is in; None: in none, so that it can't be sent."""
+    output_path: str
+    below: str
+    """Where in that folder."""
+
+
+class KeptCheckpoint(msgspec.Struct, frozen=True):
+    """A checkpoint that the coordinator has a copy of. `below`: where it is in the tree."""
+
+    checkpoint: Checkpoint
+    attempt_id: AttemptId
+    content_id: ContentId
+    size_bytes: int
+    below: str
+
+
 class Task(msgspec.Struct, kw_only=True, omit_defaults=True):
     """One unit of a job. `current` is the live attempt, or the last one."""
 
@@ -132,6 +166,14 @@ class Task(msgspec.Struct, kw_only=True, omit_defaults=True):
     reason: str = ""
     cause: str = ""
     """An EndCause: why it ended, if it did other than well."""
+    latest: LatestCheckpoint | None = None
+    """The newest checkpoint that any of its attempts has reported, and that may still be there."""
+    kept: KeptCheckpoint | None = None
+    """The newest that the coordinator has a copy of: the same, or an older one."""
+    uncopied: str = ""
+    """Why there is no copy of the newest one, where none is to come."""
+    copied_at_ms: int | None = None
+    """When the last copy was made."""
     held: bool = False
     """An operator wants it to wait, whatever else keeps it from running at the moment."""
     collected: AttemptId | None = None
@@ -396,6 +438,25 @@ class OutputCopy(msgspec.Struct, kw_only=True, omit_defaults=True):
     def key(self) -> OutputKey:
         """Its job and task."""
         return self.job_id, self.index
+
+
+class CheckpointCopy(msgspec.Struct, kw_only=True):
+    """The newest checkpoint of a task is to be copied. Nothing of this is stored: it follows from the task."""
+
+    job_id: JobId
+    index: int
+    is_asked: bool = False
+    tries: int = 0
+    not_before_ms: int = 0
+
+
+class CopyCheckpoint(NamedTuple):
+    """What the shell is to copy now, and from which worker."""
+
+    job_id: JobId
+    task_index: int
+    latest: LatestCheckpoint
+    worker_id: WorkerId
 
 
 class Collect(NamedTuple):

@@ -7,6 +7,7 @@ and messages to release once they are committed. `on_committed` lets go of what 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from opsconsole_coordinator.core import (
+    checkpointing,
     collecting,
     control,
     file_check,
@@ -28,7 +29,7 @@ from opsconsole_coordinator.core.desired import send_desired
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.liveness import TICK_MS
 from opsconsole_coordinator.core.loading import load_jobs
-from opsconsole_coordinator.core.model import Attempt, Job, OutputCopy, Worker
+from opsconsole_coordinator.core.model import Attempt, CopyCheckpoint, Job, OutputCopy, Worker
 from opsconsole_coordinator.core.offer import collect_offers
 from opsconsole_coordinator.core.schedule import schedule
 from opsconsole_protocol import link
@@ -36,7 +37,7 @@ from opsconsole_protocol.api import Submission, TemplateRow
 from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.ids import AttemptId, ContentId, JobId, SessionId
 from opsconsole_protocol.report import Reported
-from opsconsole_protocol.spec import JobSpec
+from opsconsole_protocol.spec import JobSpec, PauseBy
 from opsconsole_protocol.state import TaskState, is_task_waiting
 
 __all__ = ("TICK_MS", "Batch", "Fleet", "Reactor")
@@ -80,6 +81,7 @@ class Reactor:
         if self.fleet.must_schedule:
             schedule(self.fleet, now_ms)
         collecting.collect_due(self.fleet, now_ms)
+        checkpointing.copies_due(self.fleet, now_ms)
         return self.fleet.drain()
 
     def on_committed(self, batch: Batch) -> None:
@@ -92,6 +94,7 @@ class Reactor:
         """TICK_MS have passed."""
         liveness.tick(self.fleet, now_ms)
         collecting.collect_due(self.fleet, now_ms)
+        checkpointing.copies_due(self.fleet, now_ms)
 
     def on_held_up(self, held_up_ms: int, now_ms: int) -> None:
         """The coordinator itself was held up for `held_up_ms`: a worker of which it heard nothing meanwhile isn't silent."""
@@ -206,6 +209,20 @@ class Reactor:
         """Results that the store says are kept turned out to be damaged. `copy` is as the store has it."""
         collecting.note_lost(self.fleet, copy, now_ms)
 
+    def on_checkpoint_copied(
+        self, wanted: CopyCheckpoint, content_id: ContentId, size_bytes: int, now_ms: int
+    ) -> bool:  # fmt: skip
+        """What a batch said to copy is kept. Returns False where nobody wants it any more."""
+        return checkpointing.note_copied(self.fleet, wanted, content_id, size_bytes, now_ms)
+
+    def on_checkpoint_failed(self, wanted: CopyCheckpoint, reason: str, now_ms: int, *, is_final: bool) -> None:
+        """What a batch said to copy couldn't be had. Unless that is final, a later batch says it again."""
+        checkpointing.note_copy_failed(self.fleet, wanted, reason, now_ms, is_final=is_final)
+
+    def on_checkpoint_lost(self, job_id: JobId, index: int, content_id: ContentId, now_ms: int) -> None:
+        """The copy of a task's checkpoint turned out to be damaged."""
+        checkpointing.note_copy_lost(self.fleet, job_id, index, content_id, now_ms)
+
     def on_jobs_removed(self, job_ids: Iterable[JobId]) -> None:
         """Ended jobs are removed from the store."""
         collecting.forget_jobs(self.fleet, job_ids)
@@ -222,12 +239,15 @@ class Reactor:
         """
         return submission.submit(self.fleet, submissions, after, actor, now_ms)
 
-    def on_act(self, verb: str, job_id: JobId, index: int | None, actor: str, reason: str, now_ms: int) -> str:
+    def on_act(
+        self, verb: str, job_id: JobId, index: int | None, actor: str, reason: str, now_ms: int,
+        by: PauseBy | None = None,
+    ) -> str:  # fmt: skip
         """An operator does something to a job, or to one of its tasks. Raises NotFound, InvalidRequest or Conflict.
 
         Returns in one line what was done.
         """
-        return control.act(self.fleet, verb, job_id, index, actor, reason, now_ms)
+        return control.act(self.fleet, verb, job_id, index, control.Order(actor, reason, by), now_ms)
 
     def on_set_priority(self, job_id: JobId, priority: int, actor: str, now_ms: int, *, relative: bool) -> str:
         """An operator changes a job's priority. Raises Conflict or InvalidRequest. Returns in one line what was done."""
@@ -240,7 +260,7 @@ class Reactor:
     def on_ask_why(self, job: Job, now_ms: int) -> None:
         """Somebody wants to know why a job waits: workers are asked about its files, if it waits for a worker."""
         if is_task_waiting(job.state) and job.state is not TaskState.HELD:
-            collect_offers(self.fleet, view.waiting_demand(job), now_ms)
+            collect_offers(self.fleet, view.waiting_demand(self.fleet, job), now_ms)
 
     def on_job_loaded(self, job: Job, attempts: Iterable[Attempt], after: Mapping[JobId, TaskState]) -> None:
         """A job that has ended is needed in memory. `after` says how the jobs that it comes after stand in the store."""

@@ -14,6 +14,7 @@ from opsconsole_protocol.end_cause import EndCause
 from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.ids import AttemptId
 from opsconsole_protocol.link import Mode, Observed
+from opsconsole_protocol.log import Source
 from opsconsole_protocol.state import (
     ATTEMPT_MOVES,
     AttemptState,
@@ -22,6 +23,8 @@ from opsconsole_protocol.state import (
     is_task_waiting,
 )
 
+SAVED_EXIT_CODE = 85
+"""How a task ends that was asked to save a checkpoint, and has."""
 UNPROVED_MAX = 1_000
 """How many attempts at most are counted that a worker can't prove to be its own."""
 
@@ -201,6 +204,8 @@ def _follow_state(fleet: Fleet, attempt: Attempt, observed: Observed, now_ms: in
 
 def _outcome(attempt: Attempt, observed: Observed) -> tuple[AttemptState, str, str]:
     """The state, words and cause of a reported end. Whether a killed one counts as such depends on who asked for that."""
+    if observed.state is AttemptState.FAILED and observed.exit_code == SAVED_EXIT_CODE and attempt.save_asked_ms:
+        return AttemptState.PREEMPTED, "saved a checkpoint and made way", EndCause.CHECKPOINTED
     if observed.state is not AttemptState.KILLED:
         return observed.state, observed.error, observed.cause
     if attempt.want.mode is Mode.RETRACT:
@@ -258,4 +263,5 @@ def logs_stored(fleet: Fleet, attempt_id: AttemptId, source: str, offset: int) -
     attempt = fleet.attempts.get(attempt_id)
     if attempt is not None:
         attempt.log_offsets[source] = offset
+        fleet.must_schedule |= source == Source.REPORT and attempt.is_finished  # its task may wait for that
         check_logs(fleet, attempt)

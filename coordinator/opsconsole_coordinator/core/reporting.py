@@ -2,6 +2,7 @@
 
 import math
 
+from opsconsole_coordinator.core import checkpointing
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.model import Attempt
 from opsconsole_protocol.event_kind import EventKind
@@ -27,6 +28,7 @@ def note_reported(fleet: Fleet, attempt_id: AttemptId, reported: Reported, now_m
     if reported.checkpoint is not None and reported.checkpoint != attempt.checkpoint:
         attempt.checkpoint = reported.checkpoint
         fleet.touch_attempt(attempt)
+        checkpointing.note_latest(fleet, job, attempt, reported.checkpoint, now_ms)
         told_ms = attempt.checkpoint_told_ms
         if told_ms is None or now_ms - told_ms >= CHECKPOINT_EVENT_EVERY_MS:
             attempt.checkpoint_told_ms = now_ms

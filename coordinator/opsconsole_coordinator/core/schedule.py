@@ -2,9 +2,9 @@
 
 from heapq import heappop, heappush
 
-from opsconsole_coordinator.core import estimate, gang_placement, reservation
+from opsconsole_coordinator.core import checkpointing, estimate, gang_placement, reservation
 from opsconsole_coordinator.core.assignment import assign
-from opsconsole_coordinator.core.demand import AVOID_WAIT_MS, Demand, demand_of, has_gpus, prefetch_of
+from opsconsole_coordinator.core.demand import AVOID_WAIT_MS, Demand, demand_of, has_gpus, is_particular, prefetch_of
 from opsconsole_coordinator.core.desired import set_want
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.judgement import Offer
@@ -114,9 +114,9 @@ def _is_runnable(fleet: Fleet, job: Job, now_ms: int) -> bool:
 
 
 def _signature(job: Job, demand: Demand) -> tuple[object, ...]:
-    """Jobs of one signature get the same offers. A job whose next task avoids workers has a signature of its own."""
+    """Jobs of one signature get the same offers. A job whose next task has demands of its own has a signature of its own."""
     spec = job.spec
-    alone = job.id if job.tasks[job.ready[0]].avoid else ""
+    alone = job.id if is_particular(job.tasks[job.ready[0]]) else ""
     where = (demand.named, spec.project, spec.workdir)
     finds = (spec.inputs, demand.contents)
     return (alone, where, spec.requirements, spec.resources, finds, demand.prefetch)
@@ -137,10 +137,13 @@ def _place_job(fleet: Fleet, job: Job, demand: Demand, before: Worker | None, no
         task = job.tasks[index]
         if task.state is not TaskState.PENDING or index in later:
             continue
-        if task.not_before_ms > now_ms or (task.avoid and not _place_avoiding(fleet, job, task, now_ms)):
+        if task.not_before_ms > now_ms or (task.attempts and checkpointing.awaits_report(fleet, task)):
             later.add(index)
             continue
-        if task.avoid:
+        if is_particular(task):
+            if not _place_particular(fleet, job, task, now_ms):
+                later.add(index)
+                continue
             offers = collect_offers(fleet, demand, now_ms)  # a worker has just been given a task
             accepted = ranked(offers, known)
             continue
@@ -161,16 +164,17 @@ def _place_job(fleet: Fleet, job: Job, demand: Demand, before: Worker | None, no
     return reason
 
 
-def _place_avoiding(fleet: Fleet, job: Job, task: Task, now_ms: int) -> bool:
-    """Place a task that avoids workers, and return whether it was placed.
+def _place_particular(fleet: Fleet, job: Job, task: Task, now_ms: int) -> bool:
+    """Place a task that avoids workers, or has a checkpoint, and return whether it was placed.
 
     Where no other worker would take it, or none did for AVOID_WAIT_MS, the workers that it avoids will do.
     """
-    demand = demand_of(job, task)
+    bond = checkpointing.bond_of(fleet, task)
+    demand = demand_of(job, task, bond)
     offers = collect_offers(fleet, demand, now_ms)
     is_early = now_ms - task.pending_since_ms <= AVOID_WAIT_MS
-    if not is_early or not any(_may_take_later(offer, task) for offer in offers):
-        demand = demand_of(job)
+    if task.avoid and (not is_early or not any(_may_take_later(offer, task) for offer in offers)):
+        demand = demand_of(job, task, bond, may_avoid=False)
         offers = collect_offers(fleet, demand, now_ms)
     best = choose(offers, estimate.estimates(fleet, job.spec))
     if best is None:

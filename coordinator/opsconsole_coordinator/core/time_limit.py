@@ -4,7 +4,9 @@ from opsconsole_coordinator.core.ending import stop_job
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.model import SYSTEM, Job
 from opsconsole_protocol.end_cause import EndCause
+from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.quantity import spell_duration
+from opsconsole_protocol.spec import PauseBy
 from opsconsole_protocol.state import TaskState
 
 _GOES_ON = (TaskState.RUNNING, TaskState.BUILDING, TaskState.ASSIGNED)
@@ -22,6 +24,22 @@ def watch_limits(fleet: Fleet, now_ms: int) -> None:
         _follow_pauses(fleet, job, now_ms)
         if job.still_since_ms is None and now_ms - job.limit_from_ms > limit_ms:
             stop_job(fleet, job, f"job timed out after {spell_duration(limit_ms)}", SYSTEM, now_ms, EndCause.TIMED_OUT)
+
+
+def watch_saving(fleet: Fleet, now_ms: int) -> None:
+    """Tell once of every task that was asked to save a checkpoint and hasn't in the time that its job gives it."""
+    for worker in fleet.workers.values():
+        for attempt in worker.live.values():
+            asked_ms = attempt.save_asked_ms
+            if asked_ms is None or attempt.is_save_late or attempt.want.by is not PauseBy.CHECKPOINT:
+                continue
+            job = fleet.jobs[attempt.job_id]
+            if now_ms - asked_ms > job.spec.save_within_ms:
+                attempt.is_save_late = True
+                task = job.tasks[attempt.index]
+                words = f"hasn't saved a checkpoint within {spell_duration(job.spec.save_within_ms)}: freeze it (pause --by freeze), cancel it, or wait"
+                fleet.audit(now_ms, SYSTEM, EventKind.NOTE, words, job.task_id(task.index))
+                fleet.set_task(job, task, task.state, words)
 
 
 def _follow_pauses(fleet: Fleet, job: Job, now_ms: int) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from opsconsole_coordinator.core import estimate, skew
 from opsconsole_coordinator.core.capacity import free_gpus
+from opsconsole_coordinator.core.checkpointing import bond_of
 from opsconsole_coordinator.core.content import supply_words
 from opsconsole_coordinator.core.demand import Demand, demand_of
 from opsconsole_coordinator.core.dependency import blocked_words
@@ -286,7 +287,7 @@ def why(fleet: Fleet, job: Job, now_ms: int) -> tuple[str, tuple[Verdict, ...]]:
     """Why a job stands where it stands, and what each worker says to it while it waits."""
     if not is_task_waiting(job.state) or job.state is TaskState.HELD:
         return _job_reason(fleet, job) or _counts_text(job), ()
-    found = _verdicts(fleet, waiting_demand(job), now_ms)
+    found = _verdicts(fleet, waiting_demand(fleet, job), now_ms)
     is_paused = fleet.project_status(job.spec.project) is not ProjectStatus.ACTIVE
     held_up = (
         job.state is TaskState.BLOCKED or job.waiting_on or is_paused or fleet.adopting or job.spec.gang or job.fault
@@ -296,9 +297,10 @@ def why(fleet: Fleet, job: Job, now_ms: int) -> tuple[str, tuple[Verdict, ...]]:
     return (job.reason if held_up and job.reason else found.text), found.verdicts
 
 
-def waiting_demand(job: Job) -> Demand:
+def waiting_demand(fleet: Fleet, job: Job) -> Demand:
     """What the next of the job's waiting tasks needs."""
-    return demand_of(job, next((task for task in job.tasks if task.state is TaskState.PENDING), None))
+    task = next((task for task in job.tasks if task.state is TaskState.PENDING), None)
+    return demand_of(job) if task is None else demand_of(job, task, bond_of(fleet, task))
 
 
 def _counts_text(job: Job) -> str:

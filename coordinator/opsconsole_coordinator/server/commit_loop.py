@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from opsconsole_coordinator.core import view
-from opsconsole_coordinator.core.model import Collect, Worker
+from opsconsole_coordinator.core.model import Collect, CopyCheckpoint, Worker
 from opsconsole_coordinator.core.reactor import TICK_MS, Batch, Fleet, Reactor
 from opsconsole_coordinator.server.agent_question import AgentQuestions
 from opsconsole_coordinator.server.count import Counts
@@ -66,6 +66,8 @@ class CommitLoop:
         """What agents are asked for operators who wait."""
         self.on_collects: Callable[[list[Collect]], None] = lambda _: None
         """Fetches results from workers, and tells the reactor what came of each. Called after the commit. Never blocks."""
+        self.on_checkpoints: Callable[[list[CopyCheckpoint]], None] = lambda _: None
+        """Copies checkpoints from workers, as `on_collects` fetches results."""
         self.on_stream_message: Callable[[Worker, link.AgentMessage], None] = lambda *_: None
         """Takes what an agent says about streams and contents."""
         self.on_loaded: Callable[[], None] = lambda: None
@@ -192,6 +194,8 @@ class CommitLoop:
                 session.end(code, text)
         if batch.collects:
             self.on_collects(batch.collects)
+        if batch.checkpoints:
+            self.on_checkpoints(batch.checkpoints)
         self.reactor.on_committed(batch)
         self.shown |= shown
         for listener in self.commit_listeners:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable
+from typing import Protocol
 
 from opsconsole_coordinator.core.model import Job
 from opsconsole_coordinator.server.collection import COLLECTED_HOLDER, Collection
@@ -23,6 +24,16 @@ FRESH_HOLDER = "fresh."
 """Before a tree's id: the holder of one that was just brought."""
 
 
+class HolderFollower(Protocol):
+    """Who keeps account of some of the holders in the store."""
+
+    def on_held(self, held: Held) -> None:
+        """The store has what one of them holds."""
+
+    def on_removed(self, content_ids: set[ContentId]) -> None:
+        """The store has some trees no longer."""
+
+
 class ContentKeeper:
     """Follows the jobs, and pins what those that haven't ended need."""
 
@@ -34,6 +45,7 @@ class ContentKeeper:
         self.upload_bytes_max = upload_bytes_max
         self.hosts = ContentHosts(commit_loop)
         self.collection = collection
+        self._followers: dict[str, HolderFollower] = {COLLECTED_HOLDER: collection}
         self._needs: dict[JobId, list[ContentId]] = {}
         """What the jobs that haven't ended need of what is kept here."""
         self._needed_by: dict[ContentId, set[JobId]] = {}
@@ -76,19 +88,25 @@ class ContentKeeper:
         self._process.unpin(holder)
 
     def _on_kept(self, added: set[ContentId], removed: set[ContentId]) -> None:
-        self.collection.on_removed(removed)
+        for one in self._followers.values():
+            one.on_removed(removed)
         self._commit_loop.reactor.on_kept(added, removed, self._commit_loop.clock.now_ms())
         self._commit_loop.changed()
 
     def _on_held(self, held: Held) -> None:
         """A holder of trees: one that the store knows from before, and nobody needs any more, is let go."""
         holder = held.holder
-        if holder.startswith(COLLECTED_HOLDER):
-            self.collection.on_held(held)
+        followed = next((one for prefix, one in self._followers.items() if holder.startswith(prefix)), None)
+        if followed is not None:
+            followed.on_held(held)
         elif holder.startswith(NEEDED_HOLDER) and ContentId(holder.removeprefix(NEEDED_HOLDER)) not in self._needed_by:
             self._process.unpin(holder)
         elif holder.startswith(FRESH_HOLDER) and holder not in self._fresh:
             self._let_go_later(holder)
+
+    def follow(self, prefix: str, follower: HolderFollower) -> None:
+        """Tell somebody of the holders whose names begin like this, and of the trees that are gone."""
+        self._followers[prefix] = follower
 
     # --- jobs --------------------------------------------------------------------------------------------------
 

@@ -164,6 +164,7 @@ class JobApi:
                     caller.actor,
                     request.reason,
                     commit_loop.clock.now_ms(),
+                    request.by,
                 )
                 results.append((name, words))
             except OpsconsoleError as error:

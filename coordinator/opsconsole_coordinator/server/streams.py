@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from opsconsole_coordinator.server.checkpoint_keeper import CHECKPOINT_HOLDER, CheckpointKeeper
 from opsconsole_coordinator.server.collection import Collection
 from opsconsole_coordinator.server.collector import Collector
 from opsconsole_coordinator.server.commit_loop import CommitLoop
@@ -19,6 +20,8 @@ from opsconsole_protocol.stream.message import IceServer
 KEEP_UPLOAD_BYTES_MAX = 1 << 30
 KEEP_CONTENT_BYTES_MAX = 50 << 30
 RELAY_STREAMS_MAX = 100
+CHECKPOINT_PART = 4
+"""As COLLECTED_PART, of copies of checkpoints."""
 COLLECTED_PART = 2
 """Kept results may take as much as the bound of all kept trees divided by this."""
 _MB = 1_000_000
@@ -62,6 +65,10 @@ class Streams:
         stream_policy = StreamPolicy(policy.relay, policy.relay_mb_s, policy.ice_servers)
         self.broker = StreamBroker(commit_loop, self.process, self.keeper, stream_policy)
         self.collector = Collector(commit_loop, self.broker, self.collection)
+        self.checkpoints = CheckpointKeeper(
+            commit_loop, self.broker, self.process, policy.keep_content_bytes // CHECKPOINT_PART
+        )
+        self.keeper.follow(CHECKPOINT_HOLDER, self.checkpoints)
         planner = StreamPlanner(commit_loop, self.keeper, self.broker.store_streams)
         self.api = StreamApi(commit_loop, self.broker, planner, self.keeper, self.process)
         if identities is not None:

@@ -27,7 +27,7 @@ from opsconsole_protocol.ids import JobId
 from opsconsole_protocol.log import LogQuery
 from opsconsole_protocol.report import METRICS_OF_LINE_MAX
 from opsconsole_protocol.requirement import LINE_CHARACTERS_MAX
-from opsconsole_protocol.spec import NUM_TASKS_MAX, PRIORITY_MAX, JobSpec
+from opsconsole_protocol.spec import NUM_TASKS_MAX, PRIORITY_MAX, JobSpec, PauseBy
 from opsconsole_protocol.stream.message import SIGNAL_BYTES_MAX, OpenStream, Way
 
 PAGE_MAX = 1_000
@@ -119,6 +119,8 @@ class Act(Request, frozen=True, kw_only=True, tag="act"):
     verb: Label
     ids: Ids
     reason: Text = ""
+    by: PauseBy | None = None
+    """Of a pause: how; None: as each job says."""
 
 
 class SetPriority(Request, frozen=True, kw_only=True, tag="set_priority"):

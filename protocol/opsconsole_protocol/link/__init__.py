@@ -16,6 +16,7 @@ from opsconsole_protocol.link.attempt import (
     Launch,
     Mode,
     Observed,
+    Resume,
     Want,
 )
 from opsconsole_protocol.link.dataset import DatasetDescribed, DescribeDataset
@@ -142,6 +143,7 @@ __all__ = [
     "Registered",
     "RemoveLeavings",
     "Report",
+    "Resume",
     "ServeStream",
     "SetWant",
     "Signal",

@@ -9,6 +9,7 @@ from opsconsole_protocol.bound import (
     GPUS_MAX,
     ID_CHARACTERS_MAX,
     PORTS_MAX,
+    BoundedContentId,
     Command,
     Environment,
     Inputs,
@@ -26,7 +27,7 @@ from opsconsole_protocol.ids import AttemptId, JobId, TaskId
 from opsconsole_protocol.job_content import COLLECTS_MAX, SETUP_CHARACTERS_MAX, UPLOADS_MAX, Bundle, Upload
 from opsconsole_protocol.link.message import Message
 from opsconsole_protocol.log import LOG_SOURCES_MAX, SOURCE_CHARACTERS_MAX
-from opsconsole_protocol.spec import Resources
+from opsconsole_protocol.spec import PauseBy, Resources
 from opsconsole_protocol.state import AttemptState
 
 GANG_HOSTS_MAX = 4_096
@@ -55,6 +56,17 @@ class Want(Message, frozen=True, kw_only=True):
     mode: Mode = Mode.RUN
     reason: Text = ""
     grace_ms: Whole = 5_000
+    by: PauseBy = PauseBy.FREEZE
+    """Of a pause: how."""
+
+
+class Resume(Message, frozen=True, kw_only=True):
+    """From where an attempt goes on: from a file or folder on its worker, or from one below a tree that it is sent."""
+
+    path: Path
+    """Absolute; below the tree, where it is sent one."""
+    content_id: BoundedContentId | None = None
+    size_bytes: Whole = 0
 
 
 class Gang(Message, frozen=True, kw_only=True):
@@ -101,6 +113,9 @@ class Launch(Message, frozen=True, kw_only=True):
     bundle: Bundle | None = None
     setup: Annotated[str, Meta(max_length=SETUP_CHARACTERS_MAX)] = ""
     collect: Annotated[tuple[Path, ...], Meta(max_length=COLLECTS_MAX)] = ()
+    resume: Resume | None = None
+    """The newest checkpoint of its task."""
+    pause_signal: Label = ""
 
 
 class Desired(Message, frozen=True, kw_only=True):

@@ -167,5 +167,5 @@ def test_every_step_tells_its_name_while_it_is_under_way(tmp_path: Path, monkeyp
 
         monkeypatch.setattr(step, "run", run)
     run_at_once(staging.stage(build))
-    names = ["folder", "working folder", "inputs", "output folder", "command"]
+    names = ["folder", "working folder", "inputs", "output folder", "checkpoint", "command"]
     assert seen == [(name, 0, 1) for name in names]

@@ -3,7 +3,9 @@
 from collections import Counter
 from collections.abc import Iterator
 
+from opsconsole_coordinator.core.checkpointing import awaits_report, bond_of
 from opsconsole_coordinator.core.demand import PREFETCH_MAX, Demand, demand_of
+from opsconsole_coordinator.core.ending import is_parked
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.judgement import Offer, judge
 from opsconsole_coordinator.core.model import Job, ProjectStatus, Task, Worker
@@ -40,12 +42,17 @@ def check_idle(fleet: Fleet, now_ms: int) -> list[str]:
             or fleet.project_status(job.spec.project) is not ProjectStatus.ACTIVE
         ):
             continue
-        due = [task for task in job.tasks if task.state is TaskState.PENDING and task.not_before_ms <= now_ms]
+        due = [
+            task
+            for task in job.tasks
+            if task.state is TaskState.PENDING and task.not_before_ms <= now_ms and not awaits_report(fleet, task)
+        ]
         if job.spec.gang:
             found += _check_idle_gang(fleet, job, due, now_ms)
             continue
         for task in due[:1]:
-            offers = [_judge(fleet, worker, demand_of(job, task), now_ms) for worker in fleet.workers.values()]
+            demand = demand_of(job, task, bond_of(fleet, task))
+            offers = [_judge(fleet, worker, demand, now_ms) for worker in fleet.workers.values()]
             found += [
                 f"{job.task_id(task.index)} waits though {one.worker.name} is free" for one in offers if one.accepted
             ]
@@ -136,7 +143,9 @@ def _check_task(fleet: Fleet, job: Job, task: Task) -> Iterator[str]:
     if any(one is not current for one in unfinished):
         yield "an attempt that has not ended isn't the current one"
     if is_task_live(task.state):
-        if current is None or current.lost or TaskState(current.state) is not task.state:
+        if is_parked(fleet, task):
+            yield from _check_parked(fleet, task)
+        elif current is None or current.lost or TaskState(current.state) is not task.state:
             yield f"{task.state}, but its attempt is {current and (current.state, current.lost)}"
     elif current is not None and not current.is_finished and not (is_task_waiting(task.state) and current.lost):
         yield f"{task.state}, but its attempt is {current.state}"
@@ -146,6 +155,15 @@ def _check_task(fleet: Fleet, job: Job, task: Task) -> Iterator[str]:
         yield "held by nobody"
     if task.preemptions < 0 or task.failures < 0:
         yield f"{task.failures} failures, {task.preemptions} preemptions"
+
+
+def _check_parked(fleet: Fleet, task: Task) -> Iterator[str]:
+    """It holds nothing, and nobody but an operator brings it back."""
+    current = fleet.current(task)
+    if current is not None and any(current.id in worker.live for worker in fleet.workers.values()):
+        yield "it is paused without an attempt, and holds a slot"
+    if task.held:
+        yield "it is paused without an attempt, and held as well"
 
 
 def _check_worker(fleet: Fleet, worker: Worker) -> Iterator[str]:

@@ -1,0 +1,372 @@
+"""Pauses that free what a task holds, and attempts that go on from its newest checkpoint."""
+
+from typing import Any
+
+import pytest
+
+from opsconsole_coordinator.core import checkpointing
+from opsconsole_coordinator.core.checkpointing import COPY_EVERY_MS
+from opsconsole_coordinator.core.model import Attempt, CopyCheckpoint, Job
+from opsconsole_coordinator.core.reporting import note_reported
+from opsconsole_protocol import link
+from opsconsole_protocol.error import Conflict
+from opsconsole_protocol.ids import ContentId
+from opsconsole_protocol.report import Checkpoint, Reported
+from opsconsole_protocol.spec import PauseBy
+from opsconsole_protocol.state import AttemptState, TaskState
+from tests.coordinator.core.world import FakeWorker, World, state, task_of
+
+TREE = ContentId("c" * 64)
+LOST_MS = 61_000
+
+
+@pytest.fixture
+def copies(world: World) -> list[CopyCheckpoint]:
+    """What the shell is told to copy."""
+    found: list[CopyCheckpoint] = []
+    world.on_commit = lambda batch, _: found.extend(batch.checkpoints)
+    return found
+
+
+def run(world: World, job: Job, worker: FakeWorker) -> Attempt:
+    """The job's task runs, with folders of its own."""
+    attempt = worker.assigned()
+    assert attempt.job_id == job.id
+    worker.report(
+        attempt,
+        AttemptState.RUNNING,
+        started_at_ms=world.now_ms,
+        output_path=f"/out/jobs/{job.id}",
+        workdir=f"/state/{attempt.id}/work",
+    )
+    return attempt
+
+
+def save(world: World, attempt: Attempt, step: float, path: str = "") -> Checkpoint:
+    """The task reports a checkpoint."""
+    checkpoint = Checkpoint(path or f"/out/jobs/{attempt.job_id}/models/step-{step:g}", step, world.now_ms)
+    note_reported(world.fleet, attempt.id, Reported(checkpoint=checkpoint), world.now_ms)
+    world.turn()
+    return checkpoint
+
+
+def copied(world: World, wanted: CopyCheckpoint, content_id: ContentId = TREE) -> None:
+    """The coordinator has the copy that a batch asked for."""
+    assert world.reactor.on_checkpoint_copied(wanted, content_id, 1_000, world.now_ms)
+    world.reactor.on_kept([content_id], [], world.now_ms)
+    world.turn()
+
+
+def pause(world: World, job: Job, by: PauseBy | None = PauseBy.CHECKPOINT) -> str:
+    words = world.reactor.on_act("pause", job.id, None, "ana", "", world.now_ms, by)
+    world.turn()
+    return words
+
+
+def asked(worker: FakeWorker) -> link.Want:
+    """The next message asks for a checkpoint."""
+    want = worker.take(link.SetWant).want
+    assert (want.mode, want.by) == (link.Mode.PAUSE, PauseBy.CHECKPOINT)
+    return want
+
+
+def made_way(world: World, worker: FakeWorker, attempt: Attempt, **fields: Any) -> None:
+    worker.report(
+        attempt, AttemptState.FAILED, exit_code=85, error="exit code 85", finished_at_ms=world.now_ms, **fields
+    )
+
+
+def test_a_pause_by_checkpoint_frees_the_slot_and_a_resume_goes_on_from_there(
+    world: World, copies: list[CopyCheckpoint]
+) -> None:
+    worker = world.worker()
+    job = world.submit(max_retries_failure=0, max_retries_preemption=0)
+    attempt = run(world, job, worker)
+    assert pause(world, job) == "paused by ana"
+    assert asked(worker).reason == "asked to save a checkpoint by ana"
+    assert (state(job), task_of(job).reason) == ("running", "asked to save a checkpoint by ana")
+    saved = save(world, attempt, 120)
+    made_way(world, worker, attempt)
+    worker.forget(attempt)
+    assert state(job) == "paused"
+    assert not worker.record.live, "a paused task holds nothing"
+    assert attempt.state is AttemptState.PREEMPTED
+    # Somebody else's job runs meanwhile.
+    other = world.submit()
+    worker.succeed(run(world, other, worker))
+    assert world.act("resume", job) == "resumed by ana"
+    again = worker.assigned()
+    assert world.fleet.attempts[again.id].resumed_from == saved
+    assert worker.desired[again.id].launch.resume == link.Resume(path=saved.path)
+    assert (task_of(job).failures, task_of(job).preemptions) == (0, 0)
+    worker.run(again)
+    worker.succeed(again)
+    assert task_of(job).latest is None
+    assert "attempt 1 assigned to w1, goes on from step 120" in [event.text for event in world.events]
+    del copies
+
+
+def test_a_paused_task_goes_on_where_its_copy_can_be_sent(world: World, copies: list[CopyCheckpoint]) -> None:
+    first = world.worker("w1")
+    job = world.submit()
+    attempt = run(world, job, first)
+    save(world, attempt, 7)
+    (wanted,) = copies
+    assert (wanted.latest.below, wanted.latest.output_path) == ("models/step-7", f"/out/jobs/{job.id}")
+    copied(world, wanted)
+    pause(world, job)
+    asked(first)
+    made_way(world, first, attempt)
+    first.forget(attempt)
+    first.disconnect()
+    second = world.worker("w2")
+    world.act("resume", job)
+    again = second.assigned()
+    resume = second.desired[again.id].launch.resume
+    assert resume == link.Resume(path="models/step-7", content_id=TREE, size_bytes=1_000)
+
+
+def test_a_lost_attempt_is_replaced_by_one_that_goes_on_from_the_newest_copy(
+    world: World, copies: list[CopyCheckpoint]
+) -> None:
+    first = world.worker("w1")
+    job = world.submit()
+    attempt = run(world, job, first)
+    save(world, attempt, 100)
+    copied(world, copies.pop())
+    world.pass_ms(1_000)
+    save(world, attempt, 200)
+    assert not copies, "a task that runs is copied once a minute"
+    first.disconnect()
+    second = world.worker("w2")
+    world.pass_ms(LOST_MS)
+    again = second.assigned()
+    resumed = world.fleet.attempts[again.id].resumed_from
+    assert resumed is not None
+    assert resumed.step == 100
+    assert any("goes on from step 100: the newest, step 200, is lost" in event.text for event in world.events)
+
+
+def test_a_failed_attempt_is_tried_again_from_its_checkpoint(world: World, copies: list[CopyCheckpoint]) -> None:
+    worker = world.worker()
+    job = world.submit(max_retries_failure=1)
+    attempt = run(world, job, worker)
+    saved = save(world, attempt, 3)
+    worker.fail(attempt)
+    world.pass_ms(2_000)
+    again = worker.assigned()
+    assert again.resumed_from == saved
+    del copies
+
+
+def test_what_is_copied_is_the_newest_and_no_more_than_one_at_a_time(
+    world: World, copies: list[CopyCheckpoint]
+) -> None:
+    worker = world.worker()
+    job = world.submit()
+    attempt = run(world, job, worker)
+    save(world, attempt, 1)
+    save(world, attempt, 2)
+    (first,) = copies
+    copies.clear()
+    copied(world, first)
+    task = task_of(job)
+    assert task.kept is not None
+    assert task.kept.checkpoint.step == 1
+    world.pass_ms(COPY_EVERY_MS + 1_000)
+    (second,) = copies
+    assert second.latest.checkpoint.step == 2
+    copied(world, second, ContentId("d" * 64))
+    assert checkpointing.is_copied(task)
+    assert not world.fleet.checkpoint_copies
+
+
+def test_a_copy_that_fails_is_tried_again_unless_that_is_of_no_use(world: World, copies: list[CopyCheckpoint]) -> None:
+    worker = world.worker()
+    job = world.submit()
+    save(world, run(world, job, worker), 1)
+    world.reactor.on_checkpoint_failed(copies.pop(), "w1 is busy", world.now_ms, is_final=False)
+    world.pass_ms(2_000)
+    assert not copies
+    world.pass_ms(5_000)
+    world.reactor.on_checkpoint_failed(copies.pop(), "it is too large", world.now_ms, is_final=True)
+    world.pass_ms(COPY_EVERY_MS)
+    assert not copies
+    assert task_of(job).uncopied == "it is too large"
+    assert world.events[-1].text == "the coordinator has no copy of the checkpoint at step 1: it is too large"
+
+
+def test_a_checkpoint_elsewhere_on_the_disk_binds_the_task_to_its_worker(
+    world: World, copies: list[CopyCheckpoint]
+) -> None:
+    first = world.worker("w1")
+    job = world.submit(max_retries_failure=1)
+    attempt = run(world, job, first)
+    saved = save(world, attempt, 5, "/data/elsewhere")
+    assert not copies
+    blocker = world.submit(worker="w1")
+    second = world.worker("w2")
+    first.fail(attempt)
+    held = first.assigned()
+    assert held.job_id == blocker.id
+    world.pass_ms(70_000)
+    assert not second.record.live
+    assert "w2 doesn't have its checkpoint at step 5, which is on w1 alone (it lies outside" in world.why(job)
+    first.run(held)
+    first.succeed(held)
+    world.pass_ms(1_000)
+    assert first.assigned().resumed_from == saved
+
+
+def test_it_waits_for_the_last_of_what_its_attempt_reported(world: World, copies: list[CopyCheckpoint]) -> None:
+    worker = world.worker()
+    job = world.submit()
+    attempt = run(world, job, worker)
+    pause(world, job)
+    asked(worker)
+    made_way(world, worker, attempt, log_sizes={"report": 100})
+    world.act("resume", job)
+    world.pass_ms(3_000)
+    assert state(job) == "pending"
+    saved = save(world, attempt, 9)
+    worker.rest(attempt)
+    assert worker.assigned().resumed_from == saved
+    del copies
+
+
+def test_one_that_was_resumed_before_it_made_way_goes_on_at_once(world: World) -> None:
+    worker = world.worker()
+    job = world.submit(max_retries_failure=0, max_retries_preemption=0)
+    attempt = run(world, job, worker)
+    pause(world, job)
+    asked(worker)
+    world.act("resume", job)
+    assert worker.take(link.SetWant).want.mode is link.Mode.RUN
+    made_way(world, worker, attempt)
+    worker.forget(attempt)
+    worker.assigned()
+    assert (task_of(job).failures, task_of(job).preemptions) == (0, 0)
+
+
+def test_exit_code_85_means_nothing_where_nobody_asked(world: World) -> None:
+    worker = world.worker()
+    job = world.submit()
+    attempt = run(world, job, worker)
+    made_way(world, worker, attempt)
+    worker.forget(attempt)
+    assert state(job) == "failed"
+
+
+def test_one_that_saves_nothing_can_be_frozen_instead_and_thaws(world: World) -> None:
+    worker = world.worker()
+    job = world.submit(save_within_ms=10_000)
+    attempt = run(world, job, worker)
+    pause(world, job)
+    asked(worker)
+    world.pass_ms(20_000)
+    late = [event.text for event in world.events if "hasn't saved" in event.text]
+    assert late == ["hasn't saved a checkpoint within 10s: freeze it (pause --by freeze), cancel it, or wait"]
+    assert task_of(job).reason == late[0]
+    pause(world, job, PauseBy.FREEZE)
+    want = worker.take(link.SetWant).want
+    assert (want.mode, want.by) == (link.Mode.PAUSE, PauseBy.FREEZE)
+    worker.report(attempt, AttemptState.PAUSED)
+    assert state(job) == "paused"
+    assert worker.record.live, "a frozen task holds its slot"
+    world.act("resume", job)
+    worker.take(link.SetWant)
+    worker.run(attempt)
+    worker.succeed(attempt)
+
+
+def test_a_parked_task_can_be_cancelled_and_paused_again_is_refused(world: World) -> None:
+    worker = world.worker()
+    job = world.submit()
+    attempt = run(world, job, worker)
+    pause(world, job)
+    asked(worker)
+    made_way(world, worker, attempt)
+    worker.forget(attempt)
+    with pytest.raises(Conflict, match="nothing of it runs or waits"):
+        pause(world, job)
+    world.act("cancel", job)
+    assert state(job) == "killed"
+
+
+def test_the_job_says_how_it_is_paused_where_nobody_else_does(world: World) -> None:
+    worker = world.worker()
+    job = world.submit(pause_by=PauseBy.CHECKPOINT)
+    run(world, job, worker)
+    pause(world, job, None)
+    asked(worker)
+
+
+def test_what_has_not_started_has_nothing_to_save(world: World) -> None:
+    worker = world.worker()
+    job = world.submit()
+    worker.assigned()
+    pause(world, job)
+    assert worker.take(link.SetWant).want.by is PauseBy.FREEZE
+
+
+def test_a_gang_is_frozen(world: World) -> None:
+    world.worker(slots=2)
+    job = world.submit(gang=True, num_tasks=2)
+    with pytest.raises(Conflict, match="pause it with --by freeze"):
+        pause(world, job)
+    for worker in world.workers.values():
+        worker.take_all()
+
+
+def test_a_checkpoint_that_is_gone_gives_way_to_the_copy_before_it(world: World, copies: list[CopyCheckpoint]) -> None:
+    worker = world.worker()
+    job = world.submit(max_retries_failure=5)
+    attempt = run(world, job, worker)
+    save(world, attempt, 1)
+    copied(world, copies.pop())
+    world.pass_ms(1_000)
+    save(world, attempt, 2)
+    worker.fail(attempt)
+    world.pass_ms(2_000)
+    again = worker.assigned()
+    worker.report(again, AttemptState.WORKER_FAILED, error="gone", cause="checkpoint_gone", finished_at_ms=1)
+    worker.forget(again)
+    world.pass_ms(1_000)
+    last = worker.assigned()
+    assert last.resumed_from is not None
+    assert last.resumed_from.step == 1
+    assert worker.desired[last.id].launch.resume == link.Resume(path="models/step-1", content_id=TREE, size_bytes=1_000)
+    assert task_of(job).failures == 1
+
+
+def test_a_damaged_copy_is_made_anew(world: World, copies: list[CopyCheckpoint]) -> None:
+    worker = world.worker()
+    job = world.submit()
+    save(world, run(world, job, worker), 1)
+    copied(world, copies.pop())
+    world.reactor.on_checkpoint_lost(job.id, 0, TREE, world.now_ms)
+    world.turn()
+    assert task_of(job).kept is None
+    assert [one.latest.checkpoint.step for one in copies] == [1]
+
+
+def test_a_job_begins_where_its_submitter_says(world: World) -> None:
+    worker = world.worker()
+    world.submit(resume_from="/ckpt/base")
+    attempt = worker.assigned()
+    assert worker.desired[attempt.id].launch.resume == link.Resume(path="/ckpt/base")
+
+
+def test_a_task_is_finished_or_live_or_waits_or_is_parked(world: World) -> None:
+    """A parked task survives the coordinator's restart as what it is."""
+    worker = world.worker()
+    job = world.submit()
+    attempt = run(world, job, worker)
+    pause(world, job)
+    asked(worker)
+    made_way(world, worker, attempt)
+    worker.forget(attempt)
+    world.fleet.attempts.clear()  # a store that has let go of the attempt
+    world.act("resume", job)
+    assert task_of(job).state is TaskState.ASSIGNED
+    worker.take_all()

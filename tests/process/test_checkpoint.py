@@ -1,0 +1,63 @@
+"""Pauses by checkpoint with real tasks: what they held is free, and they go on where they were, also on another worker."""
+
+import shlex
+import signal
+import sys
+
+from opsconsole_protocol.spec import PauseBy
+from tests.process.lab import Lab
+
+TRAIN = """
+import opsconsole, os, sys, time
+total, done = 0, -1
+came_from = opsconsole.resume_from()
+if came_from:
+    step, total = open(os.path.join(came_from, "state.txt")).read().split()
+    done, total = int(step), int(total)
+print("from", done + 1, flush=True)
+for step in range(done + 1, 200):
+    total += step
+    opsconsole.report(step=step, total=total)
+    if opsconsole.should_pause():
+        folder = os.path.join(os.environ["OPSCONSOLE_OUTPUT_PATH"], "models", f"step-{step}")
+        os.makedirs(folder)
+        with open(os.path.join(folder, "state.txt"), "w") as file:
+            file.write(f"{step} {total}")
+        opsconsole.checkpoint(folder, step=step)
+        sys.exit(opsconsole.PAUSED_EXIT_CODE)
+    if step == 50:
+        open(os.environ["REACHED"], "w").close()
+        while not (opsconsole.should_pause() or os.path.exists(os.environ["GO"])):
+            time.sleep(0.02)
+print("total", total)
+"""
+
+
+def test_a_training_goes_on_where_it_was_on_a_worker_that_shares_nothing_with_the_first(lab: Lab) -> None:
+    lab.serve()
+    lab.agent("gpu-a")
+    reached, go = lab.folder / "checkpoint-reached", lab.folder / "checkpoint-go"
+    job_id = lab.give(
+        f"{shlex.quote(sys.executable)} -c {shlex.quote(TRAIN)}",
+        environment={"REACHED": str(reached), "GO": str(go)},
+        pause_by=PauseBy.CHECKPOINT,
+    )
+    lab.wait(reached.exists, "step 50")
+    assert "paused by" in lab.run("pause", job_id).stdout
+    lab.wait_state(job_id, "paused")
+    # It holds nothing: the one slot of its worker is free for somebody else.
+    other = lab.submit("--", "true")
+    lab.wait_state(other, "succeeded")
+    (found,) = lab.rows("show", job_id)
+    step = found["checkpoint"]["step"]
+    assert found["state"] == "paused"
+    lab.kill(lab.processes["gpu-a"], signal.SIGKILL)
+    lab.agent("gpu-b")
+    go.touch()
+    lab.act("resume", job_id)
+    job = lab.wait_state(job_id, "succeeded", timeout_s=90)
+    assert job["worker"] == "gpu-b"
+    assert lab.lines(job_id)[-2:] == [f"from {step + 1:g}", f"total {sum(range(200))}"]
+    (run,) = lab.ask(lambda client: client.metrics(job_id, ("total",), points_max=10_000))
+    assert list(run.metrics[0].x) == list(range(200)), "every step once"
+    assert list(run.metrics[0].y)[-1] == sum(range(200))
