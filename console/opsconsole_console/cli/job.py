@@ -96,7 +96,10 @@ def _checkpoint_words(task: TaskRow | None) -> str:
     if task is None or task.checkpoint is None:
         return ""
     step = "" if task.checkpoint.step is None else f"step {task.checkpoint.step:g}, "
-    return f"{step}{task.checkpoint.path}"
+    saved = task.checkpoint
+    where = f" on {saved.worker}" if saved.worker else ""
+    copy = "; the coordinator has a copy" if saved.copied else f"; not copied: {saved.note}" if saved.note else ""
+    return f"{step}{saved.path}{where}{copy}"
 
 
 def _command(detail: JobDetail, index: int | None) -> str:

@@ -7,12 +7,13 @@ the verb can't apply to are left out, and where none remains, the reason says wh
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from opsconsole_console import format as fmt
 from opsconsole_console.model.live_task import LIVE_STATES, live_tasks
 from opsconsole_protocol.api import ActResult, JobRow, WorkerRow
+from opsconsole_protocol.spec import PauseBy
 from opsconsole_protocol.state import TaskState, WorkerStatus
 
 _AT_WORK = LIVE_STATES - {TaskState.PAUSED}
@@ -58,6 +59,8 @@ class Plan:
     ids: tuple[str, ...] = ()
     refusal: str = ""
     left_out: str = ""
+    by: PauseBy | None = None
+    """Of a pause: how; None: as each job says."""
 
 
 def plan_pause(jobs: Sequence[JobRow]) -> Plan:
@@ -132,6 +135,11 @@ def fitting_verbs(jobs: Sequence[JobRow]) -> frozenset[str]:
 def plan_verb(verb: str, jobs: Sequence[JobRow]) -> Plan:
     """A verb by its name, as typed on the command line. Every job is asked for; the coordinator answers for each."""
     return Plan(verb, tuple(job.id for job in jobs), "" if jobs else "no such job")
+
+
+def plan_pause_by(jobs: Sequence[JobRow], by: PauseBy) -> Plan:
+    """A pause of this kind, as typed on the command line."""
+    return replace(plan_verb("pause", jobs), by=by)
 
 
 def cancel_question(jobs: Sequence[JobRow]) -> str:

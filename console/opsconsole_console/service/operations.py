@@ -10,6 +10,7 @@ from opsconsole_console.model.plan import Plan
 from opsconsole_console.service.source import FleetSource
 from opsconsole_protocol.api import Act, ActResult, Done, JobRow, SetPriority, SetWorker, WorkerList, WorkerRow
 from opsconsole_protocol.error import OpsconsoleError
+from opsconsole_protocol.spec import PauseBy
 
 Severity = Literal["information", "warning", "error"]
 
@@ -22,6 +23,9 @@ class OperatorDialog(Protocol):
 
     def say(self, text: str, severity: Severity = "information") -> None:
         """Show a toast."""
+
+
+_PAUSES = {"freeze": PauseBy.FREEZE, "checkpoint": PauseBy.CHECKPOINT}
 
 
 class Operations:
@@ -61,6 +65,8 @@ class Operations:
         """Carry out a verb by its name."""
         if verb == "cancel":
             return await self.cancel(jobs)
+        if verb in _PAUSES:
+            return await self.carry_out(verbs.plan_pause_by(jobs, _PAUSES[verb]))
         return await self.carry_out(verbs.plan_verb(verb, jobs))
 
     async def act_on_tasks(self, verb: str, task_ids: Sequence[str], job_name: str) -> bool:
@@ -108,7 +114,7 @@ class Operations:
             return False
 
         async def change() -> str:
-            answer = await ask(self._source, Act(verb=plan.verb, ids=plan.ids), ActResult)
+            answer = await ask(self._source, Act(verb=plan.verb, ids=plan.ids, by=plan.by), ActResult)
             return verbs.outcome(plan.verb, answer, self._names(plan.ids), plan.left_out)
 
         return await self._do_and_say(change)

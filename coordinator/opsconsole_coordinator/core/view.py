@@ -6,7 +6,7 @@ from typing import Any
 
 from opsconsole_coordinator.core import estimate, skew
 from opsconsole_coordinator.core.capacity import free_gpus
-from opsconsole_coordinator.core.checkpointing import bond_of
+from opsconsole_coordinator.core.checkpointing import bond_of, is_copied
 from opsconsole_coordinator.core.content import supply_words
 from opsconsole_coordinator.core.demand import Demand, demand_of
 from opsconsole_coordinator.core.dependency import blocked_words
@@ -32,6 +32,7 @@ from opsconsole_protocol.api import (
     WorkerRow,
 )
 from opsconsole_protocol.link import TaskProgress
+from opsconsole_protocol.report import Checkpoint
 from opsconsole_protocol.spec import JobSpec
 from opsconsole_protocol.state import AttemptState, TaskState, is_task_finished, is_task_waiting
 
@@ -198,16 +199,27 @@ def attempt_row(attempt: Attempt) -> AttemptRow:
         cpu_seconds=seen.cpu_seconds if seen is not None else None,
         ports=seen.ports if seen is not None else {},
         metrics=attempt.metrics,
-        checkpoint=_checkpoint(attempt),
+        checkpoint=_checkpoint(attempt.checkpoint),
+        resumed_from=_checkpoint(attempt.resumed_from),
         cause=attempt.cause,
         output_files=seen.output_files if seen is not None else None,
         output_bytes=seen.output_bytes if seen is not None else None,
     )
 
 
-def _checkpoint(attempt: Attempt) -> CheckpointRow | None:
-    said = attempt.checkpoint
+def _checkpoint(said: Checkpoint | None) -> CheckpointRow | None:
     return None if said is None else CheckpointRow(path=said.path, step=said.step, at_ms=said.at_ms)
+
+
+def _newest_checkpoint(task: Task, rows: Sequence[AttemptRow]) -> CheckpointRow | None:
+    """From what the task would go on, or else what an attempt of it saved last."""
+    latest = task.latest
+    if latest is None:
+        return next((row.checkpoint for row in reversed(rows) if row.checkpoint is not None), None)
+    said = latest.checkpoint
+    return CheckpointRow(
+        path=said.path, step=said.step, at_ms=said.at_ms, worker=latest.worker_name, copied=is_copied(task), note=task.uncopied
+    )  # fmt: skip
 
 
 def task_row(job: Job, task: Task, attempts: Sequence[Attempt], copy: OutputCopy | None = None) -> TaskRow:
@@ -239,7 +251,7 @@ def task_row(job: Job, task: Task, attempts: Sequence[Attempt], copy: OutputCopy
         output_bytes=last.output_bytes if last is not None else None,
         collected=_collected_row(copy) if copy is not None else None,
         metrics=last.metrics if last is not None else {},
-        checkpoint=next((row.checkpoint for row in reversed(rows) if row.checkpoint is not None), None),
+        checkpoint=_newest_checkpoint(task, rows),
     )
 
 

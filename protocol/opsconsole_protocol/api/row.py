@@ -71,6 +71,12 @@ class CheckpointRow(Row, frozen=True, kw_only=True):
     path: str
     step: float | None
     at_ms: int
+    worker: str = ""
+    """Where it lies."""
+    copied: bool = False
+    """Whether the coordinator has a copy, so that any worker can go on from it."""
+    note: str = ""
+    """Why there is no copy, where none is to come."""
 
 
 class AttemptRow(Row, frozen=True, kw_only=True):
@@ -100,6 +106,8 @@ class AttemptRow(Row, frozen=True, kw_only=True):
     output_files: int | None = None
     """How many files lay in its output folder at its end; null where that isn't known."""
     output_bytes: int | None = None
+    resumed_from: CheckpointRow | None = None
+    """Where it went on; null: it began at the beginning."""
 
 
 class CopyState(StrEnum):
