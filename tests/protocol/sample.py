@@ -199,6 +199,9 @@ AGENT: dict[str, Any] = {
     "agent_dataset_described_1": link.DatasetDescribed(check_id=3, description=DATASET),
     "agent_dataset_described_fault_1": link.DatasetDescribed(check_id=3, fault=DATASET_FAULT),
     "agent_dataset_described_error_1": link.DatasetDescribed(check_id=3, code="unavailable", error="it hangs"),
+    "agent_ask_for_stream_life_1": link.AskForStream(
+        number=1, open=msgspec.structs.replace(OPEN, failed=(Failure(Way.DIRECT, "it broke", "5c1e"),))
+    ),
 }  # fmt: skip
 
 COORDINATOR: dict[str, Any] = {

@@ -9,7 +9,7 @@ from opsconsole_protocol.host.stream import coordinator_dial, direct, rtc
 from opsconsole_protocol.host.stream.conversation import Conversation, Outcome, Try
 from opsconsole_protocol.host.stream.coordinator_dial import Home
 from opsconsole_protocol.host.stream.greeting import COMMIT_S
-from opsconsole_protocol.host.stream.place import own_place
+from opsconsole_protocol.host.stream.place import own_life, own_place
 from opsconsole_protocol.host.stream.stream import Stream, reason_of
 from opsconsole_protocol.stream.error import NoWay, StreamLost
 from opsconsole_protocol.stream.message import StreamGrant, Way
@@ -85,7 +85,8 @@ class Responder:
             case Hello(place=theirs, asks_engines=asks_engines):
                 place = place_mark(self._grant.shared_secret, own_place())
                 self._same_machine = bool(place) and theirs == place
-                self._conversation.say(Hello(place=place, engines=rtc.engine_names() if asks_engines else ()))
+                engines = rtc.engine_names() if asks_engines else ()
+                self._conversation.say(Hello(place=place, engines=engines, life=own_life()))
             case Listen():
                 self._listen()
             case DialBack(listening=listening):

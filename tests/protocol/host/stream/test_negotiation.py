@@ -91,7 +91,7 @@ def test_where_nobody_is_reached_the_coordinator_joins_both() -> None:
     assert "Connection refused" in first
     assert "; the other way round: " in first
     assert second == "relay: connected to gpu-3 (the coordinator joins both ends)"
-    assert [failure.way for failure in one.failures] == [Way.DIRECT]
+    assert [failure.way for failure in one.experience.failed] == [Way.DIRECT]
 
 
 def unreachable(*ends: End) -> None:
@@ -154,7 +154,7 @@ def test_where_no_way_leads_there_every_reason_is_told() -> None:
     assert told.startswith("no way leads to gpu-3: direct: 127.0.0.1 port 1: Connection refused; relay: ")
     assert "nothing listens on" in told
     assert told.endswith("webrtc: this machine has no engine for WebRTC")
-    assert [failure.way for failure in one.failures] == [Way.DIRECT, Way.RELAY]
+    assert [failure.way for failure in one.experience.failed] == [Way.DIRECT, Way.RELAY]
 
 
 def test_both_are_ended_by_a_cancel() -> None:
