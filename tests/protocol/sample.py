@@ -202,6 +202,7 @@ AGENT: dict[str, Any] = {
     "agent_ask_for_stream_life_1": link.AskForStream(
         number=1, open=msgspec.structs.replace(OPEN, failed=(Failure(Way.DIRECT, "it broke", "5c1e"),))
     ),
+    "agent_stream_ended_engine_1": link.StreamEnded(stream_id=STREAM, way=Way.WEBRTC, engine="aiortc"),
 }  # fmt: skip
 
 COORDINATOR: dict[str, Any] = {
@@ -409,6 +410,9 @@ CLIENT: dict[str, Any] = {
         ),
     ),
     "client_call_describe_dataset_1": api.Call(1, api.DescribeDataset(worker="gpu1", query=DATASET_QUERY)),
+    "client_call_end_stream_engine_1": api.Call(
+        1, api.EndStream(stream_id=STREAM, way=Way.WEBRTC, engine="aiortc", bytes=1_234)
+    ),
 }
 
 WORKER_ROW = api.WorkerRow(

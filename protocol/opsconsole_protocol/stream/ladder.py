@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from opsconsole_protocol.bound import cut
 from opsconsole_protocol.stream.error import NoWay
-from opsconsole_protocol.stream.message import WAYS_MAX, Failure, PeerKind, Via, Way
+from opsconsole_protocol.stream.message import WAYS_MAX, Failure, PeerKind, Via, Way, way_words
 
 PYTHON_ENGINE = "aiortc"
 """Every other engine is native, and fast."""
@@ -72,9 +72,9 @@ def steps(facts: Facts) -> tuple[Step, ...]:
     return tuple(_step(facts, way, _reason(facts, way)) for way in _order(facts) if way not in obstacles)
 
 
-def opened(step: Step, peer_name: str) -> str:
-    """The line that says which way was taken, and why."""
-    return f"{step.way}: connected to {peer_name or 'the other end'} ({step.reason})"
+def opened(step: Step, peer_name: str, engine: str = "") -> str:
+    """The line that says which way was taken, with which engine of this end, and why."""
+    return f"{way_words(step.way, engine)}: connected to {peer_name or 'the other end'} ({step.reason})"
 
 
 def not_opened(way: Way, reason: str) -> str:

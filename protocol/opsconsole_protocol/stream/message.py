@@ -48,6 +48,11 @@ class Way(StrEnum):
     """Through the NATs of both."""
 
 
+def way_words(way: Way, engine: str = "") -> str:
+    """`relay`, or with the engine of this end `webrtc with aiortc`."""
+    return f"{way} with {engine}" if engine else str(way)
+
+
 class Via(StrEnum):
     """What a person says about the way: any, or only this one."""
 

@@ -86,7 +86,7 @@ class Initiator:
             self._tried.append(Failure(step.way, error.message))
             self._experience.add(step.way, error.message)
             return None
-        self._tell(ladder.opened(step, self._facts.peer_name))
+        self._tell(ladder.opened(step, self._facts.peer_name, stream.engine))
         return stream
 
     def _introduce(self, *, asks_engines: bool, listen: bool) -> None:

@@ -48,7 +48,7 @@ class Broker(Protocol):
     def ask(self, open: OpenStream) -> tuple[StreamGrant, Signaller]:  # noqa: A002 - as on the wire
         """A new stream. Raises what the coordinator refuses with, or Unavailable where it can't be reached."""
 
-    def ended(self, stream_id: str, summary: Moved | None, way: Way | None, error: str) -> None:
+    def ended(self, stream_id: str, summary: Moved | None, way: Way | None, error: str, engine: str = "") -> None:
         """Tell the coordinator that a stream has done its work, or why it hasn't. Raises OpsconsoleError."""
 
 
@@ -158,11 +158,11 @@ class _Transfer:
             return summary
         finally:
             stream.close()
-            self._ended(grant, summary, stream.way, error)
+            self._ended(grant, summary, stream.way, error, stream.engine)
 
-    def _ended(self, grant: StreamGrant, summary: Moved | None, way: Way | None, error: str) -> None:
+    def _ended(self, grant: StreamGrant, summary: Moved | None, way: Way | None, error: str, engine: str = "") -> None:
         with contextlib.suppress(OpsconsoleError):  # the coordinator finds out by itself; here it changes nothing
-            self._broker.ended(grant.stream_id, summary, way, error)
+            self._broker.ended(grant.stream_id, summary, way, error, engine)
 
     def _wait(self, error: Unavailable, moved_bytes: int) -> None:
         """Wait before the next try, or raise `error` where there have been enough."""
@@ -184,6 +184,10 @@ class _Counted:
     @property
     def way(self) -> Way:
         return self._stream.way
+
+    @property
+    def engine(self) -> str:
+        return self._stream.engine
 
     def send(self, data: Buffer) -> None:
         self._stream.send(data)

@@ -8,6 +8,7 @@ import pytest
 from opsconsole_protocol.host.stream import direct, initiator, place, responder, rtc
 from opsconsole_protocol.host.stream.conversation import Conversation
 from opsconsole_protocol.host.stream.stream import SocketStream, Stream
+from opsconsole_protocol.host.stream.webrtc import engine_names
 from opsconsole_protocol.stream import signal
 from opsconsole_protocol.stream.error import NoWay, StreamCancelled, StreamLost
 from opsconsole_protocol.stream.message import Failure, StreamGrant, Via, Way
@@ -337,3 +338,6 @@ def test_real_engines_meet(monkeypatch: pytest.MonkeyPatch, via: Via) -> None:
     with opening(one, other) as (mine, theirs):
         check_both_ways(mine.result(30), theirs.result(30))
         assert mine.result().way is Way.WEBRTC
+        best = engine_names()[0]
+        assert (mine.result().engine, theirs.result().engine) == (best, best)
+    assert f"webrtc with {best}: connected to gpu-3" in one.lines[-1]

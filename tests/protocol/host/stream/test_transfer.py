@@ -11,7 +11,7 @@ from opsconsole_protocol.error import Forbidden, InvalidRequest, OpsconsoleError
 from opsconsole_protocol.host.stream import responder, rtc
 from opsconsole_protocol.host.stream import transfer as module
 from opsconsole_protocol.host.stream.negotiation import open_stream
-from opsconsole_protocol.host.stream.stream import Stream
+from opsconsole_protocol.host.stream.stream import SocketStream, Stream
 from opsconsole_protocol.host.stream.transfer import move
 from opsconsole_protocol.stream.error import NoWay, StreamCancelled, StreamLost
 from opsconsole_protocol.stream.message import OpenStream, Via, Way
@@ -80,6 +80,14 @@ def test_one_stream_is_enough_where_it_lives() -> None:
     assert lines == ["direct: connected to gpu-3 (both ends are on one machine)"]
     assert one.told == [("s0", len(DATA), Way.DIRECT, "")]
     assert one.asked == [OpenStream(purpose=PURPOSE, peer="gpu-3")]
+
+
+def test_the_engine_that_moved_the_bytes_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SocketStream, "engine", "aiortc")
+    with broker(Worker([]).serve) as one:
+        _, lines = run(one, Fetch())
+    assert one.engines == ["aiortc"]
+    assert lines == ["direct with aiortc: connected to gpu-3 (both ends are on one machine)"]
 
 
 def test_a_way_that_dies_is_changed_in_the_middle() -> None:
