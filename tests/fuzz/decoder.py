@@ -233,7 +233,7 @@ def _wires() -> Iterator[Decoder]:
 def _streams() -> Iterator[Decoder]:
     where = signal.Listening(addresses=("10.0.0.1", "2001:db8::1"), port=4000, certificate_hash="ab" * 32)
     said: tuple[signal.AnySignal, ...] = (
-        signal.Hello(place="ab" * 32, engines=("wrtc", "aiortc")), signal.Listen(), where, signal.DialBack(listening=where),
+        signal.Hello(place="ab" * 32, engines=("wrtc", "aiortc"), life="5c1e"), signal.Listen(), where, signal.DialBack(listening=where),
         signal.RelayNow(), signal.RtcOffer(sdp="v=0"), signal.RtcAnswer(sdp="v=0"),
         signal.Failed(way=Way.DIRECT, reason="no route"),
     )  # fmt: skip

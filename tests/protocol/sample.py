@@ -199,6 +199,10 @@ AGENT: dict[str, Any] = {
     "agent_dataset_described_1": link.DatasetDescribed(check_id=3, description=DATASET),
     "agent_dataset_described_fault_1": link.DatasetDescribed(check_id=3, fault=DATASET_FAULT),
     "agent_dataset_described_error_1": link.DatasetDescribed(check_id=3, code="unavailable", error="it hangs"),
+    "agent_ask_for_stream_life_1": link.AskForStream(
+        number=1, open=msgspec.structs.replace(OPEN, failed=(Failure(Way.DIRECT, "it broke", "5c1e"),))
+    ),
+    "agent_stream_ended_engine_1": link.StreamEnded(stream_id=STREAM, way=Way.WEBRTC, engine="aiortc"),
 }  # fmt: skip
 
 COORDINATOR: dict[str, Any] = {
@@ -437,6 +441,9 @@ CLIENT: dict[str, Any] = {
                 ),
             )
         ),
+    ),
+    "client_call_end_stream_engine_1": api.Call(
+        1, api.EndStream(stream_id=STREAM, way=Way.WEBRTC, engine="aiortc", bytes=1_234)
     ),
 }
 

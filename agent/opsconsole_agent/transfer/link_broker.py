@@ -72,7 +72,7 @@ class LinkBroker:
             raise answer
         return answer, self._mailbox(answer.stream_id)
 
-    def ended(self, stream_id: str, summary: Moved | None, way: Way | None, error: str) -> None:
+    def ended(self, stream_id: str, summary: Moved | None, way: Way | None, error: str, engine: str = "") -> None:
         """Report what became of a stream that was asked for here."""
         self.release(stream_id)
         self.tell(
@@ -83,6 +83,7 @@ class LinkBroker:
                 files=0 if summary is None else summary.files,
                 milliseconds=0 if summary is None else round(summary.seconds * 1000),
                 error=cut(error),
+                engine=engine,
             )
         )
 

@@ -96,7 +96,7 @@ class RequestBroker:
             self._granted(grant)
         return grant, RequestSignaller(self._asker, grant.stream_id)
 
-    def ended(self, stream_id: str, summary: Moved | None, way: Way | None, error: str) -> None:
+    def ended(self, stream_id: str, summary: Moved | None, way: Way | None, error: str, engine: str = "") -> None:
         """Report what became of a stream. That this can't be told changes nothing: the coordinator sees its end, too."""
         request = EndStream(
             stream_id=stream_id,
@@ -105,6 +105,7 @@ class RequestBroker:
             files=0 if summary is None else summary.files,
             milliseconds=0 if summary is None else round(1000 * summary.seconds),
             error=cut(error),
+            engine=engine,
         )
         try:
             self._asker.ask(request, Done)

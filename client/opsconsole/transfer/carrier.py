@@ -63,7 +63,7 @@ class Load:
         from opsconsole_protocol.host.stream.transfer import move
 
         def worked(stream: Stream) -> Summary:
-            transfer.takes(stream.way)
+            transfer.takes(stream)
             return work(stream)
 
         transfer.enters(TransferPhase.CONNECTING)

@@ -186,7 +186,7 @@ def _send(load: Load, transfer: Transfer, offer: PendingOffer, grant: StreamGran
         signaller = RequestSignaller(load.asker, grant.stream_id)
         stream = open_stream(grant, signaller, home, tell=transfer.says, cancel=load.cancel)
         try:
-            transfer.takes(stream.way)
+            transfer.takes(stream)
             with load.cancel.closing(stream):
                 return send(stream, source.source, progress=transfer.moved, cancel=load.cancel)
         finally:

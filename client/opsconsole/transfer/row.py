@@ -4,7 +4,7 @@ from enum import StrEnum
 
 import msgspec
 
-from opsconsole_protocol.stream.message import Way
+from opsconsole_protocol.stream.message import Way, way_words
 
 
 class TransferKind(StrEnum):
@@ -45,6 +45,8 @@ class TransferRow(msgspec.Struct, frozen=True, kw_only=True):
     peer: str = ""
     job_id: str = ""
     way: Way | None = None
+    engine: str = ""
+    """Of WebRTC, where that is the way: `wrtc` is native, `aiortc` is not."""
     note: str = ""
     """The way and why it is taken, or what is waited for, in one line."""
     bytes_done: int = 0
@@ -59,6 +61,11 @@ class TransferRow(msgspec.Struct, frozen=True, kw_only=True):
     error: str = ""
     started_at_ms: int = 0
     ended_at_ms: int | None = None
+
+    @property
+    def way_words(self) -> str:
+        """`relay` or `webrtc with aiortc`; empty before a way was taken."""
+        return "" if self.way is None else way_words(self.way, self.engine)
 
     @property
     def is_over(self) -> bool:

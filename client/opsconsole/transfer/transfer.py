@@ -18,7 +18,7 @@ from opsconsole_protocol.stream.error import StreamCancelled
 
 if TYPE_CHECKING:
     from opsconsole_protocol.host.content.session import Progress
-    from opsconsole_protocol.stream.message import Way
+    from opsconsole_protocol.host.stream.stream import Stream
 
 OnChange = Callable[[TransferRow], None]
 _SHOWN_EVERY_S = 0.12
@@ -102,9 +102,9 @@ class Transfer:
         if phase is not self._row.phase:
             self._change(phase=phase)
 
-    def takes(self, way: Way) -> None:
+    def takes(self, stream: Stream) -> None:
         """A stream stands."""
-        self._change(way=way, phase=TransferPhase.MOVING)
+        self._change(way=stream.way, engine=stream.engine, phase=TransferPhase.MOVING)
 
     def scanned(self, bytes_done: int, bytes_total: int) -> None:
         """Note how much of what there is has been read, before anything moves."""

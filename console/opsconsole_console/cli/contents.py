@@ -236,7 +236,7 @@ class Telling:
         elif row.phase == "moving" and row.id not in self._begun:
             self._begun.add(row.id)
             doing = "fetching" if row.kind == "get" else "sending"
-            self._tell(f"{doing} {row.title}: {row.note or row.way}")
+            self._tell(f"{doing} {row.title}: {row.note or row.way_words}")
         else:
             self._line.show(row)
 

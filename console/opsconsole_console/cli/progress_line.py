@@ -89,7 +89,7 @@ def summary(row: TransferRow) -> str:
     if row.bytes_total and row.bytes_skipped == row.bytes_total:
         return f"{files}{fmt.size(row.bytes_total)}, already {place}"
     known = f" ({fmt.size(row.bytes_skipped)} of it was {place} already)" if row.bytes_skipped else ""
-    way = "" if row.way is None else f" by {WAYS.get(row.way, row.way)}"
+    way = "" if row.way is None else f" by {WAYS.get(row.way, row.way)}{f' with {row.engine}' if row.engine else ''}"
     took = "" if row.ended_at_ms is None else f" in {fmt.duration(row.ended_at_ms - row.started_at_ms, figures=2)}"
     rate = "" if row.rate_bytes_s is None else f", {fmt.size(row.rate_bytes_s)}/s"
     return f"{files}{fmt.size(row.bytes_total)}{known}{way}{took}{rate}"

@@ -34,7 +34,7 @@ def progress_words(row: TransferRow) -> str:
     if row.phase in {TransferPhase.SCANNING, TransferPhase.CONNECTING}:
         return row.note or ("looking at the files" if row.phase is TransferPhase.SCANNING else "connecting")
     left = "" if row.left_ms is None else f"{fmt.duration(row.left_ms, figures=2)} left"
-    parts = (size_words(row), rate_words(row), left, "" if row.way is None else str(row.way))
+    parts = (size_words(row), rate_words(row), left, row.way_words)
     return "  ".join(part for part in parts if part)
 
 
@@ -57,5 +57,5 @@ def end_words(row: TransferRow) -> str:
         return f"{size_words(row)}, all of which was there already"
     files = f"{fmt.plural(row.files_total, 'file')}, " if row.files_total != 1 else ""
     rate = rate_words(row)
-    way = "" if row.way is None else f" ({row.way})"
+    way = "" if row.way is None else f" ({row.way_words})"
     return f"{files}{fmt.size(row.bytes_total)} in {took}{f', {rate}' if rate else ''}{way}"

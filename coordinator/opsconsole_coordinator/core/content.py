@@ -86,6 +86,17 @@ def supply_words(contents: Sequence[Content], lacks_bytes: int | None) -> str:
     return f"lacks {number if whole.endswith(f' {unit}') else lack} of {whole}"
 
 
+def arriving(spec: JobSpec, here: Collection[ContentId], done_bytes: int) -> tuple[ContentId, int] | None:
+    """Which tree comes to a worker that has those `here`, and how much of it has; they come one by one, the code first."""
+    sizes = {one.content_id: one.size_bytes for one in contents_of(spec)}
+    code = () if spec.bundle is None else (spec.bundle.content_id,)
+    for one in dict.fromkeys((*code, *(upload.content_id for upload in spec.uploads))):
+        if one not in here:
+            return one, min(max(0, done_bytes), sizes[one])
+        done_bytes -= sizes[one]
+    return None
+
+
 class Contents:
     """The trees that can be had, and the jobs in memory that bring trees along."""
 
@@ -146,6 +157,11 @@ class Contents:
         for one in host.content_ids if host is not None else ():
             _discard(self._offered, one, host_id)
 
+    def jobs_of_host(self, host_id: str) -> frozenset[JobId]:
+        """The jobs in memory that bring something along which a machine offers."""
+        host = self._hosts.get(host_id)
+        return frozenset(job for one in (host.content_ids if host is not None else ()) for job in self.jobs_with(one))
+
     # --- jobs --------------------------------------------------------------------------------------------------
 
     def add_job(self, job: Job) -> None:
@@ -179,8 +195,16 @@ class Contents:
             return True
         return any(one in workers and workers[one].is_reachable for one in self._holders.get(content_id, ()))
 
-    def shortage(self, contents: Sequence[Content], workers: Mapping[WorkerId, Worker]) -> str:
-        """What a job waits for, since nobody who is there has it, and from where; empty where all of it can be had."""
+    def shortage(
+        self,
+        contents: Sequence[Content],
+        workers: Mapping[WorkerId, Worker],
+        begun: tuple[ContentId, int] | None = None,
+    ) -> str:
+        """What a job waits for, since nobody who is there has it, and from where; empty where all of it can be had.
+
+        `begun`: how much of one tree has arrived already.
+        """
         missing = [one for one in contents if not self.can_be_had(one.content_id, workers)]
         if not missing:
             return ""
@@ -188,7 +212,10 @@ class Contents:
         if not first.host_id:
             size = size_words(first.size_bytes)
             return f"waits for {first.what} ({size}), which the coordinator doesn't keep any more: submit it again"
-        size = size_words(sum(one.size_bytes for one in missing if one.host_id == first.host_id))
+        theirs = {one.content_id: one.size_bytes for one in missing if one.host_id == first.host_id}
+        lacks_bytes = sum(theirs.values())
+        here_bytes = begun[1] if begun is not None and begun[0] in theirs else 0
+        size = f"{size_words(lacks_bytes - here_bytes)} of " * bool(here_bytes) + size_words(lacks_bytes)
         is_here = first.host_id in self._hosts
         state = "which doesn't offer it any more: submit it again there" if is_here else "which is not connected"
         return f"waits for {size} from host {first.host}, {state}"

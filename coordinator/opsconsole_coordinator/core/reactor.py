@@ -183,12 +183,22 @@ class Reactor:
     def on_host_offers(self, host_id: str, host: str, content_ids: Collection[ContentId], now_ms: int) -> None:
         """An operator's machine is there and offers these trees, and none that it offered before. Raises LimitExceeded."""
         del now_ms
+        before = self.fleet.contents.jobs_of_host(host_id)
         self.fleet.must_schedule |= self.fleet.contents.note_host(host_id, host, content_ids)
+        self._show_jobs(before ^ self.fleet.contents.jobs_of_host(host_id))
 
     def on_host_gone(self, host_id: str, now_ms: int) -> None:
         """An operator's machine is gone, with all that it offered."""
         del now_ms
+        jobs = self.fleet.contents.jobs_of_host(host_id)
         self.fleet.contents.forget_host(host_id)
+        self._show_jobs(jobs)
+
+    def _show_jobs(self, job_ids: Collection[JobId]) -> None:
+        """The rows of these jobs say now who has gone or come that they wait for."""
+        for job_id in job_ids:
+            if (job := self.fleet.jobs.get(job_id)) is not None and not job.is_finished:
+                self.fleet.show_job(job)
 
     def on_collected(
         self, job_id: JobId, index: int, attempt_id: AttemptId, content_id: ContentId | None, files: int,

@@ -7,7 +7,7 @@ from typing import Any
 from opsconsole_coordinator.core import estimate, skew
 from opsconsole_coordinator.core.capacity import free_gpus
 from opsconsole_coordinator.core.checkpointing import bond_of, is_copied
-from opsconsole_coordinator.core.content import supply_words
+from opsconsole_coordinator.core.content import arriving, contents_of, supply_words
 from opsconsole_coordinator.core.demand import Demand, demand_of
 from opsconsole_coordinator.core.dependency import blocked_words
 from opsconsole_coordinator.core.fleet import Fleet
@@ -163,11 +163,31 @@ def _job_reason(fleet: Fleet, job: Job) -> str:
         return f"ending: {job.stop_reason}" + (f" (waits for {held_up})" if held_up else "")
     if state in {TaskState.PENDING, TaskState.BLOCKED} and job.reason:
         return job.reason
+    if state is TaskState.BUILDING and (delivery := _delivery(fleet, job)):
+        return delivery
     if len(job.tasks) == 1:
         return job.tasks[0].reason
     if state is TaskState.SUCCEEDED:
         return ""
     return next((task.reason for task in _tasks_in(fleet, job, state) if task.state is state and task.reason), "")
+
+
+def _delivery(fleet: Fleet, job: Job) -> str:
+    """What a job waits for whose files have begun to come, where nobody who has them is there any more."""
+    contents = contents_of(job.spec)
+    size_bytes = sum(one.size_bytes for one in contents)
+    held = (fleet.attempts.get(one) for one in job.open_attempts)
+    for attempt in sorted((one for one in held if one is not None), key=lambda one: one.index):
+        worker = fleet.workers.get(attempt.worker_id)
+        if worker is None or attempt.state is not AttemptState.BUILDING:
+            continue
+        said = attempt.progress
+        done_bytes = int(said.done) if said is not None and said.total == size_bytes else 0  # else of another step
+        begun = arriving(job.spec, worker.contents, done_bytes)
+        lacking = [one for one in contents if one.content_id not in worker.contents]
+        if shortage := fleet.contents.shortage(lacking, fleet.workers, begun):
+            return shortage
+    return ""
 
 
 def _tasks_in(fleet: Fleet, job: Job, state: TaskState) -> list[Task]:

@@ -110,4 +110,4 @@ def _agent(worker: Worker) -> Party:
 
 
 def _said(message: api.EndStream | link.StreamEnded) -> Ended:
-    return Ended(message.way, message.bytes, message.files, message.milliseconds, message.error)
+    return Ended(message.way, message.bytes, message.files, message.milliseconds, message.error, message.engine)

@@ -34,6 +34,7 @@ from opsconsole_protocol.stream.message import (
     StreamGrant,
     Via,
     Way,
+    way_words,
 )
 from opsconsole_protocol.stream.message import OpenStream as Wanted
 
@@ -74,6 +75,7 @@ class Ended(NamedTuple):
     files: int
     milliseconds: int
     error: str
+    engine: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -386,7 +388,7 @@ def transfer_words(what: str, peer: str, said: Ended, *, is_to_initiator: bool) 
     if said.error:
         return f"{what} {direction} {peer} failed: {said.error}"
     files = "" if said.files == 1 else f"{said.files:,} files, "
-    by = f" by {said.way}" if said.way is not None and peer != STORE.name else ""
+    by = f" by {way_words(said.way, said.engine)}" if said.way is not None and peer != STORE.name else ""
     speed = f", {said.bytes / said.milliseconds / 1000:,.0f} MB/s" if said.milliseconds and said.bytes else ""
     return f"{what} {direction} {peer}: {files}{size_words(said.bytes)}{by}{speed}"
 

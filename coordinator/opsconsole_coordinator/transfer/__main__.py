@@ -16,7 +16,9 @@ STACK_BYTES = 512 * 1024
 
 def main() -> None:
     """Serve until the coordinator is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the coordinator's own end is the end of this
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        # Whoever stops the coordinator may tell all of its processes so. Its own end is the end of this, and not an accident before.
+        signal.signal(number, signal.SIG_IGN)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = FILES_WANTED if hard == resource.RLIM_INFINITY else min(hard, FILES_WANTED)
     if soft != resource.RLIM_INFINITY and soft < wanted:

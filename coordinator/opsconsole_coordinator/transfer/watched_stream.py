@@ -31,6 +31,11 @@ class WatchedStream:
         return self._stream.way
 
     @property
+    def engine(self) -> str:
+        """The engine of WebRTC that moves its bytes; empty where none does."""
+        return self._stream.engine
+
+    @property
     def is_trickling(self) -> bool:
         """Whether its other end makes too little headway for somebody else to wait for it. What is done here doesn't count."""
         since_s = self._waits_since_s

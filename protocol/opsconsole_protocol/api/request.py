@@ -326,6 +326,8 @@ class EndStream(Request, frozen=True, kw_only=True, tag="end_stream"):
     files: Whole = 0
     milliseconds: Whole = 0
     error: Text = ""
+    engine: Label = ""
+    """Of WebRTC, where that was the way."""
 
 
 class FindContents(Request, frozen=True, kw_only=True, tag="find_contents"):

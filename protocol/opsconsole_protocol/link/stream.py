@@ -60,6 +60,8 @@ class StreamEnded(Message, frozen=True, kw_only=True, tag="stream_ended"):
     files: Whole = 0
     milliseconds: Whole = 0
     error: Text = ""
+    engine: Label = ""
+    """Of WebRTC, where that was the way."""
 
 
 class Contents(Message, frozen=True, kw_only=True, tag="contents"):

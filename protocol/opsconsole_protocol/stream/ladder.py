@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from opsconsole_protocol.bound import cut
 from opsconsole_protocol.stream.error import NoWay
-from opsconsole_protocol.stream.message import WAYS_MAX, Failure, PeerKind, Via, Way
+from opsconsole_protocol.stream.message import WAYS_MAX, Failure, PeerKind, Via, Way, way_words
 
 PYTHON_ENGINE = "aiortc"
 """Every other engine is native, and fast."""
@@ -30,6 +30,25 @@ class Facts:
     engines_there: tuple[str, ...] = ()
     failed: tuple[Failure, ...] = ()
     """In the order in which they failed."""
+    life: str = ""
+    """Of the other end, as far as it says so."""
+
+    @property
+    def counting(self) -> tuple[Failure, ...]:
+        """What failed with this other end. What broke because an earlier one went away says nothing about the way."""
+        return tuple(one for one in self.failed if self.life in ("", one.life) or not one.life)
+
+
+@dataclass(slots=True)
+class Experience:
+    """What has come of the ways in one transfer, from stream to stream. `life`: of the other end that was met last."""
+
+    life: str = ""
+    failed: tuple[Failure, ...] = ()
+
+    def add(self, way: Way, story: str) -> None:
+        """A way has failed with the other end of now; the oldest failures are left out where they are too many."""
+        self.failed = (*self.failed, Failure(way, cut(" ".join(story.split())), self.life))[-WAYS_MAX:]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +72,9 @@ def steps(facts: Facts) -> tuple[Step, ...]:
     return tuple(_step(facts, way, _reason(facts, way)) for way in _order(facts) if way not in obstacles)
 
 
-def with_failure(failed: Sequence[Failure], way: Way, story: str) -> tuple[Failure, ...]:
-    """What has failed, with one more failure; the oldest are left out where they are too many."""
-    return (*failed, Failure(way, cut(" ".join(story.split()))))[-WAYS_MAX:]
-
-
-def opened(step: Step, peer_name: str) -> str:
-    """The line that says which way was taken, and why."""
-    return f"{step.way}: connected to {peer_name or 'the other end'} ({step.reason})"
+def opened(step: Step, peer_name: str, engine: str = "") -> str:
+    """The line that says which way was taken, with which engine of this end, and why."""
+    return f"{way_words(step.way, engine)}: connected to {peer_name or 'the other end'} ({step.reason})"
 
 
 def not_opened(way: Way, reason: str) -> str:
@@ -107,7 +121,7 @@ def _order(facts: Facts) -> list[Way]:
     is_native = _has_native(facts.engines_here) and _has_native(facts.engines_there)
     between = (Way.WEBRTC, Way.RELAY) if is_native else (Way.RELAY, Way.WEBRTC)
     # Where everything has failed, the network was gone perhaps: the cheapest way may be there again as well as another.
-    times = Counter(failure.way for failure in facts.failed)
+    times = Counter(failure.way for failure in facts.counting)
     return sorted((Way.DIRECT, *between), key=lambda way: times[way])
 
 
@@ -128,5 +142,5 @@ def _reason(facts: Facts, way: Way) -> str:
 
 
 def _step(facts: Facts, way: Way, reason: str) -> Step:
-    last = next((failure for failure in reversed(facts.failed) if failure.way is way), None)
+    last = next((failure for failure in reversed(facts.counting) if failure.way is way), None)
     return Step(way, reason if last is None else f"{reason}; once more after: {last.reason}")

@@ -30,6 +30,9 @@ ICE_SERVERS_MAX = 16
 SECRET_CHARACTERS_MAX = 128
 WAYS_MAX = 16
 
+MARK_CHARACTERS_MAX = 64
+
+Mark = Annotated[str, Meta(max_length=MARK_CHARACTERS_MAX)]
 PathBytes = Annotated[bytes, Meta(max_length=PATH_CHARACTERS_MAX)]
 """A path on a worker as the system has it: it need not be UTF-8."""
 
@@ -43,6 +46,11 @@ class Way(StrEnum):
     """Both dial the coordinator, which joins them."""
     WEBRTC = "webrtc"
     """Through the NATs of both."""
+
+
+def way_words(way: Way, engine: str = "") -> str:
+    """`relay`, or with the engine of this end `webrtc with aiortc`."""
+    return f"{way} with {engine}" if engine else str(way)
 
 
 class Via(StrEnum):
@@ -131,11 +139,13 @@ class IceServer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     credential: Label = ""
 
 
-class Failure(msgspec.Struct, frozen=True):
+class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
     """A way that was tried, and why it didn't do."""
 
     way: Way
     reason: Text
+    life: Mark = ""
+    """Of the other end (`signal.Hello.life`), as far as it was known: it says nothing about a later one."""
 
 
 class OpenStream(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -13,19 +13,17 @@ from msgspec import Meta
 
 from opsconsole_protocol.bound import PORT_MAX, Label, Text
 from opsconsole_protocol.error import ProtocolError
-from opsconsole_protocol.stream.message import SIGNAL_BYTES_MAX, Way
+from opsconsole_protocol.stream.message import MARK_CHARACTERS_MAX, SIGNAL_BYTES_MAX, Mark, Way
 from opsconsole_protocol.validation_error import message_text
 
 ADDRESSES_MAX = 16
 ADDRESS_LENGTH_MAX = 45
 ENGINES_MAX = 8
 SDP_CHARACTERS_MAX = 60_000
-MARK_CHARACTERS_MAX = 64
 
 COMMIT = b"\x01"
 """The first byte of a stream, from the initiator: of all connections that came about, it takes this one."""
 
-Mark = Annotated[str, Meta(max_length=MARK_CHARACTERS_MAX)]
 Address = Annotated[str, Meta(max_length=ADDRESS_LENGTH_MAX)]
 
 
@@ -37,6 +35,8 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello", omit_default
     engines: Annotated[tuple[Label, ...], Meta(max_length=ENGINES_MAX)] = ()
     """Its engines for WebRTC, best first; looked for only where they are asked for."""
     asks_engines: bool = False
+    life: Mark = ""
+    """Of the responder's process: one that has begun anew may be reached by what broke with the one before."""
 
 
 class Listen(msgspec.Struct, frozen=True, kw_only=True, tag="listen"):

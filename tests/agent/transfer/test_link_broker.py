@@ -115,8 +115,8 @@ async def test_an_end_without_end_of_signals_is_ended(bench: Bench) -> None:
 
 async def test_what_became_of_a_stream_is_told(bench: Bench) -> None:
     bench.broker.serve("s1")
-    bench.broker.ended("s1", Summary(TREE, 100, 60, 3, 1.5), Way.RELAY, "")
-    expected = StreamEnded(stream_id="s1", way=Way.RELAY, bytes=60, files=3, milliseconds=1500)
+    bench.broker.ended("s1", Summary(TREE, 100, 60, 3, 1.5), Way.WEBRTC, "", "wrtc")
+    expected = StreamEnded(stream_id="s1", way=Way.WEBRTC, engine="wrtc", bytes=60, files=3, milliseconds=1500)
     await until(lambda: expected in bench.sent)
     bench.broker.ended("s2", None, None, "e" * 100_000)
     await until(lambda: len(bench.sent) == 2)

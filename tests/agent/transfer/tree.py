@@ -111,6 +111,10 @@ class _Cut:
     def way(self) -> Way:
         return self._stream.way
 
+    @property
+    def engine(self) -> str:
+        return self._stream.engine
+
     def send(self, data: bytes | bytearray | memoryview) -> None:
         self._stream.send(data)
 

@@ -41,13 +41,13 @@ async def test_a_stream_is_asked_for_and_its_end_told(client: Client, server: Fa
     def work(asker: Asker) -> StreamGrant:
         broker = RequestBroker(asker)
         grant, _ = broker.ask(OpenStream(purpose=PURPOSE))
-        broker.ended("s1", Summary(ContentId("0" * 64), 10, 7, 2, 1.5), Way.RELAY, "")
+        broker.ended("s1", Summary(ContentId("0" * 64), 10, 7, 2, 1.5), Way.WEBRTC, "", "aiortc")
         return grant
 
     assert await in_thread(client, work) == GRANT
     assert server.asked[-2:] == [
         api.AskForStream(open=OpenStream(purpose=PURPOSE)),
-        api.EndStream(stream_id="s1", way=Way.RELAY, bytes=7, files=2, milliseconds=1_500),
+        api.EndStream(stream_id="s1", way=Way.WEBRTC, engine="aiortc", bytes=7, files=2, milliseconds=1_500),
     ]
 
 

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from opsconsole.transfer.row import TransferKind, TransferPhase, TransferRow
 from opsconsole_console.cli.progress_line import ProgressLine, summary, text
+from opsconsole_console.model.transfer_words import end_words
 from opsconsole_protocol import api
 from opsconsole_protocol.file_listing import FileEntry, FileKind, FilePage
 from opsconsole_protocol.spec import JobSpec
@@ -256,6 +257,9 @@ def test_a_line_says_how_far_it_is() -> None:
 def test_a_summary_says_what_moved_and_how() -> None:
     done = replace(ROW, phase=TransferPhase.DONE, bytes_skipped=10, ended_at_ms=NOW_MS + 2_000)
     assert summary(done) == "12 files, 100 B (10 B of it was there already) by the coordinator's relay in 2s, 95 MB/s"
+    rtc = replace(done, way=Way.WEBRTC, engine="aiortc")
+    assert summary(rtc).endswith(") by WebRTC with aiortc in 2s, 95 MB/s")
+    assert end_words(rtc) == "12 files, 100 B in 2s, 95 MB/s (webrtc with aiortc)"
 
 
 def test_a_terminals_line_is_written_over_and_taken_away(

@@ -9,7 +9,7 @@ import pytest
 from opsconsole_coordinator.core import content, view
 from opsconsole_coordinator.core.content import HOSTS_MAX, Content, Contents, contents_of, supply_words
 from opsconsole_coordinator.core.estimate import kind_of
-from opsconsole_coordinator.core.model import Worker
+from opsconsole_coordinator.core.model import Job, Worker
 from opsconsole_coordinator.core.ranking import FETCH_BYTES_A_MS, FETCH_MS
 from opsconsole_protocol import link
 from opsconsole_protocol.error import InvalidRequest, LimitExceeded
@@ -124,6 +124,64 @@ def test_a_host_that_goes_takes_its_offer_along(world: World) -> None:
     world.worker()
     job = world.submit(uploads=(upload(host="mbp-7"),))
     assert world.why(job) == "waits for 12 GB from host mbp-7, which is not connected"
+
+
+def fetched(worker: FakeWorker, done: float, total: float, text: str = "files") -> None:
+    """A worker says how far a step of its only attempt's preparation is."""
+    [attempt] = worker.record.live.values()
+    worker.heartbeat(progress={attempt.id: link.TaskProgress(done=done, total=total, text=text)})
+    worker.world.turn()
+
+
+def shown(world: World, job: Job) -> str:
+    """The reason in the row of the only job, which is shown anew."""
+    [one] = world.reactor.take_batch(world.now_ms).jobs_shown
+    assert one is job
+    return view.job_row(world.fleet, job).reason
+
+
+def test_a_host_that_goes_while_its_files_are_fetched_is_named_with_what_is_still_to_come(world: World) -> None:
+    worker = world.worker()
+    offer(world, "mbp-7", A)
+    job = world.submit(uploads=(upload(host="mbp-7"),))
+    worker.report(worker.assigned(), AttemptState.BUILDING)
+    fetched(worker, 8.8 * GB, 12 * GB)
+    assert state(job) == "building"
+    assert "waits" not in world.why(job)
+    world.commit()
+    world.reactor.on_host_gone("id-of-mbp-7", world.now_ms)
+    words = "waits for 3.2 GB of 12 GB from host mbp-7, which is not connected"
+    assert (world.why(job), shown(world, job)) == (words, words)
+    world.reactor.on_host_offers("id-of-mbp-7", "mbp-7", (A,), world.now_ms)
+    assert shown(world, job) == ""
+    world.reactor.on_host_offers("id-of-mbp-7", "mbp-7", (B,), world.now_ms)
+    assert shown(world, job).endswith("from host mbp-7, which doesn't offer it any more: submit it again there")
+    has(worker, A)  # from somebody else
+    assert "waits" not in world.why(job)
+
+
+def test_what_is_still_to_come_counts_of_the_host_that_is_away_only(world: World) -> None:
+    """The code comes first, then one upload after the other; how far another step is says nothing of them."""
+    worker = world.worker()
+    keep(world, C)
+    offer(world, "mbp-7", A, B)
+    job = world.submit(uploads=(upload(host="mbp-7"), upload(B, GB, host="mbp-7")), bundle=CODE)
+    worker.report(worker.assigned(), AttemptState.BUILDING)
+    total = 13 * GB + CODE.size_bytes
+    world.reactor.on_host_gone("id-of-mbp-7", world.now_ms)
+    told = []
+    for done in (0, CODE.size_bytes // 2):
+        fetched(worker, done, total)
+        told.append(world.why(job))
+    has(worker, C)
+    for done, whole in ((CODE.size_bytes + 2 * GB, total), (1, 1)):
+        fetched(worker, done, whole)
+        told.append(world.why(job))
+    has(worker, C, A)
+    fetched(worker, CODE.size_bytes + 12 * GB + GB // 2, total)
+    told.append(world.why(job))
+    sizes = ["13 GB", "13 GB", "11 GB of 13 GB", "13 GB", "500 MB of 1.0 GB"]
+    assert told == [f"waits for {size} from host mbp-7, which is not connected" for size in sizes]
 
 
 def test_the_answer_says_in_fields_too_what_is_lacking(world: World) -> None:

@@ -251,6 +251,20 @@ async def test_a_process_that_was_killed_is_started_again_and_its_streams_are_lo
         one.close()
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+async def test_it_ends_with_the_coordinator_and_not_by_what_stops_all_its_processes(
+    room: Room, number: signal.Signals
+) -> None:
+    """A service manager sends the same to all of them: that isn't an accident to be told and mended."""
+    ends = await room.joined("s1")
+    os.kill(pid_of(room), number)
+    await asyncio.get_running_loop().sock_sendall(ends[0], b"x")
+    assert await room.receive(ends[1], 1) == b"x"
+    assert room.process.starts == 1
+    for one in ends:
+        one.close()
+
+
 async def test_what_was_expected_before_it_was_killed_is_expected_after(room: Room) -> None:
     await room.process.ready(WAIT_S)
     room.expect("s1")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from opsconsole_protocol.stream import ladder
 from opsconsole_protocol.stream.error import NoWay
-from opsconsole_protocol.stream.ladder import Facts, Step
+from opsconsole_protocol.stream.ladder import Experience, Facts, Step
 from opsconsole_protocol.stream.message import WAYS_MAX, Failure, PeerKind, Via, Way
 
 BOTH = ("wrtc", "aiortc")
@@ -17,8 +17,8 @@ WORKER = Facts(peer=PeerKind.WORKER, peer_name="gpu-3", engines_here=PYTHON, eng
 D, W, R = Way.DIRECT, Way.WEBRTC, Way.RELAY
 
 
-def failed(*ways: Way) -> tuple[Failure, ...]:
-    return tuple(Failure(way, f"{way} is gone") for way in ways)
+def failed(*ways: Way, life: str = "") -> tuple[Failure, ...]:
+    return tuple(Failure(way, f"{way} is gone", life) for way in ways)
 
 
 @pytest.mark.parametrize(
@@ -37,6 +37,11 @@ def failed(*ways: Way) -> tuple[Failure, ...]:
         (replace(WORKER, failed=failed(D, R, W)), (D, R, W)),
         (replace(WORKER, failed=failed(D, R, R, W)), (D, W, R)),
         (replace(WORKER, failed=failed(R, D, R), engines_here=()), (D, R)),
+        (replace(WORKER, failed=failed(D, life="before"), life="now"), (D, R, W)),
+        (replace(WORKER, failed=failed(D, life="before") + failed(R, life="now"), life="now"), (D, W, R)),
+        (replace(WORKER, failed=failed(D, life="now"), life="now"), (R, W, D)),
+        (replace(WORKER, failed=failed(D, life="before")), (R, W, D)),
+        (replace(WORKER, failed=failed(D), life="now"), (R, W, D)),
         (replace(WORKER, via=Via.DIRECT), (D,)),
         (replace(WORKER, via=Via.RELAY), (R,)),
         (replace(WORKER, via=Via.WEBRTC), (W,)),
@@ -101,7 +106,10 @@ def test_the_lines_for_people() -> None:
     assert told.message == "no way leads to gpu-3: direct: nobody answers"
 
 
-_FAILURES = st.lists(st.builds(Failure, st.sampled_from(Way), st.text(max_size=10)), max_size=WAYS_MAX).map(tuple)
+_LIVES = st.sampled_from(["", "one", "two"])
+_FAILURES = st.lists(st.builds(Failure, st.sampled_from(Way), st.text(max_size=10), _LIVES), max_size=WAYS_MAX).map(
+    tuple
+)
 _ENGINES = st.sampled_from([(), PYTHON, BOTH, ("wrtc",)])
 _FACTS = st.builds(
     Facts,
@@ -114,6 +122,7 @@ _FACTS = st.builds(
     engines_here=_ENGINES,
     engines_there=_ENGINES,
     failed=_FAILURES,
+    life=_LIVES,
 )
 
 
@@ -128,7 +137,7 @@ def test_every_way_is_tried_once_and_the_new_before_the_failed(facts: Facts) -> 
     assert ways
     assert len(set(ways)) == len(ways)
     assert all(step.reason for step in steps)
-    broken = {failure.way for failure in facts.failed}
+    broken = {failure.way for failure in facts.counting}
     marks = [way in broken for way in ways]
     assert marks == sorted(marks)
     if facts.via is not Via.AUTO:
@@ -138,11 +147,18 @@ def test_every_way_is_tried_once_and_the_new_before_the_failed(facts: Facts) -> 
         assert Way.WEBRTC not in ways or (facts.engines_here and facts.engines_there)
 
 
+@given(_FACTS.filter(lambda facts: facts.via is Via.AUTO and facts.life != ""), _FAILURES)
+def test_what_broke_with_an_end_that_went_away_changes_nothing(facts: Facts, more: tuple[Failure, ...]) -> None:
+    before = tuple(failure for failure in more if failure.life not in ("", facts.life))
+    assert ladder.steps(replace(facts, failed=(*before, *facts.failed))) == ladder.steps(facts)
+
+
 @given(_FACTS.filter(lambda facts: facts.via is Via.AUTO and facts.peer is not PeerKind.COORDINATOR), st.data())
 def test_whatever_breaks_every_way_gets_its_turn(facts: Facts, data: st.DataObject) -> None:
     """Streams open by any of the ways, and die: whichever way alone would last is found soon."""
     ways = [step.way for step in ladder.steps(facts)]
     lasting = data.draw(st.sampled_from(ways))
+    experience = Experience(facts.life, facts.failed)
     for _ in range(WAYS_MAX + 1):
         steps = ladder.steps(facts)
         assert sorted(step.way for step in steps) == sorted(ways)
@@ -150,7 +166,8 @@ def test_whatever_breaks_every_way_gets_its_turn(facts: Facts, data: st.DataObje
             # Those before the last don't open, the last one opens and dies.
             if step.way is lasting:
                 return
-            facts = replace(facts, failed=ladder.with_failure(facts.failed, step.way, "broke\nit"))
+            experience.add(step.way, "broke\nit")
+            facts = replace(facts, failed=experience.failed)
         assert len(facts.failed) <= WAYS_MAX
         assert "\n" not in facts.failed[-1].reason
     pytest.fail(f"{lasting} was never tried")

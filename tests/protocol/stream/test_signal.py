@@ -5,7 +5,7 @@ import pytest
 
 from opsconsole_protocol.error import ProtocolError
 from opsconsole_protocol.stream import signal
-from opsconsole_protocol.stream.message import SIGNAL_BYTES_MAX, Way
+from opsconsole_protocol.stream.message import MARK_CHARACTERS_MAX, SIGNAL_BYTES_MAX, Way
 from opsconsole_protocol.stream.signal import (
     AnySignal,
     DialBack,
@@ -25,7 +25,7 @@ LISTENING = Listening(addresses=("192.168.1.5", "2001:db8::1"), port=4000, certi
 @pytest.mark.parametrize(
     "said",
     [
-        Hello(), Hello(place=HASH, engines=("wrtc", "aiortc")), Listen(), LISTENING, DialBack(listening=LISTENING),
+        Hello(), Hello(place=HASH, engines=("wrtc", "aiortc"), life="5c1e"), Listen(), LISTENING, DialBack(listening=LISTENING),
         Listening(addresses=("127.0.0.1",), port=1, certificate_hash=""), RelayNow(), RtcOffer(sdp="v=0\r\n"),
         RtcAnswer(sdp="v=0"), Failed(way=Way.RELAY, reason="it is full"),
     ],
@@ -50,7 +50,8 @@ def test_what_is_said_is_heard(said: AnySignal) -> None:
         Listening(addresses=("10.0.0.1",), port=65_536, certificate_hash=HASH),
         Listening(addresses=("10.0.0.1",), port=1, certificate_hash="xyz"),
         Hello(engines=("x",) * (signal.ENGINES_MAX + 1)),
-        Hello(place="x" * (signal.MARK_CHARACTERS_MAX + 1)),
+        Hello(place="x" * (MARK_CHARACTERS_MAX + 1)),
+        Hello(life="x" * (MARK_CHARACTERS_MAX + 1)),
         RtcOffer(sdp="x" * (signal.SDP_CHARACTERS_MAX + 1)),
         Failed(way=Way.RELAY, reason="x" * 2_001),
     ],

@@ -33,7 +33,7 @@ class TransferPane(TablePane[TransferRow]):
 
     def properties(self, row: TransferRow) -> Mapping[str, Any]:
         return {"kind": str(row.kind), "state": str(row.phase), "worker": row.peer, "job": row.job_id,
-                "way": None if row.way is None else str(row.way), "size": row.bytes_total}  # fmt: skip
+                "way": None if row.way is None else str(row.way), "engine": row.engine, "size": row.bytes_total}  # fmt: skip
 
     def haystack(self, row: TransferRow) -> str:
         return f"{row.title} {row.peer} {row.phase} {row.error}".casefold()

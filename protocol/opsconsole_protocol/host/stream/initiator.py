@@ -12,7 +12,7 @@ from opsconsole_protocol.host.stream.place import own_place
 from opsconsole_protocol.host.stream.stream import Stream, reason_of
 from opsconsole_protocol.stream import ladder
 from opsconsole_protocol.stream.error import NoWay, StreamLost
-from opsconsole_protocol.stream.ladder import Facts, Step
+from opsconsole_protocol.stream.ladder import Experience, Facts, Step
 from opsconsole_protocol.stream.message import Failure, PeerKind, StreamGrant, Via, Way
 from opsconsole_protocol.stream.proof import place_mark
 from opsconsole_protocol.stream.signal import COMMIT, DialBack, Failed, Hello, Listen, Listening, RelayNow
@@ -27,7 +27,7 @@ WEBRTC_S = 20.0
 
 
 class Initiator:
-    """Opens one stream. `failures`: gets every way that didn't work, and why."""
+    """Opens one stream. `experience`: gets every way that didn't work, and why."""
 
     def __init__(
         self,
@@ -37,14 +37,14 @@ class Initiator:
         *,
         tell: Callable[[str], None],
         cancel: threading.Event,
-        failures: list[Failure],
+        experience: Experience,
     ) -> None:
         self._grant = grant
         self._conversation = conversation
         self._home = home
         self._tell = tell
         self._cancel = cancel
-        self._failures = failures
+        self._experience = experience
         self._has_asked_to_listen = False
         self._tried: list[Failure] = []
         self._facts = Facts(
@@ -84,9 +84,9 @@ class Initiator:
         except NoWay as error:
             self._tell(ladder.not_opened(step.way, error.message))
             self._tried.append(Failure(step.way, error.message))
-            self._failures.append(self._tried[-1])
+            self._experience.add(step.way, error.message)
             return None
-        self._tell(ladder.opened(step, self._facts.peer_name))
+        self._tell(ladder.opened(step, self._facts.peer_name, stream.engine))
         return stream
 
     def _introduce(self, *, asks_engines: bool, listen: bool) -> None:
@@ -98,8 +98,13 @@ class Initiator:
             self._ask_to_listen()
         theirs = self._await_hello()
         same_machine = bool(place) and theirs.place == place
+        self._experience.life = theirs.life
         self._facts = replace(
-            self._facts, same_machine=same_machine, engines_here=engines, engines_there=theirs.engines
+            self._facts,
+            same_machine=same_machine,
+            engines_here=engines,
+            engines_there=theirs.engines,
+            life=theirs.life,
         )
 
     def _await_hello(self) -> Hello:

@@ -9,7 +9,8 @@ from opsconsole_protocol.host.stream.initiator import Initiator
 from opsconsole_protocol.host.stream.responder import Responder
 from opsconsole_protocol.host.stream.signaller import Signaller
 from opsconsole_protocol.host.stream.stream import Stream
-from opsconsole_protocol.stream.message import Failure, PeerKind, StreamGrant
+from opsconsole_protocol.stream.ladder import Experience
+from opsconsole_protocol.stream.message import PeerKind, StreamGrant
 
 
 def open_stream(
@@ -19,19 +20,19 @@ def open_stream(
     *,
     tell: Callable[[str], None],
     cancel: threading.Event,
-    failures: list[Failure] | None = None,
+    experience: Experience | None = None,
 ) -> Stream:
     """The stream of this grant, to whose other end `signaller` speaks; where that is the coordinator, it isn't used.
 
-    `tell` gets a line for each way that is tried: which and why, or why not. `failures` gets the ways that didn't work.
+    `tell` gets a line for each way that is tried: which and why, or why not. `experience` gets the ways that didn't work.
     Raises NoWay, StreamLost where the link to the coordinator is lost, StreamStopped where it has ended the stream, or
     StreamCancelled soon after `cancel` is set. Until the stream is closed, `signaller` is asked whether it has to end.
     """
     speaks = None if grant.peer is PeerKind.COORDINATOR else signaller
     with Conversation(speaks, cancel) as conversation:
         if grant.is_initiator:
-            found = [] if failures is None else failures
-            stream = Initiator(grant, conversation, home, tell=tell, cancel=cancel, failures=found).open()
+            found = experience or Experience()
+            stream = Initiator(grant, conversation, home, tell=tell, cancel=cancel, experience=found).open()
         else:
             stream = Responder(grant, conversation, home, tell=tell, cancel=cancel).open()
         return conversation.keep(stream)

@@ -1,6 +1,7 @@
 """Where this machine can be reached, and which loopback it has."""
 
 import ipaddress
+import secrets
 import socket
 from pathlib import Path
 
@@ -8,6 +9,12 @@ from opsconsole_protocol.stream.signal import ADDRESSES_MAX
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _NAMESPACE = Path("/proc/thread-self/ns/net")
+_LIFE = secrets.token_hex(8)
+
+
+def own_life() -> str:
+    """A name of this process, which no other one has had."""
+    return _LIFE
 
 
 def own_place() -> str:

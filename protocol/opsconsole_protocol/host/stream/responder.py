@@ -9,10 +9,10 @@ from opsconsole_protocol.host.stream import coordinator_dial, direct, rtc
 from opsconsole_protocol.host.stream.conversation import Conversation, Outcome, Try
 from opsconsole_protocol.host.stream.coordinator_dial import Home
 from opsconsole_protocol.host.stream.greeting import COMMIT_S
-from opsconsole_protocol.host.stream.place import own_place
+from opsconsole_protocol.host.stream.place import own_life, own_place
 from opsconsole_protocol.host.stream.stream import Stream, reason_of
 from opsconsole_protocol.stream.error import NoWay, StreamLost
-from opsconsole_protocol.stream.message import StreamGrant, Way
+from opsconsole_protocol.stream.message import StreamGrant, Way, way_words
 from opsconsole_protocol.stream.proof import place_mark
 from opsconsole_protocol.stream.signal import (
     COMMIT,
@@ -62,7 +62,9 @@ class Responder:
                 raise NoWay(f"{self._grant.peer_name or 'the other end'} has taken no way: it is gone, or has given up")
             stream = self._take(event) if isinstance(event, Outcome) else self._answer(event)
             if stream is not None:
-                self._tell(f"{stream.way}: connected to {self._grant.peer_name or 'the other end'}")
+                self._tell(
+                    f"{way_words(stream.way, stream.engine)}: connected to {self._grant.peer_name or 'the other end'}"
+                )
                 return stream
 
     def _take(self, outcome: Outcome) -> Stream | None:
@@ -85,7 +87,8 @@ class Responder:
             case Hello(place=theirs, asks_engines=asks_engines):
                 place = place_mark(self._grant.shared_secret, own_place())
                 self._same_machine = bool(place) and theirs == place
-                self._conversation.say(Hello(place=place, engines=rtc.engine_names() if asks_engines else ()))
+                engines = rtc.engine_names() if asks_engines else ()
+                self._conversation.say(Hello(place=place, engines=engines, life=own_life()))
             case Listen():
                 self._listen()
             case DialBack(listening=listening):

@@ -27,6 +27,11 @@ class StoppableStream:
         """How its bytes travel."""
         return self._stream.way
 
+    @property
+    def engine(self) -> str:
+        """The engine of WebRTC that moves its bytes; empty where none does."""
+        return self._stream.engine
+
     def send(self, data: Buffer) -> None:
         """Send all of `data`. Raises StreamLost or StreamStopped."""
         try:

@@ -36,6 +36,10 @@ class Stream(Protocol):
     def way(self) -> Way:
         """How its bytes travel."""
 
+    @property
+    def engine(self) -> str:
+        """The engine of WebRTC that moves its bytes; empty where none does."""
+
     def send(self, data: Buffer) -> None:
         """Send all of `data`; wait while the other end doesn't take it. Raises StreamLost."""
 
@@ -78,6 +82,11 @@ class SocketStream:
     def way(self) -> Way:
         """How its bytes travel."""
         return self._way
+
+    @property
+    def engine(self) -> str:
+        """The engine of WebRTC that moves its bytes; empty where none does."""
+        return ""
 
     def send(self, data: Buffer) -> None:
         """Send all of `data`. Raises StreamLost."""

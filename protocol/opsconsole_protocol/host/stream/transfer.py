@@ -12,7 +12,8 @@ from opsconsole_protocol.host.stream.signaller import Signaller
 from opsconsole_protocol.host.stream.stream import Buffer, Stream
 from opsconsole_protocol.stream import ladder
 from opsconsole_protocol.stream.error import StreamCancelled, StreamLost
-from opsconsole_protocol.stream.message import Failure, OpenStream, Purpose, StreamGrant, Via, Way
+from opsconsole_protocol.stream.ladder import Experience
+from opsconsole_protocol.stream.message import OpenStream, Purpose, StreamGrant, Via, Way
 from opsconsole_protocol.stream.persistence import Persistence
 
 _CANCEL_LOOK_S = 0.25
@@ -47,7 +48,7 @@ class Broker(Protocol):
     def ask(self, open: OpenStream) -> tuple[StreamGrant, Signaller]:  # noqa: A002 - as on the wire
         """A new stream. Raises what the coordinator refuses with, or Unavailable where it can't be reached."""
 
-    def ended(self, stream_id: str, summary: Moved | None, way: Way | None, error: str) -> None:
+    def ended(self, stream_id: str, summary: Moved | None, way: Way | None, error: str, engine: str = "") -> None:
         """Tell the coordinator that a stream has done its work, or why it hasn't. Raises OpsconsoleError."""
 
 
@@ -92,14 +93,14 @@ class _Transfer:
         self._tell = tell
         self._cancel = cancel
         self._persistence = Persistence()
-        self._failed: tuple[Failure, ...] = ()
+        self._experience = Experience()
         self._has_begun = False
         """Whether any stream has stood: where none has, a person should hear at once why."""
 
     def run(self, work: Callable[[Stream], M]) -> M:
         while True:
             try:
-                grant, signaller = self._broker.ask(self._wanted())
+                grant, signaller = self._ask()
                 stream = _Counted(self._open(grant, signaller))
             except StreamCancelled:
                 raise
@@ -114,21 +115,25 @@ class _Transfer:
             except StreamLost as error:
                 self._wait(error, stream.moved_bytes)
 
+    def _ask(self) -> tuple[StreamGrant, Signaller]:
+        try:
+            return self._broker.ask(self._wanted())
+        except Unavailable:
+            self._experience = Experience()  # one of the two ends is away, and comes anew
+            raise
+
     def _wanted(self) -> OpenStream:
         if self._cancel.is_set():
             raise StreamCancelled("the transfer was cancelled")
-        return OpenStream(purpose=self._purpose, peer=self._peer, via=self._via, failed=self._failed)
+        return OpenStream(purpose=self._purpose, peer=self._peer, via=self._via, failed=self._experience.failed)
 
     def _open(self, grant: StreamGrant, signaller: Signaller) -> Stream:
-        failures: list[Failure] = []
+        known = self._experience
         try:
-            return open_stream(grant, signaller, self._home, tell=self._tell, cancel=self._cancel, failures=failures)
+            return open_stream(grant, signaller, self._home, tell=self._tell, cancel=self._cancel, experience=known)
         except OpsconsoleError as error:
             self._ended(grant, None, None, error.message)
             raise
-        finally:
-            for failure in failures:
-                self._failed = ladder.with_failure(self._failed, failure.way, failure.reason)
 
     def _work(self, grant: StreamGrant, stream: Stream, work: Callable[[Stream], M]) -> M:
         """Do the work over this stream, and tell the coordinator how it ended."""
@@ -143,7 +148,7 @@ class _Transfer:
                 raise StreamCancelled("the transfer was cancelled") from None
             error = lost.message
             self._tell(ladder.broke(stream.way, lost.message))
-            self._failed = ladder.with_failure(self._failed, stream.way, lost.message)
+            self._experience.add(stream.way, lost.message)
             raise
         except OpsconsoleError as failure:
             error = failure.message
@@ -153,11 +158,11 @@ class _Transfer:
             return summary
         finally:
             stream.close()
-            self._ended(grant, summary, stream.way, error)
+            self._ended(grant, summary, stream.way, error, stream.engine)
 
-    def _ended(self, grant: StreamGrant, summary: Moved | None, way: Way | None, error: str) -> None:
+    def _ended(self, grant: StreamGrant, summary: Moved | None, way: Way | None, error: str, engine: str = "") -> None:
         with contextlib.suppress(OpsconsoleError):  # the coordinator finds out by itself; here it changes nothing
-            self._broker.ended(grant.stream_id, summary, way, error)
+            self._broker.ended(grant.stream_id, summary, way, error, engine)
 
     def _wait(self, error: Unavailable, moved_bytes: int) -> None:
         """Wait before the next try, or raise `error` where there have been enough."""
@@ -179,6 +184,10 @@ class _Counted:
     @property
     def way(self) -> Way:
         return self._stream.way
+
+    @property
+    def engine(self) -> str:
+        return self._stream.engine
 
     def send(self, data: Buffer) -> None:
         self._stream.send(data)

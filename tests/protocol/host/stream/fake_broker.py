@@ -40,6 +40,7 @@ class FakeBroker:
     before: Callable[[int], None] = lambda _: None
     asked: list[OpenStream] = field(default_factory=list)
     told: list[tuple[str, int | None, Way | None, str]] = field(default_factory=list)
+    engines: list[str] = field(default_factory=list)
     threads: list[threading.Thread] = field(default_factory=list)
     responders: dict[str, End] = field(default_factory=dict)
 
@@ -67,7 +68,8 @@ class FakeBroker:
             self.threads[-1].start()
         return one.grant, one
 
-    def ended(self, stream_id: str, summary: Moved | None, way: Way | None, error: str) -> None:
+    def ended(self, stream_id: str, summary: Moved | None, way: Way | None, error: str, engine: str = "") -> None:
+        self.engines.append(engine)
         self.told.append((stream_id, None if summary is None else summary.bytes, way, error))
         self.responders[stream_id].inbox.put(None)
         raise Unavailable("the link is down")

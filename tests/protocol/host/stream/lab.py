@@ -12,6 +12,7 @@ from opsconsole_protocol.host.stream.negotiation import open_stream
 from opsconsole_protocol.host.stream.stream import Stream
 from opsconsole_protocol.ids import ContentId
 from opsconsole_protocol.stream.error import StreamLost, StreamStopped
+from opsconsole_protocol.stream.ladder import Experience
 from opsconsole_protocol.stream.message import Failure, FetchContent, PeerKind, StreamGrant, Via
 
 PURPOSE = FetchContent(content_id=ContentId("0" * 64))
@@ -28,7 +29,7 @@ class End:
     other: "End | None" = None
     said: list[bytes] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
-    failures: list[Failure] = field(default_factory=list)
+    experience: Experience = field(default_factory=Experience)
     cancel: threading.Event = field(default_factory=threading.Event)
     filter: Callable[[bytes], bytes | None] = lambda body: body
     """What becomes of a signal on its way to the other end."""
@@ -51,7 +52,7 @@ class End:
 
     def open(self) -> Stream:
         return open_stream(
-            self.grant, self, self.home, tell=self.lines.append, cancel=self.cancel, failures=self.failures
+            self.grant, self, self.home, tell=self.lines.append, cancel=self.cancel, experience=self.experience
         )
 
 

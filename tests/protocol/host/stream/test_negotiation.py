@@ -8,6 +8,7 @@ import pytest
 from opsconsole_protocol.host.stream import direct, initiator, place, responder, rtc
 from opsconsole_protocol.host.stream.conversation import Conversation
 from opsconsole_protocol.host.stream.stream import SocketStream, Stream
+from opsconsole_protocol.host.stream.webrtc import engine_names
 from opsconsole_protocol.stream import signal
 from opsconsole_protocol.stream.error import NoWay, StreamCancelled, StreamLost
 from opsconsole_protocol.stream.message import Failure, StreamGrant, Via, Way
@@ -91,7 +92,7 @@ def test_where_nobody_is_reached_the_coordinator_joins_both() -> None:
     assert "Connection refused" in first
     assert "; the other way round: " in first
     assert second == "relay: connected to gpu-3 (the coordinator joins both ends)"
-    assert [failure.way for failure in one.failures] == [Way.DIRECT]
+    assert [failure.way for failure in one.experience.failed] == [Way.DIRECT]
 
 
 def unreachable(*ends: End) -> None:
@@ -154,7 +155,7 @@ def test_where_no_way_leads_there_every_reason_is_told() -> None:
     assert told.startswith("no way leads to gpu-3: direct: 127.0.0.1 port 1: Connection refused; relay: ")
     assert "nothing listens on" in told
     assert told.endswith("webrtc: this machine has no engine for WebRTC")
-    assert [failure.way for failure in one.failures] == [Way.DIRECT, Way.RELAY]
+    assert [failure.way for failure in one.experience.failed] == [Way.DIRECT, Way.RELAY]
 
 
 def test_both_are_ended_by_a_cancel() -> None:
@@ -337,3 +338,6 @@ def test_real_engines_meet(monkeypatch: pytest.MonkeyPatch, via: Via) -> None:
     with opening(one, other) as (mine, theirs):
         check_both_ways(mine.result(30), theirs.result(30))
         assert mine.result().way is Way.WEBRTC
+        best = engine_names()[0]
+        assert (mine.result().engine, theirs.result().engine) == (best, best)
+    assert f"webrtc with {best}: connected to gpu-3" in one.lines[-1]

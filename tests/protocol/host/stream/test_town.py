@@ -16,6 +16,7 @@ from opsconsole_protocol.host.stream import rtc
 from opsconsole_protocol.host.stream import stream as module
 from opsconsole_protocol.host.stream.stream import Stream
 from opsconsole_protocol.host.stream.transfer import move
+from opsconsole_protocol.host.stream.webrtc import engine_names
 from opsconsole_protocol.stream.error import NoWay, StreamLost
 from opsconsole_protocol.stream.message import StreamGrant, Via, Way
 from tests.chaos.namespace import Impossible, Town
@@ -278,4 +279,4 @@ def test_webrtc_gets_through_where_nobody_can_be_dialled(town: Town, via: Via) -
     assert (one.end, two.end) == ("webrtc whole", "webrtc whole")
     if via is Via.AUTO:
         assert one.lines[0].startswith(f"direct doesn't work: {town.address('two')} port ")
-    assert one.lines[-1].startswith("webrtc: connected to gpu-3 (")
+    assert one.lines[-1].startswith(f"webrtc with {engine_names()[0]}: connected to gpu-3 (")

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 import pytest
 
 from opsconsole_protocol.error import Forbidden, InvalidRequest, OpsconsoleError, Unavailable
-from opsconsole_protocol.host.stream import rtc
+from opsconsole_protocol.host.stream import responder, rtc
 from opsconsole_protocol.host.stream import transfer as module
 from opsconsole_protocol.host.stream.negotiation import open_stream
-from opsconsole_protocol.host.stream.stream import Stream
+from opsconsole_protocol.host.stream.stream import SocketStream, Stream
 from opsconsole_protocol.host.stream.transfer import move
 from opsconsole_protocol.stream.error import NoWay, StreamCancelled, StreamLost
 from opsconsole_protocol.stream.message import OpenStream, Via, Way
@@ -82,6 +82,14 @@ def test_one_stream_is_enough_where_it_lives() -> None:
     assert one.asked == [OpenStream(purpose=PURPOSE, peer="gpu-3")]
 
 
+def test_the_engine_that_moved_the_bytes_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SocketStream, "engine", "aiortc")
+    with broker(Worker([]).serve) as one:
+        _, lines = run(one, Fetch())
+    assert one.engines == ["aiortc"]
+    assert lines == ["direct with aiortc: connected to gpu-3 (both ends are on one machine)"]
+
+
 def test_a_way_that_dies_is_changed_in_the_middle() -> None:
     with coordinator() as fake, broker(Worker([100_000]).serve, home=fake.home, relay=True, fake=fake) as one:
         fetch = Fetch()
@@ -95,6 +103,33 @@ def test_a_way_that_dies_is_changed_in_the_middle() -> None:
     ]
     assert [told[2:] for told in one.told] == [(Way.DIRECT, "the other end is gone"), (Way.RELAY, "")]
     assert [failure.way for failure in one.asked[1].failed] == [Way.DIRECT]
+
+
+def test_a_way_that_died_with_the_other_end_is_taken_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its process is killed and begins anew: nothing was wrong with the way."""
+
+    def begin_anew(number: int) -> None:
+        monkeypatch.setattr(responder, "own_life", lambda: f"life {number}")
+
+    with coordinator() as fake, broker(Worker([100_000]).serve, home=fake.home, relay=True, fake=fake) as one:
+        one.before = begin_anew
+        fetch = Fetch()
+        run(one, fetch)
+    assert fetch.found == DATA
+    assert [told[2] for told in one.told] == [Way.DIRECT, Way.DIRECT]
+    assert [failure.life for failure in one.asked[1].failed] == ["life 0"]
+
+
+def test_a_way_that_died_is_tried_again_when_the_other_end_has_been_away() -> None:
+    away = {1: Unavailable("worker gpu-3 is not connected")}
+    with (
+        coordinator() as fake,
+        broker(Worker([100_000]).serve, home=fake.home, relay=True, fake=fake, refusals=dict(away)) as one,
+    ):
+        fetch = Fetch()
+        run(one, fetch)
+    assert fetch.found == DATA
+    assert [told[2] for told in one.told] == [Way.DIRECT, Way.DIRECT]
 
 
 @pytest.mark.parametrize("cut", [1, 2, 9, 1_000, 1 << 20, PROGRESS_BYTES + 77])

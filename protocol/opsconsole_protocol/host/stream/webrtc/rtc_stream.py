@@ -35,7 +35,7 @@ class RtcStream:
     """See `Stream`."""
 
     def __init__(self, engine: Engine, ice_servers: Sequence[IceServer]) -> None:
-        self.engine_name = engine.name
+        self._engine_name = engine.name
         mine, end = socket.socketpair()
         for pair_end in (mine, end):
             pair_end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, PAIR_BYTES)
@@ -62,6 +62,11 @@ class RtcStream:
         """How its bytes travel."""
         return self._mine.way
 
+    @property
+    def engine(self) -> str:
+        """The engine of WebRTC that moves its bytes; empty where none does."""
+        return self._engine_name
+
     def call(self, make: Callable[[Channel], Coroutine[Any, Any, _T]]) -> Future[_T]:
         """Begin what `make` gives for the channel, in its loop. The result is that, or an OpsconsoleError."""
         channel = self._channel
@@ -75,11 +80,11 @@ class RtcStream:
         except OpsconsoleError:
             raise
         except Exception as error:
-            logger.exception("the engine %s has failed", self.engine_name)
+            logger.exception("the engine %s has failed", self._engine_name)
             raise self._failed(error) from None
 
     def _failed(self, error: Exception) -> EngineFailed:
-        return EngineFailed(f"the WebRTC engine {self.engine_name} has failed ({type(error).__name__})")
+        return EngineFailed(f"the WebRTC engine {self._engine_name} has failed ({type(error).__name__})")
 
     async def opened(self, _channel: Channel) -> None:
         """Wait until bytes can travel. Raises StreamLost where the connection ends before."""

@@ -75,7 +75,7 @@ def main() -> None:
     sender.join()
     stream.close()
     print(
-        json.dumps({"engine": stream.engine_name, "received": received, "digest": digest.hexdigest(), "error": error}),
+        json.dumps({"engine": stream.engine, "received": received, "digest": digest.hexdigest(), "error": error}),
         flush=True,
     )
 
