@@ -672,6 +672,23 @@ SERVER: dict[str, Any] = {
     ),
     "server_answer_dataset_1": api.Answer(1, api.DatasetAnswer(description=DATASET, worker="gpu1")),
     "server_answer_dataset_fault_1": api.Answer(1, api.DatasetAnswer(fault=DATASET_FAULT, worker="gpu1")),
+    "server_answer_detail_resumed_1": api.Answer(
+        1,
+        api.DetailAnswer(
+            detail=api.JobDetail(
+                job=JOB_ROW,
+                spec=SPEC,
+                tasks=(
+                    msgspec.structs.replace(
+                        TASK_ROW,
+                        checkpoint=msgspec.structs.replace(CHECKPOINT, worker="gpu1", copied=True, note="n"),
+                        attempts=(msgspec.structs.replace(ATTEMPT_ROW, resumed_from=CHECKPOINT),),
+                    ),
+                ),
+                events=(),
+            )
+        ),
+    ),
 }
 
 SAMPLES: dict[str, msgspec.Struct] = {**AGENT, **COORDINATOR, **CLIENT, **SERVER, **content_sample.SAMPLES}
