@@ -6,6 +6,7 @@
 import msgspec
 
 from opsconsole_agent.core.intent import Intent
+from opsconsole_agent.core.last_lines import Printed
 from opsconsole_protocol.end_cause import Cause, EndCause
 from opsconsole_protocol.ids import AttemptId
 from opsconsole_protocol.link import DesiredSet, Forget, JobAssignment, Observe, SetWant
@@ -167,14 +168,14 @@ class LogComplete(Fact, frozen=True, kw_only=True):
     """The log files of an ended attempt grow no more. It comes again with other sizes when a file was lost before all of it
     was shipped.
 
-    `sizes`: bytes by source. `last_lines`: of an attempt that failed. `full_disk`: the folder on whose disk there is no room
+    `sizes`: bytes by source. `printed`: by an attempt that failed. `full_disk`: the folder on whose disk there is no room
     for what the task may have wanted to say. `left`: when that is removed which the task left on this worker. `output_files`,
     `output_bytes`: what lies in its output folder, where that is known.
     """
 
     attempt_id: AttemptId
     sizes: dict[str, int] = {}
-    last_lines: str = ""
+    printed: Printed = Printed()
     full_disk: str = ""
     left: str = ""
     output_files: int | None = None

@@ -370,7 +370,7 @@ class Lifecycle:
         attempt.output_files, attempt.output_bytes = event.output_files, event.output_bytes
         attempt.note = "; ".join(filter(None, (attempt.note, event.left)))
         attempt.is_paused = False
-        attempt.ending = ending(attempt.exited, attempt.stop, event.last_lines, event.full_disk)
+        attempt.ending = ending(attempt.exited, attempt.stop, event.printed, event.full_disk)
         attempt.reason = attempt.stop.reason if attempt.stop and attempt.ending.stopped else ""
         if attempt.is_unrecorded:
             self._keep_end(attempt, attempt.observed(), now_ms)
@@ -402,7 +402,7 @@ class Lifecycle:
 
     def _keep_end(self, attempt: LocalAttempt, end: Observed, now_ms: int) -> None:
         """An end that no engine knows is written down, to be reported until it is forgotten."""
-        attempt.ending = Ending(end.state, end.exit_code, end.error, end.cause)
+        attempt.ending = Ending(end.state, end.exit_code, end.error, end.cause, hint=end.hint)
         attempt.own_end = end
         attempt.add_to_story(now_ms, f"{end.state} {end.error}".rstrip())
         self._attempts.publish(attempt)
