@@ -199,6 +199,12 @@ AGENT: dict[str, Any] = {
     "agent_dataset_described_1": link.DatasetDescribed(check_id=3, description=DATASET),
     "agent_dataset_described_fault_1": link.DatasetDescribed(check_id=3, fault=DATASET_FAULT),
     "agent_dataset_described_error_1": link.DatasetDescribed(check_id=3, code="unavailable", error="it hangs"),
+    "agent_job_status_hint_1": link.Report(
+        seen=5,
+        attempts=(
+            link.Observed(attempt_id=ATTEMPT, state=AttemptState.FAILED, error="exit code 1", hint="use a smaller batch"),
+        ),
+    ),
 }  # fmt: skip
 
 COORDINATOR: dict[str, Any] = {
@@ -633,6 +639,23 @@ SERVER: dict[str, Any] = {
     ),
     "server_answer_dataset_1": api.Answer(1, api.DatasetAnswer(description=DATASET, worker="gpu1")),
     "server_answer_dataset_fault_1": api.Answer(1, api.DatasetAnswer(fault=DATASET_FAULT, worker="gpu1")),
+    "server_answer_detail_hint_1": api.Answer(
+        1,
+        api.DetailAnswer(
+            detail=api.JobDetail(
+                job=JOB_ROW,
+                spec=SPEC,
+                tasks=(
+                    msgspec.structs.replace(
+                        TASK_ROW,
+                        hint="use a smaller batch",
+                        attempts=(msgspec.structs.replace(ATTEMPT_ROW, hint="use a smaller batch"),),
+                    ),
+                ),
+                events=(),
+            )
+        ),
+    ),
 }
 
 SAMPLES: dict[str, msgspec.Struct] = {**AGENT, **COORDINATOR, **CLIENT, **SERVER, **content_sample.SAMPLES}

@@ -7,7 +7,7 @@ from opsconsole_agent.core.event import AttemptExited
 from opsconsole_agent.core.failure import explain, signal_words
 from opsconsole_agent.core.failure_rule import MEMORY_HINT, SIGNAL_HINTS, STATUS_HINTS
 from opsconsole_agent.core.intent import Stop, StopCause
-from opsconsole_agent.core.last_lines import Printed
+from opsconsole_agent.core.last_lines import NOTHING, Printed
 from opsconsole_protocol.end_cause import Cause, EndCause
 from opsconsole_protocol.state import AttemptState
 
@@ -39,7 +39,7 @@ class Ending(NamedTuple):
     """What to do about it, or what a bare number means."""
 
 
-def ending(exited: AttemptExited, stop: Stop | None, printed: Printed = Printed(), full_disk: str = "") -> Ending:
+def ending(exited: AttemptExited, stop: Stop | None, printed: Printed = NOTHING, full_disk: str = "") -> Ending:
     """The end that an exit is. A stop counts only if its TERM was sent before the process had ended.
 
     `printed`: what may say why it failed. `full_disk`: the folder on whose disk there is no room, which may be why it failed.
@@ -60,12 +60,12 @@ def ending(exited: AttemptExited, stop: Stop | None, printed: Printed = Printed(
     if exited.taken_port is not None and exited.at_ms - (exited.started_at_ms or 0) <= PORT_TAKEN_WITHIN_MS:
         error = f"port {exited.taken_port} was taken by another program: it is tried again with others"
         return Ending(AttemptState.WORKER_FAILED, exit_code, error, EndCause.PORT_TAKEN)
-    error, cause, hint = _failure(exited, printed)
+    error, why, hint = _failure(exited, printed)
     if full_disk:
-        error, cause, hint = f"{error}; the worker's disk is full", EndCause.DISK_FULL, f"make room in {full_disk}"
+        error, why, hint = f"{error}; the worker's disk is full", EndCause.DISK_FULL, f"make room in {full_disk}"
     left = leftover_words(exited, stop) if exited.all_gone else ""
     error = f"{error}; {left}" if left else _with_leftovers(error, exited)
-    return Ending(AttemptState.FAILED, exit_code, error, cause, worker_fault=bool(full_disk), hint=hint)
+    return Ending(AttemptState.FAILED, exit_code, error, why, worker_fault=bool(full_disk), hint=hint)
 
 
 def leftover_words(exited: AttemptExited, stop: Stop | None) -> str:

@@ -6,7 +6,7 @@
 import msgspec
 
 from opsconsole_agent.core.intent import Intent
-from opsconsole_agent.core.last_lines import Printed
+from opsconsole_agent.core.last_lines import NOTHING, Printed
 from opsconsole_protocol.end_cause import Cause, EndCause
 from opsconsole_protocol.ids import AttemptId
 from opsconsole_protocol.link import DesiredSet, Forget, JobAssignment, Observe, SetWant
@@ -116,7 +116,7 @@ class PreparationFailed(Fact, frozen=True, kw_only=True):
     """The attempt can't be started; `error` is one line for the submitter.
 
     `worker_fault`: on another worker it might be. `again`: only the moment is to blame, so it is to be tried again at no cost.
-    `cause`: an EndCause. `log_sizes`: bytes that its preparation has written, by source.
+    `cause`: an EndCause. `hint`: what to do. `log_sizes`: bytes that its preparation has written, by source.
     """
 
     attempt_id: AttemptId
@@ -125,6 +125,7 @@ class PreparationFailed(Fact, frozen=True, kw_only=True):
     worker_fault: bool = False
     again: bool = False
     cause: Cause = EndCause.NOT_STARTED
+    hint: str = ""
     log_sizes: dict[str, int] = {}
 
 
@@ -175,7 +176,7 @@ class LogComplete(Fact, frozen=True, kw_only=True):
 
     attempt_id: AttemptId
     sizes: dict[str, int] = {}
-    printed: Printed = Printed()
+    printed: Printed = NOTHING
     full_disk: str = ""
     left: str = ""
     output_files: int | None = None

@@ -131,6 +131,8 @@ RULES: tuple[Rule, ...] = (
     _rule(r"^(?:ModuleNotFoundError: |ImportError: )?.*No module named '?([\w.]+)'?", "no module named {0}", _INSTALL),
     _rule(r"^ImportError: (lib\S+|\S+\.so\S*): cannot open shared object file|error while loading shared libraries: (\S+):",
           "a shared library is missing: {0}{1}", "install it on that worker, or set LD_LIBRARY_PATH with --env"),
+    _rule(r"^ERROR: No matching distribution found for (\S+)|^\s*× No solution found", "there is no package {0} for that worker's Python",
+          "is its name right, and is that version there for this Python and this system?"),
     _rule(r"version `(GLIBC\S*)' not found", "that worker's C library is older than {0}, which it was built for",
           "build it for an older system, or use a container image"),
     _rule(r"can't open file '([^']+)': \[Errno 2\]", "the script {0} isn't there", _WHERE_IS_IT),

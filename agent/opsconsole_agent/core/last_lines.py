@@ -39,6 +39,9 @@ class Printed(NamedTuple):
     secrets: Mapping[str, str] = {}
 
 
+NOTHING = Printed()
+
+
 def secret_variables(own: Mapping[str, str], job: Mapping[str, str]) -> dict[str, str]:
     """What may not be shown of a task's environment: secrets of the agent's `own`, and all of the `job`'s that is long enough."""
     named = {name: value for name, value in {**own, **job}.items() if _SECRET_NAME.search(name)}

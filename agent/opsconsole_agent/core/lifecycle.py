@@ -213,7 +213,9 @@ class Lifecycle:
             state = AttemptState.WORKER_FAILED if event.again else AttemptState.FAILED
             attempt.move(Move.PREPARATION_FAILED, now_ms)
             attempt.log_sizes = event.log_sizes
-            self._end_unstarted(attempt, state, event.error, event.cause, now_ms, worker_fault=event.worker_fault)
+            self._end_unstarted(
+                attempt, state, event.error, event.cause, now_ms, worker_fault=event.worker_fault, hint=event.hint
+            )
 
     def _being_prepared(self, event: BuildStarted | AttemptPrepared | PreparationFailed) -> LocalAttempt | None:
         """The attempt being prepared; None where its preparation was abandoned meanwhile."""
@@ -388,14 +390,14 @@ class Lifecycle:
 
     def _end_unstarted(
         self, attempt: LocalAttempt, state: AttemptState, error: str, cause: Cause, now_ms: int, *,
-        worker_fault: bool = False,
+        worker_fault: bool = False, hint: str = "",
     ) -> None:  # fmt: skip
         """End an attempt that was never started."""
         self._release(attempt)
         attempt.reason = error if state is AttemptState.KILLED else ""
         end = msgspec.structs.replace(
             attempt.observed(), state=state, error=error, finished_at_ms=now_ms, gpu_ids=(), worker_fault=worker_fault,
-            cause=cause,
+            cause=cause, hint=hint,
         )  # fmt: skip
         self._keep_end(attempt, end, now_ms)
         self._fill_slots(now_ms)

@@ -100,6 +100,8 @@ class AttemptRow(Row, frozen=True, kw_only=True):
     output_files: int | None = None
     """How many files lay in its output folder at its end; null where that isn't known."""
     output_bytes: int | None = None
+    hint: str = ""
+    """What to do about `error`, or what it means."""
 
 
 class CopyState(StrEnum):
@@ -155,6 +157,8 @@ class TaskRow(Row, frozen=True, kw_only=True):
     """The last values that it reported, by name."""
     checkpoint: CheckpointRow | None = None
     """The newest one of all its attempts."""
+    hint: str = ""
+    """As its last attempt's."""
 
 
 class MetricRow(Row, frozen=True, kw_only=True):
