@@ -41,10 +41,10 @@ from opsconsole_agent.core.event import (
     Tick,
 )
 from opsconsole_agent.core.intent import Intent
-from opsconsole_agent.core.last_lines import NOTHING, Printed, secret_variables
 from opsconsole_agent.core.reactor import Reactor
 from opsconsole_agent.engine.build import has_build
 from opsconsole_agent.engine.engine import Engine
+from opsconsole_agent.failure.last_lines import NOTHING, Printed, secret_variables
 from opsconsole_agent.log.shipper import LogShipper
 from opsconsole_agent.probe.io_path import OutputCount
 from opsconsole_agent.state.state_folder import StateFolder

@@ -18,12 +18,12 @@ from textual.color import ColorParseError
 
 from opsconsole import endpoint, saved_coordinator, sweep
 from opsconsole.transfer import history
-from opsconsole_agent.core import failure
-from opsconsole_agent.core.last_lines import Printed, Tail
 from opsconsole_agent.dataset import arrow, delimited, json_rows, recognition, text
 from opsconsole_agent.dataset import folder as folder_of
 from opsconsole_agent.dataset.source import Refused
 from opsconsole_agent.engine import setup_cache, setup_key
+from opsconsole_agent.failure import explanation
+from opsconsole_agent.failure.last_lines import Printed, Tail
 from opsconsole_agent.keeper import command, event_line, journal
 from opsconsole_agent.keeper.attempt import Attempt
 from opsconsole_agent.keeper.refusal import Refusal
@@ -56,7 +56,7 @@ from opsconsole_protocol.dataset import BrokenDataset
 from opsconsole_protocol.error import InvalidRequest, OpsconsoleError, ProtocolError, VersionMismatch
 from opsconsole_protocol.host import private_file
 from opsconsole_protocol.host.content import hash_cache, pin, record
-from opsconsole_protocol.ids import AttemptId, ContentId
+from opsconsole_protocol.ids import ContentId
 from opsconsole_protocol.link import decode_frame, log_chunk
 from opsconsole_protocol.link.codec import agent_codec, coordinator_codec
 from opsconsole_protocol.report import line
@@ -304,7 +304,7 @@ def _keeper() -> Iterator[Decoder]:
         b"terminate called after throwing an instance of 'std::runtime_error'\n  what():  no\n",
         b"[rank0]: Traceback (most recent call last):\n\x1b[31mbash: line 3: foo: command not found\n",
     )
-    yield Decoder("what a failed task printed", failure.__name__, _explain, (), printed)
+    yield Decoder("what a failed task printed", explanation.__name__, _explain, (), printed)
     yield Decoder("keeper's line", message.__name__, message.decode, (msgspec.DecodeError,), lines)
     yield Decoder(
         "keeper's version", message.__name__, message.check_version, (msgspec.DecodeError, VersionMismatch), lines
@@ -324,7 +324,7 @@ def _keeper() -> Iterator[Decoder]:
 
 def _explain(data: bytes) -> None:
     for status in (1, 127, 134):
-        failure.explain(AttemptId("a.0.0.b"), Printed(stderr=Tail(data), secrets={"TOKEN": "abc"}), status)
+        explanation.explain(Printed(stderr=Tail(data), secrets={"TOKEN": "abc"}), status)
 
 
 def _receive(data: bytes) -> None:

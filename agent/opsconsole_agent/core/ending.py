@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from opsconsole_agent.core.event import AttemptExited
-from opsconsole_agent.core.failure import explain, signal_words
-from opsconsole_agent.core.failure_rule import MEMORY_HINT, SIGNAL_HINTS, STATUS_HINTS
 from opsconsole_agent.core.intent import Stop, StopCause
-from opsconsole_agent.core.last_lines import NOTHING, Printed
+from opsconsole_agent.failure.explanation import explain, signal_words
+from opsconsole_agent.failure.last_lines import NOTHING, Printed
+from opsconsole_agent.failure.rule import MEMORY_HINT, SIGNAL_HINTS, STATUS_HINTS
 from opsconsole_protocol.end_cause import Cause, EndCause
 from opsconsole_protocol.state import AttemptState
 
@@ -104,7 +104,7 @@ def _failure(exited: AttemptExited, printed: Printed) -> tuple[str, Cause, str]:
         status = 128 + exited.signal
         how, cause = f"killed by {signal_words(exited.signal)}", EndCause.KILLED_BY_SIGNAL
         hint = SIGNAL_HINTS.get(exited.signal, "")
-    found = explain(exited.attempt_id, printed, status)
+    found = explain(printed, status)
     if found is None:
         return how, cause, hint
     return f"{how}: {found.words}", found.cause or cause, found.hint

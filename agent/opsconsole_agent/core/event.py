@@ -6,7 +6,7 @@
 import msgspec
 
 from opsconsole_agent.core.intent import Intent
-from opsconsole_agent.core.last_lines import NOTHING, Printed
+from opsconsole_agent.failure.last_lines import NOTHING, Printed
 from opsconsole_protocol.end_cause import Cause, EndCause
 from opsconsole_protocol.ids import AttemptId
 from opsconsole_protocol.link import DesiredSet, Forget, JobAssignment, Observe, SetWant

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import msgspec
 
-from opsconsole_agent.core.failure import WORDS_CHARACTERS_MAX, Failure, explain, signal_words
-from opsconsole_agent.core.last_lines import LAST_BYTES_MAX, Printed, Tail, last_lines, secret_variables
 from opsconsole_agent.engine.build import Build, in_thread
 from opsconsole_agent.engine.bundle import has_changed
 from opsconsole_agent.engine.engine import StepProgress
 from opsconsole_agent.engine.setup_cache import MadeSetup, SetupCache, SetupRecord
 from opsconsole_agent.engine.setup_key import Binding, binding, holds_code, python_of, setup_key
 from opsconsole_agent.engine.side_process import SideProcesses
+from opsconsole_agent.failure.explanation import WORDS_CHARACTERS_MAX, Failure, explain, signal_words
+from opsconsole_agent.failure.last_lines import LAST_BYTES_MAX, Printed, Tail, last_lines, secret_variables
 from opsconsole_agent.keeper import state_file
 from opsconsole_agent.keeper_client.message import AttemptExited, StartCommand, User
 from opsconsole_protocol.bound import cut
@@ -210,8 +210,8 @@ def _failure(exited: AttemptExited, log: str, secrets: Mapping[str, str]) -> Fai
     except OSError:
         tail = Tail()
     status = exited.exit_code if exited.signal is None else 128 + exited.signal
-    found = explain(exited.attempt_id, Printed(stdout=tail, secrets=secrets), status or 0)
-    lines = last_lines(exited.attempt_id, tail, secrets)
+    found = explain(Printed(stdout=tail, secrets=secrets), status or 0)
+    lines = last_lines(tail, secrets)
     last = next((line.strip() for line in reversed(lines) if line.strip()), "")
     said = found.words if found is not None else cut(last, WORDS_CHARACTERS_MAX)
     return Failure(f"the setup failed, {how}{': ' * bool(said)}{said} {where}", "" if found is None else found.hint)

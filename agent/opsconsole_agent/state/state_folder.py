@@ -37,7 +37,7 @@ from pathlib import Path
 import msgspec
 
 from opsconsole_agent.core.intent import Intent
-from opsconsole_agent.core.last_lines import LAST_BYTES_MAX, Tail
+from opsconsole_agent.failure.last_lines import LAST_BYTES_MAX, Tail
 from opsconsole_agent.keeper import state_file
 from opsconsole_agent.keeper.output import HARD_LINK_FOLDER
 from opsconsole_agent.keeper_client.message import User

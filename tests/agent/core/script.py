@@ -35,8 +35,8 @@ from opsconsole_agent.core.event import (
     Tick,
 )
 from opsconsole_agent.core.intent import PROCESS
-from opsconsole_agent.core.last_lines import Printed, Tail
 from opsconsole_agent.core.reactor import Reactor
+from opsconsole_agent.failure.last_lines import Printed, Tail
 from opsconsole_protocol.ids import AttemptId, JobId, TaskId
 from opsconsole_protocol.link import Desired, DesiredSet, Forget, JobAssignment, Launch, Mode, Observed, SetWant, Want
 from opsconsole_protocol.state import AttemptState

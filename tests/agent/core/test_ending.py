@@ -6,9 +6,9 @@ import pytest
 
 from opsconsole_agent.core.ending import PORT_TAKEN_WITHIN_MS, ending, leftover_words
 from opsconsole_agent.core.event import AttemptExited
-from opsconsole_agent.core.failure import signal_words
 from opsconsole_agent.core.intent import Stop, StopCause
-from opsconsole_agent.core.last_lines import Printed, Tail
+from opsconsole_agent.failure.explanation import signal_words
+from opsconsole_agent.failure.last_lines import Printed, Tail
 from opsconsole_protocol.ids import AttemptId
 
 

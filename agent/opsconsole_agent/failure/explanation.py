@@ -9,16 +9,15 @@ import signal
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from opsconsole_agent.core.failure_rule import RULES, Rule
-from opsconsole_agent.core.last_lines import Printed, last_lines
-from opsconsole_agent.core.statement import Kind, Statement, looks_bad, statements
+from opsconsole_agent.failure.last_lines import Printed, last_lines
+from opsconsole_agent.failure.rule import RULES, Rule
+from opsconsole_agent.failure.statement import Kind, Statement, looks_bad, statements
 from opsconsole_protocol.bound import cut
 from opsconsole_protocol.end_cause import Cause
-from opsconsole_protocol.ids import AttemptId
 
 WORDS_CHARACTERS_MAX = 300
 FOLLOWING_MAX = 8
-"""So many lines may follow, which are then taken for more of the message."""
+"""Lines that may follow a failure: they are taken for more of its message."""
 STALE_MS = 2_000
 """A source that was silent for longer when the other one was written to last doesn't tell of the end."""
 
@@ -43,15 +42,11 @@ class _Found(NamedTuple):
     match: re.Match[str] | None = None
 
 
-def explain(attempt_id: AttemptId, printed: Printed, status: int) -> Failure | None:
+def explain(printed: Printed, status: int) -> Failure | None:
     """What its last lines say; None where they don't. `status`: its exit code, or 128 and the number of its signal."""
     tails = (printed.stderr, printed.stdout)
     newest_ms = max(tail.at_ms for tail in tails)
-    sources = [
-        last_lines(attempt_id, tail, printed.secrets)
-        for tail in tails
-        if tail.data and newest_ms - tail.at_ms <= STALE_MS
-    ]
+    sources = [last_lines(tail, printed.secrets) for tail in tails if tail.data and newest_ms - tail.at_ms <= STALE_MS]
     read = [statements(lines) for lines in sources]
     for lines, stated in zip(sources, read, strict=True):
         found = _choose(list(_reasons(stated, status)), summary := _SUMMARY.search("\n".join(lines)))

@@ -5,12 +5,10 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 from urllib.parse import quote
 
-from opsconsole_protocol.ids import AttemptId
-
 LAST_BYTES_MAX = 64 * 1024
 """Of each of stdout and stderr: what is looked at to find out why an attempt failed."""
-LINES_MAX = 400
-LINE_CHARACTERS_MAX = 1_000
+PRINTED_LINES_MAX = 400
+PRINTED_LINE_CHARACTERS_MAX = 1_000
 SECRET_CHARACTERS_MIN = 3
 """Of a variable whose name says that it is a secret: a shorter value stands in too many words."""
 VALUE_CHARACTERS_MIN = 8
@@ -21,6 +19,7 @@ _SECRET_NAME = re.compile(
 )
 _ESCAPE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\)?|\x1b[ -/]*[0-~]?|[\x80-\x9f]")
 _USER_IN_URL = re.compile(r"(?<=://)[^\s/@:]*:[^\s/@]+(?=@)")
+_JOB_TOKEN = re.compile(r"(?<![\w.-])[\w.-]{1,200}\.[0-9a-f]{64}\b")
 _LINE_END = re.compile(r"[\n\r\v\f\x85\u2028\u2029]+")
 
 
@@ -49,16 +48,16 @@ def secret_variables(own: Mapping[str, str], job: Mapping[str, str]) -> dict[str
     return found | {name: value for name, value in job.items() if len(value) >= VALUE_CHARACTERS_MIN}
 
 
-def last_lines(attempt_id: AttemptId, tail: Tail, secrets: Mapping[str, str]) -> list[str]:
+def last_lines(tail: Tail, secrets: Mapping[str, str]) -> list[str]:
     """The last lines, the newest last. Where there was more before them, a line that may have been cut off is left out."""
     text = _ESCAPE.sub("", tail.data.decode(errors="replace"))
     if len(tail.data) >= LAST_BYTES_MAX:
         text = text.partition("\n")[2]
-    lines = _LINE_END.split(masked(attempt_id, text, secrets))
-    return [_visible(line[:LINE_CHARACTERS_MAX]) for line in lines[-LINES_MAX:]]
+    lines = _LINE_END.split(masked(text, secrets))
+    return [_visible(line[:PRINTED_LINE_CHARACTERS_MAX]) for line in lines[-PRINTED_LINES_MAX:]]
 
 
-def masked(attempt_id: AttemptId, text: str, secrets: Mapping[str, str]) -> str:
+def masked(text: str, secrets: Mapping[str, str]) -> str:
     """The text with the name of each secret variable in place of its value."""
     values = sorted(
         ((form, name) for name, value in secrets.items() for form in _forms(name, value)),
@@ -67,7 +66,7 @@ def masked(attempt_id: AttemptId, text: str, secrets: Mapping[str, str]) -> str:
     for form, name in values:
         text = text.replace(form, f"${name}")
     text = _USER_IN_URL.sub("…", text)
-    return re.sub(rf"{re.escape(attempt_id)}\.[0-9a-f]{{64}}", "$OPSCONSOLE_JOB_TOKEN", text)
+    return _JOB_TOKEN.sub("$OPSCONSOLE_JOB_TOKEN", text)
 
 
 def _forms(name: str, value: str) -> Iterable[str]:
