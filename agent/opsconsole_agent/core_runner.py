@@ -8,7 +8,7 @@ import logging
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -46,6 +46,7 @@ from opsconsole_agent.core.intent import Intent
 from opsconsole_agent.core.reactor import Reactor
 from opsconsole_agent.engine.build import has_build
 from opsconsole_agent.engine.engine import Engine
+from opsconsole_agent.failure.last_lines import NOTHING, Printed, secret_variables
 from opsconsole_agent.log.shipper import LogShipper
 from opsconsole_agent.probe.io_path import OutputCount
 from opsconsole_agent.state.state_folder import StateFolder
@@ -55,7 +56,6 @@ from opsconsole_protocol.link import Launch, Message, Observed
 from opsconsole_protocol.log import Source
 
 _CLOCK_JUMP_MS = 2_000
-_TAIL_BYTES = 8 * 1024
 _WATCH_AFTER_S = 0.05
 _REPORT_PAUSE_S = 0.002
 """At most one report in this time: each costs both sides a frame, and the coordinator a commit."""
@@ -86,8 +86,12 @@ class CoreRunner:
     engine: Engine
     link: Link
 
-    def __init__(self, reactor: Reactor, state: StateFolder, shipper: LogShipper) -> None:
+    def __init__(
+        self, reactor: Reactor, state: StateFolder, shipper: LogShipper, environment: Mapping[str, str] | None = None
+    ) -> None:
+        """`environment`: the agent's own, whose secrets no error may show."""
         self.reactor = reactor
+        self._environment = environment or {}
         self.knows_attempts = asyncio.Event()
         """Set once the engine has said what lives; before that nothing should be registered."""
         self._state = state
@@ -311,9 +315,9 @@ class CoreRunner:
         if effect.note:
             self._shipper.note(attempt_id, f"opsconsole: {effect.note}")
         sizes = self._finish_shipping(attempt_id)
-        tail = "\n".join(self._tail(attempt_id, one) for one in _WRITTEN_BY_TASKS) if effect.failed else ""
+        printed = self._printed(attempt_id) if effect.failed else NOTHING
         full_disk = str(self._state.path) if is_full else ""
-        return LogComplete(attempt_id=attempt_id, sizes=sizes, last_lines=tail, full_disk=full_disk, left=left)
+        return LogComplete(attempt_id=attempt_id, sizes=sizes, printed=printed, full_disk=full_disk, left=left)
 
     def _finish_shipping(self, attempt_id: AttemptId) -> dict[str, int]:
         """Its files grow no more: their sizes."""
@@ -344,8 +348,12 @@ class CoreRunner:
         if events:
             self.handle_events(events)
 
-    def _tail(self, attempt_id: AttemptId, source: Source) -> str:
-        return self._state.tail(attempt_id, source, _TAIL_BYTES).decode(errors="replace")
+    def _printed(self, attempt_id: AttemptId) -> Printed:
+        attempt = self.reactor.attempt(attempt_id)
+        launch = None if attempt is None else attempt.launch
+        secrets = secret_variables(self._environment, {} if launch is None else launch.environment)
+        stdout, stderr = (self._state.last_printed(attempt_id, source) for source in _WRITTEN_BY_TASKS)
+        return Printed(stderr, stdout, secrets)
 
     def _rewind_log(self, effect: RewindLog) -> None:
         for source in Source:

@@ -165,7 +165,7 @@ class _Service:
         self._reactor = Reactor(description.max_concurrent_jobs, ProcessEngine.name)
         self._boot_id = description.host.boot_id
         shipper = LogShipper(kept_days=config.keep_attempt_days)
-        self._core_runner = CoreRunner(self._reactor, state, shipper)
+        self._core_runner = CoreRunner(self._reactor, state, shipper, os.environ)
         places = FilePlaces(state, config.io)
         home = Home(config.url, config.certificate_hash)
         transfers = self._transfers = Transfers(self._send, store, home, places.find, _input_folders(config))

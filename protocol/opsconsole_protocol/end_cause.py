@@ -19,7 +19,7 @@ class EndCause(StrEnum):
     KILLED_BY_SIGNAL = "killed_by_signal"
     """By a signal that this program didn't send."""
     OUT_OF_MEMORY = "out_of_memory"
-    """The kernel ended it for want of memory."""
+    """For want of its host's memory: the kernel ended it, or its last lines say so."""
     GPU_OUT_OF_MEMORY = "gpu_out_of_memory"
     """Its last lines say so."""
     EXIT_UNKNOWN = "exit_unknown"
@@ -32,6 +32,7 @@ class EndCause(StrEnum):
     NOT_STARTED = "not_started"
     """It couldn't be prepared or started for another reason."""
     PORT_TAKEN = "port_taken"
+    """Another program listens on a port that it needs, as the agent found or its last lines say."""
     CONTENT_AWAY = "content_away"
     """Its files or its code can't be had at the moment: nobody who has them is connected."""
     SETUP_FAILED = "setup_failed"
@@ -40,6 +41,7 @@ class EndCause(StrEnum):
 
     # its worker
     DISK_FULL = "disk_full"
+    """There was no room for what it wrote, or for what it needs, or its quota is used up."""
     OUTPUT_TOO_LARGE = "output_too_large"
     """It wrote more results than its worker allows one task."""
     HOST_RESTARTED = "host_restarted"

@@ -22,6 +22,8 @@ from opsconsole_agent.dataset import arrow, delimited, json_rows, recognition, t
 from opsconsole_agent.dataset import folder as folder_of
 from opsconsole_agent.dataset.source import Refused
 from opsconsole_agent.engine import setup_cache, setup_key
+from opsconsole_agent.failure import explanation
+from opsconsole_agent.failure.last_lines import Printed, Tail
 from opsconsole_agent.keeper import command, event_line, journal
 from opsconsole_agent.keeper.attempt import Attempt
 from opsconsole_agent.keeper.refusal import Refusal
@@ -297,6 +299,12 @@ def _keeper() -> Iterator[Decoder]:
         b'{"kind":"signal","attempt_id":"a","action":"term"}',
         b'{"kind":"forget","attempt_ids":["a"]}',
     )
+    printed = (
+        b'Traceback (most recent call last):\n  File "t.py", line 3, in <module>\n    main()\nValueError: bad\n',
+        b"terminate called after throwing an instance of 'std::runtime_error'\n  what():  no\n",
+        b"[rank0]: Traceback (most recent call last):\n\x1b[31mbash: line 3: foo: command not found\n",
+    )
+    yield Decoder("what a failed task printed", explanation.__name__, _explain, (), printed)
     yield Decoder("keeper's line", message.__name__, message.decode, (msgspec.DecodeError,), lines)
     yield Decoder(
         "keeper's version", message.__name__, message.check_version, (msgspec.DecodeError, VersionMismatch), lines
@@ -312,6 +320,11 @@ def _keeper() -> Iterator[Decoder]:
         )
     )
     yield Decoder("keeper's exit log", journal.__name__, _history, (), (log,))
+
+
+def _explain(data: bytes) -> None:
+    for status in (1, 127, 134):
+        explanation.explain(Printed(stderr=Tail(data), secrets={"TOKEN": "abc"}), status)
 
 
 def _receive(data: bytes) -> None:

@@ -203,6 +203,12 @@ AGENT: dict[str, Any] = {
         number=1, open=msgspec.structs.replace(OPEN, failed=(Failure(Way.DIRECT, "it broke", "5c1e"),))
     ),
     "agent_stream_ended_engine_1": link.StreamEnded(stream_id=STREAM, way=Way.WEBRTC, engine="aiortc"),
+    "agent_job_status_hint_1": link.Report(
+        seen=5,
+        attempts=(
+            link.Observed(attempt_id=ATTEMPT, state=AttemptState.FAILED, error="exit code 1", hint="use a smaller batch"),
+        ),
+    ),
 }  # fmt: skip
 
 COORDINATOR: dict[str, Any] = {
@@ -683,6 +689,23 @@ SERVER: dict[str, Any] = {
                         TASK_ROW,
                         checkpoint=msgspec.structs.replace(CHECKPOINT, worker="gpu1", copied=True, note="n"),
                         attempts=(msgspec.structs.replace(ATTEMPT_ROW, resumed_from=CHECKPOINT),),
+                    ),
+                ),
+                events=(),
+            )
+        ),
+    ),
+    "server_answer_detail_hint_1": api.Answer(
+        1,
+        api.DetailAnswer(
+            detail=api.JobDetail(
+                job=JOB_ROW,
+                spec=SPEC,
+                tasks=(
+                    msgspec.structs.replace(
+                        TASK_ROW,
+                        hint="use a smaller batch",
+                        attempts=(msgspec.structs.replace(ATTEMPT_ROW, hint="use a smaller batch"),),
                     ),
                 ),
                 events=(),

@@ -181,7 +181,10 @@ def foreign_imports(source: str) -> set[str]:
     }
 
 
-PURE = ("coordinator/opsconsole_coordinator/core", "agent/opsconsole_agent/core", "protocol/opsconsole_protocol")
+PURE = (
+    "coordinator/opsconsole_coordinator/core", "agent/opsconsole_agent/core", "agent/opsconsole_agent/failure",
+    "protocol/opsconsole_protocol",
+)  # fmt: skip
 CLOCKS = {"now", "today", "utcnow"}
 
 

@@ -118,7 +118,13 @@ class Morning:
         self.at(
             71,
             lambda: self._fail(
-                lab.FAILED, 0, "exit code 1: ran out of GPU memory", EndCause.GPU_OUT_OF_MEMORY, exit_code=1
+                lab.FAILED,
+                0,
+                "exit code 1: ran out of GPU memory: it tried to allocate 2.00 GiB; GPU 0 has 1.31 GiB free of 39.39 GiB "
+                "(train.py, line 212)",
+                EndCause.GPU_OUT_OF_MEMORY,
+                exit_code=1,
+                hint="use a smaller batch, or gradient accumulation; or ask for a larger GPU: --require 'gpu_memory_mb>=…'",
             ),
         )
         self.at(70.9, lambda: self._start(lab.SWEEP))

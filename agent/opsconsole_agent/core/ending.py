@@ -1,12 +1,13 @@
 """How an attempt ended: its state, its exit code, in words and as a code."""
 
-import re
-import signal
 from collections.abc import Mapping
 from typing import NamedTuple
 
 from opsconsole_agent.core.event import AttemptExited
 from opsconsole_agent.core.intent import Stop, StopCause
+from opsconsole_agent.failure.explanation import explain, signal_words
+from opsconsole_agent.failure.last_lines import NOTHING, Printed
+from opsconsole_agent.failure.rule import MEMORY_HINT, SIGNAL_HINTS, STATUS_HINTS
 from opsconsole_protocol.end_cause import Cause, EndCause
 from opsconsole_protocol.state import AttemptState
 
@@ -16,11 +17,6 @@ _END_OF_STOP = {
     StopCause.FENCE: (AttemptState.WORKER_FAILED, EndCause.FENCED),
     StopCause.OUTPUT: (AttemptState.FAILED, EndCause.OUTPUT_TOO_LARGE),
 }
-_GPU_OUT_OF_MEMORY = re.compile(
-    r"(?:CUDA|HIP)(?: error:)? out of memory|CUDA_ERROR_OUT_OF_MEMORY|cudaErrorMemoryAllocation"
-    r"|torch(?:\.cuda)?\.OutOfMemoryError|(?:CUBLAS|CUDNN)_STATUS_ALLOC_FAILED|RESOURCE_EXHAUSTED: Out of memory",
-    re.IGNORECASE,
-)
 _EXIT_CODES: Mapping[str, int] = {EndCause.COMMAND_NOT_FOUND: 127, EndCause.PERMISSION_DENIED: 126}
 """The exit codes that shells give to such commands."""
 
@@ -39,12 +35,14 @@ class Ending(NamedTuple):
     """Whether it ended because the agent ended it."""
     worker_fault: bool = False
     """Whether it failed of something that is the worker's own."""
+    hint: str = ""
+    """What to do about it, or what a bare number means."""
 
 
-def ending(exited: AttemptExited, stop: Stop | None, last_lines: str = "", full_disk: str = "") -> Ending:
+def ending(exited: AttemptExited, stop: Stop | None, printed: Printed = NOTHING, full_disk: str = "") -> Ending:
     """The end that an exit is. A stop counts only if its TERM was sent before the process had ended.
 
-    `last_lines`: of what it printed. `full_disk`: the folder on whose disk there is no room, which may be why it failed.
+    `printed`: what may say why it failed. `full_disk`: the folder on whose disk there is no room, which may be why it failed.
     """
     exit_code = _exit_code(exited)
     if stop is not None and exited.at_ms >= stop.at_ms:
@@ -62,12 +60,12 @@ def ending(exited: AttemptExited, stop: Stop | None, last_lines: str = "", full_
     if exited.taken_port is not None and exited.at_ms - (exited.started_at_ms or 0) <= PORT_TAKEN_WITHIN_MS:
         error = f"port {exited.taken_port} was taken by another program: it is tried again with others"
         return Ending(AttemptState.WORKER_FAILED, exit_code, error, EndCause.PORT_TAKEN)
-    error, reason = _failure(exited, last_lines)
+    error, why, hint = _failure(exited, printed)
     if full_disk:
-        error, reason = f"{error}; the worker's disk is full: make room in {full_disk}", EndCause.DISK_FULL
-    note = leftover_words(exited, stop) if exited.all_gone else ""
-    error = f"{error}; {note}" if note else _with_leftovers(error, exited)
-    return Ending(AttemptState.FAILED, exit_code, error, reason, worker_fault=bool(full_disk))
+        error, why, hint = f"{error}; the worker's disk is full", EndCause.DISK_FULL, f"make room in {full_disk}"
+    left = leftover_words(exited, stop) if exited.all_gone else ""
+    error = f"{error}; {left}" if left else _with_leftovers(error, exited)
+    return Ending(AttemptState.FAILED, exit_code, error, why, worker_fault=bool(full_disk), hint=hint)
 
 
 def leftover_words(exited: AttemptExited, stop: Stop | None) -> str:
@@ -88,31 +86,28 @@ def leftover_words(exited: AttemptExited, stop: Stop | None) -> str:
     return f"{who} ended: {named}{more}" if named else f"{who} ended"
 
 
-def signal_words(number: int) -> str:
-    """`signal 9 (SIGKILL)`, or `signal 40` for one without a name."""
-    try:
-        return f"signal {number} ({signal.Signals(number).name})"
-    except ValueError:
-        return f"signal {number}"
-
-
 def _exit_code(exited: AttemptExited) -> int | None:
     return exited.exit_code if exited.exit_code is not None else _EXIT_CODES.get(exited.cause)
 
 
-def _failure(exited: AttemptExited, last_lines: str) -> tuple[str, Cause]:
-    """What an attempt failed of by itself, in words and as a code."""
+def _failure(exited: AttemptExited, printed: Printed) -> tuple[str, Cause, str]:
+    """What an attempt failed of by itself: in words, as a code, and what to do."""
     if exited.error:
-        return exited.error, exited.cause or EndCause.NOT_STARTED
+        hint = STATUS_HINTS.get(_EXIT_CODES.get(exited.cause, 0), "")
+        return exited.error, exited.cause or EndCause.NOT_STARTED, hint
     if exited.out_of_memory:
-        return "killed by the kernel: out of memory", EndCause.OUT_OF_MEMORY
+        return "killed by the kernel: out of memory", EndCause.OUT_OF_MEMORY, MEMORY_HINT
     if exited.signal is None:
-        words, cause = f"exit code {exited.exit_code}", EndCause.EXIT_CODE
+        status = exited.exit_code or 0
+        how, cause, hint = f"exit code {status}", EndCause.EXIT_CODE, STATUS_HINTS.get(status, "")
     else:
-        words, cause = f"killed by {signal_words(exited.signal)}", EndCause.KILLED_BY_SIGNAL
-    if _GPU_OUT_OF_MEMORY.search(last_lines):
-        return f"{words}: ran out of GPU memory", EndCause.GPU_OUT_OF_MEMORY
-    return words, cause
+        status = 128 + exited.signal
+        how, cause = f"killed by {signal_words(exited.signal)}", EndCause.KILLED_BY_SIGNAL
+        hint = SIGNAL_HINTS.get(exited.signal, "")
+    found = explain(printed, status)
+    if found is None:
+        return how, cause, hint
+    return f"{how}: {found.words}", found.cause or cause, found.hint
 
 
 def _with_leftovers(error: str, exited: AttemptExited) -> str:

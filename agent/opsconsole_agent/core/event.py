@@ -6,6 +6,7 @@
 import msgspec
 
 from opsconsole_agent.core.intent import Intent
+from opsconsole_agent.failure.last_lines import NOTHING, Printed
 from opsconsole_protocol.end_cause import Cause, EndCause
 from opsconsole_protocol.ids import AttemptId
 from opsconsole_protocol.link import DesiredSet, Forget, JobAssignment, Observe, SetWant
@@ -115,7 +116,7 @@ class PreparationFailed(Fact, frozen=True, kw_only=True):
     """The attempt can't be started; `error` is one line for the submitter.
 
     `worker_fault`: on another worker it might be. `again`: only the moment is to blame, so it is to be tried again at no cost.
-    `cause`: an EndCause. `log_sizes`: bytes that its preparation has written, by source.
+    `cause`: an EndCause. `hint`: what to do. `log_sizes`: bytes that its preparation has written, by source.
     """
 
     attempt_id: AttemptId
@@ -124,6 +125,7 @@ class PreparationFailed(Fact, frozen=True, kw_only=True):
     worker_fault: bool = False
     again: bool = False
     cause: Cause = EndCause.NOT_STARTED
+    hint: str = ""
     log_sizes: dict[str, int] = {}
 
 
@@ -167,14 +169,14 @@ class LogComplete(Fact, frozen=True, kw_only=True):
     """The log files of an ended attempt grow no more. It comes again with other sizes when a file was lost before all of it
     was shipped.
 
-    `sizes`: bytes by source. `last_lines`: of an attempt that failed. `full_disk`: the folder on whose disk there is no room
+    `sizes`: bytes by source. `printed`: by an attempt that failed. `full_disk`: the folder on whose disk there is no room
     for what the task may have wanted to say. `left`: when that is removed which the task left on this worker. `output_files`,
     `output_bytes`: what lies in its output folder, where that is known.
     """
 
     attempt_id: AttemptId
     sizes: dict[str, int] = {}
-    last_lines: str = ""
+    printed: Printed = NOTHING
     full_disk: str = ""
     left: str = ""
     output_files: int | None = None

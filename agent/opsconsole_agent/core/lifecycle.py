@@ -228,7 +228,9 @@ class Lifecycle:
             state = AttemptState.WORKER_FAILED if event.again else AttemptState.FAILED
             attempt.move(Move.PREPARATION_FAILED, now_ms)
             attempt.log_sizes = event.log_sizes
-            self._end_unstarted(attempt, state, event.error, event.cause, now_ms, worker_fault=event.worker_fault)
+            self._end_unstarted(
+                attempt, state, event.error, event.cause, now_ms, worker_fault=event.worker_fault, hint=event.hint
+            )
 
     def _being_prepared(self, event: BuildStarted | AttemptPrepared | PreparationFailed) -> LocalAttempt | None:
         """The attempt being prepared; None where its preparation was abandoned meanwhile."""
@@ -385,7 +387,7 @@ class Lifecycle:
         attempt.output_files, attempt.output_bytes = event.output_files, event.output_bytes
         attempt.note = "; ".join(filter(None, (attempt.note, event.left)))
         attempt.is_paused = False
-        attempt.ending = ending(attempt.exited, attempt.stop, event.last_lines, event.full_disk)
+        attempt.ending = ending(attempt.exited, attempt.stop, event.printed, event.full_disk)
         attempt.reason = attempt.stop.reason if attempt.stop and attempt.ending.stopped else ""
         if attempt.is_unrecorded:
             self._keep_end(attempt, attempt.observed(), now_ms)
@@ -403,21 +405,21 @@ class Lifecycle:
 
     def _end_unstarted(
         self, attempt: LocalAttempt, state: AttemptState, error: str, cause: Cause, now_ms: int, *,
-        worker_fault: bool = False,
+        worker_fault: bool = False, hint: str = "",
     ) -> None:  # fmt: skip
         """End an attempt that was never started."""
         self._release(attempt)
         attempt.reason = error if state is AttemptState.KILLED else ""
         end = msgspec.structs.replace(
             attempt.observed(), state=state, error=error, finished_at_ms=now_ms, gpu_ids=(), worker_fault=worker_fault,
-            cause=cause,
+            cause=cause, hint=hint,
         )  # fmt: skip
         self._keep_end(attempt, end, now_ms)
         self._fill_slots(now_ms)
 
     def _keep_end(self, attempt: LocalAttempt, end: Observed, now_ms: int) -> None:
         """An end that no engine knows is written down, to be reported until it is forgotten."""
-        attempt.ending = Ending(end.state, end.exit_code, end.error, end.cause)
+        attempt.ending = Ending(end.state, end.exit_code, end.error, end.cause, hint=end.hint)
         attempt.own_end = end
         attempt.add_to_story(now_ms, f"{end.state} {end.error}".rstrip())
         self._attempts.publish(attempt)

@@ -124,6 +124,7 @@ class LocalAttempt:
             signal=None if exited is None else exited.signal,
             exit_known=exited is None or exited.exit_known,
             error="" if ending is None else cut(ending.error),
+            hint="" if ending is None else cut(ending.hint),
             started_at_ms=self.started_at_ms,
             finished_at_ms=None if exited is None else exited.at_ms,
             output_path=self.output_path,
@@ -190,5 +191,6 @@ def recovered(intent: Intent) -> LocalAttempt:
     if intent.end is not None:
         attempt.phase = Phase.ENDED
         attempt.own_end = intent.end
-        attempt.ending = Ending(intent.end.state, intent.end.exit_code, intent.end.error, intent.end.cause)
+        end = intent.end
+        attempt.ending = Ending(end.state, end.exit_code, end.error, end.cause, hint=end.hint)
     return attempt

@@ -184,6 +184,7 @@ class ProcessEngine:
                     worker_fault=is_ours,
                     again=again,
                     cause=cause,
+                    hint=error.hint if isinstance(error, SetupFailed) else "",
                 )
             ]
         )

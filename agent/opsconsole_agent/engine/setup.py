@@ -17,6 +17,8 @@ from opsconsole_agent.engine.engine import StepProgress
 from opsconsole_agent.engine.setup_cache import MadeSetup, SetupCache, SetupRecord
 from opsconsole_agent.engine.setup_key import Binding, binding, holds_code, python_of, setup_key
 from opsconsole_agent.engine.side_process import SideProcesses
+from opsconsole_agent.failure.explanation import WORDS_CHARACTERS_MAX, Failure, explain, signal_words
+from opsconsole_agent.failure.last_lines import LAST_BYTES_MAX, Printed, Tail, last_lines, secret_variables
 from opsconsole_agent.keeper import state_file
 from opsconsole_agent.keeper_client.message import AttemptExited, StartCommand, User
 from opsconsole_protocol.bound import cut
@@ -31,16 +33,18 @@ exec /bin/sh -c "$1"
 """
 """A virtual environment first, so that `pip install` finds one and leaves the worker's own Python alone."""
 _ONLY_HERE = {"PIP_REQUIRE_VIRTUALENV": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "UV_NO_EDITABLE": "1"}
-_TAIL_BYTES = 2_000
-_LINE_CHARACTERS = 300
 
 _log = logging.getLogger(__name__)
 
 
 class SetupFailed(OpsconsoleError):
-    """A setup ended badly; the message says how."""
+    """A setup ended badly; the message says how, `hint` what to do."""
 
     code = "setup_failed"
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
 
 
 @dataclass
@@ -135,7 +139,8 @@ class Setup:
         argv = ["/bin/sh", "-c", _SHELL, "sh", build.launch.setup]
         exited = await self._side_process(build, made, argv, environment)
         if exited.exit_code != 0 or exited.error:
-            raise SetupFailed(await in_thread(_failure, exited, self._log_path(build)))
+            failure = await in_thread(_failure, exited, self._log_path(build), secret_variables(environment, own))
+            raise SetupFailed(failure.words, failure.hint)
 
     async def _keep(self, build: Build, made: MadeSetup, record: SetupRecord) -> MadeSetup:
         """Find out what it is good for, and keep it for that."""
@@ -164,7 +169,8 @@ class Setup:
         argv = ["cp", "-a", "--", f"{source}/.", str(destination)]
         exited = await self._side_process(build, made, argv, self._environment(build, None))
         if exited.exit_code != 0 or exited.error:
-            raise SetupFailed(f"{what} can't be copied: {await in_thread(_failure, exited, self._log_path(build))}")
+            failure = await in_thread(_failure, exited, self._log_path(build), {})
+            raise SetupFailed(f"{what} can't be copied: {failure.words}", failure.hint)
 
     async def _side_process(
         self, build: Build, made: MadeSetup | None, argv: list[str], environment: Mapping[str, str]
@@ -190,18 +196,22 @@ class Setup:
             build.log.say(text)
 
 
-def _failure(exited: AttemptExited, log: str) -> str:
-    """How it ended, with the last line that it wrote."""
+def _failure(exited: AttemptExited, log: str, secrets: Mapping[str, str]) -> Failure:
+    """How it ended, with what its last lines say, or else the last one."""
+    where = "(its log has the source `build`)"
     if exited.error:
-        how = exited.error
-    elif exited.signal is not None:
-        how = "out of memory" if exited.oom_kill else f"it was ended by signal {exited.signal}"
+        return Failure(f"the setup failed, {exited.error} {where}")
+    if exited.signal is not None:
+        how = "out of memory" if exited.oom_kill else f"killed by {signal_words(exited.signal)}"
     else:
         how = f"exit code {exited.exit_code}"
     try:
-        lines = state_file.read_end(log, _TAIL_BYTES).decode(errors="replace").split("\n")
+        tail = Tail(state_file.read_end(log, LAST_BYTES_MAX))
     except OSError:
-        lines = []
+        tail = Tail()
+    status = exited.exit_code if exited.signal is None else 128 + exited.signal
+    found = explain(Printed(stdout=tail, secrets=secrets), status or 0)
+    lines = last_lines(tail, secrets)
     last = next((line.strip() for line in reversed(lines) if line.strip()), "")
-    words = f": {cut(last, _LINE_CHARACTERS)}" if last and not exited.error else ""
-    return f"the setup failed, {how}{words} (its log has the source `build`)"
+    said = found.words if found is not None else cut(last, WORDS_CHARACTERS_MAX)
+    return Failure(f"the setup failed, {how}{': ' * bool(said)}{said} {where}", "" if found is None else found.hint)

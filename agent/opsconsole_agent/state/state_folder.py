@@ -38,6 +38,7 @@ from pathlib import Path
 import msgspec
 
 from opsconsole_agent.core.intent import Intent
+from opsconsole_agent.failure.last_lines import LAST_BYTES_MAX, Tail
 from opsconsole_agent.keeper import state_file
 from opsconsole_agent.keeper.output import HARD_LINK_FOLDER
 from opsconsole_agent.keeper_client.message import User
@@ -216,6 +217,16 @@ class StateFolder:
             except OSError:
                 continue
         return b""
+
+    def last_printed(self, attempt_id: AttemptId, source: Source) -> Tail:
+        """What stands at the end of one of its logs, and when that was written."""
+        data = self.tail(attempt_id, source, LAST_BYTES_MAX)
+        for path in (self.kept_log(attempt_id, source), self.log_file(attempt_id, source)):
+            try:
+                return Tail(data, os.lstat(path).st_mtime_ns // 1_000_000)
+            except OSError:
+                continue
+        return Tail(data)
 
     def output_ends(self, attempt_id: AttemptId) -> tuple[bytes, ...]:
         """The last bytes of what it printed, where progress is looked for: bars go to stderr."""

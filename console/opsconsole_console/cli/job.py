@@ -112,6 +112,14 @@ def _command(detail: JobDetail, index: int | None) -> str:
     return shlex.join(spec.command) + (f"   and {detail.job.num_tasks - 1} more" if spec.task_commands else "")
 
 
+def _hint(detail: JobDetail) -> str:
+    """What to do about the failure that ended the job, or its only task's last one."""
+    from opsconsole_console.model.ending import first_to_fail
+
+    task = first_to_fail(detail.tasks) if detail.job.finished_at_ms is not None or len(detail.tasks) == 1 else None
+    return "" if task is None else task.hint
+
+
 def _ports(tasks: tuple[TaskRow, ...]) -> str:
     """The ports of the only task; of several tasks each row of their table says its own."""
     ports = tasks[0].attempts[-1].ports if len(tasks) == 1 and tasks[0].attempts else {}
@@ -126,6 +134,7 @@ def _put_job(detail: JobDetail, index: int | None) -> None:
     facts = [
         ("Job", f"{row.id}  {row.name}"),
         ("State", f"{row.state}{': ' + row.reason if row.reason else ''}"),
+        ("Hint", _hint(detail)),
         ("Project", f"{row.project}, priority {row.priority}"),
         ("Command", _command(detail, index)),
         ("Gang", f"{row.num_tasks} tasks, all at once or none" if spec.gang else ""),

@@ -84,6 +84,8 @@ class Narrator:
             failing = [task for task in detail.tasks if task.state != TaskState.SUCCEEDED]
             for task in failing[:_FAILURES_SHOWN]:
                 self._say(f"  - {task.id}: {ending(task)}")
+                if task.hint:
+                    self._say(f"    hint: {task.hint}")
             if len(failing) > _FAILURES_SHOWN:
                 self._say(f"  - and {len(failing) - _FAILURES_SHOWN} more: opsconsole show {row.id}")
         if row.started_at_ms is not None and row.finished_at_ms is not None:

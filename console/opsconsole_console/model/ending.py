@@ -1,37 +1,14 @@
 """How a job came to its end, in words. Pure."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from opsconsole_console import format as fmt
 from opsconsole_protocol.api import AttemptRow, JobDetail, TaskRow
-from opsconsole_protocol.end_cause import EndCause
 from opsconsole_protocol.state import TaskState
 
 _FAILED = (TaskState.FAILED, TaskState.WORKER_FAILED, TaskState.UNSCHEDULABLE)
 _NAMED = 8
-
-_CODES = {
-    2: "often wrong arguments, or a file that isn't there",
-    126: "the command is there, but may not be run: is it executable?",
-    127: "the command wasn't found on that worker",
-    134: "it gave up by itself (SIGABRT): an assertion, most likely",
-    137: "something in it was killed (SIGKILL), most often for want of memory",
-    139: "it touched memory that isn't its own (SIGSEGV)",
-    143: "something asked it to end (SIGTERM)",
-}
-_SIGNALS = {
-    4: "it met an instruction that this processor doesn't have: built for another one?",
-    6: "it gave up by itself: an assertion, most likely",
-    7: "it touched memory that couldn't be had: is /dev/shm or a disk full?",
-    9: "nothing can refuse this one; nobody here sent it",
-    11: "it touched memory that isn't its own",
-}
-
-
-_SAID_BY_NUMBER = (EndCause.EXIT_CODE, EndCause.KILLED_BY_SIGNAL, "")
-"""Causes of which an exit code or a signal is all that is known; the last one is that of attempts stored before there were any."""
-_CODE_OF: Mapping[str, int] = {EndCause.PERMISSION_DENIED: 126, EndCause.COMMAND_NOT_FOUND: 127}
 
 
 def first_to_fail(tasks: Sequence[TaskRow]) -> TaskRow | None:
@@ -44,31 +21,18 @@ def first_to_fail(tasks: Sequence[TaskRow]) -> TaskRow | None:
 
 
 def ending_words(detail: JobDetail) -> list[str]:
-    """Sentences: what happened, what that means, where and after how long, and what became of the others."""
+    """Sentences: what happened, what to do or what that means, where and after how long, and what became of the others."""
     job, task = detail.job, first_to_fail(detail.tasks)
     if task is None:
         return [job.reason or fmt.state_word(job.state)]
     last = task.attempts[-1] if task.attempts else None
     sentences = [task.error or job.reason or fmt.state_word(task.state)]
-    if meaning := _meaning(last):
-        sentences.append(meaning)
+    if task.hint:
+        sentences.append(task.hint)
     sentences.append(_where(detail, task, last))
     if job.num_tasks > 1:
         sentences.append(_others(detail))
     return sentences
-
-
-def _meaning(last: AttemptRow | None) -> str:
-    """What a bare number means. Of an end with another cause the words say it all."""
-    if last is None or last.state == TaskState.KILLED:
-        return ""
-    if last.cause in _CODE_OF:
-        return _CODES[_CODE_OF[last.cause]]
-    if last.cause not in _SAID_BY_NUMBER:
-        return ""
-    if last.signal is not None:
-        return _SIGNALS.get(last.signal, "")
-    return _CODES.get(last.exit_code or 0, "")
 
 
 def _where(detail: JobDetail, task: TaskRow, last: AttemptRow | None) -> str:

@@ -62,7 +62,7 @@ def _move_task(fleet: Fleet, job: Job, task: Task, attempt: Attempt, now_ms: int
                 now_ms,
                 attempt.actor,
                 EventKind.FAILED,
-                f"attempt {attempt.number} failed {where}: {attempt.error}",
+                f"attempt {attempt.number} failed {where}: {attempt.error}{f'; {attempt.hint}' if attempt.hint else ''}",
                 subject,
             )
             if gang.starts_over(attempt):

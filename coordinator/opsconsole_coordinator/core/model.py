@@ -109,6 +109,11 @@ class Attempt(msgspec.Struct, kw_only=True, omit_defaults=True):
         return is_attempt_finished(self.state)
 
     @property
+    def hint(self) -> str:
+        """What to do about its error, as its worker says."""
+        return "" if self.seen is None else self.seen.hint
+
+    @property
     def has_started(self) -> bool:
         """Whether a process of it ever ran."""
         return self.seen is not None and self.seen.started_at_ms is not None

@@ -224,6 +224,7 @@ def attempt_row(attempt: Attempt) -> AttemptRow:
         cause=attempt.cause,
         output_files=seen.output_files if seen is not None else None,
         output_bytes=seen.output_bytes if seen is not None else None,
+        hint=attempt.hint,
     )
 
 
@@ -272,6 +273,7 @@ def task_row(job: Job, task: Task, attempts: Sequence[Attempt], copy: OutputCopy
         collected=_collected_row(copy) if copy is not None else None,
         metrics=last.metrics if last is not None else {},
         checkpoint=_newest_checkpoint(task, rows),
+        hint=last.hint if last is not None else "",
     )
 
 

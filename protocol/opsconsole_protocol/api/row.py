@@ -108,6 +108,8 @@ class AttemptRow(Row, frozen=True, kw_only=True):
     output_bytes: int | None = None
     resumed_from: CheckpointRow | None = None
     """Where it went on; null: it began at the beginning."""
+    hint: str = ""
+    """What to do about `error`, or what it means."""
 
 
 class CopyState(StrEnum):
@@ -163,6 +165,8 @@ class TaskRow(Row, frozen=True, kw_only=True):
     """The last values that it reported, by name."""
     checkpoint: CheckpointRow | None = None
     """The newest one of all its attempts."""
+    hint: str = ""
+    """As its last attempt's."""
 
 
 class MetricRow(Row, frozen=True, kw_only=True):

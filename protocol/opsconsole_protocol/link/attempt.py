@@ -167,3 +167,5 @@ class Observed(Message, frozen=True, kw_only=True):
     output_files: Whole | None = None
     """How many files lie in its output folder at its end; None where that isn't known."""
     output_bytes: Whole | None = None
+    hint: Text = ""
+    """What to do about `error`."""

@@ -36,6 +36,7 @@ from opsconsole_agent.core.event import (
 )
 from opsconsole_agent.core.intent import PROCESS
 from opsconsole_agent.core.reactor import Reactor
+from opsconsole_agent.failure.last_lines import Printed, Tail
 from opsconsole_protocol.ids import AttemptId, JobId, TaskId
 from opsconsole_protocol.link import Desired, DesiredSet, Forget, JobAssignment, Launch, Mode, Observed, SetWant, Want
 from opsconsole_protocol.state import AttemptState
@@ -184,7 +185,9 @@ class Script:
         """Its log grows no more."""
         self.answer(FinishLog, attempt_id)
         sizes = {"stdout": 3} if sizes is None else sizes
-        self.tell(LogComplete(attempt_id=AttemptId(attempt_id), sizes=sizes, last_lines=last_lines))
+        self.tell(
+            LogComplete(attempt_id=AttemptId(attempt_id), sizes=sizes, printed=Printed(Tail(last_lines.encode())))
+        )
 
     def paused(self, attempt_id: str) -> None:
         """Nothing of it runs."""

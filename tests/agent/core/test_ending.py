@@ -4,9 +4,11 @@ from typing import Any
 
 import pytest
 
-from opsconsole_agent.core.ending import PORT_TAKEN_WITHIN_MS, ending, leftover_words, signal_words
+from opsconsole_agent.core.ending import PORT_TAKEN_WITHIN_MS, ending, leftover_words
 from opsconsole_agent.core.event import AttemptExited
 from opsconsole_agent.core.intent import Stop, StopCause
+from opsconsole_agent.failure.explanation import signal_words
+from opsconsole_agent.failure.last_lines import Printed, Tail
 from opsconsole_protocol.ids import AttemptId
 
 
@@ -49,9 +51,42 @@ def test_every_end_has_a_state_a_code_and_words(
     ],
 )
 def test_a_gpu_that_ran_out_of_memory_is_recognised(tail: str) -> None:
-    end = ending(exited(exit_code=1), None, tail)
-    assert (end.error, end.cause) == ("exit code 1: ran out of GPU memory", "gpu_out_of_memory")
-    assert ending(exited(exit_code=0), None, tail).error == ""
+    printed = Printed(Tail(tail.encode()))
+    end = ending(exited(exit_code=1), None, printed)
+    assert end.error.startswith("exit code 1: ran out of GPU memory")
+    assert (end.cause, end.hint.partition(",")[0]) == ("gpu_out_of_memory", "use a smaller batch")
+    assert ending(exited(exit_code=0), None, printed).error == ""
+
+
+@pytest.mark.parametrize(
+    ("fields", "hint"),
+    [
+        ({"exit_code": 127}, "wasn't found"),
+        ({"exit_code": 137}, "want of memory"),
+        ({"exit_code": 85}, "checkpoint"),
+        ({"exit_code": 1}, ""),
+        ({"signal": 11}, "memory that isn't its own"),
+        ({"signal": 9, "out_of_memory": True}, "--memory"),
+        ({"error": "it won't start", "cause": "command_not_found"}, "wasn't found"),
+        ({"error": "it won't start", "cause": "permission_denied"}, "is it executable?"),
+        ({"exit_code": 0}, ""),
+    ],
+)
+def test_what_a_bare_number_means_is_the_hint(fields: dict[str, Any], hint: str) -> None:
+    told = ending(exited(**fields), None).hint
+    assert hint in told
+    assert bool(hint) == bool(told)
+
+
+def test_who_cancelled_is_no_riddle() -> None:
+    assert ending(exited(signal=9), Stop(StopCause.WANTED, "cancelled by ana", 50, 5_000)).hint == ""
+
+
+def test_what_it_said_comes_before_what_its_number_means() -> None:
+    printed = Printed(Tail(b"usage: t.py [-h]\nt.py: error: unrecognized arguments: --lr\n"))
+    end = ending(exited(exit_code=2), None, printed)
+    assert end.error == "exit code 2: t.py: error: unrecognized arguments: --lr"
+    assert "clone" in end.hint
 
 
 @pytest.mark.parametrize(
@@ -116,6 +151,6 @@ def test_a_failure_for_want_of_its_port_is_nobodys() -> None:
 
 def test_a_failure_on_a_full_disk_is_of_the_disk_and_a_lost_host_is_of_the_host() -> None:
     full = ending(exited(exit_code=1), None, full_disk="/state")
-    assert (full.cause, full.worker_fault) == ("disk_full", True)
+    assert (full.cause, full.worker_fault, full.hint) == ("disk_full", True, "make room in /state")
     lost = ending(exited(exit_known=False, error="the host restarted", host_restarted=True), None)
     assert (lost.state, lost.cause) == ("worker_failed", "host_restarted")

@@ -146,6 +146,34 @@ async def test_a_failed_task_is_shown_at_its_traceback(source: RecordedSource) -
         assert not log.view.following
 
 
+@pytest.mark.parametrize("size", [SMALL, (160, 45)])
+async def test_a_failed_job_says_why_and_what_to_do_and_one_key_leads_to_its_traceback(
+    source: RecordedSource, size: tuple[int, int]
+) -> None:
+    source.log.say("Traceback (most recent call last):", "ValueError: loss is NaN", *["cleaning up"] * 50)
+    source.log.state = "failed"
+    source.log.finish()
+    async with stage(source, size) as there:
+        screen = await opened_job(there, "c0p")
+        text = " ".join(there.text().replace("│", " ").split())
+        assert "failed exit code 1: ran out of GPU memory: it tried to allocate 2.00 GiB" in text
+        assert "hint use a smaller batch, or gradient accumulation; or ask for a larger GPU" in text
+        log = screen.query_one(TaskLog)
+        await there.until(lambda: log.view.current_line is not None, "the log to be placed at the failure")
+        log.focus_log()
+        await there.press("end")
+        await there.until(lambda: "ValueError: loss is NaN" not in log.view.text_in_view())
+        await there.press("1", "E")
+        await there.until(lambda: "ValueError: loss is NaN" in log.view.text_in_view())
+        assert not log.view.following
+
+
+async def test_the_key_to_the_traceback_is_offered_only_where_something_failed(source: RecordedSource) -> None:
+    async with stage(source) as there:
+        screen = await opened_job(there, "42f")
+        assert "job.error" not in {one.binding.id for one in screen.active_bindings.values() if one.enabled}
+
+
 async def test_back_from_a_job_everything_is_as_it_was(source: RecordedSource) -> None:
     async with stage(source, SMALL) as there:
         pane = there.app.main.job_pane

@@ -322,7 +322,8 @@ def test_why_of_a_failed_job_tells_what_happened_shows_its_last_lines_and_what_t
     server.add_job(JOB)
     for line in ("epoch 1", "Traceback (most recent call last):", "  f(0)", "ValueError: \x1b[2Jbad"):
         server.log(JOB, line)
-    server.finish(JOB, exit_code=127)
+    server.finish(JOB, exit_code=127, hint="the command wasn't found on that worker")
+    assert "Hint:      the command wasn't found on that worker\n" in run("show", JOB).out
     out = run("why", JOB).out
     assert "the command wasn't found on that worker" in out
     assert "epoch 1" not in out

@@ -29,6 +29,19 @@ def test_what_an_agent_says_is_carried_to_the_row(world: World, cause: str) -> N
     assert causes(world, job) == (cause, [cause])
 
 
+def test_what_an_agent_hints_at_is_carried_to_the_rows_and_told_as_an_event(world: World) -> None:
+    worker = world.worker()
+    job = world.submit()
+    worker.fail(worker.started(), "exit code 1: no module named einops", hint="add it to --setup")
+    [attempt] = world.attempts.values()
+    row = view.task_row(job, task_of(job, 0), [attempt])
+    assert (row.error, row.hint) == ("exit code 1: no module named einops", "add it to --setup")
+    assert [one.hint for one in row.attempts] == ["add it to --setup"]
+    assert [one.text for one in world.events if one.kind == "failed"] == [
+        f"attempt 0 failed on {worker.name}: exit code 1: no module named einops; add it to --setup"
+    ]
+
+
 def test_a_success_has_none(world: World) -> None:
     worker = world.worker()
     job = world.submit()

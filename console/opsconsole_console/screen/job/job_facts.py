@@ -20,6 +20,7 @@ from opsconsole_protocol.state import TaskState
 _TWO_COLUMNS_CELLS = 100
 _WHERE_NARROW = frozenset({"state", "progress", "took", "worker", "output", "command", "metrics"})
 _GRID_LINES_MAX = 3
+_FAILED = frozenset({TaskState.FAILED, TaskState.WORKER_FAILED})
 _BLOCK = "■"
 
 
@@ -28,7 +29,8 @@ def job_facts(job: JobRow, spec: JobSpec | None, now_ms: int, cells: int, shown:
     latest = shown.latest if shown is not None else None
     output_path = (shown.output_path if shown is not None else None) or job.output_path
     state = sign(job.state).cell
-    if job.reason:
+    is_told = shown is not None and bool(shown.error) and (bool(shown.hint) or shown.state in _FAILED)
+    if job.reason and not is_told:  # else it stands below, in full
         state = state + cell(f"  {job.reason}", "text-muted")
     left = facts(
         (
@@ -66,6 +68,9 @@ def job_facts(job: JobRow, spec: JobSpec | None, now_ms: int, cells: int, shown:
             )
         )
     place = _place(latest, cells) if latest is not None and latest.workdir else []
+    if shown is not None and is_told:
+        hint = _told("hint", shown.hint, cells, "bold") if shown.hint else []
+        place = [*_told("failed", shown.error, cells, "state-failed"), *hint, *place]
     if cells >= _TWO_COLUMNS_CELLS:
         return side_by_side(left, right, cells // 2) + place
     return [line for line in left + right if label_of(line) in _WHERE_NARROW] + place
@@ -79,10 +84,14 @@ def _saved(latest: AttemptRow, now_ms: int) -> str:
     return f"{fmt.age(latest.checkpoint.at_ms, now_ms)} ago{step}"
 
 
+def _told(label: str, text: str, cells: int, tone: str) -> list[Line]:
+    """A sentence in full."""
+    return wrapped(text, cells, tone, first=f"{label:>{LABEL_CELLS}}  ", rest=" " * (LABEL_CELLS + 2))
+
+
 def _place(latest: AttemptRow, cells: int) -> list[Line]:
     """Its working folder, in full: most often a long path, to be copied."""
-    label = "ran in" if latest.finished_at_ms else "runs in"
-    return wrapped(latest.workdir or "", cells, first=f"{label:>{LABEL_CELLS}}  ", rest=" " * (LABEL_CELLS + 2))
+    return _told("ran in" if latest.finished_at_ms else "runs in", latest.workdir or "", cells, "")
 
 
 def label_of(line: Line) -> str:

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import BindingType
+from textual.binding import Binding, BindingType
 from textual.containers import Container, VerticalScroll
 
 from opsconsole.ask import ask
@@ -46,6 +46,7 @@ class JobScreen(DetailScreen, JobActions):
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]  # noqa: RUF012 - Textual's own type
     BINDINGS: ClassVar[list[BindingType]] = [
         *FAILURE_BINDINGS,
+        Binding("E", "failure_place", "Error", tooltip="To where its log tells of its failure", id="job.error"),
         *job_bindings("job.new", show=False),
     ]
 
@@ -175,6 +176,17 @@ class JobScreen(DetailScreen, JobActions):
     def _back_to_tasks(self, event: LogLeft) -> None:
         event.stop()
         self._task_pane.table.focus()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "failure_place":
+            line = self._task_pane.table.cursor_row
+            return line is not None and bool(line.error)
+        return super().check_action(action, parameters)
+
+    def action_failure_place(self) -> None:
+        """Bring the log into sight, at the traceback or the last error of the task under the cursor."""
+        self.action_pane(self._log.number)
+        self._log.show_failure()
 
     # -- layout ---------------------------------------------------------------------------------------------------
 

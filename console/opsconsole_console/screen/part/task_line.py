@@ -32,6 +32,18 @@ class TaskLine:
         return self.task.attempts[-1] if self.task.attempts else None
 
     @property
+    def error(self) -> str:
+        """How it ended, where it did badly."""
+        latest = self.latest
+        return self.task.error if self.attempt is None else latest.error if latest else ""
+
+    @property
+    def hint(self) -> str:
+        """What to do about that."""
+        latest = self.latest
+        return self.task.hint if self.attempt is None else latest.hint if latest else ""
+
+    @property
     def output_path(self) -> str | None:
         """The folder that it writes to."""
         latest = self.latest
@@ -110,9 +122,8 @@ def _gpu(line: TaskLine) -> str:
 def _said(line: TaskLine) -> Cell:
     """Why it waits, how it ended, or which parameters tell it from the other tasks."""
     latest = line.latest
-    error = line.task.error if line.attempt is None else latest.error if latest else ""
-    if error:
-        return cell(error, "state-failed")
+    if line.error:
+        return cell(line.error, "state-failed")
     if line.attempt is None and line.task.reason:
         return cell(line.task.reason, "text-muted")
     if latest is not None and latest.note:

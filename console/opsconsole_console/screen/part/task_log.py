@@ -7,6 +7,7 @@ from textual.timer import Timer
 
 from opsconsole_console.model.log_target import LogTarget
 from opsconsole_console.screen.part.log_pane import LogPane
+from opsconsole_console.screen.part.shell_access import shell
 from opsconsole_console.screen.part.task_line import TaskLine
 from opsconsole_protocol.api import LogAnswer
 from opsconsole_protocol.state import AttemptState
@@ -71,6 +72,14 @@ class TaskLog(LogPane):
         self.view.flush()
         if self.view.following:
             self.view.jump_failure()
+
+    def show_failure(self) -> None:
+        """Go to where the failure begins; a log that isn't there yet is shown there as soon as it is."""
+        self._is_placed = False
+        self.view.action_follow()
+        self.view.flush()
+        if not self.view.jump_failure():
+            shell(self).say("the lines of this log that are here tell of no error", "warning")
 
     def start_over(self) -> None:
         super().start_over()

@@ -1,0 +1,1 @@
+"""Why a program failed, read from what it printed last. Pure."""
