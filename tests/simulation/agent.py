@@ -8,6 +8,7 @@ import msgspec
 
 from opsconsole_agent.core.effect import (
     AbandonPreparation,
+    AskToSave,
     Effect,
     FinishLog,
     ForgetAttempt,
@@ -22,6 +23,7 @@ from opsconsole_agent.core.effect import (
     SendReport,
     StartAttempt,
     Terminate,
+    WithdrawAsk,
 )
 from opsconsole_agent.core.event import (
     AttemptExited,
@@ -193,6 +195,10 @@ class AgentProcess:
             case Resume():
                 self._ask_once(effect)
                 self._command(lambda keeper: keeper.thaw(effect.attempt_id))
+            case AskToSave():
+                self.host.disk.asked.add(effect.attempt_id)
+            case WithdrawAsk():
+                self.host.disk.asked.discard(effect.attempt_id)
             case Terminate():
                 self._command(lambda keeper: keeper.terminate(effect.attempt_id))
             case Kill():
@@ -234,7 +240,10 @@ class AgentProcess:
         attempt = self.reactor.attempt(attempt_id)
         launch = attempt.launch if attempt is not None else None
         needed = frozenset(one.content_id for one in launch.uploads) if launch is not None else frozenset()
-        path = f"/out/jobs/{launch.job_id}" if launch is not None and launch.collect else None
+        if launch is not None and launch.resume is not None and launch.resume.content_id is not None:
+            needed |= {launch.resume.content_id}
+        has_output = launch is not None and (launch.collect or launch.environment)
+        path = f"/out/jobs/{launch.job_id}" if launch is not None and has_output else None
         if needed:
             self.host.disk.pins[attempt_id] = needed
 

@@ -131,7 +131,8 @@ class Checker:
         """Whether a pause or hold has got hold of a task: later attempts of others are none of its business."""
         attempt = self.ledger.attempts.get(task.current) if task.current is not None else None
         is_paused = attempt is not None and not attempt.is_finished and attempt.want.mode is Mode.PAUSE
-        return task.state is TaskState.HELD or is_paused
+        is_parked = task.state is TaskState.PAUSED and (attempt is None or attempt.is_finished)
+        return task.state is TaskState.HELD or is_parked or is_paused
 
     def told(self, key: Key, *verbs: str) -> list[str]:
         """What operators were told about a task, and what still stands."""
@@ -145,6 +146,7 @@ class Checker:
         known = {attempt.id for attempt in facts.attempts if attempt.id in ledger.attempts}
         for job_id, after in facts.jobs:
             ledger.after[job_id] = after
+        accepted = {key: self._accepted_step(key) for key in {(one.job_id, one.index) for one in facts.attempts}}
         for job_id, task in facts.tasks:
             self._check_task(job_id, task)
             ledger.tasks[job_id, task.index] = task
@@ -153,6 +155,7 @@ class Checker:
             if before is None:
                 self._check_assignment(attempt)
                 key = (attempt.job_id, attempt.index)
+                self._check_resume(attempt, accepted[key])
                 ledger.by_task[key] = (*ledger.by_task.get(key, ()), attempt.id)
             if attempt.is_finished and (before is None or not before.is_finished):
                 self._check_end(attempt)
@@ -194,6 +197,19 @@ class Checker:
         self.gpus[attempt.id] = attempt.gpu_ids
         told = self.told(key, "cancel", "pause", "hold")
         self.require(not told, "no acknowledged fact lost", f"{attempt.id} assigned after an acknowledged {told}")
+
+    def _accepted_step(self, key: Key) -> float:
+        """The step of the newest checkpoint that a committed task could go on from wherever it is."""
+        task = self.ledger.tasks.get(key)
+        if task is None or task.kept is None or is_task_finished(task.state):
+            return 0
+        return task.kept.checkpoint.step or 0
+
+    def _check_resume(self, attempt: Attempt, accepted: float) -> None:
+        if attempt.seen is not None or self.was_restored:
+            return
+        step = 0.0 if attempt.resumed_from is None else attempt.resumed_from.step or 0
+        self.require(step >= accepted, "no step lost", f"{attempt.id} goes on from {step:g}, and {accepted:g} was kept")
 
     def _check_gpus(self) -> None:
         """No GPU is promised to two attempts, whatever became of the promise in memory."""

@@ -28,6 +28,10 @@ class Behaviour:
     """Its exit code after TERM; None: it dies by the signal."""
     death_ms: int
     """How long it takes to die after KILL."""
+    saves: bool = False
+    """It saves a checkpoint at every step, and ends with 85 once it was asked to."""
+    first_step: int = 0
+    """Where it goes on."""
 
 
 @dataclass(eq=False)
@@ -45,6 +49,7 @@ class Process:
     killed: bool = False
     timer: Timer | None = None
     steps: int = 3
+    saved_step: int = 0
 
 
 @dataclass
@@ -59,6 +64,8 @@ class HostDisk:
     trees: set[ContentId] = field(default_factory=set)
     pins: dict[AttemptId, frozenset[ContentId]] = field(default_factory=dict)
     """What attempts here need of them."""
+    asked: set[AttemptId] = field(default_factory=set)
+    """Attempts that are to save a checkpoint and to end."""
     mark: tuple[str, int, str] = ("", 0, "")
     log_boot: int = 0
 
@@ -81,6 +88,8 @@ class Host:
         self.behave: Callable[[AttemptId, Launch], Behaviour] = lambda *_: Behaviour(1_000, 0, 0, False, None, 0)
         self.on_start: Callable[[Host, Process], None] = lambda *_: None
         self.on_end: Callable[[Host, Process, int | None, int | None], None] = lambda *_: None
+        self.on_save: Callable[[Host, Process, int], None] | None = None
+        """A task that saves has saved at a step; None: none does."""
         self.can_be_had: Callable[[ContentId], bool] = lambda _: True
         """Whether anybody could send a tree now."""
         self.keeper: Keeper | None = None
@@ -130,6 +139,7 @@ class Host:
         process = Process(
             attempt_id, launch, behaviour, self.wall_ms, behaviour.duration_ms, self.loop.now_ms
         )  # fmt: skip
+        process.saved_step = behaviour.first_step
         self.processes[attempt_id] = process
         self.disk.files.setdefault(attempt_id, bytearray())
         self.on_start(self, process)
@@ -198,6 +208,12 @@ class Host:
             self.disk.files[process.attempt_id] += self.rng.randbytes(size)
         process.left_ms = max(0, process.left_ms - (self.loop.now_ms - process.resumed_ms))
         process.steps -= 1
+        if self.on_save is not None and process.behaviour.saves:
+            process.saved_step += 1
+            self.on_save(self, process, process.saved_step)
+            if process.attempt_id in self.disk.asked:
+                self._end(process, 85, None)
+                return
         if process.steps:
             self._go_on(process)
         else:

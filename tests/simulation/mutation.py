@@ -272,6 +272,14 @@ def _wanted_early(real: Any) -> Any:
     return want
 
 
+def _goes_on_after_saving(real: Any) -> Any:
+    def park(fleet: Any, job: Any, task: Any, attempt: Attempt, now_ms: int) -> None:
+        attempt.want = link.Want()
+        real(fleet, job, task, attempt, now_ms)
+
+    return park
+
+
 def _nothing(_: Any) -> Any:
     return lambda *_args, **_named: None
 
@@ -310,5 +318,7 @@ MUTATIONS = (
     Mutation("results that a restart forgets", _wrap(query, "wanted_output_copies", lambda _: lambda _: []), _RESTARTS, 300),
     Mutation("results given up with a connection", _wrap(collecting, "note_failed", _final), _SILENCE, 300),
     Mutation("results read before they are published", _wrap(collecting, "want_outputs", _wanted_early, desired), ("cut",), 300),
+    Mutation("an attempt that begins at the beginning", _wrap(assignment, "choose_resume", lambda _: lambda *_: (None, None)), (), 300),
+    Mutation("a pause that goes on once it has saved", _wrap(ending, "_park", _goes_on_after_saving), (), 300),
     Mutation("a failure counted twice", _wrap(ending, "_move_task", _retry_ignores_budget), ()),
 )  # fmt: skip

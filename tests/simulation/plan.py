@@ -8,7 +8,7 @@ import msgspec
 
 from opsconsole_protocol.ids import ContentId, JobId, job_id
 from opsconsole_protocol.job_content import Upload
-from opsconsole_protocol.spec import JobSpec, Resources
+from opsconsole_protocol.spec import JobSpec, PauseBy, Resources
 
 FAULTS = (
     "cut", "half_open", "stall", "stall_up", "stall_down", "slow_net", "flap", "duplicate", "late",
@@ -16,6 +16,8 @@ FAULTS = (
     "agent_crash", "agent_crash_mid_effects", "agent_disk_full", "keeper_crash", "keeper_crash_at_start",
     "reboot", "clock_step", "suspend", "restore",
 )  # fmt: skip
+SAVES = "SAVES"
+"""In the environment of a job whose tasks save a checkpoint at every step."""
 FAULTS_AT_ONCE_MAX = 10
 
 
@@ -106,7 +108,7 @@ class Plan:
 def make_plan(
     seed: int, without: Collection[str] = (), *, only: Sequence[str] | None = None, size: float = 1.0
 ) -> Plan:
-    """The plan of a seed. `without` leaves out kinds of faults, `acts` and `trees`; the rest stays as it is.
+    """The plan of a seed. `without` leaves out kinds of faults, `acts`, `trees` and `saves`; the rest stays as it is.
 
     `only` draws all faults from these kinds instead. `size` multiplies the number of jobs.
     """
@@ -118,7 +120,8 @@ def make_plan(
     faults = tuple(fault for fault in _faults(rng, hosts, chaos_ms, only) if fault.kind not in without)
     jobs = _with_gangs(seed, hosts, jobs)
     plan = Plan(seed, hosts, jobs, () if "acts" in without else acts, faults, chaos_ms)
-    return _with_trees(plan) if "trees" not in without else plan
+    plan = _with_trees(plan) if "trees" not in without else plan
+    return _with_saves(plan) if "saves" not in without else plan
 
 
 def _host(rng: random.Random, number: int) -> HostPlan:
@@ -205,6 +208,24 @@ def _with_trees(plan: Plan) -> Plan:
     for laptop in laptops:
         trims += [(go_ms + 2_000, tree) for _, go_ms in laptop.here for tree in laptop.trees if rng.random() < 0.5]
     return replace(plan, jobs=jobs, trees=TreePlan(trees, kept, laptops, losses, tuple(trims)))
+
+
+def _with_saves(plan: Plan) -> Plan:
+    """In some plans tasks save checkpoints, and most are paused by that. The pinned seeds' plans aren't among them."""
+    rng = random.Random(f"save plan {plan.seed}")  # noqa: S311 – the same
+    if not 0.2 <= rng.random() < 0.45:
+        return plan
+    jobs = tuple(replace(job, spec=_with_saving(rng, job.spec)) for job in plan.jobs)
+    acts = [_act(rng, jobs, plan.chaos_ms) for _ in range(rng.randrange(6))]
+    more = [replace(act, verb=rng.choice(("pause", "pause", "resume"))) for act in acts]
+    return replace(plan, jobs=jobs, acts=tuple(sorted((*plan.acts, *more), key=lambda act: act.at_ms)))
+
+
+def _with_saving(rng: random.Random, spec: JobSpec) -> JobSpec:
+    if rng.random() < 0.2:
+        return spec
+    by = PauseBy.CHECKPOINT if rng.random() < 0.8 and not spec.gang else PauseBy.FREEZE
+    return msgspec.structs.replace(spec, environment={SAVES: "1"}, pause_by=by)
 
 
 def _laptop(rng: random.Random, name: str, trees: tuple[ContentId, ...], chaos_ms: int) -> LaptopPlan:

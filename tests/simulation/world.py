@@ -19,14 +19,16 @@ from opsconsole_coordinator.store import rebuild
 from opsconsole_protocol import api, link
 from opsconsole_protocol.ids import AttemptId, ContentId
 from opsconsole_protocol.link import Launch, Mode
+from opsconsole_protocol.spec import PauseBy
 from opsconsole_protocol.state import TaskState, is_task_finished
 from tests.simulation.agent import AgentProcess
 from tests.simulation.checker import Checker
-from tests.simulation.coordinator import Coordinator
+from tests.simulation.coordinator import Coordinator, Life
 from tests.simulation.fault import Machine, Nemesis
 from tests.simulation.host import Behaviour, Host, Process
 from tests.simulation.network import Network
-from tests.simulation.plan import JobPlan, Plan, room_for
+from tests.simulation.plan import SAVES, JobPlan, Plan, room_for
+from tests.simulation.saving import Saving, resumed_step
 from tests.simulation.store import Disk
 from tests.simulation.tree import Trees
 from tests.simulation.virtual import Loop
@@ -68,11 +70,14 @@ class World:
         self.network = Network(self.loop, self.rng)
         self.coordinator = Coordinator(self.loop, self.network, self.disk, self.rng, self.checker.log_stored)
         self.trees = Trees(self.loop, plan.trees, self.say)
+        self.saving = Saving(self.loop, self.say, lambda tree: self.trees.keep([tree]))
         self.machines = [self._machine(number) for number in range(len(plan.hosts))]
+        self.saving.hosts += [machine.host for machine in self.machines]
+        self.saving.is_up = self._is_up
         self.trees.hosts += [machine.host for machine in self.machines]
         self.trees.is_up, self.trees.on_trim = self._is_up, self._trimmed
         self.trees.on_collect, self.checker.missing = self.checker.collected, self.trees.missing
-        self.coordinator.on_loaded = self.trees.born
+        self.coordinator.on_loaded = self._born
         self.operators = Operators(self.loop, self.coordinator, plan, self.checker, self.say)
         self.operators.bring = self.trees.bring
         self.nemesis = Nemesis(self.loop, self.network, self.coordinator, self.machines, self.checker, self.say)
@@ -85,6 +90,10 @@ class World:
         if self._tells:
             self.story.append(f"{self.loop.now_ms / 1000:9.3f} {text}")
 
+    def _born(self, life: Life) -> None:
+        self.trees.born(life)
+        self.saving.born(life)
+
     # --- building --------------------------------------------------------------------------------------------------
 
     def _machine(self, number: int) -> Machine:
@@ -94,6 +103,7 @@ class World:
         host.on_start = self.checker.process_started
         host.on_end = self.checker.process_ended
         host.can_be_had = self.trees.can_be_had
+        host.on_save = self.saving.saved
         if self._tells:
             self._tell_processes(host)
         self.checker.hosts[host.name] = host
@@ -124,6 +134,8 @@ class World:
             ignores_term=rng.random() < job.stubborn_rate,
             term_exit=rng.choice((None, 0, 143)),
             death_ms=rng.choice((0, 5, 50, 9_000)) if job.stubborn_rate else rng.randrange(20),
+            saves=SAVES in launch.environment,
+            first_step=resumed_step(launch),
         )
 
     def _effect(self, agent: AgentProcess, effect: Effect) -> None:
@@ -269,6 +281,8 @@ class World:
                 if attempt is None or attempt.is_finished or process.termed:
                     continue
                 told = self.checker.told((attempt.job_id, attempt.index), "pause", "hold")
+                if attempt.want.by is PauseBy.CHECKPOINT:
+                    continue  # it goes on until it has saved
                 if attempt.want.mode is Mode.PAUSE or told:
                     text = f"{attempt.id} is to stand still and runs"
                     self.checker.require(process.frozen or process.killed, "pauses hold", text)
@@ -284,6 +298,7 @@ class World:
         if self.operators.waiting:
             found.append(f"{self.operators.waiting} requests are unanswered")
         found += [why for job in list(fleet.jobs.values()) if (why := self._why_unfinished(fleet, job))]
+        found += [f"a checkpoint of {job_id} is to be copied" for job_id, _ in fleet.checkpoint_copies]
         found += [f"results of {copy.attempt_id} are wanted" for copy in fleet.output_copies]
         for worker in fleet.workers.values():
             if worker.live or worker.ended:

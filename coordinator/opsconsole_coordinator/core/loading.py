@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
+from opsconsole_coordinator.core.checkpointing import hurry
 from opsconsole_coordinator.core.dependency import note_dependency
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.model import Attempt, Job
@@ -19,6 +20,8 @@ def load_jobs(
         fleet.index_job(job)
         if job.ready:
             fleet.order.add(job)
+        for task in job.tasks:
+            hurry(fleet, job, task, 0)
     for attempt in attempts:
         load_attempt(fleet, attempt)
     for job in loaded:
