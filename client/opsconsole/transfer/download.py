@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from opsconsole.transfer.results_here import note
 from opsconsole_protocol.api import DetailAnswer, JobDetail, ShowJob
 from opsconsole_protocol.content.glob import as_shown, check_glob, matches, spelled
 from opsconsole_protocol.content.manifest import EntryKind, Manifest
@@ -180,6 +181,7 @@ def get_part(load: Load, transfer: Transfer, part: Part, to: Destination, via: V
         if not has_stood:
             raise
         return brought  # the worker has looked, and says so
+    note(to.folder, sinks[-1].placed)
     if summary.left_out:
         brought.left_out.append(_left_out_words(summary, part.worker))
     spared = sinks[-1].spared if isinstance(sinks[-1], SparingSink) else {}

@@ -13,6 +13,7 @@ from opsconsole.client import Client
 from opsconsole.transfer import pending
 from opsconsole.transfer.board import TransferBoard
 from opsconsole.transfer.pending import PendingFetch
+from opsconsole.transfer.results_here import results_of
 from opsconsole.transfer.row import TransferPhase, TransferRow
 from opsconsole_protocol.content.manifest import Manifest
 from opsconsole_protocol.error import Conflict, NotFound, ProtocolError, Unavailable
@@ -130,6 +131,8 @@ async def test_results_keep_their_path_and_what_is_here_already_isnt_moved(
     row = await board.get(JOB, ["models/*"], tmp_path / "here", force=True).result()
     assert (tmp_path / "here" / "models" / "b").read_text() == "other"
     assert board.brought[row.id].is_whole
+    here = [b"models/a", b"models/b"]
+    assert results_of(tmp_path / "here", here) == {b"models/b"}, "what lay there already isn't what was brought"
 
 
 async def test_what_is_fetched_by_itself_comes_beside_what_is_here_and_differs(
@@ -148,6 +151,7 @@ async def test_what_is_fetched_by_itself_comes_beside_what_is_here_and_differs(
         assert pending.fetches() == []
     assert (tmp_path / "line.json").read_text() == "my own"
     assert (tmp_path / f"line.{JOB}.json").read_text() == "new"
+    assert results_of(tmp_path, [b"line.json", f"line.{JOB}.json".encode()]) == {f"line.{JOB}.json".encode()}
     assert not (tmp_path / f"line.{JOB}.2.json").exists()
 
 
