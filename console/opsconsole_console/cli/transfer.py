@@ -201,17 +201,19 @@ def _list(args: argparse.Namespace) -> int:
     if pending.offers():
         with contextlib.suppress(OpsconsoleError):  # what is known here is listed without a coordinator, too
             with_client(args, _drop_ended)
-    offers, fetches = pending.offers(), pending.fetches()
+    offers, fetches, gets = pending.offers(), pending.fetches(), pending.interrupted()
     rows = history.read(args.limit)
     if args.json:
         put_json(*({"pending": "offer", "id": one.id, **_readable(plain(one))} for one in offers))
         put_json(*({"pending": "fetch", "id": one.id, **_readable(plain(one))} for one in fetches))
+        put_json(*({"pending": "get", "id": one.id, **_readable(plain(one))} for one in gets))
         put_json(*({"pending": None, **plain(one)} for one in rows))
         return 0
     waiting = [(one.id, "send", one.name, " ".join(one.job_ids), fmt.size(one.size_bytes)) for one in offers]
     waiting += [(one.id, "bring", one.pattern, one.job_id, f"to {os.fsdecode(one.folder)}") for one in fetches]
+    waiting += [(one.id, "bring", one.what, one.of, f"to {os.fsdecode(one.folder)}: interrupted") for one in gets]
     if waiting:
-        put_table(("ID", "WAITS TO", "WHAT", "JOB", ""), waiting)
+        put_table(("ID", "WAITS TO", "WHAT", "OF", ""), waiting)
         put("")
     if rows:
         put_table(
@@ -252,9 +254,24 @@ def _resume(args: argparse.Namespace) -> int:
         from opsconsole_console.cli.contents import Telling
 
         board = TransferBoard(client, on_change=Telling(say))
+        offers, fetches, gets = (
+            await board.pending_offers(),
+            await board.pending_fetches(),
+            await board.interrupted_gets(),
+        )
+        for offer in offers:
+            say(f"{offer.name} ({fmt.size(offer.size_bytes)}) is sent once {' or '.join(offer.job_ids)} has a worker")
+        for fetch in fetches:
+            say(f"{fetch.pattern} is brought to {os.fsdecode(fetch.folder)} once {fetch.job_id} has ended")
+        for one in gets:
+            say(f"{one.what} of {one.of} is brought to {os.fsdecode(one.folder)}, where it was interrupted")
+        if not offers and not fetches and not gets:
+            say("nothing waits to be sent or brought")
+            await board.close()
+            return 0
         running = asyncio.create_task(board.run())
         try:
-            while await board.pending_offers() or await board.pending_fetches():
+            while await board.pending_offers() or await board.pending_fetches() or await board.pending_gets():
                 await asyncio.wait((running,), timeout=1.0)
                 if running.done():
                     running.result()

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from opsconsole.client import Client
 from opsconsole.transfer import pending
 from opsconsole.transfer.board import TransferBoard
-from opsconsole.transfer.pending import PendingFetch
+from opsconsole.transfer.pending import PendingFetch, PendingGet
 from opsconsole.transfer.results_here import results_of
 from opsconsole.transfer.row import TransferPhase, TransferRow
 from opsconsole_protocol.content.manifest import Manifest
@@ -153,6 +153,38 @@ async def test_what_is_fetched_by_itself_comes_beside_what_is_here_and_differs(
     assert (tmp_path / f"line.{JOB}.json").read_text() == "new"
     assert results_of(tmp_path, [b"line.json", f"line.{JOB}.json".encode()]) == {f"line.{JOB}.json".encode()}
     assert not (tmp_path / f"line.{JOB}.2.json").exists()
+
+
+async def test_gets_that_were_killed_go_on_and_what_cant_be_reached_stays(
+    board: TransferBoard, server: FakeServer, far: FarEnd, tmp_path: Path
+) -> None:
+    server.add_job(JOB)
+    server.finish(JOB)
+    results(far, a="a", b="b")
+    (far.mount("lab") / "f").write_text("f")
+    to = os.fsencode(tmp_path / "to")
+    root = FileRoot(kind=RootKind.MOUNT, mount="lab")
+    pending.save(PendingGet(store_id="store", job=JOB, patterns=("a",), folder=to))
+    pending.save(PendingGet(store_id="store", worker="gpu-a", root=root, folder=to))
+    away = PendingGet(store_id="store", worker="gpu-b", root=root, folder=to)
+    pending.save(away)
+    far.away.add("gpu-b")
+    done = await board.get_interrupted()
+    assert sorted(transfer.row.phase for transfer in done) == ["done", "done", "failed"]
+    assert sorted(path.name for path in (tmp_path / "to").iterdir()) == ["a", "f"]
+    assert await board.interrupted_gets() == [away]
+
+
+async def test_a_get_that_ended_leaves_no_note(
+    board: TransferBoard, server: FakeServer, far: FarEnd, tmp_path: Path
+) -> None:
+    server.add_job(JOB)
+    with pytest.raises(NotFound):
+        await board.get(JOB, [], tmp_path).result()
+    server.finish(JOB)
+    results(far, a="a")
+    await board.get(JOB, [], tmp_path).result()
+    assert await board.pending_gets() == []
 
 
 async def test_what_a_worker_cant_send_is_said(
@@ -334,4 +366,5 @@ async def test_a_transfer_is_cancelled_and_told_of_on_the_loop(
     assert (await transfer.wait()).phase is TransferPhase.CANCELLED
     await asyncio.sleep(0)
     assert seen[-1].phase is TransferPhase.CANCELLED
+    assert [row.phase for row in await board.history()] == [TransferPhase.CANCELLED]
     await board.close()

@@ -7,10 +7,13 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from opsconsole.transfer import pending
+from opsconsole.transfer.pending import PendingFetch, PendingGet
 from opsconsole.transfer.row import TransferKind, TransferPhase, TransferRow
 from opsconsole_console.cli.progress_line import ProgressLine, summary, text
 from opsconsole_protocol import api
 from opsconsole_protocol.file_listing import FileEntry, FileKind, FilePage
+from opsconsole_protocol.ids import JobId
 from opsconsole_protocol.spec import JobSpec
 from opsconsole_protocol.stream.message import FileRoot, RootKind, Via, Way
 from tests.client.fake_server import FakeServer
@@ -163,9 +166,28 @@ def test_the_history_is_listed(run: Run, far: FarEnd, here: Path) -> None:
     assert [line.split()[2:4] for line in listed[1:]] == [["put", "failed"], ["put", "done"]]
     rows = [json.loads(line) for line in run("transfers", "--json", "-n", "1").out.splitlines()]
     assert [(row["pending"], row["phase"]) for row in rows] == [(None, "failed")]
-    assert run("transfers", "resume").code == 0
+    assert run("transfers", "resume").err == "nothing waits to be sent or brought\n"
     for words in (("forget",), ("list", "x")):
         assert run("transfers", *words).code == 2
+
+
+def test_resume_says_what_it_is_going_to_do_and_what_it_did(
+    run: Run, server: FakeServer, far: FarEnd, here: Path
+) -> None:
+    """Off a terminal it said nothing, and who had killed a `get` didn't find it in the list."""
+    finished(server, far, a="a", b="b")
+    pending.save(PendingFetch(store_id="store", job_id=JobId(JOB), pattern="a", folder=os.fsencode(here / "to")))
+    pending.save(PendingGet(store_id="store", job=JOB, patterns=("b",), folder=os.fsencode(here / "to")))
+    listed = [line.split(None, 4)[1:] for line in run("transfers").out.splitlines()[1:3]]
+    assert listed == [["bring", "a", JOB, f"to {here}/to"], ["bring", "b", JOB, f"to {here}/to: interrupted"]]
+    ran = run("transfers", "resume")
+    assert ran.code == 0
+    assert ran.err.splitlines()[:2] == [
+        f"a is brought to {here}/to once {JOB} has ended", f"b of {JOB} is brought to {here}/to, where it was interrupted"
+    ]  # fmt: skip
+    assert ran.err.count("fetched results of") == 2
+    assert {path.name for path in (here / "to").iterdir()} == {"a", "b"}
+    assert run("transfers", "resume").err == "nothing waits to be sent or brought\n"
 
 
 # --- ls ------------------------------------------------------------------------------------------------------------
