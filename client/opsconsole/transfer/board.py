@@ -117,7 +117,8 @@ class TransferBoard:
             self.brought[transfer.row.id] = found
             if not found.files and not found.differing:
                 sought = f"that matches {' or '.join(map(repr, patterns))}" if patterns else "that can be sent"
-                raise NotFound(f"{worker} has nothing there {sought}")
+                where = f"in {root.mount}:{os.fsdecode(folder)}" if root.mount else "there"
+                raise NotFound(f"{worker} has nothing {where} {sought}")
 
         noted = PendingGet(
             store_id="", worker=_text(worker), root=root, below=folder, patterns=tuple(map(spelled, patterns)), folder=_whole(to), force=force, via=via

@@ -104,6 +104,8 @@ def get(
         id=job, tasks_from=task_index or 0, tasks_limit=100_000 if task_index is None else 1, events_limit=0
     )
     detail = load.ask(asked, DetailAnswer).detail
+    if task_index is not None and not detail.tasks:
+        raise NotFound(f"{detail.job.id} has no task-{task_index}: it has {detail.job.num_tasks:,}, from task-0 on")
     name = detail.job.id if task_index is None else f"{detail.job.id}/task-{task_index}"
     parts = parts_of(detail, patterns)
     transfer.is_about(

@@ -299,7 +299,7 @@ async def test_files_of_a_mount_are_brought_as_they_lie_in_the_folder(
     root = FileRoot(kind=RootKind.MOUNT, mount="lab")
     await board.get_files("gpu-a", root, b"x", ["y"], tmp_path / "to").result()
     assert (tmp_path / "to" / "y" / "f").read_text() == "f"
-    with pytest.raises(NotFound, match="nothing there that matches 'z'"):
+    with pytest.raises(NotFound, match="nothing in lab:x that matches 'z'"):
         await board.get_files("gpu-a", root, b"x", ["z"], tmp_path / "to").result()
 
 
