@@ -133,9 +133,10 @@ class Setup:
         extra = {name: value for name, value in _ONLY_HERE.items() if name not in own}
         environment = {**self._environment(build, str(made.environment)), **extra}
         argv = ["/bin/sh", "-c", _SHELL, "sh", build.launch.setup]
+        begun = await in_thread(_size, self._log_path(build))
         exited = await self._side_process(build, made, argv, environment)
         if exited.exit_code != 0 or exited.error:
-            raise SetupFailed(await in_thread(_failure, exited, self._log_path(build)))
+            raise SetupFailed(await in_thread(_failure, exited, self._log_path(build), begun))
 
     async def _keep(self, build: Build, made: MadeSetup, record: SetupRecord) -> MadeSetup:
         """Find out what it is good for, and keep it for that."""
@@ -162,9 +163,12 @@ class Setup:
     ) -> None:
         """Copy what lies in a folder into another one, as the user who owns both."""
         argv = ["cp", "-a", "--", f"{source}/.", str(destination)]
+        begun = await in_thread(_size, self._log_path(build))
         exited = await self._side_process(build, made, argv, self._environment(build, None))
         if exited.exit_code != 0 or exited.error:
-            raise SetupFailed(f"{what} can't be copied: {await in_thread(_failure, exited, self._log_path(build))}")
+            raise SetupFailed(
+                f"{what} can't be copied: {await in_thread(_failure, exited, self._log_path(build), begun)}"
+            )
 
     async def _side_process(
         self, build: Build, made: MadeSetup | None, argv: list[str], environment: Mapping[str, str]
@@ -190,8 +194,15 @@ class Setup:
             build.log.say(text)
 
 
-def _failure(exited: AttemptExited, log: str) -> str:
-    """How it ended, with the last line that it wrote."""
+def _size(log: str) -> int:
+    try:
+        return os.stat(log).st_size  # noqa: PTH116
+    except OSError:
+        return 0
+
+
+def _failure(exited: AttemptExited, log: str, begun: int) -> str:
+    """How it ended, with the last line that it wrote: behind the first `begun` bytes of the log, which are ours."""
     if exited.error:
         how = exited.error
     elif exited.signal is not None:
@@ -199,9 +210,10 @@ def _failure(exited: AttemptExited, log: str) -> str:
     else:
         how = f"exit code {exited.exit_code}"
     try:
-        lines = state_file.read_end(log, _TAIL_BYTES).decode(errors="replace").split("\n")
+        written = min(_TAIL_BYTES, _size(log) - begun)
+        lines = state_file.read_end(log, written).decode(errors="replace").split("\n") if written > 0 else []
     except OSError:
         lines = []
     last = next((line.strip() for line in reversed(lines) if line.strip()), "")
-    words = f": {cut(last, _LINE_CHARACTERS)}" if last and not exited.error else ""
+    words = "" if exited.error else f": {cut(last, _LINE_CHARACTERS)}" if last else ", and it printed nothing"
     return f"the setup failed, {how}{words} (its log has the source `build`)"

@@ -292,3 +292,8 @@ def test_every_verb_is_judged_by_the_table() -> None:
 def test_options_may_stand_between_arguments(words: tuple[str, ...], taken: dict[str, object]) -> None:
     found = vars(build_parser(words).parse_args(list(words)))
     assert taken.items() <= found.items()
+
+
+def test_help_has_every_form_of_an_input(run: Run) -> None:
+    said = " ".join(run("submit", "--help").out.split())
+    assert "NAME in its input folder, LABEL:PATH in a mount of it, or a whole path" in said

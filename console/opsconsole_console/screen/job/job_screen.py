@@ -47,6 +47,7 @@ class JobScreen(DetailScreen, JobActions):
     BINDINGS: ClassVar[list[BindingType]] = [
         *FAILURE_BINDINGS,
         *job_bindings("job.new", show=False),
+        *job_bindings("job.files", show=True),
     ]
 
     def __init__(self, model: Model, source: FleetSource, job_id: str) -> None:
