@@ -12,6 +12,8 @@
 Everything ends as a line in the file that OPSCONSOLE_REPORT names, which the worker's agent ships like a log: no call waits for a
 network, and what was written survives the end of the process. Outside of a task, where that is not set, nothing is done.
 
+No call raises: a training doesn't die of its report. What can't be told is left out, and that is said on stderr, once for each.
+
 A worker puts this file within reach of its tasks as the module `opsconsole`. Where the package of that name is installed, that one
 is loaded in its place.
 """
@@ -21,6 +23,7 @@ is loaded in its place.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import sys
@@ -29,12 +32,16 @@ import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from typing import Any
+    from collections.abc import Callable, Mapping
+    from typing import Any, TypeVar
+
+    CallT = TypeVar("CallT", bound=Callable[..., None])
 
 _PATH = "OPSCONSOLE_REPORT"
 _LINE_BYTES_MAX = 64 * 1024
 _WHOLE_MAX = 1 << 53
+_COMPLAINTS_MAX = 20
+_SHOWN_CHARACTERS = 80
 
 _PAUSE = "OPSCONSOLE_PAUSE_FILE"
 _RESUME = "OPSCONSOLE_RESUME_FROM"
@@ -56,7 +63,7 @@ class _Writer:
         self._pid = 0
         self._descriptor = -1
         self._path = ""
-        self._has_complained = False
+        self._complained: set[str] = set()
 
     def write(self, line: str) -> None:
         """Append one line, where there is a file for it. Raises ValueError for one that is too long."""
@@ -72,7 +79,7 @@ class _Writer:
                     self._open(path)
                 os.write(self._descriptor, data)
         except OSError as error:
-            self._complain(error)
+            self.complain("", f"nothing can be reported: {error.strerror}")
 
     def _open(self, path: str) -> None:
         if self._descriptor >= 0 and self._pid == os.getpid():
@@ -81,11 +88,11 @@ class _Writer:
         self._descriptor = os.open(path, flags, 0o600)
         self._pid, self._path = os.getpid(), path
 
-    def _complain(self, error: OSError) -> None:
-        """Once: a full disk must not end a training."""
-        if not self._has_complained:
-            self._has_complained = True
-            sys.stderr.write(f"opsconsole: nothing can be reported: {error.strerror}\n")
+    def complain(self, about: str, text: str) -> None:
+        """Once about each thing: neither a full disk nor a value that is no number must end a training."""
+        if about not in self._complained and len(self._complained) < _COMPLAINTS_MAX:
+            self._complained.add(about)
+            sys.stderr.write(f"opsconsole: {text}\n")
 
 
 _writer = _Writer()
@@ -95,27 +102,44 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_writer.begin_anew)
 
 
+def _harmless(call: CallT) -> CallT:
+    """The call, which complains where it would raise."""
+
+    @functools.wraps(call)
+    def called(*words: Any, **named: Any) -> None:
+        if not os.environ.get(_PATH):
+            return
+        try:
+            call(*words, **named)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the training goes on
+            _writer.complain(call.__name__, f"{call.__name__}() is left out: {_shown(error)}")
+
+    return called  # type: ignore[return-value]
+
+
+@_harmless
 def report(metrics: Mapping[str, Any] | None = None, step: float | None = None, **values: Any) -> None:
     """Report the values of metrics at a step: `report(step=3, loss=0.5)`, or `report({"eval/loss": 0.5}, step=3)`.
 
-    Values are numbers, or what `float()` takes (a tensor with one element); any that is none raises TypeError or ValueError.
+    Values are numbers, or what `float()` takes (a tensor with one element); any that is none is left out.
     """
     given = dict(metrics) if metrics is not None else {}
     given.update(values)
-    if not given or not os.environ.get(_PATH):
-        return
     line: dict[str, Any] = {"at_ms": _now_ms()}
     if step is not None:
         line["step"] = _number(step)
-    line["metrics"] = {str(name): _number(value) for name, value in given.items()}
-    _writer.write(_encode(line))
+    line["metrics"] = {str(name): number for name, value in given.items() for number in _numbers(name, value)}
+    if line["metrics"]:
+        _writer.write(_encode(line))
 
 
+@_harmless
 def progress(done: float, total: float) -> None:
     """Say how far the task is: `done` of `total`."""
     _writer.write(_encode({"at_ms": _now_ms(), "progress": {"done": _number(done), "total": _number(total)}}))
 
 
+@_harmless
 def checkpoint(path: str | os.PathLike[str], step: float | None = None) -> None:
     """Say that the task can go on from what lies at `path`, a file or folder that is whole now and isn't changed any more."""
     said: dict[str, Any] = {"path": os.path.abspath(os.fspath(path))}
@@ -135,9 +159,25 @@ def resume_from() -> str | None:
     return os.environ.get(_RESUME) or None
 
 
+@_harmless
 def note(text: str) -> None:
     """Say something that is shown among the job's events."""
     _writer.write(_encode({"at_ms": _now_ms(), "note": str(text)[:2000]}))
+
+
+def _numbers(name: Any, value: Any) -> list[float | str]:
+    """The value of a metric, or nothing where it is no number."""
+    try:
+        return [_number(value)]
+    except Exception as error:  # noqa: BLE001 - a tensor raises what it likes
+        _writer.complain(
+            f"value {name}", f"{str(name)[:_SHOWN_CHARACTERS]} is left out of what is reported: {_shown(error)}"
+        )
+        return []
+
+
+def _shown(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:_SHOWN_CHARACTERS]}"
 
 
 def _number(value: Any) -> float | str:

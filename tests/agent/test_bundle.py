@@ -192,6 +192,17 @@ async def test_a_setup_that_fails_says_so_in_one_line_and_is_tried_again_by_the_
     await done(coordinator, B)
 
 
+async def test_of_a_setup_that_says_nothing_no_line_of_ours_is_shown_for_it(
+    coordinator: FakeCoordinator, start_agent: StartAgent, tmp_path: Path, tools: dict[str, str]
+) -> None:
+    bundle = await keep_code(tmp_path, requirements_txt="a")
+    await start_agent()
+    coordinator.assign(A, "true", bundle=bundle, setup="exit 3", environment=tools)
+    observed = await coordinator.until_state(A, "failed")
+    assert observed.error == "the setup failed, exit code 3, and it printed nothing (its log has the source `build`)"
+    assert "the setup runs: exit 3" in build_log(coordinator, A)
+
+
 async def test_a_setup_that_is_cancelled_ends_with_all_its_processes(
     coordinator: FakeCoordinator, start_agent: StartAgent, tmp_path: Path, tools: dict[str, str]
 ) -> None:

@@ -60,11 +60,51 @@ def test_outside_of_a_task_nothing_is_done(tmp_path: Path, monkeypatch: pytest.M
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("value", ["low", None, [1]])
-def test_a_value_that_is_no_number_is_the_caller_s_mistake(report: Path, value: Any) -> None:
-    with pytest.raises((TypeError, ValueError)):
-        task.report(loss=value)
+class Batch:
+    """A tensor with several elements, as torch has it."""
+
+    def __float__(self) -> float:
+        raise RuntimeError("a Tensor with 2 elements\ncannot be converted to Scalar")
+
+
+@pytest.mark.parametrize("value", ["low", None, [1], 10**400, Batch()])
+def test_a_value_that_is_no_number_is_left_out_and_told_once(
+    report: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, value: Any
+) -> None:
+    """It raised, and a training died of a report."""
+    monkeypatch.setattr(task, "_writer", task._Writer())
+    for step in range(3):
+        task.report(step=step, good=1, bad=value)
+    task.report(bad=value)
+    assert said(report) == [{"step": step, "metrics": {"good": 1}} for step in range(3)]
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("opsconsole: bad is left out of what is reported: ")
+
+
+def test_no_call_ends_a_training(
+    report: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(task, "_writer", task._Writer())
+    wrong: Any = object()
+    for _ in range(2):
+        task.report(wrong)
+        task.progress(wrong, 3)
+        task.checkpoint(wrong)
+        task.report({"x" * 70_000: 1})
+        task.report(loss=1, step=wrong)
     assert not report.exists()
+    told = capsys.readouterr().err.splitlines()
+    assert [line.partition("(")[0] for line in told] == [
+        f"opsconsole: {name}" for name in ("report", "progress", "checkpoint")
+    ]
+
+
+def test_not_everything_that_is_wrong_is_told(
+    report: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(task, "_writer", task._Writer())
+    task.report({f"m{number}": "x" for number in range(1_000)})
+    assert capsys.readouterr().err.count("\n") == 20
 
 
 def test_a_report_that_can_t_be_written_is_told_once_and_ends_nothing(

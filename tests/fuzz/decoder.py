@@ -17,7 +17,7 @@ import msgspec
 from textual.color import ColorParseError
 
 from opsconsole import endpoint, saved_coordinator, sweep
-from opsconsole.transfer import history
+from opsconsole.transfer import history, results_here
 from opsconsole_agent.dataset import arrow, delimited, json_rows, recognition, text
 from opsconsole_agent.dataset import folder as folder_of
 from opsconsole_agent.dataset.source import Refused
@@ -426,6 +426,8 @@ def _files() -> Iterator[Decoder]:
         (),
         (moved, moved + b"\n{\n" + moved),
     )
+    result = b'["L2hvbWUvYS9tb2RlbHMvYQ==",3,1]'
+    yield Decoder("results here", results_here.__name__, results_here.parse, (), (result, result + b"\n[\n" + result))
     yield Decoder("private file", private_file.__name__, _file(private_file.read_private), refused, (b"a\n",))
     yield Decoder("intent", state_folder.__name__, _file(_intents), (), (intent,))
     yield Decoder(

@@ -137,9 +137,12 @@ class Setup:
         extra = {name: value for name, value in _ONLY_HERE.items() if name not in own}
         environment = {**self._environment(build, str(made.environment)), **extra}
         argv = ["/bin/sh", "-c", _SHELL, "sh", build.launch.setup]
+        begun = await in_thread(_size, self._log_path(build))
         exited = await self._side_process(build, made, argv, environment)
         if exited.exit_code != 0 or exited.error:
-            failure = await in_thread(_failure, exited, self._log_path(build), secret_variables(environment, own))
+            failure = await in_thread(
+                _failure, exited, self._log_path(build), begun, secret_variables(environment, own)
+            )
             raise SetupFailed(failure.words, failure.hint)
 
     async def _keep(self, build: Build, made: MadeSetup, record: SetupRecord) -> MadeSetup:
@@ -167,9 +170,10 @@ class Setup:
     ) -> None:
         """Copy what lies in a folder into another one, as the user who owns both."""
         argv = ["cp", "-a", "--", f"{source}/.", str(destination)]
+        begun = await in_thread(_size, self._log_path(build))
         exited = await self._side_process(build, made, argv, self._environment(build, None))
         if exited.exit_code != 0 or exited.error:
-            failure = await in_thread(_failure, exited, self._log_path(build), {})
+            failure = await in_thread(_failure, exited, self._log_path(build), begun, {})
             raise SetupFailed(f"{what} can't be copied: {failure.words}", failure.hint)
 
     async def _side_process(
@@ -196,8 +200,15 @@ class Setup:
             build.log.say(text)
 
 
-def _failure(exited: AttemptExited, log: str, secrets: Mapping[str, str]) -> Failure:
-    """How it ended, with what its last lines say, or else the last one."""
+def _size(log: str) -> int:
+    try:
+        return os.stat(log).st_size  # noqa: PTH116
+    except OSError:
+        return 0
+
+
+def _failure(exited: AttemptExited, log: str, begun: int, secrets: Mapping[str, str]) -> Failure:
+    """How it ended, with what its last lines say, or else the last one. What it wrote is behind the first `begun` bytes of the log."""
     where = "(its log has the source `build`)"
     if exited.error:
         return Failure(f"the setup failed, {exited.error} {where}")
@@ -206,7 +217,8 @@ def _failure(exited: AttemptExited, log: str, secrets: Mapping[str, str]) -> Fai
     else:
         how = f"exit code {exited.exit_code}"
     try:
-        tail = Tail(state_file.read_end(log, LAST_BYTES_MAX))
+        written = min(LAST_BYTES_MAX, _size(log) - begun)
+        tail = Tail(state_file.read_end(log, written)) if written > 0 else Tail()
     except OSError:
         tail = Tail()
     status = exited.exit_code if exited.signal is None else 128 + exited.signal
@@ -214,4 +226,5 @@ def _failure(exited: AttemptExited, log: str, secrets: Mapping[str, str]) -> Fai
     lines = last_lines(tail, secrets)
     last = next((line.strip() for line in reversed(lines) if line.strip()), "")
     said = found.words if found is not None else cut(last, WORDS_CHARACTERS_MAX)
-    return Failure(f"the setup failed, {how}{': ' * bool(said)}{said} {where}", "" if found is None else found.hint)
+    words = f": {said}" if said else ", and it printed nothing"
+    return Failure(f"the setup failed, {how}{words} {where}", "" if found is None else found.hint)

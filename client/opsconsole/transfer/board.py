@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from opsconsole.ask import ask
 from opsconsole.outcome import is_finished_state
 from opsconsole.transfer import history, pending
@@ -17,14 +19,14 @@ from opsconsole.transfer.broker import StreamRequester
 from opsconsole.transfer.carrier import Carrier, Load
 from opsconsole.transfer.download import Brought, Destination, Part, get, get_part
 from opsconsole.transfer.offer import SUBMITTED_MS, OfferServer
-from opsconsole.transfer.pending import PendingFetch, PendingOffer
+from opsconsole.transfer.pending import PendingFetch, PendingGet, PendingOffer
 from opsconsole.transfer.place import place_of
 from opsconsole.transfer.put import put, title
 from opsconsole.transfer.row import TransferKind, TransferPhase, TransferRow
 from opsconsole.transfer.transfer import OnChange, Transfer
 from opsconsole_protocol.api import DetailAnswer, ShowJob, WorkerRow
 from opsconsole_protocol.content.glob import spelled
-from opsconsole_protocol.error import NotFound, OpsconsoleError
+from opsconsole_protocol.error import NotFound, OpsconsoleError, Unavailable
 from opsconsole_protocol.stream.message import FileRoot, Via
 
 if TYPE_CHECKING:
@@ -85,7 +87,12 @@ class TransferBoard:
         def work(load: Load) -> None:
             self.brought[transfer.row.id] = get(load, transfer, job, patterns, where, task_index=task_index, via=via)
 
-        return self._started(transfer, work)
+        if mark:
+            return self._started(transfer, work)
+        noted = PendingGet(
+            store_id="", job=_text(job), task_index=task_index, patterns=tuple(map(spelled, patterns)), folder=_whole(to), force=force, via=via
+        )  # fmt: skip
+        return self._started(transfer, work, noted)
 
     def get_files(
         self,
@@ -110,9 +117,13 @@ class TransferBoard:
             self.brought[transfer.row.id] = found
             if not found.files and not found.differing:
                 sought = f"that matches {' or '.join(map(repr, patterns))}" if patterns else "that can be sent"
-                raise NotFound(f"{worker} has nothing there {sought}")
+                where = f"in {root.mount}:{os.fsdecode(folder)}" if root.mount else "there"
+                raise NotFound(f"{worker} has nothing {where} {sought}")
 
-        return self._started(transfer, work)
+        noted = PendingGet(
+            store_id="", worker=_text(worker), root=root, below=folder, patterns=tuple(map(spelled, patterns)), folder=_whole(to), force=force, via=via
+        )  # fmt: skip
+        return self._started(transfer, work, noted)
 
     # --- looking ---------------------------------------------------------------------------------------------------
 
@@ -138,8 +149,16 @@ class TransferBoard:
         """Results of jobs of this coordinator that are to be brought here."""
         return await asyncio.to_thread(pending.fetches, await self._requester.store_id())
 
+    async def pending_gets(self) -> list[PendingGet]:
+        """What is being got from this coordinator's workers, by any process of this person, or was when it was killed."""
+        return await asyncio.to_thread(pending.gets, await self._requester.store_id())
+
+    async def interrupted_gets(self) -> list[PendingGet]:
+        """What somebody was getting from this coordinator's workers when the process was killed."""
+        return await asyncio.to_thread(pending.interrupted, await self._requester.store_id())
+
     async def forget(self, id: str) -> None:  # noqa: A002
-        """Let go of an offer or of results that are to be brought. Raises NotFound."""
+        """Let go of an offer, or of what is to be brought. Raises NotFound."""
         await asyncio.to_thread(lambda: pending.remove(pending.find(id)))
 
     # --- what is pending -------------------------------------------------------------------------------------------
@@ -189,6 +208,28 @@ class TransferBoard:
                     done.append(await self._fetch(one))
         return done
 
+    async def get_interrupted(self) -> list[Transfer]:
+        """Go on with every `get` whose process was killed. Returns the transfers, ended; what couldn't be reached stays pending."""
+        done: list[Transfer] = []
+        for one in await asyncio.to_thread(pending.gets, await self._requester.store_id()):
+            with pending.claimed(one) as is_mine:
+                if is_mine:
+                    done.append(await self._get_again(one))
+        return done
+
+    async def _get_again(self, one: PendingGet) -> Transfer:
+        to = Path(os.fsdecode(one.folder))
+        if one.root is not None:
+            transfer = self.get_files(
+                one.worker, one.root, one.below, one.patterns, to, force=one.force, via=one.via
+            )  # fmt: skip
+        else:
+            transfer = self.get(one.job, one.patterns, to, task_index=one.task_index, force=one.force, via=one.via)
+        await transfer.wait()
+        if not isinstance(transfer.error, Unavailable):
+            pending.remove(one)
+        return transfer
+
     async def _state(self, job_id: JobId) -> str | None:
         """A job's state; None where it was removed, or never submitted."""
         try:
@@ -210,6 +251,7 @@ class TransferBoard:
         while True:
             with contextlib.suppress(OpsconsoleError):  # a coordinator that is away for a while is asked again
                 await self.fetch_pending()
+                await self.get_interrupted()
             await asyncio.sleep(_FETCH_LOOK_S)
 
     async def close(self) -> None:
@@ -231,16 +273,25 @@ class TransferBoard:
         transfer.shows(self._tell)
         self._keep(transfer)
 
-    def _started(self, transfer: Transfer, work: Callable[[Load], None]) -> Transfer:
+    def _started(self, transfer: Transfer, work: Callable[[Load], None], noted: PendingGet | None = None) -> Transfer:
         self._keep(transfer)
-        transfer.run_as(asyncio.create_task(self._carry_out(transfer, work), name=f"transfer {transfer.row.id}"))
+        transfer.run_as(asyncio.create_task(self._carry_out(transfer, work, noted), name=f"transfer {transfer.row.id}"))
         return transfer
 
-    async def _carry_out(self, transfer: Transfer, work: Callable[[Load], None]) -> None:
+    async def _carry_out(self, transfer: Transfer, work: Callable[[Load], None], noted: PendingGet | None) -> None:
+        """`noted`: what is written down while it goes on, for whoever goes on with it if this process is killed."""
         try:
-            await self._carrier.run(work)
+            with contextlib.ExitStack() as stack:
+                if noted is not None:
+                    store_id, now_ms = await self._requester.store_id(), time.time_ns() // 1_000_000
+                    stack.enter_context(pending.kept(replace(noted, store_id=store_id, created_at_ms=now_ms)))
+                await self._carrier.run(work)
         except OpsconsoleError as error:
             transfer.ends(error)
+        except asyncio.CancelledError as error:
+            transfer.ends(error)
+            history.add(transfer.row)
+            raise
         except BaseException as error:
             transfer.ends(error)
             raise
@@ -263,3 +314,11 @@ class TransferBoard:
             self._loop.call_soon_threadsafe(self._on_change, row)
         except RuntimeError:
             return  # the loop has ended meanwhile; nobody looks any more
+
+
+def _whole(folder: Path) -> bytes:
+    return os.fsencode(os.path.abspath(folder))  # noqa: PTH100 - as it is called
+
+
+def _text(name: str) -> str:
+    return name.encode("utf-8", "replace").decode()

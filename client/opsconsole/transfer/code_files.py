@@ -1,4 +1,7 @@
-"""Which files of a folder are its code: what git tracks or would track, or else all but what an ignore file names."""
+"""Which files of a folder are its code: what git tracks or would track, or else all but what an ignore file names.
+
+What was brought here by a transfer, and git doesn't track, is no code either, nor what lies where a transfer was stopped.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from opsconsole.transfer.ignore_file import files_below
+from opsconsole.transfer.results_here import results_of
 from opsconsole_protocol.error import Conflict, LimitExceeded, NotFound
+from opsconsole_protocol.host.content.arriving import INCOMING_PREFIX
 from opsconsole_protocol.quantity import size_words
 
 _OFFENDERS_SHOWN = 3
@@ -36,10 +41,14 @@ def code_files(folder: Path) -> CodeFiles:
         raise NotFound(f"--bundle: {'it is a file' if folder.exists() else 'there is no such folder'}: {folder}")
     try:
         if _is_in_git(folder) and shutil.which("git") is not None:
-            paths = sorted(_existing(folder, _git_files(folder)))
+            listed = dict(_git_files(folder))
+            there = set(_existing(folder, listed))
+            untracked = _without_brought(folder, (path for path in there if not listed[path]))
+            paths = sorted(untracked.union(path for path in there if listed[path]))
             commit, dirty = _commit(folder)
+            dirty = dirty or bool(untracked)
         else:
-            paths, commit, dirty = sorted(files_below(folder)), "", False
+            paths, commit, dirty = sorted(_without_brought(folder, files_below(folder))), "", False
     except OSError as error:
         raise Conflict(f"--bundle: {os.fsdecode(error.filename or folder)}: {error.strerror}") from None
     if not paths:
@@ -77,6 +86,12 @@ def _offenders(sizes: dict[bytes, int], total: int) -> list[tuple[bytes, int]]:
     return sorted(tops.items(), key=lambda one: (-one[1], one[0]))[:_OFFENDERS_SHOWN]
 
 
+def _without_brought(folder: Path, paths: Iterable[bytes]) -> set[bytes]:
+    """Those that no transfer has put here."""
+    found = {path for path in paths if not any(part.startswith(INCOMING_PREFIX) for part in path.split(b"/"))}
+    return found - results_of(folder, found)
+
+
 # --- git -----------------------------------------------------------------------------------------------------------
 
 
@@ -85,20 +100,21 @@ def _is_in_git(folder: Path) -> bool:
     return any((one / ".git").exists() for one in (whole, *whole.parents))
 
 
-def _git_files(root: Path, depth: int = 0) -> Iterator[bytes]:
-    """What git tracks, and what it would track, submodules' files and those of repositories within included."""
+def _git_files(root: Path, depth: int = 0) -> Iterator[tuple[bytes, bool]]:
+    """What git tracks, and what it would track, each with whether it does; submodules' files and those of repositories within included."""
     if depth > _DEPTH_MAX:
         raise Conflict(f"{root}: repositories within each other more than {_DEPTH_MAX} deep")
-    listed = _git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
-    for path in dict.fromkeys(listed.split(b"\0")):
+    untracked = _git(root, "ls-files", "-z", "--others", "--exclude-standard").split(b"\0")
+    tracked = _git(root, "ls-files", "-z", "--cached").split(b"\0")
+    for path, is_tracked in (dict.fromkeys(untracked, False) | dict.fromkeys(tracked, True)).items():
         name = path.rstrip(b"/")
         if not name:
             continue
         whole = root / os.fsdecode(name)
         if whole.is_symlink() or not whole.is_dir():
-            yield name
+            yield name, is_tracked
         elif (whole / ".git").exists():
-            yield from (name + b"/" + below for below in _git_files(whole, depth + 1))
+            yield from ((name + b"/" + below, known) for below, known in _git_files(whole, depth + 1))
 
 
 def _existing(root: Path, paths: Iterable[bytes]) -> Iterator[bytes]:
@@ -113,12 +129,14 @@ def _existing(root: Path, paths: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _commit(root: Path) -> tuple[str, bool]:
-    """The commit that is checked out (empty before the first), and whether something here differs from it."""
+    """The commit that is checked out (empty before the first), and whether something that is tracked differs from it."""
     try:
         commit = _git(root, "rev-parse", "--verify", "--quiet", "HEAD").decode("ascii", "replace").strip()
     except Conflict:
         return "", True
-    return commit, bool(_git(root, "status", "--porcelain", "-z", "--ignore-submodules=none", "--", "."))
+    return commit, bool(
+        _git(root, "status", "--porcelain", "-z", "--untracked-files=no", "--ignore-submodules=none", "--", ".")
+    )
 
 
 def _git(root: Path, *words: str) -> bytes:

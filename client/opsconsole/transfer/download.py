@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from opsconsole.transfer.results_here import note
 from opsconsole_protocol.api import DetailAnswer, JobDetail, ShowJob
 from opsconsole_protocol.content.glob import as_shown, check_glob, matches, spelled
 from opsconsole_protocol.content.manifest import EntryKind, Manifest
@@ -103,6 +104,8 @@ def get(
         id=job, tasks_from=task_index or 0, tasks_limit=100_000 if task_index is None else 1, events_limit=0
     )
     detail = load.ask(asked, DetailAnswer).detail
+    if task_index is not None and not detail.tasks:
+        raise NotFound(f"{detail.job.id} has no task-{task_index}: it has {detail.job.num_tasks:,}, from task-0 on")
     name = detail.job.id if task_index is None else f"{detail.job.id}/task-{task_index}"
     parts = parts_of(detail, patterns)
     transfer.is_about(
@@ -180,6 +183,7 @@ def get_part(load: Load, transfer: Transfer, part: Part, to: Destination, via: V
         if not has_stood:
             raise
         return brought  # the worker has looked, and says so
+    note(to.folder, sinks[-1].placed)
     if summary.left_out:
         brought.left_out.append(_left_out_words(summary, part.worker))
     spared = sinks[-1].spared if isinstance(sinks[-1], SparingSink) else {}

@@ -1,4 +1,5 @@
-"""What outlives the process that began it: files that a queued job still wants from here, and results to be brought here.
+"""What outlives the process that began it: files that a queued job still wants from here, results to be brought here, and what
+somebody was getting when the process was killed.
 
 Each is a file of its own in the user's folder of transfers. Whoever works on one holds its lock, so that a command and an
 open console don't both do it; when that process dies, the lock is free again.
@@ -17,9 +18,11 @@ from typing import TypeVar
 import msgspec
 
 from opsconsole.transfer.user_folder import record_folder
+from opsconsole_protocol.content.glob import as_shown
 from opsconsole_protocol.error import LimitExceeded, NotFound
 from opsconsole_protocol.host.private_file import PrivateFileError, read_record, write_record
 from opsconsole_protocol.ids import ContentId, JobId
+from opsconsole_protocol.stream.message import FileRoot, Via
 
 T = TypeVar("T")
 PENDING_MAX = 10_000
@@ -64,7 +67,42 @@ class PendingFetch(msgspec.Struct, frozen=True, kw_only=True):
         return _short(self.store_id, self.job_id, self.pattern, os.fsdecode(self.folder))
 
 
-Pending = PendingOffer | PendingFetch
+class PendingGet(msgspec.Struct, frozen=True, kw_only=True):
+    """What a `get` brings: there while it does, and so after its process was killed. Of a job, or below a `root` of a worker."""
+
+    store_id: str
+    job: str = ""
+    """As it was named."""
+    task_index: int | None = None
+    worker: str = ""
+    root: FileRoot | None = None
+    below: bytes = b""
+    patterns: tuple[str, ...] = ()
+    folder: bytes
+    """Where it is to lie: absolute, as the system has it."""
+    force: bool = False
+    via: Via = Via.AUTO
+    created_at_ms: int = 0
+
+    @property
+    def id(self) -> str:
+        """By which a person names it."""
+        return _short(msgspec.json.encode(msgspec.structs.replace(self, created_at_ms=0)).decode())
+
+    @property
+    def what(self) -> str:
+        """What of it is wanted, for people."""
+        return " ".join(map(as_shown, self.patterns)) or "all"
+
+    @property
+    def of(self) -> str:
+        """Whose it is, for people."""
+        if self.root is None:
+            return self.job if self.task_index is None else f"{self.job}/task-{self.task_index}"
+        return f"{self.worker}:{self.root.mount or self.root.job_id}:{os.fsdecode(self.below)}"
+
+
+Pending = PendingOffer | PendingFetch | PendingGet
 
 
 def save(one: Pending) -> None:
@@ -110,9 +148,24 @@ def fetches(store_id: str | None = None, job_id: str | None = None) -> list[Pend
     return [one for one in _sorted(_load(PendingFetch), store_id) if job_id is None or one.job_id == job_id]
 
 
+def gets(store_id: str | None = None) -> list[PendingGet]:
+    """All that is being got, or was when its process was killed; the oldest first. What can't be read is left out."""
+    return _sorted(_load(PendingGet), store_id)
+
+
+def interrupted(store_id: str | None = None) -> list[PendingGet]:
+    """Those of them that no process works on any more."""
+
+    def is_free(one: PendingGet) -> bool:
+        with claimed(one) as is_mine:
+            return is_mine
+
+    return [one for one in gets(store_id) if is_free(one)]
+
+
 def find(id: str) -> Pending:  # noqa: A002
     """The one with this id, or with an id that begins so. Raises NotFound."""
-    every: list[Pending] = [*_load(PendingOffer), *_load(PendingFetch)]
+    every: list[Pending] = [*_load(PendingOffer), *_load(PendingFetch), *_load(PendingGet)]
     found = [one for one in every if id and one.id.startswith(id)]
     if len(found) != 1:
         raise NotFound(f"{'several transfers' if found else 'no transfer'} called {id!r}: see `opsconsole transfers`")
@@ -122,8 +175,30 @@ def find(id: str) -> Pending:  # noqa: A002
 @contextlib.contextmanager
 def claimed(one: Pending) -> Iterator[bool]:
     """Hold its lock within, or give False where another process holds it, or where it is done meanwhile."""
+    with _locked(one) as is_locked:
+        yield is_locked and _path(one).exists()
+
+
+@contextlib.contextmanager
+def kept(one: PendingGet) -> Iterator[None]:
+    """Written down and claimed within, so that it is found if this process is killed. That it can't be stops nothing."""
+    with _locked(one) as is_locked:
+        if is_locked:
+            with contextlib.suppress(PrivateFileError, LimitExceeded, OSError):
+                save(one)
+        try:
+            yield
+        finally:
+            if is_locked:
+                remove(one)
+
+
+@contextlib.contextmanager
+def _locked(one: Pending) -> Iterator[bool]:
+    """Hold its lock within, or give False where another process holds it."""
     path = _path(one)
     try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError:
         yield False
@@ -135,7 +210,7 @@ def claimed(one: Pending) -> Iterator[bool]:
             yield False
             return
         try:
-            yield path.exists()
+            yield True
         finally:
             if not path.exists():
                 path.with_suffix(".lock").unlink(missing_ok=True)
@@ -143,7 +218,7 @@ def claimed(one: Pending) -> Iterator[bool]:
         os.close(descriptor)
 
 
-PendingT = TypeVar("PendingT", PendingOffer, PendingFetch)
+PendingT = TypeVar("PendingT", PendingOffer, PendingFetch, PendingGet)
 
 
 def _load(kind: type[PendingT]) -> list[PendingT]:
@@ -164,7 +239,10 @@ def _sorted(found: list[PendingT], store_id: str | None) -> list[PendingT]:
 
 
 def _folder(kind: type[object]) -> Path:
-    return record_folder() / ("offers" if kind is PendingOffer else "fetches")
+    return record_folder() / _FOLDERS[kind]
+
+
+_FOLDERS: dict[type[object], str] = {PendingOffer: "offers", PendingFetch: "fetches", PendingGet: "gets"}
 
 
 def _path(one: Pending) -> Path:

@@ -53,7 +53,8 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--env", metavar="K[=V]", action="append", default=[],
                       help="set an environment variable; without =V it is taken from here")  # fmt: skip
     what.add_argument("--input", metavar="FILE", action="append", default=[],
-                      help="a file that must be in the worker's input folder; repeatable")  # fmt: skip
+                      help="a file that a worker must have: NAME in its input folder, LABEL:PATH in a mount of it, "
+                      "or a whole path there or here; repeatable")  # fmt: skip
     what.add_argument("--port", metavar="NAME", action="append", default=[],
                       help="a free port, told as OPSCONSOLE_PORT_NAME; repeatable")  # fmt: skip
     add_content_options(parser.add_argument_group("what it brings along"))

@@ -11,13 +11,14 @@ from opsconsole_console.cli.option import add_json
 from opsconsole_console.cli.output import csv_text, put_csv, put_json, put_table, say
 from opsconsole_console.cli.parser import Group
 from opsconsole_console.cli.session import with_client
-from opsconsole_protocol.error import InvalidRequest
+from opsconsole_protocol.error import InvalidRequest, NotFound
 
 if TYPE_CHECKING:
     from opsconsole.client import Client
     from opsconsole_protocol.api import RunRow
 
 _ALL_POINTS = 10_000_000
+_NAMED_MAX = 20
 _COLUMNS = ("task", "metric", "step", "value")
 
 
@@ -37,15 +38,22 @@ def metrics(args: argparse.Namespace) -> int:
     """`opsconsole metrics`."""
     whole = args.json or args.csv is not None or args.parquet is not None
 
+    known: set[str] = set()
+
     async def work(client: Client) -> list[RunRow]:
         runs: list[RunRow] = []
         for one in args.ids:
             found = await client.metrics(one)
-            names = sorted({metric.name for run in found for metric in run.metrics} & set(args.name or _names(found)))
+            known.update(_names(found))
+            names = sorted(_names(found) & set(args.name or _names(found)))
             runs += await client.metrics(one, names, points_max=_ALL_POINTS) if whole and names else found
         return runs
 
     runs = with_client(args, work)
+    if known and (unknown := sorted(set(args.name) - known)):
+        raise NotFound(
+            f"no metric called {' or '.join(map(repr, unknown))} was reported: there is {_listed(sorted(known))}"
+        )
     if args.csv is not None:
         _write_csv(args.csv, runs)
     elif args.parquet is not None:
@@ -67,6 +75,11 @@ def metrics(args: argparse.Namespace) -> int:
         else:
             put_table(("TASK", "METRIC", "POINTS", "STEP", "LAST", "LEAST", "GREATEST"), rows)
     return 0
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - _NAMED_MAX:,} more" if len(names) > _NAMED_MAX else ""
+    return ", ".join(names[:_NAMED_MAX]) + more
 
 
 def _names(runs: list[RunRow]) -> set[str]:

@@ -58,10 +58,18 @@ class Parser(argparse.ArgumentParser):
 
 
 class VerbParser(Parser):
-    """A verb's own parser, which complains itself: its caller would name the wrong --help."""
+    """A verb's own parser, which complains itself: its caller would name the wrong --help. Options may stand between its arguments."""
+
+    _is_at_it = False
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        found, extra = super().parse_known_args(args, namespace)
+        if self._is_at_it or any(one.nargs == argparse.REMAINDER for one in self._get_positional_actions()):
+            return super().parse_known_args(args, namespace)
+        self._is_at_it = True  # what follows calls this
+        try:
+            found, extra = self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self._is_at_it = False
         self.check_known(extra)
         return found, extra
 

@@ -17,9 +17,10 @@ from opsconsole_console.cli.output import plain, put, put_json, put_table, say
 from opsconsole_console.cli.parser import Group
 from opsconsole_console.cli.progress_line import ProgressLine, summary
 from opsconsole_console.cli.session import RECONNECT_S, with_client
-from opsconsole_protocol.content.glob import literal
+from opsconsole_protocol.content.glob import check_glob, literal, spelled
 from opsconsole_protocol.error import InvalidRequest, NotFound, OpsconsoleError
 from opsconsole_protocol.ids import split_task_id
+from opsconsole_protocol.mount import find_mount, mounts_of
 
 if TYPE_CHECKING:
     from opsconsole.client import Client
@@ -50,7 +51,7 @@ def add(group: Group) -> None:
                         epilog="A PATTERN such as 'models/*' or '**/*.csv' counts from the job's output folder, or a task's. Files keep\n"
                         "their path below that. WORKER:FOLDER in place of JOB brings what is in a folder of a worker.")  # fmt: skip
     parser.add_argument("id", metavar="JOB", help="a job, its first characters, JOB/task-N, or WORKER:FOLDER")
-    parser.add_argument("patterns", nargs="*", metavar="PATTERN", help="only what matches one of these")
+    parser.add_argument("patterns", nargs="*", default=[], metavar="PATTERN", help="only what matches one of these")
     parser.add_argument("--to", metavar="DIR", type=Path, default=Path(), help="where to (this folder)")
     parser.add_argument("--force", action="store_true", help="files that are here and differ give way")
     parser.set_defaults(takes_bytes=True)
@@ -89,21 +90,37 @@ def get_files(args: argparse.Namespace) -> int:
 
     via = Via(args.via)
     to = args.to.expanduser()
+    name, colon, folder = args.id.partition(":")
+    if not name:
+        raise InvalidRequest(f"{args.id!r} names no job and no worker: opsconsole get JOB, or WORKER:FOLDER")
+    for pattern in args.patterns:
+        check_glob(spelled(pattern))
+    hints = [_pattern_hint(args.id)]
 
     async def begin(client: Client, board: TransferBoard) -> Transfer:
-        name, colon, folder = args.id.partition(":")
+        if not colon and any(name in {worker.name, worker.id} for worker in await client.workers()):
+            raise InvalidRequest(
+                f"{name} is a worker: name a folder of it, {name}:FOLDER, or {name}: for its input folder"
+            )
         if colon and not await _is_job(client, name):
             from opsconsole.transfer.place import place_of
 
             worker = await find_worker(client, name)
             place = place_of(worker, folder)
+            if find_mount(mounts_of(worker.properties), folder) is not None:
+                hints.append(f"; did you mean {name}:{folder}: ?")
             return board.get_files(worker.name, place.root, place.folder, args.patterns, to, force=args.force, via=via)
         job, index = split_task_id(name)
         return board.get(job, _below(folder, args.patterns), to, task_index=index, force=args.force, via=via)
 
-    row, brought = _carried_out(args, begin)
-    if brought is None:
-        return 0
+    try:
+        row, brought = _carried_out(args, begin)
+    except NotFound as error:
+        raise NotFound(error.message + "".join(hints)) from None
+    return 0 if brought is None else _tell_brought(args, to, row, brought)
+
+
+def _tell_brought(args: argparse.Namespace, to: Path, row: dict[str, Any], brought: Brought) -> int:
     if args.json:
         files = [{"path": _text(os.fsdecode(one.path)), "size_bytes": one.size_bytes} for one in brought.files]
         differing = [_text(os.fsdecode(path)) for path in brought.differing]
@@ -142,6 +159,16 @@ async def _is_job(client: Client, name: str) -> bool:
     except OpsconsoleError:
         return False
     return True
+
+
+def _pattern_hint(where: str) -> str:
+    """What to type where somebody has written a pattern as if it were a folder: `gpu-a:lab:*.csv`."""
+    above, colon, folder = where.rpartition(":")
+    parts = folder.split("/")
+    first = next((number for number, part in enumerate(parts) if any(sign in part for sign in "*?[")), None)
+    if not colon or first is None:
+        return ""
+    return f"; a pattern goes by itself: opsconsole get {above}:{'/'.join(parts[:first])} '{'/'.join(parts[first:])}'"
 
 
 def _below(folder: str, patterns: Sequence[str]) -> list[str]:
@@ -201,17 +228,19 @@ def _list(args: argparse.Namespace) -> int:
     if pending.offers():
         with contextlib.suppress(OpsconsoleError):  # what is known here is listed without a coordinator, too
             with_client(args, _drop_ended)
-    offers, fetches = pending.offers(), pending.fetches()
+    offers, fetches, gets = pending.offers(), pending.fetches(), pending.interrupted()
     rows = history.read(args.limit)
     if args.json:
         put_json(*({"pending": "offer", "id": one.id, **_readable(plain(one))} for one in offers))
         put_json(*({"pending": "fetch", "id": one.id, **_readable(plain(one))} for one in fetches))
+        put_json(*({"pending": "get", "id": one.id, **_readable(plain(one))} for one in gets))
         put_json(*({"pending": None, **plain(one)} for one in rows))
         return 0
     waiting = [(one.id, "send", one.name, " ".join(one.job_ids), fmt.size(one.size_bytes)) for one in offers]
     waiting += [(one.id, "bring", one.pattern, one.job_id, f"to {os.fsdecode(one.folder)}") for one in fetches]
+    waiting += [(one.id, "bring", one.what, one.of, f"to {os.fsdecode(one.folder)}: interrupted") for one in gets]
     if waiting:
-        put_table(("ID", "WAITS TO", "WHAT", "JOB", ""), waiting)
+        put_table(("ID", "WAITS TO", "WHAT", "OF", ""), waiting)
         put("")
     if rows:
         put_table(
@@ -252,9 +281,24 @@ def _resume(args: argparse.Namespace) -> int:
         from opsconsole_console.cli.contents import Telling
 
         board = TransferBoard(client, on_change=Telling(say))
+        offers, fetches, gets = (
+            await board.pending_offers(),
+            await board.pending_fetches(),
+            await board.interrupted_gets(),
+        )
+        for offer in offers:
+            say(f"{offer.name} ({fmt.size(offer.size_bytes)}) is sent once {' or '.join(offer.job_ids)} has a worker")
+        for fetch in fetches:
+            say(f"{fetch.pattern} is brought to {os.fsdecode(fetch.folder)} once {fetch.job_id} has ended")
+        for one in gets:
+            say(f"{one.what} of {one.of} is brought to {os.fsdecode(one.folder)}, where it was interrupted")
+        if not offers and not fetches and not gets:
+            say("nothing waits to be sent or brought")
+            await board.close()
+            return 0
         running = asyncio.create_task(board.run())
         try:
-            while await board.pending_offers() or await board.pending_fetches():
+            while await board.pending_offers() or await board.pending_fetches() or await board.pending_gets():
                 await asyncio.wait((running,), timeout=1.0)
                 if running.done():
                     running.result()

@@ -3,7 +3,7 @@
 import csv
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 ROWS_MAX = 1_000
@@ -17,12 +17,15 @@ _NUMBER_CHARACTERS = frozenset("0123456789+-.eE_ %")
 
 @dataclass(frozen=True)
 class ShownTable:
-    """`numeric`: the columns in which every value is a number. `is_cut`: the file has more rows or columns."""
+    """`numeric`: the columns in which every value is a number. `is_cut`: the file has more rows or columns. `fault`: what is
+    wrong with it, in a line.
+    """
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     numeric: tuple[bool, ...]
     is_cut: bool = False
+    fault: str = ""
 
 
 def read_delimited(text: str, *, delimiter: str = "", complete: bool = True) -> ShownTable | None:
@@ -37,11 +40,14 @@ def read_delimited(text: str, *, delimiter: str = "", complete: bool = True) -> 
     sign = delimiter or max(_DELIMITERS, key=first.count)
     if sign not in first:
         return None
+    numbers: list[int] = []
     try:
         rows = []
-        for row in csv.reader(lines, delimiter=sign):
+        reader = csv.reader(lines, delimiter=sign)
+        for row in reader:
             if row:
                 rows.append(row)
+                numbers.append(reader.line_num)
             if len(rows) > ROWS_MAX + 1:
                 break
     except csv.Error:
@@ -50,25 +56,60 @@ def read_delimited(text: str, *, delimiter: str = "", complete: bool = True) -> 
         return None
     has_names = not any(_is_number(value) for value in rows[0]) and any(rows[0])
     names = rows[0] if has_names else [str(number) for number in range(1, len(rows[0]) + 1)]
-    return _table(names, rows[1:] if has_names else rows, is_cut=not complete)
+    fault = _misquoted(lines, sign, complete=complete) or _ragged(rows if complete else rows[:-1], numbers)
+    return replace(_table(names, rows[1:] if has_names else rows, is_cut=not complete), fault=fault)
+
+
+def _ragged(rows: list[list[str]], numbers: list[int]) -> str:
+    """Which line, by its number in the file, has more or fewer values than the first, and how many more there are."""
+    odd = [(number, len(row)) for row, number in zip(rows, numbers, strict=False) if len(row) != len(rows[0])]
+    if not odd:
+        return ""
+    number, values = odd[0]
+    return f"this table is ragged: line {number:,} has {_plural(values, 'value')} where the first has {len(rows[0]):,}{_more(odd)}"
+
+
+def _misquoted(lines: list[str], sign: str, *, complete: bool) -> str:
+    """Where a quotation mark stands that no reader of CSV takes; that one isn't closed is known only of a whole file."""
+    reader = csv.reader(lines, delimiter=sign, strict=True)
+    try:
+        for _, _ in zip(range(ROWS_MAX + 1), reader, strict=False):
+            pass
+    except csv.Error:
+        if complete or reader.line_num < len(lines):
+            return f"this table is broken: the quotation marks at line {reader.line_num:,} don't match"
+    return ""
+
+
+def _more(odd: Sequence[object]) -> str:
+    return f", and {_plural(len(odd) - 1, 'more line')} differ{'s' * (len(odd) == 2)}" if len(odd) > 1 else ""
+
+
+def _plural(number: int, word: str) -> str:
+    return f"{number:,} {word}{'s' * (number != 1)}"
 
 
 def read_json_lines(text: str, *, complete: bool = True) -> ShownTable | None:
     """The head of a file with a JSON value in each line; a column for each key. None where the first line isn't JSON."""
-    lines = [line for line in _whole_lines(text, complete=complete) if line.strip()]
-    if not lines or _parsed(lines[0]) is _UNREADABLE:
+    numbered = [one for one in enumerate(_whole_lines(text, complete=complete), 1) if one[1].strip()]
+    if not numbered or _parsed(numbered[0][1]) is _UNREADABLE:
         return None
+    broken: list[int] = []
     names: dict[str, int] = {}
     found: list[dict[str, str]] = []
-    for line in lines[: ROWS_MAX + 1]:
+    for number, line in numbered[: ROWS_MAX + 1]:
         value = _parsed(line)
-        value = line.strip() if value is _UNREADABLE else value
+        if value is _UNREADABLE:
+            broken.append(number)
+            value = line.strip()
         fields = value if isinstance(value, dict) else {"value": value}
         found.append({str(key): _spelled(one) for key, one in fields.items()})
         for key in found[-1]:
             if len(names) <= COLUMNS_MAX:
                 names.setdefault(key, len(names))
-    return _table(list(names), [[row.get(name, "") for name in names] for row in found], is_cut=not complete)
+    table = _table(list(names), [[row.get(name, "") for name in names] for row in found], is_cut=not complete)
+    more = f", nor {'is' if len(broken) == 2 else 'are'} {_plural(len(broken) - 1, 'more line')}" if broken[1:] else ""
+    return replace(table, fault=f"line {broken[0]:,} is no JSON{more}" if broken else "")
 
 
 def make_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, is_cut: bool) -> ShownTable:

@@ -1,9 +1,10 @@
 """JSON laid out line by line, with what each part is. Pure.
 
-It is read sign by sign and not parsed, so that the head of a large file, a file with a mistake in it and one that is nested
+For being shown it is read sign by sign and not parsed, so that the head of a large file, a file with a mistake in it and one that is nested
 a million deep are shown as well, as far as they go.
 """
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -26,6 +27,19 @@ def json_lines(text: str) -> tuple[list[Sequence[ShownSpan]], bool]:
             return lines, True
         lines.append(line)
     return lines, False
+
+
+def json_fault(text: str) -> str:
+    """What is wrong with a whole JSON text, in a line; empty where nothing is, or nobody can tell."""
+    try:
+        json.loads(text.removeprefix("\ufeff"))
+    except json.JSONDecodeError as error:
+        if error.pos >= len(text.rstrip()):
+            return "this JSON is broken: it ends before it is complete"
+        return f"this JSON is broken at line {error.lineno:,}, character {error.colno:,}"
+    except (ValueError, RecursionError):
+        return ""
+    return ""
 
 
 def _laid_out(text: str) -> Iterator[list[ShownSpan]]:

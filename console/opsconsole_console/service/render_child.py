@@ -21,6 +21,10 @@ COLUMNS = 100
 _CELL_CHARACTERS = 500
 
 
+class _NotHere(OSError):
+    """What is wanted is before the part of the file that was fetched."""
+
+
 class _Part(io.RawIOBase):
     """The last bytes of a larger file: whatever is before them can't be read."""
 
@@ -45,7 +49,7 @@ class _Part(io.RawIOBase):
 
     def read(self, size: int = -1) -> bytes:
         if self._place < self._start:
-            raise OSError("this part of the file isn't here")
+            raise _NotHere("this part of the file isn't here")
         begin = self._place - self._start
         found = self._data[begin:] if size < 0 else self._data[begin : begin + size]
         self._place += len(found)
@@ -97,6 +101,15 @@ def _spelled(value: Any) -> str:
 _FUNCTIONS: dict[str, Callable[..., dict[str, Any]]] = {"image": image, "parquet": parquet}
 
 
+def _fault(error: Exception) -> str:
+    """What is wrong, as the console knows it: what libraries say of a file is for those who know them."""
+    if isinstance(error, _NotHere):
+        return "not here"
+    if isinstance(error, MemoryError) or type(error).__name__ == "DecompressionBombError":
+        return "too large"
+    return "unknown" if isinstance(error, NotImplementedError) else "damaged"
+
+
 def _main() -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S))
     with contextlib.suppress(ValueError, OSError):
@@ -105,7 +118,7 @@ def _main() -> None:
     try:
         answer = _FUNCTIONS[asked.pop("function")](sys.stdin.buffer.read(), **asked)
     except Exception as error:  # noqa: BLE001 – whatever a file makes of its reader
-        answer = {"error": f"{type(error).__name__}: {error}"[:200]}
+        answer = {"fault": _fault(error)}
     json.dump(answer, sys.stdout)
 
 

@@ -19,6 +19,12 @@ TAIL_BYTES = 1 << 20
 """How much of a larger Parquet file is fetched: what it has, and not its rows, stands at its end."""
 _TIMEOUT_S = 30.0
 _ANSWER_BYTES_MAX = 16 << 20
+_FAULTS = {
+    "damaged": "is damaged or cut off: it can't be shown",
+    "too large": "is too large to be shown: get it, and look at it here",
+    "not here": "has so many columns that its end doesn't say what is in it: get it, and look at it here",
+    "unknown": "is written in a way that its reader doesn't know: get it, and look at it here",
+}
 _PROGRAM = Path(render_child.__file__)
 
 
@@ -53,13 +59,13 @@ class ParquetHead:
 
 async def pixels_of(data: bytes, width: int, height: int) -> Pixels:
     """An image's pixels, made to fit. Raises InvalidRequest for what can't be read."""
-    answer = await _rendered({"function": "image", "width": width, "height": height}, data)
+    answer = await _rendered("picture", {"function": "image", "width": width, "height": height}, data)
     return Pixels(base64.b64decode(answer["pixels"]), answer["width"], answer["height"])
 
 
 async def parquet_head(data: bytes, size: int) -> ParquetHead:
     """What a Parquet file of `size` bytes has. `data` is all of it, or its end. Raises InvalidRequest for what can't be read."""
-    answer = await _rendered({"function": "parquet", "size": size}, data)
+    answer = await _rendered("Parquet file", {"function": "parquet", "size": size}, data)
     has_rows = len(data) == size
     columns = [(str(name), str(kind)) for name, kind in answer["columns"]]
     if has_rows:
@@ -70,7 +76,7 @@ async def parquet_head(data: bytes, size: int) -> ParquetHead:
     return ParquetHead(table, answer["num_rows"], answer["all_columns"], has_rows)
 
 
-async def _rendered(request: dict[str, Any], data: bytes) -> dict[str, Any]:
+async def _rendered(what: str, request: dict[str, Any], data: bytes) -> dict[str, Any]:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-I", str(_PROGRAM),
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
@@ -91,6 +97,6 @@ async def _rendered(request: dict[str, Any], data: bytes) -> dict[str, Any]:
         raise InvalidRequest(
             f"its reader died of it (exit code {process.returncode}): it is damaged, or hostile"
         ) from None
-    if "error" in answer:
-        raise InvalidRequest(f"it can't be read: {answer['error']}")
+    if "fault" in answer:
+        raise InvalidRequest(f"this {what} {_FAULTS[answer['fault']]}")
     return dict(answer)

@@ -15,7 +15,7 @@ from opsconsole_protocol.stream.message import FileRoot
 
 if TYPE_CHECKING:
     from opsconsole.transfer.download import Brought
-    from opsconsole.transfer.pending import PendingFetch, PendingOffer
+    from opsconsole.transfer.pending import PendingFetch, PendingGet, PendingOffer
     from opsconsole.transfer.row import TransferRow
 
 _AGAIN_S = 5.0
@@ -64,8 +64,11 @@ class Board(Protocol):
     async def pending_fetches(self) -> "list[PendingFetch]":
         """Results that are to be brought here."""
 
+    async def interrupted_gets(self) -> "list[PendingGet]":
+        """What somebody was getting when the process was killed."""
+
     async def forget(self, id: str) -> None:  # noqa: A002 - the client's name
-        """Let go of an offer, or of results that are to be brought."""
+        """Let go of an offer, or of what is to be brought."""
 
     async def run(self) -> None:
         """Send what is wanted from here and bring what is pending, until cancelled."""

@@ -63,6 +63,9 @@ def judge(worker: Worker, demand: Demand, answers: Answers, shortage: str, now_m
     unfit = _unfit(worker, demand)
     if unfit:
         return Offer(worker, False, unfit, permanent=True)
+    lacking = _lacking_folder(worker, demand)
+    if lacking:
+        return Offer(worker, False, lacking, permanent=True, lacks_file=True)
     absent = _absent(worker, demand)
     if absent:
         return Offer(worker, False, absent)
@@ -144,10 +147,6 @@ def _unfit(worker: Worker, demand: Demand) -> str:
     for one in demand.requirements:
         if not one.matches(facts):
             return one.explain(facts)
-    for name in spec.inputs:
-        if lacks := lacks_folder(worker, name):
-            option = "--mount" if "/" in name else "--input-path"
-            return f"has {lacks} (start its agent with {option})"
     for need, key, label in demand.capacities:
         if total(worker, key) < need:
             return f"needs {need:g} {label}; it has {total(worker, key):g}"
@@ -157,6 +156,15 @@ def _unfit(worker: Worker, demand: Demand) -> str:
         return f"needs {_gpus(count)}; it has {len(worker.gpus)}{detail}"
     if sum((gpu.memory_total_mb or 0) >= needs.gpu_memory_mb for gpu in worker.gpus) < count:
         return f"needs {_gpus(count)} of {needs.gpu_memory_mb} MB; its largest has {_largest_mb(worker)} MB"
+    return ""
+
+
+def _lacking_folder(worker: Worker, demand: Demand) -> str:
+    """What folder this worker would have to be given for an input; empty where it has them."""
+    for name in demand.spec.inputs:
+        if lacks := lacks_folder(worker, name):
+            option = "--mount" if "/" in name else "--input-path"
+            return f"has {lacks} (start its agent with {option})"
     return ""
 
 

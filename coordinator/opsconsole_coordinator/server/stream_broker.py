@@ -389,7 +389,7 @@ def transfer_words(what: str, peer: str, said: Ended, *, is_to_initiator: bool) 
         return f"{what} {direction} {peer} failed: {said.error}"
     files = "" if said.files == 1 else f"{said.files:,} files, "
     by = f" by {way_words(said.way, said.engine)}" if said.way is not None and peer != STORE.name else ""
-    speed = f", {said.bytes / said.milliseconds / 1000:,.0f} MB/s" if said.milliseconds and said.bytes else ""
+    speed = f", {size_words(1000 * said.bytes // said.milliseconds)}/s" if said.milliseconds and said.bytes else ""
     return f"{what} {direction} {peer}: {files}{size_words(said.bytes)}{by}{speed}"
 
 

@@ -12,7 +12,8 @@ from msgspec.structs import replace
 from opsconsole.client import Client
 from opsconsole.transfer import pending
 from opsconsole.transfer.board import TransferBoard
-from opsconsole.transfer.pending import PendingFetch
+from opsconsole.transfer.pending import PendingFetch, PendingGet
+from opsconsole.transfer.results_here import results_of
 from opsconsole.transfer.row import TransferPhase, TransferRow
 from opsconsole_protocol.content.manifest import Manifest
 from opsconsole_protocol.error import Conflict, NotFound, ProtocolError, Unavailable
@@ -130,6 +131,8 @@ async def test_results_keep_their_path_and_what_is_here_already_isnt_moved(
     row = await board.get(JOB, ["models/*"], tmp_path / "here", force=True).result()
     assert (tmp_path / "here" / "models" / "b").read_text() == "other"
     assert board.brought[row.id].is_whole
+    here = [b"models/a", b"models/b"]
+    assert results_of(tmp_path / "here", here) == {b"models/b"}, "what lay there already isn't what was brought"
 
 
 async def test_what_is_fetched_by_itself_comes_beside_what_is_here_and_differs(
@@ -148,7 +151,40 @@ async def test_what_is_fetched_by_itself_comes_beside_what_is_here_and_differs(
         assert pending.fetches() == []
     assert (tmp_path / "line.json").read_text() == "my own"
     assert (tmp_path / f"line.{JOB}.json").read_text() == "new"
+    assert results_of(tmp_path, [b"line.json", f"line.{JOB}.json".encode()]) == {f"line.{JOB}.json".encode()}
     assert not (tmp_path / f"line.{JOB}.2.json").exists()
+
+
+async def test_gets_that_were_killed_go_on_and_what_cant_be_reached_stays(
+    board: TransferBoard, server: FakeServer, far: FarEnd, tmp_path: Path
+) -> None:
+    server.add_job(JOB)
+    server.finish(JOB)
+    results(far, a="a", b="b")
+    (far.mount("lab") / "f").write_text("f")
+    to = os.fsencode(tmp_path / "to")
+    root = FileRoot(kind=RootKind.MOUNT, mount="lab")
+    pending.save(PendingGet(store_id="store", job=JOB, patterns=("a",), folder=to))
+    pending.save(PendingGet(store_id="store", worker="gpu-a", root=root, folder=to))
+    away = PendingGet(store_id="store", worker="gpu-b", root=root, folder=to)
+    pending.save(away)
+    far.away.add("gpu-b")
+    done = await board.get_interrupted()
+    assert sorted(transfer.row.phase for transfer in done) == ["done", "done", "failed"]
+    assert sorted(path.name for path in (tmp_path / "to").iterdir()) == ["a", "f"]
+    assert await board.interrupted_gets() == [away]
+
+
+async def test_a_get_that_ended_leaves_no_note(
+    board: TransferBoard, server: FakeServer, far: FarEnd, tmp_path: Path
+) -> None:
+    server.add_job(JOB)
+    with pytest.raises(NotFound):
+        await board.get(JOB, [], tmp_path).result()
+    server.finish(JOB)
+    results(far, a="a")
+    await board.get(JOB, [], tmp_path).result()
+    assert await board.pending_gets() == []
 
 
 async def test_what_a_worker_cant_send_is_said(
@@ -263,7 +299,7 @@ async def test_files_of_a_mount_are_brought_as_they_lie_in_the_folder(
     root = FileRoot(kind=RootKind.MOUNT, mount="lab")
     await board.get_files("gpu-a", root, b"x", ["y"], tmp_path / "to").result()
     assert (tmp_path / "to" / "y" / "f").read_text() == "f"
-    with pytest.raises(NotFound, match="nothing there that matches 'z'"):
+    with pytest.raises(NotFound, match="nothing in lab:x that matches 'z'"):
         await board.get_files("gpu-a", root, b"x", ["z"], tmp_path / "to").result()
 
 
@@ -330,4 +366,5 @@ async def test_a_transfer_is_cancelled_and_told_of_on_the_loop(
     assert (await transfer.wait()).phase is TransferPhase.CANCELLED
     await asyncio.sleep(0)
     assert seen[-1].phase is TransferPhase.CANCELLED
+    assert [row.phase for row in await board.history()] == [TransferPhase.CANCELLED]
     await board.close()

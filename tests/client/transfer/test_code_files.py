@@ -1,13 +1,16 @@
 """Which files are code: what git says, or an ignore file; how large it may be."""
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from opsconsole.transfer import results_here
 from opsconsole.transfer.code_files import check_size, code_files
 from opsconsole_protocol.error import Conflict, LimitExceeded, NotFound
+from opsconsole_protocol.host.content.arriving import INCOMING_PREFIX
 
 
 def git(folder: Path, *words: str) -> str:
@@ -144,3 +147,44 @@ def test_many_small_files_are_named_by_their_folder(tmp_path: Path) -> None:
     folder = fill(tmp_path / "code", *(f"images/{number}" for number in range(50)), "a.py")
     with pytest.raises(LimitExceeded, match=r"the largest: images/ 440 B, a.py 4 B: "):
         check_size(folder, code_files(folder).paths, 100)
+
+
+def brought(folder: Path, *files: str) -> None:
+    """As if a transfer had put these there."""
+    fill(folder, *files)
+    results_here.note(folder, map(os.fsencode, files))
+
+
+def test_results_that_were_brought_here_are_no_code(repository: Path) -> None:
+    """`--fetch 'models/*'` into the code's folder: the second snapshot had the first one's results."""
+    before = code_files(repository)
+    brought(repository, "models/line.json", "models/deep/w.bin")
+    assert code_files(repository) == before
+    assert not before.dirty
+    with pytest.raises(NotFound, match="that git or an ignore file doesn't leave out"):
+        code_files(repository / "models")
+
+
+def test_a_result_that_is_edited_or_tracked_is_code(repository: Path) -> None:
+    brought(repository, "models/line.json", "models/kept.json")
+    (repository / "models/line.json").write_text("edited by somebody")
+    git(repository, "add", "models/kept.json")
+    assert {"models/line.json", "models/kept.json"} <= names(repository)
+    assert code_files(repository).dirty
+
+
+def test_outside_git_results_are_no_code_either(tmp_path: Path) -> None:
+    folder = fill(tmp_path / "plain", "fit.py", "mine.json")
+    brought(folder, "models/line.json")
+    link = tmp_path / "link"
+    link.symlink_to(folder)
+    assert names(folder) == names(link) == {"fit.py", "mine.json"}
+
+
+@pytest.mark.parametrize("in_git", [True, False])
+def test_what_lies_where_a_transfer_was_stopped_is_no_code(repository: Path, in_git: bool) -> None:
+    if not in_git:
+        shutil.rmtree(repository / ".git")
+    before = names(repository)
+    fill(repository, os.fsdecode(INCOMING_PREFIX) + "abc/model.bin", f"lib/{os.fsdecode(INCOMING_PREFIX)}d/e")
+    assert names(repository) == before

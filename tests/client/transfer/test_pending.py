@@ -4,13 +4,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from opsconsole.transfer import pending
-from opsconsole.transfer.pending import PendingFetch, PendingOffer
+from opsconsole.transfer.pending import PendingFetch, PendingGet, PendingOffer
 from opsconsole.transfer.user_folder import record_folder
 from opsconsole_protocol.error import LimitExceeded, NotFound
 from opsconsole_protocol.ids import ContentId, JobId
+from opsconsole_protocol.stream.message import FileRoot, RootKind
 
 JOB = JobId("aaaaaaaaaa")
 
@@ -86,3 +88,43 @@ def test_one_process_at_a_time_has_its_hands_on_it(tmp_path: Path) -> None:
     with pending.claimed(one):
         pending.remove(one)
     assert list((record_folder() / "offers").iterdir()) == []
+
+
+def a_get(**fields: object) -> PendingGet:
+    return PendingGet(**{"store_id": "s", "job": JOB, "patterns": ("m/*",), "folder": b"/b/\xff", **fields})  # type: ignore[arg-type]
+
+
+def test_what_is_being_got_is_there_while_it_is_and_only_then() -> None:
+    one = a_get()
+    with pending.kept(one):
+        assert pending.gets("s") == [one]
+        assert pending.interrupted() == []  # somebody is at it
+        with pending.kept(a_get()):  # the same once more
+            assert pending.gets("s") == [one]
+        assert pending.gets("s") == [one]
+    assert pending.gets() == []
+    assert list((record_folder() / "gets").iterdir()) == []
+
+
+def test_what_a_killed_process_was_getting_is_found(tmp_path: Path) -> None:
+    """A `get` that was killed was in no list, and so nobody could go on with it there."""
+    root = FileRoot(kind=RootKind.MOUNT, mount="lab")
+    one = a_get(job="", worker="gpu-a", root=root, below=b"x")
+    script = (
+        "import os, sys, msgspec\nfrom opsconsole.transfer import pending\n"
+        "with pending.kept(msgspec.json.decode(sys.argv[1], type=pending.PendingGet)):\n    os._exit(9)\n"
+    )
+    words = [sys.executable, "-c", script, msgspec.json.encode(one).decode()]
+    assert subprocess.run(words, check=False).returncode == 9
+    assert pending.interrupted("s") == [one]
+    assert pending.find(one.id) == one
+    assert (one.of, one.what) == ("gpu-a:lab:x", "m/*")
+    pending.remove(one)
+    assert pending.interrupted() == []
+
+
+def test_a_get_goes_on_though_nothing_can_be_written_down() -> None:
+    record_folder().parent.mkdir(parents=True)
+    record_folder().touch()
+    with pending.kept(a_get()):
+        assert pending.gets() == []

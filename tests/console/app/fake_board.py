@@ -7,7 +7,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from opsconsole.transfer.download import Brought
-from opsconsole.transfer.pending import PendingFetch, PendingOffer
+from opsconsole.transfer.pending import PendingFetch, PendingGet, PendingOffer
 from opsconsole.transfer.row import TransferKind, TransferPhase, TransferRow
 from opsconsole_console.service.source import FleetSource
 from opsconsole_protocol.api import WorkerRow
@@ -47,6 +47,7 @@ class FakeBoard:
         self.asked: list[tuple[object, ...]] = []
         self.offers: list[PendingOffer] = []
         self.fetches: list[PendingFetch] = []
+        self.gets: list[PendingGet] = []
         self.earlier: list[TransferRow] = []
         self.runs = 0
         self.row = row("begun")
@@ -90,6 +91,9 @@ class FakeBoard:
 
     async def pending_fetches(self) -> list[PendingFetch]:
         return self.fetches
+
+    async def interrupted_gets(self) -> list[PendingGet]:
+        return self.gets
 
     async def forget(self, id: str) -> None:  # noqa: A002
         self.asked.append(("forget", id))

@@ -3,6 +3,8 @@
 Hard use 26: `q` quit on two screens. Hard use 25: a dead coordinator showed as "No tasks" and "running".
 """
 
+from typing import Any
+
 import pytest
 from textual.widgets import Input
 
@@ -40,6 +42,26 @@ async def test_q_is_back_though_a_keymap_took_it_from_the_screen(source: Recorde
         await there.press("q")
         assert there.screen_name == "MainScreen"
         assert there.app.return_value is None
+
+
+async def test_no_letter_that_sorts_takes_a_key_from_what_is_around_its_table(source: RecordedSource) -> None:
+    """`T` sorted workers by their heat, and tasks and events too, where help said that it opens transfers."""
+    async with stage(source) as there:
+        for name in ("", *OPENED):
+            if name:
+                await open_screen(there, name)
+            for table in there.app.screen.query(LiveTable):
+                assert not taken_by_sorting(table), name
+            while len(there.app.screen_stack) > 1:
+                await there.app.pop_screen()
+
+
+async def test_transfers_open_from_workers_jobs_and_tasks(source: RecordedSource) -> None:
+    async with stage(source) as there:
+        for keys in (["1"], ["2"], ["2", "enter"]):
+            await there.press(*keys, "T")
+            assert there.screen_name == "TransferScreen", keys
+            await there.press("q")
 
 
 @pytest.mark.parametrize("name", OPENED)
@@ -108,6 +130,17 @@ async def test_an_empty_fleet_is_one_that_was_heard_of() -> None:
     snapshot = api.Snapshot(seq=1, coordinator="lab-coordinator", workers=(), jobs=(), events=(), jobs_total=0)
     async with stage(RecordedSource(snapshot=snapshot), SMALL) as there:
         assert "No jobs yet" in there.text()
+
+
+def taken_by_sorting(table: LiveTable[Any, Any]) -> list[str]:
+    """The keys that sort this table and mean something else on the way from it to the app."""
+    bound: dict[str, list[str]] = {}
+    for node in table.ancestors_with_self:
+        for key, bindings in node._bindings.key_to_bindings.items():
+            bound.setdefault(key, []).extend(binding.action for binding in bindings)
+    return [
+        key for key, actions in bound.items() if len(actions) > 1 and any(one.startswith("sort(") for one in actions)
+    ]
 
 
 def first_line(text: str) -> str:

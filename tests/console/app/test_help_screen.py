@@ -3,6 +3,7 @@
 import pytest
 
 from opsconsole_console.screen.help.help_screen import Key, help_lines
+from opsconsole_console.screen.part.line_view import LineView
 from opsconsole_protocol import filter as filters
 from opsconsole_protocol.api import job_filter
 from tests.console.app.source import RecordedSource
@@ -33,6 +34,15 @@ def test_nothing_that_help_says_is_cut(cells: int) -> None:
     assert "…" not in text
     for _, means in filters.SYNTAX:
         assert all(word in text for word in means.split())
+
+
+@pytest.mark.parametrize("size", [(80, 24), (104, 24), (120, 32), (160, 45)])
+async def test_no_line_goes_beyond_the_edge(source: RecordedSource, size: tuple[int, int]) -> None:
+    """At 80 columns the scroll bar stood on the last letter."""
+    async with stage(source, size) as there:
+        await there.press("question_mark")
+        view = there.app.screen.query_one(LineView)
+        assert max(len(line.left.text.rstrip()) for line in view.lines) <= view.content_size.width
 
 
 async def test_help_has_the_keys_of_triage_and_the_filter_language(source: RecordedSource) -> None:

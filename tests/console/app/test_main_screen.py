@@ -118,7 +118,7 @@ async def test_letters_sort(source: RecordedSource) -> None:
         assert source.fleet.jobs[table.shown_ids[0]].priority == 20
         await there.press("P")
         assert source.fleet.jobs[table.shown_ids[0]].priority == -5
-        await there.press("1", "U")
+        await there.press("1", "L")
         assert there.app.main.worker_pane.table.sorted_by == "util"
 
 

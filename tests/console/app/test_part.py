@@ -28,6 +28,12 @@ async def test_keys_in_the_last_line_can_be_clicked(source: RecordedSource) -> N
         assert bar.text.startswith("/ Find"), "other keys work there"
 
 
+async def test_the_files_of_a_job_are_offered_on_its_screen(source: RecordedSource) -> None:
+    async with stage(source) as there:
+        await there.line("show 42f")
+        await there.until(lambda: "f Files" in there.app.screen.query_one(KeyBar).text)
+
+
 async def test_command_and_help_stay_where_keys_dont_fit(source: RecordedSource) -> None:
     async with stage(source, (40, 20)) as there:
         bar = there.app.main.query_one(KeyBar)

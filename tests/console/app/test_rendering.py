@@ -56,10 +56,24 @@ def bomb() -> bytes:
     )
 
 
-@pytest.mark.parametrize("data", [b"", b"no image", png(99, 99)[:45], bomb()], ids=["empty", "text", "cut", "bomb"])
-async def test_images_that_cant_be_shown(data: bytes) -> None:
-    with pytest.raises(InvalidRequest, match="it can't be read: "):
+DAMAGED = "is damaged or cut off: it can't be shown"
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"", DAMAGED),
+        (b"no image", DAMAGED),
+        (png(99, 99)[:45], DAMAGED),
+        (bomb(), "is too large to be shown: get it, and look at it here"),
+    ],
+    ids=["empty", "text", "cut", "bomb"],
+)
+async def test_images_that_cant_be_shown(data: bytes, said: str) -> None:
+    """What the library said of it was shown: `UnidentifiedImageError: cannot identify image file <_io.BytesIO …>`."""
+    with pytest.raises(InvalidRequest) as raised:
         await pixels_of(data, 80, 40)
+    assert raised.value.message == f"this picture {said}"
 
 
 async def test_parquet() -> None:
@@ -76,7 +90,7 @@ async def test_of_a_large_parquet_file_the_end_says_what_is_in_it() -> None:
     head = await parquet_head(data[-100_000:], len(data))
     assert (head.num_rows, head.has_rows) == (300_000, False)
     assert head.table.rows[0] == ("name", "string")
-    with pytest.raises(InvalidRequest, match="this part of the file isn't here"):
+    with pytest.raises(InvalidRequest, match="has so many columns that its end doesn't say"):
         await parquet_head(data[-20:], len(data))
 
 
@@ -86,8 +100,9 @@ async def test_of_a_large_parquet_file_the_end_says_what_is_in_it() -> None:
     ids=("empty", "a mark", "noise", "a wrong length"),
 )
 async def test_parquet_that_cant_be_read(data: bytes) -> None:
-    with pytest.raises(InvalidRequest):
+    with pytest.raises(InvalidRequest) as raised:
         await parquet_head(data, len(data))
+    assert raised.value.message == f"this Parquet file {DAMAGED}"
 
 
 async def test_a_reader_that_dies_or_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,7 +141,7 @@ async def test_in_the_console(source: RecordedSource) -> None:
         assert isinstance(body, LineBody)
         await there.press("escape", "q")
         await view(there, "bomb.png")
-        await there.until(lambda: "it can't be read: DecompressionBombError" in there.text())
+        await there.until(lambda: "this picture is too large to be shown: get it" in there.text())
 
 
 async def test_without_the_libraries(source: RecordedSource, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ from typing import cast
 import pytest
 
 from opsconsole.transfer.download import Brought
+from opsconsole.transfer.pending import PendingGet
 from opsconsole.transfer.row import TransferPhase
 from opsconsole_console.screen.file.local_pane import LocalPane
 from opsconsole_console.screen.transfer.transfer_pane import PendingPane, TransferPane
@@ -169,6 +170,7 @@ async def test_what_moves_is_shown_under_the_files_and_told_when_it_is_done(sour
 async def test_the_screen_of_transfers(source: RecordedSource) -> None:
     async with stage(source) as there:
         there.board.earlier, there.board.offers, there.board.fetches = HISTORY, [OFFER], [FETCH]
+        there.board.gets = [PendingGet(store_id="s", job="42f", folder=b"/home/ana/out")]
         there.board.change(row("one"))
         await there.line("transfers")
         table = there.app.screen.query_one(TransferPane).table
@@ -178,7 +180,8 @@ async def test_the_screen_of_transfers(source: RecordedSource) -> None:
         assert "1 under way" in text
         assert "failed" in text
         pending = there.app.screen.query_one(PendingPane).table
-        await there.until(lambda: pending.total == 2)
+        await there.until(lambda: pending.total == 3)
+        assert "to /home/ana/out: interrupted" in there.text()
         await there.press("c")
         assert there.board.asked == [("cancel", "one")]
         await there.press("down", "c")
@@ -188,7 +191,7 @@ async def test_the_screen_of_transfers(source: RecordedSource) -> None:
         await there.press("2", "c")
         await there.until(lambda: "Let go of clips of may for 6a0mc2d1xq?" in there.text())
         await there.press("y")
-        await there.until(lambda: pending.total == 1)
+        await there.until(lambda: pending.total == 2)
         assert there.board.asked[-1] == ("forget", OFFER.id)
 
 

@@ -52,6 +52,14 @@ def test_every_metric_of_every_task(run: Run, told: FakeServer) -> None:
     assert all(isinstance(one, api.ReadMetrics) and not one.names for one in told.asked)
 
 
+def test_who_asks_for_another_metric_is_told_which_there_are(run: Run, told: FakeServer) -> None:
+    """It said that nothing was reported."""
+    for words in ((), ("--json",), ("--csv", "-"), ("--name", "loss", "--json")):
+        ran = run("metrics", JOB, "--name", "los", *words)
+        assert (ran.code, ran.out) == (1, "")
+        assert ran.err == "opsconsole: no metric called 'los' was reported: there is acc, loss\n"
+
+
 def test_points_are_asked_for_where_they_are_wanted(run: Run, told: FakeServer, tmp_path: Path) -> None:
     lines = run("metrics", JOB, "--csv", "-").out.splitlines()
     assert lines[:3] == ["task,metric,step,value", f"{JOB}/task-0,loss,0.0,3.0", f"{JOB}/task-0,loss,1.0,0.5"]

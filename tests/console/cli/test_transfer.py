@@ -7,11 +7,14 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from opsconsole.transfer import pending
+from opsconsole.transfer.pending import PendingFetch, PendingGet
 from opsconsole.transfer.row import TransferKind, TransferPhase, TransferRow
 from opsconsole_console.cli.progress_line import ProgressLine, summary, text
 from opsconsole_console.model.transfer_words import end_words
 from opsconsole_protocol import api
 from opsconsole_protocol.file_listing import FileEntry, FileKind, FilePage
+from opsconsole_protocol.ids import JobId
 from opsconsole_protocol.spec import JobSpec
 from opsconsole_protocol.stream.message import FileRoot, RootKind, Via, Way
 from tests.client.fake_server import FakeServer
@@ -130,12 +133,25 @@ def test_a_name_that_isnt_utf8_can_be_got_by_itself(
         ((JOB, "../x"), 2, "leads out of the folder"),
         (("zzzz",), 1, "zzzz"),
         (("gpu-z:x",), 1, "there is no worker 'gpu-z'"),
+        (("gpu-a",), 2, "gpu-a is a worker: name a folder of it, gpu-a:FOLDER, or gpu-a: for its input folder"),
+        (("",), 2, "'' names no job and no worker"),
+        ((":x",), 2, "':x' names no job and no worker"),
+        ((JOB, ""), 2, "the pattern '' names no files"),
+        (("gpu-a:lab:", "/a"), 2, "opsconsole: the pattern '/a' leads out of the folder"),
+        (("gpu-a:lab:", "."), 2, "opsconsole: the pattern '.' names no files"),
+        (("gpu-a:lab:none", "a*"), 1, "gpu-a has nothing in lab:none that matches 'a*'"),
+        (("gpu-a:lab",), 1, "gpu-a has nothing in input:lab that can be sent; did you mean gpu-a:lab: ?"),
+        (("gpu-a:lab:x/*.csv",), 1, "a pattern goes by itself: opsconsole get gpu-a:lab:x '*.csv'"),
+        ((f"{JOB}:models/*",), 1, f"a pattern goes by itself: opsconsole get {JOB}:models '*'"),
+        ((f"{JOB}/task-7",), 1, f"{JOB} has no task-7: it has 1, from task-0 on"),
     ],
 )
 def test_what_cant_be_got(
     run: Run, server: FakeServer, far: FarEnd, here: Path, words: tuple[str, ...], code: int, said: str
 ) -> None:
     finished(server, far, a="a")
+    for folder in (far.mount("lab") / "none", far.mount("lab") / "x/*.csv", far.mount("input") / "lab"):
+        folder.mkdir(parents=True)
     ran = run("get", *words)
     assert (ran.code, ran.out) == (code, "")
     assert said in ran.err.splitlines()[-1]
@@ -147,6 +163,13 @@ def test_a_folder_of_a_job_is_got(run: Run, server: FakeServer, far: FarEnd, her
     (far.outputs("gpu-a", FileRoot(kind=RootKind.OUTPUT, job_id=JOB)) / "models[1]" / "m").write_text("m")
     assert run("get", f"{JOB[:4]}:models[1]/", "--to", "out").out == "out/models[1]/m\n"
     assert run("get", f"{JOB}:models[1]", "n*").code == 1
+
+
+def test_options_may_stand_before_the_patterns(run: Run, far: FarEnd, here: Path) -> None:
+    """`get gpu-a:lab: --to DIR '*'` was an unknown argument, of which it was said that a command goes after --."""
+    (far.mount("lab") / "f").write_text("f")
+    ran = run("get", "gpu-a:lab:", "--to", "out", "*", "--json")
+    assert (ran.code, json.loads(ran.out)["files"]) == (0, [{"path": "f", "size_bytes": 1}])
 
 
 def test_a_folder_of_a_mount_is_got(run: Run, far: FarEnd, here: Path) -> None:
@@ -164,9 +187,28 @@ def test_the_history_is_listed(run: Run, far: FarEnd, here: Path) -> None:
     assert [line.split()[2:4] for line in listed[1:]] == [["put", "failed"], ["put", "done"]]
     rows = [json.loads(line) for line in run("transfers", "--json", "-n", "1").out.splitlines()]
     assert [(row["pending"], row["phase"]) for row in rows] == [(None, "failed")]
-    assert run("transfers", "resume").code == 0
+    assert run("transfers", "resume").err == "nothing waits to be sent or brought\n"
     for words in (("forget",), ("list", "x")):
         assert run("transfers", *words).code == 2
+
+
+def test_resume_says_what_it_is_going_to_do_and_what_it_did(
+    run: Run, server: FakeServer, far: FarEnd, here: Path
+) -> None:
+    """Off a terminal it said nothing, and who had killed a `get` didn't find it in the list."""
+    finished(server, far, a="a", b="b")
+    pending.save(PendingFetch(store_id="store", job_id=JobId(JOB), pattern="a", folder=os.fsencode(here / "to")))
+    pending.save(PendingGet(store_id="store", job=JOB, patterns=("b",), folder=os.fsencode(here / "to")))
+    listed = [line.split(None, 4)[1:] for line in run("transfers").out.splitlines()[1:3]]
+    assert listed == [["bring", "a", JOB, f"to {here}/to"], ["bring", "b", JOB, f"to {here}/to: interrupted"]]
+    ran = run("transfers", "resume")
+    assert ran.code == 0
+    assert ran.err.splitlines()[:2] == [
+        f"a is brought to {here}/to once {JOB} has ended", f"b of {JOB} is brought to {here}/to, where it was interrupted"
+    ]  # fmt: skip
+    assert ran.err.count("fetched results of") == 2
+    assert {path.name for path in (here / "to").iterdir()} == {"a", "b"}
+    assert run("transfers", "resume").err == "nothing waits to be sent or brought\n"
 
 
 # --- ls ------------------------------------------------------------------------------------------------------------

@@ -278,3 +278,22 @@ def test_every_verb_is_judged_by_the_table() -> None:
     told = {name for name, verb in VERBS.items() if verb.uses != COMMON}
     assert told == set(VERBS) - asks - {"agent"}
     assert {name for name, verb in VERBS.items() if verb.why} == told
+
+
+@pytest.mark.parametrize(
+    ("words", "taken"),
+    [
+        (("get", "j", "--to", "d", "a", "--force", "b"), {"id": "j", "patterns": ["a", "b"], "force": True}),
+        (("put", "a", "--force", "w"), {"files": ["a", "w"]}),
+        (("jobs", "state=failed", "--json", "name=x"), {"filter": ["state=failed", "name=x"]}),
+        (("transfers", "forget", "--json", "x"), {"action": "forget", "id": "x"}),
+    ],
+)
+def test_options_may_stand_between_arguments(words: tuple[str, ...], taken: dict[str, object]) -> None:
+    found = vars(build_parser(words).parse_args(list(words)))
+    assert taken.items() <= found.items()
+
+
+def test_help_has_every_form_of_an_input(run: Run) -> None:
+    said = " ".join(run("submit", "--help").out.split())
+    assert "NAME in its input folder, LABEL:PATH in a mount of it, or a whole path" in said

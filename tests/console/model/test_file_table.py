@@ -47,6 +47,39 @@ def test_a_last_line_that_may_be_cut_off_is_left_out() -> None:
     assert table.rows == (("1", "2"),)
 
 
+@pytest.mark.parametrize(
+    ("text", "complete", "fault"),
+    [
+        ("a,b,c\n1,2\n1,2,3\n", True, "this table is ragged: line 2 has 2 values where the first has 3"),
+        ("a,b\n1\n1,2,3\n", True, "this table is ragged: line 2 has 1 value where the first has 2, and 1 more line differs"),
+        ('a,b\n"x\ny",1\n3\n4\n5\n', True, "this table is ragged: line 4 has 1 value where the first has 2, and 2 more lines differ"),
+        ('a,b\n"x,1\n', True, "this table is broken: the quotation marks at line 2 don't match"),
+        ('a,b\n"x"y,1\n', True, "this table is broken: the quotation marks at line 2 don't match"),
+        ('a,b\n1,2\n"x\n', False, ""),
+        ('a,b\n5" disk,2\n\n"x ""y""",2\n', True, ""),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_a_table_is_said(text: str, complete: bool, fault: str) -> None:
+    """It was shown without a word."""
+    table = read_delimited(text, complete=complete)
+    assert table is not None
+    assert table.fault == fault
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ('{"a":1}\n\nnope\n', "line 3 is no JSON"),
+        ('{"a":1}\n1 2\n{}\n{', "line 2 is no JSON, nor is 1 more line"),
+        ('{"a":1}\n{}\n', ""),
+    ],
+)
+def test_a_line_that_is_no_json_is_named(text: str, fault: str) -> None:
+    table = read_json_lines(text)
+    assert table is not None
+    assert table.fault == fault
+
+
 @pytest.mark.parametrize("text", ["", "one column\nonly\n", "\n", "x" * 200_000 + ",y\n"])
 def test_what_has_no_columns(text: str) -> None:
     assert read_delimited(text) is None

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from opsconsole_console.model import file_tree
-from opsconsole_console.model.file_tree import json_lines
+from opsconsole_console.model.file_tree import json_fault, json_lines
 
 
 def shown(text: str) -> list[str]:
@@ -94,3 +94,19 @@ def test_a_long_file_ends_somewhere(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_long_string_is_cut() -> None:
     [[(text, what)]] = json_lines('"' + "x" * 10_000 + '"')[0]
     assert (len(text), text[-1], what) == (file_tree.STRING_CHARACTERS_MAX, "…", "string")
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ('{"a": 1,\n "b": }', "this JSON is broken at line 2, character 7"),
+        ("{}\n{}", "this JSON is broken at line 2, character 1"),
+        ('{"a": 1', "this JSON is broken: it ends before it is complete"),
+        ("\ufeff[NaN]", ""),
+        ("[" * 100_000, ""),
+        ("1" * 5_000, ""),
+    ],
+    ids=("no value", "two values", "cut", "sound", "deep", "a long number"),
+)
+def test_what_is_wrong_with_json_is_said(text: str, fault: str) -> None:
+    assert json_fault(text) == fault

@@ -101,6 +101,14 @@ def test_a_worker_without_the_mount_says_so_file_by_file(world: World) -> None:
     ]  # fmt: skip
 
 
+def test_a_folder_that_a_worker_lacks_is_a_file_that_it_lacks(world: World) -> None:
+    """So that who shows why it is refused doesn't say it twice."""
+    world.worker("w1", properties=INPUT)
+    verdict = view.candidates(world.fleet, JobSpec(command=("a",), inputs=("/nowhere/a",)), world.now_ms).verdicts[0]
+    assert (verdict.accepted, verdict.lacks_file) == (False, True)
+    assert verdict.reason == "has no folder with '/nowhere/a' (start its agent with --mount)"
+
+
 def test_without_workers_it_says_how_to_get_one(world: World) -> None:
     job = world.submit()
     assert world.why(job) == "no worker has joined yet (opsconsole invite prints the line that joins one)"

@@ -332,6 +332,8 @@ async def test_what_has_moved_is_written_down(site: Site) -> None:
                 stream_id=grant.stream_id, way=Way.WEBRTC, engine="wrtc", bytes=190_000_000, files=3, milliseconds=2_000
             )
         )
+        tiny = await to_mount(operator, "gpu-a")
+        await operator.call(api.EndStream(stream_id=tiny.stream_id, way=Way.DIRECT, bytes=105, files=1, milliseconds=3))
         failed = await to_mount(operator, "gpu-a")
         await operator.call(api.EndStream(stream_id=failed.stream_id, error="the disk of gpu-a is full"))
         await site.commit_loop.committed()
@@ -340,10 +342,11 @@ async def test_what_has_moved_is_written_down(site: Site) -> None:
         ]
         assert [one.text for one in events] == [
             "files of input to gpu-a failed: the disk of gpu-a is full",
+            "files of input to gpu-a: 105 B by direct, 35 kB/s",  # it was 0 MB/s
             "files of input to gpu-a: 3 files, 190 MB by webrtc with wrtc, 95 MB/s",
         ]
         history = site.streams.broker.history
-        assert [(one.peer, one.is_to_initiator) for one in history] == [("gpu-a", False)] * 2
+        assert [(one.peer, one.is_to_initiator) for one in history] == [("gpu-a", False)] * 3
         with pytest.raises(NotFound):
             await operator.call(api.EndStream(stream_id=grant.stream_id))
 

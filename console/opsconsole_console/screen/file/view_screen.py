@@ -13,7 +13,7 @@ from opsconsole_console.model.file_image import half_blocks, image_facts
 from opsconsole_console.model.file_kind import ContentKind, decode, kind_of
 from opsconsole_console.model.file_spot import FileSpot
 from opsconsole_console.model.file_table import ShownTable, read_delimited, read_json_lines
-from opsconsole_console.model.file_tree import json_lines
+from opsconsole_console.model.file_tree import json_fault, json_lines
 from opsconsole_console.screen.file.content_lines import (
     binary_lines,
     note_line,
@@ -176,7 +176,12 @@ class ViewScreen(DetailScreen):
                 return _table(read_json_lines(decode(data), complete=is_whole))
             case ContentKind.JSON:
                 found, more = json_lines(decode(data))
-                return None, [*tree_lines(found), *([note_line(_MORE)] if more or not is_whole else [])]
+                fault = json_fault(decode(data)) if is_whole else ""
+                return None, [
+                    *_fault_lines(fault),
+                    *tree_lines(found),
+                    *([note_line(_MORE)] if more or not is_whole else []),
+                ]
             case ContentKind.IMAGE:
                 return None, self._image_lines(data)
         return None, None
@@ -274,4 +279,8 @@ def _table(table: ShownTable | None) -> tuple[Cell | None, list[Cell] | None]:
     if table is None:
         return None, None
     heading, rows = table_lines(table)
-    return heading, [*rows, *([note_line(_MORE)] if table.is_cut else [])]
+    return heading, [*_fault_lines(table.fault), *rows, *([note_line(_MORE)] if table.is_cut else [])]
+
+
+def _fault_lines(fault: str) -> list[Cell]:
+    return [note_line(f"{fault}: x shows it as it is")] if fault else []

@@ -40,6 +40,8 @@ _ROWS = {
 _KEY_CELLS = 14
 _LETTERS_APART_MAX = 6
 _COLUMN_CELLS = 46
+_AROUND_CELLS = 13
+"""Margins, frame and scroll bar."""
 
 
 class Key(NamedTuple):
@@ -73,7 +75,7 @@ class HelpScreen(ModalScreen[None]):
         self.query_one(VerticalScroll).focus()
 
     def on_resize(self) -> None:
-        self._line_view.show(help_lines(self._keys, self._fields, self.size.width - 12))
+        self._line_view.show(help_lines(self._keys, self._fields, self.size.width - _AROUND_CELLS))
 
 
 def keys_of(screen: Screen[Any], also: Iterable[type[DOMNode]] = ()) -> list[Key]:

@@ -48,6 +48,7 @@ class JobScreen(DetailScreen, JobActions):
         *FAILURE_BINDINGS,
         Binding("E", "failure_place", "Error", tooltip="To where its log tells of its failure", id="job.error"),
         *job_bindings("job.new", show=False),
+        *job_bindings("job.files", show=True),
     ]
 
     def __init__(self, model: Model, source: FleetSource, job_id: str) -> None:

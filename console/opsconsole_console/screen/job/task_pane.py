@@ -20,7 +20,7 @@ from opsconsole_protocol.api import TaskRow
 
 _FRAME_LINES = 3
 """Edges and header."""
-_HOTKEYS = {"task": "T", "state": "S", "where": "W", "time": "I", "memory": "M"}
+_HOTKEYS = {"task": "K", "state": "S", "where": "W", "time": "I", "memory": "M"}
 
 
 class TaskPane(TablePane[TaskLine]):

@@ -15,7 +15,7 @@ from opsconsole_protocol.state import WorkerConnection
 
 _KIND_ORDER = {"up": 0, "draining": 1, "silent": 2, "lost": 3}
 _WIDE_CELLS = 110
-HOTKEYS = {"name": "N", "status": "S", "gpu": "P", "util": "U", "memory": "M", "io": "I", "heat": "T", "power": "W", "cpu": "C", "seen": "E"}  # fmt: skip
+HOTKEYS = {"name": "N", "status": "S", "gpu": "U", "util": "L", "memory": "M", "io": "I", "heat": "P", "power": "W", "cpu": "C", "seen": "E"}  # fmt: skip
 """Which letter sorts by which column."""
 
 

@@ -21,7 +21,7 @@ from opsconsole_protocol.api import EventList, EventRow, ListEvents
 
 _PAGE_EVENTS = 500
 _NEAR_END_ROWS = 30
-_HOTKEYS = {"time": "T", "actor": "W", "kind": "K"}
+_HOTKEYS = {"time": "I", "actor": "W", "kind": "K"}
 
 
 class EventPane(TablePane[EventRow]):

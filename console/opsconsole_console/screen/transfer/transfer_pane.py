@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from textual.binding import BindingType
 
-from opsconsole.transfer.pending import PendingFetch, PendingOffer
+from opsconsole.transfer.pending import PendingFetch, PendingGet, PendingOffer
 from opsconsole.transfer.row import TransferRow
 from opsconsole_console import format as fmt
 from opsconsole_console.screen.part.table_pane import TablePane, sort_bindings
@@ -62,6 +62,11 @@ def fetch_row(one: PendingFetch) -> PendingRow:
     return PendingRow(one.id, "bring", one.pattern, one.job_id, f"to {_text(one.folder)}", one.created_at_ms)
 
 
+def get_row(one: PendingGet) -> PendingRow:
+    """What somebody was getting when the process was killed."""
+    return PendingRow(one.id, "bring", one.what, one.of, f"to {_text(one.folder)}: interrupted", one.created_at_ms)
+
+
 def _text(path: bytes) -> str:
     return os.fsdecode(path).encode("utf-8", "replace").decode()
 
@@ -81,7 +86,7 @@ class PendingPane(TablePane[PendingRow]):
         return (
             Column("kind", "TO", lambda row: row.kind, 6, priority=8),
             Column("what", "WHAT", lambda row: row.what, 14, flex=2, priority=9, sort_key=lambda row: row.what),
-            Column("jobs", "JOB", lambda row: row.jobs, 10, flex=1, priority=7, sort_key=lambda row: row.jobs),
+            Column("jobs", "OF", lambda row: row.jobs, 10, flex=1, priority=7, sort_key=lambda row: row.jobs),
             Column("note", "", lambda row: row.note, 16, flex=3, priority=6, tone="text-muted"),
         )  # fmt: skip
 

@@ -17,7 +17,14 @@ from opsconsole_console.screen.part.facts import wrapped
 from opsconsole_console.screen.part.key_bar import KeyBar
 from opsconsole_console.screen.part.line_view import Line, LineView
 from opsconsole_console.screen.part.shell_access import run_exclusive, shell
-from opsconsole_console.screen.transfer.transfer_pane import PendingPane, PendingRow, TransferPane, fetch_row, offer_row
+from opsconsole_console.screen.transfer.transfer_pane import (
+    PendingPane,
+    PendingRow,
+    TransferPane,
+    fetch_row,
+    get_row,
+    offer_row,
+)
 from opsconsole_console.service.transfers import Transfers
 from opsconsole_console.widget.cell import cell
 from opsconsole_console.widget.live_table import LiveTable
@@ -96,9 +103,10 @@ class TransferScreen(DetailScreen):
         try:
             offers = await self._transfers.board.pending_offers()
             fetches = await self._transfers.board.pending_fetches()
+            gets = await self._transfers.board.interrupted_gets()
         except Unavailable:
             return  # the first line says so
-        rows = [*map(offer_row, offers), *map(fetch_row, fetches)]
+        rows = [*map(offer_row, offers), *map(fetch_row, fetches), *map(get_row, gets)]
         self._pending.table.set_rows({row.id: row for row in rows})
         self._pending.set_coverage(ALL)
         self._pending.subject = fmt.plural(len(rows), "thing") if rows else ""

@@ -212,6 +212,15 @@ class PlacingSink(Arriving):
             entry, "is there already, and it differs: replace it (put --force), or take another folder"
         )
 
+    @property
+    def placed(self) -> list[bytes]:
+        """The paths of the files and links that came, once it has finished: not those that were there already."""
+        return [
+            self.place_of(entry)
+            for index, entry in enumerate(self.manifest.entries)
+            if index not in self._present and entry.kind is not EntryKind.FOLDER
+        ]
+
     def is_spared(self, entry: Entry, why: str) -> bool:
         """Something else is in an entry's place: whether that stays and the entry needn't come. Raises Conflict."""
         raise Conflict(f"{shown(entry.path)} {why}")
