@@ -117,7 +117,7 @@ class Relay:
         end_keepers(self._folder / "state")
 
     def _put(self) -> None:
-        command = (sys.executable, "-m", "opsconsole_console", "put", "--replace", "--via", "relay")
+        command = (sys.executable, "-m", "opsconsole_console", "put", "--force", "--via", "relay")
         while True:
             began_s = time.monotonic()
             done = subprocess.run(

@@ -113,10 +113,12 @@ class _Packer:
         except BaseException as error:
             transfer.ends(error)
             raise
-        transfer.ends()
-        if transfer.row.way is not None:
-            await asyncio.to_thread(history.add, transfer.row)
-        return result
+        else:
+            transfer.ends()
+            return result
+        finally:
+            if transfer.row.way is not None:
+                await asyncio.to_thread(history.add, transfer.row)
 
 
 async def note(

@@ -4,7 +4,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -46,10 +46,8 @@ REOPEN_S = 5.0
 """How soon a store that can't be opened is tried again."""
 TURN_LOOK_S = 1.0
 """How often a stream that waits for its turn looks whether the one before it makes headway."""
-_SENDING = "sending."
-"""Before the stream's id: the holder of a tree that is being sent."""
-_RECEIVING = "receiving."
-"""Before the stream's id: the holder of a tree that is being received, until it has its own."""
+_OF_STREAMS = ("sending.", "receiving.")
+"""So began the holders of streams, of which nothing is written any more."""
 
 
 class Keeping:
@@ -85,7 +83,7 @@ class Keeping:
             time.sleep(REOPEN_S)
         self._trouble = ""
         for holder, content_ids in store.holders().items():
-            if holder.startswith((_SENDING, _RECEIVING)):
+            if holder.startswith(_OF_STREAMS):
                 store.unpin(holder)
                 continue
             self._tell_held(store, holder, content_ids)
@@ -125,25 +123,13 @@ class Keeping:
 
     # --- streams -----------------------------------------------------------------------------------------------
 
-    def serve(self, stream_id: str, work: Serve, stream: WatchedStream) -> session.Summary:
+    def serve(self, work: Serve, stream: WatchedStream) -> session.Summary:
         """Send a tree. Raises OpsconsoleError."""
         store = self._opened(stream)
-        holder = _SENDING + stream_id
-        for content_id in work.content_ids:
-            store.pin(holder, content_id)
         try:
-            source = _source(store, work)
-        except (OSError, OpsconsoleError) as error:
-            refusal = error if isinstance(error, OpsconsoleError) else Unavailable(f"the coordinator's store: {error}")
-            session.refuse(stream, refusal)
-            raise refusal from None
-        else:
-            try:
-                return session.send(stream, source)
-            finally:
-                source.close()
+            with store.held(*work.content_ids):
+                return _send(store, work, stream)
         finally:
-            store.unpin(holder)
             self._tell_changes(store)  # a tree that was found to be spoilt is gone
 
     def look(self, message: Look) -> Looked:
@@ -165,21 +151,23 @@ class Keeping:
             said = f"the coordinator's store: {error.strerror or error}"
             return Looked(number=message.number, code=Unavailable.code, error=said)
 
-    def receive(self, stream_id: str, work: Receive, stream: WatchedStream) -> session.Summary:
+    def receive(self, work: Receive, stream: WatchedStream) -> session.Summary:
         """Take a tree in. Raises OpsconsoleError."""
         store = self._opened(stream)
-        holder = _RECEIVING + stream_id
 
-        def sink(manifest: Manifest) -> Sink:
-            content_id = manifest.content_id
-            store.pin(holder, content_id)  # else it could give way to another before its sender is told that it is here
-            return ArrivingSink(store.sink(manifest), lambda: self._arrived(store, content_id, work))
+        with self._turn(work.content_id, stream), ExitStack() as held:
 
-        with self._turn(work.content_id, stream):
+            def sink(manifest: Manifest) -> Sink:
+                content_id = manifest.content_id
+                held.enter_context(
+                    store.held(content_id)
+                )  # else it could give way to another before its sender is told that it is here
+                return ArrivingSink(store.sink(manifest), lambda: self._arrived(store, content_id, work))
+
             try:
                 return session.receive(stream, sink, expected=work.content_id, bytes_max=work.bytes_max)
             finally:
-                store.unpin(holder)
+                held.close()
                 self._tell_changes(store)  # others may have given way to it
 
     def _arrived(self, store: ContentStore, content_id: ContentId, work: Receive) -> None:
@@ -282,6 +270,20 @@ class ArrivingSink:
     def abandon(self) -> None:
         """As the sink below."""
         self._sink.abandon()
+
+
+def _send(store: ContentStore, work: Serve, stream: WatchedStream) -> session.Summary:
+    """Send what is meant. Raises OpsconsoleError, of which the other end is told."""
+    try:
+        source = _source(store, work)
+    except (OSError, OpsconsoleError) as error:
+        refusal = error if isinstance(error, OpsconsoleError) else Unavailable(f"the coordinator's store: {error}")
+        session.refuse(stream, refusal)
+        raise refusal from None
+    try:
+        return session.send(stream, source)
+    finally:
+        source.close()
 
 
 def _source(store: ContentStore, work: Serve) -> FolderSource:

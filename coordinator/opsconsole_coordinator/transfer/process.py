@@ -206,9 +206,9 @@ class TransferProcess:
 
     def _move(self, expect: Expect, stream: WatchedStream) -> Summary:
         if isinstance(expect.work, Serve):
-            return self._keeping.serve(expect.stream_id, expect.work, stream)
+            return self._keeping.serve(expect.work, stream)
         assert isinstance(expect.work, Receive)  # noqa: S101 - relays aren't moved here
-        return self._keeping.receive(expect.stream_id, expect.work, stream)
+        return self._keeping.receive(expect.work, stream)
 
     # --- what is told ------------------------------------------------------------------------------------------
 

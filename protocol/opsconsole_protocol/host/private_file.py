@@ -1,6 +1,7 @@
 """Small files that only their owner may read: tokens, credentials, keys. Coordinator, agent and client all have some."""
 
 import contextlib
+import errno
 import os
 import secrets
 import stat
@@ -10,6 +11,8 @@ from typing import TypeVar
 from opsconsole_protocol.error import OpsconsoleError
 
 _SIZE_MAX = 64 * 1024
+FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
+"""How the system says that there is no room."""
 
 T = TypeVar("T")
 
@@ -18,6 +21,10 @@ class PrivateFileError(OpsconsoleError):
     """A private file that can't be used as it is."""
 
     code = "private_file"
+
+
+class PrivateFileFull(PrivateFileError):
+    """A private file for which its disk has no room."""
 
 
 def write_private(path: Path, text: str) -> None:
@@ -35,9 +42,8 @@ def write_private(path: Path, text: str) -> None:
             temporary.unlink(missing_ok=True)
         sync_folder(path.parent)
     except OSError as error:
-        raise PrivateFileError(
-            f"{path} can't be written ({error.strerror}): check the folder's owner and free space"
-        ) from None
+        kind = PrivateFileFull if error.errno in FULL_DISK else PrivateFileError
+        raise kind(f"{path} can't be written ({error.strerror}): check the folder's owner and free space") from None
 
 
 def read_private(path: Path) -> str | None:

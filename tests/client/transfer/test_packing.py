@@ -10,12 +10,13 @@ import pytest
 from opsconsole.client import Client
 from opsconsole.transfer import history, pending
 from opsconsole.transfer.packing import Packed, note, pack, provisional
-from opsconsole.transfer.row import TransferKind
+from opsconsole.transfer.row import TransferKind, TransferPhase
 from opsconsole.transfer.this_host import this_host
 from opsconsole.transfer.wish import Wishes
 from opsconsole_protocol.content.error import ContentChanged
 from opsconsole_protocol.error import InvalidRequest, LimitExceeded, NotFound
 from opsconsole_protocol.host.content.scan import scan
+from opsconsole_protocol.host.content.store import ContentStore
 from opsconsole_protocol.ids import JobId
 from opsconsole_protocol.spec import JobSpec
 from opsconsole_protocol.stream.message import KeepContent
@@ -71,6 +72,15 @@ async def test_the_second_time_nothing_is_sent(client: Client, far: FarEnd, here
         first.bundle.content_id, *(one.content_id for one in first.uploads)
     ]  # fmt: skip
     assert [row.kind for row in history.read(9)] == [TransferKind.UPLOAD] * 3
+
+
+async def test_an_upload_that_fails_is_listed_with_the_reason(client: Client, far: FarEnd, here: Path) -> None:
+    far.store = ContentStore(here / "small", 4)
+    with pytest.raises(LimitExceeded, match="the other end stopped: "):
+        await packed(client, Wishes(uploads=("data.csv",), cwd=here))
+    [row] = history.read(9)
+    assert (row.phase, row.title) == (TransferPhase.FAILED, "data.csv")
+    assert row.error.startswith("the other end stopped: the tree has ")
 
 
 async def test_a_file_is_a_tree_with_one_entry_of_the_uploads_name(client: Client, far: FarEnd, here: Path) -> None:

@@ -39,9 +39,8 @@ def test_a_tree_that_has_just_come_stays_until_its_holder_has_it(tmp_path: Path)
     def tell(message: FromProcess) -> None:
         if isinstance(message, Ready):
             ready.set()
-        if isinstance(message, Kept):
-            holders = opened[0].holders()
-            pinned.append(any(manifest.content_id in one for one in holders.values()))
+        if isinstance(message, Kept) and message.added:
+            pinned.append(not opened[0].remove(manifest.content_id, unless_pinned=True))
 
     opened: list[ContentStore] = []
     keeping = Keeping(tmp_path / "store", 1 << 30, tell)
@@ -51,7 +50,7 @@ def test_a_tree_that_has_just_come_stays_until_its_holder_has_it(tmp_path: Path)
     opened.append(keeping._store)
     assert _bring(keeping, folder) == manifest.content_id
     assert pinned == [True]
-    assert keeping._store.holders() == {}
+    assert keeping._store.remove(manifest.content_id, unless_pinned=True)
 
 
 def test_a_sender_that_trickles_gives_up_its_place_to_one_that_waits(
@@ -120,7 +119,7 @@ def _opened(folder: Path) -> Keeping:
 
 def _refused(keeping: Keeping, content_id: ContentId, sock: socket.socket) -> None:
     with pytest.raises(StreamLost):
-        keeping.receive("s0", Receive(content_id=content_id, bytes_max=1), WatchedStream(SocketStream(sock, Way.RELAY)))
+        keeping.receive(Receive(content_id=content_id, bytes_max=1), WatchedStream(SocketStream(sock, Way.RELAY)))
 
 
 def _bring(keeping: Keeping, folder: Path, content_id: ContentId | None = None) -> ContentId | None:
@@ -130,7 +129,7 @@ def _bring(keeping: Keeping, folder: Path, content_id: ContentId | None = None) 
     sender.start()
     try:
         work = Receive(content_id=content_id, bytes_max=1 << 20)
-        return keeping.receive("s1", work, WatchedStream(ours)).content_id
+        return keeping.receive(work, WatchedStream(ours)).content_id
     finally:
         sender.join(WAIT_S)
         source.close()

@@ -1,6 +1,6 @@
 """Both sides of a transfer in memory, chunks and bounds made small: bytes in, bytes out."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest.mock import patch
@@ -46,11 +46,12 @@ def manifest_of(tree: Tree) -> Manifest:
 class End:
     """What both ends do: take bytes in, give bytes out, and end well or with an error."""
 
-    def __init__(self) -> None:
+    def __init__(self, steps: Generator[Any, Any, None]) -> None:
         self.out = bytearray()
         self.error: OpsconsoleError | None = None
         self.is_done = False
         self._reader = FrameReader()
+        self._steps = steps
 
     @property
     def is_over(self) -> bool:
@@ -69,7 +70,11 @@ class End:
                 if arrived is not None:
                     self.advance(arrived)
             except OpsconsoleError as error:
-                self.error = error
+                self.error = error.with_traceback(None)  # whose frames have this end
+
+    def close(self) -> None:
+        """Leave nothing half done for the collector, who comes at any time, also when no frame is left to end it in."""
+        self._steps.close()
 
     def advance(self, answer: Any) -> None:
         """Take steps until the next frame is due."""
@@ -80,10 +85,9 @@ class SenderEnd(End):
     """Sends a tree."""
 
     def __init__(self, tree: Tree) -> None:
-        super().__init__()
         self.machine = Sender(manifest_of(tree))
+        super().__init__(self.machine.run())
         self._data = [tree.get(entry.path, b"") for entry in self.machine.manifest.entries]
-        self._steps = self.machine.run()
         self.advance(None)
 
     def advance(self, answer: Any) -> None:
@@ -126,12 +130,11 @@ class ReceiverEnd(End):
     """Receives a tree onto a disk."""
 
     def __init__(self, disk: Disk, machine: Receiver | None = None) -> None:
-        super().__init__()
+        super().__init__((machine or Receiver()).run())
         self.disk = disk
         self.chunks = 0
         """How many chunks and small files have arrived."""
         self._manifest = Manifest(())
-        self._steps = (machine or Receiver()).run()
         self.advance(None)
 
     def advance(self, answer: Any) -> None:

@@ -33,7 +33,7 @@ def copy_tree(
     Holes stay holes, and where the disk can share blocks, nothing is copied. `progress` is told how many bytes are done.
     Raises Conflict if something is in the way or the tree is gone, DiskFull, and StreamCancelled.
     """
-    with on_disk():
+    with on_disk(destination):
         destination.mkdir(parents=True, exist_ok=True)
         with Beneath(tree.path) as source, Beneath(destination) as target:
             copy = _Copy(source, target, progress, cancel)

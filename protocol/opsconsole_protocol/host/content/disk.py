@@ -1,29 +1,56 @@
 """The disk that is written to: its errors, its room, and who holds a folder."""
 
-import errno
 import fcntl
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from socket import gethostname
 
 from opsconsole_protocol.content.error import DiskFull
+from opsconsole_protocol.content.path import shown
 from opsconsole_protocol.error import Conflict
+from opsconsole_protocol.host.private_file import FULL_DISK, PrivateFileFull
 
 KEPT_FREE_BYTES = 16 << 20
 """How much room a transfer leaves on a disk."""
 
 
+def disk_words(place: int | Path) -> str:
+    """`the disk of gpu-a at /home`: where the disk is mounted that has a folder, by its descriptor or a path that needn't be there yet."""
+    host = gethostname()
+    try:
+        path = _path_of(place) if isinstance(place, int) else place.absolute()
+        while not path.exists():
+            path = path.parent
+        device = path.stat().st_dev
+        while path.parent.stat().st_dev == device and path != path.parent:
+            path = path.parent
+    except OSError:
+        return f"the receiving disk of {host}"
+    return f"the disk of {host} at {shown(os.fsencode(path))}"
+
+
+def _path_of(folder: int) -> Path:
+    """Raises OSError."""
+    if sys.platform == "darwin":
+        return Path(os.fsdecode(fcntl.fcntl(folder, fcntl.F_GETPATH, bytes(1024)).rstrip(b"\0")))
+    return Path(f"/proc/self/fd/{folder}").readlink()
+
+
 @contextmanager
-def on_disk() -> Iterator[None]:
-    """Errors of the disk that is written to, in one line each."""
+def on_disk(place: int | Path) -> Iterator[None]:
+    """Errors of the disk that has a folder, which is written to, in one line each."""
+    full = "is full: make room there, and start the transfer again"
     try:
         yield
+    except PrivateFileFull:
+        raise DiskFull(f"{disk_words(place)} {full}") from None
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskFull(
-                f"the receiving disk is full ({error.strerror}): make room, and start the transfer again"
-            ) from None
+        if error.errno in FULL_DISK:
+            raise DiskFull(f"{disk_words(place)} {full}") from None
         raise Conflict(
             f"the receiving end can't write ({error.strerror}): check the folder's owner, mode and disk"
         ) from None

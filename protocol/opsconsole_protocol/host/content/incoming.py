@@ -13,7 +13,7 @@ from opsconsole_protocol.content.path import shown
 from opsconsole_protocol.content.round import chunk_size, may_be_wanted, zero_digest
 from opsconsole_protocol.error import Conflict, OpsconsoleError
 from opsconsole_protocol.host.content.beneath import Beneath
-from opsconsole_protocol.host.content.disk import KEPT_FREE_BYTES, EarlySync, hold, on_disk, sync_disk
+from opsconsole_protocol.host.content.disk import KEPT_FREE_BYTES, EarlySync, disk_words, hold, on_disk, sync_disk
 from opsconsole_protocol.host.content.file_hash import is_hole, read_exactly, write_all
 from opsconsole_protocol.host.content.record import Look, look
 from opsconsole_protocol.stream.error import StreamCancelled
@@ -60,7 +60,7 @@ class Incoming:
         self._early_sync = EarlySync() if is_synced else None
         self._unsynced_bytes = 0
         self._open: tuple[int, int] | None = None
-        with on_disk():
+        with on_disk(beneath.root):
             if not self._gets_hold():
                 raise Conflict("the same files are being received there already: wait until that has ended")
             status = os.fstat(beneath.root)
@@ -87,7 +87,7 @@ class Incoming:
         """
         entries = self.manifest.entries
         wanted: list[int] = []
-        with on_disk():
+        with on_disk(self.beneath.root):
             for index, entry in enumerate(entries):
                 self._stop_if_cancelled()
                 if entry.kind is EntryKind.FOLDER:
@@ -105,7 +105,7 @@ class Incoming:
         """Which chunks of a large file are lacking; those that are all zero need not be sent. Raises DiskFull or Conflict."""
         entry = self.manifest.entries[index]
         lacking: list[int] = []
-        with on_disk():
+        with on_disk(self.beneath.root):
             descriptor, is_new = self._large(index)
             buffer = memoryview(bytearray(CHUNK_BYTES))
             for number, leaf in enumerate(leaves):
@@ -128,7 +128,7 @@ class Incoming:
 
     def write_chunk(self, index: int, number: int, data: memoryview) -> None:
         """Write a chunk of a large file. Raises DiskFull or Conflict."""
-        with on_disk():
+        with on_disk(self.beneath.root):
             descriptor = self._large(index)[0]
             write_all(descriptor, data, number * CHUNK_BYTES)
             self._sync_early(len(data), os.fdatasync, descriptor)
@@ -136,7 +136,7 @@ class Incoming:
     def write_files(self, indexes: Sequence[int], data: memoryview) -> None:
         """Write small files, whose bytes follow one another. Raises DiskFull or Conflict."""
         start = 0
-        with on_disk():
+        with on_disk(self.beneath.root):
             for index in indexes:
                 entry = self.manifest.entries[index]
                 end = start + entry.size
@@ -150,7 +150,7 @@ class Incoming:
         Raises DiskFull or Conflict.
         """
         self._close_file()
-        with on_disk():
+        with on_disk(self.beneath.root):
             for index, entry in enumerate(self.manifest.entries):
                 if entry.kind is EntryKind.FOLDER or index in absent or index in self._written:
                     continue
@@ -162,7 +162,7 @@ class Incoming:
 
     def seal_folders(self) -> None:
         """Give the folders their modes, after which nothing can be put into them any more. Raises DiskFull or Conflict."""
-        with on_disk():
+        with on_disk(self.beneath.root):
             for entry in reversed(self.manifest.entries):
                 if entry.kind is EntryKind.FOLDER:
                     folder, name = self.beneath.place(entry.path)
@@ -175,7 +175,7 @@ class Incoming:
             for index, entry in enumerate(self.manifest.entries)
             if entry.kind is EntryKind.FILE and index not in absent
         ]
-        with on_disk():
+        with on_disk(self.beneath.root):
             if self._early_sync is not None:
                 self._early_sync.end()
             if len(files) > _SYNCED_SINGLY:
@@ -202,15 +202,18 @@ class Incoming:
 
     def check_room(self, size: int, files: int = 0) -> None:
         """Raise DiskFull if the disk has no room for `size` bytes and `files` files."""
-        with on_disk():
+        with on_disk(self.beneath.root):
             disk = os.fstatvfs(self.beneath.root)
         free = disk.f_bavail * disk.f_frsize
         if size + KEPT_FREE_BYTES > free:
             raise DiskFull(
-                f"the receiving disk has {free >> 20:,} MiB of room, {size + KEPT_FREE_BYTES >> 20:,} MiB are needed: make room"
+                f"{disk_words(self.beneath.root)} has {free >> 20:,} MiB of room, "
+                f"{size + KEPT_FREE_BYTES >> 20:,} MiB are needed: make room there"
             )
         if disk.f_files and files > disk.f_favail:
-            raise DiskFull(f"the receiving disk has room for {disk.f_favail:,} files, {files:,} are needed: make room")
+            raise DiskFull(
+                f"{disk_words(self.beneath.root)} has room for {disk.f_favail:,} files, {files:,} are needed: make room there"
+            )
 
     def close(self) -> None:
         """Close what is open; what has arrived stays."""

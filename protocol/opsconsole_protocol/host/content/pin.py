@@ -2,6 +2,8 @@
 
 import contextlib
 import threading
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import blake3
@@ -27,6 +29,7 @@ class PinFolder:
         self._folder = folder
         self._writing = threading.Lock()
         self._pins: dict[str, frozenset[ContentId]] = {}
+        self._held: Counter[ContentId] = Counter()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for path in folder.iterdir():
             with contextlib.suppress(PrivateFileError):
@@ -54,13 +57,25 @@ class PinFolder:
             self._pins.pop(holder, None)
             self._path(holder).unlink(missing_ok=True)
 
+    @contextlib.contextmanager
+    def held(self, *contents: ContentId) -> Iterator[None]:
+        """Within this, trees are needed. No file says so."""
+        with self._writing:
+            self._held.update(contents)
+        try:
+            yield
+        finally:
+            with self._writing:
+                self._held.subtract(contents)
+                self._held += Counter()  # without those of which none is left
+
     def holders(self) -> dict[str, set[ContentId]]:
         """What each holder needs."""
         return {holder: set(pins) for holder, pins in self._pins.copy().items()}
 
     def is_pinned(self, content: ContentId) -> bool:
         """Whether somebody needs a tree."""
-        return any(content in pins for pins in self._pins.copy().values())
+        return self._held[content] > 0 or any(content in pins for pins in self._pins.copy().values())
 
     def _path(self, holder: str) -> Path:
         name = blake3.blake3(holder.encode()).hexdigest()[:_NAME_CHARACTERS]

@@ -75,7 +75,7 @@ class FolderSink(Arriving):
         self._destination = destination
         if os.path.lexists(destination):
             raise Conflict(f"{str(destination)!r} exists: take another folder")
-        with on_disk():
+        with on_disk(incoming):
             incoming.mkdir(mode=0o700, parents=True, exist_ok=True)
             beneath = Beneath(incoming)
             try:
@@ -94,7 +94,7 @@ class FolderSink(Arriving):
         self.incoming.seal()
         self.incoming.sync()
         self.incoming.seal_folders()
-        with on_disk():
+        with on_disk(self._folder):
             self.appear(0o755)
         self.incoming.close()
 
@@ -125,7 +125,7 @@ class PlacingSink(Arriving):
         self._cancel = cancel
         self._present: frozenset[int] = frozenset()
         self._name = INCOMING_PREFIX + manifest.content_id[:16].encode()
-        with on_disk():
+        with on_disk(root):
             with Beneath(root) as top:
                 self._beneath = made_below(top, folder)
             try:
@@ -151,7 +151,7 @@ class PlacingSink(Arriving):
 
     def wanted(self) -> list[int]:
         """The indexes of the files that are lacking. Raises Conflict for what is in the way, DiskFull and StreamCancelled."""
-        with on_disk():
+        with on_disk(self._beneath.root):
             self._present = frozenset(self._look_around())
         with stopped_beside(self._beneath, self._name) as others:
             return self.incoming.prepare(lambda index: index in self._present, others)
@@ -161,7 +161,7 @@ class PlacingSink(Arriving):
         self.incoming.seal(self._present)
         self.incoming.sync(self._present)
         entries = self.manifest.entries
-        with on_disk():
+        with on_disk(self._beneath.root):
             moved = b"/"
             for index, entry in enumerate(entries):
                 if index in self._present or entry.path.startswith(moved):

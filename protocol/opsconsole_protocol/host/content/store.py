@@ -4,7 +4,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from opsconsole_protocol.content.error import CacheChanged, NoRoom
@@ -28,6 +28,7 @@ from opsconsole_protocol.host.content.sink import Sink
 from opsconsole_protocol.host.content.source import FolderSource
 from opsconsole_protocol.host.content.store_sink import PresentSink, StoreSink
 from opsconsole_protocol.host.content.trash import Trash
+from opsconsole_protocol.host.private_file import PrivateFileError
 from opsconsole_protocol.ids import ContentId, check_content_id
 
 __all__ = ["ContentStore", "StoredTree"]
@@ -120,7 +121,7 @@ class ContentStore:
                 f"something was written into the kept tree {content[:12]}, which was dropped: {said}"
             ) from None
         if self.has(content):
-            with contextlib.suppress(OSError):  # a full disk is no reason not to use what it has
+            with contextlib.suppress(OSError, PrivateFileError):  # a full disk is no reason not to use what it has
                 os.utime(path)
                 if looks != record.looks or record.head.boot_id != boot_id():
                     write_record(path, make_record(record.manifest, looks))
@@ -165,8 +166,15 @@ class ContentStore:
             raise
 
     def pin(self, holder: str, content: ContentId) -> None:
-        """A holder needs a tree, which may not be here yet, from now until `unpin`. Raises PrivateFileError."""
-        self._pins.pin(holder, check_content_id(content))
+        """A holder needs a tree, which may not be here yet, from now until `unpin`. Raises DiskFull or PrivateFileError."""
+        with on_disk(self._records):
+            self._pins.pin(holder, check_content_id(content))
+
+    @contextlib.contextmanager
+    def held(self, *contents: ContentId) -> Iterator[None]:
+        """Within this, these trees are needed, which may not be here yet. Nothing is written: also a full disk has its trees."""
+        with self._pins.held(*map(check_content_id, contents)):
+            yield
 
     def unpin(self, holder: str) -> None:
         """A holder needs nothing any more."""
@@ -229,7 +237,7 @@ class ContentStore:
     def keep(self, record: Record, sink: StoreSink) -> None:
         """Let a tree that has arrived appear: for its sink. Raises DiskFull or Conflict."""
         content = record.manifest.content_id
-        with on_disk():
+        with on_disk(self._records):
             write_record(self._records / content, record)
             with self._lock:
                 sink.appear(0o555)

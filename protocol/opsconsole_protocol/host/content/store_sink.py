@@ -77,7 +77,7 @@ class StoreSink(FolderSink):
         """Let the tree appear in the store. Raises DiskFull or Conflict."""
         self.incoming.seal()
         self.incoming.seal_folders()
-        with on_disk():
+        with on_disk(self.incoming.beneath.root):
             looks = self.incoming.looks()
             device = os.fstat(self.incoming.beneath.root).st_dev
         self._store.keep(make_record(self.manifest, looks), self)

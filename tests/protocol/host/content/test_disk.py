@@ -5,6 +5,7 @@ import random
 import signal
 import socket
 from pathlib import Path
+from socket import gethostname
 
 import pytest
 
@@ -18,7 +19,7 @@ from opsconsole_protocol.host.content.sink import PlacingSink, Sink
 from opsconsole_protocol.host.content.source import FolderSource
 from opsconsole_protocol.host.content.store import ContentStore
 from opsconsole_protocol.stream.error import StreamLost
-from tests.process.test_disk import small_disk
+from tests.process.test_disk import fill, small_disk
 from tests.protocol.host.content.crash import die_after, fork, wait
 from tests.protocol.host.content.pair import SocketEnd, contents, feed, outcome, transfer
 
@@ -50,6 +51,8 @@ def test_a_disk_that_is_too_small_is_said_first_and_one_that_fills_leaves_nothin
         sent, received = transfer(source, make)
         assert isinstance(received, DiskFull)
         assert isinstance(sent, DiskFull)
+        disk = f"the disk of {gethostname()} at {str(there)!r}"
+        assert received.message.startswith(f"{disk} has ")
         assert sent.message == f"the other end stopped: {received.message}"
         (there / "ballast").unlink()
 
@@ -66,6 +69,7 @@ def test_a_disk_that_is_too_small_is_said_first_and_one_that_fills_leaves_nothin
         sent, received = transfer(source, lambda manifest: Filling(manifest, there, b"in", replace=False))
         assert isinstance(received, DiskFull)
         assert isinstance(sent, DiskFull)
+        assert received.message == f"{disk} is full: make room there, and start the transfer again"
         assert not (there / "in" / "a").exists()
         (there / "ballast").unlink()
         sent, received = transfer(source, make)
@@ -105,6 +109,40 @@ def test_a_file_of_ten_gigabytes_of_which_little_is_there_fits_a_small_disk(tmp_
             assert file.read() == b"\0end"
         store.close()
     source.close()
+
+
+def test_a_store_on_a_full_disk_gives_what_it_has_and_says_which_disk_is_full(tmp_path: Path) -> None:
+    there = tmp_path / "small"
+    with small_disk(there, "size=96m,mode=700"):
+        store = ContentStore(there / "store", 1 << 40)
+        manifests: list[Manifest] = []
+        for name in ("one", "two"):
+            top = tmp_path / name
+            top.mkdir()
+            (top / "a").write_bytes(name.encode())
+            manifests.append(scan(top))
+        one, two = (manifest.content_id for manifest in manifests)
+        source = FolderSource(tmp_path / "one", manifests[0])
+        feed(source, store.sink(manifests[0]))
+        source.close()
+        ballast = fill(there)
+        with store.held(one, two), store.held(one):
+            assert contents(store.open(one).path)["a"][1] == b"one"
+            assert not store.remove(one, unless_pinned=True)
+        with pytest.raises(DiskFull) as full:
+            store.pin("a job", two)
+        source = FolderSource(tmp_path / "two", manifests[1])
+        _, received = transfer(source, store.sink)
+        assert isinstance(received, DiskFull)
+        for error in (received, full.value):
+            assert error.message.startswith(f"the disk of {gethostname()} at {str(there)!r} ")
+        ballast.unlink()
+        store.pin("a job", two)
+        feed(source, store.sink(manifests[1]))
+        source.close()
+        assert not store.remove(two, unless_pinned=True)
+        assert store.ids() == [two], "the other one, which nobody held any more, had to make room"
+        store.close()
 
 
 def test_a_store_on_a_small_disk_lets_go_of_what_nobody_needs(tmp_path: Path) -> None:
