@@ -61,7 +61,10 @@ _LESS = "use a smaller batch, or gradient accumulation; or ask for a larger GPU:
 _MORE_MEMORY = "use less at a time (smaller batches, fewer loader workers), or ask for more: --memory"
 _NO_GPU = "a task sees only the GPUs that it asked for: submit it with --gpus 1"
 _INSTALL = "add it to --setup (--setup 'pip install …'), or run the command with the Python that has it"
-_WHERE_IS_IT = "is it on that worker? --input names what lies there, --upload brings a file along, --bundle the code"
+_WHERE_IS_IT = (
+    "is it on that worker? --input names what lies there ($OPSCONSOLE_INPUT_0 is its path), --upload brings a file along, "
+    "--bundle the code"
+)
 _RANKS = "look at the other ranks' logs: one of them failed or hung before; NCCL_DEBUG=INFO says more"
 _NOT_THERE = "install it with --setup, or name it by its whole path on that worker"
 _ROOM = "make room on that worker's disk, or write less; `opsconsole clean` shows what could go"
@@ -125,6 +128,7 @@ RULES: tuple[Rule, ...] = (
     Rule(re.compile(r"version `(GLIBC\S*)' not found"), "that worker's C library is older than {0}, which it was built for",
           "build it for an older system, or use a container image"),
     Rule(re.compile(r"can't open file '([^']+)': \[Errno 2\]"), "the script {0} isn't there", _WHERE_IS_IT),
+    Rule(re.compile(r"^FileNotFoundError: .*No such file or directory: '([^'/.]+)'$"), "no such file or program: {0}", _WHERE_IS_IT),
     Rule(re.compile(r"^FileNotFoundError: .*No such file or directory: '([^']+)'"), "no such file or folder: {0}", _WHERE_IS_IT),
     Rule(re.compile(r"^(?:ERROR: LoadError: )?SystemError: opening file \"?([^\":]+)\"?: No such file"), "no such file or folder: {0}", _WHERE_IS_IT),
     Rule(re.compile(r"^PermissionError: .*: '([^']+)'"), "permission denied: {0}",
@@ -138,20 +142,22 @@ RULES: tuple[Rule, ...] = (
     Rule(re.compile(r"Connection refused|ConnectionRefusedError|Max retries exceeded|Network is unreachable|No route to host"), "",
           "is what it connects to running, and reachable from that worker?"),
     # shells
+    Rule(re.compile(r"\$'\\r': command not found|\^M: bad interpreter"), "the script has the line ends of Windows", "save it with those of Unix (dos2unix)"),
     Rule(re.compile(r"(?:line \d+: |: \d+: |^)((?:\S+/)?[^\s:]+): (?:command )?not found$"), "command not found: {0}", _NOT_THERE,
           EndCause.COMMAND_NOT_FOUND, (127, 1, 2)),
     Rule(re.compile(r"^(?:/usr/bin/)?env: [‘'](.+?)\\?r?[’']: No such file or directory"), "command not found: {0}", _NOT_THERE, EndCause.COMMAND_NOT_FOUND,
           (127,)),
     Rule(re.compile(r"(?:bad interpreter|cannot execute: required file not found)"), "", "the first line of the script names a program that isn't there",
           EndCause.COMMAND_NOT_FOUND, (126, 127)),
+    Rule(re.compile(r"^make(?:\[\d+\])?: (\S+): No such file or directory$"), "command not found: {0}", _NOT_THERE, EndCause.COMMAND_NOT_FOUND, (2,)),
     Rule(re.compile(r"(?:line \d+: |: \d+: )(\S+): No such file or directory$"), "command not found: {0}", _NOT_THERE, EndCause.COMMAND_NOT_FOUND, (127,)),
     Rule(re.compile(r"(?:line \d+: |: \d+: )(\S+): Permission denied$"), "permission denied: {0}", "is it executable (chmod +x)?",
           EndCause.PERMISSION_DENIED, (126,)),
     Rule(re.compile(r"(\S+): cannot execute binary file(?:: Exec format error)?"), "{0} can't be executed here",
           "it was built for another processor or system", EndCause.PERMISSION_DENIED, (126,)),
-    Rule(re.compile(r"line \d+: ([\w]+): (unbound variable|parameter null or not set)"), "{0}: {1}", "set it with --env"),
+    Rule(re.compile(r"(?:line |: )\d+: (\w+): (unbound variable|parameter (?:null or )?not set)"), "{0}: {1}", "set it with --env"),
     Rule(re.compile(r"line \d+: (syntax error.*)"), "{0}", "run `bash -n` on the script"),
-    Rule(re.compile(r"line \d+: +\d+ Killed\b"), "something in it was killed (SIGKILL)", "most often for want of memory: ask for more with --memory", "", (137,)),
+    Rule(re.compile(r"line \d+: +\d+ Killed\b|^Killed$"), "something in it was killed (SIGKILL)", "most often for want of memory: ask for more with --memory", "", (137,)),
     Rule(re.compile(r"(?:error|fail)\S*: .*No such file or directory|: No such file or directory$"), "", _WHERE_IS_IT),
     # arguments
     Rule(re.compile(r"^\S+: error: "), "", _ARGUMENTS, "", (2,)),
@@ -180,7 +186,8 @@ RULES: tuple[Rule, ...] = (
     Rule(re.compile(r"^Error in (.+?) ?: ?(.*)"), "R: error in {0}: {1}"),
     Rule(re.compile(r"AssertionError"), "", ""),
     # programs that ran another one
-    Rule(re.compile(r"^make(?:\[\d+\])?: \*\*\* .*Error (\d+)|^make(?:\[\d+\])?: \*\*\* (.*)"), "make failed", "", "", (2,), wraps=True),
+    Rule(re.compile(r"^make(?:\[\d+\])?: \*\*\* .*Error \d+"), "make failed", "", "", (2,), wraps=True),
+    Rule(re.compile(r"^make(?:\[\d+\])?: \*\*\* (.+?)\.* *(?:Stop\.)?$"), "make: {0}", "", "", (2,)),
     Rule(re.compile(r"^srun: error: (.*)"), "srun: {0}", wraps=True),
     Rule(re.compile(r"subprocess\.CalledProcessError: Command (.+) returned non-zero exit status (\d+)\.?"), "{0} ended with exit code {1}", wraps=True),
     Rule(re.compile(r"subprocess\.CalledProcessError: Command (.+) died with (<Signals\.)?(\w+).*"), "{0} was killed by {2}", wraps=True),

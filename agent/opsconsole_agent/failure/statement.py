@@ -43,7 +43,7 @@ _HEADER = re.compile(r"^(?! *traceback +:).*Traceback \(most recent call last\)"
 _FRAME = re.compile(r'^\s*File "(?P<file>[^"]+)", line (?P<line>\d+)(?:, in (?P<name>.+))?$')
 _EXCEPTION = re.compile(r"^[A-Za-z_][\w.<>]*(?:\([\w.]+\))?(?:: .*|:)?$")
 _INDENTED = re.compile(r"^(?:\s|[│╭╰|]|$)")
-_OUTERMOST = ("<module>", "_run_module_as_main", "_bootstrap", "_bootstrap_inner", "_wrap")
+_OUTERMOST = ("<module>", "_run_module_as_main", "_bootstrap", "_wrap")
 """Functions in which a traceback begins that nobody caught."""
 _LIBRARY = re.compile(r"/(?:site|dist)-packages/|/lib(?:64)?/python\d|^<frozen|^<string>")
 _FROM = {
@@ -57,6 +57,10 @@ _TWO_LINES = re.compile(
 _LOOKS_BAD = re.compile(
     r"\b(?:error|errors|fatal|critical|failed|failure|exception|abort(?:ed|ing)?|cannot|can't|could not|couldn't|unable|denied"
     r"|refused|invalid|not found|no such|missing|illegal|unknown|unexpected|unrecognized|panic|corrupt\w*|killed)\b|[a-z]Error\b",
+    re.IGNORECASE,
+)
+_SOUNDS_BAD = re.compile(
+    r"\b(?:no|not|nothing|none|must|needs?|needed|required|expected|usage|bad|wrong|died|without)\b|n't\b",
     re.IGNORECASE,
 )
 _AT_WORK = re.compile(
@@ -119,6 +123,11 @@ def looks_bad(line: str) -> bool:
     return _LOOKS_BAD.search(line) is not None
 
 
+def sounds_bad(line: str) -> bool:
+    """Whether a line may be why a program gave up, on the source that is for such lines."""
+    return looks_bad(line) or (_SOUNDS_BAD.search(line) is not None and "Warning" not in line)
+
+
 class _Reader:
     """Reads the lines of one rank."""
 
@@ -130,6 +139,7 @@ class _Reader:
         self._origin = ""
         self._origin_place = ""
         self._begun = ""
+        self._lacks_message = False
 
     def read(self, place: int, raw: str) -> None:
         """Take the next line."""
@@ -162,6 +172,7 @@ class _Reader:
         frames = self._frames or []
         own = [frame for frame in frames if not _LIBRARY.search(frame["file"])]
         place = _place(own[-1]) if own else ""
+        self._lacks_message = line.rstrip().endswith(":")
         line = line.removeprefix("__main__.").rstrip(":")
         origin = self._origin
         if origin.partition(" ")[2] == line or origin.endswith(
@@ -189,7 +200,14 @@ class _Reader:
         elif _TWO_LINES.match(line):
             self._begun = line
             return
-        if not line.strip() or _NOISE.search(line):
+        if not line.strip():
+            return
+        lacks_message, self._lacks_message = self._lacks_message, False
+        if _NOISE.search(line):
+            return
+        if lacks_message and self.found:
+            before, statement = self.found.pop()
+            self.found.append((before, statement._replace(line=f"{statement.line}: {line.strip()}")))
             return
         if _LEVEL.search(line) or (_AT_WORK.search(line) and not looks_bad(line)):
             self.found.append((at, Statement(line.strip(), Kind.WENT_ON, self._rank)))

@@ -5,7 +5,7 @@ import pytest
 from opsconsole_agent.failure.explanation import WORDS_CHARACTERS_MAX, explain
 from opsconsole_agent.failure.last_lines import LAST_BYTES_MAX, Printed, Tail, secret_variables
 from opsconsole_protocol.ids import AttemptId
-from tests.agent.failure.printed import CAUGHT, FAILURES, MISLEADING, TRACEBACK, Sample
+from tests.agent.failure.printed import CAUGHT, FAILURES, MISLEADING, ON_STDERR, TRACEBACK, Sample
 from tests.hostile_text import TABLE
 
 A = AttemptId("7k3m.0.0.x")
@@ -28,6 +28,15 @@ def test_it_is_told_of_standard_output_too_and_after_other_output(name: str) -> 
     found = explain(Printed(stdout=Tail((before + sample.stderr).encode())), sample.status)
     assert found is not None
     assert found.words == sample.told
+
+
+@pytest.mark.parametrize("name", ON_STDERR)
+def test_what_only_sounds_bad_is_quoted_of_standard_error_alone(name: str) -> None:
+    sample: Sample = ON_STDERR[name]
+    found = explain(Printed(stderr=Tail(sample.stderr.encode())), sample.status)
+    assert found is not None
+    assert found.words == sample.told
+    assert explain(Printed(stdout=Tail(sample.stderr.encode())), sample.status) is None
 
 
 @pytest.mark.parametrize("name", MISLEADING)
