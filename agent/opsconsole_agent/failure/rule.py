@@ -60,13 +60,13 @@ def _host_memory(match: re.Match[str]) -> str:
 _LESS = "use a smaller batch, or gradient accumulation; or ask for a larger GPU: --require 'gpu_memory_mb>=…'"
 _MORE_MEMORY = "use less at a time (smaller batches, fewer loader workers), or ask for more: --memory"
 _NO_GPU = "a task sees only the GPUs that it asked for: submit it with --gpus 1"
-_INSTALL = "add it to --setup (--setup 'pip install …'), or run the command with the Python that has it"
+_INSTALL = "install it with --bundle DIR --setup 'pip install …', or run the command with the Python that has it"
 _WHERE_IS_IT = (
     "is it on that worker? --input names what lies there ($OPSCONSOLE_INPUT_0 is its path), --upload brings a file along, "
     "--bundle the code"
 )
 _RANKS = "look at the other ranks' logs: one of them failed or hung before; NCCL_DEBUG=INFO says more"
-_NOT_THERE = "install it with --setup, or name it by its whole path on that worker"
+_NOT_THERE = "is its name right? Name it by its whole path on that worker, or install it with --bundle DIR --setup CMD"
 _ROOM = "make room on that worker's disk, or write less; `opsconsole clean` shows what could go"
 _SHM = "use fewer loader workers (num_workers), or enlarge /dev/shm on that worker"
 _ARGUMENTS = "look at the command with `opsconsole show`, and clone it with other words after --"
@@ -178,11 +178,11 @@ RULES: tuple[Rule, ...] = (
     Rule(re.compile(r"^thread '(.*?)' (?:\(\d+\) )?panicked at (\S+?):(\d+):\d+: (.*)$"), "Rust panicked: {3} ({1}, line {2})", "RUST_BACKTRACE=1 says where", "",
           (101, 134, 1)),
     Rule(re.compile(r"^(?:panic|fatal error): (.*)"), "Go panicked: {0}", "", "", (2, 1)),
-    Rule(re.compile(r"^ERROR: (?:LoadError: )?ArgumentError: Package (\S+) not found"), "Julia has no package {0}", "add it with --setup \"julia -e 'using Pkg; …'\""),
+    Rule(re.compile(r"^ERROR: (?:LoadError: )?ArgumentError: Package (\S+) not found"), "Julia has no package {0}", "add it with --bundle DIR --setup \"julia -e 'using Pkg; …'\""),
     Rule(re.compile(r"^ERROR: LoadError: (.*)"), "Julia: {0}"),
     Rule(re.compile(r"^Caused by: (\S+)(?:: (.*))?$"), "{0}: {1}"),
     Rule(re.compile(r'^Exception in thread "[^"]+" (.+)'), "{0}"),
-    Rule(re.compile(r"^Error: Cannot find module '([^']+)'"), "no module named {0}", "add it to --setup (npm install)"),
+    Rule(re.compile(r"^Error: Cannot find module '([^']+)'"), "no module named {0}", "install it with --bundle DIR --setup 'npm install'"),
     Rule(re.compile(r"^Error in (.+?) ?: ?(.*)"), "R: error in {0}: {1}"),
     Rule(re.compile(r"AssertionError"), "", ""),
     # programs that ran another one
@@ -216,4 +216,9 @@ SIGNAL_HINTS: Mapping[int, str] = {
     11: "it touched memory that isn't its own",
 }
 """What a bare signal means."""
-MEMORY_HINT = _MORE_MEMORY
+CAUSE_HINTS: Mapping[str, str] = {
+    EndCause.COMMAND_NOT_FOUND: _NOT_THERE,
+    EndCause.PERMISSION_DENIED: "is it executable (chmod +x)?",
+    EndCause.OUT_OF_MEMORY: _MORE_MEMORY,
+}
+"""What to do where how it ended says all."""
