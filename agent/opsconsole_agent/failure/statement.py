@@ -39,7 +39,8 @@ _RANK = re.compile(r"^\[(?:rank|default)(\d+)\]:\s?")
 _RAY = re.compile(r"^\((?:[\w.]+ )*pid=\d+(?:, ip=[\d.]+)?\)\s")
 _GROUP = re.compile(r"^ {2,}[|+] ?")
 """Before the lines of a group of exceptions."""
-_HEADER = re.compile(r"^(?! *traceback +:).*Traceback \(most recent call last\)")
+_HEADER = "Traceback (most recent call last)"
+_IN_SUMMARY = re.compile(r" *traceback +:")
 _FRAME = re.compile(r'^\s*File "(?P<file>[^"]+)", line (?P<line>\d+)(?:, in (?P<name>.+))?$')
 _EXCEPTION = re.compile(r"^[A-Za-z_][\w.<>]*(?:\([\w.]+\))?(?:: .*|:)?$")
 _INDENTED = re.compile(r"^(?:\s|[│╭╰|]|$)")
@@ -69,12 +70,12 @@ _AT_WORK = re.compile(
     r"|\b(?:succe(?:ss|ssful|ssfully|eded)|completed?|finished|done|saved|recovered|retrying|skipp(?:ed|ing)|continu(?:ed|ing)|resum(?:ed|ing))\b",
     re.IGNORECASE,
 )
-_LEVEL = re.compile(r"^[\W\d_T]*(?:INFO|DEBUG|WARN(?:ING)?)\b(?!.*\b(?:ERROR|FATAL|CRITICAL)\b)")
+_LEVEL = re.compile(r"[\W\d_T]{0,60}\b(?:INFO|DEBUG|WARN(?:ING)?)\b(?!.*\b(?:ERROR|FATAL|CRITICAL)\b)")
 """A program that logs below an error goes on."""
 _EPILOGUE = (
     r"^opsconsole: ",
     r"^wandb: ",
-    r"torch[./]distributed[./](?:elastic|run\b)",
+    r".*torch[./]distributed[./](?:elastic|run\b)",
     r"^\[.*(?:destroy_process_group|TCPStore|ProcessGroupNCCL\.cpp:\d+\] Warning)",
     r"^(?:=+|-+|\*+|\"\"\"|\W*[─━═]+\W*)$",
     r"^[-+]+ \d+ -+$",
@@ -87,7 +88,7 @@ _EPILOGUE = (
     r"^Compile with `?TORCH_USE_",
     r"^Device-side assertion tracking|^Search for `cuda",
     r"^Exception raised from |^frame #\d+:|^C\+\+ CapturedTraceback|^#\d+ ",
-    r"resource_tracker: There appear to be \d+ leaked|resource_tracker\.py:\d+: UserWarning",
+    r".*resource_tracker: There appear to be \d+ leaked|.*resource_tracker\.py:\d+: UserWarning",
     r"^\[.*\bsigkill_handler\]",
     r"^note: (?:run with `RUST_BACKTRACE|Some details are omitted)|^stack backtrace:$",
     r"^goroutine \d+ |^(?:main|runtime|[\w.]+(?:/[\w.]+)+)\.[\w.()*]+\(.*\)$|^created by |^exit status \d+$|^\[signal SIG",
@@ -107,7 +108,7 @@ def statements(lines: Iterable[str]) -> list[Statement]:
     found: list[tuple[int, Statement]] = []
     readers: dict[str, _Reader] = {}
     for place, raw in enumerate(lines):
-        line = _RAY.sub("", raw)
+        line = _without(_RAY, raw)
         match = _RANK.match(line)
         rank = match[1] if match is not None else ""
         if rank not in readers:
@@ -143,8 +144,8 @@ class _Reader:
 
     def read(self, place: int, raw: str) -> None:
         """Take the next line."""
-        line = _GROUP.sub("", raw)
-        if _HEADER.search(line):
+        line = _without(_GROUP, raw)
+        if _HEADER in line and not _IN_SUMMARY.match(line):
             self._frames = []
         elif self._frames is not None and _INDENTED.match(line):
             self._read_frame(line)
@@ -203,16 +204,21 @@ class _Reader:
         if not line.strip():
             return
         lacks_message, self._lacks_message = self._lacks_message, False
-        if _NOISE.search(line):
+        if _NOISE.match(line):
             return
         if lacks_message and self.found:
             before, statement = self.found.pop()
             self.found.append((before, statement._replace(line=f"{statement.line}: {line.strip()}")))
             return
-        if _LEVEL.search(line) or (_AT_WORK.search(line) and not looks_bad(line)):
+        if _LEVEL.match(line) or (_AT_WORK.search(line) and not looks_bad(line)):
             self.found.append((at, Statement(line.strip(), Kind.WENT_ON, self._rank)))
         elif not line.startswith(" "):
             self.found.append((at, Statement(line, Kind.PLAIN, self._rank)))
+
+
+def _without(prefix: re.Pattern[str], line: str) -> str:
+    match = prefix.match(line)
+    return line if match is None else line[match.end() :]
 
 
 def _place(frame: re.Match[str]) -> str:

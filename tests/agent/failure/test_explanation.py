@@ -68,7 +68,7 @@ SECRETS = {
         ("ValueError: no MIIEvQIBADANBgkqh here", "no $KEY_FILE here"),
         ("ValueError: cannot reach https://ana:pa55@host/x", "cannot reach https://…@host/x"),
         ("ValueError: no /data/imagenet/a.csv", "no $DATA/a.csv"),
-        (f"ValueError: not taken: {A}.{'0f' * 32}", "not taken: $OPSCONSOLE_JOB_TOKEN"),
+        (f"ValueError: not taken: {A}.{'0f' * 32}", f"not taken: {A}.…"),
         ("ValueError: 8 of 8", "8 of 8"),
     ],
 )
@@ -107,7 +107,9 @@ HOSTILE = {
 def test_whatever_it_printed_is_read_in_bounded_time_and_told_in_one_line(name: str) -> None:
     data = HOSTILE.get(name) or f"{TRACEBACK}ValueError: {TABLE[name]}\n".encode("utf-8", "replace")
     for status in (1, 2, 127, 134, 137):
-        found = explain(Printed(stderr=Tail(data[-LAST_BYTES_MAX:]), stdout=Tail(data[-LAST_BYTES_MAX:])), status)
+        found = explain(
+            Printed(stderr=Tail(data[1 - LAST_BYTES_MAX :]), stdout=Tail(data[1 - LAST_BYTES_MAX :])), status
+        )
         if found is not None:
             assert found.words.isprintable()
             assert len(found.words) < 2 * WORDS_CHARACTERS_MAX
