@@ -63,11 +63,15 @@ def explain(printed: Printed, status: int) -> Failure | None:
 def _reasons(stated: Sequence[Statement], status: int) -> Iterator[_Found]:
     """From the end upwards: what may have ended it, and behind what only says that something else failed, that."""
     following = 0
+    bars: set[str] = set()
     for statement in reversed(stated):
-        if statement.kind is Kind.WENT_ON or following > FOLLOWING_MAX:
+        if statement.kind is Kind.BAR:
+            bars.add(statement.line)
+            continue
+        if statement.kind is Kind.WENT_ON or following > FOLLOWING_MAX or len(bars) > 1:
             return
         found = _recognised(statement, status)
-        if found is None or (statement.caught and following):
+        if found is None or (statement.caught and (following or bars)):
             following += 1
             continue
         yield found
@@ -112,12 +116,18 @@ def _tell(found: _Found, summary: re.Match[str] | None) -> Failure:
             words = f"{words}: {statement.code}"
     words = cut(words, WORDS_CHARACTERS_MAX)
     if statement.origin:
-        words = f"{words} ({cut(statement.origin, WORDS_CHARACTERS_MAX // 2)})"
+        words = f"{words} ({statement.how} {cut(statement.origin, WORDS_CHARACTERS_MAX // 2)})"
     if statement.place:
         words = f"{words} ({statement.place})"
     if statement.rank:
         words = f"rank {statement.rank}: {words}"
-    return Failure(words, "" if rule is None else rule.hint, "" if rule is None else rule.cause)
+    told = rule if rule is not None or not statement.origin else _rule_of(statement.origin)
+    return Failure(words, "" if told is None else told.hint, "" if told is None else told.cause)
+
+
+def _rule_of(line: str) -> Rule | None:
+    """What is known of an exception from which another one came."""
+    return next((rule for rule in RULES if not rule.statuses and rule.pattern.search(line)), None)
 
 
 def _filled(rule: Rule, match: re.Match[str]) -> str:

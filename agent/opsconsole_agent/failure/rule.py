@@ -25,10 +25,10 @@ class Rule(NamedTuple):
 
 
 _GIB = 1 << 30
-_TRIED = re.compile(r"[Tt]ried to allocate ([\d.]+ [KMGT]?i?B)")
+_TRIED = re.compile(r"[Tt]ried to allocate ([\d.]+ (?:[KMGT]?i?B|bytes))")
 _TRIED_BYTES = re.compile(r"(?:to allocate|allocating|allocate:) (\d{4,}) bytes")
 _TOTAL = re.compile(r"total capac\w+ of ([\d.]+ [KMGT]?i?B)|([\d.]+ [KMGT]?i?B) total capac")
-_FREE = re.compile(r"of which ([\d.]+ [KMGT]?i?B) is free|([\d.]+ [KMGT]?i?B) free")
+_FREE = re.compile(r"of which ([\d.]+ (?:[KMGT]?i?B|bytes)) is free|([\d.]+ (?:[KMGT]?i?B|bytes)) free")
 _GPU = re.compile(r"\bGPU (\d+)\b")
 
 
@@ -106,9 +106,9 @@ RULES: tuple[Rule, ...] = (
     # distributed
     Rule(re.compile(r"Watchdog caught collective operation timeout: WorkNCCL\(.*?OpType=(\w+).*?Timeout\(ms\)=(\d+)\d{3}\)"),
           "NCCL timed out: {0} was not answered by every rank within {1}s", _RANKS),
-    Rule(re.compile(r"Watchdog caught collective operation timeout|Some NCCL operations have failed or timed out|NCCL communicator was aborted"
+    Rule(re.compile(r"Watchdog caught collective operation timeout|Exception \(either an error or timeout\) detected by watchdog|Some NCCL operations have failed or timed out|NCCL communicator was aborted"
           r"|ncclRemoteError|Socket Timeout|ProcessGroup\w+ .*[Tt]imed out"),
-          "the ranks lost each other: a collective operation timed out or was aborted", _RANKS),
+          "the ranks lost each other: a collective operation timed out or was aborted", _RANKS, wraps=True),
     Rule(re.compile(r"DistStoreError: Timed out after (\d+) seconds waiting for clients\. (\d+)/(\d+) clients joined"),
           "only {1} of {2} ranks came together within {0}s", "did every task start? Is MASTER_ADDR reachable from the other workers?"),
     Rule(re.compile(r"client socket has (?:failed to connect|timed out after).*\(([^()]+, ?\d+)\)"),

@@ -17,13 +17,15 @@ class Kind(Enum):
     PLAIN = "plain"
     WENT_ON = "went on"
     """A line that shows the program at work: what was said before it didn't end it."""
+    BAR = "bar"
+    """A progress bar, as far as it is: one is drawn once more after the traceback of a program that ends."""
 
 
 class Statement(NamedTuple):
     """One line that states something.
 
     Of an exception: `place` is where it was raised and `code` what stands there; `caught` says that its traceback begins in a
-    function, as one does that was caught and printed there; `origin` is the exception that it came from, in words.
+    function, as one does that was caught and printed there; `origin` is the exception that it came from, and `how` it did.
     """
 
     line: str
@@ -33,6 +35,7 @@ class Statement(NamedTuple):
     code: str = ""
     caught: bool = False
     origin: str = ""
+    how: str = ""
 
 
 _RANK = re.compile(r"^\[(?:rank|default)(\d+)\]:\s?")
@@ -65,11 +68,12 @@ _SOUNDS_BAD = re.compile(
     re.IGNORECASE,
 )
 _AT_WORK = re.compile(
-    r"^\W*(?:\d{4}-\d\d-\d\d[T ]|\d\d:\d\d:\d\d)|\b\d+%\||\b\d+/\d+ \["
+    r"^\W*(?:\d{4}-\d\d-\d\d[T ]|\d\d:\d\d:\d\d)|\b\d+/\d+ \["
     r"|\b(?:epoch|step|iter(?:ation)?|batch)\b\W*\d"
     r"|\b(?:succe(?:ss|ssful|ssfully|eded)|completed?|finished|done|saved|recovered|retrying|skipp(?:ed|ing)|continu(?:ed|ing)|resum(?:ed|ing))\b",
     re.IGNORECASE,
 )
+_BAR = re.compile(r"\d+%\|[^|]*\|(?: *(\d+/\d+))?")
 _LEVEL = re.compile(r"[\W\d_T]{0,60}\b(?:INFO|DEBUG|WARN(?:ING)?)\b(?!.*\b(?:ERROR|FATAL|CRITICAL)\b)")
 """A program that logs below an error goes on."""
 _EPILOGUE = (
@@ -137,8 +141,8 @@ class _Reader:
         self._rank = rank
         self._frames: list[re.Match[str]] | None = None
         self._code = ""
-        self._origin = ""
-        self._origin_place = ""
+        self._origin: Statement | None = None
+        self._how = ""
         self._begun = ""
         self._lacks_message = False
 
@@ -175,24 +179,23 @@ class _Reader:
         place = _place(own[-1]) if own else ""
         self._lacks_message = line.rstrip().endswith(":")
         line = line.removeprefix("__main__.").rstrip(":")
-        origin = self._origin
-        if origin.partition(" ")[2] == line or origin.endswith(
-            f" {line}"
-        ):  # what another process raised, raised again here
-            origin, place = "", self._origin_place or place
+        origin, how = ("", "") if self._origin is None else (self._origin.line, self._how)
+        if self._origin is not None and origin == line:  # what another process raised is raised again here
+            origin, how, place = "", "", self._origin.place or place
         first = frames[0]["name"] if frames else None
-        statement = Statement(
-            line, Kind.EXCEPTION, self._rank, place, self._code, first is not None and first not in _OUTERMOST, origin
-        )
+        caught = first is not None and first not in _OUTERMOST
+        statement = Statement(line, Kind.EXCEPTION, self._rank, place, self._code, caught, origin, how)
         self.found.append((at, statement))
-        self._frames, self._code, self._origin = None, "", ""
+        self._frames, self._code, self._origin = None, "", None
 
     def _chain(self, how: str) -> None:
         """The exception before is where the next one comes from; of several the first."""
+        while self.found and self.found[-1][1].kind is Kind.PLAIN:
+            self.found.pop()  # more of its message
         if self.found and self.found[-1][1].kind is Kind.EXCEPTION:
             _, before = self.found.pop()
-            self._origin = before.origin or f"{how} {before.line}"
-            self._origin_place = before.place
+            self._how = before.how or how
+            self._origin = before._replace(line=before.origin or before.line)
         self._frames = None
 
     def _read_plain(self, at: int, line: str) -> None:
@@ -210,7 +213,9 @@ class _Reader:
             before, statement = self.found.pop()
             self.found.append((before, statement._replace(line=f"{statement.line}: {line.strip()}")))
             return
-        if _LEVEL.match(line) or (_AT_WORK.search(line) and not looks_bad(line)):
+        if (bar := _BAR.search(line)) is not None:
+            self.found.append((at, Statement(bar[1] or bar[0], Kind.BAR, self._rank)))
+        elif _LEVEL.match(line) or (_AT_WORK.search(line) and not looks_bad(line)):
             self.found.append((at, Statement(line.strip(), Kind.WENT_ON, self._rank)))
         elif not line.startswith(" "):
             self.found.append((at, Statement(line, Kind.PLAIN, self._rank)))

@@ -237,6 +237,36 @@ FAILURES = {
         1, TRACEBACK + "RuntimeError: DataLoader worker (pid 4242) is killed by signal: Killed. \n",
         "a worker of its DataLoader was killed, most often for want of memory (train.py, line 31)", "", "out_of_memory",
     ),
+    "GPU memory, none free": Sample(
+        1,
+        TRACEBACK
+        + "torch.cuda.OutOfMemoryError: CUDA out of memory. Tried to allocate 1.70 GiB. GPU 0 has a total capacty of 6.00 GiB of which 0 bytes is free. "
+        "Of the allocated memory 2.93 GiB is allocated by PyTorch.\n",
+        "ran out of GPU memory: it tried to allocate 1.70 GiB; GPU 0 has 0 bytes free of 6.00 GiB (train.py, line 31)",
+        "", "gpu_out_of_memory",
+    ),
+    "GPU memory, behind another exception": Sample(
+        1,
+        CHAIN.format(marker="The above exception was the direct cause of the following exception:").replace(
+            "KeyError: 'lr'", "torch.OutOfMemoryError: CUDA out of memory."
+        ),
+        "RuntimeError: no learning rate (from torch.OutOfMemoryError: CUDA out of memory.) (train.py, line 7)",
+        "smaller batch", "gpu_out_of_memory",
+    ),
+    "a bar that is drawn once more": Sample(
+        1,
+        "  0%|          | 0/800 [00:00<?, ?it/s]\r" + TRACEBACK + "ValueError: bad batch\n\r  0%|          | 0/800 [00:22<?, ?it/s]\n"
+        + TORCHRUN.format(code=1),
+        "ValueError: bad batch (train.py, line 31)",
+    ),
+    "torchrun, a rank whose collective timed out": Sample(
+        1,
+        "[rank1]:[E626 06:24:44.903881913 ProcessGroupNCCL.cpp:616] [Rank 1] Watchdog caught collective operation timeout: WorkNCCL(SeqNum=808, "
+        "OpType=ALLREDUCE, NumelIn=1, NumelOut=1, Timeout(ms)=600000) ran for 600020 milliseconds before timing out.\n"
+        "[rank1]:[E626 06:24:44.906457629 ProcessGroupNCCL.cpp:1785] [PG ID 0 PG GUID 0(default_pg) Rank 1] Exception (either an error or timeout) "
+        "detected by watchdog at work: 808, last enqueued NCCL work: 811, last completed NCCL work: 807.\n" + TORCHRUN.format(code=-6),
+        "rank 1: NCCL timed out: ALLREDUCE was not answered by every rank within 600s", "other ranks",
+    ),
     "no GPU": Sample(
         1, TRACEBACK + "RuntimeError: No CUDA GPUs are available\n", "RuntimeError: No CUDA GPUs are available (train.py, line 31)", "--gpus 1"
     ),
@@ -418,6 +448,12 @@ MISLEADING = {
         1,
         TRACEBACK + "torch.OutOfMemoryError: CUDA out of memory.\nbatch 32 is tried\nepoch 1\n",
     ),
+    "caught at the top, and a bar went on": (
+        1,
+        TRACEBACK
+        + "ValueError: bad shard\n\r 40%|████      | 4/10 [00:01<00:02]\r 50%|█████     | 5/10 [00:01<00:02]\n",
+    ),
+    "caught in a function, and a bar was there": (1, CAUGHT + "\r 40%|████      | 4/10 [00:01<00:02]\n"),
     "far above": (1, TRACEBACK + "ValueError: bad shard\n" + "shard\n" * 50),
     "killed after it": (137, CAUGHT),
     "terminated after it": (143, TRACEBACK + "ValueError: bad shard\n"),
