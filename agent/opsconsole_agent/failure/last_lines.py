@@ -77,7 +77,7 @@ def _forms(name: str, value: str) -> Iterable[str]:
     least = SECRET_CHARACTERS_MIN if _SECRET_NAME.search(name) else VALUE_CHARACTERS_MIN
     parts = {value, *(part for part in value.splitlines() if len(part) >= VALUE_CHARACTERS_MIN)}
     forms = {form for part in parts for form in (part, repr(part)[1:-1], quote(part, safe=""))}
-    return (form for form in forms if len(form) >= least)
+    return (form for form in forms if form.strip() and len(form) >= least)
 
 
 def _visible(line: str) -> str:
