@@ -125,7 +125,8 @@ def test_a_task_that_fills_its_own_log_says_so(full: Lab, code: int) -> None:
     )
     assert full.lines(job_id, max_lines=1) == ["0123456789"]
     if code:
-        assert job["tasks"][0]["error"] == f"exit code 1; the worker's disk is full: make room in {small}"
+        assert job["tasks"][0]["error"] == "exit code 1; the worker's disk is full"
+        assert job["tasks"][0]["hint"] == f"make room in {small}"
     else:
         assert job["state"] == "succeeded"
     # Once the log is stored its files go: there is room again.

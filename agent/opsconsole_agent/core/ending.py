@@ -7,7 +7,7 @@ from opsconsole_agent.core.event import AttemptExited
 from opsconsole_agent.core.intent import Stop, StopCause
 from opsconsole_agent.failure.explanation import explain, signal_words
 from opsconsole_agent.failure.last_lines import NOTHING, Printed
-from opsconsole_agent.failure.rule import MEMORY_HINT, SIGNAL_HINTS, STATUS_HINTS
+from opsconsole_agent.failure.rule import CAUSE_HINTS, SIGNAL_HINTS, STATUS_HINTS
 from opsconsole_protocol.end_cause import Cause, EndCause
 from opsconsole_protocol.state import AttemptState
 
@@ -93,10 +93,9 @@ def _exit_code(exited: AttemptExited) -> int | None:
 def _failure(exited: AttemptExited, printed: Printed) -> tuple[str, Cause, str]:
     """What an attempt failed of by itself: in words, as a code, and what to do."""
     if exited.error:
-        hint = STATUS_HINTS.get(_EXIT_CODES.get(exited.cause, 0), "")
-        return exited.error, exited.cause or EndCause.NOT_STARTED, hint
+        return exited.error, exited.cause or EndCause.NOT_STARTED, CAUSE_HINTS.get(exited.cause, "")
     if exited.out_of_memory:
-        return "killed by the kernel: out of memory", EndCause.OUT_OF_MEMORY, MEMORY_HINT
+        return "killed by the kernel: out of memory", EndCause.OUT_OF_MEMORY, CAUSE_HINTS[EndCause.OUT_OF_MEMORY]
     if exited.signal is None:
         status = exited.exit_code or 0
         how, cause, hint = f"exit code {status}", EndCause.EXIT_CODE, STATUS_HINTS.get(status, "")

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from opsconsole_agent.failure.last_lines import Printed, last_lines
 from opsconsole_agent.failure.rule import RULES, Rule
-from opsconsole_agent.failure.statement import Kind, Statement, looks_bad, statements
+from opsconsole_agent.failure.statement import Kind, Statement, looks_bad, sounds_bad, statements
 from opsconsole_protocol.bound import cut
 from opsconsole_protocol.end_cause import Cause
 
@@ -44,29 +44,34 @@ class _Found(NamedTuple):
 
 def explain(printed: Printed, status: int) -> Failure | None:
     """What its last lines say; None where they don't. `status`: its exit code, or 128 and the number of its signal."""
-    tails = (printed.stderr, printed.stdout)
-    newest_ms = max(tail.at_ms for tail in tails)
-    sources = [last_lines(tail, printed.secrets) for tail in tails if tail.data and newest_ms - tail.at_ms <= STALE_MS]
-    read = [statements(lines) for lines in sources]
-    for lines, stated in zip(sources, read, strict=True):
-        found = _choose(list(_reasons(stated, status)), summary := _SUMMARY.search("\n".join(lines)))
+    newest_ms = max(printed.stderr.at_ms, printed.stdout.at_ms)
+    last_words: list[str] = []
+    for tail, is_bad in ((printed.stderr, sounds_bad), (printed.stdout, looks_bad)):
+        if newest_ms - tail.at_ms > STALE_MS:
+            continue
+        lines = last_lines(tail, printed.secrets)
+        stated = statements(lines)
+        summary = _SUMMARY.search("\n".join(lines))
+        found = _choose(list(_reasons(stated, status)), summary)
         if found is not None:
             return _tell(found, summary)
-    if status <= 128:
-        for stated in read:
-            if stated and stated[-1].kind is Kind.PLAIN and looks_bad(stated[-1].line):
-                return Failure(cut(stated[-1].line, WORDS_CHARACTERS_MAX))
-    return None
+        if stated and stated[-1].kind is Kind.PLAIN and is_bad(stated[-1].line):
+            last_words.append(stated[-1].line)
+    return Failure(cut(last_words[0], WORDS_CHARACTERS_MAX)) if last_words and not _is_signal(status) else None
 
 
 def _reasons(stated: Sequence[Statement], status: int) -> Iterator[_Found]:
     """From the end upwards: what may have ended it, and behind what only says that something else failed, that."""
     following = 0
+    bars: set[str] = set()
     for statement in reversed(stated):
-        if statement.kind is Kind.WENT_ON or following > FOLLOWING_MAX:
+        if statement.kind is Kind.BAR:
+            bars.add(statement.line)
+            continue
+        if statement.kind is Kind.WENT_ON or following > FOLLOWING_MAX or len(bars) > 1:
             return
         found = _recognised(statement, status)
-        if found is None or (statement.caught and following):
+        if found is None or (statement.caught and (following or bars)):
             following += 1
             continue
         yield found
@@ -83,8 +88,13 @@ def _recognised(statement: Statement, status: int) -> _Found | None:
         match = rule.pattern.search(statement.line)
         if match is not None:
             return _Found(statement, rule, match)
-    is_end = statement.kind is Kind.EXCEPTION and status <= 128
+    is_end = statement.kind is Kind.EXCEPTION and not _is_signal(status)
     return _Found(statement, None) if is_end else None
+
+
+def _is_signal(status: int) -> bool:
+    """Whether an exit code is how a shell tells of a signal."""
+    return 128 < status <= 128 + 64
 
 
 def _choose(found: Sequence[_Found], summary: re.Match[str] | None) -> _Found | None:
@@ -106,12 +116,18 @@ def _tell(found: _Found, summary: re.Match[str] | None) -> Failure:
             words = f"{words}: {statement.code}"
     words = cut(words, WORDS_CHARACTERS_MAX)
     if statement.origin:
-        words = f"{words} ({cut(statement.origin, WORDS_CHARACTERS_MAX // 2)})"
+        words = f"{words} ({statement.how} {cut(statement.origin, WORDS_CHARACTERS_MAX // 2)})"
     if statement.place:
         words = f"{words} ({statement.place})"
     if statement.rank:
         words = f"rank {statement.rank}: {words}"
-    return Failure(words, "" if rule is None else rule.hint, "" if rule is None else rule.cause)
+    told = rule if rule is not None or not statement.origin else _rule_of(statement.origin)
+    return Failure(words, "" if told is None else told.hint, "" if told is None else told.cause)
+
+
+def _rule_of(line: str) -> Rule | None:
+    """What is known of an exception from which another one came."""
+    return next((rule for rule in RULES if not rule.statuses and rule.pattern.search(line)), None)
 
 
 def _filled(rule: Rule, match: re.Match[str]) -> str:

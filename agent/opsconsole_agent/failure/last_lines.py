@@ -17,9 +17,12 @@ VALUE_CHARACTERS_MIN = 8
 _SECRET_NAME = re.compile(
     r"TOKEN|SECRET|PASS|PWD|CREDENTIAL|AUTH|(?:^|_)(?:API)?_?KEY|PRIVATE|COOKIE|DSN", re.IGNORECASE
 )
-_ESCAPE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\)?|\x1b[ -/]*[0-~]?|[\x80-\x9f]")
-_USER_IN_URL = re.compile(r"(?<=://)[^\s/@:]*:[^\s/@]+(?=@)")
-_JOB_TOKEN = re.compile(r"(?<![\w.-])[\w.-]{1,200}\.[0-9a-f]{64}\b")
+_ESCAPE = re.compile(
+    r"[\x1b\x80-\x9f](?:(?<=\x1b)(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\)?|[ -/]*[0-~]?))?"
+)
+_USER_IN_URL = re.compile(r"://[^\s/@:]*:[^\s/@]+@")
+_TOKEN_PROOF = re.compile(r"\.[0-9a-f]{64}\b")
+"""What makes the token of an attempt one, behind the attempt's id."""
 _LINE_END = re.compile(r"[\n\r\v\f\x85\u2028\u2029]+")
 
 
@@ -50,9 +53,10 @@ def secret_variables(own: Mapping[str, str], job: Mapping[str, str]) -> dict[str
 
 def last_lines(tail: Tail, secrets: Mapping[str, str]) -> list[str]:
     """The last lines, the newest last. Where there was more before them, a line that may have been cut off is left out."""
-    text = _ESCAPE.sub("", tail.data.decode(errors="replace"))
+    ended = tail.data.decode(errors="replace").split("\n")
     if len(tail.data) >= LAST_BYTES_MAX:
-        text = text.partition("\n")[2]
+        del ended[0]
+    text = _ESCAPE.sub("", "\n".join(ended[-PRINTED_LINES_MAX:]))
     lines = _LINE_END.split(masked(text, secrets))
     return [_visible(line[:PRINTED_LINE_CHARACTERS_MAX]) for line in lines[-PRINTED_LINES_MAX:]]
 
@@ -65,8 +69,7 @@ def masked(text: str, secrets: Mapping[str, str]) -> str:
     )
     for form, name in values:
         text = text.replace(form, f"${name}")
-    text = _USER_IN_URL.sub("…", text)
-    return _JOB_TOKEN.sub("$OPSCONSOLE_JOB_TOKEN", text)
+    return _TOKEN_PROOF.sub(".…", _USER_IN_URL.sub("://…@", text))
 
 
 def _forms(name: str, value: str) -> Iterable[str]:
@@ -74,7 +77,7 @@ def _forms(name: str, value: str) -> Iterable[str]:
     least = SECRET_CHARACTERS_MIN if _SECRET_NAME.search(name) else VALUE_CHARACTERS_MIN
     parts = {value, *(part for part in value.splitlines() if len(part) >= VALUE_CHARACTERS_MIN)}
     forms = {form for part in parts for form in (part, repr(part)[1:-1], quote(part, safe=""))}
-    return (form for form in forms if len(form) >= least)
+    return (form for form in forms if form.strip() and len(form) >= least)
 
 
 def _visible(line: str) -> str:

@@ -25,10 +25,10 @@ class Rule(NamedTuple):
 
 
 _GIB = 1 << 30
-_TRIED = re.compile(r"[Tt]ried to allocate ([\d.]+ [KMGT]?i?B)")
+_TRIED = re.compile(r"[Tt]ried to allocate ([\d.]+ (?:[KMGT]?i?B|bytes))")
 _TRIED_BYTES = re.compile(r"(?:to allocate|allocating|allocate:) (\d{4,}) bytes")
 _TOTAL = re.compile(r"total capac\w+ of ([\d.]+ [KMGT]?i?B)|([\d.]+ [KMGT]?i?B) total capac")
-_FREE = re.compile(r"of which ([\d.]+ [KMGT]?i?B) is free|([\d.]+ [KMGT]?i?B) free")
+_FREE = re.compile(r"of which ([\d.]+ (?:[KMGT]?i?B|bytes)) is free|([\d.]+ (?:[KMGT]?i?B|bytes)) free")
 _GPU = re.compile(r"\bGPU (\d+)\b")
 
 
@@ -60,10 +60,13 @@ def _host_memory(match: re.Match[str]) -> str:
 _LESS = "use a smaller batch, or gradient accumulation; or ask for a larger GPU: --require 'gpu_memory_mb>=…'"
 _MORE_MEMORY = "use less at a time (smaller batches, fewer loader workers), or ask for more: --memory"
 _NO_GPU = "a task sees only the GPUs that it asked for: submit it with --gpus 1"
-_INSTALL = "add it to --setup (--setup 'pip install …'), or run the command with the Python that has it"
-_WHERE_IS_IT = "is it on that worker? --input names what lies there, --upload brings a file along, --bundle the code"
+_INSTALL = "install it with --bundle DIR --setup 'pip install …', or run the command with the Python that has it"
+_WHERE_IS_IT = (
+    "is it on that worker? --input names what lies there ($OPSCONSOLE_INPUT_0 is its path), --upload brings a file along, "
+    "--bundle the code"
+)
 _RANKS = "look at the other ranks' logs: one of them failed or hung before; NCCL_DEBUG=INFO says more"
-_NOT_THERE = "install it with --setup, or name it by its whole path on that worker"
+_NOT_THERE = "is its name right? Name it by its whole path on that worker, or install it with --bundle DIR --setup CMD"
 _ROOM = "make room on that worker's disk, or write less; `opsconsole clean` shows what could go"
 _SHM = "use fewer loader workers (num_workers), or enlarge /dev/shm on that worker"
 _ARGUMENTS = "look at the command with `opsconsole show`, and clone it with other words after --"
@@ -103,9 +106,9 @@ RULES: tuple[Rule, ...] = (
     # distributed
     Rule(re.compile(r"Watchdog caught collective operation timeout: WorkNCCL\(.*?OpType=(\w+).*?Timeout\(ms\)=(\d+)\d{3}\)"),
           "NCCL timed out: {0} was not answered by every rank within {1}s", _RANKS),
-    Rule(re.compile(r"Watchdog caught collective operation timeout|Some NCCL operations have failed or timed out|NCCL communicator was aborted"
+    Rule(re.compile(r"Watchdog caught collective operation timeout|Exception \(either an error or timeout\) detected by watchdog|Some NCCL operations have failed or timed out|NCCL communicator was aborted"
           r"|ncclRemoteError|Socket Timeout|ProcessGroup\w+ .*[Tt]imed out"),
-          "the ranks lost each other: a collective operation timed out or was aborted", _RANKS),
+          "the ranks lost each other: a collective operation timed out or was aborted", _RANKS, wraps=True),
     Rule(re.compile(r"DistStoreError: Timed out after (\d+) seconds waiting for clients\. (\d+)/(\d+) clients joined"),
           "only {1} of {2} ranks came together within {0}s", "did every task start? Is MASTER_ADDR reachable from the other workers?"),
     Rule(re.compile(r"client socket has (?:failed to connect|timed out after).*\(([^()]+, ?\d+)\)"),
@@ -125,6 +128,7 @@ RULES: tuple[Rule, ...] = (
     Rule(re.compile(r"version `(GLIBC\S*)' not found"), "that worker's C library is older than {0}, which it was built for",
           "build it for an older system, or use a container image"),
     Rule(re.compile(r"can't open file '([^']+)': \[Errno 2\]"), "the script {0} isn't there", _WHERE_IS_IT),
+    Rule(re.compile(r"^FileNotFoundError: .*No such file or directory: '([^'/.]+)'$"), "no such file or program: {0}", _WHERE_IS_IT),
     Rule(re.compile(r"^FileNotFoundError: .*No such file or directory: '([^']+)'"), "no such file or folder: {0}", _WHERE_IS_IT),
     Rule(re.compile(r"^(?:ERROR: LoadError: )?SystemError: opening file \"?([^\":]+)\"?: No such file"), "no such file or folder: {0}", _WHERE_IS_IT),
     Rule(re.compile(r"^PermissionError: .*: '([^']+)'"), "permission denied: {0}",
@@ -138,20 +142,22 @@ RULES: tuple[Rule, ...] = (
     Rule(re.compile(r"Connection refused|ConnectionRefusedError|Max retries exceeded|Network is unreachable|No route to host"), "",
           "is what it connects to running, and reachable from that worker?"),
     # shells
+    Rule(re.compile(r"\$'\\r': command not found|\^M: bad interpreter"), "the script has the line ends of Windows", "save it with those of Unix (dos2unix)"),
     Rule(re.compile(r"(?:line \d+: |: \d+: |^)((?:\S+/)?[^\s:]+): (?:command )?not found$"), "command not found: {0}", _NOT_THERE,
           EndCause.COMMAND_NOT_FOUND, (127, 1, 2)),
     Rule(re.compile(r"^(?:/usr/bin/)?env: [‘'](.+?)\\?r?[’']: No such file or directory"), "command not found: {0}", _NOT_THERE, EndCause.COMMAND_NOT_FOUND,
           (127,)),
     Rule(re.compile(r"(?:bad interpreter|cannot execute: required file not found)"), "", "the first line of the script names a program that isn't there",
           EndCause.COMMAND_NOT_FOUND, (126, 127)),
+    Rule(re.compile(r"^make(?:\[\d+\])?: (\S+): No such file or directory$"), "command not found: {0}", _NOT_THERE, EndCause.COMMAND_NOT_FOUND, (2,)),
     Rule(re.compile(r"(?:line \d+: |: \d+: )(\S+): No such file or directory$"), "command not found: {0}", _NOT_THERE, EndCause.COMMAND_NOT_FOUND, (127,)),
     Rule(re.compile(r"(?:line \d+: |: \d+: )(\S+): Permission denied$"), "permission denied: {0}", "is it executable (chmod +x)?",
           EndCause.PERMISSION_DENIED, (126,)),
     Rule(re.compile(r"(\S+): cannot execute binary file(?:: Exec format error)?"), "{0} can't be executed here",
           "it was built for another processor or system", EndCause.PERMISSION_DENIED, (126,)),
-    Rule(re.compile(r"line \d+: ([\w]+): (unbound variable|parameter null or not set)"), "{0}: {1}", "set it with --env"),
+    Rule(re.compile(r"(?:line |: )\d+: (\w+): (unbound variable|parameter (?:null or )?not set)"), "{0}: {1}", "set it with --env"),
     Rule(re.compile(r"line \d+: (syntax error.*)"), "{0}", "run `bash -n` on the script"),
-    Rule(re.compile(r"line \d+: +\d+ Killed\b"), "something in it was killed (SIGKILL)", "most often for want of memory: ask for more with --memory", "", (137,)),
+    Rule(re.compile(r"line \d+: +\d+ Killed\b|^Killed$"), "something in it was killed (SIGKILL)", "most often for want of memory: ask for more with --memory", "", (137,)),
     Rule(re.compile(r"(?:error|fail)\S*: .*No such file or directory|: No such file or directory$"), "", _WHERE_IS_IT),
     # arguments
     Rule(re.compile(r"^\S+: error: "), "", _ARGUMENTS, "", (2,)),
@@ -172,15 +178,16 @@ RULES: tuple[Rule, ...] = (
     Rule(re.compile(r"^thread '(.*?)' (?:\(\d+\) )?panicked at (\S+?):(\d+):\d+: (.*)$"), "Rust panicked: {3} ({1}, line {2})", "RUST_BACKTRACE=1 says where", "",
           (101, 134, 1)),
     Rule(re.compile(r"^(?:panic|fatal error): (.*)"), "Go panicked: {0}", "", "", (2, 1)),
-    Rule(re.compile(r"^ERROR: (?:LoadError: )?ArgumentError: Package (\S+) not found"), "Julia has no package {0}", "add it with --setup \"julia -e 'using Pkg; …'\""),
+    Rule(re.compile(r"^ERROR: (?:LoadError: )?ArgumentError: Package (\S+) not found"), "Julia has no package {0}", "add it with --bundle DIR --setup \"julia -e 'using Pkg; …'\""),
     Rule(re.compile(r"^ERROR: LoadError: (.*)"), "Julia: {0}"),
     Rule(re.compile(r"^Caused by: (\S+)(?:: (.*))?$"), "{0}: {1}"),
     Rule(re.compile(r'^Exception in thread "[^"]+" (.+)'), "{0}"),
-    Rule(re.compile(r"^Error: Cannot find module '([^']+)'"), "no module named {0}", "add it to --setup (npm install)"),
+    Rule(re.compile(r"^Error: Cannot find module '([^']+)'"), "no module named {0}", "install it with --bundle DIR --setup 'npm install'"),
     Rule(re.compile(r"^Error in (.+?) ?: ?(.*)"), "R: error in {0}: {1}"),
     Rule(re.compile(r"AssertionError"), "", ""),
     # programs that ran another one
-    Rule(re.compile(r"^make(?:\[\d+\])?: \*\*\* .*Error (\d+)|^make(?:\[\d+\])?: \*\*\* (.*)"), "make failed", "", "", (2,), wraps=True),
+    Rule(re.compile(r"^make(?:\[\d+\])?: \*\*\* .*Error \d+"), "make failed", "", "", (2,), wraps=True),
+    Rule(re.compile(r"^make(?:\[\d+\])?: \*\*\* (.+?)\.* *(?:Stop\.)?$"), "make: {0}", "", "", (2,)),
     Rule(re.compile(r"^srun: error: (.*)"), "srun: {0}", wraps=True),
     Rule(re.compile(r"subprocess\.CalledProcessError: Command (.+) returned non-zero exit status (\d+)\.?"), "{0} ended with exit code {1}", wraps=True),
     Rule(re.compile(r"subprocess\.CalledProcessError: Command (.+) died with (<Signals\.)?(\w+).*"), "{0} was killed by {2}", wraps=True),
@@ -209,4 +216,9 @@ SIGNAL_HINTS: Mapping[int, str] = {
     11: "it touched memory that isn't its own",
 }
 """What a bare signal means."""
-MEMORY_HINT = _MORE_MEMORY
+CAUSE_HINTS: Mapping[str, str] = {
+    EndCause.COMMAND_NOT_FOUND: _NOT_THERE,
+    EndCause.PERMISSION_DENIED: "is it executable (chmod +x)?",
+    EndCause.OUT_OF_MEMORY: _MORE_MEMORY,
+}
+"""What to do where how it ended says all."""

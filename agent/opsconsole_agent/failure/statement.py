@@ -17,13 +17,15 @@ class Kind(Enum):
     PLAIN = "plain"
     WENT_ON = "went on"
     """A line that shows the program at work: what was said before it didn't end it."""
+    BAR = "bar"
+    """A progress bar, as far as it is: one is drawn once more after the traceback of a program that ends."""
 
 
 class Statement(NamedTuple):
     """One line that states something.
 
     Of an exception: `place` is where it was raised and `code` what stands there; `caught` says that its traceback begins in a
-    function, as one does that was caught and printed there; `origin` is the exception that it came from, in words.
+    function, as one does that was caught and printed there; `origin` is the exception that it came from, and `how` it did.
     """
 
     line: str
@@ -33,17 +35,19 @@ class Statement(NamedTuple):
     code: str = ""
     caught: bool = False
     origin: str = ""
+    how: str = ""
 
 
 _RANK = re.compile(r"^\[(?:rank|default)(\d+)\]:\s?")
 _RAY = re.compile(r"^\((?:[\w.]+ )*pid=\d+(?:, ip=[\d.]+)?\)\s")
 _GROUP = re.compile(r"^ {2,}[|+] ?")
 """Before the lines of a group of exceptions."""
-_HEADER = re.compile(r"^(?! *traceback +:).*Traceback \(most recent call last\)")
+_HEADER = "Traceback (most recent call last)"
+_IN_SUMMARY = re.compile(r" *traceback +:")
 _FRAME = re.compile(r'^\s*File "(?P<file>[^"]+)", line (?P<line>\d+)(?:, in (?P<name>.+))?$')
 _EXCEPTION = re.compile(r"^[A-Za-z_][\w.<>]*(?:\([\w.]+\))?(?:: .*|:)?$")
 _INDENTED = re.compile(r"^(?:\s|[│╭╰|]|$)")
-_OUTERMOST = ("<module>", "_run_module_as_main", "_bootstrap", "_bootstrap_inner", "_wrap")
+_OUTERMOST = ("<module>", "_run_module_as_main", "_bootstrap", "_wrap")
 """Functions in which a traceback begins that nobody caught."""
 _LIBRARY = re.compile(r"/(?:site|dist)-packages/|/lib(?:64)?/python\d|^<frozen|^<string>")
 _FROM = {
@@ -59,18 +63,23 @@ _LOOKS_BAD = re.compile(
     r"|refused|invalid|not found|no such|missing|illegal|unknown|unexpected|unrecognized|panic|corrupt\w*|killed)\b|[a-z]Error\b",
     re.IGNORECASE,
 )
+_SOUNDS_BAD = re.compile(
+    r"\b(?:no|not|nothing|none|must|needs?|needed|required|expected|usage|bad|wrong|died|without)\b|n't\b",
+    re.IGNORECASE,
+)
 _AT_WORK = re.compile(
-    r"^\W*(?:\d{4}-\d\d-\d\d[T ]|\d\d:\d\d:\d\d)|\b\d+%\||\b\d+/\d+ \["
+    r"^\W*(?:\d{4}-\d\d-\d\d[T ]|\d\d:\d\d:\d\d)|\b\d+/\d+ \["
     r"|\b(?:epoch|step|iter(?:ation)?|batch)\b\W*\d"
     r"|\b(?:succe(?:ss|ssful|ssfully|eded)|completed?|finished|done|saved|recovered|retrying|skipp(?:ed|ing)|continu(?:ed|ing)|resum(?:ed|ing))\b",
     re.IGNORECASE,
 )
-_LEVEL = re.compile(r"^[\W\d_T]*(?:INFO|DEBUG|WARN(?:ING)?)\b(?!.*\b(?:ERROR|FATAL|CRITICAL)\b)")
+_BAR = re.compile(r"\d+%\|[^|]*\|(?: *(\d+/\d+))?")
+_LEVEL = re.compile(r"[\W\d_T]{0,60}\b(?:INFO|DEBUG|WARN(?:ING)?)\b(?!.*\b(?:ERROR|FATAL|CRITICAL)\b)")
 """A program that logs below an error goes on."""
 _EPILOGUE = (
     r"^opsconsole: ",
     r"^wandb: ",
-    r"torch[./]distributed[./](?:elastic|run\b)",
+    r".*torch[./]distributed[./](?:elastic|run\b)",
     r"^\[.*(?:destroy_process_group|TCPStore|ProcessGroupNCCL\.cpp:\d+\] Warning)",
     r"^(?:=+|-+|\*+|\"\"\"|\W*[─━═]+\W*)$",
     r"^[-+]+ \d+ -+$",
@@ -83,7 +92,7 @@ _EPILOGUE = (
     r"^Compile with `?TORCH_USE_",
     r"^Device-side assertion tracking|^Search for `cuda",
     r"^Exception raised from |^frame #\d+:|^C\+\+ CapturedTraceback|^#\d+ ",
-    r"resource_tracker: There appear to be \d+ leaked|resource_tracker\.py:\d+: UserWarning",
+    r".*resource_tracker: There appear to be \d+ leaked|.*resource_tracker\.py:\d+: UserWarning",
     r"^\[.*\bsigkill_handler\]",
     r"^note: (?:run with `RUST_BACKTRACE|Some details are omitted)|^stack backtrace:$",
     r"^goroutine \d+ |^(?:main|runtime|[\w.]+(?:/[\w.]+)+)\.[\w.()*]+\(.*\)$|^created by |^exit status \d+$|^\[signal SIG",
@@ -103,7 +112,7 @@ def statements(lines: Iterable[str]) -> list[Statement]:
     found: list[tuple[int, Statement]] = []
     readers: dict[str, _Reader] = {}
     for place, raw in enumerate(lines):
-        line = _RAY.sub("", raw)
+        line = _without(_RAY, raw)
         match = _RANK.match(line)
         rank = match[1] if match is not None else ""
         if rank not in readers:
@@ -119,6 +128,11 @@ def looks_bad(line: str) -> bool:
     return _LOOKS_BAD.search(line) is not None
 
 
+def sounds_bad(line: str) -> bool:
+    """Whether a line may be why a program gave up, on the source that is for such lines."""
+    return looks_bad(line) or (_SOUNDS_BAD.search(line) is not None and "Warning" not in line)
+
+
 class _Reader:
     """Reads the lines of one rank."""
 
@@ -127,14 +141,15 @@ class _Reader:
         self._rank = rank
         self._frames: list[re.Match[str]] | None = None
         self._code = ""
-        self._origin = ""
-        self._origin_place = ""
+        self._origin: Statement | None = None
+        self._how = ""
         self._begun = ""
+        self._lacks_message = False
 
     def read(self, place: int, raw: str) -> None:
         """Take the next line."""
-        line = _GROUP.sub("", raw)
-        if _HEADER.search(line):
+        line = _without(_GROUP, raw)
+        if _HEADER in line and not _IN_SUMMARY.match(line):
             self._frames = []
         elif self._frames is not None and _INDENTED.match(line):
             self._read_frame(line)
@@ -162,25 +177,25 @@ class _Reader:
         frames = self._frames or []
         own = [frame for frame in frames if not _LIBRARY.search(frame["file"])]
         place = _place(own[-1]) if own else ""
+        self._lacks_message = line.rstrip().endswith(":")
         line = line.removeprefix("__main__.").rstrip(":")
-        origin = self._origin
-        if origin.partition(" ")[2] == line or origin.endswith(
-            f" {line}"
-        ):  # what another process raised, raised again here
-            origin, place = "", self._origin_place or place
+        origin, how = ("", "") if self._origin is None else (self._origin.line, self._how)
+        if self._origin is not None and origin == line:  # what another process raised is raised again here
+            origin, how, place = "", "", self._origin.place or place
         first = frames[0]["name"] if frames else None
-        statement = Statement(
-            line, Kind.EXCEPTION, self._rank, place, self._code, first is not None and first not in _OUTERMOST, origin
-        )
+        caught = first is not None and first not in _OUTERMOST
+        statement = Statement(line, Kind.EXCEPTION, self._rank, place, self._code, caught, origin, how)
         self.found.append((at, statement))
-        self._frames, self._code, self._origin = None, "", ""
+        self._frames, self._code, self._origin = None, "", None
 
     def _chain(self, how: str) -> None:
         """The exception before is where the next one comes from; of several the first."""
+        while self.found and self.found[-1][1].kind is Kind.PLAIN:
+            self.found.pop()  # more of its message
         if self.found and self.found[-1][1].kind is Kind.EXCEPTION:
             _, before = self.found.pop()
-            self._origin = before.origin or f"{how} {before.line}"
-            self._origin_place = before.place
+            self._how = before.how or how
+            self._origin = before._replace(line=before.origin or before.line)
         self._frames = None
 
     def _read_plain(self, at: int, line: str) -> None:
@@ -189,12 +204,26 @@ class _Reader:
         elif _TWO_LINES.match(line):
             self._begun = line
             return
-        if not line.strip() or _NOISE.search(line):
+        if not line.strip():
             return
-        if _LEVEL.search(line) or (_AT_WORK.search(line) and not looks_bad(line)):
+        lacks_message, self._lacks_message = self._lacks_message, False
+        if _NOISE.match(line):
+            return
+        if lacks_message and self.found:
+            before, statement = self.found.pop()
+            self.found.append((before, statement._replace(line=f"{statement.line}: {line.strip()}")))
+            return
+        if (bar := _BAR.search(line)) is not None:
+            self.found.append((at, Statement(bar[1] or bar[0], Kind.BAR, self._rank)))
+        elif _LEVEL.match(line) or (_AT_WORK.search(line) and not looks_bad(line)):
             self.found.append((at, Statement(line.strip(), Kind.WENT_ON, self._rank)))
         elif not line.startswith(" "):
             self.found.append((at, Statement(line, Kind.PLAIN, self._rank)))
+
+
+def _without(prefix: re.Pattern[str], line: str) -> str:
+    match = prefix.match(line)
+    return line if match is None else line[match.end() :]
 
 
 def _place(frame: re.Match[str]) -> str:

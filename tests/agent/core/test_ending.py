@@ -67,8 +67,8 @@ def test_a_gpu_that_ran_out_of_memory_is_recognised(tail: str) -> None:
         ({"exit_code": 1}, ""),
         ({"signal": 11}, "memory that isn't its own"),
         ({"signal": 9, "out_of_memory": True}, "--memory"),
-        ({"error": "it won't start", "cause": "command_not_found"}, "wasn't found"),
-        ({"error": "it won't start", "cause": "permission_denied"}, "is it executable?"),
+        ({"error": "it won't start", "cause": "command_not_found"}, "whole path"),
+        ({"error": "it won't start", "cause": "permission_denied"}, "chmod +x"),
         ({"exit_code": 0}, ""),
     ],
 )

@@ -237,6 +237,36 @@ FAILURES = {
         1, TRACEBACK + "RuntimeError: DataLoader worker (pid 4242) is killed by signal: Killed. \n",
         "a worker of its DataLoader was killed, most often for want of memory (train.py, line 31)", "", "out_of_memory",
     ),
+    "GPU memory, none free": Sample(
+        1,
+        TRACEBACK
+        + "torch.cuda.OutOfMemoryError: CUDA out of memory. Tried to allocate 1.70 GiB. GPU 0 has a total capacty of 6.00 GiB of which 0 bytes is free. "
+        "Of the allocated memory 2.93 GiB is allocated by PyTorch.\n",
+        "ran out of GPU memory: it tried to allocate 1.70 GiB; GPU 0 has 0 bytes free of 6.00 GiB (train.py, line 31)",
+        "", "gpu_out_of_memory",
+    ),
+    "GPU memory, behind another exception": Sample(
+        1,
+        CHAIN.format(marker="The above exception was the direct cause of the following exception:").replace(
+            "KeyError: 'lr'", "torch.OutOfMemoryError: CUDA out of memory."
+        ),
+        "RuntimeError: no learning rate (from torch.OutOfMemoryError: CUDA out of memory.) (train.py, line 7)",
+        "smaller batch", "gpu_out_of_memory",
+    ),
+    "a bar that is drawn once more": Sample(
+        1,
+        "  0%|          | 0/800 [00:00<?, ?it/s]\r" + TRACEBACK + "ValueError: bad batch\n\r  0%|          | 0/800 [00:22<?, ?it/s]\n"
+        + TORCHRUN.format(code=1),
+        "ValueError: bad batch (train.py, line 31)",
+    ),
+    "torchrun, a rank whose collective timed out": Sample(
+        1,
+        "[rank1]:[E626 06:24:44.903881913 ProcessGroupNCCL.cpp:616] [Rank 1] Watchdog caught collective operation timeout: WorkNCCL(SeqNum=808, "
+        "OpType=ALLREDUCE, NumelIn=1, NumelOut=1, Timeout(ms)=600000) ran for 600020 milliseconds before timing out.\n"
+        "[rank1]:[E626 06:24:44.906457629 ProcessGroupNCCL.cpp:1785] [PG ID 0 PG GUID 0(default_pg) Rank 1] Exception (either an error or timeout) "
+        "detected by watchdog at work: 808, last enqueued NCCL work: 811, last completed NCCL work: 807.\n" + TORCHRUN.format(code=-6),
+        "rank 1: NCCL timed out: ALLREDUCE was not answered by every rank within 600s", "other ranks",
+    ),
     "no GPU": Sample(
         1, TRACEBACK + "RuntimeError: No CUDA GPUs are available\n", "RuntimeError: No CUDA GPUs are available (train.py, line 31)", "--gpus 1"
     ),
@@ -368,10 +398,42 @@ FAILURES = {
         "no module named /work/x.js",
     ),
     "R": Sample(1, "Error in f(1) : no such model\nCalls: g -> f\nExecution halted\n", "R: error in f(1): no such model"),
+    "a message that begins with a line's end": Sample(
+        1, TRACEBACK + "ValueError: \nfirst line\nsecond line\n", "ValueError: first line (train.py, line 31)"
+    ),
+    "a program that Python doesn't find": Sample(
+        1,
+        TRACEBACK + "FileNotFoundError: [Errno 2] No such file or directory: 'ffmpeg'\n",
+        "no such file or program: ffmpeg (train.py, line 31)",
+    ),
+    "dash -u": Sample(2, "job.sh: 2: DATA: parameter not set\n", "DATA: parameter not set", "--env"),
+    "killed in dash": Sample(137, "Killed\n", "something in it was killed (SIGKILL)", "want of memory"),
+    "Windows": Sample(
+        127,
+        "job.sh: line 2: $'\\r': command not found\n",
+        "the script has the line ends of Windows",
+        "dos2unix",
+    ),
+    "make without a target": Sample(
+        2, "make: *** No rule to make target 'all'.  Stop.\n", "make: No rule to make target 'all'"
+    ),
+    "make, a program": Sample(
+        2,
+        "make: nvcc: No such file or directory\nmake: *** [Makefile:2: all] Error 127\n",
+        "command not found: nvcc",
+        "--setup",
+        "command_not_found",
+    ),
     "a script's own words": Sample(3, "loading\nERROR: dataset lab:digits has no split 'test'\n", "ERROR: dataset lab:digits has no split 'test'"),
     "on a progress bar's line": Sample(1, " 40%|████      | 4/10 [00:01<00:02]\r" + TRACEBACK + "ValueError: bad lr\n", "ValueError: bad lr (train.py, line 31)"),
     "colours": Sample(1, "\x1b[1;31m" + TRACEBACK.replace("\n", "\x1b[0m\n") + "\x1b[31mValueError\x1b[0m: bad \x1b[1mlr\x1b[0m\x1b]8;;http://x\x07\n", "ValueError: bad lr (train.py, line 31)"),
 }  # fmt: skip
+
+ON_STDERR = {
+    "sys.exit with words": Sample(1, "loading\nno config given\n", "no config given"),
+    "perl": Sample(255, "the table must have a header at t.pl line 3.\n", "the table must have a header at t.pl line 3."),
+}  # fmt: skip
+"""Lines that are quoted only of standard error."""
 
 MISLEADING = {
     "caught, then it went on": (1, CAUGHT + "skipping shard 3\nepoch 2 loss 0.3\n"),
@@ -386,6 +448,12 @@ MISLEADING = {
         1,
         TRACEBACK + "torch.OutOfMemoryError: CUDA out of memory.\nbatch 32 is tried\nepoch 1\n",
     ),
+    "caught at the top, and a bar went on": (
+        1,
+        TRACEBACK
+        + "ValueError: bad shard\n\r 40%|████      | 4/10 [00:01<00:02]\r 50%|█████     | 5/10 [00:01<00:02]\n",
+    ),
+    "caught in a function, and a bar was there": (1, CAUGHT + "\r 40%|████      | 4/10 [00:01<00:02]\n"),
     "far above": (1, TRACEBACK + "ValueError: bad shard\n" + "shard\n" * 50),
     "killed after it": (137, CAUGHT),
     "terminated after it": (143, TRACEBACK + "ValueError: bad shard\n"),
@@ -394,6 +462,14 @@ MISLEADING = {
     "only progress": (1, "epoch 1 loss 0.3\nepoch 2 loss 0.2\n"),
     "a warning": (1, "UserWarning: the given array is not writable\n"),
     "retried": (1, "requests.exceptions.ConnectionError: Connection refused\nretrying in 5 s\nepoch 1\n"),
+    "a thread's, then it said something": (
+        4,
+        (
+            "Exception in thread Thread-1 (work):\nTraceback (most recent call last):\n"
+            '  File "/usr/lib/python3.11/threading.py", line 1045, in _bootstrap_inner\n    self.run()\n'
+            '  File "/work/t.py", line 3, in work\n    raise OSError("gone")\nOSError: gone\nthe main thread waits\n'
+        ),
+    ),
     "a thread's, then it went on": (1, "Exception in thread Thread-1 (work):\n" + CAUGHT + "step 7\n"),
     "a traceback without an end": (1, TRACEBACK),
     "nothing": (1, ""),
