@@ -14,6 +14,7 @@ from opsconsole_protocol.bound import (
     ID_CHARACTERS_MAX,
     PATH_CHARACTERS_MAX,
     BoundedContentId,
+    Command,
     Id,
     Label,
     Moment,
@@ -29,6 +30,10 @@ TASKS_MAX = 500
 ICE_SERVERS_MAX = 16
 SECRET_CHARACTERS_MAX = 128
 WAYS_MAX = 16
+TERMINAL_SIDE_MAX = 10_000
+"""Columns and rows of a terminal."""
+SESSIONS = "sessions"
+"""The property of workers whose agents let operators into their tasks."""
 
 PathBytes = Annotated[bytes, Meta(max_length=PATH_CHARACTERS_MAX)]
 """A path on a worker as the system has it: it need not be UTF-8."""
@@ -120,7 +125,38 @@ class WriteFiles(msgspec.Struct, frozen=True, kw_only=True, tag="write_files"):
     """What they are called, for people."""
 
 
-Purpose = FetchContent | KeepContent | ReadFiles | WriteFiles
+class Terminal(msgspec.Struct, frozen=True, kw_only=True):
+    """What a program is to have as its terminal. `kind`: as TERM has it."""
+
+    columns: Annotated[int, Meta(ge=0, le=TERMINAL_SIDE_MAX)]
+    rows: Annotated[int, Meta(ge=0, le=TERMINAL_SIDE_MAX)]
+    kind: Label = ""
+    colors: Label = ""
+    """As COLORTERM has it."""
+
+
+class RunInTask(msgspec.Struct, frozen=True, kw_only=True, tag="run_in_task"):
+    """The initiator wants a program run in a running task; without words it is a shell."""
+
+    task: Label
+    """A job, if it has one task, or JOB/task-N."""
+    argv: Command = ()
+    terminal: Terminal | None = None
+    attempt_id: Id = ""
+    """Filled in by the coordinator."""
+
+
+class ReachPort(msgspec.Struct, frozen=True, kw_only=True, tag="reach_port"):
+    """The initiator wants connections to a port of a running task, by the name that its job gave it."""
+
+    task: Label
+    """A job, if it has one task, or JOB/task-N."""
+    port: Label
+    attempt_id: Id = ""
+    """Filled in by the coordinator."""
+
+
+Purpose = FetchContent | KeepContent | ReadFiles | WriteFiles | RunInTask | ReachPort
 
 
 class IceServer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
