@@ -1,9 +1,12 @@
 """Into tasks that run: programs with their own stdin, stdout, stderr and exit code, over streams, and none outlives its task."""
 
 import hashlib
+import http.client
 import os
 import signal
+import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -140,3 +143,61 @@ def test_ctrl_c_is_the_program_s(house: Lab) -> None:
 def _is_in_cgroup(pid: int) -> bool:
     """Whether it is in the cgroup of an attempt, which is made for freezing."""
     return "/opsconsole-" in Path(f"/proc/{pid}/cgroup").read_text()
+
+
+SERVER = """
+import http.server, os, socketserver
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_GET(self):
+        size = int(self.path[1:])
+        self.send_response(200); self.send_header("Content-Length", str(size)); self.end_headers()
+        self.wfile.write(b"x" * size)
+    def log_message(self, *_): pass
+class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
+    daemon_threads = True
+    request_queue_size = 64
+print("listens", flush=True)
+Server(("127.0.0.1", int(os.environ["OPSCONSOLE_PORT_WEB"])), Handler).serve_forever()
+"""
+
+
+@pytest.mark.parametrize("via", ["direct", "relay"])
+def test_a_port_is_reached_by_many_connections_at_once(house: Lab, via: str) -> None:
+    job_id = house.give((sys.executable, "-c", SERVER), ports=("web",))
+    house.wait(lambda: house.lines(job_id) == ["listens"], "the server")
+    inside = begin(house, "forward", "--via", via, job_id, "web")
+    assert inside.stdout is not None
+    host, _, port = inside.stdout.readline().decode().strip().partition(":")
+    # All are open before any is asked: they are there at once.
+    opened = [http.client.HTTPConnection(host, int(port), timeout=30) for _ in range(20)]
+    for connection in opened:
+        connection.connect()
+    for number, connection in enumerate(opened):
+        connection.request("GET", f"/{1 + 100_000 * number}")
+    for number, connection in reversed(list(enumerate(opened))):
+        assert len(connection.getresponse().read()) == 1 + 100_000 * number
+        connection.request("GET", "/7")  # the same connection once more
+        assert connection.getresponse().read() == b"x" * 7
+        connection.close()
+    assert any("port web on gpu-a" in event for event in house.events(f"{job_id}/task-0"))
+    house.act("cancel", job_id)
+    _, said = inside.communicate(timeout=30)
+    assert inside.returncode == 1
+    assert b"the task has ended, and its ports with it" in said
+
+
+def test_a_port_that_nobody_listens_on_closes_what_connects(house: Lab) -> None:
+    job_id = running(house, ports=("web",))
+    assert f"{job_id} has no port 'api': it has web" in house.run("forward", job_id, "api", code=1).stderr
+    inside = begin(house, "forward", job_id, "web")
+    assert inside.stdout is not None
+    assert inside.stderr is not None
+    host, _, port = inside.stdout.readline().decode().strip().partition(":")
+    with socket.create_connection((host, int(port)), 30) as connection:
+        assert connection.recv(1) == b""
+    assert b"nothing in the task listens on its port web (Connection refused)" in inside.stderr.readline()
+    inside.send_signal(signal.SIGINT)
+    inside.communicate(timeout=30)
+    assert inside.returncode == 130
+    house.act("cancel", job_id)

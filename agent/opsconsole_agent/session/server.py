@@ -27,7 +27,7 @@ from opsconsole_protocol.session.frame import STDERR, STDIN, STDOUT, Control, Ex
 from opsconsole_protocol.stream.error import StreamLost
 from opsconsole_protocol.stream.message import ReachPort, RunInTask, Terminal
 
-CONNECTIONS_MAX = 200
+PORT_CONNECTIONS_MAX = 200
 """To a port, of one session."""
 _SHELL = ("/bin/sh", "-c", "command -v bash > /dev/null && exec bash; exec sh")
 _ANSWER_S = 15.0
@@ -276,8 +276,8 @@ class _PortEnd(_End):
     def _connect(self, channel: int) -> None:
         if channel in self._session.wires:
             raise ProtocolError("the operator's end opens a connection twice: the session is closed")
-        if len(self._session.wires) >= CONNECTIONS_MAX:
-            self._session.reset(channel, f"{CONNECTIONS_MAX} connections are open: close some")
+        if len(self._session.wires) >= PORT_CONNECTIONS_MAX:
+            self._session.reset(channel, f"{PORT_CONNECTIONS_MAX} connections are open: close some")
             return
         reason = ""
         for host in self._hosts:

@@ -1,4 +1,4 @@
-"""How far one end of a channel may be ahead of the reader at the other: so much may wait there, and no more comes."""
+"""How far one end of a channel may be ahead of the reader at the other: no more than a window may wait there."""
 
 from opsconsole_protocol.error import ProtocolError
 
@@ -15,11 +15,11 @@ class Outgoing:
         """Bytes that may be sent now."""
 
     def sent(self, count: int) -> None:
-        """So many more went out."""
+        """Note that `count` more went out."""
         self.room -= count
 
     def taken(self, count: int) -> None:
-        """The other end's reader has taken so many. Raises ProtocolError where nobody sent them."""
+        """Note that the other end's reader has taken `count`. Raises ProtocolError where nobody sent them."""
         if self.room + count > WINDOW_BYTES:
             raise ProtocolError("the other end of the session says that it has read what nobody sent: it is closed")
         self.room += count
@@ -41,7 +41,7 @@ class Incoming:
         self.waiting += data
 
     def take(self, count: int) -> int:
-        """The reader has taken so many; return how many the other end is to be told of now, often none."""
+        """Note that the reader has taken `count`; return how many the other end is to be told of now, often none."""
         del self.waiting[:count]
         self._untold += count
         if self._untold < TELL_BYTES:

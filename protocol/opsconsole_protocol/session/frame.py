@@ -11,21 +11,22 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from opsconsole_protocol.bound import Label, Text
+from opsconsole_protocol.bound import Label, Side, Text
 from opsconsole_protocol.error import ProtocolError
 
 DATA_BYTES_MAX = 64 * 1024
 """Bytes of a channel in one frame."""
 CONTROL_BYTES_MAX = 8 * 1024
 STDIN, STDOUT, STDERR = 0, 1, 2
-SIDE_MAX = 10_000
-"""Columns and rows of a terminal."""
+CHANNEL_MAX = 0xFFFF
+SIGNAL_MAX = 64
+EXIT_CODE_MAX = 255
+TAKEN_MAX = 1 << 30
 _HEAD = struct.Struct(">BHI")
 _DATA, _CONTROL = 0, 1
 
-Channel = Annotated[int, Meta(ge=0, le=0xFFFF)]
-Side = Annotated[int, Meta(ge=0, le=SIDE_MAX)]
-SignalNumber = Annotated[int, Meta(ge=1, le=64)]
+Channel = Annotated[int, Meta(ge=0, le=CHANNEL_MAX)]
+SignalNumber = Annotated[int, Meta(ge=1, le=SIGNAL_MAX)]
 
 
 class Data(msgspec.Struct, frozen=True):
@@ -42,10 +43,10 @@ class Open(msgspec.Struct, frozen=True, array_like=True, tag="open"):
 
 
 class Taken(msgspec.Struct, frozen=True, array_like=True, tag="taken"):
-    """The reader of a channel has taken so many bytes more."""
+    """The reader of a channel has taken `count` bytes more."""
 
     channel: Channel
-    count: Annotated[int, Meta(ge=1, le=1 << 30)]
+    count: Annotated[int, Meta(ge=1, le=TAKEN_MAX)]
 
 
 class End(msgspec.Struct, frozen=True, array_like=True, tag="end"):
@@ -77,7 +78,7 @@ class Signal(msgspec.Struct, frozen=True, array_like=True, tag="signal"):
 class Exit(msgspec.Struct, frozen=True, array_like=True, tag="exit"):
     """The program has exited, and all that it wrote came before. `note`: what a person should know of that, in one line."""
 
-    code: Annotated[int, Meta(ge=0, le=255)]
+    code: Annotated[int, Meta(ge=0, le=EXIT_CODE_MAX)]
     """As a shell has it: of a signal 128 and its number."""
     note: Text = ""
 

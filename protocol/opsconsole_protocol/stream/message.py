@@ -19,6 +19,7 @@ from opsconsole_protocol.bound import (
     Label,
     Moment,
     Path,
+    Side,
     Text,
     Whole,
 )
@@ -30,8 +31,6 @@ TASKS_MAX = 500
 ICE_SERVERS_MAX = 16
 SECRET_CHARACTERS_MAX = 128
 WAYS_MAX = 16
-TERMINAL_SIDE_MAX = 10_000
-"""Columns and rows of a terminal."""
 SESSIONS = "sessions"
 """The property of workers whose agents let operators into their tasks."""
 
@@ -128,8 +127,8 @@ class WriteFiles(msgspec.Struct, frozen=True, kw_only=True, tag="write_files"):
 class Terminal(msgspec.Struct, frozen=True, kw_only=True):
     """What a program is to have as its terminal. `kind`: as TERM has it."""
 
-    columns: Annotated[int, Meta(ge=0, le=TERMINAL_SIDE_MAX)]
-    rows: Annotated[int, Meta(ge=0, le=TERMINAL_SIDE_MAX)]
+    columns: Side
+    rows: Side
     kind: Label = ""
     colors: Label = ""
     """As COLORTERM has it."""
