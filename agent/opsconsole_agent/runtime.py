@@ -31,6 +31,8 @@ from opsconsole_agent.probe.file_look import FileLook
 from opsconsole_agent.probe.io_path import WorkerIOConfig, check
 from opsconsole_agent.report.server import ReportServer
 from opsconsole_agent.report.token import job_token
+from opsconsole_agent.session.guests import Guests
+from opsconsole_agent.session.server import LiveTask, SessionServer
 from opsconsole_agent.state.content_folder import CONTENT_FOLDER, cache_bytes, open_store
 from opsconsole_agent.state.credential import Credential, StateLock, ensure_credential, keep_joined
 from opsconsole_agent.state.file_place import FilePlaces
@@ -39,7 +41,7 @@ from opsconsole_agent.state.sdk_folder import install_sdk
 from opsconsole_agent.state.state_folder import ATTEMPTS_FOLDER, OUTPUTS_FOLDER, StateFolder
 from opsconsole_agent.telemetry import Telemetry
 from opsconsole_agent.transfer.transfers import Transfers
-from opsconsole_protocol.error import InvalidRequest, Unavailable
+from opsconsole_protocol.error import Conflict, InvalidRequest, Unavailable
 from opsconsole_protocol.host.content.store import ContentStore
 from opsconsole_protocol.host.private_file import PrivateFileError
 from opsconsole_protocol.host.stream.coordinator_dial import Home
@@ -168,7 +170,12 @@ class _Service:
         self._core_runner = CoreRunner(self._reactor, state, shipper, os.environ)
         places = FilePlaces(state, config.io)
         home = Home(config.url, config.certificate_hash)
-        transfers = self._transfers = Transfers(self._send, store, home, places.find, _input_folders(config))
+        guests = Guests(keeper)
+        self._task_user = user
+        sessions = SessionServer(guests, self._live_task)
+        transfers = self._transfers = Transfers(
+            self._send, store, home, places.find, _input_folders(config), sessions.serve
+        )
         user_ids = None if user is None else user.user.ids
         file_answerer = FileAnswerer(places, FileLook(user_ids))
         dataset_answerer = DatasetAnswerer(places, Describer(user_ids))
@@ -215,6 +222,7 @@ class _Service:
             self._expected,
             say,
             side_processes,
+            guests,
         )
         self._core_runner.engine = self._engine
         self._core_runner.link = self._link
@@ -263,6 +271,17 @@ class _Service:
 
     def _is_live(self, attempt_id: AttemptId) -> bool:
         return any(attempt.attempt_id == attempt_id for attempt in self._reactor.expected())
+
+    def _live_task(self, attempt_id: AttemptId) -> LiveTask:
+        """What is to be known of an attempt that an operator wants to get into. Raises Conflict."""
+        attempt = next((one for one in self._reactor.expected() if one.attempt_id == attempt_id), None)
+        if attempt is None or attempt.workdir is None:
+            raise Conflict("the task doesn't run on this worker any more")
+        gang = None if attempt.launch is None else attempt.launch.gang
+        hosts = ("127.0.0.1", "::1") if gang is None else ("127.0.0.1", "::1", gang.host)
+        return LiveTask(
+            attempt.workdir, attempt.ports, hosts, None if self._task_user is None else self._task_user.user
+        )
 
     def _report_file(self, attempt_id: AttemptId) -> str:
         return self._state.log_file(attempt_id, Source.REPORT)

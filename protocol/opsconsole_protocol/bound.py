@@ -41,6 +41,8 @@ WHOLE_MAX = 1 << 53
 """Of a count, a duration in milliseconds, a place in a sequence: every reader of JSON can hold it, and the store."""
 TIME_MS_MAX = 253_402_300_799_999
 """The end of the year 9999, after which Python has no dates."""
+TERMINAL_SIDE_MAX = 10_000
+"""Columns and rows of a terminal."""
 
 Id = Annotated[str, Meta(max_length=ID_CHARACTERS_MAX)]
 BoundedContentId = Annotated[ContentId, Meta(pattern=CONTENT_ID_PATTERN, max_length=ID_CHARACTERS_MAX)]
@@ -61,6 +63,7 @@ Environment = Annotated[
     Meta(max_length=VARIABLES_MAX),
 ]
 Inputs = Annotated[tuple[Path, ...], Meta(max_length=INPUTS_MAX)]
+Side = Annotated[int, Meta(ge=0, le=TERMINAL_SIDE_MAX)]
 Port = Annotated[int, Meta(ge=1, le=PORT_MAX)]
 PortName = Annotated[str, Meta(pattern="^[A-Za-z_][A-Za-z0-9_]{0,63}$", max_length=PORT_NAME_CHARACTERS_MAX)]
 Tree = Annotated[dict[Label, Any], Meta(max_length=TREE_BYTES_MAX)]

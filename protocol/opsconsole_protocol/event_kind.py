@@ -82,6 +82,13 @@ class EventKind(StrEnum):
     CONFIRMED = "confirmed"
     BACKUP = "backup"
 
+    # into a task
+    EXEC = "exec"
+    """An operator ran a program in it."""
+    SHELL = "shell"
+    FORWARD = "forward"
+    """An operator had connections to a port of it."""
+
     # files
     TRANSFERRED = "transferred"
     """Files went from one place to another, or didn't get there."""

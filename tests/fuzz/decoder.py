@@ -60,6 +60,7 @@ from opsconsole_protocol.ids import ContentId
 from opsconsole_protocol.link import decode_frame, log_chunk
 from opsconsole_protocol.link.codec import agent_codec, coordinator_codec
 from opsconsole_protocol.report import line
+from opsconsole_protocol.session import frame as session_frame
 from opsconsole_protocol.stream import channel_flow, session_description, signal, upgrade
 from opsconsole_protocol.stream.message import Way
 from opsconsole_protocol.trust import address, invitation
@@ -611,6 +612,17 @@ def _origin(data: bytes) -> None:
     setup_key.binding_of_origin(data, "/work/a b")
 
 
+def _sessions() -> Iterator[Decoder]:
+    samples = (GOLDEN / "session_v1.bin").read_bytes()
+    yield Decoder(
+        "session",
+        session_frame.__name__,
+        lambda data: list(session_frame.FrameReader().feed(data)),
+        (ProtocolError,),
+        (samples, *map(session_frame.encode, session_frame.FrameReader().feed(samples))),
+    )
+
+
 @cache
 def decoders() -> tuple[Decoder, ...]:
     """All of them."""
@@ -622,6 +634,7 @@ def decoders() -> tuple[Decoder, ...]:
         *_keeper(),
         *_files(),
         *_trees(),
+        *_sessions(),
         *_reports(),
         *_store_blobs(),
     )

@@ -31,9 +31,12 @@ from opsconsole_protocol.stream.message import (
     KeepContent,
     OpenStream,
     PeerKind,
+    ReachPort,
     ReadFiles,
     RootKind,
+    RunInTask,
     StreamGrant,
+    Terminal,
     Via,
     Way,
     WriteFiles,
@@ -76,6 +79,11 @@ PACKED = JobSpec(
 ROOT = FileRoot(kind=RootKind.OUTPUT, job_id=JOB, task_index=3, attempt_id=ATTEMPT, output_path="/out")
 DIED = Failure(Way.DIRECT, "the connection was closed after 12 MB")
 OPEN = OpenStream(purpose=FetchContent(content_id=CONTENT, attempt_id=ATTEMPT), via=Via.RELAY, failed=(DIED,))
+RUN_IN_TASK = RunInTask(
+    task="7k3m9q2w4t",
+    argv=("python", "-c", "1"),
+    terminal=Terminal(columns=80, rows=24, kind="xterm", colors="truecolor"),
+)
 GRANT = StreamGrant(
     stream_id=STREAM, secret="s" * 43, shared_secret="t" * 43, is_initiator=True, purpose=OPEN.purpose,
     peer=PeerKind.HOST, peer_name="mbp-7", via=Via.WEBRTC, failed=(DIED,), relay=False, relay_mb_s=50,
@@ -312,6 +320,14 @@ COORDINATOR: dict[str, Any] = {
             ),
         ),
     ),
+    "coordinator_serve_stream_run_1": link.ServeStream(
+        grant=msgspec.structs.replace(GRANT, purpose=msgspec.structs.replace(RUN_IN_TASK, attempt_id=ATTEMPT))
+    ),
+    "coordinator_serve_stream_port_1": link.ServeStream(
+        grant=msgspec.structs.replace(
+            GRANT, purpose=ReachPort(task="7k3m9q2w4t/task-1", port="http", attempt_id=ATTEMPT)
+        )
+    ),
 }
 
 QUERY = LogQuery(
@@ -450,6 +466,10 @@ CLIENT: dict[str, Any] = {
     ),
     "client_call_end_stream_engine_1": api.Call(
         1, api.EndStream(stream_id=STREAM, way=Way.WEBRTC, engine="aiortc", bytes=1_234)
+    ),
+    "client_call_ask_for_stream_run_1": api.Call(1, api.AskForStream(open=OpenStream(purpose=RUN_IN_TASK))),
+    "client_call_ask_for_stream_port_1": api.Call(
+        1, api.AskForStream(open=OpenStream(purpose=ReachPort(task="7k", port="http"), via=Via.RELAY))
     ),
 }
 

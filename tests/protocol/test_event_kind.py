@@ -7,6 +7,7 @@ submitted cancel pause resume hold release retry priority timeout blocked unbloc
 assigned building running paused succeeded failed killed preempted lost retracted replaced adopted unschedulable collected
 joined returned silent drain undrain maintenance available reserved busy trouble recovered gpu avoided remove
 invited revoke rename project template cleaned removed restored confirmed backup transferred
+exec shell forward
 """
 
 

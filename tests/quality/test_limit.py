@@ -34,6 +34,10 @@ NO_LIMITS = {
     "protocol.spec.DURATION_MS_MAX": "a time",
     "protocol.api.request.WAIT_MS_MAX": "a time",
     "client.fleet_subscription.BACKOFF_MAX_S": "a time",
+    "protocol.session.frame.CHANNEL_MAX": "the highest number of a channel",
+    "protocol.session.frame.SIGNAL_MAX": "the highest number of a signal",
+    "protocol.session.frame.EXIT_CODE_MAX": "the highest exit code there is",
+    "protocol.session.frame.TAKEN_MAX": "more than a window, which is what is told",
 }
 _ROW = re.compile(r"^\| [^|]+ \| (?P<limit>[^|]+) \| [^|]+ \| `(?P<name>[^`|]+)` \|$", re.MULTILINE)
 _CONSTANT = re.compile(r"^([A-Z][A-Z_]*_MAX(?:_[A-Z]+)?)\b[^=\n]* = ", re.MULTILINE)

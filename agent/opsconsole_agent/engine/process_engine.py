@@ -35,6 +35,7 @@ from opsconsole_agent.engine.staging import CheckpointGone, Prepared, Staging
 from opsconsole_agent.keeper_client import message as keeper_message
 from opsconsole_agent.keeper_client.keeper_client import KeeperClient
 from opsconsole_agent.probe.io_path import NOTHING_WRITTEN, OutputRefused
+from opsconsole_agent.session.guests import Guests
 from opsconsole_agent.state.state_folder import is_disk_full
 from opsconsole_agent.transfer.fetcher import ContentAway
 from opsconsole_protocol.content.error import DiskFull, NoRoom
@@ -71,12 +72,14 @@ class ProcessEngine:
         expected: Callable[[], Iterable[AttemptId]],
         say: Callable[[str], None] = _log.warning,
         side_processes: SideProcesses | None = None,
+        guests: Guests | None = None,
     ) -> None:
         """`expected`: attempts that should have a process. `say` is told what was found damaged, one line at a time.
 
-        `side_processes`: the programs that steps of `staging` run.
+        `side_processes`: the programs that steps of `staging` run. `guests`: those that operators run in attempts.
         """
         self._side_processes = side_processes or SideProcesses(keeper, staging.state)
+        self._guests = guests or Guests(keeper)
         self._keeper = keeper
         self._staging = staging
         self._emit = emit
@@ -101,12 +104,17 @@ class ProcessEngine:
                     hello = await self._readopt_all(message)
                     if hello is not None:
                         events.append(hello)
+                elif isinstance(message, keeper_message.GuestExited):
+                    self._guests.exited(message)
                 elif isinstance(message, keeper_message.KeeperLost):
+                    self._guests.keeper_lost()
                     if message.final:
                         raise Unavailable(f"the keeper can't be used any more: {message.reason}")
                     _log.warning("the keeper was lost and is looked for: %s", message.reason)
                 elif not self._side_processes.take(message):
                     events.append(self._with_taken_port(_to_event(message)))
+                    if isinstance(message, keeper_message.AttemptExited):
+                        self._guests.attempt_exited(message.attempt_id)
             self._emit(events)
         raise Unavailable("the link to the keeper was closed")
 

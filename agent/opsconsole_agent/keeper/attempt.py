@@ -1,6 +1,7 @@
 """What the keeper knows about one attempt."""
 
 import resource  # os.wait4 would import it at the first end: by then our Python may have been upgraded away
+from collections.abc import Mapping
 
 from opsconsole_agent.keeper.freezer import Cgroup
 from opsconsole_agent.keeper.output import Output
@@ -11,8 +12,8 @@ class Attempt:
     """One attempt from its start to the proof that nothing of it lives."""
 
     __slots__ = (
-        "cgroup", "check_at_s", "check_interval_s", "checked_at_s", "child", "ended_at_ms", "exit_status", "frozen", "id",
-        "kill_leftovers_at_s", "killing", "known", "leader_gone", "leftovers", "limit_mark", "max_rss_kb", "oom_kill",
+        "cgroup", "check_at_s", "check_interval_s", "checked_at_s", "child", "ended_at_ms", "environment", "exit_status", "frozen",
+        "id", "kill_leftovers_at_s", "killing", "known", "leader_gone", "leftovers", "limit_mark", "max_rss_kb", "oom_kill",
         "oom_kills", "outputs", "pid", "pidfd", "proof", "start_time", "started_at_ms", "stopped_before", "system_s",
         "termed", "unsure_checks", "user_s",
     )  # fmt: skip
@@ -23,6 +24,7 @@ class Attempt:
         self.start_time = start_time
         self.started_at_ms = started_at_ms
         self.child = child  # False: adopted from a keeper that died; its exit status goes to another process
+        self.environment: Mapping[str, str] = {}  # that it was started with; empty where it was adopted
         self.limit_mark = 0  # the resource limit that its processes carry
         self.pidfd = -1
         self.leader_gone = False

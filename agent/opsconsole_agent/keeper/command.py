@@ -1,6 +1,7 @@
 """Commands as they come over the socket: one JSON object a line, checked before anything is done."""
 
 import re
+import signal
 from collections.abc import Iterable, Mapping
 from json import JSONDecoder
 
@@ -44,6 +45,22 @@ def _attempt_id(value: object) -> str:
     if isinstance(value, str) and _ATTEMPT_ID.fullmatch(value):
         return value
     raise Refusal("malformed", "attempt_id is 1 to 128 letters, digits, dots, dashes and underscores")
+
+
+def guest_of(fields: Fields) -> str:
+    """Return the id of a program within an attempt. Raises Refusal."""
+    value = fields.get("guest")
+    if isinstance(value, str) and _ATTEMPT_ID.fullmatch(value):
+        return value
+    raise Refusal("malformed", "guest is 1 to 128 letters, digits, dots, dashes and underscores")
+
+
+def signal_of(fields: Fields) -> int:
+    """Return the number of a signal. Raises Refusal."""
+    value = whole_number(fields, "signal")
+    if value in signal.valid_signals():
+        return int(value)
+    raise Refusal("malformed", "signal is the number of a signal")
 
 
 def attempt_ids_of(fields: Fields) -> list[str]:

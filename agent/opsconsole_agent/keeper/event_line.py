@@ -69,6 +69,19 @@ def _outlived(attempt: Attempt) -> str:
     return f',"outlived":{encode(sorted(named)[:_NAMED_MAX])}'
 
 
+def guest_exited(guest_id: str, code: int, *, ending: bool) -> str:
+    """A program that was run within an attempt has exited. `ending`: so is its attempt, or has been told to."""
+    return encode(
+        {
+            "kind": "guest_exited",
+            "guest": guest_id,
+            "exit_code": code if code >= 0 else None,
+            "signal": -code if code < 0 else None,
+            "ending": ending,
+        }
+    )
+
+
 def unstarted(attempt_id: str, error: str, cause: str, at_ms: int) -> str:
     """It never became a process, for a reason in words and as a code."""
     return _exited_without_status(attempt_id, None, error, at_ms, None, cause, exit_known=True)

@@ -15,6 +15,8 @@ from opsconsole_agent.keeper.process import MARK
 
 UserIds = tuple[int, int, list[int]]
 """uid, gid and groups."""
+Files = tuple[int | None, int, int]
+"""What becomes stdin, stdout and stderr. Without the first, stdin is opened as the program's own user."""
 
 _DESCRIPTORS = resource.getrlimit(resource.RLIMIT_NOFILE)
 _DESCRIPTORS_WANTED = 1 << 16
@@ -39,9 +41,10 @@ class Launch:
     """A program to start.
 
     `env` is complete: nothing is inherited, and only the attempt's mark is added to it. `user` None: it runs as we do.
+    `terminal`: `stdin` is one, which it is to have as its own, in place of the three files.
     """
 
-    __slots__ = ("argv", "attempt_id", "cwd", "env", "stderr", "stdin", "stdout", "user")
+    __slots__ = ("argv", "attempt_id", "cwd", "env", "stderr", "stdin", "stdout", "terminal", "user")
 
     def __init__(
         self,
@@ -53,6 +56,8 @@ class Launch:
         stderr: str,
         stdin: str = os.devnull,
         user: UserIds | None = None,
+        *,
+        terminal: bool = False,
     ) -> None:
         self.attempt_id = attempt_id
         self.argv = argv
@@ -62,6 +67,7 @@ class Launch:
         self.stderr = stderr
         self.stdin = stdin
         self.user = user
+        self.terminal = terminal
 
 
 def raise_descriptor_limit() -> None:
@@ -88,7 +94,7 @@ def spawn(launch: Launch, home: int) -> tuple[int, list[Output]]:
                 os.fchown(output.writer, *launch.user[:2])  # a program has to own what it opens as /dev/stdout
         _change_folder(launch.cwd)
         try:
-            pid = _spawn_in_folder(launch, outputs[0].writer, outputs[-1].writer)
+            pid = _spawn_in_folder(launch, (None, outputs[0].writer, outputs[-1].writer))
         finally:
             os.fchdir(home)
     except LaunchError:
@@ -98,6 +104,25 @@ def spawn(launch: Launch, home: int) -> tuple[int, list[Output]]:
     for output in outputs:
         output.close_writer()
     return pid, outputs
+
+
+def spawn_guest(launch: Launch, home: int) -> int:
+    """Start a program whose files exist, pipes as a rule, and return its pid. Raises LaunchError. See `spawn` for `home`."""
+    opened: list[int] = []
+    try:
+        if not launch.terminal:
+            for path, mode in ((launch.stdin, os.O_RDONLY), (launch.stdout, os.O_WRONLY), (launch.stderr, os.O_WRONLY)):
+                opened.append(os.open(path, mode | os.O_NOCTTY | os.O_CLOEXEC))
+        _change_folder(launch.cwd)
+        try:
+            return _spawn_in_folder(launch, (opened[0], opened[1], opened[2]) if opened else (None, -1, -1))
+        finally:
+            os.fchdir(home)
+    except OSError as error:
+        raise LaunchError(f"its input and output can't be opened: {_errno_text(error)}") from None
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
 
 
 def _make_output(attempt_id: str, path: str) -> Output:
@@ -126,10 +151,10 @@ def _change_folder(folder: str) -> None:
         raise LaunchError("the path of the working folder contains a null character") from None
 
 
-def _spawn_in_folder(launch: Launch, stdout: int, stderr: int) -> int:
+def _spawn_in_folder(launch: Launch, files: Files) -> int:
     path = find_program(launch.argv[0], launch.env)
     try:
-        return _spawn_program(path, launch.argv, launch, stdout, stderr)
+        return _spawn_program(path, launch.argv, launch, files)
     except OSError as error:
         if error.errno != errno.ENOEXEC:
             raise LaunchError(_spawn_error_text(path, launch.argv[0], error)) from None
@@ -140,18 +165,19 @@ def _spawn_in_folder(launch: Launch, stdout: int, stderr: int) -> int:
         ) from None
     # A file without a "#!" line is a shell script, as execvp has it.
     try:
-        return _spawn_program("/bin/sh", ["/bin/sh", path, *launch.argv[1:]], launch, stdout, stderr)
+        return _spawn_program("/bin/sh", ["/bin/sh", path, *launch.argv[1:]], launch, files)
     except OSError as error:
         raise LaunchError(_spawn_error_text("/bin/sh", launch.argv[0], error)) from None
 
 
-def _spawn_program(path: str, argv: list[str], launch: Launch, stdout: int, stderr: int) -> int:
+def _spawn_program(path: str, argv: list[str], launch: Launch, files: Files) -> int:
     if launch.user is None:
-        return _posix_spawn(path, argv, launch, stdout, stderr)
-    return _fork_as_user(launch.user, path, argv, launch, (stdout, stderr))
+        return _posix_spawn(path, argv, launch, files)
+    return _fork_as_user(launch.user, path, argv, launch, files)
 
 
-def _posix_spawn(path: str, argv: list[str], launch: Launch, stdout: int, stderr: int) -> int:
+def _posix_spawn(path: str, argv: list[str], launch: Launch, files: Files) -> int:
+    stdin, stdout, stderr = files
     ours = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, _DESCRIPTORS)
     try:
@@ -160,9 +186,12 @@ def _posix_spawn(path: str, argv: list[str], launch: Launch, stdout: int, stderr
             argv,
             {**launch.env, MARK: launch.attempt_id},
             file_actions=[
-                (os.POSIX_SPAWN_OPEN, 0, launch.stdin, os.O_RDONLY | os.O_NOCTTY, 0),
-                (os.POSIX_SPAWN_DUP2, stdout, 1),
-                (os.POSIX_SPAWN_DUP2, stderr, 2),
+                # The leader of a session without a terminal gets the first one that it opens.
+                (os.POSIX_SPAWN_OPEN, 0, launch.stdin, os.O_RDWR if launch.terminal else os.O_RDONLY | os.O_NOCTTY, 0)
+                if stdin is None
+                else (os.POSIX_SPAWN_DUP2, stdin, 0),
+                (os.POSIX_SPAWN_DUP2, 0 if launch.terminal else stdout, 1),
+                (os.POSIX_SPAWN_DUP2, 0 if launch.terminal else stderr, 2),
             ],
             setsid=True,
             setsigmask=(),
@@ -172,7 +201,7 @@ def _posix_spawn(path: str, argv: list[str], launch: Launch, stdout: int, stderr
         resource.setrlimit(resource.RLIMIT_NOFILE, ours)
 
 
-def _fork_as_user(user: UserIds, path: str, argv: list[str], launch: Launch, outputs: tuple[int, int]) -> int:
+def _fork_as_user(user: UserIds, path: str, argv: list[str], launch: Launch, files: Files) -> int:
     """Start it as another user, which posix_spawn can't. An error on the way comes back through a pipe, as its errno."""
     env = {**launch.env, MARK: launch.attempt_id}
     _check_words(argv, env)
@@ -180,7 +209,7 @@ def _fork_as_user(user: UserIds, path: str, argv: list[str], launch: Launch, out
     try:
         pid = os.fork()
         if pid == 0:
-            _exec_as_user(user, path, argv, env, launch, (*outputs, writer))
+            _exec_as_user(user, path, argv, env, launch, files, writer)
         os.close(writer)
         writer = -1
         failure = os.read(reader, 16)
@@ -210,23 +239,26 @@ def _check_words(argv: list[str], env: Mapping[str, str]) -> None:
 
 
 def _exec_as_user(
-    user: UserIds, path: str, argv: list[str], env: Mapping[str, str], launch: Launch, pipes: tuple[int, int, int]
+    user: UserIds, path: str, argv: list[str], env: Mapping[str, str], launch: Launch, files: Files, report: int
 ) -> None:
     """Become the user, then the program, in the forked process. Files and folders are opened as the user. Never returns."""
     uid, gid, groups = user
-    stdout, stderr, report = pipes
+    stdin, stdout, stderr = files
     step = "start"
     try:
         os.setsid()
         resource.setrlimit(resource.RLIMIT_NOFILE, _DESCRIPTORS)
         for number in _DEFAULT_SIGNALS:
             signal.signal(number, signal.SIG_DFL)
+        if launch.terminal:
+            stdin = stdout = stderr = os.open(launch.stdin, os.O_RDWR)
         os.dup2(stdout, 1)
         os.dup2(stderr, 2)
         os.setgroups(groups)
         os.setresgid(gid, gid, gid)
         os.setresuid(uid, uid, uid)
-        stdin = os.open(launch.stdin, os.O_RDONLY | os.O_NOCTTY)
+        if stdin is None:
+            stdin = os.open(launch.stdin, os.O_RDONLY | os.O_NOCTTY)
         os.dup2(stdin, 0)
         step = "cwd"
         os.chdir(launch.cwd)

@@ -102,6 +102,26 @@ def read_mark(pid: int) -> str | None:
 
     None when the environment is empty or may not be read, and at the moment when the process becomes another program.
     """
+    fields = _read_environ(pid)
+    if fields is None:
+        return None
+    for field in fields:
+        if field.startswith(_MARK_FIELD):
+            return field[len(_MARK_FIELD) :].decode(errors="replace")
+    return ""
+
+
+def read_environment(pid: int) -> dict[str, str] | None:
+    """Return the environment that the process started with, or None as `read_mark` does."""
+    fields = _read_environ(pid)
+    if fields is None:
+        return None
+    return {
+        os.fsdecode(name): os.fsdecode(value) for name, mark, value in (one.partition(b"=") for one in fields) if mark
+    }
+
+
+def _read_environ(pid: int) -> list[bytes] | None:
     try:
         descriptor = os.open(b"/proc/%d/environ" % pid, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -114,12 +134,7 @@ def read_mark(pid: int) -> str | None:
         return None
     finally:
         os.close(descriptor)
-    if not environment.strip(b"\0"):
-        return None
-    for field in environment.split(b"\0"):
-        if field.startswith(_MARK_FIELD):
-            return field[len(_MARK_FIELD) :].decode(errors="replace")
-    return ""
+    return environment.split(b"\0") if environment.strip(b"\0") else None
 
 
 def send_signal(process: Process, signum: int) -> bool:

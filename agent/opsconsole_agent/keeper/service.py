@@ -3,7 +3,8 @@
 The protocol is one JSON object a line, with a major.minor version in the hello. The keeper sends `hello` with every live
 attempt and every exit that isn't forgotten; then `started`, `exited`, `frozen`, `thawed` as they happen; `reply` or
 `error` with the number `n` of the command as `re`; and `replaced` before it hangs up because another agent came. The agent
-sends `start`, `start_as` (with a `user`), `signal`, `forget`, `adopt`, `pids`, `quit`.
+sends `start`, `start_as` (with a `user`), `signal`, `forget`, `adopt`, `pids`, `quit`. By `join` it has a program run within a live
+attempt; `signal_guest` signals that, and `guest_exited` tells of its end.
 """
 
 import os
@@ -25,7 +26,7 @@ from opsconsole_agent.keeper.supervisor import Supervisor
 
 Answer = dict[str, object]
 
-VERSION = "1.1"
+VERSION = "1.2"
 """An agent can speak to any keeper of the same major version."""
 SOCKET_NAME = "keeper.sock"
 LOG_NAME = "keeper.log"
@@ -72,6 +73,8 @@ class Service:
             "adopt": self._adopt,
             "pids": self._pids,
             "quit": self._quit,
+            "join": self._join,
+            "signal_guest": self._signal_guest,
         }
         _log(f"keeper {os.getpid()} started, {len(self._supervisor.live)} attempts found alive")
 
@@ -245,6 +248,7 @@ class Service:
         connection.close()
         if connection is self._connection:
             self._connection = None
+            self._supervisor.guests.end_all()
 
     def _run_command(self, line: bytes | None) -> None:
         """Carry out one command; an error becomes an error line."""
@@ -289,12 +293,24 @@ class Service:
         attempt_id = command.attempt_id_of(fields)
         action = command.action_of(fields)
         grace_ms = command.whole_number(fields, "grace_ms")
+        return {"processes": self._apply(self._live(attempt_id), action, grace_ms)}
+
+    def _live(self, attempt_id: str) -> Attempt:
         attempt = self._supervisor.live.get(attempt_id)
         if attempt is None:
             if attempt_id in self._supervisor.exits:
                 raise Refusal("ended", f"attempt {attempt_id} has ended")
             raise Refusal("unknown_attempt", f"no attempt {attempt_id} here")
-        return {"processes": self._apply(attempt, action, grace_ms)}
+        return attempt
+
+    def _join(self, fields: command.Fields) -> Answer:
+        spec = command.launch_of(fields, command.user_of(fields) if fields.get("user") is not None else None)
+        spec.terminal = fields.get("terminal") is True
+        self._supervisor.guests.start(self._live(spec.attempt_id), command.guest_of(fields), spec)
+        return {}
+
+    def _signal_guest(self, fields: command.Fields) -> Answer:
+        return {"processes": self._supervisor.guests.signal(command.guest_of(fields), command.signal_of(fields))}
 
     def _apply(self, attempt: Attempt, action: str, grace_ms: int | None) -> int:
         if action == "freeze":

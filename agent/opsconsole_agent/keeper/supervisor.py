@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from opsconsole_agent.keeper import event_line, freezer, launch
 from opsconsole_agent.keeper.attempt import Attempt
 from opsconsole_agent.keeper.control import Control
+from opsconsole_agent.keeper.guest import Guests
 from opsconsole_agent.keeper.journal import COMPACT_BYTES, History, Journal, Record
 from opsconsole_agent.keeper.limit_mark import LimitMarks, set_limit_mark
 from opsconsole_agent.keeper.mac_chain import MAC_LENGTH
@@ -53,6 +54,7 @@ class Supervisor:
         self._limit_marks = LimitMarks()
         self._taken_limit_marks: set[int] = set()
         self.control = Control(self._members, self._record)
+        self.guests = Guests(home, self._orphans, self.outbox.append)
         self._oom = OomCounter()
         self._compact_at_bytes = COMPACT_BYTES
         self._header = event_line.encode(
@@ -84,6 +86,7 @@ class Supervisor:
         attempt = Attempt(spec.attempt_id, pid, start_time, at_ms, child=True)
         attempt.oom_kills = oom_kills
         attempt.limit_mark = limit_mark
+        attempt.environment = spec.env
         self._taken_limit_marks.add(limit_mark)
         attempt.outputs = outputs
         for output in outputs:
@@ -129,6 +132,7 @@ class Supervisor:
                 ended.append(attempt)
                 continue
             has_reaped_others = True
+            self.guests.reaped(pid, status)
             owner = self._orphans.pop(pid, None)
             if owner is not None:
                 owner.add_usage(usage)

@@ -17,6 +17,7 @@ from opsconsole_agent.keeper_client.keeper_connection import KeeperConnection
 from opsconsole_agent.keeper_client.message import (
     AttemptExited,
     AttemptStarted,
+    JoinCommand,
     KeeperEvent,
     KeeperHello,
     KeeperLost,
@@ -113,6 +114,16 @@ class KeeperClient:
             return self._request("start", fields)
         # A command of its own, so that a keeper which doesn't know users refuses it, and doesn't start it as root.
         return self._request("start_as", {**fields, "user": msgspec.structs.asdict(user)})
+
+    async def join(self, command: JoinCommand) -> None:
+        """Run a program within a live attempt; GuestExited follows. Raises Forbidden, too, for a file that can't be run."""
+        await self._request("join", msgspec.structs.asdict(msgspec.structs.replace(command, user=None)) | {
+            "user": None if command.user is None else msgspec.structs.asdict(command.user)
+        })  # fmt: skip
+
+    async def signal_guest(self, guest: str, number: int) -> None:
+        """Signal all that runs in the session of such a program; nothing where it has exited."""
+        await self._request("signal_guest", {"guest": guest, "signal": number})
 
     async def freeze(self, attempt_id: AttemptId) -> int:
         """Stop every process of an attempt and return how many there are."""

@@ -11,6 +11,7 @@ from opsconsole_agent.keeper_client import message
 from opsconsole_agent.keeper_client.message import ErrorReply, KeeperEvent, KeeperHello, Reply
 from opsconsole_protocol.error import (
     Conflict,
+    Forbidden,
     InvalidRequest,
     LimitExceeded,
     NotFound,
@@ -26,6 +27,9 @@ _ERRORS: dict[str, type[OpsconsoleError]] = {
     "ending": Conflict,
     "duplicate": Conflict,
     "busy": Conflict,
+    "frozen": Conflict,
+    "command_not_found": NotFound,
+    "permission_denied": Forbidden,
     "malformed": InvalidRequest,
     "unknown_command": InvalidRequest,
     "too_long": LimitExceeded,

@@ -42,6 +42,24 @@ class StartCommand(msgspec.Struct, frozen=True):
     user: User | None = None
 
 
+class JoinCommand(msgspec.Struct, frozen=True):
+    """Run a program within a live attempt, in the attempt's environment with `env` added to it.
+
+    `guest` is its id. The three files exist, pipes as a rule; with `terminal`, `stdin` is one that stands for all three.
+    """
+
+    attempt_id: AttemptId
+    guest: str
+    argv: list[str]
+    cwd: str
+    env: dict[str, str]
+    stdin: str
+    stdout: str
+    stderr: str
+    terminal: bool
+    user: User | None = None
+
+
 class LiveAttempt(msgspec.Struct, frozen=True):
     """A live attempt in the hello. `ending`: its leader has ended, and what it left is being ended.
 
@@ -109,6 +127,15 @@ class AttemptThawed(msgspec.Struct, frozen=True, tag_field="kind", tag="thawed")
     at_ms: int
 
 
+class GuestExited(msgspec.Struct, frozen=True, tag_field="kind", tag="guest_exited"):
+    """A program that was run within an attempt has exited. `ending`: so is its attempt, or has been told to."""
+
+    guest: str
+    exit_code: int | None
+    signal: int | None
+    ending: bool
+
+
 class KeeperHello(msgspec.Struct, frozen=True, tag_field="kind", tag="hello"):
     """The first message on every connection: all live attempts, and all exits that aren't forgotten.
 
@@ -155,15 +182,24 @@ class ErrorReply(msgspec.Struct, frozen=True, tag_field="kind", tag="error"):
     text: str
 
 
-KeeperEvent = KeeperHello | AttemptStarted | AttemptExited | AttemptFrozen | AttemptThawed | KeeperLost
+KeeperEvent = KeeperHello | AttemptStarted | AttemptExited | AttemptFrozen | AttemptThawed | GuestExited | KeeperLost
 KeeperMessage = (
-    KeeperHello | AttemptStarted | AttemptExited | AttemptFrozen | AttemptThawed | Replaced | Reply | ErrorReply
+    KeeperHello
+    | AttemptStarted
+    | AttemptExited
+    | AttemptFrozen
+    | AttemptThawed
+    | GuestExited
+    | Replaced
+    | Reply
+    | ErrorReply
 )
 
 _decoder: msgspec.json.Decoder[KeeperMessage] = msgspec.json.Decoder(KeeperMessage)
 _kind_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _KINDS = {
     b'"hello"', b'"started"', b'"exited"', b'"frozen"', b'"thawed"', b'"replaced"', b'"reply"', b'"error"',
+    b'"guest_exited"',
 }  # fmt: skip
 
 

@@ -71,6 +71,7 @@ from opsconsole_protocol.link import (
 )
 from opsconsole_protocol.log import Source
 from opsconsole_protocol.quantity import size_words
+from opsconsole_protocol.stream.message import SESSIONS
 from opsconsole_protocol.truncation import truncated
 
 _CHECKS_MAX = 4
@@ -105,6 +106,7 @@ class Description:
             "max_concurrent_jobs": self.max_concurrent_jobs,
             "io_paths": self.io.to_properties(),
             DATASETS: True,
+            SESSIONS: True,
             "mounts": [msgspec.to_builtins(mount) for mount in self.io.mounts],
         }
 

@@ -9,6 +9,7 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from opsconsole_agent.transfer.file_tree import Place, below, read_tasks, read_tree
 from opsconsole_agent.transfer.link_broker import LinkBroker, Mailbox
@@ -22,7 +23,15 @@ from opsconsole_protocol.host.stream.stream import Stream
 from opsconsole_protocol.host.transfer_thread import Cancel, TransferThreads
 from opsconsole_protocol.link import ServeStream
 from opsconsole_protocol.stream.error import StreamCancelled
-from opsconsole_protocol.stream.message import FetchContent, FileRoot, ReadFiles, StreamGrant, WriteFiles
+from opsconsole_protocol.stream.message import (
+    FetchContent,
+    FileRoot,
+    ReachPort,
+    ReadFiles,
+    RunInTask,
+    StreamGrant,
+    WriteFiles,
+)
 
 WAITING_MAX = 64
 """Streams that wait for a thread. More are left to run out of time: who asked tries again."""
@@ -33,8 +42,18 @@ OpenStream = Callable[[StreamGrant, Mailbox, Cancel], Stream]
 _log = logging.getLogger(__name__)
 
 
+class Sessions(NamedTuple):
+    """What serves sessions, in threads of their own: they last, and files don't wait for them."""
+
+    threads: TransferThreads
+    serve: Callable[[RunInTask | ReachPort, Stream], None]
+
+
 class StreamServer:
-    """One agent's. `find` says which folder a root means; it raises OpsconsoleError. `input_folders`: where inputs lie."""
+    """One agent's. `find` says which folder a root means; it raises OpsconsoleError. `input_folders`: where inputs lie.
+
+    `sessions`: what lets operators into tasks.
+    """
 
     def __init__(
         self,
@@ -44,6 +63,7 @@ class StreamServer:
         store: ContentStore,
         find: Callable[[FileRoot], Place],
         input_folders: Sequence[str],
+        sessions: Sessions,
     ) -> None:
         self._broker = broker
         self._threads = threads
@@ -51,6 +71,7 @@ class StreamServer:
         self._store = store
         self._find = find
         self._input_folders = input_folders
+        self._sessions = sessions
         self._tasks: set[asyncio.Task[None]] = set()
 
     def on_serve(self, message: ServeStream) -> None:
@@ -72,7 +93,9 @@ class StreamServer:
 
     async def _serve_later(self, grant: StreamGrant, mailbox: Mailbox) -> None:
         try:
-            await self._threads.run(lambda cancel: self._serve(grant, mailbox, cancel))
+            is_session = isinstance(grant.purpose, RunInTask | ReachPort)
+            threads = self._sessions.threads if is_session else self._threads
+            await threads.run(lambda cancel: self._serve(grant, mailbox, cancel))
         except StreamCancelled:
             return
         except OpsconsoleError as error:
@@ -92,6 +115,9 @@ class StreamServer:
 
     def _answer(self, grant: StreamGrant, stream: Stream, cancel: threading.Event) -> None:
         purpose = grant.purpose
+        if isinstance(purpose, RunInTask | ReachPort):
+            self._sessions.serve(purpose, stream)
+            return
         if isinstance(purpose, WriteFiles):
             receive(stream, lambda manifest: self._sink(purpose, manifest), cancel=cancel)
             return

@@ -136,7 +136,7 @@ def _near(error: UnicodeEncodeError) -> str:
 
 def _check_command(args: argparse.Namespace) -> None:
     if args.command is not None and not getattr(args, "takes_command", False):
-        raise InvalidRequest("a command after -- goes with submit, run, clone or template set")
+        raise InvalidRequest("a command after -- goes with submit, run, clone, exec or template set")
 
 
 def _complain(args: argparse.Namespace, message: str, code: int) -> int:

@@ -35,6 +35,8 @@ VERBS = {
     "ls": Verb("file", "list the files of a worker or a job"),
     "dataset": Verb("dataset", "say what a dataset holds, or why it is broken"),
     "transfers": Verb("transfer", "list transfers of this machine; go on with those that wait"),
+    "exec": Verb("into", "run a command in a task that runs, with its exit code"),
+    "forward": Verb("into", "bring a port of a task that runs to an address of this machine"),
     "metrics": Verb("metrics", "list or export what tasks have reported"),
     "compare": Verb("compare", "put runs side by side: parameters, and what came of them"),
     "pause": Verb("act", "freeze running jobs, or have them save a checkpoint"),

@@ -171,11 +171,15 @@ class FileLocator:
 
     def check_worker(self, worker: Worker, what: str) -> None:
         """As `check_reachable`; `what` says whose files they are."""
+        self.check_connected(worker, what)
+        if not knows_mounts(worker.properties):
+            raise Unavailable(f"the agent of {worker.name} is too old to be asked for files: update opsconsole there")
+
+    def check_connected(self, worker: Worker, what: str) -> None:
+        """Raise Unavailable, which says since when, where the worker is away. `what` says what is on it."""
         if not worker.is_reachable:
             last_ms = self._commit_loop.clock.now_ms() - worker.last_seen_ms
             since = (
                 f", it was last heard of {spell_duration(last_ms // 1000 * 1000)} ago" if worker.last_seen_ms else ""
             )
             raise Unavailable(f"{what} on {worker.name}, which is not connected{since}")
-        if not knows_mounts(worker.properties):
-            raise Unavailable(f"the agent of {worker.name} is too old to be asked for files: update opsconsole there")

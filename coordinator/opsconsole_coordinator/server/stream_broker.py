@@ -30,7 +30,9 @@ from opsconsole_protocol.stream.message import (
     IceServer,
     KeepContent,
     PeerKind,
+    ReachPort,
     ReadFiles,
+    RunInTask,
     StreamGrant,
     Via,
     Way,
@@ -176,6 +178,12 @@ class StreamBroker:
             work = self._work(plan)
             self._process.expect(Expect(stream_id=stream_id, ttl_ms=TICKET_MS, secrets=secrets_of_ends, work=work))
         self._streams[stream_id] = stream
+        if plan.act is not None:
+            kind, words = plan.act
+            self._commit_loop.reactor.on_audit(
+                initiator.name, kind, words, plan.subject, self._commit_loop.clock.now_ms()
+            )
+            self._commit_loop.changed()
         return grant
 
     def store_streams(self) -> int:
@@ -369,6 +377,9 @@ class StreamBroker:
                 self._end(stream, "failed", "the coordinator's transfer process has ended")
 
     def _note(self, stream: OpenStream, said: Ended) -> None:
+        if isinstance(stream.purpose, RunInTask | ReachPort):
+            self.counts.bytes[_way_label(stream, said.way)] += said.bytes
+            return  # it was written down when it was granted
         now_ms = self._commit_loop.clock.now_ms()
         who, peer = stream.initiator.party, stream.responder.party
         is_to_initiator = isinstance(stream.purpose, FetchContent | ReadFiles)

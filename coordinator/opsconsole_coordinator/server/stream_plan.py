@@ -12,9 +12,11 @@ from opsconsole_coordinator.server.commit_loop import CommitLoop
 from opsconsole_coordinator.server.content_keeper import ContentKeeper
 from opsconsole_coordinator.server.file_locator import FileLocator
 from opsconsole_coordinator.server.open_stream import STORE, Party, PartyKind
+from opsconsole_coordinator.server.session_plan import SessionPlanner
 from opsconsole_coordinator.trust.credential import Role
 from opsconsole_protocol import api
 from opsconsole_protocol.error import Forbidden, InvalidRequest, NotFound, Unavailable
+from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.ids import AttemptId, ContentId
 from opsconsole_protocol.mount import find_mount, mounts_of
 from opsconsole_protocol.quantity import size_words
@@ -25,8 +27,10 @@ from opsconsole_protocol.stream.message import (
     OpenStream,
     PeerKind,
     Purpose,
+    ReachPort,
     ReadFiles,
     RootKind,
+    RunInTask,
     WriteFiles,
 )
 
@@ -48,6 +52,8 @@ class Plan:
     """The kept tree that files are read from."""
     kept: tuple[tuple[int, ContentId], ...] = ()
     """The kept trees of tasks that files are read from."""
+    act: tuple[EventKind, str] | None = None
+    """What is written down once it is granted, and not at its end."""
 
 
 def role_to_open(request: api.AskForStream) -> Role:
@@ -66,6 +72,7 @@ class StreamPlanner:
         self._store_streams = store_streams
         self._keeper = keeper
         self._locator = FileLocator(commit_loop)
+        self._sessions = SessionPlanner(commit_loop, self._locator)
 
     # --- for workers -------------------------------------------------------------------------------------------
 
@@ -116,6 +123,16 @@ class StreamPlanner:
                 return Plan(purpose, PeerKind.COORDINATOR, STORE, f"tree {content_id[:12]}", self._commit_loop.name)
             case ReadFiles() | WriteFiles():
                 return await self._files(purpose, wanted.peer)
+            case RunInTask() | ReachPort():
+                found = await self._sessions.find(purpose)
+                return Plan(
+                    found.purpose,
+                    PeerKind.WORKER,
+                    _party(found.worker),
+                    found.words,
+                    found.task_id,
+                    act=(found.kind, found.words),
+                )
             case _:
                 raise Forbidden("people fetch the files of jobs and mounts: `opsconsole get` takes a job and a pattern")
 

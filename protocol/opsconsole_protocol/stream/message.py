@@ -14,10 +14,12 @@ from opsconsole_protocol.bound import (
     ID_CHARACTERS_MAX,
     PATH_CHARACTERS_MAX,
     BoundedContentId,
+    Command,
     Id,
     Label,
     Moment,
     Path,
+    Side,
     Text,
     Whole,
 )
@@ -29,6 +31,8 @@ TASKS_MAX = 500
 ICE_SERVERS_MAX = 16
 SECRET_CHARACTERS_MAX = 128
 WAYS_MAX = 16
+SESSIONS = "sessions"
+"""The property of workers whose agents let operators into their tasks."""
 
 MARK_CHARACTERS_MAX = 64
 
@@ -128,7 +132,38 @@ class WriteFiles(msgspec.Struct, frozen=True, kw_only=True, tag="write_files"):
     """What they are called, for people."""
 
 
-Purpose = FetchContent | KeepContent | ReadFiles | WriteFiles
+class Terminal(msgspec.Struct, frozen=True, kw_only=True):
+    """What a program is to have as its terminal. `kind`: as TERM has it."""
+
+    columns: Side
+    rows: Side
+    kind: Label = ""
+    colors: Label = ""
+    """As COLORTERM has it."""
+
+
+class RunInTask(msgspec.Struct, frozen=True, kw_only=True, tag="run_in_task"):
+    """The initiator wants a program run in a running task; without words it is a shell."""
+
+    task: Label
+    """A job, if it has one task, or JOB/task-N."""
+    argv: Command = ()
+    terminal: Terminal | None = None
+    attempt_id: Id = ""
+    """Filled in by the coordinator."""
+
+
+class ReachPort(msgspec.Struct, frozen=True, kw_only=True, tag="reach_port"):
+    """The initiator wants connections to a port of a running task, by the name that its job gave it."""
+
+    task: Label
+    """A job, if it has one task, or JOB/task-N."""
+    port: Label
+    attempt_id: Id = ""
+    """Filled in by the coordinator."""
+
+
+Purpose = FetchContent | KeepContent | ReadFiles | WriteFiles | RunInTask | ReachPort
 
 
 class IceServer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -10,7 +10,7 @@ import pytest
 
 from opsconsole_agent.probe.file_look import FilePlace
 from opsconsole_agent.transfer.link_broker import LinkBroker
-from opsconsole_agent.transfer.stream_server import WAITING_MAX, StreamServer
+from opsconsole_agent.transfer.stream_server import WAITING_MAX, Sessions, StreamServer
 from opsconsole_protocol.error import Forbidden, InvalidRequest, NotFound, OpsconsoleError
 from opsconsole_protocol.host.content.scan import scan
 from opsconsole_protocol.host.content.session import receive, send
@@ -59,7 +59,7 @@ class Bench:
         broker = LinkBroker(lambda _: None)
         self.server = StreamServer(
             broker, TransferThreads(2), lambda grant, *_: self._mine.pop(grant.stream_id), self.store,
-            lambda root: self.places[root.kind], (str(tmp_path / "kept"),),
+            lambda root: self.places[root.kind], (str(tmp_path / "kept"),), Sessions(TransferThreads(1), lambda *_: None),
         )  # fmt: skip
 
     def serve(self, purpose: Purpose) -> Stream:

@@ -3,10 +3,13 @@
 import contextlib
 import errno
 import os
+import select
 import socket
 import ssl
 import struct
 import threading
+import time
+from collections.abc import Callable
 from typing import Protocol
 
 from opsconsole_protocol.stream.error import StreamLost
@@ -30,7 +33,7 @@ Buffer = bytes | bytearray | memoryview
 
 
 class Stream(Protocol):
-    """A stream. One thread at a time uses it; `close` may come from any."""
+    """A stream. One thread at a time sends, and one receives, which may be another; `close` may come from any."""
 
     @property
     def way(self) -> Way:
@@ -75,6 +78,10 @@ class SocketStream:
         self._way = way
         self._received = memoryview(received)
         self._lock = threading.Lock()
+        self._tls = threading.Lock() if isinstance(sock, ssl.SSLSocket) else None
+        """OpenSSL can't be in one connection twice at a time."""
+        if self._tls is not None:
+            sock.settimeout(0)
         self._users = 0
         self._is_closed = False
 
@@ -95,7 +102,7 @@ class SocketStream:
         try:
             while rest:
                 try:
-                    rest, stalls = rest[self._socket.send(rest) :], 0
+                    rest, stalls = rest[self._in_turn(lambda left=rest: self._socket.send(left)) :], 0  # type: ignore[misc]
                 except TimeoutError as error:
                     stalls += 1
                     _check_alive(self._socket, stalls, error)
@@ -116,7 +123,7 @@ class SocketStream:
         try:
             while size < 0:
                 try:
-                    size = self._socket.recv_into(view)
+                    size = self._in_turn(lambda: self._socket.recv_into(view))
                 except TimeoutError as error:
                     stalls += 1
                     _check_alive(self._socket, stalls, error)
@@ -141,6 +148,24 @@ class SocketStream:
                 socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
             if not self._users:
                 self._socket.close()
+
+    def _in_turn(self, step: Callable[[], int]) -> int:
+        """What `step` does to the socket, as soon as it can. Nobody waits within TLS. Raises OSError; TimeoutError after STALL_CHECK_S."""
+        if self._tls is None:
+            return step()
+        until_s = time.monotonic() + STALL_CHECK_S
+        while True:
+            try:
+                with self._tls:
+                    return step()
+            except ssl.SSLWantReadError:
+                wanted = select.POLLIN
+            except ssl.SSLWantWriteError:
+                wanted = select.POLLOUT
+            poll = select.poll()
+            poll.register(self._socket.fileno(), wanted)
+            if not poll.poll(max(0.0, 1000 * (until_s - time.monotonic()))):
+                raise TimeoutError
 
     def _enter(self) -> None:
         with self._lock:

@@ -1,0 +1,1 @@
+"""Operators in running tasks: the programs that they run there, and connections to ports."""

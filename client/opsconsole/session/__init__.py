@@ -1,0 +1,1 @@
+"""Into running tasks: programs, shells and ports, over streams."""

@@ -1,0 +1,147 @@
+"""`opsconsole exec`, `shell` and `forward`: into a task that runs."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from opsconsole_console.cli.content_option import add_via
+from opsconsole_console.cli.output import put, say
+from opsconsole_console.cli.parser import Group
+from opsconsole_console.cli.session import RECONNECT_S, with_client
+from opsconsole_protocol.error import Conflict, InvalidRequest
+
+if TYPE_CHECKING:
+    from opsconsole.client import Client
+    from opsconsole.session.forward import Forward
+    from opsconsole.session.program import Program
+    from opsconsole_protocol.session.frame import Exit
+    from opsconsole_protocol.stream.message import RunInTask, Via
+
+_PORT_MAX = 65_535
+_BACKLOG = 128
+_TASK = "a job that runs, its first characters, or JOB/task-N"
+
+
+def add(group: Group) -> None:
+    """The verbs of this file."""
+    parser = group.verb("exec", execute, usage="opsconsole exec [options] ID -- CMD…",
+                        epilog="CMD runs in the task's environment and working folder, and ends with the task. Its stdin, stdout and\n"
+                        "stderr are those of this command, and so is its exit code. Ctrl-C interrupts it; twice, it is left and ended.")  # fmt: skip
+    parser.add_argument("id", metavar="ID", help=_TASK)
+    add_via(parser)
+    parser.set_defaults(takes_command=True)
+    parser = group.verb("forward", forward, usage="opsconsole forward [options] ID PORTNAME [LOCALPORT]",
+                        epilog="Whatever connects to the address that is printed is connected to the task's port of this name (submit\n"
+                        "--port NAME), until Ctrl-C.")  # fmt: skip
+    parser.add_argument("id", metavar="ID", help=_TASK)
+    parser.add_argument("port", metavar="PORTNAME", help="what the job calls the port")
+    parser.add_argument(
+        "local",
+        metavar="LOCALPORT",
+        nargs="?",
+        type=int,
+        default=0,
+        help="the port here, on 127.0.0.1 (one that is free)",
+    )
+    add_via(parser)
+
+
+def execute(args: argparse.Namespace) -> int:
+    """`opsconsole exec`."""
+    from opsconsole_protocol.stream.message import RunInTask, Via
+
+    if not args.command:
+        raise InvalidRequest("say what to run: opsconsole exec ID -- CMD…")
+    return _run(args, RunInTask(task=args.id, argv=tuple(args.command)), Via(args.via))
+
+
+def _run(args: argparse.Namespace, purpose: RunInTask, via: Via) -> int:
+    from opsconsole.session.program import Program
+
+    program = Program(purpose)
+    ended = with_client(args, lambda client: _carried(client, program, via))
+    if ended is None:
+        return 128 + signal.SIGINT
+    if ended.note:
+        say(f"opsconsole: {ended.note}")
+    return ended.code
+
+
+def forward(args: argparse.Namespace) -> int:
+    """`opsconsole forward`."""
+    import socket
+
+    from opsconsole.session.forward import Forward
+    from opsconsole_protocol.stream.message import ReachPort, Via
+
+    if not 0 <= args.local <= _PORT_MAX:
+        raise InvalidRequest(f"{args.local} is no port: choose one from 1 to {_PORT_MAX}")
+    try:
+        listener = socket.create_server(("127.0.0.1", args.local), backlog=_BACKLOG)
+    except OSError as error:
+        raise Conflict(f"127.0.0.1:{args.local} can't be listened on ({error.strerror}): choose another port") from None
+    shown: list[str] = []
+
+    def stands() -> None:
+        if not shown:
+            shown.append(f"127.0.0.1:{listener.getsockname()[1]}")
+            put(shown[0])
+            sys.stdout.flush()
+
+    with listener:
+        one = Forward(ReachPort(task=args.id, port=args.port), listener, stands)
+        with_client(args, lambda client: _forwarded(client, one, Via(args.via)), retry_for_s=RECONNECT_S)
+    return 128 + signal.SIGINT
+
+
+async def _forwarded(client: Client, one: Forward, via: Via) -> None:
+    from opsconsole.transfer.carrier import Carrier
+
+    carrier = Carrier(client)
+    with _signals(lambda _: one.leave(), one.leave):
+        await carrier.run(lambda load: one.run(load.asker, via, lambda line: say(f"opsconsole: {line}"), load.cancel))
+
+
+async def _carried(client: Client, program: Program, via: Via) -> Exit | None:
+    """Run it in a thread, with the signals that come here."""
+    from opsconsole.transfer.carrier import Carrier
+
+    carrier = Carrier(client)
+    with _signals(program.signal, program.leave):
+        return await carrier.run(lambda load: program.run(load.asker, via, _say_nothing, load.cancel))
+
+
+@contextlib.contextmanager
+def _signals(take: Callable[[int], bool], leave: Callable[[], object]) -> Iterator[None]:
+    """Ctrl-C and TERM go to `take`, the first time. The second time this `leave`s; where `take` can't, this command ends at once."""
+    import asyncio
+
+    loop = asyncio.get_running_loop()
+    task = asyncio.current_task()
+    sent: set[int] = set()
+
+    def pass_on(number: int) -> None:
+        if number in sent:
+            leave()
+        elif take(number):
+            sent.add(number)
+        elif task is not None:
+            task.cancel()
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    for number in numbers:
+        loop.add_signal_handler(number, pass_on, number)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
+
+
+def _say_nothing(_: str) -> None:
+    """Which way is taken is nobody's concern while it works."""

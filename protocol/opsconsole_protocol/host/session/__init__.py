@@ -1,0 +1,1 @@
+"""The files and sockets at one end of a session."""

@@ -1,0 +1,203 @@
+"""Into tasks that run: programs with their own stdin, stdout, stderr and exit code, over streams, and none outlives its task."""
+
+import hashlib
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.process.lab import OPSCONSOLE, Lab
+from tests.seen_process import everyone
+
+
+def begin(house: Lab, *arguments: str) -> subprocess.Popen[bytes]:
+    """Start a command with pipes."""
+    pipe = subprocess.PIPE
+    return subprocess.Popen(
+        (*OPSCONSOLE, *arguments), stdin=pipe, stdout=pipe, stderr=pipe, env=house.environ, cwd=house.folder
+    )
+
+
+def running(house: Lab, script: str = "sleep 600", **fields: object) -> str:
+    """A job that runs."""
+    job_id = house.give(script, **fields)
+    house.wait_state(job_id, "running")
+    return job_id
+
+
+def lives(mark: str) -> bool:
+    """Whether a process has this word on its command line, apart from commands of ours."""
+    return any(mark in one.command and "opsconsole_console" not in one.command for one in everyone())
+
+
+@pytest.mark.parametrize("via", ["direct", "relay"])
+def test_a_program_has_its_own_stdin_stdout_stderr_and_exit_code(house: Lab, via: str) -> None:
+    job_id = running(house, "export LATER=1; sleep 600", environment={"LR": "0.1"})
+    sent = os.urandom(10_000_000)
+    script = 'cat; echo "$LR $OPSCONSOLE_TASK_ID $PWD" >&2; exit 7'
+    done = subprocess.run(
+        (*OPSCONSOLE, "exec", "--via", via, job_id, "--", "sh", "-c", script),
+        input=sent, capture_output=True, env=house.environ, cwd=house.folder, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 7, done.stderr
+    assert hashlib.sha256(done.stdout).digest() == hashlib.sha256(sent).digest()
+    workdir = house.rows("show", job_id)[0]["tasks"][0]["attempts"][0]["workdir"]
+    assert done.stderr.decode().split() == ["0.1", f"{job_id}/task-0", workdir]
+    assert f"sh -c '{script.replace(chr(39), '')}' on gpu-a" in " ".join(house.events(f"{job_id}/task-0"))
+    house.act("cancel", job_id)
+
+
+def test_what_cannot_be_run_or_reached_is_said_in_one_line(house: Lab) -> None:
+    job_id = running(house)
+    for words, code, said in (
+        ((job_id, "--", "no-such-program"), 127, "command not found: no-such-program"),
+        ((job_id, "--", "/etc/passwd"), 126, "permission denied: /etc/passwd is not executable"),
+        ((job_id,), 2, "say what to run"),
+        (("zzzzzzzzzz", "--", "true"), 1, "there is no job zzzzzzzzzz"),
+    ):
+        done = house.run("exec", *words, code=code)
+        assert said in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+    house.act("pause", job_id)
+    house.wait_state(job_id, "paused")
+    assert "is paused: nothing can run in it" in house.run("exec", job_id, "--", "true", code=1).stderr
+    house.act("resume", job_id)
+    house.act("cancel", job_id)
+    house.wait_state(job_id, "killed")
+    assert "has ended: there is nothing to reach into" in house.run("exec", job_id, "--", "true", code=1).stderr
+
+
+def test_a_viewer_gets_into_no_task(house: Lab) -> None:
+    job_id = running(house)
+    line = house.invite("viewer")
+    home = house.folder / "viewer"
+    home.mkdir(exist_ok=True)
+    environ = {"HOME": str(home), "OPSCONSOLE_DATA_DIR": str(home / "data")}
+    done = house.run("exec", "--connect", line, job_id, "--", "true", code=1, environ=environ)
+    assert "operator" in done.stderr
+    assert not [event for event in house.events(f"{job_id}/task-0") if "true on gpu-a" in event]
+    house.act("cancel", job_id)
+
+
+def test_a_program_ends_with_its_task_and_is_frozen_with_it(house: Lab) -> None:
+    job_id = running(house)
+    inside = begin(house, "exec", job_id, "--", "sh", "-c", "sleep 600.25 & echo up; wait")
+    assert inside.stdout is not None
+    assert inside.stdout.readline() == b"up\n"
+    house.act("pause", job_id)
+    house.wait_state(job_id, "paused")
+    stopped = [one for one in everyone() if "600.25" in one.command and "opsconsole_console" not in one.command]
+    assert stopped
+    house.wait(lambda: all(one.is_stopped or _is_in_cgroup(one.pid) for one in stopped), "the freeze")
+    house.act("resume", job_id)
+    house.act("cancel", job_id)
+    _, said = inside.communicate(timeout=30)
+    assert inside.returncode == 128 + signal.SIGTERM
+    assert b"the task has ended, and what ran in it with it" in said
+    house.wait_state(job_id, "killed")
+    assert not lives("600.25")
+
+
+def test_a_task_that_ends_by_itself_takes_along_what_runs_in_it(house: Lab) -> None:
+    go = house.folder / "go-home"
+    job_id = running(house, f"while [ ! -e {go} ]; do sleep 0.05; done")
+    inside = begin(house, "exec", job_id, "--", "sh", "-c", "echo up; exec sleep 600.5")
+    assert inside.stdout is not None
+    assert inside.stdout.readline() == b"up\n"
+    go.touch()
+    inside.communicate(timeout=30)
+    assert inside.returncode == 128 + signal.SIGTERM
+    house.wait_state(job_id, "succeeded")
+    assert not lives("600.5")
+
+
+def test_a_program_ends_with_its_operator(house: Lab) -> None:
+    job_id = running(house)
+    stubborn = "trap '' TERM; echo up; while :; do sleep 600.75; done"
+    inside = begin(house, "exec", job_id, "--", "sh", "-c", stubborn)
+    assert inside.stdout is not None
+    assert inside.stdout.readline() == b"up\n"
+    inside.kill()
+    inside.communicate()
+    house.wait(lambda: not lives(stubborn), "the end of what ran in the task")
+    assert house.rows("show", job_id)[0]["state"] == "running"
+    house.act("cancel", job_id)
+
+
+def test_ctrl_c_is_the_program_s(house: Lab) -> None:
+    job_id = running(house)
+    inside = begin(house, "exec", job_id, "--", "sh", "-c", "trap 'echo caught; exit 9' INT; echo up; sleep 600 & wait")
+    assert inside.stdout is not None
+    assert inside.stdout.readline() == b"up\n"
+    inside.send_signal(signal.SIGINT)
+    out, _ = inside.communicate(timeout=30)
+    assert (out, inside.returncode) == (b"caught\n", 9)
+    house.act("cancel", job_id)
+
+
+def _is_in_cgroup(pid: int) -> bool:
+    """Whether it is in the cgroup of an attempt, which is made for freezing."""
+    return "/opsconsole-" in Path(f"/proc/{pid}/cgroup").read_text()
+
+
+SERVER = """
+import http.server, os, socketserver
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_GET(self):
+        size = int(self.path[1:])
+        self.send_response(200); self.send_header("Content-Length", str(size)); self.end_headers()
+        self.wfile.write(b"x" * size)
+    def log_message(self, *_): pass
+class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
+    daemon_threads = True
+    request_queue_size = 64
+print("listens", flush=True)
+Server(("127.0.0.1", int(os.environ["OPSCONSOLE_PORT_WEB"])), Handler).serve_forever()
+"""
+
+
+@pytest.mark.parametrize("via", ["direct", "relay"])
+def test_a_port_is_reached_by_many_connections_at_once(house: Lab, via: str) -> None:
+    job_id = house.give((sys.executable, "-c", SERVER), ports=("web",))
+    house.wait(lambda: house.lines(job_id) == ["listens"], "the server")
+    inside = begin(house, "forward", "--via", via, job_id, "web")
+    assert inside.stdout is not None
+    host, _, port = inside.stdout.readline().decode().strip().partition(":")
+    # All are open before any is asked: they are there at once.
+    opened = [http.client.HTTPConnection(host, int(port), timeout=30) for _ in range(20)]
+    for connection in opened:
+        connection.connect()
+    for number, connection in enumerate(opened):
+        connection.request("GET", f"/{1 + 100_000 * number}")
+    for number, connection in reversed(list(enumerate(opened))):
+        assert len(connection.getresponse().read()) == 1 + 100_000 * number
+        connection.request("GET", "/7")  # the same connection once more
+        assert connection.getresponse().read() == b"x" * 7
+        connection.close()
+    assert any("port web on gpu-a" in event for event in house.events(f"{job_id}/task-0"))
+    house.act("cancel", job_id)
+    _, said = inside.communicate(timeout=30)
+    assert inside.returncode == 1
+    assert b"the task has ended, and its ports with it" in said
+
+
+def test_a_port_that_nobody_listens_on_closes_what_connects(house: Lab) -> None:
+    job_id = running(house, ports=("web",))
+    assert f"{job_id} has no port 'api': it has web" in house.run("forward", job_id, "api", code=1).stderr
+    inside = begin(house, "forward", job_id, "web")
+    assert inside.stdout is not None
+    assert inside.stderr is not None
+    host, _, port = inside.stdout.readline().decode().strip().partition(":")
+    with socket.create_connection((host, int(port)), 30) as connection:
+        assert connection.recv(1) == b""
+    assert b"nothing in the task listens on its port web (Connection refused)" in inside.stderr.readline()
+    inside.send_signal(signal.SIGINT)
+    inside.communicate(timeout=30)
+    assert inside.returncode == 130
+    house.act("cancel", job_id)
