@@ -288,6 +288,12 @@ COORDINATOR: dict[str, Any] = {
     "coordinator_stop_stream_1": link.StopStream(stream_id=STREAM, reason="the credential of ana was revoked"),
     "coordinator_describe_dataset_1": link.DescribeDataset(check_id=3, query=DATASET_QUERY),
     "coordinator_describe_dataset_url_1": link.DescribeDataset(check_id=3, query=DatasetQuery(url="s3://lab/digits")),
+    "coordinator_job_assignment_metric_pattern_1": link.JobAssignment(
+        seq=9,
+        desired=link.Desired(
+            attempt_id=ATTEMPT, launch=msgspec.structs.replace(DESIRED.launch, metric_pattern="L=(?P<loss>.+)")
+        ),
+    ),
 }
 
 QUERY = LogQuery(
@@ -633,6 +639,29 @@ SERVER: dict[str, Any] = {
     ),
     "server_answer_dataset_1": api.Answer(1, api.DatasetAnswer(description=DATASET, worker="gpu1")),
     "server_answer_dataset_fault_1": api.Answer(1, api.DatasetAnswer(fault=DATASET_FAULT, worker="gpu1")),
+    "server_answer_detail_recognised_1": api.Answer(
+        1,
+        api.DetailAnswer(
+            detail=api.JobDetail(
+                job=JOB_ROW,
+                spec=msgspec.structs.replace(SPEC, metric_pattern="L=(?P<loss>.+)"),
+                tasks=(
+                    msgspec.structs.replace(
+                        TASK_ROW,
+                        recognised=("loss",),
+                        attempts=(msgspec.structs.replace(ATTEMPT_ROW, recognised=("loss",)),),
+                    ),
+                ),
+                events=(),
+            )
+        ),
+    ),
+    "server_answer_metrics_recognised_1": api.Answer(
+        1,
+        api.MetricsAnswer(
+            runs=(msgspec.structs.replace(RUN, metrics=(msgspec.structs.replace(RUN.metrics[0], is_recognised=True),)),)
+        ),
+    ),
 }
 
 SAMPLES: dict[str, msgspec.Struct] = {**AGENT, **COORDINATOR, **CLIENT, **SERVER, **content_sample.SAMPLES}

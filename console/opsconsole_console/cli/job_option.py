@@ -56,6 +56,8 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
                       help="a file that must be in the worker's input folder; repeatable")  # fmt: skip
     what.add_argument("--port", metavar="NAME", action="append", default=[],
                       help="a free port, told as OPSCONSOLE_PORT_NAME; repeatable")  # fmt: skip
+    what.add_argument("--metric-pattern", metavar="REGEX",
+                      help="how metrics look in what it prints: 'loss=(?P<loss>\\S+)'")  # fmt: skip
     add_content_options(parser.add_argument_group("what it brings along"))
     parser.set_defaults(packed=None)
     _add_where(parser.add_argument_group("where and when"))
@@ -227,6 +229,7 @@ def _fields(args: argparse.Namespace) -> dict[str, Any]:
         "bundle": None if args.packed is None else args.packed.bundle,
         "setup": args.setup,
         "collect": tuple(args.collect),
+        "metric_pattern": args.metric_pattern,
     }
 
 

@@ -201,6 +201,7 @@ def attempt_row(attempt: Attempt) -> AttemptRow:
         cause=attempt.cause,
         output_files=seen.output_files if seen is not None else None,
         output_bytes=seen.output_bytes if seen is not None else None,
+        recognised=attempt.recognised,
     )
 
 
@@ -239,6 +240,7 @@ def task_row(job: Job, task: Task, attempts: Sequence[Attempt], copy: OutputCopy
         collected=_collected_row(copy) if copy is not None else None,
         metrics=last.metrics if last is not None else {},
         checkpoint=next((row.checkpoint for row in reversed(rows) if row.checkpoint is not None), None),
+        recognised=last.recognised if last is not None else (),
     )
 
 

@@ -100,6 +100,8 @@ class AttemptRow(Row, frozen=True, kw_only=True):
     output_files: int | None = None
     """How many files lay in its output folder at its end; null where that isn't known."""
     output_bytes: int | None = None
+    recognised: tuple[str, ...] = ()
+    """Those of its metrics that it didn't report: they were read in what it printed."""
 
 
 class CopyState(StrEnum):
@@ -155,6 +157,8 @@ class TaskRow(Row, frozen=True, kw_only=True):
     """The last values that it reported, by name."""
     checkpoint: CheckpointRow | None = None
     """The newest one of all its attempts."""
+    recognised: tuple[str, ...] = ()
+    """Those of its metrics that it didn't report: they were read in what it printed."""
 
 
 class MetricRow(Row, frozen=True, kw_only=True):
@@ -171,6 +175,8 @@ class MetricRow(Row, frozen=True, kw_only=True):
     greatest: float
     x: tuple[float, ...] = ()
     y: tuple[float, ...] = ()
+    is_recognised: bool = False
+    """The task didn't report it: it was read in what the task printed."""
 
 
 class RunRow(Row, frozen=True, kw_only=True):
