@@ -72,7 +72,7 @@ class Output:
         self._open()
         for source in _SOURCES:
             for _ in range(BEHIND_BYTES_MAX // LOOK_BYTES_MAX + 1):
-                if self._is_over or not self._look_at(source, now_ms):
+                if self._is_over or not self._look_at(source, now_ms, at_end=True):
                     break
             stream, _follower = self._streams.get(source, (None, None))
             if stream is not None:
@@ -87,8 +87,9 @@ class Output:
                 path, hard_link = self._files(source)
                 self._streams[source] = Stream(self._pattern, mark), LogFollower(source, path, mark.to, hard_link)
 
-    def _look_at(self, source: Source, now_ms: int) -> bool:
-        if source not in self._streams or self._pace.allowed(now_ms) < 1:
+    def _look_at(self, source: Source, now_ms: int, *, at_end: bool = False) -> bool:
+        """`at_end`: its last values are wanted, whatever the pace."""
+        if source not in self._streams or (self._pace.allowed(now_ms) < 1 and not at_end):
             return False
         stream, follower = self._streams[source]
         follower.check()
