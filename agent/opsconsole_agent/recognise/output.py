@@ -17,10 +17,11 @@ from opsconsole_protocol.log import Source
 from opsconsole_protocol.pattern import Pattern
 from opsconsole_protocol.report import METRICS_OF_LINE_MAX, REPORT_LINE_BYTES_MAX
 
-LOOK_BYTES_MAX = 64 * 1024
-"""Of each stream that are read in one look, which takes some 50 ms for lines full of metrics."""
+LOOK_BYTES_MAX = 32 * 1024
+"""Of each stream that are read in one look, which takes some 40 ms for lines full of metrics."""
 BEHIND_BYTES_MAX = 512 * 1024
 """What a stream grows by faster is left out from its beginning."""
+_LOOKS_AT_END = BEHIND_BYTES_MAX // LOOK_BYTES_MAX + 1
 _REPORT_BYTES = 1 << 20
 _TOLD_MAX = 10_000
 _SOURCES = (Source.STDERR, Source.STDOUT)
@@ -65,17 +66,18 @@ class Output:
         looks = [self._look_at(source, now_ms) for source in _SOURCES]
         return any(looks)
 
-    def finish(self, now_ms: int) -> None:
-        """Read all that is left, the last lines without an end too. Raises OSError."""
+    def finish(self, now_ms: int, is_late: Callable[[], bool] = lambda: False) -> None:
+        """Read all that is left, the last lines without an end too; only the last ones once `is_late`. Raises OSError."""
         while not self._is_over and not self._read_report():
             pass
         self._open()
         for source in _SOURCES:
-            for _ in range(BEHIND_BYTES_MAX // LOOK_BYTES_MAX + 1):
-                if self._is_over or not self._look_at(source, now_ms, at_end=True):
+            for _ in range(_LOOKS_AT_END):  # what is left of the task may go on writing
+                behind_max = LOOK_BYTES_MAX if is_late() else BEHIND_BYTES_MAX
+                if self._is_over or not self._look_at(source, now_ms, behind_max, at_end=True):
                     break
-            stream, _follower = self._streams.get(source, (None, None))
-            if stream is not None:
+            if source in self._streams:
+                stream = self._streams[source][0]
                 self._write(source, stream, stream.finish(), now_ms)
 
     # --- reading -----------------------------------------------------------------------------------------------
@@ -87,14 +89,16 @@ class Output:
                 path, hard_link = self._files(source)
                 self._streams[source] = Stream(self._pattern, mark), LogFollower(source, path, mark.to, hard_link)
 
-    def _look_at(self, source: Source, now_ms: int, *, at_end: bool = False) -> bool:
-        """`at_end`: its last values are wanted, whatever the pace."""
+    def _look_at(
+        self, source: Source, now_ms: int, behind_max: int = BEHIND_BYTES_MAX, *, at_end: bool = False
+    ) -> bool:
+        """`behind_max`: how much at most is left to read. `at_end`: the last values are wanted, whatever the pace."""
         if source not in self._streams or (self._pace.allowed(now_ms) < 1 and not at_end):
             return False
         stream, follower = self._streams[source]
         follower.check()
-        if follower.size - stream.offset > BEHIND_BYTES_MAX:
-            stream.skip_to(follower.size - BEHIND_BYTES_MAX)
+        if follower.size - stream.offset > behind_max:
+            stream.skip_to(follower.size - behind_max)
             follower.seek(stream.offset)
         data = follower.read(LOOK_BYTES_MAX)
         if data is not None:

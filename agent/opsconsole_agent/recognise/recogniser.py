@@ -15,6 +15,8 @@ from opsconsole_protocol.pattern import Pattern, compile_pattern
 LOOK_EVERY_S = 1.0
 ROUND_S = 0.1
 """Of processor time for one round; whose turn didn't come begins the next one."""
+FINISH_S = 0.2
+"""Of processor time for what an ended task has left unread; then only its last lines are read."""
 _QUIET_ROUNDS_MAX = 4
 
 _log = logging.getLogger(__name__)
@@ -76,7 +78,8 @@ class Recogniser:
 
     def _finish(self, attempt_id: AttemptId, pattern: str) -> None:
         watched = self._watched.pop(attempt_id, None) or self._watch(attempt_id, pattern)
-        self._try(attempt_id, watched.output.finish)
+        late_s = time.thread_time() + FINISH_S
+        self._try(attempt_id, lambda now_ms: watched.output.finish(now_ms, lambda: time.thread_time() > late_s))
 
     def _watch(self, attempt_id: AttemptId, pattern: str) -> _Watched:
         return _Watched(Output(self._files(attempt_id), _compiled(pattern)))
