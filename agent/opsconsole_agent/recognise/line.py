@@ -1,7 +1,7 @@
 """What one printed line says of progress and metrics: tqdm, rich, Keras, Lightning, Trainer, JSON lines, pairs. Pure.
 
 Where it isn't clear that a line tells of a training, it says nothing: a wrong curve is worse than none. Every expression here
-takes time that grows with the length of the line alone, and a line has at most LINE_BYTES_MAX bytes.
+takes time that grows with the length of the line alone, and a line has at most PRINTED_LINE_BYTES_MAX bytes.
 """
 
 import math
@@ -14,8 +14,8 @@ import msgspec
 
 from opsconsole_protocol.pattern import Pattern
 
-LINE_BYTES_MAX = 4 * 1024
-VALUES_MAX = 50
+PRINTED_LINE_BYTES_MAX = 4 * 1024
+PRINTED_VALUES_MAX = 50
 _LABEL_CHARACTERS = 40
 _COUNT_MAX = 1e15
 _UP = b"\x1b[A"
@@ -223,7 +223,7 @@ def _pairs(text: str, low: str, *, has_count: bool) -> tuple[float | None, dict[
     values: dict[str, float] = {}
     for expression in (_SPACED, _PAIR):
         for match in expression.finditer(low):
-            if len(values) < VALUES_MAX:
+            if len(values) < PRINTED_VALUES_MAX:
                 name = text[match.start(1) : match.end(1)].replace(" ", "_").replace("-", "_")
                 values.setdefault(name, float(match[2]))
     if not values:
@@ -280,7 +280,7 @@ def _of_object(text: str) -> Said | None:
         values = {}
         for match in _QUOTED.finditer(text):
             number = _number(match[2] or match[3])
-            if number is not None and len(values) < VALUES_MAX:
+            if number is not None and len(values) < PRINTED_VALUES_MAX:
                 values[match[1]] = number
     step = next((values[name] for name in _STEP_NAMES if name in values), None)
     epoch = values.get("epoch")
@@ -304,7 +304,7 @@ def _json_numbers(text: str) -> dict[str, float] | None:
         inner = value if isinstance(value, dict) else {name: value}
         prefix = f"{name}/" if isinstance(value, dict) and name != "metrics" else ""
         for key, one in inner.items():
-            if isinstance(one, int | float) and not isinstance(one, bool) and len(values) < VALUES_MAX:
+            if isinstance(one, int | float) and not isinstance(one, bool) and len(values) < PRINTED_VALUES_MAX:
                 values[f"{prefix}{key}"[:100]] = float(one)
     return values
 

@@ -11,7 +11,7 @@ from opsconsole_agent.recognise.stream import Finding
 LINES_AT_ONCE = 2_000
 LINES_PER_S = 20.0
 STAGE_BYTES = 8 << 20
-KINDS_MAX = 16
+LAST_KINDS_MAX = 16
 """Sets of metrics of which the last values are kept in any case."""
 
 
@@ -24,7 +24,7 @@ class Pace:
         self._at_ms: int | None = None
 
     def allowed(self, now_ms: int) -> int:
-        """How many lines may be written now."""
+        """The number of lines that may be written now."""
         if self._at_ms is not None:
             gained = max(0, now_ms - self._at_ms) / 1000 * LINES_PER_S / 2 ** (self.written // STAGE_BYTES)
             self._lines = min(float(LINES_AT_ONCE), self._lines + gained)
@@ -32,15 +32,17 @@ class Pace:
         return max(0, int(self._lines))
 
     def spend(self, lines: int, size: int) -> None:
-        """So many were written, of so many bytes."""
+        """Count what was written: lines, and bytes of them."""
         self._lines -= lines
         self.written += size
 
 
 def thinned(found: Sequence[Finding], most: int) -> list[Finding]:
-    """At most so many, evenly, and the last of each set of metrics."""
+    """Choose about `most` of them, evenly, and the last of each set of metrics."""
     if len(found) <= most:
         return list(found)
     last = {tuple(one.values): place for place, one in enumerate(found)}
-    kept = {int((place + 1) * len(found) / most) - 1 for place in range(most)} | set(list(last.values())[-KINDS_MAX:])
+    kept = {int((place + 1) * len(found) / most) - 1 for place in range(most)} | set(
+        list(last.values())[-LAST_KINDS_MAX:]
+    )
     return [found[place] for place in sorted(kept)]

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from opsconsole_agent.recognise.line import LINE_BYTES_MAX, Count, Said, recognise
+from opsconsole_agent.recognise.line import PRINTED_LINE_BYTES_MAX, Count, Said, recognise
 from opsconsole_protocol.pattern import Pattern
 
 _BARS_MAX = 4
@@ -73,14 +73,14 @@ class Stream:
         for end in _LINE_END.finditer(data):
             line, start = data[start : end.start()], end.end()
             self.mark.to += len(line) + 1
-            is_skipped, self._is_skipping = self._is_skipping or len(line) > LINE_BYTES_MAX, False
+            is_skipped, self._is_skipping = self._is_skipping or len(line) > PRINTED_LINE_BYTES_MAX, False
             said = None if is_skipped else recognise(line, self._pattern)
             if said is not None and (finding := self._place(said)) is not None:
                 found.append(finding)
             if end[0] == b"\n":
                 self.mark.before = None
         self._rest = data[start:]
-        if len(self._rest) > LINE_BYTES_MAX or self._is_skipping:
+        if len(self._rest) > PRINTED_LINE_BYTES_MAX or self._is_skipping:
             self.mark.to += len(self._rest)
             self._rest, self._is_skipping = b"", True
         return found

@@ -21,7 +21,6 @@ import msgspec
 
 from opsconsole_protocol.bound import NAME_CHARACTERS_MAX, PATH_CHARACTERS_MAX, TEXT_CHARACTERS_MAX, TIME_MS_MAX, cut
 from opsconsole_protocol.error import OpsconsoleError
-from opsconsole_protocol.log import Source
 
 REPORT_BYTES_MAX = 256 << 20
 """Of one attempt: several million lines. What comes after isn't read."""
@@ -31,7 +30,7 @@ _NAME = re.compile(r"[^\x00-\x1f\x7f]+")
 _WORDS = {"nan": math.nan, "infinity": math.inf, "-infinity": -math.inf, "inf": math.inf, "-inf": -math.inf}
 _KEYS = frozenset({"metrics", "progress", "checkpoint", "note"})
 _COUNT_MAX = 1e15
-_RECOGNISED_IN = frozenset({Source.STDOUT, Source.STDERR})
+_RECOGNISED_IN = frozenset({"stdout", "stderr"})
 
 
 class ReportError(OpsconsoleError):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opsconsole_agent.recognise.line import LINE_BYTES_MAX, Count, recognise
+from opsconsole_agent.recognise.line import PRINTED_LINE_BYTES_MAX, Count, recognise
 from opsconsole_protocol.pattern import compile_pattern
 
 METRICS: dict[str, tuple[float | None, dict[str, float]]] = {
@@ -123,7 +123,7 @@ def test_with_a_pattern_bars_still_tell_progress_and_nothing_else() -> None:
     assert (said.bar, said.values) == (Count(40, 100, 2000.0), {})
 
 
-@given(st.binary(max_size=LINE_BYTES_MAX))
+@given(st.binary(max_size=PRINTED_LINE_BYTES_MAX))
 def test_no_line_does_harm(line: bytes) -> None:
     said = recognise(line)
     assert said is None or said.bar is None or 0 <= said.bar.done <= said.bar.total
@@ -133,7 +133,7 @@ def test_no_line_does_harm(line: bytes) -> None:
     st.lists(
         st.sampled_from(["[", "=", ">", "-", ".", " ", "1", "9/", "%", "|", "loss", "epoch", "step ", "'a'", ":", "{", "}", "━", "e", "\t", "_", "("]),
         min_size=1, max_size=6,
-    ).map(lambda parts: ("".join(parts) * LINE_BYTES_MAX).encode()[:LINE_BYTES_MAX]),
+    ).map(lambda parts: ("".join(parts) * PRINTED_LINE_BYTES_MAX).encode()[:PRINTED_LINE_BYTES_MAX]),
 )  # fmt: skip
 def test_no_line_takes_long(line: bytes) -> None:
     """A repeated pattern is what makes expressions run away; the slowest honest line takes some 2 ms."""

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tqdm import tqdm
 
-from opsconsole_agent.recognise.line import LINE_BYTES_MAX, Count
+from opsconsole_agent.recognise.line import PRINTED_LINE_BYTES_MAX, Count
 from opsconsole_agent.recognise.stream import Finding, Mark, Stream
 from opsconsole_protocol.pattern import compile_pattern
 
@@ -146,7 +146,7 @@ def test_after_a_restart_each_point_comes_once(data: bytes, cut: int) -> None:
     found = first.feed(data[:cut])
     mark = msgspec.json.decode(msgspec.json.encode(first.mark), type=Mark)
     found += read(data[mark.to :], Stream(mark=mark))
-    if not any(len(line) > LINE_BYTES_MAX for line in data.splitlines()):
+    if not any(len(line) > PRINTED_LINE_BYTES_MAX for line in data.splitlines()):
         assert repr(found) == repr(read(data))
 
 
@@ -155,7 +155,7 @@ def test_memory_is_bounded(pieces: list[bytes]) -> None:
     stream = Stream()
     for piece in pieces:
         stream.feed(piece)
-        assert stream.offset - stream.mark.to <= LINE_BYTES_MAX
+        assert stream.offset - stream.mark.to <= PRINTED_LINE_BYTES_MAX
         assert len(stream.mark.bars) <= 4
     assert stream.offset == sum(map(len, pieces))
 
