@@ -49,6 +49,7 @@ from opsconsole_agent.engine.engine import Engine
 from opsconsole_agent.failure.last_lines import NOTHING, Printed, secret_variables
 from opsconsole_agent.log.shipper import LogShipper
 from opsconsole_agent.probe.io_path import OutputCount
+from opsconsole_agent.recognise.recogniser import Recogniser
 from opsconsole_agent.state.state_folder import StateFolder
 from opsconsole_protocol.error import IllegalTransition
 from opsconsole_protocol.ids import AttemptId
@@ -87,15 +88,22 @@ class CoreRunner:
     link: Link
 
     def __init__(
-        self, reactor: Reactor, state: StateFolder, shipper: LogShipper, environment: Mapping[str, str] | None = None
+        self,
+        reactor: Reactor,
+        state: StateFolder,
+        shipper: LogShipper,
+        recogniser: Recogniser | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
-        """`environment`: the agent's own, whose secrets no error may show."""
+        """`recogniser`: reads what is left of an attempt's output before its logs are measured. `environment`: the agent's
+        own, whose secrets no error may show."""
         self.reactor = reactor
         self._environment = environment or {}
         self.knows_attempts = asyncio.Event()
         """Set once the engine has said what lives; before that nothing should be registered."""
         self._state = state
         self._shipper = shipper
+        self._recogniser = recogniser
         self._inbox: deque[Event] = deque()
         self._busy = False
         self._watched: set[AttemptId] = set()
@@ -263,10 +271,9 @@ class CoreRunner:
     def _watch(self, attempt_id: AttemptId) -> None:
         if attempt_id not in self._watched:
             self._watched.add(attempt_id)
-            for source in _WRITTEN_BY_TASKS:
-                path, kept = self._state.log_file(attempt_id, source), self._state.kept_log(attempt_id, source)
+            for source in (*_WRITTEN_BY_TASKS, Source.REPORT):
+                path, kept = self._state.log_names(attempt_id, source)
                 self._shipper.watch(attempt_id, source, path, hard_link=kept)
-            self._shipper.watch(attempt_id, Source.REPORT, self._state.log_file(attempt_id, Source.REPORT))
             self.link.wake_shipping()
 
     def _watch_build(self, attempt_id: AttemptId, launch: Launch | None) -> None:
@@ -297,6 +304,15 @@ class CoreRunner:
 
     def _complete_log(self, effect: FinishLog, count: OutputCount | None) -> None:
         """`count`: what the attempt has left in its output folder. Now its logs are measured, and that is its end."""
+        attempt_id = effect.attempt_id
+        attempt = self.reactor.attempt(attempt_id)
+        if self._recogniser is None or attempt is None or attempt.launch is None or self._wrote_nothing(attempt_id):
+            self._end_log(effect, count)
+        else:
+            pattern = attempt.launch.metric_pattern
+            self._recogniser.finish(attempt_id, pattern, lambda: self._end_log(effect, count))
+
+    def _end_log(self, effect: FinishLog, count: OutputCount | None) -> None:
         event = self._measure_log(effect)
         if count is not None:
             event = msgspec.structs.replace(event, output_files=count.files, output_bytes=count.size_bytes)

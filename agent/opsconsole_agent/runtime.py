@@ -7,6 +7,7 @@ import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from opsconsole_agent.link.message_handler import Description, MessageHandler
 from opsconsole_agent.log.shipper import KEPT_DAYS, LogShipper
 from opsconsole_agent.probe.file_look import FileLook
 from opsconsole_agent.probe.io_path import WorkerIOConfig, check
+from opsconsole_agent.recognise.recogniser import Recogniser
 from opsconsole_agent.report.server import ReportServer
 from opsconsole_agent.report.token import job_token
 from opsconsole_agent.session.guests import Guests
@@ -167,7 +169,8 @@ class _Service:
         self._reactor = Reactor(description.max_concurrent_jobs, ProcessEngine.name)
         self._boot_id = description.host.boot_id
         shipper = LogShipper(kept_days=config.keep_attempt_days)
-        self._core_runner = CoreRunner(self._reactor, state, shipper, os.environ)
+        self._recogniser = Recogniser(lambda attempt_id: partial(state.log_names, attempt_id))
+        self._core_runner = CoreRunner(self._reactor, state, shipper, self._recogniser, os.environ)
         places = FilePlaces(state, config.io)
         home = Home(config.url, config.certificate_hash)
         guests = Guests(keeper)
@@ -283,6 +286,11 @@ class _Service:
             attempt.workdir, attempt.ports, hosts, None if self._task_user is None else self._task_user.user
         )
 
+    def _patterns(self) -> dict[AttemptId, str]:
+        """What runs here, each with its pattern for metrics."""
+        launches = ((one.attempt_id, one.launch) for one in self._reactor.expected())
+        return {attempt_id: launch.metric_pattern for attempt_id, launch in launches if launch is not None}
+
     def _report_file(self, attempt_id: AttemptId) -> str:
         return self._state.log_file(attempt_id, Source.REPORT)
 
@@ -323,6 +331,7 @@ class _Service:
             if found := len(self._reactor.observed()):
                 self._say(f"found {found} attempts of an earlier run, {len(self._reactor.expected())} of them running")
             running += [asyncio.create_task(self._link.run(), name="link"), asyncio.create_task(self._sweep())]
+            running.append(asyncio.create_task(self._recogniser.run(self._patterns), name="recogniser"))
             await _first_of(running, stop)
             if self._config.stop_tasks:
                 await self._stop_tasks()
@@ -331,6 +340,7 @@ class _Service:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
             self._core_runner.close()
+            self._recogniser.close()
             await self._report_server.close()
             await self._message_handler.close()
             await self._engine.close()

@@ -6,7 +6,6 @@ from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from opsconsole_agent.log.progress import ProgressMeter
 from opsconsole_agent.probe.disk_space import DiskSpaceProbe
 from opsconsole_agent.probe.folder_size import FolderSizeProbe
 from opsconsole_agent.probe.gpu import GpuProbe, GpuReport, GpuSample
@@ -15,7 +14,7 @@ from opsconsole_agent.probe.mount import LOCAL, filesystem_label
 from opsconsole_agent.probe.usage import UsageProbe
 from opsconsole_agent.state.state_folder import StateFolder
 from opsconsole_protocol.ids import AttemptId
-from opsconsole_protocol.link import Gpu, GpuUser, Heartbeat, Host, TaskProgress, Trouble, TroubleCode
+from opsconsole_protocol.link import Gpu, GpuUser, Heartbeat, Host, Trouble, TroubleCode
 
 _OUTPUT_EVERY_S = 5.0
 
@@ -38,7 +37,6 @@ class Telemetry:
         """How much each attempt had written to its output folder when that was measured last, as far as it can be."""
         self.cache_room: Callable[[], int | None] = lambda: None
         """How many bytes the store of trees could take in. Blocks; called on this object's own thread."""
-        self._meters: dict[str, ProgressMeter] = {}
         self._gpu_probe = GpuProbe()
         self._host_probe = HostProbe()
         self._usage_probe = UsageProbe()
@@ -82,7 +80,6 @@ class Telemetry:
             gpu_message=self._last.gpu_message,
             usage=self._last.usage,
             troubles=self._last.troubles,
-            progress=self._last.progress,
         )
 
     def close(self) -> None:
@@ -115,7 +112,6 @@ class Telemetry:
                 Trouble(code=TroubleCode.DISK_FULL, text=one.words, blocks=one.is_full)
                 for one in self._disk_space_probe.shortages()
             ),
-            progress=self._progress(pids),
         )
 
     def _cache_room_mb(self) -> int | None:
@@ -131,18 +127,6 @@ class Telemetry:
         if output is not None and filesystem_label(Path(output)) == LOCAL:
             folders.append(Path(output))
         return folders
-
-    def _progress(self, pids: Pids) -> dict[str, TaskProgress]:
-        self._meters = {attempt_id: self._meters.get(attempt_id) or ProgressMeter() for attempt_id in pids}
-        now_ms = time.time_ns() // 1_000_000
-        found = {
-            key: meter.update(self._state.output_ends(AttemptId(key)), now_ms) for key, meter in self._meters.items()
-        }
-        return {
-            key: TaskProgress(done=one.done, total=one.total, eta_ms=one.left_ms)
-            for key, one in found.items()
-            if one is not None
-        }
 
 
 def _gpu(gpu: GpuSample, owners: Mapping[int, str]) -> Gpu:

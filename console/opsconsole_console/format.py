@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from opsconsole_protocol.quantity import size_words, spell_size
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from opsconsole_protocol.spec import Resources
 
@@ -23,11 +23,18 @@ _MEBIBYTES_BELOW = 512
 _METRICS_TOLD = 6
 
 
-def metrics(values: Mapping[str, float]) -> str:
-    """The first few of these values in four figures: `loss 0.3127, lr 0.0003`."""
-    told = [f"{name} {value:.4g}" for name, value in list(values.items())[:_METRICS_TOLD]]
+def metrics(values: Mapping[str, float], recognised: Collection[str] = ()) -> str:
+    """The first few of these values in four figures: `loss 0.3127, lr 0.0003`.
+
+    Those that were recognised in the output are marked, or all are at the end.
+    """
+    are_all = bool(values) and all(name in recognised for name in values)
+    told = [
+        f"{name} {value:.4g}{' (printed)' if name in recognised and not are_all else ''}"
+        for name, value in list(values.items())[:_METRICS_TOLD]
+    ]
     more = len(values) - len(told)
-    return ", ".join(told) + (f" and {more} more" if more > 0 else "")
+    return ", ".join(told) + (f" and {more} more" if more > 0 else "") + (" (as printed)" if are_all else "")
 
 
 def duration(duration_ms: float | None, *, figures: Literal[1, 2] = 1) -> str:

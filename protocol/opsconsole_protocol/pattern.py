@@ -43,6 +43,16 @@ class Pattern:
         """Whether the pattern is found anywhere in `line`."""
         return self._compiled.search(_encodable(line)) is not None
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of its named groups."""
+        return tuple(self._compiled.groupindex)
+
+    def groups(self, line: str) -> dict[str, str]:
+        """What its named groups hold where it is first found in `line`; those that take no part are left out."""
+        found = self._compiled.search(_encodable(line))
+        return {} if found is None else {name: text for name, text in found.groupdict().items() if text is not None}
+
 
 @lru_cache(maxsize=256)
 def compile_pattern(text: str, *, ignore_case: bool = False) -> Pattern:

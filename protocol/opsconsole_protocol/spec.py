@@ -29,6 +29,7 @@ from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.input_name import check_input
 from opsconsole_protocol.job_content import Bundle, Upload, check_contents
 from opsconsole_protocol.name import check_name
+from opsconsole_protocol.pattern import compile_pattern
 from opsconsole_protocol.quantity import spell_duration
 from opsconsole_protocol.title import shared_word, title_of
 from opsconsole_protocol.validation_error import request_text
@@ -127,6 +128,8 @@ class JobSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """How long saving a checkpoint for a pause may take before an operator is told that it hasn't."""
     resume_from: str | None = None
     """A file or folder on the worker from which its first attempts go on, until one has saved a checkpoint of its own."""
+    metric_pattern: str = ""
+    """Finds metrics in the lines that its tasks print: named groups are metrics, `step`, or `done` of `total`."""
 
     @property
     def title(self) -> str:
@@ -201,6 +204,7 @@ def check_spec(spec: JobSpec) -> None:
     check_contents(spec.uploads, spec.bundle, spec.setup, spec.collect)
     if spec.bundle is not None and spec.workdir is not None:
         raise InvalidRequest("--workdir and --bundle both say where the command runs: leave one out")
+    check_metric_pattern(spec.metric_pattern)
     if spec.setup and spec.bundle is None:
         raise InvalidRequest("--setup runs in the folder of a bundle: add --bundle DIR")
 
@@ -261,6 +265,22 @@ def _check_input(name: str) -> None:
         check_input(name)
     except InvalidRequest as error:
         raise InvalidRequest(f"--input: {error.message}") from None
+
+
+def check_metric_pattern(text: str) -> None:
+    """Raise InvalidRequest where a pattern can't be run, or says nothing."""
+    if not text:
+        return
+    try:
+        names = set(compile_pattern(text).names)
+    except InvalidRequest as error:
+        raise InvalidRequest(f"--metric-pattern: {error.message}") from None
+    if ("done" in names) != ("total" in names):
+        raise InvalidRequest("--metric-pattern: progress has two groups, (?P<done>…) and (?P<total>…)")
+    if not names - {"step"}:
+        raise InvalidRequest(
+            r"--metric-pattern names no metric: write a group for each, as in 'loss=(?P<loss>\S+) at (?P<step>\d+)'"
+        )
 
 
 def _check_command(command: tuple[str, ...]) -> None:

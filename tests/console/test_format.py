@@ -113,3 +113,10 @@ def test_memory_in_use_in_a_few_cells(memory_mb: int, text: str) -> None:
 
 def test_a_state_is_read_without_its_underscore() -> None:
     assert fmt.state_word("worker_failed") == "worker failed"
+
+
+def test_metrics_say_which_were_printed() -> None:
+    values = {"loss": 0.31267, "lr": 3e-4}
+    assert fmt.metrics(values) == "loss 0.3127, lr 0.0003"
+    assert fmt.metrics(values, ("lr",)) == "loss 0.3127, lr 0.0003 (printed)"
+    assert fmt.metrics(values, ("lr", "loss")) == "loss 0.3127, lr 0.0003 (as printed)"

@@ -28,6 +28,9 @@ from opsconsole_agent.keeper import command, event_line, journal
 from opsconsole_agent.keeper.attempt import Attempt
 from opsconsole_agent.keeper.refusal import Refusal
 from opsconsole_agent.keeper_client import keeper_connection, message
+from opsconsole_agent.recognise import line as recognised_line
+from opsconsole_agent.recognise import output as recognised_output
+from opsconsole_agent.recognise.stream import Stream
 from opsconsole_agent.report import verb as report_verb
 from opsconsole_agent.state import credential, membership, state_folder
 from opsconsole_console import theme
@@ -592,11 +595,36 @@ def _reports() -> Iterator[Decoder]:
         said = partial(report_verb.lines_of, verb, path, now_ms=1)
         yield Decoder(f"report by HTTP: {path}", report_verb.__name__, said, (report_verb.Refused,), (sample,))
 
+    printed = (
+        b"step=1 loss=0.5\n",
+        b"\r 1%|#  | 1/4 [0:01<0:01, acc=1]",
+        b"{'loss': 1, 'epoch': 1.0}\n",
+        b'{"step": 1, "a": {"loss": 2}}\n',
+    )
+    yield Decoder("what a task prints", recognised_line.__name__, _recognise, (), printed)
+    marked = b'{"metrics": {"loss": 1}, "source": "stdout", "mark": {"to": 4, "bars": [["a", 4, 1]], "last": [1, {"loss": 1}]}}\n'
+    yield Decoder("a report that is gone on with", recognised_output.__name__, _go_on, (), (marked, *samples))
+
     def read(data: bytes) -> None:
         for head, payloads, _ in block.read_blocks(io.BytesIO(data)):
             block.add_points({}, head, payloads)
 
     yield Decoder("points", block.__name__, read, (ValueError,), (block.encode_block(9, {"loss": one}),))
+
+
+def _recognise(data: bytes) -> None:
+    stream = Stream()
+    stream.feed(data)
+    stream.unfinished()
+    stream.finish()
+
+
+def _go_on(data: bytes) -> None:
+    """An agent was started again, and finds this in the report of an attempt that goes on printing."""
+    with folder() as here:
+        (here / "report").write_bytes(data)
+        (here / "stdout").write_bytes(b"step=1 loss=2\n 1%|#  | 1/4 [0:01<0:01, acc=1]\n")
+        recognised_output.Output(lambda source: (str(here / source), "")).finish(1)
 
 
 def _store_blobs() -> Iterator[Decoder]:

@@ -328,6 +328,12 @@ COORDINATOR: dict[str, Any] = {
             GRANT, purpose=ReachPort(task="7k3m9q2w4t/task-1", port="http", attempt_id=ATTEMPT)
         )
     ),
+    "coordinator_job_assignment_metric_pattern_1": link.JobAssignment(
+        seq=9,
+        desired=link.Desired(
+            attempt_id=ATTEMPT, launch=msgspec.structs.replace(DESIRED.launch, metric_pattern="L=(?P<loss>.+)")
+        ),
+    ),
 }
 
 QUERY = LogQuery(
@@ -730,6 +736,29 @@ SERVER: dict[str, Any] = {
                 ),
                 events=(),
             )
+        ),
+    ),
+    "server_answer_detail_recognised_1": api.Answer(
+        1,
+        api.DetailAnswer(
+            detail=api.JobDetail(
+                job=JOB_ROW,
+                spec=msgspec.structs.replace(SPEC, metric_pattern="L=(?P<loss>.+)"),
+                tasks=(
+                    msgspec.structs.replace(
+                        TASK_ROW,
+                        recognised=("loss",),
+                        attempts=(msgspec.structs.replace(ATTEMPT_ROW, recognised=("loss",)),),
+                    ),
+                ),
+                events=(),
+            )
+        ),
+    ),
+    "server_answer_metrics_recognised_1": api.Answer(
+        1,
+        api.MetricsAnswer(
+            runs=(msgspec.structs.replace(RUN, metrics=(msgspec.structs.replace(RUN.metrics[0], is_recognised=True),)),)
         ),
     ),
 }

@@ -21,6 +21,17 @@ def test_a_pattern_that_explodes_elsewhere_is_searched_for_in_no_time(text: str)
     assert time.process_time() - began < 5  # linear is milliseconds; backtracking never ends
 
 
+def test_groups_have_names() -> None:
+    pattern = compile_pattern(r"a=(?P<a>\d+)(?: b=(?P<b>\d+))?")
+    assert pattern.names == ("a", "b")
+    assert (pattern.groups("x a=1 b=2"), pattern.groups("a=1"), pattern.groups("c")) == (
+        {"a": "1", "b": "2"},
+        {"a": "1"},
+        {},
+    )
+    assert compile_pattern("(?P<a>.*)").groups("\udcff") == {"a": "?"}
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

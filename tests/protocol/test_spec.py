@@ -41,6 +41,11 @@ def test_a_plain_spec_is_fine() -> None:
     ("fields", "words"),
     [
         ({"command": ("",)}, "the command is empty"),
+        ({"metric_pattern": "("}, "is not a regular expression"),
+        ({"metric_pattern": "(?=x)"}, "looks ahead"),
+        ({"metric_pattern": "loss=(.*)"}, "names no metric"),
+        ({"metric_pattern": r"(?P<step>\d+)"}, "names no metric"),
+        ({"metric_pattern": r"(?P<done>\d+)"}, "progress has two groups"),
         ({"command": ("a", "b\0c")}, "NUL"),
         ({"command": ("a", "\udcff")}, "not UTF-8"),
         ({"command": ("a", "x" * COMMAND_BYTES_MAX)}, "longer than"),

@@ -1,5 +1,6 @@
 """Typed parameters, and commands with values filled in."""
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -50,6 +51,12 @@ def test_filling_replaces_known_names_only_and_leaves_out_empty_words() -> None:
 @given(st.text(), st.text())
 def test_a_value_stays_one_word_whatever_it_holds(value: str, other: str) -> None:
     assert fill(("run", "{a}", "x{b}y"), {"a": value, "b": other}) == ("run", value, f"x{other}y")
+
+
+def test_a_templates_pattern_for_metrics_is_checked_when_it_is_set() -> None:
+    check_template(msgspec.structs.replace(TEMPLATE, defaults={"metric_pattern": "L=(?P<loss>.+)"}))
+    with pytest.raises(InvalidRequest, match="--metric-pattern names no metric"):
+        check_template(msgspec.structs.replace(TEMPLATE, defaults={"metric_pattern": "loss=.+"}))
 
 
 def test_a_template_must_declare_what_it_names() -> None:

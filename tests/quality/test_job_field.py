@@ -46,6 +46,7 @@ SET: dict[str, dict[str, Any]] = {
     "bundle": {"bundle": CODE},
     "setup": {"setup": "uv sync", "bundle": CODE},
     "collect": {"collect": ("models/*",)},
+    "metric_pattern": {"metric_pattern": r"L=(?P<loss>\S+)"},
 }
 """For each field, what sets it to something that isn't its default."""
 BY_THE_COMMAND = {"command", "template", "parameters", "task_commands"}

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import json
 import logging
-import os
 import time
 from collections.abc import Callable
 from http import HTTPStatus
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from opsconsole_agent.keeper import state_file
+from opsconsole_agent.report.appending import append
 from opsconsole_agent.report.token import attempt_of
 from opsconsole_agent.report.verb import Refused, lines_of
 from opsconsole_protocol.ids import AttemptId
@@ -27,7 +27,6 @@ REPORTERS_MAX = 64
 """Connections of tasks that are open at a time."""
 IDLE_S = 30.0
 _READ_BYTES = 64 * 1024
-_APPENDING = os.O_WRONLY | os.O_APPEND | os.O_CREAT
 
 _log = logging.getLogger(__name__)
 
@@ -126,23 +125,15 @@ class ReportServer:
         path = request.target.decode("latin-1").partition("?")[0]
         lines = lines_of(request.method.decode("latin-1"), path, body, time.time_ns() // 1_000_000)
         try:
-            self._append(self._report_file(attempt_id), b"".join(lines))
+            is_written = append(self._report_file(attempt_id), b"".join(lines))
         except OSError as error:
             raise Refused(HTTPStatus.INSUFFICIENT_STORAGE, f"nothing can be written: {error.strerror}") from None
+        if not is_written:
+            raise Refused(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                f"the report has its {REPORT_BYTES_MAX >> 20} MiB: report more rarely",
+            )
         return HTTPStatus.OK, {"lines": len(lines)}
-
-    @staticmethod
-    def _append(path: str, data: bytes) -> None:
-        descriptor = state_file.open_file(path, _APPENDING)
-        try:
-            if os.fstat(descriptor).st_size + len(data) > REPORT_BYTES_MAX:
-                raise Refused(
-                    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-                    f"the report has its {REPORT_BYTES_MAX >> 20} MiB: report more rarely",
-                )
-            state_file.write_all(descriptor, data)
-        finally:
-            os.close(descriptor)
 
 
 async def _request(connection: "h11.Connection", reader: asyncio.StreamReader) -> "tuple[h11.Request | None, bytes]":

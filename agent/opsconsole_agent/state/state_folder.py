@@ -42,7 +42,6 @@ from opsconsole_agent.failure.last_lines import LAST_BYTES_MAX, Tail
 from opsconsole_agent.keeper import state_file
 from opsconsole_agent.keeper.output import HARD_LINK_FOLDER
 from opsconsole_agent.keeper_client.message import User
-from opsconsole_agent.log.progress import TAIL_BYTES
 from opsconsole_agent.log.shipper import KEPT_DAYS
 from opsconsole_agent.probe.disk_space import FULL_BELOW_BYTES, free_bytes
 from opsconsole_protocol.error import InvalidRequest, OpsconsoleError
@@ -228,9 +227,10 @@ class StateFolder:
                 continue
         return Tail(data)
 
-    def output_ends(self, attempt_id: AttemptId) -> tuple[bytes, ...]:
-        """The last bytes of what it printed, where progress is looked for: bars go to stderr."""
-        return tuple(self.tail(attempt_id, source, TAIL_BYTES) for source in (Source.STDERR, Source.STDOUT))
+    def log_names(self, attempt_id: AttemptId, source: Source) -> tuple[str, str]:
+        """The file of one of its logs, and the second name that what it printed has; empty for others."""
+        kept = self.kept_log(attempt_id, source) if source in _WRITTEN_BY_TASKS else ""
+        return self.log_file(attempt_id, source), kept
 
     def make(self, attempt_id: AttemptId) -> None:
         """Make its folders, of spare ones where there are some. Raises OSError."""

@@ -63,6 +63,7 @@ def detail_object(detail: JobDetail) -> dict[str, Any]:
     only = detail.tasks[0] if detail.job.num_tasks == 1 and detail.tasks else None
     return found | {
         "metrics": {} if only is None else only.metrics,
+        "recognised": () if only is None else only.recognised,
         "checkpoint": None if only is None else plain(only.checkpoint),
         "tasks": tasks,
         "events": plain(detail.events),
@@ -143,7 +144,7 @@ def _put_job(detail: JobDetail, index: int | None) -> None:
         ("Bundle", spec.bundle.words if spec.bundle is not None else ""),
         ("Set-up", spec.setup),
         ("Progress", _progress_words(row)),
-        ("Metrics", fmt.metrics(only.metrics) if only is not None else ""),
+        ("Metrics", fmt.metrics(only.metrics, only.recognised) if only is not None else ""),
         ("Saved", _checkpoint_words(only)),
         ("Output", _output(detail, only)),
         ("Collect", _collected(detail)),

@@ -57,6 +57,8 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
                       "or a whole path there or here; repeatable")  # fmt: skip
     what.add_argument("--port", metavar="NAME", action="append", default=[],
                       help="a free port, told as OPSCONSOLE_PORT_NAME; repeatable")  # fmt: skip
+    what.add_argument("--metric-pattern", metavar="REGEX",
+                      help="how metrics look in what it prints: 'loss=(?P<loss>\\S+)'")  # fmt: skip
     add_content_options(parser.add_argument_group("what it brings along"))
     parser.set_defaults(packed=None)
     _add_where(parser.add_argument_group("where and when"))
@@ -244,6 +246,7 @@ def _fields(args: argparse.Namespace) -> dict[str, Any]:
         "pause_signal": args.pause_signal,
         "save_within_ms": args.save_within,
         "resume_from": args.resume_from,
+        "metric_pattern": args.metric_pattern,
     }
 
 

@@ -67,13 +67,14 @@ def metrics(args: argparse.Namespace) -> int:
                 metric.name,
                 f"{metric.points:,}",
                 *map(_figure, (metric.last_step, metric.last, metric.least, metric.greatest)),
+                "output" if metric.is_recognised else "report",
             )
             for run, metric in _each(runs, args.name)
         ]
         if not rows:
             say("opsconsole: nothing was reported yet: see docs/training.md for how a task does that")
         else:
-            put_table(("TASK", "METRIC", "POINTS", "STEP", "LAST", "LEAST", "GREATEST"), rows)
+            put_table(("TASK", "METRIC", "POINTS", "STEP", "LAST", "LEAST", "GREATEST", "FROM"), rows)
     return 0
 
 
@@ -97,7 +98,7 @@ def _object(run: RunRow, metric: Any) -> dict[str, Any]:
     return {
         "task": run.task_id, "job": run.job, "parameters": run.parameters, "metric": metric.name, "points": metric.points,
         "last": metric.last, "last_step": metric.last_step, "least": metric.least, "greatest": metric.greatest,
-        "steps": list(metric.x), "values": list(metric.y),
+        "is_recognised": metric.is_recognised, "steps": list(metric.x), "values": list(metric.y),
     }  # fmt: skip
 
 

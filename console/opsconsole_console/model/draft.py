@@ -26,6 +26,7 @@ from opsconsole_protocol.spec import (
     RETRIES_MAX,
     JobSpec,
     Resources,
+    check_metric_pattern,
     check_spec,
 )
 
@@ -76,6 +77,7 @@ class Draft:
     setup: str = ""
     fetch: str = ""
     collect: str = ""
+    metric_pattern: str = ""
     worker: str = ""
     base: JobSpec | None = None
     """The spec that `e` started from: what the form doesn't show is kept."""
@@ -125,6 +127,7 @@ def from_spec(spec: JobSpec) -> Draft:
         hold="yes" if spec.held else "",
         setup=spec.setup,
         collect=shlex.join(spec.collect),
+        metric_pattern=spec.metric_pattern,
         worker=spec.worker or "",
         base=spec,
     )
@@ -262,7 +265,13 @@ def _fields(draft: Draft, reader: _Reader, command: tuple[str, ...]) -> dict[str
         "held": read("hold", lambda: _yes(draft.hold), False),
         "setup": draft.setup.strip(),
         "collect": read("collect", lambda: _words(draft.collect), _NO_WORDS),
+        "metric_pattern": read("metric_pattern", lambda: _metric_pattern(draft.metric_pattern), ""),
     }
+
+
+def _metric_pattern(text: str) -> str:
+    check_metric_pattern(text.strip())
+    return text.strip()
 
 
 def _wished(draft: Draft, reader: _Reader) -> Wished:

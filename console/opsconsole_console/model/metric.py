@@ -22,6 +22,8 @@ class MetricLine:
     last_step: float
     least: float
     greatest: float
+    is_recognised: bool = False
+    """A run didn't report it: it was read in what its task printed."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ def run_name(run: RunRow, among: Sequence[RunRow]) -> str:
 
 
 def _line(row: MetricRow) -> MetricLine:
-    return MetricLine(row.name, 1, row.points, row.last, row.last_step, row.least, row.greatest)
+    return MetricLine(row.name, 1, row.points, row.last, row.last_step, row.least, row.greatest, row.is_recognised)
 
 
 def _joined(line: MetricLine, row: MetricRow) -> MetricLine:
@@ -96,4 +98,5 @@ def _joined(line: MetricLine, row: MetricRow) -> MetricLine:
         max(line.last_step, row.last_step),
         min((one for one in (line.least, row.least) if not math.isnan(one)), default=math.nan),
         max((one for one in (line.greatest, row.greatest) if not math.isnan(one)), default=math.nan),
+        line.is_recognised or row.is_recognised,
     )

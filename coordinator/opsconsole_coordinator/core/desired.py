@@ -45,6 +45,7 @@ def desired_of(fleet: Fleet, job: Job, attempt: Attempt) -> link.Desired:
             uploads=spec.uploads,
             bundle=spec.bundle,
             setup=spec.setup,
+            metric_pattern=spec.metric_pattern,
             collect=spec.collect,
             resume=attempt.resume,
             pause_signal=spec.pause_signal,

@@ -79,6 +79,8 @@ class Attempt(msgspec.Struct, kw_only=True, omit_defaults=True):
     """Its worker may not forget it yet: it hasn't ended, or its logs aren't complete."""
     metrics: dict[str, float] = {}
     """The last values that it reported, by name; stored when it has ended."""
+    recognised: tuple[str, ...] = ()
+    """Those of them that weren't reported, but read in what it printed."""
     checkpoint: Checkpoint | None = None
     """The last that it reported."""
     save_asked_ms: int | None = None

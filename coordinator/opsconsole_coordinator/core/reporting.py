@@ -23,6 +23,7 @@ def note_reported(fleet: Fleet, attempt_id: AttemptId, reported: Reported, now_m
     job = fleet.jobs[attempt.job_id]
     subject = job.task_id(attempt.index)
     attempt.metrics = dict(list(reported.metrics.items())[:METRICS_SHOWN_MAX])
+    attempt.recognised = tuple(name for name in attempt.metrics if name in reported.recognised)
     if reported.progress is not None and not attempt.is_finished:
         _note_progress(attempt, reported.progress, reported.progress_at_ms)
     if reported.checkpoint is not None and reported.checkpoint != attempt.checkpoint:
@@ -44,11 +45,12 @@ def note_reported(fleet: Fleet, attempt_id: AttemptId, reported: Reported, now_m
 
 
 def _note_progress(attempt: Attempt, progress: Progress, at_ms: int) -> None:
-    """Time left is estimated from the first progress on; where a task starts over, from there."""
-    first = attempt.progress_first
-    if first is None or progress.done < first[1]:
+    """Time left is what the task says, or estimated from the first progress on; where a task starts over, from there."""
+    first, before = attempt.progress_first, attempt.progress
+    if first is None or progress.done < first[1] or (before is not None and before.total != progress.total):
         first = attempt.progress_first = at_ms, progress.done
     gained = progress.done - first[1]
     left_ms = (at_ms - first[0]) * (progress.total - progress.done) / gained if gained > 0 else math.nan
+    left_ms = left_ms if progress.left_ms is None else progress.left_ms
     eta_ms = round(left_ms) if math.isfinite(left_ms) and left_ms >= 0 else None
     attempt.progress = TaskProgress(done=progress.done, total=progress.total, eta_ms=eta_ms)

@@ -225,6 +225,7 @@ def attempt_row(attempt: Attempt) -> AttemptRow:
         output_files=seen.output_files if seen is not None else None,
         output_bytes=seen.output_bytes if seen is not None else None,
         hint=attempt.hint,
+        recognised=attempt.recognised,
     )
 
 
@@ -274,6 +275,7 @@ def task_row(job: Job, task: Task, attempts: Sequence[Attempt], copy: OutputCopy
         metrics=last.metrics if last is not None else {},
         checkpoint=_newest_checkpoint(task, rows),
         hint=last.hint if last is not None else "",
+        recognised=last.recognised if last is not None else (),
     )
 
 

@@ -4,6 +4,9 @@ Lines are appended as they arrive, and acknowledged by offset as logs are. Each 
 points; once an attempt's report is complete the rest does, and the lines go. So a run takes about six bytes a point
 however its task writes it, and after a crash only the lines after the last block are read again.
 
+What was recognised in an attempt's output is kept beside what the attempt reported itself, under names of its own (`_RECOGNISED`),
+and is there for readers where nothing was reported under that name, whichever came first.
+
 Made for threads, not for an event loop: one thread appends, any may read.
 """
 
@@ -14,11 +17,14 @@ from collections import OrderedDict
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from opsconsole_coordinator.report.block import add_points, add_summaries, encode_block, read_blocks
 from opsconsole_coordinator.report.series import Series, Summary
 from opsconsole_protocol.ids import AttemptId
-from opsconsole_protocol.report import REPORT_LINE_BYTES_MAX, Reported, ReportError, parse_line
+from opsconsole_protocol.report import REPORT_LINE_BYTES_MAX, Metrics, Report, Reported, ReportError, parse_line
+
+T = TypeVar("T")
 
 REPORT_BLOCK_BYTES = 256 * 1024
 METRICS_OF_ATTEMPT_MAX = 1_000
@@ -26,6 +32,8 @@ _OPEN_MAX = 4_096
 """Attempts of which a little is held in memory; of others it is read from their files when something comes."""
 _FAULTS_TOLD_MAX = 5
 NOTES_OF_ATTEMPT_MAX = 1_000
+_RECOGNISED = "\x1f"
+"""The last character of the name of a recognised metric; no name that a task gives can have it."""
 
 
 @dataclass(slots=True, eq=False)
@@ -128,6 +136,7 @@ class ReportFolder:
     def series(self, attempt_id: AttemptId, names: frozenset[str] | None = None) -> dict[str, Series]:
         """The points of an attempt by metric; of `names` only, where given. Raises OSError."""
         found: dict[str, Series] = {}
+        names = names if names is None else names | {name + _RECOGNISED for name in names}
         with self._lock:
             pending = self._opened(attempt_id, 0).pending if self._lines(attempt_id).exists() else {}
             last = {name: one.copy() for name, one in pending.items() if names is None or name in names}
@@ -139,10 +148,10 @@ class ReportFolder:
                 add_points(found, head, payloads, names)
         for name, one in last.items():
             found.setdefault(name, Series()).extend(one.steps, one.at_ms, one.values)
-        return found
+        return _shown(found)[0]
 
-    def summaries(self, attempt_id: AttemptId) -> dict[str, Summary]:
-        """What there is of each metric of an attempt. Raises OSError."""
+    def summaries(self, attempt_id: AttemptId) -> tuple[dict[str, Summary], frozenset[str]]:
+        """What there is of each metric of an attempt, and the names of those that were recognised. Raises OSError."""
         found: dict[str, Summary] = {}
         with self._lock:
             pending = self._opened(attempt_id, 0).pending if self._lines(attempt_id).exists() else {}
@@ -155,7 +164,7 @@ class ReportFolder:
                 add_summaries(found, head)
         for name, one in last.items():
             found[name] = found[name].followed_by(one) if name in found else one
-        return found
+        return _shown(found)
 
     # --- one report --------------------------------------------------------------------------------------------
 
@@ -249,26 +258,48 @@ class ReportFolder:
             return
         said = one.reported
         if report.metrics is not None:
-            said.step = report.metrics.step if report.metrics.step is not None else said.step
-            for name, value in report.metrics.values.items():
-                if name not in one.names:
-                    if len(one.names) >= METRICS_OF_ATTEMPT_MAX:
-                        _note_fault(one, f"more than {METRICS_OF_ATTEMPT_MAX} metrics: {name[:40]!r} is left out")
-                        continue
-                    one.names.add(name)
-                said.metrics[name] = value
-                if has_points:
-                    series = one.pending.get(name)
-                    if series is None:
-                        series = one.pending[name] = Series()
-                    series.add(report.metrics.step, report.at_ms, value)
-        if report.progress is not None:
+            _take_metrics(one, report, report.metrics, has_points=has_points)
+        if report.progress is not None and not (report.is_recognised and said.is_told):
             said.progress, said.progress_at_ms = report.progress, report.at_ms
+            said.is_told = not report.is_recognised
         if report.checkpoint is not None:
             said.checkpoint = report.checkpoint
         one.notes += bool(report.note)
         if report.note and one.notes <= NOTES_OF_ATTEMPT_MAX:
             said.notes.append((report.at_ms, report.note))
+
+
+def _take_metrics(one: _Open, report: Report, metrics: Metrics, *, has_points: bool) -> None:
+    said = one.reported
+    said.step = metrics.step if metrics.step is not None else said.step
+    for name, value in metrics.values.items():
+        key = name + _RECOGNISED if report.is_recognised else name
+        if key not in one.names:
+            if len(one.names) >= METRICS_OF_ATTEMPT_MAX:
+                _note_fault(one, f"more than {METRICS_OF_ATTEMPT_MAX} metrics: {name[:40]!r} is left out")
+                continue
+            one.names.add(key)
+        if not report.is_recognised:
+            said.recognised.discard(name)
+        elif name not in one.names:
+            said.recognised.add(name)
+        if not report.is_recognised or name not in one.names:
+            said.metrics[name] = value
+        if has_points:
+            series = one.pending.get(key)
+            if series is None:
+                series = one.pending[key] = Series()
+            series.add(metrics.step, report.at_ms, value)
+
+
+def _shown(found: dict[str, T]) -> tuple[dict[str, T], frozenset[str]]:
+    """What there is by the names that readers know, and which of it was recognised."""
+    recognised = {name: name.removesuffix(_RECOGNISED) for name in found if name.endswith(_RECOGNISED)}
+    recognised = {key: name for key, name in recognised.items() if name not in found}
+    shown = {
+        recognised.get(key, key): one for key, one in found.items() if key in recognised or key[-1:] != _RECOGNISED
+    }
+    return shown, frozenset(recognised.values())
 
 
 def _note_fault(one: _Open, why: str) -> None:

@@ -78,14 +78,18 @@ class MetricsApi:
 
     def _metrics(self, request: api.ReadMetrics, attempt_ids: list[AttemptId]) -> list[api.MetricRow]:
         summaries: dict[str, Summary] = {}
+        recognised: frozenset[str] = frozenset()
         for attempt_id in attempt_ids:
-            for name, one in self._log_service.reports.summaries(attempt_id).items():
+            found, of_attempt = self._log_service.reports.summaries(attempt_id)
+            recognised = recognised - found.keys() | of_attempt
+            for name, one in found.items():
                 summaries[name] = summaries[name].followed_by(one) if name in summaries else one
         names = frozenset(request.names) & summaries.keys()
         series = (
             merged([self._log_service.reports.series(one, frozenset(names)) for one in attempt_ids]) if names else {}
         )
-        return [_row(name, one, series.get(name), request) for name, one in summaries.items()]
+        rows = [_row(name, one, series.get(name), request) for name, one in summaries.items()]
+        return [replace(row, is_recognised=True) if row.name in recognised else row for row in rows]
 
 
 def _row(name: str, summary: Summary, series: Series | None, request: api.ReadMetrics) -> api.MetricRow:

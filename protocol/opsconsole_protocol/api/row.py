@@ -110,6 +110,8 @@ class AttemptRow(Row, frozen=True, kw_only=True):
     """Where it went on; null: it began at the beginning."""
     hint: str = ""
     """What to do about `error`, or what it means."""
+    recognised: tuple[str, ...] = ()
+    """Those of its metrics that it didn't report: they were read in what it printed."""
 
 
 class CopyState(StrEnum):
@@ -167,6 +169,8 @@ class TaskRow(Row, frozen=True, kw_only=True):
     """The newest one of all its attempts."""
     hint: str = ""
     """As its last attempt's."""
+    recognised: tuple[str, ...] = ()
+    """Those of its metrics that it didn't report: they were read in what it printed."""
 
 
 class MetricRow(Row, frozen=True, kw_only=True):
@@ -183,6 +187,8 @@ class MetricRow(Row, frozen=True, kw_only=True):
     greatest: float
     x: tuple[float, ...] = ()
     y: tuple[float, ...] = ()
+    is_recognised: bool = False
+    """The task didn't report it: it was read in what the task printed."""
 
 
 class RunRow(Row, frozen=True, kw_only=True):

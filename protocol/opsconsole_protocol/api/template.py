@@ -21,13 +21,14 @@ from opsconsole_protocol.bound import (
     check_tree,
 )
 from opsconsole_protocol.error import InvalidRequest
-from opsconsole_protocol.spec import JobSpec
+from opsconsole_protocol.spec import JobSpec, check_metric_pattern
 
 KINDS = ("str", "int", "float", "bool")
 PARAMETERS_MAX = 100
 DEFAULTS = (
     "name", "project", "tasks", "gpus", "cpus", "memory", "gpu_memory", "requirement", "inputs", "priority", "workdir",
     "retries", "timeout", "grace", "uploads", "bundle", "setup", "fetch", "collect",
+    "metric_pattern",
 )  # fmt: skip
 """The options of a job that a template can have defaults for. Each default is the text that a person would type."""
 _PLACE = re.compile(r"\{([A-Za-z_]\w*)\}")
@@ -47,6 +48,7 @@ def check_template(template: TemplateRow) -> None:
     for parameter in template.parameters:
         if parameter.kind not in KINDS:
             raise InvalidRequest(f"{parameter.name}: {parameter.kind!r} is no type, use one of {', '.join(KINDS)}")
+    check_metric_pattern(str(template.defaults.get("metric_pattern", "")))
 
 
 def _check_bounds(template: TemplateRow) -> None:

@@ -27,6 +27,7 @@ from opsconsole_protocol.ids import AttemptId, JobId, TaskId
 from opsconsole_protocol.job_content import COLLECTS_MAX, SETUP_CHARACTERS_MAX, UPLOADS_MAX, Bundle, Upload
 from opsconsole_protocol.link.message import Message
 from opsconsole_protocol.log import LOG_SOURCES_MAX, SOURCE_CHARACTERS_MAX
+from opsconsole_protocol.pattern import PATTERN_CHARACTERS_MAX
 from opsconsole_protocol.spec import PauseBy, Resources
 from opsconsole_protocol.state import AttemptState
 
@@ -116,6 +117,8 @@ class Launch(Message, frozen=True, kw_only=True):
     resume: Resume | None = None
     """The newest checkpoint of its task."""
     pause_signal: Label = ""
+    metric_pattern: Annotated[str, Meta(max_length=PATTERN_CHARACTERS_MAX)] = ""
+    """Finds metrics in the lines that the task prints; empty: well-known forms are recognised."""
 
 
 class Desired(Message, frozen=True, kw_only=True):

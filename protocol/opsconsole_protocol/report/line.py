@@ -4,6 +4,10 @@
     {"at_ms": 1764270000000, "progress": {"done": 120, "total": 4000}}
     {"at_ms": 1764270000000, "checkpoint": {"path": "/data/out/step-120", "step": 120}}
     {"at_ms": 1764270000000, "note": "learning rate halved"}
+    {"at_ms": 1764270000000, "step": 120, "metrics": {"loss": 0.31}, "source": "stdout", "mark": {"to": 4711}}
+
+The agent writes lines of the last kind: what it has recognised in the output `source`, and where it was then. What a task
+reports itself counts more, whichever comes first.
 
 `at_ms` is Unix milliseconds of the worker's clock; `step` any number. A value that is no finite number is written "NaN",
 "Infinity" or "-Infinity", with quotes or, as Python's `json` does, without them. A line may have several of the keys.
@@ -26,6 +30,7 @@ _NAME = re.compile(r"[^\x00-\x1f\x7f]+")
 _WORDS = {"nan": math.nan, "infinity": math.inf, "-infinity": -math.inf, "inf": math.inf, "-inf": -math.inf}
 _KEYS = frozenset({"metrics", "progress", "checkpoint", "note"})
 _COUNT_MAX = 1e15
+_RECOGNISED_IN = frozenset({"stdout", "stderr"})
 
 
 class ReportError(OpsconsoleError):
@@ -42,10 +47,11 @@ class Metrics(msgspec.Struct, frozen=True, gc=False):
 
 
 class Progress(msgspec.Struct, frozen=True, gc=False):
-    """So much of a whole is done; `total` is above 0."""
+    """So much of a whole is done; `total` is above 0. `left_ms`: how long the task says that the rest takes."""
 
     done: float
     total: float
+    left_ms: float | None = None
 
 
 class Checkpoint(msgspec.Struct, frozen=True, gc=False):
@@ -64,6 +70,8 @@ class Report(msgspec.Struct, frozen=True, gc=False):
     progress: Progress | None = None
     checkpoint: Checkpoint | None = None
     note: str = ""
+    is_recognised: bool = False
+    """The agent read it in what the task printed."""
 
 
 class _Fields(msgspec.Struct, frozen=True, gc=False):
@@ -73,6 +81,7 @@ class _Fields(msgspec.Struct, frozen=True, gc=False):
     progress: dict[str, float | None] | None = None
     checkpoint: dict[str, str | float | None] | None = None
     note: str | None = None
+    source: str | None = None
 
 
 _decode = msgspec.json.Decoder(_Fields).decode
@@ -91,6 +100,7 @@ def parse_line(line: bytes, read_at_ms: int) -> Report:
         None if fields.progress is None else _progress(fields.progress),
         None if fields.checkpoint is None else _checkpoint(fields.checkpoint, step, at_ms),
         cut(fields.note, TEXT_CHARACTERS_MAX) if fields.note else "",
+        fields.source in _RECOGNISED_IN,
     )
     if report.metrics is None and report.progress is None and report.checkpoint is None and not report.note:
         raise ReportError(f"it has none of {', '.join(sorted(_KEYS))}")
@@ -137,7 +147,8 @@ def _progress(given: dict[str, float | None]) -> Progress:
     done, total = given.get("done"), given.get("total")
     if done is None or total is None or not 0 < total <= _COUNT_MAX or not 0 <= done <= total:
         raise ReportError("progress has done and total, with 0 ≤ done ≤ total and total above 0")
-    return Progress(done, total)
+    left_ms = given.get("left_ms")
+    return Progress(done, total, left_ms if left_ms is not None and 0 <= left_ms <= TIME_MS_MAX else None)
 
 
 def _checkpoint(given: dict[str, str | float | None], line_step: float | None, at_ms: int) -> Checkpoint:

@@ -25,6 +25,7 @@ def run(job_id: str, job: str, index: int, request: api.ReadMetrics, count: int)
             api.MetricRow(
                 name=name, points=STEPS, last=y[-1], last_step=STEPS - 1, least=min(y), greatest=max(y),
                 x=tuple(x) if name in request.names else (), y=tuple(y) if name in request.names else (),
+                is_recognised=name == "accuracy",
             )
             for name, y in values.items()
         ),

@@ -43,10 +43,10 @@ def told(server: FakeServer) -> FakeServer:
 
 def test_every_metric_of_every_task(run: Run, told: FakeServer) -> None:
     assert run("metrics", JOB).out == (
-        "TASK               METRIC  POINTS  STEP  LAST  LEAST  GREATEST\n"
-        f"{JOB}/task-0  loss    3       2     0.75  0.5    3\n"
-        f"{JOB}/task-0  acc     1       0     0.5   0.5    0.5\n"
-        f"{JOB}/task-1  loss    2       1     0.25  0.25   2\n"
+        "TASK               METRIC  POINTS  STEP  LAST  LEAST  GREATEST  FROM\n"
+        f"{JOB}/task-0  loss    3       2     0.75  0.5    3         report\n"
+        f"{JOB}/task-0  acc     1       0     0.5   0.5    0.5       report\n"
+        f"{JOB}/task-1  loss    2       1     0.25  0.25   2         report\n"
     )
     assert "acc" not in run("metrics", JOB, "--name", "loss").out
     assert all(isinstance(one, api.ReadMetrics) and not one.names for one in told.asked)

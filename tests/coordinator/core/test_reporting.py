@@ -66,3 +66,24 @@ def test_notes_and_faults_are_events_and_endless_metrics_are_cut(world: World) -
     ]
     assert len(attempt.metrics) == METRICS_SHOWN_MAX
     worker.take_all()
+
+
+def test_time_left_is_what_the_task_says_and_a_new_whole_begins_anew(world: World) -> None:
+    worker, _ = world.worker(), world.submit()
+    attempt = worker.started()
+    note_reported(world.fleet, attempt.id, Reported(progress=Progress(1, 10, 7_000), progress_at_ms=1_000), 1)
+    assert attempt.progress is not None
+    assert attempt.progress.eta_ms == 7_000
+    note_reported(world.fleet, attempt.id, Reported(progress=Progress(50, 100), progress_at_ms=2_000), 2)
+    assert attempt.progress.eta_ms is None
+    note_reported(world.fleet, attempt.id, Reported(progress=Progress(60, 100), progress_at_ms=3_000), 3)
+    assert attempt.progress.eta_ms == 4_000
+    worker.take_all()
+
+
+def test_rows_say_which_metrics_were_recognised(world: World) -> None:
+    worker, _ = world.worker(), world.submit()
+    attempt = worker.started()
+    note_reported(world.fleet, attempt.id, Reported(metrics={"loss": 1, "acc": 2}, recognised={"acc"}), 1)
+    assert view.attempt_row(attempt).recognised == ("acc",)
+    worker.take_all()

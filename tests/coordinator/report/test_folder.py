@@ -77,7 +77,7 @@ def test_in_any_pieces_sent_twice_over_a_gap_and_after_crashes_every_point_is_th
                 reports = ReportFolder(tmp_path)
                 assert reports.size(ATTEMPT) == reached
         assert values(reports) == [2 * n for n in range(60)]
-        assert {name: one.points for name, one in reports.summaries(ATTEMPT).items()} == {"loss": 60, "lr": 60}
+        assert {name: one.points for name, one in reports.summaries(ATTEMPT)[0].items()} == {"loss": 60, "lr": 60}
         reports.seal(ATTEMPT)
         assert reports.unsealed() == []
         assert values(reports) == values(ReportFolder(tmp_path)) == [2 * n for n in range(60)]
@@ -135,3 +135,37 @@ def test_a_block_that_was_changed_on_the_disk_ends_the_reading() -> None:
     for place in range(len(block)):
         spoilt = block + block[:place] + bytes((block[place] ^ 1,)) + block[place + 1 :] + block
         assert len(list(read_blocks(io.BytesIO(spoilt)))) == 1, place
+
+
+def said(source: str = "", **fields: object) -> bytes:
+    return json.dumps(fields | ({"source": source} if source else {})).encode() + b"\n"
+
+
+@pytest.mark.parametrize("recognised_first", [False, True])
+@pytest.mark.usefixtures("small_blocks")
+def test_what_a_task_reports_counts_more_than_what_it_prints(tmp_path: Path, recognised_first: bool) -> None:
+    reports = ReportFolder(tmp_path)
+    printed = b"".join(
+        said("stdout", at_ms=1, step=n, metrics={"loss": 9, "acc": n}, progress={"done": 1, "total": 9}, mark={"to": n})
+        for n in range(5)
+    )
+    told = said(at_ms=2, step=1, metrics={"loss": 0.5}) + said(at_ms=3, progress={"done": 3, "total": 4})
+    data = printed + told if recognised_first else told + printed
+    _, reported = reports.append(ATTEMPT, 0, data, 9)
+    assert (reported.metrics, reported.recognised) == ({"loss": 0.5, "acc": 4}, {"acc"})
+    assert reported.progress == Progress(3, 4)
+    again = ReportFolder(tmp_path).append(ATTEMPT, len(data), b"\n", 9)[1]
+    assert (again.metrics, again.recognised, again.progress) == (reported.metrics, {"acc"}, Progress(3, 4))
+    for _ in range(2):
+        assert (values(reports), values(reports, "acc")) == ([0.5], [0, 1, 2, 3, 4])
+        assert list(reports.series(ATTEMPT, frozenset({"acc"}))) == ["acc"]
+        summaries, recognised = reports.summaries(ATTEMPT)
+        assert {name: one.points for name, one in summaries.items()} == {"loss": 1, "acc": 5}
+        assert recognised == {"acc"}
+        reports.seal(ATTEMPT)
+
+
+def test_recognised_progress_has_the_time_that_is_left(tmp_path: Path) -> None:
+    line = said("stderr", at_ms=1, progress={"done": 1, "total": 9, "left_ms": 5_000})
+    _, reported = ReportFolder(tmp_path).append(ATTEMPT, 0, line, 9)
+    assert reported.progress == Progress(1, 9, 5_000)

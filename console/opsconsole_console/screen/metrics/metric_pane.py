@@ -9,6 +9,7 @@ from textual.binding import BindingType
 from opsconsole_console import format as fmt
 from opsconsole_console.model.metric import MetricLine
 from opsconsole_console.screen.part.table_pane import TablePane, sort_bindings
+from opsconsole_console.widget.cell import Cell, cell
 from opsconsole_console.widget.column import Column
 from opsconsole_console.widget.live_table import LiveTable
 
@@ -29,7 +30,7 @@ class MetricPane(TablePane[MetricLine]):
 
     def columns(self, width: int) -> Sequence[Column[MetricLine]]:  # noqa: ARG002 - the same at every width
         return (
-            Column("name", "NAME", lambda row: row.name, 12, flex=2, priority=9, sort_key=lambda row: row.name,
+            Column("name", "NAME", name_cell, 12, flex=2, priority=9, sort_key=lambda row: row.name,
                    hotkey=_HOTKEYS["name"]),
             Column("last", "LAST", lambda row: figure(row.last), 9, align="right", priority=8,
                    sort_key=lambda row: None if math.isnan(row.last) else row.last, hotkey=_HOTKEYS["last"]),
@@ -44,6 +45,11 @@ class MetricPane(TablePane[MetricLine]):
 
     def haystack(self, row: MetricLine) -> str:
         return row.name.casefold()
+
+
+def name_cell(row: MetricLine) -> Cell:
+    """The name, and whether the metric was read in what a task printed."""
+    return cell(row.name) + cell(" (printed)" if row.is_recognised else "", "text-muted")
 
 
 def figure(value: float) -> str:

@@ -32,6 +32,7 @@ def spec_lines(spec: JobSpec, cells: int) -> list[Line]:
             ("bundle", spec.bundle.words if spec.bundle else ""),
             ("setup", spec.setup),
             ("collects", " ".join(spec.collect)),
+            ("metrics", spec.metric_pattern),
             ("after", " ".join(spec.after)),
             ("workdir", spec.workdir or "the attempt's own folder"),
             ("ports", " ".join(spec.ports)),
