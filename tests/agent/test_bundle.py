@@ -173,6 +173,29 @@ async def test_what_a_setup_changes_in_the_code_is_there_for_the_next_task_with_
     assert (tmp_path / "runs").read_text() == "run\nrun\n"
 
 
+async def test_why_a_setup_failed_is_read_as_of_a_task_and_without_its_secrets(
+    coordinator: FakeCoordinator, start_agent: StartAgent, tmp_path: Path, tools: dict[str, str]
+) -> None:
+    bundle = await keep_code(tmp_path, requirements_txt="a")
+    await start_agent()
+    said = {
+        A: (
+            "ERROR: No matching distribution found for zz9",
+            "there is no package zz9 for that worker's Python",
+            "name",
+        ),
+        B: ("ERROR: https://ana:pa55@host/simple/$TOKEN is gone", "ERROR: https://…@host/simple/$TOKEN is gone", ""),
+    }
+    for attempt_id, (line, told, hint) in said.items():
+        environment = {**tools, "TOKEN": "hunter2"}
+        setup = f'echo "{line}"; exit 1'
+        coordinator.assign(attempt_id, "true", bundle=bundle, setup=setup, environment=environment)
+        observed = await coordinator.until_state(attempt_id, "failed")
+        assert observed.error == f"the setup failed, exit code 1: {told} (its log has the source `build`)"
+        assert hint in observed.hint
+        assert bool(hint) == bool(observed.hint)
+
+
 async def test_a_setup_that_fails_says_so_in_one_line_and_is_tried_again_by_the_next(
     coordinator: FakeCoordinator, start_agent: StartAgent, tmp_path: Path, tools: dict[str, str]
 ) -> None:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from opsconsole_agent.failure.last_lines import Printed, last_lines
 from opsconsole_agent.failure.rule import RULES, Rule
-from opsconsole_agent.failure.statement import Kind, Statement, looks_bad, sounds_bad, statements
+from opsconsole_agent.failure.statement import Kind, Statement, is_error_line, sounds_bad, statements
 from opsconsole_protocol.bound import cut
 from opsconsole_protocol.end_cause import Cause
 
@@ -46,7 +46,7 @@ def explain(printed: Printed, status: int) -> Failure | None:
     """What its last lines say; None where they don't. `status`: its exit code, or 128 and the number of its signal."""
     newest_ms = max(printed.stderr.at_ms, printed.stdout.at_ms)
     last_words: list[str] = []
-    for tail, is_bad in ((printed.stderr, sounds_bad), (printed.stdout, looks_bad)):
+    for tail, is_bad in ((printed.stderr, sounds_bad), (printed.stdout, is_error_line)):
         if newest_ms - tail.at_ms > STALE_MS:
             continue
         lines = last_lines(tail, printed.secrets)

@@ -59,9 +59,12 @@ _TWO_LINES = re.compile(
 )
 """The next line belongs to such a line."""
 _LOOKS_BAD = re.compile(
-    r"\b(?:error|errors|fatal|critical|failed|failure|exception|abort(?:ed|ing)?|cannot|can't|could not|couldn't|unable|denied"
+    r"\b(?:errors?\b(?!\W*\d)|fatal|critical|failed|failure|exception|abort(?:ed|ing)?|cannot|can't|could not|couldn't|unable|denied"
     r"|refused|invalid|not found|no such|missing|illegal|unknown|unexpected|unrecognized|panic|corrupt\w*|killed)\b|[a-z]Error\b",
     re.IGNORECASE,
+)
+_ERROR_LINE = re.compile(
+    r"[^A-Za-z]*(?:(?:ERROR|FATAL|CRITICAL)\b|(?:[Ee]rror|[Ff]atal)(?: error)?:|[\w.]*(?:Error|Exception):)(?!\W*\d)|.*\bfatal error\b"
 )
 _SOUNDS_BAD = re.compile(
     r"\b(?:no|not|nothing|none|must|needs?|needed|required|expected|usage|bad|wrong|died|without)\b|n't\b",
@@ -123,14 +126,15 @@ def statements(lines: Iterable[str]) -> list[Statement]:
     return [statement for _, statement in sorted(found, key=lambda one: one[0])]
 
 
-def looks_bad(line: str) -> bool:
-    """Whether a line reads like an error: for want of anything better it is taken for the last words."""
-    return _LOOKS_BAD.search(line) is not None
+def is_error_line(line: str) -> bool:
+    """Whether a line says of itself that it is an error: for want of anything better it is taken for the last words."""
+    return _ERROR_LINE.match(line) is not None
 
 
 def sounds_bad(line: str) -> bool:
     """Whether a line may be why a program gave up, on the source that is for such lines."""
-    return looks_bad(line) or (_SOUNDS_BAD.search(line) is not None and "Warning" not in line)
+    is_bad = _LOOKS_BAD.search(line) is not None or _SOUNDS_BAD.search(line) is not None
+    return is_bad and "Warning" not in line
 
 
 class _Reader:
@@ -215,7 +219,7 @@ class _Reader:
             return
         if (bar := _BAR.search(line)) is not None:
             self.found.append((at, Statement(bar[1] or bar[0], Kind.BAR, self._rank)))
-        elif _LEVEL.match(line) or (_AT_WORK.search(line) and not looks_bad(line)):
+        elif _LEVEL.match(line) or (_AT_WORK.search(line) and not _LOOKS_BAD.search(line)):
             self.found.append((at, Statement(line.strip(), Kind.WENT_ON, self._rank)))
         elif not line.startswith(" "):
             self.found.append((at, Statement(line, Kind.PLAIN, self._rank)))

@@ -460,6 +460,8 @@ MISLEADING = {
     "crashed after it": (139, TRACEBACK + "ValueError: bad shard\n"),
     "only a bar": (1, " 40%|████      | 4/10 [00:01<00:02]\r"),
     "only progress": (1, "epoch 1 loss 0.3\nepoch 2 loss 0.2\n"),
+    "a metric": (1, TRACEBACK + "ValueError: bad shard\nepoch 3 error 0.12\n"),
+    "a metric at the end": (1, "test error: 0.12\n"),
     "a warning": (1, "UserWarning: the given array is not writable\n"),
     "retried": (1, "requests.exceptions.ConnectionError: Connection refused\nretrying in 5 s\nepoch 1\n"),
     "a thread's, then it said something": (

@@ -45,6 +45,18 @@ def test_what_was_said_before_the_end_is_not_told(name: str) -> None:
     assert explain(Printed(stderr=Tail(text.encode())), status) is None
 
 
+def test_a_line_of_standard_output_is_quoted_where_it_says_that_it_is_an_error() -> None:
+    for line, told in {
+        "ERROR: no split 'test'": True,
+        "2026-11-27 12:00:00,1 ERROR no split 'test'": True,
+        "Error: no split": True,
+        "mse error 3": False,
+        "Error: 0.3": False,
+        "not improved for 3 epochs": False,
+    }.items():
+        assert (explain(Printed(stdout=Tail(line.encode())), 1) is not None) is told, line
+
+
 def test_what_was_said_long_before_the_other_source_fell_silent_is_not_told() -> None:
     old = Tail((TRACEBACK + "ValueError: bad shard\n").encode(), at_ms=1_000)
     assert explain(Printed(stderr=old, stdout=Tail(b"shard 4\n", at_ms=60_000)), 1) is None
