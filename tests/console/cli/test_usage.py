@@ -105,7 +105,7 @@ def test_no_verb_or_flag_of_the_contract_is_missing() -> None:
         (["jobs", "--limit", "0"], "argument -n/--limit: 0 is too small: it is at least 1"),
         (["jobs", "--lim", "1"], "unknown argument '--lim'"),
         (["submit"], "opsconsole: there is no command: give it after --"),
-        (["jobs", "--", "x"], "a command after -- goes with submit, run, clone or template set"),
+        (["jobs", "--", "x"], "a command after -- goes with submit, run, clone, exec or template set"),
         (["submit", "--memory", "8Q", "--", "x"], "'8Q' is not a size"),
         (["submit", "--timeout", "soon", "--", "x"], "'soon' is not a duration"),
         (["submit", "--set", "lr", "--", "x"], "'lr' is not of the form NAME=VALUE"),
