@@ -177,7 +177,7 @@ def _numbers(name: Any, value: Any) -> list[float | str]:
 
 
 def _shown(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:_SHOWN_CHARACTERS]}"
+    return f"{type(error).__name__}: {' '.join(str(error).splitlines())[:_SHOWN_CHARACTERS]}"
 
 
 def _number(value: Any) -> float | str:

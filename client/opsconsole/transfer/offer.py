@@ -53,6 +53,8 @@ class OfferServer:
         self, carrier: Carrier, *, only: Collection[ContentId] | None = None, on_start: Start | None = None
     ) -> None:
         self.served: set[ContentId] = set()
+        self.is_known = asyncio.Event()
+        """The coordinator knows what is offered from here."""
         self._carrier = carrier
         self._only = only
         self._on_start = on_start
@@ -93,9 +95,11 @@ class OfferServer:
             return False
         host = await asyncio.to_thread(this_host)
         request = OfferContents(
-            host=host.name, host_id=host.id, content_ids=tuple(self._offers)[:CONTENTS_MAX], wait_ms=LONG_POLL_MS
-        )
+            host=host.name, host_id=host.id, content_ids=tuple(self._offers)[:CONTENTS_MAX],
+            wait_ms=LONG_POLL_MS if self.is_known.is_set() else 0,
+        )  # fmt: skip
         answer = await ask(self._carrier.requester, request, OfferAnswer)
+        self.is_known.set()
         for content_id in answer.unwanted:
             await self._drop(content_id)
         for grant in answer.grants:

@@ -20,6 +20,7 @@ from opsconsole_protocol.state import TaskState
 if TYPE_CHECKING:
     from opsconsole.client import Client
     from opsconsole.transfer.board import TransferBoard
+    from opsconsole.transfer.offer import OfferServer
     from opsconsole.transfer.packing import Packed
     from opsconsole.transfer.pending import Pending, PendingOffer
     from opsconsole.transfer.row import TransferRow
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from opsconsole_protocol.spec import JobSpec
 
 _LOOK_S = 1.0
+_KNOWN_S = 5.0
+"""How long a submission waits for the coordinator to know what is offered from here: without that it would say that the job waits for it."""
 _FILES_SHOWN = 20
 _BEFORE_START = (TaskState.PENDING, TaskState.ASSIGNED, TaskState.BUILDING, TaskState.HELD, TaskState.BLOCKED)
 RESUME = "an open console, or `opsconsole transfers resume`, goes on with it"
@@ -42,6 +45,9 @@ class Contents:
         self._args = args
         self._quiet = quiet
         self._written: list[Pending] = []
+        self._board: TransferBoard
+        self._server: OfferServer
+        self._serving: asyncio.Task[None]
 
     @property
     def wishes(self) -> Wishes:
@@ -92,50 +98,47 @@ class Contents:
     # --- while and after it runs -----------------------------------------------------------------------------------
 
     @contextlib.asynccontextmanager
-    async def served(self, client: Client) -> AsyncIterator[None]:
-        """Within, the worker gets from here what it wants."""
+    async def served(self, client: Client, *, is_watched: bool = True) -> AsyncIterator[None]:
+        """Within, the worker gets from here what it wants, which the coordinator knows from the beginning.
+
+        `is_watched`: the job's log may be written to the terminal meanwhile.
+        """
         if not self.offers:
             yield
             return
         from opsconsole.transfer.board import TransferBoard
 
-        board = TransferBoard(client, on_change=Telling(self._say))
-        task = asyncio.create_task(board.offer_server(self.offers).run())
+        line = ProgressLine(quiet=self._quiet, notes=True)
+        self._board = board = TransferBoard(client, on_change=Telling(self._say) if is_watched else line.show)
+        self._server = server = board.offer_server(self.offers)
+        self._serving = asyncio.create_task(server.run())
+        known = asyncio.create_task(server.is_known.wait())
         try:
+            await asyncio.wait((self._serving, known), timeout=_KNOWN_S, return_when=asyncio.FIRST_COMPLETED)
             yield
         finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            for task in (self._serving, known):
+                task.cancel()
+            await asyncio.gather(self._serving, known, return_exceptions=True)
             await board.close()
+            line.clear()
+        for shown in () if is_watched else board.rows:
+            self._say(f"sent {shown.title}: {summary(shown)}")
 
     async def serve_until_arrived(self, client: Client, row: JobRow) -> None:
-        """Send what the worker wants, until it has all of it. For who doesn't wait for the job itself."""
-        from opsconsole.transfer.board import TransferBoard
-
+        """Within `served`: wait until the worker has all that it wants. For who doesn't wait for the job itself."""
         for offer in self.offers:
             self._say(
                 f"{offer.name} ({size(offer.size_bytes)}) goes to the worker from here once it is known: keep this running"
             )
-        line = ProgressLine(quiet=self._quiet, notes=True)
-        board = TransferBoard(client, on_change=line.show)
-        server = board.offer_server(self.offers)
-        task = asyncio.create_task(server.run())
         wanted = {offer.content_id for offer in self.offers}
-        try:
-            while wanted - server.served:
-                await asyncio.sleep(_LOOK_S)
-                if task.done():
-                    task.result()
-                is_sending = any(not one.is_over for one in board.rows)
-                if not is_sending and not await _waits(client, row.id):
-                    break
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-            await board.close()
-            line.clear()
-        for shown in board.rows:
-            self._say(f"sent {shown.title}: {summary(shown)}")
+        while wanted - self._server.served:
+            await asyncio.sleep(_LOOK_S)
+            if self._serving.done():
+                self._serving.result()
+            is_sending = any(not one.is_over for one in self._board.rows)
+            if not is_sending and not await _waits(client, row.id):
+                break
 
     async def fetch(self, client: Client, job_id: str) -> bool:
         """Bring the results that were asked for, and say so. Return whether all that was asked for came."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -82,16 +83,15 @@ class Foreground:
             packed = await contents.pack(client)
             spec = packed.put_into(self._spec)
             await self._check_placement(client)
-            async with contents.noted(client, self._job_id, packed, spec):
-                narrator.submitted((await client.submit(spec, self._job_id))[0])
-            self._client = client
-            try:
-                async with contents.served(client):
-                    code, detail = await watch(client, self._job_id, narrator, follow=True, raw=self._args.raw)
+            async with contextlib.AsyncExitStack() as stack:
+                async with contents.noted(client, self._job_id, packed, spec):
+                    await stack.enter_async_context(contents.served(client))
+                    narrator.submitted((await client.submit(spec, self._job_id))[0])
+                self._client = client
+                stack.callback(contents.forget, self._job_id)
+                code, detail = await watch(client, self._job_id, narrator, follow=True, raw=self._args.raw)
                 if not await contents.fetch(client, self._job_id):
                     code = code or 1
-            finally:
-                contents.forget(self._job_id)
         if code and not self._args.verbose and self._interrupted_by is None:
             say(f"opsconsole: {failure(detail)}")
         return code

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from typing import TYPE_CHECKING
 
@@ -117,39 +118,50 @@ class _Submission:
         if contents.wishes.bring_along:
             await self._spec(client)  # a mistake in it shouldn't cost a long hashing
         args.packed = await contents.pack(client)
-        row = await self._submit(client)
-        if args.wait or args.follow:
-            return await self._watch(client, row)
-        put_json(row) if args.json else put(row.id)
-        contents.later()
-        if contents.offers:
-            sys.stdout.flush()
-            await contents.serve_until_arrived(client, row)
-        return 0
+        async with contextlib.AsyncExitStack() as stack:
+            row = await self._submit(client, stack)
+            if args.wait or args.follow:
+                code, detail = await self._watch(client, row)
+            else:
+                put_json(row) if args.json else put(row.id)
+                contents.later()
+                if contents.offers:
+                    sys.stdout.flush()
+                    await contents.serve_until_arrived(client, row)
+                return 0
+        return await self._end(client, code, detail)
 
-    async def _submit(self, client: Client) -> JobRow:
-        spec = await self._spec(client)
-        if not self._args.quiet:
-            await tell_candidates(client, spec, self._narrator)
-        async with self._contents.noted(client, self._job_id, self._args.packed, spec):
+    async def _submit(self, client: Client, stack: contextlib.AsyncExitStack) -> JobRow:
+        """Submit it. What is sent from here is offered from before that until `stack` ends, so that the job doesn't wait for it."""
+        args, spec = self._args, await self._spec(client)
+        async with self._contents.noted(client, self._job_id, args.packed, spec):
+            try:
+                await stack.enter_async_context(self._contents.served(client, is_watched=args.wait or args.follow))
+                if not args.quiet:
+                    await tell_candidates(client, spec, self._narrator)
+            except BaseException:  # also where somebody leaves
+                self._contents.forget(self._job_id)
+                raise
             row = (await client.submit(spec, self._job_id))[0]
         self._is_submitted = True
         self._narrator.submitted(row)
         return row
 
-    async def _watch(self, client: Client, row: JobRow) -> int:
-        from opsconsole.outcome import is_finished_state
-
+    async def _watch(self, client: Client, row: JobRow) -> tuple[int, JobDetail]:
         args = self._args
         if not args.follow and not args.json:
             put(row.id)
-        async with self._contents.served(client):
-            code, detail = await watch(client, row.id, self._narrator, follow=args.follow, json=args.json, raw=args.raw)
+        return await watch(client, row.id, self._narrator, follow=args.follow, json=args.json, raw=args.raw)
+
+    async def _end(self, client: Client, code: int, detail: JobDetail) -> int:
+        from opsconsole.outcome import is_finished_state
+
+        args = self._args
         if code and args.quiet:
             say(f"opsconsole: {failure(detail)}")
         if is_finished_state(detail.job.state):
             self._contents.ended(self._job_id)
-        if not await self._contents.fetch(client, row.id):
+        if not await self._contents.fetch(client, detail.job.id):
             code = code or 1
         if args.json:
             put_json(detail.job)

@@ -59,6 +59,19 @@ def kind_of(name: str, head: bytes) -> ContentKind:
     return _BY_ENDING.get(name.rpartition(".")[2].lower(), ContentKind.TEXT) if "." in name else ContentKind.TEXT
 
 
+_PROMISED = _BY_ENDING | {"parquet": ContentKind.PARQUET} | dict.fromkeys(
+    ("png", "jpg", "jpeg", "gif", "webp", "bmp", "tif", "tiff"), ContentKind.IMAGE
+)  # fmt: skip
+
+
+def broken_promise(name: str, kind: ContentKind) -> str:
+    """What a file isn't though its name says so, in a line; empty where it is, or its name says nothing."""
+    promised = _PROMISED.get(name.rpartition(".")[2].lower()) if "." in name else None
+    if promised is None or kind not in {ContentKind.TEXT, ContentKind.BINARY}:
+        return ""
+    return f"its name says {promised.value}, but what is in it isn't"
+
+
 def is_image(head: bytes) -> bool:
     """Whether it begins as an image of a known format does."""
     is_riff_image = head.startswith(b"RIFF") and head[8:12] == b"WEBP"

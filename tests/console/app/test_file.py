@@ -236,13 +236,16 @@ async def test_json(source: RecordedSource) -> None:
 
 
 async def test_what_is_broken_is_shown_and_said_to_be(source: RecordedSource) -> None:
-    source.files.mounts["input"] = {b"r.csv": b"a,b\n1\n2,3\n", b"s.json": b'{"a": 1,\n'}
+    source.files.mounts["input"] = {b"r.csv": b"a,b\n1\n2,3\n", b"s.json": b'{"a": 1,\n', b"x.parquet": b"\0\1"}
     async with stage(source) as there:
         await view(there, "r.csv")
-        await there.until(lambda: "line 2 has 1 value where the first has 2: x shows it as it is" in there.text())
+        await there.until(lambda: "line 2 has 1 value where the first has 2" in there.text())
         await there.press("escape", "q")
         await view(there, "s.json")
-        await there.until(lambda: "this JSON is broken: it ends before it is complete: x shows" in there.text())
+        await there.until(lambda: "this JSON is broken: it ends before it is complete" in there.text())
+        await there.press("escape", "q")
+        await view(there, "x.parquet")
+        assert "its name says Parquet, but what is in it isn't" in there.text()
 
 
 async def test_an_image_and_an_empty_file_and_bytes(source: RecordedSource) -> None:

@@ -1,5 +1,6 @@
 """submit: what a job brings along, and what is brought back, as it is typed and told."""
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -210,3 +211,34 @@ def test_offers_of_jobs_that_have_ended_are_let_go(run: Run, server: FakeServer,
     assert left.job_ids == ("bbbbbbbbbb",)
     server.finish("bbbbbbbbbb")
     assert run("transfers").out == ""
+
+
+@pytest.mark.parametrize("how", ["--wait", "--json"])
+def test_what_goes_to_the_worker_from_here_is_offered_before_the_job_could_wait_for_it(
+    run: Run, server: FakeServer, far: FarEnd, here: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """It was said that the job waits for this machine, which isn't connected."""
+    far.keep_bytes_max = 2
+    leave_results(server, far, m="m")
+    server.answers[api.OfferContents] = lambda _, request: api.OfferAnswer(unwanted=request.content_ids)
+    monkeypatch.setattr("opsconsole_console.cli.contents._LOOK_S", 0.01)
+    assert run("submit", "--upload", "data.csv", how, "--", "true").code == 0
+    told = [
+        type(one) for one in server.asked if isinstance(one, api.OfferContents | api.AskCandidates | api.SubmitJobs)
+    ]
+    assert told[0] is api.OfferContents
+    assert told.index(api.AskCandidates) < told.index(api.SubmitJobs)
+
+
+def test_a_submission_that_is_left_before_it_is_one_offers_nothing(
+    run: Run, server: FakeServer, far: FarEnd, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def leave(*_: object) -> None:
+        raise asyncio.CancelledError
+
+    far.keep_bytes_max = 2
+    server.answers[api.OfferContents] = lambda *_: api.OfferAnswer()
+    monkeypatch.setattr("opsconsole_console.cli.submit.tell_candidates", leave)
+    assert run("submit", "--upload", "data.csv", "--", "true").code
+    assert pending.offers() == []
+    assert server.jobs == {}

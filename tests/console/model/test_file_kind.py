@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opsconsole_console.model.file_kind import ContentKind, decode, is_text, kind_of
+from opsconsole_console.model.file_kind import ContentKind, broken_promise, decode, is_text, kind_of
 
 PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
 
@@ -64,3 +64,19 @@ def test_nothing_is_too_odd_to_be_told(data: bytes, name: str) -> None:
     kind_of(name, data)
     is_text(data)
     decode(data)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "said"),
+    [
+        ("a.parquet", ContentKind.BINARY, "its name says Parquet, but what is in it isn't"),
+        ("A.PNG", ContentKind.TEXT, "its name says image, but what is in it isn't"),
+        ("a.json", ContentKind.BINARY, "its name says JSON, but what is in it isn't"),
+        ("a.parquet", ContentKind.PARQUET, ""),
+        ("a.csv", ContentKind.IMAGE, ""),
+        ("a.bin", ContentKind.BINARY, ""),
+        ("png", ContentKind.TEXT, ""),
+    ],
+)
+def test_a_name_that_says_what_isnt_so(name: str, kind: ContentKind, said: str) -> None:
+    assert broken_promise(name, kind) == said

@@ -10,7 +10,7 @@ from textual.binding import Binding, BindingType
 from opsconsole.fleet import Change
 from opsconsole_console import format as fmt
 from opsconsole_console.model.file_image import half_blocks, image_facts
-from opsconsole_console.model.file_kind import ContentKind, decode, kind_of
+from opsconsole_console.model.file_kind import ContentKind, broken_promise, decode, kind_of
 from opsconsole_console.model.file_spot import FileSpot
 from opsconsole_console.model.file_table import ShownTable, read_delimited, read_json_lines
 from opsconsole_console.model.file_tree import json_fault, json_lines
@@ -161,6 +161,8 @@ class ViewScreen(DetailScreen):
                 lines = binary_lines(data)
             else:
                 lines = self._text(data, is_last=is_whole)
+            if promise := broken_promise(self._file_name, self._kind):
+                lines = [note_line(promise), *lines]
         self._body.show(lines, heading)
         self._show_state(part)
 
@@ -283,4 +285,4 @@ def _table(table: ShownTable | None) -> tuple[Cell | None, list[Cell] | None]:
 
 
 def _fault_lines(fault: str) -> list[Cell]:
-    return [note_line(f"{fault}: x shows it as it is")] if fault else []
+    return [note_line(fault)] if fault else []
