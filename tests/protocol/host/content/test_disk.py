@@ -71,7 +71,7 @@ def test_a_disk_that_is_too_small_is_said_first_and_one_that_fills_leaves_nothin
         sent, received = transfer(source, lambda manifest: Filling(manifest, there, b"in", replace=False))
         assert isinstance(received, DiskFull)
         assert isinstance(sent, DiskFull)
-        assert received.message == f"{disk} is full: make room there, and start the transfer again"
+        assert received.message == f"{disk} is full: make room there; what has arrived stays for the next try"
         assert not (there / "in" / "a").exists()
         (there / "ballast").unlink()
         sent, received = transfer(source, make)
