@@ -43,7 +43,7 @@ def _path_of(folder: int) -> Path:
 @contextmanager
 def on_disk(place: int | Path) -> Iterator[None]:
     """Errors of the disk that has a folder, which is written to, in one line each."""
-    full = "is full: make room there, and start the transfer again"
+    full = "is full: make room there; what has arrived stays for the next try"
     try:
         yield
     except PrivateFileFull:

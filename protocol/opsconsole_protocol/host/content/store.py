@@ -35,6 +35,8 @@ __all__ = ["ContentStore", "StoredTree"]
 
 _LOOKED_THROUGH = 1_000_000
 """Of how many entries of other trees it is known whether a new tree has the same files."""
+_BLOCK_BYTES = 512
+"""As the system counts what a file takes of the disk."""
 _OWN_BYTES = 2 << 20
 """What a store itself writes beside a tree: records and hashes."""
 
@@ -62,6 +64,8 @@ class ContentStore:
         self.hashes = HashCache(folder / "hashes.db")
         self._receiving: dict[ContentId, int] = {}
         self._heads: dict[ContentId, RecordHead] = {}
+        self._parts: dict[ContentId, int] = {}
+        """How many bytes of the disk are taken by what has arrived of trees that nobody sends at the moment."""
         try:
             self._pins = PinFolder(folder / "pins")
             self._trash = Trash(folder / "trash")
@@ -156,8 +160,9 @@ class ContentStore:
                 return PresentSink(manifest)
             if content in self._receiving:
                 raise Conflict(f"the tree {content[:12]} is being received already: wait until that has ended")
-            self._make_room(manifest.size_bytes)
+            self._make_room(content, manifest.size_bytes)
             self._receiving[content] = manifest.size_bytes
+            self._parts.pop(content, None)
         try:
             self._trash.empty()
             return StoreSink(self, manifest, self._incoming / content, self._trees / content, cancel=cancel)
@@ -213,7 +218,7 @@ class ContentStore:
         with self._lock:
             for content in contents:
                 if check_content_id(content) not in self._receiving:
-                    self._trash.throw(self._incoming / content)
+                    self._throw_part(content)
         self._trash.empty()
 
     def known(self, digests: set[bytes]) -> dict[bytes, KeptFile]:
@@ -247,27 +252,36 @@ class ContentStore:
         """A tree isn't being received any more: for its sink."""
         with self._lock:
             self._receiving.pop(content, None)
+        self._note_parts()
 
     def room_bytes(self) -> int:
-        """How large a tree could be received now: what nobody needs would make way for it. Blocks."""
+        """How large a tree could be received now: what nobody needs would make way for it, or is a part of it. Blocks."""
         with self._lock:
             needed = sum(head.size_bytes for content, head in self._heads.items() if self._pins.is_pinned(content))
-            loose = self.size_bytes - needed
+            loose = self.size_bytes - needed + sum(self._loose_parts().values())
             arriving = sum(self._receiving.values())
         disk = os.fstatvfs(self._held)
         on_disk = disk.f_bavail * disk.f_frsize + loose - KEPT_FREE_BYTES - _OWN_BYTES
         return max(0, min(self._bytes_max - needed - arriving, on_disk))
 
-    def _make_room(self, size: int) -> None:
+    def _make_room(self, content: ContentId, size: int) -> None:
         """Make room for a tree, besides those that are being received. Raises NoRoom.
 
-        Where the disk has less room than the store, trees go as well that the store would have had room for.
+        Where the disk has less room than the store, trees go as well that the store would have had room for, and then what
+        has arrived of others.
         """
         self._throw_old()
         disk = os.fstatvfs(self._held)
-        lacking = size + KEPT_FREE_BYTES + _OWN_BYTES - disk.f_bavail * disk.f_frsize
+        here = self._parts.get(content, 0)
+        lacking = size - here + KEPT_FREE_BYTES + _OWN_BYTES - disk.f_bavail * disk.f_frsize
         if lacking > 0:
-            self._trim(max(0, self.size_bytes - lacking))
+            before = self.size_bytes
+            self._trim(max(0, before - lacking))
+            lacking -= before - self.size_bytes
+        for other, part in self._loose_parts().items():
+            if lacking > 0 and other != content:
+                self._throw_part(other)
+                lacking -= part
         free = self._bytes_max - sum(self._receiving.values())
         if size > self._bytes_max:
             raise NoRoom(
@@ -311,7 +325,20 @@ class ContentStore:
             before_s = time.time() - ABANDONED_S
             for content in self.abandoned():
                 if (self._incoming / content).lstat().st_mtime < before_s:
-                    self._trash.throw(self._incoming / content)
+                    self._throw_part(content)
+
+    def _loose_parts(self) -> dict[ContentId, int]:
+        """What has arrived of trees that nobody sends and nobody waits for."""
+        return {content: size for content, size in self._parts.items() if not self._pins.is_pinned(content)}
+
+    def _note_parts(self) -> None:
+        found = {content: _bytes_on_disk(self._incoming / content) for content in self.abandoned()}
+        with self._lock:
+            self._parts = {content: size for content, size in found.items() if content not in self._receiving}
+
+    def _throw_part(self, content: ContentId) -> None:
+        self._trash.throw(self._incoming / content)
+        self._parts.pop(content, None)
 
     def _used_ns(self, content: ContentId) -> int:
         try:
@@ -331,4 +358,13 @@ class ContentStore:
             if path.name not in self._heads:
                 self._trash.throw(path)
         self._throw_old()
+        self._note_parts()
         self._trash.empty()
+
+
+def _bytes_on_disk(folder: Path) -> int:
+    size = 0
+    for path in folder.rglob("*"):
+        with contextlib.suppress(OSError):  # another tree has just taken it over
+            size += path.lstat().st_blocks * _BLOCK_BYTES
+    return size

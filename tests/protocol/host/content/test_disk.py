@@ -12,12 +12,14 @@ import pytest
 from opsconsole_protocol.content.digest import CHUNK_BYTES
 from opsconsole_protocol.content.error import DiskFull
 from opsconsole_protocol.content.manifest import Manifest
+from opsconsole_protocol.error import Conflict
 from opsconsole_protocol.host.content.disk import KEPT_FREE_BYTES
 from opsconsole_protocol.host.content.scan import scan
 from opsconsole_protocol.host.content.session import Progress, Summary, receive, send
 from opsconsole_protocol.host.content.sink import PlacingSink, Sink
 from opsconsole_protocol.host.content.source import FolderSource
 from opsconsole_protocol.host.content.store import ContentStore
+from opsconsole_protocol.host.content.store_sink import StoreSink
 from opsconsole_protocol.stream.error import StreamLost
 from tests.process.test_disk import fill, small_disk
 from tests.protocol.host.content.crash import die_after, fork, wait
@@ -69,7 +71,7 @@ def test_a_disk_that_is_too_small_is_said_first_and_one_that_fills_leaves_nothin
         sent, received = transfer(source, lambda manifest: Filling(manifest, there, b"in", replace=False))
         assert isinstance(received, DiskFull)
         assert isinstance(sent, DiskFull)
-        assert received.message == f"{disk} is full: make room there, and start the transfer again"
+        assert received.message == f"{disk} is full: make room there; what has arrived stays for the next try"
         assert not (there / "in" / "a").exists()
         (there / "ballast").unlink()
         sent, received = transfer(source, make)
@@ -159,6 +161,47 @@ def test_a_store_on_a_small_disk_lets_go_of_what_nobody_needs(tmp_path: Path) ->
             assert store.has(manifest.content_id)
         assert len(store.ids()) < 4, "some had to go"
         store.close()
+
+
+def test_what_has_arrived_of_a_tree_leaves_room_for_its_rest_and_gives_way_to_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else whoever looks for room before the rest is sent would never find it."""
+    sources: list[FolderSource] = []
+    for number in range(2):
+        top = tmp_path / str(number)
+        top.mkdir()
+        (top / "a").write_bytes(random.Random(number).randbytes(4 * CHUNK_BYTES))  # noqa: S311
+        sources.append(FolderSource(top, scan(top)))
+    one, other = sources
+    size = one.manifest.size_bytes
+
+    def stop(_: StoreSink) -> None:
+        raise Conflict("it is enough")
+
+    with small_disk(tmp_path / "small", f"size={KEPT_FREE_BYTES + 6 * CHUNK_BYTES},mode=700"):
+        store = ContentStore(tmp_path / "small" / "store", 1 << 40)
+        room = store.room_bytes()
+        assert size <= room < size + 2 * CHUNK_BYTES
+        with monkeypatch.context() as patched:
+            patched.setattr(StoreSink, "finish", stop)
+            transfer(one, store.sink)
+        assert abs(store.room_bytes() - room) < CHUNK_BYTES
+        store.close()
+        store = ContentStore(tmp_path / "small" / "store", 1 << 40)
+        assert abs(store.room_bytes() - room) < CHUNK_BYTES
+        store.pin("waits", one.manifest.content_id)
+        assert store.room_bytes() < size
+        store.unpin("waits")
+        _, received = transfer(other, store.sink)
+        assert isinstance(received, Summary)
+        assert store.abandoned() == []
+        _, received = transfer(one, store.sink)
+        assert isinstance(received, Summary)
+        assert store.ids() == [one.manifest.content_id]
+        store.close()
+    for source in sources:
+        source.close()
 
 
 def test_a_receiver_that_is_killed_anywhere_goes_on_after_it_has_started_again(tmp_path: Path) -> None:
