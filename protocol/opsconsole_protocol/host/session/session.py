@@ -39,7 +39,7 @@ _BLOCKING_BYTES = 4096
 """A file that may block takes this much whenever it says that it takes anything."""
 _RECEIVE_BYTES = 256 * 1024
 _INBOX_MAX = 1_000
-"""Pieces that came and weren't looked at. An other end that keeps to the windows never has so many."""
+"""Pieces that came and weren't looked at. Of an other end that keeps to the windows there are fewer."""
 
 
 class Wire:
